@@ -1,0 +1,68 @@
+//! A small hostel for this crate's own tests.
+
+use crate::booking::{Guest, Source, StayRequest};
+use crate::ids::BookingId;
+use crate::inventory::{DormGender, Inventory, Property, RatePlan, Room, RoomKind, RoomType, TaxRule};
+use crate::messages::RequestBooking;
+use crate::money::Currency;
+use crate::timestamp::Timestamp;
+use chrono::{DateTime, NaiveDate, NaiveTime};
+
+pub(crate) fn date(text: &str) -> NaiveDate {
+    text.parse().unwrap()
+}
+
+pub(crate) fn now() -> Timestamp {
+    DateTime::parse_from_rfc3339("2026-12-01T12:00:00Z").unwrap().to_utc().into()
+}
+
+pub(crate) fn stay(room_type: &str, arrival: &str, departure: &str, guests: u32) -> StayRequest {
+    StayRequest { room_type_id: room_type.into(), arrival: date(arrival), departure: date(departure), guests }
+}
+
+fn tax(code: &str, rate_ppm: u32, compounds_on: &[&str]) -> TaxRule {
+    let compounds_on = compounds_on.iter().map(|code| (*code).to_owned()).collect();
+    TaxRule { code: code.to_owned(), name: code.to_uppercase(), rate_ppm, compounds_on, valid_from: None, valid_until: None }
+}
+
+fn room(id: &str, room_type: &str, beds: usize) -> Room {
+    Room { id: id.into(), room_type_id: room_type.into(), beds: (1..=beds).map(|n| format!("{id}-{n}").as_str().into()).collect() }
+}
+
+pub(crate) fn hostel() -> Inventory {
+    let room_type = |id: &str, kind| RoomType { id: id.into(), name: id.to_owned(), kind, gender: DormGender::Mixed };
+    Inventory {
+        property: Property {
+            id: "pvt-montreal".into(),
+            name: "PVT Montréal".to_owned(),
+            address: "1 rue de la Paix".to_owned(),
+            time_zone: chrono_tz::America::Toronto,
+            currency: Currency::CAD,
+            check_in_from: NaiveTime::from_hms_opt(15, 0, 0).unwrap(),
+            check_out_until: NaiveTime::from_hms_opt(11, 0, 0).unwrap(),
+            locales: vec!["fr".to_owned(), "en".to_owned()],
+            taxes: vec![tax("lodging", 35_000, &[]), tax("gst", 50_000, &["lodging"]), tax("qst", 99_750, &["lodging"])],
+        },
+        room_types: vec![room_type("dorm-6-mixed", RoomKind::Dorm), room_type("private-double", RoomKind::Private)],
+        rooms: vec![room("a", "dorm-6-mixed", 6), room("b", "dorm-6-mixed", 6), room("p1", "private-double", 2), room("p2", "private-double", 2)],
+        rate_plans: vec![RatePlan {
+            id: "standard".into(),
+            name: "Standard".to_owned(),
+            nightly: [("dorm-6-mixed".into(), 4_000), ("private-double".into(), 12_000)].into(),
+        }],
+    }
+}
+
+pub(crate) fn request(key: &str, stays: Vec<StayRequest>) -> RequestBooking {
+    RequestBooking {
+        booking_id: BookingId::derive(None, key, "fingerprint"),
+        client: None,
+        fingerprint: "fingerprint".to_owned(),
+        property_id: "pvt-montreal".into(),
+        rate_plan_id: "standard".into(),
+        source: Source::Direct,
+        stays,
+        guest: Guest { first_name: "Ada".to_owned(), last_name: "Lovelace".to_owned(), email: "ada@example.com".to_owned(), phone: None, locale: None },
+        requested_at: now(),
+    }
+}

@@ -1,0 +1,198 @@
+//! Identifiers, and how the derived ones are made.
+//!
+//! Whatever may be computed twice (a booking, its events) has an id that is a function of its cause, so that a
+//! repetition anywhere in the system names the same thing again.
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+use uuid::Uuid;
+
+/// Name space of every UUIDv5 made here (itself UUIDv5 of the DNS name space and `pvt.booking`).
+const NAMESPACE: Uuid = Uuid::from_u128(0x0f6c_3a52_9f0e_5d7b_8a41_6be1_c2d9_4e73);
+
+macro_rules! text_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(String);
+
+        impl $name {
+            /// Wraps the text as it is.
+            pub fn new(text: impl Into<String>) -> Self {
+                Self(text.into())
+            }
+
+            /// The text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl From<&str> for $name {
+            fn from(text: &str) -> Self {
+                Self(text.to_owned())
+            }
+        }
+
+        impl std::borrow::Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+    };
+}
+
+text_id!(
+    /// A hostel, for example `pvt-montreal`.
+    PropertyId
+);
+text_id!(
+    /// What is sold, unique within its property, for example `dorm-6-mixed`.
+    RoomTypeId
+);
+text_id!(
+    /// A room, unique within its property.
+    RoomId
+);
+text_id!(
+    /// A bed, unique within its property, for example `d6a-3`.
+    BedId
+);
+text_id!(
+    /// A rate plan, unique within its property, for example `standard`.
+    RatePlanId
+);
+
+/// Longest `Idempotency-Key` that is accepted, in characters.
+pub const MAX_IDEMPOTENCY_KEY_CHARS: usize = 255;
+
+/// A booking. Written as a hyphenated UUID everywhere, also in MongoDB.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BookingId(Uuid);
+
+impl BookingId {
+    /// The booking that `client`'s request with this key names, however often and wherever it is sent.
+    ///
+    /// `client` is the authenticated client's id; `None` is an anonymous caller. Two strangers may choose the same key,
+    /// so an anonymous id also covers the fingerprint of the body.
+    pub fn derive(client: Option<&str>, idempotency_key: &str, fingerprint: &str) -> Self {
+        let name = match client {
+            Some(client) => format!("client\n{client}\n{idempotency_key}"),
+            None => format!("anonymous\n{fingerprint}\n{idempotency_key}"),
+        };
+        Self(Uuid::new_v5(&NAMESPACE, name.as_bytes()))
+    }
+
+    /// Wraps a UUID.
+    pub fn from_uuid(uuid: Uuid) -> Self {
+        Self(uuid)
+    }
+
+    /// The UUID.
+    pub fn as_uuid(&self) -> Uuid {
+        self.0
+    }
+
+    /// The short code that guests read out on the phone: `PVT-` and ten characters of Crockford's base 32.
+    ///
+    /// A function of the id (its first 50 bits), so it is known before anything is stored.
+    pub fn reference(&self) -> String {
+        const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+        let bits = self.0.as_u128() >> 78;
+        let code = (0..10).rev().map(|place| char::from(ALPHABET[((bits >> (place * 5)) & 31) as usize]));
+        "PVT-".chars().chain(code).collect()
+    }
+
+    /// Id of the event of `kind` (with its version) that this booking's revision `rev` caused.
+    pub fn event_id(&self, rev: u32, kind: &str) -> Uuid {
+        Uuid::new_v5(&self.0, format!("{rev}|{kind}").as_bytes())
+    }
+
+    /// Id of the command that requests this booking: the same for every repetition of the request.
+    pub fn request_command_id(&self) -> Uuid {
+        Uuid::new_v5(&self.0, b"request")
+    }
+}
+
+impl fmt::Display for BookingId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for BookingId {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Uuid::try_parse(text).map(Self)
+    }
+}
+
+impl Serialize for BookingId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.hyphenated().encode_lower(&mut Uuid::encode_buffer()))
+    }
+}
+
+impl<'de> Deserialize<'de> for BookingId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<'de, str>::deserialize(deserializer)?;
+        Uuid::try_parse(&text).map(Self).map_err(D::Error::custom)
+    }
+}
+
+/// Id of the message that `schedule` sends for its fire at `fire` (RFC 3339) about `subject`: the same from any leader.
+pub fn fire_id(schedule: &str, fire: &str, subject: &str) -> Uuid {
+    Uuid::new_v5(&NAMESPACE, format!("fire\n{schedule}\n{fire}\n{subject}").as_bytes())
+}
+
+/// Serialises message and event ids as text in every format, also in BSON (where a bare UUID would become binary).
+pub mod uuid_text {
+    use super::{Cow, Deserialize, Deserializer, Serializer, Uuid};
+    use serde::de::Error as _;
+
+    /// Writes the hyphenated form.
+    pub fn serialize<S: Serializer>(id: &Uuid, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(id.hyphenated().encode_lower(&mut Uuid::encode_buffer()))
+    }
+
+    /// Reads any textual form.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Uuid, D::Error> {
+        let text = Cow::<'de, str>::deserialize(deserializer)?;
+        Uuid::try_parse(&text).map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::BookingId;
+
+    #[test]
+    fn an_authenticated_key_names_one_booking_whatever_the_body() {
+        assert_eq!(BookingId::derive(Some("app"), "k", "a"), BookingId::derive(Some("app"), "k", "b"));
+        assert_ne!(BookingId::derive(Some("app"), "k", "a"), BookingId::derive(Some("other"), "k", "a"));
+    }
+
+    #[test]
+    fn strangers_with_the_same_key_do_not_meet() {
+        assert_ne!(BookingId::derive(None, "1", "a"), BookingId::derive(None, "1", "b"));
+        assert_eq!(BookingId::derive(None, "1", "a"), BookingId::derive(None, "1", "a"));
+    }
+
+    #[test]
+    fn a_reference_is_fit_to_be_read_out() {
+        let reference = BookingId::derive(None, "1", "a").reference();
+        assert_eq!(reference.len(), 14);
+        assert!(reference[4..].chars().all(|c| c.is_ascii_digit() || (c.is_ascii_uppercase() && !"ILOU".contains(c))));
+    }
+}

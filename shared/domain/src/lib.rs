@@ -1,0 +1,23 @@
+//! The rules of the hostel: values, messages and decisions.
+//!
+//! Pure by contract: no I/O, no clock, no randomness. Whoever calls passes `now` and the ids, so every rule here can be
+//! tested by value and replayed from history.
+
+pub mod allocation;
+pub mod booking;
+pub mod decide;
+pub mod events;
+pub mod failure;
+pub mod ids;
+pub mod intake;
+pub mod inventory;
+pub mod messages;
+pub mod money;
+pub mod nights;
+pub mod partition;
+pub mod pricing;
+pub mod timestamp;
+pub mod view;
+
+#[cfg(test)]
+mod fixtures;

@@ -1,0 +1,366 @@
+//! Commands: what someone wants done. Their wire names and JSON forms are contracts with messages already queued.
+//!
+//! Unknown fields are ignored on read; a removed or retyped field is a new version. A committed example of every type
+//! and version is decoded by a test.
+
+use crate::booking::{Guest, Source, StayRequest};
+use crate::events::{BookingEvent, NotificationEvent};
+use crate::ids::{BookingId, PropertyId, RatePlanId, uuid_text};
+use crate::timestamp::Timestamp;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use uuid::Uuid;
+
+/// Largest body of a message, in bytes.
+pub const MAX_BODY_BYTES: usize = 64 * 1024;
+
+/// Something that can be sent.
+pub trait MessageType: Serialize {
+    /// The wire name with its version, for example `booking.request.v1`.
+    fn kind(&self) -> &'static str;
+}
+
+/// What one queue carries: a closed set of message types.
+pub trait Inbox: Sized + Send + 'static {
+    /// Decodes a body by its wire name.
+    ///
+    /// # Errors
+    /// [`DecodeError`] says why the message can never be handled; such a message is a dead letter at once.
+    fn decode(kind: &str, body: &[u8]) -> Result<Self, DecodeError>;
+}
+
+/// Why a message cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum DecodeError {
+    /// No such message.
+    #[error("`{0}` is not a message of this queue")]
+    UnknownType(String),
+    /// The message is known, this version of it is not.
+    #[error("`{0}` is of a version this worker does not know; deploy the newer worker and replay")]
+    UnknownVersion(String),
+    /// Not the JSON that the type promises.
+    #[error("the body does not fit its type: {0}")]
+    InvalidBody(String),
+    /// Larger than [`MAX_BODY_BYTES`].
+    #[error("the body has {0} bytes, more than {MAX_BODY_BYTES}")]
+    Oversize(usize),
+}
+
+impl DecodeError {
+    /// Stable name for metrics and dead letters.
+    pub fn class(&self) -> &'static str {
+        match self {
+            Self::UnknownType(_) => "unknown_type",
+            Self::UnknownVersion(_) => "unknown_version",
+            Self::InvalidBody(_) => "invalid_body",
+            Self::Oversize(_) => "oversize",
+        }
+    }
+
+    /// The right error for a wire name that a queue with these known names does not carry.
+    pub fn unknown(kind: &str, known: &[&str]) -> Self {
+        let stem = |name: &str| name.rsplit_once(".v").map(|(stem, _)| stem.to_owned());
+        let same_stem = stem(kind).is_some_and(|asked| known.iter().any(|name| stem(name).as_deref() == Some(&asked)));
+        if same_stem { Self::UnknownVersion(kind.to_owned()) } else { Self::UnknownType(kind.to_owned()) }
+    }
+}
+
+/// Reads one JSON body, refusing oversize ones first.
+///
+/// # Errors
+/// [`DecodeError::Oversize`] or [`DecodeError::InvalidBody`]. The latter names the place, never the content: a body may hold a
+/// guest's data.
+pub fn decode_body<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Result<T, DecodeError> {
+    if body.len() > MAX_BODY_BYTES {
+        return Err(DecodeError::Oversize(body.len()));
+    }
+    serde_json::from_slice(body).map_err(|error| {
+        let kind = if error.is_data() { "a field is missing or of the wrong type" } else { "not JSON" };
+        DecodeError::InvalidBody(format!("{kind} (line {}, column {})", error.line(), error.column()))
+    })
+}
+
+/// Wire name of [`RequestBooking`].
+pub const BOOKING_REQUEST: &str = "booking.request.v1";
+/// Wire name of [`CancelBooking`].
+pub const BOOKING_CANCEL: &str = "booking.cancel.v1";
+/// Wire name of [`StripeEvent`].
+pub const STRIPE_EVENT: &str = "stripe.event.v1";
+/// Wire name of [`SendNotification`].
+pub const NOTIFICATION_SEND: &str = "notification.send.v1";
+/// Wire name of [`ReconcileProperty`].
+pub const RECONCILE_PROPERTY: &str = "reconcile.property.v1";
+
+/// A guest wants beds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RequestBooking {
+    /// Derived at intake; the same for every repetition.
+    pub booking_id: BookingId,
+    /// Authenticated client, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<String>,
+    /// Fingerprint of the body as sent.
+    pub fingerprint: String,
+    /// The hostel.
+    pub property_id: PropertyId,
+    /// The price list.
+    pub rate_plan_id: RatePlanId,
+    /// Where it came from.
+    pub source: Source,
+    /// What is wanted.
+    pub stays: Vec<StayRequest>,
+    /// For whom.
+    pub guest: Guest,
+    /// When intake accepted it.
+    pub requested_at: Timestamp,
+}
+
+impl MessageType for RequestBooking {
+    fn kind(&self) -> &'static str {
+        BOOKING_REQUEST
+    }
+}
+
+/// A booking is to be cancelled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CancelBooking {
+    /// Which.
+    pub booking_id: BookingId,
+    /// Its hostel, which decides the partition.
+    pub property_id: PropertyId,
+    /// Who asks.
+    pub actor: String,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// When it was asked.
+    pub requested_at: Timestamp,
+}
+
+impl MessageType for CancelBooking {
+    fn kind(&self) -> &'static str {
+        BOOKING_CANCEL
+    }
+}
+
+/// What the partitioned booking queues carry.
+#[derive(Debug, Clone, PartialEq)]
+pub enum BookingCommand {
+    /// A guest wants beds.
+    Request(Box<RequestBooking>),
+    /// A booking is to be cancelled.
+    Cancel(CancelBooking),
+}
+
+impl BookingCommand {
+    /// The booking it is about.
+    pub fn booking_id(&self) -> BookingId {
+        match self {
+            Self::Request(request) => request.booking_id,
+            Self::Cancel(cancel) => cancel.booking_id,
+        }
+    }
+
+    /// The hostel it is about.
+    pub fn property_id(&self) -> &PropertyId {
+        match self {
+            Self::Request(request) => &request.property_id,
+            Self::Cancel(cancel) => &cancel.property_id,
+        }
+    }
+}
+
+impl Inbox for BookingCommand {
+    fn decode(kind: &str, body: &[u8]) -> Result<Self, DecodeError> {
+        match kind {
+            BOOKING_REQUEST => decode_body(body).map(|request| Self::Request(Box::new(request))),
+            BOOKING_CANCEL => decode_body(body).map(Self::Cancel),
+            other => Err(DecodeError::unknown(other, &[BOOKING_REQUEST, BOOKING_CANCEL])),
+        }
+    }
+}
+
+/// An event that Stripe pushed and whose signature was verified at intake.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StripeEvent {
+    /// Stripe's `evt_…`.
+    pub event_id: String,
+    /// Stripe's type, for example `checkout.session.completed`.
+    pub event_type: String,
+    /// The event as Stripe wrote it.
+    pub payload: serde_json::Value,
+    /// When intake verified it.
+    pub received_at: Timestamp,
+}
+
+impl MessageType for StripeEvent {
+    fn kind(&self) -> &'static str {
+        STRIPE_EVENT
+    }
+}
+
+/// What the `payments` queue carries.
+#[derive(Debug, Clone, PartialEq)]
+pub enum PaymentCommand {
+    /// Stripe said something.
+    Event(Box<StripeEvent>),
+}
+
+impl Inbox for PaymentCommand {
+    fn decode(kind: &str, body: &[u8]) -> Result<Self, DecodeError> {
+        match kind {
+            STRIPE_EVENT => decode_body(body).map(|event| Self::Event(Box::new(event))),
+            other => Err(DecodeError::unknown(other, &[STRIPE_EVENT])),
+        }
+    }
+}
+
+/// Which mail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NotificationKind {
+    /// The booking is confirmed.
+    BookingConfirmed,
+    /// The booking is cancelled.
+    BookingCancelled,
+}
+
+impl NotificationKind {
+    /// Every kind with its wire name.
+    pub const ALL: [(&'static str, Self); 2] = [("booking_confirmed", Self::BookingConfirmed), ("booking_cancelled", Self::BookingCancelled)];
+
+    /// The wire name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::BookingConfirmed => "booking_confirmed",
+            Self::BookingCancelled => "booking_cancelled",
+        }
+    }
+}
+
+/// Staff want a mail sent, again or for the first time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SendNotification {
+    /// Names this wish: the same wish twice is one mail.
+    #[serde(with = "uuid_text")]
+    pub notification_id: Uuid,
+    /// About which booking.
+    pub booking_id: BookingId,
+    /// Which mail.
+    pub kind: NotificationKind,
+    /// Who asks.
+    pub actor: String,
+    /// When it was asked.
+    pub requested_at: Timestamp,
+}
+
+impl MessageType for SendNotification {
+    fn kind(&self) -> &'static str {
+        NOTIFICATION_SEND
+    }
+}
+
+/// What the `emails` queue carries: wishes, and events that notify.
+#[derive(Debug, Clone, PartialEq)]
+pub enum EmailCommand {
+    /// Somebody asked for this mail.
+    Send(SendNotification),
+    /// Something happened that guests are told.
+    Happened(Box<BookingEvent>),
+}
+
+impl Inbox for EmailCommand {
+    fn decode(kind: &str, body: &[u8]) -> Result<Self, DecodeError> {
+        if kind == NOTIFICATION_SEND {
+            return decode_body(body).map(Self::Send);
+        }
+        BookingEvent::decode(kind, body).map(|event| Self::Happened(Box::new(event))).map_err(|error| match error {
+            DecodeError::UnknownType(kind) => DecodeError::unknown(&kind, &[NOTIFICATION_SEND]),
+            other => other,
+        })
+    }
+}
+
+/// One property is to be checked, and what can be mended without loss is to be mended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReconcileProperty {
+    /// Names the run: its report is stored under this id.
+    #[serde(with = "uuid_text")]
+    pub run_id: Uuid,
+    /// Which hostel.
+    pub property_id: PropertyId,
+    /// Report only.
+    pub dry_run: bool,
+    /// Who asks: `schedule:<name>` or `staff:<id>`.
+    pub actor: String,
+    /// When it was asked.
+    pub requested_at: Timestamp,
+}
+
+impl MessageType for ReconcileProperty {
+    fn kind(&self) -> &'static str {
+        RECONCILE_PROPERTY
+    }
+}
+
+/// What the `reconciliation` queue carries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReconcileCommand {
+    /// Check one property.
+    Property(ReconcileProperty),
+}
+
+impl Inbox for ReconcileCommand {
+    fn decode(kind: &str, body: &[u8]) -> Result<Self, DecodeError> {
+        match kind {
+            RECONCILE_PROPERTY => decode_body(body).map(Self::Property),
+            other => Err(DecodeError::unknown(other, &[RECONCILE_PROPERTY])),
+        }
+    }
+}
+
+/// What the `analytics` queue carries: every event.
+#[derive(Debug, Clone, PartialEq)]
+pub enum AnalyticsEvent {
+    /// A booking changed.
+    Booking(Box<BookingEvent>),
+    /// A mail was sent or refused.
+    Notification(NotificationEvent),
+}
+
+impl Inbox for AnalyticsEvent {
+    fn decode(kind: &str, body: &[u8]) -> Result<Self, DecodeError> {
+        match BookingEvent::decode(kind, body) {
+            Ok(event) => Ok(Self::Booking(Box::new(event))),
+            Err(DecodeError::UnknownType(_)) => NotificationEvent::decode(kind, body).map(Self::Notification),
+            Err(other) => Err(other),
+        }
+    }
+}
+
+/// What a worker answers to a waiting API instance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reply {
+    /// About which booking.
+    pub booking_id: BookingId,
+    /// What became of the command.
+    pub outcome: ReplyOutcome,
+}
+
+/// What became of a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReplyOutcome {
+    /// The booking's stored state tells the result.
+    Decided,
+    /// The idempotency key already names another request.
+    KeyReused,
+    /// The booking's state does not allow it.
+    Conflict,
+}
+
+impl MessageType for Reply {
+    fn kind(&self) -> &'static str {
+        "booking.reply.v1"
+    }
+}

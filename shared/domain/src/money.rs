@@ -1,0 +1,60 @@
+//! Money in minor units, and exact sharing of an amount.
+
+pub use iso_currency::Currency;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// An amount in the currency's minor unit (cents, or whole yen), as JSON `{"amount": 15000, "currency": "CAD"}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Money {
+    /// Minor units.
+    pub amount: i64,
+    /// ISO 4217 code.
+    pub currency: Currency,
+}
+
+impl Money {
+    /// `amount` minor units of `currency`.
+    pub fn new(amount: i64, currency: Currency) -> Self {
+        Self { amount, currency }
+    }
+}
+
+/// For people: `150.00 CAD`, `9000 JPY`.
+impl fmt::Display for Money {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let exponent = usize::from(self.currency.exponent().unwrap_or(0));
+        let sign = if self.amount < 0 { "-" } else { "" };
+        let digits = format!("{:0width$}", self.amount.unsigned_abs(), width = exponent + 1);
+        let (whole, fraction) = digits.split_at(digits.len() - exponent);
+        let dot = if exponent == 0 { "" } else { "." };
+        write!(f, "{sign}{whole}{dot}{fraction} {}", self.currency.code())
+    }
+}
+
+/// `amount × rate_ppm / 1,000,000`, halves away from zero (the usual commercial rounding of sales taxes).
+pub fn portion(amount: i64, rate_ppm: u32) -> i64 {
+    let scaled = i128::from(amount) * i128::from(rate_ppm);
+    let half = if scaled < 0 { -500_000 } else { 500_000 };
+    i64::try_from((scaled + half) / 1_000_000).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Currency, Money, portion};
+
+    #[test]
+    fn amounts_read_as_people_write_them() {
+        assert_eq!(Money::new(15_005, Currency::CAD).to_string(), "150.05 CAD");
+        assert_eq!(Money::new(-5, Currency::EUR).to_string(), "-0.05 EUR");
+        assert_eq!(Money::new(9_000, Currency::JPY).to_string(), "9000 JPY");
+        assert_eq!(Money::new(1_234, Currency::KWD).to_string(), "1.234 KWD");
+    }
+
+    #[test]
+    fn portions_round_halves_away_from_zero() {
+        assert_eq!(portion(10_000, 99_750), 998);
+        assert_eq!(portion(10, 50_000), 1);
+        assert_eq!(portion(-10, 50_000), -1);
+    }
+}

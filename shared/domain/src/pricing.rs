@@ -1,0 +1,147 @@
+//! What a booking costs: nights by the rate plan, then the property's taxes.
+//!
+//! Every tax is computed once on the sum of the nights it applies to, not night by night, so no cent appears or
+//! vanishes by rounding each night.
+
+use crate::booking::StayRequest;
+use crate::inventory::{Inventory, RatePlan, RoomKind};
+use crate::money::{Currency, portion};
+use chrono::NaiveDate;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// A price with its parts, in minor units of one currency: `total = Σ nights + Σ taxes`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Price {
+    /// Of every amount here.
+    pub currency: Currency,
+    /// One line a stay and night.
+    pub nights: Vec<NightPrice>,
+    /// One line a tax.
+    pub taxes: Vec<TaxLine>,
+    /// What the guest owes in all.
+    pub total: i64,
+}
+
+/// The price of one night of one stay.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NightPrice {
+    /// Index of the stay in the booking.
+    pub stay: u32,
+    /// The night.
+    pub night: NaiveDate,
+    /// For all guests of the stay, before tax.
+    pub amount: i64,
+}
+
+/// One tax of a booking.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaxLine {
+    /// The rule's code.
+    pub code: String,
+    /// The rule's name at the time.
+    pub name: String,
+    /// The rule's rate at the time.
+    pub rate_ppm: u32,
+    /// The amount.
+    pub amount: i64,
+}
+
+/// Prices the stays on the plan; `None` when the plan does not sell one of the room types.
+pub fn price(inventory: &Inventory, plan: &RatePlan, stays: &[StayRequest]) -> Option<Price> {
+    let mut nights = Vec::new();
+    for (index, stay) in (0_u32..).zip(stays) {
+        let amount = nightly_amount(inventory, plan, stay)?;
+        nights.extend(stay.nights().iter().map(|night| NightPrice { stay: index, night, amount }));
+    }
+    let taxes = taxes(inventory, &nights);
+    let total = nights.iter().map(|night| night.amount).sum::<i64>() + taxes.iter().map(|tax| tax.amount).sum::<i64>();
+    Some(Price { currency: inventory.property.currency, nights, taxes, total })
+}
+
+fn nightly_amount(inventory: &Inventory, plan: &RatePlan, stay: &StayRequest) -> Option<i64> {
+    let unit = plan.nightly.get(&stay.room_type_id)?;
+    match inventory.room_type(&stay.room_type_id)?.kind {
+        RoomKind::Private => Some(*unit),
+        RoomKind::Dorm => unit.checked_mul(i64::from(stay.guests)),
+    }
+}
+
+/// The base of a rule is the room amount of the nights it applies to, plus what the rules it compounds on charged.
+fn taxes(inventory: &Inventory, nights: &[NightPrice]) -> Vec<TaxLine> {
+    let mut charged: BTreeMap<&str, i64> = BTreeMap::new();
+    let mut lines = Vec::new();
+    for rule in &inventory.property.taxes {
+        let room: i64 = nights.iter().filter(|night| rule.applies_to(night.night)).map(|night| night.amount).sum();
+        if room == 0 {
+            continue;
+        }
+        let earlier: i64 = rule.compounds_on.iter().filter_map(|code| charged.get(code.as_str())).sum();
+        let amount = portion(room + earlier, rule.rate_ppm);
+        charged.insert(&rule.code, amount);
+        lines.push(TaxLine { code: rule.code.clone(), name: rule.name.clone(), rate_ppm: rule.rate_ppm, amount });
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::price;
+    use crate::fixtures::{date, hostel, stay};
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_demo_hostel_charges_lodging_gst_and_qst_on_top_of_lodging() {
+        let hostel = hostel();
+        let stays = [stay("dorm-6-mixed", "2027-01-10", "2027-01-13", 2)];
+        let price = price(&hostel, &hostel.rate_plans[0], &stays).unwrap();
+        // 3 nights × 2 guests × 40.00 = 240.00; lodging 3.5 % = 8.40; GST 5 % and QST 9.975 % of 248.40.
+        assert_eq!(price.nights.iter().map(|n| n.amount).sum::<i64>(), 24_000);
+        assert_eq!(price.taxes.iter().map(|t| (t.code.as_str(), t.amount)).collect::<Vec<_>>(), [("lodging", 840), ("gst", 1_242), ("qst", 2_478)]);
+        assert_eq!(price.total, 28_560);
+    }
+
+    #[test]
+    fn a_private_room_costs_the_same_for_one_guest_and_for_two() {
+        let hostel = hostel();
+        let one = price(&hostel, &hostel.rate_plans[0], &[stay("private-double", "2027-01-10", "2027-01-11", 1)]).unwrap();
+        let two = price(&hostel, &hostel.rate_plans[0], &[stay("private-double", "2027-01-10", "2027-01-11", 2)]).unwrap();
+        assert_eq!(one, two);
+    }
+
+    #[test]
+    fn a_dated_tax_counts_only_its_own_nights() {
+        let mut hostel = hostel();
+        hostel.property.taxes.truncate(1);
+        hostel.property.taxes[0].valid_from = Some(date("2027-01-12"));
+        let stays = [stay("dorm-6-mixed", "2027-01-10", "2027-01-13", 1)];
+        let price = price(&hostel, &hostel.rate_plans[0], &stays).unwrap();
+        assert_eq!(price.taxes[0].amount, 140);
+    }
+
+    #[test]
+    fn a_type_that_the_plan_does_not_list_has_no_price() {
+        let mut hostel = hostel();
+        hostel.rate_plans[0].nightly.clear();
+        assert_eq!(price(&hostel, &hostel.rate_plans[0], &[stay("dorm-6-mixed", "2027-01-10", "2027-01-11", 1)]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn the_parts_always_add_up(unit in 0_i64..5_000_000, guests in 1_u32..9, nights in 1_u64..60, rates in proptest::collection::vec(0_u32..300_000, 0..4)) {
+            let mut hostel = hostel();
+            let arrival = date("2027-01-10");
+            hostel.rate_plans[0].nightly.values_mut().for_each(|price| *price = unit);
+            hostel.property.taxes.truncate(rates.len());
+            for (rule, rate) in hostel.property.taxes.iter_mut().zip(&rates) {
+                rule.rate_ppm = *rate;
+            }
+            let mut asked = stay("dorm-6-mixed", "2027-01-10", "2027-01-11", guests);
+            asked.departure = arrival + chrono::Days::new(nights);
+            let price = price(&hostel, &hostel.rate_plans[0], &[asked]).unwrap();
+            let parts = price.nights.iter().map(|n| n.amount).sum::<i64>() + price.taxes.iter().map(|t| t.amount).sum::<i64>();
+            prop_assert_eq!(price.total, parts);
+            prop_assert_eq!(price.nights.len() as u64, nights);
+        }
+    }
+}

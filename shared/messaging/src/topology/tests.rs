@@ -1,0 +1,96 @@
+//! Names are a contract with the broker's operators: these tests pin them.
+
+use super::*;
+
+#[test]
+fn every_name_carries_the_prefix_and_no_routing_key_does() {
+    let topology = Topology::new("t1.", 2);
+    for exchange in topology.exchanges() {
+        assert!(exchange.name.starts_with("t1."), "{exchange:?}");
+    }
+    for queue in topology.queues() {
+        assert!(queue.name.starts_with("t1."), "{queue:?}");
+        for binding in &queue.bindings {
+            let home = matches!(queue.role, QueueRole::Dead { .. });
+            assert_eq!(binding.key.starts_with("t1."), home, "only `dead` is keyed by full queue names: {queue:?}");
+        }
+    }
+}
+
+#[test]
+fn work_queues_are_those_of_the_design() {
+    let work: Vec<_> = Topology::new("", 4)
+        .queues()
+        .into_iter()
+        .filter(|queue| matches!(queue.role, QueueRole::Work { .. }))
+        .map(|queue| (queue.single_active_consumer(), queue.name))
+        .collect();
+    let expected = [
+        (true, "bookings.0"),
+        (true, "bookings.1"),
+        (true, "bookings.2"),
+        (true, "bookings.3"),
+        (false, "payments"),
+        (false, "emails"),
+        (false, "analytics"),
+        (false, "reconciliation"),
+    ];
+    assert_eq!(work, expected.map(|(single, name)| (single, name.to_owned())));
+}
+
+#[test]
+fn commands_that_touch_availability_go_to_their_partition() {
+    let topology = Topology::new("x.", 4);
+    let partition = topology.partition("pvt-montreal");
+    assert_eq!(topology.command_key("booking.request.v1", "pvt-montreal"), format!("bookings.{partition}"));
+    assert_eq!(topology.command_key("inventory.block.v2", "pvt-montreal"), format!("bookings.{partition}"));
+    assert_eq!(topology.command_key("payment.refund.v1", "pvt-montreal"), "payment.refund");
+    assert_eq!(topology.command_key("stripe.event.v1", ""), "stripe.event");
+}
+
+#[test]
+fn only_a_version_is_cut_off_a_type() {
+    assert_eq!(unversioned("booking.confirmed.v1"), "booking.confirmed");
+    assert_eq!(unversioned("booking.confirmed.v12"), "booking.confirmed");
+    assert_eq!(unversioned("booking.verified"), "booking.verified");
+    assert_eq!(unversioned("booking.v"), "booking.v");
+}
+
+#[test]
+fn every_work_queue_has_a_dead_letter_queue_and_a_policy_that_names_it() {
+    let topology = Topology::new("p-", 2);
+    let queues = topology.queues();
+    let policies = topology.policies();
+    for work in queues.iter().filter(|queue| matches!(queue.role, QueueRole::Work { .. })) {
+        let dead = topology.dead_queue(&work.name);
+        assert!(queues.iter().any(|queue| queue.name == dead), "{dead} is missing");
+        let policy = policies.iter().find(|policy| policy.name == work.name).map(|policy| &policy.definition);
+        let key = policy.and_then(|definition| definition.get("dead-letter-routing-key"));
+        assert_eq!(key.and_then(|key| key.as_str()), Some(work.name.as_str()));
+    }
+}
+
+#[test]
+fn patterns_take_the_prefix_literally() {
+    let topology = Topology::new("a.b+", 1);
+    let policy = topology.policies().into_iter().next().map(|policy| policy.pattern);
+    assert_eq!(policy.as_deref(), Some(r"^a\.b\+bookings\.0$"));
+}
+
+#[test]
+fn definitions_hold_what_the_code_declares() {
+    let topology = Topology::new("", 4);
+    let document = definitions_json(&topology);
+    let count = |key: &str| document[key].as_array().map_or(0, Vec::len);
+    assert_eq!(count("exchanges"), topology.exchanges().len());
+    assert_eq!(count("queues"), topology.queues().len());
+    assert_eq!(count("policies"), topology.policies().len());
+    let retry = document["queues"].as_array().and_then(|all| all.iter().find(|queue| queue["name"] == "retry.5s"));
+    assert_eq!(retry.map(|queue| queue["arguments"]["x-message-ttl"].clone()), Some(5_000.into()));
+}
+
+#[test]
+fn the_number_of_partitions_is_bounded() {
+    assert_eq!(Topology::new("", 0).partitions(), 1);
+    assert_eq!(Topology::new("", u16::MAX).partitions(), MAX_PARTITIONS);
+}
