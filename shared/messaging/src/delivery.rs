@@ -88,6 +88,7 @@ impl Delivery {
             attempt: envelope.attempt,
             traceparent: envelope.traceparent.clone(),
             actor: envelope.actor.clone(),
+            timestamp: envelope.timestamp,
             headers: envelope.headers.iter().map(|(name, value)| (name.clone().into(), value.clone())).collect(),
             body: self.body.clone(),
         }

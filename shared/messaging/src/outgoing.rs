@@ -4,6 +4,7 @@
 
 use crate::topology::{Rung, unversioned};
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use pvt_domain::failure::Failure;
 use pvt_domain::messages::{MAX_BODY_BYTES, MessageType};
 use std::borrow::Cow;
@@ -55,6 +56,8 @@ pub struct Outgoing {
     pub traceparent: Option<String>,
     /// Header `actor`.
     pub actor: Option<String>,
+    /// When it was first published; `None` means now. A retry keeps it, so that a message's age is its true age.
+    pub timestamp: Option<DateTime<Utc>>,
     /// Further headers.
     pub headers: Vec<(Cow<'static, str>, String)>,
     /// JSON, at most [`MAX_BODY_BYTES`].
@@ -133,6 +136,7 @@ impl Outgoing {
             attempt: FIRST_ATTEMPT,
             traceparent: None,
             actor: None,
+            timestamp: None,
             headers: Vec::new(),
             body: body.into(),
         }

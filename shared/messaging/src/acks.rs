@@ -1,0 +1,84 @@
+//! Which acknowledgements to send: one `multiple` for a finished prefix, single ones for what finished out of order.
+
+use std::collections::BTreeSet;
+
+/// One acknowledgement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ack {
+    /// Delivery tag.
+    pub tag: u64,
+    /// Whether all earlier tags of the channel are meant too.
+    pub multiple: bool,
+}
+
+/// The deliveries of one channel that are not acknowledged yet.
+#[derive(Debug, Default)]
+pub struct Outstanding {
+    tags: BTreeSet<u64>,
+}
+
+impl Outstanding {
+    /// A delivery arrived.
+    pub fn arrived(&mut self, tag: u64) {
+        self.tags.insert(tag);
+    }
+
+    /// How many are not acknowledged.
+    pub fn len(&self) -> usize {
+        self.tags.len()
+    }
+
+    /// True when everything is acknowledged.
+    pub fn is_empty(&self) -> bool {
+        self.tags.is_empty()
+    }
+
+    /// These are finished: the acknowledgements to send now. Tags that did not arrive or were settled before are ignored, because
+    /// acknowledging one twice closes the channel.
+    pub fn settle(&mut self, finished: &[u64]) -> Vec<Ack> {
+        let mut known: Vec<u64> = finished.iter().copied().filter(|tag| self.tags.remove(tag)).collect();
+        known.sort_unstable();
+        let oldest_left = self.tags.first().copied().unwrap_or(u64::MAX);
+        let prefix = known.partition_point(|tag| *tag < oldest_left);
+        let mut acks = Vec::with_capacity(known.len() - prefix + 1);
+        if let Some(tag) = prefix.checked_sub(1).and_then(|last| known.get(last)) {
+            acks.push(Ack { tag: *tag, multiple: prefix > 1 });
+        }
+        acks.extend(known.iter().skip(prefix).map(|tag| Ack { tag: *tag, multiple: false }));
+        acks
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outstanding(tags: impl IntoIterator<Item = u64>) -> Outstanding {
+        let mut all = Outstanding::default();
+        tags.into_iter().for_each(|tag| all.arrived(tag));
+        all
+    }
+
+    #[test]
+    fn a_finished_prefix_is_one_acknowledgement() {
+        let mut all = outstanding(1..=100);
+        let batch: Vec<u64> = (1..=60).rev().collect();
+        assert_eq!(all.settle(&batch), [Ack { tag: 60, multiple: true }]);
+        assert_eq!(all.len(), 40);
+    }
+
+    #[test]
+    fn what_is_ahead_of_an_unfinished_one_is_acknowledged_alone() {
+        let mut all = outstanding(1..=5);
+        assert_eq!(all.settle(&[1, 3, 5]), [1, 3, 5].map(|tag| Ack { tag, multiple: false }));
+        assert_eq!(all.settle(&[2, 4]), [Ack { tag: 4, multiple: true }], "the earlier ones are gone, none is left between");
+        assert!(all.is_empty());
+    }
+
+    #[test]
+    fn nothing_is_acknowledged_twice() {
+        let mut all = outstanding(1..=2);
+        assert_eq!(all.settle(&[1]), [Ack { tag: 1, multiple: false }]);
+        assert_eq!(all.settle(&[1, 9]), []);
+    }
+}

@@ -1,0 +1,229 @@
+//! The broker's management API: policies, queue counts, and what only an operator or a test does.
+//!
+//! No message passes through here. Every request has a bound, and no error carries the URL, which holds a password.
+
+use crate::topology::Topology;
+use reqwest::{Client, Method, StatusCode};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use std::time::Duration;
+use url::Url;
+
+/// For one request.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why the management API did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ManagementError {
+    /// The configured address is not one.
+    #[error("RABBITMQ_MANAGEMENT_URL is not usable: {0}")]
+    Url(String),
+    /// No answer, or not in the form expected.
+    #[error("the management API did not answer: {0}")]
+    Http(reqwest::Error),
+    /// An answer other than success.
+    #[error("the management API answered {status} to {what}")]
+    Refused {
+        /// HTTP status.
+        status: u16,
+        /// Method and path.
+        what: String,
+    },
+}
+
+impl From<reqwest::Error> for ManagementError {
+    fn from(error: reqwest::Error) -> Self {
+        Self::Http(error.without_url())
+    }
+}
+
+/// One queue as the broker sees it.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+pub struct QueueState {
+    /// Full name.
+    pub name: String,
+    /// Ready and unacknowledged together.
+    #[serde(default)]
+    pub messages: u64,
+    /// Waiting for a consumer.
+    #[serde(default)]
+    pub messages_ready: u64,
+    /// Delivered and not acknowledged.
+    #[serde(default)]
+    pub messages_unacknowledged: u64,
+    /// Consumers.
+    #[serde(default)]
+    pub consumers: u64,
+    /// The policy in force.
+    #[serde(default)]
+    pub policy: Option<String>,
+    /// Unix seconds of the head message's timestamp, where the broker knows it (not for quorum queues before 4.x).
+    #[serde(default)]
+    pub head_message_timestamp: Option<i64>,
+}
+
+/// One client connection.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct ConnectionState {
+    /// The broker's name for it.
+    pub name: String,
+    /// The name that the client gave itself.
+    #[serde(default)]
+    pub user_provided_name: Option<String>,
+}
+
+/// A client of the management API.
+#[derive(Clone)]
+pub struct Management {
+    http: Client,
+    base: Url,
+    user: String,
+    password: String,
+    vhost: String,
+}
+
+impl Management {
+    /// A client for `url` (`http://user:password@host:port`) and virtual host `vhost` (`/` by default).
+    ///
+    /// # Errors
+    /// When the address is not usable.
+    pub fn new(url: &str, vhost: &str) -> Result<Self, ManagementError> {
+        let mut base = Url::parse(url).map_err(|error| ManagementError::Url(error.to_string()))?;
+        let decode = |text: &str| urldecode(text).ok_or_else(|| ManagementError::Url("credentials are not UTF-8".to_owned()));
+        let user = decode(base.username())?;
+        let password = decode(base.password().unwrap_or_default())?;
+        let cleared = base.set_username("").and_then(|()| base.set_password(None));
+        if cleared.is_err() || base.cannot_be_a_base() {
+            return Err(ManagementError::Url("not an HTTP address".to_owned()));
+        }
+        let http = Client::builder().timeout(REQUEST_TIMEOUT).build()?;
+        Ok(Self { http, base, user, password, vhost: vhost.to_owned() })
+    }
+
+    /// Sets the policies of `topology`. Those of other prefixes are left alone.
+    ///
+    /// # Errors
+    /// When the API is away or refuses.
+    pub async fn apply_policies(&self, topology: &Topology) -> Result<(), ManagementError> {
+        for policy in topology.policies() {
+            let body = json!({
+                "pattern": policy.pattern, "definition": policy.definition,
+                "priority": policy.priority, "apply-to": "queues",
+            });
+            self.send(Method::PUT, &["policies", &self.vhost, &policy.name], Some(body)).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes the policies of `topology`.
+    ///
+    /// # Errors
+    /// When the API is away or refuses.
+    pub async fn delete_policies(&self, topology: &Topology) -> Result<(), ManagementError> {
+        for policy in topology.policies() {
+            self.delete_if_present(&["policies", &self.vhost, &policy.name]).await?;
+        }
+        Ok(())
+    }
+
+    /// All queues whose name begins with `prefix`. Counts are up to five seconds old, as the broker gathers them.
+    ///
+    /// # Errors
+    /// When the API is away or refuses.
+    pub async fn queues(&self, prefix: &str) -> Result<Vec<QueueState>, ManagementError> {
+        let all: Vec<QueueState> = self.get(&["queues", &self.vhost]).await?;
+        Ok(all.into_iter().filter(|queue| queue.name.starts_with(prefix)).collect())
+    }
+
+    /// Throws away everything that is ready in a queue.
+    ///
+    /// # Errors
+    /// When the API is away or refuses.
+    pub async fn purge(&self, queue: &str) -> Result<(), ManagementError> {
+        self.send(Method::DELETE, &["queues", &self.vhost, queue, "contents"], None).await?;
+        Ok(())
+    }
+
+    /// The client connections. A new one appears after up to five seconds.
+    ///
+    /// # Errors
+    /// When the API is away or refuses.
+    pub async fn connections(&self) -> Result<Vec<ConnectionState>, ManagementError> {
+        self.get(&["connections"]).await
+    }
+
+    /// Cuts a connection; one that is gone already is no error.
+    ///
+    /// # Errors
+    /// When the API is away or refuses.
+    pub async fn close_connection(&self, name: &str) -> Result<(), ManagementError> {
+        self.delete_if_present(&["connections", name]).await
+    }
+
+    async fn delete_if_present(&self, path: &[&str]) -> Result<(), ManagementError> {
+        match self.send(Method::DELETE, path, None).await {
+            Err(ManagementError::Refused { status, .. }) if status == StatusCode::NOT_FOUND.as_u16() => Ok(()),
+            other => other.map(drop),
+        }
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T, ManagementError> {
+        Ok(self.send(Method::GET, path, None).await?.json().await?)
+    }
+
+    async fn send(&self, method: Method, path: &[&str], body: Option<Value>) -> Result<reqwest::Response, ManagementError> {
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().push("api").extend(path);
+        }
+        let what = format!("{method} /{}", path.join("/"));
+        let mut request = self.http.request(method, url).basic_auth(&self.user, Some(&self.password));
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let answer = request.send().await?;
+        if answer.status().is_success() {
+            return Ok(answer);
+        }
+        Err(ManagementError::Refused { status: answer.status().as_u16(), what })
+    }
+}
+
+/// Percent-decodes credentials of a URL.
+fn urldecode(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let escaped = tail.get(..2).filter(|_| *first == b'%').and_then(|hex| std::str::from_utf8(hex).ok());
+        match escaped.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = tail.get(2..).unwrap_or_default();
+            }
+            None => {
+                bytes.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_are_decoded_and_leave_the_address() {
+        let client = Management::new("http://us%40er:p%2Fw@127.0.0.1:15672/", "/").unwrap();
+        assert_eq!((client.user.as_str(), client.password.as_str()), ("us@er", "p/w"));
+        assert_eq!(client.base.as_str(), "http://127.0.0.1:15672/");
+    }
+
+    #[test]
+    fn an_address_that_is_none_is_an_error() {
+        assert!(Management::new("nonsense", "/").is_err());
+        assert!(Management::new("mailto:a@b.c", "/").is_err());
+    }
+}

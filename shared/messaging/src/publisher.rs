@@ -1,0 +1,168 @@
+//! Publishes with confirms: persistent, pipelined over a few channels of one supervised connection.
+//!
+//! It never sets `mandatory` (lapin attaches returns to the wrong confirm; the alternate exchange catches what has no route) and
+//! never retries by itself: an error says that the outcome is unknown, and whoever repeats must repeat the same id.
+
+mod error;
+mod lane;
+mod prepared;
+
+pub use error::PublishError;
+
+use crate::link::{Equip, Link, State};
+use crate::outgoing::Outgoing;
+use crate::signals;
+use crate::topology::Topology;
+use lane::{Done, Lane, Request, Tally};
+use prepared::{ExchangeNames, Prepared};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
+
+/// For one publish in all: waiting for a connection, sending, and the broker's confirm.
+pub const CONFIRM_TIMEOUT: Duration = Duration::from_secs(5);
+/// Channels on the connection. The broker serves each with a process of its own.
+const LANES: usize = 4;
+/// How long a broker that is known to be away is waited for.
+const DOWN_GRACE: Duration = Duration::from_secs(1);
+/// Messages that share one budget in [`Publisher::publish_all`].
+const CHUNK: usize = 1_024;
+
+/// The handle to publish with. Cheap to clone; all clones share one connection.
+#[derive(Clone)]
+pub struct Publisher {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    link: Link<Vec<Lane>>,
+    exchanges: ExchangeNames,
+    next_lane: AtomicUsize,
+    confirm_seconds: metrics::Histogram,
+}
+
+struct LaneSet;
+
+impl Equip for LaneSet {
+    type Gear = Vec<Lane>;
+
+    async fn equip(&self, connection: &lapin::Connection) -> Result<Vec<Lane>, lapin::Error> {
+        let mut lanes = Vec::with_capacity(LANES);
+        for _ in 0..LANES {
+            lanes.push(Lane::open(connection).await?);
+        }
+        Ok(lanes)
+    }
+}
+
+impl Publisher {
+    /// Starts connecting and returns at once; a broker that is away is tried again for ever. `name` is what the broker's console
+    /// shows. Must be called within a tokio runtime.
+    pub fn start(amqp_url: &str, topology: Topology, name: &str) -> Self {
+        let exchanges = ExchangeNames::of(&topology);
+        let link = Link::start(amqp_url, topology, &format!("{name} publisher"), LaneSet);
+        let confirm_seconds = metrics::histogram!(signals::PUBLISH_CONFIRM_SECONDS);
+        Self { shared: Arc::new(Shared { link, exchanges, next_lane: AtomicUsize::new(0), confirm_seconds }) }
+    }
+
+    /// Publishes and waits for the broker's confirm, [`CONFIRM_TIMEOUT`] in all. Dropping the future does not take the message
+    /// back.
+    ///
+    /// # Errors
+    /// Everything but a confirm; see [`PublishError`].
+    pub async fn publish(&self, message: Outgoing) -> Result<(), PublishError> {
+        let begun = Instant::now();
+        let sent = async {
+            let prepared = Prepared::new(message, &self.shared.exchanges)?;
+            let lane = self.lane().await?;
+            let (done, confirmed) = oneshot::channel();
+            lane.send(Request { message: prepared, done: Done::One(done) }).await.map_err(|_| PublishError::Lost)?;
+            confirmed.await.map_err(|_| PublishError::Lost)?
+        };
+        let result = timeout_at(begun + CONFIRM_TIMEOUT, sent).await.unwrap_or(Err(PublishError::Timeout));
+        self.account(begun, &result, 1);
+        result
+    }
+
+    /// Publishes all of them in a sliding window and waits until every one is confirmed. Each thousand or so has
+    /// [`CONFIRM_TIMEOUT`] of its own.
+    ///
+    /// # Errors
+    /// The first failure; the others may or may not have arrived. Repeat all of them under the same ids.
+    pub async fn publish_all(&self, messages: Vec<Outgoing>) -> Result<(), PublishError> {
+        let mut messages = messages.into_iter();
+        loop {
+            let chunk: Vec<_> = messages.by_ref().take(CHUNK).collect();
+            if chunk.is_empty() {
+                return Ok(());
+            }
+            let (begun, count) = (Instant::now(), chunk.len());
+            let sent = self.publish_chunk(chunk);
+            let result = timeout_at(begun + CONFIRM_TIMEOUT, sent).await.unwrap_or(Err(PublishError::Timeout));
+            self.account(begun, &result, count);
+            result?;
+        }
+    }
+
+    async fn publish_chunk(&self, chunk: Vec<Outgoing>) -> Result<(), PublishError> {
+        let (tally, confirmed) = Tally::new(chunk.len());
+        for message in chunk {
+            let prepared = Prepared::new(message, &self.shared.exchanges)?;
+            let lane = self.lane().await?;
+            let request = Request { message: prepared, done: Done::Part(tally.clone()) };
+            lane.send(request).await.map_err(|_| PublishError::Lost)?;
+        }
+        drop(tally);
+        confirmed.await.map_err(|_| PublishError::Lost)?
+    }
+
+    /// Connected, with all channels open, and not blocked by an alarm.
+    pub fn is_ready(&self) -> bool {
+        self.shared.link.is_ready()
+    }
+
+    /// Closes the connection politely, within `limit`. Publishes under way fail; let them finish first.
+    pub async fn close(&self, limit: Duration) {
+        self.shared.link.close(limit).await;
+    }
+
+    /// The next channel in turn, waiting for a connection where there is a chance of one.
+    async fn lane(&self) -> Result<mpsc::Sender<Request>, PublishError> {
+        let turn = self.shared.next_lane.fetch_add(1, Ordering::Relaxed);
+        let mut watch = None;
+        loop {
+            match self.shared.link.state() {
+                State::Closed => return Err(PublishError::Closed),
+                State::Up { session, blocked_since } => {
+                    if blocked_since.is_some_and(|since| since.elapsed() > DOWN_GRACE) {
+                        return Err(PublishError::Blocked);
+                    }
+                    let lanes = &session.gear;
+                    let lane = lanes.get(turn % lanes.len().max(1)).ok_or(PublishError::Lost)?;
+                    return Ok(lane.requests());
+                }
+                State::Down { since, failure } => {
+                    if let Some(reason) = failure.filter(|_| since.elapsed() > DOWN_GRACE) {
+                        return Err(PublishError::Down(reason));
+                    }
+                }
+            }
+            let changes = watch.get_or_insert_with(|| self.shared.link.watch());
+            changes.changed().await.map_err(|_| PublishError::Closed)?;
+        }
+    }
+
+    fn account(&self, begun: Instant, result: &Result<(), PublishError>, count: usize) {
+        match result {
+            Ok(()) => self.shared.confirm_seconds.record(begun.elapsed().as_secs_f64()),
+            Err(error) => {
+                metrics::counter!(signals::PUBLISH_FAILURES, "class" => error.class()).increment(count as u64);
+                if error.condemns_connection() {
+                    self.shared.link.report_broken();
+                }
+            }
+        }
+    }
+}
