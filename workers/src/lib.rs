@@ -1,1 +1,6 @@
-//! Placeholder.
+//! The workers: one file a worker under `jobs`, listed in `registry`, and the scheduler that sends what is due.
+
+pub mod jobs;
+pub mod mail;
+pub mod registry;
+pub mod scheduler;

@@ -1,0 +1,114 @@
+//! MongoDB: one repository per aggregate, all on one client.
+//!
+//! Every write is acknowledged by a majority and journalled; every read is of majority-committed data.
+
+pub mod api_keys;
+pub mod audit;
+pub mod bookings;
+pub mod commit;
+pub mod inventory;
+pub mod notifications;
+pub mod reconciliations;
+pub mod schedules;
+pub mod stripe_events;
+
+use crate::StoreError;
+use mongodb::bson::{Document, doc};
+use mongodb::options::{Acknowledgment, ClientOptions, IndexOptions, ReadConcern, SelectionCriteria, WriteConcern};
+use mongodb::{Client, Collection, Database, IndexModel};
+use std::time::Duration;
+
+/// How long an operation waits for a primary before it counts as down.
+const SERVER_SELECTION_TIMEOUT: Duration = Duration::from_secs(2);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Connections to one server. The hot paths are batched, so few are ever needed at once.
+const MAX_POOL_SIZE: u32 = 16;
+
+/// A connected database. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Mongo {
+    client: Client,
+    database: Database,
+}
+
+impl Mongo {
+    /// Connects lazily to the database that the URI names (`pvt` when it names none). Does not fail because the server is down.
+    ///
+    /// # Errors
+    /// [`StoreError::Broken`] when the URI cannot be read.
+    pub async fn connect(uri: &str, app_name: &str) -> Result<Self, StoreError> {
+        let mut options = ClientOptions::parse(uri).await?;
+        options.app_name = Some(app_name.to_owned());
+        options.server_selection_timeout = Some(SERVER_SELECTION_TIMEOUT);
+        options.connect_timeout = Some(CONNECT_TIMEOUT);
+        options.max_pool_size = Some(MAX_POOL_SIZE);
+        options.write_concern = Some(WriteConcern::builder().w(Acknowledgment::Majority).journal(true).build());
+        options.read_concern = Some(ReadConcern::majority());
+        options.selection_criteria = Some(SelectionCriteria::ReadPreference(mongodb::options::ReadPreference::Primary));
+        let name = options.default_database.clone().unwrap_or_else(|| "pvt".to_owned());
+        let client = Client::with_options(options)?;
+        Ok(Self { database: client.database(&name), client })
+    }
+
+    /// Whether the primary answers.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it does not.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.database.run_command(doc! { "ping": 1 }).await?;
+        Ok(())
+    }
+
+    /// Closes all connections.
+    pub async fn shutdown(&self) {
+        self.client.clone().shutdown().await;
+    }
+
+    /// Drops the whole database: for tests and benchmarks, which own theirs.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the server refuses.
+    pub async fn drop_database(&self) -> Result<(), StoreError> {
+        Ok(self.database.drop().await?)
+    }
+
+    /// Creates every index; what exists already stays as it is.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the server refuses.
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        for (collection, keys, unique) in [bookings::INDEXES, notifications::INDEXES, reconciliations::INDEXES, api_keys::INDEXES, audit::INDEXES].concat() {
+            let keys: Document = keys.iter().map(|(field, direction)| ((*field).to_owned(), (*direction).into())).collect();
+            let index = IndexModel::builder().keys(keys).options(IndexOptions::builder().unique(unique).build()).build();
+            self.database.collection::<Document>(collection).create_index(index).await?;
+        }
+        // Collections cannot be created inside a transaction cheaply, so those that a transaction writes exist beforehand.
+        for name in [bookings::COLLECTION, commit::CLAIMS] {
+            self.create_collection(name).await?;
+        }
+        Ok(())
+    }
+
+    async fn create_collection(&self, name: &str) -> Result<(), StoreError> {
+        const NAMESPACE_EXISTS: i32 = 48;
+        match self.database.create_collection(name).await {
+            Err(error) if matches!(&*error.kind, mongodb::error::ErrorKind::Command(command) if command.code == NAMESPACE_EXISTS) => Ok(()),
+            other => Ok(other?),
+        }
+    }
+
+    pub(crate) fn collection<T: Send + Sync>(&self, name: &str) -> Collection<T> {
+        self.database.collection(name)
+    }
+
+    pub(crate) fn database(&self) -> &Database {
+        &self.database
+    }
+
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+}
+
+/// An index: collection, keys with direction, unique. Each is listed beside the repository whose query it serves.
+pub(crate) type Index = (&'static str, &'static [(&'static str, i32)], bool);

@@ -1,0 +1,2 @@
+//! Repository.
+pub(crate) const INDEXES: &[super::Index] = &[];

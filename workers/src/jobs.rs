@@ -1,0 +1,7 @@
+//! One worker a file.
+
+pub mod analytics;
+pub mod confirmations;
+pub mod emails;
+pub mod payments;
+pub mod reconciliation;
