@@ -1,1 +1,36 @@
-//! Placeholder.
+//! Finds, installs, starts, reuses and stops the engines the product stands on (RabbitMQ, MongoDB, PostgreSQL)
+//! on this machine, for `pvt up`, for the tests and for fault tests.
+//!
+//! It must never touch an engine it did not start: an engine whose URL is in the environment is left to its owner
+//! (see [`kinds_missing_from_env`]), system services are left alone, and processes are ended only by an identity
+//! (pid and start time) recorded when they were started. It knows nothing of the product's queues, collections or
+//! tables.
+
+mod compose;
+mod engine;
+mod error;
+mod home;
+mod install;
+mod instance;
+mod kind;
+mod launch;
+mod lock;
+mod native;
+mod ports;
+mod process;
+mod record;
+mod throw_away;
+mod urls;
+mod way;
+
+pub use engine::Engine;
+pub use error::EngineError;
+pub use instance::{EngineStatus, Instance};
+pub use kind::EngineKind;
+pub use ports::{PortPlan, Ports};
+pub use throw_away::ThrowAway;
+pub use urls::{EnvUrls, Urls, kinds_missing_from_env};
+pub use way::Way;
+
+/// Receives one line of plain text for each step that takes time (an install, a start).
+pub type Progress<'a> = &'a (dyn Fn(&str) + Send + Sync);

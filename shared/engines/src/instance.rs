@@ -1,0 +1,284 @@
+//! An instance: a named set of engines with its own home, ports and data. Many processes may ask for the same one at
+//! once; its engines are started once and shared.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::Progress;
+use crate::compose::Compose;
+use crate::engine::Engine;
+use crate::error::EngineError;
+use crate::home;
+use crate::install::Programs;
+use crate::kind::EngineKind;
+use crate::lock::Lock;
+use crate::native::{self, Site};
+use crate::ports::{PortPlan, Ports, is_free, recorded_elsewhere};
+use crate::record;
+use crate::urls::Urls;
+use crate::way::Way;
+
+/// The record of an instance's ports, which other instances read to stay off them.
+const SETTINGS_FILE: &str = "instance.json";
+
+const NAME_LIMIT: usize = 48;
+
+/// What an instance has settled on at its first start.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Settings {
+    way: Way,
+    ports: Ports,
+}
+
+/// A named set of engines on this machine.
+#[derive(Clone, Debug)]
+pub struct Instance {
+    name: String,
+    root: PathBuf,
+    home: PathBuf,
+    plan: PortPlan,
+    way: Option<Way>,
+}
+
+/// What is known of one engine.
+#[derive(Clone, Debug)]
+pub struct EngineStatus {
+    /// The engine.
+    pub kind: EngineKind,
+    /// Whether it runs.
+    pub running: bool,
+    /// Its main process, when it is a local program.
+    pub pid: Option<i32>,
+    /// Why it does not answer, though it runs.
+    pub trouble: Option<String>,
+}
+
+impl Instance {
+    /// Names an instance; nothing is created or started yet.
+    ///
+    /// # Errors
+    /// The name is not usable, no home can be found, or `PVT_ENGINES` is not understood.
+    pub fn open(name: &str, plan: PortPlan) -> Result<Self, EngineError> {
+        let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        if name.is_empty() || name.len() > NAME_LIMIT || !name.bytes().all(allowed) {
+            return Err(EngineError::Name(name.to_owned()));
+        }
+        let root = home::root()?;
+        let home = root.join(name);
+        Ok(Self { name: name.to_owned(), root, home, plan, way: Way::from_env()? })
+    }
+
+    /// Runs the engines this way, whatever the environment and the machine suggest.
+    #[must_use]
+    pub fn by(mut self, way: Way) -> Self {
+        self.way = Some(way);
+        self
+    }
+
+    /// The instance's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The folder of its data, logs and records.
+    #[must_use]
+    pub fn home(&self) -> &Path {
+        &self.home
+    }
+
+    /// Where the log of an engine that runs as a local program is.
+    #[must_use]
+    pub fn log(&self, kind: EngineKind) -> PathBuf {
+        self.home.join(format!("{}.log", kind.slug()))
+    }
+
+    /// One engine, to inflict faults on it.
+    #[must_use]
+    pub fn engine(&self, kind: EngineKind) -> Engine<'_> {
+        Engine::new(self, kind)
+    }
+
+    /// Makes sure that these engines run and answer, installing and starting what is missing, and says where.
+    /// The URLs of other engines are those they would have.
+    ///
+    /// # Errors
+    /// An engine cannot be installed, started or reached; the error says why, with the end of its log.
+    pub async fn ensure(&self, kinds: &[EngineKind], progress: Progress<'_>) -> Result<Urls, EngineError> {
+        if let Some(urls) = self.all_ready(kinds).await? {
+            return Ok(urls);
+        }
+        home::create_dir(&self.home)?;
+        let waiting = || progress("waiting for another process that starts these engines");
+        let _lock = Lock::acquire(&self.home.join("lock"), waiting).await?;
+        match self.choose_way().await? {
+            Way::Native => self.ensure_native(kinds, progress).await,
+            Way::Containers => self.ensure_containers(kinds, progress).await,
+        }
+    }
+
+    /// Stops these engines in an orderly way, by force when one takes longer than 30 s. Those that do not run are fine,
+    /// and so is an instance that was never started.
+    ///
+    /// # Errors
+    /// A process outlives even SIGKILL, or the records cannot be read.
+    pub async fn stop(&self, kinds: &[EngineKind]) -> Result<(), EngineError> {
+        let Some(settings) = self.settings()? else { return Ok(()) };
+        let _lock = Lock::acquire(&self.home.join("lock"), || {}).await?;
+        if settings.way == Way::Containers {
+            return self.compose(settings.ports)?.stop(kinds).await;
+        }
+        let stop = |kind| async move { if kinds.contains(&kind) { native::stop(&self.home, kind).await } else { Ok(()) } };
+        let (rabbitmq, mongodb, postgres) =
+            tokio::join!(stop(EngineKind::RabbitMq), stop(EngineKind::MongoDb), stop(EngineKind::PostgreSql));
+        rabbitmq.and(mongodb).and(postgres)
+    }
+
+    /// Looks at every engine without changing anything.
+    ///
+    /// # Errors
+    /// The records cannot be read, or Docker does not answer.
+    pub async fn status(&self) -> Result<Vec<EngineStatus>, EngineError> {
+        let settings = self.settings()?;
+        let containers = match settings {
+            Some(Settings { way: Way::Containers, ports }) => Some(self.compose(ports)?.running().await?),
+            _ => None,
+        };
+        let mut all = Vec::with_capacity(EngineKind::ALL.len());
+        for kind in EngineKind::ALL {
+            let process = native::alive(&self.home, kind)?;
+            let running = containers.as_ref().map_or(process.is_some(), |running| running.contains(&kind));
+            let trouble = match settings {
+                Some(Settings { ports, .. }) if running => self.site(kind, ports).probe().await.err(),
+                _ => None,
+            };
+            all.push(EngineStatus { kind, running, pid: process.map(|process| process.pid), trouble });
+        }
+        Ok(all)
+    }
+
+    /// Where its engines answer, or did when they ran last; `None` when it was never started.
+    ///
+    /// # Errors
+    /// The record cannot be read.
+    pub fn urls(&self) -> Result<Option<Urls>, EngineError> {
+        Ok(self.settings()?.map(|settings| settings.urls()))
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The compose project, when this instance runs in containers.
+    pub(crate) fn containers(&self) -> Result<Option<Compose>, EngineError> {
+        match self.settings()? {
+            Some(Settings { way: Way::Containers, ports }) => self.compose(ports).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    fn compose(&self, ports: Ports) -> Result<Compose, EngineError> {
+        Compose::new(&self.name, &self.home, ports)
+    }
+
+    fn settings(&self) -> Result<Option<Settings>, EngineError> {
+        record::load(&self.home.join(SETTINGS_FILE))
+    }
+
+    fn site(&self, kind: EngineKind, ports: Ports) -> Site {
+        Site { kind, instance: self.name.clone(), home: self.home.clone(), ports }
+    }
+
+    /// The way asked for, else the one its data was made with, else what the machine offers.
+    async fn choose_way(&self) -> Result<Way, EngineError> {
+        let known = self.way.or(self.settings()?.map(|settings| settings.way));
+        Ok(match known {
+            Some(way) => way,
+            None => Way::detect().await,
+        })
+    }
+
+    /// The usual case, without the lock: all of them run and answer.
+    async fn all_ready(&self, kinds: &[EngineKind]) -> Result<Option<Urls>, EngineError> {
+        let Some(settings) = self.settings()? else { return Ok(None) };
+        if settings.way != Way::Native || self.way == Some(Way::Containers) {
+            return Ok(None);
+        }
+        for kind in kinds {
+            if native::alive(&self.home, *kind)?.is_none() {
+                return Ok(None);
+            }
+        }
+        let ready = |kind| async move { !kinds.contains(&kind) || self.site(kind, settings.ports).probe().await.is_ok() };
+        let (rabbitmq, mongodb, postgres) =
+            tokio::join!(ready(EngineKind::RabbitMq), ready(EngineKind::MongoDb), ready(EngineKind::PostgreSql));
+        Ok((rabbitmq && mongodb && postgres).then(|| settings.urls()))
+    }
+
+    async fn ensure_native(&self, kinds: &[EngineKind], progress: Progress<'_>) -> Result<Urls, EngineError> {
+        let programs = Programs::ensure(kinds, &self.root, progress).await?;
+        let ports = self.settle_ports(Way::Native).await?;
+        let start = |kind| {
+            let programs = &programs;
+            async move {
+                if kinds.contains(&kind) { self.site(kind, ports).start(programs, progress).await } else { Ok(()) }
+            }
+        };
+        let (rabbitmq, mongodb, postgres) =
+            tokio::join!(start(EngineKind::RabbitMq), start(EngineKind::MongoDb), start(EngineKind::PostgreSql));
+        rabbitmq.and(mongodb).and(postgres)?;
+        Ok(Urls::native(&ports))
+    }
+
+    async fn ensure_containers(&self, kinds: &[EngineKind], progress: Progress<'_>) -> Result<Urls, EngineError> {
+        let ports = self.settle_ports(Way::Containers).await?;
+        progress("starting the engines as containers (the first time, their images are pulled)");
+        self.compose(ports)?.up(kinds).await?;
+        Ok(Urls::containers(&ports))
+    }
+
+    /// Decides the ports: those of engines that run, else the recorded ones while they are free, else new ones; and
+    /// records them before anything listens. One lock for all instances, so that two do not choose the same.
+    async fn settle_ports(&self, way: Way) -> Result<Ports, EngineError> {
+        let _lock = Lock::acquire(&self.root.join("ports.lock"), || {}).await?;
+        let recorded = self.settings()?.filter(|settings| settings.way == way).map(|settings| settings.ports);
+        let mut ports = match self.plan {
+            PortPlan::Fixed(ports) => ports,
+            PortPlan::Free => self.free_ports(recorded, way)?,
+        };
+        for kind in EngineKind::ALL {
+            let Some(running) = native::recorded(&self.home, kind)? else { continue };
+            if running.process.is_alive() {
+                ports = ports.with(kind, &running.ports);
+            }
+        }
+        record::save(&self.home.join(SETTINGS_FILE), &Settings { way, ports })?;
+        Ok(ports)
+    }
+
+    fn free_ports(&self, recorded: Option<Ports>, way: Way) -> Result<Ports, EngineError> {
+        let choose = || Ports::choose_free(&recorded_elsewhere(&self.root, &self.home, SETTINGS_FILE));
+        let Some(mut ports) = recorded else { return choose() };
+        // Containers that run hold their ports themselves.
+        if way == Way::Containers {
+            return Ok(ports);
+        }
+        for kind in EngineKind::ALL {
+            let usable = native::alive(&self.home, kind)?.is_some() || ports.of(kind).into_iter().all(is_free);
+            if !usable {
+                ports = ports.with(kind, &choose()?);
+            }
+        }
+        Ok(ports)
+    }
+}
+
+impl Settings {
+    fn urls(&self) -> Urls {
+        match self.way {
+            Way::Native => Urls::native(&self.ports),
+            Way::Containers => Urls::containers(&self.ports),
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! The three engines.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// One of the engines the product stands on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EngineKind {
+    /// The message broker, with its management API.
+    RabbitMq,
+    /// The store of bookings; a replica set `pvt` of one member.
+    MongoDb,
+    /// The mart and the operational tables.
+    PostgreSql,
+}
+
+impl EngineKind {
+    /// Every engine, in the order in which they are shown and stopped.
+    pub const ALL: [Self; 3] = [Self::RabbitMq, Self::MongoDb, Self::PostgreSql];
+
+    /// The name of its folder, its record and its log, and of its service in the compose file.
+    #[must_use]
+    pub fn slug(self) -> &'static str {
+        match self {
+            Self::RabbitMq => "rabbitmq",
+            Self::MongoDb => "mongodb",
+            Self::PostgreSql => "postgres",
+        }
+    }
+}
+
+impl fmt::Display for EngineKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::RabbitMq => "RabbitMQ",
+            Self::MongoDb => "MongoDB",
+            Self::PostgreSql => "PostgreSQL",
+        })
+    }
+}

@@ -1,0 +1,217 @@
+//! Engines as local programs of this machine.
+
+mod mongod;
+mod postgres;
+mod rabbitmq;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use tokio::time::timeout;
+
+use crate::Progress;
+use crate::error::EngineError;
+use crate::home;
+use crate::install::Programs;
+use crate::kind::EngineKind;
+use crate::launch;
+use crate::ports::{Ports, is_free};
+use crate::process::{ProcessIdentity, block_until_gone, first_alive_after};
+use crate::record::{self, Running};
+
+/// From launch to a real answer; a first start on two busy cores takes some ten seconds.
+const START_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// One look at an engine's health.
+pub(crate) const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How often a starting engine is looked at.
+const PROBE_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long an orderly stop may take before SIGKILL.
+const STOP_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long the system may take to bury a killed process.
+const KILL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// One engine of one instance: its place and its ports.
+#[derive(Clone, Debug)]
+pub(crate) struct Site {
+    pub(crate) kind: EngineKind,
+    /// The instance's name.
+    pub(crate) instance: String,
+    /// The instance's home.
+    pub(crate) home: PathBuf,
+    pub(crate) ports: Ports,
+}
+
+impl Site {
+    /// The engine's own folder.
+    fn dir(&self) -> PathBuf {
+        self.home.join(self.kind.slug())
+    }
+
+    pub(crate) fn log(&self) -> PathBuf {
+        self.home.join(format!("{}.log", self.kind.slug()))
+    }
+
+    fn record(&self) -> PathBuf {
+        record_path(&self.home, self.kind)
+    }
+
+    /// The engine answers as its clients need it to; the reason when it does not.
+    pub(crate) async fn probe(&self) -> Result<(), String> {
+        let probe = async {
+            match self.kind {
+                EngineKind::RabbitMq => rabbitmq::probe(&self.ports).await,
+                EngineKind::MongoDb => mongod::probe(&self.ports).await,
+                EngineKind::PostgreSql => postgres::probe(&self.ports).await,
+            }
+        };
+        timeout(PROBE_TIMEOUT, probe).await.unwrap_or_else(|_| Err(format!("no answer in {} s", PROBE_TIMEOUT.as_secs())))
+    }
+
+    /// Starts the engine unless it runs, and waits until it answers.
+    pub(crate) async fn start(&self, programs: &Programs, progress: Progress<'_>) -> Result<(), EngineError> {
+        if let Some(process) = alive(&self.home, self.kind)? {
+            return self.wait_ready(process).await.map_err(|reason| EngineError::Unhealthy {
+                kind: self.kind,
+                pid: process.pid,
+                reason,
+            });
+        }
+        for port in self.ports.of(self.kind) {
+            if !is_free(port) {
+                return Err(EngineError::PortTaken { kind: self.kind, port });
+            }
+        }
+        let since = Instant::now();
+        progress(&format!("starting {}", self.kind));
+        let process = self.launch(programs).await?;
+        if let Err(reason) = self.wait_ready(process).await {
+            kill(&[process]);
+            let log = self.log();
+            return Err(EngineError::Start { kind: self.kind, reason, tail: launch::tail(&log), log });
+        }
+        progress(&format!("{} answers on port {} after {:.1} s", self.kind, self.ports.of(self.kind)[0], since.elapsed().as_secs_f32()));
+        Ok(())
+    }
+
+    async fn launch(&self, programs: &Programs) -> Result<ProcessIdentity, EngineError> {
+        home::create_dir(&self.dir())?;
+        let launch = match self.kind {
+            EngineKind::RabbitMq => rabbitmq::prepare(self, programs).await?,
+            EngineKind::MongoDb => mongod::prepare(self, programs)?,
+            EngineKind::PostgreSql => postgres::prepare(self, programs).await?,
+        };
+        let process = launch.spawn(&self.log())?;
+        record::save(&self.record(), &Running { process, ports: self.ports })?;
+        Ok(process)
+    }
+
+    async fn wait_ready(&self, process: ProcessIdentity) -> Result<(), String> {
+        let deadline = Instant::now() + START_TIMEOUT;
+        loop {
+            let Err(reason) = self.probe().await else { return Ok(()) };
+            if !process.is_alive() {
+                return Err("it ended".into());
+            }
+            if Instant::now() >= deadline {
+                return Err(format!("not ready after {} s: {reason}", START_TIMEOUT.as_secs()));
+            }
+            tokio::time::sleep(PROBE_PAUSE).await;
+        }
+    }
+}
+
+fn record_path(home: &Path, kind: EngineKind) -> PathBuf {
+    home.join(format!("{}.json", kind.slug()))
+}
+
+/// What was recorded when the engine was launched last.
+pub(crate) fn recorded(home: &Path, kind: EngineKind) -> Result<Option<Running>, EngineError> {
+    record::load(&record_path(home, kind))
+}
+
+/// The engine's main process, if it runs.
+pub(crate) fn alive(home: &Path, kind: EngineKind) -> Result<Option<ProcessIdentity>, EngineError> {
+    Ok(recorded(home, kind)?.map(|running| running.process).filter(|process| process.is_alive()))
+}
+
+/// Ends the engine in its orderly way, by force when that takes too long; not running is fine.
+pub(crate) async fn stop(home: &Path, kind: EngineKind) -> Result<(), EngineError> {
+    if let Some(process) = alive(home, kind)? {
+        let processes = process.tree();
+        let signal = match kind {
+            EngineKind::RabbitMq | EngineKind::MongoDb => Signal::TERM,
+            // "Fast": SIGTERM would wait for every client to leave.
+            EngineKind::PostgreSql => Signal::INT,
+        };
+        // A frozen process would never see the signal.
+        for frozen in &processes {
+            frozen.signal(Signal::CONT);
+        }
+        process.signal(signal);
+        if first_alive_after(&processes, STOP_TIMEOUT).await.is_some() {
+            kill_and_wait(kind, processes).await?;
+        }
+    }
+    if kind == EngineKind::RabbitMq {
+        rabbitmq::stop_mapper(home).await?;
+    }
+    record::remove(&record_path(home, kind))
+}
+
+/// SIGKILL to every process of the engine; returns when all are gone. Its record stays for the restart.
+pub(crate) async fn kill9(home: &Path, kind: EngineKind) -> Result<(), EngineError> {
+    let process = alive(home, kind)?.ok_or(EngineError::NotRunning(kind))?;
+    kill_and_wait(kind, process.tree()).await
+}
+
+async fn kill_and_wait(kind: EngineKind, processes: Vec<ProcessIdentity>) -> Result<(), EngineError> {
+    kill(&processes);
+    match first_alive_after(&processes, KILL_TIMEOUT).await {
+        Some(process) => Err(EngineError::Undead { kind, pid: process.pid }),
+        None => Ok(()),
+    }
+}
+
+fn kill(processes: &[ProcessIdentity]) {
+    for process in processes {
+        process.signal(Signal::KILL);
+    }
+}
+
+/// Kills all that runs in this home without awaiting, for destructors and for what a crashed test left behind.
+pub(crate) fn kill_everything(home: &Path) {
+    let mut processes = Vec::new();
+    for kind in EngineKind::ALL {
+        if let Ok(Some(process)) = alive(home, kind) {
+            processes.extend(process.tree());
+        }
+    }
+    processes.extend(rabbitmq::mapper(home).ok().flatten());
+    kill(&processes);
+    block_until_gone(&processes, KILL_TIMEOUT);
+}
+
+/// Freezes the engine: it keeps its connections and answers nothing.
+pub(crate) fn pause(home: &Path, kind: EngineKind) -> Result<(), EngineError> {
+    let process = alive(home, kind)?.ok_or(EngineError::NotRunning(kind))?;
+    // The main process first, so that it starts no further ones.
+    process.signal(Signal::STOP);
+    for descendant in process.tree() {
+        descendant.signal(Signal::STOP);
+    }
+    Ok(())
+}
+
+/// Lets a frozen engine go on.
+pub(crate) fn resume(home: &Path, kind: EngineKind) -> Result<(), EngineError> {
+    let process = alive(home, kind)?.ok_or(EngineError::NotRunning(kind))?;
+    for member in process.tree().into_iter().rev() {
+        member.signal(Signal::CONT);
+    }
+    Ok(())
+}

@@ -1,0 +1,192 @@
+//! A private RabbitMQ node: own name, ports, data, cookie and Erlang port mapper; never the system's node.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::{KILL_TIMEOUT, PROBE_TIMEOUT, Site};
+use crate::error::EngineError;
+use crate::home;
+use crate::install::Programs;
+use crate::kind::EngineKind;
+use crate::launch::Launch;
+use crate::ports::Ports;
+use crate::process::{ProcessIdentity, first_alive_after};
+use crate::record::{self, Running};
+
+/// Above this, RabbitMQ blocks publishers; less on a small machine.
+const MEMORY_LIMIT_BYTES: u64 = 4 * 1024 * 1024 * 1024;
+
+/// Share of the machine's memory that the limit may not exceed, as a divisor.
+const MEMORY_SHARE_DIVISOR: u64 = 2;
+
+/// Below this much free disk, RabbitMQ blocks publishers.
+const DISK_FREE_LIMIT_BYTES: u64 = 200 * 1024 * 1024;
+
+/// How fresh the figures of the management API are. More often costs CPU for every queue and channel.
+const STATISTICS_INTERVAL_MS: u32 = 5_000;
+
+/// Quorum queues keep what one write-ahead file holds in memory; the default of 512 MB is for servers.
+const WRITE_AHEAD_LIMIT_BYTES: u64 = 128 * 1024 * 1024;
+
+/// How long the port mapper may take to listen.
+const MAPPER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Spinning schedulers would take the cores from the product's own processes, as would threads bound to a core;
+/// distribution must not be reachable from outside.
+const ERLANG_ARGS: &str =
+    "+sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}";
+
+/// Writes the node's configuration and starts its port mapper.
+pub(super) async fn prepare(site: &Site, programs: &Programs) -> Result<Launch, EngineError> {
+    let dir = site.dir();
+    for folder in ["data", "log", "conf.d"] {
+        home::create_dir(&dir.join(folder))?;
+    }
+    write(&dir.join("rabbitmq.conf"), &configuration(&site.ports))?;
+    write(&dir.join("enabled_plugins"), "[rabbitmq_management].\n")?;
+    // Given explicitly, so that nothing of the system's own node in /etc is read.
+    write(&dir.join("advanced.config"), "[].\n")?;
+    write(&dir.join("env.conf"), "")?;
+    let program = programs.rabbitmq()?;
+    ensure_mapper(site, &program.mapper).await?;
+    Ok(Launch::new(program.server.clone(), dir.clone())
+        .env("HOME", &dir)
+        .env("RABBITMQ_NODENAME", format!("pvt-{}@localhost", site.instance))
+        .env("RABBITMQ_DIST_PORT", site.ports.distribution.to_string())
+        .env("ERL_EPMD_PORT", site.ports.mapper.to_string())
+        .env("ERL_EPMD_ADDRESS", "127.0.0.1")
+        .env("ERL_CRASH_DUMP_BYTES", "0")
+        .env("RABBITMQ_CONFIG_FILE", dir.join("rabbitmq.conf"))
+        .env("RABBITMQ_CONFIG_FILES", dir.join("conf.d"))
+        .env("RABBITMQ_ADVANCED_CONFIG_FILE", dir.join("advanced.config"))
+        .env("RABBITMQ_CONF_ENV_FILE", dir.join("env.conf"))
+        .env("RABBITMQ_ENABLED_PLUGINS_FILE", dir.join("enabled_plugins"))
+        .env("RABBITMQ_MNESIA_BASE", dir.join("data"))
+        .env("RABBITMQ_LOG_BASE", dir.join("log"))
+        .env("RABBITMQ_SCHEDULER_BIND_TYPE", "u")
+        .env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", ERLANG_ARGS)
+        // Makes the script become the Erlang machine instead of watching over it: one pid, and it is the right one.
+        .env("detached", "true"))
+}
+
+fn configuration(ports: &Ports) -> String {
+    let Ports { amqp, management, .. } = ports;
+    let memory = memory_limit_bytes(&fs::read_to_string("/proc/meminfo").unwrap_or_default());
+    format!(
+        "listeners.tcp.1 = 127.0.0.1:{amqp}\n\
+         management.tcp.ip = 127.0.0.1\n\
+         management.tcp.port = {management}\n\
+         management.rates_mode = basic\n\
+         collect_statistics_interval = {STATISTICS_INTERVAL_MS}\n\
+         vm_memory_high_watermark.absolute = {memory}\n\
+         disk_free_limit.absolute = {DISK_FREE_LIMIT_BYTES}\n\
+         raft.wal_max_size_bytes = {WRITE_AHEAD_LIMIT_BYTES}\n\
+         log.file = false\n\
+         log.console = true\n\
+         log.console.level = warning\n"
+    )
+}
+
+fn memory_limit_bytes(meminfo: &str) -> u64 {
+    let total_kib = meminfo
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
+    total_kib.map_or(MEMORY_LIMIT_BYTES, |kib| MEMORY_LIMIT_BYTES.min(kib * 1024 / MEMORY_SHARE_DIVISOR))
+}
+
+fn write(path: &Path, content: &str) -> Result<(), EngineError> {
+    fs::write(path, content).map_err(|source| EngineError::file("write", path, source))
+}
+
+fn mapper_record(home: &Path) -> PathBuf {
+    home.join("rabbitmq-mapper.json")
+}
+
+/// The instance's own Erlang port mapper, if it runs.
+pub(super) fn mapper(home: &Path) -> Result<Option<ProcessIdentity>, EngineError> {
+    let running: Option<Running> = record::load(&mapper_record(home))?;
+    Ok(running.map(|running| running.process).filter(|process| process.is_alive()))
+}
+
+/// Started by us rather than by the node, which would leave it behind as a daemon without an owner.
+async fn ensure_mapper(site: &Site, program: &Path) -> Result<(), EngineError> {
+    let port = site.ports.mapper;
+    if mapper(&site.home)?.is_some() {
+        return Ok(());
+    }
+    let launch = Launch::new(program.to_owned(), site.dir())
+        .arg("-port")
+        .arg(port.to_string())
+        .arg("-address")
+        .arg("127.0.0.1");
+    let process = launch.spawn(&site.log())?;
+    record::save(&mapper_record(&site.home), &Running { process, ports: site.ports })?;
+    let deadline = Instant::now() + MAPPER_TIMEOUT;
+    while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+        if !process.is_alive() || Instant::now() >= deadline {
+            return Err(EngineError::PortTaken { kind: EngineKind::RabbitMq, port });
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
+}
+
+/// Ends the port mapper that belongs to this instance.
+pub(super) async fn stop_mapper(home: &Path) -> Result<(), EngineError> {
+    if let Some(process) = mapper(home)? {
+        process.signal(Signal::KILL);
+        if first_alive_after(&[process], KILL_TIMEOUT).await.is_some() {
+            return Err(EngineError::Undead { kind: EngineKind::RabbitMq, pid: process.pid });
+        }
+    }
+    record::remove(&mapper_record(home))
+}
+
+/// The AMQP listener speaks AMQP, the management API answers, and no alarm blocks publishers.
+pub(super) async fn probe(ports: &Ports) -> Result<(), String> {
+    greet(ports.amqp).await.map_err(|error| format!("AMQP: {error}"))?;
+    let url = format!("http://127.0.0.1:{}/api/health/checks/local-alarms", ports.management);
+    let client = reqwest::Client::builder()
+        // A proxy from the environment has no business on loopback.
+        .no_proxy()
+        .timeout(PROBE_TIMEOUT)
+        .build()
+        .map_err(|error| format!("management API: {error}"))?;
+    let answer = client.get(url).basic_auth("guest", Some("guest")).send().await;
+    let answer = answer.map_err(|error| format!("management API: {error}"))?;
+    if answer.status().is_success() {
+        return Ok(());
+    }
+    let status = answer.status();
+    let body = answer.text().await.unwrap_or_default();
+    Err(format!("management API: {status} {body}"))
+}
+
+/// Sends the protocol header and expects `connection.start`: class 10, method 10, in a method frame on channel 0.
+async fn greet(port: u16) -> std::io::Result<()> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
+    stream.write_all(b"AMQP\x00\x00\x09\x01").await?;
+    let mut start = [0_u8; 11];
+    stream.read_exact(&mut start).await?;
+    if start[..3] == [1, 0, 0] && start[7..] == [0, 10, 0, 10] {
+        return Ok(());
+    }
+    Err(std::io::Error::other("the listener does not speak AMQP 0-9-1"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_memory_limit_fits_the_machine() {
+        assert_eq!(memory_limit_bytes("MemTotal:       24000000 kB\nMemFree: 1 kB"), MEMORY_LIMIT_BYTES);
+        assert_eq!(memory_limit_bytes("MemTotal:        2000000 kB"), 1_024_000_000);
+        assert_eq!(memory_limit_bytes(""), MEMORY_LIMIT_BYTES);
+    }
+}

@@ -1,0 +1,129 @@
+//! Identities of processes, and signals to them. A process is known by pid *and* start time, so that a recycled pid
+//! is never taken for ours; signals go through a pidfd, so that none can slip in between the check and the signal.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use serde::{Deserialize, Serialize};
+
+/// How often a wait looks whether processes have ended.
+const POLL: Duration = Duration::from_millis(20);
+
+/// A process that cannot be confused with a later one of the same pid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ProcessIdentity {
+    /// The process id.
+    pub(crate) pid: i32,
+    /// Start time in clock ticks since boot: field 22 of `/proc/<pid>/stat`.
+    pub(crate) start_ticks: u64,
+}
+
+/// The part of `/proc/<pid>/stat` that matters here.
+struct Stat {
+    state: char,
+    parent: i32,
+    start_ticks: u64,
+}
+
+impl Stat {
+    fn read(pid: i32) -> Option<Self> {
+        Self::parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+    }
+
+    /// The program's name stands in brackets and may itself hold blanks and brackets: fields are counted after the
+    /// last one.
+    fn parse(line: &str) -> Option<Self> {
+        let fields: Vec<&str> = line.get(line.rfind(')')? + 1..)?.split_whitespace().collect();
+        Some(Self {
+            state: fields.first()?.chars().next()?,
+            parent: fields.get(1)?.parse().ok()?,
+            start_ticks: fields.get(19)?.parse().ok()?,
+        })
+    }
+}
+
+impl ProcessIdentity {
+    /// The process that has this pid now, also when it has ended and was not yet reaped.
+    pub(crate) fn of(pid: i32) -> Option<Self> {
+        Stat::read(pid).map(|stat| Self { pid, start_ticks: stat.start_ticks })
+    }
+
+    /// This very process.
+    pub(crate) fn current() -> Option<Self> {
+        Self::of(i32::try_from(std::process::id()).ok()?)
+    }
+
+    /// Whether it still runs (a zombie does not).
+    pub(crate) fn is_alive(self) -> bool {
+        Stat::read(self.pid).is_some_and(|stat| stat.start_ticks == self.start_ticks && !matches!(stat.state, 'Z' | 'X'))
+    }
+
+    /// Sends a signal; true when the process was there to get it.
+    pub(crate) fn signal(self, signal: Signal) -> bool {
+        let Some(pid) = Pid::from_raw(self.pid) else { return false };
+        let Ok(descriptor) = pidfd_open(pid, PidfdFlags::empty()) else { return false };
+        self.is_alive() && pidfd_send_signal(descriptor, signal).is_ok()
+    }
+
+    /// The process and all that descend from it now, itself first.
+    pub(crate) fn tree(self) -> Vec<Self> {
+        let Ok(entries) = fs::read_dir("/proc") else { return vec![self] };
+        let all: Vec<(i32, Stat)> = entries
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+            .filter_map(|pid| Some((pid, Stat::read(pid)?)))
+            .collect();
+        let mut found = vec![self];
+        let mut next = 0;
+        while let Some(parent) = found.get(next).copied() {
+            found.extend(
+                all.iter()
+                    .filter(|(_, stat)| stat.parent == parent.pid)
+                    .map(|(pid, stat)| Self { pid: *pid, start_ticks: stat.start_ticks }),
+            );
+            next += 1;
+        }
+        found
+    }
+}
+
+/// Waits until none of them runs; the first that still does when the time is over.
+pub(crate) async fn first_alive_after(processes: &[ProcessIdentity], limit: Duration) -> Option<ProcessIdentity> {
+    let deadline = Instant::now() + limit;
+    loop {
+        let alive = processes.iter().copied().find(|process| process.is_alive());
+        if alive.is_none() || Instant::now() >= deadline {
+            return alive;
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// As [`first_alive_after`], for a destructor, which cannot await.
+pub(crate) fn block_until_gone(processes: &[ProcessIdentity], limit: Duration) {
+    let deadline = Instant::now() + limit;
+    while processes.iter().any(|process| process.is_alive()) && Instant::now() < deadline {
+        std::thread::sleep(POLL);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_brackets_does_not_shift_the_fields() {
+        let line = "42 (tmux: a) b (c)) S 7 42 42 0 -1 4194560 1 0 0 0 1 2 0 0 20 0 1 0 98765 1 2";
+        let stat = Stat::parse(line).unwrap();
+        assert_eq!((stat.state, stat.parent, stat.start_ticks), ('S', 7, 98765));
+    }
+
+    #[test]
+    fn a_recycled_pid_is_not_ours() {
+        let current = ProcessIdentity::current().unwrap();
+        assert!(current.is_alive());
+        let earlier = ProcessIdentity { start_ticks: current.start_ticks - 1, ..current };
+        assert!(!earlier.is_alive());
+        assert!(!earlier.signal(Signal::KILL));
+    }
+}

@@ -1,0 +1,48 @@
+//! Small JSON records in an instance's home: what runs under which identity and on which ports.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::error::EngineError;
+use crate::ports::Ports;
+use crate::process::ProcessIdentity;
+
+/// Written when an engine has been launched; kept when it dies, so that the next start knows its ports.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Running {
+    /// The engine's main process.
+    pub(crate) process: ProcessIdentity,
+    /// The ports of the whole instance when it was launched; only those of this engine count.
+    pub(crate) ports: Ports,
+}
+
+/// Reads a record; `None` when there is none.
+pub(crate) fn load<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, EngineError> {
+    match fs::read(path) {
+        Ok(bytes) => serde_json::from_slice(&bytes)
+            .map(Some)
+            .map_err(|source| EngineError::Record { path: path.to_owned(), source }),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(EngineError::file("read", path, source)),
+    }
+}
+
+/// Writes a record so that a reader sees the old or the new one, never a half.
+pub(crate) fn save<T: Serialize>(path: &Path, value: &T) -> Result<(), EngineError> {
+    let bytes = serde_json::to_vec_pretty(value).map_err(|source| EngineError::Record { path: path.to_owned(), source })?;
+    let fresh = path.with_extension("json.new");
+    fs::write(&fresh, bytes).map_err(|source| EngineError::file("write", &fresh, source))?;
+    fs::rename(&fresh, path).map_err(|source| EngineError::file("replace", path, source))
+}
+
+/// Removes a record; having none is fine.
+pub(crate) fn remove(path: &Path) -> Result<(), EngineError> {
+    match fs::remove_file(path) {
+        Err(source) if source.kind() != ErrorKind::NotFound => Err(EngineError::file("remove", path, source)),
+        _ => Ok(()),
+    }
+}
