@@ -8,7 +8,7 @@ use futures_util::TryStreamExt;
 use mongodb::bson::{Document, doc};
 use mongodb::options::ReplaceOptions;
 use pvt_domain::ids::PropertyId;
-use pvt_domain::inventory::{Inventory, Property, RatePlan, Room, RoomType};
+use pvt_domain::inventory::{Inventory, Property};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 

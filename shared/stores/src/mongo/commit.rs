@@ -1,0 +1,185 @@
+//! The one place where bookings and claims are written: a batch of decisions in one transaction.
+//!
+//! A claim is a document whose `_id` is `property|bed|night`. Its uniqueness is what makes a double booking impossible, whoever
+//! writes and however late; so claims are never written outside a transaction with the bookings that own them.
+
+use super::{Mongo, bookings};
+use crate::StoreError;
+use chrono::NaiveDate;
+use mongodb::ClientSession;
+use mongodb::bson::{Bson, RawDocumentBuf, doc, serialize_to_bson, serialize_to_raw_document_buf};
+use mongodb::error::UNKNOWN_TRANSACTION_COMMIT_RESULT;
+use pvt_domain::booking::Booking;
+use pvt_domain::decide::{Change, Claim, Decisions};
+use pvt_domain::ids::{BedId, PropertyId};
+use rand::RngExt;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+pub(crate) const CLAIMS: &str = "claims";
+
+/// How long a transaction is tried again after conflicts and elections before the message's own retries take over.
+const TRANSACTION_BUDGET: Duration = Duration::from_secs(10);
+const FIRST_BACKOFF: Duration = Duration::from_millis(5);
+const LONGEST_BACKOFF: Duration = Duration::from_millis(500);
+
+/// A claim as stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredClaim {
+    /// `property|bed|night`.
+    #[serde(rename = "_id")]
+    pub key: String,
+    /// The owner's id.
+    pub booking: String,
+}
+
+impl StoredClaim {
+    /// The stored form of a claim.
+    pub fn of(claim: &Claim) -> Self {
+        Self { key: claim_key(&claim.property_id, &claim.bed_id, claim.night), booking: claim.booking_id.to_string() }
+    }
+
+    /// Bed and night, read back from the key; `None` when the key is not of our making.
+    pub fn bed_night(&self) -> Option<(BedId, NaiveDate)> {
+        split_key(&self.key)
+    }
+}
+
+/// The `_id` of a claim.
+pub fn claim_key(property_id: &PropertyId, bed_id: &BedId, night: NaiveDate) -> String {
+    format!("{property_id}|{bed_id}|{night}")
+}
+
+fn split_key(key: &str) -> Option<(BedId, NaiveDate)> {
+    let (rest, night) = key.rsplit_once('|')?;
+    let (_, bed) = rest.split_once('|')?;
+    Some((BedId::from(bed), night.parse().ok()?))
+}
+
+/// A batch in the form in which the server takes it, so that repeating the transaction costs no new encoding.
+struct Batch {
+    inserted: Vec<RawDocumentBuf>,
+    updates: Vec<Bson>,
+    claimed: Vec<RawDocumentBuf>,
+    released_keys: Vec<String>,
+    released_owners: Vec<String>,
+}
+
+impl Batch {
+    fn of(decisions: &Decisions) -> Result<Self, StoreError> {
+        let broken = |error: mongodb::bson::error::Error| StoreError::Broken { store: "mongodb", message: error.to_string() };
+        let (new, changed): (Vec<&Change>, Vec<&Change>) = decisions.changes.iter().partition(|change| change.stored_rev.is_none());
+        let update = |change: &&Change| {
+            let replacement = serialize_to_bson(&change.booking)?;
+            Ok(Bson::Document(doc! { "q": { "_id": change.booking.id.to_string(), "rev": change.stored_rev }, "u": replacement }))
+        };
+        Ok(Self {
+            inserted: new.iter().map(|change| serialize_to_raw_document_buf::<Booking>(&change.booking)).collect::<Result<_, _>>().map_err(broken)?,
+            updates: changed.iter().map(update).collect::<Result<_, _>>().map_err(broken)?,
+            claimed: decisions.claimed.iter().map(|claim| serialize_to_raw_document_buf(&StoredClaim::of(claim))).collect::<Result<_, _>>().map_err(broken)?,
+            released_keys: decisions.released.iter().map(|claim| claim_key(&claim.property_id, &claim.bed_id, claim.night)).collect(),
+            released_owners: decisions.released.iter().map(|claim| claim.booking_id.to_string()).collect(),
+        })
+    }
+}
+
+impl Mongo {
+    /// The claimed nights of a property from `from` on, for building a view.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn claimed_nights(&self, property_id: &PropertyId, from: NaiveDate) -> Result<Vec<(BedId, NaiveDate)>, StoreError> {
+        // Ids only: answered from the index on `_id` alone.
+        let range = doc! { "_id": { "$gte": format!("{property_id}|"), "$lt": format!("{property_id}}}") } };
+        let mut found = self.collection::<RawDocumentBuf>(CLAIMS).find(range).projection(doc! { "_id": 1 }).await?;
+        let mut nights = Vec::new();
+        while found.advance().await? {
+            let bed_night = found.current().get_str("_id").ok().and_then(split_key);
+            nights.extend(bed_night.filter(|(_, night)| *night >= from));
+        }
+        Ok(nights)
+    }
+
+    /// Stores a batch of decisions, all or nothing: releases, changed bookings, new bookings, new claims, in this order.
+    ///
+    /// Conflicts, elections and an unknown outcome of the commit are tried again for up to ten seconds.
+    ///
+    /// # Errors
+    /// [`StoreError::Duplicate`] when a claim or booking exists already: the decision was made on an old view.
+    /// [`StoreError::Stale`] when a changed booking is no longer at the revision that was decided upon.
+    /// Both mean that nothing was stored **by this attempt**; an earlier attempt whose answer was lost may have stored the batch.
+    pub async fn commit(&self, decisions: &Decisions) -> Result<(), StoreError> {
+        if decisions.changes.is_empty() {
+            return Ok(());
+        }
+        let batch = Arc::new(Batch::of(decisions)?);
+        let mongo = self.clone();
+        // A dropped driver future can leave its session in the middle of a transaction, so a caller that gives up must not drop it.
+        let stored = tokio::spawn(async move { mongo.store_batch(&batch).await }).await;
+        stored.unwrap_or_else(|lost| Err(StoreError::Broken { store: "mongodb", message: lost.to_string() }))
+    }
+
+    async fn store_batch(&self, batch: &Batch) -> Result<(), StoreError> {
+        let started = Instant::now();
+        let mut backoff = FIRST_BACKOFF;
+        loop {
+            let mut session = self.client().start_session().await?;
+            let outcome = match self.write_batch(&mut session, batch).await {
+                Ok(()) => commit_until_known(&mut session, started).await,
+                Err(error) => {
+                    // The server aborts it in any case; this only frees its locks sooner.
+                    if let Err(abort) = session.abort_transaction().await {
+                        tracing::debug!(error = %abort, "abort was not acknowledged");
+                    }
+                    Err(error)
+                }
+            };
+            match outcome {
+                Err(StoreError::Transient { .. }) if started.elapsed() < TRANSACTION_BUDGET => {
+                    metrics::counter!("pvt_transaction_retries_total").increment(1);
+                    let jittered = backoff.mul_f64(rand::rng().random_range(0.5..1.5));
+                    tokio::time::sleep(jittered).await;
+                    backoff = (backoff * 2).min(LONGEST_BACKOFF);
+                }
+                other => return other,
+            }
+        }
+    }
+
+    async fn write_batch(&self, session: &mut ClientSession, batch: &Batch) -> Result<(), StoreError> {
+        session.start_transaction().await?;
+        if !batch.released_keys.is_empty() {
+            let owned = doc! { "_id": { "$in": &batch.released_keys }, "booking": { "$in": &batch.released_owners } };
+            self.collection::<RawDocumentBuf>(CLAIMS).delete_many(owned).session(&mut *session).await?;
+        }
+        if !batch.updates.is_empty() {
+            let command = doc! { "update": bookings::COLLECTION, "updates": batch.updates.clone(), "ordered": true };
+            let reply = self.database().run_command(command).session(&mut *session).await?;
+            let matched = reply.get_i32("n").unwrap_or(0);
+            if usize::try_from(matched).ok() != Some(batch.updates.len()) {
+                return Err(StoreError::Stale(format!("{matched} of {} bookings were as expected", batch.updates.len())));
+            }
+        }
+        if !batch.inserted.is_empty() {
+            self.collection::<RawDocumentBuf>(bookings::COLLECTION).insert_many(&batch.inserted).session(&mut *session).await?;
+        }
+        if !batch.claimed.is_empty() {
+            self.collection::<RawDocumentBuf>(CLAIMS).insert_many(&batch.claimed).session(&mut *session).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Commits, asking again while the server cannot say whether it did: a repeated commit of the same transaction is harmless.
+async fn commit_until_known(session: &mut ClientSession, started: Instant) -> Result<(), StoreError> {
+    loop {
+        match session.commit_transaction().await {
+            Ok(()) => return Ok(()),
+            Err(error) if error.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT) && started.elapsed() < TRANSACTION_BUDGET => {
+                tokio::time::sleep(FIRST_BACKOFF).await;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
