@@ -9,9 +9,7 @@ use crate::link::{Equip, Link, State};
 use crate::topology::Topology;
 use futures_util::{FutureExt as _, StreamExt as _};
 use lapin::Channel;
-use lapin::options::{
-    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions, QueueDeclareOptions,
-};
+use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions, QueueDeclareOptions};
 use lapin::types::{FieldTable, ShortString};
 use std::sync::Arc;
 use std::time::Duration;
@@ -134,12 +132,7 @@ impl Subscriber {
     }
 }
 
-async fn consume(
-    channel: Channel,
-    queue: ShortString,
-    prefetch: u16,
-    options: BasicConsumeOptions,
-) -> Result<Subscription, ConsumeError> {
+async fn consume(channel: Channel, queue: ShortString, prefetch: u16, options: BasicConsumeOptions) -> Result<Subscription, ConsumeError> {
     // Before consume: otherwise the broker sends everything it has.
     channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
     let stream = channel.basic_consume(queue, ShortString::default(), options, FieldTable::default()).await?;

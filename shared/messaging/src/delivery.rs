@@ -6,6 +6,7 @@ use crate::outgoing::{FIRST_ATTEMPT, HEADER_ACTOR, HEADER_ATTEMPT, HEADER_TRACEP
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// The header in which a quorum queue counts earlier deliveries.
@@ -50,8 +51,8 @@ pub struct Delivery {
     pub redelivered: bool,
     /// How many earlier deliveries ended without acknowledgement, as the quorum queue counts them.
     pub delivery_count: u32,
-    /// Envelope.
-    pub envelope: Envelope,
+    /// Envelope; shared, because a job keeps it while the delivery waits for its acknowledgement.
+    pub envelope: Arc<Envelope>,
     /// Body as sent.
     pub body: Bytes,
 }
@@ -72,7 +73,7 @@ impl Delivery {
             ..Envelope::default()
         };
         let delivery_count = properties.headers().as_ref().map_or(0, |headers| read_headers(headers, &mut envelope));
-        Self { tag: raw.delivery_tag, redelivered: raw.redelivered, delivery_count, envelope, body: Bytes::from(raw.data) }
+        Self { tag: raw.delivery_tag, redelivered: raw.redelivered, delivery_count, envelope: Arc::new(envelope), body: Bytes::from(raw.data) }
     }
 
     /// The same message again, to another place: same id, same body, same envelope.

@@ -83,15 +83,8 @@ impl<G: Send + Sync + 'static> Link<G> {
     pub(crate) fn start<E: Equip<Gear = G>>(url: &str, topology: Topology, name: &str, equip: E) -> Self {
         let (sender, state) = watch::channel(State::Down { since: Instant::now(), failure: None });
         let link = Self { state, broken: Arc::default(), closing: CancellationToken::new() };
-        let supervisor = Supervisor {
-            uri: parse(url),
-            topology,
-            name: name.to_owned(),
-            equip,
-            state: sender,
-            broken: link.broken.clone(),
-            closing: link.closing.clone(),
-        };
+        let supervisor =
+            Supervisor { uri: parse(url), topology, name: name.to_owned(), equip, state: sender, broken: link.broken.clone(), closing: link.closing.clone() };
         tokio::spawn(supervisor.run());
         link
     }

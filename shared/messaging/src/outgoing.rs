@@ -119,13 +119,7 @@ impl Outgoing {
     }
 
     /// A message whose body is already encoded.
-    pub fn raw(
-        target: Target,
-        key: impl Into<Cow<'static, str>>,
-        id: Uuid,
-        kind: impl Into<Cow<'static, str>>,
-        body: impl Into<Bytes>,
-    ) -> Self {
+    pub fn raw(target: Target, key: impl Into<Cow<'static, str>>, id: Uuid, kind: impl Into<Cow<'static, str>>, body: impl Into<Bytes>) -> Self {
         Self {
             target,
             routing_key: key.into(),

@@ -75,7 +75,7 @@ impl Publisher {
     pub async fn publish(&self, message: Outgoing) -> Result<(), PublishError> {
         let begun = Instant::now();
         let sent = async {
-            let prepared = Prepared::new(message, &self.shared.exchanges)?;
+            let prepared = Prepared::new(&message, &self.shared.exchanges)?;
             let lane = self.lane().await?;
             let (done, confirmed) = oneshot::channel();
             lane.send(Request { message: prepared, done: Done::One(done) }).await.map_err(|_| PublishError::Lost)?;
@@ -91,22 +91,18 @@ impl Publisher {
     ///
     /// # Errors
     /// The first failure; the others may or may not have arrived. Repeat all of them under the same ids.
-    pub async fn publish_all(&self, messages: Vec<Outgoing>) -> Result<(), PublishError> {
-        let mut messages = messages.into_iter();
-        loop {
-            let chunk: Vec<_> = messages.by_ref().take(CHUNK).collect();
-            if chunk.is_empty() {
-                return Ok(());
-            }
-            let (begun, count) = (Instant::now(), chunk.len());
+    pub async fn publish_all(&self, messages: impl AsRef<[Outgoing]>) -> Result<(), PublishError> {
+        for chunk in messages.as_ref().chunks(CHUNK) {
+            let begun = Instant::now();
             let sent = self.publish_chunk(chunk);
             let result = timeout_at(begun + CONFIRM_TIMEOUT, sent).await.unwrap_or(Err(PublishError::Timeout));
-            self.account(begun, &result, count);
+            self.account(begun, &result, chunk.len());
             result?;
         }
+        Ok(())
     }
 
-    async fn publish_chunk(&self, chunk: Vec<Outgoing>) -> Result<(), PublishError> {
+    async fn publish_chunk(&self, chunk: &[Outgoing]) -> Result<(), PublishError> {
         let (tally, confirmed) = Tally::new(chunk.len());
         for message in chunk {
             let prepared = Prepared::new(message, &self.shared.exchanges)?;

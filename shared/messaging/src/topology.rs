@@ -217,9 +217,7 @@ impl Topology {
     pub fn work_queues(&self, queue: Queue) -> Vec<(String, Option<u16>)> {
         match queue {
             Queue::One(base) => vec![(self.name(base), None)],
-            Queue::Partitioned(base) => {
-                (0..self.partitions).map(|partition| (self.name(&format!("{base}.{partition}")), Some(partition))).collect()
-            }
+            Queue::Partitioned(base) => (0..self.partitions).map(|partition| (self.name(&format!("{base}.{partition}")), Some(partition))).collect(),
         }
     }
 
@@ -228,12 +226,7 @@ impl Topology {
         let unroutable = self.unroutable_exchange();
         let routed = |name: String| ExchangeSpec { name, kind: "topic", alternate: Some(unroutable.clone()) };
         let plain = |name: String, kind| ExchangeSpec { name, kind, alternate: None };
-        let mut all = vec![
-            plain(unroutable.clone(), "fanout"),
-            routed(self.commands_exchange()),
-            routed(self.events_exchange()),
-            routed(self.dead_exchange()),
-        ];
+        let mut all = vec![plain(unroutable.clone(), "fanout"), routed(self.commands_exchange()), routed(self.events_exchange()), routed(self.dead_exchange())];
         all.extend(Rung::ALL.map(|rung| plain(self.retry_exchange(rung), "fanout")));
         all
     }
@@ -285,11 +278,7 @@ impl Topology {
 
     fn retry_queue(&self, rung: Rung) -> QueueSpec {
         let name = self.retry_exchange(rung);
-        QueueSpec {
-            name: name.clone(),
-            role: QueueRole::Retry(rung),
-            bindings: vec![Binding { exchange: name, key: String::new() }],
-        }
+        QueueSpec { name: name.clone(), role: QueueRole::Retry(rung), bindings: vec![Binding { exchange: name, key: String::new() }] }
     }
 }
 

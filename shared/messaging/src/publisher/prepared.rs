@@ -53,19 +53,21 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
-    pub(super) fn new(message: Outgoing, exchanges: &ExchangeNames) -> Result<Self, PublishError> {
-        if message.body.len() > MAX_BODY_BYTES {
+    pub(super) fn new(message: &Outgoing, exchanges: &ExchangeNames) -> Result<Self, PublishError> {
+        // What others sent oversize must still be able to become a dead letter.
+        let ours = matches!(message.target, Target::Commands | Target::Events);
+        if ours && message.body.len() > MAX_BODY_BYTES {
             let reason = format!("the body has {} bytes, more than {MAX_BODY_BYTES}", message.body.len());
             return Err(PublishError::Invalid(reason));
         }
-        let headers = headers(&message)?;
+        let headers = headers(message)?;
         let sent_at = message.timestamp.unwrap_or_else(Utc::now).timestamp();
         let mut properties = BasicProperties::default()
             .with_content_type(short(CONTENT_TYPE)?)
             .with_delivery_mode(PERSISTENT)
             .with_message_id(short(message.id.hyphenated().to_string())?)
             .with_timestamp(u64::try_from(sent_at).unwrap_or_default())
-            .with_type(short(message.kind)?)
+            .with_type(short(&*message.kind)?)
             .with_app_id(short(APP_ID)?);
         if let Some(headers) = headers {
             properties = properties.with_headers(headers);
@@ -73,15 +75,10 @@ impl Prepared {
         if let Some(booking) = message.correlation_id {
             properties = properties.with_correlation_id(short(booking.hyphenated().to_string())?);
         }
-        if let Some(queue) = message.reply_to {
+        if let Some(queue) = &message.reply_to {
             properties = properties.with_reply_to(short(queue)?);
         }
-        Ok(Self {
-            exchange: short(exchanges.name(message.target))?,
-            routing_key: short(message.routing_key)?,
-            properties,
-            body: message.body,
-        })
+        Ok(Self { exchange: short(exchanges.name(message.target))?, routing_key: short(&*message.routing_key)?, properties, body: message.body.clone() })
     }
 }
 
@@ -127,7 +124,7 @@ mod tests {
     fn a_retry_goes_to_its_rung_with_its_attempt() {
         let mut message = Outgoing::raw(Target::Retry(Rung::M1), "t.emails", Uuid::from_u128(1), "a.b.v1", "{}");
         message.attempt = 2;
-        let prepared = Prepared::new(message, &exchanges()).unwrap();
+        let prepared = Prepared::new(&message, &exchanges()).unwrap();
         assert_eq!((prepared.exchange.as_str(), prepared.routing_key.as_str()), ("t.retry.1m", "t.emails"));
         let headers = prepared.properties.headers().clone().unwrap();
         assert_eq!(headers.inner().get("attempt"), Some(&AMQPValue::LongLongInt(2)));
@@ -137,8 +134,10 @@ mod tests {
     #[test]
     fn what_amqp_cannot_carry_is_refused_before_lapin_panics() {
         let message = Outgoing::raw(Target::Queue, "k".repeat(256), Uuid::nil(), "a.b.v1", "{}");
-        assert!(matches!(Prepared::new(message, &exchanges()), Err(PublishError::Invalid(_))));
-        let message = Outgoing::raw(Target::Queue, "k", Uuid::nil(), "a.b.v1", vec![0; MAX_BODY_BYTES + 1]);
-        assert!(matches!(Prepared::new(message, &exchanges()), Err(PublishError::Invalid(_))));
+        assert!(matches!(Prepared::new(&message, &exchanges()), Err(PublishError::Invalid(_))));
+        let mut message = Outgoing::raw(Target::Events, "k", Uuid::nil(), "a.b.v1", vec![0; MAX_BODY_BYTES + 1]);
+        assert!(matches!(Prepared::new(&message, &exchanges()), Err(PublishError::Invalid(_))));
+        message.target = Target::Dead;
+        assert!(Prepared::new(&message, &exchanges()).is_ok(), "an oversize message can become a dead letter");
     }
 }

@@ -47,13 +47,7 @@ impl Topology {
             channel.queue_declare(short(&queue.name)?, options, self.arguments(&queue)).await?;
             for binding in &queue.bindings {
                 channel
-                    .queue_bind(
-                        short(&queue.name)?,
-                        short(&binding.exchange)?,
-                        short(&binding.key)?,
-                        QueueBindOptions::default(),
-                        FieldTable::default(),
-                    )
+                    .queue_bind(short(&queue.name)?, short(&binding.exchange)?, short(&binding.key)?, QueueBindOptions::default(), FieldTable::default())
                     .await?;
             }
         }

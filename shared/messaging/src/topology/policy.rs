@@ -35,16 +35,9 @@ impl Topology {
     /// One policy per work queue (its dead letters carry its name as routing key) and one for all queues that nobody consumes.
     pub fn policies(&self) -> Vec<Policy> {
         let queues = self.queues();
-        let mut all: Vec<_> = queues
-            .iter()
-            .filter(|queue| matches!(queue.role, QueueRole::Work { .. }))
-            .map(|queue| self.work_policy(&queue.name))
-            .collect();
-        let parked: Vec<_> = queues
-            .iter()
-            .filter(|queue| matches!(queue.role, QueueRole::Dead { .. } | QueueRole::Unroutable))
-            .map(|queue| quoted(&queue.name))
-            .collect();
+        let mut all: Vec<_> = queues.iter().filter(|queue| matches!(queue.role, QueueRole::Work { .. })).map(|queue| self.work_policy(&queue.name)).collect();
+        let parked: Vec<_> =
+            queues.iter().filter(|queue| matches!(queue.role, QueueRole::Dead { .. } | QueueRole::Unroutable)).map(|queue| quoted(&queue.name)).collect();
         all.push(Policy {
             name: self.name("parked"),
             pattern: format!("^({})$", parked.join("|")),
