@@ -3,7 +3,7 @@
 //! A stay never changes bed. Among the possibilities: a group in one room before several rooms, then the smallest
 //! leftover gaps, then the fullest room, so that empty rooms stay whole.
 
-use crate::booking::StayRequest;
+use crate::booking::{Rejection, StayRequest};
 use crate::inventory::{Room, RoomKind};
 use crate::view::{PropertyView, Span};
 
@@ -18,6 +18,17 @@ pub enum NoBeds {
     UnknownType,
     /// The nights lie outside what can be sold.
     OutsideHorizon,
+}
+
+impl From<NoBeds> for Rejection {
+    fn from(none: NoBeds) -> Self {
+        match none {
+            NoBeds::Taken => Self::NoAvailability,
+            NoBeds::OverCapacity => Self::OverCapacity,
+            NoBeds::UnknownType => Self::Closed,
+            NoBeds::OutsideHorizon => Self::InvalidDates,
+        }
+    }
 }
 
 /// The numbers of the beds for this stay, by the view's numbering. Marks nothing.

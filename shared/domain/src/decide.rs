@@ -4,7 +4,7 @@
 //! memory, because the unique claims in the store will object to a wrong yes. Nothing objects to a wrong no, so a refusal
 //! for lack of beds stands only on a view that was read after the batch began: otherwise [`StaleViews`] asks for that.
 
-use crate::allocation::{NoBeds, allocate};
+use crate::allocation::allocate;
 use crate::booking::{Action, Booking, HistoryEntry, PaymentStatus, Rejection, Status, Stay};
 use crate::events::{BookingEvent, event_kind};
 use crate::ids::{BedId, BookingId, PropertyId};
@@ -168,10 +168,12 @@ impl Decider<'_> {
         self.decisions.views.get(property).or_else(|| self.known.views.get(property))
     }
 
-    fn price(&self, request: &RequestBooking) -> Result<Price, Rejection> {
-        let inventory = self.view(&request.property_id).ok_or(Rejection::Closed)?.inventory();
-        let plan = inventory.rate_plan(&request.rate_plan_id).ok_or(Rejection::Closed)?;
-        price(inventory, plan, &request.stays).ok_or(Rejection::Closed)
+    fn price(&mut self, request: &RequestBooking) -> Result<Price, Rejection> {
+        let priced = self.view(&request.property_id).and_then(|view| {
+            let inventory = view.inventory();
+            price(inventory, inventory.rate_plan(&request.rate_plan_id)?, &request.stays)
+        });
+        priced.ok_or_else(|| self.refuse(&request.property_id, Rejection::Closed))
     }
 
     /// Finds and takes the beds of all stays, or takes none.
@@ -180,7 +182,7 @@ impl Decider<'_> {
         let mut view = self.view(property).ok_or(Rejection::Closed)?.clone();
         let mut stays = Vec::with_capacity(request.stays.len());
         for asked in &request.stays {
-            let numbers = allocate(&view, asked).map_err(|none| self.refusal(property, none))?;
+            let numbers = allocate(&view, asked).map_err(|none| self.refuse(property, none.into()))?;
             let span = view.span(asked.nights()).ok_or(Rejection::InvalidDates)?;
             numbers.iter().for_each(|bed| view.take(*bed, &span));
             let assigned_beds = numbers.iter().map(|bed| view.bed_id(*bed).clone()).collect();
@@ -199,18 +201,12 @@ impl Decider<'_> {
         Ok(stays)
     }
 
-    fn refusal(&mut self, property: &PropertyId, none: NoBeds) -> Rejection {
-        match none {
-            NoBeds::Taken => {
-                if !self.known.fresh.contains(property) {
-                    self.stale.insert(property.clone());
-                }
-                Rejection::NoAvailability
-            }
-            NoBeds::OverCapacity => Rejection::OverCapacity,
-            NoBeds::UnknownType => Rejection::Closed,
-            NoBeds::OutsideHorizon => Rejection::InvalidDates,
+    /// A refusal stands only on what was read after the batch began; beds and prices may have been added since an older reading.
+    fn refuse(&mut self, property: &PropertyId, reason: Rejection) -> Rejection {
+        if !self.known.fresh.contains(property) {
+            self.stale.insert(property.clone());
         }
+        reason
     }
 
     fn release(&mut self, booking: &Booking) {

@@ -6,6 +6,7 @@
 pub mod allocation;
 pub mod booking;
 pub mod decide;
+pub mod demo;
 pub mod events;
 pub mod failure;
 pub mod ids;

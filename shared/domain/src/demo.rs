@@ -1,0 +1,80 @@
+//! The demonstration hostel: what `pvt seed` creates and the guides and tests book.
+
+use crate::inventory::{DormGender, Inventory, Property, RatePlan, Room, RoomKind, RoomType, TaxRule};
+use crate::money::Currency;
+use chrono::NaiveTime;
+
+/// Id of the demonstration property.
+pub const PROPERTY_ID: &str = "pvt-montreal";
+
+/// One line a room type: id, name, kind, gender, rooms as (prefix of their ids, how many, beds in each), price a night in cents.
+type TypeLine = (&'static str, &'static str, RoomKind, DormGender, (&'static str, usize, usize), i64);
+
+const TYPES: [TypeLine; 5] = [
+    ("dorm-6-mixed", "Bed in 6-bed mixed dorm", RoomKind::Dorm, DormGender::Mixed, ("d6", 2, 6), 4_200),
+    ("dorm-4-female", "Bed in 4-bed female dorm", RoomKind::Dorm, DormGender::Female, ("f4", 1, 4), 4_800),
+    ("dorm-8-mixed", "Bed in 8-bed mixed dorm", RoomKind::Dorm, DormGender::Mixed, ("d8", 1, 8), 3_700),
+    ("private-double", "Private double room", RoomKind::Private, DormGender::Mixed, ("pd", 4, 2), 12_500),
+    ("private-twin", "Private twin room", RoomKind::Private, DormGender::Mixed, ("pt", 2, 2), 11_500),
+];
+
+/// A hostel in Montréal with 38 beds in 10 rooms, priced in Canadian dollars, paid on arrival.
+///
+/// Taxes are Québec's: lodging tax 3.5 % on the room; GST 5 % and QST 9.975 % on the room plus the lodging tax.
+pub fn hostel() -> Inventory {
+    Inventory {
+        property: property(),
+        room_types: TYPES
+            .iter()
+            .map(|(id, name, kind, gender, ..)| RoomType { id: (*id).into(), name: (*name).to_owned(), kind: *kind, gender: *gender })
+            .collect(),
+        rooms: TYPES.iter().flat_map(|(id, .., (prefix, rooms, beds), _)| rooms_of(id, prefix, *rooms, *beds)).collect(),
+        rate_plans: vec![RatePlan {
+            id: "standard".into(),
+            name: "Standard, pay on arrival".to_owned(),
+            nightly: TYPES.iter().map(|(id, .., amount)| ((*id).into(), *amount)).collect(),
+        }],
+    }
+}
+
+fn rooms_of(room_type: &str, prefix: &str, rooms: usize, beds: usize) -> Vec<Room> {
+    let room = |letter: char| {
+        let id = format!("{prefix}{letter}");
+        Room { room_type_id: room_type.into(), beds: (1..=beds).map(|bed| format!("{id}-{bed}").as_str().into()).collect(), id: id.as_str().into() }
+    };
+    ('a'..='z').take(rooms).map(room).collect()
+}
+
+fn property() -> Property {
+    let tax = |code: &str, name: &str, rate_ppm, base: &[&str]| TaxRule {
+        code: code.to_owned(),
+        name: name.to_owned(),
+        rate_ppm,
+        compounds_on: base.iter().map(|code| (*code).to_owned()).collect(),
+        valid_from: None,
+        valid_until: None,
+    };
+    Property {
+        id: PROPERTY_ID.into(),
+        name: "PVT Montréal".to_owned(),
+        address: "1208 rue Saint-Hubert, Montréal (Québec) H2L 3Y7".to_owned(),
+        time_zone: chrono_tz::America::Toronto,
+        currency: Currency::CAD,
+        check_in_from: NaiveTime::from_hms_opt(15, 0, 0).unwrap_or_default(),
+        check_out_until: NaiveTime::from_hms_opt(11, 0, 0).unwrap_or_default(),
+        locales: vec!["fr".to_owned(), "en".to_owned()],
+        taxes: vec![tax("lodging", "Lodging tax", 35_000, &[]), tax("gst", "GST", 50_000, &["lodging"]), tax("qst", "QST", 99_750, &["lodging"])],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_house_has_the_rooms_that_the_guides_promise() {
+        let hostel = super::hostel();
+        let beds: Vec<(String, usize)> =
+            hostel.room_types.iter().map(|kind| (kind.id.to_string(), hostel.rooms_of(&kind.id).map(|room| room.beds.len()).sum())).collect();
+        let promised = [("dorm-6-mixed", 12), ("dorm-4-female", 4), ("dorm-8-mixed", 8), ("private-double", 8), ("private-twin", 4)];
+        assert_eq!(beds, promised.map(|(id, count)| (id.to_owned(), count)));
+    }
+}
