@@ -21,12 +21,7 @@ pub(crate) fn root() -> Result<PathBuf, EngineError> {
     std::path::absolute(&root).map_err(|source| EngineError::file("resolve", &root, source))
 }
 
-fn choose_root(
-    pvt_home: Option<PathBuf>,
-    is_root: bool,
-    state_home: Option<PathBuf>,
-    home: Option<PathBuf>,
-) -> Option<PathBuf> {
+fn choose_root(pvt_home: Option<PathBuf>, is_root: bool, state_home: Option<PathBuf>, home: Option<PathBuf>) -> Option<PathBuf> {
     pvt_home
         .or_else(|| is_root.then(|| PathBuf::from("/var/lib/pvt")))
         .or_else(|| state_home.map(|state| state.join("pvt")))

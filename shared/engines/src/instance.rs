@@ -130,8 +130,7 @@ impl Instance {
             return self.compose(settings.ports)?.stop(kinds).await;
         }
         let stop = |kind| async move { if kinds.contains(&kind) { native::stop(&self.home, kind).await } else { Ok(()) } };
-        let (rabbitmq, mongodb, postgres) =
-            tokio::join!(stop(EngineKind::RabbitMq), stop(EngineKind::MongoDb), stop(EngineKind::PostgreSql));
+        let (rabbitmq, mongodb, postgres) = tokio::join!(stop(EngineKind::RabbitMq), stop(EngineKind::MongoDb), stop(EngineKind::PostgreSql));
         rabbitmq.and(mongodb).and(postgres)
     }
 
@@ -211,8 +210,7 @@ impl Instance {
             }
         }
         let ready = |kind| async move { !kinds.contains(&kind) || self.site(kind, settings.ports).probe().await.is_ok() };
-        let (rabbitmq, mongodb, postgres) =
-            tokio::join!(ready(EngineKind::RabbitMq), ready(EngineKind::MongoDb), ready(EngineKind::PostgreSql));
+        let (rabbitmq, mongodb, postgres) = tokio::join!(ready(EngineKind::RabbitMq), ready(EngineKind::MongoDb), ready(EngineKind::PostgreSql));
         Ok((rabbitmq && mongodb && postgres).then(|| settings.urls()))
     }
 
@@ -221,12 +219,9 @@ impl Instance {
         let ports = self.settle_ports(Way::Native).await?;
         let start = |kind| {
             let programs = &programs;
-            async move {
-                if kinds.contains(&kind) { self.site(kind, ports).start(programs, progress).await } else { Ok(()) }
-            }
+            async move { if kinds.contains(&kind) { self.site(kind, ports).start(programs, progress).await } else { Ok(()) } }
         };
-        let (rabbitmq, mongodb, postgres) =
-            tokio::join!(start(EngineKind::RabbitMq), start(EngineKind::MongoDb), start(EngineKind::PostgreSql));
+        let (rabbitmq, mongodb, postgres) = tokio::join!(start(EngineKind::RabbitMq), start(EngineKind::MongoDb), start(EngineKind::PostgreSql));
         rabbitmq.and(mongodb).and(postgres)?;
         Ok(Urls::native(&ports))
     }

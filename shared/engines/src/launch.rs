@@ -23,8 +23,7 @@ const TAIL_LINES: usize = 20;
 
 /// Engines hold one descriptor a connection, queue and table; the usual soft limit of 1024 is too low for them. The
 /// shell replaces itself, so the pid stays.
-const RAISE_FILE_LIMIT: &str =
-    r#"ulimit -S -n 65536 2>/dev/null || ulimit -S -n "$(ulimit -H -n)" 2>/dev/null; exec "$@""#;
+const RAISE_FILE_LIMIT: &str = r#"ulimit -S -n 65536 2>/dev/null || ulimit -S -n "$(ulimit -H -n)" 2>/dev/null; exec "$@""#;
 
 /// A user that a program runs as.
 #[derive(Clone, Copy, Debug)]
@@ -126,11 +125,7 @@ fn open_log(path: &Path) -> Result<File, EngineError> {
         let aside = path.with_extension("log.1");
         fs::rename(path, &aside).map_err(|source| EngineError::file("set aside", path, source))?;
     }
-    OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(path)
-        .map_err(|source| EngineError::file("open", path, source))
+    OpenOptions::new().create(true).append(true).open(path).map_err(|source| EngineError::file("open", path, source))
 }
 
 /// The last lines of a log, for an error's text.

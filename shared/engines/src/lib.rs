@@ -6,6 +6,8 @@
 //! (pid and start time) recorded when they were started. It knows nothing of the product's queues, collections or
 //! tables.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 mod compose;
 mod engine;
 mod error;

@@ -35,11 +35,7 @@ impl Stat {
     /// last one.
     fn parse(line: &str) -> Option<Self> {
         let fields: Vec<&str> = line.get(line.rfind(')')? + 1..)?.split_whitespace().collect();
-        Some(Self {
-            state: fields.first()?.chars().next()?,
-            parent: fields.get(1)?.parse().ok()?,
-            start_ticks: fields.get(19)?.parse().ok()?,
-        })
+        Some(Self { state: fields.first()?.chars().next()?, parent: fields.get(1)?.parse().ok()?, start_ticks: fields.get(19)?.parse().ok()? })
     }
 }
 
@@ -69,18 +65,12 @@ impl ProcessIdentity {
     /// The process and all that descend from it now, itself first.
     pub(crate) fn tree(self) -> Vec<Self> {
         let Ok(entries) = fs::read_dir("/proc") else { return vec![self] };
-        let all: Vec<(i32, Stat)> = entries
-            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-            .filter_map(|pid| Some((pid, Stat::read(pid)?)))
-            .collect();
+        let all: Vec<(i32, Stat)> =
+            entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).filter_map(|pid| Some((pid, Stat::read(pid)?))).collect();
         let mut found = vec![self];
         let mut next = 0;
         while let Some(parent) = found.get(next).copied() {
-            found.extend(
-                all.iter()
-                    .filter(|(_, stat)| stat.parent == parent.pid)
-                    .map(|(pid, stat)| Self { pid: *pid, start_ticks: stat.start_ticks }),
-            );
+            found.extend(all.iter().filter(|(_, stat)| stat.parent == parent.pid).map(|(pid, stat)| Self { pid: *pid, start_ticks: stat.start_ticks }));
             next += 1;
         }
         found

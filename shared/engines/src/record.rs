@@ -23,9 +23,7 @@ pub(crate) struct Running {
 /// Reads a record; `None` when there is none.
 pub(crate) fn load<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, EngineError> {
     match fs::read(path) {
-        Ok(bytes) => serde_json::from_slice(&bytes)
-            .map(Some)
-            .map_err(|source| EngineError::Record { path: path.to_owned(), source }),
+        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|source| EngineError::Record { path: path.to_owned(), source }),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(source) => Err(EngineError::file("read", path, source)),
     }

@@ -75,11 +75,7 @@ impl Site {
     /// Starts the engine unless it runs, and waits until it answers.
     pub(crate) async fn start(&self, programs: &Programs, progress: Progress<'_>) -> Result<(), EngineError> {
         if let Some(process) = alive(&self.home, self.kind)? {
-            return self.wait_ready(process).await.map_err(|reason| EngineError::Unhealthy {
-                kind: self.kind,
-                pid: process.pid,
-                reason,
-            });
+            return self.wait_ready(process).await.map_err(|reason| EngineError::Unhealthy { kind: self.kind, pid: process.pid, reason });
         }
         for port in self.ports.of(self.kind) {
             if !is_free(port) {
@@ -90,7 +86,7 @@ impl Site {
         progress(&format!("starting {}", self.kind));
         let process = self.launch(programs).await?;
         if let Err(reason) = self.wait_ready(process).await {
-            kill(&[process]);
+            kill_and_wait(self.kind, process.tree()).await?;
             let log = self.log();
             return Err(EngineError::Start { kind: self.kind, reason, tail: launch::tail(&log), log });
         }

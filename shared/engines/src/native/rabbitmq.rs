@@ -38,8 +38,7 @@ const MAPPER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Spinning schedulers would take the cores from the product's own processes, as would threads bound to a core;
 /// distribution must not be reachable from outside.
-const ERLANG_ARGS: &str =
-    "+sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}";
+const ERLANG_ARGS: &str = "+sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}";
 
 /// Writes the node's configuration and starts its port mapper.
 pub(super) async fn prepare(site: &Site, programs: &Programs) -> Result<Launch, EngineError> {
@@ -74,6 +73,7 @@ pub(super) async fn prepare(site: &Site, programs: &Programs) -> Result<Launch, 
         .env("detached", "true"))
 }
 
+/// Connections log errors only: our own health probes leave without a handshake, which is a warning each time.
 fn configuration(ports: &Ports) -> String {
     let Ports { amqp, management, .. } = ports;
     let memory = memory_limit_bytes(&fs::read_to_string("/proc/meminfo").unwrap_or_default());
@@ -88,14 +88,14 @@ fn configuration(ports: &Ports) -> String {
          raft.wal_max_size_bytes = {WRITE_AHEAD_LIMIT_BYTES}\n\
          log.file = false\n\
          log.console = true\n\
-         log.console.level = warning\n"
+         log.console.use_colors = off\n\
+         log.console.level = warning\n\
+         log.connection.level = error\n"
     )
 }
 
 fn memory_limit_bytes(meminfo: &str) -> u64 {
-    let total_kib = meminfo
-        .lines()
-        .find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
+    let total_kib = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
     total_kib.map_or(MEMORY_LIMIT_BYTES, |kib| MEMORY_LIMIT_BYTES.min(kib * 1024 / MEMORY_SHARE_DIVISOR))
 }
 
@@ -119,11 +119,7 @@ async fn ensure_mapper(site: &Site, program: &Path) -> Result<(), EngineError> {
     if mapper(&site.home)?.is_some() {
         return Ok(());
     }
-    let launch = Launch::new(program.to_owned(), site.dir())
-        .arg("-port")
-        .arg(port.to_string())
-        .arg("-address")
-        .arg("127.0.0.1");
+    let launch = Launch::new(program.to_owned(), site.dir()).arg("-port").arg(port.to_string()).arg("-address").arg("127.0.0.1");
     let process = launch.spawn(&site.log())?;
     record::save(&mapper_record(&site.home), &Running { process, ports: site.ports })?;
     let deadline = Instant::now() + MAPPER_TIMEOUT;

@@ -1,0 +1,150 @@
+//! Real engines in throw-away instances: started once, shared, killed, frozen, brought back with their data, and gone
+//! without a trace.
+
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use mongodb::bson::{Document, doc};
+use pvt_engines::{EngineError, EngineKind, Instance, PortPlan, Ports, ThrowAway, Urls};
+use sqlx::{Connection, PgConnection};
+
+const DEADLINE: Duration = Duration::from_secs(20);
+
+fn quiet(_: &str) {}
+
+/// Every process whose working folder is in this home: all engines are launched there.
+fn processes_of(home: &Path) -> Vec<String> {
+    let entries = fs::read_dir("/proc").unwrap().filter_map(|entry| Some(entry.ok()?.path()));
+    entries
+        .filter(|process| fs::read_link(process.join("cwd")).is_ok_and(|folder| folder.starts_with(home)))
+        .map(|process| fs::read_to_string(process.join("cmdline")).unwrap_or_default())
+        .collect()
+}
+
+async fn pids(instance: &Instance) -> Vec<i32> {
+    let status = instance.status().await.unwrap();
+    for engine in &status {
+        assert!(engine.running && engine.trouble.is_none(), "{engine:?}");
+    }
+    status.iter().map(|engine| engine.pid.unwrap()).collect()
+}
+
+async fn postgres(urls: &Urls) -> PgConnection {
+    PgConnection::connect(&urls.postgres).await.unwrap()
+}
+
+async fn write_marks(urls: &Urls) {
+    let mut connection = postgres(urls).await;
+    sqlx::raw_sql("CREATE TABLE mark (n int); INSERT INTO mark VALUES (7)").execute(&mut connection).await.unwrap();
+    let client = mongodb::Client::with_uri_str(&urls.mongodb).await.unwrap();
+    let mut session = client.start_session().await.unwrap();
+    session.start_transaction().await.unwrap();
+    let marks = client.database("kept").collection::<Document>("mark");
+    marks.insert_one(doc! { "n": 7 }).session(&mut session).await.unwrap();
+    session.commit_transaction().await.unwrap();
+    let put = reqwest::Client::new()
+        .put(format!("{}/api/queues/%2f/mark", urls.management))
+        .json(&serde_json::json!({ "durable": true, "arguments": { "x-queue-type": "quorum" } }));
+    assert!(put.send().await.unwrap().status().is_success());
+}
+
+async fn assert_marks(urls: &Urls) {
+    let mut connection = postgres(urls).await;
+    let found: i32 = sqlx::query_scalar("SELECT n FROM mark").fetch_one(&mut connection).await.unwrap();
+    assert_eq!(found, 7);
+    let client = mongodb::Client::with_uri_str(&urls.mongodb).await.unwrap();
+    let marks = client.database("kept").collection::<Document>("mark");
+    assert_eq!(marks.count_documents(doc! { "n": 7 }).await.unwrap(), 1);
+    let queue = reqwest::get(format!("{}/api/queues/%2f/mark", urls.management)).await.unwrap();
+    assert!(queue.status().is_success());
+}
+
+#[tokio::test]
+async fn engines_are_shared_survive_a_kill_and_leave_nothing_behind() {
+    let instance = ThrowAway::open().unwrap();
+    let home = instance.home().to_owned();
+
+    // Two starters at once: one starts, the other finds.
+    let other = Instance::open(instance.name(), PortPlan::Free).unwrap();
+    let (urls, theirs) = tokio::join!(instance.ensure(&EngineKind::ALL, &quiet), other.ensure(&EngineKind::ALL, &quiet));
+    let urls = urls.unwrap();
+    assert_eq!(urls, theirs.unwrap());
+    let started = pids(&instance).await;
+    assert_eq!(other.ensure(&EngineKind::ALL, &quiet).await.unwrap(), urls);
+    assert_eq!(pids(&other).await, started);
+    write_marks(&urls).await;
+
+    for (position, kind) in EngineKind::ALL.into_iter().enumerate() {
+        let engine = instance.engine(kind);
+        engine.kill9().await.unwrap();
+        assert!(!instance.status().await.unwrap()[position].running);
+        assert!(matches!(engine.kill9().await, Err(EngineError::NotRunning(_))));
+        assert_eq!(engine.start(&quiet).await.unwrap(), urls);
+    }
+    let restarted = pids(&instance).await;
+    assert!(restarted.iter().all(|pid| !started.contains(pid)), "{started:?} {restarted:?}");
+    assert_marks(&urls).await;
+
+    let frozen = instance.engine(EngineKind::MongoDb);
+    frozen.pause().await.unwrap();
+    assert!(instance.status().await.unwrap()[1].trouble.is_some());
+    frozen.resume().await.unwrap();
+    assert_eq!(frozen.start(&quiet).await.unwrap(), urls);
+    instance.engine(EngineKind::PostgreSql).pause().await.unwrap();
+
+    let since = Instant::now();
+    instance.stop(&EngineKind::ALL).await.unwrap();
+    assert!(since.elapsed() < DEADLINE, "an orderly stop, also of a frozen engine, took {:?}", since.elapsed());
+    assert_eq!(processes_of(&home), Vec::<String>::new());
+
+    assert_eq!(instance.ensure(&EngineKind::ALL, &quiet).await.unwrap(), urls);
+    assert_marks(&urls).await;
+    assert!(processes_of(&home).len() >= 4);
+    drop(instance);
+    assert_eq!(processes_of(&home), Vec::<String>::new());
+    assert!(!home.exists());
+}
+
+#[tokio::test]
+async fn a_failing_start_shows_the_log_and_leaves_no_process() {
+    let instance = ThrowAway::open().unwrap();
+    let engine = [EngineKind::PostgreSql];
+    instance.ensure(&engine, &quiet).await.unwrap();
+    instance.stop(&engine).await.unwrap();
+    fs::write(instance.home().join("postgres/data/postgresql.conf"), "no_such_setting = 1\n").unwrap();
+    let error = instance.ensure(&engine, &quiet).await.unwrap_err();
+    assert!(matches!(error, EngineError::Start { .. }), "{error}");
+    assert!(error.to_string().contains("no_such_setting"), "{error}");
+    assert_eq!(processes_of(instance.home()), Vec::<String>::new());
+    instance.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_named() {
+    let held = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = held.local_addr().unwrap().port();
+    let ports = Ports { postgres: port, ..Ports::DOCUMENTED };
+    let instance = Instance::open(&format!("taken-{port}"), PortPlan::Fixed(ports)).unwrap();
+    let error = instance.ensure(&[EngineKind::PostgreSql], &quiet).await.unwrap_err();
+    fs::remove_dir_all(instance.home()).unwrap();
+    assert!(matches!(error, EngineError::PortTaken { port: named, .. } if named == port), "{error}");
+}
+
+#[tokio::test]
+async fn what_a_dead_test_left_behind_is_swept() {
+    let abandoned = Instance::open(&format!("throwaway-dead-{}", std::process::id()), PortPlan::Free).unwrap();
+    fs::create_dir_all(abandoned.home()).unwrap();
+    let engine = abandoned.engine(EngineKind::MongoDb);
+    engine.start(&quiet).await.unwrap();
+    // The pid is taken, but by a process that started at another time.
+    let owner = format!(r#"{{ "pid": {}, "start_ticks": 1 }}"#, std::process::id());
+    fs::write(abandoned.home().join("owner.json"), owner).unwrap();
+    let next = ThrowAway::open().unwrap();
+    assert!(!abandoned.home().exists());
+    assert_eq!(processes_of(abandoned.home()), Vec::<String>::new());
+    next.close().await.unwrap();
+}
