@@ -1,2 +1,208 @@
-//! Repository.
-pub(crate) const INDEXES: &[super::Index] = &[];
+//! The notification ledger: one row a mail, written before the mail leaves.
+//!
+//! The row is what makes a redelivered message send nothing twice: whoever inserts it, or claims an unfinished one, is the only
+//! sender. It never holds an address; the key carries a hash of it.
+
+use super::{Index, Mongo};
+use crate::StoreError;
+use futures_util::TryStreamExt;
+use mongodb::bson::{Document, doc};
+use mongodb::error::ErrorKind;
+use pvt_domain::ids::{BookingId, PropertyId, uuid_text};
+use pvt_domain::messages::NotificationKind;
+use pvt_domain::timestamp::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::{HashMap, HashSet};
+use uuid::Uuid;
+
+pub(crate) const COLLECTION: &str = "notifications";
+
+/// None beyond `_id`, which begins with the booking: its range serves the only query that is not by whole keys.
+pub(crate) const INDEXES: &[Index] = &[];
+
+/// The server's code for a violated unique index.
+const DUPLICATE_KEY: i32 = 11_000;
+
+/// How far a mail has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NotificationStatus {
+    /// Being handed over, or its sender died while doing so: whether it was accepted is unknown.
+    Sending,
+    /// Certainly not accepted yet; its message comes back.
+    Waiting,
+    /// The server accepted it.
+    Sent,
+    /// The server refused it for good.
+    Failed,
+}
+
+impl NotificationStatus {
+    /// The stored name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Sending => "sending",
+            Self::Waiting => "waiting",
+            Self::Sent => "sent",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// Whether nothing more will be sent.
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Sent | Self::Failed)
+    }
+}
+
+/// One mail.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notification {
+    /// `booking|kind|version|hash of the recipient`; a staff's wish has its own id in place of the version.
+    #[serde(rename = "_id")]
+    pub key: String,
+    /// About which booking.
+    pub booking_id: BookingId,
+    /// Its hostel.
+    pub property_id: PropertyId,
+    /// Which mail.
+    pub kind: NotificationKind,
+    /// The booking's revision that it tells of.
+    pub version: u32,
+    /// How far it has come.
+    pub status: NotificationStatus,
+    /// `Message-ID` of every attempt, angle brackets included.
+    pub message_id: String,
+    /// How often sending has begun.
+    pub attempts: u32,
+    /// How many attempts began without knowing whether an earlier one was accepted.
+    pub maybe_duplicate: u32,
+    /// Who is sending, while it is being sent: one run of a batch.
+    #[serde(with = "uuid_text")]
+    pub sender: Uuid,
+    /// Why it is not sent, if it is not. Never an address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// When sending first began.
+    pub created_at: Timestamp,
+    /// When the row last changed.
+    pub updated_at: Timestamp,
+}
+
+/// An unfinished row that a sender wants to take over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotificationClaim {
+    /// The row.
+    pub key: String,
+    /// Its attempts as read; the claim fails if somebody else has begun one since.
+    pub attempts: u32,
+    /// Whether an earlier attempt may have been accepted.
+    pub maybe_duplicate: bool,
+}
+
+/// What became of an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotificationOutcome {
+    /// The row.
+    pub key: String,
+    /// `Sent`, `Failed` or `Waiting`.
+    pub status: NotificationStatus,
+    /// Why it is not sent.
+    pub reason: Option<String>,
+}
+
+impl Mongo {
+    /// Inserts the rows that do not exist yet and returns, by key, those that do. Whatever is not returned belongs to the caller.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails; then any of the rows may have been inserted.
+    pub async fn begin_notifications(&self, rows: &[Notification]) -> Result<HashMap<String, Notification>, StoreError> {
+        if rows.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let Err(error) = self.notifications().insert_many(rows).ordered(false).await else { return Ok(HashMap::new()) };
+        let existing = existing_keys(&error, rows)?;
+        let found = self.notifications().find(doc! { "_id": { "$in": existing } }).await?;
+        Ok(found.map_ok(|row| (row.key.clone(), row)).try_collect().await?)
+    }
+
+    /// Takes over unfinished rows for `sender` and returns the keys that it got; somebody else was faster with the others.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails; then any of the rows may have been claimed.
+    pub async fn claim_notifications(&self, claims: &[NotificationClaim], sender: Uuid, now: Timestamp) -> Result<HashSet<String>, StoreError> {
+        if claims.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let (sender, now) = (sender.to_string(), now.to_string());
+        self.update_rows(claims.iter().map(|claim| {
+            doc! {
+                "q": { "_id": &claim.key, "attempts": claim.attempts, "status": { "$in": ["sending", "waiting"] } },
+                "u": {
+                    "$set": { "status": "sending", "sender": &sender, "updated_at": &now },
+                    "$inc": { "attempts": 1, "maybe_duplicate": i32::from(claim.maybe_duplicate) },
+                },
+            }
+        }))
+        .await?;
+        // The reply of a bulk update does not say which statements matched, so the rows are asked.
+        let keys: Vec<&str> = claims.iter().map(|claim| claim.key.as_str()).collect();
+        let mine = self.collection::<Document>(COLLECTION).find(doc! { "_id": { "$in": keys }, "sender": sender }).projection(doc! { "_id": 1 }).await?;
+        let mine: Vec<Document> = mine.try_collect().await?;
+        Ok(mine.iter().filter_map(|row| row.get_str("_id").ok()).map(str::to_owned).collect())
+    }
+
+    /// Records what became of attempts, all in one command. A row that is `sent` stays so.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails; recording the same again is harmless.
+    pub async fn record_notifications(&self, outcomes: &[NotificationOutcome], now: Timestamp) -> Result<(), StoreError> {
+        if outcomes.is_empty() {
+            return Ok(());
+        }
+        let now = now.to_string();
+        self.update_rows(outcomes.iter().map(|outcome| {
+            doc! {
+                "q": { "_id": &outcome.key, "status": { "$ne": "sent" } },
+                "u": { "$set": { "status": outcome.status.as_str(), "reason": outcome.reason.as_deref(), "updated_at": &now } },
+            }
+        }))
+        .await
+    }
+
+    /// All mails about a booking.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn notifications_of(&self, booking: BookingId) -> Result<Vec<Notification>, StoreError> {
+        // `}` is the character after `|`.
+        let found = self.notifications().find(doc! { "_id": { "$gte": format!("{booking}|"), "$lt": format!("{booking}}}") } }).await?;
+        Ok(found.try_collect().await?)
+    }
+
+    fn notifications(&self) -> mongodb::Collection<Notification> {
+        self.collection(COLLECTION)
+    }
+
+    /// One `update` command with many statements. Its statements fail one by one, so the reply is looked at, not only the result.
+    async fn update_rows(&self, statements: impl Iterator<Item = Document>) -> Result<(), StoreError> {
+        let updates: Vec<Document> = statements.collect();
+        let command = doc! { "update": COLLECTION, "updates": updates, "ordered": false, "writeConcern": { "w": "majority", "j": true } };
+        let reply = self.database().run_command(command).await?;
+        match reply.get("writeErrors").or_else(|| reply.get("writeConcernError")) {
+            None => Ok(()),
+            Some(error) => Err(StoreError::Transient { store: "mongodb", message: format!("updating the notification ledger: {error}") }),
+        }
+    }
+}
+
+/// Which of the rows an unordered insert found there already.
+fn existing_keys<'a>(error: &mongodb::error::Error, rows: &'a [Notification]) -> Result<Vec<&'a str>, StoreError> {
+    if let ErrorKind::InsertMany(many) = &*error.kind
+        && let Some(refused) = &many.write_errors
+        && many.write_concern_error.is_none()
+        && refused.iter().all(|refusal| refusal.code == DUPLICATE_KEY)
+    {
+        return Ok(refused.iter().filter_map(|refusal| rows.get(refusal.index)).map(|row| row.key.as_str()).collect());
+    }
+    Err(error.clone().into())
+}
