@@ -3,7 +3,7 @@
 //! Every tax is computed once on the sum of the nights it applies to, not night by night, so no cent appears or
 //! vanishes by rounding each night.
 
-use crate::booking::StayRequest;
+use crate::booking::{Stay, StayRequest};
 use crate::inventory::{Inventory, RatePlan, RoomKind};
 use crate::money::{Currency, portion};
 use chrono::NaiveDate;
@@ -11,26 +11,39 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// A price with its parts, in minor units of one currency: `total = Σ nights + Σ taxes`.
+///
+/// Compact on purpose: the longest booking that may be asked for has thousands of nights, and its event must fit a message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Price {
     /// Of every amount here.
     pub currency: Currency,
-    /// One line a stay and night.
-    pub nights: Vec<NightPrice>,
+    /// For each stay, in the booking's order: the amount of each of its nights, from arrival on, for all its guests, before tax.
+    pub nights: Vec<Vec<i64>>,
     /// One line a tax.
     pub taxes: Vec<TaxLine>,
     /// What the guest owes in all.
     pub total: i64,
 }
 
+impl Price {
+    /// One line a stay and night; `stays` are those that were priced.
+    pub fn night_lines<'a>(&'a self, stays: &'a [Stay]) -> impl Iterator<Item = NightPrice> + 'a {
+        stays
+            .iter()
+            .enumerate()
+            .zip(&self.nights)
+            .flat_map(|((stay, nights), amounts)| nights.nights().iter().zip(amounts).map(move |(night, amount)| NightPrice { stay, night, amount: *amount }))
+    }
+}
+
 /// The price of one night of one stay.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NightPrice {
     /// Index of the stay in the booking.
-    pub stay: u32,
+    pub stay: usize,
     /// The night.
     pub night: NaiveDate,
-    /// For all guests of the stay, before tax.
+    /// For all guests of the stay, before tax, in minor units.
     pub amount: i64,
 }
 
@@ -49,13 +62,13 @@ pub struct TaxLine {
 
 /// Prices the stays on the plan; `None` when the plan does not sell one of the room types.
 pub fn price(inventory: &Inventory, plan: &RatePlan, stays: &[StayRequest]) -> Option<Price> {
-    let mut nights = Vec::new();
-    for (index, stay) in (0_u32..).zip(stays) {
+    let mut nights = Vec::with_capacity(stays.len());
+    for stay in stays {
         let amount = nightly_amount(inventory, plan, stay)?;
-        nights.extend(stay.nights().iter().map(|night| NightPrice { stay: index, night, amount }));
+        nights.push(stay.nights().iter().map(|_| amount).collect::<Vec<i64>>());
     }
-    let taxes = taxes(inventory, &nights);
-    let total = nights.iter().map(|night| night.amount).sum::<i64>() + taxes.iter().map(|tax| tax.amount).sum::<i64>();
+    let taxes = taxes(inventory, stays, &nights);
+    let total = nights.iter().flatten().sum::<i64>() + taxes.iter().map(|tax| tax.amount).sum::<i64>();
     Some(Price { currency: inventory.property.currency, nights, taxes, total })
 }
 
@@ -68,11 +81,12 @@ fn nightly_amount(inventory: &Inventory, plan: &RatePlan, stay: &StayRequest) ->
 }
 
 /// The base of a rule is the room amount of the nights it applies to, plus what the rules it compounds on charged.
-fn taxes(inventory: &Inventory, nights: &[NightPrice]) -> Vec<TaxLine> {
+fn taxes(inventory: &Inventory, stays: &[StayRequest], amounts: &[Vec<i64>]) -> Vec<TaxLine> {
     let mut charged: BTreeMap<&str, i64> = BTreeMap::new();
     let mut lines = Vec::new();
     for rule in &inventory.property.taxes {
-        let room: i64 = nights.iter().filter(|night| rule.applies_to(night.night)).map(|night| night.amount).sum();
+        let nights = stays.iter().zip(amounts).flat_map(|(stay, amounts)| stay.nights().iter().zip(amounts));
+        let room: i64 = nights.filter(|(night, _)| rule.applies_to(*night)).map(|(_, amount)| amount).sum();
         if room == 0 {
             continue;
         }
@@ -96,7 +110,7 @@ mod tests {
         let stays = [stay("dorm-6-mixed", "2027-01-10", "2027-01-13", 2)];
         let price = price(&hostel, &hostel.rate_plans[0], &stays).unwrap();
         // 3 nights × 2 guests × 40.00 = 240.00; lodging 3.5 % = 8.40; GST 5 % and QST 9.975 % of 248.40.
-        assert_eq!(price.nights.iter().map(|n| n.amount).sum::<i64>(), 24_000);
+        assert_eq!(price.nights.iter().flatten().sum::<i64>(), 24_000);
         assert_eq!(price.taxes.iter().map(|t| (t.code.as_str(), t.amount)).collect::<Vec<_>>(), [("lodging", 840), ("gst", 1_242), ("qst", 2_478)]);
         assert_eq!(price.total, 28_560);
     }
@@ -139,9 +153,9 @@ mod tests {
             let mut asked = stay("dorm-6-mixed", "2027-01-10", "2027-01-11", guests);
             asked.departure = arrival + chrono::Days::new(nights);
             let price = price(&hostel, &hostel.rate_plans[0], &[asked]).unwrap();
-            let parts = price.nights.iter().map(|n| n.amount).sum::<i64>() + price.taxes.iter().map(|t| t.amount).sum::<i64>();
+            let parts = price.nights.iter().flatten().sum::<i64>() + price.taxes.iter().map(|t| t.amount).sum::<i64>();
             prop_assert_eq!(price.total, parts);
-            prop_assert_eq!(price.nights.len() as u64, nights);
+            prop_assert_eq!(price.nights[0].len() as u64, nights);
         }
     }
 }

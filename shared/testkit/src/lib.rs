@@ -1,1 +1,63 @@
-//! Placeholder.
+//! What tests share: running engines, a name space of one's own on them, and bookings to try.
+//!
+//! For tests only. A missing engine is installed or reported as an error; no test is ever skipped.
+
+mod namespace;
+mod requests;
+
+pub use namespace::Namespace;
+pub use pvt_engines::{Engine, EngineKind, ThrowAway, Urls};
+pub use requests::{booking_body, soon};
+
+use anyhow::{Context, Result};
+use pvt_engines::{Instance, PortPlan};
+use std::future::Future;
+use std::io::Write;
+use std::time::Duration;
+use tokio::sync::OnceCell;
+
+/// Name of the instance that all tests share. It keeps running between runs, so that the next one starts at once.
+pub const INSTANCE: &str = "test";
+
+/// Pause between two looks at a condition.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Where the shared engines answer, started (and installed) on first use. URLs in the environment take precedence.
+///
+/// # Errors
+/// When an engine can be neither found nor started; the error says what to do.
+pub async fn engines() -> Result<&'static Urls> {
+    static ENGINES: OnceCell<Urls> = OnceCell::const_new();
+    ENGINES.get_or_try_init(start).await
+}
+
+async fn start() -> Result<Urls> {
+    let instance = Instance::open(INSTANCE, PortPlan::Free)?;
+    let ours = Urls::from_env();
+    // Test runners capture stderr of each test; on a first run this is what explains the wait.
+    let progress = |line: &str| drop(writeln!(std::io::stderr(), "engines: {line}"));
+    let urls = instance.ensure(&ours.missing(), &progress).await.context("the engines for the tests cannot be started")?;
+    Ok(urls.overridden_by(ours))
+}
+
+/// Waits until `probe` finds something, looking again every few milliseconds.
+///
+/// # Errors
+/// When it finds nothing within `limit`; the error names `what`.
+pub async fn eventually<T, F, Fut>(what: &str, limit: Duration, mut probe: F) -> Result<T>
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Result<Option<T>>>,
+{
+    let deadline = tokio::time::Instant::now() + limit;
+    let mut last = None;
+    while tokio::time::Instant::now() < deadline {
+        match probe().await {
+            Ok(Some(found)) => return Ok(found),
+            Ok(None) => last = None,
+            Err(error) => last = Some(error),
+        }
+        tokio::time::sleep(POLL_INTERVAL).await;
+    }
+    Err(last.unwrap_or_else(|| anyhow::anyhow!("it did not happen"))).with_context(|| format!("{what}: not within {limit:?}"))
+}

@@ -1,1 +1,167 @@
-//! Worker `confirmations`.
+//! Decides bookings: takes a batch from its partition, decides it in memory, stores it in one transaction, then lets the
+//! runtime publish the events and acknowledge.
+//!
+//! It never calls an outside service and never publishes before the transaction is committed. Whether a command was handled
+//! before is read from the booking itself.
+
+mod views;
+
+use crate::clock::Clock;
+use pvt_domain::decide::{Decisions, Known, StaleViews, Verdict, decide};
+use pvt_domain::failure::Failure;
+use pvt_domain::messages::{BookingCommand, Reply, ReplyOutcome};
+use pvt_messaging::{Outgoing, Queue, Rung};
+use pvt_stores::StoreError;
+use pvt_stores::mongo::Mongo;
+use pvt_worker_runtime::{Batch, BatchWorker, Job, Shape, Spec, fault};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Mutex;
+use uuid::Uuid;
+use views::Views;
+
+/// Most commands of one transaction.
+const BATCH_MAX: usize = 200;
+/// How long a batch waits for company after its first command. Short: a guest is waiting.
+const LINGER: Duration = Duration::from_millis(2);
+/// Longest handling of a batch, elections included.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// A command for a booking that is not there yet comes back after this: its request is still on the way.
+const NOT_YET_DELAY: Duration = Duration::from_secs(5);
+/// How often a decision is made anew because the store had moved on, before the message climbs the ladder.
+const DECISION_ATTEMPTS: u32 = 8;
+
+/// A command with its message id.
+type Addressed<'a> = (Uuid, &'a BookingCommand);
+
+/// The worker of the partitioned booking queues.
+pub struct Confirmations {
+    mongo: Mongo,
+    clock: Clock,
+    /// One set of views a partition: only its single active consumer keeps it current.
+    partitions: Mutex<HashMap<String, Arc<Mutex<Views>>>>,
+}
+
+impl Confirmations {
+    /// A worker on this database.
+    pub fn new(mongo: Mongo, clock: Clock) -> Self {
+        Self { mongo, clock, partitions: Mutex::default() }
+    }
+
+    async fn views_of(&self, queue: &str) -> Arc<Mutex<Views>> {
+        let mut partitions = self.partitions.lock().await;
+        Arc::clone(partitions.entry(queue.to_owned()).or_default())
+    }
+
+    /// Decides and stores all commands together; when the store keeps objecting, one by one, so that one contended
+    /// property does not hold up the others.
+    async fn settle(&self, views: &mut Views, commands: &[Addressed<'_>]) -> Result<Vec<Verdict>, StoreError> {
+        match self.settle_together(views, commands, if commands.len() > 1 { 2 } else { DECISION_ATTEMPTS }).await {
+            Err(StoreError::Duplicate(_) | StoreError::Stale(_)) if commands.len() > 1 => {
+                let mut verdicts = Vec::with_capacity(commands.len());
+                for command in commands {
+                    verdicts.extend(self.settle_together(views, std::slice::from_ref(command), DECISION_ATTEMPTS).await?);
+                }
+                Ok(verdicts)
+            }
+            settled => settled,
+        }
+    }
+
+    async fn settle_together(&self, views: &mut Views, commands: &[Addressed<'_>], attempts: u32) -> Result<Vec<Verdict>, StoreError> {
+        let mut objection = None;
+        views.begin_batch();
+        for _ in 0..attempts {
+            match self.settle_once(views, commands).await {
+                Err(error @ (StoreError::Duplicate(_) | StoreError::Stale(_))) => {
+                    // The index or a revision disagrees with memory: read again what this batch is about.
+                    metrics::counter!("pvt_claims_conflicts_total").increment(1);
+                    views.forget(commands.iter().map(|(_, command)| command.property_id()));
+                    objection = Some(error);
+                }
+                Err(error) => {
+                    // Whether the commit happened is unknown, so memory is no hint any more.
+                    views.forget(commands.iter().map(|(_, command)| command.property_id()));
+                    return Err(error);
+                }
+                settled => return settled,
+            }
+        }
+        Err(objection.unwrap_or_else(|| StoreError::Stale("no attempt was allowed".to_owned())))
+    }
+
+    async fn settle_once(&self, views: &mut Views, commands: &[Addressed<'_>]) -> Result<Vec<Verdict>, StoreError> {
+        let now = (self.clock)();
+        let (bookings, loaded) = tokio::join!(
+            self.mongo.bookings(commands.iter().map(|(_, command)| command.booking_id())),
+            views.load(&self.mongo, commands.iter().map(|(_, command)| command.property_id()), now),
+        );
+        let bookings = bookings?;
+        loaded?;
+        let Decisions { verdicts, views: changed, .. } = {
+            let decisions = loop {
+                match decide(Known { views: views.known(), fresh: views.fresh(), bookings: &bookings }, commands, now) {
+                    Ok(decisions) => break decisions,
+                    Err(StaleViews(properties)) => {
+                        views.forget(&properties);
+                        views.load(&self.mongo, &properties, now).await?;
+                    }
+                }
+            };
+            fault::point("before_commit");
+            self.mongo.commit(&decisions).await?;
+            fault::point("after_commit_before_publish");
+            decisions
+        };
+        views.replace(changed);
+        Ok(verdicts)
+    }
+}
+
+impl BatchWorker for Confirmations {
+    const SPEC: Spec = Spec {
+        name: "confirmations",
+        queue: Queue::Bookings,
+        ladder: &[Rung::S5, Rung::S5, Rung::M1, Rung::M10, Rung::H1],
+        timeout: TIMEOUT,
+        shape: Shape::Batch { max: BATCH_MAX, linger: LINGER },
+    };
+    type Message = BookingCommand;
+
+    async fn handle(&self, batch: &mut Batch<BookingCommand>) -> Result<(), Failure> {
+        let views = self.views_of(&batch.queue).await;
+        let mut views = views.lock().await;
+        let commands: Vec<Addressed<'_>> = batch.items.iter().map(|job| (job.meta.id, &job.message)).collect();
+        let verdicts = self.settle(&mut views, &commands).await?;
+        for (job, verdict) in batch.items.iter_mut().zip(verdicts) {
+            conclude(job, verdict)?;
+        }
+        Ok(())
+    }
+}
+
+/// Queues what follows from a verdict: the event that tells of it, and the answer to whoever waits.
+fn conclude(job: &mut Job<BookingCommand>, verdict: Verdict) -> Result<(), Failure> {
+    let booking_id = job.message.booking_id();
+    let outcome = match verdict {
+        Verdict::Decided(event) => {
+            metrics::counter!("pvt_bookings_decided_total", "status" => event.status.as_str()).increment(1);
+            job.emit(Outgoing::event(event.event_id, event.as_ref())?.correlated(booking_id.as_uuid()));
+            ReplyOutcome::Decided
+        }
+        Verdict::Refused(outcome) => {
+            tracing::warn!(%booking_id, ?outcome, "the command was refused");
+            outcome
+        }
+        Verdict::NotYet => {
+            job.fail(Failure::Defer(NOT_YET_DELAY));
+            return Ok(());
+        }
+    };
+    if let Some(queue) = job.meta.reply_to.clone() {
+        let reply = Reply { booking_id, outcome };
+        job.emit(Outgoing::reply(queue, job.meta.id, &reply)?.correlated(booking_id.as_uuid()));
+    }
+    Ok(())
+}

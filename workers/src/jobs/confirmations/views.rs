@@ -1,0 +1,94 @@
+//! What a partition's worker remembers of its properties.
+//!
+//! Memory is a hint: it is dropped whenever the store may disagree, and a refusal never stands on it alone.
+
+use chrono::Days;
+use futures_util::future::try_join_all;
+use pvt_domain::ids::PropertyId;
+use pvt_domain::timestamp::Timestamp;
+use pvt_domain::view::PropertyView;
+use pvt_stores::StoreError;
+use pvt_stores::mongo::Mongo;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+/// A view is read anew when it is older than this, for what changes beside us (prices, new beds) and because its origin ages.
+const MAX_AGE_MINUTES: i64 = 10;
+/// Nights before today that a view still covers: commands may have waited in the queue through an outage.
+const NIGHTS_BACK: u64 = 3;
+
+/// The views of one partition.
+#[derive(Default)]
+pub(super) struct Views {
+    known: HashMap<PropertyId, PropertyView>,
+    read_at: HashMap<PropertyId, Timestamp>,
+    /// Read since the batch began.
+    fresh: HashSet<PropertyId>,
+}
+
+impl Views {
+    /// From here on nothing counts as fresh that is not read again.
+    pub(super) fn begin_batch(&mut self) {
+        self.fresh.clear();
+    }
+
+    pub(super) fn known(&self) -> &HashMap<PropertyId, PropertyView> {
+        &self.known
+    }
+
+    pub(super) fn fresh(&self) -> &HashSet<PropertyId> {
+        &self.fresh
+    }
+
+    /// Drops what is remembered of these properties.
+    pub(super) fn forget<'a>(&mut self, properties: impl IntoIterator<Item = &'a PropertyId>) {
+        for property in properties {
+            self.known.remove(property);
+            self.read_at.remove(property);
+            self.fresh.remove(property);
+        }
+    }
+
+    /// Takes over the views as a committed batch left them.
+    pub(super) fn replace(&mut self, changed: HashMap<PropertyId, PropertyView>) {
+        self.known.extend(changed);
+    }
+
+    /// Reads those of these properties that are not remembered, or for too long.
+    pub(super) async fn load<'a>(&mut self, mongo: &Mongo, properties: impl IntoIterator<Item = &'a PropertyId>, now: Timestamp) -> Result<(), StoreError> {
+        let wanted: HashSet<&PropertyId> = properties.into_iter().filter(|property| !self.fresh.contains(*property) && self.is_old(property, now)).collect();
+        let read = try_join_all(wanted.into_iter().map(|property| read(mongo, property, now))).await?;
+        for (property, view) in read {
+            // A property that does not exist was looked for just now: its absence is fresh, too.
+            self.fresh.insert(property.clone());
+            match view {
+                Some(view) => {
+                    self.known.insert(property.clone(), view);
+                    self.read_at.insert(property, now);
+                }
+                None => self.forget_absent(&property),
+            }
+        }
+        Ok(())
+    }
+
+    fn forget_absent(&mut self, property: &PropertyId) {
+        self.known.remove(property);
+        self.read_at.remove(property);
+    }
+
+    fn is_old(&self, property: &PropertyId, now: Timestamp) -> bool {
+        self.read_at.get(property).is_none_or(|read_at| (now.as_datetime() - read_at.as_datetime()).num_minutes().abs() >= MAX_AGE_MINUTES)
+    }
+}
+
+async fn read(mongo: &Mongo, property: &PropertyId, now: Timestamp) -> Result<(PropertyId, Option<PropertyView>), StoreError> {
+    let Some(inventory) = mongo.inventory(property).await? else { return Ok((property.clone(), None)) };
+    let today = now.local_date(inventory.property.time_zone);
+    let origin = today.checked_sub_days(Days::new(NIGHTS_BACK)).unwrap_or(today);
+    let mut view = PropertyView::new(Arc::new(inventory), origin);
+    for (bed, night) in mongo.claimed_nights(property, origin).await? {
+        view.take_night(&bed, night);
+    }
+    Ok((property.clone(), Some(view)))
+}
