@@ -104,7 +104,8 @@ impl Instance {
     /// The URLs of other engines are those they would have.
     ///
     /// # Errors
-    /// An engine cannot be installed, started or reached; the error says why, with the end of its log.
+    /// An engine cannot be installed, started or reached; the error says why, with the end of its log. Engines that
+    /// did start keep running: call [`Instance::stop`] to be rid of them.
     pub async fn ensure(&self, kinds: &[EngineKind], progress: Progress<'_>) -> Result<Urls, EngineError> {
         if let Some(urls) = self.all_ready(kinds).await? {
             return Ok(urls);
@@ -215,6 +216,10 @@ impl Instance {
     }
 
     async fn ensure_native(&self, kinds: &[EngineKind], progress: Progress<'_>) -> Result<Urls, EngineError> {
+        // Before anything is installed or started for nothing.
+        if kinds.contains(&EngineKind::PostgreSql) && home::is_root() {
+            home::check_enterable_by_others(&self.home)?;
+        }
         let programs = Programs::ensure(kinds, &self.root, progress).await?;
         let ports = self.settle_ports(Way::Native).await?;
         let start = |kind| {

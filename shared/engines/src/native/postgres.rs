@@ -44,7 +44,6 @@ pub(super) async fn prepare(site: &Site, programs: &Programs) -> Result<Launch, 
     let account = account()?;
     fs::set_permissions(&dir, fs::Permissions::from_mode(0o700)).map_err(|source| EngineError::file("protect", &dir, source))?;
     if let Some(account) = account {
-        home::check_enterable_by_others(&site.home)?;
         chown(&dir, Some(account.uid), Some(account.gid)).map_err(|source| EngineError::file("give", &dir, source))?;
     }
     let data = dir.join("data");
