@@ -12,11 +12,11 @@ const POLL: Duration = Duration::from_millis(20);
 
 /// A process that cannot be confused with a later one of the same pid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct ProcessIdentity {
+pub struct ProcessIdentity {
     /// The process id.
-    pub(crate) pid: i32,
+    pub pid: i32,
     /// Start time in clock ticks since boot: field 22 of `/proc/<pid>/stat`.
-    pub(crate) start_ticks: u64,
+    pub start_ticks: u64,
 }
 
 /// The part of `/proc/<pid>/stat` that matters here.
@@ -41,29 +41,29 @@ impl Stat {
 
 impl ProcessIdentity {
     /// The process that has this pid now, also when it has ended and was not yet reaped.
-    pub(crate) fn of(pid: i32) -> Option<Self> {
+    pub fn of(pid: i32) -> Option<Self> {
         Stat::read(pid).map(|stat| Self { pid, start_ticks: stat.start_ticks })
     }
 
     /// This very process.
-    pub(crate) fn current() -> Option<Self> {
+    pub fn current() -> Option<Self> {
         Self::of(i32::try_from(std::process::id()).ok()?)
     }
 
     /// Whether it still runs (a zombie does not).
-    pub(crate) fn is_alive(self) -> bool {
+    pub fn is_alive(self) -> bool {
         Stat::read(self.pid).is_some_and(|stat| stat.start_ticks == self.start_ticks && !matches!(stat.state, 'Z' | 'X'))
     }
 
     /// Sends a signal; true when the process was there to get it.
-    pub(crate) fn signal(self, signal: Signal) -> bool {
+    pub fn signal(self, signal: Signal) -> bool {
         let Some(pid) = Pid::from_raw(self.pid) else { return false };
         let Ok(descriptor) = pidfd_open(pid, PidfdFlags::empty()) else { return false };
         self.is_alive() && pidfd_send_signal(descriptor, signal).is_ok()
     }
 
     /// The process and all that descend from it now, itself first.
-    pub(crate) fn tree(self) -> Vec<Self> {
+    pub fn tree(self) -> Vec<Self> {
         let Ok(entries) = fs::read_dir("/proc") else { return vec![self] };
         let all: Vec<(i32, Stat)> =
             entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).filter_map(|pid| Some((pid, Stat::read(pid)?))).collect();
@@ -78,7 +78,7 @@ impl ProcessIdentity {
 }
 
 /// Waits until none of them runs; the first that still does when the time is over.
-pub(crate) async fn first_alive_after(processes: &[ProcessIdentity], limit: Duration) -> Option<ProcessIdentity> {
+pub async fn first_alive_after(processes: &[ProcessIdentity], limit: Duration) -> Option<ProcessIdentity> {
     let deadline = Instant::now() + limit;
     loop {
         let alive = processes.iter().copied().find(|process| process.is_alive());
@@ -90,7 +90,7 @@ pub(crate) async fn first_alive_after(processes: &[ProcessIdentity], limit: Dura
 }
 
 /// As [`first_alive_after`], for a destructor, which cannot await.
-pub(crate) fn block_until_gone(processes: &[ProcessIdentity], limit: Duration) {
+pub fn block_until_gone(processes: &[ProcessIdentity], limit: Duration) {
     let deadline = Instant::now() + limit;
     while processes.iter().any(|process| process.is_alive()) && Instant::now() < deadline {
         std::thread::sleep(POLL);

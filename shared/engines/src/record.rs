@@ -21,7 +21,10 @@ pub(crate) struct Running {
 }
 
 /// Reads a record; `None` when there is none.
-pub(crate) fn load<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, EngineError> {
+///
+/// # Errors
+/// When the file cannot be read or is not such a record.
+pub fn load<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, EngineError> {
     match fs::read(path) {
         Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|source| EngineError::Record { path: path.to_owned(), source }),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -30,7 +33,10 @@ pub(crate) fn load<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Engine
 }
 
 /// Writes a record so that a reader sees the old or the new one, never a half.
-pub(crate) fn save<T: Serialize>(path: &Path, value: &T) -> Result<(), EngineError> {
+///
+/// # Errors
+/// When the folder cannot be written.
+pub fn save<T: Serialize>(path: &Path, value: &T) -> Result<(), EngineError> {
     let bytes = serde_json::to_vec_pretty(value).map_err(|source| EngineError::Record { path: path.to_owned(), source })?;
     let fresh = path.with_extension("json.new");
     fs::write(&fresh, bytes).map_err(|source| EngineError::file("write", &fresh, source))?;
@@ -38,7 +44,10 @@ pub(crate) fn save<T: Serialize>(path: &Path, value: &T) -> Result<(), EngineErr
 }
 
 /// Removes a record; having none is fine.
-pub(crate) fn remove(path: &Path) -> Result<(), EngineError> {
+///
+/// # Errors
+/// When the folder cannot be written.
+pub fn remove(path: &Path) -> Result<(), EngineError> {
     match fs::remove_file(path) {
         Err(source) if source.kind() != ErrorKind::NotFound => Err(EngineError::file("remove", path, source)),
         _ => Ok(()),
