@@ -1,1 +1,13 @@
-//! Placeholder.
+//! What every process needs to start and to be operated: configuration, telemetry, shutdown, health, TLS.
+//!
+//! It knows no booking, no store and no broker. It must never print a secret, and never let a process start on a setting that is
+//! wrong.
+
+pub mod config;
+pub mod health;
+pub mod http;
+pub mod shutdown;
+pub mod telemetry;
+pub mod tls;
+
+pub use config::{Config, ConfigError, Environment};

@@ -1,0 +1,250 @@
+//! The configuration of a process: environment variables over compiled-in defaults, checked as a whole.
+//!
+//! Reading never stops at the first fault: whoever deploys gets the whole list. Secrets are wrapped, so that printing a [`Config`]
+//! shows none of them.
+
+mod checks;
+mod error;
+mod source;
+mod variables;
+
+pub use error::{ConfigError, Fault};
+pub use source::Origin;
+pub use variables::{Kind, VARIABLES, Variable, env_example};
+
+use checks::Check;
+use secrecy::SecretString;
+use source::Source;
+use std::net::SocketAddr;
+use url::Url;
+
+/// Most partitions of the booking queue; each costs two quorum queues.
+const MAX_PARTITIONS: u16 = 256;
+const MAX_RETRY_DIVISOR: u32 = 10_000;
+
+/// What kind of system this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Environment {
+    /// One machine, known secrets, no TLS.
+    Development,
+    /// Guests' data.
+    Production,
+}
+
+impl Environment {
+    /// As `PVT_ENV` writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Development => "development",
+            Self::Production => "production",
+        }
+    }
+
+    fn parse(text: &str) -> Check<Self> {
+        match text {
+            "development" => Ok(Self::Development),
+            "production" => Ok(Self::Production),
+            _ => Err("must be `development` or `production`".to_owned()),
+        }
+    }
+}
+
+/// A setting as resolved, fit to be shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    /// The variable.
+    pub name: &'static str,
+    /// Its value with secrets masked.
+    pub shown: String,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+/// Everything that processes are told. Each field is the variable of the same name, described in [`VARIABLES`].
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `PVT_ENV`.
+    pub environment: Environment,
+    /// `AMQP_URL`.
+    pub amqp_url: SecretString,
+    /// `RABBITMQ_MANAGEMENT_URL`.
+    pub rabbitmq_management_url: SecretString,
+    /// `MONGODB_URI`.
+    pub mongodb_uri: SecretString,
+    /// `DATABASE_URL`.
+    pub database_url: SecretString,
+    /// `DATABASE_DIRECT_URL`.
+    pub database_direct_url: Option<SecretString>,
+    /// `SMTP_URL`.
+    pub smtp_url: SecretString,
+    /// `MAIL_FROM`.
+    pub mail_from: String,
+    /// `STRIPE_WEBHOOK_SECRETS`, newest first, never empty.
+    pub stripe_webhook_secrets: Vec<SecretString>,
+    /// `JWT_SECRET`.
+    pub jwt_secret: SecretString,
+    /// `PUBLIC_URL`.
+    pub public_url: Url,
+    /// `PVT_HTTP_ADDR`.
+    pub http_addr: SocketAddr,
+    /// `PVT_OPS_ADDR`.
+    pub ops_addr: SocketAddr,
+    /// `PVT_METRICS_ADDR`.
+    pub metrics_addr: SocketAddr,
+    /// `PVT_LOG`.
+    pub log: String,
+    /// `PVT_QUEUE_PREFIX`.
+    pub queue_prefix: String,
+    /// `PVT_PARTITIONS`.
+    pub partitions: u16,
+    /// `PVT_RETRY_DIVISOR`.
+    pub retry_divisor: u32,
+    settings: Vec<Setting>,
+}
+
+impl Config {
+    /// From the process environment and `.env`.
+    ///
+    /// # Errors
+    /// Every fault at once.
+    pub fn from_env() -> Result<Self, ConfigError> {
+        let source = Source::process().map_err(|problem| ConfigError { faults: vec![fault(&variables::PVT_ENV, problem)] })?;
+        Self::read(&source)
+    }
+
+    /// From these variables alone: for tests, and for processes that start others.
+    ///
+    /// # Errors
+    /// Every fault at once.
+    pub fn from_pairs<N: Into<String>, V: Into<String>>(pairs: impl IntoIterator<Item = (N, V)>) -> Result<Self, ConfigError> {
+        Self::read(&Source::new(pairs.into_iter().map(|(name, value)| (name.into(), value.into()))))
+    }
+
+    /// Every setting with its origin, secrets masked, in the order of [`VARIABLES`].
+    pub fn settings(&self) -> &[Setting] {
+        &self.settings
+    }
+
+    fn read(source: &Source) -> Result<Self, ConfigError> {
+        let mut reader = Reader { source, production: false, faults: Vec::new(), settings: Vec::new() };
+        let environment = reader.take(&variables::PVT_ENV, |text, _| Environment::parse(text));
+        reader.production = environment == Some(Environment::Production);
+        let amqp_url = reader.secret(&variables::AMQP_URL, checks::amqp);
+        let rabbitmq_management_url = reader.management();
+        let mongodb_uri = reader.secret(&variables::MONGODB_URI, checks::mongodb);
+        let database_url = reader.secret(&variables::DATABASE_URL, checks::postgres);
+        let database_direct_url = reader.secret(&variables::DATABASE_DIRECT_URL, checks::postgres);
+        let smtp_url = reader.secret(&variables::SMTP_URL, checks::smtp);
+        let mail_from = reader.take(&variables::MAIL_FROM, |text, _| checks::mailbox(text));
+        let stripe_webhook_secrets = reader.take(&variables::STRIPE_WEBHOOK_SECRETS, |text, _| checks::webhook_secrets(text));
+        let jwt_secret = reader.secret(&variables::JWT_SECRET, |text, _| checks::signing_secret(text));
+        let public_url = reader.take(&variables::PUBLIC_URL, checks::public_url);
+        let http_addr = reader.take(&variables::PVT_HTTP_ADDR, |text, _| checks::address(text));
+        let ops_addr = reader.take(&variables::PVT_OPS_ADDR, |text, _| checks::address(text));
+        let metrics_addr = reader.take(&variables::PVT_METRICS_ADDR, |text, _| checks::address(text));
+        let log = reader.take(&variables::PVT_LOG, |text, _| crate::telemetry::check_filter(text).map(|()| text.to_owned()));
+        let queue_prefix = reader.take(&variables::PVT_QUEUE_PREFIX, |text, _| checks::queue_prefix(text));
+        let partitions = reader.take(&variables::PVT_PARTITIONS, |text, _| checks::number(text, 1, MAX_PARTITIONS));
+        let retry_divisor = reader.take(&variables::PVT_RETRY_DIVISOR, |text, _| checks::number(text, 1, MAX_RETRY_DIVISOR));
+        let Reader { faults, settings, .. } = reader;
+        // A value is missing only together with a fault that says why.
+        let whole = || {
+            Some(Self {
+                environment: environment?,
+                amqp_url: amqp_url?,
+                rabbitmq_management_url: rabbitmq_management_url?,
+                mongodb_uri: mongodb_uri?,
+                database_url: database_url?,
+                database_direct_url,
+                smtp_url: smtp_url?,
+                mail_from: mail_from?,
+                stripe_webhook_secrets: stripe_webhook_secrets?.into_iter().map(SecretString::from).collect(),
+                jwt_secret: jwt_secret?,
+                public_url: public_url?,
+                http_addr: http_addr?,
+                ops_addr: ops_addr?,
+                metrics_addr: metrics_addr?,
+                log: log?,
+                queue_prefix: queue_prefix?,
+                partitions: partitions?,
+                retry_divisor: retry_divisor?,
+                settings,
+            })
+        };
+        match whole() {
+            Some(config) if faults.is_empty() => Ok(config),
+            _ => Err(ConfigError { faults }),
+        }
+    }
+}
+
+fn fault(variable: &Variable, problem: String) -> Fault {
+    Fault { variable: variable.name, problem, example: variable.example }
+}
+
+/// Reads values one by one and collects what is wrong with them.
+struct Reader<'s> {
+    source: &'s Source,
+    production: bool,
+    faults: Vec<Fault>,
+    settings: Vec<Setting>,
+}
+
+impl Reader<'_> {
+    /// The checked value; `None` when there is none or it was faulted.
+    fn take<T>(&mut self, variable: &Variable, check: impl FnOnce(&str, bool) -> Check<T>) -> Option<T> {
+        match self.resolve(variable).and_then(|found| match found {
+            Some(text) => check(&text, self.production).map(Some),
+            None => Ok(None),
+        }) {
+            Ok(value) => value,
+            Err(problem) => {
+                self.faults.push(fault(variable, problem));
+                None
+            }
+        }
+    }
+
+    fn secret(&mut self, variable: &Variable, check: impl FnOnce(&str, bool) -> Check<()>) -> Option<SecretString> {
+        self.take(variable, |text, production| check(text, production).map(|()| SecretString::from(text)))
+    }
+
+    /// Only the operator's side uses it, so its unset default is not held against a service in production.
+    fn management(&mut self) -> Option<SecretString> {
+        self.secret(&variables::RABBITMQ_MANAGEMENT_URL, |text, production| {
+            let is_default = variables::RABBITMQ_MANAGEMENT_URL.default == Some(text);
+            checks::management(text, production && !is_default)
+        })
+    }
+
+    fn resolve(&mut self, variable: &Variable) -> Check<Option<String>> {
+        let found = self.source.find(variable)?;
+        let is_default = found.as_ref().is_none_or(|(value, _)| Some(value.as_str()) == variable.default);
+        if self.production && variable.required_in_production && is_default {
+            return Err("must be set in production, to something other than the development default".to_owned());
+        }
+        let found = found.or_else(|| variable.default.map(|value| (value.to_owned(), Origin::Default)));
+        if let Some((value, origin)) = &found {
+            self.settings.push(Setting { name: variable.name, shown: masked(variable.kind, value), origin: origin.clone() });
+        }
+        Ok(found.map(|(value, _)| value))
+    }
+}
+
+/// What may be shown of a value.
+fn masked(kind: Kind, value: &str) -> String {
+    match kind {
+        Kind::Plain => value.to_owned(),
+        Kind::Secret => "********".to_owned(),
+        Kind::SecretUrl => {
+            let Some((scheme, rest)) = value.split_once("://") else { return "********".to_owned() };
+            match rest.rsplit_once('@') {
+                Some((user, host)) => format!("{scheme}://{}:********@{host}", user.split(':').next().unwrap_or_default()),
+                None => value.to_owned(),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

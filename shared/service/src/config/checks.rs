@@ -1,0 +1,146 @@
+//! What makes one value usable, and what production demands of it.
+//!
+//! A message never repeats the value: it may hold a password.
+
+use std::net::{IpAddr, SocketAddr};
+use url::Url;
+
+/// The user that RabbitMQ comes with; its password is as well known as its name.
+const GUEST: &str = "guest";
+/// Shortest secret that keys may be derived from, in characters.
+const MIN_SECRET_CHARS: usize = 32;
+
+pub(super) type Check<T> = Result<T, String>;
+
+fn parse_url(text: &str, schemes: &[&str]) -> Check<Url> {
+    let url = Url::parse(text).map_err(|error| format!("is not a URL: {error}"))?;
+    if !schemes.contains(&url.scheme()) {
+        return Err(format!("must begin with {}", schemes.iter().map(|scheme| format!("{scheme}://")).collect::<Vec<_>>().join(" or ")));
+    }
+    if url.host_str().is_none_or(str::is_empty) {
+        return Err("names no host".to_owned());
+    }
+    Ok(url)
+}
+
+fn is_loopback(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+fn demand_tls(host: &str, encrypted: bool, how: &str) -> Check<()> {
+    if encrypted || is_loopback(host) { Ok(()) } else { Err(format!("leaves this machine without TLS; use {how}")) }
+}
+
+pub(super) fn amqp(text: &str, production: bool) -> Check<()> {
+    let url = parse_url(text, &["amqp", "amqps"])?;
+    if !production {
+        return Ok(());
+    }
+    if url.username() == GUEST || url.username().is_empty() {
+        return Err("is of the broker's `guest` user; give the service a user of its own".to_owned());
+    }
+    demand_tls(url.host_str().unwrap_or_default(), url.scheme() == "amqps", "amqps://")
+}
+
+pub(super) fn management(text: &str, production: bool) -> Check<()> {
+    let url = parse_url(text, &["http", "https"])?;
+    if !production {
+        return Ok(());
+    }
+    if url.username() == GUEST {
+        return Err("is of the broker's `guest` user; give the operator a user of their own".to_owned());
+    }
+    demand_tls(url.host_str().unwrap_or_default(), url.scheme() == "https", "https://")
+}
+
+/// MongoDB's form lists several hosts, which is why a general URL parser does not do.
+pub(super) fn mongodb(text: &str, production: bool) -> Check<()> {
+    let (srv, rest) = match (text.strip_prefix("mongodb://"), text.strip_prefix("mongodb+srv://")) {
+        (Some(rest), _) => (false, rest),
+        (_, Some(rest)) => (true, rest),
+        _ => return Err("must begin with mongodb:// or mongodb+srv://".to_owned()),
+    };
+    let (authority, options) = rest.split_once('?').unwrap_or((rest, ""));
+    let authority = authority.split_once('/').map_or(authority, |(authority, _)| authority);
+    let hosts = authority.rsplit_once('@').map_or(authority, |(_, hosts)| hosts);
+    if hosts.is_empty() || hosts.split(',').any(str::is_empty) {
+        return Err("names no host".to_owned());
+    }
+    if !production {
+        return Ok(());
+    }
+    let option =
+        |name: &str| options.split('&').filter_map(|pair| pair.split_once('=')).find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value);
+    let encrypted = option("tls").or_else(|| option("ssl")).map_or(srv, |value| value == "true");
+    hosts.split(',').try_for_each(|host| demand_tls(host_without_port(host), encrypted, "mongodb+srv:// or ?tls=true"))
+}
+
+fn host_without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => host,
+    }
+}
+
+pub(super) fn postgres(text: &str, production: bool) -> Check<()> {
+    let url = parse_url(text, &["postgres", "postgresql"])?;
+    if url.path().trim_matches('/').is_empty() {
+        return Err("names no database".to_owned());
+    }
+    let mode = url.query_pairs().find(|(key, _)| key == "sslmode").map(|(_, value)| value.into_owned());
+    let encrypted = matches!(mode.as_deref(), Some("require" | "verify-ca" | "verify-full"));
+    if production { demand_tls(url.host_str().unwrap_or_default(), encrypted, "?sslmode=require") } else { Ok(()) }
+}
+
+pub(super) fn smtp(text: &str, production: bool) -> Check<()> {
+    let url = parse_url(text, &["smtp", "smtps"])?;
+    let encrypted = url.scheme() == "smtps" || url.query_pairs().any(|(key, value)| key == "tls" && value == "required");
+    if production { demand_tls(url.host_str().unwrap_or_default(), encrypted, "smtps:// or ?tls=required") } else { Ok(()) }
+}
+
+pub(super) fn public_url(text: &str, production: bool) -> Check<Url> {
+    let url = parse_url(text, &["http", "https"])?;
+    if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() {
+        return Err("must be only scheme, host and, if need be, a path".to_owned());
+    }
+    if production {
+        demand_tls(url.host_str().unwrap_or_default(), url.scheme() == "https", "https://")?;
+    }
+    Ok(url)
+}
+
+/// `a@b.c` or `Name <a@b.c>`. The mailer parses it strictly; this catches what cannot be meant.
+pub(super) fn mailbox(text: &str) -> Check<String> {
+    let address = text.rsplit_once('<').map_or(text, |(_, rest)| rest.trim_end_matches('>'));
+    let plausible = address.split_once('@').is_some_and(|(local, host)| !local.is_empty() && host.contains('.') && !host.contains('@'));
+    if !plausible || text.chars().any(char::is_control) || address.contains(char::is_whitespace) {
+        return Err("is not a mail address".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+pub(super) fn address(text: &str) -> Check<SocketAddr> {
+    text.parse().map_err(|_| "is not an address with a port".to_owned())
+}
+
+pub(super) fn number<T: std::str::FromStr + PartialOrd + std::fmt::Display>(text: &str, least: T, most: T) -> Check<T> {
+    text.parse::<T>().ok().filter(|number| *number >= least && *number <= most).ok_or_else(|| format!("is not a whole number from {least} to {most}"))
+}
+
+/// The prefix becomes part of AMQP names, which have 255 bytes; ours need fewer than 100 of them.
+pub(super) fn queue_prefix(text: &str) -> Check<String> {
+    const MAX_CHARS: usize = 100;
+    let fits = text.len() <= MAX_CHARS && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
+    if fits { Ok(text.to_owned()) } else { Err(format!("takes letters, digits, `.`, `-` and `_`, at most {MAX_CHARS}")) }
+}
+
+pub(super) fn webhook_secrets(text: &str) -> Check<Vec<String>> {
+    const MAX_SECRETS: usize = 8;
+    let secrets: Vec<String> = text.split(',').map(|secret| secret.trim().to_owned()).filter(|secret| !secret.is_empty()).collect();
+    if secrets.is_empty() || secrets.len() > MAX_SECRETS { Err(format!("must list 1 to {MAX_SECRETS} secrets")) } else { Ok(secrets) }
+}
+
+pub(super) fn signing_secret(text: &str) -> Check<()> {
+    if text.chars().count() < MIN_SECRET_CHARS { Err(format!("is shorter than {MIN_SECRET_CHARS} characters")) } else { Ok(()) }
+}

@@ -1,0 +1,123 @@
+//! The configuration as a whole.
+
+use super::{Config, ConfigError, Environment, Origin};
+use secrecy::ExposeSecret as _;
+
+fn read(pairs: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    Config::from_pairs(pairs.iter().copied())
+}
+
+fn faulty(pairs: &[(&str, &str)]) -> Vec<&'static str> {
+    read(pairs).unwrap_err().faults.iter().map(|fault| fault.variable).collect()
+}
+
+const PRODUCTION: &[(&str, &str)] = &[
+    ("PVT_ENV", "production"),
+    ("AMQP_URL", "amqps://pvt:secret@broker.example.com/pvt"),
+    ("MONGODB_URI", "mongodb+srv://pvt:secret@cluster.example.com/pvt"),
+    ("DATABASE_URL", "postgres://pvt:secret@db.example.com/pvt?sslmode=require"),
+    ("SMTP_URL", "smtps://user:secret@mail.example.com"),
+    ("MAIL_FROM", "Hostel <hostel@example.com>"),
+    ("STRIPE_WEBHOOK_SECRETS", "whsec_new, whsec_old"),
+    ("JWT_SECRET", "0123456789abcdef0123456789abcdef"),
+    ("PUBLIC_URL", "https://booking.example.com"),
+];
+
+fn production_with(changed: &[(&'static str, &'static str)]) -> Vec<(&'static str, &'static str)> {
+    let mut pairs = PRODUCTION.to_vec();
+    pairs.extend_from_slice(changed);
+    pairs
+}
+
+#[test]
+fn nothing_set_is_development() {
+    let config = read(&[]).unwrap();
+    assert_eq!(config.environment, Environment::Development);
+    assert_eq!(config.http_addr.to_string(), "127.0.0.1:8080");
+    assert_eq!((config.partitions, config.retry_divisor, config.queue_prefix.as_str()), (4, 1, ""));
+    assert!(config.settings().iter().all(|setting| setting.origin == Origin::Default));
+}
+
+#[test]
+fn every_fault_is_told_at_once() {
+    let faults = faulty(&[
+        ("AMQP_URL", "http://x"),
+        ("PVT_HTTP_ADDR", "8080"),
+        ("PVT_PARTITIONS", "0"),
+        ("JWT_SECRET", "short"),
+        ("MAIL_FROM", "nobody"),
+        ("PVT_LOG", "pvt=loud"),
+    ]);
+    assert_eq!(faults, ["AMQP_URL", "MAIL_FROM", "JWT_SECRET", "PVT_HTTP_ADDR", "PVT_LOG", "PVT_PARTITIONS"]);
+    let text = read(&[("PVT_HTTP_ADDR", "8080")]).unwrap_err().to_string();
+    assert_eq!(text, "the configuration has 1 fault:\n  - PVT_HTTP_ADDR: is not an address with a port (example: 0.0.0.0:8080)");
+}
+
+#[test]
+fn production_takes_real_settings() {
+    let config = read(PRODUCTION).unwrap();
+    assert_eq!(config.environment, Environment::Production);
+    let secrets: Vec<_> = config.stripe_webhook_secrets.iter().map(|secret| secret.expose_secret()).collect();
+    assert_eq!(secrets, ["whsec_new", "whsec_old"]);
+}
+
+#[test]
+fn production_refuses_every_development_default() {
+    let expected = ["AMQP_URL", "MONGODB_URI", "DATABASE_URL", "SMTP_URL", "MAIL_FROM", "STRIPE_WEBHOOK_SECRETS", "JWT_SECRET", "PUBLIC_URL"];
+    assert_eq!(faulty(&[("PVT_ENV", "production")]), expected);
+    let spelt_out = production_with(&[("JWT_SECRET", "development-only-secret-never-use-it-in-production")]);
+    assert_eq!(faulty(&spelt_out), ["JWT_SECRET"], "also when the default is spelt out");
+}
+
+#[test]
+fn production_refuses_the_guest_user_and_plain_connections() {
+    for (name, value) in [
+        ("AMQP_URL", "amqps://guest:other@broker.example.com"),
+        ("AMQP_URL", "amqps://broker.example.com"),
+        ("AMQP_URL", "amqp://pvt:secret@broker.example.com"),
+        ("RABBITMQ_MANAGEMENT_URL", "http://ops:secret@broker.example.com"),
+        ("MONGODB_URI", "mongodb://a.example.com,127.0.0.1:27017/pvt"),
+        ("MONGODB_URI", "mongodb+srv://cluster.example.com/pvt?tls=false"),
+        ("DATABASE_URL", "postgres://pvt@db.example.com/pvt?sslmode=prefer"),
+        ("SMTP_URL", "smtp://mail.example.com"),
+        ("PUBLIC_URL", "http://booking.example.com"),
+    ] {
+        assert_eq!(faulty(&production_with(&[(name, value)])), [name], "{value}");
+    }
+}
+
+#[test]
+fn loopback_needs_no_tls() {
+    for (name, value) in [
+        ("AMQP_URL", "amqp://pvt:secret@127.0.0.1"),
+        ("MONGODB_URI", "mongodb://localhost:27017,[::1]:27018/pvt"),
+        ("DATABASE_URL", "postgres://pvt@localhost/pvt"),
+        ("SMTP_URL", "smtp://mail.example.com?tls=required"),
+    ] {
+        assert!(read(&production_with(&[(name, value)])).is_ok(), "{value}");
+    }
+}
+
+#[test]
+fn a_secret_may_lie_in_a_file() {
+    let file = std::env::temp_dir().join(format!("pvt-service-test-{}", std::process::id()));
+    std::fs::write(&file, "  0123456789abcdef0123456789abcdef\n").unwrap();
+    let path = file.to_str().unwrap();
+    let config = read(&[("JWT_SECRET_FILE", path)]).unwrap();
+    assert_eq!(config.jwt_secret.expose_secret(), "0123456789abcdef0123456789abcdef");
+    assert_eq!(faulty(&[("JWT_SECRET_FILE", path), ("JWT_SECRET", "x")]), ["JWT_SECRET"], "two sources are one too many");
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(faulty(&[("JWT_SECRET_FILE", path)]), ["JWT_SECRET"], "a file that is not there is not a default");
+}
+
+#[test]
+fn no_secret_is_ever_shown() {
+    let config = read(&production_with(&[("RABBITMQ_MANAGEMENT_URL", "https://ops:s3cret@broker.example.com")])).unwrap();
+    let shown = format!("{config:?}");
+    for secret in ["secret", "s3cret", "whsec_new", "0123456789abcdef"] {
+        assert!(!shown.replace("stripe_webhook_secrets", "").replace("jwt_secret", "").replace("SecretBox", "").contains(&format!(":{secret}")), "{shown}");
+    }
+    let amqp = config.settings().iter().find(|setting| setting.name == "AMQP_URL").unwrap();
+    assert_eq!(amqp.shown, "amqps://pvt:********@broker.example.com/pvt");
+    assert!(!shown.contains("whsec_new") && !shown.contains("0123456789abcdef"));
+}

@@ -1,0 +1,216 @@
+//! Every setting, once: its name, meaning, default and example. `.env.example`, error messages and `pvt config check` all derive
+//! from this table.
+
+/// What a value looks like, and so how it is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Shown as it is.
+    Plain,
+    /// A URL that may hold a password: shown without it.
+    SecretUrl,
+    /// Never shown.
+    Secret,
+}
+
+/// One environment variable.
+#[derive(Debug, Clone, Copy)]
+pub struct Variable {
+    /// Its name.
+    pub name: &'static str,
+    /// What it is for, in lines fit for a comment.
+    pub about: &'static str,
+    /// The value in development when nothing is set; `None` when it may stay unset.
+    pub default: Option<&'static str>,
+    /// A value that would be accepted in production.
+    pub example: &'static str,
+    /// How it is shown. Secrets may also come as `NAME_FILE` or as an `op://` reference.
+    pub kind: Kind,
+    /// Whether production refuses to start on the default.
+    pub required_in_production: bool,
+}
+
+impl Variable {
+    const fn new(name: &'static str, about: &'static str, default: &'static str, example: &'static str) -> Self {
+        Self { name, about, default: Some(default), example, kind: Kind::Plain, required_in_production: false }
+    }
+
+    const fn url(mut self) -> Self {
+        self.kind = Kind::SecretUrl;
+        self
+    }
+
+    const fn secret(mut self) -> Self {
+        self.kind = Kind::Secret;
+        self
+    }
+
+    const fn required(mut self) -> Self {
+        self.required_in_production = true;
+        self
+    }
+
+    const fn optional(mut self) -> Self {
+        self.default = None;
+        self
+    }
+
+    /// Whether `NAME_FILE` and `op://` are understood for it.
+    pub fn is_secret(&self) -> bool {
+        self.kind != Kind::Plain
+    }
+}
+
+macro_rules! variables {
+    ($($id:ident = $variable:expr;)*) => {
+        $(pub(super) const $id: Variable = $variable;)*
+        /// All of them, in the order of `.env.example`.
+        pub const VARIABLES: &[Variable] = &[$($id),*];
+    };
+}
+
+variables! {
+    PVT_ENV = Variable::new(
+        "PVT_ENV",
+        "`development` or `production`. Production refuses to start with development secrets, the broker's `guest` user,\nor without TLS where an address is not loopback.",
+        "development",
+        "production",
+    );
+    AMQP_URL = Variable::new("AMQP_URL", "RabbitMQ.", "amqp://guest:guest@127.0.0.1:5682/%2f", "amqps://pvt-api:PASSWORD@broker.example.com:5671/pvt").url().required();
+    RABBITMQ_MANAGEMENT_URL = Variable::new(
+        "RABBITMQ_MANAGEMENT_URL",
+        "RabbitMQ's management API: policies, queue counts. Only the operator's side needs it.",
+        "http://guest:guest@127.0.0.1:15682",
+        "https://pvt-ops:PASSWORD@broker.example.com:15671",
+    )
+    .url();
+    MONGODB_URI = Variable::new(
+        "MONGODB_URI",
+        "MongoDB, a replica set (transactions need one). Without a database in the path it is `pvt`.",
+        "mongodb://127.0.0.1:27027/pvt?replicaSet=pvt",
+        "mongodb+srv://pvt:PASSWORD@cluster.example.com/pvt",
+    )
+    .url()
+    .required();
+    DATABASE_URL = Variable::new(
+        "DATABASE_URL",
+        "PostgreSQL, the analytics mart. Neon's form works.",
+        "postgres://pvt@127.0.0.1:5442/pvt",
+        "postgres://pvt:PASSWORD@db.example.com/pvt?sslmode=require",
+    )
+    .url()
+    .required();
+    DATABASE_DIRECT_URL = Variable::new(
+        "DATABASE_DIRECT_URL",
+        "PostgreSQL for migrations, when DATABASE_URL leads through a pooler. Unset: DATABASE_URL.",
+        "",
+        "postgres://pvt:PASSWORD@direct.db.example.com/pvt?sslmode=require",
+    )
+    .url()
+    .optional();
+    SMTP_URL = Variable::new("SMTP_URL", "Where mails are handed in: `smtps://`, or `smtp://…?tls=required` for STARTTLS.", "smtp://127.0.0.1:2525", "smtps://user:PASSWORD@mail.example.com:465").url().required();
+    MAIL_FROM = Variable::new("MAIL_FROM", "The sender of every mail.", "PVT Hostels <bookings@pvt.test>", "PVT Hostels <bookings@example.com>").required();
+    STRIPE_WEBHOOK_SECRETS = Variable::new(
+        "STRIPE_WEBHOOK_SECRETS",
+        "Signing secrets of the Stripe webhook, comma-separated, newest first: during a rotation both are valid.",
+        "whsec_development",
+        "whsec_NEW,whsec_OLD",
+    )
+    .secret()
+    .required();
+    JWT_SECRET = Variable::new(
+        "JWT_SECRET",
+        "At least 32 characters; the keys that sign booking tokens are derived from it. Changing it makes issued tokens void.",
+        "development-only-secret-never-use-it-in-production",
+        "the output of `openssl rand -base64 48`",
+    )
+    .secret()
+    .required();
+    PUBLIC_URL = Variable::new("PUBLIC_URL", "How guests reach the API; links in mails begin with it.", "http://127.0.0.1:8080", "https://booking.example.com").required();
+    PVT_HTTP_ADDR = Variable::new("PVT_HTTP_ADDR", "Where the API listens. Port 0 takes a free one.", "127.0.0.1:8080", "0.0.0.0:8080");
+    PVT_OPS_ADDR = Variable::new("PVT_OPS_ADDR", "Where the operator's console listens.", "127.0.0.1:8090", "127.0.0.1:8090");
+    PVT_METRICS_ADDR = Variable::new("PVT_METRICS_ADDR", "Where a worker process answers /livez, /readyz and /metrics. Port 0 takes a free one.", "127.0.0.1:8092", "0.0.0.0:8092");
+    PVT_LOG = Variable::new("PVT_LOG", "What is logged: a level, or levels by module.", "info", "info,pvt_api=debug");
+    PVT_QUEUE_PREFIX = Variable::new(
+        "PVT_QUEUE_PREFIX",
+        "What all exchanges' and queues' names begin with, so that several systems can share a broker. The same for every process.",
+        "",
+        "staging.",
+    );
+    PVT_PARTITIONS = Variable::new(
+        "PVT_PARTITIONS",
+        "Partitions of the booking queue, 1 to 256. The same for every process; change it only while the booking queues are empty.",
+        "4",
+        "16",
+    );
+    PVT_RETRY_DIVISOR = Variable::new(
+        "PVT_RETRY_DIVISOR",
+        "By how much the waits of the retry ladder (5 s, 1 min, 10 min, 1 h) are shortened: for tests. Fixed once the queues exist.",
+        "1",
+        "1",
+    );
+}
+
+/// The text of `.env.example`: every setting with its meaning and default, all commented out.
+pub fn env_example() -> String {
+    let mut text = String::from(
+        "# Settings of PVT Booking. Copy to `.env` and uncomment what differs; the process environment wins over the file.\n\
+         # Generated from shared/service/src/config/variables.rs; a test keeps both equal.\n\
+         #\n\
+         # Those marked (secret) may also be given as NAME_FILE=/path/of/a/file, or as op://vault/item/field, which the\n\
+         # 1Password CLI `op` resolves at start.\n",
+    );
+    for variable in VARIABLES {
+        text.push('\n');
+        let secret = if variable.is_secret() { " (secret)" } else { "" };
+        let required = if variable.required_in_production { " Production must set it." } else { "" };
+        for line in format!("{}{required}{secret}", variable.about).lines() {
+            text.push_str(&format!("# {line}\n"));
+        }
+        text.push_str(&format!("# Example: {}\n", variable.example));
+        text.push_str(&format!("# {}={}\n", variable.name, variable.default.map(quoted).unwrap_or_default()));
+    }
+    text
+}
+
+/// As a dotenv file takes it.
+fn quoted(value: &str) -> String {
+    if value.contains([' ', '<', '#']) { format!("\"{value}\"") } else { value.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{VARIABLES, env_example};
+
+    #[test]
+    fn the_example_file_is_generated() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.env.example");
+        if std::env::var_os("PVT_WRITE_ENV_EXAMPLE").is_some() {
+            std::fs::write(path, env_example()).unwrap();
+        }
+        let committed = std::fs::read_to_string(path).unwrap_or_default();
+        assert_eq!(committed, env_example(), "write it anew: PVT_WRITE_ENV_EXAMPLE=1 cargo test -p pvt-service the_example_file");
+    }
+
+    #[test]
+    fn names_are_unique() {
+        let mut names: Vec<_> = VARIABLES.iter().map(|variable| variable.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), VARIABLES.len());
+    }
+
+    #[test]
+    fn the_example_file_parses_as_dotenv_once_uncommented() {
+        let text: String = env_example()
+            .lines()
+            .filter_map(|line| line.strip_prefix("# "))
+            .filter(|line| VARIABLES.iter().any(|v| line.starts_with(&format!("{}=", v.name))))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        let read: Vec<(String, String)> = dotenvy::from_read_iter(text.as_bytes()).collect::<Result<_, _>>().unwrap();
+        assert_eq!(read.len(), VARIABLES.len());
+        for ((name, value), variable) in read.iter().zip(VARIABLES) {
+            assert_eq!((name.as_str(), value.as_str()), (variable.name, variable.default.unwrap_or_default()));
+        }
+    }
+}

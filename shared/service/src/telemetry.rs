@@ -1,0 +1,98 @@
+//! Logs and metrics of a process.
+//!
+//! Logs go to standard error: one JSON object a line, or readable lines on a terminal. Metrics are kept for `/metrics`; nothing is
+//! pushed anywhere.
+
+use crate::config::Config;
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use std::io::IsTerminal;
+use std::sync::OnceLock;
+use std::time::Duration;
+use thiserror::Error;
+use tracing_subscriber::EnvFilter;
+
+/// Buckets of everything measured in seconds: from one write on loopback to the longest wait a client may ask for.
+const SECONDS_BUCKETS: &[f64] = &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3_600.0];
+/// Buckets of everything that counts messages or rows at once.
+const SIZE_BUCKETS: &[f64] = &[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1_000.0, 5_000.0];
+/// How often recorded samples are folded into their buckets; until then each of them takes memory.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Why telemetry could not be set up.
+#[derive(Debug, Error)]
+pub enum TelemetryError {
+    /// The filter was checked with the configuration, so this is a fault of the caller.
+    #[error("PVT_LOG cannot be used: {0}")]
+    Filter(String),
+    /// Something else in this process logs already.
+    #[error("logging is set up already: {0}")]
+    Logging(String),
+    /// Something else in this process records metrics already.
+    #[error("metrics are set up already: {0}")]
+    Metrics(String),
+}
+
+/// Whether `text` can be a filter of log lines.
+pub(crate) fn check_filter(text: &str) -> Result<(), String> {
+    EnvFilter::try_new(text).map(|_| ()).map_err(|error| format!("is not a log filter: {error}"))
+}
+
+/// Sets up logging and metrics of this process. Once, first thing in `main`.
+///
+/// # Errors
+/// [`TelemetryError`] when something else has set them up.
+pub fn init(config: &Config) -> Result<PrometheusHandle, TelemetryError> {
+    let filter = EnvFilter::try_new(&config.log).map_err(|error| TelemetryError::Filter(error.to_string()))?;
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let installed = if std::io::stderr().is_terminal() {
+        lines.with_target(false).compact().try_init()
+    } else {
+        lines.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init()
+    };
+    installed.map_err(|error| TelemetryError::Logging(error.to_string()))?;
+    metrics_handle()
+}
+
+/// What `/metrics` shows. The first call installs the recorder: the metrics crate has one per process, so servers that share a
+/// process (in tests) share it.
+///
+/// # Errors
+/// [`TelemetryError::Metrics`] when another recorder is installed.
+pub fn metrics_handle() -> Result<PrometheusHandle, TelemetryError> {
+    static HANDLE: OnceLock<Result<PrometheusHandle, String>> = OnceLock::new();
+    HANDLE.get_or_init(install_recorder).clone().map_err(TelemetryError::Metrics)
+}
+
+fn install_recorder() -> Result<PrometheusHandle, String> {
+    let builder = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS_BUCKETS)
+        .and_then(|builder| builder.set_buckets_for_metric(Matcher::Suffix("_size".to_owned()), SIZE_BUCKETS))
+        .map_err(|error| error.to_string())?;
+    let recorder = builder.build_recorder();
+    let handle = recorder.handle();
+    metrics::set_global_recorder(recorder).map_err(|error| error.to_string())?;
+    let kept = handle.clone();
+    // A thread, because the recorder belongs to the process and outlives any runtime in it.
+    let upkeep = move || loop {
+        std::thread::sleep(UPKEEP_INTERVAL);
+        kept.run_upkeep();
+    };
+    std::thread::Builder::new().name("pvt-metrics".to_owned()).spawn(upkeep).map_err(|error| error.to_string())?;
+    Ok(handle)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::metrics_handle;
+
+    #[test]
+    fn durations_have_buckets_and_the_recorder_is_shared() {
+        let handle = metrics_handle().unwrap();
+        metrics::histogram!("pvt_test_seconds").record(0.003);
+        metrics::histogram!("pvt_test_batch_size").record(7.0);
+        let shown = metrics_handle().unwrap().render();
+        assert!(shown.contains("pvt_test_seconds_bucket{le=\"0.005\"} 1"), "{shown}");
+        assert!(shown.contains("pvt_test_batch_size_bucket{le=\"10\"} 1"), "{shown}");
+        drop(handle);
+    }
+}
