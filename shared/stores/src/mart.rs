@@ -1,1 +1,129 @@
-//! The mart.
+//! PostgreSQL: the analytics mart. Events go in, in batches; any order and any repetition of them gives the same mart.
+//!
+//! It holds no personal data and nothing that MongoDB could not give again. It must never be asked whether a booking exists.
+
+mod bed_nights;
+mod columns;
+mod dimensions;
+mod facts;
+mod progress;
+
+use crate::StoreError;
+use columns::Columns;
+use pvt_domain::inventory::Inventory;
+use pvt_domain::messages::AnalyticsEvent;
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::PgPool;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// Connections of one process. Loads are batched, so few are ever needed at once.
+const MAX_CONNECTIONS: u32 = 8;
+/// How long an operation waits for a connection before PostgreSQL counts as down.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Begins a load. The bounds belong to the transaction, not to the session: behind a transaction pooler session settings are
+/// refused or leak to others. The second bound ends a transaction that nobody will ever commit.
+const BEGIN: &str = "BEGIN; SET LOCAL statement_timeout = '20s'; SET LOCAL idle_in_transaction_session_timeout = '20s'";
+
+static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+
+/// A pool of connections to the mart. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Mart {
+    pool: PgPool,
+}
+
+/// What a load changed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Events that were not in the mart before.
+    pub new_events: u64,
+    /// Bookings that were added or moved to a newer revision.
+    pub bookings: u64,
+    /// Bed-nights written.
+    pub bed_nights: u64,
+}
+
+impl Mart {
+    /// A pool that connects when it is first used. Does not fail because the server is down.
+    ///
+    /// The URL decides the schema, if it is not to be the user's own: `?options=-csearch_path%3Dname`. Must be called within a
+    /// tokio runtime.
+    ///
+    /// # Errors
+    /// [`StoreError::Broken`] when the URL cannot be read.
+    pub fn connect(url: &str, app_name: &str) -> Result<Self, StoreError> {
+        let options = PgConnectOptions::from_str(url)?.application_name(app_name);
+        let pool = PgPoolOptions::new().max_connections(MAX_CONNECTIONS).acquire_timeout(ACQUIRE_TIMEOUT).connect_lazy_with(options);
+        Ok(Self { pool })
+    }
+
+    /// Whether PostgreSQL answers.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it does not.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        sqlx::query("SELECT 1").execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Creates and updates the tables; several processes may do it at once. Needs a session of its own: not through a
+    /// transaction pooler.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the server refuses, or holds a migration that this program does not know.
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        let pool = self.pool.clone();
+        finish(async move { MIGRATIONS.run(&pool).await.map_err(migration_failed) }).await
+    }
+
+    /// Loads events in one transaction. A booking's newest revision wins, whether it comes first or last; an event that was
+    /// loaded before changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then nothing was loaded, unless the connection broke during the commit. Loading again is always right.
+    pub async fn load<'a>(&self, events: impl IntoIterator<Item = &'a AnalyticsEvent>) -> Result<Load, StoreError> {
+        let columns = Columns::of(events);
+        let pool = self.pool.clone();
+        // In a task of its own: dropping a future of the driver between BEGIN and COMMIT would give the pool a connection with
+        // an open transaction.
+        finish(async move {
+            let mut transaction = pool.begin_with(BEGIN).await?;
+            dimensions::fill(&mut transaction, &columns).await?;
+            let load = facts::load(&mut transaction, &columns).await?;
+            transaction.commit().await?;
+            Ok(load)
+        })
+        .await
+    }
+
+    /// Describes a property and its room types, which events only name.
+    ///
+    /// # Errors
+    /// [`StoreError`] when PostgreSQL fails.
+    pub async fn describe(&self, inventory: &Inventory) -> Result<(), StoreError> {
+        dimensions::describe(&self.pool, inventory).await
+    }
+
+    /// Closes all connections.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+/// Runs the work to its end, also when the caller stops waiting for it.
+async fn finish<T: Send + 'static>(work: impl Future<Output = Result<T, StoreError>> + Send + 'static) -> Result<T, StoreError> {
+    match tokio::spawn(work).await {
+        Ok(result) => result,
+        Err(error) => Err(StoreError::Broken { store: "postgres", message: error.to_string() }),
+    }
+}
+
+fn migration_failed(error: MigrateError) -> StoreError {
+    match error {
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => error.into(),
+        other => StoreError::Broken { store: "postgres", message: other.to_string() },
+    }
+}

@@ -1,0 +1,46 @@
+//! What the mart has and what it lacks, for reconciliation. Reads only.
+
+use super::Mart;
+use crate::StoreError;
+use pvt_domain::ids::BookingId;
+use std::collections::HashSet;
+use uuid::Uuid;
+
+/// Ids asked about in one statement.
+const CHUNK: usize = 10_000;
+
+const MISSING_EVENTS: &str = "
+    SELECT asked.id FROM unnest($1::uuid[]) AS asked (id)
+    WHERE NOT EXISTS (SELECT 1 FROM fact_booking_event AS held WHERE held.event_id = asked.id)";
+
+const BEHIND: &str = "
+    SELECT asked.id FROM unnest($1::uuid[], $2::bigint[]) AS asked (id, rev)
+    WHERE NOT EXISTS (SELECT 1 FROM fact_booking AS held WHERE held.booking_id = asked.id AND held.rev >= asked.rev)";
+
+impl Mart {
+    /// Those of the given events of bookings that were never loaded.
+    ///
+    /// # Errors
+    /// [`StoreError`] when PostgreSQL fails.
+    pub async fn missing_events(&self, event_ids: &[Uuid]) -> Result<HashSet<Uuid>, StoreError> {
+        let mut missing = HashSet::new();
+        for chunk in event_ids.chunks(CHUNK) {
+            missing.extend(sqlx::query_scalar::<_, Uuid>(MISSING_EVENTS).bind(chunk).fetch_all(&self.pool).await?);
+        }
+        Ok(missing)
+    }
+
+    /// Those of the given bookings whose row is missing or of an older revision than given.
+    ///
+    /// # Errors
+    /// [`StoreError`] when PostgreSQL fails.
+    pub async fn behind(&self, bookings: &[(BookingId, u32)]) -> Result<HashSet<BookingId>, StoreError> {
+        let mut behind = HashSet::new();
+        for chunk in bookings.chunks(CHUNK) {
+            let (ids, revs): (Vec<Uuid>, Vec<i64>) = chunk.iter().map(|(id, rev)| (id.as_uuid(), i64::from(*rev))).unzip();
+            let late = sqlx::query_scalar::<_, Uuid>(BEHIND).bind(ids).bind(revs).fetch_all(&self.pool).await?;
+            behind.extend(late.into_iter().map(BookingId::from_uuid));
+        }
+        Ok(behind)
+    }
+}

@@ -1,0 +1,232 @@
+//! The mart on a real PostgreSQL: whatever the order, repetition and concurrency of its events, it ends up the same.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use anyhow::Result;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestCaseError, TestRunner};
+use pvt_domain::booking::{Rejection, Source, Status, Stay};
+use pvt_domain::events::{BookingEvent, NotificationEvent, event_kind};
+use pvt_domain::ids::{BedId, BookingId};
+use pvt_domain::messages::{AnalyticsEvent, NotificationKind};
+use pvt_domain::money::Currency;
+use pvt_domain::pricing::{Price, TaxLine};
+use pvt_domain::timestamp::Timestamp;
+use pvt_stores::mart::{Load, Mart};
+use pvt_testkit::Namespace;
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+
+const TABLES: [&str; 7] = ["dim_property", "dim_room_type", "dim_channel", "fact_booking", "fact_bed_night", "fact_booking_event", "fact_notification"];
+
+/// A booking's life, from which its events are made.
+#[derive(Debug, Clone)]
+struct Life {
+    property: u8,
+    /// Nights, beds and price of each revision in turn; a rejected booking has one.
+    revisions: Vec<(u64, u8, i64)>,
+    rejected: bool,
+    cancelled: bool,
+    mailed: bool,
+}
+
+fn life() -> impl Strategy<Value = Life> {
+    let revision = (1_u64..5, 1_u8..4, 0_i64..100_000);
+    (0_u8..3, proptest::collection::vec(revision, 1..3), any::<bool>(), any::<bool>(), any::<bool>()).prop_map(
+        |(property, revisions, rejected, cancelled, mailed)| Life { property, revisions, rejected, cancelled, mailed },
+    )
+}
+
+fn instant(minute: u32) -> Timestamp {
+    let text = format!("\"2027-01-{:02}T{:02}:{:02}:00.000Z\"", 1 + minute / 1440, minute / 60 % 24, minute % 60);
+    serde_json::from_str(&text).unwrap()
+}
+
+fn stay(first_bed: u8, nights: u64, beds: u8) -> Stay {
+    let arrival = "2027-02-10".parse().unwrap();
+    Stay {
+        room_type_id: "dorm".into(),
+        arrival,
+        departure: arrival + chrono::Days::new(nights),
+        guests: beds.into(),
+        assigned_beds: (0..beds).map(|bed| BedId::new(format!("b{}", first_bed + bed))).collect(),
+    }
+}
+
+fn event(number: usize, life: &Life, rev: u32, status: Status, (nights, beds, price): (u64, u8, i64)) -> AnalyticsEvent {
+    let booking_id = BookingId::derive(None, &number.to_string(), "test");
+    let stays = vec![stay(0, nights, beds), stay(10, 1, 1)];
+    let amounts = vec![(0..nights).map(|night| price + i64::try_from(night).unwrap()).collect::<Vec<i64>>(), vec![price]];
+    let room: i64 = amounts.iter().flatten().sum();
+    let tax = TaxLine { code: "gst".into(), name: "GST".into(), rate_ppm: 50_000, amount: room / 20 };
+    AnalyticsEvent::Booking(Box::new(BookingEvent {
+        event_id: booking_id.event_id(rev, event_kind(status).unwrap()),
+        booking_id,
+        reference: booking_id.reference(),
+        rev,
+        status,
+        property_id: format!("hostel-{}", life.property).as_str().into(),
+        rate_plan_id: "standard".into(),
+        source: if number.is_multiple_of(2) { Source::Direct } else { Source::Airbnb },
+        stays,
+        price: (status != Status::Rejected).then(|| Price { currency: Currency::CAD, nights: amounts, total: room + tax.amount, taxes: vec![tax] }),
+        rejection: (status == Status::Rejected).then_some(Rejection::NoAvailability),
+        created_at: instant(0),
+        occurred_at: instant(rev),
+    }))
+}
+
+fn events_of(number: usize, life: &Life) -> Vec<AnalyticsEvent> {
+    if life.rejected {
+        return vec![event(number, life, 1, Status::Rejected, life.revisions[0])];
+    }
+    let mut events: Vec<_> = (1_u32..).zip(&life.revisions).map(|(rev, shape)| event(number, life, rev, Status::Confirmed, *shape)).collect();
+    let last = u32::try_from(events.len()).unwrap();
+    if life.cancelled {
+        events.push(event(number, life, last + 1, Status::Cancelled, *life.revisions.last().unwrap()));
+    }
+    if life.mailed {
+        let booking_id = BookingId::derive(None, &number.to_string(), "test");
+        events.push(AnalyticsEvent::Notification(NotificationEvent {
+            event_id: booking_id.event_id(1, "mail"),
+            booking_id,
+            property_id: format!("hostel-{}", life.property).as_str().into(),
+            kind: NotificationKind::BookingConfirmed,
+            version: 1,
+            delivered: true,
+            occurred_at: instant(5),
+        }));
+    }
+    events
+}
+
+async fn contents(postgres: &mut PgConnection) -> Result<Vec<String>> {
+    let mut rows = Vec::new();
+    for table in TABLES {
+        let query = format!("SELECT '{table} ' || to_jsonb(t)::text FROM {table} AS t ORDER BY 1");
+        rows.extend(sqlx::query_scalar::<_, String>(AssertSqlSafe(query)).fetch_all(&mut *postgres).await?);
+    }
+    Ok(rows)
+}
+
+async fn empty(postgres: &mut PgConnection) -> Result<()> {
+    sqlx::query(AssertSqlSafe(format!("TRUNCATE {}", TABLES.join(", ")))).execute(postgres).await?;
+    Ok(())
+}
+
+async fn migrated() -> Result<(Namespace, Mart, PgConnection)> {
+    let namespace = Namespace::new().await?;
+    let mart = Mart::connect(&namespace.database_url(), "test")?;
+    mart.migrate().await?;
+    let postgres = PgConnection::connect(&namespace.database_url()).await?;
+    Ok((namespace, mart, postgres))
+}
+
+#[test]
+fn any_order_repetition_and_concurrency_gives_the_same_mart() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let (_namespace, mart, postgres) = runtime.block_on(migrated()).unwrap();
+    let postgres = tokio::sync::Mutex::new(postgres);
+    let lives = proptest::collection::vec(life(), 1..8);
+    let disorder = (any::<u64>(), 1_usize..9);
+    let mut runner = TestRunner::new(Config { cases: 48, max_shrink_iters: 200, failure_persistence: None, ..Config::default() });
+    let outcome = runner.run(&(lives, disorder), |(lives, (seed, batch))| {
+        runtime
+            .block_on(async {
+                let mut postgres = postgres.lock().await;
+                let ordered: Vec<AnalyticsEvent> = lives.iter().enumerate().flat_map(|(number, life)| events_of(number, life)).collect();
+                empty(&mut postgres).await?;
+                for event in &ordered {
+                    mart.load([event]).await?;
+                }
+                let expected = contents(&mut postgres).await?;
+                check_sums(&mut postgres).await?;
+
+                let disordered = disorder_of(&ordered, seed);
+                empty(&mut postgres).await?;
+                let loads = disordered.chunks(batch).map(|chunk| mart.load(chunk));
+                for loaded in futures_util::future::join_all(loads).await {
+                    loaded?;
+                }
+                let found = contents(&mut postgres).await?;
+                anyhow::ensure!(found == expected, "in order:\n{}\nin disorder:\n{}", expected.join("\n"), found.join("\n"));
+                Ok(())
+            })
+            .map_err(|error: anyhow::Error| TestCaseError::fail(format!("{error:#}")))
+    });
+    outcome.unwrap();
+}
+
+/// Every event once or twice, shuffled.
+fn disorder_of(events: &[AnalyticsEvent], seed: u64) -> Vec<AnalyticsEvent> {
+    let scatter = |n: usize| (u64::try_from(n).unwrap() ^ seed).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(31).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let twice = events.iter().enumerate().filter(|(n, _)| scatter(*n) % 3 != 0).map(|(_, event)| event);
+    let mut all: Vec<AnalyticsEvent> = events.iter().chain(twice).cloned().collect();
+    let mut order: Vec<usize> = (0..all.len()).collect();
+    order.sort_by_key(|n| scatter(n + 1_000));
+    order.iter().map(|n| all[*n].clone()).collect::<Vec<_>>().clone_into(&mut all);
+    all
+}
+
+/// The bed-nights of every confirmed booking add up to what its nights cost, and nobody else has any.
+async fn check_sums(postgres: &mut PgConnection) -> Result<()> {
+    let wrong: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM fact_booking AS b
+         LEFT JOIN (SELECT booking_id, count(*) AS n, sum(amount)::bigint AS amount FROM fact_bed_night GROUP BY 1) AS s USING (booking_id)
+         WHERE (b.status = 'confirmed' AND (s.n IS DISTINCT FROM b.bed_nights OR s.amount IS DISTINCT FROM b.room_amount))
+            OR (b.status <> 'confirmed' AND s.n IS NOT NULL)",
+    )
+    .fetch_one(postgres)
+    .await?;
+    anyhow::ensure!(wrong == 0, "{wrong} bookings do not agree with their bed-nights");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_load_says_what_it_changed_and_a_repetition_changes_nothing() -> Result<()> {
+    let (_namespace, mart, mut postgres) = migrated().await?;
+    let life = Life { property: 1, revisions: vec![(2, 2, 101)], rejected: false, cancelled: true, mailed: true };
+    let events = events_of(1, &life);
+    assert_eq!(mart.load(&events[..1]).await?, Load { new_events: 1, bookings: 1, bed_nights: 5 });
+    assert_eq!(mart.load(&events[..1]).await?, Load::default());
+    assert_eq!(mart.load(&events).await?, Load { new_events: 2, bookings: 1, bed_nights: 0 });
+    assert_eq!(mart.load(&events[..1]).await?, Load::default(), "an older revision never comes back");
+    check_sums(&mut postgres).await
+}
+
+#[tokio::test]
+async fn what_the_mart_lacks_is_told() -> Result<()> {
+    let (_namespace, mart, _postgres) = migrated().await?;
+    let life = Life { property: 1, revisions: vec![(2, 2, 101), (1, 1, 5)], rejected: false, cancelled: true, mailed: false };
+    let events = events_of(1, &life);
+    mart.load(&events[..2]).await?;
+    let [first, second, third] = &events[..] else { panic!("three events") };
+    let id = |event: &AnalyticsEvent| match event {
+        AnalyticsEvent::Booking(event) => event.event_id,
+        AnalyticsEvent::Notification(event) => event.event_id,
+    };
+    assert_eq!(mart.missing_events(&[id(first), id(second), id(third)]).await?, [id(third)].into());
+    let booking = BookingId::derive(None, "1", "test");
+    assert_eq!(mart.behind(&[(booking, 2)]).await?, [].into());
+    assert_eq!(mart.behind(&[(booking, 3)]).await?, [booking].into());
+    let other = BookingId::derive(None, "2", "test");
+    assert_eq!(mart.behind(&[(other, 1)]).await?, [other].into());
+    Ok(())
+}
+
+#[tokio::test]
+async fn migrating_twice_and_at_once_is_harmless() -> Result<()> {
+    let namespace = Namespace::new().await?;
+    let (one, two) = (Mart::connect(&namespace.database_url(), "one")?, Mart::connect(&namespace.database_url(), "two")?);
+    let (first, second) = tokio::join!(one.migrate(), two.migrate());
+    first?;
+    second?;
+    Ok(one.migrate().await?)
+}
+
+#[tokio::test]
+async fn a_server_that_is_away_is_unavailable() -> Result<()> {
+    let mart = Mart::connect("postgres://nobody@127.0.0.1:1/none", "test")?;
+    let error = mart.load(&events_of(1, &Life { property: 1, revisions: vec![(1, 1, 1)], rejected: false, cancelled: false, mailed: false })).await;
+    assert!(matches!(error, Err(pvt_stores::StoreError::Unavailable { store: "postgres", .. })), "{error:?}");
+    Ok(())
+}
