@@ -1,2 +1,164 @@
-//! Repository.
-pub(crate) const INDEXES: &[super::Index] = &[];
+//! API keys: who may act through a program. Only a hash of the secret is stored; the key's text is shown once, when it is made.
+
+use super::{Index, Mongo};
+use crate::StoreError;
+use mongodb::bson::doc;
+use pvt_domain::ids::PropertyId;
+use pvt_domain::timestamp::Timestamp;
+use rand::Rng as _;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::fmt::Write as _;
+
+const COLLECTION: &str = "api_keys";
+
+/// None beyond `_id`: keys are only ever read by their id.
+pub(crate) const INDEXES: &[Index] = &[];
+
+/// What every key's text begins with, so that leaked ones can be searched for.
+const PREFIX: &str = "pvt_";
+const ID_BYTES: usize = 6;
+const SECRET_BYTES: usize = 32;
+
+/// What a key may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ApiRole {
+    /// Books in its own name and sees what it booked.
+    Client,
+    /// Acts on every booking of its properties.
+    Staff,
+    /// Everything.
+    Admin,
+}
+
+impl ApiRole {
+    /// Every role with its name.
+    pub const ALL: [(&'static str, Self); 3] = [("client", Self::Client), ("staff", Self::Staff), ("admin", Self::Admin)];
+}
+
+/// The properties that a staff key is for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PropertyScope {
+    /// Every one, also those that are added later.
+    All,
+    /// These.
+    Only(Vec<PropertyId>),
+}
+
+impl PropertyScope {
+    /// Whether this property is among them.
+    pub fn covers(&self, property: &PropertyId) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(listed) => listed.contains(property),
+        }
+    }
+}
+
+/// A key as stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApiKey {
+    /// Its public part, which names it in histories and logs.
+    #[serde(rename = "_id")]
+    pub id: String,
+    /// SHA-256 of the secret part, lower-case hexadecimal.
+    pub hash: String,
+    /// What it may do.
+    pub role: ApiRole,
+    /// For people.
+    pub name: String,
+    /// Where it may do it; matters for staff only.
+    pub properties: PropertyScope,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Since when it is void.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked_at: Option<Timestamp>,
+}
+
+/// Splits a key's text `pvt_<id>_<secret>` into id and secret; `None` when it has not that form.
+pub fn parse_api_key(text: &str) -> Option<(&str, &str)> {
+    let (id, secret) = text.strip_prefix(PREFIX)?.split_once('_')?;
+    let is_hex = |part: &str, bytes: usize| part.len() == 2 * bytes && part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    (is_hex(id, ID_BYTES) && is_hex(secret, SECRET_BYTES)).then_some((id, secret))
+}
+
+/// The stored form of a secret. A plain hash is enough: the secret has 256 random bits, so there is nothing to guess.
+pub fn hash_api_secret(secret: &str) -> String {
+    hex(&Sha256::digest(secret.as_bytes()))
+}
+
+impl Mongo {
+    /// Makes a key and stores it. Returns it with its text, which cannot be had again.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn create_api_key(&self, role: ApiRole, name: &str, properties: PropertyScope, now: Timestamp) -> Result<(ApiKey, String), StoreError> {
+        let (id, secret) = (random_hex::<ID_BYTES>(), random_hex::<SECRET_BYTES>());
+        let key = ApiKey { hash: hash_api_secret(&secret), role, name: name.to_owned(), properties, created_at: now, revoked_at: None, id };
+        self.collection::<ApiKey>(COLLECTION).insert_one(&key).await?;
+        let text = format!("{PREFIX}{}_{secret}", key.id);
+        Ok((key, text))
+    }
+
+    /// The key of this id, revoked or not.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn api_key(&self, id: &str) -> Result<Option<ApiKey>, StoreError> {
+        Ok(self.collection::<ApiKey>(COLLECTION).find_one(doc! { "_id": id }).await?)
+    }
+
+    /// Makes a key void; `false` when there is no such key or it was void already. Processes that cache keys notice within a
+    /// minute.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn revoke_api_key(&self, id: &str, now: Timestamp) -> Result<bool, StoreError> {
+        let active = doc! { "_id": id, "revoked_at": { "$exists": false } };
+        let revoked = self.collection::<ApiKey>(COLLECTION).update_one(active, doc! { "$set": { "revoked_at": now.to_string() } }).await?;
+        Ok(revoked.modified_count == 1)
+    }
+}
+
+fn random_hex<const BYTES: usize>() -> String {
+    let mut bytes = [0; BYTES];
+    rand::rng().fill_bytes(&mut bytes);
+    hex(&bytes)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{PREFIX, PropertyScope, hash_api_secret, parse_api_key, random_hex};
+
+    #[test]
+    fn a_keys_text_splits_into_its_parts_and_nothing_else_does() {
+        let (id, secret) = (random_hex::<6>(), random_hex::<32>());
+        assert_eq!(parse_api_key(&format!("{PREFIX}{id}_{secret}")), Some((id.as_str(), secret.as_str())));
+        let shouted = format!("pvt_0123456789ab_{}", "A".repeat(64));
+        for bad in ["", "pvt_", "pvt__", "pvt_abc_def", &format!("{id}_{secret}"), &format!("pvt_{id}_{secret}0"), &shouted] {
+            assert_eq!(parse_api_key(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_hashed_as_sha_256() {
+        assert_eq!(hash_api_secret("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    }
+
+    #[test]
+    fn a_scope_of_nothing_covers_nothing() {
+        assert!(!PropertyScope::Only(Vec::new()).covers(&"pvt-montreal".into()));
+        assert!(PropertyScope::All.covers(&"pvt-montreal".into()));
+    }
+}
