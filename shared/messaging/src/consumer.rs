@@ -9,7 +9,7 @@ use crate::link::{Equip, Link, State};
 use crate::topology::Topology;
 use futures_util::{FutureExt as _, StreamExt as _};
 use lapin::Channel;
-use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions, QueueDeclareOptions};
+use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{FieldTable, ShortString};
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,12 +59,13 @@ impl Equip for NoGear {
 #[derive(Clone)]
 pub struct Subscriber {
     link: Arc<Link<()>>,
+    topology: Topology,
 }
 
 impl Subscriber {
     /// Starts connecting and returns at once. `name` is what the broker's console shows. Must be called within a tokio runtime.
     pub fn start(amqp_url: &str, topology: Topology, name: &str) -> Self {
-        Self { link: Arc::new(Link::start(amqp_url, topology, &format!("{name} consumer"), NoGear)) }
+        Self { link: Arc::new(Link::start(amqp_url, topology.clone(), &format!("{name} consumer"), NoGear)), topology }
     }
 
     /// Consumes `queue` (full name) on a fresh channel; at most `prefetch` deliveries are unacknowledged at a time.
@@ -95,6 +96,24 @@ impl Subscriber {
             let options = BasicConsumeOptions { no_ack: true, exclusive: true, ..Default::default() };
             let subscription = consume(channel, name.clone(), prefetch, options).await?;
             Ok((name.as_str().to_owned(), subscription))
+        })
+        .await
+    }
+
+    /// Watches events whose routing key matches `pattern` (a topic pattern such as `booking.*`), from a queue that vanishes with this
+    /// connection: for looking on, never for work.
+    ///
+    /// # Errors
+    /// As [`Subscriber::subscribe`].
+    pub async fn subscribe_events(&self, pattern: &str, prefetch: u16) -> Result<Subscription, ConsumeError> {
+        let (exchange, pattern) = (short(&self.topology.events_exchange())?, short(pattern)?);
+        self.bounded(async {
+            let channel = self.channel().await?;
+            let options = QueueDeclareOptions { exclusive: true, auto_delete: true, ..Default::default() };
+            let queue = channel.queue_declare(ShortString::default(), options, FieldTable::default()).await?.name().clone();
+            channel.queue_bind(queue.clone(), exchange, pattern, QueueBindOptions::default(), FieldTable::default()).await?;
+            let options = BasicConsumeOptions { no_ack: true, exclusive: true, ..Default::default() };
+            consume(channel, queue, prefetch, options).await
         })
         .await
     }

@@ -114,6 +114,14 @@ impl Publisher {
         confirmed.await.map_err(|_| PublishError::Lost)?
     }
 
+    /// Whether the broker could take this message at all. Does no I/O.
+    ///
+    /// # Errors
+    /// [`PublishError::Invalid`].
+    pub fn check(&self, message: &Outgoing) -> Result<(), PublishError> {
+        Prepared::new(message, &self.shared.exchanges).map(drop)
+    }
+
     /// Connected, with all channels open, and not blocked by an alarm.
     pub fn is_ready(&self) -> bool {
         self.shared.link.is_ready()

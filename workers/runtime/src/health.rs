@@ -1,0 +1,103 @@
+//! What an operator may know about running workers.
+
+use crate::breaker::Breaker;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What a worker is doing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WorkerState {
+    /// Consuming all its queues.
+    Running,
+    /// Handling nothing because a dependency is down.
+    Paused {
+        /// Class of the failure.
+        class: &'static str,
+    },
+    /// At least one of its queues is not being consumed.
+    Reconnecting,
+    /// Finishing what it has; takes nothing new.
+    Draining,
+}
+
+/// One worker at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkerHealth {
+    /// Its name.
+    pub name: &'static str,
+    /// What it is doing.
+    pub state: WorkerState,
+    /// The last failure of a handler or of the broker, as class and message; never cleared.
+    pub last_error: Option<String>,
+    /// Messages taken and not settled.
+    pub in_flight: usize,
+}
+
+/// The health of all workers of an engine. Cheap to clone, outlives the engine.
+#[derive(Clone, Default)]
+pub struct Health {
+    workers: Arc<Mutex<Vec<Arc<Status>>>>,
+}
+
+impl Health {
+    /// How every worker is now.
+    pub fn snapshot(&self) -> Vec<WorkerHealth> {
+        self.lock().iter().map(|status| status.snapshot()).collect()
+    }
+
+    /// True when no worker is waiting for the broker.
+    pub fn is_ready(&self) -> bool {
+        self.snapshot().iter().all(|worker| worker.state != WorkerState::Reconnecting)
+    }
+
+    pub(crate) fn add(&self, status: Arc<Status>) {
+        self.lock().push(status);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Status>>> {
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The live facts of one worker.
+pub(crate) struct Status {
+    name: &'static str,
+    queues: usize,
+    pub(crate) consuming: AtomicUsize,
+    pub(crate) in_flight: AtomicUsize,
+    pub(crate) draining: AtomicBool,
+    pub(crate) breaker: Breaker,
+    last_error: Mutex<Option<String>>,
+}
+
+impl Status {
+    pub(crate) fn new(name: &'static str, queues: usize) -> Self {
+        Self {
+            name,
+            queues,
+            consuming: AtomicUsize::new(0),
+            in_flight: AtomicUsize::new(0),
+            draining: AtomicBool::new(false),
+            breaker: Breaker::default(),
+            last_error: Mutex::new(None),
+        }
+    }
+
+    pub(crate) fn note_error(&self, text: String) {
+        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
+    }
+
+    fn snapshot(&self) -> WorkerHealth {
+        let state = if self.draining.load(Ordering::Relaxed) {
+            WorkerState::Draining
+        } else if let Some(class) = self.breaker.paused() {
+            WorkerState::Paused { class }
+        } else if self.consuming.load(Ordering::Relaxed) < self.queues {
+            WorkerState::Reconnecting
+        } else {
+            WorkerState::Running
+        };
+        let last_error = self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        WorkerHealth { name: self.name, state, last_error, in_flight: self.in_flight.load(Ordering::Relaxed) }
+    }
+}

@@ -1,0 +1,57 @@
+//! Crash loops: when a process is killed again and again, every message it had fetched looks as guilty as the one that killed it.
+//!
+//! A message that was delivered several times without an end is handled alone: everything else that this consumer holds is first put
+//! back as new, so that a further crash counts against the suspect only.
+
+use pvt_messaging::Delivery;
+
+/// From so many unfinished deliveries on, a message is a suspect.
+pub(crate) const SUSPECT_DELIVERIES: u32 = 3;
+/// After so many it is given up; the broker's own limit is twice as high.
+pub(crate) const GIVE_UP_DELIVERIES: u32 = 10;
+
+/// Whether any of these is a suspect.
+pub(crate) fn holds_suspect(deliveries: &[Delivery]) -> bool {
+    deliveries.iter().any(|delivery| delivery.delivery_count >= SUSPECT_DELIVERIES)
+}
+
+/// Takes the prime suspect, the one delivered most often, the earliest of equals, from what is held.
+pub(crate) fn take_suspect(held: &mut Vec<Delivery>) -> Option<Delivery> {
+    let most = held.iter().map(|delivery| delivery.delivery_count).max().filter(|count| *count >= SUSPECT_DELIVERIES)?;
+    let place = held.iter().position(|delivery| delivery.delivery_count == most)?;
+    Some(held.remove(place))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pvt_messaging::Envelope;
+    use std::sync::Arc;
+
+    fn held(counts: &[u32]) -> Vec<Delivery> {
+        let delivery = |(tag, count): (u64, &u32)| Delivery {
+            tag,
+            redelivered: *count > 0,
+            delivery_count: *count,
+            envelope: Arc::new(Envelope::default()),
+            body: "".into(),
+        };
+        (1..).zip(counts).map(delivery).collect()
+    }
+
+    #[test]
+    fn the_one_delivered_most_often_is_the_suspect_and_the_first_of_equals() {
+        let mut all = held(&[0, 3, 5, 5, 1]);
+        assert!(holds_suspect(&all));
+        assert_eq!(take_suspect(&mut all).map(|delivery| delivery.tag), Some(3));
+        assert_eq!(all.len(), 4);
+    }
+
+    #[test]
+    fn a_restart_or_two_make_nobody_a_suspect() {
+        let mut all = held(&[2, 0, 1]);
+        assert!(!holds_suspect(&all));
+        assert!(take_suspect(&mut all).is_none());
+        assert_eq!(all.len(), 3);
+    }
+}

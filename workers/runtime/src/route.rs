@@ -1,0 +1,159 @@
+//! Where a failed message goes: a rung of the ladder, a later time, or the dead letters. Pure.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use pvt_domain::failure::{Cause, Failure};
+use pvt_messaging::{Delivery, Outgoing, Rung, Target};
+use std::borrow::Cow;
+
+/// After so many deferrals a message is treated as failed.
+pub const DEFERRAL_CAP: u32 = 50;
+/// How much of an error's message a dead letter carries.
+pub const ERROR_MESSAGE_MAX_BYTES: usize = 1_024;
+
+/// Header of a dead letter and of a message on the ladder: the class of its last error.
+pub const HEADER_ERROR_CLASS: &str = "error-class";
+/// Header: the message of its last error, cut to [`ERROR_MESSAGE_MAX_BYTES`].
+pub const HEADER_ERROR_MESSAGE: &str = "error-message";
+/// Header: the worker that failed.
+pub const HEADER_WORKER: &str = "worker";
+/// Header: when it failed first, RFC 3339.
+pub const HEADER_FIRST_FAILED_AT: &str = "first-failed-at";
+/// Header: how often it was deferred.
+pub const HEADER_DEFERRALS: &str = "deferrals";
+
+/// What is to be done with a failed message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Route {
+    /// Another attempt after this rung.
+    Retry(Rung, Cause),
+    /// The same attempt after this rung.
+    Defer(Rung),
+    /// No further attempt.
+    Dead(Cause),
+}
+
+/// Chooses the route. `attempt` is the one that failed, counted from 1. [`Failure::Unavailable`] never comes here: it moves no
+/// message; should it, the message is retried.
+pub(crate) fn choose(failure: Failure, attempt: u32, deferrals: u32, ladder: &[Rung]) -> Route {
+    let failed_before = usize::try_from(attempt.saturating_sub(1)).unwrap_or(usize::MAX);
+    let next = ladder.get(failed_before).copied();
+    match failure {
+        Failure::Retry(cause) | Failure::Unavailable(cause) => match next {
+            Some(rung) => Route::Retry(rung, cause),
+            None => Route::Dead(cause),
+        },
+        Failure::RetryAfter(cause, delay) => match next {
+            Some(_) => Route::Retry(Rung::at_least(delay), cause),
+            None => Route::Dead(cause),
+        },
+        Failure::Defer(_) if deferrals >= DEFERRAL_CAP => {
+            choose(Failure::retry("deferred_too_often", format!("deferred {deferrals} times")), attempt, deferrals, ladder)
+        }
+        Failure::Defer(delay) => Route::Defer(Rung::at_least(delay)),
+        Failure::Reject(cause) => Route::Dead(cause),
+    }
+}
+
+/// How often a message was deferred.
+pub(crate) fn deferrals(delivery: &Delivery) -> u32 {
+    delivery.envelope.header(HEADER_DEFERRALS).and_then(|count| count.parse().ok()).unwrap_or(0)
+}
+
+/// The message to publish for a route. `queue` is the full name of the home queue.
+pub(crate) fn message(route: &Route, delivery: &Delivery, queue: &str, worker: &str, now: DateTime<Utc>) -> Outgoing {
+    let mut message = match route {
+        Route::Retry(rung, _) => {
+            let mut message = delivery.republish(Target::Retry(*rung), queue);
+            message.attempt = message.attempt.saturating_add(1);
+            message
+        }
+        Route::Defer(rung) => {
+            let mut message = delivery.republish(Target::Retry(*rung), queue);
+            set(&mut message, HEADER_DEFERRALS, (deferrals(delivery) + 1).to_string());
+            message
+        }
+        Route::Dead(_) => delivery.republish(Target::Dead, queue),
+    };
+    if let Route::Retry(_, cause) | Route::Dead(cause) = route {
+        set(&mut message, HEADER_ERROR_CLASS, cause.class.to_owned());
+        set(&mut message, HEADER_ERROR_MESSAGE, cut(&cause.message).to_owned());
+        set(&mut message, HEADER_WORKER, worker.to_owned());
+        if delivery.envelope.header(HEADER_FIRST_FAILED_AT).is_none() {
+            set(&mut message, HEADER_FIRST_FAILED_AT, now.to_rfc3339_opts(SecondsFormat::Millis, true));
+        }
+    }
+    message
+}
+
+fn set(message: &mut Outgoing, name: &'static str, value: String) {
+    message.headers.retain(|(key, _)| key != name);
+    message.headers.push((Cow::Borrowed(name), value));
+}
+
+/// The longest prefix within the cap that ends between characters.
+fn cut(text: &str) -> &str {
+    let mut end = text.len().min(ERROR_MESSAGE_MAX_BYTES);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pvt_messaging::Envelope;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    const LADDER: &[Rung] = &[Rung::S5, Rung::M10];
+
+    fn delivery(headers: &[(&str, &str)]) -> Delivery {
+        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let envelope = Envelope { kind: "a.b.v1".into(), attempt: 1, headers, ..Envelope::default() };
+        Delivery { tag: 1, redelivered: false, delivery_count: 0, envelope: Arc::new(envelope), body: "{}".into() }
+    }
+
+    #[test]
+    fn each_attempt_climbs_one_rung_and_the_last_one_is_buried() {
+        let route = |attempt| choose(Failure::retry("c", "m"), attempt, 0, LADDER);
+        assert!(matches!(route(1), Route::Retry(Rung::S5, _)));
+        assert!(matches!(route(2), Route::Retry(Rung::M10, _)));
+        assert!(matches!(route(3), Route::Dead(cause) if cause.class == "c"));
+        assert!(matches!(choose(Failure::retry("c", "m"), 1, 0, &[]), Route::Dead(_)), "no ladder, no retry");
+    }
+
+    #[test]
+    fn a_wanted_delay_picks_the_rung_but_still_costs_an_attempt() {
+        let wait = Duration::from_secs(61);
+        let route = |attempt| choose(Failure::RetryAfter(Cause::new("c", "m"), wait), attempt, 0, LADDER);
+        assert!(matches!(route(1), Route::Retry(Rung::M10, _)));
+        assert!(matches!(route(3), Route::Dead(_)));
+    }
+
+    #[test]
+    fn a_deferral_costs_no_attempt_until_there_were_too_many() {
+        let wait = Failure::Defer(Duration::from_secs(1));
+        assert_eq!(choose(wait.clone(), 3, 0, LADDER), Route::Defer(Rung::S5));
+        assert!(matches!(choose(wait.clone(), 1, DEFERRAL_CAP, LADDER), Route::Retry(Rung::S5, cause) if cause.class == "deferred_too_often"));
+        assert!(matches!(choose(wait, 3, DEFERRAL_CAP, LADDER), Route::Dead(_)));
+
+        let sent = message(&Route::Defer(Rung::S5), &delivery(&[("deferrals", "4")]), "q", "w", Utc::now());
+        assert_eq!(sent.attempt, 1);
+        assert_eq!(sent.headers, [("deferrals".into(), "5".to_owned())]);
+    }
+
+    #[test]
+    fn a_dead_letter_says_why_and_since_when() {
+        let before = "2026-01-01T00:00:00.000Z";
+        let cause = Cause::new("smtp_refused", "é".repeat(ERROR_MESSAGE_MAX_BYTES));
+        let held = delivery(&[(HEADER_FIRST_FAILED_AT, before), (HEADER_ERROR_CLASS, "older")]);
+        let sent = message(&Route::Dead(cause), &held, "t.emails", "emails", Utc::now());
+        let header = |name: &str| sent.headers.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str()).collect::<Vec<_>>();
+        assert_eq!((sent.target, &*sent.routing_key), (Target::Dead, "t.emails"));
+        assert_eq!(header(HEADER_ERROR_CLASS), ["smtp_refused"]);
+        assert_eq!(header(HEADER_FIRST_FAILED_AT), [before]);
+        assert_eq!(header(HEADER_WORKER), ["emails"]);
+        assert_eq!(header(HEADER_ERROR_MESSAGE).first().map(|text| text.len()), Some(ERROR_MESSAGE_MAX_BYTES));
+    }
+}
