@@ -1,0 +1,26 @@
+//! The broker as the settings name it.
+
+use anyhow::Result;
+use pvt_messaging::Topology;
+use pvt_messaging::management::Management;
+use pvt_service::config::Config;
+use secrecy::ExposeSecret;
+use url::Url;
+
+/// All names under the configured prefix.
+pub(crate) fn topology(config: &Config) -> Topology {
+    Topology::new(&config.queue_prefix, config.partitions).with_ladder_divisor(config.retry_divisor)
+}
+
+/// The management API, for the virtual host of `AMQP_URL`.
+pub(crate) fn management(config: &Config) -> Result<Management> {
+    Ok(Management::new(config.rabbitmq_management_url.expose_secret(), &vhost(config)?)?)
+}
+
+/// The virtual host of `AMQP_URL`; without a path it is `/`.
+fn vhost(config: &Config) -> Result<String> {
+    let url = Url::parse(config.amqp_url.expose_secret())?;
+    let path = url.path().trim_start_matches('/');
+    let name = path.replace("%2f", "/").replace("%2F", "/");
+    Ok(if name.is_empty() { "/".to_owned() } else { name })
+}

@@ -1,0 +1,243 @@
+//! The command line of `pvt`.
+
+use clap::{Args, Parser, Subcommand};
+
+/// Runs and operates a PVT Booking back end.
+#[derive(Debug, Parser)]
+#[command(name = "pvt", version, max_term_width = 110, after_help = EXAMPLES)]
+pub(crate) struct Cli {
+    /// What to do; `up` when nothing is said.
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+const EXAMPLES: &str = "Examples:
+  pvt                                  start everything on this machine, stop it with Ctrl-C
+  pvt up --detach && pvt status        the same in the background
+  pvt queues list                      what waits where
+  pvt dead list                        what could not be handled, and why
+  pvt dead replay --queue emails --all send dead letters home again
+  pvt reconcile run --dry-run          compare stores without changing anything
+  pvt bench --json                     measure this machine
+
+Settings come from the environment (see .env.example); `pvt config check` shows them.
+Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 75 try later.";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Starts engines, API, workers and mail sink on this machine
+    Up(UpArgs),
+    /// Drains and stops what `up` started
+    Down,
+    /// Shows each process and engine with its URL and state
+    Status(JsonArgs),
+    /// Checks settings, engines, queues and stores, and says what to do
+    Doctor,
+    /// Creates collections, indexes, tables
+    Migrate,
+    /// Creates the demonstration hostel and some bookings
+    Seed(SeedArgs),
+    /// Exchanges, queues and policies
+    #[command(subcommand)]
+    Topology(TopologyCommand),
+    /// What waits in the queues
+    #[command(subcommand)]
+    Queues(QueuesCommand),
+    /// Messages that could not be handled
+    #[command(subcommand)]
+    Dead(DeadCommand),
+    /// Compares stores with each other
+    #[command(subcommand)]
+    Reconcile(ReconcileCommand),
+    /// Keys for client programs and staff
+    #[command(subcommand)]
+    Keys(KeysCommand),
+    /// The settings in force
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Measures intake, draining, latency, mails and ETL, each against this machine's own limit
+    Bench(crate::bench::BenchArgs),
+    /// Runs one API process
+    Api,
+    /// Runs workers in this process
+    #[command(subcommand)]
+    Workers(WorkersCommand),
+    /// Parts for development only
+    #[command(subcommand)]
+    Dev(DevCommand),
+}
+
+#[derive(Debug, Args, Default)]
+pub(crate) struct UpArgs {
+    /// Return when everything answers, and keep running in the background
+    #[arg(long)]
+    pub(crate) detach: bool,
+    /// Do not create the demonstration hostel
+    #[arg(long)]
+    pub(crate) no_seed: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct JsonArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SeedArgs {
+    /// Days from today that get bookings
+    #[arg(long, default_value_t = 90)]
+    pub(crate) days: u64,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TopologyCommand {
+    /// Prints the definitions (exchanges, queues, bindings, policies) as RabbitMQ's JSON
+    Show,
+    /// Declares queues and sets policies on the broker
+    Apply,
+    /// Compares the broker's queues with ours
+    Diff,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum QueuesCommand {
+    /// Lists queues with their depth and consumers
+    List(JsonArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DeadCommand {
+    /// Groups dead letters by worker and reason
+    List(DeadListArgs),
+    /// Shows one dead letter whole
+    Show {
+        /// Its message id
+        id: uuid::Uuid,
+    },
+    /// Sends dead letters back to the queue they came from, under the same id
+    Replay(ReplayArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DeadListArgs {
+    /// Only this queue, for example `emails` or `bookings.2`
+    #[arg(long)]
+    pub(crate) queue: Option<String>,
+    /// Print JSON, one object a message
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArgs {
+    /// One message
+    pub(crate) id: Option<uuid::Uuid>,
+    /// Only this queue
+    #[arg(long)]
+    pub(crate) queue: Option<String>,
+    /// Only dead letters of this class, for example `panic`
+    #[arg(long)]
+    pub(crate) class: Option<String>,
+    /// Every message that matches (needed when no id is given)
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Say what would be replayed and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ReconcileCommand {
+    /// Queues a run for one property or all, waits for the reports and prints them
+    Run(ReconcileArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReconcileArgs {
+    /// Only this property
+    #[arg(long)]
+    pub(crate) property: Option<String>,
+    /// Report only, mend nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysCommand {
+    /// Creates a key and prints it, once
+    Create(KeyArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeyArgs {
+    /// What it may do
+    #[arg(long, value_parser = ["client", "staff", "admin"], default_value = "client")]
+    pub(crate) role: String,
+    /// Who uses it
+    #[arg(long, default_value = "unnamed")]
+    pub(crate) name: String,
+    /// Properties that a staff key is for; all when none is given
+    #[arg(long)]
+    pub(crate) property: Vec<String>,
+    /// Print JSON: {"key": …}
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Prints the settings in force, secrets masked, or all that is wrong with them
+    Check,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum WorkersCommand {
+    /// Runs the named workers, or all
+    Run {
+        /// Names, see `pvt workers list`
+        #[arg(required_unless_present = "all")]
+        names: Vec<String>,
+        /// Every worker
+        #[arg(long)]
+        all: bool,
+    },
+    /// Lists the workers
+    List,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DevCommand {
+    /// Accepts mail and shows it in the browser instead of delivering it
+    MailSink(MailSinkArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MailSinkArgs {
+    /// Where SMTP listens
+    #[arg(long, default_value = "127.0.0.1:2525")]
+    pub(crate) smtp: std::net::SocketAddr,
+    /// Where the web page listens
+    #[arg(long, default_value = "127.0.0.1:8090")]
+    pub(crate) http: std::net::SocketAddr,
+    /// Keep mails in this folder across restarts
+    #[arg(long)]
+    pub(crate) store: Option<std::path::PathBuf>,
+    /// Count mails and throw them away
+    #[arg(long)]
+    pub(crate) discard: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,120 @@
+//! `pvt doctor`: what is wrong, and what to do about it.
+
+use crate::{broker, output};
+use anyhow::{Result, bail};
+use pvt_messaging::QueueRole;
+use pvt_messaging::management::QueueState;
+use pvt_service::config::Config;
+use pvt_stores::mart::Mart;
+use pvt_stores::mongo::Mongo;
+use secrecy::ExposeSecret;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use url::Url;
+
+const PROBE_LIMIT: Duration = Duration::from_secs(3);
+
+/// One finding: what was looked at, and what is wrong with it if anything.
+struct Finding {
+    what: &'static str,
+    trouble: Option<String>,
+    remedy: &'static str,
+}
+
+/// Looks at everything; fails when anything is wrong.
+pub(crate) async fn run() -> Result<()> {
+    let config = Config::from_env()?;
+    let mut findings = vec![mongodb(&config).await, postgres(&config).await, smtp(&config).await, api(&config).await];
+    findings.extend(rabbitmq(&config).await);
+    for finding in &findings {
+        match &finding.trouble {
+            None => output::data(format_args!("ok     {}", finding.what)),
+            Some(trouble) => output::data(format_args!("WRONG  {}: {trouble}\n       → {}", finding.what, finding.remedy)),
+        }
+    }
+    let wrong = findings.iter().filter(|finding| finding.trouble.is_some()).count();
+    if wrong == 0 { Ok(()) } else { bail!("{wrong} of {} checks failed", findings.len()) }
+}
+
+async fn mongodb(config: &Config) -> Finding {
+    let probe = async {
+        let mongo = Mongo::connect(config.mongodb_uri.expose_secret(), "pvt doctor").await?;
+        let found = mongo.ping().await;
+        mongo.shutdown().await;
+        found
+    };
+    let trouble = bounded(probe).await;
+    Finding { what: "MongoDB", trouble, remedy: "check MONGODB_URI; locally `pvt up` starts one; transactions need a replica set" }
+}
+
+async fn postgres(config: &Config) -> Finding {
+    let probe = async { Mart::connect(config.database_url.expose_secret(), "pvt doctor")?.ping().await };
+    Finding { what: "PostgreSQL", trouble: bounded(probe).await, remedy: "check DATABASE_URL; locally `pvt up` starts one" }
+}
+
+async fn smtp(config: &Config) -> Finding {
+    let probe = async {
+        let url = Url::parse(config.smtp_url.expose_secret())?;
+        let port = url.port().unwrap_or(if url.scheme() == "smtps" { 465 } else { 25 });
+        TcpStream::connect((url.host_str().unwrap_or_default(), port)).await?;
+        anyhow::Ok(())
+    };
+    Finding { what: "SMTP server", trouble: bounded(probe).await, remedy: "check SMTP_URL; mails wait in the queue until it answers" }
+}
+
+async fn api(config: &Config) -> Finding {
+    let probe = async {
+        let response = reqwest::get(format!("http://{}/readyz?verbose", config.http_addr)).await?;
+        if response.status().is_success() { Ok(()) } else { Err(anyhow::anyhow!("{}", response.text().await?)) }
+    };
+    Finding { what: "API", trouble: bounded(probe).await, remedy: "`pvt status` shows its log's place; `pvt up` starts it" }
+}
+
+async fn rabbitmq(config: &Config) -> Vec<Finding> {
+    let topology = broker::topology(config);
+    let states = async { anyhow::Ok(broker::management(config)?.queues(topology.prefix()).await?) };
+    let states = match timeout(PROBE_LIMIT, states).await {
+        Ok(Ok(states)) => states,
+        Ok(Err(error)) => return vec![broker_down(format!("{error:#}"))],
+        Err(_) => return vec![broker_down(format!("no answer within {PROBE_LIMIT:?}"))],
+    };
+    let state_of = |name: &str| states.iter().find(|state| state.name == name);
+    let queues = topology.queues();
+    let names = |wrong: &dyn Fn(&QueueRole, &QueueState) -> bool| {
+        let found: Vec<&str> = queues.iter().filter(|queue| state_of(&queue.name).is_some_and(|state| wrong(&queue.role, state))).map(|queue| queue.name.as_str()).collect();
+        (!found.is_empty()).then(|| found.join(", "))
+    };
+    let missing: Vec<&str> = queues.iter().filter(|queue| state_of(&queue.name).is_none()).map(|queue| queue.name.as_str()).collect();
+    vec![
+        Finding { what: "RabbitMQ", trouble: None, remedy: "" },
+        Finding { what: "queues", trouble: (!missing.is_empty()).then(|| format!("missing: {}", missing.join(", "))), remedy: "pvt topology apply" },
+        Finding {
+            what: "consumers",
+            trouble: names(&|role, state| matches!(role, QueueRole::Work { .. }) && state.consumers == 0),
+            remedy: "start the workers of these queues: pvt workers run --all",
+        },
+        Finding {
+            what: "dead letters",
+            trouble: names(&|role, state| matches!(role, QueueRole::Dead { .. }) && state.messages > 0),
+            remedy: "pvt dead list says why; pvt dead replay sends them home",
+        },
+        Finding {
+            what: "unroutable messages",
+            trouble: names(&|role, state| *role == QueueRole::Unroutable && state.messages > 0),
+            remedy: "a publisher uses a routing key that no queue is bound to: pvt topology diff",
+        },
+    ]
+}
+
+fn broker_down(trouble: String) -> Finding {
+    Finding { what: "RabbitMQ", trouble: Some(trouble), remedy: "check AMQP_URL and RABBITMQ_MANAGEMENT_URL; locally `pvt up` starts one" }
+}
+
+async fn bounded<E: std::fmt::Display>(probe: impl Future<Output = Result<(), E>>) -> Option<String> {
+    match timeout(PROBE_LIMIT, probe).await {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some(error.to_string()),
+        Err(_) => Some(format!("no answer within {PROBE_LIMIT:?}")),
+    }
+}

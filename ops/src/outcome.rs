@@ -1,0 +1,36 @@
+//! How a command ends: the exit codes that scripts rely on.
+
+use std::fmt;
+
+/// Failures that have an exit code of their own; any other error is 1.
+#[derive(Debug)]
+pub(crate) enum Problem {
+    /// 3: what was named does not exist.
+    NotFound(String),
+    /// 75 (`EX_TEMPFAIL` of sysexits.h): something is down; the same command may work later.
+    TryLater(String),
+}
+
+impl Problem {
+    fn code(&self) -> u8 {
+        match self {
+            Self::NotFound(_) => 3,
+            Self::TryLater(_) => 75,
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotFound(text) | Self::TryLater(text) => f.write_str(text),
+        }
+    }
+}
+
+impl std::error::Error for Problem {}
+
+/// The exit code of an error.
+pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
+    error.downcast_ref::<Problem>().map_or(1, Problem::code)
+}

@@ -1,0 +1,63 @@
+//! `pvt reconcile`: asks for a run through the queue, like the schedule does, and shows its report.
+
+use crate::cli::ReconcileArgs;
+use crate::outcome::Problem;
+use crate::{broker, output};
+use anyhow::Result;
+use chrono::Utc;
+use pvt_domain::ids::PropertyId;
+use pvt_domain::messages::{RECONCILE_PROPERTY, ReconcileProperty};
+use pvt_messaging::{Outgoing, Publisher};
+use pvt_service::config::Config;
+use pvt_stores::mongo::Mongo;
+use pvt_stores::mongo::reconciliations::Report;
+use secrecy::ExposeSecret;
+use std::time::{Duration, Instant};
+use uuid::Uuid;
+
+/// For one property, with a worker running.
+const REPORT_LIMIT: Duration = Duration::from_secs(60);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+const CLOSE_LIMIT: Duration = Duration::from_secs(5);
+
+/// Queues the runs, waits for their reports, prints them.
+pub(crate) async fn run(config: &Config, args: ReconcileArgs) -> Result<()> {
+    let mongo = Mongo::connect(config.mongodb_uri.expose_secret(), "pvt reconcile").await?;
+    let all = mongo.property_ids().await?;
+    let properties: Vec<PropertyId> = match &args.property {
+        Some(one) => vec![all.into_iter().find(|id| id.as_str() == one).ok_or_else(|| Problem::NotFound(format!("there is no property `{one}`")))?],
+        None => all,
+    };
+    let topology = broker::topology(config);
+    let publisher = Publisher::start(config.amqp_url.expose_secret(), topology.clone(), "pvt reconcile");
+    let mut reports = Vec::with_capacity(properties.len());
+    for property_id in properties {
+        let run_id = Uuid::new_v4();
+        let command = ReconcileProperty { run_id, property_id: property_id.clone(), dry_run: args.dry_run, actor: "operator".to_owned(), requested_at: Utc::now().into() };
+        let key = topology.command_key(RECONCILE_PROPERTY, property_id.as_str());
+        publisher.publish(Outgoing::command(key, run_id, &command)?).await?;
+        reports.push(report_of(&mongo, run_id, &property_id).await?);
+    }
+    publisher.close(CLOSE_LIMIT).await;
+    mongo.shutdown().await;
+    if args.json { output::json(&reports) } else { print(&reports) }
+}
+
+async fn report_of(mongo: &Mongo, run_id: Uuid, property_id: &PropertyId) -> Result<Report> {
+    let deadline = Instant::now() + REPORT_LIMIT;
+    while Instant::now() < deadline {
+        if let Some(report) = mongo.reconciliation(run_id).await? {
+            return Ok(report);
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    let text = format!("no report about {property_id} within {REPORT_LIMIT:?}: is the reconciliation worker running? (pvt doctor)");
+    Err(Problem::TryLater(text).into())
+}
+
+fn print(reports: &[Report]) -> Result<()> {
+    for report in reports {
+        output::data(report);
+    }
+    Ok(())
+}

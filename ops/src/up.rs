@@ -1,0 +1,177 @@
+//! `pvt up`, `pvt down`, `pvt status`: the whole system on one machine.
+//!
+//! Engines whose URL is in the environment are used and never started or stopped. Everything else that is started here is
+//! recorded by pid and start time, so that the next `up` or `down` can clean up after a crash without ever hitting a stranger.
+
+mod feed;
+mod plan;
+mod record;
+mod supervise;
+
+use crate::cli::UpArgs;
+use crate::{migrate, output, seed, topology};
+use anyhow::{Context, Result, bail};
+use plan::Plan;
+use pvt_engines::process::{ProcessIdentity, first_alive_after};
+use pvt_engines::{EngineKind, Instance, PortPlan, Urls};
+use pvt_service::config::Config;
+use record::Record;
+use rustix::process::Signal;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+use supervise::Stack;
+use tokio_util::sync::CancellationToken;
+
+/// Name of the engines' instance that `up` runs.
+const INSTANCE: &str = "dev";
+/// A first start installs engines: that takes minutes on a slow line.
+const DETACHED_START_LIMIT: Duration = Duration::from_secs(900);
+/// Draining takes up to 25 s, stopping the engines up to 30 s more.
+const DOWN_LIMIT: Duration = Duration::from_secs(90);
+/// For processes that a crashed `up` left behind.
+const ORPHAN_LIMIT: Duration = Duration::from_secs(30);
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+fn instance() -> Result<Instance> {
+    Ok(Instance::open(INSTANCE, PortPlan::documented())?)
+}
+
+/// `pvt up`.
+pub(crate) async fn up(args: UpArgs, shutdown: CancellationToken) -> Result<()> {
+    let instance = instance()?;
+    if let Some(record) = Record::load(instance.home())?
+        && record.supervisor.is_alive()
+    {
+        bail!("it runs already (pid {}): `pvt status` shows it, `pvt down` stops it", record.supervisor.pid);
+    }
+    if args.detach { detach(&instance, &args).await } else { run(&instance, &args, shutdown).await }
+}
+
+async fn run(instance: &Instance, args: &UpArgs, shutdown: CancellationToken) -> Result<()> {
+    let started = Instant::now();
+    clean_up_after_crash(instance.home()).await?;
+    let ours = Urls::from_env().missing();
+    let outcome = tokio::select! {
+        outcome = start(instance, args, &ours) => outcome,
+        () = shutdown.cancelled() => Err(anyhow::anyhow!("stopped while starting")),
+    };
+    match outcome {
+        Ok((stack, plan)) => {
+            stack.ready()?;
+            plan.print_screen(started.elapsed());
+            feed::follow(&plan.config, shutdown).await;
+            output::note("\nStopping: what has begun is finished first.");
+            stack.stop().await;
+            stop_engines(instance, &ours).await?;
+            Record::remove(instance.home())?;
+            output::note("Everything is stopped; the data is kept.");
+            Ok(())
+        }
+        Err(error) => {
+            clean_up_after_crash(instance.home()).await?;
+            stop_engines(instance, &ours).await?;
+            Record::remove(instance.home())?;
+            Err(error)
+        }
+    }
+}
+
+async fn start(instance: &Instance, args: &UpArgs, ours: &[EngineKind]) -> Result<(Stack, Plan)> {
+    output::note(format_args!("PVT Booking {} — data and logs in {}", env!("CARGO_PKG_VERSION"), instance.home().display()));
+    let progress = |line: &str| output::note(format_args!("  {line}"));
+    let env_urls = Urls::from_env();
+    let urls = instance.ensure(ours, &progress).await?.overridden_by(env_urls);
+    let plan = Plan::new(&urls, instance.home())?;
+    output::note("  creating collections, tables and queues");
+    migrate::run(&plan.config).await?;
+    topology::apply(&plan.config).await?;
+    output::note("  starting the API, the workers and the mail sink");
+    let stack = Stack::start(&plan, instance.home())?;
+    stack.wait_until_ready(&plan).await?;
+    if !args.no_seed {
+        seed::run(&plan.config, seed::DEFAULT_DAYS).await?;
+    }
+    Ok((stack, plan))
+}
+
+async fn stop_engines(instance: &Instance, kinds: &[EngineKind]) -> Result<()> {
+    instance.stop(kinds).await.context("an engine does not stop")
+}
+
+/// Ends processes that an `up` which is no more had started.
+async fn clean_up_after_crash(home: &Path) -> Result<()> {
+    let Some(record) = Record::load(home)? else { return Ok(()) };
+    let orphans: Vec<ProcessIdentity> = record.processes.iter().map(|process| process.identity).filter(|process| process.is_alive()).collect();
+    if orphans.is_empty() {
+        return Ok(());
+    }
+    output::note(format_args!("  an earlier `pvt up` left {} processes behind: stopping them", orphans.len()));
+    orphans.iter().for_each(|process| drop(process.signal(Signal::TERM)));
+    while let Some(stubborn) = first_alive_after(&orphans, ORPHAN_LIMIT).await {
+        stubborn.signal(Signal::KILL);
+    }
+    Ok(())
+}
+
+/// Starts itself once more in the background and waits until that one is ready.
+async fn detach(instance: &Instance, args: &UpArgs) -> Result<()> {
+    let log_path = supervise::log_path(instance.home(), "up");
+    std::fs::create_dir_all(supervise::log_folder(instance.home()))?;
+    let log = std::fs::File::create(&log_path)?;
+    let mut command = tokio::process::Command::new(std::env::current_exe()?);
+    command.arg("up").args(args.no_seed.then_some("--no-seed"));
+    command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0);
+    let mut child = command.spawn()?;
+    let deadline = Instant::now() + DETACHED_START_LIMIT;
+    while Instant::now() < deadline {
+        if let Some(status) = child.try_wait()? {
+            let log = std::fs::read_to_string(&log_path).unwrap_or_default();
+            bail!("it did not start ({status}):\n{}", log.trim_end());
+        }
+        if Record::load(instance.home())?.is_some_and(|record| record.ready && child.id() == u32::try_from(record.supervisor.pid).ok()) {
+            return status(false).await;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    bail!("it is not ready after {DETACHED_START_LIMIT:?}; see {}", log_path.display())
+}
+
+/// `pvt down`.
+pub(crate) async fn down() -> Result<()> {
+    let instance = instance()?;
+    let supervisor = Record::load(instance.home())?.map(|record| record.supervisor).filter(|supervisor| supervisor.is_alive());
+    if let Some(supervisor) = supervisor {
+        output::note(format_args!("draining and stopping (pid {})", supervisor.pid));
+        supervisor.signal(Signal::TERM);
+        if first_alive_after(&[supervisor], DOWN_LIMIT).await.is_some() {
+            bail!("pid {} is still running after {DOWN_LIMIT:?}; see {}", supervisor.pid, supervise::log_path(instance.home(), "up").display());
+        }
+    }
+    // Also after a crash of the supervisor, which could not do this itself.
+    clean_up_after_crash(instance.home()).await?;
+    stop_engines(&instance, &Urls::from_env().missing()).await?;
+    Record::remove(instance.home())?;
+    output::note("stopped; the data is kept");
+    Ok(())
+}
+
+/// `pvt status`.
+pub(crate) async fn status(json: bool) -> Result<()> {
+    let instance = instance()?;
+    let env_urls = Urls::from_env();
+    let ours = env_urls.missing();
+    let record = Record::load(instance.home())?;
+    let urls = instance.urls()?.map(|urls| urls.overridden_by(env_urls));
+    let lines = plan::status_lines(&instance.status().await?, &ours, urls.as_ref(), record.as_ref()).await;
+    if json {
+        return output::json(&lines);
+    }
+    output::table(["NAME", "STATE", "PID", "URL"], lines.into_iter().map(plan::StatusLine::into_row));
+    Ok(())
+}
+
+/// The settings of the commands that speak to a running system: the environment over the documented local defaults.
+pub(crate) fn config() -> Result<Config> {
+    Ok(Config::from_env()?)
+}

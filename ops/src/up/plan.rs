@@ -1,0 +1,149 @@
+//! What runs where on one machine, and the screen that says so.
+
+use super::record::Record;
+use crate::output;
+use anyhow::Result;
+use pvt_engines::{EngineKind, EngineStatus, Urls};
+use pvt_service::config::Config;
+use secrecy::ExposeSecret;
+use serde::Serialize;
+use std::path::Path;
+use std::time::Duration;
+use url::Url;
+
+/// The workers' health and metrics listen from this port on, one each.
+const FIRST_WORKER_PORT: u16 = 8081;
+
+/// One process to run.
+#[derive(Debug, Clone)]
+pub(super) struct ProcessPlan {
+    pub(super) name: String,
+    pub(super) arguments: Vec<String>,
+    pub(super) environment: Vec<(String, String)>,
+    pub(super) ready_url: String,
+    /// What a person would open.
+    pub(super) url: String,
+}
+
+/// All of it.
+pub(super) struct Plan {
+    pub(super) config: Config,
+    /// In the order of starting and stopping.
+    pub(super) processes: Vec<ProcessPlan>,
+}
+
+impl Plan {
+    /// The processes on these engines, with the settings of the environment for all else.
+    pub(super) fn new(urls: &Urls, home: &Path) -> Result<Self> {
+        let mut environment: Vec<(String, String)> = std::env::vars().collect();
+        let engines = urls.as_env().map(|(name, value)| (name.to_owned(), value.to_owned()));
+        environment.retain(|(name, _)| engines.iter().all(|(engine, _)| engine != name));
+        environment.extend(engines.iter().cloned());
+        let config = Config::from_pairs(environment)?;
+        let engines = engines.to_vec();
+        let api = format!("http://{}", config.http_addr);
+        let mut processes = vec![process("api", &["api"], engines.clone(), format!("{api}/readyz"), api)];
+        for (port, worker) in (FIRST_WORKER_PORT..).zip(pvt_workers::registry::NAMES) {
+            let address = format!("127.0.0.1:{port}");
+            let mut environment = engines.clone();
+            environment.push(("PVT_METRICS_ADDR".to_owned(), address.clone()));
+            processes.push(process(worker, &["workers", "run", worker], environment, format!("http://{address}/readyz"), format!("http://{address}/metrics")));
+        }
+        if let Some(sink) = sink(&config, home)? {
+            processes.push(sink);
+        }
+        Ok(Self { config, processes })
+    }
+
+    /// What runs where, and three things to try.
+    pub(super) fn print_screen(&self, took: Duration) {
+        let api = format!("http://{}", self.config.http_addr);
+        let mails = format!("http://{}/dev/mail", self.config.ops_addr);
+        output::note(format_args!("\nReady after {:.1} s.\n", took.as_secs_f64()));
+        for process in &self.processes {
+            output::note(format_args!("  {:<15} {}", process.name, process.url));
+        }
+        let arrival = chrono::Utc::now().date_naive() + chrono::Days::new(30);
+        let departure = arrival + chrono::Days::new(3);
+        output::note(format_args!(
+            r#"
+Try:
+  curl -s -X POST {api}/api/bookings -H 'Content-Type: application/json' -H 'Prefer: wait=10' -H "Idempotency-Key: $RANDOM-$RANDOM" \
+    -d '{{"property_id":"pvt-montreal","rate_plan_id":"standard","source":"direct",
+         "stays":[{{"room_type_id":"dorm-6-mixed","arrival":"{arrival}","departure":"{departure}","guests":2}}],
+         "guest":{{"first_name":"Ada","last_name":"Lovelace","email":"ada@example.com","locale":"en"}}}}'
+  open {mails}          the mails that went out
+  pvt queues list         (cargo run -q -- queues list)
+
+Ctrl-C drains and stops everything. What happens now, line by line:"#
+        ));
+    }
+}
+
+/// The mail sink, unless mails go to a server of the user's.
+fn sink(config: &Config, home: &Path) -> Result<Option<ProcessPlan>> {
+    let smtp = Url::parse(config.smtp_url.expose_secret())?;
+    let loopback = matches!(smtp.host_str(), Some("127.0.0.1" | "localhost"));
+    if std::env::var_os("SMTP_URL").is_some() || !loopback {
+        return Ok(None);
+    }
+    let smtp_addr = format!("127.0.0.1:{}", smtp.port().unwrap_or(25));
+    let http_addr = config.ops_addr.to_string();
+    let store = home.join("mails").display().to_string();
+    let arguments = ["dev", "mail-sink", "--smtp", &smtp_addr, "--http", &http_addr, "--store", &store];
+    let base = format!("http://{http_addr}");
+    Ok(Some(process("mail-sink", &arguments, Vec::new(), format!("{base}/dev/mail/count"), format!("{base}/dev/mail"))))
+}
+
+fn process(name: &str, arguments: &[&str], environment: Vec<(String, String)>, ready_url: String, url: String) -> ProcessPlan {
+    ProcessPlan { name: name.to_owned(), arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect(), environment, ready_url, url }
+}
+
+/// One process or engine in `pvt status`.
+#[derive(Debug, Serialize)]
+pub(super) struct StatusLine {
+    name: String,
+    state: &'static str,
+    pid: Option<i32>,
+    url: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trouble: Option<String>,
+}
+
+impl StatusLine {
+    pub(super) fn into_row(self) -> [String; 4] {
+        let state = self.trouble.map_or_else(|| self.state.to_owned(), |trouble| format!("{}: {trouble}", self.state));
+        [self.name, state, self.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string()), self.url.unwrap_or_else(|| "-".to_owned())]
+    }
+}
+
+/// Every engine and process, as found now.
+pub(super) async fn status_lines(engines: &[EngineStatus], ours: &[EngineKind], urls: Option<&Urls>, record: Option<&Record>) -> Vec<StatusLine> {
+    let http = reqwest::Client::builder().timeout(Duration::from_secs(2)).build().unwrap_or_default();
+    let mut lines: Vec<StatusLine> = engines.iter().map(|engine| engine_line(engine, ours, urls)).collect();
+    for process in record.map(|record| record.processes.as_slice()).unwrap_or_default() {
+        let alive = process.identity.is_alive();
+        let answers = alive && http.get(&process.url).send().await.is_ok();
+        let state = if answers { "running" } else if alive { "not answering" } else { "stopped" };
+        lines.push(StatusLine { name: process.name.clone(), state, pid: alive.then_some(process.identity.pid), url: Some(process.url.clone()), trouble: None });
+    }
+    lines
+}
+
+fn engine_line(engine: &EngineStatus, ours: &[EngineKind], urls: Option<&Urls>) -> StatusLine {
+    let url = urls.map(|urls| match engine.kind {
+        EngineKind::RabbitMq => &urls.amqp,
+        EngineKind::MongoDb => &urls.mongodb,
+        EngineKind::PostgreSql => &urls.postgres,
+    });
+    let state = if !ours.contains(&engine.kind) { "yours" } else if engine.running { "running" } else { "stopped" };
+    StatusLine { name: engine.kind.slug().to_owned(), state, pid: engine.pid, url: url.map(|url| without_password(url)), trouble: engine.trouble.clone() }
+}
+
+fn without_password(url: &str) -> String {
+    let Ok(mut parsed) = Url::parse(url) else { return "(unreadable)".to_owned() };
+    if parsed.password().is_some() && parsed.set_password(Some("***")).is_err() {
+        return "(unreadable)".to_owned();
+    }
+    parsed.to_string()
+}

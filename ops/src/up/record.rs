@@ -1,0 +1,43 @@
+//! What `pvt up` has started, on disk, for the next command.
+
+use anyhow::Result;
+use pvt_engines::process::ProcessIdentity;
+use pvt_engines::record;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// A process of ours.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Process {
+    pub(super) name: String,
+    pub(super) identity: ProcessIdentity,
+    /// Where it answers.
+    pub(super) url: String,
+}
+
+/// The supervisor and its processes.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Record {
+    pub(super) supervisor: ProcessIdentity,
+    /// Everything answered.
+    pub(super) ready: bool,
+    pub(super) processes: Vec<Process>,
+}
+
+fn path(home: &Path) -> PathBuf {
+    home.join("stack.json")
+}
+
+impl Record {
+    pub(super) fn load(home: &Path) -> Result<Option<Self>> {
+        Ok(record::load(&path(home))?)
+    }
+
+    pub(super) fn save(&self, home: &Path) -> Result<()> {
+        Ok(record::save(&path(home), self)?)
+    }
+
+    pub(super) fn remove(home: &Path) -> Result<()> {
+        Ok(record::remove(&path(home))?)
+    }
+}

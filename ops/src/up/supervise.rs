@@ -1,0 +1,180 @@
+//! Starts our processes, starts them again when they die, and stops them in order.
+
+use super::plan::{Plan, ProcessPlan};
+use super::record::{Process, Record};
+use crate::output;
+use anyhow::{Context, Result, bail};
+use pvt_engines::process::ProcessIdentity;
+use pvt_messaging::Backoff;
+use rustix::process::Signal;
+use std::fs::{File, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// A drain takes up to 25 s; who takes longer is ended.
+const STOP_LIMIT: Duration = Duration::from_secs(28);
+const READY_LIMIT: Duration = Duration::from_secs(60);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+const FIRST_RESTART: Duration = Duration::from_millis(500);
+const SLOWEST_RESTART: Duration = Duration::from_secs(30);
+/// Logs larger than this are put aside at the start.
+const LOG_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// The running processes.
+pub(super) struct Stack {
+    supervised: Vec<Supervised>,
+    record: Arc<Mutex<Record>>,
+    home: PathBuf,
+}
+
+struct Supervised {
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Stack {
+    /// Starts everything of the plan, in its order.
+    pub(super) fn start(plan: &Plan, home: &Path) -> Result<Self> {
+        std::fs::create_dir_all(log_folder(home))?;
+        let supervisor = ProcessIdentity::current().context("this process is not in /proc")?;
+        let record = Arc::new(Mutex::new(Record { supervisor, ready: false, processes: Vec::new() }));
+        let mut stack = Self { supervised: Vec::new(), record, home: home.to_owned() };
+        for process in &plan.processes {
+            let keeper = Keeper { plan: process.clone(), record: Arc::clone(&stack.record), home: home.to_owned() };
+            let child = keeper.spawn()?;
+            let stop = CancellationToken::new();
+            let task = tokio::spawn(keeper.keep(child, stop.clone()));
+            stack.supervised.push(Supervised { stop, task });
+        }
+        Ok(stack)
+    }
+
+    /// Notes that everything answers.
+    pub(super) fn ready(&self) -> Result<()> {
+        let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
+        record.ready = true;
+        record.save(&self.home)
+    }
+
+    /// Waits until every process says that it is ready.
+    pub(super) async fn wait_until_ready(&self, plan: &Plan) -> Result<()> {
+        let http = reqwest::Client::builder().timeout(PROBE_TIMEOUT).build()?;
+        let deadline = Instant::now() + READY_LIMIT;
+        for process in &plan.processes {
+            while !answers(&http, &process.ready_url).await {
+                if Instant::now() > deadline {
+                    bail!("{} is not ready after {READY_LIMIT:?}:\n{}", process.name, last_lines(&log_path(&self.home, &process.name)));
+                }
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Stops the processes one after another in the order of their start: intake first, then the workers, then what they use.
+    pub(super) async fn stop(self) {
+        for supervised in self.supervised {
+            supervised.stop.cancel();
+            if let Err(error) = supervised.task.await {
+                output::note(format_args!("  a supervising task failed: {error}"));
+            }
+        }
+    }
+}
+
+async fn answers(http: &reqwest::Client, url: &str) -> bool {
+    http.get(url).send().await.is_ok_and(|response| response.status().is_success())
+}
+
+/// Keeps one process running.
+struct Keeper {
+    plan: ProcessPlan,
+    record: Arc<Mutex<Record>>,
+    home: PathBuf,
+}
+
+impl Keeper {
+    fn spawn(&self) -> Result<Child> {
+        let log = open_log(&log_path(&self.home, &self.plan.name))?;
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(&self.plan.arguments).envs(self.plan.environment.iter().cloned());
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        // A group of its own, so that Ctrl-C at the terminal reaches only the supervisor, which stops the rest in order.
+        command.process_group(0);
+        let child = command.spawn().with_context(|| format!("cannot start {}", self.plan.name))?;
+        self.write_down(&child)?;
+        Ok(child)
+    }
+
+    fn write_down(&self, child: &Child) -> Result<()> {
+        let identity = child.id().and_then(|pid| ProcessIdentity::of(i32::try_from(pid).ok()?));
+        let identity = identity.with_context(|| format!("{} ended at once:\n{}", self.plan.name, last_lines(&log_path(&self.home, &self.plan.name))))?;
+        let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
+        record.processes.retain(|process| process.name != self.plan.name);
+        record.processes.push(Process { name: self.plan.name.clone(), identity, url: self.plan.url.clone() });
+        record.save(&self.home)
+    }
+
+    async fn keep(self, mut child: Child, stop: CancellationToken) {
+        let mut backoff = Backoff::new(FIRST_RESTART, SLOWEST_RESTART);
+        loop {
+            let ended = tokio::select! {
+                ended = child.wait() => ended,
+                () = stop.cancelled() => return self.end(child).await,
+            };
+            let how = ended.map_or_else(|error| error.to_string(), |status| status.to_string());
+            output::note(format_args!("  {} ended ({how}): starting it again\n{}", self.plan.name, last_lines(&log_path(&self.home, &self.plan.name))));
+            child = loop {
+                tokio::select! {
+                    () = tokio::time::sleep(backoff.step()) => {}
+                    () = stop.cancelled() => return,
+                }
+                match self.spawn() {
+                    Ok(child) => break child,
+                    Err(error) => output::note(format_args!("  {error:#}")),
+                }
+            };
+        }
+    }
+
+    async fn end(&self, mut child: Child) {
+        if let Some(process) = child.id().and_then(|pid| ProcessIdentity::of(i32::try_from(pid).ok()?)) {
+            process.signal(Signal::TERM);
+        }
+        if tokio::time::timeout(STOP_LIMIT, child.wait()).await.is_err() {
+            output::note(format_args!("  {} did not drain within {STOP_LIMIT:?}: ending it (its messages return to their queues)", self.plan.name));
+            if let Err(error) = child.kill().await {
+                output::note(format_args!("  {}: {error}", self.plan.name));
+            }
+        }
+    }
+}
+
+pub(super) fn log_folder(home: &Path) -> PathBuf {
+    home.join("logs")
+}
+
+pub(super) fn log_path(home: &Path, name: &str) -> PathBuf {
+    log_folder(home).join(format!("{name}.log"))
+}
+
+fn open_log(path: &Path) -> Result<File> {
+    if std::fs::metadata(path).is_ok_and(|log| log.len() > LOG_BYTES_MAX) {
+        std::fs::rename(path, path.with_extension("log.1"))?;
+    }
+    OpenOptions::new().create(true).append(true).open(path).with_context(|| path.display().to_string())
+}
+
+/// The end of a log, indented, to show why a process died.
+fn last_lines(path: &Path) -> String {
+    const LINES: usize = 12;
+    let log = std::fs::read_to_string(path).unwrap_or_default();
+    let lines: Vec<&str> = log.lines().rev().take(LINES).collect();
+    lines.into_iter().rev().map(|line| format!("    {line}\n")).collect()
+}
