@@ -1,2 +1,78 @@
-//! Repository.
-pub(crate) const INDEXES: &[super::Index] = &[];
+//! Who did what: insert-only. Nothing here may ever change or delete a row.
+
+use super::{Index, Mongo};
+use crate::StoreError;
+use futures_util::TryStreamExt;
+use mongodb::bson::doc;
+use mongodb::{ClientSession, Collection};
+use pvt_domain::ids::uuid_text;
+use pvt_domain::timestamp::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+const COLLECTION: &str = "audit";
+
+/// What one run or command did; the history of one subject; the newest first.
+pub(crate) const INDEXES: &[Index] =
+    &[(COLLECTION, &[("cause", 1)], false), (COLLECTION, &[("subject", 1), ("at", 1)], false), (COLLECTION, &[("at", -1)], false)];
+
+/// One thing that somebody did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditEntry {
+    /// A function of the cause, action and subject, so that a repetition is the same entry.
+    #[serde(rename = "_id", with = "uuid_text")]
+    pub id: Uuid,
+    /// When.
+    pub at: Timestamp,
+    /// Who: `staff:<id>`, `schedule:<name>`, …
+    pub actor: String,
+    /// What, for example `repair.orphan_claim`.
+    pub action: String,
+    /// To what: a booking's id, a claim's key.
+    pub subject: String,
+    /// For people.
+    pub detail: String,
+    /// The run or the command that this was part of.
+    #[serde(with = "uuid_text")]
+    pub cause: Uuid,
+}
+
+impl AuditEntry {
+    /// An entry whose id is derived from its cause, action and subject.
+    pub fn new(cause: Uuid, at: Timestamp, actor: &str, action: String, subject: &str, detail: &str) -> Self {
+        let id = Uuid::new_v5(&cause, format!("{action}\n{subject}").as_bytes());
+        Self { id, at, actor: actor.to_owned(), action, subject: subject.to_owned(), detail: detail.to_owned(), cause }
+    }
+}
+
+impl Mongo {
+    /// Adds an entry; the same one again changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn append_audit(&self, entry: &AuditEntry) -> Result<(), StoreError> {
+        match self.audit().insert_one(entry).await.map_err(StoreError::from) {
+            Ok(_) | Err(StoreError::Duplicate(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Adds an entry within a transaction, where a repetition fails it.
+    pub(super) async fn append_audit_in(&self, session: &mut ClientSession, entry: &AuditEntry) -> Result<(), StoreError> {
+        self.audit().insert_one(entry).session(session).await?;
+        Ok(())
+    }
+
+    /// What a run or a command did, in the order in which it did so.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn audit_of(&self, cause: Uuid) -> Result<Vec<AuditEntry>, StoreError> {
+        let found = self.audit().find(doc! { "cause": cause.to_string() }).sort(doc! { "at": 1, "_id": 1 }).await?;
+        Ok(found.try_collect().await?)
+    }
+
+    fn audit(&self) -> Collection<AuditEntry> {
+        self.collection(COLLECTION)
+    }
+}

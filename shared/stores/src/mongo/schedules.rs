@@ -1,2 +1,148 @@
-//! Repository.
-pub(crate) const INDEXES: &[super::Index] = &[];
+//! The scheduler's memory: who leads, and how far each schedule has come.
+//!
+//! Leases are measured by the server's clock alone, so that it does not matter what the clocks of the processes say. The fencing
+//! token rises with every new leadership; a former leader's late writes are refused by it.
+
+use super::Mongo;
+use crate::StoreError;
+use futures_util::TryStreamExt;
+use mongodb::bson::{Bson, DateTime, Document, doc};
+use mongodb::options::ReturnDocument;
+use pvt_domain::timestamp::Timestamp;
+use serde::Deserialize;
+use std::time::Duration;
+
+const COLLECTION: &str = "schedules";
+/// The lease. Schedules have keys `schedule|name`, so none can be taken for it.
+const LEADER: &str = "leader";
+
+/// A lease that is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Leadership {
+    /// Rises with every new leadership.
+    pub token: i64,
+    /// What the server's clock said.
+    pub server_time: Timestamp,
+}
+
+#[derive(Debug, Deserialize)]
+struct Lease {
+    holder: String,
+    token: i64,
+    now: DateTime,
+}
+
+/// How far a schedule has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScheduleState {
+    /// The schedule.
+    pub name: String,
+    /// Nothing up to here is still to be fired.
+    pub settled_until: Timestamp,
+    /// When it last fired, if ever.
+    pub last_fire: Option<Timestamp>,
+    /// The leader that wrote this.
+    pub token: i64,
+}
+
+#[derive(Debug, Deserialize)]
+struct Row {
+    #[serde(rename = "_id")]
+    key: String,
+    settled_until: Timestamp,
+    last_fire: Option<Timestamp>,
+    token: i64,
+}
+
+impl From<Row> for ScheduleState {
+    fn from(row: Row) -> Self {
+        let name = row.key.split_once('|').map_or(row.key.as_str(), |(_, name)| name).to_owned();
+        Self { name, settled_until: row.settled_until, last_fire: row.last_fire, token: row.token }
+    }
+}
+
+impl Mongo {
+    /// Takes or renews the lease for `holder`; `None` while somebody else holds it. A lease that had run out gets a new token.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails; then the lease may have been taken or renewed.
+    pub async fn lead(&self, holder: &str, lease: Duration) -> Result<Option<Leadership>, StoreError> {
+        let lease_ms = i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
+        let us: Bson = doc! { "$literal": holder }.into();
+        let mine = doc! { "$eq": ["$holder", us.clone()] };
+        let running = doc! { "$gt": ["$expires_at", "$$NOW"] };
+        let others = doc! { "$and": [{ "$ne": ["$holder", us.clone()] }, running.clone()] };
+        let renewed = doc! { "$and": [mine, running] };
+        let next_token = doc! { "$add": [{ "$ifNull": ["$token", 0_i64] }, 1_i64] };
+        let unless_others = |theirs: &str, ours: Bson| doc! { "$cond": [others.clone(), theirs, ours] };
+        // All expressions of one stage see the document as it was before.
+        let update = doc! { "$set": {
+            "holder": unless_others("$holder", us),
+            "token": unless_others("$token", doc! { "$cond": [renewed, "$token", next_token] }.into()),
+            "expires_at": unless_others("$expires_at", doc! { "$add": ["$$NOW", lease_ms] }.into()),
+            "now": "$$NOW",
+        } };
+        let held = self
+            .collection::<Lease>(COLLECTION)
+            .find_one_and_update(doc! { "_id": LEADER }, vec![update])
+            .upsert(true)
+            .return_document(ReturnDocument::After)
+            .await?;
+        let mine = held.filter(|held| held.holder == holder);
+        Ok(mine.and_then(|held| {
+            let server_time = chrono::DateTime::from_timestamp_millis(held.now.timestamp_millis())?.into();
+            Some(Leadership { token: held.token, server_time })
+        }))
+    }
+
+    /// Ends a leadership early, so that another process need not wait for the lease to run out.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn step_down(&self, holder: &str, token: i64) -> Result<(), StoreError> {
+        let mine = doc! { "_id": LEADER, "holder": holder, "token": token };
+        self.collection::<Document>(COLLECTION).update_one(mine, vec![doc! { "$set": { "expires_at": "$$NOW" } }]).await?;
+        Ok(())
+    }
+
+    /// How far a schedule has come; `None` for one that was never seen.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn schedule(&self, name: &str) -> Result<Option<ScheduleState>, StoreError> {
+        let found = self.collection::<Row>(COLLECTION).find_one(doc! { "_id": key(name) }).await?;
+        Ok(found.map(ScheduleState::from))
+    }
+
+    /// How far all schedules have come.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn schedules(&self) -> Result<Vec<ScheduleState>, StoreError> {
+        let found = self.collection::<Row>(COLLECTION).find(doc! { "_id": { "$ne": LEADER } }).sort(doc! { "_id": 1 }).await?;
+        Ok(found.map_ok(ScheduleState::from).try_collect().await?)
+    }
+
+    /// Records that nothing up to `until` is still to be fired, and that it fired then, if it did. Never goes back.
+    ///
+    /// # Errors
+    /// [`StoreError::Stale`] when a newer leader has written since; other [`StoreError`]s when MongoDB fails.
+    pub async fn settle_schedule(&self, name: &str, until: Timestamp, fired: bool, token: i64) -> Result<(), StoreError> {
+        let mut reached = doc! { "settled_until": until.to_string() };
+        if fired {
+            reached.insert("last_fire", until.to_string());
+        }
+        let not_newer = doc! { "_id": key(name), "token": { "$lte": token } };
+        let update = doc! { "$max": reached, "$set": { "token": token } };
+        match self.collection::<Document>(COLLECTION).update_one(not_newer, update).upsert(true).await.map_err(StoreError::from) {
+            Ok(_) => Ok(()),
+            // It exists, with a newer token: so the update matched nothing, and the insert met it.
+            Err(StoreError::Duplicate(_)) => Err(StoreError::Stale(format!("the schedule `{name}` has a newer leader than {token}"))),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn key(name: &str) -> String {
+    format!("schedule|{name}")
+}

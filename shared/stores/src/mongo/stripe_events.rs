@@ -1,2 +1,68 @@
-//! Repository.
-pub(crate) const INDEXES: &[super::Index] = &[];
+//! What Stripe pushed, each event once, as Stripe wrote it. Insert-only: nothing here interprets an event.
+
+use super::Mongo;
+use crate::StoreError;
+use mongodb::bson::{Bson, doc, serialize_to_bson};
+use mongodb::error::ErrorKind;
+use pvt_domain::messages::StripeEvent;
+use pvt_domain::timestamp::Timestamp;
+use serde::{Deserialize, Serialize};
+
+const COLLECTION: &str = "stripe_events";
+
+/// MongoDB's code for a violated unique index.
+const DUPLICATE_KEY: i32 = 11_000;
+
+/// An event as stored. Its `_id` makes a repetition harmless.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StoredStripeEvent {
+    /// Stripe's `evt_…`.
+    #[serde(rename = "_id")]
+    pub id: String,
+    /// Stripe's type, for example `checkout.session.completed`.
+    #[serde(rename = "type")]
+    pub event_type: String,
+    /// The event as Stripe wrote it.
+    pub payload: Bson,
+    /// When intake first verified it.
+    pub received_at: Timestamp,
+}
+
+impl StoredStripeEvent {
+    /// The stored form.
+    ///
+    /// # Errors
+    /// [`StoreError::Broken`] when the payload cannot be stored, whoever tries.
+    pub fn of(event: &StripeEvent) -> Result<Self, StoreError> {
+        let payload = serialize_to_bson(&event.payload).map_err(|error| StoreError::Broken { store: "mongodb", message: error.to_string() })?;
+        Ok(Self { id: event.event_id.clone(), event_type: event.event_type.clone(), payload, received_at: event.received_at })
+    }
+}
+
+impl Mongo {
+    /// Stores those that are not known yet and says how many were new.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails; then any of them may have been stored. Storing all of them again is right.
+    pub async fn store_stripe_events(&self, events: &[StoredStripeEvent]) -> Result<usize, StoreError> {
+        if events.is_empty() {
+            return Ok(0);
+        }
+        let Err(error) = self.collection::<StoredStripeEvent>(COLLECTION).insert_many(events).ordered(false).await else { return Ok(events.len()) };
+        match &*error.kind {
+            ErrorKind::InsertMany(many) if many.write_concern_error.is_none() => match &many.write_errors {
+                Some(refused) if refused.iter().all(|refusal| refusal.code == DUPLICATE_KEY) => Ok(events.len().saturating_sub(refused.len())),
+                _ => Err(error.into()),
+            },
+            _ => Err(error.into()),
+        }
+    }
+
+    /// One event.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn stripe_event(&self, id: &str) -> Result<Option<StoredStripeEvent>, StoreError> {
+        Ok(self.collection::<StoredStripeEvent>(COLLECTION).find_one(doc! { "_id": id }).await?)
+    }
+}

@@ -1,0 +1,148 @@
+//! Repairs of claims. Each looks again inside its transaction, because the booking may have changed since the reading, and
+//! writes its line of the audit log in the same transaction.
+//!
+//! A booking that changes at the very moment of a repair can leave one claim too many or too few; nothing is sold twice by that,
+//! since the claim's key stays the judge, and the next run finds it.
+
+use super::super::audit::AuditEntry;
+use super::super::commit::{CLAIMS, StoredClaim, claim_key};
+use super::super::{Mongo, bookings};
+use crate::StoreError;
+use chrono::NaiveDate;
+use mongodb::ClientSession;
+use mongodb::bson::doc;
+use pvt_domain::booking::Booking;
+use pvt_domain::ids::{BedId, BookingId, PropertyId};
+use std::time::Duration;
+
+/// How often a repair is tried again when it meets a commit of the same documents.
+const ATTEMPTS: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// What became of a repair.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClaimRepair {
+    /// It was made, and is in the audit log.
+    Done,
+    /// Things are in order meanwhile.
+    NotDue,
+    /// Another booking has the bed-night.
+    Taken,
+}
+
+/// A bed-night of a booking that has lost its claim.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClaimToRestore {
+    /// The hostel.
+    pub property_id: PropertyId,
+    /// Whose it is.
+    pub booking_id: BookingId,
+    /// Which bed.
+    pub bed_id: BedId,
+    /// Which night.
+    pub night: NaiveDate,
+}
+
+impl ClaimToRestore {
+    fn claim(&self) -> StoredClaim {
+        StoredClaim { key: claim_key(&self.property_id, &self.bed_id, self.night), booking: self.booking_id.to_string() }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Work {
+    Release,
+    Restore,
+}
+
+impl Mongo {
+    /// Deletes a claim that no active booking owns.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn release_orphan_claim(&self, claim: &StoredClaim, audit: &AuditEntry) -> Result<ClaimRepair, StoreError> {
+        self.repair(Work::Release, claim.clone(), audit.clone()).await
+    }
+
+    /// Inserts the claim of a bed-night that an active booking owns.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn restore_claim(&self, missing: &ClaimToRestore, audit: &AuditEntry) -> Result<ClaimRepair, StoreError> {
+        self.repair(Work::Restore, missing.claim(), audit.clone()).await
+    }
+
+    async fn repair(&self, work: Work, claim: StoredClaim, audit: AuditEntry) -> Result<ClaimRepair, StoreError> {
+        let mongo = self.clone();
+        // A dropped driver future can leave its session in the middle of a transaction.
+        let repaired = tokio::spawn(async move {
+            let mut attempt = 1;
+            loop {
+                match mongo.repair_once(work, &claim, &audit).await {
+                    Err(StoreError::Transient { .. }) if attempt < ATTEMPTS => {
+                        tokio::time::sleep(PAUSE * attempt).await;
+                        attempt += 1;
+                    }
+                    // An earlier attempt, or the same run before it was interrupted, has written the audit entry.
+                    Err(StoreError::Duplicate(_)) if mongo.owner_of(&claim.key).await?.is_none_or(|owner| owner == claim.booking) => {
+                        return Ok(ClaimRepair::NotDue);
+                    }
+                    Err(StoreError::Duplicate(_)) => return Ok(ClaimRepair::Taken),
+                    other => return other,
+                }
+            }
+        });
+        repaired.await.unwrap_or_else(|lost| Err(StoreError::Broken { store: "mongodb", message: lost.to_string() }))
+    }
+
+    async fn repair_once(&self, work: Work, claim: &StoredClaim, audit: &AuditEntry) -> Result<ClaimRepair, StoreError> {
+        let mut session = self.client().start_session().await?;
+        session.start_transaction().await?;
+        let outcome = match work {
+            Work::Release => self.release_in(&mut session, claim).await,
+            Work::Restore => self.restore_in(&mut session, claim).await,
+        };
+        let outcome = match outcome {
+            Ok(true) => self.append_audit_in(&mut session, audit).await.map(|()| ClaimRepair::Done),
+            Ok(false) => Ok(ClaimRepair::NotDue),
+            Err(error) => Err(error),
+        };
+        if matches!(outcome, Ok(ClaimRepair::Done)) {
+            session.commit_transaction().await?;
+        } else if let Err(error) = session.abort_transaction().await {
+            // The server aborts it in any case; this only frees its locks sooner.
+            tracing::debug!(%error, "abort was not acknowledged");
+        }
+        outcome
+    }
+
+    /// Whether a claim was deleted.
+    async fn release_in(&self, session: &mut ClientSession, claim: &StoredClaim) -> Result<bool, StoreError> {
+        if self.booking_owns(session, claim).await? {
+            return Ok(false);
+        }
+        let orphan = doc! { "_id": &claim.key, "booking": &claim.booking };
+        let done = self.collection::<StoredClaim>(CLAIMS).delete_one(orphan).session(session).await?;
+        Ok(done.deleted_count > 0)
+    }
+
+    /// Whether a claim was inserted.
+    async fn restore_in(&self, session: &mut ClientSession, claim: &StoredClaim) -> Result<bool, StoreError> {
+        if !self.booking_owns(session, claim).await? {
+            return Ok(false);
+        }
+        self.collection::<StoredClaim>(CLAIMS).insert_one(claim).session(session).await?;
+        Ok(true)
+    }
+
+    /// Whether the claim's booking is active and has this bed on this night.
+    async fn booking_owns(&self, session: &mut ClientSession, claim: &StoredClaim) -> Result<bool, StoreError> {
+        let found = self.collection::<Booking>(bookings::COLLECTION).find_one(doc! { "_id": &claim.booking }).session(session).await?;
+        Ok(found.is_some_and(|booking| booking.claims().any(|(bed, night)| claim_key(&booking.property_id, bed, night) == claim.key)))
+    }
+
+    async fn owner_of(&self, key: &str) -> Result<Option<String>, StoreError> {
+        let held = self.collection::<StoredClaim>(CLAIMS).find_one(doc! { "_id": key }).await?;
+        Ok(held.map(|claim| claim.booking))
+    }
+}

@@ -1,0 +1,152 @@
+//! What a run found, as it is stored and shown.
+
+use pvt_domain::ids::{PropertyId, uuid_text};
+use pvt_domain::timestamp::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use uuid::Uuid;
+
+/// The report of one run over one property.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// Names the run.
+    #[serde(rename = "_id", with = "uuid_text")]
+    pub run_id: Uuid,
+    /// Which hostel.
+    pub property_id: PropertyId,
+    /// Who asked: `schedule:<name>` or `staff:<id>`.
+    pub actor: String,
+    /// Whether nothing was to be repaired.
+    pub dry_run: bool,
+    /// How much was looked at.
+    pub checked: Checked,
+    /// How many findings there were, also beyond those that are listed.
+    pub found: u32,
+    /// How many of them were repaired.
+    pub repaired: u32,
+    /// What was found; a very long list is cut.
+    pub findings: Vec<Finding>,
+    /// When the run began.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub finished_at: Timestamp,
+    /// How long it took.
+    pub took_ms: u64,
+}
+
+/// How much a run looked at.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checked {
+    /// Bookings of the property.
+    pub bookings: u32,
+    /// Claims of the property.
+    pub claims: u32,
+    /// Events that the mart must have. Those of bookings that changed a moment ago are still on their way and not counted.
+    pub events: u32,
+}
+
+/// One thing that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// What is wrong.
+    pub kind: FindingKind,
+    /// How bad it is.
+    pub severity: Severity,
+    /// With what: a claim's key, a booking's id or an event's id.
+    pub subject: String,
+    /// For people; names no guest.
+    pub detail: String,
+    /// Whether this run put it right.
+    pub repaired: bool,
+}
+
+/// What can be wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FindingKind {
+    /// A claim that no active booking owns.
+    OrphanClaim,
+    /// A bed-night of an active booking that nothing protects.
+    MissingClaim,
+    /// A bed-night of an active booking that another active booking has claimed: only people can settle it.
+    Conflict,
+    /// A claim whose key or owner cannot be read: only people can settle it.
+    UnreadableClaim,
+    /// An event of a booking that the mart has never seen.
+    EventMissing,
+    /// The mart's row of a booking is missing or old although its events arrived.
+    MartBehind,
+}
+
+impl FindingKind {
+    /// Every kind.
+    pub const ALL: [Self; 6] = [Self::OrphanClaim, Self::MissingClaim, Self::Conflict, Self::UnreadableClaim, Self::EventMissing, Self::MartBehind];
+
+    /// The stored name; also a metric label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::OrphanClaim => "orphan_claim",
+            Self::MissingClaim => "missing_claim",
+            Self::Conflict => "conflict",
+            Self::UnreadableClaim => "unreadable_claim",
+            Self::EventMissing => "event_missing",
+            Self::MartBehind => "mart_behind",
+        }
+    }
+
+    /// How bad one of this kind is.
+    pub fn severity(self) -> Severity {
+        match self {
+            Self::EventMissing | Self::MartBehind => Severity::Low,
+            Self::OrphanClaim | Self::UnreadableClaim => Severity::Medium,
+            Self::MissingClaim => Severity::High,
+            Self::Conflict => Severity::Critical,
+        }
+    }
+}
+
+/// How bad a finding is for guests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// Figures are late.
+    Low,
+    /// A bed cannot be sold.
+    Medium,
+    /// A bed could be sold twice.
+    High,
+    /// A bed was sold twice.
+    Critical,
+}
+
+impl Severity {
+    /// The stored name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+/// For a terminal: a summary, then a line a finding.
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Checked { bookings, claims, events } = self.checked;
+        let left = self.found.saturating_sub(self.repaired);
+        let dry = if self.dry_run { " (dry run)" } else { "" };
+        write!(
+            f,
+            "{}: {bookings} bookings, {claims} claims, {events} events checked in {} ms; {} found, {} repaired, {left} left{dry}",
+            self.property_id, self.took_ms, self.found, self.repaired
+        )?;
+        for Finding { kind, severity, subject, detail, repaired } in &self.findings {
+            let outcome = if *repaired { "repaired" } else { "left" };
+            write!(f, "\n  {:<8} {:<16} {outcome:<8} {subject}: {detail}", severity.as_str(), kind.as_str())?;
+        }
+        let unlisted = usize::try_from(self.found).unwrap_or(usize::MAX).saturating_sub(self.findings.len());
+        if unlisted > 0 { write!(f, "\n  … and {unlisted} more") } else { Ok(()) }
+    }
+}

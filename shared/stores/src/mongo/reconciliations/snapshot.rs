@@ -1,0 +1,109 @@
+//! One consistent reading of a property's bookings and claims.
+
+use super::super::commit::{CLAIMS, StoredClaim};
+use super::super::{Mongo, bookings};
+use crate::StoreError;
+use chrono::NaiveDate;
+use mongodb::ClientSession;
+use mongodb::bson::{Document, RawDocumentBuf, doc};
+use mongodb::options::ReadConcern;
+use pvt_domain::booking::{Status, Stay};
+use pvt_domain::ids::{BedId, BookingId, PropertyId, uuid_text};
+use pvt_domain::timestamp::Timestamp;
+use serde::Deserialize;
+use uuid::Uuid;
+
+/// What reconciliation needs to know of a booking: nothing of the guest.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct BookingSummary {
+    /// Its id.
+    #[serde(rename = "_id")]
+    pub id: BookingId,
+    /// Where it stands.
+    pub status: Status,
+    /// Its revision.
+    pub rev: u32,
+    /// What was booked.
+    pub stays: Vec<Stay>,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+    history: Vec<EventOf>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+struct EventOf {
+    #[serde(with = "uuid_text")]
+    event_id: Uuid,
+}
+
+impl BookingSummary {
+    /// A summary by value, for judging without a store.
+    pub fn new(id: BookingId, status: Status, stays: Vec<Stay>, updated_at: Timestamp, event_ids: impl IntoIterator<Item = Uuid>) -> Self {
+        let history: Vec<EventOf> = event_ids.into_iter().map(|event_id| EventOf { event_id }).collect();
+        Self { id, status, rev: u32::try_from(history.len()).unwrap_or(u32::MAX), stays, updated_at, history }
+    }
+
+    /// The ids of its events, oldest first.
+    pub fn event_ids(&self) -> impl Iterator<Item = Uuid> + '_ {
+        self.history.iter().map(|entry| entry.event_id)
+    }
+
+    /// The beds and nights that it must own.
+    pub fn bed_nights(&self) -> impl Iterator<Item = (&BedId, NaiveDate)> {
+        let stays = if self.status.holds_beds() { self.stays.as_slice() } else { &[] };
+        stays.iter().flat_map(Stay::bed_nights)
+    }
+}
+
+/// A property's bookings and claims at one instant.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PropertySnapshot {
+    /// Every booking.
+    pub bookings: Vec<BookingSummary>,
+    /// Every claim. One without a readable owner has an empty one.
+    pub claims: Vec<StoredClaim>,
+}
+
+impl Mongo {
+    /// Reads a property's bookings and claims as they were at one instant, so that a commit is seen whole or not at all.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn property_snapshot(&self, property_id: &PropertyId) -> Result<PropertySnapshot, StoreError> {
+        let (mongo, property_id) = (self.clone(), property_id.clone());
+        // A dropped driver future can leave its session in the middle of a transaction.
+        let read = tokio::spawn(async move {
+            let mut session = mongo.client().start_session().await?;
+            session.start_transaction().read_concern(ReadConcern::snapshot()).await?;
+            let snapshot = mongo.read_snapshot(&mut session, &property_id).await;
+            // It wrote nothing, so nothing depends on how it ends.
+            if let Err(error) = session.abort_transaction().await {
+                tracing::debug!(%error, "ending a reading was not acknowledged");
+            }
+            snapshot
+        });
+        read.await.unwrap_or_else(|lost| Err(StoreError::Broken { store: "mongodb", message: lost.to_string() }))
+    }
+
+    async fn read_snapshot(&self, session: &mut ClientSession, property_id: &PropertyId) -> Result<PropertySnapshot, StoreError> {
+        let mut snapshot = PropertySnapshot::default();
+        let fields = doc! { "status": 1, "rev": 1, "stays": 1, "updated_at": 1, "history.event_id": 1 };
+        let mine = doc! { "property_id": property_id.as_str() };
+        let mut found = self.collection::<BookingSummary>(bookings::COLLECTION).find(mine).projection(fields).session(&mut *session).await?;
+        while found.advance(session).await? {
+            snapshot.bookings.push(found.deserialize_current()?);
+        }
+        let mut found = self.collection::<RawDocumentBuf>(CLAIMS).find(claims_of(property_id)).session(&mut *session).await?;
+        while found.advance(session).await? {
+            let claim = found.current();
+            let text = |field: &str| claim.get_str(field).unwrap_or_default().to_owned();
+            snapshot.claims.push(StoredClaim { key: text("_id"), booking: text("booking") });
+        }
+        Ok(snapshot)
+    }
+}
+
+/// All keys `property|…`; served by the index on `_id`. (`}` is the character after `|`.)
+fn claims_of(property_id: &PropertyId) -> Document {
+    doc! { "_id": { "$gte": format!("{property_id}|"), "$lt": format!("{property_id}}}") } }
+}
