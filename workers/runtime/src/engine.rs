@@ -136,7 +136,7 @@ impl Engine {
         if self.crews.is_empty() {
             return Err(EngineError::Empty);
         }
-        let subscriber = Subscriber::start(&self.amqp_url, self.topology.clone(), "workers");
+        let subscriber = Subscriber::start(&self.amqp_url, self.topology.clone(), &format!("{}workers", self.topology.prefix()));
         let mut runners = JoinSet::new();
         for crew in &self.crews {
             for (name, partition) in self.topology.work_queues(crew.unit.spec.queue) {

@@ -1,0 +1,9 @@
+//! The runtime against a real broker. Every test has a topology of its own and deletes it.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod batches;
+mod bench;
+mod crash_loops;
+mod outcomes;
+mod recovery;
+mod scripted;

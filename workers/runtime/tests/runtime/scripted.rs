@@ -1,0 +1,155 @@
+//! Workers that do what a test tells them, and remember what they were given.
+
+use pvt_domain::failure::Failure;
+use pvt_domain::messages::{DecodeError, Inbox, decode_body};
+use pvt_messaging::{Outgoing, Target};
+use pvt_worker_runtime::{Batch, BatchWorker, Job, Queue, Rung, Shape, Spec, Worker};
+use serde::Deserialize;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use uuid::Uuid;
+
+pub(crate) const SINGLE: &str = "emails";
+pub(crate) const BATCHED: &str = "bookings.0";
+
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Note {
+    pub(crate) text: String,
+}
+
+impl Inbox for Note {
+    fn decode(kind: &str, body: &[u8]) -> Result<Self, DecodeError> {
+        match kind {
+            "note.take.v1" => decode_body(body),
+            other => Err(DecodeError::unknown(other, &["note.take.v1"])),
+        }
+    }
+}
+
+/// What a scripted handler does.
+pub(crate) enum Act {
+    Succeed,
+    /// Emits a command to `payments` under the id of the message handled.
+    Emit,
+    Fail(Failure),
+    Panic,
+    Stall(Duration),
+    WaitFor(Arc<tokio::sync::Notify>),
+}
+
+/// One call of a handler: texts, ids and attempts of what it was given.
+#[derive(Debug, Clone)]
+pub(crate) struct Call {
+    pub(crate) texts: Vec<String>,
+    pub(crate) ids: Vec<Uuid>,
+    pub(crate) attempts: Vec<u32>,
+}
+
+#[derive(Clone, Default)]
+pub(crate) struct Log(Arc<Mutex<Vec<Call>>>);
+
+impl Log {
+    fn note<'a>(&self, jobs: impl Iterator<Item = &'a Job<Note>>) {
+        let mut call = Call { texts: Vec::new(), ids: Vec::new(), attempts: Vec::new() };
+        for job in jobs {
+            call.texts.push(job.message.text.clone());
+            call.ids.push(job.meta.id);
+            call.attempts.push(job.meta.attempt);
+        }
+        self.0.lock().unwrap().push(call);
+    }
+
+    pub(crate) fn calls(&self) -> Vec<Call> {
+        self.0.lock().unwrap().clone()
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.calls().iter().map(|call| call.ids.len()).sum()
+    }
+
+    pub(crate) fn ids(&self) -> std::collections::BTreeSet<Uuid> {
+        self.calls().into_iter().flat_map(|call| call.ids).collect()
+    }
+}
+
+type Script<T> = Arc<dyn Fn(&T) -> Act + Send + Sync>;
+
+/// Handles notes of `emails`, two at a time.
+pub(crate) struct Mailer {
+    pub(crate) log: Log,
+    script: Script<Job<Note>>,
+}
+
+impl Mailer {
+    pub(crate) fn new(script: impl Fn(&Job<Note>) -> Act + Send + Sync + 'static) -> Self {
+        Self { log: Log::default(), script: Arc::new(script) }
+    }
+}
+
+impl Worker for Mailer {
+    const SPEC: Spec = Spec {
+        name: "mailer",
+        queue: Queue::One("emails"),
+        ladder: &[Rung::S5, Rung::M1],
+        timeout: Duration::from_secs(10),
+        shape: Shape::Single { concurrency: 2 },
+    };
+    type Message = Note;
+
+    async fn handle(&self, job: &mut Job<Note>) -> Result<(), Failure> {
+        self.log.note(std::iter::once(&*job));
+        let act = (self.script)(job);
+        perform(act, std::slice::from_mut(job)).await
+    }
+}
+
+/// Handles batches of notes of the bookings' only partition; has no ladder.
+pub(crate) struct Clerk {
+    pub(crate) log: Log,
+    script: Script<Batch<Note>>,
+}
+
+impl Clerk {
+    pub(crate) fn new(script: impl Fn(&Batch<Note>) -> Act + Send + Sync + 'static) -> Self {
+        Self { log: Log::default(), script: Arc::new(script) }
+    }
+}
+
+impl BatchWorker for Clerk {
+    const SPEC: Spec = Spec {
+        name: "clerk",
+        queue: Queue::Partitioned("bookings"),
+        ladder: &[],
+        timeout: Duration::from_millis(400),
+        shape: Shape::Batch { max: 20, linger: Duration::from_millis(100) },
+    };
+    type Message = Note;
+
+    async fn handle(&self, batch: &mut Batch<Note>) -> Result<(), Failure> {
+        self.log.note(batch.items.iter());
+        for job in &mut batch.items {
+            if job.message.text == "fails alone" {
+                job.fail(Failure::reject("told_so", "by the test"));
+            }
+        }
+        let act = (self.script)(batch);
+        perform(act, &mut batch.items).await
+    }
+}
+
+async fn perform(act: Act, jobs: &mut [Job<Note>]) -> Result<(), Failure> {
+    match act {
+        Act::Succeed => {}
+        Act::Emit => {
+            for job in jobs {
+                let id = job.meta.id;
+                job.emit(Outgoing::raw(Target::Commands, "payment.refund", id, "payment.refund.v1", "{}"));
+            }
+        }
+        Act::Fail(failure) => return Err(failure),
+        Act::Panic => panic!("as the test wished"),
+        Act::Stall(time) => tokio::time::sleep(time).await,
+        Act::WaitFor(gate) => gate.notified().await,
+    }
+    Ok(())
+}
