@@ -1,0 +1,211 @@
+//! Messaging against a real broker, and against none. Every test has a topology of its own and deletes it.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use pvt_engines::{EngineKind, Instance, PortPlan, Urls};
+use pvt_messaging::management::Management;
+use pvt_messaging::{CONFIRM_TIMEOUT, Outgoing, PublishError, Publisher, Rung, Subscriber, Target, Topology};
+use std::collections::BTreeSet;
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+use tokio::sync::OnceCell;
+use uuid::Uuid;
+
+/// For anything that happens at once, with room for a busy machine.
+const SOON: Duration = Duration::from_secs(20);
+
+/// The broker's addresses: from the environment, else of the instance that all tests share.
+async fn broker() -> &'static (String, String) {
+    static URLS: OnceCell<(String, String)> = OnceCell::const_new();
+    URLS.get_or_init(|| async {
+        let env = Urls::from_env();
+        let instance = Instance::open("test", PortPlan::Free).unwrap();
+        let kinds: Vec<_> = env.missing().into_iter().filter(|kind| *kind == EngineKind::RabbitMq).collect();
+        let urls = instance.ensure(&kinds, &|_| {}).await.unwrap().overridden_by(env);
+        (urls.amqp, urls.management)
+    })
+    .await
+}
+
+fn topology() -> Topology {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let prefix = format!("ms{}-{}.", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    Topology::new(&prefix, 1).with_ladder_divisor(50)
+}
+
+async fn delete(topology: &Topology) {
+    let (url, _) = broker().await;
+    let connection = lapin::Connection::connect(url, lapin::ConnectionProperties::default()).await.unwrap();
+    topology.delete(&connection.create_channel().await.unwrap()).await.unwrap();
+}
+
+fn note(target: Target, key: impl Into<String>, id: Uuid) -> Outgoing {
+    Outgoing::raw(target, key.into(), id, "note.take.v1", "{}")
+}
+
+#[tokio::test]
+async fn a_broker_that_is_away_is_an_error_within_the_time_allowed_and_soon_at_once() {
+    // A port that was free a moment ago: nobody listens.
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let publisher = Publisher::start(&format!("amqp://guest:guest@127.0.0.1:{port}/%2f"), topology(), "test");
+    let begun = Instant::now();
+    let first = publisher.publish(note(Target::Events, "a.b", Uuid::nil())).await;
+    assert!(matches!(first, Err(PublishError::Down(_) | PublishError::Timeout)), "{first:?}");
+    assert!(begun.elapsed() <= CONFIRM_TIMEOUT + Duration::from_secs(1));
+    let begun = Instant::now();
+    let second = publisher.publish(note(Target::Events, "a.b", Uuid::nil())).await;
+    assert!(matches!(second, Err(PublishError::Down(_))), "{second:?}");
+    assert!(begun.elapsed() < Duration::from_millis(500), "known to be down: no waiting");
+    assert!(!publisher.is_ready());
+    publisher.close(Duration::from_secs(1)).await;
+    assert!(matches!(publisher.publish(note(Target::Events, "a.b", Uuid::nil())).await, Err(PublishError::Closed)));
+}
+
+#[tokio::test]
+async fn a_peer_that_never_answers_is_an_error_within_the_time_allowed() {
+    // Accepts connections in its backlog and says nothing, like a host behind a broken network.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let publisher = Publisher::start(&format!("amqp://guest:guest@127.0.0.1:{port}/%2f"), topology(), "test");
+    let begun = Instant::now();
+    let result = publisher.publish(note(Target::Events, "a.b", Uuid::nil())).await;
+    assert!(matches!(result, Err(PublishError::Timeout)), "{result:?}");
+    assert!(begun.elapsed() <= CONFIRM_TIMEOUT + Duration::from_secs(1));
+    publisher.close(Duration::from_secs(1)).await;
+}
+
+#[tokio::test]
+async fn a_publisher_started_before_its_broker_answers_waits_for_it() {
+    let (url, _) = broker().await;
+    let topology = topology();
+    let publisher = Publisher::start(url, topology.clone(), "test");
+    publisher.publish(note(Target::Commands, "payment.refund", Uuid::from_u128(1))).await.unwrap();
+    assert!(publisher.is_ready());
+    publisher.close(SOON).await;
+    delete(&topology).await;
+}
+
+#[tokio::test]
+async fn everything_published_arrives_once_with_its_envelope() {
+    let (url, _) = broker().await;
+    let topology = topology();
+    let publisher = Publisher::start(url, topology.clone(), "test");
+    let sent: Vec<_> = (1..=3_000).map(Uuid::from_u128).collect();
+    let messages: Vec<_> = sent
+        .iter()
+        .map(|id| {
+            let key = topology.command_key("booking.request.v1", "pvt-montreal");
+            note(Target::Commands, key, *id).correlated(*id).by("user:1").replying_to("r").traced(Some("00-x".into())).with_header("k", "v")
+        })
+        .collect();
+    publisher.publish_all(&messages).await.unwrap();
+
+    let subscriber = Subscriber::start(url, topology.clone(), "test");
+    let mut subscription = subscriber.subscribe(&topology.name("bookings.0"), 300).await.unwrap();
+    let mut seen = BTreeSet::new();
+    while seen.len() < sent.len() {
+        let delivery = tokio::time::timeout(SOON, subscription.next()).await.unwrap().unwrap();
+        let envelope = &delivery.envelope;
+        assert!(seen.insert(envelope.id), "twice: {}", envelope.id);
+        assert_eq!((envelope.correlation_id, envelope.attempt), (Some(envelope.id), 1));
+        assert_eq!((envelope.actor.as_deref(), envelope.reply_to.as_deref(), envelope.header("k")), (Some("user:1"), Some("r"), Some("v")));
+        assert!(envelope.timestamp.is_some() && envelope.traceparent.as_deref() == Some("00-x"));
+        subscription.acks().send(&[pvt_messaging::Ack { tag: delivery.tag, multiple: false }]).await.unwrap();
+    }
+    assert_eq!(seen, sent.into_iter().collect());
+    subscriber.close(SOON).await;
+    publisher.close(SOON).await;
+    delete(&topology).await;
+}
+
+#[tokio::test]
+async fn a_rung_sends_home_and_what_has_no_route_is_kept() {
+    let (url, _) = broker().await;
+    let topology = topology();
+    let publisher = Publisher::start(url, topology.clone(), "test");
+    let home = topology.name("emails");
+    let begun = Instant::now();
+    for n in 1..=100 {
+        publisher.publish(note(Target::Retry(Rung::S5), home.clone(), Uuid::from_u128(n))).await.unwrap();
+    }
+    publisher.publish(note(Target::Commands, "nobody.listens", Uuid::from_u128(7))).await.unwrap();
+
+    let subscriber = Subscriber::start(url, topology.clone(), "test");
+    let mut lost = subscriber.subscribe(&topology.unroutable_queue(), 1).await.unwrap();
+    let kept = tokio::time::timeout(SOON, lost.next()).await.unwrap().unwrap();
+    assert_eq!(kept.envelope.id, Uuid::from_u128(7));
+    let mut returned = subscriber.subscribe(&home, 300).await.unwrap();
+    let mut seen = BTreeSet::new();
+    while seen.len() < 100 {
+        seen.insert(tokio::time::timeout(SOON, returned.next()).await.unwrap().unwrap().envelope.id);
+    }
+    assert!(begun.elapsed() >= Duration::from_millis(100), "the rung holds what it is given");
+    subscriber.close(SOON).await;
+    publisher.close(SOON).await;
+    delete(&topology).await;
+}
+
+#[tokio::test]
+async fn policies_reach_the_queues() {
+    let (url, management) = broker().await;
+    let topology = topology();
+    let publisher = Publisher::start(url, topology.clone(), "test");
+    let id = Uuid::from_u128(1);
+    publisher.publish(note(Target::Commands, "payment.refund", id)).await.unwrap();
+    let management = Management::new(management, "/").unwrap();
+    management.apply_policies(&topology).await.unwrap();
+    let listed = management.queues(topology.prefix()).await.unwrap();
+    assert_eq!(listed.len(), topology.queues().len());
+    let in_force = async {
+        loop {
+            let queues = management.queues(&topology.name("payments")).await.unwrap();
+            if queues.iter().any(|queue| queue.policy.as_deref() == Some(&topology.name("payments"))) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(SOON, in_force).await.expect("the policy is in force");
+    management.purge(&topology.name("payments")).await.unwrap();
+    management.delete_policies(&topology).await.unwrap();
+    publisher.close(SOON).await;
+    delete(&topology).await;
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses() {
+    let (url, _) = broker().await;
+    let topology = topology();
+    let publisher = Publisher::start(url, topology.clone(), "test");
+    let connection = lapin::Connection::connect(url, lapin::ConnectionProperties::default()).await.unwrap();
+    let channel = connection.create_channel().await.unwrap();
+    let mut arguments = lapin::types::FieldTable::default();
+    arguments.insert("x-max-length".into(), lapin::types::AMQPValue::LongInt(1));
+    arguments.insert("x-overflow".into(), lapin::types::AMQPValue::LongString("reject-publish".into()));
+    let options = lapin::options::QueueDeclareOptions { exclusive: true, ..Default::default() };
+    let queue = channel.queue_declare("".into(), options, arguments).await.unwrap().name().as_str().to_owned();
+    publisher.publish(note(Target::Queue, queue.clone(), Uuid::from_u128(1))).await.unwrap();
+    let second = publisher.publish(note(Target::Queue, queue.clone(), Uuid::from_u128(2))).await;
+    assert!(matches!(second, Err(PublishError::Nacked)), "{second:?}");
+    let many: Vec<_> = (3..10).map(|n| note(Target::Queue, queue.clone(), Uuid::from_u128(n))).collect();
+    assert!(matches!(publisher.publish_all(many).await, Err(PublishError::Nacked)));
+    publisher.close(SOON).await;
+    delete(&topology).await;
+}
+
+#[tokio::test]
+async fn replies_reach_whoever_waits() {
+    let (url, _) = broker().await;
+    let topology = topology();
+    let publisher = Publisher::start(url, topology.clone(), "test");
+    let subscriber = Subscriber::start(url, topology.clone(), "test");
+    let (queue, mut replies) = subscriber.subscribe_replies(100).await.unwrap();
+    publisher.publish(note(Target::Queue, queue, Uuid::from_u128(5))).await.unwrap();
+    let reply = tokio::time::timeout(SOON, replies.next()).await.unwrap().unwrap();
+    assert_eq!(reply.envelope.id, Uuid::from_u128(5));
+    // Whoever no longer waits is no reason to fail.
+    subscriber.close(SOON).await;
+    publisher.publish(note(Target::Queue, "amq.gen-gone", Uuid::from_u128(6))).await.unwrap();
+    publisher.close(SOON).await;
+    delete(&topology).await;
+}
