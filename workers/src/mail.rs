@@ -1,1 +1,21 @@
-//! Rendering and sending mail.
+//! Mail: whether to write, what to say, how to write it down, and how to hand it to a server.
+//!
+//! Everything but [`smtp`] is pure: the caller passes `now`, the stored booking and its property. Nothing here reads a store, and
+//! nothing here may put an address or a guest's name into a log, a metric or an error.
+
+pub mod calendar;
+pub mod compose;
+mod content;
+pub mod decide;
+mod error;
+pub mod identity;
+mod language;
+pub mod smtp;
+mod wall_clock;
+
+pub use compose::{Letter, Sender, compose};
+pub use error::MailError;
+pub use language::Language;
+
+#[cfg(test)]
+pub(crate) mod fixtures;

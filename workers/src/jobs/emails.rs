@@ -1,1 +1,145 @@
-//! Worker `emails`.
+//! Worker `emails`: tells guests what happened to their bookings, and sends what staff ask for.
+//!
+//! At least once, and twice only when the server's answer to a mail was lost: a row in the ledger is written before a mail leaves and
+//! settled before the message is acknowledged. It reads the booking when it sends, so no mail contradicts the newest state. It never
+//! changes a booking.
+
+mod errands;
+mod outbox;
+mod properties;
+
+use crate::clock::{self, Clock};
+use crate::mail::smtp::{SmtpClient, SmtpLimits, SmtpUrl};
+use crate::mail::{MailError, Sender};
+use errands::{Errands, Fate};
+use outbox::Settlement;
+use properties::Properties;
+use pvt_domain::failure::Failure;
+use pvt_domain::ids::BookingId;
+use pvt_domain::messages::EmailCommand;
+use pvt_messaging::{Outgoing, Queue, Rung};
+use pvt_service::config::Config;
+use pvt_stores::mongo::Mongo;
+use pvt_stores::mongo::notifications::NotificationOutcome;
+use pvt_worker_runtime::{Batch, BatchWorker, Job, Shape, Spec};
+use secrecy::ExposeSecret;
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Counter, labels `kind` and `outcome`: mails sent, refused, postponed and not needed.
+pub const MAILS: &str = "pvt_mails_total";
+
+/// How long a message waits when its mail may be under way in another process right now.
+const UNDER_WAY_DELAY: Duration = Duration::from_secs(5);
+
+/// The worker.
+pub struct Emails {
+    mongo: Mongo,
+    smtp: SmtpClient,
+    sender: Sender,
+    properties: Properties,
+    clock: Clock,
+    /// What the mail server said and the ledger does not know yet. While there is any, nothing more is sent, so it holds one batch at most.
+    unrecorded: Mutex<HashMap<String, NotificationOutcome>>,
+}
+
+impl Emails {
+    /// Sends through the configured server, in the configured name.
+    ///
+    /// # Errors
+    /// When `SMTP_URL` or `MAIL_FROM` cannot be used.
+    pub fn new(mongo: Mongo, config: &Config) -> Result<Self, MailError> {
+        Self::with(mongo, config.smtp_url.expose_secret(), &config.mail_from, SmtpLimits::default())
+    }
+
+    /// Sends through this server, in this name, within these bounds.
+    ///
+    /// # Errors
+    /// When the URL or the sender cannot be used.
+    pub fn with(mongo: Mongo, smtp_url: &str, mail_from: &str, limits: SmtpLimits) -> Result<Self, MailError> {
+        let sender = Sender::parse(mail_from)?;
+        let url: SmtpUrl = smtp_url.parse()?;
+        let smtp = SmtpClient::new(url, sender.domain(), limits)?;
+        Ok(Self { mongo, smtp, sender, properties: Properties::default(), clock: clock::system, unrecorded: Mutex::default() })
+    }
+
+    /// Writes what the server said into the ledger. What cannot be written is kept, and is written before anything else is sent.
+    async fn record(&self, outcomes: impl IntoIterator<Item = NotificationOutcome>) -> Result<(), Failure> {
+        self.unrecorded().extend(outcomes.into_iter().map(|outcome| (outcome.key.clone(), outcome)));
+        let pending: Vec<NotificationOutcome> = self.unrecorded().values().cloned().collect();
+        self.mongo.record_notifications(&pending, (self.clock)()).await?;
+        self.unrecorded().clear();
+        Ok(())
+    }
+
+    /// Never held across an await; nothing can panic while it is.
+    fn unrecorded(&self) -> MutexGuard<'_, HashMap<String, NotificationOutcome>> {
+        self.unrecorded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl BatchWorker for Emails {
+    const SPEC: Spec = Spec {
+        name: "emails",
+        queue: Queue::One("emails"),
+        ladder: &[Rung::S5, Rung::M1, Rung::M10, Rung::H1, Rung::H1, Rung::H1],
+        // Above the longest that the mail client can take for a batch, or accepted mails would go unrecorded.
+        timeout: Duration::from_secs(120),
+        shape: Shape::Batch { max: 200, linger: Duration::from_millis(20) },
+    };
+    type Message = EmailCommand;
+
+    async fn handle(&self, batch: &mut Batch<EmailCommand>) -> Result<(), Failure> {
+        self.record([]).await?;
+        let bookings = self.mongo.bookings(batch.items.iter().map(|job| booking_of(&job.message))).await?;
+        let wanted = bookings.values().map(|booking| &booking.property_id);
+        let properties = self.properties.load(&self.mongo, wanted).await?;
+        let mut errands = Errands::collect(&mut batch.items, &bookings, &properties);
+        errands.reserve(&self.mongo, self.sender.domain(), (self.clock)()).await?;
+        let settlements = outbox::send(&errands, &self.smtp, &self.sender, (self.clock)()).await;
+        pvt_worker_runtime::fault::point("after_smtp_before_record");
+        self.record(settlements.iter().flatten().filter_map(Settlement::to_record)).await?;
+        let now = (self.clock)();
+        for (errand, settlement) in errands.list.iter().zip(settlements) {
+            let verdict = match (&errand.fate, settlement) {
+                (Fate::Settled { delivered, at }, _) => Verdict::Tell { delivered: *delivered, at: *at },
+                (Fate::UnderWay, _) => Verdict::Fail(Failure::Defer(UNDER_WAY_DELAY)),
+                (_, Some(settlement)) => settlement.verdict(now),
+                (_, None) => Verdict::Fail(Failure::retry("mail_not_tried", "the mail was not tried")),
+            };
+            for place in &errand.places {
+                if let Some(job) = batch.items.get_mut(*place) {
+                    apply(job, errand, &verdict)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What becomes of the messages of one mail.
+enum Verdict {
+    /// The mail is settled: say so.
+    Tell { delivered: bool, at: pvt_domain::timestamp::Timestamp },
+    /// It is not.
+    Fail(Failure),
+}
+
+fn apply(job: &mut Job<EmailCommand>, errand: &errands::Planned<'_>, verdict: &Verdict) -> Result<(), Failure> {
+    match verdict {
+        Verdict::Fail(failure) => job.fail(failure.clone()),
+        Verdict::Tell { delivered, at } => {
+            let event = errand.event(*delivered, *at);
+            job.emit(Outgoing::event(event.event_id, &event)?.correlated(event.booking_id.as_uuid()));
+        }
+    }
+    Ok(())
+}
+
+fn booking_of(command: &EmailCommand) -> BookingId {
+    match command {
+        EmailCommand::Send(wish) => wish.booking_id,
+        EmailCommand::Happened(event) => event.booking_id,
+    }
+}

@@ -1,0 +1,126 @@
+//! A finished message: typed headers, plain text and HTML, and the calendar file.
+
+use super::calendar::{self, METHOD};
+use super::content::{Content, HtmlBody, MAX_NAME_CHARS, TextBody, one_line};
+use super::{Language, MailError};
+use askama::Template;
+use lettre::address::Envelope;
+use lettre::message::header::{ContentType, Header, HeaderName, HeaderValue};
+use lettre::message::{Attachment, Mailbox, Message, MultiPart, SinglePart};
+use lettre::Address;
+use pvt_domain::booking::Booking;
+use pvt_domain::inventory::Inventory;
+use pvt_domain::messages::NotificationKind;
+use pvt_domain::timestamp::Timestamp;
+
+type HeaderError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Who the mails are from (`MAIL_FROM`).
+#[derive(Debug, Clone)]
+pub struct Sender(Mailbox);
+
+impl Sender {
+    /// Reads `Name <address>` or a bare address.
+    ///
+    /// # Errors
+    /// [`MailError::Sender`] when it is neither.
+    pub fn parse(text: &str) -> Result<Self, MailError> {
+        text.parse().map(Self).map_err(|_| MailError::Sender(text.to_owned()))
+    }
+
+    /// The domain of the address, under which `Message-ID`s are made.
+    pub fn domain(&self) -> &str {
+        self.0.email.domain()
+    }
+}
+
+/// A message ready to be handed to a server.
+#[derive(Debug, Clone)]
+pub struct Letter {
+    /// From whom to whom.
+    pub envelope: Envelope,
+    /// Headers and body, ASCII only, lines ended by CRLF.
+    pub message: Vec<u8>,
+}
+
+/// Writes the mail of this kind about the booking as it is stored now.
+///
+/// # Errors
+/// [`MailError::Recipient`] when the guest's address is none; the other variants mean a fault in templates or data.
+pub fn compose(
+    kind: NotificationKind,
+    booking: &Booking,
+    inventory: &Inventory,
+    sender: &Sender,
+    message_id: &str,
+    now: Timestamp,
+) -> Result<Letter, MailError> {
+    let address: Address = booking.guest.email.trim().parse().map_err(|_| MailError::Recipient)?;
+    let content = Content::of(kind, booking, inventory)?;
+    let stamp = booking.history.last().map_or(now, |entry| entry.at);
+    let calendar = calendar::file(kind, booking, &content, &sender.0, stamp.as_datetime());
+    let message = Message::builder()
+        .date(now.as_datetime().into())
+        .from(sender.0.clone())
+        .to(Mailbox::new(full_name(booking), address.clone()))
+        .subject(content.subject())
+        .message_id(Some(message_id.to_owned()))
+        .header(AutoSubmitted)
+        .header(ContentLanguage(content.language))
+        .multipart(parts(&content, calendar)?)?;
+    let envelope = Envelope::new(Some(sender.0.email.clone()), vec![address])?;
+    Ok(Letter { envelope, message: message.formatted() })
+}
+
+fn full_name(booking: &Booking) -> Option<String> {
+    let name = one_line(&format!("{} {}", booking.guest.first_name, booking.guest.last_name), MAX_NAME_CHARS);
+    (!name.is_empty()).then_some(name)
+}
+
+fn parts(content: &Content, calendar: String) -> Result<MultiPart, MailError> {
+    let bodies = MultiPart::alternative()
+        .singlepart(SinglePart::plain(TextBody { mail: content }.render()?))
+        .singlepart(SinglePart::html(HtmlBody { mail: content }.render()?));
+    let file_name = format!("{}.ics", content.reference.to_ascii_lowercase());
+    let calendar_type = ContentType::parse(&format!("text/calendar; charset=utf-8; method={METHOD}")).unwrap_or(ContentType::TEXT_PLAIN);
+    Ok(MultiPart::mixed().multipart(bodies).singlepart(Attachment::new(file_name).body(calendar, calendar_type)))
+}
+
+/// Tells vacation responders and ticket systems not to answer (RFC 3834 §5).
+#[derive(Clone)]
+struct AutoSubmitted;
+
+impl Header for AutoSubmitted {
+    fn name() -> HeaderName {
+        HeaderName::new_from_ascii_str("Auto-Submitted")
+    }
+
+    fn parse(_: &str) -> Result<Self, HeaderError> {
+        Ok(Self)
+    }
+
+    fn display(&self) -> HeaderValue {
+        HeaderValue::new(Self::name(), "auto-generated".to_owned())
+    }
+}
+
+/// The language of the whole message (RFC 3282).
+#[derive(Clone)]
+struct ContentLanguage(Language);
+
+impl Header for ContentLanguage {
+    fn name() -> HeaderName {
+        HeaderName::new_from_ascii_str("Content-Language")
+    }
+
+    fn parse(text: &str) -> Result<Self, HeaderError> {
+        Ok(Self(Language::choose(Some(text), &[])))
+    }
+
+    fn display(&self) -> HeaderValue {
+        HeaderValue::new(Self::name(), self.0.tag().to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,162 @@
+use super::{Letter, Sender, compose};
+use crate::mail::MailError;
+use crate::mail::fixtures::{at, booking, cancelled, hostel};
+use mail_parser::{Message, MessageParser, MimeHeaders};
+use pvt_domain::booking::Booking;
+use pvt_domain::inventory::Inventory;
+use pvt_domain::messages::NotificationKind::{self, BookingCancelled, BookingConfirmed};
+
+fn letter(kind: NotificationKind, booking: &Booking, hostel: &Inventory) -> Letter {
+    let sender = Sender::parse("PVT Booking <bookings@pvt.test>").unwrap();
+    compose(kind, booking, hostel, &sender, "<abc@pvt.test>", at("2026-12-01T12:00:00Z")).unwrap()
+}
+
+/// Subject, text and HTML of a mail, read back as a mail program would.
+fn read(letter: &Letter) -> (String, String, String) {
+    let parsed = MessageParser::default().parse(&letter.message).unwrap();
+    let text = parsed.body_text(0).unwrap().replace("\r\n", "\n").replace('\u{a0}', " ");
+    let html = parsed.body_html(0).unwrap().replace('\u{a0}', " ");
+    (parsed.subject().unwrap().to_owned(), text, html)
+}
+
+fn parsed(letter: &Letter) -> Message<'_> {
+    MessageParser::default().parse(&letter.message).unwrap()
+}
+
+fn contains_all(haystack: &str, needles: &[&str]) {
+    for needle in needles {
+        assert!(haystack.contains(needle), "`{needle}` is missing in\n{haystack}");
+    }
+}
+
+#[test]
+fn a_confirmation_in_english_has_everything_a_guest_needs() {
+    let (booking, hostel) = (booking(), hostel());
+    let (subject, text, html) = read(&letter(BookingConfirmed, &booking, &hostel));
+    assert_eq!(subject, format!("Your booking is confirmed – PVT Montréal – {}", booking.reference));
+    let facts = [
+        "Hello Ada,",
+        &booking.reference,
+        "PVT Montréal",
+        "1 rue de la Paix, Montréal",
+        "Sunday 10 January 2027, from 15:00",
+        "Wednesday 13 January 2027, until 11:00",
+        "6-bed mixed dorm",
+        "3 nights · 2 guests",
+        "240.00 CAD",
+        "Lodging tax (3.5%)",
+        "8.40 CAD",
+        "QST (9.975%)",
+        "24.78 CAD",
+        "285.60 CAD",
+        "The total is due on arrival.",
+    ];
+    contains_all(&text, &facts);
+    contains_all(&html, &facts);
+}
+
+#[test]
+fn a_guest_without_a_language_is_written_to_in_the_propertys_first() {
+    let (mut booking, hostel) = (booking(), hostel());
+    booking.guest.locale = None;
+    let (subject, text, html) = read(&letter(BookingConfirmed, &booking, &hostel));
+    assert_eq!(subject, format!("Votre réservation est confirmée – PVT Montréal – {}", booking.reference));
+    let facts = [
+        "Bonjour Ada,",
+        "dimanche 10 janvier 2027, à partir de 15 h 00",
+        "3 nuits · 2 personnes",
+        "QST (9,975 %)",
+        "285,60 CAD",
+        "Le total est à régler à l’arrivée.",
+    ];
+    contains_all(&text, &facts);
+    contains_all(&html, &facts);
+    assert!(html.contains("lang=\"fr\""));
+}
+
+#[test]
+fn a_cancellation_tells_figures_and_no_price() {
+    let (booking, hostel) = (cancelled(), hostel());
+    let (subject, text, html) = read(&letter(BookingCancelled, &booking, &hostel));
+    assert!(subject.starts_with("Your booking is cancelled"));
+    for body in [&text, &html] {
+        contains_all(body, &["Charged", "Cancellation fee", "Refund", "0.00 CAD"]);
+        assert!(!body.contains("285.60") && !body.contains("due on arrival"));
+    }
+}
+
+#[test]
+fn the_parts_are_an_alternative_and_the_calendar_file() {
+    let letter = letter(BookingConfirmed, &booking(), &hostel());
+    let mail = parsed(&letter);
+    assert_eq!(mail.content_type().unwrap().subtype(), Some("mixed"));
+    assert_eq!((mail.text_body_count(), mail.html_body_count(), mail.attachment_count()), (1, 1, 1));
+    let file = mail.attachment(0).unwrap();
+    assert!(file.attachment_name().unwrap().starts_with("pvt-") && file.attachment_name().unwrap().ends_with(".ics"));
+    let kind = file.content_type().unwrap();
+    assert_eq!((kind.ctype(), kind.subtype(), kind.attribute("method")), ("text", Some("calendar"), Some("PUBLISH")));
+    contains_all(file.text_contents().unwrap(), &["BEGIN:VCALENDAR", "STATUS:CONFIRMED"]);
+}
+
+#[test]
+fn headers_mark_the_mail_as_automatic_and_name_it_stably() {
+    let letter = letter(BookingConfirmed, &booking(), &hostel());
+    let mail = parsed(&letter);
+    assert_eq!(mail.message_id(), Some("abc@pvt.test"));
+    assert_eq!(mail.header_raw("Auto-Submitted").map(str::trim), Some("auto-generated"));
+    assert_eq!(mail.header_raw("Content-Language").map(str::trim), Some("en"));
+    assert_eq!(mail.from().unwrap().first().unwrap().address(), Some("bookings@pvt.test"));
+    assert_eq!(letter.envelope.to()[0].to_string(), "ada@example.com");
+    assert!(letter.message.is_ascii(), "no server needs 8BITMIME for it");
+}
+
+#[test]
+fn a_hostile_name_adds_no_header_and_no_recipient() {
+    let (mut booking, mut hostel) = (booking(), hostel());
+    booking.guest.first_name = "Eve\r\nBcc: all@example.com\r\n\r\nBody".to_owned();
+    booking.guest.last_name = "\"<x@example.com>, y@example.com\u{0}\u{1b}[31m".to_owned();
+    hostel.property.name = "H\r\nSubject: spoofed\r\n\r\n<p>".to_owned();
+    let letter = letter(BookingConfirmed, &booking, &hostel);
+    let mail = parsed(&letter);
+    assert!(mail.bcc().is_none());
+    let to: Vec<_> = mail.to().unwrap().iter().map(|to| to.address()).collect();
+    assert_eq!(to, [Some("ada@example.com")]);
+    assert!(mail.subject().unwrap().starts_with("Your booking is confirmed – H Subject: spoofed <p> – PVT-"));
+    assert_eq!(mail.headers().iter().filter(|header| header.name().eq_ignore_ascii_case("subject")).count(), 1);
+    assert_eq!(letter.envelope.to().len(), 1);
+}
+
+#[test]
+fn markup_in_a_name_is_text() {
+    let (mut booking, mut hostel) = (booking(), hostel());
+    booking.guest.first_name = "<script>alert(1)</script>".to_owned();
+    hostel.room_types[0].name = "<img src=x onerror=alert(2)>".to_owned();
+    let (_, text, html) = read(&letter(BookingConfirmed, &booking, &hostel));
+    assert!(!html.contains("<script>") && !html.contains("<img"), "{html}");
+    assert!(text.contains("<script>alert(1)</script>"), "plain text shows what was typed");
+}
+
+#[test]
+fn an_essay_in_place_of_a_name_is_cut() {
+    let (mut booking, hostel) = (booking(), hostel());
+    booking.guest.first_name = "word ".repeat(500);
+    let (_, text, _) = read(&letter(BookingConfirmed, &booking, &hostel));
+    assert!(text.lines().next().unwrap().chars().count() < 80);
+}
+
+#[test]
+fn an_address_that_is_none_is_told_apart() {
+    let (mut booking, hostel) = (booking(), hostel());
+    let sender = Sender::parse("bookings@pvt.test").unwrap();
+    for address in ["", "ada", "ada@", "a@b\r\nRCPT TO:<c@d>", "a@b> SIZE=1", "a b@c.d"] {
+        booking.guest.email = address.to_owned();
+        let result = compose(BookingConfirmed, &booking, &hostel, &sender, "<a@b>", at("2026-12-01T12:00:00Z"));
+        assert!(matches!(result, Err(MailError::Recipient)), "{address:?}");
+    }
+}
+
+#[test]
+fn a_sender_is_a_mailbox() {
+    assert_eq!(Sender::parse("PVT <a@pvt.test>").unwrap().domain(), "pvt.test");
+    assert!(matches!(Sender::parse("nobody"), Err(MailError::Sender(_))));
+}

@@ -1,0 +1,37 @@
+//! Why a mail cannot be written or handed over, before any server had its say.
+
+use pvt_domain::failure::Failure;
+use thiserror::Error;
+
+/// A mail that cannot exist, or settings that cannot work. No variant carries an address.
+#[derive(Debug, Error)]
+pub enum MailError {
+    /// The guest's address is not one.
+    #[error("the recipient's address is not usable")]
+    Recipient,
+    /// `MAIL_FROM` is not a mailbox.
+    #[error("`{0}` is not a sender; write for example `PVT Booking <bookings@example.com>`")]
+    Sender(String),
+    /// `SMTP_URL` is not one.
+    #[error("SMTP_URL {0}; write for example `smtp://127.0.0.1:2525`, `smtp+starttls://user:password@host:587` or `smtps://user:password@host`")]
+    SmtpUrl(&'static str),
+    /// TLS cannot be set up for the server's name.
+    #[error("TLS for the mail server: {0}")]
+    Tls(String),
+    /// The template failed.
+    #[error("rendering the mail: {0}")]
+    Template(#[from] askama::Error),
+    /// The message could not be put together.
+    #[error("putting the mail together: {0}")]
+    Build(#[from] lettre::error::Error),
+    /// A local time that the property's zone never shows.
+    #[error("{0} does not exist in {1}")]
+    WallClock(chrono::NaiveDateTime, chrono_tz::Tz),
+}
+
+/// The same mail would fail the same way again.
+impl From<MailError> for Failure {
+    fn from(error: MailError) -> Self {
+        Self::reject("mail_not_writable", error)
+    }
+}

@@ -1,0 +1,106 @@
+//! A booking and its hostel for this module's own tests.
+
+use pvt_domain::booking::{Action, Booking, Guest, HistoryEntry, PaymentStatus, Source, Status, Stay};
+use pvt_domain::events::{BookingEvent, event_kind};
+use pvt_domain::ids::BookingId;
+use pvt_domain::inventory::{DormGender, Inventory, Property, RoomKind, RoomType};
+use pvt_domain::messages::EmailCommand;
+use pvt_domain::money::Currency;
+use pvt_domain::pricing::{Price, TaxLine};
+use pvt_domain::timestamp::Timestamp;
+use uuid::Uuid;
+
+pub(crate) fn at(text: &str) -> Timestamp {
+    chrono::DateTime::parse_from_rfc3339(text).unwrap().to_utc().into()
+}
+
+fn tax(code: &str, name: &str, rate_ppm: u32, amount: i64) -> TaxLine {
+    TaxLine { code: code.to_owned(), name: name.to_owned(), rate_ppm, amount }
+}
+
+fn entry(id: BookingId, rev: u32, action: Action, from: Status, to: Status) -> HistoryEntry {
+    let event_id = id.event_id(rev, event_kind(to).unwrap());
+    let at = at(&format!("2026-12-0{rev}T12:00:00Z"));
+    HistoryEntry { rev, at, action, from, to, command_id: Uuid::from_u128(rev.into()), event_id, actor: "guest".to_owned(), reason: None }
+}
+
+/// Two guests in a dorm for three nights, confirmed.
+pub(crate) fn booking() -> Booking {
+    let id = BookingId::derive(None, "mail", "fixture");
+    let day = |text: &str| text.parse::<chrono::NaiveDate>().unwrap();
+    Booking {
+        id,
+        reference: id.reference(),
+        status: Status::Confirmed,
+        rev: 1,
+        property_id: "pvt-montreal".into(),
+        rate_plan_id: "standard".into(),
+        source: Source::Direct,
+        stays: vec![Stay {
+            room_type_id: "dorm-6-mixed".into(),
+            arrival: day("2027-01-10"),
+            departure: day("2027-01-13"),
+            guests: 2,
+            assigned_beds: vec!["a-1".into(), "a-2".into()],
+        }],
+        guest: Guest {
+            first_name: "Ada".to_owned(),
+            last_name: "Lovelace".to_owned(),
+            email: "ada@example.com".to_owned(),
+            phone: None,
+            locale: Some("en".to_owned()),
+        },
+        price: Some(Price {
+            currency: Currency::CAD,
+            nights: vec![vec![8_000; 3]],
+            taxes: vec![tax("lodging", "Lodging tax", 35_000, 840), tax("gst", "GST", 50_000, 1_242), tax("qst", "QST", 99_750, 2_478)],
+            total: 28_560,
+        }),
+        payment_status: PaymentStatus::PayOnArrival,
+        rejection: None,
+        client: None,
+        fingerprint: "fixture".to_owned(),
+        created_at: at("2026-12-01T12:00:00Z"),
+        updated_at: at("2026-12-01T12:00:00Z"),
+        history: vec![entry(id, 1, Action::Request, Status::Requested, Status::Confirmed)],
+    }
+}
+
+/// The same booking, cancelled a day later.
+pub(crate) fn cancelled() -> Booking {
+    let mut booking = booking();
+    booking.history.push(entry(booking.id, 2, Action::Cancel, Status::Confirmed, Status::Cancelled));
+    booking.status = Status::Cancelled;
+    booking.rev = 2;
+    booking
+}
+
+/// The event of one of its revisions, as the `emails` queue carries it.
+pub(crate) fn event(booking: &Booking, rev: u32) -> EmailCommand {
+    let entry = booking.history.iter().find(|entry| entry.rev == rev).unwrap();
+    EmailCommand::Happened(Box::new(BookingEvent::of(booking, entry)))
+}
+
+pub(crate) fn hostel() -> Inventory {
+    Inventory {
+        property: Property {
+            id: "pvt-montreal".into(),
+            name: "PVT Montréal".to_owned(),
+            address: "1 rue de la Paix, Montréal".to_owned(),
+            time_zone: chrono_tz::America::Toronto,
+            currency: Currency::CAD,
+            check_in_from: chrono::NaiveTime::from_hms_opt(15, 0, 0).unwrap(),
+            check_out_until: chrono::NaiveTime::from_hms_opt(11, 0, 0).unwrap(),
+            locales: vec!["fr".to_owned(), "en".to_owned()],
+            taxes: Vec::new(),
+        },
+        room_types: vec![RoomType {
+            id: "dorm-6-mixed".into(),
+            name: "6-bed mixed dorm".to_owned(),
+            kind: RoomKind::Dorm,
+            gender: DormGender::Mixed,
+        }],
+        rooms: Vec::new(),
+        rate_plans: Vec::new(),
+    }
+}

@@ -1,0 +1,106 @@
+//! What names a mail: its ledger key, and the ids that follow from it.
+//!
+//! All of them are functions of the booking, the kind of mail, its version and its recipient, so that a second try names the same mail.
+
+use pvt_domain::ids::BookingId;
+use pvt_domain::messages::NotificationKind;
+use sha2::{Digest, Sha256};
+use std::fmt;
+use std::fmt::Write as _;
+use uuid::Uuid;
+
+/// Bytes of the recipient's hash that the key keeps: enough to tell a booking's recipients apart.
+const RECIPIENT_HASH_BYTES: usize = 12;
+
+/// Which mail of its kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Version {
+    /// The one about this revision.
+    Rev(u32),
+    /// The one that staff asked for under this id: the same wish is one mail, another wish is another mail.
+    Wish(Uuid),
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rev(rev) => write!(f, "{rev}"),
+            Self::Wish(id) => write!(f, "{id}"),
+        }
+    }
+}
+
+/// The key of a mail in the ledger, `booking|kind|version|hash of the recipient`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct LedgerKey {
+    booking: BookingId,
+    text: String,
+}
+
+impl LedgerKey {
+    /// The key of this mail. Addresses that differ only in case or surrounding space are the same recipient.
+    pub fn new(booking: BookingId, kind: NotificationKind, version: Version, recipient: &str) -> Self {
+        let hash = Sha256::digest(recipient.trim().to_lowercase().as_bytes());
+        let mut text = format!("{booking}|{}|{version}|", kind.as_str());
+        for byte in hash.iter().take(RECIPIENT_HASH_BYTES) {
+            // Writing into a string cannot fail.
+            let _ = write!(text, "{byte:02x}");
+        }
+        Self { booking, text }
+    }
+
+    /// The key as stored.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// `Message-ID` of every attempt, with its angle brackets. `domain` is the sender's.
+    pub fn message_id(&self, domain: &str) -> String {
+        format!("<{}@{domain}>", self.derived("message"))
+    }
+
+    /// Id of the event that tells what became of the mail. One id for either outcome, because only one of them can happen.
+    pub fn event_id(&self) -> Uuid {
+        self.derived("event")
+    }
+
+    fn derived(&self, purpose: &str) -> Uuid {
+        Uuid::new_v5(&self.booking.as_uuid(), format!("notification|{purpose}|{}", self.text).as_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LedgerKey, Version};
+    use pvt_domain::ids::BookingId;
+    use pvt_domain::messages::NotificationKind::{BookingCancelled, BookingConfirmed};
+    use uuid::Uuid;
+
+    fn booking() -> BookingId {
+        BookingId::derive(None, "k", "f")
+    }
+
+    #[test]
+    fn the_key_tells_mails_apart_and_hides_the_address() {
+        let key = |kind, version, to: &str| LedgerKey::new(booking(), kind, version, to);
+        let one = key(BookingConfirmed, Version::Rev(1), "ada@example.com");
+        assert!(one.as_str().starts_with(&format!("{}|booking_confirmed|1|", booking())) && !one.as_str().contains("ada"));
+        assert_eq!(one, key(BookingConfirmed, Version::Rev(1), " Ada@Example.com "));
+        for other in [
+            key(BookingCancelled, Version::Rev(1), "ada@example.com"),
+            key(BookingConfirmed, Version::Rev(2), "ada@example.com"),
+            key(BookingConfirmed, Version::Wish(Uuid::nil()), "ada@example.com"),
+            key(BookingConfirmed, Version::Rev(1), "eve@example.com"),
+        ] {
+            assert_ne!(one, other);
+            assert_ne!(one.message_id("pvt.test"), other.message_id("pvt.test"));
+            assert_ne!(one.event_id(), other.event_id());
+        }
+    }
+
+    #[test]
+    fn message_and_event_are_named_apart() {
+        let key = LedgerKey::new(booking(), BookingConfirmed, Version::Rev(1), "ada@example.com");
+        assert!(!key.message_id("pvt.test").contains(&key.event_id().to_string()));
+    }
+}

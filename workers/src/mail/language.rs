@@ -1,0 +1,251 @@
+//! The two languages that mails are written in: fixed phrases, and how each writes dates, times, counts and money.
+
+use chrono::{Datelike, NaiveDate, NaiveTime, Timelike};
+use pvt_domain::money::Money;
+
+/// A language that mails are written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Language {
+    /// English.
+    English,
+    /// French.
+    French,
+}
+
+impl Language {
+    /// The guest's language if it is spoken here, else the first of the property's that is, else English.
+    pub fn choose(guest: Option<&str>, property: &[String]) -> Self {
+        guest.into_iter().chain(property.iter().map(String::as_str)).find_map(Self::of_tag).unwrap_or(Self::English)
+    }
+
+    /// The language of a tag such as `fr`, `fr-CA` or `en_US`.
+    fn of_tag(tag: &str) -> Option<Self> {
+        match tag.split(['-', '_']).next()?.to_ascii_lowercase().as_str() {
+            "en" => Some(Self::English),
+            "fr" => Some(Self::French),
+            _ => None,
+        }
+    }
+
+    /// The tag for `Content-Language` and the page.
+    pub fn tag(self) -> &'static str {
+        match self {
+            Self::English => "en",
+            Self::French => "fr",
+        }
+    }
+
+    /// The fixed phrases.
+    pub(super) fn phrases(self) -> &'static Phrases {
+        match self {
+            Self::English => &ENGLISH,
+            Self::French => &FRENCH,
+        }
+    }
+
+    /// `Sunday 10 January 2027`, `dimanche 10 janvier 2027`.
+    pub(super) fn date(self, date: NaiveDate) -> String {
+        let phrases = self.phrases();
+        let weekday = phrases.weekdays[date.weekday().num_days_from_monday() as usize];
+        let month = phrases.months[date.month0() as usize];
+        let first = if self == Self::French && date.day() == 1 { "er" } else { "" };
+        format!("{weekday} {}{first} {month} {}", date.day(), date.year())
+    }
+
+    /// `15:00`, `15 h 00`.
+    pub(super) fn time(self, time: NaiveTime) -> String {
+        match self {
+            Self::English => format!("{:02}:{:02}", time.hour(), time.minute()),
+            Self::French => format!("{}\u{a0}h\u{a0}{:02}", time.hour(), time.minute()),
+        }
+    }
+
+    /// `1,234.50 CAD`, `1 234,50 CAD`, with spaces that do not break.
+    pub(super) fn money(self, money: Money) -> String {
+        let text = money.to_string();
+        let (number, code) = text.split_once(' ').unwrap_or((&text, ""));
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+        let (thousands, point) = match self {
+            Self::English => (',', "."),
+            Self::French => ('\u{a0}', ","),
+        };
+        let point = if fraction.is_empty() { "" } else { point };
+        format!("{}{point}{fraction}\u{a0}{code}", grouped(whole, thousands))
+    }
+
+    /// `9.975%`, `9,975 %`.
+    pub(super) fn percent(self, rate_ppm: u32) -> String {
+        let digits = format!("{}.{:04}", rate_ppm / 10_000, rate_ppm % 10_000);
+        let digits = digits.trim_end_matches('0').trim_end_matches('.');
+        match self {
+            Self::English => format!("{digits}%"),
+            Self::French => format!("{}\u{a0}%", digits.replace('.', ",")),
+        }
+    }
+
+    /// `1 night`, `3 nuits`.
+    pub(super) fn nights(self, count: i64) -> String {
+        let [one, many] = self.phrases().nights;
+        format!("{count}\u{a0}{}", if count.abs() == 1 { one } else { many })
+    }
+
+    /// `1 guest`, `2 personnes`.
+    pub(super) fn guests(self, count: u32) -> String {
+        let [one, many] = self.phrases().guests;
+        format!("{count}\u{a0}{}", if count == 1 { one } else { many })
+    }
+}
+
+/// Puts `separator` between groups of three digits, keeping a leading sign.
+fn grouped(whole: &str, separator: char) -> String {
+    let (sign, digits) = whole.strip_prefix('-').map_or(("", whole), |digits| ("-", digits));
+    let mut text = sign.to_owned();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            text.push(separator);
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Everything that does not depend on a booking. `{}` stands for nothing here: sentences with values are methods of `Content`.
+pub(super) struct Phrases {
+    pub hello: &'static str,
+    pub confirmed_title: &'static str,
+    pub confirmed_lead: &'static str,
+    pub confirmed_calendar: &'static str,
+    pub cancelled_title: &'static str,
+    pub cancelled_lead: &'static str,
+    pub cancelled_calendar: &'static str,
+    pub reference: &'static str,
+    pub check_in: &'static str,
+    pub check_out: &'static str,
+    pub from: &'static str,
+    pub until: &'static str,
+    pub address: &'static str,
+    pub stay: &'static str,
+    pub price: &'static str,
+    pub figures: &'static str,
+    pub total: &'static str,
+    pub pay_on_arrival: &'static str,
+    pub not_due: &'static str,
+    pub charged: &'static str,
+    pub fee: &'static str,
+    pub refund: &'static str,
+    pub footer: &'static str,
+    pub colon: &'static str,
+    pub nights: [&'static str; 2],
+    pub guests: [&'static str; 2],
+    pub weekdays: [&'static str; 7],
+    pub months: [&'static str; 12],
+}
+
+static ENGLISH: Phrases = Phrases {
+    hello: "Hello",
+    confirmed_title: "Your booking is confirmed",
+    confirmed_lead: "Your beds are reserved. We look forward to your stay.",
+    confirmed_calendar: "The attached calendar file adds the stay to your calendar.",
+    cancelled_title: "Your booking is cancelled",
+    cancelled_lead: "Your booking is cancelled and the beds are free again.",
+    cancelled_calendar: "The attached calendar file marks the stay as cancelled in your calendar.",
+    reference: "Reference",
+    check_in: "Check-in",
+    check_out: "Check-out",
+    from: "from",
+    until: "until",
+    address: "Address",
+    stay: "Your stay",
+    price: "Price",
+    figures: "Figures",
+    total: "Total",
+    pay_on_arrival: "The total is due on arrival.",
+    not_due: "Nothing is due.",
+    charged: "Charged",
+    fee: "Cancellation fee",
+    refund: "Refund",
+    footer: "This message was sent automatically. Please keep the reference at hand when you contact us.",
+    colon: ":",
+    nights: ["night", "nights"],
+    guests: ["guest", "guests"],
+    weekdays: ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"],
+    months: ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"],
+};
+
+static FRENCH: Phrases = Phrases {
+    hello: "Bonjour",
+    confirmed_title: "Votre réservation est confirmée",
+    confirmed_lead: "Vos lits sont réservés. Au plaisir de vous accueillir.",
+    confirmed_calendar: "Le fichier de calendrier joint ajoute le séjour à votre agenda.",
+    cancelled_title: "Votre réservation est annulée",
+    cancelled_lead: "Votre réservation est annulée et les lits sont de nouveau libres.",
+    cancelled_calendar: "Le fichier de calendrier joint marque le séjour comme annulé dans votre agenda.",
+    reference: "Référence",
+    check_in: "Arrivée",
+    check_out: "Départ",
+    from: "à partir de",
+    until: "jusqu’à",
+    address: "Adresse",
+    stay: "Votre séjour",
+    price: "Prix",
+    figures: "Montants",
+    total: "Total",
+    pay_on_arrival: "Le total est à régler à l’arrivée.",
+    not_due: "Rien n’est à régler.",
+    charged: "Montant débité",
+    fee: "Frais d’annulation",
+    refund: "Remboursement",
+    footer: "Ce message a été envoyé automatiquement. Gardez la référence sous la main pour nous contacter.",
+    colon: "\u{a0}:",
+    nights: ["nuit", "nuits"],
+    guests: ["personne", "personnes"],
+    weekdays: ["lundi", "mardi", "mercredi", "jeudi", "vendredi", "samedi", "dimanche"],
+    months: ["janvier", "février", "mars", "avril", "mai", "juin", "juillet", "août", "septembre", "octobre", "novembre", "décembre"],
+};
+
+#[cfg(test)]
+mod tests {
+    use super::Language::{self, English, French};
+    use pvt_domain::money::{Currency, Money};
+
+    #[test]
+    fn the_guests_language_wins_then_the_propertys_order() {
+        let montreal = ["fr".to_owned(), "en".to_owned()];
+        assert_eq!(Language::choose(Some("en-CA"), &montreal), English);
+        assert_eq!(Language::choose(Some("FR_ca"), &[]), French);
+        assert_eq!(Language::choose(None, &montreal), French);
+        assert_eq!(Language::choose(Some("de"), &montreal), French);
+        assert_eq!(Language::choose(Some("de"), &["de".to_owned()]), English);
+    }
+
+    #[test]
+    fn money_is_written_as_each_language_does() {
+        let price = Money::new(123_456_750, Currency::CAD);
+        assert_eq!(English.money(price), "1,234,567.50\u{a0}CAD");
+        assert_eq!(French.money(price), "1\u{a0}234\u{a0}567,50\u{a0}CAD");
+        assert_eq!(French.money(Money::new(-100, Currency::JPY)), "-100\u{a0}JPY");
+        assert_eq!(English.money(Money::new(-100_000, Currency::CAD)), "-1,000.00\u{a0}CAD");
+    }
+
+    #[test]
+    fn rates_lose_no_digit() {
+        assert_eq!(English.percent(99_750), "9.975%");
+        assert_eq!(French.percent(99_750), "9,975\u{a0}%");
+        assert_eq!(English.percent(50_000), "5%");
+        assert_eq!(English.percent(200_000), "20%");
+        assert_eq!(English.percent(0), "0%");
+    }
+
+    #[test]
+    fn dates_and_times_are_written_out() {
+        assert_eq!(English.date("2027-01-10".parse().unwrap()), "Sunday 10 January 2027");
+        assert_eq!(French.date("2027-08-01".parse().unwrap()), "dimanche 1er août 2027");
+        assert_eq!(French.time("09:05:00".parse().unwrap()), "9\u{a0}h\u{a0}05");
+    }
+
+    #[test]
+    fn one_is_singular() {
+        assert_eq!((English.nights(1), English.nights(2)), ("1\u{a0}night".to_owned(), "2\u{a0}nights".to_owned()));
+        assert_eq!((French.guests(1), French.guests(3)), ("1\u{a0}personne".to_owned(), "3\u{a0}personnes".to_owned()));
+    }
+}
