@@ -1,1 +1,109 @@
-//! Placeholder.
+//! The HTTP API: authenticates, validates, publishes, answers.
+//!
+//! It is small and stateless. It must never change a booking itself, and never answer 2xx to something that the broker has not
+//! confirmed.
+
+mod accepted;
+mod app;
+mod body;
+mod booking_form;
+mod card_numbers;
+mod catalogue;
+mod decisions;
+mod edge;
+mod fingerprint;
+mod headers;
+mod json;
+mod keys;
+mod policy;
+pub mod problem;
+mod reader;
+mod replies;
+mod routes;
+mod serve;
+pub mod signals;
+mod store_call;
+mod stripe_signature;
+mod tokens;
+mod view;
+
+use anyhow::Context as _;
+use app::{App, SharedApp};
+use axum::Router;
+use pvt_service::Config;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::info;
+
+/// For requests that have begun when the process is told to stop; within Kubernetes' and systemd's usual 30 s.
+const DRAIN_LIMIT: Duration = Duration::from_secs(20);
+/// For what is still being published after the last answer.
+const PUBLISH_LIMIT: Duration = Duration::from_secs(5);
+
+/// An API instance that listens and does not answer yet.
+pub struct Server {
+    app: SharedApp,
+    router: Router,
+    listener: TcpListener,
+    parts: CancellationToken,
+    /// Ends the tasks of an instance that is dropped, run or not.
+    guard: DropGuard,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").field("listener", &self.listener).finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// Binds `PVT_HTTP_ADDR` and begins to connect to broker and store; neither needs to be there yet.
+    ///
+    /// # Errors
+    /// When the address is taken or a setting cannot be used.
+    pub async fn bind(config: &Config) -> anyhow::Result<Self> {
+        let parts = CancellationToken::new();
+        let guard = parts.clone().drop_guard();
+        let listener = TcpListener::bind(config.http_addr).await.with_context(|| format!("PVT_HTTP_ADDR {} cannot be listened on", config.http_addr))?;
+        let app = App::start(config, &parts).await?;
+        let router = routes::router(app.clone(), config)?;
+        Ok(Self { app, router, listener, parts, guard })
+    }
+
+    /// Where it listens; tells the port when the configured one was 0.
+    ///
+    /// # Errors
+    /// When the system does not know.
+    pub fn local_addr(&self) -> anyhow::Result<SocketAddr> {
+        Ok(self.listener.local_addr()?)
+    }
+
+    /// Answers until `stop` is cancelled, then finishes what has begun: at most 30 s.
+    ///
+    /// # Errors
+    /// When the system does not know where it listens.
+    pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+        info!(address = %self.local_addr()?, "the API listens");
+        let Self { app, router, listener, parts, guard } = self;
+        // Requests that only wait are answered once the parts are told to stop, so both are told at once.
+        let told = async {
+            stop.cancelled().await;
+            parts.cancel();
+        };
+        tokio::join!(told, serve::serve(listener, router, stop.clone(), DRAIN_LIMIT));
+        app.close(PUBLISH_LIMIT).await;
+        drop(guard);
+        info!("the API has stopped");
+        Ok(())
+    }
+}
+
+/// Binds and runs one API instance until `stop` is cancelled.
+///
+/// # Errors
+/// As [`Server::bind`].
+pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
+    Server::bind(&config).await?.run(stop).await
+}

@@ -1,2 +1,15 @@
-//! Placeholder.
-fn main() {}
+//! The API as a process of its own.
+
+use anyhow::Context as _;
+use pvt_service::{Config, shutdown, telemetry, tls};
+
+fn main() -> anyhow::Result<()> {
+    tls::install_provider();
+    let config = Config::from_env()?;
+    telemetry::init(&config)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")?;
+    runtime.block_on(async {
+        let stop = shutdown::signal().context("signals cannot be handled")?;
+        pvt_api::run(config, stop).await
+    })
+}

@@ -1,0 +1,159 @@
+//! What handlers work with: connections, memory and keys of one API instance.
+
+use crate::accepted::Accepted;
+use crate::catalogue::Catalogue;
+use crate::decisions::Decisions;
+use crate::keys::Keys;
+use crate::problem::{self, Problem};
+use crate::replies::Replies;
+use crate::signals::IntakeMetrics;
+use crate::stripe_signature::WebhookSecrets;
+use crate::tokens::TokenKey;
+use anyhow::Context as _;
+use pvt_domain::timestamp::Timestamp;
+use pvt_messaging::{EncodeError, Outgoing, PublishError, Publisher, Topology};
+use pvt_service::Config;
+use pvt_service::health::{Health, Need};
+use pvt_service::http::About;
+use pvt_stores::mongo::Mongo;
+use secrecy::ExposeSecret as _;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{error, warn};
+
+/// What callers are told to wait while the broker is away, in seconds.
+const RETRY_AFTER_SECS: u32 = 2;
+/// For the goodbye to the broker.
+const CLOSE_LIMIT: Duration = Duration::from_secs(3);
+
+/// This program.
+pub(crate) const ABOUT: About = About::new("pvt-api");
+
+/// One API instance. Handlers share it.
+pub(crate) struct App {
+    pub(crate) topology: Topology,
+    pub(crate) mongo: Mongo,
+    pub(crate) catalogue: Catalogue,
+    pub(crate) decisions: Decisions,
+    pub(crate) replies: Replies,
+    pub(crate) accepted: Accepted,
+    pub(crate) keys: Keys,
+    pub(crate) tokens: TokenKey,
+    pub(crate) webhook_secrets: WebhookSecrets,
+    pub(crate) health: Arc<Health>,
+    pub(crate) intake: IntakeMetrics,
+    pub(crate) started_at: Timestamp,
+    pub(crate) environment: &'static str,
+    publisher: Publisher,
+    /// Publishes that outlive the requests that began them.
+    tasks: TaskTracker,
+}
+
+/// How handlers hold it.
+pub(crate) type SharedApp = Arc<App>;
+
+impl App {
+    /// Starts connecting to everything; nothing needs to be there yet.
+    ///
+    /// # Errors
+    /// When a setting cannot be used at all.
+    pub(crate) async fn start(config: &Config, stop: &CancellationToken) -> anyhow::Result<SharedApp> {
+        let mongo = Mongo::connect(config.mongodb_uri.expose_secret(), ABOUT.name).await.context("MONGODB_URI cannot be used")?;
+        let catalogue = Catalogue::start(mongo.clone(), stop.clone());
+        Self::with_catalogue(config, stop, mongo, catalogue)
+    }
+
+    /// As [`App::start`], knowing these properties.
+    pub(crate) fn with_catalogue(config: &Config, stop: &CancellationToken, mongo: Mongo, catalogue: Catalogue) -> anyhow::Result<SharedApp> {
+        let topology = Topology::new(&config.queue_prefix, config.partitions).with_ladder_divisor(config.retry_divisor);
+        let amqp_url = config.amqp_url.expose_secret();
+        let publisher = Publisher::start(amqp_url, topology.clone(), ABOUT.name);
+        let decisions = Decisions::start(mongo.clone(), stop.clone());
+        let replies = Replies::start(amqp_url, topology.clone(), decisions.clone(), stop.clone());
+        Ok(Arc::new(Self {
+            health: Arc::new(health(&publisher, &mongo, &catalogue, &replies)),
+            keys: Keys::new(mongo.clone()),
+            tokens: TokenKey::derive(&config.jwt_secret).context("JWT_SECRET cannot be used")?,
+            webhook_secrets: WebhookSecrets::new(&config.stripe_webhook_secrets).context("STRIPE_WEBHOOK_SECRETS cannot be used")?,
+            accepted: Accepted::new(),
+            intake: IntakeMetrics::new(),
+            started_at: chrono::Utc::now().into(),
+            environment: config.environment.as_str(),
+            topology,
+            mongo,
+            catalogue,
+            decisions,
+            replies,
+            publisher,
+            tasks: TaskTracker::new(),
+        }))
+    }
+
+    /// Publishes and waits for the broker's confirm; `ended` learns whether it came, also when the caller has gone away.
+    ///
+    /// # Errors
+    /// 503 when the broker did not take it: sending the same again is safe.
+    pub(crate) async fn publish(&self, message: Result<Outgoing, EncodeError>, ended: impl FnOnce(bool) + Send + 'static) -> Result<(), Problem> {
+        let message = message.map_err(|error| match error {
+            EncodeError::Oversize { .. } => Problem::from(problem::PAYLOAD_TOO_LARGE),
+            EncodeError::Json { .. } => Problem::internal(error),
+        })?;
+        let publisher = self.publisher.clone();
+        let sent = self.tasks.spawn(async move {
+            let result = publisher.publish(message).await;
+            ended(result.is_ok());
+            result
+        });
+        match sent.await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error @ PublishError::Invalid(_))) => Err(Problem::internal(error)),
+            Ok(Err(failure)) => {
+                warn!(%failure, class = failure.class(), "the broker did not take a message");
+                Err(Problem::from(problem::BROKER_UNAVAILABLE).retry_after(RETRY_AFTER_SECS))
+            }
+            Err(panic) => Err(Problem::internal(panic)),
+        }
+    }
+
+    /// Finishes publishing, within `limit`, and says goodbye to broker and store.
+    pub(crate) async fn close(&self, limit: Duration) {
+        self.tasks.close();
+        if tokio::time::timeout(limit, self.tasks.wait()).await.is_err() {
+            error!("publishes were still unconfirmed at the end; their callers were not answered 202");
+        }
+        self.publisher.close(CLOSE_LIMIT).await;
+        if tokio::time::timeout(CLOSE_LIMIT, self.mongo.shutdown()).await.is_err() {
+            warn!("the store's connections did not close in time");
+        }
+    }
+}
+
+/// Ready means: a booking request would be accepted. MongoDB is not needed for that once the properties are known.
+fn health(publisher: &Publisher, mongo: &Mongo, catalogue: &Catalogue, replies: &Replies) -> Health {
+    let (publisher, mongo, catalogue, replies) = (publisher.clone(), mongo.clone(), catalogue.clone(), replies.clone());
+    let broker = move || {
+        let ready = publisher.is_ready();
+        async move { if ready { Ok(None) } else { Err("not connected, or blocked by a resource alarm".to_owned()) } }
+    };
+    let properties = move || {
+        let count = catalogue.all().len();
+        async move {
+            if count > 0 { Ok(Some(format!("{count} properties can be booked"))) } else { Err("no property is known; is the database seeded?".to_owned()) }
+        }
+    };
+    let store = move || {
+        let mongo = mongo.clone();
+        async move { mongo.ping().await.map(|()| None).map_err(|_| "the primary does not answer".to_owned()) }
+    };
+    let reply_queue = move || {
+        let there = replies.queue().is_some();
+        async move { if there { Ok(None) } else { Err("waiting for decisions is slower without it".to_owned()) } }
+    };
+    Health::new().with("broker", Need::Required, broker).with("properties", Need::Required, properties).with("mongodb", Need::Optional, store).with(
+        "reply_queue",
+        Need::Optional,
+        reply_queue,
+    )
+}

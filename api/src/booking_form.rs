@@ -1,0 +1,236 @@
+//! The body of `POST /api/bookings`: read once, every fault named at once, nothing accepted that has one.
+
+use crate::json::Node;
+use crate::reader::{At, Fields, Reader, merge};
+use chrono::{Days, NaiveDate};
+use pvt_domain::booking::{Guest, Source, StayRequest};
+use pvt_domain::ids::RatePlanId;
+use pvt_domain::intake::{FieldError, MAX_STAYS, check_request};
+use pvt_domain::inventory::Inventory;
+
+/// Where the guest's phone number stands: the one text that may look like a card number.
+pub(crate) const PHONE: &str = "/guest/phone";
+
+const BODY: &[&str] = &["property_id", "rate_plan_id", "source", "stays", "guest"];
+const STAY: &[&str] = &["room_type_id", "arrival", "departure", "guests"];
+const GUEST: &[&str] = &["first_name", "last_name", "email", "phone", "locale"];
+
+/// Codes of faults that depend on what the property has; without the property they say nothing.
+const OF_PROPERTY: &[&str] = &["unknown_rate_plan", "unknown_room_type", "not_sold", "over_capacity"];
+
+/// A request as asked; what could not be read is absent and has been reported.
+pub(crate) struct Draft<'n> {
+    /// The hostel, if it was readable.
+    pub(crate) property_id: Option<&'n str>,
+    rate_plan_id: Option<&'n str>,
+    source: Source,
+    stays: Vec<StayDraft<'n>>,
+    guest: Guest,
+    faults: Vec<FieldError>,
+}
+
+struct StayDraft<'n> {
+    room_type_id: Option<&'n str>,
+    arrival: Option<NaiveDate>,
+    departure: Option<NaiveDate>,
+    guests: Option<u32>,
+}
+
+/// A request that can be decided.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Asked {
+    pub(crate) rate_plan_id: RatePlanId,
+    pub(crate) source: Source,
+    pub(crate) stays: Vec<StayRequest>,
+    pub(crate) guest: Guest,
+}
+
+/// Reads the form of the body.
+pub(crate) fn read<'n>(node: &'n Node<'_>) -> Draft<'n> {
+    let mut reader = Reader::default();
+    let mut draft = Draft { property_id: None, rate_plan_id: None, source: Source::Direct, stays: Vec::new(), guest: nobody(), faults: Vec::new() };
+    if let Some(fields) = reader.object(node, &At::Root, BODY) {
+        draft.property_id = reader.required(fields, "property_id").and_then(|field| reader.text(field));
+        draft.rate_plan_id = reader.required(fields, "rate_plan_id").and_then(|field| reader.text(field));
+        if let Some(source) = fields.optional("source").and_then(|field| reader.one_of(field, &Source::ALL)) {
+            draft.source = source;
+        }
+        draft.stays = read_stays(fields, &mut reader);
+        if let Some(field) = reader.required(fields, "guest")
+            && let Some(fields) = reader.object(field.node(), &field.at(), GUEST)
+        {
+            draft.guest = read_guest(fields, &mut reader);
+        }
+    }
+    draft.faults = reader.into_faults();
+    draft
+}
+
+fn read_stays<'n>(fields: Fields<'n, '_, '_>, reader: &mut Reader) -> Vec<StayDraft<'n>> {
+    let Some(field) = reader.required(fields, "stays") else { return Vec::new() };
+    let Some(items) = reader.list(field) else { return Vec::new() };
+    if items.is_empty() || items.len() > MAX_STAYS {
+        reader.fault(&field.at(), "stay_count", format!("send 1 to {MAX_STAYS} stays"));
+    }
+    let at = field.at();
+    items.iter().take(MAX_STAYS).enumerate().map(|(index, item)| read_stay(item, &At::Index(&at, index), reader)).collect()
+}
+
+fn read_stay<'n>(node: &'n Node<'_>, at: &At<'_>, reader: &mut Reader) -> StayDraft<'n> {
+    let Some(fields) = reader.object(node, at, STAY) else {
+        return StayDraft { room_type_id: None, arrival: None, departure: None, guests: None };
+    };
+    StayDraft {
+        room_type_id: reader.required(fields, "room_type_id").and_then(|field| reader.text(field)),
+        arrival: reader.required(fields, "arrival").and_then(|field| reader.date(field)),
+        departure: reader.required(fields, "departure").and_then(|field| reader.date(field)),
+        guests: reader.required(fields, "guests").and_then(|field| reader.count(field)),
+    }
+}
+
+fn read_guest(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> Guest {
+    let mut required = |key| reader.required(fields, key).and_then(|field| reader.text(field)).unwrap_or_default().to_owned();
+    let (first_name, last_name, email) = (required("first_name"), required("last_name"), required("email"));
+    let mut optional = |key| fields.optional(key).and_then(|field| reader.text(field)).map(str::to_owned);
+    Guest { first_name, last_name, email, phone: optional("phone"), locale: optional("locale") }
+}
+
+fn nobody() -> Guest {
+    Guest { first_name: String::new(), last_name: String::new(), email: String::new(), phone: None, locale: None }
+}
+
+impl Draft<'_> {
+    /// Checks it against what the property sells; `today` is the date at the property.
+    ///
+    /// # Errors
+    /// Every fault of form and of rules, each place once.
+    pub(crate) fn judge(self, inventory: &Inventory, today: NaiveDate) -> Result<Asked, Vec<FieldError>> {
+        let (asked, mut faults) = self.complete(today);
+        merge(&mut faults, check_request(inventory, &asked.rate_plan_id, &asked.stays, &asked.guest, today));
+        if faults.is_empty() { Ok(asked) } else { Err(faults) }
+    }
+
+    /// Every fault that can be told without a property; `any` is any inventory, `yesterday` may be today at no property.
+    pub(crate) fn faults_without_property(self, any: &Inventory, yesterday: NaiveDate) -> Vec<FieldError> {
+        let named = self.property_id.is_some();
+        let (asked, mut faults) = self.complete(yesterday);
+        if named {
+            faults.insert(0, FieldError::new("/property_id", "unknown_property", "there is no such property; GET /api/properties lists them"));
+        }
+        let mut of_rules = check_request(any, &asked.rate_plan_id, &asked.stays, &asked.guest, yesterday);
+        of_rules.retain(|fault| !OF_PROPERTY.contains(&fault.code));
+        merge(&mut faults, of_rules);
+        faults
+    }
+
+    /// Fills what could not be read with values that break no rule of their own.
+    fn complete(self, today: NaiveDate) -> (Asked, Vec<FieldError>) {
+        let one_night = Days::new(1);
+        let stays = self.stays.iter().map(|stay| {
+            let arrival = stay.arrival.or_else(|| stay.departure.and_then(|date| date.checked_sub_days(one_night))).unwrap_or(today);
+            let departure = stay.departure.or_else(|| arrival.checked_add_days(one_night)).unwrap_or(arrival);
+            StayRequest { room_type_id: stay.room_type_id.unwrap_or_default().into(), arrival, departure, guests: stay.guests.unwrap_or(1) }
+        });
+        let asked = Asked { stays: stays.collect(), rate_plan_id: self.rate_plan_id.unwrap_or_default().into(), source: self.source, guest: self.guest };
+        (asked, self.faults)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::read;
+    use crate::json::parse;
+    use chrono::NaiveDate;
+    use pvt_domain::booking::Source;
+    use pvt_domain::demo::hostel;
+    use serde_json::{Value, json};
+
+    fn today() -> NaiveDate {
+        "2026-12-01".parse().unwrap()
+    }
+
+    fn good() -> Value {
+        json!({
+            "property_id": "pvt-montreal", "rate_plan_id": "standard", "source": "booking_com",
+            "stays": [{ "room_type_id": "dorm-6-mixed", "arrival": "2027-01-10", "departure": "2027-01-13", "guests": 2 }],
+            "guest": { "first_name": "Ada", "last_name": "Lovelace", "email": "ada@example.com", "phone": "+15145550100", "locale": "en" },
+        })
+    }
+
+    fn faults(body: &Value) -> Vec<(String, &'static str)> {
+        let text = body.to_string();
+        let node = parse(text.as_bytes()).unwrap();
+        let found = read(&node).judge(&hostel(), today()).unwrap_err();
+        found.into_iter().map(|fault| (fault.pointer, fault.code)).collect()
+    }
+
+    #[test]
+    fn a_good_body_is_taken_as_it_is() {
+        let text = good().to_string();
+        let node = parse(text.as_bytes()).unwrap();
+        let draft = read(&node);
+        assert_eq!(draft.property_id, Some("pvt-montreal"));
+        let asked = draft.judge(&hostel(), today()).unwrap();
+        assert_eq!((asked.source, asked.stays.len(), asked.stays[0].guests), (Source::BookingCom, 1, 2));
+        assert_eq!(asked.guest.email, "ada@example.com");
+    }
+
+    #[test]
+    fn optional_fields_may_be_missing_or_null() {
+        let mut body = good();
+        body.as_object_mut().unwrap().remove("source");
+        body["guest"]["phone"] = Value::Null;
+        let text = body.to_string();
+        let node = parse(text.as_bytes()).unwrap();
+        let asked = read(&node).judge(&hostel(), today()).unwrap();
+        assert_eq!((asked.source, asked.guest.phone), (Source::Direct, None));
+    }
+
+    #[test]
+    fn faults_of_form_and_of_rules_come_together() {
+        let mut body = good();
+        body["stays"][0]["arrival"] = json!("2020-01-01");
+        body["stays"][0]["guests"] = json!("two");
+        body["stays"][0]["smoking"] = json!(true);
+        body["guest"]["email"] = json!("ada");
+        body["rate_plan_id"] = json!(7);
+        body["total"] = json!(1);
+        let expected = [
+            ("/total", "unknown_field"),
+            ("/rate_plan_id", "wrong_type"),
+            ("/stays/0/smoking", "unknown_field"),
+            ("/stays/0/guests", "wrong_type"),
+            ("/stays/0/arrival", "arrival_in_past"),
+            ("/stays/0/departure", "stay_too_long"),
+            ("/guest/email", "invalid_email"),
+        ];
+        assert_eq!(faults(&body), expected.map(|(pointer, code)| (pointer.to_owned(), code)));
+    }
+
+    #[test]
+    fn a_missing_part_is_reported_once() {
+        assert_eq!(faults(&json!({})).iter().map(|(pointer, _)| pointer.as_str()).collect::<Vec<_>>(), ["/property_id", "/rate_plan_id", "/stays", "/guest"]);
+        assert_eq!(faults(&json!([])), [(String::new(), "wrong_type")]);
+        let mut body = good();
+        body["stays"][0] = json!({ "departure": "2027-01-13" });
+        assert_eq!(
+            faults(&body).iter().map(|(pointer, _)| pointer.as_str()).collect::<Vec<_>>(),
+            ["/stays/0/room_type_id", "/stays/0/arrival", "/stays/0/guests"]
+        );
+        body["stays"] = json!([]);
+        assert_eq!(faults(&body), [("/stays".to_owned(), "stay_count")]);
+    }
+
+    #[test]
+    fn an_unknown_property_does_not_hide_the_other_faults() {
+        let mut body = good();
+        body["property_id"] = json!("castle");
+        body["rate_plan_id"] = json!("of the castle");
+        body["stays"][0]["departure"] = json!("2027-01-10");
+        body["guest"]["first_name"] = json!("");
+        let text = body.to_string();
+        let node = parse(text.as_bytes()).unwrap();
+        let found: Vec<_> = read(&node).faults_without_property(&hostel(), today()).into_iter().map(|fault| fault.code).collect();
+        assert_eq!(found, ["unknown_property", "departure_not_after_arrival", "invalid_name"]);
+    }
+}

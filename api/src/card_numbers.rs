@@ -1,0 +1,132 @@
+//! Finds what looks like a payment card's number in a request, so that none ever enters a queue, a store or a log.
+//!
+//! Cards are entered on Stripe's pages only. Phone numbers are exempt in their own field alone, where their form is checked.
+
+use crate::json::Node;
+
+/// Digits of a card number (ISO/IEC 7812-1 allows up to 19; the shortest in use has 13).
+const CARD_DIGITS: std::ops::RangeInclusive<usize> = 13..=19;
+/// Groups of digits that are looked at together: cards are written in at most this many.
+const MAX_GROUPS: usize = 7;
+
+/// The place of the first value that holds a card-like number, as a JSON pointer. `exempt` is a pointer that is not looked at.
+pub(crate) fn find(node: &Node<'_>, exempt: &str) -> Option<String> {
+    let mut path = String::new();
+    search(node, &mut path, exempt).then_some(path)
+}
+
+fn search(node: &Node<'_>, path: &mut String, exempt: &str) -> bool {
+    match node {
+        Node::Text(text) => path != exempt && holds_card_number(text),
+        Node::Int(number) => holds_card_number(&number.to_string()),
+        Node::List(items) => items.iter().enumerate().any(|(index, item)| step(item, &index.to_string(), path, exempt)),
+        Node::Object(members) => members.iter().any(|(key, value)| holds_card_number(key) || step(value, key, path, exempt)),
+        Node::Null | Node::Bool(_) | Node::Float(_) => false,
+    }
+}
+
+/// Leaves the path as it is where something was found.
+fn step(node: &Node<'_>, name: &str, path: &mut String, exempt: &str) -> bool {
+    let length = path.len();
+    path.push('/');
+    path.push_str(&name.replace('~', "~0").replace('/', "~1"));
+    let found = search(node, path, exempt);
+    if !found {
+        path.truncate(length);
+    }
+    found
+}
+
+/// Whether some digits, possibly grouped by single spaces, dots or dashes, have the length, the first digit and the check digit of
+/// a card number.
+pub(crate) fn holds_card_number(text: &str) -> bool {
+    // Most texts have too few digits to bother.
+    if text.bytes().filter(u8::is_ascii_digit).count() < *CARD_DIGITS.start() {
+        return false;
+    }
+    runs(text).iter().any(|groups| {
+        (0..groups.len()).any(|first| {
+            let mut digits = String::new();
+            groups.iter().skip(first).take(MAX_GROUPS).any(|group| {
+                digits.push_str(group);
+                CARD_DIGITS.contains(&digits.len()) && is_card_number(&digits)
+            })
+        })
+    })
+}
+
+/// Groups of digits that are parted by one separator each.
+fn runs(text: &str) -> Vec<Vec<&str>> {
+    let is_separator = |c: char| matches!(c, ' ' | '-' | '.' | '\u{a0}' | '\u{202f}');
+    let mut runs: Vec<Vec<&str>> = vec![Vec::new()];
+    let mut rest = text;
+    while let Some(begin) = rest.find(|c: char| c.is_ascii_digit()) {
+        let (between, tail) = rest.split_at(begin);
+        let mut parting = between.chars();
+        let one_separator = matches!((parting.next(), parting.next()), (Some(c), None) if is_separator(c));
+        if !one_separator {
+            runs.push(Vec::new());
+        }
+        let end = tail.find(|c: char| !c.is_ascii_digit()).unwrap_or(tail.len());
+        let (group, tail) = tail.split_at(end);
+        if let Some(run) = runs.last_mut() {
+            run.push(group);
+        }
+        rest = tail;
+    }
+    runs
+}
+
+/// The first digits of the card networks are 2 to 6; the last is Luhn's (ISO/IEC 7812-1 annex B).
+fn is_card_number(digits: &str) -> bool {
+    let sum: u32 = digits
+        .bytes()
+        .rev()
+        .enumerate()
+        .map(|(place, byte)| {
+            let digit = u32::from(byte - b'0');
+            match place % 2 {
+                0 => digit,
+                _ if digit > 4 => 2 * digit - 9,
+                _ => 2 * digit,
+            }
+        })
+        .sum();
+    digits.starts_with(['2', '3', '4', '5', '6']) && sum.is_multiple_of(10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{find, holds_card_number};
+    use crate::json::parse;
+
+    #[test]
+    fn the_networks_test_numbers_are_found() {
+        for text in [
+            "4242424242424242",
+            "my card 4242 4242 4242 4242, thanks",
+            "5555-5555-5555-4444",
+            "3782 822463 10005",
+            "x6011111111111117y",
+            "4242 4242 4242 4242 4242 4242 4242 4242",
+            "2027 4242.4242.4242.4242",
+        ] {
+            assert!(holds_card_number(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn other_numbers_are_left_alone() {
+        for text in ["4242424242424241", "+15145550100", "2027-01-10", "0123456789012345678901234567890", "4242", "4242 4242 4242 / 4242", ""] {
+            assert!(!holds_card_number(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_place_is_named() {
+        let place = |text: &str| find(&parse(text.as_bytes()).unwrap(), "/guest/phone");
+        assert_eq!(place(r#"{"a":[{"b/c":"4242424242424242"}]}"#).as_deref(), Some("/a/0/b~1c"));
+        assert_eq!(place(r#"{"n":4242424242424242}"#).as_deref(), Some("/n"));
+        assert_eq!(place(r#"{"guest":{"phone":"+378282246310005","first_name":"Ada"}}"#), None);
+    }
+}

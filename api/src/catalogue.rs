@@ -1,0 +1,191 @@
+//! What can be booked, as this instance knows it: every property's inventory, in memory.
+//!
+//! Intake reads it without a lock and without a store, so it keeps working while MongoDB is away. It is a hint for good error
+//! messages: the worker decides on what is stored.
+
+use crate::signals;
+use arc_swap::ArcSwap;
+use futures_util::{StreamExt as _, stream};
+use pvt_domain::ids::PropertyId;
+use pvt_domain::inventory::Inventory;
+use pvt_stores::StoreError;
+use pvt_stores::mongo::Mongo;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+/// How old knowledge may get.
+const REFRESH_INTERVAL: Duration = Duration::from_secs(5);
+/// Between two readings that were asked for, however many ask.
+const MIN_INTERVAL: Duration = Duration::from_secs(1);
+/// Between tries while nothing is known yet.
+const FIRST_LOAD_INTERVAL: Duration = Duration::from_millis(250);
+/// For one whole reading.
+const REFRESH_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a request waits for a reading that may know its property.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(4);
+/// Properties read at once.
+const CONCURRENT_READS: usize = 8;
+/// Known properties that one reading reads again; with more of them each comes round less often.
+const REREAD_PER_REFRESH: usize = 32;
+
+type Known = BTreeMap<PropertyId, Arc<Inventory>>;
+
+/// What is known of a property.
+pub(crate) enum Lookup {
+    /// This.
+    Found(Arc<Inventory>),
+    /// There is none of that name; here is another, to check the rest of the request with.
+    Unknown(Arc<Inventory>),
+    /// Nothing is known yet, or the store could not be asked about this one.
+    Unavailable,
+}
+
+/// One reading begins with `begun` and ends with `ended` at the same number.
+#[derive(Debug, Clone, Copy, Default)]
+struct Readings {
+    begun: u64,
+    ended: u64,
+    failed: bool,
+}
+
+/// The handle to what is known. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Catalogue {
+    known: Arc<ArcSwap<Known>>,
+    readings: watch::Receiver<Readings>,
+    wanted: Arc<Notify>,
+}
+
+impl Catalogue {
+    /// Starts reading the store, now and then again and again until `stop`.
+    pub(crate) fn start(mongo: Mongo, stop: CancellationToken) -> Self {
+        let (sender, readings) = watch::channel(Readings::default());
+        let catalogue = Self { known: Arc::default(), readings, wanted: Arc::default() };
+        let refresher = Refresher { mongo, known: catalogue.known.clone(), readings: sender, wanted: catalogue.wanted.clone(), cursor: 0 };
+        tokio::spawn(stop.run_until_cancelled_owned(refresher.run()));
+        catalogue
+    }
+
+    /// Knows these and never reads a store.
+    #[cfg(test)]
+    pub(crate) fn of(inventories: impl IntoIterator<Item = Inventory>) -> Self {
+        let known: Known = inventories.into_iter().map(|inventory| (inventory.property.id.clone(), Arc::new(inventory))).collect();
+        let (_, readings) = watch::channel(Readings::default());
+        Self { known: Arc::new(ArcSwap::from_pointee(known)), readings, wanted: Arc::default() }
+    }
+
+    /// Everything known, by id.
+    pub(crate) fn all(&self) -> Arc<Known> {
+        self.known.load_full()
+    }
+
+    /// The property of this id. One that is not known is looked for in the store, where somebody may just have added it.
+    pub(crate) async fn find(&self, id: &str) -> Lookup {
+        if let Some(inventory) = self.known.load().get(id) {
+            return Lookup::Found(inventory.clone());
+        }
+        let asked = timeout(LOOKUP_TIMEOUT, self.read_again()).await.unwrap_or(false);
+        let known = self.known.load();
+        match (known.get(id), known.values().next()) {
+            (Some(inventory), _) => Lookup::Found(inventory.clone()),
+            (None, Some(any)) if asked => Lookup::Unknown(any.clone()),
+            _ => Lookup::Unavailable,
+        }
+    }
+
+    /// Waits for a reading that begins after now. `false` when it failed.
+    async fn read_again(&self) -> bool {
+        let mut readings = self.readings.clone();
+        let next = readings.borrow().begun + 1;
+        self.wanted.notify_one();
+        match readings.wait_for(|readings| readings.ended >= next).await {
+            Ok(readings) => !readings.failed,
+            // Nobody reads any more: the process is stopping, and what is known is all there is.
+            Err(_) => true,
+        }
+    }
+}
+
+struct Refresher {
+    mongo: Mongo,
+    known: Arc<ArcSwap<Known>>,
+    readings: watch::Sender<Readings>,
+    wanted: Arc<Notify>,
+    /// Where the next reading goes on among the known properties.
+    cursor: usize,
+}
+
+impl Refresher {
+    async fn run(mut self) {
+        let properties = metrics::gauge!(signals::PROPERTIES);
+        loop {
+            let begun = Instant::now();
+            self.readings.send_modify(|readings| readings.begun += 1);
+            let result = timeout(REFRESH_TIMEOUT, self.refresh()).await;
+            let failed = !matches!(result, Ok(Ok(())));
+            match result {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => warn!(%error, "the properties could not be read; what is known stays in use"),
+                Err(_) => warn!("the properties could not be read in time; what is known stays in use"),
+            }
+            let count = self.known.load().len();
+            properties.set(u32::try_from(count).map_or(f64::MAX, f64::from));
+            self.readings.send_modify(|readings| (readings.ended, readings.failed) = (readings.begun, failed));
+            if count == 0 {
+                sleep(FIRST_LOAD_INTERVAL).await;
+                continue;
+            }
+            tokio::select! {
+                () = sleep_until(begun + REFRESH_INTERVAL) => {}
+                () = self.wanted.notified() => sleep_until(begun + MIN_INTERVAL).await,
+            }
+        }
+    }
+
+    /// Reads which properties there are, all new ones, and some of the known ones in turn.
+    async fn refresh(&mut self) -> Result<(), StoreError> {
+        let ids = self.mongo.property_ids().await?;
+        let before = self.known.load_full();
+        let (known, new): (Vec<&PropertyId>, Vec<&PropertyId>) = ids.iter().partition(|id| before.contains_key(*id));
+        let again = known.iter().cycle().skip(self.cursor.min(known.len())).take(known.len().min(REREAD_PER_REFRESH));
+        let wanted: Vec<PropertyId> = new.iter().chain(again).map(|id| (*id).clone()).collect();
+        self.cursor = if known.is_empty() { 0 } else { (self.cursor + REREAD_PER_REFRESH) % known.len() };
+        let mut after: Known = known.iter().filter_map(|id| before.get(*id).map(|inventory| ((*id).clone(), inventory.clone()))).collect();
+        let mongo = &self.mongo;
+        let mut read = stream::iter(wanted)
+            .map(|id| async move {
+                let found = mongo.inventory(&id).await;
+                (id, found)
+            })
+            .buffer_unordered(CONCURRENT_READS);
+        while let Some(result) = read.next().await {
+            let (id, found) = match result {
+                (id, Ok(found)) => (id, found),
+                // One property that cannot be read must not hide the others.
+                (id, Err(StoreError::Broken { message, .. })) => {
+                    warn!(property = %id, %message, "a property cannot be read; what is known of it stays in use");
+                    continue;
+                }
+                (_, Err(error)) => return Err(error),
+            };
+            match found {
+                // Unchanged ones stay as they are, shared with requests that hold them.
+                Some(inventory) if after.get(&id).is_some_and(|old| **old == inventory) => {}
+                Some(inventory) => drop(after.insert(id, Arc::new(inventory))),
+                None => drop(after.remove(&id)),
+            }
+        }
+        drop(read);
+        if before.is_empty() && !after.is_empty() {
+            info!(properties = after.len(), "ready to take bookings");
+        }
+        debug!(properties = after.len(), new = new.len(), "read the properties");
+        self.known.store(Arc::new(after));
+        Ok(())
+    }
+}

@@ -1,0 +1,189 @@
+//! Waiting for a booking's decision.
+//!
+//! However many requests wait, one task asks the store for all of them at once, soon after they came and then ever less often. A
+//! worker's reply only makes it ask at once: what is answered is always what is stored.
+
+use crate::signals;
+use pvt_domain::booking::Booking;
+use pvt_domain::ids::BookingId;
+use pvt_domain::messages::ReplyOutcome;
+use pvt_stores::mongo::Mongo;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+/// Requests that may wait at once; further ones are answered with what is known now.
+const MAX_WAITERS: usize = 2_000;
+/// Bookings asked for in one query.
+const MAX_QUERY: usize = 500;
+/// First pause between two questions about one booking; it doubles up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+/// First pause where a worker's reply is expected and the question is only there in case it gets lost.
+const PAUSE_BEHIND_REPLY: Duration = Duration::from_millis(250);
+/// For one query.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// What is awaited of a booking.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Awaited {
+    pub(crate) id: BookingId,
+    /// The revision that answers the question.
+    pub(crate) rev: u32,
+    /// Whether a worker was asked to reply to this instance.
+    pub(crate) reply_expected: bool,
+}
+
+struct Waiter {
+    rev: u32,
+    tell: oneshot::Sender<Arc<Booking>>,
+}
+
+/// All who wait for one booking.
+struct Watched {
+    waiters: Vec<Waiter>,
+    due: Instant,
+    pause: Duration,
+    /// A worker refused: whatever revision is stored is the answer.
+    refused: bool,
+}
+
+/// The handle. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Decisions {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    mongo: Mongo,
+    watched: Mutex<HashMap<BookingId, Watched>>,
+    changed: Notify,
+    stop: CancellationToken,
+}
+
+/// A place among the waiting. Dropping it gives the place up.
+pub(crate) struct Waiting {
+    told: oneshot::Receiver<Arc<Booking>>,
+    stop: CancellationToken,
+}
+
+impl Waiting {
+    /// The booking once it has the awaited revision; `None` when that takes too long, or the process stops.
+    pub(crate) async fn until(self, deadline: Instant) -> Option<Arc<Booking>> {
+        let told = timeout_at(deadline, self.told);
+        self.stop.run_until_cancelled(told).await?.ok()?.ok()
+    }
+}
+
+impl Decisions {
+    /// Starts the task that asks.
+    pub(crate) fn start(mongo: Mongo, stop: CancellationToken) -> Self {
+        let shared = Arc::new(Shared { mongo, watched: Mutex::default(), changed: Notify::new(), stop: stop.clone() });
+        tokio::spawn(stop.run_until_cancelled_owned(shared.clone().run()));
+        Self { shared }
+    }
+
+    /// Takes a place among the waiting; `None` when there is none left. Take it before sending what will be decided.
+    pub(crate) fn wait_for(&self, awaited: Awaited) -> Option<Waiting> {
+        let (tell, told) = oneshot::channel();
+        let mut watched = self.shared.lock();
+        if watched.len() >= MAX_WAITERS {
+            return None;
+        }
+        let pause = if awaited.reply_expected { PAUSE_BEHIND_REPLY } else { FIRST_PAUSE };
+        let due = Instant::now() + pause;
+        let entry = watched.entry(awaited.id).or_insert_with(|| Watched { waiters: Vec::new(), due, pause, refused: false });
+        if entry.waiters.len() >= MAX_WAITERS {
+            return None;
+        }
+        entry.waiters.push(Waiter { rev: awaited.rev, tell });
+        (entry.due, entry.pause) = (entry.due.min(due), entry.pause.min(pause));
+        drop(watched);
+        self.shared.changed.notify_one();
+        Some(Waiting { told, stop: self.shared.stop.clone() })
+    }
+
+    /// A worker has dealt with a command about this booking.
+    pub(crate) fn replied(&self, id: BookingId, outcome: ReplyOutcome) {
+        let mut watched = self.shared.lock();
+        let Some(entry) = watched.get_mut(&id) else { return };
+        entry.due = Instant::now();
+        entry.refused |= outcome != ReplyOutcome::Decided;
+        drop(watched);
+        self.shared.changed.notify_one();
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, HashMap<BookingId, Watched>> {
+        // Nothing that holds it can leave it half-changed.
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn run(self: Arc<Self>) {
+        let waiting = metrics::gauge!(signals::WAITING);
+        loop {
+            let (due, next) = self.due();
+            waiting.set(u32::try_from(self.lock().len()).map_or(f64::MAX, f64::from));
+            if due.is_empty() {
+                let changed = self.changed.notified();
+                match next {
+                    Some(next) => tokio::select! { () = changed => {}, () = sleep_until(next) => {} },
+                    None => changed.await,
+                }
+                continue;
+            }
+            let mongo = self.mongo.clone();
+            let query = tokio::spawn(async move { mongo.bookings(due).await });
+            match timeout(QUERY_TIMEOUT, query).await {
+                Ok(Ok(Ok(found))) => self.tell(found),
+                // The waiting go on waiting; their next question is due already.
+                Ok(Ok(Err(error))) => debug!(%error, "bookings that are waited for cannot be read"),
+                Ok(Err(_)) | Err(_) => debug!("bookings that are waited for cannot be read"),
+            }
+        }
+    }
+
+    /// Which bookings to ask for now, with their next turn set; and when the next one is due. Forgets those nobody waits for.
+    fn due(&self) -> (Vec<BookingId>, Option<Instant>) {
+        let now = Instant::now();
+        let mut due = Vec::new();
+        let mut next: Option<Instant> = None;
+        self.lock().retain(|id, entry| {
+            if entry.due <= now {
+                entry.waiters.retain(|waiter| !waiter.tell.is_closed());
+                if entry.waiters.is_empty() {
+                    return false;
+                }
+                if due.len() < MAX_QUERY {
+                    due.push(*id);
+                    entry.due = now + entry.pause;
+                    entry.pause = (entry.pause * 2).min(LONGEST_PAUSE);
+                }
+            }
+            next = Some(next.map_or(entry.due, |next| next.min(entry.due)));
+            true
+        });
+        (due, next)
+    }
+
+    fn tell(&self, found: HashMap<BookingId, Booking>) {
+        let mut watched = self.lock();
+        for (id, booking) in found {
+            let Some(entry) = watched.get_mut(&id) else { continue };
+            let booking = Arc::new(booking);
+            let refused = entry.refused;
+            for waiter in entry.waiters.extract_if(.., |waiter| refused || waiter.rev <= booking.rev) {
+                // Who is no longer there needs no answer.
+                drop(waiter.tell.send(booking.clone()));
+            }
+            if entry.waiters.is_empty() {
+                watched.remove(&id);
+            }
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! What requests say in headers and query, read strictly: idempotency keys, waiting times, content types, bearer credentials.
+
+use crate::problem::{self, Problem};
+use axum::extract::Query;
+use axum::http::{HeaderMap, HeaderName, Uri, header};
+use pvt_domain::ids::MAX_IDEMPOTENCY_KEY_CHARS;
+use serde::de::DeserializeOwned;
+use std::time::Duration;
+
+/// Header: names a request for ever.
+pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// Header: this answer repeats an earlier one.
+pub(crate) const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+/// Header: which preference was honoured (RFC 7240).
+pub(crate) const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+const PREFER: HeaderName = HeaderName::from_static("prefer");
+
+/// Longest a request is held.
+pub(crate) const MAX_WAIT: Duration = Duration::from_secs(30);
+
+/// The key that names this request.
+pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<&str, Problem> {
+    let value = headers.get(IDEMPOTENCY_KEY).ok_or_else(|| Problem::from(problem::IDEMPOTENCY_KEY_MISSING))?;
+    let invalid = || Problem::from(problem::IDEMPOTENCY_KEY_INVALID);
+    let key = value.to_str().map_err(|_| invalid())?;
+    match key.len() {
+        0 => Err(Problem::from(problem::IDEMPOTENCY_KEY_MISSING)),
+        length if length > MAX_IDEMPOTENCY_KEY_CHARS || key.chars().any(char::is_control) => Err(invalid()),
+        _ => Ok(key),
+    }
+}
+
+/// `Prefer: wait=N` in whole seconds, at most [`MAX_WAIT`]. Preferences that cannot be read are ignored, as RFC 7240 has it.
+pub(crate) fn preferred_wait(headers: &HeaderMap) -> Option<Duration> {
+    let preferences = headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    let mut pairs = preferences.filter_map(|preference| preference.split(';').next()?.split_once('='));
+    let (_, seconds) = pairs.find(|(name, _)| name.trim().eq_ignore_ascii_case("wait"))?;
+    let seconds: u64 = seconds.trim().trim_matches('"').parse().ok()?;
+    (seconds > 0).then(|| Duration::from_secs(seconds).min(MAX_WAIT))
+}
+
+/// `?wait=20s`, `?wait=20` or `?wait=500ms`, at most [`MAX_WAIT`].
+pub(crate) fn query_wait(text: &str) -> Result<Duration, Problem> {
+    let (number, unit): (&str, fn(u64) -> Duration) = match (text.strip_suffix("ms"), text.strip_suffix('s')) {
+        (Some(number), _) => (number, Duration::from_millis),
+        (None, Some(number)) => (number, Duration::from_secs),
+        (None, None) => (text, Duration::from_secs),
+    };
+    let wait = number.parse().map(unit).map_err(|_| Problem::new(problem::INVALID_QUERY, "`wait` takes a time such as 20s or 500ms, at most 30s."))?;
+    Ok(wait.min(MAX_WAIT))
+}
+
+/// The query's parameters.
+pub(crate) fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
+    Query::try_from_uri(uri).map(|Query(parameters)| parameters).map_err(|_| Problem::from(problem::INVALID_QUERY))
+}
+
+/// The credential after `Bearer`; `None` when there is none.
+pub(crate) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    let Some(value) = headers.get(header::AUTHORIZATION) else { return Ok(None) };
+    let (scheme, credential) = value.to_str().ok().and_then(|text| text.split_once(' ')).ok_or_else(|| Problem::from(problem::UNAUTHENTICATED))?;
+    if scheme.eq_ignore_ascii_case("bearer") { Ok(Some(credential.trim())) } else { Err(Problem::from(problem::UNAUTHENTICATED)) }
+}
+
+/// Whether the body is declared as JSON: `application/json`, or a type built on it such as `application/x+json`.
+pub(crate) fn is_json(headers: &HeaderMap) -> bool {
+    let Some(value) = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return false };
+    let essence = value.split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case("application/json")
+        || essence.get(..12).is_some_and(|start| start.eq_ignore_ascii_case("application/"))
+            && essence.get(essence.len() - 5..).is_some_and(|end| end.eq_ignore_ascii_case("+json"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{bearer, idempotency_key, is_json, preferred_wait, query_wait};
+    use axum::http::{HeaderMap, HeaderName, HeaderValue};
+    use std::time::Duration;
+
+    fn with(name: &'static str, value: &str) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(HeaderName::from_static(name), HeaderValue::from_bytes(value.as_bytes()).unwrap());
+        headers
+    }
+
+    #[test]
+    fn keys_are_required_bounded_and_printable() {
+        let code = |headers: &HeaderMap| idempotency_key(headers).map_err(|problem| problem.code()).map(str::to_owned);
+        assert_eq!(code(&HeaderMap::new()), Err("idempotency_key_missing"));
+        assert_eq!(code(&with("idempotency-key", "")), Err("idempotency_key_missing"));
+        assert_eq!(code(&with("idempotency-key", "a\tb")), Err("idempotency_key_invalid"));
+        assert_eq!(code(&with("idempotency-key", "clé")), Err("idempotency_key_invalid"));
+        assert_eq!(code(&with("idempotency-key", &"x".repeat(256))), Err("idempotency_key_invalid"));
+        assert!(code(&with("idempotency-key", &"x".repeat(255))).is_ok());
+    }
+
+    #[test]
+    fn waits_are_read_and_bounded() {
+        let seconds = |text: &str| preferred_wait(&with("prefer", text)).map(|wait| wait.as_secs());
+        assert_eq!(seconds("wait=10"), Some(10));
+        assert_eq!(seconds("respond-async, Wait=\"5\""), Some(5));
+        assert_eq!(seconds("wait=99999"), Some(30));
+        assert_eq!((seconds("wait=0"), seconds("wait=soon"), seconds("respond-async"), preferred_wait(&HeaderMap::new())), (None, None, None, None));
+        let query = |text| query_wait(text).ok();
+        assert_eq!(query("20s"), Some(Duration::from_secs(20)));
+        assert_eq!(query("20"), Some(Duration::from_secs(20)));
+        assert_eq!(query("500ms"), Some(Duration::from_millis(500)));
+        assert_eq!(query("90s"), Some(Duration::from_secs(30)));
+        assert!(["", "s", "-1s", "1m", "1.5s"].iter().all(|bad| query(bad).is_none()));
+    }
+
+    #[test]
+    fn only_json_counts_as_json() {
+        assert!(
+            ["application/json", "Application/JSON; charset=utf-8", "application/merge-patch+json"].iter().all(|good| is_json(&with("content-type", good)))
+        );
+        assert!(["text/plain", "application/jsonp", "text/x+json", "é"].iter().all(|bad| !is_json(&with("content-type", bad))));
+        assert!(!is_json(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn only_bearer_credentials_are_known() {
+        assert_eq!(bearer(&HeaderMap::new()).unwrap(), None);
+        assert_eq!(bearer(&with("authorization", "bearer abc")).unwrap(), Some("abc"));
+        assert!(bearer(&with("authorization", "Basic YTpi")).is_err());
+        assert!(bearer(&with("authorization", "abc")).is_err());
+    }
+}

@@ -1,0 +1,86 @@
+//! Which API key a request carries, with what was read kept for a minute.
+
+use crate::headers::bearer;
+use crate::policy::Caller;
+use crate::problem::{self, Problem};
+use crate::store_call;
+use axum::http::{HeaderMap, HeaderValue, header};
+use pvt_stores::mongo::Mongo;
+use pvt_stores::mongo::api_keys::{ApiKey, hash_api_secret, parse_api_key};
+use quick_cache::sync::Cache;
+use std::sync::Arc;
+use std::time::Duration;
+use subtle::ConstantTimeEq;
+use tokio::time::Instant;
+
+/// How long a key is believed without reading it again: how late a revocation may be noticed.
+const KEY_AGE: Duration = Duration::from_secs(60);
+/// How long an id is believed to name no key.
+const UNKNOWN_AGE: Duration = Duration::from_secs(2);
+const MAX_CACHED_KEYS: usize = 10_000;
+
+/// Reads and remembers keys.
+pub(crate) struct Keys {
+    mongo: Mongo,
+    cache: Cache<String, Remembered>,
+}
+
+#[derive(Clone)]
+struct Remembered {
+    key: Option<Arc<ApiKey>>,
+    until: Instant,
+}
+
+/// What a request carries to show who sends it.
+pub(crate) struct Credentials<'h> {
+    /// The caller, by its key.
+    pub(crate) caller: Caller,
+    /// A bearer value that is no key: a booking's token, perhaps.
+    pub(crate) token: Option<&'h str>,
+}
+
+impl Keys {
+    pub(crate) fn new(mongo: Mongo) -> Self {
+        Self { mongo, cache: Cache::new(MAX_CACHED_KEYS) }
+    }
+
+    /// The caller of a route that takes no booking token.
+    ///
+    /// # Errors
+    /// 401 for a credential that is not valid, 503 when that cannot be found out.
+    pub(crate) async fn caller(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
+        let Credentials { caller, token } = self.credentials(headers).await?;
+        if token.is_some() { Err(unauthenticated()) } else { Ok(caller) }
+    }
+
+    /// The caller and, where the bearer value has not the form of a key, that value.
+    ///
+    /// # Errors
+    /// As [`Keys::caller`].
+    pub(crate) async fn credentials<'h>(&self, headers: &'h HeaderMap) -> Result<Credentials<'h>, Problem> {
+        let Some(value) = bearer(headers)? else { return Ok(Credentials { caller: Caller::Anonymous, token: None }) };
+        let Some((id, secret)) = parse_api_key(value) else { return Ok(Credentials { caller: Caller::Anonymous, token: Some(value) }) };
+        let key = self.find(id).await?.ok_or_else(unauthenticated)?;
+        let same = bool::from(hash_api_secret(secret).as_bytes().ct_eq(key.hash.as_bytes()));
+        if !same || key.revoked_at.is_some() {
+            return Err(unauthenticated());
+        }
+        Ok(Credentials { caller: Caller::Key(key), token: None })
+    }
+
+    async fn find(&self, id: &str) -> Result<Option<Arc<ApiKey>>, Problem> {
+        let now = Instant::now();
+        if let Some(remembered) = self.cache.get(id).filter(|remembered| remembered.until > now) {
+            return Ok(remembered.key);
+        }
+        let (mongo, wanted) = (self.mongo.clone(), id.to_owned());
+        let key = store_call::read(async move { mongo.api_key(&wanted).await }).await?.map(Arc::new);
+        let age = if key.is_some() { KEY_AGE } else { UNKNOWN_AGE };
+        self.cache.insert(id.to_owned(), Remembered { key: key.clone(), until: now + age });
+        Ok(key)
+    }
+}
+
+fn unauthenticated() -> Problem {
+    Problem::from(problem::UNAUTHENTICATED).with_header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+}

@@ -1,0 +1,76 @@
+//! The queue in which workers tell this instance that something it waits for is decided.
+//!
+//! A reply is only a hint to look into the store sooner. Without the queue, waiting takes a little longer and is otherwise the same.
+
+use crate::decisions::Decisions;
+use arc_swap::ArcSwapOption;
+use pvt_domain::messages::{Reply, decode_body};
+use pvt_messaging::{Backoff, ConsumeError, Subscriber, Topology};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+/// Replies on their way to us at once; they are acknowledged by being sent, so this bounds nothing but memory.
+const PREFETCH: u16 = 500;
+const BACKOFF_FIRST: Duration = Duration::from_millis(200);
+const BACKOFF_CAP: Duration = Duration::from_secs(10);
+const CLOSE_LIMIT: Duration = Duration::from_secs(2);
+
+/// The handle to the queue. Cheap to clone.
+#[derive(Clone, Default)]
+pub(crate) struct Replies {
+    queue: Arc<ArcSwapOption<String>>,
+}
+
+impl Replies {
+    /// Starts receiving, until `stop`.
+    pub(crate) fn start(amqp_url: &str, topology: Topology, decisions: Decisions, stop: CancellationToken) -> Self {
+        let replies = Self::default();
+        let subscriber = Subscriber::start(amqp_url, topology, "pvt-api replies");
+        tokio::spawn(receive(subscriber, replies.clone(), decisions, stop));
+        replies
+    }
+
+    /// The name of the queue, while there is one.
+    pub(crate) fn queue(&self) -> Option<String> {
+        self.queue.load().as_deref().cloned()
+    }
+}
+
+async fn receive(subscriber: Subscriber, replies: Replies, decisions: Decisions, stop: CancellationToken) {
+    let mut backoff = Backoff::new(BACKOFF_FIRST, BACKOFF_CAP);
+    let receiving = async {
+        loop {
+            let ended = session(&subscriber, &replies, &decisions, &mut backoff).await;
+            replies.queue.store(None);
+            debug!(error = %ended, "no reply queue");
+            sleep(backoff.step()).await;
+        }
+    };
+    let stopped: Option<std::convert::Infallible> = stop.run_until_cancelled(receiving).await;
+    debug_assert!(stopped.is_none());
+    replies.queue.store(None);
+    subscriber.close(CLOSE_LIMIT).await;
+}
+
+/// One subscription, until it ends; it always ends with an error.
+async fn session(subscriber: &Subscriber, replies: &Replies, decisions: &Decisions, backoff: &mut Backoff) -> ConsumeError {
+    let (queue, mut subscription) = match subscriber.subscribe_replies(PREFETCH).await {
+        Ok(subscribed) => subscribed,
+        Err(error) => return error,
+    };
+    replies.queue.store(Some(Arc::new(queue)));
+    backoff.reset();
+    loop {
+        let delivery = match subscription.next().await {
+            Ok(delivery) => delivery,
+            Err(error) => return error,
+        };
+        match decode_body::<Reply>(&delivery.body) {
+            Ok(reply) => decisions.replied(reply.booking_id, reply.outcome),
+            Err(error) => warn!(%error, kind = %delivery.envelope.kind, "a reply cannot be read"),
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! Asking for a booking: checked, handed to the broker, answered.
+
+use super::etag;
+use crate::accepted::Seen;
+use crate::app::{App, SharedApp};
+use crate::body::{read_json, read_node, refuse_card_numbers};
+use crate::booking_form::{self, Asked};
+use crate::catalogue::Lookup;
+use crate::decisions::{Awaited, Waiting};
+use crate::edge::Context;
+use crate::fingerprint::Fingerprint;
+use crate::headers::{self, IDEMPOTENCY_REPLAYED, PREFERENCE_APPLIED};
+use crate::policy::Caller;
+use crate::problem::{self, Answer, Problem};
+use crate::view::{BookingView, Links, RequestedView};
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::IntoResponse;
+use chrono::{DateTime, Days, Utc};
+use pvt_domain::booking::Rejection;
+use pvt_domain::ids::BookingId;
+use pvt_domain::inventory::Inventory;
+use pvt_domain::messages::{BOOKING_REQUEST, RequestBooking};
+use pvt_domain::timestamp::Timestamp;
+use pvt_messaging::Outgoing;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, timeout};
+
+/// When to look for the result of an accepted request, in seconds.
+const RETRY_AFTER_SECS: u16 = 1;
+/// While the properties are not known yet, in seconds.
+const STARTING_RETRY_AFTER_SECS: u32 = 2;
+/// How long intake waits for a look at a stored booking; without it, the worker notices a reused key.
+const STORED_LOOK_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// A request that can be published.
+struct Checked {
+    id: BookingId,
+    client: Option<String>,
+    fingerprint: Fingerprint,
+    inventory: Arc<Inventory>,
+    asked: Asked,
+}
+
+/// `POST /api/bookings`: 202 once the broker has the request; with `Prefer: wait=N` the result itself, if it comes in time.
+pub(in crate::routes) async fn create(State(app): State<SharedApp>, request: Request) -> Answer {
+    let begun = Instant::now();
+    let (parts, body) = request.into_parts();
+    let caller = app.keys.caller(&parts.headers).await?;
+    let key = headers::idempotency_key(&parts.headers)?;
+    let wait = headers::preferred_wait(&parts.headers);
+    let body = read_json(&parts.headers, body).await?;
+    let checked = check(&app, &caller, key, &body).await.inspect_err(|_| app.intake.invalid.increment(1))?;
+    let (id, fingerprint) = (checked.id, checked.fingerprint);
+    let seen = seen(&app, &checked).await;
+    if seen == Seen::Other {
+        app.intake.key_reused.increment(1);
+        return Err(problem::IDEMPOTENCY_KEY_REUSED.into());
+    }
+    // A place among the waiting comes before the request, so that no reply is missed.
+    let queue = wait.and_then(|_| app.replies.queue()).filter(|_| seen == Seen::New);
+    let waiting = wait.and_then(|_| app.decisions.wait_for(Awaited { id, rev: 1, reply_expected: queue.is_some() }));
+    if seen == Seen::New {
+        send(&app, checked, &parts, queue).await?;
+        app.intake.accepted.increment(1);
+    } else {
+        app.intake.replayed.increment(1);
+    }
+    let deadline = begun + wait.unwrap_or_default();
+    let mut answer = result(&app, id, fingerprint, waiting, deadline).await?;
+    if seen == Seen::Accepted {
+        answer.headers_mut().insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
+    }
+    if let Some(wait) = wait.filter(|_| answer.status() != StatusCode::ACCEPTED)
+        && let Ok(applied) = HeaderValue::try_from(format!("wait={}", wait.as_secs()))
+    {
+        answer.headers_mut().insert(PREFERENCE_APPLIED, applied);
+    }
+    Ok(answer)
+}
+
+/// Everything that can be said about the body; nothing is sent unless all of it is good.
+async fn check(app: &App, caller: &Caller, key: &str, body: &[u8]) -> Result<Checked, Problem> {
+    let node = read_node(body)?;
+    refuse_card_numbers(&node, booking_form::PHONE)?;
+    let fingerprint = Fingerprint::of(&node);
+    let draft = booking_form::read(&node);
+    let now = Utc::now();
+    let Some(property) = draft.property_id else {
+        return Err(match app.catalogue.all().values().next() {
+            Some(any) => Problem::fields(draft.faults_without_property(any, yesterday(now))),
+            None => starting(),
+        });
+    };
+    match app.catalogue.find(property).await {
+        Lookup::Found(inventory) => {
+            let today = Timestamp::new(now).local_date(inventory.property.time_zone);
+            let asked = draft.judge(&inventory, today).map_err(Problem::fields)?;
+            let id = BookingId::derive(caller.client(), key, &fingerprint.to_string());
+            Ok(Checked { id, client: caller.client().map(str::to_owned), fingerprint, inventory, asked })
+        }
+        Lookup::Unknown(any) => Err(Problem::fields(draft.faults_without_property(&any, yesterday(now)))),
+        Lookup::Unavailable => Err(starting()),
+    }
+}
+
+/// A date that is past at no property.
+fn yesterday(now: DateTime<Utc>) -> chrono::NaiveDate {
+    let today = now.date_naive();
+    today.checked_sub_days(Days::new(1)).unwrap_or(today)
+}
+
+fn starting() -> Problem {
+    Problem::new(problem::NOT_READY, "The properties are not known yet. Send the same request with the same Idempotency-Key after the time in Retry-After.")
+        .retry_after(STARTING_RETRY_AFTER_SECS)
+}
+
+/// Whether this id was used before. An anonymous id covers the body, so only an authenticated client's can be used twice.
+async fn seen(app: &App, checked: &Checked) -> Seen {
+    let (id, fingerprint) = (checked.id.as_uuid(), checked.fingerprint);
+    if checked.client.is_none() {
+        return app.accepted.look_up(id, fingerprint);
+    }
+    match app.accepted.reserve(id, fingerprint) {
+        Seen::New => {}
+        known => return known,
+    }
+    let (mongo, booking) = (app.mongo.clone(), checked.id);
+    let stored = timeout(STORED_LOOK_TIMEOUT, tokio::spawn(async move { mongo.booking(booking).await })).await;
+    match stored {
+        Ok(Ok(Ok(Some(booking)))) if booking.fingerprint == fingerprint.to_string() => {
+            app.accepted.confirm(id, fingerprint);
+            Seen::Accepted
+        }
+        Ok(Ok(Ok(Some(_)))) => {
+            app.accepted.release(id);
+            Seen::Other
+        }
+        // Not stored, or not to be found out: the worker judges.
+        _ => Seen::New,
+    }
+}
+
+/// Hands the request to the broker.
+async fn send(app: &SharedApp, checked: Checked, parts: &Parts, reply_to: Option<String>) -> Result<(), Problem> {
+    let Checked { id, client, fingerprint, inventory, asked } = checked;
+    let property_id = inventory.property.id.clone();
+    let key = app.topology.command_key(BOOKING_REQUEST, property_id.as_str());
+    let actor = client.as_ref().map_or_else(|| "guest".to_owned(), |client| format!("client:{client}"));
+    let Asked { rate_plan_id, source, stays, guest } = asked;
+    let command = RequestBooking {
+        booking_id: id,
+        client,
+        fingerprint: fingerprint.to_string(),
+        property_id,
+        rate_plan_id,
+        source,
+        stays,
+        guest,
+        requested_at: Utc::now().into(),
+    };
+    let message = Outgoing::command(key, id.request_command_id(), &command).map(|message| {
+        let message = message.correlated(id.as_uuid()).traced(Context::traceparent(parts)).by(actor);
+        Outgoing { reply_to, ..message }
+    });
+    let remember = app.clone();
+    let ended = move |confirmed: bool| match confirmed {
+        true => remember.accepted.confirm(id.as_uuid(), fingerprint),
+        false => remember.accepted.release(id.as_uuid()),
+    };
+    app.publish(message, ended).await.inspect_err(|_| app.intake.unavailable.increment(1))
+}
+
+/// The booking if it is decided before `deadline`, else where to find it.
+async fn result(app: &App, id: BookingId, fingerprint: Fingerprint, waiting: Option<Waiting>, deadline: Instant) -> Answer {
+    let token = app.tokens.token(id);
+    let links = Links::new(id, Some(&token));
+    let decided = match waiting {
+        Some(waiting) => waiting.until(deadline).await,
+        None => None,
+    };
+    let Some(booking) = decided else { return accepted(id, &token, links) };
+    if booking.fingerprint != fingerprint.to_string() {
+        app.accepted.release(id.as_uuid());
+        return Err(problem::IDEMPOTENCY_KEY_REUSED.into());
+    }
+    if let Some(rejection) = booking.rejection {
+        return Err(refused(rejection, links.this()));
+    }
+    let location = location(&links)?;
+    let view = BookingView::new(&booking, links, Some(&token));
+    Ok((StatusCode::CREATED, [(header::LOCATION, location), (header::ETAG, etag(booking.rev))], Json(view)).into_response())
+}
+
+fn accepted(id: BookingId, token: &str, links: Links) -> Answer {
+    let headers = [(header::LOCATION, location(&links)?), (header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECS))];
+    Ok((StatusCode::ACCEPTED, headers, Json(RequestedView::new(id, Some(token), links))).into_response())
+}
+
+fn refused(rejection: Rejection, address: &str) -> Problem {
+    let problem = Problem::from(match rejection {
+        Rejection::NoAvailability => problem::NO_AVAILABILITY,
+        Rejection::InvalidDates => problem::INVALID_DATES,
+        Rejection::OverCapacity => problem::OVER_CAPACITY,
+        Rejection::Closed => problem::CLOSED,
+    });
+    match HeaderValue::try_from(address) {
+        Ok(address) => problem.with_header(header::LOCATION, address),
+        Err(_) => problem,
+    }
+}
+
+fn location(links: &Links) -> Result<HeaderValue, Problem> {
+    HeaderValue::try_from(links.this()).map_err(Problem::internal)
+}

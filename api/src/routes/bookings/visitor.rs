@@ -1,0 +1,71 @@
+//! Who stands at a booking's address, and what that opens.
+
+use crate::app::App;
+use crate::headers;
+use crate::keys::Credentials;
+use crate::policy::Caller;
+use crate::problem::{self, Problem};
+use crate::store_call;
+use crate::view::Links;
+use axum::http::request::Parts;
+use pvt_domain::booking::Booking;
+use pvt_domain::ids::BookingId;
+use serde::Deserialize;
+use std::time::Duration;
+
+/// What may follow a booking's address.
+#[derive(Debug, Deserialize)]
+struct BookingQuery {
+    token: Option<String>,
+    wait: Option<String>,
+}
+
+/// A caller at a booking's address, and what opens it.
+pub(super) struct Visitor {
+    pub(super) id: BookingId,
+    pub(super) caller: Caller,
+    /// The booking's valid token, if the caller has it.
+    pub(super) token: Option<String>,
+    /// How long the caller wants to wait.
+    pub(super) wait: Option<Duration>,
+}
+
+impl Visitor {
+    /// Reads address, query and credentials. Whoever has neither token nor key learns nothing, and no store is asked.
+    pub(super) async fn of(app: &App, id: &str, parts: &Parts) -> Result<Self, Problem> {
+        let not_found = || Problem::from(problem::NOT_FOUND);
+        let query: BookingQuery = headers::query(&parts.uri)?;
+        let id: BookingId = id.parse().map_err(|_| not_found())?;
+        let Credentials { caller, token: bearer } = app.keys.credentials(&parts.headers).await?;
+        let given = query.token.as_deref().or(bearer);
+        let token = given.filter(|token| app.tokens.verify(id, token)).map(str::to_owned);
+        if token.is_none() && matches!(caller, Caller::Anonymous) {
+            return Err(not_found());
+        }
+        let wait = query.wait.as_deref().map(headers::query_wait).transpose()?;
+        Ok(Self { id, caller, token, wait })
+    }
+
+    /// The stored booking, if there is one and the caller may see it.
+    ///
+    /// # Errors
+    /// 404 when the caller may not see it or cannot know that it was requested.
+    pub(super) async fn booking(&self, app: &App) -> Result<Option<Booking>, Problem> {
+        let (mongo, id) = (app.mongo.clone(), self.id);
+        match store_call::read(async move { mongo.booking(id).await }).await? {
+            Some(booking) if self.token.is_some() || self.caller.sees(&booking) => Ok(Some(booking)),
+            None if self.token.is_some() => Ok(None),
+            _ => Err(problem::NOT_FOUND.into()),
+        }
+    }
+
+    /// How the caller appears in the booking's history. Who comes with the token alone is the guest.
+    pub(super) fn actor(&self) -> String {
+        self.caller.actor()
+    }
+
+    /// Where to go from here, for this caller.
+    pub(super) fn links(&self) -> Links {
+        Links::new(self.id, self.token.as_deref())
+    }
+}

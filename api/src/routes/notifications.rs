@@ -1,0 +1,105 @@
+//! Staff have a mail sent, for the first time or again.
+
+use crate::accepted::Seen;
+use crate::app::SharedApp;
+use crate::body::{read_json, read_node, refuse_card_numbers};
+use crate::edge::Context;
+use crate::fingerprint::Fingerprint;
+use crate::headers::{self, IDEMPOTENCY_REPLAYED};
+use crate::json::Node;
+use crate::policy::Action;
+use crate::problem::{self, Answer, Problem};
+use crate::reader::{At, Reader};
+use crate::store_call;
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::IntoResponse;
+use chrono::Utc;
+use pvt_domain::ids::BookingId;
+use pvt_domain::intake::FieldError;
+use pvt_domain::messages::{NOTIFICATION_SEND, NotificationKind, SendNotification};
+use pvt_messaging::Outgoing;
+use serde_json::json;
+use uuid::Uuid;
+
+/// Name space of the ids of wishes: the same client and key always name the same one.
+const WISHES: Uuid = Uuid::from_u128(0x3b1d_92f4_5e0a_4c86_8f27_61d9_a4e8_0c35);
+
+/// `POST /api/notifications` with `booking_id` and `kind`: 202 once the broker has the wish.
+pub(super) async fn create(State(app): State<SharedApp>, request: Request) -> Answer {
+    let (parts, body) = request.into_parts();
+    let caller = app.keys.caller(&parts.headers).await?;
+    caller.may(Action::SendNotification)?;
+    let key = headers::idempotency_key(&parts.headers)?;
+    let body = read_json(&parts.headers, body).await?;
+    let node = read_node(&body)?;
+    refuse_card_numbers(&node, "")?;
+    let (booking_id, kind) = read_wish(&node)?;
+    let mongo = app.mongo.clone();
+    let booking = store_call::read(async move { mongo.booking(booking_id).await }).await?.filter(|booking| caller.acts_on(&booking.property_id));
+    if booking.is_none() {
+        let fault = FieldError::new("/booking_id", "unknown_booking", "there is no such booking at a property of yours, or it is not decided yet");
+        return Err(Problem::fields(vec![fault]));
+    }
+    let id = Uuid::new_v5(&WISHES, format!("{}\n{key}", caller.client().unwrap_or_default()).as_bytes());
+    let fingerprint = Fingerprint::of(&node);
+    let seen = app.accepted.reserve(id, fingerprint);
+    match seen {
+        Seen::Other => return Err(problem::IDEMPOTENCY_KEY_REUSED.into()),
+        Seen::Accepted => {}
+        Seen::New => {
+            let wish = SendNotification { notification_id: id, booking_id, kind, actor: caller.actor(), requested_at: Utc::now().into() };
+            let routing_key = app.topology.command_key(NOTIFICATION_SEND, "");
+            let message = Outgoing::command(routing_key, id, &wish)
+                .map(|message| message.correlated(booking_id.as_uuid()).traced(Context::traceparent(&parts)).by(caller.actor()));
+            let remember = app.clone();
+            let ended = move |confirmed: bool| if confirmed { remember.accepted.confirm(id, fingerprint) } else { remember.accepted.release(id) };
+            app.publish(message, ended).await?;
+        }
+    }
+    let mut answer = (StatusCode::ACCEPTED, Json(json!({ "id": id, "booking_id": booking_id, "kind": kind, "status": "queued" }))).into_response();
+    if seen == Seen::Accepted {
+        answer.headers_mut().insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
+    }
+    Ok(answer)
+}
+
+fn read_wish(node: &Node<'_>) -> Result<(BookingId, NotificationKind), Problem> {
+    let mut reader = Reader::default();
+    let mut wish = (None, None);
+    if let Some(fields) = reader.object(node, &At::Root, &["booking_id", "kind"]) {
+        let field = reader.required(fields, "booking_id");
+        let text = field.and_then(|field| reader.text(field));
+        wish.0 = text.and_then(|text| text.parse().ok());
+        if text.is_some() && wish.0.is_none() {
+            reader.fault(&At::Key(&At::Root, "booking_id"), "invalid_id", "must be a booking's id, a UUID");
+        }
+        wish.1 = reader.required(fields, "kind").and_then(|field| reader.one_of(field, &NotificationKind::ALL));
+    }
+    match wish {
+        (Some(booking_id), Some(kind)) => {
+            let faults = reader.into_faults();
+            if faults.is_empty() { Ok((booking_id, kind)) } else { Err(Problem::fields(faults)) }
+        }
+        _ => Err(Problem::fields(reader.into_faults())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::read_wish;
+    use crate::json::parse;
+
+    #[test]
+    fn every_fault_of_a_wish_is_named() {
+        let pointers = |body: &str| {
+            let node = parse(body.as_bytes()).unwrap();
+            read_wish(&node).map_err(|problem| problem.errors().iter().map(|error| error.pointer.clone()).collect::<Vec<_>>()).map(|_| ())
+        };
+        assert_eq!(pointers(r#"{"booking_id":"11111111-2222-5333-8444-555555555555","kind":"booking_confirmed"}"#), Ok(()));
+        assert_eq!(pointers(r#"{"booking_id":"x","kind":"y","to":"z"}"#).unwrap_err(), ["/to", "/booking_id", "/kind"]);
+        assert_eq!(pointers("{}").unwrap_err(), ["/booking_id", "/kind"]);
+        assert_eq!(pointers("[]").unwrap_err(), [""]);
+    }
+}

@@ -1,0 +1,93 @@
+//! The API's metrics. Their names are contracts with dashboards; their handles are made once, so that recording costs no look-up of
+//! labels.
+
+use axum::http::{Method, StatusCode};
+use metrics::{Counter, Histogram};
+use std::collections::HashMap;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+/// Counter: answers. Labels `route`, `method`, `status`.
+pub const HTTP_REQUESTS: &str = "pvt_http_requests_total";
+/// Histogram, seconds: from the request's head to the answer's. Labels `route`, `method`.
+pub const HTTP_SECONDS: &str = "pvt_http_request_seconds";
+/// Counter: booking requests. Label `outcome`: `accepted`, `replayed`, `invalid`, `key_reused`, `unavailable`.
+pub const INTAKE: &str = "pvt_intake_requests_total";
+/// Counter: webhook events. Label `outcome`: `accepted`, `refused`, `unavailable`.
+pub const WEBHOOKS: &str = "pvt_webhook_events_total";
+/// Gauge: requests that wait for a booking's decision.
+pub const WAITING: &str = "pvt_decision_waiters";
+/// Gauge: properties that can be booked, as this instance knows them.
+pub const PROPERTIES: &str = "pvt_catalogue_properties";
+
+/// The label of what matched no route: callers choose paths, and labels must be bounded.
+const NO_ROUTE: &str = "none";
+const METHODS: [&str; 5] = ["GET", "HEAD", "POST", "DELETE", "OTHER"];
+const STATUSES: [u16; 20] = [200, 201, 202, 204, 304, 400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 428, 429, 500, 503, 504];
+
+/// Metrics of HTTP by route, method and status.
+pub(crate) struct HttpMetrics {
+    routes: HashMap<&'static str, [RouteMetrics; METHODS.len()]>,
+}
+
+struct RouteMetrics {
+    route: &'static str,
+    method: &'static str,
+    seconds: OnceLock<Histogram>,
+    /// One for each of [`STATUSES`], and one for all others.
+    answers: [OnceLock<Counter>; STATUSES.len() + 1],
+}
+
+impl RouteMetrics {
+    fn new(route: &'static str, method: &'static str) -> Self {
+        Self { route, method, seconds: OnceLock::new(), answers: std::array::from_fn(|_| OnceLock::new()) }
+    }
+
+    fn record(&self, status: StatusCode, elapsed: Duration) {
+        let seconds = self.seconds.get_or_init(|| metrics::histogram!(HTTP_SECONDS, "route" => self.route, "method" => self.method));
+        seconds.record(elapsed.as_secs_f64());
+        let known = STATUSES.iter().position(|known| *known == status.as_u16());
+        if let Some(answers) = self.answers.get(known.unwrap_or(STATUSES.len())) {
+            let label = || known.map_or_else(|| "other".to_owned(), |_| status.as_str().to_owned());
+            answers.get_or_init(|| metrics::counter!(HTTP_REQUESTS, "route" => self.route, "method" => self.method, "status" => label())).increment(1);
+        }
+    }
+}
+
+impl HttpMetrics {
+    /// For these routes, as they are written in the router.
+    pub(crate) fn new(routes: impl IntoIterator<Item = &'static str>) -> Self {
+        let routes = routes.into_iter().chain([NO_ROUTE]);
+        Self { routes: routes.map(|route| (route, METHODS.map(|method| RouteMetrics::new(route, method)))).collect() }
+    }
+
+    pub(crate) fn record(&self, route: Option<&str>, method: &Method, status: StatusCode, elapsed: Duration) {
+        let by_method = route.and_then(|route| self.routes.get(route)).or_else(|| self.routes.get(NO_ROUTE));
+        let place = METHODS.iter().position(|known| *known == method.as_str()).unwrap_or(METHODS.len() - 1);
+        if let Some(metrics) = by_method.and_then(|by_method| by_method.get(place)) {
+            metrics.record(status, elapsed);
+        }
+    }
+}
+
+/// What became of booking requests.
+pub(crate) struct IntakeMetrics {
+    pub(crate) accepted: Counter,
+    pub(crate) replayed: Counter,
+    pub(crate) invalid: Counter,
+    pub(crate) key_reused: Counter,
+    pub(crate) unavailable: Counter,
+}
+
+impl IntakeMetrics {
+    pub(crate) fn new() -> Self {
+        let outcome = |outcome: &'static str| metrics::counter!(INTAKE, "outcome" => outcome);
+        Self {
+            accepted: outcome("accepted"),
+            replayed: outcome("replayed"),
+            invalid: outcome("invalid"),
+            key_reused: outcome("key_reused"),
+            unavailable: outcome("unavailable"),
+        }
+    }
+}

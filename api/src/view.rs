@@ -1,0 +1,205 @@
+//! A booking as callers see it. What is stored and not listed here (history, fingerprint, client) is not theirs to see.
+
+use chrono::NaiveDate;
+use pvt_domain::booking::{Booking, Guest, PaymentStatus, Rejection, Source, Status, Stay};
+use pvt_domain::ids::BookingId;
+use pvt_domain::money::Money;
+use pvt_domain::pricing::Price;
+use pvt_domain::timestamp::Timestamp;
+use serde::Serialize;
+
+/// Where to go from a booking. With the token, if that is how the caller came.
+#[derive(Debug, Serialize)]
+pub(crate) struct Links {
+    #[serde(rename = "self")]
+    this: String,
+    cancel: String,
+}
+
+impl Links {
+    pub(crate) fn new(id: BookingId, token: Option<&str>) -> Self {
+        let query = token.map(|token| format!("?token={token}")).unwrap_or_default();
+        Self { this: format!("/api/bookings/{id}{query}"), cancel: format!("/api/bookings/{id}/cancel{query}") }
+    }
+
+    /// The address of the booking itself.
+    pub(crate) fn this(&self) -> &str {
+        &self.this
+    }
+}
+
+/// A request that was accepted and is not decided yet.
+#[derive(Debug, Serialize)]
+pub(crate) struct RequestedView<'a> {
+    pub(crate) id: BookingId,
+    pub(crate) reference: String,
+    pub(crate) status: Status,
+    /// Only in the answer to the request itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) token: Option<&'a str>,
+    pub(crate) links: Links,
+}
+
+impl<'a> RequestedView<'a> {
+    pub(crate) fn new(id: BookingId, token: Option<&'a str>, links: Links) -> Self {
+        Self { id, reference: id.reference(), status: Status::Requested, token, links }
+    }
+}
+
+/// A change of a stored booking that was accepted and is not decided yet.
+#[derive(Debug, Serialize)]
+pub(crate) struct PendingView<'a> {
+    pub(crate) id: BookingId,
+    pub(crate) reference: &'a str,
+    /// As it was when the change was accepted.
+    pub(crate) status: Status,
+    /// What was asked for.
+    pub(crate) pending: &'static str,
+    pub(crate) links: Links,
+}
+
+/// A stored booking.
+#[derive(Debug, Serialize)]
+pub(crate) struct BookingView<'a> {
+    id: BookingId,
+    reference: &'a str,
+    status: Status,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rejection: Option<Rejection>,
+    rev: u32,
+    property_id: &'a str,
+    rate_plan_id: &'a str,
+    source: Source,
+    stays: &'a [Stay],
+    guest: &'a Guest,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    price: Option<PriceView<'a>>,
+    payment: PaymentView,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+    links: Links,
+    /// Only in the answer to the request itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<&'a str>,
+}
+
+#[derive(Debug, Serialize)]
+struct PriceView<'a> {
+    nights: Vec<NightView>,
+    taxes: Vec<TaxView<'a>>,
+    total: Money,
+}
+
+#[derive(Debug, Serialize)]
+struct NightView {
+    /// Index of the stay.
+    stay: usize,
+    night: NaiveDate,
+    price: Money,
+}
+
+#[derive(Debug, Serialize)]
+struct TaxView<'a> {
+    code: &'a str,
+    name: &'a str,
+    /// Parts per million.
+    rate_ppm: u32,
+    price: Money,
+}
+
+#[derive(Debug, Serialize)]
+struct PaymentView {
+    status: PaymentStatus,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    paid: Option<Money>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    due: Option<Money>,
+}
+
+impl<'a> BookingView<'a> {
+    /// `token`: shown, and part of the links; pass it only to who came with it.
+    pub(crate) fn new(booking: &'a Booking, links: Links, token: Option<&'a str>) -> Self {
+        Self {
+            id: booking.id,
+            reference: &booking.reference,
+            status: booking.status,
+            rejection: booking.rejection,
+            rev: booking.rev,
+            property_id: booking.property_id.as_str(),
+            rate_plan_id: booking.rate_plan_id.as_str(),
+            source: booking.source,
+            stays: &booking.stays,
+            guest: &booking.guest,
+            price: booking.price.as_ref().map(|price| PriceView::new(price, &booking.stays)),
+            payment: PaymentView::new(booking),
+            created_at: booking.created_at,
+            updated_at: booking.updated_at,
+            links,
+            token,
+        }
+    }
+}
+
+impl<'a> PriceView<'a> {
+    fn new(price: &'a Price, stays: &'a [Stay]) -> Self {
+        let money = |amount| Money::new(amount, price.currency);
+        Self {
+            nights: price.night_lines(stays).map(|line| NightView { stay: line.stay, night: line.night, price: money(line.amount) }).collect(),
+            taxes: price.taxes.iter().map(|tax| TaxView { code: &tax.code, name: &tax.name, rate_ppm: tax.rate_ppm, price: money(tax.amount) }).collect(),
+            total: money(price.total),
+        }
+    }
+}
+
+impl PaymentView {
+    fn new(booking: &Booking) -> Self {
+        let owed = match booking.payment_status {
+            PaymentStatus::PayOnArrival => booking.price.as_ref().map(|price| price.total),
+            PaymentStatus::NotDue => Some(0),
+        };
+        let money = |amount: Option<i64>| Some(Money::new(amount?, booking.price.as_ref()?.currency));
+        Self { status: booking.payment_status, paid: money(Some(0)), due: money(owed) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BookingView, Links};
+    use pvt_domain::booking::Booking;
+    use serde_json::{Value, json};
+
+    fn stored() -> Booking {
+        serde_json::from_value(json!({
+            "_id": "11111111-2222-5333-8444-555555555555", "reference": "PVT-0000000000", "status": "confirmed", "rev": 1,
+            "property_id": "pvt-montreal", "rate_plan_id": "standard", "source": "direct",
+            "stays": [{ "room_type_id": "dorm-6-mixed", "arrival": "2027-01-10", "departure": "2027-01-11", "guests": 1, "assigned_beds": ["d6a-1"] }],
+            "guest": { "first_name": "Ada", "last_name": "Lovelace", "email": "ada@example.com" },
+            "price": { "currency": "CAD", "nights": [[4200]],
+                       "taxes": [{ "code": "gst", "name": "GST", "rate_ppm": 50000, "amount": 210 }], "total": 4410 },
+            "payment_status": "pay_on_arrival", "fingerprint": "f", "client": "k1",
+            "created_at": "2026-12-01T12:00:00.000Z", "updated_at": "2026-12-01T12:00:01.000Z",
+            "history": [{ "rev": 1, "at": "2026-12-01T12:00:01.000Z", "action": "request", "from": "requested", "to": "confirmed",
+                          "command_id": "11111111-2222-5333-8444-555555555556", "event_id": "11111111-2222-5333-8444-555555555557", "actor": "client:k1" }],
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_booking_looks_as_documented() {
+        let booking = stored();
+        let shown: Value = serde_json::to_value(BookingView::new(&booking, Links::new(booking.id, Some("tok")), None)).unwrap();
+        let expected = json!({
+            "id": "11111111-2222-5333-8444-555555555555", "reference": "PVT-0000000000", "status": "confirmed", "rev": 1,
+            "property_id": "pvt-montreal", "rate_plan_id": "standard", "source": "direct",
+            "stays": [{ "room_type_id": "dorm-6-mixed", "arrival": "2027-01-10", "departure": "2027-01-11", "guests": 1, "assigned_beds": ["d6a-1"] }],
+            "guest": { "first_name": "Ada", "last_name": "Lovelace", "email": "ada@example.com" },
+            "price": { "nights": [{ "stay": 0, "night": "2027-01-10", "price": { "amount": 4200, "currency": "CAD" } }],
+                       "taxes": [{ "code": "gst", "name": "GST", "rate_ppm": 50000, "price": { "amount": 210, "currency": "CAD" } }],
+                       "total": { "amount": 4410, "currency": "CAD" } },
+            "payment": { "status": "pay_on_arrival", "paid": { "amount": 0, "currency": "CAD" }, "due": { "amount": 4410, "currency": "CAD" } },
+            "created_at": "2026-12-01T12:00:00.000Z", "updated_at": "2026-12-01T12:00:01.000Z",
+            "links": { "self": "/api/bookings/11111111-2222-5333-8444-555555555555?token=tok", "cancel": "/api/bookings/11111111-2222-5333-8444-555555555555/cancel?token=tok" },
+        });
+        assert_eq!(shown, expected);
+    }
+}
