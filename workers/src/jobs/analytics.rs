@@ -1,1 +1,62 @@
-//! Worker `analytics`.
+//! Loads every event into the mart, a batch a transaction.
+//!
+//! It knows nothing of MongoDB: what an event does not say, the mart does not need. Loading again is always harmless, and when
+//! PostgreSQL is down the runtime pauses this worker, while the events wait in its queue.
+
+use chrono::Utc;
+use pvt_domain::failure::Failure;
+use pvt_domain::messages::AnalyticsEvent;
+use pvt_domain::timestamp::Timestamp;
+use pvt_messaging::{Queue, Rung};
+use pvt_stores::mart::Mart;
+use pvt_worker_runtime::{Batch, BatchWorker, Shape, Spec, fault};
+use std::time::Duration;
+
+/// Most events of one transaction.
+const BATCH_MAX: u16 = 300;
+/// How long a batch waits for company: nobody waits for the mart, and a fuller batch costs less an event.
+const LINGER: Duration = Duration::from_millis(20);
+/// Longest load of a batch; the transaction's own bounds are shorter.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The worker of the `analytics` queue.
+pub struct Analytics {
+    mart: Mart,
+}
+
+impl Analytics {
+    /// A worker on this mart.
+    pub fn new(mart: Mart) -> Self {
+        Self { mart }
+    }
+}
+
+impl BatchWorker for Analytics {
+    const SPEC: Spec = Spec {
+        name: "analytics",
+        queue: Queue::One("analytics"),
+        ladder: &[Rung::S5, Rung::M1, Rung::M10, Rung::H1],
+        timeout: TIMEOUT,
+        shape: Shape::Batch { max: BATCH_MAX, linger: LINGER },
+    };
+    type Message = AnalyticsEvent;
+
+    async fn handle(&self, batch: &mut Batch<AnalyticsEvent>) -> Result<(), Failure> {
+        let load = self.mart.load(batch.items.iter().map(|job| &job.message)).await?;
+        fault::point("after_load_before_ack");
+        metrics::counter!("pvt_mart_events_total").increment(load.new_events);
+        metrics::counter!("pvt_mart_bed_nights_total").increment(load.bed_nights);
+        if let Some(oldest) = batch.items.iter().map(|job| occurred_at(&job.message)).min() {
+            let lag = Utc::now() - oldest.as_datetime();
+            metrics::histogram!("pvt_mart_lag_seconds").record(lag.as_seconds_f64().max(0.0));
+        }
+        Ok(())
+    }
+}
+
+fn occurred_at(event: &AnalyticsEvent) -> Timestamp {
+    match event {
+        AnalyticsEvent::Booking(event) => event.occurred_at,
+        AnalyticsEvent::Notification(event) => event.occurred_at,
+    }
+}

@@ -1,1 +1,65 @@
-//! Worker `reconciliation`.
+//! Checks one property: claims against bookings in both directions, and the mart against the bookings' history. Repairs what
+//! loses nothing, and reports everything.
+//!
+//! It never changes a booking. A run that is delivered again looks again, and tells in its report also of what it repaired before.
+
+mod drift;
+mod run;
+
+use crate::clock::Clock;
+use pvt_domain::failure::Failure;
+use pvt_domain::messages::ReconcileCommand;
+use pvt_messaging::{Queue, Rung};
+use pvt_stores::mart::Mart;
+use pvt_stores::mongo::Mongo;
+use pvt_worker_runtime::{Job, Shape, Spec, Worker};
+use run::Run;
+use std::time::Duration;
+
+/// How long the events of a change may be on their way before they count as missing.
+const GRACE: Duration = Duration::from_secs(60);
+/// Properties checked at the same time.
+const CONCURRENCY: u16 = 2;
+const TIMEOUT: Duration = Duration::from_secs(240);
+
+/// The worker of the `reconciliation` queue.
+pub struct Reconciliation {
+    mongo: Mongo,
+    mart: Mart,
+    clock: Clock,
+    grace: Duration,
+}
+
+impl Reconciliation {
+    /// A worker on these stores.
+    pub fn new(mongo: Mongo, mart: Mart, clock: Clock) -> Self {
+        Self { mongo, mart, clock, grace: GRACE }
+    }
+
+    /// The same, with another time that events may be on their way.
+    #[must_use]
+    pub fn with_grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+}
+
+impl Worker for Reconciliation {
+    const SPEC: Spec = Spec {
+        name: "reconciliation",
+        queue: Queue::One("reconciliation"),
+        ladder: &[Rung::S5, Rung::M1, Rung::M10],
+        timeout: TIMEOUT,
+        shape: Shape::Single { concurrency: CONCURRENCY },
+    };
+    type Message = ReconcileCommand;
+
+    async fn handle(&self, job: &mut Job<ReconcileCommand>) -> Result<(), Failure> {
+        let ReconcileCommand::Property(command) = &job.message;
+        let run = Run::begin(self, command);
+        for event in run.finish().await? {
+            job.emit(event);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,206 @@
+//! One run over one property, step by step: read, compare, repair, ask the mart, report.
+
+use super::Reconciliation;
+use super::drift::{self, Drift};
+use chrono::TimeDelta;
+use pvt_domain::booking::HistoryEntry;
+use pvt_domain::events::BookingEvent;
+use pvt_domain::failure::Failure;
+use pvt_domain::ids::BookingId;
+use pvt_domain::messages::{MessageType, ReconcileProperty};
+use pvt_domain::timestamp::Timestamp;
+use pvt_messaging::Outgoing;
+use pvt_stores::StoreError;
+use pvt_stores::mongo::audit::AuditEntry;
+use pvt_stores::mongo::reconciliations::{BookingSummary, Checked, ClaimRepair, Finding, FindingKind, PropertySnapshot, Report};
+use pvt_worker_runtime::fault;
+use std::collections::HashSet;
+use std::time::Instant;
+use uuid::Uuid;
+
+/// Repairs of one run; the rest is found again by the next one.
+const REPAIRS_MAX: usize = 1_000;
+/// Bookings whose events one run publishes again. A backlog before the mart looks like drift, and must not be doubled at once.
+const REPUBLISH_MAX: usize = 500;
+/// Findings listed in a report; the others are only counted.
+const LISTED_MAX: usize = 500;
+/// Prefix of the audit log's action of a repair; the kind of the finding follows.
+const REPAIR: &str = "repair.";
+
+/// A run under way.
+pub(super) struct Run<'a> {
+    worker: &'a Reconciliation,
+    command: &'a ReconcileProperty,
+    started_at: Timestamp,
+    started: Instant,
+    checked: Checked,
+    findings: Vec<Finding>,
+    events: Vec<Outgoing>,
+}
+
+impl<'a> Run<'a> {
+    pub(super) fn begin(worker: &'a Reconciliation, command: &'a ReconcileProperty) -> Self {
+        let (started_at, started) = ((worker.clock)(), Instant::now());
+        Self { worker, command, started_at, started, checked: Checked::default(), findings: Vec::new(), events: Vec::new() }
+    }
+
+    /// Does everything and stores the report; what is returned is to be published.
+    pub(super) async fn finish(mut self) -> Result<Vec<Outgoing>, Failure> {
+        let snapshot = self.worker.mongo.property_snapshot(&self.command.property_id).await?;
+        self.checked.bookings = count(snapshot.bookings.len());
+        self.checked.claims = count(snapshot.claims.len());
+        self.check_claims(&snapshot).await?;
+        self.describe_property().await?;
+        self.check_mart(snapshot.bookings).await?;
+        self.recall_earlier_repairs().await?;
+        fault::point("after_repair_before_report");
+        self.report().await?;
+        Ok(self.events)
+    }
+
+    async fn check_claims(&mut self, snapshot: &PropertySnapshot) -> Result<(), StoreError> {
+        for (number, drift) in drift::claims(&self.command.property_id, snapshot).iter().enumerate() {
+            let mut finding = drift.finding();
+            if !self.command.dry_run && number < REPAIRS_MAX && !self.repair(drift, &mut finding).await? {
+                continue;
+            }
+            self.findings.push(finding);
+        }
+        Ok(())
+    }
+
+    /// Repairs what can be repaired; `false` when it was in order by then, and is no finding.
+    async fn repair(&self, drift: &Drift, finding: &mut Finding) -> Result<bool, StoreError> {
+        let audit = self.audit(finding);
+        let outcome = match drift {
+            Drift::Orphan(claim, _) => self.worker.mongo.release_orphan_claim(claim, &audit).await?,
+            Drift::Missing(lost) => self.worker.mongo.restore_claim(lost, &audit).await?,
+            Drift::Conflict { .. } | Drift::Unreadable(_) => return Ok(true),
+        };
+        match outcome {
+            ClaimRepair::Done => finding.repaired = true,
+            ClaimRepair::NotDue => return Ok(false),
+            ClaimRepair::Taken => {
+                finding.kind = FindingKind::Conflict;
+                finding.severity = finding.kind.severity();
+            }
+        }
+        Ok(true)
+    }
+
+    /// The mart knows names only from here: events carry ids.
+    async fn describe_property(&self) -> Result<(), StoreError> {
+        if self.command.dry_run {
+            return Ok(());
+        }
+        match self.worker.mongo.inventory(&self.command.property_id).await? {
+            Some(inventory) => self.worker.mart.describe(&inventory).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn check_mart(&mut self, bookings: Vec<BookingSummary>) -> Result<(), Failure> {
+        let grace = TimeDelta::from_std(self.worker.grace).unwrap_or(TimeDelta::MAX);
+        let settled_before = self.started_at.as_datetime() - grace;
+        let settled: Vec<_> = bookings.into_iter().filter(|booking| booking.updated_at.as_datetime() <= settled_before).collect();
+        let event_ids: Vec<Uuid> = settled.iter().flat_map(BookingSummary::event_ids).collect();
+        self.checked.events = count(event_ids.len());
+        let missing = self.worker.mart.missing_events(&event_ids).await?;
+        let revisions: Vec<(BookingId, u32)> = settled.iter().map(|booking| (booking.id, booking.rev)).collect();
+        let behind = self.worker.mart.behind(&revisions).await?;
+        let late = settled.iter().filter(|booking| behind.contains(&booking.id) || booking.event_ids().any(|id| missing.contains(&id)));
+        let late: Vec<BookingId> = late.map(|booking| booking.id).collect();
+        let (now, later) = late.split_at(late.len().min(REPUBLISH_MAX));
+        let stored = self.worker.mongo.bookings(now.iter().copied()).await?;
+        for booking in now.iter().filter_map(|id| stored.get(id)) {
+            for (kind, entry) in lost_entries(&booking.history, &missing, behind.contains(&booking.id)) {
+                self.republish(kind, &BookingEvent::of(booking, entry)).await?;
+            }
+        }
+        for id in later {
+            self.find(FindingKind::MartBehind, id.to_string(), "left to the next run".to_owned());
+        }
+        Ok(())
+    }
+
+    async fn republish(&mut self, kind: FindingKind, event: &BookingEvent) -> Result<(), Failure> {
+        let detail = format!("booking {} revision {}: {}", event.booking_id, event.rev, event.kind());
+        let subject = if kind == FindingKind::MartBehind { event.booking_id.to_string() } else { event.event_id.to_string() };
+        let finding = Finding { kind, severity: kind.severity(), subject, detail, repaired: false };
+        if self.command.dry_run {
+            self.findings.push(finding);
+            return Ok(());
+        }
+        let message = Outgoing::event(event.event_id, event)?.correlated(event.booking_id.as_uuid());
+        self.worker.mongo.append_audit(&self.audit(&finding)).await?;
+        self.findings.push(Finding { repaired: true, ..finding });
+        self.events.push(message);
+        Ok(())
+    }
+
+    /// A run that was interrupted after a repair does not find it again: the audit log remembers.
+    async fn recall_earlier_repairs(&mut self) -> Result<(), StoreError> {
+        let told: HashSet<(FindingKind, String)> = self.findings.iter().map(|finding| (finding.kind, finding.subject.clone())).collect();
+        for entry in self.worker.mongo.audit_of(self.command.run_id).await? {
+            let kind = FindingKind::ALL.into_iter().find(|kind| entry.action.strip_prefix(REPAIR) == Some(kind.as_str()));
+            let Some(kind) = kind.filter(|kind| !told.contains(&(*kind, entry.subject.clone()))) else { continue };
+            self.findings.push(Finding { kind, severity: kind.severity(), subject: entry.subject, detail: entry.detail, repaired: true });
+        }
+        Ok(())
+    }
+
+    async fn report(&mut self) -> Result<(), StoreError> {
+        for finding in &self.findings {
+            let outcome = if finding.repaired { "repaired" } else { "left" };
+            metrics::counter!("pvt_reconciliation_findings_total", "kind" => finding.kind.as_str(), "outcome" => outcome).increment(1);
+        }
+        let found = count(self.findings.len());
+        let repaired = count(self.findings.iter().filter(|finding| finding.repaired).count());
+        // What is left to people is listed first, the worst of it at the top.
+        self.findings.sort_by_key(|finding| (finding.repaired, std::cmp::Reverse(finding.severity)));
+        self.findings.truncate(LISTED_MAX);
+        let took = self.started.elapsed();
+        metrics::histogram!("pvt_reconciliation_seconds").record(took.as_secs_f64());
+        if found > 0 {
+            tracing::warn!(property = %self.command.property_id, run_id = %self.command.run_id, found, repaired, "reconciliation found drift");
+        }
+        let report = Report {
+            run_id: self.command.run_id,
+            property_id: self.command.property_id.clone(),
+            actor: self.command.actor.clone(),
+            dry_run: self.command.dry_run,
+            checked: self.checked,
+            found,
+            repaired,
+            findings: std::mem::take(&mut self.findings),
+            started_at: self.started_at,
+            finished_at: (self.worker.clock)(),
+            took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+        };
+        self.worker.mongo.save_reconciliation(&report).await
+    }
+
+    fn find(&mut self, kind: FindingKind, subject: String, detail: String) {
+        self.findings.push(Finding { kind, severity: kind.severity(), subject, detail, repaired: false });
+    }
+
+    fn audit(&self, finding: &Finding) -> AuditEntry {
+        let action = format!("{REPAIR}{}", finding.kind.as_str());
+        AuditEntry::new(self.command.run_id, (self.worker.clock)(), &self.command.actor, action, &finding.subject, &finding.detail)
+    }
+}
+
+/// The entries whose events are to be published again: those never seen, and the newest one if the mart's row is behind for any
+/// other reason.
+fn lost_entries<'h>(history: &'h [HistoryEntry], missing: &HashSet<Uuid>, behind: bool) -> Vec<(FindingKind, &'h HistoryEntry)> {
+    let mut lost: Vec<_> = history.iter().filter(|entry| missing.contains(&entry.event_id)).map(|entry| (FindingKind::EventMissing, entry)).collect();
+    if let Some(newest) = history.last().filter(|newest| behind && !missing.contains(&newest.event_id)) {
+        lost.push((FindingKind::MartBehind, newest));
+    }
+    lost
+}
+
+/// Sizes of things in memory always fit.
+fn count(size: usize) -> u32 {
+    u32::try_from(size).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,146 @@
+//! The schedules: compiled-in defaults, and what the configuration changes of them. Pure.
+
+use super::due::CatchUp;
+use chrono_tz::Tz;
+use cron::Schedule;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::str::FromStr;
+use thiserror::Error;
+
+/// Checks every property.
+const RECONCILE_PROPERTIES: &str = "reconcile_properties";
+/// Second, minute, hour, day of month, month, day of week: at every full hour.
+const HOURLY: &str = "0 0 * * * *";
+
+/// A schedule as it runs.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Its name, also in the store and in ids: renaming it forgets how far it has come.
+    pub name: String,
+    /// When, on a wall in `time_zone`.
+    pub cron: Schedule,
+    /// Where the wall is.
+    pub time_zone: Tz,
+    /// What becomes of fires that nobody was there for.
+    pub catch_up: CatchUp,
+    /// Whether its runs only report.
+    pub dry_run: bool,
+}
+
+impl Plan {
+    /// A schedule that catches up with its latest fire.
+    ///
+    /// # Errors
+    /// [`PlanError::Cron`] when the expression cannot be read.
+    pub fn new(name: &str, cron: &str, time_zone: Tz) -> Result<Self, PlanError> {
+        let cron = parse(name, cron)?;
+        Ok(Self { name: name.to_owned(), cron, time_zone, catch_up: CatchUp::Latest, dry_run: false })
+    }
+}
+
+/// Why the configuration of the schedules cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum PlanError {
+    /// Not the JSON that is expected.
+    #[error("the schedules are not a JSON object of schedules: {0}")]
+    Json(String),
+    /// No such schedule.
+    #[error("there is no schedule `{0}`; there is `{RECONCILE_PROPERTIES}`")]
+    Unknown(String),
+    /// The expression cannot be read.
+    #[error("schedule `{name}`: `{cron}` is not a cron expression (second minute hour day month weekday): {reason}")]
+    Cron {
+        /// Which schedule.
+        name: String,
+        /// As written.
+        cron: String,
+        /// What the parser says.
+        reason: String,
+    },
+}
+
+/// What the configuration may say of a schedule; what it does not say stays as compiled in.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Override {
+    cron: Option<String>,
+    time_zone: Option<Tz>,
+    catch_up: Option<CatchUp>,
+    dry_run: Option<bool>,
+    enabled: Option<bool>,
+}
+
+/// The schedules that run when nothing else is configured.
+pub fn default_plans() -> Vec<Plan> {
+    // A test reads every compiled-in expression, so none is ever dropped here.
+    [(RECONCILE_PROPERTIES, HOURLY)].into_iter().filter_map(|(name, cron)| Plan::new(name, cron, Tz::UTC).ok()).collect()
+}
+
+/// The schedules with what `overrides` changes of them: a JSON object by name, for example
+/// `{"reconcile_properties": {"cron": "0 30 * * * *", "time_zone": "America/Montreal", "catch_up": "skip"}}`.
+///
+/// # Errors
+/// Everything that is wrong with it, not only the first.
+pub fn plans(overrides: &str) -> Result<Vec<Plan>, Vec<PlanError>> {
+    let changes: BTreeMap<String, Override> = serde_json::from_str(overrides).map_err(|error| vec![PlanError::Json(error.to_string())])?;
+    let mut plans = default_plans();
+    let mut errors = Vec::new();
+    for (name, change) in changes {
+        let Some(place) = plans.iter().position(|plan| plan.name == name) else {
+            errors.push(PlanError::Unknown(name));
+            continue;
+        };
+        if change.enabled == Some(false) {
+            plans.remove(place);
+            continue;
+        }
+        if let Err(error) = apply(&mut plans[place], change) {
+            errors.push(error);
+        }
+    }
+    if errors.is_empty() { Ok(plans) } else { Err(errors) }
+}
+
+fn apply(plan: &mut Plan, change: Override) -> Result<(), PlanError> {
+    if let Some(cron) = change.cron {
+        plan.cron = parse(&plan.name, &cron)?;
+    }
+    plan.time_zone = change.time_zone.unwrap_or(plan.time_zone);
+    plan.catch_up = change.catch_up.unwrap_or(plan.catch_up);
+    plan.dry_run = change.dry_run.unwrap_or(plan.dry_run);
+    Ok(())
+}
+
+fn parse(name: &str, cron: &str) -> Result<Schedule, PlanError> {
+    Schedule::from_str(cron).map_err(|error| PlanError::Cron { name: name.to_owned(), cron: cron.to_owned(), reason: error.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{PlanError, default_plans, plans};
+    use crate::scheduler::CatchUp;
+
+    #[test]
+    fn every_compiled_in_schedule_can_be_read() {
+        assert_eq!(default_plans().len(), 1);
+    }
+
+    #[test]
+    fn the_configuration_changes_only_what_it_names() {
+        let plans = plans(r#"{"reconcile_properties": {"cron": "0 30 * * * *", "catch_up": "skip"}}"#).unwrap();
+        assert_eq!((plans[0].cron.source(), plans[0].catch_up, plans[0].dry_run), ("0 30 * * * *", CatchUp::Skip, false));
+    }
+
+    #[test]
+    fn a_schedule_can_be_switched_off() {
+        assert!(plans(r#"{"reconcile_properties": {"enabled": false}}"#).unwrap().is_empty());
+    }
+
+    #[test]
+    fn everything_wrong_is_told_at_once() {
+        let errors = plans(r#"{"reconcile_properties": {"cron": "whenever"}, "night_aduit": {}}"#).unwrap_err();
+        assert!(matches!(errors[..], [PlanError::Unknown(_), PlanError::Cron { .. }]), "{errors:?}");
+        assert!(matches!(plans(r#"{"reconcile_properties": {"crn": ""}}"#).unwrap_err()[..], [PlanError::Json(_)]));
+    }
+}
