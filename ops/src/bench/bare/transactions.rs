@@ -1,0 +1,67 @@
+//! One batch of decided bookings a transaction, repeated by as many writers as there are partitions. Deciding is not timed.
+
+use crate::bench::traffic::{self, Traffic};
+use anyhow::{Result, anyhow};
+use chrono::Utc;
+use pvt_domain::decide::{Decisions, Known, decide};
+use pvt_domain::ids::PropertyId;
+use pvt_domain::messages::BookingCommand;
+use pvt_domain::view::PropertyView;
+use pvt_stores::mongo::Mongo;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+/// As large as the largest batch of `confirmations`.
+const BATCH: u64 = 200;
+/// Hostels of each writer; nothing else books them.
+const PROPERTIES: u16 = 50;
+const BEDS: u16 = 50;
+const PREFIXES: [&str; 4] = ["bare-a", "bare-b", "bare-c", "bare-d"];
+
+/// Bookings stored per second.
+#[allow(clippy::cast_precision_loss)] // far below 2^52
+pub(crate) async fn measure(mongo: &Mongo, batches: usize) -> Result<f64> {
+    let prepared: Vec<Vec<Decisions>> = PREFIXES.iter().map(|prefix| decided(prefix, batches)).collect::<Result<_>>()?;
+    let bookings: usize = prepared.iter().flatten().map(|decisions| decisions.changes.len()).sum();
+    let mut writers = JoinSet::new();
+    let begun = Instant::now();
+    for batches in prepared {
+        let mongo = mongo.clone();
+        writers.spawn(async move {
+            for decisions in &batches {
+                mongo.commit(decisions).await?;
+            }
+            anyhow::Ok(())
+        });
+    }
+    while let Some(ended) = writers.join_next().await {
+        ended??;
+    }
+    Ok(bookings as f64 / begun.elapsed().as_secs_f64())
+}
+
+fn decided(prefix: &'static str, batches: usize) -> Result<Vec<Decisions>> {
+    let origin = Utc::now().date_naive();
+    let houses = (0..PROPERTIES).map(|number| traffic::hostel(prefix, number, BEDS));
+    let mut views: HashMap<PropertyId, PropertyView> =
+        houses.map(|house| (house.property.id.clone(), PropertyView::new(Arc::new(house), origin))).collect();
+    let fresh: HashSet<PropertyId> = views.keys().cloned().collect();
+    let traffic = Traffic::new(prefix.to_owned(), prefix, PROPERTIES);
+    let none = HashMap::new();
+    let mut all = Vec::with_capacity(batches);
+    for batch in (0..).take(batches) {
+        let requests: Vec<(Uuid, BookingCommand)> = (batch * BATCH..(batch + 1) * BATCH)
+            .map(|number| traffic.command(number))
+            .map(|request| (request.booking_id.request_command_id(), BookingCommand::Request(Box::new(request))))
+            .collect();
+        let commands: Vec<(Uuid, &BookingCommand)> = requests.iter().map(|(id, command)| (*id, command)).collect();
+        let decisions = decide(Known { views: &views, fresh: &fresh, bookings: &none }, &commands, Utc::now().into());
+        let mut decisions = decisions.map_err(|stale| anyhow!("not fresh: {stale:?}"))?;
+        views.extend(std::mem::take(&mut decisions.views));
+        all.push(decisions);
+    }
+    Ok(all)
+}

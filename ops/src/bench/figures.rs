@@ -1,0 +1,115 @@
+//! The figures of a run. Their names say what they are and in which unit, and other programs read them.
+
+use super::machine::Machine;
+use super::stage::Cpu;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// All figures; those that were not measured are absent.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Figures {
+    /// The program that was measured.
+    pub(super) version: &'static str,
+    /// `release`, or `debug`: then nothing here means anything.
+    pub(super) build: &'static str,
+    /// Small counts: shows that everything works, not how fast it is.
+    pub(super) quick: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) machine: Option<Machine>,
+
+    /// A handler that only publishes, confirmed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) bare_intake_requests_per_s: Option<f64>,
+    /// Consume, publish confirmed, acknowledge.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) bare_pipeline_messages_per_s: Option<f64>,
+    /// Transactions of 200 decided bookings.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) bare_transaction_bookings_per_s: Option<f64>,
+    /// What is left when one booking after another costs all three on the same cores.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) bare_all_three_bookings_per_s: Option<f64>,
+
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) intake_requests_per_s: Option<f64>,
+    /// Of the bare handler.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) intake_ratio: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) intake_p50_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) intake_p99_ms: Option<f64>,
+
+    /// The confirmations worker alone on a full queue.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) backlog_bookings_per_s: Option<f64>,
+
+    /// From the first request to the last booking stored and its event published.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) drained_bookings_per_s: Option<f64>,
+    /// Of all three bare limits together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) drained_ratio: Option<f64>,
+    /// Seconds from the first request to the last 202.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) drained_accepted_s: Option<f64>,
+    /// Seconds from the first request to the last booking stored and its event published.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) drained_stored_s: Option<f64>,
+    /// Seconds from the first request to the last event in the mart.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) drained_mart_s: Option<f64>,
+
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) steady_requests_per_s: Option<f64>,
+    /// From request to 201.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) steady_p50_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) steady_p99_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) steady_max_ms: Option<f64>,
+
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) mails_per_s: Option<f64>,
+    /// Of the bare pipeline.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) mails_ratio: Option<f64>,
+
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) etl_events_per_s: Option<f64>,
+    /// Of the bare pipeline; loading publishes nothing, so it may be above 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) etl_ratio: Option<f64>,
+
+    /// The most memory that each process ever had resident.
+    pub(super) peak_rss_mib: BTreeMap<String, f64>,
+    /// By part and process: CPU time per request, booking, mail or event.
+    pub(super) cpu_us_per_item: BTreeMap<&'static str, BTreeMap<String, f64>>,
+    /// What did not go as it should.
+    pub(super) troubles: Vec<String>,
+}
+
+impl Figures {
+    /// None yet.
+    pub(super) fn new(quick: bool) -> Self {
+        let build = if cfg!(debug_assertions) { "debug" } else { "release" };
+        Self { version: env!("CARGO_PKG_VERSION"), build, quick, ..Self::default() }
+    }
+
+    /// Notes what a part used, spread over what it did.
+    #[allow(clippy::cast_precision_loss)] // far below 2^52
+    pub(super) fn note_cpu(&mut self, part: &'static str, before: &Cpu, after: &Cpu, items: u64) {
+        let used = after.iter().map(|(name, cpu)| {
+            let spent = cpu.saturating_sub(before.get(name).copied().unwrap_or_default());
+            (name.clone(), spent.as_secs_f64() * 1e6 / items.max(1) as f64)
+        });
+        // A process that did nothing is no news.
+        self.cpu_us_per_item.insert(part, used.filter(|(_, us)| *us >= 0.05).collect());
+    }
+}
+
+/// `figure / limit`, when there is a limit.
+pub(super) fn ratio(figure: f64, limit: Option<f64>) -> Option<f64> {
+    limit.map(|limit| figure / limit)
+}

@@ -1,0 +1,185 @@
+//! The load generator: many kept connections, driven from one thread of their own.
+
+use super::wire::Connection;
+use anyhow::{Result, bail};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+
+/// More unexpected answers than this end the run.
+const UNEXPECTED_MAX: u64 = 100;
+
+/// Writes request number `n` into the buffer.
+pub(super) type Writer = Arc<dyn Fn(u64, &mut Vec<u8>) + Send + Sync>;
+
+/// When requests are sent.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Pace {
+    /// Each connection sends its next one when the last is answered.
+    AsAnswered,
+    /// On a fixed schedule, whether or not earlier ones are answered; latency counts from the scheduled time, so that a stall
+    /// is felt by every request that fell into it.
+    PerSecond(u32),
+}
+
+/// What is sent.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Load {
+    pub(super) address: SocketAddr,
+    pub(super) connections: usize,
+    pub(super) count: u64,
+    pub(super) pace: Pace,
+    /// The status that every answer should have.
+    pub(super) expected: u16,
+    /// For all of it.
+    pub(super) limit: Duration,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(super) struct Answers {
+    /// When the first request was due.
+    pub(super) begun: std::time::Instant,
+    /// From then until the last answer.
+    pub(super) took: Duration,
+    /// Of the expected answers, ascending, in microseconds.
+    latencies_us: Vec<u32>,
+    /// Answers with another status, and broken connections.
+    pub(super) unexpected: u64,
+    /// The first of them.
+    pub(super) example: Option<String>,
+}
+
+impl Answers {
+    /// Expected answers.
+    pub(super) fn expected(&self) -> u64 {
+        u64::try_from(self.latencies_us.len()).unwrap_or(u64::MAX)
+    }
+
+    /// Expected answers per second.
+    #[allow(clippy::cast_precision_loss)] // far below 2^52
+    pub(super) fn per_second(&self) -> f64 {
+        self.expected() as f64 / self.took.as_secs_f64()
+    }
+
+    /// The latency that this share of the answers (in thousandths) did not exceed.
+    pub(super) fn latency_ms(&self, per_mille: usize) -> f64 {
+        let place = (self.latencies_us.len() * per_mille).div_ceil(1_000).saturating_sub(1);
+        self.latencies_us.get(place).map_or(f64::NAN, |us| f64::from(*us) / 1_000.0)
+    }
+}
+
+impl Load {
+    /// Sends all of it. Dropping the future ends it.
+    pub(super) async fn run(self, write: Writer) -> Result<Answers> {
+        let stop = CancellationToken::new();
+        let _ends_with_this = stop.clone().drop_guard();
+        let thread = tokio::task::spawn_blocking(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(async {
+                match stop.run_until_cancelled(timeout(self.limit, self.drive(write))).await {
+                    None => bail!("stopped"),
+                    Some(Err(_)) => bail!("{} requests were not answered within {:?}", self.count, self.limit),
+                    Some(Ok(answers)) => answers,
+                }
+            })
+        });
+        thread.await?
+    }
+
+    async fn drive(self, write: Writer) -> Result<Answers> {
+        let mut connections = Vec::with_capacity(self.connections);
+        for _ in 0..self.connections {
+            connections.push(Connection::open(self.address).await?);
+        }
+        let next = Arc::new(AtomicU64::new(0));
+        let (begun, begun_std) = (Instant::now(), std::time::Instant::now());
+        let mut senders = JoinSet::new();
+        for connection in connections {
+            let sender = Sender { load: self, begun, next: Arc::clone(&next), write: Arc::clone(&write), latencies_us: Vec::new(), unexpected: 0, example: None };
+            senders.spawn(sender.run(connection));
+        }
+        let mut answers = Answers { begun: begun_std, took: Duration::ZERO, latencies_us: Vec::new(), unexpected: 0, example: None };
+        while let Some(ended) = senders.join_next().await {
+            let sender = ended??;
+            answers.latencies_us.extend(sender.latencies_us);
+            answers.unexpected += sender.unexpected;
+            answers.example = answers.example.or(sender.example);
+        }
+        answers.took = begun.elapsed();
+        answers.latencies_us.sort_unstable();
+        Ok(answers)
+    }
+}
+
+/// One connection's work.
+struct Sender {
+    load: Load,
+    begun: Instant,
+    next: Arc<AtomicU64>,
+    write: Writer,
+    latencies_us: Vec<u32>,
+    unexpected: u64,
+    example: Option<String>,
+}
+
+impl Sender {
+    async fn run(mut self, mut connection: Connection) -> Result<Self> {
+        let mut request = Vec::with_capacity(1_024);
+        loop {
+            let number = self.next.fetch_add(1, Ordering::Relaxed);
+            if number >= self.load.count {
+                return Ok(self);
+            }
+            request.clear();
+            (self.write)(number, &mut request);
+            let due = self.due(number).await;
+            let trouble = match connection.exchange(&request).await {
+                Ok(answer) if answer.status == self.load.expected => {
+                    self.latencies_us.push(u32::try_from(due.elapsed().as_micros()).unwrap_or(u32::MAX));
+                    continue;
+                }
+                Ok(answer) => format!("{} {}", answer.status, String::from_utf8_lossy(answer.body)),
+                Err(error) => {
+                    connection = Connection::open(self.load.address).await?;
+                    error.to_string()
+                }
+            };
+            self.unexpected += 1;
+            if self.unexpected > UNEXPECTED_MAX {
+                bail!("too many unexpected answers, such as: {trouble}");
+            }
+            self.example.get_or_insert(trouble);
+        }
+    }
+
+    /// When the request is due, having waited for that.
+    async fn due(&self, number: u64) -> Instant {
+        match self.load.pace {
+            Pace::AsAnswered => Instant::now(),
+            Pace::PerSecond(rate) => {
+                let due = self.begun + Duration::from_micros(number.saturating_mul(1_000_000) / u64::from(rate.max(1)));
+                sleep_until(due).await;
+                due
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Answers;
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn percentiles_are_those_of_the_sorted_answers() {
+        let latencies_us = (1..=1_000).map(|n| n * 1_000).collect();
+        let answers = Answers { begun: Instant::now(), took: Duration::from_secs(2), latencies_us, unexpected: 0, example: None };
+        assert_eq!((answers.latency_ms(500), answers.latency_ms(990), answers.latency_ms(1_000)), (500.0, 990.0, 1_000.0));
+        assert_eq!(answers.per_second(), 500.0);
+    }
+}

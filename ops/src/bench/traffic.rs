@@ -1,0 +1,178 @@
+//! The hostels that are booked, and the requests: number `n` of a series is always the same, so that nothing need be kept.
+
+use chrono::{Days, NaiveDate, NaiveTime, Utc};
+use pvt_domain::booking::{Guest, Source, StayRequest};
+use pvt_domain::demo;
+use pvt_domain::ids::{BookingId, PropertyId};
+use pvt_domain::inventory::{DormGender, Inventory, Property, RatePlan, Room, RoomKind, RoomType};
+use pvt_domain::messages::RequestBooking;
+use std::io::Write;
+
+/// Arrivals fall on this many days from tomorrow on.
+const ARRIVAL_DAYS: u64 = 500;
+const NIGHTS_MAX: u64 = 3;
+const ROOM_BEDS: u16 = 10;
+const ROOM_TYPES: [(&str, i64); 2] = [("dorm-mixed", 4_200), ("dorm-female", 4_800)];
+const RATE_PLAN: &str = "standard";
+/// Digits of `Content-Length`, which is written before the body is.
+const LENGTH_DIGITS: usize = 4;
+
+/// A series of requests for single guests, spread over hostels, room types and dates.
+#[derive(Debug, Clone)]
+pub(super) struct Traffic {
+    /// Distinguishes the series of a run: part of each idempotency key.
+    series: String,
+    /// What the hostels' ids begin with.
+    prefix: &'static str,
+    properties: u16,
+    today: NaiveDate,
+    /// Seconds to hold each request until its booking is decided.
+    wait_s: Option<u32>,
+}
+
+/// One wish.
+struct Wish {
+    property: u16,
+    room_type: &'static str,
+    arrival: NaiveDate,
+    departure: NaiveDate,
+}
+
+impl Traffic {
+    /// A series for these many hostels.
+    pub(super) fn new(series: String, prefix: &'static str, properties: u16) -> Self {
+        Self { series, prefix, properties: properties.max(1), today: Utc::now().date_naive(), wait_s: None }
+    }
+
+    /// Asks for the decision within so many seconds.
+    pub(super) fn waiting(mut self, seconds: u32) -> Self {
+        self.wait_s = Some(seconds);
+        self
+    }
+
+    fn wish(&self, number: u64) -> Wish {
+        let random = scatter(number);
+        // One night after another, a hostel's nights fill evenly; only which hostel and date is scattered.
+        let arrival = self.today + Days::new(1 + (random >> 16) % ARRIVAL_DAYS);
+        Wish {
+            property: u16::try_from(random % u64::from(self.properties)).unwrap_or_default(),
+            room_type: ROOM_TYPES.get(usize::from((random >> 40) & 1 == 1)).map_or("", |(id, _)| id),
+            arrival,
+            departure: arrival + Days::new(1 + (random >> 48) % NIGHTS_MAX),
+        }
+    }
+
+    /// Writes the HTTP request `number`.
+    pub(super) fn write(&self, number: u64, request: &mut Vec<u8>) {
+        let Wish { property, room_type, arrival, departure } = self.wish(number);
+        let (series, prefix) = (&self.series, self.prefix);
+        let mut put = |text: std::fmt::Arguments<'_>| {
+            // Writing into a vector cannot fail.
+            let _ = request.write_fmt(text);
+        };
+        put(format_args!("POST /api/bookings HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nIdempotency-Key: {series}-{number}\r\n"));
+        if let Some(seconds) = self.wait_s {
+            put(format_args!("Prefer: wait={seconds}\r\n"));
+        }
+        put(format_args!("Content-Length: {:0LENGTH_DIGITS$}\r\n\r\n", 0));
+        let body_begin = request.len();
+        let _ = write!(
+            request,
+            r#"{{"property_id":"{prefix}-{property:03}","rate_plan_id":"{RATE_PLAN}","source":"direct","stays":[{{"room_type_id":"{room_type}","arrival":"{arrival}","departure":"{departure}","guests":1}}],"guest":{{"first_name":"Ada","last_name":"Lovelace","email":"ada.{number}@example.com","phone":"+15145550100","locale":"en"}}}}"#
+        );
+        let length = format!("{:0LENGTH_DIGITS$}", request.len() - body_begin);
+        let place = body_begin - 4 - LENGTH_DIGITS;
+        if let Some(digits) = request.get_mut(place..place + LENGTH_DIGITS) {
+            digits.copy_from_slice(length.as_bytes());
+        }
+    }
+
+    /// The command that the API makes of request `number`, except for its fingerprint.
+    pub(super) fn command(&self, number: u64) -> RequestBooking {
+        let Wish { property, room_type, arrival, departure } = self.wish(number);
+        let fingerprint = format!("{number:064x}");
+        RequestBooking {
+            booking_id: BookingId::derive(None, &format!("{}-{number}", self.series), &fingerprint),
+            client: None,
+            fingerprint,
+            property_id: property_id(self.prefix, property),
+            rate_plan_id: RATE_PLAN.into(),
+            source: Source::Direct,
+            stays: vec![StayRequest { room_type_id: room_type.into(), arrival, departure, guests: 1 }],
+            guest: Guest {
+                first_name: "Ada".to_owned(),
+                last_name: "Lovelace".to_owned(),
+                email: format!("ada.{number}@example.com"),
+                phone: Some("+15145550100".to_owned()),
+                locale: Some("en".to_owned()),
+            },
+            requested_at: Utc::now().into(),
+        }
+    }
+}
+
+fn property_id(prefix: &str, number: u16) -> PropertyId {
+    PropertyId::new(format!("{prefix}-{number:03}"))
+}
+
+/// A hostel of dorms, taxed and priced like the demonstration hostel.
+pub(super) fn hostel(prefix: &str, number: u16, beds: u16) -> Inventory {
+    let id = property_id(prefix, number);
+    let property = Property {
+        name: format!("Bench {number}"),
+        check_in_from: NaiveTime::MIN,
+        id,
+        ..demo::hostel().property
+    };
+    let kind = |(id, _): &(&str, i64)| RoomType { id: (*id).into(), name: (*id).to_owned(), kind: RoomKind::Dorm, gender: DormGender::Mixed };
+    let room = |number: u16| {
+        let room_type = ROOM_TYPES.get(usize::from(number % 2)).map_or("", |(id, _)| id);
+        let beds = 1..=ROOM_BEDS.min(beds - number * ROOM_BEDS);
+        Room { id: format!("r{number}").as_str().into(), room_type_id: room_type.into(), beds: beds.map(|bed| format!("r{number}-{bed}").as_str().into()).collect() }
+    };
+    Inventory {
+        property,
+        room_types: ROOM_TYPES.iter().map(kind).collect(),
+        rooms: (0..beds.div_ceil(ROOM_BEDS)).map(room).collect(),
+        rate_plans: vec![RatePlan { id: RATE_PLAN.into(), name: "Standard".to_owned(), nightly: ROOM_TYPES.iter().map(|(id, cents)| ((*id).into(), *cents)).collect() }],
+    }
+}
+
+/// SplitMix64's finisher (Steele, Lea, Flood 2014): neighbours in, strangers out.
+fn scatter(number: u64) -> u64 {
+    let mut z = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Traffic, hostel};
+
+    #[test]
+    fn the_length_fits_the_body_and_the_body_fits_the_command() {
+        let traffic = Traffic::new("t".to_owned(), "bench", 200).waiting(10);
+        for number in [0, 7, 123_456] {
+            let mut request = Vec::new();
+            traffic.write(number, &mut request);
+            let text = String::from_utf8(request).unwrap();
+            let (head, body) = text.split_once("\r\n\r\n").unwrap();
+            let length: usize = head.rsplit_once("Content-Length: ").unwrap().1.parse().unwrap();
+            assert_eq!(length, body.len());
+            let sent: serde_json::Value = serde_json::from_str(body).unwrap();
+            let command = serde_json::to_value(traffic.command(number)).unwrap();
+            for part in ["property_id", "rate_plan_id", "source", "stays", "guest"] {
+                assert_eq!(sent[part], command[part]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_hostel_has_the_beds_that_were_asked_for() {
+        for beds in [1, 10, 50, 55] {
+            let beds_made: usize = hostel("bench", 3, beds).rooms.iter().map(|room| room.beds.len()).sum();
+            assert_eq!(beds_made, usize::from(beds));
+        }
+    }
+}
