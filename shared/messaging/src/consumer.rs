@@ -14,6 +14,7 @@ use lapin::types::{FieldTable, ShortString};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 /// For opening a channel and starting a consumer, a connection included.
 const SUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(20);
@@ -50,7 +51,7 @@ struct NoGear;
 impl Equip for NoGear {
     type Gear = ();
 
-    async fn equip(&self, _connection: &lapin::Connection) -> Result<(), lapin::Error> {
+    async fn equip(&self, _connection: &lapin::Connection, _broken: &CancellationToken) -> Result<(), lapin::Error> {
         Ok(())
     }
 }

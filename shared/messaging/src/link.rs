@@ -7,12 +7,12 @@
 use crate::backoff::Backoff;
 use crate::signals;
 use crate::topology::Topology;
-use futures_util::{FutureExt as _, StreamExt as _};
+use futures_util::StreamExt as _;
 use lapin::uri::AMQPUri;
 use lapin::{Connection, ConnectionProperties, Event};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -36,14 +36,15 @@ const WATCH_INTERVAL: Duration = Duration::from_millis(200);
 pub(crate) trait Equip: Send + Sync + 'static {
     /// The channels that belong to one connection.
     type Gear: Send + Sync + 'static;
-    /// Opens them.
-    fn equip(&self, connection: &Connection) -> impl Future<Output = Result<Self::Gear, lapin::Error>> + Send;
+    /// Opens them. Whoever finds one of them broken cancels `broken`, and the whole connection is replaced.
+    fn equip(&self, connection: &Connection, broken: &CancellationToken) -> impl Future<Output = Result<Self::Gear, lapin::Error>> + Send;
 }
 
 /// One live connection with its channels.
 pub(crate) struct Session<G> {
     pub(crate) connection: Connection,
     pub(crate) gear: G,
+    broken: CancellationToken,
 }
 
 /// What callers see of a link.
@@ -74,7 +75,6 @@ impl<G> Clone for State<G> {
 /// The handle to a supervised connection.
 pub(crate) struct Link<G> {
     state: watch::Receiver<State<G>>,
-    broken: Arc<Notify>,
     closing: CancellationToken,
 }
 
@@ -82,9 +82,8 @@ impl<G: Send + Sync + 'static> Link<G> {
     /// Starts the supervisor. Returns at once, whether or not the broker is there.
     pub(crate) fn start<E: Equip<Gear = G>>(url: &str, topology: Topology, name: &str, equip: E) -> Self {
         let (sender, state) = watch::channel(State::Down { since: Instant::now(), failure: None });
-        let link = Self { state, broken: Arc::default(), closing: CancellationToken::new() };
-        let supervisor =
-            Supervisor { uri: parse(url), topology, name: name.to_owned(), equip, state: sender, broken: link.broken.clone(), closing: link.closing.clone() };
+        let link = Self { state, closing: CancellationToken::new() };
+        let supervisor = Supervisor { uri: parse(url), topology, name: name.to_owned(), equip, state: sender, closing: link.closing.clone() };
         tokio::spawn(supervisor.run());
         link
     }
@@ -97,11 +96,6 @@ impl<G: Send + Sync + 'static> Link<G> {
     /// A receiver of state changes.
     pub(crate) fn watch(&self) -> watch::Receiver<State<G>> {
         self.state.clone()
-    }
-
-    /// Tells the supervisor that this connection can't be used any more.
-    pub(crate) fn report_broken(&self) {
-        self.broken.notify_one();
     }
 
     /// Connected and not blocked.
@@ -132,7 +126,6 @@ struct Supervisor<E: Equip> {
     name: String,
     equip: E,
     state: watch::Sender<State<E::Gear>>,
-    broken: Arc<Notify>,
     closing: CancellationToken,
 }
 
@@ -182,8 +175,9 @@ impl<E: Equip> Supervisor<E> {
             let properties = ConnectionProperties::default().with_connection_name(self.name.as_str().into());
             let connection = Connection::connect_uri(uri, properties).await.map_err(|error| error.to_string())?;
             self.declare(&connection).await?;
-            let gear = self.equip.equip(&connection).await.map_err(|error| error.to_string())?;
-            Ok(Session { connection, gear })
+            let broken = CancellationToken::new();
+            let gear = self.equip.equip(&connection, &broken).await.map_err(|error| error.to_string())?;
+            Ok(Session { connection, gear, broken })
         };
         // The state machine of a connection attempt is large; it lives on the heap so that its owner's does not.
         match timeout(CONNECT_TIMEOUT, Box::pin(work)).await {
@@ -207,8 +201,6 @@ impl<E: Equip> Supervisor<E> {
 
     /// Offers the session until it breaks. `None` when the link was closed on purpose.
     async fn serve(&self, session: Arc<Session<E::Gear>>, connected: &metrics::Gauge) -> Option<String> {
-        // A report about an earlier connection must not end this one.
-        let _ = self.broken.notified().now_or_never();
         self.state.send_replace(State::Up { session: session.clone(), blocked_since: None });
         connected.set(1.0);
         let mut events = std::pin::pin!(session.connection.events_listener());
@@ -217,7 +209,7 @@ impl<E: Equip> Supervisor<E> {
         let ended = loop {
             tokio::select! {
                 () = self.closing.cancelled() => break None,
-                () = self.broken.notified() => break Some("a channel failed".to_owned()),
+                () = session.broken.cancelled() => break Some("a channel failed".to_owned()),
                 event = events.next() => match event {
                     Some(Event::Error(error)) => break Some(error.to_string()),
                     Some(_) => {}

@@ -20,6 +20,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
 
 /// For one publish in all: waiting for a connection, sending, and the broker's confirm.
 pub const CONFIRM_TIMEOUT: Duration = Duration::from_secs(5);
@@ -48,10 +49,10 @@ struct LaneSet;
 impl Equip for LaneSet {
     type Gear = Vec<Lane>;
 
-    async fn equip(&self, connection: &lapin::Connection) -> Result<Vec<Lane>, lapin::Error> {
+    async fn equip(&self, connection: &lapin::Connection, broken: &CancellationToken) -> Result<Vec<Lane>, lapin::Error> {
         let mut lanes = Vec::with_capacity(LANES);
         for _ in 0..LANES {
-            lanes.push(Lane::open(connection).await?);
+            lanes.push(Lane::open(connection, broken).await?);
         }
         Ok(lanes)
     }
@@ -163,9 +164,6 @@ impl Publisher {
             Ok(()) => self.shared.confirm_seconds.record(begun.elapsed().as_secs_f64()),
             Err(error) => {
                 metrics::counter!(signals::PUBLISH_FAILURES, "class" => error.class()).increment(count as u64);
-                if error.condemns_connection() {
-                    self.shared.link.report_broken();
-                }
             }
         }
     }

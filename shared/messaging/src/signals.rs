@@ -4,8 +4,6 @@
 pub const PUBLISH_CONFIRM_SECONDS: &str = "pvt_publish_confirm_seconds";
 /// Counter: publishes that did not end in a confirm. Label `class`.
 pub const PUBLISH_FAILURES: &str = "pvt_publish_failures_total";
-/// Gauge: publishes whose confirm is awaited. Label `publisher`.
-pub const PUBLISH_IN_FLIGHT: &str = "pvt_publish_in_flight";
 /// Counter: connections to the broker that were established again. Label `connection`.
 pub const RECONNECTS: &str = "pvt_broker_reconnects_total";
 /// Gauge: 1 while connected and not blocked by an alarm, else 0. Label `connection`.

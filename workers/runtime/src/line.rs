@@ -132,14 +132,11 @@ impl Line {
             Some(cause) => {
                 warn!(worker = self.crew.unit.spec.name, queue = %self.queue.name, class = cause.class, message = %cause.message, waiting = again.len(), "paused: a dependency is down");
                 self.crew.status.note_error(cause.to_string());
-                self.crew.meters.paused.set(1.0);
                 pass.unavailable(cause.class);
             }
-            None => {
-                pass.answered();
-                self.crew.meters.paused.set(0.0);
-            }
+            None => pass.answered(),
         }
+        self.crew.meters.paused.set(if breaker.paused().is_some() { 1.0 } else { 0.0 });
         Some((settled, again))
     }
 

@@ -42,11 +42,6 @@ impl PublishError {
             Self::Closed => "publisher_closed",
         }
     }
-
-    /// Whether the connection it happened on should be thrown away.
-    pub(super) fn condemns_connection(&self) -> bool {
-        matches!(self, Self::Lost)
-    }
 }
 
 /// A broker that does not take messages is a dependency that is down; a message it can never take is rejected.

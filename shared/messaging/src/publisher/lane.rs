@@ -13,6 +13,7 @@ use lapin::{Channel, Confirmation};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 /// Unconfirmed publishes on one channel: the sliding window.
@@ -78,11 +79,11 @@ pub(super) struct Lane {
 
 impl Lane {
     /// Opens a channel in confirm mode and starts its task.
-    pub(super) async fn open(connection: &lapin::Connection) -> Result<Self, lapin::Error> {
+    pub(super) async fn open(connection: &lapin::Connection, broken: &CancellationToken) -> Result<Self, lapin::Error> {
         let channel = connection.create_channel().await?;
         channel.confirm_select(ConfirmSelectOptions::default()).await?;
         let (requests, inbox) = mpsc::channel(QUEUE);
-        tokio::spawn(run(channel, inbox));
+        tokio::spawn(run(channel, inbox, broken.clone()));
         Ok(Self { requests })
     }
 
@@ -92,7 +93,7 @@ impl Lane {
     }
 }
 
-async fn run(channel: Channel, mut inbox: mpsc::Receiver<Request>) {
+async fn run(channel: Channel, mut inbox: mpsc::Receiver<Request>, broken: CancellationToken) {
     let mut pending = FuturesUnordered::new();
     let mut taken = Vec::with_capacity(TAKE);
     loop {
@@ -105,7 +106,7 @@ async fn run(channel: Channel, mut inbox: mpsc::Receiver<Request>) {
                     break;
                 }
                 for request in taken.drain(..) {
-                    pending.push(send(&channel, request));
+                    pending.push(send(&channel, request, &broken));
                 }
             }
         }
@@ -115,7 +116,7 @@ async fn run(channel: Channel, mut inbox: mpsc::Receiver<Request>) {
     debug!("a publishing channel ended");
 }
 
-async fn send(channel: &Channel, request: Request) {
+async fn send(channel: &Channel, request: Request, broken: &CancellationToken) {
     let Request { message, done } = request;
     let Prepared { exchange, routing_key, properties, body } = message;
     let sent = channel.basic_publish(exchange, routing_key, BasicPublishOptions::default(), &body, properties).await;
@@ -130,6 +131,7 @@ async fn send(channel: &Channel, request: Request) {
         Ok(Confirmation::NotRequested) => Err(PublishError::Lost),
         Err(error) => {
             debug!(%error, "publish failed");
+            broken.cancel();
             Err(PublishError::Lost)
         }
     });

@@ -1,7 +1,7 @@
 //! What each outcome of a handler does to its message.
 
 use crate::bench::{Bench, eventually};
-use crate::scripted::{Act, Clerk, Mailer, SINGLE};
+use crate::scripted::{Act, Clerk, Lost, Mailer, Rival, SINGLE};
 use pvt_domain::failure::{Cause, Failure};
 use pvt_worker_runtime::{EngineError, WorkerState};
 use std::sync::Arc;
@@ -142,6 +142,10 @@ async fn a_name_or_a_queue_twice_and_an_empty_engine_are_refused() {
     assert_eq!(twice, Some(EngineError::DuplicateName("mailer")));
     let both = bench.engine().register(Mailer::new(|_| Act::Succeed)).unwrap().register_batch(Clerk::new(|_| Act::Succeed));
     assert!(both.is_ok());
+    let rival = bench.engine().register(Mailer::new(|_| Act::Succeed)).unwrap().register(Rival);
+    assert_eq!(rival.err(), Some(EngineError::DuplicateQueue("emails")));
+    let lost = bench.engine().register(Lost).err();
+    assert_eq!(lost, Some(EngineError::UnknownQueue { worker: "lost", queue: "nowhere" }));
     assert_eq!(bench.engine().run(CancellationToken::new()).await, Err(EngineError::Empty));
     bench.close().await;
 }

@@ -103,6 +103,30 @@ impl Worker for Mailer {
     }
 }
 
+/// Wants the mailer's queue.
+pub(crate) struct Rival;
+
+impl Worker for Rival {
+    const SPEC: Spec = Spec { name: "rival", ..Mailer::SPEC };
+    type Message = Note;
+
+    async fn handle(&self, _job: &mut Job<Note>) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+/// Wants a queue that does not exist.
+pub(crate) struct Lost;
+
+impl Worker for Lost {
+    const SPEC: Spec = Spec { name: "lost", queue: Queue::One("nowhere"), ..Mailer::SPEC };
+    type Message = Note;
+
+    async fn handle(&self, _job: &mut Job<Note>) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
 /// Handles batches of notes of the bookings' only partition; has no ladder.
 pub(crate) struct Clerk {
     pub(crate) log: Log,
