@@ -2,23 +2,24 @@
 
 use crate::cli::KeyArgs;
 use crate::output;
-use anyhow::Result;
+use anyhow::{Context, Result};
+use chrono::Utc;
 use pvt_service::config::Config;
 use pvt_stores::mongo::Mongo;
-use pvt_stores::mongo::api_keys::Role;
+use pvt_stores::mongo::api_keys::{ApiRole, PropertyScope};
 use secrecy::ExposeSecret;
 use serde_json::json;
 
 /// Creates a key and prints it.
 pub(crate) async fn create(config: &Config, args: KeyArgs) -> Result<()> {
-    let role = match args.role.as_str() {
-        "admin" => Role::Admin,
-        "staff" => Role::Staff,
-        _ => Role::Client,
+    let known = ApiRole::ALL.into_iter().find(|(name, _)| *name == args.role);
+    let (_, role) = known.with_context(|| format!("there is no role `{}`", args.role))?;
+    let properties = match args.property.as_slice() {
+        [] => PropertyScope::All,
+        some => PropertyScope::Only(some.iter().map(|property| property.as_str().into()).collect()),
     };
     let mongo = Mongo::connect(config.mongodb_uri.expose_secret(), "pvt keys").await?;
-    let properties = args.property.iter().map(|property| property.as_str().into()).collect();
-    let key = mongo.create_api_key(role, &args.name, properties, chrono::Utc::now().into()).await?;
+    let (_, key) = mongo.create_api_key(role, &args.name, properties, Utc::now().into()).await?;
     mongo.shutdown().await;
     if args.json {
         return output::json(&json!({ "key": key }));

@@ -23,7 +23,7 @@ pub(crate) fn json(value: &impl Serialize) -> anyhow::Result<()> {
 /// A table without borders, which can be cut and grepped.
 pub(crate) fn table<const N: usize>(header: [&str; N], rows: impl IntoIterator<Item = [String; N]>) {
     let mut table = comfy_table::Table::new();
-    table.load_preset(comfy_table::presets::NOTHING).set_header(header);
+    table.load_style(comfy_table::presets::NOTHING).set_header(header);
     for row in rows {
         table.add_row(row);
     }

@@ -14,7 +14,6 @@ use anyhow::{Context, Result, bail};
 use plan::Plan;
 use pvt_engines::process::{ProcessIdentity, first_alive_after};
 use pvt_engines::{EngineKind, Instance, PortPlan, Urls};
-use pvt_service::config::Config;
 use record::Record;
 use rustix::process::Signal;
 use std::path::Path;
@@ -107,7 +106,9 @@ async fn clean_up_after_crash(home: &Path) -> Result<()> {
         return Ok(());
     }
     output::note(format_args!("  an earlier `pvt up` left {} processes behind: stopping them", orphans.len()));
-    orphans.iter().for_each(|process| drop(process.signal(Signal::TERM)));
+    for process in &orphans {
+        process.signal(Signal::TERM);
+    }
     while let Some(stubborn) = first_alive_after(&orphans, ORPHAN_LIMIT).await {
         stubborn.signal(Signal::KILL);
     }
@@ -169,9 +170,4 @@ pub(crate) async fn status(json: bool) -> Result<()> {
     }
     output::table(["NAME", "STATE", "PID", "URL"], lines.into_iter().map(plan::StatusLine::into_row));
     Ok(())
-}
-
-/// The settings of the commands that speak to a running system: the environment over the documented local defaults.
-pub(crate) fn config() -> Result<Config> {
-    Ok(Config::from_env()?)
 }

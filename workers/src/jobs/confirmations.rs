@@ -22,7 +22,7 @@ use uuid::Uuid;
 use views::Views;
 
 /// Most commands of one transaction.
-const BATCH_MAX: usize = 200;
+const BATCH_MAX: u16 = 200;
 /// How long a batch waits for company after its first command. Short: a guest is waiting.
 const LINGER: Duration = Duration::from_millis(2);
 /// Longest handling of a batch, elections included.
@@ -122,7 +122,7 @@ impl Confirmations {
 impl BatchWorker for Confirmations {
     const SPEC: Spec = Spec {
         name: "confirmations",
-        queue: Queue::Bookings,
+        queue: Queue::Partitioned("bookings"),
         ladder: &[Rung::S5, Rung::S5, Rung::M1, Rung::M10, Rung::H1],
         timeout: TIMEOUT,
         shape: Shape::Batch { max: BATCH_MAX, linger: LINGER },

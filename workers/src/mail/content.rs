@@ -71,7 +71,7 @@ pub(super) struct TextBody<'a> {
 
 impl Content {
     /// The content of a mail of this kind about this booking.
-    pub fn of(kind: NotificationKind, booking: &Booking, inventory: &Inventory) -> Result<Self, MailError> {
+    pub(super) fn of(kind: NotificationKind, booking: &Booking, inventory: &Inventory) -> Result<Self, MailError> {
         let property = &inventory.property;
         let language = Language::choose(booking.guest.locale.as_deref(), &property.locales);
         let say = language.phrases();
@@ -114,7 +114,7 @@ impl Content {
     }
 
     /// The subject line.
-    pub fn subject(&self) -> String {
+    pub(super) fn subject(&self) -> String {
         format!("{} – {} – {}", self.title, self.property, self.reference)
     }
 }
