@@ -1,0 +1,181 @@
+//! SMTP connections: reading, answering, and misbehaving when told to.
+
+use super::SinkState;
+use super::dialogue::{Dialogue, Gate, Received, Step};
+use super::faults::{FaultMode, Point};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+/// Connections at once.
+const MAX_CONNECTIONS: usize = 256;
+/// A silent client is dropped after this (RFC 5321 §4.5.3.2.7).
+const IDLE_LIMIT: Duration = Duration::from_secs(300);
+/// Pause after the operating system refused a connection, for want of file handles for example.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+const READ_BYTES: usize = 64 * 1024;
+
+/// Accepts connections until `shutdown`.
+pub(super) async fn listen(listener: TcpListener, state: SinkState, shutdown: CancellationToken) {
+    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let mut sessions = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            Some(_) = sessions.join_next() => continue,
+            () = shutdown.cancelled() => break,
+        };
+        let socket = match accepted {
+            Ok((socket, _)) => socket,
+            Err(error) => {
+                warn!(%error, "accepting a mail connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        if state.faults.strike(Point::Connect) == Some(FaultMode::RefuseConnections) {
+            reset(&socket);
+            continue;
+        }
+        let Ok(permit) = permits.clone().try_acquire_owned() else {
+            debug!("too many mail connections");
+            reset(&socket);
+            continue;
+        };
+        let (state, shutdown) = (state.clone(), shutdown.clone());
+        sessions.spawn(async move {
+            let session = Session { socket, state, replies: Vec::new() }.run();
+            tokio::select! {
+                ended = session => if let Err(error) = ended { debug!(%error, "a mail connection broke") },
+                () = shutdown.cancelled() => {}
+            }
+            drop(permit);
+        });
+    }
+    sessions.shutdown().await;
+}
+
+/// Makes closing the socket look like a refusal: a reset instead of an orderly end.
+fn reset(socket: &TcpStream) {
+    if let Err(error) = socket.set_zero_linger() {
+        debug!(%error, "a refused connection ends in an orderly way");
+    }
+}
+
+struct Session {
+    socket: TcpStream,
+    state: SinkState,
+    replies: Vec<u8>,
+}
+
+impl Session {
+    async fn run(mut self) -> io::Result<()> {
+        self.socket.set_nodelay(true)?;
+        self.say("220 pvt mail sink ESMTP");
+        self.flush().await?;
+        let mut dialogue = Dialogue::new();
+        let mut buffer: Vec<u8> = Vec::with_capacity(READ_BYTES);
+        loop {
+            if self.socket_read(&mut buffer).await? == 0 {
+                return Ok(());
+            }
+            let mut used = 0;
+            loop {
+                let mut tarpit = false;
+                let (taken, step) = dialogue.step(&buffer[used..], &mut |gate| refusal(&self.state, gate, &mut tarpit));
+                used += taken;
+                if tarpit {
+                    self.flush().await?;
+                    tokio::time::sleep(self.state.faults.delay()).await;
+                }
+                match step {
+                    Step::NeedMore => break,
+                    Step::Reply(reply) => self.say(&reply),
+                    Step::Mail(mail) => {
+                        if !self.keep(mail).await? {
+                            return Ok(());
+                        }
+                    }
+                    Step::Cut => {
+                        reset(&self.socket);
+                        return Ok(());
+                    }
+                    Step::Close(reply) => {
+                        self.say(&reply);
+                        self.flush().await?;
+                        return self.socket.shutdown().await;
+                    }
+                }
+            }
+            buffer.drain(..used);
+            // Replies to pipelined commands leave together.
+            self.flush().await?;
+        }
+    }
+
+    async fn socket_read(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        buffer.reserve(READ_BYTES);
+        timeout(IDLE_LIMIT, self.socket.read_buf(buffer)).await.unwrap_or(Ok(0))
+    }
+
+    /// Keeps a mail and answers; `false` when the connection must end now.
+    async fn keep(&mut self, mail: Received) -> io::Result<bool> {
+        match self.state.store.keep(mail.from, mail.to, mail.raw) {
+            Err(error) => {
+                warn!(%error, "a mail could not be kept");
+                self.say("451 4.3.0 could not be kept");
+                Ok(true)
+            }
+            Ok(number) => match self.state.faults.strike(Point::Accepted) {
+                Some(FaultMode::DropBefore250) => Ok(false),
+                struck => {
+                    self.say(&format!("250 2.0.0 kept as {number}"));
+                    if struck.is_none() {
+                        return Ok(true);
+                    }
+                    self.flush().await?;
+                    Ok(false)
+                }
+            },
+        }
+    }
+
+    fn say(&mut self, reply: &str) {
+        self.replies.extend_from_slice(reply.as_bytes());
+        self.replies.extend_from_slice(b"\r\n");
+    }
+
+    async fn flush(&mut self) -> io::Result<()> {
+        if !self.replies.is_empty() {
+            self.socket.write_all(&self.replies).await?;
+            self.replies.clear();
+        }
+        Ok(())
+    }
+}
+
+/// What a fault makes of a command.
+fn refusal(state: &SinkState, gate: Gate, tarpit: &mut bool) -> Option<Step> {
+    let point = match gate {
+        Gate::Sender => Point::Mail,
+        Gate::Recipient => Point::Recipient,
+    };
+    match state.faults.strike(point)? {
+        FaultMode::RefuseConnections => Some(Step::Cut),
+        FaultMode::ServiceClosing => Some(Step::Close("421 4.3.2 closing".into())),
+        FaultMode::TryLater => Some(Step::Reply("451 4.2.0 try again later".into())),
+        FaultMode::NoSuchMailbox => Some(Step::Reply("550 5.1.1 no such mailbox".into())),
+        FaultMode::Tarpit => {
+            *tarpit = true;
+            None
+        }
+        FaultMode::DropBefore250 | FaultMode::DropAfter250 => None,
+    }
+}
