@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{error, warn};
+use tracing::{debug, error, warn};
 
 /// What callers are told to wait while the broker is away, in seconds.
 const RETRY_AFTER_SECS: u32 = 2;
@@ -110,7 +110,8 @@ impl App {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error @ PublishError::Invalid(_))) => Err(Problem::internal(error)),
             Ok(Err(failure)) => {
-                warn!(%failure, class = failure.class(), "the broker did not take a message");
+                // Counted by the publisher; a line for each request of an outage would only hide its cause.
+                debug!(%failure, class = failure.class(), "the broker did not take a message");
                 Err(Problem::from(problem::BROKER_UNAVAILABLE).retry_after(RETRY_AFTER_SECS))
             }
             Err(panic) => Err(Problem::internal(panic)),

@@ -6,13 +6,33 @@ use crate::json::Node;
 
 /// Digits of a card number (ISO/IEC 7812-1 allows up to 19; the shortest in use has 13).
 const CARD_DIGITS: std::ops::RangeInclusive<usize> = 13..=19;
+/// The least number of so many digits.
+const SMALLEST_CARD_NUMBER: i128 = 1_000_000_000_000;
 /// Groups of digits that are looked at together: cards are written in at most this many.
 const MAX_GROUPS: usize = 7;
 
 /// The place of the first value that holds a card-like number, as a JSON pointer. `exempt` is a pointer that is not looked at.
 pub(crate) fn find(node: &Node<'_>, exempt: &str) -> Option<String> {
+    // Nearly every request holds none, and then no path needs to be written down.
+    if !suspicious(node) {
+        return None;
+    }
     let mut path = String::new();
     search(node, &mut path, exempt).then_some(path)
+}
+
+fn suspicious(node: &Node<'_>) -> bool {
+    match node {
+        Node::Text(text) => has_enough_digits(text),
+        Node::Int(number) => *number >= SMALLEST_CARD_NUMBER,
+        Node::List(items) => items.iter().any(suspicious),
+        Node::Object(members) => members.iter().any(|(key, value)| has_enough_digits(key) || suspicious(value)),
+        Node::Null | Node::Bool(_) | Node::Float(_) => false,
+    }
+}
+
+fn has_enough_digits(text: &str) -> bool {
+    text.len() >= *CARD_DIGITS.start() && text.bytes().filter(u8::is_ascii_digit).count() >= *CARD_DIGITS.start()
 }
 
 fn search(node: &Node<'_>, path: &mut String, exempt: &str) -> bool {
@@ -40,11 +60,7 @@ fn step(node: &Node<'_>, name: &str, path: &mut String, exempt: &str) -> bool {
 /// Whether some digits, possibly grouped by single spaces, dots or dashes, have the length, the first digit and the check digit of
 /// a card number.
 pub(crate) fn holds_card_number(text: &str) -> bool {
-    // Most texts have too few digits to bother.
-    if text.bytes().filter(u8::is_ascii_digit).count() < *CARD_DIGITS.start() {
-        return false;
-    }
-    runs(text).iter().any(|groups| {
+    let tried = |groups: &Vec<&str>| {
         (0..groups.len()).any(|first| {
             let mut digits = String::new();
             groups.iter().skip(first).take(MAX_GROUPS).any(|group| {
@@ -52,7 +68,8 @@ pub(crate) fn holds_card_number(text: &str) -> bool {
                 CARD_DIGITS.contains(&digits.len()) && is_card_number(&digits)
             })
         })
-    })
+    };
+    has_enough_digits(text) && runs(text).iter().any(tried)
 }
 
 /// Groups of digits that are parted by one separator each.

@@ -138,8 +138,24 @@ impl Edge {
 
 #[cfg(test)]
 mod tests {
-    use super::{Context, is_request_id};
-    use axum::http::{HeaderMap, HeaderValue};
+    use super::{Context, Edge, edge, is_request_id};
+    use crate::signals::HttpMetrics;
+    use axum::body::Body;
+    use axum::http::{HeaderMap, HeaderValue, Request, StatusCode};
+    use tower::ServiceExt as _;
+
+    #[tokio::test]
+    async fn a_panic_is_a_problem_without_details() {
+        let boom = axum::routing::get(async || -> &'static str { panic!("secret detail") });
+        let layer = axum::middleware::from_fn_with_state(Edge::new(HttpMetrics::new(["/boom"]), true), edge);
+        let router = axum::Router::new().route("/boom", boom).layer(layer);
+        let response = router.oneshot(Request::get("/boom").body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(response.headers().contains_key("strict-transport-security"));
+        let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        let text = std::str::from_utf8(&body).unwrap();
+        assert!(text.contains("\"internal_error\"") && !text.contains("secret detail"), "{text}");
+    }
 
     #[test]
     fn a_callers_request_id_is_kept_if_it_is_harmless() {

@@ -4,7 +4,7 @@ use crate::headers::bearer;
 use crate::policy::Caller;
 use crate::problem::{self, Problem};
 use crate::store_call;
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::HeaderMap;
 use pvt_stores::mongo::Mongo;
 use pvt_stores::mongo::api_keys::{ApiKey, hash_api_secret, parse_api_key};
 use quick_cache::sync::Cache;
@@ -15,6 +15,9 @@ use tokio::time::Instant;
 
 /// How long a key is believed without reading it again: how late a revocation may be noticed.
 const KEY_AGE: Duration = Duration::from_secs(60);
+/// How much longer, while the store cannot be read; and how long after a failed read it is not tried again.
+const KEY_AGE_IN_OUTAGE: Duration = Duration::from_secs(15 * 60);
+const PAUSE_IN_OUTAGE: Duration = Duration::from_secs(5);
 /// How long an id is believed to name no key.
 const UNKNOWN_AGE: Duration = Duration::from_secs(2);
 const MAX_CACHED_KEYS: usize = 10_000;
@@ -28,6 +31,7 @@ pub(crate) struct Keys {
 #[derive(Clone)]
 struct Remembered {
     key: Option<Arc<ApiKey>>,
+    read_at: Instant,
     until: Instant,
 }
 
@@ -70,17 +74,30 @@ impl Keys {
 
     async fn find(&self, id: &str) -> Result<Option<Arc<ApiKey>>, Problem> {
         let now = Instant::now();
-        if let Some(remembered) = self.cache.get(id).filter(|remembered| remembered.until > now) {
-            return Ok(remembered.key);
+        let remembered = self.cache.get(id);
+        if let Some(known) = remembered.as_ref().filter(|known| known.until > now) {
+            return Ok(known.key.clone());
         }
         let (mongo, wanted) = (self.mongo.clone(), id.to_owned());
-        let key = store_call::read(async move { mongo.api_key(&wanted).await }).await?.map(Arc::new);
-        let age = if key.is_some() { KEY_AGE } else { UNKNOWN_AGE };
-        self.cache.insert(id.to_owned(), Remembered { key: key.clone(), until: now + age });
-        Ok(key)
+        match store_call::read(async move { mongo.api_key(&wanted).await }).await {
+            Ok(key) => {
+                let key = key.map(Arc::new);
+                let age = if key.is_some() { KEY_AGE } else { UNKNOWN_AGE };
+                self.cache.insert(id.to_owned(), Remembered { key: key.clone(), read_at: now, until: now + age });
+                Ok(key)
+            }
+            // Intake goes on while the store is away, also for clients that are known.
+            Err(problem) => match remembered.filter(|known| known.key.is_some() && known.read_at + KEY_AGE_IN_OUTAGE > now) {
+                Some(known) => {
+                    self.cache.insert(id.to_owned(), Remembered { until: now + PAUSE_IN_OUTAGE, ..known.clone() });
+                    Ok(known.key)
+                }
+                None => Err(problem),
+            },
+        }
     }
 }
 
 fn unauthenticated() -> Problem {
-    Problem::from(problem::UNAUTHENTICATED).with_header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+    problem::UNAUTHENTICATED.into()
 }

@@ -118,6 +118,11 @@ impl Problem {
         self
     }
 
+    /// Whether it is for the caller to mend.
+    pub(crate) fn is_callers(&self) -> bool {
+        self.kind.status < 500
+    }
+
     #[cfg(test)]
     pub(crate) fn code(&self) -> &'static str {
         self.kind.code
@@ -172,6 +177,9 @@ impl IntoResponse for Problem {
         *response.status_mut() = status;
         let headers: &mut HeaderMap = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         headers.extend(self.headers.iter().cloned());
         response.extensions_mut().insert(self);
         response

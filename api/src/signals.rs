@@ -15,6 +15,8 @@ pub const HTTP_SECONDS: &str = "pvt_http_request_seconds";
 pub const INTAKE: &str = "pvt_intake_requests_total";
 /// Counter: webhook events. Label `outcome`: `accepted`, `refused`, `unavailable`.
 pub const WEBHOOKS: &str = "pvt_webhook_events_total";
+/// Counter: reads of the store on behalf of requests that failed. Label `class`: `unavailable`, `timeout`, `broken`.
+pub const STORE_FAILURES: &str = "pvt_store_read_failures_total";
 /// Gauge: requests that wait for a booking's decision.
 pub const WAITING: &str = "pvt_decision_waiters";
 /// Gauge: properties that can be booked, as this instance knows them.

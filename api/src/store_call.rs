@@ -1,10 +1,11 @@
 //! Asking MongoDB on behalf of a request.
 
 use crate::problem::{self, Problem};
+use crate::signals::STORE_FAILURES;
 use pvt_stores::StoreError;
 use std::time::Duration;
 use tokio::time::timeout;
-use tracing::{error, warn};
+use tracing::{debug, error};
 
 /// For one read.
 const READ_TIMEOUT: Duration = Duration::from_secs(3);
@@ -16,21 +17,23 @@ const RETRY_AFTER_SECS: u32 = 5;
 /// Spawned, and only the waiting is given up: a driver's future that is dropped half-way, as axum drops a handler whose client
 /// went away, can leave its session in disorder.
 pub(crate) async fn read<T: Send + 'static>(call: impl Future<Output = Result<T, StoreError>> + Send + 'static) -> Result<T, Problem> {
-    let unavailable = || Problem::from(problem::STORE_UNAVAILABLE).retry_after(RETRY_AFTER_SECS);
-    match timeout(READ_TIMEOUT, tokio::spawn(call)).await {
-        Ok(Ok(Ok(value))) => Ok(value),
-        Ok(Ok(Err(failure @ StoreError::Broken { .. }))) => {
-            error!(%failure, "a stored document cannot be read");
-            Err(Problem::from(problem::INTERNAL))
-        }
-        Ok(Ok(Err(failure))) => {
-            warn!(%failure, "the store cannot be read");
-            Err(unavailable())
-        }
-        Ok(Err(panic)) => Err(Problem::internal(panic)),
-        Err(_) => {
-            warn!("the store did not answer in time");
-            Err(unavailable())
-        }
+    let failure = match timeout(READ_TIMEOUT, tokio::spawn(call)).await {
+        Ok(Ok(Ok(value))) => return Ok(value),
+        Ok(Ok(Err(failure))) => failure,
+        Ok(Err(panic)) => return Err(Problem::internal(panic)),
+        Err(_) => return Err(unavailable("timeout")),
+    };
+    if let StoreError::Broken { .. } = failure {
+        metrics::counter!(STORE_FAILURES, "class" => "broken").increment(1);
+        error!(%failure, "a stored document cannot be read");
+        return Err(problem::INTERNAL.into());
     }
+    // A line for each request of an outage would only hide its cause, which the catalogue reports as it goes.
+    debug!(%failure, "the store cannot be read");
+    Err(unavailable("unavailable"))
+}
+
+fn unavailable(class: &'static str) -> Problem {
+    metrics::counter!(STORE_FAILURES, "class" => class).increment(1);
+    Problem::from(problem::STORE_UNAVAILABLE).retry_after(RETRY_AFTER_SECS)
 }

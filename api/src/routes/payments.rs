@@ -14,7 +14,7 @@ use chrono::Utc;
 use pvt_domain::messages::{STRIPE_EVENT, StripeEvent};
 use pvt_messaging::Outgoing;
 use serde_json::{Value, json};
-use tracing::warn;
+use tracing::debug;
 use uuid::Uuid;
 
 /// Largest event, in bytes: with its envelope it must fit into a message of 64 KiB. Stripe's are a few KiB.
@@ -50,7 +50,7 @@ fn verify(app: &crate::app::App, headers: &HeaderMap, raw: &[u8], now: i64) -> R
     let header = headers.get(STRIPE_SIGNATURE).and_then(|value| value.to_str().ok());
     let verified = header.ok_or(SignatureFault::Malformed).and_then(|header| app.webhook_secrets.verify(header, raw, now));
     verified.map_err(|fault| {
-        warn!(reason = fault.as_str(), "a webhook call was refused");
+        debug!(reason = fault.as_str(), "a webhook call was refused");
         Problem::new(problem::INVALID_SIGNATURE, fault.as_str())
     })
 }

@@ -18,7 +18,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt as _;
 
 /// Port 1 of loopback: refuses every connection at once.
-const NOWHERE: [(&str, &str); 2] = [("AMQP_URL", "amqp://guest:guest@127.0.0.1:1/%2f"), ("MONGODB_URI", "mongodb://127.0.0.1:1/pvt?serverSelectionTimeoutMS=100")];
+const NOWHERE: [(&str, &str); 2] =
+    [("AMQP_URL", "amqp://guest:guest@127.0.0.1:1/%2f"), ("MONGODB_URI", "mongodb://127.0.0.1:1/pvt?serverSelectionTimeoutMS=100")];
 
 struct Api {
     app: SharedApp,
@@ -143,7 +144,8 @@ async fn without_any_property_intake_is_not_ready() {
     }
     let ready = api.get("/readyz?verbose").await;
     assert_eq!(ready.status.as_u16(), 503);
-    let down: Vec<_> = ready.body["components"].as_array().unwrap().iter().filter(|part| part["status"] == "down").map(|part| part["name"].as_str().unwrap()).collect();
+    let down: Vec<_> =
+        ready.body["components"].as_array().unwrap().iter().filter(|part| part["status"] == "down").map(|part| part["name"].as_str().unwrap()).collect();
     assert_eq!(down, ["broker", "properties", "mongodb", "reply_queue"]);
     assert_eq!(api.get("/livez").await.status.as_u16(), 200);
 }
@@ -153,7 +155,8 @@ async fn only_token_or_key_open_a_booking() {
     let api = Api::new().await;
     let id = BookingId::derive(None, "k", "f");
     let other = api.app.tokens.token(BookingId::derive(None, "other", "f"));
-    for path in [format!("/api/bookings/{id}"), format!("/api/bookings/{id}?token={other}"), format!("/api/bookings/{id}?token="), "/api/bookings/1".to_owned()] {
+    for path in [format!("/api/bookings/{id}"), format!("/api/bookings/{id}?token={other}"), format!("/api/bookings/{id}?token="), "/api/bookings/1".to_owned()]
+    {
         let answer = api.get(&path).await;
         assert_eq!((answer.status.as_u16(), answer.code()), (404, "not_found"), "{path}");
     }

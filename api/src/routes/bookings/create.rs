@@ -53,7 +53,10 @@ pub(in crate::routes) async fn create(State(app): State<SharedApp>, request: Req
     let key = headers::idempotency_key(&parts.headers)?;
     let wait = headers::preferred_wait(&parts.headers);
     let body = read_json(&parts.headers, body).await?;
-    let checked = check(&app, &caller, key, &body).await.inspect_err(|_| app.intake.invalid.increment(1))?;
+    let checked = check(&app, &caller, key, &body).await.inspect_err(|problem| {
+        let outcome = if problem.is_callers() { &app.intake.invalid } else { &app.intake.unavailable };
+        outcome.increment(1);
+    })?;
     let (id, fingerprint) = (checked.id, checked.fingerprint);
     let seen = seen(&app, &checked).await;
     if seen == Seen::Other {
