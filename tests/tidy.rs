@@ -1,1 +1,273 @@
-//! Placeholder.
+//! The rules of the repository that no compiler checks: who may use whom, documentation, sizes, words that must not land.
+//!
+//! Each failure lists everything that is wrong, so that one run is enough to mend it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Longest file, in lines.
+const MAX_LINES: usize = 600;
+
+/// Who may use whom in the product (docs/architecture.md). The test kit is for tests: nobody is listed as its user.
+const EDGES: [(&str, &[&str]); 10] = [
+    ("pvt-domain", &[]),
+    ("pvt-engines", &[]),
+    ("pvt-messaging", &["pvt-domain"]),
+    ("pvt-stores", &["pvt-domain"]),
+    ("pvt-service", &["pvt-domain"]),
+    ("pvt-testkit", &["pvt-domain", "pvt-engines", "pvt-messaging", "pvt-stores"]),
+    ("pvt-worker-runtime", &["pvt-domain", "pvt-messaging"]),
+    ("pvt-workers", &["pvt-domain", "pvt-messaging", "pvt-service", "pvt-stores", "pvt-worker-runtime"]),
+    ("pvt-api", &["pvt-domain", "pvt-messaging", "pvt-service", "pvt-stores"]),
+    ("pvt-ops", &["pvt-api", "pvt-domain", "pvt-engines", "pvt-messaging", "pvt-service", "pvt-stores", "pvt-worker-runtime", "pvt-workers"]),
+];
+
+/// Libraries that give a crate an ability it must not have.
+const FORBIDDEN: [(&str, &[&str]); 5] = [
+    ("pvt-domain", &["axum", "lapin", "mongodb", "rand", "reqwest", "sqlx", "tokio", "tracing"]),
+    ("pvt-messaging", &["axum", "mongodb", "sqlx"]),
+    ("pvt-stores", &["axum", "lapin"]),
+    ("pvt-worker-runtime", &["axum", "lapin", "mongodb", "reqwest", "sqlx"]),
+    ("pvt-api", &["lapin", "mongodb", "sqlx"]),
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// Every text file of the repository with its path from the root, in order.
+fn files() -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    walk(&root(), &mut found);
+    found.sort();
+    found
+}
+
+fn walk(folder: &Path, found: &mut Vec<(String, String)>) {
+    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        let (path, name) = (entry.path(), entry.file_name());
+        // Build output, history, and settings of one machine.
+        if ["target", ".git", ".env"].iter().any(|skipped| name == *skipped) || entry.file_type().unwrap().is_symlink() {
+            continue;
+        }
+        if path.is_dir() {
+            walk(&path, found);
+        } else if let Ok(text) = fs::read_to_string(&path) {
+            found.push((path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned(), text));
+        }
+    }
+}
+
+fn sources() -> Vec<(String, String)> {
+    files().into_iter().filter(|(path, _)| path.ends_with(".rs")).collect()
+}
+
+/// Product sources without their tests.
+fn product() -> Vec<(String, String)> {
+    let of_tests = |path: &str| path.starts_with("tests/") || path.starts_with("shared/testkit/") || path.contains("/tests/") || path.ends_with("/tests.rs");
+    let mut sources = sources();
+    sources.retain(|(path, _)| !of_tests(path) && !path.contains("/examples/"));
+    for (_, text) in &mut sources {
+        if let Some(begin) = text.find("#[cfg(test)]\nmod ") {
+            text.truncate(begin);
+        }
+    }
+    sources
+}
+
+/// The string literals of a text. Good enough for names, which hold no escapes.
+fn literals(text: &str) -> impl Iterator<Item = &str> {
+    let comment = |line: &&str| !line.trim_start().starts_with("//");
+    text.lines().filter(comment).flat_map(|line| line.split('"').skip(1).step_by(2))
+}
+
+/// Everything that people read.
+fn docs() -> String {
+    files().into_iter().filter(|(path, _)| path.ends_with(".md") && (path.starts_with("docs/") || path == "README.md")).map(|(_, text)| text).collect()
+}
+
+fn assert_none(what: &str, wrong: Vec<String>) {
+    assert!(wrong.is_empty(), "{what}:\n  {}", wrong.join("\n  "));
+}
+
+fn packages() -> Vec<Value> {
+    let output = Command::new(env!("CARGO")).args(["metadata", "--no-deps", "--offline", "--format-version=1"]).current_dir(root()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    metadata["packages"].as_array().unwrap().clone()
+}
+
+/// Names of what a package depends on: (for the product, for its tests only).
+fn dependencies(package: &Value) -> (BTreeSet<String>, BTreeSet<String>) {
+    let all = package["dependencies"].as_array().unwrap();
+    let names = |dev: bool| all.iter().filter(|one| (one["kind"] == "dev") == dev).map(|one| one["name"].as_str().unwrap().to_owned()).collect();
+    (names(false), names(true))
+}
+
+#[test]
+fn crates_use_only_what_the_architecture_allows() {
+    let allowed: BTreeMap<&str, &[&str]> = EDGES.into_iter().collect();
+    let forbidden: BTreeMap<&str, &[&str]> = FORBIDDEN.into_iter().collect();
+    let mut wrong = Vec::new();
+    let packages = packages();
+    for package in &packages {
+        let name = package["name"].as_str().unwrap();
+        let Some(may_use) = allowed.get(name) else {
+            wrong.push(format!("{name} is not in the list of crates"));
+            continue;
+        };
+        let (product, tests) = dependencies(package);
+        let ours = |names: &BTreeSet<String>| names.iter().filter(|name| name.starts_with("pvt-")).cloned().collect::<Vec<_>>();
+        wrong.extend(ours(&product).iter().filter(|used| !may_use.contains(&used.as_str())).map(|used| format!("{name} must not use {used}")));
+        wrong.extend(ours(&tests).iter().filter(|used| *used != "pvt-testkit").map(|used| format!("tests of {name} must not need {used}")));
+        let banned = forbidden.get(name).copied().unwrap_or_default();
+        wrong.extend(banned.iter().filter(|used| product.contains(**used)).map(|used| format!("{name} must not use {used}")));
+    }
+    let present: BTreeSet<&str> = packages.iter().map(|package| package["name"].as_str().unwrap()).collect();
+    wrong.extend(allowed.keys().filter(|name| !present.contains(*name)).map(|name| format!("{name} is listed and does not exist")));
+    assert_none("edges", wrong);
+}
+
+#[test]
+fn every_dependency_is_inherited_from_the_workspace() {
+    let mut wrong = Vec::new();
+    for (path, text) in files().into_iter().filter(|(path, _)| path.ends_with("/Cargo.toml")) {
+        let mut of_dependencies = false;
+        for line in text.lines().map(str::trim) {
+            if line.starts_with('[') {
+                of_dependencies = line.ends_with("dependencies]");
+            } else if of_dependencies && line.contains('=') && !line.starts_with('#') && !line.replace(' ', "").contains("workspace=true") {
+                wrong.push(format!("{path}: {line}"));
+            }
+        }
+    }
+    assert_none("one version of each dependency, in the root Cargo.toml", wrong);
+}
+
+#[test]
+fn every_module_says_what_it_is_for() {
+    let silent = |text: &str| !text.trim_start().starts_with("//!");
+    assert_none("the first line is `//! …`", sources().into_iter().filter(|(_, text)| silent(text)).map(|(path, _)| path).collect());
+}
+
+#[test]
+fn no_file_is_too_long() {
+    let long = sources().into_iter().map(|(path, text)| (path, text.lines().count())).filter(|(_, lines)| *lines > MAX_LINES);
+    assert_none("one file, one idea", long.map(|(path, lines)| format!("{path}: {lines} lines, more than {MAX_LINES}")).collect());
+}
+
+#[test]
+fn nothing_unfinished_and_nothing_of_one_machine_lands() {
+    // Written in pieces, or this file would be found.
+    let words = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X:")];
+    let places = [concat!("/wo", "rk/"), concat!("/ro", "ot/."), concat!("/Us", "ers/"), concat!("C:", "\\\\")];
+    let hosts = [
+        concat!("index.crates", ".io"),
+        concat!("static.crates", ".io"),
+        concat!("py", "pi.org"),
+        concat!("registry.np", "mjs.org"),
+        concat!("proxy.go", "lang.org"),
+    ];
+    let mut wrong = Vec::new();
+    for (path, text) in files() {
+        if path == "Cargo.lock" {
+            continue;
+        }
+        for (number, line) in (1..).zip(text.lines()) {
+            let found = words.iter().chain(&places).chain(&hosts).find(|bad| line.contains(**bad));
+            wrong.extend(found.map(|bad| format!("{path}:{number}: {bad}")));
+        }
+    }
+    assert_none("words that must not land", wrong);
+}
+
+#[test]
+fn files_are_named_for_what_they_are_about() {
+    let vague = ["utils", "util", "helpers", "helper", "common", "manager", "misc"];
+    let stem = |path: &str| Path::new(path).file_stem().and_then(|stem| stem.to_str()).unwrap_or_default().to_owned();
+    assert_none("names that say nothing", sources().into_iter().map(|(path, _)| path).filter(|path| vague.contains(&stem(path).as_str())).collect());
+}
+
+/// Fails with those of the names that no page mentions.
+fn assert_documented(what: &str, names: BTreeSet<String>) {
+    assert!(!names.is_empty(), "no {what} found: this test looks in the wrong place");
+    let docs = docs();
+    let mentioned = |name: &str| {
+        docs.match_indices(name).any(|(at, _)| {
+            let letter = |c: char| c.is_alphanumeric() || c == '_';
+            !docs[..at].ends_with(letter) && !docs[at + name.len()..].starts_with(letter)
+        })
+    };
+    assert_none(&format!("{what} that README.md and docs/ do not mention"), names.into_iter().filter(|name| !mentioned(name)).collect());
+}
+
+#[test]
+fn every_message_type_is_documented() {
+    let is_type = |text: &str| {
+        text.rsplit_once(".v").is_some_and(|(stem, version)| {
+            let word = |c: char| c.is_ascii_lowercase() || c == '.' || c == '_';
+            stem.contains('.') && stem.chars().all(word) && !version.is_empty() && version.chars().all(|c| c.is_ascii_digit())
+        })
+    };
+    let domain = product().into_iter().filter(|(path, _)| path.starts_with("shared/domain/src/"));
+    assert_documented(
+        "message types",
+        domain.flat_map(|(_, text)| literals(&text).filter(|text| is_type(text)).map(str::to_owned).collect::<Vec<_>>()).collect(),
+    );
+}
+
+#[test]
+fn every_route_is_documented() {
+    let registers = |line: &str| ["get(", "post(", "put(", "patch(", "delete(", ".route("].iter().any(|call| line.contains(call));
+    let mut routes = BTreeSet::new();
+    for (_, text) in product() {
+        for line in text.lines().filter(|line| registers(line)) {
+            routes.extend(literals(line).filter(|text| text.starts_with('/') && text.len() > 1 && !text.contains(' ')).map(str::to_owned));
+        }
+    }
+    assert_documented("routes", routes);
+}
+
+#[test]
+fn every_metric_is_documented() {
+    let is_metric = |text: &str| text.strip_prefix("pvt_").is_some_and(|rest| rest.contains('_') && rest.chars().all(|c| c.is_ascii_lowercase() || c == '_'));
+    let names = product().into_iter().flat_map(|(_, text)| literals(&text).filter(|text| is_metric(text)).map(str::to_owned).collect::<Vec<_>>());
+    // The benchmark labels its own traffic; crates' names are log targets.
+    assert_documented("metrics", names.filter(|name| !name.starts_with("pvt_worker_runtime") && !name.starts_with("pvt_bench")).collect());
+}
+
+#[test]
+fn every_schedule_is_documented() {
+    assert_documented("schedules", pvt_workers::scheduler::default_plans().into_iter().map(|plan| plan.name).collect());
+}
+
+#[test]
+fn every_fault_point_is_documented() {
+    let mut points = BTreeSet::new();
+    for (path, text) in product() {
+        let named = |line: &&str| line.contains("fault::point(\"") || (path.ends_with("/fault.rs") && line.starts_with("pub const"));
+        points.extend(text.lines().filter(named).flat_map(literals).map(str::to_owned));
+    }
+    assert_documented("fault points", points);
+}
+
+#[test]
+fn links_between_pages_lead_somewhere() {
+    let mut wrong = Vec::new();
+    for (path, text) in files().into_iter().filter(|(path, _)| path.ends_with(".md")) {
+        let folder = root().join(&path).parent().unwrap().to_owned();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let target = link.split('#').next().unwrap_or_default();
+            let elsewhere = target.is_empty() || target.contains("://") || target.starts_with("mailto:");
+            if !elsewhere && !folder.join(target).exists() {
+                wrong.push(format!("{path}: {link}"));
+            }
+        }
+    }
+    assert_none("links to nothing", wrong);
+}

@@ -1,1 +1,21 @@
-//! Placeholder.
+//! Journeys through the whole system: real programs, real engines, HTTP in, stores and mails out.
+//!
+//! Every test has a name space of its own on the shared engines, or engines of its own when it stops them, and ends with
+//! [`harness::Stack::end`]: whatever the test was about, everything that must always hold is looked at.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod bad_input;
+mod cli;
+mod config;
+mod contention;
+mod crashes;
+mod happy_path;
+mod harness;
+mod idempotency;
+mod outages;
+mod poison;
+mod reconciliation;
+mod scheduler;
+mod stale_view;
+mod webhook;

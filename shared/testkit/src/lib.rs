@@ -1,13 +1,28 @@
-//! What tests share: running engines, a name space of one's own on them, and bookings to try.
+//! What tests share: running engines, a name space of one's own on them, bookings to try, and what must be true afterwards.
 //!
 //! For tests only. A missing engine is installed or reported as an error; no test is ever skipped.
 
-mod namespace;
-mod requests;
+#![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod broker;
+mod invariants;
+mod mails;
+mod namespace;
+mod records;
+mod requests;
+mod stripe;
+
+pub use broker::{Broker, Letter, properties};
+pub use invariants::{Expected, leaks, violations};
+pub use lapin::BasicProperties;
+pub use lapin::types::{AMQPValue, FieldTable};
+pub use mails::Mail;
+pub use mongodb::bson::doc;
 pub use namespace::Namespace;
 pub use pvt_engines::{Engine, EngineKind, ThrowAway, Urls};
-pub use requests::{booking_body, soon};
+pub use records::{MartBedNight, MartBooking, Records, Stores};
+pub use requests::{DORM, booking_body, dormitory, soon};
+pub use stripe::stripe_signature;
 
 use anyhow::{Context, Result};
 use pvt_engines::{Instance, PortPlan};

@@ -1,7 +1,12 @@
-//! Requests to try.
+//! Requests to try, and small hostels to try them on.
 
 use chrono::{Days, NaiveDate, Utc};
+use pvt_domain::demo;
+use pvt_domain::inventory::{Inventory, Room};
 use serde_json::{Value, json};
+
+/// The room type of [`dormitory`].
+pub const DORM: &str = "dorm-6-mixed";
 
 /// A date so many days from today, safely inside what can be booked.
 pub fn soon(days: u64) -> NaiveDate {
@@ -11,10 +16,22 @@ pub fn soon(days: u64) -> NaiveDate {
 /// The body of `POST /api/bookings` for one stay at the demonstration hostel.
 pub fn booking_body(room_type: &str, arrival: NaiveDate, nights: u64, guests: u32) -> Value {
     json!({
-        "property_id": pvt_domain::demo::PROPERTY_ID,
+        "property_id": demo::PROPERTY_ID,
         "rate_plan_id": "standard",
         "source": "direct",
         "stays": [{ "room_type_id": room_type, "arrival": arrival, "departure": arrival + Days::new(nights), "guests": guests }],
         "guest": { "first_name": "Ada", "last_name": "Lovelace", "email": "ada@example.com", "phone": "+15145550100", "locale": "en" },
     })
+}
+
+/// A hostel that sells one room of so many beds, as the room type [`DORM`]. Priced and taxed like the demonstration hostel.
+pub fn dormitory(property_id: &str, beds: usize) -> Inventory {
+    let mut hostel = demo::hostel();
+    hostel.property.id = property_id.into();
+    hostel.room_types.retain(|room_type| room_type.id.as_str() == DORM);
+    hostel.rooms = vec![Room { id: "r".into(), room_type_id: DORM.into(), beds: (1..=beds).map(|bed| format!("r-{bed}").as_str().into()).collect() }];
+    for plan in &mut hostel.rate_plans {
+        plan.nightly.retain(|room_type, _| room_type.as_str() == DORM);
+    }
+    hostel
 }

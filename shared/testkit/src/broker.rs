@@ -1,0 +1,141 @@
+//! The broker as an outsider sees it: exact depths, messages of any form, and what lies among the dead letters.
+
+use crate::Namespace;
+use anyhow::{Context, Result, bail};
+use lapin::options::{BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
+use pvt_messaging::{QueueRole, Topology};
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+/// A message found in a queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Letter {
+    /// `message_id`, as it is.
+    pub id: String,
+    /// `type`, as it is.
+    pub kind: String,
+    /// Text headers and numbers, as text.
+    pub headers: BTreeMap<String, String>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// A connection of a test's own.
+#[derive(Debug)]
+pub struct Broker {
+    connection: Connection,
+    topology: Topology,
+}
+
+impl Broker {
+    /// Connects to the name space's broker.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn connect(namespace: &Namespace) -> Result<Self> {
+        let connection = Connection::connect(namespace.amqp_url(), ConnectionProperties::default()).await.context("RabbitMQ")?;
+        Ok(Self { connection, topology: namespace.topology() })
+    }
+
+    /// A fresh channel.
+    ///
+    /// # Errors
+    /// When the connection is gone.
+    pub async fn channel(&self) -> Result<Channel> {
+        Ok(self.connection.create_channel().await?)
+    }
+
+    /// Messages that are ready in every queue of the topology, exact at this moment. What a consumer holds is not counted.
+    ///
+    /// # Errors
+    /// When a queue is missing or the connection is gone.
+    pub async fn depths(&self) -> Result<BTreeMap<String, u32>> {
+        let channel = self.channel().await?;
+        let mut depths = BTreeMap::new();
+        for queue in self.topology.queues() {
+            let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+            let declared = channel.queue_declare(queue.name.as_str().into(), options, FieldTable::default()).await?;
+            depths.insert(queue.name, declared.message_count());
+        }
+        channel.close(200, "done".into()).await?;
+        Ok(depths)
+    }
+
+    /// Messages that are ready in work queues or wait on the ladder.
+    ///
+    /// # Errors
+    /// As [`Broker::depths`].
+    pub async fn pending(&self) -> Result<u32> {
+        let parked =
+            |name: &str| self.topology.queues().iter().any(|queue| queue.name == name && matches!(queue.role, QueueRole::Dead { .. } | QueueRole::Unroutable));
+        Ok(self.depths().await?.into_iter().filter(|(name, _)| !parked(name)).map(|(_, depth)| depth).sum())
+    }
+
+    /// Sends a message to one queue, whatever it is, and waits for the confirm.
+    ///
+    /// # Errors
+    /// When the broker does not take it.
+    pub async fn send(&self, queue: &str, properties: BasicProperties, body: &[u8]) -> Result<()> {
+        let channel = self.channel().await?;
+        channel.confirm_select(ConfirmSelectOptions::default()).await?;
+        let name = self.topology.name(queue);
+        let confirm = channel.basic_publish("".into(), name.as_str().into(), BasicPublishOptions::default(), body, properties).await?;
+        match confirm.await? {
+            Confirmation::Ack(None) => Ok(channel.close(200, "done".into()).await?),
+            other => bail!("{queue}: {other:?}"),
+        }
+    }
+
+    /// What is ready in a queue, at most `limit` messages. All of it stays there.
+    ///
+    /// # Errors
+    /// When the queue is missing or the connection is gone.
+    pub async fn look(&self, queue: &str, limit: usize) -> Result<Vec<Letter>> {
+        let channel = self.channel().await?;
+        let name = self.topology.name(queue);
+        let mut letters = Vec::new();
+        while letters.len() < limit {
+            let Some(got) = channel.basic_get(name.as_str().into(), BasicGetOptions::default()).await? else { break };
+            letters.push(letter(got.delivery));
+        }
+        // Closing the channel returns everything that was not acknowledged.
+        channel.close(200, "done".into()).await?;
+        Ok(letters)
+    }
+}
+
+/// The properties of an ordinary message: persistent, with this type and a fresh id, which is returned.
+pub fn properties(kind: &str) -> (Uuid, BasicProperties) {
+    const PERSISTENT: u8 = 2;
+    let id = Uuid::new_v4();
+    let properties = BasicProperties::default()
+        .with_message_id(id.to_string().as_str().into())
+        .with_type(kind.into())
+        .with_content_type("application/json".into())
+        .with_delivery_mode(PERSISTENT);
+    (id, properties)
+}
+
+fn letter(delivery: lapin::message::Delivery) -> Letter {
+    let properties = &delivery.properties;
+    let headers = properties.headers().as_ref().map(|table| table.into_iter().filter_map(|(name, value)| Some((name.to_string(), text(value)?))).collect());
+    Letter {
+        id: properties.message_id().as_ref().map(ToString::to_string).unwrap_or_default(),
+        kind: properties.kind().as_ref().map(ToString::to_string).unwrap_or_default(),
+        headers: headers.unwrap_or_default(),
+        body: delivery.data,
+    }
+}
+
+fn text(value: &AMQPValue) -> Option<String> {
+    match value {
+        AMQPValue::LongString(text) => Some(String::from_utf8_lossy(text.as_bytes()).into_owned()),
+        AMQPValue::ShortString(text) => Some(text.to_string()),
+        AMQPValue::LongInt(number) => Some(number.to_string()),
+        AMQPValue::LongUInt(number) => Some(number.to_string()),
+        AMQPValue::LongLongInt(number) => Some(number.to_string()),
+        _ => None,
+    }
+}

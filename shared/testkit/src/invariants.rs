@@ -1,0 +1,226 @@
+//! What must be true of the stores and the mails once everything is quiet, recomputed from the records alone.
+//!
+//! Nothing here calls the product's rules, so that a wrong rule cannot agree with itself. Numbers are those of the list of invariants in
+//! docs/testing.md.
+
+use crate::mails::Mail;
+use crate::records::{MartBedNight, MartBooking, Records};
+use chrono::{Days, NaiveDate};
+use pvt_domain::booking::{Booking, Status};
+use pvt_domain::messages::NotificationKind;
+use pvt_stores::mongo::notifications::{Notification, NotificationStatus};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use uuid::Uuid;
+
+/// What a test expects beyond the records.
+#[derive(Debug, Clone, Default)]
+pub struct Expected {
+    /// Bookings whose requests were answered with success.
+    pub accepted: Vec<Uuid>,
+    /// Guests are written to: a worker for mails runs.
+    pub mails: bool,
+    /// Most copies of one mail; 1 unless its sender was killed after the server had accepted it.
+    pub mail_copies: usize,
+    /// The mart is loaded: a worker for analytics runs.
+    pub mart: bool,
+}
+
+/// A bed on a night at a property.
+type BedNight = (String, String, NaiveDate);
+
+/// Everything that is wrong, in words; empty when all is well.
+pub fn violations(records: &Records, mails: &[Mail], expected: &Expected) -> Vec<String> {
+    let mut wrong = Vec::new();
+    accepted_are_decided(records, &expected.accepted, &mut wrong);
+    let owners = owners(records, &mut wrong);
+    claims_match(records, &owners, &mut wrong);
+    records.bookings.iter().for_each(|booking| history_is_legal(booking, &mut wrong));
+    if expected.mails {
+        mails_match(records, mails, expected.mail_copies.max(1), &mut wrong);
+    }
+    if expected.mart {
+        mart_matches(records, &mut wrong);
+    }
+    wrong
+}
+
+/// 1: every id that was answered with success is stored and decided.
+fn accepted_are_decided(records: &Records, accepted: &[Uuid], wrong: &mut Vec<String>) {
+    let stored: HashSet<Uuid> = records.bookings.iter().map(|booking| booking.id.as_uuid()).collect();
+    let lost = accepted.iter().filter(|id| !stored.contains(id));
+    wrong.extend(lost.map(|id| format!("booking {id} was accepted and is not stored")));
+    let ids: HashSet<Uuid> = accepted.iter().copied().collect();
+    let undecided = records.bookings.iter().filter(|booking| booking.status == Status::Requested && ids.contains(&booking.id.as_uuid()));
+    wrong.extend(undecided.map(|booking| format!("booking {} is stored and not decided", booking.id)));
+}
+
+/// 2: who sleeps where, from the bookings alone; nobody shares a bed.
+fn owners(records: &Records, wrong: &mut Vec<String>) -> BTreeMap<BedNight, Uuid> {
+    let mut owners = BTreeMap::new();
+    for booking in records.bookings.iter().filter(|booking| booking.status == Status::Confirmed) {
+        let mut nights = 0;
+        for stay in &booking.stays {
+            if stay.assigned_beds.len() < usize::try_from(stay.guests).unwrap_or(usize::MAX) {
+                wrong.push(format!("booking {} has {} beds for {} guests", booking.id, stay.assigned_beds.len(), stay.guests));
+            }
+            let mut night = stay.arrival;
+            while night < stay.departure {
+                for bed in &stay.assigned_beds {
+                    nights += 1;
+                    let place = (booking.property_id.to_string(), bed.to_string(), night);
+                    if let Some(other) = owners.insert(place.clone(), booking.id.as_uuid()) {
+                        wrong.push(format!("double booking of {place:?}: {other} and {}", booking.id));
+                    }
+                }
+                night = night + Days::new(1);
+            }
+        }
+        if nights == 0 {
+            wrong.push(format!("booking {} is confirmed and has no bed-night", booking.id));
+        }
+    }
+    owners
+}
+
+/// 3: claims and active bed-nights are the same.
+fn claims_match(records: &Records, owners: &BTreeMap<BedNight, Uuid>, wrong: &mut Vec<String>) {
+    let mut claimed: BTreeMap<BedNight, Uuid> = BTreeMap::new();
+    for claim in &records.claims {
+        let parts: Vec<&str> = claim.key.split('|').collect();
+        let parsed = match parts.as_slice() {
+            [property, bed, night] => night.parse().ok().map(|night| ((*property).to_owned(), (*bed).to_owned(), night)),
+            _ => None,
+        };
+        match (parsed, claim.booking.parse()) {
+            (Some(place), Ok(owner)) => drop(claimed.insert(place, owner)),
+            _ => wrong.push(format!("claim `{}` of `{}` cannot be read", claim.key, claim.booking)),
+        }
+    }
+    for (place, owner) in owners {
+        match claimed.get(place) {
+            None => wrong.push(format!("{place:?} is sold to {owner} without a claim")),
+            Some(other) if other != owner => wrong.push(format!("{place:?} is sold to {owner} and claimed by {other}")),
+            Some(_) => {}
+        }
+    }
+    wrong
+        .extend(claimed.iter().filter(|(place, _)| !owners.contains_key(*place)).map(|(place, owner)| format!("{place:?} is claimed by {owner} and not sold")));
+}
+
+/// 5: the history is a legal path, revisions have no gaps, and ids of commands and events occur once.
+fn history_is_legal(booking: &Booking, wrong: &mut Vec<String>) {
+    let mut at = Status::Requested;
+    let mut seen = HashSet::new();
+    for (expected, entry) in (1..).zip(&booking.history) {
+        let legal = matches!((entry.from, entry.to), (Status::Requested, Status::Confirmed | Status::Rejected) | (Status::Confirmed, Status::Cancelled));
+        if entry.rev != expected || entry.from != at || !legal {
+            wrong.push(format!("booking {}: entry {expected} is {:?} → {:?} at revision {}", booking.id, entry.from, entry.to, entry.rev));
+        }
+        if !seen.insert(entry.command_id) || !seen.insert(entry.event_id) {
+            wrong.push(format!("booking {}: the ids of entry {expected} occur twice", booking.id));
+        }
+        at = entry.to;
+    }
+    let revisions = u32::try_from(booking.history.len()).unwrap_or(u32::MAX);
+    if booking.status != at || booking.rev != revisions || revisions == 0 {
+        let Booking { id, status, rev, .. } = booking;
+        wrong.push(format!("booking {id} is {status:?} at revision {rev} after {revisions} entries that end in {at:?}"));
+    }
+    if (booking.status == Status::Rejected) != booking.rejection.is_some() {
+        wrong.push(format!("booking {} is {:?} with rejection {:?}", booking.id, booking.status, booking.rejection));
+    }
+}
+
+/// 8 and 9: every required mail arrived, none too often, none that contradicts the state.
+fn mails_match(records: &Records, mails: &[Mail], copies: usize, wrong: &mut Vec<String>) {
+    let rows: HashMap<String, &Notification> = records.ledger.iter().map(|row| (row.message_id.trim_matches(['<', '>']).to_owned(), row)).collect();
+    let bookings: HashMap<Uuid, &Booking> = records.bookings.iter().map(|booking| (booking.id.as_uuid(), booking)).collect();
+    let mut arrived: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut cancelled = HashSet::new();
+    for mail in mails {
+        *arrived.entry(&mail.message_id).or_default() += 1;
+        let Some(row) = rows.get(&mail.message_id) else {
+            wrong.push(format!("a mail {} arrived that is not in the ledger", mail.message_id));
+            continue;
+        };
+        let id = row.booking_id.as_uuid();
+        match bookings.get(&id) {
+            None => wrong.push(format!("a mail about {id}, which is not stored")),
+            Some(booking) if booking.guest.email != mail.to => wrong.push(format!("the mail about {id} went to somebody else")),
+            Some(booking) if !booking.history.iter().any(|entry| entry.to == tells(row.kind)) => {
+                wrong.push(format!("a mail {:?} about {id}, which never was", row.kind))
+            }
+            Some(_) => {}
+        }
+        match row.kind {
+            NotificationKind::BookingCancelled => drop(cancelled.insert(id)),
+            NotificationKind::BookingConfirmed if cancelled.contains(&id) => wrong.push(format!("{id} was told confirmed after cancelled")),
+            NotificationKind::BookingConfirmed => {}
+        }
+    }
+    wrong.extend(arrived.iter().filter(|(_, count)| **count > copies).map(|(id, count)| format!("mail {id} arrived {count} times")));
+    for booking in &records.bookings {
+        let Some(kind) = required(booking.status) else { continue };
+        let told = records.ledger.iter().any(|row| {
+            let id = row.message_id.trim_matches(['<', '>']);
+            row.booking_id == booking.id && row.kind == kind && row.status == NotificationStatus::Sent && arrived.contains_key(id)
+        });
+        if !told {
+            wrong.push(format!("booking {} is {:?} and its guest was not told", booking.id, booking.status));
+        }
+    }
+}
+
+fn tells(kind: NotificationKind) -> Status {
+    match kind {
+        NotificationKind::BookingConfirmed => Status::Confirmed,
+        NotificationKind::BookingCancelled => Status::Cancelled,
+    }
+}
+
+fn required(status: Status) -> Option<NotificationKind> {
+    match status {
+        Status::Confirmed => Some(NotificationKind::BookingConfirmed),
+        Status::Cancelled => Some(NotificationKind::BookingCancelled),
+        Status::Requested | Status::Rejected => None,
+    }
+}
+
+/// 7 and 10: the mart says what the bookings say, and knows each event once.
+fn mart_matches(records: &Records, wrong: &mut Vec<String>) {
+    let rows = |booking: &Booking| MartBooking {
+        booking_id: booking.id.as_uuid(),
+        rev: booking.rev.into(),
+        status: booking.status.as_str().to_owned(),
+        total_amount: booking.price.as_ref().map(|price| price.total),
+    };
+    differ("fact_booking", records.bookings.iter().map(rows).collect(), &records.mart_bookings, wrong);
+    let owned = owners(records, &mut Vec::new());
+    let nights = owned.into_iter().map(|((_, bed_id, night), booking_id)| MartBedNight { booking_id, bed_id, night }).collect();
+    differ("fact_bed_night", nights, &records.mart_bed_nights, wrong);
+    let events = records.bookings.iter().flat_map(|booking| booking.history.iter().map(|entry| entry.event_id)).collect();
+    differ("fact_booking_event", events, &records.mart_events, wrong);
+    let told = records.ledger.iter().filter(|row| row.status.is_final()).count();
+    if told != records.mart_notifications {
+        wrong.push(format!("the ledger has {told} settled mails, fact_notification {}", records.mart_notifications));
+    }
+}
+
+fn differ<T: Ord + Clone + std::fmt::Debug>(table: &str, expected: BTreeSet<T>, found: &[T], wrong: &mut Vec<String>) {
+    let rows: BTreeSet<T> = found.iter().cloned().collect();
+    if rows.len() != found.len() {
+        wrong.push(format!("{table} has rows twice"));
+    }
+    wrong.extend(expected.difference(&rows).take(5).map(|row| format!("{table} lacks {row:?}")));
+    wrong.extend(rows.difference(&expected).take(5).map(|row| format!("{table} has {row:?}, which is not so")));
+}
+
+/// 13: which of these secrets a text holds.
+pub fn leaks(text: &str, secrets: &[String]) -> Vec<String> {
+    let hidden = |line: &str, secret: &str| line.replace(secret, "▇");
+    let found = text.lines().flat_map(|line| secrets.iter().filter(|secret| line.contains(secret.as_str())).map(move |secret| hidden(line, secret)));
+    found.take(5).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,125 @@
+//! Every invariant is seen failing: the records are spoilt in one place at a time.
+
+use super::{Expected, leaks, violations};
+use crate::mails::Mail;
+use crate::records::Records;
+use chrono::NaiveDate;
+use pvt_domain::booking::{Booking, Rejection, Status};
+use pvt_domain::messages::NotificationKind;
+use pvt_stores::mongo::commit::StoredClaim;
+use pvt_stores::mongo::notifications::{Notification, NotificationStatus};
+use serde_json::json;
+use uuid::Uuid;
+
+const MESSAGE_ID: &str = "m1@pvt.test";
+
+fn night(day: u32) -> NaiveDate {
+    NaiveDate::from_ymd_opt(2027, 1, day).unwrap()
+}
+
+fn booking() -> Booking {
+    serde_json::from_value(json!({
+        "_id": "11111111-2222-5333-8444-555555555555", "reference": "PVT-0000000000", "status": "confirmed", "rev": 1,
+        "property_id": "p", "rate_plan_id": "standard", "source": "direct",
+        "stays": [{ "room_type_id": "dorm", "arrival": night(10), "departure": night(12), "guests": 1, "assigned_beds": ["b1"] }],
+        "guest": { "first_name": "Ada", "last_name": "Lovelace", "email": "ada@example.com" },
+        "price": { "currency": "CAD", "nights": [[10, 10]], "taxes": [], "total": 20 },
+        "payment_status": "pay_on_arrival", "fingerprint": "f",
+        "created_at": "2026-12-01T12:00:00.000Z", "updated_at": "2026-12-01T12:00:01.000Z",
+        "history": [{ "rev": 1, "at": "2026-12-01T12:00:01.000Z", "action": "request", "from": "requested", "to": "confirmed",
+                      "command_id": Uuid::from_u128(1), "event_id": Uuid::from_u128(2), "actor": "guest" }],
+    }))
+    .unwrap()
+}
+
+fn claim(bed: &str, day: u32) -> StoredClaim {
+    StoredClaim { key: format!("p|{bed}|{}", night(day)), booking: booking().id.to_string() }
+}
+
+fn sound() -> (Records, Vec<Mail>) {
+    let booking = booking();
+    let row: Notification = serde_json::from_value(json!({
+        "_id": "k", "booking_id": booking.id, "property_id": "p", "kind": "booking_confirmed", "version": 1, "status": "sent",
+        "message_id": format!("<{MESSAGE_ID}>"), "attempts": 1, "maybe_duplicate": 0, "sender": Uuid::nil(),
+        "created_at": booking.created_at, "updated_at": booking.created_at,
+    }))
+    .unwrap();
+    let records = Records {
+        mart_bookings: vec![crate::MartBooking { booking_id: booking.id.as_uuid(), rev: 1, status: "confirmed".to_owned(), total_amount: Some(20) }],
+        mart_bed_nights: [10, 11].map(|day| crate::MartBedNight { booking_id: booking.id.as_uuid(), bed_id: "b1".to_owned(), night: night(day) }).to_vec(),
+        mart_events: vec![Uuid::from_u128(2)],
+        mart_notifications: 1,
+        claims: vec![claim("b1", 10), claim("b1", 11)],
+        ledger: vec![row],
+        bookings: vec![booking],
+        mart_text: String::new(),
+    };
+    let mail = Mail { message_id: MESSAGE_ID.to_owned(), to: "ada@example.com".to_owned(), ..Mail::default() };
+    (records, vec![mail])
+}
+
+fn expected() -> Expected {
+    Expected { accepted: vec![booking().id.as_uuid()], mails: true, mail_copies: 1, mart: true }
+}
+
+#[test]
+fn sound_records_have_no_violation() {
+    let (records, mails) = sound();
+    assert_eq!(violations(&records, &mails, &expected()), Vec::<String>::new());
+}
+
+/// One way to spoil the records, and a word that the violation must say.
+type Spoiling = (&'static str, fn(&mut Records, &mut Vec<Mail>));
+
+#[test]
+fn every_way_to_spoil_them_is_noticed() {
+    let spoilings: Vec<Spoiling> = vec![
+        ("not stored", |records, _| records.bookings.clear()),
+        ("not decided", |records, _| records.bookings[0].status = Status::Requested),
+        ("double booking", |records, _| {
+            let mut other = records.bookings[0].clone();
+            other.id = pvt_domain::ids::BookingId::from_uuid(Uuid::from_u128(9));
+            records.bookings.push(other);
+        }),
+        ("beds for", |records, _| records.bookings[0].stays[0].guests = 2),
+        ("no bed-night", |records, _| records.bookings[0].stays.clear()),
+        ("without a claim", |records, _| drop(records.claims.remove(0))),
+        ("claimed by", |records, _| records.claims[0].booking = Uuid::from_u128(9).to_string()),
+        ("and not sold", |records, _| records.claims.push(claim("b2", 10))),
+        ("cannot be read", |records, _| records.claims[0].key = "p|b1".to_owned()),
+        ("at revision", |records, _| records.bookings[0].rev = 2),
+        ("entry 1", |records, _| records.bookings[0].history[0].from = Status::Confirmed),
+        ("occur twice", |records, _| records.bookings[0].history[0].event_id = Uuid::from_u128(1)),
+        ("rejection", |records, _| records.bookings[0].rejection = Some(Rejection::Closed)),
+        ("not in the ledger", |records, _| records.ledger.clear()),
+        ("somebody else", |_, mails| mails[0].to = "eve@example.com".to_owned()),
+        ("never was", |records, _| records.ledger[0].kind = NotificationKind::BookingCancelled),
+        ("arrived 2 times", |_, mails| mails.push(mails[0].clone())),
+        ("was not told", |_, mails| mails.clear()),
+        ("was not told", |records, _| records.ledger[0].status = NotificationStatus::Sending),
+        ("confirmed after cancelled", |records, mails| {
+            let mut row = records.ledger[0].clone();
+            (row.kind, row.message_id) = (NotificationKind::BookingCancelled, "<m2@pvt.test>".to_owned());
+            records.ledger.push(row);
+            mails.insert(0, Mail { message_id: "m2@pvt.test".to_owned(), ..mails[0].clone() });
+        }),
+        ("fact_booking lacks", |records, _| records.mart_bookings[0].rev = 0),
+        ("fact_booking lacks", |records, _| records.mart_bookings[0].total_amount = None),
+        ("fact_bed_night lacks", |records, _| drop(records.mart_bed_nights.pop())),
+        ("fact_booking_event has", |records, _| records.mart_events.push(Uuid::from_u128(7))),
+        ("twice", |records, _| records.mart_events.push(Uuid::from_u128(2))),
+        ("fact_notification", |records, _| records.mart_notifications = 0),
+    ];
+    for (word, spoil) in spoilings {
+        let (mut records, mut mails) = sound();
+        spoil(&mut records, &mut mails);
+        let found = violations(&records, &mails, &expected());
+        assert!(found.iter().any(|violation| violation.contains(word)), "`{word}` is not in {found:?}");
+    }
+}
+
+#[test]
+fn a_leak_is_found_and_not_repeated() {
+    let secrets = ["ada@example.com".to_owned()];
+    assert_eq!(leaks("all is well\nto ada@example.com now", &secrets), ["to ▇ now"]);
+}

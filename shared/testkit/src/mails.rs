@@ -1,0 +1,60 @@
+//! Mails as the development mail sink shows them.
+
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// A mail that the sink accepted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Mail {
+    /// The sink's number; rises with the order of arrival.
+    pub n: u64,
+    /// Without angle brackets.
+    pub message_id: String,
+    /// The first recipient.
+    pub to: String,
+    /// As shown.
+    pub subject: String,
+    /// The plain part.
+    pub text: String,
+    /// The HTML part.
+    pub html: String,
+    /// The calendar file, unfolded; empty when there is none.
+    pub calendar: String,
+    /// As sent.
+    pub headers: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+struct Shown {
+    n: u64,
+    to: Vec<String>,
+    subject: String,
+    message_id: String,
+    headers: BTreeMap<String, String>,
+    text: String,
+    html: String,
+    attachments: Vec<Attachment>,
+}
+
+#[derive(Deserialize)]
+struct Attachment {
+    content_type: String,
+    text: String,
+}
+
+impl<'de> Deserialize<'de> for Mail {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let shown = Shown::deserialize(deserializer)?;
+        let calendar = shown.attachments.into_iter().find(|file| file.content_type.starts_with("text/calendar"));
+        Ok(Self {
+            n: shown.n,
+            message_id: shown.message_id.trim_matches(['<', '>']).to_owned(),
+            to: shown.to.into_iter().next().unwrap_or_default(),
+            subject: shown.subject,
+            text: shown.text,
+            html: shown.html,
+            calendar: calendar.map(|file| file.text.replace("\r\n ", "")).unwrap_or_default(),
+            headers: shown.headers,
+        })
+    }
+}

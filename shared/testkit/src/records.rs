@@ -1,0 +1,156 @@
+//! Everything that is stored in a name space, read from outside: not through the repositories that wrote it.
+
+use crate::Namespace;
+use anyhow::{Context, Result};
+use chrono::NaiveDate;
+use futures_util::TryStreamExt;
+use mongodb::bson::{Document, doc};
+use mongodb::{Client, Database};
+use pvt_domain::booking::Booking;
+use pvt_stores::mongo::commit::StoredClaim;
+use pvt_stores::mongo::notifications::Notification;
+use serde::de::DeserializeOwned;
+use sqlx::postgres::{PgPool, PgPoolOptions};
+use std::time::Duration;
+use uuid::Uuid;
+
+/// Connections to the stores of one name space.
+#[derive(Debug)]
+pub struct Stores {
+    mongo: Database,
+    mart: PgPool,
+}
+
+/// A booking in the mart.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, sqlx::FromRow)]
+pub struct MartBooking {
+    /// The booking.
+    pub booking_id: Uuid,
+    /// The newest revision that was loaded.
+    pub rev: i64,
+    /// `confirmed`, `rejected` or `cancelled`.
+    pub status: String,
+    /// In minor units.
+    pub total_amount: Option<i64>,
+}
+
+/// A sold bed-night in the mart.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, sqlx::FromRow)]
+pub struct MartBedNight {
+    /// Who sleeps.
+    pub booking_id: Uuid,
+    /// Where.
+    pub bed_id: String,
+    /// When.
+    pub night: NaiveDate,
+}
+
+/// Everything.
+#[derive(Debug, Clone, Default)]
+pub struct Records {
+    /// Bookings as stored.
+    pub bookings: Vec<Booking>,
+    /// Claims as stored.
+    pub claims: Vec<StoredClaim>,
+    /// The ledger of mails.
+    pub ledger: Vec<Notification>,
+    /// `fact_booking`.
+    pub mart_bookings: Vec<MartBooking>,
+    /// `fact_bed_night`.
+    pub mart_bed_nights: Vec<MartBedNight>,
+    /// Ids in `fact_booking_event`.
+    pub mart_events: Vec<Uuid>,
+    /// Rows of `fact_notification`.
+    pub mart_notifications: usize,
+    /// Every row of every fact as text, to search for what must not be there.
+    pub mart_text: String,
+}
+
+const FACTS: [&str; 4] = ["fact_booking", "fact_bed_night", "fact_booking_event", "fact_notification"];
+
+impl Stores {
+    /// Connects when first used.
+    ///
+    /// # Errors
+    /// When an address cannot be read.
+    pub async fn connect(namespace: &Namespace) -> Result<Self> {
+        let client = Client::with_uri_str(namespace.mongodb_uri()).await?;
+        let mongo = client.default_database().context("the URI names a database")?;
+        // Sixteen tests at once must not exhaust the server's connections.
+        let mart = PgPoolOptions::new().max_connections(2).acquire_timeout(Duration::from_secs(10)).connect_lazy(&namespace.database_url())?;
+        Ok(Self { mongo, mart })
+    }
+
+    /// Everything that is stored now.
+    ///
+    /// # Errors
+    /// When a store does not answer, or holds what cannot be read.
+    pub async fn records(&self) -> Result<Records> {
+        let mut mart_text = String::new();
+        for fact in FACTS {
+            let rows: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(format!("SELECT row_to_json(f)::text FROM {fact} f"))).fetch_all(&self.mart).await?;
+            mart_text.push_str(&rows.join("\n"));
+        }
+        Ok(Records {
+            bookings: self.all("bookings").await?,
+            claims: self.all("claims").await?,
+            ledger: self.all("notifications").await?,
+            mart_bookings: sqlx::query_as("SELECT booking_id, rev, status, total_amount FROM fact_booking").fetch_all(&self.mart).await?,
+            mart_bed_nights: sqlx::query_as("SELECT booking_id, bed_id, night FROM fact_bed_night").fetch_all(&self.mart).await?,
+            mart_events: sqlx::query_scalar("SELECT event_id FROM fact_booking_event").fetch_all(&self.mart).await?,
+            mart_notifications: self.count("fact_notification").await?,
+            mart_text,
+        })
+    }
+
+    async fn count(&self, table: &'static str) -> Result<usize> {
+        let rows: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(format!("SELECT count(*) FROM {table}"))).fetch_one(&self.mart).await?;
+        Ok(usize::try_from(rows)?)
+    }
+
+    /// All documents of a collection.
+    ///
+    /// # Errors
+    /// When MongoDB does not answer, or one of them has another form.
+    pub async fn all<T: DeserializeOwned + Send + Sync>(&self, collection: &str) -> Result<Vec<T>> {
+        Ok(self.mongo.collection::<T>(collection).find(doc! {}).await?.try_collect().await.with_context(|| collection.to_owned())?)
+    }
+
+    /// Adds a document behind everybody's back.
+    ///
+    /// # Errors
+    /// When MongoDB refuses.
+    pub async fn insert(&self, collection: &str, document: Document) -> Result<()> {
+        self.mongo.collection::<Document>(collection).insert_one(document).await?;
+        Ok(())
+    }
+
+    /// Removes the document of this id behind everybody's back.
+    ///
+    /// # Errors
+    /// When MongoDB does not answer.
+    pub async fn delete(&self, collection: &str, id: &str) -> Result<u64> {
+        Ok(self.mongo.collection::<Document>(collection).delete_one(doc! { "_id": id }).await?.deleted_count)
+    }
+
+    /// Changes fields of the document of this id behind everybody's back.
+    ///
+    /// # Errors
+    /// When there is none, or MongoDB does not answer.
+    pub async fn set(&self, collection: &str, id: &str, fields: Document) -> Result<()> {
+        let found = self.mongo.collection::<Document>(collection).update_one(doc! { "_id": id }, doc! { "$set": fields }).await?;
+        anyhow::ensure!(found.matched_count == 1, "no document {id} in {collection}");
+        Ok(())
+    }
+
+    /// Forgets in the mart everything about a booking but its mails, as if its events had never come.
+    ///
+    /// # Errors
+    /// When PostgreSQL does not answer.
+    pub async fn forget_in_mart(&self, booking: Uuid) -> Result<()> {
+        for fact in FACTS.into_iter().filter(|fact| *fact != "fact_notification") {
+            sqlx::query(sqlx::AssertSqlSafe(format!("DELETE FROM {fact} WHERE booking_id = $1"))).bind(booking).execute(&self.mart).await?;
+        }
+        Ok(())
+    }
+}

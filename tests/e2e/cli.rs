@@ -1,0 +1,117 @@
+//! The operator's commands, as an operator runs them.
+
+use crate::harness::{Plan, SOON, Verdict, pvt};
+use anyhow::{Context, Result};
+use pvt_testkit::{DORM, Namespace, booking_body, eventually, soon};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Output;
+
+fn text(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+#[tokio::test]
+async fn help_shows_every_command_and_examples() -> Result<()> {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let output = pvt(&["--help"], &Vec::new(), folder).await?;
+    let shown = text(&output);
+    assert!(output.status.success(), "{shown}");
+    for command in ["up", "down", "status", "doctor", "migrate", "seed", "topology", "queues", "dead", "reconcile", "keys", "config", "bench", "api", "workers"]
+    {
+        assert!(shown.lines().any(|line| line.trim_start().starts_with(&format!("{command} "))), "no {command} in\n{shown}");
+    }
+    assert!(shown.contains("pvt dead replay"), "no examples in\n{shown}");
+    let wrong = pvt(&["quueues"], &Vec::new(), folder).await?;
+    assert_eq!(wrong.status.code(), Some(2), "usage errors are told apart: {}", text(&wrong));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_bare_database_and_broker_are_made_ready() -> Result<()> {
+    let namespace = Namespace::new().await?;
+    let environment = namespace.environment().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    // Each of them twice: what exists already stays as it is.
+    for arguments in [["migrate"].as_slice(), &["migrate"], &["topology", "apply"], &["topology", "apply"], &["seed", "--days", "3"]] {
+        let output = pvt(arguments, &environment, folder).await?;
+        assert!(output.status.success(), "pvt {arguments:?}: {}", text(&output));
+    }
+    let diff = pvt(&["topology", "diff"], &environment, folder).await?;
+    assert!(diff.status.success(), "{}", text(&diff));
+    let shown = pvt(&["topology", "show"], &environment, folder).await?;
+    let definitions: Value = serde_json::from_slice(&shown.stdout).with_context(|| text(&shown))?;
+    let names = |kind: &str| -> BTreeSet<String> {
+        definitions[kind].as_array().into_iter().flatten().filter_map(|one| one["name"].as_str()).map(str::to_owned).collect()
+    };
+    let expected = namespace.topology().queues().into_iter().map(|queue| queue.name).collect();
+    assert_eq!(names("queues"), expected);
+    assert!(!names("exchanges").is_empty() && !names("policies").is_empty());
+    let inventory = namespace.mongo().await?.inventory(&"pvt-montreal".into()).await?;
+    assert!(inventory.is_some(), "the demonstration hostel is seeded");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_waits_where_is_listed() -> Result<()> {
+    let mut stack = Plan::new().prepare().await?;
+    stack.run(&["mail-sink", "api"]).await?;
+    for day in 10..15 {
+        stack.book(&format!("k-{day}"), &booking_body(DORM, soon(day), 1, 1)).await?;
+    }
+    let partition = stack.topology.name(&stack.partition_of("pvt-montreal"));
+    let waiting = || async {
+        let queues = stack.pvt_json(&["queues", "list", "--json"]).await?;
+        let queues = queues.as_array().context("an array")?.clone();
+        assert_eq!(queues.len(), stack.topology.queues().len(), "one object a queue");
+        let ours = queues.iter().find(|queue| queue["name"] == partition.as_str()).context("the partition's queue")?;
+        Ok((ours["messages"] == 5 && ours["role"] == "work").then_some(()))
+    };
+    // The broker counts every few seconds.
+    eventually("five requests wait", SOON, waiting).await?;
+    let table = stack.pvt(&["queues", "list"]).await?;
+    assert!(text(&table).contains(&partition), "{}", text(&table));
+    let status = stack.pvt(&["doctor"]).await?;
+    assert!(text(&status).to_lowercase().contains("mongodb"), "{}", text(&status));
+    let none = stack.pvt(&["dead", "list"]).await?;
+    assert!(none.status.success() && text(&none).contains("No dead letters"), "{}", text(&none));
+    stack.run(&["workers"]).await?;
+    stack.end(Verdict::clean()).await
+}
+
+#[tokio::test]
+async fn keys_open_what_their_role_may() -> Result<()> {
+    let stack = Plan::new().start().await?;
+    let created = stack.pvt_json(&["keys", "create", "--role", "staff", "--name", "desk", "--json"]).await?;
+    let staff = format!("Bearer {}", created["key"].as_str().context("a key")?);
+    let client = stack.pvt_json(&["keys", "create", "--role", "client", "--json"]).await?;
+    let client = format!("Bearer {}", client["key"].as_str().context("a key")?);
+    let ours = stack.book("one", &booking_body(DORM, soon(10), 1, 1)).await?;
+    stack.client.decided(&ours).await?;
+    let path = format!("/api/bookings/{}", ours.id);
+    let get = |bearer: String| {
+        let path = path.clone();
+        let client = stack.client.clone();
+        async move { client.send(reqwest::Method::GET, &path, &[("authorization", bearer.as_str())], None).await }
+    };
+    assert_eq!(get(staff.clone()).await?.text("/status"), "confirmed");
+    assert_eq!(get(client).await?.status.as_u16(), 404, "another's booking does not exist for a client");
+    let spoilt = format!("{}x", &staff[..staff.len() - 1]);
+    assert_eq!(get(spoilt).await?.status.as_u16(), 401);
+    let unknown = stack.pvt(&["keys", "create", "--role", "emperor"]).await?;
+    assert_eq!(unknown.status.code(), Some(2), "{}", text(&unknown));
+    stack.end(Verdict::clean()).await
+}
+
+#[tokio::test]
+async fn what_is_not_there_has_its_own_exit_code() -> Result<()> {
+    let stack = Plan::new().workers(&[]).prepare().await?;
+    for arguments in
+        [["dead", "show", "00000000-0000-0000-0000-00000000dead"].as_slice(), &["dead", "replay", "--all"], &["reconcile", "run", "--property", "atlantis"]]
+    {
+        let output = stack.pvt(arguments).await?;
+        assert_eq!(output.status.code(), Some(3), "pvt {arguments:?}: {}", text(&output));
+    }
+    stack.end(Verdict::clean().without_mails().without_mart()).await
+}

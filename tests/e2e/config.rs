@@ -1,0 +1,73 @@
+//! A wrong or missing setting stops the start, and the whole list of them is told at once.
+
+use crate::harness::pvt;
+use anyhow::Result;
+use std::path::Path;
+use std::process::Output;
+
+async fn run(arguments: &[&str], settings: &[(&str, &str)]) -> Result<Output> {
+    let environment = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    pvt(arguments, &environment, Path::new(env!("CARGO_TARGET_TMPDIR"))).await
+}
+
+fn told(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+const WRONG: &[(&str, &str)] = &[
+    ("AMQP_URL", "http://broker"),
+    ("MONGODB_URI", "127.0.0.1"),
+    ("DATABASE_URL", "mysql://pvt:hunter2@db/pvt"),
+    ("SMTP_URL", "mail.example.com"),
+    ("MAIL_FROM", "nobody"),
+    ("JWT_SECRET", "short"),
+    ("PVT_HTTP_ADDR", "8080"),
+    ("PVT_PARTITIONS", "0"),
+    ("PVT_LOG", "pvt=loud"),
+];
+
+#[tokio::test]
+async fn every_wrong_setting_is_told_by_whatever_starts() -> Result<()> {
+    for arguments in [&["api"][..], &["workers", "run", "--all"], &["config", "check"], &["migrate"]] {
+        let output = run(arguments, WRONG).await?;
+        let told = told(&output);
+        assert_eq!(output.status.code(), Some(1), "pvt {arguments:?}: {told}");
+        for (name, _) in WRONG {
+            assert!(told.contains(name), "pvt {arguments:?} does not tell of {name}:\n{told}");
+        }
+        assert!(!told.contains("hunter2"), "a password is shown:\n{told}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn production_starts_on_no_development_default() -> Result<()> {
+    let output = run(&["api"], &[("PVT_ENV", "production")]).await?;
+    let told = told(&output);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    for name in ["AMQP_URL", "MONGODB_URI", "DATABASE_URL", "SMTP_URL", "MAIL_FROM", "STRIPE_WEBHOOK_SECRETS", "JWT_SECRET", "PUBLIC_URL"] {
+        assert!(told.contains(name), "{name} is missing and not told:\n{told}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn settings_are_shown_without_secrets() -> Result<()> {
+    let settings = [("AMQP_URL", "amqp://pvt:hunter2@127.0.0.1:5682/%2f"), ("JWT_SECRET", "0123456789-0123456789-0123456789-hunter2")];
+    let output = run(&["config", "check"], &settings).await?;
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{}", told(&output));
+    for name in ["AMQP_URL", "JWT_SECRET", "PVT_HTTP_ADDR"] {
+        assert!(shown.contains(name), "{shown}");
+    }
+    assert!(!shown.contains("hunter2"), "{shown}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_worker_that_does_not_exist_is_not_started() -> Result<()> {
+    let output = run(&["workers", "run", "emails", "butlers"], &[]).await?;
+    assert_eq!(output.status.code(), Some(1));
+    assert!(told(&output).contains("butlers") && told(&output).contains("confirmations"), "{}", told(&output));
+    Ok(())
+}

@@ -1,0 +1,97 @@
+//! Many want what only a few can have: exactly as many get it as fit, whoever decides.
+
+use crate::harness::{Answer, Outsider, Plan, Stack, Verdict, booked};
+use anyhow::Result;
+use chrono::Days;
+use futures_util::future::try_join_all;
+use pvt_domain::booking::{Booking, Rejection, Status, StayRequest};
+use pvt_testkit::{DORM, booking_body, dormitory, soon};
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+const PROPERTY: &str = "crowded";
+const BEDS: usize = 6;
+const REQUESTS: usize = 300;
+
+fn body(first_night: u64, nights: u64) -> Value {
+    let mut body = booking_body(DORM, soon(first_night), nights, 1);
+    body["property_id"] = json!(PROPERTY);
+    body
+}
+
+/// All at once, each with a key of its own.
+async fn ask_all(stack: &Stack, bodies: impl IntoIterator<Item = Value>) -> Result<()> {
+    let requests: Vec<(String, Value)> = bodies.into_iter().enumerate().map(|(number, body)| (format!("guest-{number}"), body)).collect();
+    let answers: Vec<Answer> = try_join_all(requests.iter().map(|(key, body)| stack.client.ask(key, body))).await?;
+    for answer in &answers {
+        assert_eq!(answer.status, StatusCode::ACCEPTED, "{answer:?}");
+        stack.remember(booked(answer)?.id);
+    }
+    Ok(())
+}
+
+/// Of the decided ones, how many were confirmed; all others must have been refused for lack of beds.
+fn confirmed(bookings: &[Booking]) -> usize {
+    for booking in bookings.iter().filter(|booking| booking.status != Status::Confirmed) {
+        assert_eq!((booking.status, booking.rejection), (Status::Rejected, Some(Rejection::NoAvailability)), "{booking:?}");
+    }
+    bookings.iter().filter(|booking| booking.status == Status::Confirmed).count()
+}
+
+async fn contend(plan: Plan) -> Result<()> {
+    let stack = plan.selling([dormitory(PROPERTY, BEDS)]).start().await?;
+    ask_all(&stack, (0..REQUESTS).map(|_| body(40, 3))).await?;
+    let verdict = Verdict::clean();
+    stack.settled(&verdict).await?;
+    let bookings = stack.stores.records().await?.bookings;
+    assert_eq!((bookings.len(), confirmed(&bookings)), (REQUESTS, BEDS));
+    stack.end(verdict).await
+}
+
+#[tokio::test]
+async fn as_many_are_confirmed_as_fit() -> Result<()> {
+    contend(Plan::new()).await
+}
+
+#[tokio::test]
+async fn several_worker_processes_change_nothing() -> Result<()> {
+    let decides: &[&str] = &["confirmations"];
+    contend(Plan::new().workers(&[("w1", &["confirmations", "emails"]), ("w2", decides), ("w3", &["confirmations", "analytics"])])).await
+}
+
+/// A worker that lost its partition without noticing, or any other writer, decides for the same property at the same time.
+#[tokio::test]
+async fn two_writers_on_one_partition_sell_no_bed_twice() -> Result<()> {
+    const NIGHTS: u64 = 20;
+    const OUTSIDERS: u64 = 3;
+    const EACH: u64 = 40;
+    let plan = Plan::new().workers(&[("w1", &["confirmations"]), ("w2", &["analytics"])]);
+    let stack = plan.selling([dormitory(PROPERTY, BEDS)]).start().await?;
+    let outsider = Outsider::of(&stack);
+    let beside = (0..OUTSIDERS).map(|number| {
+        let outsider = outsider.clone();
+        async move {
+            for turn in 0..EACH {
+                let arrival = soon(30 + (number + turn) % NIGHTS);
+                let stay = StayRequest { room_type_id: DORM.into(), arrival, departure: arrival + Days::new(1), guests: 1 };
+                outsider.book(&format!("outsider-{number}-{turn}"), PROPERTY, stay).await?;
+            }
+            Ok(())
+        }
+    });
+    let through_the_queue = ask_all(&stack, (0..200).map(|number| body(30 + number % NIGHTS, 1)));
+    tokio::try_join!(try_join_all(beside), through_the_queue)?;
+    let verdict = Verdict::clean().without_mails();
+    stack.settled(&verdict).await?;
+    let bookings = stack.stores.records().await?.bookings;
+    let mut sold: BTreeMap<_, usize> = BTreeMap::new();
+    for booking in bookings.iter().filter(|booking| booking.status == Status::Confirmed) {
+        *sold.entry(booking.stays[0].arrival).or_default() += 1;
+    }
+    // 320 requests for 20 nights of 6 beds: every night is asked for more often than it has beds.
+    assert_eq!(sold.values().copied().collect::<Vec<_>>(), vec![BEDS; usize::try_from(NIGHTS)?], "{sold:?}");
+    assert_eq!(confirmed(&bookings), BEDS * usize::try_from(NIGHTS)?);
+    outsider.close().await;
+    stack.end(verdict).await
+}

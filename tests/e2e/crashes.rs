@@ -1,0 +1,159 @@
+//! Processes die at the worst moments: nothing accepted is lost, nothing is doubled, and no healthy message is given up.
+
+use crate::harness::{Plan, SOON, Stack, Verdict};
+use anyhow::{Result, ensure};
+use chrono::Utc;
+use futures_util::future::try_join_all;
+use pvt_testkit::{DORM, booking_body, eventually, soon, stripe_signature};
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use std::time::Duration;
+use uuid::Uuid;
+
+/// Each worker in a process of its own.
+const APART: &[(&str, &[&str])] = &[("confirmations", &["confirmations"]), ("emails", &["emails"]), ("analytics", &["analytics"])];
+
+fn body(number: u64) -> Value {
+    let room_types = [DORM, "dorm-8-mixed", "private-double", "private-twin"];
+    booking_body(room_types[usize::try_from(number).unwrap_or_default() % room_types.len()], soon(5 + number % 300), 1 + number % 3, 1)
+}
+
+async fn book_some(stack: &Stack, label: &str, count: u64) -> Result<()> {
+    let keys: Vec<String> = (0..count).map(|number| format!("{label}-{number}")).collect();
+    let offset = label.bytes().map(u64::from).sum::<u64>();
+    try_join_all(keys.iter().zip(offset..).map(|(key, number)| async move { stack.book_stubbornly(key, &body(number)).await })).await?;
+    Ok(())
+}
+
+/// The worker aborts at every one of these points, and goes on where it died.
+async fn abort_at(worker: &str, points: &[&str], verdict: Verdict) -> Result<()> {
+    let mut stack = Plan::new().workers(APART).start().await?;
+    for (round, point) in points.iter().enumerate() {
+        stack.program(worker)?.stop().await?;
+        stack.start_faulty(worker, point).await?;
+        book_some(&stack, &format!("{round}-{point}"), 6).await?;
+        stack.program(worker)?.aborted().await?;
+        stack.restart(worker).await?;
+        stack.settled(&verdict).await?;
+    }
+    stack.end(verdict).await
+}
+
+#[tokio::test]
+async fn confirmations_die_at_every_point() -> Result<()> {
+    let points = ["before_commit", "after_commit_before_publish", "after_handle_before_publish", "after_publish_before_ack", "after_commit_before_publish:2"];
+    abort_at("confirmations", &points, Verdict::clean()).await
+}
+
+#[tokio::test]
+async fn emails_die_at_every_point() -> Result<()> {
+    // Between the server's 250 and the record nobody can know: such a mail may come twice, under one Message-ID.
+    let points = ["after_smtp_before_record", "after_handle_before_publish", "after_publish_before_ack"];
+    abort_at("emails", &points, Verdict::clean().mail_copies(2)).await
+}
+
+/// Once the record is written, a death sends nothing again.
+#[tokio::test]
+async fn a_recorded_mail_is_not_sent_again() -> Result<()> {
+    abort_at("emails", &["after_handle_before_publish", "after_publish_before_ack"], Verdict::clean()).await
+}
+
+#[tokio::test]
+async fn analytics_die_at_every_point() -> Result<()> {
+    abort_at("analytics", &["after_load_before_ack", "after_handle_before_publish", "after_publish_before_ack"], Verdict::clean()).await
+}
+
+#[tokio::test]
+async fn payments_and_reconciliation_die_at_every_point() -> Result<()> {
+    let mut stack = Plan::new().workers(&[("payments", &["payments"]), ("reconciliation", &["reconciliation"])]).start().await?;
+    for (round, point) in ["after_handle_before_publish", "after_publish_before_ack"].into_iter().enumerate() {
+        stack.program("payments")?.stop().await?;
+        stack.start_faulty("payments", point).await?;
+        for number in 0..3 {
+            let event = json!({ "id": format!("evt_{round}_{number}"), "type": "charge.succeeded" }).to_string();
+            let signature = stripe_signature(crate::harness::WEBHOOK_SECRET, Utc::now().timestamp(), event.as_bytes());
+            let headers = [("content-type", "application/json"), ("stripe-signature", signature.as_str())];
+            let answer = stack.client.send(reqwest::Method::POST, "/api/payments/webhook", &headers, Some(event.into_bytes())).await?;
+            ensure!(answer.status == StatusCode::OK, "{answer:?}");
+        }
+        stack.program("payments")?.aborted().await?;
+        stack.restart("payments").await?;
+        let kept = || async { Ok((stack.stores.all::<Value>("stripe_events").await?.len() == 3 * (round + 1)).then_some(())) };
+        eventually("every event is kept once", SOON, kept).await?;
+    }
+    for point in ["after_repair_before_report", "after_handle_before_publish", "after_publish_before_ack"] {
+        stack.program("reconciliation")?.stop().await?;
+        stack.start_faulty("reconciliation", point).await?;
+        // The run is delivered again: who asked for it gets its report all the same.
+        let asked = stack.pvt_later(&["reconcile", "run", "--json"]);
+        stack.program("reconciliation")?.aborted().await?;
+        stack.restart("reconciliation").await?;
+        let asked = asked.await??;
+        ensure!(asked.status.success(), "{point}: {}", String::from_utf8_lossy(&asked.stderr));
+    }
+    let reports: Vec<Value> = stack.stores.all("reconciliations").await?;
+    assert_eq!(reports.len(), 3, "one report a run: {reports:?}");
+    stack.end(Verdict::clean().without_mails().without_mart()).await
+}
+
+/// A burst of clients that try again with the same key, while the API is killed again and again.
+#[tokio::test]
+async fn the_api_is_killed_under_a_burst() -> Result<()> {
+    let mut stack = Plan::new().start().await?;
+    let address = stack.client.clone();
+    let clients = tokio::spawn(async move {
+        let requests = (0..120_u64).map(|number| {
+            let client = address.clone();
+            async move {
+                let key = format!("burst-{number}");
+                eventually(&key, SOON, || async {
+                    let answer = client.ask(&key, &body(number)).await?;
+                    ensure!(answer.status == StatusCode::ACCEPTED, "{answer:?}");
+                    Ok(Some(crate::harness::booked(&answer)?.id))
+                })
+                .await
+            }
+        });
+        try_join_all(requests).await
+    });
+    for _ in 0..5 {
+        tokio::time::sleep(Duration::from_millis(40)).await;
+        stack.program("api")?.kill9()?;
+        stack.restart("api").await?;
+    }
+    let ids: Vec<Uuid> = clients.await??;
+    ids.iter().for_each(|id| stack.remember(*id));
+    let verdict = Verdict::clean();
+    stack.settled(&verdict).await?;
+    assert_eq!(stack.stores.records().await?.bookings.len(), 120, "every key is one booking");
+    stack.end(verdict).await
+}
+
+/// Killed as soon as it has taken messages, far more often than any limit on deliveries: a crash loop of the process is not the
+/// messages' fault.
+#[tokio::test]
+async fn workers_killed_over_and_over_give_up_no_healthy_message() -> Result<()> {
+    const KILLS: u64 = 26;
+    let mut stack = Plan::new().start().await?;
+    for round in 0..KILLS {
+        stack.program("workers")?.kill9()?;
+        book_some(&stack, &format!("round-{round}"), 10).await?;
+        stack.restart("workers").await?;
+    }
+    // Any of these deaths may have been between a mail's acceptance and its record.
+    stack.end(Verdict::clean().mail_copies(usize::try_from(KILLS)?)).await
+}
+
+/// Told to stop under load, a worker finishes what it has and gives the rest back.
+#[tokio::test]
+async fn a_rolling_restart_loses_and_doubles_nothing() -> Result<()> {
+    let mut stack = Plan::new().workers(&[("w1", &["--all"]), ("w2", &["--all"])]).start().await?;
+    for round in 0..3 {
+        for worker in ["w1", "w2"] {
+            book_some(&stack, &format!("{round}-{worker}"), 20).await?;
+            stack.program(worker)?.stop().await?;
+            stack.restart(worker).await?;
+        }
+    }
+    stack.end(Verdict::clean()).await
+}

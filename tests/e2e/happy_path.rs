@@ -1,0 +1,165 @@
+//! A booking from request to mail to cancellation, with the names and forms that other programs rely on (docs/http.md).
+
+use crate::harness::{Plan, SOON, Stack, Verdict, booked};
+use anyhow::{Context, Result};
+use pvt_testkit::{DORM, Mail, booking_body, dormitory, eventually, soon};
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// The mails to an address, once there are `count` of them.
+async fn mails_to(stack: &Stack, address: &str, count: usize) -> Result<Vec<Mail>> {
+    let what = format!("{count} mails to {address}");
+    eventually(&what, SOON, || async {
+        let mails: Vec<Mail> = stack.mailbox.all().await?.into_iter().filter(|mail| mail.to == address).collect();
+        Ok((mails.len() >= count).then_some(mails))
+    })
+    .await
+}
+
+fn amounts(lines: &Value) -> Vec<i64> {
+    lines.as_array().unwrap().iter().map(|line| line["price"]["amount"].as_i64().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_booking_is_confirmed_mailed_and_cancelled() -> Result<()> {
+    let stack = Plan::new().start().await?;
+    let body = booking_body(DORM, soon(30), 3, 2);
+    let accepted = stack.client.ask("the-first-request", &body).await?;
+    assert_eq!(accepted.status, StatusCode::ACCEPTED, "{accepted:?}");
+    let ours = booked(&accepted)?;
+    stack.remember(ours.id);
+    assert_eq!(accepted.text("/status"), "requested");
+    assert!(accepted.text("/reference").starts_with("PVT-"), "{accepted:?}");
+    assert_eq!(accepted.header("location"), format!("/api/bookings/{}?token={}", ours.id, ours.token));
+    assert_eq!(accepted.text("/links/self"), accepted.header("location"));
+    assert_eq!(accepted.header("retry-after"), "1");
+    assert!(accepted.headers.contains_key("x-request-id"));
+
+    let confirmed = stack.client.decided(&ours).await?;
+    assert_eq!((&confirmed["status"], &confirmed["rev"]), (&json!("confirmed"), &json!(1)));
+    assert_eq!(confirmed["reference"], accepted.body["reference"]);
+    assert_eq!(confirmed["stays"][0]["assigned_beds"].as_array().context("beds")?.len(), 2);
+    assert_eq!(confirmed["guest"], body["guest"]);
+    // 2 guests × 42.00 a night; 3.5 % lodging, then 5 % and 9.975 % on both: rounded once, on the sum.
+    assert_eq!(amounts(&confirmed["price"]["nights"]), [8_400, 8_400, 8_400]);
+    assert_eq!(amounts(&confirmed["price"]["taxes"]), [882, 1_304, 2_602]);
+    assert_eq!(confirmed["price"]["total"], json!({ "amount": 29_988, "currency": "CAD" }));
+    assert_eq!(confirmed["payment"]["status"], "pay_on_arrival");
+    assert_eq!((&confirmed["payment"]["paid"]["amount"], &confirmed["payment"]["due"]["amount"]), (&json!(0), &json!(29_988)));
+    for private in ["history", "fingerprint", "client"] {
+        assert!(confirmed.get(private).is_none(), "{private} is shown");
+    }
+
+    let mail = mails_to(&stack, "ada@example.com", 1).await?.remove(0);
+    let reference = accepted.text("/reference").to_owned();
+    assert!(mail.subject.contains(&reference) || mail.text.contains(&reference), "{mail:?}");
+    assert!(mail.text.contains("299.88") && mail.html.contains("299.88"), "{mail:?}");
+    assert_eq!(mail.headers.get("Content-Language").map(String::as_str), Some("en"));
+    for line in [format!("UID:{}", ours.id), "STATUS:CONFIRMED".to_owned(), "SEQUENCE:1".to_owned()] {
+        assert!(mail.calendar.contains(&line), "no {line} in {}", mail.calendar);
+    }
+
+    let cancelled = stack.client.cancel(&ours).await?;
+    assert_eq!((cancelled.status, cancelled.text("/status"), &cancelled.body["rev"]), (StatusCode::OK, "cancelled", &json!(2)));
+    assert_eq!(cancelled.header("etag"), "\"2\"");
+    let mail = mails_to(&stack, "ada@example.com", 2).await?.remove(1);
+    for line in [format!("UID:{}", ours.id), "STATUS:CANCELLED".to_owned(), "SEQUENCE:2".to_owned()] {
+        assert!(mail.calendar.contains(&line), "no {line} in {}", mail.calendar);
+    }
+    let again = stack.client.cancel(&ours).await?;
+    assert_eq!((again.status, &again.body["rev"]), (StatusCode::OK, &json!(2)), "cancelling twice is cancelling once");
+    stack.end(Verdict::clean()).await
+}
+
+#[tokio::test]
+async fn guests_are_written_to_in_their_language() -> Result<()> {
+    let stack = Plan::new().start().await?;
+    for (locale, expected) in [("fr", "fr"), ("fr-CA", "fr"), ("en-GB", "en"), ("de", "fr")] {
+        let mut body = booking_body("private-double", soon(20), 1, 1);
+        (body["guest"]["locale"], body["guest"]["email"]) = (json!(locale), json!(format!("{locale}@example.com")));
+        stack.book(locale, &body).await?;
+        let mail = mails_to(&stack, &format!("{locale}@example.com"), 1).await?.remove(0);
+        // The hostel's first language serves guests whose own is not spoken.
+        assert_eq!(mail.headers.get("Content-Language").map(String::as_str), Some(expected), "{locale}");
+        assert!(mail.html.contains(&format!("lang=\"{expected}\"")), "{}", mail.html);
+    }
+    let mails = stack.mailbox.all().await?;
+    let subject = |to: &str| mails.iter().find(|mail| mail.to == to).map(|mail| mail.subject.split(' ').next().unwrap_or_default().to_owned());
+    assert_eq!(subject("fr@example.com"), subject("fr-CA@example.com"));
+    assert_ne!(subject("fr@example.com"), subject("en-GB@example.com"));
+    stack.end(Verdict::clean()).await
+}
+
+#[tokio::test]
+async fn who_waits_gets_the_result_itself() -> Result<()> {
+    let stack = Plan::new().selling([dormitory("tiny", 1)]).start().await?;
+    let mut body = booking_body(DORM, soon(10), 2, 1);
+    body["property_id"] = json!("tiny");
+    let created = stack.client.ask_and_wait("one", &body).await?;
+    assert_eq!((created.status, created.text("/status")), (StatusCode::CREATED, "confirmed"), "{created:?}");
+    assert_eq!((created.header("preference-applied"), created.header("etag")), ("wait=30", "\"1\""));
+    let first = booked(&created)?;
+    stack.remember(first.id);
+
+    let refused = stack.client.ask_and_wait("two", &body).await?;
+    assert_eq!((refused.status, refused.problem()?), (StatusCode::CONFLICT, "no_availability"));
+    let seen = stack.client.get(refused.header("location")).await?;
+    assert_eq!((seen.text("/status"), seen.text("/rejection")), ("rejected", "no_availability"), "{seen:?}");
+
+    let cancelled = stack.client.cancel(&first).await?;
+    assert_eq!(cancelled.text("/status"), "cancelled", "{cancelled:?}");
+    let third = stack.client.ask_and_wait("three", &body).await?;
+    assert_eq!(third.status, StatusCode::CREATED, "the freed bed is sold again: {third:?}");
+    stack.end(Verdict::clean()).await
+}
+
+#[tokio::test]
+async fn nobody_sees_a_booking_without_its_token() -> Result<()> {
+    let stack = Plan::new().start().await?;
+    let one = stack.book("one", &booking_body(DORM, soon(10), 1, 1)).await?;
+    let other = stack.book("other", &booking_body(DORM, soon(11), 1, 1)).await?;
+    for booking in [&one, &other] {
+        stack.client.decided(booking).await?;
+    }
+    let strangers = [
+        format!("/api/bookings/{}", one.id),
+        format!("/api/bookings/{}?token={}", one.id, other.token),
+        format!("/api/bookings/{}?token=", one.id),
+        format!("/api/bookings/{}?token={}", Uuid::new_v4(), one.token),
+        "/api/bookings/not-an-id?token=x".to_owned(),
+    ];
+    for path in &strangers {
+        let answer = stack.client.get(path).await?;
+        assert_eq!((answer.status, answer.problem()?), (StatusCode::NOT_FOUND, "not_found"), "{path}");
+        let deleted = stack.client.send(reqwest::Method::DELETE, path, &[], None).await?;
+        assert_eq!(deleted.status, StatusCode::NOT_FOUND, "{path}");
+    }
+    stack.end(Verdict::clean()).await
+}
+
+#[tokio::test]
+async fn staff_have_a_mail_sent_again() -> Result<()> {
+    let stack = Plan::new().start().await?;
+    let key = stack.pvt_json(&["keys", "create", "--role", "staff", "--json"]).await?;
+    let bearer = format!("Bearer {}", key["key"].as_str().context("a key")?);
+    let ours = stack.book("one", &booking_body(DORM, soon(10), 1, 1)).await?;
+    let first = mails_to(&stack, "ada@example.com", 1).await?.remove(0);
+    let wish = json!({ "booking_id": ours.id, "kind": "booking_confirmed" });
+    let send = |key: &'static str| stack.client.post("/api/notifications", &[("authorization", &bearer), ("idempotency-key", key)], &wish);
+    for _ in 0..3 {
+        let answer = send("again").await?;
+        assert_eq!(answer.status, StatusCode::ACCEPTED, "{answer:?}");
+    }
+    let mails = mails_to(&stack, "ada@example.com", 2).await?;
+    assert_ne!(mails[1].message_id, first.message_id, "another wish is another mail");
+    assert_eq!(mails[1].subject, first.subject);
+    let anonymous = stack.client.post("/api/notifications", &[("idempotency-key", "k")], &wish).await?;
+    assert!([StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].contains(&anonymous.status), "{anonymous:?}");
+    let seen = stack.client.send(reqwest::Method::GET, &format!("/api/bookings/{}", ours.id), &[("authorization", &bearer)], None).await?;
+    assert_eq!(seen.text("/status"), "confirmed", "staff see every booking: {seen:?}");
+    let count = stack.mailbox.all().await?.len();
+    stack.end(Verdict::clean()).await?;
+    assert_eq!(count, 2, "the same wish three times is one mail");
+    Ok(())
+}

@@ -1,0 +1,96 @@
+//! A writer beside the workers: somebody else's process, or a worker that believes that it is still the only one.
+
+use super::Stack;
+use anyhow::{Context, Result, bail};
+use chrono::Utc;
+use pvt_domain::booking::{Guest, Source, StayRequest};
+use pvt_domain::decide::{Known, Verdict, decide};
+use pvt_domain::events::BookingEvent;
+use pvt_domain::ids::{BookingId, PropertyId};
+use pvt_domain::messages::{BookingCommand, CancelBooking, RequestBooking};
+use pvt_domain::view::PropertyView;
+use pvt_messaging::{Outgoing, Publisher};
+use pvt_stores::StoreError;
+use pvt_stores::mongo::Mongo;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// Tries of one command against a contended property.
+const ATTEMPTS: u32 = 200;
+
+/// Decides and stores by the product's own means, without its queues.
+#[derive(Clone)]
+pub(crate) struct Outsider {
+    mongo: Mongo,
+    publisher: Publisher,
+}
+
+impl Outsider {
+    pub(crate) fn of(stack: &Stack) -> Self {
+        let publisher = Publisher::start(stack.namespace.amqp_url(), stack.topology.clone(), "outsider");
+        Self { mongo: stack.mongo.clone(), publisher }
+    }
+
+    /// Books; `key` names the booking.
+    pub(crate) async fn book(&self, key: &str, property: &str, stay: StayRequest) -> Result<BookingEvent> {
+        let guest = Guest { first_name: "Nemo".into(), last_name: "Outsider".into(), email: format!("{key}@example.com"), phone: None, locale: None };
+        let request = RequestBooking {
+            booking_id: BookingId::derive(None, key, "outsider"),
+            client: None,
+            fingerprint: "outsider".into(),
+            property_id: property.into(),
+            rate_plan_id: "standard".into(),
+            source: Source::Phone,
+            stays: vec![stay],
+            guest,
+            requested_at: Utc::now().into(),
+        };
+        self.apply(BookingCommand::Request(Box::new(request))).await
+    }
+
+    /// Cancels a confirmed booking.
+    pub(crate) async fn cancel(&self, id: Uuid, property: &str) -> Result<BookingEvent> {
+        let booking_id = BookingId::from_uuid(id);
+        let cancel = CancelBooking { booking_id, property_id: property.into(), actor: "outsider".into(), reason: None, requested_at: Utc::now().into() };
+        self.apply(BookingCommand::Cancel(cancel)).await
+    }
+
+    async fn apply(&self, command: BookingCommand) -> Result<BookingEvent> {
+        let id = Uuid::new_v4();
+        for _ in 0..ATTEMPTS {
+            match self.attempt(id, &command).await {
+                Err(error) if matches!(error.downcast_ref(), Some(StoreError::Duplicate(_) | StoreError::Stale(_))) => {}
+                other => return other,
+            }
+        }
+        bail!("{ATTEMPTS} attempts lost against others")
+    }
+
+    async fn attempt(&self, id: Uuid, command: &BookingCommand) -> Result<BookingEvent> {
+        let property: &PropertyId = command.property_id();
+        let inventory = self.mongo.inventory(property).await?.context("the property exists")?;
+        let today = Utc::now().date_naive();
+        let mut view = PropertyView::new(Arc::new(inventory), today);
+        for (bed, night) in self.mongo.claimed_nights(property, today).await? {
+            view.take_night(&bed, night);
+        }
+        let bookings = self.mongo.bookings([command.booking_id()]).await?;
+        let (views, fresh) = (HashMap::from([(property.clone(), view)]), HashSet::from([property.clone()]));
+        let decided = decide(Known { views: &views, fresh: &fresh, bookings: &bookings }, &[(id, command)], Utc::now().into());
+        let decisions = decided.map_err(|stale| anyhow::anyhow!("{stale:?}"))?;
+        self.mongo.commit(&decisions).await?;
+        match decisions.verdicts.into_iter().next() {
+            Some(Verdict::Decided(event)) => {
+                self.publisher.publish(Outgoing::event(event.event_id, event.as_ref())?).await?;
+                Ok(*event)
+            }
+            other => bail!("{other:?}"),
+        }
+    }
+
+    pub(crate) async fn close(&self) {
+        self.publisher.close(Duration::from_secs(5)).await;
+    }
+}

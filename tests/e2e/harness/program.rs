@@ -1,0 +1,172 @@
+//! One of our programs, run as it is shipped: started, watched, killed, started again.
+
+use super::SOON;
+use anyhow::{Context, Result, bail};
+use pvt_testkit::eventually;
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs::{File, OpenOptions};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::Duration;
+
+/// A drain may take 25 s.
+const STOP_LIMIT: Duration = Duration::from_secs(40);
+/// What of a log is shown when something goes wrong.
+const SHOWN_LINES: usize = 40;
+
+type Environment = Vec<(String, String)>;
+
+/// The program under test with these arguments, and nothing of the caller's environment but what follows.
+fn command(arguments: &[String], environment: &Environment, folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pvt"));
+    command.args(arguments).env_clear().envs(environment.iter().map(|(name, value)| (name, value))).current_dir(folder);
+    for inherited in ["PATH", "HOME"] {
+        command.envs(std::env::var_os(inherited).map(|value| (inherited, value)));
+    }
+    command
+}
+
+/// Runs a command of `pvt` to its end.
+pub(crate) async fn pvt(arguments: &[&str], environment: &Environment, folder: &Path) -> Result<Output> {
+    let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+    let mut command = command(&arguments, environment, folder);
+    command.stdin(Stdio::null());
+    let output = tokio::time::timeout(super::LATER, tokio::task::spawn_blocking(move || command.output())).await;
+    output.with_context(|| format!("pvt {arguments:?} does not end"))?.map_err(anyhow::Error::from)?.context("pvt cannot be started")
+}
+
+/// A long-running program.
+pub(crate) struct Program {
+    name: String,
+    arguments: Vec<String>,
+    environment: Environment,
+    folder: PathBuf,
+    ready_url: String,
+    child: Option<Child>,
+}
+
+impl Program {
+    /// Describes a program; [`Program::start`] starts it.
+    pub(crate) fn new(name: &str, arguments: &[&str], environment: Environment, folder: &Path, ready_url: String) -> Self {
+        let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        Self { name: name.to_owned(), arguments, environment, folder: folder.to_owned(), ready_url, child: None }
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.folder.join(format!("{}.log", self.name))
+    }
+
+    /// Everything that it wrote.
+    pub(crate) fn log(&self) -> String {
+        let bytes = std::fs::read(self.log_path()).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// The end of its log, with its name.
+    pub(crate) fn tail(&self) -> String {
+        let log = self.log();
+        let lines: Vec<&str> = log.lines().collect();
+        let shown = lines[lines.len().saturating_sub(SHOWN_LINES)..].join("\n");
+        format!("--- {} {:?}\n{shown}\n", self.name, self.arguments)
+    }
+
+    /// Starts it with further settings that only this start has.
+    pub(crate) fn start(&mut self, extra: &[(&str, &str)]) -> Result<()> {
+        if self.child.is_some() {
+            bail!("{} runs already", self.name);
+        }
+        let log = OpenOptions::new().create(true).append(true).open(self.log_path())?;
+        let mut environment = self.environment.clone();
+        environment.retain(|(name, _)| extra.iter().all(|(other, _)| other != name));
+        environment.extend(extra.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let mut command = command(&self.arguments, &environment, &self.folder);
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        self.child = Some(command.spawn().with_context(|| self.name.clone())?);
+        Ok(())
+    }
+
+    /// Waits until it says that it is ready.
+    pub(crate) async fn ready(&mut self, http: &reqwest::Client) -> Result<()> {
+        let url = self.ready_url.clone();
+        let (name, log) = (self.name.clone(), self.log_path());
+        let child = self.child.as_mut().with_context(|| format!("{name} was not started"))?;
+        let answered = eventually(&format!("{name} is ready"), SOON, || {
+            let ended = child.try_wait();
+            let asked = http.get(&url).send();
+            let name = name.clone();
+            async move {
+                if let Some(status) = ended? {
+                    bail!("{name} ended: {status}");
+                }
+                Ok(asked.await?.status().is_success().then_some(()))
+            }
+        });
+        answered.await.with_context(|| std::fs::read_to_string(log).unwrap_or_default())
+    }
+
+    /// Where it says that it is ready.
+    pub(crate) fn ready_url(&self) -> &str {
+        &self.ready_url
+    }
+
+    /// Whether it runs.
+    pub(crate) fn runs(&mut self) -> Result<bool> {
+        Ok(match &mut self.child {
+            Some(child) => child.try_wait()?.is_none(),
+            None => false,
+        })
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
+        let child = self.child.as_ref().with_context(|| format!("{} does not run", self.name))?;
+        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).context("a pid")?;
+        Ok(kill_process(pid, signal)?)
+    }
+
+    /// Ends it at once.
+    pub(crate) fn kill9(&mut self) -> Result<()> {
+        let mut child = self.child.take().with_context(|| format!("{} does not run", self.name))?;
+        child.kill()?;
+        child.wait()?;
+        Ok(())
+    }
+
+    /// Waits until it ended by itself.
+    pub(crate) async fn ended(&mut self, limit: Duration) -> Result<ExitStatus> {
+        let child = self.child.as_mut().with_context(|| format!("{} does not run", self.name))?;
+        let status = eventually("it ends", limit, || std::future::ready(child.try_wait().map_err(anyhow::Error::from))).await;
+        let status = status.with_context(|| self.tail())?;
+        self.child = None;
+        Ok(status)
+    }
+
+    /// Asks it to end and waits until it did, which must be an ordinary end.
+    pub(crate) async fn stop(&mut self) -> Result<()> {
+        self.signal(Signal::TERM)?;
+        let status = self.ended(STOP_LIMIT).await?;
+        if status.success() { Ok(()) } else { bail!("{} ended with {status}\n{}", self.name, self.tail()) }
+    }
+
+    /// Waits until it ended at the fault point that it was started with.
+    pub(crate) async fn aborted(&mut self) -> Result<()> {
+        let status = self.ended(super::LATER).await?;
+        if status.signal() == Some(Signal::ABORT.as_raw()) { Ok(()) } else { bail!("{} ended with {status}\n{}", self.name, self.tail()) }
+    }
+
+    /// Empties its log.
+    pub(crate) fn forget_log(&self) -> Result<()> {
+        File::create(self.log_path())?;
+        Ok(())
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // It may have ended just now.
+            drop(child.kill());
+            drop(child.wait());
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! The whole system of one test.
+
+use super::client::{Client, booked};
+use super::{Booked, Mailbox, Program, ports};
+use anyhow::{Context, Result};
+use pvt_domain::demo;
+use pvt_domain::inventory::Inventory;
+use pvt_messaging::Topology;
+use pvt_messaging::management::Management;
+use pvt_service::config::Config;
+use pvt_stores::mart::Mart;
+use pvt_stores::mongo::Mongo;
+use pvt_testkit::{Broker, Namespace, Stores, Urls};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::sync::{Mutex, PoisonError};
+use uuid::Uuid;
+
+/// What is logged: enough to catch a secret that only a debug line shows.
+const LOG: &str = "info,pvt_api=debug,pvt_workers=debug,pvt_worker_runtime=debug,pvt_messaging=debug,pvt_stores=debug";
+/// Signs the webhooks of tests.
+pub(crate) const WEBHOOK_SECRET: &str = "whsec_of_the_tests";
+
+/// What a test wants to run.
+pub(crate) struct Plan {
+    inventories: Vec<Inventory>,
+    workers: Vec<(String, Vec<String>)>,
+    environment: Vec<(String, String)>,
+    urls: Option<Urls>,
+}
+
+impl Plan {
+    /// The demonstration hostel, one API, and one process with every worker.
+    pub(crate) fn new() -> Self {
+        let all = ("workers".to_owned(), vec!["--all".to_owned()]);
+        Self { inventories: vec![demo::hostel()], workers: vec![all], environment: Vec::new(), urls: None }
+    }
+
+    /// These properties instead.
+    pub(crate) fn selling(mut self, inventories: impl IntoIterator<Item = Inventory>) -> Self {
+        self.inventories = inventories.into_iter().collect();
+        self
+    }
+
+    /// These worker processes instead, each with its workers.
+    pub(crate) fn workers(mut self, processes: &[(&str, &[&str])]) -> Self {
+        let owned = |(name, workers): &(&str, &[&str])| ((*name).to_owned(), workers.iter().map(|worker| (*worker).to_owned()).collect());
+        self.workers = processes.iter().map(owned).collect();
+        self
+    }
+
+    /// On these engines.
+    pub(crate) fn on(mut self, urls: Urls) -> Self {
+        self.urls = Some(urls);
+        self
+    }
+
+    /// With this setting in every process.
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Starts everything and waits until it is ready.
+    pub(crate) async fn start(self) -> Result<Stack> {
+        let mut stack = self.prepare().await?;
+        let names: Vec<String> = stack.programs.keys().cloned().collect();
+        stack.run(&names.iter().map(String::as_str).collect::<Vec<_>>()).await?;
+        Ok(stack)
+    }
+
+    /// Makes stores, queues and programs, and starts none of the programs.
+    pub(crate) async fn prepare(self) -> Result<Stack> {
+        let namespace = match self.urls {
+            Some(urls) => Namespace::on(urls).await?,
+            None => Namespace::new().await?,
+        };
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("e2e").join(namespace.name());
+        std::fs::create_dir_all(&folder)?;
+        let (api, smtp, mails) = (ports::free()?, ports::free()?, ports::free()?);
+        let mut environment: Vec<(String, String)> = namespace.environment().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        for (name, value) in [
+            ("PVT_ENV", "development".to_owned()),
+            ("PVT_LOG", LOG.to_owned()),
+            ("PVT_HTTP_ADDR", api.to_string()),
+            ("PVT_OPS_ADDR", mails.to_string()),
+            ("SMTP_URL", format!("smtp://{smtp}")),
+            ("STRIPE_WEBHOOK_SECRETS", WEBHOOK_SECRET.to_owned()),
+        ] {
+            environment.push((name.to_owned(), value));
+        }
+        environment.extend(self.environment);
+        let client = Client::new(api)?;
+        let mailbox = Mailbox::new(client.http().clone(), mails);
+        let mut programs = BTreeMap::new();
+        let store = folder.join("mails").display().to_string();
+        let sink = ["dev", "mail-sink", "--smtp", &smtp.to_string(), "--http", &mails.to_string(), "--store", &store];
+        programs.insert("mail-sink".to_owned(), Program::new("mail-sink", &sink, environment.clone(), &folder, mailbox.ready_url()));
+        programs.insert("api".to_owned(), Program::new("api", &["api"], environment.clone(), &folder, format!("http://{api}/readyz")));
+        for (name, workers) in self.workers {
+            let address = ports::free()?;
+            let mut environment = environment.clone();
+            environment.push(("PVT_METRICS_ADDR".to_owned(), address.to_string()));
+            let mut arguments = vec!["workers", "run"];
+            arguments.extend(workers.iter().map(String::as_str));
+            programs.insert(name.clone(), Program::new(&name, &arguments, environment, &folder, format!("http://{address}/readyz")));
+        }
+        let broker = make_stores_and_queues(&namespace, &self.inventories).await?;
+        Ok(Stack {
+            programs,
+            topology: namespace.topology(),
+            mongo: namespace.mongo().await?,
+            stores: Stores::connect(&namespace).await?,
+            broker,
+            client,
+            mailbox,
+            environment,
+            folder,
+            accepted: Mutex::default(),
+            well: false,
+            namespace,
+        })
+    }
+}
+
+/// What `pvt migrate`, `pvt topology apply` and `pvt seed` do, without starting them.
+async fn make_stores_and_queues(namespace: &Namespace, inventories: &[Inventory]) -> Result<Broker> {
+    let mongo = namespace.mongo().await?;
+    for inventory in inventories {
+        mongo.save_inventory(inventory).await?;
+    }
+    mongo.shutdown().await;
+    let mart = Mart::connect(&namespace.database_url(), "tests")?;
+    mart.migrate().await?;
+    mart.close().await;
+    let broker = Broker::connect(namespace).await?;
+    namespace.topology().declare(&broker.channel().await?).await?;
+    Management::new(namespace.management_url(), "/")?.apply_policies(&namespace.topology()).await?;
+    Ok(broker)
+}
+
+/// A running system. Everything of it is gone when it is dropped.
+pub(crate) struct Stack {
+    // Dropped first: nothing may run when the name space is removed.
+    programs: BTreeMap<String, Program>,
+    pub(crate) topology: Topology,
+    /// The product's own way to MongoDB.
+    pub(crate) mongo: Mongo,
+    /// A way around the product.
+    pub(crate) stores: Stores,
+    pub(crate) broker: Broker,
+    pub(crate) client: Client,
+    pub(crate) mailbox: Mailbox,
+    environment: Vec<(String, String)>,
+    folder: PathBuf,
+    accepted: Mutex<Vec<Uuid>>,
+    pub(super) well: bool,
+    pub(crate) namespace: Namespace,
+}
+
+impl Stack {
+    /// One of its programs: `api`, `mail-sink`, or a worker process by its name.
+    pub(crate) fn program(&mut self, name: &str) -> Result<&mut Program> {
+        self.programs.get_mut(name).with_context(|| format!("there is no program {name}"))
+    }
+
+    /// Waits until a program is ready.
+    pub(crate) async fn ready(&mut self, name: &str) -> Result<()> {
+        let http = self.client.http().clone();
+        self.program(name)?.ready(&http).await
+    }
+
+    /// Starts these programs and waits until they are ready.
+    pub(crate) async fn run(&mut self, names: &[&str]) -> Result<()> {
+        for name in names {
+            self.program(name)?.start(&[])?;
+        }
+        for name in names {
+            self.ready(name).await?;
+        }
+        Ok(())
+    }
+
+    /// Starts a program that was killed, and waits until it is ready.
+    pub(crate) async fn restart(&mut self, name: &str) -> Result<()> {
+        self.program(name)?.start(&[])?;
+        self.ready(name).await
+    }
+
+    /// Where a worker process shows its metrics.
+    pub(crate) fn metrics_url(&mut self, name: &str) -> Result<String> {
+        Ok(self.program(name)?.ready_url().replace("/readyz", "/metrics"))
+    }
+
+    /// Starts a program that will abort at this point.
+    pub(crate) async fn start_faulty(&mut self, name: &str, fault: &str) -> Result<()> {
+        self.program(name)?.start(&[("PVT_FAULT", fault)])
+    }
+
+    pub(super) fn programs(&mut self) -> &mut BTreeMap<String, Program> {
+        &mut self.programs
+    }
+
+    /// Asks for a booking and remembers that it was accepted.
+    pub(crate) async fn book(&self, key: &str, body: &Value) -> Result<Booked> {
+        let booked = self.client.book(key, body).await?;
+        self.remember(booked.id);
+        Ok(booked)
+    }
+
+    /// Asks for a booking as often as it takes until it is accepted, as a good client does, always with the same key.
+    pub(crate) async fn book_stubbornly(&self, key: &str, body: &Value) -> Result<Booked> {
+        pvt_testkit::eventually(&format!("request {key} is accepted"), super::LATER, || async {
+            let answer = self.client.ask(key, body).await?;
+            Ok((answer.status == reqwest::StatusCode::ACCEPTED).then_some(answer))
+        })
+        .await
+        .and_then(|answer| booked(&answer))
+        .inspect(|booked| self.remember(booked.id))
+    }
+
+    /// This booking's request was answered with success.
+    pub(crate) fn remember(&self, id: Uuid) {
+        self.accepted.lock().unwrap_or_else(PoisonError::into_inner).push(id);
+    }
+
+    pub(super) fn accepted(&self) -> Vec<Uuid> {
+        self.accepted.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The settings of its programs, for workers that a test runs itself.
+    pub(crate) fn config(&self) -> Result<Config> {
+        Ok(Config::from_pairs(self.environment.iter().cloned())?)
+    }
+
+    /// Runs a command of the operator's against this system.
+    pub(crate) async fn pvt(&self, arguments: &[&str]) -> Result<Output> {
+        super::pvt(arguments, &self.environment, &self.folder).await
+    }
+
+    /// As [`Stack::pvt`], while the test goes on.
+    pub(crate) fn pvt_later(&self, arguments: &[&str]) -> tokio::task::JoinHandle<Result<Output>> {
+        let (environment, folder) = (self.environment.clone(), self.folder.clone());
+        let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        tokio::spawn(async move {
+            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            super::pvt(&arguments, &environment, &folder).await
+        })
+    }
+
+    /// As [`Stack::pvt`]; it must succeed and print JSON.
+    pub(crate) async fn pvt_json(&self, arguments: &[&str]) -> Result<Value> {
+        let output = self.pvt(arguments).await?;
+        anyhow::ensure!(output.status.success(), "pvt {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).with_context(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        if self.well {
+            drop(std::fs::remove_dir_all(&self.folder));
+            return;
+        }
+        let logs: String = self.programs.values().map(Program::tail).collect();
+        drop(writeln!(std::io::stderr(), "{logs}all of it: {}", self.folder.display()));
+    }
+}

@@ -1,0 +1,168 @@
+//! An engine goes away under load and comes back: nothing accepted is lost, nothing is doubled, and callers are told the truth meanwhile.
+//!
+//! Each test runs the engine that it stops as its own and uses the shared ones for the rest.
+
+use crate::harness::{LATER, Plan, Stack, Verdict};
+use anyhow::{Result, ensure};
+use futures_util::future::try_join_all;
+use pvt_testkit::{DORM, EngineKind, ThrowAway, Urls, booking_body, engines, eventually, soon};
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+/// Intake says within 5 s that the broker is away; the rest is the machine's.
+const ANSWER_LIMIT: Duration = Duration::from_secs(6);
+
+fn progress(line: &str) {
+    drop(writeln!(std::io::stderr(), "engines: {line}"));
+}
+
+/// The shared engines, with this one replaced by one that may be stopped.
+async fn with_own(kind: EngineKind) -> Result<(ThrowAway, Urls)> {
+    let own = ThrowAway::open()?;
+    let (shared, fresh) = tokio::join!(engines(), own.ensure(&[kind], &progress));
+    let (mut urls, fresh) = (shared?.clone(), fresh?);
+    match kind {
+        EngineKind::RabbitMq => (urls.amqp, urls.management) = (fresh.amqp, fresh.management),
+        EngineKind::MongoDb => urls.mongodb = fresh.mongodb,
+        EngineKind::PostgreSql => urls.postgres = fresh.postgres,
+    }
+    Ok((own, urls))
+}
+
+fn body(number: u64) -> Value {
+    booking_body(DORM, soon(5 + number % 300), 1, 1)
+}
+
+async fn book_all(stack: &Stack, label: &str, count: u64) -> Result<()> {
+    let keys: Vec<String> = (0..count).map(|number| format!("{label}-{number}")).collect();
+    try_join_all(keys.iter().zip(0..).map(|(key, number)| async move { stack.book_stubbornly(key, &body(number)).await })).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_the_broker_callers_are_told_to_come_back() -> Result<()> {
+    let (own, urls) = with_own(EngineKind::RabbitMq).await?;
+    let stack = Plan::new().on(urls).start().await?;
+    book_all(&stack, "before", 20).await?;
+    own.engine(EngineKind::RabbitMq).kill9().await?;
+    // Accepted just before, not all of them handled; and now nothing can be accepted.
+    let asked = Instant::now();
+    let answer = stack.client.ask("meanwhile", &body(200)).await?;
+    assert_eq!((answer.status, answer.problem()?), (StatusCode::SERVICE_UNAVAILABLE, "broker_unavailable"));
+    assert!(asked.elapsed() < ANSWER_LIMIT, "{:?}", asked.elapsed());
+    assert!(answer.header("retry-after").parse::<u32>().is_ok_and(|seconds| seconds >= 1), "{answer:?}");
+    assert_eq!(stack.client.get("/livez").await?.status, StatusCode::OK);
+    assert_eq!(stack.client.get("/readyz").await?.status, StatusCode::SERVICE_UNAVAILABLE);
+    own.engine(EngineKind::RabbitMq).start(&progress).await?;
+    let retried = stack.book_stubbornly("meanwhile", &body(200)).await?;
+    assert_eq!(stack.client.decided(&retried).await?["status"], "confirmed", "the retry with the same key succeeds");
+    stack.settled(&Verdict::clean()).await?;
+
+    // An orderly restart, with requests coming all the while.
+    let (restarted, booked) = tokio::join!(own.engine(EngineKind::RabbitMq).restart(&progress), book_all(&stack, "during", 60));
+    restarted?;
+    booked?;
+    stack.end(Verdict::clean()).await?;
+    Ok(own.close().await?)
+}
+
+#[tokio::test]
+async fn without_mongodb_intake_goes_on() -> Result<()> {
+    let (own, urls) = with_own(EngineKind::MongoDb).await?;
+    let stack = Plan::new().on(urls).start().await?;
+    book_all(&stack, "before", 30).await?;
+    own.engine(EngineKind::MongoDb).kill9().await?;
+    let asked = Instant::now();
+    let kept = stack.book("meanwhile", &body(200)).await?;
+    book_all(&stack, "during", 20).await?;
+    assert!(asked.elapsed() < ANSWER_LIMIT, "intake does not wait for the store: {:?}", asked.elapsed());
+    let seen = stack.client.get(&format!("/api/bookings/{}?token={}", kept.id, kept.token)).await?;
+    assert_eq!((seen.status, seen.problem()?), (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable"));
+    own.engine(EngineKind::MongoDb).start(&progress).await?;
+    assert_eq!(stack.client.decided(&kept).await?["status"], "confirmed");
+    stack.settled(&Verdict::clean()).await?;
+
+    // Twice more under load, without mercy.
+    for round in 0..2 {
+        let engine = own.engine(EngineKind::MongoDb);
+        let bounce = async {
+            engine.kill9().await?;
+            engine.start(&progress).await
+        };
+        let (bounced, booked) = tokio::join!(bounce, book_all(&stack, &format!("round-{round}"), 60));
+        bounced?;
+        booked?;
+    }
+    stack.end(Verdict::clean()).await?;
+    Ok(own.close().await?)
+}
+
+#[tokio::test]
+async fn without_postgresql_the_mart_catches_up_later() -> Result<()> {
+    let (own, urls) = with_own(EngineKind::PostgreSql).await?;
+    let mut stack = Plan::new().on(urls).start().await?;
+    book_all(&stack, "before", 30).await?;
+    own.engine(EngineKind::PostgreSql).kill9().await?;
+    book_all(&stack, "during", 30).await?;
+    // Guests are served all the same.
+    let mails = || async { Ok((stack.mailbox.all().await?.len() == 60).then_some(())) };
+    eventually("every guest is written to", LATER, mails).await?;
+    // A worker that starts while its store is away waits for it.
+    stack.program("workers")?.stop().await?;
+    stack.program("workers")?.start(&[])?;
+    own.engine(EngineKind::PostgreSql).start(&progress).await?;
+    stack.settled(&Verdict::clean()).await?;
+    let (restarted, booked) = tokio::join!(own.engine(EngineKind::PostgreSql).restart(&progress), book_all(&stack, "again", 60));
+    restarted?;
+    booked?;
+    stack.end(Verdict::clean()).await?;
+    Ok(own.close().await?)
+}
+
+#[tokio::test]
+async fn without_the_mail_server_mails_come_later_and_once() -> Result<()> {
+    let mut stack = Plan::new().start().await?;
+    stack.program("mail-sink")?.kill9()?;
+    book_all(&stack, "during", 25).await?;
+    let verdict = Verdict::clean();
+    let decided = || async { Ok((stack.stores.records().await?.bookings.len() == 25).then_some(())) };
+    eventually("bookings are decided without mails", LATER, decided).await?;
+    stack.restart("mail-sink").await?;
+    stack.settled(&verdict).await?;
+    assert_eq!(stack.mailbox.all().await?.len(), 25);
+    stack.end(verdict).await
+}
+
+#[tokio::test]
+async fn a_mail_server_in_a_bad_mood_gets_every_mail_once() -> Result<()> {
+    let stack = Plan::new().start().await?;
+    for (number, fault) in
+        [json!({ "mode": "451", "next": 2 }), json!({ "mode": "421", "next": 2 }), json!({ "mode": "drop_after_250", "next": 2 })].iter().enumerate()
+    {
+        stack.mailbox.misbehave(fault).await?;
+        book_all(&stack, &format!("mood-{number}"), 8).await?;
+        stack.settled(&Verdict::clean()).await?;
+    }
+    // Kept, but never answered: the sender cannot know, and the guest may get it twice under one Message-ID.
+    stack.mailbox.misbehave(&json!({ "mode": "drop_before_250", "next": 2 })).await?;
+    book_all(&stack, "cannot-know", 8).await?;
+    stack.end(Verdict::clean().mail_copies(3)).await
+}
+
+/// A mailbox that does not exist is no reason to try for hours.
+#[tokio::test]
+async fn a_refused_recipient_is_settled_at_once() -> Result<()> {
+    let stack = Plan::new().start().await?;
+    stack.mailbox.misbehave(&json!({ "mode": "550", "next": 1 })).await?;
+    let booked = stack.client.book("nobody-there", &body(1)).await?;
+    let refused = || async {
+        let ledger = stack.stores.records().await?.ledger;
+        ensure!(ledger.len() == 1, "{ledger:?}");
+        Ok((ledger[0].status == pvt_stores::mongo::notifications::NotificationStatus::Failed).then_some(()))
+    };
+    eventually("the refusal is recorded", LATER, refused).await?;
+    assert_eq!(stack.client.decided(&booked).await?["status"], "confirmed");
+    stack.end(Verdict::clean().without_mails()).await
+}

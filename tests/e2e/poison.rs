@@ -1,0 +1,149 @@
+//! Messages that cannot be handled end among the dead letters, each with its reason, alone; and go home once their cause is gone.
+
+use crate::harness::{Crew, LATER, Plan, SOON, Stack, Verdict};
+use anyhow::{Context, Result};
+use pvt_domain::failure::Failure;
+use pvt_domain::ids::BookingId;
+use pvt_domain::messages::EmailCommand;
+use pvt_messaging::Rung;
+use pvt_testkit::{BasicProperties, DORM, booking_body, eventually, properties, soon};
+use pvt_worker_runtime::{Batch, BatchWorker, Spec};
+use pvt_workers::jobs::emails::Emails;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+const QUEUES: [&str; 4] = ["payments", "emails", "analytics", "reconciliation"];
+const MIB: usize = 1024 * 1024;
+
+/// A type that the queue carries.
+fn known_type(queue: &str) -> &'static str {
+    match queue {
+        "payments" => "stripe.event.v1",
+        "emails" => "notification.send.v1",
+        "analytics" => "booking.confirmed.v1",
+        "reconciliation" => "reconcile.property.v1",
+        _ => "booking.request.v1",
+    }
+}
+
+/// Sends one of every kind of poison; message ids with the class that each must be given.
+async fn poison(stack: &Stack, queue: &str) -> Result<BTreeMap<String, &'static str>> {
+    let known = known_type(queue);
+    let newer = known.replace(".v1", ".v99");
+    let table: [(&str, Vec<u8>, &'static str); 6] = [
+        (known, b"{\"half\": ".to_vec(), "invalid_body"),
+        (known, b"{}".to_vec(), "invalid_body"),
+        (known, vec![0xff, 0xfe, 0x00], "invalid_body"),
+        ("carrier.pigeon.v1", b"{}".to_vec(), "unknown_type"),
+        (&newer, b"{}".to_vec(), "unknown_version"),
+        (known, vec![b' '; MIB], "oversize"),
+    ];
+    let mut sent = BTreeMap::new();
+    for (kind, body, class) in table {
+        let (id, properties) = properties(kind);
+        stack.broker.send(queue, properties, &body).await?;
+        sent.insert(id.to_string(), class);
+    }
+    Ok(sent)
+}
+
+fn body(day: u64) -> Value {
+    booking_body(DORM, soon(day), 1, 1)
+}
+
+#[tokio::test]
+async fn poison_is_set_apart_and_harms_nobody() -> Result<()> {
+    let mut stack = Plan::new().prepare().await?;
+    stack.run(&["mail-sink", "api"]).await?;
+    let partition = stack.partition_of("pvt-montreal");
+    let mut expected = BTreeMap::new();
+    let mut verdict = Verdict::clean();
+    // Healthy ones before, between and after, so that batches hold both.
+    for (turn, queue) in QUEUES.iter().copied().chain([partition.as_str()]).enumerate() {
+        stack.book(&format!("neighbour-{turn}"), &body(10 + u64::try_from(turn)?)).await?;
+        expected.extend(poison(&stack, queue).await?);
+        stack.broker.send(queue, BasicProperties::default().with_type(known_type(queue).into()), b"{}").await?;
+        verdict = verdict.dead(queue, 7);
+    }
+    stack.book("after", &body(20)).await?;
+    stack.run(&["workers"]).await?;
+    let all = || async { Ok((stack.pvt_json(&["dead", "list", "--json"]).await?.as_array().map_or(0, Vec::len) == 35).then_some(())) };
+    eventually("35 dead letters", LATER, all).await?;
+
+    let listed = stack.pvt_json(&["dead", "list", "--json"]).await?;
+    let listed = listed.as_array().context("an array")?;
+    let of_nobody = listed.iter().filter(|letter| letter["class"] == "invalid_envelope").count();
+    assert_eq!(of_nobody, 5, "without an id nothing can be deduplicated");
+    for (id, class) in &expected {
+        let letter = listed.iter().find(|letter| letter["id"] == id.as_str()).with_context(|| format!("{id} of {class} is missing"))?;
+        assert_eq!(letter["class"], *class, "{letter}");
+        assert_eq!(letter["attempt"], 1, "what can never be read is not tried again: {letter}");
+        assert!(letter["worker"].is_string() && letter["message"].is_string() && letter["first_failed_at"].is_string(), "{letter}");
+    }
+    let (id, _) = expected.iter().find(|(_, class)| **class == "unknown_version").context("one of them")?;
+    let shown = stack.pvt_json(&["dead", "show", id]).await?;
+    assert_eq!((&shown["id"], &shown["class"], &shown["body"]), (&json!(id), &json!("unknown_version"), &json!({})));
+    let dry = stack.pvt(&["dead", "replay", "--all", "--class", "oversize", "--dry-run"]).await?;
+    assert!(dry.status.success(), "{dry:?}");
+    // The cause is still there: it comes back, still alone.
+    let replayed = stack.pvt(&["dead", "replay", id]).await?;
+    assert!(replayed.status.success(), "{replayed:?}");
+    stack.end(verdict).await
+}
+
+/// The real worker with a defect: one booking makes it panic.
+struct Trapped {
+    emails: Emails,
+    victim: BookingId,
+}
+
+impl BatchWorker for Trapped {
+    const SPEC: Spec = Spec { ladder: &[Rung::S5, Rung::S5], ..Emails::SPEC };
+    type Message = EmailCommand;
+
+    async fn handle(&self, batch: &mut Batch<EmailCommand>) -> Result<(), Failure> {
+        let about = |message: &EmailCommand| match message {
+            EmailCommand::Send(wish) => wish.booking_id,
+            EmailCommand::Happened(event) => event.booking_id,
+        };
+        assert!(!batch.items.iter().any(|job| about(&job.message) == self.victim), "a defect of this test's worker");
+        self.emails.handle(batch).await
+    }
+}
+
+#[tokio::test]
+async fn a_panic_costs_one_message_and_a_replay_mends_it() -> Result<()> {
+    let processes: &[(&str, &[&str])] = &[("others", &["confirmations", "analytics"]), ("emails", &["emails"])];
+    let mut stack = Plan::new().workers(processes).prepare().await?;
+    stack.run(&["mail-sink", "api", "others"]).await?;
+    // All of them wait for mails together, the victim in the middle.
+    let mut ours = Vec::new();
+    for day in 10..19 {
+        ours.push(stack.book(&format!("k-{day}"), &body(day)).await?);
+    }
+    for booked in &ours {
+        stack.client.decided(booked).await?;
+    }
+    let victim = ours[4].id;
+    let config = stack.config()?;
+    let trapped = Trapped { emails: Emails::new(stack.mongo.clone(), &config)?, victim: BookingId::from_uuid(victim) };
+    let crew = Crew::start(&stack, |engine| engine.register_batch(trapped))?;
+    eventually("the neighbours get their mails", SOON, || async { Ok((stack.mailbox.all().await?.len() == 8).then_some(())) }).await?;
+    let dead = || async {
+        let letters = stack.broker.look("emails.dead", 10).await?;
+        Ok((!letters.is_empty()).then_some(letters))
+    };
+    let letters = eventually("the victim is given up", SOON, dead).await?;
+    crew.stop().await?;
+    assert_eq!(letters.len(), 1, "alone");
+    let header = |name: &str| letters[0].headers.get(name).map(String::as_str).unwrap_or_default();
+    assert_eq!((header("error-class"), header("worker"), header("attempt")), ("panic", "emails", "3"), "{letters:?}");
+    assert!(header("error-message").contains("a defect"), "{letters:?}");
+    assert_eq!(stack.mailbox.all().await?.len(), 8);
+
+    // The mended worker is deployed.
+    stack.run(&["emails"]).await?;
+    let replayed = stack.pvt(&["dead", "replay", "--queue", "emails", "--class", "panic", "--all"]).await?;
+    assert!(replayed.status.success(), "{replayed:?}");
+    stack.end(Verdict::clean()).await
+}

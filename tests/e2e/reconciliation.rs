@@ -1,0 +1,107 @@
+//! Drift between the stores is found, told, and mended where nothing can be lost by it.
+
+use crate::harness::{Crew, Plan, Stack, Verdict};
+use anyhow::{Context, Result};
+use pvt_stores::mart::Mart;
+use pvt_testkit::{DORM, booking_body, doc, eventually, soon};
+use pvt_workers::clock;
+use pvt_workers::jobs::reconciliation::Reconciliation;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Runs the command and gives back its one report.
+async fn run(stack: &Stack, arguments: &[&str]) -> Result<Value> {
+    let mut all = vec!["reconcile", "run", "--json", "--property", "pvt-montreal"];
+    all.extend(arguments);
+    let reports = stack.pvt_json(&all).await?;
+    Ok(reports.as_array().and_then(|reports| reports.first()).context("one report")?.clone())
+}
+
+/// How many findings there are of each kind, and how many of all were repaired.
+fn tally(report: &Value) -> (BTreeMap<String, usize>, u64) {
+    let mut kinds = BTreeMap::new();
+    for finding in report["findings"].as_array().into_iter().flatten() {
+        *kinds.entry(finding["kind"].as_str().unwrap_or_default().to_owned()).or_default() += 1;
+    }
+    (kinds, report["repaired"].as_u64().unwrap_or_default())
+}
+
+fn expected(kinds: &[(&str, usize)]) -> BTreeMap<String, usize> {
+    kinds.iter().map(|(kind, count)| ((*kind).to_owned(), *count)).collect()
+}
+
+#[tokio::test]
+async fn drift_is_found_told_and_mended() -> Result<()> {
+    let stack = Plan::new().workers(&[("others", &["confirmations", "emails", "analytics"])]).start().await?;
+    let mart = Mart::connect(&stack.namespace.database_url(), "tests")?;
+    let worker = Reconciliation::new(stack.mongo.clone(), mart.clone(), clock::system).with_grace(Duration::ZERO);
+    let crew = Crew::start(&stack, |engine| engine.register(worker))?;
+    let mut ours = Vec::new();
+    for day in 10..16 {
+        ours.push(stack.book(&format!("k-{day}"), &booking_body(DORM, soon(day), 2, 1)).await?);
+    }
+    let verdict = Verdict::clean();
+    stack.settled(&verdict).await?;
+    let clean = run(&stack, &[]).await?;
+    assert_eq!(tally(&clean), (BTreeMap::new(), 0), "nothing is found where nothing is wrong: {clean}");
+
+    // A claim of nobody; a claim that is gone; a claim in another's name; and a booking whose events never reached the mart.
+    let claims = stack.stores.records().await?.claims;
+    let of = |booked: usize| claims.iter().filter(|claim| claim.booking == ours[booked].id.to_string()).cloned().collect::<Vec<_>>();
+    let ghost = "11111111-2222-5333-8444-555555555555";
+    stack.stores.insert("claims", doc! { "_id": format!("pvt-montreal|d6b-6|{}", soon(100)), "booking": ghost }).await?;
+    let (lost, stolen) = (&of(0)[0].key, &of(1)[1].key);
+    assert_eq!(stack.stores.delete("claims", lost).await?, 1);
+    assert_eq!(stack.stores.delete("claims", stolen).await?, 1);
+    stack.stores.insert("claims", doc! { "_id": stolen, "booking": ours[2].id.to_string() }).await?;
+    stack.stores.forget_in_mart(ours[3].id).await?;
+
+    let drift = expected(&[("orphan_claim", 2), ("missing_claim", 2), ("event_missing", 1)]);
+    let before = stack.stores.records().await?;
+    let dry = run(&stack, &["--dry-run"]).await?;
+    assert_eq!(tally(&dry), (drift.clone(), 0), "{dry}");
+    let after = stack.stores.records().await?;
+    assert_eq!((before.claims.len(), before.mart_events.len()), (after.claims.len(), after.mart_events.len()), "a dry run changes nothing");
+
+    let report = run(&stack, &[]).await?;
+    assert_eq!(tally(&report), (drift, 5), "{report}");
+    let audit: Vec<Value> = stack.stores.all("audit").await?;
+    assert_eq!(audit.len(), 5, "one row a repair: {audit:?}");
+    assert!(audit.iter().all(|row| row["cause"] == report["_id"] || row["cause"] == report["run_id"]), "{audit:?}");
+    eventually("the mart has caught up", crate::harness::SOON, || async {
+        let records = stack.stores.records().await?;
+        Ok((records.mart_bookings.len() == ours.len()).then_some(()))
+    })
+    .await?;
+    let clean = run(&stack, &[]).await?;
+    assert_eq!(tally(&clean), (BTreeMap::new(), 0), "{clean}");
+    crew.stop().await?;
+    mart.close().await;
+    stack.end(verdict).await
+}
+
+#[tokio::test]
+async fn what_only_people_can_settle_is_left_to_them() -> Result<()> {
+    let stack = Plan::new().workers(&[("others", &["confirmations", "emails", "analytics", "reconciliation"])]).start().await?;
+    let ours = stack.book("one", &booking_body(DORM, soon(10), 1, 1)).await?;
+    let theirs = stack.book("two", &booking_body(DORM, soon(10), 1, 1)).await?;
+    for booked in [&ours, &theirs] {
+        stack.client.decided(booked).await?;
+    }
+    // By means that no writer of ours has, both get the same bed.
+    let bed = stack.client.decided(&ours).await?["stays"][0]["assigned_beds"][0].as_str().context("a bed")?.to_owned();
+    stack.stores.set("bookings", &theirs.id.to_string(), doc! { "stays.0.assigned_beds": [&bed] }).await?;
+    let report = run(&stack, &[]).await?;
+    let (kinds, repaired) = tally(&report);
+    assert_eq!((kinds.get("conflict"), kinds.get("orphan_claim")), (Some(&1), Some(&1)), "{report}");
+    assert_eq!(repaired, 1, "only the claim that nobody owns is let go: {report}");
+    assert_eq!(report["findings"][0]["severity"], "critical", "the worst comes first: {report}");
+    let again = run(&stack, &[]).await?;
+    assert_eq!(tally(&again), (expected(&[("conflict", 1)]), 0), "{again}");
+    // Somebody settles it: one of the two gets another bed.
+    stack.stores.set("bookings", &theirs.id.to_string(), doc! { "stays.0.assigned_beds": ["d6b-1"] }).await?;
+    let settled = run(&stack, &[]).await?;
+    assert_eq!(tally(&settled), (expected(&[("missing_claim", 1)]), 1), "{settled}");
+    stack.end(Verdict::clean().without_mart()).await
+}

@@ -1,0 +1,104 @@
+//! What is due is sent once, by one leader, and by another when that one dies.
+
+use crate::harness::{LATER, Plan, Stack, Verdict};
+use anyhow::{Context, Result};
+use pvt_messaging::Publisher;
+use pvt_stores::mongo::reconciliations::Report;
+use pvt_testkit::{dormitory, eventually};
+use pvt_workers::scheduler::{Plan as Schedule, Scheduler};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+const EVERY_SECOND: &str = "* * * * * *";
+const PROPERTIES: [&str; 2] = ["north", "south"];
+
+fn start(stack: &Stack, publisher: &Publisher, stop: &CancellationToken) -> Result<JoinHandle<()>> {
+    let schedule = Schedule::new("every_second", EVERY_SECOND, pvt_domain::demo::hostel().property.time_zone)?;
+    let scheduler = Scheduler::new(stack.mongo.clone(), publisher.clone(), stack.topology.clone()).with_plans(vec![schedule]);
+    let stop = stop.clone();
+    Ok(tokio::spawn(async move { drop(scheduler.run(stop).await) }))
+}
+
+/// How many reports there are for every property.
+async fn reports(stack: &Stack) -> Result<BTreeMap<String, usize>> {
+    let mut count = BTreeMap::new();
+    for report in stack.stores.all::<Report>("reconciliations").await? {
+        assert_eq!(report.actor, "schedule:every_second");
+        *count.entry(report.property_id.to_string()).or_default() += 1;
+    }
+    Ok(count)
+}
+
+async fn fires(stack: &Stack, more_than: usize) -> Result<usize> {
+    let what = format!("more than {more_than} fires are reported for every property");
+    eventually(&what, LATER, || async {
+        let count = reports(stack).await?;
+        Ok(PROPERTIES.iter().map(|property| count.get(*property).copied().unwrap_or_default()).min().filter(|fewest| *fewest > more_than))
+    })
+    .await
+}
+
+#[tokio::test]
+async fn every_fire_is_one_run_for_every_property_whoever_leads() -> Result<()> {
+    let plan = Plan::new().selling(PROPERTIES.map(|property| dormitory(property, 1)));
+    let stack = plan.workers(&[("reconciliation", &["reconciliation"])]).start().await?;
+    let publisher = Publisher::start(stack.namespace.amqp_url(), stack.topology.clone(), "schedulers");
+    let stop = CancellationToken::new();
+    let first = start(&stack, &publisher, &stop)?;
+    fires(&stack, 0).await?;
+    let second = start(&stack, &publisher, &stop)?;
+    let by_both = fires(&stack, 2).await?;
+    // Dead without a word: its lease has to run out before the other one may lead.
+    first.abort();
+    fires(&stack, by_both + 2).await?;
+    stop.cancel();
+    second.await?;
+    publisher.close(Duration::from_secs(5)).await;
+    let verdict = Verdict::clean().without_mails().without_mart();
+    stack.settled(&verdict).await?;
+    // Commands of one fire have the same id whoever sends them, so a fire that was sent twice would still be one report: what counts is
+    // that every property has one for every fire.
+    let count = eventually("the last fire is reported for all", LATER, || async {
+        let count = reports(&stack).await?;
+        Ok((count.len() == PROPERTIES.len() && count["north"] == count["south"]).then_some(count))
+    })
+    .await?;
+    assert!(count["north"] >= 5, "{count:?}");
+    stack.end(verdict).await
+}
+
+/// Which of the processes leads, by its metrics.
+async fn leader(stack: &Stack, metrics: &[(&'static str, String)]) -> Result<Option<&'static str>> {
+    let mut leaders = Vec::new();
+    for (name, url) in metrics {
+        let Ok(answer) = stack.client.http().get(url).send().await else { continue };
+        if answer.text().await?.lines().any(|line| line.trim() == "pvt_scheduler_leader 1") {
+            leaders.push(*name);
+        }
+    }
+    assert!(leaders.len() <= 1, "two leaders: {leaders:?}");
+    Ok(leaders.first().copied())
+}
+
+#[tokio::test]
+async fn of_two_processes_one_leads_and_the_other_takes_over() -> Result<()> {
+    let mut stack = Plan::new().workers(&[("s1", &["scheduler"]), ("s2", &["scheduler"])]).start().await?;
+    let metrics = [("s1", stack.metrics_url("s1")?), ("s2", stack.metrics_url("s2")?)];
+    let first = eventually("somebody leads", LATER, || leader(&stack, &metrics)).await?;
+    stack.program(first)?.kill9()?;
+    let other = || async { Ok(leader(&stack, &metrics).await?.filter(|name| *name != first)) };
+    let second = eventually("the other one takes over", LATER, other).await?;
+    stack.restart(first).await?;
+    // Told to stop, it lets the lease go: nobody waits for it to run out.
+    stack.program(second)?.stop().await?;
+    let begun = std::time::Instant::now();
+    let back = || async { Ok(leader(&stack, &metrics).await?.filter(|name| *name == first)) };
+    eventually("the first one leads again", LATER, back).await?;
+    assert!(begun.elapsed() < Duration::from_secs(12), "{:?}", begun.elapsed());
+    let schedules: Vec<serde_json::Value> = stack.stores.all("schedules").await?;
+    let token = schedules.iter().find(|row| row["_id"] == "leader").map(|row| row["token"].clone()).context("the lease")?;
+    assert!(token.as_i64().or_else(|| token["$numberLong"].as_str()?.parse().ok()) >= Some(3), "every leadership has a higher token: {token}");
+    stack.end(Verdict::clean().without_mails().without_mart()).await
+}

@@ -1,0 +1,68 @@
+//! Stripe's webhook: what Stripe signed is kept once, everything else is refused.
+
+use crate::harness::{Answer, Plan, SOON, Stack, Verdict, WEBHOOK_SECRET};
+use anyhow::Result;
+use chrono::Utc;
+use pvt_stores::mongo::stripe_events::StoredStripeEvent;
+use pvt_testkit::{eventually, stripe_signature};
+use reqwest::{Method, StatusCode};
+
+async fn push(stack: &Stack, signature: &str, body: &str) -> Result<Answer> {
+    let headers = [("content-type", "application/json"), ("stripe-signature", signature)];
+    stack.client.send(Method::POST, "/api/payments/webhook", &headers, Some(body.as_bytes().to_vec())).await
+}
+
+fn event(id: &str) -> String {
+    // Signed as these very bytes: the blanks and the order of the members count.
+    format!("{{\n  \"type\": \"charge.succeeded\",\n  \"id\": \"{id}\", \"object\": \"event\",\n  \"data\": {{ \"object\": {{ \"amount\": 15000 }} }}\n}}")
+}
+
+async fn kept(stack: &Stack) -> Result<Vec<StoredStripeEvent>> {
+    stack.stores.all("stripe_events").await
+}
+
+#[tokio::test]
+async fn signed_events_are_kept_once() -> Result<()> {
+    let secrets = format!("whsec_the_newest,{WEBHOOK_SECRET}");
+    let stack = Plan::new().workers(&[("payments", &["payments"])]).with("STRIPE_WEBHOOK_SECRETS", &secrets).start().await?;
+    for id in ["evt_1", "evt_2", "evt_1", "evt_1"] {
+        // During a rotation either secret is good.
+        let secret = if id == "evt_2" { "whsec_the_newest" } else { WEBHOOK_SECRET };
+        let answer = push(&stack, &stripe_signature(secret, Utc::now().timestamp(), event(id).as_bytes()), &event(id)).await?;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    }
+    let verdict = Verdict::clean().without_mails().without_mart();
+    eventually("both events are kept", SOON, || async { Ok((kept(&stack).await?.len() == 2).then_some(())) }).await?;
+    stack.settled(&verdict).await?;
+    let events = kept(&stack).await?;
+    assert_eq!(events.len(), 2, "repetitions are the same event");
+    let first = events.iter().find(|event| event.id == "evt_1").unwrap();
+    assert_eq!(first.event_type, "charge.succeeded");
+    stack.end(verdict).await
+}
+
+#[tokio::test]
+async fn what_stripe_did_not_sign_is_refused() -> Result<()> {
+    let stack = Plan::new().workers(&[]).start().await?;
+    let (body, now) = (event("evt_1"), Utc::now().timestamp());
+    let sign = |secret, time, body: &str| stripe_signature(secret, time, body.as_bytes());
+    let good = sign(WEBHOOK_SECRET, now, &body);
+    for (what, signature, body) in [
+        ("another secret", sign("whsec_somebody_elses", now, &body), body.clone()),
+        ("another body", good.clone(), body.replace("15000", "1")),
+        ("the same JSON in other bytes", good.clone(), body.replace('\n', "")),
+        ("six minutes old", sign(WEBHOOK_SECRET, now - 360, &body), body.clone()),
+        ("from the future", sign(WEBHOOK_SECRET, now + 360, &body), body.clone()),
+        ("no signature", format!("t={now}"), body.clone()),
+        ("an older scheme", good.replace("v1=", "v0="), body.clone()),
+        ("nothing", String::new(), body.clone()),
+    ] {
+        let answer = push(&stack, &signature, &body).await?;
+        assert_eq!((answer.status, answer.problem()?), (StatusCode::BAD_REQUEST, "invalid_signature"), "{what}");
+    }
+    let nonsense = "not JSON";
+    let answer = push(&stack, &sign(WEBHOOK_SECRET, now, nonsense), nonsense).await?;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{answer:?}");
+    assert_eq!(stack.broker.pending().await?, 0, "nothing was queued");
+    stack.end(Verdict::clean().without_mails().without_mart()).await
+}
