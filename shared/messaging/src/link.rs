@@ -44,6 +44,7 @@ pub(crate) trait Equip: Send + Sync + 'static {
 pub(crate) struct Session<G> {
     pub(crate) connection: Connection,
     pub(crate) gear: G,
+    /// Cancelled when the session is over, by its supervisor or by whoever found it broken.
     broken: CancellationToken,
 }
 
@@ -222,6 +223,7 @@ impl<E: Equip> Supervisor<E> {
             }
             self.note_blocking(session.connection.status().blocked(), connected);
         };
+        session.broken.cancel();
         let goodbye = session.connection.close(200, "closing".into());
         match timeout(CLOSE_TIMEOUT, goodbye).await {
             Ok(Ok(())) => {}

@@ -94,25 +94,26 @@ impl Lane {
 }
 
 async fn run(channel: Channel, mut inbox: mpsc::Receiver<Request>, broken: CancellationToken) {
+    let mut ended = std::pin::pin!(broken.cancelled());
     let mut pending = FuturesUnordered::new();
     let mut taken = Vec::with_capacity(TAKE);
-    loop {
+    let mut open = true;
+    // Without a handle left, those who already wait still get their answer.
+    while open || !pending.is_empty() {
         let room = WINDOW.saturating_sub(pending.len()).min(TAKE);
         tokio::select! {
             biased;
             Some(()) = pending.next(), if !pending.is_empty() => {}
-            count = inbox.recv_many(&mut taken, room), if room > 0 => {
-                if count == 0 {
-                    break;
-                }
+            count = inbox.recv_many(&mut taken, room), if open && room > 0 => {
+                open = count > 0;
                 for request in taken.drain(..) {
                     pending.push(send(&channel, request, &broken));
                 }
             }
+            // Whoever still waits learns it by the loss of the answer.
+            () = &mut ended => break,
         }
     }
-    // No handle is left; those who already wait still get their answer, because the connection outlives this or breaks.
-    while pending.next().await.is_some() {}
     debug!("a publishing channel ended");
 }
 

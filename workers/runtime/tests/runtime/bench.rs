@@ -142,6 +142,18 @@ impl Bench {
         subscriber.close(SOON).await;
     }
 
+    /// A queue that refuses every publish, as long as this bench is connected.
+    pub(crate) async fn full_queue(&self) -> String {
+        let mut arguments = FieldTable::default();
+        arguments.insert("x-max-length".into(), AMQPValue::LongInt(1));
+        arguments.insert("x-overflow".into(), AMQPValue::LongString("reject-publish".into()));
+        let options = QueueDeclareOptions { exclusive: true, ..Default::default() };
+        let queue = self.channel.queue_declare("".into(), options, arguments).await.unwrap().name().as_str().to_owned();
+        let message = Outgoing::raw(Target::Queue, queue.clone(), Uuid::new_v4(), "note.take.v1", "{}");
+        self.publisher.publish(message).await.unwrap();
+        queue
+    }
+
     pub(crate) async fn close(self) {
         self.topology.delete(&self.channel).await.unwrap();
         self.publisher.close(Duration::from_secs(2)).await;

@@ -45,6 +45,24 @@ async fn cut_connections_lose_nothing() {
     bench.close().await;
 }
 
+#[tokio::test]
+async fn what_is_not_confirmed_is_not_acknowledged() {
+    let bench = Bench::new().await;
+    let full = bench.full_queue().await;
+    let calls = std::sync::atomic::AtomicU32::new(0);
+    let clerk = Clerk::new(move |_| if calls.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 0 { Act::EmitTo(full.clone()) } else { Act::Emit });
+    let log = clerk.log.clone();
+    let running = bench.run(bench.engine().register_batch(clerk).unwrap());
+    let id = bench.send(BATCHED, "x").await;
+    eventually("the first handling", || async { (log.count() == 1).then_some(()) }).await;
+    cut(&bench).await;
+    assert!(bench.take_all("payments", 1).await.contains_key(&id), "it came again, because its event was refused");
+    running.stop().await.unwrap();
+    assert_eq!(log.count(), 2);
+    assert_eq!(bench.ready(BATCHED).await, 0);
+    bench.close().await;
+}
+
 /// Closes the consuming connection and this bench's publishing connection from the broker's side.
 async fn cut(bench: &Bench) {
     let publisher = format!("{} publisher", bench.topology.prefix());

@@ -31,6 +31,8 @@ pub(crate) enum Act {
     Succeed,
     /// Emits a command to `payments` under the id of the message handled.
     Emit,
+    /// Emits to a queue of this full name.
+    EmitTo(String),
     Fail(Failure),
     Panic,
     Stall(Duration),
@@ -168,6 +170,12 @@ async fn perform(act: Act, jobs: &mut [Job<Note>]) -> Result<(), Failure> {
             for job in jobs {
                 let id = job.meta.id;
                 job.emit(Outgoing::raw(Target::Commands, "payment.refund", id, "payment.refund.v1", "{}"));
+            }
+        }
+        Act::EmitTo(queue) => {
+            for job in jobs {
+                let id = job.meta.id;
+                job.emit(Outgoing::raw(Target::Queue, queue.clone(), id, "payment.refund.v1", "{}"));
             }
         }
         Act::Fail(failure) => return Err(failure),
