@@ -216,8 +216,7 @@ impl Scheduler {
     fn command(&self, plan: &Plan, fire: DateTime<Utc>, property_id: &PropertyId) -> Result<Outgoing, EncodeError> {
         let run_id = fire_id(&plan.name, &fire.to_rfc3339_opts(SecondsFormat::Secs, true), property_id.as_str());
         let actor = format!("schedule:{}", plan.name);
-        let command =
-            ReconcileProperty { run_id, property_id: property_id.clone(), dry_run: plan.dry_run, actor: actor.clone(), requested_at: fire.into() };
+        let command = ReconcileProperty { run_id, property_id: property_id.clone(), dry_run: plan.dry_run, actor: actor.clone(), requested_at: fire.into() };
         let key = self.topology.command_key(RECONCILE_PROPERTY, property_id.as_str());
         Ok(Outgoing::command(key, run_id, &command)?.by(actor))
     }

@@ -12,9 +12,9 @@ use crate::StoreError;
 use columns::Columns;
 use pvt_domain::inventory::Inventory;
 use pvt_domain::messages::AnalyticsEvent;
+use sqlx::PgPool;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::PgPool;
 use std::str::FromStr;
 use std::time::Duration;
 

@@ -31,9 +31,8 @@ struct Life {
 
 fn life() -> impl Strategy<Value = Life> {
     let revision = (1_u64..5, 1_u8..4, 0_i64..100_000);
-    (0_u8..3, proptest::collection::vec(revision, 1..3), any::<bool>(), any::<bool>(), any::<bool>()).prop_map(
-        |(property, revisions, rejected, cancelled, mailed)| Life { property, revisions, rejected, cancelled, mailed },
-    )
+    (0_u8..3, proptest::collection::vec(revision, 1..3), any::<bool>(), any::<bool>(), any::<bool>())
+        .prop_map(|(property, revisions, rejected, cancelled, mailed)| Life { property, revisions, rejected, cancelled, mailed })
 }
 
 fn instant(minute: u32) -> Timestamp {

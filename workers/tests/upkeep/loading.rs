@@ -32,18 +32,12 @@ async fn lost_events_reach_the_mart_through_the_broker() -> Result<()> {
     let (one, events) = hostel.book("one", 10).await?;
     let (two, _) = hostel.book("two", 10).await?;
     publisher.publish_all([events.clone(), events].concat()).await?;
-    eventually("the first booking is in the mart", LIMIT, async || {
-        Ok(hostel.mart.behind(&[(one.id, 1)]).await?.is_empty().then_some(()))
-    })
-    .await?;
+    eventually("the first booking is in the mart", LIMIT, async || Ok(hostel.mart.behind(&[(one.id, 1)]).await?.is_empty().then_some(()))).await?;
     let run_id = Uuid::new_v4();
     let command = ReconcileProperty { run_id, property_id: Hostel::property(), dry_run: false, actor: "tests".into(), requested_at: clock::system() };
     let key = topology.command_key(RECONCILE_PROPERTY, Hostel::property().as_str());
     publisher.publish(Outgoing::command(key, run_id, &command)?).await?;
-    eventually("the second booking is in the mart", LIMIT, async || {
-        Ok(hostel.mart.behind(&[(two.id, 1)]).await?.is_empty().then_some(()))
-    })
-    .await?;
+    eventually("the second booking is in the mart", LIMIT, async || Ok(hostel.mart.behind(&[(two.id, 1)]).await?.is_empty().then_some(()))).await?;
     let report = eventually("the report", LIMIT, async || Ok(hostel.mongo.reconciliation(run_id).await?)).await?;
     assert_eq!((report.found, report.repaired), (1, 1), "{report}");
 

@@ -25,13 +25,8 @@ const LEASE: Duration = Duration::from_secs(15);
 struct Inbox(Arc<Mutex<Vec<Uuid>>>);
 
 impl Worker for Inbox {
-    const SPEC: Spec = Spec {
-        name: "inbox",
-        queue: Queue::One("reconciliation"),
-        ladder: &[],
-        timeout: Duration::from_secs(5),
-        shape: Shape::Single { concurrency: 1 },
-    };
+    const SPEC: Spec =
+        Spec { name: "inbox", queue: Queue::One("reconciliation"), ladder: &[], timeout: Duration::from_secs(5), shape: Shape::Single { concurrency: 1 } };
     type Message = ReconcileCommand;
 
     async fn handle(&self, job: &mut Job<ReconcileCommand>) -> Result<(), Failure> {

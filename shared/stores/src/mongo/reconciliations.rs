@@ -21,8 +21,7 @@ use uuid::Uuid;
 const COLLECTION: &str = "reconciliations";
 
 /// The newest reports, of one property or of all.
-pub(crate) const INDEXES: &[Index] =
-    &[(COLLECTION, &[("property_id", 1), ("started_at", -1)], false), (COLLECTION, &[("started_at", -1)], false)];
+pub(crate) const INDEXES: &[Index] = &[(COLLECTION, &[("property_id", 1), ("started_at", -1)], false), (COLLECTION, &[("started_at", -1)], false)];
 
 /// Most reports in one listing.
 const LISTING_MAX: i64 = 200;

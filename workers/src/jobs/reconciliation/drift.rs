@@ -60,12 +60,7 @@ pub(super) fn claims(property_id: &PropertyId, snapshot: &PropertySnapshot) -> V
             match rightful.get(&(bed.clone(), night)) {
                 Some(holder) if *holder == booking.id => {}
                 Some(holder) => drifts.push(Drift::Conflict { booking: booking.id, holder: *holder, key: claim_key(property_id, bed, night) }),
-                None => drifts.push(Drift::Missing(ClaimToRestore {
-                    property_id: property_id.clone(),
-                    booking_id: booking.id,
-                    bed_id: bed.clone(),
-                    night,
-                })),
+                None => drifts.push(Drift::Missing(ClaimToRestore { property_id: property_id.clone(), booking_id: booking.id, bed_id: bed.clone(), night })),
             }
         }
     }
