@@ -36,7 +36,8 @@ async fn start(smtp: SocketAddr, http: SocketAddr, store: &Path) -> Process {
     command.args(["dev", "mail-sink", "--smtp", &smtp.to_string(), "--http", &http.to_string(), "--store", &store.display().to_string()]);
     let process = Process(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
     let begun = Instant::now();
-    while reqwest::get(format!("http://{http}/dev/mail/count")).await.is_err() {
+    let browser = reqwest::Client::new();
+    while browser.get(format!("http://{http}/dev/mail/count")).send().await.is_err() {
         assert!(begun.elapsed() < START_DEADLINE, "the sink does not start");
         tokio::time::sleep(POLL).await;
     }
@@ -48,6 +49,8 @@ async fn a_killed_sink_has_lost_nothing_that_it_acknowledged() {
     let store = Folder(std::env::temp_dir().join(format!("pvt-sink-{}", uuid::Uuid::new_v4())));
     let (smtp, http) = (free_address(), free_address());
     let mut process = start(smtp, http, &store.0).await;
+    // One for all requests: making one reads the trusted certificates.
+    let browser = reqwest::Client::new();
     let letters = letters(3_000);
     let client = client_of(smtp);
     let sending = tokio::spawn(async move {
@@ -60,7 +63,7 @@ async fn a_killed_sink_has_lost_nothing_that_it_acknowledged() {
     // Somewhere in the middle.
     let begun = Instant::now();
     loop {
-        let answer = reqwest::get(format!("http://{http}/dev/mail/count")).await.unwrap().text().await.unwrap();
+        let answer = browser.get(format!("http://{http}/dev/mail/count")).send().await.unwrap().text().await.unwrap();
         let accepted: serde_json::Value = serde_json::from_str(&answer).unwrap();
         if accepted["count"].as_u64().unwrap() > 500 {
             break;
@@ -75,11 +78,11 @@ async fn a_killed_sink_has_lost_nothing_that_it_acknowledged() {
 
     let _again = start(smtp, http, &store.0).await;
     let mut kept = HashSet::new();
-    let mails = reqwest::get(format!("http://{http}/dev/mail.json?limit=1000")).await.unwrap().bytes().await.unwrap();
+    let mails = browser.get(format!("http://{http}/dev/mail.json?limit=1")).send().await.unwrap().bytes().await.unwrap();
     let newest: serde_json::Value = serde_json::from_slice(&mails).unwrap();
     let accepted = newest[0]["n"].as_u64().unwrap();
     for n in 1..=accepted {
-        let raw = reqwest::get(format!("http://{http}/dev/mail/{n}/raw")).await.unwrap().text().await.unwrap();
+        let raw = browser.get(format!("http://{http}/dev/mail/{n}/raw")).send().await.unwrap().text().await.unwrap();
         kept.extend(raw.lines().find_map(|line| line.strip_prefix("Subject: for ").map(str::to_owned)));
     }
     for (number, outcome) in outcomes.iter().enumerate() {

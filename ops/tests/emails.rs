@@ -1,0 +1,271 @@
+//! The emails worker against a real MongoDB and the mail sink: what is sent, what is recorded, and what is never sent twice.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+#[path = "emails/guests.rs"]
+mod guests;
+
+use guests::{cancelled, confirmed, event};
+use pvt_domain::booking::Booking;
+use pvt_domain::demo;
+use pvt_domain::events::NotificationEvent;
+use pvt_domain::failure::Failure;
+use pvt_domain::messages::{EmailCommand, NotificationKind, SendNotification};
+use pvt_ops::mail_sink::{MailSink, MailStore, SinkOptions};
+use pvt_stores::mongo::Mongo;
+use pvt_stores::mongo::notifications::{Notification, NotificationStatus};
+use pvt_testkit::Namespace;
+use pvt_worker_runtime::{Batch, BatchWorker, HEADER_DEFERRALS, Job, Meta};
+use pvt_workers::jobs::emails::Emails;
+use pvt_workers::mail::smtp::SmtpLimits;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+const MAIL_FROM: &str = "PVT Booking <bookings@pvt.test>";
+
+/// A database of one's own, a sink, and the worker between them.
+struct Office {
+    _namespace: Namespace,
+    mongo: Mongo,
+    bookings: mongodb::Collection<Booking>,
+    smtp: SocketAddr,
+    http: SocketAddr,
+    mails: Arc<MailStore>,
+    worker: Emails,
+    stop: CancellationToken,
+}
+
+impl Drop for Office {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+impl Office {
+    async fn open() -> Self {
+        let namespace = Namespace::new().await.unwrap();
+        let mongo = namespace.mongo().await.unwrap();
+        mongo.save_inventory(&demo::hostel()).await.unwrap();
+        let driver = mongodb::Client::with_uri_str(namespace.mongodb_uri()).await.unwrap();
+        let bookings = driver.default_database().unwrap().collection("bookings");
+        let any = "127.0.0.1:0".parse().unwrap();
+        let sink = MailSink::bind(SinkOptions { smtp_addr: any, http_addr: any, store_dir: None, discard: false }).await.unwrap();
+        let (smtp, http, mails, stop) = (sink.smtp_addr().unwrap(), sink.http_addr().unwrap(), sink.store(), CancellationToken::new());
+        tokio::spawn(sink.serve(stop.clone()));
+        let worker = worker(&mongo, smtp);
+        Self { _namespace: namespace, mongo, bookings, smtp, http, mails, worker, stop }
+    }
+
+    async fn store(&self, bookings: &[Booking]) {
+        self.bookings.insert_many(bookings).await.unwrap();
+    }
+
+    async fn fault(&self, body: &'static str) {
+        let request = reqwest::Client::new().post(format!("http://{}/dev/mail/faults", self.http)).header("content-type", "application/json").body(body);
+        assert!(request.send().await.unwrap().status().is_success());
+    }
+
+    async fn rows(&self, booking: &Booking) -> Vec<Notification> {
+        self.mongo.notifications_of(booking.id).await.unwrap()
+    }
+
+    async fn handle(&self, jobs: Vec<Job<EmailCommand>>) -> Vec<Job<EmailCommand>> {
+        handle(&self.worker, jobs).await
+    }
+
+    /// `Message-ID` of every mail to this guest, oldest first.
+    fn message_ids(&self, booking: &Booking) -> Vec<String> {
+        let mails = self.mails.newest(Some(&booking.guest.email), 100);
+        let id = |raw: &[u8]| String::from_utf8_lossy(raw).lines().find_map(|line| line.strip_prefix("Message-ID: ").map(str::to_owned));
+        mails.iter().rev().filter_map(|mail| id(&mail.raw)).collect()
+    }
+}
+
+fn worker(mongo: &Mongo, smtp: SocketAddr) -> Emails {
+    Emails::with(mongo.clone(), &format!("smtp://{smtp}"), MAIL_FROM, SmtpLimits::default()).unwrap()
+}
+
+async fn handle(worker: &Emails, jobs: Vec<Job<EmailCommand>>) -> Vec<Job<EmailCommand>> {
+    let mut batch = Batch { queue: "emails".into(), partition: None, items: jobs };
+    worker.handle(&mut batch).await.unwrap();
+    batch.items
+}
+
+fn job(message: EmailCommand, attempt: u32) -> Job<EmailCommand> {
+    Job::new(message, Meta { attempt, ..Meta::default() })
+}
+
+fn told(booking: &Booking, rev: u32) -> EmailCommand {
+    EmailCommand::Happened(Box::new(event(booking, rev)))
+}
+
+fn wish(booking: &Booking, id: u128) -> EmailCommand {
+    EmailCommand::Send(SendNotification {
+        notification_id: Uuid::from_u128(id),
+        booking_id: booking.id,
+        kind: NotificationKind::BookingConfirmed,
+        actor: "staff:1".to_owned(),
+        requested_at: booking.created_at,
+    })
+}
+
+/// The event that a job emitted.
+fn emitted(job: &Job<EmailCommand>) -> NotificationEvent {
+    assert!(job.failed().is_none(), "{:?}", job.failed());
+    let [sent] = job.emitted() else { panic!("not one event: {:?}", job.emitted()) };
+    let event = NotificationEvent::decode(&sent.kind, &sent.body).unwrap();
+    assert_eq!((sent.id, sent.correlation_id), (event.event_id, Some(event.booking_id.as_uuid())));
+    event
+}
+
+fn class(job: &Job<EmailCommand>) -> &'static str {
+    match job.failed() {
+        Some(Failure::Retry(cause) | Failure::Unavailable(cause) | Failure::Reject(cause)) => cause.class,
+        Some(Failure::Defer(_)) => "deferred",
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn every_guest_is_told_once_however_often_the_event_comes() {
+    let office = Office::open().await;
+    let bookings: Vec<Booking> = (0..50).map(confirmed).collect();
+    office.store(&bookings).await;
+    let jobs = || bookings.iter().flat_map(|booking| [job(told(booking, 1), 1), job(told(booking, 1), 1)]).collect();
+    let first: Vec<NotificationEvent> = office.handle(jobs()).await.iter().map(emitted).collect();
+    let again: Vec<NotificationEvent> = office.handle(jobs()).await.iter().map(emitted).collect();
+    assert_eq!(first.iter().map(|event| event.event_id).collect::<Vec<_>>(), again.iter().map(|event| event.event_id).collect::<Vec<_>>());
+    assert_eq!(office.mails.accepted(), 50);
+    for booking in &bookings {
+        let [row] = &office.rows(booking).await[..] else { panic!("not one row") };
+        assert_eq!((row.status, row.attempts, row.maybe_duplicate, row.version), (NotificationStatus::Sent, 1, 0, 1));
+        assert_eq!(office.message_ids(booking), [row.message_id.clone()]);
+        assert!(!format!("{row:?}").contains(&booking.guest.email), "the ledger holds no address");
+    }
+}
+
+#[tokio::test]
+async fn nothing_contradicts_the_newest_state() {
+    let office = Office::open().await;
+    let booking = cancelled(1);
+    office.store(std::slice::from_ref(&booking)).await;
+    let done = office.handle(vec![job(told(&booking, 1), 1), job(wish(&booking, 1), 1), job(told(&booking, 2), 1), job(told(&confirmed(2), 1), 1)]).await;
+    assert!(done[0].failed().is_none() && done[0].emitted().is_empty());
+    assert!(done[1].failed().is_none() && done[1].emitted().is_empty());
+    assert_eq!(emitted(&done[2]).kind, NotificationKind::BookingCancelled);
+    assert_eq!(class(&done[3]), "booking_missing");
+    assert_eq!(office.message_ids(&booking).len(), 1);
+}
+
+#[tokio::test]
+async fn a_wish_is_one_mail_and_another_wish_is_another() {
+    let office = Office::open().await;
+    let booking = confirmed(1);
+    office.store(std::slice::from_ref(&booking)).await;
+    for id in [1, 1, 2] {
+        emitted(&office.handle(vec![job(wish(&booking, id), 1)]).await[0]);
+    }
+    let ids = office.message_ids(&booking);
+    assert_eq!(ids.len(), 2);
+    assert_ne!(ids[0], ids[1]);
+}
+
+#[tokio::test]
+async fn a_refusal_for_now_is_tried_again_and_is_no_duplicate() {
+    let office = Office::open().await;
+    let booking = confirmed(1);
+    office.store(std::slice::from_ref(&booking)).await;
+    office.fault(r#"{"mode":"451","next":1}"#).await;
+    assert_eq!(class(&office.handle(vec![job(told(&booking, 1), 1)]).await[0]), "smtp_refused_for_now");
+    assert_eq!(office.rows(&booking).await[0].status, NotificationStatus::Waiting);
+    assert!(emitted(&office.handle(vec![job(told(&booking, 1), 2)]).await[0]).delivered);
+    let row = &office.rows(&booking).await[0];
+    assert_eq!((row.status, row.attempts, row.maybe_duplicate, row.reason.clone()), (NotificationStatus::Sent, 2, 0, None));
+}
+
+#[tokio::test]
+async fn a_refusal_for_good_is_recorded_and_told_and_not_tried_again() {
+    let office = Office::open().await;
+    let (booking, mut nowhere) = (confirmed(1), confirmed(2));
+    nowhere.guest.email = "nobody".to_owned();
+    office.store(&[booking.clone(), nowhere.clone()]).await;
+    office.fault(r#"{"mode":"550","next":1}"#).await;
+    for _ in 0..2 {
+        let done = office.handle(vec![job(told(&booking, 1), 1), job(told(&nowhere, 1), 1)]).await;
+        assert!(!emitted(&done[0]).delivered && !emitted(&done[1]).delivered);
+    }
+    assert_eq!(office.mails.accepted(), 0);
+    for booking in [&booking, &nowhere] {
+        let row = &office.rows(booking).await[0];
+        assert_eq!((row.status, row.attempts), (NotificationStatus::Failed, 1));
+        assert!(!row.reason.clone().unwrap().contains(&booking.guest.email));
+    }
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_tried_again_under_the_same_message_id_and_counted() {
+    let office = Office::open().await;
+    let booking = confirmed(1);
+    office.store(std::slice::from_ref(&booking)).await;
+    office.fault(r#"{"mode":"drop_before_250","next":1}"#).await;
+    assert_eq!(class(&office.handle(vec![job(told(&booking, 1), 1)]).await[0]), "smtp_outcome_unknown");
+    assert_eq!(office.rows(&booking).await[0].status, NotificationStatus::Sending);
+    assert!(emitted(&office.handle(vec![job(told(&booking, 1), 2)]).await[0]).delivered);
+    let row = &office.rows(&booking).await[0];
+    assert_eq!((row.status, row.attempts, row.maybe_duplicate), (NotificationStatus::Sent, 2, 1));
+    assert_eq!(office.message_ids(&booking), [row.message_id.clone(), row.message_id.clone()]);
+}
+
+#[tokio::test]
+async fn a_server_that_is_down_fails_no_message_and_nothing_accepted_is_sent_again() {
+    let office = Office::open().await;
+    let bookings: Vec<Booking> = (0..30).map(confirmed).collect();
+    office.store(&bookings).await;
+    office.fault(r#"{"mode":"refuse_connections"}"#).await;
+    let jobs = |attempt| bookings.iter().map(|booking| job(told(booking, 1), attempt)).collect();
+    for job in office.handle(jobs(1)).await {
+        assert!(matches!(job.failed(), Some(Failure::Unavailable(cause)) if cause.class == "smtp_unavailable"));
+    }
+    office.fault(r#"{"mode":null}"#).await;
+    // The runtime hands the same messages over again, with the same attempt.
+    office.handle(jobs(1)).await.iter().for_each(|job| assert!(emitted(job).delivered));
+    assert_eq!(office.mails.accepted(), 30);
+    assert_eq!(office.rows(&bookings[0]).await[0].maybe_duplicate, 0);
+}
+
+#[tokio::test]
+async fn after_a_crash_a_mail_waits_once_and_is_then_sent() {
+    let office = Office::open().await;
+    let booking = confirmed(1);
+    office.store(std::slice::from_ref(&booking)).await;
+    // What a process leaves behind that died between the server's answer and the record.
+    emitted(&office.handle(vec![job(told(&booking, 1), 1)]).await[0]);
+    let mut row = office.rows(&booking).await.remove(0);
+    row.status = NotificationStatus::Sending;
+    let ledger: mongodb::Collection<Notification> = office.bookings.client().database(&office.bookings.namespace().db).collection("notifications");
+    ledger.replace_one(mongodb::bson::doc! { "_id": &row.key }, &row).await.unwrap();
+
+    assert_eq!(class(&office.handle(vec![job(told(&booking, 1), 1)]).await[0]), "deferred");
+    let deferred = Meta { attempt: 1, headers: vec![(HEADER_DEFERRALS.to_owned(), "1".to_owned())], ..Meta::default() };
+    assert!(emitted(&office.handle(vec![Job::new(told(&booking, 1), deferred)]).await[0]).delivered);
+    let row = &office.rows(&booking).await[0];
+    assert_eq!((row.status, row.attempts, row.maybe_duplicate), (NotificationStatus::Sent, 2, 1));
+    assert_eq!(office.message_ids(&booking), [row.message_id.clone(), row.message_id.clone()]);
+}
+
+#[tokio::test]
+async fn two_workers_with_the_same_messages_send_each_mail_once() {
+    let office = Office::open().await;
+    let bookings: Vec<Booking> = (0..100).map(confirmed).collect();
+    office.store(&bookings).await;
+    let other = worker(&office.mongo, office.smtp);
+    let jobs = || bookings.iter().map(|booking| job(told(booking, 1), 1)).collect();
+    let (one, two) = tokio::join!(office.handle(jobs()), handle(&other, jobs()));
+    assert_eq!(office.mails.accepted(), 100);
+    for (one, two) in one.iter().zip(&two) {
+        assert!(one.failed().is_none() || two.failed().is_none(), "one of them has sent it");
+        assert!([one, two].iter().all(|job| matches!(job.failed(), None | Some(Failure::Defer(_)))));
+    }
+}
