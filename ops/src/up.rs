@@ -51,47 +51,56 @@ async fn run(instance: &Instance, args: &UpArgs, shutdown: CancellationToken) ->
     let started = Instant::now();
     clean_up_after_crash(instance.home()).await?;
     let ours = Urls::from_env().missing();
-    let outcome = tokio::select! {
-        outcome = start(instance, args, &ours) => outcome,
-        () = shutdown.cancelled() => Err(anyhow::anyhow!("stopped while starting")),
+    let outcome = match shutdown.run_until_cancelled(prepare(instance, args, &ours)).await {
+        Some(Ok(plan)) => serve(instance, &plan, started, shutdown).await,
+        Some(Err(error)) => Err(error),
+        None => Err(anyhow::anyhow!("stopped while starting")),
     };
-    match outcome {
-        Ok((stack, plan)) => {
-            stack.ready()?;
-            plan.print_screen(started.elapsed());
-            feed::follow(&plan.config, shutdown).await;
-            output::note("\nStopping: what has begun is finished first.");
-            stack.stop().await;
-            stop_engines(instance, &ours).await?;
-            Record::remove(instance.home())?;
-            output::note("Everything is stopped; the data is kept.");
-            Ok(())
-        }
-        Err(error) => {
-            clean_up_after_crash(instance.home()).await?;
-            stop_engines(instance, &ours).await?;
-            Record::remove(instance.home())?;
-            Err(error)
-        }
-    }
+    stop_engines(instance, &ours).await?;
+    Record::remove(instance.home())?;
+    outcome?;
+    output::note("Everything is stopped; the data is kept.");
+    Ok(())
 }
 
-async fn start(instance: &Instance, args: &UpArgs, ours: &[EngineKind]) -> Result<(Stack, Plan)> {
+/// Engines, tables, queues, and the demonstration hostel.
+async fn prepare(instance: &Instance, args: &UpArgs, ours: &[EngineKind]) -> Result<Plan> {
     output::note(format_args!("PVT Booking {} — data and logs in {}", env!("CARGO_PKG_VERSION"), instance.home().display()));
     let progress = |line: &str| output::note(format_args!("  {line}"));
     let env_urls = Urls::from_env();
     let urls = instance.ensure(ours, &progress).await?.overridden_by(env_urls);
     let plan = Plan::new(&urls, instance.home())?;
+    plan.check_ports()?;
     output::note("  creating collections, tables and queues");
     migrate::run(&plan.config).await?;
     topology::apply(&plan.config).await?;
-    output::note("  starting the API, the workers and the mail sink");
-    let stack = Stack::start(&plan, instance.home())?;
-    stack.wait_until_ready(&plan).await?;
     if !args.no_seed {
         seed::run(&plan.config, seed::DEFAULT_DAYS).await?;
     }
-    Ok((stack, plan))
+    Ok(plan)
+}
+
+/// Runs our processes until the token is cancelled; whatever happens, all of them are stopped in the end.
+async fn serve(instance: &Instance, plan: &Plan, started: Instant, shutdown: CancellationToken) -> Result<()> {
+    output::note("  starting the API, the workers and the mail sink");
+    let mut stack = Stack::new(instance.home())?;
+    let ready = async {
+        stack.start(plan)?;
+        stack.wait_until_ready(plan).await?;
+        stack.ready()
+    };
+    let outcome = match shutdown.run_until_cancelled(ready).await {
+        Some(Ok(())) => {
+            plan.print_screen(started.elapsed());
+            feed::follow(&plan.config, shutdown).await;
+            Ok(())
+        }
+        Some(Err(error)) => Err(error),
+        None => Err(anyhow::anyhow!("stopped while starting")),
+    };
+    output::note("\nStopping: what has begun is finished first.");
+    stack.stop().await;
+    outcome
 }
 
 async fn stop_engines(instance: &Instance, kinds: &[EngineKind]) -> Result<()> {
@@ -120,7 +129,7 @@ async fn detach(instance: &Instance, args: &UpArgs) -> Result<()> {
     let log_path = supervise::log_path(instance.home(), "up");
     std::fs::create_dir_all(supervise::log_folder(instance.home()))?;
     let log = std::fs::File::create(&log_path)?;
-    let mut command = tokio::process::Command::new(std::env::current_exe()?);
+    let mut command = tokio::process::Command::new(supervise::SELF);
     command.arg("up").args(args.no_seed.then_some("--no-seed"));
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0);
     let mut child = command.spawn()?;

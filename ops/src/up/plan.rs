@@ -2,7 +2,7 @@
 
 use super::record::Record;
 use crate::output;
-use anyhow::Result;
+use anyhow::{Context, Result};
 use pvt_engines::{EngineKind, EngineStatus, Urls};
 use pvt_service::config::Config;
 use secrecy::ExposeSecret;
@@ -21,6 +21,8 @@ pub(super) struct ProcessPlan {
     pub(super) arguments: Vec<String>,
     pub(super) environment: Vec<(String, String)>,
     pub(super) ready_url: String,
+    /// Where it listens.
+    pub(super) listens: Vec<String>,
     /// What a person would open.
     pub(super) url: String,
 }
@@ -41,18 +43,29 @@ impl Plan {
         environment.extend(engines.iter().cloned());
         let config = Config::from_pairs(environment)?;
         let engines = engines.to_vec();
-        let api = format!("http://{}", config.http_addr);
-        let mut processes = vec![process("api", &["api"], engines.clone(), format!("{api}/readyz"), api)];
+        let mut processes = vec![process("api", &["api"], engines.clone(), &[&config.http_addr.to_string()], "/readyz", "")];
         for (port, worker) in (FIRST_WORKER_PORT..).zip(pvt_workers::registry::NAMES) {
             let address = format!("127.0.0.1:{port}");
             let mut environment = engines.clone();
             environment.push(("PVT_METRICS_ADDR".to_owned(), address.clone()));
-            processes.push(process(worker, &["workers", "run", worker], environment, format!("http://{address}/readyz"), format!("http://{address}/metrics")));
+            processes.push(process(worker, &["workers", "run", worker], environment, &[&address], "/readyz", "/metrics"));
         }
         if let Some(sink) = sink(&config, home)? {
             processes.push(sink);
         }
         Ok(Self { config, processes })
+    }
+
+    /// Refuses to start beside something that listens where our processes would.
+    pub(super) fn check_ports(&self) -> Result<()> {
+        for process in &self.processes {
+            for address in &process.listens {
+                std::net::TcpListener::bind(address.as_str()).with_context(|| {
+                    format!("{} cannot listen on {address}: another program does; stop it, or set PVT_HTTP_ADDR, PVT_OPS_ADDR or SMTP_URL", process.name)
+                })?;
+            }
+        }
+        Ok(())
     }
 
     /// What runs where, and three things to try.
@@ -91,12 +104,19 @@ fn sink(config: &Config, home: &Path) -> Result<Option<ProcessPlan>> {
     let http_addr = config.ops_addr.to_string();
     let store = home.join("mails").display().to_string();
     let arguments = ["dev", "mail-sink", "--smtp", &smtp_addr, "--http", &http_addr, "--store", &store];
-    let base = format!("http://{http_addr}");
-    Ok(Some(process("mail-sink", &arguments, Vec::new(), format!("{base}/dev/mail/count"), format!("{base}/dev/mail"))))
+    Ok(Some(process("mail-sink", &arguments, Vec::new(), &[&http_addr, &smtp_addr], "/dev/mail/count", "/dev/mail")))
 }
 
-fn process(name: &str, arguments: &[&str], environment: Vec<(String, String)>, ready_url: String, url: String) -> ProcessPlan {
-    ProcessPlan { name: name.to_owned(), arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect(), environment, ready_url, url }
+fn process(name: &str, arguments: &[&str], environment: Vec<(String, String)>, listens: &[&str], ready_path: &str, link_path: &str) -> ProcessPlan {
+    let page = |path: &str| format!("http://{}{path}", listens.first().unwrap_or(&""));
+    ProcessPlan {
+        name: name.to_owned(),
+        arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect(),
+        environment,
+        ready_url: page(ready_path),
+        listens: listens.iter().map(|address| (*address).to_owned()).collect(),
+        url: page(link_path),
+    }
 }
 
 /// One process or engine in `pvt status`.

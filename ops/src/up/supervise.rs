@@ -16,6 +16,8 @@ use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+/// This very program, also after a rebuild has put another file in its place.
+pub(super) const SELF: &str = "/proc/self/exe";
 /// A drain takes up to 25 s; who takes longer is ended.
 const STOP_LIMIT: Duration = Duration::from_secs(28);
 const READY_LIMIT: Duration = Duration::from_secs(60);
@@ -39,20 +41,24 @@ struct Supervised {
 }
 
 impl Stack {
-    /// Starts everything of the plan, in its order.
-    pub(super) fn start(plan: &Plan, home: &Path) -> Result<Self> {
+    /// Nothing runs yet.
+    pub(super) fn new(home: &Path) -> Result<Self> {
         std::fs::create_dir_all(log_folder(home))?;
         let supervisor = ProcessIdentity::current().context("this process is not in /proc")?;
         let record = Arc::new(Mutex::new(Record { supervisor, ready: false, processes: Vec::new() }));
-        let mut stack = Self { supervised: Vec::new(), record, home: home.to_owned() };
+        Ok(Self { supervised: Vec::new(), record, home: home.to_owned() })
+    }
+
+    /// Starts everything of the plan, in its order.
+    pub(super) fn start(&mut self, plan: &Plan) -> Result<()> {
         for process in &plan.processes {
-            let keeper = Keeper { plan: process.clone(), record: Arc::clone(&stack.record), home: home.to_owned() };
+            let keeper = Keeper { plan: process.clone(), record: Arc::clone(&self.record), home: self.home.clone() };
             let child = keeper.spawn()?;
             let stop = CancellationToken::new();
             let task = tokio::spawn(keeper.keep(child, stop.clone()));
-            stack.supervised.push(Supervised { stop, task });
+            self.supervised.push(Supervised { stop, task });
         }
-        Ok(stack)
+        Ok(())
     }
 
     /// Notes that everything answers.
@@ -102,7 +108,7 @@ struct Keeper {
 impl Keeper {
     fn spawn(&self) -> Result<Child> {
         let log = open_log(&log_path(&self.home, &self.plan.name))?;
-        let mut command = Command::new(std::env::current_exe()?);
+        let mut command = Command::new(SELF);
         command.args(&self.plan.arguments).envs(self.plan.environment.iter().cloned());
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         // A group of its own, so that Ctrl-C at the terminal reaches only the supervisor, which stops the rest in order.
