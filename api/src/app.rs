@@ -26,7 +26,7 @@ use tracing::{debug, error, warn};
 /// What callers are told to wait while the broker is away, in seconds.
 const RETRY_AFTER_SECS: u32 = 2;
 /// For the goodbye to the broker.
-const CLOSE_LIMIT: Duration = Duration::from_secs(3);
+const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
 /// This program.
 pub(crate) const ABOUT: About = About::new("pvt-api");

@@ -52,6 +52,14 @@ struct Watched {
     refused: bool,
 }
 
+/// Everything that is waited for.
+#[derive(Default)]
+struct Watch {
+    bookings: HashMap<BookingId, Watched>,
+    /// When the task looks next unless it is told otherwise; `None` while it waits to be told.
+    next: Option<Instant>,
+}
+
 /// The handle. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Decisions {
@@ -60,8 +68,9 @@ pub(crate) struct Decisions {
 
 struct Shared {
     mongo: Mongo,
-    watched: Mutex<HashMap<BookingId, Watched>>,
-    changed: Notify,
+    watched: Mutex<Watch>,
+    /// Something is due earlier than the task expects.
+    sooner: Notify,
     stop: CancellationToken,
 }
 
@@ -82,7 +91,7 @@ impl Waiting {
 impl Decisions {
     /// Starts the task that asks.
     pub(crate) fn start(mongo: Mongo, stop: CancellationToken) -> Self {
-        let shared = Arc::new(Shared { mongo, watched: Mutex::default(), changed: Notify::new(), stop: stop.clone() });
+        let shared = Arc::new(Shared { mongo, watched: Mutex::default(), sooner: Notify::new(), stop: stop.clone() });
         tokio::spawn(stop.run_until_cancelled_owned(shared.clone().run()));
         Self { shared }
     }
@@ -90,36 +99,39 @@ impl Decisions {
     /// Takes a place among the waiting; `None` when there is none left. Take it before sending what will be decided.
     pub(crate) fn wait_for(&self, awaited: Awaited) -> Option<Waiting> {
         let (tell, told) = oneshot::channel();
-        let mut watched = self.shared.lock();
-        if watched.len() >= MAX_WAITERS {
+        let mut watch = self.shared.lock();
+        if watch.bookings.len() >= MAX_WAITERS {
             return None;
         }
         let pause = if awaited.reply_expected { PAUSE_BEHIND_REPLY } else { FIRST_PAUSE };
         let due = Instant::now() + pause;
-        let entry = watched.entry(awaited.id).or_insert_with(|| Watched { waiters: Vec::new(), due, pause, refused: false });
+        let entry = watch.bookings.entry(awaited.id).or_insert_with(|| Watched { waiters: Vec::new(), due, pause, refused: false });
         if entry.waiters.len() >= MAX_WAITERS {
             return None;
         }
         entry.waiters.push(Waiter { rev: awaited.rev, tell });
         (entry.due, entry.pause) = (entry.due.min(due), entry.pause.min(pause));
-        drop(watched);
-        self.shared.changed.notify_one();
+        let sooner = watch.next.is_none_or(|next| due < next);
+        drop(watch);
+        if sooner {
+            self.shared.sooner.notify_one();
+        }
         Some(Waiting { told, stop: self.shared.stop.clone() })
     }
 
     /// A worker has dealt with a command about this booking.
     pub(crate) fn replied(&self, id: BookingId, outcome: ReplyOutcome) {
-        let mut watched = self.shared.lock();
-        let Some(entry) = watched.get_mut(&id) else { return };
+        let mut watch = self.shared.lock();
+        let Some(entry) = watch.bookings.get_mut(&id) else { return };
         entry.due = Instant::now();
         entry.refused |= outcome != ReplyOutcome::Decided;
-        drop(watched);
-        self.shared.changed.notify_one();
+        drop(watch);
+        self.shared.sooner.notify_one();
     }
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, HashMap<BookingId, Watched>> {
+    fn lock(&self) -> MutexGuard<'_, Watch> {
         // Nothing that holds it can leave it half-changed.
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -128,12 +140,12 @@ impl Shared {
         let waiting = metrics::gauge!(signals::WAITING);
         loop {
             let (due, next) = self.due();
-            waiting.set(u32::try_from(self.lock().len()).map_or(f64::MAX, f64::from));
+            waiting.set(u32::try_from(self.lock().bookings.len()).map_or(f64::MAX, f64::from));
             if due.is_empty() {
-                let changed = self.changed.notified();
+                let sooner = self.sooner.notified();
                 match next {
-                    Some(next) => tokio::select! { () = changed => {}, () = sleep_until(next) => {} },
-                    None => changed.await,
+                    Some(next) => tokio::select! { () = sooner => {}, () = sleep_until(next) => {} },
+                    None => sooner.await,
                 }
                 continue;
             }
@@ -153,7 +165,8 @@ impl Shared {
         let now = Instant::now();
         let mut due = Vec::new();
         let mut next: Option<Instant> = None;
-        self.lock().retain(|id, entry| {
+        let mut watch = self.lock();
+        watch.bookings.retain(|id, entry| {
             if entry.due <= now {
                 entry.waiters.retain(|waiter| !waiter.tell.is_closed());
                 if entry.waiters.is_empty() {
@@ -168,13 +181,14 @@ impl Shared {
             next = Some(next.map_or(entry.due, |next| next.min(entry.due)));
             true
         });
+        watch.next = next;
         (due, next)
     }
 
     fn tell(&self, found: HashMap<BookingId, Booking>) {
-        let mut watched = self.lock();
+        let mut watch = self.lock();
         for (id, booking) in found {
-            let Some(entry) = watched.get_mut(&id) else { continue };
+            let Some(entry) = watch.bookings.get_mut(&id) else { continue };
             let booking = Arc::new(booking);
             let refused = entry.refused;
             for waiter in entry.waiters.extract_if(.., |waiter| refused || waiter.rev <= booking.rev) {
@@ -182,7 +196,7 @@ impl Shared {
                 drop(waiter.tell.send(booking.clone()));
             }
             if entry.waiters.is_empty() {
-                watched.remove(&id);
+                watch.bookings.remove(&id);
             }
         }
     }

@@ -29,9 +29,9 @@ impl SignatureFault {
     /// For metrics and the problem's detail.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
-            Self::Malformed => "the Stripe-Signature header is missing or malformed",
-            Self::Stale => "the signature's time is more than five minutes off; check the clocks",
-            Self::Mismatch => "no signature matches; check that STRIPE_WEBHOOK_SECRETS lists this endpoint's secret and that no proxy alters the body",
+            Self::Malformed => "The Stripe-Signature header is missing or malformed.",
+            Self::Stale => "The signature's time is more than five minutes off: check the clocks.",
+            Self::Mismatch => "No signature matches: check that STRIPE_WEBHOOK_SECRETS lists this endpoint's secret and that no proxy alters the body.",
         }
     }
 }
