@@ -123,9 +123,13 @@ async fn visit_queue(
     limit: usize,
     replay: &mut impl FnMut(&str, &Delivery) -> bool,
 ) -> Result<()> {
-    for _ in 0..limit {
-        let Ok(delivery) = timeout(SILENCE, subscription.next()).await else { return Ok(()) };
-        let delivery = delivery?;
+    // All are looked at before the first goes home: one that fails again at once must not be met a second time.
+    let mut letters = Vec::new();
+    while letters.len() < limit {
+        let Ok(delivery) = timeout(SILENCE, subscription.next()).await else { break };
+        letters.push(delivery?);
+    }
+    for delivery in letters {
         if replay(home, &delivery) {
             let mut copy = delivery.republish(Target::Queue, home);
             copy.attempt = FIRST_ATTEMPT;
