@@ -140,17 +140,28 @@ impl Corner {
         Ok(self.management.purge(&self.topology().name(queue)).await?)
     }
 
-    /// Removes all of it.
+    /// Removes all of it; what one engine refuses does not keep the others from being cleaned.
     pub(super) async fn remove(self) -> Result<()> {
         output::note(format_args!("  removing database, schema and queues `{}`", self.name));
+        let queues = self.remove_queues().await;
+        let database = self.mongo.drop_database().await;
+        self.mongo.shutdown().await;
+        let schema = sqlx::query(AssertSqlSafe(format!("DROP SCHEMA {} CASCADE", self.name))).execute(&self.postgres).await;
+        self.postgres.close().await;
+        queues?;
+        database?;
+        schema?;
+        Ok(())
+    }
+
+    async fn remove_queues(&self) -> Result<()> {
         let topology = self.topology();
         self.management.delete_policies(&topology).await?;
-        topology.delete(&self.broker.create_channel().await?).await?;
+        let channel = self.broker.create_channel().await?;
+        topology.delete(&channel).await?;
+        // A channel that is merely dropped would still be closing when the connection closes, which counts as an error.
+        channel.close(200, "done".into()).await?;
         self.broker.close(200, "done".into()).await?;
-        self.mongo.drop_database().await?;
-        self.mongo.shutdown().await;
-        sqlx::query(AssertSqlSafe(format!("DROP SCHEMA {} CASCADE", self.name))).execute(&self.postgres).await?;
-        self.postgres.close().await;
         Ok(())
     }
 }

@@ -9,6 +9,7 @@ use super::corner::Corner;
 use super::engines::Engines;
 use super::figures::Figures;
 use super::load::{Answers, Load, Pace, Writer};
+use super::machine;
 use super::scale::Scale;
 use super::stage::Stage;
 use super::traffic::{self, Traffic};
@@ -29,6 +30,7 @@ const HOSTELS: &str = "bench";
 /// Runs what the scale asks for.
 pub(super) async fn all(corner: &Corner, engines: &Engines, scale: &Scale, figures: &mut Figures) -> Result<()> {
     let stage = Stage::new(corner, engines)?;
+    figures.machine = Some(machine::look(corner).await?);
     let mut run = Run { corner, stage, scale, figures, posted: 0, events_elsewhere: 0 };
     let outcome = run.parts().await;
     let stopped = run.stage.stop_all().await;

@@ -6,6 +6,7 @@ use pvt_messaging::management::Management;
 use pvt_messaging::{CONFIRM_TIMEOUT, Outgoing, PublishError, Publisher, Rung, Subscriber, Target, Topology};
 use std::collections::BTreeSet;
 use std::net::TcpListener;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::OnceCell;
@@ -27,16 +28,43 @@ async fn broker() -> &'static (String, String) {
     .await
 }
 
-fn topology() -> Topology {
+fn topology() -> Swept {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let prefix = format!("ms{}-{}.", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-    Topology::new(&prefix, 1).with_ladder_divisor(50)
+    Swept(Topology::new(&prefix, 1).with_ladder_divisor(50))
 }
 
-async fn delete(topology: &Topology) {
-    let (url, _) = broker().await;
-    let connection = lapin::Connection::connect(url, lapin::ConnectionProperties::default()).await.unwrap();
-    topology.delete(&connection.create_channel().await.unwrap()).await.unwrap();
+/// Deletes a topology when dropped, also after a failure.
+struct Swept(Topology);
+
+impl Deref for Swept {
+    type Target = Topology;
+
+    fn deref(&self) -> &Topology {
+        &self.0
+    }
+}
+
+impl Drop for Swept {
+    fn drop(&mut self) {
+        let topology = self.0.clone();
+        // A destructor cannot await, and the test's own runtime is about to end: a thread of its own does the deleting.
+        let deleting = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(async {
+                let (url, _) = broker().await;
+                let connection = lapin::Connection::connect(url, lapin::ConnectionProperties::default()).await?;
+                let channel = connection.create_channel().await?;
+                topology.delete(&channel).await?;
+                connection.close(200, "done".into()).await?;
+                Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
+            })
+        });
+        let deleted = deleting.join();
+        if !std::thread::panicking() {
+            deleted.expect("no panic").expect("the topology is deleted");
+        }
+    }
 }
 
 fn note(target: Target, key: impl Into<String>, id: Uuid) -> Outgoing {
@@ -47,7 +75,7 @@ fn note(target: Target, key: impl Into<String>, id: Uuid) -> Outgoing {
 async fn a_broker_that_is_away_is_an_error_within_the_time_allowed_and_soon_at_once() {
     // A port that was free a moment ago: nobody listens.
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let publisher = Publisher::start(&format!("amqp://guest:guest@127.0.0.1:{port}/%2f"), topology(), "test");
+    let publisher = Publisher::start(&format!("amqp://guest:guest@127.0.0.1:{port}/%2f"), Topology::new("away.", 1), "test");
     let begun = Instant::now();
     let first = publisher.publish(note(Target::Events, "a.b", Uuid::nil())).await;
     assert!(matches!(first, Err(PublishError::Down(_) | PublishError::Timeout)), "{first:?}");
@@ -66,7 +94,7 @@ async fn a_peer_that_never_answers_is_an_error_within_the_time_allowed() {
     // Accepts connections in its backlog and says nothing, like a host behind a broken network.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = silent.local_addr().unwrap().port();
-    let publisher = Publisher::start(&format!("amqp://guest:guest@127.0.0.1:{port}/%2f"), topology(), "test");
+    let publisher = Publisher::start(&format!("amqp://guest:guest@127.0.0.1:{port}/%2f"), Topology::new("away.", 1), "test");
     let begun = Instant::now();
     let result = publisher.publish(note(Target::Events, "a.b", Uuid::nil())).await;
     assert!(matches!(result, Err(PublishError::Timeout)), "{result:?}");
@@ -82,7 +110,6 @@ async fn a_publisher_started_before_its_broker_answers_waits_for_it() {
     publisher.publish(note(Target::Commands, "payment.refund", Uuid::from_u128(1))).await.unwrap();
     assert!(publisher.is_ready());
     publisher.close(SOON).await;
-    delete(&topology).await;
 }
 
 #[tokio::test]
@@ -115,7 +142,6 @@ async fn everything_published_arrives_once_with_its_envelope() {
     assert_eq!(seen, sent.into_iter().collect());
     subscriber.close(SOON).await;
     publisher.close(SOON).await;
-    delete(&topology).await;
 }
 
 #[tokio::test]
@@ -142,7 +168,6 @@ async fn a_rung_sends_home_and_what_has_no_route_is_kept() {
     assert!(begun.elapsed() >= Duration::from_millis(100), "the rung holds what it is given");
     subscriber.close(SOON).await;
     publisher.close(SOON).await;
-    delete(&topology).await;
 }
 
 #[tokio::test]
@@ -169,7 +194,6 @@ async fn policies_reach_the_queues() {
     management.purge(&topology.name("payments")).await.unwrap();
     management.delete_policies(&topology).await.unwrap();
     publisher.close(SOON).await;
-    delete(&topology).await;
 }
 
 #[tokio::test]
@@ -190,7 +214,6 @@ async fn a_full_queue_refuses() {
     let many: Vec<_> = (3..10).map(|n| note(Target::Queue, queue.clone(), Uuid::from_u128(n))).collect();
     assert!(matches!(publisher.publish_all(many).await, Err(PublishError::Nacked)));
     publisher.close(SOON).await;
-    delete(&topology).await;
 }
 
 #[tokio::test]
@@ -207,5 +230,4 @@ async fn replies_reach_whoever_waits() {
     subscriber.close(SOON).await;
     publisher.publish(note(Target::Queue, "amq.gen-gone", Uuid::from_u128(6))).await.unwrap();
     publisher.close(SOON).await;
-    delete(&topology).await;
 }

@@ -90,10 +90,10 @@ impl Mart {
         // In a task of its own: dropping a future of the driver between BEGIN and COMMIT would give the pool a connection with
         // an open transaction.
         finish(async move {
-            let mut transaction = pool.begin_with(BEGIN).await?;
-            dimensions::fill(&mut transaction, &columns).await?;
-            let load = facts::load(&mut transaction, &columns).await?;
-            transaction.commit().await?;
+            let mut transaction = pool.begin_with(BEGIN).await.map_err(failed)?;
+            dimensions::fill(&mut transaction, &columns).await.map_err(failed)?;
+            let load = facts::load(&mut transaction, &columns).await.map_err(failed)?;
+            transaction.commit().await.map_err(failed)?;
             Ok(load)
         })
         .await
@@ -104,7 +104,7 @@ impl Mart {
     /// # Errors
     /// [`StoreError`] when PostgreSQL fails.
     pub async fn describe(&self, inventory: &Inventory) -> Result<(), StoreError> {
-        dimensions::describe(&self.pool, inventory).await
+        dimensions::describe(&self.pool, inventory).await.map_err(failed)
     }
 
     /// Closes all connections.
@@ -118,6 +118,19 @@ async fn finish<T: Send + 'static>(work: impl Future<Output = Result<T, StoreErr
     match tokio::spawn(work).await {
         Ok(result) => result,
         Err(error) => Err(StoreError::Broken { store: "postgres", message: error.to_string() }),
+    }
+}
+
+/// Sorts an error of one of the statements here, which are the same for every message.
+///
+/// A refused log-in, a missing table or a missing right is therefore never the fault of what is being loaded: the mart is not
+/// usable before somebody migrates it or grants access, and until then events must wait, not become dead letters.
+fn failed(error: sqlx::Error) -> StoreError {
+    // Classes: 28 authorization, 3D no such database, 3F no such schema, 42 no such table or column, or no right to it.
+    let unusable = |code: &str| ["28", "3D", "3F", "42"].iter().any(|class| code.starts_with(class));
+    match error.as_database_error().and_then(|database| database.code()) {
+        Some(code) if unusable(&code) => StoreError::Unavailable { store: "postgres", message: format!("the mart cannot be used: {error}") },
+        _ => error.into(),
     }
 }
 

@@ -12,9 +12,11 @@ use pvt_domain::messages::{AnalyticsEvent, NotificationKind};
 use pvt_domain::money::Currency;
 use pvt_domain::pricing::{Price, TaxLine};
 use pvt_domain::timestamp::Timestamp;
+use pvt_stores::StoreError;
 use pvt_stores::mart::{Load, Mart};
-use pvt_testkit::Namespace;
+use pvt_testkit::{Namespace, eventually};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use std::time::Duration;
 
 const TABLES: [&str; 7] = ["dim_property", "dim_room_type", "dim_channel", "fact_booking", "fact_bed_night", "fact_booking_event", "fact_notification"];
 
@@ -223,9 +225,45 @@ async fn migrating_twice_and_at_once_is_harmless() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_mart_that_nobody_has_migrated_is_unavailable() -> Result<()> {
+    let namespace = Namespace::new().await?;
+    let mart = Mart::connect(&namespace.database_url(), "test")?;
+    let life = Life { property: 1, revisions: vec![(1, 1, 1)], rejected: false, cancelled: false, mailed: false };
+    let early = mart.load(&events_of(1, &life)).await;
+    assert!(matches!(early, Err(StoreError::Unavailable { .. })), "{early:?}");
+    mart.migrate().await?;
+    assert_eq!(mart.load(&events_of(1, &life)).await?.bookings, 1);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_that_gives_up_leaves_no_transaction_open() -> Result<()> {
+    let namespace = Namespace::new().await?;
+    let name = namespace.name().to_owned();
+    let mart = Mart::connect(&namespace.database_url(), &name)?;
+    mart.migrate().await?;
+    let life = Life { property: 1, revisions: vec![(2, 2, 7)], rejected: false, cancelled: false, mailed: false };
+    let all: Vec<AnalyticsEvent> = (0..40).flat_map(|number| events_of(number, &life)).collect();
+    for (number, event) in (0..).zip(&all) {
+        let patience = Duration::from_micros(number * 100);
+        let _gave_up = tokio::time::timeout(patience, mart.load([event])).await;
+    }
+    let mut postgres = PgConnection::connect(&namespace.database_url()).await?;
+    let postgres = tokio::sync::Mutex::new(&mut postgres);
+    eventually("no transaction is open", Duration::from_secs(10), async || {
+        let count = "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1 AND state <> 'idle'";
+        let open: i64 = sqlx::query_scalar(count).bind(&name).fetch_one(&mut **postgres.lock().await).await?;
+        Ok((open == 0).then_some(()))
+    })
+    .await?;
+    mart.load(&all).await?;
+    check_sums(*postgres.lock().await).await
+}
+
+#[tokio::test]
 async fn a_server_that_is_away_is_unavailable() -> Result<()> {
     let mart = Mart::connect("postgres://nobody@127.0.0.1:1/none", "test")?;
     let error = mart.load(&events_of(1, &Life { property: 1, revisions: vec![(1, 1, 1)], rejected: false, cancelled: false, mailed: false })).await;
-    assert!(matches!(error, Err(pvt_stores::StoreError::Unavailable { store: "postgres", .. })), "{error:?}");
+    assert!(matches!(error, Err(StoreError::Unavailable { store: "postgres", .. })), "{error:?}");
     Ok(())
 }

@@ -1,7 +1,6 @@
 //! The dimensions. A load adds the members that its facts name; describing them is somebody else's, later or earlier.
 
 use super::columns::Columns;
-use crate::StoreError;
 use pvt_domain::inventory::{DormGender, Inventory, RoomKind, RoomType};
 use sqlx::{PgConnection, PgPool};
 
@@ -23,7 +22,7 @@ const DESCRIBE_ROOM_TYPES: &str = "
     DO UPDATE SET name = excluded.name, kind = excluded.kind, gender = excluded.gender, beds = excluded.beds";
 
 /// Adds every member that the batch names.
-pub(super) async fn fill(connection: &mut PgConnection, columns: &Columns) -> Result<(), StoreError> {
+pub(super) async fn fill(connection: &mut PgConnection, columns: &Columns) -> sqlx::Result<()> {
     sqlx::query(FILL)
         .bind(&columns.properties)
         .bind(&columns.channels)
@@ -36,7 +35,7 @@ pub(super) async fn fill(connection: &mut PgConnection, columns: &Columns) -> Re
 }
 
 /// Writes what is known of a property and its room types.
-pub(super) async fn describe(pool: &PgPool, inventory: &Inventory) -> Result<(), StoreError> {
+pub(super) async fn describe(pool: &PgPool, inventory: &Inventory) -> sqlx::Result<()> {
     let property = &inventory.property;
     sqlx::query(DESCRIBE_PROPERTY)
         .bind(property.id.as_str())

@@ -5,7 +5,6 @@
 
 use super::Load;
 use super::columns::{BedNightColumns, BookingColumns, Columns, EventColumns, NotificationColumns};
-use crate::StoreError;
 use sqlx::PgConnection;
 use std::collections::HashSet;
 use uuid::Uuid;
@@ -42,7 +41,7 @@ const INSERT_BED_NIGHTS: &str = "
     SELECT * FROM unnest($1::uuid[], $2::date[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bigint[])";
 
 /// Writes all facts of the batch.
-pub(super) async fn load(connection: &mut PgConnection, columns: &Columns) -> Result<Load, StoreError> {
+pub(super) async fn load(connection: &mut PgConnection, columns: &Columns) -> sqlx::Result<Load> {
     let mut load = Load::default();
     if !columns.notifications.event_id.is_empty() {
         load.new_events += insert_notifications(connection, &columns.notifications).await?;
@@ -62,7 +61,7 @@ pub(super) async fn load(connection: &mut PgConnection, columns: &Columns) -> Re
     Ok(load)
 }
 
-async fn insert_events(connection: &mut PgConnection, rows: &EventColumns) -> Result<u64, StoreError> {
+async fn insert_events(connection: &mut PgConnection, rows: &EventColumns) -> sqlx::Result<u64> {
     let done = sqlx::query(INSERT_EVENTS)
         .bind(&rows.event_id)
         .bind(&rows.booking_id)
@@ -75,7 +74,7 @@ async fn insert_events(connection: &mut PgConnection, rows: &EventColumns) -> Re
     Ok(done.rows_affected())
 }
 
-async fn insert_notifications(connection: &mut PgConnection, rows: &NotificationColumns) -> Result<u64, StoreError> {
+async fn insert_notifications(connection: &mut PgConnection, rows: &NotificationColumns) -> sqlx::Result<u64> {
     let done = sqlx::query(INSERT_NOTIFICATIONS)
         .bind(&rows.event_id)
         .bind(&rows.booking_id)
@@ -89,7 +88,7 @@ async fn insert_notifications(connection: &mut PgConnection, rows: &Notification
     Ok(done.rows_affected())
 }
 
-async fn upsert_bookings(connection: &mut PgConnection, rows: &BookingColumns) -> Result<Vec<(Uuid, bool)>, StoreError> {
+async fn upsert_bookings(connection: &mut PgConnection, rows: &BookingColumns) -> sqlx::Result<Vec<(Uuid, bool)>> {
     let query = sqlx::query_as(UPSERT_BOOKINGS)
         .bind(&rows.booking_id)
         .bind(&rows.rev)
@@ -109,11 +108,11 @@ async fn upsert_bookings(connection: &mut PgConnection, rows: &BookingColumns) -
         .bind(&rows.total_amount)
         .bind(&rows.created_at)
         .bind(&rows.decided_at);
-    Ok(query.fetch_all(connection).await?)
+    query.fetch_all(connection).await
 }
 
 /// Inserts the bed-nights of those bookings that moved.
-async fn insert_bed_nights(connection: &mut PgConnection, rows: &BedNightColumns, moved: &HashSet<Uuid>) -> Result<u64, StoreError> {
+async fn insert_bed_nights(connection: &mut PgConnection, rows: &BedNightColumns, moved: &HashSet<Uuid>) -> sqlx::Result<u64> {
     let narrowed;
     let rows = if rows.booking_id.iter().all(|id| moved.contains(id)) {
         rows

@@ -1,6 +1,6 @@
 //! What the mart has and what it lacks, for reconciliation. Reads only.
 
-use super::Mart;
+use super::{Mart, failed};
 use crate::StoreError;
 use pvt_domain::ids::BookingId;
 use std::collections::HashSet;
@@ -25,7 +25,7 @@ impl Mart {
     pub async fn missing_events(&self, event_ids: &[Uuid]) -> Result<HashSet<Uuid>, StoreError> {
         let mut missing = HashSet::new();
         for chunk in event_ids.chunks(CHUNK) {
-            missing.extend(sqlx::query_scalar::<_, Uuid>(MISSING_EVENTS).bind(chunk).fetch_all(&self.pool).await?);
+            missing.extend(sqlx::query_scalar::<_, Uuid>(MISSING_EVENTS).bind(chunk).fetch_all(&self.pool).await.map_err(failed)?);
         }
         Ok(missing)
     }
@@ -38,7 +38,7 @@ impl Mart {
         let mut behind = HashSet::new();
         for chunk in bookings.chunks(CHUNK) {
             let (ids, revs): (Vec<Uuid>, Vec<i64>) = chunk.iter().map(|(id, rev)| (id.as_uuid(), i64::from(*rev))).unzip();
-            let late = sqlx::query_scalar::<_, Uuid>(BEHIND).bind(ids).bind(revs).fetch_all(&self.pool).await?;
+            let late = sqlx::query_scalar::<_, Uuid>(BEHIND).bind(ids).bind(revs).fetch_all(&self.pool).await.map_err(failed)?;
             behind.extend(late.into_iter().map(BookingId::from_uuid));
         }
         Ok(behind)

@@ -154,10 +154,31 @@ impl Bench {
         queue
     }
 
+    /// Ends politely; dropping it deletes the topology, also after a failure.
     pub(crate) async fn close(self) {
-        self.topology.delete(&self.channel).await.unwrap();
         self.publisher.close(Duration::from_secs(2)).await;
         self.connection.close(200, "done".into()).await.unwrap();
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        let (url, topology) = (self.url.clone(), self.topology.clone());
+        // A destructor cannot await, and the test's own runtime is about to end: a thread of its own does the deleting.
+        let deleting = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(async {
+                let connection = lapin::Connection::connect(&url, lapin::ConnectionProperties::default()).await?;
+                let channel = connection.create_channel().await?;
+                topology.delete(&channel).await?;
+                connection.close(200, "done".into()).await?;
+                Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
+            })
+        });
+        let deleted = deleting.join();
+        if !std::thread::panicking() {
+            deleted.expect("no panic").expect("the topology is deleted");
+        }
     }
 }
 
