@@ -75,7 +75,6 @@ CREATE TABLE fact_booking (
     decided_at   timestamptz NOT NULL
 );
 COMMENT ON TABLE fact_booking IS 'One row a booking: its newest revision.';
-CREATE INDEX fact_booking_by_arrival ON fact_booking (property_id, arrival);
 
 CREATE TABLE fact_bed_night (
     booking_id   uuid NOT NULL,
@@ -93,7 +92,6 @@ CREATE TABLE fact_bed_night (
     PRIMARY KEY (booking_id, night, bed_id)
 );
 COMMENT ON TABLE fact_bed_night IS 'One row a sold bed-night: those of the newest revision of each booking, none once it is cancelled.';
-CREATE INDEX fact_bed_night_by_night ON fact_bed_night (property_id, night);
 
 CREATE TABLE fact_booking_event (
     event_id    uuid PRIMARY KEY,
