@@ -96,7 +96,8 @@ impl Dialogue {
         match verb.to_ascii_uppercase().as_str() {
             "EHLO" if !rest.trim().is_empty() => {
                 self.greet();
-                let hello = format!("250-pvt mail sink\r\n250-PIPELINING\r\n250-SIZE {MAX_MESSAGE_BYTES}\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n250 SMTPUTF8");
+                let hello =
+                    format!("250-pvt mail sink\r\n250-PIPELINING\r\n250-SIZE {MAX_MESSAGE_BYTES}\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n250 SMTPUTF8");
                 Step::Reply(hello.into())
             }
             "HELO" if !rest.trim().is_empty() => {

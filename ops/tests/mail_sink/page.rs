@@ -91,7 +91,8 @@ async fn only_requests_for_a_local_name_are_answered() {
 #[tokio::test]
 async fn faults_are_set_by_json_alone() {
     let sink = Sink::start().await;
-    let post = |kind: &'static str, body: &'static str| reqwest::Client::new().post(sink.url("/dev/mail/faults")).header("content-type", kind).body(body).send();
+    let post =
+        |kind: &'static str, body: &'static str| reqwest::Client::new().post(sink.url("/dev/mail/faults")).header("content-type", kind).body(body).send();
     assert_eq!(post("text/plain", r#"{"mode":"451"}"#).await.unwrap().status(), 415);
     assert!(post("application/json", r#"{"mode":"explode"}"#).await.unwrap().status().is_client_error());
     assert_eq!(post("application/json", r#"{"mode":"451","next":2}"#).await.unwrap().status(), 200);

@@ -83,9 +83,8 @@ impl Content {
         };
         let arrival = booking.stays.iter().map(|stay| stay.arrival).min();
         let departure = booking.stays.iter().map(|stay| stay.departure).max();
-        let moment = |date: Option<NaiveDate>, word, time| {
-            date.map_or_else(String::new, |date| format!("{}, {word} {}", language.date(date), language.time(time)))
-        };
+        let moment =
+            |date: Option<NaiveDate>, word, time| date.map_or_else(String::new, |date| format!("{}, {word} {}", language.date(date), language.time(time)));
         // What a cancelled stay would have cost beside what was charged for it would only confuse.
         let price = booking.price.as_ref().filter(|_| confirmed);
         Ok(Self {

@@ -94,12 +94,7 @@ pub(crate) fn hostel() -> Inventory {
             locales: vec!["fr".to_owned(), "en".to_owned()],
             taxes: Vec::new(),
         },
-        room_types: vec![RoomType {
-            id: "dorm-6-mixed".into(),
-            name: "6-bed mixed dorm".to_owned(),
-            kind: RoomKind::Dorm,
-            gender: DormGender::Mixed,
-        }],
+        room_types: vec![RoomType { id: "dorm-6-mixed".into(), name: "6-bed mixed dorm".to_owned(), kind: RoomKind::Dorm, gender: DormGender::Mixed }],
         rooms: Vec::new(),
         rate_plans: Vec::new(),
     }

@@ -81,11 +81,7 @@ pub(super) struct Errands<'a> {
 
 impl<'a> Errands<'a> {
     /// Decides about every message. Those that cannot be decided fail; those that need no mail are done.
-    pub(super) fn collect(
-        jobs: &mut [Job<EmailCommand>],
-        bookings: &'a HashMap<BookingId, Booking>,
-        properties: &HashMap<PropertyId, Arc<Inventory>>,
-    ) -> Self {
+    pub(super) fn collect(jobs: &mut [Job<EmailCommand>], bookings: &'a HashMap<BookingId, Booking>, properties: &HashMap<PropertyId, Arc<Inventory>>) -> Self {
         let mut list: Vec<Planned<'a>> = Vec::with_capacity(jobs.len());
         let mut known: HashMap<String, usize> = HashMap::with_capacity(jobs.len());
         for (place, job) in jobs.iter_mut().enumerate() {

@@ -1,9 +1,9 @@
 //! One connection to a mail server, and the dialogue of one letter.
 
+use super::Outcome;
 use super::pool::SmtpLimits;
 use super::tls::TlsClient;
 use super::url::{Security, SmtpUrl};
-use super::Outcome;
 use crate::mail::{Letter, MailError};
 use lettre::transport::smtp::Error;
 use lettre::transport::smtp::authentication::DEFAULT_MECHANISMS;
@@ -65,7 +65,14 @@ impl Dialler {
         if let Some(credentials) = &self.url.credentials {
             smtp.auth(DEFAULT_MECHANISMS, credentials).await.map_err(|error| format!("AUTH: {}", describe(&error)))?;
         }
-        Ok(Connection { smtp, pipelining, used: false, idle_since: Instant::now(), reply_timeout: self.limits.reply_timeout, accept_timeout: self.limits.accept_timeout })
+        Ok(Connection {
+            smtp,
+            pipelining,
+            used: false,
+            idle_since: Instant::now(),
+            reply_timeout: self.limits.reply_timeout,
+            accept_timeout: self.limits.accept_timeout,
+        })
     }
 }
 

@@ -1,8 +1,8 @@
 //! A few connections, reused across batches, over which the letters of a batch are spread.
 
+use super::Outcome;
 use super::connection::{Connection, Dialler, Dialogue};
 use super::url::SmtpUrl;
-use super::Outcome;
 use crate::mail::{Letter, MailError};
 use futures_util::future::join_all;
 use std::collections::VecDeque;
@@ -75,12 +75,7 @@ impl SmtpClient {
     /// # Errors
     /// [`MailError::Tls`] when TLS cannot be set up for the host's name.
     pub fn new(url: SmtpUrl, hello_name: &str, limits: SmtpLimits) -> Result<Self, MailError> {
-        Ok(Self {
-            dialler: Dialler::new(url, hello_name, limits)?,
-            permits: Semaphore::new(limits.connections.max(1)),
-            idle: Mutex::new(Vec::new()),
-            limits,
-        })
+        Ok(Self { dialler: Dialler::new(url, hello_name, limits)?, permits: Semaphore::new(limits.connections.max(1)), idle: Mutex::new(Vec::new()), limits })
     }
 
     /// Hands all letters over and tells what is known of each, in their order. Takes at most [`SmtpLimits::longest_batch`].

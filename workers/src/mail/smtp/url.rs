@@ -76,9 +76,7 @@ fn credentials(url: &Url) -> Result<Option<Credentials>, MailError> {
     let not_text = |_| MailError::SmtpUrl("has a user or password that is not UTF-8");
     match (url.username(), url.password()) {
         ("", None) => Ok(None),
-        (user, Some(password)) if !user.is_empty() => {
-            Ok(Some(Credentials::new(decode(user).map_err(not_text)?, decode(password).map_err(not_text)?)))
-        }
+        (user, Some(password)) if !user.is_empty() => Ok(Some(Credentials::new(decode(user).map_err(not_text)?, decode(password).map_err(not_text)?))),
         _ => Err(MailError::SmtpUrl("needs both user and password, or neither")),
     }
 }
