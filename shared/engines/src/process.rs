@@ -23,6 +23,7 @@ pub struct ProcessIdentity {
 struct Stat {
     state: char,
     parent: i32,
+    threads: u32,
     start_ticks: u64,
 }
 
@@ -35,7 +36,18 @@ impl Stat {
     /// last one.
     fn parse(line: &str) -> Option<Self> {
         let fields: Vec<&str> = line.get(line.rfind(')')? + 1..)?.split_whitespace().collect();
-        Some(Self { state: fields.first()?.chars().next()?, parent: fields.get(1)?.parse().ok()?, start_ticks: fields.get(19)?.parse().ok()? })
+        let number = |place: usize| fields.get(place)?.parse::<u64>().ok();
+        Some(Self {
+            state: fields.first()?.chars().next()?,
+            parent: fields.get(1)?.parse().ok()?,
+            threads: number(17).and_then(|threads| u32::try_from(threads).ok())?,
+            start_ticks: number(19)?,
+        })
+    }
+
+    /// A killed process is a zombie as soon as its first thread is gone. As long as others are there, so are its ports and locks.
+    fn has_ended(&self) -> bool {
+        self.state == 'X' || (self.state == 'Z' && self.threads <= 1)
     }
 }
 
@@ -50,9 +62,9 @@ impl ProcessIdentity {
         Self::of(i32::try_from(std::process::id()).ok()?)
     }
 
-    /// Whether it still runs (a zombie does not).
+    /// Whether it still runs or holds anything (a zombie does not).
     pub fn is_alive(self) -> bool {
-        Stat::read(self.pid).is_some_and(|stat| stat.start_ticks == self.start_ticks && !matches!(stat.state, 'Z' | 'X'))
+        Stat::read(self.pid).is_some_and(|stat| stat.start_ticks == self.start_ticks && !stat.has_ended())
     }
 
     /// Sends a signal; true when the process was there to get it.
@@ -105,7 +117,16 @@ mod tests {
     fn a_name_with_brackets_does_not_shift_the_fields() {
         let line = "42 (tmux: a) b (c)) S 7 42 42 0 -1 4194560 1 0 0 0 1 2 0 0 20 0 1 0 98765 1 2";
         let stat = Stat::parse(line).unwrap();
-        assert_eq!((stat.state, stat.parent, stat.start_ticks), ('S', 7, 98765));
+        assert_eq!((stat.state, stat.parent, stat.threads, stat.start_ticks), ('S', 7, 1, 98765));
+    }
+
+    #[test]
+    fn a_zombie_with_threads_still_holds_its_ports() {
+        let ended = |state, threads| Stat { state, parent: 1, threads, start_ticks: 1 }.has_ended();
+        assert!(!ended('Z', 2));
+        assert!(ended('Z', 1));
+        assert!(ended('X', 1));
+        assert!(!ended('S', 1));
     }
 
     #[test]
