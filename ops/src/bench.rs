@@ -100,7 +100,11 @@ pub(crate) async fn run(args: BenchArgs) -> Result<()> {
     let stopped = if args.keep { Ok(()) } else { engines.stop().await };
     outcome?;
     stopped?;
-    if args.json { output::json(&figures)? } else { table::print(&figures) }
+    if args.json {
+        output::json(&figures)?
+    } else {
+        table::print(&figures)
+    }
     if figures.troubles.is_empty() { Ok(()) } else { bail!("not everything went as it should: {}", figures.troubles.join("; ")) }
 }
 

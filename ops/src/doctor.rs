@@ -82,7 +82,8 @@ async fn rabbitmq(config: &Config) -> Vec<Finding> {
     let state_of = |name: &str| states.iter().find(|state| state.name == name);
     let queues = topology.queues();
     let names = |wrong: &dyn Fn(&QueueRole, &QueueState) -> bool| {
-        let found: Vec<&str> = queues.iter().filter(|queue| state_of(&queue.name).is_some_and(|state| wrong(&queue.role, state))).map(|queue| queue.name.as_str()).collect();
+        let found: Vec<&str> =
+            queues.iter().filter(|queue| state_of(&queue.name).is_some_and(|state| wrong(&queue.role, state))).map(|queue| queue.name.as_str()).collect();
         (!found.is_empty()).then(|| found.join(", "))
     };
     let missing: Vec<&str> = queues.iter().filter(|queue| state_of(&queue.name).is_none()).map(|queue| queue.name.as_str()).collect();

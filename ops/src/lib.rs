@@ -18,7 +18,9 @@ mod up;
 
 use anyhow::Result;
 use clap::Parser;
-use cli::{Cli, Command, ConfigCommand, DeadCommand, DevCommand, KeysCommand, MailSinkArgs, QueuesCommand, ReconcileCommand, TopologyCommand, UpArgs, WorkersCommand};
+use cli::{
+    Cli, Command, ConfigCommand, DeadCommand, DevCommand, KeysCommand, MailSinkArgs, QueuesCommand, ReconcileCommand, TopologyCommand, UpArgs, WorkersCommand,
+};
 use pvt_service::config::Config;
 use pvt_service::{shutdown, tls};
 use std::process::ExitCode;
@@ -26,7 +28,7 @@ use std::process::ExitCode;
 /// Runs the command line and says how it ended.
 pub async fn main() -> ExitCode {
     tls::install_provider();
-    match run(Cli::parse()).await {
+    match Box::pin(run(Cli::parse())).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             output::note(format_args!("error: {error:#}"));
@@ -37,7 +39,7 @@ pub async fn main() -> ExitCode {
 
 async fn run(cli: Cli) -> Result<()> {
     match cli.command.unwrap_or_else(|| Command::Up(UpArgs::default())) {
-        Command::Up(args) => up::up(args, shutdown::signal()?).await,
+        Command::Up(args) => Box::pin(up::up(args, shutdown::signal()?)).await,
         Command::Down => up::down().await,
         Command::Status(args) => up::status(args.json).await,
         Command::Doctor => doctor::run().await,

@@ -27,9 +27,8 @@ pub(crate) async fn list(config: &Config, json: bool) -> Result<()> {
     if json {
         return output::json(&lines);
     }
-    let rows = lines.into_iter().map(|line| {
-        [line.name, line.role.to_owned(), line.ready.to_string(), line.unacknowledged.to_string(), line.consumers.to_string()]
-    });
+    let rows =
+        lines.into_iter().map(|line| [line.name, line.role.to_owned(), line.ready.to_string(), line.unacknowledged.to_string(), line.consumers.to_string()]);
     output::table(["QUEUE", "ROLE", "READY", "UNACKED", "CONSUMERS"], rows);
     Ok(())
 }

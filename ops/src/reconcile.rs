@@ -33,7 +33,13 @@ pub(crate) async fn run(config: &Config, args: ReconcileArgs) -> Result<()> {
     let mut reports = Vec::with_capacity(properties.len());
     for property_id in properties {
         let run_id = Uuid::new_v4();
-        let command = ReconcileProperty { run_id, property_id: property_id.clone(), dry_run: args.dry_run, actor: "operator".to_owned(), requested_at: Utc::now().into() };
+        let command = ReconcileProperty {
+            run_id,
+            property_id: property_id.clone(),
+            dry_run: args.dry_run,
+            actor: "operator".to_owned(),
+            requested_at: Utc::now().into(),
+        };
         let key = topology.command_key(RECONCILE_PROPERTY, property_id.as_str());
         publisher.publish(Outgoing::command(key, run_id, &command)?).await?;
         reports.push(report_of(&mongo, run_id, &property_id).await?);

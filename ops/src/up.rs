@@ -44,14 +44,14 @@ pub(crate) async fn up(args: UpArgs, shutdown: CancellationToken) -> Result<()> 
     {
         bail!("it runs already (pid {}): `pvt status` shows it, `pvt down` stops it", record.supervisor.pid);
     }
-    if args.detach { detach(&instance, &args).await } else { run(&instance, &args, shutdown).await }
+    if args.detach { detach(&instance, &args).await } else { Box::pin(run(&instance, &args, shutdown)).await }
 }
 
 async fn run(instance: &Instance, args: &UpArgs, shutdown: CancellationToken) -> Result<()> {
     let started = Instant::now();
     clean_up_after_crash(instance.home()).await?;
     let ours = Urls::from_env().missing();
-    let outcome = match shutdown.run_until_cancelled(prepare(instance, args, &ours)).await {
+    let outcome = match shutdown.run_until_cancelled(Box::pin(prepare(instance, args, &ours))).await {
         Some(Ok(plan)) => serve(instance, &plan, started, shutdown).await,
         Some(Err(error)) => Err(error),
         None => Err(anyhow::anyhow!("stopped while starting")),

@@ -66,7 +66,7 @@ async fn two_writers_on_one_partition_sell_no_bed_twice() -> Result<()> {
     const NIGHTS: u64 = 20;
     const OUTSIDERS: u64 = 3;
     const EACH: u64 = 40;
-    let plan = Plan::new().workers(&[("w1", &["confirmations"]), ("w2", &["analytics"])]);
+    let plan = Plan::new().workers(&[("w1", &["confirmations"]), ("w2", &["analytics", "emails"])]);
     let stack = plan.selling([dormitory(PROPERTY, BEDS)]).start().await?;
     let outsider = Outsider::of(&stack);
     let beside = (0..OUTSIDERS).map(|number| {
@@ -82,7 +82,7 @@ async fn two_writers_on_one_partition_sell_no_bed_twice() -> Result<()> {
     });
     let through_the_queue = ask_all(&stack, (0..200).map(|number| body(30 + number % NIGHTS, 1)));
     tokio::try_join!(try_join_all(beside), through_the_queue)?;
-    let verdict = Verdict::clean().without_mails();
+    let verdict = Verdict::clean();
     stack.settled(&verdict).await?;
     let bookings = stack.stores.records().await?.bookings;
     let mut sold: BTreeMap<_, usize> = BTreeMap::new();

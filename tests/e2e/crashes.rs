@@ -1,6 +1,6 @@
 //! Processes die at the worst moments: nothing accepted is lost, nothing is doubled, and no healthy message is given up.
 
-use crate::harness::{Plan, SOON, Stack, Verdict};
+use crate::harness::{Booked, Plan, SOON, Stack, Verdict};
 use anyhow::{Result, ensure};
 use chrono::Utc;
 use futures_util::future::try_join_all;
@@ -18,11 +18,10 @@ fn body(number: u64) -> Value {
     booking_body(room_types[usize::try_from(number).unwrap_or_default() % room_types.len()], soon(5 + number % 300), 1 + number % 3, 1)
 }
 
-async fn book_some(stack: &Stack, label: &str, count: u64) -> Result<()> {
+async fn book_some(stack: &Stack, label: &str, count: u64) -> Result<Vec<Booked>> {
     let keys: Vec<String> = (0..count).map(|number| format!("{label}-{number}")).collect();
     let offset = label.bytes().map(u64::from).sum::<u64>();
-    try_join_all(keys.iter().zip(offset..).map(|(key, number)| async move { stack.book_stubbornly(key, &body(number)).await })).await?;
-    Ok(())
+    try_join_all(keys.iter().zip(offset..).map(|(key, number)| async move { stack.book_stubbornly(key, &body(number)).await })).await
 }
 
 /// The worker aborts at every one of these points, and goes on where it died.
@@ -31,7 +30,12 @@ async fn abort_at(worker: &str, points: &[&str], verdict: Verdict) -> Result<()>
     for (round, point) in points.iter().enumerate() {
         stack.program(worker)?.stop().await?;
         stack.start_faulty(worker, point).await?;
-        book_some(&stack, &format!("{round}-{point}"), 6).await?;
+        let booked = book_some(&stack, &format!("{round}-{point}"), 6).await?;
+        if point.ends_with(":2") {
+            // The first batch passes.
+            stack.client.decided(&booked[0]).await?;
+            book_some(&stack, &format!("{round}-{point}-more"), 6).await?;
+        }
         stack.program(worker)?.aborted().await?;
         stack.restart(worker).await?;
         stack.settled(&verdict).await?;

@@ -146,9 +146,9 @@ async fn staff_have_a_mail_sent_again() -> Result<()> {
     let ours = stack.book("one", &booking_body(DORM, soon(10), 1, 1)).await?;
     let first = mails_to(&stack, "ada@example.com", 1).await?.remove(0);
     let wish = json!({ "booking_id": ours.id, "kind": "booking_confirmed" });
-    let send = |key: &'static str| stack.client.post("/api/notifications", &[("authorization", &bearer), ("idempotency-key", key)], &wish);
     for _ in 0..3 {
-        let answer = send("again").await?;
+        let headers = [("authorization", bearer.as_str()), ("idempotency-key", "again")];
+        let answer = stack.client.post("/api/notifications", &headers, &wish).await?;
         assert_eq!(answer.status, StatusCode::ACCEPTED, "{answer:?}");
     }
     let mails = mails_to(&stack, "ada@example.com", 2).await?;

@@ -2,7 +2,7 @@
 //!
 //! Each test runs the engine that it stops as its own and uses the shared ones for the rest.
 
-use crate::harness::{LATER, Plan, Stack, Verdict};
+use crate::harness::{LATER, Plan, SOON, Stack, Verdict};
 use anyhow::{Result, ensure};
 use futures_util::future::try_join_all;
 use pvt_testkit::{DORM, EngineKind, ThrowAway, Urls, booking_body, engines, eventually, soon};
@@ -14,14 +14,14 @@ use std::time::{Duration, Instant};
 /// Intake says within 5 s that the broker is away; the rest is the machine's.
 const ANSWER_LIMIT: Duration = Duration::from_secs(6);
 
-fn progress(line: &str) {
-    drop(writeln!(std::io::stderr(), "engines: {line}"));
-}
+/// Shown when the test fails.
+const PROGRESS: &(dyn Fn(&str) + Send + Sync) = &|line| drop(writeln!(std::io::stderr(), "engines: {line}"));
 
 /// The shared engines, with this one replaced by one that may be stopped.
 async fn with_own(kind: EngineKind) -> Result<(ThrowAway, Urls)> {
     let own = ThrowAway::open()?;
-    let (shared, fresh) = tokio::join!(engines(), own.ensure(&[kind], &progress));
+    let kinds = [kind];
+    let (shared, fresh) = tokio::join!(engines(), own.ensure(&kinds, PROGRESS));
     let (mut urls, fresh) = (shared?.clone(), fresh?);
     match kind {
         EngineKind::RabbitMq => (urls.amqp, urls.management) = (fresh.amqp, fresh.management),
@@ -54,14 +54,16 @@ async fn without_the_broker_callers_are_told_to_come_back() -> Result<()> {
     assert!(asked.elapsed() < ANSWER_LIMIT, "{:?}", asked.elapsed());
     assert!(answer.header("retry-after").parse::<u32>().is_ok_and(|seconds| seconds >= 1), "{answer:?}");
     assert_eq!(stack.client.get("/livez").await?.status, StatusCode::OK);
-    assert_eq!(stack.client.get("/readyz").await?.status, StatusCode::SERVICE_UNAVAILABLE);
-    own.engine(EngineKind::RabbitMq).start(&progress).await?;
+    let unready = || async { Ok((stack.client.get("/readyz").await?.status == StatusCode::SERVICE_UNAVAILABLE).then_some(())) };
+    eventually("the instance is taken out of service", SOON, unready).await?;
+    own.engine(EngineKind::RabbitMq).start(PROGRESS).await?;
     let retried = stack.book_stubbornly("meanwhile", &body(200)).await?;
     assert_eq!(stack.client.decided(&retried).await?["status"], "confirmed", "the retry with the same key succeeds");
     stack.settled(&Verdict::clean()).await?;
 
     // An orderly restart, with requests coming all the while.
-    let (restarted, booked) = tokio::join!(own.engine(EngineKind::RabbitMq).restart(&progress), book_all(&stack, "during", 60));
+    let engine = own.engine(EngineKind::RabbitMq);
+    let (restarted, booked) = tokio::join!(engine.restart(PROGRESS), book_all(&stack, "during", 60));
     restarted?;
     booked?;
     stack.end(Verdict::clean()).await?;
@@ -80,7 +82,7 @@ async fn without_mongodb_intake_goes_on() -> Result<()> {
     assert!(asked.elapsed() < ANSWER_LIMIT, "intake does not wait for the store: {:?}", asked.elapsed());
     let seen = stack.client.get(&format!("/api/bookings/{}?token={}", kept.id, kept.token)).await?;
     assert_eq!((seen.status, seen.problem()?), (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable"));
-    own.engine(EngineKind::MongoDb).start(&progress).await?;
+    own.engine(EngineKind::MongoDb).start(PROGRESS).await?;
     assert_eq!(stack.client.decided(&kept).await?["status"], "confirmed");
     stack.settled(&Verdict::clean()).await?;
 
@@ -89,9 +91,10 @@ async fn without_mongodb_intake_goes_on() -> Result<()> {
         let engine = own.engine(EngineKind::MongoDb);
         let bounce = async {
             engine.kill9().await?;
-            engine.start(&progress).await
+            engine.start(PROGRESS).await
         };
-        let (bounced, booked) = tokio::join!(bounce, book_all(&stack, &format!("round-{round}"), 60));
+        let label = format!("round-{round}");
+        let (bounced, booked) = tokio::join!(bounce, book_all(&stack, &label, 60));
         bounced?;
         booked?;
     }
@@ -112,9 +115,10 @@ async fn without_postgresql_the_mart_catches_up_later() -> Result<()> {
     // A worker that starts while its store is away waits for it.
     stack.program("workers")?.stop().await?;
     stack.program("workers")?.start(&[])?;
-    own.engine(EngineKind::PostgreSql).start(&progress).await?;
+    own.engine(EngineKind::PostgreSql).start(PROGRESS).await?;
     stack.settled(&Verdict::clean()).await?;
-    let (restarted, booked) = tokio::join!(own.engine(EngineKind::PostgreSql).restart(&progress), book_all(&stack, "again", 60));
+    let engine = own.engine(EngineKind::PostgreSql);
+    let (restarted, booked) = tokio::join!(engine.restart(PROGRESS), book_all(&stack, "again", 60));
     restarted?;
     booked?;
     stack.end(Verdict::clean()).await?;

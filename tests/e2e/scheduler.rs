@@ -18,7 +18,9 @@ fn start(stack: &Stack, publisher: &Publisher, stop: &CancellationToken) -> Resu
     let schedule = Schedule::new("every_second", EVERY_SECOND, pvt_domain::demo::hostel().property.time_zone)?;
     let scheduler = Scheduler::new(stack.mongo.clone(), publisher.clone(), stack.topology.clone()).with_plans(vec![schedule]);
     let stop = stop.clone();
-    Ok(tokio::spawn(async move { drop(scheduler.run(stop).await) }))
+    Ok(tokio::spawn(async move {
+        let Ok(()) = scheduler.run(stop).await;
+    }))
 }
 
 /// How many reports there are for every property.

@@ -10,11 +10,11 @@ use crate::scheduler::Scheduler;
 use anyhow::{Context, Result, bail};
 use pvt_messaging::{Publisher, Topology};
 use pvt_service::config::Config;
-use pvt_stores::mart::Mart;
-use pvt_stores::mongo::Mongo;
 use pvt_service::health::{Health, Need};
 use pvt_service::http::{self, About, Pages};
 use pvt_service::telemetry;
+use pvt_stores::mart::Mart;
+use pvt_stores::mongo::Mongo;
 use pvt_worker_runtime::{Engine, WorkerHealth, WorkerState};
 use secrecy::ExposeSecret;
 use std::sync::Arc;
@@ -61,10 +61,9 @@ pub async fn run(config: Config, names: &[String], shutdown: CancellationToken) 
     let pages = Pages { about: About::new("pvt-workers"), health: Arc::new(health(engine.health(), &parts)), metrics };
     let stopped = CancellationToken::new();
     let pages = tokio::spawn(http::serve(listener, pages, stopped.clone()));
-    let (drained, scheduled) = tokio::join!(
-        async { if consumes { engine.run(shutdown.clone()).await } else { Ok(()) } },
-        async { if schedules { Scheduler::new(parts.mongo.clone(), parts.publisher.clone(), topology).run(shutdown.clone()).await } else { Ok(()) } },
-    );
+    let (drained, scheduled) = tokio::join!(async { if consumes { engine.run(shutdown.clone()).await } else { Ok(()) } }, async {
+        if schedules { Scheduler::new(parts.mongo.clone(), parts.publisher.clone(), topology).run(shutdown.clone()).await } else { Ok(()) }
+    },);
     // Health answers until the last message is settled.
     stopped.cancel();
     pages.await??;

@@ -100,7 +100,8 @@ impl Load {
         let (begun, begun_std) = (Instant::now(), std::time::Instant::now());
         let mut senders = JoinSet::new();
         for connection in connections {
-            let sender = Sender { load: self, begun, next: Arc::clone(&next), write: Arc::clone(&write), latencies_us: Vec::new(), unexpected: 0, example: None };
+            let sender =
+                Sender { load: self, begun, next: Arc::clone(&next), write: Arc::clone(&write), latencies_us: Vec::new(), unexpected: 0, example: None };
             senders.spawn(sender.run(connection));
         }
         let mut answers = Answers { begun: begun_std, took: Duration::ZERO, latencies_us: Vec::new(), unexpected: 0, example: None };

@@ -82,7 +82,14 @@ impl<'a> Stage<'a> {
         self.start(name, arguments, environment, address, ready_path).await
     }
 
-    async fn start(&self, name: &str, arguments: Vec<String>, environment: Vec<(&'static str, String)>, address: SocketAddr, ready_path: &'static str) -> Result<SocketAddr> {
+    async fn start(
+        &self,
+        name: &str,
+        arguments: Vec<String>,
+        environment: Vec<(&'static str, String)>,
+        address: SocketAddr,
+        ready_path: &'static str,
+    ) -> Result<SocketAddr> {
         let plan = Plan { name, arguments, environment, address, ready_path, folder: &self.folder };
         let process = Process::start(plan).await?;
         self.running.lock().await.push(process);

@@ -90,12 +90,7 @@ fn speed(figures: &Figures) -> Vec<Line> {
         line("steady load", figures.steady_requests_per_s, "requests/s"),
         line("steady p50, request to confirmed", figures.steady_p50_ms, "ms"),
         Line { target: Some(Target::Below(50.0)), ..line("steady p99, request to confirmed", figures.steady_p99_ms, "ms") },
-        Line {
-            bare: bare_pipeline,
-            ratio: figures.mails_ratio,
-            target: Some(Target::AtLeast(4_000.0)),
-            ..line("mails", figures.mails_per_s, "mails/s")
-        },
+        Line { bare: bare_pipeline, ratio: figures.mails_ratio, target: Some(Target::AtLeast(4_000.0)), ..line("mails", figures.mails_per_s, "mails/s") },
         Line { bare: bare_pipeline, ratio: figures.etl_ratio, ..line("etl", figures.etl_events_per_s, "events/s") },
     ]
 }

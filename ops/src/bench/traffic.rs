@@ -118,23 +118,26 @@ fn property_id(prefix: &str, number: u16) -> PropertyId {
 /// A hostel of dorms, taxed and priced like the demonstration hostel.
 pub(super) fn hostel(prefix: &str, number: u16, beds: u16) -> Inventory {
     let id = property_id(prefix, number);
-    let property = Property {
-        name: format!("Bench {number}"),
-        check_in_from: NaiveTime::MIN,
-        id,
-        ..demo::hostel().property
-    };
+    let property = Property { name: format!("Bench {number}"), check_in_from: NaiveTime::MIN, id, ..demo::hostel().property };
     let kind = |(id, _): &(&str, i64)| RoomType { id: (*id).into(), name: (*id).to_owned(), kind: RoomKind::Dorm, gender: DormGender::Mixed };
     let room = |number: u16| {
         let room_type = ROOM_TYPES.get(usize::from(number % 2)).map_or("", |(id, _)| id);
         let beds = 1..=ROOM_BEDS.min(beds - number * ROOM_BEDS);
-        Room { id: format!("r{number}").as_str().into(), room_type_id: room_type.into(), beds: beds.map(|bed| format!("r{number}-{bed}").as_str().into()).collect() }
+        Room {
+            id: format!("r{number}").as_str().into(),
+            room_type_id: room_type.into(),
+            beds: beds.map(|bed| format!("r{number}-{bed}").as_str().into()).collect(),
+        }
     };
     Inventory {
         property,
         room_types: ROOM_TYPES.iter().map(kind).collect(),
         rooms: (0..beds.div_ceil(ROOM_BEDS)).map(room).collect(),
-        rate_plans: vec![RatePlan { id: RATE_PLAN.into(), name: "Standard".to_owned(), nightly: ROOM_TYPES.iter().map(|(id, cents)| ((*id).into(), *cents)).collect() }],
+        rate_plans: vec![RatePlan {
+            id: RATE_PLAN.into(),
+            name: "Standard".to_owned(),
+            nightly: ROOM_TYPES.iter().map(|(id, cents)| ((*id).into(), *cents)).collect(),
+        }],
     }
 }
 

@@ -144,7 +144,13 @@ pub(super) async fn status_lines(engines: &[EngineStatus], ours: &[EngineKind], 
     for process in record.map(|record| record.processes.as_slice()).unwrap_or_default() {
         let alive = process.identity.is_alive();
         let answers = alive && http.get(&process.url).send().await.is_ok();
-        let state = if answers { "running" } else if alive { "not answering" } else { "stopped" };
+        let state = if answers {
+            "running"
+        } else if alive {
+            "not answering"
+        } else {
+            "stopped"
+        };
         lines.push(StatusLine { name: process.name.clone(), state, pid: alive.then_some(process.identity.pid), url: Some(process.url.clone()), trouble: None });
     }
     lines
@@ -156,7 +162,13 @@ fn engine_line(engine: &EngineStatus, ours: &[EngineKind], urls: Option<&Urls>) 
         EngineKind::MongoDb => &urls.mongodb,
         EngineKind::PostgreSql => &urls.postgres,
     });
-    let state = if !ours.contains(&engine.kind) { "yours" } else if engine.running { "running" } else { "stopped" };
+    let state = if !ours.contains(&engine.kind) {
+        "yours"
+    } else if engine.running {
+        "running"
+    } else {
+        "stopped"
+    };
     StatusLine { name: engine.kind.slug().to_owned(), state, pid: engine.pid, url: url.map(|url| without_password(url)), trouble: engine.trouble.clone() }
 }
 

@@ -168,7 +168,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_check_that_hangs_or_panics_counts_as_down() {
-        let health = Health::new().with("hangs", Need::Required, || std::future::pending()).with("panics", Need::Optional, || async { panic!("boom") });
+        let health = Health::new().with("hangs", Need::Required, std::future::pending).with("panics", Need::Optional, || async { panic!("boom") });
         let report = health.report().await;
         assert!(report.components.iter().all(|part| part.status == State::Down), "{report:?}");
     }

@@ -113,7 +113,7 @@ impl Stores {
     /// # Errors
     /// When MongoDB does not answer, or one of them has another form.
     pub async fn all<T: DeserializeOwned + Send + Sync>(&self, collection: &str) -> Result<Vec<T>> {
-        Ok(self.mongo.collection::<T>(collection).find(doc! {}).await?.try_collect().await.with_context(|| collection.to_owned())?)
+        self.mongo.collection::<T>(collection).find(doc! {}).await?.try_collect().await.with_context(|| collection.to_owned())
     }
 
     /// Adds a document behind everybody's back.

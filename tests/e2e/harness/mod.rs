@@ -9,7 +9,7 @@ mod program;
 mod stack;
 mod verdict;
 
-pub(crate) use client::{Answer, Booked, Client, booked};
+pub(crate) use client::{Answer, Booked, booked};
 pub(crate) use crew::Crew;
 pub(crate) use mailbox::Mailbox;
 pub(crate) use outsider::Outsider;

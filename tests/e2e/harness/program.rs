@@ -4,7 +4,7 @@ use super::SOON;
 use anyhow::{Context, Result, bail};
 use pvt_testkit::eventually;
 use rustix::process::{Pid, Signal, kill_process};
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -91,7 +91,8 @@ impl Program {
         let url = self.ready_url.clone();
         let (name, log) = (self.name.clone(), self.log_path());
         let child = self.child.as_mut().with_context(|| format!("{name} was not started"))?;
-        let answered = eventually(&format!("{name} is ready"), SOON, || {
+        let what = format!("{name} is ready");
+        let answered = eventually(&what, SOON, || {
             let ended = child.try_wait();
             let asked = http.get(&url).send();
             let name = name.clone();
@@ -152,12 +153,6 @@ impl Program {
     pub(crate) async fn aborted(&mut self) -> Result<()> {
         let status = self.ended(super::LATER).await?;
         if status.signal() == Some(Signal::ABORT.as_raw()) { Ok(()) } else { bail!("{} ended with {status}\n{}", self.name, self.tail()) }
-    }
-
-    /// Empties its log.
-    pub(crate) fn forget_log(&self) -> Result<()> {
-        File::create(self.log_path())?;
-        Ok(())
     }
 }
 

@@ -46,8 +46,7 @@ pub(crate) async fn measure(mongo: &Mongo, batches: usize) -> Result<f64> {
 fn decided(prefix: &'static str, batches: usize) -> Result<Vec<Decisions>> {
     let origin = Utc::now().date_naive();
     let houses = (0..PROPERTIES).map(|number| traffic::hostel(prefix, number, BEDS));
-    let mut views: HashMap<PropertyId, PropertyView> =
-        houses.map(|house| (house.property.id.clone(), PropertyView::new(Arc::new(house), origin))).collect();
+    let mut views: HashMap<PropertyId, PropertyView> = houses.map(|house| (house.property.id.clone(), PropertyView::new(Arc::new(house), origin))).collect();
     let fresh: HashSet<PropertyId> = views.keys().cloned().collect();
     let traffic = Traffic::new(prefix.to_owned(), prefix, PROPERTIES);
     let none = HashMap::new();
