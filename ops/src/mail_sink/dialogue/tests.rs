@@ -1,3 +1,5 @@
+//! The dialogue as RFC 5321 has it, and what a stranger may try.
+
 use super::{Dialogue, MAX_LINE_BYTES, MAX_MESSAGE_BYTES, Received, Step};
 use proptest::prelude::*;
 

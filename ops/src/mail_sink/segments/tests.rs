@@ -1,3 +1,5 @@
+//! Mails on disk: what was acknowledged is there after any end of the process.
+
 use crate::mail_sink::store::MailStore;
 use std::fs::{self, OpenOptions};
 use std::io::Write;

@@ -1,3 +1,5 @@
+//! Decisions by value: what is confirmed, refused, repeated and released.
+
 use super::{Claim, Decisions, Known, Verdict, decide};
 use crate::booking::{Booking, Rejection, Status, StayRequest};
 use crate::fixtures::{date, hostel, now, request, stay};

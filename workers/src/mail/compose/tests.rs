@@ -1,3 +1,5 @@
+//! Mails as a guest's program reads them.
+
 use super::{Letter, Sender, compose};
 use crate::mail::MailError;
 use crate::mail::fixtures::{at, booking, cancelled, hostel};
