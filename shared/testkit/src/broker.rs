@@ -7,6 +7,7 @@ use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
 use pvt_messaging::{QueueRole, Topology};
 use std::collections::BTreeMap;
+use tokio::sync::Mutex;
 use uuid::Uuid;
 
 /// A message found in a queue.
@@ -25,7 +26,8 @@ pub struct Letter {
 /// A connection of a test's own.
 #[derive(Debug)]
 pub struct Broker {
-    connection: Connection,
+    url: String,
+    connection: Mutex<Connection>,
     topology: Topology,
 }
 
@@ -35,16 +37,20 @@ impl Broker {
     /// # Errors
     /// When it does not answer.
     pub async fn connect(namespace: &Namespace) -> Result<Self> {
-        let connection = Connection::connect(namespace.amqp_url(), ConnectionProperties::default()).await.context("RabbitMQ")?;
-        Ok(Self { connection, topology: namespace.topology() })
+        let url = namespace.amqp_url().to_owned();
+        Ok(Self { connection: Mutex::new(connect(&url).await?), url, topology: namespace.topology() })
     }
 
-    /// A fresh channel.
+    /// A fresh channel, on a fresh connection when the broker was away.
     ///
     /// # Errors
-    /// When the connection is gone.
+    /// When it does not answer.
     pub async fn channel(&self) -> Result<Channel> {
-        Ok(self.connection.create_channel().await?)
+        let mut connection = self.connection.lock().await;
+        if !connection.status().connected() {
+            *connection = connect(&self.url).await?;
+        }
+        Ok(connection.create_channel().await?)
     }
 
     /// Messages that are ready in every queue of the topology, exact at this moment. What a consumer holds is not counted.
@@ -104,6 +110,10 @@ impl Broker {
         channel.close(200, "done".into()).await?;
         Ok(letters)
     }
+}
+
+async fn connect(url: &str) -> Result<Connection> {
+    Connection::connect(url, ConnectionProperties::default()).await.context("RabbitMQ")
 }
 
 /// The properties of an ordinary message: persistent, with this type and a fresh id, which is returned.

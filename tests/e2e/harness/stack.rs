@@ -17,12 +17,16 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 use uuid::Uuid;
 
 /// What is logged: enough to catch a secret that only a debug line shows.
 const LOG: &str = "info,pvt_api=debug,pvt_workers=debug,pvt_worker_runtime=debug,pvt_messaging=debug,pvt_stores=debug";
 /// Signs the webhooks of tests.
 pub(crate) const WEBHOOK_SECRET: &str = "whsec_of_the_tests";
+
+/// What a client waits before it tries again. Much less than it is told: tests are in a hurry.
+const CLIENT_PAUSE: Duration = Duration::from_millis(200);
 
 /// What a test wants to run.
 pub(crate) struct Plan {
@@ -214,8 +218,13 @@ impl Stack {
     /// Asks for a booking as often as it takes until it is accepted, as a good client does, always with the same key.
     pub(crate) async fn book_stubbornly(&self, key: &str, body: &Value) -> Result<Booked> {
         pvt_testkit::eventually(&format!("request {key} is accepted"), super::LATER, || async {
-            let answer = self.client.ask(key, body).await?;
-            Ok((answer.status == reqwest::StatusCode::ACCEPTED).then_some(answer))
+            match self.client.ask(key, body).await {
+                Ok(answer) if answer.status == reqwest::StatusCode::ACCEPTED => Ok(Some(answer)),
+                refused => {
+                    tokio::time::sleep(CLIENT_PAUSE).await;
+                    anyhow::bail!("{refused:?}")
+                }
+            }
         })
         .await
         .and_then(|answer| booked(&answer))
