@@ -164,13 +164,14 @@ impl Line {
         verdicts
     }
 
-    /// One call of the handler. Messages that crashed the process too often are condemned without it.
+    /// One call of the handler. A message during which the process died too often loses an attempt without it: the ladder keeps it out of
+    /// the way for a while, and only at its end is the message given up. Who keeps killing processes is not known here.
     async fn attempt(&self, deliveries: &[Delivery]) -> Attempt {
         if let [lone] = deliveries
             && lone.delivery_count >= GIVE_UP_DELIVERIES
         {
             let text = format!("delivered {} times without an end", lone.delivery_count);
-            return Attempt { verdicts: vec![Verdict::Failed(Failure::reject("crash_loop", text))], shared_blame: false };
+            return Attempt { verdicts: vec![Verdict::Failed(Failure::retry("crash_loop", text))], shared_blame: false };
         }
         let meters = &self.crew.meters;
         let oldest = deliveries.iter().filter_map(|delivery| delivery.envelope.timestamp).min();

@@ -7,7 +7,7 @@ use pvt_messaging::Delivery;
 
 /// From so many unfinished deliveries on, a message is a suspect.
 pub(crate) const SUSPECT_DELIVERIES: u32 = 3;
-/// After so many it is given up; the broker's own limit is twice as high.
+/// After so many its attempt has failed; the broker's own limit is twice as high.
 pub(crate) const GIVE_UP_DELIVERIES: u32 = 10;
 
 /// Whether any of these is a suspect.

@@ -1,7 +1,7 @@
 //! A process that is killed again and again must not take the bystanders with it.
 
 use crate::bench::Bench;
-use crate::scripted::{Act, BATCHED, Clerk};
+use crate::scripted::{Act, BATCHED, Clerk, Mailer};
 use uuid::Uuid;
 
 #[tokio::test]
@@ -24,7 +24,7 @@ async fn a_suspect_is_handled_alone_and_the_bystanders_afterwards() {
 }
 
 #[tokio::test]
-async fn who_crashed_ten_times_is_buried_without_another_try() {
+async fn who_crashed_ten_times_and_has_no_ladder_is_buried_without_another_try() {
     let bench = Bench::new().await;
     let killer: Uuid = bench.send(BATCHED, "killer").await;
     bench.bounce(BATCHED, 10).await;
@@ -37,5 +37,22 @@ async fn who_crashed_ten_times_is_buried_without_another_try() {
     running.stop().await.unwrap();
     assert_eq!(dead[&killer]["error-class"], "crash_loop");
     assert!(!log.ids().contains(&killer));
+    bench.close().await;
+}
+
+/// Ten deaths may be somebody else's doing: with a ladder they cost one attempt.
+#[tokio::test]
+async fn ten_deaths_cost_one_attempt() {
+    let bench = Bench::new().await;
+    let survivor: Uuid = bench.send("emails", "survivor").await;
+    bench.bounce("emails", 10).await;
+    let mailer = Mailer::new(|_| Act::Emit);
+    let log = mailer.log.clone();
+    let running = bench.run(bench.engine().register(mailer).unwrap());
+    let sent = bench.take_all("payments", 1).await;
+    running.stop().await.unwrap();
+    assert_eq!(sent.len(), 1);
+    let calls: Vec<_> = log.calls().into_iter().filter(|call| call.ids.contains(&survivor)).collect();
+    assert_eq!(calls.len(), 1, "handled once, when it came back from the ladder");
     bench.close().await;
 }
