@@ -1,9 +1,10 @@
 //! The engines of a run: those that the environment names, and an instance of the benchmark's own for the others.
 
 use crate::output;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use pvt_engines::process::ProcessIdentity;
 use pvt_engines::{EngineKind, Instance, PortPlan, Urls};
+use std::fs::{File, TryLockError};
 
 /// Name of the instance. Its data folder stays for the next run, emptied.
 const INSTANCE: &str = "bench";
@@ -15,6 +16,8 @@ pub(super) struct Engines {
     urls: Urls,
     /// The main process of each engine of ours.
     processes: Vec<(EngineKind, ProcessIdentity)>,
+    /// Held for as long as this lives: another run would stop the engines under this one.
+    _lock: Option<File>,
 }
 
 impl Engines {
@@ -23,12 +26,13 @@ impl Engines {
         let instance = Instance::open(INSTANCE, PortPlan::Free)?;
         let named = Urls::from_env();
         let ours = named.missing();
+        let lock = if ours.is_empty() { None } else { Some(lock(&instance)?) };
         let progress = |line: &str| output::note(format_args!("  {line}"));
         let urls = instance.ensure(&ours, &progress).await.context("the engines cannot be started")?.overridden_by(named);
         let status = instance.status().await?;
         let running = status.iter().filter(|engine| ours.contains(&engine.kind));
         let processes = running.filter_map(|engine| Some((engine.kind, ProcessIdentity::of(engine.pid?)?))).collect();
-        Ok(Self { instance, ours, urls, processes })
+        Ok(Self { instance, ours, urls, processes, _lock: lock })
     }
 
     /// Where they answer.
@@ -44,5 +48,17 @@ impl Engines {
     /// Stops what was started here.
     pub(super) async fn stop(&self) -> Result<()> {
         self.instance.stop(&self.ours).await.context("an engine does not stop")
+    }
+}
+
+/// The system gives it up when the process ends, however it ends.
+fn lock(instance: &Instance) -> Result<File> {
+    std::fs::create_dir_all(instance.home())?;
+    let path = instance.home().join("bench.lock");
+    let file = File::create(&path).with_context(|| path.display().to_string())?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => bail!("another `pvt bench` runs on this machine"),
+        Err(TryLockError::Error(error)) => Err(error).with_context(|| path.display().to_string()),
     }
 }
