@@ -1,12 +1,15 @@
 //! Processes die at the worst moments: nothing accepted is lost, nothing is doubled, and no healthy message is given up.
 
-use crate::harness::{Booked, Plan, SOON, Stack, Verdict};
+use crate::harness::{Booked, Plan, SOON, Stack, Verdict, booked};
 use anyhow::{Result, ensure};
 use chrono::Utc;
-use futures_util::future::try_join_all;
+use futures_util::future::{join_all, try_join_all};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use pvt_testkit::{DORM, booking_body, eventually, soon, stripe_signature};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -103,25 +106,32 @@ async fn payments_and_reconciliation_die_at_every_point() -> Result<()> {
 /// A burst of clients that try again with the same key, while the API is killed again and again.
 #[tokio::test]
 async fn the_api_is_killed_under_a_burst() -> Result<()> {
+    const CLIENTS: u64 = 150;
+    const KILLS: usize = 5;
     let mut stack = Plan::new().start().await?;
-    let address = stack.client.clone();
+    let accepted = Arc::new(AtomicUsize::new(0));
+    let (client, count) = (stack.client.clone(), accepted.clone());
     let clients = tokio::spawn(async move {
-        let requests = (0..120_u64).map(|number| {
-            let client = address.clone();
+        let requests = (0..CLIENTS).map(|number| {
+            let (client, count) = (client.clone(), count.clone());
             async move {
                 let key = format!("burst-{number}");
-                eventually(&key, SOON, || async {
+                let id = eventually(&key, SOON, || async {
                     let answer = client.ask(&key, &body(number)).await?;
                     ensure!(answer.status == StatusCode::ACCEPTED, "{answer:?}");
-                    Ok(Some(crate::harness::booked(&answer)?.id))
+                    Ok(Some(booked(&answer)?.id))
                 })
-                .await
+                .await?;
+                count.fetch_add(1, Ordering::Relaxed);
+                Ok::<Uuid, anyhow::Error>(id)
             }
         });
-        try_join_all(requests).await
+        // So many at once that every death finds requests under way, and some are still to come.
+        stream::iter(requests).buffer_unordered(16).try_collect::<Vec<Uuid>>().await
     });
-    for _ in 0..5 {
-        tokio::time::sleep(Duration::from_millis(40)).await;
+    for kill in 1..=KILLS {
+        let enough = || async { Ok((accepted.load(Ordering::Relaxed) >= kill * 20).then_some(())) };
+        eventually("some were accepted", SOON, enough).await?;
         stack.program("api")?.kill9()?;
         stack.restart("api").await?;
     }
@@ -129,7 +139,27 @@ async fn the_api_is_killed_under_a_burst() -> Result<()> {
     ids.iter().for_each(|id| stack.remember(*id));
     let verdict = Verdict::clean();
     stack.settled(&verdict).await?;
-    assert_eq!(stack.stores.records().await?.bookings.len(), 120, "every key is one booking");
+    assert_eq!(stack.stores.records().await?.bookings.len(), ids.len(), "every key is one booking");
+    stack.end(verdict).await
+}
+
+/// A client that hangs up does not stop what it began, and its retry is the same booking.
+#[tokio::test]
+async fn clients_that_hang_up_get_one_booking_each() -> Result<()> {
+    let stack = Plan::new().start().await?;
+    let keys: Vec<String> = (0..30).map(|number| format!("hasty-{number}")).collect();
+    let client = &stack.client;
+    let hang_up = keys.iter().zip(0..).map(|(key, number)| async move {
+        // Somewhere between the request's first byte and the answer.
+        let patience = Duration::from_micros(500 * number);
+        drop(tokio::time::timeout(patience, client.ask(key, &body(number))).await);
+    });
+    join_all(hang_up).await;
+    let stubborn = &stack;
+    try_join_all(keys.iter().zip(0..).map(|(key, number)| async move { stubborn.book_stubbornly(key, &body(number)).await })).await?;
+    let verdict = Verdict::clean();
+    stack.settled(&verdict).await?;
+    assert_eq!(stack.stores.records().await?.bookings.len(), keys.len());
     stack.end(verdict).await
 }
 
@@ -146,6 +176,31 @@ async fn workers_killed_over_and_over_give_up_no_healthy_message() -> Result<()>
     }
     // Any of these deaths may have been between a mail's acceptance and its record.
     stack.end(Verdict::clean().mail_copies(usize::try_from(KILLS)?)).await
+}
+
+/// Killed again and again while they hold messages that they cannot finish: what they hold pays nothing for that.
+#[tokio::test]
+async fn workers_killed_while_they_wait_give_up_no_healthy_message() -> Result<()> {
+    const KILLS: u64 = 26;
+    let mut stack = Plan::new().workers(APART).start().await?;
+    stack.mailbox.misbehave(&json!({ "mode": "tarpit", "delay_ms": 120_000 })).await?;
+    book_some(&stack, "held", 20).await?;
+    let metrics = stack.metrics_url("emails")?;
+    for _ in 0..KILLS {
+        let http = stack.client.http().clone();
+        let holds = || async {
+            let shown = http.get(&metrics).send().await?.text().await?;
+            let held = shown.lines().find_map(|line| line.strip_prefix("pvt_worker_in_flight{worker=\"emails\"} ")).and_then(|count| count.parse::<f64>().ok());
+            Ok(held.filter(|held| *held > 0.0))
+        };
+        eventually("the worker holds messages", SOON, holds).await?;
+        stack.program("emails")?.kill9()?;
+        stack.restart("emails").await?;
+    }
+    stack.mailbox.misbehave(&json!({ "mode": null })).await?;
+    stack.program("emails")?.kill9()?;
+    stack.restart("emails").await?;
+    stack.end(Verdict::clean()).await
 }
 
 /// Told to stop under load, a worker finishes what it has and gives the rest back.

@@ -61,8 +61,20 @@ async fn without_the_broker_callers_are_told_to_come_back() -> Result<()> {
     assert_eq!(stack.client.decided(&retried).await?["status"], "confirmed", "the retry with the same key succeeds");
     stack.settled(&Verdict::clean()).await?;
 
-    // An orderly restart, with requests coming all the while.
+    // It hangs: connections stay, nothing is confirmed.
     let engine = own.engine(EngineKind::RabbitMq);
+    engine.pause().await?;
+    let asked = Instant::now();
+    let answer = stack.client.ask("while it hangs", &body(201)).await?;
+    let took = asked.elapsed();
+    engine.resume().await?;
+    assert_eq!((answer.status, answer.problem()?), (StatusCode::SERVICE_UNAVAILABLE, "broker_unavailable"));
+    assert!(took < ANSWER_LIMIT, "{took:?}");
+    let retried = stack.book_stubbornly("while it hangs", &body(201)).await?;
+    assert_eq!(stack.client.decided(&retried).await?["status"], "confirmed");
+    stack.settled(&Verdict::clean()).await?;
+
+    // An orderly restart, with requests coming all the while.
     let (restarted, booked) = tokio::join!(engine.restart(PROGRESS), book_all(&stack, "during", 60));
     restarted?;
     booked?;
@@ -86,9 +98,20 @@ async fn without_mongodb_intake_goes_on() -> Result<()> {
     assert_eq!(stack.client.decided(&kept).await?["status"], "confirmed");
     stack.settled(&Verdict::clean()).await?;
 
+    // It hangs under load, until readers no longer wait for it.
+    let engine = own.engine(EngineKind::MongoDb);
+    engine.pause().await?;
+    book_all(&stack, "while it hangs", 40).await?;
+    let given_up = || async {
+        let seen = stack.client.get(&format!("/api/bookings/{}?token={}", kept.id, kept.token)).await?;
+        Ok((seen.status == StatusCode::SERVICE_UNAVAILABLE).then_some(()))
+    };
+    eventually("readers are told", LATER, given_up).await?;
+    engine.resume().await?;
+    stack.settled(&Verdict::clean()).await?;
+
     // Twice more under load, without mercy.
     for round in 0..2 {
-        let engine = own.engine(EngineKind::MongoDb);
         let bounce = async {
             engine.kill9().await?;
             engine.start(PROGRESS).await
