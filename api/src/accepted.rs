@@ -58,6 +58,11 @@ impl Accepted {
         self.0.insert(id, Remembered { fingerprint, confirmed: true });
     }
 
+    /// The id turned out to be another request's: the store is to be asked next time.
+    pub(crate) fn forget(&self, id: Uuid) {
+        self.0.remove(&id);
+    }
+
     /// The request was not accepted after all.
     pub(crate) fn release(&self, id: Uuid) {
         self.0.remove_if(&id, |known| !known.confirmed);

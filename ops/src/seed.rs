@@ -37,8 +37,8 @@ pub(crate) async fn run(config: &Config, days: u64) -> Result<()> {
     let mongo = Mongo::connect(config.mongodb_uri.expose_secret(), "pvt seed").await?;
     let hostel = demo::hostel();
     let new = mongo.inventory(&hostel.property.id).await?.is_none();
-    mongo.save_inventory(&hostel).await?;
     if new {
+        mongo.save_inventory(&hostel).await?;
         let sent = send_bookings(config, days).await?;
         output::note(format_args!("  seeded {} with {sent} bookings over {days} days", hostel.property.name));
     }

@@ -49,6 +49,12 @@ pub(crate) async fn up(args: UpArgs, shutdown: CancellationToken) -> Result<()> 
 
 async fn run(instance: &Instance, args: &UpArgs, shutdown: CancellationToken) -> Result<()> {
     let started = Instant::now();
+    std::fs::create_dir_all(instance.home())?;
+    // Held until the end: two that start at once would stop each other's engines.
+    let lock = std::fs::File::create(instance.home().join("up.lock"))?;
+    if lock.try_lock().is_err() {
+        bail!("another `pvt up` is starting or running here: `pvt status` shows it, `pvt down` stops it");
+    }
     clean_up_after_crash(instance.home()).await?;
     let ours = Urls::from_env().missing();
     let outcome = match shutdown.run_until_cancelled(Box::pin(prepare(instance, args, &ours))).await {

@@ -113,8 +113,12 @@ impl Keeper {
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         // A group of its own, so that Ctrl-C at the terminal reaches only the supervisor, which stops the rest in order.
         command.process_group(0);
-        let child = command.spawn().with_context(|| format!("cannot start {}", self.plan.name))?;
-        self.write_down(&child)?;
+        let mut child = command.spawn().with_context(|| format!("cannot start {}", self.plan.name))?;
+        if let Err(error) = self.write_down(&child) {
+            // What is not written down could not be cleaned up later.
+            child.start_kill()?;
+            return Err(error);
+        }
         Ok(child)
     }
 

@@ -53,7 +53,7 @@ impl From<StoreError> for Failure {
 
 impl From<mongodb::error::Error> for StoreError {
     fn from(error: mongodb::error::Error) -> Self {
-        use mongodb::error::{ErrorKind, TRANSIENT_TRANSACTION_ERROR};
+        use mongodb::error::TRANSIENT_TRANSACTION_ERROR;
         let message = error.to_string();
         let store = "mongodb";
         if is_duplicate_key(&error) {
@@ -62,13 +62,7 @@ impl From<mongodb::error::Error> for StoreError {
         if error.contains_label(TRANSIENT_TRANSACTION_ERROR) && !is_down(&error) {
             return Self::Transient { store, message };
         }
-        match *error.kind {
-            ErrorKind::ServerSelection { .. } | ErrorKind::Io(_) | ErrorKind::ConnectionPoolCleared { .. } | ErrorKind::DnsResolve { .. } => {
-                Self::Unavailable { store, message }
-            }
-            _ if is_down(&error) => Self::Unavailable { store, message },
-            _ => Self::Broken { store, message },
-        }
+        if is_about_the_document(&error) { Self::Broken { store, message } } else { Self::Unavailable { store, message } }
     }
 }
 
@@ -84,6 +78,23 @@ fn is_down(error: &mongodb::error::Error) -> bool {
     match &*error.kind {
         ErrorKind::Command(command) => NO_PRIMARY.contains(&command.code),
         ErrorKind::ServerSelection { .. } | ErrorKind::Io(_) | ErrorKind::ConnectionPoolCleared { .. } => true,
+        _ => false,
+    }
+}
+
+/// Server codes that a document or a statement of ours brings about by itself, whoever runs it (from `error_codes.yml`): BadValue, FailedToParse, TypeMismatch,
+/// Overflow, InvalidLength, DocumentValidationFailure, BSONObjectTooLarge.
+const OF_THE_DOCUMENT: [i32; 7] = [2, 9, 14, 15, 16, 121, 10_334];
+
+/// Whether the same message would fail the same way on a healthy server. Everything else (logins, rights, disks, elections) is the
+/// server's: waiting costs nothing, and giving up healthy messages would.
+fn is_about_the_document(error: &mongodb::error::Error) -> bool {
+    use mongodb::error::{ErrorKind, WriteFailure};
+    match &*error.kind {
+        ErrorKind::BsonSerialization(_) | ErrorKind::BsonDeserialization(_) | ErrorKind::InvalidArgument { .. } => true,
+        ErrorKind::Command(command) => OF_THE_DOCUMENT.contains(&command.code),
+        ErrorKind::Write(WriteFailure::WriteError(write)) => OF_THE_DOCUMENT.contains(&write.code),
+        ErrorKind::InsertMany(many) => many.write_errors.iter().flatten().any(|write| OF_THE_DOCUMENT.contains(&write.code)),
         _ => false,
     }
 }
@@ -107,12 +118,13 @@ impl From<sqlx::Error> for StoreError {
                 Self::Unavailable { store, message }
             }
             sqlx::Error::Database(database) => match database.code().as_deref() {
-                // Class 57 is operator intervention (shutdown, crash, starting up), 08 connection faults, 53 exhausted resources.
-                Some(code) if code.starts_with("57") || code.starts_with("08") || code.starts_with("53") => Self::Unavailable { store, message },
                 // Serialization failure and deadlock.
                 Some("40001" | "40P01") => Self::Transient { store, message },
                 Some("23505") => Self::Duplicate(message),
-                _ => Self::Broken { store, message },
+                // Data exceptions, violated constraints and limits are the message's. Everything else (logins, rights, a missing
+                // table, a read-only standby, shutdowns) is the server's: waiting costs nothing, giving up healthy messages would.
+                Some(code) if ["22", "23", "54"].iter().any(|class| code.starts_with(class)) => Self::Broken { store, message },
+                _ => Self::Unavailable { store, message },
             },
             _ => Self::Broken { store, message },
         }

@@ -187,7 +187,7 @@ async fn result(app: &App, id: BookingId, fingerprint: Fingerprint, waiting: Opt
     };
     let Some(booking) = decided else { return accepted(id, &token, links) };
     if booking.fingerprint != fingerprint.to_string() {
-        app.accepted.release(id.as_uuid());
+        app.accepted.forget(id.as_uuid());
         return Err(problem::IDEMPOTENCY_KEY_REUSED.into());
     }
     if let Some(rejection) = booking.rejection {

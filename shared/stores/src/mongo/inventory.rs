@@ -1,31 +1,24 @@
-//! Properties with their room types, rooms and rate plans.
+//! Properties with their room types, rooms and rate plans: one document each.
 //!
-//! Each kind has its own collection keyed by `property|id`; a property is read whole, because every decision needs it whole.
+//! A decision needs all of a property at one instant. A single document is replaced and read whole, so that nobody ever sees a house
+//! whose rooms are there and whose prices are not.
 
 use super::Mongo;
 use crate::StoreError;
 use futures_util::TryStreamExt;
 use mongodb::bson::{Document, doc};
-use mongodb::options::ReplaceOptions;
 use pvt_domain::ids::PropertyId;
-use pvt_domain::inventory::{Inventory, Property};
-use serde::de::DeserializeOwned;
+use pvt_domain::inventory::Inventory;
 use serde::{Deserialize, Serialize};
 
 const PROPERTIES: &str = "properties";
-const ROOM_TYPES: &str = "room_types";
-const ROOMS: &str = "rooms";
-const RATE_PLANS: &str = "rate_plans";
 
-/// A part of a property's inventory as stored.
+/// A property as stored.
 #[derive(Serialize, Deserialize)]
-struct Part<T> {
+struct Stored {
     #[serde(rename = "_id")]
-    key: String,
-    property_id: PropertyId,
-    /// Position within the property, so that beds keep the order in which staff count them.
-    position: u32,
-    part: T,
+    id: PropertyId,
+    inventory: Inventory,
 }
 
 impl Mongo {
@@ -34,10 +27,8 @@ impl Mongo {
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
     pub async fn inventory(&self, property_id: &PropertyId) -> Result<Option<Inventory>, StoreError> {
-        let Some(property) = self.collection::<Property>(PROPERTIES).find_one(doc! { "_id": property_id.as_str() }).await? else { return Ok(None) };
-        let (room_types, rooms, rate_plans) =
-            tokio::try_join!(self.parts(ROOM_TYPES, property_id), self.parts(ROOMS, property_id), self.parts(RATE_PLANS, property_id))?;
-        Ok(Some(Inventory { property, room_types, rooms, rate_plans }))
+        let found = self.collection::<Stored>(PROPERTIES).find_one(doc! { "_id": property_id.as_str() }).await?;
+        Ok(found.map(|stored| stored.inventory))
     }
 
     /// The ids of all properties, in order.
@@ -50,52 +41,14 @@ impl Mongo {
         Ok(found.iter().filter_map(|property| property.get_str("_id").ok()).map(PropertyId::from).collect())
     }
 
-    /// Writes a property whole, replacing what was there. Parts that are no longer listed are removed.
+    /// Writes a property whole, replacing what was there.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
     pub async fn save_inventory(&self, inventory: &Inventory) -> Result<(), StoreError> {
         let id = &inventory.property.id;
-        self.save_parts(ROOM_TYPES, id, &inventory.room_types, |part| part.id.as_str()).await?;
-        self.save_parts(ROOMS, id, &inventory.rooms, |part| part.id.as_str()).await?;
-        self.save_parts(RATE_PLANS, id, &inventory.rate_plans, |part| part.id.as_str()).await?;
-        // The property last: whoever sees it sees all its parts.
-        let upsert = ReplaceOptions::builder().upsert(true).build();
-        self.collection::<Property>(PROPERTIES).replace_one(doc! { "_id": id.as_str() }, &inventory.property).with_options(upsert).await?;
+        let stored = Stored { id: id.clone(), inventory: inventory.clone() };
+        self.collection::<Stored>(PROPERTIES).replace_one(doc! { "_id": id.as_str() }, &stored).upsert(true).await?;
         Ok(())
     }
-
-    async fn parts<T: DeserializeOwned + Send + Sync>(&self, collection: &str, property_id: &PropertyId) -> Result<Vec<T>, StoreError> {
-        let found = self.collection::<Part<T>>(collection).find(part_keys(property_id)).await?;
-        let mut parts: Vec<Part<T>> = found.try_collect().await?;
-        parts.sort_by_key(|part| part.position);
-        Ok(parts.into_iter().map(|part| part.part).collect())
-    }
-
-    async fn save_parts<T: Serialize + Clone + Send + Sync>(
-        &self,
-        collection: &str,
-        property_id: &PropertyId,
-        parts: &[T],
-        id: impl Fn(&T) -> &str,
-    ) -> Result<(), StoreError> {
-        let collection = self.collection::<Part<T>>(collection);
-        collection.delete_many(part_keys(property_id)).await?;
-        if parts.is_empty() {
-            return Ok(());
-        }
-        let stored = (0_u32..).zip(parts).map(|(position, part)| Part {
-            key: format!("{property_id}|{}", id(part)),
-            property_id: property_id.clone(),
-            position,
-            part: part.clone(),
-        });
-        collection.insert_many(stored).await?;
-        Ok(())
-    }
-}
-
-/// All keys `property|…`; served by the index on `_id`. (`}` is the character after `|`.)
-fn part_keys(property_id: &PropertyId) -> Document {
-    doc! { "_id": { "$gte": format!("{property_id}|"), "$lt": format!("{property_id}}}") } }
 }

@@ -10,7 +10,7 @@ use super::super::{Mongo, bookings};
 use crate::StoreError;
 use chrono::NaiveDate;
 use mongodb::ClientSession;
-use mongodb::bson::doc;
+use mongodb::bson::{Bson, DateTime, doc};
 use pvt_domain::booking::Booking;
 use pvt_domain::ids::{BedId, BookingId, PropertyId};
 use std::time::Duration;
@@ -131,6 +131,9 @@ impl Mongo {
         if !self.booking_owns(session, claim).await? {
             return Ok(false);
         }
+        // Written, not only read: a cancellation at this very moment must conflict with the repair instead of missing its claim.
+        let mark = doc! { "$set": { "claims_restored_at": Bson::DateTime(DateTime::now()) } };
+        self.collection::<Booking>(bookings::COLLECTION).update_one(doc! { "_id": &claim.booking }, mark).session(&mut *session).await?;
         self.collection::<StoredClaim>(CLAIMS).insert_one(claim).session(session).await?;
         Ok(true)
     }
