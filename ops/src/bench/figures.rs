@@ -1,7 +1,8 @@
 //! The figures of a run. Their names say what they are and in which unit, and other programs read them.
 
 use super::machine::Machine;
-use super::stage::Cpu;
+use super::stage::Snapshot;
+use super::worker_probe::Calls;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -86,6 +87,8 @@ pub(super) struct Figures {
     pub(super) peak_rss_mib: BTreeMap<String, f64>,
     /// By part and process: CPU time per request, booking, mail or event.
     pub(super) cpu_us_per_item: BTreeMap<&'static str, BTreeMap<String, f64>>,
+    /// By part and worker: what the calls of its handler were like.
+    pub(super) calls: BTreeMap<&'static str, BTreeMap<&'static str, Calls>>,
     /// What did not go as it should.
     pub(super) troubles: Vec<String>,
 }
@@ -97,15 +100,20 @@ impl Figures {
         Self { version: env!("CARGO_PKG_VERSION"), build, quick, ..Self::default() }
     }
 
-    /// Notes what a part used, spread over what it did.
+    /// Notes what a part used, spread over what it did, and what the workers' calls were like.
     #[allow(clippy::cast_precision_loss)] // far below 2^52
-    pub(super) fn note_cpu(&mut self, part: &'static str, before: &Cpu, after: &Cpu, items: u64) {
-        let used = after.iter().map(|(name, cpu)| {
-            let spent = cpu.saturating_sub(before.get(name).copied().unwrap_or_default());
+    pub(super) fn note(&mut self, part: &'static str, before: &Snapshot, after: &Snapshot, items: u64) {
+        let used = after.cpu.iter().map(|(name, cpu)| {
+            let spent = cpu.saturating_sub(before.cpu.get(name).copied().unwrap_or_default());
             (name.clone(), spent.as_secs_f64() * 1e6 / items.max(1) as f64)
         });
         // A process that did nothing is no news.
         self.cpu_us_per_item.insert(part, used.filter(|(_, us)| *us >= 0.05).collect());
+        let calls = after.workers.iter().filter_map(|(worker, progress)| {
+            let earlier = before.workers.get(worker).copied().unwrap_or_default();
+            Some((*worker, progress.calls_since(&earlier)?))
+        });
+        self.calls.insert(part, calls.collect());
     }
 }
 

@@ -5,6 +5,7 @@ use super::corner::Corner;
 use super::engines::Engines;
 use super::process::{Plan, Process, free_address};
 use super::usage;
+use super::worker_probe::{self, Progress};
 use anyhow::{Context, Result};
 use pvt_engines::process::ProcessIdentity;
 use std::collections::BTreeMap;
@@ -22,8 +23,14 @@ pub(super) const BARE: &str = "bare-intake";
 /// The benchmark itself, which is also the load generator.
 const SELF: &str = "load-generator";
 
-/// CPU time by process.
-pub(super) type Cpu = BTreeMap<String, Duration>;
+/// What everybody has done so far.
+#[derive(Debug, Default)]
+pub(super) struct Snapshot {
+    /// CPU time by process.
+    pub(super) cpu: BTreeMap<String, Duration>,
+    /// How far each worker has come.
+    pub(super) workers: BTreeMap<&'static str, Progress>,
+}
 
 /// The processes.
 pub(super) struct Stage<'a> {
@@ -140,15 +147,21 @@ impl<'a> Stage<'a> {
         self.peaks_mib.lock().await.clone()
     }
 
-    /// CPU time that each process and engine has used so far.
-    pub(super) async fn cpu(&self) -> Cpu {
+    /// What each process and engine has done so far.
+    pub(super) async fn snapshot(&self) -> Result<Snapshot> {
+        let mut snapshot = Snapshot::default();
         let running = self.running.lock().await;
-        let ours = running.iter().map(|process| (process.name(), process.identity));
-        let mut all: Cpu = ours.chain(self.engines.iter().copied()).map(|(name, process)| (name.to_owned(), usage::cpu(process))).collect();
+        for process in running.iter() {
+            snapshot.cpu.insert(process.name().to_owned(), usage::cpu(process.identity));
+            if let Some(worker) = pvt_workers::registry::NAMES.into_iter().find(|worker| *worker == process.name()) {
+                snapshot.workers.insert(worker, worker_probe::look(process.address, worker).await?);
+            }
+        }
+        snapshot.cpu.extend(self.engines.iter().map(|(name, engine)| ((*name).to_owned(), usage::cpu(*engine))));
         // The children counted above are not counted again here.
         let this = ProcessIdentity::current().map(usage::cpu_alone);
-        all.extend(this.map(|used| (SELF.to_owned(), used)));
-        all
+        snapshot.cpu.extend(this.map(|used| (SELF.to_owned(), used)));
+        Ok(snapshot)
     }
 }
 

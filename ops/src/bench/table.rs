@@ -46,6 +46,11 @@ pub(super) fn print(figures: &Figures) {
         [(*part).to_owned(), format!("{total:.0}"), each.join(", ")]
     });
     output::table(["CPU OF", "µS EACH", "BY PROCESS"], cpu);
+    output::data("");
+    let calls = figures.calls.iter().flat_map(|(part, workers)| {
+        workers.iter().map(|(worker, calls)| [(*part).to_owned(), (*worker).to_owned(), format!("{:.0}", calls.mean_size), format!("{:.1}", calls.mean_ms)])
+    });
+    output::table(["CALLS IN", "WORKER", "MEAN SIZE", "MEAN MS"], calls);
 }
 
 fn by_size(used: &std::collections::BTreeMap<String, f64>) -> impl Iterator<Item = (&String, &f64)> {

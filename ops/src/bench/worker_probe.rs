@@ -2,7 +2,8 @@
 
 use super::wire;
 use anyhow::{Context, Result, bail};
-use pvt_worker_runtime::signals::{IN_FLIGHT, MESSAGES};
+use pvt_worker_runtime::signals::{BATCH_SIZE, HANDLE_SECONDS, IN_FLIGHT, MESSAGES};
+use serde::Serialize;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,29 @@ pub(super) struct Progress {
     /// Messages sent to the ladder or given up.
     pub(super) failed: u64,
     in_hand: bool,
+    calls: f64,
+    /// Messages of all calls together.
+    called_with: f64,
+    handle_seconds: f64,
+}
+
+/// What the calls of a handler were like.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub(super) struct Calls {
+    /// Messages in one.
+    pub(super) mean_size: f64,
+    /// How long one took.
+    pub(super) mean_ms: f64,
+}
+
+impl Progress {
+    /// The calls since an earlier look; `None` when there was none.
+    pub(super) fn calls_since(&self, earlier: &Self) -> Option<Calls> {
+        let calls = self.calls - earlier.calls;
+        let mean = |total: f64| total / calls;
+        let (size, seconds) = (self.called_with - earlier.called_with, self.handle_seconds - earlier.handle_seconds);
+        (calls > 0.0).then(|| Calls { mean_size: mean(size), mean_ms: mean(seconds) * 1_000.0 })
+    }
 }
 
 /// When a worker had come how far.
@@ -72,13 +96,22 @@ pub(super) async fn wait_for(address: SocketAddr, worker: &str, count: u64, limi
 fn read(page: &str, worker: &str) -> Progress {
     let label = format!("worker=\"{worker}\"");
     let mut progress = Progress::default();
+    let size_sum = format!("{BATCH_SIZE}_sum");
+    let (time_sum, time_count) = (format!("{HANDLE_SECONDS}_sum"), format!("{HANDLE_SECONDS}_count"));
     for (series, value) in page.lines().filter(|line| line.contains(&label)).filter_map(|line| line.rsplit_once(' ')) {
         let name = series.split('{').next().unwrap_or_default();
+        let number: f64 = value.parse().unwrap_or_default();
         if name == MESSAGES {
             let count: u64 = value.parse().unwrap_or_default();
             *(if series.contains("outcome=\"ok\"") { &mut progress.ok } else { &mut progress.failed }) += count;
         } else if name == IN_FLIGHT {
-            progress.in_hand = value.parse::<f64>().is_ok_and(|held| held > 0.0);
+            progress.in_hand = number > 0.0;
+        } else if name == size_sum {
+            progress.called_with = number;
+        } else if name == time_sum {
+            progress.handle_seconds = number;
+        } else if name == time_count {
+            progress.calls = number;
         }
     }
     progress
@@ -96,8 +129,14 @@ mod tests {
             pvt_worker_messages_total{worker=\"emails\",outcome=\"dead\"} 1\n\
             pvt_worker_messages_total{outcome=\"retried\",worker=\"emails\"} 2\n\
             pvt_worker_messages_total{worker=\"payments\",outcome=\"ok\"} 99\n\
+            pvt_worker_batch_size_sum{worker=\"emails\"} 600\n\
+            pvt_worker_handle_seconds_sum{worker=\"emails\"} 0.6\n\
+            pvt_worker_handle_seconds_count{worker=\"emails\"} 4\n\
             pvt_worker_in_flight{worker=\"emails\"} 200\n";
-        assert_eq!(read(page, "emails"), Progress { ok: 12, failed: 3, in_hand: true });
+        let found = read(page, "emails");
+        assert_eq!(found, Progress { ok: 12, failed: 3, in_hand: true, calls: 4.0, called_with: 600.0, handle_seconds: 0.6 });
+        assert_eq!(found.calls_since(&Progress::default()).map(|calls| calls.mean_size), Some(150.0));
+        assert_eq!(found.calls_since(&found), None);
         assert_eq!(read(page, "analytics"), Progress::default());
     }
 

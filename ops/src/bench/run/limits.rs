@@ -35,11 +35,11 @@ impl Run<'_> {
         let address = self.stage.bare_intake(body_bytes).await?;
         let count = self.scale.bare_messages;
         let load = Load { address, connections: self.scale.connections, count, pace: Pace::AsAnswered, expected: 202, limit: PART_LIMIT };
-        let before = self.stage.cpu().await;
+        let before = self.stage.snapshot().await?;
         let answers = load.run(writer(self.traffic("bare"))).await?;
-        let after = self.stage.cpu().await;
+        let after = self.stage.snapshot().await?;
         self.note_unexpected(&answers);
-        self.figures.note_cpu("bare intake", &before, &after, answers.expected());
+        self.figures.note("bare intake", &before, &after, answers.expected());
         self.figures.bare_intake_requests_per_s = Some(answers.per_second());
         self.stage.stop(BARE).await?;
         for partition in 0..self.corner.topology().partitions() {

@@ -25,11 +25,11 @@ impl Run<'_> {
         let address = self.stage.api().await?;
         self.warm_up().await?;
         output::note(format_args!("  intake: {} requests over {} connections", self.scale.requests, self.scale.connections));
-        let before = self.stage.cpu().await;
+        let before = self.stage.snapshot().await?;
         let answers = self.post(address, self.traffic("intake"), self.scale.requests, Pace::AsAnswered, 202).await?;
-        let after = self.stage.cpu().await;
+        let after = self.stage.snapshot().await?;
         let figures = &mut self.figures;
-        figures.note_cpu("intake", &before, &after, answers.expected());
+        figures.note("intake", &before, &after, answers.expected());
         figures.intake_requests_per_s = Some(answers.per_second());
         figures.intake_ratio = ratio(answers.per_second(), figures.bare_intake_requests_per_s);
         figures.intake_p50_ms = Some(answers.latency_ms(500));
@@ -47,11 +47,11 @@ impl Run<'_> {
     /// The confirmations worker alone on what intake left: events pile up for the mart and for the mails.
     pub(super) async fn backlog(&mut self) -> Result<()> {
         output::note(format_args!("  backlog: {} bookings to decide", self.posted));
-        let before = self.stage.cpu().await;
+        let before = self.stage.snapshot().await?;
         let begun = Instant::now();
         let stretch = self.decided().await?;
-        let after = self.stage.cpu().await;
-        self.figures.note_cpu("backlog", &before, &after, self.posted);
+        let after = self.stage.snapshot().await?;
+        self.figures.note("backlog", &before, &after, self.posted);
         self.figures.backlog_bookings_per_s = Some(stretch.per_second(begun));
         Ok(())
     }
@@ -68,12 +68,12 @@ impl Run<'_> {
     /// The analytics worker alone on what the confirmations left.
     pub(super) async fn etl(&mut self) -> Result<()> {
         output::note(format_args!("  etl: {} events to load", self.posted));
-        let before = self.stage.cpu().await;
+        let before = self.stage.snapshot().await?;
         let begun = Instant::now();
         let worker = self.stage.worker(ANALYTICS).await?;
         let stretch = worker_probe::wait_for(worker, ANALYTICS, self.posted, PART_LIMIT).await?;
-        let after = self.stage.cpu().await;
-        self.figures.note_cpu("etl", &before, &after, self.posted);
+        let after = self.stage.snapshot().await?;
+        self.figures.note("etl", &before, &after, self.posted);
         let rate = stretch.per_second(begun);
         self.figures.etl_events_per_s = Some(rate);
         self.figures.etl_ratio = ratio(rate, self.figures.bare_pipeline_messages_per_s);
@@ -88,12 +88,12 @@ impl Run<'_> {
         let count = self.corner.bookings_in("confirmed").await?;
         output::note(format_args!("  mails: {count} to send"));
         let sink = self.stage.sink().await?;
-        let before = self.stage.cpu().await;
+        let before = self.stage.snapshot().await?;
         let begun = Instant::now();
         let worker = self.stage.worker(EMAILS).await?;
         let stretch = worker_probe::wait_for(worker, EMAILS, count, PART_LIMIT).await?;
-        let after = self.stage.cpu().await;
-        self.figures.note_cpu("mails", &before, &after, count);
+        let after = self.stage.snapshot().await?;
+        self.figures.note("mails", &before, &after, count);
         let rate = stretch.per_second(begun);
         self.figures.mails_per_s = Some(rate);
         self.figures.mails_ratio = ratio(rate, self.figures.bare_pipeline_messages_per_s);
@@ -128,13 +128,13 @@ impl Run<'_> {
         // After everybody has connected: whoever connects declares all bindings again.
         self.corner.switch_mails_off().await?;
         output::note(format_args!("  drain: {} requests, decided and loaded at the same time", self.scale.requests));
-        let before = self.stage.cpu().await;
+        let before = self.stage.snapshot().await?;
         let answers = self.post(address, self.traffic("drain"), self.scale.requests, Pace::AsAnswered, 202).await?;
         let stored = self.decided().await?.last.0.duration_since(answers.begun);
         let events = self.posted - self.events_elsewhere;
         let loaded = worker_probe::wait_for(analytics, ANALYTICS, events, PART_LIMIT).await?.last.0.duration_since(answers.begun);
-        let after = self.stage.cpu().await;
-        self.figures.note_cpu("drain", &before, &after, answers.expected());
+        let after = self.stage.snapshot().await?;
+        self.figures.note("drain", &before, &after, answers.expected());
         #[allow(clippy::cast_precision_loss)] // far below 2^52
         let rate = answers.expected() as f64 / stored.as_secs_f64();
         let figures = &mut self.figures;
@@ -156,11 +156,11 @@ impl Run<'_> {
         let rate = self.scale.rate_per_s;
         let count = u64::from(rate) * self.scale.steady.as_secs();
         output::note(format_args!("  steady: {rate} requests/s for {:?}, each until it is confirmed", self.scale.steady));
-        let before = self.stage.cpu().await;
+        let before = self.stage.snapshot().await?;
         let answers = self.post(address, self.traffic("steady").waiting(WAIT_S), count, Pace::PerSecond(rate), 201).await?;
-        let after = self.stage.cpu().await;
+        let after = self.stage.snapshot().await?;
         let figures = &mut self.figures;
-        figures.note_cpu("steady", &before, &after, answers.expected());
+        figures.note("steady", &before, &after, answers.expected());
         figures.steady_requests_per_s = Some(answers.per_second());
         figures.steady_p50_ms = Some(answers.latency_ms(500));
         figures.steady_p99_ms = Some(answers.latency_ms(990));
