@@ -67,6 +67,33 @@ impl Accepted {
     pub(crate) fn release(&self, id: Uuid) {
         self.0.remove_if(&id, |known| !known.confirmed);
     }
+
+    /// Guards a reservation: unless it is kept, it is released, also when the request is dropped half-way.
+    pub(crate) fn until_kept(&self, id: Uuid) -> Reserved<'_> {
+        Reserved { memory: self, id, kept: false }
+    }
+}
+
+/// A reservation that may yet be given up.
+pub(crate) struct Reserved<'a> {
+    memory: &'a Accepted,
+    id: Uuid,
+    kept: bool,
+}
+
+impl Reserved<'_> {
+    /// Leaves the reservation to whoever publishes.
+    pub(crate) fn keep(mut self) {
+        self.kept = true;
+    }
+}
+
+impl Drop for Reserved<'_> {
+    fn drop(&mut self) {
+        if !self.kept {
+            self.memory.release(self.id);
+        }
+    }
 }
 
 fn judge(known: &Remembered, fingerprint: Fingerprint) -> Seen {
@@ -105,5 +132,9 @@ mod tests {
         accepted.reserve(id, one);
         accepted.release(id);
         assert_eq!(accepted.reserve(id, other), Seen::New);
+        drop(accepted.until_kept(id));
+        assert_eq!(accepted.reserve(id, one), Seen::New, "a request that is dropped gives its key back");
+        accepted.until_kept(id).keep();
+        assert_eq!(accepted.reserve(id, other), Seen::Other);
     }
 }

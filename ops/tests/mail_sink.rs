@@ -87,7 +87,7 @@ fn address(text: &str) -> Address {
 
 fn letter(to: &str) -> Letter {
     let message = format!("From: <bookings@pvt.test>\r\nTo: <{to}>\r\nMessage-ID: <{to}>\r\nSubject: for {to}\r\n\r\n.hello\r\n..\r\n.\r\n");
-    Letter { envelope: Envelope::new(Some(address("bookings@pvt.test")), vec![address(to)]).unwrap(), message: message.into_bytes() }
+    Letter { envelope: Envelope::new(Some(address("bookings@pvt.test")), vec![address(to)]).unwrap(), message }
 }
 
 fn letters(count: usize) -> Vec<Letter> {

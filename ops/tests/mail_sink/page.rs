@@ -14,7 +14,7 @@ Auto-Submitted: auto-generated\r\nSubject: =?utf-8?q?caf=C3=A9_<script>alert(1)<
 async fn sink_with_a_hostile_mail() -> Sink {
     let sink = Sink::start().await;
     let envelope = Envelope::new(Some(address("eve@example.com")), vec![address("ada@example.com")]).unwrap();
-    let outcomes = sink.client().send_all(&[Letter { envelope, message: HOSTILE.as_bytes().to_vec() }]).await;
+    let outcomes = sink.client().send_all(&[Letter { envelope, message: HOSTILE.to_owned() }]).await;
     assert_eq!(outcomes[0].as_str(), "accepted");
     sink
 }

@@ -8,6 +8,7 @@ use crate::events::{BookingEvent, NotificationEvent};
 use crate::ids::{BookingId, PropertyId, RatePlanId, uuid_text};
 use crate::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use thiserror::Error;
 use uuid::Uuid;
 
@@ -27,6 +28,13 @@ pub trait Inbox: Sized + Send + 'static {
     /// # Errors
     /// [`DecodeError`] says why the message can never be handled; such a message is a dead letter at once.
     fn decode(kind: &str, body: &[u8]) -> Result<Self, DecodeError>;
+}
+
+/// For workers that hand messages around.
+impl<T: Inbox + Sync> Inbox for Arc<T> {
+    fn decode(kind: &str, body: &[u8]) -> Result<Self, DecodeError> {
+        T::decode(kind, body).map(Self::new)
+    }
 }
 
 /// Why a message cannot be read.

@@ -57,6 +57,11 @@ impl Program {
         self.folder.join(format!("{}.log", self.name))
     }
 
+    /// Whether it ever ran.
+    pub(crate) fn was_started(&self) -> bool {
+        self.log_path().exists()
+    }
+
     /// Everything that it wrote.
     pub(crate) fn log(&self) -> String {
         let bytes = std::fs::read(self.log_path()).unwrap_or_default();

@@ -114,7 +114,9 @@ impl Stack {
         secrets.sort_unstable();
         secrets.dedup();
         let mut found = leaks(&records.mart_text, &secrets);
-        for (name, program) in self.programs().iter() {
+        for (name, program) in self.programs().iter().filter(|(_, program)| program.was_started()) {
+            // What logs nothing leaks nothing, and helps nobody either.
+            ensure!(name == "mail-sink" || program.log().contains("\"level\":"), "{name} logs nothing");
             found.extend(leaks(&program.log(), &secrets).into_iter().map(|line| format!("{name}: {line}")));
         }
         for queue in verdict.dead.keys() {

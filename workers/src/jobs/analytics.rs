@@ -13,7 +13,7 @@ use pvt_worker_runtime::{Batch, BatchWorker, Shape, Spec, fault};
 use std::time::Duration;
 
 /// Most events of one transaction.
-const BATCH_MAX: u16 = 300;
+const BATCH_MAX: u16 = 200;
 /// How long a batch waits for company: nobody waits for the mart, and a fuller batch costs less an event.
 const LINGER: Duration = Duration::from_millis(20);
 /// Longest load of a batch; the transaction's own bounds are shorter.

@@ -4,6 +4,7 @@
 //! It never calls an outside service and never publishes before the transaction is committed. Whether a command was handled
 //! before is read from the booking itself.
 
+mod together;
 mod views;
 
 use crate::clock::Clock;
@@ -14,15 +15,15 @@ use pvt_messaging::{Outgoing, Queue, Rung};
 use pvt_stores::StoreError;
 use pvt_stores::mongo::Mongo;
 use pvt_worker_runtime::{Batch, BatchWorker, Job, Shape, Spec, fault};
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
+use together::{Portion, Waiting};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 use views::Views;
 
-/// Most commands of one transaction.
-const BATCH_MAX: u16 = 200;
+/// Most commands that one partition brings to a transaction.
+const BATCH_MAX: u16 = 100;
 /// How long a batch waits for company after its first command. Short: a guest is waiting.
 const LINGER: Duration = Duration::from_millis(2);
 /// Longest handling of a batch, elections included.
@@ -31,33 +32,72 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 const NOT_YET_DELAY: Duration = Duration::from_secs(5);
 /// How often a decision is made anew because the store had moved on, before the message climbs the ladder.
 const DECISION_ATTEMPTS: u32 = 8;
+/// The same for commands that are decided together and can still be decided apart.
+const TOGETHER_ATTEMPTS: u32 = 2;
 
 /// A command with its message id.
-type Addressed<'a> = (Uuid, &'a BookingCommand);
+type Addressed = (Uuid, Arc<BookingCommand>);
 
 /// The worker of the partitioned booking queues.
 pub struct Confirmations {
     mongo: Mongo,
     clock: Clock,
-    /// One set of views a partition: only its single active consumer keeps it current.
-    partitions: Mutex<HashMap<String, Arc<Mutex<Views>>>>,
+    /// What is remembered of the properties of this process's partitions; whoever holds it writes.
+    views: Mutex<Views>,
+    waiting: Waiting,
 }
 
 impl Confirmations {
     /// A worker on this database.
     pub fn new(mongo: Mongo, clock: Clock) -> Self {
-        Self { mongo, clock, partitions: Mutex::default() }
+        Self { mongo, clock, views: Mutex::default(), waiting: Waiting::default() }
     }
 
-    async fn views_of(&self, queue: &str) -> Arc<Mutex<Views>> {
-        let mut partitions = self.partitions.lock().await;
-        Arc::clone(partitions.entry(queue.to_owned()).or_default())
+    /// Decides and stores a partition's commands, together with what other partitions brought meanwhile: a transaction costs the
+    /// store much more than a booking in it.
+    async fn settle(&self, commands: Arc<[Addressed]>) -> Result<Vec<Verdict>, Failure> {
+        let verdicts = self.waiting.join(commands.clone());
+        let mut views = self.views.lock().await;
+        for load in self.waiting.take() {
+            self.settle_load(&mut views, load).await;
+        }
+        drop(views);
+        match verdicts.await {
+            Ok(settled) => settled,
+            // Whoever took them along was ended by a command of its own, perhaps: these must not suffer from it.
+            Err(_) => Ok(self.settle_alone(&mut *self.views.lock().await, &commands).await?),
+        }
     }
 
-    /// Decides and stores all commands together; when the store keeps objecting, one by one, so that one contended
-    /// property does not hold up the others.
-    async fn settle(&self, views: &mut Views, commands: &[Addressed<'_>]) -> Result<Vec<Verdict>, StoreError> {
-        match self.settle_together(views, commands, if commands.len() > 1 { 2 } else { DECISION_ATTEMPTS }).await {
+    /// One transaction for several portions; when the store keeps objecting, one for each.
+    async fn settle_load(&self, views: &mut Views, load: Vec<Portion>) {
+        let commands: Vec<Addressed> = load.iter().flat_map(|portion| portion.commands.iter().cloned()).collect();
+        let together = if load.len() > 1 { self.settle_together(views, &commands, TOGETHER_ATTEMPTS).await.map(Some) } else { Ok(None) };
+        match together {
+            Ok(Some(verdicts)) => {
+                let mut verdicts = verdicts.into_iter();
+                for portion in load {
+                    let own = verdicts.by_ref().take(portion.commands.len()).collect();
+                    portion.answer(Ok(own));
+                }
+            }
+            Ok(None) | Err(StoreError::Duplicate(_) | StoreError::Stale(_)) => {
+                for portion in load {
+                    let settled = self.settle_alone(views, &portion.commands).await;
+                    portion.answer(settled.map_err(Failure::from));
+                }
+            }
+            Err(error) => {
+                let failure = Failure::from(error);
+                load.into_iter().for_each(|portion| portion.answer(Err(failure.clone())));
+            }
+        }
+    }
+
+    /// Decides and stores one portion; when the store keeps objecting, command by command, so that one contended property does not
+    /// hold up the others.
+    async fn settle_alone(&self, views: &mut Views, commands: &[Addressed]) -> Result<Vec<Verdict>, StoreError> {
+        match self.settle_together(views, commands, if commands.len() > 1 { TOGETHER_ATTEMPTS } else { DECISION_ATTEMPTS }).await {
             Err(StoreError::Duplicate(_) | StoreError::Stale(_)) if commands.len() > 1 => {
                 let mut verdicts = Vec::with_capacity(commands.len());
                 for command in commands {
@@ -69,11 +109,12 @@ impl Confirmations {
         }
     }
 
-    async fn settle_together(&self, views: &mut Views, commands: &[Addressed<'_>], attempts: u32) -> Result<Vec<Verdict>, StoreError> {
+    async fn settle_together(&self, views: &mut Views, commands: &[Addressed], attempts: u32) -> Result<Vec<Verdict>, StoreError> {
         let mut objection = None;
         views.begin_batch();
-        for _ in 0..attempts {
-            match self.settle_once(views, commands).await {
+        for attempt in 0..attempts {
+            let look_up = if attempt == 0 { LookUp::AllButRequests } else { LookUp::All };
+            match self.settle_once(views, commands, look_up).await {
                 Err(error @ (StoreError::Duplicate(_) | StoreError::Stale(_))) => {
                     // The index or a revision disagrees with memory: read again what this batch is about.
                     metrics::counter!("pvt_claims_conflicts_total").increment(1);
@@ -91,17 +132,18 @@ impl Confirmations {
         Err(objection.unwrap_or_else(|| StoreError::Stale("no attempt was allowed".to_owned())))
     }
 
-    async fn settle_once(&self, views: &mut Views, commands: &[Addressed<'_>]) -> Result<Vec<Verdict>, StoreError> {
+    async fn settle_once(&self, views: &mut Views, commands: &[Addressed], look_up: LookUp) -> Result<Vec<Verdict>, StoreError> {
         let now = (self.clock)();
         let (bookings, loaded) = tokio::join!(
-            self.mongo.bookings(commands.iter().map(|(_, command)| command.booking_id())),
+            self.mongo.bookings(commands.iter().filter(|(_, command)| look_up.covers(command)).map(|(_, command)| command.booking_id())),
             views.load(&self.mongo, commands.iter().map(|(_, command)| command.property_id()), now),
         );
         let bookings = bookings?;
         loaded?;
+        let addressed: Vec<(Uuid, &BookingCommand)> = commands.iter().map(|(id, command)| (*id, command.as_ref())).collect();
         let Decisions { verdicts, views: changed, .. } = {
             let decisions = loop {
-                match decide(Known { views: views.known(), fresh: views.fresh(), bookings: &bookings }, commands, now) {
+                match decide(Known { views: views.known(), fresh: views.fresh(), bookings: &bookings }, &addressed, now) {
                     Ok(decisions) => break decisions,
                     Err(StaleViews(properties)) => {
                         views.forget(&properties);
@@ -127,13 +169,10 @@ impl BatchWorker for Confirmations {
         timeout: TIMEOUT,
         shape: Shape::Batch { max: BATCH_MAX, linger: LINGER },
     };
-    type Message = BookingCommand;
+    type Message = Arc<BookingCommand>;
 
-    async fn handle(&self, batch: &mut Batch<BookingCommand>) -> Result<(), Failure> {
-        let views = self.views_of(&batch.queue).await;
-        let mut views = views.lock().await;
-        let commands: Vec<Addressed<'_>> = batch.items.iter().map(|job| (job.meta.id, &job.message)).collect();
-        let verdicts = self.settle(&mut views, &commands).await?;
+    async fn handle(&self, batch: &mut Batch<Arc<BookingCommand>>) -> Result<(), Failure> {
+        let verdicts = self.settle(batch.items.iter().map(|job| (job.meta.id, job.message.clone())).collect()).await?;
         for (job, verdict) in batch.items.iter_mut().zip(verdicts) {
             conclude(job, verdict)?;
         }
@@ -141,8 +180,22 @@ impl BatchWorker for Confirmations {
     }
 }
 
+/// Which bookings are read before deciding.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum LookUp {
+    /// A request's booking almost never exists. If it does, the store refuses the new one, and then everything is read.
+    AllButRequests,
+    All,
+}
+
+impl LookUp {
+    fn covers(self, command: &BookingCommand) -> bool {
+        self == Self::All || !matches!(command, BookingCommand::Request(_))
+    }
+}
+
 /// Queues what follows from a verdict: the event that tells of it, and the answer to whoever waits.
-fn conclude(job: &mut Job<BookingCommand>, verdict: Verdict) -> Result<(), Failure> {
+fn conclude(job: &mut Job<Arc<BookingCommand>>, verdict: Verdict) -> Result<(), Failure> {
     let booking_id = job.message.booking_id();
     let outcome = match verdict {
         Verdict::Decided(event) => {

@@ -11,7 +11,8 @@ mod properties;
 use crate::clock::{self, Clock};
 use crate::mail::smtp::{SmtpClient, SmtpLimits, SmtpUrl};
 use crate::mail::{MailError, Sender};
-use errands::{Errands, Fate};
+use errands::{Fate, Planned};
+use futures_util::future::join_all;
 use outbox::Settlement;
 use properties::Properties;
 use pvt_domain::failure::Failure;
@@ -32,6 +33,9 @@ pub const MAILS: &str = "pvt_mails_total";
 
 /// How long a message waits when its mail may be under way in another process right now.
 const UNDER_WAY_DELAY: Duration = Duration::from_secs(5);
+
+/// Mails of a batch that are reserved, sent and recorded together, beside the others.
+const MAILS_PER_PART: usize = 100;
 
 /// The worker.
 pub struct Emails {
@@ -65,12 +69,38 @@ impl Emails {
     }
 
     /// Writes what the server said into the ledger. What cannot be written is kept, and is written before anything else is sent.
-    async fn record(&self, outcomes: impl IntoIterator<Item = NotificationOutcome>) -> Result<(), Failure> {
-        self.unrecorded().extend(outcomes.into_iter().map(|outcome| (outcome.key.clone(), outcome)));
-        let pending: Vec<NotificationOutcome> = self.unrecorded().values().cloned().collect();
-        self.mongo.record_notifications(&pending, (self.clock)()).await?;
-        self.unrecorded().clear();
+    async fn record(&self, outcomes: Vec<NotificationOutcome>) -> Result<(), Failure> {
+        if outcomes.is_empty() {
+            return Ok(());
+        }
+        self.unrecorded().extend(outcomes.iter().map(|outcome| (outcome.key.clone(), outcome.clone())));
+        self.mongo.record_notifications(&outcomes, (self.clock)()).await?;
+        let mut unrecorded = self.unrecorded();
+        outcomes.iter().for_each(|outcome| drop(unrecorded.remove(&outcome.key)));
         Ok(())
+    }
+
+    /// Reserves, sends and records these mails; one verdict for each.
+    async fn work(&self, mails: &mut [Planned<'_>]) -> Vec<Verdict> {
+        match self.send(mails).await {
+            Ok(verdicts) => verdicts,
+            Err(failure) => mails.iter().map(|_| Verdict::Fail(failure.clone())).collect(),
+        }
+    }
+
+    async fn send(&self, mails: &mut [Planned<'_>]) -> Result<Vec<Verdict>, Failure> {
+        errands::reserve(mails, &self.mongo, self.sender.domain(), (self.clock)()).await?;
+        let settlements = outbox::send(mails, &self.smtp, &self.sender, (self.clock)()).await;
+        pvt_worker_runtime::fault::point("after_smtp_before_record");
+        self.record(settlements.iter().flatten().filter_map(Settlement::to_record).collect()).await?;
+        let now = (self.clock)();
+        let verdict = |(mail, settlement): (&Planned<'_>, Option<Settlement>)| match (&mail.fate, settlement) {
+            (Fate::Settled { delivered, at }, _) => Verdict::Tell { delivered: *delivered, at: *at },
+            (Fate::UnderWay, _) => Verdict::Fail(Failure::Defer(UNDER_WAY_DELAY)),
+            (Fate::Ours { .. }, Some(settlement)) => settlement.verdict(now),
+            (Fate::Ours { .. }, None) => Verdict::Fail(Failure::retry("mail_not_tried", "the mail was not tried")),
+        };
+        Ok(mails.iter().zip(settlements).map(verdict).collect())
     }
 
     /// Never held across an await; nothing can panic while it is.
@@ -91,26 +121,18 @@ impl BatchWorker for Emails {
     type Message = EmailCommand;
 
     async fn handle(&self, batch: &mut Batch<EmailCommand>) -> Result<(), Failure> {
-        self.record([]).await?;
+        let left_over: Vec<NotificationOutcome> = self.unrecorded().values().cloned().collect();
+        self.record(left_over).await?;
         let bookings = self.mongo.bookings(batch.items.iter().map(|job| booking_of(&job.message))).await?;
         let wanted = bookings.values().map(|booking| &booking.property_id);
         let properties = self.properties.load(&self.mongo, wanted).await?;
-        let mut errands = Errands::collect(&mut batch.items, &bookings, &properties);
-        errands.reserve(&self.mongo, self.sender.domain(), (self.clock)()).await?;
-        let settlements = outbox::send(&errands, &self.smtp, &self.sender, (self.clock)()).await;
-        pvt_worker_runtime::fault::point("after_smtp_before_record");
-        self.record(settlements.iter().flatten().filter_map(Settlement::to_record)).await?;
-        let now = (self.clock)();
-        for (errand, settlement) in errands.list.iter().zip(settlements) {
-            let verdict = match (&errand.fate, settlement) {
-                (Fate::Settled { delivered, at }, _) => Verdict::Tell { delivered: *delivered, at: *at },
-                (Fate::UnderWay, _) => Verdict::Fail(Failure::Defer(UNDER_WAY_DELAY)),
-                (_, Some(settlement)) => settlement.verdict(now),
-                (_, None) => Verdict::Fail(Failure::retry("mail_not_tried", "the mail was not tried")),
-            };
-            for place in &errand.places {
+        let mut mails = errands::collect(&mut batch.items, &bookings, &properties);
+        // While one part waits for the database another talks to the mail server.
+        let verdicts = join_all(mails.chunks_mut(MAILS_PER_PART).map(|part| self.work(part))).await;
+        for (mail, verdict) in mails.iter().zip(verdicts.into_iter().flatten()) {
+            for place in &mail.places {
                 if let Some(job) = batch.items.get_mut(*place) {
-                    apply(job, errand, &verdict)?;
+                    apply(job, mail, &verdict)?;
                 }
             }
         }
@@ -126,11 +148,11 @@ enum Verdict {
     Fail(Failure),
 }
 
-fn apply(job: &mut Job<EmailCommand>, errand: &errands::Planned<'_>, verdict: &Verdict) -> Result<(), Failure> {
+fn apply(job: &mut Job<EmailCommand>, mail: &Planned<'_>, verdict: &Verdict) -> Result<(), Failure> {
     match verdict {
         Verdict::Fail(failure) => job.fail(failure.clone()),
         Verdict::Tell { delivered, at } => {
-            let event = errand.event(*delivered, *at);
+            let event = mail.event(*delivered, *at);
             job.emit(Outgoing::event(event.event_id, &event)?.correlated(event.booking_id.as_uuid()));
         }
     }
@@ -141,5 +163,16 @@ fn booking_of(command: &EmailCommand) -> BookingId {
     match command {
         EmailCommand::Send(wish) => wish.booking_id,
         EmailCommand::Happened(event) => event.booking_id,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! The bounds fit together.
+    use super::{BatchWorker, Emails, SmtpLimits};
+
+    #[test]
+    fn accepted_mails_can_be_recorded_within_the_timeout() {
+        assert!(Emails::SPEC.timeout > SmtpLimits::default().longest_batch());
     }
 }

@@ -6,12 +6,16 @@ use super::{Language, MailError};
 use askama::Template;
 use lettre::Address;
 use lettre::address::Envelope;
-use lettre::message::header::{ContentType, Header, HeaderName, HeaderValue};
-use lettre::message::{Attachment, Mailbox, Message, MultiPart, SinglePart};
+use lettre::message::header::{ContentTransferEncoding, ContentType, Header, HeaderName, HeaderValue};
+use lettre::message::{Attachment, Body, Mailbox, Message, MultiPart, SinglePart};
 use pvt_domain::booking::Booking;
 use pvt_domain::inventory::Inventory;
 use pvt_domain::messages::NotificationKind;
 use pvt_domain::timestamp::Timestamp;
+use std::fmt::Write as _;
+
+/// Longest line of a message without an encoding (RFC 5321 §4.5.3.1.6, without its CRLF).
+const MAX_LINE_BYTES: usize = 998;
 
 type HeaderError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -40,7 +44,7 @@ pub struct Letter {
     /// From whom to whom.
     pub envelope: Envelope,
     /// Headers and body, ASCII only, lines ended by CRLF.
-    pub message: Vec<u8>,
+    pub message: String,
 }
 
 /// Writes the mail of this kind about the booking as it is stored now.
@@ -69,7 +73,8 @@ pub fn compose(
         .header(ContentLanguage(content.language))
         .multipart(parts(&content, calendar)?)?;
     let envelope = Envelope::new(Some(sender.0.email.clone()), vec![address])?;
-    Ok(Letter { envelope, message: message.formatted() })
+    let message = String::from_utf8(message.formatted()).map_err(|_| MailError::NotText)?;
+    Ok(Letter { envelope, message })
 }
 
 fn full_name(booking: &Booking) -> Option<String> {
@@ -80,10 +85,35 @@ fn full_name(booking: &Booking) -> Option<String> {
 fn parts(content: &Content, calendar: String) -> Result<MultiPart, MailError> {
     let bodies = MultiPart::alternative()
         .singlepart(SinglePart::plain(TextBody { mail: content }.render()?))
-        .singlepart(SinglePart::html(HtmlBody { mail: content }.render()?));
+        .singlepart(html_part(&HtmlBody { mail: content }.render()?));
     let file_name = format!("{}.ics", content.reference.to_ascii_lowercase());
     let calendar_type = ContentType::parse(&format!("text/calendar; charset=utf-8; method={METHOD}")).unwrap_or(ContentType::TEXT_PLAIN);
     Ok(MultiPart::mixed().multipart(bodies).singlepart(Attachment::new(file_name).body(calendar, calendar_type)))
+}
+
+/// HTML that travels as it is: what is not ASCII is written as a character reference, so that no encoding has to blow up every `=` of it.
+fn html_part(html: &str) -> SinglePart {
+    let mut ascii = String::with_capacity(html.len() + html.len() / 8);
+    for (number, line) in html.lines().enumerate() {
+        if number > 0 {
+            ascii.push_str("\r\n");
+        }
+        push_ascii(&mut ascii, line);
+    }
+    if ascii.split("\r\n").any(|line| line.len() > MAX_LINE_BYTES) {
+        return SinglePart::html(html.to_owned());
+    }
+    SinglePart::html(Body::dangerous_pre_encoded(ascii.into_bytes(), ContentTransferEncoding::SevenBit))
+}
+
+fn push_ascii(ascii: &mut String, mut rest: &str) {
+    while let Some((at, character)) = rest.char_indices().find(|(_, character)| !character.is_ascii()) {
+        ascii.push_str(&rest[..at]);
+        // Writing into a string cannot fail.
+        let _ = write!(ascii, "&#{};", u32::from(character));
+        rest = &rest[at + character.len_utf8()..];
+    }
+    ascii.push_str(rest);
 }
 
 /// Tells vacation responders and ticket systems not to answer (RFC 3834 §5).

@@ -24,6 +24,9 @@ pub enum MailError {
     /// The message could not be put together.
     #[error("putting the mail together: {0}")]
     Build(#[from] lettre::error::Error),
+    /// The message is not text, although every part is encoded.
+    #[error("the mail is not text")]
+    NotText,
     /// A local time that the property's zone never shows.
     #[error("{0} does not exist in {1}")]
     WallClock(chrono::NaiveDateTime, chrono_tz::Tz),

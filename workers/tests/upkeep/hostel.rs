@@ -69,7 +69,7 @@ impl Hostel {
     }
 
     async fn decide(&self, command_id: Uuid, command: BookingCommand) -> Result<Vec<Outgoing>> {
-        let job = Job::new(command, Meta { id: command_id, ..Meta::default() });
+        let job = Job::new(Arc::new(command), Meta { id: command_id, ..Meta::default() });
         let mut batch = Batch { queue: Arc::from("bookings.0"), partition: Some(0), items: vec![job] };
         self.confirmations.handle(&mut batch).await.map_err(failed)?;
         let job = &batch.items[0];

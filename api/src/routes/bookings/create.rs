@@ -131,8 +131,11 @@ async fn seen(app: &App, checked: &Checked) -> Seen {
         Seen::New => {}
         known => return known,
     }
+    // A client that hangs up here must not leave its key taken.
+    let reserved = app.accepted.until_kept(id);
     let (mongo, booking) = (app.mongo.clone(), checked.id);
     let stored = timeout(STORED_LOOK_TIMEOUT, tokio::spawn(async move { mongo.booking(booking).await })).await;
+    reserved.keep();
     match stored {
         Ok(Ok(Ok(Some(booking)))) if booking.fingerprint == fingerprint.to_string() => {
             app.accepted.confirm(id, fingerprint);

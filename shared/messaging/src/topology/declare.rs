@@ -38,7 +38,11 @@ impl Topology {
             if let Some(alternate) = &exchange.alternate {
                 arguments.insert("alternate-exchange".into(), text(alternate));
             }
-            let kind = if exchange.kind == "topic" { ExchangeKind::Topic } else { ExchangeKind::Fanout };
+            let kind = match exchange.kind {
+                "direct" => ExchangeKind::Direct,
+                "topic" => ExchangeKind::Topic,
+                _ => ExchangeKind::Fanout,
+            };
             let options = ExchangeDeclareOptions { durable: true, ..Default::default() };
             channel.exchange_declare(short(&exchange.name)?, kind, options, arguments).await?;
         }

@@ -15,6 +15,10 @@ pub const WORK_QUEUE_MAX_MESSAGES: u32 = 1_000_000;
 /// A queue that nobody consumes refuses publishes beyond this many messages.
 pub const DEAD_QUEUE_MAX_MESSAGES: u32 = 1_000_000;
 
+/// Looking at a dead letter counts as a delivery, and RabbitMQ 4 gives up after 20 of them unless told otherwise. No number means "never" to
+/// both 3.x and 4.x; this one comes close.
+const PARKED_DELIVERIES: u32 = 1_000_000_000;
+
 const WORK_PRIORITY: u32 = 10;
 const PARKED_PRIORITY: u32 = 5;
 
@@ -42,7 +46,7 @@ impl Topology {
             name: self.name("parked"),
             pattern: format!("^({})$", parked.join("|")),
             priority: PARKED_PRIORITY,
-            definition: definition(json!({ "max-length": DEAD_QUEUE_MAX_MESSAGES, "overflow": "reject-publish" })),
+            definition: definition(json!({ "max-length": DEAD_QUEUE_MAX_MESSAGES, "overflow": "reject-publish", "delivery-limit": PARKED_DELIVERIES })),
         });
         all
     }

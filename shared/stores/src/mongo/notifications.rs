@@ -151,7 +151,8 @@ impl Mongo {
         Ok(mine.iter().filter_map(|row| row.get_str("_id").ok()).map(str::to_owned).collect())
     }
 
-    /// Records what became of attempts, all in one command. A row that is `sent` stays so.
+    /// Records what became of attempts, all in one command: one statement for all that have the same outcome, which costs the server a
+    /// fraction of one for each. A row that is `sent` stays so.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails; recording the same again is harmless.
@@ -159,11 +160,16 @@ impl Mongo {
         if outcomes.is_empty() {
             return Ok(());
         }
+        let mut same: HashMap<(&str, Option<&str>), Vec<&str>> = HashMap::new();
+        for outcome in outcomes {
+            same.entry((outcome.status.as_str(), outcome.reason.as_deref())).or_default().push(&outcome.key);
+        }
         let now = now.to_string();
-        self.update_rows(outcomes.iter().map(|outcome| {
+        self.update_rows(same.into_iter().map(|((status, reason), keys)| {
             doc! {
-                "q": { "_id": &outcome.key, "status": { "$ne": "sent" } },
-                "u": { "$set": { "status": outcome.status.as_str(), "reason": outcome.reason.as_deref(), "updated_at": &now } },
+                "q": { "_id": { "$in": keys }, "status": { "$ne": "sent" } },
+                "u": { "$set": { "status": status, "reason": reason, "updated_at": &now } },
+                "multi": true,
             }
         }))
         .await

@@ -74,72 +74,67 @@ impl Planned<'_> {
     }
 }
 
-/// All mails of a batch.
-pub(super) struct Errands<'a> {
-    pub(super) list: Vec<Planned<'a>>,
+/// Decides about every message and returns the mails they ask for. Those that cannot be decided fail; those that need no mail are done.
+pub(super) fn collect<'a>(
+    jobs: &mut [Job<EmailCommand>],
+    bookings: &'a HashMap<BookingId, Booking>,
+    properties: &HashMap<PropertyId, Arc<Inventory>>,
+) -> Vec<Planned<'a>> {
+    let mut list: Vec<Planned<'a>> = Vec::with_capacity(jobs.len());
+    let mut known: HashMap<String, usize> = HashMap::with_capacity(jobs.len());
+    for (place, job) in jobs.iter_mut().enumerate() {
+        let stored = bookings.get(&super::booking_of(&job.message));
+        let (errand, booking) = match (decide(&job.message, stored), stored) {
+            (Decision::Send(errand), Some(booking)) => (errand, booking),
+            (Decision::Nothing(reason), _) => {
+                counter!(MAILS, "kind" => "none", "outcome" => reason).increment(1);
+                continue;
+            }
+            (Decision::NotYet(class), _) => {
+                job.fail(Failure::retry(class, "the store does not know yet what the message tells of"));
+                continue;
+            }
+            (Decision::Send(_), None) => continue,
+        };
+        let first_sight = is_first_sight(&job.meta);
+        if let Some(index) = known.get(errand.key.as_str()) {
+            list[*index].places.push(place);
+            list[*index].first_sight &= first_sight;
+            continue;
+        }
+        let Some(inventory) = properties.get(&booking.property_id) else {
+            job.fail(Failure::retry("property_missing", format!("there is no property `{}`", booking.property_id)));
+            continue;
+        };
+        known.insert(errand.key.as_str().to_owned(), list.len());
+        list.push(Planned { errand, booking, inventory: inventory.clone(), places: vec![place], first_sight, fate: Fate::UnderWay });
+    }
+    list
 }
 
-impl<'a> Errands<'a> {
-    /// Decides about every message. Those that cannot be decided fail; those that need no mail are done.
-    pub(super) fn collect(jobs: &mut [Job<EmailCommand>], bookings: &'a HashMap<BookingId, Booking>, properties: &HashMap<PropertyId, Arc<Inventory>>) -> Self {
-        let mut list: Vec<Planned<'a>> = Vec::with_capacity(jobs.len());
-        let mut known: HashMap<String, usize> = HashMap::with_capacity(jobs.len());
-        for (place, job) in jobs.iter_mut().enumerate() {
-            let stored = bookings.get(&super::booking_of(&job.message));
-            let errand = match (decide(&job.message, stored), stored) {
-                (Decision::Send(errand), Some(booking)) => (errand, booking),
-                (Decision::Nothing(reason), _) => {
-                    counter!(MAILS, "kind" => "none", "outcome" => reason).increment(1);
-                    continue;
-                }
-                (Decision::NotYet(class), _) => {
-                    job.fail(Failure::retry(class, "the store does not know yet what the message tells of"));
-                    continue;
-                }
-                (Decision::Send(_), None) => continue,
-            };
-            let (errand, booking) = errand;
-            let first_sight = is_first_sight(&job.meta);
-            if let Some(index) = known.get(errand.key.as_str()) {
-                list[*index].places.push(place);
-                list[*index].first_sight &= first_sight;
-                continue;
+/// Writes a ledger row for every mail, or takes an unfinished one over, and so finds out which are ours.
+pub(super) async fn reserve(mails: &mut [Planned<'_>], mongo: &Mongo, domain: &str, now: Timestamp) -> Result<(), StoreError> {
+    let sender = Uuid::new_v4();
+    let rows: Vec<Notification> = mails.iter().map(|mail| mail.row(mail.errand.key.message_id(domain), sender, now)).collect();
+    let existing = mongo.begin_notifications(&rows).await?;
+    let mut claims = Vec::new();
+    for (mail, row) in mails.iter_mut().zip(rows) {
+        mail.fate = match existing.get(&row.key) {
+            None => Fate::Ours { message_id: row.message_id },
+            Some(found) => {
+                let (fate, claim) = take_over(found, mail.first_sight);
+                claims.extend(claim);
+                fate
             }
-            let Some(inventory) = properties.get(&booking.property_id) else {
-                job.fail(Failure::retry("property_missing", format!("there is no property `{}`", booking.property_id)));
-                continue;
-            };
-            known.insert(errand.key.as_str().to_owned(), list.len());
-            list.push(Planned { errand, booking, inventory: inventory.clone(), places: vec![place], first_sight, fate: Fate::UnderWay });
-        }
-        Self { list }
+        };
     }
-
-    /// Writes a ledger row for every mail, or takes an unfinished one over, and so finds out which are ours.
-    pub(super) async fn reserve(&mut self, mongo: &Mongo, domain: &str, now: Timestamp) -> Result<(), StoreError> {
-        let sender = Uuid::new_v4();
-        let rows: Vec<Notification> = self.list.iter().map(|planned| planned.row(planned.errand.key.message_id(domain), sender, now)).collect();
-        let existing = mongo.begin_notifications(&rows).await?;
-        let mut claims = Vec::new();
-        for (planned, row) in self.list.iter_mut().zip(&rows) {
-            planned.fate = match existing.get(&row.key) {
-                None => Fate::Ours { message_id: row.message_id.clone() },
-                Some(found) => {
-                    let (fate, claim) = take_over(found, planned.first_sight);
-                    claims.extend(claim);
-                    fate
-                }
-            };
+    let won = mongo.claim_notifications(&claims, sender, now).await?;
+    for claim in claims.iter().filter(|claim| !won.contains(&claim.key)) {
+        if let Some(mail) = mails.iter_mut().find(|mail| mail.errand.key.as_str() == claim.key) {
+            mail.fate = Fate::UnderWay;
         }
-        let won = mongo.claim_notifications(&claims, sender, now).await?;
-        let lost = claims.iter().filter(|claim| !won.contains(&claim.key)).map(|claim| claim.key.as_str());
-        for key in lost {
-            if let Some(planned) = self.list.iter_mut().find(|planned| planned.errand.key.as_str() == key) {
-                planned.fate = Fate::UnderWay;
-            }
-        }
-        Ok(())
     }
+    Ok(())
 }
 
 /// Whether this message was never handled before, as far as it can tell itself.
@@ -166,7 +161,7 @@ fn take_over(found: &Notification, first_sight: bool) -> (Fate, Option<Notificat
 
 #[cfg(test)]
 mod tests {
-    use super::{Errands, Fate, take_over};
+    use super::{Fate, collect, take_over};
     use crate::mail::fixtures::{at, booking, cancelled, event, hostel};
     use pvt_domain::ids::BookingId;
     use pvt_domain::messages::EmailCommand;
@@ -188,9 +183,9 @@ mod tests {
         let bookings = HashMap::from([(booking.id, booking)]);
         let hostel = hostel();
         let properties = HashMap::from([(hostel.property.id.clone(), Arc::new(hostel))]);
-        let errands = Errands::collect(&mut jobs, &bookings, &properties);
-        assert_eq!(errands.list.len(), 1);
-        assert_eq!(errands.list[0].places, [0, 1]);
+        let errands = collect(&mut jobs, &bookings, &properties);
+        assert_eq!(errands.len(), 1);
+        assert_eq!(errands[0].places, [0, 1]);
     }
 
     #[test]
@@ -200,8 +195,8 @@ mod tests {
         early.id = BookingId::from_uuid(Uuid::from_u128(9));
         let mut jobs = vec![job(event(&stored, 1), 1, None), job(event(&early, 2), 1, None)];
         let bookings = HashMap::from([(stored.id, stored)]);
-        let errands = Errands::collect(&mut jobs, &bookings, &HashMap::new());
-        assert!(errands.list.is_empty());
+        let errands = collect(&mut jobs, &bookings, &HashMap::new());
+        assert!(errands.is_empty());
         assert!(jobs[0].failed().is_none());
         assert!(jobs[1].failed().is_some());
     }
@@ -213,8 +208,8 @@ mod tests {
         let bookings = HashMap::from([(stored.id, stored)]);
         let hostel = hostel();
         let properties = HashMap::from([(hostel.property.id.clone(), Arc::new(hostel))]);
-        let errands = Errands::collect(&mut jobs, &bookings, &properties);
-        let mut row = errands.list[0].row("<kept@pvt.test>".to_owned(), Uuid::nil(), at("2026-12-01T12:00:00Z"));
+        let errands = collect(&mut jobs, &bookings, &properties);
+        let mut row = errands[0].row("<kept@pvt.test>".to_owned(), Uuid::nil(), at("2026-12-01T12:00:00Z"));
         let mut fate = |status: NotificationStatus, first_sight| {
             row.status = status;
             let (fate, claim) = take_over(&row, first_sight);

@@ -1,6 +1,6 @@
 //! Writes and sends the mails that are ours, and says what each outcome means for the ledger and for its messages.
 
-use super::errands::{Errands, Fate, Planned};
+use super::errands::{Fate, Planned};
 use super::{MAILS, Verdict};
 use crate::mail::smtp::{Outcome, SmtpClient};
 use crate::mail::{Letter, MailError, Sender, compose};
@@ -52,11 +52,11 @@ impl Settlement {
     }
 }
 
-/// Sends every mail that is ours; one settlement for each of those, in the order of the errands.
-pub(super) async fn send(errands: &Errands<'_>, smtp: &SmtpClient, sender: &Sender, now: Timestamp) -> Vec<Option<Settlement>> {
-    let mut letters: Vec<Letter> = Vec::with_capacity(errands.list.len());
-    let mut written: Vec<Option<Result<(), MailError>>> = Vec::with_capacity(errands.list.len());
-    for planned in &errands.list {
+/// Sends every mail that is ours; one settlement for each of those, in the order of the mails.
+pub(super) async fn send(mails: &[Planned<'_>], smtp: &SmtpClient, sender: &Sender, now: Timestamp) -> Vec<Option<Settlement>> {
+    let mut letters: Vec<Letter> = Vec::with_capacity(mails.len());
+    let mut written: Vec<Option<Result<(), MailError>>> = Vec::with_capacity(mails.len());
+    for planned in mails {
         written.push(match &planned.fate {
             Fate::Ours { message_id } => {
                 let letter = compose(planned.errand.kind, planned.booking, &planned.inventory, sender, message_id, now);
@@ -74,7 +74,7 @@ pub(super) async fn send(errands: &Errands<'_>, smtp: &SmtpClient, sender: &Send
         observe(planned, &result);
         Some(Settlement { key: planned.errand.key.as_str().to_owned(), result })
     };
-    errands.list.iter().zip(written).map(settle).collect()
+    mails.iter().zip(written).map(settle).collect()
 }
 
 fn observe(planned: &Planned<'_>, result: &Sending) {

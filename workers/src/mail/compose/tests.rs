@@ -17,8 +17,21 @@ fn letter(kind: NotificationKind, booking: &Booking, hostel: &Inventory) -> Lett
 fn read(letter: &Letter) -> (String, String, String) {
     let parsed = MessageParser::default().parse(&letter.message).unwrap();
     let text = parsed.body_text(0).unwrap().replace("\r\n", "\n").replace('\u{a0}', " ");
-    let html = parsed.body_html(0).unwrap().replace('\u{a0}', " ");
+    let html = unreferenced(&parsed.body_html(0).unwrap()).replace('\u{a0}', " ");
     (parsed.subject().unwrap().to_owned(), text, html)
+}
+
+/// HTML with the characters beyond ASCII in place of the references to them.
+fn unreferenced(html: &str) -> String {
+    let mut parts = html.split("&#");
+    let mut text = parts.next().unwrap().to_owned();
+    for part in parts {
+        match part.split_once(';').and_then(|(code, rest)| Some((code.parse().ok().filter(|code| *code > 127).and_then(char::from_u32)?, rest))) {
+            Some((character, rest)) => text.extend([character.to_string().as_str(), rest]),
+            None => text.extend(["&#", part]),
+        }
+    }
+    text
 }
 
 fn parsed(letter: &Letter) -> Message<'_> {
@@ -136,6 +149,18 @@ fn markup_in_a_name_is_text() {
     let (_, text, html) = read(&letter(BookingConfirmed, &booking, &hostel));
     assert!(!html.contains("<script>") && !html.contains("<img"), "{html}");
     assert!(text.contains("<script>alert(1)</script>"), "plain text shows what was typed");
+}
+
+#[test]
+fn html_travels_unencoded_and_a_long_line_does_not() {
+    let (booking, mut hostel) = (booking(), hostel());
+    let confirmation = letter(BookingConfirmed, &booking, &hostel);
+    assert!(confirmation.message.contains("<h1>Your booking is confirmed</h1>"), "no encoding");
+    assert!(confirmation.message.lines().all(|line| line.len() <= super::MAX_LINE_BYTES));
+    hostel.property.address = "é".repeat(200);
+    let confirmation = letter(BookingConfirmed, &booking, &hostel);
+    assert!(confirmation.message.lines().all(|line| line.len() <= 78));
+    assert!(read(&confirmation).2.contains(&"é".repeat(200)));
 }
 
 #[test]

@@ -70,6 +70,7 @@ impl Dialler {
             pipelining,
             used: false,
             idle_since: Instant::now(),
+            opened: None,
             reply_timeout: self.limits.reply_timeout,
             accept_timeout: self.limits.accept_timeout,
         })
@@ -83,6 +84,8 @@ pub(super) struct Connection {
     /// Whether it has carried a letter: then the server may have closed it meanwhile.
     pub(super) used: bool,
     pub(super) idle_since: Instant,
+    /// How the server answered an envelope that was sent ahead of its letter.
+    opened: Option<Result<(), Stop>>,
     reply_timeout: Duration,
     accept_timeout: Duration,
 }
@@ -95,49 +98,90 @@ pub(super) struct Dialogue {
 }
 
 /// A reply other than the one hoped for.
+#[derive(Clone)]
 struct Stop {
     outcome: Outcome,
     usable: bool,
 }
 
-impl Connection {
-    /// Hands one letter over.
-    pub(super) async fn deliver(&mut self, letter: &Letter) -> Dialogue {
-        self.used = true;
-        let recipients = letter.envelope.to();
-        let (Some(recipient), 1) = (recipients.first(), recipients.len()) else {
-            return Dialogue { outcome: Outcome::Refused("a letter has exactly one recipient".to_owned()), usable: true };
+impl Stop {
+    /// The end of a dialogue, without the address that servers like to repeat.
+    fn without(self, recipient: &str) -> Dialogue {
+        let outcome = match self.outcome {
+            Outcome::Refused(reply) => Outcome::Refused(without_address(&reply, recipient)),
+            Outcome::Later(reply) => Outcome::Later(without_address(&reply, recipient)),
+            Outcome::Unsent(reply) => Outcome::Unsent(without_address(&reply, recipient)),
+            other => other,
         };
-        let address = recipient.to_string();
-        if !address.is_ascii() && !self.smtp.server_info().supports_feature(Extension::SmtpUtfEight) {
-            return Dialogue { outcome: Outcome::Refused("the server takes no addresses beyond ASCII".to_owned()), usable: true };
+        Dialogue { outcome, usable: self.usable }
+    }
+}
+
+impl Connection {
+    /// Hands one letter over. Where the server allows it, the envelope of the `next` one travels with it, which halves the round trips; then
+    /// that letter must be the next to be delivered here.
+    pub(super) async fn deliver(&mut self, letter: &Letter, next: Option<&Letter>) -> Dialogue {
+        self.used = true;
+        let recipient = letter.envelope.to().first().map(ToString::to_string).unwrap_or_default();
+        let opened = match self.opened.take() {
+            Some(opened) => opened,
+            None => match self.opening(letter) {
+                Err(reason) => return Dialogue { outcome: Outcome::Refused(reason.to_owned()), usable: true },
+                Ok(opening) => timeout(self.reply_timeout, self.open(&opening)).await.unwrap_or_else(|_| Err(lost("no reply in time"))),
+            },
+        };
+        if let Err(stop) = opened {
+            return self.abandon(stop, &recipient).await;
         }
-        let parameters = if address.is_ascii() { Vec::new() } else { vec![MailParameter::SmtpUtfEight] };
-        let opening = Opening { mail: Mail::new(letter.envelope.from().cloned(), parameters), rcpt: Rcpt::new(recipient.clone(), Vec::new()) };
-        let opened = timeout(self.reply_timeout, self.open_letter(&opening)).await;
-        match opened.unwrap_or_else(|_| Err(lost("no reply in time"))) {
-            Ok(()) => {}
-            Err(stop) => return self.abandon(stop, &address).await,
-        }
-        let accepted = timeout(self.accept_timeout, self.smtp.message(&letter.message)).await;
-        match accepted {
+        let next = next.filter(|_| self.pipelining).and_then(|next| self.opening(next).ok());
+        let text = Text { letter: &letter.message, next: next.as_ref() };
+        let dialogue = match timeout(self.accept_timeout, self.smtp.command(text)).await {
             Ok(Ok(_)) => Dialogue { outcome: Outcome::Accepted, usable: true },
-            Ok(Err(error)) if error.status().is_some() => self.abandon(refusal(&error), &address).await,
+            Ok(Err(error)) if error.status().is_some() => refusal(&error).without(&recipient),
             Ok(Err(error)) => Dialogue { outcome: Outcome::Unknown(describe(&error)), usable: false },
             Err(_) => Dialogue { outcome: Outcome::Unknown("no reply to the letter in time".to_owned()), usable: false },
+        };
+        if next.is_some() && dialogue.usable {
+            let opened = timeout(self.reply_timeout, self.finish_opening(None)).await;
+            self.opened = Some(opened.unwrap_or_else(|_| Err(lost("no reply in time"))));
         }
+        dialogue
+    }
+
+    /// Whether the envelope of a letter was sent whose text was not: nothing else can be sent here.
+    pub(super) fn is_committed(&self) -> bool {
+        self.opened.is_some()
+    }
+
+    fn opening(&self, letter: &Letter) -> Result<Opening, &'static str> {
+        let [recipient] = letter.envelope.to() else { return Err("a letter has exactly one recipient") };
+        let is_ascii = recipient.to_string().is_ascii();
+        if !is_ascii && !self.smtp.server_info().supports_feature(Extension::SmtpUtfEight) {
+            return Err("the server takes no addresses beyond ASCII");
+        }
+        let parameters = if is_ascii { Vec::new() } else { vec![MailParameter::SmtpUtfEight] };
+        Ok(Opening { mail: Mail::new(letter.envelope.from().cloned(), parameters), rcpt: Rcpt::new(recipient.clone(), Vec::new()) })
     }
 
     /// `MAIL`, `RCPT` and `DATA`, in one packet where the server allows it.
-    async fn open_letter(&mut self, opening: &Opening) -> Result<(), Stop> {
+    async fn open(&mut self, opening: &Opening) -> Result<(), Stop> {
         if !self.pipelining {
             self.smtp.command(&opening.mail).await.map_err(|error| sender_refusal(&error))?;
             self.smtp.command(&opening.rcpt).await.map_err(|error| refusal(&error))?;
             self.smtp.command(Data).await.map_err(|error| refusal(&error))?;
             return Ok(());
         }
-        let mail = self.smtp.command(opening).await.map_err(|error| sender_refusal(&error));
-        // All three replies are read whatever they are, or the next letter would read them.
+        let first = self.smtp.command(opening).await;
+        self.finish_opening(Some(first)).await
+    }
+
+    /// Reads the replies to `MAIL`, `RCPT` and `DATA`, all three whatever they are, or the next letter would read them.
+    async fn finish_opening(&mut self, first: Option<Result<Response, Error>>) -> Result<(), Stop> {
+        let mail = match first {
+            Some(mail) => mail,
+            None => self.smtp.read_response().await,
+        };
+        let mail = mail.map_err(|error| sender_refusal(&error));
         let rcpt = self.next_reply(&mail).await?;
         let data = self.next_reply(&rcpt).await?;
         match mail.and(rcpt) {
@@ -158,22 +202,15 @@ impl Connection {
         if let Err(stop) = previous
             && !stop.usable
         {
-            return Err(Stop { outcome: stop.outcome.clone(), usable: false });
+            return Err(stop.clone());
         }
         Ok(self.smtp.read_response().await.map_err(|error| refusal(&error)))
     }
 
-    /// Ends a refused letter so that the connection can carry the next.
-    async fn abandon(&mut self, stop: Stop, address: &str) -> Dialogue {
+    /// Takes back the envelope of a refused letter so that the connection can carry the next.
+    async fn abandon(&mut self, stop: Stop, recipient: &str) -> Dialogue {
         let usable = stop.usable && matches!(timeout(self.reply_timeout, self.smtp.command(Rset)).await, Ok(Ok(_)));
-        let without = |reply: String| without_address(&reply, address);
-        let outcome = match stop.outcome {
-            Outcome::Refused(reply) => Outcome::Refused(without(reply)),
-            Outcome::Later(reply) => Outcome::Later(without(reply)),
-            Outcome::Unsent(reply) => Outcome::Unsent(without(reply)),
-            other => other,
-        };
-        Dialogue { outcome, usable }
+        Dialogue { usable, ..stop.without(recipient) }
     }
 }
 
@@ -204,8 +241,11 @@ fn describe(error: &Error) -> String {
     error.to_string().split_whitespace().collect::<Vec<_>>().join(" ").chars().take(MAX_REPLY_CHARS).collect()
 }
 
-/// Servers like to repeat the recipient in a refusal; what is kept of it must not.
+/// What is kept of a reply names nobody.
 fn without_address(reply: &str, address: &str) -> String {
+    if address.is_empty() {
+        return reply.to_owned();
+    }
     let lowered = reply.to_ascii_lowercase();
     match lowered.find(&address.to_ascii_lowercase()) {
         Some(start) => without_address(&format!("{}…{}", &reply[..start], &reply[start + address.len()..]), address),
@@ -225,6 +265,31 @@ impl fmt::Display for Opening {
     }
 }
 
+/// A letter as it travels: no line of its own begins with a lone dot, and a lone dot ends it; then the envelope of the next. The library could
+/// write a letter too, but with its end in a packet of its own.
+struct Text<'a> {
+    letter: &'a str,
+    next: Option<&'a Opening>,
+}
+
+impl fmt::Display for Text<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.letter.starts_with('.') {
+            f.write_str(".")?;
+        }
+        let mut rest = self.letter;
+        while let Some(at) = rest.find("\r\n.") {
+            let (line, next) = rest.split_at(at + "\r\n".len());
+            f.write_str(line)?;
+            f.write_str("..")?;
+            rest = &next[".".len()..];
+        }
+        f.write_str(rest)?;
+        f.write_str(if self.letter.ends_with("\r\n") { ".\r\n" } else { "\r\n.\r\n" })?;
+        self.next.map_or(Ok(()), |next| next.fmt(f))
+    }
+}
+
 /// The line that ends a letter.
 struct EndOfData;
 
@@ -236,7 +301,16 @@ impl fmt::Display for EndOfData {
 
 #[cfg(test)]
 mod tests {
-    use super::without_address;
+    use super::{Text, without_address};
+
+    #[test]
+    fn a_letter_travels_with_its_dots_doubled_and_an_end() {
+        let text = |letter| Text { letter, next: None }.to_string();
+        assert_eq!(text("a\r\n"), "a\r\n.\r\n");
+        assert_eq!(text("a"), "a\r\n.\r\n");
+        assert_eq!(text(""), "\r\n.\r\n");
+        assert_eq!(text(".\r\n..b\r\n.\r\nc.d\r\n"), "..\r\n...b\r\n..\r\nc.d\r\n.\r\n");
+    }
 
     #[test]
     fn a_kept_reply_names_nobody() {

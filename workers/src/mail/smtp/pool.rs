@@ -47,10 +47,10 @@ impl Default for SmtpLimits {
 }
 
 impl SmtpLimits {
-    /// The longest that [`SmtpClient::send_all`] can take: a letter begun just before the budget ends, on a connection that must first be
-    /// found dead and replaced.
+    /// The longest that [`SmtpClient::send_all`] can take: just before the budget ends a letter is begun on a connection that proves dead, is
+    /// sent on a new one together with the envelope of the next, and that one is sent too.
     pub fn longest_batch(&self) -> Duration {
-        self.batch_budget + self.connect_timeout + 3 * self.reply_timeout + self.accept_timeout
+        self.batch_budget + self.connect_timeout + 4 * self.reply_timeout + 2 * self.accept_timeout
     }
 }
 
@@ -67,6 +67,20 @@ struct Batch<'a> {
     letters: &'a [Letter],
     waiting: Mutex<VecDeque<usize>>,
     ends: Instant,
+}
+
+impl Batch<'_> {
+    /// The next letter, while there is time to begin one.
+    fn take(&self) -> Option<usize> {
+        if Instant::now() >= self.ends {
+            return None;
+        }
+        locked(&self.waiting).pop_front()
+    }
+
+    fn give_back(&self, index: usize) {
+        locked(&self.waiting).push_front(index);
+    }
 }
 
 impl SmtpClient {
@@ -101,26 +115,30 @@ impl SmtpClient {
         let Ok(Ok(_permit)) = tokio::time::timeout_at(batch.ends, self.permits.acquire()).await else { return lane };
         let mut connection = self.take_idle();
         let mut losses = 0;
-        while Instant::now() < batch.ends && losses <= MAX_LOSSES {
-            let Some(index) = locked(&batch.waiting).pop_front() else { break };
-            match self.deliver(&mut connection, &batch.letters[index]).await {
+        let mut current = batch.take();
+        while let Some(index) = current.take() {
+            let next = batch.take();
+            let following = next.and_then(|next| batch.letters.get(next));
+            match self.deliver(&mut connection, &batch.letters[index], following).await {
                 Attempt::Told(outcome) => {
                     losses += u32::from(connection.is_none());
                     // The server takes nothing from us now, so asking it for the others would only cost time.
                     lane.gave_up = if let Outcome::Unsent(reason) = &outcome { Some(reason.clone()) } else { None };
                     lane.outcomes.push((index, outcome));
-                    if lane.gave_up.is_some() {
-                        break;
-                    }
                 }
                 Attempt::NotBegun(reason) => {
                     // Another lane may have a connection that works.
-                    locked(&batch.waiting).push_front(index);
+                    batch.give_back(index);
                     lane.gave_up = Some(reason);
-                    break;
                 }
             }
+            if lane.gave_up.is_some() || losses > MAX_LOSSES {
+                next.into_iter().for_each(|next| batch.give_back(next));
+                break;
+            }
+            current = next;
         }
+        let connection = connection.filter(|connection| !connection.is_committed());
         if let Some(mut connection) = connection {
             connection.idle_since = Instant::now();
             locked(&self.idle).push(connection);
@@ -128,12 +146,12 @@ impl SmtpClient {
         lane
     }
 
-    /// One letter, on the lane's connection or a new one. Leaves `connection` empty when it broke.
-    async fn deliver(&self, connection: &mut Option<Connection>, letter: &Letter) -> Attempt {
+    /// One letter, on the lane's connection or a new one; `next` is the one that follows there if all goes well. Leaves `connection` empty when it broke.
+    async fn deliver(&self, connection: &mut Option<Connection>, letter: &Letter, next: Option<&Letter>) -> Attempt {
         // A connection that has been used may have been closed by the server since: that is found out only by using it, and says
         // nothing about the server. So once, a letter that certainly was not accepted is tried again on a new one.
         if let Some(used) = connection.as_mut().filter(|connection| connection.used) {
-            let Dialogue { outcome, usable } = used.deliver(letter).await;
+            let Dialogue { outcome, usable } = used.deliver(letter, next).await;
             if usable {
                 return Attempt::Told(outcome);
             }
@@ -149,7 +167,7 @@ impl SmtpClient {
         match fresh {
             Err(reason) => Attempt::NotBegun(reason),
             Ok(mut fresh) => {
-                let Dialogue { outcome, usable } = fresh.deliver(letter).await;
+                let Dialogue { outcome, usable } = fresh.deliver(letter, next).await;
                 *connection = usable.then_some(fresh);
                 Attempt::Told(outcome)
             }
