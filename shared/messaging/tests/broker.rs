@@ -107,7 +107,7 @@ async fn a_publisher_started_before_its_broker_answers_waits_for_it() {
     let (url, _) = broker().await;
     let topology = topology();
     let publisher = Publisher::start(url, topology.clone(), "test");
-    publisher.publish(note(Target::Commands, "payment.refund", Uuid::from_u128(1))).await.unwrap();
+    publisher.publish(note(Target::Commands, "stripe.event", Uuid::from_u128(1))).await.unwrap();
     assert!(publisher.is_ready());
     publisher.close(SOON).await;
 }
@@ -176,7 +176,7 @@ async fn policies_reach_the_queues() {
     let topology = topology();
     let publisher = Publisher::start(url, topology.clone(), "test");
     let id = Uuid::from_u128(1);
-    publisher.publish(note(Target::Commands, "payment.refund", id)).await.unwrap();
+    publisher.publish(note(Target::Commands, "stripe.event", id)).await.unwrap();
     let management = Management::new(management, "/").unwrap();
     management.apply_policies(&topology).await.unwrap();
     let listed = management.queues(topology.prefix()).await.unwrap();

@@ -34,8 +34,11 @@ pub const MAILS: &str = "pvt_mails_total";
 /// How long a message waits when its mail may be under way in another process right now.
 const UNDER_WAY_DELAY: Duration = Duration::from_secs(5);
 
+/// Most messages of a batch.
+const BATCH_MAX: u16 = 100;
+
 /// Mails of a batch that are reserved, sent and recorded together, beside the others.
-const MAILS_PER_PART: usize = 100;
+const MAILS_PER_PART: usize = 50;
 
 /// The worker.
 pub struct Emails {
@@ -116,7 +119,7 @@ impl BatchWorker for Emails {
         ladder: &[Rung::S5, Rung::M1, Rung::M10, Rung::H1, Rung::H1, Rung::H1],
         // Above the longest that the mail client can take for a batch, or accepted mails would go unrecorded.
         timeout: Duration::from_secs(120),
-        shape: Shape::Batch { max: 200, linger: Duration::from_millis(20) },
+        shape: Shape::Batch { max: BATCH_MAX, linger: Duration::from_millis(20) },
     };
     type Message = EmailCommand;
 

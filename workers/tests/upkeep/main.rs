@@ -6,3 +6,4 @@ mod hostel;
 mod loading;
 mod reconciliation;
 mod scheduler;
+mod together;

@@ -169,13 +169,13 @@ async fn perform(act: Act, jobs: &mut [Job<Note>]) -> Result<(), Failure> {
         Act::Emit => {
             for job in jobs {
                 let id = job.meta.id;
-                job.emit(Outgoing::raw(Target::Commands, "payment.refund", id, "payment.refund.v1", "{}"));
+                job.emit(Outgoing::raw(Target::Commands, "stripe.event", id, "stripe.event.v1", "{}"));
             }
         }
         Act::EmitTo(queue) => {
             for job in jobs {
                 let id = job.meta.id;
-                job.emit(Outgoing::raw(Target::Queue, queue.clone(), id, "payment.refund.v1", "{}"));
+                job.emit(Outgoing::raw(Target::Queue, queue.clone(), id, "stripe.event.v1", "{}"));
             }
         }
         Act::Fail(failure) => return Err(failure),

@@ -1,0 +1,49 @@
+//! Batches that are decided at the same time share transactions, and none suffers from another.
+
+use crate::hostel::Hostel;
+use anyhow::{Result, ensure};
+use futures_util::future::join_all;
+use pvt_testkit::soon;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn batches_that_come_together_are_all_decided_and_no_bed_is_given_twice() -> Result<()> {
+    let hostel = Hostel::open().await?;
+    let keys: Vec<String> = (0..40).map(|number| format!("guest-{number}")).collect();
+    let booked = join_all(keys.iter().map(|key| hostel.book(key, 20))).await;
+    let mut beds = HashSet::new();
+    for outcome in booked {
+        let (booking, events) = outcome?;
+        ensure!(events.len() == 1, "one event a booking");
+        for bed in booking.claims().map(|(bed, night)| (bed.clone(), night)) {
+            ensure!(beds.insert(bed), "a bed twice");
+        }
+    }
+    assert_eq!(beds.len(), 24, "12 beds for two nights, and nobody was refused while there was one");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_whose_companion_is_given_up_is_decided_all_the_same() -> Result<()> {
+    let hostel = Arc::new(Hostel::open().await?);
+    for round in 0..20_u64 {
+        let lost = {
+            let hostel = hostel.clone();
+            tokio::spawn(async move { hostel.book(&format!("lost-{round}"), 30 + round).await })
+        };
+        let companions = join_all((0..3).map(|number| {
+            let hostel = hostel.clone();
+            async move { hostel.book(&format!("kept-{round}-{number}"), 30 + round).await }
+        }));
+        let companions = tokio::spawn(companions);
+        // Anywhere on its way, also while it decides for the others.
+        tokio::task::yield_now().await;
+        lost.abort();
+        for booked in companions.await? {
+            assert_eq!(booked?.0.stays[0].arrival, soon(30 + round));
+        }
+        let _ = lost.await;
+    }
+    Ok(())
+}
