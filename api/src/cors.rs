@@ -2,9 +2,11 @@
 //!
 //! Credentials travel in `Authorization` alone, so cookies are never allowed across origins.
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use axum::http::{HeaderMap, HeaderValue, Method, header};
 use std::sync::Arc;
 
+/// Whether an address takes a method is for its answer to say; axum adds `Allow` only after us.
+const ALLOWED_METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE");
 /// What pages may send, and read beyond the simple headers.
 const ALLOWED_HEADERS: HeaderValue =
     HeaderValue::from_static("authorization, content-type, idempotency-key, if-match, if-none-match, prefer, traceparent, x-request-id");
@@ -47,11 +49,9 @@ impl Cors {
         headers.append(header::VARY, HeaderValue::from_name(header::ORIGIN));
         let Some(page) = page else { return };
         if page.preflight {
-            let allowed: Option<HeaderValue> = headers.get(header::ALLOW).cloned();
-            let preflight: [(HeaderName, HeaderValue); 2] =
-                [(header::ACCESS_CONTROL_ALLOW_HEADERS, ALLOWED_HEADERS), (header::ACCESS_CONTROL_MAX_AGE, MAX_AGE)];
-            headers.extend(preflight);
-            headers.extend(allowed.map(|allowed| (header::ACCESS_CONTROL_ALLOW_METHODS, allowed)));
+            headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, ALLOWED_METHODS);
+            headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, ALLOWED_HEADERS);
+            headers.insert(header::ACCESS_CONTROL_MAX_AGE, MAX_AGE);
         }
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, page.origin);
         headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED_HEADERS);
@@ -67,7 +67,6 @@ mod tests {
         let cors = Cors::new(&origins.iter().map(|origin| (*origin).to_owned()).collect::<Vec<_>>());
         let headers: HeaderMap = request.iter().map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value))).collect();
         let mut answer = HeaderMap::new();
-        answer.insert("allow", HeaderValue::from_static("GET,HEAD"));
         cors.complete(cors.page(method, &headers), &mut answer);
         answer
     }
@@ -90,7 +89,7 @@ mod tests {
     fn a_preflight_learns_methods_and_headers() {
         let request = [("origin", "https://app.example.com"), ("access-control-request-method", "GET")];
         let answer = answered(&["https://app.example.com"], &Method::OPTIONS, &request);
-        assert_eq!(answer["access-control-allow-methods"], "GET,HEAD");
+        assert_eq!(answer["access-control-allow-methods"], "GET, HEAD, POST, PUT, PATCH, DELETE");
         assert!(answer["access-control-allow-headers"].to_str().unwrap().contains("idempotency-key"));
         assert_eq!(answer["access-control-max-age"], "7200");
     }

@@ -84,7 +84,7 @@ impl Office {
 }
 
 fn worker(mongo: &Mongo, smtp: SocketAddr) -> Emails {
-    Emails::with(mongo.clone(), &format!("smtp://{smtp}"), MAIL_FROM, SmtpLimits::default()).unwrap()
+    Emails::with(mongo.clone(), &format!("smtp://{smtp}"), MAIL_FROM, "http://127.0.0.1:8080".parse().unwrap(), SmtpLimits::default()).unwrap()
 }
 
 async fn handle(worker: &Emails, jobs: Vec<Job<EmailCommand>>) -> Vec<Job<EmailCommand>> {

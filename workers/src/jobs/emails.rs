@@ -1,9 +1,10 @@
-//! Worker `emails`: tells guests what happened to their bookings, and sends what staff ask for.
+//! Worker `emails`: tells guests what happened to their bookings, sends what staff ask for, and writes to people about their accounts.
 //!
 //! At least once, and twice only when the server's answer to a mail was lost: a row in the ledger is written before a mail leaves and
 //! settled before the message is acknowledged. It reads the booking when it sends, so no mail contradicts the newest state. It never
 //! changes a booking.
 
+mod accounts;
 mod errands;
 mod outbox;
 mod properties;
@@ -26,6 +27,7 @@ use secrecy::ExposeSecret;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use url::Url;
 
 /// Counter, labels `kind` and `outcome`: mails sent, refused, postponed and not needed.
 pub const MAILS: &str = "pvt_mails_total";
@@ -38,6 +40,7 @@ pub struct Emails {
     mongo: Mongo,
     smtp: SmtpClient,
     sender: Sender,
+    public_url: Url,
     properties: Properties,
     clock: Clock,
     /// What the mail server said and the ledger does not know yet. While there is any, nothing more is sent, so it holds one batch at most.
@@ -50,18 +53,18 @@ impl Emails {
     /// # Errors
     /// When `SMTP_URL` or `MAIL_FROM` cannot be used.
     pub fn new(mongo: Mongo, config: &Config) -> Result<Self, MailError> {
-        Self::with(mongo, config.smtp_url.expose_secret(), &config.mail_from, SmtpLimits::default())
+        Self::with(mongo, config.smtp_url.expose_secret(), &config.mail_from, config.public_url.clone(), SmtpLimits::default())
     }
 
-    /// Sends through this server, in this name, within these bounds.
+    /// Sends through this server, in this name, with links to this address, within these bounds.
     ///
     /// # Errors
     /// When the URL or the sender cannot be used.
-    pub fn with(mongo: Mongo, smtp_url: &str, mail_from: &str, limits: SmtpLimits) -> Result<Self, MailError> {
+    pub fn with(mongo: Mongo, smtp_url: &str, mail_from: &str, public_url: Url, limits: SmtpLimits) -> Result<Self, MailError> {
         let sender = Sender::parse(mail_from)?;
         let url: SmtpUrl = smtp_url.parse()?;
         let smtp = SmtpClient::new(url, sender.domain(), limits)?;
-        Ok(Self { mongo, smtp, sender, properties: Properties::default(), clock: clock::system, unrecorded: Mutex::default() })
+        Ok(Self { mongo, smtp, sender, public_url, properties: Properties::default(), clock: clock::system, unrecorded: Mutex::default() })
     }
 
     /// Writes what the server said into the ledger. What cannot be written is kept, and is written before anything else is sent.
@@ -92,7 +95,8 @@ impl BatchWorker for Emails {
 
     async fn handle(&self, batch: &mut Batch<EmailCommand>) -> Result<(), Failure> {
         self.record([]).await?;
-        let bookings = self.mongo.bookings(batch.items.iter().map(|job| booking_of(&job.message))).await?;
+        accounts::handle(self, &mut batch.items).await?;
+        let bookings = self.mongo.bookings(batch.items.iter().filter_map(|job| booking_of(&job.message))).await?;
         let wanted = bookings.values().map(|booking| &booking.property_id);
         let properties = self.properties.load(&self.mongo, wanted).await?;
         let mut errands = Errands::collect(&mut batch.items, &bookings, &properties);
@@ -137,9 +141,10 @@ fn apply(job: &mut Job<EmailCommand>, errand: &errands::Planned<'_>, verdict: &V
     Ok(())
 }
 
-fn booking_of(command: &EmailCommand) -> BookingId {
+fn booking_of(command: &EmailCommand) -> Option<BookingId> {
     match command {
-        EmailCommand::Send(wish) => wish.booking_id,
-        EmailCommand::Happened(event) => event.booking_id,
+        EmailCommand::Send(wish) => Some(wish.booking_id),
+        EmailCommand::Happened(event) => Some(event.booking_id),
+        EmailCommand::Account(_) => None,
     }
 }

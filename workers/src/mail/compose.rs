@@ -28,6 +28,11 @@ impl Sender {
         text.parse().map(Self).map_err(|_| MailError::Sender(text.to_owned()))
     }
 
+    /// The mailbox.
+    pub(super) fn mailbox(&self) -> &Mailbox {
+        &self.0
+    }
+
     /// The domain of the address, under which `Message-ID`s are made.
     pub fn domain(&self) -> &str {
         self.0.email.domain()
@@ -88,7 +93,7 @@ fn parts(content: &Content, calendar: String) -> Result<MultiPart, MailError> {
 
 /// Tells vacation responders and ticket systems not to answer (RFC 3834 §5).
 #[derive(Clone)]
-struct AutoSubmitted;
+pub(super) struct AutoSubmitted;
 
 impl Header for AutoSubmitted {
     fn name() -> HeaderName {
@@ -106,7 +111,7 @@ impl Header for AutoSubmitted {
 
 /// The language of the whole message (RFC 3282).
 #[derive(Clone)]
-struct ContentLanguage(Language);
+pub(super) struct ContentLanguage(pub(super) Language);
 
 impl Header for ContentLanguage {
     fn name() -> HeaderName {

@@ -80,12 +80,13 @@ pub(super) struct Errands<'a> {
 }
 
 impl<'a> Errands<'a> {
-    /// Decides about every message. Those that cannot be decided fail; those that need no mail are done.
+    /// Decides about every message about a booking. Those that cannot be decided fail; those that need no mail are done.
     pub(super) fn collect(jobs: &mut [Job<EmailCommand>], bookings: &'a HashMap<BookingId, Booking>, properties: &HashMap<PropertyId, Arc<Inventory>>) -> Self {
         let mut list: Vec<Planned<'a>> = Vec::with_capacity(jobs.len());
         let mut known: HashMap<String, usize> = HashMap::with_capacity(jobs.len());
         for (place, job) in jobs.iter_mut().enumerate() {
-            let stored = bookings.get(&super::booking_of(&job.message));
+            let Some(booking_id) = super::booking_of(&job.message) else { continue };
+            let stored = bookings.get(&booking_id);
             let errand = match (decide(&job.message, stored), stored) {
                 (Decision::Send(errand), Some(booking)) => (errand, booking),
                 (Decision::Nothing(reason), _) => {
@@ -143,7 +144,7 @@ impl<'a> Errands<'a> {
 }
 
 /// Whether this message was never handled before, as far as it can tell itself.
-fn is_first_sight(meta: &Meta) -> bool {
+pub(super) fn is_first_sight(meta: &Meta) -> bool {
     meta.attempt <= 1 && meta.header(HEADER_DEFERRALS).is_none()
 }
 
