@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+#[path = "emails/accounts.rs"]
+mod accounts;
 #[path = "emails/guests.rs"]
 mod guests;
 
