@@ -24,7 +24,7 @@ use cli::{
     WorkersCommand,
 };
 use pvt_service::config::Config;
-use pvt_service::{shutdown, tls};
+use pvt_service::{shutdown, telemetry, tls};
 use std::process::ExitCode;
 
 /// Runs the command line and says how it ended.
@@ -62,7 +62,11 @@ async fn run(cli: Cli) -> Result<()> {
         Command::Users(UsersCommand::Disable { email }) => users::disable(&Config::from_env()?, &email).await,
         Command::Config(ConfigCommand::Check) => show_config(&Config::from_env()?),
         Command::Bench(args) => bench::run(args).await,
-        Command::Api => pvt_api::run(Config::from_env()?, shutdown::signal()?).await,
+        Command::Api => {
+            let config = Config::from_env()?;
+            telemetry::init(&config)?;
+            pvt_api::run(config, shutdown::signal()?).await
+        }
         Command::Workers(WorkersCommand::Run { names, all }) => {
             let names = if all { pvt_workers::registry::NAMES.map(str::to_owned).to_vec() } else { names };
             pvt_workers::registry::run(Config::from_env()?, &names, shutdown::signal()?).await
