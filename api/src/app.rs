@@ -1,9 +1,12 @@
 //! What handlers work with: connections, memory and keys of one API instance.
 
 use crate::accepted::Accepted;
+use crate::access_tokens::AccessTokens;
 use crate::catalogue::Catalogue;
 use crate::decisions::Decisions;
 use crate::keys::Keys;
+use crate::limits::Limits;
+use crate::passwords::Hasher;
 use crate::problem::{self, Problem};
 use crate::replies::Replies;
 use crate::signals::IntakeMetrics;
@@ -13,6 +16,7 @@ use anyhow::Context as _;
 use pvt_domain::timestamp::Timestamp;
 use pvt_messaging::{EncodeError, Outgoing, PublishError, Publisher, Topology};
 use pvt_service::Config;
+use pvt_service::config::Network;
 use pvt_service::health::{Health, Need};
 use pvt_service::http::About;
 use pvt_stores::mongo::Mongo;
@@ -41,6 +45,10 @@ pub(crate) struct App {
     pub(crate) accepted: Accepted,
     pub(crate) keys: Keys,
     pub(crate) tokens: TokenKey,
+    pub(crate) access_tokens: AccessTokens,
+    pub(crate) hasher: Hasher,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) proxies: Vec<Network>,
     pub(crate) webhook_secrets: WebhookSecrets,
     pub(crate) health: Arc<Health>,
     pub(crate) intake: IntakeMetrics,
@@ -72,10 +80,16 @@ impl App {
         let publisher = Publisher::start(amqp_url, topology.clone(), ABOUT.name);
         let decisions = Decisions::start(mongo.clone(), stop.clone());
         let replies = Replies::start(amqp_url, topology.clone(), decisions.clone(), stop.clone());
+        let limits = Limits::new(config);
+        tokio::spawn(limits.clone().forget_idle(stop.clone()));
         Ok(Arc::new(Self {
+            limits,
             health: Arc::new(health(&publisher, &mongo, &catalogue, &replies)),
             keys: Keys::new(mongo.clone()),
             tokens: TokenKey::derive(&config.jwt_secret).context("JWT_SECRET cannot be used")?,
+            access_tokens: AccessTokens::new(&config.jwt_secret, config.public_url.as_str()).context("JWT_SECRET cannot be used")?,
+            hasher: Hasher::new(),
+            proxies: config.trusted_proxies.clone(),
             webhook_secrets: WebhookSecrets::new(&config.stripe_webhook_secrets).context("STRIPE_WEBHOOK_SECRETS cannot be used")?,
             accepted: Accepted::new(),
             intake: IntakeMetrics::new(),

@@ -1,6 +1,7 @@
-//! What every request passes through: its id and trace, the time limit, the catching of panics, problems in their final form, security
-//! headers, metrics.
+//! What every request passes through: its id and trace, the time limit, the catching of panics, problems in their final form, headers for
+//! browsers, metrics.
 
+use crate::cors::Cors;
 use crate::problem::{self, Problem};
 use crate::signals::HttpMetrics;
 use axum::body::Body;
@@ -65,13 +66,14 @@ fn new_request_id() -> HeaderValue {
 #[derive(Clone)]
 pub(crate) struct Edge {
     metrics: Arc<HttpMetrics>,
+    cors: Cors,
     encrypted: bool,
 }
 
 impl Edge {
     /// `encrypted`: whether guests reach us over HTTPS.
-    pub(crate) fn new(metrics: HttpMetrics, encrypted: bool) -> Self {
-        Self { metrics: Arc::new(metrics), encrypted }
+    pub(crate) fn new(metrics: HttpMetrics, cors: Cors, encrypted: bool) -> Self {
+        Self { metrics: Arc::new(metrics), cors, encrypted }
     }
 }
 
@@ -80,6 +82,7 @@ pub(crate) async fn edge(State(edge): State<Edge>, mut request: Request, next: N
     let begun = Instant::now();
     let context = Context::of(request.headers());
     let method = request.method().clone();
+    let page = edge.cors.page(&method, request.headers());
     let path = request.extensions().get::<MatchedPath>().cloned();
     request.extensions_mut().insert(context.clone());
     let span = tracing::debug_span!("request", %method, path = path.as_ref().map(MatchedPath::as_str), request_id = ?context.request_id, trace_id = %context.trace.trace_id());
@@ -92,6 +95,7 @@ pub(crate) async fn edge(State(edge): State<Edge>, mut request: Request, next: N
     if response.status() == StatusCode::METHOD_NOT_ALLOWED {
         response = method_not_allowed(&method, response);
     }
+    edge.cors.complete(page, response.headers_mut());
     edge.finish(&mut response, &context, &method);
     edge.metrics.record(path.as_ref().map(MatchedPath::as_str), &method, response.status(), begun.elapsed());
     response
@@ -138,7 +142,7 @@ impl Edge {
 
 #[cfg(test)]
 mod tests {
-    use super::{Context, Edge, edge, is_request_id};
+    use super::{Context, Cors, Edge, edge, is_request_id};
     use crate::signals::HttpMetrics;
     use axum::body::Body;
     use axum::http::{HeaderMap, HeaderValue, Request, StatusCode};
@@ -147,7 +151,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_is_a_problem_without_details() {
         let boom = axum::routing::get(async || -> &'static str { panic!("secret detail") });
-        let layer = axum::middleware::from_fn_with_state(Edge::new(HttpMetrics::new(["/boom"]), true), edge);
+        let layer = axum::middleware::from_fn_with_state(Edge::new(HttpMetrics::new(["/boom"]), Cors::new(&[]), true), edge);
         let router = axum::Router::new().route("/boom", boom).layer(layer);
         let response = router.oneshot(Request::get("/boom").body(Body::empty()).unwrap()).await.unwrap();
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);

@@ -30,6 +30,16 @@ pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<&str, Problem> {
     }
 }
 
+/// The revision that a change is meant for: `If-Match` with one strong entity tag of ours.
+///
+/// # Errors
+/// 428 without one, 412 for any that cannot be a revision.
+pub(crate) fn if_match(headers: &HeaderMap) -> Result<u32, Problem> {
+    let value = headers.get(header::IF_MATCH).ok_or_else(|| Problem::from(problem::PRECONDITION_REQUIRED))?;
+    let tag = value.to_str().ok().and_then(|text| text.trim().strip_prefix('"')?.strip_suffix('"'));
+    tag.and_then(|tag| tag.parse().ok()).ok_or_else(|| problem::PRECONDITION_FAILED.into())
+}
+
 /// `Prefer: wait=N` in whole seconds, at most [`MAX_WAIT`]. Preferences that cannot be read are ignored, as RFC 7240 has it.
 pub(crate) fn preferred_wait(headers: &HeaderMap) -> Option<Duration> {
     let preferences = headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
@@ -73,7 +83,7 @@ pub(crate) fn is_json(headers: &HeaderMap) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{bearer, idempotency_key, is_json, preferred_wait, query_wait};
+    use super::{bearer, idempotency_key, if_match, is_json, preferred_wait, query_wait};
     use axum::http::{HeaderMap, HeaderName, HeaderValue};
     use std::time::Duration;
 
@@ -92,6 +102,14 @@ mod tests {
         assert_eq!(code(&with("idempotency-key", "clé")), Err("idempotency_key_invalid"));
         assert_eq!(code(&with("idempotency-key", &"x".repeat(256))), Err("idempotency_key_invalid"));
         assert!(code(&with("idempotency-key", &"x".repeat(255))).is_ok());
+    }
+
+    #[test]
+    fn a_change_names_the_revision_it_is_meant_for() {
+        let read = |headers: &HeaderMap| if_match(headers).map_err(|problem| problem.code());
+        assert_eq!(read(&HeaderMap::new()), Err("precondition_required"));
+        assert_eq!(read(&with("if-match", "\"7\"")), Ok(7));
+        assert!(["7", "*", "W/\"7\"", "\"x\"", "\"7\", \"8\""].iter().all(|bad| read(&with("if-match", bad)) == Err("precondition_failed")));
     }
 
     #[test]

@@ -1,10 +1,7 @@
 //! Which API key a request carries, with what was read kept for a minute.
 
-use crate::headers::bearer;
-use crate::policy::Caller;
 use crate::problem::{self, Problem};
 use crate::store_call;
-use axum::http::HeaderMap;
 use pvt_stores::mongo::Mongo;
 use pvt_stores::mongo::api_keys::{ApiKey, hash_api_secret, parse_api_key};
 use quick_cache::sync::Cache;
@@ -35,41 +32,23 @@ struct Remembered {
     until: Instant,
 }
 
-/// What a request carries to show who sends it.
-pub(crate) struct Credentials<'h> {
-    /// The caller, by its key.
-    pub(crate) caller: Caller,
-    /// A bearer value that is no key: a booking's token, perhaps.
-    pub(crate) token: Option<&'h str>,
-}
-
 impl Keys {
     pub(crate) fn new(mongo: Mongo) -> Self {
         Self { mongo, cache: Cache::new(MAX_CACHED_KEYS) }
     }
 
-    /// The caller of a route that takes no booking token.
+    /// The key that a bearer value is; `None` when it has not the form of one.
     ///
     /// # Errors
-    /// 401 for a credential that is not valid, 503 when that cannot be found out.
-    pub(crate) async fn caller(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
-        let Credentials { caller, token } = self.credentials(headers).await?;
-        if token.is_some() { Err(unauthenticated()) } else { Ok(caller) }
-    }
-
-    /// The caller and, where the bearer value has not the form of a key, that value.
-    ///
-    /// # Errors
-    /// As [`Keys::caller`].
-    pub(crate) async fn credentials<'h>(&self, headers: &'h HeaderMap) -> Result<Credentials<'h>, Problem> {
-        let Some(value) = bearer(headers)? else { return Ok(Credentials { caller: Caller::Anonymous, token: None }) };
-        let Some((id, secret)) = parse_api_key(value) else { return Ok(Credentials { caller: Caller::Anonymous, token: Some(value) }) };
+    /// 401 for a key that is not valid, 503 when that cannot be found out.
+    pub(crate) async fn holder(&self, value: &str) -> Result<Option<Arc<ApiKey>>, Problem> {
+        let Some((id, secret)) = parse_api_key(value) else { return Ok(None) };
         let key = self.find(id).await?.ok_or_else(unauthenticated)?;
         let same = bool::from(hash_api_secret(secret).as_bytes().ct_eq(key.hash.as_bytes()));
         if !same || key.revoked_at.is_some() {
             return Err(unauthenticated());
         }
-        Ok(Credentials { caller: Caller::Key(key), token: None })
+        Ok(Some(key))
     }
 
     async fn find(&self, id: &str) -> Result<Option<Arc<ApiKey>>, Problem> {

@@ -4,17 +4,25 @@
 //! confirmed.
 
 mod accepted;
+mod access_tokens;
 mod app;
 mod body;
 mod booking_form;
 mod card_numbers;
 mod catalogue;
+mod client_address;
+mod cors;
+mod credentials;
 mod decisions;
 mod edge;
 mod fingerprint;
+mod guard;
 mod headers;
 mod json;
 mod keys;
+mod limits;
+mod page;
+mod passwords;
 mod policy;
 pub mod problem;
 mod reader;

@@ -41,8 +41,10 @@ problems! {
     IDEMPOTENCY_KEY_MISSING "idempotency_key_missing" 400 "Idempotency-Key is missing" "Send the header Idempotency-Key with a value of your own, for example a random UUID, and repeat it when you retry.";
     IDEMPOTENCY_KEY_INVALID "idempotency_key_invalid" 400 "Idempotency-Key cannot be used" "Use 1 to 255 printable ASCII characters.";
     INVALID_SIGNATURE "invalid_signature" 400 "The webhook's signature is not valid" "Check the signing secret and the clocks.";
-    UNAUTHENTICATED "unauthenticated" 401 "The credentials are not valid" "Send a valid API key as `Authorization: Bearer <key>`.";
-    FORBIDDEN "forbidden" 403 "Not allowed" "Use an API key whose role allows this.";
+    UNAUTHENTICATED "unauthenticated" 401 "The credentials are not valid" "Send a valid API key or access token as `Authorization: Bearer <value>`; POST /api/auth/login gives access tokens.";
+    INVALID_LOGIN "invalid_login" 401 "Address or password is not right" "Check both; POST /api/auth/forgot-password helps who has forgotten the password.";
+    SESSION_ENDED "session_ended" 401 "The session has ended" "Log in again.";
+    FORBIDDEN "forbidden" 403 "Not allowed" "Use an account or an API key whose role allows this.";
     NOT_FOUND "not_found" 404 "Not found" "Check the address, and that the token or key belongs to it.";
     METHOD_NOT_ALLOWED "method_not_allowed" 405 "This address does not take this method" "Use one of the methods in the Allow header.";
     REQUEST_TIMEOUT "request_timeout" 408 "The request's body did not arrive in time" "Send it again.";
@@ -52,15 +54,19 @@ problems! {
     INVALID_DATES "invalid_dates" 409 "These dates cannot be booked" "Choose other dates, and send a new request with a new Idempotency-Key.";
     OVER_CAPACITY "over_capacity" 409 "The room type does not take so many guests" "Ask for fewer guests a stay, and send a new request with a new Idempotency-Key.";
     CLOSED "closed" 409 "The room type or rate plan is not sold" "Look up what the property sells, and send a new request with a new Idempotency-Key.";
+    PRECONDITION_FAILED "precondition_failed" 412 "It has changed meanwhile" "Read it again, and send the change with the new ETag in If-Match.";
     PAYLOAD_TOO_LARGE "payload_too_large" 413 "The body is too large" "Send less.";
     UNSUPPORTED_MEDIA_TYPE "unsupported_media_type" 415 "The body is not declared as JSON" "Send Content-Type: application/json.";
     VALIDATION_FAILED "validation_failed" 422 "Some fields cannot be accepted" "Correct every field listed in errors and send the request again.";
     IDEMPOTENCY_KEY_REUSED "idempotency_key_reused" 422 "Idempotency-Key was used for another request" "Use a new key for a new request; repeat a key only with the same body.";
     CARD_NUMBER_REFUSED "card_number_refused" 422 "The request holds what looks like a card number" "Never send card numbers here: payment pages are Stripe's.";
+    PRECONDITION_REQUIRED "precondition_required" 428 "If-Match is missing" "Send the ETag of what you have read as If-Match.";
+    RATE_LIMITED "rate_limited" 429 "Too many requests" "Try again after the time in Retry-After.";
     INTERNAL "internal_error" 500 "Something went wrong on our side" "Try again; if it goes on, tell us the request_id.";
     BROKER_UNAVAILABLE "broker_unavailable" 503 "Requests cannot be taken right now" "Send the same request with the same Idempotency-Key after the time in Retry-After.";
     STORE_UNAVAILABLE "store_unavailable" 503 "The state cannot be read right now" "Try again after the time in Retry-After.";
     NOT_READY "not_ready" 503 "The service is starting" "Try again after the time in Retry-After.";
+    OVERLOADED "overloaded" 503 "Too many ask for this at once" "Try again after the time in Retry-After.";
     REQUEST_TOOK_TOO_LONG "took_too_long" 504 "The request took too long" "Try again; a repeated Idempotency-Key makes no second booking.";
 }
 

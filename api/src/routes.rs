@@ -1,5 +1,6 @@
 //! All routes of the API, and nothing of what they do.
 
+mod auth;
 mod bookings;
 mod notifications;
 mod payments;
@@ -7,30 +8,53 @@ mod properties;
 mod system;
 
 use crate::app::{ABOUT, SharedApp};
+use crate::cors::Cors;
 use crate::edge::{Edge, edge};
+use crate::guard::{Route, assemble, at, delete, get, patch, post, put};
+use crate::policy::{Access, Bucket, Rule};
 use crate::problem::{self, Problem};
 use crate::signals::HttpMetrics;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{MethodRouter, get, post};
 use axum::{Router, response::IntoResponse as _};
 use pvt_service::http::Pages;
 use pvt_service::{Config, http, telemetry};
+use pvt_stores::mongo::api_keys::Scope;
 
 /// Routes that the service crate brings.
 const OPERATING: [&str; 4] = ["/livez", "/readyz", "/metrics", "/version"];
 
-fn table() -> Vec<(&'static str, MethodRouter<SharedApp>)> {
+/// Every route with its rule. Keys need the scope that a rule names.
+pub(crate) fn table() -> Vec<Route> {
+    let open = Rule::new(Access::Open);
+    let guarded = |bucket| open.counted(bucket);
+    let reading = Rule::new(Access::Guest).scoped(Scope::BookingsRead);
+    let changing = Rule::new(Access::Guest).scoped(Scope::BookingsWrite);
+    let booking = Rule::new(Access::Public).scoped(Scope::BookingsWrite).counted(Bucket::Booking);
+    let account = Rule::new(Access::Account);
+    let admin = Rule::new(Access::Admin).scoped(Scope::AccountsWrite);
     vec![
-        ("/api", get(system::index)),
-        ("/api/health", get(system::health)),
-        ("/api/status", get(system::status)),
-        ("/api/properties", get(properties::list)),
-        ("/api/properties/{id}", get(properties::show)),
-        ("/api/bookings", post(bookings::create::create)),
-        ("/api/bookings/{id}", get(bookings::show::show).delete(bookings::cancel::cancel)),
-        ("/api/bookings/{id}/cancel", post(bookings::cancel::cancel)),
-        ("/api/payments/webhook", post(payments::webhook)),
-        ("/api/notifications", post(notifications::create)),
+        at("/api", [get(open, system::index)]),
+        at("/api/health", [get(guarded(Bucket::Unlimited), system::health)]),
+        at("/api/status", [get(open, system::status)]),
+        at("/api/auth/register", [post(guarded(Bucket::Auth), auth::register::register)]),
+        at("/api/auth/login", [post(guarded(Bucket::Auth), auth::sessions::login)]),
+        at("/api/auth/refresh", [post(open, auth::sessions::refresh)]),
+        at("/api/auth/logout", [post(open, auth::sessions::logout)]),
+        at("/api/auth/change-password", [post(account.counted(Bucket::Auth), auth::passwords::change)]),
+        at("/api/auth/forgot-password", [post(guarded(Bucket::Auth), auth::passwords::forgot)]),
+        at("/api/auth/reset-password", [post(guarded(Bucket::Auth), auth::passwords::reset)]),
+        at("/api/auth/profile", [get(account, auth::profile::show), put(account, auth::profile::change)]),
+        at("/api/auth/users", [get(admin, auth::users::list)]),
+        at("/api/auth/users/{id}/role", [patch(admin, auth::users::set_role)]),
+        at("/api/auth/api-keys", [get(admin, auth::api_keys::list), post(admin, auth::api_keys::create)]),
+        at("/api/auth/api-keys/{id}", [delete(admin, auth::api_keys::revoke)]),
+        at("/api/properties", [get(open, properties::list)]),
+        at("/api/properties/{id}", [get(open, properties::show)]),
+        at("/api/bookings", [post(booking, bookings::create::create)]),
+        at("/api/bookings/{id}", [get(reading, bookings::show::show), delete(changing, bookings::cancel::cancel)]),
+        at("/api/bookings/{id}/cancel", [post(changing, bookings::cancel::cancel)]),
+        at("/api/payments/webhook", [post(guarded(Bucket::Unlimited), payments::webhook)]),
+        at("/api/notifications", [post(Rule::new(Access::Staff).scoped(Scope::NotificationsWrite), notifications::create)]),
     ]
 }
 
@@ -41,13 +65,12 @@ fn table() -> Vec<(&'static str, MethodRouter<SharedApp>)> {
 pub(crate) fn router(app: SharedApp, config: &Config) -> anyhow::Result<Router> {
     let pages = Pages { about: ABOUT, health: app.health.clone(), metrics: telemetry::metrics_handle()? };
     let table = table();
-    let metrics = HttpMetrics::new(table.iter().map(|(path, _)| *path).chain(OPERATING));
-    let routes = table.into_iter().fold(Router::new(), |router, (path, methods)| router.route(path, methods));
-    Ok(routes
-        .with_state(app)
+    let metrics = HttpMetrics::new(table.iter().map(|route| route.path).chain(OPERATING));
+    let edge_state = Edge::new(metrics, Cors::new(&config.cors_origins), config.public_url.scheme() == "https");
+    Ok(assemble(&app, table)
         .merge(http::router(pages))
         .fallback(async || Problem::from(problem::NOT_FOUND).into_response())
-        .layer(from_fn_with_state(Edge::new(metrics, config.public_url.scheme() == "https"), edge)))
+        .layer(from_fn_with_state(edge_state, edge)))
 }
 
 #[cfg(test)]

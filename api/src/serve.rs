@@ -1,16 +1,21 @@
 //! Accepting connections: bounded in number, bounded in the time a head may take, drained at the end.
 
+use crate::client_address::Peer;
 use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
 use tracing::{debug, warn};
 
 /// Connections at once; further ones wait in the system's queue.
@@ -32,8 +37,12 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, stop: Cancellat
         loop {
             // Closed never: the semaphore lives as long as this loop.
             let Ok(place) = places.clone().acquire_owned().await else { return };
-            let stream = accept(&listener).await;
-            let service = TowerToHyperService::new(router.clone());
+            let (stream, peer) = accept(&listener).await;
+            let from = move |mut request: Request<Incoming>| {
+                request.extensions_mut().insert(Peer(peer));
+                request
+            };
+            let service = TowerToHyperService::new(router.clone().map_request(from));
             let connection = open.watch(http.serve_connection(TokioIo::new(stream), service));
             tokio::spawn(async move {
                 if let Err(error) = connection.await {
@@ -50,15 +59,15 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, stop: Cancellat
     }
 }
 
-async fn accept(listener: &TcpListener) -> TcpStream {
+async fn accept(listener: &TcpListener) -> (TcpStream, IpAddr) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 // Answers are small and complete: nothing is gained by waiting for more.
                 if let Err(error) = stream.set_nodelay(true) {
                     debug!(%error, "no TCP_NODELAY");
                 }
-                return stream;
+                return (stream, peer.ip());
             }
             Err(error) => {
                 warn!(%error, "a connection could not be accepted");

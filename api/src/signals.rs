@@ -17,6 +17,10 @@ pub const INTAKE: &str = "pvt_intake_requests_total";
 pub const WEBHOOKS: &str = "pvt_webhook_events_total";
 /// Counter: reads of the store on behalf of requests that failed. Label `class`: `unavailable`, `timeout`, `broken`.
 pub const STORE_FAILURES: &str = "pvt_store_read_failures_total";
+/// Counter: requests that were one too many. Label `limit`: `general`, `auth`, `booking`, `client`.
+pub const RATE_LIMITED: &str = "pvt_rate_limited_total";
+/// Counter: what became of attempts to log in. Label `outcome`: `accepted`, `refused`, `refreshed`, `reused`, `ended`.
+pub const LOGINS: &str = "pvt_logins_total";
 /// Gauge: requests that wait for a booking's decision.
 pub const WAITING: &str = "pvt_decision_waiters";
 /// Gauge: properties that can be booked, as this instance knows them.
@@ -24,8 +28,8 @@ pub const PROPERTIES: &str = "pvt_catalogue_properties";
 
 /// The label of what matched no route: callers choose paths, and labels must be bounded.
 const NO_ROUTE: &str = "none";
-const METHODS: [&str; 5] = ["GET", "HEAD", "POST", "DELETE", "OTHER"];
-const STATUSES: [u16; 20] = [200, 201, 202, 204, 304, 400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 428, 429, 500, 503, 504];
+const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OTHER"];
+const STATUSES: [u16; 21] = [200, 201, 202, 204, 304, 400, 401, 403, 404, 405, 408, 409, 412, 413, 415, 422, 428, 429, 500, 503, 504];
 
 /// Metrics of HTTP by route, method and status.
 pub(crate) struct HttpMetrics {

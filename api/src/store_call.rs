@@ -1,4 +1,4 @@
-//! Asking MongoDB on behalf of a request.
+//! Asking MongoDB on behalf of a request: reading, and writing what belongs to accounts.
 
 use crate::problem::{self, Problem};
 use crate::signals::STORE_FAILURES;
@@ -9,6 +9,8 @@ use tracing::{debug, error};
 
 /// For one read.
 const READ_TIMEOUT: Duration = Duration::from_secs(3);
+/// For one write: it waits for a majority of the servers.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 /// What callers are told to wait while the store is away, in seconds.
 const RETRY_AFTER_SECS: u32 = 5;
 
@@ -17,7 +19,16 @@ const RETRY_AFTER_SECS: u32 = 5;
 /// Spawned, and only the waiting is given up: a driver's future that is dropped half-way, as axum drops a handler whose client
 /// went away, can leave its session in disorder.
 pub(crate) async fn read<T: Send + 'static>(call: impl Future<Output = Result<T, StoreError>> + Send + 'static) -> Result<T, Problem> {
-    let failure = match timeout(READ_TIMEOUT, tokio::spawn(call)).await {
+    run(call, READ_TIMEOUT).await
+}
+
+/// As [`read`], for a write: after a 503 it may have been done.
+pub(crate) async fn write<T: Send + 'static>(call: impl Future<Output = Result<T, StoreError>> + Send + 'static) -> Result<T, Problem> {
+    run(call, WRITE_TIMEOUT).await
+}
+
+async fn run<T: Send + 'static>(call: impl Future<Output = Result<T, StoreError>> + Send + 'static, limit: Duration) -> Result<T, Problem> {
+    let failure = match timeout(limit, tokio::spawn(call)).await {
         Ok(Ok(Ok(value))) => return Ok(value),
         Ok(Ok(Err(failure))) => failure,
         Ok(Err(panic)) => return Err(Problem::internal(panic)),

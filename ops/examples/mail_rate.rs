@@ -47,7 +47,8 @@ async fn main() -> Result<()> {
         publisher.publish_all(events.collect::<Result<Vec<_>>>()?).await?;
     }
 
-    let worker = Emails::with(mongo.clone(), &format!("smtp://{smtp}"), "PVT Booking <bookings@pvt.test>", SmtpLimits::default())?;
+    let worker =
+        Emails::with(mongo.clone(), &format!("smtp://{smtp}"), "PVT Booking <bookings@pvt.test>", "http://127.0.0.1:8080".parse()?, SmtpLimits::default())?;
     let engine = Engine::new(&amqp, topology.clone(), publisher.clone()).register_batch(worker)?;
     let begun = Instant::now();
     let running = tokio::spawn(engine.run(stop.clone()));

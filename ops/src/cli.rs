@@ -52,6 +52,9 @@ pub(crate) enum Command {
     /// Keys for client programs and staff
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Accounts of people
+    #[command(subcommand)]
+    Users(UsersCommand),
     /// The settings in force
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -184,9 +187,60 @@ pub(crate) struct KeyArgs {
     /// Properties that a staff key is for; all when none is given
     #[arg(long)]
     pub(crate) property: Vec<String>,
+    /// What it may be used for, for example `bookings:read`; everything of its role when none is given
+    #[arg(long)]
+    pub(crate) scope: Vec<String>,
     /// Print JSON: {"key": …}
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum UsersCommand {
+    /// Makes an account; the first line of stdin is its password, or one is made and printed
+    Create(UserArgs),
+    /// Lists accounts
+    List(JsonArgs),
+    /// Says what an account may do, and where
+    SetRole(SetRoleArgs),
+    /// Stops an account from being used and ends its sessions
+    Disable {
+        /// Its mail address
+        email: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UserArgs {
+    /// Where its mails go; also the name to log in with
+    pub(crate) email: String,
+    /// What the person is called
+    #[arg(long, default_value = "unnamed")]
+    pub(crate) name: String,
+    /// What they may do
+    #[arg(long, value_parser = ["guest", "staff", "admin"], default_value = "guest")]
+    pub(crate) role: String,
+    /// Properties that staff work at
+    #[arg(long)]
+    pub(crate) property: Vec<String>,
+    /// The language of mails, for example `fr`
+    #[arg(long)]
+    pub(crate) locale: Option<String>,
+    /// Read the password from the first line of stdin
+    #[arg(long)]
+    pub(crate) password_stdin: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SetRoleArgs {
+    /// Its mail address
+    pub(crate) email: String,
+    /// What it may do
+    #[arg(value_parser = ["guest", "staff", "admin"])]
+    pub(crate) role: String,
+    /// Properties that staff work at
+    #[arg(long)]
+    pub(crate) property: Vec<String>,
 }
 
 #[derive(Debug, Subcommand)]

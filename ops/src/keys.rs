@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use chrono::Utc;
 use pvt_service::config::Config;
 use pvt_stores::mongo::Mongo;
-use pvt_stores::mongo::api_keys::{ApiRole, PropertyScope};
+use pvt_stores::mongo::api_keys::{ApiRole, NewApiKey, PropertyScope, Scope, ScopeSet};
 use secrecy::ExposeSecret;
 use serde_json::json;
 
@@ -19,7 +19,8 @@ pub(crate) async fn create(config: &Config, args: KeyArgs) -> Result<()> {
         some => PropertyScope::Only(some.iter().map(|property| property.as_str().into()).collect()),
     };
     let mongo = Mongo::connect(config.mongodb_uri.expose_secret(), "pvt keys").await?;
-    let (_, key) = mongo.create_api_key(role, &args.name, properties, Utc::now().into()).await?;
+    let new = NewApiKey { role, name: args.name, properties, scopes: scopes(&args.scope)? };
+    let (_, key) = mongo.create_api_key(new, Utc::now().into()).await?;
     mongo.shutdown().await;
     if args.json {
         return output::json(&json!({ "key": key }));
@@ -27,4 +28,13 @@ pub(crate) async fn create(config: &Config, args: KeyArgs) -> Result<()> {
     output::data(&key);
     output::note("Keep it: it is not shown again. Send it as `Authorization: Bearer <key>`.");
     Ok(())
+}
+
+fn scopes(names: &[String]) -> Result<ScopeSet> {
+    let find = |name: &String| {
+        let known = Scope::ALL.into_iter().find(|(known, _)| known == name);
+        known.map(|(_, scope)| scope).with_context(|| format!("there is no scope `{name}`; there are {}", Scope::ALL.map(|(name, _)| name).join(", ")))
+    };
+    let listed: Vec<Scope> = names.iter().map(find).collect::<Result<_>>()?;
+    Ok(if listed.is_empty() { ScopeSet::All } else { ScopeSet::Only(listed) })
 }

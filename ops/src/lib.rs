@@ -15,11 +15,13 @@ mod reconcile;
 mod seed;
 mod topology;
 mod up;
+mod users;
 
 use anyhow::Result;
 use clap::Parser;
 use cli::{
-    Cli, Command, ConfigCommand, DeadCommand, DevCommand, KeysCommand, MailSinkArgs, QueuesCommand, ReconcileCommand, TopologyCommand, UpArgs, WorkersCommand,
+    Cli, Command, ConfigCommand, DeadCommand, DevCommand, KeysCommand, MailSinkArgs, QueuesCommand, ReconcileCommand, TopologyCommand, UpArgs, UsersCommand,
+    WorkersCommand,
 };
 use pvt_service::config::Config;
 use pvt_service::{shutdown, telemetry, tls};
@@ -54,6 +56,10 @@ async fn run(cli: Cli) -> Result<()> {
         Command::Dead(DeadCommand::Replay(args)) => dead::replay(&Config::from_env()?, args).await,
         Command::Reconcile(ReconcileCommand::Run(args)) => reconcile::run(&Config::from_env()?, args).await,
         Command::Keys(KeysCommand::Create(args)) => keys::create(&Config::from_env()?, args).await,
+        Command::Users(UsersCommand::Create(args)) => users::create(&Config::from_env()?, args).await,
+        Command::Users(UsersCommand::List(args)) => users::list(&Config::from_env()?, args.json).await,
+        Command::Users(UsersCommand::SetRole(args)) => users::set_role(&Config::from_env()?, args).await,
+        Command::Users(UsersCommand::Disable { email }) => users::disable(&Config::from_env()?, &email).await,
         Command::Config(ConfigCommand::Check) => show_config(&Config::from_env()?),
         Command::Bench(args) => bench::run(args).await,
         Command::Api => {

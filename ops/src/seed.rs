@@ -1,5 +1,7 @@
 //! `pvt seed`: the demonstration hostel, and bookings for the coming weeks that take the ordinary way through the queue.
 
+pub(crate) mod accounts;
+
 use crate::{broker, output};
 use anyhow::{Context, Result};
 use chrono::{Days, NaiveDate, Utc};
@@ -8,7 +10,7 @@ use pvt_domain::demo;
 use pvt_domain::ids::BookingId;
 use pvt_domain::messages::{BOOKING_REQUEST, RequestBooking};
 use pvt_messaging::{Outgoing, Publisher};
-use pvt_service::config::Config;
+use pvt_service::config::{Config, Environment};
 use pvt_stores::mongo::Mongo;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
@@ -32,7 +34,7 @@ const NAMES: [(&str, &str, &str); 6] = [
 ];
 const ROOM_TYPES: [(&str, u32); 5] = [("dorm-6-mixed", 2), ("dorm-8-mixed", 3), ("dorm-4-female", 1), ("private-double", 2), ("private-twin", 2)];
 
-/// Creates the hostel, and bookings when it has none yet.
+/// Creates the hostel, and bookings when it has none yet; in development also the accounts to try it with.
 pub(crate) async fn run(config: &Config, days: u64) -> Result<()> {
     let mongo = Mongo::connect(config.mongodb_uri.expose_secret(), "pvt seed").await?;
     let hostel = demo::hostel();
@@ -41,6 +43,9 @@ pub(crate) async fn run(config: &Config, days: u64) -> Result<()> {
         mongo.save_inventory(&hostel).await?;
         let sent = send_bookings(config, days).await?;
         output::note(format_args!("  seeded {} with {sent} bookings over {days} days", hostel.property.name));
+    }
+    if config.environment == Environment::Development {
+        accounts::create(&mongo).await?;
     }
     mongo.shutdown().await;
     Ok(())

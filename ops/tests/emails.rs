@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+#[path = "emails/accounts.rs"]
+mod accounts;
 #[path = "emails/guests.rs"]
 mod guests;
 
@@ -84,7 +86,7 @@ impl Office {
 }
 
 fn worker(mongo: &Mongo, smtp: SocketAddr) -> Emails {
-    Emails::with(mongo.clone(), &format!("smtp://{smtp}"), MAIL_FROM, SmtpLimits::default()).unwrap()
+    Emails::with(mongo.clone(), &format!("smtp://{smtp}"), MAIL_FROM, "http://127.0.0.1:8080".parse().unwrap(), SmtpLimits::default()).unwrap()
 }
 
 async fn handle(worker: &Emails, jobs: Vec<Job<EmailCommand>>) -> Vec<Job<EmailCommand>> {

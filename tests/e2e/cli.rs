@@ -18,7 +18,8 @@ async fn help_shows_every_command_and_examples() -> Result<()> {
     let output = pvt(&["--help"], &Vec::new(), folder).await?;
     let shown = text(&output);
     assert!(output.status.success(), "{shown}");
-    for command in ["up", "down", "status", "doctor", "migrate", "seed", "topology", "queues", "dead", "reconcile", "keys", "config", "bench", "api", "workers"]
+    for command in
+        ["up", "down", "status", "doctor", "migrate", "seed", "topology", "queues", "dead", "reconcile", "keys", "users", "config", "bench", "api", "workers"]
     {
         assert!(shown.lines().any(|line| line.trim_start().starts_with(&format!("{command} "))), "no {command} in\n{shown}");
     }

@@ -3,6 +3,7 @@
 //! Everything but [`smtp`] is pure: the caller passes `now`, the stored booking and its property. Nothing here reads a store, and
 //! nothing here may put an address or a guest's name into a log, a metric or an error.
 
+pub mod account;
 pub mod calendar;
 pub mod compose;
 mod content;

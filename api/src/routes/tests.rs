@@ -1,8 +1,13 @@
 //! The API as callers meet it, without broker or store: everything that must be settled before either is asked.
 
+mod access;
+mod accounts;
+mod limits;
+
 use super::router;
 use crate::app::{App, SharedApp};
 use crate::catalogue::Catalogue;
+use crate::client_address::Peer;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
@@ -13,7 +18,9 @@ use pvt_domain::ids::BookingId;
 use pvt_domain::inventory::Inventory;
 use pvt_service::Config;
 use pvt_stores::mongo::Mongo;
+use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
+use std::net::{IpAddr, Ipv4Addr};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt as _;
 
@@ -35,10 +42,13 @@ struct Answer {
 
 impl Api {
     async fn knowing(inventories: impl IntoIterator<Item = Inventory>) -> Self {
+        Self::with(Config::from_pairs(NOWHERE).unwrap(), inventories).await
+    }
+
+    async fn with(config: Config, inventories: impl IntoIterator<Item = Inventory>) -> Self {
         pvt_service::tls::install_provider();
-        let config = Config::from_pairs(NOWHERE).unwrap();
         let stop = CancellationToken::new();
-        let mongo = Mongo::connect(NOWHERE[1].1, "tests").await.unwrap();
+        let mongo = Mongo::connect(config.mongodb_uri.expose_secret(), "tests").await.unwrap();
         let app = App::with_catalogue(&config, &stop, mongo, Catalogue::of(inventories)).unwrap();
         let router = router(app.clone(), &config).unwrap();
         Self { app, router, _guard: stop.drop_guard() }
@@ -48,7 +58,8 @@ impl Api {
         Self::knowing([hostel()]).await
     }
 
-    async fn send(&self, request: Request<Body>) -> Answer {
+    async fn send(&self, mut request: Request<Body>) -> Answer {
+        request.extensions_mut().insert(Peer(IpAddr::V4(Ipv4Addr::LOCALHOST)));
         let response: Response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = to_bytes(body, usize::MAX).await.unwrap();

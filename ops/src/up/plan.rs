@@ -2,9 +2,10 @@
 
 use super::record::Record;
 use crate::output;
+use crate::seed::accounts::ACCOUNTS;
 use anyhow::{Context, Result};
 use pvt_engines::{EngineKind, EngineStatus, Urls};
-use pvt_service::config::Config;
+use pvt_service::config::{Config, Environment};
 use secrecy::ExposeSecret;
 use serde::Serialize;
 use std::path::Path;
@@ -78,6 +79,7 @@ impl Plan {
         }
         let arrival = chrono::Utc::now().date_naive() + chrono::Days::new(30);
         let departure = arrival + chrono::Days::new(3);
+        let accounts = accounts(&self.config);
         output::note(format_args!(
             r#"
 Try:
@@ -88,9 +90,19 @@ Try:
   open {mails}          the mails that went out
   pvt queues list         (cargo run -q -- queues list)
 
+{accounts}
 Ctrl-C drains and stops everything. What happens now, line by line:"#
         ));
     }
+}
+
+/// The accounts of the demonstration with their passwords, where they exist.
+fn accounts(config: &Config) -> String {
+    if config.environment != Environment::Development {
+        return String::new();
+    }
+    let lines = ACCOUNTS.iter().map(|account| format!("  {:<16} {}\n", account.email, account.password));
+    format!("Log in at /api/auth/login (development only):\n{}", lines.collect::<String>())
 }
 
 /// The mail sink, unless mails go to a server of the user's.

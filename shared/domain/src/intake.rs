@@ -125,7 +125,7 @@ pub fn check_guest(guest: &Guest) -> Vec<FieldError> {
 }
 
 /// A dot-atom local part and a dotted host name (RFC 5321's `Mailbox` without quoting and literals): what mail servers take.
-fn is_email(text: &str) -> bool {
+pub(crate) fn is_email(text: &str) -> bool {
     let Some((local, host)) = text.rsplit_once('@') else { return false };
     let atom = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c));
     let label = |part: &str| {
@@ -138,7 +138,8 @@ fn is_phone(text: &str) -> bool {
     text.strip_prefix('+').is_some_and(|digits| (7..=15).contains(&digits.len()) && digits.chars().all(|c| c.is_ascii_digit()))
 }
 
-fn is_locale(text: &str) -> bool {
+/// A language, perhaps with a region: `fr`, `en-CA`.
+pub(crate) fn is_locale(text: &str) -> bool {
     let (language, region) = text.split_once('-').map_or((text, None), |(language, region)| (language, Some(region)));
     language.len() == 2
         && language.chars().all(|c| c.is_ascii_lowercase())

@@ -3,6 +3,7 @@
 //! Pure by contract: no I/O, no clock, no randomness. Whoever calls passes `now` and the ids, so every rule here can be
 //! tested by value and replayed from history.
 
+pub mod accounts;
 pub mod allocation;
 pub mod booking;
 pub mod decide;

@@ -3,6 +3,7 @@
 //! Unknown fields are ignored on read; a removed or retyped field is a new version. A committed example of every type
 //! and version is decoded by a test.
 
+use crate::accounts::mail::{ACCOUNT_MAIL, AccountMail};
 use crate::booking::{Guest, Source, StayRequest};
 use crate::events::{BookingEvent, NotificationEvent};
 use crate::ids::{BookingId, PropertyId, RatePlanId, uuid_text};
@@ -268,22 +269,26 @@ impl MessageType for SendNotification {
     }
 }
 
-/// What the `emails` queue carries: wishes, and events that notify.
+/// What the `emails` queue carries: wishes, events that notify, and mails about accounts.
 #[derive(Debug, Clone, PartialEq)]
 pub enum EmailCommand {
     /// Somebody asked for this mail.
     Send(SendNotification),
     /// Something happened that guests are told.
     Happened(Box<BookingEvent>),
+    /// Somebody is to be written to about their account.
+    Account(AccountMail),
 }
 
 impl Inbox for EmailCommand {
     fn decode(kind: &str, body: &[u8]) -> Result<Self, DecodeError> {
-        if kind == NOTIFICATION_SEND {
-            return decode_body(body).map(Self::Send);
+        match kind {
+            NOTIFICATION_SEND => return decode_body(body).map(Self::Send),
+            ACCOUNT_MAIL => return decode_body(body).map(Self::Account),
+            _ => {}
         }
         BookingEvent::decode(kind, body).map(|event| Self::Happened(Box::new(event))).map_err(|error| match error {
-            DecodeError::UnknownType(kind) => DecodeError::unknown(&kind, &[NOTIFICATION_SEND]),
+            DecodeError::UnknownType(kind) => DecodeError::unknown(&kind, &[NOTIFICATION_SEND, ACCOUNT_MAIL]),
             other => other,
         })
     }

@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use pvt_domain::accounts::mail::ACCOUNT_MAIL;
 use pvt_domain::events::{self, BookingEvent, NotificationEvent};
 use pvt_domain::messages::{
     self, AnalyticsEvent, BookingCommand, DecodeError, EmailCommand, Inbox, MAX_BODY_BYTES, MessageType, PaymentCommand, ReconcileCommand, Reply, decode_body,
@@ -17,7 +18,7 @@ use std::path::{Path, PathBuf};
 type Reader = fn(&[u8]) -> Result<(&'static str, Value), DecodeError>;
 
 /// Every wire name with its reader. A new message needs a line here and an example.
-const READERS: [(&str, Reader); 11] = [
+const READERS: [(&str, Reader); 12] = [
     (messages::BOOKING_REQUEST, |body| match BookingCommand::decode(messages::BOOKING_REQUEST, body)? {
         BookingCommand::Request(request) => Ok(kept(&*request)),
         BookingCommand::Cancel(cancel) => Ok(kept(&cancel)),
@@ -33,6 +34,11 @@ const READERS: [(&str, Reader); 11] = [
     (messages::NOTIFICATION_SEND, |body| match EmailCommand::decode(messages::NOTIFICATION_SEND, body)? {
         EmailCommand::Send(wish) => Ok(kept(&wish)),
         EmailCommand::Happened(event) => Ok(kept(&*event)),
+        EmailCommand::Account(mail) => Ok(kept(&mail)),
+    }),
+    (ACCOUNT_MAIL, |body| match EmailCommand::decode(ACCOUNT_MAIL, body)? {
+        EmailCommand::Account(mail) => Ok(kept(&mail)),
+        other => panic!("{other:?}"),
     }),
     (messages::RECONCILE_PROPERTY, |body| {
         let ReconcileCommand::Property(run) = ReconcileCommand::decode(messages::RECONCILE_PROPERTY, body)?;
@@ -77,12 +83,17 @@ fn example(kind: &str) -> Value {
 /// Wire names as the sources spell them: string literals that end in a version, outside tests.
 fn wire_names() -> BTreeSet<String> {
     let mut names = BTreeSet::new();
-    for file in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).unwrap().map(|entry| entry.unwrap().path()) {
+    for file in sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src")) {
         let Ok(text) = fs::read_to_string(&file) else { continue };
         let product = text.split("#[cfg(test)]").next().unwrap_or_default();
         names.extend(product.split('"').skip(1).step_by(2).filter(|literal| is_wire_name(literal)).map(str::to_owned));
     }
     names
+}
+
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    paths.flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] }).collect()
 }
 
 fn is_wire_name(text: &str) -> bool {

@@ -5,10 +5,12 @@
 
 mod checks;
 mod error;
+mod limits;
 mod source;
 mod variables;
 
 pub use error::{ConfigError, Fault};
+pub use limits::{Network, Rate};
 pub use source::Origin;
 pub use variables::{Kind, VARIABLES, Variable, env_example};
 
@@ -87,6 +89,18 @@ pub struct Config {
     pub public_url: Url,
     /// `PVT_HTTP_ADDR`.
     pub http_addr: SocketAddr,
+    /// `PVT_TRUSTED_PROXIES`.
+    pub trusted_proxies: Vec<Network>,
+    /// `PVT_CORS_ORIGINS`.
+    pub cors_origins: Vec<String>,
+    /// `PVT_RATE_GENERAL`; `None` limits nothing.
+    pub rate_general: Option<Rate>,
+    /// `PVT_RATE_AUTH`.
+    pub rate_auth: Option<Rate>,
+    /// `PVT_RATE_BOOKING`.
+    pub rate_booking: Option<Rate>,
+    /// `PVT_RATE_CLIENT`.
+    pub rate_client: Option<Rate>,
     /// `PVT_OPS_ADDR`.
     pub ops_addr: SocketAddr,
     /// `PVT_METRICS_ADDR`.
@@ -140,6 +154,12 @@ impl Config {
         let jwt_secret = reader.secret(&variables::JWT_SECRET, |text, _| checks::signing_secret(text));
         let public_url = reader.take(&variables::PUBLIC_URL, checks::public_url);
         let http_addr = reader.take(&variables::PVT_HTTP_ADDR, |text, _| checks::address(text));
+        let trusted_proxies = reader.take(&variables::PVT_TRUSTED_PROXIES, |text, _| limits::networks(text));
+        let cors_origins = reader.take(&variables::PVT_CORS_ORIGINS, |text, _| limits::origins(text));
+        let rate_general = reader.take(&variables::PVT_RATE_GENERAL, |text, _| limits::rate(text));
+        let rate_auth = reader.take(&variables::PVT_RATE_AUTH, |text, _| limits::rate(text));
+        let rate_booking = reader.take(&variables::PVT_RATE_BOOKING, |text, _| limits::rate(text));
+        let rate_client = reader.take(&variables::PVT_RATE_CLIENT, |text, _| limits::rate(text));
         let ops_addr = reader.take(&variables::PVT_OPS_ADDR, |text, _| checks::address(text));
         let metrics_addr = reader.take(&variables::PVT_METRICS_ADDR, |text, _| checks::address(text));
         let log = reader.take(&variables::PVT_LOG, |text, _| crate::telemetry::check_filter(text).map(|()| text.to_owned()));
@@ -162,6 +182,12 @@ impl Config {
                 jwt_secret: jwt_secret?,
                 public_url: public_url?,
                 http_addr: http_addr?,
+                trusted_proxies: trusted_proxies?,
+                cors_origins: cors_origins?,
+                rate_general: rate_general?,
+                rate_auth: rate_auth?,
+                rate_booking: rate_booking?,
+                rate_client: rate_client?,
                 ops_addr: ops_addr?,
                 metrics_addr: metrics_addr?,
                 log: log?,

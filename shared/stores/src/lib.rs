@@ -5,5 +5,6 @@
 pub mod error;
 pub mod mart;
 pub mod mongo;
+pub mod passwords;
 
 pub use error::StoreError;

@@ -2,15 +2,19 @@
 //!
 //! Every write is acknowledged by a majority and journalled; every read is of majority-committed data.
 
+pub mod account_mails;
 pub mod api_keys;
 pub mod audit;
 pub mod bookings;
 pub mod commit;
 pub mod inventory;
 pub mod notifications;
+pub mod password_resets;
 pub mod reconciliations;
+pub mod refresh_tokens;
 pub mod schedules;
 pub mod stripe_events;
+pub mod users;
 
 use crate::StoreError;
 use mongodb::bson::{Document, doc};
@@ -77,7 +81,18 @@ impl Mongo {
     /// # Errors
     /// [`StoreError`] when the server refuses.
     pub async fn migrate(&self) -> Result<(), StoreError> {
-        for (collection, keys, unique) in [bookings::INDEXES, notifications::INDEXES, reconciliations::INDEXES, api_keys::INDEXES, audit::INDEXES].concat() {
+        let all = [
+            bookings::INDEXES,
+            notifications::INDEXES,
+            reconciliations::INDEXES,
+            api_keys::INDEXES,
+            audit::INDEXES,
+            users::INDEXES,
+            refresh_tokens::INDEXES,
+            password_resets::INDEXES,
+            account_mails::INDEXES,
+        ];
+        for (collection, keys, unique) in all.concat() {
             let keys: Document = keys.iter().map(|(field, direction)| ((*field).to_owned(), (*direction).into())).collect();
             let index = IndexModel::builder().keys(keys).options(IndexOptions::builder().unique(unique).build()).build();
             self.database.collection::<Document>(collection).create_index(index).await?;

@@ -7,6 +7,7 @@ use futures_util::TryStreamExt;
 use mongodb::bson::{Document, doc};
 use mongodb::{Client, Database};
 use pvt_domain::booking::Booking;
+use pvt_stores::mongo::account_mails::AccountMailRow;
 use pvt_stores::mongo::commit::StoredClaim;
 use pvt_stores::mongo::notifications::Notification;
 use serde::de::DeserializeOwned;
@@ -54,6 +55,8 @@ pub struct Records {
     pub claims: Vec<StoredClaim>,
     /// The ledger of mails.
     pub ledger: Vec<Notification>,
+    /// The ledger of mails about accounts.
+    pub account_mails: Vec<AccountMailRow>,
     /// `fact_booking`.
     pub mart_bookings: Vec<MartBooking>,
     /// `fact_bed_night`.
@@ -95,6 +98,7 @@ impl Stores {
             bookings: self.all("bookings").await?,
             claims: self.all("claims").await?,
             ledger: self.all("notifications").await?,
+            account_mails: self.all("account_mails").await?,
             mart_bookings: sqlx::query_as("SELECT booking_id, rev, status, total_amount FROM fact_booking").fetch_all(&self.mart).await?,
             mart_bed_nights: sqlx::query_as("SELECT booking_id, bed_id, night FROM fact_bed_night").fetch_all(&self.mart).await?,
             mart_events: sqlx::query_scalar("SELECT event_id FROM fact_booking_event").fetch_all(&self.mart).await?,

@@ -1,9 +1,10 @@
-//! Worker `emails`: tells guests what happened to their bookings, and sends what staff ask for.
+//! Worker `emails`: tells guests what happened to their bookings, sends what staff ask for, and writes to people about their accounts.
 //!
 //! At least once, and twice only when the server's answer to a mail was lost: a row in the ledger is written before a mail leaves and
 //! settled before the message is acknowledged. It reads the booking when it sends, so no mail contradicts the newest state. It never
 //! changes a booking.
 
+mod accounts;
 mod errands;
 mod outbox;
 mod properties;
@@ -27,6 +28,7 @@ use secrecy::ExposeSecret;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use url::Url;
 
 /// Counter, labels `kind` and `outcome`: mails sent, refused, postponed and not needed.
 pub const MAILS: &str = "pvt_mails_total";
@@ -45,6 +47,7 @@ pub struct Emails {
     mongo: Mongo,
     smtp: SmtpClient,
     sender: Sender,
+    public_url: Url,
     properties: Properties,
     clock: Clock,
     /// What the mail server said and the ledger does not know yet. While there is any, nothing more is sent, so it holds one batch at most.
@@ -57,18 +60,18 @@ impl Emails {
     /// # Errors
     /// When `SMTP_URL` or `MAIL_FROM` cannot be used.
     pub fn new(mongo: Mongo, config: &Config) -> Result<Self, MailError> {
-        Self::with(mongo, config.smtp_url.expose_secret(), &config.mail_from, SmtpLimits::default())
+        Self::with(mongo, config.smtp_url.expose_secret(), &config.mail_from, config.public_url.clone(), SmtpLimits::default())
     }
 
-    /// Sends through this server, in this name, within these bounds.
+    /// Sends through this server, in this name, with links to this address, within these bounds.
     ///
     /// # Errors
     /// When the URL or the sender cannot be used.
-    pub fn with(mongo: Mongo, smtp_url: &str, mail_from: &str, limits: SmtpLimits) -> Result<Self, MailError> {
+    pub fn with(mongo: Mongo, smtp_url: &str, mail_from: &str, public_url: Url, limits: SmtpLimits) -> Result<Self, MailError> {
         let sender = Sender::parse(mail_from)?;
         let url: SmtpUrl = smtp_url.parse()?;
         let smtp = SmtpClient::new(url, sender.domain(), limits)?;
-        Ok(Self { mongo, smtp, sender, properties: Properties::default(), clock: clock::system, unrecorded: Mutex::default() })
+        Ok(Self { mongo, smtp, sender, public_url, properties: Properties::default(), clock: clock::system, unrecorded: Mutex::default() })
     }
 
     /// Writes what the server said into the ledger. What cannot be written is kept, and is written before anything else is sent.
@@ -117,8 +120,9 @@ impl BatchWorker for Emails {
         name: "emails",
         queue: Queue::One("emails"),
         ladder: &[Rung::S5, Rung::M1, Rung::M10, Rung::H1, Rung::H1, Rung::H1],
-        // Above the longest that the mail client can take for a batch, or accepted mails would go unrecorded.
-        timeout: Duration::from_secs(120),
+        // Above the longest that the mail client can take for the mails about accounts and then for those about bookings, or accepted mails
+        // would go unrecorded.
+        timeout: Duration::from_secs(240),
         shape: Shape::Batch { max: BATCH_MAX, linger: Duration::from_millis(20) },
     };
     type Message = EmailCommand;
@@ -126,7 +130,8 @@ impl BatchWorker for Emails {
     async fn handle(&self, batch: &mut Batch<EmailCommand>) -> Result<(), Failure> {
         let left_over: Vec<NotificationOutcome> = self.unrecorded().values().cloned().collect();
         self.record(left_over).await?;
-        let bookings = self.mongo.bookings(batch.items.iter().map(|job| booking_of(&job.message))).await?;
+        accounts::handle(self, &mut batch.items).await?;
+        let bookings = self.mongo.bookings(batch.items.iter().filter_map(|job| booking_of(&job.message))).await?;
         let wanted = bookings.values().map(|booking| &booking.property_id);
         let properties = self.properties.load(&self.mongo, wanted).await?;
         let mut mails = errands::collect(&mut batch.items, &bookings, &properties);
@@ -162,10 +167,11 @@ fn apply(job: &mut Job<EmailCommand>, mail: &Planned<'_>, verdict: &Verdict) -> 
     Ok(())
 }
 
-fn booking_of(command: &EmailCommand) -> BookingId {
+fn booking_of(command: &EmailCommand) -> Option<BookingId> {
     match command {
-        EmailCommand::Send(wish) => wish.booking_id,
-        EmailCommand::Happened(event) => event.booking_id,
+        EmailCommand::Send(wish) => Some(wish.booking_id),
+        EmailCommand::Happened(event) => Some(event.booking_id),
+        EmailCommand::Account(_) => None,
     }
 }
 
@@ -176,6 +182,6 @@ mod tests {
 
     #[test]
     fn accepted_mails_can_be_recorded_within_the_timeout() {
-        assert!(Emails::SPEC.timeout > SmtpLimits::default().longest_batch());
+        assert!(Emails::SPEC.timeout > 2 * SmtpLimits::default().longest_batch());
     }
 }

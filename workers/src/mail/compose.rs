@@ -32,6 +32,11 @@ impl Sender {
         text.parse().map(Self).map_err(|_| MailError::Sender(text.to_owned()))
     }
 
+    /// The mailbox.
+    pub(super) fn mailbox(&self) -> &Mailbox {
+        &self.0
+    }
+
     /// The domain of the address, under which `Message-ID`s are made.
     pub fn domain(&self) -> &str {
         self.0.email.domain()
@@ -118,7 +123,7 @@ fn push_ascii(ascii: &mut String, mut rest: &str) {
 
 /// Tells vacation responders and ticket systems not to answer (RFC 3834 §5).
 #[derive(Clone)]
-struct AutoSubmitted;
+pub(super) struct AutoSubmitted;
 
 impl Header for AutoSubmitted {
     fn name() -> HeaderName {
@@ -136,7 +141,7 @@ impl Header for AutoSubmitted {
 
 /// The language of the whole message (RFC 3282).
 #[derive(Clone)]
-struct ContentLanguage(Language);
+pub(super) struct ContentLanguage(pub(super) Language);
 
 impl Header for ContentLanguage {
     fn name() -> HeaderName {

@@ -118,7 +118,8 @@ impl Content {
     }
 }
 
-fn greeting(say: &Phrases, first_name: &str) -> String {
+/// `Hello Ada,`, or `Hello,` to who has no name.
+pub(super) fn greeting(say: &Phrases, first_name: &str) -> String {
     match one_line(first_name, MAX_NAME_CHARS) {
         name if name.is_empty() => format!("{},", say.hello),
         name => format!("{} {name},", say.hello),

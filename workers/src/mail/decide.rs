@@ -53,6 +53,7 @@ pub fn decide(command: &EmailCommand, booking: Option<&Booking>) -> Decision {
     match command {
         EmailCommand::Happened(event) => happened(event, booking),
         EmailCommand::Send(wish) => wished(wish, booking),
+        EmailCommand::Account(_) => Decision::Nothing("not_about_a_booking"),
     }
 }
 

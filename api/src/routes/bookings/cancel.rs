@@ -34,7 +34,7 @@ const RETRY_AFTER_SECS: u32 = 1;
 pub(in crate::routes) async fn cancel(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> Answer {
     let begun = Instant::now();
     let (parts, body) = request.into_parts();
-    let visitor = Visitor::of(&app, &id, &parts).await?;
+    let visitor = Visitor::of(&app, &id, &parts)?;
     let reason = match read_optional_json(&parts.headers, body).await? {
         Some(body) => read_reason(&body)?,
         None => None,

@@ -6,6 +6,7 @@ use crate::app::{App, SharedApp};
 use crate::body::{read_json, read_node, refuse_card_numbers};
 use crate::booking_form::{self, Asked};
 use crate::catalogue::Lookup;
+use crate::credentials::Presented;
 use crate::decisions::{Awaited, Waiting};
 use crate::edge::Context;
 use crate::fingerprint::Fingerprint;
@@ -40,6 +41,7 @@ const STORED_LOOK_TIMEOUT: Duration = Duration::from_millis(500);
 struct Checked {
     id: BookingId,
     client: Option<String>,
+    actor: String,
     fingerprint: Fingerprint,
     inventory: Arc<Inventory>,
     asked: Asked,
@@ -49,7 +51,7 @@ struct Checked {
 pub(in crate::routes) async fn create(State(app): State<SharedApp>, request: Request) -> Answer {
     let begun = Instant::now();
     let (parts, body) = request.into_parts();
-    let caller = app.keys.caller(&parts.headers).await?;
+    let caller = Presented::of(&parts).caller;
     let key = headers::idempotency_key(&parts.headers)?;
     let wait = headers::preferred_wait(&parts.headers);
     let body = read_json(&parts.headers, body).await?;
@@ -103,7 +105,7 @@ async fn check(app: &App, caller: &Caller, key: &str, body: &[u8]) -> Result<Che
             let today = Timestamp::new(now).local_date(inventory.property.time_zone);
             let asked = draft.judge(&inventory, today).map_err(Problem::fields)?;
             let id = BookingId::derive(caller.client(), key, &fingerprint.to_string());
-            Ok(Checked { id, client: caller.client().map(str::to_owned), fingerprint, inventory, asked })
+            Ok(Checked { id, client: caller.client().map(str::to_owned), actor: caller.actor(), fingerprint, inventory, asked })
         }
         Lookup::Unknown(any) => Err(Problem::fields(draft.faults_without_property(&any, yesterday(now)))),
         Lookup::Unavailable => Err(starting()),
@@ -152,10 +154,9 @@ async fn seen(app: &App, checked: &Checked) -> Seen {
 
 /// Hands the request to the broker.
 async fn send(app: &SharedApp, checked: Checked, parts: &Parts, reply_to: Option<String>) -> Result<(), Problem> {
-    let Checked { id, client, fingerprint, inventory, asked } = checked;
+    let Checked { id, client, actor, fingerprint, inventory, asked } = checked;
     let property_id = inventory.property.id.clone();
     let key = app.topology.command_key(BOOKING_REQUEST, property_id.as_str());
-    let actor = client.as_ref().map_or_else(|| "guest".to_owned(), |client| format!("client:{client}"));
     let Asked { rate_plan_id, source, stays, guest } = asked;
     let command = RequestBooking {
         booking_id: id,

@@ -21,7 +21,7 @@ const RETRY_AFTER_SECS: u16 = 1;
 pub(in crate::routes) async fn show(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> Answer {
     let begun = Instant::now();
     let (parts, _) = request.into_parts();
-    let visitor = Visitor::of(&app, &id, &parts).await?;
+    let visitor = Visitor::of(&app, &id, &parts)?;
     if let Some(booking) = visitor.booking(&app).await? {
         return Ok(shown(&booking, &visitor, &parts));
     }

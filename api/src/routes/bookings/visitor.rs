@@ -1,8 +1,8 @@
 //! Who stands at a booking's address, and what that opens.
 
 use crate::app::App;
+use crate::credentials::Presented;
 use crate::headers;
-use crate::keys::Credentials;
 use crate::policy::Caller;
 use crate::problem::{self, Problem};
 use crate::store_call;
@@ -32,12 +32,12 @@ pub(super) struct Visitor {
 
 impl Visitor {
     /// Reads address, query and credentials. Whoever has neither token nor key learns nothing, and no store is asked.
-    pub(super) async fn of(app: &App, id: &str, parts: &Parts) -> Result<Self, Problem> {
+    pub(super) fn of(app: &App, id: &str, parts: &Parts) -> Result<Self, Problem> {
         let not_found = || Problem::from(problem::NOT_FOUND);
         let query: BookingQuery = headers::query(&parts.uri)?;
         let id: BookingId = id.parse().map_err(|_| not_found())?;
-        let Credentials { caller, token: bearer } = app.keys.credentials(&parts.headers).await?;
-        let given = query.token.as_deref().or(bearer);
+        let Presented { caller, token: bearer } = Presented::of(parts);
+        let given = query.token.as_deref().or(bearer.as_deref());
         let token = given.filter(|token| app.tokens.verify(id, token)).map(str::to_owned);
         if token.is_none() && matches!(caller, Caller::Anonymous) {
             return Err(not_found());

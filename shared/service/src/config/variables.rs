@@ -119,7 +119,7 @@ variables! {
     .required();
     JWT_SECRET = Variable::new(
         "JWT_SECRET",
-        "At least 32 characters; the keys that sign booking tokens are derived from it. Changing it makes issued tokens void.",
+        "At least 32 characters; the keys that sign booking tokens and access tokens are derived from it. Changing it makes issued tokens void.",
         "development-only-secret-never-use-it-in-production",
         "the output of `openssl rand -base64 48`",
     )
@@ -127,6 +127,27 @@ variables! {
     .required();
     PUBLIC_URL = Variable::new("PUBLIC_URL", "How guests reach the API; links in mails begin with it.", "http://127.0.0.1:8080", "https://booking.example.com").required();
     PVT_HTTP_ADDR = Variable::new("PVT_HTTP_ADDR", "Where the API listens. Port 0 takes a free one.", "127.0.0.1:8080", "0.0.0.0:8080");
+    PVT_TRUSTED_PROXIES = Variable::new(
+        "PVT_TRUSTED_PROXIES",
+        "Addresses and networks of the proxies in front of the API, comma-separated. X-Forwarded-For counts from these alone.",
+        "",
+        "10.0.0.0/8,fd00::/8",
+    );
+    PVT_CORS_ORIGINS = Variable::new(
+        "PVT_CORS_ORIGINS",
+        "Origins whose pages may call the API from a browser, comma-separated, each as the browser writes it.",
+        "",
+        "https://app.example.com",
+    );
+    PVT_RATE_GENERAL = Variable::new(
+        "PVT_RATE_GENERAL",
+        "What one address may ask without a credential: so many requests in so many s, m or h; `off` limits nothing.\nIn development no limit applies to loopback.",
+        "100/15m",
+        "100/15m",
+    );
+    PVT_RATE_AUTH = Variable::new("PVT_RATE_AUTH", "How often one address may register, log in, or ask for or use a password reset.", "5/15m", "5/15m");
+    PVT_RATE_BOOKING = Variable::new("PVT_RATE_BOOKING", "How often one address may ask for a booking without a credential.", "10/1h", "10/1h");
+    PVT_RATE_CLIENT = Variable::new("PVT_RATE_CLIENT", "What one API key or one logged-in account may ask, whatever it asks for.", "6000/15m", "60000/15m");
     PVT_OPS_ADDR = Variable::new("PVT_OPS_ADDR", "Where the operator's console listens.", "127.0.0.1:8090", "127.0.0.1:8090");
     PVT_METRICS_ADDR = Variable::new("PVT_METRICS_ADDR", "Where a worker process answers /livez, /readyz and /metrics. Port 0 takes a free one.", "127.0.0.1:8092", "0.0.0.0:8092");
     PVT_LOG = Variable::new("PVT_LOG", "What is logged: a level, or levels by module.", "info", "info,pvt_api=debug");

@@ -2,6 +2,7 @@
 
 use super::{Index, Mongo};
 use crate::StoreError;
+use futures_util::TryStreamExt;
 use mongodb::bson::doc;
 use pvt_domain::ids::PropertyId;
 use pvt_domain::timestamp::Timestamp;
@@ -57,6 +58,66 @@ impl PropertyScope {
     }
 }
 
+/// One thing that a key may be for, whatever its role.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Scope {
+    /// Look at bookings and payments.
+    #[serde(rename = "bookings:read")]
+    BookingsRead,
+    /// Ask for bookings, change and cancel them.
+    #[serde(rename = "bookings:write")]
+    BookingsWrite,
+    /// Change properties, rooms, beds and blocks.
+    #[serde(rename = "inventory:write")]
+    InventoryWrite,
+    /// Change prices and restrictions.
+    #[serde(rename = "rates:write")]
+    RatesWrite,
+    /// Have mails sent.
+    #[serde(rename = "notifications:write")]
+    NotificationsWrite,
+    /// Look at figures, reports and the audit.
+    #[serde(rename = "reports:read")]
+    ReportsRead,
+    /// Look at accounts and keys, and change them.
+    #[serde(rename = "accounts:write")]
+    AccountsWrite,
+}
+
+impl Scope {
+    /// Every scope with its wire name.
+    pub const ALL: [(&'static str, Self); 7] = [
+        ("bookings:read", Self::BookingsRead),
+        ("bookings:write", Self::BookingsWrite),
+        ("inventory:write", Self::InventoryWrite),
+        ("rates:write", Self::RatesWrite),
+        ("notifications:write", Self::NotificationsWrite),
+        ("reports:read", Self::ReportsRead),
+        ("accounts:write", Self::AccountsWrite),
+    ];
+}
+
+/// What a key is for, within what its role allows.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ScopeSet {
+    /// Everything; also keys that were made before there were scopes.
+    #[default]
+    All,
+    /// These.
+    Only(Vec<Scope>),
+}
+
+impl ScopeSet {
+    /// Whether this is among them.
+    pub fn covers(&self, scope: Scope) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(listed) => listed.contains(&scope),
+        }
+    }
+}
+
 /// A key as stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApiKey {
@@ -71,11 +132,27 @@ pub struct ApiKey {
     pub name: String,
     /// Where it may do it; matters for staff only.
     pub properties: PropertyScope,
+    /// What it may be used for.
+    #[serde(default)]
+    pub scopes: ScopeSet,
     /// When it was made.
     pub created_at: Timestamp,
     /// Since when it is void.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked_at: Option<Timestamp>,
+}
+
+/// What a new key is to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewApiKey {
+    /// What it may do.
+    pub role: ApiRole,
+    /// For people.
+    pub name: String,
+    /// Where it may do it.
+    pub properties: PropertyScope,
+    /// What it may be used for.
+    pub scopes: ScopeSet,
 }
 
 /// Splits a key's text `pvt_<id>_<secret>` into id and secret; `None` when it has not that form.
@@ -95,9 +172,10 @@ impl Mongo {
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn create_api_key(&self, role: ApiRole, name: &str, properties: PropertyScope, now: Timestamp) -> Result<(ApiKey, String), StoreError> {
+    pub async fn create_api_key(&self, new: NewApiKey, now: Timestamp) -> Result<(ApiKey, String), StoreError> {
         let (id, secret) = (random_hex::<ID_BYTES>(), random_hex::<SECRET_BYTES>());
-        let key = ApiKey { hash: hash_api_secret(&secret), role, name: name.to_owned(), properties, created_at: now, revoked_at: None, id };
+        let NewApiKey { role, name, properties, scopes } = new;
+        let key = ApiKey { hash: hash_api_secret(&secret), role, name, properties, scopes, created_at: now, revoked_at: None, id };
         self.collection::<ApiKey>(COLLECTION).insert_one(&key).await?;
         let text = format!("{PREFIX}{}_{secret}", key.id);
         Ok((key, text))
@@ -109,6 +187,16 @@ impl Mongo {
     /// [`StoreError`] when MongoDB fails.
     pub async fn api_key(&self, id: &str) -> Result<Option<ApiKey>, StoreError> {
         Ok(self.collection::<ApiKey>(COLLECTION).find_one(doc! { "_id": id }).await?)
+    }
+
+    /// Keys by id, those after `after`, at most `limit`; revoked ones too.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn list_api_keys(&self, after: Option<&str>, limit: i64) -> Result<Vec<ApiKey>, StoreError> {
+        let found =
+            self.collection::<ApiKey>(COLLECTION).find(doc! { "_id": { "$gt": after.unwrap_or_default() } }).sort(doc! { "_id": 1 }).limit(limit).await?;
+        Ok(found.try_collect().await?)
     }
 
     /// Makes a key void; `false` when there is no such key or it was void already. Processes that cache keys notice within a
@@ -123,12 +211,14 @@ impl Mongo {
     }
 }
 
-fn random_hex<const BYTES: usize>() -> String {
+/// So many random bytes, as lower-case hexadecimal.
+pub(super) fn random_hex<const BYTES: usize>() -> String {
     let mut bytes = [0; BYTES];
     rand::rng().fill_bytes(&mut bytes);
     hex(&bytes)
 }
 
+/// Lower-case hexadecimal.
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
         // Writing to a String cannot fail.

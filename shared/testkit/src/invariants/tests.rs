@@ -51,6 +51,7 @@ fn sound() -> (Records, Vec<Mail>) {
         mart_notifications: 1,
         claims: vec![claim("b1", 10), claim("b1", 11)],
         ledger: vec![row],
+        account_mails: Vec::new(),
         bookings: vec![booking],
         mart_text: String::new(),
     };

@@ -74,7 +74,7 @@ impl Planned<'_> {
     }
 }
 
-/// Decides about every message and returns the mails they ask for. Those that cannot be decided fail; those that need no mail are done.
+/// Decides about every message about a booking and returns the mails they ask for. Those that cannot be decided fail; those that need no mail are done.
 pub(super) fn collect<'a>(
     jobs: &mut [Job<EmailCommand>],
     bookings: &'a HashMap<BookingId, Booking>,
@@ -83,7 +83,8 @@ pub(super) fn collect<'a>(
     let mut list: Vec<Planned<'a>> = Vec::with_capacity(jobs.len());
     let mut known: HashMap<String, usize> = HashMap::with_capacity(jobs.len());
     for (place, job) in jobs.iter_mut().enumerate() {
-        let stored = bookings.get(&super::booking_of(&job.message));
+        let Some(booking_id) = super::booking_of(&job.message) else { continue };
+        let stored = bookings.get(&booking_id);
         let (errand, booking) = match (decide(&job.message, stored), stored) {
             (Decision::Send(errand), Some(booking)) => (errand, booking),
             (Decision::Nothing(reason), _) => {
@@ -138,7 +139,7 @@ pub(super) async fn reserve(mails: &mut [Planned<'_>], mongo: &Mongo, domain: &s
 }
 
 /// Whether this message was never handled before, as far as it can tell itself.
-fn is_first_sight(meta: &Meta) -> bool {
+pub(super) fn is_first_sight(meta: &Meta) -> bool {
     meta.attempt <= 1 && meta.header(HEADER_DEFERRALS).is_none()
 }
 

@@ -1,0 +1,93 @@
+//! Access tokens: signed statements of who somebody is, good for a quarter of an hour (RFC 9068).
+//!
+//! One algorithm, one key, one issuer, one audience, one type. Whatever a token's header says beyond that is a reason to refuse it, never
+//! an instruction. Nothing is stored: a token is good until it runs out, so what a role may do can be taken away within that time.
+
+use chrono::{DateTime, Utc};
+use hmac::{Hmac, KeyInit, Mac};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode};
+use pvt_domain::accounts::{AccessClaims, User};
+use secrecy::{ExposeSecret, SecretString};
+use sha2::Sha256;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// How long a token is good.
+pub(crate) const ACCESS_TOKEN_AGE: Duration = Duration::from_secs(15 * 60);
+/// By how much the clocks of two instances may differ.
+const LEEWAY_SECS: u64 = 5;
+const ALGORITHM: Algorithm = Algorithm::HS256;
+/// `typ` of access tokens (RFC 9068 §2.1): no other token of ours has it.
+const TYPE: &str = "at+jwt";
+const AUDIENCE: &str = "pvt-booking";
+/// What the key is derived for; another use of the same secret derives another key.
+const PURPOSE: &[u8] = b"pvt-booking/access-token/v1";
+/// Longest token that is looked at, in bytes: a member of staff with a hundred properties stays below.
+const MAX_TOKEN_BYTES: usize = 16 * 1024;
+
+/// Signs and verifies.
+pub(crate) struct AccessTokens {
+    signing: EncodingKey,
+    verifying: DecodingKey,
+    validation: Validation,
+    issuer: String,
+}
+
+impl AccessTokens {
+    /// Derives the key from the configured secret; the issuer is how guests reach the API.
+    ///
+    /// # Errors
+    /// Never for any secret: HMAC takes keys of every length. The type says otherwise, so the caller may see it.
+    pub(crate) fn new(secret: &SecretString, public_url: &str) -> Result<Self, hmac::digest::InvalidLength> {
+        let mut derivation = Hmac::<Sha256>::new_from_slice(secret.expose_secret().as_bytes())?;
+        derivation.update(PURPOSE);
+        let key = derivation.finalize().into_bytes();
+        let issuer = public_url.trim_end_matches('/').to_owned();
+        let mut validation = Validation::new(ALGORITHM);
+        validation.leeway = LEEWAY_SECS;
+        validation.set_audience(&[AUDIENCE]);
+        validation.set_issuer(&[&issuer]);
+        validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+        Ok(Self { signing: EncodingKey::from_secret(&key), verifying: DecodingKey::from_secret(&key), validation, issuer })
+    }
+
+    /// A token for this account as it is now.
+    ///
+    /// # Errors
+    /// Never for claims of ours; the library's type says otherwise.
+    pub(crate) fn issue(&self, user: &User, now: DateTime<Utc>) -> Result<String, jsonwebtoken::errors::Error> {
+        let issued = now.timestamp();
+        let claims = AccessClaims {
+            iss: self.issuer.clone(),
+            aud: AUDIENCE.to_owned(),
+            sub: user.id,
+            jti: Uuid::new_v4(),
+            iat: issued,
+            exp: issued.saturating_add_unsigned(ACCESS_TOKEN_AGE.as_secs()),
+            role: user.role,
+            properties: user.properties.clone(),
+        };
+        encode(&Header { typ: Some(TYPE.to_owned()), ..Header::new(ALGORITHM) }, &claims, &self.signing)
+    }
+
+    /// What a token says; `None` for every token that is not ours, not an access token, or not good any more.
+    pub(crate) fn verify(&self, token: &str) -> Option<AccessClaims> {
+        if token.len() > MAX_TOKEN_BYTES {
+            return None;
+        }
+        // A header with anything but algorithm and type was not written here.
+        let expected = Header { typ: Some(TYPE.to_owned()), ..Header::new(ALGORITHM) };
+        if decode_header(token).ok()? != expected {
+            return None;
+        }
+        decode(token, &self.verifying, &self.validation).ok().map(|data| data.claims)
+    }
+}
+
+/// Whether a bearer value has the form of a signed token: no key and no booking's token holds a dot.
+pub(crate) fn is_signed_token(value: &str) -> bool {
+    value.contains('.')
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,68 @@
+//! Where a request comes from. What a proxy says about it counts only from proxies that are configured: anybody can write a header.
+
+use axum::http::{Extensions, HeaderMap, HeaderName};
+use pvt_service::config::Network;
+use std::net::{IpAddr, Ipv4Addr};
+
+/// The other end of a request's connection; the accepting loop puts it among the request's extensions.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer(pub(crate) IpAddr);
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// The address that a request was sent from: the peer's, or behind proxies of ours the last one that is none of them.
+pub(crate) fn client_address(extensions: &Extensions, headers: &HeaderMap, proxies: &[Network]) -> IpAddr {
+    // Without a peer everybody is one stranger, and counted as one.
+    let peer = extensions.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.to_canonical());
+    let is_proxy = |address: &IpAddr| proxies.iter().any(|network| network.contains(*address));
+    let mut nearest = peer;
+    let lines: Vec<&str> = headers.get_all(X_FORWARDED_FOR).iter().map(|value| value.to_str().unwrap_or_default()).collect();
+    for hop in lines.iter().rev().flat_map(|line| line.rsplit(',')) {
+        if !is_proxy(&nearest) {
+            break;
+        }
+        // What a proxy of ours wrote that is no address ends the search: nothing left of it can be believed.
+        let Ok(address) = hop.trim().parse::<IpAddr>() else { break };
+        nearest = address.to_canonical();
+    }
+    nearest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Peer, client_address};
+    use axum::http::{Extensions, HeaderMap, HeaderValue};
+    use pvt_service::config::Network;
+
+    fn from(peer: &str, forwarded: &[&'static str], proxies: &[&str]) -> String {
+        let mut extensions = Extensions::new();
+        extensions.insert(Peer(peer.parse().unwrap()));
+        let mut headers = HeaderMap::new();
+        for line in forwarded {
+            headers.append("x-forwarded-for", HeaderValue::from_static(line));
+        }
+        let proxies: Vec<Network> = proxies.iter().map(|text| text.parse().unwrap()).collect();
+        client_address(&extensions, &headers, &proxies).to_string()
+    }
+
+    #[test]
+    fn a_strangers_header_is_not_believed() {
+        assert_eq!(from("203.0.113.7", &["198.51.100.1"], &[]), "203.0.113.7");
+        assert_eq!(from("203.0.113.7", &["198.51.100.1"], &["10.0.0.0/8"]), "203.0.113.7");
+    }
+
+    #[test]
+    fn behind_our_proxies_the_last_stranger_is_the_client() {
+        let ours = &["10.0.0.0/8", "fd00::/8"];
+        assert_eq!(from("10.0.0.1", &["198.51.100.1"], ours), "198.51.100.1");
+        assert_eq!(from("10.0.0.1", &["6.6.6.6, 198.51.100.1, 10.0.0.2"], ours), "198.51.100.1", "what the client wrote itself stands further left");
+        assert_eq!(from("10.0.0.1", &["6.6.6.6", "198.51.100.1"], ours), "198.51.100.1", "several lines are one list");
+        assert_eq!(from("::ffff:10.0.0.1", &["2001:db8::1"], ours), "2001:db8::1");
+    }
+
+    #[test]
+    fn nonsense_from_a_proxy_ends_the_search() {
+        assert_eq!(from("10.0.0.1", &["198.51.100.1, unknown"], &["10.0.0.0/8"]), "10.0.0.1");
+        assert_eq!(from("10.0.0.1", &[], &["10.0.0.0/8"]), "10.0.0.1");
+    }
+}

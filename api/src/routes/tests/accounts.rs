@@ -1,0 +1,271 @@
+//! Accounts on the real engines: registering, sessions, passwords, roles and keys.
+
+use super::{Answer, Api, hostel};
+use axum::body::Body;
+use axum::http::{Request, header};
+use chrono::{TimeDelta, Utc};
+use pvt_domain::accounts::mail::{AccountMail, AccountMailKind};
+use pvt_domain::accounts::{Email, Role, User};
+use pvt_service::Config;
+use pvt_stores::mongo::Mongo;
+use pvt_stores::mongo::refresh_tokens::Rotation;
+use pvt_testkit::{Broker, Namespace};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+const PASSWORD: &str = "correct horse battery";
+
+struct House {
+    api: Api,
+    mongo: Mongo,
+    broker: Broker,
+    // Dropped last: it removes what the others use.
+    _namespace: Namespace,
+}
+
+impl House {
+    async fn open() -> Self {
+        let namespace = Namespace::new().await.unwrap();
+        let mongo = namespace.mongo().await.unwrap();
+        let broker = Broker::connect(&namespace).await.unwrap();
+        namespace.topology().declare(&broker.channel().await.unwrap()).await.unwrap();
+        let api = Api::with(Config::from_pairs(namespace.environment()).unwrap(), [hostel()]).await;
+        Self { api, mongo, broker, _namespace: namespace }
+    }
+
+    async fn call(&self, method: &str, path: &str, token: Option<&str>, body: &Value) -> Answer {
+        self.call_if(method, path, token, None, body).await
+    }
+
+    async fn call_if(&self, method: &str, path: &str, token: Option<&str>, etag: Option<&str>, body: &Value) -> Answer {
+        let request = Request::builder().method(method).uri(path).header(header::CONTENT_TYPE, "application/json");
+        let request = token.into_iter().fold(request, |request, token| request.header(header::AUTHORIZATION, format!("Bearer {token}")));
+        let request = etag.into_iter().fold(request, |request, etag| request.header(header::IF_MATCH, etag));
+        self.api.send(request.body(Body::from(body.to_string())).unwrap()).await
+    }
+
+    async fn register(&self, email: &str) -> Answer {
+        self.call("POST", "/api/auth/register", None, &json!({ "email": email, "password": PASSWORD, "name": "Ada Lovelace", "locale": "fr" })).await
+    }
+
+    async fn login(&self, email: &str, password: &str) -> Answer {
+        self.call("POST", "/api/auth/login", None, &json!({ "email": email, "password": password })).await
+    }
+
+    /// A registered account that has logged in, and its tokens.
+    async fn account(&self, email: &str) -> Value {
+        assert_eq!(self.register(email).await.status.as_u16(), 202);
+        let answer = self.login(email, PASSWORD).await;
+        assert_eq!(answer.status.as_u16(), 200, "{}", answer.body);
+        answer.body
+    }
+
+    async fn admin(&self) -> String {
+        self.account("admin@example.com").await;
+        let user = self.user("admin@example.com").await;
+        self.mongo.set_role(user.id, user.rev, Role::Admin, &[]).await.unwrap();
+        text(&self.login("admin@example.com", PASSWORD).await.body, "access_token")
+    }
+
+    async fn user(&self, email: &str) -> User {
+        self.mongo.user_by_email(&Email::parse(email).unwrap()).await.unwrap().unwrap()
+    }
+
+    async fn refresh(&self, token: &str) -> Answer {
+        self.call("POST", "/api/auth/refresh", None, &json!({ "refresh_token": token })).await
+    }
+
+    async fn mails(&self) -> Vec<AccountMail> {
+        let letters = self.broker.look("emails", 20).await.unwrap();
+        letters.iter().filter(|letter| letter.kind == "account.mail.v1").map(|letter| serde_json::from_slice(&letter.body).unwrap()).collect()
+    }
+}
+
+fn text(body: &Value, name: &str) -> String {
+    body[name].as_str().unwrap_or_else(|| panic!("no {name} in {body}")).to_owned()
+}
+
+#[tokio::test]
+async fn registering_tells_nobody_who_has_an_account() {
+    let house = House::open().await;
+    let first = house.register("Ada@Example.com").await;
+    let again = house.register("ada@example.com").await;
+    assert_eq!((first.status, &first.body), (again.status, &again.body));
+    assert_eq!(first.status.as_u16(), 202);
+    let mails = house.mails().await;
+    let ada = house.user("ada@example.com").await;
+    assert_eq!(mails.iter().map(|mail| mail.kind).collect::<Vec<_>>(), [AccountMailKind::Welcome, AccountMailKind::AlreadyRegistered]);
+    assert!(mails.iter().all(|mail| mail.user_id == ada.id));
+    assert_eq!((ada.role, ada.locale.as_deref(), ada.rev), (Role::Guest, Some("fr"), 1));
+    let escalation = json!({ "email": "eve@example.com", "password": PASSWORD, "name": "Eve", "role": "admin" });
+    assert_eq!(house.call("POST", "/api/auth/register", None, &escalation).await.code(), "validation_failed");
+}
+
+#[tokio::test]
+async fn logging_in_has_one_answer_for_every_wrong_reason() {
+    let house = House::open().await;
+    house.account("ada@example.com").await;
+    let wrong = house.login("ada@example.com", "wrong horse battery").await;
+    assert_eq!((wrong.status.as_u16(), wrong.code()), (401, "invalid_login"));
+    house.mongo.disable_user(house.user("ada@example.com").await.id, Utc::now().into()).await.unwrap();
+    for (email, password) in [("nobody@example.com", PASSWORD), ("ada@example.com", PASSWORD), ("not an address", PASSWORD)] {
+        let other = house.login(email, password).await;
+        assert_eq!((other.status, other.code(), &other.body["detail"]), (wrong.status, "invalid_login", &wrong.body["detail"]), "{email}");
+    }
+}
+
+#[tokio::test]
+async fn a_refresh_token_that_comes_twice_ends_its_session() {
+    let house = House::open().await;
+    let session = house.account("ada@example.com").await;
+    let other = text(&house.login("ada@example.com", PASSWORD).await.body, "refresh_token");
+    let first = text(&session, "refresh_token");
+    let second = house.refresh(&first).await;
+    assert_eq!(second.status.as_u16(), 200, "{}", second.body);
+    let second = text(&second.body, "refresh_token");
+    assert_ne!(first, second);
+    let stolen = house.refresh(&first).await;
+    assert_eq!((stolen.status.as_u16(), stolen.code()), (401, "session_ended"));
+    assert_eq!(house.refresh(&second).await.code(), "session_ended", "the thief's and the owner's alike");
+    assert_eq!(house.refresh(&other).await.status.as_u16(), 200, "another session goes on");
+    let access = house.call("GET", "/api/auth/profile", Some(&second), &Value::Null).await;
+    assert_eq!(access.code(), "unauthenticated", "a refresh token opens nothing");
+    assert_eq!(house.refresh(&text(&session, "access_token")).await.code(), "session_ended", "nor does an access token refresh");
+}
+
+#[tokio::test]
+async fn of_many_who_rotate_one_token_at_once_at_most_one_wins() {
+    let house = House::open().await;
+    let user = {
+        house.account("ada@example.com").await;
+        house.user("ada@example.com").await
+    };
+    let token = house.mongo.begin_session(user.id, Utc::now().into()).await.unwrap();
+    let rotations = futures_util::future::join_all((0..8).map(|_| house.mongo.rotate_refresh_token(&token, Utc::now().into()))).await;
+    let rotations: Vec<Rotation> = rotations.into_iter().map(Result::unwrap).collect();
+    let won: Vec<&String> = rotations.iter().filter_map(|rotation| if let Rotation::Rotated { token, .. } = rotation { Some(token) } else { None }).collect();
+    assert_eq!((won.len(), rotations.iter().filter(|rotation| matches!(rotation, Rotation::Reused { .. })).count()), (1, 1));
+    assert_eq!(house.mongo.rotate_refresh_token(won[0], Utc::now().into()).await.unwrap(), Rotation::Unknown, "the session has ended");
+}
+
+#[tokio::test]
+async fn sessions_run_out_and_can_be_ended() {
+    let house = House::open().await;
+    let session = house.account("ada@example.com").await;
+    let user = house.user("ada@example.com").await;
+    let old = house.mongo.begin_session(user.id, (Utc::now() - TimeDelta::days(8)).into()).await.unwrap();
+    assert_eq!(house.refresh(&old).await.code(), "session_ended");
+    let token = text(&session, "refresh_token");
+    for body in [&token, "nonsense"] {
+        assert_eq!(house.call("POST", "/api/auth/logout", None, &json!({ "refresh_token": body })).await.status.as_u16(), 204);
+    }
+    assert_eq!(house.refresh(&token).await.code(), "session_ended");
+    let session = text(&house.login("ada@example.com", PASSWORD).await.body, "refresh_token");
+    house.mongo.disable_user(user.id, Utc::now().into()).await.unwrap();
+    assert_eq!(house.refresh(&session).await.code(), "session_ended", "nobody goes on in a disabled account");
+}
+
+#[tokio::test]
+async fn a_changed_password_ends_every_other_session() {
+    let house = House::open().await;
+    let session = house.account("ada@example.com").await;
+    let (access, refresh) = (text(&session, "access_token"), text(&session, "refresh_token"));
+    let change = async |current: &str, new: &str| {
+        house.call("POST", "/api/auth/change-password", Some(&access), &json!({ "current_password": current, "new_password": new })).await
+    };
+    assert_eq!(change("wrong horse battery", "another horse battery").await.pointers(), ["/current_password"]);
+    assert_eq!(change(PASSWORD, "ADA@example.com").await.pointers(), ["/new_password"]);
+    let changed = change(PASSWORD, "another horse battery").await;
+    assert_eq!(changed.status.as_u16(), 200, "{}", changed.body);
+    assert_eq!(house.refresh(&refresh).await.code(), "session_ended");
+    assert_eq!(house.refresh(&text(&changed.body, "refresh_token")).await.status.as_u16(), 200);
+    assert_eq!(house.login("ada@example.com", PASSWORD).await.code(), "invalid_login");
+}
+
+#[tokio::test]
+async fn a_mailed_token_resets_a_password_once() {
+    let house = House::open().await;
+    let session = house.account("ada@example.com").await;
+    let user = house.user("ada@example.com").await;
+    let forgot = async |email: &str| house.call("POST", "/api/auth/forgot-password", None, &json!({ "email": email })).await;
+    let (known, unknown) = (forgot("ada@example.com").await, forgot("nobody@example.com").await);
+    assert_eq!((known.status.as_u16(), known.status, &known.body), (202, unknown.status, &unknown.body));
+    let asked: Vec<AccountMail> = house.mails().await.into_iter().filter(|mail| mail.kind == AccountMailKind::PasswordReset).collect();
+    assert_eq!((asked.len(), asked[0].user_id == user.id, asked[1].user_id == user.id), (2, true, false), "a mail to nobody is the same work");
+
+    let now = Utc::now();
+    let reset =
+        async |token: &str, password: &str| house.call("POST", "/api/auth/reset-password", None, &json!({ "token": token, "new_password": password })).await;
+    let first = house.mongo.create_password_reset(asked[0].mail_id, user.id, now.into()).await.unwrap();
+    let second_try = house.mongo.create_password_reset(asked[0].mail_id, user.id, now.into()).await.unwrap();
+    let other_mail = house.mongo.create_password_reset(Uuid::from_u128(1), user.id, now.into()).await.unwrap();
+    let late = house.mongo.create_password_reset(Uuid::from_u128(2), user.id, (now - TimeDelta::minutes(61)).into()).await.unwrap();
+    for bad in [&first, &late, "nonsense", ""] {
+        assert_eq!(reset(bad, "another horse battery").await.pointers(), ["/token"], "{bad}");
+    }
+    assert_eq!(reset(&second_try, "ada@example.com").await.pointers(), ["/new_password"], "and the token is good still");
+    assert_eq!(reset(&second_try, "another horse battery").await.status.as_u16(), 204);
+    assert_eq!(reset(&second_try, "a third horse battery").await.pointers(), ["/token"]);
+    assert_eq!(reset(&other_mail, "a third horse battery").await.pointers(), ["/token"], "one reset makes the others void");
+    assert_eq!(house.refresh(&text(&session, "refresh_token")).await.code(), "session_ended");
+    assert_eq!(house.login("ada@example.com", "another horse battery").await.status.as_u16(), 200);
+}
+
+#[tokio::test]
+async fn a_profile_is_changed_by_its_owner_at_its_revision() {
+    let house = House::open().await;
+    let session = house.account("ada@example.com").await;
+    let access = text(&session, "access_token");
+    let shown = house.call("GET", "/api/auth/profile", Some(&access), &Value::Null).await;
+    assert_eq!((shown.headers[header::ETAG].to_str().unwrap(), &shown.body), ("\"1\"", &session["user"]));
+    assert!(!shown.body.to_string().contains("argon2"), "{}", shown.body);
+    let change = async |etag: Option<&str>, body: Value| house.call_if("PUT", "/api/auth/profile", Some(&access), etag, &body).await;
+    assert_eq!(change(None, json!({ "name": "Ada" })).await.code(), "precondition_required");
+    let changed = change(Some("\"1\""), json!({ "name": "Countess" })).await;
+    assert_eq!((changed.body["name"].as_str(), changed.body["rev"].as_u64(), changed.body.get("locale")), (Some("Countess"), Some(2), None));
+    assert_eq!(change(Some("\"1\""), json!({ "name": "Ada" })).await.code(), "precondition_failed");
+    assert_eq!(change(Some("\"2\""), json!({ "name": "Ada", "role": "admin" })).await.pointers(), ["/role"]);
+}
+
+#[tokio::test]
+async fn admins_list_accounts_and_give_roles() {
+    let house = House::open().await;
+    let (ada, admin) = (house.account("ada@example.com").await, house.admin().await);
+    let page = house.call("GET", "/api/auth/users?limit=1", Some(&admin), &Value::Null).await;
+    assert_eq!((page.body["items"][0]["email"].as_str(), page.headers.contains_key(header::LINK)), (Some("ada@example.com"), true), "{}", page.body);
+    let next = format!("/api/auth/users?limit=1&cursor={}", text(&page.body, "next_cursor"));
+    let next = house.call("GET", &next, Some(&admin), &Value::Null).await;
+    assert_eq!((next.body["items"][0]["email"].as_str(), next.body.get("next_cursor")), (Some("admin@example.com"), None));
+
+    let of = |user: &Value| format!("/api/auth/users/{}/role", text(user, "id"));
+    let staff = json!({ "role": "staff", "properties": ["pvt-montreal"] });
+    let changed = house.call_if("PATCH", &of(&ada["user"]), Some(&admin), Some("\"1\""), &staff).await;
+    assert_eq!((changed.body["role"].as_str(), changed.body["rev"].as_u64()), (Some("staff"), Some(2)), "{}", changed.body);
+    assert_eq!(house.call_if("PATCH", &of(&ada["user"]), Some(&admin), Some("\"1\""), &staff).await.code(), "precondition_failed");
+    assert_eq!(house.call_if("PATCH", &of(&next.body["items"][0]), Some(&admin), Some("\"2\""), &staff).await.code(), "forbidden");
+    let nobody = format!("/api/auth/users/{}/role", Uuid::nil());
+    assert_eq!(house.call_if("PATCH", &nobody, Some(&admin), Some("\"1\""), &staff).await.code(), "not_found");
+    let refreshed = house.refresh(&text(&ada, "refresh_token")).await;
+    let claims = house.api.app.access_tokens.verify(&text(&refreshed.body, "access_token")).unwrap();
+    assert_eq!((claims.role, claims.properties), (Role::Staff, vec!["pvt-montreal".into()]), "the next token has the new role");
+}
+
+#[tokio::test]
+async fn a_key_is_shown_once_and_void_once_revoked() {
+    let house = House::open().await;
+    let admin = house.admin().await;
+    let new = json!({ "role": "admin", "name": "app", "scopes": ["accounts:write"] });
+    let made = house.call("POST", "/api/auth/api-keys", Some(&admin), &new).await;
+    assert_eq!(made.status.as_u16(), 201, "{}", made.body);
+    let (id, key) = (text(&made.body, "id"), text(&made.body, "key"));
+    let listed = house.call("GET", "/api/auth/api-keys", Some(&key), &Value::Null).await;
+    assert_eq!((listed.body["items"][0]["scopes"].clone(), listed.body["items"][0].get("key")), (json!(["accounts:write"]), None), "{}", listed.body);
+    assert!(!listed.body.to_string().contains("hash"));
+    let narrow = house.call("POST", "/api/auth/api-keys", Some(&admin), &json!({ "role": "admin", "name": "reader", "scopes": ["bookings:read"] })).await;
+    assert_eq!(house.call("GET", "/api/auth/users", Some(&text(&narrow.body, "key")), &Value::Null).await.code(), "forbidden");
+    assert_eq!(house.call("GET", "/api/auth/profile", Some(&key), &Value::Null).await.code(), "forbidden", "a key has no profile");
+    let revoke = format!("/api/auth/api-keys/{}", text(&narrow.body, "id"));
+    assert_eq!(house.call("DELETE", &revoke, Some(&admin), &Value::Null).await.status.as_u16(), 204);
+    assert_eq!(house.call("DELETE", &revoke, Some(&admin), &Value::Null).await.code(), "not_found");
+    assert!(house.mongo.api_key(&id).await.unwrap().unwrap().revoked_at.is_none());
+}

@@ -1,0 +1,80 @@
+//! Password resets: single-use tokens that were mailed, of which only hashes are stored.
+
+use super::api_keys::{hash_api_secret, random_hex};
+use super::{Index, Mongo};
+use crate::StoreError;
+use mongodb::Collection;
+use mongodb::bson::doc;
+use pvt_domain::accounts::UserId;
+use pvt_domain::ids::uuid_text;
+use pvt_domain::timestamp::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+use uuid::Uuid;
+
+const COLLECTION: &str = "password_resets";
+
+/// All resets of an account, to make them void.
+pub(crate) const INDEXES: &[Index] = &[(COLLECTION, &[("user_id", 1)], false), (COLLECTION, &[("hash", 1)], true)];
+
+/// How long a mailed token is good.
+pub const PASSWORD_RESET_AGE: Duration = Duration::from_secs(3_600);
+
+const SECRET_BYTES: usize = 32;
+
+/// One mail's token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Reset {
+    /// The mail that carries it.
+    #[serde(rename = "_id", with = "uuid_text")]
+    mail_id: Uuid,
+    user_id: UserId,
+    hash: String,
+    expires_at: Timestamp,
+}
+
+impl Mongo {
+    /// Makes the token that this mail will carry and returns it. A second try at the same mail makes another one, and the first void.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn create_password_reset(&self, mail_id: Uuid, user_id: UserId, now: Timestamp) -> Result<String, StoreError> {
+        let token = random_hex::<SECRET_BYTES>();
+        let expires_at = (now.as_datetime() + PASSWORD_RESET_AGE).into();
+        let reset = Reset { mail_id, user_id, hash: hash_api_secret(&token), expires_at };
+        self.resets().delete_many(doc! { "user_id": user_id.to_string(), "expires_at": { "$lt": now.to_string() } }).await?;
+        self.resets().replace_one(doc! { "_id": mail_id.to_string() }, &reset).upsert(true).await?;
+        Ok(token)
+    }
+
+    /// Whose token this is, while it is good. Does not use it up.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn password_reset(&self, token: &str, now: Timestamp) -> Result<Option<UserId>, StoreError> {
+        let found = self.resets().find_one(doc! { "hash": hash_api_secret(token), "expires_at": { "$gt": now.to_string() } }).await?;
+        Ok(found.map(|reset| reset.user_id))
+    }
+
+    /// Uses a token up and says whose it was: of two who present it at once, one gets an answer.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails; then the token may have been used up.
+    pub async fn use_password_reset(&self, token: &str, now: Timestamp) -> Result<Option<UserId>, StoreError> {
+        let used = self.resets().find_one_and_delete(doc! { "hash": hash_api_secret(token), "expires_at": { "$gt": now.to_string() } }).await?;
+        Ok(used.map(|reset| reset.user_id))
+    }
+
+    /// Makes every mailed token of an account void.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn void_password_resets(&self, user_id: UserId) -> Result<(), StoreError> {
+        self.resets().delete_many(doc! { "user_id": user_id.to_string() }).await?;
+        Ok(())
+    }
+
+    fn resets(&self) -> Collection<Reset> {
+        self.collection(COLLECTION)
+    }
+}

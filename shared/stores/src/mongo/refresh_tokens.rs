@@ -1,0 +1,152 @@
+//! Sessions: families of refresh tokens, of which only the newest is good.
+//!
+//! A family is one document, so rotating is one atomic update: two who present the same token cannot both win. Whoever presents a
+//! token that was rotated away holds a copy of a stolen one, or was stolen from; the whole family ends, and both must log in again.
+//! Only hashes are stored.
+
+use super::api_keys::{hash_api_secret, random_hex};
+use super::{Index, Mongo};
+use crate::StoreError;
+use mongodb::Collection;
+use mongodb::bson::doc;
+use pvt_domain::accounts::UserId;
+use pvt_domain::ids::uuid_text;
+use pvt_domain::timestamp::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+use uuid::Uuid;
+
+const COLLECTION: &str = "refresh_tokens";
+
+/// All sessions of an account, to end them; those that ran out, to forget them.
+pub(crate) const INDEXES: &[Index] = &[(COLLECTION, &[("user_id", 1), ("expires_at", 1)], false)];
+
+/// How long a refresh token is good when nobody uses it.
+pub const REFRESH_TOKEN_AGE: Duration = Duration::from_secs(7 * 24 * 3_600);
+
+/// What every token's text begins with, so that leaked ones can be searched for.
+const PREFIX: &str = "pvtr_";
+const SECRET_BYTES: usize = 32;
+
+/// A session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Family {
+    #[serde(rename = "_id", with = "uuid_text")]
+    id: Uuid,
+    user_id: UserId,
+    /// Hash of the only good token's secret.
+    hash: String,
+    began_at: Timestamp,
+    rotated_at: Timestamp,
+    expires_at: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    revoked_at: Option<Timestamp>,
+}
+
+/// What came of presenting a refresh token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rotation {
+    /// It was good, and is no more; here is the next.
+    Rotated {
+        /// Whose session it is.
+        user_id: UserId,
+        /// The next token, shown once.
+        token: String,
+    },
+    /// It was good once: its family has been ended now.
+    Reused {
+        /// Whose session it was.
+        user_id: UserId,
+    },
+    /// It is no token, or its session has ended.
+    Unknown,
+}
+
+/// Splits `pvtr_<family>_<secret>`.
+fn parse(token: &str) -> Option<(Uuid, &str)> {
+    let (id, secret) = token.strip_prefix(PREFIX)?.split_once('_')?;
+    let is_secret = secret.len() == 2 * SECRET_BYTES && secret.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    let id = (id.len() == 32).then(|| Uuid::try_parse(id).ok()).flatten()?;
+    is_secret.then_some((id, secret))
+}
+
+fn text(id: Uuid, secret: &str) -> String {
+    format!("{PREFIX}{}_{secret}", id.simple())
+}
+
+fn expiry(now: Timestamp) -> Timestamp {
+    (now.as_datetime() + REFRESH_TOKEN_AGE).into()
+}
+
+impl Mongo {
+    /// Begins a session and returns its first refresh token. Forgets the account's sessions that ran out.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn begin_session(&self, user_id: UserId, now: Timestamp) -> Result<String, StoreError> {
+        let secret = random_hex::<SECRET_BYTES>();
+        let hash = hash_api_secret(&secret);
+        let family = Family { id: Uuid::new_v4(), user_id, hash, began_at: now, rotated_at: now, expires_at: expiry(now), revoked_at: None };
+        self.families().delete_many(doc! { "user_id": user_id.to_string(), "expires_at": { "$lt": now.to_string() } }).await?;
+        self.families().insert_one(&family).await?;
+        Ok(text(family.id, &secret))
+    }
+
+    /// Exchanges a refresh token for the next one of its family.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails; then the token may have been used up.
+    pub async fn rotate_refresh_token(&self, token: &str, now: Timestamp) -> Result<Rotation, StoreError> {
+        let Some((id, secret)) = parse(token) else { return Ok(Rotation::Unknown) };
+        let next = random_hex::<SECRET_BYTES>();
+        let live = doc! { "_id": id.to_string(), "revoked_at": { "$exists": false }, "expires_at": { "$gt": now.to_string() } };
+        let mut good = live.clone();
+        good.insert("hash", hash_api_secret(secret));
+        let change = doc! { "$set": { "hash": hash_api_secret(&next), "rotated_at": now.to_string(), "expires_at": expiry(now).to_string() } };
+        if let Some(family) = self.families().find_one_and_update(good, change).await? {
+            return Ok(Rotation::Rotated { user_id: family.user_id, token: text(id, &next) });
+        }
+        let ended = self.families().find_one_and_update(live, doc! { "$set": { "revoked_at": now.to_string() } }).await?;
+        Ok(ended.map_or(Rotation::Unknown, |family| Rotation::Reused { user_id: family.user_id }))
+    }
+
+    /// Ends the session of this refresh token, if it has one.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn end_session(&self, token: &str, now: Timestamp) -> Result<(), StoreError> {
+        let Some((id, _)) = parse(token) else { return Ok(()) };
+        let live = doc! { "_id": id.to_string(), "revoked_at": { "$exists": false } };
+        self.families().update_one(live, doc! { "$set": { "revoked_at": now.to_string() } }).await?;
+        Ok(())
+    }
+
+    /// Ends every session of an account.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn revoke_sessions(&self, user_id: UserId, now: Timestamp) -> Result<(), StoreError> {
+        let live = doc! { "user_id": user_id.to_string(), "revoked_at": { "$exists": false } };
+        self.families().update_many(live, doc! { "$set": { "revoked_at": now.to_string() } }).await?;
+        Ok(())
+    }
+
+    fn families(&self) -> Collection<Family> {
+        self.collection(COLLECTION)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{parse, text};
+    use uuid::Uuid;
+
+    #[test]
+    fn only_a_tokens_own_form_is_read() {
+        let (id, secret) = (Uuid::from_u128(7), "ab".repeat(32));
+        assert_eq!(parse(&text(id, &secret)), Some((id, secret.as_str())));
+        for bad in ["", "pvtr_", "pvtr__", &format!("pvtr_{id}_{secret}"), &text(id, "ab"), &text(id, &"AB".repeat(32)), &text(id, &"$g".repeat(32))] {
+            assert_eq!(parse(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Accounts. The hash of a password lies in the document and leaves this repository only through [`Mongo::login_of`] and
+//! [`Mongo::password_of`]; a [`User`] never carries it.
+
+use super::{Index, Mongo};
+use crate::StoreError;
+use futures_util::TryStreamExt;
+use mongodb::Collection;
+use mongodb::bson::{Document, doc};
+use pvt_domain::accounts::{Email, Profile, Role, User, UserId};
+use pvt_domain::ids::PropertyId;
+use pvt_domain::timestamp::Timestamp;
+use serde::{Deserialize, Serialize};
+
+const COLLECTION: &str = "users";
+
+/// Logging in; it is unique, so that one address has one account.
+pub(crate) const INDEXES: &[Index] = &[(COLLECTION, &[("email", 1)], true)];
+
+/// A document as stored.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    #[serde(flatten)]
+    user: User,
+    password_hash: String,
+}
+
+impl Mongo {
+    /// Makes an account.
+    ///
+    /// # Errors
+    /// [`StoreError::Duplicate`] when the address has one.
+    pub async fn create_user(&self, user: User, password_hash: String) -> Result<(), StoreError> {
+        self.collection::<Stored>(COLLECTION).insert_one(Stored { user, password_hash }).await?;
+        Ok(())
+    }
+
+    /// The account of this id.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn user(&self, id: UserId) -> Result<Option<User>, StoreError> {
+        Ok(self.users().find_one(doc! { "_id": id.to_string() }).await?)
+    }
+
+    /// The account of this address.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn user_by_email(&self, email: &Email) -> Result<Option<User>, StoreError> {
+        Ok(self.users().find_one(doc! { "email": email.as_str() }).await?)
+    }
+
+    /// The account of this address with its password's hash.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn login_of(&self, email: &Email) -> Result<Option<(User, String)>, StoreError> {
+        let found = self.collection::<Stored>(COLLECTION).find_one(doc! { "email": email.as_str() }).await?;
+        Ok(found.map(|stored| (stored.user, stored.password_hash)))
+    }
+
+    /// The account of this id with its password's hash.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn password_of(&self, id: UserId) -> Result<Option<(User, String)>, StoreError> {
+        let found = self.collection::<Stored>(COLLECTION).find_one(doc! { "_id": id.to_string() }).await?;
+        Ok(found.map(|stored| (stored.user, stored.password_hash)))
+    }
+
+    /// Accounts by id, those after `after`, at most `limit`.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn list_users(&self, after: Option<&str>, limit: i64) -> Result<Vec<User>, StoreError> {
+        let found = self.users().find(doc! { "_id": { "$gt": after.unwrap_or_default() } }).sort(doc! { "_id": 1 }).limit(limit).await?;
+        Ok(found.try_collect().await?)
+    }
+
+    /// Changes what a person chose about themselves, if the account still has this revision. Returns it as it is now.
+    ///
+    /// # Errors
+    /// [`StoreError::Stale`] when it has another revision, or is gone.
+    pub async fn set_profile(&self, id: UserId, rev: u32, profile: &Profile) -> Result<User, StoreError> {
+        self.change_user(id, rev, doc! { "name": &profile.name, "locale": profile.locale.as_deref() }).await
+    }
+
+    /// Changes what an account may do and where, if it still has this revision. Returns it as it is now.
+    ///
+    /// # Errors
+    /// [`StoreError::Stale`] when it has another revision, or is gone.
+    pub async fn set_role(&self, id: UserId, rev: u32, role: Role, properties: &[PropertyId]) -> Result<User, StoreError> {
+        let properties: Vec<&str> = properties.iter().map(PropertyId::as_str).collect();
+        self.change_user(id, rev, doc! { "role": role.as_str(), "properties": properties }).await
+    }
+
+    /// Stops an account from being used, and ends its sessions; `false` when there is none or it was disabled already.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn disable_user(&self, id: UserId, now: Timestamp) -> Result<bool, StoreError> {
+        let active = doc! { "_id": id.to_string(), "disabled_at": { "$exists": false } };
+        let disabled = self.users().update_one(active, doc! { "$set": { "disabled_at": now.to_string() }, "$inc": { "rev": 1 } }).await?;
+        self.revoke_sessions(id, now).await?;
+        Ok(disabled.modified_count == 1)
+    }
+
+    /// Replaces a password and ends every session and every reset that the account has.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails; then the password may have been replaced already.
+    pub async fn set_password(&self, id: UserId, password_hash: &str, now: Timestamp) -> Result<(), StoreError> {
+        self.users().update_one(doc! { "_id": id.to_string() }, doc! { "$set": { "password_hash": password_hash } }).await?;
+        self.revoke_sessions(id, now).await?;
+        self.void_password_resets(id).await
+    }
+
+    async fn change_user(&self, id: UserId, rev: u32, fields: Document) -> Result<User, StoreError> {
+        let (set, unset): (Vec<_>, Vec<_>) = fields.into_iter().partition(|(_, value)| value.as_null().is_none());
+        let mut change = doc! { "$set": Document::from_iter(set), "$inc": { "rev": 1 } };
+        if !unset.is_empty() {
+            change.insert("$unset", Document::from_iter(unset));
+        }
+        let expected = doc! { "_id": id.to_string(), "rev": rev };
+        let changed = self.users().find_one_and_update(expected, change).return_document(mongodb::options::ReturnDocument::After).await?;
+        changed.ok_or_else(|| StoreError::Stale(format!("user {id} is not at revision {rev}")))
+    }
+
+    fn users(&self) -> Collection<User> {
+        self.collection(COLLECTION)
+    }
+}

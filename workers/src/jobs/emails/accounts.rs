@@ -1,0 +1,124 @@
+//! Mails about accounts: few, so each is looked up and recorded by itself; all of a batch are handed over together.
+//!
+//! The token of a reset is made here, after the ledger's row and before the mail; its hash is stored and it goes nowhere but into the mail.
+
+use super::errands::is_first_sight;
+use super::{Emails, MAILS, UNDER_WAY_DELAY};
+use crate::mail::account::{self, AccountDecision, AccountLetter};
+use crate::mail::smtp::Outcome;
+use crate::mail::{Letter, MailError};
+use metrics::counter;
+use pvt_domain::accounts::mail::{AccountMail, AccountMailKind};
+use pvt_domain::accounts::{User, UserId};
+use pvt_domain::failure::Failure;
+use pvt_domain::messages::EmailCommand;
+use pvt_domain::timestamp::Timestamp;
+use pvt_stores::mongo::account_mails::{AccountMailRow, AccountMailTurn};
+use pvt_stores::mongo::notifications::NotificationStatus;
+use pvt_worker_runtime::Job;
+use tracing::warn;
+
+/// A mail that is ours to send.
+struct Planned {
+    place: usize,
+    key: String,
+    kind: AccountMailKind,
+    user_id: UserId,
+    letter: Letter,
+}
+
+/// Handles every message of the batch that is about an account.
+///
+/// # Errors
+/// When MongoDB fails; then some of them may have been sent, and the ledger knows which.
+pub(super) async fn handle(worker: &Emails, jobs: &mut [Job<EmailCommand>]) -> Result<(), Failure> {
+    let now = (worker.clock)();
+    let mut planned: Vec<Planned> = Vec::new();
+    for (place, job) in jobs.iter_mut().enumerate() {
+        let EmailCommand::Account(mail) = &job.message else { continue };
+        let mail = mail.clone();
+        let user = worker.mongo.user(mail.user_id).await?;
+        match account::decide(&mail, user.as_ref(), now) {
+            AccountDecision::Nothing(reason) => counter!(MAILS, "kind" => mail.kind.as_str(), "outcome" => reason).increment(1),
+            AccountDecision::Send(user) => planned.extend(plan(worker, job, place, &mail, user, now).await?),
+        }
+    }
+    if planned.is_empty() {
+        return Ok(());
+    }
+    let letters: Vec<Letter> = planned.iter().map(|planned| planned.letter.clone()).collect();
+    let outcomes = worker.smtp.send_all(&letters).await;
+    for (planned, outcome) in planned.iter().zip(outcomes) {
+        let (row, failure) = meaning(&outcome);
+        counter!(MAILS, "kind" => planned.kind.as_str(), "outcome" => outcome.as_str()).increment(1);
+        if let Some(reason) = reason(&outcome) {
+            warn!(user_id = %planned.user_id, kind = planned.kind.as_str(), outcome = outcome.as_str(), reason, "a mail was not accepted");
+        }
+        if let Some(status) = row {
+            worker.mongo.record_account_mail(&planned.key, status, reason(&outcome), (worker.clock)()).await?;
+        }
+        if let (Some(failure), Some(job)) = (failure, jobs.get_mut(planned.place)) {
+            job.fail(failure);
+        }
+    }
+    Ok(())
+}
+
+/// Writes the ledger's row and then the letter; `None` when it is not ours to send, or cannot be written.
+async fn plan(worker: &Emails, job: &mut Job<EmailCommand>, place: usize, mail: &AccountMail, user: &User, now: Timestamp) -> Result<Option<Planned>, Failure> {
+    let key = account::ledger_key(mail, user);
+    let message_id = account::message_id(&key, mail, worker.sender.domain());
+    let row = AccountMailRow {
+        key: key.clone(),
+        user_id: user.id,
+        kind: mail.kind,
+        status: NotificationStatus::Sending,
+        message_id: message_id.clone(),
+        attempts: 1,
+        reason: None,
+        created_at: now,
+        updated_at: now,
+    };
+    match worker.mongo.begin_account_mail(&row, is_first_sight(&job.meta)).await? {
+        AccountMailTurn::Ours => {}
+        AccountMailTurn::Settled => return Ok(None),
+        AccountMailTurn::UnderWay => {
+            job.fail(Failure::Defer(UNDER_WAY_DELAY));
+            return Ok(None);
+        }
+    }
+    let token = match mail.kind {
+        AccountMailKind::PasswordReset => Some(worker.mongo.create_password_reset(mail.mail_id, user.id, now).await?),
+        AccountMailKind::Welcome | AccountMailKind::AlreadyRegistered => None,
+    };
+    let letter = AccountLetter { kind: mail.kind, token: token.as_deref(), public_url: &worker.public_url, message_id: &message_id };
+    match account::compose_account(letter, user, &worker.sender, now) {
+        Ok(letter) => Ok(Some(Planned { place, key, kind: mail.kind, user_id: user.id, letter })),
+        Err(error) => {
+            counter!(MAILS, "kind" => mail.kind.as_str(), "outcome" => "unwritable").increment(1);
+            worker.mongo.record_account_mail(&key, NotificationStatus::Failed, Some(&error.to_string()), now).await?;
+            if !matches!(error, MailError::Recipient) {
+                job.fail(error.into());
+            }
+            Ok(None)
+        }
+    }
+}
+
+/// What an outcome means for the ledger and for the message. Where it is unknown, `sending` stays the truth.
+fn meaning(outcome: &Outcome) -> (Option<NotificationStatus>, Option<Failure>) {
+    match outcome {
+        Outcome::Accepted => (Some(NotificationStatus::Sent), None),
+        Outcome::Refused(_) => (Some(NotificationStatus::Failed), None),
+        Outcome::Later(reply) => (Some(NotificationStatus::Waiting), Some(Failure::retry("smtp_refused_for_now", reply))),
+        Outcome::Unsent(reason) => (Some(NotificationStatus::Waiting), Some(Failure::unavailable("smtp_unavailable", reason))),
+        Outcome::Unknown(reason) => (None, Some(Failure::retry("smtp_outcome_unknown", reason))),
+    }
+}
+
+fn reason(outcome: &Outcome) -> Option<&str> {
+    match outcome {
+        Outcome::Accepted => None,
+        Outcome::Refused(why) | Outcome::Later(why) | Outcome::Unsent(why) | Outcome::Unknown(why) => Some(why),
+    }
+}

@@ -1,0 +1,195 @@
+//! Mails about accounts: welcome, a second registration, and the choice of a new password.
+//!
+//! The token of a reset is in the mail and nowhere else: it must never reach a log, a metric or an error.
+
+use super::compose::{AutoSubmitted, ContentLanguage};
+use super::content::{MAX_NAME_CHARS, greeting, one_line};
+use super::{Language, Letter, MailError, Sender};
+use askama::Template;
+use lettre::Address;
+use lettre::address::Envelope;
+use lettre::message::{Mailbox, Message, MultiPart, SinglePart};
+use pvt_domain::accounts::User;
+use pvt_domain::accounts::mail::{AccountMail, AccountMailKind};
+use pvt_domain::timestamp::Timestamp;
+use pvt_stores::mongo::password_resets::PASSWORD_RESET_AGE;
+use sha2::{Digest, Sha256};
+use std::fmt::Write as _;
+use url::Url;
+use uuid::Uuid;
+
+/// Bytes of the recipient's hash that a ledger key keeps.
+const RECIPIENT_HASH_BYTES: usize = 12;
+
+/// Whether a message about an account asks for a mail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AccountDecision<'u> {
+    /// Write to this person, unless the ledger says it was done.
+    Send(&'u User),
+    /// Send nothing, for this reason (a metric label).
+    Nothing(&'static str),
+}
+
+/// Decides about one message. `user` is the account as stored now, if there is one.
+pub fn decide<'u>(mail: &AccountMail, user: Option<&'u User>, now: Timestamp) -> AccountDecision<'u> {
+    let age = now.as_datetime().signed_duration_since(mail.requested_at.as_datetime());
+    match user {
+        // Also what is asked for an address that nobody has.
+        None => AccountDecision::Nothing("no_account"),
+        Some(user) if user.disabled_at.is_some() => AccountDecision::Nothing("account_disabled"),
+        // Who asked has given up or asked again.
+        Some(_) if mail.kind == AccountMailKind::PasswordReset && age.to_std().is_ok_and(|age| age > PASSWORD_RESET_AGE) => {
+            AccountDecision::Nothing("too_late")
+        }
+        Some(user) => AccountDecision::Send(user),
+    }
+}
+
+/// The key of a mail in the ledger, `user|kind|wish|hash of the recipient`.
+pub fn ledger_key(mail: &AccountMail, user: &User) -> String {
+    let hash = Sha256::digest(user.email.as_str().as_bytes());
+    let mut key = format!("{}|{}|{}|", mail.user_id, mail.kind.as_str(), mail.mail_id);
+    for byte in hash.iter().take(RECIPIENT_HASH_BYTES) {
+        // Writing into a string cannot fail.
+        let _ = write!(key, "{byte:02x}");
+    }
+    key
+}
+
+/// `Message-ID` of every attempt at a mail, with its angle brackets. `domain` is the sender's.
+pub fn message_id(key: &str, mail: &AccountMail, domain: &str) -> String {
+    format!("<{}@{domain}>", Uuid::new_v5(&mail.mail_id, format!("account|{key}").as_bytes()))
+}
+
+/// All that the templates need.
+struct Content<'a> {
+    language: Language,
+    say: &'static Phrases,
+    greeting: String,
+    link: Option<&'a str>,
+    token: Option<&'a str>,
+    footer: &'static str,
+}
+
+#[derive(Template)]
+#[template(path = "account.html")]
+struct HtmlBody<'a> {
+    mail: &'a Content<'a>,
+}
+
+#[derive(Template)]
+#[template(path = "account.txt")]
+struct TextBody<'a> {
+    mail: &'a Content<'a>,
+}
+
+/// What a letter is written from, beside the account.
+#[derive(Debug, Clone, Copy)]
+pub struct AccountLetter<'a> {
+    /// Which mail.
+    pub kind: AccountMailKind,
+    /// The token of a reset; none in other mails.
+    pub token: Option<&'a str>,
+    /// How guests reach us.
+    pub public_url: &'a Url,
+    /// `Message-ID`, with its angle brackets.
+    pub message_id: &'a str,
+}
+
+/// Writes a mail to this account.
+///
+/// # Errors
+/// [`MailError::Recipient`] when the address is none; the other variants mean a fault in templates.
+pub fn compose_account(letter: AccountLetter<'_>, user: &User, sender: &Sender, now: Timestamp) -> Result<Letter, MailError> {
+    let address: Address = user.email.as_str().parse().map_err(|_| MailError::Recipient)?;
+    let language = Language::choose(user.locale.as_deref(), &[]);
+    let base = letter.public_url.as_str().trim_end_matches('/');
+    // Behind `#`, so that no server on the way to the page and no page beyond it is told the token.
+    let link = letter.token.map(|token| format!("{base}/reset-password#token={token}"));
+    let content = Content {
+        language,
+        say: phrases(letter.kind, language),
+        greeting: greeting(language.phrases(), &user.name),
+        link: link.as_deref(),
+        token: letter.token,
+        footer: match language {
+            Language::English => "This message was sent automatically.",
+            Language::French => "Ce message a été envoyé automatiquement.",
+        },
+    };
+    let bodies = MultiPart::alternative()
+        .singlepart(SinglePart::plain(TextBody { mail: &content }.render()?))
+        .singlepart(SinglePart::html(HtmlBody { mail: &content }.render()?));
+    let name = Some(one_line(&user.name, MAX_NAME_CHARS)).filter(|name| !name.is_empty());
+    let message = Message::builder()
+        .date(now.as_datetime().into())
+        .from(sender.mailbox().clone())
+        .to(Mailbox::new(name, address.clone()))
+        .subject(content.say.title)
+        .message_id(Some(letter.message_id.to_owned()))
+        .header(AutoSubmitted)
+        .header(ContentLanguage(language))
+        .multipart(bodies)?;
+    let envelope = Envelope::new(Some(sender.mailbox().email.clone()), vec![address])?;
+    let message = String::from_utf8(message.formatted()).map_err(|_| MailError::NotText)?;
+    Ok(Letter { envelope, message })
+}
+
+/// What one kind of mail says in one language.
+struct Phrases {
+    title: &'static str,
+    lead: &'static str,
+    button: &'static str,
+    code: &'static str,
+    hint: &'static str,
+}
+
+fn phrases(kind: AccountMailKind, language: Language) -> &'static Phrases {
+    match (kind, language) {
+        (AccountMailKind::Welcome, Language::English) => &Phrases {
+            title: "Welcome",
+            lead: "Your account is ready: log in with this address and the password you chose.",
+            button: "",
+            code: "",
+            hint: "If you did not open an account, somebody mistyped their address. Without your mailbox they cannot keep it: choose a new password and it is yours.",
+        },
+        (AccountMailKind::Welcome, Language::French) => &Phrases {
+            title: "Bienvenue",
+            lead: "Votre compte est prêt : connectez-vous avec cette adresse et le mot de passe choisi.",
+            button: "",
+            code: "",
+            hint: "Si vous n’avez pas ouvert de compte, quelqu’un s’est trompé d’adresse. Sans votre boîte, le compte ne lui restera pas : choisissez un nouveau mot de passe et il est à vous.",
+        },
+        (AccountMailKind::AlreadyRegistered, Language::English) => &Phrases {
+            title: "You have an account already",
+            lead: "Somebody tried to open an account with your address. You have one already, and nothing about it was changed.",
+            button: "",
+            code: "",
+            hint: "If it was you and you have forgotten your password, ask for a new one where you log in. If it was not you, there is nothing to do.",
+        },
+        (AccountMailKind::AlreadyRegistered, Language::French) => &Phrases {
+            title: "Vous avez déjà un compte",
+            lead: "Quelqu’un a voulu ouvrir un compte avec votre adresse. Vous en avez déjà un, et rien n’y a été changé.",
+            button: "",
+            code: "",
+            hint: "Si c’était vous et que le mot de passe est oublié, demandez-en un nouveau à la connexion. Si ce n’était pas vous, il n’y a rien à faire.",
+        },
+        (AccountMailKind::PasswordReset, Language::English) => &Phrases {
+            title: "Choose a new password",
+            lead: "Somebody asked for a new password for your account. Within one hour, and once, you can choose it here:",
+            button: "Choose a password",
+            code: "Where no link works, enter this code:",
+            hint: "If it was not you, there is nothing to do: your password stays as it is.",
+        },
+        (AccountMailKind::PasswordReset, Language::French) => &Phrases {
+            title: "Choisissez un nouveau mot de passe",
+            lead: "Quelqu’un a demandé un nouveau mot de passe pour votre compte. Pendant une heure, et une seule fois, vous pouvez le choisir ici :",
+            button: "Choisir un mot de passe",
+            code: "Si aucun lien ne fonctionne, saisissez ce code :",
+            hint: "Si ce n’était pas vous, il n’y a rien à faire : votre mot de passe reste le même.",
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests;

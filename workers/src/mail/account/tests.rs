@@ -1,0 +1,86 @@
+//! Mails about accounts as their readers see them.
+
+use super::{AccountDecision, AccountLetter, compose_account, decide, ledger_key, message_id};
+use crate::mail::Sender;
+use crate::mail::fixtures::at;
+use mail_parser::MessageParser;
+use pvt_domain::accounts::mail::{AccountMail, AccountMailKind};
+use pvt_domain::accounts::{Email, Role, User, UserId};
+use uuid::Uuid;
+
+fn user(name: &str, locale: Option<&str>) -> User {
+    User {
+        id: UserId::from_uuid(Uuid::from_u128(7)),
+        email: Email::parse("ada@example.com").unwrap(),
+        name: name.to_owned(),
+        role: Role::Guest,
+        properties: Vec::new(),
+        locale: locale.map(str::to_owned),
+        rev: 1,
+        created_at: at("2026-12-01T12:00:00Z"),
+        disabled_at: None,
+    }
+}
+
+fn wish(kind: AccountMailKind) -> AccountMail {
+    AccountMail { mail_id: Uuid::from_u128(1), user_id: user("", None).id, kind, requested_at: at("2026-12-01T12:00:00Z") }
+}
+
+/// Subject, text and HTML.
+fn read(kind: AccountMailKind, user: &User, token: Option<&str>) -> (String, String, String) {
+    let sender = Sender::parse("PVT Booking <bookings@pvt.test>").unwrap();
+    let public_url = "https://booking.example.com/".parse().unwrap();
+    let letter = AccountLetter { kind, token, public_url: &public_url, message_id: "<abc@pvt.test>" };
+    let letter = compose_account(letter, user, &sender, at("2026-12-01T12:00:00Z")).unwrap();
+    let parsed = MessageParser::default().parse(&letter.message).unwrap();
+    (parsed.subject().unwrap().to_owned(), parsed.body_text(0).unwrap().replace("\r\n", "\n"), parsed.body_html(0).unwrap().into_owned())
+}
+
+#[test]
+fn a_reset_carries_its_token_and_its_link() {
+    let (subject, text, html) = read(AccountMailKind::PasswordReset, &user("Ada Lovelace", Some("en-CA")), Some("t0ken"));
+    assert_eq!(subject, "Choose a new password");
+    for part in [&text, &html] {
+        assert!(part.contains("https://booking.example.com/reset-password#token=t0ken") && part.contains("Hello Ada Lovelace,"), "{part}");
+    }
+    assert!(text.lines().any(|line| line == "t0ken"), "{text}");
+}
+
+#[test]
+fn french_is_written_to_who_reads_french() {
+    let (subject, text, html) = read(AccountMailKind::Welcome, &user("Ada", Some("fr")), None);
+    assert_eq!(subject, "Bienvenue");
+    assert!(text.contains("Bonjour Ada,") && html.contains("lang=\"fr\"") && !text.contains("token"), "{text}");
+    let subjects = [AccountMailKind::AlreadyRegistered, AccountMailKind::PasswordReset].map(|kind| read(kind, &user("Ada", Some("fr")), None).0);
+    assert_eq!(subjects, ["Vous avez déjà un compte", "Choisissez un nouveau mot de passe"]);
+}
+
+#[test]
+fn a_hostile_name_adds_nothing() {
+    let (_, text, html) = read(AccountMailKind::Welcome, &user("<b>Eve</b>\r\nBcc: x@y.z", None), None);
+    assert!(!html.contains("<b>Eve") && !text.lines().any(|line| line.starts_with("Bcc")), "{text}\n{html}");
+}
+
+#[test]
+fn nothing_is_sent_to_nobody_to_the_disabled_or_too_late() {
+    let (now, late) = (at("2026-12-01T12:30:00Z"), at("2026-12-01T13:00:01Z"));
+    let (ada, mut gone) = (user("Ada", None), user("Ada", None));
+    gone.disabled_at = Some(now);
+    let reset = wish(AccountMailKind::PasswordReset);
+    assert_eq!(decide(&reset, Some(&ada), now), AccountDecision::Send(&ada));
+    assert_eq!(decide(&reset, None, now), AccountDecision::Nothing("no_account"));
+    assert_eq!(decide(&reset, Some(&gone), now), AccountDecision::Nothing("account_disabled"));
+    assert_eq!(decide(&reset, Some(&ada), late), AccountDecision::Nothing("too_late"));
+    assert_eq!(decide(&wish(AccountMailKind::Welcome), Some(&ada), late), AccountDecision::Send(&ada), "a welcome keeps");
+}
+
+#[test]
+fn a_wish_names_one_mail_and_no_address() {
+    let ada = user("Ada", None);
+    let (one, other) = (wish(AccountMailKind::Welcome), AccountMail { mail_id: Uuid::from_u128(2), ..wish(AccountMailKind::Welcome) });
+    let key = ledger_key(&one, &ada);
+    assert!(key.contains("|welcome|") && !key.contains("ada"), "{key}");
+    assert_ne!(key, ledger_key(&other, &ada));
+    assert_eq!(message_id(&key, &one, "pvt.test"), message_id(&key, &one, "pvt.test"));
+    assert_ne!(message_id(&key, &one, "pvt.test"), message_id(&ledger_key(&other, &ada), &other, "pvt.test"));
+}
