@@ -4,7 +4,9 @@
 //! tested by value and replayed from history.
 
 pub mod allocation;
+pub mod block;
 pub mod booking;
+pub mod business_day;
 pub mod decide;
 pub mod demo;
 pub mod events;
@@ -17,6 +19,7 @@ pub mod money;
 pub mod nights;
 pub mod partition;
 pub mod pricing;
+pub mod rates;
 pub mod timestamp;
 pub mod view;
 

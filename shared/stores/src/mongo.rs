@@ -4,6 +4,7 @@
 
 pub mod api_keys;
 pub mod audit;
+pub mod blocks;
 pub mod bookings;
 pub mod commit;
 pub mod inventory;

@@ -7,8 +7,10 @@
 mod views;
 
 use crate::clock::Clock;
-use pvt_domain::decide::{Decisions, Known, StaleViews, Verdict, decide};
+use pvt_domain::decide::{Decisions, Known, Missing, Verdict, decide};
+use pvt_domain::events::BookingEvent;
 use pvt_domain::failure::Failure;
+use pvt_domain::ids::BookingId;
 use pvt_domain::messages::{BookingCommand, Reply, ReplyOutcome};
 use pvt_messaging::{Outgoing, Queue, Rung};
 use pvt_stores::StoreError;
@@ -35,6 +37,9 @@ const DECISION_ATTEMPTS: u32 = 8;
 /// A command with its message id.
 type Addressed<'a> = (Uuid, &'a BookingCommand);
 
+/// What became of a command, with the events of the bookings that it moved.
+type Settled = (Verdict, Vec<BookingEvent>);
+
 /// The worker of the partitioned booking queues.
 pub struct Confirmations {
     mongo: Mongo,
@@ -56,7 +61,7 @@ impl Confirmations {
 
     /// Decides and stores all commands together; when the store keeps objecting, one by one, so that one contended
     /// property does not hold up the others.
-    async fn settle(&self, views: &mut Views, commands: &[Addressed<'_>]) -> Result<Vec<Verdict>, StoreError> {
+    async fn settle(&self, views: &mut Views, commands: &[Addressed<'_>]) -> Result<Vec<Settled>, StoreError> {
         match self.settle_together(views, commands, if commands.len() > 1 { 2 } else { DECISION_ATTEMPTS }).await {
             Err(StoreError::Duplicate(_) | StoreError::Stale(_)) if commands.len() > 1 => {
                 let mut verdicts = Vec::with_capacity(commands.len());
@@ -69,7 +74,7 @@ impl Confirmations {
         }
     }
 
-    async fn settle_together(&self, views: &mut Views, commands: &[Addressed<'_>], attempts: u32) -> Result<Vec<Verdict>, StoreError> {
+    async fn settle_together(&self, views: &mut Views, commands: &[Addressed<'_>], attempts: u32) -> Result<Vec<Settled>, StoreError> {
         let mut objection = None;
         views.begin_batch();
         for _ in 0..attempts {
@@ -91,21 +96,28 @@ impl Confirmations {
         Err(objection.unwrap_or_else(|| StoreError::Stale("no attempt was allowed".to_owned())))
     }
 
-    async fn settle_once(&self, views: &mut Views, commands: &[Addressed<'_>]) -> Result<Vec<Verdict>, StoreError> {
+    async fn settle_once(&self, views: &mut Views, commands: &[Addressed<'_>]) -> Result<Vec<Settled>, StoreError> {
         let now = (self.clock)();
-        let (bookings, loaded) = tokio::join!(
-            self.mongo.bookings(commands.iter().map(|(_, command)| command.booking_id())),
+        let (bookings, blocks, loaded) = tokio::join!(
+            self.mongo.bookings(commands.iter().filter_map(|(_, command)| command.booking_id())),
+            self.mongo.blocks(commands.iter().filter_map(|(_, command)| command.block_id())),
             views.load(&self.mongo, commands.iter().map(|(_, command)| command.property_id()), now),
         );
-        let bookings = bookings?;
+        let (mut bookings, blocks, mut occupied) = (bookings?, blocks?, HashMap::new());
         loaded?;
-        let Decisions { verdicts, views: changed, .. } = {
+        let Decisions { verdicts, consequences, views: changed, .. } = {
             let decisions = loop {
-                match decide(Known { views: views.known(), fresh: views.fresh(), bookings: &bookings }, commands, now) {
+                let known = Known { views: views.known(), fresh: views.fresh(), bookings: &bookings, blocks: &blocks, occupied: &occupied };
+                match decide(known, commands, now) {
                     Ok(decisions) => break decisions,
-                    Err(StaleViews(properties)) => {
+                    Err(Missing { views: properties, occupants, bookings: others }) => {
                         views.forget(&properties);
                         views.load(&self.mongo, &properties, now).await?;
+                        bookings.extend(self.mongo.bookings(others).await?);
+                        for (property, nights) in occupants {
+                            bookings.extend(self.mongo.occupants(&property, nights).await?);
+                            occupied.insert(property, nights);
+                        }
                     }
                 }
             };
@@ -115,7 +127,13 @@ impl Confirmations {
             decisions
         };
         views.replace(changed);
-        Ok(verdicts)
+        let mut settled: Vec<Settled> = verdicts.into_iter().map(|verdict| (verdict, Vec::new())).collect();
+        for (index, event) in consequences {
+            if let Some((_, moved)) = settled.get_mut(index) {
+                moved.push(event);
+            }
+        }
+        Ok(settled)
     }
 }
 
@@ -134,7 +152,10 @@ impl BatchWorker for Confirmations {
         let mut views = views.lock().await;
         let commands: Vec<Addressed<'_>> = batch.items.iter().map(|job| (job.meta.id, &job.message)).collect();
         let verdicts = self.settle(&mut views, &commands).await?;
-        for (job, verdict) in batch.items.iter_mut().zip(verdicts) {
+        for (job, (verdict, moved)) in batch.items.iter_mut().zip(verdicts) {
+            for event in moved {
+                job.emit(Outgoing::event(event.event_id, &event)?.correlated(event.booking_id.as_uuid()));
+            }
             conclude(job, verdict)?;
         }
         Ok(())
@@ -143,16 +164,20 @@ impl BatchWorker for Confirmations {
 
 /// Queues what follows from a verdict: the event that tells of it, and the answer to whoever waits.
 fn conclude(job: &mut Job<BookingCommand>, verdict: Verdict) -> Result<(), Failure> {
-    let booking_id = job.message.booking_id();
-    let outcome = match verdict {
+    let subject = job.message.subject();
+    let (outcome, why) = match verdict {
         Verdict::Decided(event) => {
             metrics::counter!("pvt_bookings_decided_total", "status" => event.status.as_str()).increment(1);
-            job.emit(Outgoing::event(event.event_id, event.as_ref())?.correlated(booking_id.as_uuid()));
-            ReplyOutcome::Decided
+            job.emit(Outgoing::event(event.event_id, event.as_ref())?.correlated(subject));
+            (ReplyOutcome::Decided, None)
         }
-        Verdict::Refused(outcome) => {
-            tracing::warn!(%booking_id, ?outcome, "the command was refused");
-            outcome
+        Verdict::Changed(event) => {
+            job.emit(Outgoing::event(event.event_id, event.as_ref())?.correlated(subject));
+            (ReplyOutcome::Decided, None)
+        }
+        Verdict::Refused(outcome, why) => {
+            tracing::warn!(%subject, ?outcome, code = ?why.as_ref().map(|why| why.code), "the command was refused");
+            (outcome, why)
         }
         Verdict::NotYet => {
             job.fail(Failure::Defer(NOT_YET_DELAY));
@@ -160,8 +185,8 @@ fn conclude(job: &mut Job<BookingCommand>, verdict: Verdict) -> Result<(), Failu
         }
     };
     if let Some(queue) = job.meta.reply_to.clone() {
-        let reply = Reply { booking_id, outcome };
-        job.emit(Outgoing::reply(queue, job.meta.id, &reply)?.correlated(booking_id.as_uuid()));
+        let reply = Reply { booking_id: BookingId::from_uuid(subject), outcome, why };
+        job.emit(Outgoing::reply(queue, job.meta.id, &reply)?.correlated(subject));
     }
     Ok(())
 }
