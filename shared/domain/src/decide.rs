@@ -55,7 +55,7 @@ pub struct Known<'a> {
 ///
 /// # Errors
 /// [`Missing`] says what has to be read before this batch can be decided.
-pub fn decide(known: Known<'_>, commands: &[(Uuid, &BookingCommand)], now: Timestamp) -> Result<Decisions, Missing> {
+pub fn decide(known: Known<'_>, commands: &[(Uuid, &BookingCommand)], now: Timestamp) -> Result<Decisions, Box<Missing>> {
     let mut decider = Decider {
         known,
         now,
@@ -260,9 +260,9 @@ impl Decider<'_> {
         event
     }
 
-    fn finish(mut self, verdicts: Vec<Verdict>) -> Result<Decisions, Missing> {
+    fn finish(mut self, verdicts: Vec<Verdict>) -> Result<Decisions, Box<Missing>> {
         if !self.missing.is_empty() {
-            return Err(self.missing);
+            return Err(Box::new(self.missing));
         }
         let mut decisions = Decisions { verdicts, consequences: self.consequences, views: self.journal.into_views(), ..Decisions::default() };
         for booking in self.order.iter().filter_map(|id| self.bookings.remove(id)) {

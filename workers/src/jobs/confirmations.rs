@@ -110,7 +110,8 @@ impl Confirmations {
                 let known = Known { views: views.known(), fresh: views.fresh(), bookings: &bookings, blocks: &blocks, occupied: &occupied };
                 match decide(known, commands, now) {
                     Ok(decisions) => break decisions,
-                    Err(Missing { views: properties, occupants, bookings: others }) => {
+                    Err(missing) => {
+                        let Missing { views: properties, occupants, bookings: others } = *missing;
                         views.forget(&properties);
                         views.load(&self.mongo, &properties, now).await?;
                         bookings.extend(self.mongo.bookings(others).await?);

@@ -3,17 +3,15 @@
 //! Stays on interchangeable beds form an interval graph. First the fewest moves are looked for, one, two, three; when those do not do,
 //! everything that may move is seated anew.
 
-use super::sweep::{Order, seat};
+use super::sweep::seat;
 use crate::view::{Row, Span};
 
 /// Most moves that are tried one by one before everything is seated anew.
 const FEW_MOVES: usize = 3;
 /// Bound on the search for few moves.
 const FEW_MOVES_STEPS: usize = 1_000;
-/// Bound on seating anew with every stay preferably where it is.
-const HOME_STEPS: usize = 4_000;
-/// Bound on the exhaustive search.
-const TIGHT_STEPS: usize = 40_000;
+/// Bound on seating everybody anew. Without fixed stays one step a stay is enough.
+const SEATING_STEPS: usize = 10_000;
 
 /// One unit wanted for some nights: a dorm stay is one item a guest, a private stay is one item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,14 +58,10 @@ impl Puzzle {
         if !self.has_room() {
             return None;
         }
-        let mut few = FewMoves { puzzle: self, seats: self.items.iter().map(|item| item.home).collect(), settled: vec![false; self.items.len()], steps: 0 };
-        let homeless: Vec<usize> = (0..self.items.len()).filter(|item| self.items[*item].home.is_none()).collect();
-        for moves in 0..=FEW_MOVES {
-            if few.place(&homeless, moves) {
-                return few.seats.into_iter().collect();
-            }
+        if let Some(seats) = FewMoves::search(self) {
+            return Some(seats);
         }
-        let mut seats = seat(self, Order::HomeFirst, HOME_STEPS).or_else(|| seat(self, Order::TightFirst, TIGHT_STEPS))?;
+        let mut seats = seat(self, SEATING_STEPS)?;
         self.take_back(&mut seats);
         Some(seats)
     }
@@ -90,56 +84,104 @@ impl Puzzle {
     }
 }
 
+/// Nobody, in [`FewMoves::guests`].
+const FREE: usize = usize::MAX;
+
 /// The search for few moves: whoever is placed may push others out, who are placed in turn.
 struct FewMoves<'a> {
     puzzle: &'a Puzzle,
     seats: Vec<Option<usize>>,
+    /// Who has which unit on which night, from `first` on: unit by unit.
+    guests: Vec<usize>,
+    first: usize,
+    nights: usize,
     /// Placed in this attempt: not pushed out again.
     settled: Vec<bool>,
     steps: usize,
 }
 
-impl FewMoves<'_> {
+impl<'a> FewMoves<'a> {
+    fn search(puzzle: &'a Puzzle) -> Option<Vec<usize>> {
+        let first = puzzle.items.iter().map(|item| item.span.first()).min()?;
+        let nights = puzzle.items.iter().map(|item| item.span.end()).max()? - first;
+        let guests = vec![FREE; nights * puzzle.units.len()];
+        let mut few = Self { puzzle, seats: vec![None; puzzle.items.len()], guests, first, nights, settled: vec![false; puzzle.items.len()], steps: 0 };
+        let mut homeless = Vec::new();
+        for (index, item) in puzzle.items.iter().enumerate() {
+            match item.home {
+                Some(home) => few.seat(index, home),
+                None => homeless.push(index),
+            }
+        }
+        (0..=FEW_MOVES).any(|moves| few.place(&homeless, moves)).then(|| few.seats.into_iter().collect())?
+    }
+
+    fn fill(&mut self, index: usize, unit: usize, guest: usize) {
+        let span = &self.puzzle.items[index].span;
+        let row = unit * self.nights;
+        self.guests[row + span.first() - self.first..row + span.end() - self.first].fill(guest);
+    }
+
+    fn seat(&mut self, index: usize, unit: usize) {
+        self.seats[index] = Some(unit);
+        self.fill(index, unit, index);
+    }
+
+    fn unseat(&mut self, index: usize) -> Option<usize> {
+        let unit = self.seats[index].take()?;
+        self.fill(index, unit, FREE);
+        Some(unit)
+    }
+
     /// Places all of these with at most so many moves of others, or leaves everything as it was.
     fn place(&mut self, waiting: &[usize], moves: usize) -> bool {
         let Some((item, rest)) = waiting.split_first() else { return true };
-        let wanted = self.puzzle.items[*item];
-        for (unit, pushed) in self.options(*item, &wanted, moves) {
+        for (unit, pushed) in self.options(*item, moves) {
             self.steps += 1;
             if self.steps > FEW_MOVES_STEPS {
                 return false;
             }
-            let before = self.seats[*item].replace(unit);
+            let homes: Vec<(usize, Option<usize>)> = pushed.iter().map(|other| (*other, self.unseat(*other))).collect();
+            self.seat(*item, unit);
             self.settled[*item] = true;
-            let homes: Vec<Option<usize>> = pushed.iter().map(|other| self.seats[*other].take()).collect();
             let next: Vec<usize> = pushed.iter().chain(rest).copied().collect();
             if self.place(&next, moves - pushed.len()) {
                 return true;
             }
-            pushed.iter().zip(homes).for_each(|(other, home)| self.seats[*other] = home);
             self.settled[*item] = false;
-            self.seats[*item] = before;
+            self.unseat(*item);
+            for (other, home) in homes {
+                home.into_iter().for_each(|home| self.seat(other, home));
+            }
         }
         false
     }
 
     /// Units for an item with whom it would push out, fewest first. Going back home would be no move at all, and never helps.
-    fn options(&self, index: usize, wanted: &Item, moves: usize) -> Vec<(usize, Vec<usize>)> {
-        let mut pushed: Vec<Option<Vec<usize>>> =
-            (0..self.puzzle.units.len()).map(|unit| (wanted.home != Some(unit) && self.puzzle.can_hold(unit, wanted)).then(Vec::new)).collect();
-        for (other, item) in self.puzzle.items.iter().enumerate() {
-            let Some(unit) = self.seats[other].filter(|_| other != index && item.span.meets(&wanted.span)) else { continue };
-            if let Some(list) = &mut pushed[unit] {
-                if self.settled[other] || list.len() == moves {
-                    pushed[unit] = None;
-                } else {
-                    list.push(other);
-                }
-            }
+    fn options(&self, index: usize, moves: usize) -> Vec<(usize, Vec<usize>)> {
+        let wanted = &self.puzzle.items[index];
+        let mut options: Vec<(usize, Vec<usize>)> = Vec::new();
+        for unit in (0..self.puzzle.units.len()).filter(|unit| wanted.home != Some(*unit) && self.puzzle.can_hold(*unit, wanted)) {
+            options.extend(self.pushed_out(unit, &wanted.span, moves).map(|pushed| (unit, pushed)));
         }
-        let mut options: Vec<(usize, Vec<usize>)> = pushed.into_iter().enumerate().filter_map(|(unit, list)| Some((unit, list?))).collect();
-        options.sort_by_key(|(unit, list)| (list.len(), self.puzzle.units[*unit], *unit));
+        options.sort_by_key(|(unit, pushed)| (pushed.len(), self.puzzle.units[*unit], *unit));
         options
+    }
+
+    /// Who has the unit on these nights, if they are at most so many and may be pushed out.
+    fn pushed_out(&self, unit: usize, span: &Span, moves: usize) -> Option<Vec<usize>> {
+        let row = unit * self.nights;
+        let mut pushed = Vec::new();
+        for guest in &self.guests[row + span.first() - self.first..row + span.end() - self.first] {
+            if *guest == FREE || pushed.last() == Some(guest) {
+                continue;
+            }
+            if self.settled[*guest] || pushed.len() == moves {
+                return None;
+            }
+            pushed.push(*guest);
+        }
+        Some(pushed)
     }
 }
 

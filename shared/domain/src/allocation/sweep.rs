@@ -8,59 +8,67 @@ use std::collections::HashSet;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 
-/// Which free unit is tried first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Order {
-    /// The one where the stay is, so that few are moved.
-    HomeFirst,
-    /// The one that is free for the shortest time, so that the others stay open for longer stays.
-    TightFirst,
-}
-
-/// One stay's choice: the units that are left to try, last first, and what it has now.
+/// One stay's choice: what it has now, and what is left to try.
+#[derive(Default)]
 struct Level {
-    untried: Vec<usize>,
+    /// The unit, and until when it was busy before.
     taken: Option<(usize, usize)>,
-    key: u64,
+    /// Whether its home was tried; almost always that is all.
+    was_home: bool,
+    /// The other units, the best one last; made when home does not do.
+    others: Option<Vec<usize>>,
 }
 
 /// A unit for each item, or `None` when there is no way or `steps` choices were not enough to find one.
-pub(super) fn seat(puzzle: &Puzzle, order: Order, steps: usize) -> Option<Vec<usize>> {
+pub(super) fn seat(puzzle: &Puzzle, steps: usize) -> Option<Vec<usize>> {
     let mut by_arrival: Vec<usize> = (0..puzzle.items.len()).collect();
     by_arrival.sort_by_key(|item| (puzzle.items[*item].span.first(), std::cmp::Reverse(puzzle.items[*item].span.end()), *item));
     let mut busy_until = vec![0_usize; puzzle.units.len()];
     let mut failed: HashSet<u64> = HashSet::new();
     let mut levels: Vec<Level> = Vec::with_capacity(by_arrival.len());
     let mut steps_left = steps;
-    loop {
-        let Some(next) = by_arrival.get(levels.len()) else {
-            let mut seats = vec![0; puzzle.items.len()];
-            for (item, level) in by_arrival.iter().zip(&levels) {
-                seats[*item] = level.taken.map_or(0, |(unit, _)| unit);
-            }
-            return Some(seats);
-        };
-        let item = &puzzle.items[*next];
-        let key = situation(levels.len(), &busy_until, item.span.first());
-        let untried = if failed.contains(&key) { Vec::new() } else { choices(puzzle, item, &busy_until, order) };
-        levels.push(Level { untried, taken: None, key });
+    while let Some(next) = by_arrival.get(levels.len()) {
+        let night = puzzle.items[*next].span.first();
+        let hopeless = !failed.is_empty() && failed.contains(&situation(levels.len(), &busy_until, night));
+        levels.push(if hopeless { Level { was_home: true, others: Some(Vec::new()), ..Level::default() } } else { Level::default() });
         // Take the next choice of the last stay that has one.
         loop {
-            let depth = levels.len();
+            let depth = levels.len().checked_sub(1)?;
+            let item = &puzzle.items[by_arrival[depth]];
             let level = levels.last_mut()?;
             if let Some((unit, before)) = level.taken.take() {
                 busy_until[unit] = before;
             }
-            if let Some(unit) = level.untried.pop() {
+            if let Some(unit) = level.next(puzzle, item, &busy_until) {
                 steps_left = steps_left.checked_sub(1)?;
                 level.taken = Some((unit, busy_until[unit]));
-                busy_until[unit] = puzzle.items[by_arrival[depth - 1]].span.end();
+                busy_until[unit] = item.span.end();
                 break;
             }
-            failed.insert(level.key);
+            failed.insert(situation(depth, &busy_until, item.span.first()));
             levels.pop();
         }
     }
+    let mut seats = vec![0; puzzle.items.len()];
+    for (item, level) in by_arrival.iter().zip(&levels) {
+        seats[*item] = level.taken?.0;
+    }
+    Some(seats)
+}
+
+impl Level {
+    fn next(&mut self, puzzle: &Puzzle, item: &Item, busy_until: &[usize]) -> Option<usize> {
+        if !std::mem::replace(&mut self.was_home, true)
+            && let Some(home) = item.home.filter(|home| is_open(puzzle, item, busy_until, *home))
+        {
+            return Some(home);
+        }
+        self.others.get_or_insert_with(|| others(puzzle, item, busy_until)).pop()
+    }
+}
+
+fn is_open(puzzle: &Puzzle, item: &Item, busy_until: &[usize], unit: usize) -> bool {
+    busy_until[unit] <= item.span.first() && puzzle.can_hold(unit, item)
 }
 
 /// What decides about everything that follows: who is next, and until when each unit is busy.
@@ -71,17 +79,11 @@ fn situation(depth: usize, busy_until: &[usize], night: usize) -> u64 {
     hasher.finish()
 }
 
-/// The units that can take the item, the best one last.
-fn choices(puzzle: &Puzzle, item: &Item, busy_until: &[usize], order: Order) -> Vec<usize> {
-    let span = &item.span;
-    let fits = |unit: &usize| puzzle.can_hold(*unit, item) && busy_until[*unit] <= span.first();
-    let mut units: Vec<(bool, usize, usize, usize)> = (0..puzzle.units.len())
-        .filter(fits)
-        .map(|unit| {
-            let elsewhere = order == Order::HomeFirst && item.home != Some(unit);
-            (elsewhere, puzzle.units[unit], puzzle.fixed[unit].free_run(span.end()), unit)
-        })
-        .collect();
+/// Units beside its home that can take the item, the best one last: the smallest that is free for the shortest time, so that others stay
+/// open for longer stays.
+fn others(puzzle: &Puzzle, item: &Item, busy_until: &[usize]) -> Vec<usize> {
+    let open = (0..puzzle.units.len()).filter(|unit| item.home != Some(*unit) && is_open(puzzle, item, busy_until, *unit));
+    let mut units: Vec<(usize, usize, usize)> = open.map(|unit| (puzzle.units[unit], puzzle.fixed[unit].free_run(item.span.end()), unit)).collect();
     units.sort_unstable_by(|a, b| b.cmp(a));
     units.into_iter().map(|(.., unit)| unit).collect()
 }

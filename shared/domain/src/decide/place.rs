@@ -13,7 +13,9 @@ use std::collections::{BTreeMap, HashMap};
 use uuid::Uuid;
 
 /// Nights around a stay within which room is looked for first. Reading everybody of a busy house takes long and is seldom needed.
-const NEAR_NIGHTS: usize = 21;
+const NEAR_NIGHTS: usize = 14;
+/// Nights around a stay that are looked at next.
+const NEARBY_NIGHTS: usize = 70;
 
 /// A stay to place.
 #[derive(Debug, Clone)]
@@ -34,6 +36,7 @@ pub(super) struct Placement {
 }
 
 /// A stay that may be moved, with the items that stand for it.
+#[derive(Clone)]
 struct Movable {
     booking: BookingId,
     stay: usize,
@@ -41,6 +44,7 @@ struct Movable {
 }
 
 /// The units of a room type as they are, ready to be solved.
+#[derive(Clone)]
 struct House {
     puzzle: Puzzle,
     units: Vec<Vec<usize>>,
@@ -126,22 +130,21 @@ impl Decider<'_> {
         if !house.clone_with(&asked, kind).puzzle.has_room() {
             return Err(full);
         }
-        let (near, all) = reach(view, &house, &asked);
-        let known = self.known.occupied.get(property);
-        let covers = |nights: &Nights| known.is_some_and(|known| known.arrival <= nights.arrival && nights.departure <= known.departure);
-        if !covers(&near) {
-            self.missing.occupants.insert(property.clone(), widened(known, near));
-            return Err(Unsold::Unread);
-        }
-        let mut house = self.with_movables(house, property, own, room_type, kind);
-        let items = house.add(&asked, kind);
-        let Some(seats) = house.puzzle.solve() else {
-            if covers(&all) {
-                return Err(full);
+        let mut solved = None;
+        for nights in reach(view, &house, &asked) {
+            let known = self.known.occupied.get(property);
+            if !known.is_some_and(|known| known.arrival <= nights.arrival && nights.departure <= known.departure) {
+                self.missing.occupants.insert(property.clone(), widened(known, nights));
+                return Err(Unsold::Unread);
             }
-            self.missing.occupants.insert(property.clone(), widened(known, all));
-            return Err(Unsold::Unread);
-        };
+            let mut house = self.with_movables(house.clone(), property, own, room_type, nights);
+            let items = house.add(&asked, kind);
+            if let Some(seats) = house.puzzle.solve() {
+                solved = Some((house, items, seats));
+                break;
+            }
+        }
+        let Some((house, items, seats)) = solved else { return Err(full) };
         let beds_of = |items: &[usize]| items.iter().flat_map(|item| house.units[seats[*item]].clone()).collect::<Vec<usize>>();
         for ((index, ..), items) in asked.iter().zip(&items) {
             placement.beds[*index] = beds_of(items);
@@ -167,17 +170,20 @@ impl Decider<'_> {
     }
 
     /// Adds everybody who may be moved, and takes them out of what is fixed.
-    fn with_movables(&self, mut house: House, property: &PropertyId, own: BookingId, room_type: &RoomTypeId, kind: RoomKind) -> House {
+    fn with_movables(&self, mut house: House, property: &PropertyId, own: BookingId, room_type: &RoomTypeId, nights: Nights) -> House {
         let Some(view) = self.view(property) else { return house };
+        let kind = view.beds_of(room_type).map_or(RoomKind::Dorm, |layout| layout.kind);
         let unit_of: HashMap<usize, usize> = house.units.iter().enumerate().flat_map(|(unit, beds)| beds.iter().map(move |bed| (*bed, unit))).collect();
-        let changed = self.bookings.values();
-        let stored = self.known.bookings.values().filter(|booking| !self.bookings.contains_key(&booking.id));
-        let mut bookings: Vec<&Booking> =
-            changed.chain(stored).filter(|booking| booking.id != own && booking.property_id == *property && booking.status == Status::Confirmed).collect();
+        let meets = |stay: &Stay| stay.room_type_id == *room_type && stay.arrival < nights.departure && nights.arrival < stay.departure && is_movable(stay);
+        let candidate = |booking: &&Booking| {
+            booking.status == Status::Confirmed && booking.id != own && booking.property_id == *property && booking.stays.iter().any(meets)
+        };
+        let stored = self.known.bookings.values().filter(candidate).filter(|booking| !self.bookings.contains_key(&booking.id));
+        let mut bookings: Vec<&Booking> = self.bookings.values().filter(candidate).chain(stored).collect();
         // Maps have no order; a decision must not depend on it.
         bookings.sort_unstable_by_key(|booking| booking.id);
         for booking in bookings.into_iter().filter(|booking| booking.rev < super::MAX_REVISIONS) {
-            for (index, stay) in booking.stays.iter().enumerate().filter(|(_, stay)| stay.room_type_id == *room_type && is_movable(stay)) {
+            for (index, stay) in booking.stays.iter().enumerate().filter(|(_, stay)| meets(stay)) {
                 let Some(span) = view.span(stay.nights()) else { continue };
                 let numbers: Option<Vec<usize>> = stay.assigned_beds.iter().map(|bed| view.bed_number(bed)).collect();
                 let Some(homes) = numbers.and_then(|beds| homes(&beds, &house, &unit_of, kind)) else { continue };
@@ -266,18 +272,20 @@ fn widened(known: Option<&Nights>, wanted: Nights) -> Nights {
     known.map_or(wanted, |known| Nights::new(known.arrival.min(wanted.arrival), known.departure.max(wanted.departure)))
 }
 
-/// The nights whose guests could matter: near the stays, and as far as one stay may hold on to the next.
+/// The nights whose guests may be moved: near the stays first, at last as far as one stay may hold on to the next.
 ///
 /// Where no unit is taken on both sides of a midnight, nobody stays through it, so nothing beyond it can make room here.
-fn reach(view: &PropertyView, house: &House, asked: &[(usize, Span, usize)]) -> (Nights, Nights) {
+fn reach(view: &PropertyView, house: &House, asked: &[(usize, Span, usize)]) -> Vec<Nights> {
     let first = asked.iter().map(|(_, span, _)| span.first()).min().unwrap_or(0);
     let end = asked.iter().map(|(_, span, _)| span.end()).max().unwrap_or(first);
     let stayed_through = |midnight: usize| house.puzzle.fixed.iter().any(|row| row.taken(midnight - 1) && row.taken(midnight));
     let begin = (1..=first).rev().find(|midnight| !stayed_through(*midnight)).unwrap_or(0);
     let last = (end..crate::view::HORIZON_NIGHTS).find(|midnight| !stayed_through(*midnight)).unwrap_or(crate::view::HORIZON_NIGHTS);
     let nights = |from: usize, until: usize| Nights::new(view.date_at(from), view.date_at(until));
-    let near = nights(begin.max(first.saturating_sub(NEAR_NIGHTS)), last.min(end + NEAR_NIGHTS));
-    (near, nights(begin, last))
+    let near = |by: usize| nights(begin.max(first.saturating_sub(by)), last.min(end + by));
+    let mut reaches = vec![near(NEAR_NIGHTS), near(NEARBY_NIGHTS), nights(begin, last)];
+    reaches.dedup();
+    reaches
 }
 
 impl House {

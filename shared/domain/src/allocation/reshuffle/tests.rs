@@ -1,7 +1,7 @@
 //! Puzzles by value.
 
 use super::{Item, Puzzle};
-use crate::allocation::sweep::{Order, seat};
+use crate::allocation::sweep::seat;
 use crate::fixtures::{date, hostel};
 use crate::nights::Nights;
 use crate::view::{PropertyView, Row, Span};
@@ -50,6 +50,15 @@ fn a_full_night_cannot_be_made_room_in() {
     assert_eq!(full.solve(), None);
 }
 
+#[test]
+fn a_choice_that_leads_nowhere_is_taken_back() {
+    // The first stay must not go where it fits best: the second one fits nowhere else.
+    let mut pinned = puzzle(2, &[(0, 2, None), (1, 4, None), (2, 6, None)]);
+    pinned.fixed[0].take(&span(5, 1));
+    assert_eq!(seat(&pinned, 100), Some(vec![1, 0, 1]));
+    assert_eq!(seat(&pinned, 3), None, "a bound is a bound");
+}
+
 proptest! {
     /// Where no night is over capacity and nothing is fixed, the sweep never has to go back.
     #[test]
@@ -64,7 +73,7 @@ proptest! {
             }
         }
         let puzzle = puzzle(units, &items);
-        let seats = seat(&puzzle, Order::TightFirst, items.len()).unwrap();
+        let seats = seat(&puzzle, items.len()).unwrap();
         prop_assert!(is_sound(&puzzle, &seats));
     }
 
@@ -79,8 +88,9 @@ proptest! {
         fixed.into_iter().for_each(|(unit, first, nights)| puzzle.fixed[unit].take(&span(first, nights)));
         let every_way = (0..3_usize.pow(u32::try_from(items.len()).unwrap()))
             .any(|code| is_sound(&puzzle, &(0..items.len()).map(|place| code / 3_usize.pow(u32::try_from(place).unwrap()) % 3).collect::<Vec<_>>()));
-        let found = puzzle.solve();
-        prop_assert_eq!(found.is_some(), every_way);
-        prop_assert!(found.is_none_or(|seats| is_sound(&puzzle, &seats)));
+        for found in [puzzle.solve(), seat(&puzzle, 10_000)] {
+            prop_assert_eq!(found.is_some(), every_way);
+            prop_assert!(found.is_none_or(|seats| is_sound(&puzzle, &seats)));
+        }
     }
 }

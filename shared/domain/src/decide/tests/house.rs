@@ -75,7 +75,7 @@ impl House {
         occupied: &HashMap<PropertyId, Nights>,
         also: &HashSet<BookingId>,
         commands: &[(Uuid, BookingCommand)],
-    ) -> Result<Decisions, Missing> {
+    ) -> Result<Decisions, Box<Missing>> {
         let fresh: HashSet<PropertyId> = fresh.then(|| PropertyId::from(PROPERTY)).into_iter().collect();
         let there = |booking: &Booking| {
             occupied.get(&booking.property_id).is_some_and(|nights| booking.claims().any(|(_, night)| nights.arrival <= night && night < nights.departure))
@@ -88,7 +88,7 @@ impl House {
         decide(known, &commands, self.now)
     }
 
-    pub(super) fn decide(&self, fresh: bool, commands: &[(Uuid, BookingCommand)]) -> Result<Decisions, Missing> {
+    pub(super) fn decide(&self, fresh: bool, commands: &[(Uuid, BookingCommand)]) -> Result<Decisions, Box<Missing>> {
         self.decide_knowing(fresh, &HashMap::new(), &HashSet::new(), commands)
     }
 

@@ -5,6 +5,7 @@ use crate::booking::{Action, Status, StayRequest};
 use crate::fixtures::{date, hostel, stay};
 use crate::inventory::Inventory;
 use crate::messages::BookingCommand;
+use chrono::Days;
 
 /// One private room type of two rooms, or one dorm of two beds.
 fn small(private: bool) -> (Inventory, &'static str) {
@@ -106,6 +107,36 @@ fn who_sleeps_there_is_asked_for_before_anybody_is_moved() {
 
 fn nights_of(room_type: &str) -> Vec<StayRequest> {
     nights(room_type, "10", "14")
+}
+
+#[test]
+fn those_who_are_in_the_way_may_come_weeks_later() {
+    let (inventory, room_type) = small(false);
+    let mut house = House::of(inventory);
+    let stays = [("x", "2027-01-10", "2027-01-12", "a-1"), ("y", "2027-01-12", "2027-03-01", "a-2"), ("w", "2027-02-10", "2027-03-11", "a-1")];
+    for (key, arrival, departure, bed) in stays {
+        house.book(key, vec![stay(room_type, arrival, departure, 1)]);
+        assert_eq!(status(&house.assign(key, Some(&[bed]), Some(key == "x"))), Some(Status::Confirmed));
+    }
+    assert_eq!(status(&house.book("z", nights(room_type, "10", "14"))), Some(Status::Confirmed), "y and w change beds");
+    assert_eq!((house.beds("y"), house.beds("w"), house.beds("z")), (vec!["a-1"], vec!["a-2"], vec!["a-2"]));
+}
+
+#[test]
+fn as_many_give_way_as_have_to() {
+    let (inventory, room_type) = small(false);
+    let mut house = House::of(inventory);
+    let night = |offset: u64| date("2027-01-01") + Days::new(offset);
+    // Every night is half full, in alternating beds: ten nights in one bed are free once five stays have changed theirs.
+    for offset in 0..10 {
+        let key = offset.to_string();
+        house.book(&key, vec![StayRequest::new(room_type, night(offset), night(offset + 1), 1)]);
+        house.assign(&key, Some(&[if offset % 2 == 0 { "a-1" } else { "a-2" }]), None);
+    }
+    let command = asks("z", vec![StayRequest::new(room_type, night(0), night(10), 1)]);
+    let decisions = house.settle(&[command]);
+    assert_eq!((status(&decisions.verdicts[0]), decisions.consequences.len()), (Some(Status::Confirmed), 5));
+    house.apply(&decisions);
 }
 
 #[test]
