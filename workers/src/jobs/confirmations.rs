@@ -7,11 +7,14 @@
 mod views;
 
 use crate::clock::Clock;
-use pvt_domain::decide::{Decisions, Known, Missing, Verdict, decide};
+use pvt_domain::block::Block;
+use pvt_domain::booking::Booking;
+use pvt_domain::decide::{Decisions, Known, Verdict, decide};
 use pvt_domain::events::BookingEvent;
 use pvt_domain::failure::Failure;
-use pvt_domain::ids::BookingId;
+use pvt_domain::ids::{BlockId, BookingId};
 use pvt_domain::messages::{BookingCommand, Reply, ReplyOutcome};
+use pvt_domain::timestamp::Timestamp;
 use pvt_messaging::{Outgoing, Queue, Rung};
 use pvt_stores::StoreError;
 use pvt_stores::mongo::Mongo;
@@ -33,6 +36,9 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 const NOT_YET_DELAY: Duration = Duration::from_secs(5);
 /// How often a decision is made anew because the store had moved on, before the message climbs the ladder.
 const DECISION_ATTEMPTS: u32 = 8;
+
+/// Most readings for one decision: views, the stays around a night, those further off, everybody, for a few properties of a batch.
+const READING_ROUNDS: u32 = 32;
 
 /// A command with its message id.
 type Addressed<'a> = (Uuid, &'a BookingCommand);
@@ -103,30 +109,13 @@ impl Confirmations {
             self.mongo.blocks(commands.iter().filter_map(|(_, command)| command.block_id())),
             views.load(&self.mongo, commands.iter().map(|(_, command)| command.property_id()), now),
         );
-        let (mut bookings, blocks, mut occupied) = (bookings?, blocks?, HashMap::new());
+        let (bookings, blocks) = (bookings?, blocks?);
         loaded?;
-        let Decisions { verdicts, consequences, views: changed, .. } = {
-            let decisions = loop {
-                let known = Known { views: views.known(), fresh: views.fresh(), bookings: &bookings, blocks: &blocks, occupied: &occupied };
-                match decide(known, commands, now) {
-                    Ok(decisions) => break decisions,
-                    Err(missing) => {
-                        let Missing { views: properties, occupants, bookings: others } = *missing;
-                        views.forget(&properties);
-                        views.load(&self.mongo, &properties, now).await?;
-                        bookings.extend(self.mongo.bookings(others).await?);
-                        for (property, nights) in occupants {
-                            bookings.extend(self.mongo.occupants(&property, nights).await?);
-                            occupied.insert(property, nights);
-                        }
-                    }
-                }
-            };
-            fault::point("before_commit");
-            self.mongo.commit(&decisions).await?;
-            fault::point("after_commit_before_publish");
-            decisions
-        };
+        let decisions = self.decide_reading(views, commands, now, bookings, blocks).await?;
+        fault::point("before_commit");
+        self.mongo.commit(&decisions).await?;
+        fault::point("after_commit_before_publish");
+        let Decisions { verdicts, consequences, views: changed, .. } = decisions;
         views.replace(changed);
         let mut settled: Vec<Settled> = verdicts.into_iter().map(|verdict| (verdict, Vec::new())).collect();
         for (index, event) in consequences {
@@ -135,6 +124,33 @@ impl Confirmations {
             }
         }
         Ok(settled)
+    }
+
+    /// Decides, reading what a decision turns out to lack.
+    async fn decide_reading(
+        &self,
+        views: &mut Views,
+        commands: &[Addressed<'_>],
+        now: Timestamp,
+        mut bookings: HashMap<BookingId, Booking>,
+        blocks: HashMap<BlockId, Block>,
+    ) -> Result<Decisions, StoreError> {
+        let mut occupied = HashMap::new();
+        for _ in 0..READING_ROUNDS {
+            let known = Known { views: views.known(), fresh: views.fresh(), bookings: &bookings, blocks: &blocks, occupied: &occupied };
+            let missing = match decide(known, commands, now) {
+                Ok(decisions) => return Ok(decisions),
+                Err(missing) => *missing,
+            };
+            views.forget(&missing.views);
+            views.load(&self.mongo, &missing.views, now).await?;
+            bookings.extend(self.mongo.bookings(missing.bookings).await?);
+            for (property, nights) in missing.occupants {
+                bookings.extend(self.mongo.occupants(&property, nights).await?);
+                occupied.insert(property, nights);
+            }
+        }
+        Err(StoreError::Stale(format!("{READING_ROUNDS} readings were not enough to decide upon")))
     }
 }
 
