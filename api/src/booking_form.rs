@@ -5,7 +5,7 @@ use crate::reader::{At, Fields, Reader, merge};
 use chrono::{Days, NaiveDate};
 use pvt_domain::booking::{Guest, Source, StayRequest};
 use pvt_domain::ids::RatePlanId;
-use pvt_domain::intake::{FieldError, MAX_STAYS, check_request};
+use pvt_domain::intake::{FieldError, MAX_STAYS, PartyLimits, check_request};
 use pvt_domain::inventory::Inventory;
 
 /// Where the guest's phone number stands: the one text that may look like a card number.
@@ -106,7 +106,7 @@ impl Draft<'_> {
     /// Every fault of form and of rules, each place once.
     pub(crate) fn judge(self, inventory: &Inventory, today: NaiveDate) -> Result<Asked, Vec<FieldError>> {
         let (asked, mut faults) = self.complete(today);
-        merge(&mut faults, check_request(inventory, &asked.rate_plan_id, &asked.stays, &asked.guest, today));
+        merge(&mut faults, check_request(inventory, &asked.rate_plan_id, &asked.stays, &asked.guest, today, PartyLimits::GUEST));
         if faults.is_empty() { Ok(asked) } else { Err(faults) }
     }
 
@@ -117,7 +117,7 @@ impl Draft<'_> {
         if named {
             faults.insert(0, FieldError::new("/property_id", "unknown_property", "there is no such property; GET /api/properties lists them"));
         }
-        let mut of_rules = check_request(any, &asked.rate_plan_id, &asked.stays, &asked.guest, yesterday);
+        let mut of_rules = check_request(any, &asked.rate_plan_id, &asked.stays, &asked.guest, yesterday, PartyLimits::GUEST);
         of_rules.retain(|fault| !OF_PROPERTY.contains(&fault.code));
         merge(&mut faults, of_rules);
         faults
@@ -129,7 +129,7 @@ impl Draft<'_> {
         let stays = self.stays.iter().map(|stay| {
             let arrival = stay.arrival.or_else(|| stay.departure.and_then(|date| date.checked_sub_days(one_night))).unwrap_or(today);
             let departure = stay.departure.or_else(|| arrival.checked_add_days(one_night)).unwrap_or(arrival);
-            StayRequest { room_type_id: stay.room_type_id.unwrap_or_default().into(), arrival, departure, guests: stay.guests.unwrap_or(1) }
+            StayRequest::new(stay.room_type_id.unwrap_or_default(), arrival, departure, stay.guests.unwrap_or(1))
         });
         let asked = Asked { stays: stays.collect(), rate_plan_id: self.rate_plan_id.unwrap_or_default().into(), source: self.source, guest: self.guest };
         (asked, self.faults)

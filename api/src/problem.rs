@@ -54,6 +54,10 @@ problems! {
     INVALID_DATES "invalid_dates" 409 "These dates cannot be booked" "Choose other dates, and send a new request with a new Idempotency-Key.";
     OVER_CAPACITY "over_capacity" 409 "The room type does not take so many guests" "Ask for fewer guests a stay, and send a new request with a new Idempotency-Key.";
     CLOSED "closed" 409 "The room type or rate plan is not sold" "Look up what the property sells, and send a new request with a new Idempotency-Key.";
+    RESTRICTION "restriction" 409 "The rate plan does not sell these dates" "Choose other dates, and send a new request with a new Idempotency-Key.";
+    PRICE_CHANGED "price_changed" 409 "The price is no longer what was quoted" "Ask for a new quote, and send a new request with a new Idempotency-Key.";
+    GENDER "gender" 409 "The dorm is for guests of the other gender" "Choose another room type, and send a new request with a new Idempotency-Key.";
+    AGE "age" 409 "A guest is too young for the room type" "Choose another room type, and send a new request with a new Idempotency-Key.";
     PRECONDITION_FAILED "precondition_failed" 412 "It has changed meanwhile" "Read it again, and send the change with the new ETag in If-Match.";
     PAYLOAD_TOO_LARGE "payload_too_large" 413 "The body is too large" "Send less.";
     UNSUPPORTED_MEDIA_TYPE "unsupported_media_type" 415 "The body is not declared as JSON" "Send Content-Type: application/json.";

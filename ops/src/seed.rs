@@ -72,12 +72,7 @@ async fn send_bookings(config: &Config, days: u64) -> Result<usize> {
 fn request(random: &mut SmallRng, arrival: NaiveDate, key: &str) -> RequestBooking {
     let (first_name, last_name, locale) = NAMES[random.random_range(0..NAMES.len())];
     let (room_type, most_guests) = ROOM_TYPES[random.random_range(0..ROOM_TYPES.len())];
-    let stay = StayRequest {
-        room_type_id: room_type.into(),
-        arrival,
-        departure: arrival + Days::new(random.random_range(1..6)),
-        guests: random.random_range(1..=most_guests),
-    };
+    let stay = StayRequest::new(room_type, arrival, arrival + Days::new(random.random_range(1..6)), random.random_range(1..=most_guests));
     let email = format!("{}@example.com", key);
     RequestBooking {
         booking_id: BookingId::derive(None, key, &arrival.to_string()),
@@ -89,5 +84,7 @@ fn request(random: &mut SmallRng, arrival: NaiveDate, key: &str) -> RequestBooki
         stays: vec![stay],
         guest: Guest { first_name: first_name.to_owned(), last_name: last_name.to_owned(), email, phone: None, locale: Some(locale.to_owned()) },
         requested_at: Utc::now().into(),
+        quote: None,
+        override_restrictions: false,
     }
 }

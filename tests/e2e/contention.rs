@@ -74,7 +74,7 @@ async fn two_writers_on_one_partition_sell_no_bed_twice() -> Result<()> {
         async move {
             for turn in 0..EACH {
                 let arrival = soon(30 + (number + turn) % NIGHTS);
-                let stay = StayRequest { room_type_id: DORM.into(), arrival, departure: arrival + Days::new(1), guests: 1 };
+                let stay = StayRequest::new(DORM, arrival, arrival + Days::new(1), 1);
                 outsider.book(&format!("outsider-{number}-{turn}"), PROPERTY, stay).await?;
             }
             Ok(())

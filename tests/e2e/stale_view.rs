@@ -16,7 +16,7 @@ fn body(arrival: u64) -> Value {
 }
 
 fn stay(arrival: u64) -> StayRequest {
-    StayRequest { room_type_id: DORM.into(), arrival: soon(arrival), departure: soon(arrival) + Days::new(2), guests: 1 }
+    StayRequest::new(DORM, soon(arrival), soon(arrival) + Days::new(2), 1)
 }
 
 /// Asks through the queue; the status, and who it is.

@@ -98,7 +98,7 @@ impl Traffic {
             property_id: property_id(self.prefix, property),
             rate_plan_id: RATE_PLAN.into(),
             source: Source::Direct,
-            stays: vec![StayRequest { room_type_id: room_type.into(), arrival, departure, guests: 1 }],
+            stays: vec![StayRequest::new(room_type, arrival, departure, 1)],
             guest: Guest {
                 first_name: "Ada".to_owned(),
                 last_name: "Lovelace".to_owned(),
@@ -107,6 +107,8 @@ impl Traffic {
                 locale: Some("en".to_owned()),
             },
             requested_at: Utc::now().into(),
+            quote: None,
+            override_restrictions: false,
         }
     }
 }
@@ -119,15 +121,11 @@ fn property_id(prefix: &str, number: u16) -> PropertyId {
 pub(super) fn hostel(prefix: &str, number: u16, beds: u16) -> Inventory {
     let id = property_id(prefix, number);
     let property = Property { name: format!("Bench {number}"), check_in_from: NaiveTime::MIN, id, ..demo::hostel().property };
-    let kind = |(id, _): &(&str, i64)| RoomType { id: (*id).into(), name: (*id).to_owned(), kind: RoomKind::Dorm, gender: DormGender::Mixed };
+    let kind = |(id, _): &(&str, i64)| RoomType::new(*id, *id, RoomKind::Dorm, DormGender::Mixed);
     let room = |number: u16| {
         let room_type = ROOM_TYPES.get(usize::from(number % 2)).map_or("", |(id, _)| id);
         let beds = 1..=ROOM_BEDS.min(beds - number * ROOM_BEDS);
-        Room {
-            id: format!("r{number}").as_str().into(),
-            room_type_id: room_type.into(),
-            beds: beds.map(|bed| format!("r{number}-{bed}").as_str().into()).collect(),
-        }
+        Room::new(format!("r{number}").as_str(), room_type, beds.map(|bed| format!("r{number}-{bed}").as_str().into()).collect())
     };
     Inventory {
         property,
@@ -137,7 +135,10 @@ pub(super) fn hostel(prefix: &str, number: u16, beds: u16) -> Inventory {
             id: RATE_PLAN.into(),
             name: "Standard".to_owned(),
             nightly: ROOM_TYPES.iter().map(|(id, cents)| ((*id).into(), *cents)).collect(),
+            cancellation_policy_id: None,
         }],
+        cancellation_policies: Vec::new(),
+        rev: 0,
     }
 }
 

@@ -92,6 +92,7 @@ fn line(delivery: &Delivery) -> String {
             let what = if event.delivered { "mailed" } else { "mail refused" };
             format!("{time}  booking {}  {what}: {}", event.booking_id.reference(), event.kind.as_str())
         }
+        Ok(AnalyticsEvent::Inventory(event)) => format!("{time}  property {}  changed", event.property_id),
         Err(error) => format!("{time}  {}: {error}", delivery.envelope.kind),
     }
 }

@@ -1,10 +1,14 @@
 //! Which beds a stay gets.
 //!
-//! A stay never changes bed. Among the possibilities: a group in one room before several rooms, then the smallest
-//! leftover gaps, then the fullest room, so that empty rooms stay whole.
+//! A stay never changes bed for want of room. Among the possibilities: a group in one room before several rooms, then the smallest
+//! leftover gaps, then the fewest rooms; among whole rooms the fullest, so that empty rooms stay whole.
+
+pub mod eligibility;
+pub mod reshuffle;
+mod sweep;
 
 use crate::booking::{Rejection, StayRequest};
-use crate::inventory::{Room, RoomKind};
+use crate::inventory::RoomKind;
 use crate::view::{PropertyView, Span};
 
 /// Why a stay got no beds.
@@ -31,38 +35,39 @@ impl From<NoBeds> for Rejection {
     }
 }
 
-/// The numbers of the beds for this stay, by the view's numbering. Marks nothing.
+/// Beds by number for all guests of the stay on all its nights: for a private room type one whole room, else one bed a guest.
 ///
 /// # Errors
 /// [`NoBeds`] says why there are none.
 pub fn allocate(view: &PropertyView, stay: &StayRequest) -> Result<Vec<usize>, NoBeds> {
-    let inventory = view.inventory();
-    let room_type = inventory.room_type(&stay.room_type_id).ok_or(NoBeds::UnknownType)?;
+    allocate_keeping(view, stay, &[])
+}
+
+/// As [`allocate`]; of the beds that the stay has, `present`, it keeps as many as it can.
+///
+/// # Errors
+/// [`NoBeds`] says why there are none.
+pub fn allocate_keeping(view: &PropertyView, stay: &StayRequest, present: &[usize]) -> Result<Vec<usize>, NoBeds> {
+    let layout = view.beds_of(&stay.room_type_id).ok_or(NoBeds::UnknownType)?;
     let guests = usize::try_from(stay.guests).map_err(|_| NoBeds::OverCapacity)?;
-    if guests == 0 || guests > inventory.capacity(room_type) {
+    if guests == 0 || guests > layout.capacity() {
         return Err(NoBeds::OverCapacity);
     }
     let span = view.span(stay.nights()).ok_or(NoBeds::OutsideHorizon)?;
-    let rooms: Vec<&Room> = inventory.rooms_of(&room_type.id).collect();
-    let found = match room_type.kind {
-        RoomKind::Private => whole_room(view, &rooms, &span, guests),
-        RoomKind::Dorm => beds_in_dorms(view, &rooms, &span, guests),
+    let found = match layout.kind {
+        RoomKind::Private => whole_room(view, &layout.rooms, &span, guests, present),
+        RoomKind::Dorm => beds_in_dorms(view, &layout.rooms, &span, guests, present),
     };
     found.ok_or(NoBeds::Taken)
 }
 
-fn whole_room(view: &PropertyView, rooms: &[&Room], span: &Span, guests: usize) -> Option<Vec<usize>> {
-    rooms
-        .iter()
-        .filter(|room| room.beds.len() >= guests)
-        .filter_map(|room| {
-            let beds: Vec<usize> = room.beds.iter().filter_map(|bed| view.bed_number(bed)).collect();
-            let free = beds.iter().all(|bed| view.is_free(*bed, span));
-            let gap: usize = beds.iter().map(|bed| view.leftover_gap(*bed, span)).sum();
-            free.then_some((gap, beds))
-        })
-        .min_by_key(|(gap, _)| *gap)
-        .map(|(_, beds)| beds)
+fn whole_room(view: &PropertyView, rooms: &[Vec<usize>], span: &Span, guests: usize, present: &[usize]) -> Option<Vec<usize>> {
+    let fits = |room: &&Vec<usize>| room.len() >= guests && room.iter().all(|bed| view.is_free(*bed, span));
+    let cost = |room: &&Vec<usize>| {
+        let kept = room.iter().any(|bed| present.contains(bed));
+        (!kept, room.iter().map(|bed| view.leftover_gap(*bed, span)).sum::<usize>(), room.len())
+    };
+    rooms.iter().filter(fits).min_by_key(cost).cloned()
 }
 
 /// Free beds of one dorm, best fitting first.
@@ -71,9 +76,9 @@ struct FreeBeds {
 }
 
 impl FreeBeds {
-    fn of(view: &PropertyView, room: &Room, span: &Span) -> Self {
-        let numbers = room.beds.iter().filter_map(|bed| view.bed_number(bed));
-        let mut beds: Vec<(usize, usize)> = numbers.filter(|bed| view.is_free(*bed, span)).map(|bed| (view.leftover_gap(bed, span), bed)).collect();
+    fn of(view: &PropertyView, room: &[usize], span: &Span) -> Self {
+        let free = room.iter().filter(|bed| view.is_free(**bed, span));
+        let mut beds: Vec<(usize, usize)> = free.map(|bed| (view.leftover_gap(*bed, span), *bed)).collect();
         beds.sort_unstable();
         Self { beds }
     }
@@ -81,22 +86,49 @@ impl FreeBeds {
     fn gap_of_first(&self, guests: usize) -> usize {
         self.beds.iter().take(guests).map(|(gap, _)| gap).sum()
     }
-
-    fn take(&self, guests: usize) -> impl Iterator<Item = usize> {
-        self.beds.iter().take(guests).map(|(_, bed)| *bed)
-    }
 }
 
-fn beds_in_dorms(view: &PropertyView, rooms: &[&Room], span: &Span, guests: usize) -> Option<Vec<usize>> {
-    let mut dorms: Vec<FreeBeds> = rooms.iter().map(|room| FreeBeds::of(view, room, span)).collect();
-    let together = dorms.iter().filter(|dorm| dorm.beds.len() >= guests).min_by_key(|dorm| (dorm.gap_of_first(guests), dorm.beds.len()));
-    if let Some(dorm) = together {
-        return Some(dorm.take(guests).collect());
+fn beds_in_dorms(view: &PropertyView, rooms: &[Vec<usize>], span: &Span, guests: usize, present: &[usize]) -> Option<Vec<usize>> {
+    let kept: Vec<usize> = present.iter().filter(|bed| rooms.iter().flatten().any(|own| own == *bed) && view.is_free(**bed, span)).copied().collect();
+    if kept.len() >= guests {
+        return Some(kept.into_iter().take(guests).collect());
     }
-    // No room takes them all: the emptiest rooms first, so that the group touches as few as possible.
-    dorms.sort_by_key(|dorm| std::cmp::Reverse(dorm.beds.len()));
-    let beds: Vec<usize> = dorms.iter().flat_map(|dorm| dorm.beds.iter().map(|(_, bed)| *bed)).take(guests).collect();
-    (beds.len() == guests).then_some(beds)
+    let mut dorms: Vec<FreeBeds> = rooms.iter().map(|room| FreeBeds::of(view, room, span)).collect();
+    if kept.is_empty() {
+        let together = dorms.iter().filter(|dorm| dorm.beds.len() >= guests).min_by_key(|dorm| (dorm.gap_of_first(guests), dorm.beds.len()));
+        if let Some(dorm) = together {
+            return Some(dorm.beds.iter().take(guests).map(|(_, bed)| *bed).collect());
+        }
+    }
+    for dorm in &mut dorms {
+        dorm.beds.retain(|(_, bed)| !kept.contains(bed));
+    }
+    let wanted = guests - kept.len();
+    let more = across_dorms(&dorms, wanted, |index| rooms[index].iter().any(|bed| kept.contains(bed)))?;
+    Some(kept.into_iter().chain(more).collect())
+}
+
+/// The beds with the smallest gaps; where gaps are equal, rooms that are touched anyway, then those with the most such beds.
+fn across_dorms(dorms: &[FreeBeds], wanted: usize, touched: impl Fn(usize) -> bool) -> Option<Vec<usize>> {
+    let mut gaps: Vec<usize> = dorms.iter().flat_map(|dorm| dorm.beds.iter().map(|(gap, _)| *gap)).collect();
+    if gaps.len() < wanted {
+        return None;
+    }
+    gaps.sort_unstable();
+    let worst = gaps[wanted.saturating_sub(1)];
+    let mut beds = Vec::with_capacity(wanted);
+    let mut at_worst: Vec<(bool, usize, Vec<usize>)> = Vec::with_capacity(dorms.len());
+    for (index, dorm) in dorms.iter().enumerate() {
+        let better = dorm.beds.iter().filter(|(gap, _)| *gap < worst).map(|(_, bed)| *bed);
+        let before = beds.len();
+        beds.extend(better);
+        let equal: Vec<usize> = dorm.beds.iter().filter(|(gap, _)| *gap == worst).map(|(_, bed)| *bed).collect();
+        at_worst.push((!(touched(index) || beds.len() > before), usize::MAX - equal.len(), equal));
+    }
+    at_worst.sort_unstable();
+    let missing = wanted - beds.len().min(wanted);
+    beds.extend(at_worst.into_iter().flat_map(|(_, _, equal)| equal).take(missing));
+    Some(beds)
 }
 
 #[cfg(test)]

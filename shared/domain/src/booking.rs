@@ -1,8 +1,16 @@
 //! A booking: stays of one payer, its lifecycle and its history.
 
-use crate::ids::{BedId, BookingId, PropertyId, RatePlanId, RoomTypeId, uuid_text};
-use crate::nights::Nights;
+pub mod history;
+pub mod lifecycle;
+pub mod stay;
+
+pub use history::{Action, Changes, HistoryEntry};
+pub use lifecycle::{Rejection, Status};
+pub use stay::{EarlierBeds, PartyGender, Stay, StayRequest};
+
+use crate::ids::{BedId, BookingId, PropertyId, RatePlanId};
 use crate::pricing::Price;
+use crate::rates::cancellation::CancellationPolicy;
 use crate::timestamp::Timestamp;
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
@@ -46,68 +54,6 @@ impl Source {
     }
 }
 
-/// Where a booking stands. `requested` exists only between intake and decision and is never stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Status {
-    /// Accepted at intake, not decided.
-    Requested,
-    /// Beds are claimed.
-    Confirmed,
-    /// Refused, with a reason.
-    Rejected,
-    /// Was confirmed, its beds are free again.
-    Cancelled,
-}
-
-impl Status {
-    /// The wire name.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Requested => "requested",
-            Self::Confirmed => "confirmed",
-            Self::Rejected => "rejected",
-            Self::Cancelled => "cancelled",
-        }
-    }
-
-    /// Whether a booking in this state owns beds.
-    pub fn holds_beds(self) -> bool {
-        matches!(self, Self::Confirmed)
-    }
-
-    /// The legal moves of the lifecycle.
-    pub fn may_become(self, next: Self) -> bool {
-        matches!((self, next), (Self::Requested, Self::Confirmed | Self::Rejected) | (Self::Confirmed, Self::Cancelled))
-    }
-}
-
-/// Why a request was refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Rejection {
-    /// Not enough free beds on at least one night.
-    NoAvailability,
-    /// The dates cannot be sold: past, too far ahead, or not a range.
-    InvalidDates,
-    /// More guests than the room type can take at all.
-    OverCapacity,
-    /// The room type or rate plan is not, or no longer, sold.
-    Closed,
-}
-
-impl Rejection {
-    /// The wire name.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::NoAvailability => "no_availability",
-            Self::InvalidDates => "invalid_dates",
-            Self::OverCapacity => "over_capacity",
-            Self::Closed => "closed",
-        }
-    }
-}
-
 /// Who sleeps and who is written to. Personal data: never in an event, a header, a log or the mart.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Guest {
@@ -132,53 +78,6 @@ impl std::fmt::Debug for Guest {
     }
 }
 
-/// A stay as asked for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StayRequest {
-    /// What is wanted.
-    pub room_type_id: RoomTypeId,
-    /// First night.
-    pub arrival: NaiveDate,
-    /// Morning of departure.
-    pub departure: NaiveDate,
-    /// Guests in this stay.
-    pub guests: u32,
-}
-
-impl StayRequest {
-    /// Its nights.
-    pub fn nights(&self) -> Nights {
-        Nights::new(self.arrival, self.departure)
-    }
-}
-
-/// A stay of a booking. What was sold and what is assigned are kept apart.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stay {
-    /// What was asked for and sold.
-    pub room_type_id: RoomTypeId,
-    /// First night.
-    pub arrival: NaiveDate,
-    /// Morning of departure.
-    pub departure: NaiveDate,
-    /// Guests in this stay.
-    pub guests: u32,
-    /// The beds, the same on every night; empty before any were assigned. A cancelled booking keeps the last ones as a record.
-    pub assigned_beds: Vec<BedId>,
-}
-
-impl Stay {
-    /// Its nights.
-    pub fn nights(&self) -> Nights {
-        Nights::new(self.arrival, self.departure)
-    }
-
-    /// Every assigned bed on every night.
-    pub fn bed_nights(&self) -> impl Iterator<Item = (&BedId, NaiveDate)> {
-        self.assigned_beds.iter().flat_map(|bed| self.nights().iter().map(move |night| (bed, night)))
-    }
-}
-
 /// How a booking is paid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -189,43 +88,13 @@ pub enum PaymentStatus {
     NotDue,
 }
 
-/// What caused a revision. The first history entry is always `Request`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Action {
-    /// The guest's request was decided.
-    Request,
-    /// The booking was cancelled.
-    Cancel,
-}
-
-/// One revision: what happened, why, and which message caused it.
-///
-/// Because it names the command and the event, a redelivered command finds its own entry and publishes the same event
-/// again: the booking is inbox and outbox in one.
+/// What a refused guest could have instead.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HistoryEntry {
-    /// Revision that this entry made, counting from 1 without gaps.
-    pub rev: u32,
-    /// When it was decided.
-    pub at: Timestamp,
-    /// What was asked.
-    pub action: Action,
-    /// Status before; `requested` for the first entry.
-    pub from: Status,
-    /// Status after.
-    pub to: Status,
-    /// The command's message id.
-    #[serde(with = "uuid_text")]
-    pub command_id: Uuid,
-    /// The event's message id.
-    #[serde(with = "uuid_text")]
-    pub event_id: Uuid,
-    /// Who asked: `guest`, `client:<id>`, `staff:<id>`, `system`.
-    pub actor: String,
-    /// Why, if somebody said so.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
+pub struct Alternative {
+    /// All stays of the booking, with other dates or other room types.
+    pub stays: Vec<StayRequest>,
+    /// What they would cost, taxes included, in minor units of the property's currency.
+    pub total: i64,
 }
 
 /// A booking as it is stored.
@@ -258,6 +127,15 @@ pub struct Booking {
     /// Why it was refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rejection: Option<Rejection>,
+    /// What could be had instead, when it was refused: at most three.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alternatives: Vec<Alternative>,
+    /// What cancelling costs, as it was when the booking was made; absent in bookings from before there were policies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancellation_policy: Option<CancellationPolicy>,
+    /// What cancelling cost, in minor units of the price's currency; zero when it was waived. Whether it is charged is decided apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancellation_fee: Option<i64>,
     /// Authenticated client that asked; absent for anonymous callers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<String>,
@@ -281,5 +159,13 @@ impl Booking {
     pub fn claims(&self) -> impl Iterator<Item = (&BedId, NaiveDate)> {
         let stays = if self.status.holds_beds() { self.stays.as_slice() } else { &[] };
         stays.iter().flat_map(Stay::bed_nights)
+    }
+
+    /// What is still owed, in minor units of the price's currency.
+    pub fn balance(&self) -> i64 {
+        match self.payment_status {
+            PaymentStatus::PayOnArrival => self.price.as_ref().map_or(0, |price| price.total),
+            PaymentStatus::NotDue => 0,
+        }
     }
 }

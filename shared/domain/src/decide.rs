@@ -2,19 +2,39 @@
 //!
 //! The caller stores [`Decisions`] in one transaction or not at all; nothing here has an effect. A view may say yes from
 //! memory, because the unique claims in the store will object to a wrong yes. Nothing objects to a wrong no, so a refusal
-//! for lack of beds stands only on a view that was read after the batch began: otherwise [`StaleViews`] asks for that.
+//! stands only on a view that was read after the batch began: otherwise [`Missing`] asks for that, and for whatever else a
+//! decision lacks.
 
-use crate::allocation::allocate;
-use crate::booking::{Action, Booking, HistoryEntry, PaymentStatus, Rejection, Status, Stay};
-use crate::events::{BookingEvent, event_kind};
-use crate::ids::{BedId, BookingId, PropertyId};
-use crate::messages::{BookingCommand, CancelBooking, ReplyOutcome, RequestBooking};
-use crate::pricing::{Price, price};
+mod alternatives;
+mod assign;
+mod block;
+mod cancel;
+mod journal;
+mod modify;
+mod outcome;
+mod place;
+mod repricing;
+mod request;
+mod stay_progress;
+
+pub use outcome::{BlockChange, Change, Claim, Decisions, Missing, Owner, Verdict};
+
+use crate::block::Block;
+use crate::booking::{Action, Booking, Changes, HistoryEntry, Rejection, Status};
+use crate::business_day::business_date;
+use crate::events::{BookingEvent, kind_of};
+use crate::ids::{BlockId, BookingId, PropertyId};
+use crate::messages::{BookingCommand, Order, RefusalCode, ReplyOutcome, Why};
+use crate::nights::Nights;
 use crate::timestamp::Timestamp;
 use crate::view::PropertyView;
 use chrono::NaiveDate;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use journal::Journal;
+use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
+
+/// Most revisions of one booking, so that its document and its events stay within their limits.
+pub const MAX_REVISIONS: u32 = 400;
 
 /// What a batch is decided upon.
 #[derive(Debug, Clone, Copy)]
@@ -23,89 +43,89 @@ pub struct Known<'a> {
     pub views: &'a HashMap<PropertyId, PropertyView>,
     /// Properties whose view was read after the batch began.
     pub fresh: &'a HashSet<PropertyId>,
-    /// Every booking of the batch that is stored.
+    /// Every booking of the batch that is stored, and those that were read for `occupied`.
     pub bookings: &'a HashMap<BookingId, Booking>,
+    /// Every block of the batch that is stored.
+    pub blocks: &'a HashMap<BlockId, Block>,
+    /// For which nights of a property `bookings` has everybody who owns a bed. Empty until a decision asks for it.
+    pub occupied: &'a HashMap<PropertyId, Nights>,
 }
-
-/// One bed for one night, owned by a booking.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Claim {
-    /// The hostel.
-    pub property_id: PropertyId,
-    /// The bed.
-    pub bed_id: BedId,
-    /// The night.
-    pub night: NaiveDate,
-    /// Its owner.
-    pub booking_id: BookingId,
-}
-
-/// A booking that must be written.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Change {
-    /// The revision in the store that this decision was made upon; `None` when the booking is new.
-    pub stored_rev: Option<u32>,
-    /// The booking as it is to be.
-    pub booking: Booking,
-}
-
-/// What became of one command.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Verdict {
-    /// It was applied, now or by an earlier delivery: this event tells of it.
-    Decided(Box<BookingEvent>),
-    /// It cannot be applied and changes nothing.
-    Refused(ReplyOutcome),
-    /// The booking it is about has not been requested yet, as far as the store knows.
-    NotYet,
-}
-
-/// What a batch comes to.
-#[derive(Debug, Clone)]
-pub struct Decisions {
-    /// One for each command, in their order.
-    pub verdicts: Vec<Verdict>,
-    /// Each changed booking once, in the order of their first change.
-    pub changes: Vec<Change>,
-    /// Claims to insert, after those released are gone.
-    pub claimed: BTreeSet<Claim>,
-    /// Claims to delete.
-    pub released: BTreeSet<Claim>,
-    /// The views of the properties that changed, as they will be once all this is stored.
-    pub views: HashMap<PropertyId, PropertyView>,
-}
-
-/// Something would be refused on a view that may be old: read these properties again and decide once more.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StaleViews(pub HashSet<PropertyId>);
 
 /// Decides a batch; each command sees the effects of those before it.
 ///
 /// # Errors
-/// [`StaleViews`] when a refusal would stand on a view that is not fresh.
-pub fn decide(known: Known<'_>, commands: &[(Uuid, &BookingCommand)], now: Timestamp) -> Result<Decisions, StaleViews> {
+/// [`Missing`] says what has to be read before this batch can be decided.
+pub fn decide(known: Known<'_>, commands: &[(Uuid, &BookingCommand)], now: Timestamp) -> Result<Decisions, Box<Missing>> {
     let mut decider = Decider {
         known,
         now,
         bookings: HashMap::new(),
         order: Vec::new(),
-        stale: HashSet::new(),
-        decisions: Decisions {
-            verdicts: Vec::with_capacity(commands.len()),
-            changes: Vec::new(),
-            claimed: BTreeSet::new(),
-            released: BTreeSet::new(),
-            views: HashMap::new(),
-        },
+        blocks: HashMap::new(),
+        block_order: Vec::new(),
+        journal: Journal::default(),
+        missing: Missing::default(),
+        consequences: Vec::new(),
+        current: 0,
     };
-    for (command_id, command) in commands {
-        let verdict = match command {
-            BookingCommand::Request(request) => decider.request(*command_id, request),
-            BookingCommand::Cancel(cancel) => decider.cancel(*command_id, cancel),
-        };
-        decider.decisions.verdicts.push(verdict);
+    let mut verdicts = Vec::with_capacity(commands.len());
+    for (index, (command_id, command)) in commands.iter().enumerate() {
+        decider.current = index;
+        let verdict = decider.one(*command_id, command);
+        // What was decided stays; what was given up has been taken back.
+        decider.journal.settle();
+        verdicts.push(verdict.unwrap_or_else(Stop::into_verdict));
     }
-    decider.finish()
+    decider.finish(verdicts)
+}
+
+/// Why a command ends without a revision.
+#[derive(Debug)]
+enum Stop {
+    /// With this answer.
+    Answer(Verdict),
+    /// Something has to be read first; the batch will be decided again, so this verdict is never seen.
+    Unread,
+}
+
+impl Stop {
+    fn into_verdict(self) -> Verdict {
+        match self {
+            Self::Answer(verdict) => verdict,
+            Self::Unread => Verdict::NotYet,
+        }
+    }
+
+    fn conflict() -> Self {
+        Self::Answer(Verdict::Refused(ReplyOutcome::Conflict, None))
+    }
+
+    fn because(code: impl Into<RefusalCode>) -> Self {
+        let why = Why { code: code.into(), alternatives: Vec::new(), bookings: Vec::new() };
+        Self::Answer(Verdict::Refused(ReplyOutcome::Refused, Some(Box::new(why))))
+    }
+}
+
+/// Why something cannot be sold, or that this is not known yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unsold {
+    Rejected(Rejection),
+    Unread,
+}
+
+impl From<Rejection> for Unsold {
+    fn from(rejection: Rejection) -> Self {
+        Self::Rejected(rejection)
+    }
+}
+
+impl From<Unsold> for Stop {
+    fn from(unsold: Unsold) -> Self {
+        match unsold {
+            Unsold::Rejected(rejection) => Self::because(rejection),
+            Unsold::Unread => Self::Unread,
+        }
+    }
 }
 
 struct Decider<'a> {
@@ -114,125 +134,110 @@ struct Decider<'a> {
     /// Bookings changed by this batch.
     bookings: HashMap<BookingId, Booking>,
     order: Vec<BookingId>,
-    stale: HashSet<PropertyId>,
-    decisions: Decisions,
+    /// Blocks changed by this batch.
+    blocks: HashMap<BlockId, Block>,
+    block_order: Vec<BlockId>,
+    journal: Journal,
+    missing: Missing,
+    consequences: Vec<(usize, BookingEvent)>,
+    /// Index of the command that is being decided.
+    current: usize,
+}
+
+/// What a revision says of itself.
+struct Revision {
+    action: Action,
+    command_id: Uuid,
+    actor: String,
+    reason: Option<String>,
+    moved: Vec<BookingId>,
+}
+
+impl Revision {
+    fn of(action: Action, command_id: Uuid, order: &Order) -> Self {
+        Self { action, command_id, actor: order.actor.clone(), reason: order.reason.clone(), moved: Vec::new() }
+    }
 }
 
 impl Decider<'_> {
+    fn one(&mut self, command_id: Uuid, command: &BookingCommand) -> Result<Verdict, Stop> {
+        match command {
+            BookingCommand::Request(request) => self.request(command_id, request),
+            BookingCommand::Modify(modify) => self.modify(command_id, modify),
+            BookingCommand::Cancel(cancel) => self.cancel(command_id, cancel),
+            BookingCommand::Confirm(confirm) => self.confirm(command_id, confirm),
+            BookingCommand::CheckIn(check_in) => self.check_in(command_id, check_in),
+            BookingCommand::CheckOut(check_out) => self.check_out(command_id, check_out),
+            BookingCommand::NoShow(no_show) => self.no_show(command_id, no_show),
+            BookingCommand::Reinstate(reinstate) => self.reinstate(command_id, reinstate),
+            BookingCommand::Assign(assign) => self.assign(command_id, assign),
+            BookingCommand::Block(block) => self.block(command_id, block),
+            BookingCommand::Unblock(unblock) => self.unblock(command_id, unblock),
+        }
+    }
+
     fn booking(&self, id: BookingId) -> Option<&Booking> {
         self.bookings.get(&id).or_else(|| self.known.bookings.get(&id))
     }
 
-    fn request(&mut self, command_id: Uuid, request: &RequestBooking) -> Verdict {
-        if let Some(booking) = self.booking(request.booking_id) {
-            return match booking.history.first() {
-                Some(first) if booking.fingerprint == request.fingerprint => Verdict::Decided(Box::new(BookingEvent::of(booking, first))),
-                _ => Verdict::Refused(ReplyOutcome::KeyReused),
-            };
-        }
-        let mut booking = requested(request);
-        // Priced first: a request without a price must not leave claims behind.
-        let decided = self.price(request).and_then(|price| Ok((self.place(request)?, price)));
-        let status = match decided {
-            Ok((stays, price)) => {
-                (booking.stays, booking.price) = (stays, Some(price));
-                Status::Confirmed
-            }
-            Err(rejection) => {
-                booking.rejection = Some(rejection);
-                booking.payment_status = PaymentStatus::NotDue;
-                Status::Rejected
-            }
-        };
-        let actor = request.client.as_ref().map_or_else(|| "guest".to_owned(), |client| format!("client:{client}"));
-        self.advance(booking, status, Revision { action: Action::Request, command_id, actor, reason: None })
-    }
-
-    fn cancel(&mut self, command_id: Uuid, cancel: &CancelBooking) -> Verdict {
-        let Some(booking) = self.booking(cancel.booking_id) else { return Verdict::NotYet };
-        if booking.status == Status::Cancelled
-            && let Some(entry) = booking.history.iter().rfind(|entry| entry.to == Status::Cancelled)
-        {
-            return Verdict::Decided(Box::new(BookingEvent::of(booking, entry)));
-        }
-        if !booking.status.may_become(Status::Cancelled) {
-            return Verdict::Refused(ReplyOutcome::Conflict);
-        }
-        let mut booking = booking.clone();
-        booking.payment_status = PaymentStatus::NotDue;
-        self.release(&booking);
-        self.advance(booking, Status::Cancelled, Revision { action: Action::Cancel, command_id, actor: cancel.actor.clone(), reason: cancel.reason.clone() })
-    }
-
     fn view(&self, property: &PropertyId) -> Option<&PropertyView> {
-        self.decisions.views.get(property).or_else(|| self.known.views.get(property))
+        self.journal.view(property).or_else(|| self.known.views.get(property))
     }
 
-    fn price(&mut self, request: &RequestBooking) -> Result<Price, Rejection> {
-        let priced = self.view(&request.property_id).and_then(|view| {
-            let inventory = view.inventory();
-            price(inventory, inventory.rate_plan(&request.rate_plan_id)?, &request.stays)
-        });
-        priced.ok_or_else(|| self.refuse(&request.property_id, Rejection::Closed))
+    /// The business day at a property; the calendar day of UTC at one that does not exist.
+    fn today(&self, property: &PropertyId) -> NaiveDate {
+        self.view(property).map_or_else(|| self.now.as_datetime().date_naive(), |view| business_date(&view.inventory().property, self.now))
     }
 
-    /// Finds and takes the beds of all stays, or takes none.
-    fn place(&mut self, request: &RequestBooking) -> Result<Vec<Stay>, Rejection> {
-        let property = &request.property_id;
-        let mut view = self.view(property).ok_or(Rejection::Closed)?.clone();
-        let mut stays = Vec::with_capacity(request.stays.len());
-        for asked in &request.stays {
-            let numbers = allocate(&view, asked).map_err(|none| self.refuse(property, none.into()))?;
-            let span = view.span(asked.nights()).ok_or(Rejection::InvalidDates)?;
-            numbers.iter().for_each(|bed| view.take(*bed, &span));
-            let assigned_beds = numbers.iter().map(|bed| view.bed_id(*bed).clone()).collect();
-            stays.push(Stay {
-                room_type_id: asked.room_type_id.clone(),
-                arrival: asked.arrival,
-                departure: asked.departure,
-                guests: asked.guests,
-                assigned_beds,
-            });
+    /// A refusal stands only on what was read after the batch began; beds, prices and claims may have changed since an older reading.
+    fn refuse<T>(&mut self, property: &PropertyId, refusal: T, unread: T) -> T {
+        if self.known.fresh.contains(property) {
+            return refusal;
         }
-        self.decisions.views.insert(property.clone(), view);
-        for (bed, night) in stays.iter().flat_map(Stay::bed_nights) {
-            self.decisions.claimed.insert(Claim { property_id: property.clone(), bed_id: bed.clone(), night, booking_id: request.booking_id });
-        }
-        Ok(stays)
+        self.missing.views.insert(property.clone());
+        unread
     }
 
-    /// A refusal stands only on what was read after the batch began; beds and prices may have been added since an older reading.
-    fn refuse(&mut self, property: &PropertyId, reason: Rejection) -> Rejection {
-        if !self.known.fresh.contains(property) {
-            self.stale.insert(property.clone());
-        }
-        reason
+    /// As [`Self::refuse`], for commands about a booking that is stored.
+    fn refuse_order(&mut self, order: &Order, code: impl Into<RefusalCode>) -> Stop {
+        self.refuse(&order.property_id, Stop::because(code), Stop::Unread)
     }
 
-    fn release(&mut self, booking: &Booking) {
-        let property = &booking.property_id;
-        let mut view = self.view(property).cloned();
-        for stay in &booking.stays {
-            let Some(view) = view.as_mut() else { break };
-            let Some(span) = view.span(stay.nights()) else { continue };
-            for bed in stay.assigned_beds.iter().filter_map(|bed| view.bed_number(bed)).collect::<Vec<_>>() {
-                view.free(bed, &span);
-            }
+    /// The booking that an order is about, if it was not applied before and nobody else was faster.
+    fn ordered(&mut self, command_id: Uuid, order: &Order) -> Result<Booking, Stop> {
+        let Some(booking) = self.booking(order.booking_id) else { return Err(Stop::Answer(Verdict::NotYet)) };
+        if let Some(entry) = booking.entry_of(command_id) {
+            let (event, moved) = (BookingEvent::of(booking, entry), entry.moved.clone());
+            return Err(self.repeat(command_id, event, &moved));
         }
-        self.decisions.views.extend(view.map(|view| (property.clone(), view)));
-        for (bed, night) in booking.claims() {
-            let claim = Claim { property_id: property.clone(), bed_id: bed.clone(), night, booking_id: booking.id };
-            if !self.decisions.claimed.remove(&claim) {
-                self.decisions.released.insert(claim);
-            }
+        if order.expected_rev.is_some_and(|expected| expected != booking.rev) {
+            return Err(Stop::Answer(Verdict::Refused(ReplyOutcome::Stale, None)));
         }
+        Ok(booking.clone())
     }
 
-    /// Gives the booking its next revision.
-    fn advance(&mut self, mut booking: Booking, to: Status, revision: Revision) -> Verdict {
-        debug_assert!(booking.status.may_become(to), "{:?} → {to:?}", booking.status);
+    /// What an earlier delivery of the command came to, with everything that it caused.
+    fn repeat(&mut self, command_id: Uuid, event: BookingEvent, moved: &[BookingId]) -> Stop {
+        for id in moved {
+            let Some(booking) = self.booking(*id) else {
+                self.missing.bookings.insert(*id);
+                continue;
+            };
+            let caused = booking.history.iter().filter(|entry| entry.command_id == command_id);
+            let events: Vec<BookingEvent> = caused.map(|entry| BookingEvent::of(booking, entry)).collect();
+            self.consequences.extend(events.into_iter().map(|event| (self.current, event)));
+        }
+        if self.missing.bookings.is_empty() { Stop::Answer(Verdict::Decided(Box::new(event))) } else { Stop::Unread }
+    }
+
+    /// Gives the booking its next revision, with status `to` and whatever differs from the one before.
+    fn advance(&mut self, booking: Booking, to: Status, revision: Revision) -> BookingEvent {
+        let id = booking.id;
+        let before = self.booking(id).cloned();
+        let changes = before.as_ref().and_then(|before| Changes::between(before, &booking));
+        let mut booking = booking;
+        debug_assert!(booking.status == to || booking.status.may_become(to), "{:?} → {to:?}", booking.status);
         let rev = booking.rev + 1;
-        let kind = event_kind(to).unwrap_or_default();
         let entry = HistoryEntry {
             rev,
             at: self.now,
@@ -240,67 +245,37 @@ impl Decider<'_> {
             from: booking.status,
             to,
             command_id: revision.command_id,
-            event_id: booking.id.event_id(rev, kind),
+            event_id: id.event_id(rev, kind_of(Some(revision.action), to)),
             actor: revision.actor,
             reason: revision.reason,
+            changes,
+            moved: revision.moved,
         };
         (booking.rev, booking.status, booking.updated_at) = (rev, to, self.now);
-        let event = BookingEvent { status: to, ..BookingEvent::of(&booking, &entry) };
+        let event = BookingEvent::of(&booking, &entry);
         booking.history.push(entry);
-        if !self.bookings.contains_key(&booking.id) {
-            self.order.push(booking.id);
+        if self.bookings.insert(id, booking).is_none() {
+            self.order.push(id);
         }
-        self.bookings.insert(booking.id, booking);
-        Verdict::Decided(Box::new(event))
+        event
     }
 
-    fn finish(mut self) -> Result<Decisions, StaleViews> {
-        if !self.stale.is_empty() {
-            return Err(StaleViews(self.stale));
+    fn finish(mut self, verdicts: Vec<Verdict>) -> Result<Decisions, Box<Missing>> {
+        if !self.missing.is_empty() {
+            return Err(Box::new(self.missing));
         }
-        for id in self.order {
-            if let Some(booking) = self.bookings.remove(&id) {
-                let stored_rev = self.known.bookings.get(&id).map(|stored| stored.rev);
-                self.decisions.changes.push(Change { stored_rev, booking });
-            }
+        let mut decisions = Decisions { verdicts, consequences: self.consequences, views: self.journal.into_views(), ..Decisions::default() };
+        for booking in self.order.iter().filter_map(|id| self.bookings.remove(id)) {
+            let stored = self.known.bookings.get(&booking.id);
+            decisions.reclaim(&booking.property_id, Owner::Booking(booking.id), stored.map(Booking::claims), booking.claims());
+            decisions.changes.push(Change { stored_rev: stored.map(|stored| stored.rev), booking });
         }
-        Ok(self.decisions)
-    }
-}
-
-struct Revision {
-    action: Action,
-    command_id: Uuid,
-    actor: String,
-    reason: Option<String>,
-}
-
-fn requested(request: &RequestBooking) -> Booking {
-    let unplaced = |asked: &crate::booking::StayRequest| Stay {
-        room_type_id: asked.room_type_id.clone(),
-        arrival: asked.arrival,
-        departure: asked.departure,
-        guests: asked.guests,
-        assigned_beds: Vec::new(),
-    };
-    Booking {
-        id: request.booking_id,
-        reference: request.booking_id.reference(),
-        status: Status::Requested,
-        rev: 0,
-        property_id: request.property_id.clone(),
-        rate_plan_id: request.rate_plan_id.clone(),
-        source: request.source,
-        stays: request.stays.iter().map(unplaced).collect(),
-        guest: request.guest.clone(),
-        price: None,
-        payment_status: PaymentStatus::PayOnArrival,
-        rejection: None,
-        client: request.client.clone(),
-        fingerprint: request.fingerprint.clone(),
-        created_at: request.requested_at,
-        updated_at: request.requested_at,
-        history: Vec::new(),
+        for block in self.block_order.iter().filter_map(|id| self.blocks.remove(id)) {
+            let stored = self.known.blocks.get(&block.id);
+            decisions.reclaim(&block.property_id, Owner::Block(block.id), stored.map(Block::claims), block.claims());
+            decisions.block_changes.push(BlockChange { stored_rev: stored.map(|stored| stored.rev), block });
+        }
+        Ok(decisions)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The demonstration hostel: what `pvt seed` creates and the guides and tests book.
 
-use crate::inventory::{DormGender, Inventory, Property, RatePlan, Room, RoomKind, RoomType, TaxRule};
+use crate::inventory::{DEFAULT_CUTOFF, DormGender, Inventory, Property, RatePlan, Room, RoomKind, RoomType, TaxRule};
 use crate::money::Currency;
 use chrono::NaiveTime;
 
@@ -24,23 +24,23 @@ const TYPES: [TypeLine; 5] = [
 pub fn hostel() -> Inventory {
     Inventory {
         property: property(),
-        room_types: TYPES
-            .iter()
-            .map(|(id, name, kind, gender, ..)| RoomType { id: (*id).into(), name: (*name).to_owned(), kind: *kind, gender: *gender })
-            .collect(),
+        room_types: TYPES.iter().map(|(id, name, kind, gender, ..)| RoomType::new(*id, *name, *kind, *gender)).collect(),
         rooms: TYPES.iter().flat_map(|(id, .., (prefix, rooms, beds), _)| rooms_of(id, prefix, *rooms, *beds)).collect(),
         rate_plans: vec![RatePlan {
             id: "standard".into(),
             name: "Standard, pay on arrival".to_owned(),
             nightly: TYPES.iter().map(|(id, .., amount)| ((*id).into(), *amount)).collect(),
+            cancellation_policy_id: None,
         }],
+        cancellation_policies: Vec::new(),
+        rev: 0,
     }
 }
 
 fn rooms_of(room_type: &str, prefix: &str, rooms: usize, beds: usize) -> Vec<Room> {
     let room = |letter: char| {
         let id = format!("{prefix}{letter}");
-        Room { room_type_id: room_type.into(), beds: (1..=beds).map(|bed| format!("{id}-{bed}").as_str().into()).collect(), id: id.as_str().into() }
+        Room::new(id.as_str(), room_type, (1..=beds).map(|bed| format!("{id}-{bed}").as_str().into()).collect())
     };
     ('a'..='z').take(rooms).map(room).collect()
 }
@@ -62,6 +62,7 @@ fn property() -> Property {
         currency: Currency::CAD,
         check_in_from: NaiveTime::from_hms_opt(15, 0, 0).unwrap_or_default(),
         check_out_until: NaiveTime::from_hms_opt(11, 0, 0).unwrap_or_default(),
+        business_day_cutoff: DEFAULT_CUTOFF,
         locales: vec!["fr".to_owned(), "en".to_owned()],
         taxes: vec![tax("lodging", "Lodging tax", 35_000, &[]), tax("gst", "GST", 50_000, &["lodging"]), tax("qst", "QST", 99_750, &["lodging"])],
     }

@@ -1,6 +1,10 @@
 //! Events: what happened. They carry the booking's state without personal data.
 
-use crate::booking::{Booking, HistoryEntry, Rejection, Source, Status, Stay};
+mod inventory;
+
+pub use inventory::{INVENTORY_CHANGED, InventoryChange, InventoryChanged};
+
+use crate::booking::{Action, Booking, HistoryEntry, Rejection, Source, Status, Stay};
 use crate::ids::{BookingId, PropertyId, RatePlanId, uuid_text};
 use crate::messages::{DecodeError, MessageType, NotificationKind, decode_body};
 use crate::pricing::Price;
@@ -14,8 +18,19 @@ pub const BOOKING_CONFIRMED: &str = "booking.confirmed.v1";
 pub const BOOKING_REJECTED: &str = "booking.rejected.v1";
 /// Wire name of the event of a cancelled booking.
 pub const BOOKING_CANCELLED: &str = "booking.cancelled.v1";
+/// Wire name of the event of a booking whose stays, beds, price or guest changed.
+pub const BOOKING_MODIFIED: &str = "booking.modified.v1";
+/// Wire name of the event of guests who came.
+pub const BOOKING_CHECKED_IN: &str = "booking.checked_in.v1";
+/// Wire name of the event of guests who left.
+pub const BOOKING_CHECKED_OUT: &str = "booking.checked_out.v1";
+/// Wire name of the event of guests who did not come.
+pub const BOOKING_NO_SHOW: &str = "booking.no_show.v1";
+/// Wire name of the event of a check-in or no-show that was undone.
+pub const BOOKING_REINSTATED: &str = "booking.reinstated.v1";
 
-const BOOKING_EVENTS: [&str; 3] = [BOOKING_CONFIRMED, BOOKING_REJECTED, BOOKING_CANCELLED];
+const BOOKING_EVENTS: [&str; 8] =
+    [BOOKING_CONFIRMED, BOOKING_REJECTED, BOOKING_CANCELLED, BOOKING_MODIFIED, BOOKING_CHECKED_IN, BOOKING_CHECKED_OUT, BOOKING_NO_SHOW, BOOKING_REINSTATED];
 
 /// Wire name of the event of a mail that the server accepted.
 pub const NOTIFICATION_SENT: &str = "notification.sent.v1";
@@ -27,8 +42,22 @@ pub fn event_kind(status: Status) -> Option<&'static str> {
     match status {
         Status::Requested => None,
         Status::Confirmed => Some(BOOKING_CONFIRMED),
+        Status::CheckedIn => Some(BOOKING_CHECKED_IN),
+        Status::CheckedOut => Some(BOOKING_CHECKED_OUT),
+        Status::NoShow => Some(BOOKING_NO_SHOW),
         Status::Rejected => Some(BOOKING_REJECTED),
         Status::Cancelled => Some(BOOKING_CANCELLED),
+    }
+}
+
+/// The wire name of the event that tells of `action`, after which the booking has `status`. Events from before there were actions have
+/// none: their status tells it.
+pub fn kind_of(action: Option<Action>, status: Status) -> &'static str {
+    match action {
+        Some(Action::Modify | Action::Assign | Action::Move) => BOOKING_MODIFIED,
+        Some(Action::Reinstate) => BOOKING_REINSTATED,
+        // No entry leads to `requested`.
+        _ => event_kind(status).unwrap_or(BOOKING_REJECTED),
     }
 }
 
@@ -46,6 +75,9 @@ pub struct BookingEvent {
     pub rev: u32,
     /// The status of that revision.
     pub status: Status,
+    /// What caused it; absent in events from before there were changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<Action>,
     /// The hostel.
     pub property_id: PropertyId,
     /// The price list.
@@ -60,6 +92,9 @@ pub struct BookingEvent {
     /// Why it was refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rejection: Option<Rejection>,
+    /// What cancelling cost, in minor units of the price's currency.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancellation_fee: Option<i64>,
     /// When intake accepted the booking.
     pub created_at: Timestamp,
     /// When this revision was decided.
@@ -68,19 +103,24 @@ pub struct BookingEvent {
 
 impl BookingEvent {
     /// The event that announces `entry`, the same whenever it is made again from the stored booking.
+    ///
+    /// It tells what was booked at that revision, whatever has changed since.
     pub fn of(booking: &Booking, entry: &HistoryEntry) -> Self {
+        let terms = booking.terms_at(entry.rev);
         Self {
             event_id: entry.event_id,
             booking_id: booking.id,
             reference: booking.reference.clone(),
             rev: entry.rev,
             status: entry.to,
+            action: Some(entry.action),
             property_id: booking.property_id.clone(),
-            rate_plan_id: booking.rate_plan_id.clone(),
+            rate_plan_id: terms.rate_plan_id,
             source: booking.source,
-            stays: booking.stays.clone(),
-            price: booking.price.clone(),
+            stays: terms.stays,
+            price: terms.price,
             rejection: booking.rejection,
+            cancellation_fee: booking.cancellation_fee.filter(|_| entry.to == Status::Cancelled),
             created_at: booking.created_at,
             occurred_at: entry.at,
         }
@@ -95,7 +135,7 @@ impl BookingEvent {
             return Err(DecodeError::unknown(kind, &BOOKING_EVENTS));
         }
         let event: Self = decode_body(body)?;
-        if event_kind(event.status) == Some(kind) {
+        if event.status != Status::Requested && event.kind() == kind {
             Ok(event)
         } else {
             Err(DecodeError::InvalidBody(format!("a `{kind}` cannot have status `{}`", event.status.as_str())))
@@ -104,9 +144,8 @@ impl BookingEvent {
 }
 
 impl MessageType for BookingEvent {
-    /// A booking event is only ever made from a history entry, and no entry leads to `requested`.
     fn kind(&self) -> &'static str {
-        event_kind(self.status).unwrap_or(BOOKING_REJECTED)
+        kind_of(self.action, self.status)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::booking::{Guest, Source, StayRequest};
 use crate::ids::BookingId;
-use crate::inventory::{DormGender, Inventory, Property, RatePlan, Room, RoomKind, RoomType, TaxRule};
+use crate::inventory::{DEFAULT_CUTOFF, DormGender, Inventory, Property, RatePlan, Room, RoomKind, RoomType, TaxRule};
 use crate::messages::RequestBooking;
 use crate::money::Currency;
 use crate::timestamp::Timestamp;
@@ -12,12 +12,16 @@ pub(crate) fn date(text: &str) -> NaiveDate {
     text.parse().unwrap()
 }
 
+pub(crate) fn at(text: &str) -> Timestamp {
+    DateTime::parse_from_rfc3339(text).unwrap().to_utc().into()
+}
+
 pub(crate) fn now() -> Timestamp {
-    DateTime::parse_from_rfc3339("2026-12-01T12:00:00Z").unwrap().to_utc().into()
+    at("2026-12-01T12:00:00Z")
 }
 
 pub(crate) fn stay(room_type: &str, arrival: &str, departure: &str, guests: u32) -> StayRequest {
-    StayRequest { room_type_id: room_type.into(), arrival: date(arrival), departure: date(departure), guests }
+    StayRequest::new(room_type, date(arrival), date(departure), guests)
 }
 
 fn tax(code: &str, rate_ppm: u32, compounds_on: &[&str]) -> TaxRule {
@@ -26,11 +30,11 @@ fn tax(code: &str, rate_ppm: u32, compounds_on: &[&str]) -> TaxRule {
 }
 
 fn room(id: &str, room_type: &str, beds: usize) -> Room {
-    Room { id: id.into(), room_type_id: room_type.into(), beds: (1..=beds).map(|n| format!("{id}-{n}").as_str().into()).collect() }
+    Room::new(id, room_type, (1..=beds).map(|n| format!("{id}-{n}").as_str().into()).collect())
 }
 
 pub(crate) fn hostel() -> Inventory {
-    let room_type = |id: &str, kind| RoomType { id: id.into(), name: id.to_owned(), kind, gender: DormGender::Mixed };
+    let room_type = |id: &str, kind| RoomType::new(id, id, kind, DormGender::Mixed);
     Inventory {
         property: Property {
             id: "pvt-montreal".into(),
@@ -40,6 +44,7 @@ pub(crate) fn hostel() -> Inventory {
             currency: Currency::CAD,
             check_in_from: NaiveTime::from_hms_opt(15, 0, 0).unwrap(),
             check_out_until: NaiveTime::from_hms_opt(11, 0, 0).unwrap(),
+            business_day_cutoff: DEFAULT_CUTOFF,
             locales: vec!["fr".to_owned(), "en".to_owned()],
             taxes: vec![tax("lodging", 35_000, &[]), tax("gst", 50_000, &["lodging"]), tax("qst", 99_750, &["lodging"])],
         },
@@ -49,7 +54,10 @@ pub(crate) fn hostel() -> Inventory {
             id: "standard".into(),
             name: "Standard".to_owned(),
             nightly: [("dorm-6-mixed".into(), 4_000), ("private-double".into(), 12_000)].into(),
+            cancellation_policy_id: None,
         }],
+        cancellation_policies: Vec::new(),
+        rev: 0,
     }
 }
 
@@ -64,5 +72,7 @@ pub(crate) fn request(key: &str, stays: Vec<StayRequest>) -> RequestBooking {
         stays,
         guest: Guest { first_name: "Ada".to_owned(), last_name: "Lovelace".to_owned(), email: "ada@example.com".to_owned(), phone: None, locale: None },
         requested_at: now(),
+        quote: None,
+        override_restrictions: false,
     }
 }

@@ -3,7 +3,6 @@
 //! Whatever may be computed twice (a booking, its events) has an id that is a function of its cause, so that a
 //! repetition anywhere in the system names the same thing again.
 
-use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::borrow::Cow;
 use std::fmt;
@@ -69,6 +68,10 @@ text_id!(
     BedId
 );
 text_id!(
+    /// A cancellation policy, unique within its property, for example `flexible`.
+    PolicyId
+);
+text_id!(
     /// A rate plan, unique within its property, for example `standard`.
     RatePlanId
 );
@@ -76,9 +79,72 @@ text_id!(
 /// Longest `Idempotency-Key` that is accepted, in characters.
 pub const MAX_IDEMPOTENCY_KEY_CHARS: usize = 255;
 
-/// A booking. Written as a hyphenated UUID everywhere, also in MongoDB.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct BookingId(Uuid);
+macro_rules! uuid_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Uuid);
+
+        impl $name {
+            /// Wraps a UUID.
+            pub fn from_uuid(uuid: Uuid) -> Self {
+                Self(uuid)
+            }
+
+            /// The UUID.
+            pub fn as_uuid(&self) -> Uuid {
+                self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = uuid::Error;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                Uuid::try_parse(text).map(Self)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                uuid_text::serialize(&self.0, serializer)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                uuid_text::deserialize(deserializer).map(Self)
+            }
+        }
+    };
+}
+
+uuid_id!(
+    /// A booking. Written as a hyphenated UUID everywhere, also in MongoDB.
+    BookingId
+);
+uuid_id!(
+    /// A block of beds. Written like a booking's id; the two never meet, because each is derived from a name of its own.
+    BlockId
+);
+
+impl BlockId {
+    /// The block that `client`'s request with this key names, however often and wherever it is sent.
+    pub fn derive(client: &str, idempotency_key: &str) -> Self {
+        Self(Uuid::new_v5(&NAMESPACE, format!("block\n{client}\n{idempotency_key}").as_bytes()))
+    }
+
+    /// Id of the event of `kind` (with its version) that this block's revision `rev` caused.
+    pub fn event_id(&self, rev: u32, kind: &str) -> Uuid {
+        Uuid::new_v5(&self.0, format!("{rev}|{kind}").as_bytes())
+    }
+}
 
 impl BookingId {
     /// The booking that `client`'s request with this key names, however often and wherever it is sent.
@@ -91,16 +157,6 @@ impl BookingId {
             None => format!("anonymous\n{fingerprint}\n{idempotency_key}"),
         };
         Self(Uuid::new_v5(&NAMESPACE, name.as_bytes()))
-    }
-
-    /// Wraps a UUID.
-    pub fn from_uuid(uuid: Uuid) -> Self {
-        Self(uuid)
-    }
-
-    /// The UUID.
-    pub fn as_uuid(&self) -> Uuid {
-        self.0
     }
 
     /// The short code that guests read out on the phone: `PVT-` and ten characters of Crockford's base 32.
@@ -121,33 +177,6 @@ impl BookingId {
     /// Id of the command that requests this booking: the same for every repetition of the request.
     pub fn request_command_id(&self) -> Uuid {
         Uuid::new_v5(&self.0, b"request")
-    }
-}
-
-impl fmt::Display for BookingId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl FromStr for BookingId {
-    type Err = uuid::Error;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Uuid::try_parse(text).map(Self)
-    }
-}
-
-impl Serialize for BookingId {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.0.hyphenated().encode_lower(&mut Uuid::encode_buffer()))
-    }
-}
-
-impl<'de> Deserialize<'de> for BookingId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = Cow::<'de, str>::deserialize(deserializer)?;
-        Uuid::try_parse(&text).map(Self).map_err(D::Error::custom)
     }
 }
 

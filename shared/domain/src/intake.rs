@@ -13,8 +13,14 @@ pub const MAX_NIGHTS: i64 = 365;
 pub const MAX_DAYS_AHEAD: u64 = 540;
 /// Most guests of one booking that needs no staff.
 pub const MAX_GUESTS: u32 = 8;
-/// Most stays of one booking.
+/// Most stays of one booking that needs no staff.
 pub const MAX_STAYS: usize = 8;
+/// Most guests of one booking at all: larger groups are several.
+pub const MAX_GROUP_GUESTS: u32 = 40;
+/// Most stays of one booking at all.
+pub const MAX_GROUP_STAYS: usize = 40;
+/// Most nights of all stays of one booking together: its event must fit a message.
+pub const MAX_STAY_NIGHTS: i64 = 2_920;
 /// Longest name, in characters.
 pub const MAX_NAME_CHARS: usize = 100;
 /// Longest mail address, in bytes (RFC 5321 §4.5.3.1.3 leaves 254 for the address itself).
@@ -38,16 +44,36 @@ impl FieldError {
     }
 }
 
+/// How large a booking somebody may ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartyLimits {
+    /// Most guests.
+    pub guests: u32,
+    /// Most stays.
+    pub stays: usize,
+}
+
+impl PartyLimits {
+    /// What a guest may book alone.
+    pub const GUEST: Self = Self { guests: MAX_GUESTS, stays: MAX_STAYS };
+    /// What staff may book for a group.
+    pub const STAFF: Self = Self { guests: MAX_GROUP_GUESTS, stays: MAX_GROUP_STAYS };
+}
+
 /// Checks what is asked of this hostel against its inventory and limits; `today` is the date at the property.
-pub fn check_request(inventory: &Inventory, plan: &RatePlanId, stays: &[StayRequest], guest: &Guest, today: NaiveDate) -> Vec<FieldError> {
+pub fn check_request(inventory: &Inventory, plan: &RatePlanId, stays: &[StayRequest], guest: &Guest, today: NaiveDate, limits: PartyLimits) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let known_plan = inventory.rate_plan(plan);
     if known_plan.is_none() {
         let known: Vec<&str> = inventory.rate_plans.iter().map(|plan| plan.id.as_str()).collect();
         errors.push(FieldError::new("/rate_plan_id", "unknown_rate_plan", format!("this property sells: {}", known.join(", "))));
     }
-    if stays.is_empty() || stays.len() > MAX_STAYS {
-        errors.push(FieldError::new("/stays", "stay_count", format!("send 1 to {MAX_STAYS} stays")));
+    if stays.is_empty() || stays.len() > limits.stays {
+        errors.push(FieldError::new("/stays", "stay_count", format!("send 1 to {} stays", limits.stays)));
+    }
+    let nights: i64 = stays.iter().map(|stay| stay.nights().count().max(0)).fold(0, i64::saturating_add);
+    if nights > MAX_STAY_NIGHTS {
+        errors.push(FieldError::new("/stays", "too_many_nights", format!("{nights} nights in all stays together; at most {MAX_STAY_NIGHTS}")));
     }
     for (index, stay) in stays.iter().enumerate() {
         let at = |field: &str| format!("/stays/{index}/{field}");
@@ -61,8 +87,9 @@ pub fn check_request(inventory: &Inventory, plan: &RatePlanId, stays: &[StayRequ
         }
     }
     let guests: u64 = stays.iter().map(|stay| u64::from(stay.guests)).sum();
-    if guests > u64::from(MAX_GUESTS) {
-        errors.push(FieldError::new("/stays", "too_many_guests", format!("{guests} guests; ask the hostel's staff to book for more than {MAX_GUESTS}")));
+    if guests > u64::from(limits.guests) {
+        let advice = if limits == PartyLimits::STAFF { "make several bookings for" } else { "ask the hostel's staff to book for" };
+        errors.push(FieldError::new("/stays", "too_many_guests", format!("{guests} guests; {advice} more than {}", limits.guests)));
     }
     errors.extend(check_guest(guest));
     errors
@@ -148,12 +175,12 @@ pub(crate) fn is_locale(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{check_request, is_email};
+    use super::{PartyLimits, check_request, is_email};
     use crate::fixtures::{date, hostel, request, stay};
 
     fn codes(stays: Vec<crate::booking::StayRequest>) -> Vec<(String, &'static str)> {
         let asked = request("k", stays);
-        let errors = check_request(&hostel(), &asked.rate_plan_id, &asked.stays, &asked.guest, date("2026-12-01"));
+        let errors = check_request(&hostel(), &asked.rate_plan_id, &asked.stays, &asked.guest, date("2026-12-01"), PartyLimits::GUEST);
         errors.into_iter().map(|error| (error.pointer, error.code)).collect()
     }
 

@@ -1,11 +1,24 @@
 //! A hostel as it is sold: property, room types, rooms with their beds, and rate plans.
 
-use crate::ids::{BedId, PropertyId, RatePlanId, RoomId, RoomTypeId};
+pub mod check;
+
+use crate::ids::{BedId, PolicyId, PropertyId, RatePlanId, RoomId, RoomTypeId};
 use crate::money::Currency;
+use crate::rates::cancellation::CancellationPolicy;
 use chrono::{NaiveDate, NaiveTime};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+
+/// When a business day ends at a hostel that says nothing else: four in the morning, after the last guests are in.
+pub const DEFAULT_CUTOFF: NaiveTime = match NaiveTime::from_hms_opt(4, 0, 0) {
+    Some(time) => time,
+    None => NaiveTime::MIN,
+};
+
+fn default_cutoff() -> NaiveTime {
+    DEFAULT_CUTOFF
+}
 
 /// A hostel.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -25,6 +38,9 @@ pub struct Property {
     pub check_in_from: NaiveTime,
     /// Until when guests must check out, local time.
     pub check_out_until: NaiveTime,
+    /// Until when, local time after midnight, the business day of the date before goes on.
+    #[serde(default = "default_cutoff")]
+    pub business_day_cutoff: NaiveTime,
     /// Languages for guests who named none, first is preferred (`fr`, `en`).
     pub locales: Vec<String>,
     /// Dated tax rules, applied in this order.
@@ -91,6 +107,52 @@ pub struct RoomType {
     pub kind: RoomKind,
     /// Dorms only; private rooms are `mixed`.
     pub gender: DormGender,
+    /// Age in years that every guest must have; absent when anybody may stay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub minimum_age: Option<u8>,
+    /// Most guests of one booking in this type; absent when only the beds limit it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_group: Option<u32>,
+}
+
+impl RoomType {
+    /// A type that anybody may book.
+    pub fn new(id: impl Into<RoomTypeId>, name: impl Into<String>, kind: RoomKind, gender: DormGender) -> Self {
+        Self { id: id.into(), name: name.into(), kind, gender, minimum_age: None, max_group: None }
+    }
+}
+
+/// Whether a bed can be sold at all.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BedService {
+    /// It can.
+    #[default]
+    Active,
+    /// It is broken or stored away, until further notice. Beds that are missing for known nights are blocked instead.
+    OutOfService,
+}
+
+/// Whether a guest can be shown to the bed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cleanliness {
+    /// Made for the next guest.
+    #[default]
+    Clean,
+    /// To be cleaned first.
+    Dirty,
+}
+
+/// What staff know about a bed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BedState {
+    /// Whether it can be sold at all.
+    #[serde(default)]
+    pub service: BedService,
+    /// Whether a guest can be shown to it.
+    #[serde(default)]
+    pub cleanliness: Cleanliness,
 }
 
 /// A room and its beds.
@@ -102,6 +164,26 @@ pub struct Room {
     pub room_type_id: RoomTypeId,
     /// Its beds, in the order in which staff count them.
     pub beds: Vec<BedId>,
+    /// State of those beds that are not both active and clean.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub bed_states: BTreeMap<BedId, BedState>,
+}
+
+impl Room {
+    /// A room whose beds are all active and clean.
+    pub fn new(id: impl Into<RoomId>, room_type_id: impl Into<RoomTypeId>, beds: Vec<BedId>) -> Self {
+        Self { id: id.into(), room_type_id: room_type_id.into(), beds, bed_states: BTreeMap::new() }
+    }
+
+    /// The state of one of its beds.
+    pub fn state_of(&self, bed: &BedId) -> BedState {
+        self.bed_states.get(bed).copied().unwrap_or_default()
+    }
+
+    /// Its beds that can be sold.
+    pub fn active_beds(&self) -> impl Iterator<Item = &BedId> {
+        self.beds.iter().filter(|bed| self.state_of(bed).service == BedService::Active)
+    }
 }
 
 /// A price list.
@@ -114,6 +196,9 @@ pub struct RatePlan {
     /// Price of one night in minor units: per guest in a dorm, per room in a private room type. A type that is not listed
     /// is not sold on this plan.
     pub nightly: BTreeMap<RoomTypeId, i64>,
+    /// What cancelling costs; absent means [`CancellationPolicy::standard`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancellation_policy_id: Option<PolicyId>,
 }
 
 /// Everything a decision needs to know of one property, apart from who sleeps where.
@@ -127,6 +212,12 @@ pub struct Inventory {
     pub rooms: Vec<Room>,
     /// At which prices.
     pub rate_plans: Vec<RatePlan>,
+    /// What the plans refer to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cancellation_policies: Vec<CancellationPolicy>,
+    /// Counts the changes of this document, so that views and caches know that they are old.
+    #[serde(default)]
+    pub rev: u64,
 }
 
 impl Inventory {
@@ -145,9 +236,21 @@ impl Inventory {
         self.rooms.iter().filter(move |room| room.room_type_id == *id)
     }
 
-    /// The most guests one stay in this type can have: the largest private room, or all beds of a dorm type.
+    /// The policy that a booking on this plan is cancelled by.
+    pub fn cancellation_policy(&self, plan: &RatePlan) -> CancellationPolicy {
+        let named = plan.cancellation_policy_id.as_ref();
+        let found = named.and_then(|id| self.cancellation_policies.iter().find(|policy| policy.id == *id));
+        found.cloned().unwrap_or_else(CancellationPolicy::standard)
+    }
+
+    /// The room that this bed stands in.
+    pub fn room_of(&self, bed: &BedId) -> Option<&Room> {
+        self.rooms.iter().find(|room| room.beds.contains(bed))
+    }
+
+    /// The most guests one stay in this type can have: the largest private room, or all active beds of a dorm type.
     pub fn capacity(&self, room_type: &RoomType) -> usize {
-        let beds = self.rooms_of(&room_type.id).map(|room| room.beds.len());
+        let beds = self.rooms_of(&room_type.id).map(|room| room.active_beds().count());
         match room_type.kind {
             RoomKind::Private => beds.max().unwrap_or(0),
             RoomKind::Dorm => beds.sum(),

@@ -5,7 +5,9 @@
 
 pub mod accounts;
 pub mod allocation;
+pub mod block;
 pub mod booking;
+pub mod business_day;
 pub mod decide;
 pub mod demo;
 pub mod events;
@@ -18,6 +20,7 @@ pub mod money;
 pub mod nights;
 pub mod partition;
 pub mod pricing;
+pub mod rates;
 pub mod timestamp;
 pub mod view;
 

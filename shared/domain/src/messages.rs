@@ -3,10 +3,14 @@
 //! Unknown fields are ignored on read; a removed or retyped field is a new version. A committed example of every type
 //! and version is decoded by a test.
 
+mod bookings;
+
+pub use bookings::*;
+
 use crate::accounts::mail::{ACCOUNT_MAIL, AccountMail};
-use crate::booking::{Guest, Source, StayRequest};
-use crate::events::{BookingEvent, NotificationEvent};
-use crate::ids::{BookingId, PropertyId, RatePlanId, uuid_text};
+use crate::booking::{Alternative, Rejection};
+use crate::events::{BookingEvent, InventoryChanged, NotificationEvent};
+use crate::ids::{BookingId, PropertyId, uuid_text};
 use crate::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -89,105 +93,12 @@ pub fn decode_body<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Result<T, Decod
     })
 }
 
-/// Wire name of [`RequestBooking`].
-pub const BOOKING_REQUEST: &str = "booking.request.v1";
-/// Wire name of [`CancelBooking`].
-pub const BOOKING_CANCEL: &str = "booking.cancel.v1";
 /// Wire name of [`StripeEvent`].
 pub const STRIPE_EVENT: &str = "stripe.event.v1";
 /// Wire name of [`SendNotification`].
 pub const NOTIFICATION_SEND: &str = "notification.send.v1";
 /// Wire name of [`ReconcileProperty`].
 pub const RECONCILE_PROPERTY: &str = "reconcile.property.v1";
-
-/// A guest wants beds.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct RequestBooking {
-    /// Derived at intake; the same for every repetition.
-    pub booking_id: BookingId,
-    /// Authenticated client, if any.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub client: Option<String>,
-    /// Fingerprint of the body as sent.
-    pub fingerprint: String,
-    /// The hostel.
-    pub property_id: PropertyId,
-    /// The price list.
-    pub rate_plan_id: RatePlanId,
-    /// Where it came from.
-    pub source: Source,
-    /// What is wanted.
-    pub stays: Vec<StayRequest>,
-    /// For whom.
-    pub guest: Guest,
-    /// When intake accepted it.
-    pub requested_at: Timestamp,
-}
-
-impl MessageType for RequestBooking {
-    fn kind(&self) -> &'static str {
-        BOOKING_REQUEST
-    }
-}
-
-/// A booking is to be cancelled.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CancelBooking {
-    /// Which.
-    pub booking_id: BookingId,
-    /// Its hostel, which decides the partition.
-    pub property_id: PropertyId,
-    /// Who asks.
-    pub actor: String,
-    /// Why.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-    /// When it was asked.
-    pub requested_at: Timestamp,
-}
-
-impl MessageType for CancelBooking {
-    fn kind(&self) -> &'static str {
-        BOOKING_CANCEL
-    }
-}
-
-/// What the partitioned booking queues carry.
-#[derive(Debug, Clone, PartialEq)]
-pub enum BookingCommand {
-    /// A guest wants beds.
-    Request(Box<RequestBooking>),
-    /// A booking is to be cancelled.
-    Cancel(CancelBooking),
-}
-
-impl BookingCommand {
-    /// The booking it is about.
-    pub fn booking_id(&self) -> BookingId {
-        match self {
-            Self::Request(request) => request.booking_id,
-            Self::Cancel(cancel) => cancel.booking_id,
-        }
-    }
-
-    /// The hostel it is about.
-    pub fn property_id(&self) -> &PropertyId {
-        match self {
-            Self::Request(request) => &request.property_id,
-            Self::Cancel(cancel) => &cancel.property_id,
-        }
-    }
-}
-
-impl Inbox for BookingCommand {
-    fn decode(kind: &str, body: &[u8]) -> Result<Self, DecodeError> {
-        match kind {
-            BOOKING_REQUEST => decode_body(body).map(|request| Self::Request(Box::new(request))),
-            BOOKING_CANCEL => decode_body(body).map(Self::Cancel),
-            other => Err(DecodeError::unknown(other, &[BOOKING_REQUEST, BOOKING_CANCEL])),
-        }
-    }
-}
 
 /// An event that Stripe pushed and whose signature was verified at intake.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -339,13 +250,19 @@ pub enum AnalyticsEvent {
     Booking(Box<BookingEvent>),
     /// A mail was sent or refused.
     Notification(NotificationEvent),
+    /// What a hostel can sell changed.
+    Inventory(Box<InventoryChanged>),
 }
 
 impl Inbox for AnalyticsEvent {
     fn decode(kind: &str, body: &[u8]) -> Result<Self, DecodeError> {
         match BookingEvent::decode(kind, body) {
             Ok(event) => Ok(Self::Booking(Box::new(event))),
-            Err(DecodeError::UnknownType(_)) => NotificationEvent::decode(kind, body).map(Self::Notification),
+            Err(DecodeError::UnknownType(_)) => match InventoryChanged::decode(kind, body) {
+                Ok(event) => Ok(Self::Inventory(Box::new(event))),
+                Err(DecodeError::UnknownType(_)) => NotificationEvent::decode(kind, body).map(Self::Notification),
+                Err(other) => Err(other),
+            },
             Err(other) => Err(other),
         }
     }
@@ -354,10 +271,13 @@ impl Inbox for AnalyticsEvent {
 /// What a worker answers to a waiting API instance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reply {
-    /// About which booking.
+    /// About which booking, or which block: their ids never meet.
     pub booking_id: BookingId,
     /// What became of the command.
     pub outcome: ReplyOutcome,
+    /// Why it was refused, where there is more to say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<Box<Why>>,
 }
 
 /// What became of a command.
@@ -370,6 +290,80 @@ pub enum ReplyOutcome {
     KeyReused,
     /// The booking's state does not allow it.
     Conflict,
+    /// The booking has moved on since the revision that was expected.
+    Stale,
+    /// It breaks a rule or does not fit; nothing was changed.
+    Refused,
+}
+
+/// Why a command was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Why {
+    /// The reason.
+    pub code: RefusalCode,
+    /// What could be had instead: at most three.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alternatives: Vec<Alternative>,
+    /// Bookings in the way of a block or an assignment.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bookings: Vec<BookingId>,
+}
+
+/// The reason of a refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefusalCode {
+    /// Not enough free beds on at least one night.
+    NoAvailability,
+    /// The dates cannot be sold, or lie in the past.
+    InvalidDates,
+    /// More guests than fit.
+    OverCapacity,
+    /// Not sold.
+    Closed,
+    /// A restriction of the rate plan forbids it.
+    Restriction,
+    /// The price is no longer what was quoted.
+    PriceChanged,
+    /// The dorm is for the other gender.
+    Gender,
+    /// Somebody is too young.
+    Age,
+    /// It is too early: check-in from the day of arrival, no-show after the cut-off.
+    TooEarly,
+    /// It is too late: only an administrator undoes what is older than a business day; nobody arrives after departure.
+    TooLate,
+    /// The guests have not paid.
+    BalanceOpen,
+    /// A stay has no beds, or not those of its guests' number.
+    BedsMissing,
+    /// A bed must be cleaned first.
+    BedNotClean,
+    /// A bed is taken.
+    BedTaken,
+    /// There is no such bed, it is out of service, or it does not belong to the stay's room type.
+    BedUnfit,
+    /// There is no such stay, or it is named twice.
+    UnknownStay,
+    /// A reason must be given.
+    ReasonMissing,
+    /// The booking has been changed too often.
+    TooManyChanges,
+}
+
+impl From<Rejection> for RefusalCode {
+    fn from(rejection: Rejection) -> Self {
+        match rejection {
+            Rejection::NoAvailability => Self::NoAvailability,
+            Rejection::InvalidDates => Self::InvalidDates,
+            Rejection::OverCapacity => Self::OverCapacity,
+            Rejection::Closed => Self::Closed,
+            Rejection::Restriction => Self::Restriction,
+            Rejection::PriceChanged => Self::PriceChanged,
+            Rejection::Gender => Self::Gender,
+            Rejection::Age => Self::Age,
+        }
+    }
 }
 
 impl MessageType for Reply {

@@ -39,9 +39,25 @@ pub fn portion(amount: i64, rate_ppm: u32) -> i64 {
     i64::try_from((scaled + half) / 1_000_000).unwrap_or(i64::MAX)
 }
 
+/// `amount` in `parts` parts that differ by at most one and add up to it; the first ones take what is left over. No parts share nothing.
+pub fn shares(amount: i64, parts: usize) -> impl Iterator<Item = i64> {
+    // More parts than an i64 counts cannot exist.
+    let count = i64::try_from(parts).unwrap_or(i64::MAX).max(1);
+    let (each, left_over) = (amount.div_euclid(count), amount.rem_euclid(count));
+    (0..count).take(parts).map(move |part| each + i64::from(part < left_over))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Currency, Money, portion};
+    use super::{Currency, Money, portion, shares};
+    use proptest::prelude::*;
+
+    #[test]
+    fn shares_add_up() {
+        assert_eq!(shares(100, 3).collect::<Vec<_>>(), [34, 33, 33]);
+        assert_eq!(shares(-100, 3).collect::<Vec<_>>(), [-33, -33, -34]);
+        assert_eq!(shares(100, 0).count(), 0);
+    }
 
     #[test]
     fn amounts_read_as_people_write_them() {
@@ -56,5 +72,15 @@ mod tests {
         assert_eq!(portion(10_000, 99_750), 998);
         assert_eq!(portion(10, 50_000), 1);
         assert_eq!(portion(-10, 50_000), -1);
+    }
+
+    proptest! {
+        #[test]
+        fn shares_are_nearly_equal(amount in -10_000_000_i64..10_000_000, parts in 1_usize..40) {
+            let shares: Vec<i64> = shares(amount, parts).collect();
+            prop_assert_eq!((shares.len(), shares.iter().sum::<i64>()), (parts, amount));
+            let (least, most) = (shares.iter().min().unwrap(), shares.iter().max().unwrap());
+            prop_assert!(most - least <= 1);
+        }
     }
 }

@@ -5,7 +5,9 @@
 
 use crate::booking::{Stay, StayRequest};
 use crate::inventory::{Inventory, RatePlan, RoomKind};
-use crate::money::{Currency, portion};
+use crate::money::{Currency, portion, shares};
+use crate::nights::Nights;
+use crate::rates::Rates;
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -60,24 +62,41 @@ pub struct TaxLine {
     pub amount: i64,
 }
 
-/// Prices the stays on the plan; `None` when the plan does not sell one of the room types.
-pub fn price(inventory: &Inventory, plan: &RatePlan, stays: &[StayRequest]) -> Option<Price> {
-    let mut nights = Vec::with_capacity(stays.len());
-    for stay in stays {
-        let amount = nightly_amount(inventory, plan, stay)?;
-        nights.push(stay.nights().iter().map(|_| amount).collect::<Vec<i64>>());
-    }
+/// Prices the stays on the plan and its calendar; `None` when the plan does not sell one of the room types, or the sum cannot be written.
+pub fn price(inventory: &Inventory, rates: &Rates, plan: &RatePlan, stays: &[StayRequest]) -> Option<Price> {
+    let nights = stays.iter().map(|stay| stay_amounts(inventory, rates, plan, stay)).collect::<Option<_>>()?;
+    total_of(inventory, stays, nights)
+}
+
+/// The price of these amounts a stay and night, with the property's taxes on them; `None` when the sum cannot be written.
+pub fn total_of(inventory: &Inventory, stays: &[StayRequest], nights: Vec<Vec<i64>>) -> Option<Price> {
     let taxes = taxes(inventory, stays, &nights);
-    let total = nights.iter().flatten().sum::<i64>() + taxes.iter().map(|tax| tax.amount).sum::<i64>();
+    let parts = nights.iter().flatten().copied().chain(taxes.iter().map(|tax| tax.amount));
+    let total = parts.into_iter().try_fold(0_i64, i64::checked_add)?;
     Some(Price { currency: inventory.property.currency, nights, taxes, total })
 }
 
-fn nightly_amount(inventory: &Inventory, plan: &RatePlan, stay: &StayRequest) -> Option<i64> {
-    let unit = plan.nightly.get(&stay.room_type_id)?;
-    match inventory.room_type(&stay.room_type_id)?.kind {
-        RoomKind::Private => Some(*unit),
-        RoomKind::Dorm => unit.checked_mul(i64::from(stay.guests)),
-    }
+/// The amount of each night of one stay, for all its guests, before tax; `None` when the plan does not sell its type.
+pub fn stay_amounts(inventory: &Inventory, rates: &Rates, plan: &RatePlan, stay: &StayRequest) -> Option<Vec<i64>> {
+    let usual = *plan.nightly.get(&stay.room_type_id)?;
+    let times = match inventory.room_type(&stay.room_type_id)?.kind {
+        RoomKind::Private => 1,
+        RoomKind::Dorm => i64::from(stay.guests),
+    };
+    let calendar = rates.calendar(&plan.id, &stay.room_type_id);
+    let on = |night: NaiveDate| calendar.and_then(|calendar| calendar.prices.get(&night)).copied().unwrap_or(usual);
+    stay.nights().iter().map(|night| on(night).checked_mul(times)).collect()
+}
+
+/// The same total and taxes, spread over other nights: what a changed stay costs when prices are not made anew.
+///
+/// The room amount is shared equally, so that the parts add up to what was agreed, to the last minor unit.
+pub fn spread(agreed: &Price, stays: &[Nights]) -> Price {
+    let counts: Vec<usize> = stays.iter().map(|nights| usize::try_from(nights.count()).unwrap_or(0)).collect();
+    let room: i64 = agreed.nights.iter().flatten().sum();
+    let mut amounts = shares(room, counts.iter().sum());
+    let nights = counts.iter().map(|count| amounts.by_ref().take(*count).collect()).collect();
+    Price { nights, ..agreed.clone() }
 }
 
 /// The base of a rule is the room amount of the nights it applies to, plus what the rules it compounds on charged.
@@ -86,12 +105,12 @@ fn taxes(inventory: &Inventory, stays: &[StayRequest], amounts: &[Vec<i64>]) -> 
     let mut lines = Vec::new();
     for rule in &inventory.property.taxes {
         let nights = stays.iter().zip(amounts).flat_map(|(stay, amounts)| stay.nights().iter().zip(amounts));
-        let room: i64 = nights.filter(|(night, _)| rule.applies_to(*night)).map(|(_, amount)| amount).sum();
+        let room = nights.filter(|(night, _)| rule.applies_to(*night)).fold(0_i64, |sum, (_, amount)| sum.saturating_add(*amount));
         if room == 0 {
             continue;
         }
         let earlier: i64 = rule.compounds_on.iter().filter_map(|code| charged.get(code.as_str())).sum();
-        let amount = portion(room + earlier, rule.rate_ppm);
+        let amount = portion(room.saturating_add(earlier), rule.rate_ppm);
         charged.insert(&rule.code, amount);
         lines.push(TaxLine { code: rule.code.clone(), name: rule.name.clone(), rate_ppm: rule.rate_ppm, amount });
     }
@@ -100,15 +119,18 @@ fn taxes(inventory: &Inventory, stays: &[StayRequest], amounts: &[Vec<i64>]) -> 
 
 #[cfg(test)]
 mod tests {
-    use super::price;
+    use super::{price, spread};
     use crate::fixtures::{date, hostel, stay};
+    use crate::money::{Currency, Money};
+    use crate::nights::Nights;
+    use crate::rates::{RateCalendar, Rates};
     use proptest::prelude::*;
 
     #[test]
     fn the_demo_hostel_charges_lodging_gst_and_qst_on_top_of_lodging() {
         let hostel = hostel();
         let stays = [stay("dorm-6-mixed", "2027-01-10", "2027-01-13", 2)];
-        let price = price(&hostel, &hostel.rate_plans[0], &stays).unwrap();
+        let price = price(&hostel, &Rates::default(), &hostel.rate_plans[0], &stays).unwrap();
         // 3 nights × 2 guests × 40.00 = 240.00; lodging 3.5 % = 8.40; GST 5 % and QST 9.975 % of 248.40.
         assert_eq!(price.nights.iter().flatten().sum::<i64>(), 24_000);
         assert_eq!(price.taxes.iter().map(|t| (t.code.as_str(), t.amount)).collect::<Vec<_>>(), [("lodging", 840), ("gst", 1_242), ("qst", 2_478)]);
@@ -118,8 +140,8 @@ mod tests {
     #[test]
     fn a_private_room_costs_the_same_for_one_guest_and_for_two() {
         let hostel = hostel();
-        let one = price(&hostel, &hostel.rate_plans[0], &[stay("private-double", "2027-01-10", "2027-01-11", 1)]).unwrap();
-        let two = price(&hostel, &hostel.rate_plans[0], &[stay("private-double", "2027-01-10", "2027-01-11", 2)]).unwrap();
+        let one = price(&hostel, &Rates::default(), &hostel.rate_plans[0], &[stay("private-double", "2027-01-10", "2027-01-11", 1)]).unwrap();
+        let two = price(&hostel, &Rates::default(), &hostel.rate_plans[0], &[stay("private-double", "2027-01-10", "2027-01-11", 2)]).unwrap();
         assert_eq!(one, two);
     }
 
@@ -129,7 +151,7 @@ mod tests {
         hostel.property.taxes.truncate(1);
         hostel.property.taxes[0].valid_from = Some(date("2027-01-12"));
         let stays = [stay("dorm-6-mixed", "2027-01-10", "2027-01-13", 1)];
-        let price = price(&hostel, &hostel.rate_plans[0], &stays).unwrap();
+        let price = price(&hostel, &Rates::default(), &hostel.rate_plans[0], &stays).unwrap();
         assert_eq!(price.taxes[0].amount, 140);
     }
 
@@ -137,13 +159,39 @@ mod tests {
     fn a_type_that_the_plan_does_not_list_has_no_price() {
         let mut hostel = hostel();
         hostel.rate_plans[0].nightly.clear();
-        assert_eq!(price(&hostel, &hostel.rate_plans[0], &[stay("dorm-6-mixed", "2027-01-10", "2027-01-11", 1)]), None);
+        assert_eq!(price(&hostel, &Rates::default(), &hostel.rate_plans[0], &[stay("dorm-6-mixed", "2027-01-10", "2027-01-11", 1)]), None);
+    }
+
+    #[test]
+    fn a_calendar_says_what_a_night_costs() {
+        let hostel = hostel();
+        let mut calendar = RateCalendar::new("pvt-montreal".into(), "standard".into(), "dorm-6-mixed".into());
+        calendar.prices.insert(date("2028-02-29"), 9_000);
+        let stays = [stay("dorm-6-mixed", "2028-02-28", "2028-03-02", 2), stay("private-double", "2028-02-28", "2028-03-01", 2)];
+        let price = price(&hostel, &Rates::new([calendar]), &hostel.rate_plans[0], &stays).unwrap();
+        assert_eq!(price.nights, [vec![8_000, 18_000, 8_000], vec![12_000, 12_000]]);
+    }
+
+    #[test]
+    fn what_cannot_be_counted_has_no_price() {
+        let mut hostel = hostel();
+        hostel.rate_plans[0].nightly.values_mut().for_each(|price| *price = i64::MAX / 2);
+        assert_eq!(price(&hostel, &Rates::default(), &hostel.rate_plans[0], &[stay("dorm-6-mixed", "2027-01-10", "2027-01-20", 1)]), None);
+    }
+
+    #[test]
+    fn a_total_that_was_agreed_stays_to_the_last_cent() {
+        let hostel = hostel();
+        let agreed = price(&hostel, &Rates::default(), &hostel.rate_plans[0], &[stay("dorm-6-mixed", "2027-01-10", "2027-01-12", 1)]).unwrap();
+        let longer = spread(&agreed, &[Nights::new(date("2027-01-10"), date("2027-01-13"))]);
+        assert_eq!((longer.total, &longer.taxes, longer.nights), (agreed.total, &agreed.taxes, vec![vec![2_667, 2_667, 2_666]]));
     }
 
     proptest! {
         #[test]
-        fn the_parts_always_add_up(unit in 0_i64..5_000_000, guests in 1_u32..9, nights in 1_u64..60, rates in proptest::collection::vec(0_u32..300_000, 0..4)) {
+        fn the_parts_always_add_up(currency in prop::sample::select(vec![Currency::JPY, Currency::CAD, Currency::KWD]), unit in 0_i64..5_000_000, guests in 1_u32..9, nights in 1_u64..60, rates in proptest::collection::vec(0_u32..300_000, 0..4)) {
             let mut hostel = hostel();
+            hostel.property.currency = currency;
             let arrival = date("2027-01-10");
             hostel.rate_plans[0].nightly.values_mut().for_each(|price| *price = unit);
             hostel.property.taxes.truncate(rates.len());
@@ -152,9 +200,12 @@ mod tests {
             }
             let mut asked = stay("dorm-6-mixed", "2027-01-10", "2027-01-11", guests);
             asked.departure = arrival + chrono::Days::new(nights);
-            let price = price(&hostel, &hostel.rate_plans[0], &[asked]).unwrap();
+            let price = price(&hostel, &Rates::default(), &hostel.rate_plans[0], &[asked]).unwrap();
             let parts = price.nights.iter().flatten().sum::<i64>() + price.taxes.iter().map(|t| t.amount).sum::<i64>();
-            prop_assert_eq!(price.total, parts);
+            prop_assert_eq!((price.total, price.currency), (parts, currency));
+            let shown = Money::new(price.total, currency).to_string();
+            let decimals = shown.split_once(' ').and_then(|(number, _)| number.split_once('.')).map_or(0, |(_, decimals)| decimals.len());
+            prop_assert_eq!(decimals, usize::from(currency.exponent().unwrap()));
             prop_assert_eq!(price.nights[0].len() as u64, nights);
         }
     }

@@ -3,11 +3,16 @@
 //! One bit a bed and night. The view may say yes wrongly (the unique claim in the store then judges) but a no counts
 //! only when the view was read after the batch began: see [`crate::decide`].
 
-use crate::ids::BedId;
+mod layout;
+
+pub use layout::TypeLayout;
+
+use crate::ids::{BedId, RoomTypeId};
 use crate::inventory::Inventory;
 use crate::nights::Nights;
-use chrono::NaiveDate;
-use std::collections::HashMap;
+use crate::rates::Rates;
+use chrono::{Days, NaiveDate};
+use layout::Layout;
 use std::sync::Arc;
 
 const WORD_BITS: usize = 64;
@@ -20,50 +25,132 @@ pub const HORIZON_NIGHTS: usize = WORDS * WORD_BITS;
 const GAP_LIMIT: usize = 14;
 
 /// Occupied nights of one bed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Row([u64; WORDS]);
 
 impl Row {
-    const EMPTY: Self = Self([0; WORDS]);
+    /// No night.
+    pub const EMPTY: Self = Self([0; WORDS]);
 
-    fn taken(&self, night: usize) -> bool {
-        self.0[night / WORD_BITS] >> (night % WORD_BITS) & 1 == 1
+    /// Whether the night of this offset is taken.
+    pub fn taken(&self, night: usize) -> bool {
+        self.0.get(night / WORD_BITS).is_some_and(|word| word >> (night % WORD_BITS) & 1 == 1)
     }
 
-    fn overlaps(&self, mask: &Self) -> bool {
-        self.0.iter().zip(&mask.0).any(|(row, mask)| row & mask != 0)
+    /// Whether any night of the span is taken.
+    pub fn overlaps(&self, span: &Span) -> bool {
+        let words = span.first / WORD_BITS..=(span.end - 1) / WORD_BITS;
+        self.0[words.clone()].iter().zip(&span.mask.0[words]).any(|(row, mask)| row & mask != 0)
+    }
+
+    /// Takes the nights of the span.
+    pub fn take(&mut self, span: &Span) {
+        self.0.iter_mut().zip(&span.mask.0).for_each(|(row, mask)| *row |= mask);
+    }
+
+    /// Frees the nights of the span.
+    pub fn free(&mut self, span: &Span) {
+        self.0.iter_mut().zip(&span.mask.0).for_each(|(row, mask)| *row &= !mask);
+    }
+
+    /// Takes every night that the other one takes.
+    pub fn merge(&mut self, other: &Self) {
+        self.0.iter_mut().zip(&other.0).for_each(|(row, other)| *row |= other);
+    }
+
+    /// How many nights from `first` on are free, to the end of the view.
+    pub fn free_run(&self, first: usize) -> usize {
+        let mut free = 0;
+        while first + free < HORIZON_NIGHTS {
+            let (word, shift) = ((first + free) / WORD_BITS, (first + free) % WORD_BITS);
+            let ahead = WORD_BITS - shift;
+            let run = (self.0[word] >> shift).trailing_zeros() as usize;
+            if run < ahead {
+                return free + run;
+            }
+            free += ahead;
+        }
+        free
+    }
+
+    /// Up to 63 nights from `first` on as bits; nights outside the view count as taken.
+    fn window(&self, first: usize, count: usize) -> u64 {
+        let (word, shift) = (first / WORD_BITS, first % WORD_BITS);
+        let at = |index: usize| u128::from(self.0.get(index).copied().unwrap_or(u64::MAX));
+        let pair = at(word) | at(word + 1) << WORD_BITS;
+        // The mask leaves at most 63 bits.
+        u64::try_from(pair >> shift & ((1 << count) - 1)).unwrap_or(u64::MAX)
     }
 }
 
-/// A stay's nights as offsets from a view's origin.
-#[derive(Debug, Clone)]
+/// A stay's nights as offsets from a view's origin; never empty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
     first: usize,
     end: usize,
     mask: Row,
 }
 
+impl Span {
+    fn new(first: usize, end: usize) -> Self {
+        let mut mask = Row::EMPTY;
+        for night in first..end {
+            mask.0[night / WORD_BITS] |= 1 << (night % WORD_BITS);
+        }
+        Self { first, end, mask }
+    }
+
+    /// Offset of the first night.
+    pub fn first(&self) -> usize {
+        self.first
+    }
+
+    /// Offset of the morning of departure.
+    pub fn end(&self) -> usize {
+        self.end
+    }
+
+    /// Whether they share a night.
+    pub fn meets(&self, other: &Self) -> bool {
+        self.first < other.end && other.first < self.end
+    }
+}
+
 /// Occupancy of one property.
 #[derive(Debug, Clone)]
 pub struct PropertyView {
     inventory: Arc<Inventory>,
+    rates: Arc<Rates>,
+    layout: Arc<Layout>,
     origin: NaiveDate,
     rows: Vec<Row>,
-    beds: Arc<[BedId]>,
-    index: Arc<HashMap<BedId, usize>>,
 }
 
 impl PropertyView {
-    /// An empty house whose first night is `origin`. Beds are numbered room by room.
+    /// An empty house whose first night is `origin`, with the plans' own prices. Beds are numbered room by room.
     pub fn new(inventory: Arc<Inventory>, origin: NaiveDate) -> Self {
-        let beds: Arc<[BedId]> = inventory.rooms.iter().flat_map(|room| room.beds.iter().cloned()).collect();
-        let index = beds.iter().cloned().enumerate().map(|(number, bed)| (bed, number)).collect();
-        Self { rows: vec![Row::EMPTY; beds.len()], beds, index: Arc::new(index), inventory, origin }
+        let layout = Layout::of(&inventory);
+        Self { rows: vec![Row::EMPTY; layout.bed_count()], layout: Arc::new(layout), rates: Arc::default(), inventory, origin }
+    }
+
+    /// The same house with these calendars.
+    pub fn with_rates(self, rates: Arc<Rates>) -> Self {
+        Self { rates, ..self }
     }
 
     /// What the house consists of.
     pub fn inventory(&self) -> &Arc<Inventory> {
         &self.inventory
+    }
+
+    /// Its prices and restrictions by date.
+    pub fn rates(&self) -> &Arc<Rates> {
+        &self.rates
+    }
+
+    /// The beds of a room type that can be sold, room by room; `None` when there is no such type.
+    pub fn beds_of(&self, room_type: &RoomTypeId) -> Option<&TypeLayout> {
+        self.layout.of_type(room_type)
     }
 
     /// The first night covered.
@@ -75,39 +162,53 @@ impl PropertyView {
     pub fn span(&self, nights: Nights) -> Option<Span> {
         let first = usize::try_from((nights.arrival - self.origin).num_days()).ok()?;
         let end = usize::try_from((nights.departure - self.origin).num_days()).ok()?;
-        if first >= end || end > HORIZON_NIGHTS {
-            return None;
-        }
-        let mut mask = Row::EMPTY;
-        for night in first..end {
-            mask.0[night / WORD_BITS] |= 1 << (night % WORD_BITS);
-        }
-        Some(Span { first, end, mask })
+        (first < end && end <= HORIZON_NIGHTS).then(|| Span::new(first, end))
+    }
+
+    /// Those of the nights that lie within this view, or `None` when none does.
+    pub fn clipped_span(&self, nights: Nights) -> Option<Span> {
+        let end = self.date_at(HORIZON_NIGHTS);
+        self.span(Nights::new(nights.arrival.max(self.origin), nights.departure.min(end)))
+    }
+
+    /// The date of this offset.
+    pub fn date_at(&self, offset: usize) -> NaiveDate {
+        self.origin.checked_add_days(Days::new(offset as u64)).unwrap_or(NaiveDate::MAX)
     }
 
     /// The bed of this number.
     pub fn bed_id(&self, number: usize) -> &BedId {
-        &self.beds[number]
+        self.layout.bed_id(number)
     }
 
     /// The bed's number, if the house has it.
     pub fn bed_number(&self, bed: &BedId) -> Option<usize> {
-        self.index.get(bed).copied()
+        self.layout.bed_number(bed)
+    }
+
+    /// The bed's occupied nights.
+    pub fn row(&self, bed: usize) -> &Row {
+        &self.rows[bed]
+    }
+
+    /// Puts back what [`Self::row`] gave.
+    pub fn restore(&mut self, bed: usize, row: Row) {
+        self.rows[bed] = row;
     }
 
     /// Whether the bed is free on every night of the span.
     pub fn is_free(&self, bed: usize, span: &Span) -> bool {
-        !self.rows[bed].overlaps(&span.mask)
+        !self.rows[bed].overlaps(span)
     }
 
     /// Marks the bed as taken for the span.
     pub fn take(&mut self, bed: usize, span: &Span) {
-        self.rows[bed].0.iter_mut().zip(&span.mask.0).for_each(|(row, mask)| *row |= mask);
+        self.rows[bed].take(span);
     }
 
     /// Marks the bed as free for the span.
     pub fn free(&mut self, bed: usize, span: &Span) {
-        self.rows[bed].0.iter_mut().zip(&span.mask.0).for_each(|(row, mask)| *row &= !mask);
+        self.rows[bed].free(span);
     }
 
     /// Marks one claimed night, as read from the store. Beds and nights that this view does not know are ignored: they
@@ -125,8 +226,10 @@ impl PropertyView {
     /// kept for long stays.
     pub fn leftover_gap(&self, bed: usize, span: &Span) -> usize {
         let row = &self.rows[bed];
-        let before = (span.first.saturating_sub(GAP_LIMIT)..span.first).rev().take_while(|night| !row.taken(*night)).count();
-        let after = (span.end..HORIZON_NIGHTS.min(span.end + GAP_LIMIT)).take_while(|night| !row.taken(*night)).count();
+        let (reach, unused) = (span.first.min(GAP_LIMIT), u64::BITS as usize);
+        let before = row.window(span.first - reach, reach) << (unused - reach.max(1));
+        let before = if reach == 0 { 0 } else { (before.leading_zeros() as usize).min(reach) };
+        let after = (row.window(span.end, GAP_LIMIT).trailing_zeros() as usize).min(GAP_LIMIT);
         before + after
     }
 }
@@ -152,6 +255,30 @@ mod tests {
         assert!(view.is_free(0, &view.span(Nights::new(date("2027-01-13"), date("2027-01-14"))).unwrap()));
         view.free(0, &first);
         assert!(view.is_free(0, &first));
+    }
+
+    #[test]
+    fn gaps_are_counted_up_to_the_next_guest() {
+        let mut view = view();
+        let span = |view: &PropertyView, from, until| view.span(Nights::new(date(from), date(until))).unwrap();
+        let asked = span(&view, "2027-02-02", "2027-02-05");
+        assert_eq!(view.leftover_gap(0, &asked), 28);
+        view.take(0, &span(&view, "2027-01-28", "2027-01-31"));
+        assert_eq!(view.leftover_gap(0, &asked), 2 + 14);
+        view.take(0, &span(&view, "2027-02-08", "2027-02-09"));
+        assert_eq!(view.leftover_gap(0, &asked), 2 + 3);
+        assert_eq!(view.leftover_gap(1, &span(&view, "2026-12-01", "2026-12-02")), 14);
+        let end = view.origin() + Days::new(HORIZON_NIGHTS as u64);
+        let last = view.span(Nights::new(end - Days::new(3), end - Days::new(1))).unwrap();
+        assert_eq!(view.leftover_gap(1, &last), 14 + 1);
+    }
+
+    #[test]
+    fn what_began_before_the_view_is_seen_as_far_as_it_reaches() {
+        let view = view();
+        let seen = view.clipped_span(Nights::new(date("2026-11-20"), date("2026-12-03"))).unwrap();
+        assert_eq!((seen.first(), seen.end()), (0, 2));
+        assert!(view.clipped_span(Nights::new(date("2026-11-20"), date("2026-12-01"))).is_none());
     }
 
     #[test]

@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use pvt_domain::accounts::mail::ACCOUNT_MAIL;
-use pvt_domain::events::{self, BookingEvent, NotificationEvent};
+use pvt_domain::events::{self, BookingEvent, InventoryChanged, NotificationEvent};
 use pvt_domain::messages::{
     self, AnalyticsEvent, BookingCommand, DecodeError, EmailCommand, Inbox, MAX_BODY_BYTES, MessageType, PaymentCommand, ReconcileCommand, Reply, decode_body,
 };
@@ -18,15 +18,18 @@ use std::path::{Path, PathBuf};
 type Reader = fn(&[u8]) -> Result<(&'static str, Value), DecodeError>;
 
 /// Every wire name with its reader. A new message needs a line here and an example.
-const READERS: [(&str, Reader); 12] = [
-    (messages::BOOKING_REQUEST, |body| match BookingCommand::decode(messages::BOOKING_REQUEST, body)? {
-        BookingCommand::Request(request) => Ok(kept(&*request)),
-        BookingCommand::Cancel(cancel) => Ok(kept(&cancel)),
-    }),
-    (messages::BOOKING_CANCEL, |body| match BookingCommand::decode(messages::BOOKING_CANCEL, body)? {
-        BookingCommand::Request(request) => Ok(kept(&*request)),
-        BookingCommand::Cancel(cancel) => Ok(kept(&cancel)),
-    }),
+const READERS: [(&str, Reader); 27] = [
+    (messages::BOOKING_REQUEST, |body| booking_command(messages::BOOKING_REQUEST, body)),
+    (messages::BOOKING_MODIFY, |body| booking_command(messages::BOOKING_MODIFY, body)),
+    (messages::BOOKING_CANCEL, |body| booking_command(messages::BOOKING_CANCEL, body)),
+    (messages::BOOKING_CONFIRM, |body| booking_command(messages::BOOKING_CONFIRM, body)),
+    (messages::BOOKING_CHECK_IN, |body| booking_command(messages::BOOKING_CHECK_IN, body)),
+    (messages::BOOKING_CHECK_OUT, |body| booking_command(messages::BOOKING_CHECK_OUT, body)),
+    (messages::BOOKING_MARK_NO_SHOW, |body| booking_command(messages::BOOKING_MARK_NO_SHOW, body)),
+    (messages::BOOKING_REINSTATE, |body| booking_command(messages::BOOKING_REINSTATE, body)),
+    (messages::BOOKING_ASSIGN, |body| booking_command(messages::BOOKING_ASSIGN, body)),
+    (messages::INVENTORY_BLOCK, |body| booking_command(messages::INVENTORY_BLOCK, body)),
+    (messages::INVENTORY_UNBLOCK, |body| booking_command(messages::INVENTORY_UNBLOCK, body)),
     (messages::STRIPE_EVENT, |body| {
         let PaymentCommand::Event(event) = PaymentCommand::decode(messages::STRIPE_EVENT, body)?;
         Ok(kept(&*event))
@@ -48,12 +51,43 @@ const READERS: [(&str, Reader); 12] = [
     (events::BOOKING_CONFIRMED, |body| booking_event(events::BOOKING_CONFIRMED, body)),
     (events::BOOKING_REJECTED, |body| booking_event(events::BOOKING_REJECTED, body)),
     (events::BOOKING_CANCELLED, |body| booking_event(events::BOOKING_CANCELLED, body)),
+    (events::BOOKING_MODIFIED, |body| booking_event(events::BOOKING_MODIFIED, body)),
+    (events::BOOKING_CHECKED_IN, |body| booking_event(events::BOOKING_CHECKED_IN, body)),
+    (events::BOOKING_CHECKED_OUT, |body| booking_event(events::BOOKING_CHECKED_OUT, body)),
+    (events::BOOKING_NO_SHOW, |body| booking_event(events::BOOKING_NO_SHOW, body)),
+    (events::BOOKING_REINSTATED, |body| booking_event(events::BOOKING_REINSTATED, body)),
+    (events::INVENTORY_CHANGED, inventory_changed),
     (events::NOTIFICATION_SENT, |body| notification_event(events::NOTIFICATION_SENT, body)),
     (events::NOTIFICATION_FAILED, |body| notification_event(events::NOTIFICATION_FAILED, body)),
 ];
 
 fn kept<M: MessageType>(message: &M) -> (&'static str, Value) {
     (message.kind(), serde_json::to_value(message).unwrap())
+}
+
+fn booking_command(kind: &str, body: &[u8]) -> Result<(&'static str, Value), DecodeError> {
+    let command = BookingCommand::decode(kind, body)?;
+    assert_eq!(command.property_id().as_str(), "pvt-montreal");
+    assert_eq!(command.booking_id().is_some(), command.block_id().is_none());
+    Ok(match command {
+        BookingCommand::Request(request) => kept(&*request),
+        BookingCommand::Modify(modify) => kept(&*modify),
+        BookingCommand::Cancel(cancel) => kept(&cancel),
+        BookingCommand::Confirm(confirm) => kept(&confirm),
+        BookingCommand::CheckIn(check_in) => kept(&check_in),
+        BookingCommand::CheckOut(check_out) => kept(&check_out),
+        BookingCommand::NoShow(no_show) => kept(&no_show),
+        BookingCommand::Reinstate(reinstate) => kept(&reinstate),
+        BookingCommand::Assign(assign) => kept(&assign),
+        BookingCommand::Block(block) => kept(&block),
+        BookingCommand::Unblock(unblock) => kept(&unblock),
+    })
+}
+
+fn inventory_changed(body: &[u8]) -> Result<(&'static str, Value), DecodeError> {
+    let event = InventoryChanged::decode(events::INVENTORY_CHANGED, body)?;
+    assert_eq!(AnalyticsEvent::decode(events::INVENTORY_CHANGED, body)?, AnalyticsEvent::Inventory(Box::new(event.clone())));
+    Ok(kept(&event))
 }
 
 /// A booking's event is read by every consumer of events.
@@ -135,6 +169,10 @@ fn optional_fields_may_be_absent() {
     for (kind, optional) in [
         (messages::BOOKING_REQUEST, &["client"][..]),
         (messages::BOOKING_CANCEL, &["reason"]),
+        (messages::BOOKING_MODIFY, &["expected_rev", "as_admin", "reason", "stays", "rate_plan_id", "reprice", "quote", "override_restrictions"]),
+        (messages::BOOKING_CHECK_OUT, &["allow_open_balance", "reprice"]),
+        (messages::INVENTORY_BLOCK, &["reason"]),
+        (events::BOOKING_CHECKED_IN, &["price", "action"]),
         (events::BOOKING_CONFIRMED, &["price"]),
         (events::BOOKING_REJECTED, &["rejection"]),
     ] {

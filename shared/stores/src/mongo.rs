@@ -5,6 +5,7 @@
 pub mod account_mails;
 pub mod api_keys;
 pub mod audit;
+pub mod blocks;
 pub mod bookings;
 pub mod commit;
 pub mod inventory;

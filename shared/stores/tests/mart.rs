@@ -5,7 +5,7 @@
 use anyhow::Result;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
-use pvt_domain::booking::{Rejection, Source, Status, Stay};
+use pvt_domain::booking::{Rejection, Source, Status, Stay, StayRequest};
 use pvt_domain::events::{BookingEvent, NotificationEvent, event_kind};
 use pvt_domain::ids::{BedId, BookingId};
 use pvt_domain::messages::{AnalyticsEvent, NotificationKind};
@@ -44,13 +44,8 @@ fn instant(minute: u32) -> Timestamp {
 
 fn stay(first_bed: u8, nights: u64, beds: u8) -> Stay {
     let arrival = "2027-02-10".parse().unwrap();
-    Stay {
-        room_type_id: "dorm".into(),
-        arrival,
-        departure: arrival + chrono::Days::new(nights),
-        guests: beds.into(),
-        assigned_beds: (0..beds).map(|bed| BedId::new(format!("b{}", first_bed + bed))).collect(),
-    }
+    let asked = StayRequest::new("dorm", arrival, arrival + chrono::Days::new(nights), beds.into());
+    Stay::of(&asked, (0..beds).map(|bed| BedId::new(format!("b{}", first_bed + bed))).collect())
 }
 
 fn event(number: usize, life: &Life, rev: u32, status: Status, (nights, beds, price): (u64, u8, i64)) -> AnalyticsEvent {
@@ -65,12 +60,14 @@ fn event(number: usize, life: &Life, rev: u32, status: Status, (nights, beds, pr
         reference: booking_id.reference(),
         rev,
         status,
+        action: None,
         property_id: format!("hostel-{}", life.property).as_str().into(),
         rate_plan_id: "standard".into(),
         source: if number.is_multiple_of(2) { Source::Direct } else { Source::Airbnb },
         stays,
         price: (status != Status::Rejected).then(|| Price { currency: Currency::CAD, nights: amounts, total: room + tax.amount, taxes: vec![tax] }),
         rejection: (status == Status::Rejected).then_some(Rejection::NoAvailability),
+        cancellation_fee: None,
         created_at: instant(0),
         occurred_at: instant(rev),
     }))
@@ -204,6 +201,7 @@ async fn what_the_mart_lacks_is_told() -> Result<()> {
     let id = |event: &AnalyticsEvent| match event {
         AnalyticsEvent::Booking(event) => event.event_id,
         AnalyticsEvent::Notification(event) => event.event_id,
+        AnalyticsEvent::Inventory(event) => event.event_id,
     };
     assert_eq!(mart.missing_events(&[id(first), id(second), id(third)]).await?, [id(third)].into());
     let booking = BookingId::derive(None, "1", "test");

@@ -57,7 +57,7 @@ fn accepted_are_decided(records: &Records, accepted: &[Uuid], wrong: &mut Vec<St
 /// 2: who sleeps where, from the bookings alone; nobody shares a bed.
 fn owners(records: &Records, wrong: &mut Vec<String>) -> BTreeMap<BedNight, Uuid> {
     let mut owners = BTreeMap::new();
-    for booking in records.bookings.iter().filter(|booking| booking.status == Status::Confirmed) {
+    for booking in records.bookings.iter().filter(|booking| matches!(booking.status, Status::Confirmed | Status::CheckedIn | Status::CheckedOut)) {
         let mut nights = 0;
         for stay in &booking.stays {
             if stay.assigned_beds.len() < usize::try_from(stay.guests).unwrap_or(usize::MAX) {
@@ -65,7 +65,8 @@ fn owners(records: &Records, wrong: &mut Vec<String>) -> BTreeMap<BedNight, Uuid
             }
             let mut night = stay.arrival;
             while night < stay.departure {
-                for bed in &stay.assigned_beds {
+                let earlier = stay.earlier_beds.iter().find(|earlier| night < earlier.until);
+                for bed in earlier.map_or(&stay.assigned_beds, |earlier| &earlier.beds) {
                     nights += 1;
                     let place = (booking.property_id.to_string(), bed.to_string(), night);
                     if let Some(other) = owners.insert(place.clone(), booking.id.as_uuid()) {
@@ -112,7 +113,13 @@ fn history_is_legal(booking: &Booking, wrong: &mut Vec<String>) {
     let mut at = Status::Requested;
     let mut seen = HashSet::new();
     for (expected, entry) in (1..).zip(&booking.history) {
-        let legal = matches!((entry.from, entry.to), (Status::Requested, Status::Confirmed | Status::Rejected) | (Status::Confirmed, Status::Cancelled));
+        let legal = matches!(
+            (entry.from, entry.to),
+            (Status::Requested, Status::Confirmed | Status::Rejected)
+                | (Status::Confirmed, Status::Confirmed | Status::Cancelled | Status::CheckedIn | Status::NoShow)
+                | (Status::CheckedIn, Status::CheckedIn | Status::CheckedOut | Status::Confirmed)
+                | (Status::NoShow, Status::Confirmed)
+        );
         if entry.rev != expected || entry.from != at || !legal {
             wrong.push(format!("booking {}: entry {expected} is {:?} → {:?} at revision {}", booking.id, entry.from, entry.to, entry.rev));
         }
@@ -186,7 +193,7 @@ fn required(status: Status) -> Option<NotificationKind> {
     match status {
         Status::Confirmed => Some(NotificationKind::BookingConfirmed),
         Status::Cancelled => Some(NotificationKind::BookingCancelled),
-        Status::Requested | Status::Rejected => None,
+        Status::Requested | Status::Rejected | Status::CheckedIn | Status::CheckedOut | Status::NoShow => None,
     }
 }
 

@@ -29,7 +29,7 @@ pub fn dormitory(property_id: &str, beds: usize) -> Inventory {
     let mut hostel = demo::hostel();
     hostel.property.id = property_id.into();
     hostel.room_types.retain(|room_type| room_type.id.as_str() == DORM);
-    hostel.rooms = vec![Room { id: "r".into(), room_type_id: DORM.into(), beds: (1..=beds).map(|bed| format!("r-{bed}").as_str().into()).collect() }];
+    hostel.rooms = vec![Room::new("r", DORM, (1..=beds).map(|bed| format!("r-{bed}").as_str().into()).collect())];
     for plan in &mut hostel.rate_plans {
         plan.nightly.retain(|room_type, _| room_type.as_str() == DORM);
     }

@@ -7,7 +7,7 @@ use pvt_domain::booking::{Guest, Source, StayRequest};
 use pvt_domain::decide::{Known, Verdict, decide};
 use pvt_domain::events::BookingEvent;
 use pvt_domain::ids::{BookingId, PropertyId};
-use pvt_domain::messages::{BookingCommand, CancelBooking, RequestBooking};
+use pvt_domain::messages::{BookingCommand, CancelBooking, Order, RequestBooking};
 use pvt_domain::view::PropertyView;
 use pvt_messaging::{Outgoing, Publisher};
 use pvt_stores::StoreError;
@@ -46,6 +46,8 @@ impl Outsider {
             stays: vec![stay],
             guest,
             requested_at: Utc::now().into(),
+            quote: None,
+            override_restrictions: false,
         };
         self.apply(BookingCommand::Request(Box::new(request))).await
     }
@@ -53,7 +55,16 @@ impl Outsider {
     /// Cancels a confirmed booking.
     pub(crate) async fn cancel(&self, id: Uuid, property: &str) -> Result<BookingEvent> {
         let booking_id = BookingId::from_uuid(id);
-        let cancel = CancelBooking { booking_id, property_id: property.into(), actor: "outsider".into(), reason: None, requested_at: Utc::now().into() };
+        let order = Order {
+            booking_id,
+            property_id: property.into(),
+            expected_rev: None,
+            actor: "outsider".into(),
+            as_admin: false,
+            reason: None,
+            requested_at: Utc::now().into(),
+        };
+        let cancel = CancelBooking { order, waive_fee: false };
         self.apply(BookingCommand::Cancel(cancel)).await
     }
 
@@ -76,10 +87,12 @@ impl Outsider {
         for (bed, night) in self.mongo.claimed_nights(property, today).await? {
             view.take_night(&bed, night);
         }
-        let bookings = self.mongo.bookings([command.booking_id()]).await?;
+        let bookings = self.mongo.bookings(command.booking_id()).await?;
         let (views, fresh) = (HashMap::from([(property.clone(), view)]), HashSet::from([property.clone()]));
-        let decided = decide(Known { views: &views, fresh: &fresh, bookings: &bookings }, &[(id, command)], Utc::now().into());
-        let decisions = decided.map_err(|stale| anyhow::anyhow!("{stale:?}"))?;
+        let (blocks, occupied) = (HashMap::new(), HashMap::new());
+        let known = Known { views: &views, fresh: &fresh, bookings: &bookings, blocks: &blocks, occupied: &occupied };
+        let decided = decide(known, &[(id, command)], Utc::now().into());
+        let decisions = decided.map_err(|missing| anyhow::anyhow!("{missing:?}"))?;
         self.mongo.commit(&decisions).await?;
         match decisions.verdicts.into_iter().next() {
             Some(Verdict::Decided(event)) => {

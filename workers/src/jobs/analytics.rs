@@ -58,5 +58,6 @@ fn occurred_at(event: &AnalyticsEvent) -> Timestamp {
     match event {
         AnalyticsEvent::Booking(event) => event.occurred_at,
         AnalyticsEvent::Notification(event) => event.occurred_at,
+        AnalyticsEvent::Inventory(event) => event.occurred_at,
     }
 }

@@ -8,13 +8,19 @@ mod together;
 mod views;
 
 use crate::clock::Clock;
-use pvt_domain::decide::{Decisions, Known, StaleViews, Verdict, decide};
+use pvt_domain::block::Block;
+use pvt_domain::booking::Booking;
+use pvt_domain::decide::{Decisions, Known, Verdict, decide};
+use pvt_domain::events::BookingEvent;
 use pvt_domain::failure::Failure;
+use pvt_domain::ids::{BlockId, BookingId};
 use pvt_domain::messages::{BookingCommand, Reply, ReplyOutcome};
+use pvt_domain::timestamp::Timestamp;
 use pvt_messaging::{Outgoing, Queue, Rung};
 use pvt_stores::StoreError;
 use pvt_stores::mongo::Mongo;
 use pvt_worker_runtime::{Batch, BatchWorker, Job, Shape, Spec, fault};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use together::{Portion, Waiting};
@@ -35,8 +41,14 @@ const DECISION_ATTEMPTS: u32 = 8;
 /// The same for commands that are decided together and can still be decided apart.
 const TOGETHER_ATTEMPTS: u32 = 2;
 
+/// Most readings for one decision: views, the stays around a night, those further off, everybody, for a few properties of a batch.
+const READING_ROUNDS: u32 = 32;
+
 /// A command with its message id.
 type Addressed = (Uuid, Arc<BookingCommand>);
+
+/// What became of a command, with the events of the bookings that it moved.
+type Settled = (Verdict, Vec<BookingEvent>);
 
 /// The worker of the partitioned booking queues.
 pub struct Confirmations {
@@ -55,7 +67,7 @@ impl Confirmations {
 
     /// Decides and stores a partition's commands, together with what other partitions brought meanwhile: a transaction costs the
     /// store much more than a booking in it.
-    async fn settle(&self, commands: Arc<[Addressed]>) -> Result<Vec<Verdict>, Failure> {
+    async fn settle(&self, commands: Arc<[Addressed]>) -> Result<Vec<Settled>, Failure> {
         let verdicts = self.waiting.join(commands.clone());
         let mut views = self.views.lock().await;
         for load in self.waiting.take() {
@@ -96,7 +108,7 @@ impl Confirmations {
 
     /// Decides and stores one portion; when the store keeps objecting, command by command, so that one contended property does not
     /// hold up the others.
-    async fn settle_alone(&self, views: &mut Views, commands: &[Addressed]) -> Result<Vec<Verdict>, StoreError> {
+    async fn settle_alone(&self, views: &mut Views, commands: &[Addressed]) -> Result<Vec<Settled>, StoreError> {
         match self.settle_together(views, commands, if commands.len() > 1 { TOGETHER_ATTEMPTS } else { DECISION_ATTEMPTS }).await {
             Err(StoreError::Duplicate(_) | StoreError::Stale(_)) if commands.len() > 1 => {
                 let mut verdicts = Vec::with_capacity(commands.len());
@@ -109,7 +121,7 @@ impl Confirmations {
         }
     }
 
-    async fn settle_together(&self, views: &mut Views, commands: &[Addressed], attempts: u32) -> Result<Vec<Verdict>, StoreError> {
+    async fn settle_together(&self, views: &mut Views, commands: &[Addressed], attempts: u32) -> Result<Vec<Settled>, StoreError> {
         let mut objection = None;
         views.begin_batch();
         for attempt in 0..attempts {
@@ -132,32 +144,57 @@ impl Confirmations {
         Err(objection.unwrap_or_else(|| StoreError::Stale("no attempt was allowed".to_owned())))
     }
 
-    async fn settle_once(&self, views: &mut Views, commands: &[Addressed], look_up: LookUp) -> Result<Vec<Verdict>, StoreError> {
+    async fn settle_once(&self, views: &mut Views, commands: &[Addressed], look_up: LookUp) -> Result<Vec<Settled>, StoreError> {
         let now = (self.clock)();
-        let (bookings, loaded) = tokio::join!(
-            self.mongo.bookings(commands.iter().filter(|(_, command)| look_up.covers(command)).map(|(_, command)| command.booking_id())),
+        let read = || commands.iter().filter(|(_, command)| look_up.covers(command));
+        let (bookings, blocks, loaded) = tokio::join!(
+            self.mongo.bookings(read().filter_map(|(_, command)| command.booking_id())),
+            self.mongo.blocks(read().filter_map(|(_, command)| command.block_id())),
             views.load(&self.mongo, commands.iter().map(|(_, command)| command.property_id()), now),
         );
-        let bookings = bookings?;
+        let (bookings, blocks) = (bookings?, blocks?);
         loaded?;
-        let addressed: Vec<(Uuid, &BookingCommand)> = commands.iter().map(|(id, command)| (*id, command.as_ref())).collect();
-        let Decisions { verdicts, views: changed, .. } = {
-            let decisions = loop {
-                match decide(Known { views: views.known(), fresh: views.fresh(), bookings: &bookings }, &addressed, now) {
-                    Ok(decisions) => break decisions,
-                    Err(StaleViews(properties)) => {
-                        views.forget(&properties);
-                        views.load(&self.mongo, &properties, now).await?;
-                    }
-                }
-            };
-            fault::point("before_commit");
-            self.mongo.commit(&decisions).await?;
-            fault::point("after_commit_before_publish");
-            decisions
-        };
+        let decisions = self.decide_reading(views, commands, now, bookings, blocks).await?;
+        fault::point("before_commit");
+        self.mongo.commit(&decisions).await?;
+        fault::point("after_commit_before_publish");
+        let Decisions { verdicts, consequences, views: changed, .. } = decisions;
         views.replace(changed);
-        Ok(verdicts)
+        let mut settled: Vec<Settled> = verdicts.into_iter().map(|verdict| (verdict, Vec::new())).collect();
+        for (index, event) in consequences {
+            if let Some((_, moved)) = settled.get_mut(index) {
+                moved.push(event);
+            }
+        }
+        Ok(settled)
+    }
+
+    /// Decides, reading what a decision turns out to lack.
+    async fn decide_reading(
+        &self,
+        views: &mut Views,
+        commands: &[Addressed],
+        now: Timestamp,
+        mut bookings: HashMap<BookingId, Booking>,
+        blocks: HashMap<BlockId, Block>,
+    ) -> Result<Decisions, StoreError> {
+        let commands: Vec<(Uuid, &BookingCommand)> = commands.iter().map(|(id, command)| (*id, command.as_ref())).collect();
+        let mut occupied = HashMap::new();
+        for _ in 0..READING_ROUNDS {
+            let known = Known { views: views.known(), fresh: views.fresh(), bookings: &bookings, blocks: &blocks, occupied: &occupied };
+            let missing = match decide(known, &commands, now) {
+                Ok(decisions) => return Ok(decisions),
+                Err(missing) => *missing,
+            };
+            views.forget(&missing.views);
+            views.load(&self.mongo, &missing.views, now).await?;
+            bookings.extend(self.mongo.bookings(missing.bookings).await?);
+            for (property, nights) in missing.occupants {
+                bookings.extend(self.mongo.occupants(&property, nights).await?);
+                occupied.insert(property, nights);
+            }
+        }
+        Err(StoreError::Stale(format!("{READING_ROUNDS} readings were not enough to decide upon")))
     }
 }
 
@@ -173,7 +210,10 @@ impl BatchWorker for Confirmations {
 
     async fn handle(&self, batch: &mut Batch<Arc<BookingCommand>>) -> Result<(), Failure> {
         let verdicts = self.settle(batch.items.iter().map(|job| (job.meta.id, job.message.clone())).collect()).await?;
-        for (job, verdict) in batch.items.iter_mut().zip(verdicts) {
+        for (job, (verdict, moved)) in batch.items.iter_mut().zip(verdicts) {
+            for event in moved {
+                job.emit(Outgoing::event(event.event_id, &event)?.correlated(event.booking_id.as_uuid()));
+            }
             conclude(job, verdict)?;
         }
         Ok(())
@@ -196,16 +236,20 @@ impl LookUp {
 
 /// Queues what follows from a verdict: the event that tells of it, and the answer to whoever waits.
 fn conclude(job: &mut Job<Arc<BookingCommand>>, verdict: Verdict) -> Result<(), Failure> {
-    let booking_id = job.message.booking_id();
-    let outcome = match verdict {
+    let subject = job.message.subject();
+    let (outcome, why) = match verdict {
         Verdict::Decided(event) => {
             metrics::counter!("pvt_bookings_decided_total", "status" => event.status.as_str()).increment(1);
-            job.emit(Outgoing::event(event.event_id, event.as_ref())?.correlated(booking_id.as_uuid()));
-            ReplyOutcome::Decided
+            job.emit(Outgoing::event(event.event_id, event.as_ref())?.correlated(subject));
+            (ReplyOutcome::Decided, None)
         }
-        Verdict::Refused(outcome) => {
-            tracing::warn!(%booking_id, ?outcome, "the command was refused");
-            outcome
+        Verdict::Changed(event) => {
+            job.emit(Outgoing::event(event.event_id, event.as_ref())?.correlated(subject));
+            (ReplyOutcome::Decided, None)
+        }
+        Verdict::Refused(outcome, why) => {
+            tracing::warn!(%subject, ?outcome, code = ?why.as_ref().map(|why| why.code), "the command was refused");
+            (outcome, why)
         }
         Verdict::NotYet => {
             job.fail(Failure::Defer(NOT_YET_DELAY));
@@ -213,8 +257,8 @@ fn conclude(job: &mut Job<Arc<BookingCommand>>, verdict: Verdict) -> Result<(), 
         }
     };
     if let Some(queue) = job.meta.reply_to.clone() {
-        let reply = Reply { booking_id, outcome };
-        job.emit(Outgoing::reply(queue, job.meta.id, &reply)?.correlated(booking_id.as_uuid()));
+        let reply = Reply { booking_id: BookingId::from_uuid(subject), outcome, why };
+        job.emit(Outgoing::reply(queue, job.meta.id, &reply)?.correlated(subject));
     }
     Ok(())
 }

@@ -4,7 +4,7 @@
 //! however late or often an event comes.
 
 use super::identity::{LedgerKey, Version};
-use pvt_domain::booking::{Booking, Status};
+use pvt_domain::booking::{Action, Booking, Status};
 use pvt_domain::events::BookingEvent;
 use pvt_domain::messages::{EmailCommand, NotificationKind, SendNotification};
 
@@ -35,7 +35,7 @@ fn kind_of(status: Status) -> Option<NotificationKind> {
     match status {
         Status::Confirmed => Some(NotificationKind::BookingConfirmed),
         Status::Cancelled => Some(NotificationKind::BookingCancelled),
-        Status::Requested | Status::Rejected => None,
+        Status::Requested | Status::Rejected | Status::CheckedIn | Status::CheckedOut | Status::NoShow => None,
     }
 }
 
@@ -61,7 +61,9 @@ fn happened(event: &BookingEvent, booking: &Booking) -> Decision {
     if booking.rev < event.rev {
         return Decision::NotYet("booking_behind_event");
     }
-    match kind_of(event.status) {
+    // A change that leaves the status as it is says nothing about entering it.
+    let entered = matches!(event.action, None | Some(Action::Request | Action::Cancel));
+    match kind_of(event.status).filter(|_| entered) {
         None => Decision::Nothing("not_notified"),
         Some(_) if booking.status != event.status => Decision::Nothing("superseded"),
         Some(kind) => send(booking, kind, event.rev, Version::Rev(event.rev)),

@@ -1,9 +1,9 @@
 //! A booking and its hostel for this module's own tests.
 
-use pvt_domain::booking::{Action, Booking, Guest, HistoryEntry, PaymentStatus, Source, Status, Stay};
+use pvt_domain::booking::{Action, Booking, Guest, HistoryEntry, PaymentStatus, Source, Status, Stay, StayRequest};
 use pvt_domain::events::{BookingEvent, event_kind};
 use pvt_domain::ids::BookingId;
-use pvt_domain::inventory::{DormGender, Inventory, Property, RoomKind, RoomType};
+use pvt_domain::inventory::{DEFAULT_CUTOFF, DormGender, Inventory, Property, RoomKind, RoomType};
 use pvt_domain::messages::EmailCommand;
 use pvt_domain::money::Currency;
 use pvt_domain::pricing::{Price, TaxLine};
@@ -21,7 +21,19 @@ fn tax(code: &str, name: &str, rate_ppm: u32, amount: i64) -> TaxLine {
 fn entry(id: BookingId, rev: u32, action: Action, from: Status, to: Status) -> HistoryEntry {
     let event_id = id.event_id(rev, event_kind(to).unwrap());
     let at = at(&format!("2026-12-0{rev}T12:00:00Z"));
-    HistoryEntry { rev, at, action, from, to, command_id: Uuid::from_u128(rev.into()), event_id, actor: "guest".to_owned(), reason: None }
+    HistoryEntry {
+        rev,
+        at,
+        action,
+        from,
+        to,
+        command_id: Uuid::from_u128(rev.into()),
+        event_id,
+        actor: "guest".to_owned(),
+        reason: None,
+        changes: None,
+        moved: Vec::new(),
+    }
 }
 
 /// Two guests in a dorm for three nights, confirmed.
@@ -36,13 +48,7 @@ pub(crate) fn booking() -> Booking {
         property_id: "pvt-montreal".into(),
         rate_plan_id: "standard".into(),
         source: Source::Direct,
-        stays: vec![Stay {
-            room_type_id: "dorm-6-mixed".into(),
-            arrival: day("2027-01-10"),
-            departure: day("2027-01-13"),
-            guests: 2,
-            assigned_beds: vec!["a-1".into(), "a-2".into()],
-        }],
+        stays: vec![Stay::of(&StayRequest::new("dorm-6-mixed", day("2027-01-10"), day("2027-01-13"), 2), vec!["a-1".into(), "a-2".into()])],
         guest: Guest {
             first_name: "Ada".to_owned(),
             last_name: "Lovelace".to_owned(),
@@ -58,6 +64,9 @@ pub(crate) fn booking() -> Booking {
         }),
         payment_status: PaymentStatus::PayOnArrival,
         rejection: None,
+        alternatives: Vec::new(),
+        cancellation_policy: None,
+        cancellation_fee: None,
         client: None,
         fingerprint: "fixture".to_owned(),
         created_at: at("2026-12-01T12:00:00Z"),
@@ -91,11 +100,14 @@ pub(crate) fn hostel() -> Inventory {
             currency: Currency::CAD,
             check_in_from: chrono::NaiveTime::from_hms_opt(15, 0, 0).unwrap(),
             check_out_until: chrono::NaiveTime::from_hms_opt(11, 0, 0).unwrap(),
+            business_day_cutoff: DEFAULT_CUTOFF,
             locales: vec!["fr".to_owned(), "en".to_owned()],
             taxes: Vec::new(),
         },
-        room_types: vec![RoomType { id: "dorm-6-mixed".into(), name: "6-bed mixed dorm".to_owned(), kind: RoomKind::Dorm, gender: DormGender::Mixed }],
+        room_types: vec![RoomType::new("dorm-6-mixed", "6-bed mixed dorm", RoomKind::Dorm, DormGender::Mixed)],
         rooms: Vec::new(),
         rate_plans: Vec::new(),
+        cancellation_policies: Vec::new(),
+        rev: 0,
     }
 }

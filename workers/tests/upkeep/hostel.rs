@@ -7,7 +7,7 @@ use pvt_domain::booking::{Booking, Guest, Source, StayRequest};
 use pvt_domain::demo;
 use pvt_domain::failure::Failure;
 use pvt_domain::ids::{BookingId, PropertyId};
-use pvt_domain::messages::{AnalyticsEvent, BookingCommand, CancelBooking, Inbox, ReconcileCommand, ReconcileProperty, RequestBooking};
+use pvt_domain::messages::{AnalyticsEvent, BookingCommand, CancelBooking, Inbox, Order, ReconcileCommand, ReconcileProperty, RequestBooking};
 use pvt_messaging::Outgoing;
 use pvt_stores::mart::Mart;
 use pvt_stores::mongo::Mongo;
@@ -54,17 +54,27 @@ impl Hostel {
             property_id: Self::property(),
             rate_plan_id: "standard".into(),
             source: Source::Direct,
-            stays: vec![StayRequest { room_type_id: "dorm-6-mixed".into(), arrival: soon(days), departure: soon(days + 2), guests: 1 }],
+            stays: vec![StayRequest::new("dorm-6-mixed", soon(days), soon(days + 2), 1)],
             guest: Guest { first_name: "Ada".into(), last_name: "Lovelace".into(), email: "ada@example.com".into(), phone: None, locale: None },
             requested_at: clock::system(),
+            quote: None,
+            override_restrictions: false,
         };
         let events = self.decide(id.request_command_id(), BookingCommand::Request(Box::new(request))).await?;
         Ok((self.mongo.booking(id).await?.context("the booking is stored")?, events))
     }
 
     pub(crate) async fn cancel(&self, booking: &Booking) -> Result<Vec<Outgoing>> {
-        let command =
-            CancelBooking { booking_id: booking.id, property_id: Self::property(), actor: "guest".into(), reason: None, requested_at: clock::system() };
+        let order = Order {
+            booking_id: booking.id,
+            property_id: Self::property(),
+            expected_rev: None,
+            actor: "guest".into(),
+            as_admin: false,
+            reason: None,
+            requested_at: clock::system(),
+        };
+        let command = CancelBooking { order, waive_fee: false };
         self.decide(Uuid::new_v4(), BookingCommand::Cancel(command)).await
     }
 

@@ -19,7 +19,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::IntoResponse;
 use chrono::Utc;
 use pvt_domain::booking::{Booking, Status};
-use pvt_domain::messages::{BOOKING_CANCEL, CancelBooking};
+use pvt_domain::messages::{BOOKING_CANCEL, CancelBooking, Order};
 use pvt_messaging::Outgoing;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -47,6 +47,7 @@ pub(in crate::routes) async fn cancel(State(app): State<SharedApp>, Path(id): Pa
         Status::Cancelled => Ok(cancelled(&booking, &visitor, None)),
         Status::Requested => Err(Problem::from(problem::STILL_PROCESSING).retry_after(RETRY_AFTER_SECS)),
         Status::Rejected => Err(Problem::new(problem::NOT_CANCELLABLE, "The request was refused, so there is nothing to cancel.")),
+        Status::CheckedIn | Status::CheckedOut | Status::NoShow => Err(problem::NOT_CANCELLABLE.into()),
     }
 }
 
@@ -73,7 +74,16 @@ async fn send(app: &App, visitor: &Visitor, booking: Booking, reason: Option<Str
     let waiting = wait.and_then(|_| app.decisions.wait_for(awaited));
     let actor = visitor.actor();
     let key = app.topology.command_key(BOOKING_CANCEL, booking.property_id.as_str());
-    let command = CancelBooking { booking_id: id, property_id: booking.property_id.clone(), actor: actor.clone(), reason, requested_at: Utc::now().into() };
+    let order = Order {
+        booking_id: id,
+        property_id: booking.property_id.clone(),
+        expected_rev: None,
+        actor: actor.clone(),
+        as_admin: false,
+        reason,
+        requested_at: Utc::now().into(),
+    };
+    let command = CancelBooking { order, waive_fee: false };
     let command_id = Uuid::new_v5(&id.as_uuid(), format!("cancel|{}", booking.rev).as_bytes());
     let message = Outgoing::command(key, command_id, &command).map(|message| {
         let message = message.correlated(id.as_uuid()).traced(Context::traceparent(parts)).by(actor);

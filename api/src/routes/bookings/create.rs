@@ -168,6 +168,8 @@ async fn send(app: &SharedApp, checked: Checked, parts: &Parts, reply_to: Option
         stays,
         guest,
         requested_at: Utc::now().into(),
+        quote: None,
+        override_restrictions: false,
     };
     let message = Outgoing::command(key, id.request_command_id(), &command).map(|message| {
         let message = message.correlated(id.as_uuid()).traced(Context::traceparent(parts)).by(actor);
@@ -213,6 +215,10 @@ fn refused(rejection: Rejection, address: &str) -> Problem {
         Rejection::InvalidDates => problem::INVALID_DATES,
         Rejection::OverCapacity => problem::OVER_CAPACITY,
         Rejection::Closed => problem::CLOSED,
+        Rejection::Restriction => problem::RESTRICTION,
+        Rejection::PriceChanged => problem::PRICE_CHANGED,
+        Rejection::Gender => problem::GENDER,
+        Rejection::Age => problem::AGE,
     });
     match HeaderValue::try_from(address) {
         Ok(address) => problem.with_header(header::LOCATION, address),

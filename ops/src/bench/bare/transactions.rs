@@ -49,7 +49,7 @@ fn decided(prefix: &'static str, batches: usize) -> Result<Vec<Decisions>> {
     let mut views: HashMap<PropertyId, PropertyView> = houses.map(|house| (house.property.id.clone(), PropertyView::new(Arc::new(house), origin))).collect();
     let fresh: HashSet<PropertyId> = views.keys().cloned().collect();
     let traffic = Traffic::new(prefix.to_owned(), prefix, PROPERTIES);
-    let none = HashMap::new();
+    let (none, no_blocks, unread) = (HashMap::new(), HashMap::new(), HashMap::new());
     let mut all = Vec::with_capacity(batches);
     for batch in (0..).take(batches) {
         let requests: Vec<(Uuid, BookingCommand)> = (batch * BATCH..(batch + 1) * BATCH)
@@ -57,8 +57,8 @@ fn decided(prefix: &'static str, batches: usize) -> Result<Vec<Decisions>> {
             .map(|request| (request.booking_id.request_command_id(), BookingCommand::Request(Box::new(request))))
             .collect();
         let commands: Vec<(Uuid, &BookingCommand)> = requests.iter().map(|(id, command)| (*id, command)).collect();
-        let decisions = decide(Known { views: &views, fresh: &fresh, bookings: &none }, &commands, Utc::now().into());
-        let mut decisions = decisions.map_err(|stale| anyhow!("not fresh: {stale:?}"))?;
+        let decisions = decide(Known { views: &views, fresh: &fresh, bookings: &none, blocks: &no_blocks, occupied: &unread }, &commands, Utc::now().into());
+        let mut decisions = decisions.map_err(|missing| anyhow!("not enough is known: {missing:?}"))?;
         views.extend(std::mem::take(&mut decisions.views));
         all.push(decisions);
     }

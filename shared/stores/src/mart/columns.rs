@@ -104,6 +104,8 @@ impl Columns {
                         *held = event;
                     }
                 }
+                // The mart describes properties from what is stored, not from what was announced.
+                AnalyticsEvent::Inventory(_) => {}
                 AnalyticsEvent::Notification(event) => {
                     mails.insert(event.event_id, event);
                 }

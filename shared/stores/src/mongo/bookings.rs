@@ -6,6 +6,7 @@ use futures_util::TryStreamExt;
 use mongodb::bson::doc;
 use pvt_domain::booking::Booking;
 use pvt_domain::ids::{BookingId, PropertyId};
+use pvt_domain::nights::Nights;
 use std::collections::HashMap;
 
 pub(crate) const COLLECTION: &str = "bookings";
@@ -32,6 +33,18 @@ impl Mongo {
             return Ok(HashMap::new());
         }
         let found = self.collection::<Booking>(COLLECTION).find(doc! { "_id": { "$in": ids } }).await?;
+        Ok(found.map_ok(|booking| (booking.id, booking)).try_collect().await?)
+    }
+
+    /// Bookings of a property that own beds on any of these nights.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn occupants(&self, property_id: &PropertyId, nights: Nights) -> Result<HashMap<BookingId, Booking>, StoreError> {
+        // Dates are text that sorts like what it means.
+        let within = doc! { "$elemMatch": { "arrival": { "$lt": nights.departure.to_string() }, "departure": { "$gt": nights.arrival.to_string() } } };
+        let holding = doc! { "$in": ["confirmed", "checked_in", "checked_out"] };
+        let found = self.collection::<Booking>(COLLECTION).find(doc! { "property_id": property_id.as_str(), "status": holding, "stays": within }).await?;
         Ok(found.map_ok(|booking| (booking.id, booking)).try_collect().await?)
     }
 

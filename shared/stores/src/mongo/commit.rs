@@ -3,14 +3,15 @@
 //! A claim is a document whose `_id` is `property|bed|night`. Its uniqueness is what makes a double booking impossible, whoever
 //! writes and however late; so claims are never written outside a transaction with the bookings that own them.
 
-use super::{Mongo, bookings};
+use super::{Mongo, blocks, bookings};
 use crate::StoreError;
 use chrono::NaiveDate;
 use mongodb::ClientSession;
 use mongodb::bson::{Bson, RawDocumentBuf, doc, serialize_to_bson, serialize_to_raw_document_buf};
 use mongodb::error::UNKNOWN_TRANSACTION_COMMIT_RESULT;
+use pvt_domain::block::Block;
 use pvt_domain::booking::Booking;
-use pvt_domain::decide::{Change, Claim, Decisions};
+use pvt_domain::decide::{BlockChange, Change, Claim, Decisions};
 use pvt_domain::ids::{BedId, PropertyId};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
@@ -30,14 +31,14 @@ pub struct StoredClaim {
     /// `property|bed|night`.
     #[serde(rename = "_id")]
     pub key: String,
-    /// The owner's id.
+    /// The owner: a booking's id, or `block:` and a block's.
     pub booking: String,
 }
 
 impl StoredClaim {
     /// The stored form of a claim.
     pub fn of(claim: &Claim) -> Self {
-        Self { key: claim_key(&claim.property_id, &claim.bed_id, claim.night), booking: claim.booking_id.to_string() }
+        Self { key: claim_key(&claim.property_id, &claim.bed_id, claim.night), booking: claim.owner.to_string() }
     }
 
     /// Bed and night, read back from the key; `None` when the key is not of our making.
@@ -61,6 +62,8 @@ fn split_key(key: &str) -> Option<(BedId, NaiveDate)> {
 struct Batch {
     inserted: Vec<RawDocumentBuf>,
     updates: Vec<Bson>,
+    inserted_blocks: Vec<RawDocumentBuf>,
+    block_updates: Vec<Bson>,
     claimed: Vec<RawDocumentBuf>,
     released_keys: Vec<String>,
     released_owners: Vec<String>,
@@ -74,12 +77,20 @@ impl Batch {
             let replacement = serialize_to_bson(&change.booking)?;
             Ok(Bson::Document(doc! { "q": { "_id": change.booking.id.to_string(), "rev": change.stored_rev }, "u": replacement }))
         };
+        let (new_blocks, changed_blocks): (Vec<&BlockChange>, Vec<&BlockChange>) =
+            decisions.block_changes.iter().partition(|change| change.stored_rev.is_none());
+        let block_update = |change: &&BlockChange| {
+            let replacement = serialize_to_bson(&change.block)?;
+            Ok(Bson::Document(doc! { "q": { "_id": change.block.id.to_string(), "rev": change.stored_rev }, "u": replacement }))
+        };
         Ok(Self {
+            inserted_blocks: new_blocks.iter().map(|change| serialize_to_raw_document_buf::<Block>(&change.block)).collect::<Result<_, _>>().map_err(broken)?,
+            block_updates: changed_blocks.iter().map(block_update).collect::<Result<_, _>>().map_err(broken)?,
             inserted: new.iter().map(|change| serialize_to_raw_document_buf::<Booking>(&change.booking)).collect::<Result<_, _>>().map_err(broken)?,
             updates: changed.iter().map(update).collect::<Result<_, _>>().map_err(broken)?,
             claimed: decisions.claimed.iter().map(|claim| serialize_to_raw_document_buf(&StoredClaim::of(claim))).collect::<Result<_, _>>().map_err(broken)?,
             released_keys: decisions.released.iter().map(|claim| claim_key(&claim.property_id, &claim.bed_id, claim.night)).collect(),
-            released_owners: decisions.released.iter().map(|claim| claim.booking_id.to_string()).collect(),
+            released_owners: decisions.released.iter().map(|claim| claim.owner.to_string()).collect(),
         })
     }
 }
@@ -110,7 +121,7 @@ impl Mongo {
     /// [`StoreError::Stale`] when a changed booking is no longer at the revision that was decided upon.
     /// Both mean that nothing was stored **by this attempt**; an earlier attempt whose answer was lost may have stored the batch.
     pub async fn commit(&self, decisions: &Decisions) -> Result<(), StoreError> {
-        if decisions.changes.is_empty() {
+        if decisions.is_empty() {
             return Ok(());
         }
         let batch = Arc::new(Batch::of(decisions)?);
@@ -153,19 +164,30 @@ impl Mongo {
             let owned = doc! { "_id": { "$in": &batch.released_keys }, "booking": { "$in": &batch.released_owners } };
             self.collection::<RawDocumentBuf>(CLAIMS).delete_many(owned).session(&mut *session).await?;
         }
-        if !batch.updates.is_empty() {
-            let command = doc! { "update": bookings::COLLECTION, "updates": batch.updates.clone(), "ordered": true };
-            let reply = self.database().run_command(command).session(&mut *session).await?;
-            let matched = reply.get_i32("n").unwrap_or(0);
-            if usize::try_from(matched).ok() != Some(batch.updates.len()) {
-                return Err(StoreError::Stale(format!("{matched} of {} bookings were as expected", batch.updates.len())));
-            }
-        }
+        self.replace_all(session, bookings::COLLECTION, &batch.updates).await?;
+        self.replace_all(session, blocks::COLLECTION, &batch.block_updates).await?;
         if !batch.inserted.is_empty() {
             self.collection::<RawDocumentBuf>(bookings::COLLECTION).insert_many(&batch.inserted).session(&mut *session).await?;
         }
+        if !batch.inserted_blocks.is_empty() {
+            self.collection::<RawDocumentBuf>(blocks::COLLECTION).insert_many(&batch.inserted_blocks).session(&mut *session).await?;
+        }
         if !batch.claimed.is_empty() {
             self.collection::<RawDocumentBuf>(CLAIMS).insert_many(&batch.claimed).session(&mut *session).await?;
+        }
+        Ok(())
+    }
+
+    /// Replaces documents that are still at the revision that was decided upon.
+    async fn replace_all(&self, session: &mut ClientSession, collection: &str, updates: &[Bson]) -> Result<(), StoreError> {
+        if updates.is_empty() {
+            return Ok(());
+        }
+        let command = doc! { "update": collection, "updates": updates, "ordered": true };
+        let reply = self.database().run_command(command).session(session).await?;
+        let matched = reply.get_i32("n").unwrap_or(0);
+        if usize::try_from(matched).ok() != Some(updates.len()) {
+            return Err(StoreError::Stale(format!("{matched} of {} {collection} were as expected", updates.len())));
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 //!
 //! It only holds; it decides nothing. Whoever joins must take afterwards, so that nothing is left behind.
 
-use super::{Addressed, Verdict};
+use super::Addressed;
 use pvt_domain::failure::Failure;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot;
@@ -10,18 +10,18 @@ use tokio::sync::oneshot;
 /// Most commands of one transaction, unless a single portion has more.
 const LOAD_MAX: usize = 400;
 
-/// What became of a portion: one verdict a command, or the failure of all.
-pub(super) type Settled = Result<Vec<Verdict>, Failure>;
+/// What became of a portion: one settlement a command, or the failure of all.
+pub(super) type Answer = Result<Vec<super::Settled>, Failure>;
 
 /// The commands that one partition's batch brought.
 pub(super) struct Portion {
     pub(super) commands: Arc<[Addressed]>,
-    owner: oneshot::Sender<Settled>,
+    owner: oneshot::Sender<Answer>,
 }
 
 impl Portion {
     /// Tells its owner. An owner that is gone will see its messages again.
-    pub(super) fn answer(self, settled: Settled) {
+    pub(super) fn answer(self, settled: Answer) {
         let _ = self.owner.send(settled);
     }
 }
@@ -32,7 +32,7 @@ pub(super) struct Waiting(Mutex<Vec<Portion>>);
 
 impl Waiting {
     /// Leaves a portion; whoever takes it answers.
-    pub(super) fn join(&self, commands: Arc<[Addressed]>) -> oneshot::Receiver<Settled> {
+    pub(super) fn join(&self, commands: Arc<[Addressed]>) -> oneshot::Receiver<Answer> {
         let (owner, settled) = oneshot::channel();
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Portion { commands, owner });
         settled
@@ -61,17 +61,23 @@ impl Waiting {
 mod tests {
     use super::Waiting;
     use crate::jobs::confirmations::Addressed;
-    use pvt_domain::messages::{BookingCommand, CancelBooking};
+    use pvt_domain::ids::BookingId;
+    use pvt_domain::messages::{BookingCommand, CancelBooking, Order};
     use std::sync::Arc;
     use uuid::Uuid;
 
     fn portion(count: usize) -> Arc<[Addressed]> {
         let cancel = CancelBooking {
-            booking_id: pvt_domain::ids::BookingId::from_uuid(Uuid::nil()),
-            property_id: "p".into(),
-            actor: String::new(),
-            reason: None,
-            requested_at: chrono::DateTime::UNIX_EPOCH.into(),
+            order: Order {
+                booking_id: BookingId::from_uuid(Uuid::nil()),
+                property_id: "p".into(),
+                actor: String::new(),
+                reason: None,
+                expected_rev: None,
+                as_admin: false,
+                requested_at: chrono::DateTime::UNIX_EPOCH.into(),
+            },
+            waive_fee: false,
         };
         vec![(Uuid::nil(), Arc::new(BookingCommand::Cancel(cancel))); count].into()
     }

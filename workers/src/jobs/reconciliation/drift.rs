@@ -1,6 +1,7 @@
 //! Compares a property's bookings with its claims. Pure: it judges one reading and repairs nothing.
 
 use chrono::NaiveDate;
+use pvt_domain::decide::Owner;
 use pvt_domain::ids::{BedId, BookingId, PropertyId};
 use pvt_stores::mongo::commit::{StoredClaim, claim_key};
 use pvt_stores::mongo::reconciliations::{BookingSummary, ClaimToRestore, Finding, FindingKind, PropertySnapshot};
@@ -37,7 +38,7 @@ impl Drift {
     }
 }
 
-/// Every disagreement: first those that free a bed-night, so that what is missing can be restored in its place.
+/// Every disagreement of bookings and claims; blocks own theirs alone. First those that free a bed-night, so that what is missing can be restored in its place.
 pub(super) fn claims(property_id: &PropertyId, snapshot: &PropertySnapshot) -> Vec<Drift> {
     let bookings: HashMap<BookingId, &BookingSummary> = snapshot.bookings.iter().map(|booking| (booking.id, booking)).collect();
     let owned: HashSet<(BookingId, &BedId, NaiveDate)> =
@@ -45,6 +46,9 @@ pub(super) fn claims(property_id: &PropertyId, snapshot: &PropertySnapshot) -> V
     let mut drifts = Vec::new();
     let mut rightful: HashMap<(BedId, NaiveDate), BookingId> = HashMap::with_capacity(snapshot.claims.len());
     for claim in &snapshot.claims {
+        if matches!(claim.booking.parse(), Ok(Owner::Block(_))) {
+            continue;
+        }
         let (Some((bed, night)), Ok(owner)) = (claim.bed_night(), claim.booking.parse::<BookingId>()) else {
             drifts.push(Drift::Unreadable(claim.clone()));
             continue;
@@ -79,7 +83,7 @@ fn flaw(owner: Option<&BookingSummary>) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pvt_domain::booking::{Status, Stay};
+    use pvt_domain::booking::{Status, Stay, StayRequest};
 
     const HOSTEL: &str = "hostel";
 
@@ -88,13 +92,8 @@ mod tests {
     }
 
     fn booking(number: u8, status: Status, bed: &str) -> BookingSummary {
-        let stay = Stay {
-            room_type_id: "dorm".into(),
-            arrival: "2027-02-10".parse().unwrap(),
-            departure: "2027-02-12".parse().unwrap(),
-            guests: 1,
-            assigned_beds: vec![bed.into()],
-        };
+        let asked = StayRequest::new("dorm", "2027-02-10".parse().unwrap(), "2027-02-12".parse().unwrap(), 1);
+        let stay = Stay::of(&asked, vec![bed.into()]);
         BookingSummary::new(id(number), status, vec![stay], chrono::DateTime::UNIX_EPOCH.into(), [uuid::Uuid::nil()])
     }
 

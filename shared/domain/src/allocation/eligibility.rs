@@ -1,0 +1,67 @@
+//! Who may sleep in what: gender, age, and the size of groups.
+
+use crate::booking::{PartyGender, Rejection, StayRequest};
+use crate::inventory::{DormGender, Inventory};
+
+/// Whether these guests may have these room types at all, whatever is free.
+///
+/// What guests did not declare is not held against them: staff see them at the desk.
+///
+/// # Errors
+/// [`Rejection::Gender`], [`Rejection::Age`], or [`Rejection::OverCapacity`] for a group that is too large for its type.
+pub fn check_party(inventory: &Inventory, stays: &[StayRequest]) -> Result<(), Rejection> {
+    for stay in stays {
+        // A type that is not sold is somebody else's finding.
+        let Some(room_type) = inventory.room_type(&stay.room_type_id) else { continue };
+        let welcome = match (room_type.gender, stay.gender) {
+            (DormGender::Mixed, _) | (_, None) => true,
+            (DormGender::Female, Some(gender)) => gender == PartyGender::Female,
+            (DormGender::Male, Some(gender)) => gender == PartyGender::Male,
+        };
+        if !welcome {
+            return Err(Rejection::Gender);
+        }
+        if room_type.minimum_age.zip(stay.youngest_age).is_some_and(|(minimum, youngest)| youngest < minimum) {
+            return Err(Rejection::Age);
+        }
+        let group: u64 = stays.iter().filter(|other| other.room_type_id == room_type.id).map(|other| u64::from(other.guests)).sum();
+        if room_type.max_group.is_some_and(|most| group > u64::from(most)) {
+            return Err(Rejection::OverCapacity);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check_party;
+    use crate::booking::{PartyGender, Rejection, StayRequest};
+    use crate::fixtures::{hostel, stay};
+    use crate::inventory::{DormGender, Inventory};
+
+    fn house() -> Inventory {
+        let mut house = hostel();
+        (house.room_types[0].gender, house.room_types[0].minimum_age, house.room_types[0].max_group) = (DormGender::Female, Some(18), Some(4));
+        house
+    }
+
+    fn asked(gender: Option<PartyGender>, youngest_age: Option<u8>, guests: u32) -> StayRequest {
+        StayRequest { gender, youngest_age, ..stay("dorm-6-mixed", "2027-01-10", "2027-01-12", guests) }
+    }
+
+    #[test]
+    fn only_what_was_declared_counts() {
+        let house = house();
+        assert_eq!(check_party(&house, &[asked(None, None, 2)]), Ok(()));
+        assert_eq!(check_party(&house, &[asked(Some(PartyGender::Female), Some(18), 2)]), Ok(()));
+        assert_eq!(check_party(&house, &[asked(Some(PartyGender::Mixed), None, 2)]), Err(Rejection::Gender));
+        assert_eq!(check_party(&house, &[asked(Some(PartyGender::Male), None, 2)]), Err(Rejection::Gender));
+        assert_eq!(check_party(&house, &[asked(None, Some(17), 2)]), Err(Rejection::Age));
+    }
+
+    #[test]
+    fn a_group_is_counted_over_all_its_stays_of_a_type() {
+        assert_eq!(check_party(&house(), &[asked(None, None, 2), asked(None, None, 2)]), Ok(()));
+        assert_eq!(check_party(&house(), &[asked(None, None, 3), asked(None, None, 2)]), Err(Rejection::OverCapacity));
+    }
+}

@@ -1,0 +1,134 @@
+//! Where a booking stands, and how it may move on.
+
+use serde::{Deserialize, Serialize};
+
+/// Where a booking stands. `requested` exists only between intake and decision and is never stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Accepted at intake, not decided.
+    Requested,
+    /// Beds are claimed.
+    Confirmed,
+    /// The guests are in the house.
+    CheckedIn,
+    /// The guests have left. Final.
+    CheckedOut,
+    /// Nobody came; the beds are free again.
+    NoShow,
+    /// Refused, with a reason. Final.
+    Rejected,
+    /// Was confirmed, its beds are free again. Final.
+    Cancelled,
+}
+
+impl Status {
+    /// The wire name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Requested => "requested",
+            Self::Confirmed => "confirmed",
+            Self::CheckedIn => "checked_in",
+            Self::CheckedOut => "checked_out",
+            Self::NoShow => "no_show",
+            Self::Rejected => "rejected",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// Whether a booking in this state owns beds. The nights that were slept stay claimed after departure.
+    pub fn holds_beds(self) -> bool {
+        matches!(self, Self::Confirmed | Self::CheckedIn | Self::CheckedOut)
+    }
+
+    /// Whether the stays of a booking in this state may be changed.
+    pub fn is_changeable(self) -> bool {
+        matches!(self, Self::Confirmed | Self::CheckedIn)
+    }
+
+    /// The legal moves of the lifecycle, the undoing of a check-in or a no-show included.
+    pub fn may_become(self, next: Self) -> bool {
+        matches!(
+            (self, next),
+            (Self::Requested, Self::Confirmed | Self::Rejected)
+                | (Self::Confirmed, Self::Cancelled | Self::CheckedIn | Self::NoShow)
+                | (Self::CheckedIn, Self::CheckedOut | Self::Confirmed)
+                | (Self::NoShow, Self::Confirmed)
+        )
+    }
+}
+
+/// Why a request was refused, or a change of a booking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rejection {
+    /// Not enough free beds on at least one night.
+    NoAvailability,
+    /// The dates cannot be sold: past, too far ahead, or not a range.
+    InvalidDates,
+    /// More guests than the room type can take at all, or takes in one booking.
+    OverCapacity,
+    /// The room type or rate plan is not, or no longer, sold.
+    Closed,
+    /// A restriction of the rate plan forbids these dates.
+    Restriction,
+    /// The price is no longer what was quoted.
+    PriceChanged,
+    /// The dorm is for the other gender.
+    Gender,
+    /// Somebody is younger than the room type allows.
+    Age,
+}
+
+impl Rejection {
+    /// Every reason with its wire name.
+    pub const ALL: [(&'static str, Self); 8] = [
+        ("no_availability", Self::NoAvailability),
+        ("invalid_dates", Self::InvalidDates),
+        ("over_capacity", Self::OverCapacity),
+        ("closed", Self::Closed),
+        ("restriction", Self::Restriction),
+        ("price_changed", Self::PriceChanged),
+        ("gender", Self::Gender),
+        ("age", Self::Age),
+    ];
+
+    /// The wire name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NoAvailability => "no_availability",
+            Self::InvalidDates => "invalid_dates",
+            Self::OverCapacity => "over_capacity",
+            Self::Closed => "closed",
+            Self::Restriction => "restriction",
+            Self::PriceChanged => "price_changed",
+            Self::Gender => "gender",
+            Self::Age => "age",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Rejection, Status};
+
+    const ALL: [Status; 7] = [Status::Requested, Status::Confirmed, Status::CheckedIn, Status::CheckedOut, Status::NoShow, Status::Rejected, Status::Cancelled];
+
+    #[test]
+    fn what_is_final_stays() {
+        for end in [Status::CheckedOut, Status::Rejected, Status::Cancelled] {
+            assert!(ALL.iter().all(|next| !end.may_become(*next)), "{end:?}");
+            assert!(!end.is_changeable());
+        }
+    }
+
+    #[test]
+    fn names_are_what_is_sent() {
+        for status in ALL {
+            assert_eq!(serde_json::to_value(status).unwrap(), status.as_str());
+        }
+        for (name, rejection) in Rejection::ALL {
+            assert_eq!((serde_json::to_value(rejection).unwrap(), rejection.as_str()), (name.into(), name));
+        }
+    }
+}

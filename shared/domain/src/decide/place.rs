@@ -1,0 +1,330 @@
+//! Finding beds for the stays of one booking, and making room for them where that is needed.
+
+use super::{Decider, Revision, Unsold};
+use crate::allocation::reshuffle::{Item, Puzzle};
+use crate::allocation::{NoBeds, allocate_keeping};
+use crate::booking::{Action, Booking, Rejection, Status, Stay, StayRequest};
+use crate::ids::{BedId, BookingId, PropertyId, RoomTypeId};
+use crate::inventory::RoomKind;
+use crate::nights::Nights;
+use crate::view::{PropertyView, Row, Span};
+use chrono::NaiveDate;
+use std::collections::{BTreeMap, HashMap};
+use uuid::Uuid;
+
+/// Nights around a stay within which room is looked for first. Reading everybody of a busy house takes long and is seldom needed.
+const NEAR_NIGHTS: usize = 14;
+/// Nights around a stay that are looked at next.
+const NEARBY_NIGHTS: usize = 70;
+
+/// A stay to place.
+#[derive(Debug, Clone)]
+pub(super) struct Wanted {
+    /// What is wanted; its nights are those that need beds.
+    pub(super) asked: StayRequest,
+    /// The beds that it should keep if it can, by number.
+    pub(super) present: Vec<usize>,
+}
+
+/// Where stays are to go, before anything is written.
+#[derive(Debug, Default)]
+pub(super) struct Placement {
+    /// Beds by number for each wanted stay, in their order.
+    pub(super) beds: Vec<Vec<usize>>,
+    /// Stays of other bookings that give way: booking, index of the stay, beds by number.
+    pub(super) moves: Vec<(BookingId, usize, Vec<usize>)>,
+}
+
+/// A stay that may be moved, with the items that stand for it.
+#[derive(Clone)]
+struct Movable {
+    booking: BookingId,
+    stay: usize,
+    items: Vec<usize>,
+}
+
+/// The units of a room type as they are, ready to be solved.
+#[derive(Clone)]
+struct House {
+    puzzle: Puzzle,
+    units: Vec<Vec<usize>>,
+    movables: Vec<Movable>,
+}
+
+impl Decider<'_> {
+    /// Takes beds for all of these stays, or none; `own` is the booking they belong to.
+    pub(super) fn place(&mut self, property: &PropertyId, own: BookingId, wanted: &[Wanted]) -> Result<Placement, Unsold> {
+        let mark = self.journal.mark();
+        let placed = self.place_all(property, own, wanted);
+        if placed.is_err() {
+            self.journal.undo_to(mark);
+        }
+        placed
+    }
+
+    fn place_all(&mut self, property: &PropertyId, own: BookingId, wanted: &[Wanted]) -> Result<Placement, Unsold> {
+        if self.view(property).is_none() {
+            return Err(self.refuse(property, Rejection::Closed.into(), Unsold::Unread));
+        }
+        self.journal.adopt(property, self.known.views.get(property));
+        let mut placement = Placement { beds: vec![Vec::new(); wanted.len()], moves: Vec::new() };
+        // By room type: what does not fit in turn is then seated together.
+        let mut types: Vec<(&RoomTypeId, Vec<usize>)> = Vec::new();
+        for (index, stay) in wanted.iter().enumerate() {
+            match types.iter_mut().find(|(id, _)| **id == stay.asked.room_type_id) {
+                Some((_, stays)) => stays.push(index),
+                None => types.push((&stay.asked.room_type_id, vec![index])),
+            }
+        }
+        for (room_type, stays) in types {
+            let mark = self.journal.mark();
+            match self.place_in_turn(property, wanted, &stays, &mut placement) {
+                Ok(()) => {}
+                Err(NoBeds::Taken) => {
+                    self.journal.undo_to(mark);
+                    self.make_room(property, own, room_type, wanted, &stays, &mut placement)?;
+                }
+                Err(none) => return Err(self.refuse(property, Rejection::from(none).into(), Unsold::Unread)),
+            }
+        }
+        Ok(placement)
+    }
+
+    fn place_in_turn(&mut self, property: &PropertyId, wanted: &[Wanted], stays: &[usize], placement: &mut Placement) -> Result<(), NoBeds> {
+        for index in stays {
+            let view = self.view(property).ok_or(NoBeds::UnknownType)?;
+            let Wanted { asked, present } = &wanted[*index];
+            let beds = allocate_keeping(view, asked, present)?;
+            let span = view.span(asked.nights()).ok_or(NoBeds::OutsideHorizon)?;
+            beds.iter().for_each(|bed| self.journal.take(property, *bed, &span));
+            placement.beds[*index] = beds;
+        }
+        Ok(())
+    }
+
+    /// Moves stays that nobody promised a bed, as few as it can, so that all of `stays` fit.
+    fn make_room(
+        &mut self,
+        property: &PropertyId,
+        own: BookingId,
+        room_type: &RoomTypeId,
+        wanted: &[Wanted],
+        stays: &[usize],
+        placement: &mut Placement,
+    ) -> Result<(), Unsold> {
+        if !self.known.fresh.contains(property) {
+            self.missing.views.insert(property.clone());
+            return Err(Unsold::Unread);
+        }
+        let full = Unsold::from(Rejection::NoAvailability);
+        let Some(view) = self.view(property) else { return Err(full) };
+        let Some(house) = House::empty(view, room_type) else { return Err(full) };
+        let asked: Vec<(usize, Span, usize)> = stays
+            .iter()
+            .filter_map(|index| {
+                let asked = &wanted[*index].asked;
+                Some((*index, view.span(asked.nights())?, usize::try_from(asked.guests).ok()?))
+            })
+            .collect();
+        let kind = view.beds_of(room_type).map_or(RoomKind::Dorm, |layout| layout.kind);
+        if !house.clone_with(&asked, kind).puzzle.has_room() {
+            return Err(full);
+        }
+        let mut solved = None;
+        for nights in reach(view, &house, &asked) {
+            let known = self.known.occupied.get(property);
+            if !known.is_some_and(|known| known.arrival <= nights.arrival && nights.departure <= known.departure) {
+                self.missing.occupants.insert(property.clone(), widened(known, nights));
+                return Err(Unsold::Unread);
+            }
+            let mut house = self.with_movables(house.clone(), property, own, room_type, nights);
+            let items = house.add(&asked, kind);
+            if let Some(seats) = house.puzzle.solve() {
+                solved = Some((house, items, seats));
+                break;
+            }
+        }
+        let Some((house, items, seats)) = solved else { return Err(full) };
+        let beds_of = |items: &[usize]| items.iter().flat_map(|item| house.units[seats[*item]].clone()).collect::<Vec<usize>>();
+        for ((index, ..), items) in asked.iter().zip(&items) {
+            placement.beds[*index] = beds_of(items);
+        }
+        let moved: Vec<(&Movable, Vec<usize>)> =
+            house.movables.iter().filter(|movable| house.is_moved(movable, &seats)).map(|movable| (movable, beds_of(&movable.items))).collect();
+        // First everybody out, then everybody in: beds change hands.
+        for (movable, _) in &moved {
+            for item in &movable.items {
+                let Item { span, home, .. } = house.puzzle.items[*item];
+                home.into_iter().flat_map(|home| &house.units[home]).for_each(|bed| self.journal.free(property, *bed, &span));
+            }
+        }
+        for (movable, beds) in moved {
+            let span = movable.items.first().map(|item| house.puzzle.items[*item].span);
+            span.iter().for_each(|span| beds.iter().for_each(|bed| self.journal.take(property, *bed, span)));
+            placement.moves.push((movable.booking, movable.stay, beds));
+        }
+        for (index, span, _) in &asked {
+            placement.beds[*index].iter().for_each(|bed| self.journal.take(property, *bed, span));
+        }
+        Ok(())
+    }
+
+    /// Adds everybody who may be moved, and takes them out of what is fixed.
+    fn with_movables(&self, mut house: House, property: &PropertyId, own: BookingId, room_type: &RoomTypeId, nights: Nights) -> House {
+        let Some(view) = self.view(property) else { return house };
+        let kind = view.beds_of(room_type).map_or(RoomKind::Dorm, |layout| layout.kind);
+        let unit_of: HashMap<usize, usize> = house.units.iter().enumerate().flat_map(|(unit, beds)| beds.iter().map(move |bed| (*bed, unit))).collect();
+        let meets = |stay: &Stay| stay.room_type_id == *room_type && stay.arrival < nights.departure && nights.arrival < stay.departure && is_movable(stay);
+        let candidate = |booking: &&Booking| {
+            booking.status == Status::Confirmed && booking.id != own && booking.property_id == *property && booking.stays.iter().any(meets)
+        };
+        let stored = self.known.bookings.values().filter(candidate).filter(|booking| !self.bookings.contains_key(&booking.id));
+        let mut bookings: Vec<&Booking> = self.bookings.values().filter(candidate).chain(stored).collect();
+        // Maps have no order; a decision must not depend on it.
+        bookings.sort_unstable_by_key(|booking| booking.id);
+        for booking in bookings.into_iter().filter(|booking| booking.rev < super::MAX_REVISIONS) {
+            for (index, stay) in booking.stays.iter().enumerate().filter(|(_, stay)| meets(stay)) {
+                let Some(span) = view.span(stay.nights()) else { continue };
+                let numbers: Option<Vec<usize>> = stay.assigned_beds.iter().map(|bed| view.bed_number(bed)).collect();
+                let Some(homes) = numbers.and_then(|beds| homes(&beds, &house, &unit_of, kind)) else { continue };
+                // A view that does not show the stay in its beds is not what this booking says; leave it alone.
+                if homes.iter().any(|home| house.units[*home].iter().any(|bed| !all_taken(view.row(*bed), &span))) {
+                    continue;
+                }
+                let beds = if kind == RoomKind::Private { usize::try_from(stay.guests).unwrap_or(usize::MAX) } else { 1 };
+                let first = house.puzzle.items.len();
+                for home in homes {
+                    house.puzzle.fixed[home].free(&span);
+                    house.puzzle.items.push(Item { span, beds, home: Some(home) });
+                }
+                house.movables.push(Movable { booking: booking.id, stay: index, items: (first..house.puzzle.items.len()).collect() });
+            }
+        }
+        house
+    }
+
+    /// Writes the moves of a placement into the bookings, one revision each, and gives the ids of those moved.
+    pub(super) fn give_way(&mut self, property: &PropertyId, moves: Vec<(BookingId, usize, Vec<usize>)>, command_id: Uuid) -> Vec<BookingId> {
+        let mut by_booking: BTreeMap<BookingId, Vec<(usize, Vec<BedId>)>> = BTreeMap::new();
+        for (booking, stay, beds) in moves {
+            by_booking.entry(booking).or_default().push((stay, self.bed_ids(property, &beds)));
+        }
+        let moved: Vec<BookingId> = by_booking.keys().copied().collect();
+        for (id, stays) in by_booking {
+            let Some(mut booking) = self.booking(id).cloned() else { continue };
+            for (index, beds) in stays {
+                if let Some(stay) = booking.stays.get_mut(index) {
+                    stay.assigned_beds = beds;
+                }
+            }
+            let status = booking.status;
+            let revision = Revision { action: Action::Move, command_id, actor: "system".to_owned(), reason: None, moved: Vec::new() };
+            let event = self.advance(booking, status, revision);
+            self.consequences.push((self.current, event));
+        }
+        moved
+    }
+
+    pub(super) fn bed_ids(&self, property: &PropertyId, beds: &[usize]) -> Vec<BedId> {
+        let Some(view) = self.view(property) else { return Vec::new() };
+        beds.iter().map(|bed| view.bed_id(*bed).clone()).collect()
+    }
+
+    /// Frees the beds of these stays from `from` on, as far as the view reaches.
+    pub(super) fn vacate(&mut self, property: &PropertyId, stays: &[Stay], from: NaiveDate) {
+        self.journal.adopt(property, self.known.views.get(property));
+        let Some(view) = self.view(property) else { return };
+        let mut freed: Vec<(usize, Span)> = Vec::new();
+        for stay in stays {
+            let mut begin = stay.arrival;
+            let parts = stay.earlier_beds.iter().map(|earlier| (earlier.until, &earlier.beds)).chain([(stay.departure, &stay.assigned_beds)]);
+            for (until, beds) in parts {
+                let span = view.clipped_span(Nights::new(begin.max(from), until.min(stay.departure)));
+                freed.extend(span.iter().flat_map(|span| beds.iter().filter_map(|bed| Some((view.bed_number(bed)?, *span)))));
+                begin = until;
+            }
+        }
+        freed.iter().for_each(|(bed, span)| self.journal.free(property, *bed, span));
+    }
+}
+
+/// Whether staff may give the stay other beds without asking: nobody promised them, and they are the only ones.
+fn is_movable(stay: &Stay) -> bool {
+    !stay.locked && stay.earlier_beds.is_empty() && !stay.assigned_beds.is_empty()
+}
+
+/// The units of a stay: its room, or each of its beds; `None` when its beds are not those of whole units of this type.
+fn homes(beds: &[usize], house: &House, unit_of: &HashMap<usize, usize>, kind: RoomKind) -> Option<Vec<usize>> {
+    let mut units: Vec<usize> = beds.iter().map(|bed| unit_of.get(bed).copied()).collect::<Option<_>>()?;
+    if kind == RoomKind::Private {
+        units.dedup();
+        let whole = units.len() == 1 && house.units[units[0]].len() == beds.len();
+        return whole.then_some(units);
+    }
+    Some(units)
+}
+
+fn all_taken(row: &Row, span: &Span) -> bool {
+    (span.first()..span.end()).all(|night| row.taken(night))
+}
+
+fn widened(known: Option<&Nights>, wanted: Nights) -> Nights {
+    known.map_or(wanted, |known| Nights::new(known.arrival.min(wanted.arrival), known.departure.max(wanted.departure)))
+}
+
+/// The nights whose guests may be moved: near the stays first, at last as far as one stay may hold on to the next.
+///
+/// Where no unit is taken on both sides of a midnight, nobody stays through it, so nothing beyond it can make room here.
+fn reach(view: &PropertyView, house: &House, asked: &[(usize, Span, usize)]) -> Vec<Nights> {
+    let first = asked.iter().map(|(_, span, _)| span.first()).min().unwrap_or(0);
+    let end = asked.iter().map(|(_, span, _)| span.end()).max().unwrap_or(first);
+    let stayed_through = |midnight: usize| house.puzzle.fixed.iter().any(|row| row.taken(midnight - 1) && row.taken(midnight));
+    let begin = (1..=first).rev().find(|midnight| !stayed_through(*midnight)).unwrap_or(0);
+    let last = (end..crate::view::HORIZON_NIGHTS).find(|midnight| !stayed_through(*midnight)).unwrap_or(crate::view::HORIZON_NIGHTS);
+    let nights = |from: usize, until: usize| Nights::new(view.date_at(from), view.date_at(until));
+    let near = |by: usize| nights(begin.max(first.saturating_sub(by)), last.min(end + by));
+    let mut reaches = vec![near(NEAR_NIGHTS), near(NEARBY_NIGHTS), nights(begin, last)];
+    reaches.dedup();
+    reaches
+}
+
+impl House {
+    /// The units of a type with everything that is taken counted as fixed.
+    fn empty(view: &PropertyView, room_type: &RoomTypeId) -> Option<Self> {
+        let units = view.beds_of(room_type)?.units();
+        let fixed = units.iter().map(|beds| {
+            let mut row = Row::EMPTY;
+            beds.iter().for_each(|bed| row.merge(view.row(*bed)));
+            row
+        });
+        let puzzle = Puzzle { fixed: fixed.collect(), units: units.iter().map(Vec::len).collect(), items: Vec::new() };
+        Some(Self { puzzle, units, movables: Vec::new() })
+    }
+
+    /// Adds those who are to be placed; gives the items of each.
+    fn add(&mut self, asked: &[(usize, Span, usize)], kind: RoomKind) -> Vec<Vec<usize>> {
+        let mut all = Vec::with_capacity(asked.len());
+        for (_, span, guests) in asked {
+            let (count, beds) = if kind == RoomKind::Private { (1, *guests) } else { (*guests, 1) };
+            let first = self.puzzle.items.len();
+            self.puzzle.items.extend(std::iter::repeat_n(Item { span: *span, beds, home: None }, count));
+            all.push((first..self.puzzle.items.len()).collect());
+        }
+        all
+    }
+
+    fn clone_with(&self, asked: &[(usize, Span, usize)], kind: RoomKind) -> Self {
+        let mut house = Self { puzzle: self.puzzle.clone(), units: Vec::new(), movables: Vec::new() };
+        house.add(asked, kind);
+        house
+    }
+
+    /// Whether a stay ends up in other units than before; guests of one stay who change places with each other do not move.
+    fn is_moved(&self, movable: &Movable, seats: &[usize]) -> bool {
+        let mut homes: Vec<Option<usize>> = movable.items.iter().map(|item| self.puzzle.items[*item].home).collect();
+        let mut now: Vec<Option<usize>> = movable.items.iter().map(|item| Some(seats[*item])).collect();
+        homes.sort_unstable();
+        now.sort_unstable();
+        homes != now
+    }
+}

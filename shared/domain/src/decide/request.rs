@@ -1,0 +1,136 @@
+//! Deciding a request: whether it can be sold, at which price, and in which beds.
+
+use super::place::{Placement, Wanted};
+use super::{Decider, Revision, Stop, Unsold, Verdict};
+use crate::allocation::eligibility::check_party;
+use crate::booking::{Action, Booking, PaymentStatus, Rejection, Status, Stay, StayRequest};
+use crate::events::BookingEvent;
+use crate::ids::{PropertyId, RatePlanId};
+use crate::messages::{ReplyOutcome, RequestBooking};
+use crate::pricing::{Price, price};
+use crate::rates::cancellation::CancellationPolicy;
+use crate::rates::quote::Quote;
+use crate::rates::restrictions;
+use crate::timestamp::Timestamp;
+use chrono::NaiveDate;
+use uuid::Uuid;
+
+impl Decider<'_> {
+    pub(super) fn request(&mut self, command_id: Uuid, request: &RequestBooking) -> Result<Verdict, Stop> {
+        if let Some(booking) = self.booking(request.booking_id) {
+            let Some(first) = booking.history.first().filter(|_| booking.fingerprint == request.fingerprint) else {
+                return Err(Stop::Answer(Verdict::Refused(ReplyOutcome::KeyReused, None)));
+            };
+            let (event, moved) = (BookingEvent::of(booking, first), first.moved.clone());
+            return Err(self.repeat(first.command_id, event, &moved));
+        }
+        let mut booking = requested(request);
+        let actor = request.client.as_ref().map_or_else(|| "guest".to_owned(), |client| format!("client:{client}"));
+        let mut revision = Revision { action: Action::Request, command_id, actor, reason: None, moved: Vec::new() };
+        let status = match self.sell(request) {
+            Ok((placement, price)) => {
+                let beds: Vec<_> = placement.beds.iter().map(|beds| self.bed_ids(&request.property_id, beds)).collect();
+                booking.stays = request.stays.iter().zip(beds).map(|(asked, beds)| Stay::of(asked, beds)).collect();
+                booking.price = Some(price);
+                booking.cancellation_policy = self.policy(&request.property_id, &request.rate_plan_id);
+                revision.moved = self.give_way(&request.property_id, placement.moves, command_id);
+                Status::Confirmed
+            }
+            Err(Unsold::Unread) => return Err(Stop::Unread),
+            Err(Unsold::Rejected(rejection)) => {
+                booking.rejection = Some(rejection);
+                booking.payment_status = PaymentStatus::NotDue;
+                booking.alternatives = self.alternatives(request, rejection);
+                Status::Rejected
+            }
+        };
+        Ok(Verdict::Decided(Box::new(self.advance(booking, status, revision))))
+    }
+
+    /// Priced and checked first: what cannot be sold must not take beds.
+    fn sell(&mut self, request: &RequestBooking) -> Result<(Placement, Price), Unsold> {
+        let property = &request.property_id;
+        let price = self.quoted(property, &request.rate_plan_id, &request.stays, request.quote.as_ref(), request.requested_at)?;
+        self.check_stays(property, &request.stays)?;
+        if !request.override_restrictions {
+            let booked_on = self.local_date(property, request.requested_at);
+            self.check_restrictions(property, &request.rate_plan_id, &request.stays, booked_on)?;
+        }
+        let wanted: Vec<Wanted> = request.stays.iter().map(|asked| Wanted { asked: asked.clone(), present: Vec::new() }).collect();
+        let placement = self.place(property, request.booking_id, &wanted)?;
+        Ok((placement, price))
+    }
+
+    /// The price of the stays: the quote's while it holds; else today's, which must still be the quote's.
+    pub(super) fn quoted(
+        &mut self,
+        property: &PropertyId,
+        plan: &RatePlanId,
+        stays: &[StayRequest],
+        quote: Option<&Quote>,
+        asked_at: Timestamp,
+    ) -> Result<Price, Unsold> {
+        if let Some(quote) = quote.filter(|quote| quote.covers(property, plan, stays, asked_at)) {
+            return Ok(quote.price.clone());
+        }
+        let priced = self.view(property).and_then(|view| {
+            let inventory = view.inventory();
+            price(inventory, view.rates(), inventory.rate_plan(plan)?, stays)
+        });
+        let Some(price) = priced else { return Err(self.unsold(property, Rejection::Closed)) };
+        if quote.is_some_and(|quote| quote.price != price) {
+            return Err(self.unsold(property, Rejection::PriceChanged));
+        }
+        Ok(price)
+    }
+
+    /// Who may sleep there at all.
+    pub(super) fn check_stays(&mut self, property: &PropertyId, stays: &[StayRequest]) -> Result<(), Unsold> {
+        let checked = self.view(property).map_or(Ok(()), |view| check_party(view.inventory(), stays));
+        checked.map_err(|rejection| self.unsold(property, rejection))
+    }
+
+    fn check_restrictions(&mut self, property: &PropertyId, plan: &RatePlanId, stays: &[StayRequest], booked_on: NaiveDate) -> Result<(), Unsold> {
+        let free = self.view(property).is_none_or(|view| restrictions::check(view.rates(), plan, stays, booked_on).is_empty());
+        if free { Ok(()) } else { Err(self.unsold(property, Rejection::Restriction)) }
+    }
+
+    pub(super) fn unsold(&mut self, property: &PropertyId, rejection: Rejection) -> Unsold {
+        self.refuse(property, rejection.into(), Unsold::Unread)
+    }
+
+    /// The calendar date at a property; that of UTC at one that does not exist.
+    pub(super) fn local_date(&self, property: &PropertyId, at: Timestamp) -> NaiveDate {
+        self.view(property).map_or_else(|| at.as_datetime().date_naive(), |view| at.local_date(view.inventory().property.time_zone))
+    }
+
+    pub(super) fn policy(&self, property: &PropertyId, plan: &RatePlanId) -> Option<CancellationPolicy> {
+        let inventory = self.view(property)?.inventory();
+        inventory.rate_plan(plan).map(|plan| inventory.cancellation_policy(plan))
+    }
+}
+
+fn requested(request: &RequestBooking) -> Booking {
+    Booking {
+        id: request.booking_id,
+        reference: request.booking_id.reference(),
+        status: Status::Requested,
+        rev: 0,
+        property_id: request.property_id.clone(),
+        rate_plan_id: request.rate_plan_id.clone(),
+        source: request.source,
+        stays: request.stays.iter().map(|asked| Stay::of(asked, Vec::new())).collect(),
+        guest: request.guest.clone(),
+        price: None,
+        payment_status: PaymentStatus::PayOnArrival,
+        rejection: None,
+        alternatives: Vec::new(),
+        cancellation_policy: None,
+        cancellation_fee: None,
+        client: request.client.clone(),
+        fingerprint: request.fingerprint.clone(),
+        created_at: request.requested_at,
+        updated_at: request.requested_at,
+        history: Vec::new(),
+    }
+}

@@ -1,0 +1,227 @@
+//! Whether an inventory makes sense as a whole. Every fault is reported, each with the place it is found at.
+
+use super::{DormGender, Inventory, RoomKind};
+use crate::ids::PolicyId;
+use crate::intake::FieldError;
+use crate::rates::cancellation::{Fee, Tier};
+use std::collections::HashSet;
+use std::fmt::Display;
+use std::hash::Hash;
+
+/// Longest id of anything in a property, in bytes: a claim's key is made of them.
+pub const MAX_ID_BYTES: usize = 64;
+/// Most beds of a property: one document and one view hold them.
+pub const MAX_BEDS: usize = 2_000;
+/// Highest price of one night, in minor units, so that no sum of a booking can overflow.
+pub const MAX_NIGHTLY: i64 = 1_000_000_000;
+/// Longest fee deadline before arrival, in hours: a year.
+pub const MAX_HOURS_BEFORE: u32 = 366 * 24;
+
+const PPM: u32 = 1_000_000;
+
+/// Every fault of this inventory, as JSON pointers into it.
+pub fn check_inventory(inventory: &Inventory) -> Vec<FieldError> {
+    let mut faults = Vec::new();
+    check_property(inventory, &mut faults);
+    check_room_types(inventory, &mut faults);
+    check_rooms(inventory, &mut faults);
+    check_plans(inventory, &mut faults);
+    check_policies(inventory, &mut faults);
+    faults
+}
+
+fn check_property(inventory: &Inventory, faults: &mut Vec<FieldError>) {
+    let property = &inventory.property;
+    check_id("/property/_id", property.id.as_str(), faults);
+    check_name("/property/name", &property.name, faults);
+    if property.locales.is_empty() {
+        faults.push(FieldError::new("/property/locales", "missing", "name at least one language, for example fr"));
+    }
+    let mut earlier: HashSet<&str> = HashSet::new();
+    for (index, tax) in property.taxes.iter().enumerate() {
+        let at = |field: &str| format!("/property/taxes/{index}/{field}");
+        if tax.rate_ppm > PPM {
+            faults.push(FieldError::new(at("rate_ppm"), "out_of_range", "at most 1000000, which is 100 %"));
+        }
+        if tax.compounds_on.iter().any(|code| !earlier.contains(code.as_str())) {
+            faults.push(FieldError::new(at("compounds_on"), "unknown_tax", "name taxes that stand before this one"));
+        }
+        if tax.valid_from.zip(tax.valid_until).is_some_and(|(from, until)| until <= from) {
+            faults.push(FieldError::new(at("valid_until"), "empty_range", "must lie after valid_from"));
+        }
+        earlier.insert(&tax.code);
+    }
+}
+
+fn check_room_types(inventory: &Inventory, faults: &mut Vec<FieldError>) {
+    check_unique("/room_types", inventory.room_types.iter().map(|room_type| &room_type.id), faults);
+    for (index, room_type) in inventory.room_types.iter().enumerate() {
+        let at = |field: &str| format!("/room_types/{index}/{field}");
+        check_id(&at("id"), room_type.id.as_str(), faults);
+        check_name(&at("name"), &room_type.name, faults);
+        if room_type.kind == RoomKind::Private && room_type.gender != DormGender::Mixed {
+            faults.push(FieldError::new(at("gender"), "not_a_dorm", "private rooms are mixed"));
+        }
+        if room_type.max_group == Some(0) {
+            faults.push(FieldError::new(at("max_group"), "out_of_range", "at least 1"));
+        }
+    }
+}
+
+fn check_rooms(inventory: &Inventory, faults: &mut Vec<FieldError>) {
+    check_unique("/rooms", inventory.rooms.iter().map(|room| &room.id), faults);
+    let mut beds = HashSet::new();
+    for (index, room) in inventory.rooms.iter().enumerate() {
+        let at = |field: &str| format!("/rooms/{index}/{field}");
+        check_id(&at("id"), room.id.as_str(), faults);
+        if inventory.room_type(&room.room_type_id).is_none() {
+            faults.push(FieldError::new(at("room_type_id"), "unknown_room_type", "this property has no such room type"));
+        }
+        if room.beds.is_empty() {
+            faults.push(FieldError::new(at("beds"), "missing", "a room has at least one bed"));
+        }
+        for (number, bed) in room.beds.iter().enumerate() {
+            let place = at(&format!("beds/{number}"));
+            check_id(&place, bed.as_str(), faults);
+            if !beds.insert(bed) {
+                faults.push(FieldError::new(place, "duplicate", format!("bed `{bed}` stands somewhere else, too")));
+            }
+        }
+        for bed in room.bed_states.keys().filter(|bed| !room.beds.contains(bed)) {
+            faults.push(FieldError::new(at(&format!("bed_states/{}", escaped(bed.as_str()))), "unknown_bed", "the room has no such bed"));
+        }
+    }
+    if beds.len() > MAX_BEDS {
+        faults.push(FieldError::new("/rooms", "too_many_beds", format!("at most {MAX_BEDS} beds")));
+    }
+}
+
+fn check_plans(inventory: &Inventory, faults: &mut Vec<FieldError>) {
+    check_unique("/rate_plans", inventory.rate_plans.iter().map(|plan| &plan.id), faults);
+    for (index, plan) in inventory.rate_plans.iter().enumerate() {
+        let at = |field: &str| format!("/rate_plans/{index}/{field}");
+        check_id(&at("id"), plan.id.as_str(), faults);
+        check_name(&at("name"), &plan.name, faults);
+        for (room_type, amount) in &plan.nightly {
+            let place = at(&format!("nightly/{}", escaped(room_type.as_str())));
+            if inventory.room_type(room_type).is_none() {
+                faults.push(FieldError::new(&place, "unknown_room_type", "this property has no such room type"));
+            }
+            if !(0..=MAX_NIGHTLY).contains(amount) {
+                faults.push(FieldError::new(place, "out_of_range", format!("0 to {MAX_NIGHTLY} minor units")));
+            }
+        }
+        let known = |id: &PolicyId| inventory.cancellation_policies.iter().any(|policy| policy.id == *id);
+        if plan.cancellation_policy_id.as_ref().is_some_and(|id| !known(id)) {
+            faults.push(FieldError::new(at("cancellation_policy_id"), "unknown_policy", "this property has no such cancellation policy"));
+        }
+    }
+}
+
+fn check_policies(inventory: &Inventory, faults: &mut Vec<FieldError>) {
+    check_unique("/cancellation_policies", inventory.cancellation_policies.iter().map(|policy| &policy.id), faults);
+    for (index, policy) in inventory.cancellation_policies.iter().enumerate() {
+        let at = |field: &str| format!("/cancellation_policies/{index}/{field}");
+        check_id(&at("id"), policy.id.as_str(), faults);
+        check_name(&at("name"), &policy.name, faults);
+        faults.extend(check_tiers(&policy.tiers, &at("tiers")));
+    }
+}
+
+/// Every fault of the tiers of a policy, found below the pointer `at`.
+pub fn check_tiers(tiers: &[Tier], at: &str) -> Vec<FieldError> {
+    let mut faults = Vec::new();
+    for (index, tier) in tiers.iter().enumerate() {
+        let place = |field: &str| format!("{at}/{index}/{field}");
+        if tier.hours_before > MAX_HOURS_BEFORE {
+            faults.push(FieldError::new(place("hours_before"), "out_of_range", format!("at most {MAX_HOURS_BEFORE} hours")));
+        }
+        if index > 0 && tiers[index - 1].hours_before <= tier.hours_before {
+            faults.push(FieldError::new(place("hours_before"), "not_in_order", "from the longest time before arrival to the shortest"));
+        }
+        let sound = match tier.fee {
+            Fee::Fixed { amount } => (0..=MAX_NIGHTLY).contains(&amount),
+            Fee::Percent { ppm } => ppm <= PPM,
+            Fee::Nights { count } => count >= 1,
+        };
+        if !sound {
+            faults.push(FieldError::new(place("fee"), "out_of_range", "an amount of at least 0, at most 1000000 ppm, or at least 1 night"));
+        }
+    }
+    faults
+}
+
+/// `|` would make two claims' keys alike; the rest keeps ids fit for addresses and headers.
+fn check_id(at: &str, id: &str, faults: &mut Vec<FieldError>) {
+    let letter = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if id.is_empty() || id.len() > MAX_ID_BYTES || !id.chars().all(letter) {
+        faults.push(FieldError::new(at, "invalid_id", format!("1 to {MAX_ID_BYTES} letters, digits, hyphens, underscores or dots")));
+    }
+}
+
+fn check_name(at: &str, name: &str, faults: &mut Vec<FieldError>) {
+    let length = name.chars().count();
+    if name.trim().is_empty() || length > crate::intake::MAX_NAME_CHARS || name.chars().any(char::is_control) {
+        faults.push(FieldError::new(at, "invalid_name", format!("1 to {} characters, no control characters", crate::intake::MAX_NAME_CHARS)));
+    }
+}
+
+fn check_unique<'a, T: Eq + Hash + Display + 'a>(at: &str, ids: impl Iterator<Item = &'a T>, faults: &mut Vec<FieldError>) {
+    let mut seen = HashSet::new();
+    for (index, id) in ids.enumerate() {
+        if !seen.insert(id) {
+            faults.push(FieldError::new(format!("{at}/{index}/id"), "duplicate", format!("`{id}` is used before")));
+        }
+    }
+}
+
+/// A name as a token of a JSON pointer.
+fn escaped(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check_inventory;
+    use crate::fixtures::hostel;
+    use crate::inventory::{DormGender, Room};
+    use crate::rates::cancellation::{CancellationPolicy, Fee, Tier};
+
+    #[test]
+    fn the_hostels_of_the_guides_are_sound() {
+        assert_eq!(check_inventory(&hostel()), []);
+        assert_eq!(check_inventory(&crate::demo::hostel()), []);
+    }
+
+    #[test]
+    fn every_fault_is_named_at_once() {
+        let mut house = hostel();
+        house.property.taxes.swap(0, 1);
+        house.room_types[1].gender = DormGender::Female;
+        house.room_types[0].name = " ".to_owned();
+        house.rooms.push(Room::new("a", "castle", vec!["a-1".into(), "x|y".into()]));
+        house.rooms[0].bed_states.insert("ghost/1".into(), Default::default());
+        house.rate_plans[0].nightly.insert("castle".into(), -1);
+        house.rate_plans[0].cancellation_policy_id = Some("none".into());
+        let tier = |hours_before| Tier { hours_before, fee: Fee::Percent { ppm: 2_000_000 } };
+        house.cancellation_policies = vec![CancellationPolicy { tiers: vec![tier(24), tier(48)], ..CancellationPolicy::standard() }];
+        let found: Vec<(String, &str)> = check_inventory(&house).into_iter().map(|fault| (fault.pointer, fault.code)).collect();
+        let expected = [
+            ("/property/taxes/0/compounds_on", "unknown_tax"),
+            ("/room_types/0/name", "invalid_name"),
+            ("/room_types/1/gender", "not_a_dorm"),
+            ("/rooms/4/id", "duplicate"),
+            ("/rooms/0/bed_states/ghost~11", "unknown_bed"),
+            ("/rooms/4/room_type_id", "unknown_room_type"),
+            ("/rooms/4/beds/0", "duplicate"),
+            ("/rooms/4/beds/1", "invalid_id"),
+            ("/rate_plans/0/nightly/castle", "unknown_room_type"),
+            ("/rate_plans/0/nightly/castle", "out_of_range"),
+            ("/rate_plans/0/cancellation_policy_id", "unknown_policy"),
+            ("/cancellation_policies/0/tiers/0/fee", "out_of_range"),
+            ("/cancellation_policies/0/tiers/1/hours_before", "not_in_order"),
+            ("/cancellation_policies/0/tiers/1/fee", "out_of_range"),
+        ];
+        assert_eq!(found, expected.map(|(pointer, code)| (pointer.to_owned(), code)));
+    }
+}

@@ -1,0 +1,88 @@
+//! Quotes: a price that holds for a while. Whoever publishes one signs [`Quote::to_bytes`]; whoever accepts one back verifies that first.
+
+use crate::booking::StayRequest;
+use crate::ids::{PropertyId, RatePlanId};
+use crate::pricing::Price;
+use crate::timestamp::Timestamp;
+use chrono::TimeDelta;
+use serde::{Deserialize, Serialize};
+
+/// How long a quote holds, in minutes.
+pub const QUOTE_MINUTES: i64 = 15;
+
+/// What is signed begins with this, so that a signature of something else is never one of a quote.
+const DOMAIN: &[u8] = b"pvt quote 1\n";
+
+/// A price for exactly these stays.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quote {
+    /// The hostel.
+    pub property_id: PropertyId,
+    /// The price list.
+    pub rate_plan_id: RatePlanId,
+    /// The stays, in this order.
+    pub stays: Vec<StayRequest>,
+    /// What they cost.
+    pub price: Price,
+    /// The first instant at which the price no longer holds.
+    pub expires_at: Timestamp,
+}
+
+impl Quote {
+    /// A quote made at `now`.
+    pub fn new(property_id: PropertyId, rate_plan_id: RatePlanId, stays: Vec<StayRequest>, price: Price, now: Timestamp) -> Self {
+        let expires_at = (now.as_datetime() + TimeDelta::minutes(QUOTE_MINUTES)).into();
+        Self { property_id, rate_plan_id, stays, price, expires_at }
+    }
+
+    /// The bytes to sign and to send: one form only, whoever writes them.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        // Fields in the order of their declaration and no maps: the same quote is the same text. Plain values cannot fail to be written.
+        let mut bytes = DOMAIN.to_vec();
+        bytes.extend(serde_json::to_vec(self).unwrap_or_default());
+        bytes
+    }
+
+    /// Reads what [`Quote::to_bytes`] wrote; `None` for anything else. Says nothing of the signature.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        serde_json::from_slice(bytes.strip_prefix(DOMAIN)?).ok()
+    }
+
+    /// Whether the price holds for these stays, asked for at `now`.
+    pub fn covers(&self, property: &PropertyId, plan: &RatePlanId, stays: &[StayRequest], now: Timestamp) -> bool {
+        self.property_id == *property && self.rate_plan_id == *plan && self.stays == stays && now < self.expires_at
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Quote;
+    use crate::fixtures::{at, hostel, now, stay};
+    use crate::pricing::price;
+    use crate::rates::Rates;
+
+    fn quote() -> Quote {
+        let hostel = hostel();
+        let stays = vec![stay("dorm-6-mixed", "2027-01-10", "2027-01-13", 2)];
+        let price = price(&hostel, &Rates::default(), &hostel.rate_plans[0], &stays).unwrap();
+        Quote::new(hostel.property.id, "standard".into(), stays, price, now())
+    }
+
+    #[test]
+    fn a_quote_survives_being_sent_and_is_signed_in_one_form() {
+        let bytes = quote().to_bytes();
+        let back = Quote::from_bytes(&bytes).unwrap();
+        assert_eq!((back.to_bytes(), &back), (bytes.clone(), &quote()));
+        assert!(Quote::from_bytes(&bytes[1..]).is_none());
+    }
+
+    #[test]
+    fn a_quote_holds_for_its_stays_and_a_quarter_of_an_hour() {
+        let quote = quote();
+        let covers = |stays: &[_], at| quote.covers(&"pvt-montreal".into(), &"standard".into(), stays, at);
+        assert!(covers(&quote.stays, at("2026-12-01T12:14:59.999Z")));
+        assert!(!covers(&quote.stays, at("2026-12-01T12:15:00Z")));
+        assert!(!covers(&[stay("dorm-6-mixed", "2027-01-10", "2027-01-13", 1)], now()));
+        assert!(!quote.covers(&"pvt-montreal".into(), &"other".into(), &quote.stays, now()));
+    }
+}

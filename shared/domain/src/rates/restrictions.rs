@@ -1,0 +1,158 @@
+//! Restrictions: which stays a rate plan does not sell although beds are free (SiteMinder's and apaleo's terms).
+
+use super::Rates;
+use crate::booking::StayRequest;
+use crate::ids::RatePlanId;
+use chrono::NaiveDate;
+use serde::{Deserialize, Serialize};
+
+/// What is restricted on one date.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restriction {
+    /// The night of this date is not sold.
+    #[serde(default)]
+    pub stop_sell: bool,
+    /// No stay begins on this date (CTA).
+    #[serde(default)]
+    pub closed_to_arrival: bool,
+    /// No stay ends on this date (CTD).
+    #[serde(default)]
+    pub closed_to_departure: bool,
+    /// Fewest nights of a stay that begins on this date.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_stay_arrival: Option<u16>,
+    /// Fewest nights of a stay that contains the night of this date.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_stay_through: Option<u16>,
+    /// Most nights of a stay that begins on this date.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_stay: Option<u16>,
+    /// Fewest days between booking and arrival on this date.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_advance_days: Option<u16>,
+    /// Most days between booking and arrival on this date.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_advance_days: Option<u16>,
+}
+
+/// Which rule a stay breaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RestrictionKind {
+    /// One of its nights is not sold.
+    StopSell,
+    /// It may not begin then.
+    ClosedToArrival,
+    /// It may not end then.
+    ClosedToDeparture,
+    /// It is too short for its arrival.
+    MinStayArrival,
+    /// It is too short for one of its nights.
+    MinStayThrough,
+    /// It is too long.
+    MaxStay,
+    /// It is booked too late.
+    AdvanceTooShort,
+    /// It is booked too early.
+    AdvanceTooLong,
+}
+
+/// One rule that a stay breaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RestrictionFault {
+    /// Index of the stay.
+    pub stay: usize,
+    /// Date whose restriction it is.
+    pub date: NaiveDate,
+    /// Which rule.
+    pub kind: RestrictionKind,
+    /// Its limit in nights or days; zero where it has none.
+    pub limit: u16,
+}
+
+/// Every restriction that these stays break on this plan when they are booked on `booked_on`, a date at the property.
+pub fn check(rates: &Rates, plan: &RatePlanId, stays: &[StayRequest], booked_on: NaiveDate) -> Vec<RestrictionFault> {
+    let mut faults = Vec::new();
+    for (index, stay) in stays.iter().enumerate() {
+        let Some(calendar) = rates.calendar(plan, &stay.room_type_id) else { continue };
+        let mut fault = |date, kind, limit| faults.push(RestrictionFault { stay: index, date, kind, limit });
+        let nights = stay.nights().count();
+        for (date, on) in calendar.restrictions.range(stay.arrival..stay.departure.max(stay.arrival)) {
+            if on.stop_sell {
+                fault(*date, RestrictionKind::StopSell, 0);
+            }
+            if let Some(limit) = on.min_stay_through.filter(|limit| nights < i64::from(*limit)) {
+                fault(*date, RestrictionKind::MinStayThrough, limit);
+            }
+        }
+        if let Some(on) = calendar.restrictions.get(&stay.arrival) {
+            let advance = (stay.arrival - booked_on).num_days();
+            let limits = [
+                (RestrictionKind::MinStayArrival, on.min_stay_arrival.filter(|limit| nights < i64::from(*limit))),
+                (RestrictionKind::MaxStay, on.max_stay.filter(|limit| nights > i64::from(*limit))),
+                (RestrictionKind::AdvanceTooShort, on.min_advance_days.filter(|limit| advance < i64::from(*limit))),
+                (RestrictionKind::AdvanceTooLong, on.max_advance_days.filter(|limit| advance > i64::from(*limit))),
+            ];
+            if on.closed_to_arrival {
+                fault(stay.arrival, RestrictionKind::ClosedToArrival, 0);
+            }
+            for (kind, limit) in limits {
+                limit.into_iter().for_each(|limit| fault(stay.arrival, kind, limit));
+            }
+        }
+        if calendar.restrictions.get(&stay.departure).is_some_and(|on| on.closed_to_departure) {
+            fault(stay.departure, RestrictionKind::ClosedToDeparture, 0);
+        }
+    }
+    faults
+}
+
+#[cfg(test)]
+mod tests {
+    use super::RestrictionKind::{self, *};
+    use super::{Restriction, check};
+    use crate::fixtures::{date, stay};
+    use crate::rates::{RateCalendar, Rates};
+
+    /// What a stay from the 10th to the 13th, booked on the 1st, breaks when `restriction` is set on `day`.
+    fn broken(day: &str, restriction: Restriction) -> Vec<RestrictionKind> {
+        let mut calendar = RateCalendar::new("p".into(), "standard".into(), "dorm".into());
+        calendar.restrictions.insert(date(day), restriction);
+        let faults = check(&Rates::new([calendar]), &"standard".into(), &[stay("dorm", "2027-01-10", "2027-01-13", 1)], date("2027-01-01"));
+        faults.into_iter().map(|fault| fault.kind).collect()
+    }
+
+    #[test]
+    fn each_rule_looks_at_its_own_date() {
+        let none = Restriction::default;
+        let rules = [
+            (Restriction { stop_sell: true, ..none() }, StopSell, [true, true, true, false]),
+            (Restriction { closed_to_arrival: true, ..none() }, ClosedToArrival, [true, false, false, false]),
+            (Restriction { closed_to_departure: true, ..none() }, ClosedToDeparture, [false, false, false, true]),
+            (Restriction { min_stay_arrival: Some(4), ..none() }, MinStayArrival, [true, false, false, false]),
+            (Restriction { min_stay_through: Some(4), ..none() }, MinStayThrough, [true, true, true, false]),
+            (Restriction { max_stay: Some(2), ..none() }, MaxStay, [true, false, false, false]),
+            (Restriction { min_advance_days: Some(10), ..none() }, AdvanceTooShort, [true, false, false, false]),
+            (Restriction { max_advance_days: Some(8), ..none() }, AdvanceTooLong, [true, false, false, false]),
+        ];
+        for (restriction, kind, on) in rules {
+            for (day, breaks) in ["2027-01-10", "2027-01-11", "2027-01-12", "2027-01-13"].into_iter().zip(on) {
+                let expected = if breaks { vec![kind] } else { vec![] };
+                assert_eq!(broken(day, restriction.clone()), expected, "{kind:?} on {day}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_limit_that_is_just_met_is_met() {
+        let met = Restriction {
+            min_stay_arrival: Some(3),
+            min_stay_through: Some(3),
+            max_stay: Some(3),
+            min_advance_days: Some(9),
+            max_advance_days: Some(9),
+            ..Restriction::default()
+        };
+        assert_eq!(broken("2027-01-10", met), []);
+    }
+}

@@ -1,0 +1,26 @@
+//! Blocks, read. They are written only by [`super::commit`], together with their claims.
+
+use super::Mongo;
+use crate::StoreError;
+use futures_util::TryStreamExt;
+use mongodb::bson::doc;
+use pvt_domain::block::Block;
+use pvt_domain::ids::BlockId;
+use std::collections::HashMap;
+
+pub(crate) const COLLECTION: &str = "blocks";
+
+impl Mongo {
+    /// Those of the given blocks that are stored.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn blocks(&self, ids: impl IntoIterator<Item = BlockId>) -> Result<HashMap<BlockId, Block>, StoreError> {
+        let ids: Vec<String> = ids.into_iter().map(|id| id.to_string()).collect();
+        if ids.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let found = self.collection::<Block>(COLLECTION).find(doc! { "_id": { "$in": ids } }).await?;
+        Ok(found.map_ok(|block| (block.id, block)).try_collect().await?)
+    }
+}
