@@ -19,8 +19,10 @@ struct Remembered {
 /// What is known of a request's id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Seen {
-    /// Nothing, or an equal request is under way: go on.
+    /// Nothing: go on.
     New,
+    /// An equal request is under way: go on.
+    UnderWay,
     /// The same request was accepted.
     Accepted,
     /// The id belongs to a request with another body.
@@ -100,7 +102,7 @@ fn judge(known: &Remembered, fingerprint: Fingerprint) -> Seen {
     match (known.fingerprint == fingerprint, known.confirmed) {
         (false, _) => Seen::Other,
         (true, true) => Seen::Accepted,
-        (true, false) => Seen::New,
+        (true, false) => Seen::UnderWay,
     }
 }
 
@@ -117,7 +119,7 @@ mod tests {
         let (accepted, id) = (Accepted::new(), Uuid::from_u128(1));
         assert_eq!(accepted.look_up(id, one), Seen::New);
         assert_eq!(accepted.reserve(id, one), Seen::New);
-        assert_eq!(accepted.reserve(id, one), Seen::New, "an equal request under way is no replay yet");
+        assert_eq!(accepted.reserve(id, one), Seen::UnderWay, "an equal request under way is no replay yet");
         assert_eq!(accepted.reserve(id, other), Seen::Other);
         accepted.confirm(id, one);
         assert_eq!((accepted.reserve(id, one), accepted.look_up(id, other)), (Seen::Accepted, Seen::Other));

@@ -110,10 +110,16 @@ impl App {
     /// # Errors
     /// 503 when the broker did not take it: sending the same again is safe.
     pub(crate) async fn publish(&self, message: Result<Outgoing, EncodeError>, ended: impl FnOnce(bool) + Send + 'static) -> Result<(), Problem> {
-        let message = message.map_err(|error| match error {
-            EncodeError::Oversize { .. } => Problem::from(problem::PAYLOAD_TOO_LARGE),
-            EncodeError::Json { .. } => Problem::internal(error),
-        })?;
+        let message = match message {
+            Ok(message) => message,
+            Err(error) => {
+                ended(false);
+                return Err(match error {
+                    EncodeError::Oversize { .. } => Problem::from(problem::PAYLOAD_TOO_LARGE),
+                    EncodeError::Json { .. } => Problem::internal(error),
+                });
+            }
+        };
         let publisher = self.publisher.clone();
         let sent = self.tasks.spawn(async move {
             let result = publisher.publish(message).await;

@@ -47,7 +47,7 @@ pub(super) async fn create(State(app): State<SharedApp>, request: Request) -> An
     match seen {
         Seen::Other => return Err(problem::IDEMPOTENCY_KEY_REUSED.into()),
         Seen::Accepted => {}
-        Seen::New => {
+        Seen::New | Seen::UnderWay => {
             let wish = SendNotification { notification_id: id, booking_id, kind, actor: caller.actor(), requested_at: Utc::now().into() };
             let routing_key = app.topology.command_key(NOTIFICATION_SEND, "");
             let message = Outgoing::command(routing_key, id, &wish)

@@ -25,6 +25,9 @@ pub enum StoreError {
     /// A unique key exists already.
     #[error("a unique key exists already: {0}")]
     Duplicate(String),
+    /// A booking exists already that was taken for new. What was read of beds may be true all the same.
+    #[error("a booking exists already: {0}")]
+    BookingExists(String),
     /// What was read before has changed since.
     #[error("the stored revision has moved on: {0}")]
     Stale(String),
@@ -44,7 +47,7 @@ impl From<StoreError> for Failure {
             StoreError::Unavailable { store: "postgres", .. } => Self::unavailable("postgres_unavailable", error),
             StoreError::Unavailable { .. } => Self::unavailable("mongodb_unavailable", error),
             StoreError::Transient { .. } => Self::retry("store_contention", error),
-            StoreError::Duplicate(_) => Self::retry("store_duplicate", error),
+            StoreError::Duplicate(_) | StoreError::BookingExists(_) => Self::retry("store_duplicate", error),
             StoreError::Stale(_) => Self::retry("store_stale", error),
             StoreError::Broken { .. } => Self::retry("store_error", error),
         }
@@ -91,7 +94,7 @@ const OF_THE_DOCUMENT: [i32; 7] = [2, 9, 14, 15, 16, 121, 10_334];
 fn is_about_the_document(error: &mongodb::error::Error) -> bool {
     use mongodb::error::{ErrorKind, WriteFailure};
     match &*error.kind {
-        ErrorKind::BsonSerialization(_) | ErrorKind::BsonDeserialization(_) | ErrorKind::InvalidArgument { .. } => true,
+        ErrorKind::Bson(_) | ErrorKind::BsonSerialization(_) | ErrorKind::BsonDeserialization(_) | ErrorKind::InvalidArgument { .. } => true,
         ErrorKind::Command(command) => OF_THE_DOCUMENT.contains(&command.code),
         ErrorKind::Write(WriteFailure::WriteError(write)) => OF_THE_DOCUMENT.contains(&write.code),
         ErrorKind::InsertMany(many) => many.write_errors.iter().flatten().any(|write| OF_THE_DOCUMENT.contains(&write.code)),
@@ -128,5 +131,17 @@ impl From<sqlx::Error> for StoreError {
             },
             _ => Self::Broken { store, message },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::StoreError;
+    use mongodb::bson::{deserialize_from_document, doc};
+
+    #[test]
+    fn a_document_that_cannot_be_read_is_not_a_server_that_is_down() {
+        let unreadable = deserialize_from_document::<std::collections::HashMap<String, u32>>(doc! { "n": "one" }).unwrap_err();
+        assert!(matches!(StoreError::from(mongodb::error::Error::from(unreadable)), StoreError::Broken { .. }));
     }
 }

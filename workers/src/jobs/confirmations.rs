@@ -8,6 +8,7 @@ mod together;
 mod views;
 
 use crate::clock::Clock;
+use futures_util::FutureExt;
 use pvt_domain::block::Block;
 use pvt_domain::booking::Booking;
 use pvt_domain::decide::{Decisions, Known, Verdict, decide};
@@ -21,6 +22,7 @@ use pvt_stores::StoreError;
 use pvt_stores::mongo::Mongo;
 use pvt_worker_runtime::{Batch, BatchWorker, Job, Shape, Spec, fault};
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 use together::{Portion, Waiting};
@@ -39,7 +41,7 @@ const NOT_YET_DELAY: Duration = Duration::from_secs(5);
 /// How often a decision is made anew because the store had moved on, before the message climbs the ladder.
 const DECISION_ATTEMPTS: u32 = 8;
 /// The same for commands that are decided together and can still be decided apart.
-const TOGETHER_ATTEMPTS: u32 = 2;
+const TOGETHER_ATTEMPTS: u32 = 3;
 
 /// Most readings for one decision: views, the stays around a night, those further off, everybody, for a few properties of a batch.
 const READING_ROUNDS: u32 = 32;
@@ -68,40 +70,45 @@ impl Confirmations {
     /// Decides and stores a partition's commands, together with what other partitions brought meanwhile: a transaction costs the
     /// store much more than a booking in it.
     async fn settle(&self, commands: Arc<[Addressed]>) -> Result<Vec<Settled>, Failure> {
-        let verdicts = self.waiting.join(commands.clone());
+        let mut answer = self.waiting.join(commands.clone());
         let mut views = self.views.lock().await;
+        // Whoever had the turn before may have taken these along.
+        if let Ok(answered) = answer.try_recv() {
+            return answered;
+        }
         for load in self.waiting.take() {
             self.settle_load(&mut views, load).await;
         }
-        drop(views);
-        match verdicts.await {
-            Ok(settled) => settled,
-            // Whoever took them along was ended by a command of its own, perhaps: these must not suffer from it.
-            Err(_) => Ok(self.settle_alone(&mut *self.views.lock().await, &commands).await?),
+        match answer.try_recv() {
+            Ok(answered) => answered,
+            // Given up together, or taken along by somebody who was ended: these must not suffer from what the others brought.
+            Err(_) => Ok(self.settle_alone(&mut views, &commands).await?),
         }
     }
 
-    /// One transaction for several portions; when the store keeps objecting, one for each.
+    /// One transaction for several portions. Portions that could not be settled together are dropped, and their owners settle them alone.
     async fn settle_load(&self, views: &mut Views, load: Vec<Portion>) {
+        if load.len() < 2 {
+            return;
+        }
         let commands: Vec<Addressed> = load.iter().flat_map(|portion| portion.commands.iter().cloned()).collect();
-        let together = if load.len() > 1 { self.settle_together(views, &commands, TOGETHER_ATTEMPTS).await.map(Some) } else { Ok(None) };
-        match together {
-            Ok(Some(verdicts)) => {
-                let mut verdicts = verdicts.into_iter();
+        match AssertUnwindSafe(self.settle_together(views, &commands, TOGETHER_ATTEMPTS)).catch_unwind().await {
+            Ok(Ok(settled)) => {
+                let mut settled = settled.into_iter();
                 for portion in load {
-                    let own = verdicts.by_ref().take(portion.commands.len()).collect();
+                    let own = settled.by_ref().take(portion.commands.len()).collect();
                     portion.answer(Ok(own));
                 }
             }
-            Ok(None) | Err(StoreError::Duplicate(_) | StoreError::Stale(_)) => {
-                for portion in load {
-                    let settled = self.settle_alone(views, &portion.commands).await;
-                    portion.answer(settled.map_err(Failure::from));
-                }
-            }
-            Err(error) => {
+            // Everybody waits for the same store.
+            Ok(Err(error @ StoreError::Unavailable { .. })) => {
                 let failure = Failure::from(error);
                 load.into_iter().for_each(|portion| portion.answer(Err(failure.clone())));
+            }
+            Ok(Err(error)) => tracing::warn!(%error, portions = load.len(), "batches could not be stored together: each by itself"),
+            Err(_) => {
+                views.forget(commands.iter().map(|(_, command)| command.property_id()));
+                tracing::error!(portions = load.len(), "a decision panicked: each batch by itself");
             }
         }
     }
@@ -110,12 +117,12 @@ impl Confirmations {
     /// hold up the others.
     async fn settle_alone(&self, views: &mut Views, commands: &[Addressed]) -> Result<Vec<Settled>, StoreError> {
         match self.settle_together(views, commands, if commands.len() > 1 { TOGETHER_ATTEMPTS } else { DECISION_ATTEMPTS }).await {
-            Err(StoreError::Duplicate(_) | StoreError::Stale(_)) if commands.len() > 1 => {
-                let mut verdicts = Vec::with_capacity(commands.len());
+            Err(StoreError::Duplicate(_) | StoreError::BookingExists(_) | StoreError::Stale(_)) if commands.len() > 1 => {
+                let mut settled = Vec::with_capacity(commands.len());
                 for command in commands {
-                    verdicts.extend(self.settle_together(views, std::slice::from_ref(command), DECISION_ATTEMPTS).await?);
+                    settled.extend(self.settle_together(views, std::slice::from_ref(command), DECISION_ATTEMPTS).await?);
                 }
-                Ok(verdicts)
+                Ok(settled)
             }
             settled => settled,
         }
@@ -123,15 +130,17 @@ impl Confirmations {
 
     async fn settle_together(&self, views: &mut Views, commands: &[Addressed], attempts: u32) -> Result<Vec<Settled>, StoreError> {
         let mut objection = None;
+        let mut look_up = LookUp::AllButRequests;
         views.begin_batch();
-        for attempt in 0..attempts {
-            let look_up = if attempt == 0 { LookUp::AllButRequests } else { LookUp::All };
-            match self.settle_once(views, commands, look_up).await {
-                Err(error @ (StoreError::Duplicate(_) | StoreError::Stale(_))) => {
+        for _ in 0..attempts {
+            let error = match self.settle_once(views, commands, look_up).await {
+                // A repeated request says nothing against the views.
+                Err(error @ StoreError::BookingExists(_)) if look_up == LookUp::AllButRequests => error,
+                Err(error @ (StoreError::Duplicate(_) | StoreError::BookingExists(_) | StoreError::Stale(_))) => {
                     // The index or a revision disagrees with memory: read again what this batch is about.
                     metrics::counter!("pvt_claims_conflicts_total").increment(1);
                     views.forget(commands.iter().map(|(_, command)| command.property_id()));
-                    objection = Some(error);
+                    error
                 }
                 Err(error) => {
                     // Whether the commit happened is unknown, so memory is no hint any more.
@@ -139,7 +148,9 @@ impl Confirmations {
                     return Err(error);
                 }
                 settled => return settled,
-            }
+            };
+            look_up = LookUp::All;
+            objection = Some(error);
         }
         Err(objection.unwrap_or_else(|| StoreError::Stale("no attempt was allowed".to_owned())))
     }

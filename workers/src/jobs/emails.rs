@@ -87,13 +87,6 @@ impl Emails {
     }
 
     /// Reserves, sends and records these mails; one verdict for each.
-    async fn work(&self, mails: &mut [Planned<'_>]) -> Vec<Verdict> {
-        match self.send(mails).await {
-            Ok(verdicts) => verdicts,
-            Err(failure) => mails.iter().map(|_| Verdict::Fail(failure.clone())).collect(),
-        }
-    }
-
     async fn send(&self, mails: &mut [Planned<'_>]) -> Result<Vec<Verdict>, Failure> {
         errands::reserve(mails, &self.mongo, self.sender.domain(), (self.clock)()).await?;
         let settlements = outbox::send(mails, &self.smtp, &self.sender, (self.clock)()).await;
@@ -136,8 +129,10 @@ impl BatchWorker for Emails {
         let properties = self.properties.load(&self.mongo, wanted).await?;
         let mut mails = errands::collect(&mut batch.items, &bookings, &properties);
         // While one part waits for the database another talks to the mail server.
-        let verdicts = join_all(mails.chunks_mut(MAILS_PER_PART).map(|part| self.work(part))).await;
-        for (mail, verdict) in mails.iter().zip(verdicts.into_iter().flatten()) {
+        let parts = join_all(mails.chunks_mut(MAILS_PER_PART).map(|part| self.send(part))).await;
+        // A part that failed as a whole fails the batch: then each message is tried alone, and the ledger knows what was sent.
+        let parts = parts.into_iter().collect::<Result<Vec<Vec<Verdict>>, Failure>>()?;
+        for (mail, verdict) in mails.iter().zip(parts.into_iter().flatten()) {
             for place in &mail.places {
                 if let Some(job) = batch.items.get_mut(*place) {
                     apply(job, mail, &verdict)?;

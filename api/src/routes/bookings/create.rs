@@ -127,10 +127,15 @@ fn starting() -> Problem {
 async fn seen(app: &App, checked: &Checked) -> Seen {
     let (id, fingerprint) = (checked.id.as_uuid(), checked.fingerprint);
     if checked.client.is_none() {
-        return app.accepted.look_up(id, fingerprint);
+        return match app.accepted.look_up(id, fingerprint) {
+            Seen::UnderWay => Seen::New,
+            known => known,
+        };
     }
     match app.accepted.reserve(id, fingerprint) {
         Seen::New => {}
+        // The reservation is the other request's to give back.
+        Seen::UnderWay => return Seen::New,
         known => return known,
     }
     // A client that hangs up here must not leave its key taken.

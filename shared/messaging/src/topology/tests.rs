@@ -49,6 +49,18 @@ fn commands_that_touch_availability_go_to_their_partition() {
 }
 
 #[test]
+fn every_command_has_a_queue() {
+    use pvt_domain::accounts::mail::ACCOUNT_MAIL;
+    use pvt_domain::messages::{BOOKING_REQUEST, INVENTORY_BLOCK, NOTIFICATION_SEND, RECONCILE_PROPERTY, STRIPE_EVENT};
+    let topology = Topology::new("x.", 4);
+    let bound: Vec<String> =
+        topology.queues().into_iter().flat_map(|queue| queue.bindings).filter(|binding| binding.exchange == "x.commands").map(|binding| binding.key).collect();
+    for kind in [BOOKING_REQUEST, INVENTORY_BLOCK, STRIPE_EVENT, NOTIFICATION_SEND, RECONCILE_PROPERTY, ACCOUNT_MAIL] {
+        assert!(bound.contains(&topology.command_key(kind, "pvt-montreal")), "{kind} has no queue");
+    }
+}
+
+#[test]
 fn only_a_version_is_cut_off_a_type() {
     assert_eq!(unversioned("booking.confirmed.v1"), "booking.confirmed");
     assert_eq!(unversioned("booking.confirmed.v12"), "booking.confirmed");

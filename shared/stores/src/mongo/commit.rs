@@ -117,9 +117,10 @@ impl Mongo {
     /// Conflicts, elections and an unknown outcome of the commit are tried again for up to ten seconds.
     ///
     /// # Errors
-    /// [`StoreError::Duplicate`] when a claim or booking exists already: the decision was made on an old view.
+    /// [`StoreError::Duplicate`] when a claim exists already: the decision was made on an old view.
+    /// [`StoreError::BookingExists`] when a booking that was decided as new does.
     /// [`StoreError::Stale`] when a changed booking is no longer at the revision that was decided upon.
-    /// Both mean that nothing was stored **by this attempt**; an earlier attempt whose answer was lost may have stored the batch.
+    /// All of them mean that nothing was stored **by this attempt**; an earlier attempt whose answer was lost may have stored the batch.
     pub async fn commit(&self, decisions: &Decisions) -> Result<(), StoreError> {
         if decisions.is_empty() {
             return Ok(());
@@ -167,7 +168,11 @@ impl Mongo {
         self.replace_all(session, bookings::COLLECTION, &batch.updates).await?;
         self.replace_all(session, blocks::COLLECTION, &batch.block_updates).await?;
         if !batch.inserted.is_empty() {
-            self.collection::<RawDocumentBuf>(bookings::COLLECTION).insert_many(&batch.inserted).session(&mut *session).await?;
+            let inserted = self.collection::<RawDocumentBuf>(bookings::COLLECTION).insert_many(&batch.inserted).session(&mut *session).await;
+            inserted.map_err(|error| match StoreError::from(error) {
+                StoreError::Duplicate(message) => StoreError::BookingExists(message),
+                other => other,
+            })?;
         }
         if !batch.inserted_blocks.is_empty() {
             self.collection::<RawDocumentBuf>(blocks::COLLECTION).insert_many(&batch.inserted_blocks).session(&mut *session).await?;

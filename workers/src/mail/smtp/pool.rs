@@ -50,7 +50,7 @@ impl SmtpLimits {
     /// The longest that [`SmtpClient::send_all`] can take: just before the budget ends a letter is begun on a connection that proves dead, is
     /// sent on a new one together with the envelope of the next, and that one is sent too.
     pub fn longest_batch(&self) -> Duration {
-        self.batch_budget + self.connect_timeout + 4 * self.reply_timeout + 2 * self.accept_timeout
+        self.batch_budget + 2 * self.connect_timeout + 4 * self.reply_timeout + 2 * self.accept_timeout
     }
 }
 
