@@ -21,6 +21,7 @@ mod headers;
 mod json;
 mod keys;
 mod limits;
+mod orders;
 mod page;
 mod passwords;
 mod policy;

@@ -47,7 +47,7 @@ async fn every_route_answers_every_caller_as_its_rule_declares() {
             // Refusals for the four callers; 0 stands for none.
             let expected = match guarded.rule.access {
                 Access::Open | Access::Public | Access::Guest => [0, 0, 0, 0],
-                Access::Account => [401, 0, 0, 0],
+                Access::Account | Access::Known => [401, 0, 0, 0],
                 Access::Staff => [401, 403, 0, 0],
                 Access::Admin => [401, 403, 403, 0],
             };
