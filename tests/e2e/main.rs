@@ -14,6 +14,7 @@ mod crashes;
 mod happy_path;
 mod harness;
 mod idempotency;
+mod lifecycle;
 mod outages;
 mod poison;
 mod reconciliation;
