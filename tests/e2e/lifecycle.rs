@@ -36,7 +36,11 @@ struct Staff<'a> {
 
 impl<'a> Staff<'a> {
     async fn of(stack: &'a Stack) -> Result<Self> {
-        let key = stack.pvt_json(&["keys", "create", "--role", "staff", "--json"]).await?;
+        Self::at(stack, &[]).await
+    }
+
+    async fn at(stack: &'a Stack, properties: &[&str]) -> Result<Self> {
+        let key = stack.pvt_json(&[&["keys", "create", "--role", "staff", "--json"], properties].concat()).await?;
         Ok(Self { stack, bearer: format!("Bearer {}", key["key"].as_str().context("a key")?) })
     }
 
@@ -200,6 +204,29 @@ async fn bookings_are_found_by_whoever_may_see_them() -> Result<()> {
     assert_eq!(references(&staff.read("?email=guest-3%40example.com").await?).len(), 1);
     let one = seen.first().context("a reference")?;
     assert_eq!(references(&staff.read(&format!("?reference={}", one.to_lowercase())).await?), [one.clone()]);
+    let foreign = Staff::at(&stack, &["--property", "elsewhere"]).await?;
+    assert_eq!(references(&foreign.read("").await?), [ours.text("/reference")], "staff of one property");
+    assert_eq!(foreign.read("?property_id=pvt-montreal").await?.problem()?, "not_found");
+    let theirs = staff.read("?property_id=pvt-montreal&limit=1").await?;
+    let id = theirs.text("/items/0/id");
+    for (method, path, body) in [
+        (Method::GET, "", json!({})),
+        (Method::GET, "/history", json!({})),
+        (Method::GET, "/events", json!({})),
+        (Method::GET, "/calendar.ics", json!({})),
+        (Method::PATCH, "", json!({ "reprice": true })),
+        (Method::DELETE, "", json!({})),
+        (Method::POST, "/cancel", json!({ "dry_run": true })),
+        (Method::POST, "/checkin", json!({})),
+        (Method::POST, "/checkout", json!({})),
+        (Method::POST, "/no-show", json!({})),
+        (Method::POST, "/reinstate", json!({ "reason": "a slip" })),
+        (Method::POST, "/assign", json!({ "assignments": [{ "stay": 0, "locked": true }] })),
+        (Method::POST, "/confirm", json!({})),
+    ] {
+        let answer = foreign.send(method.clone(), &format!("/{id}{path}"), &[("if-match", "\"1\"")], &body).await?;
+        assert_eq!((answer.status, answer.problem()?), (StatusCode::NOT_FOUND, "not_found"), "{method} {path}");
+    }
     for (query, code) in [("?status=gone", "invalid_query"), ("?arrival_from=x", "invalid_query"), ("?property_id=castle", "not_found")] {
         assert_eq!(staff.read(query).await?.problem()?, code, "{query}");
     }
