@@ -24,4 +24,4 @@ pub(crate) struct Group {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

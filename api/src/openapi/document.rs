@@ -82,7 +82,8 @@ fn security(rule: Rule) -> Value {
     match rule.access {
         Access::Open => json!([]),
         Access::Public => json!([{}, { "bearer": [] }]),
-        Access::Guest => json!([{ "booking_token": [] }, { "bearer": [] }]),
+        // Without either it is 404, as for any booking that somebody may not see.
+        Access::Guest => json!([{}, { "booking_token": [] }, { "bearer": [] }]),
         Access::Account | Access::Staff | Access::Admin => json!([{ "bearer": [] }]),
     }
 }

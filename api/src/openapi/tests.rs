@@ -1,6 +1,6 @@
 //! The document and the routes say the same, and examples and answers look as the document says.
 
-mod conform;
+pub(crate) mod conform;
 
 use super::document::{operations, speaks_of};
 use crate::guard::Guarded;

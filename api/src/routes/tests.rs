@@ -2,6 +2,7 @@
 
 mod access;
 mod accounts;
+mod described;
 mod limits;
 
 use super::router;
