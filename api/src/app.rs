@@ -6,6 +6,7 @@ use crate::catalogue::Catalogue;
 use crate::decisions::Decisions;
 use crate::keys::Keys;
 use crate::limits::Limits;
+use crate::orders::Orders;
 use crate::passwords::Hasher;
 use crate::problem::{self, Problem};
 use crate::replies::Replies;
@@ -23,12 +24,15 @@ use pvt_stores::mongo::Mongo;
 use secrecy::ExposeSecret as _;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, error, warn};
 
 /// What callers are told to wait while the broker is away, in seconds.
 const RETRY_AFTER_SECS: u32 = 2;
+/// Who may follow a booking's events at once; each is a connection and a question to the store now and then.
+const MAX_FOLLOWERS: usize = 1_000;
 /// For the goodbye to the broker.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
@@ -42,6 +46,9 @@ pub(crate) struct App {
     pub(crate) catalogue: Catalogue,
     pub(crate) decisions: Decisions,
     pub(crate) replies: Replies,
+    pub(crate) orders: Orders,
+    /// Places of those who follow a booking's events.
+    pub(crate) followers: Arc<Semaphore>,
     pub(crate) accepted: Accepted,
     pub(crate) keys: Keys,
     pub(crate) tokens: TokenKey,
@@ -79,7 +86,8 @@ impl App {
         let amqp_url = config.amqp_url.expose_secret();
         let publisher = Publisher::start(amqp_url, topology.clone(), ABOUT.name);
         let decisions = Decisions::start(mongo.clone(), stop.clone());
-        let replies = Replies::start(amqp_url, topology.clone(), decisions.clone(), stop.clone());
+        let orders = Orders::default();
+        let replies = Replies::start(amqp_url, topology.clone(), decisions.clone(), orders.clone(), stop.clone());
         let limits = Limits::new(config);
         tokio::spawn(limits.clone().forget_idle(stop.clone()));
         Ok(Arc::new(Self {
@@ -100,6 +108,8 @@ impl App {
             catalogue,
             decisions,
             replies,
+            orders,
+            followers: Arc::new(Semaphore::new(MAX_FOLLOWERS)),
             publisher,
             tasks: TaskTracker::new(),
         }))

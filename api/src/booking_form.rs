@@ -3,20 +3,26 @@
 use crate::json::Node;
 use crate::reader::{At, Fields, Reader, merge};
 use chrono::{Days, NaiveDate};
-use pvt_domain::booking::{Guest, Source, StayRequest};
+use pvt_domain::booking::{Guest, PartyGender, Source, StayRequest};
 use pvt_domain::ids::RatePlanId;
-use pvt_domain::intake::{FieldError, MAX_STAYS, PartyLimits, check_request};
+use pvt_domain::intake::{FieldError, MAX_GROUP_STAYS, MAX_STAYS, PartyLimits, check_request};
 use pvt_domain::inventory::Inventory;
 
 /// Where the guest's phone number stands: the one text that may look like a card number.
 pub(crate) const PHONE: &str = "/guest/phone";
 
-const BODY: &[&str] = &["property_id", "rate_plan_id", "source", "stays", "guest"];
-const STAY: &[&str] = &["room_type_id", "arrival", "departure", "guests"];
-const GUEST: &[&str] = &["first_name", "last_name", "email", "phone", "locale"];
+const BODY: &[&str] = &["property_id", "rate_plan_id", "source", "stays", "guest", "override_restrictions"];
+const STAY: &[&str] = &["room_type_id", "arrival", "departure", "guests", "gender", "youngest_age"];
+/// What a guest consists of.
+pub(crate) const GUEST: &[&str] = &["first_name", "last_name", "email", "phone", "locale"];
 
 /// Codes of faults that depend on what the property has; without the property they say nothing.
 const OF_PROPERTY: &[&str] = &["unknown_rate_plan", "unknown_room_type", "not_sold", "over_capacity"];
+
+/// Who the guests of a stay may say that they are.
+const GENDERS: [(&str, PartyGender); 3] = [("female", PartyGender::Female), ("male", PartyGender::Male), ("mixed", PartyGender::Mixed)];
+/// Oldest age that is believed, in years.
+const MAX_AGE_YEARS: u8 = 120;
 
 /// A request as asked; what could not be read is absent and has been reported.
 pub(crate) struct Draft<'n> {
@@ -26,6 +32,7 @@ pub(crate) struct Draft<'n> {
     source: Source,
     stays: Vec<StayDraft<'n>>,
     guest: Guest,
+    override_restrictions: bool,
     faults: Vec<FieldError>,
 }
 
@@ -34,6 +41,8 @@ struct StayDraft<'n> {
     arrival: Option<NaiveDate>,
     departure: Option<NaiveDate>,
     guests: Option<u32>,
+    gender: Option<PartyGender>,
+    youngest_age: Option<u8>,
 }
 
 /// A request that can be decided.
@@ -43,12 +52,22 @@ pub(crate) struct Asked {
     pub(crate) source: Source,
     pub(crate) stays: Vec<StayRequest>,
     pub(crate) guest: Guest,
+    /// Staff sell it in spite of restrictions.
+    pub(crate) override_restrictions: bool,
 }
 
 /// Reads the form of the body.
 pub(crate) fn read<'n>(node: &'n Node<'_>) -> Draft<'n> {
     let mut reader = Reader::default();
-    let mut draft = Draft { property_id: None, rate_plan_id: None, source: Source::Direct, stays: Vec::new(), guest: nobody(), faults: Vec::new() };
+    let mut draft = Draft {
+        property_id: None,
+        rate_plan_id: None,
+        source: Source::Direct,
+        stays: Vec::new(),
+        guest: nobody(),
+        override_restrictions: false,
+        faults: Vec::new(),
+    };
     if let Some(fields) = reader.object(node, &At::Root, BODY) {
         draft.property_id = reader.required(fields, "property_id").and_then(|field| reader.text(field));
         draft.rate_plan_id = reader.required(fields, "rate_plan_id").and_then(|field| reader.text(field));
@@ -61,6 +80,7 @@ pub(crate) fn read<'n>(node: &'n Node<'_>) -> Draft<'n> {
         {
             draft.guest = read_guest(fields, &mut reader);
         }
+        draft.override_restrictions = fields.optional("override_restrictions").and_then(|field| reader.flag(field)).unwrap_or_default();
     }
     draft.faults = reader.into_faults();
     draft
@@ -69,23 +89,41 @@ pub(crate) fn read<'n>(node: &'n Node<'_>) -> Draft<'n> {
 fn read_stays<'n>(fields: Fields<'n, '_, '_>, reader: &mut Reader) -> Vec<StayDraft<'n>> {
     let Some(field) = reader.required(fields, "stays") else { return Vec::new() };
     let Some(items) = reader.list(field) else { return Vec::new() };
-    if items.is_empty() || items.len() > MAX_STAYS {
-        reader.fault(&field.at(), "stay_count", format!("send 1 to {MAX_STAYS} stays"));
+    if items.is_empty() || items.len() > MAX_GROUP_STAYS {
+        reader.fault(&field.at(), "stay_count", format!("send 1 to {MAX_GROUP_STAYS} stays; more than {MAX_STAYS} only as the hostel's staff"));
     }
     let at = field.at();
-    items.iter().take(MAX_STAYS).enumerate().map(|(index, item)| read_stay(item, &At::Index(&at, index), reader)).collect()
+    items.iter().take(MAX_GROUP_STAYS).enumerate().map(|(index, item)| read_stay(item, &At::Index(&at, index), reader)).collect()
 }
 
 fn read_stay<'n>(node: &'n Node<'_>, at: &At<'_>, reader: &mut Reader) -> StayDraft<'n> {
     let Some(fields) = reader.object(node, at, STAY) else {
-        return StayDraft { room_type_id: None, arrival: None, departure: None, guests: None };
+        return StayDraft { room_type_id: None, arrival: None, departure: None, guests: None, gender: None, youngest_age: None };
     };
     StayDraft {
         room_type_id: reader.required(fields, "room_type_id").and_then(|field| reader.text(field)),
         arrival: reader.required(fields, "arrival").and_then(|field| reader.date(field)),
         departure: reader.required(fields, "departure").and_then(|field| reader.date(field)),
         guests: reader.required(fields, "guests").and_then(|field| reader.count(field)),
+        gender: read_gender(fields, reader),
+        youngest_age: read_age(fields, reader),
     }
+}
+
+/// Who the guests of a stay are, if they say so.
+pub(crate) fn read_gender(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> Option<PartyGender> {
+    fields.optional("gender").and_then(|field| reader.one_of(field, &GENDERS))
+}
+
+/// Age of the youngest guest of a stay, if they say so.
+pub(crate) fn read_age(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> Option<u8> {
+    let field = fields.optional("youngest_age")?;
+    let years = reader.count(field)?;
+    let age = u8::try_from(years).ok().filter(|age| *age <= MAX_AGE_YEARS);
+    if age.is_none() {
+        reader.fault(&field.at(), "out_of_range", format!("must be an age in years, at most {MAX_AGE_YEARS}"));
+    }
+    age
 }
 
 fn read_guest(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> Guest {
@@ -100,13 +138,18 @@ fn nobody() -> Guest {
 }
 
 impl Draft<'_> {
-    /// Checks it against what the property sells; `today` is the date at the property.
+    /// Checks it against what the property sells; `today` is the date at the property. Staff may book for groups and in spite of
+    /// restrictions.
     ///
     /// # Errors
     /// Every fault of form and of rules, each place once.
-    pub(crate) fn judge(self, inventory: &Inventory, today: NaiveDate) -> Result<Asked, Vec<FieldError>> {
+    pub(crate) fn judge(self, inventory: &Inventory, today: NaiveDate, by_staff: bool) -> Result<Asked, Vec<FieldError>> {
         let (asked, mut faults) = self.complete(today);
-        merge(&mut faults, check_request(inventory, &asked.rate_plan_id, &asked.stays, &asked.guest, today, PartyLimits::GUEST));
+        let limits = if by_staff { PartyLimits::STAFF } else { PartyLimits::GUEST };
+        merge(&mut faults, check_request(inventory, &asked.rate_plan_id, &asked.stays, &asked.guest, today, limits));
+        if asked.override_restrictions && !by_staff {
+            faults.push(staff_only("/override_restrictions"));
+        }
         if faults.is_empty() { Ok(asked) } else { Err(faults) }
     }
 
@@ -129,11 +172,23 @@ impl Draft<'_> {
         let stays = self.stays.iter().map(|stay| {
             let arrival = stay.arrival.or_else(|| stay.departure.and_then(|date| date.checked_sub_days(one_night))).unwrap_or(today);
             let departure = stay.departure.or_else(|| arrival.checked_add_days(one_night)).unwrap_or(arrival);
-            StayRequest::new(stay.room_type_id.unwrap_or_default(), arrival, departure, stay.guests.unwrap_or(1))
+            let asked = StayRequest::new(stay.room_type_id.unwrap_or_default(), arrival, departure, stay.guests.unwrap_or(1));
+            StayRequest { gender: stay.gender, youngest_age: stay.youngest_age, ..asked }
         });
-        let asked = Asked { stays: stays.collect(), rate_plan_id: self.rate_plan_id.unwrap_or_default().into(), source: self.source, guest: self.guest };
+        let asked = Asked {
+            stays: stays.collect(),
+            rate_plan_id: self.rate_plan_id.unwrap_or_default().into(),
+            source: self.source,
+            guest: self.guest,
+            override_restrictions: self.override_restrictions,
+        };
         (asked, self.faults)
     }
+}
+
+/// The fault of a field that only the hostel's staff may send.
+pub(crate) fn staff_only(pointer: impl Into<String>) -> FieldError {
+    FieldError::new(pointer, "staff_only", "only the hostel's staff may send this")
 }
 
 #[cfg(test)]
@@ -141,7 +196,7 @@ mod tests {
     use super::read;
     use crate::json::parse;
     use chrono::NaiveDate;
-    use pvt_domain::booking::Source;
+    use pvt_domain::booking::{PartyGender, Source};
     use pvt_domain::demo::hostel;
     use serde_json::{Value, json};
 
@@ -160,7 +215,7 @@ mod tests {
     fn faults(body: &Value) -> Vec<(String, &'static str)> {
         let text = body.to_string();
         let node = parse(text.as_bytes()).unwrap();
-        let found = read(&node).judge(&hostel(), today()).unwrap_err();
+        let found = read(&node).judge(&hostel(), today(), false).unwrap_err();
         found.into_iter().map(|fault| (fault.pointer, fault.code)).collect()
     }
 
@@ -170,9 +225,29 @@ mod tests {
         let node = parse(text.as_bytes()).unwrap();
         let draft = read(&node);
         assert_eq!(draft.property_id, Some("pvt-montreal"));
-        let asked = draft.judge(&hostel(), today()).unwrap();
+        let asked = draft.judge(&hostel(), today(), false).unwrap();
         assert_eq!((asked.source, asked.stays.len(), asked.stays[0].guests), (Source::BookingCom, 1, 2));
         assert_eq!(asked.guest.email, "ada@example.com");
+    }
+
+    #[test]
+    fn staff_book_for_groups_and_in_spite_of_restrictions_and_guests_do_not() {
+        let mut body = good();
+        let stay =
+            json!({ "room_type_id": "dorm-6-mixed", "arrival": "2027-01-10", "departure": "2027-01-13", "guests": 1, "gender": "female", "youngest_age": 19 });
+        body["stays"] = json!(vec![stay; 12]);
+        body["override_restrictions"] = json!(true);
+        let expected = [("/stays", "stay_count"), ("/stays", "too_many_guests"), ("/override_restrictions", "staff_only")];
+        assert_eq!(faults(&body), expected.map(|(pointer, code)| (pointer.to_owned(), code)));
+        let text = body.to_string();
+        let node = parse(text.as_bytes()).unwrap();
+        let asked = read(&node).judge(&hostel(), today(), true).unwrap();
+        assert_eq!((asked.stays.len(), asked.stays[11].gender, asked.stays[11].youngest_age), (12, Some(PartyGender::Female), Some(19)));
+        assert!(asked.override_restrictions);
+        body["stays"] =
+            json!([{ "room_type_id": "dorm-6-mixed", "arrival": "2027-01-10", "departure": "2027-01-13", "guests": 1, "gender": "they", "youngest_age": 121 }]);
+        let expected = [("/stays/0/gender", "unknown_value"), ("/stays/0/youngest_age", "out_of_range"), ("/override_restrictions", "staff_only")];
+        assert_eq!(faults(&body), expected.map(|(pointer, code)| (pointer.to_owned(), code)));
     }
 
     #[test]
@@ -182,7 +257,7 @@ mod tests {
         body["guest"]["phone"] = Value::Null;
         let text = body.to_string();
         let node = parse(text.as_bytes()).unwrap();
-        let asked = read(&node).judge(&hostel(), today()).unwrap();
+        let asked = read(&node).judge(&hostel(), today(), false).unwrap();
         assert_eq!((asked.source, asked.guest.phone), (Source::Direct, None));
     }
 

@@ -96,6 +96,11 @@ impl Decisions {
         Self { shared }
     }
 
+    /// Whether the process is stopping, so that nobody is told anything any more.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.shared.stop.is_cancelled()
+    }
+
     /// Takes a place among the waiting; `None` when there is none left. Take it before sending what will be decided.
     pub(crate) fn wait_for(&self, awaited: Awaited) -> Option<Waiting> {
         let (tell, told) = oneshot::channel();

@@ -17,6 +17,8 @@ const PREFER: HeaderName = HeaderName::from_static("prefer");
 
 /// Longest a request is held.
 pub(crate) const MAX_WAIT: Duration = Duration::from_secs(30);
+/// How long a command about a stored booking is waited for when nothing is preferred: most are decided in milliseconds.
+const COMMAND_WAIT: Duration = Duration::from_secs(5);
 
 /// The key that names this request.
 pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<&str, Problem> {
@@ -38,6 +40,26 @@ pub(crate) fn if_match(headers: &HeaderMap) -> Result<u32, Problem> {
     let value = headers.get(header::IF_MATCH).ok_or_else(|| Problem::from(problem::PRECONDITION_REQUIRED))?;
     let tag = value.to_str().ok().and_then(|text| text.trim().strip_prefix('"')?.strip_suffix('"'));
     tag.and_then(|tag| tag.parse().ok()).ok_or_else(|| problem::PRECONDITION_FAILED.into())
+}
+
+/// As [`idempotency_key`], where a key may be missing.
+pub(crate) fn optional_idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    if headers.contains_key(IDEMPOTENCY_KEY) { idempotency_key(headers).map(Some) } else { Ok(None) }
+}
+
+/// As [`if_match`], where the revision does not have to be named.
+pub(crate) fn optional_if_match(headers: &HeaderMap) -> Result<Option<u32>, Problem> {
+    if headers.contains_key(header::IF_MATCH) { if_match(headers).map(Some) } else { Ok(None) }
+}
+
+/// How long a command about a stored booking is waited for: as preferred, not at all with `respond-async`, else [`COMMAND_WAIT`].
+pub(crate) fn command_wait(headers: &HeaderMap) -> Duration {
+    let mut preferences = headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    match preferred_wait(headers) {
+        Some(wait) => wait,
+        None if preferences.any(|one| ["respond-async", "wait=0"].iter().any(|name| one.trim().eq_ignore_ascii_case(name))) => Duration::ZERO,
+        None => COMMAND_WAIT,
+    }
 }
 
 /// `Prefer: wait=N` in whole seconds, at most [`MAX_WAIT`]. Preferences that cannot be read are ignored, as RFC 7240 has it.
@@ -83,7 +105,7 @@ pub(crate) fn is_json(headers: &HeaderMap) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{bearer, idempotency_key, if_match, is_json, preferred_wait, query_wait};
+    use super::{bearer, command_wait, idempotency_key, if_match, is_json, preferred_wait, query_wait};
     use axum::http::{HeaderMap, HeaderName, HeaderValue};
     use std::time::Duration;
 
@@ -119,6 +141,8 @@ mod tests {
         assert_eq!(seconds("respond-async, Wait=\"5\""), Some(5));
         assert_eq!(seconds("wait=99999"), Some(30));
         assert_eq!((seconds("wait=0"), seconds("wait=soon"), seconds("respond-async"), preferred_wait(&HeaderMap::new())), (None, None, None, None));
+        let command = |text: &str| command_wait(&with("prefer", text)).as_secs();
+        assert_eq!((command_wait(&HeaderMap::new()).as_secs(), command("wait=9"), command("respond-async"), command("wait=0")), (5, 9, 0, 0));
         let query = |text| query_wait(text).ok();
         assert_eq!(query("20s"), Some(Duration::from_secs(20)));
         assert_eq!(query("20"), Some(Duration::from_secs(20)));

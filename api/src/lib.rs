@@ -23,6 +23,7 @@ mod json;
 mod keys;
 mod limits;
 mod openapi;
+mod orders;
 mod page;
 mod passwords;
 mod policy;

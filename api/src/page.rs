@@ -69,9 +69,12 @@ impl<T> Page<T> {
         Self { items: found, next_cursor }
     }
 
-    /// The answer of the list at `path`.
+    /// The answer of the list at `path`, which may have a query of its own.
     pub(crate) fn answer<V: Serialize>(self, path: &str, query: &PageQuery, view: impl Fn(T) -> V) -> Answer {
-        let link = self.next_cursor.as_ref().map(|cursor| format!("<{path}?limit={}&cursor={cursor}>; rel=\"next\"", query.limit));
+        let link = self
+            .next_cursor
+            .as_ref()
+            .map(|cursor| format!("<{path}{}limit={}&cursor={cursor}>; rel=\"next\"", if path.contains('?') { '&' } else { '?' }, query.limit));
         let mut answer = Json(View { items: self.items.into_iter().map(view).collect(), next_cursor: self.next_cursor }).into_response();
         if let Some(link) = link {
             answer.headers_mut().insert(header::LINK, HeaderValue::try_from(link).map_err(Problem::internal)?);

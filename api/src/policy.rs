@@ -58,6 +58,8 @@ pub(crate) enum Access {
     Public,
     /// Whoever has a booking's token, and everybody who is known; the handler shows each only their own bookings and else answers 404.
     Guest,
+    /// Whoever is known: people who have logged in, and keys; the handler shows each what they may see.
+    Known,
     /// People who have logged in.
     Account,
     /// Who works for some property; the handler asks which.
@@ -117,7 +119,7 @@ impl Rule {
             Access::Account if matches!(caller, Caller::Key(_)) => {
                 return Err(Problem::new(problem::FORBIDDEN, "Log in: API keys have no account of their own."));
             }
-            Access::Account => Reach::Own,
+            Access::Known | Access::Account => Reach::Own,
             Access::Staff => Reach::Properties,
             Access::Admin => Reach::Everything,
         };
@@ -183,6 +185,11 @@ impl Caller {
             (Self::Person(person), Reach::Nobody | Reach::Own) => format!("user:{}", person.id),
             (Self::Person(person), Reach::Properties | Reach::Everything) => format!("staff:{}", person.id),
         }
+    }
+
+    /// Whether the caller works for all properties.
+    pub(crate) fn is_admin(&self) -> bool {
+        self.reach() == Reach::Everything
     }
 
     /// Whether the caller works for this property.

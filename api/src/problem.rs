@@ -7,7 +7,9 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use pvt_domain::intake::FieldError;
 use serde::Serialize;
+use serde_json::Value;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 /// The media type of problems.
 pub(crate) const CONTENT_TYPE: &str = "application/problem+json";
@@ -58,6 +60,17 @@ problems! {
     PRICE_CHANGED "price_changed" 409 "The price is no longer what was quoted" "Ask for a new quote, and send a new request with a new Idempotency-Key.";
     GENDER "gender" 409 "The dorm is for guests of the other gender" "Choose another room type, and send a new request with a new Idempotency-Key.";
     AGE "age" 409 "A guest is too young for the room type" "Choose another room type, and send a new request with a new Idempotency-Key.";
+    STATE_CONFLICT "state_conflict" 409 "The booking's state does not allow it" "Look at current: somebody may have been faster.";
+    TOO_EARLY "too_early" 409 "It is too early" "Check guests in from the day of arrival; mark a no-show after the business day of arrival.";
+    TOO_LATE "too_late" 409 "It is too late" "Ask an administrator to undo what is older than a business day; nobody arrives after departure.";
+    BALANCE_OPEN "balance_open" 409 "The guests have not paid" "Take the payment, or send allow_open_balance with a reason.";
+    BEDS_MISSING "beds_missing" 409 "A stay has no beds, or too few" "Assign beds to every stay first.";
+    BED_NOT_CLEAN "bed_not_clean" 409 "A bed must be cleaned first" "Have it cleaned, or assign another one.";
+    BED_TAKEN "bed_taken" 409 "A bed is taken" "Choose another bed, or move the bookings in the way.";
+    BED_UNFIT "bed_unfit" 409 "These beds do not fit the stay" "Choose beds in service of the stay's room type: one a guest in a dorm, all of one room in private.";
+    UNKNOWN_STAY "unknown_stay" 409 "There is no such stay" "Read the booking again, and name each of its stays once.";
+    REASON_MISSING "reason_missing" 409 "A reason must be given" "Send a reason.";
+    TOO_MANY_CHANGES "too_many_changes" 409 "The booking has been changed too often" "Make a new booking and cancel this one.";
     PRECONDITION_FAILED "precondition_failed" 412 "It has changed meanwhile" "Read it again, and send the change with the new ETag in If-Match.";
     PAYLOAD_TOO_LARGE "payload_too_large" 413 "The body is too large" "Send less.";
     UNSUPPORTED_MEDIA_TYPE "unsupported_media_type" 415 "The body is not declared as JSON" "Send Content-Type: application/json.";
@@ -81,6 +94,7 @@ pub(crate) struct Problem {
     detail: Cow<'static, str>,
     errors: Vec<FieldError>,
     headers: Vec<(HeaderName, HeaderValue)>,
+    members: Vec<(&'static str, Value)>,
 }
 
 /// Handlers answer with either.
@@ -88,7 +102,7 @@ pub(crate) type Answer = Result<Response, Problem>;
 
 impl From<&'static Kind> for Problem {
     fn from(kind: &'static Kind) -> Self {
-        Self { kind, detail: Cow::Borrowed(kind.advice), errors: Vec::new(), headers: Vec::new() }
+        Self { kind, detail: Cow::Borrowed(kind.advice), errors: Vec::new(), headers: Vec::new(), members: Vec::new() }
     }
 }
 
@@ -128,6 +142,14 @@ impl Problem {
         self
     }
 
+    /// A member of the document beside the usual ones. It must be something that the caller may see.
+    #[must_use]
+    pub(crate) fn with_member(mut self, name: &'static str, value: &impl Serialize) -> Self {
+        // A view of texts and numbers always has a JSON form.
+        self.members.extend(serde_json::to_value(value).ok().map(|value| (name, value)));
+        self
+    }
+
     /// Whether it is for the caller to mend.
     pub(crate) fn is_callers(&self) -> bool {
         self.kind.status < 500
@@ -153,6 +175,7 @@ impl Problem {
             detail: &self.detail,
             errors: self.errors.iter().map(|error| Field { pointer: &error.pointer, code: error.code, message: &error.message }).collect(),
             request_id,
+            members: self.members.iter().map(|(name, value)| (*name, value)).collect(),
         };
         // A struct of texts and numbers always has a JSON form.
         serde_json::to_vec(&document).unwrap_or_default()
@@ -170,6 +193,8 @@ struct Document<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<Field<'a>>,
     request_id: &'a str,
+    #[serde(flatten)]
+    members: BTreeMap<&'static str, &'a Value>,
 }
 
 #[derive(Serialize)]

@@ -91,6 +91,11 @@ impl Reader {
         found
     }
 
+    /// An item of a list that must be a text.
+    pub(crate) fn item_text<'n>(&mut self, node: &'n Node<'_>, at: &At<'_>) -> Option<&'n str> {
+        self.text(Field { node, at: *at })
+    }
+
     /// A text.
     pub(crate) fn text<'n>(&mut self, field: Field<'n, '_, '_>) -> Option<&'n str> {
         let Node::Text(text) = field.node else {
@@ -121,6 +126,15 @@ impl Reader {
             self.fault(&field.at, "out_of_range", "must not be negative or that large");
         }
         count
+    }
+
+    /// `true` or `false`.
+    pub(crate) fn flag(&mut self, field: Field<'_, '_, '_>) -> Option<bool> {
+        let Node::Bool(value) = field.node else {
+            self.wrong_type(field, "true or false");
+            return None;
+        };
+        Some(*value)
     }
 
     /// One of these names.

@@ -3,6 +3,7 @@
 //! A reply is only a hint to look into the store sooner. Without the queue, waiting takes a little longer and is otherwise the same.
 
 use crate::decisions::Decisions;
+use crate::orders::Orders;
 use arc_swap::ArcSwapOption;
 use pvt_domain::messages::{Reply, decode_body};
 use pvt_messaging::{Backoff, ConsumeError, Subscriber, Topology};
@@ -26,10 +27,10 @@ pub(crate) struct Replies {
 
 impl Replies {
     /// Starts receiving, until `stop`.
-    pub(crate) fn start(amqp_url: &str, topology: Topology, decisions: Decisions, stop: CancellationToken) -> Self {
+    pub(crate) fn start(amqp_url: &str, topology: Topology, decisions: Decisions, orders: Orders, stop: CancellationToken) -> Self {
         let replies = Self::default();
         let subscriber = Subscriber::start(amqp_url, topology, "pvt-api replies");
-        tokio::spawn(receive(subscriber, replies.clone(), decisions, stop));
+        tokio::spawn(receive(subscriber, replies.clone(), (decisions, orders), stop));
         replies
     }
 
@@ -39,11 +40,11 @@ impl Replies {
     }
 }
 
-async fn receive(subscriber: Subscriber, replies: Replies, decisions: Decisions, stop: CancellationToken) {
+async fn receive(subscriber: Subscriber, replies: Replies, waiting: (Decisions, Orders), stop: CancellationToken) {
     let mut backoff = Backoff::new(BACKOFF_FIRST, BACKOFF_CAP);
     let receiving = async {
         loop {
-            let ended = session(&subscriber, &replies, &decisions, &mut backoff).await;
+            let ended = session(&subscriber, &replies, &waiting, &mut backoff).await;
             replies.queue.store(None);
             debug!(error = %ended, "no reply queue");
             sleep(backoff.step()).await;
@@ -56,7 +57,7 @@ async fn receive(subscriber: Subscriber, replies: Replies, decisions: Decisions,
 }
 
 /// One subscription, until it ends; it always ends with an error.
-async fn session(subscriber: &Subscriber, replies: &Replies, decisions: &Decisions, backoff: &mut Backoff) -> ConsumeError {
+async fn session(subscriber: &Subscriber, replies: &Replies, (decisions, orders): &(Decisions, Orders), backoff: &mut Backoff) -> ConsumeError {
     let (queue, mut subscription) = match subscriber.subscribe_replies(PREFETCH).await {
         Ok(subscribed) => subscribed,
         Err(error) => return error,
@@ -69,6 +70,8 @@ async fn session(subscriber: &Subscriber, replies: &Replies, decisions: &Decisio
             Err(error) => return error,
         };
         match decode_body::<Reply>(&delivery.body) {
+            // The reply has the id of the command that it answers.
+            Ok(reply) if orders.replied(delivery.envelope.id, &reply) => {}
             Ok(reply) => decisions.replied(reply.booking_id, reply.outcome),
             Err(error) => warn!(%error, kind = %delivery.envelope.kind, "a reply cannot be read"),
         }

@@ -31,6 +31,8 @@ pub(crate) fn table() -> Vec<Route> {
     let guarded = |bucket| open.counted(bucket);
     let reading = Rule::new(Access::Guest).scoped(Scope::BookingsRead);
     let changing = Rule::new(Access::Guest).scoped(Scope::BookingsWrite);
+    let listing = Rule::new(Access::Known).scoped(Scope::BookingsRead);
+    let desk = Rule::new(Access::Staff).scoped(Scope::BookingsWrite);
     let booking = Rule::new(Access::Public).scoped(Scope::BookingsWrite).counted(Bucket::Booking);
     let account = Rule::new(Access::Account);
     let admin = Rule::new(Access::Admin).scoped(Scope::AccountsWrite);
@@ -59,9 +61,26 @@ pub(crate) fn table() -> Vec<Route> {
         at("/api/auth/api-keys/{id}", [delete(admin, auth::api_keys::revoke)]),
         at("/api/properties", [get(open, properties::list)]),
         at("/api/properties/{id}", [get(open, properties::show)]),
-        at("/api/bookings", [post(booking, bookings::create::create)]),
-        at("/api/bookings/{id}", [get(reading, bookings::show::show), delete(changing, bookings::cancel::cancel)]),
+        at("/api/bookings", [post(booking, bookings::create::create), get(listing, bookings::list::list)]),
+        at(
+            "/api/bookings/{id}",
+            [
+                get(reading, bookings::show::show),
+                patch(changing, bookings::modify::patch),
+                put(changing, bookings::modify::put),
+                delete(changing, bookings::cancel::cancel),
+            ],
+        ),
         at("/api/bookings/{id}/cancel", [post(changing, bookings::cancel::cancel)]),
+        at("/api/bookings/{id}/checkin", [post(desk, bookings::progress::check_in)]),
+        at("/api/bookings/{id}/checkout", [post(desk, bookings::progress::check_out)]),
+        at("/api/bookings/{id}/no-show", [post(desk, bookings::progress::no_show)]),
+        at("/api/bookings/{id}/reinstate", [post(desk, bookings::progress::reinstate)]),
+        at("/api/bookings/{id}/assign", [post(desk, bookings::progress::assign)]),
+        at("/api/bookings/{id}/confirm", [post(desk, bookings::progress::confirm)]),
+        at("/api/bookings/{id}/history", [get(Rule::new(Access::Staff).scoped(Scope::BookingsRead), bookings::history::history)]),
+        at("/api/bookings/{id}/events", [get(reading, bookings::events::events)]),
+        at("/api/bookings/{id}/calendar.ics", [get(reading, bookings::calendar::calendar)]),
         at("/api/payments/webhook", [post(guarded(Bucket::Unlimited), payments::webhook)]),
         at("/api/notifications", [post(Rule::new(Access::Staff).scoped(Scope::NotificationsWrite), notifications::create)]),
     ]

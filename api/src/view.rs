@@ -1,9 +1,9 @@
 //! A booking as callers see it. What is stored and not listed here (history, fingerprint, client) is not theirs to see.
 
 use chrono::NaiveDate;
-use pvt_domain::booking::{Booking, Guest, PaymentStatus, Rejection, Source, Status, Stay};
+use pvt_domain::booking::{Alternative, Booking, Guest, PaymentStatus, Rejection, Source, Status, Stay, StayRequest};
 use pvt_domain::ids::BookingId;
-use pvt_domain::money::Money;
+use pvt_domain::money::{Currency, Money};
 use pvt_domain::pricing::Price;
 use pvt_domain::timestamp::Timestamp;
 use serde::Serialize;
@@ -14,12 +14,15 @@ pub(crate) struct Links {
     #[serde(rename = "self")]
     this: String,
     cancel: String,
+    events: String,
+    calendar: String,
 }
 
 impl Links {
     pub(crate) fn new(id: BookingId, token: Option<&str>) -> Self {
         let query = token.map(|token| format!("?token={token}")).unwrap_or_default();
-        Self { this: format!("/api/bookings/{id}{query}"), cancel: format!("/api/bookings/{id}/cancel{query}") }
+        let below = |part: &str| format!("/api/bookings/{id}/{part}{query}");
+        Self { this: format!("/api/bookings/{id}{query}"), cancel: below("cancel"), events: below("events"), calendar: below("calendar.ics") }
     }
 
     /// The address of the booking itself.
@@ -66,6 +69,9 @@ pub(crate) struct BookingView<'a> {
     status: Status,
     #[serde(skip_serializing_if = "Option::is_none")]
     rejection: Option<Rejection>,
+    /// What could be had instead.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    alternatives: Vec<AlternativeView<'a>>,
     rev: u32,
     property_id: &'a str,
     rate_plan_id: &'a str,
@@ -75,6 +81,9 @@ pub(crate) struct BookingView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     price: Option<PriceView<'a>>,
     payment: PaymentView,
+    /// What cancelling cost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cancellation_fee: Option<Money>,
     created_at: Timestamp,
     updated_at: Timestamp,
     links: Links,
@@ -124,6 +133,7 @@ impl<'a> BookingView<'a> {
             reference: &booking.reference,
             status: booking.status,
             rejection: booking.rejection,
+            alternatives: Vec::new(),
             rev: booking.rev,
             property_id: booking.property_id.as_str(),
             rate_plan_id: booking.rate_plan_id.as_str(),
@@ -132,11 +142,32 @@ impl<'a> BookingView<'a> {
             guest: &booking.guest,
             price: booking.price.as_ref().map(|price| PriceView::new(price, &booking.stays)),
             payment: PaymentView::new(booking),
+            cancellation_fee: booking.cancellation_fee.zip(booking.price.as_ref()).map(|(fee, price)| Money::new(fee, price.currency)),
             created_at: booking.created_at,
             updated_at: booking.updated_at,
             links,
             token,
         }
+    }
+
+    /// With what could be had instead of a refused booking, in its property's currency.
+    pub(crate) fn with_alternatives(mut self, booking: &'a Booking, currency: Currency) -> Self {
+        self.alternatives = AlternativeView::all(&booking.alternatives, currency);
+        self
+    }
+}
+
+/// What a refused guest could have instead.
+#[derive(Debug, Serialize)]
+pub(crate) struct AlternativeView<'a> {
+    stays: &'a [StayRequest],
+    total: Money,
+}
+
+impl<'a> AlternativeView<'a> {
+    /// All of these, in this currency.
+    pub(crate) fn all(alternatives: &'a [Alternative], currency: Currency) -> Vec<Self> {
+        alternatives.iter().map(|one| Self { stays: &one.stays, total: Money::new(one.total, currency) }).collect()
     }
 }
 
@@ -198,7 +229,9 @@ mod tests {
                        "total": { "amount": 4410, "currency": "CAD" } },
             "payment": { "status": "pay_on_arrival", "paid": { "amount": 0, "currency": "CAD" }, "due": { "amount": 4410, "currency": "CAD" } },
             "created_at": "2026-12-01T12:00:00.000Z", "updated_at": "2026-12-01T12:00:01.000Z",
-            "links": { "self": "/api/bookings/11111111-2222-5333-8444-555555555555?token=tok", "cancel": "/api/bookings/11111111-2222-5333-8444-555555555555/cancel?token=tok" },
+            "links": { "self": "/api/bookings/11111111-2222-5333-8444-555555555555?token=tok", "cancel": "/api/bookings/11111111-2222-5333-8444-555555555555/cancel?token=tok",
+                       "events": "/api/bookings/11111111-2222-5333-8444-555555555555/events?token=tok",
+                       "calendar": "/api/bookings/11111111-2222-5333-8444-555555555555/calendar.ics?token=tok" },
         });
         assert_eq!(shown, expected);
     }

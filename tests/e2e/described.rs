@@ -84,6 +84,10 @@ async fn known(stack: &Stack, token: &str) -> Result<Vec<(&'static str, &'static
     let booking = booked.id.to_string();
     Ok(vec![
         ("/api/bookings/{id}", "id", booking.clone()),
+        ("/api/bookings/{id}/history", "id", booking.clone()),
+        ("/api/bookings/{id}/calendar.ics", "id", booking.clone()),
+        ("/api/bookings/{id}/assign", "id", booking.clone()),
+        ("/api/bookings/{id}/checkin", "id", booking.clone()),
         ("/api/bookings/{id}/cancel", "id", booking),
         ("/api/properties/{id}", "id", "pvt-montreal".to_owned()),
         ("/api/auth/users/{id}/role", "id", text(&guest)),

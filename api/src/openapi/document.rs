@@ -1,6 +1,6 @@
 //! Puts the document together: what is said of the routes, what their rules add, and what every answer has.
 
-use super::schema::{list, named, object, text, whole_of};
+use super::schema::{about, list, named, object, text, uuid, whole_of};
 use super::{Group, Operation};
 use crate::app::ABOUT;
 use crate::guard::Route;
@@ -70,6 +70,7 @@ fn audience(rule: Rule) -> String {
     let who = match rule.access {
         Access::Open | Access::Public => "For everybody.",
         Access::Guest => "For the booking's guest, its client, and staff of the property.",
+        Access::Known => "For people who have logged in, and API keys; each sees what they may.",
         Access::Account => "For people who have logged in.",
         Access::Staff => "For staff.",
         Access::Admin => "For administrators.",
@@ -84,7 +85,7 @@ fn security(rule: Rule) -> Value {
         Access::Public => json!([{}, { "bearer": [] }]),
         // Without either it is 404, as for any booking that somebody may not see.
         Access::Guest => json!([{}, { "booking_token": [] }, { "bearer": [] }]),
-        Access::Account | Access::Staff | Access::Admin => json!([{ "bearer": [] }]),
+        Access::Known | Access::Account | Access::Staff | Access::Admin => json!([{ "bearer": [] }]),
     }
 }
 
@@ -134,7 +135,8 @@ fn responses(operation: &Operation, rule: Rule) -> Value {
 fn problem_response(status: u16, kinds: &[&'static Kind], general: impl Iterator<Item = &'static str>) -> Value {
     let own: &[&str] = match status {
         401 => &["WWW-Authenticate"],
-        409 => &["Retry-After", "Location"],
+        409 => &["Retry-After", "Location", "ETag"],
+        412 => &["ETag"],
         429 | 503 => &["Retry-After"],
         _ => &[],
     };
@@ -171,6 +173,9 @@ fn shared_schemas() -> Map<String, Value> {
         ("code", super::schema::one_of(codes)),
         ("detail", text()),
         ("errors?", list(field)),
+        ("current?", about(named("Booking"), "The booking as it is now, for whoever was too late.")),
+        ("alternatives?", about(list(named("Alternative")), "What could be had instead.")),
+        ("bookings?", about(list(uuid()), "Bookings in the way, for staff.")),
         ("request_id", text()),
     ]);
     let currency = json!({ "type": "string", "pattern": "^[A-Z]{3}$", "description": "ISO 4217." });

@@ -13,6 +13,10 @@ use serde_json::{Value, json};
 /// The JSON of answers and forms.
 const JSON: &str = "application/json";
 
+fn key_schema() -> Value {
+    json!({ "type": "string", "minLength": 1, "maxLength": MAX_IDEMPOTENCY_KEY_CHARS, "pattern": "^[ -~]+$" })
+}
+
 /// One method at one path.
 pub(crate) struct Operation {
     pub(super) method: Method,
@@ -119,11 +123,10 @@ impl Operation {
 
     /// Needs `Idempotency-Key`. Goes after the answers.
     pub(crate) fn idempotent(mut self) -> Self {
-        let key = json!({ "type": "string", "minLength": 1, "maxLength": MAX_IDEMPOTENCY_KEY_CHARS, "pattern": "^[ -~]+$" });
         for answer in &mut self.answers {
             answer.headers.push("Idempotency-Replayed");
         }
-        self.parameter("header", "Idempotency-Key", key, true, "Yours to choose, for example a random UUID; repeat it when you retry.").problems([
+        self.parameter("header", "Idempotency-Key", key_schema(), true, "Yours to choose, for example a random UUID; repeat it when you retry.").problems([
             problem::IDEMPOTENCY_KEY_MISSING,
             problem::IDEMPOTENCY_KEY_INVALID,
             problem::IDEMPOTENCY_KEY_REUSED,
@@ -135,6 +138,24 @@ impl Operation {
         let words = "The ETag of what was read: the change is meant for this revision.";
         self.parameter("header", "If-Match", json!({ "type": "string", "examples": ["\"7\""] }), true, words)
             .problems([problem::PRECONDITION_REQUIRED, problem::PRECONDITION_FAILED])
+    }
+
+    /// May have `If-Match`.
+    pub(crate) fn may_match(self) -> Self {
+        let words = "The ETag of what was read, if the change is meant for this revision alone.";
+        self.parameter("header", "If-Match", json!({ "type": "string", "examples": ["\"7\""] }), false, words).problems([problem::PRECONDITION_FAILED])
+    }
+
+    /// May have `Idempotency-Key`. Goes after the answers.
+    pub(crate) fn repeatable(mut self) -> Self {
+        for answer in &mut self.answers {
+            answer.headers.push("Idempotency-Replayed");
+        }
+        self.parameter("header", "Idempotency-Key", key_schema(), false, "Yours to choose; repeat it when you retry.").problems([
+            problem::IDEMPOTENCY_KEY_MISSING,
+            problem::IDEMPOTENCY_KEY_INVALID,
+            problem::IDEMPOTENCY_KEY_REUSED,
+        ])
     }
 
     /// `Prefer: wait=N` waits for the decision. Goes after the answers.
@@ -156,12 +177,20 @@ impl Operation {
         self.success(status, about, Some((JSON, schema)))
     }
 
+    /// The answer of this status may also look like this.
+    pub(crate) fn or_answers(mut self, status: StatusCode, schema: Value) -> Self {
+        for answer in self.answers.iter_mut().filter(|answer| answer.status == status) {
+            answer.media = answer.media.take().map(|(media, first)| (media, json!({ "anyOf": [first, schema] })));
+        }
+        self
+    }
+
     /// Answers without a body.
     pub(crate) fn answers_nothing(self, status: StatusCode, about: &'static str) -> Self {
         self.success(status, about, None)
     }
 
-    /// Answers a text of this media type.
+    /// Answers 200 with a text of this media type.
     pub(crate) fn answers_text(self, about: &'static str, media: &'static str) -> Self {
         self.success(StatusCode::OK, about, Some((media, text())))
     }

@@ -121,6 +121,18 @@ pub(crate) fn form<const N: usize>(fields: [(&str, Value); N]) -> Value {
     closed
 }
 
+/// As [`form`], of fields given as (name, schema, whether it must be there).
+pub(crate) fn form_with<'a>(fields: impl IntoIterator<Item = (&'a str, Value, bool)>) -> Value {
+    let (mut properties, mut required) = (Map::new(), Vec::new());
+    for (name, schema, must) in fields {
+        if must {
+            required.push(name.to_owned());
+        }
+        properties.insert(name.to_owned(), if must { schema } else { nullable(schema) });
+    }
+    json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false })
+}
+
 /// One object with the fields of several; each must be one of [`object`].
 pub(crate) fn joined<const N: usize>(objects: [Value; N]) -> Value {
     let (mut properties, mut required) = (Map::new(), Vec::new());

@@ -38,6 +38,7 @@ fn the_table_of_rules_and_callers() {
     let table = [
         (Access::Open, [ok, ok, ok, ok, ok, ok, ok]),
         (Access::Public, [ok, ok, ok, ok, ok, ok, ok]),
+        (Access::Known, [who, ok, ok, ok, ok, ok, ok]),
         (Access::Guest, [ok, ok, ok, ok, ok, ok, ok]),
         (Access::Account, [who, no, no, no, ok, ok, ok]),
         (Access::Staff, [who, no, ok, ok, no, ok, ok]),

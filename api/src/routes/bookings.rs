@@ -1,7 +1,17 @@
-//! Bookings: asked for, looked at, cancelled.
+//! Bookings: asked for, looked at, changed, cancelled, and everything that happens at the desk.
 
+pub(super) mod calendar;
 pub(super) mod cancel;
 pub(super) mod create;
+pub(super) mod events;
+mod forms;
+pub(super) mod history;
+pub(super) mod list;
+pub(super) mod modify;
+mod modify_form;
+mod order;
+pub(super) mod progress;
+mod refusal;
 pub(super) mod show;
 mod visitor;
 

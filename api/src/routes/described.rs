@@ -3,6 +3,7 @@
 //! A route of the table that is not described here fails a test, and so does a description without a route.
 
 mod auth;
+mod booking_changes;
 mod bookings;
 mod docs;
 mod notifications;

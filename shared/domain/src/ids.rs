@@ -79,6 +79,13 @@ text_id!(
 /// Longest `Idempotency-Key` that is accepted, in characters.
 pub const MAX_IDEMPOTENCY_KEY_CHARS: usize = 255;
 
+/// Crockford's base 32.
+const REFERENCE_ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+/// Characters of a reference after its prefix.
+const REFERENCE_CHARS: usize = 10;
+/// Bits of an id that its reference leaves out.
+const REFERENCE_SHIFT: u32 = 78;
+
 macro_rules! uuid_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -163,10 +170,31 @@ impl BookingId {
     ///
     /// A function of the id (its first 50 bits), so it is known before anything is stored.
     pub fn reference(&self) -> String {
-        const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
-        let bits = self.0.as_u128() >> 78;
-        let code = (0..10).rev().map(|place| char::from(ALPHABET[((bits >> (place * 5)) & 31) as usize]));
+        let bits = self.0.as_u128() >> REFERENCE_SHIFT;
+        let code = (0..REFERENCE_CHARS).rev().map(|place| char::from(REFERENCE_ALPHABET[((bits >> (place * 5)) & 31) as usize]));
         "PVT-".chars().chain(code).collect()
+    }
+
+    /// The least and the greatest id that has this reference, so that it can be looked for by id; `None` for what is no reference.
+    /// Read as people write: in any case, with or without `PVT-`, O for 0, I and L for 1.
+    pub fn range_of_reference(reference: &str) -> Option<(Self, Self)> {
+        let upper = reference.trim().to_ascii_uppercase();
+        let code = upper.strip_prefix("PVT-").unwrap_or(&upper);
+        if code.chars().count() != REFERENCE_CHARS {
+            return None;
+        }
+        let mut bits: u128 = 0;
+        for c in code.chars() {
+            let read = match c {
+                'O' => '0',
+                'I' | 'L' => '1',
+                other => other,
+            };
+            let place = REFERENCE_ALPHABET.iter().position(|known| char::from(*known) == read)?;
+            bits = (bits << 5) | u128::try_from(place).ok()?;
+        }
+        let least = bits << REFERENCE_SHIFT;
+        Some((Self(Uuid::from_u128(least)), Self(Uuid::from_u128(least | ((1 << REFERENCE_SHIFT) - 1)))))
     }
 
     /// Id of the event of `kind` (with its version) that this booking's revision `rev` caused.
@@ -216,6 +244,19 @@ mod tests {
     fn strangers_with_the_same_key_do_not_meet() {
         assert_ne!(BookingId::derive(None, "1", "a"), BookingId::derive(None, "1", "b"));
         assert_eq!(BookingId::derive(None, "1", "a"), BookingId::derive(None, "1", "a"));
+    }
+
+    #[test]
+    fn a_reference_leads_to_its_booking() {
+        let id = BookingId::derive(None, "1", "a");
+        let reference = id.reference();
+        for written in [reference.clone(), reference.to_lowercase(), reference[4..].replace('0', "o").replace('1', "l")] {
+            let (least, greatest) = BookingId::range_of_reference(&written).unwrap();
+            assert!(least <= id && id <= greatest, "{written}");
+            assert!(least.to_string() <= id.to_string() && id.to_string() <= greatest.to_string(), "also as text");
+            assert_eq!((least.reference(), greatest.reference()), (reference.clone(), reference.clone()));
+        }
+        assert!(["", "PVT-", "PVT-012345678", "PVT-012345678U", "PVT-01234567890"].iter().all(|bad| BookingId::range_of_reference(bad).is_none()));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Asking for a booking: checked, handed to the broker, answered.
 
-use super::etag;
+use super::{etag, refusal};
 use crate::accepted::Seen;
 use crate::app::{App, SharedApp};
 use crate::body::{read_json, read_node, refuse_card_numbers};
@@ -20,7 +20,6 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::IntoResponse;
 use chrono::{DateTime, Days, Utc};
-use pvt_domain::booking::Rejection;
 use pvt_domain::ids::BookingId;
 use pvt_domain::inventory::Inventory;
 use pvt_domain::messages::{BOOKING_REQUEST, RequestBooking};
@@ -103,7 +102,7 @@ async fn check(app: &App, caller: &Caller, key: &str, body: &[u8]) -> Result<Che
     match app.catalogue.find(property).await {
         Lookup::Found(inventory) => {
             let today = Timestamp::new(now).local_date(inventory.property.time_zone);
-            let asked = draft.judge(&inventory, today).map_err(Problem::fields)?;
+            let asked = draft.judge(&inventory, today, caller.acts_on(&inventory.property.id)).map_err(Problem::fields)?;
             let id = BookingId::derive(caller.client(), key, &fingerprint.to_string());
             Ok(Checked { id, client: caller.client().map(str::to_owned), actor: caller.actor(), fingerprint, inventory, asked })
         }
@@ -157,7 +156,7 @@ async fn send(app: &SharedApp, checked: Checked, parts: &Parts, reply_to: Option
     let Checked { id, client, actor, fingerprint, inventory, asked } = checked;
     let property_id = inventory.property.id.clone();
     let key = app.topology.command_key(BOOKING_REQUEST, property_id.as_str());
-    let Asked { rate_plan_id, source, stays, guest } = asked;
+    let Asked { rate_plan_id, source, stays, guest, override_restrictions } = asked;
     let command = RequestBooking {
         booking_id: id,
         client,
@@ -169,7 +168,7 @@ async fn send(app: &SharedApp, checked: Checked, parts: &Parts, reply_to: Option
         guest,
         requested_at: Utc::now().into(),
         quote: None,
-        override_restrictions: false,
+        override_restrictions,
     };
     let message = Outgoing::command(key, id.request_command_id(), &command).map(|message| {
         let message = message.correlated(id.as_uuid()).traced(Context::traceparent(parts)).by(actor);
@@ -197,7 +196,8 @@ async fn result(app: &App, id: BookingId, fingerprint: Fingerprint, waiting: Opt
         return Err(problem::IDEMPOTENCY_KEY_REUSED.into());
     }
     if let Some(rejection) = booking.rejection {
-        return Err(refused(rejection, links.this()));
+        let problem = refusal::rejected(app, &booking, rejection);
+        return Err(problem.with_header(header::LOCATION, location(&links)?));
     }
     let location = location(&links)?;
     let view = BookingView::new(&booking, links, Some(&token));
@@ -207,23 +207,6 @@ async fn result(app: &App, id: BookingId, fingerprint: Fingerprint, waiting: Opt
 fn accepted(id: BookingId, token: &str, links: Links) -> Answer {
     let headers = [(header::LOCATION, location(&links)?), (header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECS))];
     Ok((StatusCode::ACCEPTED, headers, Json(RequestedView::new(id, Some(token), links))).into_response())
-}
-
-fn refused(rejection: Rejection, address: &str) -> Problem {
-    let problem = Problem::from(match rejection {
-        Rejection::NoAvailability => problem::NO_AVAILABILITY,
-        Rejection::InvalidDates => problem::INVALID_DATES,
-        Rejection::OverCapacity => problem::OVER_CAPACITY,
-        Rejection::Closed => problem::CLOSED,
-        Rejection::Restriction => problem::RESTRICTION,
-        Rejection::PriceChanged => problem::PRICE_CHANGED,
-        Rejection::Gender => problem::GENDER,
-        Rejection::Age => problem::AGE,
-    });
-    match HeaderValue::try_from(address) {
-        Ok(address) => problem.with_header(header::LOCATION, address),
-        Err(_) => problem,
-    }
 }
 
 fn location(links: &Links) -> Result<HeaderValue, Problem> {

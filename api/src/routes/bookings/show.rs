@@ -1,8 +1,9 @@
 //! Looking at a booking, also while it is being decided.
 
 use super::etag;
+use super::refusal::currency_of;
 use super::visitor::Visitor;
-use crate::app::SharedApp;
+use crate::app::{App, SharedApp};
 use crate::decisions::Awaited;
 use crate::problem::Answer;
 use crate::view::{BookingView, RequestedView};
@@ -23,7 +24,7 @@ pub(in crate::routes) async fn show(State(app): State<SharedApp>, Path(id): Path
     let (parts, _) = request.into_parts();
     let visitor = Visitor::of(&app, &id, &parts)?;
     if let Some(booking) = visitor.booking(&app).await? {
-        return Ok(shown(&booking, &visitor, &parts));
+        return Ok(shown(&app, &booking, &visitor, &parts));
     }
     let waiting = visitor.wait.and_then(|_| app.decisions.wait_for(Awaited { id: visitor.id, rev: 1, reply_expected: false }));
     let decided = match waiting {
@@ -31,7 +32,7 @@ pub(in crate::routes) async fn show(State(app): State<SharedApp>, Path(id): Path
         None => None,
     };
     match decided {
-        Some(booking) => Ok(shown(&booking, &visitor, &parts)),
+        Some(booking) => Ok(shown(&app, &booking, &visitor, &parts)),
         None => {
             let view = RequestedView::new(visitor.id, None, visitor.links());
             Ok(([(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECS))], Json(view)).into_response())
@@ -40,12 +41,17 @@ pub(in crate::routes) async fn show(State(app): State<SharedApp>, Path(id): Path
 }
 
 /// 200 with the booking, or 304 when the caller has this revision already.
-fn shown(booking: &Booking, visitor: &Visitor, parts: &Parts) -> Response {
+fn shown(app: &App, booking: &Booking, visitor: &Visitor, parts: &Parts) -> Response {
     let etag = etag(booking.rev);
     let known = parts.headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
     let mut known = known.map(|tag| tag.trim().trim_start_matches("W/"));
     if known.any(|tag| tag == "*" || tag.as_bytes() == etag.as_bytes()) {
         return (StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response();
     }
-    ([(header::ETAG, etag)], Json(BookingView::new(booking, visitor.links(), None))).into_response()
+    let view = BookingView::new(booking, visitor.links(), None);
+    let view = match currency_of(app, &booking.property_id) {
+        Some(currency) => view.with_alternatives(booking, currency),
+        None => view,
+    };
+    ([(header::ETAG, etag)], Json(view)).into_response()
 }

@@ -13,6 +13,9 @@ use pvt_domain::ids::BookingId;
 use serde::Deserialize;
 use std::time::Duration;
 
+/// When to look again at a booking that is not decided, in seconds.
+const RETRY_AFTER_SECS: u32 = 1;
+
 /// What may follow a booking's address.
 #[derive(Debug, Deserialize)]
 struct BookingQuery {
@@ -57,6 +60,28 @@ impl Visitor {
             None if self.token.is_some() => Ok(None),
             _ => Err(problem::NOT_FOUND.into()),
         }
+    }
+
+    /// The stored booking, for whoever works for its property.
+    ///
+    /// # Errors
+    /// 404 for everybody else, 409 before it is decided.
+    pub(super) async fn booking_of_staff(&self, app: &App) -> Result<Booking, Problem> {
+        let booking = self.decided_booking(app).await?;
+        if self.is_staff_of(&booking) { Ok(booking) } else { Err(problem::NOT_FOUND.into()) }
+    }
+
+    /// As [`Self::booking`], where only a decided booking will do.
+    ///
+    /// # Errors
+    /// As [`Self::booking`], and 409 before it is decided.
+    pub(super) async fn decided_booking(&self, app: &App) -> Result<Booking, Problem> {
+        self.booking(app).await?.ok_or_else(|| Problem::from(problem::STILL_PROCESSING).retry_after(RETRY_AFTER_SECS))
+    }
+
+    /// Whether the caller works for the booking's property.
+    pub(super) fn is_staff_of(&self, booking: &Booking) -> bool {
+        self.caller.acts_on(&booking.property_id)
     }
 
     /// How the caller appears in the booking's history. Who comes with the token alone is the guest.

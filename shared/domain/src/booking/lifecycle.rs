@@ -23,6 +23,9 @@ pub enum Status {
 }
 
 impl Status {
+    /// Every state.
+    pub const ALL: [Self; 7] = [Self::Requested, Self::Confirmed, Self::CheckedIn, Self::CheckedOut, Self::NoShow, Self::Rejected, Self::Cancelled];
+
     /// The wire name.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -112,19 +115,17 @@ impl Rejection {
 mod tests {
     use super::{Rejection, Status};
 
-    const ALL: [Status; 7] = [Status::Requested, Status::Confirmed, Status::CheckedIn, Status::CheckedOut, Status::NoShow, Status::Rejected, Status::Cancelled];
-
     #[test]
     fn what_is_final_stays() {
         for end in [Status::CheckedOut, Status::Rejected, Status::Cancelled] {
-            assert!(ALL.iter().all(|next| !end.may_become(*next)), "{end:?}");
+            assert!(Status::ALL.iter().all(|next| !end.may_become(*next)), "{end:?}");
             assert!(!end.is_changeable());
         }
     }
 
     #[test]
     fn names_are_what_is_sent() {
-        for status in ALL {
+        for status in Status::ALL {
             assert_eq!(serde_json::to_value(status).unwrap(), status.as_str());
         }
         for (name, rejection) in Rejection::ALL {

@@ -2,17 +2,77 @@
 
 use super::{Index, Mongo};
 use crate::StoreError;
+use chrono::NaiveDate;
 use futures_util::TryStreamExt;
-use mongodb::bson::doc;
-use pvt_domain::booking::Booking;
+use mongodb::IndexModel;
+use mongodb::bson::{Document, doc};
+use mongodb::options::IndexOptions;
+use pvt_domain::booking::{Booking, Status};
 use pvt_domain::ids::{BookingId, PropertyId};
 use pvt_domain::nights::Nights;
 use std::collections::HashMap;
 
 pub(crate) const COLLECTION: &str = "bookings";
 
-/// Listing and reconciling one property's bookings.
-pub(crate) const INDEXES: &[Index] = &[(COLLECTION, &[("property_id", 1), ("updated_at", 1)], false)];
+/// Listing and reconciling one property's bookings; finding those of a guest.
+pub(crate) const INDEXES: &[Index] = &[(COLLECTION, &[("property_id", 1), ("created_at", 1), ("_id", 1)], false), (COLLECTION, &[("guest.email", 1)], false)];
+
+/// Whose bookings are listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Whose {
+    /// Those of these properties.
+    Of(Vec<PropertyId>),
+    /// Those that this client asked for.
+    Client(String),
+}
+
+/// Which bookings are listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BookingFilter {
+    /// Whose.
+    pub whose: Whose,
+    /// Of this property.
+    pub property_id: Option<PropertyId>,
+    /// In this state.
+    pub status: Option<Status>,
+    /// With a stay that arrives on this day or later.
+    pub arrival_from: Option<NaiveDate>,
+    /// With a stay that arrives on this day or earlier.
+    pub arrival_until: Option<NaiveDate>,
+    /// Of the guest with this address.
+    pub email: Option<String>,
+    /// With an id from the first to the second.
+    pub ids: Option<(BookingId, BookingId)>,
+}
+
+impl BookingFilter {
+    fn query(&self) -> Document {
+        let mut query = match &self.whose {
+            Whose::Of(properties) => doc! { "property_id": { "$in": properties.iter().map(PropertyId::as_str).collect::<Vec<_>>() } },
+            Whose::Client(client) => doc! { "client": client },
+        };
+        if let (Whose::Client(_), Some(property)) = (&self.whose, &self.property_id) {
+            query.insert("property_id", property.as_str());
+        }
+        if let Some(status) = self.status {
+            query.insert("status", status.as_str());
+        }
+        let mut arrival = Document::new();
+        // Dates are text that sorts like what it means.
+        arrival.extend(self.arrival_from.map(|date| ("$gte".to_owned(), date.to_string().into())));
+        arrival.extend(self.arrival_until.map(|date| ("$lte".to_owned(), date.to_string().into())));
+        if !arrival.is_empty() {
+            query.insert("stays", doc! { "$elemMatch": { "arrival": arrival } });
+        }
+        if let Some(email) = &self.email {
+            query.insert("guest.email", doc! { "$in": [email, &email.to_lowercase()] });
+        }
+        if let Some((least, greatest)) = self.ids {
+            query.insert("_id", doc! { "$gte": least.to_string(), "$lte": greatest.to_string() });
+        }
+        query
+    }
+}
 
 impl Mongo {
     /// One booking.
@@ -46,6 +106,29 @@ impl Mongo {
         let holding = doc! { "$in": ["confirmed", "checked_in", "checked_out"] };
         let found = self.collection::<Booking>(COLLECTION).find(doc! { "property_id": property_id.as_str(), "status": holding, "stays": within }).await?;
         Ok(found.map_ok(|booking| (booking.id, booking)).try_collect().await?)
+    }
+
+    /// Bookings by when they were asked for, the newest first: those after the given one, at most `limit`.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn list_bookings(&self, filter: &BookingFilter, after: Option<&(String, BookingId)>, limit: i64) -> Result<Vec<Booking>, StoreError> {
+        let mut query = filter.query();
+        if let Some((at, id)) = after {
+            query.insert("$or", [doc! { "created_at": { "$lt": at } }, doc! { "created_at": at, "_id": { "$lt": id.to_string() } }].to_vec());
+            // The bound that an index can use.
+            query.insert("created_at", doc! { "$lte": at });
+        }
+        let found = self.collection::<Booking>(COLLECTION).find(query).sort(doc! { "created_at": -1, "_id": -1 }).limit(limit).await?;
+        Ok(found.try_collect().await?)
+    }
+
+    /// The index of clients' own bookings. Most bookings are strangers', so that they cost nothing there.
+    pub(super) async fn index_clients(&self) -> Result<(), StoreError> {
+        let options = IndexOptions::builder().partial_filter_expression(doc! { "client": { "$exists": true } }).build();
+        let index = IndexModel::builder().keys(doc! { "client": 1, "created_at": 1, "_id": 1 }).options(options).build();
+        self.collection::<Document>(COLLECTION).create_index(index).await?;
+        Ok(())
     }
 
     /// Every booking of a property, one at a time. For reconciliation and checks, not for request handling.

@@ -1,0 +1,95 @@
+//! Waiting for what becomes of one command about a stored booking.
+//!
+//! Many may change one booking at once, so each waits for the reply to its own command. A reply is a hint that may get lost: whoever
+//! waits looks into the store, too, and what is answered is what is stored.
+
+use pvt_domain::messages::Reply;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+/// Commands that may be waited for at once; for further ones the store alone is asked.
+const MAX_WAITING: usize = 4_000;
+
+type Waiting = HashMap<Uuid, Vec<oneshot::Sender<Reply>>>;
+
+/// The handle. Cheap to clone.
+#[derive(Clone, Default)]
+pub(crate) struct Orders(Arc<Mutex<Waiting>>);
+
+/// A place among the waiting. Dropping it gives the place up.
+pub(crate) struct Place {
+    orders: Orders,
+    command: Uuid,
+    /// The reply, once it is there.
+    pub(crate) told: oneshot::Receiver<Reply>,
+}
+
+impl Orders {
+    /// Takes a place among the waiting; `None` when there is none left. Take it before sending the command.
+    pub(crate) fn wait_for(&self, command: Uuid) -> Option<Place> {
+        let mut waiting = self.lock();
+        if waiting.len() >= MAX_WAITING {
+            return None;
+        }
+        let (tell, told) = oneshot::channel();
+        waiting.entry(command).or_default().push(tell);
+        Some(Place { orders: self.clone(), command, told })
+    }
+
+    /// A worker has dealt with this command. `false` when nobody waits for it here.
+    pub(crate) fn replied(&self, command: Uuid, reply: &Reply) -> bool {
+        let Some(told) = self.lock().remove(&command) else { return false };
+        // Who is no longer there needs no answer.
+        told.into_iter().for_each(|one| drop(one.send(reply.clone())));
+        true
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        // Nothing that holds it can leave it half-changed.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place {
+    /// Which command is waited for.
+    pub(crate) fn command(&self) -> Uuid {
+        self.command
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.told.close();
+        let mut waiting = self.orders.lock();
+        if let Some(told) = waiting.get_mut(&self.command) {
+            told.retain(|one| !one.is_closed());
+            if told.is_empty() {
+                waiting.remove(&self.command);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Orders;
+    use pvt_domain::ids::BookingId;
+    use pvt_domain::messages::{Reply, ReplyOutcome};
+    use uuid::Uuid;
+
+    #[tokio::test]
+    async fn everybody_hears_of_their_own_command() {
+        let (orders, reply) = (Orders::default(), |outcome| Reply { booking_id: BookingId::from_uuid(Uuid::nil()), outcome, why: None });
+        let (one, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let (mut first, mut again, mut second) = (orders.wait_for(one).unwrap(), orders.wait_for(one).unwrap(), orders.wait_for(other).unwrap());
+        assert!(orders.replied(one, &reply(ReplyOutcome::Stale)));
+        assert_eq!((&mut first.told).await.unwrap().outcome, ReplyOutcome::Stale);
+        assert_eq!((&mut again.told).await.unwrap().outcome, ReplyOutcome::Stale, "the same command may be sent twice");
+        assert!(second.told.try_recv().is_err(), "the other command was not dealt with");
+        drop(second);
+        assert!(!orders.replied(other, &reply(ReplyOutcome::Decided)), "a place that was given up is gone");
+        assert!(orders.lock().is_empty());
+    }
+}

@@ -1,0 +1,203 @@
+//! The bodies of commands about a stored booking, all but modifications. A missing body is an empty one.
+
+use crate::body::{read_node, read_optional_json, refuse_card_numbers};
+use crate::fingerprint::Fingerprint;
+use crate::problem::Problem;
+use crate::reader::{At, Field, Fields, Reader};
+use axum::body::Body;
+use axum::http::HeaderMap;
+use bytes::Bytes;
+use pvt_domain::ids::BedId;
+use pvt_domain::intake::{MAX_GROUP_GUESTS, MAX_GROUP_STAYS};
+use pvt_domain::messages::Assignment;
+
+/// Longest reason, in characters.
+const MAX_REASON_CHARS: usize = 500;
+/// Longest id of a bed, in bytes.
+const MAX_BED_ID_BYTES: usize = 64;
+/// Most beds of one stay. A private room may have more of them than guests.
+const MAX_BEDS: usize = MAX_GROUP_GUESTS as usize;
+
+/// Reads an object with these members; `exempt` is the place of a text that may look like a card number.
+pub(super) async fn read<T>(
+    headers: &HeaderMap,
+    body: Body,
+    (known, exempt): (&[&str], &str),
+    form: impl for<'n, 'a, 'p> FnOnce(Fields<'n, 'a, 'p>, &mut Reader) -> T,
+) -> Result<(T, Fingerprint), Problem> {
+    let bytes = read_optional_json(headers, body).await?.unwrap_or_else(|| Bytes::from_static(b"{}"));
+    let node = read_node(&bytes)?;
+    refuse_card_numbers(&node, exempt)?;
+    let mut reader = Reader::default();
+    let read = reader.object(&node, &At::Root, known).map(|fields| form(fields, &mut reader));
+    let faults = reader.into_faults();
+    match read {
+        Some(value) if faults.is_empty() => Ok((value, Fingerprint::of(&node))),
+        _ => Err(Problem::fields(faults)),
+    }
+}
+
+/// Only `reason`, which may be missing.
+pub(super) const NOTE: (&[&str], &str) = (&["reason"], "");
+
+/// A reason in somebody's words.
+pub(super) fn reason(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> Option<String> {
+    let field = fields.optional("reason")?;
+    let text = reader.text(field)?;
+    if text.trim().is_empty() || text.chars().count() > MAX_REASON_CHARS || text.chars().any(|c| c.is_control() && c != '\n') {
+        reader.fault(&field.at(), "invalid_reason", format!("1 to {MAX_REASON_CHARS} characters, no control characters"));
+    }
+    Some(text.to_owned())
+}
+
+/// As [`reason`], where one must be given.
+pub(super) fn required_reason(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> Option<String> {
+    reader.required(fields, "reason");
+    reason(fields, reader)
+}
+
+/// A choice that is `false` unless it is made.
+pub(super) fn flag(fields: Fields<'_, '_, '_>, key: &'static str, reader: &mut Reader) -> bool {
+    fields.optional(key).and_then(|field| reader.flag(field)).unwrap_or_default()
+}
+
+/// A cancellation.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Cancellation {
+    pub(super) reason: Option<String>,
+    /// Only say what it would cost.
+    pub(super) dry_run: bool,
+    pub(super) waive_fee: bool,
+}
+
+/// The members of a cancellation.
+pub(super) const CANCELLATION: (&[&str], &str) = (&["reason", "dry_run", "waive_fee"], "");
+
+/// A fee is waived for a reason.
+pub(super) fn cancellation(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> Cancellation {
+    let waive_fee = flag(fields, "waive_fee", reader);
+    let reason = if waive_fee { required_reason(fields, reader) } else { reason(fields, reader) };
+    Cancellation { reason, dry_run: flag(fields, "dry_run", reader), waive_fee }
+}
+
+/// A departure.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Departure {
+    pub(super) reason: Option<String>,
+    pub(super) allow_open_balance: bool,
+    pub(super) reprice: bool,
+}
+
+/// The members of a departure.
+pub(super) const DEPARTURE: (&[&str], &str) = (&["reason", "allow_open_balance", "reprice"], "");
+
+/// Who may leave without having paid, may do so for a reason.
+pub(super) fn departure(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> Departure {
+    let allow_open_balance = flag(fields, "allow_open_balance", reader);
+    let reason = if allow_open_balance { required_reason(fields, reader) } else { reason(fields, reader) };
+    Departure { reason, allow_open_balance, reprice: flag(fields, "reprice", reader) }
+}
+
+/// The members of a choice of beds.
+pub(super) const BEDS: (&[&str], &str) = (&["reason", "assignments"], "");
+
+/// What staff decide about the beds of stays, and why.
+pub(super) fn beds(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> (Vec<Assignment>, Option<String>) {
+    let reason = reason(fields, reader);
+    let Some(field) = reader.required(fields, "assignments") else { return (Vec::new(), reason) };
+    let items = reader.list(field).unwrap_or_default();
+    let at = field.at();
+    if items.is_empty() || items.len() > MAX_GROUP_STAYS {
+        reader.fault(&at, "assignment_count", format!("send 1 to {MAX_GROUP_STAYS} assignments"));
+    }
+    let mut assignments = Vec::new();
+    for (index, item) in items.iter().take(MAX_GROUP_STAYS).enumerate() {
+        let at = At::Index(&at, index);
+        let Some(fields) = reader.object(item, &at, &["stay", "beds", "locked"]) else { continue };
+        let stay = reader.required(fields, "stay").and_then(|field| reader.count(field)).and_then(|stay| usize::try_from(stay).ok());
+        let beds = fields.optional("beds").and_then(|field| bed_list(field, reader));
+        let locked = fields.optional("locked").and_then(|field| reader.flag(field));
+        if beds.is_none() && locked.is_none() {
+            reader.fault(&at, "nothing_to_do", "send beds, locked or both");
+        }
+        assignments.push(Assignment { stay: stay.unwrap_or_default(), beds, locked });
+    }
+    (assignments, reason)
+}
+
+/// Beds by their ids.
+pub(super) fn bed_list(field: Field<'_, '_, '_>, reader: &mut Reader) -> Option<Vec<BedId>> {
+    let items = reader.list(field)?;
+    let at = field.at();
+    if items.is_empty() || items.len() > MAX_BEDS {
+        reader.fault(&at, "bed_count", format!("send 1 to {MAX_BEDS} beds"));
+    }
+    let mut beds = Vec::new();
+    for (index, item) in items.iter().take(MAX_BEDS).enumerate() {
+        let text = reader.item_text(item, &At::Index(&at, index)).unwrap_or_default();
+        if text.len() > MAX_BED_ID_BYTES {
+            reader.fault(&At::Index(&at, index), "invalid_id", "must be the id of a bed");
+        }
+        beds.push(text.into());
+    }
+    Some(beds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BEDS, CANCELLATION, Cancellation, DEPARTURE, beds, cancellation, departure, read};
+    use crate::problem::Problem;
+    use axum::body::Body;
+    use axum::http::{HeaderMap, HeaderValue, header};
+
+    fn json() -> HeaderMap {
+        HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))])
+    }
+
+    fn faults(problem: &Problem) -> Vec<(&str, &str)> {
+        problem.errors().iter().map(|error| (error.pointer.as_str(), error.code)).collect()
+    }
+
+    #[tokio::test]
+    async fn a_cancellation_needs_nothing_and_a_waived_fee_a_reason() {
+        let (none, _) = read(&HeaderMap::new(), Body::empty(), CANCELLATION, cancellation).await.unwrap();
+        assert_eq!(none, Cancellation::default());
+        let (some, _) = read(&json(), Body::from(r#"{"reason":"plans changed","dry_run":true}"#), CANCELLATION, cancellation).await.unwrap();
+        assert_eq!(some, Cancellation { reason: Some("plans changed".to_owned()), dry_run: true, waive_fee: false });
+        let table = [
+            (r#"{"reason":""}"#, ("/reason", "invalid_reason")),
+            (r#"{"reason":1}"#, ("/reason", "wrong_type")),
+            (r#"{"waive_fee":true}"#, ("/reason", "required")),
+            (r#"{"status":"cancelled"}"#, ("/status", "unknown_field")),
+            (r#"{"rev":1}"#, ("/rev", "unknown_field")),
+        ];
+        for (body, fault) in table {
+            assert_eq!(faults(&read(&json(), Body::from(body), CANCELLATION, cancellation).await.unwrap_err()), [fault], "{body}");
+        }
+        let card = read(&json(), Body::from(r#"{"reason":"refund 4242 4242 4242 4242"}"#), CANCELLATION, cancellation).await.unwrap_err();
+        assert_eq!(card.code(), "card_number_refused");
+    }
+
+    #[tokio::test]
+    async fn who_leaves_without_having_paid_needs_a_reason() {
+        let refused = read(&json(), Body::from(r#"{"allow_open_balance":true,"price":0}"#), DEPARTURE, departure).await.unwrap_err();
+        assert_eq!(faults(&refused), [("/price", "unknown_field"), ("/reason", "required")]);
+    }
+
+    #[tokio::test]
+    async fn beds_are_chosen_stay_by_stay() {
+        let body = r#"{"assignments":[{"stay":1,"beds":["a","b"]},{"stay":0,"locked":true}]}"#;
+        let ((chosen, _), _) = read(&json(), Body::from(body), BEDS, beds).await.unwrap();
+        assert_eq!((chosen.len(), chosen[0].stay, chosen[0].beds.as_ref().map(Vec::len), chosen[1].locked), (2, 1, Some(2), Some(true)));
+        let body = r#"{"assignments":[{"stay":-1,"beds":[7]},{"beds":[]},{"stay":0}]}"#;
+        let refused = read(&json(), Body::from(body), BEDS, beds).await.unwrap_err();
+        let expected = [
+            ("/assignments/0/stay", "out_of_range"),
+            ("/assignments/0/beds/0", "wrong_type"),
+            ("/assignments/1/stay", "required"),
+            ("/assignments/1/beds", "bed_count"),
+            ("/assignments/2", "nothing_to_do"),
+        ];
+        assert_eq!(faults(&refused), expected);
+    }
+}

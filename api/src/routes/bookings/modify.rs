@@ -1,0 +1,58 @@
+//! Changing a booking: dates, guests, room types, beds, price list, or who it is for. `PATCH` changes what is sent; `PUT` wants stays and
+//! guest whole.
+//!
+//! Guests change what is not begun, at today's prices. Beds, old prices and exceptions from restrictions are for staff.
+
+use super::forms;
+use super::modify_form::{self, Draft, Wanted};
+use super::order::{Desk, Instruction};
+use super::visitor::Visitor;
+use crate::app::SharedApp;
+use crate::booking_form::PHONE;
+use crate::catalogue::Lookup;
+use crate::headers;
+use crate::problem::{self, Answer, Problem};
+use axum::extract::{Path, Request, State};
+use chrono::Utc;
+use pvt_domain::booking::Status;
+use pvt_domain::messages::{BOOKING_MODIFY, ModifyBooking};
+use pvt_domain::timestamp::Timestamp;
+use tokio::time::Instant;
+
+/// While the property is not known here, in seconds.
+const STARTING_RETRY_AFTER_SECS: u32 = 2;
+
+/// `PATCH /api/bookings/{id}`: what is missing stays as it is.
+pub(in crate::routes) async fn patch(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> Answer {
+    modify(app, id, request, false).await
+}
+
+/// `PUT /api/bookings/{id}`: stays and guest are what is sent.
+pub(in crate::routes) async fn put(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> Answer {
+    modify(app, id, request, true).await
+}
+
+async fn modify(app: SharedApp, id: String, request: Request, whole: bool) -> Answer {
+    let begun = Instant::now();
+    let (parts, body) = request.into_parts();
+    let visitor = Visitor::of(&app, &id, &parts)?;
+    let rev = headers::if_match(&parts.headers)?;
+    let (draft, fingerprint): (Draft, _) =
+        forms::read(&parts.headers, body, (modify_form::BODY, PHONE), |fields, reader| modify_form::read(fields, reader, whole)).await?;
+    let booking = visitor.decided_booking(&app).await?;
+    let by_staff = visitor.is_staff_of(&booking);
+    let Lookup::Found(inventory) = app.catalogue.find(booking.property_id.as_str()).await else {
+        return Err(Problem::from(problem::NOT_READY).retry_after(STARTING_RETRY_AFTER_SECS));
+    };
+    let desk = Desk { app: &app, visitor: &visitor, parts: &parts, begun };
+    let from: &'static [Status] = if by_staff { &[Status::Confirmed, Status::CheckedIn] } else { &[Status::Confirmed] };
+    // Whoever looks at an old revision judges by what is no longer so; nothing else in the request is worth a word then.
+    if rev != booking.rev && headers::optional_idempotency_key(&parts.headers)?.is_none() {
+        return Err(desk.overtaken(problem::PRECONDITION_FAILED, &booking));
+    }
+    let today = Timestamp::new(Utc::now()).local_date(inventory.property.time_zone);
+    let wanted = draft.judge(&booking, &inventory, today, by_staff).map_err(Problem::fields)?;
+    let Wanted { stays, guest, rate_plan_id, reprice, override_restrictions, reason } = wanted;
+    let what = Instruction { name: "modify", kind: BOOKING_MODIFY, fingerprint, reason, expected_rev: Some(rev), from, otherwise: problem::STATE_CONFLICT };
+    desk.carry_out(booking, what, |order| ModifyBooking { order, stays, rate_plan_id, guest, reprice, quote: None, override_restrictions }).await
+}
