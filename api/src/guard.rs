@@ -10,14 +10,14 @@ use crate::problem::{self, Problem};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::handler::Handler;
+use axum::http::Method;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{self, MethodRouter};
 
 /// A handler of one method, with its rule.
 pub(crate) struct Guarded {
-    #[cfg(test)]
-    pub(crate) method: axum::http::Method,
+    pub(crate) method: Method,
     pub(crate) rule: Rule,
     handler: MethodRouter<SharedApp>,
 }
@@ -28,8 +28,7 @@ macro_rules! methods {
             #[doc = $doc]
             pub(crate) fn $name<H: Handler<T, SharedApp>, T: 'static>(rule: Rule, handler: H) -> Guarded {
                 Guarded {
-                    #[cfg(test)]
-                    method: axum::http::Method::$method,
+                    method: Method::$method,
                     rule,
                     handler: routing::$name(handler),
                 }

@@ -6,6 +6,7 @@
 mod accepted;
 mod access_tokens;
 mod app;
+mod asyncapi;
 mod body;
 mod booking_form;
 mod card_numbers;
@@ -21,6 +22,7 @@ mod headers;
 mod json;
 mod keys;
 mod limits;
+mod openapi;
 mod orders;
 mod page;
 mod passwords;

@@ -2,6 +2,8 @@
 
 mod auth;
 mod bookings;
+pub(crate) mod described;
+mod docs;
 mod notifications;
 mod payments;
 mod properties;
@@ -38,6 +40,13 @@ pub(crate) fn table() -> Vec<Route> {
         at("/api", [get(open, system::index)]),
         at("/api/health", [get(guarded(Bucket::Unlimited), system::health)]),
         at("/api/status", [get(open, system::status)]),
+        at("/api/openapi.json", [get(open, docs::openapi)]),
+        at("/api/asyncapi.json", [get(open, docs::asyncapi)]),
+        at("/api/docs", [get(open, docs::index)]),
+        at("/api/docs/quickstart", [get(open, docs::quickstart)]),
+        at("/api/docs/examples", [get(open, docs::examples)]),
+        at("/api/docs/faq", [get(open, docs::faq)]),
+        at("/api/docs/support", [get(open, docs::support)]),
         at("/api/auth/register", [post(guarded(Bucket::Auth), auth::register::register)]),
         at("/api/auth/login", [post(guarded(Bucket::Auth), auth::sessions::login)]),
         at("/api/auth/refresh", [post(open, auth::sessions::refresh)]),

@@ -11,6 +11,7 @@ mod cli;
 mod config;
 mod contention;
 mod crashes;
+mod described;
 mod happy_path;
 mod harness;
 mod idempotency;

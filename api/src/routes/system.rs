@@ -18,6 +18,9 @@ pub(super) async fn index() -> Json<Value> {
             "bookings": "/api/bookings",
             "health": "/api/health",
             "status": "/api/status",
+            "docs": "/api/docs",
+            "openapi": "/api/openapi.json",
+            "asyncapi": "/api/asyncapi.json",
         },
     }))
 }

@@ -3,6 +3,7 @@
 mod access;
 mod accounts;
 mod bookings;
+mod described;
 mod limits;
 
 use super::router;

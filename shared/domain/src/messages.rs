@@ -4,6 +4,7 @@
 //! and version is decoded by a test.
 
 mod bookings;
+pub mod catalogue;
 
 pub use bookings::*;
 

@@ -65,6 +65,11 @@ impl Client {
         &self.http
     }
 
+    /// Where the API answers.
+    pub(crate) fn base(&self) -> &str {
+        &self.base
+    }
+
     /// Any request.
     pub(crate) async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Option<Vec<u8>>) -> Result<Answer> {
         let mut request = self.http.request(method, format!("{}{path}", self.base));

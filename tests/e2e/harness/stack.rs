@@ -166,6 +166,11 @@ pub(crate) struct Stack {
 }
 
 impl Stack {
+    /// Where its logs are, and whatever else a test writes; removed when the test ends well.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// One of its programs: `api`, `mail-sink`, or a worker process by its name.
     pub(crate) fn program(&mut self, name: &str) -> Result<&mut Program> {
         self.programs.get_mut(name).with_context(|| format!("there is no program {name}"))

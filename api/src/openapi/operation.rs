@@ -1,0 +1,257 @@
+//! What is said of one method at one path, beyond its rule.
+//!
+//! Each builder stands for something that the handlers do with one shared function, so saying it says all that can come of it: who reads
+//! a body with `read_json` can answer 400, 408, 413, 415 and 422.
+
+use super::schema::{self, about, text, whole_of};
+use crate::headers::MAX_WAIT;
+use crate::problem::{self, Kind};
+use axum::http::{Method, StatusCode};
+use pvt_domain::ids::MAX_IDEMPOTENCY_KEY_CHARS;
+use serde_json::{Value, json};
+
+/// The JSON of answers and forms.
+const JSON: &str = "application/json";
+
+fn key_schema() -> Value {
+    json!({ "type": "string", "minLength": 1, "maxLength": MAX_IDEMPOTENCY_KEY_CHARS, "pattern": "^[ -~]+$" })
+}
+
+/// One method at one path.
+pub(crate) struct Operation {
+    pub(super) method: Method,
+    pub(super) path: &'static str,
+    /// Names it in clients that are generated.
+    pub(super) id: &'static str,
+    pub(super) summary: &'static str,
+    pub(super) about: Option<&'static str>,
+    pub(super) parameters: Vec<Value>,
+    pub(super) body: Option<Value>,
+    pub(super) answers: Vec<Success>,
+    pub(super) problems: Vec<&'static Kind>,
+}
+
+/// An answer that is not a problem.
+pub(super) struct Success {
+    pub(super) status: StatusCode,
+    pub(super) about: &'static str,
+    pub(super) media: Option<(&'static str, Value)>,
+    pub(super) example: Option<Value>,
+    pub(super) headers: Vec<&'static str>,
+}
+
+macro_rules! methods {
+    ($($name:ident $method:ident;)*) => {
+        $(
+            #[doc = concat!("Describes `", stringify!($method), "` at `path`.")]
+            pub(crate) fn $name(path: &'static str, id: &'static str, summary: &'static str) -> Operation {
+                Operation::new(Method::$method, path, id, summary)
+            }
+        )*
+    };
+}
+
+methods! {
+    get GET;
+    post POST;
+    put PUT;
+    patch PATCH;
+    delete DELETE;
+}
+
+impl Operation {
+    fn new(method: Method, path: &'static str, id: &'static str, summary: &'static str) -> Self {
+        Self { method, path, id, summary, about: None, parameters: Vec::new(), body: None, answers: Vec::new(), problems: Vec::new() }
+    }
+
+    /// More words.
+    pub(crate) fn about(mut self, words: &'static str) -> Self {
+        self.about = Some(words);
+        self
+    }
+
+    fn parameter(mut self, place: &str, name: &str, schema: Value, required: bool, words: impl Into<String>) -> Self {
+        let words: String = words.into();
+        self.parameters.push(json!({ "name": name, "in": place, "required": required, "schema": schema, "description": words }));
+        self
+    }
+
+    /// A part of the path; without this it is a text.
+    pub(crate) fn part(self, name: &str, schema: Value, words: &str) -> Self {
+        self.parameter("path", name, schema, true, words)
+    }
+
+    /// A parameter of the query that may be missing.
+    pub(crate) fn query(self, name: &str, schema: Value, words: &str) -> Self {
+        self.parameter("query", name, schema, false, words).problems([problem::INVALID_QUERY])
+    }
+
+    /// A parameter of the query that must be there.
+    #[allow(dead_code, reason = "routes of searches need it")]
+    pub(crate) fn required_query(self, name: &str, schema: Value, words: &str) -> Self {
+        self.parameter("query", name, schema, true, words).problems([problem::INVALID_QUERY])
+    }
+
+    /// Lists a page at a time. Goes after the answer.
+    pub(crate) fn paged(self) -> Self {
+        self.header("Link").query("limit", whole_of(1, 200), "Most items of the page; 50 unless said.").query(
+            "cursor",
+            text(),
+            "Where the page begins: `next_cursor` of the page before.",
+        )
+    }
+
+    /// Takes this JSON, read by `read_json` and the reader.
+    pub(crate) fn body(self, schema: Value, example: Value) -> Self {
+        self.takes(JSON, schema, example, true).problems([problem::UNSUPPORTED_MEDIA_TYPE, problem::VALIDATION_FAILED, problem::CARD_NUMBER_REFUSED])
+    }
+
+    /// As [`Self::body`], and may be missing.
+    pub(crate) fn optional_body(self, schema: Value, example: Value) -> Self {
+        self.takes(JSON, schema, example, false).problems([problem::UNSUPPORTED_MEDIA_TYPE, problem::VALIDATION_FAILED, problem::CARD_NUMBER_REFUSED])
+    }
+
+    /// Takes JSON whose fields are somebody else's.
+    pub(crate) fn raw_body(self, schema: Value, example: Value) -> Self {
+        self.takes(JSON, schema, example, true)
+    }
+
+    fn takes(mut self, media: &str, schema: Value, example: Value, required: bool) -> Self {
+        self.body = Some(json!({ "required": required, "content": { media: { "schema": schema, "example": example } } }));
+        self.problems([problem::INVALID_JSON, problem::REQUEST_TIMEOUT, problem::PAYLOAD_TOO_LARGE])
+    }
+
+    /// Needs `Idempotency-Key`. Goes after the answers.
+    pub(crate) fn idempotent(mut self) -> Self {
+        for answer in &mut self.answers {
+            answer.headers.push("Idempotency-Replayed");
+        }
+        self.parameter("header", "Idempotency-Key", key_schema(), true, "Yours to choose, for example a random UUID; repeat it when you retry.").problems([
+            problem::IDEMPOTENCY_KEY_MISSING,
+            problem::IDEMPOTENCY_KEY_INVALID,
+            problem::IDEMPOTENCY_KEY_REUSED,
+        ])
+    }
+
+    /// Needs `If-Match`.
+    pub(crate) fn if_match(self) -> Self {
+        let words = "The ETag of what was read: the change is meant for this revision.";
+        self.parameter("header", "If-Match", json!({ "type": "string", "examples": ["\"7\""] }), true, words)
+            .problems([problem::PRECONDITION_REQUIRED, problem::PRECONDITION_FAILED])
+    }
+
+    /// May have `If-Match`.
+    pub(crate) fn may_match(self) -> Self {
+        let words = "The ETag of what was read, if the change is meant for this revision alone.";
+        self.parameter("header", "If-Match", json!({ "type": "string", "examples": ["\"7\""] }), false, words).problems([problem::PRECONDITION_FAILED])
+    }
+
+    /// May have `Idempotency-Key`. Goes after the answers.
+    pub(crate) fn repeatable(mut self) -> Self {
+        for answer in &mut self.answers {
+            answer.headers.push("Idempotency-Replayed");
+        }
+        self.parameter("header", "Idempotency-Key", key_schema(), false, "Yours to choose; repeat it when you retry.").problems([
+            problem::IDEMPOTENCY_KEY_MISSING,
+            problem::IDEMPOTENCY_KEY_INVALID,
+            problem::IDEMPOTENCY_KEY_REUSED,
+        ])
+    }
+
+    /// `Prefer: wait=N` waits for the decision. Goes after the answers.
+    pub(crate) fn waits(mut self) -> Self {
+        for answer in &mut self.answers {
+            answer.headers.push("Preference-Applied");
+        }
+        let words = format!("`wait=N` waits for the decision, at most {} seconds (RFC 7240).", MAX_WAIT.as_secs());
+        self.parameter("header", "Prefer", json!({ "type": "string", "examples": ["wait=10"] }), false, words)
+    }
+
+    /// Another header that may be sent.
+    pub(crate) fn takes_header(self, name: &str, schema: Value, words: &str) -> Self {
+        self.parameter("header", name, schema, false, words)
+    }
+
+    /// Answers JSON like this.
+    pub(crate) fn answers(self, status: StatusCode, about: &'static str, schema: Value) -> Self {
+        self.success(status, about, Some((JSON, schema)))
+    }
+
+    /// The answer of this status may also look like this.
+    pub(crate) fn or_answers(mut self, status: StatusCode, schema: Value) -> Self {
+        for answer in self.answers.iter_mut().filter(|answer| answer.status == status) {
+            answer.media = answer.media.take().map(|(media, first)| (media, json!({ "anyOf": [first, schema] })));
+        }
+        self
+    }
+
+    /// Answers without a body.
+    pub(crate) fn answers_nothing(self, status: StatusCode, about: &'static str) -> Self {
+        self.success(status, about, None)
+    }
+
+    /// Answers 200 with a text of this media type.
+    pub(crate) fn answers_text(self, about: &'static str, media: &'static str) -> Self {
+        self.success(StatusCode::OK, about, Some((media, text())))
+    }
+
+    fn success(mut self, status: StatusCode, about: &'static str, media: Option<(&'static str, Value)>) -> Self {
+        self.answers.push(Success { status, about, media, example: None, headers: Vec::new() });
+        self
+    }
+
+    /// An example of the last answer.
+    pub(crate) fn example(mut self, example: Value) -> Self {
+        if let Some(answer) = self.answers.last_mut() {
+            answer.example = Some(example);
+        }
+        self
+    }
+
+    /// The last answer may carry this header, one of the document's.
+    pub(crate) fn header(mut self, name: &'static str) -> Self {
+        if let Some(answer) = self.answers.last_mut() {
+            answer.headers.push(name);
+        }
+        self
+    }
+
+    /// Can end with these problems.
+    pub(crate) fn problems<const N: usize>(mut self, kinds: [&'static Kind; N]) -> Self {
+        self.problems.extend(kinds);
+        self
+    }
+
+    /// Asks the store: 503 while it is away.
+    pub(crate) fn stored(self) -> Self {
+        self.problems([problem::STORE_UNAVAILABLE])
+    }
+
+    /// Publishes: 503 while the broker is away.
+    pub(crate) fn queued(self) -> Self {
+        self.problems([problem::BROKER_UNAVAILABLE])
+    }
+
+    /// Computes password hashes, of which there are only so many at once.
+    pub(crate) fn hashes(self) -> Self {
+        self.problems([problem::OVERLOADED])
+    }
+
+    /// A name of the path that is not described is a text.
+    pub(super) fn parts_described(mut self) -> Self {
+        let names = self.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+        let described = |parameters: &[Value], name: &str| parameters.iter().any(|one| one["in"] == "path" && one["name"] == name);
+        for name in names {
+            if !described(&self.parameters, name) {
+                self = self.part(name, schema::text_of(1, 255), "Which.");
+            }
+            self = self.problems([problem::NOT_FOUND]);
+        }
+        self
+    }
+
+    /// A booking's token in the query, as an alternative to a credential.
+    pub(crate) fn with_token(self) -> Self {
+        self.query("token", about(text(), "As the answer to the request gave it."), "The booking's token; opens the booking without a credential.")
+    }
+}

@@ -1,0 +1,26 @@
+//! What the document of the API says of the routes: one file a resource, named as the file of its handlers.
+//!
+//! A route of the table that is not described here fails a test, and so does a description without a route.
+
+mod auth;
+mod booking_changes;
+mod bookings;
+mod docs;
+mod notifications;
+mod payments;
+mod properties;
+mod system;
+
+use super::table;
+use crate::openapi::{self, Group};
+use serde_json::Value;
+
+/// Every group, in the order of the document.
+pub(crate) fn groups() -> Vec<Group> {
+    vec![system::group(), auth::group(), properties::group(), bookings::group(), payments::group(), notifications::group(), docs::group()]
+}
+
+/// The OpenAPI document of this API.
+pub(crate) fn document() -> Value {
+    openapi::document(&table(), groups())
+}

@@ -1,0 +1,93 @@
+//! Every message by its wire name, with an example: what the description of the queues is made of.
+//!
+//! It decides nothing and routes nothing. The examples are those that the tests decode for ever.
+
+use super::{
+    AnalyticsEvent, BookingCommand, DecodeError, EmailCommand, Inbox, NOTIFICATION_SEND, PaymentCommand, RECONCILE_PROPERTY, ReconcileCommand, Reply,
+    STRIPE_EVENT, decode_body,
+};
+use crate::accounts::mail::ACCOUNT_MAIL;
+
+/// How a message travels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Road {
+    /// To the one worker that does it.
+    Command,
+    /// To everybody who listens.
+    Event,
+    /// Straight to who waits for it.
+    Reply,
+}
+
+/// One message type.
+#[derive(Debug, Clone, Copy)]
+pub struct Entry {
+    /// The wire name with its version.
+    pub kind: &'static str,
+    /// How it travels.
+    pub road: Road,
+    /// What it says.
+    pub about: &'static str,
+    /// A whole body, as JSON.
+    pub example: &'static str,
+}
+
+macro_rules! catalogue {
+    ($($road:ident $kind:literal $about:literal;)*) => {
+        /// Every message type.
+        pub const CATALOGUE: &[Entry] = &[$(Entry {
+            kind: $kind,
+            road: Road::$road,
+            about: $about,
+            example: include_str!(concat!("../../tests/messages/", $kind, ".json")),
+        }),*];
+    };
+}
+
+catalogue! {
+    Command "booking.request.v1" "Beds for a guest.";
+    Command "booking.modify.v1" "Other dates, guests, room types, beds or prices, all or nothing.";
+    Command "booking.cancel.v1" "To let a booking go.";
+    Command "booking.confirm.v1" "To confirm by hand what waits for something.";
+    Command "booking.check_in.v1" "To note that the guests are here.";
+    Command "booking.check_out.v1" "To note that they left; nights that they do not sleep are freed.";
+    Command "booking.mark_no_show.v1" "To note that nobody came.";
+    Command "booking.reinstate.v1" "To undo a check-in or a no-show.";
+    Command "booking.assign.v1" "Certain beds, or to lock or unlock them.";
+    Command "inventory.block.v1" "Not to sell some beds on some nights.";
+    Command "inventory.unblock.v1" "To sell them again.";
+    Command "stripe.event.v1" "To keep an event that Stripe pushed.";
+    Command "notification.send.v1" "One mail about a booking.";
+    Command "account.mail.v1" "One mail about an account.";
+    Command "reconcile.property.v1" "To compare the stores for one property.";
+    Event "booking.confirmed.v1" "Beds are claimed.";
+    Event "booking.rejected.v1" "A request was refused; `rejection` says why.";
+    Event "booking.cancelled.v1" "The beds are free again.";
+    Event "booking.modified.v1" "Stays, beds, price or guest changed; `action` says whether somebody asked or room was made for others.";
+    Event "booking.checked_in.v1" "The guests came.";
+    Event "booking.checked_out.v1" "The guests left.";
+    Event "booking.no_show.v1" "Nobody came; the beds are free again.";
+    Event "booking.reinstated.v1" "A check-in or a no-show was undone.";
+    Event "inventory.changed.v1" "A property, its prices or its blocks changed; `what` says which.";
+    Event "notification.sent.v1" "The mail server accepted a mail.";
+    Event "notification.failed.v1" "The mail server refused a mail for good.";
+    Reply "booking.reply.v1" "What became of a command that somebody waits for.";
+}
+
+impl Entry {
+    /// Whether a consumer of this message takes this body.
+    pub fn takes(&self, body: &[u8]) -> bool {
+        self.decode(body).is_ok()
+    }
+
+    fn decode(&self, body: &[u8]) -> Result<(), DecodeError> {
+        match (self.road, self.kind) {
+            (Road::Reply, _) => decode_body::<Reply>(body).map(drop),
+            (Road::Event, kind) => AnalyticsEvent::decode(kind, body).map(drop),
+            (Road::Command, STRIPE_EVENT) => PaymentCommand::decode(STRIPE_EVENT, body).map(drop),
+            (Road::Command, kind @ (NOTIFICATION_SEND | ACCOUNT_MAIL)) => EmailCommand::decode(kind, body).map(drop),
+            (Road::Command, RECONCILE_PROPERTY) => ReconcileCommand::decode(RECONCILE_PROPERTY, body).map(drop),
+            (Road::Command, kind) => BookingCommand::decode(kind, body).map(drop),
+        }
+    }
+}
