@@ -4,6 +4,7 @@ use crate::hostel::{Hostel, kinds};
 use anyhow::Result;
 use mongodb::bson::doc;
 use pvt_domain::booking::Booking;
+use pvt_domain::decide::Owner;
 use pvt_stores::mongo::commit::claim_key;
 use pvt_stores::mongo::reconciliations::FindingKind::{Conflict, EventMissing, MartBehind, MissingClaim, OrphanClaim};
 use pvt_workers::clock;
@@ -162,7 +163,7 @@ async fn a_repair_that_is_no_longer_due_is_not_made() -> Result<()> {
     let (bed, night) = booking.claims().next().map(|(bed, night)| (bed.clone(), night)).expect("a confirmed booking has beds");
     let audit = || AuditEntry::new(Uuid::new_v4(), clock::system(), "tests", "repair.test".into(), "x", "");
     let claim = StoredClaim { key: first_key(&booking), booking: booking.id.to_string() };
-    let missing = ClaimToRestore { property_id: booking.property_id.clone(), booking_id: booking.id, bed_id: bed, night };
+    let missing = ClaimToRestore { property_id: booking.property_id.clone(), owner: Owner::Booking(booking.id), bed_id: bed, night };
     assert_eq!(hostel.mongo.release_orphan_claim(&claim, &audit()).await?, ClaimRepair::NotDue, "its owner is active");
     assert_eq!(hostel.mongo.restore_claim(&missing, &audit()).await?, ClaimRepair::NotDue, "it is there");
     hostel.claims().update_one(doc! { "_id": &claim.key }, doc! { "$set": { "booking": Uuid::new_v4().to_string() } }).await?;
