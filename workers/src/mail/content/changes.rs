@@ -18,7 +18,7 @@ pub(super) fn since(before: &Terms, rev: u32, booking: &Booking, inventory: &Inv
     for index in 0..count {
         let (was, is) = (before.stays.get(index), booking.stays.get(index));
         if was.map(Stay::as_request) != is.map(Stay::as_request) {
-            let label = if count == 1 { say.stay.to_owned() } else { format!("{} {}", say.stay, index + 1) };
+            let label = if count == 1 { say.stay.to_owned() } else { format!("{} {}", say.stay_number, index + 1) };
             lines.push(Line { label, value: arrow(shown(was), shown(is)) });
         }
     }
