@@ -6,8 +6,8 @@ use crate::jobs::confirmations::Confirmations;
 use crate::jobs::emails::Emails;
 use crate::jobs::payments::Payments;
 use crate::jobs::reconciliation::Reconciliation;
-use crate::scheduler::Scheduler;
-use anyhow::{Context, Result, bail};
+use crate::scheduler::{self, Scheduler};
+use anyhow::{Context, Result, anyhow, bail};
 use pvt_messaging::{Publisher, Topology};
 use pvt_service::config::Config;
 use pvt_service::health::{Health, Need};
@@ -43,6 +43,10 @@ pub async fn run(config: Config, names: &[String], shutdown: CancellationToken) 
     if let Some(unknown) = names.iter().find(|name| !NAMES.contains(&name.as_str())) {
         bail!("there is no worker `{unknown}`; there are {}", NAMES.join(", "));
     }
+    let plans = scheduler::plans(&config.schedules).map_err(|errors| {
+        let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        anyhow!("PVT_SCHEDULES: {}", lines.join("; "))
+    })?;
     let process = names.join("+");
     let metrics = telemetry::init(&config)?;
     let listener = TcpListener::bind(config.metrics_addr).await.with_context(|| format!("PVT_METRICS_ADDR {}", config.metrics_addr))?;
@@ -62,7 +66,7 @@ pub async fn run(config: Config, names: &[String], shutdown: CancellationToken) 
     let stopped = CancellationToken::new();
     let pages = tokio::spawn(http::serve(listener, pages, stopped.clone()));
     let (drained, scheduled) = tokio::join!(async { if consumes { engine.run(shutdown.clone()).await } else { Ok(()) } }, async {
-        if schedules { Scheduler::new(parts.mongo.clone(), parts.publisher.clone(), topology).run(shutdown.clone()).await } else { Ok(()) }
+        if schedules { Scheduler::new(parts.mongo.clone(), parts.publisher.clone(), topology).with_plans(plans).run(shutdown.clone()).await } else { Ok(()) }
     },);
     // Health answers until the last message is settled.
     stopped.cancel();

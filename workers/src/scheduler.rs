@@ -1,18 +1,18 @@
-//! Sends what is due: for every fire of a schedule one command per property.
+//! Sends what is due: for every fire of a schedule the commands that it asks for at every property.
 //!
-//! Any number of schedulers may run; a lease in MongoDB lets one of them fire. Ids of what is sent are functions of schedule, fire
-//! and property, so two leaders at once, or a fire that is repeated after a crash, change nothing. It must never do any of the
-//! work itself.
+//! Any number of schedulers may run; a lease in MongoDB lets one of them fire. Ids of what is sent are functions of schedule, day
+//! and subject, so two leaders at once, or a fire that is repeated after a crash, change nothing. It reads whom its commands are
+//! about; it must never do any of the work itself.
 
 mod due;
 mod plan;
+mod work;
 
 pub use due::{CatchUp, due, next_fire};
 pub use plan::{Plan, PlanError, default_plans, plans};
+pub use work::{Span, Work};
 
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
-use pvt_domain::ids::{PropertyId, fire_id};
-use pvt_domain::messages::{RECONCILE_PROPERTY, ReconcileProperty};
+use chrono::{DateTime, TimeDelta, Utc};
 use pvt_messaging::{EncodeError, Outgoing, PublishError, Publisher, Topology};
 use pvt_stores::StoreError;
 use pvt_stores::mongo::Mongo;
@@ -173,8 +173,10 @@ impl Scheduler {
     /// Fires everything that is due of one schedule, oldest first, each recorded before the next.
     async fn advance(&self, plan: &Plan, reign: &mut Reign) -> Result<(), FireError> {
         let settled_until = self.settled_until(plan, reign).await?;
+        let mut after = settled_until;
         for fire in due(plan, settled_until, reign.now()) {
-            self.fire(plan, fire, reign).await?;
+            self.fire(plan, Span { after, until: fire }, reign).await?;
+            after = fire;
             self.mongo.settle_schedule(&plan.name, fire.into(), true, reign.token).await?;
             reign.settled_until.insert(plan.name.clone(), fire);
             metrics::counter!("pvt_schedule_fires_total", "schedule" => plan.name.clone()).increment(1);
@@ -200,24 +202,27 @@ impl Scheduler {
         Ok(until)
     }
 
-    async fn fire(&self, plan: &Plan, fire: DateTime<Utc>, reign: &Reign) -> Result<(), FireError> {
+    async fn fire(&self, plan: &Plan, span: Span, reign: &Reign) -> Result<(), FireError> {
         let properties = self.mongo.property_ids().await?;
-        tracing::info!(schedule = plan.name, %fire, properties = properties.len(), "a schedule fires");
-        for chunk in properties.chunks(CHUNK) {
-            if !reign.holds() {
-                return Err(FireError::LeaseLost);
+        tracing::info!(schedule = plan.name, fire = %span.until, properties = properties.len(), "a schedule fires");
+        let mut waiting = Vec::with_capacity(CHUNK);
+        for property in &properties {
+            for command in work::commands(plan, span, property, &self.mongo, &self.topology).await? {
+                waiting.push(command);
+                if waiting.len() == CHUNK {
+                    self.publish(&mut waiting, reign).await?;
+                }
             }
-            let commands = chunk.iter().map(|property| self.command(plan, fire, property)).collect::<Result<Vec<_>, _>>()?;
-            self.publisher.publish_all(&commands).await?;
         }
-        Ok(())
+        self.publish(&mut waiting, reign).await
     }
 
-    fn command(&self, plan: &Plan, fire: DateTime<Utc>, property_id: &PropertyId) -> Result<Outgoing, EncodeError> {
-        let run_id = fire_id(&plan.name, &fire.to_rfc3339_opts(SecondsFormat::Secs, true), property_id.as_str());
-        let actor = format!("schedule:{}", plan.name);
-        let command = ReconcileProperty { run_id, property_id: property_id.clone(), dry_run: plan.dry_run, actor: actor.clone(), requested_at: fire.into() };
-        let key = self.topology.command_key(RECONCILE_PROPERTY, property_id.as_str());
-        Ok(Outgoing::command(key, run_id, &command)?.by(actor))
+    async fn publish(&self, waiting: &mut Vec<Outgoing>, reign: &Reign) -> Result<(), FireError> {
+        if !reign.holds() {
+            return Err(FireError::LeaseLost);
+        }
+        self.publisher.publish_all(waiting.as_slice()).await?;
+        waiting.clear();
+        Ok(())
     }
 }

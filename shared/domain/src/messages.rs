@@ -142,24 +142,43 @@ impl Inbox for PaymentCommand {
 pub enum NotificationKind {
     /// The booking is confirmed.
     BookingConfirmed,
+    /// Dates, guests, room types or the price were changed.
+    BookingModified,
     /// The booking is cancelled.
     BookingCancelled,
+    /// Nobody came, and the beds are free again.
+    BookingNoShow,
+    /// The guests come in a few days.
+    ArrivalSoon,
+    /// The guests come today.
+    ArrivalToday,
 }
 
 impl NotificationKind {
     /// Every kind with its wire name.
-    pub const ALL: [(&'static str, Self); 2] = [("booking_confirmed", Self::BookingConfirmed), ("booking_cancelled", Self::BookingCancelled)];
+    pub const ALL: [(&'static str, Self); 6] = [
+        ("booking_confirmed", Self::BookingConfirmed),
+        ("booking_modified", Self::BookingModified),
+        ("booking_cancelled", Self::BookingCancelled),
+        ("booking_no_show", Self::BookingNoShow),
+        ("arrival_soon", Self::ArrivalSoon),
+        ("arrival_today", Self::ArrivalToday),
+    ];
 
     /// The wire name.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::BookingConfirmed => "booking_confirmed",
+            Self::BookingModified => "booking_modified",
             Self::BookingCancelled => "booking_cancelled",
+            Self::BookingNoShow => "booking_no_show",
+            Self::ArrivalSoon => "arrival_soon",
+            Self::ArrivalToday => "arrival_today",
         }
     }
 }
 
-/// Staff want a mail sent, again or for the first time.
+/// Staff want a mail sent, again or for the first time, or a schedule reminds a guest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SendNotification {
     /// Names this wish: the same wish twice is one mail.

@@ -34,7 +34,11 @@ struct Feed {
 /// What feeds the queues that are not partitioned. Commands are named one by one; in keys of events `#` and `*` are wildcards.
 const FEEDS: [Feed; 4] = [
     Feed { queue: "payments", commands: &["stripe.event"], events: &[] },
-    Feed { queue: "emails", commands: &["notification.send", "account.mail"], events: &["booking.confirmed", "booking.cancelled"] },
+    Feed {
+        queue: "emails",
+        commands: &["notification.send", "account.mail"],
+        events: &["booking.confirmed", "booking.modified", "booking.cancelled", "booking.no_show", "booking.reinstated"],
+    },
     Feed { queue: "analytics", commands: &[], events: &["#"] },
     Feed { queue: "reconciliation", commands: &["reconcile.property"], events: &[] },
 ];

@@ -105,6 +105,8 @@ pub struct Config {
     pub ops_addr: SocketAddr,
     /// `PVT_METRICS_ADDR`.
     pub metrics_addr: SocketAddr,
+    /// `PVT_SCHEDULES`, a JSON object; the scheduler knows what may be in it.
+    pub schedules: String,
     /// `PVT_LOG`.
     pub log: String,
     /// `PVT_QUEUE_PREFIX`.
@@ -162,6 +164,7 @@ impl Config {
         let rate_client = reader.take(&variables::PVT_RATE_CLIENT, |text, _| limits::rate(text));
         let ops_addr = reader.take(&variables::PVT_OPS_ADDR, |text, _| checks::address(text));
         let metrics_addr = reader.take(&variables::PVT_METRICS_ADDR, |text, _| checks::address(text));
+        let schedules = reader.take(&variables::PVT_SCHEDULES, |text, _| checks::json_object(text));
         let log = reader.take(&variables::PVT_LOG, |text, _| crate::telemetry::check_filter(text).map(|()| text.to_owned()));
         let queue_prefix = reader.take(&variables::PVT_QUEUE_PREFIX, |text, _| checks::queue_prefix(text));
         let partitions = reader.take(&variables::PVT_PARTITIONS, |text, _| checks::number(text, 1, MAX_PARTITIONS));
@@ -190,6 +193,7 @@ impl Config {
                 rate_client: rate_client?,
                 ops_addr: ops_addr?,
                 metrics_addr: metrics_addr?,
+                schedules: schedules?,
                 log: log?,
                 queue_prefix: queue_prefix?,
                 partitions: partitions?,

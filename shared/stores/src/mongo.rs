@@ -84,6 +84,7 @@ impl Mongo {
     pub async fn migrate(&self) -> Result<(), StoreError> {
         let all = [
             bookings::INDEXES,
+            blocks::INDEXES,
             notifications::INDEXES,
             reconciliations::INDEXES,
             api_keys::INDEXES,
@@ -100,7 +101,7 @@ impl Mongo {
         }
         self.index_clients().await?;
         // Collections cannot be created inside a transaction cheaply, so those that a transaction writes exist beforehand.
-        for name in [bookings::COLLECTION, commit::CLAIMS] {
+        for name in [bookings::COLLECTION, blocks::COLLECTION, commit::CLAIMS] {
             self.create_collection(name).await?;
         }
         Ok(())

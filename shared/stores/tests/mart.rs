@@ -5,8 +5,8 @@
 use anyhow::Result;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
-use pvt_domain::booking::{Rejection, Source, Status, Stay, StayRequest};
-use pvt_domain::events::{BookingEvent, NotificationEvent, event_kind};
+use pvt_domain::booking::{Action, Rejection, Source, Status, Stay, StayRequest};
+use pvt_domain::events::{BookingEvent, NotificationEvent, kind_of};
 use pvt_domain::ids::{BedId, BookingId};
 use pvt_domain::messages::{AnalyticsEvent, NotificationKind};
 use pvt_domain::money::Currency;
@@ -27,14 +27,44 @@ struct Life {
     /// Nights, beds and price of each revision in turn; a rejected booking has one.
     revisions: Vec<(u64, u8, i64)>,
     rejected: bool,
-    cancelled: bool,
+    end: End,
     mailed: bool,
 }
 
+/// What a booking comes to after its changes.
+#[derive(Debug, Clone, Copy)]
+enum End {
+    Open,
+    Cancelled,
+    InHouse,
+    Left,
+    NoShow,
+    Reinstated,
+}
+
+impl End {
+    fn steps(self) -> &'static [(Action, Status)] {
+        match self {
+            Self::Open => &[],
+            Self::Cancelled => &[(Action::Cancel, Status::Cancelled)],
+            Self::InHouse => &[(Action::CheckIn, Status::CheckedIn)],
+            Self::Left => &[(Action::CheckIn, Status::CheckedIn), (Action::CheckOut, Status::CheckedOut)],
+            Self::NoShow => &[(Action::NoShow, Status::NoShow)],
+            Self::Reinstated => &[(Action::NoShow, Status::NoShow), (Action::Reinstate, Status::Confirmed), (Action::Move, Status::Confirmed)],
+        }
+    }
+}
+
 fn life() -> impl Strategy<Value = Life> {
+    let end = proptest::sample::select(vec![End::Open, End::Cancelled, End::InHouse, End::Left, End::NoShow, End::Reinstated]);
     let revision = (1_u64..5, 1_u8..4, 0_i64..100_000);
-    (0_u8..3, proptest::collection::vec(revision, 1..3), any::<bool>(), any::<bool>(), any::<bool>())
-        .prop_map(|(property, revisions, rejected, cancelled, mailed)| Life { property, revisions, rejected, cancelled, mailed })
+    (0_u8..3, proptest::collection::vec(revision, 1..3), any::<bool>(), end, any::<bool>()).prop_map(|(property, revisions, rejected, end, mailed)| Life {
+        property,
+        revisions,
+        rejected,
+        end,
+        mailed,
+    })
 }
 
 fn instant(minute: u32) -> Timestamp {
@@ -48,19 +78,19 @@ fn stay(first_bed: u8, nights: u64, beds: u8) -> Stay {
     Stay::of(&asked, (0..beds).map(|bed| BedId::new(format!("b{}", first_bed + bed))).collect())
 }
 
-fn event(number: usize, life: &Life, rev: u32, status: Status, (nights, beds, price): (u64, u8, i64)) -> AnalyticsEvent {
+fn event(number: usize, life: &Life, rev: u32, (action, status): (Action, Status), (nights, beds, price): (u64, u8, i64)) -> AnalyticsEvent {
     let booking_id = BookingId::derive(None, &number.to_string(), "test");
     let stays = vec![stay(0, nights, beds), stay(10, 1, 1)];
     let amounts = vec![(0..nights).map(|night| price + i64::try_from(night).unwrap()).collect::<Vec<i64>>(), vec![price]];
     let room: i64 = amounts.iter().flatten().sum();
     let tax = TaxLine { code: "gst".into(), name: "GST".into(), rate_ppm: 50_000, amount: room / 20 };
     AnalyticsEvent::Booking(Box::new(BookingEvent {
-        event_id: booking_id.event_id(rev, event_kind(status).unwrap()),
+        event_id: booking_id.event_id(rev, kind_of(Some(action), status)),
         booking_id,
         reference: booking_id.reference(),
         rev,
         status,
-        action: None,
+        action: Some(action),
         property_id: format!("hostel-{}", life.property).as_str().into(),
         rate_plan_id: "standard".into(),
         source: if number.is_multiple_of(2) { Source::Direct } else { Source::Airbnb },
@@ -75,13 +105,13 @@ fn event(number: usize, life: &Life, rev: u32, status: Status, (nights, beds, pr
 
 fn events_of(number: usize, life: &Life) -> Vec<AnalyticsEvent> {
     if life.rejected {
-        return vec![event(number, life, 1, Status::Rejected, life.revisions[0])];
+        return vec![event(number, life, 1, (Action::Request, Status::Rejected), life.revisions[0])];
     }
-    let mut events: Vec<_> = (1_u32..).zip(&life.revisions).map(|(rev, shape)| event(number, life, rev, Status::Confirmed, *shape)).collect();
-    let last = u32::try_from(events.len()).unwrap();
-    if life.cancelled {
-        events.push(event(number, life, last + 1, Status::Cancelled, *life.revisions.last().unwrap()));
-    }
+    let changes = std::iter::once(Action::Request).chain(std::iter::repeat(Action::Modify)).map(|action| (action, Status::Confirmed));
+    let changes = life.revisions.iter().zip(changes).map(|(shape, step)| (*shape, step));
+    let last = *life.revisions.last().unwrap();
+    let steps = changes.chain(life.end.steps().iter().map(|step| (last, *step)));
+    let mut events: Vec<_> = (1_u32..).zip(steps).map(|(rev, (shape, step))| event(number, life, rev, step, shape)).collect();
     if life.mailed {
         let booking_id = BookingId::derive(None, &number.to_string(), "test");
         events.push(AnalyticsEvent::Notification(NotificationEvent {
@@ -165,13 +195,13 @@ fn disorder_of(events: &[AnalyticsEvent], seed: u64) -> Vec<AnalyticsEvent> {
     all
 }
 
-/// The bed-nights of every confirmed booking add up to what its nights cost, and nobody else has any.
+/// The bed-nights of every booking that holds beds add up to what its nights cost, and nobody else has any.
 async fn check_sums(postgres: &mut PgConnection) -> Result<()> {
     let wrong: i64 = sqlx::query_scalar(
         "SELECT count(*) FROM fact_booking AS b
          LEFT JOIN (SELECT booking_id, count(*) AS n, sum(amount)::bigint AS amount FROM fact_bed_night GROUP BY 1) AS s USING (booking_id)
-         WHERE (b.status = 'confirmed' AND (s.n IS DISTINCT FROM b.bed_nights OR s.amount IS DISTINCT FROM b.room_amount))
-            OR (b.status <> 'confirmed' AND s.n IS NOT NULL)",
+         WHERE (b.status IN ('confirmed', 'checked_in', 'checked_out') AND (s.n IS DISTINCT FROM b.bed_nights OR s.amount IS DISTINCT FROM b.room_amount))
+            OR (b.status NOT IN ('confirmed', 'checked_in', 'checked_out') AND s.n IS NOT NULL)",
     )
     .fetch_one(postgres)
     .await?;
@@ -182,7 +212,7 @@ async fn check_sums(postgres: &mut PgConnection) -> Result<()> {
 #[tokio::test]
 async fn a_load_says_what_it_changed_and_a_repetition_changes_nothing() -> Result<()> {
     let (_namespace, mart, mut postgres) = migrated().await?;
-    let life = Life { property: 1, revisions: vec![(2, 2, 101)], rejected: false, cancelled: true, mailed: true };
+    let life = Life { property: 1, revisions: vec![(2, 2, 101)], rejected: false, end: End::Cancelled, mailed: true };
     let events = events_of(1, &life);
     assert_eq!(mart.load(&events[..1]).await?, Load { new_events: 1, bookings: 1, bed_nights: 5 });
     assert_eq!(mart.load(&events[..1]).await?, Load::default());
@@ -194,7 +224,7 @@ async fn a_load_says_what_it_changed_and_a_repetition_changes_nothing() -> Resul
 #[tokio::test]
 async fn what_the_mart_lacks_is_told() -> Result<()> {
     let (_namespace, mart, _postgres) = migrated().await?;
-    let life = Life { property: 1, revisions: vec![(2, 2, 101), (1, 1, 5)], rejected: false, cancelled: true, mailed: false };
+    let life = Life { property: 1, revisions: vec![(2, 2, 101), (1, 1, 5)], rejected: false, end: End::Cancelled, mailed: false };
     let events = events_of(1, &life);
     mart.load(&events[..2]).await?;
     let [first, second, third] = &events[..] else { panic!("three events") };
@@ -226,7 +256,7 @@ async fn migrating_twice_and_at_once_is_harmless() -> Result<()> {
 async fn a_mart_that_nobody_has_migrated_is_unavailable() -> Result<()> {
     let namespace = Namespace::new().await?;
     let mart = Mart::connect(&namespace.database_url(), "test")?;
-    let life = Life { property: 1, revisions: vec![(1, 1, 1)], rejected: false, cancelled: false, mailed: false };
+    let life = Life { property: 1, revisions: vec![(1, 1, 1)], rejected: false, end: End::Open, mailed: false };
     let early = mart.load(&events_of(1, &life)).await;
     assert!(matches!(early, Err(StoreError::Unavailable { .. })), "{early:?}");
     mart.migrate().await?;
@@ -240,7 +270,7 @@ async fn a_caller_that_gives_up_leaves_no_transaction_open() -> Result<()> {
     let name = namespace.name().to_owned();
     let mart = Mart::connect(&namespace.database_url(), &name)?;
     mart.migrate().await?;
-    let life = Life { property: 1, revisions: vec![(2, 2, 7)], rejected: false, cancelled: false, mailed: false };
+    let life = Life { property: 1, revisions: vec![(2, 2, 7)], rejected: false, end: End::Open, mailed: false };
     let all: Vec<AnalyticsEvent> = (0..40).flat_map(|number| events_of(number, &life)).collect();
     for (number, event) in (0..).zip(&all) {
         let patience = Duration::from_micros(number * 100);
@@ -261,7 +291,7 @@ async fn a_caller_that_gives_up_leaves_no_transaction_open() -> Result<()> {
 #[tokio::test]
 async fn a_server_that_is_away_is_unavailable() -> Result<()> {
     let mart = Mart::connect("postgres://nobody@127.0.0.1:1/none", "test")?;
-    let error = mart.load(&events_of(1, &Life { property: 1, revisions: vec![(1, 1, 1)], rejected: false, cancelled: false, mailed: false })).await;
+    let error = mart.load(&events_of(1, &Life { property: 1, revisions: vec![(1, 1, 1)], rejected: false, end: End::Open, mailed: false })).await;
     assert!(matches!(error, Err(StoreError::Unavailable { store: "postgres", .. })), "{error:?}");
     Ok(())
 }

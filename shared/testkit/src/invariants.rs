@@ -6,7 +6,8 @@
 use crate::mails::Mail;
 use crate::records::{MartBedNight, MartBooking, Records};
 use chrono::{Days, NaiveDate};
-use pvt_domain::booking::{Booking, Status};
+use pvt_domain::block::{Block, BlockStatus};
+use pvt_domain::booking::{Action, Booking, HistoryEntry, Status};
 use pvt_domain::messages::NotificationKind;
 use pvt_stores::mongo::notifications::{Notification, NotificationStatus};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -33,8 +34,11 @@ pub fn violations(records: &Records, mails: &[Mail], expected: &Expected) -> Vec
     let mut wrong = Vec::new();
     accepted_are_decided(records, &expected.accepted, &mut wrong);
     let owners = owners(records, &mut wrong);
-    claims_match(records, &owners, &mut wrong);
+    let blocked = blocked(records, &owners, &mut wrong);
+    claims_match(records, &owners, &blocked, &mut wrong);
     records.bookings.iter().for_each(|booking| history_is_legal(booking, &mut wrong));
+    records.blocks.iter().for_each(|block| block_is_legal(block, &mut wrong));
+    moves_are_known(records, &mut wrong);
     if expected.mails {
         mails_match(records, mails, expected.mail_copies.max(1), &mut wrong);
     }
@@ -83,29 +87,57 @@ fn owners(records: &Records, wrong: &mut Vec<String>) -> BTreeMap<BedNight, Uuid
     owners
 }
 
-/// 3: claims and active bed-nights are the same.
-fn claims_match(records: &Records, owners: &BTreeMap<BedNight, Uuid>, wrong: &mut Vec<String>) {
-    let mut claimed: BTreeMap<BedNight, Uuid> = BTreeMap::new();
+/// 2: which beds are kept from sale, from the blocks alone; nobody sleeps there, and no two blocks share one.
+fn blocked(records: &Records, owners: &BTreeMap<BedNight, Uuid>, wrong: &mut Vec<String>) -> BTreeMap<BedNight, Uuid> {
+    let mut blocked = BTreeMap::new();
+    for block in records.blocks.iter().filter(|block| block.status == BlockStatus::Active) {
+        let mut night = block.from;
+        while night < block.until {
+            for bed in &block.bed_ids {
+                let place = (block.property_id.to_string(), bed.to_string(), night);
+                if let Some(other) = owners.get(&place).copied().or_else(|| blocked.get(&place).copied()) {
+                    wrong.push(format!("{place:?} is blocked by {} and held by {other}", block.id));
+                }
+                blocked.insert(place, block.id.as_uuid());
+            }
+            night = night + Days::new(1);
+        }
+    }
+    blocked
+}
+
+/// 3: claims and active bed-nights are the same, for bookings and for blocks.
+fn claims_match(records: &Records, owners: &BTreeMap<BedNight, Uuid>, blocked: &BTreeMap<BedNight, Uuid>, wrong: &mut Vec<String>) {
+    let (mut sold, mut kept): (BTreeMap<BedNight, Uuid>, BTreeMap<BedNight, Uuid>) = Default::default();
     for claim in &records.claims {
         let parts: Vec<&str> = claim.key.split('|').collect();
         let parsed = match parts.as_slice() {
             [property, bed, night] => night.parse().ok().map(|night| ((*property).to_owned(), (*bed).to_owned(), night)),
             _ => None,
         };
-        match (parsed, claim.booking.parse()) {
+        let (claimed, id) = match claim.booking.strip_prefix("block:") {
+            Some(id) => (&mut kept, id),
+            None => (&mut sold, claim.booking.as_str()),
+        };
+        match (parsed, id.parse()) {
             (Some(place), Ok(owner)) => drop(claimed.insert(place, owner)),
             _ => wrong.push(format!("claim `{}` of `{}` cannot be read", claim.key, claim.booking)),
         }
     }
-    for (place, owner) in owners {
+    agree("sold", owners, &sold, wrong);
+    agree("blocked", blocked, &kept, wrong);
+}
+
+fn agree(word: &str, rights: &BTreeMap<BedNight, Uuid>, claimed: &BTreeMap<BedNight, Uuid>, wrong: &mut Vec<String>) {
+    for (place, owner) in rights {
         match claimed.get(place) {
-            None => wrong.push(format!("{place:?} is sold to {owner} without a claim")),
-            Some(other) if other != owner => wrong.push(format!("{place:?} is sold to {owner} and claimed by {other}")),
+            None => wrong.push(format!("{place:?} is {word} to {owner} without a claim")),
+            Some(other) if other != owner => wrong.push(format!("{place:?} is {word} to {owner} and claimed by {other}")),
             Some(_) => {}
         }
     }
-    wrong
-        .extend(claimed.iter().filter(|(place, _)| !owners.contains_key(*place)).map(|(place, owner)| format!("{place:?} is claimed by {owner} and not sold")));
+    let stray = claimed.iter().filter(|(place, _)| !rights.contains_key(*place));
+    wrong.extend(stray.map(|(place, owner)| format!("{place:?} is claimed by {owner} and not {word}")));
 }
 
 /// 5: the history is a legal path, revisions have no gaps, and ids of commands and events occur once.
@@ -120,6 +152,7 @@ fn history_is_legal(booking: &Booking, wrong: &mut Vec<String>) {
                 | (Status::CheckedIn, Status::CheckedIn | Status::CheckedOut | Status::Confirmed)
                 | (Status::NoShow, Status::Confirmed)
         );
+        let legal = legal && fits(entry);
         if entry.rev != expected || entry.from != at || !legal {
             wrong.push(format!("booking {}: entry {expected} is {:?} → {:?} at revision {}", booking.id, entry.from, entry.to, entry.rev));
         }
@@ -138,13 +171,46 @@ fn history_is_legal(booking: &Booking, wrong: &mut Vec<String>) {
     }
 }
 
+/// Whether the action of an entry is one that leads from its status to its next one.
+fn fits(entry: &HistoryEntry) -> bool {
+    match entry.action {
+        Action::Request => entry.rev == 1 && entry.from == Status::Requested,
+        Action::Cancel => entry.to == Status::Cancelled,
+        Action::Modify | Action::Assign | Action::Move => entry.from == entry.to,
+        Action::CheckIn => entry.from == Status::Confirmed && entry.to == Status::CheckedIn,
+        Action::CheckOut => entry.to == Status::CheckedOut,
+        Action::NoShow => entry.to == Status::NoShow,
+        Action::Reinstate => entry.from != Status::Confirmed && entry.to == Status::Confirmed,
+    }
+}
+
+/// 5: a block begins active and may be lifted once.
+fn block_is_legal(block: &Block, wrong: &mut Vec<String>) {
+    let path: Vec<BlockStatus> = block.history.iter().map(|entry| entry.to).collect();
+    let legal = matches!(path.as_slice(), [BlockStatus::Active] | [BlockStatus::Active, BlockStatus::Lifted]);
+    let counted = (1..).zip(&block.history).all(|(rev, entry)| entry.rev == rev);
+    let revisions = u32::try_from(path.len()).unwrap_or(u32::MAX);
+    if !legal || !counted || block.rev != revisions || path.last() != Some(&block.status) {
+        wrong.push(format!("block {} is {:?} at revision {} after {path:?}", block.id, block.status, block.rev));
+    }
+}
+
+/// 5: whoever was moved to make room says so under the command that needed the room, and that command's booking names it.
+fn moves_are_known(records: &Records, wrong: &mut Vec<String>) {
+    let entries = || records.bookings.iter().flat_map(|booking| booking.history.iter().map(move |entry| (booking.id, entry)));
+    let told: HashSet<_> = entries().flat_map(|(_, entry)| entry.moved.iter().map(|moved| (*moved, entry.command_id))).collect();
+    let made: HashSet<_> = entries().filter(|(_, entry)| entry.action == Action::Move).map(|(id, entry)| (id, entry.command_id)).collect();
+    wrong.extend(told.difference(&made).map(|(id, command)| format!("booking {id} is said to be moved for {command} and was not")));
+    wrong.extend(made.difference(&told).map(|(id, command)| format!("booking {id} was moved for {command}, which says nothing of it")));
+}
+
 /// 8 and 9: every required mail arrived, none too often, none that contradicts the state.
 fn mails_match(records: &Records, mails: &[Mail], copies: usize, wrong: &mut Vec<String>) {
     let rows: HashMap<String, &Notification> = records.ledger.iter().map(|row| (row.message_id.trim_matches(['<', '>']).to_owned(), row)).collect();
     let bookings: HashMap<Uuid, &Booking> = records.bookings.iter().map(|booking| (booking.id.as_uuid(), booking)).collect();
     let about_accounts: HashSet<&str> = records.account_mails.iter().map(|row| row.message_id.trim_matches(['<', '>'])).collect();
     let mut arrived: BTreeMap<&str, usize> = BTreeMap::new();
-    let mut cancelled = HashSet::new();
+    let mut ended: HashMap<Uuid, NotificationKind> = HashMap::new();
     for mail in mails {
         *arrived.entry(&mail.message_id).or_default() += 1;
         let Some(row) = rows.get(&mail.message_id) else {
@@ -158,34 +224,56 @@ fn mails_match(records: &Records, mails: &[Mail], copies: usize, wrong: &mut Vec
         match bookings.get(&id) {
             None => wrong.push(format!("a mail about {id}, which is not stored")),
             Some(booking) if booking.guest.email != mail.to => wrong.push(format!("the mail about {id} went to somebody else")),
-            Some(booking) if !booking.history.iter().any(|entry| entry.to == tells(row.kind)) => {
+            Some(booking) if !booking.history.iter().any(|entry| is_told_of(row.kind, entry)) => {
                 wrong.push(format!("a mail {:?} about {id}, which never was", row.kind))
             }
             Some(_) => {}
         }
-        match row.kind {
-            NotificationKind::BookingCancelled => drop(cancelled.insert(id)),
-            NotificationKind::BookingConfirmed if cancelled.contains(&id) => wrong.push(format!("{id} was told confirmed after cancelled")),
-            NotificationKind::BookingConfirmed => {}
+        let undone = bookings.get(&id).is_some_and(|booking| booking.history.iter().any(|entry| entry.action == Action::Reinstate));
+        match (ended.get(&id), row.kind) {
+            (Some(NotificationKind::BookingCancelled), kind) if kind != NotificationKind::BookingCancelled => {
+                wrong.push(format!("{id} was told {kind:?} after cancelled"));
+            }
+            (Some(NotificationKind::BookingNoShow), kind) if kind != NotificationKind::BookingNoShow && !undone => {
+                wrong.push(format!("{id} was told {kind:?} after a no-show"));
+            }
+            (_, NotificationKind::BookingCancelled | NotificationKind::BookingNoShow) => drop(ended.insert(id, row.kind)),
+            _ => {}
         }
     }
     wrong.extend(arrived.iter().filter(|(_, count)| **count > copies).map(|(id, count)| format!("mail {id} arrived {count} times")));
     for booking in &records.bookings {
-        let Some(kind) = required(booking.status) else { continue };
-        let told = records.ledger.iter().any(|row| {
-            let id = row.message_id.trim_matches(['<', '>']);
-            row.booking_id == booking.id && row.kind == kind && row.status == NotificationStatus::Sent && arrived.contains_key(id)
-        });
-        if !told {
+        let told = |kind: NotificationKind, rev: u32| {
+            records.ledger.iter().any(|row| {
+                let id = row.message_id.trim_matches(['<', '>']);
+                let sent = row.status == NotificationStatus::Sent && arrived.contains_key(id);
+                row.booking_id == booking.id && row.kind == kind && row.version >= rev && sent
+            })
+        };
+        if required(booking.status).is_some_and(|kind| !told(kind, 1)) {
             wrong.push(format!("booking {} is {:?} and its guest was not told", booking.id, booking.status));
+        }
+        let changed =
+            booking.history.iter().rfind(|entry| is_told_of(NotificationKind::BookingModified, entry)).filter(|_| booking.status == Status::Confirmed);
+        if changed.is_some_and(|entry| !told(NotificationKind::BookingModified, entry.rev)) {
+            wrong.push(format!("booking {} was changed and its guest was not told", booking.id));
         }
     }
 }
 
-fn tells(kind: NotificationKind) -> Status {
+/// Whether a mail of this kind can be about this entry. What is changed of beds alone is not told.
+fn is_told_of(kind: NotificationKind, entry: &HistoryEntry) -> bool {
     match kind {
-        NotificationKind::BookingConfirmed => Status::Confirmed,
-        NotificationKind::BookingCancelled => Status::Cancelled,
+        NotificationKind::BookingConfirmed | NotificationKind::ArrivalSoon | NotificationKind::ArrivalToday => entry.to == Status::Confirmed,
+        NotificationKind::BookingCancelled => entry.to == Status::Cancelled,
+        NotificationKind::BookingNoShow => entry.to == Status::NoShow,
+        NotificationKind::BookingModified => {
+            let Some(changes) = entry.changes.as_deref().filter(|_| entry.action == Action::Modify) else { return false };
+            let sold = |stay: &Option<pvt_domain::booking::Stay>| {
+                stay.as_ref().map(|stay| (stay.room_type_id.clone(), stay.arrival, stay.departure, stay.guests, stay.gender, stay.youngest_age))
+            };
+            changes.guest || changes.price.is_some() || changes.stays.iter().any(|change| sold(&change.before) != sold(&change.after))
+        }
     }
 }
 
@@ -193,7 +281,8 @@ fn required(status: Status) -> Option<NotificationKind> {
     match status {
         Status::Confirmed => Some(NotificationKind::BookingConfirmed),
         Status::Cancelled => Some(NotificationKind::BookingCancelled),
-        Status::Requested | Status::Rejected | Status::CheckedIn | Status::CheckedOut | Status::NoShow => None,
+        Status::NoShow => Some(NotificationKind::BookingNoShow),
+        Status::Requested | Status::Rejected | Status::CheckedIn | Status::CheckedOut => None,
     }
 }
 

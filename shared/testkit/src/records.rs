@@ -6,6 +6,7 @@ use chrono::NaiveDate;
 use futures_util::TryStreamExt;
 use mongodb::bson::{Document, doc};
 use mongodb::{Client, Database};
+use pvt_domain::block::Block;
 use pvt_domain::booking::Booking;
 use pvt_stores::mongo::account_mails::AccountMailRow;
 use pvt_stores::mongo::commit::StoredClaim;
@@ -29,7 +30,7 @@ pub struct MartBooking {
     pub booking_id: Uuid,
     /// The newest revision that was loaded.
     pub rev: i64,
-    /// `confirmed`, `rejected` or `cancelled`.
+    /// The booking's status at that revision.
     pub status: String,
     /// In minor units.
     pub total_amount: Option<i64>,
@@ -51,6 +52,8 @@ pub struct MartBedNight {
 pub struct Records {
     /// Bookings as stored.
     pub bookings: Vec<Booking>,
+    /// Blocks as stored.
+    pub blocks: Vec<Block>,
     /// Claims as stored.
     pub claims: Vec<StoredClaim>,
     /// The ledger of mails.
@@ -96,6 +99,7 @@ impl Stores {
         }
         Ok(Records {
             bookings: self.all("bookings").await?,
+            blocks: self.all("blocks").await?,
             claims: self.all("claims").await?,
             ledger: self.all("notifications").await?,
             account_mails: self.all("account_mails").await?,

@@ -127,7 +127,7 @@ impl BatchWorker for Emails {
         let bookings = self.mongo.bookings(batch.items.iter().filter_map(|job| booking_of(&job.message))).await?;
         let wanted = bookings.values().map(|booking| &booking.property_id);
         let properties = self.properties.load(&self.mongo, wanted).await?;
-        let mut mails = errands::collect(&mut batch.items, &bookings, &properties);
+        let mut mails = errands::collect(&mut batch.items, &bookings, &properties, (self.clock)());
         // While one part waits for the database another talks to the mail server.
         let parts = join_all(mails.chunks_mut(MAILS_PER_PART).map(|part| self.send(part))).await;
         // A part that failed as a whole fails the batch: then each message is tried alone, and the ledger knows what was sent.

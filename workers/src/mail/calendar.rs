@@ -18,7 +18,15 @@ pub(super) fn file(kind: NotificationKind, booking: &Booking, content: &Content,
     for property in [("VERSION", "2.0"), ("PRODID", PRODUCT), ("CALSCALE", "GREGORIAN"), ("METHOD", METHOD)] {
         calendar.append_property(Property::from(property));
     }
-    for (index, span) in content.spans.iter().enumerate() {
+    let status = match kind {
+        NotificationKind::BookingCancelled | NotificationKind::BookingNoShow => EventStatus::Cancelled,
+        NotificationKind::BookingConfirmed | NotificationKind::BookingModified | NotificationKind::ArrivalSoon | NotificationKind::ArrivalToday => {
+            EventStatus::Confirmed
+        }
+    };
+    let kept = content.spans.iter().map(|span| (span, status.clone()));
+    let dropped = content.dropped_spans.iter().map(|span| (span, EventStatus::Cancelled));
+    for (index, (span, status)) in kept.chain(dropped).enumerate() {
         let mut event = Event::with_uid(&uid(booking, index));
         event
             .timestamp(stamp)
@@ -28,10 +36,7 @@ pub(super) fn file(kind: NotificationKind, booking: &Booking, content: &Content,
             .summary(&format!("{} – {}", content.property, content.reference))
             .location(&content.address)
             .description(&description(content))
-            .status(match kind {
-                NotificationKind::BookingConfirmed => EventStatus::Confirmed,
-                NotificationKind::BookingCancelled => EventStatus::Cancelled,
-            })
+            .status(status)
             .append_property(organizer_property(&content.property, organizer));
         calendar.push(event);
     }
@@ -63,13 +68,13 @@ fn organizer_property(name: &str, mailbox: &Mailbox) -> Property {
 mod tests {
     use super::file;
     use crate::mail::content::Content;
-    use crate::mail::fixtures::{at, booking, cancelled, hostel};
+    use crate::mail::fixtures::{at, booking, cancelled, hostel, modified};
     use pvt_domain::booking::Booking;
     use pvt_domain::inventory::Inventory;
-    use pvt_domain::messages::NotificationKind::{self, BookingCancelled, BookingConfirmed};
+    use pvt_domain::messages::NotificationKind::{self, BookingCancelled, BookingConfirmed, BookingModified};
 
     fn unfolded(kind: NotificationKind, booking: &Booking, hostel: &Inventory) -> String {
-        let content = Content::of(kind, booking, hostel).unwrap();
+        let content = Content::of(kind, booking.rev, booking, hostel).unwrap();
         let sender = "PVT Booking <bookings@pvt.test>".parse().unwrap();
         file(kind, booking, &content, &sender, at("2026-12-01T12:00:00Z").as_datetime()).replace("\r\n ", "")
     }
@@ -106,6 +111,18 @@ mod tests {
         for line in [&format!("UID:{}", booking.id), "SEQUENCE:2", "STATUS:CANCELLED", "METHOD:PUBLISH"] {
             has(&file, line);
         }
+    }
+
+    #[test]
+    fn a_modification_updates_what_stays_and_cancels_what_was_dropped() {
+        let (booking, hostel) = (modified(), hostel());
+        let file = unfolded(BookingModified, &booking, &hostel);
+        for line in [&format!("UID:{}", booking.id), "SEQUENCE:2", "STATUS:CONFIRMED", "DTEND:20270112T160000Z"] {
+            has(&file, line);
+        }
+        has(&file, &format!("UID:{}-1", booking.id));
+        has(&file, "STATUS:CANCELLED");
+        assert_eq!(file.matches("BEGIN:VEVENT").count(), 2);
     }
 
     #[test]

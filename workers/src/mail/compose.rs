@@ -52,12 +52,13 @@ pub struct Letter {
     pub message: String,
 }
 
-/// Writes the mail of this kind about the booking as it is stored now.
+/// Writes the mail of this kind that tells of revision `rev`, about the booking as it is stored now.
 ///
 /// # Errors
 /// [`MailError::Recipient`] when the guest's address is none; the other variants mean a fault in templates or data.
 pub fn compose(
     kind: NotificationKind,
+    rev: u32,
     booking: &Booking,
     inventory: &Inventory,
     sender: &Sender,
@@ -65,7 +66,7 @@ pub fn compose(
     now: Timestamp,
 ) -> Result<Letter, MailError> {
     let address: Address = booking.guest.email.trim().parse().map_err(|_| MailError::Recipient)?;
-    let content = Content::of(kind, booking, inventory)?;
+    let content = Content::of(kind, rev, booking, inventory)?;
     let stamp = booking.history.last().map_or(now, |entry| entry.at);
     let calendar = calendar::file(kind, booking, &content, &sender.0, stamp.as_datetime());
     let message = Message::builder()

@@ -1,13 +1,16 @@
 //! What a mail says, as finished lines: everything that needs a rule, a format or a clean-up happens here, nothing in a template.
 
+mod changes;
+
 use super::language::{Language, Phrases};
 use super::{MailError, wall_clock};
 use askama::Template;
 use chrono::{DateTime, NaiveDate, Utc};
+use pvt_domain::booking::history::Terms;
 use pvt_domain::booking::{Booking, PaymentStatus, Stay};
 use pvt_domain::inventory::Inventory;
 use pvt_domain::messages::NotificationKind;
-use pvt_domain::money::Money;
+use pvt_domain::money::{Currency, Money};
 use pvt_domain::pricing::Price;
 
 /// Longest name that is repeated to its bearer, in characters. Anybody may type a name, and a mail that we send must not carry an essay.
@@ -52,7 +55,10 @@ pub(super) struct Content {
     pub total: String,
     pub payment: &'static str,
     pub figures: Vec<Line>,
+    pub changes: Vec<Line>,
     pub spans: Vec<Span>,
+    /// Spans of an earlier revision that calendars may still show beyond those of `spans`.
+    pub dropped_spans: Vec<Span>,
 }
 
 /// The HTML form.
@@ -70,29 +76,27 @@ pub(super) struct TextBody<'a> {
 }
 
 impl Content {
-    /// The content of a mail of this kind about this booking.
-    pub(super) fn of(kind: NotificationKind, booking: &Booking, inventory: &Inventory) -> Result<Self, MailError> {
+    /// The content of a mail of this kind that tells of revision `rev` of this booking, as the booking is now.
+    pub(super) fn of(kind: NotificationKind, rev: u32, booking: &Booking, inventory: &Inventory) -> Result<Self, MailError> {
         let property = &inventory.property;
         let language = Language::choose(booking.guest.locale.as_deref(), &property.locales);
         let say = language.phrases();
-        let confirmed = kind == NotificationKind::BookingConfirmed;
-        let (title, lead, calendar_hint) = if confirmed {
-            (say.confirmed_title, say.confirmed_lead, say.confirmed_calendar)
-        } else {
-            (say.cancelled_title, say.cancelled_lead, say.cancelled_calendar)
-        };
+        let wording = say.wording(kind);
         let arrival = booking.stays.iter().map(|stay| stay.arrival).min();
         let departure = booking.stays.iter().map(|stay| stay.departure).max();
         let moment =
             |date: Option<NaiveDate>, word, time| date.map_or_else(String::new, |date| format!("{}, {word} {}", language.date(date), language.time(time)));
-        // What a cancelled stay would have cost beside what was charged for it would only confuse.
-        let price = booking.price.as_ref().filter(|_| confirmed);
+        // What a stay that will not be would have cost beside what is charged for it would only confuse.
+        let takes_place = !matches!(kind, NotificationKind::BookingCancelled | NotificationKind::BookingNoShow);
+        let price = booking.price.as_ref().filter(|_| takes_place);
+        let before = (kind == NotificationKind::BookingModified && rev > 1).then(|| booking.terms_at(rev - 1));
+        let spans = spans(&booking.stays, inventory)?;
         Ok(Self {
             language,
             say,
-            title,
-            lead,
-            calendar_hint,
+            title: wording.title,
+            lead: wording.lead,
+            calendar_hint: wording.calendar,
             greeting: greeting(say, &booking.guest.first_name),
             property: one_line(&property.name, MAX_NAME_CHARS),
             address: one_line(&property.address, MAX_ADDRESS_CHARS),
@@ -103,12 +107,14 @@ impl Content {
             taxes: price.into_iter().flat_map(|price| tax_lines(price, language)).collect(),
             total: price.map_or_else(String::new, |price| language.money(Money::new(price.total, price.currency))),
             payment: match booking.payment_status {
-                _ if !confirmed => "",
+                _ if !takes_place => "",
                 PaymentStatus::PayOnArrival => say.pay_on_arrival,
                 PaymentStatus::NotDue => say.not_due,
             },
-            figures: if confirmed { Vec::new() } else { cancellation_figures(say, language, property.currency) },
-            spans: spans(booking, inventory)?,
+            figures: if kind == NotificationKind::BookingCancelled { cancellation_figures(booking, say, language, property.currency) } else { Vec::new() },
+            changes: before.as_ref().map_or_else(Vec::new, |before| changes::since(before, rev, booking, inventory, language)),
+            dropped_spans: before.as_ref().map_or_else(|| Ok(Vec::new()), |before| dropped(before, spans.len(), inventory))?,
+            spans,
         })
     }
 
@@ -137,11 +143,19 @@ pub(super) fn one_line(text: &str, max_chars: usize) -> String {
 }
 
 fn stay_line(index: usize, stay: &Stay, price: Option<&Price>, inventory: &Inventory, language: Language) -> StayLine {
-    let title = inventory.room_type(&stay.room_type_id).map_or(stay.room_type_id.as_str(), |room_type| &room_type.name);
     let amount = price.and_then(|price| price.nights.get(index).map(|nights| language.money(Money::new(nights.iter().sum(), price.currency))));
+    StayLine { title: title(stay, inventory), detail: detail(stay, language), amount: amount.unwrap_or_default() }
+}
+
+/// The name of what was sold.
+fn title(stay: &Stay, inventory: &Inventory) -> String {
+    one_line(inventory.room_type(&stay.room_type_id).map_or(stay.room_type_id.as_str(), |room_type| &room_type.name), MAX_NAME_CHARS)
+}
+
+/// Dates, nights and guests.
+fn detail(stay: &Stay, language: Language) -> String {
     let dates = format!("{} – {}", language.date(stay.arrival), language.date(stay.departure));
-    let detail = format!("{dates} · {} · {}", language.nights(stay.nights().count()), language.guests(stay.guests));
-    StayLine { title: one_line(title, MAX_NAME_CHARS), detail, amount: amount.unwrap_or_default() }
+    format!("{dates} · {} · {}", language.nights(stay.nights().count()), language.guests(stay.guests))
 }
 
 fn tax_lines(price: &Price, language: Language) -> impl Iterator<Item = Line> {
@@ -151,16 +165,17 @@ fn tax_lines(price: &Price, language: Language) -> impl Iterator<Item = Line> {
     })
 }
 
-/// Bookings are paid on arrival so far: a cancellation charges nothing and so returns nothing.
-fn cancellation_figures(say: &Phrases, language: Language, currency: pvt_domain::money::Currency) -> Vec<Line> {
-    let nothing = language.money(Money::new(0, currency));
-    [say.charged, say.fee, say.refund].map(|label| Line { label: label.to_owned(), value: nothing.clone() }).into()
+/// Bookings are paid on arrival so far: nothing was charged before, so nothing is returned.
+fn cancellation_figures(booking: &Booking, say: &Phrases, language: Language, currency: Currency) -> Vec<Line> {
+    let currency = booking.price.as_ref().map_or(currency, |price| price.currency);
+    let figures = [(say.charged, 0), (say.fee, booking.cancellation_fee.unwrap_or(0)), (say.refund, 0)];
+    figures.map(|(label, amount)| Line { label: label.to_owned(), value: language.money(Money::new(amount, currency)) }).into()
 }
 
 /// One span for every different pair of dates, in the order of the stays: a group that comes and goes together is one entry.
-fn spans(booking: &Booking, inventory: &Inventory) -> Result<Vec<Span>, MailError> {
+fn spans(stays: &[Stay], inventory: &Inventory) -> Result<Vec<Span>, MailError> {
     let mut dates: Vec<(NaiveDate, NaiveDate)> = Vec::new();
-    for stay in &booking.stays {
+    for stay in stays {
         if !dates.contains(&(stay.arrival, stay.departure)) {
             dates.push((stay.arrival, stay.departure));
         }
@@ -173,4 +188,10 @@ fn spans(booking: &Booking, inventory: &Inventory) -> Result<Vec<Span>, MailErro
         })
     };
     dates.into_iter().map(span).collect()
+}
+
+/// The spans that the booking had before and that no span of now, of which there are `kept`, has taken the place of.
+fn dropped(before: &Terms, kept: usize, inventory: &Inventory) -> Result<Vec<Span>, MailError> {
+    let mut spans = spans(&before.stays, inventory)?;
+    Ok(spans.split_off(kept.min(spans.len())))
 }

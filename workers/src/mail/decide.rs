@@ -4,9 +4,14 @@
 //! however late or often an event comes.
 
 use super::identity::{LedgerKey, Version};
-use pvt_domain::booking::{Action, Booking, Status};
+use pvt_domain::booking::{Action, Booking, Changes, HistoryEntry, Status, Stay};
 use pvt_domain::events::BookingEvent;
+use pvt_domain::inventory::Property;
 use pvt_domain::messages::{EmailCommand, NotificationKind, SendNotification};
+use pvt_domain::timestamp::Timestamp;
+
+/// How many days before arrival guests are reminded.
+pub const REMINDED_DAYS_BEFORE: i64 = 3;
 
 /// What to do about one message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,28 +36,31 @@ pub struct Errand {
 }
 
 /// The mail that goes out when a booking enters `status`.
-fn kind_of(status: Status) -> Option<NotificationKind> {
+fn entered(status: Status) -> Option<NotificationKind> {
     match status {
         Status::Confirmed => Some(NotificationKind::BookingConfirmed),
         Status::Cancelled => Some(NotificationKind::BookingCancelled),
-        Status::Requested | Status::Rejected | Status::CheckedIn | Status::CheckedOut | Status::NoShow => None,
+        Status::NoShow => Some(NotificationKind::BookingNoShow),
+        Status::Requested | Status::Rejected | Status::CheckedIn | Status::CheckedOut => None,
     }
 }
 
-/// The only status about which a mail of this kind is true.
-fn status_of(kind: NotificationKind) -> Status {
+/// Whether a mail of this kind is true about a booking of this status.
+fn is_true(kind: NotificationKind, status: Status) -> bool {
     match kind {
-        NotificationKind::BookingConfirmed => Status::Confirmed,
-        NotificationKind::BookingCancelled => Status::Cancelled,
+        NotificationKind::BookingConfirmed | NotificationKind::ArrivalSoon | NotificationKind::ArrivalToday => status == Status::Confirmed,
+        NotificationKind::BookingModified => status.is_changeable(),
+        NotificationKind::BookingCancelled => status == Status::Cancelled,
+        NotificationKind::BookingNoShow => status == Status::NoShow,
     }
 }
 
-/// Decides about one message. `booking` is its booking as stored now, if it is stored.
-pub fn decide(command: &EmailCommand, booking: Option<&Booking>) -> Decision {
+/// Decides about one message at `now`. `booking` is its booking as stored now, if it is stored, and `property` its hostel.
+pub fn decide(command: &EmailCommand, booking: Option<&Booking>, property: Option<&Property>, now: Timestamp) -> Decision {
     let Some(booking) = booking else { return Decision::NotYet("booking_missing") };
     match command {
         EmailCommand::Happened(event) => happened(event, booking),
-        EmailCommand::Send(wish) => wished(wish, booking),
+        EmailCommand::Send(wish) => wished(wish, booking, property, now),
         EmailCommand::Account(_) => Decision::Nothing("not_about_a_booking"),
     }
 }
@@ -61,21 +69,65 @@ fn happened(event: &BookingEvent, booking: &Booking) -> Decision {
     if booking.rev < event.rev {
         return Decision::NotYet("booking_behind_event");
     }
-    // A change that leaves the status as it is says nothing about entering it.
-    let entered = matches!(event.action, None | Some(Action::Request | Action::Cancel));
-    match kind_of(event.status).filter(|_| entered) {
-        None => Decision::Nothing("not_notified"),
-        Some(_) if booking.status != event.status => Decision::Nothing("superseded"),
-        Some(kind) => send(booking, kind, event.rev, Version::Rev(event.rev)),
+    let Some(kind) = news_of(event, booking) else { return Decision::Nothing("not_notified") };
+    // A later modification tells of the state that this mail would show.
+    let told_later = kind == NotificationKind::BookingModified && newest_modification(booking).is_some_and(|newest| newest.rev > event.rev);
+    if told_later || !is_true(kind, booking.status) {
+        return Decision::Nothing("superseded");
+    }
+    send(booking, kind, event.rev, Version::Rev(event.rev))
+}
+
+/// The mail that an event is worth. Beds alone are not: nobody is promised one, and guests are moved to make room for others.
+fn news_of(event: &BookingEvent, booking: &Booking) -> Option<NotificationKind> {
+    let entry = booking.history.iter().find(|entry| entry.rev == event.rev);
+    match event.action {
+        None | Some(Action::Request | Action::Cancel | Action::NoShow) => entered(event.status),
+        Some(Action::Modify) => entry.filter(|entry| is_news(entry)).map(|_| NotificationKind::BookingModified),
+        // Whoever was told that nobody came must hear that the beds are kept after all.
+        Some(Action::Reinstate) => entry.filter(|entry| entry.from == Status::NoShow).map(|_| NotificationKind::BookingConfirmed),
+        Some(Action::Assign | Action::Move | Action::CheckIn | Action::CheckOut) => None,
     }
 }
 
-fn wished(wish: &SendNotification, booking: &Booking) -> Decision {
-    let status = status_of(wish.kind);
-    let entry = booking.history.iter().rev().find(|entry| entry.to == status);
-    match entry {
-        Some(entry) if booking.status == status => send(booking, wish.kind, entry.rev, Version::Wish(wish.notification_id)),
-        _ => Decision::Nothing("contradicts_state"),
+fn newest_modification(booking: &Booking) -> Option<&HistoryEntry> {
+    booking.history.iter().rev().find(|entry| is_news(entry))
+}
+
+/// Whether somebody changed what a guest was told.
+fn is_news(entry: &HistoryEntry) -> bool {
+    let asked_otherwise =
+        |changes: &Changes| changes.stays.iter().any(|change| change.before.as_ref().map(Stay::as_request) != change.after.as_ref().map(Stay::as_request));
+    let told = |changes: &Changes| changes.guest || changes.price.is_some() || asked_otherwise(changes);
+    entry.action == Action::Modify && entry.changes.as_deref().is_some_and(told)
+}
+
+fn wished(wish: &SendNotification, booking: &Booking, property: Option<&Property>, now: Timestamp) -> Decision {
+    if !is_true(wish.kind, booking.status) {
+        return Decision::Nothing("contradicts_state");
+    }
+    let entry = match wish.kind {
+        NotificationKind::BookingModified => newest_modification(booking),
+        _ => booking.history.iter().rev().find(|entry| entry.to == booking.status),
+    };
+    let Some(entry) = entry else { return Decision::Nothing("contradicts_state") };
+    if let Some(reminded) = reminded_days(wish.kind) {
+        let Some(property) = property else { return Decision::NotYet("property_missing") };
+        let arrival = booking.stays.iter().map(|stay| stay.arrival).min();
+        let ahead = arrival.map(|arrival| (arrival - now.local_date(property.time_zone)).num_days());
+        if !ahead.is_some_and(|ahead| reminded.contains(&ahead)) {
+            return Decision::Nothing("expired");
+        }
+    }
+    send(booking, wish.kind, entry.rev, Version::Wish(wish.notification_id))
+}
+
+/// How many days before arrival a reminder is of use: one that is late is dropped, and so is one about a stay that was put off.
+fn reminded_days(kind: NotificationKind) -> Option<std::ops::RangeInclusive<i64>> {
+    match kind {
+        NotificationKind::ArrivalSoon => Some(1..=REMINDED_DAYS_BEFORE),
+        NotificationKind::ArrivalToday => Some(0..=0),
+        NotificationKind::BookingConfirmed | NotificationKind::BookingModified | NotificationKind::BookingCancelled | NotificationKind::BookingNoShow => None,
     }
 }
 
@@ -84,62 +136,4 @@ fn send(booking: &Booking, kind: NotificationKind, rev: u32, version: Version) -
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{Decision, Errand, decide};
-    use crate::mail::fixtures::{booking, cancelled, event};
-    use crate::mail::identity::{LedgerKey, Version};
-    use pvt_domain::booking::{Booking, Rejection, Status};
-    use pvt_domain::messages::{EmailCommand, NotificationKind, SendNotification};
-    use uuid::Uuid;
-
-    fn wish(kind: NotificationKind) -> EmailCommand {
-        let booking = booking();
-        EmailCommand::Send(SendNotification {
-            notification_id: Uuid::from_u128(7),
-            booking_id: booking.id,
-            kind,
-            actor: "staff:1".to_owned(),
-            requested_at: booking.created_at,
-        })
-    }
-
-    fn sends(booking: &Booking, kind: NotificationKind, rev: u32, version: Version) -> Decision {
-        Decision::Send(Errand { kind, rev, key: LedgerKey::new(booking.id, kind, version, &booking.guest.email) })
-    }
-
-    #[test]
-    fn an_event_is_told_while_it_is_the_newest_state() {
-        use NotificationKind::{BookingCancelled, BookingConfirmed};
-        let (confirmed, cancelled) = (booking(), cancelled());
-        let table = [
-            (event(&confirmed, 1), Some(&confirmed), sends(&confirmed, BookingConfirmed, 1, Version::Rev(1))),
-            (event(&cancelled, 2), Some(&cancelled), sends(&cancelled, BookingCancelled, 2, Version::Rev(2))),
-            (event(&cancelled, 1), Some(&cancelled), Decision::Nothing("superseded")),
-            (event(&cancelled, 2), Some(&confirmed), Decision::NotYet("booking_behind_event")),
-            (event(&confirmed, 1), None, Decision::NotYet("booking_missing")),
-        ];
-        for (command, stored, expected) in table {
-            assert_eq!(decide(&command, stored), expected);
-        }
-    }
-
-    #[test]
-    fn a_refused_request_is_not_mailed() {
-        let mut refused = booking();
-        refused.status = Status::Rejected;
-        refused.rejection = Some(Rejection::NoAvailability);
-        refused.history[0].to = Status::Rejected;
-        assert_eq!(decide(&event(&refused, 1), Some(&refused)), Decision::Nothing("not_notified"));
-    }
-
-    #[test]
-    fn a_wish_is_its_own_mail_and_never_contradicts_the_booking() {
-        use NotificationKind::{BookingCancelled, BookingConfirmed};
-        let (confirmed, cancelled) = (booking(), cancelled());
-        let version = Version::Wish(Uuid::from_u128(7));
-        assert_eq!(decide(&wish(BookingConfirmed), Some(&confirmed)), sends(&confirmed, BookingConfirmed, 1, version));
-        assert_eq!(decide(&wish(BookingCancelled), Some(&cancelled)), sends(&cancelled, BookingCancelled, 2, version));
-        assert_eq!(decide(&wish(BookingConfirmed), Some(&cancelled)), Decision::Nothing("contradicts_state"));
-        assert_eq!(decide(&wish(BookingCancelled), Some(&confirmed)), Decision::Nothing("contradicts_state"));
-    }
-}
+mod tests;

@@ -1,7 +1,7 @@
 //! A booking and its hostel for this module's own tests.
 
-use pvt_domain::booking::{Action, Booking, Guest, HistoryEntry, PaymentStatus, Source, Status, Stay, StayRequest};
-use pvt_domain::events::{BookingEvent, event_kind};
+use pvt_domain::booking::{Action, Booking, Changes, Guest, HistoryEntry, PaymentStatus, Source, Status, Stay, StayRequest};
+use pvt_domain::events::{BookingEvent, kind_of};
 use pvt_domain::ids::BookingId;
 use pvt_domain::inventory::{DEFAULT_CUTOFF, DormGender, Inventory, Property, RoomKind, RoomType};
 use pvt_domain::messages::EmailCommand;
@@ -19,7 +19,7 @@ fn tax(code: &str, name: &str, rate_ppm: u32, amount: i64) -> TaxLine {
 }
 
 fn entry(id: BookingId, rev: u32, action: Action, from: Status, to: Status) -> HistoryEntry {
-    let event_id = id.event_id(rev, event_kind(to).unwrap());
+    let event_id = id.event_id(rev, kind_of(Some(action), to));
     let at = at(&format!("2026-12-0{rev}T12:00:00Z"));
     HistoryEntry {
         rev,
@@ -80,8 +80,34 @@ pub(crate) fn cancelled() -> Booking {
     let mut booking = booking();
     booking.history.push(entry(booking.id, 2, Action::Cancel, Status::Confirmed, Status::Cancelled));
     booking.status = Status::Cancelled;
+    booking.cancellation_fee = Some(2_856);
     booking.rev = 2;
     booking
+}
+
+/// Two stays that became one, a night shorter and cheaper.
+pub(crate) fn modified() -> Booking {
+    let mut before = booking();
+    let mut later = before.stays[0].clone();
+    (later.arrival, later.departure) = ("2027-02-01".parse().unwrap(), "2027-02-02".parse().unwrap());
+    before.stays.push(later);
+    let mut booking = before.clone();
+    booking.stays.truncate(1);
+    booking.stays[0].departure = "2027-01-12".parse().unwrap();
+    if let Some(price) = &mut booking.price {
+        price.nights = vec![vec![8_000; 2]];
+        price.total = 19_040;
+    }
+    follow(&before, booking, Action::Modify, Status::Confirmed)
+}
+
+/// `after` as the next revision of `before`.
+pub(crate) fn follow(before: &Booking, mut after: Booking, action: Action, to: Status) -> Booking {
+    let mut next = entry(before.id, before.rev + 1, action, before.status, to);
+    next.changes = Changes::between(before, &after);
+    (after.status, after.rev) = (to, next.rev);
+    after.history.push(next);
+    after
 }
 
 /// The event of one of its revisions, as the `emails` queue carries it.

@@ -1,6 +1,7 @@
 //! The two languages that mails are written in: fixed phrases, and how each writes dates, times, counts and money.
 
 use chrono::{Datelike, NaiveDate, NaiveTime, Timelike};
+use pvt_domain::messages::NotificationKind;
 use pvt_domain::money::Money;
 
 /// A language that mails are written in.
@@ -109,15 +110,41 @@ fn grouped(whole: &str, separator: char) -> String {
     text
 }
 
+/// The sentences of one kind of mail.
+pub(super) struct Wording {
+    pub title: &'static str,
+    pub lead: &'static str,
+    pub calendar: &'static str,
+}
+
+impl Phrases {
+    /// The sentences of a mail of this kind.
+    pub(super) fn wording(&self, kind: NotificationKind) -> &Wording {
+        match kind {
+            NotificationKind::BookingConfirmed => &self.confirmed,
+            NotificationKind::BookingModified => &self.modified,
+            NotificationKind::BookingCancelled => &self.cancelled,
+            NotificationKind::BookingNoShow => &self.no_show,
+            NotificationKind::ArrivalSoon => &self.arrival_soon,
+            NotificationKind::ArrivalToday => &self.arrival_today,
+        }
+    }
+}
+
 /// Everything that does not depend on a booking. `{}` stands for nothing here: sentences with values are methods of `Content`.
 pub(super) struct Phrases {
     pub hello: &'static str,
-    pub confirmed_title: &'static str,
-    pub confirmed_lead: &'static str,
-    pub confirmed_calendar: &'static str,
-    pub cancelled_title: &'static str,
-    pub cancelled_lead: &'static str,
-    pub cancelled_calendar: &'static str,
+    pub confirmed: Wording,
+    pub modified: Wording,
+    pub cancelled: Wording,
+    pub no_show: Wording,
+    pub arrival_soon: Wording,
+    pub arrival_today: Wording,
+    pub changes: &'static str,
+    pub stay_number: &'static str,
+    pub nothing: &'static str,
+    pub details: &'static str,
+    pub updated: &'static str,
     pub reference: &'static str,
     pub check_in: &'static str,
     pub check_out: &'static str,
@@ -143,12 +170,41 @@ pub(super) struct Phrases {
 
 static ENGLISH: Phrases = Phrases {
     hello: "Hello",
-    confirmed_title: "Your booking is confirmed",
-    confirmed_lead: "Your beds are reserved. We look forward to your stay.",
-    confirmed_calendar: "The attached calendar file adds the stay to your calendar.",
-    cancelled_title: "Your booking is cancelled",
-    cancelled_lead: "Your booking is cancelled and the beds are free again.",
-    cancelled_calendar: "The attached calendar file marks the stay as cancelled in your calendar.",
+    confirmed: Wording {
+        title: "Your booking is confirmed",
+        lead: "Your beds are reserved. We look forward to your stay.",
+        calendar: "The attached calendar file adds the stay to your calendar.",
+    },
+    modified: Wording {
+        title: "Your booking has changed",
+        lead: "Your booking was changed. This is how it stands now.",
+        calendar: "The attached calendar file updates the stay in your calendar.",
+    },
+    cancelled: Wording {
+        title: "Your booking is cancelled",
+        lead: "Your booking is cancelled and the beds are free again.",
+        calendar: "The attached calendar file marks the stay as cancelled in your calendar.",
+    },
+    no_show: Wording {
+        title: "We missed you",
+        lead: "You did not arrive, so your booking has ended and the beds are free again. Are you still on your way? Please call us.",
+        calendar: "The attached calendar file marks the stay as cancelled in your calendar.",
+    },
+    arrival_soon: Wording {
+        title: "See you soon",
+        lead: "Your stay begins in a few days. Here is what you need for your arrival.",
+        calendar: "The attached calendar file adds the stay to your calendar.",
+    },
+    arrival_today: Wording {
+        title: "Welcome today",
+        lead: "We expect you today. Please have the reference and an identity document at hand when you check in.",
+        calendar: "The attached calendar file adds the stay to your calendar.",
+    },
+    changes: "What changed",
+    stay_number: "Stay",
+    nothing: "none",
+    details: "Your details",
+    updated: "updated",
     reference: "Reference",
     check_in: "Check-in",
     check_out: "Check-out",
@@ -174,12 +230,41 @@ static ENGLISH: Phrases = Phrases {
 
 static FRENCH: Phrases = Phrases {
     hello: "Bonjour",
-    confirmed_title: "Votre réservation est confirmée",
-    confirmed_lead: "Vos lits sont réservés. Au plaisir de vous accueillir.",
-    confirmed_calendar: "Le fichier de calendrier joint ajoute le séjour à votre agenda.",
-    cancelled_title: "Votre réservation est annulée",
-    cancelled_lead: "Votre réservation est annulée et les lits sont de nouveau libres.",
-    cancelled_calendar: "Le fichier de calendrier joint marque le séjour comme annulé dans votre agenda.",
+    confirmed: Wording {
+        title: "Votre réservation est confirmée",
+        lead: "Vos lits sont réservés. Au plaisir de vous accueillir.",
+        calendar: "Le fichier de calendrier joint ajoute le séjour à votre agenda.",
+    },
+    modified: Wording {
+        title: "Votre réservation a changé",
+        lead: "Votre réservation a été modifiée. La voici telle qu’elle est maintenant.",
+        calendar: "Le fichier de calendrier joint met à jour le séjour dans votre agenda.",
+    },
+    cancelled: Wording {
+        title: "Votre réservation est annulée",
+        lead: "Votre réservation est annulée et les lits sont de nouveau libres.",
+        calendar: "Le fichier de calendrier joint marque le séjour comme annulé dans votre agenda.",
+    },
+    no_show: Wording {
+        title: "Nous vous avons attendu",
+        lead: "Vous n’êtes pas arrivé : votre réservation a pris fin et les lits sont de nouveau libres. Vous êtes encore en route ? Appelez-nous.",
+        calendar: "Le fichier de calendrier joint marque le séjour comme annulé dans votre agenda.",
+    },
+    arrival_soon: Wording {
+        title: "À bientôt",
+        lead: "Votre séjour commence dans quelques jours. Voici ce qu’il vous faut pour votre arrivée.",
+        calendar: "Le fichier de calendrier joint ajoute le séjour à votre agenda.",
+    },
+    arrival_today: Wording {
+        title: "Bienvenue aujourd’hui",
+        lead: "Nous vous attendons aujourd’hui. Gardez la référence et une pièce d’identité sous la main à votre arrivée.",
+        calendar: "Le fichier de calendrier joint ajoute le séjour à votre agenda.",
+    },
+    changes: "Ce qui a changé",
+    stay_number: "Séjour",
+    nothing: "aucun",
+    details: "Vos coordonnées",
+    updated: "mises à jour",
     reference: "Référence",
     check_in: "Arrivée",
     check_out: "Départ",

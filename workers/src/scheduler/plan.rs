@@ -1,6 +1,7 @@
 //! The schedules: compiled-in defaults, and what the configuration changes of them. Pure.
 
 use super::due::CatchUp;
+use super::work::Work;
 use chrono_tz::Tz;
 use cron::Schedule;
 use serde::Deserialize;
@@ -10,8 +11,24 @@ use thiserror::Error;
 
 /// Checks every property.
 const RECONCILE_PROPERTIES: &str = "reconcile_properties";
+/// Marks who did not come.
+const NIGHT_AUDIT: &str = "night_audit";
+/// Writes to guests some days before they come.
+const REMIND_ARRIVAL_SOON: &str = "remind_arrival_soon";
+/// Writes to guests on the day on which they come.
+const REMIND_ARRIVAL_TODAY: &str = "remind_arrival_today";
 /// Second, minute, hour, day of month, month, day of week: at every full hour.
 const HOURLY: &str = "0 0 * * * *";
+/// Often enough for the wall of any time zone, some of which differ by a quarter of an hour.
+const QUARTERLY: &str = "0 */15 * * * *";
+
+/// Every schedule that there is.
+const SCHEDULES: [(&str, &str, Work); 4] = [
+    (RECONCILE_PROPERTIES, HOURLY, Work::Reconcile),
+    (NIGHT_AUDIT, QUARTERLY, Work::NightAudit),
+    (REMIND_ARRIVAL_SOON, QUARTERLY, Work::RemindSoon),
+    (REMIND_ARRIVAL_TODAY, QUARTERLY, Work::RemindToday),
+];
 
 /// A schedule as it runs.
 #[derive(Debug, Clone)]
@@ -26,16 +43,24 @@ pub struct Plan {
     pub catch_up: CatchUp,
     /// Whether its runs only report.
     pub dry_run: bool,
+    /// What it does.
+    pub work: Work,
 }
 
 impl Plan {
-    /// A schedule that catches up with its latest fire.
+    /// A schedule that compares the stores and catches up with its latest fire.
     ///
     /// # Errors
     /// [`PlanError::Cron`] when the expression cannot be read.
     pub fn new(name: &str, cron: &str, time_zone: Tz) -> Result<Self, PlanError> {
         let cron = parse(name, cron)?;
-        Ok(Self { name: name.to_owned(), cron, time_zone, catch_up: CatchUp::Latest, dry_run: false })
+        Ok(Self { name: name.to_owned(), cron, time_zone, catch_up: CatchUp::Latest, dry_run: false, work: Work::Reconcile })
+    }
+
+    /// The same, doing something else.
+    #[must_use]
+    pub fn doing(self, work: Work) -> Self {
+        Self { work, ..self }
     }
 }
 
@@ -46,7 +71,7 @@ pub enum PlanError {
     #[error("the schedules are not a JSON object of schedules: {0}")]
     Json(String),
     /// No such schedule.
-    #[error("there is no schedule `{0}`; there is `{RECONCILE_PROPERTIES}`")]
+    #[error("there is no schedule `{0}`; there are {names}", names = SCHEDULES.map(|(name, ..)| name).join(", "))]
     Unknown(String),
     /// The expression cannot be read.
     #[error("schedule `{name}`: `{cron}` is not a cron expression (second minute hour day month weekday): {reason}")]
@@ -74,7 +99,7 @@ struct Override {
 /// The schedules that run when nothing else is configured.
 pub fn default_plans() -> Vec<Plan> {
     // A test reads every compiled-in expression, so none is ever dropped here.
-    [(RECONCILE_PROPERTIES, HOURLY)].into_iter().filter_map(|(name, cron)| Plan::new(name, cron, Tz::UTC).ok()).collect()
+    SCHEDULES.into_iter().filter_map(|(name, cron, work)| Some(Plan::new(name, cron, Tz::UTC).ok()?.doing(work))).collect()
 }
 
 /// The schedules with what `overrides` changes of them: a JSON object by name, for example
@@ -123,7 +148,7 @@ mod tests {
 
     #[test]
     fn every_compiled_in_schedule_can_be_read() {
-        assert_eq!(default_plans().len(), 1);
+        assert_eq!(default_plans().len(), super::SCHEDULES.len());
     }
 
     #[test]
@@ -134,7 +159,8 @@ mod tests {
 
     #[test]
     fn a_schedule_can_be_switched_off() {
-        assert!(plans(r#"{"reconcile_properties": {"enabled": false}}"#).unwrap().is_empty());
+        let plans = plans(r#"{"night_audit": {"enabled": false}}"#).unwrap();
+        assert!(plans.len() == super::SCHEDULES.len() - 1 && plans.iter().all(|plan| plan.name != "night_audit"));
     }
 
     #[test]

@@ -1,20 +1,24 @@
-//! A demonstration hostel in a name space of its own, booked through the real confirmations worker.
+//! A hostel in a name space of its own, booked and changed through the real confirmations worker.
 
 use anyhow::{Context, Result, ensure};
+use chrono::NaiveDate;
 use mongodb::bson::{Document, doc};
 use mongodb::{Client, Collection};
-use pvt_domain::booking::{Booking, Guest, Source, StayRequest};
+use pvt_domain::booking::{Booking, Guest, Source, Status, StayRequest};
 use pvt_domain::demo;
 use pvt_domain::failure::Failure;
-use pvt_domain::ids::{BookingId, PropertyId};
-use pvt_domain::messages::{AnalyticsEvent, BookingCommand, CancelBooking, Inbox, Order, ReconcileCommand, ReconcileProperty, RequestBooking};
-use pvt_messaging::Outgoing;
+use pvt_domain::ids::{BedId, BookingId, PropertyId};
+use pvt_domain::inventory::Inventory;
+use pvt_domain::messages::{
+    AnalyticsEvent, AssignBeds, Assignment, BookingCommand, CancelBooking, Inbox, Order, ReconcileCommand, ReconcileProperty, Reply, RequestBooking,
+};
+use pvt_messaging::{Outgoing, Target};
 use pvt_stores::mart::Mart;
 use pvt_stores::mongo::Mongo;
 use pvt_stores::mongo::reconciliations::{FindingKind, Report};
-use pvt_testkit::{Namespace, soon};
+use pvt_testkit::{DORM, Expected, Namespace, Stores, soon, violations};
 use pvt_worker_runtime::{Batch, BatchWorker, Job, Meta, Worker};
-use pvt_workers::clock;
+use pvt_workers::clock::{self, Clock};
 use pvt_workers::jobs::confirmations::Confirmations;
 use pvt_workers::jobs::reconciliation::Reconciliation;
 use std::sync::Arc;
@@ -31,9 +35,14 @@ pub(crate) struct Hostel {
 
 impl Hostel {
     pub(crate) async fn open() -> Result<Self> {
+        Self::selling(demo::hostel()).await
+    }
+
+    /// One that sells this, under the demonstration hostel's id.
+    pub(crate) async fn selling(inventory: Inventory) -> Result<Self> {
         let namespace = Namespace::new().await?;
         let mongo = namespace.mongo().await?;
-        mongo.save_inventory(&demo::hostel()).await?;
+        mongo.save_inventory(&inventory).await?;
         let mart = Mart::connect(&namespace.database_url(), "tests")?;
         mart.migrate().await?;
         let raw = Client::with_uri_str(namespace.mongodb_uri()).await?.default_database().context("the URI names a database")?;
@@ -44,47 +53,50 @@ impl Hostel {
         demo::PROPERTY_ID.into()
     }
 
+    /// A worker like this hostel's that remembers nothing and has another clock.
+    pub(crate) fn worker(&self, clock: Clock) -> Confirmations {
+        Confirmations::new(self.mongo.clone(), clock)
+    }
+
     /// Two nights for one guest from that many days on. The events are returned, and nowhere published.
     pub(crate) async fn book(&self, key: &str, days: u64) -> Result<(Booking, Vec<Outgoing>)> {
-        let id = BookingId::derive(Some("tests"), key, "");
-        let request = RequestBooking {
-            booking_id: id,
-            client: Some("tests".to_owned()),
-            fingerprint: key.to_owned(),
-            property_id: Self::property(),
-            rate_plan_id: "standard".into(),
-            source: Source::Direct,
-            stays: vec![StayRequest::new("dorm-6-mixed", soon(days), soon(days + 2), 1)],
-            guest: Guest { first_name: "Ada".into(), last_name: "Lovelace".into(), email: "ada@example.com".into(), phone: None, locale: None },
-            requested_at: clock::system(),
-            quote: None,
-            override_restrictions: false,
-        };
-        let events = self.decide(id.request_command_id(), BookingCommand::Request(Box::new(request))).await?;
+        let (id, request) = asks(key, soon(days), soon(days + 2));
+        let events = self.decide(id.request_command_id(), request).await?;
         Ok((self.mongo.booking(id).await?.context("the booking is stored")?, events))
     }
 
-    pub(crate) async fn cancel(&self, booking: &Booking) -> Result<Vec<Outgoing>> {
-        let order = Order {
-            booking_id: booking.id,
-            property_id: Self::property(),
-            expected_rev: None,
-            actor: "guest".into(),
-            as_admin: false,
-            reason: None,
-            requested_at: clock::system(),
-        };
-        let command = CancelBooking { order, waive_fee: false };
-        self.decide(Uuid::new_v4(), BookingCommand::Cancel(command)).await
+    /// A confirmed guest in this bed, promised or not.
+    pub(crate) async fn seat(&self, key: &str, arrival: NaiveDate, departure: NaiveDate, bed: &str, locked: bool) -> Result<Booking> {
+        let (id, request) = asks(key, arrival, departure);
+        self.decide(id.request_command_id(), request).await?;
+        let assignments = vec![Assignment { stay: 0, beds: Some(vec![bed.into()]), locked: Some(locked) }];
+        self.decide(Uuid::new_v4(), BookingCommand::Assign(AssignBeds { order: order(id), assignments })).await?;
+        let booking = self.stored(id).await?;
+        ensure!(booking.status == Status::Confirmed && booking.stays[0].assigned_beds == [BedId::from(bed)], "{key} is not in {bed}");
+        Ok(booking)
     }
 
-    async fn decide(&self, command_id: Uuid, command: BookingCommand) -> Result<Vec<Outgoing>> {
-        let job = Job::new(Arc::new(command), Meta { id: command_id, ..Meta::default() });
-        let mut batch = Batch { queue: Arc::from("bookings.0"), partition: Some(0), items: vec![job] };
-        self.confirmations.handle(&mut batch).await.map_err(failed)?;
-        let job = &batch.items[0];
-        ensure!(job.failed().is_none(), "{:?}", job.failed());
-        Ok(job.emitted().to_vec())
+    pub(crate) async fn stored(&self, id: BookingId) -> Result<Booking> {
+        self.mongo.booking(id).await?.context("the booking is stored")
+    }
+
+    pub(crate) async fn cancel(&self, booking: &Booking) -> Result<Vec<Outgoing>> {
+        self.decide(Uuid::new_v4(), cancels(booking.id)).await
+    }
+
+    pub(crate) async fn decide(&self, command_id: Uuid, command: BookingCommand) -> Result<Vec<Outgoing>> {
+        Ok(deliver(&self.confirmations, &[(command_id, command)]).await?.swap_remove(0).events)
+    }
+
+    /// The batch at this hostel's own worker.
+    pub(crate) async fn decide_all(&self, commands: &[(Uuid, BookingCommand)]) -> Result<Vec<Settled>> {
+        deliver(&self.confirmations, commands).await
+    }
+
+    /// What is wrong with the stores, as an outsider sees it; nobody loads the mart or writes to guests here.
+    pub(crate) async fn violations(&self) -> Result<Vec<String>> {
+        let records = Stores::connect(&self.namespace).await?.records().await?;
+        Ok(violations(&records, &[], &Expected::default()))
     }
 
     /// What the analytics worker would do with these events.
@@ -128,6 +140,70 @@ pub(crate) fn kinds(report: &Report) -> Vec<(FindingKind, bool)> {
     let mut kinds: Vec<_> = report.findings.iter().map(|finding| (finding.kind, finding.repaired)).collect();
     kinds.sort();
     kinds
+}
+
+/// What became of one message.
+pub(crate) struct Settled {
+    /// What goes to the exchange of events.
+    pub(crate) events: Vec<Outgoing>,
+    /// What whoever waits is told.
+    pub(crate) reply: Reply,
+}
+
+impl Settled {
+    pub(crate) fn event_ids(&self) -> Vec<Uuid> {
+        self.events.iter().map(|event| event.id).collect()
+    }
+}
+
+/// One batch, as the runtime delivers it, with somebody waiting for every answer.
+pub(crate) async fn deliver(worker: &Confirmations, commands: &[(Uuid, BookingCommand)]) -> Result<Vec<Settled>> {
+    let meta = |id| Meta { id, reply_to: Some("replies".into()), ..Meta::default() };
+    let items = commands.iter().map(|(id, command)| Job::new(Arc::new(command.clone()), meta(*id))).collect();
+    let mut batch = Batch { queue: Arc::from("bookings.0"), partition: Some(0), items };
+    worker.handle(&mut batch).await.map_err(failed)?;
+    let settle = |job: &Job<_>| {
+        ensure!(job.failed().is_none(), "{:?}", job.failed());
+        let (events, replies): (Vec<_>, Vec<_>) = job.emitted().iter().cloned().partition(|message| message.target == Target::Events);
+        let reply = replies.first().context("somebody is answered")?;
+        Ok(Settled { events, reply: serde_json::from_slice(&reply.body)? })
+    };
+    batch.items.iter().map(settle).collect()
+}
+
+/// A request for one bed of the dormitory.
+pub(crate) fn asks(key: &str, arrival: NaiveDate, departure: NaiveDate) -> (BookingId, BookingCommand) {
+    let id = BookingId::derive(Some("tests"), key, "");
+    let request = RequestBooking {
+        booking_id: id,
+        client: Some("tests".to_owned()),
+        fingerprint: key.to_owned(),
+        property_id: Hostel::property(),
+        rate_plan_id: "standard".into(),
+        source: Source::Direct,
+        stays: vec![StayRequest::new(DORM, arrival, departure, 1)],
+        guest: Guest { first_name: "Ada".into(), last_name: "Lovelace".into(), email: "ada@example.com".into(), phone: None, locale: None },
+        requested_at: clock::system(),
+        quote: None,
+        override_restrictions: false,
+    };
+    (id, BookingCommand::Request(Box::new(request)))
+}
+
+pub(crate) fn order(booking_id: BookingId) -> Order {
+    Order {
+        booking_id,
+        property_id: Hostel::property(),
+        expected_rev: None,
+        actor: "staff:1".into(),
+        as_admin: false,
+        reason: Some("because".into()),
+        requested_at: clock::system(),
+    }
+}
+
+pub(crate) fn cancels(booking_id: BookingId) -> BookingCommand {
+    BookingCommand::Cancel(CancelBooking { order: order(booking_id), waive_fee: false })
 }
 
 fn failed(failure: Failure) -> anyhow::Error {

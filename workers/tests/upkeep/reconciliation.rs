@@ -4,8 +4,10 @@ use crate::hostel::{Hostel, kinds};
 use anyhow::Result;
 use mongodb::bson::doc;
 use pvt_domain::booking::Booking;
+use pvt_domain::decide::Owner;
 use pvt_stores::mongo::commit::claim_key;
 use pvt_stores::mongo::reconciliations::FindingKind::{Conflict, EventMissing, MartBehind, MissingClaim, OrphanClaim};
+use pvt_testkit::soon;
 use pvt_workers::clock;
 use pvt_workers::jobs::reconciliation::Reconciliation;
 use sqlx::{Connection, PgConnection};
@@ -162,7 +164,7 @@ async fn a_repair_that_is_no_longer_due_is_not_made() -> Result<()> {
     let (bed, night) = booking.claims().next().map(|(bed, night)| (bed.clone(), night)).expect("a confirmed booking has beds");
     let audit = || AuditEntry::new(Uuid::new_v4(), clock::system(), "tests", "repair.test".into(), "x", "");
     let claim = StoredClaim { key: first_key(&booking), booking: booking.id.to_string() };
-    let missing = ClaimToRestore { property_id: booking.property_id.clone(), booking_id: booking.id, bed_id: bed, night };
+    let missing = ClaimToRestore { property_id: booking.property_id.clone(), owner: Owner::Booking(booking.id), bed_id: bed, night };
     assert_eq!(hostel.mongo.release_orphan_claim(&claim, &audit()).await?, ClaimRepair::NotDue, "its owner is active");
     assert_eq!(hostel.mongo.restore_claim(&missing, &audit()).await?, ClaimRepair::NotDue, "it is there");
     hostel.claims().update_one(doc! { "_id": &claim.key }, doc! { "$set": { "booking": Uuid::new_v4().to_string() } }).await?;
@@ -171,5 +173,35 @@ async fn a_repair_that_is_no_longer_due_is_not_made() -> Result<()> {
     hostel.cancel(&booking).await?;
     assert_eq!(hostel.mongo.restore_claim(&missing, &audit()).await?, ClaimRepair::NotDue, "the booking is cancelled");
     assert_eq!(hostel.claims_of(&booking).await?, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn claims_of_blocks_are_put_right_like_those_of_bookings() -> Result<()> {
+    use pvt_domain::block::BlockKind;
+    use pvt_domain::ids::BlockId;
+    use pvt_domain::messages::{BlockBeds, BookingCommand};
+    let hostel = Hostel::open().await?;
+    let block_id = BlockId::derive("tests", "block");
+    let command = BlockBeds {
+        block_id,
+        property_id: Hostel::property(),
+        kind: BlockKind::OutOfOrder,
+        bed_ids: vec!["d6a-1".into()],
+        from: soon(10),
+        until: soon(12),
+        actor: "staff:1".into(),
+        reason: None,
+        requested_at: clock::system(),
+    };
+    hostel.decide(Uuid::new_v4(), BookingCommand::Block(command)).await?;
+    let (sound, _) = hostel.reconcile(Uuid::new_v4(), false).await?;
+    assert_eq!((sound.found, sound.checked.blocks, sound.checked.claims), (0, 1, 2), "{sound}");
+    let owner = format!("block:{block_id}");
+    hostel.claims().delete_one(doc! { "_id": claim_key(&Hostel::property(), &"d6a-1".into(), soon(11)) }).await?;
+    hostel.claims().insert_one(doc! { "_id": claim_key(&Hostel::property(), &"d6a-2".into(), soon(11)), "booking": &owner }).await?;
+    let (report, _) = hostel.reconcile(Uuid::new_v4(), false).await?;
+    assert_eq!(kinds(&report), [(OrphanClaim, true), (MissingClaim, true)], "{report}");
+    assert_eq!(hostel.violations().await?, Vec::<String>::new());
     Ok(())
 }

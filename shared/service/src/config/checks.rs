@@ -135,6 +135,13 @@ pub(super) fn queue_prefix(text: &str) -> Check<String> {
     if fits { Ok(text.to_owned()) } else { Err(format!("takes letters, digits, `.`, `-` and `_`, at most {MAX_CHARS}")) }
 }
 
+pub(super) fn json_object(text: &str) -> Check<String> {
+    match serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(format!("is not a JSON object: {error}")),
+    }
+}
+
 pub(super) fn webhook_secrets(text: &str) -> Check<Vec<String>> {
     const MAX_SECRETS: usize = 8;
     let secrets: Vec<String> = text.split(',').map(|secret| secret.trim().to_owned()).filter(|secret| !secret.is_empty()).collect();

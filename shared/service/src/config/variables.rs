@@ -150,6 +150,12 @@ variables! {
     PVT_RATE_CLIENT = Variable::new("PVT_RATE_CLIENT", "What one API key or one logged-in account may ask, whatever it asks for.", "6000/15m", "60000/15m");
     PVT_OPS_ADDR = Variable::new("PVT_OPS_ADDR", "Where the operator's console listens.", "127.0.0.1:8090", "127.0.0.1:8090");
     PVT_METRICS_ADDR = Variable::new("PVT_METRICS_ADDR", "Where a worker process answers /livez, /readyz and /metrics. Port 0 takes a free one.", "127.0.0.1:8092", "0.0.0.0:8092");
+    PVT_SCHEDULES = Variable::new(
+        "PVT_SCHEDULES",
+        "What the scheduler does otherwise than compiled in: a JSON object by schedule, each with any of cron (second minute hour day\nmonth weekday), time_zone, catch_up (latest, skip, all), dry_run, enabled. docs/operations.md lists the schedules.\nIn a file within single quotes.",
+        "{}",
+        r#"{"night_audit":{"enabled":false},"reconcile_properties":{"cron":"0 30 * * * *"}}"#,
+    );
     PVT_LOG = Variable::new("PVT_LOG", "What is logged: a level, or levels by module.", "info", "info,pvt_api=debug");
     PVT_QUEUE_PREFIX = Variable::new(
         "PVT_QUEUE_PREFIX",

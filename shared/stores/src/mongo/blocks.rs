@@ -1,6 +1,6 @@
 //! Blocks, read. They are written only by [`super::commit`], together with their claims.
 
-use super::Mongo;
+use super::{Index, Mongo};
 use crate::StoreError;
 use futures_util::TryStreamExt;
 use mongodb::bson::doc;
@@ -9,6 +9,9 @@ use pvt_domain::ids::BlockId;
 use std::collections::HashMap;
 
 pub(crate) const COLLECTION: &str = "blocks";
+
+/// The blocks of one property that hold beds.
+pub(crate) const INDEXES: &[Index] = &[(COLLECTION, &[("property_id", 1), ("status", 1)], false)];
 
 impl Mongo {
     /// Those of the given blocks that are stored.

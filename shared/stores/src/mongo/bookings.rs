@@ -2,20 +2,30 @@
 
 use super::{Index, Mongo};
 use crate::StoreError;
-use chrono::NaiveDate;
+use chrono::{Days, NaiveDate};
 use futures_util::TryStreamExt;
 use mongodb::IndexModel;
 use mongodb::bson::{Document, doc};
 use mongodb::options::IndexOptions;
 use pvt_domain::booking::{Booking, Status};
 use pvt_domain::ids::{BookingId, PropertyId};
+use pvt_domain::intake::MAX_NIGHTS;
 use pvt_domain::nights::Nights;
+use pvt_domain::timestamp::Timestamp;
+use serde::Deserialize;
 use std::collections::HashMap;
+
+/// The longest that one stay can be.
+const LONGEST_STAY: Days = Days::new(MAX_NIGHTS.unsigned_abs());
 
 pub(crate) const COLLECTION: &str = "bookings";
 
-/// Listing and reconciling one property's bookings; finding those of a guest.
-pub(crate) const INDEXES: &[Index] = &[(COLLECTION, &[("property_id", 1), ("created_at", 1), ("_id", 1)], false), (COLLECTION, &[("guest.email", 1)], false)];
+/// Listing and reconciling one property's bookings; finding those of a guest; who sleeps there on some nights, and who is expected.
+pub(crate) const INDEXES: &[Index] = &[
+    (COLLECTION, &[("property_id", 1), ("created_at", 1), ("_id", 1)], false),
+    (COLLECTION, &[("guest.email", 1)], false),
+    (COLLECTION, &[("property_id", 1), ("status", 1), ("stays.arrival", 1), ("stays.departure", 1)], false),
+];
 
 /// Whose bookings are listed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,6 +84,46 @@ impl BookingFilter {
     }
 }
 
+/// A confirmed booking whose guests are expected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expected {
+    /// Which booking.
+    pub id: BookingId,
+    /// Its first night.
+    pub arrival: NaiveDate,
+    /// Since when it is confirmed: the last time that it entered this status.
+    pub confirmed_at: Timestamp,
+}
+
+/// What [`Expected`] is made of.
+#[derive(Deserialize)]
+struct Confirmed {
+    #[serde(rename = "_id")]
+    id: BookingId,
+    stays: Vec<Arriving>,
+    history: Vec<Step>,
+}
+
+#[derive(Deserialize)]
+struct Arriving {
+    arrival: NaiveDate,
+}
+
+#[derive(Deserialize)]
+struct Step {
+    at: Timestamp,
+    from: Status,
+    to: Status,
+}
+
+impl Confirmed {
+    fn expected(self) -> Option<Expected> {
+        let arrival = self.stays.iter().map(|stay| stay.arrival).min()?;
+        let entered = self.history.iter().rfind(|step| step.to == Status::Confirmed && step.from != Status::Confirmed)?;
+        Some(Expected { id: self.id, arrival, confirmed_at: entered.at })
+    }
+}
+
 impl Mongo {
     /// One booking.
     ///
@@ -101,8 +151,10 @@ impl Mongo {
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
     pub async fn occupants(&self, property_id: &PropertyId, nights: Nights) -> Result<HashMap<BookingId, Booking>, StoreError> {
-        // Dates are text that sorts like what it means.
-        let within = doc! { "$elemMatch": { "arrival": { "$lt": nights.departure.to_string() }, "departure": { "$gt": nights.arrival.to_string() } } };
+        // Dates are text that sorts like what it means. No stay is longer than the longest, which bounds the range of the index.
+        let earliest = nights.arrival.checked_sub_days(LONGEST_STAY).unwrap_or(NaiveDate::MIN);
+        let arrival = doc! { "$gte": earliest.to_string(), "$lt": nights.departure.to_string() };
+        let within = doc! { "$elemMatch": { "arrival": arrival, "departure": { "$gt": nights.arrival.to_string() } } };
         let holding = doc! { "$in": ["confirmed", "checked_in", "checked_out"] };
         let found = self.collection::<Booking>(COLLECTION).find(doc! { "property_id": property_id.as_str(), "status": holding, "stays": within }).await?;
         Ok(found.map_ok(|booking| (booking.id, booking)).try_collect().await?)
@@ -129,6 +181,21 @@ impl Mongo {
         let index = IndexModel::builder().keys(doc! { "client": 1, "created_at": 1, "_id": 1 }).options(options).build();
         self.collection::<Document>(COLLECTION).create_index(index).await?;
         Ok(())
+    }
+
+    /// Confirmed bookings of a property whose first night is one of these, oldest arrival first.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn expected(&self, property_id: &PropertyId, arrivals: Nights) -> Result<Vec<Expected>, StoreError> {
+        let within = doc! { "$elemMatch": { "arrival": { "$gte": arrivals.arrival.to_string(), "$lt": arrivals.departure.to_string() } } };
+        let filter = doc! { "property_id": property_id.as_str(), "status": "confirmed", "stays": within };
+        let fields = doc! { "stays.arrival": 1, "history.at": 1, "history.from": 1, "history.to": 1 };
+        let found: Vec<Confirmed> = self.collection::<Confirmed>(COLLECTION).find(filter).projection(fields).await?.try_collect().await?;
+        let is_first = |expected: &Expected| arrivals.arrival <= expected.arrival && expected.arrival < arrivals.departure;
+        let mut expected: Vec<Expected> = found.into_iter().filter_map(Confirmed::expected).filter(is_first).collect();
+        expected.sort_by_key(|expected| (expected.arrival, expected.id));
+        Ok(expected)
     }
 
     /// Every booking of a property, one at a time. For reconciliation and checks, not for request handling.

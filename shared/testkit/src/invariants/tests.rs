@@ -4,7 +4,8 @@ use super::{Expected, leaks, violations};
 use crate::mails::Mail;
 use crate::records::Records;
 use chrono::NaiveDate;
-use pvt_domain::booking::{Booking, Rejection, Status};
+use pvt_domain::block::Block;
+use pvt_domain::booking::{Action, Booking, Changes, Rejection, Status};
 use pvt_domain::messages::NotificationKind;
 use pvt_stores::mongo::commit::StoredClaim;
 use pvt_stores::mongo::notifications::{Notification, NotificationStatus};
@@ -36,6 +37,25 @@ fn claim(bed: &str, day: u32) -> StoredClaim {
     StoredClaim { key: format!("p|{bed}|{}", night(day)), booking: booking().id.to_string() }
 }
 
+fn block() -> Block {
+    serde_json::from_value(json!({
+        "_id": "22222222-2222-5333-8444-555555555555", "property_id": "p", "rev": 1, "status": "active", "kind": "maintenance", "bed_ids": ["b9"],
+        "from": night(10), "until": night(11), "created_at": "2026-12-01T12:00:00.000Z", "updated_at": "2026-12-01T12:00:00.000Z",
+        "history": [{ "rev": 1, "at": "2026-12-01T12:00:01.000Z", "to": "active", "command_id": Uuid::from_u128(3), "event_id": Uuid::from_u128(4), "actor": "staff:1" }],
+    }))
+    .unwrap()
+}
+
+/// The booking after one more entry of this action.
+fn then(booking: &mut Booking, action: Action, to: Status) {
+    let mut entry = booking.history[0].clone();
+    let rev = booking.rev + 1;
+    (entry.rev, entry.action, entry.from, entry.to) = (rev, action, booking.status, to);
+    (entry.command_id, entry.event_id) = (Uuid::from_u128(u128::from(rev) + 100), Uuid::from_u128(u128::from(rev) + 200));
+    booking.history.push(entry);
+    (booking.rev, booking.status) = (rev, to);
+}
+
 fn sound() -> (Records, Vec<Mail>) {
     let booking = booking();
     let row: Notification = serde_json::from_value(json!({
@@ -49,7 +69,8 @@ fn sound() -> (Records, Vec<Mail>) {
         mart_bed_nights: [10, 11].map(|day| crate::MartBedNight { booking_id: booking.id.as_uuid(), bed_id: "b1".to_owned(), night: night(day) }).to_vec(),
         mart_events: vec![Uuid::from_u128(2)],
         mart_notifications: 1,
-        claims: vec![claim("b1", 10), claim("b1", 11)],
+        claims: vec![claim("b1", 10), claim("b1", 11), StoredClaim { key: format!("p|b9|{}", night(10)), booking: format!("block:{}", block().id) }],
+        blocks: vec![block()],
         ledger: vec![row],
         account_mails: Vec::new(),
         bookings: vec![booking],
@@ -98,10 +119,28 @@ fn every_way_to_spoil_them_is_noticed() {
         ("arrived 2 times", |_, mails| mails.push(mails[0].clone())),
         ("was not told", |_, mails| mails.clear()),
         ("was not told", |records, _| records.ledger[0].status = NotificationStatus::Sending),
-        ("confirmed after cancelled", |records, mails| {
+        ("BookingConfirmed after cancelled", |records, mails| {
             let mut row = records.ledger[0].clone();
             (row.kind, row.message_id) = (NotificationKind::BookingCancelled, "<m2@pvt.test>".to_owned());
             records.ledger.push(row);
+            mails.insert(0, Mail { message_id: "m2@pvt.test".to_owned(), ..mails[0].clone() });
+        }),
+        ("and not blocked", |records, _| records.blocks.clear()),
+        ("is blocked to", |records, _| drop(records.claims.pop())),
+        ("and held by", |records, _| records.blocks[0].bed_ids = vec!["b1".into()]),
+        ("after [Active]", |records, _| records.blocks[0].rev = 2),
+        ("entry 2", |records, _| then(&mut records.bookings[0], Action::Cancel, Status::Confirmed)),
+        ("which says nothing of it", |records, _| then(&mut records.bookings[0], Action::Move, Status::Confirmed)),
+        ("is said to be moved", |records, _| records.bookings[0].history[0].moved = vec![pvt_domain::ids::BookingId::from_uuid(Uuid::from_u128(9))]),
+        ("was changed and its guest was not told", |records, _| {
+            then(&mut records.bookings[0], Action::Modify, Status::Confirmed);
+            records.bookings[0].history[1].changes = Some(Box::new(Changes { guest: true, ..Changes::default() }));
+        }),
+        ("after a no-show", |records, mails| {
+            let mut row = records.ledger[0].clone();
+            (row.kind, row.message_id) = (NotificationKind::BookingNoShow, "<m2@pvt.test>".to_owned());
+            records.ledger.push(row);
+            then(&mut records.bookings[0], Action::NoShow, Status::NoShow);
             mails.insert(0, Mail { message_id: "m2@pvt.test".to_owned(), ..mails[0].clone() });
         }),
         ("fact_booking lacks", |records, _| records.mart_bookings[0].rev = 0),

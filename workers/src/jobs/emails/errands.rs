@@ -79,13 +79,16 @@ pub(super) fn collect<'a>(
     jobs: &mut [Job<EmailCommand>],
     bookings: &'a HashMap<BookingId, Booking>,
     properties: &HashMap<PropertyId, Arc<Inventory>>,
+    now: Timestamp,
 ) -> Vec<Planned<'a>> {
     let mut list: Vec<Planned<'a>> = Vec::with_capacity(jobs.len());
     let mut known: HashMap<String, usize> = HashMap::with_capacity(jobs.len());
     for (place, job) in jobs.iter_mut().enumerate() {
         let Some(booking_id) = super::booking_of(&job.message) else { continue };
         let stored = bookings.get(&booking_id);
-        let (errand, booking) = match (decide(&job.message, stored), stored) {
+        let inventory = stored.and_then(|booking| properties.get(&booking.property_id));
+        let property = inventory.map(|inventory| &inventory.property);
+        let (errand, booking) = match (decide(&job.message, stored, property, now), stored) {
             (Decision::Send(errand), Some(booking)) => (errand, booking),
             (Decision::Nothing(reason), _) => {
                 counter!(MAILS, "kind" => "none", "outcome" => reason).increment(1);
@@ -103,7 +106,7 @@ pub(super) fn collect<'a>(
             list[*index].first_sight &= first_sight;
             continue;
         }
-        let Some(inventory) = properties.get(&booking.property_id) else {
+        let Some(inventory) = inventory else {
             job.fail(Failure::retry("property_missing", format!("there is no property `{}`", booking.property_id)));
             continue;
         };
@@ -184,7 +187,7 @@ mod tests {
         let bookings = HashMap::from([(booking.id, booking)]);
         let hostel = hostel();
         let properties = HashMap::from([(hostel.property.id.clone(), Arc::new(hostel))]);
-        let errands = collect(&mut jobs, &bookings, &properties);
+        let errands = collect(&mut jobs, &bookings, &properties, at("2026-12-01T12:00:00Z"));
         assert_eq!(errands.len(), 1);
         assert_eq!(errands[0].places, [0, 1]);
     }
@@ -196,7 +199,7 @@ mod tests {
         early.id = BookingId::from_uuid(Uuid::from_u128(9));
         let mut jobs = vec![job(event(&stored, 1), 1, None), job(event(&early, 2), 1, None)];
         let bookings = HashMap::from([(stored.id, stored)]);
-        let errands = collect(&mut jobs, &bookings, &HashMap::new());
+        let errands = collect(&mut jobs, &bookings, &HashMap::new(), at("2026-12-01T12:00:00Z"));
         assert!(errands.is_empty());
         assert!(jobs[0].failed().is_none());
         assert!(jobs[1].failed().is_some());
@@ -209,7 +212,7 @@ mod tests {
         let bookings = HashMap::from([(stored.id, stored)]);
         let hostel = hostel();
         let properties = HashMap::from([(hostel.property.id.clone(), Arc::new(hostel))]);
-        let errands = collect(&mut jobs, &bookings, &properties);
+        let errands = collect(&mut jobs, &bookings, &properties, at("2026-12-01T12:00:00Z"));
         let mut row = errands[0].row("<kept@pvt.test>".to_owned(), Uuid::nil(), at("2026-12-01T12:00:00Z"));
         let mut fate = |status: NotificationStatus, first_sight| {
             row.status = status;

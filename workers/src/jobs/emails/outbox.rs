@@ -59,7 +59,7 @@ pub(super) async fn send(mails: &[Planned<'_>], smtp: &SmtpClient, sender: &Send
     for planned in mails {
         written.push(match &planned.fate {
             Fate::Ours { message_id } => {
-                let letter = compose(planned.errand.kind, planned.booking, &planned.inventory, sender, message_id, now);
+                let letter = compose(planned.errand.kind, planned.errand.rev, planned.booking, &planned.inventory, sender, message_id, now);
                 Some(letter.map(|letter| letters.push(letter)))
             }
             Fate::Settled { .. } | Fate::UnderWay => None,

@@ -1,21 +1,21 @@
-//! Compares a property's bookings with its claims. Pure: it judges one reading and repairs nothing.
+//! Compares a property's bookings and blocks with its claims. Pure: it judges one reading and repairs nothing.
 
 use chrono::NaiveDate;
 use pvt_domain::decide::Owner;
-use pvt_domain::ids::{BedId, BookingId, PropertyId};
+use pvt_domain::ids::{BedId, PropertyId};
 use pvt_stores::mongo::commit::{StoredClaim, claim_key};
-use pvt_stores::mongo::reconciliations::{BookingSummary, ClaimToRestore, Finding, FindingKind, PropertySnapshot};
+use pvt_stores::mongo::reconciliations::{ClaimToRestore, Finding, FindingKind, PropertySnapshot};
 use std::collections::{HashMap, HashSet};
 
-/// A disagreement of claims and bookings, with what its repair needs.
+/// A disagreement of claims and their owners, with what its repair needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Drift {
     /// The claim is to be deleted.
     Orphan(StoredClaim, &'static str),
     /// The claim is to be inserted.
     Missing(ClaimToRestore),
-    /// Two active bookings have the same bed-night.
-    Conflict { booking: BookingId, holder: BookingId, key: String },
+    /// Two active owners have the same bed-night.
+    Conflict { owner: Owner, holder: Owner, key: String },
     /// The claim's key or owner cannot be read.
     Unreadable(StoredClaim),
 }
@@ -24,13 +24,13 @@ impl Drift {
     /// How it is reported before any repair.
     pub(super) fn finding(&self) -> Finding {
         let (kind, subject, detail) = match self {
-            Self::Orphan(claim, why) => (FindingKind::OrphanClaim, claim.key.clone(), format!("claimed by booking {}: {why}", claim.booking)),
+            Self::Orphan(claim, why) => (FindingKind::OrphanClaim, claim.key.clone(), format!("claimed by {}: {why}", claim.booking)),
             Self::Missing(lost) => {
                 let key = claim_key(&lost.property_id, &lost.bed_id, lost.night);
-                (FindingKind::MissingClaim, key, format!("booking {} has this bed-night and no claim to it", lost.booking_id))
+                (FindingKind::MissingClaim, key, format!("{} has this bed-night and no claim to it", named(lost.owner)))
             }
-            Self::Conflict { booking, holder, key } => {
-                (FindingKind::Conflict, key.clone(), format!("booking {booking} has this bed-night, claimed by active booking {holder}"))
+            Self::Conflict { owner, holder, key } => {
+                (FindingKind::Conflict, key.clone(), format!("{} has this bed-night, claimed by active {}", named(*owner), named(*holder)))
             }
             Self::Unreadable(claim) => (FindingKind::UnreadableClaim, claim.key.clone(), format!("owner `{}`", claim.booking)),
         };
@@ -38,52 +38,63 @@ impl Drift {
     }
 }
 
-/// Every disagreement of bookings and claims; blocks own theirs alone. First those that free a bed-night, so that what is missing can be restored in its place.
+fn named(owner: Owner) -> String {
+    match owner {
+        Owner::Booking(id) => format!("booking {id}"),
+        Owner::Block(id) => format!("block {id}"),
+    }
+}
+
+/// Every disagreement of bookings, blocks and claims. First those that free a bed-night, so that what is missing can be restored in
+/// its place.
 pub(super) fn claims(property_id: &PropertyId, snapshot: &PropertySnapshot) -> Vec<Drift> {
-    let bookings: HashMap<BookingId, &BookingSummary> = snapshot.bookings.iter().map(|booking| (booking.id, booking)).collect();
-    let owned: HashSet<(BookingId, &BedId, NaiveDate)> =
-        snapshot.bookings.iter().flat_map(|booking| booking.bed_nights().map(|(bed, night)| (booking.id, bed, night))).collect();
+    let of_bookings = snapshot.bookings.iter().flat_map(|booking| booking.bed_nights().map(|(bed, night)| (Owner::Booking(booking.id), bed, night)));
+    let of_blocks = snapshot.blocks.iter().flat_map(|block| block.claims().map(|(bed, night)| (Owner::Block(block.id), bed, night)));
+    let rights: Vec<(Owner, &BedId, NaiveDate)> = of_bookings.chain(of_blocks).collect();
+    let owned: HashSet<(Owner, &BedId, NaiveDate)> = rights.iter().copied().collect();
     let mut drifts = Vec::new();
-    let mut rightful: HashMap<(BedId, NaiveDate), BookingId> = HashMap::with_capacity(snapshot.claims.len());
+    let mut rightful: HashMap<(BedId, NaiveDate), Owner> = HashMap::with_capacity(snapshot.claims.len());
     for claim in &snapshot.claims {
-        if matches!(claim.booking.parse(), Ok(Owner::Block(_))) {
-            continue;
-        }
-        let (Some((bed, night)), Ok(owner)) = (claim.bed_night(), claim.booking.parse::<BookingId>()) else {
+        let (Some((bed, night)), Ok(owner)) = (claim.bed_night(), claim.booking.parse::<Owner>()) else {
             drifts.push(Drift::Unreadable(claim.clone()));
             continue;
         };
         if owned.contains(&(owner, &bed, night)) {
             rightful.insert((bed, night), owner);
         } else {
-            drifts.push(Drift::Orphan(claim.clone(), flaw(bookings.get(&owner).copied())));
+            drifts.push(Drift::Orphan(claim.clone(), flaw(owner, snapshot)));
         }
     }
-    for booking in &snapshot.bookings {
-        for (bed, night) in booking.bed_nights() {
-            match rightful.get(&(bed.clone(), night)) {
-                Some(holder) if *holder == booking.id => {}
-                Some(holder) => drifts.push(Drift::Conflict { booking: booking.id, holder: *holder, key: claim_key(property_id, bed, night) }),
-                None => drifts.push(Drift::Missing(ClaimToRestore { property_id: property_id.clone(), booking_id: booking.id, bed_id: bed.clone(), night })),
-            }
+    for (owner, bed, night) in rights {
+        match rightful.get(&(bed.clone(), night)) {
+            Some(holder) if *holder == owner => {}
+            Some(holder) => drifts.push(Drift::Conflict { owner, holder: *holder, key: claim_key(property_id, bed, night) }),
+            None => drifts.push(Drift::Missing(ClaimToRestore { property_id: property_id.clone(), owner, bed_id: bed.clone(), night })),
         }
     }
     drifts
 }
 
-/// Why a booking does not own what was claimed for it.
-fn flaw(owner: Option<&BookingSummary>) -> &'static str {
+/// Why somebody does not own what was claimed for them.
+fn flaw(owner: Owner, snapshot: &PropertySnapshot) -> &'static str {
     match owner {
-        None => "there is no such booking in this property",
-        Some(owner) if !owner.status.holds_beds() => "the booking is not active",
-        Some(_) => "the bed-night is not in its stays",
+        Owner::Booking(id) => match snapshot.bookings.iter().find(|booking| booking.id == id) {
+            None => "there is no such booking in this property",
+            Some(booking) if !booking.status.holds_beds() => "the booking is not active",
+            Some(_) => "the bed-night is not in its stays",
+        },
+        Owner::Block(id) if snapshot.blocks.iter().any(|block| block.id == id) => "the bed-night is not in the block",
+        Owner::Block(_) => "there is no such active block in this property",
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use pvt_domain::block::{Block, BlockKind, BlockStatus};
     use pvt_domain::booking::{Status, Stay, StayRequest};
+    use pvt_domain::ids::{BlockId, BookingId};
+    use pvt_stores::mongo::reconciliations::BookingSummary;
 
     const HOSTEL: &str = "hostel";
 
@@ -102,7 +113,23 @@ mod tests {
     }
 
     fn kinds(bookings: Vec<BookingSummary>, claims: Vec<StoredClaim>) -> Vec<FindingKind> {
-        super::claims(&HOSTEL.into(), &PropertySnapshot { bookings, claims }).iter().map(|drift| drift.finding().kind).collect()
+        kinds_with(bookings, Vec::new(), claims)
+    }
+
+    fn kinds_with(bookings: Vec<BookingSummary>, blocks: Vec<Block>, claims: Vec<StoredClaim>) -> Vec<FindingKind> {
+        super::claims(&HOSTEL.into(), &PropertySnapshot { bookings, blocks, claims }).iter().map(|drift| drift.finding().kind).collect()
+    }
+
+    fn block(bed: &str, status: BlockStatus) -> Block {
+        let (from, until) = ("2027-02-10".parse().unwrap(), "2027-02-12".parse().unwrap());
+        let at = chrono::DateTime::UNIX_EPOCH.into();
+        let (id, property_id, kind) = (BlockId::derive("tests", bed), HOSTEL.into(), BlockKind::Maintenance);
+        Block { id, property_id, rev: 1, status, kind, bed_ids: vec![bed.into()], from, until, created_at: at, updated_at: at, history: Vec::new() }
+    }
+
+    fn claims_of_block(bed: &str) -> Vec<StoredClaim> {
+        let owner = Owner::Block(block(bed, BlockStatus::Active).id).to_string();
+        ["2027-02-10", "2027-02-11"].map(|night| claim(bed, night, &owner)).to_vec()
     }
 
     fn claims_of(number: u8, bed: &str) -> Vec<StoredClaim> {
@@ -142,6 +169,19 @@ mod tests {
     fn two_active_bookings_of_one_bed_are_a_conflict() {
         let found = kinds(vec![booking(1, Status::Confirmed, "a"), booking(2, Status::Confirmed, "a")], claims_of(1, "a"));
         assert_eq!(found, [FindingKind::Conflict; 2]);
+    }
+
+    #[test]
+    fn blocks_are_compared_both_ways_too() {
+        let held = || vec![block("a", BlockStatus::Active)];
+        assert_eq!(kinds_with(vec![], held(), claims_of_block("a")), []);
+        assert_eq!(kinds_with(vec![], held(), vec![]), [FindingKind::MissingClaim; 2]);
+        assert_eq!(kinds_with(vec![], vec![block("a", BlockStatus::Lifted)], claims_of_block("a")), [FindingKind::OrphanClaim; 2]);
+        assert_eq!(
+            kinds_with(vec![], held(), claims_of_block("b")),
+            [FindingKind::OrphanClaim, FindingKind::OrphanClaim, FindingKind::MissingClaim, FindingKind::MissingClaim]
+        );
+        assert_eq!(kinds_with(vec![booking(1, Status::Confirmed, "a")], held(), claims_of(1, "a")), [FindingKind::Conflict; 2]);
     }
 
     #[test]

@@ -48,6 +48,7 @@ impl<'a> Run<'a> {
     pub(super) async fn finish(mut self) -> Result<Vec<Outgoing>, Failure> {
         let snapshot = self.worker.mongo.property_snapshot(&self.command.property_id).await?;
         self.checked.bookings = count(snapshot.bookings.len());
+        self.checked.blocks = count(snapshot.blocks.len());
         self.checked.claims = count(snapshot.claims.len());
         self.check_claims(&snapshot).await?;
         self.describe_property().await?;

@@ -2,15 +2,15 @@
 
 use super::{Letter, Sender, compose};
 use crate::mail::MailError;
-use crate::mail::fixtures::{at, booking, cancelled, hostel};
+use crate::mail::fixtures::{at, booking, cancelled, hostel, modified};
 use mail_parser::{Message, MessageParser, MimeHeaders};
 use pvt_domain::booking::Booking;
 use pvt_domain::inventory::Inventory;
-use pvt_domain::messages::NotificationKind::{self, BookingCancelled, BookingConfirmed};
+use pvt_domain::messages::NotificationKind::{self, ArrivalSoon, ArrivalToday, BookingCancelled, BookingConfirmed, BookingModified, BookingNoShow};
 
 fn letter(kind: NotificationKind, booking: &Booking, hostel: &Inventory) -> Letter {
     let sender = Sender::parse("PVT Booking <bookings@pvt.test>").unwrap();
-    compose(kind, booking, hostel, &sender, "<abc@pvt.test>", at("2026-12-01T12:00:00Z")).unwrap()
+    compose(kind, booking.rev, booking, hostel, &sender, "<abc@pvt.test>", at("2026-12-01T12:00:00Z")).unwrap()
 }
 
 /// Subject, text and HTML of a mail, read back as a mail program would.
@@ -95,9 +95,50 @@ fn a_cancellation_tells_figures_and_no_price() {
     let (subject, text, html) = read(&letter(BookingCancelled, &booking, &hostel));
     assert!(subject.starts_with("Your booking is cancelled"));
     for body in [&text, &html] {
-        contains_all(body, &["Charged", "Cancellation fee", "Refund", "0.00 CAD"]);
+        contains_all(body, &["Charged", "Cancellation fee", "28.56 CAD", "Refund", "0.00 CAD"]);
         assert!(!body.contains("285.60") && !body.contains("due on arrival"));
     }
+}
+
+#[test]
+fn a_modification_tells_what_was_and_what_is() {
+    let (mut booking, hostel) = (modified(), hostel());
+    let (subject, text, html) = read(&letter(BookingModified, &booking, &hostel));
+    assert!(subject.starts_with("Your booking has changed"));
+    let facts = [
+        "What changed",
+        "Stay 1",
+        "Sunday 10 January 2027 – Wednesday 13 January 2027 · 3 nights · 2 guests → 6-bed mixed dorm, Sunday 10 January 2027 – Tuesday 12 January 2027",
+        "Stay 2",
+        "→ none",
+        "285.60 CAD → 190.40 CAD",
+    ];
+    contains_all(&text, &facts);
+    contains_all(&html, &facts);
+    booking.guest.locale = Some("fr".to_owned());
+    let (subject, text, _) = read(&letter(BookingModified, &booking, &hostel));
+    assert!(subject.starts_with("Votre réservation a changé"));
+    contains_all(&text, &["Ce qui a changé", "285,60 CAD → 190,40 CAD", "→ aucun"]);
+}
+
+#[test]
+fn reminders_say_when_where_and_what_is_due() {
+    let (booking, hostel) = (booking(), hostel());
+    for (kind, title) in [(ArrivalSoon, "See you soon"), (ArrivalToday, "Welcome today")] {
+        let (subject, text, html) = read(&letter(kind, &booking, &hostel));
+        assert!(subject.starts_with(title), "{subject}");
+        for body in [&text, &html] {
+            contains_all(body, &["Sunday 10 January 2027, from 15:00", "1 rue de la Paix", "285.60 CAD", "due on arrival"]);
+            assert!(!body.contains("What changed"));
+        }
+    }
+}
+
+#[test]
+fn whoever_did_not_come_is_shown_no_price() {
+    let (subject, text, _) = read(&letter(BookingNoShow, &booking(), &hostel()));
+    assert!(subject.starts_with("We missed you"));
+    assert!(!text.contains("285.60") && !text.contains("due on arrival"));
 }
 
 #[test]
@@ -177,7 +218,7 @@ fn an_address_that_is_none_is_told_apart() {
     let sender = Sender::parse("bookings@pvt.test").unwrap();
     for address in ["", "ada", "ada@", "a@b\r\nRCPT TO:<c@d>", "a@b> SIZE=1", "a b@c.d"] {
         booking.guest.email = address.to_owned();
-        let result = compose(BookingConfirmed, &booking, &hostel, &sender, "<a@b>", at("2026-12-01T12:00:00Z"));
+        let result = compose(BookingConfirmed, 1, &booking, &hostel, &sender, "<a@b>", at("2026-12-01T12:00:00Z"));
         assert!(matches!(result, Err(MailError::Recipient)), "{address:?}");
     }
 }

@@ -1,18 +1,20 @@
-//! Repairs of claims. Each looks again inside its transaction, because the booking may have changed since the reading, and
+//! Repairs of claims. Each looks again inside its transaction, because the owner may have changed since the reading, and
 //! writes its line of the audit log in the same transaction.
 //!
-//! A booking that changes at the very moment of a repair can leave one claim too many or too few; nothing is sold twice by that,
+//! An owner that changes at the very moment of a repair can leave one claim too many or too few; nothing is sold twice by that,
 //! since the claim's key stays the judge, and the next run finds it.
 
 use super::super::audit::AuditEntry;
 use super::super::commit::{CLAIMS, StoredClaim, claim_key};
-use super::super::{Mongo, bookings};
+use super::super::{Mongo, blocks, bookings};
 use crate::StoreError;
 use chrono::NaiveDate;
 use mongodb::ClientSession;
-use mongodb::bson::{Bson, DateTime, doc};
+use mongodb::bson::{Bson, DateTime, Document, doc};
+use pvt_domain::block::Block;
 use pvt_domain::booking::Booking;
-use pvt_domain::ids::{BedId, BookingId, PropertyId};
+use pvt_domain::decide::Owner;
+use pvt_domain::ids::{BedId, PropertyId};
 use std::time::Duration;
 
 /// How often a repair is tried again when it meets a commit of the same documents.
@@ -26,17 +28,17 @@ pub enum ClaimRepair {
     Done,
     /// Things are in order meanwhile.
     NotDue,
-    /// Another booking has the bed-night.
+    /// Somebody else has the bed-night.
     Taken,
 }
 
-/// A bed-night of a booking that has lost its claim.
+/// A bed-night of a booking or block that has lost its claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClaimToRestore {
     /// The hostel.
     pub property_id: PropertyId,
     /// Whose it is.
-    pub booking_id: BookingId,
+    pub owner: Owner,
     /// Which bed.
     pub bed_id: BedId,
     /// Which night.
@@ -45,7 +47,7 @@ pub struct ClaimToRestore {
 
 impl ClaimToRestore {
     fn claim(&self) -> StoredClaim {
-        StoredClaim { key: claim_key(&self.property_id, &self.bed_id, self.night), booking: self.booking_id.to_string() }
+        StoredClaim { key: claim_key(&self.property_id, &self.bed_id, self.night), booking: self.owner.to_string() }
     }
 }
 
@@ -56,7 +58,7 @@ enum Work {
 }
 
 impl Mongo {
-    /// Deletes a claim that no active booking owns.
+    /// Deletes a claim that no active booking or block owns.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
@@ -64,7 +66,7 @@ impl Mongo {
         self.repair(Work::Release, claim.clone(), audit.clone()).await
     }
 
-    /// Inserts the claim of a bed-night that an active booking owns.
+    /// Inserts the claim of a bed-night that an active booking or block owns.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
@@ -118,7 +120,7 @@ impl Mongo {
 
     /// Whether a claim was deleted.
     async fn release_in(&self, session: &mut ClientSession, claim: &StoredClaim) -> Result<bool, StoreError> {
-        if self.booking_owns(session, claim).await? {
+        if self.owner_has(session, claim).await? {
             return Ok(false);
         }
         let orphan = doc! { "_id": &claim.key, "booking": &claim.booking };
@@ -128,20 +130,35 @@ impl Mongo {
 
     /// Whether a claim was inserted.
     async fn restore_in(&self, session: &mut ClientSession, claim: &StoredClaim) -> Result<bool, StoreError> {
-        if !self.booking_owns(session, claim).await? {
+        if !self.owner_has(session, claim).await? {
             return Ok(false);
         }
         // Written, not only read: a cancellation at this very moment must conflict with the repair instead of missing its claim.
         let mark = doc! { "$set": { "claims_restored_at": Bson::DateTime(DateTime::now()) } };
-        self.collection::<Booking>(bookings::COLLECTION).update_one(doc! { "_id": &claim.booking }, mark).session(&mut *session).await?;
+        let (collection, id) = match claim.booking.parse() {
+            Ok(Owner::Booking(id)) => (bookings::COLLECTION, id.to_string()),
+            Ok(Owner::Block(id)) => (blocks::COLLECTION, id.to_string()),
+            Err(_) => return Ok(false),
+        };
+        self.collection::<Document>(collection).update_one(doc! { "_id": id }, mark).session(&mut *session).await?;
         self.collection::<StoredClaim>(CLAIMS).insert_one(claim).session(session).await?;
         Ok(true)
     }
 
-    /// Whether the claim's booking is active and has this bed on this night.
-    async fn booking_owns(&self, session: &mut ClientSession, claim: &StoredClaim) -> Result<bool, StoreError> {
-        let found = self.collection::<Booking>(bookings::COLLECTION).find_one(doc! { "_id": &claim.booking }).session(session).await?;
-        Ok(found.is_some_and(|booking| booking.claims().any(|(bed, night)| claim_key(&booking.property_id, bed, night) == claim.key)))
+    /// Whether the claim's owner is active and has this bed on this night.
+    async fn owner_has(&self, session: &mut ClientSession, claim: &StoredClaim) -> Result<bool, StoreError> {
+        let is_it = |property: &PropertyId, bed: &BedId, night| claim_key(property, bed, night) == claim.key;
+        match claim.booking.parse() {
+            Ok(Owner::Booking(id)) => {
+                let found = self.collection::<Booking>(bookings::COLLECTION).find_one(doc! { "_id": id.to_string() }).session(session).await?;
+                Ok(found.is_some_and(|booking| booking.claims().any(|(bed, night)| is_it(&booking.property_id, bed, night))))
+            }
+            Ok(Owner::Block(id)) => {
+                let found = self.collection::<Block>(blocks::COLLECTION).find_one(doc! { "_id": id.to_string() }).session(session).await?;
+                Ok(found.is_some_and(|block| block.claims().any(|(bed, night)| is_it(&block.property_id, bed, night))))
+            }
+            Err(_) => Ok(false),
+        }
     }
 
     async fn owner_of(&self, key: &str) -> Result<Option<String>, StoreError> {

@@ -39,6 +39,9 @@ pub struct Report {
 pub struct Checked {
     /// Bookings of the property.
     pub bookings: u32,
+    /// Blocks of the property that hold beds.
+    #[serde(default)]
+    pub blocks: u32,
     /// Claims of the property.
     pub claims: u32,
     /// Events that the mart must have. Those of bookings that changed a moment ago are still on their way and not counted.
@@ -64,11 +67,11 @@ pub struct Finding {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FindingKind {
-    /// A claim that no active booking owns.
+    /// A claim that no active booking or block owns.
     OrphanClaim,
-    /// A bed-night of an active booking that nothing protects.
+    /// A bed-night of an active booking or block that nothing protects.
     MissingClaim,
-    /// A bed-night of an active booking that another active booking has claimed: only people can settle it.
+    /// A bed-night that two of the active bookings and blocks have, of which one has claimed it: only people can settle it.
     Conflict,
     /// A claim whose key or owner cannot be read: only people can settle it.
     UnreadableClaim,
@@ -134,12 +137,12 @@ impl Severity {
 /// For a terminal: a summary, then a line a finding.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Checked { bookings, claims, events } = self.checked;
+        let Checked { bookings, blocks, claims, events } = self.checked;
         let left = self.found.saturating_sub(self.repaired);
         let dry = if self.dry_run { " (dry run)" } else { "" };
         write!(
             f,
-            "{}: {bookings} bookings, {claims} claims, {events} events checked in {} ms; {} found, {} repaired, {left} left{dry}",
+            "{}: {bookings} bookings, {blocks} blocks, {claims} claims, {events} events checked in {} ms; {} found, {} repaired, {left} left{dry}",
             self.property_id, self.took_ms, self.found, self.repaired
         )?;
         for Finding { kind, severity, subject, detail, repaired } in &self.findings {

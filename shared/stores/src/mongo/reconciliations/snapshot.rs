@@ -1,12 +1,13 @@
-//! One consistent reading of a property's bookings and claims.
+//! One consistent reading of a property's bookings, blocks and claims.
 
 use super::super::commit::{CLAIMS, StoredClaim};
-use super::super::{Mongo, bookings};
+use super::super::{Mongo, blocks, bookings};
 use crate::StoreError;
 use chrono::NaiveDate;
 use mongodb::ClientSession;
 use mongodb::bson::{Document, RawDocumentBuf, doc};
 use mongodb::options::ReadConcern;
+use pvt_domain::block::Block;
 use pvt_domain::booking::{Status, Stay};
 use pvt_domain::ids::{BedId, BookingId, PropertyId, uuid_text};
 use pvt_domain::timestamp::Timestamp;
@@ -55,17 +56,19 @@ impl BookingSummary {
     }
 }
 
-/// A property's bookings and claims at one instant.
+/// A property's bookings, blocks and claims at one instant.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PropertySnapshot {
     /// Every booking.
     pub bookings: Vec<BookingSummary>,
+    /// Every block that holds beds.
+    pub blocks: Vec<Block>,
     /// Every claim. One without a readable owner has an empty one.
     pub claims: Vec<StoredClaim>,
 }
 
 impl Mongo {
-    /// Reads a property's bookings and claims as they were at one instant, so that a commit is seen whole or not at all.
+    /// Reads a property's bookings, blocks and claims as they were at one instant, so that a commit is seen whole or not at all.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
@@ -92,6 +95,11 @@ impl Mongo {
         let mut found = self.collection::<BookingSummary>(bookings::COLLECTION).find(mine).projection(fields).session(&mut *session).await?;
         while found.advance(session).await? {
             snapshot.bookings.push(found.deserialize_current()?);
+        }
+        let holding = doc! { "property_id": property_id.as_str(), "status": "active" };
+        let mut found = self.collection::<Block>(blocks::COLLECTION).find(holding).session(&mut *session).await?;
+        while found.advance(session).await? {
+            snapshot.blocks.push(found.deserialize_current()?);
         }
         let mut found = self.collection::<RawDocumentBuf>(CLAIMS).find(claims_of(property_id)).session(&mut *session).await?;
         while found.advance(session).await? {

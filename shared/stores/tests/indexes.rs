@@ -1,0 +1,59 @@
+//! Every query of the workers uses an index: what the server's profiler says of the queries as the repositories send them.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use anyhow::{Context, Result};
+use futures_util::TryStreamExt;
+use mongodb::Client;
+use mongodb::bson::{Document, doc};
+use pvt_domain::ids::{BlockId, BookingId, PropertyId};
+use pvt_domain::nights::Nights;
+use pvt_testkit::{Namespace, soon};
+use uuid::Uuid;
+
+const STAYS: u64 = 300;
+
+/// A property with a stay on every night for three hundred nights, of which few are looked at, and as many elsewhere.
+async fn fill(raw: &mongodb::Database) -> Result<()> {
+    let mut bookings = Vec::new();
+    for (number, property) in (0..STAYS).flat_map(|number| [(number, "here"), (number, "there")]) {
+        let id = BookingId::derive(None, &number.to_string(), property);
+        bookings.push(doc! {
+            "_id": id.to_string(), "property_id": property, "status": if number % 3 == 0 { "cancelled" } else { "confirmed" },
+            "stays": [{ "room_type_id": "dorm", "arrival": soon(number).to_string(), "departure": soon(number + 2).to_string(), "guests": 1, "assigned_beds": ["a"] }],
+            "history": [{ "at": "2026-12-01T12:00:01.000Z", "from": "requested", "to": "confirmed" }], "updated_at": "2026-12-01T12:00:01.000Z",
+        });
+    }
+    raw.collection::<Document>("bookings").insert_many(bookings).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn no_query_of_the_workers_looks_at_everything() -> Result<()> {
+    let namespace = Namespace::new().await?;
+    let mongo = namespace.mongo().await?;
+    let raw = Client::with_uri_str(namespace.mongodb_uri()).await?.default_database().context("the URI names a database")?;
+    fill(&raw).await?;
+    raw.run_command(doc! { "profile": 2 }).await?;
+    let here = PropertyId::from("here");
+    let expected = mongo.expected(&here, Nights::new(soon(100), soon(103))).await?;
+    assert_eq!(expected.len(), 2, "the third is cancelled");
+    // What the fixture lacks cannot be read as a whole booking, but the server has answered by then.
+    let _ = mongo.occupants(&here, Nights::new(soon(100), soon(103))).await;
+    let _ = mongo.bookings([BookingId::from_uuid(Uuid::nil())]).await?;
+    let _ = mongo.blocks([BlockId::from_uuid(Uuid::nil())]).await?;
+    let _ = mongo.claimed_nights(&here, soon(0)).await?;
+    let _ = mongo.property_snapshot(&here).await;
+    raw.run_command(doc! { "profile": 0 }).await?;
+
+    let of_ours = doc! { "op": { "$in": ["query", "command"] }, "planSummary": { "$exists": true }, "ns": { "$not": { "$regex": "system[.]profile$" } } };
+    let profile: Vec<Document> = raw.collection::<Document>("system.profile").find(of_ours).await?.try_collect().await?;
+    assert!(profile.len() >= 5, "{profile:?}");
+    for query in &profile {
+        let plan = query.get_str("planSummary")?;
+        assert!(!plan.contains("COLLSCAN"), "{query}");
+    }
+    let looked_at = |by: &str| profile.iter().filter(|query| query.to_string().contains(by)).filter_map(|query| query.get_i32("docsExamined").ok()).max();
+    assert!(looked_at("$elemMatch").is_some_and(|documents| documents <= 5), "dates narrow it down in the index");
+    Ok(())
+}
