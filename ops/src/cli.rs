@@ -16,12 +16,12 @@ const EXAMPLES: &str = "Examples:
   pvt up --detach && pvt status        the same in the background
   pvt queues list                      what waits where
   pvt dead list                        what could not be handled, and why
-  pvt dead replay --queue emails --all send dead letters home again
+  pvt dead replay --queue emails --all  send dead letters home again
   pvt reconcile run --dry-run          compare stores without changing anything
   pvt bench --json                     measure this machine
 
 Settings come from the environment (see .env.example); `pvt config check` shows them.
-Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 75 try later.";
+Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 5 differences, 75 try later.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -32,7 +32,7 @@ pub(crate) enum Command {
     /// Shows each process and engine with its URL and state
     Status(JsonArgs),
     /// Checks settings, engines, queues and stores, and says what to do
-    Doctor,
+    Doctor(JsonArgs),
     /// Creates collections, indexes, tables
     Migrate,
     /// Creates the demonstration hostel and some bookings
@@ -89,8 +89,8 @@ pub(crate) struct JsonArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct SeedArgs {
-    /// Days from today that get bookings
-    #[arg(long, default_value_t = 90)]
+    /// Days from today that get bookings, at most a year
+    #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u64).range(0..=365))]
     pub(crate) days: u64,
 }
 
@@ -100,7 +100,7 @@ pub(crate) enum TopologyCommand {
     Show,
     /// Declares queues and sets policies on the broker
     Apply,
-    /// Compares the broker's queues with ours
+    /// Compares the broker's queues and policies with ours; exit code 5 when they differ
     Diff,
 }
 
@@ -116,11 +116,14 @@ pub(crate) enum DeadCommand {
     List(DeadListArgs),
     /// Shows one dead letter whole
     Show {
-        /// Its message id
+        /// Its id in `pvt dead list`
+        #[arg(value_parser = letter_id)]
         id: uuid::Uuid,
     },
     /// Sends dead letters back to the queue they came from, under the same id
     Replay(ReplayArgs),
+    /// Throws dead letters away for good; the audit keeps which and why
+    Discard(DiscardArgs),
 }
 
 #[derive(Debug, Args)]
@@ -128,6 +131,9 @@ pub(crate) struct DeadListArgs {
     /// Only this queue, for example `emails` or `bookings.2`
     #[arg(long)]
     pub(crate) queue: Option<String>,
+    /// Messages without a route instead of dead letters
+    #[arg(long, conflicts_with = "queue")]
+    pub(crate) unroutable: bool,
     /// Print JSON, one object a message
     #[arg(long)]
     pub(crate) json: bool,
@@ -135,7 +141,8 @@ pub(crate) struct DeadListArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ReplayArgs {
-    /// One message
+    /// One message, by its id in `pvt dead list`
+    #[arg(value_parser = letter_id, required_unless_present = "all", conflicts_with = "all")]
     pub(crate) id: Option<uuid::Uuid>,
     /// Only this queue
     #[arg(long)]
@@ -149,6 +156,35 @@ pub(crate) struct ReplayArgs {
     /// Say what would be replayed and change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DiscardArgs {
+    /// One message, by its id in `pvt dead list`
+    #[arg(value_parser = letter_id, required_unless_present = "all", conflicts_with = "all")]
+    pub(crate) id: Option<uuid::Uuid>,
+    /// Why; goes into the audit
+    #[arg(long)]
+    pub(crate) reason: String,
+    /// Only this queue
+    #[arg(long)]
+    pub(crate) queue: Option<String>,
+    /// Messages without a route instead of dead letters
+    #[arg(long, conflicts_with = "queue")]
+    pub(crate) unroutable: bool,
+    /// Only dead letters of this class, for example `invalid_body`
+    #[arg(long)]
+    pub(crate) class: Option<String>,
+    /// Every message that matches (needed when no id is given)
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Say what would be thrown away and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+fn letter_id(text: &str) -> Result<uuid::Uuid, String> {
+    text.parse().map_err(|_| "not a UUID; `pvt dead list` shows ids".to_owned())
 }
 
 #[derive(Debug, Subcommand)]
@@ -174,6 +210,13 @@ pub(crate) struct ReconcileArgs {
 pub(crate) enum KeysCommand {
     /// Creates a key and prints it, once
     Create(KeyArgs),
+    /// Lists keys with what they may do, revoked ones too
+    List(JsonArgs),
+    /// Makes a key void
+    Revoke {
+        /// Its id, the middle part of `pvt_<id>_<secret>`
+        id: String,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -288,7 +331,18 @@ pub(crate) struct MailSinkArgs {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use clap::{CommandFactory, Parser};
+
+    #[test]
+    fn an_id_or_all_is_needed() {
+        let parse = |words: &[&str]| super::Cli::try_parse_from(["pvt", "dead"].iter().chain(words));
+        let id = "00000000-0000-0000-0000-00000000dead";
+        assert!(parse(&["replay"]).is_err() && parse(&["replay", id, "--all"]).is_err());
+        assert!(parse(&["replay", id]).is_ok() && parse(&["replay", "--all"]).is_ok());
+        assert!(parse(&["discard", id]).is_err(), "without a reason nothing is thrown away");
+        let nope = parse(&["show", "nope"]).unwrap_err().to_string();
+        assert!(nope.contains("not a UUID; `pvt dead list` shows ids"), "{nope}");
+    }
 
     #[test]
     fn the_command_line_is_sound() {

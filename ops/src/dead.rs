@@ -1,43 +1,42 @@
-//! Dead letters: what could not be handled, why, and sending it home again.
+//! Dead letters and messages without a route: what could not be handled, why, sending it home again, and throwing it away.
 //!
-//! A dead letter is removed only after the broker confirmed its copy in the home queue. The copy keeps its message id, so a
-//! message that had been handled after all is recognised by its worker.
+//! A dead letter is removed only after the broker confirmed its copy in the home queue, or after the audit holds why it was thrown
+//! away. A copy keeps its message id, so a message that had been handled after all is recognised by its worker.
 
-use crate::cli::{DeadListArgs, ReplayArgs};
+mod desk;
+
+use crate::cli::{DeadListArgs, DiscardArgs, ReplayArgs};
 use crate::outcome::Problem;
 use crate::{broker, output};
-use anyhow::{Context, Result, bail};
-use pvt_messaging::{Ack, Delivery, FIRST_ATTEMPT, QueueRole, Subscriber, Subscription, Target, Topology};
+use anyhow::Result;
+use chrono::Utc;
+use desk::{Desk, Fate, Letter, Place};
 use pvt_service::config::Config;
-use pvt_worker_runtime::{HEADER_DEFERRALS, HEADER_ERROR_CLASS, HEADER_ERROR_MESSAGE, HEADER_FIRST_FAILED_AT, HEADER_WORKER};
+use pvt_stores::mongo::Mongo;
+use pvt_stores::mongo::audit::AuditEntry;
+use pvt_worker_runtime::{HEADER_ERROR_CLASS, HEADER_ERROR_MESSAGE, HEADER_FIRST_FAILED_AT, HEADER_WORKER};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
-use std::time::Duration;
-use tokio::time::timeout;
+use std::collections::{BTreeMap, HashSet};
 use uuid::Uuid;
 
-/// Most dead letters of one queue that one command looks at.
-const LOOK_AT_MOST: u16 = 10_000;
-/// After this silence of the broker everything that was there has been seen.
-const SILENCE: Duration = Duration::from_millis(700);
-/// Headers that tell of earlier attempts; a replayed message starts anew.
-const OF_THE_LAST_LIFE: [&str; 5] = [HEADER_DEFERRALS, HEADER_ERROR_CLASS, HEADER_ERROR_MESSAGE, HEADER_FIRST_FAILED_AT, HEADER_WORKER];
-const CLOSE_LIMIT: Duration = Duration::from_secs(5);
+/// Who discards, as audits show it.
+const ACTOR: &str = "operator";
 
 /// `pvt dead list`.
 pub(crate) async fn list(config: &Config, args: DeadListArgs) -> Result<()> {
+    let places = desk::places(&broker::topology(config), args.queue.as_deref(), args.unroutable)?;
     let mut seen = Vec::new();
-    visit(config, args.queue.as_deref(), |queue, delivery| {
-        seen.push(describe(queue, delivery));
-        false
+    look(config, &places, |place, letter| {
+        seen.push(describe(place, letter));
+        Fate::Stays
     })
     .await?;
     if args.json {
         return output::json(&seen);
     }
     if seen.is_empty() {
-        output::note("No dead letters.");
+        output::note(if args.unroutable { "No messages without a route." } else { "No dead letters." });
         return Ok(());
     }
     let mut groups: BTreeMap<[String; 4], (usize, String)> = BTreeMap::new();
@@ -48,21 +47,25 @@ pub(crate) async fn list(config: &Config, args: DeadListArgs) -> Result<()> {
     }
     let rows = groups.into_iter().map(|([queue, kind, class, message], (count, id))| [queue, count.to_string(), kind, class, message, id]);
     output::table(["QUEUE", "COUNT", "TYPE", "CLASS", "MESSAGE", "ONE ID"], rows);
-    output::note("\n`pvt dead show <id>` shows one; `pvt dead replay <id>` sends it home.");
+    output::note("\n`pvt dead show <id>` shows one; `pvt dead replay <id>` sends it home; `pvt dead discard <id> --reason …` throws it away.");
     Ok(())
 }
 
 /// `pvt dead show`.
 pub(crate) async fn show(config: &Config, id: Uuid) -> Result<()> {
+    let topology = broker::topology(config);
+    let mut places = desk::places(&topology, None, false)?;
+    places.push(desk::unroutable_place(&topology));
     let mut found = None;
-    visit(config, None, |queue, delivery| {
-        if delivery.envelope.id == id && found.is_none() {
-            let mut letter = describe(queue, delivery);
-            letter["headers"] = delivery.envelope.headers.iter().cloned().collect();
-            letter["body"] = serde_json::from_slice(&delivery.body).unwrap_or_else(|_| String::from_utf8_lossy(&delivery.body).into());
-            found = Some(letter);
+    look(config, &places, |place, letter| {
+        if letter.id == id && found.is_none() {
+            let mut shown = describe(place, letter);
+            shown["headers"] = letter.delivery.envelope.headers.iter().cloned().collect();
+            let body = &letter.delivery.body;
+            shown["body"] = serde_json::from_slice(body).unwrap_or_else(|_| String::from_utf8_lossy(body).into());
+            found = Some(shown);
         }
-        false
+        Fate::Stays
     })
     .await?;
     output::json(&found.ok_or_else(|| Problem::NotFound(format!("no dead letter {id}; `pvt dead list` shows all")))?)
@@ -70,93 +73,95 @@ pub(crate) async fn show(config: &Config, id: Uuid) -> Result<()> {
 
 /// `pvt dead replay`.
 pub(crate) async fn replay(config: &Config, args: ReplayArgs) -> Result<()> {
-    if args.id.is_none() && !args.all {
-        bail!("name a message id, or say --all (with --queue or --class to choose)");
-    }
-    let matches = |delivery: &Delivery| {
-        args.id.is_none_or(|id| delivery.envelope.id == id)
-            && args.class.as_deref().is_none_or(|class| delivery.envelope.header(HEADER_ERROR_CLASS) == Some(class))
-    };
+    let places = desk::places(&broker::topology(config), args.queue.as_deref(), false)?;
     let mut count = 0_usize;
-    visit(config, args.queue.as_deref(), |queue, delivery| {
-        let matching = matches(delivery);
-        if matching {
-            count += 1;
-            output::data(format_args!("{} {} → {queue}", delivery.envelope.id, delivery.envelope.kind));
+    look(config, &places, |place, letter| {
+        if !matches(letter, args.id, args.class.as_deref()) {
+            return Fate::Stays;
         }
-        matching && !args.dry_run
+        count += 1;
+        output::data(format_args!("{} {} → {}", letter.id, letter.delivery.envelope.kind, place.label()));
+        if args.dry_run { Fate::Stays } else { Fate::GoesHome }
     })
     .await?;
-    if count == 0 {
-        return Err(Problem::NotFound("no dead letter matches; `pvt dead list` shows all".to_owned()).into());
-    }
-    output::note(format_args!("{count} {}", if args.dry_run { "would be replayed" } else { "replayed" }));
-    Ok(())
+    report(count, if args.dry_run { "would be replayed" } else { "replayed" })
 }
 
-/// Looks at every dead letter; those for which `replay` says yes go home, the others stay.
-async fn visit(config: &Config, only: Option<&str>, mut replay: impl FnMut(&str, &Delivery) -> bool) -> Result<()> {
-    let topology = broker::topology(config);
-    let management = broker::management(config)?;
-    let depths = management.queues(topology.prefix()).await.map_err(|error| Problem::TryLater(format!("RabbitMQ's management API: {error}")))?;
-    let publisher = pvt_messaging::Publisher::start(config.amqp_url.expose_secret(), topology.clone(), "pvt dead");
-    let subscriber = Subscriber::start(config.amqp_url.expose_secret(), topology.clone(), "pvt dead");
-    for queue in work_queues(&topology, only)? {
-        let dead = topology.dead_queue(&queue);
-        let depth = depths.iter().find(|state| state.name == dead).map_or(0, |state| state.messages_ready);
-        // Depths are a few seconds old, so a queue that looks empty is still asked.
-        let prefetch = u16::try_from(depth.saturating_add(100)).unwrap_or(LOOK_AT_MOST).min(LOOK_AT_MOST);
-        let mut subscription = subscriber.subscribe(&dead, prefetch).await?;
-        visit_queue(&mut subscription, &publisher, &queue, usize::from(prefetch), &mut replay).await.with_context(|| dead.clone())?;
-        // Closing the channel returns what was only looked at.
-        subscription.close().await?;
-    }
-    subscriber.close(CLOSE_LIMIT).await;
-    publisher.close(CLOSE_LIMIT).await;
-    Ok(())
-}
-
-async fn visit_queue(
-    subscription: &mut Subscription,
-    publisher: &pvt_messaging::Publisher,
-    home: &str,
-    limit: usize,
-    replay: &mut impl FnMut(&str, &Delivery) -> bool,
-) -> Result<()> {
-    // All are looked at before the first goes home: one that fails again at once must not be met a second time.
-    let mut letters = Vec::new();
-    while letters.len() < limit {
-        let Ok(delivery) = timeout(SILENCE, subscription.next()).await else { break };
-        letters.push(delivery?);
-    }
-    for delivery in letters {
-        if replay(home, &delivery) {
-            let mut copy = delivery.republish(Target::Queue, home);
-            copy.attempt = FIRST_ATTEMPT;
-            copy.headers.retain(|(name, _)| !OF_THE_LAST_LIFE.contains(&name.as_ref()));
-            publisher.publish(copy).await?;
-            subscription.acks().send(&[Ack { tag: delivery.tag, multiple: false }]).await?;
+/// `pvt dead discard`. What is to go is looked at first and written down, and then taken: whatever fails in between leaves a message
+/// too many, never one too few.
+pub(crate) async fn discard(config: &Config, args: DiscardArgs) -> Result<()> {
+    let places = desk::places(&broker::topology(config), args.queue.as_deref(), args.unroutable)?;
+    let mut chosen: Vec<(Uuid, String, String)> = Vec::new();
+    look(config, &places, |place, letter| {
+        if matches(letter, args.id, args.class.as_deref()) {
+            output::data(format_args!("{} {} of {}", letter.id, letter.delivery.envelope.kind, place.label()));
+            chosen.push((letter.id, letter.delivery.envelope.kind.clone(), place.label().to_owned()));
         }
+        Fate::Stays
+    })
+    .await?;
+    if args.dry_run || chosen.is_empty() {
+        return report(chosen.len(), "would be thrown away");
     }
+    write_down(config, &chosen, &args.reason).await?;
+    let chosen: HashSet<(Uuid, String)> = chosen.into_iter().map(|(id, _, label)| (id, label)).collect();
+    let mut count = 0_usize;
+    look(config, &places, |place, letter| {
+        if !chosen.contains(&(letter.id, place.label().to_owned())) {
+            return Fate::Stays;
+        }
+        count += 1;
+        Fate::Vanishes
+    })
+    .await?;
+    report(count, "thrown away; the audit says which and why")
+}
+
+/// One audit row for each message that is to go.
+async fn write_down(config: &Config, chosen: &[(Uuid, String, String)], reason: &str) -> Result<()> {
+    let mongo = Mongo::connect(config.mongodb_uri.expose_secret(), "pvt dead").await?;
+    let (cause, now) = (Uuid::now_v7(), Utc::now());
+    for (id, kind, label) in chosen {
+        let detail = format!("{kind} of {label}: {reason}");
+        mongo.append_audit(&AuditEntry::new(cause, now.into(), ACTOR, "dead_letter.discard".to_owned(), &id.to_string(), &detail)).await?;
+    }
+    mongo.shutdown().await;
     Ok(())
 }
 
-fn work_queues(topology: &Topology, only: Option<&str>) -> Result<Vec<String>> {
-    let all: Vec<String> = topology.queues().into_iter().filter(|queue| matches!(queue.role, QueueRole::Work { .. })).map(|queue| queue.name).collect();
-    let Some(only) = only else { return Ok(all) };
-    let wanted = topology.name(only);
-    let known = all.join(", ");
-    let found: Vec<String> = all.into_iter().filter(|queue| *queue == wanted || *queue == only).collect();
-    if found.is_empty() { Err(Problem::NotFound(format!("no queue `{only}`; there are {known}")).into()) } else { Ok(found) }
+fn matches(letter: &Letter, id: Option<Uuid>, class: Option<&str>) -> bool {
+    id.is_none_or(|id| letter.id == id) && class.is_none_or(|class| class_of(letter) == class)
 }
 
-fn describe(queue: &str, delivery: &Delivery) -> Value {
-    let envelope = &delivery.envelope;
+fn report(count: usize, what: &str) -> Result<()> {
+    if count == 0 {
+        return Err(Problem::NotFound("no message matches; `pvt dead list` shows all".to_owned()).into());
+    }
+    output::note(format_args!("{count} {what}"));
+    Ok(())
+}
+
+/// Opens a desk, visits the places, and closes it whatever happened.
+async fn look(config: &Config, places: &[Place], judge: impl FnMut(&Place, &Letter) -> Fate) -> Result<()> {
+    let desk = Desk::open(config, places).await?;
+    let outcome = desk.visit(places, judge).await;
+    desk.close().await;
+    outcome
+}
+
+/// Why it was set aside. The broker's own limit leaves no header.
+fn class_of(letter: &Letter) -> &str {
+    letter.delivery.envelope.header(HEADER_ERROR_CLASS).unwrap_or("delivery_limit")
+}
+
+fn describe(place: &Place, letter: &Letter) -> Value {
+    let envelope = &letter.delivery.envelope;
     json!({
-        "id": envelope.id,
-        "queue": queue,
+        "id": letter.id,
+        "message_id": (!envelope.id.is_nil()).then_some(envelope.id),
+        "queue": place.label(),
         "type": envelope.kind,
-        "class": envelope.header(HEADER_ERROR_CLASS).unwrap_or("delivery_limit"),
+        "class": if place.home.is_some() { class_of(letter) } else { "unroutable" },
         "message": envelope.header(HEADER_ERROR_MESSAGE),
         "worker": envelope.header(HEADER_WORKER),
         "attempt": envelope.attempt,
@@ -164,6 +169,6 @@ fn describe(queue: &str, delivery: &Delivery) -> Value {
         "booking_id": envelope.correlation_id,
         "traceparent": envelope.traceparent,
         "sent_at": envelope.timestamp,
-        "bytes": delivery.body.len(),
+        "bytes": letter.delivery.body.len(),
     })
 }

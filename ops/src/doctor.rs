@@ -2,12 +2,12 @@
 
 use crate::{broker, output};
 use anyhow::{Result, bail};
-use pvt_messaging::QueueRole;
-use pvt_messaging::management::QueueState;
+use pvt_messaging::{QueueCount, QueueRole, count_queues};
 use pvt_service::config::Config;
 use pvt_stores::mart::Mart;
 use pvt_stores::mongo::Mongo;
 use secrecy::ExposeSecret;
+use serde::Serialize;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -16,6 +16,7 @@ use url::Url;
 const PROBE_LIMIT: Duration = Duration::from_secs(3);
 
 /// One finding: what was looked at, and what is wrong with it if anything.
+#[derive(Serialize)]
 struct Finding {
     what: &'static str,
     trouble: Option<String>,
@@ -23,11 +24,13 @@ struct Finding {
 }
 
 /// Looks at everything; fails when anything is wrong.
-pub(crate) async fn run() -> Result<()> {
-    let config = Config::from_env()?;
-    let mut findings = vec![mongodb(&config).await, postgres(&config).await, smtp(&config).await, api(&config).await];
-    findings.extend(rabbitmq(&config).await);
-    for finding in &findings {
+pub(crate) async fn run(config: &Config, json: bool) -> Result<()> {
+    let mut findings = vec![mongodb(config).await, postgres(config).await, smtp(config).await, api(config).await];
+    findings.extend(rabbitmq(config).await);
+    if json {
+        output::json(&findings)?;
+    }
+    for finding in findings.iter().filter(|_| !json) {
         match &finding.trouble {
             None => output::data(format_args!("ok     {}", finding.what)),
             Some(trouble) => output::data(format_args!("WRONG  {}: {trouble}\n       → {}", finding.what, finding.remedy)),
@@ -73,43 +76,41 @@ async fn api(config: &Config) -> Finding {
 
 async fn rabbitmq(config: &Config) -> Vec<Finding> {
     let topology = broker::topology(config);
-    let states = async { anyhow::Ok(broker::management(config)?.queues(topology.prefix()).await?) };
-    let states = match timeout(PROBE_LIMIT, states).await {
-        Ok(Ok(states)) => states,
-        Ok(Err(error)) => return vec![broker_down(format!("{error:#}"))],
+    let queues = topology.queues();
+    let names: Vec<String> = queues.iter().map(|queue| queue.name.clone()).collect();
+    let counts = match timeout(PROBE_LIMIT, count_queues(config.amqp_url.expose_secret(), "pvt doctor", &names)).await {
+        Ok(Ok(counts)) => counts,
+        Ok(Err(error)) => return vec![broker_down(error.to_string())],
         Err(_) => return vec![broker_down(format!("no answer within {PROBE_LIMIT:?}"))],
     };
-    let state_of = |name: &str| states.iter().find(|state| state.name == name);
-    let queues = topology.queues();
-    let names = |wrong: &dyn Fn(&QueueRole, &QueueState) -> bool| {
-        let found: Vec<&str> =
-            queues.iter().filter(|queue| state_of(&queue.name).is_some_and(|state| wrong(&queue.role, state))).map(|queue| queue.name.as_str()).collect();
+    let names = |wrong: &dyn Fn(&QueueRole, Option<QueueCount>) -> bool| {
+        let found: Vec<&str> = queues.iter().zip(&counts).filter(|(queue, count)| wrong(&queue.role, **count)).map(|(queue, _)| queue.name.as_str()).collect();
         (!found.is_empty()).then(|| found.join(", "))
     };
-    let missing: Vec<&str> = queues.iter().filter(|queue| state_of(&queue.name).is_none()).map(|queue| queue.name.as_str()).collect();
+    let missing = names(&|_, count| count.is_none());
     vec![
         Finding { what: "RabbitMQ", trouble: None, remedy: "" },
-        Finding { what: "queues", trouble: (!missing.is_empty()).then(|| format!("missing: {}", missing.join(", "))), remedy: "pvt topology apply" },
+        Finding { what: "queues", trouble: missing.map(|missing| format!("missing: {missing}")), remedy: "pvt topology apply" },
         Finding {
             what: "consumers",
-            trouble: names(&|role, state| matches!(role, QueueRole::Work { .. }) && state.consumers == 0),
+            trouble: names(&|role, count| matches!(role, QueueRole::Work { .. }) && count.is_some_and(|count| count.consumers == 0)),
             remedy: "start the workers of these queues: pvt workers run --all",
         },
         Finding {
             what: "dead letters",
-            trouble: names(&|role, state| matches!(role, QueueRole::Dead { .. }) && state.messages > 0),
-            remedy: "pvt dead list says why; pvt dead replay sends them home",
+            trouble: names(&|role, count| matches!(role, QueueRole::Dead { .. }) && count.is_some_and(|count| count.ready > 0)),
+            remedy: "pvt dead list says why; pvt dead replay sends them home, pvt dead discard throws them away",
         },
         Finding {
             what: "unroutable messages",
-            trouble: names(&|role, state| *role == QueueRole::Unroutable && state.messages > 0),
-            remedy: "a publisher uses a routing key that no queue is bound to: pvt topology diff",
+            trouble: names(&|role, count| *role == QueueRole::Unroutable && count.is_some_and(|count| count.ready > 0)),
+            remedy: "a publisher uses a routing key that no queue is bound to: pvt topology diff, pvt dead list --unroutable",
         },
     ]
 }
 
 fn broker_down(trouble: String) -> Finding {
-    Finding { what: "RabbitMQ", trouble: Some(trouble), remedy: "check AMQP_URL and RABBITMQ_MANAGEMENT_URL; locally `pvt up` starts one" }
+    Finding { what: "RabbitMQ", trouble: Some(trouble), remedy: "check AMQP_URL; locally `pvt up` starts one" }
 }
 
 async fn bounded<E: std::fmt::Display>(probe: impl Future<Output = Result<(), E>>) -> Option<String> {

@@ -1,14 +1,23 @@
 //! `pvt keys`: API keys. The key is shown once; only its hash is stored.
 
 use crate::cli::KeyArgs;
+use crate::outcome::Problem;
 use crate::output;
 use anyhow::{Context, Result};
 use chrono::Utc;
+use pvt_domain::ids::PropertyId;
 use pvt_service::config::Config;
 use pvt_stores::mongo::Mongo;
-use pvt_stores::mongo::api_keys::{ApiRole, NewApiKey, PropertyScope, Scope, ScopeSet};
+use pvt_stores::mongo::api_keys::{ApiKey, ApiRole, NewApiKey, PropertyScope, Scope, ScopeSet, parse_api_key};
+use pvt_stores::mongo::audit::AuditEntry;
 use secrecy::ExposeSecret;
-use serde_json::json;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// Keys read at once.
+const PAGE: i64 = 200;
+/// As audits show it.
+const ACTOR: &str = "operator";
 
 /// Creates a key and prints it.
 pub(crate) async fn create(config: &Config, args: KeyArgs) -> Result<()> {
@@ -28,6 +37,80 @@ pub(crate) async fn create(config: &Config, args: KeyArgs) -> Result<()> {
     output::data(&key);
     output::note("Keep it: it is not shown again. Send it as `Authorization: Bearer <key>`.");
     Ok(())
+}
+
+/// Lists keys, revoked ones too; their secrets are not stored.
+pub(crate) async fn list(config: &Config, as_json: bool) -> Result<()> {
+    let mongo = Mongo::connect(config.mongodb_uri.expose_secret(), "pvt keys").await?;
+    let mut keys: Vec<ApiKey> = Vec::new();
+    loop {
+        let page = mongo.list_api_keys(keys.last().map(|key| key.id.as_str()), PAGE).await?;
+        if page.is_empty() {
+            break;
+        }
+        keys.extend(page);
+    }
+    mongo.shutdown().await;
+    if as_json {
+        return output::json(&keys.iter().map(shown).collect::<Vec<_>>());
+    }
+    let rows = keys.into_iter().map(|key| {
+        let state = key.revoked_at.map_or_else(|| "active".to_owned(), |since| format!("revoked {since}"));
+        let (role, properties, scopes) = (role_name(key.role), property_names(&key.properties), scope_names(&key.scopes));
+        [key.id, role.to_owned(), key.name, properties.join(" "), scopes.join(" "), state, key.created_at.to_string()]
+    });
+    output::table(["ID", "ROLE", "NAME", "PROPERTIES", "SCOPES", "STATE", "SINCE"], rows);
+    Ok(())
+}
+
+/// Makes a key void.
+pub(crate) async fn revoke(config: &Config, id: &str) -> Result<()> {
+    // Whoever pastes the whole key means its public part.
+    let id = parse_api_key(id).map_or(id, |(id, _)| id);
+    let mongo = Mongo::connect(config.mongodb_uri.expose_secret(), "pvt keys").await?;
+    let Some(key) = mongo.api_key(id).await? else {
+        return Err(Problem::NotFound(format!("there is no key `{id}`; `pvt keys list` shows all")).into());
+    };
+    let now = Utc::now();
+    if mongo.revoke_api_key(id, now.into()).await? {
+        let detail = format!("{} key `{}`", role_name(key.role), key.name);
+        mongo.append_audit(&AuditEntry::new(Uuid::now_v7(), now.into(), ACTOR, "api_key.revoke".to_owned(), id, &detail)).await?;
+        output::note(format_args!("{id} is void; processes that know it notice within a minute"));
+    } else {
+        output::note(format_args!("{id} was void already"));
+    }
+    mongo.shutdown().await;
+    Ok(())
+}
+
+fn shown(key: &ApiKey) -> Value {
+    json!({
+        "id": key.id,
+        "role": key.role,
+        "name": key.name,
+        "properties": property_names(&key.properties),
+        "scopes": scope_names(&key.scopes),
+        "created_at": key.created_at,
+        "revoked_at": key.revoked_at,
+    })
+}
+
+fn role_name(role: ApiRole) -> &'static str {
+    ApiRole::ALL.into_iter().find(|(_, known)| *known == role).map_or("-", |(name, _)| name)
+}
+
+fn property_names(scope: &PropertyScope) -> Vec<&str> {
+    match scope {
+        PropertyScope::All => vec!["all"],
+        PropertyScope::Only(listed) => listed.iter().map(PropertyId::as_str).collect(),
+    }
+}
+
+fn scope_names(scopes: &ScopeSet) -> Vec<&'static str> {
+    match scopes {
+        ScopeSet::All => vec!["all"],
+        ScopeSet::Only(listed) => Scope::ALL.into_iter().filter(|(_, scope)| listed.contains(scope)).map(|(name, _)| name).collect(),
+    }
 }
 
 fn scopes(names: &[String]) -> Result<ScopeSet> {

@@ -11,6 +11,7 @@ mod migrate;
 mod outcome;
 mod output;
 mod queues;
+mod reach;
 mod reconcile;
 mod seed;
 mod topology;
@@ -25,6 +26,7 @@ use cli::{
 };
 use pvt_service::config::Config;
 use pvt_service::{shutdown, telemetry, tls};
+use reach::Need::{self, Management, MongoDb, PostgreSql, RabbitMq};
 use std::process::ExitCode;
 
 /// Runs the command line and says how it ended.
@@ -41,26 +43,39 @@ pub async fn main() -> ExitCode {
 
 async fn run(cli: Cli) -> Result<()> {
     match cli.command.unwrap_or_else(|| Command::Up(UpArgs::default())) {
-        Command::Up(args) => Box::pin(up::up(args, shutdown::signal()?)).await,
+        Command::Up(args) => Box::pin(up::up(args)).await,
         Command::Down => up::down().await,
         Command::Status(args) => up::status(args.json).await,
-        Command::Doctor => doctor::run().await,
-        Command::Migrate => migrate::run(&Config::from_env()?).await,
-        Command::Seed(args) => seed::run(&Config::from_env()?, args.days).await,
-        Command::Topology(TopologyCommand::Show) => topology::show(&Config::from_env()?),
-        Command::Topology(TopologyCommand::Apply) => topology::apply(&Config::from_env()?).await,
-        Command::Topology(TopologyCommand::Diff) => topology::diff(&Config::from_env()?).await,
-        Command::Queues(QueuesCommand::List(args)) => queues::list(&Config::from_env()?, args.json).await,
-        Command::Dead(DeadCommand::List(args)) => dead::list(&Config::from_env()?, args).await,
-        Command::Dead(DeadCommand::Show { id }) => dead::show(&Config::from_env()?, id).await,
-        Command::Dead(DeadCommand::Replay(args)) => dead::replay(&Config::from_env()?, args).await,
-        Command::Reconcile(ReconcileCommand::Run(args)) => reconcile::run(&Config::from_env()?, args).await,
-        Command::Keys(KeysCommand::Create(args)) => keys::create(&Config::from_env()?, args).await,
-        Command::Users(UsersCommand::Create(args)) => users::create(&Config::from_env()?, args).await,
-        Command::Users(UsersCommand::List(args)) => users::list(&Config::from_env()?, args.json).await,
-        Command::Users(UsersCommand::SetRole(args)) => users::set_role(&Config::from_env()?, args).await,
-        Command::Users(UsersCommand::Disable { email }) => users::disable(&Config::from_env()?, &email).await,
-        Command::Config(ConfigCommand::Check) => show_config(&Config::from_env()?),
+        Command::Doctor(args) => doctor::run(&settings()?, args.json).await,
+        Command::Migrate => {
+            migrate::run(&ready(&[MongoDb, PostgreSql]).await?).await?;
+            output::note("MongoDB's collections and indexes and PostgreSQL's tables are as this version needs them.");
+            Ok(())
+        }
+        Command::Seed(args) => {
+            if !seed::run(&ready(&[MongoDb, RabbitMq]).await?, args.days).await? {
+                output::note("The demonstration hostel is there already; nothing was added.");
+            }
+            Ok(())
+        }
+        Command::Topology(TopologyCommand::Show) => topology::show(&settings()?),
+        Command::Topology(TopologyCommand::Apply) => {
+            topology::apply(&ready(&[RabbitMq, Management]).await?).await?;
+            output::note("Exchanges, queues and policies are in place.");
+            Ok(())
+        }
+        Command::Topology(TopologyCommand::Diff) => topology::diff(&ready(&[RabbitMq, Management]).await?).await,
+        Command::Queues(QueuesCommand::List(args)) => queues::list(&ready(&[RabbitMq]).await?, args.json).await,
+        Command::Dead(command) => run_dead(command).await,
+        Command::Reconcile(ReconcileCommand::Run(args)) => reconcile::run(&ready(&[MongoDb, RabbitMq]).await?, args).await,
+        Command::Keys(KeysCommand::Create(args)) => keys::create(&ready(&[MongoDb]).await?, args).await,
+        Command::Keys(KeysCommand::List(args)) => keys::list(&ready(&[MongoDb]).await?, args.json).await,
+        Command::Keys(KeysCommand::Revoke { id }) => keys::revoke(&ready(&[MongoDb]).await?, &id).await,
+        Command::Users(UsersCommand::Create(args)) => users::create(&ready(&[MongoDb]).await?, args).await,
+        Command::Users(UsersCommand::List(args)) => users::list(&ready(&[MongoDb]).await?, args.json).await,
+        Command::Users(UsersCommand::SetRole(args)) => users::set_role(&ready(&[MongoDb]).await?, args).await,
+        Command::Users(UsersCommand::Disable { email }) => users::disable(&ready(&[MongoDb]).await?, &email).await,
+        Command::Config(ConfigCommand::Check) => show_config(&settings()?),
         Command::Bench(args) => bench::run(args).await,
         Command::Api => {
             let config = Config::from_env()?;
@@ -77,6 +92,27 @@ async fn run(cli: Cli) -> Result<()> {
         }
         Command::Dev(DevCommand::MailSink(args)) => run_mail_sink(args).await,
     }
+}
+
+async fn run_dead(command: DeadCommand) -> Result<()> {
+    match command {
+        DeadCommand::List(args) => dead::list(&ready(&[RabbitMq]).await?, args).await,
+        DeadCommand::Show { id } => dead::show(&ready(&[RabbitMq]).await?, id).await,
+        DeadCommand::Replay(args) => dead::replay(&ready(&[RabbitMq]).await?, args).await,
+        DeadCommand::Discard(args) => dead::discard(&ready(&[RabbitMq, MongoDb]).await?, args).await,
+    }
+}
+
+/// The environment's settings over those of a `pvt up` that runs here.
+fn settings() -> Result<Config> {
+    Ok(Config::from_env_over(up::settings_in_use()?)?)
+}
+
+/// The settings, once it is known that what the command needs listens.
+async fn ready(needs: &[Need]) -> Result<Config> {
+    let config = settings()?;
+    reach::check(&config, needs).await?;
+    Ok(config)
 }
 
 fn show_config(config: &Config) -> Result<()> {

@@ -7,6 +7,8 @@ use std::fmt;
 pub(crate) enum Problem {
     /// 3: what was named does not exist.
     NotFound(String),
+    /// 5: what was compared is not alike.
+    Different(String),
     /// 75 (`EX_TEMPFAIL` of sysexits.h): something is down; the same command may work later.
     TryLater(String),
 }
@@ -15,6 +17,7 @@ impl Problem {
     fn code(&self) -> u8 {
         match self {
             Self::NotFound(_) => 3,
+            Self::Different(_) => 5,
             Self::TryLater(_) => 75,
         }
     }
@@ -23,7 +26,7 @@ impl Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotFound(text) | Self::TryLater(text) => f.write_str(text),
+            Self::NotFound(text) | Self::Different(text) | Self::TryLater(text) => f.write_str(text),
         }
     }
 }

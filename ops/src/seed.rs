@@ -34,8 +34,8 @@ const NAMES: [(&str, &str, &str); 6] = [
 ];
 const ROOM_TYPES: [(&str, u32); 5] = [("dorm-6-mixed", 2), ("dorm-8-mixed", 3), ("dorm-4-female", 1), ("private-double", 2), ("private-twin", 2)];
 
-/// Creates the hostel, and bookings when it has none yet; in development also the accounts to try it with.
-pub(crate) async fn run(config: &Config, days: u64) -> Result<()> {
+/// Creates the hostel with bookings, unless it is there; in development also the accounts to try it with. True when it was created.
+pub(crate) async fn run(config: &Config, days: u64) -> Result<bool> {
     let mongo = Mongo::connect(config.mongodb_uri.expose_secret(), "pvt seed").await?;
     let hostel = demo::hostel();
     let new = mongo.inventory(&hostel.property.id).await?.is_none();
@@ -48,7 +48,7 @@ pub(crate) async fn run(config: &Config, days: u64) -> Result<()> {
         accounts::create(&mongo).await?;
     }
     mongo.shutdown().await;
-    Ok(())
+    Ok(new)
 }
 
 async fn send_bookings(config: &Config, days: u64) -> Result<usize> {

@@ -2,11 +2,12 @@
 
 use crate::outcome::Problem;
 use crate::{broker, output};
-use anyhow::{Result, bail};
-use pvt_messaging::{Publisher, definitions_json};
+use anyhow::Result;
+use pvt_messaging::management::PolicyState;
+use pvt_messaging::topology::Policy;
+use pvt_messaging::{Publisher, count_queues, definitions_json};
 use pvt_service::config::Config;
 use secrecy::ExposeSecret;
-use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 const BROKER_LIMIT: Duration = Duration::from_secs(20);
@@ -35,18 +36,54 @@ pub(crate) async fn apply(config: &Config) -> Result<()> {
     Ok(())
 }
 
-/// Says which queues the broker lacks, and which it has that nothing declares any more.
+/// Says in what the broker's queues and policies differ from ours.
 pub(crate) async fn diff(config: &Config) -> Result<()> {
     let topology = broker::topology(config);
-    let states = broker::management(config)?.queues(topology.prefix()).await?;
-    let present: BTreeSet<String> = states.iter().map(|state| state.name.clone()).collect();
-    let declared: BTreeSet<String> = topology.queues().into_iter().map(|queue| queue.name).collect();
-    let missing: Vec<&String> = declared.difference(&present).collect();
-    let lone_policies = states.iter().filter(|state| declared.contains(&state.name) && state.policy.is_none());
+    let declared: Vec<String> = topology.queues().into_iter().map(|queue| queue.name).collect();
+    let counts = count_queues(config.amqp_url.expose_secret(), "pvt topology", &declared).await?;
+    let missing = declared.iter().zip(counts).filter(|(_, count)| count.is_none()).map(|(name, _)| format!("- queue {name}  (missing: `pvt topology apply`)"));
+    let management = broker::management(config)?;
+    let policies = policies_that_differ(&topology.policies(), &management.policies().await?);
+    let present = management.queues(topology.prefix()).await?.into_iter().map(|state| state.name);
     // Broker-named queues (`amq.…`) belong to waiting API instances.
-    let extra = present.difference(&declared).filter(|name| !name.starts_with("amq."));
-    missing.iter().for_each(|name| output::data(format_args!("- {name}  (missing: `pvt topology apply`)")));
-    lone_policies.for_each(|state| output::data(format_args!("~ {}  (no policy: `pvt topology apply`)", state.name)));
-    extra.for_each(|name| output::data(format_args!("+ {name}  (not declared here)")));
-    if missing.is_empty() { Ok(()) } else { bail!("{} queues are missing", missing.len()) }
+    let extra = present.filter(|name| !declared.contains(name) && !name.starts_with("amq.")).map(|name| format!("+ queue {name}  (not declared here)"));
+    let differences: Vec<String> = missing.chain(policies).chain(extra).collect();
+    differences.iter().for_each(output::data);
+    if differences.is_empty() {
+        output::note("The broker has what is declared here.");
+        return Ok(());
+    }
+    Err(Problem::Different(format!("{} differences", differences.len())).into())
+}
+
+/// Our policies that the broker lacks or has otherwise. Queues that need none, as those of the retry ladder, have none.
+fn policies_that_differ(ours: &[Policy], theirs: &[PolicyState]) -> Vec<String> {
+    let difference = |policy: &Policy| {
+        let Some(state) = theirs.iter().find(|state| state.name == policy.name) else { return Some("missing") };
+        let same = state.pattern == policy.pattern && state.priority == i64::from(policy.priority) && state.definition == policy.definition;
+        (!same).then_some("other than declared here")
+    };
+    ours.iter().filter_map(|policy| Some(format!("~ policy {}  ({}: `pvt topology apply`)", policy.name, difference(policy)?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pvt_messaging::Topology;
+
+    #[test]
+    fn a_policy_that_is_missing_or_changed_is_a_difference() {
+        let ours = Topology::new("t.", 2).policies();
+        let state = |policy: &Policy| PolicyState {
+            name: policy.name.clone(),
+            pattern: policy.pattern.clone(),
+            priority: i64::from(policy.priority),
+            definition: policy.definition.clone(),
+        };
+        let mut theirs: Vec<PolicyState> = ours.iter().map(state).collect();
+        assert!(policies_that_differ(&ours, &theirs).is_empty());
+        theirs[0].definition.clear();
+        theirs.pop();
+        assert_eq!(policies_that_differ(&ours, &theirs).len(), 2);
+    }
 }

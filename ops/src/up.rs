@@ -3,9 +3,11 @@
 //! Engines whose URL is in the environment are used and never started or stopped. Everything else that is started here is
 //! recorded by pid and start time, so that the next `up` or `down` can clean up after a crash without ever hitting a stranger.
 
+mod engines;
 mod feed;
 mod plan;
 mod record;
+mod signals;
 mod supervise;
 
 use crate::cli::UpArgs;
@@ -37,17 +39,17 @@ fn instance() -> Result<Instance> {
 }
 
 /// `pvt up`.
-pub(crate) async fn up(args: UpArgs, shutdown: CancellationToken) -> Result<()> {
+pub(crate) async fn up(args: UpArgs) -> Result<()> {
     let instance = instance()?;
     if let Some(record) = Record::load(instance.home())?
         && record.supervisor.is_alive()
     {
         bail!("it runs already (pid {}): `pvt status` shows it, `pvt down` stops it", record.supervisor.pid);
     }
-    if args.detach { detach(&instance, &args).await } else { Box::pin(run(&instance, &args, shutdown)).await }
+    if args.detach { detach(&instance, &args).await } else { Box::pin(run(&instance, &args)).await }
 }
 
-async fn run(instance: &Instance, args: &UpArgs, shutdown: CancellationToken) -> Result<()> {
+async fn run(instance: &Instance, args: &UpArgs) -> Result<()> {
     let started = Instant::now();
     std::fs::create_dir_all(instance.home())?;
     // Held until the end: two that start at once would stop each other's engines.
@@ -55,10 +57,13 @@ async fn run(instance: &Instance, args: &UpArgs, shutdown: CancellationToken) ->
     if lock.try_lock().is_err() {
         bail!("another `pvt up` is starting or running here: `pvt status` shows it, `pvt down` stops it");
     }
+    let shutdown = signals::listen(instance)?;
     clean_up_after_crash(instance.home()).await?;
+    // Before engines are installed and started for nothing.
+    Plan::new(&Urls::documented().overridden_by(Urls::from_env()), instance.home())?.check_ports()?;
     let ours = Urls::from_env().missing();
     let outcome = match shutdown.run_until_cancelled(Box::pin(prepare(instance, args, &ours))).await {
-        Some(Ok(plan)) => serve(instance, &plan, started, shutdown).await,
+        Some(Ok(plan)) => serve(instance, &plan, &ours, started, shutdown).await,
         Some(Err(error)) => Err(error),
         None => Err(anyhow::anyhow!("stopped while starting")),
     };
@@ -76,7 +81,6 @@ async fn prepare(instance: &Instance, args: &UpArgs, ours: &[EngineKind]) -> Res
     let env_urls = Urls::from_env();
     let urls = instance.ensure(ours, &progress).await?.overridden_by(env_urls);
     let plan = Plan::new(&urls, instance.home())?;
-    plan.check_ports()?;
     output::note("  creating collections, tables and queues");
     migrate::run(&plan.config).await?;
     topology::apply(&plan.config).await?;
@@ -87,9 +91,9 @@ async fn prepare(instance: &Instance, args: &UpArgs, ours: &[EngineKind]) -> Res
 }
 
 /// Runs our processes until the token is cancelled; whatever happens, all of them are stopped in the end.
-async fn serve(instance: &Instance, plan: &Plan, started: Instant, shutdown: CancellationToken) -> Result<()> {
+async fn serve(instance: &Instance, plan: &Plan, ours: &[EngineKind], started: Instant, shutdown: CancellationToken) -> Result<()> {
     output::note("  starting the API, the workers and the mail sink");
-    let mut stack = Stack::new(instance.home())?;
+    let mut stack = Stack::new(instance.home(), plan, shutdown.clone())?;
     let ready = async {
         stack.start(plan)?;
         stack.wait_until_ready(plan).await?;
@@ -98,13 +102,15 @@ async fn serve(instance: &Instance, plan: &Plan, started: Instant, shutdown: Can
     let outcome = match shutdown.run_until_cancelled(ready).await {
         Some(Ok(())) => {
             plan.print_screen(started.elapsed());
-            feed::follow(&plan.config, shutdown).await;
+            tokio::join!(feed::follow(&plan.config, shutdown.clone()), shutdown.run_until_cancelled(engines::watch(instance, ours)));
             Ok(())
         }
         Some(Err(error)) => Err(error),
         None => Err(anyhow::anyhow!("stopped while starting")),
     };
-    output::note("\nStopping: what has begun is finished first.");
+    if outcome.is_err() {
+        output::note("\nStopping what was started.");
+    }
     stack.stop().await;
     outcome
 }
@@ -179,10 +185,21 @@ pub(crate) async fn status(json: bool) -> Result<()> {
     let ours = env_urls.missing();
     let record = Record::load(instance.home())?;
     let urls = instance.urls()?.map(|urls| urls.overridden_by(env_urls));
-    let lines = plan::status_lines(&instance.status().await?, &ours, urls.as_ref(), record.as_ref()).await;
+    let lines = plan::status_lines(&instance, &ours, urls.as_ref(), record.as_ref()).await?;
     if json {
         return output::json(&lines);
     }
-    output::table(["NAME", "STATE", "PID", "URL"], lines.into_iter().map(plan::StatusLine::into_row));
+    output::table(["NAME", "STATE", "PID", "URL", "LOG"], lines.into_iter().map(plan::StatusLine::into_row));
     Ok(())
+}
+
+/// What a `pvt up` that runs on this machine has settled on, for commands that are told nothing else. Whoever names an engine means
+/// another system.
+pub(crate) fn settings_in_use() -> Result<Vec<(String, String)>> {
+    let instance = instance()?;
+    if Urls::from_env().missing().len() < EngineKind::ALL.len() {
+        return Ok(Vec::new());
+    }
+    let record = Record::load(instance.home())?.filter(|record| record.supervisor.is_alive());
+    Ok(record.map(|record| record.settings).unwrap_or_default())
 }

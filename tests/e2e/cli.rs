@@ -2,7 +2,8 @@
 
 use crate::harness::{Plan, SOON, Verdict, pvt};
 use anyhow::{Context, Result};
-use pvt_testkit::{DORM, Namespace, booking_body, eventually, soon};
+use pvt_messaging::management::Management;
+use pvt_testkit::{BasicProperties, DORM, Namespace, booking_body, eventually, properties, soon};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -41,6 +42,11 @@ async fn a_bare_database_and_broker_are_made_ready() -> Result<()> {
     }
     let diff = pvt(&["topology", "diff"], &environment, folder).await?;
     assert!(diff.status.success(), "{}", text(&diff));
+    Management::new(namespace.management_url(), "/")?.delete_policies(&namespace.topology()).await?;
+    let diff = pvt(&["topology", "diff"], &environment, folder).await?;
+    assert_eq!(diff.status.code(), Some(5), "policies are gone: {}", text(&diff));
+    assert!(!text(&diff).contains("retry."), "the ladder needs none: {}", text(&diff));
+    assert!(pvt(&["topology", "apply"], &environment, folder).await?.status.success());
     let shown = pvt(&["topology", "show"], &environment, folder).await?;
     let definitions: Value = serde_json::from_slice(&shown.stdout).with_context(|| text(&shown))?;
     let names = |kind: &str| -> BTreeSet<String> {
@@ -67,9 +73,8 @@ async fn what_waits_where_is_listed() -> Result<()> {
         let queues = queues.as_array().context("an array")?.clone();
         assert_eq!(queues.len(), stack.topology.queues().len(), "one object a queue");
         let ours = queues.iter().find(|queue| queue["name"] == partition.as_str()).context("the partition's queue")?;
-        Ok((ours["messages"] == 5 && ours["role"] == "work").then_some(()))
+        Ok((ours["ready"] == 5 && ours["role"] == "work").then_some(()))
     };
-    // The broker counts every few seconds.
     eventually("five requests wait", SOON, waiting).await?;
     let table = stack.pvt(&["queues", "list"]).await?;
     assert!(text(&table).contains(&partition), "{}", text(&table));
@@ -102,6 +107,16 @@ async fn keys_open_what_their_role_may() -> Result<()> {
     assert_eq!(get(spoilt).await?.status.as_u16(), 401);
     let unknown = stack.pvt(&["keys", "create", "--role", "emperor"]).await?;
     assert_eq!(unknown.status.code(), Some(2), "{}", text(&unknown));
+    let keys = stack.pvt_json(&["keys", "list", "--json"]).await?;
+    let desk = keys.as_array().into_iter().flatten().find(|key| key["name"] == "desk").context("the key at the desk")?;
+    let id = desk["id"].as_str().context("an id")?;
+    assert!(desk["revoked_at"].is_null() && desk.get("hash").is_none(), "{desk}");
+    let revoked = stack.pvt(&["keys", "revoke", id]).await?;
+    assert!(revoked.status.success(), "{}", text(&revoked));
+    let listed = stack.pvt(&["keys", "list"]).await?;
+    assert!(text(&listed).lines().any(|line| line.contains(id) && line.contains("revoked")), "{}", text(&listed));
+    let nobody = stack.pvt(&["keys", "revoke", "0123456789ab"]).await?;
+    assert_eq!(nobody.status.code(), Some(3), "{}", text(&nobody));
     stack.end(Verdict::clean()).await
 }
 
@@ -115,4 +130,51 @@ async fn what_is_not_there_has_its_own_exit_code() -> Result<()> {
         assert_eq!(output.status.code(), Some(3), "pvt {arguments:?}: {}", text(&output));
     }
     stack.end(Verdict::clean().without_mails().without_mart()).await
+}
+
+#[tokio::test]
+async fn what_is_down_is_said_in_one_line() -> Result<()> {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    let environment = vec![
+        ("AMQP_URL".to_owned(), format!("amqp://guest:secret@{nobody}/%2f")),
+        ("MONGODB_URI".to_owned(), format!("mongodb://{nobody}/pvt")),
+        ("DATABASE_URL".to_owned(), format!("postgres://pvt@{nobody}/pvt")),
+    ];
+    for arguments in [["queues", "list"].as_slice(), &["dead", "list"], &["users", "list"], &["migrate"], &["topology", "diff"]] {
+        let output = pvt(arguments, &environment, folder).await?;
+        assert_eq!(output.status.code(), Some(75), "pvt {arguments:?}: {}", text(&output));
+        assert!(text(&output).lines().count() == 1 && text(&output).contains("is not reachable at"), "pvt {arguments:?}: {}", text(&output));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_nobody_wants_is_thrown_away_with_a_reason() -> Result<()> {
+    let mut stack = Plan::new().prepare().await?;
+    stack.run(&["mail-sink", "api", "workers"]).await?;
+    let (id, poison) = properties("carrier.pigeon.v1");
+    stack.broker.send("emails", poison, b"{}").await?;
+    // Two that nothing tells apart but their place.
+    for _ in 0..2 {
+        stack.broker.send("emails", BasicProperties::default().with_type("notification.send.v1".into()), b"{}").await?;
+    }
+    let three = || async {
+        let letters = stack.pvt_json(&["dead", "list", "--json"]).await?.as_array().context("an array")?.clone();
+        Ok((letters.len() == 3).then_some(letters))
+    };
+    let letters = eventually("three dead letters", SOON, three).await?;
+    let nameless: BTreeSet<&str> = letters.iter().filter(|letter| letter["message_id"].is_null()).filter_map(|letter| letter["id"].as_str()).collect();
+    assert_eq!(nameless.len(), 2, "{letters:?}");
+    let one = nameless.first().context("one of them")?;
+    assert_eq!(stack.pvt_json(&["dead", "show", one]).await?["id"], **one);
+    let dry = stack.pvt(&["dead", "discard", one, "--reason", "test", "--dry-run"]).await?;
+    assert!(dry.status.success() && text(&dry).contains("1 would be"), "{}", text(&dry));
+    let discarded = stack.pvt(&["dead", "discard", one, "--reason", "nobody knows who sent it"]).await?;
+    assert!(discarded.status.success() && text(&discarded).contains("1 thrown away"), "{}", text(&discarded));
+    let rest = stack.pvt(&["dead", "discard", "--all", "--class", "invalid_envelope", "--reason", "the same"]).await?;
+    assert!(rest.status.success() && text(&rest).contains("1 thrown away"), "{}", text(&rest));
+    let left = stack.pvt_json(&["dead", "list", "--json"]).await?;
+    assert_eq!((left.as_array().map(Vec::len), &left[0]["id"]), (Some(1), &Value::from(id.to_string())));
+    stack.end(Verdict::clean().dead("emails", 1)).await
 }

@@ -2,10 +2,13 @@
 
 use crate::{broker, output};
 use chrono::Utc;
+use pvt_domain::ids::BookingId;
 use pvt_domain::messages::{AnalyticsEvent, Inbox};
-use pvt_messaging::{Delivery, Subscriber};
+use pvt_messaging::{ConsumeError, Delivery, Subscriber, Subscription};
 use pvt_service::config::Config;
+use pvt_worker_runtime::{HEADER_ERROR_CLASS, HEADER_ERROR_MESSAGE, HEADER_WORKER};
 use secrecy::ExposeSecret;
+use std::collections::HashMap;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -15,6 +18,10 @@ const LINES_PER_SECOND: usize = 20;
 const PREFETCH: u16 = 300;
 const RECONNECT_PAUSE: Duration = Duration::from_secs(2);
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
+/// Bookings whose revision is remembered, to tell a repetition from news.
+const REMEMBERED_MAX: usize = 50_000;
+/// How much of the reason of a dead letter fits on its line.
+const REASON_CHARS: usize = 120;
 
 /// Prints events until the token is cancelled. A lost broker is waited for.
 pub(super) async fn follow(config: &Config, shutdown: CancellationToken) {
@@ -27,12 +34,13 @@ pub(super) async fn follow(config: &Config, shutdown: CancellationToken) {
 }
 
 async fn print_events(subscriber: &Subscriber) {
+    let mut revisions = Revisions::default();
     loop {
-        match subscriber.subscribe_events("#", PREFETCH).await {
-            Ok(mut events) => {
+        match subscribe(subscriber).await {
+            Ok((mut events, mut dead)) => {
                 let mut second = Second::begin();
-                while let Ok(delivery) = next(&mut events, &mut second).await {
-                    second.show(&delivery);
+                while let Ok(line) = next(&mut events, &mut dead, &mut second, &mut revisions).await {
+                    second.show(&line);
                 }
             }
             Err(error) => output::note(format_args!("  (events cannot be followed right now: {error})")),
@@ -41,13 +49,40 @@ async fn print_events(subscriber: &Subscriber) {
     }
 }
 
-/// The next event; says in between how many were not shown.
-async fn next(events: &mut pvt_messaging::Subscription, second: &mut Second) -> Result<Delivery, pvt_messaging::ConsumeError> {
+async fn subscribe(subscriber: &Subscriber) -> Result<(Subscription, Subscription), ConsumeError> {
+    Ok((subscriber.subscribe_events("#", PREFETCH).await?, subscriber.subscribe_dead(PREFETCH).await?))
+}
+
+/// The line of what happens next; says in between how many were not shown.
+async fn next(events: &mut Subscription, dead: &mut Subscription, second: &mut Second, revisions: &mut Revisions) -> Result<String, ConsumeError> {
     loop {
-        match timeout(Duration::from_secs(1), events.next()).await {
-            Ok(delivery) => return delivery,
+        let happening = async {
+            tokio::select! {
+                event = events.next() => Ok(line(&event?, revisions)),
+                letter = dead.next() => Ok(dead_line(&letter?)),
+            }
+        };
+        match timeout(Duration::from_secs(1), happening).await {
+            Ok(line) => return line,
             Err(_) => *second = Second::begin(),
         }
+    }
+}
+
+/// The newest revision seen of each booking.
+#[derive(Default)]
+struct Revisions(HashMap<BookingId, u32>);
+
+impl Revisions {
+    /// Whether this one is news.
+    fn is_news(&mut self, booking: BookingId, rev: u32) -> bool {
+        if self.0.len() >= REMEMBERED_MAX {
+            self.0.clear();
+        }
+        let newest = self.0.entry(booking).or_default();
+        let news = rev > *newest;
+        *newest = rev.max(*newest);
+        news
     }
 }
 
@@ -63,7 +98,7 @@ impl Second {
         Self { began: Instant::now(), shown: 0, hidden: 0 }
     }
 
-    fn show(&mut self, delivery: &Delivery) {
+    fn show(&mut self, line: &str) {
         if self.began.elapsed() >= Duration::from_secs(1) {
             if self.hidden > 0 {
                 output::note(format_args!("  … and {} more events", self.hidden));
@@ -72,20 +107,37 @@ impl Second {
         }
         if self.shown < LINES_PER_SECOND {
             self.shown += 1;
-            output::note(line(delivery));
+            output::note(line);
         } else {
             self.hidden += 1;
         }
     }
 }
 
-fn line(delivery: &Delivery) -> String {
+/// What has become a dead letter, and why.
+fn dead_line(letter: &Delivery) -> String {
+    let envelope = &letter.envelope;
+    let header = |name| envelope.header(name).unwrap_or("-");
+    let class = envelope.header(HEADER_ERROR_CLASS).unwrap_or("delivery_limit");
+    let reason: String = header(HEADER_ERROR_MESSAGE).chars().take(REASON_CHARS).collect();
+    let id = if envelope.id.is_nil() { "without an id".to_owned() } else { envelope.id.to_string() };
+    let time = Utc::now().format("%H:%M:%S%.3f");
+    format!("{time}  DEAD LETTER of {}  {class}: {reason}  ({} {id}; `pvt dead list`)", header(HEADER_WORKER), envelope.kind)
+}
+
+fn line(delivery: &Delivery, revisions: &mut Revisions) -> String {
     let time = Utc::now().format("%H:%M:%S%.3f");
     match AnalyticsEvent::decode(&delivery.envelope.kind, &delivery.body) {
         Ok(AnalyticsEvent::Booking(event)) => {
             let beds: Vec<&str> = event.stays.iter().flat_map(|stay| stay.assigned_beds.iter().map(|bed| bed.as_str())).collect();
             let took = (event.occurred_at.as_datetime() - event.created_at.as_datetime()).num_milliseconds();
-            let took = if event.rev == 1 { format!(", decided {took} ms after it was asked") } else { String::new() };
+            let took = if !revisions.is_news(event.booking_id, event.rev) {
+                ", once more (a repetition changes nothing)".to_owned()
+            } else if event.rev == 1 {
+                format!(", decided {took} ms after it was asked")
+            } else {
+                String::new()
+            };
             format!("{time}  booking {}  {}  rev {}  {}{took}", event.reference, event.status.as_str(), event.rev, beds.join(" "))
         }
         Ok(AnalyticsEvent::Notification(event)) => {

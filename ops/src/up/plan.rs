@@ -1,14 +1,16 @@
 //! What runs where on one machine, and the screen that says so.
 
 use super::record::Record;
+use super::supervise::log_path;
 use crate::output;
 use crate::seed::accounts::ACCOUNTS;
 use anyhow::{Context, Result};
-use pvt_engines::{EngineKind, EngineStatus, Urls};
+use pvt_engines::{EngineKind, EngineStatus, Instance, Urls};
 use pvt_service::config::{Config, Environment};
 use secrecy::ExposeSecret;
 use serde::Serialize;
-use std::path::Path;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use url::Url;
 
@@ -33,6 +35,8 @@ pub(super) struct Plan {
     pub(super) config: Config,
     /// In the order of starting and stopping.
     pub(super) processes: Vec<ProcessPlan>,
+    /// By what other commands find this system; nothing secret that was not made up here.
+    pub(super) settings: Vec<(String, String)>,
 }
 
 impl Plan {
@@ -42,9 +46,17 @@ impl Plan {
         let engines = urls.as_env().map(|(name, value)| (name.to_owned(), value.to_owned()));
         environment.retain(|(name, _)| engines.iter().all(|(engine, _)| engine != name));
         environment.extend(engines.iter().cloned());
-        let config = Config::from_pairs(environment)?;
-        let engines = engines.to_vec();
-        let mut processes = vec![process("api", &["api"], engines.clone(), &[&config.http_addr.to_string()], "/readyz", "")];
+        let mut config = Config::from_pairs(environment.clone())?;
+        let mut engines = engines.to_vec();
+        if std::env::var_os("PUBLIC_URL").is_none() && config.environment == Environment::Development {
+            // Links in mails lead to where the API listens, wherever that is.
+            let public = ("PUBLIC_URL".to_owned(), format!("http://{}", reachable(config.http_addr)));
+            environment.push(public.clone());
+            engines.push(public);
+            config = Config::from_pairs(environment)?;
+        }
+        let settings = found_by(&config, urls);
+        let mut processes = vec![process("api", &["api"], engines.clone(), &[&config.http_addr.to_string()], "/readyz", "/api")];
         for (port, worker) in (FIRST_WORKER_PORT..).zip(pvt_workers::registry::NAMES) {
             let address = format!("127.0.0.1:{port}");
             let mut environment = engines.clone();
@@ -54,7 +66,7 @@ impl Plan {
         if let Some(sink) = sink(&config, home)? {
             processes.push(sink);
         }
-        Ok(Self { config, processes })
+        Ok(Self { config, processes, settings })
     }
 
     /// Refuses to start beside something that listens where our processes would.
@@ -71,7 +83,7 @@ impl Plan {
 
     /// What runs where, and three things to try.
     pub(super) fn print_screen(&self, took: Duration) {
-        let api = format!("http://{}", self.config.http_addr);
+        let api = format!("http://{}", reachable(self.config.http_addr));
         let mails = format!("http://{}/dev/mail", self.config.ops_addr);
         output::note(format_args!("\nReady after {:.1} s.\n", took.as_secs_f64()));
         for process in &self.processes {
@@ -87,11 +99,11 @@ Try:
     -d '{{"property_id":"pvt-montreal","rate_plan_id":"standard","source":"direct",
          "stays":[{{"room_type_id":"dorm-6-mixed","arrival":"{arrival}","departure":"{departure}","guests":2}}],
          "guest":{{"first_name":"Ada","last_name":"Lovelace","email":"ada@example.com","locale":"en"}}}}'
-  open {mails}          the mails that went out
-  pvt queues list         (cargo run -q -- queues list)
 
-{accounts}
-Ctrl-C drains and stops everything. What happens now, line by line:"#
+  {mails}   the mails that went out (in a browser)
+  cargo run -q -- queues list       what waits where (or: pvt queues list)
+
+{accounts}Ctrl-C drains and stops everything. What happens now, line by line:"#
         ));
     }
 }
@@ -102,7 +114,27 @@ fn accounts(config: &Config) -> String {
         return String::new();
     }
     let lines = ACCOUNTS.iter().map(|account| format!("  {:<16} {}\n", account.email, account.password));
-    format!("Log in at /api/auth/login (development only):\n{}", lines.collect::<String>())
+    format!("Log in at /api/auth/login (development only):\n{}\n", lines.collect::<String>())
+}
+
+/// An address to call for one to listen on: who listens on all listens on loopback too.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() { SocketAddr::new(Ipv4Addr::LOCALHOST.into(), address.port()) } else { address }
+}
+
+/// What other commands need to find this system. An engine of the user's is not written down: its URL may hold a password.
+fn found_by(config: &Config, urls: &Urls) -> Vec<(String, String)> {
+    let documented = Urls::from_env().missing().len() == EngineKind::ALL.len();
+    let engines = urls.as_env().into_iter().filter(|_| documented).map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let own = [
+        ("PVT_HTTP_ADDR", config.http_addr.to_string()),
+        ("PVT_OPS_ADDR", config.ops_addr.to_string()),
+        ("PUBLIC_URL", config.public_url.to_string()),
+        ("PVT_QUEUE_PREFIX", config.queue_prefix.clone()),
+        ("PVT_PARTITIONS", config.partitions.to_string()),
+        ("PVT_RETRY_DIVISOR", config.retry_divisor.to_string()),
+    ];
+    engines.chain(own.into_iter().map(|(name, value)| (name.to_owned(), value))).collect()
 }
 
 /// The mail sink, unless mails go to a server of the user's.
@@ -138,21 +170,25 @@ pub(super) struct StatusLine {
     state: &'static str,
     pid: Option<i32>,
     url: Option<String>,
+    /// Where it writes its log; an engine of the user's writes elsewhere.
+    log: Option<PathBuf>,
     #[serde(skip_serializing_if = "Option::is_none")]
     trouble: Option<String>,
 }
 
 impl StatusLine {
-    pub(super) fn into_row(self) -> [String; 4] {
+    pub(super) fn into_row(self) -> [String; 5] {
         let state = self.trouble.map_or_else(|| self.state.to_owned(), |trouble| format!("{}: {trouble}", self.state));
-        [self.name, state, self.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string()), self.url.unwrap_or_else(|| "-".to_owned())]
+        let dash = || "-".to_owned();
+        let log = self.log.map_or_else(dash, |log| log.display().to_string());
+        [self.name, state, self.pid.map_or_else(dash, |pid| pid.to_string()), self.url.unwrap_or_else(dash), log]
     }
 }
 
 /// Every engine and process, as found now.
-pub(super) async fn status_lines(engines: &[EngineStatus], ours: &[EngineKind], urls: Option<&Urls>, record: Option<&Record>) -> Vec<StatusLine> {
+pub(super) async fn status_lines(instance: &Instance, ours: &[EngineKind], urls: Option<&Urls>, record: Option<&Record>) -> Result<Vec<StatusLine>> {
     let http = reqwest::Client::builder().timeout(Duration::from_secs(2)).build().unwrap_or_default();
-    let mut lines: Vec<StatusLine> = engines.iter().map(|engine| engine_line(engine, ours, urls)).collect();
+    let mut lines: Vec<StatusLine> = instance.status().await?.iter().map(|engine| engine_line(instance, engine, ours, urls)).collect();
     for process in record.map(|record| record.processes.as_slice()).unwrap_or_default() {
         let alive = process.identity.is_alive();
         let answers = alive && http.get(&process.url).send().await.is_ok();
@@ -163,12 +199,14 @@ pub(super) async fn status_lines(engines: &[EngineStatus], ours: &[EngineKind], 
         } else {
             "stopped"
         };
-        lines.push(StatusLine { name: process.name.clone(), state, pid: alive.then_some(process.identity.pid), url: Some(process.url.clone()), trouble: None });
+        let log = Some(log_path(instance.home(), &process.name));
+        let pid = alive.then_some(process.identity.pid);
+        lines.push(StatusLine { name: process.name.clone(), state, pid, url: Some(process.url.clone()), log, trouble: None });
     }
-    lines
+    Ok(lines)
 }
 
-fn engine_line(engine: &EngineStatus, ours: &[EngineKind], urls: Option<&Urls>) -> StatusLine {
+fn engine_line(instance: &Instance, engine: &EngineStatus, ours: &[EngineKind], urls: Option<&Urls>) -> StatusLine {
     let url = urls.map(|urls| match engine.kind {
         EngineKind::RabbitMq => &urls.amqp,
         EngineKind::MongoDb => &urls.mongodb,
@@ -181,7 +219,14 @@ fn engine_line(engine: &EngineStatus, ours: &[EngineKind], urls: Option<&Urls>) 
     } else {
         "stopped"
     };
-    StatusLine { name: engine.kind.slug().to_owned(), state, pid: engine.pid, url: url.map(|url| without_password(url)), trouble: engine.trouble.clone() }
+    StatusLine {
+        name: engine.kind.slug().to_owned(),
+        state,
+        pid: engine.pid,
+        url: url.map(|url| without_password(url)),
+        log: ours.contains(&engine.kind).then(|| instance.log(engine.kind)),
+        trouble: engine.trouble.clone(),
+    }
 }
 
 fn without_password(url: &str) -> String {

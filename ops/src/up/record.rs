@@ -22,6 +22,9 @@ pub(super) struct Record {
     /// Everything answered.
     pub(super) ready: bool,
     pub(super) processes: Vec<Process>,
+    /// Addresses and names by which other commands find this system.
+    #[serde(default)]
+    pub(super) settings: Vec<(String, String)>,
 }
 
 fn path(home: &Path) -> PathBuf {

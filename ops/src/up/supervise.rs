@@ -33,6 +33,8 @@ pub(super) struct Stack {
     supervised: Vec<Supervised>,
     record: Arc<Mutex<Record>>,
     home: PathBuf,
+    /// Nothing is started again once this is cancelled.
+    shutdown: CancellationToken,
 }
 
 struct Supervised {
@@ -42,20 +44,21 @@ struct Supervised {
 
 impl Stack {
     /// Nothing runs yet.
-    pub(super) fn new(home: &Path) -> Result<Self> {
+    pub(super) fn new(home: &Path, plan: &Plan, shutdown: CancellationToken) -> Result<Self> {
         std::fs::create_dir_all(log_folder(home))?;
         let supervisor = ProcessIdentity::current().context("this process is not in /proc")?;
-        let record = Arc::new(Mutex::new(Record { supervisor, ready: false, processes: Vec::new() }));
-        Ok(Self { supervised: Vec::new(), record, home: home.to_owned() })
+        let record = Arc::new(Mutex::new(Record { supervisor, ready: false, processes: Vec::new(), settings: plan.settings.clone() }));
+        Ok(Self { supervised: Vec::new(), record, home: home.to_owned(), shutdown })
     }
 
     /// Starts everything of the plan, in its order.
     pub(super) fn start(&mut self, plan: &Plan) -> Result<()> {
         for process in &plan.processes {
-            let keeper = Keeper { plan: process.clone(), record: Arc::clone(&self.record), home: self.home.clone() };
+            let keeper = Keeper { plan: process.clone(), record: Arc::clone(&self.record), home: self.home.clone(), shutdown: self.shutdown.clone() };
+            let log_begin = keeper.log_length();
             let child = keeper.spawn()?;
             let stop = CancellationToken::new();
-            let task = tokio::spawn(keeper.keep(child, stop.clone()));
+            let task = tokio::spawn(keeper.keep(child, log_begin, stop.clone()));
             self.supervised.push(Supervised { stop, task });
         }
         Ok(())
@@ -75,7 +78,7 @@ impl Stack {
         for process in &plan.processes {
             while !answers(&http, &process.ready_url).await {
                 if Instant::now() > deadline {
-                    bail!("{} is not ready after {READY_LIMIT:?}:\n{}", process.name, last_lines(&log_path(&self.home, &process.name)));
+                    bail!("{} is not ready after {READY_LIMIT:?}:\n{}", process.name, last_lines(&log_path(&self.home, &process.name), 0));
                 }
                 tokio::time::sleep(LOOK_EVERY).await;
             }
@@ -103,9 +106,15 @@ struct Keeper {
     plan: ProcessPlan,
     record: Arc<Mutex<Record>>,
     home: PathBuf,
+    shutdown: CancellationToken,
 }
 
 impl Keeper {
+    /// Where the log of the next start will begin.
+    fn log_length(&self) -> u64 {
+        std::fs::metadata(log_path(&self.home, &self.plan.name)).map_or(0, |log| log.len())
+    }
+
     fn spawn(&self) -> Result<Child> {
         let log = open_log(&log_path(&self.home, &self.plan.name))?;
         let mut command = Command::new(SELF);
@@ -124,27 +133,33 @@ impl Keeper {
 
     fn write_down(&self, child: &Child) -> Result<()> {
         let identity = child.id().and_then(|pid| ProcessIdentity::of(i32::try_from(pid).ok()?));
-        let identity = identity.with_context(|| format!("{} ended at once:\n{}", self.plan.name, last_lines(&log_path(&self.home, &self.plan.name))))?;
+        let identity = identity.with_context(|| format!("{} ended at once:\n{}", self.plan.name, last_lines(&log_path(&self.home, &self.plan.name), 0)))?;
         let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
         record.processes.retain(|process| process.name != self.plan.name);
         record.processes.push(Process { name: self.plan.name.clone(), identity, url: self.plan.url.clone() });
         record.save(&self.home)
     }
 
-    async fn keep(self, mut child: Child, stop: CancellationToken) {
+    async fn keep(self, mut child: Child, mut log_begin: u64, stop: CancellationToken) {
         let mut backoff = Backoff::new(FIRST_RESTART, SLOWEST_RESTART);
         loop {
             let ended = tokio::select! {
                 ended = child.wait() => ended,
                 () = stop.cancelled() => return self.end(child).await,
             };
+            if self.shutdown.is_cancelled() {
+                return;
+            }
             let how = ended.map_or_else(|error| error.to_string(), |status| status.to_string());
-            output::note(format_args!("  {} ended ({how}): starting it again\n{}", self.plan.name, last_lines(&log_path(&self.home, &self.plan.name))));
+            let log = last_lines(&log_path(&self.home, &self.plan.name), log_begin);
+            output::note(format_args!("  {} ended ({how}): starting it again\n{log}", self.plan.name));
             child = loop {
                 tokio::select! {
                     () = tokio::time::sleep(backoff.step()) => {}
+                    () = self.shutdown.cancelled() => return,
                     () = stop.cancelled() => return,
                 }
+                log_begin = self.log_length();
                 match self.spawn() {
                     Ok(child) => break child,
                     Err(error) => output::note(format_args!("  {error:#}")),
@@ -181,10 +196,13 @@ fn open_log(path: &Path) -> Result<File> {
     OpenOptions::new().create(true).append(true).open(path).with_context(|| path.display().to_string())
 }
 
-/// The end of a log, indented, to show why a process died.
-fn last_lines(path: &Path) -> String {
+/// The end of what a log holds after its first `begin` bytes, indented, to show why a process died.
+fn last_lines(path: &Path, begin: u64) -> String {
     const LINES: usize = 12;
-    let log = std::fs::read_to_string(path).unwrap_or_default();
+    let log = std::fs::read(path).unwrap_or_default();
+    // A log that is shorter was put aside at the start.
+    let begin = usize::try_from(begin).ok().filter(|begin| *begin <= log.len()).unwrap_or_default();
+    let log = String::from_utf8_lossy(log.get(begin..).unwrap_or_default());
     let lines: Vec<&str> = log.lines().rev().take(LINES).collect();
     lines.into_iter().rev().map(|line| format!("    {line}\n")).collect()
 }

@@ -135,6 +135,18 @@ impl Instance {
         rabbitmq.and(mongodb).and(postgres)
     }
 
+    /// Stops these engines by force, whoever starts or stops them at the moment. Their data survives as it survives a crash.
+    ///
+    /// # Errors
+    /// As [`Instance::stop`].
+    pub async fn stop_hard(&self, kinds: &[EngineKind]) -> Result<(), EngineError> {
+        let Some(compose) = self.containers()? else { return native::end_hard(&self.home, kinds).await };
+        for kind in compose.running().await?.into_iter().filter(|kind| kinds.contains(kind)) {
+            compose.inflict("kill", kind).await?;
+        }
+        Ok(())
+    }
+
     /// Looks at every engine without changing anything.
     ///
     /// # Errors

@@ -18,6 +18,13 @@ pub(crate) struct Running {
     pub(crate) process: ProcessIdentity,
     /// The ports of the whole instance when it was launched; only those of this engine count.
     pub(crate) ports: Ports,
+    /// It has answered since it was launched. Records from before this was noted are of engines that had.
+    #[serde(default = "answered")]
+    pub(crate) answered: bool,
+}
+
+fn answered() -> bool {
+    true
 }
 
 /// Reads a record; `None` when there is none.

@@ -40,6 +40,12 @@ impl Urls {
         Self::on(ports, "directConnection=true")
     }
 
+    /// Where the engines of `pvt up` answer unless something else is said.
+    #[must_use]
+    pub fn documented() -> Self {
+        Self::native(&Ports::DOCUMENTED)
+    }
+
     fn on(ports: &Ports, mongodb_option: &str) -> Self {
         let Ports { amqp, management, mongodb, postgres, .. } = ports;
         Self {

@@ -148,3 +148,40 @@ async fn what_a_dead_test_left_behind_is_swept() {
     assert_eq!(processes_of(abandoned.home()), Vec::<String>::new());
     next.close().await.unwrap();
 }
+
+#[tokio::test]
+async fn whoever_is_in_a_hurry_leaves_nothing_behind_and_loses_nothing() {
+    let instance = ThrowAway::open().unwrap();
+    let kinds = [EngineKind::RabbitMq, EngineKind::PostgreSql];
+    // The start is given up as soon as both processes are there: neither has answered.
+    let starting = instance.ensure(&kinds, &quiet);
+    let launched = async {
+        while instance.engine(EngineKind::RabbitMq).pid().unwrap().is_none() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::select! {
+        started = starting => drop(started.unwrap()),
+        () = launched => {}
+    }
+    let since = Instant::now();
+    instance.stop(&kinds).await.unwrap();
+    assert!(since.elapsed() < Duration::from_secs(15), "a young engine is not waited for: {:?}", since.elapsed());
+    assert_eq!(processes_of(instance.home()), Vec::<String>::new());
+
+    instance.ensure(&kinds, &quiet).await.unwrap();
+    instance.stop_hard(&kinds).await.unwrap();
+    assert_eq!(processes_of(instance.home()), Vec::<String>::new());
+    instance.ensure(&kinds, &quiet).await.unwrap();
+
+    // One that is on its way out is waited for and started anew.
+    let pid = instance.engine(EngineKind::RabbitMq).pid().unwrap().unwrap();
+    let dying = pvt_engines::process::ProcessIdentity::of(pid).unwrap();
+    assert!(dying.signal(rustix::process::Signal::TERM));
+    while dying.is_alive() && reqwest::get(format!("{}/api/overview", instance.urls().unwrap().unwrap().management)).await.is_ok() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    instance.ensure(&kinds, &quiet).await.unwrap();
+    assert_ne!(instance.engine(EngineKind::RabbitMq).pid().unwrap(), Some(pid));
+    instance.close().await.unwrap();
+}

@@ -6,7 +6,7 @@
 use crate::acks::Ack;
 use crate::delivery::Delivery;
 use crate::link::{Equip, Link, State};
-use crate::topology::Topology;
+use crate::topology::{QueueRole, Topology};
 use futures_util::{FutureExt as _, StreamExt as _};
 use lapin::Channel;
 use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions, QueueBindOptions, QueueDeclareOptions};
@@ -113,6 +113,28 @@ impl Subscriber {
             let options = QueueDeclareOptions { exclusive: true, auto_delete: true, ..Default::default() };
             let queue = channel.queue_declare(ShortString::default(), options, FieldTable::default()).await?.name().clone();
             channel.queue_bind(queue.clone(), exchange, pattern, QueueBindOptions::default(), FieldTable::default()).await?;
+            let options = BasicConsumeOptions { no_ack: true, exclusive: true, ..Default::default() };
+            consume(channel, queue, prefetch, options).await
+        })
+        .await
+    }
+
+    /// Watches messages of all work queues becoming dead letters, as copies in a queue that vanishes with this connection: the dead
+    /// letters themselves stay where they are.
+    ///
+    /// # Errors
+    /// As [`Subscriber::subscribe`].
+    pub async fn subscribe_dead(&self, prefetch: u16) -> Result<Subscription, ConsumeError> {
+        let exchange = short(&self.topology.dead_exchange())?;
+        let work = self.topology.queues().into_iter().filter(|queue| matches!(queue.role, QueueRole::Work { .. }));
+        let keys = work.map(|queue| short(&queue.name)).collect::<Result<Vec<_>, _>>()?;
+        self.bounded(async {
+            let channel = self.channel().await?;
+            let options = QueueDeclareOptions { exclusive: true, auto_delete: true, ..Default::default() };
+            let queue = channel.queue_declare(ShortString::default(), options, FieldTable::default()).await?.name().clone();
+            for key in keys {
+                channel.queue_bind(queue.clone(), exchange.clone(), key, QueueBindOptions::default(), FieldTable::default()).await?;
+            }
             let options = BasicConsumeOptions { no_ack: true, exclusive: true, ..Default::default() };
             consume(channel, queue, prefetch, options).await
         })

@@ -7,6 +7,7 @@
 
 mod acks;
 mod backoff;
+mod census;
 mod consumer;
 mod delivery;
 mod link;
@@ -19,6 +20,7 @@ pub mod trace_context;
 
 pub use acks::{Ack, Outstanding};
 pub use backoff::Backoff;
+pub use census::{QueueCount, count_queues};
 pub use consumer::{Acks, ConsumeError, Subscriber, Subscription};
 pub use delivery::{Delivery, Envelope};
 pub use outgoing::{EncodeError, FIRST_ATTEMPT, HEADER_ACTOR, HEADER_ATTEMPT, HEADER_TRACEPARENT, Outgoing, Target, encode};

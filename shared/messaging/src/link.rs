@@ -260,7 +260,7 @@ impl<E: Equip> Supervisor<E> {
 }
 
 /// The URL with our heartbeat and dialling time, which are not the operator's to forget.
-fn parse(url: &str) -> Result<AMQPUri, String> {
+pub(crate) fn parse(url: &str) -> Result<AMQPUri, String> {
     let mut uri: AMQPUri = url.parse().map_err(|error| format!("AMQP_URL is not usable: {error}"))?;
     uri.query.heartbeat = Some(HEARTBEAT_SECS);
     uri.query.connection_timeout = Some(DIAL_TIMEOUT_MS);

@@ -6,7 +6,7 @@ use crate::topology::Topology;
 use reqwest::{Client, Method, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::time::Duration;
 use url::Url;
 
@@ -63,6 +63,19 @@ pub struct QueueState {
     pub head_message_timestamp: Option<i64>,
 }
 
+/// A policy as the broker has it.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct PolicyState {
+    /// Its name.
+    pub name: String,
+    /// Regular expression over queue names.
+    pub pattern: String,
+    /// Only the matching policy of the highest priority is in force.
+    pub priority: i64,
+    /// Its keys.
+    pub definition: Map<String, Value>,
+}
+
 /// One client connection.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct ConnectionState {
@@ -114,6 +127,14 @@ impl Management {
             self.send(Method::PUT, &["policies", &self.vhost, &policy.name], Some(body)).await?;
         }
         Ok(())
+    }
+
+    /// All policies of the virtual host, those of others included.
+    ///
+    /// # Errors
+    /// When the API is away or refuses.
+    pub async fn policies(&self) -> Result<Vec<PolicyState>, ManagementError> {
+        self.get(&["policies", &self.vhost]).await
     }
 
     /// Removes the policies of `topology`.

@@ -128,6 +128,16 @@ impl Config {
         Self::read(&source)
     }
 
+    /// As [`Config::from_env`], with these values for what neither the environment nor `.env` sets.
+    ///
+    /// # Errors
+    /// Every fault at once.
+    pub fn from_env_over(defaults: impl IntoIterator<Item = (String, String)>) -> Result<Self, ConfigError> {
+        let mut source = Source::process().map_err(|problem| ConfigError { faults: vec![fault(&variables::PVT_ENV, problem)] })?;
+        source.fill(defaults);
+        Self::read(&source)
+    }
+
     /// From these variables alone: for tests, and for processes that start others.
     ///
     /// # Errors

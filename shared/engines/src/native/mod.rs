@@ -32,6 +32,10 @@ const PROBE_PAUSE: Duration = Duration::from_millis(100);
 /// How long an orderly stop may take before SIGKILL.
 const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// The same for one that never answered: a young RabbitMQ does not hear the signal, and none of them holds anything yet that a
+/// crash would lose.
+const YOUNG_STOP_TIMEOUT: Duration = Duration::from_secs(3);
+
 /// How long the system may take to bury a killed process.
 const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -75,7 +79,12 @@ impl Site {
     /// Starts the engine unless it runs, and waits until it answers.
     pub(crate) async fn start(&self, programs: &Programs, progress: Progress<'_>) -> Result<(), EngineError> {
         if let Some(process) = alive(&self.home, self.kind)? {
-            return self.wait_ready(process).await.map_err(|reason| EngineError::Unhealthy { kind: self.kind, pid: process.pid, reason });
+            match self.wait_ready(process).await {
+                Ok(()) => return self.note_answer(),
+                Err(reason) if process.is_alive() => return Err(EngineError::Unhealthy { kind: self.kind, pid: process.pid, reason }),
+                // It was on its way out when we looked.
+                Err(_) => progress(&format!("{} (pid {}) has just ended", self.kind, process.pid)),
+            }
         }
         for port in self.ports.of(self.kind) {
             if !is_free(port) {
@@ -90,6 +99,7 @@ impl Site {
             let log = self.log();
             return Err(EngineError::Start { kind: self.kind, reason, tail: launch::tail(&log), log });
         }
+        self.note_answer()?;
         progress(&format!("{} answers on port {} after {:.1} s", self.kind, self.ports.of(self.kind)[0], since.elapsed().as_secs_f32()));
         Ok(())
     }
@@ -102,8 +112,16 @@ impl Site {
             EngineKind::PostgreSql => postgres::prepare(self, programs).await?,
         };
         let process = launch.spawn(&self.log())?;
-        record::save(&self.record(), &Running { process, ports: self.ports })?;
+        record::save(&self.record(), &Running { process, ports: self.ports, answered: false })?;
         Ok(process)
+    }
+
+    /// From now on it deserves an orderly stop.
+    fn note_answer(&self) -> Result<(), EngineError> {
+        match recorded(&self.home, self.kind)? {
+            Some(running) if !running.answered => record::save(&self.record(), &Running { answered: true, ..running }),
+            _ => Ok(()),
+        }
     }
 
     async fn wait_ready(&self, process: ProcessIdentity) -> Result<(), String> {
@@ -149,7 +167,8 @@ pub(crate) async fn stop(home: &Path, kind: EngineKind) -> Result<(), EngineErro
             frozen.signal(Signal::CONT);
         }
         process.signal(signal);
-        if first_alive_after(&processes, STOP_TIMEOUT).await.is_some() {
+        let answered = recorded(home, kind)?.is_none_or(|running| running.answered);
+        if first_alive_after(&processes, if answered { STOP_TIMEOUT } else { YOUNG_STOP_TIMEOUT }).await.is_some() {
             kill_and_wait(kind, processes).await?;
         }
     }
@@ -157,6 +176,25 @@ pub(crate) async fn stop(home: &Path, kind: EngineKind) -> Result<(), EngineErro
         rabbitmq::stop_mapper(home).await?;
     }
     record::remove(&record_path(home, kind))
+}
+
+/// Ends by force whatever of these engines runs, the port mapper included; not running is fine.
+pub(crate) async fn end_hard(home: &Path, kinds: &[EngineKind]) -> Result<(), EngineError> {
+    // All are signalled before the first is waited for: whoever asks for this is in a hurry.
+    let mut ending = Vec::new();
+    for kind in kinds {
+        let processes = alive(home, *kind)?.map(ProcessIdentity::tree).unwrap_or_default();
+        kill(&processes);
+        ending.push((*kind, processes));
+    }
+    for (kind, processes) in ending {
+        kill_and_wait(kind, processes).await?;
+        record::remove(&record_path(home, kind))?;
+        if kind == EngineKind::RabbitMq {
+            rabbitmq::stop_mapper(home).await?;
+        }
+    }
+    Ok(())
 }
 
 /// SIGKILL to every process of the engine; returns when all are gone. Its record stays for the restart.

@@ -121,7 +121,7 @@ async fn ensure_mapper(site: &Site, program: &Path) -> Result<(), EngineError> {
     }
     let launch = Launch::new(program.to_owned(), site.dir()).arg("-port").arg(port.to_string()).arg("-address").arg("127.0.0.1");
     let process = launch.spawn(&site.log())?;
-    record::save(&mapper_record(&site.home), &Running { process, ports: site.ports })?;
+    record::save(&mapper_record(&site.home), &Running { process, ports: site.ports, answered: false })?;
     let deadline = Instant::now() + MAPPER_TIMEOUT;
     while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
         if !process.is_alive() || Instant::now() >= deadline {

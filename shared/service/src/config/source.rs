@@ -70,6 +70,15 @@ impl Source {
         Ok(Self(all))
     }
 
+    /// Sets what is not set, directly or by a file.
+    pub(super) fn fill(&mut self, defaults: impl IntoIterator<Item = (String, String)>) {
+        for (name, value) in defaults {
+            if self.set(&name).is_none() && self.set(&format!("{name}_FILE")).is_none() {
+                self.0.insert(name, value);
+            }
+        }
+    }
+
     fn set(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())
     }
