@@ -5,7 +5,7 @@ use crate::headers::is_json;
 use crate::json::{self, Node};
 use crate::problem::{self, Problem};
 use axum::body::Body;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use std::time::Duration;
@@ -35,7 +35,9 @@ pub(crate) async fn read_optional_json(headers: &HeaderMap, body: Body) -> Resul
 
 /// The raw bytes, at most `limit` of them.
 pub(crate) async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Problem> {
-    let too_large = || Problem::new(problem::PAYLOAD_TOO_LARGE, format!("Send at most {limit} bytes."));
+    // The rest of the body is not read, so the connection ends here: a client must not send its next request on it.
+    let ends = HeaderValue::from_static("close");
+    let too_large = || Problem::new(problem::PAYLOAD_TOO_LARGE, format!("Send at most {limit} bytes.")).with_header(header::CONNECTION, ends.clone());
     let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()).and_then(|text| text.parse::<usize>().ok());
     if declared.is_some_and(|length| length > limit) {
         return Err(too_large());
