@@ -24,7 +24,7 @@ pub(super) fn file(kind: NotificationKind, booking: &Booking, content: &Content,
             EventStatus::Confirmed
         }
     };
-    let kept = content.spans.iter().map(|span| (span, status.clone()));
+    let kept = content.spans.iter().map(|span| (span, status));
     let dropped = content.dropped_spans.iter().map(|span| (span, EventStatus::Cancelled));
     for (index, (span, status)) in kept.chain(dropped).enumerate() {
         let mut event = Event::with_uid(&uid(booking, index));
