@@ -195,6 +195,12 @@ impl Operation {
         self.success(StatusCode::OK, about, Some((media, text())))
     }
 
+    /// Answers 200 with server-sent events.
+    pub(crate) fn answers_events(self, about: &'static str) -> Self {
+        let event = schema::object([("id?", text()), ("event?", text()), ("data?", text()), ("retry?", schema::whole(0))]);
+        self.success(StatusCode::OK, about, Some(("text/event-stream", event)))
+    }
+
     fn success(mut self, status: StatusCode, about: &'static str, media: Option<(&'static str, Value)>) -> Self {
         self.answers.push(Success { status, about, media, example: None, headers: Vec::new() });
         self

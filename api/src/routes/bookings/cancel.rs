@@ -55,6 +55,8 @@ pub(in crate::routes) async fn cancel(State(app): State<SharedApp>, Path(id): Pa
     let query: CancelQuery = headers::query(&parts.uri)?;
     let (asked, fingerprint) = forms::read(&parts.headers, body, CANCELLATION, forms::cancellation).await?;
     let expected_rev = headers::optional_if_match(&parts.headers)?;
+    // Also where it is not needed: a key that is none is a mistake of the caller's.
+    headers::optional_idempotency_key(&parts.headers)?;
     let booking = visitor.decided_booking(&app).await?;
     let Cancellation { reason, dry_run, waive_fee } = asked;
     if waive_fee && !visitor.is_staff_of(&booking) {

@@ -145,7 +145,7 @@ fn cancel(operation: Operation) -> Operation {
 fn events() -> Operation {
     booking_operation(get("/api/bookings/{id}/events", "booking_events", "Follows a booking: server-sent events, one a revision"))
         .takes_header("Last-Event-ID", text(), "The last revision that the caller knows of.")
-        .answers_text("Events, until a state that is final or for 15 minutes.", "text/event-stream")
+        .answers_events("Events, until a state that is final or for 15 minutes.")
         .answers_nothing(StatusCode::NO_CONTENT, "Nothing can follow what the caller knows of.")
         .problems([problem::OVERLOADED])
         .stored()
