@@ -7,7 +7,7 @@ mod accounts;
 #[path = "emails/guests.rs"]
 mod guests;
 
-use guests::{cancelled, confirmed, event};
+use guests::{cancelled, confirmed, event, modified};
 use pvt_domain::booking::Booking;
 use pvt_domain::demo;
 use pvt_domain::events::NotificationEvent;
@@ -270,4 +270,27 @@ async fn two_workers_with_the_same_messages_send_each_mail_once() {
         assert!(one.failed().is_none() || two.failed().is_none(), "one of them has sent it");
         assert!([one, two].iter().all(|job| matches!(job.failed(), None | Some(Failure::Defer(_)))));
     }
+}
+
+#[tokio::test]
+async fn changes_and_arrivals_are_told_while_they_are_true() {
+    let office = Office::open().await;
+    let changed = modified(1);
+    office.store(std::slice::from_ref(&changed)).await;
+    let remind = |booking: &Booking| {
+        EmailCommand::Send(SendNotification {
+            notification_id: Uuid::from_u128(booking.rev.into()),
+            booking_id: booking.id,
+            kind: NotificationKind::ArrivalToday,
+            actor: "schedule:remind_arrival_today".to_owned(),
+            requested_at: booking.created_at,
+        })
+    };
+    let done = office.handle(vec![job(told(&changed, 2), 1), job(remind(&changed), 1)]).await;
+    let event = emitted(&done[0]);
+    assert_eq!((event.kind, event.version, event.delivered), (NotificationKind::BookingModified, 2, true));
+    assert!(done[1].failed().is_none() && done[1].emitted().is_empty(), "they do not come today");
+    assert_eq!(office.message_ids(&changed).len(), 1);
+    let raw = String::from_utf8_lossy(&office.mails.newest(Some(&changed.guest.email), 1)[0].raw).into_owned();
+    assert!(raw.contains("What changed"), "{raw}");
 }

@@ -1,6 +1,6 @@
-//! Confirmed and cancelled bookings of the demonstration hostel, as the confirmations worker stores them.
+//! Confirmed, changed and cancelled bookings of the demonstration hostel, as the confirmations worker stores them.
 
-use pvt_domain::booking::{Booking, HistoryEntry, Status};
+use pvt_domain::booking::{Booking, Changes, HistoryEntry, Status};
 use pvt_domain::demo;
 use pvt_domain::events::{BookingEvent, event_kind};
 use pvt_domain::ids::BookingId;
@@ -29,6 +29,18 @@ pub(crate) fn cancelled(number: usize) -> Booking {
     let mut booking = confirmed(number);
     booking.history.push(entry(booking.id, 2, "cancel", Status::Confirmed, Status::Cancelled));
     booking.status = Status::Cancelled;
+    booking.rev = 2;
+    booking
+}
+
+/// The same booking after it was put off for long and became a night shorter.
+pub(crate) fn modified(number: usize) -> Booking {
+    let before = confirmed(number);
+    let mut booking = before.clone();
+    (booking.stays[0].arrival, booking.stays[0].departure) = ("2097-01-10".parse().unwrap(), "2097-01-12".parse().unwrap());
+    let mut entry = entry(booking.id, 2, "modify", Status::Confirmed, Status::Confirmed);
+    entry.changes = Changes::between(&before, &booking);
+    booking.history.push(entry);
     booking.rev = 2;
     booking
 }
