@@ -5,6 +5,7 @@
 
 pub mod eligibility;
 pub mod reshuffle;
+pub(crate) mod surroundings;
 mod sweep;
 
 use crate::booking::{Rejection, StayRequest};

@@ -5,6 +5,7 @@
 
 pub mod accounts;
 pub mod allocation;
+pub mod availability;
 pub mod block;
 pub mod booking;
 pub mod business_day;

@@ -92,7 +92,8 @@ pub struct Span {
 }
 
 impl Span {
-    fn new(first: usize, end: usize) -> Self {
+    /// The nights from `first` to before `end`, both within a view.
+    pub(crate) fn new(first: usize, end: usize) -> Self {
         let mut mask = Row::EMPTY;
         for night in first..end {
             mask.0[night / WORD_BITS] |= 1 << (night % WORD_BITS);

@@ -2,6 +2,7 @@
 
 use super::{Decider, Revision, Unsold};
 use crate::allocation::reshuffle::{Item, Puzzle};
+use crate::allocation::surroundings::{homes, reach, unit_of};
 use crate::allocation::{NoBeds, allocate_keeping};
 use crate::booking::{Action, Booking, Rejection, Status, Stay, StayRequest};
 use crate::ids::{BedId, BookingId, PropertyId, RoomTypeId};
@@ -9,13 +10,8 @@ use crate::inventory::RoomKind;
 use crate::nights::Nights;
 use crate::view::{PropertyView, Row, Span};
 use chrono::NaiveDate;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use uuid::Uuid;
-
-/// Nights around a stay within which room is looked for first. Reading everybody of a busy house takes long and is seldom needed.
-const NEAR_NIGHTS: usize = 14;
-/// Nights around a stay that are looked at next.
-const NEARBY_NIGHTS: usize = 70;
 
 /// A stay to place.
 #[derive(Debug, Clone)]
@@ -131,7 +127,8 @@ impl Decider<'_> {
             return Err(full);
         }
         let mut solved = None;
-        for nights in reach(view, &house, &asked) {
+        let spans: Vec<Span> = asked.iter().map(|(_, span, _)| *span).collect();
+        for nights in reach(view, &house.puzzle.fixed, &spans) {
             let known = self.known.occupied.get(property);
             if !known.is_some_and(|known| known.arrival <= nights.arrival && nights.departure <= known.departure) {
                 self.missing.occupants.insert(property.clone(), widened(known, nights));
@@ -173,7 +170,7 @@ impl Decider<'_> {
     fn with_movables(&self, mut house: House, property: &PropertyId, own: BookingId, room_type: &RoomTypeId, nights: Nights) -> House {
         let Some(view) = self.view(property) else { return house };
         let kind = view.beds_of(room_type).map_or(RoomKind::Dorm, |layout| layout.kind);
-        let unit_of: HashMap<usize, usize> = house.units.iter().enumerate().flat_map(|(unit, beds)| beds.iter().map(move |bed| (*bed, unit))).collect();
+        let unit_of = unit_of(&house.units);
         let meets = |stay: &Stay| stay.room_type_id == *room_type && stay.arrival < nights.departure && nights.arrival < stay.departure && is_movable(stay);
         let candidate = |booking: &&Booking| {
             booking.status == Status::Confirmed && booking.id != own && booking.property_id == *property && booking.stays.iter().any(meets)
@@ -186,7 +183,7 @@ impl Decider<'_> {
             for (index, stay) in booking.stays.iter().enumerate().filter(|(_, stay)| meets(stay)) {
                 let Some(span) = view.span(stay.nights()) else { continue };
                 let numbers: Option<Vec<usize>> = stay.assigned_beds.iter().map(|bed| view.bed_number(bed)).collect();
-                let Some(homes) = numbers.and_then(|beds| homes(&beds, &house, &unit_of, kind)) else { continue };
+                let Some(homes) = numbers.and_then(|beds| homes(&beds, &house.units, &unit_of, kind)) else { continue };
                 // A view that does not show the stay in its beds is not what this booking says; leave it alone.
                 if homes.iter().any(|home| house.units[*home].iter().any(|bed| !all_taken(view.row(*bed), &span))) {
                     continue;
@@ -253,17 +250,6 @@ fn is_movable(stay: &Stay) -> bool {
     !stay.locked && stay.earlier_beds.is_empty() && !stay.assigned_beds.is_empty()
 }
 
-/// The units of a stay: its room, or each of its beds; `None` when its beds are not those of whole units of this type.
-fn homes(beds: &[usize], house: &House, unit_of: &HashMap<usize, usize>, kind: RoomKind) -> Option<Vec<usize>> {
-    let mut units: Vec<usize> = beds.iter().map(|bed| unit_of.get(bed).copied()).collect::<Option<_>>()?;
-    if kind == RoomKind::Private {
-        units.dedup();
-        let whole = units.len() == 1 && house.units[units[0]].len() == beds.len();
-        return whole.then_some(units);
-    }
-    Some(units)
-}
-
 fn all_taken(row: &Row, span: &Span) -> bool {
     (span.first()..span.end()).all(|night| row.taken(night))
 }
@@ -272,32 +258,11 @@ fn widened(known: Option<&Nights>, wanted: Nights) -> Nights {
     known.map_or(wanted, |known| Nights::new(known.arrival.min(wanted.arrival), known.departure.max(wanted.departure)))
 }
 
-/// The nights whose guests may be moved: near the stays first, at last as far as one stay may hold on to the next.
-///
-/// Where no unit is taken on both sides of a midnight, nobody stays through it, so nothing beyond it can make room here.
-fn reach(view: &PropertyView, house: &House, asked: &[(usize, Span, usize)]) -> Vec<Nights> {
-    let first = asked.iter().map(|(_, span, _)| span.first()).min().unwrap_or(0);
-    let end = asked.iter().map(|(_, span, _)| span.end()).max().unwrap_or(first);
-    let stayed_through = |midnight: usize| house.puzzle.fixed.iter().any(|row| row.taken(midnight - 1) && row.taken(midnight));
-    let begin = (1..=first).rev().find(|midnight| !stayed_through(*midnight)).unwrap_or(0);
-    let last = (end..crate::view::HORIZON_NIGHTS).find(|midnight| !stayed_through(*midnight)).unwrap_or(crate::view::HORIZON_NIGHTS);
-    let nights = |from: usize, until: usize| Nights::new(view.date_at(from), view.date_at(until));
-    let near = |by: usize| nights(begin.max(first.saturating_sub(by)), last.min(end + by));
-    let mut reaches = vec![near(NEAR_NIGHTS), near(NEARBY_NIGHTS), nights(begin, last)];
-    reaches.dedup();
-    reaches
-}
-
 impl House {
     /// The units of a type with everything that is taken counted as fixed.
     fn empty(view: &PropertyView, room_type: &RoomTypeId) -> Option<Self> {
         let units = view.beds_of(room_type)?.units();
-        let fixed = units.iter().map(|beds| {
-            let mut row = Row::EMPTY;
-            beds.iter().for_each(|bed| row.merge(view.row(*bed)));
-            row
-        });
-        let puzzle = Puzzle { fixed: fixed.collect(), units: units.iter().map(Vec::len).collect(), items: Vec::new() };
+        let puzzle = Puzzle::of_units(view, &units);
         Some(Self { puzzle, units, movables: Vec::new() })
     }
 

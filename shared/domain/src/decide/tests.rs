@@ -1,5 +1,6 @@
 //! Decisions by value: what is confirmed, refused, repeated and released.
 
+mod availability;
 mod blocks;
 mod changes;
 mod house;

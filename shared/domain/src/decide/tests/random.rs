@@ -92,7 +92,7 @@ fn pinned(house: &House) -> BTreeMap<(BookingId, usize), Vec<BedId>> {
 }
 
 #[derive(Debug, Clone)]
-enum Step {
+pub(super) enum Step {
     Ask { private: bool, offset: u64, nights: u64, guests: u32 },
     Change { which: prop::sample::Index, private: bool, offset: u64, nights: u64, guests: u32 },
     Cancel(prop::sample::Index),
@@ -102,7 +102,7 @@ enum Step {
     Unblock(prop::sample::Index),
 }
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
+pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
     let index = any::<prop::sample::Index>;
     let ask = (any::<bool>(), 0_u64..8, 1_u64..5, 1_u32..4);
     let change = (index(), any::<bool>(), 0_u64..8, 1_u64..5, 1_u32..4);
@@ -119,7 +119,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 /// Two dorms of `dorms` beds, private rooms of `rooms` beds, one bed in each kind perhaps out of service.
-fn inventory(dorms: (usize, usize), rooms: &[usize], broken: bool) -> Inventory {
+pub(super) fn inventory(dorms: (usize, usize), rooms: &[usize], broken: bool) -> Inventory {
     let mut inventory = hostel();
     let room = |id: &str, room_type: &str, beds: usize| Room::new(id, room_type, (1..=beds).map(|bed| format!("{id}-{bed}").as_str().into()).collect());
     inventory.rooms = vec![room("a", DORM, dorms.0), room("b", DORM, dorms.1)];
@@ -132,13 +132,13 @@ fn inventory(dorms: (usize, usize), rooms: &[usize], broken: bool) -> Inventory 
     inventory
 }
 
-fn wish(private: bool, offset: u64, nights: u64, guests: u32) -> StayRequest {
+pub(super) fn wish(private: bool, offset: u64, nights: u64, guests: u32) -> StayRequest {
     let arrival = date("2026-12-01") + Days::new(offset);
     StayRequest { arrival, departure: arrival + Days::new(nights), ..stay(if private { PRIVATE } else { DORM }, "2026-12-01", "2026-12-02", guests) }
 }
 
 /// Runs one step and checks what it came to; `asked` counts the bookings so far.
-fn take(house: &mut House, step: Step, number: usize, asked: &mut usize) -> Result<(), TestCaseError> {
+pub(super) fn take(house: &mut House, step: Step, number: usize, asked: &mut usize) -> Result<(), TestCaseError> {
     let before = pinned(house);
     let mut subject = None;
     let key = |index: prop::sample::Index, asked: usize| index.index(asked).to_string();

@@ -1,0 +1,156 @@
+//! Who has which beds at one property, kept up to date from one event after another.
+//!
+//! Events of different bookings may come in any order, so nothing is ever freed by arithmetic: whenever a booking gives beds up, the
+//! nights are drawn anew from what every booking and block has.
+
+use crate::booking::{Status, Stay};
+use crate::decide::MAX_REVISIONS;
+use crate::events::BookingEvent;
+use crate::ids::{BedId, BookingId, RoomTypeId};
+use crate::nights::Nights;
+use crate::view::{PropertyView, Span};
+use std::collections::BTreeMap;
+
+/// What a booking has at one of its revisions.
+#[derive(Debug, Clone, Copy)]
+pub struct Holding<'a> {
+    /// Which booking.
+    pub booking_id: BookingId,
+    /// The revision.
+    pub rev: u32,
+    /// Where it stands.
+    pub status: Status,
+    /// Its stays with their beds.
+    pub stays: &'a [Stay],
+}
+
+impl<'a> From<&'a BookingEvent> for Holding<'a> {
+    fn from(event: &'a BookingEvent) -> Self {
+        Self { booking_id: event.booking_id, rev: event.rev, status: event.status, stays: &event.stays }
+    }
+}
+
+/// Beds for some nights, by number and offset. Small: an instance remembers those of all bookings to come.
+#[derive(Debug, Clone)]
+struct Run {
+    first: u16,
+    end: u16,
+    beds: Box<[u16]>,
+}
+
+impl Run {
+    fn of(view: &PropertyView, beds: &[BedId], nights: Nights) -> Option<Self> {
+        let span = view.clipped_span(nights)?;
+        let number = |bed: &BedId| u16::try_from(view.bed_number(bed)?).ok();
+        Some(Self { first: u16::try_from(span.first()).ok()?, end: u16::try_from(span.end()).ok()?, beds: beds.iter().filter_map(number).collect() })
+    }
+
+    fn span(&self) -> Span {
+        Span::new(usize::from(self.first), usize::from(self.end))
+    }
+
+    fn beds(&self) -> impl Iterator<Item = usize> + '_ {
+        self.beds.iter().map(|bed| usize::from(*bed))
+    }
+
+    fn draw(&self, view: &mut PropertyView) {
+        let span = self.span();
+        self.beds().for_each(|bed| view.take(bed, &span));
+    }
+}
+
+/// A stay's runs, and what it counts for when room is made.
+#[derive(Debug, Clone)]
+struct HeldStay {
+    room_type: u16,
+    guests: u32,
+    /// Its only run may be put into other beds.
+    movable: bool,
+    runs: Box<[Run]>,
+}
+
+#[derive(Debug, Clone)]
+struct Held {
+    rev: u32,
+    stays: Box<[HeldStay]>,
+}
+
+/// Who has which beds at one property.
+#[derive(Debug, Clone)]
+pub struct Occupancy {
+    empty: PropertyView,
+    view: PropertyView,
+    held: BTreeMap<BookingId, Held>,
+    blocked: Vec<Run>,
+}
+
+impl Occupancy {
+    /// Nobody yet, in this empty house.
+    pub fn new(empty: PropertyView) -> Self {
+        Self { view: empty.clone(), empty, held: BTreeMap::new(), blocked: Vec::new() }
+    }
+
+    /// The nights as they are taken.
+    pub fn view(&self) -> &PropertyView {
+        &self.view
+    }
+
+    /// These beds are not for sale on these nights.
+    pub fn block(&mut self, beds: &[BedId], nights: Nights) {
+        if let Some(run) = Run::of(&self.empty, beds, nights) {
+            run.draw(&mut self.view);
+            self.blocked.push(run);
+        }
+    }
+
+    /// A booking has this now; anything older than what is known of it is ignored.
+    pub fn hold(&mut self, holding: Holding<'_>) {
+        if self.held.get(&holding.booking_id).is_some_and(|known| known.rev >= holding.rev) || holding.status == Status::Rejected {
+            return;
+        }
+        let stays = if holding.status.holds_beds() { holding.stays } else { &[] };
+        let stays: Box<[HeldStay]> = stays.iter().filter_map(|stay| self.held_stay(&holding, stay)).collect();
+        stays.iter().flat_map(|stay| &stay.runs).for_each(|run| run.draw(&mut self.view));
+        // What holds nothing is remembered too: an older event of it may still be on its way.
+        if self.held.insert(holding.booking_id, Held { rev: holding.rev, stays }).is_some() {
+            self.draw();
+        }
+    }
+
+    fn draw(&mut self) {
+        let mut view = self.empty.clone();
+        let held = self.held.values().flat_map(|held| &held.stays).flat_map(|stay| &stay.runs);
+        held.chain(&self.blocked).for_each(|run| run.draw(&mut view));
+        self.view = view;
+    }
+
+    fn held_stay(&self, holding: &Holding<'_>, stay: &Stay) -> Option<HeldStay> {
+        let room_type = self.empty.inventory().room_types.iter().position(|room_type| room_type.id == stay.room_type_id);
+        let mut begin = stay.arrival;
+        let mut runs = Vec::with_capacity(1);
+        for (until, beds) in stay.earlier_beds.iter().map(|earlier| (earlier.until, &earlier.beds)).chain([(stay.departure, &stay.assigned_beds)]) {
+            runs.extend(Run::of(&self.empty, beds, Nights::new(begin, until.min(stay.departure))));
+            begin = until;
+        }
+        let movable = holding.status == Status::Confirmed
+            && holding.rev < MAX_REVISIONS
+            && !stay.locked
+            && stay.earlier_beds.is_empty()
+            && self.empty.span(stay.nights()).is_some()
+            && runs.first().is_some_and(|run| !run.beds.is_empty() && run.beds.len() == stay.assigned_beds.len());
+        // A type that is no longer there has nobody to move, but its beds are as taken as before.
+        let room_type = room_type.and_then(|index| u16::try_from(index).ok()).unwrap_or(u16::MAX);
+        (!runs.is_empty()).then(|| HeldStay { room_type, guests: stay.guests, movable, runs: runs.into() })
+    }
+
+    /// Stays of a room type within these nights that may be put into other beds, in the order of their bookings: nights, beds, guests.
+    pub(super) fn movable(&self, room_type: &RoomTypeId, within: &Span) -> impl Iterator<Item = (Span, Vec<usize>, usize)> {
+        let index = self.empty.inventory().room_types.iter().position(|own| own.id == *room_type);
+        let stays = self.held.values().flat_map(|held| &held.stays);
+        stays.filter(move |stay| stay.movable && Some(usize::from(stay.room_type)) == index).filter_map(move |stay| {
+            let run = stay.runs.first()?;
+            let near = usize::from(run.first) < within.end() && within.first() < usize::from(run.end);
+            near.then(|| (run.span(), run.beds().collect(), usize::try_from(stay.guests).unwrap_or(usize::MAX)))
+        })
+    }
+}
