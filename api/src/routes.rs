@@ -1,7 +1,9 @@
 //! All routes of the API, and nothing of what they do.
 
 mod auth;
+mod availability;
 mod bookings;
+mod desk;
 mod notifications;
 mod payments;
 mod properties;
@@ -31,6 +33,7 @@ pub(crate) fn table() -> Vec<Route> {
     let changing = Rule::new(Access::Guest).scoped(Scope::BookingsWrite);
     let booking = Rule::new(Access::Public).scoped(Scope::BookingsWrite).counted(Bucket::Booking);
     let account = Rule::new(Access::Account);
+    let desk = Rule::new(Access::Staff).scoped(Scope::BookingsRead);
     let admin = Rule::new(Access::Admin).scoped(Scope::AccountsWrite);
     vec![
         at("/api", [get(open, system::index)]),
@@ -50,6 +53,13 @@ pub(crate) fn table() -> Vec<Route> {
         at("/api/auth/api-keys/{id}", [delete(admin, auth::api_keys::revoke)]),
         at("/api/properties", [get(open, properties::list)]),
         at("/api/properties/{id}", [get(open, properties::show)]),
+        at("/api/properties/{id}/arrivals", [get(desk, desk::arrivals::arrivals)]),
+        at("/api/properties/{id}/departures", [get(desk, desk::arrivals::departures)]),
+        at("/api/properties/{id}/calendar", [get(desk, desk::calendar::calendar)]),
+        at("/api/rooms/search", [get(open, availability::search::search)]),
+        at("/api/rooms/stats", [get(desk, desk::stats::stats)]),
+        at("/api/rooms/{id}/availability", [get(open, availability::nights::room)]),
+        at("/api/room-types/{id}/calendar", [get(open, availability::nights::room_type)]),
         at("/api/bookings", [post(booking, bookings::create::create)]),
         at("/api/bookings/{id}", [get(reading, bookings::show::show), delete(changing, bookings::cancel::cancel)]),
         at("/api/bookings/{id}/cancel", [post(changing, bookings::cancel::cancel)]),

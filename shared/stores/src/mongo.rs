@@ -10,6 +10,7 @@ pub mod bookings;
 pub mod commit;
 pub mod inventory;
 pub mod notifications;
+pub mod occupancy;
 pub mod password_resets;
 pub mod reconciliations;
 pub mod refresh_tokens;
@@ -84,6 +85,7 @@ impl Mongo {
     pub async fn migrate(&self) -> Result<(), StoreError> {
         let all = [
             bookings::INDEXES,
+            occupancy::INDEXES,
             notifications::INDEXES,
             reconciliations::INDEXES,
             api_keys::INDEXES,
