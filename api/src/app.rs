@@ -6,6 +6,7 @@ use crate::catalogue::Catalogue;
 use crate::decisions::Decisions;
 use crate::keys::Keys;
 use crate::limits::Limits;
+use crate::occupancy::Occupancies;
 use crate::orders::Orders;
 use crate::passwords::Hasher;
 use crate::problem::{self, Problem};
@@ -44,6 +45,7 @@ pub(crate) struct App {
     pub(crate) topology: Topology,
     pub(crate) mongo: Mongo,
     pub(crate) catalogue: Catalogue,
+    pub(crate) occupancies: Occupancies,
     pub(crate) decisions: Decisions,
     pub(crate) replies: Replies,
     pub(crate) orders: Orders,
@@ -88,6 +90,7 @@ impl App {
         let decisions = Decisions::start(mongo.clone(), stop.clone());
         let orders = Orders::default();
         let replies = Replies::start(amqp_url, topology.clone(), decisions.clone(), orders.clone(), stop.clone());
+        let occupancies = Occupancies::start(mongo.clone(), catalogue.clone(), amqp_url, topology.clone(), stop);
         let limits = Limits::new(config);
         tokio::spawn(limits.clone().forget_idle(stop.clone()));
         Ok(Arc::new(Self {
@@ -106,6 +109,7 @@ impl App {
             topology,
             mongo,
             catalogue,
+            occupancies,
             decisions,
             replies,
             orders,

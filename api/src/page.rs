@@ -41,6 +41,20 @@ impl PageQuery {
         Ok(Self { limit, after: after.map(|after| after.ok_or_else(unreadable)).transpose()? })
     }
 
+    /// Most items of the page.
+    pub(crate) fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// The next page of the list at `uri`, everything else it asks for kept: cursor and `Link`.
+    pub(crate) fn next(&self, uri: &Uri, last: &str) -> (String, String) {
+        let cursor = URL_SAFE_NO_PAD.encode(last);
+        let kept = uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("cursor=") && !pair.starts_with("limit="));
+        let kept: String = kept.map(|pair| format!("{pair}&")).collect();
+        let link = format!("<{}?{kept}limit={}&cursor={cursor}>; rel=\"next\"", uri.path(), self.limit);
+        (cursor, link)
+    }
+
     /// One item more than the page shows: whether it is there tells whether there is a next page.
     pub(crate) fn one_more(&self) -> i64 {
         i64::try_from(self.limit).unwrap_or(i64::MAX).saturating_add(1)

@@ -1,8 +1,10 @@
 //! All routes of the API, and nothing of what they do.
 
 mod auth;
+mod availability;
 mod bookings;
 pub(crate) mod described;
+mod desk;
 mod docs;
 mod notifications;
 mod payments;
@@ -33,6 +35,7 @@ pub(crate) fn table() -> Vec<Route> {
     let changing = Rule::new(Access::Guest).scoped(Scope::BookingsWrite);
     let listing = Rule::new(Access::Known).scoped(Scope::BookingsRead);
     let desk = Rule::new(Access::Staff).scoped(Scope::BookingsWrite);
+    let looking = Rule::new(Access::Staff).scoped(Scope::BookingsRead);
     let booking = Rule::new(Access::Public).scoped(Scope::BookingsWrite).counted(Bucket::Booking);
     let account = Rule::new(Access::Account);
     let admin = Rule::new(Access::Admin).scoped(Scope::AccountsWrite);
@@ -61,6 +64,13 @@ pub(crate) fn table() -> Vec<Route> {
         at("/api/auth/api-keys/{id}", [delete(admin, auth::api_keys::revoke)]),
         at("/api/properties", [get(open, properties::list)]),
         at("/api/properties/{id}", [get(open, properties::show)]),
+        at("/api/properties/{id}/arrivals", [get(looking, desk::arrivals::arrivals)]),
+        at("/api/properties/{id}/departures", [get(looking, desk::arrivals::departures)]),
+        at("/api/properties/{id}/calendar", [get(looking, desk::calendar::calendar)]),
+        at("/api/rooms/search", [get(open, availability::search::search)]),
+        at("/api/rooms/stats", [get(looking, desk::stats::stats)]),
+        at("/api/rooms/{id}/availability", [get(open, availability::nights::room)]),
+        at("/api/room-types/{id}/calendar", [get(open, availability::nights::room_type)]),
         at("/api/bookings", [post(booking, bookings::create::create), get(listing, bookings::list::list)]),
         at(
             "/api/bookings/{id}",
@@ -78,7 +88,7 @@ pub(crate) fn table() -> Vec<Route> {
         at("/api/bookings/{id}/reinstate", [post(desk, bookings::progress::reinstate)]),
         at("/api/bookings/{id}/assign", [post(desk, bookings::progress::assign)]),
         at("/api/bookings/{id}/confirm", [post(desk, bookings::progress::confirm)]),
-        at("/api/bookings/{id}/history", [get(Rule::new(Access::Staff).scoped(Scope::BookingsRead), bookings::history::history)]),
+        at("/api/bookings/{id}/history", [get(looking, bookings::history::history)]),
         at("/api/bookings/{id}/events", [get(reading, bookings::events::events)]),
         at("/api/bookings/{id}/calendar.ics", [get(reading, bookings::calendar::calendar)]),
         at("/api/payments/webhook", [post(guarded(Bucket::Unlimited), payments::webhook)]),

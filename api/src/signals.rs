@@ -25,6 +25,8 @@ pub const LOGINS: &str = "pvt_logins_total";
 pub const WAITING: &str = "pvt_decision_waiters";
 /// Gauge: properties that can be booked, as this instance knows them.
 pub const PROPERTIES: &str = "pvt_catalogue_properties";
+/// Counter: readings of who has which beds at a property. Events make most of them unnecessary.
+pub const OCCUPANCY_READS: &str = "pvt_occupancy_reads_total";
 
 /// The label of what matched no route: callers choose paths, and labels must be bounded.
 const NO_ROUTE: &str = "none";

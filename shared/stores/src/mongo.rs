@@ -10,6 +10,7 @@ pub mod bookings;
 pub mod commit;
 pub mod inventory;
 pub mod notifications;
+pub mod occupancy;
 pub mod password_resets;
 pub mod reconciliations;
 pub mod refresh_tokens;
@@ -85,6 +86,7 @@ impl Mongo {
         let all = [
             bookings::INDEXES,
             blocks::INDEXES,
+            occupancy::INDEXES,
             notifications::INDEXES,
             reconciliations::INDEXES,
             api_keys::INDEXES,

@@ -9,7 +9,8 @@ use crate::events::BookingEvent;
 use crate::ids::{BedId, BookingId, RoomTypeId};
 use crate::nights::Nights;
 use crate::view::{PropertyView, Span};
-use std::collections::BTreeMap;
+use chrono::NaiveDate;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a booking has at one of its revisions.
 #[derive(Debug, Clone, Copy)]
@@ -59,14 +60,14 @@ impl Run {
     }
 }
 
-/// A stay's runs, and what it counts for when room is made.
+/// Beds of a stay, and what it counts for when room is made. A stay that changed beds is one of these for each of its parts.
 #[derive(Debug, Clone)]
 struct HeldStay {
     room_type: u16,
-    guests: u32,
-    /// Its only run may be put into other beds.
+    guests: u16,
+    /// It is the whole stay, and may be put into other beds.
     movable: bool,
-    runs: Box<[Run]>,
+    run: Run,
 }
 
 #[derive(Debug, Clone)]
@@ -109,8 +110,8 @@ impl Occupancy {
             return;
         }
         let stays = if holding.status.holds_beds() { holding.stays } else { &[] };
-        let stays: Box<[HeldStay]> = stays.iter().filter_map(|stay| self.held_stay(&holding, stay)).collect();
-        stays.iter().flat_map(|stay| &stay.runs).for_each(|run| run.draw(&mut self.view));
+        let stays: Box<[HeldStay]> = stays.iter().flat_map(|stay| self.held_stay(&holding, stay)).collect();
+        stays.iter().for_each(|stay| stay.run.draw(&mut self.view));
         // What holds nothing is remembered too: an older event of it may still be on its way.
         if self.held.insert(holding.booking_id, Held { rev: holding.rev, stays }).is_some() {
             self.draw();
@@ -119,28 +120,41 @@ impl Occupancy {
 
     fn draw(&mut self) {
         let mut view = self.empty.clone();
-        let held = self.held.values().flat_map(|held| &held.stays).flat_map(|stay| &stay.runs);
+        let held = self.held.values().flat_map(|held| &held.stays).map(|stay| &stay.run);
         held.chain(&self.blocked).for_each(|run| run.draw(&mut view));
         self.view = view;
     }
 
-    fn held_stay(&self, holding: &Holding<'_>, stay: &Stay) -> Option<HeldStay> {
+    fn held_stay(&self, holding: &Holding<'_>, stay: &Stay) -> Vec<HeldStay> {
         let room_type = self.empty.inventory().room_types.iter().position(|room_type| room_type.id == stay.room_type_id);
-        let mut begin = stay.arrival;
-        let mut runs = Vec::with_capacity(1);
-        for (until, beds) in stay.earlier_beds.iter().map(|earlier| (earlier.until, &earlier.beds)).chain([(stay.departure, &stay.assigned_beds)]) {
-            runs.extend(Run::of(&self.empty, beds, Nights::new(begin, until.min(stay.departure))));
-            begin = until;
-        }
+        // A type that is no longer there has nobody to move, but its beds are as taken as before.
+        let room_type = room_type.and_then(|index| u16::try_from(index).ok()).unwrap_or(u16::MAX);
         let movable = holding.status == Status::Confirmed
             && holding.rev < MAX_REVISIONS
             && !stay.locked
             && stay.earlier_beds.is_empty()
-            && self.empty.span(stay.nights()).is_some()
-            && runs.first().is_some_and(|run| !run.beds.is_empty() && run.beds.len() == stay.assigned_beds.len());
-        // A type that is no longer there has nobody to move, but its beds are as taken as before.
-        let room_type = room_type.and_then(|index| u16::try_from(index).ok()).unwrap_or(u16::MAX);
-        (!runs.is_empty()).then(|| HeldStay { room_type, guests: stay.guests, movable, runs: runs.into() })
+            && !stay.assigned_beds.is_empty()
+            && self.empty.span(stay.nights()).is_some();
+        let mut begin = stay.arrival;
+        let mut parts = Vec::with_capacity(1);
+        for (until, beds) in stay.earlier_beds.iter().map(|earlier| (earlier.until, &earlier.beds)).chain([(stay.departure, &stay.assigned_beds)]) {
+            let run = Run::of(&self.empty, beds, Nights::new(begin, until.min(stay.departure)));
+            parts.extend(run.map(|run| HeldStay {
+                room_type,
+                guests: u16::try_from(stay.guests).unwrap_or(u16::MAX),
+                movable: movable && run.beds.len() == beds.len(),
+                run,
+            }));
+            begin = until;
+        }
+        parts
+    }
+
+    /// The numbers of the beds that are blocked on a night.
+    pub fn blocked_on(&self, night: NaiveDate) -> BTreeSet<usize> {
+        let span = self.view.span(Nights::new(night, night.succ_opt().unwrap_or(night)));
+        let on = |run: &&Run| span.is_some_and(|span| run.span().meets(&span));
+        self.blocked.iter().filter(on).flat_map(Run::beds).collect()
     }
 
     /// Stays of a room type within these nights that may be put into other beds, in the order of their bookings: nights, beds, guests.
@@ -148,9 +162,9 @@ impl Occupancy {
         let index = self.empty.inventory().room_types.iter().position(|own| own.id == *room_type);
         let stays = self.held.values().flat_map(|held| &held.stays);
         stays.filter(move |stay| stay.movable && Some(usize::from(stay.room_type)) == index).filter_map(move |stay| {
-            let run = stay.runs.first()?;
+            let run = &stay.run;
             let near = usize::from(run.first) < within.end() && within.first() < usize::from(run.end);
-            near.then(|| (run.span(), run.beds().collect(), usize::try_from(stay.guests).unwrap_or(usize::MAX)))
+            near.then(|| (run.span(), run.beds().collect(), usize::from(stay.guests)))
         })
     }
 }

@@ -1,0 +1,236 @@
+//! Who has which beds, as this instance knows it: what a search is answered from.
+//!
+//! Each property is read from the store once, and again when it is old; in between events keep it up to date. It is a hint like the
+//! catalogue: the worker decides on what is stored.
+
+mod feed;
+
+use crate::catalogue::Catalogue;
+use crate::problem::Problem;
+use crate::{signals, store_call};
+use chrono::{Days, Utc};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use pvt_domain::availability::{Holding, Occupancy};
+use pvt_domain::events::BookingEvent;
+use pvt_domain::ids::PropertyId;
+use pvt_domain::nights::Nights;
+use pvt_domain::rates::Rates;
+use pvt_domain::timestamp::Timestamp;
+use pvt_domain::view::{HORIZON_NIGHTS, PropertyView};
+use pvt_messaging::{Subscriber, Topology};
+use pvt_stores::StoreError;
+use pvt_stores::mongo::Mongo;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+/// How old a reading may get while events are heard, for what changes without one.
+const MAX_AGE: Duration = Duration::from_secs(120);
+/// How old while none are heard.
+const MAX_AGE_UNHEARD: Duration = Duration::from_secs(1);
+/// At this age a reading is renewed before anybody has to wait for that.
+const RENEWAL_AGE: Duration = Duration::from_secs(60);
+/// Between two looks for what is to be renewed.
+const RENEWAL_INTERVAL: Duration = Duration::from_secs(1);
+/// Properties read at once for one request.
+const CONCURRENT_READS: usize = 8;
+/// Nights before today that are still known: a property's today is not everybody's.
+const NIGHTS_BACK: u64 = 2;
+
+/// The handle to what is known. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Occupancies {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    mongo: Mongo,
+    shelves: RwLock<HashMap<PropertyId, Arc<Shelf>>>,
+    /// Whether events arrive.
+    hearing: AtomicBool,
+}
+
+/// One property's place.
+#[derive(Default)]
+struct Shelf {
+    state: Mutex<State>,
+    /// Held by whoever reads, so that one reads for all.
+    reading: Arc<tokio::sync::Mutex<()>>,
+}
+
+#[derive(Default)]
+struct State {
+    known: Option<Known>,
+    /// Something changed that events do not tell in full: read again.
+    stale: bool,
+    /// What was heard since a reading began; it may or may not have seen it.
+    heard: Option<Vec<BookingEvent>>,
+}
+
+struct Known {
+    occupancy: Arc<Occupancy>,
+    read_at: Instant,
+}
+
+impl Shelf {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing that holds it can leave it half-changed.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is known, unless it is to be read again.
+    fn fresh(&self, max_age: Duration) -> Option<Arc<Occupancy>> {
+        let state = self.lock();
+        let known = state.known.as_ref().filter(|known| !state.stale && known.read_at.elapsed() < max_age)?;
+        Some(known.occupancy.clone())
+    }
+}
+
+impl Occupancies {
+    /// Starts hearing events and renewing what is known, until `stop`.
+    pub(crate) fn start(mongo: Mongo, catalogue: Catalogue, amqp_url: &str, topology: Topology, stop: &CancellationToken) -> Self {
+        let shared = Arc::new(Shared { mongo, shelves: RwLock::default(), hearing: AtomicBool::new(false) });
+        let occupancies = Self { shared };
+        let subscriber = Subscriber::start(amqp_url, topology, "pvt-api occupancy");
+        tokio::spawn(feed::run(subscriber, occupancies.clone(), stop.clone()));
+        tokio::spawn(stop.clone().run_until_cancelled_owned(occupancies.clone().renew(catalogue)));
+        occupancies
+    }
+
+    /// One property; `None` when there is none of that name.
+    ///
+    /// # Errors
+    /// 503 when nothing is known and the store cannot be read.
+    pub(crate) async fn of(&self, property: &PropertyId) -> Result<Option<Arc<Occupancy>>, Problem> {
+        let max_age = if self.shared.hearing.load(Ordering::Acquire) { MAX_AGE } else { MAX_AGE_UNHEARD };
+        self.no_older(property, max_age).await
+    }
+
+    /// All of these, in their order; those that are not there are left out.
+    ///
+    /// # Errors
+    /// As [`Occupancies::of`].
+    pub(crate) async fn of_all(&self, properties: Vec<PropertyId>) -> Result<Vec<Arc<Occupancy>>, Problem> {
+        let read = stream::iter(properties).map(|property| async move { self.of(&property).await }).buffered(CONCURRENT_READS);
+        Ok(read.try_collect::<Vec<_>>().await?.into_iter().flatten().collect())
+    }
+
+    async fn no_older(&self, property: &PropertyId, max_age: Duration) -> Result<Option<Arc<Occupancy>>, Problem> {
+        let shelf = self.shelf(property);
+        if let Some(known) = shelf.fresh(max_age) {
+            return Ok(Some(known));
+        }
+        let reading = shelf.reading.clone().lock_owned().await;
+        if let Some(known) = shelf.fresh(max_age) {
+            return Ok(Some(known));
+        }
+        let (shared, place, id) = (self.shared.clone(), shelf.clone(), property.clone());
+        let read = store_call::read(async move {
+            let found = shared.read(&place, &id).await;
+            drop(reading);
+            found
+        });
+        match read.await {
+            // While the store is away, what was read last is the best there is: nothing changes without it.
+            Err(problem) => shelf.lock().known.as_ref().map(|known| Some(known.occupancy.clone())).ok_or(problem),
+            found => found,
+        }
+    }
+
+    fn shelf(&self, property: &PropertyId) -> Arc<Shelf> {
+        if let Some(shelf) = self.known_shelf(property) {
+            return shelf;
+        }
+        self.shared.shelves.write().unwrap_or_else(PoisonError::into_inner).entry(property.clone()).or_default().clone()
+    }
+
+    fn known_shelf(&self, property: &PropertyId) -> Option<Arc<Shelf>> {
+        self.shared.shelves.read().unwrap_or_else(PoisonError::into_inner).get(property).cloned()
+    }
+
+    /// A booking has changed.
+    fn heard(&self, event: BookingEvent) {
+        let Some(shelf) = self.known_shelf(&event.property_id) else { return };
+        let mut state = shelf.lock();
+        if let Some(known) = &mut state.known {
+            Arc::make_mut(&mut known.occupancy).hold(Holding::from(&event));
+        }
+        state.heard.iter_mut().for_each(|heard| heard.push(event.clone()));
+    }
+
+    /// Something else of a property has changed.
+    fn outdated(&self, property: &PropertyId) {
+        if let Some(shelf) = self.known_shelf(property) {
+            shelf.lock().stale = true;
+        }
+    }
+
+    /// From here on events arrive; what was said before was not heard.
+    fn hearing(&self, hearing: bool) {
+        if hearing {
+            let shelves = self.shared.shelves.read().unwrap_or_else(PoisonError::into_inner);
+            shelves.values().for_each(|shelf| shelf.lock().stale = true);
+        }
+        self.shared.hearing.store(hearing, Ordering::Release);
+    }
+
+    async fn renew(self, catalogue: Catalogue) {
+        let mut ticks = interval(RENEWAL_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            for property in catalogue.all().keys() {
+                if self.no_older(property, RENEWAL_AGE).await.is_err() {
+                    debug!(%property, "the occupancy cannot be read");
+                    break;
+                }
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// Reads one property anew; events that come meanwhile are applied afterwards.
+    async fn read(&self, shelf: &Shelf, property: &PropertyId) -> Result<Option<Arc<Occupancy>>, StoreError> {
+        let read_at = Instant::now();
+        {
+            let mut state = shelf.lock();
+            (state.heard, state.stale) = (Some(Vec::new()), false);
+        }
+        metrics::counter!(signals::OCCUPANCY_READS).increment(1);
+        let read = occupancy(&self.mongo, property).await;
+        let mut state = shelf.lock();
+        let heard = state.heard.take().unwrap_or_default();
+        let Some(mut occupancy) = read.inspect_err(|_| state.stale = true)? else {
+            state.known = None;
+            return Ok(None);
+        };
+        heard.iter().for_each(|event| occupancy.hold(Holding::from(event)));
+        let occupancy = Arc::new(occupancy);
+        state.known = Some(Known { occupancy: occupancy.clone(), read_at });
+        Ok(Some(occupancy))
+    }
+}
+
+async fn occupancy(mongo: &Mongo, property: &PropertyId) -> Result<Option<Occupancy>, StoreError> {
+    let Some(inventory) = mongo.inventory(property).await? else { return Ok(None) };
+    let today = Timestamp::from(Utc::now()).local_date(inventory.property.time_zone);
+    let origin = today.checked_sub_days(Days::new(NIGHTS_BACK)).unwrap_or(today);
+    let rates = rates(mongo, property).await?;
+    let mut occupancy = Occupancy::new(PropertyView::new(Arc::new(inventory), origin).with_rates(Arc::new(rates)));
+    let end = origin.checked_add_days(Days::new(u64::try_from(HORIZON_NIGHTS).unwrap_or(u64::MAX))).unwrap_or(origin);
+    for block in mongo.blocks_within(property, Nights::new(origin, end)).await? {
+        occupancy.block(&block.bed_ids, block.nights());
+    }
+    mongo.holdings(property, origin).await?.iter().for_each(|stored| occupancy.hold(Holding::from(stored)));
+    Ok(Some(occupancy))
+}
+
+/// The price calendars of a property.
+async fn rates(_mongo: &Mongo, _property: &PropertyId) -> Result<Rates, StoreError> {
+    Ok(Rates::default())
+}

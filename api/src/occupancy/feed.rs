@@ -1,0 +1,65 @@
+//! Hearing what changes: events of bookings and of houses.
+//!
+//! Events are only looked on at. While none arrive, answers come from the store more often and are otherwise the same.
+
+use super::Occupancies;
+use pvt_domain::events::{BookingEvent, InventoryChanged};
+use pvt_messaging::{Backoff, ConsumeError, Delivery, Subscriber};
+use std::time::Duration;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+const BOOKINGS: &str = "booking.*";
+const HOUSES: &str = "inventory.*";
+/// Events on their way to us at once; they are acknowledged by being sent, so this bounds nothing but memory.
+const PREFETCH: u16 = 500;
+const BACKOFF_FIRST: Duration = Duration::from_millis(200);
+const BACKOFF_CAP: Duration = Duration::from_secs(10);
+const CLOSE_LIMIT: Duration = Duration::from_secs(2);
+
+/// Hears events until `stop`.
+pub(super) async fn run(subscriber: Subscriber, occupancies: Occupancies, stop: CancellationToken) {
+    let mut backoff = Backoff::new(BACKOFF_FIRST, BACKOFF_CAP);
+    let hearing = async {
+        loop {
+            let ended = session(&subscriber, &occupancies, &mut backoff).await;
+            occupancies.hearing(false);
+            debug!(error = %ended, "no events of occupancy");
+            sleep(backoff.step()).await;
+        }
+    };
+    let stopped: Option<std::convert::Infallible> = stop.run_until_cancelled(hearing).await;
+    debug_assert!(stopped.is_none());
+    subscriber.close(CLOSE_LIMIT).await;
+}
+
+/// Both subscriptions, until one ends; it always ends with an error.
+async fn session(subscriber: &Subscriber, occupancies: &Occupancies, backoff: &mut Backoff) -> ConsumeError {
+    let subscribed = tokio::try_join!(subscriber.subscribe_events(BOOKINGS, PREFETCH), subscriber.subscribe_events(HOUSES, PREFETCH));
+    let (mut bookings, mut houses) = match subscribed {
+        Ok(both) => both,
+        Err(error) => return error,
+    };
+    occupancies.hearing(true);
+    backoff.reset();
+    loop {
+        let delivery = tokio::select! { delivery = bookings.next() => delivery, delivery = houses.next() => delivery };
+        match delivery {
+            Ok(delivery) => hear(occupancies, &delivery),
+            Err(error) => return error,
+        }
+    }
+}
+
+fn hear(occupancies: &Occupancies, delivery: &Delivery) {
+    let kind = &delivery.envelope.kind;
+    let heard = if kind.starts_with("inventory.") {
+        InventoryChanged::decode(kind, &delivery.body).map(|event| occupancies.outdated(&event.property_id))
+    } else {
+        BookingEvent::decode(kind, &delivery.body).map(|event| occupancies.heard(event))
+    };
+    if let Err(error) = heard {
+        warn!(%error, %kind, "an event cannot be read");
+    }
+}
