@@ -1,0 +1,101 @@
+//! What search and the desk read: that it is right, and that no query looks through a whole collection.
+
+use anyhow::{Context, Result};
+use chrono::{Days, NaiveDate, Utc};
+use futures_util::TryStreamExt;
+use mongodb::bson::{Document, doc};
+use pvt_domain::booking::StayRequest;
+use pvt_domain::decide::{Known, decide};
+use pvt_domain::demo;
+use pvt_domain::ids::{BlockId, BookingId, PropertyId};
+use pvt_domain::messages::{BlockBeds, BookingCommand, RequestBooking};
+use pvt_domain::nights::Nights;
+use pvt_domain::view::PropertyView;
+use pvt_stores::mongo::Mongo;
+use pvt_testkit::Namespace;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+use uuid::Uuid;
+
+const DORM: &str = "dorm-6-mixed";
+
+fn day(days: u64) -> NaiveDate {
+    Utc::now().date_naive() + Days::new(days)
+}
+
+fn request(property: &PropertyId, key: &str, arrival: u64, nights: u64) -> Result<RequestBooking> {
+    let asked = serde_json::json!({
+        "booking_id": BookingId::derive(None, key, "f"), "fingerprint": "f", "property_id": property, "rate_plan_id": "standard", "source": "direct",
+        "stays": [StayRequest::new(DORM, day(arrival), day(arrival + nights), 1)],
+        "guest": { "first_name": "Ada", "last_name": "Lovelace", "email": "ada@example.com" },
+        "requested_at": pvt_domain::timestamp::Timestamp::from(Utc::now()),
+    });
+    Ok(serde_json::from_value(asked)?)
+}
+
+/// Two properties with bookings of 2 nights on every second day, and a block at the first one.
+async fn fill(mongo: &Mongo, properties: &[PropertyId]) -> Result<()> {
+    for property in properties {
+        let mut inventory = demo::hostel();
+        inventory.property.id = property.clone();
+        mongo.save_inventory(&inventory).await?;
+        let view = PropertyView::new(Arc::new(inventory), day(0));
+        let mut commands = Vec::new();
+        for number in 0..60 {
+            let asked = request(property, &format!("{property}-{number}"), 1 + 2 * number, 2)?;
+            commands.push((asked.booking_id.request_command_id(), BookingCommand::Request(Box::new(asked))));
+        }
+        let block = BlockBeds {
+            block_id: BlockId::derive("staff:1", property.as_str()),
+            property_id: property.clone(),
+            kind: pvt_domain::block::BlockKind::Maintenance,
+            bed_ids: vec!["d8a-1".into()],
+            from: day(10),
+            until: day(20),
+            actor: "staff:1".to_owned(),
+            reason: None,
+            requested_at: Utc::now().into(),
+        };
+        commands.push((Uuid::new_v4(), BookingCommand::Block(block)));
+        let (views, fresh) = (HashMap::from([(property.clone(), view)]), HashSet::from([property.clone()]));
+        let (bookings, blocks, occupied) = (HashMap::new(), HashMap::new(), HashMap::new());
+        let known = Known { views: &views, fresh: &fresh, bookings: &bookings, blocks: &blocks, occupied: &occupied };
+        let commands: Vec<(Uuid, &BookingCommand)> = commands.iter().map(|(id, command)| (*id, command)).collect();
+        let decisions = decide(known, &commands, Utc::now().into()).ok().context("something is missing")?;
+        mongo.commit(&decisions).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_read_is_right_and_comes_from_indexes() -> Result<()> {
+    let namespace = Namespace::new().await?;
+    let mongo = namespace.mongo().await?;
+    let properties: [PropertyId; 2] = ["one".into(), "two".into()];
+    fill(&mongo, &properties).await?;
+    let database = mongodb::Client::with_uri_str(namespace.mongodb_uri()).await?.database(namespace.name());
+    // From here on the server writes down how it finds what is asked for.
+    database.run_command(doc! { "profile": 2 }).await?;
+    let one = &properties[0];
+    assert_eq!(mongo.inventory(one).await?.map(|inventory| inventory.rooms.len()), Some(10));
+    assert_eq!(mongo.holdings(one, day(0)).await?.len(), 60);
+    assert_eq!(mongo.holdings(one, day(21)).await?.len(), 50, "who has left by then holds nothing");
+    assert_eq!((mongo.arriving(one, day(11)).await?.len(), mongo.arriving(one, day(12)).await?.len()), (1, 0));
+    assert_eq!((mongo.departing(one, day(11)).await?.len(), mongo.departing(one, day(12)).await?.len()), (1, 0));
+    assert_eq!(mongo.occupants(one, Nights::new(day(11), day(15))).await?.len(), 2);
+    let blocks = async |from, until| Ok::<_, anyhow::Error>(mongo.blocks_within(one, Nights::new(day(from), day(until))).await?.len());
+    assert_eq!((blocks(0, 10).await?, blocks(0, 11).await?, blocks(19, 30).await?, blocks(20, 30).await?), (0, 1, 1, 0));
+    database.run_command(doc! { "profile": 0 }).await?;
+
+    let queries: Vec<Document> =
+        database.collection::<Document>("system.profile").find(doc! { "command.find": { "$exists": true } }).await?.try_collect().await?;
+    let namespaces: BTreeSet<&str> = queries.iter().filter_map(|query| query.get_str("ns").ok()?.split_once('.').map(|(_, name)| name)).collect();
+    assert!(["blocks", "bookings", "properties"].iter().all(|name| namespaces.contains(name)), "{namespaces:?}");
+    for query in &queries {
+        let plan = query.get_str("planSummary").unwrap_or_default();
+        assert!(["IXSCAN", "IDHACK", "EXPRESS"].iter().any(|good| plan.starts_with(good)) && !plan.contains("COLLSCAN"), "{plan}: {query}");
+    }
+    let arriving = queries.iter().find(|query| query.to_string().contains("$lte")).context("the query of arrivals")?;
+    assert_eq!(arriving.get_i32("docsExamined")?, 1, "arrivals are found in the index alone");
+    Ok(())
+}
