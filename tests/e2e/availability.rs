@@ -1,0 +1,121 @@
+//! Searching: what is booked, cancelled or blocked changes what the next search says, at once and without asking the store.
+
+use crate::harness::{Answer, Outsider, Plan, Stack, Verdict};
+use anyhow::{Context, Result, ensure};
+use chrono::Days;
+use pvt_domain::booking::StayRequest;
+use pvt_testkit::{DORM, booking_body, dormitory, eventually, soon};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+const PROPERTY: &str = "seek";
+/// How long an answer may be behind what was decided.
+const AT_ONCE: Duration = Duration::from_secs(1);
+
+fn body(arrival: u64, nights: u64, guests: u32) -> Value {
+    let mut body = booking_body(DORM, soon(arrival), nights, guests);
+    body["property_id"] = json!(PROPERTY);
+    body
+}
+
+async fn search(stack: &Stack, arrival: u64, nights: u64, guests: u32) -> Result<Value> {
+    let (arrival, departure) = (soon(arrival), soon(arrival + nights));
+    let answer = stack.client.get(&format!("/api/rooms/search?arrival={arrival}&departure={departure}&guests={guests}&property_id={PROPERTY}")).await?;
+    ensure!(answer.status == StatusCode::OK, "{answer:?}");
+    Ok(answer.body["items"][0]["room_types"][0].clone())
+}
+
+/// Waits until a search says so.
+async fn says(stack: &Stack, stay: (u64, u64, u32), units: u64, bookable: bool) -> Result<()> {
+    eventually(&format!("{units} units, bookable: {bookable}"), AT_ONCE, || async {
+        let found = search(stack, stay.0, stay.1, stay.2).await?;
+        let said = found["units_left"] == units && found["bookable"] == bookable;
+        if said { Ok(Some(())) } else { anyhow::bail!("{found}") }
+    })
+    .await
+}
+
+async fn staff_get(stack: &Stack, key: &str, path: &str) -> Result<Answer> {
+    stack.client.send(Method::GET, path, &[("authorization", &format!("Bearer {key}"))], None).await
+}
+
+async fn staff_key(stack: &Stack, property: &str) -> Result<String> {
+    let made = stack.pvt_json(&["keys", "create", "--role", "staff", "--property", property, "--json"]).await?;
+    Ok(made["key"].as_str().context("no key")?.to_owned())
+}
+
+#[tokio::test]
+async fn a_search_knows_at_once_what_was_booked_and_cancelled() -> Result<()> {
+    let stack = Plan::new().selling([dormitory(PROPERTY, 3)]).start().await?;
+    eventually("the first search", crate::harness::SOON, || async { Ok(search(&stack, 20, 2, 1).await.ok().filter(|found| found["units_left"] == 3)) }).await?;
+    let found = search(&stack, 20, 2, 2).await?;
+    assert_eq!(found["offers"][0]["room"], json!({ "amount": 16_800, "currency": "CAD" }));
+    let booked = stack.book("1", &body(20, 2, 2)).await?;
+    let decided = stack.client.decided(&booked).await?;
+    assert_eq!(found["offers"][0]["total"], decided["price"]["total"], "what a search shows is what is charged");
+    says(&stack, (20, 2, 1), 1, true).await?;
+    says(&stack, (20, 2, 2), 1, false).await?;
+    says(&stack, (22, 2, 3), 3, true).await?;
+    assert_eq!(search(&stack, 20, 2, 2).await?["reason"], "no_availability");
+    let full = stack.book("2", &body(21, 1, 2)).await?;
+    assert_eq!(stack.client.decided(&full).await?["status"], "rejected", "what is not bookable is refused");
+    stack.client.cancel(&booked).await?;
+    says(&stack, (20, 2, 3), 3, true).await?;
+
+    let month = soon(20).format("%Y-%m").to_string();
+    let calendar = stack.client.get(&format!("/api/room-types/{DORM}/calendar?property_id={PROPERTY}&month={month}")).await?;
+    let days = calendar.body["days"].as_array().context("no days")?;
+    let day = days.iter().find(|day| day["date"] == json!(soon(20))).context("the day")?;
+    assert_eq!((&day["units_left"], &day["price"]["amount"]), (&json!(3), &json!(4_200)));
+    let room = stack.client.get(&format!("/api/rooms/r/availability?property_id={PROPERTY}&from={}&until={}", soon(20), soon(22))).await?;
+    assert_eq!(room.body["nights"], json!([{ "date": soon(20), "free_beds": 3 }, { "date": soon(21), "free_beds": 3 }]));
+    stack.end(Verdict::clean()).await
+}
+
+#[tokio::test]
+async fn blocks_take_beds_out_of_a_search_and_stays_make_room() -> Result<()> {
+    let stack = Plan::new().selling([dormitory(PROPERTY, 2)]).start().await?;
+    eventually("the first search", crate::harness::SOON, || async { Ok(search(&stack, 20, 4, 1).await.ok().filter(|found| found["units_left"] == 2)) }).await?;
+    // Each bed has somebody for half of the stay: a search knows that one of them will give way.
+    for (key, arrival) in [("1", 20), ("2", 22)] {
+        let booked = stack.book(key, &body(arrival, 2, 1)).await?;
+        stack.client.decided(&booked).await?;
+    }
+    says(&stack, (20, 4, 1), 1, true).await?;
+    stack.block("r-2", soon(20), soon(24)).await?;
+    says(&stack, (20, 4, 1), 0, false).await?;
+    stack.end(Verdict::clean()).await
+}
+
+#[tokio::test]
+async fn the_desk_sees_who_comes_and_goes_at_its_own_house_only() -> Result<()> {
+    let stack = Plan::new().selling([dormitory(PROPERTY, 3), dormitory("other", 1)]).start().await?;
+    let booked = stack.book("1", &body(20, 2, 2)).await?;
+    let decided = stack.client.decided(&booked).await?;
+    let (mine, theirs) = (staff_key(&stack, PROPERTY).await?, staff_key(&stack, "other").await?);
+    let at = |part: &str| format!("/api/properties/{PROPERTY}/{part}");
+    let arrivals = staff_get(&stack, &mine, &at(&format!("arrivals?date={}", soon(20)))).await?;
+    assert_eq!(arrivals.body["items"][0]["booking_id"], json!(booked.id), "{arrivals:?}");
+    assert_eq!(arrivals.body["items"][0]["stays"][0]["assigned_beds"], decided["stays"][0]["assigned_beds"]);
+    assert_eq!(arrivals.body["items"][0]["due"], decided["price"]["total"]);
+    let none = staff_get(&stack, &mine, &at(&format!("arrivals?date={}", soon(21)))).await?;
+    assert_eq!(none.body["items"], json!([]));
+    let departures = staff_get(&stack, &mine, &at(&format!("departures?date={}", soon(22)))).await?;
+    assert_eq!(departures.body["items"][0]["guest"]["last_name"], "Lovelace");
+    let plan = staff_get(&stack, &mine, &at(&format!("calendar?from={}&until={}", soon(19), soon(25)))).await?;
+    let entries: Vec<&Value> = plan.body["rooms"][0]["beds"].as_array().into_iter().flatten().filter_map(|bed| bed["entries"].get(0)).collect();
+    assert_eq!(entries.len(), 2, "{plan:?}");
+    assert_eq!((&entries[0]["kind"], &entries[0]["from"], &entries[0]["until"]), (&json!("booking"), &json!(soon(20)), &json!(soon(22))));
+    let stats = eventually("the night's figures", AT_ONCE, || async {
+        let stats = staff_get(&stack, &mine, &format!("/api/rooms/stats?date={}", soon(20))).await?;
+        Ok((stats.body["items"][0]["occupied"] == 2).then_some(stats))
+    })
+    .await?;
+    assert_eq!((stats.body["items"].as_array().map(Vec::len), &stats.body["items"][0]["free"]), (Some(1), &json!(1)));
+    for part in ["arrivals", "departures", "calendar?from=2027-01-01&until=2027-01-02"] {
+        assert_eq!(staff_get(&stack, &theirs, &at(part)).await?.problem()?, "not_found");
+        assert_eq!(stack.client.get(&at(part)).await?.problem()?, "unauthenticated");
+    }
+    stack.end(Verdict::clean()).await
+}
