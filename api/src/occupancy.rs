@@ -14,7 +14,6 @@ use pvt_domain::availability::{Holding, Occupancy};
 use pvt_domain::events::BookingEvent;
 use pvt_domain::ids::PropertyId;
 use pvt_domain::nights::Nights;
-use pvt_domain::rates::Rates;
 use pvt_domain::timestamp::Timestamp;
 use pvt_domain::view::{HORIZON_NIGHTS, PropertyView};
 use pvt_messaging::{Subscriber, Topology};
@@ -34,7 +33,7 @@ const MAX_AGE: Duration = Duration::from_secs(120);
 const MAX_AGE_UNHEARD: Duration = Duration::from_secs(1);
 /// At this age a reading is renewed before anybody has to wait for that.
 const RENEWAL_AGE: Duration = Duration::from_secs(60);
-/// Between two looks for what is to be renewed.
+/// Between two looks for what is to be renewed, and for houses that have another revision.
 const RENEWAL_INTERVAL: Duration = Duration::from_secs(1);
 /// Properties read at once for one request.
 const CONCURRENT_READS: usize = 8;
@@ -183,11 +182,26 @@ impl Occupancies {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            for property in catalogue.all().keys() {
+            let known = catalogue.all();
+            self.compare_revisions(known.keys().cloned().collect()).await;
+            for property in known.keys() {
                 if self.no_older(property, RENEWAL_AGE).await.is_err() {
                     debug!(%property, "the occupancy cannot be read");
                     break;
                 }
+            }
+        }
+    }
+
+    /// Finds houses that were changed, prices and restrictions among them, also where the event of it was lost.
+    async fn compare_revisions(&self, properties: Vec<PropertyId>) {
+        let mongo = self.shared.mongo.clone();
+        let Ok(stored) = store_call::read(async move { mongo.inventory_revisions(&properties).await }).await else { return };
+        for (property, rev) in stored {
+            if let Some(shelf) = self.known_shelf(&property) {
+                let mut state = shelf.lock();
+                let read = state.known.as_ref().map(|known| known.occupancy.view().inventory().rev);
+                state.stale |= read.is_some_and(|read| read != rev);
             }
         }
     }
@@ -220,7 +234,8 @@ async fn occupancy(mongo: &Mongo, property: &PropertyId) -> Result<Option<Occupa
     let Some(inventory) = mongo.inventory(property).await? else { return Ok(None) };
     let today = Timestamp::from(Utc::now()).local_date(inventory.property.time_zone);
     let origin = today.checked_sub_days(Days::new(NIGHTS_BACK)).unwrap_or(today);
-    let rates = rates(mongo, property).await?;
+    // After the house: prices that are newer than its revision are read again when that is seen to have changed.
+    let rates = mongo.rates(property).await?;
     let mut occupancy = Occupancy::new(PropertyView::new(Arc::new(inventory), origin).with_rates(Arc::new(rates)));
     let end = origin.checked_add_days(Days::new(u64::try_from(HORIZON_NIGHTS).unwrap_or(u64::MAX))).unwrap_or(origin);
     for block in mongo.blocks_within(property, Nights::new(origin, end)).await? {
@@ -228,9 +243,4 @@ async fn occupancy(mongo: &Mongo, property: &PropertyId) -> Result<Option<Occupa
     }
     mongo.holdings(property, origin).await?.iter().for_each(|stored| occupancy.hold(Holding::from(stored)));
     Ok(Some(occupancy))
-}
-
-/// The price calendars of a property.
-async fn rates(_mongo: &Mongo, _property: &PropertyId) -> Result<Rates, StoreError> {
-    Ok(Rates::default())
 }

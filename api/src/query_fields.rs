@@ -1,6 +1,7 @@
 //! Query parameters read strictly: every fault is named at once.
 
 use crate::problem::{self, Problem};
+use crate::reader::is_full_date;
 use chrono::NaiveDate;
 use std::str::FromStr;
 
@@ -20,12 +21,22 @@ impl QueryFields {
         value?.ok()
     }
 
+    /// A date that is not needed.
+    pub(crate) fn optional_date(&mut self, name: &str, text: Option<&str>) -> Option<NaiveDate> {
+        let text = text?;
+        let date = is_full_date(text).then(|| text.parse().ok()).flatten();
+        if date.is_none() {
+            self.fault(format!("`{name}` takes a date such as 2027-01-10"));
+        }
+        date
+    }
+
     /// A date that is needed.
     pub(crate) fn date(&mut self, name: &str, text: Option<&str>) -> Option<NaiveDate> {
         if text.is_none() {
             self.fault(format!("`{name}` is missing; it takes a date such as 2027-01-10"));
         }
-        self.optional(name, text, "a date such as 2027-01-10")
+        self.optional_date(name, text)
     }
 
     /// One of these names.

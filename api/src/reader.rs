@@ -159,7 +159,7 @@ impl Reader {
 }
 
 /// RFC 3339's full-date; chrono alone would also take `+2027-1-10`.
-fn is_full_date(text: &str) -> bool {
+pub(crate) fn is_full_date(text: &str) -> bool {
     text.len() == 10 && text.bytes().enumerate().all(|(place, byte)| if matches!(place, 4 | 7) { byte == b'-' } else { byte.is_ascii_digit() })
 }
 

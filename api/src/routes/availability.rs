@@ -4,3 +4,6 @@ pub(super) mod nights;
 pub(super) mod search;
 mod search_query;
 mod search_view;
+
+#[cfg(test)]
+mod tests;

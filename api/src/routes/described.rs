@@ -3,8 +3,10 @@
 //! A route of the table that is not described here fails a test, and so does a description without a route.
 
 mod auth;
+mod availability;
 mod booking_changes;
 mod bookings;
+mod desk;
 mod docs;
 mod notifications;
 mod payments;
@@ -17,7 +19,17 @@ use serde_json::Value;
 
 /// Every group, in the order of the document.
 pub(crate) fn groups() -> Vec<Group> {
-    vec![system::group(), auth::group(), properties::group(), bookings::group(), payments::group(), notifications::group(), docs::group()]
+    vec![
+        system::group(),
+        auth::group(),
+        properties::group(),
+        availability::group(),
+        bookings::group(),
+        desk::group(),
+        payments::group(),
+        notifications::group(),
+        docs::group(),
+    ]
 }
 
 /// The OpenAPI document of this API.

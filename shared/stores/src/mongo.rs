@@ -12,6 +12,7 @@ pub mod inventory;
 pub mod notifications;
 pub mod occupancy;
 pub mod password_resets;
+pub mod rates;
 pub mod reconciliations;
 pub mod refresh_tokens;
 pub mod schedules;
@@ -103,7 +104,7 @@ impl Mongo {
         }
         self.index_clients().await?;
         // Collections cannot be created inside a transaction cheaply, so those that a transaction writes exist beforehand.
-        for name in [bookings::COLLECTION, blocks::COLLECTION, commit::CLAIMS] {
+        for name in [rates::COLLECTION, bookings::COLLECTION, blocks::COLLECTION, commit::CLAIMS] {
             self.create_collection(name).await?;
         }
         Ok(())

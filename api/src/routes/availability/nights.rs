@@ -4,6 +4,7 @@ use crate::app::SharedApp;
 use crate::headers;
 use crate::problem::{self, Answer, Problem};
 use crate::query_fields::QueryFields;
+use crate::reader::is_full_date;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::Uri;
@@ -42,7 +43,7 @@ struct MonthQuery {
 }
 
 #[derive(Serialize)]
-struct RoomNights<'a> {
+pub(super) struct RoomNights<'a> {
     property_id: &'a str,
     room_id: &'a str,
     room_type_id: &'a str,
@@ -57,7 +58,7 @@ struct RoomNight {
 }
 
 #[derive(Serialize)]
-struct Month<'a> {
+pub(super) struct Month<'a> {
     property_id: &'a str,
     room_type_id: &'a str,
     rate_plan_id: Option<&'a str>,
@@ -90,18 +91,25 @@ pub(in super::super) async fn room(State(app): State<SharedApp>, Path(id): Path<
     let nights = range(&mut fields, query.from.as_deref(), query.until.as_deref());
     let (property, nights) = fields.finish(property.zip(nights))?;
     let occupancy = occupancy(&app, &property).await?;
-    let inventory = occupancy.view().inventory();
-    let room = inventory.rooms.iter().find(|room| room.id.as_str() == id).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
-    let today = today(&occupancy);
-    let night = |(date, free)| RoomNight { date, free_beds: if is_sold_on(date, today) { free } else { 0 } };
-    let answer = RoomNights {
-        property_id: property.as_str(),
-        room_id: room.id.as_str(),
-        room_type_id: room.room_type_id.as_str(),
-        beds: room.beds.len(),
-        nights: occupancy.free_beds(room, nights).into_iter().map(night).collect(),
-    };
+    let answer = RoomNights::of(&occupancy, &id, nights).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
     Ok(Json(answer).into_response())
+}
+
+impl<'a> RoomNights<'a> {
+    /// Those of this room, if there is one of that name.
+    pub(super) fn of(occupancy: &'a Occupancy, id: &str, nights: Nights) -> Option<Self> {
+        let inventory = occupancy.view().inventory();
+        let room = inventory.rooms.iter().find(|room| room.id.as_str() == id)?;
+        let today = today(occupancy);
+        let night = |(date, free)| RoomNight { date, free_beds: if is_sold_on(date, today) { free } else { 0 } };
+        Some(Self {
+            property_id: inventory.property.id.as_str(),
+            room_id: room.id.as_str(),
+            room_type_id: room.room_type_id.as_str(),
+            beds: room.beds.len(),
+            nights: occupancy.free_beds(room, nights).into_iter().map(night).collect(),
+        })
+    }
 }
 
 /// `GET /api/room-types/{id}/calendar?property_id=…&month=2027-01`: a month of a room type on one rate plan, the first that sells it
@@ -110,30 +118,36 @@ pub(in super::super) async fn room_type(State(app): State<SharedApp>, Path(id): 
     let query: MonthQuery = headers::query(&uri)?;
     let mut fields = QueryFields::default();
     let property = property_id(&mut fields, query.property_id);
-    let first: Option<NaiveDate> = query.month.as_ref().and_then(|month| format!("{month}-01").parse().ok());
+    let first = query.month.map(|month| format!("{month}-01")).filter(|day| is_full_date(day)).and_then(|day| day.parse().ok());
     if first.is_none() {
         fields.fault("`month` takes a month such as 2027-01");
     }
-    let (property, first) = fields.finish(property.zip(first))?;
+    let (property, first): (_, NaiveDate) = fields.finish(property.zip(first))?;
     let occupancy = occupancy(&app, &property).await?;
-    let inventory = occupancy.view().inventory();
-    let room_type = RoomTypeId::new(id);
-    let known = inventory.room_type(&room_type).is_some();
-    let plan = match query.rate_plan_id.map(RatePlanId::new) {
-        Some(plan) => inventory.rate_plan(&plan).filter(|plan| plan.nightly.contains_key(&room_type)).map(Some),
-        None => Some(inventory.rate_plans.iter().find(|plan| plan.nightly.contains_key(&room_type))),
-    };
-    let plan = plan.filter(|_| known).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
-    let nights = Nights::new(first, first.checked_add_months(Months::new(1)).unwrap_or(first));
-    let days = days(&occupancy, &room_type, plan, nights);
-    let answer = Month {
-        property_id: property.as_str(),
-        room_type_id: room_type.as_str(),
-        rate_plan_id: plan.map(|plan| plan.id.as_str()),
-        month: first.format("%Y-%m").to_string(),
-        days,
-    };
+    let plan = query.rate_plan_id.map(RatePlanId::new);
+    let answer = Month::of(&occupancy, &RoomTypeId::new(id), plan.as_ref(), first).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
     Ok(Json(answer).into_response())
+}
+
+impl<'a> Month<'a> {
+    /// The month that begins on `first`, if the plan that is named sells the type.
+    pub(super) fn of(occupancy: &'a Occupancy, room_type: &RoomTypeId, plan: Option<&RatePlanId>, first: NaiveDate) -> Option<Self> {
+        let inventory = occupancy.view().inventory();
+        let known = inventory.room_type(room_type)?;
+        let sells = |plan: &&RatePlan| plan.nightly.contains_key(room_type);
+        let plan = match plan {
+            Some(plan) => Some(inventory.rate_plan(plan).filter(sells)?),
+            None => inventory.rate_plans.iter().find(sells),
+        };
+        let nights = Nights::new(first, first.checked_add_months(Months::new(1)).unwrap_or(first));
+        Some(Self {
+            property_id: inventory.property.id.as_str(),
+            room_type_id: known.id.as_str(),
+            rate_plan_id: plan.map(|plan| plan.id.as_str()),
+            month: first.format("%Y-%m").to_string(),
+            days: days(occupancy, room_type, plan, nights),
+        })
+    }
 }
 
 fn days<'a>(occupancy: &'a Occupancy, room_type: &RoomTypeId, plan: Option<&RatePlan>, nights: Nights) -> Vec<Day<'a>> {

@@ -59,7 +59,7 @@ struct StayView<'a> {
 fn day(uri: &Uri, inventory: &Inventory) -> Result<NaiveDate, Problem> {
     let query: DayQuery = headers::query(uri)?;
     let mut fields = QueryFields::default();
-    let date = fields.optional("date", query.date.as_deref(), "a date such as 2027-01-10");
+    let date = fields.optional_date("date", query.date.as_deref());
     fields.finish(Some(date.unwrap_or_else(|| today(inventory))))
 }
 

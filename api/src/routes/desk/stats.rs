@@ -67,7 +67,7 @@ pub(in super::super) async fn stats(State(app): State<SharedApp>, request: Reque
     let caller = &Presented::of(&parts).caller;
     let query: StatsQuery = headers::query(&parts.uri)?;
     let mut fields = QueryFields::default();
-    let date: Option<NaiveDate> = fields.optional("date", query.date.as_deref(), "a date such as 2027-01-10");
+    let date = fields.optional_date("date", query.date.as_deref());
     fields.finish(Some(()))?;
     let known = app.catalogue.all();
     let wanted = |id: &PropertyId| query.property_id.as_ref().is_none_or(|wanted| id.as_str() == wanted.as_str());
