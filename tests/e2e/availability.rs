@@ -1,17 +1,25 @@
-//! Searching: what is booked, cancelled or blocked changes what the next search says, at once and without asking the store.
+//! Searching: what is booked, cancelled, blocked or priced anew changes what the next search says, at once; and what the desk sees of it.
 
-use crate::harness::{Answer, Outsider, Plan, Stack, Verdict};
+use crate::harness::{Answer, Outsider, Plan, SOON, Stack, Verdict};
 use anyhow::{Context, Result, ensure};
-use chrono::Days;
-use pvt_domain::booking::StayRequest;
+use chrono::Utc;
+use pvt_domain::ids::RatePlanId;
+use pvt_domain::inventory::{BedService, BedState, Cleanliness};
+use pvt_domain::nights::Nights;
+use pvt_domain::rates::restrictions::Restriction;
+use pvt_domain::rates::{DateSet, RateCalendar};
+use pvt_stores::mongo::audit::AuditEntry;
 use pvt_testkit::{DORM, booking_body, dormitory, eventually, soon};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::time::Duration;
+use uuid::Uuid;
 
 const PROPERTY: &str = "seek";
 /// How long an answer may be behind what was decided.
 const AT_ONCE: Duration = Duration::from_secs(1);
+/// The same for what is changed in the store without an event.
+const BEFORE_LONG: Duration = Duration::from_secs(5);
 
 fn body(arrival: u64, nights: u64, guests: u32) -> Value {
     let mut body = booking_body(DORM, soon(arrival), nights, guests);
@@ -48,7 +56,7 @@ async fn staff_key(stack: &Stack, property: &str) -> Result<String> {
 #[tokio::test]
 async fn a_search_knows_at_once_what_was_booked_and_cancelled() -> Result<()> {
     let stack = Plan::new().selling([dormitory(PROPERTY, 3)]).start().await?;
-    eventually("the first search", crate::harness::SOON, || async { Ok(search(&stack, 20, 2, 1).await.ok().filter(|found| found["units_left"] == 3)) }).await?;
+    eventually("the first search", SOON, || async { Ok(search(&stack, 20, 2, 1).await.ok().filter(|found| found["units_left"] == 3)) }).await?;
     let found = search(&stack, 20, 2, 2).await?;
     assert_eq!(found["offers"][0]["room"], json!({ "amount": 16_800, "currency": "CAD" }));
     let booked = stack.book("1", &body(20, 2, 2)).await?;
@@ -76,16 +84,57 @@ async fn a_search_knows_at_once_what_was_booked_and_cancelled() -> Result<()> {
 #[tokio::test]
 async fn blocks_take_beds_out_of_a_search_and_stays_make_room() -> Result<()> {
     let stack = Plan::new().selling([dormitory(PROPERTY, 2)]).start().await?;
-    eventually("the first search", crate::harness::SOON, || async { Ok(search(&stack, 20, 4, 1).await.ok().filter(|found| found["units_left"] == 2)) }).await?;
+    eventually("the first search", SOON, || async { Ok(search(&stack, 20, 4, 1).await.ok().filter(|found| found["units_left"] == 2)) }).await?;
     // Each bed has somebody for half of the stay: a search knows that one of them will give way.
     for (key, arrival) in [("1", 20), ("2", 22)] {
         let booked = stack.book(key, &body(arrival, 2, 1)).await?;
         stack.client.decided(&booked).await?;
     }
     says(&stack, (20, 4, 1), 1, true).await?;
-    stack.block("r-2", soon(20), soon(24)).await?;
-    says(&stack, (20, 4, 1), 0, false).await?;
+    let outsider = Outsider::of(&stack);
+    // Where nobody sleeps yet, for a block takes nobody's bed.
+    let block = outsider.block(PROPERTY, "r-2", Nights::new(soon(30), soon(34))).await?;
+    says(&stack, (31, 2, 1), 1, true).await?;
+    says(&stack, (31, 2, 2), 1, false).await?;
+    outsider.unblock(PROPERTY, block).await?;
+    says(&stack, (31, 2, 2), 2, true).await?;
+    outsider.close().await;
     stack.end(Verdict::clean()).await
+}
+
+#[tokio::test]
+async fn a_search_follows_prices_restrictions_and_beds() -> Result<()> {
+    let house = dormitory(PROPERTY, 2);
+    let stack = Plan::new().selling([house.clone()]).start().await?;
+    says(&stack, (20, 2, 1), 2, true).await?;
+    let entry = |action: &str| AuditEntry::new(Uuid::new_v4(), Utc::now().into(), "staff:test", action.to_owned(), PROPERTY, "");
+    let calendars: Vec<RateCalendar> = house.rate_plans.iter().map(|plan| priced(&plan.id)).collect();
+    ensure!(stack.mongo.save_rates(&PROPERTY.into(), house.rev, &calendars, &entry("rates.set")).await?, "nobody else changes the house");
+    eventually("too short a stay", BEFORE_LONG, || async { Ok((search(&stack, 20, 2, 1).await?["bookable"] == false).then_some(())) }).await?;
+    let short = search(&stack, 20, 2, 1).await?;
+    assert_eq!(short["offers"][0]["restrictions"], json!([{ "kind": "min_stay_arrival", "date": soon(20), "limit": 3 }]));
+    assert_eq!((&short["units_left"], short.get("reason")), (&json!(2), None), "there is room; the plans do not sell it");
+    let long = search(&stack, 20, 3, 1).await?;
+    assert_eq!((&long["bookable"], &long["offers"][0]["room"]["amount"]), (&json!(true), &json!(2 * 4_200 + 9_900)));
+    let cheap = format!("/api/rooms/search?arrival={}&departure={}&property_id={PROPERTY}&max_price=9000", soon(20), soon(23));
+    assert_eq!(stack.client.get(&cheap).await?.body, json!({ "items": [] }));
+
+    let mut changed = house.clone();
+    changed.rev = house.rev + 2;
+    changed.rooms[0].bed_states.insert("r-2".into(), BedState { service: BedService::OutOfService, cleanliness: Cleanliness::Dirty });
+    ensure!(stack.mongo.replace_inventory(&changed, house.rev + 1, &entry("bed.set")).await?, "nobody else changes the house");
+    eventually("a bed less", BEFORE_LONG, || async { Ok((search(&stack, 20, 3, 2).await?["units_left"] == 1).then_some(())) }).await?;
+    assert_eq!(search(&stack, 20, 3, 2).await?["bookable"], false);
+    stack.end(Verdict::clean()).await
+}
+
+/// Three nights at least from night 20 on, and a price of its own for night 21.
+fn priced(plan: &RatePlanId) -> RateCalendar {
+    let mut calendar = RateCalendar::new(PROPERTY.into(), plan.clone(), DORM.into());
+    let night = |days| DateSet { range: Nights::new(soon(days), soon(days + 1)), weekdays: Vec::new() };
+    calendar.set_restrictions(&night(20), &Restriction { min_stay_arrival: Some(3), ..Restriction::default() });
+    calendar.set_prices(&night(21), Some(9_900));
+    calendar
 }
 
 #[tokio::test]
@@ -113,6 +162,8 @@ async fn the_desk_sees_who_comes_and_goes_at_its_own_house_only() -> Result<()> 
     })
     .await?;
     assert_eq!((stats.body["items"].as_array().map(Vec::len), &stats.body["items"][0]["free"]), (Some(1), &json!(1)));
+    assert_eq!(staff_get(&stack, &theirs, &format!("/api/rooms/stats?property_id={PROPERTY}")).await?.problem()?, "not_found");
+    assert_eq!(stack.client.get("/api/rooms/stats").await?.problem()?, "unauthenticated");
     for part in ["arrivals", "departures", "calendar?from=2027-01-01&until=2027-01-02"] {
         assert_eq!(staff_get(&stack, &theirs, &at(part)).await?.problem()?, "not_found");
         assert_eq!(stack.client.get(&at(part)).await?.problem()?, "unauthenticated");

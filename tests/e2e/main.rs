@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod accounts;
+mod availability;
 mod bad_input;
 mod cli;
 mod config;

@@ -3,13 +3,15 @@
 use super::Stack;
 use anyhow::{Context, Result, bail};
 use chrono::Utc;
+use pvt_domain::block::BlockKind;
 use pvt_domain::booking::{Guest, Source, StayRequest};
 use pvt_domain::decide::{Known, Verdict, decide};
 use pvt_domain::events::BookingEvent;
-use pvt_domain::ids::{BookingId, PropertyId};
-use pvt_domain::messages::{BookingCommand, CancelBooking, Order, RequestBooking};
+use pvt_domain::ids::{BlockId, BookingId, PropertyId};
+use pvt_domain::messages::{BlockBeds, BookingCommand, CancelBooking, INVENTORY_BLOCK, INVENTORY_UNBLOCK, Order, RequestBooking, UnblockBeds};
+use pvt_domain::nights::Nights;
 use pvt_domain::view::PropertyView;
-use pvt_messaging::{Outgoing, Publisher};
+use pvt_messaging::{Outgoing, Publisher, Topology};
 use pvt_stores::StoreError;
 use pvt_stores::mongo::Mongo;
 use std::collections::{HashMap, HashSet};
@@ -25,12 +27,13 @@ const ATTEMPTS: u32 = 200;
 pub(crate) struct Outsider {
     mongo: Mongo,
     publisher: Publisher,
+    topology: Topology,
 }
 
 impl Outsider {
     pub(crate) fn of(stack: &Stack) -> Self {
         let publisher = Publisher::start(stack.namespace.amqp_url(), stack.topology.clone(), "outsider");
-        Self { mongo: stack.mongo.clone(), publisher }
+        Self { mongo: stack.mongo.clone(), publisher, topology: stack.topology.clone() }
     }
 
     /// Books; `key` names the booking.
@@ -101,6 +104,33 @@ impl Outsider {
             }
             other => bail!("{other:?}"),
         }
+    }
+
+    /// Has beds blocked by the workers, for it asks in the property's queue as the desk would.
+    pub(crate) async fn block(&self, property: &str, bed: &str, nights: Nights) -> Result<BlockId> {
+        let block_id = BlockId::derive("outsider", &format!("{property}/{bed}/{}", nights.arrival));
+        let block = BlockBeds {
+            block_id,
+            property_id: property.into(),
+            kind: BlockKind::Maintenance,
+            bed_ids: vec![bed.into()],
+            from: nights.arrival,
+            until: nights.departure,
+            actor: "outsider".into(),
+            reason: None,
+            requested_at: Utc::now().into(),
+        };
+        let key = self.topology.command_key(INVENTORY_BLOCK, property);
+        self.publisher.publish(Outgoing::command(key, Uuid::new_v4(), &block)?).await?;
+        Ok(block_id)
+    }
+
+    /// Has a block lifted in the same way.
+    pub(crate) async fn unblock(&self, property: &str, block_id: BlockId) -> Result<()> {
+        let unblock = UnblockBeds { block_id, property_id: property.into(), actor: "outsider".into(), reason: None, requested_at: Utc::now().into() };
+        let key = self.topology.command_key(INVENTORY_UNBLOCK, property);
+        self.publisher.publish(Outgoing::command(key, Uuid::new_v4(), &unblock)?).await?;
+        Ok(())
     }
 
     pub(crate) async fn close(&self) {
