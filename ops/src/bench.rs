@@ -41,6 +41,8 @@ pub(crate) enum Part {
     Mails,
     /// Events loaded into the mart per second
     Etl,
+    /// Latency of searches beside the steady rate of bookings
+    Search,
 }
 
 /// What to measure, and how much of it.
@@ -67,7 +69,7 @@ pub(crate) struct BenchArgs {
     /// Beds in each
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=500))]
     beds: u16,
-    /// Requests per second of the steady run
+    /// Requests per second of the steady run, and searches per second
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u16).range(1..=5_000))]
     rate: u16,
     /// Length of the steady run

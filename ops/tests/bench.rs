@@ -29,6 +29,9 @@ async fn a_quick_run_prints_every_figure_and_loses_nothing() -> Result<()> {
         "drained_ratio",
         "steady_p50_ms",
         "steady_p99_ms",
+        "search_requests_per_s",
+        "search_p50_ms",
+        "search_p99_ms",
         "mails_per_s",
         "etl_events_per_s",
     ];

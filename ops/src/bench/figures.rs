@@ -72,6 +72,19 @@ pub(super) struct Figures {
     pub(super) steady_max_ms: Option<f64>,
 
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) search_requests_per_s: Option<f64>,
+    /// 30 room types, 90 days, beside as many bookings.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) search_p50_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) search_p99_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) search_max_ms: Option<f64>,
+    /// Of those bookings, from request to 201.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) search_beside_p99_ms: Option<f64>,
+
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) mails_per_s: Option<f64>,
     /// Of the bare pipeline.
     #[serde(skip_serializing_if = "Option::is_none")]

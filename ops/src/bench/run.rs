@@ -3,6 +3,7 @@
 
 mod limits;
 mod parts;
+mod search;
 
 use super::Part;
 use super::corner::Corner;
@@ -62,7 +63,7 @@ impl Run<'_> {
         if self.scale.wants(Part::Mails) {
             self.mails().await?;
         }
-        if self.scale.wants_any(&[Part::Drain, Part::Steady]) {
+        if self.scale.wants_any(&[Part::Drain, Part::Steady, Part::Search]) {
             self.settle_down().await?;
         }
         if self.scale.wants(Part::Drain) {
@@ -70,6 +71,9 @@ impl Run<'_> {
         }
         if self.scale.wants(Part::Steady) {
             self.steady().await?;
+        }
+        if self.scale.wants(Part::Search) {
+            self.search().await?;
         }
         self.figures.peak_rss_mib = self.stage.peaks_mib().await;
         self.look_for_casualties().await
@@ -79,6 +83,7 @@ impl Run<'_> {
         let Scale { properties, beds, .. } = *self.scale;
         output::note(format_args!("  creating {properties} hostels with {beds} beds each"));
         let mongo = &self.corner.mongo;
+        mongo.save_inventory(&traffic::searched()).await?;
         let all = stream::iter(0..properties).map(|number| async move { mongo.save_inventory(&traffic::hostel(HOSTELS, number, beds)).await });
         all.buffer_unordered(SEEDERS).try_collect::<()>().await.context("the hostels cannot be created")
     }

@@ -95,6 +95,10 @@ fn speed(figures: &Figures) -> Vec<Line> {
         line("steady load", figures.steady_requests_per_s, "requests/s"),
         line("steady p50, request to confirmed", figures.steady_p50_ms, "ms"),
         Line { target: Some(Target::Below(50.0)), ..line("steady p99, request to confirmed", figures.steady_p99_ms, "ms") },
+        line("searches beside bookings", figures.search_requests_per_s, "requests/s"),
+        line("search p50", figures.search_p50_ms, "ms"),
+        Line { target: Some(Target::Below(50.0)), ..line("search p99", figures.search_p99_ms, "ms") },
+        line("  bookings beside, p99 to confirmed", figures.search_beside_p99_ms, "ms"),
         Line { bare: bare_pipeline, ratio: figures.mails_ratio, target: Some(Target::AtLeast(4_000.0)), ..line("mails", figures.mails_per_s, "mails/s") },
         Line { bare: bare_pipeline, ratio: figures.etl_ratio, ..line("etl", figures.etl_events_per_s, "events/s") },
     ]

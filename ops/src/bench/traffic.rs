@@ -6,11 +6,19 @@ use pvt_domain::demo;
 use pvt_domain::ids::{BookingId, PropertyId};
 use pvt_domain::inventory::{DormGender, Inventory, Property, RatePlan, Room, RoomKind, RoomType};
 use pvt_domain::messages::RequestBooking;
+use std::borrow::Cow;
 use std::io::Write;
 
 /// Arrivals fall on this many days from tomorrow on.
 const ARRIVAL_DAYS: u64 = 500;
 const NIGHTS_MAX: u64 = 3;
+/// The house that is searched: what it sells, and the days that searches and its bookings are about.
+const SEARCHED: &str = "searched";
+const SEARCHED_TYPES: u16 = 30;
+const SEARCHED_DAYS: u64 = 90;
+const SEARCHED_NIGHTS_MAX: u64 = 7;
+/// One search in so many is for all the days at once.
+const WHOLE_IN: u64 = 8;
 const ROOM_BEDS: u16 = 10;
 const ROOM_TYPES: [(&str, i64); 2] = [("dorm-mixed", 4_200), ("dorm-female", 4_800)];
 const RATE_PLAN: &str = "standard";
@@ -25,6 +33,9 @@ pub(super) struct Traffic {
     /// What the hostels' ids begin with.
     prefix: &'static str,
     properties: u16,
+    /// The days that arrivals fall on, and the longest stay.
+    days: u64,
+    nights_max: u64,
     today: NaiveDate,
     /// Seconds to hold each request until its booking is decided.
     wait_s: Option<u32>,
@@ -33,7 +44,7 @@ pub(super) struct Traffic {
 /// One wish.
 struct Wish {
     property: u16,
-    room_type: &'static str,
+    room_type: Cow<'static, str>,
     arrival: NaiveDate,
     departure: NaiveDate,
 }
@@ -41,7 +52,12 @@ struct Wish {
 impl Traffic {
     /// A series for these many hostels.
     pub(super) fn new(series: String, prefix: &'static str, properties: u16) -> Self {
-        Self { series, prefix, properties: properties.max(1), today: Utc::now().date_naive(), wait_s: None }
+        Self { series, prefix, properties: properties.max(1), days: ARRIVAL_DAYS, nights_max: NIGHTS_MAX, today: Utc::now().date_naive(), wait_s: None }
+    }
+
+    /// A series for the house that is searched.
+    pub(super) fn of_searched(series: String) -> Self {
+        Self { days: SEARCHED_DAYS - SEARCHED_NIGHTS_MAX, nights_max: SEARCHED_NIGHTS_MAX, ..Self::new(series, SEARCHED, 1) }
     }
 
     /// Asks for the decision within so many seconds.
@@ -53,12 +69,12 @@ impl Traffic {
     fn wish(&self, number: u64) -> Wish {
         let random = scatter(number);
         // One night after another, a hostel's nights fill evenly; only which hostel and date is scattered.
-        let arrival = self.today + Days::new(1 + (random >> 16) % ARRIVAL_DAYS);
+        let arrival = self.today + Days::new(1 + (random >> 16) % self.days);
         Wish {
             property: u16::try_from(random % u64::from(self.properties)).unwrap_or_default(),
-            room_type: ROOM_TYPES.get(usize::from((random >> 40) & 1 == 1)).map_or("", |(id, _)| id),
+            room_type: if self.prefix == SEARCHED { searched_type((random >> 40) % u64::from(SEARCHED_TYPES)).into() } else { room_type(random >> 40).into() },
             arrival,
-            departure: arrival + Days::new(1 + (random >> 48) % NIGHTS_MAX),
+            departure: arrival + Days::new(1 + (random >> 48) % self.nights_max),
         }
     }
 
@@ -98,7 +114,7 @@ impl Traffic {
             property_id: property_id(self.prefix, property),
             rate_plan_id: RATE_PLAN.into(),
             source: Source::Direct,
-            stays: vec![StayRequest::new(room_type, arrival, departure, 1)],
+            stays: vec![StayRequest::new(&*room_type, arrival, departure, 1)],
             guest: Guest {
                 first_name: "Ada".to_owned(),
                 last_name: "Lovelace".to_owned(),
@@ -117,13 +133,59 @@ fn property_id(prefix: &str, number: u16) -> PropertyId {
     PropertyId::new(format!("{prefix}-{number:03}"))
 }
 
+/// One type after the other.
+fn room_type(number: u64) -> &'static str {
+    ROOM_TYPES.get(usize::from(number & 1 == 1)).map_or("", |(id, _)| id)
+}
+
+fn searched_type(number: u64) -> String {
+    format!("dorm-{number:02}")
+}
+
+/// Beds of the house that is searched.
+pub(super) fn searched_bed_nights() -> u64 {
+    u64::from(SEARCHED_TYPES) * u64::from(ROOM_BEDS) * SEARCHED_DAYS
+}
+
+/// Nights of a stay there, on average.
+pub(super) fn searched_nights_mean() -> u64 {
+    SEARCHED_NIGHTS_MAX.div_ceil(2)
+}
+
+/// The house that is searched: many room types of one room each.
+pub(super) fn searched() -> Inventory {
+    let mut house = hostel(SEARCHED, 0, SEARCHED_TYPES * ROOM_BEDS);
+    let ids = || (0..SEARCHED_TYPES).map(|number| searched_type(number.into()));
+    house.room_types = ids().map(|id| RoomType::new(id.as_str(), &id, RoomKind::Dorm, DormGender::Mixed)).collect();
+    for (room, id) in house.rooms.iter_mut().zip(ids()) {
+        room.room_type_id = id.as_str().into();
+    }
+    for plan in &mut house.rate_plans {
+        plan.nightly = ids().map(|id| (id.as_str().into(), 4_200)).collect();
+    }
+    house
+}
+
+/// Writes the search `number`: all room types of the house for a stay within its days.
+pub(super) fn write_search(number: u64, today: NaiveDate, request: &mut Vec<u8>) {
+    let random = scatter(number);
+    let nights = if number % WHOLE_IN == 0 { SEARCHED_DAYS } else { 1 + (random >> 48) % SEARCHED_NIGHTS_MAX };
+    let arrival = today + Days::new(1 + (random >> 16) % (SEARCHED_DAYS - nights + 1));
+    let (departure, guests) = (arrival + Days::new(nights), 1 + (random >> 32) % 4);
+    // Writing into a vector cannot fail.
+    let _ = write!(
+        request,
+        "GET /api/rooms/search?arrival={arrival}&departure={departure}&guests={guests}&property_id={SEARCHED}-000 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+    );
+}
+
 /// A hostel of dorms, taxed and priced like the demonstration hostel.
 pub(super) fn hostel(prefix: &str, number: u16, beds: u16) -> Inventory {
     let id = property_id(prefix, number);
     let property = Property { name: format!("Bench {number}"), check_in_from: NaiveTime::MIN, id, ..demo::hostel().property };
     let kind = |(id, _): &(&str, i64)| RoomType::new(*id, *id, RoomKind::Dorm, DormGender::Mixed);
     let room = |number: u16| {
-        let room_type = ROOM_TYPES.get(usize::from(number % 2)).map_or("", |(id, _)| id);
+        let room_type = room_type(number.into());
         let beds = 1..=ROOM_BEDS.min(beds - number * ROOM_BEDS);
         Room::new(format!("r{number}").as_str(), room_type, beds.map(|bed| format!("r{number}-{bed}").as_str().into()).collect())
     };
@@ -152,7 +214,8 @@ fn scatter(number: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Traffic, hostel};
+    use super::{SEARCHED_DAYS, SEARCHED_TYPES, Traffic, hostel, searched, write_search};
+    use chrono::{Days, NaiveDate, Utc};
 
     #[test]
     fn the_length_fits_the_body_and_the_body_fits_the_command() {
@@ -169,6 +232,28 @@ mod tests {
             for part in ["property_id", "rate_plan_id", "source", "stays", "guest"] {
                 assert_eq!(sent[part], command[part]);
             }
+        }
+    }
+
+    #[test]
+    fn searches_and_bookings_are_about_what_the_house_sells() {
+        let house = searched();
+        assert_eq!((house.room_types.len(), house.rooms.len()), (usize::from(SEARCHED_TYPES), usize::from(SEARCHED_TYPES)));
+        let traffic = Traffic::of_searched("t".to_owned());
+        for number in 0..1_000 {
+            let command = traffic.command(number);
+            assert_eq!(command.property_id, house.property.id);
+            assert!(house.room_type(&command.stays[0].room_type_id).is_some());
+        }
+        let today = Utc::now().date_naive();
+        let date = |text: &str, name: &str| -> NaiveDate { text.split_once(&format!("{name}=")).unwrap().1[..10].parse().unwrap() };
+        for number in 0..1_000 {
+            let mut request = Vec::new();
+            write_search(number, today, &mut request);
+            let text = String::from_utf8(request).unwrap();
+            let (arrival, departure) = (date(&text, "arrival"), date(&text, "departure"));
+            assert!(today < arrival && arrival < departure && departure <= today + Days::new(1 + SEARCHED_DAYS), "{text}");
+            assert!(text.contains(&format!("property_id={} ", house.property.id)), "{text}");
         }
     }
 

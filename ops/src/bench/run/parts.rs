@@ -17,7 +17,7 @@ const SINK_LIMIT: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 const CONFIRMATIONS: &str = "confirmations";
 const ANALYTICS: &str = "analytics";
-const EMAILS: &str = "emails";
+pub(super) const EMAILS: &str = "emails";
 
 impl Run<'_> {
     /// Nothing runs but the API: requests pile up in the booking queues.
@@ -57,7 +57,7 @@ impl Run<'_> {
     }
 
     /// Waits until every accepted booking is stored and its event published.
-    async fn decided(&mut self) -> Result<worker_probe::Stretch> {
+    pub(super) async fn decided(&mut self) -> Result<worker_probe::Stretch> {
         let worker = self.stage.worker(CONFIRMATIONS).await?;
         let stretch = worker_probe::wait_for(worker, CONFIRMATIONS, self.posted, PART_LIMIT).await?;
         let stored = self.corner.stored_bookings().await?;

@@ -1,0 +1,57 @@
+//! Searching beside the running pipeline: a house of many room types, two thirds full, is looked through while others are booked.
+
+use super::super::load::{Load, Pace};
+use super::super::traffic::{self, Traffic};
+use super::{PART_LIMIT, Run};
+use crate::output;
+use anyhow::Result;
+use chrono::Utc;
+use std::sync::Arc;
+
+/// `Prefer: wait` of the bookings beside.
+const WAIT_S: u32 = 10;
+/// Searches before any is measured.
+const WARM_UP: u64 = 100;
+
+impl Run<'_> {
+    /// All of it runs: searches at the steady rate, and as many bookings elsewhere, each until it is confirmed.
+    pub(super) async fn search(&mut self) -> Result<()> {
+        self.stage.sink().await?;
+        self.stage.worker(super::parts::EMAILS).await?;
+        let address = self.stage.api().await?;
+        self.fill_the_house().await?;
+        let today = Utc::now().date_naive();
+        let write = Arc::new(move |number: u64, request: &mut Vec<u8>| traffic::write_search(number, today, request));
+        let searches = |count, pace| Load { address, connections: self.scale.connections, count, pace, expected: 200, limit: PART_LIMIT };
+        searches(WARM_UP, Pace::AsAnswered).run(write.clone()).await?;
+        let rate = self.scale.rate_per_s;
+        let count = u64::from(rate) * self.scale.steady.as_secs();
+        output::note(format_args!("  search: {rate} searches/s for {:?}, beside {rate} bookings/s", self.scale.steady));
+        let before = self.stage.snapshot().await?;
+        let searching = searches(count, Pace::PerSecond(rate)).run(write);
+        let traffic = self.traffic("beside").waiting(WAIT_S);
+        let (found, booked) = tokio::join!(searching, self.post(address, traffic, count, Pace::PerSecond(rate), 201));
+        let (found, booked) = (found?, booked?);
+        let after = self.stage.snapshot().await?;
+        self.note_unexpected(&found);
+        let figures = &mut self.figures;
+        figures.note("search", &before, &after, found.expected());
+        figures.search_requests_per_s = Some(found.per_second());
+        figures.search_p50_ms = Some(found.latency_ms(500));
+        figures.search_p99_ms = Some(found.latency_ms(990));
+        figures.search_max_ms = Some(found.latency_ms(1_000));
+        figures.search_beside_p99_ms = Some(booked.latency_ms(990));
+        self.decided().await?;
+        Ok(())
+    }
+
+    /// Two thirds of the nights of the house that is searched, or as many requests as a run has.
+    async fn fill_the_house(&mut self) -> Result<()> {
+        let address = self.stage.api().await?;
+        let count = (traffic::searched_bed_nights() * 2 / 3 / traffic::searched_nights_mean()).min(self.scale.requests);
+        let traffic = Traffic::of_searched(format!("{}-search", self.corner.name()));
+        self.post(address, traffic, count, Pace::AsAnswered, 202).await?;
+        self.decided().await?;
+        Ok(())
+    }
+}
