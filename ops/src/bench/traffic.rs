@@ -169,7 +169,7 @@ pub(super) fn searched() -> Inventory {
 /// Writes the search `number`: all room types of the house for a stay within its days.
 pub(super) fn write_search(number: u64, today: NaiveDate, request: &mut Vec<u8>) {
     let random = scatter(number);
-    let nights = if number % WHOLE_IN == 0 { SEARCHED_DAYS } else { 1 + (random >> 48) % SEARCHED_NIGHTS_MAX };
+    let nights = if number.is_multiple_of(WHOLE_IN) { SEARCHED_DAYS } else { 1 + (random >> 48) % SEARCHED_NIGHTS_MAX };
     let arrival = today + Days::new(1 + (random >> 16) % (SEARCHED_DAYS - nights + 1));
     let (departure, guests) = (arrival + Days::new(nights), 1 + (random >> 32) % 4);
     // Writing into a vector cannot fail.
