@@ -29,3 +29,6 @@ async fn house(app: &SharedApp, caller: &Caller, id: String) -> Result<Inventory
 fn today(inventory: &Inventory) -> NaiveDate {
     business_date(&inventory.property, Utc::now().into())
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,8 +10,10 @@ use pvt_domain::demo;
 use pvt_domain::ids::{BlockId, BookingId, PropertyId};
 use pvt_domain::messages::{BlockBeds, BookingCommand, RequestBooking};
 use pvt_domain::nights::Nights;
+use pvt_domain::rates::{DateSet, RateCalendar, Rates};
 use pvt_domain::view::PropertyView;
 use pvt_stores::mongo::Mongo;
+use pvt_stores::mongo::audit::AuditEntry;
 use pvt_testkit::Namespace;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -67,6 +69,13 @@ async fn fill(mongo: &Mongo, properties: &[PropertyId]) -> Result<()> {
     Ok(())
 }
 
+/// A price of its own for one night.
+fn calendar(property: &str) -> RateCalendar {
+    let mut calendar = RateCalendar::new(property.into(), "standard".into(), DORM.into());
+    calendar.set_prices(&DateSet { range: Nights::new(day(5), day(6)), weekdays: Vec::new() }, Some(9_900));
+    calendar
+}
+
 #[tokio::test]
 async fn what_is_read_is_right_and_comes_from_indexes() -> Result<()> {
     let namespace = Namespace::new().await?;
@@ -74,6 +83,12 @@ async fn what_is_read_is_right_and_comes_from_indexes() -> Result<()> {
     let properties: [PropertyId; 2] = ["one".into(), "two".into()];
     fill(&mongo, &properties).await?;
     let database = mongodb::Client::with_uri_str(namespace.mongodb_uri()).await?.database(namespace.name());
+    for property in &properties {
+        let entry = AuditEntry::new(Uuid::new_v4(), Utc::now().into(), "staff:1", "rates.set".to_owned(), property.as_str(), "");
+        assert!(mongo.save_rates(property, 0, &[calendar(property.as_str())], &entry).await?);
+        let late = AuditEntry { id: Uuid::new_v4(), ..entry };
+        assert!(!mongo.save_rates(property, 0, &[], &late).await?, "the house has another revision since");
+    }
     // From here on the server writes down how it finds what is asked for.
     database.run_command(doc! { "profile": 2 }).await?;
     let one = &properties[0];
@@ -85,12 +100,14 @@ async fn what_is_read_is_right_and_comes_from_indexes() -> Result<()> {
     assert_eq!(mongo.occupants(one, Nights::new(day(11), day(15))).await?.len(), 2);
     let blocks = async |from, until| Ok::<_, anyhow::Error>(mongo.blocks_within(one, Nights::new(day(from), day(until))).await?.len());
     assert_eq!((blocks(0, 10).await?, blocks(0, 11).await?, blocks(19, 30).await?, blocks(20, 30).await?), (0, 1, 1, 0));
+    assert_eq!(mongo.rates(one).await?, Rates::new([calendar("one")]), "those of one property alone");
+    assert_eq!(mongo.inventory_revisions(&properties).await?, HashMap::from([("one".into(), 1), ("two".into(), 1)]));
     database.run_command(doc! { "profile": 0 }).await?;
 
     let queries: Vec<Document> =
         database.collection::<Document>("system.profile").find(doc! { "command.find": { "$exists": true } }).await?.try_collect().await?;
     let namespaces: BTreeSet<&str> = queries.iter().filter_map(|query| query.get_str("ns").ok()?.split_once('.').map(|(_, name)| name)).collect();
-    assert!(["blocks", "bookings", "properties"].iter().all(|name| namespaces.contains(name)), "{namespaces:?}");
+    assert!(["blocks", "bookings", "properties", "rates"].iter().all(|name| namespaces.contains(name)), "{namespaces:?}");
     for query in &queries {
         let plan = query.get_str("planSummary").unwrap_or_default();
         assert!(["IXSCAN", "IDHACK", "EXPRESS"].iter().any(|good| plan.starts_with(good)) && !plan.contains("COLLSCAN"), "{plan}: {query}");

@@ -10,7 +10,7 @@ use crate::store_call;
 use axum::Json;
 use axum::extract::{Path, Request, State};
 use axum::http::Uri;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use chrono::NaiveDate;
 use pvt_domain::booking::{Booking, Guest, Status, Stay};
 use pvt_domain::ids::{BedId, BookingId};
@@ -85,7 +85,8 @@ pub(in super::super) async fn departures(State(app): State<SharedApp>, Path(id):
     Ok(listing(&inventory, date, bookings, |stay| stay.departure == date))
 }
 
-fn listing(inventory: &Inventory, date: NaiveDate, mut bookings: Vec<Booking>, on: impl Fn(&Stay) -> bool) -> axum::response::Response {
+/// These bookings by name, each with the stays that are of this day.
+pub(super) fn listing(inventory: &Inventory, date: NaiveDate, mut bookings: Vec<Booking>, on: impl Fn(&Stay) -> bool) -> Response {
     bookings.sort_unstable_by(|a, b| (&a.guest.last_name, &a.guest.first_name, a.id).cmp(&(&b.guest.last_name, &b.guest.first_name, b.id)));
     let currency = inventory.property.currency;
     let made = |bed: &BedId| inventory.room_of(bed).is_some_and(|room| room.state_of(bed).cleanliness == Cleanliness::Clean);

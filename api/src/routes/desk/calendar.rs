@@ -15,7 +15,7 @@ use chrono::NaiveDate;
 use pvt_domain::block::{Block, BlockKind};
 use pvt_domain::booking::{Booking, Status, Stay};
 use pvt_domain::ids::{BedId, BlockId, BookingId};
-use pvt_domain::inventory::{BedState, Room};
+use pvt_domain::inventory::{BedState, Inventory, Room};
 use pvt_domain::nights::Nights;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -28,7 +28,7 @@ struct RangeQuery {
 }
 
 #[derive(Serialize)]
-struct Plan<'a> {
+pub(super) struct Plan<'a> {
     property_id: &'a str,
     from: NaiveDate,
     until: NaiveDate,
@@ -78,12 +78,20 @@ pub(in super::super) async fn calendar(State(app): State<SharedApp>, Path(id): P
     let (mongo, property) = (app.mongo.clone(), inventory.property.id.clone());
     let (bookings, blocks) =
         store_call::read(async move { Ok((mongo.occupants(&property, nights).await?, mongo.blocks_within(&property, nights).await?)) }).await?;
-    let mut entries = entries(bookings.values(), &blocks, nights);
-    let rooms = inventory.rooms.iter().map(|room| RoomView::of(room, &mut entries)).collect();
-    Ok(Json(Plan { property_id: inventory.property.id.as_str(), from: nights.arrival, until: nights.departure, rooms }).into_response())
+    let bookings: Vec<&Booking> = bookings.values().collect();
+    Ok(Json(Plan::of(&inventory, &bookings, &blocks, nights)).into_response())
 }
 
-fn entries<'a>(bookings: impl Iterator<Item = &'a Booking>, blocks: &'a [Block], shown: Nights) -> HashMap<&'a BedId, Vec<Entry<'a>>> {
+impl<'a> Plan<'a> {
+    /// The house on these nights.
+    pub(super) fn of(inventory: &'a Inventory, bookings: &[&'a Booking], blocks: &'a [Block], nights: Nights) -> Self {
+        let mut entries = entries(bookings, blocks, nights);
+        let rooms = inventory.rooms.iter().map(|room| RoomView::of(room, &mut entries)).collect();
+        Self { property_id: inventory.property.id.as_str(), from: nights.arrival, until: nights.departure, rooms }
+    }
+}
+
+fn entries<'a>(bookings: &[&'a Booking], blocks: &'a [Block], shown: Nights) -> HashMap<&'a BedId, Vec<Entry<'a>>> {
     let mut entries: HashMap<&BedId, Vec<Entry<'a>>> = HashMap::new();
     let mut add = |bed: &'a BedId, nights: Nights, by: &By<'a>| {
         if nights.arrival < shown.departure && shown.arrival < nights.departure {

@@ -16,7 +16,6 @@ use pvt_domain::inventory::{BedService, Cleanliness, Room};
 use pvt_domain::nights::Nights;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -31,7 +30,7 @@ struct Stats {
 }
 
 #[derive(Serialize)]
-struct PropertyStats {
+pub(super) struct PropertyStats {
     property_id: PropertyId,
     date: NaiveDate,
     #[serde(flatten)]
@@ -79,7 +78,8 @@ pub(in super::super) async fn stats(State(app): State<SharedApp>, request: Reque
     Ok(Json(Stats { items: found.iter().map(|occupancy| property_stats(occupancy, date)).collect() }).into_response())
 }
 
-fn property_stats(occupancy: &Arc<Occupancy>, date: Option<NaiveDate>) -> PropertyStats {
+/// One property on one night, tonight unless another is named.
+pub(super) fn property_stats(occupancy: &Occupancy, date: Option<NaiveDate>) -> PropertyStats {
     let inventory = occupancy.view().inventory();
     let date = date.unwrap_or_else(|| today(inventory));
     let blocked = occupancy.blocked_on(date);

@@ -2,7 +2,7 @@
 
 use super::super::load::{Load, Pace};
 use super::super::traffic::{self, Traffic};
-use super::{PART_LIMIT, Run};
+use super::{PART_LIMIT, Run, writer};
 use crate::output;
 use anyhow::Result;
 use chrono::Utc;
@@ -12,6 +12,9 @@ use std::sync::Arc;
 const WAIT_S: u32 = 10;
 /// Searches before any is measured.
 const WARM_UP: u64 = 100;
+/// So many searches for one booking in the house that is searched.
+const FOR_ONE: u32 = 10;
+const CHANGING_CONNECTIONS: usize = 8;
 
 impl Run<'_> {
     /// All of it runs: searches at the steady rate, and as many bookings elsewhere, each until it is confirmed.
@@ -29,9 +32,15 @@ impl Run<'_> {
         output::note(format_args!("  search: {rate} searches/s for {:?}, beside {rate} bookings/s", self.scale.steady));
         let before = self.stage.snapshot().await?;
         let searching = searches(count, Pace::PerSecond(rate)).run(write);
+        // What is searched changes too: some are booked in that very house, where they may be refused.
+        let (some, slowly) = ((count / u64::from(FOR_ONE)).max(1), Pace::PerSecond((rate / FOR_ONE).max(1)));
+        let load = Load { address, connections: CHANGING_CONNECTIONS, count: some, pace: slowly, expected: 202, limit: PART_LIMIT };
+        let changing = load.run(writer(Traffic::of_searched(format!("{}-changing", self.corner.name()))));
         let traffic = self.traffic("beside").waiting(WAIT_S);
-        let (found, booked) = tokio::join!(searching, self.post(address, traffic, count, Pace::PerSecond(rate), 201));
-        let (found, booked) = (found?, booked?);
+        let (found, changed, booked) = tokio::join!(searching, changing, self.post(address, traffic, count, Pace::PerSecond(rate), 201));
+        let (found, changed, booked) = (found?, changed?, booked?);
+        self.posted += changed.expected();
+        self.note_unexpected(&changed);
         let after = self.stage.snapshot().await?;
         self.note_unexpected(&found);
         let figures = &mut self.figures;
