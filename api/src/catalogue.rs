@@ -84,6 +84,18 @@ impl Catalogue {
         self.known.load_full()
     }
 
+    /// Knows this property as it is now, unless something newer is known: what this instance changed, it follows at once.
+    pub(crate) fn learn(&self, inventory: &Arc<Inventory>) {
+        self.known.rcu(|known| {
+            let mut known = Known::clone(known);
+            let newer = known.get(&inventory.property.id).is_some_and(|old| old.rev > inventory.rev);
+            if !newer {
+                known.insert(inventory.property.id.clone(), inventory.clone());
+            }
+            known
+        });
+    }
+
     /// The property of this id. One that is not known is looked for in the store, where somebody may just have added it.
     pub(crate) async fn find(&self, id: &str) -> Lookup {
         if let Some(inventory) = self.known.load().get(id) {
@@ -185,7 +197,19 @@ impl Refresher {
             info!(properties = after.len(), "ready to take bookings");
         }
         debug!(properties = after.len(), new = new.len(), "read the properties");
-        self.known.store(Arc::new(after));
+        self.known.rcu(|now| with_learnt(&after, &before, now));
         Ok(())
     }
+}
+
+/// What was read, with what was learnt while it was being read, where that is newer.
+fn with_learnt(read: &Known, before: &Known, now: &Known) -> Known {
+    let mut known = read.clone();
+    for (id, inventory) in now {
+        let learnt = !before.get(id).is_some_and(|old| Arc::ptr_eq(old, inventory));
+        if learnt && known.get(id).is_none_or(|read| read.rev < inventory.rev) {
+            known.insert(id.clone(), inventory.clone());
+        }
+    }
+    known
 }

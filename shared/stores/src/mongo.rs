@@ -11,6 +11,7 @@ pub mod commit;
 pub mod inventory;
 pub mod notifications;
 pub mod password_resets;
+pub mod rates;
 pub mod reconciliations;
 pub mod refresh_tokens;
 pub mod schedules;
@@ -101,7 +102,7 @@ impl Mongo {
         }
         self.index_clients().await?;
         // Collections cannot be created inside a transaction cheaply, so those that a transaction writes exist beforehand.
-        for name in [bookings::COLLECTION, blocks::COLLECTION, commit::CLAIMS] {
+        for name in [rates::COLLECTION, bookings::COLLECTION, blocks::COLLECTION, commit::CLAIMS] {
             self.create_collection(name).await?;
         }
         Ok(())

@@ -21,8 +21,10 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::IntoResponse;
 use chrono::{DateTime, Days, Utc};
 use pvt_domain::ids::BookingId;
+use pvt_domain::intake::FieldError;
 use pvt_domain::inventory::Inventory;
 use pvt_domain::messages::{BOOKING_REQUEST, RequestBooking};
+use pvt_domain::rates::quote::Quote;
 use pvt_domain::timestamp::Timestamp;
 use pvt_messaging::Outgoing;
 use std::sync::Arc;
@@ -44,6 +46,7 @@ struct Checked {
     fingerprint: Fingerprint,
     inventory: Arc<Inventory>,
     asked: Asked,
+    quote: Option<Quote>,
 }
 
 /// `POST /api/bookings`: 202 once the broker has the request; with `Prefer: wait=N` the result itself, if it comes in time.
@@ -103,12 +106,22 @@ async fn check(app: &App, caller: &Caller, key: &str, body: &[u8]) -> Result<Che
         Lookup::Found(inventory) => {
             let today = Timestamp::new(now).local_date(inventory.property.time_zone);
             let asked = draft.judge(&inventory, today, caller.acts_on(&inventory.property.id)).map_err(Problem::fields)?;
+            let quote = quoted(app, &inventory, &asked)?;
             let id = BookingId::derive(caller.client(), key, &fingerprint.to_string());
-            Ok(Checked { id, client: caller.client().map(str::to_owned), actor: caller.actor(), fingerprint, inventory, asked })
+            Ok(Checked { id, client: caller.client().map(str::to_owned), actor: caller.actor(), fingerprint, inventory, asked, quote })
         }
         Lookup::Unknown(any) => Err(Problem::fields(draft.faults_without_property(&any, yesterday(now)))),
         Lookup::Unavailable => Err(starting()),
     }
+}
+
+/// The quote that came with a request, if it is ours and of these stays. Whether its price still holds is decided with the request.
+fn quoted(app: &App, inventory: &Inventory, asked: &Asked) -> Result<Option<Quote>, Problem> {
+    let Some(text) = &asked.quote else { return Ok(None) };
+    let fault = |code, message| Problem::fields(vec![FieldError::new("/quote", code, message)]);
+    let quote = app.quotes.verify(text).ok_or_else(|| fault("invalid_quote", "send what POST /api/quotes gave as `quote`, unchanged"))?;
+    let same = quote.property_id == inventory.property.id && quote.rate_plan_id == asked.rate_plan_id && quote.stays == asked.stays;
+    if same { Ok(Some(quote)) } else { Err(fault("quote_of_other_stays", "the quote is for another property, rate plan or other stays")) }
 }
 
 /// A date that is past at no property.
@@ -158,10 +171,10 @@ async fn seen(app: &App, checked: &Checked) -> Seen {
 
 /// Hands the request to the broker.
 async fn send(app: &SharedApp, checked: Checked, parts: &Parts, reply_to: Option<String>) -> Result<(), Problem> {
-    let Checked { id, client, actor, fingerprint, inventory, asked } = checked;
+    let Checked { id, client, actor, fingerprint, inventory, asked, quote } = checked;
     let property_id = inventory.property.id.clone();
     let key = app.topology.command_key(BOOKING_REQUEST, property_id.as_str());
-    let Asked { rate_plan_id, source, stays, guest, override_restrictions } = asked;
+    let Asked { rate_plan_id, source, stays, guest, override_restrictions, quote: _ } = asked;
     let command = RequestBooking {
         booking_id: id,
         client,
@@ -172,7 +185,7 @@ async fn send(app: &SharedApp, checked: Checked, parts: &Parts, reply_to: Option
         stays,
         guest,
         requested_at: Utc::now().into(),
-        quote: None,
+        quote,
         override_restrictions,
     };
     let message = Outgoing::command(key, id.request_command_id(), &command).map(|message| {

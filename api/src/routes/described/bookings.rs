@@ -181,6 +181,7 @@ fn new_booking() -> Value {
         ("stays", about(list_of(stay, 1, MAX_GROUP_STAYS), "More than 8, or for more than 8 guests, only as the hostel's staff.")),
         ("guest", guest),
         ("override_restrictions?", about(flag(), "For staff.")),
+        ("quote?", about(text(), "As POST /api/quotes gave it, for exactly these stays.")),
     ])
 }
 

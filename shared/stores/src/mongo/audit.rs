@@ -3,7 +3,7 @@
 use super::{Index, Mongo};
 use crate::StoreError;
 use futures_util::TryStreamExt;
-use mongodb::bson::doc;
+use mongodb::bson::{Document, doc};
 use mongodb::{ClientSession, Collection};
 use pvt_domain::ids::uuid_text;
 use pvt_domain::timestamp::Timestamp;
@@ -14,7 +14,7 @@ const COLLECTION: &str = "audit";
 
 /// What one run or command did; the history of one subject; the newest first.
 pub(crate) const INDEXES: &[Index] =
-    &[(COLLECTION, &[("cause", 1)], false), (COLLECTION, &[("subject", 1), ("at", 1)], false), (COLLECTION, &[("at", -1)], false)];
+    &[(COLLECTION, &[("cause", 1)], false), (COLLECTION, &[("subject", 1), ("at", 1)], false), (COLLECTION, &[("at", -1), ("_id", -1)], false)];
 
 /// One thing that somebody did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,6 +69,24 @@ impl Mongo {
     /// [`StoreError`] when MongoDB fails.
     pub async fn audit_of(&self, cause: Uuid) -> Result<Vec<AuditEntry>, StoreError> {
         let found = self.audit().find(doc! { "cause": cause.to_string() }).sort(doc! { "at": 1, "_id": 1 }).await?;
+        Ok(found.try_collect().await?)
+    }
+
+    /// What was done, the newest first: what came before the given entry, at most `limit`, to one subject or to all.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn list_audit(&self, subject: Option<&str>, before: Option<(&str, &str)>, limit: i64) -> Result<Vec<AuditEntry>, StoreError> {
+        let mut query = Document::new();
+        if let Some(subject) = subject {
+            query.insert("subject", subject);
+        }
+        if let Some((at, id)) = before {
+            query.insert("$or", [doc! { "at": { "$lt": at } }, doc! { "at": at, "_id": { "$lt": id } }].to_vec());
+            // The bound that an index can use.
+            query.insert("at", doc! { "$lte": at });
+        }
+        let found = self.audit().find(query).sort(doc! { "at": -1, "_id": -1 }).limit(limit).await?;
         Ok(found.try_collect().await?)
     }
 

@@ -4,14 +4,17 @@
 //! whose rooms are there and whose prices are not.
 
 use super::Mongo;
+use super::audit::AuditEntry;
 use crate::StoreError;
 use futures_util::TryStreamExt;
-use mongodb::bson::{Document, doc};
+use mongodb::ClientSession;
+use mongodb::bson::{Bson, Document, doc};
 use pvt_domain::ids::PropertyId;
 use pvt_domain::inventory::Inventory;
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 
-const PROPERTIES: &str = "properties";
+pub(super) const PROPERTIES: &str = "properties";
 
 /// A property as stored.
 #[derive(Serialize, Deserialize)]
@@ -41,6 +44,73 @@ impl Mongo {
         Ok(found.iter().filter_map(|property| property.get_str("_id").ok()).map(PropertyId::from).collect())
     }
 
+    /// The revisions of those of these properties that there are.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn inventory_revisions(&self, properties: &[PropertyId]) -> Result<HashMap<PropertyId, u64>, StoreError> {
+        if properties.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let ids: Vec<&str> = properties.iter().map(PropertyId::as_str).collect();
+        let wanted = doc! { "_id": { "$in": ids } };
+        let found: Vec<Document> =
+            self.collection::<Document>(PROPERTIES).find(wanted).projection(doc! { "inventory.rev": 1 }).await?.try_collect().await?;
+        let read = |property: &Document| {
+            let rev = property.get_document("inventory").ok().and_then(|inventory| inventory.get_i64("rev").ok()).unwrap_or_default();
+            Some((PropertyId::from(property.get_str("_id").ok()?), u64::try_from(rev).unwrap_or_default()))
+        };
+        Ok(found.iter().filter_map(read).collect())
+    }
+
+    /// Makes a property. `false` when there is one of this id.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn create_inventory(&self, inventory: &Inventory, entry: &AuditEntry) -> Result<bool, StoreError> {
+        self.write_house(inventory, None, entry).await
+    }
+
+    /// Replaces a property if it still has revision `rev`. `false` when it has another one.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn replace_inventory(&self, inventory: &Inventory, rev: u64, entry: &AuditEntry) -> Result<bool, StoreError> {
+        self.write_house(inventory, Some(rev), entry).await
+    }
+
+    async fn write_house(&self, inventory: &Inventory, rev: Option<u64>, entry: &AuditEntry) -> Result<bool, StoreError> {
+        let mut session = self.client().start_session().await?;
+        session.start_transaction().await?;
+        match self.write_house_in(&mut session, inventory, rev, entry).await {
+            Ok(true) => end(&mut session).await,
+            outcome => {
+                // The server ends it in any case; this only frees its locks sooner.
+                if let Err(abort) = session.abort_transaction().await {
+                    tracing::debug!(error = %abort, "abort was not acknowledged");
+                }
+                lost_race(outcome)
+            }
+        }
+    }
+
+    async fn write_house_in(&self, session: &mut ClientSession, inventory: &Inventory, rev: Option<u64>, entry: &AuditEntry) -> Result<bool, StoreError> {
+        let id = &inventory.property.id;
+        let stored = Stored { id: id.clone(), inventory: inventory.clone() };
+        let houses = self.collection::<Stored>(PROPERTIES);
+        match rev {
+            None => drop(houses.insert_one(stored).session(&mut *session).await?),
+            Some(rev) => {
+                let replaced = houses.replace_one(at_revision(id, rev), stored).session(&mut *session).await?;
+                if replaced.matched_count == 0 {
+                    return Ok(false);
+                }
+            }
+        }
+        self.append_audit_in(session, entry).await?;
+        Ok(true)
+    }
+
     /// Writes a property whole, replacing what was there.
     ///
     /// # Errors
@@ -50,5 +120,32 @@ impl Mongo {
         let stored = Stored { id: id.clone(), inventory: inventory.clone() };
         self.collection::<Stored>(PROPERTIES).replace_one(doc! { "_id": id.as_str() }, &stored).upsert(true).await?;
         Ok(())
+    }
+}
+
+/// A revision as BSON has it.
+pub(super) fn revision(rev: u64) -> Bson {
+    Bson::Int64(i64::try_from(rev).unwrap_or(i64::MAX))
+}
+
+/// The property while it has this revision. Houses from before there were revisions have none.
+pub(super) fn at_revision(property: &PropertyId, rev: u64) -> Document {
+    let wanted = if rev == 0 { doc! { "$in": [revision(0), Bson::Null] } } else { doc! { "$eq": revision(rev) } };
+    doc! { "_id": property.as_str(), "inventory.rev": wanted }
+}
+
+/// Commits a change of a house.
+pub(super) async fn end(session: &mut ClientSession) -> Result<bool, StoreError> {
+    match session.commit_transaction().await.map_err(StoreError::from) {
+        Ok(()) => Ok(true),
+        Err(error) => lost_race(Err(error)),
+    }
+}
+
+/// Somebody else who writes the same house at the same time was faster: that is a lost race, not a failure.
+pub(super) fn lost_race(outcome: Result<bool, StoreError>) -> Result<bool, StoreError> {
+    match outcome {
+        Err(StoreError::Transient { .. } | StoreError::Duplicate(_)) => Ok(false),
+        other => other,
     }
 }

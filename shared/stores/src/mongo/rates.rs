@@ -1,0 +1,83 @@
+//! Price calendars: one document a room type on a rate plan, read by property.
+//!
+//! A change of calendars is a change of the house: it raises the revision of the property in the same transaction, so that whoever
+//! remembers prices learns that they are old. Nothing else writes here.
+
+use super::Mongo;
+use super::audit::AuditEntry;
+use super::inventory::{PROPERTIES, at_revision, revision};
+use crate::StoreError;
+use futures_util::TryStreamExt;
+use mongodb::ClientSession;
+use mongodb::bson::{Document, doc};
+use pvt_domain::ids::{PropertyId, RatePlanId, RoomTypeId};
+use pvt_domain::rates::{RateCalendar, Rates};
+use serde::{Deserialize, Serialize};
+
+pub(crate) const COLLECTION: &str = "rates";
+
+/// A calendar as stored; its key is `property|plan|type`.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    #[serde(rename = "_id")]
+    key: String,
+    calendar: RateCalendar,
+}
+
+fn key(property: &PropertyId, plan: &RatePlanId, room_type: &RoomTypeId) -> String {
+    format!("{property}|{plan}|{room_type}")
+}
+
+impl Mongo {
+    /// Every calendar of a property, in one read.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn rates(&self, property: &PropertyId) -> Result<Rates, StoreError> {
+        // No id holds either sign, and `}` is the one after `|`.
+        let range = doc! { "_id": { "$gte": format!("{property}|"), "$lt": format!("{property}}}") } };
+        let found: Vec<Stored> = self.collection::<Stored>(COLLECTION).find(range).await?.try_collect().await?;
+        Ok(Rates::new(found.into_iter().map(|stored| stored.calendar)))
+    }
+
+    /// Replaces these calendars of a property if the house still has revision `rev`, which then is the next one. `false` when it has
+    /// another one.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn save_rates(&self, property: &PropertyId, rev: u64, calendars: &[RateCalendar], entry: &AuditEntry) -> Result<bool, StoreError> {
+        let mut session = self.client().start_session().await?;
+        session.start_transaction().await?;
+        match self.write_rates(&mut session, (property, rev), calendars, entry).await {
+            Ok(true) => super::inventory::end(&mut session).await,
+            outcome => {
+                // The server ends it in any case; this only frees its locks sooner.
+                if let Err(abort) = session.abort_transaction().await {
+                    tracing::debug!(error = %abort, "abort was not acknowledged");
+                }
+                super::inventory::lost_race(outcome)
+            }
+        }
+    }
+
+    async fn write_rates(
+        &self,
+        session: &mut ClientSession,
+        (property, rev): (&PropertyId, u64),
+        calendars: &[RateCalendar],
+        entry: &AuditEntry,
+    ) -> Result<bool, StoreError> {
+        let raised = doc! { "$set": { "inventory.rev": revision(rev + 1) } };
+        let house = self.collection::<Document>(PROPERTIES).update_one(at_revision(property, rev), raised).session(&mut *session).await?;
+        if house.matched_count == 0 {
+            return Ok(false);
+        }
+        for calendar in calendars {
+            let key = key(property, &calendar.rate_plan_id, &calendar.room_type_id);
+            let stored = Stored { key: key.clone(), calendar: calendar.clone() };
+            self.collection::<Stored>(COLLECTION).replace_one(doc! { "_id": key }, stored).upsert(true).session(&mut *session).await?;
+        }
+        self.append_audit_in(session, entry).await?;
+        Ok(true)
+    }
+}
