@@ -7,6 +7,10 @@ use crate::problem::Problem;
 use crate::reader::{At, Field, Fields, Reader};
 use axum::body::Body;
 use axum::http::HeaderMap;
+use pvt_domain::intake::FieldError;
+use pvt_domain::inventory::Inventory;
+use pvt_domain::inventory::check::MAX_NIGHTLY;
+use pvt_domain::money::{Currency, Money};
 
 /// What a body says, and its fingerprint.
 pub(crate) async fn read<T>(
@@ -36,14 +40,15 @@ pub(crate) fn optional_text<'n>(fields: Fields<'n, '_, '_>, key: &'static str, r
     fields.optional(key).and_then(|field| reader.text(field))
 }
 
-/// The texts of a list that may be missing, at most so many.
-pub(crate) fn texts<T: for<'t> From<&'t str>>(fields: Fields<'_, '_, '_>, key: &'static str, most: usize, reader: &mut Reader) -> Option<Vec<T>> {
-    let field = fields.optional(key)?;
-    let (at, items) = (field.at(), reader.list(field)?);
-    if items.len() > most {
-        reader.fault(&at, "too_many", format!("at most {most}"));
-    }
-    Some(items.iter().take(most).enumerate().filter_map(|(index, item)| reader.item_text(item, &At::Index(&at, index)).map(T::from)).collect())
+/// As [`items`], where the list may be missing.
+pub(crate) fn optional_items<T>(
+    fields: Fields<'_, '_, '_>,
+    key: &'static str,
+    most: usize,
+    reader: &mut Reader,
+    read: impl Fn(&Node<'_>, &At<'_>, &mut Reader) -> Option<T>,
+) -> Option<Vec<T>> {
+    fields.optional(key).and_then(|field| each(field, most, reader, read))
 }
 
 /// Each item of a list that must be there, read by `read`; at most so many.
@@ -54,7 +59,10 @@ pub(crate) fn items<T>(
     reader: &mut Reader,
     read: impl Fn(&Node<'_>, &At<'_>, &mut Reader) -> Option<T>,
 ) -> Option<Vec<T>> {
-    let field = reader.required(fields, key)?;
+    reader.required(fields, key).and_then(|field| each(field, most, reader, read))
+}
+
+fn each<T>(field: Field<'_, '_, '_>, most: usize, reader: &mut Reader, read: impl Fn(&Node<'_>, &At<'_>, &mut Reader) -> Option<T>) -> Option<Vec<T>> {
     let (at, items) = (field.at(), reader.list(field)?);
     if items.len() > most {
         reader.fault(&at, "too_many", format!("at most {most}"));
@@ -70,4 +78,27 @@ pub(crate) fn parsed<T>(fields: Fields<'_, '_, '_>, key: &'static str, reader: &
         reader.fault(&field.at(), "invalid_value", format!("must be {what}"));
     }
     value
+}
+
+/// Money as it is written: `{"amount": 4200, "currency": "CAD"}`, in minor units.
+pub(crate) fn money(field: Field<'_, '_, '_>, reader: &mut Reader) -> Option<Money> {
+    let at = field.at();
+    let fields = reader.object(field.node(), &at, &["amount", "currency"])?;
+    let amount = reader.required(fields, "amount").and_then(|field| reader.whole(field, 0..=MAX_NIGHTLY));
+    reader.required(fields, "currency");
+    let currency = parsed(fields, "currency", reader, "an ISO 4217 code such as CAD", Currency::from_code);
+    Some(Money::new(amount?, currency?))
+}
+
+/// The amount of money that must be in the currency of the house.
+///
+/// # Errors
+/// 422 for another currency; `place` is its pointer.
+pub(crate) fn amount(money: Money, house: &Inventory, place: impl Fn() -> String) -> Result<i64, Problem> {
+    let currency = house.property.currency;
+    if money.currency == currency {
+        return Ok(money.amount);
+    }
+    let message = format!("the property's prices are in {}", currency.code());
+    Err(Problem::fields(vec![FieldError::new(format!("{}/currency", place()), "wrong_currency", message)]))
 }

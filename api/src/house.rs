@@ -11,7 +11,7 @@ use chrono::Utc;
 use pvt_domain::events::InventoryChanged;
 use pvt_domain::ids::PropertyId;
 use pvt_domain::intake::FieldError;
-use pvt_domain::inventory::Inventory;
+use pvt_domain::inventory::{Inventory, Property};
 use pvt_domain::inventory::check::check_inventory;
 use pvt_domain::rates::RateCalendar;
 use pvt_messaging::Outgoing;
@@ -109,15 +109,15 @@ pub(crate) async fn read(app: &App, property: &PropertyId) -> Result<Inventory, 
     store_call::read(async move { mongo.inventory(&id).await }).await?.ok_or_else(|| problem::NOT_FOUND.into())
 }
 
-/// Stores a new house. `None` when there is one of its id.
+/// Stores a new house, which is empty. `None` when there is one of its id.
 ///
 /// # Errors
 /// 422 for what makes no sense.
-pub(crate) async fn found(app: &SharedApp, house: Inventory, actor: &str) -> Result<Option<Arc<Inventory>>, Problem> {
-    let nothing = Inventory { property: house.property.clone(), room_types: vec![], rooms: vec![], rate_plans: vec![], cancellation_policies: vec![], rev: 0 };
-    let faults = check_inventory(&nothing).into_iter().map(|fault| within("/property", fault)).map(|fault| renamed(fault, "/_id", "/id")).collect();
+pub(crate) async fn found(app: &SharedApp, property: &Property, actor: &str) -> Result<Option<Arc<Inventory>>, Problem> {
+    let house = Inventory { property: property.clone(), room_types: vec![], rooms: vec![], rate_plans: vec![], cancellation_policies: vec![], rev: 0 };
+    let faults = check_inventory(&house).into_iter().map(|fault| within("/property", fault)).map(|fault| renamed(fault, "/_id", "/id")).collect();
     refuse(faults)?;
-    let id = house.property.id.to_string();
+    let id = property.id.to_string();
     let entry = AuditEntry::new(Uuid::new_v4(), Utc::now().into(), actor, "property.create".to_owned(), &id, "");
     let (mongo, stored) = (app.mongo.clone(), house.clone());
     let created = store_call::write(async move { mongo.create_inventory(&stored, &entry).await }).await?;

@@ -87,7 +87,6 @@ impl Operation {
     }
 
     /// A parameter of the query that must be there.
-    #[allow(dead_code, reason = "routes of searches need it")]
     pub(crate) fn required_query(self, name: &str, schema: Value, words: &str) -> Self {
         self.parameter("query", name, schema, true, words).problems([problem::INVALID_QUERY])
     }

@@ -2,6 +2,7 @@
 //!
 //! A route of the table that is not described here fails a test, and so does a description without a route.
 
+mod audit;
 mod auth;
 mod booking_changes;
 mod bookings;
@@ -9,6 +10,8 @@ mod docs;
 mod notifications;
 mod payments;
 mod properties;
+mod rate_plans;
+mod rooms;
 mod system;
 
 use super::table;
@@ -17,7 +20,18 @@ use serde_json::Value;
 
 /// Every group, in the order of the document.
 pub(crate) fn groups() -> Vec<Group> {
-    vec![system::group(), auth::group(), properties::group(), bookings::group(), payments::group(), notifications::group(), docs::group()]
+    vec![
+        system::group(),
+        auth::group(),
+        properties::group(),
+        rooms::group(),
+        rate_plans::group(),
+        bookings::group(),
+        payments::group(),
+        notifications::group(),
+        audit::group(),
+        docs::group(),
+    ]
 }
 
 /// The OpenAPI document of this API.
