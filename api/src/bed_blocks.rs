@@ -11,11 +11,11 @@ use crate::store_call;
 use axum::http::request::Parts;
 use chrono::{Days, NaiveDate, Utc};
 use pvt_domain::block::{Block, BlockKind, BlockStatus};
+use pvt_domain::business_day::business_date;
 use pvt_domain::ids::{BedId, BlockId, PropertyId};
 use pvt_domain::intake::{MAX_DAYS_AHEAD, MAX_NIGHTS};
 use pvt_domain::inventory::Inventory;
 use pvt_domain::messages::{BlockBeds, INVENTORY_BLOCK, INVENTORY_UNBLOCK, MessageType, Reply, ReplyOutcome, UnblockBeds};
-use pvt_domain::timestamp::Timestamp;
 use pvt_messaging::Outgoing;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -103,7 +103,7 @@ pub(crate) struct Held {
 /// # Errors
 /// 409 with the bookings that hold one of them; then none is kept.
 pub(crate) async fn hold(app: &SharedApp, parts: &Parts, house: &Inventory, beds: &[BedId], actor: &str) -> Result<Held, Problem> {
-    let today = Timestamp::from(Utc::now()).local_date(house.property.time_zone);
+    let today = business_date(&house.property, Utc::now().into());
     let mut held = Held { property: house.property.id.clone(), blocks: Vec::new(), actor: actor.to_owned() };
     // One bed a block: a block of several would be too large for one transaction.
     for bed in beds {
@@ -145,13 +145,7 @@ impl Held {
     /// Gives the beds back. A block that could not be lifted stays, and staff see it among the property's blocks.
     pub(crate) async fn release(self, app: &SharedApp, parts: &Parts) {
         for block_id in self.blocks {
-            let asked = UnblockBeds {
-                block_id,
-                property_id: self.property.clone(),
-                actor: self.actor.clone(),
-                reason: None,
-                requested_at: Utc::now().into(),
-            };
+            let asked = UnblockBeds { block_id, property_id: self.property.clone(), actor: self.actor.clone(), reason: None, requested_at: Utc::now().into() };
             if unblock(app, parts, asked, Duration::ZERO).await.is_err() {
                 tracing::warn!(%block_id, property = %self.property, "a block of beds that were to leave could not be lifted");
             }

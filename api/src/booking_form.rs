@@ -8,8 +8,8 @@ use pvt_domain::ids::RatePlanId;
 use pvt_domain::intake::{FieldError, MAX_GROUP_STAYS, MAX_STAYS, PartyLimits, check_request};
 use pvt_domain::inventory::Inventory;
 
-/// Where the guest's phone number stands: the one text that may look like a card number.
-pub(crate) const PHONE: &str = "/guest/phone";
+/// What may look like a card number and is none: the guest's phone number, and our own signature.
+pub(crate) const NO_CARDS: [&str; 2] = ["/guest/phone", "/quote"];
 
 const BODY: &[&str] = &["property_id", "rate_plan_id", "source", "stays", "guest", "override_restrictions", "quote"];
 /// What a quote is asked for with.

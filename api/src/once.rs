@@ -5,10 +5,8 @@
 use crate::accepted::{Reserved, Seen};
 use crate::app::App;
 use crate::fingerprint::Fingerprint;
-use crate::headers;
 use crate::policy::Caller;
 use crate::problem::{self, Problem};
-use axum::http::HeaderMap;
 use uuid::Uuid;
 
 /// Name space of keys: the same client and key always name the same wish.
@@ -23,12 +21,11 @@ pub(crate) struct Once<'a> {
 }
 
 impl<'a> Once<'a> {
-    /// Reads `Idempotency-Key` and takes it for this body.
+    /// Takes the key for this body.
     ///
     /// # Errors
-    /// 400 without a key, 422 when it named another request.
-    pub(crate) fn take(app: &'a App, caller: &Caller, headers: &HeaderMap, fingerprint: Fingerprint) -> Result<Self, Problem> {
-        let key = headers::idempotency_key(headers)?;
+    /// 422 when it named another request.
+    pub(crate) fn take(app: &'a App, caller: &Caller, key: &str, fingerprint: Fingerprint) -> Result<Self, Problem> {
         let id = Uuid::new_v5(&WISHES, format!("{}\n{key}", caller.client().unwrap_or_default()).as_bytes());
         if app.accepted.reserve(id, fingerprint) == Seen::Other {
             return Err(problem::IDEMPOTENCY_KEY_REUSED.into());

@@ -2,9 +2,13 @@
 //!
 //! Nothing is stored. What is not signed here is no quote, whatever it says.
 
+use crate::problem::Problem;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
+use pvt_domain::booking::StayRequest;
+use pvt_domain::ids::{PropertyId, RatePlanId};
+use pvt_domain::intake::FieldError;
 use pvt_domain::rates::quote::Quote;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
@@ -39,6 +43,17 @@ impl QuoteKey {
         let (bytes, signature) = (URL_SAFE_NO_PAD.decode(quote).ok()?, URL_SAFE_NO_PAD.decode(signature).ok()?);
         self.0.clone().chain_update(&bytes).verify_slice(&signature).ok()?;
         Quote::from_bytes(&bytes)
+    }
+
+    /// The quote in a text that came with a request for these stays. Whether its price still holds is decided with the request.
+    ///
+    /// # Errors
+    /// 422 for what is no quote, or one of something else.
+    pub(crate) fn of(&self, text: &str, (property, plan, stays): (&PropertyId, &RatePlanId, &[StayRequest])) -> Result<Quote, Problem> {
+        let fault = |code, message| Problem::fields(vec![FieldError::new("/quote", code, message)]);
+        let quote = self.verify(text).ok_or_else(|| fault("invalid_quote", "send what POST /api/quotes gave as `quote`, unchanged"))?;
+        let same = quote.property_id == *property && quote.rate_plan_id == *plan && quote.stays == stays;
+        if same { Ok(quote) } else { Err(fault("quote_of_other_stays", "the quote is for another property, rate plan or other stays")) }
     }
 }
 

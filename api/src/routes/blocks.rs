@@ -84,10 +84,11 @@ pub(super) async fn list(State(app): State<SharedApp>, request: Request) -> Answ
 /// `POST /api/blocks`: 201 with the block, 409 with the bookings in the way, 202 when that takes longer.
 pub(super) async fn create(State(app): State<SharedApp>, request: Request) -> Answer {
     let (parts, body) = request.into_parts();
+    let key = headers::idempotency_key(&parts.headers)?;
     let (wish, fingerprint) = form::read(&parts.headers, body, read_wish).await?;
     let caller = worker_of(&parts, &wish.property)?;
-    let block_id = BlockId::derive(caller.client().unwrap_or_default(), headers::idempotency_key(&parts.headers)?);
-    let once = Once::take(&app, &caller, &parts.headers, fingerprint)?;
+    let block_id = BlockId::derive(caller.client().unwrap_or_default(), key);
+    let once = Once::take(&app, &caller, key, fingerprint)?;
     let Wish { property, kind, bed_ids, from, until, reason } = wish;
     let asked = BlockBeds { block_id, property_id: property, kind, bed_ids, from, until, actor: caller.actor(), reason, requested_at: Utc::now().into() };
     let block = bed_blocks::block(&app, &parts, asked, headers::command_wait(&parts.headers)).await?;

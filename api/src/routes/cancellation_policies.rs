@@ -3,6 +3,7 @@
 use super::parts::{add, known, made, property_of, shown, worker_of};
 use crate::app::SharedApp;
 use crate::form;
+use crate::headers;
 use crate::house::Change;
 use crate::json::Node;
 use crate::once::Once;
@@ -40,13 +41,13 @@ pub(super) async fn list(State(app): State<SharedApp>, uri: Uri) -> Answer {
 /// `POST /api/cancellation-policies`: 201 with the policy. What bookings were made on stays: a policy does not change.
 pub(super) async fn create(State(app): State<SharedApp>, request: Request) -> Answer {
     let (parts, body) = request.into_parts();
+    let key = headers::idempotency_key(&parts.headers)?;
     let ((property, new), fingerprint) = form::read(&parts.headers, body, read_new).await?;
     let caller = worker_of(&parts, &property)?;
-    let once = Once::take(&app, &caller, &parts.headers, fingerprint)?;
+    let once = Once::take(&app, &caller, key, fingerprint)?;
     let subject = format!("cancellation_policy:{}", new.id);
     let change = Change { property: &property, actor: caller.actor(), action: "cancellation_policy.create", subject, expected: None };
-    let (house, is_new) =
-        change.apply(&app, |house| add(&mut house.cancellation_policies, &new, |one| one.id == new.id, "/cancellation_policies")).await?;
+    let (house, is_new) = change.apply(&app, |house| add(&mut house.cancellation_policies, &new, |one| one.id == new.id, "/cancellation_policies")).await?;
     once.done();
     made(house.rev, is_new, &format!("/api/cancellation-policies?property_id={property}"), &new)
 }

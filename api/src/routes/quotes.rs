@@ -36,7 +36,7 @@ pub(super) async fn create(State(app): State<SharedApp>, request: Request) -> An
     let (parts, body) = request.into_parts();
     let body = read_json(&parts.headers, body).await?;
     let node = read_node(&body)?;
-    refuse_card_numbers(&node, "")?;
+    refuse_card_numbers(&node, &[])?;
     let draft = booking_form::read_quote(&node);
     let property = draft.property_id.map(PropertyId::from);
     let all = app.catalogue.all();

@@ -64,11 +64,11 @@ struct Said {
 /// `POST /api/rate-plans`: 201 with the plan.
 pub(super) async fn create(State(app): State<SharedApp>, request: Request) -> Answer {
     let (parts, body) = request.into_parts();
+    let key = headers::idempotency_key(&parts.headers)?;
     let ((property, id, said), fingerprint) = form::read(&parts.headers, body, read_new).await?;
     let caller = worker_of(&parts, &property)?;
-    let once = Once::take(&app, &caller, &parts.headers, fingerprint)?;
-    let change =
-        Change { property: &property, actor: caller.actor(), action: "rate_plan.create", subject: format!("rate_plan:{id}"), expected: None };
+    let once = Once::take(&app, &caller, key, fingerprint)?;
+    let change = Change { property: &property, actor: caller.actor(), action: "rate_plan.create", subject: format!("rate_plan:{id}"), expected: None };
     let empty = || RatePlan { id: id.clone(), name: String::new(), nightly: BTreeMap::new(), cancellation_policy_id: None };
     let (house, is_new) = change
         .apply(&app, |house| {
@@ -84,9 +84,9 @@ pub(super) async fn create(State(app): State<SharedApp>, request: Request) -> An
 /// `PATCH /api/rate-plans/{id}?property_id=…`: what is not sent stays; `nightly` replaces all prices of the plan.
 pub(super) async fn change(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> Answer {
     let (parts, body) = request.into_parts();
+    let expected = Some(headers::if_match(&parts.headers)?);
     let (property, id) = (property_of(&parts.uri)?, RatePlanId::new(id));
     let caller = worker_of(&parts, &property)?;
-    let expected = Some(headers::if_match(&parts.headers)?);
     let (said, _) = form::read(&parts.headers, body, |node, reader| {
         let fields = reader.object(node, &At::Root, &["name", "nightly", "cancellation_policy_id"])?;
         Some(read(fields, reader))

@@ -36,9 +36,10 @@ pub(super) async fn list(State(app): State<SharedApp>, uri: Uri) -> Answer {
 /// `POST /api/room-types`: 201 with the type.
 pub(super) async fn create(State(app): State<SharedApp>, request: Request) -> Answer {
     let (parts, body) = request.into_parts();
+    let key = headers::idempotency_key(&parts.headers)?;
     let ((property, new), fingerprint) = form::read(&parts.headers, body, read_new).await?;
     let caller = worker_of(&parts, &property)?;
-    let once = Once::take(&app, &caller, &parts.headers, fingerprint)?;
+    let once = Once::take(&app, &caller, key, fingerprint)?;
     let subject = format!("room_type:{}", new.id);
     let change = Change { property: &property, actor: caller.actor(), action: "room_type.create", subject, expected: None };
     let (house, is_new) = change.apply(&app, |house| add(&mut house.room_types, &new, |one| one.id == new.id, "/room_types")).await?;
@@ -49,9 +50,9 @@ pub(super) async fn create(State(app): State<SharedApp>, request: Request) -> An
 /// `PATCH /api/room-types/{id}?property_id=…`: what is not sent stays; `null` lifts a limit. What a type is sold by never changes.
 pub(super) async fn change(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> Answer {
     let (parts, body) = request.into_parts();
+    let expected = Some(headers::if_match(&parts.headers)?);
     let (property, id) = (property_of(&parts.uri)?, RoomTypeId::new(id));
     let caller = worker_of(&parts, &property)?;
-    let expected = Some(headers::if_match(&parts.headers)?);
     let (wish, _) = form::read(&parts.headers, body, read_change).await?;
     let change = Change { property: &property, actor: caller.actor(), action: "room_type.change", subject: format!("room_type:{id}"), expected };
     let (house, _) = change

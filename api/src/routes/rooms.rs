@@ -74,11 +74,11 @@ pub(super) async fn show(State(app): State<SharedApp>, Path(id): Path<String>, u
 /// `POST /api/rooms`: 201 with the room.
 pub(super) async fn create(State(app): State<SharedApp>, request: Request) -> Answer {
     let (parts, body) = request.into_parts();
+    let key = headers::idempotency_key(&parts.headers)?;
     let ((property, room), fingerprint) = form::read(&parts.headers, body, read_new).await?;
     let caller = worker_of(&parts, &property)?;
-    let once = Once::take(&app, &caller, &parts.headers, fingerprint)?;
-    let change =
-        Change { property: &property, actor: caller.actor(), action: "room.create", subject: format!("room:{}", room.id), expected: None };
+    let once = Once::take(&app, &caller, key, fingerprint)?;
+    let change = Change { property: &property, actor: caller.actor(), action: "room.create", subject: format!("room:{}", room.id), expected: None };
     let (house, new) = change.apply(&app, |house| add(&mut house.rooms, &room, |one| one.id == room.id, "/rooms")).await?;
     once.done();
     made(house.rev, new, &format!("/api/rooms/{}?property_id={property}", room.id), RoomView::new(&house, &room))
@@ -87,9 +87,9 @@ pub(super) async fn create(State(app): State<SharedApp>, request: Request) -> An
 /// `PUT /api/rooms/{id}?property_id=…` with `room_type_id` and `beds`: beds that are no longer listed leave the house.
 pub(super) async fn replace(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> Answer {
     let (parts, body) = request.into_parts();
+    let expected = headers::if_match(&parts.headers)?;
     let (property, id) = (property_of(&parts.uri)?, RoomId::new(id));
     let caller = worker_of(&parts, &property)?;
-    let expected = headers::if_match(&parts.headers)?;
     let ((room_type_id, beds), _) = form::read(&parts.headers, body, |node, reader| {
         let fields = reader.object(node, &At::Root, &["room_type_id", "beds"])?;
         read_room(fields, reader)
@@ -114,9 +114,9 @@ pub(super) async fn replace(State(app): State<SharedApp>, Path(id): Path<String>
 /// `DELETE /api/rooms/{id}?property_id=…`: 204, or 409 with the bookings that hold one of its beds.
 pub(super) async fn remove(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> Answer {
     let (parts, _) = request.into_parts();
+    let expected = headers::optional_if_match(&parts.headers)?;
     let (property, id) = (property_of(&parts.uri)?, RoomId::new(id));
     let caller = worker_of(&parts, &property)?;
-    let expected = headers::optional_if_match(&parts.headers)?;
     let change = Change { property: &property, actor: caller.actor(), action: "room.delete", subject: format!("room:{id}"), expected };
     let leaving = leaving(&app, &property, &id, None).await?;
     let held = keep(&app, &parts, leaving, &change.actor).await?;
@@ -170,9 +170,9 @@ pub(super) async fn change_bed(State(app): State<SharedApp>, Path(id): Path<Stri
     const SERVICE: [(&str, BedService); 2] = [("active", BedService::Active), ("out_of_service", BedService::OutOfService)];
     const CLEANLINESS: [(&str, Cleanliness); 2] = [("clean", Cleanliness::Clean), ("dirty", Cleanliness::Dirty)];
     let (parts, body) = request.into_parts();
+    let expected = headers::optional_if_match(&parts.headers)?;
     let (property, id) = (property_of(&parts.uri)?, BedId::new(id));
     let caller = worker_of(&parts, &property)?;
-    let expected = headers::optional_if_match(&parts.headers)?;
     let ((service, cleanliness), _) = form::read(&parts.headers, body, |node, reader| {
         let fields = reader.object(node, &At::Root, &["service", "cleanliness"])?;
         let service = fields.optional("service").and_then(|field| reader.one_of(field, &SERVICE));

@@ -21,7 +21,6 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::IntoResponse;
 use chrono::{DateTime, Days, Utc};
 use pvt_domain::ids::BookingId;
-use pvt_domain::intake::FieldError;
 use pvt_domain::inventory::Inventory;
 use pvt_domain::messages::{BOOKING_REQUEST, RequestBooking};
 use pvt_domain::rates::quote::Quote;
@@ -92,7 +91,7 @@ pub(in crate::routes) async fn create(State(app): State<SharedApp>, request: Req
 /// Everything that can be said about the body; nothing is sent unless all of it is good.
 async fn check(app: &App, caller: &Caller, key: &str, body: &[u8]) -> Result<Checked, Problem> {
     let node = read_node(body)?;
-    refuse_card_numbers(&node, booking_form::PHONE)?;
+    refuse_card_numbers(&node, &booking_form::NO_CARDS)?;
     let fingerprint = Fingerprint::of(&node);
     let draft = booking_form::read(&node);
     let now = Utc::now();
@@ -106,22 +105,14 @@ async fn check(app: &App, caller: &Caller, key: &str, body: &[u8]) -> Result<Che
         Lookup::Found(inventory) => {
             let today = Timestamp::new(now).local_date(inventory.property.time_zone);
             let asked = draft.judge(&inventory, today, caller.acts_on(&inventory.property.id)).map_err(Problem::fields)?;
-            let quote = quoted(app, &inventory, &asked)?;
+            let sold = (&inventory.property.id, &asked.rate_plan_id, asked.stays.as_slice());
+            let quote = asked.quote.as_deref().map(|text| app.quotes.of(text, sold)).transpose()?;
             let id = BookingId::derive(caller.client(), key, &fingerprint.to_string());
             Ok(Checked { id, client: caller.client().map(str::to_owned), actor: caller.actor(), fingerprint, inventory, asked, quote })
         }
         Lookup::Unknown(any) => Err(Problem::fields(draft.faults_without_property(&any, yesterday(now)))),
         Lookup::Unavailable => Err(starting()),
     }
-}
-
-/// The quote that came with a request, if it is ours and of these stays. Whether its price still holds is decided with the request.
-fn quoted(app: &App, inventory: &Inventory, asked: &Asked) -> Result<Option<Quote>, Problem> {
-    let Some(text) = &asked.quote else { return Ok(None) };
-    let fault = |code, message| Problem::fields(vec![FieldError::new("/quote", code, message)]);
-    let quote = app.quotes.verify(text).ok_or_else(|| fault("invalid_quote", "send what POST /api/quotes gave as `quote`, unchanged"))?;
-    let same = quote.property_id == inventory.property.id && quote.rate_plan_id == asked.rate_plan_id && quote.stays == asked.stays;
-    if same { Ok(Some(quote)) } else { Err(fault("quote_of_other_stays", "the quote is for another property, rate plan or other stays")) }
 }
 
 /// A date that is past at no property.

@@ -24,8 +24,13 @@ pub(super) fn group() -> Group {
                 .answers(StatusCode::OK, "A page of them.", page(named("PropertySummary")))
                 .example(json!({ "items": [example] }))
                 .paged(),
-            made(post("/api/properties", "create_property", "Makes a property, which has no rooms and sells nothing yet").body(form(true), form_example()), named("Property")),
-            get("/api/properties/{id}", "show_property", "What a property sells, and for how much").answers(StatusCode::OK, "The property.", named("Property")).header("ETag"),
+            made(
+                post("/api/properties", "create_property", "Makes a property, which has no rooms and sells nothing yet").body(form(true), form_example()),
+                named("Property"),
+            ),
+            get("/api/properties/{id}", "show_property", "What a property sells, and for how much")
+                .answers(StatusCode::OK, "The property.", named("Property"))
+                .header("ETag"),
             changed(
                 patch("/api/properties/{id}", "change_property", "Changes what is sent; currency and time zone never change")
                     .body(form(false), json!({ "check_in_from": "14:00" }))

@@ -37,7 +37,8 @@ fn amount() -> Value {
 }
 
 fn plans() -> Vec<Operation> {
-    let nightly = || about(map(amount()), "By room type, one night before tax: per guest in a dorm, per room else. What is not listed is not sold on the plan.");
+    let nightly =
+        || about(map(amount()), "By room type, one night before tax: per guest in a dorm, per room else. What is not listed is not sold on the plan.");
     let name = || text_of(1, MAX_NAME_CHARS);
     let new = form([("property_id", text()), ("id", id()), ("name", name()), ("nightly", nightly()), ("cancellation_policy_id?", text())]);
     let change = form([("name?", name()), ("nightly?", nightly()), ("cancellation_policy_id?", text())]);
@@ -84,10 +85,8 @@ fn calendars() -> Vec<Operation> {
             .answers(StatusCode::OK, "The calendar.", named("RateCalendar"))
             .header("ETag")
             .stored(),
-        set(of_property(put("/api/rate-plans/{id}/calendar", "set_prices", "Sets prices of many dates; null returns to the plan's own")).body(
-            changes(("price", nullable(amount()))),
-            example("price", json!({ "amount": 5200, "currency": "CAD" })),
-        )),
+        set(of_property(put("/api/rate-plans/{id}/calendar", "set_prices", "Sets prices of many dates; null returns to the plan's own"))
+            .body(changes(("price", nullable(amount()))), example("price", json!({ "amount": 5200, "currency": "CAD" })))),
         set(of_property(put("/api/rate-plans/{id}/restrictions", "set_restrictions", "Replaces the restrictions of many dates; an empty one lifts them"))
             .body(changes(("restriction", restriction_form())), example("restriction", json!({ "min_stay_arrival": 2 })))),
     ]
@@ -125,7 +124,10 @@ fn policies() -> Vec<Operation> {
             .answers(StatusCode::OK, "All of them; `standard` is that of plans that name none.", object([("items", list(named("CancellationPolicy")))]))
             .header("ETag")
             .problems([problem::NOT_FOUND]),
-        made(post("/api/cancellation-policies", "create_cancellation_policy", "Adds a policy; policies do not change").body(new, example), named("CancellationPolicy")),
+        made(
+            post("/api/cancellation-policies", "create_cancellation_policy", "Adds a policy; policies do not change").body(new, example),
+            named("CancellationPolicy"),
+        ),
     ]
 }
 
@@ -167,7 +169,8 @@ fn tier() -> Value {
 }
 
 fn quote_view() -> Value {
-    let stay = object([("room_type_id", text()), ("arrival", date()), ("departure", date()), ("guests", whole(1)), ("gender?", text()), ("youngest_age?", whole(0))]);
+    let stay =
+        object([("room_type_id", text()), ("arrival", date()), ("departure", date()), ("guests", whole(1)), ("gender?", text()), ("youngest_age?", whole(0))]);
     object([
         ("quote", about(text(), "To be sent with the booking, unchanged.")),
         ("expires_at", instant()),

@@ -52,15 +52,20 @@ fn types() -> Vec<Operation> {
             .answers(StatusCode::OK, "All of them.", object([("items", list(named("RoomType")))]))
             .header("ETag")
             .problems([problem::NOT_FOUND]),
-        made(post("/api/room-types", "create_room_type", "Adds a room type").body(
-            new,
-            json!({ "property_id": "pvt-quebec", "id": "dorm-6", "name": "Bed in 6-bed dorm", "kind": "dorm", "gender": "mixed", "minimum_age": 18 }),
-        ), named("RoomType")),
-        changed(of_property(patch("/api/room-types/{id}", "change_room_type", "Changes name and limits of a room type"))
-            .body(change, json!({ "max_group": 12, "minimum_age": null }))
-            .answers(StatusCode::OK, "The room type.", named("RoomType"))
-            .header("ETag")
-            .if_match()),
+        made(
+            post("/api/room-types", "create_room_type", "Adds a room type").body(
+                new,
+                json!({ "property_id": "pvt-quebec", "id": "dorm-6", "name": "Bed in 6-bed dorm", "kind": "dorm", "gender": "mixed", "minimum_age": 18 }),
+            ),
+            named("RoomType"),
+        ),
+        changed(
+            of_property(patch("/api/room-types/{id}", "change_room_type", "Changes name and limits of a room type"))
+                .body(change, json!({ "max_group": 12, "minimum_age": null }))
+                .answers(StatusCode::OK, "The room type.", named("RoomType"))
+                .header("ETag")
+                .if_match(),
+        ),
     ]
 }
 
@@ -77,25 +82,34 @@ fn rooms() -> Vec<Operation> {
             .answers(StatusCode::OK, "All of them.", object([("items", list(named("Room")))]))
             .header("ETag")
             .problems([problem::NOT_FOUND]),
-        made(post("/api/rooms", "create_room", "Adds a room with its beds")
-            .body(new, json!({ "property_id": "pvt-quebec", "id": "q1", "room_type_id": "dorm-6", "beds": ["q1-1", "q1-2"] })), named("Room")),
+        made(
+            post("/api/rooms", "create_room", "Adds a room with its beds")
+                .body(new, json!({ "property_id": "pvt-quebec", "id": "q1", "room_type_id": "dorm-6", "beds": ["q1-1", "q1-2"] })),
+            named("Room"),
+        ),
         of_property(get("/api/rooms/{id}", "show_room", "A room and its beds")).answers(StatusCode::OK, "The room.", named("Room")).header("ETag"),
-        leaves(changed(of_property(put("/api/rooms/{id}", "replace_room", "Changes type and beds of a room"))
-            .about("Beds that leave must be free from today on. What is in the way is named.")
-            .body(whole, json!({ "room_type_id": "dorm-6", "beds": ["q1-1", "q1-2", "q1-3"] }))
-            .answers(StatusCode::OK, "The room.", named("Room"))
-            .header("ETag")
-            .if_match())),
-        leaves(changed(of_property(delete("/api/rooms/{id}", "delete_room", "Takes a room out of the house"))
-            .about("Its beds must be free from today on. What is in the way is named.")
-            .answers_nothing(StatusCode::NO_CONTENT, "It is gone.")
-            .may_match())),
-        leaves(changed(of_property(patch("/api/beds/{id}", "change_bed", "Says of a bed whether it can be sold, and whether it is clean"))
-            .about("A bed that is taken out of service must be free from today on.")
-            .body(state, json!({ "cleanliness": "dirty" }))
-            .answers(StatusCode::OK, "The bed.", named("Bed"))
-            .header("ETag")
-            .may_match())),
+        leaves(changed(
+            of_property(put("/api/rooms/{id}", "replace_room", "Changes type and beds of a room"))
+                .about("Beds that leave must be free from today on. What is in the way is named.")
+                .body(whole, json!({ "room_type_id": "dorm-6", "beds": ["q1-1", "q1-2", "q1-3"] }))
+                .answers(StatusCode::OK, "The room.", named("Room"))
+                .header("ETag")
+                .if_match(),
+        )),
+        leaves(changed(
+            of_property(delete("/api/rooms/{id}", "delete_room", "Takes a room out of the house"))
+                .about("Its beds must be free from today on. What is in the way is named.")
+                .answers_nothing(StatusCode::NO_CONTENT, "It is gone.")
+                .may_match(),
+        )),
+        leaves(changed(
+            of_property(patch("/api/beds/{id}", "change_bed", "Says of a bed whether it can be sold, and whether it is clean"))
+                .about("A bed that is taken out of service must be free from today on.")
+                .body(state, json!({ "cleanliness": "dirty" }))
+                .answers(StatusCode::OK, "The bed.", named("Bed"))
+                .header("ETag")
+                .may_match(),
+        )),
     ]
 }
 

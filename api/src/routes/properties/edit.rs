@@ -50,9 +50,10 @@ struct Said {
 /// `POST /api/properties`: 201 with the property, which has no rooms and sells nothing yet.
 pub(in crate::routes) async fn create(State(app): State<SharedApp>, request: Request) -> Answer {
     let (parts, body) = request.into_parts();
+    let key = headers::idempotency_key(&parts.headers)?;
     let (property, fingerprint) = form::read(&parts.headers, body, read_new).await?;
     let caller = worker_of(&parts, &property.id)?;
-    let once = Once::take(&app, &caller, &parts.headers, fingerprint)?;
+    let once = Once::take(&app, &caller, key, fingerprint)?;
     let (house, is_new) = match house::found(&app, &property, &caller.actor()).await? {
         Some(house) => (house, true),
         None => (house::read(&app, &property.id).await?.into(), false),
@@ -67,9 +68,9 @@ pub(in crate::routes) async fn create(State(app): State<SharedApp>, request: Req
 /// `PATCH /api/properties/{id}`: what is not sent stays.
 pub(in crate::routes) async fn change(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> Answer {
     let (parts, body) = request.into_parts();
+    let expected = Some(headers::if_match(&parts.headers)?);
     let property = PropertyId::new(id);
     let caller = worker_of(&parts, &property)?;
-    let expected = Some(headers::if_match(&parts.headers)?);
     let (said, _) = form::read(&parts.headers, body, |node, reader| reader.object(node, &At::Root, &CHANGEABLE).map(|fields| read(fields, reader))).await?;
     let change = Change { property: &property, actor: caller.actor(), action: "property.change", subject: String::new(), expected };
     let (house, _) = change

@@ -141,9 +141,9 @@ async fn set<T>(
     put: impl Fn(&Inventory, &mut RateCalendar, &DatesChange<T>) -> Result<(), Problem>,
 ) -> Answer {
     let (parts, body) = request.into_parts();
+    let expected = Some(headers::if_match(&parts.headers)?);
     let (property, plan) = (property_of(&parts.uri)?, RatePlanId::new(id));
     let caller = worker_of(&parts, &property)?;
-    let expected = Some(headers::if_match(&parts.headers)?);
     let (changes, _) = form::read(&parts.headers, body, |node, reader| {
         let fields = reader.object(node, &At::Root, &["changes"])?;
         form::items(fields, "changes", MAX_CHANGES, reader, |node, at, reader| read_change(node, at, reader, member, &read))
@@ -237,20 +237,10 @@ fn read_restriction(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> Option<R
     let field = reader.required(fields, "restriction")?;
     let at = field.at();
     let fields = reader.object(field.node(), &at, &[&FLAGS[..], &LIMITS[..]].concat())?;
-    let [stop_sell, closed_to_arrival, closed_to_departure] =
-        FLAGS.map(|key| fields.optional(key).and_then(|field| reader.flag(field)).unwrap_or_default());
-    let [min_stay_arrival, min_stay_through, max_stay, min_advance_days, max_advance_days] = LIMITS
-        .map(|key| fields.optional(key).and_then(|field| reader.whole(field, 0..=MAX_LIMIT)).and_then(|limit| u16::try_from(limit).ok()));
-    Some(Restriction {
-        stop_sell,
-        closed_to_arrival,
-        closed_to_departure,
-        min_stay_arrival,
-        min_stay_through,
-        max_stay,
-        min_advance_days,
-        max_advance_days,
-    })
+    let [stop_sell, closed_to_arrival, closed_to_departure] = FLAGS.map(|key| fields.optional(key).and_then(|field| reader.flag(field)).unwrap_or_default());
+    let [min_stay_arrival, min_stay_through, max_stay, min_advance_days, max_advance_days] =
+        LIMITS.map(|key| fields.optional(key).and_then(|field| reader.whole(field, 0..=MAX_LIMIT)).and_then(|limit| u16::try_from(limit).ok()));
+    Some(Restriction { stop_sell, closed_to_arrival, closed_to_departure, min_stay_arrival, min_stay_through, max_stay, min_advance_days, max_advance_days })
 }
 
 #[cfg(test)]
@@ -263,7 +253,12 @@ mod tests {
 
     fn change(days: (u64, u64), weekdays: Vec<Weekday>, price: i64) -> DatesChange<i64> {
         let day = |number| Utc::now().date_naive().checked_add_days(Days::new(number)).unwrap();
-        DatesChange { place: "/changes/0".to_owned(), room_types: vec!["dorm-6-mixed".into()], dates: DateSet { range: Nights::new(day(days.0), day(days.1)), weekdays }, becomes: price }
+        DatesChange {
+            place: "/changes/0".to_owned(),
+            room_types: vec!["dorm-6-mixed".into()],
+            dates: DateSet { range: Nights::new(day(days.0), day(days.1)), weekdays },
+            becomes: price,
+        }
     }
 
     fn put(rates: &Rates, changes: &[DatesChange<i64>]) -> Result<Vec<RateCalendar>, Option<&'static str>> {
@@ -286,6 +281,6 @@ mod tests {
     #[test]
     fn dates_that_nobody_can_book_are_refused() {
         assert!(put(&Rates::default(), &[change((900, 905), vec![], 5)]).is_ok());
-        assert_eq!(put(&Rates::default(), &[change((900, 1_000), vec![], 5)]).unwrap_err(), Some("invalid_request"));
+        assert_eq!(put(&Rates::default(), &[change((900, 1_000), vec![], 5)]).unwrap_err(), Some("validation_failed"));
     }
 }

@@ -54,8 +54,7 @@ impl Mongo {
         }
         let ids: Vec<&str> = properties.iter().map(PropertyId::as_str).collect();
         let wanted = doc! { "_id": { "$in": ids } };
-        let found: Vec<Document> =
-            self.collection::<Document>(PROPERTIES).find(wanted).projection(doc! { "inventory.rev": 1 }).await?.try_collect().await?;
+        let found: Vec<Document> = self.collection::<Document>(PROPERTIES).find(wanted).projection(doc! { "inventory.rev": 1 }).await?.try_collect().await?;
         let read = |property: &Document| {
             let rev = property.get_document("inventory").ok().and_then(|inventory| inventory.get_i64("rev").ok()).unwrap_or_default();
             Some((PropertyId::from(property.get_str("_id").ok()?), u64::try_from(rev).unwrap_or_default()))
@@ -130,7 +129,11 @@ pub(super) fn revision(rev: u64) -> Bson {
 
 /// The property while it has this revision. Houses from before there were revisions have none.
 pub(super) fn at_revision(property: &PropertyId, rev: u64) -> Document {
-    let wanted = if rev == 0 { doc! { "$in": [revision(0), Bson::Null] } } else { doc! { "$eq": revision(rev) } };
+    let wanted = if rev == 0 {
+        doc! { "$in": [revision(0), Bson::Null] }
+    } else {
+        doc! { "$eq": revision(rev) }
+    };
     doc! { "_id": property.as_str(), "inventory.rev": wanted }
 }
 
