@@ -21,7 +21,7 @@ use tracing::warn;
 use uuid::Uuid;
 
 /// How often a change that names no revision is tried against others.
-const ATTEMPTS: usize = 8;
+const ATTEMPTS: usize = 20;
 
 /// Who changes a house, and what is written down about it.
 pub(crate) struct Change<'a> {

@@ -58,6 +58,7 @@ pub(crate) fn table() -> Vec<Route> {
         at("/api/docs", [get(open, docs::index)]),
         at("/api/docs/quickstart", [get(open, docs::quickstart)]),
         at("/api/docs/examples", [get(open, docs::examples)]),
+        at("/api/docs/hostel", [get(open, docs::hostel)]),
         at("/api/docs/faq", [get(open, docs::faq)]),
         at("/api/docs/support", [get(open, docs::support)]),
         at("/api/auth/register", [post(guarded(Bucket::Auth), auth::register::register)]),
