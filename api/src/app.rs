@@ -10,6 +10,7 @@ use crate::occupancy::Occupancies;
 use crate::orders::Orders;
 use crate::passwords::Hasher;
 use crate::problem::{self, Problem};
+use crate::quotes::QuoteKey;
 use crate::replies::Replies;
 use crate::signals::IntakeMetrics;
 use crate::stripe_signature::WebhookSecrets;
@@ -54,6 +55,7 @@ pub(crate) struct App {
     pub(crate) accepted: Accepted,
     pub(crate) keys: Keys,
     pub(crate) tokens: TokenKey,
+    pub(crate) quotes: QuoteKey,
     pub(crate) access_tokens: AccessTokens,
     pub(crate) hasher: Hasher,
     pub(crate) limits: Arc<Limits>,
@@ -98,6 +100,7 @@ impl App {
             health: Arc::new(health(&publisher, &mongo, &catalogue, &replies)),
             keys: Keys::new(mongo.clone()),
             tokens: TokenKey::derive(&config.jwt_secret).context("JWT_SECRET cannot be used")?,
+            quotes: QuoteKey::derive(&config.jwt_secret).context("JWT_SECRET cannot be used")?,
             access_tokens: AccessTokens::new(&config.jwt_secret, config.public_url.as_str()).context("JWT_SECRET cannot be used")?,
             hasher: Hasher::new(),
             proxies: config.trusted_proxies.clone(),

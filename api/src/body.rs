@@ -50,8 +50,8 @@ pub(crate) fn read_node(body: &[u8]) -> Result<Node<'_>, Problem> {
     json::parse(body).map_err(|invalid| Problem::new(problem::INVALID_JSON, format!("Send one JSON object: {}.", invalid.reason)))
 }
 
-/// Refuses a request in which any text looks like a card number, except at `exempt`.
-pub(crate) fn refuse_card_numbers(node: &Node<'_>, exempt: &str) -> Result<(), Problem> {
+/// Refuses a request in which any text looks like a card number, except at one of `exempt`.
+pub(crate) fn refuse_card_numbers(node: &Node<'_>, exempt: &[&str]) -> Result<(), Problem> {
     let Some(pointer) = card_numbers::find(node, exempt) else { return Ok(()) };
     let kind = problem::CARD_NUMBER_REFUSED;
     Err(Problem::new(kind, format!("{} It stands at `{pointer}`.", kind.advice)))

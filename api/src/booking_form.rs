@@ -8,10 +8,12 @@ use pvt_domain::ids::RatePlanId;
 use pvt_domain::intake::{FieldError, MAX_GROUP_STAYS, MAX_STAYS, PartyLimits, check_request};
 use pvt_domain::inventory::Inventory;
 
-/// Where the guest's phone number stands: the one text that may look like a card number.
-pub(crate) const PHONE: &str = "/guest/phone";
+/// What may look like a card number and is none: the guest's phone number, and our own signature.
+pub(crate) const NO_CARDS: [&str; 2] = ["/guest/phone", "/quote"];
 
-const BODY: &[&str] = &["property_id", "rate_plan_id", "source", "stays", "guest", "override_restrictions"];
+const BODY: &[&str] = &["property_id", "rate_plan_id", "source", "stays", "guest", "override_restrictions", "quote"];
+/// What a quote is asked for with.
+const QUOTE_BODY: &[&str] = &["property_id", "rate_plan_id", "stays"];
 const STAY: &[&str] = &["room_type_id", "arrival", "departure", "guests", "gender", "youngest_age"];
 /// What a guest consists of.
 pub(crate) const GUEST: &[&str] = &["first_name", "last_name", "email", "phone", "locale"];
@@ -33,6 +35,9 @@ pub(crate) struct Draft<'n> {
     stays: Vec<StayDraft<'n>>,
     guest: Guest,
     override_restrictions: bool,
+    quote: Option<&'n str>,
+    /// Nobody is named yet: only a price is asked for.
+    nameless: bool,
     faults: Vec<FieldError>,
 }
 
@@ -54,20 +59,14 @@ pub(crate) struct Asked {
     pub(crate) guest: Guest,
     /// Staff sell it in spite of restrictions.
     pub(crate) override_restrictions: bool,
+    /// The signed quote, as it came.
+    pub(crate) quote: Option<String>,
 }
 
 /// Reads the form of the body.
 pub(crate) fn read<'n>(node: &'n Node<'_>) -> Draft<'n> {
     let mut reader = Reader::default();
-    let mut draft = Draft {
-        property_id: None,
-        rate_plan_id: None,
-        source: Source::Direct,
-        stays: Vec::new(),
-        guest: nobody(),
-        override_restrictions: false,
-        faults: Vec::new(),
-    };
+    let mut draft = empty(false);
     if let Some(fields) = reader.object(node, &At::Root, BODY) {
         draft.property_id = reader.required(fields, "property_id").and_then(|field| reader.text(field));
         draft.rate_plan_id = reader.required(fields, "rate_plan_id").and_then(|field| reader.text(field));
@@ -80,10 +79,38 @@ pub(crate) fn read<'n>(node: &'n Node<'_>) -> Draft<'n> {
         {
             draft.guest = read_guest(fields, &mut reader);
         }
+        draft.quote = fields.optional("quote").and_then(|field| reader.text(field));
         draft.override_restrictions = fields.optional("override_restrictions").and_then(|field| reader.flag(field)).unwrap_or_default();
     }
     draft.faults = reader.into_faults();
     draft
+}
+
+/// Reads the form of a body that asks for a price.
+pub(crate) fn read_quote<'n>(node: &'n Node<'_>) -> Draft<'n> {
+    let mut reader = Reader::default();
+    let mut draft = empty(true);
+    if let Some(fields) = reader.object(node, &At::Root, QUOTE_BODY) {
+        draft.property_id = reader.required(fields, "property_id").and_then(|field| reader.text(field));
+        draft.rate_plan_id = reader.required(fields, "rate_plan_id").and_then(|field| reader.text(field));
+        draft.stays = read_stays(fields, &mut reader);
+    }
+    draft.faults = reader.into_faults();
+    draft
+}
+
+fn empty<'n>(nameless: bool) -> Draft<'n> {
+    Draft {
+        property_id: None,
+        rate_plan_id: None,
+        source: Source::Direct,
+        stays: Vec::new(),
+        guest: nobody(),
+        override_restrictions: false,
+        quote: None,
+        nameless,
+        faults: Vec::new(),
+    }
 }
 
 fn read_stays<'n>(fields: Fields<'n, '_, '_>, reader: &mut Reader) -> Vec<StayDraft<'n>> {
@@ -144,9 +171,11 @@ impl Draft<'_> {
     /// # Errors
     /// Every fault of form and of rules, each place once.
     pub(crate) fn judge(self, inventory: &Inventory, today: NaiveDate, by_staff: bool) -> Result<Asked, Vec<FieldError>> {
+        let nameless = self.nameless;
         let (asked, mut faults) = self.complete(today);
         let limits = if by_staff { PartyLimits::STAFF } else { PartyLimits::GUEST };
         merge(&mut faults, check_request(inventory, &asked.rate_plan_id, &asked.stays, &asked.guest, today, limits));
+        faults.retain(|fault| !(nameless && fault.pointer.starts_with("/guest/")));
         if asked.override_restrictions && !by_staff {
             faults.push(staff_only("/override_restrictions"));
         }
@@ -155,13 +184,13 @@ impl Draft<'_> {
 
     /// Every fault that can be told without a property; `any` is any inventory, `yesterday` may be today at no property.
     pub(crate) fn faults_without_property(self, any: &Inventory, yesterday: NaiveDate) -> Vec<FieldError> {
-        let named = self.property_id.is_some();
+        let (named, nameless) = (self.property_id.is_some(), self.nameless);
         let (asked, mut faults) = self.complete(yesterday);
         if named {
             faults.insert(0, FieldError::new("/property_id", "unknown_property", "there is no such property; GET /api/properties lists them"));
         }
         let mut of_rules = check_request(any, &asked.rate_plan_id, &asked.stays, &asked.guest, yesterday, PartyLimits::GUEST);
-        of_rules.retain(|fault| !OF_PROPERTY.contains(&fault.code));
+        of_rules.retain(|fault| !OF_PROPERTY.contains(&fault.code) && !(nameless && fault.pointer.starts_with("/guest/")));
         merge(&mut faults, of_rules);
         faults
     }
@@ -181,6 +210,7 @@ impl Draft<'_> {
             source: self.source,
             guest: self.guest,
             override_restrictions: self.override_restrictions,
+            quote: self.quote.map(str::to_owned),
         };
         (asked, self.faults)
     }

@@ -84,6 +84,21 @@ impl Catalogue {
         self.known.load_full()
     }
 
+    /// Knows this property as it is now, unless that or something newer is known.
+    pub(crate) fn learn(&self, inventory: &Arc<Inventory>) {
+        let id = &inventory.property.id;
+        let is_news = |known: &Known| known.get(id).is_none_or(|old| old.rev < inventory.rev);
+        if is_news(&self.known.load()) {
+            self.known.rcu(|known| {
+                let mut known = Known::clone(known);
+                if is_news(&known) {
+                    known.insert(id.clone(), inventory.clone());
+                }
+                known
+            });
+        }
+    }
+
     /// The property of this id. One that is not known is looked for in the store, where somebody may just have added it.
     pub(crate) async fn find(&self, id: &str) -> Lookup {
         if let Some(inventory) = self.known.load().get(id) {
@@ -185,7 +200,19 @@ impl Refresher {
             info!(properties = after.len(), "ready to take bookings");
         }
         debug!(properties = after.len(), new = new.len(), "read the properties");
-        self.known.store(Arc::new(after));
+        self.known.rcu(|now| with_learnt(&after, &before, now));
         Ok(())
     }
+}
+
+/// What was read, with what was learnt while it was being read, where that is newer.
+fn with_learnt(read: &Known, before: &Known, now: &Known) -> Known {
+    let mut known = read.clone();
+    for (id, inventory) in now {
+        let learnt = !before.get(id).is_some_and(|old| Arc::ptr_eq(old, inventory));
+        if learnt && known.get(id).is_none_or(|read| read.rev < inventory.rev) {
+            known.insert(id.clone(), inventory.clone());
+        }
+    }
+    known
 }

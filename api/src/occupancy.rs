@@ -48,6 +48,8 @@ pub(crate) struct Occupancies {
 
 struct Shared {
     mongo: Mongo,
+    /// Learns of houses that changed, which are seen here first.
+    catalogue: Catalogue,
     shelves: RwLock<HashMap<PropertyId, Arc<Shelf>>>,
     /// Whether events arrive.
     hearing: AtomicBool,
@@ -92,11 +94,11 @@ impl Shelf {
 impl Occupancies {
     /// Starts hearing events and renewing what is known, until `stop`.
     pub(crate) fn start(mongo: Mongo, catalogue: Catalogue, amqp_url: &str, topology: Topology, stop: &CancellationToken) -> Self {
-        let shared = Arc::new(Shared { mongo, shelves: RwLock::default(), hearing: AtomicBool::new(false) });
+        let shared = Arc::new(Shared { mongo, catalogue, shelves: RwLock::default(), hearing: AtomicBool::new(false) });
         let occupancies = Self { shared };
         let subscriber = Subscriber::start(amqp_url, topology, "pvt-api occupancy");
         tokio::spawn(feed::run(subscriber, occupancies.clone(), stop.clone()));
-        tokio::spawn(stop.clone().run_until_cancelled_owned(occupancies.clone().renew(catalogue)));
+        tokio::spawn(stop.clone().run_until_cancelled_owned(occupancies.clone().renew()));
         occupancies
     }
 
@@ -177,12 +179,12 @@ impl Occupancies {
         self.shared.hearing.store(hearing, Ordering::Release);
     }
 
-    async fn renew(self, catalogue: Catalogue) {
+    async fn renew(self) {
         let mut ticks = interval(RENEWAL_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let known = catalogue.all();
+            let known = self.shared.catalogue.all();
             self.compare_revisions(known.keys().cloned().collect()).await;
             for property in known.keys() {
                 if self.no_older(property, RENEWAL_AGE).await.is_err() {
@@ -224,6 +226,7 @@ impl Shared {
             return Ok(None);
         };
         heard.iter().for_each(|event| occupancy.hold(Holding::from(event)));
+        self.catalogue.learn(occupancy.view().inventory());
         let occupancy = Arc::new(occupancy);
         state.known = Some(Known { occupancy: occupancy.clone(), read_at });
         Ok(Some(occupancy))

@@ -71,6 +71,8 @@ problems! {
     UNKNOWN_STAY "unknown_stay" 409 "There is no such stay" "Read the booking again, and name each of its stays once.";
     REASON_MISSING "reason_missing" 409 "A reason must be given" "Send a reason.";
     TOO_MANY_CHANGES "too_many_changes" 409 "The booking has been changed too often" "Make a new booking and cancel this one.";
+    ALREADY_EXISTS "already_exists" 409 "There is one of this id already" "Choose another id, or change the one that is there.";
+    HOUSE_BUSY "house_busy" 409 "Others are changing the property" "Send the change again.";
     PRECONDITION_FAILED "precondition_failed" 412 "It has changed meanwhile" "Read it again, and send the change with the new ETag in If-Match.";
     PAYLOAD_TOO_LARGE "payload_too_large" 413 "The body is too large" "Send less.";
     UNSUPPORTED_MEDIA_TYPE "unsupported_media_type" 415 "The body is not declared as JSON" "Send Content-Type: application/json.";

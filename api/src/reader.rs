@@ -2,11 +2,12 @@
 //!
 //! Messages never repeat a value: it may be a guest's data.
 
-use crate::json::Node;
+use crate::json::{Members, Node};
 use crate::problem::MAX_ERRORS;
 use chrono::NaiveDate;
 use pvt_domain::intake::FieldError;
 use std::borrow::Cow;
+use std::ops::RangeInclusive;
 
 /// Longest key that is repeated in a pointer, in characters.
 const MAX_KEY_CHARS: usize = 64;
@@ -137,6 +138,28 @@ impl Reader {
         Some(*value)
     }
 
+    /// A whole number within bounds.
+    pub(crate) fn whole(&mut self, field: Field<'_, '_, '_>, bounds: RangeInclusive<i64>) -> Option<i64> {
+        let Node::Int(number) = field.node else {
+            self.wrong_type(field, "a whole number");
+            return None;
+        };
+        let number = i64::try_from(*number).ok().filter(|number| bounds.contains(number));
+        if number.is_none() {
+            self.fault(&field.at, "out_of_range", format!("must be from {} to {}", bounds.start(), bounds.end()));
+        }
+        number
+    }
+
+    /// The members of an object whose names are the caller's own.
+    pub(crate) fn entries<'n, 'a>(&mut self, field: Field<'n, 'a, '_>) -> Option<&'n Members<'a>> {
+        let Node::Object(members) = field.node else {
+            self.wrong_type(field, "an object");
+            return None;
+        };
+        Some(members)
+    }
+
     /// One of these names.
     pub(crate) fn one_of<T: Copy>(&mut self, field: Field<'_, '_, '_>, choices: &[(&str, T)]) -> Option<T> {
         let text = self.text(field)?;
@@ -164,6 +187,11 @@ pub(crate) fn is_full_date(text: &str) -> bool {
 }
 
 impl<'n, 'a, 'p> Fields<'n, 'a, 'p> {
+    /// Whether a member is there, `null` or not: `null` takes away what may be missing.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.members.iter().any(|(name, _)| name == key)
+    }
+
     /// A member that may be missing or `null`.
     pub(crate) fn optional(&self, key: &'p str) -> Option<Field<'n, 'a, 'p>> {
         let found = self.members.iter().find(|(name, value)| name == key && *value != Node::Null);
@@ -172,6 +200,11 @@ impl<'n, 'a, 'p> Fields<'n, 'a, 'p> {
 }
 
 impl<'n, 'a, 'p> Field<'n, 'a, 'p> {
+    /// An item of a list or a member of [`Reader::entries`].
+    pub(crate) fn at_place(node: &'n Node<'a>, at: At<'p>) -> Self {
+        Self { node, at }
+    }
+
     /// The value itself.
     pub(crate) fn node(&self) -> &'n Node<'a> {
         self.node

@@ -1,17 +1,25 @@
 //! All routes of the API, and nothing of what they do.
 
+mod audit;
 mod auth;
 mod availability;
+mod blocks;
 mod bookings;
+mod cancellation_policies;
 pub(crate) mod described;
 mod desk;
 mod docs;
 mod notifications;
+mod parts;
 mod payments;
 mod properties;
+mod quotes;
+mod rate_plans;
+mod room_types;
+mod rooms;
 mod system;
 
-use crate::app::{ABOUT, SharedApp};
+use crate::app::{ABOUT, App, SharedApp};
 use crate::cors::Cors;
 use crate::edge::{Edge, edge};
 use crate::guard::{Route, assemble, at, delete, get, patch, post, put};
@@ -20,6 +28,8 @@ use crate::problem::{self, Problem};
 use crate::signals::HttpMetrics;
 use axum::middleware::from_fn_with_state;
 use axum::{Router, response::IntoResponse as _};
+use pvt_domain::ids::PropertyId;
+use pvt_domain::messages::Why;
 use pvt_service::http::Pages;
 use pvt_service::{Config, http, telemetry};
 use pvt_stores::mongo::api_keys::Scope;
@@ -39,6 +49,9 @@ pub(crate) fn table() -> Vec<Route> {
     let booking = Rule::new(Access::Public).scoped(Scope::BookingsWrite).counted(Bucket::Booking);
     let account = Rule::new(Access::Account);
     let admin = Rule::new(Access::Admin).scoped(Scope::AccountsWrite);
+    let house = Rule::new(Access::Admin).scoped(Scope::InventoryWrite);
+    let floor = Rule::new(Access::Staff).scoped(Scope::InventoryWrite);
+    let prices = Rule::new(Access::Admin).scoped(Scope::RatesWrite);
     vec![
         at("/api", [get(open, system::index)]),
         at("/api/health", [get(guarded(Bucket::Unlimited), system::health)]),
@@ -48,6 +61,7 @@ pub(crate) fn table() -> Vec<Route> {
         at("/api/docs", [get(open, docs::index)]),
         at("/api/docs/quickstart", [get(open, docs::quickstart)]),
         at("/api/docs/examples", [get(open, docs::examples)]),
+        at("/api/docs/hostel", [get(open, docs::hostel)]),
         at("/api/docs/faq", [get(open, docs::faq)]),
         at("/api/docs/support", [get(open, docs::support)]),
         at("/api/auth/register", [post(guarded(Bucket::Auth), auth::register::register)]),
@@ -62,8 +76,6 @@ pub(crate) fn table() -> Vec<Route> {
         at("/api/auth/users/{id}/role", [patch(admin, auth::users::set_role)]),
         at("/api/auth/api-keys", [get(admin, auth::api_keys::list), post(admin, auth::api_keys::create)]),
         at("/api/auth/api-keys/{id}", [delete(admin, auth::api_keys::revoke)]),
-        at("/api/properties", [get(open, properties::list)]),
-        at("/api/properties/{id}", [get(open, properties::show)]),
         at("/api/properties/{id}/arrivals", [get(looking, desk::arrivals::arrivals)]),
         at("/api/properties/{id}/departures", [get(looking, desk::arrivals::departures)]),
         at("/api/properties/{id}/calendar", [get(looking, desk::calendar::calendar)]),
@@ -71,6 +83,22 @@ pub(crate) fn table() -> Vec<Route> {
         at("/api/rooms/stats", [get(looking, desk::stats::stats)]),
         at("/api/rooms/{id}/availability", [get(open, availability::nights::room)]),
         at("/api/room-types/{id}/calendar", [get(open, availability::nights::room_type)]),
+        at("/api/properties", [get(open, properties::list), post(house, properties::edit::create)]),
+        at("/api/properties/{id}", [get(open, properties::show), patch(house, properties::edit::change)]),
+        at("/api/room-types", [get(open, room_types::list), post(house, room_types::create)]),
+        at("/api/room-types/{id}", [patch(house, room_types::change)]),
+        at("/api/rooms", [get(open, rooms::list), post(house, rooms::create)]),
+        at("/api/rooms/{id}", [get(open, rooms::show), put(house, rooms::replace), delete(house, rooms::remove)]),
+        at("/api/beds/{id}", [patch(floor, rooms::change_bed)]),
+        at("/api/blocks", [get(floor, blocks::list), post(floor, blocks::create)]),
+        at("/api/blocks/{id}", [delete(floor, blocks::lift)]),
+        at("/api/rate-plans", [get(open, rate_plans::list), post(prices, rate_plans::create)]),
+        at("/api/rate-plans/{id}", [patch(prices, rate_plans::change)]),
+        at("/api/rate-plans/{id}/calendar", [get(open, rate_plans::calendar::show), put(prices, rate_plans::calendar::set_prices)]),
+        at("/api/rate-plans/{id}/restrictions", [put(prices, rate_plans::calendar::set_restrictions)]),
+        at("/api/cancellation-policies", [get(open, cancellation_policies::list), post(prices, cancellation_policies::create)]),
+        at("/api/quotes", [post(Rule::new(Access::Public), quotes::create)]),
+        at("/api/audit", [get(Rule::new(Access::Admin).scoped(Scope::ReportsRead), audit::list)]),
         at("/api/bookings", [post(booking, bookings::create::create), get(listing, bookings::list::list)]),
         at(
             "/api/bookings/{id}",
@@ -94,6 +122,11 @@ pub(crate) fn table() -> Vec<Route> {
         at("/api/payments/webhook", [post(guarded(Bucket::Unlimited), payments::webhook)]),
         at("/api/notifications", [post(Rule::new(Access::Staff).scoped(Scope::NotificationsWrite), notifications::create)]),
     ]
+}
+
+/// Why beds could not be blocked, for staff: with the bookings in the way.
+pub(crate) fn refused_beds(app: &App, property: &PropertyId, why: &Why) -> Problem {
+    bookings::refusal::refused(app, property, why, true)
 }
 
 /// The whole API.

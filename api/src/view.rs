@@ -93,7 +93,7 @@ pub(crate) struct BookingView<'a> {
 }
 
 #[derive(Debug, Serialize)]
-struct PriceView<'a> {
+pub(crate) struct PriceView<'a> {
     nights: Vec<NightView>,
     taxes: Vec<TaxView<'a>>,
     total: Money,
@@ -172,7 +172,7 @@ impl<'a> AlternativeView<'a> {
 }
 
 impl<'a> PriceView<'a> {
-    fn new(price: &'a Price, stays: &'a [Stay]) -> Self {
+    pub(crate) fn new(price: &'a Price, stays: &'a [Stay]) -> Self {
         let money = |amount| Money::new(amount, price.currency);
         Self {
             nights: price.night_lines(stays).map(|line| NightView { stay: line.stay, night: line.night, price: money(line.amount) }).collect(),

@@ -16,6 +16,7 @@ mod described;
 mod happy_path;
 mod harness;
 mod idempotency;
+mod inventory;
 mod lifecycle;
 mod outages;
 mod poison;

@@ -11,7 +11,7 @@ pub(super) mod modify;
 mod modify_form;
 mod order;
 pub(super) mod progress;
-mod refusal;
+pub(super) mod refusal;
 pub(super) mod show;
 mod visitor;
 

@@ -2,6 +2,7 @@
 //!
 //! A route of the table that is not described here fails a test, and so does a description without a route.
 
+mod audit;
 mod auth;
 mod availability;
 mod booking_changes;
@@ -11,6 +12,8 @@ mod docs;
 mod notifications;
 mod payments;
 mod properties;
+mod rate_plans;
+mod rooms;
 mod system;
 
 use super::table;
@@ -23,11 +26,14 @@ pub(crate) fn groups() -> Vec<Group> {
         system::group(),
         auth::group(),
         properties::group(),
+        rooms::group(),
+        rate_plans::group(),
         availability::group(),
         bookings::group(),
         desk::group(),
         payments::group(),
         notifications::group(),
+        audit::group(),
         docs::group(),
     ]
 }

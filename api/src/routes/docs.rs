@@ -153,6 +153,7 @@ macro_rules! guides {
 guides! {
     quickstart "Quick start" "../../../docs/guides/quickstart.md";
     examples "Examples" "../../../docs/guides/examples.md";
+    hostel "Set up a hostel" "../../../docs/guides/hostel.md";
     faq "Questions and answers" "../../../docs/guides/faq.md";
     support "Support" "../../../docs/guides/support.md";
 }

@@ -33,7 +33,7 @@ pub(super) async fn create(State(app): State<SharedApp>, request: Request) -> An
     let key = headers::idempotency_key(&parts.headers)?;
     let body = read_json(&parts.headers, body).await?;
     let node = read_node(&body)?;
-    refuse_card_numbers(&node, "")?;
+    refuse_card_numbers(&node, &["/booking_id"])?;
     let (booking_id, kind) = read_wish(&node)?;
     let mongo = app.mongo.clone();
     let booking = store_call::read(async move { mongo.booking(booking_id).await }).await?.filter(|booking| caller.acts_on(&booking.property_id));

@@ -1,5 +1,9 @@
 //! What can be booked, for everybody to see.
 
+pub(super) mod edit;
+
+use super::parts::shown;
+use super::rate_plans::PlanView;
 use crate::app::SharedApp;
 use crate::headers;
 use crate::problem::{self, Answer, Problem};
@@ -10,10 +14,8 @@ use axum::response::IntoResponse;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{NaiveTime, Timelike as _};
-use pvt_domain::inventory::{DormGender, Inventory, RoomKind, RoomType};
-use pvt_domain::money::Money;
+use pvt_domain::inventory::{DormGender, Inventory, RoomKind, RoomType, TaxRule};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::ops::Bound;
 
 /// Properties of one page unless the caller says otherwise, and at most.
@@ -52,12 +54,14 @@ struct Links {
 }
 
 #[derive(Serialize)]
-struct Whole<'a> {
+pub(super) struct Whole<'a> {
     #[serde(flatten)]
     summary: Summary<'a>,
+    business_day_cutoff: String,
+    locales: &'a [String],
     room_types: Vec<RoomTypeView<'a>>,
-    rate_plans: Vec<RatePlanView<'a>>,
-    taxes: Vec<TaxView<'a>>,
+    rate_plans: Vec<PlanView<'a>>,
+    taxes: &'a [TaxRule],
 }
 
 #[derive(Serialize)]
@@ -71,21 +75,10 @@ struct RoomTypeView<'a> {
     beds: usize,
     /// Most guests of one stay.
     max_guests: usize,
-}
-
-#[derive(Serialize)]
-struct RatePlanView<'a> {
-    id: &'a str,
-    name: &'a str,
-    /// One night before tax: per guest in a dorm, per room in a private room type.
-    nightly: BTreeMap<&'a str, Money>,
-}
-
-#[derive(Serialize)]
-struct TaxView<'a> {
-    code: &'a str,
-    name: &'a str,
-    rate_ppm: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    minimum_age: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_group: Option<u32>,
 }
 
 /// `GET /api/properties`: all of them by id, a page at a time.
@@ -120,21 +113,25 @@ fn read_cursor(text: &str) -> Result<String, Problem> {
 pub(super) async fn show(State(app): State<SharedApp>, Path(id): Path<String>) -> Answer {
     let all = app.catalogue.all();
     let inventory = all.get(id.as_str()).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
-    Ok(Json(Whole::new(inventory)).into_response())
+    shown(inventory.rev, Whole::new(inventory))
+}
+
+/// A time on the wall.
+fn clock(time: NaiveTime) -> String {
+    format!("{:02}:{:02}", time.hour(), time.minute())
 }
 
 impl<'a> Summary<'a> {
     fn new(inventory: &'a Inventory) -> Self {
         let property = &inventory.property;
-        let time = |time: NaiveTime| format!("{:02}:{:02}", time.hour(), time.minute());
         Self {
             id: property.id.as_str(),
             name: &property.name,
             address: &property.address,
             time_zone: property.time_zone.name(),
             currency: property.currency.code(),
-            check_in_from: time(property.check_in_from),
-            check_out_until: time(property.check_out_until),
+            check_in_from: clock(property.check_in_from),
+            check_out_until: clock(property.check_out_until),
             links: Links { this: format!("/api/properties/{}", property.id) },
         }
     }
@@ -142,20 +139,13 @@ impl<'a> Summary<'a> {
 
 impl<'a> Whole<'a> {
     fn new(inventory: &'a Inventory) -> Self {
-        let money = |amount| Money::new(amount, inventory.property.currency);
         Self {
             summary: Summary::new(inventory),
+            business_day_cutoff: clock(inventory.property.business_day_cutoff),
+            locales: &inventory.property.locales,
             room_types: inventory.room_types.iter().map(|room_type| RoomTypeView::new(inventory, room_type)).collect(),
-            rate_plans: inventory
-                .rate_plans
-                .iter()
-                .map(|plan| RatePlanView {
-                    id: plan.id.as_str(),
-                    name: &plan.name,
-                    nightly: plan.nightly.iter().map(|(room_type, amount)| (room_type.as_str(), money(*amount))).collect(),
-                })
-                .collect(),
-            taxes: inventory.property.taxes.iter().map(|tax| TaxView { code: &tax.code, name: &tax.name, rate_ppm: tax.rate_ppm }).collect(),
+            rate_plans: inventory.rate_plans.iter().map(|plan| PlanView::new(inventory, plan)).collect(),
+            taxes: &inventory.property.taxes,
         }
     }
 }
@@ -171,6 +161,8 @@ impl<'a> RoomTypeView<'a> {
             rooms: rooms().count(),
             beds: rooms().map(|room| room.beds.len()).sum(),
             max_guests: inventory.capacity(room_type),
+            minimum_age: room_type.minimum_age,
+            max_group: room_type.max_group,
         }
     }
 }

@@ -215,7 +215,7 @@ async fn addresses_and_methods_that_do_not_exist_are_problems_too() {
     let method = api.send(Request::put("/api/bookings").body(Body::empty()).unwrap()).await;
     assert_eq!((method.status.as_u16(), method.code()), (405, "method_not_allowed"));
     assert_eq!(method.headers[header::ALLOW], "POST,GET,HEAD");
-    let options = api.send(Request::builder().method(Method::OPTIONS).uri("/api/properties").body(Body::empty()).unwrap()).await;
+    let options = api.send(Request::builder().method(Method::OPTIONS).uri("/api/status").body(Body::empty()).unwrap()).await;
     assert_eq!(options.status.as_u16(), 204);
     assert_eq!(options.headers[header::ALLOW], "GET,HEAD");
     let head = api.send(Request::head("/api/properties").body(Body::empty()).unwrap()).await;

@@ -208,6 +208,11 @@ impl BookingId {
     }
 }
 
+/// Id of the event that tells of this revision of a hostel.
+pub fn inventory_event_id(property: &PropertyId, rev: u64) -> Uuid {
+    Uuid::new_v5(&NAMESPACE, format!("inventory\n{property}\n{rev}").as_bytes())
+}
+
 /// Id of the message that `schedule` sends for its fire at `fire` (RFC 3339) about `subject`: the same from any leader.
 pub fn fire_id(schedule: &str, fire: &str, subject: &str) -> Uuid {
     Uuid::new_v5(&NAMESPACE, format!("fire\n{schedule}\n{fire}\n{subject}").as_bytes())

@@ -13,6 +13,9 @@ use pvt_domain::intake::{FieldError, MAX_NAME_CHARS};
 use pvt_stores::mongo::api_keys::{ApiRole, NewApiKey, PropertyScope, Scope, ScopeSet};
 use secrecy::SecretString;
 
+/// A password may be any digits, and our tokens have many.
+const SECRETS: &[&str] = &["/password", "/current_password", "/new_password", "/token", "/refresh_token"];
+
 /// Reads the whole body with `read`, which gives a value unless something was wrong.
 pub(super) async fn read<T>(headers: &HeaderMap, body: Body, read: fn(&Node<'_>, &mut Reader) -> Option<T>) -> Result<T, Problem> {
     let body: Bytes = read_json(headers, body).await?;
@@ -21,8 +24,7 @@ pub(super) async fn read<T>(headers: &HeaderMap, body: Body, read: fn(&Node<'_>,
 
 fn parse<T>(body: &[u8], read: fn(&Node<'_>, &mut Reader) -> Option<T>) -> Result<T, Problem> {
     let node = read_node(body)?;
-    // A password may be any digits.
-    refuse_card_numbers(&node, "/password")?;
+    refuse_card_numbers(&node, SECRETS)?;
     let mut reader = Reader::default();
     let value = read(&node, &mut reader);
     let faults = reader.into_faults();
@@ -200,7 +202,7 @@ fn scopes(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> Option<Vec<Scope>>
 
 #[cfg(test)]
 mod tests {
-    use super::{api_key, login, parse, profile, registration, role};
+    use super::{api_key, login, parse, password_change, password_reset, profile, refresh_token, registration, role};
     use crate::problem::Problem;
     use serde_json::json;
 
@@ -216,6 +218,21 @@ mod tests {
         let found = read(json!({ "email": "ada", "password": "short", "name": "Ada", "locale": "french", "role": "admin" }));
         assert_eq!(found, expected.map(|(pointer, code)| (pointer.to_owned(), code)));
         assert_eq!(read(json!({ "email": "ada@example.com", "password": "Ada@Example.com", "name": "Ada" })), [("/password".to_owned(), "password_is_email")]);
+    }
+
+    #[test]
+    fn secrets_may_look_like_the_number_of_a_card() {
+        let digits = "4242424242424242";
+        for member in ["current_password", "new_password"] {
+            let body = json!({ "current_password": "some old words", "new_password": "some new words", member: digits });
+            assert!(parse(body.to_string().as_bytes(), password_change).is_ok(), "{member}");
+        }
+        assert!(parse(json!({ "token": digits, "new_password": digits }).to_string().as_bytes(), password_reset).is_ok());
+        assert!(parse(json!({ "refresh_token": digits }).to_string().as_bytes(), refresh_token).is_ok());
+        assert_eq!(
+            parse(json!({ "email": digits, "password": digits }).to_string().as_bytes(), login).map_err(|problem| problem.code()).err(),
+            Some("card_number_refused")
+        );
     }
 
     #[test]

@@ -23,6 +23,7 @@ use chrono::{DateTime, Days, Utc};
 use pvt_domain::ids::BookingId;
 use pvt_domain::inventory::Inventory;
 use pvt_domain::messages::{BOOKING_REQUEST, RequestBooking};
+use pvt_domain::rates::quote::Quote;
 use pvt_domain::timestamp::Timestamp;
 use pvt_messaging::Outgoing;
 use std::sync::Arc;
@@ -44,6 +45,7 @@ struct Checked {
     fingerprint: Fingerprint,
     inventory: Arc<Inventory>,
     asked: Asked,
+    quote: Option<Quote>,
 }
 
 /// `POST /api/bookings`: 202 once the broker has the request; with `Prefer: wait=N` the result itself, if it comes in time.
@@ -89,7 +91,7 @@ pub(in crate::routes) async fn create(State(app): State<SharedApp>, request: Req
 /// Everything that can be said about the body; nothing is sent unless all of it is good.
 async fn check(app: &App, caller: &Caller, key: &str, body: &[u8]) -> Result<Checked, Problem> {
     let node = read_node(body)?;
-    refuse_card_numbers(&node, booking_form::PHONE)?;
+    refuse_card_numbers(&node, &booking_form::NO_CARDS)?;
     let fingerprint = Fingerprint::of(&node);
     let draft = booking_form::read(&node);
     let now = Utc::now();
@@ -103,8 +105,10 @@ async fn check(app: &App, caller: &Caller, key: &str, body: &[u8]) -> Result<Che
         Lookup::Found(inventory) => {
             let today = Timestamp::new(now).local_date(inventory.property.time_zone);
             let asked = draft.judge(&inventory, today, caller.acts_on(&inventory.property.id)).map_err(Problem::fields)?;
+            let sold = (&inventory.property.id, &asked.rate_plan_id, asked.stays.as_slice());
+            let quote = asked.quote.as_deref().map(|text| app.quotes.of(text, sold)).transpose()?;
             let id = BookingId::derive(caller.client(), key, &fingerprint.to_string());
-            Ok(Checked { id, client: caller.client().map(str::to_owned), actor: caller.actor(), fingerprint, inventory, asked })
+            Ok(Checked { id, client: caller.client().map(str::to_owned), actor: caller.actor(), fingerprint, inventory, asked, quote })
         }
         Lookup::Unknown(any) => Err(Problem::fields(draft.faults_without_property(&any, yesterday(now)))),
         Lookup::Unavailable => Err(starting()),
@@ -158,10 +162,10 @@ async fn seen(app: &App, checked: &Checked) -> Seen {
 
 /// Hands the request to the broker.
 async fn send(app: &SharedApp, checked: Checked, parts: &Parts, reply_to: Option<String>) -> Result<(), Problem> {
-    let Checked { id, client, actor, fingerprint, inventory, asked } = checked;
+    let Checked { id, client, actor, fingerprint, inventory, asked, quote } = checked;
     let property_id = inventory.property.id.clone();
     let key = app.topology.command_key(BOOKING_REQUEST, property_id.as_str());
-    let Asked { rate_plan_id, source, stays, guest, override_restrictions } = asked;
+    let Asked { rate_plan_id, source, stays, guest, override_restrictions, quote: _ } = asked;
     let command = RequestBooking {
         booking_id: id,
         client,
@@ -172,7 +176,7 @@ async fn send(app: &SharedApp, checked: Checked, parts: &Parts, reply_to: Option
         stays,
         guest,
         requested_at: Utc::now().into(),
-        quote: None,
+        quote,
         override_restrictions,
     };
     let message = Outgoing::command(key, id.request_command_id(), &command).map(|message| {

@@ -22,7 +22,7 @@ const MAX_BEDS: usize = MAX_GROUP_GUESTS as usize;
 pub(super) async fn read<T>(
     headers: &HeaderMap,
     body: Body,
-    (known, exempt): (&[&str], &str),
+    (known, exempt): (&[&str], &[&str]),
     form: impl for<'n, 'a, 'p> FnOnce(Fields<'n, 'a, 'p>, &mut Reader) -> T,
 ) -> Result<(T, Fingerprint), Problem> {
     let bytes = read_optional_json(headers, body).await?.unwrap_or_else(|| Bytes::from_static(b"{}"));
@@ -38,7 +38,7 @@ pub(super) async fn read<T>(
 }
 
 /// Only `reason`, which may be missing.
-pub(super) const NOTE: (&[&str], &str) = (&["reason"], "");
+pub(super) const NOTE: (&[&str], &[&str]) = (&["reason"], &[]);
 
 /// A reason in somebody's words.
 pub(super) fn reason(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> Option<String> {
@@ -71,7 +71,7 @@ pub(super) struct Cancellation {
 }
 
 /// The members of a cancellation.
-pub(super) const CANCELLATION: (&[&str], &str) = (&["reason", "dry_run", "waive_fee"], "");
+pub(super) const CANCELLATION: (&[&str], &[&str]) = (&["reason", "dry_run", "waive_fee"], &[]);
 
 /// A fee is waived for a reason.
 pub(super) fn cancellation(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> Cancellation {
@@ -89,7 +89,7 @@ pub(super) struct Departure {
 }
 
 /// The members of a departure.
-pub(super) const DEPARTURE: (&[&str], &str) = (&["reason", "allow_open_balance", "reprice"], "");
+pub(super) const DEPARTURE: (&[&str], &[&str]) = (&["reason", "allow_open_balance", "reprice"], &[]);
 
 /// Who may leave without having paid, may do so for a reason.
 pub(super) fn departure(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> Departure {
@@ -99,7 +99,7 @@ pub(super) fn departure(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> Depa
 }
 
 /// The members of a choice of beds.
-pub(super) const BEDS: (&[&str], &str) = (&["reason", "assignments"], "");
+pub(super) const BEDS: (&[&str], &[&str]) = (&["reason", "assignments"], &[]);
 
 /// What staff decide about the beds of stays, and why.
 pub(super) fn beds(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> (Vec<Assignment>, Option<String>) {

@@ -7,15 +7,16 @@ use super::forms;
 use super::modify_form::{self, Draft, Wanted};
 use super::order::{Desk, Instruction};
 use super::visitor::Visitor;
-use crate::app::SharedApp;
-use crate::booking_form::PHONE;
+use crate::app::{App, SharedApp};
+use crate::booking_form::NO_CARDS;
 use crate::catalogue::Lookup;
 use crate::headers;
 use crate::problem::{self, Answer, Problem};
 use axum::extract::{Path, Request, State};
 use chrono::Utc;
-use pvt_domain::booking::Status;
+use pvt_domain::booking::{Booking, Status, Stay, StayRequest};
 use pvt_domain::messages::{BOOKING_MODIFY, ModifyBooking};
+use pvt_domain::rates::quote::Quote;
 use pvt_domain::timestamp::Timestamp;
 use tokio::time::Instant;
 
@@ -38,7 +39,7 @@ async fn modify(app: SharedApp, id: String, request: Request, whole: bool) -> An
     let visitor = Visitor::of(&app, &id, &parts)?;
     let rev = headers::if_match(&parts.headers)?;
     let (draft, fingerprint): (Draft, _) =
-        forms::read(&parts.headers, body, (modify_form::BODY, PHONE), |fields, reader| modify_form::read(fields, reader, whole)).await?;
+        forms::read(&parts.headers, body, (modify_form::BODY, &NO_CARDS), |fields, reader| modify_form::read(fields, reader, whole)).await?;
     let booking = visitor.decided_booking(&app).await?;
     let by_staff = visitor.is_staff_of(&booking);
     let Lookup::Found(inventory) = app.catalogue.find(booking.property_id.as_str()).await else {
@@ -52,7 +53,19 @@ async fn modify(app: SharedApp, id: String, request: Request, whole: bool) -> An
     }
     let today = Timestamp::new(Utc::now()).local_date(inventory.property.time_zone);
     let wanted = draft.judge(&booking, &inventory, today, by_staff).map_err(Problem::fields)?;
-    let Wanted { stays, guest, rate_plan_id, reprice, override_restrictions, reason } = wanted;
+    let quote = quoted(&app, &booking, &wanted)?;
+    let Wanted { stays, guest, rate_plan_id, reprice, override_restrictions, quote: _, reason } = wanted;
     let what = Instruction { name: "modify", kind: BOOKING_MODIFY, fingerprint, reason, expected_rev: Some(rev), from, otherwise: problem::STATE_CONFLICT };
-    desk.carry_out(booking, what, |order| ModifyBooking { order, stays, rate_plan_id, guest, reprice, quote: None, override_restrictions }).await
+    desk.carry_out(booking, what, |order| ModifyBooking { order, stays, rate_plan_id, guest, reprice, quote, override_restrictions }).await
+}
+
+/// The quote that came with a change, if it is of all stays as they are to be.
+fn quoted(app: &App, booking: &Booking, wanted: &Wanted) -> Result<Option<Quote>, Problem> {
+    let Some(text) = wanted.quote.as_deref() else { return Ok(None) };
+    let stays: Vec<StayRequest> = match &wanted.stays {
+        Some(wishes) => wishes.iter().map(|wish| wish.stay.clone()).collect(),
+        None => booking.stays.iter().map(Stay::as_request).collect(),
+    };
+    let plan = wanted.rate_plan_id.as_ref().unwrap_or(&booking.rate_plan_id);
+    app.quotes.of(text, (&booking.property_id, plan, &stays)).map(Some)
 }

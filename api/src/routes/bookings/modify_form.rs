@@ -12,7 +12,7 @@ use pvt_domain::messages::StayWish;
 use std::collections::HashSet;
 
 /// The members of a modification.
-pub(super) const BODY: &[&str] = &["stays", "guest", "rate_plan_id", "reprice", "override_restrictions", "reason"];
+pub(super) const BODY: &[&str] = &["stays", "guest", "rate_plan_id", "reprice", "override_restrictions", "quote", "reason"];
 const STAY: &[&str] = &["continues", "room_type_id", "arrival", "departure", "guests", "gender", "youngest_age", "beds"];
 
 /// A modification as sent.
@@ -22,6 +22,7 @@ pub(super) struct Draft {
     rate_plan_id: Option<RatePlanId>,
     reprice: Option<bool>,
     override_restrictions: bool,
+    quote: Option<String>,
     reason: Option<String>,
 }
 
@@ -54,6 +55,8 @@ pub(super) struct Wanted {
     pub(super) rate_plan_id: Option<RatePlanId>,
     pub(super) reprice: bool,
     pub(super) override_restrictions: bool,
+    /// The signed quote, as it came.
+    pub(super) quote: Option<String>,
     pub(super) reason: Option<String>,
 }
 
@@ -69,6 +72,7 @@ pub(super) fn read(fields: Fields<'_, '_, '_>, reader: &mut Reader, whole: bool)
         rate_plan_id: fields.optional("rate_plan_id").and_then(|field| reader.text(field)).map(RatePlanId::from),
         reprice: fields.optional("reprice").and_then(|field| reader.flag(field)),
         override_restrictions: forms::flag(fields, "override_restrictions", reader),
+        quote: fields.optional("quote").and_then(|field| reader.text(field)).map(str::to_owned),
         reason: forms::reason(fields, reader),
     }
 }
@@ -153,7 +157,15 @@ impl Draft {
         }
         let changed = stays.as_ref().is_some_and(|stays| stays.len() != booking.stays.len() || stays.iter().any(|wish| differs(booking, wish)));
         let reprice = self.reprice.unwrap_or(changed);
-        Ok(Wanted { stays, guest, rate_plan_id: self.rate_plan_id, reprice, override_restrictions: self.override_restrictions, reason: self.reason })
+        Ok(Wanted {
+            stays,
+            guest,
+            rate_plan_id: self.rate_plan_id,
+            reprice,
+            override_restrictions: self.override_restrictions,
+            quote: self.quote,
+            reason: self.reason,
+        })
     }
 }
 

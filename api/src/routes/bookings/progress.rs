@@ -40,7 +40,7 @@ impl<T> Asked<T> {
         app: &SharedApp,
         id: &str,
         request: Request,
-        members: (&[&str], &str),
+        members: (&[&str], &[&str]),
         form: impl for<'n, 'a, 'p> FnOnce(Fields<'n, 'a, 'p>, &mut Reader) -> T,
     ) -> Result<Self, Problem> {
         let begun = Instant::now();

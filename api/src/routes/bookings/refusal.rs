@@ -41,7 +41,7 @@ pub(super) fn rejected(app: &App, booking: &Booking, rejection: Rejection) -> Pr
 }
 
 /// Why a command about a stored booking was refused. Which bookings are in the way is for staff only.
-pub(super) fn refused(app: &App, property: &PropertyId, why: &Why, to_staff: bool) -> Problem {
+pub(in crate::routes) fn refused(app: &App, property: &PropertyId, why: &Why, to_staff: bool) -> Problem {
     let kind = kind(why.code);
     let mut problem = Problem::new(kind, format!("Nothing was changed. {}", kind.advice));
     if let Some(currency) = currency_of(app, property).filter(|_| !why.alternatives.is_empty()) {

@@ -114,7 +114,13 @@ fn change(whole_booking: bool) -> Value {
     let stay = form_of(asked().into_iter().chain(said), whole_booking);
     let guest = form_of(person().into_iter().chain(contact), whole_booking);
     let stays = list_of(stay, 1, MAX_GROUP_STAYS);
-    let rest = [("rate_plan_id?", text()), ("reprice?", flag()), ("override_restrictions?", about(flag(), "For staff.")), ("reason?", reason())];
+    let rest = [
+        ("rate_plan_id?", text()),
+        ("reprice?", flag()),
+        ("override_restrictions?", about(flag(), "For staff.")),
+        ("quote?", about(text(), "Of all stays as they are to be.")),
+        ("reason?", reason()),
+    ];
     form_of([("stays", stays), ("guest", guest)].into_iter().chain(rest), whole_booking)
 }
 

@@ -158,15 +158,19 @@ fn calendar() -> Operation {
         .stored()
 }
 
-fn new_booking() -> Value {
-    let stay = form([
+/// A stay as it is asked for.
+pub(super) fn stay_form() -> Value {
+    form([
         ("room_type_id", text()),
         ("arrival", date()),
         ("departure", date()),
         ("guests", whole_of(1, MAX_GROUP_GUESTS.into())),
         ("gender?", one_of(GENDERS)),
         ("youngest_age?", whole_of(0, 120)),
-    ]);
+    ])
+}
+
+fn new_booking() -> Value {
     let guest = form([
         ("first_name", text_of(1, MAX_NAME_CHARS)),
         ("last_name", text_of(1, MAX_NAME_CHARS)),
@@ -178,16 +182,21 @@ fn new_booking() -> Value {
         ("property_id", text()),
         ("rate_plan_id", text()),
         ("source?", choice(&Source::ALL)),
-        ("stays", about(list_of(stay, 1, MAX_GROUP_STAYS), "More than 8, or for more than 8 guests, only as the hostel's staff.")),
+        ("stays", about(list_of(stay_form(), 1, MAX_GROUP_STAYS), "More than 8, or for more than 8 guests, only as the hostel's staff.")),
         ("guest", guest),
         ("override_restrictions?", about(flag(), "For staff.")),
+        ("quote?", about(text(), "As POST /api/quotes gave it, for exactly these stays.")),
     ])
 }
 
-fn booking() -> Value {
+/// A price with all that it consists of.
+pub(super) fn price_view() -> Value {
     let night = object([("stay", about(whole(0), "Index of the stay.")), ("night", date()), ("price", named("Money"))]);
     let tax = object([("code", text()), ("name", text()), ("rate_ppm", about(whole(0), "Parts per million.")), ("price", named("Money"))]);
-    let price = object([("nights", list(night)), ("taxes", list(tax)), ("total", named("Money"))]);
+    object([("nights", list(night)), ("taxes", list(tax)), ("total", named("Money"))])
+}
+
+fn booking() -> Value {
     let payment = object([("status", one_of(["pay_on_arrival", "not_due"])), ("paid?", named("Money")), ("due?", named("Money"))]);
     object([
         ("id", uuid()),
@@ -200,7 +209,7 @@ fn booking() -> Value {
         ("source", choice(&Source::ALL)),
         ("stays", list(named("Stay"))),
         ("guest", named("Guest")),
-        ("price?", price),
+        ("price?", price_view()),
         ("payment", payment),
         ("created_at", instant()),
         ("updated_at", instant()),

@@ -19,6 +19,7 @@ pub(super) fn group() -> Group {
             page("/api/docs", "docs", "Every operation, to read"),
             page("/api/docs/quickstart", "docs_quickstart", "The first booking, step by step"),
             page("/api/docs/examples", "docs_examples", "Common tasks"),
+            page("/api/docs/hostel", "docs_hostel", "A hostel from nothing: rooms, prices, a block, a group"),
             page("/api/docs/faq", "docs_faq", "Questions and answers"),
             page("/api/docs/support", "docs_support", "What to do when something goes wrong"),
         ],

@@ -125,7 +125,7 @@ async fn documents_and_pages_are_served() {
     assert_eq!(openapi.body, document());
     let asyncapi = api.get("/api/asyncapi.json").await;
     assert_eq!((asyncapi.status.as_u16(), &asyncapi.body["asyncapi"]), (200, &json!("3.0.0")));
-    for page in ["", "/quickstart", "/examples", "/faq", "/support"] {
+    for page in ["", "/quickstart", "/examples", "/hostel", "/faq", "/support"] {
         let response = api.router.clone().oneshot(with_peer(&format!("/api/docs{page}"))).await.unwrap();
         assert_eq!(response.status(), 200, "{page}");
         let policy = response.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap().to_owned();

@@ -1,7 +1,7 @@
 //! The event of a hostel that can sell something else than before.
 
 use crate::block::{Block, BlockEntry, BlockKind, BlockStatus};
-use crate::ids::{BedId, BlockId, PropertyId, uuid_text};
+use crate::ids::{BedId, BlockId, PropertyId, inventory_event_id, uuid_text};
 use crate::messages::{DecodeError, MessageType, decode_body};
 use crate::timestamp::Timestamp;
 use chrono::NaiveDate;
@@ -74,6 +74,12 @@ impl InventoryChanged {
             BlockStatus::Lifted => InventoryChange::Unblocked { block_id, kind, bed_ids, from, until },
         };
         Self { event_id: entry.event_id, property_id: block.property_id.clone(), change, occurred_at: entry.at }
+    }
+
+    /// The event that announces revision `rev` of a house; `rates` when only prices or restrictions changed.
+    pub fn of_house(property_id: PropertyId, rev: u64, rates: bool, occurred_at: Timestamp) -> Self {
+        let change = if rates { InventoryChange::Rates } else { InventoryChange::Inventory { rev } };
+        Self { event_id: inventory_event_id(&property_id, rev), property_id, change, occurred_at }
     }
 
     /// Decodes the event.

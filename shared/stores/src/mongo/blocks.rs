@@ -5,7 +5,7 @@ use crate::StoreError;
 use futures_util::TryStreamExt;
 use mongodb::bson::doc;
 use pvt_domain::block::Block;
-use pvt_domain::ids::BlockId;
+use pvt_domain::ids::{BlockId, PropertyId};
 use std::collections::HashMap;
 
 pub(crate) const COLLECTION: &str = "blocks";
@@ -25,5 +25,17 @@ impl Mongo {
         }
         let found = self.collection::<Block>(COLLECTION).find(doc! { "_id": { "$in": ids } }).await?;
         Ok(found.map_ok(|block| (block.id, block)).try_collect().await?)
+    }
+
+    /// Blocks of a property by id, those after `after`, at most `limit`; those that hold their beds, or all.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn list_blocks(&self, property_id: &PropertyId, active: bool, after: Option<&str>, limit: i64) -> Result<Vec<Block>, StoreError> {
+        let mut query = doc! { "property_id": property_id.as_str(), "_id": { "$gt": after.unwrap_or_default() } };
+        if active {
+            query.insert("status", "active");
+        }
+        Ok(self.collection::<Block>(COLLECTION).find(query).sort(doc! { "_id": 1 }).limit(limit).await?.try_collect().await?)
     }
 }

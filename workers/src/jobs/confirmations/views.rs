@@ -12,7 +12,8 @@ use pvt_stores::mongo::Mongo;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-/// A view is read anew when it is older than this, for what changes beside us (prices, new beds) and because its origin ages.
+/// A view is read anew when it is older than this, because its origin ages. What changes beside us (prices, new beds) raises the
+/// property's revision, which every batch asks for.
 const MAX_AGE_MINUTES: i64 = 10;
 /// Nights before today that a view still covers: commands may have waited in the queue through an outage.
 const NIGHTS_BACK: u64 = 3;
@@ -54,9 +55,14 @@ impl Views {
         self.known.extend(changed);
     }
 
-    /// Reads those of these properties that are not remembered, or for too long.
+    /// Reads those of these properties that are not remembered, for too long, or as they were before their houses or prices changed.
     pub(super) async fn load<'a>(&mut self, mongo: &Mongo, properties: impl IntoIterator<Item = &'a PropertyId>, now: Timestamp) -> Result<(), StoreError> {
-        let wanted: HashSet<&PropertyId> = properties.into_iter().filter(|property| !self.fresh.contains(*property) && self.is_old(property, now)).collect();
+        let asked: HashSet<&PropertyId> = properties.into_iter().filter(|property| !self.fresh.contains(*property)).collect();
+        let (mut wanted, remembered): (Vec<&PropertyId>, Vec<&PropertyId>) = asked.into_iter().partition(|property| self.is_old(property, now));
+        let remembered: Vec<PropertyId> = remembered.into_iter().cloned().collect();
+        let revisions = mongo.inventory_revisions(&remembered).await?;
+        let is_current = |property: &PropertyId| self.known.get(property).map(|view| view.inventory().rev) == revisions.get(property).copied();
+        wanted.extend(remembered.iter().filter(|property| !is_current(property)));
         let read = try_join_all(wanted.into_iter().map(|property| read(mongo, property, now))).await?;
         for (property, view) in read {
             // A property that does not exist was looked for just now: its absence is fresh, too.
@@ -86,7 +92,9 @@ async fn read(mongo: &Mongo, property: &PropertyId, now: Timestamp) -> Result<(P
     let Some(inventory) = mongo.inventory(property).await? else { return Ok((property.clone(), None)) };
     let today = now.local_date(inventory.property.time_zone);
     let origin = today.checked_sub_days(Days::new(NIGHTS_BACK)).unwrap_or(today);
-    let mut view = PropertyView::new(Arc::new(inventory), origin);
+    // After the house: prices that changed in between raise its revision, and are then read again.
+    let rates = mongo.rates(property).await?;
+    let mut view = PropertyView::new(Arc::new(inventory), origin).with_rates(Arc::new(rates));
     for (bed, night) in mongo.claimed_nights(property, origin).await? {
         view.take_night(&bed, night);
     }

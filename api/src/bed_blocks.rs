@@ -1,0 +1,154 @@
+//! Blocking and freeing beds: commands through the property's queue, waited for.
+//!
+//! Beds that leave the house are blocked first, for as long as anybody could hold them: the queue alone can say that nobody does, and while
+//! they are blocked nobody can begin to.
+
+use crate::app::SharedApp;
+use crate::edge::Context;
+use crate::problem::{self, Problem};
+use crate::routes::refused_beds;
+use crate::store_call;
+use axum::http::request::Parts;
+use chrono::{Days, NaiveDate, Utc};
+use pvt_domain::block::{Block, BlockKind, BlockStatus};
+use pvt_domain::business_day::business_date;
+use pvt_domain::ids::{BedId, BlockId, PropertyId};
+use pvt_domain::intake::{MAX_DAYS_AHEAD, MAX_NIGHTS};
+use pvt_domain::inventory::Inventory;
+use pvt_domain::messages::{BlockBeds, INVENTORY_BLOCK, INVENTORY_UNBLOCK, MessageType, Reply, ReplyOutcome, UnblockBeds};
+use pvt_messaging::Outgoing;
+use std::time::Duration;
+use tokio::time::timeout;
+use uuid::Uuid;
+
+/// How long a change of the house waits for its beds.
+const HOLD_WAIT: Duration = Duration::from_secs(10);
+/// When to try again, in seconds.
+const RETRY_AFTER_SECS: u32 = 2;
+
+/// Has beds blocked, and gives the block; `None` when that is not known in time.
+///
+/// # Errors
+/// 409 with the bookings in the way, 422 for a key that named another block.
+pub(crate) async fn block(app: &SharedApp, parts: &Parts, asked: BlockBeds, wait: Duration) -> Result<Option<Block>, Problem> {
+    let id = asked.block_id;
+    let command_id = Uuid::new_v5(&id.as_uuid(), b"block");
+    let (property, actor) = (asked.property_id.clone(), asked.actor.clone());
+    let reply = command(app, parts, (&property, INVENTORY_BLOCK, actor), id, command_id, &asked, wait).await?;
+    settled(app, &property, id, BlockStatus::Active, reply).await
+}
+
+/// Has a block lifted, and gives it; `None` when that is not known in time.
+///
+/// # Errors
+/// When it cannot be asked for.
+pub(crate) async fn unblock(app: &SharedApp, parts: &Parts, asked: UnblockBeds, wait: Duration) -> Result<Option<Block>, Problem> {
+    let id = asked.block_id;
+    let command_id = Uuid::new_v5(&id.as_uuid(), b"unblock");
+    let (property, actor) = (asked.property_id.clone(), asked.actor.clone());
+    let reply = command(app, parts, (&property, INVENTORY_UNBLOCK, actor), id, command_id, &asked, wait).await?;
+    settled(app, &property, id, BlockStatus::Lifted, reply).await
+}
+
+async fn command<M: MessageType>(
+    app: &SharedApp,
+    parts: &Parts,
+    (property, kind, actor): (&PropertyId, &str, String),
+    id: BlockId,
+    command_id: Uuid,
+    command: &M,
+    wait: Duration,
+) -> Result<Option<Reply>, Problem> {
+    let mut place = app.orders.wait_for(command_id);
+    let reply_to = place.as_ref().and_then(|_| app.replies.queue());
+    let key = app.topology.command_key(kind, property.as_str());
+    let message = Outgoing::command(key, command_id, command).map(|message| {
+        let message = message.correlated(id.as_uuid()).traced(Context::traceparent(parts)).by(actor);
+        Outgoing { reply_to, ..message }
+    });
+    app.publish(message, |_| {}).await?;
+    Ok(match &mut place {
+        Some(place) => timeout(wait, &mut place.told).await.ok().and_then(Result::ok),
+        None => None,
+    })
+}
+
+async fn settled(app: &SharedApp, property: &PropertyId, id: BlockId, status: BlockStatus, reply: Option<Reply>) -> Result<Option<Block>, Problem> {
+    match reply {
+        Some(Reply { outcome: ReplyOutcome::KeyReused, .. }) => return Err(problem::IDEMPOTENCY_KEY_REUSED.into()),
+        Some(Reply { outcome: ReplyOutcome::Refused, why: Some(why), .. }) => return Err(refused_beds(app, property, &why)),
+        _ => {}
+    }
+    Ok(stored(app, id).await?.filter(|block| block.status == status || reply.is_some()))
+}
+
+/// The block as it is stored.
+///
+/// # Errors
+/// 503 when that cannot be read.
+pub(crate) async fn stored(app: &SharedApp, id: BlockId) -> Result<Option<Block>, Problem> {
+    let mongo = app.mongo.clone();
+    Ok(store_call::read(async move { mongo.blocks([id]).await }).await?.remove(&id))
+}
+
+/// Beds that are kept from everybody while the house is changed.
+pub(crate) struct Held {
+    property: PropertyId,
+    blocks: Vec<BlockId>,
+    actor: String,
+}
+
+/// Keeps these beds from everybody, from today to the last night that can be booked.
+///
+/// # Errors
+/// 409 with the bookings that hold one of them; then none is kept.
+pub(crate) async fn hold(app: &SharedApp, parts: &Parts, house: &Inventory, beds: &[BedId], actor: &str) -> Result<Held, Problem> {
+    let today = business_date(&house.property, Utc::now().into());
+    let mut held = Held { property: house.property.id.clone(), blocks: Vec::new(), actor: actor.to_owned() };
+    // One bed a block: a block of several would be too large for one transaction.
+    for bed in beds {
+        let block_id = BlockId::from_uuid(Uuid::new_v4());
+        held.blocks.push(block_id);
+        let asked = BlockBeds {
+            block_id,
+            property_id: house.property.id.clone(),
+            kind: BlockKind::InternalUse,
+            bed_ids: vec![bed.clone()],
+            from: today,
+            until: last_night(today),
+            actor: actor.to_owned(),
+            reason: Some("the bed is to leave the house".to_owned()),
+            requested_at: Utc::now().into(),
+        };
+        let outcome = match block(app, parts, asked, HOLD_WAIT).await {
+            Ok(Some(_)) => continue,
+            Ok(None) => Problem::from(problem::STILL_PROCESSING).retry_after(RETRY_AFTER_SECS),
+            Err(refused) => {
+                // What was refused is no block.
+                held.blocks.pop();
+                refused
+            }
+        };
+        held.release(app, parts).await;
+        return Err(outcome);
+    }
+    Ok(held)
+}
+
+/// The first date on which nobody can hold a bed yet.
+fn last_night(today: NaiveDate) -> NaiveDate {
+    let reach = MAX_DAYS_AHEAD.saturating_add(MAX_NIGHTS.unsigned_abs());
+    today.checked_add_days(Days::new(reach)).unwrap_or(today)
+}
+
+impl Held {
+    /// Gives the beds back. A block that could not be lifted stays, and staff see it among the property's blocks.
+    pub(crate) async fn release(self, app: &SharedApp, parts: &Parts) {
+        for block_id in self.blocks {
+            let asked = UnblockBeds { block_id, property_id: self.property.clone(), actor: self.actor.clone(), reason: None, requested_at: Utc::now().into() };
+            if unblock(app, parts, asked, Duration::ZERO).await.is_err() {
+                tracing::warn!(%block_id, property = %self.property, "a block of beds that were to leave could not be lifted");
+            }
+        }
+    }
+}

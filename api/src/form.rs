@@ -1,0 +1,100 @@
+//! Reading the body of a request into a value: every fault named at once, nothing accepted that has one.
+
+use crate::body::{read_json, read_node, refuse_card_numbers};
+use crate::fingerprint::Fingerprint;
+use crate::json::Node;
+use crate::problem::Problem;
+use crate::reader::{At, Field, Fields, Reader};
+use axum::body::Body;
+use axum::http::HeaderMap;
+use pvt_domain::intake::FieldError;
+use pvt_domain::inventory::Inventory;
+use pvt_domain::inventory::check::MAX_NIGHTLY;
+use pvt_domain::money::{Currency, Money};
+
+/// What a body says, and its fingerprint.
+pub(crate) async fn read<T>(headers: &HeaderMap, body: Body, read: impl FnOnce(&Node<'_>, &mut Reader) -> Option<T>) -> Result<(T, Fingerprint), Problem> {
+    let body = read_json(headers, body).await?;
+    let node = read_node(&body)?;
+    refuse_card_numbers(&node, &[])?;
+    let mut reader = Reader::default();
+    let value = read(&node, &mut reader);
+    let faults = reader.into_faults();
+    match value {
+        Some(value) if faults.is_empty() => Ok((value, Fingerprint::of(&node))),
+        _ => Err(Problem::fields(faults)),
+    }
+}
+
+/// A text that must be there.
+pub(crate) fn text<'n>(fields: Fields<'n, '_, '_>, key: &'static str, reader: &mut Reader) -> Option<&'n str> {
+    reader.required(fields, key).and_then(|field| reader.text(field))
+}
+
+/// A text that may be missing.
+pub(crate) fn optional_text<'n>(fields: Fields<'n, '_, '_>, key: &'static str, reader: &mut Reader) -> Option<&'n str> {
+    fields.optional(key).and_then(|field| reader.text(field))
+}
+
+/// As [`items`], where the list may be missing.
+pub(crate) fn optional_items<T>(
+    fields: Fields<'_, '_, '_>,
+    key: &'static str,
+    most: usize,
+    reader: &mut Reader,
+    read: impl Fn(&Node<'_>, &At<'_>, &mut Reader) -> Option<T>,
+) -> Option<Vec<T>> {
+    fields.optional(key).and_then(|field| each(field, most, reader, read))
+}
+
+/// Each item of a list that must be there, read by `read`; at most so many.
+pub(crate) fn items<T>(
+    fields: Fields<'_, '_, '_>,
+    key: &'static str,
+    most: usize,
+    reader: &mut Reader,
+    read: impl Fn(&Node<'_>, &At<'_>, &mut Reader) -> Option<T>,
+) -> Option<Vec<T>> {
+    reader.required(fields, key).and_then(|field| each(field, most, reader, read))
+}
+
+fn each<T>(field: Field<'_, '_, '_>, most: usize, reader: &mut Reader, read: impl Fn(&Node<'_>, &At<'_>, &mut Reader) -> Option<T>) -> Option<Vec<T>> {
+    let (at, items) = (field.at(), reader.list(field)?);
+    if items.len() > most {
+        reader.fault(&at, "too_many", format!("at most {most}"));
+    }
+    Some(items.iter().take(most).enumerate().filter_map(|(index, item)| read(item, &At::Index(&at, index), reader)).collect())
+}
+
+/// A text that is a value of its own kind, such as a time zone or a time.
+pub(crate) fn parsed<T>(fields: Fields<'_, '_, '_>, key: &'static str, reader: &mut Reader, what: &str, read: impl Fn(&str) -> Option<T>) -> Option<T> {
+    let field: Field<'_, '_, '_> = fields.optional(key)?;
+    let value = read(reader.text(field)?);
+    if value.is_none() {
+        reader.fault(&field.at(), "invalid_value", format!("must be {what}"));
+    }
+    value
+}
+
+/// Money as it is written: `{"amount": 4200, "currency": "CAD"}`, in minor units.
+pub(crate) fn money(field: Field<'_, '_, '_>, reader: &mut Reader) -> Option<Money> {
+    let at = field.at();
+    let fields = reader.object(field.node(), &at, &["amount", "currency"])?;
+    let amount = reader.required(fields, "amount").and_then(|field| reader.whole(field, 0..=MAX_NIGHTLY));
+    reader.required(fields, "currency");
+    let currency = parsed(fields, "currency", reader, "an ISO 4217 code such as CAD", Currency::from_code);
+    Some(Money::new(amount?, currency?))
+}
+
+/// The amount of money that must be in the currency of the house.
+///
+/// # Errors
+/// 422 for another currency; `place` is its pointer.
+pub(crate) fn amount(money: Money, house: &Inventory, place: impl Fn() -> String) -> Result<i64, Problem> {
+    let currency = house.property.currency;
+    if money.currency == currency {
+        return Ok(money.amount);
+    }
+    let message = format!("the property's prices are in {}", currency.code());
+    Err(Problem::fields(vec![FieldError::new(format!("{}/currency", place()), "wrong_currency", message)]))
+}

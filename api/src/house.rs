@@ -1,0 +1,161 @@
+//! Changing a house: read whole, edited, checked as a whole, stored if nobody was faster, announced.
+//!
+//! The revision of the property counts every change of it and of its prices; it is the entity tag of everything that belongs to it. Nothing
+//! here gives or takes beds: that is for the queue.
+
+use crate::app::{App, SharedApp};
+use crate::problem::{self, Problem};
+use crate::store_call;
+use axum::http::HeaderValue;
+use chrono::Utc;
+use pvt_domain::events::InventoryChanged;
+use pvt_domain::ids::PropertyId;
+use pvt_domain::intake::FieldError;
+use pvt_domain::inventory::check::check_inventory;
+use pvt_domain::inventory::{Inventory, Property};
+use pvt_domain::rates::RateCalendar;
+use pvt_messaging::Outgoing;
+use pvt_stores::mongo::audit::AuditEntry;
+use std::sync::Arc;
+use tracing::warn;
+use uuid::Uuid;
+
+/// How often a change that names no revision is tried against others.
+const ATTEMPTS: usize = 20;
+
+/// Who changes a house, and what is written down about it.
+pub(crate) struct Change<'a> {
+    pub(crate) property: &'a PropertyId,
+    pub(crate) actor: String,
+    /// For the audit, for example `room.create`.
+    pub(crate) action: &'static str,
+    /// Of what within the property.
+    pub(crate) subject: String,
+    /// The revision that it is meant for; absent: whatever it is now.
+    pub(crate) expected: Option<u32>,
+}
+
+/// What an edit did.
+pub(crate) enum Edited {
+    /// Nothing: the house was so already.
+    Nothing,
+    /// Something whose faults stand at this pointer of the inventory; what follows it is the pointer in the body.
+    At(String),
+}
+
+impl Change<'_> {
+    /// Applies the edit. Gives the house as it is now, and whether it changed.
+    ///
+    /// # Errors
+    /// 404 without such a property, 412 when it has another revision, 422 for what makes no sense in the house, and those of the edit.
+    pub(crate) async fn apply(&self, app: &SharedApp, edit: impl Fn(&mut Inventory) -> Result<Edited, Problem>) -> Result<(Arc<Inventory>, bool), Problem> {
+        for _ in 0..ATTEMPTS {
+            let before = self.read(app).await?;
+            let mut house = before.clone();
+            let Edited::At(place) = edit(&mut house)? else { return Ok((Arc::new(before), false)) };
+            refuse_faults(&before, &house, &place)?;
+            house.rev = before.rev + 1;
+            let (mongo, stored, entry) = (app.mongo.clone(), house.clone(), self.entry());
+            if store_call::write(async move { mongo.replace_inventory(&stored, before.rev, &entry).await }).await? {
+                return Ok((announce(app, house, false).await, true));
+            }
+        }
+        Err(problem::HOUSE_BUSY.into())
+    }
+
+    /// Changes price calendars by the edit, which gives those that are to be stored.
+    ///
+    /// # Errors
+    /// As [`Change::apply`].
+    pub(crate) async fn apply_rates(
+        &self,
+        app: &SharedApp,
+        edit: impl Fn(&Inventory, &pvt_domain::rates::Rates) -> Result<Vec<RateCalendar>, Problem>,
+    ) -> Result<Arc<Inventory>, Problem> {
+        for _ in 0..ATTEMPTS {
+            let mut house = self.read(app).await?;
+            let (mongo, property) = (app.mongo.clone(), self.property.clone());
+            let rates = store_call::read(async move { mongo.rates(&property).await }).await?;
+            let calendars = edit(&house, &rates)?;
+            let (mongo, property, rev, entry) = (app.mongo.clone(), self.property.clone(), house.rev, self.entry());
+            if store_call::write(async move { mongo.save_rates(&property, rev, &calendars, &entry).await }).await? {
+                house.rev += 1;
+                return Ok(announce(app, house, true).await);
+            }
+        }
+        Err(problem::HOUSE_BUSY.into())
+    }
+
+    async fn read(&self, app: &App) -> Result<Inventory, Problem> {
+        let house = read(app, self.property).await?;
+        if self.expected.is_some_and(|expected| u64::from(expected) != house.rev) {
+            return Err(Problem::from(problem::PRECONDITION_FAILED).with_header(axum::http::header::ETAG, etag(house.rev)));
+        }
+        Ok(house)
+    }
+
+    fn entry(&self) -> AuditEntry {
+        let subject = if self.subject.is_empty() { self.property.to_string() } else { format!("{}|{}", self.property, self.subject) };
+        AuditEntry::new(Uuid::new_v4(), Utc::now().into(), &self.actor, self.action.to_owned(), &subject, "")
+    }
+}
+
+/// The house as it is stored.
+///
+/// # Errors
+/// 404 when there is none.
+pub(crate) async fn read(app: &App, property: &PropertyId) -> Result<Inventory, Problem> {
+    let (mongo, id) = (app.mongo.clone(), property.clone());
+    store_call::read(async move { mongo.inventory(&id).await }).await?.ok_or_else(|| problem::NOT_FOUND.into())
+}
+
+/// Stores a new house, which is empty. `None` when there is one of its id.
+///
+/// # Errors
+/// 422 for what makes no sense.
+pub(crate) async fn found(app: &SharedApp, property: &Property, actor: &str) -> Result<Option<Arc<Inventory>>, Problem> {
+    let house = Inventory { property: property.clone(), room_types: vec![], rooms: vec![], rate_plans: vec![], cancellation_policies: vec![], rev: 0 };
+    let faults = check_inventory(&house).into_iter().map(|fault| within("/property", fault)).map(|fault| renamed(fault, "/_id", "/id")).collect();
+    refuse(faults)?;
+    let id = property.id.to_string();
+    let entry = AuditEntry::new(Uuid::new_v4(), Utc::now().into(), actor, "property.create".to_owned(), &id, "");
+    let (mongo, stored) = (app.mongo.clone(), house.clone());
+    let created = store_call::write(async move { mongo.create_inventory(&stored, &entry).await }).await?;
+    Ok(if created { Some(announce(app, house, false).await) } else { None })
+}
+
+/// This instance knows it at once; the others and whoever listens are told. What is stored is followed without that, only later.
+async fn announce(app: &SharedApp, house: Inventory, rates: bool) -> Arc<Inventory> {
+    let house = Arc::new(house);
+    app.catalogue.learn(&house);
+    let event = InventoryChanged::of_house(house.property.id.clone(), house.rev, rates, Utc::now().into());
+    if app.publish(Outgoing::event(event.event_id, &event), |_| {}).await.is_err() {
+        warn!(property = %house.property.id, rev = house.rev, "a change of a property could not be announced");
+    }
+    house
+}
+
+/// Refuses the faults that an edit brought.
+fn refuse_faults(before: &Inventory, after: &Inventory, place: &str) -> Result<(), Problem> {
+    let known = check_inventory(before);
+    refuse(check_inventory(after).into_iter().filter(|fault| !known.contains(fault)).map(|fault| within(place, fault)).collect())
+}
+
+fn refuse(faults: Vec<FieldError>) -> Result<(), Problem> {
+    if faults.is_empty() { Ok(()) } else { Err(Problem::fields(faults)) }
+}
+
+/// The fault as the caller's body has it.
+fn within(place: &str, fault: FieldError) -> FieldError {
+    let pointer = fault.pointer.strip_prefix(place).unwrap_or_default().to_owned();
+    FieldError { pointer, ..fault }
+}
+
+fn renamed(fault: FieldError, from: &str, to: &str) -> FieldError {
+    if fault.pointer == from { FieldError { pointer: to.to_owned(), ..fault } } else { fault }
+}
+
+/// The revision as an entity tag.
+pub(crate) fn etag(rev: u64) -> HeaderValue {
+    HeaderValue::try_from(format!("\"{rev}\"")).unwrap_or_else(|_| HeaderValue::from_static("\"0\""))
+}

@@ -1,0 +1,79 @@
+//! Cancellation policies: what cancelling costs, by the time before arrival.
+
+use super::parts::{add, known, made, property_of, shown, worker_of};
+use crate::app::SharedApp;
+use crate::form;
+use crate::headers;
+use crate::house::Change;
+use crate::json::Node;
+use crate::once::Once;
+use crate::problem::Answer;
+use crate::reader::{At, Reader};
+use axum::extract::{Request, State};
+use axum::http::Uri;
+use pvt_domain::ids::PropertyId;
+use pvt_domain::inventory::check::{MAX_HOURS_BEFORE, MAX_NIGHTLY};
+use pvt_domain::rates::cancellation::{CancellationPolicy, Fee, Tier};
+use serde::Serialize;
+
+/// Most tiers of a policy.
+pub(super) const MAX_TIERS: usize = 20;
+/// The whole of a price, in parts per million.
+const PPM: i64 = 1_000_000;
+
+/// Kinds of fees, with the member that says how much and the most it takes.
+const FEES: [(&str, (&str, i64)); 3] = [("fixed", ("amount", MAX_NIGHTLY)), ("percent", ("ppm", PPM)), ("nights", ("count", 365))];
+
+#[derive(Serialize)]
+struct Policies<'a> {
+    items: Vec<&'a CancellationPolicy>,
+}
+
+/// `GET /api/cancellation-policies?property_id=…`: those of the property. Plans that name none have `standard`, which is the first.
+pub(super) async fn list(State(app): State<SharedApp>, uri: Uri) -> Answer {
+    let house = known(&app, &property_of(&uri)?)?;
+    let standard = CancellationPolicy::standard();
+    let own = || house.cancellation_policies.iter();
+    let default = own().all(|policy| policy.id != standard.id).then_some(&standard);
+    shown(house.rev, Policies { items: default.into_iter().chain(own()).collect() })
+}
+
+/// `POST /api/cancellation-policies`: 201 with the policy. What bookings were made on stays: a policy does not change.
+pub(super) async fn create(State(app): State<SharedApp>, request: Request) -> Answer {
+    let (parts, body) = request.into_parts();
+    let key = headers::idempotency_key(&parts.headers)?;
+    let ((property, new), fingerprint) = form::read(&parts.headers, body, read_new).await?;
+    let caller = worker_of(&parts, &property)?;
+    let once = Once::take(&app, &caller, key, fingerprint)?;
+    let subject = format!("cancellation_policy:{}", new.id);
+    let change = Change { property: &property, actor: caller.actor(), action: "cancellation_policy.create", subject, expected: None };
+    let (house, is_new) = change.apply(&app, |house| add(&mut house.cancellation_policies, &new, |one| one.id == new.id, "/cancellation_policies")).await?;
+    once.done();
+    made(house.rev, is_new, &format!("/api/cancellation-policies?property_id={property}"), &new)
+}
+
+fn read_new(node: &Node<'_>, reader: &mut Reader) -> Option<(PropertyId, CancellationPolicy)> {
+    let fields = reader.object(node, &At::Root, &["property_id", "id", "name", "tiers"])?;
+    let (property, id, name) = (form::text(fields, "property_id", reader), form::text(fields, "id", reader), form::text(fields, "name", reader));
+    let tiers = form::items(fields, "tiers", MAX_TIERS, reader, read_tier);
+    Some((property?.into(), CancellationPolicy { id: id?.into(), name: name?.to_owned(), tiers: tiers? }))
+}
+
+fn read_tier(node: &Node<'_>, at: &At<'_>, reader: &mut Reader) -> Option<Tier> {
+    let fields = reader.object(node, at, &["hours_before", "fee"])?;
+    let hours = reader.required(fields, "hours_before").and_then(|field| reader.whole(field, 0..=MAX_HOURS_BEFORE.into()));
+    let fee = reader.required(fields, "fee")?;
+    let place = fee.at();
+    let fields = reader.object(fee.node(), &place, &["kind", "amount", "ppm", "count"])?;
+    let (member, most) = reader.required(fields, "kind").and_then(|field| reader.one_of(field, &FEES))?;
+    for (_, (other, _)) in FEES.iter().filter(|(_, (other, _))| *other != member && fields.has(other)) {
+        reader.fault(&At::Key(&place, other), "unknown_field", format!("a fee of this kind has `{member}` only"));
+    }
+    let much = reader.required(fields, member).and_then(|field| reader.whole(field, 0..=most))?;
+    let fee = match member {
+        "amount" => Fee::Fixed { amount: much },
+        "ppm" => Fee::Percent { ppm: u32::try_from(much).ok()? },
+        _ => Fee::Nights { count: u16::try_from(much).ok()? },
+    };
+    Some(Tier { hours_before: u32::try_from(hours?).ok()?, fee })
+}

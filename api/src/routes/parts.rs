@@ -1,0 +1,69 @@
+//! What the routes of a property's parts share: whose part it is, and how it is answered.
+//!
+//! Ids of rooms, beds, types, plans and policies are unique within their property only, so each request names it: in the query, or in the
+//! body where something is made.
+
+use crate::app::App;
+use crate::credentials::Presented;
+use crate::headers::{self, IDEMPOTENCY_REPLAYED};
+use crate::house::{Edited, etag};
+use crate::policy::Caller;
+use crate::problem::{self, Answer, Problem};
+use axum::Json;
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode, Uri, header};
+use axum::response::IntoResponse;
+use pvt_domain::ids::PropertyId;
+use pvt_domain::inventory::Inventory;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+#[derive(Deserialize)]
+struct OfProperty {
+    property_id: Option<String>,
+}
+
+/// The property that the query names.
+pub(super) fn property_of(uri: &Uri) -> Result<PropertyId, Problem> {
+    let query: OfProperty = headers::query(uri)?;
+    let missing = || Problem::new(problem::INVALID_QUERY, "`property_id` is missing; GET /api/properties lists them.");
+    query.property_id.map(PropertyId::new).ok_or_else(missing)
+}
+
+/// The property as this instance knows it.
+pub(super) fn known(app: &App, property: &PropertyId) -> Result<Arc<Inventory>, Problem> {
+    app.catalogue.all().get(property).cloned().ok_or_else(|| problem::NOT_FOUND.into())
+}
+
+/// The caller, who must work for this property: whoever does not, must not learn that it exists.
+pub(super) fn worker_of(parts: &Parts, property: &PropertyId) -> Result<Caller, Problem> {
+    let caller = Presented::of(parts).caller;
+    if caller.acts_on(property) { Ok(caller) } else { Err(problem::NOT_FOUND.into()) }
+}
+
+/// A part of this revision of the house.
+pub(super) fn shown(rev: u64, view: impl Serialize) -> Answer {
+    Ok(([(header::ETAG, etag(rev))], Json(view)).into_response())
+}
+
+/// 201 with what was made, or was there just so.
+pub(super) fn made(rev: u64, new: bool, location: &str, view: impl Serialize) -> Answer {
+    let location = HeaderValue::try_from(location).map_err(Problem::internal)?;
+    let mut answer = (StatusCode::CREATED, [(header::ETAG, etag(rev)), (header::LOCATION, location)], Json(view)).into_response();
+    if !new {
+        answer.headers_mut().insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
+    }
+    Ok(answer)
+}
+
+/// Adds to a list what is not there yet. `place` is the list's pointer in the inventory.
+pub(super) fn add<T: Clone + PartialEq>(list: &mut Vec<T>, new: &T, same: impl Fn(&T) -> bool, place: &str) -> Result<Edited, Problem> {
+    match list.iter().find(|one| same(one)) {
+        Some(there) if there == new => Ok(Edited::Nothing),
+        Some(_) => Err(problem::ALREADY_EXISTS.into()),
+        None => {
+            list.push(new.clone());
+            Ok(Edited::At(format!("{place}/{}", list.len() - 1)))
+        }
+    }
+}

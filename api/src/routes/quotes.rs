@@ -1,0 +1,71 @@
+//! Quotes: what stays would cost, promised for a quarter of an hour.
+
+use crate::app::SharedApp;
+use crate::body::{read_json, read_node, refuse_card_numbers};
+use crate::booking_form;
+use crate::credentials::Presented;
+use crate::house;
+use crate::problem::{self, Answer, Problem};
+use crate::store_call;
+use crate::view::PriceView;
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::response::IntoResponse;
+use chrono::{Days, Utc};
+use pvt_domain::booking::{Stay, StayRequest};
+use pvt_domain::ids::PropertyId;
+use pvt_domain::pricing::price;
+use pvt_domain::rates::quote::Quote;
+use pvt_domain::rates::restrictions;
+use pvt_domain::timestamp::Timestamp;
+use serde::Serialize;
+
+#[derive(Serialize)]
+struct QuoteView<'a> {
+    /// To be sent with the booking.
+    quote: String,
+    expires_at: Timestamp,
+    property_id: &'a str,
+    rate_plan_id: &'a str,
+    stays: &'a [StayRequest],
+    price: PriceView<'a>,
+}
+
+/// `POST /api/quotes` with `property_id`, `rate_plan_id` and `stays`. It takes no beds.
+pub(super) async fn create(State(app): State<SharedApp>, request: Request) -> Answer {
+    let (parts, body) = request.into_parts();
+    let body = read_json(&parts.headers, body).await?;
+    let node = read_node(&body)?;
+    refuse_card_numbers(&node, &[])?;
+    let draft = booking_form::read_quote(&node);
+    let property = draft.property_id.map(PropertyId::from);
+    let all = app.catalogue.all();
+    let Some(property) = property.filter(|property| all.contains_key(property)) else {
+        let any = all.values().next().ok_or_else(|| Problem::from(problem::NOT_READY))?;
+        let today = Utc::now().date_naive();
+        return Err(Problem::fields(draft.faults_without_property(any, today.checked_sub_days(Days::new(1)).unwrap_or(today))));
+    };
+    // What is stored, not what is remembered: a promise must not be older than the price.
+    let house = house::read(&app, &property).await?;
+    let (mongo, of) = (app.mongo.clone(), property.clone());
+    let rates = store_call::read(async move { mongo.rates(&of).await }).await?;
+    let now = Timestamp::from(Utc::now());
+    let today = now.local_date(house.property.time_zone);
+    let asked = draft.judge(&house, today, Presented::of(&parts).caller.acts_on(&property)).map_err(Problem::fields)?;
+    if !restrictions::check(&rates, &asked.rate_plan_id, &asked.stays, today).is_empty() {
+        return Err(problem::RESTRICTION.into());
+    }
+    let plan = house.rate_plan(&asked.rate_plan_id).ok_or_else(|| Problem::from(problem::CLOSED))?;
+    let price = price(&house, &rates, plan, &asked.stays).ok_or_else(|| Problem::from(problem::CLOSED))?;
+    let quote = Quote::new(property, asked.rate_plan_id, asked.stays, price, now);
+    let stays: Vec<Stay> = quote.stays.iter().map(|asked| Stay::of(asked, Vec::new())).collect();
+    let view = QuoteView {
+        quote: app.quotes.sign(&quote),
+        expires_at: quote.expires_at,
+        property_id: quote.property_id.as_str(),
+        rate_plan_id: quote.rate_plan_id.as_str(),
+        stays: &quote.stays,
+        price: PriceView::new(&quote.price, &stays),
+    };
+    Ok(Json(view).into_response())
+}

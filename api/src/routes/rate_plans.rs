@@ -1,0 +1,143 @@
+//! Rate plans: price lists, and what cancelling costs on them.
+
+pub(super) mod calendar;
+
+use super::parts::{add, known, made, property_of, shown, worker_of};
+use crate::app::SharedApp;
+use crate::form;
+use crate::headers;
+use crate::house::{Change, Edited};
+use crate::json::Node;
+use crate::once::Once;
+use crate::problem::{self, Answer, Problem};
+use crate::reader::{At, Field, Fields, Reader};
+use axum::extract::{Path, Request, State};
+use axum::http::Uri;
+use pvt_domain::ids::{PolicyId, PropertyId, RatePlanId, RoomTypeId};
+use pvt_domain::inventory::{Inventory, RatePlan};
+use pvt_domain::money::Money;
+use serde::Serialize;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+/// A price list as everybody sees it.
+#[derive(Serialize)]
+pub(super) struct PlanView<'a> {
+    id: &'a str,
+    name: &'a str,
+    /// One night before tax: per guest in a dorm, per room in a private room type.
+    nightly: BTreeMap<&'a str, Money>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cancellation_policy_id: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Plans<'a> {
+    items: Vec<PlanView<'a>>,
+}
+
+impl<'a> PlanView<'a> {
+    pub(super) fn new(house: &Inventory, plan: &'a RatePlan) -> Self {
+        let money = |amount| Money::new(amount, house.property.currency);
+        Self {
+            id: plan.id.as_str(),
+            name: &plan.name,
+            nightly: plan.nightly.iter().map(|(room_type, amount)| (room_type.as_str(), money(*amount))).collect(),
+            cancellation_policy_id: plan.cancellation_policy_id.as_ref().map(PolicyId::as_str),
+        }
+    }
+}
+
+/// `GET /api/rate-plans?property_id=…`.
+pub(super) async fn list(State(app): State<SharedApp>, uri: Uri) -> Answer {
+    let house = known(&app, &property_of(&uri)?)?;
+    shown(house.rev, Plans { items: house.rate_plans.iter().map(|plan| PlanView::new(&house, plan)).collect() })
+}
+
+/// What is said of a plan; what is missing stays.
+struct Said {
+    name: Option<String>,
+    nightly: Option<BTreeMap<RoomTypeId, Money>>,
+    cancellation_policy_id: Option<Option<PolicyId>>,
+}
+
+/// `POST /api/rate-plans`: 201 with the plan.
+pub(super) async fn create(State(app): State<SharedApp>, request: Request) -> Answer {
+    let (parts, body) = request.into_parts();
+    let key = headers::idempotency_key(&parts.headers)?;
+    let ((property, id, said), fingerprint) = form::read(&parts.headers, body, read_new).await?;
+    let caller = worker_of(&parts, &property)?;
+    let once = Once::take(&app, &caller, key, fingerprint)?;
+    let change = Change { property: &property, actor: caller.actor(), action: "rate_plan.create", subject: format!("rate_plan:{id}"), expected: None };
+    let empty = || RatePlan { id: id.clone(), name: String::new(), nightly: BTreeMap::new(), cancellation_policy_id: None };
+    let (house, is_new) = change
+        .apply(&app, |house| {
+            let new = said.upon(empty(), house)?;
+            add(&mut house.rate_plans, &new, |one| one.id == id, "/rate_plans")
+        })
+        .await?;
+    once.done();
+    let plan = house.rate_plan(&id).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
+    made(house.rev, is_new, &format!("/api/rate-plans?property_id={property}"), PlanView::new(&house, plan))
+}
+
+/// `PATCH /api/rate-plans/{id}?property_id=…`: what is not sent stays; `nightly` replaces all prices of the plan.
+pub(super) async fn change(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> Answer {
+    let (parts, body) = request.into_parts();
+    let expected = Some(headers::if_match(&parts.headers)?);
+    let (property, id) = (property_of(&parts.uri)?, RatePlanId::new(id));
+    let caller = worker_of(&parts, &property)?;
+    let (said, _) = form::read(&parts.headers, body, |node, reader| {
+        let fields = reader.object(node, &At::Root, &["name", "nightly", "cancellation_policy_id"])?;
+        Some(read(fields, reader))
+    })
+    .await?;
+    let change = Change { property: &property, actor: caller.actor(), action: "rate_plan.change", subject: format!("rate_plan:{id}"), expected };
+    let (house, _) = change
+        .apply(&app, |house| {
+            let index = house.rate_plans.iter().position(|one| one.id == id).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
+            house.rate_plans[index] = said.upon(house.rate_plans[index].clone(), house)?;
+            Ok(Edited::At(format!("/rate_plans/{index}")))
+        })
+        .await?;
+    let plan = house.rate_plan(&id).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
+    shown(house.rev, PlanView::new(&house, plan))
+}
+
+impl Said {
+    fn upon(&self, before: RatePlan, house: &Inventory) -> Result<RatePlan, Problem> {
+        let nightly = self.nightly.as_ref().map(|nightly| {
+            let amount = |(room_type, money): (&RoomTypeId, &Money)| Ok((room_type.clone(), form::amount(*money, house, || format!("/nightly/{room_type}"))?));
+            nightly.iter().map(amount).collect::<Result<_, Problem>>()
+        });
+        Ok(RatePlan {
+            name: self.name.clone().unwrap_or(before.name),
+            nightly: nightly.transpose()?.unwrap_or(before.nightly),
+            cancellation_policy_id: self.cancellation_policy_id.clone().unwrap_or(before.cancellation_policy_id),
+            ..before
+        })
+    }
+}
+
+fn read_new(node: &Node<'_>, reader: &mut Reader) -> Option<(PropertyId, RatePlanId, Said)> {
+    let fields = reader.object(node, &At::Root, &["property_id", "id", "name", "nightly", "cancellation_policy_id"])?;
+    let (property, id) = (form::text(fields, "property_id", reader), form::text(fields, "id", reader));
+    reader.required(fields, "name");
+    reader.required(fields, "nightly");
+    let said = read(fields, reader);
+    Some((property?.into(), id?.into(), said))
+}
+
+fn read(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> Said {
+    let name = form::optional_text(fields, "name", reader).map(str::to_owned);
+    let nightly = fields.optional("nightly").and_then(|field| {
+        let (at, prices) = (field.at(), reader.entries(field)?);
+        let price = |(room_type, node): &(Cow<'_, str>, Node<'_>)| {
+            let room_type: &str = room_type;
+            form::money(Field::at_place(node, At::Key(&at, room_type)), reader).map(|money| (RoomTypeId::from(room_type), money))
+        };
+        Some(prices.iter().filter_map(price).collect())
+    });
+    let policy = form::optional_text(fields, "cancellation_policy_id", reader).map(PolicyId::from);
+    Said { name, nightly, cancellation_policy_id: fields.has("cancellation_policy_id").then_some(policy) }
+}

@@ -1,0 +1,205 @@
+//! Rooms and their beds.
+
+use super::parts::{add, known, made, property_of, shown, worker_of};
+use crate::app::SharedApp;
+use crate::bed_blocks::{Held, hold};
+use crate::house::{self, Change, Edited};
+use crate::json::Node;
+use crate::once::Once;
+use crate::problem::{self, Answer, Problem};
+use crate::reader::{At, Reader};
+use crate::{form, headers};
+use axum::Json;
+use axum::extract::{Path, Request, State};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, Uri};
+use axum::response::IntoResponse;
+use pvt_domain::ids::{BedId, PropertyId, RoomId, RoomTypeId};
+use pvt_domain::inventory::check::MAX_BEDS;
+use pvt_domain::inventory::{BedService, Cleanliness, Inventory, Room};
+use serde::Serialize;
+
+/// A room as everybody sees it.
+#[derive(Serialize)]
+struct RoomView<'a> {
+    property_id: &'a str,
+    id: &'a str,
+    room_type_id: &'a str,
+    beds: Vec<BedView<'a>>,
+}
+
+/// A bed and what staff know about it.
+#[derive(Serialize)]
+pub(super) struct BedView<'a> {
+    id: &'a str,
+    service: BedService,
+    cleanliness: Cleanliness,
+}
+
+#[derive(Serialize)]
+struct Rooms<'a> {
+    items: Vec<RoomView<'a>>,
+}
+
+impl<'a> BedView<'a> {
+    pub(super) fn new(room: &Room, bed: &'a BedId) -> Self {
+        let state = room.state_of(bed);
+        Self { id: bed.as_str(), service: state.service, cleanliness: state.cleanliness }
+    }
+}
+
+impl<'a> RoomView<'a> {
+    fn new(house: &'a Inventory, room: &'a Room) -> Self {
+        let beds = room.beds.iter().map(|bed| BedView::new(room, bed)).collect();
+        Self { property_id: house.property.id.as_str(), id: room.id.as_str(), room_type_id: room.room_type_id.as_str(), beds }
+    }
+}
+
+fn room_of<'a>(house: &'a Inventory, id: &RoomId) -> Result<&'a Room, Problem> {
+    house.rooms.iter().find(|room| room.id == *id).ok_or_else(|| problem::NOT_FOUND.into())
+}
+
+/// `GET /api/rooms?property_id=…`: all rooms of a property.
+pub(super) async fn list(State(app): State<SharedApp>, uri: Uri) -> Answer {
+    let house = known(&app, &property_of(&uri)?)?;
+    shown(house.rev, Rooms { items: house.rooms.iter().map(|room| RoomView::new(&house, room)).collect() })
+}
+
+/// `GET /api/rooms/{id}?property_id=…`.
+pub(super) async fn show(State(app): State<SharedApp>, Path(id): Path<String>, uri: Uri) -> Answer {
+    let house = known(&app, &property_of(&uri)?)?;
+    shown(house.rev, RoomView::new(&house, room_of(&house, &RoomId::new(id))?))
+}
+
+/// `POST /api/rooms`: 201 with the room.
+pub(super) async fn create(State(app): State<SharedApp>, request: Request) -> Answer {
+    let (parts, body) = request.into_parts();
+    let key = headers::idempotency_key(&parts.headers)?;
+    let ((property, room), fingerprint) = form::read(&parts.headers, body, read_new).await?;
+    let caller = worker_of(&parts, &property)?;
+    let once = Once::take(&app, &caller, key, fingerprint)?;
+    let change = Change { property: &property, actor: caller.actor(), action: "room.create", subject: format!("room:{}", room.id), expected: None };
+    let (house, new) = change.apply(&app, |house| add(&mut house.rooms, &room, |one| one.id == room.id, "/rooms")).await?;
+    once.done();
+    made(house.rev, new, &format!("/api/rooms/{}?property_id={property}", room.id), RoomView::new(&house, &room))
+}
+
+/// `PUT /api/rooms/{id}?property_id=…` with `room_type_id` and `beds`: beds that are no longer listed leave the house.
+pub(super) async fn replace(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> Answer {
+    let (parts, body) = request.into_parts();
+    let expected = headers::if_match(&parts.headers)?;
+    let (property, id) = (property_of(&parts.uri)?, RoomId::new(id));
+    let caller = worker_of(&parts, &property)?;
+    let ((room_type_id, beds), _) = form::read(&parts.headers, body, |node, reader| {
+        let fields = reader.object(node, &At::Root, &["room_type_id", "beds"])?;
+        read_room(fields, reader)
+    })
+    .await?;
+    let change = Change { property: &property, actor: caller.actor(), action: "room.change", subject: format!("room:{id}"), expected: Some(expected) };
+    let leaving = leaving(&app, &property, &id, Some((&room_type_id, &beds))).await?;
+    let held = keep(&app, &parts, leaving, &change.actor).await?;
+    let changed = change.apply(&app, |house| {
+        let index = house.rooms.iter().position(|room| room.id == id).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
+        let room = &mut house.rooms[index];
+        room.bed_states.retain(|bed, _| beds.contains(bed));
+        (room.room_type_id, room.beds) = (room_type_id.clone(), beds.clone());
+        Ok(Edited::At(format!("/rooms/{index}")))
+    });
+    let changed = changed.await;
+    give_back(&app, &parts, held).await;
+    let (house, _) = changed?;
+    shown(house.rev, RoomView::new(&house, room_of(&house, &id)?))
+}
+
+/// `DELETE /api/rooms/{id}?property_id=…`: 204, or 409 with the bookings that hold one of its beds.
+pub(super) async fn remove(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> Answer {
+    let (parts, _) = request.into_parts();
+    let expected = headers::optional_if_match(&parts.headers)?;
+    let (property, id) = (property_of(&parts.uri)?, RoomId::new(id));
+    let caller = worker_of(&parts, &property)?;
+    let change = Change { property: &property, actor: caller.actor(), action: "room.delete", subject: format!("room:{id}"), expected };
+    let leaving = leaving(&app, &property, &id, None).await?;
+    let held = keep(&app, &parts, leaving, &change.actor).await?;
+    let changed = change.apply(&app, |house| {
+        let before = house.rooms.len();
+        house.rooms.retain(|room| room.id != id);
+        if house.rooms.len() < before { Ok(Edited::At("/rooms".to_owned())) } else { Err(problem::NOT_FOUND.into()) }
+    });
+    let changed = changed.await;
+    give_back(&app, &parts, held).await;
+    changed?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// The beds that nobody may hold when the room becomes this one; `None` is no room at all. Beds of another type are other beds.
+async fn leaving(app: &SharedApp, property: &PropertyId, id: &RoomId, becomes: Option<(&RoomTypeId, &[BedId])>) -> Result<(Inventory, Vec<BedId>), Problem> {
+    let house = house::read(app, property).await?;
+    let room = room_of(&house, id)?;
+    let stays = |bed: &BedId| becomes.is_some_and(|(room_type, beds)| *room_type == room.room_type_id && beds.contains(bed));
+    // Beds out of service are in no view, so nobody can come to hold them, and nobody did when they went.
+    let beds = room.active_beds().filter(|bed| !stays(bed)).cloned().collect();
+    Ok((house, beds))
+}
+
+/// Keeps beds from everybody while the house changes.
+pub(super) async fn keep(app: &SharedApp, parts: &Parts, (house, beds): (Inventory, Vec<BedId>), actor: &str) -> Result<Option<Held>, Problem> {
+    if beds.is_empty() { Ok(None) } else { hold(app, parts, &house, &beds, actor).await.map(Some) }
+}
+
+pub(super) async fn give_back(app: &SharedApp, parts: &Parts, held: Option<Held>) {
+    if let Some(held) = held {
+        held.release(app, parts).await;
+    }
+}
+
+fn read_new(node: &Node<'_>, reader: &mut Reader) -> Option<(PropertyId, Room)> {
+    let fields = reader.object(node, &At::Root, &["property_id", "id", "room_type_id", "beds"])?;
+    let (property, id) = (form::text(fields, "property_id", reader), form::text(fields, "id", reader));
+    let (room_type_id, beds) = read_room(fields, reader)?;
+    Some((property?.into(), Room::new(id?, room_type_id.as_str(), beds)))
+}
+
+fn read_room(fields: crate::reader::Fields<'_, '_, '_>, reader: &mut Reader) -> Option<(RoomTypeId, Vec<BedId>)> {
+    let room_type = form::text(fields, "room_type_id", reader);
+    let beds = form::items(fields, "beds", MAX_BEDS, reader, |node, at, reader| reader.item_text(node, at).map(BedId::from));
+    Some((room_type?.into(), beds?))
+}
+
+/// `PATCH /api/beds/{id}?property_id=…` with `service` or `cleanliness`.
+pub(super) async fn change_bed(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> Answer {
+    const SERVICE: [(&str, BedService); 2] = [("active", BedService::Active), ("out_of_service", BedService::OutOfService)];
+    const CLEANLINESS: [(&str, Cleanliness); 2] = [("clean", Cleanliness::Clean), ("dirty", Cleanliness::Dirty)];
+    let (parts, body) = request.into_parts();
+    let expected = headers::optional_if_match(&parts.headers)?;
+    let (property, id) = (property_of(&parts.uri)?, BedId::new(id));
+    let caller = worker_of(&parts, &property)?;
+    let ((service, cleanliness), _) = form::read(&parts.headers, body, |node, reader| {
+        let fields = reader.object(node, &At::Root, &["service", "cleanliness"])?;
+        let service = fields.optional("service").and_then(|field| reader.one_of(field, &SERVICE));
+        Some((service, fields.optional("cleanliness").and_then(|field| reader.one_of(field, &CLEANLINESS))))
+    })
+    .await?;
+    let change = Change { property: &property, actor: caller.actor(), action: "bed.change", subject: format!("bed:{id}"), expected };
+    let house = house::read(&app, &property).await?;
+    let room = house.room_of(&id).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
+    let goes = service == Some(BedService::OutOfService) && room.state_of(&id).service == BedService::Active;
+    let held = keep(&app, &parts, (house, if goes { vec![id.clone()] } else { Vec::new() }), &change.actor).await?;
+    let changed = change.apply(&app, |house| {
+        let index = house.rooms.iter().position(|room| room.beds.contains(&id)).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
+        let room = &mut house.rooms[index];
+        let before = room.state_of(&id);
+        let mut state = before;
+        (state.service, state.cleanliness) = (service.unwrap_or(before.service), cleanliness.unwrap_or(before.cleanliness));
+        if state == before {
+            return Ok(Edited::Nothing);
+        }
+        room.bed_states.insert(id.clone(), state);
+        room.bed_states.retain(|_, state| *state != Default::default());
+        Ok(Edited::At(format!("/rooms/{index}")))
+    });
+    let changed = changed.await;
+    give_back(&app, &parts, held).await;
+    let (house, _) = changed?;
+    let room = house.room_of(&id).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
+    Ok(([(axum::http::header::ETAG, house::etag(house.rev))], Json(BedView::new(room, &id))).into_response())
+}

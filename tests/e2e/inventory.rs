@@ -1,0 +1,278 @@
+//! A hostel set up over HTTP alone: property, rooms, prices and restrictions, blocks; and what becomes of changes that meet bookings or
+//! each other.
+
+use crate::harness::{Answer, Plan, Stack, Verdict};
+use anyhow::{Context, Result, ensure};
+use chrono::Datelike as _;
+use futures_util::future::try_join_all;
+use pvt_testkit::{DORM, booking_body, dormitory, soon};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+const HOUSE: &str = "pvt-quebec";
+
+/// What nothing here is about: how mails and mart tell of changes is tested beside them.
+fn verdict() -> Verdict {
+    Verdict::clean().without_mails().without_mart()
+}
+
+/// Somebody with an API key.
+struct Key<'a> {
+    stack: &'a Stack,
+    bearer: String,
+}
+
+impl<'a> Key<'a> {
+    async fn of(stack: &'a Stack, role: &str, more: &[&str]) -> Result<Self> {
+        let key = stack.pvt_json(&[&["keys", "create", "--role", role, "--json"], more].concat()).await?;
+        Ok(Self { stack, bearer: format!("Bearer {}", key["key"].as_str().context("a key")?) })
+    }
+
+    async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: &Value) -> Result<Answer> {
+        let mut all = vec![("authorization", self.bearer.as_str()), ("content-type", "application/json"), ("prefer", "wait=30")];
+        all.extend(headers);
+        self.stack.client.send(method, &format!("/api{path}"), &all, Some(body.to_string().into_bytes())).await
+    }
+
+    /// Makes something under a key of its own.
+    async fn make(&self, path: &str, key: &str, body: &Value) -> Result<Answer> {
+        self.send(Method::POST, path, &[("idempotency-key", key)], body).await
+    }
+
+    async fn made(&self, path: &str, key: &str, body: &Value) -> Result<Answer> {
+        let answer = self.make(path, key, body).await?;
+        ensure!(answer.status == StatusCode::CREATED, "{path} {body}: {answer:?}");
+        Ok(answer)
+    }
+
+    /// Changes the house as it is now.
+    async fn change(&self, method: Method, path: &str, body: &Value) -> Result<Answer> {
+        let now = self.stack.client.get(&format!("/api/properties/{HOUSE}")).await?;
+        self.send(method, path, &[("if-match", now.header("etag"))], body).await
+    }
+}
+
+/// `pvt-quebec` with one dorm of four beds, sold for 40 dollars a night without tax.
+async fn set_up(admin: &Key<'_>) -> Result<()> {
+    let property = json!({ "id": HOUSE, "name": "PVT Québec", "address": "19 rue Sainte-Ursule, Québec", "time_zone": "America/Toronto", "currency": "CAD" });
+    admin.made("/properties", "house", &property).await?;
+    admin.made("/room-types", "type", &json!({ "property_id": HOUSE, "id": DORM, "name": "Bed in 4-bed dorm", "kind": "dorm" })).await?;
+    let beds = ["q1-1", "q1-2", "q1-3", "q1-4"];
+    admin.made("/rooms", "room", &json!({ "property_id": HOUSE, "id": "q1", "room_type_id": DORM, "beds": beds })).await?;
+    let plan = json!({ "property_id": HOUSE, "id": "standard", "name": "Standard", "nightly": { DORM: cad(4_000) } });
+    admin.made("/rate-plans", "plan", &plan).await?;
+    Ok(())
+}
+
+fn cad(amount: i64) -> Value {
+    json!({ "amount": amount, "currency": "CAD" })
+}
+
+fn asked(first: u64, nights: u64, guests: u32) -> Value {
+    let mut body = booking_body(DORM, soon(first), nights, guests);
+    body["property_id"] = json!(HOUSE);
+    body
+}
+
+async fn booked(stack: &Stack, key: &str, body: &Value) -> Result<Answer> {
+    let answer = stack.client.ask_and_wait(key, body).await?;
+    ensure!(answer.status == StatusCode::CREATED, "{answer:?}");
+    stack.remember(answer.text("/id").parse()?);
+    Ok(answer)
+}
+
+fn total(answer: &Answer) -> Option<i64> {
+    answer.body["price"]["total"]["amount"].as_i64()
+}
+
+#[tokio::test]
+async fn a_hostel_is_set_up_over_the_api_and_sells_at_its_prices() -> Result<()> {
+    let stack = Plan::new().start().await?;
+    let admin = Key::of(&stack, "admin", &[]).await?;
+    set_up(&admin).await?;
+    let policy =
+        json!({ "property_id": HOUSE, "id": "strict", "name": "Strict", "tiers": [{ "hours_before": 0, "fee": { "kind": "percent", "ppm": 1_000_000 } }] });
+    admin.made("/cancellation-policies", "strict", &policy).await?;
+    let set = admin.change(Method::PATCH, &format!("/rate-plans/standard?property_id={HOUSE}"), &json!({ "cancellation_policy_id": "strict" })).await?;
+    assert_eq!((set.status, set.text("/cancellation_policy_id")), (StatusCode::OK, "strict"), "{set:?}");
+
+    // Two nights, the second of which is the weekday that costs more.
+    let weekday = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"][soon(41).weekday().num_days_from_monday() as usize];
+    let season = |price: Value| json!({ "changes": [{ "room_type_ids": [DORM], "from": soon(30), "until": soon(60), "weekdays": [weekday], "price": price }] });
+    let calendar = format!("/rate-plans/standard/calendar?property_id={HOUSE}");
+    let priced = admin.change(Method::PUT, &calendar, &season(cad(5_500))).await?;
+    assert_eq!(priced.status, StatusCode::OK, "{priced:?}");
+    let days = stack.client.get(&format!("/api{calendar}&room_type_id={DORM}&from={}&until={}", soon(40), soon(43))).await?;
+    let prices: Vec<_> = days.body["days"].as_array().into_iter().flatten().map(|day| day["price"]["amount"].as_i64()).collect();
+    assert_eq!(prices, [Some(4_000), Some(5_500), Some(4_000)], "{days:?}");
+
+    let quoted = stack.client.post("/api/quotes", &[], &json!({ "property_id": HOUSE, "rate_plan_id": "standard", "stays": asked(40, 2, 2)["stays"] })).await?;
+    assert_eq!((quoted.status, total(&quoted)), (StatusCode::OK, Some(19_000)), "{quoted:?}");
+    assert_eq!(total(&booked(&stack, "before", &asked(40, 2, 1)).await?), Some(9_500), "the worker follows the season at once");
+    admin.change(Method::PUT, &calendar, &season(cad(9_900))).await?;
+    let mut with_quote = asked(40, 2, 2);
+    with_quote["quote"] = quoted.body["quote"].clone();
+    let promised = booked(&stack, "quoted", &with_quote).await?;
+    assert_eq!((total(&promised), total(&booked(&stack, "after", &asked(40, 2, 1)).await?)), (Some(19_000), Some(13_900)), "a quote is a promise");
+    let mut forged = with_quote.clone();
+    forged["quote"] = json!(format!("{}x", quoted.text("/quote")));
+    assert_eq!(stack.client.ask("forged", &forged).await?.text("/errors/0/code"), "invalid_quote");
+    let mut other = with_quote;
+    other["stays"][0]["guests"] = json!(1);
+    assert_eq!(stack.client.ask("other", &other).await?.text("/errors/0/code"), "quote_of_other_stays");
+
+    let path = format!("/api/bookings/{}?token={}&dry_run=true", promised.text("/id"), promised.text("/token"));
+    let fee = stack.client.send(Method::DELETE, &path, &[], None).await?;
+    assert_eq!(fee.body["fee"]["amount"], json!(19_000), "the policy that was set");
+
+    let closed = json!({ "changes": [{ "room_type_ids": [DORM], "from": soon(50), "until": soon(51), "restriction": { "stop_sell": true } }] });
+    let restrictions = format!("/rate-plans/standard/restrictions?property_id={HOUSE}");
+    assert_eq!(admin.change(Method::PUT, &restrictions, &closed).await?.status, StatusCode::OK);
+    assert_eq!(stack.client.ask_and_wait("closed", &asked(49, 2, 1)).await?.problem()?, "restriction");
+    let mut anyway = asked(49, 2, 1);
+    anyway["override_restrictions"] = json!(true);
+    let sold = admin.made("/bookings", "anyway", &anyway).await?;
+    stack.remember(sold.text("/id").parse()?);
+    let lifted = json!({ "changes": [{ "room_type_ids": [DORM], "from": soon(50), "until": soon(51), "restriction": {} }] });
+    admin.change(Method::PUT, &restrictions, &lifted).await?;
+    booked(&stack, "open", &asked(49, 2, 1)).await?;
+
+    let audit = admin.send(Method::GET, &format!("/audit?subject={HOUSE}%7Crate_plan:standard"), &[], &json!({})).await?;
+    let actions: Vec<&str> = audit.body["items"].as_array().into_iter().flatten().filter_map(|entry| entry["action"].as_str()).collect();
+    let expected = ["set_restrictions", "set_restrictions", "set_prices", "set_prices", "change", "create"].map(|action| format!("rate_plan.{action}"));
+    assert_eq!(actions, expected, "{audit:?}");
+    stack.end(verdict()).await
+}
+
+#[tokio::test]
+async fn changes_name_what_they_saw_and_repetitions_make_nothing_twice() -> Result<()> {
+    let stack = Plan::new().start().await?;
+    let admin = Key::of(&stack, "admin", &[]).await?;
+    set_up(&admin).await?;
+    let room = json!({ "property_id": HOUSE, "id": "q2", "room_type_id": DORM, "beds": ["q2-1"] });
+    let first = admin.made("/rooms", "q2", &room).await?;
+    let again = admin.made("/rooms", "q2", &room).await?;
+    assert_eq!((first.header("idempotency-replayed"), again.header("idempotency-replayed")), ("", "true"));
+    let mut other = room.clone();
+    other["beds"] = json!(["q2-2"]);
+    assert_eq!(admin.make("/rooms", "q2", &other).await?.problem()?, "idempotency_key_reused");
+    assert_eq!(admin.make("/rooms", "another", &other).await?.problem()?, "already_exists");
+    let faulty = json!({ "property_id": HOUSE, "id": "q 3", "room_type_id": "castle", "beds": ["q1-1"] });
+    let refused = admin.make("/rooms", "faulty", &faulty).await?;
+    let faults: BTreeSet<(&str, &str)> =
+        refused.body["errors"].as_array().into_iter().flatten().filter_map(|fault| Some((fault["pointer"].as_str()?, fault["code"].as_str()?))).collect();
+    assert_eq!(faults, BTreeSet::from([("/id", "invalid_id"), ("/room_type_id", "unknown_room_type"), ("/beds/0", "duplicate")]), "{refused:?}");
+
+    let name = json!({ "name": "PVT Vieux-Québec" });
+    let path = format!("/properties/{HOUSE}");
+    assert_eq!(admin.send(Method::PATCH, &path, &[], &name).await?.problem()?, "precondition_required");
+    assert_eq!(admin.send(Method::PATCH, &path, &[("if-match", "\"1\"")], &name).await?.problem()?, "precondition_failed");
+    let changed = admin.change(Method::PATCH, &path, &name).await?;
+    assert_eq!((changed.status, changed.text("/name")), (StatusCode::OK, "PVT Vieux-Québec"), "{changed:?}");
+    assert_eq!(admin.change(Method::PATCH, &path, &json!({ "currency": "EUR" })).await?.text("/errors/0/code"), "unknown_field");
+
+    // Many at once, each of whom reads, changes and writes the whole house.
+    let makes = (0..12).map(|number| {
+        let room = json!({ "property_id": HOUSE, "id": format!("r{number}"), "room_type_id": DORM, "beds": [format!("r{number}-1")] });
+        let (admin, key) = (&admin, format!("r{number}"));
+        async move { admin.made("/rooms", &key, &room).await }
+    });
+    try_join_all(makes).await?;
+    let rooms = stack.client.get(&format!("/api/rooms?property_id={HOUSE}")).await?;
+    assert_eq!(rooms.body["items"].as_array().map(Vec::len), Some(14), "{rooms:?}");
+
+    let staff = Key::of(&stack, "staff", &["--property", "pvt-montreal"]).await?;
+    assert_eq!(staff.make("/rooms", "theirs", &room).await?.problem()?, "forbidden");
+    let block = json!({ "property_id": HOUSE, "kind": "maintenance", "bed_ids": ["q2-1"], "from": soon(3), "until": soon(4) });
+    assert_eq!(staff.make("/blocks", "theirs", &block).await?.problem()?, "not_found");
+    assert_eq!(staff.send(Method::GET, &format!("/blocks?property_id={HOUSE}"), &[], &json!({})).await?.problem()?, "not_found");
+    let bed = staff.send(Method::PATCH, &format!("/beds/q2-1?property_id={HOUSE}"), &[], &json!({ "cleanliness": "dirty" })).await?;
+    assert_eq!(bed.problem()?, "not_found");
+    stack.end(verdict()).await
+}
+
+#[tokio::test]
+async fn beds_that_somebody_has_do_not_leave_the_house() -> Result<()> {
+    let stack = Plan::new().start().await?;
+    let admin = Key::of(&stack, "admin", &[]).await?;
+    set_up(&admin).await?;
+    let guest = booked(&stack, "guest", &asked(20, 3, 3)).await?;
+    let beds: Vec<&str> = guest.body["stays"][0]["assigned_beds"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let free = ["q1-1", "q1-2", "q1-3", "q1-4"].into_iter().find(|bed| !beds.contains(bed)).context("a free bed")?;
+    let room = format!("/rooms/q1?property_id={HOUSE}");
+    let in_the_way = json!([guest.text("/id")]);
+
+    let refused = admin.send(Method::DELETE, &room, &[], &json!({})).await?;
+    assert_eq!((refused.problem()?, &refused.body["bookings"]), ("bed_taken", &in_the_way), "{refused:?}");
+    let refused = admin.change(Method::PUT, &room, &json!({ "room_type_id": DORM, "beds": [free] })).await?;
+    assert_eq!((refused.problem()?, &refused.body["bookings"]), ("bed_taken", &in_the_way), "{refused:?}");
+    let state = json!({ "service": "out_of_service" });
+    let refused = admin.send(Method::PATCH, &format!("/beds/{}?property_id={HOUSE}", beds[0]), &[], &state).await?;
+    assert_eq!((refused.problem()?, &refused.body["bookings"]), ("bed_taken", &in_the_way), "{refused:?}");
+    assert_eq!(stack.stores.records().await?.claims.len(), 9, "what was held for the change is free again");
+
+    let gone = admin.send(Method::PATCH, &format!("/beds/{free}?property_id={HOUSE}"), &[], &state).await?;
+    assert_eq!((gone.status, gone.text("/service")), (StatusCode::OK, "out_of_service"), "{gone:?}");
+    assert_eq!(stack.client.ask_and_wait("full", &asked(20, 1, 1)).await?.problem()?, "no_availability");
+    let back = admin.send(Method::PATCH, &format!("/beds/{free}?property_id={HOUSE}"), &[], &json!({ "service": "active" })).await?;
+    assert_eq!(back.status, StatusCode::OK, "{back:?}");
+    let last = booked(&stack, "last", &asked(20, 1, 1)).await?;
+    for guest in [&guest, &last] {
+        let cancelled = stack.client.send(Method::DELETE, &format!("/api/bookings/{}?token={}", guest.text("/id"), guest.text("/token")), &[], None).await?;
+        assert_eq!(cancelled.text("/status"), "cancelled", "{cancelled:?}");
+    }
+    let shorter = admin.change(Method::PUT, &room, &json!({ "room_type_id": DORM, "beds": ["q1-1"] })).await?;
+    assert_eq!(shorter.status, StatusCode::OK, "{shorter:?}");
+    assert_eq!(stack.client.ask("two", &asked(20, 1, 2)).await?.text("/errors/0/code"), "over_capacity");
+    let deleted = admin.send(Method::DELETE, &room, &[], &json!({})).await?;
+    assert_eq!(deleted.status, StatusCode::NO_CONTENT, "{deleted:?}");
+    assert_eq!(admin.send(Method::DELETE, &room, &[], &json!({})).await?.problem()?, "not_found");
+    stack.settled(&verdict()).await?;
+    assert_eq!(stack.stores.records().await?.claims.len(), 0);
+    stack.end(verdict()).await
+}
+
+#[tokio::test]
+async fn a_block_never_takes_a_bed_that_somebody_has_however_they_race() -> Result<()> {
+    const ROUNDS: u64 = 12;
+    let stack = Plan::new().selling([dormitory(HOUSE, 4)]).start().await?;
+    let staff = Key::of(&stack, "staff", &["--property", HOUSE]).await?;
+    let beds: Vec<String> = (1..=4).map(|bed| format!("r-{bed}")).collect();
+    let rounds = (0..ROUNDS).map(|round| {
+        let (stack, staff, beds) = (&stack, &staff, &beds);
+        async move {
+            // All four beds for three nights, of which somebody wants the middle one.
+            let first = 20 + 4 * round;
+            let block =
+                json!({ "property_id": HOUSE, "kind": "maintenance", "bed_ids": beds, "from": soon(first), "until": soon(first + 3), "reason": "paint" });
+            let key = round.to_string();
+            let request = asked(first + 1, 1, 1);
+            let (blocked, guest) = tokio::try_join!(staff.make("/blocks", &key, &block), stack.client.ask_and_wait(&key, &request))?;
+            anyhow::Ok((first, blocked, guest))
+        }
+    });
+    let mut lifted = Vec::new();
+    for (first, blocked, guest) in try_join_all(rounds).await? {
+        match (blocked.status, guest.status) {
+            (StatusCode::CREATED, StatusCode::CONFLICT) => {
+                assert_eq!(guest.problem()?, "no_availability");
+                lifted.push((first, blocked.text("/id").to_owned()));
+            }
+            (StatusCode::CONFLICT, StatusCode::CREATED) => {
+                stack.remember(guest.text("/id").parse()?);
+                assert_eq!((blocked.problem()?, &blocked.body["bookings"]), ("bed_taken", &json!([guest.text("/id")])), "{blocked:?}");
+            }
+            _ => anyhow::bail!("{blocked:?}\n{guest:?}"),
+        }
+    }
+    stack.settled(&verdict()).await?;
+    let list = staff.send(Method::GET, &format!("/blocks?property_id={HOUSE}"), &[], &json!({})).await?;
+    assert_eq!(list.body["items"].as_array().map(Vec::len), Some(lifted.len()), "{list:?}");
+    for (first, id) in lifted {
+        let answer = staff.send(Method::DELETE, &format!("/blocks/{id}"), &[], &json!({})).await?;
+        assert_eq!((answer.status, answer.text("/status")), (StatusCode::OK, "lifted"), "{answer:?}");
+        booked(&stack, &format!("after-{first}"), &asked(first + 1, 1, 4)).await?;
+    }
+    stack.end(verdict()).await
+}
