@@ -14,7 +14,7 @@ const COLLECTION: &str = "audit";
 
 /// What one run or command did; the history of one subject; the newest first.
 pub(crate) const INDEXES: &[Index] =
-    &[(COLLECTION, &[("cause", 1)], false), (COLLECTION, &[("subject", 1), ("at", 1)], false), (COLLECTION, &[("at", -1), ("_id", -1)], false)];
+    &[(COLLECTION, &[("cause", 1)], false), (COLLECTION, &[("subject", 1), ("at", -1), ("_id", -1)], false), (COLLECTION, &[("at", -1), ("_id", -1)], false)];
 
 /// One thing that somebody did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 pub(crate) const COLLECTION: &str = "blocks";
 
 /// The blocks of one property that hold beds.
-pub(crate) const INDEXES: &[Index] = &[(COLLECTION, &[("property_id", 1), ("status", 1)], false)];
+pub(crate) const INDEXES: &[Index] = &[(COLLECTION, &[("property_id", 1), ("status", 1)], false), (COLLECTION, &[("property_id", 1), ("_id", 1)], false)];
 
 impl Mongo {
     /// Those of the given blocks that are stored.
