@@ -99,6 +99,11 @@ pub(crate) fn read_quote<'n>(node: &'n Node<'_>) -> Draft<'n> {
     draft
 }
 
+/// Whether a fault is one of this body: while nobody is named, none is of the guest.
+fn concerns(fault: &FieldError, nameless: bool) -> bool {
+    !nameless || !fault.pointer.starts_with("/guest/")
+}
+
 fn empty<'n>(nameless: bool) -> Draft<'n> {
     Draft {
         property_id: None,
@@ -175,7 +180,7 @@ impl Draft<'_> {
         let (asked, mut faults) = self.complete(today);
         let limits = if by_staff { PartyLimits::STAFF } else { PartyLimits::GUEST };
         merge(&mut faults, check_request(inventory, &asked.rate_plan_id, &asked.stays, &asked.guest, today, limits));
-        faults.retain(|fault| !(nameless && fault.pointer.starts_with("/guest/")));
+        faults.retain(|fault| concerns(fault, nameless));
         if asked.override_restrictions && !by_staff {
             faults.push(staff_only("/override_restrictions"));
         }
@@ -190,7 +195,7 @@ impl Draft<'_> {
             faults.insert(0, FieldError::new("/property_id", "unknown_property", "there is no such property; GET /api/properties lists them"));
         }
         let mut of_rules = check_request(any, &asked.rate_plan_id, &asked.stays, &asked.guest, yesterday, PartyLimits::GUEST);
-        of_rules.retain(|fault| !OF_PROPERTY.contains(&fault.code) && !(nameless && fault.pointer.starts_with("/guest/")));
+        of_rules.retain(|fault| !OF_PROPERTY.contains(&fault.code) && concerns(fault, nameless));
         merge(&mut faults, of_rules);
         faults
     }
