@@ -4,6 +4,7 @@
 
 use crate::harness::{Plan, Stack};
 use anyhow::{Context, Result, ensure};
+use pvt_domain::demo;
 use pvt_testkit::{DORM, booking_body, soon};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -26,8 +27,8 @@ struct Run<'a> {
     phases: &'a str,
     /// Only addresses that match.
     only: &'a str,
-    /// (path, parameter, value) that stand for the random ones.
-    known: &'a [(&'a str, &'a str, String)],
+    /// Paths and the id that stands there for random ones, of something at the demonstration hostel.
+    known: &'a [(&'a str, String)],
 }
 
 impl Run<'_> {
@@ -36,8 +37,8 @@ impl Run<'_> {
         let mut text = "[checks.missing_required_header]\nexpected-statuses = [400, 401, 403, 404, 412, 415, 422, 428]\n".to_owned();
         // A request that is wrong in two ways is refused for either.
         text.push_str("[checks.negative_data_rejection]\nexpected-statuses = [400, 401, 403, 404, 405, 406, 408, 409, 412, 413, 415, 422, 428]\n");
-        for (path, name, value) in self.known {
-            writeln!(text, "[[operations]]\ninclude-path = {path:?}\nparameters = {{ {name:?} = {value:?} }}")?;
+        for (path, id) in self.known {
+            writeln!(text, "[[operations]]\ninclude-path = {path:?}\nparameters = {{ id = {id:?}, property_id = {:?} }}", demo::PROPERTY_ID)?;
         }
         Ok(text)
     }
@@ -77,7 +78,7 @@ async fn access_token(stack: &Stack) -> Result<String> {
 }
 
 /// The ids of things that are there.
-async fn known(stack: &Stack, token: &str) -> Result<Vec<(&'static str, &'static str, String)>> {
+async fn known(stack: &Stack, token: &str) -> Result<Vec<(&'static str, String)>> {
     let bearer = format!("Bearer {token}");
     let booked = stack.book("described", &booking_body(DORM, soon(30), 2, 1)).await?;
     stack.client.decided(&booked).await?;
@@ -86,14 +87,24 @@ async fn known(stack: &Stack, token: &str) -> Result<Vec<(&'static str, &'static
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let booking = booked.id.to_string();
     Ok(vec![
-        ("/api/bookings/{id}", "id", booking.clone()),
-        ("/api/bookings/{id}/history", "id", booking.clone()),
-        ("/api/bookings/{id}/calendar.ics", "id", booking.clone()),
-        ("/api/bookings/{id}/assign", "id", booking.clone()),
-        ("/api/bookings/{id}/checkin", "id", booking.clone()),
-        ("/api/bookings/{id}/cancel", "id", booking),
-        ("/api/properties/{id}", "id", "pvt-montreal".to_owned()),
-        ("/api/auth/users/{id}/role", "id", text(&guest)),
+        ("/api/bookings/{id}", booking.clone()),
+        ("/api/bookings/{id}/history", booking.clone()),
+        ("/api/bookings/{id}/calendar.ics", booking.clone()),
+        ("/api/bookings/{id}/assign", booking.clone()),
+        ("/api/bookings/{id}/checkin", booking.clone()),
+        ("/api/bookings/{id}/cancel", booking),
+        ("/api/properties/{id}", "pvt-montreal".to_owned()),
+        ("/api/auth/users/{id}/role", text(&guest)),
+        ("/api/properties/{id}/arrivals", "pvt-montreal".to_owned()),
+        ("/api/properties/{id}/calendar", "pvt-montreal".to_owned()),
+        ("/api/room-types/{id}", DORM.to_owned()),
+        ("/api/room-types/{id}/calendar", DORM.to_owned()),
+        ("/api/rooms/{id}", "d8a".to_owned()),
+        ("/api/rooms/{id}/availability", "d6a".to_owned()),
+        ("/api/beds/{id}", "f4a-1".to_owned()),
+        ("/api/rate-plans/{id}", "standard".to_owned()),
+        ("/api/rate-plans/{id}/calendar", "standard".to_owned()),
+        ("/api/rate-plans/{id}/restrictions", "standard".to_owned()),
     ])
 }
 
