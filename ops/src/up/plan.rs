@@ -40,20 +40,16 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// The processes on these engines, with the settings of the environment for all else.
+    /// The processes on these engines, with the settings of the environment and of `.env` for all else.
     pub(super) fn new(urls: &Urls, home: &Path) -> Result<Self> {
-        let mut environment: Vec<(String, String)> = std::env::vars().collect();
         let engines = urls.as_env().map(|(name, value)| (name.to_owned(), value.to_owned()));
-        environment.retain(|(name, _)| engines.iter().all(|(engine, _)| engine != name));
-        environment.extend(engines.iter().cloned());
-        let mut config = Config::from_pairs(environment.clone())?;
+        let mut config = Config::from_env_between([], engines.clone())?;
         let mut engines = engines.to_vec();
-        if std::env::var_os("PUBLIC_URL").is_none() && config.environment == Environment::Development {
-            // Links in mails lead to where the API listens, wherever that is.
+        if config.environment == Environment::Development {
+            // Links in mails lead to where the API listens, wherever that is, unless something else is set.
             let public = ("PUBLIC_URL".to_owned(), format!("http://{}", reachable(config.http_addr)));
-            environment.push(public.clone());
-            engines.push(public);
-            config = Config::from_pairs(environment)?;
+            config = Config::from_env_between([public], engines.clone())?;
+            engines.push(("PUBLIC_URL".to_owned(), config.public_url.to_string()));
         }
         let settings = found_by(&config, urls);
         let mut processes = vec![process("api", &["api"], engines.clone(), &[&config.http_addr.to_string()], "/readyz", "/api")];

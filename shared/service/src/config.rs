@@ -138,6 +138,20 @@ impl Config {
         Self::read(&source)
     }
 
+    /// As [`Config::from_env_over`], with `fixed` in place of whatever is set.
+    ///
+    /// # Errors
+    /// Every fault at once.
+    pub fn from_env_between(
+        defaults: impl IntoIterator<Item = (String, String)>,
+        fixed: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let mut source = Source::process().map_err(|problem| ConfigError { faults: vec![fault(&variables::PVT_ENV, problem)] })?;
+        source.replace(fixed);
+        source.fill(defaults);
+        Self::read(&source)
+    }
+
     /// From these variables alone: for tests, and for processes that start others.
     ///
     /// # Errors

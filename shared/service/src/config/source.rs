@@ -79,6 +79,14 @@ impl Source {
         }
     }
 
+    /// Sets these, whatever they were before.
+    pub(super) fn replace(&mut self, fixed: impl IntoIterator<Item = (String, String)>) {
+        for (name, value) in fixed {
+            self.0.remove(&format!("{name}_FILE"));
+            self.0.insert(name, value);
+        }
+    }
+
     fn set(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())
     }
@@ -136,5 +144,23 @@ fn read_secret_store(reference: &str) -> Result<String, String> {
     match read {
         Some(Ok(_)) if !value.trim().is_empty() => Ok(value.trim().to_owned()),
         _ => Err(format!("`op read {reference}` printed nothing")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Source;
+
+    fn pairs<const N: usize>(pairs: [(&str, &str); N]) -> impl Iterator<Item = (String, String)> {
+        pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter()
+    }
+
+    #[test]
+    fn what_is_fixed_wins_and_defaults_give_way() {
+        let mut source = Source::new(pairs([("PUBLIC_URL", "https://ours"), ("MONGODB_URI_FILE", "/a"), ("PVT_ENV", " ")]));
+        source.replace(pairs([("MONGODB_URI", "mongodb://engine")]));
+        source.fill(pairs([("PUBLIC_URL", "http://default"), ("MONGODB_URI", "mongodb://default"), ("PVT_ENV", "development")]));
+        let found = ["PUBLIC_URL", "MONGODB_URI", "MONGODB_URI_FILE", "PVT_ENV"].map(|name| source.set(name));
+        assert_eq!(found, [Some("https://ours"), Some("mongodb://engine"), None, Some("development")]);
     }
 }
