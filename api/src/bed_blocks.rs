@@ -5,6 +5,7 @@
 
 use crate::app::SharedApp;
 use crate::edge::Context;
+use crate::house::{ATTEMPTS, Change, Edited};
 use crate::problem::{self, Problem};
 use crate::routes::refused_beds;
 use crate::store_call;
@@ -17,6 +18,7 @@ use pvt_domain::intake::{MAX_DAYS_AHEAD, MAX_NIGHTS};
 use pvt_domain::inventory::Inventory;
 use pvt_domain::messages::{BlockBeds, INVENTORY_BLOCK, INVENTORY_UNBLOCK, MessageType, Reply, ReplyOutcome, UnblockBeds};
 use pvt_messaging::Outgoing;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -91,8 +93,40 @@ pub(crate) async fn stored(app: &SharedApp, id: BlockId) -> Result<Option<Block>
     Ok(store_call::read(async move { mongo.blocks([id]).await }).await?.remove(&id))
 }
 
+/// Changes a house by an edit that makes beds leave, those that `leaving` names: for as long as it takes they are kept from everybody.
+///
+/// # Errors
+/// 409 with the bookings that hold one of them, and what [`Change::apply`] refuses; then nothing is changed.
+pub(crate) async fn change_leaving(
+    app: &SharedApp,
+    parts: &Parts,
+    change: Change,
+    leaving: impl Fn(&Inventory) -> Result<Vec<BedId>, Problem> + Send + Sync + 'static,
+    edit: impl Fn(&mut Inventory) -> Result<Edited, Problem> + Send + Sync + 'static,
+) -> Result<Arc<Inventory>, Problem> {
+    let (app, parts) = (app.clone(), parts.clone());
+    // Not by the request itself: a caller who hangs up would leave the beds blocked.
+    let changing = tokio::spawn(async move {
+        for _ in 0..ATTEMPTS {
+            let house = change.read(&app).await?;
+            let beds = leaving(&house)?;
+            let held = if beds.is_empty() { None } else { Some(hold(&app, &parts, &house, &beds, &change.actor).await?) };
+            // Upon the house by which it was judged which beds leave: another one may have others.
+            let changed = change.apply_to(&app, house, &edit).await;
+            if let Some(held) = held {
+                held.release(&app, &parts).await;
+            }
+            if let Some((house, _)) = changed? {
+                return Ok(house);
+            }
+        }
+        Err(problem::HOUSE_BUSY.into())
+    });
+    changing.await.map_err(Problem::internal)?
+}
+
 /// Beds that are kept from everybody while the house is changed.
-pub(crate) struct Held {
+struct Held {
     property: PropertyId,
     blocks: Vec<BlockId>,
     actor: String,
@@ -102,7 +136,7 @@ pub(crate) struct Held {
 ///
 /// # Errors
 /// 409 with the bookings that hold one of them; then none is kept.
-pub(crate) async fn hold(app: &SharedApp, parts: &Parts, house: &Inventory, beds: &[BedId], actor: &str) -> Result<Held, Problem> {
+async fn hold(app: &SharedApp, parts: &Parts, house: &Inventory, beds: &[BedId], actor: &str) -> Result<Held, Problem> {
     let today = business_date(&house.property, Utc::now().into());
     let mut held = Held { property: house.property.id.clone(), blocks: Vec::new(), actor: actor.to_owned() };
     // One bed a block: a block of several would be too large for one transaction.
@@ -143,7 +177,7 @@ fn last_night(today: NaiveDate) -> NaiveDate {
 
 impl Held {
     /// Gives the beds back. A block that could not be lifted stays, and staff see it among the property's blocks.
-    pub(crate) async fn release(self, app: &SharedApp, parts: &Parts) {
+    async fn release(self, app: &SharedApp, parts: &Parts) {
         for block_id in self.blocks {
             let asked = UnblockBeds { block_id, property_id: self.property.clone(), actor: self.actor.clone(), reason: None, requested_at: Utc::now().into() };
             if unblock(app, parts, asked, Duration::ZERO).await.is_err() {

@@ -21,11 +21,11 @@ use tracing::warn;
 use uuid::Uuid;
 
 /// How often a change that names no revision is tried against others.
-const ATTEMPTS: usize = 20;
+pub(crate) const ATTEMPTS: usize = 20;
 
 /// Who changes a house, and what is written down about it.
-pub(crate) struct Change<'a> {
-    pub(crate) property: &'a PropertyId,
+pub(crate) struct Change {
+    pub(crate) property: PropertyId,
     pub(crate) actor: String,
     /// For the audit, for example `room.create`.
     pub(crate) action: &'static str,
@@ -43,7 +43,7 @@ pub(crate) enum Edited {
     At(String),
 }
 
-impl Change<'_> {
+impl Change {
     /// Applies the edit. Gives the house as it is now, and whether it changed.
     ///
     /// # Errors
@@ -51,16 +51,30 @@ impl Change<'_> {
     pub(crate) async fn apply(&self, app: &SharedApp, edit: impl Fn(&mut Inventory) -> Result<Edited, Problem>) -> Result<(Arc<Inventory>, bool), Problem> {
         for _ in 0..ATTEMPTS {
             let before = self.read(app).await?;
-            let mut house = before.clone();
-            let Edited::At(place) = edit(&mut house)? else { return Ok((Arc::new(before), false)) };
-            refuse_faults(&before, &house, &place)?;
-            house.rev = before.rev + 1;
-            let (mongo, stored, entry) = (app.mongo.clone(), house.clone(), self.entry());
-            if store_call::write(async move { mongo.replace_inventory(&stored, before.rev, &entry).await }).await? {
-                return Ok((announce(app, house, false).await, true));
+            if let Some(done) = self.apply_to(app, before, &edit).await? {
+                return Ok(done);
             }
         }
         Err(problem::HOUSE_BUSY.into())
+    }
+
+    /// As [`Change::apply`], upon the house as it was read; `None` when it is another one by now.
+    ///
+    /// # Errors
+    /// As [`Change::apply`].
+    pub(crate) async fn apply_to(
+        &self,
+        app: &SharedApp,
+        before: Inventory,
+        edit: impl Fn(&mut Inventory) -> Result<Edited, Problem>,
+    ) -> Result<Option<(Arc<Inventory>, bool)>, Problem> {
+        let mut house = before.clone();
+        let Edited::At(place) = edit(&mut house)? else { return Ok(Some((Arc::new(before), false))) };
+        refuse_faults(&before, &house, &place)?;
+        house.rev = before.rev + 1;
+        let (mongo, stored, entry) = (app.mongo.clone(), house.clone(), self.entry());
+        let is_stored = store_call::write(async move { mongo.replace_inventory(&stored, before.rev, &entry).await }).await?;
+        Ok(if is_stored { Some((announce(app, house, false).await, true)) } else { None })
     }
 
     /// Changes price calendars by the edit, which gives those that are to be stored.
@@ -86,11 +100,26 @@ impl Change<'_> {
         Err(problem::HOUSE_BUSY.into())
     }
 
-    async fn read(&self, app: &App) -> Result<Inventory, Problem> {
-        let house = read(app, self.property).await?;
-        if self.expected.is_some_and(|expected| u64::from(expected) != house.rev) {
-            return Err(Problem::from(problem::PRECONDITION_FAILED).with_header(axum::http::header::ETAG, etag(house.rev)));
+    /// Whether it is meant for this house.
+    ///
+    /// # Errors
+    /// 412 with the revision that the house has.
+    fn check(&self, house: &Inventory) -> Result<(), Problem> {
+        match self.expected {
+            Some(expected) if u64::from(expected) != house.rev => {
+                Err(Problem::from(problem::PRECONDITION_FAILED).with_header(axum::http::header::ETAG, etag(house.rev)))
+            }
+            _ => Ok(()),
         }
+    }
+
+    /// The house that it is meant for.
+    ///
+    /// # Errors
+    /// 404 without it, 412 when it has another revision.
+    pub(crate) async fn read(&self, app: &App) -> Result<Inventory, Problem> {
+        let house = read(app, &self.property).await?;
+        self.check(&house)?;
         Ok(house)
     }
 

@@ -46,7 +46,7 @@ pub(super) async fn create(State(app): State<SharedApp>, request: Request) -> An
     let caller = worker_of(&parts, &property)?;
     let once = Once::take(&app, &caller, key, fingerprint)?;
     let subject = format!("cancellation_policy:{}", new.id);
-    let change = Change { property: &property, actor: caller.actor(), action: "cancellation_policy.create", subject, expected: None };
+    let change = Change { property: property.clone(), actor: caller.actor(), action: "cancellation_policy.create", subject, expected: None };
     let (house, is_new) = change.apply(&app, |house| add(&mut house.cancellation_policies, &new, |one| one.id == new.id, "/cancellation_policies")).await?;
     once.done();
     made(house.rev, is_new, &format!("/api/cancellation-policies?property_id={property}"), &new)

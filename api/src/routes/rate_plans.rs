@@ -68,7 +68,7 @@ pub(super) async fn create(State(app): State<SharedApp>, request: Request) -> An
     let ((property, id, said), fingerprint) = form::read(&parts.headers, body, read_new).await?;
     let caller = worker_of(&parts, &property)?;
     let once = Once::take(&app, &caller, key, fingerprint)?;
-    let change = Change { property: &property, actor: caller.actor(), action: "rate_plan.create", subject: format!("rate_plan:{id}"), expected: None };
+    let change = Change { property: property.clone(), actor: caller.actor(), action: "rate_plan.create", subject: format!("rate_plan:{id}"), expected: None };
     let empty = || RatePlan { id: id.clone(), name: String::new(), nightly: BTreeMap::new(), cancellation_policy_id: None };
     let (house, is_new) = change
         .apply(&app, |house| {
@@ -92,7 +92,7 @@ pub(super) async fn change(State(app): State<SharedApp>, Path(id): Path<String>,
         Some(read(fields, reader))
     })
     .await?;
-    let change = Change { property: &property, actor: caller.actor(), action: "rate_plan.change", subject: format!("rate_plan:{id}"), expected };
+    let change = Change { property: property.clone(), actor: caller.actor(), action: "rate_plan.change", subject: format!("rate_plan:{id}"), expected };
     let (house, _) = change
         .apply(&app, |house| {
             let index = house.rate_plans.iter().position(|one| one.id == id).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;

@@ -41,7 +41,7 @@ pub(super) async fn create(State(app): State<SharedApp>, request: Request) -> An
     let caller = worker_of(&parts, &property)?;
     let once = Once::take(&app, &caller, key, fingerprint)?;
     let subject = format!("room_type:{}", new.id);
-    let change = Change { property: &property, actor: caller.actor(), action: "room_type.create", subject, expected: None };
+    let change = Change { property: property.clone(), actor: caller.actor(), action: "room_type.create", subject, expected: None };
     let (house, is_new) = change.apply(&app, |house| add(&mut house.room_types, &new, |one| one.id == new.id, "/room_types")).await?;
     once.done();
     made(house.rev, is_new, &format!("/api/room-types?property_id={property}"), &new)
@@ -54,7 +54,7 @@ pub(super) async fn change(State(app): State<SharedApp>, Path(id): Path<String>,
     let (property, id) = (property_of(&parts.uri)?, RoomTypeId::new(id));
     let caller = worker_of(&parts, &property)?;
     let (wish, _) = form::read(&parts.headers, body, read_change).await?;
-    let change = Change { property: &property, actor: caller.actor(), action: "room_type.change", subject: format!("room_type:{id}"), expected };
+    let change = Change { property: property.clone(), actor: caller.actor(), action: "room_type.change", subject: format!("room_type:{id}"), expected };
     let (house, _) = change
         .apply(&app, |house| {
             let index = house.room_types.iter().position(|one| one.id == id).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;

@@ -2,7 +2,7 @@
 
 use super::parts::{add, known, made, property_of, shown, worker_of};
 use crate::app::SharedApp;
-use crate::bed_blocks::{Held, hold};
+use crate::bed_blocks::change_leaving;
 use crate::house::{self, Change, Edited};
 use crate::json::Node;
 use crate::once::Once;
@@ -11,7 +11,6 @@ use crate::reader::{At, Reader};
 use crate::{form, headers};
 use axum::Json;
 use axum::extract::{Path, Request, State};
-use axum::http::request::Parts;
 use axum::http::{StatusCode, Uri};
 use axum::response::IntoResponse;
 use pvt_domain::ids::{BedId, PropertyId, RoomId, RoomTypeId};
@@ -78,7 +77,7 @@ pub(super) async fn create(State(app): State<SharedApp>, request: Request) -> An
     let ((property, room), fingerprint) = form::read(&parts.headers, body, read_new).await?;
     let caller = worker_of(&parts, &property)?;
     let once = Once::take(&app, &caller, key, fingerprint)?;
-    let change = Change { property: &property, actor: caller.actor(), action: "room.create", subject: format!("room:{}", room.id), expected: None };
+    let change = Change { property: property.clone(), actor: caller.actor(), action: "room.create", subject: format!("room:{}", room.id), expected: None };
     let (house, new) = change.apply(&app, |house| add(&mut house.rooms, &room, |one| one.id == room.id, "/rooms")).await?;
     once.done();
     made(house.rev, new, &format!("/api/rooms/{}?property_id={property}", room.id), RoomView::new(&house, &room))
@@ -95,19 +94,18 @@ pub(super) async fn replace(State(app): State<SharedApp>, Path(id): Path<String>
         read_room(fields, reader)
     })
     .await?;
-    let change = Change { property: &property, actor: caller.actor(), action: "room.change", subject: format!("room:{id}"), expected: Some(expected) };
-    let leaving = leaving(&app, &property, &id, Some((&room_type_id, &beds))).await?;
-    let held = keep(&app, &parts, leaving, &change.actor).await?;
-    let changed = change.apply(&app, |house| {
-        let index = house.rooms.iter().position(|room| room.id == id).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
+    let change = Change { property: property.clone(), actor: caller.actor(), action: "room.change", subject: format!("room:{id}"), expected: Some(expected) };
+    let (of, becomes) = (id.clone(), (room_type_id.clone(), beds.clone()));
+    let leaving = move |house: &Inventory| Ok(leaving(room_of(house, &of)?, Some(&becomes)));
+    let of = id.clone();
+    let house = change_leaving(&app, &parts, change, leaving, move |house| {
+        let index = house.rooms.iter().position(|room| room.id == of).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
         let room = &mut house.rooms[index];
         room.bed_states.retain(|bed, _| beds.contains(bed));
         (room.room_type_id, room.beds) = (room_type_id.clone(), beds.clone());
         Ok(Edited::At(format!("/rooms/{index}")))
-    });
-    let changed = changed.await;
-    give_back(&app, &parts, held).await;
-    let (house, _) = changed?;
+    })
+    .await?;
     shown(house.rev, RoomView::new(&house, room_of(&house, &id)?))
 }
 
@@ -117,39 +115,22 @@ pub(super) async fn remove(State(app): State<SharedApp>, Path(id): Path<String>,
     let expected = headers::optional_if_match(&parts.headers)?;
     let (property, id) = (property_of(&parts.uri)?, RoomId::new(id));
     let caller = worker_of(&parts, &property)?;
-    let change = Change { property: &property, actor: caller.actor(), action: "room.delete", subject: format!("room:{id}"), expected };
-    let leaving = leaving(&app, &property, &id, None).await?;
-    let held = keep(&app, &parts, leaving, &change.actor).await?;
-    let changed = change.apply(&app, |house| {
-        let before = house.rooms.len();
+    let change = Change { property: property.clone(), actor: caller.actor(), action: "room.delete", subject: format!("room:{id}"), expected };
+    let of = id.clone();
+    let leaving = move |house: &Inventory| Ok(leaving(room_of(house, &of)?, None));
+    change_leaving(&app, &parts, change, leaving, move |house| {
         house.rooms.retain(|room| room.id != id);
-        if house.rooms.len() < before { Ok(Edited::At("/rooms".to_owned())) } else { Err(problem::NOT_FOUND.into()) }
-    });
-    let changed = changed.await;
-    give_back(&app, &parts, held).await;
-    changed?;
+        Ok(Edited::At("/rooms".to_owned()))
+    })
+    .await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// The beds that nobody may hold when the room becomes this one; `None` is no room at all. Beds of another type are other beds.
-async fn leaving(app: &SharedApp, property: &PropertyId, id: &RoomId, becomes: Option<(&RoomTypeId, &[BedId])>) -> Result<(Inventory, Vec<BedId>), Problem> {
-    let house = house::read(app, property).await?;
-    let room = room_of(&house, id)?;
+/// The beds that nobody may hold when the room gets this type and these beds; `None` is no room at all. Beds of another type are other
+/// beds. Beds out of service are in no view, so nobody can come to hold them, and nobody did when they went.
+fn leaving(room: &Room, becomes: Option<&(RoomTypeId, Vec<BedId>)>) -> Vec<BedId> {
     let stays = |bed: &BedId| becomes.is_some_and(|(room_type, beds)| *room_type == room.room_type_id && beds.contains(bed));
-    // Beds out of service are in no view, so nobody can come to hold them, and nobody did when they went.
-    let beds = room.active_beds().filter(|bed| !stays(bed)).cloned().collect();
-    Ok((house, beds))
-}
-
-/// Keeps beds from everybody while the house changes.
-pub(super) async fn keep(app: &SharedApp, parts: &Parts, (house, beds): (Inventory, Vec<BedId>), actor: &str) -> Result<Option<Held>, Problem> {
-    if beds.is_empty() { Ok(None) } else { hold(app, parts, &house, &beds, actor).await.map(Some) }
-}
-
-pub(super) async fn give_back(app: &SharedApp, parts: &Parts, held: Option<Held>) {
-    if let Some(held) = held {
-        held.release(app, parts).await;
-    }
+    room.active_beds().filter(|bed| !stays(bed)).cloned().collect()
 }
 
 fn read_new(node: &Node<'_>, reader: &mut Reader) -> Option<(PropertyId, Room)> {
@@ -179,27 +160,28 @@ pub(super) async fn change_bed(State(app): State<SharedApp>, Path(id): Path<Stri
         Some((service, fields.optional("cleanliness").and_then(|field| reader.one_of(field, &CLEANLINESS))))
     })
     .await?;
-    let change = Change { property: &property, actor: caller.actor(), action: "bed.change", subject: format!("bed:{id}"), expected };
-    let house = house::read(&app, &property).await?;
-    let room = house.room_of(&id).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
-    let goes = service == Some(BedService::OutOfService) && room.state_of(&id).service == BedService::Active;
-    let held = keep(&app, &parts, (house, if goes { vec![id.clone()] } else { Vec::new() }), &change.actor).await?;
-    let changed = change.apply(&app, |house| {
-        let index = house.rooms.iter().position(|room| room.beds.contains(&id)).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
+    let change = Change { property: property.clone(), actor: caller.actor(), action: "bed.change", subject: format!("bed:{id}"), expected };
+    let bed = id.clone();
+    let leaving = move |house: &Inventory| {
+        let room = house.room_of(&bed).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
+        let goes = service == Some(BedService::OutOfService) && room.state_of(&bed).service == BedService::Active;
+        Ok(if goes { vec![bed.clone()] } else { Vec::new() })
+    };
+    let bed = id.clone();
+    let house = change_leaving(&app, &parts, change, leaving, move |house| {
+        let index = house.rooms.iter().position(|room| room.beds.contains(&bed)).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
         let room = &mut house.rooms[index];
-        let before = room.state_of(&id);
+        let before = room.state_of(&bed);
         let mut state = before;
         (state.service, state.cleanliness) = (service.unwrap_or(before.service), cleanliness.unwrap_or(before.cleanliness));
         if state == before {
             return Ok(Edited::Nothing);
         }
-        room.bed_states.insert(id.clone(), state);
+        room.bed_states.insert(bed.clone(), state);
         room.bed_states.retain(|_, state| *state != Default::default());
         Ok(Edited::At(format!("/rooms/{index}")))
-    });
-    let changed = changed.await;
-    give_back(&app, &parts, held).await;
-    let (house, _) = changed?;
+    })
+    .await?;
     let room = house.room_of(&id).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
     Ok(([(axum::http::header::ETAG, house::etag(house.rev))], Json(BedView::new(room, &id))).into_response())
 }

@@ -72,7 +72,7 @@ pub(in crate::routes) async fn change(State(app): State<SharedApp>, Path(id): Pa
     let property = PropertyId::new(id);
     let caller = worker_of(&parts, &property)?;
     let (said, _) = form::read(&parts.headers, body, |node, reader| reader.object(node, &At::Root, &CHANGEABLE).map(|fields| read(fields, reader))).await?;
-    let change = Change { property: &property, actor: caller.actor(), action: "property.change", subject: String::new(), expected };
+    let change = Change { property: property.clone(), actor: caller.actor(), action: "property.change", subject: String::new(), expected };
     let (house, _) = change
         .apply(&app, |house| {
             let before = house.property.clone();

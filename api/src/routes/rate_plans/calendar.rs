@@ -152,7 +152,7 @@ async fn set<T>(
     if changes.is_empty() {
         return Err(Problem::fields(vec![FieldError::new("/changes", "missing", "send at least one change")]));
     }
-    let change = Change { property: &property, actor: caller.actor(), action, subject: format!("rate_plan:{plan}"), expected };
+    let change = Change { property: property.clone(), actor: caller.actor(), action, subject: format!("rate_plan:{plan}"), expected };
     let house = change.apply_rates(&app, |house, rates| put_all(house, rates, &plan, &changes, &put)).await?;
     let mut dates = BTreeMap::new();
     for change in &changes {
