@@ -67,7 +67,7 @@ pub(crate) struct App {
     pub(crate) environment: &'static str,
     publisher: Publisher,
     /// Publishes that outlive the requests that began them.
-    tasks: TaskTracker,
+    pub(crate) tasks: TaskTracker,
 }
 
 /// How handlers hold it.

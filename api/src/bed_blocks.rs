@@ -25,14 +25,38 @@ use uuid::Uuid;
 
 /// How long a change of the house waits for its beds.
 const HOLD_WAIT: Duration = Duration::from_secs(10);
+/// How often, and after what pause, a block is lifted while the broker is away.
+const RELEASE_ATTEMPTS: u32 = 5;
+const RELEASE_PAUSE: Duration = Duration::from_secs(3);
 /// When to try again, in seconds.
 const RETRY_AFTER_SECS: u32 = 2;
+
+/// What became of a command.
+enum Outcome {
+    /// The block, unless that is not known in time.
+    Decided(Option<Block>),
+    /// It was refused, and changed nothing.
+    Refused(Problem),
+}
+
+impl Outcome {
+    fn decided(self) -> Result<Option<Block>, Problem> {
+        match self {
+            Self::Decided(block) => Ok(block),
+            Self::Refused(problem) => Err(problem),
+        }
+    }
+}
 
 /// Has beds blocked, and gives the block; `None` when that is not known in time.
 ///
 /// # Errors
 /// 409 with the bookings in the way, 422 for a key that named another block.
 pub(crate) async fn block(app: &SharedApp, parts: &Parts, asked: BlockBeds, wait: Duration) -> Result<Option<Block>, Problem> {
+    ask(app, parts, asked, wait).await?.decided()
+}
+
+async fn ask(app: &SharedApp, parts: &Parts, asked: BlockBeds, wait: Duration) -> Result<Outcome, Problem> {
     let id = asked.block_id;
     let command_id = Uuid::new_v5(&id.as_uuid(), b"block");
     let (property, actor) = (asked.property_id.clone(), asked.actor.clone());
@@ -45,11 +69,14 @@ pub(crate) async fn block(app: &SharedApp, parts: &Parts, asked: BlockBeds, wait
 /// # Errors
 /// When it cannot be asked for.
 pub(crate) async fn unblock(app: &SharedApp, parts: &Parts, asked: UnblockBeds, wait: Duration) -> Result<Option<Block>, Problem> {
-    let id = asked.block_id;
-    let command_id = Uuid::new_v5(&id.as_uuid(), b"unblock");
-    let (property, actor) = (asked.property_id.clone(), asked.actor.clone());
-    let reply = command(app, parts, (&property, INVENTORY_UNBLOCK, actor), id, command_id, &asked, wait).await?;
-    settled(app, &property, id, BlockStatus::Lifted, reply).await
+    let (id, property) = (asked.block_id, asked.property_id.clone());
+    let reply = lift(app, parts, &asked, wait).await?;
+    settled(app, &property, id, BlockStatus::Lifted, reply).await?.decided()
+}
+
+async fn lift(app: &SharedApp, parts: &Parts, asked: &UnblockBeds, wait: Duration) -> Result<Option<Reply>, Problem> {
+    let command_id = Uuid::new_v5(&asked.block_id.as_uuid(), b"unblock");
+    command(app, parts, (&asked.property_id, INVENTORY_UNBLOCK, asked.actor.clone()), asked.block_id, command_id, asked, wait).await
 }
 
 async fn command<M: MessageType>(
@@ -75,13 +102,13 @@ async fn command<M: MessageType>(
     })
 }
 
-async fn settled(app: &SharedApp, property: &PropertyId, id: BlockId, status: BlockStatus, reply: Option<Reply>) -> Result<Option<Block>, Problem> {
+async fn settled(app: &SharedApp, property: &PropertyId, id: BlockId, status: BlockStatus, reply: Option<Reply>) -> Result<Outcome, Problem> {
     match reply {
-        Some(Reply { outcome: ReplyOutcome::KeyReused, .. }) => return Err(problem::IDEMPOTENCY_KEY_REUSED.into()),
-        Some(Reply { outcome: ReplyOutcome::Refused, why: Some(why), .. }) => return Err(refused_beds(app, property, &why)),
+        Some(Reply { outcome: ReplyOutcome::KeyReused, .. }) => return Ok(Outcome::Refused(problem::IDEMPOTENCY_KEY_REUSED.into())),
+        Some(Reply { outcome: ReplyOutcome::Refused, why: Some(why), .. }) => return Ok(Outcome::Refused(refused_beds(app, property, &why))),
         _ => {}
     }
-    Ok(stored(app, id).await?.filter(|block| block.status == status || reply.is_some()))
+    Ok(Outcome::Decided(stored(app, id).await?.filter(|block| block.status == status || reply.is_some())))
 }
 
 /// The block as it is stored.
@@ -104,18 +131,18 @@ pub(crate) async fn change_leaving(
     leaving: impl Fn(&Inventory) -> Result<Vec<BedId>, Problem> + Send + Sync + 'static,
     edit: impl Fn(&mut Inventory) -> Result<Edited, Problem> + Send + Sync + 'static,
 ) -> Result<Arc<Inventory>, Problem> {
+    let tasks = app.tasks.clone();
     let (app, parts) = (app.clone(), parts.clone());
     // Not by the request itself: a caller who hangs up would leave the beds blocked.
-    let changing = tokio::spawn(async move {
+    let changing = tasks.spawn(async move {
         for _ in 0..ATTEMPTS {
             let house = change.read(&app).await?;
             let beds = leaving(&house)?;
-            let held = if beds.is_empty() { None } else { Some(hold(&app, &parts, &house, &beds, &change.actor).await?) };
-            // Upon the house by which it was judged which beds leave: another one may have others.
-            let changed = change.apply_to(&app, house, &edit).await;
-            if let Some(held) = held {
-                held.release(&app, &parts).await;
-            }
+            let held = hold(&app, &parts, &house, &beds, &change.actor).await?;
+            // Upon the house by which it was judged which beds leave: another one may have others. And only while they are held: whoever
+            // lifts one of the blocks, and be it the release below, makes a change fail that has not ended yet.
+            let changed = change.apply_to(&app, house, &held.blocks, &edit).await;
+            held.release(&app, &parts).await;
             if let Some((house, _)) = changed? {
                 return Ok(house);
             }
@@ -149,19 +176,20 @@ async fn hold(app: &SharedApp, parts: &Parts, house: &Inventory, beds: &[BedId],
             kind: BlockKind::InternalUse,
             bed_ids: vec![bed.clone()],
             from: today,
-            until: last_night(today),
+            until: end_of_sale(today),
             actor: actor.to_owned(),
             reason: Some("the bed is to leave the house".to_owned()),
             requested_at: Utc::now().into(),
         };
-        let outcome = match block(app, parts, asked, HOLD_WAIT).await {
-            Ok(Some(_)) => continue,
-            Ok(None) => Problem::from(problem::STILL_PROCESSING).retry_after(RETRY_AFTER_SECS),
-            Err(refused) => {
-                // What was refused is no block.
+        // Anything but a refusal may be a block by now, or later, and is released.
+        let outcome = match ask(app, parts, asked, HOLD_WAIT).await {
+            Ok(Outcome::Decided(Some(_))) => continue,
+            Ok(Outcome::Decided(None)) => Problem::from(problem::STILL_PROCESSING).retry_after(RETRY_AFTER_SECS),
+            Ok(Outcome::Refused(problem)) => {
                 held.blocks.pop();
-                refused
+                problem
             }
+            Err(problem) => problem,
         };
         held.release(app, parts).await;
         return Err(outcome);
@@ -170,7 +198,7 @@ async fn hold(app: &SharedApp, parts: &Parts, house: &Inventory, beds: &[BedId],
 }
 
 /// The first date on which nobody can hold a bed yet.
-fn last_night(today: NaiveDate) -> NaiveDate {
+fn end_of_sale(today: NaiveDate) -> NaiveDate {
     let reach = MAX_DAYS_AHEAD.saturating_add(MAX_NIGHTS.unsigned_abs());
     today.checked_add_days(Days::new(reach)).unwrap_or(today)
 }
@@ -180,8 +208,12 @@ impl Held {
     async fn release(self, app: &SharedApp, parts: &Parts) {
         for block_id in self.blocks {
             let asked = UnblockBeds { block_id, property_id: self.property.clone(), actor: self.actor.clone(), reason: None, requested_at: Utc::now().into() };
-            if unblock(app, parts, asked, Duration::ZERO).await.is_err() {
-                tracing::warn!(%block_id, property = %self.property, "a block of beds that were to leave could not be lifted");
+            for attempt in 1..=RELEASE_ATTEMPTS {
+                match lift(app, parts, &asked, Duration::ZERO).await {
+                    Ok(_) => break,
+                    Err(_) if attempt < RELEASE_ATTEMPTS => tokio::time::sleep(RELEASE_PAUSE).await,
+                    Err(_) => tracing::warn!(%block_id, property = %asked.property_id, "a block of beds that were to leave could not be lifted"),
+                }
             }
         }
     }

@@ -9,7 +9,7 @@ use crate::store_call;
 use axum::http::HeaderValue;
 use chrono::Utc;
 use pvt_domain::events::InventoryChanged;
-use pvt_domain::ids::PropertyId;
+use pvt_domain::ids::{BlockId, PropertyId};
 use pvt_domain::intake::FieldError;
 use pvt_domain::inventory::check::check_inventory;
 use pvt_domain::inventory::{Inventory, Property};
@@ -33,6 +33,8 @@ pub(crate) struct Change {
     pub(crate) subject: String,
     /// The revision that it is meant for; absent: whatever it is now.
     pub(crate) expected: Option<u32>,
+    /// The wish that it fulfils, if that has a name; see [`crate::once`].
+    pub(crate) wish: Option<Uuid>,
 }
 
 /// What an edit did.
@@ -51,14 +53,14 @@ impl Change {
     pub(crate) async fn apply(&self, app: &SharedApp, edit: impl Fn(&mut Inventory) -> Result<Edited, Problem>) -> Result<(Arc<Inventory>, bool), Problem> {
         for _ in 0..ATTEMPTS {
             let before = self.read(app).await?;
-            if let Some(done) = self.apply_to(app, before, &edit).await? {
+            if let Some(done) = self.apply_to(app, before, &[], &edit).await? {
                 return Ok(done);
             }
         }
         Err(problem::HOUSE_BUSY.into())
     }
 
-    /// As [`Change::apply`], upon the house as it was read; `None` when it is another one by now.
+    /// As [`Change::apply`], upon the house as it was read and while these blocks hold their beds; `None` when one or the other is over.
     ///
     /// # Errors
     /// As [`Change::apply`].
@@ -66,14 +68,18 @@ impl Change {
         &self,
         app: &SharedApp,
         before: Inventory,
+        holds: &[BlockId],
         edit: impl Fn(&mut Inventory) -> Result<Edited, Problem>,
     ) -> Result<Option<(Arc<Inventory>, bool)>, Problem> {
         let mut house = before.clone();
         let Edited::At(place) = edit(&mut house)? else { return Ok(Some((Arc::new(before), false))) };
+        if house == before {
+            return Ok(Some((Arc::new(before), false)));
+        }
         refuse_faults(&before, &house, &place)?;
         house.rev = before.rev + 1;
-        let (mongo, stored, entry) = (app.mongo.clone(), house.clone(), self.entry());
-        let is_stored = store_call::write(async move { mongo.replace_inventory(&stored, before.rev, &entry).await }).await?;
+        let (mongo, stored, entry, holds) = (app.mongo.clone(), house.clone(), self.entry(), holds.to_vec());
+        let is_stored = store_call::write(async move { mongo.replace_inventory(&stored, before.rev, &entry, &holds).await }).await?;
         Ok(if is_stored { Some((announce(app, house, false).await, true)) } else { None })
     }
 
@@ -124,9 +130,14 @@ impl Change {
     }
 
     fn entry(&self) -> AuditEntry {
-        let subject = if self.subject.is_empty() { self.property.to_string() } else { format!("{}|{}", self.property, self.subject) };
-        AuditEntry::new(Uuid::new_v4(), Utc::now().into(), &self.actor, self.action.to_owned(), &subject, "")
+        let subject = subject(&self.property, &self.subject);
+        AuditEntry::new(self.wish.unwrap_or_else(Uuid::new_v4), Utc::now().into(), &self.actor, self.action.to_owned(), &subject, "")
     }
+}
+
+/// How a part of a house is named in the audit; the house itself is the empty part.
+pub(crate) fn subject(property: &PropertyId, part: &str) -> String {
+    if part.is_empty() { property.to_string() } else { format!("{property}|{part}") }
 }
 
 /// The house as it is stored.
@@ -142,12 +153,12 @@ pub(crate) async fn read(app: &App, property: &PropertyId) -> Result<Inventory, 
 ///
 /// # Errors
 /// 422 for what makes no sense.
-pub(crate) async fn found(app: &SharedApp, property: &Property, actor: &str) -> Result<Option<Arc<Inventory>>, Problem> {
+pub(crate) async fn found(app: &SharedApp, property: &Property, actor: &str, wish: Uuid) -> Result<Option<Arc<Inventory>>, Problem> {
     let house = Inventory { property: property.clone(), room_types: vec![], rooms: vec![], rate_plans: vec![], cancellation_policies: vec![], rev: 0 };
     let faults = check_inventory(&house).into_iter().map(|fault| within("/property", fault)).map(|fault| renamed(fault, "/_id", "/id")).collect();
     refuse(faults)?;
     let id = property.id.to_string();
-    let entry = AuditEntry::new(Uuid::new_v4(), Utc::now().into(), actor, "property.create".to_owned(), &id, "");
+    let entry = AuditEntry::new(wish, Utc::now().into(), actor, "property.create".to_owned(), &id, "");
     let (mongo, stored) = (app.mongo.clone(), house.clone());
     let created = store_call::write(async move { mongo.create_inventory(&stored, &entry).await }).await?;
     Ok(if created { Some(announce(app, house, false).await) } else { None })
@@ -157,6 +168,7 @@ pub(crate) async fn found(app: &SharedApp, property: &Property, actor: &str) -> 
 async fn announce(app: &SharedApp, house: Inventory, rates: bool) -> Arc<Inventory> {
     let house = Arc::new(house);
     app.catalogue.learn(&house);
+    app.occupancies.outdated(&house.property.id);
     let event = InventoryChanged::of_house(house.property.id.clone(), house.rev, rates, Utc::now().into());
     if app.publish(Outgoing::event(event.event_id, &event), |_| {}).await.is_err() {
         warn!(property = %house.property.id, rev = house.rev, "a change of a property could not be announced");

@@ -164,7 +164,7 @@ impl Occupancies {
     }
 
     /// Something else of a property has changed.
-    fn outdated(&self, property: &PropertyId) {
+    pub(crate) fn outdated(&self, property: &PropertyId) {
         if let Some(shelf) = self.known_shelf(property) {
             shelf.lock().stale = true;
         }

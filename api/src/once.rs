@@ -1,12 +1,14 @@
-//! A key for something that is made: the same key with another body is refused, a failed request gives its key back.
+//! A key for something that is made: the same key with another body is refused, the same request makes nothing twice, also when what it
+//! made has changed or gone since.
 //!
-//! What makes a repetition harmless is that the caller names the thing: making the same again makes nothing.
+//! What was made is known by its audit entry, which names the key and is written in the same transaction; this instance also remembers.
 
 use crate::accepted::{Reserved, Seen};
 use crate::app::App;
 use crate::fingerprint::Fingerprint;
 use crate::policy::Caller;
 use crate::problem::{self, Problem};
+use crate::store_call;
 use uuid::Uuid;
 
 /// Name space of keys: the same client and key always name the same wish.
@@ -18,6 +20,7 @@ pub(crate) struct Once<'a> {
     id: Uuid,
     fingerprint: Fingerprint,
     reserved: Reserved<'a>,
+    repeated: bool,
 }
 
 impl<'a> Once<'a> {
@@ -30,7 +33,31 @@ impl<'a> Once<'a> {
         if app.accepted.reserve(id, fingerprint) == Seen::Other {
             return Err(problem::IDEMPOTENCY_KEY_REUSED.into());
         }
-        Ok(Self { app, id, fingerprint, reserved: app.accepted.until_kept(id) })
+        Ok(Self { app, id, fingerprint, reserved: app.accepted.until_kept(id), repeated: false })
+    }
+
+    /// As [`Once::take`], for a change of a house that is audited under [`Once::id`] as `subject`.
+    ///
+    /// # Errors
+    /// As [`Once::take`].
+    pub(crate) async fn take_audited(app: &'a App, caller: &Caller, key: &str, fingerprint: Fingerprint, subject: &str) -> Result<Self, Problem> {
+        let taken = Self::take(app, caller, key, fingerprint)?;
+        let (mongo, id) = (app.mongo.clone(), taken.id);
+        let earlier = store_call::read(async move { mongo.audit_of(id).await }).await?;
+        if earlier.iter().any(|entry| entry.subject != subject) {
+            return Err(problem::IDEMPOTENCY_KEY_REUSED.into());
+        }
+        Ok(Self { repeated: !earlier.is_empty(), ..taken })
+    }
+
+    /// Names the wish.
+    pub(crate) fn id(&self) -> Uuid {
+        self.id
+    }
+
+    /// Whether it was fulfilled before, whatever became of that.
+    pub(crate) fn is_repeated(&self) -> bool {
+        self.repeated
     }
 
     /// It was done.

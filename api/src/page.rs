@@ -49,16 +49,26 @@ impl PageQuery {
     /// The next page of the list at `uri`, everything else it asks for kept: cursor and `Link`.
     pub(crate) fn next(&self, uri: &Uri, last: &str) -> (String, String) {
         let cursor = URL_SAFE_NO_PAD.encode(last);
-        let kept = uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("cursor=") && !pair.starts_with("limit="));
-        let kept: String = kept.map(|pair| format!("{pair}&")).collect();
-        let link = format!("<{}?{kept}limit={}&cursor={cursor}>; rel=\"next\"", uri.path(), self.limit);
+        let link = self.link(&unpaged(uri), &cursor);
         (cursor, link)
+    }
+
+    fn link(&self, path: &str, cursor: &str) -> String {
+        let and = if path.contains('?') { '&' } else { '?' };
+        format!("<{path}{and}limit={}&cursor={cursor}>; rel=\"next\"", self.limit)
     }
 
     /// One item more than the page shows: whether it is there tells whether there is a next page.
     pub(crate) fn one_more(&self) -> i64 {
         i64::try_from(self.limit).unwrap_or(i64::MAX).saturating_add(1)
     }
+}
+
+/// What is asked for, without which page of it.
+fn unpaged(uri: &Uri) -> String {
+    let pairs = uri.query().unwrap_or_default().split('&');
+    let kept: Vec<&str> = pairs.filter(|pair| !pair.is_empty() && !pair.starts_with("cursor=") && !pair.starts_with("limit=")).collect();
+    if kept.is_empty() { uri.path().to_owned() } else { format!("{}?{}", uri.path(), kept.join("&")) }
 }
 
 /// A page's items.
@@ -83,12 +93,14 @@ impl<T> Page<T> {
         Self { items: found, next_cursor }
     }
 
+    /// The answer of the list at `uri`, whatever else that asks for.
+    pub(crate) fn answer_at<V: Serialize>(self, uri: &Uri, query: &PageQuery, view: impl Fn(T) -> V) -> Answer {
+        self.answer(&unpaged(uri), query, view)
+    }
+
     /// The answer of the list at `path`, which may have a query of its own.
     pub(crate) fn answer<V: Serialize>(self, path: &str, query: &PageQuery, view: impl Fn(T) -> V) -> Answer {
-        let link = self
-            .next_cursor
-            .as_ref()
-            .map(|cursor| format!("<{path}{}limit={}&cursor={cursor}>; rel=\"next\"", if path.contains('?') { '&' } else { '?' }, query.limit));
+        let link = self.next_cursor.as_ref().map(|cursor| query.link(path, cursor));
         let mut answer = Json(View { items: self.items.into_iter().map(view).collect(), next_cursor: self.next_cursor }).into_response();
         if let Some(link) = link {
             answer.headers_mut().insert(header::LINK, HeaderValue::try_from(link).map_err(Problem::internal)?);

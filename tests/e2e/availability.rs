@@ -122,7 +122,7 @@ async fn a_search_follows_prices_restrictions_and_beds() -> Result<()> {
     let mut changed = house.clone();
     changed.rev = house.rev + 2;
     changed.rooms[0].bed_states.insert("r-2".into(), BedState { service: BedService::OutOfService, cleanliness: Cleanliness::Dirty });
-    ensure!(stack.mongo.replace_inventory(&changed, house.rev + 1, &entry("bed.set")).await?, "nobody else changes the house");
+    ensure!(stack.mongo.replace_inventory(&changed, house.rev + 1, &entry("bed.set"), &[]).await?, "nobody else changes the house");
     eventually("a bed less", BEFORE_LONG, || async { Ok((search(&stack, 20, 3, 2).await?["units_left"] == 1).then_some(())) }).await?;
     assert_eq!(search(&stack, 20, 3, 2).await?["bookable"], false);
     stack.end(Verdict::clean()).await

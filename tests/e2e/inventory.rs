@@ -158,6 +158,10 @@ async fn changes_name_what_they_saw_and_repetitions_make_nothing_twice() -> Resu
     other["beds"] = json!(["q2-2"]);
     assert_eq!(admin.make("/rooms", "q2", &other).await?.problem()?, "idempotency_key_reused");
     assert_eq!(admin.make("/rooms", "another", &other).await?.problem()?, "already_exists");
+    let gone = admin.send(Method::DELETE, &format!("/rooms/q2?property_id={HOUSE}"), &[], &json!({})).await?;
+    assert_eq!(gone.status, StatusCode::NO_CONTENT, "{gone:?}");
+    assert_eq!(admin.make("/rooms", "q2", &room).await?.problem()?, "not_found", "a late repetition brings nothing back");
+    admin.made("/rooms", "q2 again", &room).await?;
     let faulty = json!({ "property_id": HOUSE, "id": "q 3", "room_type_id": "castle", "beds": ["q1-1"] });
     let refused = admin.make("/rooms", "faulty", &faulty).await?;
     let faults: BTreeSet<(&str, &str)> =

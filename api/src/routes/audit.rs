@@ -46,10 +46,7 @@ pub(super) async fn list(State(app): State<SharedApp>, uri: Uri) -> Answer {
         let before = before.as_ref().map(|(at, id)| (at.as_str(), id.as_str()));
         mongo.list_audit(subject.as_deref(), before, wanted).await
     });
-    // What the next page asks for is encoded as it came: a subject holds no sign that would end it.
-    let subject = asked.subject.filter(|text| text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.:".contains(c)));
-    let path = subject.map_or_else(|| "/api/audit".to_owned(), |subject| format!("/api/audit?subject={subject}"));
-    Page::of(found.await?, &query, |entry| format!("{}|{}", entry.at, entry.id)).answer(&path, &query, AuditView::from)
+    Page::of(found.await?, &query, |entry| format!("{}|{}", entry.at, entry.id)).answer_at(&uri, &query, AuditView::from)
 }
 
 fn read_cursor(text: &str) -> Result<(String, String), Problem> {

@@ -4,7 +4,7 @@ use super::parts::{add, known, made, property_of, shown, worker_of};
 use crate::app::SharedApp;
 use crate::form;
 use crate::headers;
-use crate::house::Change;
+use crate::house::{self, Change};
 use crate::json::Node;
 use crate::once::Once;
 use crate::problem::Answer;
@@ -31,7 +31,7 @@ struct Policies<'a> {
 
 /// `GET /api/cancellation-policies?property_id=…`: those of the property. Plans that name none have `standard`, which is the first.
 pub(super) async fn list(State(app): State<SharedApp>, uri: Uri) -> Answer {
-    let house = known(&app, &property_of(&uri)?)?;
+    let house = known(&app, &property_of(&uri)?).await?;
     let standard = CancellationPolicy::standard();
     let own = || house.cancellation_policies.iter();
     let default = own().all(|policy| policy.id != standard.id).then_some(&standard);
@@ -44,10 +44,12 @@ pub(super) async fn create(State(app): State<SharedApp>, request: Request) -> An
     let key = headers::idempotency_key(&parts.headers)?;
     let ((property, new), fingerprint) = form::read(&parts.headers, body, read_new).await?;
     let caller = worker_of(&parts, &property)?;
-    let once = Once::take(&app, &caller, key, fingerprint)?;
     let subject = format!("cancellation_policy:{}", new.id);
-    let change = Change { property: property.clone(), actor: caller.actor(), action: "cancellation_policy.create", subject, expected: None };
-    let (house, is_new) = change.apply(&app, |house| add(&mut house.cancellation_policies, &new, |one| one.id == new.id, "/cancellation_policies")).await?;
+    let once = Once::take_audited(&app, &caller, key, fingerprint, &house::subject(&property, &subject)).await?;
+    let change =
+        Change { property: property.clone(), actor: caller.actor(), action: "cancellation_policy.create", subject, expected: None, wish: Some(once.id()) };
+    let (house, is_new) =
+        change.apply(&app, |house| add(&mut house.cancellation_policies, &new, &once, |one| one.id == new.id, "/cancellation_policies")).await?;
     once.done();
     made(house.rev, is_new, &format!("/api/cancellation-policies?property_id={property}"), &new)
 }

@@ -4,9 +4,11 @@
 //! body where something is made.
 
 use crate::app::App;
+use crate::catalogue::Lookup;
 use crate::credentials::Presented;
 use crate::headers::{self, IDEMPOTENCY_REPLAYED};
 use crate::house::{Edited, etag};
+use crate::once::Once;
 use crate::policy::Caller;
 use crate::problem::{self, Answer, Problem};
 use axum::Json;
@@ -30,9 +32,13 @@ pub(super) fn property_of(uri: &Uri) -> Result<PropertyId, Problem> {
     query.property_id.map(PropertyId::new).ok_or_else(missing)
 }
 
-/// The property as this instance knows it.
-pub(super) fn known(app: &App, property: &PropertyId) -> Result<Arc<Inventory>, Problem> {
-    app.catalogue.all().get(property).cloned().ok_or_else(|| problem::NOT_FOUND.into())
+/// The property as this instance knows it, or as somebody has just made it elsewhere.
+pub(super) async fn known(app: &App, property: &PropertyId) -> Result<Arc<Inventory>, Problem> {
+    match app.catalogue.find(property.as_str()).await {
+        Lookup::Found(house) => Ok(house),
+        Lookup::Unknown(_) => Err(problem::NOT_FOUND.into()),
+        Lookup::Unavailable => Err(problem::NOT_READY.into()),
+    }
 }
 
 /// The caller, who must work for this property: whoever does not, must not learn that it exists.
@@ -56,11 +62,13 @@ pub(super) fn made(rev: u64, new: bool, location: &str, view: impl Serialize) ->
     Ok(answer)
 }
 
-/// Adds to a list what is not there yet. `place` is the list's pointer in the inventory.
-pub(super) fn add<T: Clone + PartialEq>(list: &mut Vec<T>, new: &T, same: impl Fn(&T) -> bool, place: &str) -> Result<Edited, Problem> {
+/// Adds to a list what is not there yet. `place` is the list's pointer in the inventory. A wish that was fulfilled before adds nothing,
+/// whatever became since of what it made.
+pub(super) fn add<T: Clone + PartialEq>(list: &mut Vec<T>, new: &T, once: &Once<'_>, same: impl Fn(&T) -> bool, place: &str) -> Result<Edited, Problem> {
     match list.iter().find(|one| same(one)) {
-        Some(there) if there == new => Ok(Edited::Nothing),
+        Some(there) if there == new || once.is_repeated() => Ok(Edited::Nothing),
         Some(_) => Err(problem::ALREADY_EXISTS.into()),
+        None if once.is_repeated() => Err(Problem::new(problem::NOT_FOUND, "It was made under this key, and is gone. Use a new key to make it again.")),
         None => {
             list.push(new.clone());
             Ok(Edited::At(format!("{place}/{}", list.len() - 1)))

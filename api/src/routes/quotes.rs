@@ -3,6 +3,7 @@
 use crate::app::SharedApp;
 use crate::body::{read_json, read_node, refuse_card_numbers};
 use crate::booking_form;
+use crate::catalogue::Lookup;
 use crate::credentials::Presented;
 use crate::house;
 use crate::problem::{self, Answer, Problem};
@@ -13,7 +14,6 @@ use axum::extract::{Request, State};
 use axum::response::IntoResponse;
 use chrono::{Days, Utc};
 use pvt_domain::booking::{Stay, StayRequest};
-use pvt_domain::ids::PropertyId;
 use pvt_domain::pricing::price;
 use pvt_domain::rates::quote::Quote;
 use pvt_domain::rates::restrictions;
@@ -38,12 +38,13 @@ pub(super) async fn create(State(app): State<SharedApp>, request: Request) -> An
     let node = read_node(&body)?;
     refuse_card_numbers(&node, &[])?;
     let draft = booking_form::read_quote(&node);
-    let property = draft.property_id.map(PropertyId::from);
-    let all = app.catalogue.all();
-    let Some(property) = property.filter(|property| all.contains_key(property)) else {
-        let any = all.values().next().ok_or_else(|| Problem::from(problem::NOT_READY))?;
-        let today = Utc::now().date_naive();
-        return Err(Problem::fields(draft.faults_without_property(any, today.checked_sub_days(Days::new(1)).unwrap_or(today))));
+    let property = match app.catalogue.find(draft.property_id.unwrap_or_default()).await {
+        Lookup::Found(house) => house.property.id.clone(),
+        Lookup::Unavailable => return Err(problem::NOT_READY.into()),
+        Lookup::Unknown(any) => {
+            let today = Utc::now().date_naive();
+            return Err(Problem::fields(draft.faults_without_property(&any, today.checked_sub_days(Days::new(1)).unwrap_or(today))));
+        }
     };
     // What is stored, not what is remembered: a promise must not be older than the price.
     let house = house::read(&app, &property).await?;

@@ -6,7 +6,7 @@ use super::parts::{add, known, made, property_of, shown, worker_of};
 use crate::app::SharedApp;
 use crate::form;
 use crate::headers;
-use crate::house::{Change, Edited};
+use crate::house::{self, Change, Edited};
 use crate::json::Node;
 use crate::once::Once;
 use crate::problem::{self, Answer, Problem};
@@ -50,7 +50,7 @@ impl<'a> PlanView<'a> {
 
 /// `GET /api/rate-plans?property_id=…`.
 pub(super) async fn list(State(app): State<SharedApp>, uri: Uri) -> Answer {
-    let house = known(&app, &property_of(&uri)?)?;
+    let house = known(&app, &property_of(&uri)?).await?;
     shown(house.rev, Plans { items: house.rate_plans.iter().map(|plan| PlanView::new(&house, plan)).collect() })
 }
 
@@ -67,13 +67,14 @@ pub(super) async fn create(State(app): State<SharedApp>, request: Request) -> An
     let key = headers::idempotency_key(&parts.headers)?;
     let ((property, id, said), fingerprint) = form::read(&parts.headers, body, read_new).await?;
     let caller = worker_of(&parts, &property)?;
-    let once = Once::take(&app, &caller, key, fingerprint)?;
-    let change = Change { property: property.clone(), actor: caller.actor(), action: "rate_plan.create", subject: format!("rate_plan:{id}"), expected: None };
+    let subject = format!("rate_plan:{id}");
+    let once = Once::take_audited(&app, &caller, key, fingerprint, &house::subject(&property, &subject)).await?;
+    let change = Change { property: property.clone(), actor: caller.actor(), action: "rate_plan.create", subject, expected: None, wish: Some(once.id()) };
     let empty = || RatePlan { id: id.clone(), name: String::new(), nightly: BTreeMap::new(), cancellation_policy_id: None };
     let (house, is_new) = change
         .apply(&app, |house| {
             let new = said.upon(empty(), house)?;
-            add(&mut house.rate_plans, &new, |one| one.id == id, "/rate_plans")
+            add(&mut house.rate_plans, &new, &once, |one| one.id == id, "/rate_plans")
         })
         .await?;
     once.done();
@@ -92,7 +93,8 @@ pub(super) async fn change(State(app): State<SharedApp>, Path(id): Path<String>,
         Some(read(fields, reader))
     })
     .await?;
-    let change = Change { property: property.clone(), actor: caller.actor(), action: "rate_plan.change", subject: format!("rate_plan:{id}"), expected };
+    let change =
+        Change { property: property.clone(), actor: caller.actor(), action: "rate_plan.change", subject: format!("rate_plan:{id}"), expected, wish: None };
     let (house, _) = change
         .apply(&app, |house| {
             let index = house.rate_plans.iter().position(|one| one.id == id).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;

@@ -2,7 +2,8 @@
 
 use super::parts::{add, known, made, property_of, shown, worker_of};
 use crate::app::SharedApp;
-use crate::house::{Change, Edited};
+use crate::bed_blocks::change_leaving;
+use crate::house::{self, Change, Edited};
 use crate::json::Node;
 use crate::once::Once;
 use crate::problem::{self, Answer, Problem};
@@ -12,7 +13,7 @@ use axum::extract::{Path, Request, State};
 use axum::http::Uri;
 use pvt_domain::ids::{PropertyId, RoomTypeId};
 use pvt_domain::intake::MAX_GROUP_GUESTS;
-use pvt_domain::inventory::{DormGender, RoomKind, RoomType};
+use pvt_domain::inventory::{DormGender, Inventory, Room, RoomKind, RoomType};
 use serde::Serialize;
 
 /// Kinds by their names.
@@ -29,7 +30,7 @@ struct Types<'a> {
 
 /// `GET /api/room-types?property_id=…`.
 pub(super) async fn list(State(app): State<SharedApp>, uri: Uri) -> Answer {
-    let house = known(&app, &property_of(&uri)?)?;
+    let house = known(&app, &property_of(&uri)?).await?;
     shown(house.rev, Types { items: &house.room_types })
 }
 
@@ -39,12 +40,12 @@ pub(super) async fn create(State(app): State<SharedApp>, request: Request) -> An
     let key = headers::idempotency_key(&parts.headers)?;
     let ((property, new), fingerprint) = form::read(&parts.headers, body, read_new).await?;
     let caller = worker_of(&parts, &property)?;
-    let once = Once::take(&app, &caller, key, fingerprint)?;
     let subject = format!("room_type:{}", new.id);
-    let change = Change { property: property.clone(), actor: caller.actor(), action: "room_type.create", subject, expected: None };
-    let (house, is_new) = change.apply(&app, |house| add(&mut house.room_types, &new, |one| one.id == new.id, "/room_types")).await?;
+    let once = Once::take_audited(&app, &caller, key, fingerprint, &house::subject(&property, &subject)).await?;
+    let change = Change { property: property.clone(), actor: caller.actor(), action: "room_type.create", subject, expected: None, wish: Some(once.id()) };
+    let (house, is_new) = change.apply(&app, |house| add(&mut house.room_types, &new, &once, |one| one.id == new.id, "/room_types")).await?;
     once.done();
-    made(house.rev, is_new, &format!("/api/room-types?property_id={property}"), &new)
+    made(house.rev, is_new, &format!("/api/room-types?property_id={property}"), house.room_type(&new.id))
 }
 
 /// `PATCH /api/room-types/{id}?property_id=…`: what is not sent stays; `null` lifts a limit. What a type is sold by never changes.
@@ -54,18 +55,25 @@ pub(super) async fn change(State(app): State<SharedApp>, Path(id): Path<String>,
     let (property, id) = (property_of(&parts.uri)?, RoomTypeId::new(id));
     let caller = worker_of(&parts, &property)?;
     let (wish, _) = form::read(&parts.headers, body, read_change).await?;
-    let change = Change { property: property.clone(), actor: caller.actor(), action: "room_type.change", subject: format!("room_type:{id}"), expected };
-    let (house, _) = change
-        .apply(&app, |house| {
-            let index = house.room_types.iter().position(|one| one.id == id).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
-            let kind = &mut house.room_types[index];
-            kind.name = wish.name.clone().unwrap_or_else(|| kind.name.clone());
-            kind.gender = wish.gender.unwrap_or(kind.gender);
-            kind.minimum_age = wish.minimum_age.unwrap_or(kind.minimum_age);
-            kind.max_group = wish.max_group.unwrap_or(kind.max_group);
-            Ok(Edited::At(format!("/room_types/{index}")))
-        })
-        .await?;
+    let change =
+        Change { property: property.clone(), actor: caller.actor(), action: "room_type.change", subject: format!("room_type:{id}"), expected, wish: None };
+    // Who sleeps in a dorm does not change around those who are promised a bed in it.
+    let (of, gender) = (id.clone(), wish.gender);
+    let leaving = move |house: &Inventory| {
+        let stricter = house.room_type(&of).is_some_and(|now| gender.is_some_and(|gender| gender != now.gender && gender != DormGender::Mixed));
+        Ok(if stricter { house.rooms_of(&of).flat_map(Room::active_beds).cloned().collect() } else { Vec::new() })
+    };
+    let of = id.clone();
+    let house = change_leaving(&app, &parts, change, leaving, move |house| {
+        let index = house.room_types.iter().position(|one| one.id == of).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
+        let kind = &mut house.room_types[index];
+        kind.name = wish.name.clone().unwrap_or_else(|| kind.name.clone());
+        kind.gender = wish.gender.unwrap_or(kind.gender);
+        kind.minimum_age = wish.minimum_age.unwrap_or(kind.minimum_age);
+        kind.max_group = wish.max_group.unwrap_or(kind.max_group);
+        Ok(Edited::At(format!("/room_types/{index}")))
+    })
+    .await?;
     shown(house.rev, house.room_type(&id))
 }
 

@@ -60,13 +60,13 @@ fn room_of<'a>(house: &'a Inventory, id: &RoomId) -> Result<&'a Room, Problem> {
 
 /// `GET /api/rooms?property_id=…`: all rooms of a property.
 pub(super) async fn list(State(app): State<SharedApp>, uri: Uri) -> Answer {
-    let house = known(&app, &property_of(&uri)?)?;
+    let house = known(&app, &property_of(&uri)?).await?;
     shown(house.rev, Rooms { items: house.rooms.iter().map(|room| RoomView::new(&house, room)).collect() })
 }
 
 /// `GET /api/rooms/{id}?property_id=…`.
 pub(super) async fn show(State(app): State<SharedApp>, Path(id): Path<String>, uri: Uri) -> Answer {
-    let house = known(&app, &property_of(&uri)?)?;
+    let house = known(&app, &property_of(&uri)?).await?;
     shown(house.rev, RoomView::new(&house, room_of(&house, &RoomId::new(id))?))
 }
 
@@ -76,11 +76,12 @@ pub(super) async fn create(State(app): State<SharedApp>, request: Request) -> An
     let key = headers::idempotency_key(&parts.headers)?;
     let ((property, room), fingerprint) = form::read(&parts.headers, body, read_new).await?;
     let caller = worker_of(&parts, &property)?;
-    let once = Once::take(&app, &caller, key, fingerprint)?;
-    let change = Change { property: property.clone(), actor: caller.actor(), action: "room.create", subject: format!("room:{}", room.id), expected: None };
-    let (house, new) = change.apply(&app, |house| add(&mut house.rooms, &room, |one| one.id == room.id, "/rooms")).await?;
+    let subject = format!("room:{}", room.id);
+    let once = Once::take_audited(&app, &caller, key, fingerprint, &house::subject(&property, &subject)).await?;
+    let change = Change { property: property.clone(), actor: caller.actor(), action: "room.create", subject, expected: None, wish: Some(once.id()) };
+    let (house, new) = change.apply(&app, |house| add(&mut house.rooms, &room, &once, |one| one.id == room.id, "/rooms")).await?;
     once.done();
-    made(house.rev, new, &format!("/api/rooms/{}?property_id={property}", room.id), RoomView::new(&house, &room))
+    made(house.rev, new, &format!("/api/rooms/{}?property_id={property}", room.id), RoomView::new(&house, room_of(&house, &room.id)?))
 }
 
 /// `PUT /api/rooms/{id}?property_id=…` with `room_type_id` and `beds`: beds that are no longer listed leave the house.
@@ -94,7 +95,14 @@ pub(super) async fn replace(State(app): State<SharedApp>, Path(id): Path<String>
         read_room(fields, reader)
     })
     .await?;
-    let change = Change { property: property.clone(), actor: caller.actor(), action: "room.change", subject: format!("room:{id}"), expected: Some(expected) };
+    let change = Change {
+        property: property.clone(),
+        actor: caller.actor(),
+        action: "room.change",
+        subject: format!("room:{id}"),
+        expected: Some(expected),
+        wish: None,
+    };
     let (of, becomes) = (id.clone(), (room_type_id.clone(), beds.clone()));
     let leaving = move |house: &Inventory| Ok(leaving(room_of(house, &of)?, Some(&becomes)));
     let of = id.clone();
@@ -115,7 +123,7 @@ pub(super) async fn remove(State(app): State<SharedApp>, Path(id): Path<String>,
     let expected = headers::optional_if_match(&parts.headers)?;
     let (property, id) = (property_of(&parts.uri)?, RoomId::new(id));
     let caller = worker_of(&parts, &property)?;
-    let change = Change { property: property.clone(), actor: caller.actor(), action: "room.delete", subject: format!("room:{id}"), expected };
+    let change = Change { property: property.clone(), actor: caller.actor(), action: "room.delete", subject: format!("room:{id}"), expected, wish: None };
     let of = id.clone();
     let leaving = move |house: &Inventory| Ok(leaving(room_of(house, &of)?, None));
     change_leaving(&app, &parts, change, leaving, move |house| {
@@ -127,7 +135,7 @@ pub(super) async fn remove(State(app): State<SharedApp>, Path(id): Path<String>,
 }
 
 /// The beds that nobody may hold when the room gets this type and these beds; `None` is no room at all. Beds of another type are other
-/// beds. Beds out of service are in no view, so nobody can come to hold them, and nobody did when they went.
+/// beds. Beds out of service are given to nobody, and nobody had them when they went.
 fn leaving(room: &Room, becomes: Option<&(RoomTypeId, Vec<BedId>)>) -> Vec<BedId> {
     let stays = |bed: &BedId| becomes.is_some_and(|(room_type, beds)| *room_type == room.room_type_id && beds.contains(bed));
     room.active_beds().filter(|bed| !stays(bed)).cloned().collect()
@@ -160,7 +168,7 @@ pub(super) async fn change_bed(State(app): State<SharedApp>, Path(id): Path<Stri
         Some((service, fields.optional("cleanliness").and_then(|field| reader.one_of(field, &CLEANLINESS))))
     })
     .await?;
-    let change = Change { property: property.clone(), actor: caller.actor(), action: "bed.change", subject: format!("bed:{id}"), expected };
+    let change = Change { property: property.clone(), actor: caller.actor(), action: "bed.change", subject: format!("bed:{id}"), expected, wish: None };
     let bed = id.clone();
     let leaving = move |house: &Inventory| {
         let room = house.room_of(&bed).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;

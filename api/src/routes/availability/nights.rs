@@ -184,7 +184,7 @@ pub(in super::super) fn range(fields: &mut QueryFields, from: Option<&str>, unti
 }
 
 /// Only names that are known are looked for, so that nobody fills the memory with others.
-async fn occupancy(app: &SharedApp, property: &PropertyId) -> Result<Arc<Occupancy>, Problem> {
+pub(in crate::routes) async fn occupancy(app: &SharedApp, property: &PropertyId) -> Result<Arc<Occupancy>, Problem> {
     let known = app.catalogue.all().contains_key(property);
     let found = if known { app.occupancies.of(property).await? } else { None };
     found.ok_or_else(|| problem::NOT_FOUND.into())

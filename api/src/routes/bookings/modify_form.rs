@@ -156,6 +156,13 @@ impl Draft {
             return Err(faults);
         }
         let changed = stays.as_ref().is_some_and(|stays| stays.len() != booking.stays.len() || stays.iter().any(|wish| differs(booking, wish)));
+        if self.quote.is_some() && self.reprice == Some(false) {
+            return Err(vec![FieldError::new("/quote", "not_with_reprice", "a quote is a new price; leave out `reprice`")]);
+        }
+        // A price that was agreed does not fall because today's did.
+        if self.quote.is_some() && !changed && !by_staff {
+            return Err(vec![FieldError::new("/quote", "nothing_to_price", "send the stays as they are to be: only what is changed is priced anew")]);
+        }
         let reprice = self.reprice.unwrap_or(changed);
         Ok(Wanted {
             stays,

@@ -47,6 +47,9 @@ pub(in crate::routes) fn refused(app: &App, property: &PropertyId, why: &Why, to
     if let Some(currency) = currency_of(app, property).filter(|_| !why.alternatives.is_empty()) {
         problem = problem.with_member("alternatives", &AlternativeView::all(&why.alternatives, currency));
     }
+    if to_staff && why.code == RefusalCode::BedTaken && why.bookings.is_empty() {
+        problem = Problem::new(kind, "Nothing was changed. A block is in the way: GET /api/blocks lists them, DELETE lifts one.");
+    }
     if to_staff && !why.bookings.is_empty() {
         problem = problem.with_member("bookings", &why.bookings);
     }

@@ -59,13 +59,14 @@ fn types() -> Vec<Operation> {
             ),
             named("RoomType"),
         ),
-        changed(
+        leaves(changed(
             of_property(patch("/api/room-types/{id}", "change_room_type", "Changes name and limits of a room type"))
+                .about("A dorm that is to be for women or men only must be free from today on.")
                 .body(change, json!({ "max_group": 12, "minimum_age": null }))
                 .answers(StatusCode::OK, "The room type.", named("RoomType"))
                 .header("ETag")
                 .if_match(),
-        ),
+        )),
     ]
 }
 

@@ -53,12 +53,12 @@ pub(in crate::routes) async fn create(State(app): State<SharedApp>, request: Req
     let key = headers::idempotency_key(&parts.headers)?;
     let (property, fingerprint) = form::read(&parts.headers, body, read_new).await?;
     let caller = worker_of(&parts, &property.id)?;
-    let once = Once::take(&app, &caller, key, fingerprint)?;
-    let (house, is_new) = match house::found(&app, &property, &caller.actor()).await? {
+    let once = Once::take_audited(&app, &caller, key, fingerprint, &house::subject(&property.id, "")).await?;
+    let (house, is_new) = match house::found(&app, &property, &caller.actor(), once.id()).await? {
         Some(house) => (house, true),
         None => (house::read(&app, &property.id).await?.into(), false),
     };
-    if house.property != property {
+    if house.property != property && !once.is_repeated() {
         return Err(problem::ALREADY_EXISTS.into());
     }
     once.done();
@@ -72,7 +72,7 @@ pub(in crate::routes) async fn change(State(app): State<SharedApp>, Path(id): Pa
     let property = PropertyId::new(id);
     let caller = worker_of(&parts, &property)?;
     let (said, _) = form::read(&parts.headers, body, |node, reader| reader.object(node, &At::Root, &CHANGEABLE).map(|fields| read(fields, reader))).await?;
-    let change = Change { property: property.clone(), actor: caller.actor(), action: "property.change", subject: String::new(), expected };
+    let change = Change { property: property.clone(), actor: caller.actor(), action: "property.change", subject: String::new(), expected, wish: None };
     let (house, _) = change
         .apply(&app, |house| {
             let before = house.property.clone();

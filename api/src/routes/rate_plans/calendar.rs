@@ -3,12 +3,12 @@
 use crate::app::SharedApp;
 use crate::form;
 use crate::headers;
-use crate::house::{self, Change};
+use crate::house::Change;
 use crate::json::Node;
 use crate::problem::{self, Answer, Problem};
 use crate::reader::{At, Fields, Reader};
+use crate::routes::availability::nights::occupancy;
 use crate::routes::parts::{property_of, shown, worker_of};
-use crate::store_call;
 use axum::extract::{Path, Request, State};
 use axum::http::Uri;
 use chrono::{Days, NaiveDate, Utc, Weekday};
@@ -93,9 +93,8 @@ pub(in crate::routes) async fn show(State(app): State<SharedApp>, Path(id): Path
     if !(1..=MAX_DAYS_SHOWN).contains(&nights.count()) {
         return Err(Problem::new(problem::INVALID_QUERY, format!("`until` must lie 1 to {MAX_DAYS_SHOWN} days after `from`.")));
     }
-    let house = house::read(&app, &property).await?;
-    let mongo = app.mongo.clone();
-    let rates = store_call::read(async move { mongo.rates(&property).await }).await?;
+    let occupancy = occupancy(&app, &property).await?;
+    let (house, rates) = (occupancy.view().inventory(), occupancy.view().rates());
     let plan = house.rate_plan(&plan_id).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
     let base = *plan.nightly.get(&room_type).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
     let calendar = rates.calendar(&plan_id, &room_type);
@@ -152,7 +151,7 @@ async fn set<T>(
     if changes.is_empty() {
         return Err(Problem::fields(vec![FieldError::new("/changes", "missing", "send at least one change")]));
     }
-    let change = Change { property: property.clone(), actor: caller.actor(), action, subject: format!("rate_plan:{plan}"), expected };
+    let change = Change { property: property.clone(), actor: caller.actor(), action, subject: format!("rate_plan:{plan}"), expected, wish: None };
     let house = change.apply_rates(&app, |house, rates| put_all(house, rates, &plan, &changes, &put)).await?;
     let mut dates = BTreeMap::new();
     for change in &changes {

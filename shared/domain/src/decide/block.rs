@@ -1,7 +1,7 @@
 //! Deciding blocks: they take free beds only, and a refusal names the bookings in the way.
 
 use super::{Decider, Stop, Verdict};
-use crate::block::{Block, BlockEntry, BlockStatus, MAX_BLOCK_BED_NIGHTS, MAX_BLOCK_BEDS};
+use crate::block::{Block, BlockEntry, BlockKind, BlockStatus, MAX_BLOCK_BED_NIGHTS, MAX_BLOCK_BEDS};
 use crate::events::{INVENTORY_CHANGED, InventoryChanged};
 use crate::ids::{BlockId, PropertyId};
 use crate::messages::{BlockBeds, RefusalCode, ReplyOutcome, UnblockBeds};
@@ -51,7 +51,10 @@ impl Decider<'_> {
     }
 
     pub(super) fn unblock(&mut self, command_id: Uuid, asked: &UnblockBeds) -> Result<Verdict, Stop> {
-        let Some(block) = self.blocked(asked.block_id) else { return Ok(Verdict::NotYet) };
+        let Some(block) = self.blocked(asked.block_id) else {
+            let never = never_made(asked);
+            return Ok(self.advance_block(never, BlockStatus::Lifted, command_id, &asked.actor, asked.reason.as_ref()));
+        };
         if block.status == BlockStatus::Lifted
             && let Some(entry) = block.history.iter().rfind(|entry| entry.to == BlockStatus::Lifted)
         {
@@ -86,6 +89,24 @@ impl Decider<'_> {
             self.block_order.push(id);
         }
         Verdict::Changed(Box::new(event))
+    }
+}
+
+/// A block that was lifted before it was decided, or was refused: it may still wait somewhere, and then is another one than this.
+fn never_made(asked: &UnblockBeds) -> Block {
+    let day = asked.requested_at.as_datetime().date_naive();
+    Block {
+        id: asked.block_id,
+        property_id: asked.property_id.clone(),
+        rev: 0,
+        status: BlockStatus::Lifted,
+        kind: BlockKind::InternalUse,
+        bed_ids: Vec::new(),
+        from: day,
+        until: day,
+        created_at: asked.requested_at,
+        updated_at: asked.requested_at,
+        history: Vec::new(),
     }
 }
 

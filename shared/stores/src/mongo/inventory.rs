@@ -3,13 +3,13 @@
 //! A decision needs all of a property at one instant. A single document is replaced and read whole, so that nobody ever sees a house
 //! whose rooms are there and whose prices are not.
 
-use super::Mongo;
 use super::audit::AuditEntry;
+use super::{Mongo, blocks};
 use crate::StoreError;
 use futures_util::TryStreamExt;
 use mongodb::ClientSession;
 use mongodb::bson::{Bson, Document, doc};
-use pvt_domain::ids::PropertyId;
+use pvt_domain::ids::{BlockId, PropertyId};
 use pvt_domain::inventory::Inventory;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -67,21 +67,23 @@ impl Mongo {
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
     pub async fn create_inventory(&self, inventory: &Inventory, entry: &AuditEntry) -> Result<bool, StoreError> {
-        self.write_house(inventory, None, entry).await
+        self.write_house(inventory, None, entry, &[]).await
     }
 
-    /// Replaces a property if it still has revision `rev`. `false` when it has another one.
+    /// Replaces a property if it still has revision `rev` and all these blocks still hold their beds. `false` when not.
+    ///
+    /// Each block is written, too: whoever lifts one at the same time conflicts with this, however late its end becomes known.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn replace_inventory(&self, inventory: &Inventory, rev: u64, entry: &AuditEntry) -> Result<bool, StoreError> {
-        self.write_house(inventory, Some(rev), entry).await
+    pub async fn replace_inventory(&self, inventory: &Inventory, rev: u64, entry: &AuditEntry, holds: &[BlockId]) -> Result<bool, StoreError> {
+        self.write_house(inventory, Some(rev), entry, holds).await
     }
 
-    async fn write_house(&self, inventory: &Inventory, rev: Option<u64>, entry: &AuditEntry) -> Result<bool, StoreError> {
+    async fn write_house(&self, inventory: &Inventory, rev: Option<u64>, entry: &AuditEntry, holds: &[BlockId]) -> Result<bool, StoreError> {
         let mut session = self.client().start_session().await?;
         session.start_transaction().await?;
-        match self.write_house_in(&mut session, inventory, rev, entry).await {
+        match self.write_house_in(&mut session, (inventory, rev), entry, holds).await {
             Ok(true) => end(&mut session).await,
             outcome => {
                 // The server ends it in any case; this only frees its locks sooner.
@@ -93,7 +95,13 @@ impl Mongo {
         }
     }
 
-    async fn write_house_in(&self, session: &mut ClientSession, inventory: &Inventory, rev: Option<u64>, entry: &AuditEntry) -> Result<bool, StoreError> {
+    async fn write_house_in(
+        &self,
+        session: &mut ClientSession,
+        (inventory, rev): (&Inventory, Option<u64>),
+        entry: &AuditEntry,
+        holds: &[BlockId],
+    ) -> Result<bool, StoreError> {
         let id = &inventory.property.id;
         let stored = Stored { id: id.clone(), inventory: inventory.clone() };
         let houses = self.collection::<Stored>(PROPERTIES);
@@ -104,6 +112,13 @@ impl Mongo {
                 if replaced.matched_count == 0 {
                     return Ok(false);
                 }
+            }
+        }
+        for block in holds {
+            let active = doc! { "_id": block.to_string(), "status": "active" };
+            let used = doc! { "$set": { "used_for_house_rev": revision(inventory.rev) } };
+            if self.collection::<Document>(blocks::COLLECTION).update_one(active, used).session(&mut *session).await?.matched_count == 0 {
+                return Ok(false);
             }
         }
         self.append_audit_in(session, entry).await?;

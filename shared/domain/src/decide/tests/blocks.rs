@@ -5,7 +5,7 @@ use crate::booking::Status;
 use crate::decide::Verdict;
 use crate::events::InventoryChange;
 use crate::fixtures::stay;
-use crate::messages::RefusalCode;
+use crate::messages::{RefusalCode, ReplyOutcome};
 
 #[test]
 fn blocked_beds_are_not_sold_until_they_are_unblocked() {
@@ -41,5 +41,16 @@ fn a_block_must_make_sense() {
     assert_eq!(code(&house.block("2", &["a-1", "a-1"], "2027-01-10", "2027-01-12")), Some(RefusalCode::BedUnfit));
     assert_eq!(code(&house.block("3", &["a-1"], "2027-01-10", "2027-01-10")), Some(RefusalCode::InvalidDates));
     assert_eq!(code(&house.block("4", &["a-1"], "2026-11-30", "2026-12-02")), Some(RefusalCode::InvalidDates));
-    assert_eq!(house.unblock("never"), Verdict::NotYet);
+}
+
+#[test]
+fn what_is_lifted_before_it_is_made_is_never_made() {
+    let mut house = House::new();
+    let lifted = house.unblock("late");
+    assert!(matches!(lifted, Verdict::Changed(_)), "{lifted:?}");
+    assert_eq!(house.unblock("late"), lifted, "again is the same");
+    let made = house.block("late", &["a-1"], "2027-01-10", "2027-01-12");
+    assert_eq!(made, Verdict::Refused(ReplyOutcome::KeyReused, None));
+    assert_eq!(house.claims.len(), 0);
+    assert!(matches!(house.block("other", &["a-1"], "2027-01-10", "2027-01-12"), Verdict::Changed(_)));
 }
