@@ -113,3 +113,11 @@ fn the_whole_is_the_whole() {
     assert_eq!((wanted.stays.unwrap().len(), wanted.guest.unwrap().phone), (1, None));
     assert!(wanted.reprice, "a stay was dropped");
 }
+
+#[test]
+fn a_quote_prices_what_is_changed_and_nothing_else() {
+    let longer = json!([{ "departure": "2027-01-14" }, {}]);
+    assert_eq!(judge(&json!({ "stays": longer, "quote": "q" }), "2026-12-01", false, false).unwrap().quote.as_deref(), Some("q"));
+    assert_eq!(faults(&json!({ "guest": {}, "quote": "q" }), false, false), owned([("/quote", "nothing_to_price")]), "what was agreed does not fall");
+    assert_eq!(faults(&json!({ "stays": longer, "quote": "q", "reprice": false }), true, false), owned([("/quote", "not_with_reprice")]));
+}

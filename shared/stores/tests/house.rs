@@ -1,0 +1,74 @@
+//! Changes of a house: by the revision that was read, with the prices, and only while the beds that leave are held.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use anyhow::{Context, Result};
+use mongodb::Client;
+use mongodb::bson::{Document, doc};
+use pvt_domain::demo::hostel;
+use pvt_domain::ids::BlockId;
+use pvt_domain::inventory::Inventory;
+use pvt_domain::rates::RateCalendar;
+use pvt_stores::mongo::audit::AuditEntry;
+use pvt_testkit::Namespace;
+use uuid::Uuid;
+
+fn entry(action: &str) -> AuditEntry {
+    AuditEntry::new(Uuid::new_v4(), chrono::DateTime::UNIX_EPOCH.into(), "staff:1", action.to_owned(), "here", "")
+}
+
+fn named(name: &str, rev: u64) -> Inventory {
+    let mut house = hostel();
+    (house.property.name, house.rev) = (name.to_owned(), rev);
+    house
+}
+
+#[tokio::test]
+async fn a_house_is_changed_by_the_revision_that_was_read() -> Result<()> {
+    let namespace = Namespace::new().await?;
+    let mongo = namespace.mongo().await?;
+    let raw = Client::with_uri_str(namespace.mongodb_uri()).await?.default_database().context("the URI names a database")?;
+    let id = hostel().property.id;
+    assert!(mongo.create_inventory(&named("first", 0), &entry("create")).await?);
+    assert!(!mongo.create_inventory(&named("again", 0), &entry("create")).await?, "there is one");
+    assert!(mongo.replace_inventory(&named("second", 1), 0, &entry("change"), &[]).await?);
+    assert!(!mongo.replace_inventory(&named("late", 1), 0, &entry("change"), &[]).await?, "it has another revision");
+
+    let calendar = RateCalendar::new(id.clone(), "standard".into(), "dorm-6-mixed".into());
+    assert!(!mongo.save_rates(&id, 0, std::slice::from_ref(&calendar), &entry("rates")).await?);
+    assert!(mongo.save_rates(&id, 1, &[calendar], &entry("rates")).await?);
+    assert_eq!(mongo.inventory_revisions(std::slice::from_ref(&id)).await?.get(&id), Some(&2), "prices are part of it");
+    assert!(mongo.rates(&id).await?.calendar(&"standard".into(), &"dorm-6-mixed".into()).is_some());
+
+    let (active, lifted) = (BlockId::from_uuid(Uuid::from_u128(1)), BlockId::from_uuid(Uuid::from_u128(2)));
+    let blocks = [doc! { "_id": active.to_string(), "status": "active" }, doc! { "_id": lifted.to_string(), "status": "lifted" }];
+    raw.collection::<Document>("blocks").insert_many(blocks).await?;
+    for holds in [vec![active, lifted], vec![BlockId::from_uuid(Uuid::from_u128(3))]] {
+        assert!(!mongo.replace_inventory(&named("unheld", 3), 2, &entry("change"), &holds).await?, "{holds:?}");
+    }
+    assert!(mongo.replace_inventory(&named("held", 3), 2, &entry("change"), &[active]).await?);
+    let house = mongo.inventory(&id).await?.context("the house")?;
+    assert_eq!((house.property.name.as_str(), house.rev), ("held", 3));
+    assert_eq!(mongo.list_audit(Some("here"), None, 50).await?.len(), 4, "what was not done is not audited");
+    Ok(())
+}
+
+#[tokio::test]
+async fn whoever_lifts_a_hold_meanwhile_makes_the_change_fail() -> Result<()> {
+    let namespace = Namespace::new().await?;
+    let mongo = namespace.mongo().await?;
+    let client = Client::with_uri_str(namespace.mongodb_uri()).await?;
+    let raw = client.default_database().context("the URI names a database")?;
+    mongo.create_inventory(&named("first", 0), &entry("create")).await?;
+    let hold = BlockId::from_uuid(Uuid::from_u128(1));
+    let blocks = raw.collection::<Document>("blocks");
+    blocks.insert_one(doc! { "_id": hold.to_string(), "status": "active" }).await?;
+    // Lifted in a transaction that has not ended when the change of the house begins.
+    let mut lifting = client.start_session().await?;
+    lifting.start_transaction().await?;
+    blocks.update_one(doc! { "_id": hold.to_string() }, doc! { "$set": { "status": "lifted" } }).session(&mut lifting).await?;
+    assert!(!mongo.replace_inventory(&named("second", 1), 0, &entry("change"), &[hold]).await?);
+    lifting.commit_transaction().await?;
+    assert!(!mongo.replace_inventory(&named("second", 1), 0, &entry("change"), &[hold]).await?);
+    Ok(())
+}
