@@ -12,6 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 /// More unexpected answers than this end a run, unless its script tolerates fewer.
 const UNEXPECTED_MAX: u64 = 100;
+/// So much of such an answer is shown.
+const EXAMPLE_CHARS: usize = 400;
 
 /// What is sent, one request after another, and who hears of the answers.
 pub(super) trait Script: Send + Sync {
@@ -182,7 +184,7 @@ impl Sender {
                     self.script.answered(number, answer.body)?;
                     continue;
                 }
-                Ok(answer) => format!("{} {}", answer.status, String::from_utf8_lossy(answer.body)),
+                Ok(answer) => format!("{} {}", answer.status, String::from_utf8_lossy(answer.body).chars().take(EXAMPLE_CHARS).collect::<String>()),
                 Err(error) => {
                     connection = Connection::open(self.load.address).await?;
                     error.to_string()
@@ -190,7 +192,7 @@ impl Sender {
             };
             self.unexpected += 1;
             if self.unexpected > self.script.tolerated() {
-                bail!("too many unexpected answers, such as: {trouble}");
+                bail!("{} unexpected answers over one connection, such as: {trouble}", self.unexpected);
             }
             self.example.get_or_insert(trouble);
         }

@@ -93,7 +93,6 @@ impl Run<'_> {
         self.fill_the_house().await?;
         let holdings = self.book("before-the-day", count.div_ceil(ROUND)).await?;
         self.warm_searches_up().await?;
-        let before_events = self.loaded().await?;
         let day = Day {
             today: Utc::now().date_naive(),
             searched: traffic::searched().property.id,
@@ -107,15 +106,13 @@ impl Run<'_> {
         let answers = load.run(Arc::new(day)).await?;
         let after = self.stage.snapshot().await?;
         self.figures.note("mixed", &before, &after, answers.expected());
-        let written = self.note_the_day(&answers);
+        self.note_the_day(&answers);
         self.decided().await?;
-        let events = self.loaded().await? - before_events;
-        self.expect_equal("bookings and changes in the mart", events, written);
         self.agree().await
     }
 
-    /// Its figures; how many bookings and changes there were.
-    fn note_the_day(&mut self, answers: &Answers) -> u64 {
+    /// Its figures, and how many bookings and changes there were.
+    fn note_the_day(&mut self, answers: &Answers) {
         let searches = answers.only(|number| matches!(Errand::of(number), Errand::Search(_)));
         let bookings = answers.only(|number| matches!(Errand::of(number), Errand::Book(_)));
         let changes = answers.only(|number| matches!(Errand::of(number), Errand::Change(_)));
@@ -127,7 +124,6 @@ impl Run<'_> {
         (figures.mixed_book_p50_ms, figures.mixed_book_p99_ms) = (Some(bookings.latency_ms(500)), Some(bookings.latency_ms(990)));
         (figures.mixed_change_p50_ms, figures.mixed_change_p99_ms) = (Some(changes.latency_ms(500)), Some(changes.latency_ms(990)));
         figures.mixed_errors = Some(answers.unexpected);
-        bookings.expected() + changes.expected()
     }
 }
 

@@ -22,7 +22,6 @@ impl Run<'_> {
         let count = u64::from(rate) * self.scale.steady.as_secs();
         let held = count.div_ceil(TURNS).max(u64::from(rate) * REST_S).min(count);
         let holdings = self.book("to-change", held).await?;
-        let before_events = self.loaded().await?;
         output::note(format_args!("  modify: {rate} changes/s for {:?} of {held} bookings, each until it is decided", self.scale.steady));
         let before = self.stage.snapshot().await?;
         let load = Load { address, connections: self.scale.connections, count, pace: Pace::PerSecond(rate), limit: PART_LIMIT };
@@ -36,8 +35,6 @@ impl Run<'_> {
         figures.modify_p99_ms = Some(answers.latency_ms(990));
         figures.modify_refused = Some(answers.unexpected);
         self.decided().await?;
-        let events = self.loaded().await? - before_events;
-        self.expect_equal("changes in the mart", events, count);
         self.agree().await
     }
 

@@ -15,7 +15,7 @@ const WARM_UP_EACH: u64 = 2;
 const SINK_LIMIT: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 const CONFIRMATIONS: &str = "confirmations";
-pub(super) const ANALYTICS: &str = "analytics";
+const ANALYTICS: &str = "analytics";
 pub(super) const EMAILS: &str = "emails";
 
 impl Run<'_> {
@@ -117,6 +117,7 @@ impl Run<'_> {
         self.corner.purge(ANALYTICS).await?;
         self.corner.purge(EMAILS).await?;
         self.events_elsewhere = self.posted;
+        self.loaded_before = self.corner.mart_events().await?;
         self.stage.worker(ANALYTICS).await?;
         Ok(())
     }
