@@ -7,6 +7,7 @@ mod bare;
 mod corner;
 mod engines;
 mod figures;
+mod held;
 mod load;
 mod machine;
 mod process;
@@ -43,6 +44,10 @@ pub(crate) enum Part {
     Etl,
     /// Latency of searches beside the steady rate of bookings
     Search,
+    /// Latency of changes of confirmed bookings at a steady rate
+    Modify,
+    /// Latencies of searches, bookings and changes among each other
+    Mixed,
 }
 
 /// What to measure, and how much of it.
@@ -69,10 +74,10 @@ pub(crate) struct BenchArgs {
     /// Beds in each
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=500))]
     beds: u16,
-    /// Requests per second of the steady run, and searches per second
+    /// Requests per second of the steady run and of the mixed one, searches per second; changes are half as many
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u16).range(1..=5_000))]
     rate: u16,
-    /// Length of the steady run
+    /// Length of each run at a steady rate
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=600))]
     seconds: Option<u16>,
     /// Keep the engines, databases and queues of this run

@@ -32,6 +32,16 @@ async fn a_quick_run_prints_every_figure_and_loses_nothing() -> Result<()> {
         "search_requests_per_s",
         "search_p50_ms",
         "search_p99_ms",
+        "modify_per_s",
+        "modify_p50_ms",
+        "modify_p99_ms",
+        "mixed_requests_per_s",
+        "mixed_search_p50_ms",
+        "mixed_search_p99_ms",
+        "mixed_book_p50_ms",
+        "mixed_book_p99_ms",
+        "mixed_change_p50_ms",
+        "mixed_change_p99_ms",
         "mails_per_s",
         "etl_events_per_s",
     ];
@@ -40,6 +50,9 @@ async fn a_quick_run_prints_every_figure_and_loses_nothing() -> Result<()> {
     }
     for process in ["api", "confirmations", "analytics", "emails"] {
         assert!(figures["peak_rss_mib"][process].as_f64().is_some_and(|mib| mib > 1.0), "{process}: {figures}");
+    }
+    for name in ["modify_refused", "mixed_errors"] {
+        assert_eq!(figures[name], 0, "{name}");
     }
     assert_eq!(figures["troubles"], Value::Array(Vec::new()));
     Ok(())

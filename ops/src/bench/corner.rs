@@ -67,6 +67,11 @@ impl Corner {
         &self.environment
     }
 
+    /// The same, as our programs read them.
+    pub(super) fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// Its queues.
     pub(super) fn topology(&self) -> Topology {
         broker::topology(&self.config)

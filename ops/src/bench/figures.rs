@@ -84,6 +84,40 @@ pub(super) struct Figures {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) search_beside_p99_ms: Option<f64>,
 
+    /// Changes of confirmed bookings.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) modify_per_s: Option<f64>,
+    /// From request to 200.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) modify_p50_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) modify_p99_ms: Option<f64>,
+    /// Any other answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) modify_refused: Option<u64>,
+
+    /// Of 20 requests, 16 search, 3 ask for a booking, 1 changes one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) mixed_requests_per_s: Option<f64>,
+    /// From request to answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) mixed_search_p50_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) mixed_search_p99_ms: Option<f64>,
+    /// From request to 201.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) mixed_book_p50_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) mixed_book_p99_ms: Option<f64>,
+    /// From request to 200.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) mixed_change_p50_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) mixed_change_p99_ms: Option<f64>,
+    /// Answers that were not hoped for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) mixed_errors: Option<u64>,
+
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) mails_per_s: Option<f64>,
     /// Of the bare pipeline.

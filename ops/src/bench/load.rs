@@ -10,11 +10,46 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-/// More unexpected answers than this end the run.
+/// More unexpected answers than this end a run, unless its script tolerates fewer.
 const UNEXPECTED_MAX: u64 = 100;
+/// So much of such an answer is shown.
+const EXAMPLE_CHARS: usize = 400;
 
-/// Writes request number `n` into the buffer.
-pub(super) type Writer = Arc<dyn Fn(u64, &mut Vec<u8>) + Send + Sync>;
+/// What is sent, one request after another, and who hears of the answers.
+pub(super) trait Script: Send + Sync {
+    /// Writes request `number` into the buffer.
+    fn write(&self, number: u64, request: &mut Vec<u8>) -> Result<()>;
+
+    /// The status that its answer should have.
+    fn expected(&self, number: u64) -> u16;
+
+    /// Takes what an expected answer says.
+    fn answered(&self, _number: u64, _body: &[u8]) -> Result<()> {
+        Ok(())
+    }
+
+    /// So many other answers, over one connection, do not end the run yet.
+    fn tolerated(&self) -> u64 {
+        UNEXPECTED_MAX
+    }
+}
+
+/// Requests that depend on nothing but their number, all hoping for the same status.
+pub(super) struct Plain<F> {
+    pub(super) expected: u16,
+    pub(super) write: F,
+}
+
+impl<F: Fn(u64, &mut Vec<u8>) + Send + Sync> Script for Plain<F> {
+    fn write(&self, number: u64, request: &mut Vec<u8>) -> Result<()> {
+        (self.write)(number, request);
+        Ok(())
+    }
+
+    fn expected(&self, _number: u64) -> u16 {
+        self.expected
+    }
+}
 
 /// When requests are sent.
 #[derive(Debug, Clone, Copy)]
@@ -26,15 +61,13 @@ pub(super) enum Pace {
     PerSecond(u32),
 }
 
-/// What is sent.
+/// How much is sent, and how.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Load {
     pub(super) address: SocketAddr,
     pub(super) connections: usize,
     pub(super) count: u64,
     pub(super) pace: Pace,
-    /// The status that every answer should have.
-    pub(super) expected: u16,
     /// For all of it.
     pub(super) limit: Duration,
 }
@@ -46,8 +79,8 @@ pub(super) struct Answers {
     pub(super) begun: std::time::Instant,
     /// From then until the last answer.
     pub(super) took: Duration,
-    /// Of the expected answers, ascending, in microseconds.
-    latencies_us: Vec<u32>,
+    /// Of the expected answers, ascending, in microseconds, with the numbers of their requests.
+    latencies_us: Vec<(u32, u64)>,
     /// Answers with another status, and broken connections.
     pub(super) unexpected: u64,
     /// The first of them.
@@ -69,19 +102,25 @@ impl Answers {
     /// The latency that this share of the answers (in thousandths) did not exceed.
     pub(super) fn latency_ms(&self, per_mille: usize) -> f64 {
         let place = (self.latencies_us.len() * per_mille).div_ceil(1_000).saturating_sub(1);
-        self.latencies_us.get(place).map_or(f64::NAN, |us| f64::from(*us) / 1_000.0)
+        self.latencies_us.get(place).map_or(f64::NAN, |(us, _)| f64::from(*us) / 1_000.0)
+    }
+
+    /// Those to some of the requests alone.
+    pub(super) fn only(&self, wanted: impl Fn(u64) -> bool) -> Self {
+        let latencies_us = self.latencies_us.iter().filter(|(_, number)| wanted(*number)).copied().collect();
+        Self { begun: self.begun, took: self.took, latencies_us, unexpected: 0, example: None }
     }
 }
 
 impl Load {
     /// Sends all of it. Dropping the future ends it.
-    pub(super) async fn run(self, write: Writer) -> Result<Answers> {
+    pub(super) async fn run(self, script: Arc<dyn Script>) -> Result<Answers> {
         let stop = CancellationToken::new();
         let _ends_with_this = stop.clone().drop_guard();
         let thread = tokio::task::spawn_blocking(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(async {
-                match stop.run_until_cancelled(timeout(self.limit, self.drive(write))).await {
+                match stop.run_until_cancelled(timeout(self.limit, self.drive(script))).await {
                     None => bail!("stopped"),
                     Some(Err(_)) => bail!("{} requests were not answered within {:?}", self.count, self.limit),
                     Some(Ok(answers)) => answers,
@@ -91,7 +130,7 @@ impl Load {
         thread.await?
     }
 
-    async fn drive(self, write: Writer) -> Result<Answers> {
+    async fn drive(self, script: Arc<dyn Script>) -> Result<Answers> {
         let mut connections = Vec::with_capacity(self.connections);
         for _ in 0..self.connections {
             connections.push(Connection::open(self.address).await?);
@@ -101,7 +140,7 @@ impl Load {
         let mut senders = JoinSet::new();
         for connection in connections {
             let sender =
-                Sender { load: self, begun, next: Arc::clone(&next), write: Arc::clone(&write), latencies_us: Vec::new(), unexpected: 0, example: None };
+                Sender { load: self, begun, next: Arc::clone(&next), script: Arc::clone(&script), latencies_us: Vec::new(), unexpected: 0, example: None };
             senders.spawn(sender.run(connection));
         }
         let mut answers = Answers { begun: begun_std, took: Duration::ZERO, latencies_us: Vec::new(), unexpected: 0, example: None };
@@ -122,8 +161,8 @@ struct Sender {
     load: Load,
     begun: Instant,
     next: Arc<AtomicU64>,
-    write: Writer,
-    latencies_us: Vec<u32>,
+    script: Arc<dyn Script>,
+    latencies_us: Vec<(u32, u64)>,
     unexpected: u64,
     example: Option<String>,
 }
@@ -137,22 +176,23 @@ impl Sender {
                 return Ok(self);
             }
             request.clear();
-            (self.write)(number, &mut request);
+            self.script.write(number, &mut request)?;
             let due = self.due(number).await;
             let trouble = match connection.exchange(&request).await {
-                Ok(answer) if answer.status == self.load.expected => {
-                    self.latencies_us.push(u32::try_from(due.elapsed().as_micros()).unwrap_or(u32::MAX));
+                Ok(answer) if answer.status == self.script.expected(number) => {
+                    self.latencies_us.push((u32::try_from(due.elapsed().as_micros()).unwrap_or(u32::MAX), number));
+                    self.script.answered(number, answer.body)?;
                     continue;
                 }
-                Ok(answer) => format!("{} {}", answer.status, String::from_utf8_lossy(answer.body)),
+                Ok(answer) => format!("{} {}", answer.status, String::from_utf8_lossy(answer.body).chars().take(EXAMPLE_CHARS).collect::<String>()),
                 Err(error) => {
                     connection = Connection::open(self.load.address).await?;
                     error.to_string()
                 }
             };
             self.unexpected += 1;
-            if self.unexpected > UNEXPECTED_MAX {
-                bail!("too many unexpected answers, such as: {trouble}");
+            if self.unexpected > self.script.tolerated() {
+                bail!("{} unexpected answers over one connection, such as: {trouble}", self.unexpected);
             }
             self.example.get_or_insert(trouble);
         }
@@ -178,9 +218,11 @@ mod tests {
 
     #[test]
     fn percentiles_are_those_of_the_sorted_answers() {
-        let latencies_us = (1..=1_000).map(|n| n * 1_000).collect();
+        let latencies_us = (1..=1_000).map(|n| (n * 1_000, u64::from(n))).collect();
         let answers = Answers { begun: Instant::now(), took: Duration::from_secs(2), latencies_us, unexpected: 0, example: None };
         assert_eq!((answers.latency_ms(500), answers.latency_ms(990), answers.latency_ms(1_000)), (500.0, 990.0, 1_000.0));
         assert_eq!(answers.per_second(), 500.0);
+        let even = answers.only(|number| number % 2 == 0);
+        assert_eq!((even.expected(), even.latency_ms(500), even.latency_ms(1)), (500, 500.0, 2.0));
     }
 }

@@ -1,7 +1,10 @@
 //! The parts of a run, one after another. What one leaves behind is the next one's input: the intake run fills the booking
 //! queues, draining them fills the queues of the mart and of the mails.
 
+mod agreement;
 mod limits;
+mod mixed;
+mod modify;
 mod parts;
 mod search;
 
@@ -9,7 +12,7 @@ use super::Part;
 use super::corner::Corner;
 use super::engines::Engines;
 use super::figures::Figures;
-use super::load::{Answers, Load, Pace, Writer};
+use super::load::{Answers, Load, Pace, Plain, Script};
 use super::machine;
 use super::scale::Scale;
 use super::stage::Stage;
@@ -32,7 +35,7 @@ const HOSTELS: &str = "bench";
 pub(super) async fn all(corner: &Corner, engines: &Engines, scale: &Scale, figures: &mut Figures) -> Result<()> {
     let stage = Stage::new(corner, engines)?;
     figures.machine = Some(machine::look(corner).await?);
-    let mut run = Run { corner, stage, scale, figures, posted: 0, events_elsewhere: 0 };
+    let mut run = Run { corner, stage, scale, figures, posted: 0, changed: 0, events_elsewhere: 0, loaded_before: 0, house_filled: false };
     let outcome = run.parts().await;
     let stopped = run.stage.stop_all().await;
     outcome.and(stopped)
@@ -45,8 +48,14 @@ struct Run<'a> {
     figures: &'a mut Figures,
     /// Bookings that the API has accepted so far.
     posted: u64,
+    /// Changes of them that were confirmed so far.
+    changed: u64,
     /// Events of bookings that the running `analytics` process will never see: thrown away, or loaded by an earlier one.
     events_elsewhere: u64,
+    /// Events in the mart when that process began.
+    loaded_before: u64,
+    /// Whether the house that is searched has its guests.
+    house_filled: bool,
 }
 
 impl Run<'_> {
@@ -63,7 +72,7 @@ impl Run<'_> {
         if self.scale.wants(Part::Mails) {
             self.mails().await?;
         }
-        if self.scale.wants_any(&[Part::Drain, Part::Steady, Part::Search]) {
+        if self.scale.wants_any(&[Part::Drain, Part::Steady, Part::Search, Part::Modify, Part::Mixed]) {
             self.settle_down().await?;
         }
         if self.scale.wants(Part::Drain) {
@@ -74,6 +83,12 @@ impl Run<'_> {
         }
         if self.scale.wants(Part::Search) {
             self.search().await?;
+        }
+        if self.scale.wants(Part::Modify) {
+            self.modify().await?;
+        }
+        if self.scale.wants(Part::Mixed) {
+            self.mixed().await?;
         }
         self.figures.peak_rss_mib = self.stage.peaks_mib().await;
         self.look_for_casualties().await
@@ -95,8 +110,8 @@ impl Run<'_> {
 
     /// Posts requests and counts what was accepted.
     async fn post(&mut self, address: SocketAddr, traffic: Traffic, count: u64, pace: Pace, expected: u16) -> Result<Answers> {
-        let load = Load { address, connections: self.scale.connections, count, pace, expected, limit: PART_LIMIT };
-        let answers = load.run(writer(traffic)).await?;
+        let load = Load { address, connections: self.scale.connections, count, pace, limit: PART_LIMIT };
+        let answers = load.run(asking(traffic, expected)).await?;
         self.posted += answers.expected();
         self.note_unexpected(&answers);
         Ok(answers)
@@ -126,6 +141,7 @@ impl Run<'_> {
     }
 }
 
-fn writer(traffic: Traffic) -> Writer {
-    Arc::new(move |number, request| traffic.write(number, request))
+/// Each request of a series, hoping for this status.
+fn asking(traffic: Traffic, expected: u16) -> Arc<dyn Script> {
+    Arc::new(Plain { expected, write: move |number, request: &mut Vec<u8>| traffic.write(number, request) })
 }

@@ -17,7 +17,7 @@ pub(super) struct Scale {
     pub(super) connections: usize,
     pub(super) properties: u16,
     pub(super) beds: u16,
-    /// Of the steady run.
+    /// Of the runs at a steady rate.
     pub(super) rate_per_s: u32,
     pub(super) steady: Duration,
     /// Of the bare handler, and of the bare pipeline.
@@ -42,6 +42,11 @@ impl Scale {
             bare_messages: requests,
             bare_batches: if args.quick { 4 } else { 50 },
         }
+    }
+
+    /// Changes are rarer than requests.
+    pub(super) fn changes_per_s(&self) -> u32 {
+        self.rate_per_s.div_ceil(2)
     }
 
     /// Whether this was asked for.

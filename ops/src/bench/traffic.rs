@@ -90,17 +90,12 @@ impl Traffic {
         if let Some(seconds) = self.wait_s {
             put(format_args!("Prefer: wait={seconds}\r\n"));
         }
-        put(format_args!("Content-Length: {:0LENGTH_DIGITS$}\r\n\r\n", 0));
-        let body_begin = request.len();
-        let _ = write!(
+        write_body(
             request,
-            r#"{{"property_id":"{prefix}-{property:03}","rate_plan_id":"{RATE_PLAN}","source":"direct","stays":[{{"room_type_id":"{room_type}","arrival":"{arrival}","departure":"{departure}","guests":1}}],"guest":{{"first_name":"Ada","last_name":"Lovelace","email":"ada.{number}@example.com","phone":"+15145550100","locale":"en"}}}}"#
+            format_args!(
+                r#"{{"property_id":"{prefix}-{property:03}","rate_plan_id":"{RATE_PLAN}","source":"direct","stays":[{{"room_type_id":"{room_type}","arrival":"{arrival}","departure":"{departure}","guests":1}}],"guest":{{"first_name":"Ada","last_name":"Lovelace","email":"ada.{number}@example.com","phone":"+15145550100","locale":"en"}}}}"#
+            ),
         );
-        let length = format!("{:0LENGTH_DIGITS$}", request.len() - body_begin);
-        let place = body_begin - 4 - LENGTH_DIGITS;
-        if let Some(digits) = request.get_mut(place..place + LENGTH_DIGITS) {
-            digits.copy_from_slice(length.as_bytes());
-        }
     }
 
     /// The command that the API makes of request `number`, except for its fingerprint.
@@ -129,7 +124,21 @@ impl Traffic {
     }
 }
 
-fn property_id(prefix: &str, number: u16) -> PropertyId {
+/// Writes the last header, which says how long the body is, and the body.
+pub(super) fn write_body(request: &mut Vec<u8>, body: std::fmt::Arguments<'_>) {
+    // Writing into a vector cannot fail.
+    let _ = write!(request, "Content-Length: {:0LENGTH_DIGITS$}\r\n\r\n", 0);
+    let body_begin = request.len();
+    let _ = request.write_fmt(body);
+    let length = format!("{:0LENGTH_DIGITS$}", request.len() - body_begin);
+    let place = body_begin - 4 - LENGTH_DIGITS;
+    if let Some(digits) = request.get_mut(place..place + LENGTH_DIGITS) {
+        digits.copy_from_slice(length.as_bytes());
+    }
+}
+
+/// The id of a hostel.
+pub(super) fn property_id(prefix: &str, number: u16) -> PropertyId {
     PropertyId::new(format!("{prefix}-{number:03}"))
 }
 
@@ -166,8 +175,8 @@ pub(super) fn searched() -> Inventory {
     house
 }
 
-/// Writes the search `number`: all room types of the house for a stay within its days.
-pub(super) fn write_search(number: u64, today: NaiveDate, request: &mut Vec<u8>) {
+/// Writes the search `number`: all room types of a house, for a stay within the days that searches are about.
+pub(super) fn write_search(number: u64, today: NaiveDate, house: &PropertyId, request: &mut Vec<u8>) {
     let random = scatter(number);
     let nights = if number.is_multiple_of(WHOLE_IN) { SEARCHED_DAYS } else { 1 + (random >> 48) % SEARCHED_NIGHTS_MAX };
     let arrival = today + Days::new(1 + (random >> 16) % (SEARCHED_DAYS - nights + 1));
@@ -175,7 +184,7 @@ pub(super) fn write_search(number: u64, today: NaiveDate, request: &mut Vec<u8>)
     // Writing into a vector cannot fail.
     let _ = write!(
         request,
-        "GET /api/rooms/search?arrival={arrival}&departure={departure}&guests={guests}&property_id={SEARCHED}-000 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+        "GET /api/rooms/search?arrival={arrival}&departure={departure}&guests={guests}&property_id={house} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
     );
 }
 
@@ -249,7 +258,7 @@ mod tests {
         let date = |text: &str, name: &str| -> NaiveDate { text.split_once(&format!("{name}=")).unwrap().1[..10].parse().unwrap() };
         for number in 0..1_000 {
             let mut request = Vec::new();
-            write_search(number, today, &mut request);
+            write_search(number, today, &house.property.id, &mut request);
             let text = String::from_utf8(request).unwrap();
             let (arrival, departure) = (date(&text, "arrival"), date(&text, "departure"));
             assert!(today < arrival && arrival < departure && departure <= today + Days::new(1 + SEARCHED_DAYS), "{text}");

@@ -3,7 +3,7 @@
 use super::super::bare::{pipeline, transactions};
 use super::super::load::{Load, Pace};
 use super::super::stage::BARE;
-use super::{PART_LIMIT, Part, Run, writer};
+use super::{PART_LIMIT, Part, Run, asking};
 use crate::output;
 use anyhow::Result;
 
@@ -34,9 +34,9 @@ impl Run<'_> {
         output::note("  bare limit: a handler that only publishes");
         let address = self.stage.bare_intake(body_bytes).await?;
         let count = self.scale.bare_messages;
-        let load = Load { address, connections: self.scale.connections, count, pace: Pace::AsAnswered, expected: 202, limit: PART_LIMIT };
+        let load = Load { address, connections: self.scale.connections, count, pace: Pace::AsAnswered, limit: PART_LIMIT };
         let before = self.stage.snapshot().await?;
-        let answers = load.run(writer(self.traffic("bare"))).await?;
+        let answers = load.run(asking(self.traffic("bare"), 202)).await?;
         let after = self.stage.snapshot().await?;
         self.note_unexpected(&answers);
         self.figures.note("bare intake", &before, &after, answers.expected());

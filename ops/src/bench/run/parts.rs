@@ -1,6 +1,7 @@
 //! What the product does, part by part.
 
 use super::super::figures::ratio;
+use super::super::held::WAIT_S;
 use super::super::load::Pace;
 use super::super::{wire, worker_probe};
 use super::{PART_LIMIT, Run};
@@ -10,8 +11,6 @@ use std::time::{Duration, Instant};
 
 /// Requests to each hostel before anything is measured, so that caches are as full as in a system that has run for a minute.
 const WARM_UP_EACH: u64 = 2;
-/// `Prefer: wait` of the steady run.
-const WAIT_S: u32 = 10;
 /// The sink may still be counting when the worker has its last answer.
 const SINK_LIMIT: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
@@ -56,10 +55,10 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Waits until every accepted booking is stored and its event published.
+    /// Waits until every accepted booking is stored and its event published, and those of its changes.
     pub(super) async fn decided(&mut self) -> Result<worker_probe::Stretch> {
         let worker = self.stage.worker(CONFIRMATIONS).await?;
-        let stretch = worker_probe::wait_for(worker, CONFIRMATIONS, self.posted, PART_LIMIT).await?;
+        let stretch = worker_probe::wait_for(worker, CONFIRMATIONS, self.posted + self.changed, PART_LIMIT).await?;
         let stored = self.corner.stored_bookings().await?;
         self.expect_equal("bookings stored", stored, self.posted);
         Ok(stretch)
@@ -118,6 +117,7 @@ impl Run<'_> {
         self.corner.purge(ANALYTICS).await?;
         self.corner.purge(EMAILS).await?;
         self.events_elsewhere = self.posted;
+        self.loaded_before = self.corner.mart_events().await?;
         self.stage.worker(ANALYTICS).await?;
         Ok(())
     }

@@ -1,0 +1,45 @@
+//! Whether the stores agree once all is decided: bookings with the claims to their beds, the mart with both, and all with what was asked for.
+//!
+//! The product's own reconciliation judges bookings and claims, and repairs nothing.
+
+use super::{PART_LIMIT, Run};
+use crate::{output, reconcile};
+use anyhow::{Result, bail};
+use pvt_stores::mongo::reconciliations::Severity;
+use std::time::{Duration, Instant};
+
+const RECONCILIATION: &str = "reconciliation";
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+impl Run<'_> {
+    /// Waits for the mart and compares every property.
+    pub(super) async fn agree(&mut self) -> Result<()> {
+        output::note("  comparing bookings, claims and the mart");
+        self.loaded().await?;
+        self.stage.worker(RECONCILIATION).await?;
+        let properties = self.corner.mongo.property_ids().await?;
+        let reports = reconcile::reports(self.corner.config(), &self.corner.mongo, properties, true).await?;
+        // What the mart lacks is counted above; that parts before threw events away is no disagreement.
+        let graver = reports.iter().flat_map(|report| &report.findings).find(|finding| finding.severity > Severity::Low);
+        if let Some(finding) = graver {
+            bail!("the stores disagree, such as: {} {}, {}", finding.kind.as_str(), finding.subject, finding.detail);
+        }
+        let compared = reports.iter().map(|report| u64::from(report.checked.bookings)).sum();
+        self.expect_equal("bookings compared", compared, self.posted);
+        self.stage.stop(RECONCILIATION).await
+    }
+
+    /// Waits until the mart has the event of every booking and every change. What the worker says it settled would not do: it counts
+    /// the mails that were sent, too.
+    async fn loaded(&mut self) -> Result<()> {
+        let expected = self.loaded_before + self.posted + self.changed - self.events_elsewhere;
+        let deadline = Instant::now() + PART_LIMIT;
+        let mut found = self.corner.mart_events().await?;
+        while found < expected && Instant::now() < deadline {
+            tokio::time::sleep(LOOK_EVERY).await;
+            found = self.corner.mart_events().await?;
+        }
+        self.expect_equal("events in the mart", found, expected);
+        Ok(())
+    }
+}
