@@ -113,9 +113,18 @@ impl Confirmations {
         }
     }
 
-    /// Decides and stores one portion; when the store keeps objecting, command by command, so that one contended property does not
-    /// hold up the others.
+    /// Decides and stores one portion, in transactions that the store can take.
     async fn settle_alone(&self, views: &mut Views, commands: &[Addressed]) -> Result<Vec<Settled>, StoreError> {
+        let mut settled = Vec::with_capacity(commands.len());
+        for run in together::runs(commands) {
+            settled.extend(self.settle_run(views, run).await?);
+        }
+        Ok(settled)
+    }
+
+    /// Decides and stores commands in one transaction; when the store keeps objecting, command by command, so that one contended property
+    /// does not hold up the others.
+    async fn settle_run(&self, views: &mut Views, commands: &[Addressed]) -> Result<Vec<Settled>, StoreError> {
         match self.settle_together(views, commands, if commands.len() > 1 { TOGETHER_ATTEMPTS } else { DECISION_ATTEMPTS }).await {
             Err(StoreError::Duplicate(_) | StoreError::BookingExists(_) | StoreError::Stale(_)) if commands.len() > 1 => {
                 let mut settled = Vec::with_capacity(commands.len());
