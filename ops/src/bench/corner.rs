@@ -2,8 +2,10 @@
 
 use crate::{broker, migrate, output, topology};
 use anyhow::{Context, Result};
+use futures_util::TryStreamExt;
 use lapin::options::QueueDeclareOptions;
 use lapin::types::{FieldTable, ShortString};
+use mongodb::bson::doc;
 use pvt_engines::Urls;
 use pvt_messaging::Topology;
 use pvt_messaging::management::Management;
@@ -103,7 +105,14 @@ impl Corner {
 
     /// Bookings stored in this status, counted one by one.
     pub(super) async fn bookings_in(&self, status: &str) -> Result<u64> {
-        Ok(self.bookings().count_documents(mongodb::bson::doc! { "status": status }).await?)
+        Ok(self.bookings().count_documents(doc! { "status": status }).await?)
+    }
+
+    /// Revisions of all bookings together; each was told with one event.
+    pub(super) async fn revisions(&self) -> Result<u64> {
+        let sum = doc! { "$group": { "_id": null, "revisions": { "$sum": { "$toLong": "$rev" } } } };
+        let found = self.bookings().aggregate([sum]).await?.try_next().await?;
+        Ok(found.map(|sum| sum.get_i64("revisions")).transpose()?.map_or(Ok(0), u64::try_from)?)
     }
 
     fn bookings(&self) -> mongodb::Collection<mongodb::bson::RawDocumentBuf> {

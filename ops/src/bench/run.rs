@@ -35,7 +35,7 @@ const HOSTELS: &str = "bench";
 pub(super) async fn all(corner: &Corner, engines: &Engines, scale: &Scale, figures: &mut Figures) -> Result<()> {
     let stage = Stage::new(corner, engines)?;
     figures.machine = Some(machine::look(corner).await?);
-    let mut run = Run { corner, stage, scale, figures, posted: 0, changed: 0, events_elsewhere: 0, loaded_before: 0, house_filled: false };
+    let mut run = Run { corner, stage, scale, figures, posted: 0, changed: 0, events_elsewhere: 0, mart_lacks: 0, house_filled: false };
     let outcome = run.parts().await;
     let stopped = run.stage.stop_all().await;
     outcome.and(stopped)
@@ -52,8 +52,8 @@ struct Run<'a> {
     changed: u64,
     /// Events of bookings that the running `analytics` process will never see: thrown away, or loaded by an earlier one.
     events_elsewhere: u64,
-    /// Events in the mart when that process began.
-    loaded_before: u64,
+    /// Revisions of bookings that the mart will never have, because their events were thrown away.
+    mart_lacks: u64,
     /// Whether the house that is searched has its guests.
     house_filled: bool,
 }

@@ -29,10 +29,14 @@ impl Run<'_> {
         self.stage.stop(RECONCILIATION).await
     }
 
-    /// Waits until the mart has the event of every booking and every change. What the worker says it settled would not do: it counts
-    /// the mails that were sent, too.
+    /// Waits until the mart has the event of every revision of a booking; who was moved to make room has one more than asked for. What
+    /// the worker says it settled would not do: it counts the mails that were sent, too.
     async fn loaded(&mut self) -> Result<()> {
-        let expected = self.loaded_before + self.posted + self.changed - self.events_elsewhere;
+        let revisions = self.corner.revisions().await?;
+        if revisions < self.posted + self.changed {
+            bail!("{revisions} revisions of bookings, although {} bookings and {} changes were confirmed", self.posted, self.changed);
+        }
+        let expected = revisions - self.mart_lacks;
         let deadline = Instant::now() + PART_LIMIT;
         let mut found = self.corner.mart_events().await?;
         while found < expected && Instant::now() < deadline {

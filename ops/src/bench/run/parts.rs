@@ -117,7 +117,7 @@ impl Run<'_> {
         self.corner.purge(ANALYTICS).await?;
         self.corner.purge(EMAILS).await?;
         self.events_elsewhere = self.posted;
-        self.loaded_before = self.corner.mart_events().await?;
+        self.mart_lacks = self.corner.revisions().await? - self.corner.mart_events().await?;
         self.stage.worker(ANALYTICS).await?;
         Ok(())
     }
