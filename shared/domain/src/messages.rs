@@ -5,6 +5,7 @@
 
 mod bookings;
 pub mod catalogue;
+mod size;
 
 pub use bookings::*;
 

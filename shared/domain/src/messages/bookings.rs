@@ -2,10 +2,9 @@
 //! one order.
 
 use super::{DecodeError, Inbox, MessageType, decode_body};
-use crate::block::{BlockKind, MAX_BLOCK_BED_NIGHTS};
+use crate::block::BlockKind;
 use crate::booking::{Guest, Source, StayRequest};
 use crate::ids::{BedId, BlockId, BookingId, PropertyId, RatePlanId};
-use crate::nights::Nights;
 use crate::rates::quote::Quote;
 use crate::timestamp::Timestamp;
 use chrono::NaiveDate;
@@ -353,18 +352,6 @@ impl BookingCommand {
     pub fn subject(&self) -> Uuid {
         let booking = self.booking_id().map(|id| id.as_uuid());
         booking.or_else(|| self.block_id().map(|id| id.as_uuid())).unwrap_or_default()
-    }
-
-    /// About how many claims it writes or deletes, in bed-nights: more for what says nothing of its own size.
-    pub fn bed_nights(&self) -> usize {
-        let of_stay = |stay: &StayRequest| usize::try_from(stay.nights().count()).unwrap_or(0).saturating_mul(stay.guests as usize);
-        match self {
-            Self::Request(request) => request.stays.iter().map(of_stay).sum(),
-            Self::Modify(modify) => modify.stays.iter().flatten().map(|wish| of_stay(&wish.stay)).sum(),
-            Self::Block(block) => usize::try_from(Nights::new(block.from, block.until).count()).unwrap_or(0).saturating_mul(block.bed_ids.len()),
-            Self::Unblock(_) => MAX_BLOCK_BED_NIGHTS,
-            _ => 1,
-        }
     }
 
     /// The hostel it is about.
