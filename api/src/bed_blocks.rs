@@ -16,7 +16,7 @@ use pvt_domain::business_day::business_date;
 use pvt_domain::ids::{BedId, BlockId, PropertyId};
 use pvt_domain::intake::{MAX_DAYS_AHEAD, MAX_NIGHTS};
 use pvt_domain::inventory::Inventory;
-use pvt_domain::messages::{BlockBeds, INVENTORY_BLOCK, INVENTORY_UNBLOCK, MessageType, Reply, ReplyOutcome, UnblockBeds};
+use pvt_domain::messages::{BlockBeds, INVENTORY_BLOCK, INVENTORY_UNBLOCK, MessageType, Reply, ReplyOutcome, UnblockBeds, Why};
 use pvt_messaging::Outgoing;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,14 +36,14 @@ enum Outcome {
     /// The block, unless that is not known in time.
     Decided(Option<Block>),
     /// It was refused, and changed nothing.
-    Refused(Problem),
+    Refused(Why),
 }
 
 impl Outcome {
-    fn decided(self) -> Result<Option<Block>, Problem> {
+    fn decided(self, app: &SharedApp, property: &PropertyId) -> Result<Option<Block>, Problem> {
         match self {
             Self::Decided(block) => Ok(block),
-            Self::Refused(problem) => Err(problem),
+            Self::Refused(why) => Err(refused_beds(app, property, &why)),
         }
     }
 }
@@ -53,15 +53,15 @@ impl Outcome {
 /// # Errors
 /// 409 with the bookings in the way, 422 for a key that named another block.
 pub(crate) async fn block(app: &SharedApp, parts: &Parts, asked: BlockBeds, wait: Duration) -> Result<Option<Block>, Problem> {
-    ask(app, parts, asked, wait).await?.decided()
+    let property = asked.property_id.clone();
+    ask(app, parts, asked, wait).await?.decided(app, &property)
 }
 
 async fn ask(app: &SharedApp, parts: &Parts, asked: BlockBeds, wait: Duration) -> Result<Outcome, Problem> {
     let id = asked.block_id;
     let command_id = Uuid::new_v5(&id.as_uuid(), b"block");
-    let (property, actor) = (asked.property_id.clone(), asked.actor.clone());
-    let reply = command(app, parts, (&property, INVENTORY_BLOCK, actor), id, command_id, &asked, wait).await?;
-    settled(app, &property, id, BlockStatus::Active, reply).await
+    let reply = command(app, parts, (&asked.property_id, INVENTORY_BLOCK, asked.actor.clone()), id, command_id, &asked, wait).await?;
+    settled(app, id, BlockStatus::Active, reply).await
 }
 
 /// Has a block lifted, and gives it; `None` when that is not known in time.
@@ -71,7 +71,7 @@ async fn ask(app: &SharedApp, parts: &Parts, asked: BlockBeds, wait: Duration) -
 pub(crate) async fn unblock(app: &SharedApp, parts: &Parts, asked: UnblockBeds, wait: Duration) -> Result<Option<Block>, Problem> {
     let (id, property) = (asked.block_id, asked.property_id.clone());
     let reply = lift(app, parts, &asked, wait).await?;
-    settled(app, &property, id, BlockStatus::Lifted, reply).await?.decided()
+    settled(app, id, BlockStatus::Lifted, reply).await?.decided(app, &property)
 }
 
 async fn lift(app: &SharedApp, parts: &Parts, asked: &UnblockBeds, wait: Duration) -> Result<Option<Reply>, Problem> {
@@ -102,10 +102,10 @@ async fn command<M: MessageType>(
     })
 }
 
-async fn settled(app: &SharedApp, property: &PropertyId, id: BlockId, status: BlockStatus, reply: Option<Reply>) -> Result<Outcome, Problem> {
+async fn settled(app: &SharedApp, id: BlockId, status: BlockStatus, reply: Option<Reply>) -> Result<Outcome, Problem> {
     match reply {
-        Some(Reply { outcome: ReplyOutcome::KeyReused, .. }) => return Ok(Outcome::Refused(problem::IDEMPOTENCY_KEY_REUSED.into())),
-        Some(Reply { outcome: ReplyOutcome::Refused, why: Some(why), .. }) => return Ok(Outcome::Refused(refused_beds(app, property, &why))),
+        Some(Reply { outcome: ReplyOutcome::KeyReused, .. }) => return Err(problem::IDEMPOTENCY_KEY_REUSED.into()),
+        Some(Reply { outcome: ReplyOutcome::Refused, why: Some(why), .. }) => return Ok(Outcome::Refused(*why)),
         _ => {}
     }
     Ok(Outcome::Decided(stored(app, id).await?.filter(|block| block.status == status || reply.is_some())))
@@ -166,6 +166,7 @@ struct Held {
 async fn hold(app: &SharedApp, parts: &Parts, house: &Inventory, beds: &[BedId], actor: &str) -> Result<Held, Problem> {
     let today = business_date(&house.property, Utc::now().into());
     let mut held = Held { property: house.property.id.clone(), blocks: Vec::new(), actor: actor.to_owned() };
+    let mut in_the_way: Option<Why> = None;
     // One bed a block: a block of several would be too large for one transaction.
     for bed in beds {
         let block_id = BlockId::from_uuid(Uuid::new_v4());
@@ -185,16 +186,23 @@ async fn hold(app: &SharedApp, parts: &Parts, house: &Inventory, beds: &[BedId],
         let outcome = match ask(app, parts, asked, HOLD_WAIT).await {
             Ok(Outcome::Decided(Some(_))) => continue,
             Ok(Outcome::Decided(None)) => Problem::from(problem::STILL_PROCESSING).retry_after(RETRY_AFTER_SECS),
-            Ok(Outcome::Refused(problem)) => {
+            Ok(Outcome::Refused(why)) => {
                 held.blocks.pop();
-                problem
+                // Whatever else is in the way of the other beds is told at once.
+                let all = in_the_way.get_or_insert(Why { bookings: Vec::new(), ..why.clone() });
+                all.bookings.extend(why.bookings);
+                continue;
             }
             Err(problem) => problem,
         };
         held.release(app, parts).await;
         return Err(outcome);
     }
-    Ok(held)
+    let Some(mut why) = in_the_way else { return Ok(held) };
+    held.release(app, parts).await;
+    why.bookings.sort_unstable();
+    why.bookings.dedup();
+    Err(refused_beds(app, &house.property.id, &why))
 }
 
 /// The first date on which nobody can hold a bed yet.

@@ -39,7 +39,8 @@ pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<&str, Problem> {
 pub(crate) fn if_match(headers: &HeaderMap) -> Result<u32, Problem> {
     let value = headers.get(header::IF_MATCH).ok_or_else(|| Problem::from(problem::PRECONDITION_REQUIRED))?;
     let tag = value.to_str().ok().and_then(|text| text.trim().strip_prefix('"')?.strip_suffix('"'));
-    tag.and_then(|tag| tag.parse().ok()).ok_or_else(|| problem::PRECONDITION_FAILED.into())
+    let unreadable = || Problem::new(problem::PRECONDITION_FAILED, "If-Match takes one ETag as it was answered, with its quotes, for example \"7\".");
+    tag.and_then(|tag| tag.parse().ok()).ok_or_else(unreadable)
 }
 
 /// As [`idempotency_key`], where a key may be missing.

@@ -214,6 +214,12 @@ async fn beds_that_somebody_has_do_not_leave_the_house() -> Result<()> {
     let state = json!({ "service": "out_of_service" });
     let refused = admin.send(Method::PATCH, &format!("/beds/{}?property_id={HOUSE}", beds[0]), &[], &state).await?;
     assert_eq!((refused.problem()?, &refused.body["bookings"]), ("bed_taken", &in_the_way), "{refused:?}");
+    let second = booked(&stack, "second", &asked(40, 1, 4)).await?;
+    let refused = admin.send(Method::DELETE, &room, &[], &json!({})).await?;
+    let named: BTreeSet<&str> = refused.body["bookings"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    assert_eq!(named, BTreeSet::from([guest.text("/id"), second.text("/id")]), "all that are in the way are named at once");
+    stack.client.send(Method::DELETE, &format!("/api/bookings/{}?token={}", second.text("/id"), second.text("/token")), &[], None).await?;
+    stack.settled(&verdict()).await?;
     assert_eq!(stack.stores.records().await?.claims.len(), 9, "what was held for the change is free again");
 
     let gone = admin.send(Method::PATCH, &format!("/beds/{free}?property_id={HOUSE}"), &[], &state).await?;

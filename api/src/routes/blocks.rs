@@ -38,6 +38,10 @@ struct BlockView {
     until: NaiveDate,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
+    /// Who made it, and who lifted it.
+    created_by: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lifted_by: Option<String>,
     created_at: Timestamp,
     updated_at: Timestamp,
 }
@@ -45,8 +49,10 @@ struct BlockView {
 impl From<Block> for BlockView {
     fn from(block: Block) -> Self {
         let reason = block.history.first().and_then(|entry| entry.reason.clone());
+        let created_by = block.history.first().map(|entry| entry.actor.clone()).unwrap_or_default();
+        let lifted_by = block.history.iter().rfind(|entry| entry.to == BlockStatus::Lifted).map(|entry| entry.actor.clone());
         let Block { id, property_id, status, kind, bed_ids, from, until, created_at, updated_at, .. } = block;
-        Self { id, property_id, status, kind, bed_ids, from, until, reason, created_at, updated_at }
+        Self { id, property_id, status, kind, bed_ids, from, until, reason, created_by, lifted_by, created_at, updated_at }
     }
 }
 

@@ -183,6 +183,8 @@ fn block() -> Value {
         ("from", date()),
         ("until", date()),
         ("reason?", text()),
+        ("created_by", about(text(), "For example `staff:a1b2c3d4e5f6`.")),
+        ("lifted_by?", text()),
         ("created_at", instant()),
         ("updated_at", instant()),
     ])
