@@ -23,6 +23,9 @@ use uuid::Uuid;
 /// How often a change that names no revision is tried against others.
 pub(crate) const ATTEMPTS: usize = 20;
 
+/// Longest description of what was changed, in characters.
+const MAX_DETAIL_CHARS: usize = 2_000;
+
 /// Who changes a house, and what is written down about it.
 pub(crate) struct Change {
     pub(crate) property: PropertyId,
@@ -78,18 +81,20 @@ impl Change {
         }
         refuse_faults(&before, &house, &place)?;
         house.rev = before.rev + 1;
-        let (mongo, stored, entry, holds) = (app.mongo.clone(), house.clone(), self.entry(), holds.to_vec());
+        let entry = self.entry(&difference(&before, &house, &place));
+        let (mongo, stored, holds) = (app.mongo.clone(), house.clone(), holds.to_vec());
         let is_stored = store_call::write(async move { mongo.replace_inventory(&stored, before.rev, &entry, &holds).await }).await?;
         Ok(if is_stored { Some((announce(app, house, false).await, true)) } else { None })
     }
 
-    /// Changes price calendars by the edit, which gives those that are to be stored.
+    /// Changes price calendars by the edit, which gives those that are to be stored; `detail` says in the audit what was set.
     ///
     /// # Errors
     /// As [`Change::apply`].
     pub(crate) async fn apply_rates(
         &self,
         app: &SharedApp,
+        detail: &str,
         edit: impl Fn(&Inventory, &pvt_domain::rates::Rates) -> Result<Vec<RateCalendar>, Problem>,
     ) -> Result<Arc<Inventory>, Problem> {
         for _ in 0..ATTEMPTS {
@@ -97,7 +102,7 @@ impl Change {
             let (mongo, property) = (app.mongo.clone(), self.property.clone());
             let rates = store_call::read(async move { mongo.rates(&property).await }).await?;
             let calendars = edit(&house, &rates)?;
-            let (mongo, property, rev, entry) = (app.mongo.clone(), self.property.clone(), house.rev, self.entry());
+            let (mongo, property, rev, entry) = (app.mongo.clone(), self.property.clone(), house.rev, self.entry(detail));
             if store_call::write(async move { mongo.save_rates(&property, rev, &calendars, &entry).await }).await? {
                 house.rev += 1;
                 return Ok(announce(app, house, true).await);
@@ -129,10 +134,30 @@ impl Change {
         Ok(house)
     }
 
-    fn entry(&self) -> AuditEntry {
+    fn entry(&self, detail: &str) -> AuditEntry {
         let subject = subject(&self.property, &self.subject);
-        AuditEntry::new(self.wish.unwrap_or_else(Uuid::new_v4), Utc::now().into(), &self.actor, self.action.to_owned(), &subject, "")
+        AuditEntry::new(
+            self.wish.unwrap_or_else(Uuid::new_v4),
+            Utc::now().into(),
+            &self.actor,
+            self.action.to_owned(),
+            &subject,
+            &shortened(detail, MAX_DETAIL_CHARS),
+        )
     }
+}
+
+/// What an edit made of the part at `place`, for people.
+fn difference(before: &Inventory, after: &Inventory, place: &str) -> String {
+    let part = |house: &Inventory| {
+        let house = serde_json::to_value(house).unwrap_or_default();
+        house.pointer(place).map_or_else(|| "nothing".to_owned(), ToString::to_string)
+    };
+    format!("{} became {}", shortened(&part(before), MAX_DETAIL_CHARS / 3), shortened(&part(after), MAX_DETAIL_CHARS / 3))
+}
+
+fn shortened(text: &str, most: usize) -> String {
+    if text.chars().count() <= most { text.to_owned() } else { text.chars().take(most).chain(['…']).collect() }
 }
 
 /// How a part of a house is named in the audit; the house itself is the empty part.

@@ -142,6 +142,7 @@ async fn a_hostel_is_set_up_over_the_api_and_sells_at_its_prices() -> Result<()>
     let actions: Vec<&str> = audit.body["items"].as_array().into_iter().flatten().filter_map(|entry| entry["action"].as_str()).collect();
     let expected = ["set_restrictions", "set_restrictions", "set_prices", "set_prices", "change", "create"].map(|action| format!("rate_plan.{action}"));
     assert_eq!(actions, expected, "{audit:?}");
+    assert!(audit.text("/items/2/detail").contains("9900") && audit.text("/items/4/detail").contains("strict"), "{audit:?}");
     stack.end(verdict()).await
 }
 

@@ -22,6 +22,7 @@ use pvt_domain::rates::{DateSet, RateCalendar, Rates};
 use pvt_domain::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 
 /// Most changes of one request.
 pub(in crate::routes) const MAX_CHANGES: usize = 100;
@@ -131,7 +132,7 @@ pub(in crate::routes) async fn set_restrictions(State(app): State<SharedApp>, Pa
     .await
 }
 
-async fn set<T>(
+async fn set<T: Debug>(
     app: SharedApp,
     id: String,
     request: Request,
@@ -152,7 +153,7 @@ async fn set<T>(
         return Err(Problem::fields(vec![FieldError::new("/changes", "missing", "send at least one change")]));
     }
     let change = Change { property: property.clone(), actor: caller.actor(), action, subject: format!("rate_plan:{plan}"), expected, wish: None };
-    let house = change.apply_rates(&app, |house, rates| put_all(house, rates, &plan, &changes, &put)).await?;
+    let house = change.apply_rates(&app, &told(&changes), |house, rates| put_all(house, rates, &plan, &changes, &put)).await?;
     let mut dates = BTreeMap::new();
     for change in &changes {
         for room_type in &change.room_types {
@@ -160,6 +161,17 @@ async fn set<T>(
         }
     }
     shown(house.rev, Changed { rate_plan_id: plan, dates })
+}
+
+/// What is set, for the audit.
+fn told<T: Debug>(changes: &[DatesChange<T>]) -> String {
+    let one = |change: &DatesChange<T>| {
+        let types: Vec<&str> = change.room_types.iter().map(RoomTypeId::as_str).collect();
+        let Nights { arrival, departure } = change.dates.range;
+        let weekdays: String = change.dates.weekdays.iter().map(|day| format!(" {day}")).collect();
+        format!("{} from {arrival} until {departure}{weekdays}: {:?}", types.join(", "), change.becomes)
+    };
+    changes.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
 fn put_all<T>(
