@@ -5,35 +5,14 @@ pub(super) mod edit;
 use super::parts::shown;
 use super::rate_plans::PlanView;
 use crate::app::SharedApp;
-use crate::headers;
+use crate::page::{Page, PageQuery};
 use crate::problem::{self, Answer, Problem};
-use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::{HeaderValue, Uri, header};
-use axum::response::IntoResponse;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use axum::http::Uri;
 use chrono::{NaiveTime, Timelike as _};
 use pvt_domain::inventory::{DormGender, Inventory, RoomKind, RoomType, TaxRule};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::ops::Bound;
-
-/// Properties of one page unless the caller says otherwise, and at most.
-const DEFAULT_LIMIT: usize = 50;
-const MAX_LIMIT: usize = 200;
-
-#[derive(Debug, Deserialize)]
-struct ListQuery {
-    limit: Option<String>,
-    cursor: Option<String>,
-}
-
-#[derive(Serialize)]
-struct Page<'a> {
-    items: Vec<Summary<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next_cursor: Option<String>,
-}
 
 #[derive(Serialize)]
 struct Summary<'a> {
@@ -83,30 +62,11 @@ struct RoomTypeView<'a> {
 
 /// `GET /api/properties`: all of them by id, a page at a time.
 pub(super) async fn list(State(app): State<SharedApp>, uri: Uri) -> Answer {
-    let query: ListQuery = headers::query(&uri)?;
-    let limit = query.limit.as_deref().map_or(Ok(DEFAULT_LIMIT), read_limit)?;
-    let after = query.cursor.as_deref().map(read_cursor).transpose()?;
+    let query = PageQuery::read(&uri)?;
     let all = app.catalogue.all();
-    let from = after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-    let mut rest = all.range::<str, _>((from, Bound::Unbounded)).map(|(_, inventory)| &**inventory);
-    let shown: Vec<&Inventory> = rest.by_ref().take(limit).collect();
-    let next_cursor = rest.next().and(shown.last()).map(|last| URL_SAFE_NO_PAD.encode(last.property.id.as_str()));
-    let link = next_cursor.as_ref().map(|cursor| format!("</api/properties?limit={limit}&cursor={cursor}>; rel=\"next\""));
-    let mut answer = Json(Page { items: shown.into_iter().map(Summary::new).collect(), next_cursor }).into_response();
-    if let Some(link) = link {
-        answer.headers_mut().insert(header::LINK, HeaderValue::try_from(link).map_err(Problem::internal)?);
-    }
-    Ok(answer)
-}
-
-fn read_limit(text: &str) -> Result<usize, Problem> {
-    let limit = text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
-    limit.ok_or_else(|| Problem::new(problem::INVALID_QUERY, format!("`limit` takes a number from 1 to {MAX_LIMIT}.")))
-}
-
-fn read_cursor(text: &str) -> Result<String, Problem> {
-    let decoded = URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-    decoded.ok_or_else(|| Problem::new(problem::INVALID_QUERY, "`cursor` takes what an earlier page gave as next_cursor."))
+    let from = query.after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+    let found = all.range::<str, _>((from, Bound::Unbounded)).map(|(_, inventory)| &**inventory).take(query.limit() + 1).collect();
+    Page::of(found, &query, |inventory: &&Inventory| inventory.property.id.to_string()).answer("/api/properties", &query, Summary::new)
 }
 
 /// `GET /api/properties/{id}`: what it sells and for how much.

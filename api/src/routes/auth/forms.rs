@@ -1,6 +1,7 @@
 //! The bodies of requests about accounts: read strictly, every fault named at once.
 
-use crate::body::{read_json, read_node, refuse_card_numbers};
+use crate::body::read_json;
+use crate::form;
 use crate::json::Node;
 use crate::problem::Problem;
 use crate::reader::{At, Fields, Reader};
@@ -23,15 +24,7 @@ pub(super) async fn read<T>(headers: &HeaderMap, body: Body, read: fn(&Node<'_>,
 }
 
 fn parse<T>(body: &[u8], read: fn(&Node<'_>, &mut Reader) -> Option<T>) -> Result<T, Problem> {
-    let node = read_node(body)?;
-    refuse_card_numbers(&node, SECRETS)?;
-    let mut reader = Reader::default();
-    let value = read(&node, &mut reader);
-    let faults = reader.into_faults();
-    match value {
-        Some(value) if faults.is_empty() => Ok(value),
-        _ => Err(Problem::fields(faults)),
-    }
+    form::parse(body, SECRETS, read).map(|(value, _)| value)
 }
 
 /// Who wants an account.

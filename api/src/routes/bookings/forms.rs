@@ -1,7 +1,8 @@
 //! The bodies of commands about a stored booking, all but modifications. A missing body is an empty one.
 
-use crate::body::{read_node, read_optional_json, refuse_card_numbers};
+use crate::body::read_optional_json;
 use crate::fingerprint::Fingerprint;
+use crate::form::parse;
 use crate::problem::Problem;
 use crate::reader::{At, Field, Fields, Reader};
 use axum::body::Body;
@@ -26,15 +27,7 @@ pub(super) async fn read<T>(
     form: impl for<'n, 'a, 'p> FnOnce(Fields<'n, 'a, 'p>, &mut Reader) -> T,
 ) -> Result<(T, Fingerprint), Problem> {
     let bytes = read_optional_json(headers, body).await?.unwrap_or_else(|| Bytes::from_static(b"{}"));
-    let node = read_node(&bytes)?;
-    refuse_card_numbers(&node, exempt)?;
-    let mut reader = Reader::default();
-    let read = reader.object(&node, &At::Root, known).map(|fields| form(fields, &mut reader));
-    let faults = reader.into_faults();
-    match read {
-        Some(value) if faults.is_empty() => Ok((value, Fingerprint::of(&node))),
-        _ => Err(Problem::fields(faults)),
-    }
+    parse(&bytes, exempt, |node, reader| reader.object(node, &At::Root, known).map(|fields| form(fields, reader)))
 }
 
 /// Only `reason`, which may be missing.

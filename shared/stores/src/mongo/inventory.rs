@@ -83,16 +83,8 @@ impl Mongo {
     async fn write_house(&self, inventory: &Inventory, rev: Option<u64>, entry: &AuditEntry, holds: &[BlockId]) -> Result<bool, StoreError> {
         let mut session = self.client().start_session().await?;
         session.start_transaction().await?;
-        match self.write_house_in(&mut session, (inventory, rev), entry, holds).await {
-            Ok(true) => end(&mut session).await,
-            outcome => {
-                // The server ends it in any case; this only frees its locks sooner.
-                if let Err(abort) = session.abort_transaction().await {
-                    tracing::debug!(error = %abort, "abort was not acknowledged");
-                }
-                lost_race(outcome)
-            }
-        }
+        let written = self.write_house_in(&mut session, (inventory, rev), entry, holds).await;
+        end(&mut session, written).await
     }
 
     async fn write_house_in(
@@ -152,16 +144,19 @@ pub(super) fn at_revision(property: &PropertyId, rev: u64) -> Document {
     doc! { "_id": property.as_str(), "inventory.rev": wanted }
 }
 
-/// Commits a change of a house.
-pub(super) async fn end(session: &mut ClientSession) -> Result<bool, StoreError> {
-    match session.commit_transaction().await.map_err(StoreError::from) {
-        Ok(()) => Ok(true),
-        Err(error) => lost_race(Err(error)),
-    }
-}
-
-/// Somebody else who writes the same house at the same time was faster: that is a lost race, not a failure.
-pub(super) fn lost_race(outcome: Result<bool, StoreError>) -> Result<bool, StoreError> {
+/// Ends a change of a house: commits what was written, and gives up what was not. Somebody else who writes the same house at the same time
+/// was faster: that is a lost race, not a failure.
+pub(super) async fn end(session: &mut ClientSession, written: Result<bool, StoreError>) -> Result<bool, StoreError> {
+    let outcome = match written {
+        Ok(true) => session.commit_transaction().await.map(|()| true).map_err(StoreError::from),
+        given_up => {
+            // The server ends it in any case; this only frees its locks sooner.
+            if let Err(abort) = session.abort_transaction().await {
+                tracing::debug!(error = %abort, "abort was not acknowledged");
+            }
+            given_up
+        }
+    };
     match outcome {
         Err(StoreError::Transient { .. } | StoreError::Duplicate(_)) => Ok(false),
         other => other,

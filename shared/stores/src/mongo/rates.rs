@@ -5,7 +5,7 @@
 
 use super::Mongo;
 use super::audit::AuditEntry;
-use super::inventory::{PROPERTIES, at_revision, revision};
+use super::inventory::{PROPERTIES, at_revision, end, revision};
 use crate::StoreError;
 use futures_util::TryStreamExt;
 use mongodb::ClientSession;
@@ -48,16 +48,8 @@ impl Mongo {
     pub async fn save_rates(&self, property: &PropertyId, rev: u64, calendars: &[RateCalendar], entry: &AuditEntry) -> Result<bool, StoreError> {
         let mut session = self.client().start_session().await?;
         session.start_transaction().await?;
-        match self.write_rates(&mut session, (property, rev), calendars, entry).await {
-            Ok(true) => super::inventory::end(&mut session).await,
-            outcome => {
-                // The server ends it in any case; this only frees its locks sooner.
-                if let Err(abort) = session.abort_transaction().await {
-                    tracing::debug!(error = %abort, "abort was not acknowledged");
-                }
-                super::inventory::lost_race(outcome)
-            }
-        }
+        let written = self.write_rates(&mut session, (property, rev), calendars, entry).await;
+        end(&mut session, written).await
     }
 
     async fn write_rates(
