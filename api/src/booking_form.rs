@@ -22,7 +22,6 @@ pub(crate) const GUEST: &[&str] = &["first_name", "last_name", "email", "phone",
 const OF_PROPERTY: &[&str] = &["unknown_rate_plan", "unknown_room_type", "not_sold", "over_capacity"];
 
 /// Who the guests of a stay may say that they are.
-const GENDERS: [(&str, PartyGender); 3] = [("female", PartyGender::Female), ("male", PartyGender::Male), ("mixed", PartyGender::Mixed)];
 /// Oldest age that is believed, in years.
 const MAX_AGE_YEARS: u8 = 120;
 
@@ -144,7 +143,7 @@ fn read_stay<'n>(node: &'n Node<'_>, at: &At<'_>, reader: &mut Reader) -> StayDr
 
 /// Who the guests of a stay are, if they say so.
 pub(crate) fn read_gender(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> Option<PartyGender> {
-    fields.optional("gender").and_then(|field| reader.one_of(field, &GENDERS))
+    fields.optional("gender").and_then(|field| reader.one_of(field, &PartyGender::ALL))
 }
 
 /// Age of the youngest guest of a stay, if they say so.

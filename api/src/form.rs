@@ -12,6 +12,9 @@ use pvt_domain::inventory::Inventory;
 use pvt_domain::inventory::check::MAX_NIGHTLY;
 use pvt_domain::money::{Currency, Money};
 
+/// Longest reason that somebody gives, in characters.
+pub(crate) const MAX_REASON_CHARS: usize = 500;
+
 /// What a body says, and its fingerprint.
 pub(crate) async fn read<T>(headers: &HeaderMap, body: Body, read: impl FnOnce(&Node<'_>, &mut Reader) -> Option<T>) -> Result<(T, Fingerprint), Problem> {
     let body = read_json(headers, body).await?;

@@ -4,6 +4,7 @@ use super::parts::{property_of, worker_of};
 use crate::app::SharedApp;
 use crate::bed_blocks;
 use crate::credentials::Presented;
+use crate::form::MAX_REASON_CHARS;
 use crate::json::Node;
 use crate::once::Once;
 use crate::page::{Page, PageQuery};
@@ -22,8 +23,6 @@ use pvt_domain::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-/// Longest reason, in characters.
-const MAX_REASON_CHARS: usize = 500;
 /// When to look for the result, in seconds.
 const RETRY_AFTER_SECS: u32 = 1;
 

@@ -12,17 +12,14 @@ use crate::reader::{At, Reader};
 use axum::extract::{Request, State};
 use axum::http::Uri;
 use pvt_domain::ids::PropertyId;
-use pvt_domain::inventory::check::{MAX_HOURS_BEFORE, MAX_NIGHTLY};
+use pvt_domain::inventory::check::{MAX_HOURS_BEFORE, MAX_NIGHTLY, PPM};
 use pvt_domain::rates::cancellation::{CancellationPolicy, Fee, Tier};
 use serde::Serialize;
 
 /// Most tiers of a policy.
 pub(super) const MAX_TIERS: usize = 20;
-/// The whole of a price, in parts per million.
-const PPM: i64 = 1_000_000;
-
 /// Kinds of fees, with the member that says how much and the most it takes.
-const FEES: [(&str, (&str, i64)); 3] = [("fixed", ("amount", MAX_NIGHTLY)), ("percent", ("ppm", PPM)), ("nights", ("count", 365))];
+const FEES: [(&str, (&str, i64)); 3] = [("fixed", ("amount", MAX_NIGHTLY)), ("percent", ("ppm", PPM as i64)), ("nights", ("count", 365))];
 
 #[derive(Serialize)]
 struct Policies<'a> {

@@ -16,10 +16,6 @@ use pvt_domain::intake::MAX_GROUP_GUESTS;
 use pvt_domain::inventory::{DormGender, Inventory, Room, RoomKind, RoomType};
 use serde::Serialize;
 
-/// Kinds by their names.
-pub(super) const KINDS: [(&str, RoomKind); 2] = [("dorm", RoomKind::Dorm), ("private", RoomKind::Private)];
-/// Who may sleep in a dorm, by name.
-pub(super) const GENDERS: [(&str, DormGender); 3] = [("mixed", DormGender::Mixed), ("female", DormGender::Female), ("male", DormGender::Male)];
 /// Highest minimum age, in years.
 const MAX_AGE: i64 = 120;
 
@@ -87,7 +83,7 @@ struct TypeChange {
 fn read_change(node: &Node<'_>, reader: &mut Reader) -> Option<TypeChange> {
     let fields = reader.object(node, &At::Root, &["name", "gender", "minimum_age", "max_group"])?;
     let name = form::optional_text(fields, "name", reader).map(str::to_owned);
-    let gender = fields.optional("gender").and_then(|field| reader.one_of(field, &GENDERS));
+    let gender = fields.optional("gender").and_then(|field| reader.one_of(field, &DormGender::ALL));
     let (age, group) = limits(fields, reader);
     Some(TypeChange { name, gender, minimum_age: fields.has("minimum_age").then_some(age), max_group: fields.has("max_group").then_some(group) })
 }
@@ -95,8 +91,8 @@ fn read_change(node: &Node<'_>, reader: &mut Reader) -> Option<TypeChange> {
 fn read_new(node: &Node<'_>, reader: &mut Reader) -> Option<(PropertyId, RoomType)> {
     let fields = reader.object(node, &At::Root, &["property_id", "id", "name", "kind", "gender", "minimum_age", "max_group"])?;
     let (property, id, name) = (form::text(fields, "property_id", reader), form::text(fields, "id", reader), form::text(fields, "name", reader));
-    let kind = reader.required(fields, "kind").and_then(|field| reader.one_of(field, &KINDS));
-    let gender = fields.optional("gender").and_then(|field| reader.one_of(field, &GENDERS)).unwrap_or(DormGender::Mixed);
+    let kind = reader.required(fields, "kind").and_then(|field| reader.one_of(field, &RoomKind::ALL));
+    let gender = fields.optional("gender").and_then(|field| reader.one_of(field, &DormGender::ALL)).unwrap_or(DormGender::Mixed);
     let (minimum_age, max_group) = limits(fields, reader);
     Some((property?.into(), RoomType { minimum_age, max_group, ..RoomType::new(id?, name?, kind?, gender) }))
 }

@@ -84,6 +84,11 @@ pub enum RoomKind {
     Dorm,
 }
 
+impl RoomKind {
+    /// Every kind with its wire name.
+    pub const ALL: [(&'static str, Self); 2] = [("dorm", Self::Dorm), ("private", Self::Private)];
+}
+
 /// Who may sleep in a dorm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -94,6 +99,11 @@ pub enum DormGender {
     Female,
     /// Men only.
     Male,
+}
+
+impl DormGender {
+    /// Every choice with its wire name.
+    pub const ALL: [(&'static str, Self); 3] = [("mixed", Self::Mixed), ("female", Self::Female), ("male", Self::Male)];
 }
 
 /// What is sold.

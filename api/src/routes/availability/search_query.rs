@@ -15,8 +15,6 @@ use serde::Deserialize;
 /// Most properties that one search names.
 const MAX_NAMED: usize = 200;
 
-const KINDS: [(&str, RoomKind); 2] = [("dorm", RoomKind::Dorm), ("private", RoomKind::Private)];
-const GENDERS: [(&str, PartyGender); 3] = [("female", PartyGender::Female), ("male", PartyGender::Male), ("mixed", PartyGender::Mixed)];
 const YES_OR_NO: [(&str, bool); 2] = [("true", true), ("false", false)];
 
 #[derive(Debug, Default, Deserialize)]
@@ -84,8 +82,8 @@ impl SearchQuery {
             guests,
             prices,
             properties,
-            kind: fields.one_of("kind", asked.kind.as_deref(), &KINDS),
-            gender: fields.one_of("gender", asked.gender.as_deref(), &GENDERS),
+            kind: fields.one_of("kind", asked.kind.as_deref(), &RoomKind::ALL),
+            gender: fields.one_of("gender", asked.gender.as_deref(), &PartyGender::ALL),
             youngest_age: fields.optional("youngest_age", asked.youngest_age.as_deref(), "an age in years"),
             bookable_only: fields.one_of("bookable", asked.bookable.as_deref(), &YES_OR_NO).unwrap_or(false),
             rate_plan: asked.rate_plan_id.as_deref().map(RatePlanId::from),

@@ -2,7 +2,7 @@
 
 use crate::body::read_optional_json;
 use crate::fingerprint::Fingerprint;
-use crate::form::parse;
+use crate::form::{MAX_REASON_CHARS, parse};
 use crate::problem::Problem;
 use crate::reader::{At, Field, Fields, Reader};
 use axum::body::Body;
@@ -12,8 +12,6 @@ use pvt_domain::ids::BedId;
 use pvt_domain::intake::{MAX_GROUP_GUESTS, MAX_GROUP_STAYS};
 use pvt_domain::messages::Assignment;
 
-/// Longest reason, in characters.
-const MAX_REASON_CHARS: usize = 500;
 /// Longest id of a bed, in bytes.
 const MAX_BED_ID_BYTES: usize = 64;
 /// Most beds of one stay. A private room may have more of them than guests.

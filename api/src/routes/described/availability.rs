@@ -4,16 +4,15 @@ use crate::openapi::schema::{about, choice, date, flag, list, named, object, one
 use crate::openapi::{Group, Operation, get};
 use crate::problem;
 use axum::http::StatusCode;
+use pvt_domain::booking::PartyGender;
 use pvt_domain::booking::Rejection;
 use pvt_domain::intake::MAX_GROUP_GUESTS;
+use pvt_domain::inventory::{DormGender, RoomKind};
 use serde_json::{Value, json};
 
 /// Names of [`pvt_domain::rates::restrictions::RestrictionKind`].
 const RESTRICTIONS: [&str; 8] =
     ["stop_sell", "closed_to_arrival", "closed_to_departure", "min_stay_arrival", "min_stay_through", "max_stay", "advance_too_short", "advance_too_long"];
-
-pub(super) const KINDS: [&str; 2] = ["dorm", "private"];
-pub(super) const GENDERS: [&str; 3] = ["female", "male", "mixed"];
 
 pub(super) fn group() -> Group {
     Group {
@@ -37,8 +36,8 @@ fn search() -> Operation {
         .required_query("arrival", date(), "First night.")
         .required_query("departure", date(), "Day of departure, at most a year later.")
         .query("guests", whole_of(1, MAX_GROUP_GUESTS.into()), "Who sleeps there; 1 unless said.")
-        .query("kind", one_of(KINDS), "Only such room types.")
-        .query("gender", one_of(GENDERS), "Who the guests are.")
+        .query("kind", choice(&RoomKind::ALL), "Only such room types.")
+        .query("gender", choice(&PartyGender::ALL), "Who the guests are.")
         .query("youngest_age", whole_of(0, 255), "In years.")
         .query("room_type_id", text(), "Only this room type.")
         .query("rate_plan_id", text(), "Only offers of this plan.")
@@ -89,8 +88,8 @@ fn found_type() -> Value {
     object([
         ("room_type_id", text()),
         ("name", text()),
-        ("kind", one_of(KINDS)),
-        ("gender", one_of(GENDERS)),
+        ("kind", choice(&RoomKind::ALL)),
+        ("gender", choice(&DormGender::ALL)),
         ("units_left", about(whole(0), "Beds of a dorm, or private rooms large enough, on the fullest night.")),
         ("bookable", about(flag(), "A request would be confirmed now. It promises nothing: only a booking takes beds.")),
         ("reason?", about(choice(&Rejection::ALL), "Why not, where no plan can help.")),

@@ -1,16 +1,14 @@
 //! What is said of changing a booking and of what staff do with it.
 
 use super::bookings::{CHANGE_REFUSALS, STATUSES, booking_operation};
+use crate::form::MAX_REASON_CHARS;
 use crate::openapi::schema::{about, choice, date, flag, form, instant, list, list_of, named, object, one_of, text, text_of, uuid, whole, whole_of};
 use crate::openapi::{Operation, get, patch, post, put};
 use crate::problem;
 use axum::http::StatusCode;
-use pvt_domain::booking::Action;
+use pvt_domain::booking::{Action, PartyGender};
 use pvt_domain::intake::{MAX_EMAIL_BYTES, MAX_GROUP_GUESTS, MAX_GROUP_STAYS, MAX_NAME_CHARS};
 use serde_json::{Value, json};
-
-/// Longest reason, in characters.
-const MAX_REASON_CHARS: usize = 500;
 
 pub(super) fn operations() -> Vec<Operation> {
     let noted = |path, id, summary| command(post(path, id, summary)).optional_body(form([("reason?", reason())]), json!({ "reason": "arrived early" }));
@@ -99,7 +97,7 @@ fn change(whole_booking: bool) -> Value {
     let asked = || [("room_type_id", text()), ("arrival", date()), ("departure", date()), ("guests", whole_of(1, MAX_GROUP_GUESTS.into()))];
     let said = [
         ("continues?", about(whole(0), "The stay so far, by its place.")),
-        ("gender?", one_of(["female", "male", "mixed"])),
+        ("gender?", choice(&PartyGender::ALL)),
         ("youngest_age?", whole_of(0, 120)),
         ("beds?", about(beds(), "For staff.")),
     ];

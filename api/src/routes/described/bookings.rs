@@ -7,13 +7,11 @@ use crate::openapi::schema::{
 use crate::openapi::{Group, Operation, delete, get, post};
 use crate::problem::{self, Kind};
 use axum::http::StatusCode;
-use pvt_domain::booking::{Rejection, Source};
+use pvt_domain::booking::{PartyGender, Rejection, Source};
 use pvt_domain::intake::{MAX_EMAIL_BYTES, MAX_GROUP_GUESTS, MAX_GROUP_STAYS, MAX_NAME_CHARS};
 use serde_json::{Value, json};
 
 const SOME_ID: &str = "11111111-2222-5333-8444-555555555555";
-
-const GENDERS: [&str; 3] = ["female", "male", "mixed"];
 
 /// Every status of a booking.
 pub(super) const STATUSES: [&str; 7] = ["requested", "confirmed", "checked_in", "checked_out", "no_show", "rejected", "cancelled"];
@@ -165,7 +163,7 @@ pub(super) fn stay_form() -> Value {
         ("arrival", date()),
         ("departure", date()),
         ("guests", whole_of(1, MAX_GROUP_GUESTS.into())),
-        ("gender?", one_of(GENDERS)),
+        ("gender?", choice(&PartyGender::ALL)),
         ("youngest_age?", whole_of(0, 120)),
     ])
 }
@@ -226,7 +224,7 @@ fn alternative() -> Value {
         ("arrival", date()),
         ("departure", date()),
         ("guests", whole(1)),
-        ("gender?", one_of(GENDERS)),
+        ("gender?", choice(&PartyGender::ALL)),
         ("youngest_age?", whole_of(0, 255)),
     ]);
     object([("stays", list(stay)), ("total", named("Money"))])
@@ -255,7 +253,7 @@ fn stay() -> Value {
         ("assigned_beds", list(text())),
         ("earlier_beds?", about(list(earlier), "Beds before guests in the house were moved.")),
         ("locked?", about(flag(), "Staff promised these beds.")),
-        ("gender?", one_of(GENDERS)),
+        ("gender?", choice(&PartyGender::ALL)),
         ("youngest_age?", whole_of(0, 255)),
     ])
 }

@@ -1,18 +1,15 @@
 //! What is said of properties.
 
 use super::rooms::id;
-use crate::openapi::schema::{about, date, form_with, joined, list, list_of, named, object, one_of, page, text, text_of, time_of_day, whole, whole_of};
+use crate::openapi::schema::{about, choice, date, form_with, joined, list, list_of, named, object, one_of, page, text, text_of, time_of_day, whole, whole_of};
 use crate::openapi::{Group, Operation, get, patch, post};
 use crate::problem;
 use crate::routes::properties::edit::{MAX_ADDRESS_CHARS, MAX_TAXES};
 use axum::http::StatusCode;
 use pvt_domain::intake::MAX_NAME_CHARS;
+use pvt_domain::inventory::check::PPM;
+use pvt_domain::inventory::{DormGender, RoomKind};
 use serde_json::{Value, json};
-
-/// How a room type is sold, by name.
-pub(super) const KINDS: [&str; 2] = ["dorm", "private"];
-/// Who may sleep in a dorm, by name.
-pub(super) const GENDERS: [&str; 3] = ["mixed", "female", "male"];
 
 pub(super) fn group() -> Group {
     let example = summary_example();
@@ -63,7 +60,7 @@ fn form(new: bool) -> Value {
     let tax = form_with([
         ("code", text(), true),
         ("name", text(), true),
-        ("rate_ppm", about(whole_of(0, 1_000_000), "Parts per million: 5 % is 50000."), true),
+        ("rate_ppm", about(whole_of(0, PPM.into()), "Parts per million: 5 % is 50000."), true),
         ("compounds_on", about(list_of(text(), 0, MAX_TAXES), "Codes of earlier taxes that belong to the base."), false),
         ("valid_from", about(date(), "First night."), false),
         ("valid_until", about(date(), "First night that is no longer taxed."), false),
@@ -109,8 +106,8 @@ fn details() -> Value {
     let room_type = object([
         ("id", text()),
         ("name", text()),
-        ("kind", about(one_of(KINDS), "A dorm is sold by the bed, a private room whole.")),
-        ("gender", one_of(GENDERS)),
+        ("kind", about(choice(&RoomKind::ALL), "A dorm is sold by the bed, a private room whole.")),
+        ("gender", choice(&DormGender::ALL)),
         ("rooms", whole(0)),
         ("beds", whole(0)),
         ("max_guests", about(whole(0), "Of one stay.")),

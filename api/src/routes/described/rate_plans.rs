@@ -10,7 +10,7 @@ use crate::routes::cancellation_policies::MAX_TIERS;
 use crate::routes::rate_plans::calendar::{MAX_CHANGES, MAX_LIMIT, MAX_TYPES, WEEKDAYS};
 use axum::http::StatusCode;
 use pvt_domain::intake::{MAX_GROUP_STAYS, MAX_NAME_CHARS};
-use pvt_domain::inventory::check::{MAX_HOURS_BEFORE, MAX_NIGHTLY};
+use pvt_domain::inventory::check::{MAX_HOURS_BEFORE, MAX_NIGHTLY, PPM};
 use serde_json::{Value, json};
 
 pub(super) fn group() -> Group {
@@ -110,7 +110,7 @@ fn policies() -> Vec<Operation> {
     let fee = form([
         ("kind", one_of(["fixed", "percent", "nights"])),
         ("amount?", about(whole_of(0, MAX_NIGHTLY), "Of `fixed`: minor units.")),
-        ("ppm?", about(whole_of(0, 1_000_000), "Of `percent`: parts per million of the total.")),
+        ("ppm?", about(whole_of(0, PPM.into()), "Of `percent`: parts per million of the total.")),
         ("count?", about(whole_of(0, 365), "Of `nights`: the first nights of every stay.")),
     ]);
     let tier = form([("hours_before", about(whole_of(0, MAX_HOURS_BEFORE.into()), "Before check-in opens on the day of arrival.")), ("fee", fee)]);

@@ -1,6 +1,7 @@
 //! What is said of rooms, beds and blocks.
 
-use super::properties::{GENDERS, KINDS, changed, made, of_property};
+use super::properties::{changed, made, of_property};
+use crate::form::MAX_REASON_CHARS;
 use crate::openapi::schema::{about, choice, date, form, instant, list, list_of, named, object, one_of, page, text, text_of, uuid, whole_of};
 use crate::openapi::{Group, Operation, delete, get, patch, post, put};
 use crate::problem;
@@ -8,10 +9,8 @@ use axum::http::StatusCode;
 use pvt_domain::block::{BlockKind, MAX_BLOCK_BEDS};
 use pvt_domain::intake::{MAX_GROUP_GUESTS, MAX_NAME_CHARS};
 use pvt_domain::inventory::check::{MAX_BEDS, MAX_ID_BYTES};
+use pvt_domain::inventory::{DormGender, RoomKind};
 use serde_json::{Value, json};
-
-/// Longest reason of a block, in characters.
-const MAX_REASON_CHARS: usize = 500;
 
 pub(super) fn group() -> Group {
     let mut operations = types();
@@ -40,13 +39,13 @@ fn types() -> Vec<Operation> {
         ("property_id", text()),
         ("id", id()),
         ("name", name()),
-        ("kind", about(one_of(KINDS), "A dorm is sold by the bed, a private room whole.")),
-        ("gender?", one_of(GENDERS)),
+        ("kind", about(choice(&RoomKind::ALL), "A dorm is sold by the bed, a private room whole.")),
+        ("gender?", choice(&DormGender::ALL)),
         age,
         group,
     ]);
     let [age, group] = limits();
-    let change = form([("name?", name()), ("gender?", one_of(GENDERS)), age, group]);
+    let change = form([("name?", name()), ("gender?", choice(&DormGender::ALL)), age, group]);
     vec![
         of_property(get("/api/room-types", "list_room_types", "What a property sells"))
             .answers(StatusCode::OK, "All of them.", object([("items", list(named("RoomType")))]))
@@ -158,8 +157,8 @@ fn room_type() -> Value {
     object([
         ("id", text()),
         ("name", text()),
-        ("kind", one_of(KINDS)),
-        ("gender", one_of(GENDERS)),
+        ("kind", choice(&RoomKind::ALL)),
+        ("gender", choice(&DormGender::ALL)),
         ("minimum_age?", about(whole_of(0, 255), "In years; every guest must have it.")),
         ("max_group?", about(whole_of(1, u32::MAX.into()), "Most guests of one booking.")),
     ])

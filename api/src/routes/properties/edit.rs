@@ -13,6 +13,7 @@ use crate::routes::parts::{made, shown, worker_of};
 use axum::extract::{Path, Request, State};
 use chrono::NaiveTime;
 use pvt_domain::ids::PropertyId;
+use pvt_domain::inventory::check::PPM;
 use pvt_domain::inventory::{DEFAULT_CUTOFF, Property, TaxRule};
 use pvt_domain::money::Currency;
 
@@ -23,8 +24,6 @@ const CHECK_OUT_UNTIL: NaiveTime = time(11);
 pub(in crate::routes) const MAX_TAXES: usize = 20;
 /// Longest address, in characters.
 pub(in crate::routes) const MAX_ADDRESS_CHARS: usize = 300;
-/// The whole of a price, in parts per million.
-const PPM: i64 = 1_000_000;
 /// Languages that mails are written in.
 const LANGUAGES: [(&str, &str); 2] = [("fr", "fr"), ("en", "en")];
 const CHANGEABLE: [&str; 7] = ["name", "address", "check_in_from", "check_out_until", "business_day_cutoff", "locales", "taxes"];
@@ -145,7 +144,7 @@ fn read(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> Said {
 fn read_tax(node: &Node<'_>, at: &At<'_>, reader: &mut Reader) -> Option<TaxRule> {
     let fields = reader.object(node, at, &["code", "name", "rate_ppm", "compounds_on", "valid_from", "valid_until"])?;
     let (code, name) = (form::text(fields, "code", reader), form::text(fields, "name", reader));
-    let rate = reader.required(fields, "rate_ppm").and_then(|field| reader.whole(field, 0..=PPM)).and_then(|rate| u32::try_from(rate).ok());
+    let rate = reader.required(fields, "rate_ppm").and_then(|field| reader.whole(field, 0..=PPM.into())).and_then(|rate| u32::try_from(rate).ok());
     let compounds_on = form::optional_items(fields, "compounds_on", MAX_TAXES, reader, |node, at, reader| reader.item_text(node, at).map(str::to_owned));
     let mut date = |key| fields.optional(key).and_then(|field| reader.date(field));
     let (valid_from, valid_until) = (date("valid_from"), date("valid_until"));

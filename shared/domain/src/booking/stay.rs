@@ -17,6 +17,11 @@ pub enum PartyGender {
     Mixed,
 }
 
+impl PartyGender {
+    /// Every choice with its wire name.
+    pub const ALL: [(&'static str, Self); 3] = [("female", Self::Female), ("male", Self::Male), ("mixed", Self::Mixed)];
+}
+
 /// A stay as asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StayRequest {

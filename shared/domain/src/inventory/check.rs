@@ -17,7 +17,8 @@ pub const MAX_NIGHTLY: i64 = 1_000_000_000;
 /// Longest fee deadline before arrival, in hours: a year.
 pub const MAX_HOURS_BEFORE: u32 = 366 * 24;
 
-const PPM: u32 = 1_000_000;
+/// The whole of an amount, in parts per million.
+pub const PPM: u32 = 1_000_000;
 
 /// Every fault of this inventory, as JSON pointers into it.
 pub fn check_inventory(inventory: &Inventory) -> Vec<FieldError> {
