@@ -2,10 +2,12 @@
 
 pub mod history;
 pub mod lifecycle;
+pub mod payment;
 pub mod stay;
 
 pub use history::{Action, Changes, HistoryEntry};
 pub use lifecycle::{Rejection, Status};
+pub use payment::{Payment, PaymentStatus};
 pub use stay::{EarlierBeds, PartyGender, Stay, StayRequest};
 
 use crate::ids::{BedId, BookingId, PropertyId, RatePlanId};
@@ -78,16 +80,6 @@ impl std::fmt::Debug for Guest {
     }
 }
 
-/// How a booking is paid.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PaymentStatus {
-    /// Nothing is owed before arrival.
-    PayOnArrival,
-    /// Nothing is owed at all.
-    NotDue,
-}
-
 /// What a refused guest could have instead.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alternative {
@@ -123,7 +115,8 @@ pub struct Booking {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<Price>,
     /// How it is paid.
-    pub payment_status: PaymentStatus,
+    #[serde(default, skip_serializing_if = "Payment::is_empty")]
+    pub payment: Payment,
     /// Why it was refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rejection: Option<Rejection>,
@@ -159,13 +152,5 @@ impl Booking {
     pub fn claims(&self) -> impl Iterator<Item = (&BedId, NaiveDate)> {
         let stays = if self.status.holds_beds() { self.stays.as_slice() } else { &[] };
         stays.iter().flat_map(Stay::bed_nights)
-    }
-
-    /// What is still owed, in minor units of the price's currency.
-    pub fn balance(&self) -> i64 {
-        match self.payment_status {
-            PaymentStatus::PayOnArrival => self.price.as_ref().map_or(0, |price| price.total),
-            PaymentStatus::NotDue => 0,
-        }
     }
 }

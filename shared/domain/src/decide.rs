@@ -12,6 +12,7 @@ mod cancel;
 mod journal;
 mod modify;
 mod outcome;
+mod payment;
 mod place;
 mod repricing;
 mod request;
@@ -171,6 +172,8 @@ impl Decider<'_> {
             BookingCommand::NoShow(no_show) => self.no_show(command_id, no_show),
             BookingCommand::Reinstate(reinstate) => self.reinstate(command_id, reinstate),
             BookingCommand::Assign(assign) => self.assign(command_id, assign),
+            BookingCommand::ExpireHold(expire) => self.expire_hold(command_id, expire),
+            BookingCommand::Settle(settle) => self.settle(command_id, settle),
             BookingCommand::Block(block) => self.block(command_id, block),
             BookingCommand::Unblock(unblock) => self.unblock(command_id, unblock),
         }
@@ -234,15 +237,16 @@ impl Decider<'_> {
     fn advance(&mut self, booking: Booking, to: Status, revision: Revision) -> BookingEvent {
         let id = booking.id;
         let before = self.booking(id).cloned();
+        let (from, rev, mut booking) = (booking.status, booking.rev + 1, booking);
+        debug_assert!(from == to || from.may_become(to), "{from:?} → {to:?}");
+        booking.status = to;
+        booking.payment.to_return = booking.returnable();
         let changes = before.as_ref().and_then(|before| Changes::between(before, &booking));
-        let mut booking = booking;
-        debug_assert!(booking.status == to || booking.status.may_become(to), "{:?} → {to:?}", booking.status);
-        let rev = booking.rev + 1;
         let entry = HistoryEntry {
             rev,
             at: self.now,
             action: revision.action,
-            from: booking.status,
+            from,
             to,
             command_id: revision.command_id,
             event_id: id.event_id(rev, kind_of(Some(revision.action), to)),
@@ -251,7 +255,7 @@ impl Decider<'_> {
             changes,
             moved: revision.moved,
         };
-        (booking.rev, booking.status, booking.updated_at) = (rev, to, self.now);
+        (booking.rev, booking.updated_at) = (rev, self.now);
         let event = BookingEvent::of(&booking, &entry);
         booking.history.push(entry);
         if self.bookings.insert(id, booking).is_none() {

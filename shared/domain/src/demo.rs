@@ -1,7 +1,8 @@
 //! The demonstration hostel: what `pvt seed` creates and the guides and tests book.
 
-use crate::inventory::{DEFAULT_CUTOFF, DormGender, Inventory, Property, RatePlan, Room, RoomKind, RoomType, TaxRule};
+use crate::inventory::{DEFAULT_CUTOFF, DEFAULT_HOLD_MINUTES, DormGender, Inventory, Property, RatePlan, Room, RoomKind, RoomType, TaxRule};
 use crate::money::Currency;
+use crate::rates::deposit::Deposit;
 use chrono::NaiveTime;
 
 /// Id of the demonstration property.
@@ -18,7 +19,7 @@ const TYPES: [TypeLine; 5] = [
     ("private-twin", "Private twin room", RoomKind::Private, DormGender::Mixed, ("pt", 2, 2), 11_500),
 ];
 
-/// A hostel in Montréal with 38 beds in 10 rooms, priced in Canadian dollars, paid on arrival.
+/// A hostel in Montréal with 38 beds in 10 rooms, priced in Canadian dollars, paid on arrival or, on the plan `prepaid`, at once.
 ///
 /// Taxes are Québec's: lodging tax 3.5 % on the room; GST 5 % and QST 9.975 % on the room plus the lodging tax.
 pub fn hostel() -> Inventory {
@@ -26,15 +27,15 @@ pub fn hostel() -> Inventory {
         property: property(),
         room_types: TYPES.iter().map(|(id, name, kind, gender, ..)| RoomType::new(*id, *name, *kind, *gender)).collect(),
         rooms: TYPES.iter().flat_map(|(id, .., (prefix, rooms, beds), _)| rooms_of(id, prefix, *rooms, *beds)).collect(),
-        rate_plans: vec![RatePlan {
-            id: "standard".into(),
-            name: "Standard, pay on arrival".to_owned(),
-            nightly: TYPES.iter().map(|(id, .., amount)| ((*id).into(), *amount)).collect(),
-            cancellation_policy_id: None,
-        }],
+        rate_plans: vec![plan("standard", "Standard, pay on arrival", None), plan("prepaid", "Prepaid", Some(Deposit::Full))],
         cancellation_policies: Vec::new(),
         rev: 0,
     }
+}
+
+fn plan(id: &str, name: &str, deposit: Option<Deposit>) -> RatePlan {
+    let nightly = TYPES.iter().map(|(id, .., amount)| ((*id).into(), *amount)).collect();
+    RatePlan { id: id.into(), name: name.to_owned(), nightly, cancellation_policy_id: None, deposit }
 }
 
 fn rooms_of(room_type: &str, prefix: &str, rooms: usize, beds: usize) -> Vec<Room> {
@@ -65,6 +66,7 @@ fn property() -> Property {
         business_day_cutoff: DEFAULT_CUTOFF,
         locales: vec!["fr".to_owned(), "en".to_owned()],
         taxes: vec![tax("lodging", "Lodging tax", 35_000, &[]), tax("gst", "GST", 50_000, &["lodging"]), tax("qst", "QST", 99_750, &["lodging"])],
+        hold_minutes: DEFAULT_HOLD_MINUTES,
     }
 }
 

@@ -1,10 +1,12 @@
 //! Events: what happened. They carry the booking's state without personal data.
 
 mod inventory;
+mod payments;
 
 pub use inventory::{INVENTORY_CHANGED, InventoryChange, InventoryChanged};
+pub use payments::{Booked, PAYMENT_CAPTURED, PAYMENT_DISPUTED, PAYMENT_EVENTS, PAYMENT_FAILED, PAYMENT_OPENED, PAYMENT_REFUNDED, PaymentEvent, What};
 
-use crate::booking::{Action, Booking, HistoryEntry, Rejection, Source, Status, Stay};
+use crate::booking::{Action, Booking, HistoryEntry, Payment, Rejection, Source, Status, Stay};
 use crate::ids::{BookingId, PropertyId, RatePlanId, uuid_text};
 use crate::messages::{DecodeError, MessageType, NotificationKind, decode_body};
 use crate::pricing::Price;
@@ -12,6 +14,12 @@ use crate::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+/// Wire name of the event of a booking whose beds are held until it is paid.
+pub const BOOKING_HELD: &str = "booking.held.v1";
+/// Wire name of the event of a hold that nobody paid for in time.
+pub const BOOKING_EXPIRED: &str = "booking.expired.v1";
+/// Wire name of the event of a booking whose money changed.
+pub const BOOKING_PAYMENT_CHANGED: &str = "booking.payment_changed.v1";
 /// Wire name of the event of a confirmed booking.
 pub const BOOKING_CONFIRMED: &str = "booking.confirmed.v1";
 /// Wire name of the event of a refused request.
@@ -29,8 +37,19 @@ pub const BOOKING_NO_SHOW: &str = "booking.no_show.v1";
 /// Wire name of the event of a check-in or no-show that was undone.
 pub const BOOKING_REINSTATED: &str = "booking.reinstated.v1";
 
-const BOOKING_EVENTS: [&str; 8] =
-    [BOOKING_CONFIRMED, BOOKING_REJECTED, BOOKING_CANCELLED, BOOKING_MODIFIED, BOOKING_CHECKED_IN, BOOKING_CHECKED_OUT, BOOKING_NO_SHOW, BOOKING_REINSTATED];
+const BOOKING_EVENTS: [&str; 11] = [
+    BOOKING_HELD,
+    BOOKING_CONFIRMED,
+    BOOKING_REJECTED,
+    BOOKING_CANCELLED,
+    BOOKING_MODIFIED,
+    BOOKING_CHECKED_IN,
+    BOOKING_CHECKED_OUT,
+    BOOKING_NO_SHOW,
+    BOOKING_REINSTATED,
+    BOOKING_EXPIRED,
+    BOOKING_PAYMENT_CHANGED,
+];
 
 /// Wire name of the event of a mail that the server accepted.
 pub const NOTIFICATION_SENT: &str = "notification.sent.v1";
@@ -41,6 +60,8 @@ pub const NOTIFICATION_FAILED: &str = "notification.failed.v1";
 pub fn event_kind(status: Status) -> Option<&'static str> {
     match status {
         Status::Requested => None,
+        Status::Held => Some(BOOKING_HELD),
+        Status::Expired => Some(BOOKING_EXPIRED),
         Status::Confirmed => Some(BOOKING_CONFIRMED),
         Status::CheckedIn => Some(BOOKING_CHECKED_IN),
         Status::CheckedOut => Some(BOOKING_CHECKED_OUT),
@@ -56,6 +77,7 @@ pub fn kind_of(action: Option<Action>, status: Status) -> &'static str {
     match action {
         Some(Action::Modify | Action::Assign | Action::Move) => BOOKING_MODIFIED,
         Some(Action::Reinstate) => BOOKING_REINSTATED,
+        Some(Action::RecordPayment) => BOOKING_PAYMENT_CHANGED,
         // No entry leads to `requested`.
         _ => event_kind(status).unwrap_or(BOOKING_REJECTED),
     }
@@ -95,6 +117,9 @@ pub struct BookingEvent {
     /// What cancelling cost, in minor units of the price's currency.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancellation_fee: Option<i64>,
+    /// How it is paid.
+    #[serde(default, skip_serializing_if = "Payment::is_empty")]
+    pub payment: Payment,
     /// When intake accepted the booking.
     pub created_at: Timestamp,
     /// When this revision was decided.
@@ -120,7 +145,8 @@ impl BookingEvent {
             stays: terms.stays,
             price: terms.price,
             rejection: booking.rejection,
-            cancellation_fee: booking.cancellation_fee.filter(|_| entry.to == Status::Cancelled),
+            cancellation_fee: booking.cancellation_fee.filter(|_| matches!(entry.to, Status::Cancelled | Status::NoShow)),
+            payment: terms.payment,
             created_at: booking.created_at,
             occurred_at: entry.at,
         }

@@ -47,18 +47,19 @@ pub(crate) fn hostel() -> Inventory {
             business_day_cutoff: DEFAULT_CUTOFF,
             locales: vec!["fr".to_owned(), "en".to_owned()],
             taxes: vec![tax("lodging", 35_000, &[]), tax("gst", 50_000, &["lodging"]), tax("qst", 99_750, &["lodging"])],
+            hold_minutes: DEFAULT_HOLD_MINUTES,
         },
         room_types: vec![room_type("dorm-6-mixed", RoomKind::Dorm), room_type("private-double", RoomKind::Private)],
         rooms: vec![room("a", "dorm-6-mixed", 6), room("b", "dorm-6-mixed", 6), room("p1", "private-double", 2), room("p2", "private-double", 2)],
-        rate_plans: vec![RatePlan {
-            id: "standard".into(),
-            name: "Standard".to_owned(),
-            nightly: [("dorm-6-mixed".into(), 4_000), ("private-double".into(), 12_000)].into(),
-            cancellation_policy_id: None,
-        }],
+        rate_plans: vec![plan("standard", None), plan("prepaid", Some(Deposit::Full))],
         cancellation_policies: Vec::new(),
         rev: 0,
     }
+}
+
+fn plan(id: &str, deposit: Option<Deposit>) -> RatePlan {
+    let nightly = [("dorm-6-mixed".into(), 4_000), ("private-double".into(), 12_000)].into();
+    RatePlan { id: id.into(), name: id.to_owned(), nightly, cancellation_policy_id: None, deposit }
 }
 
 pub(crate) fn request(key: &str, stays: Vec<StayRequest>) -> RequestBooking {

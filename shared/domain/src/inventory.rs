@@ -5,6 +5,7 @@ pub mod check;
 use crate::ids::{BedId, PolicyId, PropertyId, RatePlanId, RoomId, RoomTypeId};
 use crate::money::Currency;
 use crate::rates::cancellation::CancellationPolicy;
+use crate::rates::deposit::Deposit;
 use chrono::{NaiveDate, NaiveTime};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,20 @@ pub const DEFAULT_CUTOFF: NaiveTime = match NaiveTime::from_hms_opt(4, 0, 0) {
 
 fn default_cutoff() -> NaiveTime {
     DEFAULT_CUTOFF
+}
+
+/// How long beds are held at a hostel that says nothing else, in minutes: the least that a page at Stripe lives by itself.
+pub const DEFAULT_HOLD_MINUTES: u32 = 30;
+/// The shortest and the longest that beds may be held, in minutes.
+pub const HOLD_MINUTES: std::ops::RangeInclusive<u32> = 1..=7 * 24 * 60;
+
+fn default_hold() -> u32 {
+    DEFAULT_HOLD_MINUTES
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_default_hold(minutes: &u32) -> bool {
+    *minutes == DEFAULT_HOLD_MINUTES
 }
 
 /// A hostel.
@@ -45,6 +60,9 @@ pub struct Property {
     pub locales: Vec<String>,
     /// Dated tax rules, applied in this order.
     pub taxes: Vec<TaxRule>,
+    /// For how long beds are held for who has to pay first, in minutes.
+    #[serde(default = "default_hold", skip_serializing_if = "is_default_hold")]
+    pub hold_minutes: u32,
 }
 
 /// A tax on nights from `valid_from` (inclusive) until `valid_until` (exclusive).
@@ -209,6 +227,9 @@ pub struct RatePlan {
     /// What cancelling costs; absent means [`CancellationPolicy::standard`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancellation_policy_id: Option<PolicyId>,
+    /// What has to be paid before a booking is confirmed; absent when guests pay on arrival.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deposit: Option<Deposit>,
 }
 
 /// Everything a decision needs to know of one property, apart from who sleeps where.

@@ -16,12 +16,14 @@ pub mod failure;
 pub mod ids;
 pub mod intake;
 pub mod inventory;
+pub mod ledger;
 pub mod messages;
 pub mod money;
 pub mod nights;
 pub mod partition;
 pub mod pricing;
 pub mod rates;
+pub mod stripe;
 pub mod timestamp;
 pub mod view;
 

@@ -5,13 +5,15 @@
 
 mod bookings;
 pub mod catalogue;
+mod payments;
 mod size;
 
 pub use bookings::*;
+pub use payments::*;
 
 use crate::accounts::mail::{ACCOUNT_MAIL, AccountMail};
 use crate::booking::{Alternative, Rejection};
-use crate::events::{BookingEvent, InventoryChanged, NotificationEvent};
+use crate::events::{BookingEvent, InventoryChanged, NotificationEvent, PAYMENT_EVENTS, PaymentEvent};
 use crate::ids::{BookingId, PropertyId, uuid_text};
 use crate::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -95,47 +97,10 @@ pub fn decode_body<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Result<T, Decod
     })
 }
 
-/// Wire name of [`StripeEvent`].
-pub const STRIPE_EVENT: &str = "stripe.event.v1";
 /// Wire name of [`SendNotification`].
 pub const NOTIFICATION_SEND: &str = "notification.send.v1";
 /// Wire name of [`ReconcileProperty`].
 pub const RECONCILE_PROPERTY: &str = "reconcile.property.v1";
-
-/// An event that Stripe pushed and whose signature was verified at intake.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct StripeEvent {
-    /// Stripe's `evt_…`.
-    pub event_id: String,
-    /// Stripe's type, for example `checkout.session.completed`.
-    pub event_type: String,
-    /// The event as Stripe wrote it.
-    pub payload: serde_json::Value,
-    /// When intake verified it.
-    pub received_at: Timestamp,
-}
-
-impl MessageType for StripeEvent {
-    fn kind(&self) -> &'static str {
-        STRIPE_EVENT
-    }
-}
-
-/// What the `payments` queue carries.
-#[derive(Debug, Clone, PartialEq)]
-pub enum PaymentCommand {
-    /// Stripe said something.
-    Event(Box<StripeEvent>),
-}
-
-impl Inbox for PaymentCommand {
-    fn decode(kind: &str, body: &[u8]) -> Result<Self, DecodeError> {
-        match kind {
-            STRIPE_EVENT => decode_body(body).map(|event| Self::Event(Box::new(event))),
-            other => Err(DecodeError::unknown(other, &[STRIPE_EVENT])),
-        }
-    }
-}
 
 /// Which mail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -153,29 +118,40 @@ pub enum NotificationKind {
     ArrivalSoon,
     /// The guests come today.
     ArrivalToday,
+    /// Beds are held until it is paid: where to pay, and until when.
+    PaymentLink,
+    /// Money came for a booking that was confirmed before.
+    PaymentReceived,
+    /// An attempt to pay failed.
+    PaymentFailed,
+    /// Nobody paid in time.
+    HoldExpired,
+    /// Money was given back.
+    PaymentRefunded,
+    /// It was paid too late, and the beds are gone: the money goes back, with an apology.
+    PaymentReturned,
 }
 
 impl NotificationKind {
     /// Every kind with its wire name.
-    pub const ALL: [(&'static str, Self); 6] = [
+    pub const ALL: [(&'static str, Self); 12] = [
         ("booking_confirmed", Self::BookingConfirmed),
         ("booking_modified", Self::BookingModified),
         ("booking_cancelled", Self::BookingCancelled),
         ("booking_no_show", Self::BookingNoShow),
         ("arrival_soon", Self::ArrivalSoon),
         ("arrival_today", Self::ArrivalToday),
+        ("payment_link", Self::PaymentLink),
+        ("payment_received", Self::PaymentReceived),
+        ("payment_failed", Self::PaymentFailed),
+        ("hold_expired", Self::HoldExpired),
+        ("payment_refunded", Self::PaymentRefunded),
+        ("payment_returned", Self::PaymentReturned),
     ];
 
     /// The wire name.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::BookingConfirmed => "booking_confirmed",
-            Self::BookingModified => "booking_modified",
-            Self::BookingCancelled => "booking_cancelled",
-            Self::BookingNoShow => "booking_no_show",
-            Self::ArrivalSoon => "arrival_soon",
-            Self::ArrivalToday => "arrival_today",
-        }
+        Self::ALL.iter().find(|(_, kind)| *kind == self).map_or("booking_confirmed", |(name, _)| name)
     }
 }
 
@@ -208,6 +184,8 @@ pub enum EmailCommand {
     Send(SendNotification),
     /// Something happened that guests are told.
     Happened(Box<BookingEvent>),
+    /// Something happened to the money of a booking that guests are told.
+    Paid(Box<PaymentEvent>),
     /// Somebody is to be written to about their account.
     Account(AccountMail),
 }
@@ -217,6 +195,7 @@ impl Inbox for EmailCommand {
         match kind {
             NOTIFICATION_SEND => return decode_body(body).map(Self::Send),
             ACCOUNT_MAIL => return decode_body(body).map(Self::Account),
+            kind if PAYMENT_EVENTS.contains(&kind) => return PaymentEvent::decode(kind, body).map(|event| Self::Paid(Box::new(event))),
             _ => {}
         }
         BookingEvent::decode(kind, body).map(|event| Self::Happened(Box::new(event))).map_err(|error| match error {
@@ -273,19 +252,18 @@ pub enum AnalyticsEvent {
     Notification(NotificationEvent),
     /// What a hostel can sell changed.
     Inventory(Box<InventoryChanged>),
+    /// Money moved.
+    Payment(Box<PaymentEvent>),
 }
 
 impl Inbox for AnalyticsEvent {
     fn decode(kind: &str, body: &[u8]) -> Result<Self, DecodeError> {
-        match BookingEvent::decode(kind, body) {
-            Ok(event) => Ok(Self::Booking(Box::new(event))),
-            Err(DecodeError::UnknownType(_)) => match InventoryChanged::decode(kind, body) {
-                Ok(event) => Ok(Self::Inventory(Box::new(event))),
-                Err(DecodeError::UnknownType(_)) => NotificationEvent::decode(kind, body).map(Self::Notification),
-                Err(other) => Err(other),
-            },
-            Err(other) => Err(other),
-        }
+        let booking = || BookingEvent::decode(kind, body).map(|event| Self::Booking(Box::new(event)));
+        let inventory = || InventoryChanged::decode(kind, body).map(|event| Self::Inventory(Box::new(event)));
+        let payment = || PaymentEvent::decode(kind, body).map(|event| Self::Payment(Box::new(event)));
+        let notification = || NotificationEvent::decode(kind, body).map(Self::Notification);
+        let unless_known = |error, next: &dyn Fn() -> Result<Self, DecodeError>| if matches!(error, DecodeError::UnknownType(_)) { next() } else { Err(error) };
+        booking().or_else(|error| unless_known(error, &inventory)).or_else(|error| unless_known(error, &payment)).or_else(|error| unless_known(error, &notification))
     }
 }
 
@@ -356,6 +334,8 @@ pub enum RefusalCode {
     TooLate,
     /// The guests have not paid.
     BalanceOpen,
+    /// Money has come, or is on its way, that has to be dealt with first.
+    PaymentUnderWay,
     /// A stay has no beds, or not those of its guests' number.
     BedsMissing,
     /// A bed must be cleaned first.

@@ -1,6 +1,7 @@
 //! Prices and restrictions that depend on the date. What a plan's calendar does not say is the plan's own price, unrestricted.
 
 pub mod cancellation;
+pub mod deposit;
 pub mod quote;
 pub mod restrictions;
 

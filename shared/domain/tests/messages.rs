@@ -5,9 +5,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use pvt_domain::accounts::mail::ACCOUNT_MAIL;
-use pvt_domain::events::{self, BookingEvent, InventoryChanged, NotificationEvent};
+use pvt_domain::events::{self, BookingEvent, InventoryChanged, NotificationEvent, PaymentEvent};
 use pvt_domain::messages::{
-    self, AnalyticsEvent, BookingCommand, DecodeError, EmailCommand, Inbox, MAX_BODY_BYTES, MessageType, PaymentCommand, ReconcileCommand, Reply, decode_body,
+    self, AnalyticsEvent, BookingCommand, DecodeError, EmailCommand, Inbox, MAX_BODY_BYTES, MessageType, PaymentCommand, PaymentReply, ReconcileCommand, Reply,
+    StripeCommand, decode_body,
 };
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -18,7 +19,7 @@ use std::path::{Path, PathBuf};
 type Reader = fn(&[u8]) -> Result<(&'static str, Value), DecodeError>;
 
 /// Every wire name with its reader. A new message needs a line here and an example.
-const READERS: [(&str, Reader); 27] = [
+const READERS: [(&str, Reader); 45] = [
     (messages::BOOKING_REQUEST, |body| booking_command(messages::BOOKING_REQUEST, body)),
     (messages::BOOKING_MODIFY, |body| booking_command(messages::BOOKING_MODIFY, body)),
     (messages::BOOKING_CANCEL, |body| booking_command(messages::BOOKING_CANCEL, body)),
@@ -28,15 +29,26 @@ const READERS: [(&str, Reader); 27] = [
     (messages::BOOKING_MARK_NO_SHOW, |body| booking_command(messages::BOOKING_MARK_NO_SHOW, body)),
     (messages::BOOKING_REINSTATE, |body| booking_command(messages::BOOKING_REINSTATE, body)),
     (messages::BOOKING_ASSIGN, |body| booking_command(messages::BOOKING_ASSIGN, body)),
+    (messages::BOOKING_EXPIRE_HOLD, |body| booking_command(messages::BOOKING_EXPIRE_HOLD, body)),
+    (messages::BOOKING_SETTLE_PAYMENT, |body| booking_command(messages::BOOKING_SETTLE_PAYMENT, body)),
     (messages::INVENTORY_BLOCK, |body| booking_command(messages::INVENTORY_BLOCK, body)),
     (messages::INVENTORY_UNBLOCK, |body| booking_command(messages::INVENTORY_UNBLOCK, body)),
     (messages::STRIPE_EVENT, |body| {
         let PaymentCommand::Event(event) = PaymentCommand::decode(messages::STRIPE_EVENT, body)?;
         Ok(kept(&*event))
     }),
+    (messages::PAYMENT_OPEN_CHECKOUT, |body| stripe_command(messages::PAYMENT_OPEN_CHECKOUT, body)),
+    (messages::PAYMENT_CREATE_INTENT, |body| stripe_command(messages::PAYMENT_CREATE_INTENT, body)),
+    (messages::PAYMENT_EXPIRE_CHECKOUT, |body| stripe_command(messages::PAYMENT_EXPIRE_CHECKOUT, body)),
+    (messages::PAYMENT_REFUND, |body| stripe_command(messages::PAYMENT_REFUND, body)),
+    (messages::PAYMENT_RECORD, |body| stripe_command(messages::PAYMENT_RECORD, body)),
+    (messages::PAYMENT_REFRESH, |body| stripe_command(messages::PAYMENT_REFRESH, body)),
+    (messages::RECONCILE_PAYMENTS, |body| stripe_command(messages::RECONCILE_PAYMENTS, body)),
+    (messages::PAYMENT_REPLY, |body| decode_body::<PaymentReply>(body).map(|reply| kept(&reply))),
     (messages::NOTIFICATION_SEND, |body| match EmailCommand::decode(messages::NOTIFICATION_SEND, body)? {
         EmailCommand::Send(wish) => Ok(kept(&wish)),
         EmailCommand::Happened(event) => Ok(kept(&*event)),
+        EmailCommand::Paid(event) => Ok(kept(&*event)),
         EmailCommand::Account(mail) => Ok(kept(&mail)),
     }),
     (ACCOUNT_MAIL, |body| match EmailCommand::decode(ACCOUNT_MAIL, body)? {
@@ -48,6 +60,14 @@ const READERS: [(&str, Reader); 27] = [
         Ok(kept(&run))
     }),
     ("booking.reply.v1", |body| decode_body::<Reply>(body).map(|reply| kept(&reply))),
+    (events::BOOKING_HELD, |body| booking_event(events::BOOKING_HELD, body)),
+    (events::BOOKING_EXPIRED, |body| booking_event(events::BOOKING_EXPIRED, body)),
+    (events::BOOKING_PAYMENT_CHANGED, |body| booking_event(events::BOOKING_PAYMENT_CHANGED, body)),
+    (events::PAYMENT_OPENED, |body| payment_event(events::PAYMENT_OPENED, body)),
+    (events::PAYMENT_CAPTURED, |body| payment_event(events::PAYMENT_CAPTURED, body)),
+    (events::PAYMENT_FAILED, |body| payment_event(events::PAYMENT_FAILED, body)),
+    (events::PAYMENT_REFUNDED, |body| payment_event(events::PAYMENT_REFUNDED, body)),
+    (events::PAYMENT_DISPUTED, |body| payment_event(events::PAYMENT_DISPUTED, body)),
     (events::BOOKING_CONFIRMED, |body| booking_event(events::BOOKING_CONFIRMED, body)),
     (events::BOOKING_REJECTED, |body| booking_event(events::BOOKING_REJECTED, body)),
     (events::BOOKING_CANCELLED, |body| booking_event(events::BOOKING_CANCELLED, body)),
@@ -79,9 +99,29 @@ fn booking_command(kind: &str, body: &[u8]) -> Result<(&'static str, Value), Dec
         BookingCommand::NoShow(no_show) => kept(&no_show),
         BookingCommand::Reinstate(reinstate) => kept(&reinstate),
         BookingCommand::Assign(assign) => kept(&assign),
+        BookingCommand::ExpireHold(expire) => kept(&expire),
+        BookingCommand::Settle(settle) => kept(&settle),
         BookingCommand::Block(block) => kept(&block),
         BookingCommand::Unblock(unblock) => kept(&unblock),
     })
+}
+
+fn stripe_command(kind: &str, body: &[u8]) -> Result<(&'static str, Value), DecodeError> {
+    Ok(match StripeCommand::decode(kind, body)? {
+        StripeCommand::Open(open) => kept(&open),
+        StripeCommand::Expire(expire) => kept(&expire),
+        StripeCommand::Refund(refund) => kept(&refund),
+        StripeCommand::Record(record) => kept(&record),
+        StripeCommand::Refresh(refresh) => kept(&refresh),
+        StripeCommand::Reconcile(run) => kept(&run),
+    })
+}
+
+fn payment_event(kind: &str, body: &[u8]) -> Result<(&'static str, Value), DecodeError> {
+    let event = PaymentEvent::decode(kind, body)?;
+    assert_eq!(AnalyticsEvent::decode(kind, body)?, AnalyticsEvent::Payment(Box::new(event.clone())));
+    assert_eq!(EmailCommand::decode(kind, body)?, EmailCommand::Paid(Box::new(event.clone())));
+    Ok(kept(&event))
 }
 
 fn inventory_changed(body: &[u8]) -> Result<(&'static str, Value), DecodeError> {
@@ -172,6 +212,10 @@ fn optional_fields_may_be_absent() {
         (messages::BOOKING_MODIFY, &["expected_rev", "as_admin", "reason", "stays", "rate_plan_id", "reprice", "quote", "override_restrictions"]),
         (messages::BOOKING_CHECK_OUT, &["allow_open_balance", "reprice"]),
         (messages::INVENTORY_BLOCK, &["reason"]),
+        (messages::PAYMENT_REFUND, &["wish"]),
+        (messages::PAYMENT_REPLY, &["payment_id", "url", "client_secret", "refusal"]),
+        (events::BOOKING_HELD, &["payment"]),
+        (events::PAYMENT_CAPTURED, &["entry"]),
         (events::BOOKING_CHECKED_IN, &["price", "action"]),
         (events::BOOKING_CONFIRMED, &["price"]),
         (events::BOOKING_REJECTED, &["rejection"]),

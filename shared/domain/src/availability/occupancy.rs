@@ -129,7 +129,7 @@ impl Occupancy {
         let room_type = self.empty.inventory().room_types.iter().position(|room_type| room_type.id == stay.room_type_id);
         // A type that is no longer there has nobody to move, but its beds are as taken as before.
         let room_type = room_type.and_then(|index| u16::try_from(index).ok()).unwrap_or(u16::MAX);
-        let movable = holding.status == Status::Confirmed
+        let movable = holding.status.may_move()
             && holding.rev < MAX_REVISIONS
             && !stay.locked
             && stay.earlier_beds.is_empty()

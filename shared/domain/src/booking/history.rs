@@ -1,6 +1,6 @@
 //! What happened to a booking: one entry a revision, with what it changed.
 
-use super::{Booking, Status, Stay};
+use super::{Booking, Payment, Status, Stay};
 use crate::events;
 use crate::ids::{BookingId, RatePlanId, uuid_text};
 use crate::pricing::Price;
@@ -30,11 +30,17 @@ pub enum Action {
     NoShow,
     /// A check-in or a no-show was undone.
     Reinstate,
+    /// It was paid, or staff let it be paid later.
+    Confirm,
+    /// Nobody paid in time.
+    Expire,
+    /// Money came or went without changing where the booking stands.
+    RecordPayment,
 }
 
 impl Action {
     /// Every action with its wire name.
-    pub const ALL: [(&'static str, Self); 9] = [
+    pub const ALL: [(&'static str, Self); 12] = [
         ("request", Self::Request),
         ("cancel", Self::Cancel),
         ("modify", Self::Modify),
@@ -44,6 +50,9 @@ impl Action {
         ("check_out", Self::CheckOut),
         ("no_show", Self::NoShow),
         ("reinstate", Self::Reinstate),
+        ("confirm", Self::Confirm),
+        ("expire", Self::Expire),
+        ("record_payment", Self::RecordPayment),
     ];
 
     /// The wire name.
@@ -85,6 +94,15 @@ pub struct RatePlanChange {
     pub after: RatePlanId,
 }
 
+/// The money before and after.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PaymentChange {
+    /// As it was.
+    pub before: Payment,
+    /// As it became.
+    pub after: Payment,
+}
+
 /// What a revision changed beside the status. Compact: only what differs.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Changes {
@@ -97,6 +115,9 @@ pub struct Changes {
     /// The price list, if it differs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_plan: Option<RatePlanChange>,
+    /// The money, if it differs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payment: Option<PaymentChange>,
     /// Whether the guest's name or address was changed; the values are kept once only, in the booking.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub guest: bool,
@@ -113,13 +134,14 @@ impl Changes {
             price: (before.price != after.price).then(|| PriceChange { before: before.price.clone(), after: after.price.clone() }),
             rate_plan: (before.rate_plan_id != after.rate_plan_id)
                 .then(|| RatePlanChange { before: before.rate_plan_id.clone(), after: after.rate_plan_id.clone() }),
+            payment: (before.payment != after.payment).then(|| PaymentChange { before: before.payment.clone(), after: after.payment.clone() }),
             guest: before.guest != after.guest,
         };
         (changes != Self::default()).then(|| Box::new(changes))
     }
 
-    /// Takes stays and price back to what they were before.
-    fn undo(&self, stays: &mut Vec<Stay>, price: &mut Option<Price>, rate_plan: &mut RatePlanId) {
+    /// Takes the terms back to what they were before.
+    fn undo(&self, Terms { stays, price, rate_plan_id, payment }: &mut Terms) {
         for change in self.stays.iter().rev() {
             match (&change.before, stays.get_mut(change.index)) {
                 (Some(before), Some(stay)) => *stay = before.clone(),
@@ -134,7 +156,10 @@ impl Changes {
             price.clone_from(&change.before);
         }
         if let Some(change) = &self.rate_plan {
-            rate_plan.clone_from(&change.before);
+            rate_plan_id.clone_from(&change.before);
+        }
+        if let Some(change) = &self.payment {
+            payment.clone_from(&change.before);
         }
     }
 }
@@ -181,7 +206,7 @@ impl HistoryEntry {
     }
 }
 
-/// Stays, price and price list as they were at a revision.
+/// Stays, price, price list and payment as they were at a revision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Terms {
     /// What was booked.
@@ -190,15 +215,18 @@ pub struct Terms {
     pub price: Option<Price>,
     /// By which price list.
     pub rate_plan_id: RatePlanId,
+    /// How it was paid.
+    pub payment: Payment,
 }
 
 impl Booking {
     /// What the booking was right after revision `rev`, by taking back what later revisions changed.
     pub fn terms_at(&self, rev: u32) -> Terms {
-        let mut terms = Terms { stays: self.stays.clone(), price: self.price.clone(), rate_plan_id: self.rate_plan_id.clone() };
+        let mut terms =
+            Terms { stays: self.stays.clone(), price: self.price.clone(), rate_plan_id: self.rate_plan_id.clone(), payment: self.payment.clone() };
         for entry in self.history.iter().rev().take_while(|entry| entry.rev > rev) {
             if let Some(changes) = &entry.changes {
-                changes.undo(&mut terms.stays, &mut terms.price, &mut terms.rate_plan_id);
+                changes.undo(&mut terms);
             }
         }
         terms

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 pub enum Status {
     /// Accepted at intake, not decided.
     Requested,
+    /// Beds are claimed until it is paid, or time is up.
+    Held,
     /// Beds are claimed.
     Confirmed,
     /// The guests are in the house.
@@ -18,30 +20,52 @@ pub enum Status {
     NoShow,
     /// Refused, with a reason. Final.
     Rejected,
-    /// Was confirmed, its beds are free again. Final.
+    /// Was held or confirmed, its beds are free again. Final.
     Cancelled,
+    /// Nobody paid in time; the beds are free again. Whoever pays late gets them if they still are.
+    Expired,
 }
 
 impl Status {
     /// Every state.
-    pub const ALL: [Self; 7] = [Self::Requested, Self::Confirmed, Self::CheckedIn, Self::CheckedOut, Self::NoShow, Self::Rejected, Self::Cancelled];
+    pub const ALL: [Self; 9] = [
+        Self::Requested,
+        Self::Held,
+        Self::Confirmed,
+        Self::CheckedIn,
+        Self::CheckedOut,
+        Self::NoShow,
+        Self::Rejected,
+        Self::Cancelled,
+        Self::Expired,
+    ];
+
+    /// States in which a booking owns beds, as they are written: what queries ask for.
+    pub const HOLDING: [&'static str; 4] = ["held", "confirmed", "checked_in", "checked_out"];
 
     /// The wire name.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Requested => "requested",
+            Self::Held => "held",
             Self::Confirmed => "confirmed",
             Self::CheckedIn => "checked_in",
             Self::CheckedOut => "checked_out",
             Self::NoShow => "no_show",
             Self::Rejected => "rejected",
             Self::Cancelled => "cancelled",
+            Self::Expired => "expired",
         }
     }
 
     /// Whether a booking in this state owns beds. The nights that were slept stay claimed after departure.
     pub fn holds_beds(self) -> bool {
-        matches!(self, Self::Confirmed | Self::CheckedIn | Self::CheckedOut)
+        matches!(self, Self::Held | Self::Confirmed | Self::CheckedIn | Self::CheckedOut)
+    }
+
+    /// Whether a booking in this state may be given other beds to make room for somebody else.
+    pub fn may_move(self) -> bool {
+        matches!(self, Self::Held | Self::Confirmed)
     }
 
     /// Whether the stays of a booking in this state may be changed.
@@ -53,7 +77,9 @@ impl Status {
     pub fn may_become(self, next: Self) -> bool {
         matches!(
             (self, next),
-            (Self::Requested, Self::Confirmed | Self::Rejected)
+            (Self::Requested, Self::Held | Self::Confirmed | Self::Rejected)
+                | (Self::Held, Self::Confirmed | Self::Expired | Self::Cancelled)
+                | (Self::Expired, Self::Confirmed)
                 | (Self::Confirmed, Self::Cancelled | Self::CheckedIn | Self::NoShow)
                 | (Self::CheckedIn, Self::CheckedOut | Self::Confirmed)
                 | (Self::NoShow, Self::Confirmed)
@@ -121,6 +147,12 @@ mod tests {
             assert!(Status::ALL.iter().all(|next| !end.may_become(*next)), "{end:?}");
             assert!(!end.is_changeable());
         }
+    }
+
+    #[test]
+    fn queries_ask_for_all_who_hold_beds() {
+        let holding: Vec<&str> = Status::ALL.into_iter().filter(|status| status.holds_beds()).map(Status::as_str).collect();
+        assert_eq!(holding, Status::HOLDING);
     }
 
     #[test]

@@ -1,9 +1,9 @@
-//! Deciding a cancellation, and a confirmation by staff.
+//! Deciding a cancellation.
 
 use super::{Decider, Revision, Stop, Verdict};
-use crate::booking::{Action, PaymentStatus, Status};
+use crate::booking::{Action, Status};
 use crate::events::BookingEvent;
-use crate::messages::{CancelBooking, ConfirmBooking};
+use crate::messages::CancelBooking;
 use crate::rates::cancellation::cancellation_fee;
 use chrono::NaiveDate;
 use uuid::Uuid;
@@ -23,15 +23,10 @@ impl Decider<'_> {
             return Err(Stop::conflict());
         }
         let fee = self.view(&order.property_id).map(|view| cancellation_fee(&booking, &view.inventory().property, order.requested_at));
-        booking.cancellation_fee = Some(if cancel.waive_fee { 0 } else { fee.unwrap_or(0) });
-        booking.payment_status = PaymentStatus::NotDue;
+        // Who was not confirmed yet owes nothing for leaving.
+        let is_free = cancel.waive_fee || booking.status == Status::Held;
+        booking.cancellation_fee = Some(if is_free { 0 } else { fee.unwrap_or(0) });
         self.vacate(&order.property_id, &booking.stays, NaiveDate::MIN);
         Ok(Verdict::Decided(Box::new(self.advance(booking, Status::Cancelled, Revision::of(Action::Cancel, command_id, order)))))
-    }
-
-    /// Nothing waits for a confirmation as long as every request is decided at once.
-    pub(super) fn confirm(&mut self, command_id: Uuid, confirm: &ConfirmBooking) -> Result<Verdict, Stop> {
-        self.ordered(command_id, &confirm.order)?;
-        Err(Stop::conflict())
     }
 }

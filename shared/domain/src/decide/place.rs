@@ -173,7 +173,7 @@ impl Decider<'_> {
         let unit_of = unit_of(&house.units);
         let meets = |stay: &Stay| stay.room_type_id == *room_type && stay.arrival < nights.departure && nights.arrival < stay.departure && is_movable(stay);
         let candidate = |booking: &&Booking| {
-            booking.status == Status::Confirmed && booking.id != own && booking.property_id == *property && booking.stays.iter().any(meets)
+            booking.status.may_move() && booking.id != own && booking.property_id == *property && booking.stays.iter().any(meets)
         };
         let stored = self.known.bookings.values().filter(candidate).filter(|booking| !self.bookings.contains_key(&booking.id));
         let mut bookings: Vec<&Booking> = self.bookings.values().filter(candidate).chain(stored).collect();

@@ -3,7 +3,7 @@
 use super::place::{Placement, Wanted};
 use super::{Decider, Revision, Stop, Unsold, Verdict};
 use crate::allocation::eligibility::check_party;
-use crate::booking::{Action, Booking, PaymentStatus, Rejection, Status, Stay, StayRequest};
+use crate::booking::{Action, Booking, Payment, Rejection, Status, Stay, StayRequest};
 use crate::events::BookingEvent;
 use crate::ids::{PropertyId, RatePlanId};
 use crate::messages::{ReplyOutcome, RequestBooking};
@@ -12,7 +12,7 @@ use crate::rates::cancellation::CancellationPolicy;
 use crate::rates::quote::Quote;
 use crate::rates::restrictions;
 use crate::timestamp::Timestamp;
-use chrono::NaiveDate;
+use chrono::{NaiveDate, TimeDelta};
 use uuid::Uuid;
 
 impl Decider<'_> {
@@ -33,13 +33,13 @@ impl Decider<'_> {
                 booking.stays = request.stays.iter().zip(beds).map(|(asked, beds)| Stay::of(asked, beds)).collect();
                 booking.price = Some(price);
                 booking.cancellation_policy = self.policy(&request.property_id, &request.rate_plan_id);
+                booking.payment = self.hold(&request.property_id, &request.rate_plan_id, booking.price.as_ref());
                 revision.moved = self.give_way(&request.property_id, placement.moves, command_id);
-                Status::Confirmed
+                if booking.payment.required > 0 { Status::Held } else { Status::Confirmed }
             }
             Err(Unsold::Unread) => return Err(Stop::Unread),
             Err(Unsold::Rejected(rejection)) => {
                 booking.rejection = Some(rejection);
-                booking.payment_status = PaymentStatus::NotDue;
                 booking.alternatives = self.alternatives(request, rejection);
                 Status::Rejected
             }
@@ -104,6 +104,18 @@ impl Decider<'_> {
         self.view(property).map_or_else(|| at.as_datetime().date_naive(), |view| at.local_date(view.inventory().property.time_zone))
     }
 
+    /// What has to be paid at once on this plan, and until when the beds wait for it. The time begins with the decision: a guest is not to
+    /// pay for an outage of ours.
+    fn hold(&self, property: &PropertyId, plan: &RatePlanId, price: Option<&Price>) -> Payment {
+        let terms = self.view(property).and_then(|view| {
+            let inventory = view.inventory();
+            let required = inventory.rate_plan(plan)?.deposit?.amount(price?);
+            let ends = self.now.as_datetime() + TimeDelta::minutes(i64::from(inventory.property.hold_minutes));
+            (required > 0).then(|| Payment { required, expires_at: Some(ends.into()), ..Payment::default() })
+        });
+        terms.unwrap_or_default()
+    }
+
     pub(super) fn policy(&self, property: &PropertyId, plan: &RatePlanId) -> Option<CancellationPolicy> {
         let inventory = self.view(property)?.inventory();
         inventory.rate_plan(plan).map(|plan| inventory.cancellation_policy(plan))
@@ -122,7 +134,7 @@ fn requested(request: &RequestBooking) -> Booking {
         stays: request.stays.iter().map(|asked| Stay::of(asked, Vec::new())).collect(),
         guest: request.guest.clone(),
         price: None,
-        payment_status: PaymentStatus::PayOnArrival,
+        payment: Payment::default(),
         rejection: None,
         alternatives: Vec::new(),
         cancellation_policy: None,

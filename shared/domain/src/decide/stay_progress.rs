@@ -8,6 +8,7 @@ use crate::business_day::business_date;
 use crate::inventory::{Cleanliness, RoomKind};
 use crate::messages::{CheckInBooking, CheckOutBooking, MarkNoShow, RefusalCode, ReinstateBooking};
 use crate::nights::Nights;
+use crate::rates::cancellation::cancellation_fee;
 use crate::timestamp::Timestamp;
 use chrono::{Days, NaiveDate};
 use uuid::Uuid;
@@ -85,16 +86,18 @@ impl Decider<'_> {
         Ok(Verdict::Decided(Box::new(self.advance(left, Status::CheckedOut, Revision::of(Action::CheckOut, command_id, order)))))
     }
 
-    /// After the business day of arrival is over. The beds are free again.
+    /// After the business day of arrival is over. The beds are free again; it costs what cancelling would cost now.
     pub(super) fn no_show(&mut self, command_id: Uuid, no_show: &MarkNoShow) -> Result<Verdict, Stop> {
         let order = &no_show.order;
-        let booking = self.ordered(command_id, order)?;
+        let mut booking = self.ordered(command_id, order)?;
         if booking.status != Status::Confirmed {
             return Err(Stop::conflict());
         }
         if extent(&booking).0.is_none_or(|arrival| self.today(&order.property_id) <= arrival) {
             return Err(Stop::because(RefusalCode::TooEarly));
         }
+        let fee = self.view(&order.property_id).map(|view| cancellation_fee(&booking, &view.inventory().property, self.now));
+        booking.cancellation_fee = Some(fee.unwrap_or(0));
         self.vacate(&order.property_id, &booking.stays, NaiveDate::MIN);
         Ok(Verdict::Decided(Box::new(self.advance(booking, Status::NoShow, Revision::of(Action::NoShow, command_id, order)))))
     }
@@ -120,6 +123,7 @@ impl Decider<'_> {
                 return Err(Stop::because(RefusalCode::TooLate));
             }
             revision.moved = self.seat_again(&mut booking, command_id)?;
+            booking.cancellation_fee = None;
         }
         Ok(Verdict::Decided(Box::new(self.advance(booking, Status::Confirmed, revision))))
     }
@@ -129,7 +133,7 @@ impl Decider<'_> {
     }
 
     /// Claims beds for all stays again, the old ones where they are still free.
-    fn seat_again(&mut self, booking: &mut Booking, command_id: Uuid) -> Result<Vec<crate::ids::BookingId>, Stop> {
+    pub(super) fn seat_again(&mut self, booking: &mut Booking, command_id: Uuid) -> Result<Vec<crate::ids::BookingId>, Stop> {
         let property = booking.property_id.clone();
         let Some(view) = self.view(&property) else { return Err(self.unsold(&property, Rejection::Closed).into()) };
         let seen = |stay: &Stay| Nights::new(stay.arrival.max(view.origin()), stay.departure);

@@ -5,6 +5,7 @@ use super::{DecodeError, Inbox, MessageType, decode_body};
 use crate::block::BlockKind;
 use crate::booking::{Guest, Source, StayRequest};
 use crate::ids::{BedId, BlockId, BookingId, PropertyId, RatePlanId};
+use crate::ledger::Summary;
 use crate::rates::quote::Quote;
 use crate::timestamp::Timestamp;
 use chrono::NaiveDate;
@@ -29,12 +30,16 @@ pub const BOOKING_MARK_NO_SHOW: &str = "booking.mark_no_show.v1";
 pub const BOOKING_REINSTATE: &str = "booking.reinstate.v1";
 /// Wire name of [`AssignBeds`].
 pub const BOOKING_ASSIGN: &str = "booking.assign.v1";
+/// Wire name of [`ExpireHold`].
+pub const BOOKING_EXPIRE_HOLD: &str = "booking.expire_hold.v1";
+/// Wire name of [`SettlePayment`].
+pub const BOOKING_SETTLE_PAYMENT: &str = "booking.settle_payment.v1";
 /// Wire name of [`BlockBeds`].
 pub const INVENTORY_BLOCK: &str = "inventory.block.v1";
 /// Wire name of [`UnblockBeds`].
 pub const INVENTORY_UNBLOCK: &str = "inventory.unblock.v1";
 
-const KINDS: [&str; 11] = [
+const KINDS: [&str; 13] = [
     BOOKING_REQUEST,
     BOOKING_MODIFY,
     BOOKING_CANCEL,
@@ -44,6 +49,8 @@ const KINDS: [&str; 11] = [
     BOOKING_MARK_NO_SHOW,
     BOOKING_REINSTATE,
     BOOKING_ASSIGN,
+    BOOKING_EXPIRE_HOLD,
+    BOOKING_SETTLE_PAYMENT,
     INVENTORY_BLOCK,
     INVENTORY_UNBLOCK,
 ];
@@ -224,6 +231,24 @@ pub struct AssignBeds {
     pub assignments: Vec<Assignment>,
 }
 
+/// Nobody can pay for a held booking any more: its beds are to be released.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExpireHold {
+    /// Which, and who asks.
+    #[serde(flatten)]
+    pub order: Order,
+}
+
+/// The money of a booking has changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SettlePayment {
+    /// Which, and who asks.
+    #[serde(flatten)]
+    pub order: Order,
+    /// What its ledger comes to.
+    pub ledger: Summary,
+}
+
 /// Beds are not to be sold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BlockBeds {
@@ -284,6 +309,8 @@ wire_name! {
     MarkNoShow => BOOKING_MARK_NO_SHOW,
     ReinstateBooking => BOOKING_REINSTATE,
     AssignBeds => BOOKING_ASSIGN,
+    ExpireHold => BOOKING_EXPIRE_HOLD,
+    SettlePayment => BOOKING_SETTLE_PAYMENT,
     BlockBeds => INVENTORY_BLOCK,
     UnblockBeds => INVENTORY_UNBLOCK,
 }
@@ -309,6 +336,10 @@ pub enum BookingCommand {
     Reinstate(ReinstateBooking),
     /// Staff choose beds.
     Assign(AssignBeds),
+    /// Beds that nobody paid for are to be released.
+    ExpireHold(ExpireHold),
+    /// Money came or went.
+    Settle(SettlePayment),
     /// Beds are not to be sold.
     Block(BlockBeds),
     /// Blocked beds are to be sold again.
@@ -328,6 +359,8 @@ impl BookingCommand {
             Self::NoShow(command) => Some(&command.order),
             Self::Reinstate(command) => Some(&command.order),
             Self::Assign(command) => Some(&command.order),
+            Self::ExpireHold(command) => Some(&command.order),
+            Self::Settle(command) => Some(&command.order),
         }
     }
 
@@ -366,6 +399,8 @@ impl BookingCommand {
             Self::NoShow(command) => &command.order.property_id,
             Self::Reinstate(command) => &command.order.property_id,
             Self::Assign(command) => &command.order.property_id,
+            Self::ExpireHold(command) => &command.order.property_id,
+            Self::Settle(command) => &command.order.property_id,
             Self::Block(block) => &block.property_id,
             Self::Unblock(unblock) => &unblock.property_id,
         }
@@ -384,6 +419,8 @@ impl Inbox for BookingCommand {
             BOOKING_MARK_NO_SHOW => decode_body(body).map(Self::NoShow),
             BOOKING_REINSTATE => decode_body(body).map(Self::Reinstate),
             BOOKING_ASSIGN => decode_body(body).map(Self::Assign),
+            BOOKING_EXPIRE_HOLD => decode_body(body).map(Self::ExpireHold),
+            BOOKING_SETTLE_PAYMENT => decode_body(body).map(Self::Settle),
             INVENTORY_BLOCK => decode_body(body).map(Self::Block),
             INVENTORY_UNBLOCK => decode_body(body).map(Self::Unblock),
             other => Err(DecodeError::unknown(other, &KINDS)),

@@ -82,7 +82,7 @@ pub fn fee_amount(fee: Fee, price: &Price) -> i64 {
 }
 
 /// The first nights of every stay, taxes in proportion, halves rounded up.
-fn first_nights(price: &Price, count: usize) -> i64 {
+pub(super) fn first_nights(price: &Price, count: usize) -> i64 {
     let all: i128 = price.nights.iter().flatten().map(|amount| i128::from(*amount)).sum();
     let first: i128 = price.nights.iter().flat_map(|stay| stay.iter().take(count)).map(|amount| i128::from(*amount)).sum();
     if all <= 0 {

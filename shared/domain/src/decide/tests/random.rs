@@ -40,7 +40,7 @@ fn fits(house: &House, asked: &StayRequest, own: Option<BookingId>) -> bool {
     add(asked.arrival, asked.departure, asked.guests);
     let mut free: HashSet<(BedId, NaiveDate)> = HashSet::new();
     for booking in house.bookings.values() {
-        let movable = own != Some(booking.id) && booking.status == Status::Confirmed;
+        let movable = own != Some(booking.id) && matches!(booking.status, Status::Held | Status::Confirmed);
         for one in booking.stays.iter().filter(|one| one.room_type_id == asked.room_type_id && booking.status.holds_beds()) {
             if movable && !one.locked {
                 add(one.arrival, one.departure, one.guests);

@@ -1,0 +1,89 @@
+//! Money and beds: a hold that is paid, that nobody paid in time, that was paid late, and one that staff confirm by hand.
+//!
+//! What is to be given back is decided here, with the booking, so that no payment both confirms and is given back: see
+//! [`Booking::returnable`]. Giving it back is somebody else's work.
+
+use super::{Decider, Revision, Stop, Verdict};
+use crate::booking::{Action, Booking, Status};
+use crate::events::BookingEvent;
+use crate::ids::BookingId;
+use crate::messages::{ConfirmBooking, ExpireHold, RefusalCode, SettlePayment};
+use chrono::NaiveDate;
+use uuid::Uuid;
+
+impl Decider<'_> {
+    /// Takes over what the ledger comes to. A hold that is paid is confirmed; one that was paid after its beds were released gets beds for
+    /// the same dates again or, if there are none, is given its money back.
+    pub(super) fn settle(&mut self, command_id: Uuid, settle: &SettlePayment) -> Result<Verdict, Stop> {
+        let order = &settle.order;
+        let booking = self.ordered(command_id, order)?;
+        // An older sum than the one that is known says nothing new.
+        if booking.payment.ledger.as_ref().is_some_and(|known| known.ledger_rev >= settle.ledger.ledger_rev) {
+            return Ok(Verdict::Decided(Box::new(latest(&booking).ok_or_else(Stop::conflict)?)));
+        }
+        let mut paid = booking;
+        paid.payment.ledger = Some(settle.ledger.clone());
+        let mut revision = Revision::of(Action::RecordPayment, command_id, order);
+        let mut to = paid.status;
+        if paid.payment.covers() && matches!(paid.status, Status::Held | Status::Expired) {
+            let moved = if paid.status == Status::Held { Some(Vec::new()) } else { self.seat_late(&mut paid, command_id)? };
+            if let Some(moved) = moved {
+                (to, revision.action, revision.moved) = (Status::Confirmed, Action::Confirm, moved);
+            }
+        }
+        Ok(Verdict::Decided(Box::new(self.advance(paid, to, revision))))
+    }
+
+    /// Beds for an expired booking, on the dates that it was for; `None` when there are none left.
+    fn seat_late(&mut self, booking: &mut Booking, command_id: Uuid) -> Result<Option<Vec<BookingId>>, Stop> {
+        let today = self.today(&booking.property_id);
+        if booking.stays.iter().any(|stay| stay.arrival < today) {
+            return Ok(None);
+        }
+        let mark = self.journal.mark();
+        match self.seat_again(booking, command_id) {
+            Ok(moved) => Ok(Some(moved)),
+            Err(Stop::Unread) => Err(Stop::Unread),
+            Err(Stop::Answer(_)) => {
+                self.journal.undo_to(mark);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Releases the beds of a hold whose time is up. Whoever asks has made sure that nobody can pay any more; money that came meanwhile
+    /// keeps the beds, also money that confirms nothing, because staff have to look at it.
+    pub(super) fn expire_hold(&mut self, command_id: Uuid, expire: &ExpireHold) -> Result<Verdict, Stop> {
+        let order = &expire.order;
+        let booking = self.ordered(command_id, order)?;
+        if booking.status == Status::Expired {
+            return Ok(Verdict::Decided(Box::new(latest(&booking).ok_or_else(Stop::conflict)?)));
+        }
+        if booking.status != Status::Held {
+            return Err(Stop::conflict());
+        }
+        if booking.payment.expires_at.is_none_or(|expires_at| expires_at > self.now) {
+            return Err(Stop::because(RefusalCode::TooEarly));
+        }
+        if booking.payment.ledger.as_ref().is_some_and(|ledger| ledger.kept() > 0 || ledger.processing) {
+            return Err(Stop::because(RefusalCode::PaymentUnderWay));
+        }
+        self.vacate(&order.property_id, &booking.stays, NaiveDate::MIN);
+        Ok(Verdict::Decided(Box::new(self.advance(booking, Status::Expired, Revision::of(Action::Expire, command_id, order)))))
+    }
+
+    /// Staff let the guests pay later.
+    pub(super) fn confirm(&mut self, command_id: Uuid, confirm: &ConfirmBooking) -> Result<Verdict, Stop> {
+        let order = &confirm.order;
+        let booking = self.ordered(command_id, order)?;
+        if booking.status != Status::Held {
+            return Err(Stop::conflict());
+        }
+        Ok(Verdict::Decided(Box::new(self.advance(booking, Status::Confirmed, Revision::of(Action::Confirm, command_id, order)))))
+    }
+}
+
+/// The event that tells of the booking as it is.
+fn latest(booking: &Booking) -> Option<BookingEvent> {
+    booking.history.last().map(|entry| BookingEvent::of(booking, entry))
+}

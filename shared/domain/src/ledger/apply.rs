@@ -1,0 +1,136 @@
+//! Taking in what Stripe tells: one pure step for every event and for every object that was read again.
+
+use super::Ledger;
+use super::facts::{ChargeFact, DisputeFact, DisputeStage, IntentFact, RefundFact, SessionFact, SessionState, Told};
+use crate::stripe::metadata::{self, REFUND_KEY};
+use crate::stripe::{Charge, CheckoutSession, Dispute, Event, IntentStatus, Object, PaymentIntent, Refund, SessionPayment, SessionStatus};
+
+/// What has to be read from Stripe, because what it told lacks something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reread {
+    /// All refunds of this payment: more was given back than we know of.
+    Refunds {
+        /// `pi_…`.
+        intent: String,
+    },
+}
+
+/// An attempt of a payment failed.
+const INTENT_FAILED: &str = "payment_intent.payment_failed";
+/// What a bank promised did not come.
+const SESSION_FAILED: &str = "checkout.session.async_payment_failed";
+
+impl Ledger {
+    /// Takes in an event. The result does not depend on the order of events, nor on how often each is taken in.
+    pub fn apply(&mut self, event: &Event) -> Option<Reread> {
+        let told = Told { at: event.created, by: event.id.clone() };
+        match &event.object {
+            Object::Session(session) => self.tell_session(session, event.kind == SESSION_FAILED, told),
+            Object::Intent(intent) => self.tell_intent(intent, event.kind == INTENT_FAILED, told),
+            Object::Charge(charge) => return self.tell_charge(charge),
+            Object::Refund(refund) => self.tell_refund(refund, told),
+            Object::Dispute(dispute) => self.tell_dispute(dispute, told),
+            Object::Other => {}
+        }
+        None
+    }
+
+    /// Takes in a session. One that is paid tells of its payment, too, in case nothing else does.
+    pub fn tell_session(&mut self, session: &CheckoutSession, failed: bool, told: Told) {
+        let state = match (session.status, session.payment_status) {
+            (_, SessionPayment::Paid | SessionPayment::NotNeeded) => SessionState::Paid,
+            (SessionStatus::Expired, _) => SessionState::Expired,
+            (SessionStatus::Complete, _) if failed => SessionState::Failed,
+            (SessionStatus::Complete, _) => SessionState::Processing,
+            (SessionStatus::Open | SessionStatus::Unknown, _) => SessionState::Open,
+        };
+        if let Some(intent) = session.payment_intent.as_ref().filter(|_| state == SessionState::Paid) {
+            self.intents.tell(IntentFact {
+                id: intent.clone(),
+                status: IntentStatus::Succeeded,
+                // The payment's own telling is the better one.
+                told: Told { at: 0, by: session.id.clone() },
+                amount: session.amount_total,
+                received: session.amount_total,
+                currency: session.currency.clone(),
+                demand: metadata::demand(&session.metadata),
+                created: session.created,
+                failed_at: None,
+            });
+        }
+        self.sessions.tell(SessionFact {
+            id: session.id.clone(),
+            state,
+            told,
+            intent: session.payment_intent.clone(),
+            url: session.url.clone(),
+            expires_at: session.expires_at,
+        });
+    }
+
+    /// Takes in a payment.
+    pub fn tell_intent(&mut self, intent: &PaymentIntent, failed: bool, told: Told) {
+        self.intents.tell(IntentFact {
+            id: intent.id.clone(),
+            status: intent.status,
+            amount: intent.amount,
+            received: intent.amount_received,
+            currency: intent.currency.clone(),
+            demand: metadata::demand(&intent.metadata),
+            created: intent.created,
+            failed_at: failed.then_some(told.at),
+            told,
+        });
+    }
+
+    fn tell_charge(&mut self, charge: &Charge) -> Option<Reread> {
+        let intent = charge.payment_intent.clone()?;
+        self.charges.tell(ChargeFact { id: charge.id.clone(), intent: intent.clone(), refunded: charge.amount_refunded });
+        self.lacks_refunds(&intent).then_some(Reread::Refunds { intent })
+    }
+
+    /// Whether more of this payment was given back than is known.
+    pub fn lacks_refunds(&self, intent: &str) -> bool {
+        let known: i64 = self.refunds.iter().filter(|refund| refund.intent == intent).map(|refund| refund.amount).sum();
+        let said: i64 = self.charges.iter().filter(|charge| charge.intent == intent).map(|charge| charge.refunded).sum();
+        said > known
+    }
+
+    /// Takes in a refund.
+    pub fn tell_refund(&mut self, refund: &Refund, told: Told) {
+        let Some(intent) = refund.payment_intent.clone() else { return };
+        self.refunds.tell(RefundFact {
+            id: refund.id.clone(),
+            status: refund.status,
+            told,
+            intent,
+            amount: refund.amount,
+            currency: refund.currency.clone(),
+            key: refund.metadata.get(REFUND_KEY).cloned(),
+            created: refund.created,
+            failure: refund.failure_reason.clone(),
+        });
+    }
+
+    /// Takes in a dispute.
+    pub fn tell_dispute(&mut self, dispute: &Dispute, told: Told) {
+        let Some(intent) = dispute.payment_intent.clone() else { return };
+        let stage = match dispute.status.as_str() {
+            "won" | "lost" | "warning_closed" | "prevented" => DisputeStage::Closed,
+            "under_review" | "warning_under_review" => DisputeStage::UnderReview,
+            _ => DisputeStage::Open,
+        };
+        self.disputes.tell(DisputeFact {
+            id: dispute.id.clone(),
+            stage,
+            status: dispute.status.clone(),
+            told,
+            intent,
+            amount: dispute.amount,
+            currency: dispute.currency.clone(),
+            reason: dispute.reason.clone(),
+            created: dispute.created,
+            movements: dispute.balance_transactions.clone(),
+        });
+    }
+}

@@ -1,0 +1,105 @@
+//! Sending guests to pay: what was asked for, so that what comes back can be compared with it.
+//!
+//! A demand is an amount that is owed at one moment. A guest may try several times to pay it (another page, another card); whatever is
+//! paid more than once for one demand is given back.
+
+use super::facts::SessionState;
+use super::{IntentFact, Ledger};
+use crate::ids::uuid_text;
+use crate::stripe::IntentStatus;
+use crate::timestamp::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// Where a guest pays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Channel {
+    /// On Stripe's page.
+    Checkout,
+    /// In an app that takes cards by Stripe's own fields.
+    App,
+}
+
+/// A guest was, or is to be, sent to pay. Written before Stripe is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// A function of who asked and their idempotency key. Also the payment's id for everybody but Stripe.
+    #[serde(with = "uuid_text")]
+    pub id: Uuid,
+    /// Which demand it pays, counting from 1.
+    pub demand: u32,
+    /// What is owed, in minor units of the ledger's currency.
+    pub amount: i64,
+    /// Where.
+    pub channel: Channel,
+    /// `cs_…` or `pi_…`, once Stripe has answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object: Option<String>,
+    /// When.
+    pub opened_at: Timestamp,
+}
+
+/// What opening an attempt comes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opening {
+    /// The attempt: the one that was asked for, or one that is open already and just as good.
+    pub attempt: Attempt,
+    /// Checkout sessions of the guest that must not be paid any more.
+    pub superseded: Vec<String>,
+}
+
+/// An open page that ends sooner than this is replaced.
+const LEAST_LEFT_SECS: i64 = 120;
+
+impl Ledger {
+    /// The attempt of this id, made if it is not there. A page that is open for the same amount is used again.
+    pub fn open(&mut self, id: Uuid, channel: Channel, amount: i64, now: Timestamp) -> Opening {
+        if let Some(attempt) = self.attempts.iter().find(|attempt| attempt.id == id) {
+            return Opening { attempt: attempt.clone(), superseded: Vec::new() };
+        }
+        let mut open: Vec<&Attempt> = self.attempts.iter().filter(|attempt| self.is_open(attempt, now)).collect();
+        let same = |attempt: &&Attempt| channel == Channel::Checkout && attempt.channel == channel && attempt.amount == amount;
+        let reused = open.iter().position(|attempt| same(attempt)).map(|place| open.remove(place).clone());
+        let superseded = open.iter().filter(|attempt| attempt.amount != amount).filter_map(|attempt| attempt.object.clone()).collect();
+        let attempt = reused.unwrap_or_else(|| {
+            let last = self.attempts.last();
+            let again = last.filter(|last| last.amount == amount && self.paying(last.demand).next().is_none());
+            let demand = again.map_or(last.map_or(1, |last| last.demand + 1), |again| again.demand);
+            Attempt { id, demand, amount, channel, object: None, opened_at: now }
+        });
+        if !self.attempts.iter().any(|known| known.id == attempt.id) {
+            self.attempts.push(attempt.clone());
+        }
+        Opening { attempt, superseded }
+    }
+
+    /// Stripe has made the object of an attempt.
+    pub fn opened(&mut self, id: Uuid, object: &str) {
+        if let Some(attempt) = self.attempts.iter_mut().find(|attempt| attempt.id == id) {
+            attempt.object = Some(object.to_owned());
+        }
+    }
+
+    fn is_open(&self, attempt: &Attempt, now: Timestamp) -> bool {
+        let session = attempt.object.as_deref().and_then(|id| self.sessions.get(id));
+        session.is_some_and(|session| session.state == SessionState::Open && session.expires_at - now.as_datetime().timestamp() >= LEAST_LEFT_SECS)
+    }
+
+    /// Objects at Stripe by which money could still come: sessions and payments that are not over.
+    pub fn payable(&self) -> Vec<String> {
+        let over = |id: &str| {
+            self.sessions.get(id).is_some_and(|session| session.state != SessionState::Open)
+                || self.intents.get(id).is_some_and(|intent| matches!(intent.status, IntentStatus::Succeeded | IntentStatus::Canceled))
+        };
+        self.attempts.iter().filter_map(|attempt| attempt.object.as_deref()).filter(|id| !over(id)).map(str::to_owned).collect()
+    }
+
+    /// Payments that pay this demand, to the last minor unit.
+    pub(super) fn paying(&self, demand: u32) -> impl Iterator<Item = &IntentFact> {
+        let asked = self.attempts.iter().find(|attempt| attempt.demand == demand).map(|attempt| attempt.amount);
+        self.intents.iter().filter(move |intent| {
+            intent.status == IntentStatus::Succeeded && intent.demand == Some(demand) && Some(intent.received) == asked && self.is_ours(&intent.currency)
+        })
+    }
+}

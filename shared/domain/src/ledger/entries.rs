@@ -1,0 +1,90 @@
+//! The ledger as accountants read it: entries in the order of time, with what Stripe kept and what is left.
+
+use super::Ledger;
+use crate::timestamp::Timestamp;
+use chrono::DateTime;
+use serde::{Deserialize, Serialize};
+
+/// What kind of entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EntryKind {
+    /// Money came.
+    Payment,
+    /// Money was given back.
+    Refund,
+    /// A bank took money back.
+    Chargeback,
+    /// The bank gave it back.
+    ChargebackReversal,
+}
+
+impl EntryKind {
+    /// Every kind with its wire name.
+    pub const ALL: [(&'static str, Self); 4] =
+        [("payment", Self::Payment), ("refund", Self::Refund), ("chargeback", Self::Chargeback), ("chargeback_reversal", Self::ChargebackReversal)];
+
+    /// The wire name.
+    pub fn as_str(self) -> &'static str {
+        Self::ALL.iter().find(|(_, kind)| *kind == self).map_or("payment", |(name, _)| name)
+    }
+}
+
+/// One entry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// The object that it stands for: `pi_…`, `re_…`, `txn_…`, or the id of a record.
+    pub id: String,
+    /// What kind.
+    pub kind: EntryKind,
+    /// The payment that it belongs to: `pi_…`, or the id of a record.
+    pub payment: String,
+    /// Minor units of the ledger's currency: what came, or, negative, what went.
+    pub amount: i64,
+    /// What Stripe kept, as far as is known.
+    pub fee: i64,
+    /// When.
+    pub at: Timestamp,
+    /// The sum of the amounts up to here.
+    pub balance: i64,
+}
+
+fn instant(unix_seconds: i64) -> Timestamp {
+    DateTime::from_timestamp(unix_seconds, 0).unwrap_or_default().into()
+}
+
+impl Ledger {
+    /// All entries, oldest first.
+    pub fn entries(&self) -> Vec<Entry> {
+        let fee = |id: &str| self.fees.get(id).copied().unwrap_or(0);
+        let mut entries = Vec::new();
+        let mut add = |id: &str, kind, payment: &str, amount, fee, at| {
+            entries.push(Entry { id: id.to_owned(), kind, payment: payment.to_owned(), amount, fee, at, balance: 0 });
+        };
+        for intent in self.succeeded() {
+            let at = if intent.told.at > 0 { intent.told.at } else { intent.created };
+            add(&intent.id, EntryKind::Payment, &intent.id, intent.received, fee(&intent.id), instant(at));
+        }
+        for refund in self.refunds.iter().filter(|refund| refund.status.is_effective() && self.is_ours(&refund.currency)) {
+            add(&refund.id, EntryKind::Refund, &refund.intent, -refund.amount, fee(&refund.id), instant(refund.created));
+        }
+        for dispute in self.disputes.iter() {
+            for movement in dispute.movements.iter().filter(|movement| self.is_ours(&movement.currency)) {
+                let kind = if movement.amount < 0 { EntryKind::Chargeback } else { EntryKind::ChargebackReversal };
+                add(&movement.id, kind, &dispute.intent, movement.amount, movement.fee, instant(movement.created));
+            }
+        }
+        for record in &self.records {
+            let kind = if record.amount < 0 { EntryKind::Refund } else { EntryKind::Payment };
+            let id = record.id.to_string();
+            add(&id, kind, &id, record.amount, 0, record.at);
+        }
+        entries.sort_by(|one, two| (one.at, &one.id).cmp(&(two.at, &two.id)));
+        let mut balance = 0;
+        for entry in &mut entries {
+            balance += entry.amount;
+            entry.balance = balance;
+        }
+        entries
+    }
+}

@@ -1,0 +1,90 @@
+//! What changed between two states of a ledger, for those who are told.
+
+use super::facts::{DisputeFact, IntentFact};
+use super::{Entry, EntryKind, Ledger};
+use crate::stripe::IntentStatus;
+use std::collections::BTreeMap;
+
+/// What kind of news.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum NewsKind {
+    /// A guest was sent to pay.
+    Opened,
+    /// Money came.
+    Captured,
+    /// An attempt failed.
+    Failed,
+    /// Money was given back, or came back to us because giving it back failed.
+    Refunded,
+    /// A bank argues, or has decided.
+    Disputed,
+}
+
+/// One piece of news.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct News {
+    /// What kind.
+    pub kind: NewsKind,
+    /// What it is about, and in which state: two of the same are one.
+    pub subject: String,
+    /// The payment: `pi_…`, or the id of a record or an attempt.
+    pub payment: String,
+    /// The entry as it is now, with the amount 0 when it was taken back; absent where nothing moved.
+    pub entry: Option<Entry>,
+    /// What it is about, in minor units.
+    pub amount: i64,
+}
+
+impl Ledger {
+    /// What is new compared with `before`.
+    pub fn news_since(&self, before: &Self) -> Vec<News> {
+        let mut news = Vec::new();
+        for attempt in self.attempts.iter().filter(|attempt| attempt.object.is_some()) {
+            if !before.attempts.iter().any(|known| known.id == attempt.id && known.object.is_some()) {
+                let id = attempt.id.to_string();
+                news.push(News { kind: NewsKind::Opened, subject: id.clone(), payment: id, entry: None, amount: attempt.amount });
+            }
+        }
+        let by_id = |ledger: &Self| ledger.entries().into_iter().map(|entry| (entry.id.clone(), entry)).collect::<BTreeMap<_, _>>();
+        let (old, new) = (by_id(before), by_id(self));
+        let moved = |id: &str| old.get(id).map(|entry| (entry.amount, entry.fee)) != new.get(id).map(|entry| (entry.amount, entry.fee));
+        for id in old.keys().chain(new.keys().filter(|id| !old.contains_key(*id))).filter(|id| moved(id)) {
+            let Some(known) = new.get(id).or(old.get(id)) else { continue };
+            let taken_back = !new.contains_key(id);
+            let entry = Some(Entry { amount: if taken_back { 0 } else { known.amount }, ..known.clone() });
+            let kind = match known.kind {
+                EntryKind::Payment => NewsKind::Captured,
+                EntryKind::Refund => NewsKind::Refunded,
+                EntryKind::Chargeback | EntryKind::ChargebackReversal => NewsKind::Disputed,
+            };
+            let subject = format!("{id}|{}|{}", known.fee, if taken_back { "taken_back" } else { "booked" });
+            news.push(News { kind, subject, payment: known.payment.clone(), entry, amount: known.amount.abs() });
+        }
+        news.extend(self.intents.iter().filter_map(|intent| failure(before, intent)));
+        news.extend(self.disputes.iter().filter_map(|dispute| argument(before, dispute)));
+        news
+    }
+}
+
+fn failure(before: &Ledger, intent: &IntentFact) -> Option<News> {
+    let at = intent.failed_at.filter(|_| intent.status != IntentStatus::Succeeded)?;
+    let known = before.intents.get(&intent.id).and_then(|known| known.failed_at);
+    (known < Some(at)).then(|| News {
+        kind: NewsKind::Failed,
+        subject: format!("{}|{at}", intent.id),
+        payment: intent.id.clone(),
+        entry: None,
+        amount: intent.amount,
+    })
+}
+
+fn argument(before: &Ledger, dispute: &DisputeFact) -> Option<News> {
+    let known = before.disputes.get(&dispute.id).map(|known| (known.stage, known.status.as_str()));
+    (known != Some((dispute.stage, dispute.status.as_str()))).then(|| News {
+        kind: NewsKind::Disputed,
+        subject: format!("{}|{}", dispute.id, dispute.status),
+        payment: dispute.intent.clone(),
+        entry: None,
+        amount: dispute.amount,
+    })
+}

@@ -1,0 +1,115 @@
+//! Giving money back: which payment gives how much, decided and written down before Stripe is asked.
+//!
+//! An order has a key of its own, which is Stripe's idempotency key and is written on the refund: whoever carries an order out twice, or
+//! looks whether it was carried out, meets the same refund.
+
+use super::facts::IntentFact;
+use super::{IntentStatus, Ledger};
+use crate::timestamp::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// Why money is given back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefundReason {
+    /// What the booking came to leaves more than is owed: a cancellation, a change, a double or a late payment.
+    NotOwed,
+    /// Staff decided it.
+    Staff,
+}
+
+/// A refund that is to be made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefundOrder {
+    /// Names it, here and at Stripe.
+    pub key: String,
+    /// Which payment gives it back.
+    pub intent: String,
+    /// Minor units of the ledger's currency.
+    pub amount: i64,
+    /// Why.
+    pub reason: RefundReason,
+    /// Who decided it: `system` or `staff:<id>`.
+    pub actor: String,
+    /// In words, when staff decided it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// When.
+    pub ordered_at: Timestamp,
+    /// Stripe's answer, when it refused it for good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
+}
+
+/// What became of an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OrderState {
+    /// Stripe has not made it, as far as is known.
+    Open,
+    /// It is made or on its way.
+    Made,
+    /// It was refused, taken back or came back.
+    Failed,
+}
+
+impl Ledger {
+    /// What became of an order.
+    pub fn state_of(&self, order: &RefundOrder) -> OrderState {
+        let made = self.refunds.iter().find(|refund| refund.key.as_deref() == Some(&order.key));
+        match made {
+            Some(refund) if refund.status.is_effective() => OrderState::Made,
+            Some(_) => OrderState::Failed,
+            None if order.refused.is_some() => OrderState::Failed,
+            None => OrderState::Open,
+        }
+    }
+
+    /// Orders that Stripe has not made.
+    pub fn open_orders(&self) -> impl Iterator<Item = &RefundOrder> {
+        self.orders.iter().filter(|order| self.state_of(order) == OrderState::Open)
+    }
+
+    /// What a payment can still give back. Nothing while a bank argues about it.
+    pub fn refundable(&self, intent: &IntentFact) -> i64 {
+        if intent.status != IntentStatus::Succeeded || self.disputes.iter().any(|dispute| dispute.intent == intent.id && dispute.freezes()) {
+            return 0;
+        }
+        let given: i64 = self.refunds.iter().filter(|refund| refund.intent == intent.id && refund.status.is_effective()).map(|refund| refund.amount).sum();
+        let ordered: i64 = self.open_orders().filter(|order| order.intent == intent.id).map(|order| order.amount).sum();
+        (intent.received - given - ordered).max(0)
+    }
+
+    /// Orders whatever is missing until `to_return` has been given back in all, from the newest payment on. What failed once is not
+    /// ordered again by itself: it would fail again, and staff have to look at it.
+    pub fn order_returns(&mut self, to_return: i64, now: Timestamp) -> usize {
+        let tried: i64 = self.orders.iter().filter(|order| self.state_of(order) != OrderState::Made).map(|order| order.amount).sum();
+        let mut missing = to_return - self.summary().refunded - tried;
+        let before = self.orders.len();
+        let mut payments: Vec<IntentFact> = self.succeeded().cloned().collect();
+        payments.sort_by(|one, two| (two.created, &two.id).cmp(&(one.created, &one.id)));
+        for payment in payments {
+            let amount = self.refundable(&payment).min(missing);
+            if amount > 0 {
+                missing -= amount;
+                self.order(&payment.id, amount, RefundReason::NotOwed, "system".to_owned(), None, now);
+            }
+        }
+        self.orders.len() - before
+    }
+
+    /// Orders one refund; the caller has looked whether the payment can give it.
+    pub fn order(&mut self, intent: &str, amount: i64, reason: RefundReason, actor: String, note: Option<String>, now: Timestamp) -> &RefundOrder {
+        let key = format!("refund:{}:{}", self.booking_id, self.orders.len() + 1);
+        let order = RefundOrder { key, intent: intent.to_owned(), amount, reason, actor, note, ordered_at: now, refused: None };
+        let place = self.orders.len();
+        self.orders.push(order);
+        &self.orders[place]
+    }
+
+    /// Stripe refused an order for good.
+    pub fn refuse_order(&mut self, key: &str, reason: &str) {
+        if let Some(order) = self.orders.iter_mut().find(|order| order.key == key) {
+            order.refused = Some(reason.to_owned());
+        }
+    }
+}
