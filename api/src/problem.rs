@@ -64,6 +64,7 @@ problems! {
     TOO_EARLY "too_early" 409 "It is too early" "Check guests in from the day of arrival; mark a no-show after the business day of arrival.";
     TOO_LATE "too_late" 409 "It is too late" "Ask an administrator to undo what is older than a business day; nobody arrives after departure.";
     BALANCE_OPEN "balance_open" 409 "The guests have not paid" "Take the payment, or send allow_open_balance with a reason.";
+    PAYMENT_UNDER_WAY "payment_under_way" 409 "Money has come or is on its way" "See what the payment comes to, then confirm or cancel the booking.";
     BEDS_MISSING "beds_missing" 409 "A stay has no beds, or too few" "Assign beds to every stay first.";
     BED_NOT_CLEAN "bed_not_clean" 409 "A bed must be cleaned first" "Have it cleaned, or assign another one.";
     BED_TAKEN "bed_taken" 409 "A bed is taken" "Choose another bed, or move the bookings in the way.";

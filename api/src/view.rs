@@ -119,10 +119,21 @@ struct TaxView<'a> {
 #[derive(Debug, Serialize)]
 struct PaymentView {
     status: PaymentStatus,
+    /// What the hostel has of what was paid.
     #[serde(skip_serializing_if = "Option::is_none")]
     paid: Option<Money>,
+    /// What is still owed.
     #[serde(skip_serializing_if = "Option::is_none")]
     due: Option<Money>,
+    /// What of it can be paid now, and confirms a held booking.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payable: Option<Money>,
+    /// Until when beds are held for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<Timestamp>,
+    /// What was given back, or is on its way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refunded: Option<Money>,
 }
 
 impl<'a> BookingView<'a> {
@@ -184,12 +195,16 @@ impl<'a> PriceView<'a> {
 
 impl PaymentView {
     fn new(booking: &Booking) -> Self {
-        let owed = match booking.payment_status {
-            PaymentStatus::PayOnArrival => booking.price.as_ref().map(|price| price.total),
-            PaymentStatus::NotDue => Some(0),
-        };
-        let money = |amount: Option<i64>| Some(Money::new(amount?, booking.price.as_ref()?.currency));
-        Self { status: booking.payment_status, paid: money(Some(0)), due: money(owed) }
+        let money = |amount: i64| Some(Money::new(amount, booking.price.as_ref()?.currency));
+        let ledger = booking.payment.ledger();
+        Self {
+            status: booking.payment_status(),
+            paid: money(ledger.kept().max(0)),
+            due: money(booking.balance()),
+            payable: money(booking.payable()).filter(|payable| booking.status == Status::Held && payable.amount > 0),
+            expires_at: booking.payment.expires_at.filter(|_| booking.status == Status::Held),
+            refunded: money(ledger.refunded).filter(|refunded| refunded.amount > 0),
+        }
     }
 }
 

@@ -70,7 +70,7 @@ pub(super) async fn create(State(app): State<SharedApp>, request: Request) -> An
     let subject = format!("rate_plan:{id}");
     let once = Once::take_audited(&app, &caller, key, fingerprint, &house::subject(&property, &subject)).await?;
     let change = Change { property: property.clone(), actor: caller.actor(), action: "rate_plan.create", subject, expected: None, wish: Some(once.id()) };
-    let empty = || RatePlan { id: id.clone(), name: String::new(), nightly: BTreeMap::new(), cancellation_policy_id: None };
+    let empty = || RatePlan { id: id.clone(), name: String::new(), nightly: BTreeMap::new(), cancellation_policy_id: None, deposit: None };
     let (house, is_new) = change
         .apply(&app, |house| {
             let new = said.upon(empty(), house)?;

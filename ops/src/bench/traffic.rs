@@ -207,6 +207,7 @@ pub(super) fn hostel(prefix: &str, number: u16, beds: u16) -> Inventory {
             name: "Standard".to_owned(),
             nightly: ROOM_TYPES.iter().map(|(id, cents)| ((*id).into(), *cents)).collect(),
             cancellation_policy_id: None,
+            deposit: None,
         }],
         cancellation_policies: Vec::new(),
         rev: 0,

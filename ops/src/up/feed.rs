@@ -4,6 +4,7 @@ use crate::{broker, output};
 use chrono::Utc;
 use pvt_domain::ids::BookingId;
 use pvt_domain::messages::{AnalyticsEvent, Inbox};
+use pvt_domain::money::Money;
 use pvt_messaging::{ConsumeError, Delivery, Subscriber, Subscription};
 use pvt_service::config::Config;
 use pvt_worker_runtime::{HEADER_ERROR_CLASS, HEADER_ERROR_MESSAGE, HEADER_WORKER};
@@ -143,6 +144,10 @@ fn line(delivery: &Delivery, revisions: &mut Revisions) -> String {
         Ok(AnalyticsEvent::Notification(event)) => {
             let what = if event.delivered { "mailed" } else { "mail refused" };
             format!("{time}  booking {}  {what}: {}", event.booking_id.reference(), event.kind.as_str())
+        }
+        Ok(AnalyticsEvent::Payment(event)) => {
+            let amount = Money::new(event.entry.as_ref().map_or(event.amount, |entry| entry.amount), event.currency);
+            format!("{time}  booking {}  money {}: {amount}", event.booking_id.reference(), event.what.as_str())
         }
         Ok(AnalyticsEvent::Inventory(event)) => format!("{time}  property {}  changed", event.property_id),
         Err(error) => format!("{time}  {}: {error}", delivery.envelope.kind),

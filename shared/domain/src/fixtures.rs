@@ -2,9 +2,10 @@
 
 use crate::booking::{Guest, Source, StayRequest};
 use crate::ids::BookingId;
-use crate::inventory::{DEFAULT_CUTOFF, DormGender, Inventory, Property, RatePlan, Room, RoomKind, RoomType, TaxRule};
+use crate::inventory::{DEFAULT_CUTOFF, DEFAULT_HOLD_MINUTES, DormGender, Inventory, Property, RatePlan, Room, RoomKind, RoomType, TaxRule};
 use crate::messages::RequestBooking;
 use crate::money::Currency;
+use crate::rates::deposit::Deposit;
 use crate::timestamp::Timestamp;
 use chrono::{DateTime, NaiveDate, NaiveTime};
 

@@ -21,8 +21,8 @@ pub use summary::{Attention, Summary};
 
 use crate::ids::{BookingId, PropertyId, uuid_text};
 use crate::money::Currency;
-use crate::timestamp::Timestamp;
 use crate::stripe::IntentStatus;
+use crate::timestamp::Timestamp;
 use facts::{ChargeFact, DisputeFact, Facts, IntentFact, RefundFact, SessionFact};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -263,7 +263,10 @@ impl Inbox for AnalyticsEvent {
         let payment = || PaymentEvent::decode(kind, body).map(|event| Self::Payment(Box::new(event)));
         let notification = || NotificationEvent::decode(kind, body).map(Self::Notification);
         let unless_known = |error, next: &dyn Fn() -> Result<Self, DecodeError>| if matches!(error, DecodeError::UnknownType(_)) { next() } else { Err(error) };
-        booking().or_else(|error| unless_known(error, &inventory)).or_else(|error| unless_known(error, &payment)).or_else(|error| unless_known(error, &notification))
+        booking()
+            .or_else(|error| unless_known(error, &inventory))
+            .or_else(|error| unless_known(error, &payment))
+            .or_else(|error| unless_known(error, &notification))
     }
 }
 

@@ -6,6 +6,7 @@ mod bed_nights;
 mod columns;
 mod dimensions;
 mod facts;
+mod payments;
 mod progress;
 
 use crate::StoreError;
@@ -44,6 +45,8 @@ pub struct Load {
     pub bookings: u64,
     /// Bed-nights written.
     pub bed_nights: u64,
+    /// Entries of ledgers that were added or moved to a newer revision.
+    pub entries: u64,
 }
 
 impl Mart {

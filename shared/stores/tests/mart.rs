@@ -98,6 +98,7 @@ fn event(number: usize, life: &Life, rev: u32, (action, status): (Action, Status
         price: (status != Status::Rejected).then(|| Price { currency: Currency::CAD, nights: amounts, total: room + tax.amount, taxes: vec![tax] }),
         rejection: (status == Status::Rejected).then_some(Rejection::NoAvailability),
         cancellation_fee: None,
+        payment: pvt_domain::booking::Payment::default(),
         created_at: instant(0),
         occurred_at: instant(rev),
     }))
@@ -214,9 +215,9 @@ async fn a_load_says_what_it_changed_and_a_repetition_changes_nothing() -> Resul
     let (_namespace, mart, mut postgres) = migrated().await?;
     let life = Life { property: 1, revisions: vec![(2, 2, 101)], rejected: false, end: End::Cancelled, mailed: true };
     let events = events_of(1, &life);
-    assert_eq!(mart.load(&events[..1]).await?, Load { new_events: 1, bookings: 1, bed_nights: 5 });
+    assert_eq!(mart.load(&events[..1]).await?, Load { new_events: 1, bookings: 1, bed_nights: 5, entries: 0 });
     assert_eq!(mart.load(&events[..1]).await?, Load::default());
-    assert_eq!(mart.load(&events).await?, Load { new_events: 2, bookings: 1, bed_nights: 0 });
+    assert_eq!(mart.load(&events).await?, Load { new_events: 2, bookings: 1, bed_nights: 0, entries: 0 });
     assert_eq!(mart.load(&events[..1]).await?, Load::default(), "an older revision never comes back");
     check_sums(&mut postgres).await
 }
@@ -232,6 +233,7 @@ async fn what_the_mart_lacks_is_told() -> Result<()> {
         AnalyticsEvent::Booking(event) => event.event_id,
         AnalyticsEvent::Notification(event) => event.event_id,
         AnalyticsEvent::Inventory(event) => event.event_id,
+        AnalyticsEvent::Payment(event) => event.event_id,
     };
     assert_eq!(mart.missing_events(&[id(first), id(second), id(third)]).await?, [id(third)].into());
     let booking = BookingId::derive(None, "1", "test");

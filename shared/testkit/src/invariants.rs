@@ -61,7 +61,7 @@ fn accepted_are_decided(records: &Records, accepted: &[Uuid], wrong: &mut Vec<St
 /// 2: who sleeps where, from the bookings alone; nobody shares a bed.
 fn owners(records: &Records, wrong: &mut Vec<String>) -> BTreeMap<BedNight, Uuid> {
     let mut owners = BTreeMap::new();
-    for booking in records.bookings.iter().filter(|booking| matches!(booking.status, Status::Confirmed | Status::CheckedIn | Status::CheckedOut)) {
+    for booking in records.bookings.iter().filter(|booking| booking.status.holds_beds()) {
         let mut nights = 0;
         for stay in &booking.stays {
             if stay.assigned_beds.len() < usize::try_from(stay.guests).unwrap_or(usize::MAX) {
@@ -147,10 +147,15 @@ fn history_is_legal(booking: &Booking, wrong: &mut Vec<String>) {
     for (expected, entry) in (1..).zip(&booking.history) {
         let legal = matches!(
             (entry.from, entry.to),
-            (Status::Requested, Status::Confirmed | Status::Rejected)
+            (Status::Requested, Status::Held | Status::Confirmed | Status::Rejected)
+                | (Status::Held, Status::Held | Status::Confirmed | Status::Expired | Status::Cancelled)
+                | (Status::Expired, Status::Expired | Status::Confirmed)
                 | (Status::Confirmed, Status::Confirmed | Status::Cancelled | Status::CheckedIn | Status::NoShow)
                 | (Status::CheckedIn, Status::CheckedIn | Status::CheckedOut | Status::Confirmed)
-                | (Status::NoShow, Status::Confirmed)
+                | (Status::NoShow, Status::NoShow | Status::Confirmed)
+                // Money comes and goes after the end, too.
+                | (Status::Cancelled, Status::Cancelled)
+                | (Status::CheckedOut, Status::CheckedOut)
         );
         let legal = legal && fits(entry);
         if entry.rev != expected || entry.from != at || !legal {
@@ -175,11 +180,14 @@ fn history_is_legal(booking: &Booking, wrong: &mut Vec<String>) {
 fn fits(entry: &HistoryEntry) -> bool {
     match entry.action {
         Action::Request => entry.rev == 1 && entry.from == Status::Requested,
-        Action::Cancel => entry.to == Status::Cancelled,
-        Action::Modify | Action::Assign | Action::Move => entry.from == entry.to,
+        Action::Cancel => entry.from != entry.to && entry.to == Status::Cancelled,
+        Action::Modify | Action::Assign | Action::Move => entry.from == entry.to && entry.to.holds_beds() && entry.to != Status::CheckedOut,
+        Action::RecordPayment => entry.from == entry.to && entry.to != Status::Rejected,
+        Action::Confirm => matches!(entry.from, Status::Held | Status::Expired) && entry.to == Status::Confirmed,
+        Action::Expire => entry.from == Status::Held && entry.to == Status::Expired,
         Action::CheckIn => entry.from == Status::Confirmed && entry.to == Status::CheckedIn,
-        Action::CheckOut => entry.to == Status::CheckedOut,
-        Action::NoShow => entry.to == Status::NoShow,
+        Action::CheckOut => entry.from == Status::CheckedIn && entry.to == Status::CheckedOut,
+        Action::NoShow => entry.from == Status::Confirmed && entry.to == Status::NoShow,
         Action::Reinstate => entry.from != Status::Confirmed && entry.to == Status::Confirmed,
     }
 }
@@ -231,6 +239,7 @@ fn mails_match(records: &Records, mails: &[Mail], copies: usize, wrong: &mut Vec
         }
         let undone = bookings.get(&id).is_some_and(|booking| booking.history.iter().any(|entry| entry.action == Action::Reinstate));
         match (ended.get(&id), row.kind) {
+            (_, NotificationKind::PaymentRefunded) => {}
             (Some(NotificationKind::BookingCancelled), kind) if kind != NotificationKind::BookingCancelled => {
                 wrong.push(format!("{id} was told {kind:?} after cancelled"));
             }
@@ -267,6 +276,12 @@ fn is_told_of(kind: NotificationKind, entry: &HistoryEntry) -> bool {
         NotificationKind::BookingConfirmed | NotificationKind::ArrivalSoon | NotificationKind::ArrivalToday => entry.to == Status::Confirmed,
         NotificationKind::BookingCancelled => entry.to == Status::Cancelled,
         NotificationKind::BookingNoShow => entry.to == Status::NoShow,
+        NotificationKind::PaymentLink => entry.to == Status::Held,
+        NotificationKind::HoldExpired => entry.action == Action::Expire,
+        NotificationKind::PaymentReceived | NotificationKind::PaymentRefunded => entry.action == Action::RecordPayment,
+        NotificationKind::PaymentReturned => entry.action == Action::RecordPayment && entry.to == Status::Expired,
+        // An attempt that fails changes no booking.
+        NotificationKind::PaymentFailed => true,
         NotificationKind::BookingModified => {
             let Some(changes) = entry.changes.as_deref().filter(|_| entry.action == Action::Modify) else { return false };
             let sold = |stay: &Option<pvt_domain::booking::Stay>| {
@@ -279,6 +294,8 @@ fn is_told_of(kind: NotificationKind, entry: &HistoryEntry) -> bool {
 
 fn required(status: Status) -> Option<NotificationKind> {
     match status {
+        Status::Held => Some(NotificationKind::PaymentLink),
+        Status::Expired => Some(NotificationKind::HoldExpired),
         Status::Confirmed => Some(NotificationKind::BookingConfirmed),
         Status::Cancelled => Some(NotificationKind::BookingCancelled),
         Status::NoShow => Some(NotificationKind::BookingNoShow),
@@ -296,7 +313,12 @@ fn mart_matches(records: &Records, wrong: &mut Vec<String>) {
     };
     differ("fact_booking", records.bookings.iter().map(rows).collect(), &records.mart_bookings, wrong);
     let owned = owners(records, &mut Vec::new());
-    let nights = owned.into_iter().map(|((_, bed_id, night), booking_id)| MartBedNight { booking_id, bed_id, night }).collect();
+    let held: HashSet<Uuid> = records.bookings.iter().filter(|booking| !booking.status.has_sold()).map(|booking| booking.id.as_uuid()).collect();
+    let nights = owned
+        .into_iter()
+        .filter(|(_, owner)| !held.contains(owner))
+        .map(|((_, bed_id, night), booking_id)| MartBedNight { booking_id, bed_id, night })
+        .collect();
     differ("fact_bed_night", nights, &records.mart_bed_nights, wrong);
     let events = records.bookings.iter().flat_map(|booking| booking.history.iter().map(|entry| entry.event_id)).collect();
     differ("fact_booking_event", events, &records.mart_events, wrong);

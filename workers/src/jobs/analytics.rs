@@ -59,5 +59,6 @@ fn occurred_at(event: &AnalyticsEvent) -> Timestamp {
         AnalyticsEvent::Booking(event) => event.occurred_at,
         AnalyticsEvent::Notification(event) => event.occurred_at,
         AnalyticsEvent::Inventory(event) => event.occurred_at,
+        AnalyticsEvent::Payment(event) => event.occurred_at,
     }
 }

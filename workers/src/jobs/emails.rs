@@ -166,6 +166,7 @@ fn booking_of(command: &EmailCommand) -> Option<BookingId> {
     match command {
         EmailCommand::Send(wish) => Some(wish.booking_id),
         EmailCommand::Happened(event) => Some(event.booking_id),
+        EmailCommand::Paid(event) => Some(event.booking_id),
         EmailCommand::Account(_) => None,
     }
 }

@@ -4,7 +4,7 @@ use super::content::Content;
 use chrono::{DateTime, Utc};
 use icalendar::{Calendar, Component, Event, EventLike, EventStatus, Property};
 use lettre::message::Mailbox;
-use pvt_domain::booking::Booking;
+use pvt_domain::booking::{Booking, Status};
 use pvt_domain::messages::NotificationKind;
 
 /// `METHOD` of the calendar and of its part: it informs, no reply is expected.
@@ -18,12 +18,7 @@ pub(super) fn file(kind: NotificationKind, booking: &Booking, content: &Content,
     for property in [("VERSION", "2.0"), ("PRODID", PRODUCT), ("CALSCALE", "GREGORIAN"), ("METHOD", METHOD)] {
         calendar.append_property(Property::from(property));
     }
-    let status = match kind {
-        NotificationKind::BookingCancelled | NotificationKind::BookingNoShow => EventStatus::Cancelled,
-        NotificationKind::BookingConfirmed | NotificationKind::BookingModified | NotificationKind::ArrivalSoon | NotificationKind::ArrivalToday => {
-            EventStatus::Confirmed
-        }
-    };
+    let status = status(kind, booking.status);
     let kept = content.spans.iter().map(|span| (span, status));
     let dropped = content.dropped_spans.iter().map(|span| (span, EventStatus::Cancelled));
     for (index, (span, status)) in kept.chain(dropped).enumerate() {
@@ -41,6 +36,16 @@ pub(super) fn file(kind: NotificationKind, booking: &Booking, content: &Content,
         calendar.push(event);
     }
     calendar.to_string()
+}
+
+/// How the stay stands, as the mail tells it.
+fn status(kind: NotificationKind, booking: Status) -> EventStatus {
+    match (kind, booking) {
+        (NotificationKind::BookingCancelled | NotificationKind::BookingNoShow, _) => EventStatus::Cancelled,
+        (_, Status::Held) => EventStatus::Tentative,
+        (_, booking) if booking.holds_beds() => EventStatus::Confirmed,
+        _ => EventStatus::Cancelled,
+    }
 }
 
 /// The booking's id; a booking with several spans numbers the further ones.

@@ -7,7 +7,7 @@ use super::{MailError, wall_clock};
 use askama::Template;
 use chrono::{DateTime, NaiveDate, Utc};
 use pvt_domain::booking::history::Terms;
-use pvt_domain::booking::{Booking, PaymentStatus, Stay};
+use pvt_domain::booking::{Booking, Stay};
 use pvt_domain::inventory::Inventory;
 use pvt_domain::messages::NotificationKind;
 use pvt_domain::money::{Currency, Money};
@@ -106,10 +106,10 @@ impl Content {
             stays: (0..).zip(&booking.stays).map(|(index, stay)| stay_line(index, stay, price, inventory, language)).collect(),
             taxes: price.into_iter().flat_map(|price| tax_lines(price, language)).collect(),
             total: price.map_or_else(String::new, |price| language.money(Money::new(price.total, price.currency))),
-            payment: match booking.payment_status {
+            payment: match booking.balance() {
                 _ if !takes_place => "",
-                PaymentStatus::PayOnArrival => say.pay_on_arrival,
-                PaymentStatus::NotDue => say.not_due,
+                0 => say.not_due,
+                _ => say.pay_on_arrival,
             },
             figures: if kind == NotificationKind::BookingCancelled { cancellation_figures(booking, say, language, property.currency) } else { Vec::new() },
             changes: before.as_ref().map_or_else(Vec::new, |before| changes::since(before, rev, booking, inventory, language)),

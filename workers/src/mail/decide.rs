@@ -38,6 +38,8 @@ pub struct Errand {
 /// The mail that goes out when a booking enters `status`.
 fn entered(status: Status) -> Option<NotificationKind> {
     match status {
+        Status::Held => Some(NotificationKind::PaymentLink),
+        Status::Expired => Some(NotificationKind::HoldExpired),
         Status::Confirmed => Some(NotificationKind::BookingConfirmed),
         Status::Cancelled => Some(NotificationKind::BookingCancelled),
         Status::NoShow => Some(NotificationKind::BookingNoShow),
@@ -52,6 +54,10 @@ fn is_true(kind: NotificationKind, status: Status) -> bool {
         NotificationKind::BookingModified => status.is_changeable(),
         NotificationKind::BookingCancelled => status == Status::Cancelled,
         NotificationKind::BookingNoShow => status == Status::NoShow,
+        NotificationKind::PaymentLink | NotificationKind::PaymentFailed => status == Status::Held,
+        NotificationKind::HoldExpired | NotificationKind::PaymentReturned => status == Status::Expired,
+        NotificationKind::PaymentReceived => status.holds_beds(),
+        NotificationKind::PaymentRefunded => true,
     }
 }
 
@@ -61,6 +67,7 @@ pub fn decide(command: &EmailCommand, booking: Option<&Booking>, property: Optio
     match command {
         EmailCommand::Happened(event) => happened(event, booking),
         EmailCommand::Send(wish) => wished(wish, booking, property, now),
+        EmailCommand::Paid(_) => Decision::Nothing("not_notified"),
         EmailCommand::Account(_) => Decision::Nothing("not_about_a_booking"),
     }
 }
@@ -82,11 +89,11 @@ fn happened(event: &BookingEvent, booking: &Booking) -> Decision {
 fn news_of(event: &BookingEvent, booking: &Booking) -> Option<NotificationKind> {
     let entry = booking.history.iter().find(|entry| entry.rev == event.rev);
     match event.action {
-        None | Some(Action::Request | Action::Cancel | Action::NoShow) => entered(event.status),
+        None | Some(Action::Request | Action::Cancel | Action::NoShow | Action::Confirm | Action::Expire) => entered(event.status),
         Some(Action::Modify) => entry.filter(|entry| is_news(entry)).map(|_| NotificationKind::BookingModified),
         // Whoever was told that nobody came must hear that the beds are kept after all.
         Some(Action::Reinstate) => entry.filter(|entry| entry.from == Status::NoShow).map(|_| NotificationKind::BookingConfirmed),
-        Some(Action::Assign | Action::Move | Action::CheckIn | Action::CheckOut) => None,
+        Some(Action::Assign | Action::Move | Action::CheckIn | Action::CheckOut | Action::RecordPayment) => None,
     }
 }
 
@@ -127,7 +134,7 @@ fn reminded_days(kind: NotificationKind) -> Option<std::ops::RangeInclusive<i64>
     match kind {
         NotificationKind::ArrivalSoon => Some(1..=REMINDED_DAYS_BEFORE),
         NotificationKind::ArrivalToday => Some(0..=0),
-        NotificationKind::BookingConfirmed | NotificationKind::BookingModified | NotificationKind::BookingCancelled | NotificationKind::BookingNoShow => None,
+        _ => None,
     }
 }
 

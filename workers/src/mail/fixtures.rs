@@ -1,6 +1,6 @@
 //! A booking and its hostel for this module's own tests.
 
-use pvt_domain::booking::{Action, Booking, Changes, Guest, HistoryEntry, PaymentStatus, Source, Status, Stay, StayRequest};
+use pvt_domain::booking::{Action, Booking, Changes, Guest, HistoryEntry, Payment, Source, Status, Stay, StayRequest};
 use pvt_domain::events::{BookingEvent, kind_of};
 use pvt_domain::ids::BookingId;
 use pvt_domain::inventory::{DEFAULT_CUTOFF, DormGender, Inventory, Property, RoomKind, RoomType};
@@ -62,7 +62,7 @@ pub(crate) fn booking() -> Booking {
             taxes: vec![tax("lodging", "Lodging tax", 35_000, 840), tax("gst", "GST", 50_000, 1_242), tax("qst", "QST", 99_750, 2_478)],
             total: 28_560,
         }),
-        payment_status: PaymentStatus::PayOnArrival,
+        payment: Payment::default(),
         rejection: None,
         alternatives: Vec::new(),
         cancellation_policy: None,

@@ -21,6 +21,7 @@ fn kind(code: RefusalCode) -> &'static Kind {
         RefusalCode::TooEarly => problem::TOO_EARLY,
         RefusalCode::TooLate => problem::TOO_LATE,
         RefusalCode::BalanceOpen => problem::BALANCE_OPEN,
+        RefusalCode::PaymentUnderWay => problem::PAYMENT_UNDER_WAY,
         RefusalCode::BedsMissing => problem::BEDS_MISSING,
         RefusalCode::BedNotClean => problem::BED_NOT_CLEAN,
         RefusalCode::BedTaken => problem::BED_TAKEN,

@@ -14,7 +14,7 @@ use axum::extract::{Path, Request, State};
 use chrono::NaiveTime;
 use pvt_domain::ids::PropertyId;
 use pvt_domain::inventory::check::PPM;
-use pvt_domain::inventory::{DEFAULT_CUTOFF, Property, TaxRule};
+use pvt_domain::inventory::{DEFAULT_CUTOFF, DEFAULT_HOLD_MINUTES, Property, TaxRule};
 use pvt_domain::money::Currency;
 
 /// When guests may come and must leave where nothing else is said.
@@ -118,6 +118,7 @@ fn read_new(node: &Node<'_>, reader: &mut Reader) -> Option<Property> {
         business_day_cutoff: DEFAULT_CUTOFF,
         locales: vec!["en".to_owned()],
         taxes: Vec::new(),
+        hold_minutes: DEFAULT_HOLD_MINUTES,
     };
     Some(said.upon(empty))
 }

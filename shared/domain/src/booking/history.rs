@@ -222,8 +222,7 @@ pub struct Terms {
 impl Booking {
     /// What the booking was right after revision `rev`, by taking back what later revisions changed.
     pub fn terms_at(&self, rev: u32) -> Terms {
-        let mut terms =
-            Terms { stays: self.stays.clone(), price: self.price.clone(), rate_plan_id: self.rate_plan_id.clone(), payment: self.payment.clone() };
+        let mut terms = Terms { stays: self.stays.clone(), price: self.price.clone(), rate_plan_id: self.rate_plan_id.clone(), payment: self.payment.clone() };
         for entry in self.history.iter().rev().take_while(|entry| entry.rev > rev) {
             if let Some(changes) = &entry.changes {
                 changes.undo(&mut terms);

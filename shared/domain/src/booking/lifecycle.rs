@@ -28,17 +28,8 @@ pub enum Status {
 
 impl Status {
     /// Every state.
-    pub const ALL: [Self; 9] = [
-        Self::Requested,
-        Self::Held,
-        Self::Confirmed,
-        Self::CheckedIn,
-        Self::CheckedOut,
-        Self::NoShow,
-        Self::Rejected,
-        Self::Cancelled,
-        Self::Expired,
-    ];
+    pub const ALL: [Self; 9] =
+        [Self::Requested, Self::Held, Self::Confirmed, Self::CheckedIn, Self::CheckedOut, Self::NoShow, Self::Rejected, Self::Cancelled, Self::Expired];
 
     /// States in which a booking owns beds, as they are written: what queries ask for.
     pub const HOLDING: [&'static str; 4] = ["held", "confirmed", "checked_in", "checked_out"];
@@ -61,6 +52,11 @@ impl Status {
     /// Whether a booking in this state owns beds. The nights that were slept stay claimed after departure.
     pub fn holds_beds(self) -> bool {
         matches!(self, Self::Held | Self::Confirmed | Self::CheckedIn | Self::CheckedOut)
+    }
+
+    /// Whether the beds of a booking in this state count as sold.
+    pub fn has_sold(self) -> bool {
+        self.holds_beds() && self != Self::Held
     }
 
     /// Whether a booking in this state may be given other beds to make room for somebody else.

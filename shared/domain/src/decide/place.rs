@@ -4,7 +4,7 @@ use super::{Decider, Revision, Unsold};
 use crate::allocation::reshuffle::{Item, Puzzle};
 use crate::allocation::surroundings::{homes, reach, unit_of};
 use crate::allocation::{NoBeds, allocate_keeping};
-use crate::booking::{Action, Booking, Rejection, Status, Stay, StayRequest};
+use crate::booking::{Action, Booking, Rejection, Stay, StayRequest};
 use crate::ids::{BedId, BookingId, PropertyId, RoomTypeId};
 use crate::inventory::RoomKind;
 use crate::nights::Nights;
@@ -172,9 +172,8 @@ impl Decider<'_> {
         let kind = view.beds_of(room_type).map_or(RoomKind::Dorm, |layout| layout.kind);
         let unit_of = unit_of(&house.units);
         let meets = |stay: &Stay| stay.room_type_id == *room_type && stay.arrival < nights.departure && nights.arrival < stay.departure && is_movable(stay);
-        let candidate = |booking: &&Booking| {
-            booking.status.may_move() && booking.id != own && booking.property_id == *property && booking.stays.iter().any(meets)
-        };
+        let candidate =
+            |booking: &&Booking| booking.status.may_move() && booking.id != own && booking.property_id == *property && booking.stays.iter().any(meets);
         let stored = self.known.bookings.values().filter(candidate).filter(|booking| !self.bookings.contains_key(&booking.id));
         let mut bookings: Vec<&Booking> = self.bookings.values().filter(candidate).chain(stored).collect();
         // Maps have no order; a decision must not depend on it.

@@ -80,6 +80,19 @@ pub enum What {
     Disputed,
 }
 
+impl What {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Opened => "opened",
+            Self::Captured => "captured",
+            Self::Failed => "failed",
+            Self::Refunded => "refunded",
+            Self::Disputed => "disputed",
+        }
+    }
+}
+
 impl PaymentEvent {
     /// The event of a piece of news of this ledger, the same whenever it is made again.
     pub fn of(ledger: &Ledger, news: News) -> Self {

@@ -76,7 +76,8 @@ impl Ledger {
     /// What it comes to.
     pub fn summary(&self) -> Summary {
         let recorded = |sign: i64| self.records.iter().map(move |record| (record.amount * sign).max(0)).sum::<i64>();
-        let refunds: i64 = self.refunds.iter().filter(|refund| refund.status.is_effective() && self.is_ours(&refund.currency)).map(|refund| refund.amount).sum();
+        let refunds: i64 =
+            self.refunds.iter().filter(|refund| refund.status.is_effective() && self.is_ours(&refund.currency)).map(|refund| refund.amount).sum();
         let movements = self.disputes.iter().flat_map(|dispute| &dispute.movements).filter(|movement| self.is_ours(&movement.currency));
         let demands: BTreeSet<u32> = self.attempts.iter().map(|attempt| attempt.demand).collect();
         let (mut cleared, mut surplus) = (0, 0);

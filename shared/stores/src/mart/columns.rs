@@ -4,8 +4,9 @@
 //! occurs several times is reduced to its newest revision, because one statement cannot write a row twice.
 
 use super::bed_nights::{BedNight, sold};
+use super::payments::PaymentColumns;
 use chrono::{DateTime, NaiveDate, Utc};
-use pvt_domain::events::{BookingEvent, NotificationEvent};
+use pvt_domain::events::{BookingEvent, NotificationEvent, PaymentEvent};
 use pvt_domain::messages::{AnalyticsEvent, MessageType};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use uuid::Uuid;
@@ -17,6 +18,7 @@ pub(super) struct Columns {
     pub(super) notifications: NotificationColumns,
     pub(super) bookings: BookingColumns,
     pub(super) bed_nights: BedNightColumns,
+    pub(super) payments: PaymentColumns,
     pub(super) properties: Vec<String>,
     pub(super) room_types: PairColumns,
     pub(super) channels: Vec<&'static str>,
@@ -95,6 +97,7 @@ impl Columns {
         let mut announced: BTreeMap<Uuid, &BookingEvent> = BTreeMap::new();
         let mut newest: BTreeMap<Uuid, &BookingEvent> = BTreeMap::new();
         let mut mails: BTreeMap<Uuid, &NotificationEvent> = BTreeMap::new();
+        let mut payments: Vec<&PaymentEvent> = Vec::new();
         for event in events {
             match event {
                 AnalyticsEvent::Booking(event) => {
@@ -109,9 +112,10 @@ impl Columns {
                 AnalyticsEvent::Notification(event) => {
                     mails.insert(event.event_id, event);
                 }
+                AnalyticsEvent::Payment(event) => payments.push(event),
             }
         }
-        let mut columns = Self::default();
+        let mut columns = Self { payments: PaymentColumns::of(payments.into_iter()), ..Self::default() };
         announced.values().for_each(|event| columns.events.push(event));
         mails.values().for_each(|event| columns.notifications.push(event));
         newest.values().for_each(|event| columns.push_booking(event));

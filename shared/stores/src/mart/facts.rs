@@ -3,8 +3,8 @@
 //! The row of `fact_booking` is the lock of everything about that booking: whoever moved it to a newer revision also replaces
 //! the bed-nights, and whoever comes with an older one touches nothing.
 
-use super::Load;
 use super::columns::{BedNightColumns, BookingColumns, Columns, EventColumns, NotificationColumns};
+use super::{Load, payments};
 use sqlx::PgConnection;
 use std::collections::HashSet;
 use uuid::Uuid;
@@ -45,6 +45,9 @@ pub(super) async fn load(connection: &mut PgConnection, columns: &Columns) -> sq
     let mut load = Load::default();
     if !columns.notifications.event_id.is_empty() {
         load.new_events += insert_notifications(connection, &columns.notifications).await?;
+    }
+    if !columns.payments.entry_id.is_empty() {
+        load.entries = payments::upsert(connection, &columns.payments).await?;
     }
     if columns.events.event_id.is_empty() {
         return Ok(load);

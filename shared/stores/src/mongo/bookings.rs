@@ -155,7 +155,7 @@ impl Mongo {
         let earliest = nights.arrival.checked_sub_days(LONGEST_STAY).unwrap_or(NaiveDate::MIN);
         let arrival = doc! { "$gte": earliest.to_string(), "$lt": nights.departure.to_string() };
         let within = doc! { "$elemMatch": { "arrival": arrival, "departure": { "$gt": nights.arrival.to_string() } } };
-        let holding = doc! { "$in": ["confirmed", "checked_in", "checked_out"] };
+        let holding = doc! { "$in": Status::HOLDING.to_vec() };
         let found = self.collection::<Booking>(COLLECTION).find(doc! { "property_id": property_id.as_str(), "status": holding, "stays": within }).await?;
         Ok(found.map_ok(|booking| (booking.id, booking)).try_collect().await?)
     }

@@ -42,7 +42,7 @@ impl Mongo {
     /// [`StoreError`] when MongoDB fails.
     pub async fn holdings(&self, property_id: &PropertyId, from: NaiveDate) -> Result<Vec<StoredHolding>, StoreError> {
         let mut filter = of_property(property_id, doc! { "departure": { "$gt": from.to_string() } });
-        filter.insert("status", doc! { "$in": ["confirmed", "checked_in", "checked_out"] });
+        filter.insert("status", doc! { "$in": Status::HOLDING.to_vec() });
         let fields = doc! { "rev": 1, "status": 1, "stays": 1 };
         let found = self.collection::<StoredHolding>(bookings::COLLECTION).find(filter).projection(fields).await?;
         Ok(found.try_collect().await?)

@@ -1,0 +1,282 @@
+//! Whatever Stripe tells, in whatever order and however often, comes to the same ledger; and what it comes to is right.
+
+use super::{Attention, Channel, EntryKind, Ledger, NewsKind, Record, RecordMethod, Reread, Summary};
+use crate::fixtures::now;
+use crate::ids::BookingId;
+use crate::money::Currency;
+use crate::stripe::Event;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+const OWED: i64 = 10_000;
+
+fn booking_id() -> BookingId {
+    BookingId::derive(None, "1", "f")
+}
+
+/// A ledger of a guest who was sent to pay twice: the second page replaced the first.
+fn ledger() -> Ledger {
+    let mut ledger = Ledger::new(booking_id(), "pvt-montreal".into(), Currency::CAD, now());
+    for (id, object) in [(1, "cs_1"), (2, "cs_2")] {
+        ledger.open(Uuid::from_u128(id), Channel::Checkout, OWED, now());
+        ledger.opened(Uuid::from_u128(id), object);
+    }
+    ledger
+}
+
+fn event(number: i64, kind: &str, object: Value) -> Event {
+    Event::read(&json!({ "id": format!("evt_{number}"), "type": kind, "created": 1_800_000_000 + number, "data": { "object": object } })).unwrap()
+}
+
+fn metadata() -> Value {
+    json!({ "booking_id": booking_id().to_string(), "demand": "1" })
+}
+
+fn session(id: &str, status: &str, payment_status: &str, intent: Option<&str>) -> Value {
+    json!({ "id": id, "status": status, "payment_status": payment_status, "payment_intent": intent, "amount_total": OWED, "currency": "cad",
+            "created": 1_800_000_000, "expires_at": 1_800_001_800, "metadata": metadata() })
+}
+
+fn intent(id: &str, status: &str) -> Value {
+    let received = if status == "succeeded" { OWED } else { 0 };
+    json!({ "id": id, "status": status, "amount": OWED, "amount_received": received, "currency": "cad", "created": 1_800_000_000, "metadata": metadata() })
+}
+
+fn refund(id: &str, status: &str, amount: i64) -> Value {
+    json!({ "id": id, "status": status, "payment_intent": "pi_1", "charge": "ch_1", "amount": amount, "currency": "cad", "created": 1_800_000_100 })
+}
+
+fn charge(refunded: i64) -> Value {
+    json!({ "id": "ch_1", "payment_intent": "pi_1", "amount": OWED, "amount_refunded": refunded, "currency": "cad" })
+}
+
+fn dispute(status: &str, movements: &[i64]) -> Value {
+    let movements: Vec<Value> =
+        (0..).zip(movements).map(|(n, amount)| json!({ "id": format!("txn_{n}"), "amount": amount, "fee": 1_500, "currency": "cad" })).collect();
+    json!({ "id": "dp_1", "status": status, "payment_intent": "pi_1", "charge": "ch_1", "amount": OWED, "currency": "cad", "reason": "fraudulent",
+            "created": 1_800_000_200, "balance_transactions": movements })
+}
+
+/// The stories that are told, each as Stripe tells it, and what each comes to: captured, refunded, charged back, whether it is cleared.
+fn stories() -> Vec<(&'static str, Vec<(&'static str, Value)>, (i64, i64, i64, bool))> {
+    let paid =
+        || vec![("checkout.session.completed", session("cs_1", "complete", "paid", Some("pi_1"))), ("payment_intent.succeeded", intent("pi_1", "succeeded"))];
+    let with = |more: Vec<(&'static str, Value)>| [paid(), more].concat();
+    vec![
+        ("success", paid(), (OWED, 0, 0, true)),
+        ("failure then success", [vec![("payment_intent.payment_failed", intent("pi_1", "requires_payment_method"))], paid()].concat(), (OWED, 0, 0, true)),
+        (
+            "async success",
+            vec![
+                ("checkout.session.completed", session("cs_1", "complete", "unpaid", Some("pi_1"))),
+                ("payment_intent.processing", intent("pi_1", "processing")),
+                ("checkout.session.async_payment_succeeded", session("cs_1", "complete", "paid", Some("pi_1"))),
+                ("payment_intent.succeeded", intent("pi_1", "succeeded")),
+            ],
+            (OWED, 0, 0, true),
+        ),
+        (
+            "async failure",
+            vec![
+                ("checkout.session.completed", session("cs_1", "complete", "unpaid", Some("pi_1"))),
+                ("payment_intent.processing", intent("pi_1", "processing")),
+                ("checkout.session.async_payment_failed", session("cs_1", "complete", "unpaid", Some("pi_1"))),
+                ("payment_intent.payment_failed", intent("pi_1", "requires_payment_method")),
+            ],
+            (0, 0, 0, false),
+        ),
+        (
+            "cancel",
+            vec![("payment_intent.created", intent("pi_1", "requires_payment_method")), ("payment_intent.canceled", intent("pi_1", "canceled"))],
+            (0, 0, 0, false),
+        ),
+        ("expired", vec![("checkout.session.expired", session("cs_1", "expired", "unpaid", None))], (0, 0, 0, false)),
+        (
+            "partial refunds",
+            with(vec![
+                ("refund.created", refund("re_1", "pending", 2_000)),
+                ("charge.refunded", charge(2_000)),
+                ("refund.updated", refund("re_1", "succeeded", 2_000)),
+                ("refund.created", refund("re_2", "succeeded", 3_000)),
+                ("charge.refunded", charge(5_000)),
+            ]),
+            (OWED, 5_000, 0, true),
+        ),
+        ("full refund", with(vec![("refund.created", refund("re_1", "succeeded", OWED)), ("charge.refunded", charge(OWED))]), (OWED, OWED, 0, true)),
+        (
+            "a refund that fails",
+            with(vec![
+                ("refund.created", refund("re_1", "pending", OWED)),
+                ("refund.updated", refund("re_1", "succeeded", OWED)),
+                ("charge.refunded", charge(OWED)),
+                ("refund.failed", refund("re_1", "failed", OWED)),
+            ]),
+            (OWED, 0, 0, true),
+        ),
+        (
+            "dispute won",
+            with(vec![
+                ("charge.dispute.created", dispute("needs_response", &[])),
+                ("charge.dispute.funds_withdrawn", dispute("needs_response", &[-OWED])),
+                ("charge.dispute.updated", dispute("under_review", &[-OWED])),
+                ("charge.dispute.closed", dispute("won", &[-OWED])),
+                ("charge.dispute.funds_reinstated", dispute("won", &[-OWED, OWED])),
+            ]),
+            (OWED, 0, 0, true),
+        ),
+        (
+            "dispute lost",
+            with(vec![
+                ("charge.dispute.created", dispute("needs_response", &[])),
+                ("charge.dispute.funds_withdrawn", dispute("needs_response", &[-OWED])),
+                ("charge.dispute.closed", dispute("lost", &[-OWED])),
+            ]),
+            (OWED, 0, OWED, true),
+        ),
+    ]
+}
+
+fn events(story: &[(&str, Value)]) -> Vec<Event> {
+    (0..).zip(story).map(|(number, (kind, object))| event(number, kind, object.clone())).collect()
+}
+
+fn told(events: impl IntoIterator<Item = Event>) -> Ledger {
+    let mut ledger = ledger();
+    for event in events {
+        ledger.apply(&event);
+    }
+    ledger
+}
+
+fn sums(summary: &Summary) -> (i64, i64, i64, bool) {
+    (summary.captured, summary.refunded, summary.charged_back, summary.cleared == OWED)
+}
+
+#[test]
+fn every_story_comes_to_what_it_should() {
+    for (name, story, expected) in stories() {
+        let ledger = told(events(&story));
+        assert_eq!(sums(&ledger.summary()), expected, "{name}");
+        assert!(!ledger.summary().processing, "{name}");
+        let entries = ledger.entries();
+        assert_eq!(entries.last().map_or(0, |entry| entry.balance), ledger.summary().kept(), "{name}: {entries:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(3_000))]
+
+    /// 3,000 orders of a story, with repetitions: the same ledger as told in order and once.
+    #[test]
+    fn order_and_repetition_change_nothing(story in 0..stories().len(), order in prop::collection::vec((any::<prop::sample::Index>(), 1_usize..4), 0..24)) {
+        let (name, story, _) = &stories()[story];
+        let straight = events(story);
+        let mut shuffled: Vec<Event> = Vec::new();
+        for (place, times) in &order {
+            let event = place.get(&straight).clone();
+            shuffled.extend(std::iter::repeat_n(event, *times));
+        }
+        // Whatever was not drawn comes last, backwards: nothing is lost, only late.
+        shuffled.extend(straight.iter().rev().cloned());
+        prop_assert_eq!(told(shuffled), told(straight), "{}", name);
+    }
+}
+
+#[test]
+fn more_given_back_than_is_known_is_read_again() {
+    let mut ledger = told(events(&stories()[0].1));
+    assert_eq!(ledger.apply(&event(50, "charge.refunded", charge(3_000))), Some(Reread::Refunds { intent: "pi_1".to_owned() }));
+    ledger.apply(&event(51, "refund.created", refund("re_1", "succeeded", 3_000)));
+    assert_eq!(ledger.apply(&event(50, "charge.refunded", charge(3_000))), None);
+}
+
+#[test]
+fn what_is_paid_twice_is_surplus_and_goes_back() {
+    let mut ledger = told(events(&stories()[0].1));
+    ledger.apply(&event(60, "payment_intent.succeeded", json!({ "id": "pi_2", "status": "succeeded", "amount": OWED, "amount_received": OWED, "currency": "cad", "created": 1_800_000_050, "metadata": metadata() })));
+    let summary = ledger.summary();
+    assert_eq!((summary.captured, summary.cleared, summary.surplus), (2 * OWED, OWED, OWED));
+    assert_eq!(ledger.order_returns(OWED, now()), 1);
+    assert_eq!((ledger.orders[0].intent.as_str(), ledger.orders[0].amount), ("pi_2", OWED), "the newer one");
+    assert_eq!(ledger.order_returns(OWED, now()), 0, "once");
+    let key = ledger.orders[0].key.clone();
+    let made = json!({ "id": "re_9", "status": "succeeded", "payment_intent": "pi_2", "amount": OWED, "currency": "cad", "metadata": { "refund_key": key } });
+    ledger.apply(&event(61, "refund.created", made.clone()));
+    assert_eq!((ledger.order_returns(OWED, now()), ledger.open_orders().count()), (0, 0));
+    let mut failed = made;
+    failed["status"] = json!("failed");
+    ledger.apply(&event(62, "refund.failed", failed));
+    assert_eq!(ledger.order_returns(OWED, now()), 0, "what came back is for staff");
+    assert!(ledger.attention().contains(&Attention::RefundFailed) && ledger.summary().refunded == 0);
+}
+
+#[test]
+fn another_amount_or_currency_clears_nothing_and_is_shown_to_staff() {
+    let paid = |id: &str, amount: i64, currency: &str| json!({ "id": id, "status": "succeeded", "amount": amount, "amount_received": amount, "currency": currency, "metadata": metadata() });
+    let less = told([event(1, "payment_intent.succeeded", paid("pi_1", OWED - 1, "cad"))]);
+    assert_eq!((less.summary().captured, less.summary().cleared), (OWED - 1, 0));
+    assert_eq!(less.attention().into_iter().collect::<Vec<_>>(), [Attention::AmountMismatch]);
+    let foreign = told([event(1, "payment_intent.succeeded", paid("pi_1", OWED, "usd"))]);
+    assert_eq!((foreign.summary().captured, foreign.attention().into_iter().collect::<Vec<_>>()), (0, vec![Attention::CurrencyMismatch]));
+}
+
+#[test]
+fn a_dispute_freezes_what_it_is_about() {
+    let mut ledger = told(events(&stories()[9].1[..3]));
+    assert_eq!(ledger.order_returns(OWED, now()), 0);
+    assert!(ledger.attention().contains(&Attention::DisputeOpen));
+    let won = told(events(&stories()[9].1));
+    assert_eq!((won.clone().order_returns(OWED, now()), won.attention().len()), (1, 0));
+    let lost = told(events(&stories()[10].1));
+    assert_eq!((lost.clone().order_returns(OWED, now()), lost.attention().contains(&Attention::DisputeLost)), (0, true));
+}
+
+#[test]
+fn a_page_that_is_open_is_used_again_and_one_for_another_amount_is_replaced() {
+    let mut ledger = Ledger::new(booking_id(), "pvt-montreal".into(), Currency::CAD, now());
+    let mut page = session("cs_1", "open", "unpaid", None);
+    page["expires_at"] = json!(now().as_datetime().timestamp() + 1_800);
+    ledger.open(Uuid::from_u128(1), Channel::Checkout, OWED, now());
+    ledger.opened(Uuid::from_u128(1), "cs_1");
+    ledger.apply(&event(1, "checkout.session.created", page));
+    assert_eq!(ledger.open(Uuid::from_u128(2), Channel::Checkout, OWED, now()).attempt.id, Uuid::from_u128(1));
+    let other = ledger.open(Uuid::from_u128(3), Channel::Checkout, OWED + 1, now());
+    assert_eq!((other.attempt.demand, other.superseded), (2, vec!["cs_1".to_owned()]));
+    assert_eq!(ledger.open(Uuid::from_u128(3), Channel::Checkout, 1, now()).attempt.amount, OWED + 1, "the same wish again");
+}
+
+#[test]
+fn money_that_staff_took_counts_and_is_noted_once() {
+    let mut ledger = ledger();
+    let cash = Record { id: Uuid::from_u128(9), method: RecordMethod::Cash, amount: OWED, actor: "staff:1".to_owned(), note: None, at: now() };
+    assert!(ledger.record(cash.clone()) && !ledger.record(cash.clone()));
+    ledger.record(Record { id: Uuid::from_u128(10), amount: -1_000, ..cash });
+    assert_eq!(sums(&ledger.summary()), (OWED, 1_000, 0, true));
+    assert_eq!(
+        ledger.entries().iter().map(|entry| (entry.kind, entry.balance)).collect::<Vec<_>>(),
+        [(EntryKind::Payment, OWED), (EntryKind::Refund, OWED - 1_000)]
+    );
+}
+
+#[test]
+fn news_is_what_changed() {
+    let before = ledger();
+    let after = told(events(&stories()[7].1));
+    let kinds = |news: Vec<super::News>| news.iter().map(|news| (news.kind, news.entry.as_ref().map(|entry| entry.amount))).collect::<Vec<_>>();
+    assert_eq!(kinds(after.news_since(&before)), [(NewsKind::Captured, Some(OWED)), (NewsKind::Refunded, Some(-OWED))]);
+    assert_eq!(after.news_since(&after), []);
+    let failed = told(events(&stories()[8].1));
+    let gone = failed.news_since(&after);
+    assert_eq!(kinds(gone), [(NewsKind::Refunded, Some(0))], "what came back is no entry any more");
+    let declined = told(events(&stories()[1].1[..1]));
+    assert_eq!(kinds(declined.news_since(&before)), [(NewsKind::Failed, None)]);
+}
+
+#[test]
+fn a_ledger_is_stored_and_read_as_it_is() {
+    for (_, story, _) in stories() {
+        let ledger = told(events(&story));
+        assert_eq!(serde_json::from_value::<Ledger>(serde_json::to_value(&ledger).unwrap()).unwrap(), ledger);
+    }
+}
