@@ -105,6 +105,7 @@ impl BatchWorker for Trapped {
         let about = |message: &EmailCommand| match message {
             EmailCommand::Send(wish) => Some(wish.booking_id),
             EmailCommand::Happened(event) => Some(event.booking_id),
+            EmailCommand::Paid(event) => Some(event.booking_id),
             EmailCommand::Account(_) => None,
         };
         assert!(!batch.items.iter().any(|job| about(&job.message) == Some(self.victim)), "a defect of this test's worker");

@@ -3,7 +3,7 @@
 use pvt_domain::booking::{Action, Booking, Changes, Guest, HistoryEntry, Payment, Source, Status, Stay, StayRequest};
 use pvt_domain::events::{BookingEvent, kind_of};
 use pvt_domain::ids::BookingId;
-use pvt_domain::inventory::{DEFAULT_CUTOFF, DormGender, Inventory, Property, RoomKind, RoomType};
+use pvt_domain::inventory::{DEFAULT_CUTOFF, DEFAULT_HOLD_MINUTES, DormGender, Inventory, Property, RoomKind, RoomType};
 use pvt_domain::messages::EmailCommand;
 use pvt_domain::money::Currency;
 use pvt_domain::pricing::{Price, TaxLine};
@@ -129,6 +129,7 @@ pub(crate) fn hostel() -> Inventory {
             business_day_cutoff: DEFAULT_CUTOFF,
             locales: vec!["fr".to_owned(), "en".to_owned()],
             taxes: Vec::new(),
+            hold_minutes: DEFAULT_HOLD_MINUTES,
         },
         room_types: vec![RoomType::new("dorm-6-mixed", "6-bed mixed dorm", RoomKind::Dorm, DormGender::Mixed)],
         rooms: Vec::new(),
