@@ -235,6 +235,22 @@ pub mod uuid_text {
     }
 }
 
+/// As [`uuid_text`], for an id that may be absent.
+pub mod optional_uuid {
+    use super::{Deserialize, Deserializer, Serialize, Serializer, Uuid};
+    use serde::de::Error as _;
+
+    /// Writes the hyphenated form, or nothing.
+    pub fn serialize<S: Serializer>(id: &Option<Uuid>, serializer: S) -> Result<S::Ok, S::Error> {
+        id.map(|id| id.to_string()).serialize(serializer)
+    }
+
+    /// Reads any textual form, or nothing.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Uuid>, D::Error> {
+        Option::<String>::deserialize(deserializer)?.map(|text| Uuid::try_parse(&text).map_err(D::Error::custom)).transpose()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::BookingId;

@@ -32,8 +32,21 @@ struct Feed {
 }
 
 /// What feeds the queues that are not partitioned. Commands are named one by one; in keys of events `#` and `*` are wildcards.
-const FEEDS: [Feed; 4] = [
+const FEEDS: [Feed; 5] = [
     Feed { queue: "payments", commands: &["stripe.event"], events: &[] },
+    Feed {
+        queue: "stripe",
+        commands: &[
+            "payment.open_checkout",
+            "payment.create_intent",
+            "payment.expire_checkout",
+            "payment.refund",
+            "payment.record",
+            "payment.refresh",
+            "reconcile.payments",
+        ],
+        events: &[],
+    },
     Feed {
         queue: "emails",
         commands: &["notification.send", "account.mail"],

@@ -9,9 +9,11 @@ pub mod blocks;
 pub mod bookings;
 pub mod commit;
 pub mod inventory;
+pub mod ledgers;
 pub mod notifications;
 pub mod occupancy;
 pub mod password_resets;
+pub mod payment_sweeps;
 pub mod rates;
 pub mod reconciliations;
 pub mod refresh_tokens;
@@ -88,6 +90,8 @@ impl Mongo {
             bookings::INDEXES,
             blocks::INDEXES,
             occupancy::INDEXES,
+            ledgers::INDEXES,
+            payment_sweeps::INDEXES,
             notifications::INDEXES,
             reconciliations::INDEXES,
             api_keys::INDEXES,
@@ -103,6 +107,7 @@ impl Mongo {
             self.database.collection::<Document>(collection).create_index(index).await?;
         }
         self.index_clients().await?;
+        self.index_holds().await?;
         // Collections cannot be created inside a transaction cheaply, so those that a transaction writes exist beforehand.
         for name in [rates::COLLECTION, bookings::COLLECTION, blocks::COLLECTION, commit::CLAIMS] {
             self.create_collection(name).await?;

@@ -1,30 +1,175 @@
-//! Stores what Stripe pushed, each event once. It does not yet act on any of them.
+//! Takes in what Stripe pushed: keeps each event once, joins it to its booking's ledger, and tells the booking what that comes to.
 //!
-//! Stripe sends an event again until it is answered with success, and again when it feels like it: the event's id decides.
+//! It never asks Stripe anything: what has to be read again is handed to the `stripe` queue, so that a slow answer there holds up no
+//! confirmation here. Stripe sends an event again until it is answered with success, and again when it feels like it; taking it in again
+//! changes nothing.
 
+use crate::clock::Clock;
+use crate::ledgers::Ledgers;
 use pvt_domain::failure::Failure;
+use pvt_domain::ids::BookingId;
+use pvt_domain::ledger::{Ledger, Reread};
 use pvt_domain::messages::PaymentCommand;
-use pvt_messaging::{Queue, Rung};
+use pvt_domain::stripe::{Event, Object};
+use pvt_messaging::{Queue, Rung, Topology};
+use pvt_stores::StoreError;
 use pvt_stores::mongo::Mongo;
+use pvt_stores::mongo::ledgers::BookingHead;
 use pvt_stores::mongo::stripe_events::StoredStripeEvent;
-use pvt_worker_runtime::{Batch, BatchWorker, Shape, Spec};
+use pvt_worker_runtime::{Batch, BatchWorker, Job, Shape, Spec, fault};
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-/// Most events of one insert.
+/// Most events of one batch.
 const BATCH_MAX: u16 = 100;
-const LINGER: Duration = Duration::from_millis(5);
+/// Short: a guest who has paid is waiting.
+const LINGER: Duration = Duration::from_millis(2);
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// How often a batch is taken in anew because somebody else wrote one of its ledgers.
+const SAVE_ATTEMPTS: u32 = 8;
+
+/// Counter, label `outcome`: events that were new, known, about nothing that we follow, or about nobody's booking.
+const EVENTS: &str = "pvt_stripe_events_total";
 
 /// The worker of the `payments` queue.
 pub struct Payments {
-    mongo: Mongo,
+    ledgers: Ledgers,
+}
+
+/// An event of the batch that says something about money.
+struct Telling {
+    /// Its place in the batch.
+    place: usize,
+    event: Event,
+}
+
+/// Events by the booking that they are about, and those of which nothing but a payment is known.
+#[derive(Default)]
+struct Sorted {
+    by_booking: BTreeMap<BookingId, Vec<Telling>>,
+    ownerless: Vec<Telling>,
 }
 
 impl Payments {
     /// A worker on this database.
-    pub fn new(mongo: Mongo) -> Self {
-        Self { mongo }
+    pub fn new(mongo: Mongo, topology: Topology, clock: Clock) -> Self {
+        Self { ledgers: Ledgers::new(mongo, topology, clock) }
     }
+
+    /// Keeps the events as Stripe wrote them.
+    async fn keep(&self, jobs: &mut [Job<PaymentCommand>]) -> Result<(), StoreError> {
+        let mut events = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            let PaymentCommand::Event(event) = &job.message;
+            match StoredStripeEvent::of(event) {
+                Ok(event) => events.push(event),
+                // It would never fit, however often it is tried.
+                Err(error) => job.fail(Failure::reject("stripe_event_unstorable", error)),
+            }
+        }
+        let new = self.ledgers.mongo.store_stripe_events(&events).await?;
+        count("stored", new);
+        count("known", events.len().saturating_sub(new));
+        Ok(())
+    }
+
+    /// Finds out whose money each event is about.
+    async fn sort(&self, jobs: &mut [Job<PaymentCommand>]) -> Result<Sorted, StoreError> {
+        let mut tellings = Vec::with_capacity(jobs.len());
+        for (place, job) in jobs.iter_mut().enumerate() {
+            let PaymentCommand::Event(event) = &job.message;
+            match Event::read(&event.payload) {
+                Ok(Event { object: Object::Other, .. }) => count("not_followed", 1),
+                Ok(event) => tellings.push(Telling { place, event }),
+                Err(error) => job.fail(Failure::reject("stripe_event_unreadable", error)),
+            }
+        }
+        let unnamed: Vec<&str> = tellings.iter().filter(|one| one.event.object.booking_id().is_none()).filter_map(|one| one.event.object.intent_id()).collect();
+        let mut owners = self.ledgers.mongo.bookings_of_intents(&unnamed).await?;
+        let named = tellings.iter().filter_map(|one| one.event.object.intent_id().zip(one.event.object.booking_id()));
+        owners.extend(named.map(|(intent, booking)| (intent.to_owned(), booking)).collect::<Vec<_>>());
+        let mut sorted = Sorted::default();
+        for telling in tellings {
+            let object = &telling.event.object;
+            match object.booking_id().or_else(|| object.intent_id().and_then(|intent| owners.get(intent).copied())) {
+                Some(booking) => sorted.by_booking.entry(booking).or_default().push(telling),
+                None => sorted.ownerless.push(telling),
+            }
+        }
+        Ok(sorted)
+    }
+
+    /// Joins the events to their ledgers and stores those; what was asked to be read again comes with its place.
+    async fn join(&self, tellings: &BTreeMap<BookingId, Vec<Telling>>, heads: &HashMap<BookingId, BookingHead>) -> Result<Joined, StoreError> {
+        for _ in 0..SAVE_ATTEMPTS {
+            let mut joined = Joined { ledgers: self.ledgers.mongo.ledgers(heads.keys().copied()).await?, rereads: Vec::new() };
+            let mut changed = Vec::new();
+            for (booking, tellings) in tellings {
+                let Some(head) = heads.get(booking) else { continue };
+                let Some(before) = joined.ledgers.remove(booking).or_else(|| self.ledgers.empty(head)) else { continue };
+                let mut after = before.clone();
+                let reread = |telling: &Telling| after.apply(&telling.event).map(|reread| (telling.place, reread));
+                joined.rereads.extend(tellings.iter().filter_map(reread).collect::<Vec<_>>());
+                if after != before {
+                    (after.rev, after.updated_at) = (before.rev + 1, self.ledgers.now());
+                    changed.push(after.clone());
+                }
+                joined.ledgers.insert(*booking, after);
+            }
+            if self.ledgers.mongo.save_ledgers(&changed).await? {
+                return Ok(joined);
+            }
+        }
+        Err(StoreError::Stale(format!("ledgers changed {SAVE_ATTEMPTS} times")))
+    }
+
+    /// What follows: the news of each event, what is to be read again, and once a booking what its ledger comes to.
+    fn conclude(&self, jobs: &mut [Job<PaymentCommand>], sorted: &Sorted, joined: &Joined, heads: &HashMap<BookingId, BookingHead>) -> Result<(), Failure> {
+        for (booking, tellings) in &sorted.by_booking {
+            let (Some(ledger), Some(head)) = (joined.ledgers.get(booking), heads.get(booking)) else {
+                // Another system's, on the same account, or one that was never priced.
+                count("foreign", tellings.len());
+                tracing::warn!(%booking, "Stripe tells of money of a booking that is not known");
+                continue;
+            };
+            for telling in tellings {
+                let Some(job) = jobs.get_mut(telling.place) else { continue };
+                self.ledgers.tell(ledger, ledger.news_of(&telling.event.object))?.into_iter().for_each(|event| job.emit(event));
+            }
+            let last = tellings.last().and_then(|telling| jobs.get_mut(telling.place));
+            if let Some((job, settle)) = last.zip(self.ledgers.settle(ledger, head)?) {
+                job.emit(settle);
+            }
+        }
+        for (place, Reread::Refunds { intent }) in &joined.rereads {
+            if let Some(job) = jobs.get_mut(*place) {
+                let PaymentCommand::Event(event) = &job.message;
+                let refresh = self.ledgers.refresh(intent, &event.event_id)?;
+                job.emit(refresh);
+            }
+        }
+        for telling in &sorted.ownerless {
+            let Some(intent) = telling.event.object.intent_id() else {
+                count("foreign", 1);
+                continue;
+            };
+            let refresh = self.ledgers.refresh(intent, &telling.event.id)?;
+            if let Some(job) = jobs.get_mut(telling.place) {
+                job.emit(refresh);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Ledgers as they are stored, and what has to be read again for which message.
+struct Joined {
+    ledgers: HashMap<BookingId, Ledger>,
+    rereads: Vec<(usize, Reread)>,
+}
+
+fn count(outcome: &'static str, events: usize) {
+    metrics::counter!(EVENTS, "outcome" => outcome).increment(u64::try_from(events).unwrap_or(u64::MAX));
 }
 
 impl BatchWorker for Payments {
@@ -38,19 +183,11 @@ impl BatchWorker for Payments {
     type Message = PaymentCommand;
 
     async fn handle(&self, batch: &mut Batch<PaymentCommand>) -> Result<(), Failure> {
-        let mut events = Vec::with_capacity(batch.items.len());
-        for job in &mut batch.items {
-            let PaymentCommand::Event(event) = &job.message;
-            match StoredStripeEvent::of(event) {
-                Ok(event) => events.push(event),
-                // It would never fit, however often it is tried.
-                Err(error) => job.fail(Failure::reject("stripe_event_unstorable", error)),
-            }
-        }
-        let new = self.mongo.store_stripe_events(&events).await?;
-        let known = events.len().saturating_sub(new);
-        metrics::counter!("pvt_stripe_events_total", "outcome" => "stored").increment(u64::try_from(new).unwrap_or(u64::MAX));
-        metrics::counter!("pvt_stripe_events_total", "outcome" => "known").increment(u64::try_from(known).unwrap_or(u64::MAX));
-        Ok(())
+        self.keep(&mut batch.items).await?;
+        let sorted = self.sort(&mut batch.items).await?;
+        let heads = self.ledgers.mongo.booking_heads(sorted.by_booking.keys().copied()).await?;
+        let joined = self.join(&sorted.by_booking, &heads).await?;
+        fault::point("after_ledger_before_settle");
+        self.conclude(&mut batch.items, &sorted, &joined, &heads)
     }
 }

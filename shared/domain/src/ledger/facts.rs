@@ -52,6 +52,13 @@ impl<T: Fact> Facts<T> {
         self.place(id).ok().and_then(|place| self.0.get(place))
     }
 
+    /// As if nothing had been told of this object.
+    pub fn forget(&mut self, id: &str) {
+        if let Ok(place) = self.place(id) {
+            self.0.remove(place);
+        }
+    }
+
     /// Takes in a telling.
     pub fn tell(&mut self, fact: T) {
         match self.place(fact.id()) {

@@ -2,7 +2,8 @@
 
 use super::facts::{DisputeFact, IntentFact};
 use super::{Entry, EntryKind, Ledger};
-use crate::stripe::IntentStatus;
+use crate::stripe::{IntentStatus, Object};
+use chrono::DateTime;
 use std::collections::BTreeMap;
 
 /// What kind of news.
@@ -36,6 +37,32 @@ pub struct News {
 }
 
 impl Ledger {
+    /// All that is to be told of one object: what would be new if nothing had been known of it.
+    pub fn news_of(&self, object: &Object) -> Vec<News> {
+        let mut without = self.clone();
+        match object {
+            Object::Session(session) => {
+                without.sessions.forget(&session.id);
+                session.payment_intent.iter().for_each(|intent| without.intents.forget(intent));
+            }
+            Object::Intent(intent) => without.intents.forget(&intent.id),
+            Object::Refund(refund) => without.refunds.forget(&refund.id),
+            Object::Dispute(dispute) => without.disputes.forget(&dispute.id),
+            Object::Charge(_) | Object::Other => return Vec::new(),
+        }
+        let mut news = self.news_since(&without);
+        // A refund that came back left no entry that could be missed.
+        if let Object::Refund(refund) = object
+            && let Some(failed) = self.refunds.get(&refund.id).filter(|known| !known.status.is_effective())
+        {
+            let at = DateTime::from_timestamp(failed.created, 0).unwrap_or_default().into();
+            let entry = Entry { id: failed.id.clone(), kind: EntryKind::Refund, payment: failed.intent.clone(), amount: 0, fee: 0, at, balance: 0 };
+            let subject = format!("{}|0|taken_back", failed.id);
+            news.push(News { kind: NewsKind::Refunded, subject, payment: failed.intent.clone(), entry: Some(entry), amount: failed.amount });
+        }
+        news
+    }
+
     /// What is new compared with `before`.
     pub fn news_since(&self, before: &Self) -> Vec<News> {
         let mut news = Vec::new();
@@ -51,7 +78,7 @@ impl Ledger {
         for id in old.keys().chain(new.keys().filter(|id| !old.contains_key(*id))).filter(|id| moved(id)) {
             let Some(known) = new.get(id).or(old.get(id)) else { continue };
             let taken_back = !new.contains_key(id);
-            let entry = Some(Entry { amount: if taken_back { 0 } else { known.amount }, ..known.clone() });
+            let entry = Some(Entry { amount: if taken_back { 0 } else { known.amount }, balance: 0, ..known.clone() });
             let kind = match known.kind {
                 EntryKind::Payment => NewsKind::Captured,
                 EntryKind::Refund => NewsKind::Refunded,

@@ -6,7 +6,9 @@
 use super::facts::IntentFact;
 use super::{IntentStatus, Ledger};
 use crate::timestamp::Timestamp;
+use crate::ids::optional_uuid;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 /// Why money is given back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +36,9 @@ pub struct RefundOrder {
     /// In words, when staff decided it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    /// The wish of staff that it answers: the same wish twice is one order.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "optional_uuid")]
+    pub wish: Option<Uuid>,
     /// When.
     pub ordered_at: Timestamp,
     /// Stripe's answer, when it refused it for good.
@@ -69,9 +74,22 @@ impl Ledger {
         self.orders.iter().filter(|order| self.state_of(order) == OrderState::Open)
     }
 
+    /// The payment of this id: an attempt's, or Stripe's `pi_…`.
+    pub fn intent_of(&self, payment: &str) -> Option<&IntentFact> {
+        let attempt = self.attempts.iter().find(|attempt| attempt.id.to_string() == payment);
+        let object = attempt.map_or(Some(payment), |attempt| attempt.object.as_deref())?;
+        let behind = self.sessions.get(object).and_then(|session| session.intent.as_deref());
+        self.intents.get(behind.unwrap_or(object))
+    }
+
+    /// Whether a bank argues about a payment, or took it back.
+    pub fn is_frozen(&self, intent: &str) -> bool {
+        self.disputes.iter().any(|dispute| dispute.intent == intent && dispute.freezes())
+    }
+
     /// What a payment can still give back. Nothing while a bank argues about it.
     pub fn refundable(&self, intent: &IntentFact) -> i64 {
-        if intent.status != IntentStatus::Succeeded || self.disputes.iter().any(|dispute| dispute.intent == intent.id && dispute.freezes()) {
+        if intent.status != IntentStatus::Succeeded || self.is_frozen(&intent.id) {
             return 0;
         }
         let given: i64 = self.refunds.iter().filter(|refund| refund.intent == intent.id && refund.status.is_effective()).map(|refund| refund.amount).sum();
@@ -91,19 +109,27 @@ impl Ledger {
             let amount = self.refundable(&payment).min(missing);
             if amount > 0 {
                 missing -= amount;
-                self.order(&payment.id, amount, RefundReason::NotOwed, "system".to_owned(), None, now);
+                self.order(&payment.id, amount, RefundReason::NotOwed, "system", now);
             }
         }
         self.orders.len() - before
     }
 
-    /// Orders one refund; the caller has looked whether the payment can give it.
-    pub fn order(&mut self, intent: &str, amount: i64, reason: RefundReason, actor: String, note: Option<String>, now: Timestamp) -> &RefundOrder {
+    /// Orders what staff want of one payment; the caller has looked whether the payment can give it. The same wish twice is one order.
+    pub fn order_wish(&mut self, wish: Uuid, intent: &str, amount: i64, actor: &str, note: &str, now: Timestamp) -> &RefundOrder {
+        let place = self.orders.iter().position(|order| order.wish == Some(wish)).unwrap_or_else(|| {
+            self.order(intent, amount, RefundReason::Staff, actor, now);
+            self.orders.len() - 1
+        });
+        let order = &mut self.orders[place];
+        (order.wish, order.note) = (Some(wish), Some(note.to_owned()));
+        order
+    }
+
+    fn order(&mut self, intent: &str, amount: i64, reason: RefundReason, actor: &str, now: Timestamp) {
         let key = format!("refund:{}:{}", self.booking_id, self.orders.len() + 1);
-        let order = RefundOrder { key, intent: intent.to_owned(), amount, reason, actor, note, ordered_at: now, refused: None };
-        let place = self.orders.len();
-        self.orders.push(order);
-        &self.orders[place]
+        let (intent, actor) = (intent.to_owned(), actor.to_owned());
+        self.orders.push(RefundOrder { key, intent, amount, reason, actor, note: None, wish: None, ordered_at: now, refused: None });
     }
 
     /// Stripe refused an order for good.

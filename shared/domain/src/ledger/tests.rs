@@ -269,6 +269,8 @@ fn news_is_what_changed() {
     let failed = told(events(&stories()[8].1));
     let gone = failed.news_since(&after);
     assert_eq!(kinds(gone), [(NewsKind::Refunded, Some(0))], "what came back is no entry any more");
+    let Event { object, .. } = event(1, "refund.failed", refund("re_1", "failed", OWED));
+    assert_eq!(failed.news_of(&object), failed.news_since(&after), "told again, the same");
     let declined = told(events(&stories()[1].1[..1]));
     assert_eq!(kinds(declined.news_since(&before)), [(NewsKind::Failed, None)]);
 }

@@ -43,6 +43,14 @@ pub struct StripeEvent {
     pub received_at: Timestamp,
 }
 
+/// Name space of message ids of Stripe's events.
+const STRIPE_EVENTS: Uuid = Uuid::from_u128(0x8d0f_5a1b_77c4_4d9e_9a60_2f1e_3b5c_7d21);
+
+/// The message id of an event, whoever hands it on: the same event always has the same one.
+pub fn stripe_event_message_id(event_id: &str) -> Uuid {
+    Uuid::new_v5(&STRIPE_EVENTS, event_id.as_bytes())
+}
+
 /// What the `payments` queue carries.
 #[derive(Debug, Clone, PartialEq)]
 pub enum PaymentCommand {

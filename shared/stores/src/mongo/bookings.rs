@@ -183,6 +183,14 @@ impl Mongo {
         Ok(())
     }
 
+    /// The index of holds by when they end. Most bookings are none, so that they cost nothing there.
+    pub(super) async fn index_holds(&self) -> Result<(), StoreError> {
+        let options = IndexOptions::builder().partial_filter_expression(doc! { "status": Status::Held.as_str() }).build();
+        let index = IndexModel::builder().keys(doc! { "payment.expires_at": 1 }).options(options).build();
+        self.collection::<Document>(COLLECTION).create_index(index).await?;
+        Ok(())
+    }
+
     /// Confirmed bookings of a property whose first night is one of these, oldest arrival first.
     ///
     /// # Errors

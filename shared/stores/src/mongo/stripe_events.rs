@@ -2,11 +2,13 @@
 
 use super::Mongo;
 use crate::StoreError;
+use futures_util::TryStreamExt;
 use mongodb::bson::{Bson, doc, serialize_to_bson};
 use mongodb::error::ErrorKind;
 use pvt_domain::messages::StripeEvent;
 use pvt_domain::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
 
 const COLLECTION: &str = "stripe_events";
 
@@ -56,6 +58,20 @@ impl Mongo {
             },
             _ => Err(error.into()),
         }
+    }
+
+    /// Those of these events that are stored.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn known_stripe_events(&self, ids: &[&str]) -> Result<HashSet<String>, StoreError> {
+        #[derive(Deserialize)]
+        struct Named {
+            #[serde(rename = "_id")]
+            id: String,
+        }
+        let found = self.collection::<Named>(COLLECTION).find(doc! { "_id": { "$in": ids } }).projection(doc! { "_id": 1 }).await?;
+        Ok(found.map_ok(|event| event.id).try_collect().await?)
     }
 
     /// One event.

@@ -1,0 +1,248 @@
+//! The ledgers of bookings, one document a booking. Written by compare-and-set on `rev`, so that two workers never lose what the other noted.
+
+use super::{Index, Mongo};
+use crate::StoreError;
+use futures_util::TryStreamExt;
+use mongodb::bson::{Document, doc, serialize_to_bson};
+use mongodb::error::ErrorKind;
+use pvt_domain::booking::{Payment, Status};
+use pvt_domain::ids::{BookingId, PropertyId};
+use pvt_domain::ledger::{Attention, Ledger};
+use pvt_domain::money::Currency;
+use pvt_domain::timestamp::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+
+const COLLECTION: &str = "payments";
+
+/// MongoDB's code for a violated unique index.
+const DUPLICATE_KEY: i32 = 11_000;
+
+/// The ledger of a payment, by Stripe's id and by ours; lists, newest change first; what staff must look at.
+pub(crate) const INDEXES: &[Index] = &[
+    (COLLECTION, &[("intents.id", 1)], false),
+    (COLLECTION, &[("attempts.id", 1)], false),
+    (COLLECTION, &[("records.id", 1)], false),
+    (COLLECTION, &[("property_id", 1), ("updated_at", 1)], false),
+    (COLLECTION, &[("updated_at", 1)], false),
+    (COLLECTION, &[("attention", 1), ("updated_at", 1)], false),
+];
+
+/// A ledger as stored: with what staff must look at, so that it can be asked for.
+#[derive(Serialize)]
+struct Stored<'a> {
+    #[serde(flatten)]
+    ledger: &'a Ledger,
+    attention: Vec<Attention>,
+}
+
+/// Which ledgers are listed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LedgerFilter {
+    /// Of these properties; absent means of all.
+    pub properties: Option<Vec<PropertyId>>,
+    /// Of these bookings.
+    pub bookings: Option<Vec<BookingId>>,
+    /// Only those that staff must look at.
+    pub attention: bool,
+    /// Only those with a dispute.
+    pub disputed: bool,
+    /// Not changed after this instant.
+    pub until: Option<Timestamp>,
+    /// Not changed before this instant.
+    pub since: Option<Timestamp>,
+}
+
+/// What a ledger has to know of its booking.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct BookingHead {
+    /// Which booking.
+    #[serde(rename = "_id")]
+    pub id: BookingId,
+    /// Where it stands.
+    pub status: Status,
+    /// Its hostel.
+    pub property_id: PropertyId,
+    /// What it knows of its money.
+    #[serde(default)]
+    pub payment: Payment,
+    price: Option<Priced>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+struct Priced {
+    currency: Currency,
+}
+
+impl BookingHead {
+    /// What it is priced in; absent when it was refused before it could be priced.
+    pub fn currency(&self) -> Option<Currency> {
+        self.price.as_ref().map(|price| price.currency)
+    }
+
+    /// The ledger's revision that it knows of.
+    pub fn ledger_rev(&self) -> u64 {
+        self.payment.ledger.as_ref().map_or(0, |ledger| ledger.ledger_rev)
+    }
+}
+
+impl Mongo {
+    /// The ledger of a booking.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn ledger(&self, booking: BookingId) -> Result<Option<Ledger>, StoreError> {
+        Ok(self.collection::<Ledger>(COLLECTION).find_one(doc! { "_id": booking.to_string() }).await?)
+    }
+
+    /// Those of these bookings that have one.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn ledgers(&self, bookings: impl IntoIterator<Item = BookingId>) -> Result<HashMap<BookingId, Ledger>, StoreError> {
+        let ids: Vec<String> = bookings.into_iter().map(|id| id.to_string()).collect();
+        if ids.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let found = self.collection::<Ledger>(COLLECTION).find(doc! { "_id": { "$in": ids } }).await?;
+        Ok(found.map_ok(|ledger| (ledger.booking_id, ledger)).try_collect().await?)
+    }
+
+    /// The ledger of a payment: our own id of an attempt or a record, or Stripe's `pi_…`.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn ledger_of_payment(&self, payment: &str) -> Result<Option<Ledger>, StoreError> {
+        let field = if payment.starts_with("pi_") { vec!["intents.id"] } else { vec!["attempts.id", "records.id"] };
+        for field in field {
+            if let Some(found) = self.collection::<Ledger>(COLLECTION).find_one(doc! { field: payment }).await? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Which bookings these payments (`pi_…`) belong to, as far as is known.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn bookings_of_intents(&self, intents: &[&str]) -> Result<HashMap<String, BookingId>, StoreError> {
+        #[derive(Deserialize)]
+        struct Owner {
+            #[serde(rename = "_id")]
+            id: BookingId,
+            intents: Vec<Named>,
+        }
+        #[derive(Deserialize)]
+        struct Named {
+            id: String,
+        }
+        if intents.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let filter = doc! { "intents.id": { "$in": intents } };
+        let found: Vec<Owner> = self.collection::<Owner>(COLLECTION).find(filter).projection(doc! { "intents.id": 1 }).await?.try_collect().await?;
+        Ok(found.into_iter().flat_map(|owner| owner.intents.into_iter().map(move |intent| (intent.id, owner.id))).collect())
+    }
+
+    /// What ledgers have to know of these bookings.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn booking_heads(&self, ids: impl IntoIterator<Item = BookingId>) -> Result<HashMap<BookingId, BookingHead>, StoreError> {
+        let ids: Vec<String> = ids.into_iter().map(|id| id.to_string()).collect();
+        if ids.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let fields = doc! { "status": 1, "property_id": 1, "payment": 1, "price.currency": 1 };
+        let found = self.collection::<BookingHead>(super::bookings::COLLECTION).find(doc! { "_id": { "$in": ids } }).projection(fields).await?;
+        Ok(found.map_ok(|head| (head.id, head)).try_collect().await?)
+    }
+
+    /// Stores ledgers whose `rev` was raised by one since they were read; those with revision 1 are new. Says whether all were stored:
+    /// otherwise somebody else was faster with some, and the caller reads and applies all of them again, which for what was stored changes
+    /// nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails; then any of them may have been stored.
+    pub async fn save_ledgers(&self, ledgers: &[Ledger]) -> Result<bool, StoreError> {
+        let broken = |error: mongodb::bson::error::Error| StoreError::Broken { store: "mongodb", message: error.to_string() };
+        let stored = |ledger: &Ledger| {
+            let attention = ledger.attention().into_iter().collect();
+            serialize_to_bson(&Stored { ledger, attention }).map_err(broken)
+        };
+        let (new, changed): (Vec<&Ledger>, Vec<&Ledger>) = ledgers.iter().partition(|ledger| ledger.rev == 1);
+        let mut all = true;
+        if !new.is_empty() {
+            let documents = new.into_iter().map(|ledger| stored(ledger).map(|value| value.as_document().cloned().unwrap_or_default()));
+            let documents: Vec<Document> = documents.collect::<Result<_, _>>()?;
+            all &= inserted(self.collection::<Document>(COLLECTION).insert_many(documents).ordered(false).await)?;
+        }
+        if !changed.is_empty() {
+            let update = |ledger: &&Ledger| {
+                let before = i64::try_from(ledger.rev).unwrap_or(i64::MAX) - 1;
+                Ok(doc! { "q": { "_id": ledger.booking_id.to_string(), "rev": before }, "u": stored(ledger)? })
+            };
+            let updates: Vec<Document> = changed.iter().map(update).collect::<Result<_, StoreError>>()?;
+            let command = doc! { "update": COLLECTION, "updates": updates, "ordered": false, "writeConcern": { "w": "majority", "j": true } };
+            let reply = self.database().run_command(command).await?;
+            if let Some(error) = reply.get("writeErrors").or(reply.get("writeConcernError")) {
+                return Err(StoreError::Unavailable { store: "mongodb", message: error.to_string() });
+            }
+            let matched = reply.get_i32("n").unwrap_or(0);
+            all &= usize::try_from(matched).is_ok_and(|matched| matched == changed.len());
+        }
+        Ok(all)
+    }
+
+    /// Ledgers by when they last changed, the newest first, at most `limit`.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn list_ledgers(&self, filter: &LedgerFilter, limit: i64) -> Result<Vec<Ledger>, StoreError> {
+        let mut query = Document::new();
+        if let Some(properties) = &filter.properties {
+            query.insert("property_id", doc! { "$in": properties.iter().map(PropertyId::as_str).collect::<Vec<_>>() });
+        }
+        if let Some(bookings) = &filter.bookings {
+            query.insert("_id", doc! { "$in": bookings.iter().map(ToString::to_string).collect::<Vec<_>>() });
+        }
+        if filter.attention {
+            query.insert("attention", doc! { "$gt": "" });
+        }
+        if filter.disputed {
+            query.insert("disputes.0", doc! { "$exists": true });
+        }
+        let mut changed = Document::new();
+        changed.extend(filter.until.map(|until| ("$lte".to_owned(), until.to_string().into())));
+        changed.extend(filter.since.map(|since| ("$gte".to_owned(), since.to_string().into())));
+        if !changed.is_empty() {
+            query.insert("updated_at", changed);
+        }
+        let found = self.collection::<Ledger>(COLLECTION).find(query).sort(doc! { "updated_at": -1 }).limit(limit).await?;
+        Ok(found.try_collect().await?)
+    }
+
+    /// Held bookings whose time is up at `now`, the longest overdue first, at most `limit`.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn overdue_holds(&self, now: Timestamp, limit: i64) -> Result<Vec<(BookingId, PropertyId)>, StoreError> {
+        let filter = doc! { "status": Status::Held.as_str(), "payment.expires_at": { "$lte": now.to_string() } };
+        let fields = doc! { "status": 1, "property_id": 1 };
+        let found = self.collection::<BookingHead>(super::bookings::COLLECTION).find(filter).projection(fields).sort(doc! { "payment.expires_at": 1 });
+        Ok(found.limit(limit).await?.map_ok(|head| (head.id, head.property_id)).try_collect().await?)
+    }
+}
+
+/// Whether all were new.
+fn inserted<T>(result: mongodb::error::Result<T>) -> Result<bool, StoreError> {
+    let Err(error) = result else { return Ok(true) };
+    match &*error.kind {
+        ErrorKind::InsertMany(many) if many.write_concern_error.is_none() => match &many.write_errors {
+            Some(refused) if refused.iter().all(|refusal| refusal.code == DUPLICATE_KEY) => Ok(false),
+            _ => Err(error.into()),
+        },
+        _ => Err(error.into()),
+    }
+}

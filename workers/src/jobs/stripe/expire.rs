@@ -1,0 +1,77 @@
+//! Closing a booking's pages at Stripe. Only when nobody can pay any more are its beds released; if somebody has, it is told so instead.
+
+use super::{NOT_YET_DELAY, StripeCalls};
+use pvt_domain::booking::Status;
+use pvt_domain::failure::Failure;
+use pvt_domain::ledger::Ledger;
+use pvt_domain::messages::{BOOKING_EXPIRE_HOLD, ExpireCheckout, ExpireHold, Order, StripeCommand};
+use pvt_domain::stripe::{CheckoutSession, PaymentIntent};
+use pvt_messaging::{EncodeError, Outgoing};
+use pvt_stores::mongo::ledgers::BookingHead;
+use pvt_stripe::{Cancellation, Expiry};
+use pvt_worker_runtime::{Job, fault};
+use uuid::Uuid;
+
+/// An object at Stripe after it was closed.
+enum Closed {
+    Session(CheckoutSession),
+    Intent(PaymentIntent),
+}
+
+impl StripeCalls {
+    pub(super) async fn expire(&self, job: &mut Job<StripeCommand>, command: &ExpireCheckout) -> Result<(), Failure> {
+        let now = self.ledgers.now();
+        let due = |head: &BookingHead| head.status == Status::Held && head.payment.expires_at.is_some_and(|ends| ends <= now);
+        // First nobody is sent to pay any more; what was opened before is seen afterwards, or closed by who opens it.
+        let shut = self.ledgers.change(command.booking_id, |ledger, head| ledger.closed |= command.release && due(head)).await?;
+        let Some(shut) = shut else { return Err(Failure::Defer(NOT_YET_DELAY)) };
+        if command.release && !due(&shut.head) {
+            // Paid, cancelled or expired meanwhile, or never held.
+            return Ok(());
+        }
+        let mut closed = Vec::new();
+        for object in shut.after.payable() {
+            closed.push(if object.starts_with("cs_") {
+                let (Expiry::Expired(session) | Expiry::NotOpen(session)) = self.client()?.expire_session(&object).await?;
+                Closed::Session(session)
+            } else {
+                let (Cancellation::Canceled(intent) | Cancellation::NotCancelable(intent)) = self.client()?.cancel_intent(&object).await?;
+                Closed::Intent(intent)
+            });
+        }
+        fault::point("after_stripe_before_record");
+        let told = self.told("expire");
+        let tell = |ledger: &mut Ledger, _: &BookingHead| {
+            for object in &closed {
+                match object {
+                    Closed::Session(session) => ledger.tell_session(session, false, told.clone()),
+                    Closed::Intent(intent) => ledger.tell_intent(intent, false, told.clone()),
+                }
+            }
+        };
+        let Some(kept) = self.ledgers.change(command.booking_id, tell).await? else { return Err(Failure::Defer(NOT_YET_DELAY)) };
+        self.follow(job, &kept)?;
+        let summary = kept.after.summary();
+        if command.release && summary.kept() == 0 && !summary.processing {
+            job.emit(self.release(command, &kept.head)?);
+        }
+        Ok(())
+    }
+
+    /// The command that releases the beds: the same for every repetition of one end of a hold.
+    fn release(&self, command: &ExpireCheckout, head: &BookingHead) -> Result<Outgoing, EncodeError> {
+        let ends = head.payment.expires_at.map(|ends| ends.to_string()).unwrap_or_default();
+        let id = Uuid::new_v5(&command.booking_id.as_uuid(), format!("expire|{ends}").as_bytes());
+        let order = Order {
+            booking_id: command.booking_id,
+            property_id: command.property_id.clone(),
+            expected_rev: None,
+            actor: "system".to_owned(),
+            as_admin: false,
+            reason: Some("nobody paid in time".to_owned()),
+            requested_at: command.requested_at,
+        };
+        let key = self.ledgers.topology.command_key(BOOKING_EXPIRE_HOLD, command.property_id.as_str());
+        Ok(Outgoing::command(key, id, &ExpireHold { order })?.correlated(command.booking_id.as_uuid()).by(command.actor.clone()))
+    }
+}

@@ -1,0 +1,213 @@
+//! Sending a guest to pay what a booking owes at this moment.
+
+use super::{NOT_YET_DELAY, StripeCalls, answer, refused};
+use pvt_domain::booking::{Booking, Status};
+use pvt_domain::failure::Failure;
+use pvt_domain::ledger::facts::SessionState;
+use pvt_domain::ledger::{Attempt, Channel, Ledger};
+use pvt_domain::messages::{OpenPayment, PaymentRefusal, PaymentReply, StripeCommand};
+use pvt_domain::money::Currency;
+use pvt_domain::stripe::metadata::{BOOKING_ID, DEMAND, Metadata, PAYMENT_ID, PROPERTY_ID};
+use pvt_domain::timestamp::Timestamp;
+use pvt_stripe::{Expiry, NewIntent, NewSession, StripeClient, StripeError};
+use pvt_worker_runtime::{Job, fault};
+
+/// A page lives by itself for at least this long, in seconds: Stripe wants 30 minutes from when it makes it, which may be some time after
+/// it was asked. A hold that ends sooner ends it by a call.
+const LEAST_PAGE_SECS: i64 = 40 * 60;
+/// The longest that it may, in seconds, with a margin for clocks that differ.
+const LONGEST_PAGE_SECS: i64 = 24 * 3_600 - 120;
+
+/// Where the guest goes, or by what their app pays.
+struct Way {
+    attempt: Attempt,
+    url: Option<String>,
+    client_secret: Option<String>,
+}
+
+impl StripeCalls {
+    pub(super) async fn open(&self, job: &mut Job<StripeCommand>, command: &OpenPayment) -> Result<(), Failure> {
+        let Some(booking) = self.ledgers.mongo.booking(command.booking_id).await? else { return Err(Failure::Defer(NOT_YET_DELAY)) };
+        let Some(client) = &self.client else { return answer(job, refused(booking.id, PaymentRefusal::ProviderUnavailable)) };
+        match self.send_to_pay(job, client, &booking, command).await {
+            Ok(Ok(way)) => {
+                let payment_id = Some(way.attempt.id.to_string());
+                answer(job, PaymentReply { booking_id: booking.id, payment_id, url: way.url, client_secret: way.client_secret, refusal: None })
+            }
+            Ok(Err(refusal)) => answer(job, refused(booking.id, refusal)),
+            Err(Trouble::Stripe(error @ StripeError::Refused { .. })) => {
+                tracing::warn!(booking = %booking.id, %error, "Stripe makes no payment");
+                answer(job, refused(booking.id, PaymentRefusal::ProviderRefused))
+            }
+            // Somebody is waiting: whoever still wants to pay asks again, under the same key.
+            Err(Trouble::Stripe(error)) if job.meta.reply_to.is_some() => {
+                tracing::warn!(booking = %booking.id, %error, "Stripe cannot be asked");
+                answer(job, refused(booking.id, PaymentRefusal::ProviderUnavailable))
+            }
+            Err(Trouble::Stripe(error)) => Err(error.into()),
+            Err(Trouble::Other(failure)) => Err(failure),
+        }
+    }
+
+    async fn send_to_pay(
+        &self,
+        job: &mut Job<StripeCommand>,
+        client: &StripeClient,
+        booking: &Booking,
+        command: &OpenPayment,
+    ) -> Result<Result<Way, PaymentRefusal>, Trouble> {
+        let now = self.ledgers.now();
+        let is_known = |ledger: &Ledger| ledger.attempts.iter().any(|attempt| attempt.id == command.payment_id);
+        let opened = self.ledgers.change(booking.id, |ledger, _| {
+            let refusal = refusal(booking, ledger, now).filter(|_| !is_known(ledger));
+            refusal.map_or_else(|| Ok(ledger.open(command.payment_id, command.channel, booking.payable(), now)), Err)
+        });
+        let Some(opened) = opened.await.map_err(Failure::from)? else { return Ok(Err(PaymentRefusal::NotPayable)) };
+        let opening = match opened.answer {
+            Ok(opening) => opening,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        for session in &opening.superseded {
+            self.close(client, booking, session).await?;
+        }
+        fault::point("before_stripe");
+        let way = match (opening.attempt.channel, &opening.attempt.object) {
+            (Channel::Checkout, object) => self.page(job, client, booking, command, &opening.attempt, object.as_deref()).await?,
+            (Channel::App, object) => self.intent(job, client, booking, &opening.attempt, object.as_deref()).await?,
+        };
+        Ok(way.ok_or(PaymentRefusal::NotPayable))
+    }
+
+    /// A page that must not be paid any more.
+    async fn close(&self, client: &StripeClient, booking: &Booking, session: &str) -> Result<(), Trouble> {
+        let (Expiry::Expired(session) | Expiry::NotOpen(session)) = client.expire_session(session).await?;
+        let told = self.told("expire");
+        self.ledgers.change(booking.id, |ledger, _| ledger.tell_session(&session, false, told.clone())).await.map_err(Failure::from)?;
+        Ok(())
+    }
+
+    /// A page at Stripe; `None` when the hold ended meanwhile.
+    async fn page(
+        &self,
+        job: &mut Job<StripeCommand>,
+        client: &StripeClient,
+        booking: &Booking,
+        command: &OpenPayment,
+        attempt: &Attempt,
+        object: Option<&str>,
+    ) -> Result<Option<Way>, Trouble> {
+        let (session, told) = match object {
+            Some(id) => (client.session(id).await?, self.told("session")),
+            None => {
+                let wish = new_session(booking, command, attempt)?;
+                (client.create_session(&wish, &format!("checkout:{}", attempt.id)).await?, self.told("create"))
+            }
+        };
+        fault::point("after_stripe_before_record");
+        let kept = self.ledgers.change(booking.id, |ledger, head| {
+            ledger.opened(attempt.id, &session.id);
+            ledger.tell_session(&session, false, told.clone());
+            // Whoever ends the hold closes what they see; what they did not see yet is closed here.
+            !(ledger.closed && head.status == Status::Held) && head.status != Status::Expired && head.status != Status::Cancelled
+        });
+        let Some(kept) = kept.await.map_err(Failure::from)? else { return Ok(None) };
+        self.follow(job, &kept).map_err(Failure::from)?;
+        if !kept.answer {
+            self.close(client, booking, &session.id).await?;
+            return Ok(None);
+        }
+        let is_open = kept.after.sessions.get(&session.id).is_some_and(|known| known.state == SessionState::Open);
+        Ok(is_open.then(|| Way { attempt: attempt.clone(), url: session.url.clone(), client_secret: None }))
+    }
+
+    async fn intent(
+        &self,
+        job: &mut Job<StripeCommand>,
+        client: &StripeClient,
+        booking: &Booking,
+        attempt: &Attempt,
+        object: Option<&str>,
+    ) -> Result<Option<Way>, Trouble> {
+        let intent = match object {
+            Some(id) => client.intent(id).await?,
+            None => {
+                let wish = NewIntent { amount: attempt.amount, currency: currency(booking)?, title: booking.reference.clone(), metadata: metadata(booking, attempt) };
+                client.create_intent(&wish, &format!("intent:{}", attempt.id)).await?
+            }
+        };
+        fault::point("after_stripe_before_record");
+        let told = self.told("intent");
+        let kept = self.ledgers.change(booking.id, |ledger, head| {
+            ledger.opened(attempt.id, &intent.id);
+            ledger.tell_intent(&intent, false, told.clone());
+            !(ledger.closed && head.status == Status::Held) && head.status.holds_beds()
+        });
+        let Some(kept) = kept.await.map_err(Failure::from)? else { return Ok(None) };
+        self.follow(job, &kept).map_err(Failure::from)?;
+        if !kept.answer {
+            client.cancel_intent(&intent.id).await?;
+            return Ok(None);
+        }
+        Ok(Some(Way { attempt: attempt.clone(), url: None, client_secret: intent.client_secret }))
+    }
+}
+
+/// Why a booking cannot be paid at this moment.
+fn refusal(booking: &Booking, ledger: &Ledger, now: Timestamp) -> Option<PaymentRefusal> {
+    let is_over = booking.status == Status::Held && (ledger.closed || booking.payment.expires_at.is_some_and(|ends| ends <= now));
+    if is_over || !booking.status.holds_beds() {
+        return Some(PaymentRefusal::NotPayable);
+    }
+    (booking.payable() <= 0).then_some(PaymentRefusal::NothingDue)
+}
+
+fn new_session(booking: &Booking, command: &OpenPayment, attempt: &Attempt) -> Result<NewSession, Failure> {
+    // The same for every repetition of the command, or Stripe would take it for another one.
+    let opened = attempt.opened_at.as_datetime().timestamp();
+    let ends = booking.payment.expires_at.filter(|_| booking.status == Status::Held).map_or(i64::MAX, |ends| ends.as_datetime().timestamp());
+    Ok(NewSession {
+        amount: attempt.amount,
+        currency: currency(booking)?,
+        title: booking.reference.clone(),
+        email: Some(booking.guest.email.clone()),
+        locale: booking.guest.locale.clone().unwrap_or_default(),
+        success_url: command.success_url.clone(),
+        cancel_url: command.cancel_url.clone(),
+        expires_at: Some(ends.clamp(opened + LEAST_PAGE_SECS, opened + LONGEST_PAGE_SECS)),
+        metadata: metadata(booking, attempt),
+    })
+}
+
+fn metadata(booking: &Booking, attempt: &Attempt) -> Metadata {
+    [
+        (BOOKING_ID, booking.id.to_string()),
+        (PROPERTY_ID, booking.property_id.to_string()),
+        (DEMAND, attempt.demand.to_string()),
+        (PAYMENT_ID, attempt.id.to_string()),
+        ("rev", booking.rev.to_string()),
+    ]
+    .map(|(key, value)| (key.to_owned(), value))
+    .into()
+}
+
+fn currency(booking: &Booking) -> Result<Currency, Failure> {
+    booking.price.as_ref().map(|price| price.currency).ok_or_else(|| Failure::reject("booking_unpriced", "there is nothing to pay"))
+}
+
+/// Stripe's or ours.
+enum Trouble {
+    Stripe(StripeError),
+    Other(Failure),
+}
+
+impl From<StripeError> for Trouble {
+    fn from(error: StripeError) -> Self {
+        Self::Stripe(error)
+    }
+}
+
+impl From<Failure> for Trouble {
+    fn from(failure: Failure) -> Self {
+        Self::Other(failure)
+    }
+}

@@ -1,0 +1,117 @@
+//! Giving money back: first ordered in the ledger, then asked of Stripe under the order's own key, then noted.
+
+use super::{NOT_YET_DELAY, StripeCalls, answer, done, refused};
+use chrono::TimeDelta;
+use pvt_domain::failure::Failure;
+use pvt_domain::ids::BookingId;
+use pvt_domain::ledger::{Ledger, RefundOrder};
+use pvt_domain::messages::{PaymentRefusal, Refund, RefundWish, StripeCommand};
+use pvt_domain::stripe;
+use pvt_domain::stripe::metadata::{BOOKING_ID, PROPERTY_ID, REFUND_KEY};
+use pvt_stripe::{NewRefund, StripeClient, StripeError};
+use pvt_worker_runtime::{Job, fault};
+
+/// Stripe may forget an idempotency key after 24 hours: an order that is older than this is looked for before it is asked for again.
+const KEY_TRUSTED: TimeDelta = TimeDelta::hours(20);
+
+impl StripeCalls {
+    pub(super) async fn refund(&self, job: &mut Job<StripeCommand>, command: &Refund) -> Result<(), Failure> {
+        let now = self.ledgers.now();
+        let ordered = self.ledgers.change(command.booking_id, |ledger, head| match &command.wish {
+            Some(wish) => order_wish(ledger, wish, &command.actor, now),
+            None => {
+                ledger.order_returns(head.payment.to_return, now);
+                Ok(None)
+            }
+        });
+        let Some(ordered) = ordered.await? else { return Err(Failure::Defer(NOT_YET_DELAY)) };
+        let wanted = match ordered.answer {
+            Ok(key) => key,
+            Err(refusal) => return answer(job, refused(command.booking_id, refusal)),
+        };
+        let open: Vec<RefundOrder> = ordered.after.open_orders().filter(|order| wanted.as_ref().is_none_or(|key| *key == order.key)).cloned().collect();
+        let mut refusal = None;
+        for order in &open {
+            if !self.carry_out(job, command.booking_id, order).await? {
+                refusal = Some(PaymentRefusal::ProviderRefused);
+            }
+        }
+        // Carried out by an earlier delivery: told again, in case that was lost.
+        let kept = self.ledgers.change(command.booking_id, |_, _| ()).await?;
+        if let Some(kept) = kept {
+            let before = Ledger { refunds: pvt_domain::ledger::facts::Facts::default(), ..kept.after.clone() };
+            self.ledgers.tell(&kept.after, kept.after.news_since(&before))?.into_iter().for_each(|event| job.emit(event));
+            self.ledgers.settle(&kept.after, &kept.head)?.into_iter().for_each(|settle| job.emit(settle));
+        }
+        match (refusal, &command.wish) {
+            (Some(refusal), Some(_)) => answer(job, refused(command.booking_id, refusal)),
+            (_, Some(wish)) => answer(job, done(command.booking_id, wish.payment_id.clone())),
+            (_, None) => Ok(()),
+        }
+    }
+
+    /// Makes the refund of an order, or finds it made; whether Stripe did it.
+    async fn carry_out(&self, job: &Job<StripeCommand>, booking: BookingId, order: &RefundOrder) -> Result<bool, Failure> {
+        let client = self.client()?;
+        let age = self.ledgers.now().as_datetime() - order.ordered_at.as_datetime();
+        let earlier = if age > KEY_TRUSTED || job.meta.attempt > 1 { made(client, order).await? } else { None };
+        let refund = match earlier {
+            Some(refund) => Ok(refund),
+            None => {
+                fault::point("before_stripe");
+                let metadata = [(BOOKING_ID.to_owned(), booking.to_string()), (PROPERTY_ID.to_owned(), property(job))].into();
+                let wish = NewRefund { payment_intent: order.intent.clone(), amount: order.amount, refund_key: order.key.clone(), metadata };
+                client.create_refund(&wish, &order.key).await
+            }
+        };
+        fault::point("after_stripe_before_record");
+        let told = self.told("refund");
+        match refund {
+            Ok(refund) => {
+                self.ledgers.change(booking, |ledger, _| ledger.tell_refund(&refund, told.clone())).await?;
+                Ok(true)
+            }
+            Err(StripeError::Refused { code, message, .. }) => {
+                // Somebody may have given it back at Stripe: what is there is taken in before the order is given up.
+                let there = client.refunds_of(&order.intent).await?;
+                let why = code.unwrap_or(message);
+                tracing::warn!(%booking, order = %order.key, %why, "Stripe refused a refund");
+                self.ledgers
+                    .change(booking, |ledger, _| {
+                        there.iter().for_each(|refund| ledger.tell_refund(refund, told.clone()));
+                        ledger.refuse_order(&order.key, &why);
+                    })
+                    .await?;
+                Ok(false)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// The refund of an order, if Stripe has made it.
+async fn made(client: &StripeClient, order: &RefundOrder) -> Result<Option<stripe::Refund>, StripeError> {
+    let there = client.refunds_of(&order.intent).await?;
+    Ok(there.into_iter().find(|refund| refund.metadata.get(REFUND_KEY) == Some(&order.key)))
+}
+
+fn property(job: &Job<StripeCommand>) -> String {
+    if let StripeCommand::Refund(refund) = &job.message { refund.property_id.to_string() } else { String::new() }
+}
+
+/// Orders what staff want; the key of the order.
+fn order_wish(ledger: &mut Ledger, wish: &RefundWish, actor: &str, now: pvt_domain::timestamp::Timestamp) -> Result<Option<String>, PaymentRefusal> {
+    if let Some(order) = ledger.orders.iter().find(|order| order.wish == Some(wish.refund_id)) {
+        return Ok(Some(order.key.clone()));
+    }
+    let Some(intent) = ledger.intent_of(&wish.payment_id).cloned() else { return Err(PaymentRefusal::UnknownPayment) };
+    if ledger.is_frozen(&intent.id) {
+        return Err(PaymentRefusal::Disputed);
+    }
+    let left = ledger.refundable(&intent);
+    let amount = wish.amount.unwrap_or(left);
+    if amount <= 0 || amount > left {
+        return Err(PaymentRefusal::TooMuch);
+    }
+    Ok(Some(ledger.order_wish(wish.refund_id, &intent.id, amount, actor, &wish.note, now).key.clone()))
+}

@@ -1,0 +1,183 @@
+//! The gap sweep: events that Stripe has and that never arrived are taken in like those that do, and Stripe's own ledger is compared with
+//! ours, day by day.
+//!
+//! It changes no booking and no amount: it hands events on, and notes the fees that only Stripe's ledger tells.
+
+use super::StripeCalls;
+use chrono::{DateTime, NaiveDate, TimeDelta};
+use pvt_domain::failure::Failure;
+use pvt_domain::ids::BookingId;
+use pvt_domain::ledger::{EntryKind, Ledger};
+use pvt_domain::messages::{ReconcilePayments, STRIPE_EVENT, StripeCommand, StripeEvent, stripe_event_message_id};
+use pvt_domain::stripe::BalanceTransaction;
+use pvt_domain::timestamp::Timestamp;
+use pvt_messaging::Outgoing;
+use pvt_stores::mongo::ledgers::LedgerFilter;
+use pvt_stores::mongo::payment_sweeps::{DaySum, PaymentSweep};
+use pvt_stripe::{EventQuery, StripeClient, TransactionQuery};
+use pvt_worker_runtime::Job;
+use serde_json::Value;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Instant;
+
+/// How far before the last run's end events are looked for again: whatever was on its way then.
+const OVERLAP: TimeDelta = TimeDelta::hours(2);
+/// How far back the first run looks, and the longest gap that is made up for: Stripe keeps events for 30 days.
+const FARTHEST: TimeDelta = TimeDelta::days(29);
+/// What is younger than this may still be on its way by itself.
+const GRACE: TimeDelta = TimeDelta::seconds(60);
+/// Sums are compared for so many whole days before today, and today so far.
+const DAYS_COMPARED: i64 = 3;
+/// Most pages of a list in one run; the next run goes on.
+const MAX_PAGES: usize = 500;
+const PAGE: u32 = 100;
+/// Most ledgers that one comparison reads.
+const MAX_LEDGERS: i64 = 100_000;
+
+/// A day, a kind of entry and a currency.
+type Cell = (NaiveDate, &'static str, String);
+
+impl StripeCalls {
+    pub(super) async fn sweep(&self, job: &mut Job<StripeCommand>, command: &ReconcilePayments) -> Result<(), Failure> {
+        let (client, began, now) = (self.client()?.clone(), Instant::now(), self.ledgers.now());
+        let last = self.ledgers.mongo.last_payment_sweep().await?;
+        let farthest = now.as_datetime() - FARTHEST;
+        let since: Timestamp = last.map_or(farthest, |last| (last.until.as_datetime() - OVERLAP).max(farthest)).into();
+        let until: Timestamp = (now.as_datetime() - GRACE).into();
+        let (events, missing) = self.missing_events(&client, since, until).await?;
+        let lost = u32::try_from(missing.len()).unwrap_or(u32::MAX);
+        if !command.dry_run {
+            for event in missing {
+                job.emit(self.replay(event, now)?);
+            }
+        }
+        let (differences, fees) = self.compare(&client, now, command.dry_run).await?;
+        metrics::gauge!("pvt_stripe_days_differing").set(f64::from(u32::try_from(differences.len()).unwrap_or(u32::MAX)));
+        metrics::counter!("pvt_stripe_events_missed_total").increment(u64::from(lost));
+        for sum in &differences {
+            tracing::warn!(day = %sum.day, kind = %sum.kind, stripe = sum.stripe, ledger = sum.ledger, currency = %sum.currency, "Stripe's ledger and ours differ");
+        }
+        let sweep = PaymentSweep {
+            run_id: command.run_id,
+            actor: command.actor.clone(),
+            dry_run: command.dry_run,
+            since,
+            until,
+            events,
+            missing: lost,
+            replayed: if command.dry_run { 0 } else { lost },
+            fees,
+            differences,
+            started_at: now,
+            took_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+        };
+        Ok(self.ledgers.mongo.save_payment_sweep(&sweep).await?)
+    }
+
+    /// Events of the span that are not stored, oldest first, and how many there are in all.
+    async fn missing_events(&self, client: &StripeClient, since: Timestamp, until: Timestamp) -> Result<(u32, Vec<Value>), Failure> {
+        let (mut events, mut missing, mut after) = (0, Vec::new(), None);
+        for _ in 0..MAX_PAGES {
+            let query = EventQuery {
+                created_from: since.as_datetime().timestamp(),
+                created_until: Some(until.as_datetime().timestamp() + 1),
+                starting_after: after,
+                limit: PAGE,
+            };
+            let page = client.events(&query).await?;
+            events += u32::try_from(page.items.len()).unwrap_or(u32::MAX);
+            let ids: Vec<&str> = page.items.iter().filter_map(|event| event["id"].as_str()).collect();
+            let known: HashSet<String> = self.ledgers.mongo.known_stripe_events(&ids).await?;
+            missing.extend(page.items.into_iter().filter(|event| event["id"].as_str().is_some_and(|id| !known.contains(id))));
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        missing.reverse();
+        Ok((events, missing))
+    }
+
+    /// The event as intake would hand it on.
+    fn replay(&self, payload: Value, now: Timestamp) -> Result<Outgoing, Failure> {
+        let text = |field: &str| payload[field].as_str().unwrap_or_default().to_owned();
+        let (event_id, event_type) = (text("id"), text("type"));
+        let id = stripe_event_message_id(&event_id);
+        let event = StripeEvent { event_id, event_type, payload, received_at: now };
+        Ok(Outgoing::command(self.ledgers.topology.command_key(STRIPE_EVENT, ""), id, &event)?.by("schedule:reconcile_payments"))
+    }
+
+    /// Days on which Stripe's ledger and ours differ, and how many fees were noted.
+    async fn compare(&self, client: &StripeClient, now: Timestamp, dry_run: bool) -> Result<(Vec<DaySum>, u32), Failure> {
+        let today = now.as_datetime().date_naive();
+        let first = today - TimeDelta::days(DAYS_COMPARED);
+        let since: Timestamp = first.and_time(chrono::NaiveTime::MIN).and_utc().into();
+        let transactions = transactions(client, since).await?;
+        let filter = LedgerFilter { since: Some(since), ..LedgerFilter::default() };
+        let ledgers = self.ledgers.mongo.list_ledgers(&filter, MAX_LEDGERS).await?;
+        let fees = if dry_run { 0 } else { self.note_fees(&transactions, &ledgers).await? };
+        let mut sums: BTreeMap<Cell, (i64, i64)> = BTreeMap::new();
+        for line in &transactions {
+            if let Some(kind) = kind_of(line) {
+                sums.entry((day_of(line.created), kind.as_str(), line.currency.clone())).or_default().0 += line.amount;
+            }
+        }
+        for ledger in &ledgers {
+            let currency = ledger.currency.code().to_ascii_lowercase();
+            // What staff noted, Stripe knows nothing of.
+            for entry in ledger.entries().into_iter().filter(|entry| entry.id.contains('_') && entry.at >= since) {
+                let cell = (entry.at.as_datetime().date_naive(), entry.kind.as_str(), currency.clone());
+                sums.entry(cell).or_default().1 += entry.amount;
+            }
+        }
+        let differing = sums.into_iter().filter(|(_, (stripe, ledger))| stripe != ledger);
+        let sum = |((day, kind, currency), (stripe, ledger)): (Cell, (i64, i64))| DaySum { day, kind: kind.to_owned(), currency, stripe, ledger };
+        Ok((differing.map(sum).collect(), fees))
+    }
+
+    /// Writes what Stripe kept into the ledgers of the payments for which it did.
+    async fn note_fees(&self, transactions: &[BalanceTransaction], ledgers: &[Ledger]) -> Result<u32, Failure> {
+        let owners: HashMap<&str, (BookingId, &str)> =
+            ledgers.iter().flat_map(|ledger| ledger.charges.iter().map(|charge| (charge.id.as_str(), (ledger.booking_id, charge.intent.as_str())))).collect();
+        let known = |booking: BookingId, intent: &str| ledgers.iter().any(|ledger| ledger.booking_id == booking && ledger.fees.contains_key(intent));
+        let mut noted = 0;
+        for line in transactions.iter().filter(|line| line.fee != 0) {
+            let Some((booking, intent)) = line.source.as_deref().and_then(|source| owners.get(source)).copied() else { continue };
+            if known(booking, intent) {
+                continue;
+            }
+            self.ledgers.change(booking, |ledger, _| drop(ledger.fees.insert(intent.to_owned(), line.fee))).await?;
+            noted += 1;
+        }
+        Ok(noted)
+    }
+}
+
+async fn transactions(client: &StripeClient, since: Timestamp) -> Result<Vec<BalanceTransaction>, Failure> {
+    let (mut all, mut after) = (Vec::new(), None);
+    for _ in 0..MAX_PAGES {
+        let query = TransactionQuery { created_from: since.as_datetime().timestamp(), created_until: None, starting_after: after };
+        let page = client.balance_transactions(&query).await?;
+        all.extend(page.items);
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    Ok(all)
+}
+
+/// What kind of entry a line of Stripe's ledger is; `None` for payouts, fees of the account and the like.
+fn kind_of(line: &BalanceTransaction) -> Option<EntryKind> {
+    match line.reporting_category.as_str() {
+        "charge" => Some(EntryKind::Payment),
+        "refund" | "refund_failure" => Some(EntryKind::Refund),
+        "dispute" => Some(EntryKind::Chargeback),
+        "dispute_reversal" => Some(EntryKind::ChargebackReversal),
+        _ => None,
+    }
+}
+
+fn day_of(unix_seconds: i64) -> NaiveDate {
+    DateTime::from_timestamp(unix_seconds, 0).unwrap_or_default().date_naive()
+}

@@ -1,0 +1,121 @@
+//! Keeping the ledgers of bookings: read, changed by a pure function, stored by compare-and-set, told of.
+//!
+//! What follows from a change is computed from what is stored, never from what this process believes to have changed: whoever is
+//! delivered a message again finds the change made and tells of it again, under the same ids.
+
+use crate::clock::Clock;
+use pvt_domain::events::PaymentEvent;
+use pvt_domain::ids::BookingId;
+use pvt_domain::ledger::{Ledger, News};
+use pvt_domain::messages::{BOOKING_SETTLE_PAYMENT, Order, PAYMENT_REFRESH, RefreshPayment, SettlePayment};
+use pvt_domain::timestamp::Timestamp;
+use pvt_messaging::{EncodeError, Outgoing, Topology};
+use pvt_stores::StoreError;
+use pvt_stores::mongo::Mongo;
+use pvt_stores::mongo::ledgers::BookingHead;
+use uuid::Uuid;
+
+/// How often a change is made anew because somebody else was faster.
+const SAVE_ATTEMPTS: u32 = 8;
+/// Who settles, as histories show it.
+const ACTOR: &str = "stripe";
+
+/// What keeps ledgers. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Ledgers {
+    pub(crate) mongo: Mongo,
+    pub(crate) topology: Topology,
+    clock: Clock,
+}
+
+/// A ledger before and after a change that is stored, and the booking that it belongs to.
+pub(crate) struct Kept<T> {
+    /// As it was read.
+    pub(crate) before: Ledger,
+    /// As it is stored.
+    pub(crate) after: Ledger,
+    /// The booking, as it was read together with the ledger.
+    pub(crate) head: BookingHead,
+    /// What the change answered.
+    pub(crate) answer: T,
+}
+
+impl Ledgers {
+    pub(crate) fn new(mongo: Mongo, topology: Topology, clock: Clock) -> Self {
+        Self { mongo, topology, clock }
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
+    /// Changes the ledger of a booking; nothing is written when the change changes nothing. `None` when there is no such booking, or it
+    /// has no price.
+    ///
+    /// # Errors
+    /// [`StoreError::Stale`] when others were faster again and again.
+    pub(crate) async fn change<T>(&self, booking: BookingId, change: impl Fn(&mut Ledger, &BookingHead) -> T) -> Result<Option<Kept<T>>, StoreError> {
+        for _ in 0..SAVE_ATTEMPTS {
+            let (heads, ledger) = tokio::join!(self.mongo.booking_heads([booking]), self.mongo.ledger(booking));
+            let Some(head) = heads?.remove(&booking) else { return Ok(None) };
+            let Some(before) = ledger?.or_else(|| self.empty(&head)) else { return Ok(None) };
+            let mut after = before.clone();
+            let answer = change(&mut after, &head);
+            if after == before {
+                return Ok(Some(Kept { before, after, head, answer }));
+            }
+            (after.rev, after.updated_at) = (before.rev + 1, self.now());
+            if self.mongo.save_ledgers(std::slice::from_ref(&after)).await? {
+                return Ok(Some(Kept { before, after, head, answer }));
+            }
+        }
+        Err(StoreError::Stale(format!("the ledger of {booking} changed {SAVE_ATTEMPTS} times")))
+    }
+
+    /// The ledger of a booking that has none.
+    pub(crate) fn empty(&self, head: &BookingHead) -> Option<Ledger> {
+        Some(Ledger::new(head.id, head.property_id.clone(), head.currency()?, self.now()))
+    }
+
+    /// Events that tell of these news.
+    pub(crate) fn tell(&self, ledger: &Ledger, news: Vec<News>) -> Result<Vec<Outgoing>, EncodeError> {
+        let tell = |news| {
+            let event = PaymentEvent::of(ledger, news);
+            Ok(Outgoing::event(event.event_id, &event)?.correlated(ledger.booking_id.as_uuid()))
+        };
+        news.into_iter().map(tell).collect()
+    }
+
+    /// Tells the booking what its ledger comes to, unless it knows.
+    pub(crate) fn settle(&self, ledger: &Ledger, head: &BookingHead) -> Result<Option<Outgoing>, EncodeError> {
+        if head.ledger_rev() >= ledger.rev {
+            return Ok(None);
+        }
+        let summary = ledger.summary();
+        // Where nothing moved, and nothing is on its way, the booking has nothing to note.
+        let known = head.payment.ledger();
+        if (pvt_domain::ledger::Summary { ledger_rev: known.ledger_rev, ..summary.clone() }) == known {
+            return Ok(None);
+        }
+        let order = Order {
+            booking_id: ledger.booking_id,
+            property_id: ledger.property_id.clone(),
+            expected_rev: None,
+            actor: ACTOR.to_owned(),
+            as_admin: false,
+            reason: None,
+            requested_at: self.now(),
+        };
+        let id = Uuid::new_v5(&ledger.booking_id.as_uuid(), format!("settle|{}", ledger.rev).as_bytes());
+        let key = self.topology.command_key(BOOKING_SETTLE_PAYMENT, ledger.property_id.as_str());
+        let command = SettlePayment { order, ledger: summary };
+        Ok(Some(Outgoing::command(key, id, &command)?.correlated(ledger.booking_id.as_uuid()).by(ACTOR)))
+    }
+
+    /// Asks for a payment to be read from Stripe.
+    pub(crate) fn refresh(&self, intent: &str, event_id: &str) -> Result<Outgoing, EncodeError> {
+        let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("refresh|{intent}|{event_id}").as_bytes());
+        let command = RefreshPayment { intent: intent.to_owned(), event_id: event_id.to_owned(), requested_at: self.now() };
+        Ok(Outgoing::command(self.topology.command_key(PAYMENT_REFRESH, ""), id, &command)?.by(ACTOR))
+    }
+}
