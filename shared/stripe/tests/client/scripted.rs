@@ -59,6 +59,7 @@ struct Script {
 
 pub(crate) struct Server {
     pub(crate) client: StripeClient,
+    pub(crate) base: String,
     script: Script,
 }
 
@@ -75,7 +76,7 @@ impl Server {
         let base = format!("http://{}", listener.local_addr().unwrap());
         let app = Router::new().fallback(answer).with_state(script.clone());
         tokio::spawn(async move { axum::serve(listener, app).await });
-        Self { client: client(&base, call_timeout), script }
+        Self { client: client(&base, call_timeout), base, script }
     }
 
     pub(crate) fn asked(&self) -> Vec<Asked> {

@@ -63,6 +63,14 @@ async fn a_server_that_never_answers_is_unavailable() {
 }
 
 #[tokio::test]
+async fn the_key_is_not_sent_to_who_speaks_no_tls_when_they_should() {
+    let server = Server::patient([], SHORT).await;
+    let failed = client(&server.base.replace("http:", "https:"), SHORT).intent("pi_1").await.unwrap_err();
+    assert!(matches!(failed, StripeError::Unavailable(_)), "{failed}");
+    assert!(server.asked().is_empty());
+}
+
+#[tokio::test]
 async fn a_port_that_nobody_listens_on_is_unavailable() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
