@@ -16,15 +16,16 @@ const MAX_LINES: usize = 600;
 /// Who may use whom in the product (docs/architecture.md). The test kit is for tests: nobody is listed as its user.
 ///
 /// What tests may need beyond that is [`FOR_TESTS`].
-const EDGES: [(&str, &[&str]); 10] = [
+const EDGES: [(&str, &[&str]); 11] = [
     ("pvt-domain", &[]),
     ("pvt-engines", &[]),
     ("pvt-messaging", &["pvt-domain"]),
     ("pvt-stores", &["pvt-domain"]),
+    ("pvt-stripe", &["pvt-domain"]),
     ("pvt-service", &["pvt-domain"]),
     ("pvt-testkit", &["pvt-domain", "pvt-engines", "pvt-messaging", "pvt-stores"]),
     ("pvt-worker-runtime", &["pvt-domain", "pvt-messaging"]),
-    ("pvt-workers", &["pvt-domain", "pvt-messaging", "pvt-service", "pvt-stores", "pvt-worker-runtime"]),
+    ("pvt-workers", &["pvt-domain", "pvt-messaging", "pvt-service", "pvt-stores", "pvt-stripe", "pvt-worker-runtime"]),
     ("pvt-api", &["pvt-domain", "pvt-messaging", "pvt-service", "pvt-stores"]),
     ("pvt-ops", &["pvt-api", "pvt-domain", "pvt-engines", "pvt-messaging", "pvt-service", "pvt-stores", "pvt-worker-runtime", "pvt-workers"]),
 ];
@@ -33,10 +34,11 @@ const EDGES: [(&str, &[&str]); 10] = [
 const FOR_TESTS: [&str; 2] = ["pvt-engines", "pvt-testkit"];
 
 /// Libraries that give a crate an ability it must not have.
-const FORBIDDEN: [(&str, &[&str]); 5] = [
+const FORBIDDEN: [(&str, &[&str]); 6] = [
     ("pvt-domain", &["axum", "lapin", "mongodb", "rand", "reqwest", "sqlx", "tokio", "tracing"]),
     ("pvt-messaging", &["axum", "mongodb", "sqlx"]),
     ("pvt-stores", &["axum", "lapin"]),
+    ("pvt-stripe", &["axum", "lapin", "mongodb", "sqlx"]),
     ("pvt-worker-runtime", &["axum", "lapin", "mongodb", "reqwest", "sqlx"]),
     ("pvt-api", &["lapin", "mongodb", "sqlx"]),
 ];

@@ -83,6 +83,12 @@ pub struct Config {
     pub mail_from: String,
     /// `STRIPE_WEBHOOK_SECRETS`, newest first, never empty.
     pub stripe_webhook_secrets: Vec<SecretString>,
+    /// `STRIPE_SECRET_KEY`; without it Stripe is not asked for anything.
+    pub stripe_secret_key: Option<SecretString>,
+    /// `STRIPE_API_BASE`.
+    pub stripe_api_base: Url,
+    /// `STRIPE_API_VERSION`.
+    pub stripe_api_version: String,
     /// `JWT_SECRET`.
     pub jwt_secret: SecretString,
     /// `PUBLIC_URL`.
@@ -177,6 +183,9 @@ impl Config {
         let smtp_url = reader.secret(&variables::SMTP_URL, checks::smtp);
         let mail_from = reader.take(&variables::MAIL_FROM, |text, _| checks::mailbox(text));
         let stripe_webhook_secrets = reader.take(&variables::STRIPE_WEBHOOK_SECRETS, |text, _| checks::webhook_secrets(text));
+        let stripe_secret_key = reader.secret(&variables::STRIPE_SECRET_KEY, checks::stripe_key);
+        let stripe_api_base = reader.take(&variables::STRIPE_API_BASE, checks::public_url);
+        let stripe_api_version = reader.take(&variables::STRIPE_API_VERSION, |text, _| checks::stripe_version(text));
         let jwt_secret = reader.secret(&variables::JWT_SECRET, |text, _| checks::signing_secret(text));
         let public_url = reader.take(&variables::PUBLIC_URL, checks::public_url);
         let http_addr = reader.take(&variables::PVT_HTTP_ADDR, |text, _| checks::address(text));
@@ -206,6 +215,9 @@ impl Config {
                 smtp_url: smtp_url?,
                 mail_from: mail_from?,
                 stripe_webhook_secrets: stripe_webhook_secrets?.into_iter().map(SecretString::from).collect(),
+                stripe_secret_key,
+                stripe_api_base: stripe_api_base?,
+                stripe_api_version: stripe_api_version?,
                 jwt_secret: jwt_secret?,
                 public_url: public_url?,
                 http_addr: http_addr?,

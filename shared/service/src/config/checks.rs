@@ -110,6 +110,26 @@ pub(super) fn public_url(text: &str, production: bool) -> Check<Url> {
     Ok(url)
 }
 
+/// Publishable keys (`pk_…`) may do next to nothing, and webhook secrets are none.
+pub(super) fn stripe_key(text: &str, production: bool) -> Check<()> {
+    let graphic = text.chars().all(|letter| letter.is_ascii_graphic());
+    if !graphic || !["sk_", "rk_"].iter().any(|kind| text.starts_with(kind)) {
+        return Err("must be a secret key (sk_…) or a restricted one (rk_…)".to_owned());
+    }
+    if production && ["sk_test_", "rk_test_"].iter().any(|kind| text.starts_with(kind)) {
+        return Err("is a test key: nobody would pay".to_owned());
+    }
+    Ok(())
+}
+
+/// As in `2025-09-30.clover`; versions before 2024-09-30 have no name.
+pub(super) fn stripe_version(text: &str) -> Check<String> {
+    let (date, name) = text.split_once('.').unwrap_or((text, "none"));
+    let is_date = date.len() == 10 && date.bytes().enumerate().all(|(place, b)| if matches!(place, 4 | 7) { b == b'-' } else { b.is_ascii_digit() });
+    let is_name = !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase());
+    if is_date && is_name { Ok(text.to_owned()) } else { Err("is not a date with a release's name".to_owned()) }
+}
+
 /// `a@b.c` or `Name <a@b.c>`. The mailer parses it strictly; this catches what cannot be meant.
 pub(super) fn mailbox(text: &str) -> Check<String> {
     let address = text.rsplit_once('<').map_or(text, |(_, rest)| rest.trim_end_matches('>'));

@@ -87,6 +87,27 @@ fn production_refuses_the_guest_user_and_plain_connections() {
 }
 
 #[test]
+fn a_stripe_key_fits_where_it_is_used() {
+    assert!(read(PRODUCTION).unwrap().stripe_secret_key.is_none(), "a house may take cash alone");
+    let config = read(&production_with(&[("STRIPE_SECRET_KEY", "rk_live_1")])).unwrap();
+    assert_eq!((config.stripe_api_base.as_str(), config.stripe_api_version.as_str()), ("https://api.stripe.com/", "2025-09-30.clover"));
+    assert!(read(&[("STRIPE_SECRET_KEY", "sk_test_1"), ("STRIPE_API_BASE", "http://stripe.test:8091")]).is_ok());
+    for (name, value) in [
+        ("STRIPE_SECRET_KEY", "sk_test_1"),
+        ("STRIPE_SECRET_KEY", "rk_test_1"),
+        ("STRIPE_SECRET_KEY", "pk_live_1"),
+        ("STRIPE_SECRET_KEY", "sk_live_1\n2"),
+        ("STRIPE_API_BASE", "http://stripe.example.com"),
+        ("STRIPE_API_BASE", "https://user@stripe.example.com"),
+        ("STRIPE_API_VERSION", "clover"),
+        ("STRIPE_API_VERSION", "2025-09-30."),
+    ] {
+        assert_eq!(faulty(&production_with(&[(name, value)])), [name], "{value}");
+    }
+    assert!(read(&production_with(&[("STRIPE_API_BASE", "http://127.0.0.1:8091")])).is_ok());
+}
+
+#[test]
 fn loopback_needs_no_tls() {
     for (name, value) in [
         ("AMQP_URL", "amqp://pvt:secret@127.0.0.1"),

@@ -117,6 +117,21 @@ variables! {
     )
     .secret()
     .required();
+    STRIPE_SECRET_KEY = Variable::new(
+        "STRIPE_SECRET_KEY",
+        "With what Stripe is asked: a secret or a restricted key. Unset: guests cannot pay online. Production takes no test key.",
+        "",
+        "rk_live_KEY",
+    )
+    .secret()
+    .optional();
+    STRIPE_API_BASE = Variable::new("STRIPE_API_BASE", "Where Stripe is, or a simulator of it.", "https://api.stripe.com", "https://api.stripe.com");
+    STRIPE_API_VERSION = Variable::new(
+        "STRIPE_API_VERSION",
+        "The version of Stripe's API that is asked for. Give the webhook endpoint the same.",
+        "2025-09-30.clover",
+        "2025-09-30.clover",
+    );
     JWT_SECRET = Variable::new(
         "JWT_SECRET",
         "At least 32 characters; the keys that sign booking tokens and access tokens are derived from it. Changing it makes issued tokens void.",

@@ -1,0 +1,195 @@
+//! One call of Stripe: the request, its tries and its answer.
+//!
+//! Never follows a redirect: the key goes to the configured address alone.
+
+use crate::answer::{self, Head};
+use crate::error::StripeError;
+use crate::form::Form;
+use crate::retry::Tries;
+use crate::signals;
+use reqwest::header::{CONTENT_TYPE, HeaderValue};
+use reqwest::{Method, RequestBuilder, Response, redirect};
+use rustls::{ClientConfig, RootCertStore};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::de::DeserializeOwned;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, sleep, timeout};
+use tracing::debug;
+use url::Url;
+
+/// Longest answer that is read, in bytes: a full page of events has some hundred kilobytes.
+const MAX_ANSWER_BYTES: usize = 8 * 1024 * 1024;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// Longest idempotency key that Stripe takes, in characters.
+const MAX_KEY_CHARS: usize = 255;
+const USER_AGENT: &str = concat!("pvt-booking/", env!("CARGO_PKG_VERSION"));
+
+/// How Stripe is called. Printing it shows no key.
+#[derive(Debug, Clone)]
+pub struct StripeConfig {
+    /// `sk_live_…`, `sk_test_…` or a restricted `rk_…`.
+    pub secret_key: SecretString,
+    /// `https://api.stripe.com`, or where a simulator is.
+    pub api_base: Url,
+    /// The version of the API whose shapes are read, for example `2025-09-30.clover`.
+    pub api_version: String,
+    /// How long one try may take.
+    pub call_timeout: Duration,
+}
+
+impl StripeConfig {
+    /// The usual [`call_timeout`](Self::call_timeout).
+    pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+}
+
+/// Asks Stripe. Clones share their connections.
+#[derive(Debug, Clone)]
+pub struct StripeClient {
+    http: reqwest::Client,
+    config: Arc<StripeConfig>,
+}
+
+/// A request, as often as it is sent.
+struct Call {
+    operation: &'static str,
+    method: Method,
+    url: Url,
+    body: Option<String>,
+    key: Option<HeaderValue>,
+}
+
+impl StripeClient {
+    /// A client that has not connected yet.
+    ///
+    /// # Errors
+    /// [`StripeError::Unauthorized`] when the key or the version cannot be a header, [`StripeError::Unavailable`] when TLS cannot be set up.
+    pub fn new(config: StripeConfig) -> Result<Self, StripeError> {
+        let sendable = |text: &str| !text.is_empty() && HeaderValue::from_str(text).is_ok();
+        if !sendable(config.secret_key.expose_secret()) || !sendable(&config.api_version) {
+            return Err(StripeError::Unauthorized("the key or the version is empty or has characters that cannot be sent".to_owned()));
+        }
+        let setup = |error: &dyn std::fmt::Display| StripeError::Unavailable(format!("the client cannot be set up: {error}"));
+        let http = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls().map_err(|error| setup(&error))?)
+            .redirect(redirect::Policy::none())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .user_agent(USER_AGENT)
+            .build()
+            .map_err(|error| setup(&error))?;
+        Ok(Self { http, config: Arc::new(config) })
+    }
+
+    pub(crate) async fn get<T: DeserializeOwned>(&self, operation: &'static str, path: &[&str], query: &Form) -> Result<T, StripeError> {
+        let mut url = self.url(path);
+        url.set_query(Some(&query.encoded()).filter(|query| !query.is_empty()).map(String::as_str));
+        self.ask(Call { operation, method: Method::GET, url, body: None, key: None }).await
+    }
+
+    /// Changes something. Without a key it must be such that doing it twice is doing it once.
+    pub(crate) async fn post<T: DeserializeOwned>(&self, operation: &'static str, path: &[&str], form: &Form, key: Option<&str>) -> Result<T, StripeError> {
+        let key = key.map(idempotency_key).transpose()?;
+        self.ask(Call { operation, method: Method::POST, url: self.url(path), body: Some(form.encoded()), key }).await
+    }
+
+    /// Ids come from elsewhere, so each is escaped into one segment.
+    fn url(&self, path: &[&str]) -> Url {
+        let mut url = self.config.api_base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().push("v1").extend(path);
+        }
+        url
+    }
+
+    async fn ask<T: DeserializeOwned>(&self, call: Call) -> Result<T, StripeError> {
+        let mut tries = Tries::new(self.config.call_timeout);
+        loop {
+            let limit = tries.begin();
+            let begun = Instant::now();
+            let answered = timeout(limit, self.attempt(&call)).await.unwrap_or_else(|_| {
+                let message = format!("no answer within {} ms", limit.as_millis());
+                Err(StripeError::Unavailable(message))
+            });
+            let is_final = answered.as_ref().is_ok_and(|(head, _)| head.is_final);
+            let outcome = answered.and_then(|(head, body)| answer::read(&head, &body));
+            note(call.operation, begun, &outcome);
+            let error = match outcome {
+                Ok(object) => return Ok(object),
+                Err(error) => error,
+            };
+            match tries.wait(&error).filter(|_| !is_final) {
+                Some(wait) => sleep(wait).await,
+                None => return Err(error),
+            }
+        }
+    }
+
+    async fn attempt(&self, call: &Call) -> Result<(Head, Vec<u8>), StripeError> {
+        let mut response = self.request(call).send().await.map_err(unavailable)?;
+        let head = Head::new(response.status(), response.headers());
+        let body = body(&mut response).await?;
+        debug!(operation = call.operation, status = head.status.as_u16(), request = head.request_id, "Stripe answered");
+        Ok((head, body))
+    }
+
+    fn request(&self, call: &Call) -> RequestBuilder {
+        let mut request = self
+            .http
+            .request(call.method.clone(), call.url.clone())
+            .bearer_auth(self.config.secret_key.expose_secret())
+            .header("stripe-version", &self.config.api_version);
+        if let Some(key) = &call.key {
+            request = request.header("idempotency-key", key);
+        }
+        if let Some(body) = &call.body {
+            request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(body.clone());
+        }
+        request
+    }
+}
+
+/// Trusts the public certificate authorities, those of the machine do not matter.
+fn tls() -> Result<ClientConfig, rustls::Error> {
+    let roots: RootCertStore = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
+    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(config)
+}
+
+fn idempotency_key(key: &str) -> Result<HeaderValue, StripeError> {
+    let fits = !key.is_empty() && key.chars().count() <= MAX_KEY_CHARS;
+    let value = HeaderValue::from_str(key).ok().filter(|_| fits);
+    value.ok_or_else(|| StripeError::Idempotency(format!("it must have 1 to {MAX_KEY_CHARS} characters that a header may have")))
+}
+
+/// The answer's body, unless it has no end.
+async fn body(response: &mut Response) -> Result<Vec<u8>, StripeError> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(unavailable)? {
+        if body.len() + chunk.len() > MAX_ANSWER_BYTES {
+            return Err(StripeError::Unreadable(format!("it is longer than {MAX_ANSWER_BYTES} bytes")));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// Whatever went wrong on the way: nobody knows whether the request arrived.
+fn unavailable(error: reqwest::Error) -> StripeError {
+    let error = error.without_url();
+    let mut words = error.to_string();
+    let mut source = std::error::Error::source(&error);
+    while let Some(cause) = source {
+        words = format!("{words}: {cause}");
+        source = cause.source();
+    }
+    StripeError::Unavailable(crate::redact::redacted(&words))
+}
+
+fn note<T>(operation: &'static str, begun: Instant, outcome: &Result<T, StripeError>) {
+    let outcome = outcome.as_ref().map_or_else(StripeError::outcome, |_| "ok");
+    metrics::counter!(signals::CALLS, "operation" => operation, "outcome" => outcome).increment(1);
+    metrics::histogram!(signals::CALL_SECONDS, "operation" => operation).record(begun.elapsed().as_secs_f64());
+}

@@ -1,0 +1,114 @@
+//! How a call of Stripe fails, and what that means for the message being handled.
+
+use pvt_domain::failure::{Cause, Failure};
+use std::time::Duration;
+use thiserror::Error;
+
+/// A failed call, sorted by what helps. Messages carry neither keys nor card numbers nor mail addresses.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum StripeError {
+    /// Stripe does not do it (400, 402, 404 and the like), and will not if it is asked the same again.
+    #[error("Stripe refused ({kind}{}): {message}", code.as_ref().map(|code| format!(", {code}")).unwrap_or_default())]
+    Refused {
+        /// Stripe's name for it, for example `resource_missing`, `card_declined`, `charge_already_refunded`.
+        code: Option<String>,
+        /// Stripe's `type`, for example `invalid_request_error`, `card_error`.
+        kind: String,
+        /// Stripe's words, for operators.
+        message: String,
+        /// The parameter that is wrong.
+        param: Option<String>,
+        /// Why the guest's bank declined, for example `insufficient_funds`.
+        decline_code: Option<String>,
+    },
+    /// The key is wrong or may not do this: somebody has to change the configuration.
+    #[error("Stripe does not accept the key: {0}")]
+    Unauthorized(String),
+    /// Too many calls; this one had no effect.
+    #[error("Stripe asks for fewer calls")]
+    RateLimited {
+        /// For how long, if Stripe said so.
+        retry_after: Option<Duration>,
+    },
+    /// This one call did not go through though Stripe is up: another one holds its object or its key, or Stripe keeps a failure of its
+    /// own as the answer to this key. The effect is unknown: look for it, or ask again later with the same key.
+    #[error("Stripe could not do this one now: {0}")]
+    Transient(String),
+    /// No connection, no answer in time, or a failure of Stripe's own. The effect is unknown: ask again with the same key.
+    #[error("Stripe is unavailable: {0}")]
+    Unavailable(String),
+    /// The key was used before for something else: a defect of ours.
+    #[error("the idempotency key cannot be used: {0}")]
+    Idempotency(String),
+    /// An answer that is not what Stripe documents. The call may have had its effect.
+    #[error("Stripe's answer cannot be read: {0}")]
+    Unreadable(String),
+}
+
+impl StripeError {
+    /// Whether asking the same again, with the same key, may soon have another answer.
+    pub fn is_worth_retrying(&self) -> bool {
+        matches!(self, Self::RateLimited { .. } | Self::Transient(_) | Self::Unavailable(_))
+    }
+
+    /// Stripe's name for a refusal, if it has one.
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            Self::Refused { code, .. } => code.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// Whether what was asked about does not exist.
+    pub fn is_missing(&self) -> bool {
+        self.code() == Some("resource_missing")
+    }
+
+    /// A label for metrics.
+    pub(crate) fn outcome(&self) -> &'static str {
+        match self {
+            Self::Refused { .. } => "refused",
+            Self::Unauthorized(_) => "unauthorized",
+            Self::RateLimited { .. } => "rate_limited",
+            Self::Transient(_) => "transient",
+            Self::Unavailable(_) => "unavailable",
+            Self::Idempotency(_) => "idempotency",
+            Self::Unreadable(_) => "unreadable",
+        }
+    }
+}
+
+impl From<StripeError> for Failure {
+    fn from(error: StripeError) -> Self {
+        match &error {
+            StripeError::Refused { .. } => Self::reject("stripe_refused", error),
+            // Every message would fail alike until the key is changed: waiting costs nothing, giving up healthy messages would.
+            StripeError::Unauthorized(_) => Self::unavailable("stripe_unauthorized", error),
+            StripeError::RateLimited { retry_after: Some(delay) } => Self::RetryAfter(Cause::new("stripe_rate_limited", &error), *delay),
+            StripeError::RateLimited { retry_after: None } => Self::retry("stripe_rate_limited", error),
+            StripeError::Transient(_) => Self::retry("stripe_contention", error),
+            StripeError::Unavailable(_) => Self::unavailable("stripe_unavailable", error),
+            StripeError::Idempotency(_) => Self::reject("stripe_idempotency", error),
+            StripeError::Unreadable(_) => Self::retry("stripe_unreadable", error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::StripeError;
+    use pvt_domain::failure::Failure;
+    use std::time::Duration;
+
+    #[test]
+    fn only_what_concerns_everybody_pauses_the_worker() {
+        let word = String::from;
+        assert!(matches!(Failure::from(StripeError::Unavailable(word("down"))), Failure::Unavailable(_)));
+        assert!(matches!(Failure::from(StripeError::Unauthorized(word("key"))), Failure::Unavailable(_)));
+        assert!(matches!(Failure::from(StripeError::Transient(word("held"))), Failure::Retry(_)));
+        assert!(matches!(Failure::from(StripeError::Unreadable(word("odd"))), Failure::Retry(_)));
+        assert!(matches!(Failure::from(StripeError::Idempotency(word("defect"))), Failure::Reject(_)));
+        let wait = Duration::from_secs(7);
+        assert!(matches!(Failure::from(StripeError::RateLimited { retry_after: Some(wait) }), Failure::RetryAfter(_, delay) if delay == wait));
+    }
+}
