@@ -5,3 +5,4 @@ pub mod confirmations;
 pub mod emails;
 pub mod payments;
 pub mod reconciliation;
+pub mod stripe;

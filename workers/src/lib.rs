@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod jobs;
+mod ledgers;
 pub mod mail;
 pub mod registry;
 pub mod scheduler;

@@ -6,6 +6,7 @@ use crate::jobs::confirmations::Confirmations;
 use crate::jobs::emails::Emails;
 use crate::jobs::payments::Payments;
 use crate::jobs::reconciliation::Reconciliation;
+use crate::jobs::stripe::StripeCalls;
 use crate::scheduler::{self, Scheduler};
 use anyhow::{Context, Result, anyhow, bail};
 use pvt_messaging::{Publisher, Topology};
@@ -15,6 +16,7 @@ use pvt_service::http::{self, About, Pages};
 use pvt_service::telemetry;
 use pvt_stores::mart::Mart;
 use pvt_stores::mongo::Mongo;
+use pvt_stripe::{StripeClient, StripeConfig};
 use pvt_worker_runtime::{Engine, WorkerHealth, WorkerState};
 use secrecy::ExposeSecret;
 use std::sync::Arc;
@@ -33,6 +35,7 @@ struct Parts {
     mongo: Mongo,
     mart: Mart,
     publisher: Publisher,
+    topology: Topology,
 }
 
 /// Runs these workers in this process until the token is cancelled and everything in hand is finished.
@@ -55,6 +58,7 @@ pub async fn run(config: Config, names: &[String], shutdown: CancellationToken) 
         mongo: Mongo::connect(config.mongodb_uri.expose_secret(), &process).await.context("MONGODB_URI")?,
         mart: Mart::connect(config.database_url.expose_secret(), &process).context("DATABASE_URL")?,
         publisher: Publisher::start(config.amqp_url.expose_secret(), topology.clone(), &process),
+        topology: topology.clone(),
     };
     let mut engine = Engine::new(config.amqp_url.expose_secret(), topology.clone(), parts.publisher.clone());
     for name in names.iter().filter(|name| *name != SCHEDULER) {
@@ -79,15 +83,28 @@ pub async fn run(config: Config, names: &[String], shutdown: CancellationToken) 
 }
 
 fn register(engine: Engine, name: &str, config: &Config, parts: &Parts) -> Result<Engine> {
-    let Parts { mongo, mart, publisher: _ } = parts;
+    let Parts { mongo, mart, topology, publisher: _ } = parts;
     Ok(match name {
         "confirmations" => engine.register_batch(Confirmations::new(mongo.clone(), clock::system))?,
-        "payments" => engine.register_batch(Payments::new(mongo.clone()))?,
+        "payments" => engine.register_batch(Payments::new(mongo.clone(), topology.clone(), clock::system))?.register(StripeCalls::new(
+            mongo.clone(),
+            topology.clone(),
+            stripe(config)?,
+            clock::system,
+        ))?,
         "emails" => engine.register_batch(Emails::new(mongo.clone(), config)?)?,
         "analytics" => engine.register_batch(Analytics::new(mart.clone()))?,
         "reconciliation" => engine.register(Reconciliation::new(mongo.clone(), mart.clone(), clock::system))?,
         other => bail!("worker `{other}` is listed and not made"),
     })
+}
+
+/// Stripe, if a key for it is configured.
+fn stripe(config: &Config) -> Result<Option<StripeClient>> {
+    let Some(secret_key) = config.stripe_secret_key.clone() else { return Ok(None) };
+    let (api_base, api_version) = (config.stripe_api_base.clone(), config.stripe_api_version.clone());
+    let stripe = StripeConfig { secret_key, api_base, api_version, call_timeout: StripeConfig::CALL_TIMEOUT };
+    Ok(Some(StripeClient::new(stripe).context("STRIPE_API_BASE")?))
 }
 
 /// Ready means consuming. A dependency that is down pauses a worker, which then waits by itself: that degrades, and does not

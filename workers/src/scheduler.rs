@@ -203,6 +203,10 @@ impl Scheduler {
     }
 
     async fn fire(&self, plan: &Plan, span: Span, reign: &Reign) -> Result<(), FireError> {
+        if plan.work.is_of_the_whole() {
+            let mut commands = work::commands_of_the_whole(plan, span, &self.mongo, &self.topology).await?;
+            return self.publish(&mut commands, reign).await;
+        }
         let properties = self.mongo.property_ids().await?;
         tracing::info!(schedule = plan.name, fire = %span.until, properties = properties.len(), "a schedule fires");
         let mut waiting = Vec::with_capacity(CHUNK);

@@ -25,5 +25,5 @@ pub use consumer::{Acks, ConsumeError, Subscriber, Subscription};
 pub use delivery::{Delivery, Envelope};
 pub use outgoing::{EncodeError, FIRST_ATTEMPT, HEADER_ACTOR, HEADER_ATTEMPT, HEADER_TRACEPARENT, Outgoing, Target, encode};
 pub use publisher::{CONFIRM_TIMEOUT, PublishError, Publisher};
-pub use topology::{Queue, QueueRole, QueueSpec, Rung, Topology, definitions_json};
+pub use topology::{Queue, QueueRole, QueueSpec, Rung, Topology, definitions_json, unversioned};
 pub use trace_context::TraceParent;

@@ -10,14 +10,14 @@ mod views;
 use crate::clock::Clock;
 use futures_util::FutureExt;
 use pvt_domain::block::Block;
-use pvt_domain::booking::Booking;
+use pvt_domain::booking::{Action, Booking, Status};
 use pvt_domain::decide::{Decisions, Known, Verdict, decide};
 use pvt_domain::events::BookingEvent;
 use pvt_domain::failure::Failure;
 use pvt_domain::ids::{BlockId, BookingId};
-use pvt_domain::messages::{BookingCommand, Reply, ReplyOutcome};
+use pvt_domain::messages::{BookingCommand, ExpireCheckout, PAYMENT_EXPIRE_CHECKOUT, PAYMENT_REFUND, Refund, Reply, ReplyOutcome};
 use pvt_domain::timestamp::Timestamp;
-use pvt_messaging::{Outgoing, Queue, Rung};
+use pvt_messaging::{EncodeError, Outgoing, Queue, Rung, unversioned};
 use pvt_stores::StoreError;
 use pvt_stores::mongo::Mongo;
 use pvt_worker_runtime::{Batch, BatchWorker, Job, Shape, Spec, fault};
@@ -45,6 +45,9 @@ const TOGETHER_ATTEMPTS: u32 = 3;
 
 /// Most readings for one decision: views, the stays around a night, those further off, everybody, for a few properties of a batch.
 const READING_ROUNDS: u32 = 32;
+
+/// Who asks for what follows from a decision.
+const ACTOR: &str = "system";
 
 /// A command with its message id.
 type Addressed = (Uuid, Arc<BookingCommand>);
@@ -261,6 +264,7 @@ fn conclude(job: &mut Job<Arc<BookingCommand>>, verdict: Verdict) -> Result<(), 
         Verdict::Decided(event) => {
             metrics::counter!("pvt_bookings_decided_total", "status" => event.status.as_str()).increment(1);
             job.emit(Outgoing::event(event.event_id, event.as_ref())?.correlated(subject));
+            aftermath(&event)?.into_iter().for_each(|command| job.emit(command));
             (ReplyOutcome::Decided, None)
         }
         Verdict::Changed(event) => {
@@ -281,4 +285,22 @@ fn conclude(job: &mut Job<Arc<BookingCommand>>, verdict: Verdict) -> Result<(), 
         job.emit(Outgoing::reply(queue, job.meta.id, &reply)?.correlated(subject));
     }
     Ok(())
+}
+
+/// What follows from where a booking stands with its money, and is done by who talks to Stripe: the same commands whenever the decision is
+/// told of again.
+fn aftermath(event: &BookingEvent) -> Result<Vec<Outgoing>, EncodeError> {
+    let (booking_id, property_id, requested_at) = (event.booking_id, event.property_id.clone(), event.occurred_at);
+    let command_id = |what: &str| Uuid::new_v5(&event.event_id, what.as_bytes());
+    let mut commands = Vec::new();
+    if event.payment.return_due() > 0 {
+        let command = Refund { booking_id, property_id: property_id.clone(), wish: None, actor: ACTOR.to_owned(), requested_at };
+        commands.push(Outgoing::command(unversioned(PAYMENT_REFUND), command_id("refund"), &command)?.by(ACTOR));
+    }
+    // Pages that a guest may still have open must not be paid for nothing.
+    if event.status == Status::Cancelled && event.action == Some(Action::Cancel) && event.payment.required > 0 {
+        let command = ExpireCheckout { booking_id, property_id, release: false, actor: ACTOR.to_owned(), requested_at };
+        commands.push(Outgoing::command(unversioned(PAYMENT_EXPIRE_CHECKOUT), command_id("expire_checkout"), &command)?.by(ACTOR));
+    }
+    Ok(commands)
 }

@@ -60,7 +60,7 @@ impl StripeCalls {
 
     /// Notes what staff took or gave back.
     async fn record(&self, job: &mut Job<StripeCommand>, command: &RecordPayment) -> Result<(), Failure> {
-        let kept = self.ledgers.change(command.booking_id, |ledger, _| drop(ledger.record(command.record.clone()))).await?;
+        let kept = self.ledgers.change(command.booking_id, |ledger, _| ledger.record(command.record.clone())).await?;
         let Some(kept) = kept else { return Err(Failure::Defer(NOT_YET_DELAY)) };
         // Told anew whenever it is asked again, so that nothing is lost between storing and telling.
         let before = pvt_domain::ledger::Ledger { records: Vec::new(), ..kept.after.clone() };

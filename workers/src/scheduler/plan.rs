@@ -17,13 +17,21 @@ const NIGHT_AUDIT: &str = "night_audit";
 const REMIND_ARRIVAL_SOON: &str = "remind_arrival_soon";
 /// Writes to guests on the day on which they come.
 const REMIND_ARRIVAL_TODAY: &str = "remind_arrival_today";
+/// Ends holds that are over.
+const EXPIRE_HOLDS: &str = "expire_holds";
+/// Looks for what Stripe told and nobody heard.
+const RECONCILE_PAYMENTS: &str = "reconcile_payments";
 /// Second, minute, hour, day of month, month, day of week: at every full hour.
 const HOURLY: &str = "0 0 * * * *";
+/// Guests wait for beds that nobody paid for.
+const EVERY_MINUTE: &str = "0 * * * * *";
 /// Often enough for the wall of any time zone, some of which differ by a quarter of an hour.
 const QUARTERLY: &str = "0 */15 * * * *";
 
 /// Every schedule that there is.
-const SCHEDULES: [(&str, &str, Work); 4] = [
+const SCHEDULES: [(&str, &str, Work); 6] = [
+    (EXPIRE_HOLDS, EVERY_MINUTE, Work::ExpireHolds),
+    (RECONCILE_PAYMENTS, HOURLY, Work::ReconcilePayments),
     (RECONCILE_PROPERTIES, HOURLY, Work::Reconcile),
     (NIGHT_AUDIT, QUARTERLY, Work::NightAudit),
     (REMIND_ARRIVAL_SOON, QUARTERLY, Work::RemindSoon),

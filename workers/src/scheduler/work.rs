@@ -11,7 +11,8 @@ use pvt_domain::business_day::{business_date, instant_of};
 use pvt_domain::ids::{BookingId, PropertyId, fire_id};
 use pvt_domain::inventory::Property;
 use pvt_domain::messages::{
-    BOOKING_MARK_NO_SHOW, MarkNoShow, NOTIFICATION_SEND, NotificationKind, Order, RECONCILE_PROPERTY, ReconcileProperty, SendNotification,
+    BOOKING_MARK_NO_SHOW, ExpireCheckout, MarkNoShow, NOTIFICATION_SEND, NotificationKind, Order, PAYMENT_EXPIRE_CHECKOUT, RECONCILE_PAYMENTS,
+    RECONCILE_PROPERTY, ReconcilePayments, ReconcileProperty, SendNotification,
 };
 use pvt_domain::nights::Nights;
 use pvt_messaging::{EncodeError, Outgoing, Topology};
@@ -26,6 +27,9 @@ const REMINDED_TODAY_AT: NaiveTime = clock(7);
 const DAYS_BACK: u64 = 3;
 /// How far back the audit looks for guests who never came.
 const AUDITED_BACK: Days = Days::new(365);
+
+/// Holds that one fire ends; the next one goes on.
+const HOLDS_MAX: i64 = 10_000;
 
 const fn clock(hour: u32) -> NaiveTime {
     match NaiveTime::from_hms_opt(hour, 0, 0) {
@@ -45,6 +49,17 @@ pub enum Work {
     RemindSoon,
     /// Tells guests of their stay on its first day.
     RemindToday,
+    /// Ends holds that nobody paid for in time.
+    ExpireHolds,
+    /// Compares Stripe's events and its ledger with ours.
+    ReconcilePayments,
+}
+
+impl Work {
+    /// Whether a fire is one thing for all properties together.
+    pub(super) fn is_of_the_whole(self) -> bool {
+        matches!(self, Self::ExpireHolds | Self::ReconcilePayments)
+    }
 }
 
 /// The time that a fire answers for: after the fire before, up to its own.
@@ -69,6 +84,27 @@ impl Span {
     }
 }
 
+/// The commands of one fire of what concerns all properties together.
+pub(super) async fn commands_of_the_whole(plan: &Plan, span: Span, mongo: &Mongo, topology: &Topology) -> Result<Vec<Outgoing>, FireError> {
+    let actor = format!("schedule:{}", plan.name);
+    if plan.work == Work::ReconcilePayments {
+        let run_id = fire_id(&plan.name, &span.until.to_rfc3339_opts(SecondsFormat::Secs, true), "");
+        let command = ReconcilePayments { run_id, dry_run: plan.dry_run, actor: actor.clone(), requested_at: span.until.into() };
+        return Ok(vec![Outgoing::command(topology.command_key(RECONCILE_PAYMENTS, ""), run_id, &command)?.by(actor)]);
+    }
+    let overdue = mongo.overdue_holds(span.until.into(), HOLDS_MAX).await?;
+    if !overdue.is_empty() {
+        tracing::info!(schedule = plan.name, holds = overdue.len(), dry_run = plan.dry_run, "holds are over");
+    }
+    let expire = |(booking_id, property_id): (BookingId, PropertyId)| {
+        let id = fire_id(&plan.name, &span.until.to_rfc3339_opts(SecondsFormat::Secs, true), &booking_id.to_string());
+        let command = ExpireCheckout { booking_id, property_id, release: true, actor: actor.clone(), requested_at: span.until.into() };
+        let key = topology.command_key(PAYMENT_EXPIRE_CHECKOUT, "");
+        Ok(Outgoing::command(key, id, &command)?.correlated(booking_id.as_uuid()).by(actor.clone()))
+    };
+    if plan.dry_run { Ok(Vec::new()) } else { overdue.into_iter().map(expire).collect() }
+}
+
 /// The commands of one fire at one property.
 pub(super) async fn commands(plan: &Plan, span: Span, property_id: &PropertyId, mongo: &Mongo, topology: &Topology) -> Result<Vec<Outgoing>, FireError> {
     if plan.work == Work::Reconcile {
@@ -78,7 +114,7 @@ pub(super) async fn commands(plan: &Plan, span: Span, property_id: &PropertyId, 
     let property = &inventory.property;
     let mut commands = Vec::new();
     match plan.work {
-        Work::Reconcile => {}
+        Work::Reconcile | Work::ExpireHolds | Work::ReconcilePayments => {}
         Work::NightAudit => {
             if let Some(today) = span.days(property, property.business_day_cutoff).pop() {
                 let since = today.checked_sub_days(AUDITED_BACK).unwrap_or(today);
@@ -118,7 +154,7 @@ fn reminded_arrivals(work: Work, span: Span, property: &Property) -> Vec<NaiveDa
         }
         // Who was to come on an earlier day needs no reminder any more.
         Work::RemindToday => span.days(property, REMINDED_TODAY_AT).pop().into_iter().collect(),
-        Work::Reconcile | Work::NightAudit => Vec::new(),
+        Work::Reconcile | Work::NightAudit | Work::ExpireHolds | Work::ReconcilePayments => Vec::new(),
     }
 }
 

@@ -5,6 +5,7 @@ mod blocks;
 mod changes;
 mod house;
 mod lifecycle;
+mod payment;
 mod random;
 mod reshuffling;
 mod selling;

@@ -5,8 +5,8 @@
 
 use super::facts::IntentFact;
 use super::{IntentStatus, Ledger};
-use crate::timestamp::Timestamp;
 use crate::ids::optional_uuid;
+use crate::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 

@@ -230,8 +230,9 @@ impl Mongo {
     pub async fn overdue_holds(&self, now: Timestamp, limit: i64) -> Result<Vec<(BookingId, PropertyId)>, StoreError> {
         let filter = doc! { "status": Status::Held.as_str(), "payment.expires_at": { "$lte": now.to_string() } };
         let fields = doc! { "status": 1, "property_id": 1 };
-        let found = self.collection::<BookingHead>(super::bookings::COLLECTION).find(filter).projection(fields).sort(doc! { "payment.expires_at": 1 });
-        Ok(found.limit(limit).await?.map_ok(|head| (head.id, head.property_id)).try_collect().await?)
+        let holds = self.collection::<BookingHead>(super::bookings::COLLECTION);
+        let found = holds.find(filter).projection(fields).sort(doc! { "payment.expires_at": 1 }).limit(limit).await?;
+        Ok(found.map_ok(|head| (head.id, head.property_id)).try_collect().await?)
     }
 }
 

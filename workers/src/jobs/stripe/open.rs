@@ -131,7 +131,8 @@ impl StripeCalls {
         let intent = match object {
             Some(id) => client.intent(id).await?,
             None => {
-                let wish = NewIntent { amount: attempt.amount, currency: currency(booking)?, title: booking.reference.clone(), metadata: metadata(booking, attempt) };
+                let wish =
+                    NewIntent { amount: attempt.amount, currency: currency(booking)?, title: booking.reference.clone(), metadata: metadata(booking, attempt) };
                 client.create_intent(&wish, &format!("intent:{}", attempt.id)).await?
             }
         };

@@ -146,7 +146,7 @@ impl StripeCalls {
             if known(booking, intent) {
                 continue;
             }
-            self.ledgers.change(booking, |ledger, _| drop(ledger.fees.insert(intent.to_owned(), line.fee))).await?;
+            self.ledgers.change(booking, |ledger, _| ledger.fees.insert(intent.to_owned(), line.fee)).await?;
             noted += 1;
         }
         Ok(noted)

@@ -1,0 +1,243 @@
+//! Money and beds: holds that are paid, that nobody pays, that are paid late, and what goes back.
+
+use super::house::{House, PROPERTY, code, id, status};
+use crate::booking::{Action, PaymentStatus, Status, StayRequest};
+use crate::decide::Verdict;
+use crate::fixtures::{at, request, stay};
+use crate::ledger::Summary;
+use crate::messages::*;
+use proptest::prelude::*;
+use uuid::Uuid;
+
+/// Two guests in one room for three nights, taxes included.
+const TOTAL: i64 = 42_840;
+
+fn room() -> Vec<StayRequest> {
+    vec![stay("private-double", "2027-01-10", "2027-01-13", 2)]
+}
+
+/// A house with one held booking; there are two rooms of its kind.
+fn held() -> House {
+    let mut house = House::new();
+    hold(&mut house, "1", room());
+    house
+}
+
+fn hold(house: &mut House, key: &str, stays: Vec<StayRequest>) -> Verdict {
+    let asked = RequestBooking { rate_plan_id: "prepaid".into(), ..request(key, stays) };
+    house.run(&[(asked.booking_id.request_command_id(), BookingCommand::Request(Box::new(asked)))]).remove(0)
+}
+
+fn paid(ledger_rev: u64, captured: i64) -> Summary {
+    Summary { ledger_rev, captured, cleared: captured, ..Summary::default() }
+}
+
+fn settle(house: &mut House, key: &str, ledger: Summary) -> Verdict {
+    let order = house.order(key);
+    house.one(BookingCommand::Settle(SettlePayment { order, ledger }))
+}
+
+fn expire(house: &mut House, key: &str) -> Verdict {
+    let order = house.order(key);
+    house.one(BookingCommand::ExpireHold(ExpireHold { order }))
+}
+
+/// The hold of half an hour is over.
+fn time_is_up(house: &mut House) {
+    house.now = at("2026-12-01T12:30:00Z");
+}
+
+#[test]
+fn what_has_to_be_paid_first_is_held_until_then() {
+    let mut house = held();
+    let booking = house.booking("1");
+    assert_eq!((booking.status, booking.payment.required, booking.payment_status()), (Status::Held, TOTAL, PaymentStatus::Pending));
+    assert_eq!(booking.payment.expires_at, Some(at("2026-12-01T12:30:00Z")));
+    assert_eq!((house.claims.len(), booking.payable()), (6, TOTAL), "holds claim like bookings");
+    assert_eq!(status(&settle(&mut house, "1", paid(1, TOTAL))), Some(Status::Confirmed));
+    let booking = house.booking("1");
+    assert_eq!((booking.payment_status(), booking.balance(), booking.history[1].action), (PaymentStatus::Paid, 0, Action::Confirm));
+}
+
+#[test]
+fn a_part_or_another_amount_confirms_nothing_and_keeps_the_beds() {
+    let mut house = held();
+    let less = Summary { ledger_rev: 1, captured: TOTAL - 1, cleared: 0, ..Summary::default() };
+    assert_eq!(status(&settle(&mut house, "1", less)), Some(Status::Held));
+    time_is_up(&mut house);
+    assert_eq!(code(&expire(&mut house, "1")), Some(RefusalCode::PaymentUnderWay), "staff have to look at it");
+    let order = house.order("1");
+    assert_eq!(status(&house.one(BookingCommand::Confirm(ConfirmBooking { order }))), Some(Status::Confirmed));
+    assert_eq!((house.booking("1").balance(), house.booking("1").payment_status()), (1, PaymentStatus::PartiallyPaid));
+}
+
+#[test]
+fn a_hold_ends_when_its_time_is_up_and_not_before() {
+    let mut house = held();
+    assert_eq!(code(&expire(&mut house, "1")), Some(RefusalCode::TooEarly));
+    time_is_up(&mut house);
+    let first = expire(&mut house, "1");
+    assert_eq!((status(&first), house.claims.len()), (Some(Status::Expired), 0));
+    assert_eq!(expire(&mut house, "1"), first, "once more says the same");
+    let mut paid_in_time = held();
+    settle(&mut paid_in_time, "1", paid(1, TOTAL));
+    time_is_up(&mut paid_in_time);
+    assert!(matches!(expire(&mut paid_in_time, "1"), Verdict::Refused(ReplyOutcome::Conflict, _)));
+}
+
+#[test]
+fn who_pays_late_gets_beds_again_or_their_money() {
+    let mut house = held();
+    time_is_up(&mut house);
+    expire(&mut house, "1");
+    assert_eq!(status(&settle(&mut house, "1", paid(1, TOTAL))), Some(Status::Confirmed));
+    assert_eq!((house.claims.len(), house.booking("1").payment.to_return), (6, 0));
+
+    let mut full = held();
+    time_is_up(&mut full);
+    expire(&mut full, "1");
+    full.book("2", room());
+    full.book("3", room());
+    assert_eq!(status(&settle(&mut full, "1", paid(1, TOTAL))), Some(Status::Expired));
+    assert_eq!((full.booking("1").payment.to_return, full.booking("1").payment.return_due()), (TOTAL, TOTAL));
+    // The beds become free; the money is on its way back all the same, and must not confirm what it is given back for.
+    let order = full.order("2");
+    full.one(BookingCommand::Cancel(CancelBooking { order, waive_fee: true }));
+    let back = Summary { refunded: TOTAL, ..paid(2, TOTAL) };
+    assert_eq!(status(&settle(&mut full, "1", back)), Some(Status::Expired));
+    assert_eq!((full.booking("1").payment.return_due(), full.booking("1").payment_status()), (0, PaymentStatus::Refunded));
+}
+
+#[test]
+fn an_older_sum_says_nothing_new() {
+    let mut house = held();
+    settle(&mut house, "1", paid(5, TOTAL));
+    let rev = house.booking("1").rev;
+    settle(&mut house, "1", Summary { ledger_rev: 4, ..Summary::default() });
+    settle(&mut house, "1", paid(5, TOTAL));
+    assert_eq!((house.booking("1").rev, house.booking("1").status), (rev, Status::Confirmed));
+}
+
+#[test]
+fn cancelling_keeps_the_fee_and_gives_the_rest_back() {
+    let mut house = held();
+    settle(&mut house, "1", paid(1, TOTAL));
+    house.now = at("2027-01-09T12:00:00Z");
+    let order = house.order("1");
+    house.one(BookingCommand::Cancel(CancelBooking { order, waive_fee: false }));
+    let booking = house.booking("1");
+    assert_eq!((booking.cancellation_fee, booking.payment.to_return), (Some(TOTAL / 2), TOTAL - TOTAL / 2), "half of it, a day before");
+    let mut unpaid = held();
+    let order = unpaid.order("1");
+    unpaid.one(BookingCommand::Cancel(CancelBooking { order, waive_fee: false }));
+    assert_eq!((unpaid.booking("1").cancellation_fee, unpaid.booking("1").payment.to_return), (Some(0), 0), "who was not confirmed owes nothing");
+    settle(&mut unpaid, "1", paid(1, TOTAL));
+    assert_eq!((unpaid.booking("1").status, unpaid.booking("1").payment.to_return), (Status::Cancelled, TOTAL), "and gets back what comes late");
+}
+
+#[test]
+fn what_is_paid_twice_or_becomes_cheaper_goes_back() {
+    let mut house = held();
+    let twice = Summary { surplus: TOTAL, cleared: TOTAL, ..paid(1, 2 * TOTAL) };
+    assert_eq!(status(&settle(&mut house, "1", twice)), Some(Status::Confirmed));
+    assert_eq!(house.booking("1").payment.to_return, TOTAL);
+    let mut shorter = held();
+    settle(&mut shorter, "1", paid(1, TOTAL));
+    shorter.modify("1", vec![stay("private-double", "2027-01-10", "2027-01-12", 2)]);
+    let booking = shorter.booking("1");
+    assert_eq!(booking.payment.to_return, TOTAL - booking.price.as_ref().unwrap().total);
+    shorter.modify("1", vec![stay("private-double", "2027-01-10", "2027-01-14", 2)]);
+    assert_eq!((shorter.booking("1").payment.to_return, shorter.booking("1").balance()), (0, TOTAL / 3), "longer again: owed, not given back");
+}
+
+#[test]
+fn an_event_tells_of_the_money_as_it_was() {
+    let mut house = held();
+    let confirmed = settle(&mut house, "1", paid(1, TOTAL));
+    settle(&mut house, "1", Summary { refunded: 1_000, ..paid(2, TOTAL) });
+    let booking = house.booking("1");
+    let again = crate::events::BookingEvent::of(booking, &booking.history[1]);
+    assert_eq!(Verdict::Decided(Box::new(again)), confirmed);
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Tell(usize),
+    Expire,
+    Cancel,
+    Others,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![4 => (0_usize..4).prop_map(Step::Tell), 2 => Just(Step::Expire), 1 => Just(Step::Cancel), 1 => Just(Step::Others)];
+    prop::collection::vec(step, 1..12)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    /// However the ends of a hold race: who has paid has beds or gets the money, never both, never neither.
+    #[test]
+    fn paid_means_beds_or_money(steps in steps()) {
+        let mut house = held();
+        time_is_up(&mut house);
+        // What the ledger comes to, revision by revision: nothing, paid, paid twice, one of them given back.
+        let sums = [
+            Summary { ledger_rev: 1, ..Summary::default() },
+            paid(2, TOTAL),
+            Summary { surplus: TOTAL, cleared: TOTAL, ..paid(3, 2 * TOTAL) },
+            Summary { surplus: TOTAL, cleared: TOTAL, refunded: TOTAL, ..paid(4, 2 * TOTAL) },
+        ];
+        for (number, step) in steps.iter().enumerate() {
+            match step {
+                Step::Tell(which) => drop(settle(&mut house, "1", sums[*which].clone())),
+                Step::Expire => drop(expire(&mut house, "1")),
+                Step::Cancel => {
+                    let order = house.order("1");
+                    house.one(BookingCommand::Cancel(CancelBooking { order, waive_fee: true }));
+                }
+                Step::Others => drop(house.book(&format!("other {number}"), room())),
+            }
+            let booking = house.booking("1");
+            let ledger = booking.payment.ledger();
+            let has_beds = booking.claims().count() > 0;
+            let kept_in_the_end = ledger.captured - booking.payment.to_return;
+            prop_assert_eq!(booking.payment.to_return, booking.returnable());
+            prop_assert!(kept_in_the_end == if has_beds { ledger.captured.min(TOTAL) } else { 0 }, "{:?}: {:?}", booking.status, booking.payment);
+            if booking.status == Status::Confirmed {
+                prop_assert!(ledger.captured >= TOTAL && booking.payment.covers());
+            }
+            let paid_for = booking.history.iter().filter(|entry| entry.to == Status::Confirmed && entry.from == Status::Expired).count();
+            prop_assert!(paid_for <= 1);
+        }
+    }
+
+    /// Any order and repetition of what the ledger came to ends in the same booking.
+    #[test]
+    fn the_order_of_sums_changes_nothing(order in prop::collection::vec(0_usize..5, 1..16)) {
+        let sums = [
+            Summary { ledger_rev: 1, processing: true, ..Summary::default() },
+            paid(2, TOTAL),
+            Summary { refunded: 2_000, ..paid(3, TOTAL) },
+            Summary { refunded: 2_000, charged_back: TOTAL - 2_000, ..paid(4, TOTAL) },
+            Summary { refunded: 2_000, ..paid(5, TOTAL) },
+        ];
+        let mut straight = held();
+        sums.iter().for_each(|sum| drop(settle(&mut straight, "1", sum.clone())));
+        let mut shuffled = held();
+        for which in order {
+            settle(&mut shuffled, "1", sums[which].clone());
+        }
+        settle(&mut shuffled, "1", sums[4].clone());
+        let (one, two) = (straight.booking("1"), shuffled.booking("1"));
+        prop_assert_eq!((one.status, &one.payment, &one.stays), (two.status, &two.payment, &two.stays));
+        prop_assert_eq!(straight.claims, shuffled.claims);
+    }
+}
+
+#[test]
+fn the_property_and_ids_of_a_hold_are_its_own() {
+    let house = held();
+    assert_eq!((house.booking("1").property_id.as_str(), house.booking("1").id), (PROPERTY, id("1")));
+    assert!(house.booking("1").entry_of(Uuid::nil()).is_none());
+}
