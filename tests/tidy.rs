@@ -23,15 +23,19 @@ const EDGES: [(&str, &[&str]); 11] = [
     ("pvt-stores", &["pvt-domain"]),
     ("pvt-stripe", &["pvt-domain"]),
     ("pvt-service", &["pvt-domain"]),
+    ("pvt-stripe-simulator", &[]),
     ("pvt-testkit", &["pvt-domain", "pvt-engines", "pvt-messaging", "pvt-stores"]),
     ("pvt-worker-runtime", &["pvt-domain", "pvt-messaging"]),
     ("pvt-workers", &["pvt-domain", "pvt-messaging", "pvt-service", "pvt-stores", "pvt-stripe", "pvt-worker-runtime"]),
     ("pvt-api", &["pvt-domain", "pvt-messaging", "pvt-service", "pvt-stores"]),
-    ("pvt-ops", &["pvt-api", "pvt-domain", "pvt-engines", "pvt-messaging", "pvt-service", "pvt-stores", "pvt-worker-runtime", "pvt-workers"]),
+    (
+        "pvt-ops",
+        &["pvt-api", "pvt-domain", "pvt-engines", "pvt-messaging", "pvt-service", "pvt-stores", "pvt-stripe-simulator", "pvt-worker-runtime", "pvt-workers"],
+    ),
 ];
 
 /// What any crate's tests may use.
-const FOR_TESTS: [&str; 2] = ["pvt-engines", "pvt-testkit"];
+const FOR_TESTS: [&str; 3] = ["pvt-engines", "pvt-stripe-simulator", "pvt-testkit"];
 
 /// Libraries that give a crate an ability it must not have.
 const FORBIDDEN: [(&str, &[&str]); 6] = [

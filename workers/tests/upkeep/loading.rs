@@ -24,7 +24,7 @@ async fn lost_events_reach_the_mart_through_the_broker() -> Result<()> {
     let stop = CancellationToken::new();
     let engine = Engine::new(hostel.namespace.amqp_url(), topology.clone(), publisher.clone())
         .register_batch(Analytics::new(hostel.mart.clone()))?
-        .register_batch(Payments::new(hostel.mongo.clone()))?
+        .register_batch(Payments::new(hostel.mongo.clone(), topology.clone(), clock::system))?
         .register(Reconciliation::new(hostel.mongo.clone(), hostel.mart.clone(), clock::system).with_grace(Duration::ZERO))?;
     let running = tokio::spawn(engine.run(stop.clone()));
 
@@ -43,8 +43,8 @@ async fn lost_events_reach_the_mart_through_the_broker() -> Result<()> {
 
     let event = StripeEvent {
         event_id: "evt_1".into(),
-        event_type: "checkout.session.completed".into(),
-        payload: serde_json::json!({ "id": "evt_1", "amount": 15_000, "metadata": { "a.b": "$c", "": null } }),
+        event_type: "invoice.paid".into(),
+        payload: serde_json::json!({ "id": "evt_1", "type": "invoice.paid", "created": 1_800_000_000, "data": { "object": { "amount": 15_000, "metadata": { "a.b": "$c", "": null } } } }),
         received_at: clock::system(),
     };
     let key = topology.command_key(STRIPE_EVENT, "");

@@ -103,6 +103,7 @@ fn kinds(found: &Found<'_>) -> Vec<RestrictionKind> {
 #[test]
 fn price_restrictions_and_guests_are_judged_as_decisions_judge_them() {
     let mut inventory = hostel();
+    inventory.rate_plans.truncate(1);
     (inventory.room_types[0].gender, inventory.room_types[0].minimum_age) = (DormGender::Female, Some(18));
     inventory.rooms[0].bed_states.insert("a-1".into(), BedState { service: BedService::OutOfService, ..BedState::default() });
     let mut calendar = RateCalendar::new("pvt-montreal".into(), "standard".into(), DORM.into());

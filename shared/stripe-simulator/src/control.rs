@@ -1,0 +1,210 @@
+//! The other people of a payment, for tests and the pages: guests who pay, banks that answer, staff at Stripe's dashboard. Also the faults
+//! and the counters. Nothing here exists at Stripe's API.
+
+use crate::error::ApiError;
+use crate::faults::Faults;
+use crate::hub::Hub;
+use crate::state::State;
+use crate::state::checkout::PayOutcome;
+use crate::state::effects::{Counts, EffectsReport};
+use crate::state::refunding::{RefundOrder, RefundOutcome};
+use crate::webhooks::{DeliveryAttempt, Endpoint};
+use serde_json::Value;
+use std::sync::Arc;
+
+/// Most refunds whose outcome can be set in advance.
+const MAX_OUTCOMES: usize = 10_000;
+
+/// What was asked for cannot be, in Stripe's words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// 404 when there is no such object, else 400.
+    pub status: u16,
+    /// Why.
+    pub message: String,
+}
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Refused {}
+
+impl From<ApiError> for Refused {
+    fn from(error: ApiError) -> Self {
+        Self { status: error.status, message: error.message().to_owned() }
+    }
+}
+
+/// Plays everyone but the product.
+#[derive(Debug, Clone)]
+pub struct Control {
+    hub: Arc<Hub>,
+}
+
+impl Control {
+    pub(crate) fn new(hub: Arc<Hub>) -> Self {
+        Self { hub }
+    }
+
+    /// A guest tries to pay a Checkout Session.
+    ///
+    /// # Errors
+    /// When it is not open.
+    pub fn pay(&self, session: &str, outcome: PayOutcome) -> Result<(), Refused> {
+        Ok(self.hub.act(|state, cause| state.pay_session(cause, session, outcome))?)
+    }
+
+    /// The bank's answer to a debit; `id` is a session or a payment.
+    ///
+    /// # Errors
+    /// When no debit is under way.
+    pub fn complete_async(&self, id: &str, paid: bool) -> Result<(), Refused> {
+        Ok(self.hub.act(|state, cause| {
+            let intent = intent_of(state, id)?;
+            state.answer_of_bank(cause, &intent, paid)
+        })?)
+    }
+
+    /// How the refunds after this go, one entry each; then they succeed again. At most 10,000 are remembered.
+    pub fn next_refunds(&self, outcomes: impl IntoIterator<Item = RefundOutcome>) {
+        self.hub.change(|state| {
+            state.refund_outcomes.extend(outcomes);
+            state.refund_outcomes.truncate(MAX_OUTCOMES);
+        });
+    }
+
+    /// Somebody refunds at Stripe's dashboard, all that is left when no amount (minor units) is given; `id` is a session, a payment or a charge.
+    /// Returns the refund's id.
+    ///
+    /// # Errors
+    /// When so much is not left.
+    pub fn refund(&self, id: &str, amount: Option<i64>) -> Result<String, Refused> {
+        Ok(self.hub.act(|state, cause| {
+            let order = RefundOrder { charge: charge_of(state, id)?, amount, ..RefundOrder::default() };
+            state.refund_charge(cause, order)
+        })?)
+    }
+
+    /// The bank's answer to a refund: a pending one succeeds or fails, one that succeeded may still fail.
+    ///
+    /// # Errors
+    /// When it is settled.
+    pub fn settle_refund(&self, refund: &str, succeeds: bool) -> Result<(), Refused> {
+        Ok(self.hub.act(|state, cause| state.settle_refund(cause, refund, succeeds))?)
+    }
+
+    /// The guest's bank takes the money back; `id` is a session, a payment or a charge. Returns the dispute's id.
+    ///
+    /// # Errors
+    /// When nothing is left of it, or it is disputed already.
+    pub fn dispute(&self, id: &str, reason: &str) -> Result<String, Refused> {
+        Ok(self.hub.act(|state, cause| {
+            let charge = charge_of(state, id)?;
+            state.open_dispute(cause, &charge, reason)
+        })?)
+    }
+
+    /// The bank decides a dispute.
+    ///
+    /// # Errors
+    /// When it is closed.
+    pub fn close_dispute(&self, dispute: &str, won: bool) -> Result<(), Refused> {
+        Ok(self.hub.act(|state, cause| state.close_dispute(cause, dispute, won))?)
+    }
+
+    /// Where events go from now on, with which secrets. Two secrets of one endpoint are a rotation under way.
+    pub fn set_endpoints(&self, endpoints: Vec<Endpoint>) {
+        self.hub.set_endpoints(endpoints);
+    }
+
+    /// Where events go.
+    pub fn endpoints(&self) -> Vec<Endpoint> {
+        self.hub.webhooks.endpoints()
+    }
+
+    /// Other secrets for every endpoint.
+    pub fn rotate_secrets(&self, secrets: &[String]) {
+        let endpoints = self.endpoints().into_iter().map(|endpoint| Endpoint { secrets: secrets.to_vec(), ..endpoint });
+        self.set_endpoints(endpoints.collect());
+    }
+
+    /// Sends an event once more, as `stripe events resend` does.
+    ///
+    /// # Errors
+    /// When it is not known.
+    pub fn resend(&self, event: &str) -> Result<(), Refused> {
+        let event = self.hub.read().events.get(event).cloned().ok_or_else(|| ApiError::missing("event", event, "id"))?;
+        self.hub.webhooks.send(&event, &Default::default());
+        Ok(())
+    }
+
+    /// What goes wrong from now on; what was set before is forgotten. When an outage ends, everything that waited is sent.
+    pub fn set_faults(&self, faults: Faults) {
+        self.hub.faults.set(faults);
+        self.hub.webhooks.wake();
+    }
+
+    /// What is set to go wrong, counted down.
+    pub fn faults(&self) -> Faults {
+        self.hub.faults.get()
+    }
+
+    /// What was really done, by key and by booking.
+    pub fn effects(&self) -> EffectsReport {
+        self.hub.read().effects.report()
+    }
+
+    /// What was really done, in all.
+    pub fn total(&self) -> Counts {
+        self.hub.read().effects.total()
+    }
+
+    /// What was really done for one `metadata[booking_id]`.
+    pub fn effects_of_booking(&self, booking: &str) -> Counts {
+        self.hub.read().effects.of_booking(booking)
+    }
+
+    /// What was really done for one idempotency key.
+    pub fn effects_of_key(&self, key: &str) -> Counts {
+        self.hub.read().effects.of_key(key)
+    }
+
+    /// Any object by its id, as Stripe shows it.
+    pub fn object(&self, id: &str) -> Option<Value> {
+        self.hub.read().json(id)
+    }
+
+    /// Attempts to deliver, newest first; of one event, or of all.
+    pub fn deliveries(&self, event: Option<&str>, limit: usize) -> Vec<DeliveryAttempt> {
+        self.hub.webhooks.attempts(event, limit)
+    }
+
+    /// Deliveries that wait or are under way.
+    pub fn outstanding(&self) -> usize {
+        self.hub.webhooks.outstanding()
+    }
+
+    /// Waits until every delivery has its end. While endpoints refuse that is minutes: the caller sets a limit.
+    pub async fn until_quiet(&self) {
+        self.hub.webhooks.until_quiet().await;
+    }
+}
+
+/// The payment of a session, or the payment itself.
+pub(crate) fn intent_of(state: &State, id: &str) -> Result<String, ApiError> {
+    if !id.starts_with("cs_") {
+        return Ok(state.intent(id)?.id.clone());
+    }
+    state.session(id)?.payment_intent.clone().ok_or_else(|| ApiError::refused("Nobody tried to pay this Checkout Session yet."))
+}
+
+fn charge_of(state: &State, id: &str) -> Result<String, ApiError> {
+    if id.starts_with("ch_") {
+        return Ok(state.charge(id)?.id.clone());
+    }
+    let intent = intent_of(state, id)?;
+    state.charge_of_intent(&intent)
+}

@@ -1,0 +1,60 @@
+//! Refunds: <https://docs.stripe.com/api/refunds/object>.
+
+use crate::params::Metadata;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+/// How far a refund is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RefundStatus {
+    /// The bank has not answered yet.
+    Pending,
+    /// The money is on its way to the guest.
+    Succeeded,
+    /// The money came back.
+    Failed,
+}
+
+/// Money given back.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Refund {
+    pub(crate) id: String,
+    pub(crate) created: i64,
+    pub(crate) amount: i64,
+    pub(crate) currency: String,
+    pub(crate) charge: String,
+    pub(crate) intent: String,
+    pub(crate) status: RefundStatus,
+    pub(crate) reason: Option<String>,
+    pub(crate) metadata: Metadata,
+    pub(crate) balance_transaction: Option<String>,
+    pub(crate) failure_balance_transaction: Option<String>,
+    pub(crate) card: bool,
+}
+
+impl Refund {
+    /// As Stripe shows it.
+    pub(crate) fn json(&self) -> Value {
+        let settled = self.status == RefundStatus::Succeeded;
+        let reference = if settled { "available" } else { "pending" };
+        let destination = match self.card {
+            true => {
+                json!({ "type": "card", "card": {
+                    "reference": settled.then_some("123456789012345"), "reference_status": reference, "reference_type": "acquirer_reference_number", "type": "refund" } })
+            }
+            false => Value::Null,
+        };
+        let mut refund = json!({
+            "id": self.id, "object": "refund", "amount": self.amount, "balance_transaction": self.balance_transaction, "charge": self.charge,
+            "created": self.created, "currency": self.currency, "destination_details": destination, "metadata": self.metadata,
+            "payment_intent": self.intent, "reason": self.reason, "receipt_number": null, "source_transfer_reversal": null, "status": self.status,
+            "transfer_reversal": null,
+        });
+        if let (RefundStatus::Failed, Some(object)) = (self.status, refund.as_object_mut()) {
+            object.insert("failure_reason".to_owned(), json!("expired_or_canceled_card"));
+            object.insert("failure_balance_transaction".to_owned(), json!(self.failure_balance_transaction));
+        }
+        refund
+    }
+}

@@ -1,0 +1,124 @@
+//! What may happen to a Checkout Session. As at Stripe the PaymentIntent comes into being when the guest first tries to pay.
+
+use super::effects::BOOKING;
+use super::payments::Attempt;
+use super::{Cause, State};
+use crate::error::ApiError;
+use crate::objects::intent::{Intent, IntentStatus};
+use crate::objects::session::{Session, SessionStatus};
+use serde::{Deserialize, Serialize};
+
+/// How a guest's payment goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PayOutcome {
+    /// Paid with a card.
+    Success,
+    /// The card is declined; the session stays open.
+    Declined,
+    /// By bank debit; whether the money comes is told later.
+    AsyncPending,
+    /// By bank debit, and the money came at once after.
+    AsyncSuccess,
+    /// By bank debit, and the money did not come.
+    AsyncFailure,
+}
+
+impl State {
+    /// Puts a new session in place.
+    pub(crate) fn add_session(&mut self, cause: &Cause, session: Session) {
+        self.effects.count(cause.key.as_deref(), session.metadata.get(BOOKING).map(String::as_str), |counts| counts.sessions += 1);
+        self.expiring.insert((session.expires_at, session.id.clone()));
+        self.sessions.add(session);
+        self.version += 1;
+    }
+
+    /// A guest tries to pay.
+    pub(crate) fn pay_session(&mut self, cause: &Cause, id: &str, outcome: PayOutcome) -> Result<(), ApiError> {
+        let session = self.session(id)?;
+        if session.status != SessionStatus::Open || session.expires_at <= cause.now() {
+            return Err(ApiError::refused(format!("This Checkout Session is {} and cannot be paid.", session.status.as_str())));
+        }
+        let intent = match session.payment_intent.clone() {
+            Some(intent) => intent,
+            None => self.intent_of_session(cause, id)?,
+        };
+        match outcome {
+            PayOutcome::Declined => {
+                self.attempt(cause, &intent, Attempt::Decline)?;
+            }
+            PayOutcome::Success => {
+                let charge = self.attempt(cause, &intent, Attempt::Card)?;
+                self.complete_session(cause, id);
+                self.settle_charge(cause, &charge);
+            }
+            PayOutcome::AsyncPending | PayOutcome::AsyncSuccess | PayOutcome::AsyncFailure => {
+                self.attempt(cause, &intent, Attempt::BankDebit)?;
+                self.complete_session(cause, id);
+                if outcome != PayOutcome::AsyncPending {
+                    self.answer_of_bank(cause, &intent, outcome == PayOutcome::AsyncSuccess)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn intent_of_session(&mut self, cause: &Cause, id: &str) -> Result<String, ApiError> {
+        let session = self.session(id)?;
+        let intent = Intent {
+            metadata: session.intent_metadata.clone(),
+            description: session.intent_description.clone(),
+            receipt_email: session.customer_email.clone(),
+            capture: session.capture,
+            session: Some(id.to_owned()),
+            key: session.key.clone(),
+            ..Intent::new(cause.now(), session.amount_total, &session.currency)
+        };
+        let (booking, intent_id) = (session.metadata.get(BOOKING).cloned(), intent.id.clone());
+        self.add_intent(cause, intent, booking.as_deref());
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.payment_intent = Some(intent_id.clone());
+        }
+        Ok(intent_id)
+    }
+
+    fn complete_session(&mut self, cause: &Cause, id: &str) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        session.status = SessionStatus::Complete;
+        let status = session.payment_intent.as_deref().and_then(|intent| self.intents.get(intent)).map(|intent| intent.status);
+        session.paid = matches!(status, Some(IntentStatus::Succeeded));
+        self.expiring.remove(&(session.expires_at, id.to_owned()));
+        self.emit_session(cause, "checkout.session.completed", id);
+    }
+
+    /// The bank's answer reached the session's payment.
+    pub(crate) fn session_settled(&mut self, cause: &Cause, id: &str, paid: bool) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        session.paid = paid;
+        self.emit_session(cause, if paid { "checkout.session.async_payment_succeeded" } else { "checkout.session.async_payment_failed" }, id);
+    }
+
+    /// Ends an open session: nobody can pay it any more.
+    pub(crate) fn expire_session(&mut self, cause: &Cause, id: &str) -> Result<(), ApiError> {
+        let session = self.session(id)?;
+        if session.status != SessionStatus::Open {
+            let status = session.status.as_str();
+            return Err(ApiError::refused(format!(
+                "Only Checkout Sessions with a status in [\"open\"] can be expired. This Checkout Session has a status of `{status}`."
+            )));
+        }
+        let (expires_at, intent) = (session.expires_at, session.payment_intent.clone());
+        let (key, booking) = (session.key.clone(), session.metadata.get(BOOKING).cloned());
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.status = SessionStatus::Expired;
+        }
+        self.expiring.remove(&(expires_at, id.to_owned()));
+        self.effects.count(key.as_deref(), booking.as_deref(), |counts| counts.expired += 1);
+        if let Some(intent) = intent {
+            // A payment that was tried and failed is given up with its session.
+            let _: Result<_, _> = self.cancel_intent(cause, &intent, Some("automatic".to_owned()));
+        }
+        self.emit_session(cause, "checkout.session.expired", id);
+        Ok(())
+    }
+}
