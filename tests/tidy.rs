@@ -16,7 +16,7 @@ const MAX_LINES: usize = 600;
 /// Who may use whom in the product (docs/architecture.md). The test kit is for tests: nobody is listed as its user.
 ///
 /// What tests may need beyond that is [`FOR_TESTS`].
-const EDGES: [(&str, &[&str]); 11] = [
+const EDGES: [(&str, &[&str]); 12] = [
     ("pvt-domain", &[]),
     ("pvt-engines", &[]),
     ("pvt-messaging", &["pvt-domain"]),

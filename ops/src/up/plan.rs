@@ -17,6 +17,11 @@ use url::Url;
 /// The workers' health and metrics listen from this port on, one each.
 const FIRST_WORKER_PORT: u16 = 8081;
 
+/// Where the simulated Stripe listens.
+const SIMULATOR_ADDR: &str = "127.0.0.1:8091";
+/// The key that it is asked with; it takes every one.
+const SIMULATED_KEY: &str = "sk_test_simulated";
+
 /// One process to run.
 #[derive(Debug, Clone)]
 pub(super) struct ProcessPlan {
@@ -53,15 +58,21 @@ impl Plan {
         }
         let settings = found_by(&config, urls);
         let mut processes = vec![process("api", &["api"], engines.clone(), &[&config.http_addr.to_string()], "/readyz", "/api")];
+        let simulated = simulator(&config, home);
         for (port, worker) in (FIRST_WORKER_PORT..).zip(pvt_workers::registry::NAMES) {
             let address = format!("127.0.0.1:{port}");
             let mut environment = engines.clone();
             environment.push(("PVT_METRICS_ADDR".to_owned(), address.clone()));
+            if simulated.is_some() {
+                environment.push(("STRIPE_SECRET_KEY".to_owned(), SIMULATED_KEY.to_owned()));
+                environment.push(("STRIPE_API_BASE".to_owned(), format!("http://{SIMULATOR_ADDR}")));
+            }
             processes.push(process(worker, &["workers", "run", worker], environment, &[&address], "/readyz", "/metrics"));
         }
         if let Some(sink) = sink(&config, home)? {
             processes.push(sink);
         }
+        processes.extend(simulated);
         Ok(Self { config, processes, settings })
     }
 
@@ -145,6 +156,20 @@ fn sink(config: &Config, home: &Path) -> Result<Option<ProcessPlan>> {
     let store = home.join("mails").display().to_string();
     let arguments = ["dev", "mail-sink", "--smtp", &smtp_addr, "--http", &http_addr, "--store", &store];
     Ok(Some(process("mail-sink", &arguments, Vec::new(), &[&http_addr, &smtp_addr], "/dev/mail/count", "/dev/mail")))
+}
+
+/// A simulated Stripe, unless a key for the real one is configured.
+fn simulator(config: &Config, home: &Path) -> Option<ProcessPlan> {
+    if config.stripe_secret_key.is_some() || config.environment != Environment::Development {
+        return None;
+    }
+    let webhook = format!("http://{}/api/payments/webhook", reachable(config.http_addr));
+    let secret = config.stripe_webhook_secrets.first()?.expose_secret().to_owned();
+    let store = home.join("stripe").display().to_string();
+    let arguments = ["stripe-simulator", "--addr", SIMULATOR_ADDR, "--webhook-url", &webhook, "--store", &store];
+    // A secret has no place among arguments, which everybody on the machine can read.
+    let environment = vec![("STRIPE_SIMULATOR_WEBHOOK_SECRETS".to_owned(), secret)];
+    Some(process("stripe-simulator", &arguments, environment, &[SIMULATOR_ADDR], "/sim/effects.json", "/"))
 }
 
 fn process(name: &str, arguments: &[&str], environment: Vec<(String, String)>, listens: &[&str], ready_path: &str, link_path: &str) -> ProcessPlan {
