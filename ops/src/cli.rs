@@ -311,6 +311,36 @@ pub(crate) enum WorkersCommand {
 pub(crate) enum DevCommand {
     /// Accepts mail and shows it in the browser instead of delivering it
     MailSink(MailSinkArgs),
+    /// Plays Stripe: its API, a Checkout page that can be paid, and signed webhooks
+    #[command(after_help = STRIPE_EXAMPLES)]
+    StripeSimulator(StripeSimulatorArgs),
+}
+
+const STRIPE_EXAMPLES: &str = "Examples:
+  pvt dev stripe-simulator
+  pvt dev stripe-simulator --webhook-url http://127.0.0.1:8080/hooks --webhook-secret whsec_dev --store ./stripe
+  curl -H 'Authorization: Bearer sk_test_any' http://127.0.0.1:8091/v1/events
+  curl http://127.0.0.1:8091/sim/faults --json '{\"requests\":[{\"path\":\"/v1/refunds\",\"kind\":\"timeout_after_effect\",\"next\":1}]}'
+
+Open http://127.0.0.1:8091/ to see payments and to play banks, disputes and refunds.";
+
+#[derive(Debug, Args)]
+pub(crate) struct StripeSimulatorArgs {
+    /// Where it listens; loopback only
+    #[arg(long, default_value = "127.0.0.1:8091")]
+    pub(crate) addr: std::net::SocketAddr,
+    /// Where browsers find its pages, when that is not `--addr`
+    #[arg(long)]
+    pub(crate) public_base: Option<url::Url>,
+    /// Where events are sent
+    #[arg(long, requires = "webhook_secret")]
+    pub(crate) webhook_url: Option<url::Url>,
+    /// What they are signed with; several while one takes over from another. From the environment nobody else on the machine reads it
+    #[arg(long, env = "STRIPE_SIMULATOR_WEBHOOK_SECRETS", value_delimiter = ',', hide_env_values = true)]
+    pub(crate) webhook_secret: Vec<String>,
+    /// Keep everything in this folder across restarts
+    #[arg(long)]
+    pub(crate) store: Option<std::path::PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -342,6 +372,14 @@ mod tests {
         assert!(parse(&["discard", id]).is_err(), "without a reason nothing is thrown away");
         let nope = parse(&["show", "nope"]).unwrap_err().to_string();
         assert!(nope.contains("not a UUID; `pvt dead list` shows ids"), "{nope}");
+    }
+
+    #[test]
+    fn webhooks_of_the_stripe_simulator_have_a_place_and_a_secret() {
+        let parse = |words: &[&str]| super::Cli::try_parse_from(["pvt", "dev", "stripe-simulator"].iter().chain(words));
+        assert!(parse(&[]).is_ok());
+        assert!(parse(&["--webhook-url", "http://127.0.0.1:1/"]).is_err());
+        assert!(parse(&["--webhook-url", "http://127.0.0.1:1/", "--webhook-secret", "whsec_x", "--webhook-secret", "whsec_y"]).is_ok());
     }
 
     #[test]

@@ -21,11 +21,12 @@ mod users;
 use anyhow::Result;
 use clap::Parser;
 use cli::{
-    Cli, Command, ConfigCommand, DeadCommand, DevCommand, KeysCommand, MailSinkArgs, QueuesCommand, ReconcileCommand, TopologyCommand, UpArgs, UsersCommand,
-    WorkersCommand,
+    Cli, Command, ConfigCommand, DeadCommand, DevCommand, KeysCommand, MailSinkArgs, QueuesCommand, ReconcileCommand, StripeSimulatorArgs, TopologyCommand,
+    UpArgs, UsersCommand, WorkersCommand,
 };
 use pvt_service::config::Config;
 use pvt_service::{shutdown, telemetry, tls};
+use pvt_stripe_simulator::{Endpoint, Simulator, SimulatorOptions};
 use reach::Need::{self, Management, MongoDb, PostgreSql, RabbitMq};
 use std::process::ExitCode;
 
@@ -91,6 +92,7 @@ async fn run(cli: Cli) -> Result<()> {
             Ok(())
         }
         Command::Dev(DevCommand::MailSink(args)) => run_mail_sink(args).await,
+        Command::Dev(DevCommand::StripeSimulator(args)) => run_stripe_simulator(args).await,
     }
 }
 
@@ -124,4 +126,18 @@ fn show_config(config: &Config) -> Result<()> {
 async fn run_mail_sink(args: MailSinkArgs) -> Result<()> {
     let options = mail_sink::SinkOptions { smtp_addr: args.smtp, http_addr: args.http, store_dir: args.store, discard: args.discard };
     mail_sink::run(options, shutdown::signal()?).await
+}
+
+async fn run_stripe_simulator(args: StripeSimulatorArgs) -> Result<()> {
+    let endpoint = args.webhook_url.map(|url| Endpoint { url, secrets: args.webhook_secret });
+    let options = SimulatorOptions {
+        addr: args.addr,
+        public_base: args.public_base,
+        endpoints: endpoint.into_iter().collect(),
+        store: args.store,
+        ..SimulatorOptions::default()
+    };
+    let simulator = Simulator::bind(options).await?;
+    output::note(format_args!("The Stripe simulator listens: http://{}/", simulator.addr()));
+    simulator.run(shutdown::signal()?).await
 }

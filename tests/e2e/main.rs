@@ -19,6 +19,7 @@ mod idempotency;
 mod inventory;
 mod lifecycle;
 mod outages;
+mod payments;
 mod poison;
 mod reconciliation;
 mod scheduler;

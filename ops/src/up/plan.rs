@@ -166,7 +166,7 @@ fn simulator(config: &Config, home: &Path) -> Option<ProcessPlan> {
     let webhook = format!("http://{}/api/payments/webhook", reachable(config.http_addr));
     let secret = config.stripe_webhook_secrets.first()?.expose_secret().to_owned();
     let store = home.join("stripe").display().to_string();
-    let arguments = ["stripe-simulator", "--addr", SIMULATOR_ADDR, "--webhook-url", &webhook, "--store", &store];
+    let arguments = ["dev", "stripe-simulator", "--addr", SIMULATOR_ADDR, "--webhook-url", &webhook, "--store", &store];
     // A secret has no place among arguments, which everybody on the machine can read.
     let environment = vec![("STRIPE_SIMULATOR_WEBHOOK_SECRETS".to_owned(), secret)];
     Some(process("stripe-simulator", &arguments, environment, &[SIMULATOR_ADDR], "/sim/effects.json", "/"))

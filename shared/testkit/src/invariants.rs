@@ -3,6 +3,8 @@
 //! Nothing here calls the product's rules, so that a wrong rule cannot agree with itself. Numbers are those of the list of invariants in
 //! docs/testing.md.
 
+mod money;
+
 use crate::mails::Mail;
 use crate::records::{MartBedNight, MartBooking, Records};
 use chrono::{Days, NaiveDate};
@@ -39,11 +41,13 @@ pub fn violations(records: &Records, mails: &[Mail], expected: &Expected) -> Vec
     records.bookings.iter().for_each(|booking| history_is_legal(booking, &mut wrong));
     records.blocks.iter().for_each(|block| block_is_legal(block, &mut wrong));
     moves_are_known(records, &mut wrong);
+    money::ledgers_match(records, &mut wrong);
     if expected.mails {
         mails_match(records, mails, expected.mail_copies.max(1), &mut wrong);
     }
     if expected.mart {
         mart_matches(records, &mut wrong);
+        money::mart_payments_match(records, &mut wrong);
     }
     wrong
 }

@@ -20,7 +20,7 @@ pub use mails::Mail;
 pub use mongodb::bson::doc;
 pub use namespace::Namespace;
 pub use pvt_engines::{Engine, EngineKind, ThrowAway, Urls};
-pub use records::{MartBedNight, MartBooking, Records, Stores};
+pub use records::{MartBedNight, MartBooking, MartPayment, Records, Stores};
 pub use requests::{DORM, booking_body, dormitory, soon};
 pub use stripe::stripe_signature;
 

@@ -8,6 +8,7 @@ use mongodb::bson::{Document, doc};
 use mongodb::{Client, Database};
 use pvt_domain::block::Block;
 use pvt_domain::booking::Booking;
+use pvt_domain::ledger::Ledger;
 use pvt_stores::mongo::account_mails::AccountMailRow;
 use pvt_stores::mongo::commit::StoredClaim;
 use pvt_stores::mongo::notifications::Notification;
@@ -47,6 +48,17 @@ pub struct MartBedNight {
     pub night: NaiveDate,
 }
 
+/// An entry of a ledger in the mart.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, sqlx::FromRow)]
+pub struct MartPayment {
+    /// The object that it stands for.
+    pub entry_id: String,
+    /// What kind.
+    pub kind: String,
+    /// Minor units.
+    pub amount: i64,
+}
+
 /// Everything.
 #[derive(Debug, Clone, Default)]
 pub struct Records {
@@ -66,13 +78,17 @@ pub struct Records {
     pub mart_bed_nights: Vec<MartBedNight>,
     /// Ids in `fact_booking_event`.
     pub mart_events: Vec<Uuid>,
+    /// Ledgers of bookings as stored.
+    pub ledgers: Vec<Ledger>,
+    /// `fact_payment`.
+    pub mart_payments: Vec<MartPayment>,
     /// Rows of `fact_notification`.
     pub mart_notifications: usize,
     /// Every row of every fact as text, to search for what must not be there.
     pub mart_text: String,
 }
 
-const FACTS: [&str; 4] = ["fact_booking", "fact_bed_night", "fact_booking_event", "fact_notification"];
+const FACTS: [&str; 5] = ["fact_booking", "fact_bed_night", "fact_booking_event", "fact_payment", "fact_notification"];
 
 impl Stores {
     /// Connects when first used.
@@ -106,6 +122,8 @@ impl Stores {
             mart_bookings: sqlx::query_as("SELECT booking_id, rev, status, total_amount FROM fact_booking").fetch_all(&self.mart).await?,
             mart_bed_nights: sqlx::query_as("SELECT booking_id, bed_id, night FROM fact_bed_night").fetch_all(&self.mart).await?,
             mart_events: sqlx::query_scalar("SELECT event_id FROM fact_booking_event").fetch_all(&self.mart).await?,
+            ledgers: self.all("payments").await?,
+            mart_payments: sqlx::query_as("SELECT entry_id, kind, amount FROM fact_payment").fetch_all(&self.mart).await?,
             mart_notifications: self.count("fact_notification").await?,
             mart_text,
         })

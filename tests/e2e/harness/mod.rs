@@ -7,6 +7,7 @@ mod outsider;
 mod ports;
 mod program;
 mod stack;
+mod stripe;
 mod verdict;
 
 pub(crate) use client::{Answer, Booked, booked};

@@ -1,6 +1,7 @@
 //! The whole system of one test.
 
 use super::client::{Client, booked};
+use super::stripe::Stripe;
 use super::{Booked, Mailbox, Program, ports};
 use anyhow::{Context, Result};
 use pvt_domain::demo;
@@ -10,6 +11,7 @@ use pvt_messaging::management::Management;
 use pvt_service::config::Config;
 use pvt_stores::mart::Mart;
 use pvt_stores::mongo::Mongo;
+use pvt_stripe_simulator::Control;
 use pvt_testkit::{Broker, Namespace, Stores, Urls};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -34,13 +36,20 @@ pub(crate) struct Plan {
     workers: Vec<(String, Vec<String>)>,
     environment: Vec<(String, String)>,
     urls: Option<Urls>,
+    paid_online: bool,
 }
 
 impl Plan {
     /// The demonstration hostel, one API, and one process with every worker.
     pub(crate) fn new() -> Self {
         let all = ("workers".to_owned(), vec!["--all".to_owned()]);
-        Self { inventories: vec![demo::hostel()], workers: vec![all], environment: Vec::new(), urls: None }
+        Self { inventories: vec![demo::hostel()], workers: vec![all], environment: Vec::new(), urls: None, paid_online: false }
+    }
+
+    /// With a Stripe to ask, which pushes to the API.
+    pub(crate) fn paid_online(mut self) -> Self {
+        self.paid_online = true;
+        self
     }
 
     /// These properties instead.
@@ -96,6 +105,8 @@ impl Plan {
         ] {
             environment.push((name.to_owned(), value));
         }
+        let stripe = if self.paid_online { Some(Stripe::start(api).await?) } else { None };
+        environment.extend(stripe.iter().flat_map(Stripe::environment));
         environment.extend(self.environment);
         let client = Client::new(api)?;
         let mailbox = Mailbox::new(client.http().clone(), mails);
@@ -125,6 +136,7 @@ impl Plan {
             folder,
             accepted: Mutex::default(),
             well: false,
+            stripe,
             namespace,
         })
     }
@@ -162,6 +174,7 @@ pub(crate) struct Stack {
     folder: PathBuf,
     accepted: Mutex<Vec<Uuid>>,
     pub(super) well: bool,
+    stripe: Option<Stripe>,
     pub(crate) namespace: Namespace,
 }
 
@@ -169,6 +182,11 @@ impl Stack {
     /// Where its logs are, and whatever else a test writes; removed when the test ends well.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// Its Stripe.
+    pub(crate) fn stripe(&self) -> Result<&Control> {
+        self.stripe.as_ref().map(Stripe::control).context("the plan has no Stripe")
     }
 
     /// One of its programs: `api`, `mail-sink`, or a worker process by its name.

@@ -1,0 +1,255 @@
+//! Money: a guest pays and is confirmed because Stripe says so, holds end without taking a bed from who paid, and what is owed goes back.
+
+use crate::harness::{Booked, LATER, Plan, SOON, Stack, Verdict};
+use anyhow::{Context, Result, ensure};
+use chrono::NaiveDate;
+use pvt_domain::booking::{Booking, Status};
+use pvt_stores::mongo::notifications::Notification;
+use pvt_stripe_simulator::{Faults, PayOutcome, RefundOutcome, RequestFault, RequestFaultKind, WebhookFaults};
+use pvt_testkit::{booking_body, doc, eventually, soon};
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// One room for two, with taxes, for two nights: what `prepaid` asks for at once.
+const PRIVATE: &str = "private-double";
+
+/// Holds are looked for every second instead of every minute.
+const HASTE: (&str, &str) = ("PVT_SCHEDULES", r#"{"expire_holds": {"cron": "* * * * * *"}}"#);
+
+async fn start() -> Result<Stack> {
+    Plan::new().paid_online().with(HASTE.0, HASTE.1).start().await
+}
+
+fn prepaid(arrival: NaiveDate, nights: u64) -> Value {
+    let mut body = booking_body(PRIVATE, arrival, nights, 2);
+    body["rate_plan_id"] = json!("prepaid");
+    body
+}
+
+/// A booking whose beds wait for its payment.
+async fn hold(stack: &Stack, key: &str, body: &Value) -> Result<Booked> {
+    let booked = stack.book(key, body).await?;
+    let shown = stack.client.decided(&booked).await?;
+    ensure!(shown["status"] == "held" && shown["payment"]["status"] == "pending", "{shown}");
+    Ok(booked)
+}
+
+/// The page on which the guest pays: its session's id at Stripe, and the payment's id here.
+async fn checkout(stack: &Stack, booked: &Booked, key: &str) -> Result<(String, String)> {
+    let body = json!({ "booking_id": booked.id, "token": booked.token });
+    let answer = stack.client.post("/api/payments/checkout", &[("idempotency-key", key), ("prefer", "wait=30")], &body).await?;
+    ensure!(answer.status == StatusCode::CREATED, "{answer:?}");
+    let session = answer.text("/url").rsplit('/').next().unwrap_or_default().to_owned();
+    ensure!(session.starts_with("cs_"), "{answer:?}");
+    Ok((session, answer.text("/id").to_owned()))
+}
+
+async fn until(stack: &Stack, booked: &Booked, status: Status) -> Result<Booking> {
+    eventually(&format!("{} is {status:?}", booked.id), SOON, || async {
+        let booking = stack.mongo.booking(pvt_domain::ids::BookingId::from_uuid(booked.id)).await?.context("it is stored")?;
+        Ok((booking.status == status).then_some(booking))
+    })
+    .await
+}
+
+/// As if the time of a hold were up.
+async fn time_is_up(stack: &Stack, booked: &Booked) -> Result<()> {
+    stack.stores.set("bookings", &booked.id.to_string(), doc! { "payment.expires_at": "2026-01-01T00:00:00.000Z" }).await
+}
+
+/// What the guest was told, in order.
+async fn mails(stack: &Stack, booked: &Booked) -> Result<Vec<String>> {
+    let mut rows: Vec<Notification> = stack.stores.all("notifications").await?;
+    rows.retain(|row| row.booking_id.as_uuid() == booked.id);
+    rows.sort_by_key(|row| row.created_at);
+    Ok(rows.into_iter().map(|row| row.kind.as_str().to_owned()).collect())
+}
+
+#[tokio::test]
+async fn a_guest_pays_and_is_confirmed() -> Result<()> {
+    let stack = start().await?;
+    let booked = hold(&stack, "1", &prepaid(soon(60), 2)).await?;
+    let (session, payment) = checkout(&stack, &booked, "pay").await?;
+    assert_eq!(checkout(&stack, &booked, "pay").await?, (session.clone(), payment.clone()), "the same wish again is the same page");
+    assert_eq!(checkout(&stack, &booked, "another try").await?.0, session, "a page that is open is used again");
+    stack.stripe()?.pay(&session, PayOutcome::Declined)?;
+    stack.stripe()?.pay(&session, PayOutcome::Success)?;
+    let booking = until(&stack, &booked, Status::Confirmed).await?;
+    let total = booking.price.as_ref().map(|price| price.total);
+    assert_eq!((Some(booking.payment.ledger().captured), booking.balance()), (total, 0));
+    let effects = stack.stripe()?.effects_of_booking(&booked.id.to_string());
+    assert_eq!((effects.sessions, effects.charges, Some(effects.captured_amount), effects.refunds), (1, 1, total, 0));
+    stack.settled(&Verdict::clean()).await?;
+    let told = mails(&stack, &booked).await?;
+    assert_eq!(told.iter().filter(|kind| *kind == "booking_confirmed").count(), 1, "{told:?}");
+    assert!(told.contains(&"payment_link".to_owned()), "{told:?}");
+    stack.end(Verdict::clean()).await
+}
+
+#[tokio::test]
+async fn nobody_pays_and_the_beds_are_free_again() -> Result<()> {
+    let stack = start().await?;
+    let booked = hold(&stack, "1", &prepaid(soon(60), 2)).await?;
+    let (session, _) = checkout(&stack, &booked, "pay").await?;
+    time_is_up(&stack, &booked).await?;
+    until(&stack, &booked, Status::Expired).await?;
+    let object = stack.stripe()?.object(&session).context("the session")?;
+    assert_eq!(object["status"], "expired", "closed at Stripe before the beds were released");
+    assert!(stack.stripe()?.pay(&session, PayOutcome::Success).is_err(), "nobody can pay any more");
+    let late = stack.client.post("/api/payments/checkout", &[("idempotency-key", "late")], &json!({ "booking_id": booked.id, "token": booked.token })).await?;
+    assert_eq!((late.status, late.problem()?), (StatusCode::CONFLICT, "not_payable"), "{late:?}");
+    stack.settled(&Verdict::clean()).await?;
+    assert_eq!(mails(&stack, &booked).await?, ["payment_link", "hold_expired"]);
+    stack.end(Verdict::clean()).await
+}
+
+#[tokio::test]
+async fn if_stripe_says_paid_it_is_confirmed_instead() -> Result<()> {
+    let stack = start().await?;
+    let booked = hold(&stack, "1", &prepaid(soon(60), 2)).await?;
+    let (session, _) = checkout(&stack, &booked, "pay").await?;
+    // Paid, and none of the events arrives: only asking Stripe can tell.
+    stack.stripe()?.set_faults(Faults::of_webhooks(WebhookFaults { outage: true, ..WebhookFaults::default() }));
+    stack.stripe()?.pay(&session, PayOutcome::Success)?;
+    time_is_up(&stack, &booked).await?;
+    until(&stack, &booked, Status::Confirmed).await?;
+    stack.stripe()?.set_faults(Faults::default());
+    stack.end(Verdict::clean()).await
+}
+
+#[tokio::test]
+async fn cancelling_gives_back_what_the_policy_leaves() -> Result<()> {
+    let stack = start().await?;
+    // More than seven days ahead: a tenth.
+    let booked = hold(&stack, "1", &prepaid(soon(60), 2)).await?;
+    let (session, _) = checkout(&stack, &booked, "pay").await?;
+    stack.stripe()?.pay(&session, PayOutcome::Success)?;
+    let total = until(&stack, &booked, Status::Confirmed).await?.price.context("a price")?.total;
+    assert_eq!(stack.client.cancel(&booked).await?.status, StatusCode::OK);
+    eventually("the rest is given back", SOON, || async {
+        let booking = until(&stack, &booked, Status::Cancelled).await?;
+        Ok((booking.payment.ledger().refunded > 0).then_some(()))
+    })
+    .await?;
+    let effects = stack.stripe()?.effects_of_booking(&booked.id.to_string());
+    let fee = (total + 5) / 10;
+    assert_eq!((effects.refunds, effects.refunded_amount), (1, total - fee));
+    stack.settled(&Verdict::clean()).await?;
+    let told = mails(&stack, &booked).await?;
+    assert!(told.ends_with(&["payment_refunded".to_owned()]), "{told:?}");
+    stack.end(Verdict::clean()).await
+}
+
+#[tokio::test]
+async fn who_pays_too_late_gets_the_beds_or_the_money() -> Result<()> {
+    let stack = start().await?;
+    let late = |key: &'static str, arrival| {
+        let stack = &stack;
+        async move {
+            let booked = hold(stack, key, &prepaid(arrival, 2)).await?;
+            let (session, _) = checkout(stack, &booked, key).await?;
+            // Stripe took the money, told nobody, and even said that the page had ended: as late as it gets.
+            stack.stripe()?.set_faults(Faults::of_webhooks(WebhookFaults { outage: true, ..WebhookFaults::default() }));
+            stack.stores.set("payments", &booked.id.to_string(), doc! { "sessions": [], "attempts.0.object": null }).await?;
+            time_is_up(stack, &booked).await?;
+            until(stack, &booked, Status::Expired).await?;
+            anyhow::Ok((booked, session))
+        }
+    };
+    let (lucky, session) = late("lucky", soon(60)).await?;
+    stack.stripe()?.pay(&session, PayOutcome::Success)?;
+    stack.stripe()?.set_faults(Faults::default());
+    until(&stack, &lucky, Status::Confirmed).await?;
+
+    let (unlucky, session) = late("unlucky", soon(90)).await?;
+    for room in 0..4 {
+        stack.book(&format!("taken {room}"), &booking_body(PRIVATE, soon(90), 2, 2)).await?;
+    }
+    stack.stripe()?.pay(&session, PayOutcome::Success)?;
+    stack.stripe()?.set_faults(Faults::default());
+    eventually("the money is given back", SOON, || async {
+        let booking = until(&stack, &unlucky, Status::Expired).await?;
+        Ok((booking.payment.ledger().refunded > 0).then_some(()))
+    })
+    .await?;
+    let effects = stack.stripe()?.effects_of_booking(&unlucky.id.to_string());
+    assert_eq!((effects.charges, effects.refunds, effects.refunded_amount), (1, 1, effects.captured_amount), "in full, once");
+    stack.settled(&Verdict::clean()).await?;
+    let told = mails(&stack, &unlucky).await?;
+    assert!(told.contains(&"payment_returned".to_owned()), "{told:?}");
+    stack.end(Verdict::clean()).await
+}
+
+#[tokio::test]
+async fn stripe_fails_and_nothing_happens_twice() -> Result<()> {
+    let stack = start().await?;
+    let mut booked = Vec::new();
+    for (number, kind) in [
+        RequestFaultKind::RateLimited,
+        RequestFaultKind::ServerError,
+        RequestFaultKind::TimeoutAfterEffect,
+        RequestFaultKind::TimeoutBeforeEffect,
+        RequestFaultKind::Slow,
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let arrival = soon(60 + 3 * u64::try_from(number)?);
+        let one = hold(&stack, &format!("{number}"), &prepaid(arrival, 2)).await?;
+        let (session, _) = checkout(&stack, &one, &format!("pay {number}")).await?;
+        stack.stripe()?.pay(&session, PayOutcome::Success)?;
+        until(&stack, &one, Status::Confirmed).await?;
+        let fault = RequestFault::new(kind).at("/v1/refunds").next(2).delay(Duration::from_millis(300));
+        stack.stripe()?.set_faults(Faults::of_requests(fault));
+        assert_eq!(stack.client.cancel(&one).await?.status, StatusCode::OK);
+        eventually("the refund is known", LATER, || async {
+            let booking = until(&stack, &one, Status::Cancelled).await?;
+            Ok((booking.payment.return_due() == 0 && booking.payment.ledger().refunded > 0).then_some(()))
+        })
+        .await
+        .with_context(|| format!("{kind:?}"))?;
+        booked.push(one);
+    }
+    stack.stripe()?.set_faults(Faults::default());
+    for one in &booked {
+        let effects = stack.stripe()?.effects_of_booking(&one.id.to_string());
+        assert_eq!((effects.charges, effects.refunds), (1, 1), "{one:?}");
+    }
+    stack.end(Verdict::clean()).await
+}
+
+#[tokio::test]
+async fn a_refund_that_fails_opens_the_debt_again() -> Result<()> {
+    let stack = start().await?;
+    let booked = hold(&stack, "1", &prepaid(soon(60), 2)).await?;
+    let (session, _) = checkout(&stack, &booked, "pay").await?;
+    stack.stripe()?.pay(&session, PayOutcome::Success)?;
+    until(&stack, &booked, Status::Confirmed).await?;
+    stack.stripe()?.next_refunds([RefundOutcome::FailedLater]);
+    stack.client.cancel(&booked).await?;
+    eventually("the debt is open again", SOON, || async {
+        let booking = until(&stack, &booked, Status::Cancelled).await?;
+        let ledger = stack.mongo.ledger(booking.id).await?.context("a ledger")?;
+        Ok((booking.payment.return_due() > 0 && !ledger.attention().is_empty()).then_some(()))
+    })
+    .await?;
+    assert_eq!(stack.stripe()?.effects_of_booking(&booked.id.to_string()).refunds, 1, "nobody tries again by himself");
+    stack.end(Verdict::clean()).await
+}
+
+#[tokio::test]
+async fn what_never_arrived_is_found_by_the_sweep() -> Result<()> {
+    let schedules = r#"{"expire_holds": {"cron": "* * * * * *"}, "reconcile_payments": {"cron": "* * * * * *"}}"#;
+    let stack = Plan::new().paid_online().with("PVT_SCHEDULES", schedules).start().await?;
+    let booked = hold(&stack, "1", &prepaid(soon(60), 2)).await?;
+    let (session, _) = checkout(&stack, &booked, "pay").await?;
+    stack.stripe()?.set_faults(Faults::of_webhooks(WebhookFaults { drop_probability: 1.0, ..WebhookFaults::default() }));
+    stack.stripe()?.pay(&session, PayOutcome::Success)?;
+    eventually("the sweep finds it", Duration::from_secs(150), || async {
+        let booking = stack.mongo.booking(pvt_domain::ids::BookingId::from_uuid(booked.id)).await?.context("it is stored")?;
+        Ok((booking.status == Status::Confirmed).then_some(()))
+    })
+    .await?;
+    stack.leave().await
+}
