@@ -162,7 +162,8 @@ mod tests {
     #[test]
     fn the_configuration_changes_only_what_it_names() {
         let plans = plans(r#"{"reconcile_properties": {"cron": "0 30 * * * *", "catch_up": "skip"}}"#).unwrap();
-        assert_eq!((plans[0].cron.source(), plans[0].catch_up, plans[0].dry_run), ("0 30 * * * *", CatchUp::Skip, false));
+        let plan = plans.iter().find(|plan| plan.name == "reconcile_properties").unwrap();
+        assert_eq!((plan.cron.source(), plan.catch_up, plan.dry_run), ("0 30 * * * *", CatchUp::Skip, false));
     }
 
     #[test]

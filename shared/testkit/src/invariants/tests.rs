@@ -68,6 +68,8 @@ fn sound() -> (Records, Vec<Mail>) {
         mart_bookings: vec![crate::MartBooking { booking_id: booking.id.as_uuid(), rev: 1, status: "confirmed".to_owned(), total_amount: Some(20) }],
         mart_bed_nights: [10, 11].map(|day| crate::MartBedNight { booking_id: booking.id.as_uuid(), bed_id: "b1".to_owned(), night: night(day) }).to_vec(),
         mart_events: vec![Uuid::from_u128(2)],
+        ledgers: Vec::new(),
+        mart_payments: Vec::new(),
         mart_notifications: 1,
         claims: vec![claim("b1", 10), claim("b1", 11), StoredClaim { key: format!("p|b9|{}", night(10)), booking: format!("block:{}", block().id) }],
         blocks: vec![block()],
