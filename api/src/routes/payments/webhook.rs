@@ -8,7 +8,7 @@ use crate::signals::WEBHOOKS;
 use crate::stripe_signature::SignatureFault;
 use axum::Json;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::IntoResponse;
 use chrono::Utc;
 use pvt_domain::messages::{STRIPE_EVENT, StripeEvent};
@@ -28,9 +28,9 @@ const STRIPE_SIGNATURE: HeaderName = HeaderName::from_static("stripe-signature")
 const ACTOR: &str = "stripe";
 
 /// `POST /api/payments/webhook`: 200 once the broker has the event, 400 for what Stripe did not sign.
-pub(super) async fn webhook(State(app): State<SharedApp>, request: Request) -> Answer {
+pub(in crate::routes) async fn webhook(State(app): State<SharedApp>, request: Request) -> Answer {
     let (parts, body) = request.into_parts();
-    let raw = body::read(&parts.headers, body, MAX_EVENT_BYTES).await?;
+    let raw = body::read(&parts.headers, body, MAX_EVENT_BYTES).await.map_err(too_large).inspect_err(|_| count("refused"))?;
     let now = Utc::now();
     verify(&app, &parts.headers, &raw, now.timestamp()).inspect_err(|_| count("refused"))?;
     let (event_id, event_type, payload) = read_event(&raw).inspect_err(|_| count("refused"))?;
@@ -40,6 +40,13 @@ pub(super) async fn webhook(State(app): State<SharedApp>, request: Request) -> A
     let message = Outgoing::command(key, message_id, &event).map(|message| message.traced(Context::traceparent(&parts)).by(ACTOR));
     app.publish(message, |confirmed| count(if confirmed { "accepted" } else { "unavailable" })).await?;
     Ok(Json(json!({ "received": true })).into_response())
+}
+
+/// Stripe sends nothing so large: whoever does is refused as for any other fault, and not asked to send less.
+fn too_large(problem: Problem) -> Problem {
+    // The rest of the body is not read, so the connection ends here.
+    let refused = || Problem::from(problem::EVENT_REFUSED).with_header(header::CONNECTION, HeaderValue::from_static("close"));
+    if problem.code() == problem::PAYLOAD_TOO_LARGE.code { refused() } else { problem }
 }
 
 fn count(outcome: &'static str) {
@@ -55,9 +62,12 @@ fn verify(app: &crate::app::App, headers: &HeaderMap, raw: &[u8], now: i64) -> R
     })
 }
 
-/// Id, type and the whole of an event.
+/// Id, type and the whole of an event of our own account: those of accounts connected to it are nobody's here.
 fn read_event(raw: &[u8]) -> Result<(String, String, Value), Problem> {
     let payload: Value = serde_json::from_slice(raw).map_err(|_| Problem::new(problem::INVALID_JSON, "The signature is valid, but the body is not JSON."))?;
+    if payload.get("account").is_some_and(|account| !account.is_null()) {
+        return Err(Problem::new(problem::EVENT_REFUSED, "The event is another account's: let the endpoint listen to events of this account only."));
+    }
     let name = |field: &str| payload.get(field).and_then(Value::as_str).filter(|text| (1..=MAX_NAME_BYTES).contains(&text.len())).map(str::to_owned);
     match (name("id"), name("type")) {
         (Some(id), Some(kind)) => Ok((id, kind, payload)),
@@ -77,5 +87,7 @@ mod tests {
         for bad in ["", "[]", r#"{"id":"evt_1"}"#, r#"{"id":1,"type":"x"}"#, r#"{"id":"","type":"x"}"#] {
             assert_eq!(read_event(bad.as_bytes()).unwrap_err().code(), "invalid_json", "{bad}");
         }
+        assert_eq!(read_event(br#"{"id":"evt_1","type":"x","account":"acct_2"}"#).unwrap_err().code(), "event_refused");
+        assert!(read_event(br#"{"id":"evt_1","type":"x","account":null}"#).is_ok());
     }
 }
