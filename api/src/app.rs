@@ -11,11 +11,13 @@ use crate::orders::Orders;
 use crate::passwords::Hasher;
 use crate::problem::{self, Problem};
 use crate::quotes::QuoteKey;
-use crate::replies::Replies;
+use crate::replies::{Listeners, Replies};
+use crate::return_urls::ReturnUrls;
 use crate::signals::IntakeMetrics;
 use crate::stripe_signature::WebhookSecrets;
 use crate::tokens::TokenKey;
 use anyhow::Context as _;
+use pvt_domain::messages::{PaymentReply, Reply};
 use pvt_domain::timestamp::Timestamp;
 use pvt_messaging::{EncodeError, Outgoing, PublishError, Publisher, Topology};
 use pvt_service::Config;
@@ -49,7 +51,10 @@ pub(crate) struct App {
     pub(crate) occupancies: Occupancies,
     pub(crate) decisions: Decisions,
     pub(crate) replies: Replies,
-    pub(crate) orders: Orders,
+    pub(crate) orders: Orders<Reply>,
+    /// Who waits for what becomes of money.
+    pub(crate) payments: Orders<PaymentReply>,
+    pub(crate) return_urls: ReturnUrls,
     /// Places of those who follow a booking's events.
     pub(crate) followers: Arc<Semaphore>,
     pub(crate) accepted: Accepted,
@@ -90,8 +95,9 @@ impl App {
         let amqp_url = config.amqp_url.expose_secret();
         let publisher = Publisher::start(amqp_url, topology.clone(), ABOUT.name);
         let decisions = Decisions::start(mongo.clone(), stop.clone());
-        let orders = Orders::default();
-        let replies = Replies::start(amqp_url, topology.clone(), decisions.clone(), orders.clone(), stop.clone());
+        let (orders, payments) = (Orders::default(), Orders::default());
+        let listeners = Listeners { decisions: decisions.clone(), orders: orders.clone(), payments: payments.clone() };
+        let replies = Replies::start(amqp_url, topology.clone(), listeners, stop.clone());
         let occupancies = Occupancies::start(mongo.clone(), catalogue.clone(), amqp_url, topology.clone(), stop);
         let limits = Limits::new(config);
         tokio::spawn(limits.clone().forget_idle(stop.clone()));
@@ -116,6 +122,8 @@ impl App {
             decisions,
             replies,
             orders,
+            payments,
+            return_urls: ReturnUrls::new(config),
             followers: Arc::new(Semaphore::new(MAX_FOLLOWERS)),
             publisher,
             tasks: TaskTracker::new(),

@@ -1,9 +1,8 @@
-//! Waiting for what becomes of one command about a stored booking.
+//! Waiting for what becomes of one command about a stored booking or its money.
 //!
 //! Many may change one booking at once, so each waits for the reply to its own command. A reply is a hint that may get lost: whoever
 //! waits looks into the store, too, and what is answered is what is stored.
 
-use pvt_domain::messages::Reply;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
@@ -12,23 +11,34 @@ use uuid::Uuid;
 /// Commands that may be waited for at once; for further ones the store alone is asked.
 const MAX_WAITING: usize = 4_000;
 
-type Waiting = HashMap<Uuid, Vec<oneshot::Sender<Reply>>>;
+type Waiting<R> = HashMap<Uuid, Vec<oneshot::Sender<R>>>;
 
-/// The handle. Cheap to clone.
-#[derive(Clone, Default)]
-pub(crate) struct Orders(Arc<Mutex<Waiting>>);
+/// The handle to those who wait for replies of one kind. Cheap to clone.
+pub(crate) struct Orders<R>(Arc<Mutex<Waiting<R>>>);
 
-/// A place among the waiting. Dropping it gives the place up.
-pub(crate) struct Place {
-    orders: Orders,
-    command: Uuid,
-    /// The reply, once it is there.
-    pub(crate) told: oneshot::Receiver<Reply>,
+impl<R> Clone for Orders<R> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
 }
 
-impl Orders {
+impl<R> Default for Orders<R> {
+    fn default() -> Self {
+        Self(Arc::default())
+    }
+}
+
+/// A place among the waiting. Dropping it gives the place up.
+pub(crate) struct Place<R> {
+    orders: Orders<R>,
+    command: Uuid,
+    /// The reply, once it is there.
+    pub(crate) told: oneshot::Receiver<R>,
+}
+
+impl<R: Clone> Orders<R> {
     /// Takes a place among the waiting; `None` when there is none left. Take it before sending the command.
-    pub(crate) fn wait_for(&self, command: Uuid) -> Option<Place> {
+    pub(crate) fn wait_for(&self, command: Uuid) -> Option<Place<R>> {
         let mut waiting = self.lock();
         if waiting.len() >= MAX_WAITING {
             return None;
@@ -39,27 +49,29 @@ impl Orders {
     }
 
     /// A worker has dealt with this command. `false` when nobody waits for it here.
-    pub(crate) fn replied(&self, command: Uuid, reply: &Reply) -> bool {
+    pub(crate) fn replied(&self, command: Uuid, reply: &R) -> bool {
         let Some(told) = self.lock().remove(&command) else { return false };
         // Who is no longer there needs no answer.
         told.into_iter().for_each(|one| drop(one.send(reply.clone())));
         true
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
+impl<R> Orders<R> {
+    fn lock(&self) -> MutexGuard<'_, Waiting<R>> {
         // Nothing that holds it can leave it half-changed.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Place {
+impl<R> Place<R> {
     /// Which command is waited for.
     pub(crate) fn command(&self) -> Uuid {
         self.command
     }
 }
 
-impl Drop for Place {
+impl<R> Drop for Place<R> {
     fn drop(&mut self) {
         self.told.close();
         let mut waiting = self.orders.lock();

@@ -93,6 +93,11 @@ impl<T> Page<T> {
         Self { items: found, next_cursor }
     }
 
+    /// A page that was cut elsewhere; `last` is where the next one begins, if there may be one.
+    pub(crate) fn ending(items: Vec<T>, last: Option<String>) -> Self {
+        Self { items, next_cursor: last.map(|last| URL_SAFE_NO_PAD.encode(last)) }
+    }
+
     /// The answer of the list at `uri`, whatever else that asks for.
     pub(crate) fn answer_at<V: Serialize>(self, uri: &Uri, query: &PageQuery, view: impl Fn(T) -> V) -> Answer {
         self.answer(&unpaged(uri), query, view)

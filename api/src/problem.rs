@@ -43,6 +43,7 @@ problems! {
     IDEMPOTENCY_KEY_MISSING "idempotency_key_missing" 400 "Idempotency-Key is missing" "Send the header Idempotency-Key with a value of your own, for example a random UUID, and repeat it when you retry.";
     IDEMPOTENCY_KEY_INVALID "idempotency_key_invalid" 400 "Idempotency-Key cannot be used" "Use 1 to 255 printable ASCII characters.";
     INVALID_SIGNATURE "invalid_signature" 400 "The webhook's signature is not valid" "Check the signing secret and the clocks.";
+    EVENT_REFUSED "event_refused" 400 "The event is not taken" "Send whole events of this account alone, of at most 60 KiB.";
     UNAUTHENTICATED "unauthenticated" 401 "The credentials are not valid" "Send a valid API key or access token as `Authorization: Bearer <value>`; POST /api/auth/login gives access tokens.";
     INVALID_LOGIN "invalid_login" 401 "Address or password is not right" "Check both; POST /api/auth/forgot-password helps who has forgotten the password.";
     SESSION_ENDED "session_ended" 401 "The session has ended" "Log in again.";
@@ -51,7 +52,7 @@ problems! {
     METHOD_NOT_ALLOWED "method_not_allowed" 405 "This address does not take this method" "Use one of the methods in the Allow header.";
     REQUEST_TIMEOUT "request_timeout" 408 "The request's body did not arrive in time" "Send it again.";
     STILL_PROCESSING "still_processing" 409 "The request is still being processed" "Try again after the time in Retry-After.";
-    NOT_CANCELLABLE "not_cancellable" 409 "This booking cannot be cancelled" "Only a confirmed booking can be cancelled.";
+    NOT_CANCELLABLE "not_cancellable" 409 "This booking cannot be cancelled" "Only a held or confirmed booking can be cancelled.";
     NO_AVAILABILITY "no_availability" 409 "No beds are left" "Choose other dates or another room type, and send a new request with a new Idempotency-Key.";
     INVALID_DATES "invalid_dates" 409 "These dates cannot be booked" "Choose other dates, and send a new request with a new Idempotency-Key.";
     OVER_CAPACITY "over_capacity" 409 "The room type does not take so many guests" "Ask for fewer guests a stay, and send a new request with a new Idempotency-Key.";
@@ -65,6 +66,11 @@ problems! {
     TOO_LATE "too_late" 409 "It is too late" "Ask an administrator to undo what is older than a business day; nobody arrives after departure.";
     BALANCE_OPEN "balance_open" 409 "The guests have not paid" "Take the payment, or send allow_open_balance with a reason.";
     PAYMENT_UNDER_WAY "payment_under_way" 409 "Money has come or is on its way" "See what the payment comes to, then confirm or cancel the booking.";
+    NOTHING_DUE "nothing_due" 409 "There is nothing to pay" "Look at the booking's payment.";
+    NOT_PAYABLE "not_payable" 409 "The booking cannot be paid" "It was cancelled or refused, or its hold is over: make a new booking.";
+    TOO_MUCH "too_much" 409 "More than is left of the payment" "Look at what is left: amount less what was given back already or is on its way.";
+    NOT_REFUNDABLE "not_refundable" 409 "The payment cannot be given back through Stripe" "Give cash back, then send POST /api/payments/record with a negative amount.";
+    DISPUTED "disputed" 409 "A bank argues about the payment" "Answer the dispute at Stripe; nothing can be given back meanwhile.";
     BEDS_MISSING "beds_missing" 409 "A stay has no beds, or too few" "Assign beds to every stay first.";
     BED_NOT_CLEAN "bed_not_clean" 409 "A bed must be cleaned first" "Have it cleaned, or assign another one.";
     BED_TAKEN "bed_taken" 409 "A bed is taken" "Choose another bed, or move the bookings in the way.";
@@ -83,8 +89,10 @@ problems! {
     PRECONDITION_REQUIRED "precondition_required" 428 "If-Match is missing" "Send the ETag of what you have read as If-Match.";
     RATE_LIMITED "rate_limited" 429 "Too many requests" "Try again after the time in Retry-After.";
     INTERNAL "internal_error" 500 "Something went wrong on our side" "Try again; if it goes on, tell us the request_id.";
+    PROVIDER_REFUSED "provider_refused" 502 "Stripe refused it" "Try again with a new Idempotency-Key; if it goes on, tell us the request_id.";
     BROKER_UNAVAILABLE "broker_unavailable" 503 "Requests cannot be taken right now" "Send the same request with the same Idempotency-Key after the time in Retry-After.";
     STORE_UNAVAILABLE "store_unavailable" 503 "The state cannot be read right now" "Try again after the time in Retry-After.";
+    PROVIDER_UNAVAILABLE "provider_unavailable" 503 "Stripe does not answer" "Send the same request with the same Idempotency-Key after the time in Retry-After.";
     NOT_READY "not_ready" 503 "The service is starting" "Try again after the time in Retry-After.";
     OVERLOADED "overloaded" 503 "Too many ask for this at once" "Try again after the time in Retry-After.";
     REQUEST_TOOK_TOO_LONG "took_too_long" 504 "The request took too long" "Try again; a repeated Idempotency-Key makes no second booking.";
@@ -158,7 +166,7 @@ impl Problem {
         self.kind.status < 500
     }
 
-    #[cfg(test)]
+    /// Its stable name.
     pub(crate) fn code(&self) -> &'static str {
         self.kind.code
     }

@@ -5,8 +5,8 @@
 use crate::decisions::Decisions;
 use crate::orders::Orders;
 use arc_swap::ArcSwapOption;
-use pvt_domain::messages::{Reply, decode_body};
-use pvt_messaging::{Backoff, ConsumeError, Subscriber, Topology};
+use pvt_domain::messages::{DecodeError, PAYMENT_REPLY, PaymentReply, Reply, decode_body};
+use pvt_messaging::{Backoff, ConsumeError, Delivery, Subscriber, Topology};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::sleep;
@@ -25,12 +25,20 @@ pub(crate) struct Replies {
     queue: Arc<ArcSwapOption<String>>,
 }
 
+/// Everybody who may be told something.
+#[derive(Clone)]
+pub(crate) struct Listeners {
+    pub(crate) decisions: Decisions,
+    pub(crate) orders: Orders<Reply>,
+    pub(crate) payments: Orders<PaymentReply>,
+}
+
 impl Replies {
     /// Starts receiving, until `stop`.
-    pub(crate) fn start(amqp_url: &str, topology: Topology, decisions: Decisions, orders: Orders, stop: CancellationToken) -> Self {
+    pub(crate) fn start(amqp_url: &str, topology: Topology, listeners: Listeners, stop: CancellationToken) -> Self {
         let replies = Self::default();
         let subscriber = Subscriber::start(amqp_url, topology, "pvt-api replies");
-        tokio::spawn(receive(subscriber, replies.clone(), (decisions, orders), stop));
+        tokio::spawn(receive(subscriber, replies.clone(), listeners, stop));
         replies
     }
 
@@ -40,11 +48,11 @@ impl Replies {
     }
 }
 
-async fn receive(subscriber: Subscriber, replies: Replies, waiting: (Decisions, Orders), stop: CancellationToken) {
+async fn receive(subscriber: Subscriber, replies: Replies, listeners: Listeners, stop: CancellationToken) {
     let mut backoff = Backoff::new(BACKOFF_FIRST, BACKOFF_CAP);
     let receiving = async {
         loop {
-            let ended = session(&subscriber, &replies, &waiting, &mut backoff).await;
+            let ended = session(&subscriber, &replies, &listeners, &mut backoff).await;
             replies.queue.store(None);
             debug!(error = %ended, "no reply queue");
             sleep(backoff.step()).await;
@@ -57,7 +65,7 @@ async fn receive(subscriber: Subscriber, replies: Replies, waiting: (Decisions, 
 }
 
 /// One subscription, until it ends; it always ends with an error.
-async fn session(subscriber: &Subscriber, replies: &Replies, (decisions, orders): &(Decisions, Orders), backoff: &mut Backoff) -> ConsumeError {
+async fn session(subscriber: &Subscriber, replies: &Replies, listeners: &Listeners, backoff: &mut Backoff) -> ConsumeError {
     let (queue, mut subscription) = match subscriber.subscribe_replies(PREFETCH).await {
         Ok(subscribed) => subscribed,
         Err(error) => return error,
@@ -69,11 +77,25 @@ async fn session(subscriber: &Subscriber, replies: &Replies, (decisions, orders)
             Ok(delivery) => delivery,
             Err(error) => return error,
         };
-        match decode_body::<Reply>(&delivery.body) {
-            // The reply has the id of the command that it answers.
-            Ok(reply) if orders.replied(delivery.envelope.id, &reply) => {}
-            Ok(reply) => decisions.replied(reply.booking_id, reply.outcome),
-            Err(error) => warn!(%error, kind = %delivery.envelope.kind, "a reply cannot be read"),
+        if let Err(error) = listeners.tell(&delivery) {
+            warn!(%error, kind = %delivery.envelope.kind, "a reply cannot be read");
         }
+    }
+}
+
+impl Listeners {
+    /// A reply has the id of the command that it answers.
+    fn tell(&self, delivery: &Delivery) -> Result<(), DecodeError> {
+        let command = delivery.envelope.id;
+        if delivery.envelope.kind == PAYMENT_REPLY {
+            // Nobody may wait any more: the ledger has what became of it.
+            self.payments.replied(command, &decode_body::<PaymentReply>(&delivery.body)?);
+            return Ok(());
+        }
+        let reply: Reply = decode_body(&delivery.body)?;
+        if !self.orders.replied(command, &reply) {
+            self.decisions.replied(reply.booking_id, reply.outcome);
+        }
+        Ok(())
     }
 }

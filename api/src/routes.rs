@@ -52,6 +52,8 @@ pub(crate) fn table() -> Vec<Route> {
     let house = Rule::new(Access::Admin).scoped(Scope::InventoryWrite);
     let floor = Rule::new(Access::Staff).scoped(Scope::InventoryWrite);
     let prices = Rule::new(Access::Admin).scoped(Scope::RatesWrite);
+    let paying = Rule::new(Access::Guest).scoped(Scope::PaymentsWrite);
+    let till = Rule::new(Access::Staff).scoped(Scope::PaymentsWrite);
     vec![
         at("/api", [get(open, system::index)]),
         at("/api/health", [get(guarded(Bucket::Unlimited), system::health)]),
@@ -119,7 +121,17 @@ pub(crate) fn table() -> Vec<Route> {
         at("/api/bookings/{id}/history", [get(looking, bookings::history::history)]),
         at("/api/bookings/{id}/events", [get(reading, bookings::events::events)]),
         at("/api/bookings/{id}/calendar.ics", [get(reading, bookings::calendar::calendar)]),
-        at("/api/payments/webhook", [post(guarded(Bucket::Unlimited), payments::webhook)]),
+        at("/api/bookings/{id}/pay", [get(paying, bookings::pay::pay)]),
+        at("/api/bookings/{id}/receipt", [get(reading, bookings::receipt::receipt)]),
+        at("/api/payments", [get(Rule::new(Access::Known).scoped(Scope::PaymentsRead), payments::list::list)]),
+        at("/api/payments/checkout", [post(paying, payments::open::checkout)]),
+        at("/api/payments/create-intent", [post(paying, payments::open::create_intent)]),
+        at("/api/payments/record", [post(till, payments::record::record)]),
+        at("/api/payments/analytics", [get(Rule::new(Access::Staff).scoped(Scope::PaymentsRead), payments::analytics::analytics)]),
+        at("/api/payments/webhook", [post(guarded(Bucket::Unlimited), payments::webhook::webhook)]),
+        at("/api/payments/{id}", [get(Rule::new(Access::Guest).scoped(Scope::PaymentsRead), payments::show::show)]),
+        at("/api/payments/{id}/refund", [post(till, payments::refund::refund)]),
+        at("/api/disputes", [get(Rule::new(Access::Admin).scoped(Scope::PaymentsRead), payments::disputes::list)]),
         at("/api/notifications", [post(Rule::new(Access::Staff).scoped(Scope::NotificationsWrite), notifications::create)]),
     ]
 }

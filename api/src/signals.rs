@@ -31,7 +31,7 @@ pub const OCCUPANCY_READS: &str = "pvt_occupancy_reads_total";
 /// The label of what matched no route: callers choose paths, and labels must be bounded.
 const NO_ROUTE: &str = "none";
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OTHER"];
-const STATUSES: [u16; 21] = [200, 201, 202, 204, 304, 400, 401, 403, 404, 405, 408, 409, 412, 413, 415, 422, 428, 429, 500, 503, 504];
+const STATUSES: [u16; 23] = [200, 201, 202, 204, 303, 304, 400, 401, 403, 404, 405, 408, 409, 412, 413, 415, 422, 428, 429, 500, 502, 503, 504];
 
 /// Metrics of HTTP by route, method and status.
 pub(crate) struct HttpMetrics {

@@ -8,8 +8,10 @@ use subtle::ConstantTimeEq;
 
 /// How far the signature's time may lie from ours, either way, in seconds: Stripe's own tolerance.
 const TOLERANCE_SECS: i64 = 300;
-/// Signatures of one header that are looked at. Stripe sends one for each active secret.
+/// Most signatures of one header. Stripe sends one for each active secret.
 const MAX_SIGNATURES: usize = 16;
+/// Longest header, in bytes. Stripe's have a few hundred.
+const MAX_HEADER_BYTES: usize = 8 * 1024;
 const SIGNATURE_BYTES: usize = 32;
 
 type HmacSha256 = Hmac<Sha256>;
@@ -75,10 +77,18 @@ fn sign(key: &HmacSha256, time: &str, body: &[u8]) -> [u8; SIGNATURE_BYTES] {
 /// The time as written and the signatures of scheme `v1`. Other schemes are ignored, as Stripe asks, so that none can be used to
 /// weaken this one.
 fn parse(header: &str) -> Option<(&str, Vec<[u8; SIGNATURE_BYTES]>)> {
+    if header.len() > MAX_HEADER_BYTES {
+        return None;
+    }
     let pairs = || header.split(',').filter_map(|pair| pair.trim().split_once('='));
     let time = pairs().find(|(name, _)| *name == "t").map(|(_, time)| time)?;
     let is_time = !time.is_empty() && time.len() <= 12 && time.bytes().all(|b| b.is_ascii_digit());
-    let signatures: Vec<_> = pairs().filter(|(name, _)| *name == "v1").take(MAX_SIGNATURES).filter_map(|(_, hex)| decode(hex)).collect();
+    let written = || pairs().filter(|(name, _)| *name == "v1");
+    // Whoever sends more is trying something out: none of them is looked at.
+    if written().nth(MAX_SIGNATURES).is_some() {
+        return None;
+    }
+    let signatures: Vec<_> = written().filter_map(|(_, hex)| decode(hex)).collect();
     (is_time && !signatures.is_empty()).then_some((time, signatures))
 }
 
@@ -165,9 +175,12 @@ mod tests {
     }
 
     #[test]
-    fn only_so_many_signatures_are_looked_at() {
+    fn a_header_with_too_much_in_it_is_not_looked_at() {
         let ours = secrets(&["whsec_a"]);
-        let padding = format!("v1={},", "0".repeat(64)).repeat(16);
-        assert_eq!(ours.verify(&format!("t={NOW},{padding}v1={}", signature("whsec_a", NOW, BODY)), BODY, NOW), Err(SignatureFault::Mismatch));
+        let padded = |count: usize| format!("t={NOW},{}v1={}", format!("v1={},", "0".repeat(64)).repeat(count), signature("whsec_a", NOW, BODY));
+        assert_eq!(ours.verify(&padded(15), BODY, NOW), Ok(()));
+        assert_eq!(ours.verify(&padded(16), BODY, NOW), Err(SignatureFault::Malformed), "one signature too many");
+        let long = format!("{},v0={}", header("whsec_a", NOW), "0".repeat(8 * 1024));
+        assert_eq!(ours.verify(&long, BODY, NOW), Err(SignatureFault::Malformed));
     }
 }

@@ -16,13 +16,40 @@ pub(crate) struct Links {
     cancel: String,
     events: String,
     calendar: String,
+    /// Where it is paid, while something can be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pay: Option<String>,
+    /// Once something was paid.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    receipt: Option<String>,
+    #[serde(skip)]
+    id: BookingId,
+    #[serde(skip)]
+    query: String,
 }
 
 impl Links {
     pub(crate) fn new(id: BookingId, token: Option<&str>) -> Self {
         let query = token.map(|token| format!("?token={token}")).unwrap_or_default();
         let below = |part: &str| format!("/api/bookings/{id}/{part}{query}");
-        Self { this: format!("/api/bookings/{id}{query}"), cancel: below("cancel"), events: below("events"), calendar: below("calendar.ics") }
+        let (this, cancel, events, calendar) = (format!("/api/bookings/{id}{query}"), below("cancel"), below("events"), below("calendar.ics"));
+        Self { this, cancel, events, calendar, pay: None, receipt: None, id, query }
+    }
+
+    /// Where the booking's receipt is, whether or not there is anything on it.
+    pub(crate) fn receipt(&self) -> String {
+        format!("/api/bookings/{}/receipt{}", self.id, self.query)
+    }
+
+    /// With what the money of the booking opens.
+    fn with_money(mut self, booking: &Booking) -> Self {
+        if booking.payable() > 0 {
+            self.pay = Some(format!("/api/bookings/{}/pay{}", self.id, self.query));
+        }
+        if booking.payment.ledger.as_ref().is_some_and(|ledger| ledger.captured > 0) {
+            self.receipt = Some(self.receipt());
+        }
+        self
     }
 
     /// The address of the booking itself.
@@ -156,7 +183,7 @@ impl<'a> BookingView<'a> {
             cancellation_fee: booking.cancellation_fee.zip(booking.price.as_ref()).map(|(fee, price)| Money::new(fee, price.currency)),
             created_at: booking.created_at,
             updated_at: booking.updated_at,
-            links,
+            links: links.with_money(booking),
             token,
         }
     }
@@ -211,7 +238,8 @@ impl PaymentView {
 #[cfg(test)]
 mod tests {
     use super::{BookingView, Links};
-    use pvt_domain::booking::Booking;
+    use pvt_domain::booking::{Booking, Status};
+    use pvt_domain::ledger::Summary;
     use serde_json::{Value, json};
 
     fn stored() -> Booking {
@@ -246,8 +274,30 @@ mod tests {
             "created_at": "2026-12-01T12:00:00.000Z", "updated_at": "2026-12-01T12:00:01.000Z",
             "links": { "self": "/api/bookings/11111111-2222-5333-8444-555555555555?token=tok", "cancel": "/api/bookings/11111111-2222-5333-8444-555555555555/cancel?token=tok",
                        "events": "/api/bookings/11111111-2222-5333-8444-555555555555/events?token=tok",
-                       "calendar": "/api/bookings/11111111-2222-5333-8444-555555555555/calendar.ics?token=tok" },
+                       "calendar": "/api/bookings/11111111-2222-5333-8444-555555555555/calendar.ics?token=tok",
+                       "pay": "/api/bookings/11111111-2222-5333-8444-555555555555/pay?token=tok" },
         });
         assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn a_held_booking_says_what_to_pay_until_when_and_where() {
+        let mut booking = stored();
+        booking.status = Status::Held;
+        booking.payment.required = 882;
+        booking.payment.expires_at = Some(booking.updated_at);
+        let shown = |booking: &Booking| serde_json::to_value(BookingView::new(booking, Links::new(booking.id, None), None)).unwrap();
+        let held = shown(&booking);
+        let expected = json!({
+            "status": "pending", "paid": { "amount": 0, "currency": "CAD" }, "due": { "amount": 4410, "currency": "CAD" },
+            "payable": { "amount": 882, "currency": "CAD" }, "expires_at": "2026-12-01T12:00:01.000Z",
+        });
+        assert_eq!((&held["payment"], held["links"].get("receipt")), (&expected, None));
+        assert_eq!(held["links"]["pay"], "/api/bookings/11111111-2222-5333-8444-555555555555/pay");
+        booking.status = Status::Confirmed;
+        booking.payment.ledger = Some(Summary { captured: 4410, cleared: 4410, ..Summary::default() });
+        let paid = shown(&booking);
+        assert_eq!((&paid["payment"]["status"], paid["links"].get("pay")), (&json!("paid"), None), "nothing is left to pay");
+        assert_eq!(paid["links"]["receipt"], "/api/bookings/11111111-2222-5333-8444-555555555555/receipt");
     }
 }

@@ -10,10 +10,12 @@ pub(super) mod list;
 pub(super) mod modify;
 mod modify_form;
 mod order;
+pub(super) mod pay;
 pub(super) mod progress;
+pub(super) mod receipt;
 pub(super) mod refusal;
 pub(super) mod show;
-mod visitor;
+pub(super) mod visitor;
 
 use axum::http::HeaderValue;
 

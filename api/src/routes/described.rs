@@ -6,6 +6,7 @@ mod audit;
 mod auth;
 mod availability;
 mod booking_changes;
+mod booking_payments;
 mod bookings;
 mod desk;
 mod docs;

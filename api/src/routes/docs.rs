@@ -5,17 +5,15 @@
 use super::described;
 use crate::app::SharedApp;
 use crate::asyncapi;
+use crate::html_page;
 use crate::openapi::operations;
 use crate::problem::{Answer, Kind, PROBLEMS, Problem};
 use askama::Template;
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{Html, IntoResponse, Response};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 use std::sync::{LazyLock, OnceLock};
 
 /// How long a document may be kept: it changes only with a new release.
@@ -29,10 +27,7 @@ static OPENAPI_TEXT: LazyLock<Bytes> = LazyLock::new(|| text_of(&OPENAPI));
 static ASYNCAPI_TEXT: OnceLock<Bytes> = OnceLock::new();
 
 /// Only our own style, known by its hash.
-static POLICY: LazyLock<Option<HeaderValue>> = LazyLock::new(|| {
-    let hash = STANDARD.encode(Sha256::digest(STYLE.as_bytes()));
-    HeaderValue::try_from(format!("default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")).ok()
-});
+static POLICY: LazyLock<Option<HeaderValue>> = LazyLock::new(|| html_page::policy(STYLE));
 
 fn text_of(document: &Value) -> Bytes {
     // A value always has a JSON form.

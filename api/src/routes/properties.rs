@@ -41,6 +41,8 @@ pub(super) struct Whole<'a> {
     room_types: Vec<RoomTypeView<'a>>,
     rate_plans: Vec<PlanView<'a>>,
     taxes: &'a [TaxRule],
+    /// For how long beds are held for who has to pay first.
+    hold_minutes: u32,
 }
 
 #[derive(Serialize)]
@@ -106,6 +108,7 @@ impl<'a> Whole<'a> {
             room_types: inventory.room_types.iter().map(|room_type| RoomTypeView::new(inventory, room_type)).collect(),
             rate_plans: inventory.rate_plans.iter().map(|plan| PlanView::new(inventory, plan)).collect(),
             taxes: &inventory.property.taxes,
+            hold_minutes: inventory.property.hold_minutes,
         }
     }
 }

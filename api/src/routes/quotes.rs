@@ -14,6 +14,7 @@ use axum::extract::{Request, State};
 use axum::response::IntoResponse;
 use chrono::{Days, Utc};
 use pvt_domain::booking::{Stay, StayRequest};
+use pvt_domain::money::Money;
 use pvt_domain::pricing::price;
 use pvt_domain::rates::quote::Quote;
 use pvt_domain::rates::restrictions;
@@ -29,6 +30,8 @@ struct QuoteView<'a> {
     rate_plan_id: &'a str,
     stays: &'a [StayRequest],
     price: PriceView<'a>,
+    /// What of it has to be paid before the booking is confirmed.
+    due_now: Money,
 }
 
 /// `POST /api/quotes` with `property_id`, `rate_plan_id` and `stays`. It takes no beds.
@@ -58,6 +61,7 @@ pub(super) async fn create(State(app): State<SharedApp>, request: Request) -> An
     }
     let plan = house.rate_plan(&asked.rate_plan_id).ok_or_else(|| Problem::from(problem::CLOSED))?;
     let price = price(&house, &rates, plan, &asked.stays).ok_or_else(|| Problem::from(problem::CLOSED))?;
+    let due_now = Money::new(plan.deposit.map_or(0, |deposit| deposit.amount(&price)), price.currency);
     let quote = Quote::new(property, asked.rate_plan_id, asked.stays, price, now);
     let stays: Vec<Stay> = quote.stays.iter().map(|asked| Stay::of(asked, Vec::new())).collect();
     let view = QuoteView {
@@ -67,6 +71,7 @@ pub(super) async fn create(State(app): State<SharedApp>, request: Request) -> An
         rate_plan_id: quote.rate_plan_id.as_str(),
         stays: &quote.stays,
         price: PriceView::new(&quote.price, &stays),
+        due_now,
     };
     Ok(Json(view).into_response())
 }

@@ -14,11 +14,17 @@ use crate::reader::{At, Field, Fields, Reader};
 use axum::extract::{Path, Request, State};
 use axum::http::Uri;
 use pvt_domain::ids::{PolicyId, PropertyId, RatePlanId, RoomTypeId};
+use pvt_domain::inventory::check::PPM;
 use pvt_domain::inventory::{Inventory, RatePlan};
 use pvt_domain::money::Money;
+use pvt_domain::rates::deposit::{DEFAULT_DEPOSIT_PPM, Deposit};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+
+/// Kinds of deposits by their names.
+pub(super) const DEPOSITS: [(&str, Deposit); 3] =
+    [("percent", Deposit::Percent { ppm: DEFAULT_DEPOSIT_PPM }), ("first_night", Deposit::FirstNight), ("full", Deposit::Full)];
 
 /// A price list as everybody sees it.
 #[derive(Serialize)]
@@ -29,6 +35,9 @@ pub(super) struct PlanView<'a> {
     nightly: BTreeMap<&'a str, Money>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cancellation_policy_id: Option<&'a str>,
+    /// What has to be paid before a booking is confirmed; missing when guests pay on arrival.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deposit: Option<Deposit>,
 }
 
 #[derive(Serialize)]
@@ -44,6 +53,7 @@ impl<'a> PlanView<'a> {
             name: &plan.name,
             nightly: plan.nightly.iter().map(|(room_type, amount)| (room_type.as_str(), money(*amount))).collect(),
             cancellation_policy_id: plan.cancellation_policy_id.as_ref().map(PolicyId::as_str),
+            deposit: plan.deposit,
         }
     }
 }
@@ -59,6 +69,7 @@ struct Said {
     name: Option<String>,
     nightly: Option<BTreeMap<RoomTypeId, Money>>,
     cancellation_policy_id: Option<Option<PolicyId>>,
+    deposit: Option<Option<Deposit>>,
 }
 
 /// `POST /api/rate-plans`: 201 with the plan.
@@ -89,7 +100,7 @@ pub(super) async fn change(State(app): State<SharedApp>, Path(id): Path<String>,
     let (property, id) = (property_of(&parts.uri)?, RatePlanId::new(id));
     let caller = worker_of(&parts, &property)?;
     let (said, _) = form::read(&parts.headers, body, |node, reader| {
-        let fields = reader.object(node, &At::Root, &["name", "nightly", "cancellation_policy_id"])?;
+        let fields = reader.object(node, &At::Root, &["name", "nightly", "cancellation_policy_id", "deposit"])?;
         Some(read(fields, reader))
     })
     .await?;
@@ -116,13 +127,14 @@ impl Said {
             name: self.name.clone().unwrap_or(before.name),
             nightly: nightly.transpose()?.unwrap_or(before.nightly),
             cancellation_policy_id: self.cancellation_policy_id.clone().unwrap_or(before.cancellation_policy_id),
+            deposit: self.deposit.unwrap_or(before.deposit),
             ..before
         })
     }
 }
 
 fn read_new(node: &Node<'_>, reader: &mut Reader) -> Option<(PropertyId, RatePlanId, Said)> {
-    let fields = reader.object(node, &At::Root, &["property_id", "id", "name", "nightly", "cancellation_policy_id"])?;
+    let fields = reader.object(node, &At::Root, &["property_id", "id", "name", "nightly", "cancellation_policy_id", "deposit"])?;
     let (property, id) = (form::text(fields, "property_id", reader), form::text(fields, "id", reader));
     reader.required(fields, "name");
     reader.required(fields, "nightly");
@@ -141,5 +153,25 @@ fn read(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> Said {
         Some(prices.iter().filter_map(price).collect())
     });
     let policy = form::optional_text(fields, "cancellation_policy_id", reader).map(PolicyId::from);
-    Said { name, nightly, cancellation_policy_id: fields.has("cancellation_policy_id").then_some(policy) }
+    let deposit = fields.optional("deposit").and_then(|field| read_deposit(field, reader));
+    Said { name, nightly, cancellation_policy_id: fields.has("cancellation_policy_id").then_some(policy), deposit: fields.has("deposit").then_some(deposit) }
+}
+
+fn read_deposit(field: Field<'_, '_, '_>, reader: &mut Reader) -> Option<Deposit> {
+    let at = field.at();
+    let fields = reader.object(field.node(), &at, &["kind", "ppm"])?;
+    let kind = reader.required(fields, "kind").and_then(|field| reader.one_of(field, &DEPOSITS))?;
+    let ppm = fields.optional("ppm").and_then(|field| reader.whole(field, 1..=PPM.into()));
+    match kind {
+        Deposit::Percent { .. } => {
+            reader.required(fields, "ppm");
+            Some(Deposit::Percent { ppm: u32::try_from(ppm?).ok()? })
+        }
+        other => {
+            if fields.has("ppm") {
+                reader.fault(&At::Key(&at, "ppm"), "not_of_this_kind", "belongs to `percent` only");
+            }
+            Some(other)
+        }
+    }
 }

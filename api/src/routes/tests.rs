@@ -5,6 +5,8 @@ mod accounts;
 mod bookings;
 mod described;
 mod limits;
+mod payments;
+mod webhook;
 
 use super::router;
 use crate::app::{App, SharedApp};

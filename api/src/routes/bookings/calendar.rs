@@ -51,14 +51,18 @@ fn file(booking: &Booking, property: &Property) -> String {
             .ends(instant_of(property.time_zone, departure.and_time(property.check_out_until)))
             .summary(&format!("{} – {}", property.name, booking.reference))
             .location(&property.address)
-            .status(if is_on(booking.status) { EventStatus::Confirmed } else { EventStatus::Cancelled });
+            .status(status_of(booking.status));
         calendar.push(event.done());
     }
     calendar.to_string()
 }
 
-fn is_on(status: Status) -> bool {
-    matches!(status, Status::Confirmed | Status::CheckedIn | Status::CheckedOut)
+fn status_of(status: Status) -> EventStatus {
+    match status {
+        Status::Requested | Status::Held => EventStatus::Tentative,
+        Status::Confirmed | Status::CheckedIn | Status::CheckedOut => EventStatus::Confirmed,
+        Status::NoShow | Status::Rejected | Status::Cancelled | Status::Expired => EventStatus::Cancelled,
+    }
 }
 
 #[cfg(test)]
@@ -96,6 +100,8 @@ mod tests {
             assert!(confirmed.split("\r\n").any(|found| found == line), "no {line} in\n{confirmed}");
         }
         assert!(!confirmed.contains("Lovelace") && !confirmed.contains("ada@"), "a file that is passed on names nobody");
+        booking.status = Status::Held;
+        assert!(file(&booking, &hostel.property).contains("STATUS:TENTATIVE"), "nobody counts on beds that are not paid");
         booking.status = Status::Cancelled;
         assert!(file(&booking, &hostel.property).contains("STATUS:CANCELLED"));
     }

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 /// States that a cancellation starts from.
-const FROM: &[Status] = &[Status::Confirmed];
+const FROM: &[Status] = &[Status::Held, Status::Confirmed];
 
 #[derive(Debug, Deserialize)]
 struct CancelQuery {
@@ -45,6 +45,9 @@ struct FeeView<'a> {
     policy: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     fee: Option<Money>,
+    /// What would be given back of what was paid.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refund: Option<Money>,
 }
 
 /// 200 with the cancelled booking, or 202 when it takes longer than the caller waits; with `dry_run` 200 with the fee.
@@ -79,7 +82,9 @@ pub(in crate::routes) async fn cancel(State(app): State<SharedApp>, Path(id): Pa
 async fn quote(app: &App, booking: &Booking, waived: bool) -> Answer {
     let Lookup::Found(inventory) = app.catalogue.find(booking.property_id.as_str()).await else { return Err(problem::NOT_READY.into()) };
     let now = Timestamp::new(Utc::now());
-    let fee = if waived { 0 } else { cancellation_fee(booking, &inventory.property, now) };
+    // Who was not confirmed yet owes nothing for leaving.
+    let fee = if waived || booking.status == Status::Held { 0 } else { cancellation_fee(booking, &inventory.property, now) };
+    let money = |amount| booking.price.as_ref().map(|price| Money::new(amount, price.currency));
     let view = FeeView {
         id: booking.id,
         reference: &booking.reference,
@@ -88,7 +93,8 @@ async fn quote(app: &App, booking: &Booking, waived: bool) -> Answer {
         dry_run: true,
         at: now,
         policy: booking.cancellation_policy.as_ref().map(|policy| policy.name.as_str()),
-        fee: booking.price.as_ref().map(|price| Money::new(fee, price.currency)),
+        fee: money(fee),
+        refund: money((booking.payment.ledger().kept() - fee).max(0)),
     };
     Ok(([(header::ETAG, super::etag(booking.rev))], Json(view)).into_response())
 }

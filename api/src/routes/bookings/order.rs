@@ -126,7 +126,7 @@ impl Desk<'_> {
     }
 
     /// Waits for the reply, and looks into the store now and then in case it gets lost.
-    async fn outcome(&self, mut place: Place, booking: &Booking, expected_rev: Option<u32>, reply_expected: bool, deadline: Instant) -> Outcome {
+    async fn outcome(&self, mut place: Place<Reply>, booking: &Booking, expected_rev: Option<u32>, reply_expected: bool, deadline: Instant) -> Outcome {
         let (mut rev, mut lost) = (booking.rev, false);
         let command_id = place.command();
         loop {

@@ -101,10 +101,10 @@ pub(in crate::routes) async fn assign(State(app): State<SharedApp>, Path(id): Pa
     asked.carry_out(&app, step, reason, |order, (assignments, _)| AssignBeds { order, assignments }).await
 }
 
-/// `POST …/confirm`: staff confirm a booking that waits for something; one that does not is 409.
+/// `POST …/confirm`: staff confirm a booking that is held until it is paid; any other is 409.
 pub(in crate::routes) async fn confirm(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> Answer {
     let asked = Asked::read(&app, &id, request, NOTE, forms::reason).await?;
     let reason = asked.form.clone();
-    let step = Step { name: "confirm", kind: BOOKING_CONFIRM, from: &[Status::Confirmed] };
+    let step = Step { name: "confirm", kind: BOOKING_CONFIRM, from: &[Status::Held] };
     asked.carry_out(&app, step, reason, |order, _| ConfirmBooking { order }).await
 }

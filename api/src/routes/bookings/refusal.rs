@@ -58,6 +58,6 @@ pub(in crate::routes) fn refused(app: &App, property: &PropertyId, why: &Why, to
 }
 
 /// The currency of a property, while it is known here.
-pub(super) fn currency_of(app: &App, property: &PropertyId) -> Option<Currency> {
+pub(in crate::routes) fn currency_of(app: &App, property: &PropertyId) -> Option<Currency> {
     app.catalogue.all().get(property).map(|inventory| inventory.property.currency)
 }

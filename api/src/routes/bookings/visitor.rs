@@ -24,26 +24,39 @@ struct BookingQuery {
 }
 
 /// A caller at a booking's address, and what opens it.
-pub(super) struct Visitor {
-    pub(super) id: BookingId,
-    pub(super) caller: Caller,
+pub(in crate::routes) struct Visitor {
+    pub(in crate::routes) id: BookingId,
+    pub(in crate::routes) caller: Caller,
     /// The booking's valid token, if the caller has it.
-    pub(super) token: Option<String>,
+    pub(in crate::routes) token: Option<String>,
     /// How long the caller wants to wait.
-    pub(super) wait: Option<Duration>,
+    pub(in crate::routes) wait: Option<Duration>,
 }
 
 impl Visitor {
     /// Reads address, query and credentials. Whoever has neither token nor key learns nothing, and no store is asked.
     pub(super) fn of(app: &App, id: &str, parts: &Parts) -> Result<Self, Problem> {
-        let not_found = || Problem::from(problem::NOT_FOUND);
         let query: BookingQuery = headers::query(&parts.uri)?;
-        let id: BookingId = id.parse().map_err(|_| not_found())?;
+        let id: BookingId = id.parse().map_err(|_| Problem::from(problem::NOT_FOUND))?;
+        Self::new(app, id, query, None, parts)
+    }
+
+    /// As [`Self::of`], where booking and token may stand in the body. `None` for a known caller who names no booking.
+    pub(in crate::routes) fn at(app: &App, id: Option<BookingId>, token: Option<&str>, parts: &Parts) -> Result<Option<Self>, Problem> {
+        let query: BookingQuery = headers::query(&parts.uri)?;
+        match id {
+            Some(id) => Self::new(app, id, query, token, parts).map(Some),
+            None if matches!(Presented::of(parts).caller, Caller::Anonymous) => Err(problem::NOT_FOUND.into()),
+            None => Ok(None),
+        }
+    }
+
+    fn new(app: &App, id: BookingId, query: BookingQuery, token: Option<&str>, parts: &Parts) -> Result<Self, Problem> {
         let Presented { caller, token: bearer } = Presented::of(parts);
-        let given = query.token.as_deref().or(bearer.as_deref());
+        let given = token.or(query.token.as_deref()).or(bearer.as_deref());
         let token = given.filter(|token| app.tokens.verify(id, token)).map(str::to_owned);
         if token.is_none() && matches!(caller, Caller::Anonymous) {
-            return Err(not_found());
+            return Err(problem::NOT_FOUND.into());
         }
         let wait = query.wait.as_deref().map(headers::query_wait).transpose()?;
         Ok(Self { id, caller, token, wait })
@@ -53,7 +66,7 @@ impl Visitor {
     ///
     /// # Errors
     /// 404 when the caller may not see it or cannot know that it was requested.
-    pub(super) async fn booking(&self, app: &App) -> Result<Option<Booking>, Problem> {
+    pub(in crate::routes) async fn booking(&self, app: &App) -> Result<Option<Booking>, Problem> {
         let (mongo, id) = (app.mongo.clone(), self.id);
         match store_call::read(async move { mongo.booking(id).await }).await? {
             Some(booking) if self.token.is_some() || self.caller.sees(&booking) => Ok(Some(booking)),
@@ -66,7 +79,7 @@ impl Visitor {
     ///
     /// # Errors
     /// 404 for everybody else, 409 before it is decided.
-    pub(super) async fn booking_of_staff(&self, app: &App) -> Result<Booking, Problem> {
+    pub(in crate::routes) async fn booking_of_staff(&self, app: &App) -> Result<Booking, Problem> {
         let booking = self.decided_booking(app).await?;
         if self.is_staff_of(&booking) { Ok(booking) } else { Err(problem::NOT_FOUND.into()) }
     }
@@ -75,22 +88,28 @@ impl Visitor {
     ///
     /// # Errors
     /// As [`Self::booking`], and 409 before it is decided.
-    pub(super) async fn decided_booking(&self, app: &App) -> Result<Booking, Problem> {
+    pub(in crate::routes) async fn decided_booking(&self, app: &App) -> Result<Booking, Problem> {
         self.booking(app).await?.ok_or_else(|| Problem::from(problem::STILL_PROCESSING).retry_after(RETRY_AFTER_SECS))
     }
 
     /// Whether the caller works for the booking's property.
-    pub(super) fn is_staff_of(&self, booking: &Booking) -> bool {
+    pub(in crate::routes) fn is_staff_of(&self, booking: &Booking) -> bool {
         self.caller.acts_on(&booking.property_id)
     }
 
     /// How the caller appears in the booking's history. Who comes with the token alone is the guest.
-    pub(super) fn actor(&self) -> String {
+    pub(in crate::routes) fn actor(&self) -> String {
         self.caller.actor()
     }
 
+    /// Where one of the booking's payments is, for this caller.
+    pub(in crate::routes) fn payment_path(&self, payment: &str) -> String {
+        let query = self.token.as_ref().map(|token| format!("?booking_id={}&token={token}", self.id)).unwrap_or_default();
+        format!("/api/payments/{payment}{query}")
+    }
+
     /// Where to go from here, for this caller.
-    pub(super) fn links(&self) -> Links {
+    pub(in crate::routes) fn links(&self) -> Links {
         Links::new(self.id, self.token.as_deref())
     }
 }

@@ -1,6 +1,6 @@
 //! What is said of bookings.
 
-use super::booking_changes;
+use super::{booking_changes, booking_payments};
 use crate::openapi::schema::{
     about, choice, date, email, flag, form, instant, list, list_of, named, object, one_of, page, text, text_of, uuid, whole, whole_of,
 };
@@ -14,10 +14,10 @@ use serde_json::{Value, json};
 const SOME_ID: &str = "11111111-2222-5333-8444-555555555555";
 
 /// Every status of a booking.
-pub(super) const STATUSES: [&str; 7] = ["requested", "confirmed", "checked_in", "checked_out", "no_show", "rejected", "cancelled"];
+pub(super) const STATUSES: [&str; 9] = ["requested", "held", "confirmed", "checked_in", "checked_out", "no_show", "rejected", "cancelled", "expired"];
 
 /// Why a command about a stored booking is refused.
-pub(super) const CHANGE_REFUSALS: [&Kind; 18] = [
+pub(super) const CHANGE_REFUSALS: [&Kind; 19] = [
     problem::NO_AVAILABILITY,
     problem::INVALID_DATES,
     problem::OVER_CAPACITY,
@@ -29,6 +29,7 @@ pub(super) const CHANGE_REFUSALS: [&Kind; 18] = [
     problem::TOO_EARLY,
     problem::TOO_LATE,
     problem::BALANCE_OPEN,
+    problem::PAYMENT_UNDER_WAY,
     problem::BEDS_MISSING,
     problem::BED_NOT_CLEAN,
     problem::BED_TAKEN,
@@ -48,6 +49,7 @@ pub(super) fn group() -> Group {
         events(),
         calendar(),
     ];
+    operations.extend(booking_payments::operations());
     operations.extend(booking_changes::operations());
     let mut schemas = vec![
         ("NewBooking", new_booking()),
@@ -55,7 +57,7 @@ pub(super) fn group() -> Group {
         ("RequestedBooking", requested()),
         ("PendingBooking", pending()),
         ("CancellationFee", fee()),
-        ("BookingLinks", object([("self", text()), ("cancel", text()), ("events", text()), ("calendar", text())])),
+        ("BookingLinks", booking_links()),
         ("Stay", stay()),
         ("Guest", guest()),
         ("Alternative", alternative()),
@@ -77,7 +79,7 @@ fn create() -> Operation {
         .header("Location")
         .header("Retry-After")
         .example(json!({ "id": SOME_ID, "reference": "PVT-0000000000", "status": "requested", "token": "…", "links": links() }))
-        .answers(StatusCode::CREATED, "It is confirmed; only with `Prefer: wait=N`.", named("Booking"))
+        .answers(StatusCode::CREATED, "It is confirmed, or held until it is paid; only with `Prefer: wait=N`.", named("Booking"))
         .header("Location")
         .header("ETag")
         .example(booking_example())
@@ -195,7 +197,7 @@ pub(super) fn price_view() -> Value {
 }
 
 fn booking() -> Value {
-    let payment = object([("status", one_of(["pay_on_arrival", "not_due"])), ("paid?", named("Money")), ("due?", named("Money"))]);
+    let payment = booking_payments::payment();
     object([
         ("id", uuid()),
         ("reference", about(text(), "For people.")),
@@ -240,6 +242,7 @@ fn fee() -> Value {
         ("at", about(instant(), "The fee grows towards arrival.")),
         ("policy?", about(text(), "As it was when the booking was made.")),
         ("fee?", named("Money")),
+        ("refund?", about(named("Money"), "What would be given back of what was paid.")),
     ])
 }
 
@@ -260,6 +263,12 @@ fn stay() -> Value {
 
 fn guest() -> Value {
     object([("first_name", text()), ("last_name", text()), ("email", email()), ("phone?", text()), ("locale?", text())])
+}
+
+fn booking_links() -> Value {
+    let pay = about(text(), "Where it is paid, while something can be.");
+    let receipt = about(text(), "Once something was paid.");
+    object([("self", text()), ("cancel", text()), ("events", text()), ("calendar", text()), ("pay?", pay), ("receipt?", receipt)])
 }
 
 fn requested() -> Value {

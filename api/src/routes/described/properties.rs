@@ -8,7 +8,7 @@ use crate::routes::properties::edit::{MAX_ADDRESS_CHARS, MAX_TAXES};
 use axum::http::StatusCode;
 use pvt_domain::intake::MAX_NAME_CHARS;
 use pvt_domain::inventory::check::PPM;
-use pvt_domain::inventory::{DormGender, RoomKind};
+use pvt_domain::inventory::{DormGender, HOLD_MINUTES, RoomKind};
 use serde_json::{Value, json};
 
 pub(super) fn group() -> Group {
@@ -78,6 +78,11 @@ fn form(new: bool) -> Value {
         ("business_day_cutoff", about(time_of_day(), "Until when after midnight the day before goes on; 04:00 unless said."), false),
         ("locales", about(list_of(one_of(["fr", "en"]), 1, 2), "For guests who named none, the first before the others."), false),
         ("taxes", list_of(tax, 0, MAX_TAXES), false),
+        (
+            "hold_minutes",
+            about(whole_of((*HOLD_MINUTES.start()).into(), (*HOLD_MINUTES.end()).into()), "How long beds wait for who has to pay; 30 unless said."),
+            false,
+        ),
     ];
     form_with(chosen_once.into_iter().filter(|_| new).chain(said))
 }
@@ -128,6 +133,7 @@ fn details() -> Value {
         ("room_types", list(room_type)),
         ("rate_plans", list(named("RatePlan"))),
         ("taxes", list(tax)),
+        ("hold_minutes", about(whole(1), "For how long beds are held for who has to pay first.")),
     ])
 }
 

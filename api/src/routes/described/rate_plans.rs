@@ -3,10 +3,11 @@
 use super::bookings::{price_view, stay_form};
 use super::properties::{changed, made, of_property};
 use super::rooms::id;
-use crate::openapi::schema::{about, date, flag, form, instant, list, list_of, map, named, nullable, object, one_of, text, text_of, whole, whole_of};
+use crate::openapi::schema::{about, choice, date, flag, form, instant, list, list_of, map, named, nullable, object, one_of, text, text_of, whole, whole_of};
 use crate::openapi::{Group, Operation, get, patch, post, put};
 use crate::problem;
 use crate::routes::cancellation_policies::MAX_TIERS;
+use crate::routes::rate_plans::DEPOSITS;
 use crate::routes::rate_plans::calendar::{MAX_CHANGES, MAX_LIMIT, MAX_TYPES, WEEKDAYS};
 use axum::http::StatusCode;
 use pvt_domain::intake::{MAX_GROUP_STAYS, MAX_NAME_CHARS};
@@ -36,12 +37,24 @@ fn amount() -> Value {
     form([("amount", about(whole_of(0, MAX_NIGHTLY), "Minor units.")), ("currency", about(text(), "The property's."))])
 }
 
+fn deposit_form() -> Value {
+    let ppm = about(whole_of(1, PPM.into()), "Of `percent`: parts per million of the total.");
+    about(form([("kind", choice(&DEPOSITS)), ("ppm?", ppm)]), "What has to be paid before a booking is confirmed; without it guests pay on arrival.")
+}
+
 fn plans() -> Vec<Operation> {
     let nightly =
         || about(map(amount()), "By room type, one night before tax: per guest in a dorm, per room else. What is not listed is not sold on the plan.");
     let name = || text_of(1, MAX_NAME_CHARS);
-    let new = form([("property_id", text()), ("id", id()), ("name", name()), ("nightly", nightly()), ("cancellation_policy_id?", text())]);
-    let change = form([("name?", name()), ("nightly?", nightly()), ("cancellation_policy_id?", text())]);
+    let new = form([
+        ("property_id", text()),
+        ("id", id()),
+        ("name", name()),
+        ("nightly", nightly()),
+        ("cancellation_policy_id?", text()),
+        ("deposit?", deposit_form()),
+    ]);
+    let change = form([("name?", name()), ("nightly?", nightly()), ("cancellation_policy_id?", text()), ("deposit?", deposit_form())]);
     let example = json!({ "dorm-6": { "amount": 4200, "currency": "CAD" } });
     vec![
         of_property(get("/api/rate-plans", "list_rate_plans", "Price lists of a property"))
@@ -144,7 +157,13 @@ fn quote() -> Operation {
 
 fn plan() -> Value {
     let nightly = about(map(named("Money")), "By room type, one night before tax: per guest in a dorm, per room else.");
-    object([("id", text()), ("name", text()), ("nightly", nightly), ("cancellation_policy_id?", text())])
+    object([
+        ("id", text()),
+        ("name", text()),
+        ("nightly", nightly),
+        ("cancellation_policy_id?", text()),
+        ("deposit?", object([("kind", choice(&DEPOSITS)), ("ppm?", whole(1))])),
+    ])
 }
 
 fn calendar() -> Value {
@@ -178,5 +197,6 @@ fn quote_view() -> Value {
         ("rate_plan_id", text()),
         ("stays", list(stay)),
         ("price", price_view()),
+        ("due_now", about(named("Money"), "What of it has to be paid before the booking is confirmed.")),
     ])
 }

@@ -14,7 +14,7 @@ use axum::extract::{Path, Request, State};
 use chrono::NaiveTime;
 use pvt_domain::ids::PropertyId;
 use pvt_domain::inventory::check::PPM;
-use pvt_domain::inventory::{DEFAULT_CUTOFF, DEFAULT_HOLD_MINUTES, Property, TaxRule};
+use pvt_domain::inventory::{DEFAULT_CUTOFF, DEFAULT_HOLD_MINUTES, HOLD_MINUTES, Property, TaxRule};
 use pvt_domain::money::Currency;
 
 /// When guests may come and must leave where nothing else is said.
@@ -26,7 +26,7 @@ pub(in crate::routes) const MAX_TAXES: usize = 20;
 pub(in crate::routes) const MAX_ADDRESS_CHARS: usize = 300;
 /// Languages that mails are written in.
 const LANGUAGES: [(&str, &str); 2] = [("fr", "fr"), ("en", "en")];
-const CHANGEABLE: [&str; 7] = ["name", "address", "check_in_from", "check_out_until", "business_day_cutoff", "locales", "taxes"];
+const CHANGEABLE: [&str; 8] = ["name", "address", "check_in_from", "check_out_until", "business_day_cutoff", "locales", "taxes", "hold_minutes"];
 
 const fn time(hour: u32) -> NaiveTime {
     match NaiveTime::from_hms_opt(hour, 0, 0) {
@@ -44,6 +44,7 @@ struct Said {
     business_day_cutoff: Option<NaiveTime>,
     locales: Option<Vec<String>>,
     taxes: Option<Vec<TaxRule>>,
+    hold_minutes: Option<u32>,
 }
 
 /// `POST /api/properties`: 201 with the property, which has no rooms and sells nothing yet.
@@ -92,6 +93,7 @@ impl Said {
             business_day_cutoff: self.business_day_cutoff.unwrap_or(before.business_day_cutoff),
             locales: self.locales.clone().unwrap_or(before.locales),
             taxes: self.taxes.clone().unwrap_or(before.taxes),
+            hold_minutes: self.hold_minutes.unwrap_or(before.hold_minutes),
             ..before
         }
     }
@@ -129,6 +131,8 @@ fn read(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> Said {
     if address.is_some_and(|text| text.trim().is_empty() || text.chars().count() > MAX_ADDRESS_CHARS || text.chars().any(char::is_control)) {
         reader.fault(&At::Key(&At::Root, "address"), "invalid_address", format!("1 to {MAX_ADDRESS_CHARS} characters, no control characters"));
     }
+    let bounds = i64::from(*HOLD_MINUTES.start())..=i64::from(*HOLD_MINUTES.end());
+    let hold = fields.optional("hold_minutes").and_then(|field| reader.whole(field, bounds));
     Said {
         name: form::optional_text(fields, "name", reader).map(str::to_owned),
         address: address.map(str::to_owned),
@@ -139,6 +143,7 @@ fn read(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> Said {
             reader.one_of(Field::at_place(node, *at), &LANGUAGES).map(str::to_owned)
         }),
         taxes: form::optional_items(fields, "taxes", MAX_TAXES, reader, read_tax),
+        hold_minutes: hold.and_then(|minutes| u32::try_from(minutes).ok()),
     }
 }
 

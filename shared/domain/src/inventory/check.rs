@@ -1,9 +1,10 @@
 //! Whether an inventory makes sense as a whole. Every fault is reported, each with the place it is found at.
 
-use super::{DormGender, Inventory, RoomKind};
+use super::{DormGender, HOLD_MINUTES, Inventory, RoomKind};
 use crate::ids::PolicyId;
 use crate::intake::FieldError;
 use crate::rates::cancellation::{Fee, Tier};
+use crate::rates::deposit::Deposit;
 use std::collections::HashSet;
 use std::fmt::Display;
 use std::hash::Hash;
@@ -37,6 +38,10 @@ fn check_property(inventory: &Inventory, faults: &mut Vec<FieldError>) {
     check_name("/property/name", &property.name, faults);
     if property.locales.is_empty() {
         faults.push(FieldError::new("/property/locales", "missing", "name at least one language, for example fr"));
+    }
+    if !HOLD_MINUTES.contains(&property.hold_minutes) {
+        let message = format!("{} to {} minutes", HOLD_MINUTES.start(), HOLD_MINUTES.end());
+        faults.push(FieldError::new("/property/hold_minutes", "out_of_range", message));
     }
     let mut earlier: HashSet<&str> = HashSet::new();
     for (index, tax) in property.taxes.iter().enumerate() {
@@ -111,6 +116,11 @@ fn check_plans(inventory: &Inventory, faults: &mut Vec<FieldError>) {
             if !(0..=MAX_NIGHTLY).contains(amount) {
                 faults.push(FieldError::new(place, "out_of_range", format!("0 to {MAX_NIGHTLY} minor units")));
             }
+        }
+        if let Some(Deposit::Percent { ppm }) = plan.deposit
+            && !(1..=PPM).contains(&ppm)
+        {
+            faults.push(FieldError::new(at("deposit/ppm"), "out_of_range", "1 to 1000000, which is 100 %"));
         }
         let known = |id: &PolicyId| inventory.cancellation_policies.iter().any(|policy| policy.id == *id);
         if plan.cancellation_policy_id.as_ref().is_some_and(|id| !known(id)) {
@@ -187,6 +197,7 @@ mod tests {
     use crate::fixtures::hostel;
     use crate::inventory::{DormGender, Room};
     use crate::rates::cancellation::{CancellationPolicy, Fee, Tier};
+    use crate::rates::deposit::Deposit;
 
     #[test]
     fn the_hostels_of_the_guides_are_sound() {
@@ -197,17 +208,20 @@ mod tests {
     #[test]
     fn every_fault_is_named_at_once() {
         let mut house = hostel();
+        house.property.hold_minutes = 0;
         house.property.taxes.swap(0, 1);
         house.room_types[1].gender = DormGender::Female;
         house.room_types[0].name = " ".to_owned();
         house.rooms.push(Room::new("a", "castle", vec!["a-1".into(), "x|y".into()]));
         house.rooms[0].bed_states.insert("ghost/1".into(), Default::default());
         house.rate_plans[0].nightly.insert("castle".into(), -1);
+        house.rate_plans[0].deposit = Some(Deposit::Percent { ppm: 0 });
         house.rate_plans[0].cancellation_policy_id = Some("none".into());
         let tier = |hours_before| Tier { hours_before, fee: Fee::Percent { ppm: 2_000_000 } };
         house.cancellation_policies = vec![CancellationPolicy { tiers: vec![tier(24), tier(48)], ..CancellationPolicy::standard() }];
         let found: Vec<(String, &str)> = check_inventory(&house).into_iter().map(|fault| (fault.pointer, fault.code)).collect();
         let expected = [
+            ("/property/hold_minutes", "out_of_range"),
             ("/property/taxes/0/compounds_on", "unknown_tax"),
             ("/room_types/0/name", "invalid_name"),
             ("/room_types/1/gender", "not_a_dorm"),
@@ -218,6 +232,7 @@ mod tests {
             ("/rooms/4/beds/1", "invalid_id"),
             ("/rate_plans/0/nightly/castle", "unknown_room_type"),
             ("/rate_plans/0/nightly/castle", "out_of_range"),
+            ("/rate_plans/0/deposit/ppm", "out_of_range"),
             ("/rate_plans/0/cancellation_policy_id", "unknown_policy"),
             ("/cancellation_policies/0/tiers/0/fee", "out_of_range"),
             ("/cancellation_policies/0/tiers/1/hours_before", "not_in_order"),

@@ -60,7 +60,7 @@ impl Ledger {
         }
         let mut open: Vec<&Attempt> = self.attempts.iter().filter(|attempt| self.is_open(attempt, now)).collect();
         let same = |attempt: &&Attempt| channel == Channel::Checkout && attempt.channel == channel && attempt.amount == amount;
-        let reused = open.iter().position(|attempt| same(attempt)).map(|place| open.remove(place).clone());
+        let reused = open.iter().position(same).map(|place| open.remove(place).clone());
         let superseded = open.iter().filter(|attempt| attempt.amount != amount).filter_map(|attempt| attempt.object.clone()).collect();
         let attempt = reused.unwrap_or_else(|| {
             let last = self.attempts.last();

@@ -61,12 +61,18 @@ impl PropertyScope {
 /// One thing that a key may be for, whatever its role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Scope {
-    /// Look at bookings and payments.
+    /// Look at bookings.
     #[serde(rename = "bookings:read")]
     BookingsRead,
     /// Ask for bookings, change and cancel them.
     #[serde(rename = "bookings:write")]
     BookingsWrite,
+    /// Look at payments.
+    #[serde(rename = "payments:read")]
+    PaymentsRead,
+    /// Send guests to pay, record money and give it back.
+    #[serde(rename = "payments:write")]
+    PaymentsWrite,
     /// Change properties, rooms, beds and blocks.
     #[serde(rename = "inventory:write")]
     InventoryWrite,
@@ -86,9 +92,11 @@ pub enum Scope {
 
 impl Scope {
     /// Every scope with its wire name.
-    pub const ALL: [(&'static str, Self); 7] = [
+    pub const ALL: [(&'static str, Self); 9] = [
         ("bookings:read", Self::BookingsRead),
         ("bookings:write", Self::BookingsWrite),
+        ("payments:read", Self::PaymentsRead),
+        ("payments:write", Self::PaymentsWrite),
         ("inventory:write", Self::InventoryWrite),
         ("rates:write", Self::RatesWrite),
         ("notifications:write", Self::NotificationsWrite),

@@ -1,0 +1,138 @@
+//! The address that mails lead to: on to Stripe's page, or to what there is to say when nothing is to be paid any more.
+//!
+//! Asking again leads to the same page while it is open. No answer here depends on who else is asking.
+
+use super::receipt::STYLE;
+use super::visitor::Visitor;
+use crate::app::{App, SharedApp};
+use crate::fingerprint::Fingerprint;
+use crate::html_page;
+use crate::json::Node;
+use crate::payments::receipt::Words;
+use crate::payments::view::{payment_of, payments_of};
+use crate::problem::{Answer, Problem};
+use crate::routes::payments::ask::{self, Wish};
+use crate::routes::payments::open;
+use askama::Template;
+use axum::extract::{Path, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::IntoResponse;
+use chrono::{TimeDelta, Utc};
+use pvt_domain::booking::Booking;
+use pvt_domain::ledger::{Channel, Ledger};
+use pvt_domain::timestamp::Timestamp;
+
+/// A page that ends sooner than this is not worth going to.
+const LEAST_LEFT: TimeDelta = TimeDelta::minutes(2);
+
+/// Something to say to a guest.
+#[derive(Template)]
+#[template(path = "notice.html")]
+struct Notice<'a> {
+    style: &'static str,
+    language: &'static str,
+    reference: &'a str,
+    title: &'static str,
+    text: &'static str,
+}
+
+/// `GET /api/bookings/{id}/pay`: 303 to where it is paid, or to the receipt; a page that says why not, else.
+pub(in crate::routes) async fn pay(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> Answer {
+    let (parts, _) = request.into_parts();
+    let visitor = Visitor::of(&app, &id, &parts)?;
+    let booking = visitor.decided_booking(&app).await?;
+    let money = booking.payment.ledger();
+    let words = words(&app, &booking);
+    if money.processing {
+        return notice(words, &booking, StatusCode::OK, (words.under_way, words.under_way_more));
+    }
+    if booking.payable() <= 0 || !booking.status.holds_beds() {
+        return match booking.status.holds_beds() {
+            _ if money.captured > 0 => lead_to(&visitor.links().receipt()),
+            true => notice(words, &booking, StatusCode::OK, (words.nothing_due, words.nothing_due_more)),
+            false => notice(words, &booking, StatusCode::OK, (words.hold_over, words.hold_over_more)),
+        };
+    }
+    match page(&app, &parts, &visitor, &booking).await {
+        Ok(Some(url)) => lead_to(&url),
+        Ok(None) => later(words, &booking),
+        Err(problem) => refused(words, &booking, &visitor, problem),
+    }
+}
+
+/// Stripe's page for what is owed now: one that is open, or a new one. `None` when it takes longer than a guest waits.
+async fn page(app: &SharedApp, parts: &Parts, visitor: &Visitor, booking: &Booking) -> Result<Option<String>, Problem> {
+    let ledger = ask::ledger(app, booking.id).await?;
+    let now = Utc::now();
+    if let Some(open) = ledger.as_ref().and_then(|ledger| open_page(ledger, booking.payable(), (now + LEAST_LEFT).into())) {
+        return Ok(Some(open));
+    }
+    // Clicks at the same time see the same attempts, and are one more of them together.
+    let attempts = ledger.map_or(0, |ledger| ledger.attempts.len());
+    let wish = Wish::named(booking.id, &format!("pay\n{attempts}\n{}", booking.payable()), Fingerprint::of(&Node::Null));
+    let command = open::command(app, visitor, booking, &wish, (Channel::Checkout, None, None));
+    let asked = ask::ask(app, parts, &visitor.caller, (booking.id, &booking.property_id), &wish, &command).await?;
+    if let Some(url) = asked.reply.and_then(|reply| reply.url) {
+        return Ok(Some(url));
+    }
+    // A reply may get lost: an open page is as good as one.
+    let stored = ask::ledger(app, booking.id).await?;
+    Ok(stored.and_then(|ledger| payment_of(&ledger, &wish.id.to_string(), now.into())).and_then(|payment| payment.checkout_url))
+}
+
+/// A page for this amount that is open at `until`, too.
+fn open_page(ledger: &Ledger, amount: i64, until: Timestamp) -> Option<String> {
+    let mut open = payments_of(ledger, until).into_iter().filter(|payment| !ledger.closed && payment.amount.amount == amount);
+    open.find_map(|payment| payment.checkout_url)
+}
+
+/// What a worker refused, in words for a guest; everything else is a problem as anywhere.
+fn refused(words: &'static Words, booking: &Booking, visitor: &Visitor, problem: Problem) -> Answer {
+    match problem.code() {
+        "not_payable" => notice(words, booking, StatusCode::OK, (words.hold_over, words.hold_over_more)),
+        "nothing_due" => lead_to(&visitor.links().receipt()),
+        "provider_unavailable" | "provider_refused" => later(words, booking),
+        _ => Err(problem),
+    }
+}
+
+fn later(words: &'static Words, booking: &Booking) -> Answer {
+    let mut answer = notice(words, booking, StatusCode::SERVICE_UNAVAILABLE, (words.later, words.later_more))?;
+    answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(ask::RETRY_AFTER_SECS));
+    Ok(answer)
+}
+
+fn lead_to(url: &str) -> Answer {
+    let location = HeaderValue::try_from(url).map_err(Problem::internal)?;
+    Ok((StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response())
+}
+
+fn notice(words: &'static Words, booking: &Booking, status: StatusCode, (title, text): (&'static str, &'static str)) -> Answer {
+    let page = Notice { style: STYLE, language: words.tag, reference: &booking.reference, title, text };
+    html_page::answer(status, &page, (STYLE, words.tag))
+}
+
+fn words(app: &App, booking: &Booking) -> &'static Words {
+    let all = app.catalogue.all();
+    let locales = all.get(&booking.property_id).map(|house| house.property.locales.as_slice()).unwrap_or_default();
+    Words::choose(booking.guest.locale.as_deref(), locales)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::open_page;
+    use crate::payments::fixtures::{OWED, at, opened, paid};
+
+    #[test]
+    fn an_open_page_for_the_same_amount_is_gone_to_again() {
+        let mut ledger = opened();
+        let soon = at("2027-01-15T08:10:00Z");
+        assert_eq!(open_page(&ledger, OWED, soon).as_deref(), Some("https://pay.example.com/cs_1"));
+        assert_eq!(open_page(&ledger, OWED - 1, soon), None, "it asks for another amount");
+        assert_eq!(open_page(&ledger, OWED, at("2027-01-15T08:30:00Z")), None, "it has ended");
+        ledger.closed = true;
+        assert_eq!(open_page(&ledger, OWED, soon), None, "the hold is over");
+        assert_eq!(open_page(&paid(), OWED, soon), None);
+    }
+}

@@ -1,0 +1,43 @@
+//! What is said of a booking's money: where it is paid, its receipt, and how it looks in the booking.
+
+use super::bookings::booking_operation;
+use crate::openapi::schema::{about, choice, instant, named, object};
+use crate::openapi::{Operation, get};
+use crate::problem;
+use axum::http::StatusCode;
+use pvt_domain::booking::PaymentStatus;
+use serde_json::Value;
+
+pub(super) fn operations() -> Vec<Operation> {
+    vec![
+        booking_operation(get("/api/bookings/{id}/pay", "pay_booking", "Leads a guest to where the booking is paid"))
+            .about(
+                "For browsers: the address that mails link to. It leads to Stripe's page for what is owed now, the same one while that is open, and to the \
+                 receipt once nothing is owed. A hold that is over, a payment that is on its way, and a Stripe that does not answer (503) are pages that say so.",
+            )
+            .answers_nothing(StatusCode::SEE_OTHER, "To Stripe's page, or to the receipt.")
+            .header("Location")
+            .answers_text("A page that says why there is nothing to pay.", "text/html; charset=utf-8")
+            .problems([problem::STILL_PROCESSING, problem::IDEMPOTENCY_KEY_REUSED, problem::PROVIDER_UNAVAILABLE])
+            .stored()
+            .queued(),
+        booking_operation(get("/api/bookings/{id}/receipt", "booking_receipt", "What was sold and what was paid, to print"))
+            .about("In French or English, as the booking's mails are.")
+            .answers_text("A page.", "text/html; charset=utf-8")
+            .problems([problem::STILL_PROCESSING, problem::NOT_READY])
+            .stored(),
+    ]
+}
+
+/// A booking's money, within the booking.
+pub(super) fn payment() -> Value {
+    let of = |words| about(named("Money"), words);
+    object([
+        ("status", choice(&PaymentStatus::ALL)),
+        ("paid?", of("What the hostel has of what was paid.")),
+        ("due?", of("What is still owed.")),
+        ("payable?", of("What has to be paid now to confirm a held booking.")),
+        ("expires_at?", about(instant(), "Until when beds are held for it.")),
+        ("refunded?", of("What was given back, or is on its way.")),
+    ])
+}

@@ -1,0 +1,32 @@
+//! What banks argue about, for administrators.
+
+use crate::app::SharedApp;
+use crate::payments::disputes::{DisputeView, disputes_of, sort};
+use crate::problem::Answer;
+use crate::store_call;
+use axum::Json;
+use axum::extract::State;
+use axum::response::IntoResponse;
+use pvt_domain::ids::BookingId;
+use pvt_stores::mongo::ledgers::LedgerFilter;
+use serde::Serialize;
+
+/// Most ledgers whose disputes are listed: those that changed last. Stripe closes accounts that have nearly as many.
+const MAX_LEDGERS: i64 = 500;
+
+#[derive(Serialize)]
+struct Disputes {
+    items: Vec<DisputeView>,
+}
+
+/// `GET /api/disputes`: open ones first, then the newest.
+pub(in crate::routes) async fn list(State(app): State<SharedApp>) -> Answer {
+    let mongo = app.mongo.clone();
+    let filter = LedgerFilter { disputed: true, ..LedgerFilter::default() };
+    let ledgers = store_call::read(async move { mongo.list_ledgers(&filter, MAX_LEDGERS).await }).await?;
+    let (mongo, ids) = (app.mongo.clone(), ledgers.iter().map(|ledger| ledger.booking_id).collect::<Vec<BookingId>>());
+    let bookings = store_call::read(async move { mongo.bookings(ids).await }).await?;
+    let mut items: Vec<DisputeView> = ledgers.iter().flat_map(|ledger| disputes_of(ledger, bookings.get(&ledger.booking_id))).collect();
+    sort(&mut items);
+    Ok(Json(Disputes { items }).into_response())
+}

@@ -1,0 +1,117 @@
+//! Staff take or give back money that Stripe does not see: cash, a terminal of the hostel's own, a bank transfer.
+
+use super::ask::{self, Wish};
+use super::refund::is_reason;
+use crate::app::SharedApp;
+use crate::credentials::Presented;
+use crate::form::{self, MAX_REASON_CHARS};
+use crate::headers;
+use crate::json::Node;
+use crate::payments::view::payment_of;
+use crate::problem::{Answer, Problem};
+use crate::reader::{At, Field, Reader};
+use crate::routes::bookings::refusal::currency_of;
+use crate::store_call;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use chrono::Utc;
+use pvt_domain::booking::Booking;
+use pvt_domain::ids::BookingId;
+use pvt_domain::intake::FieldError;
+use pvt_domain::ledger::{Record, RecordMethod};
+use pvt_domain::messages::{PAYMENT_RECORD, RecordPayment};
+use pvt_domain::money::{Currency, Money};
+
+/// Most that is recorded at once, either way, in minor units.
+pub(in crate::routes) const MAX_AMOUNT: i64 = 1_000_000_000;
+
+/// What was taken.
+struct Taken {
+    booking_id: BookingId,
+    method: RecordMethod,
+    amount: Money,
+    note: Option<String>,
+}
+
+/// `POST /api/payments/record`: 201 with the payment.
+pub(in crate::routes) async fn record(State(app): State<SharedApp>, request: Request) -> Answer {
+    let (parts, body) = request.into_parts();
+    let caller = Presented::of(&parts).caller;
+    let key = headers::idempotency_key(&parts.headers)?;
+    let body = crate::body::read_json(&parts.headers, body).await?;
+    let (taken, fingerprint) = form::parse(&body, &["/booking_id"], read)?;
+    let (mongo, id) = (app.mongo.clone(), taken.booking_id);
+    let booking = store_call::read(async move { mongo.booking(id).await }).await?.filter(|booking| caller.acts_on(&booking.property_id));
+    let unknown = || FieldError::new("/booking_id", "unknown_booking", "there is no such booking at a property of yours, or it is not decided yet");
+    let booking: Booking = booking.ok_or_else(|| Problem::fields(vec![unknown()]))?;
+    let currency = booking.price.as_ref().map(|price| price.currency).or(currency_of(&app, &booking.property_id));
+    if currency != Some(taken.amount.currency) {
+        let message = format!("the booking is priced in {}", currency.map_or("no currency", |currency| currency.code()));
+        return Err(Problem::fields(vec![FieldError::new("/amount/currency", "wrong_currency", message)]));
+    }
+    let wish = Wish::new(PAYMENT_RECORD, booking.id, &caller, key, fingerprint);
+    let record = Record { id: wish.id, method: taken.method, amount: taken.amount.amount, actor: caller.actor(), note: taken.note, at: Utc::now().into() };
+    let command = RecordPayment { booking_id: booking.id, property_id: booking.property_id.clone(), record };
+    let asked = ask::ask(&app, &parts, &caller, (booking.id, &booking.property_id), &wish, &command).await?;
+    let id = wish.id.to_string();
+    let location = format!("/api/payments/{id}");
+    // A reply may get lost: what is stored is done.
+    let stored = ask::ledger(&app, booking.id).await?.and_then(|ledger| payment_of(&ledger, &id, Utc::now().into()));
+    match stored {
+        Some(payment) => asked.done(&parts, StatusCode::CREATED, &location, payment),
+        None => asked.pending(&id, booking.id, &location),
+    }
+}
+
+fn read(node: &Node<'_>, reader: &mut Reader) -> Option<Taken> {
+    let fields = reader.object(node, &At::Root, &["booking_id", "method", "amount", "note"])?;
+    let named = reader.required(fields, "booking_id").and_then(|field| reader.text(field));
+    let booking_id: Option<BookingId> = named.and_then(|text| text.parse().ok());
+    if named.is_some() && booking_id.is_none() {
+        reader.fault(&At::Key(&At::Root, "booking_id"), "invalid_id", "must be a booking's id, a UUID");
+    }
+    let method = reader.required(fields, "method").and_then(|field| reader.one_of(field, &RecordMethod::ALL));
+    let amount = reader.required(fields, "amount").and_then(|field| either_way(field, reader));
+    let note = fields.optional("note").and_then(|field| {
+        let text = reader.text(field)?;
+        if !is_reason(text) {
+            reader.fault(&field.at(), "invalid_note", format!("1 to {MAX_REASON_CHARS} characters, no control characters"));
+        }
+        Some(text.to_owned())
+    });
+    Some(Taken { booking_id: booking_id?, method: method?, amount: amount?, note })
+}
+
+/// Money that came, or, negative, was given back.
+fn either_way(field: Field<'_, '_, '_>, reader: &mut Reader) -> Option<Money> {
+    let at = field.at();
+    let fields = reader.object(field.node(), &at, &["amount", "currency"])?;
+    let amount = reader.required(fields, "amount").and_then(|field| reader.whole(field, -MAX_AMOUNT..=MAX_AMOUNT));
+    if amount == Some(0) {
+        reader.fault(&At::Key(&at, "amount"), "out_of_range", "must not be 0");
+    }
+    reader.required(fields, "currency");
+    let currency = form::parsed(fields, "currency", reader, "an ISO 4217 code such as CAD", Currency::from_code);
+    Some(Money::new(amount?, currency?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::read;
+    use crate::form::parse;
+    use pvt_domain::ledger::RecordMethod;
+
+    #[test]
+    fn money_is_recorded_either_way_but_never_none() {
+        let body = |amount: &str| format!(r#"{{"booking_id":"11111111-2222-5333-8444-555555555555","method":"cash","amount":{amount}}}"#);
+        let (taken, _) = parse(body(r#"{"amount":-500,"currency":"CAD"}"#).as_bytes(), &[], read).unwrap();
+        assert_eq!((taken.method, taken.amount.amount, taken.note), (RecordMethod::Cash, -500, None));
+        let pointers = |body: &str| {
+            let refused = parse(body.as_bytes(), &[], read).err().unwrap();
+            refused.errors().iter().map(|error| error.pointer.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(pointers(&body(r#"{"amount":0,"currency":"CAD"}"#)), ["/amount/amount"]);
+        assert_eq!(pointers(&body(r#"{"amount":1000000001,"currency":"XXXX"}"#)), ["/amount/amount", "/amount/currency"]);
+        assert_eq!(pointers(r#"{"booking_id":"x","method":"card","note":""}"#), ["/booking_id", "/method", "/amount", "/note"]);
+    }
+}
