@@ -7,10 +7,10 @@ mod accounts;
 #[path = "emails/guests.rs"]
 mod guests;
 
-use guests::{cancelled, confirmed, event, modified};
+use guests::{cancelled, confirmed, event, held, modified};
 use pvt_domain::booking::Booking;
 use pvt_domain::demo;
-use pvt_domain::events::NotificationEvent;
+use pvt_domain::events::{NotificationEvent, PaymentEvent, What};
 use pvt_domain::failure::Failure;
 use pvt_domain::messages::{EmailCommand, NotificationKind, SendNotification};
 use pvt_ops::mail_sink::{MailSink, MailStore, SinkOptions};
@@ -295,4 +295,34 @@ async fn changes_and_arrivals_are_told_while_they_are_true() {
     assert_eq!(office.message_ids(&changed).len(), 1);
     let raw = String::from_utf8_lossy(&office.mails.newest(Some(&changed.guest.email), 1)[0].raw).into_owned();
     assert!(raw.contains("What changed"), "{raw}");
+}
+
+#[tokio::test]
+async fn a_hold_is_asked_for_and_each_failure_is_told_once() {
+    let office = Office::open().await;
+    let booking = held(1);
+    office.store(std::slice::from_ref(&booking)).await;
+    let failed = |event_id| {
+        let event = PaymentEvent {
+            event_id: Uuid::from_u128(event_id),
+            booking_id: booking.id,
+            property_id: booking.property_id.clone(),
+            what: What::Failed,
+            payment: "pi_1".to_owned(),
+            entry: None,
+            amount: 26_460,
+            currency: pvt_domain::money::Currency::CAD,
+            ledger_rev: 1,
+            occurred_at: booking.created_at,
+        };
+        job(EmailCommand::Paid(Box::new(event)), 1)
+    };
+    let done = office.handle(vec![job(told(&booking, 1), 1), failed(1), failed(1)]).await;
+    let kinds: Vec<NotificationKind> = done.iter().map(|job| emitted(job).kind).collect();
+    assert_eq!(kinds, [NotificationKind::PaymentLink, NotificationKind::PaymentFailed, NotificationKind::PaymentFailed]);
+    office.handle(vec![failed(1), failed(2)]).await.iter().for_each(|job| assert!(emitted(job).delivered));
+    assert_eq!(office.message_ids(&booking).len(), 3, "a link, and two failures");
+    let raw = String::from_utf8_lossy(&office.mails.newest(Some(&booking.guest.email), 1)[0].raw).into_owned();
+    assert!(raw.contains(&format!("/api/bookings/{}/pay?token=", booking.id)), "{raw}");
+    assert!(!raw.contains("a secret of the tests"));
 }

@@ -24,6 +24,16 @@ pub(crate) fn confirmed(number: usize) -> Booking {
     serde_json::from_value(booking).unwrap()
 }
 
+/// A booking whose beds are held for long until it is paid.
+pub(crate) fn held(number: usize) -> Booking {
+    let mut booking = confirmed(number);
+    booking.history = vec![entry(booking.id, 1, "request", Status::Requested, Status::Held)];
+    booking.status = Status::Held;
+    booking.payment.required = 26_460;
+    booking.payment.expires_at = Some(chrono::DateTime::from_timestamp(4_000_000_000, 0).unwrap().into());
+    booking
+}
+
 /// The same booking after it was cancelled.
 pub(crate) fn cancelled(number: usize) -> Booking {
     let mut booking = confirmed(number);

@@ -42,7 +42,7 @@ impl<'a> Figures<'a> {
     /// The lines under the heading of figures.
     pub(super) fn lines(&self) -> Vec<Line> {
         let say = self.language.phrases();
-        let (booking, ledger) = (self.booking, &self.ledger);
+        let ledger = &self.ledger;
         match self.kind {
             NotificationKind::PaymentLink | NotificationKind::PaymentFailed => self.demand(),
             NotificationKind::BookingCancelled => self.ending(say.fee),
