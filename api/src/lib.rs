@@ -45,7 +45,6 @@ mod serve;
 pub mod signals;
 mod store_call;
 mod stripe_signature;
-mod tokens;
 mod view;
 
 use anyhow::Context as _;

@@ -17,6 +17,7 @@ use pvt_ops::mail_sink::{MailSink, SinkOptions};
 use pvt_stores::mongo::Mongo;
 use pvt_worker_runtime::Engine;
 use pvt_workers::jobs::emails::Emails;
+use pvt_workers::mail::Links;
 use pvt_workers::mail::smtp::SmtpLimits;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
@@ -47,8 +48,8 @@ async fn main() -> Result<()> {
         publisher.publish_all(events.collect::<Result<Vec<_>>>()?).await?;
     }
 
-    let worker =
-        Emails::with(mongo.clone(), &format!("smtp://{smtp}"), "PVT Booking <bookings@pvt.test>", "http://127.0.0.1:8080".parse()?, SmtpLimits::default())?;
+    let links = Links::new("http://127.0.0.1:8080".parse()?, &"a secret of this measurement".into())?;
+    let worker = Emails::with(mongo.clone(), &format!("smtp://{smtp}"), "PVT Booking <bookings@pvt.test>", links, SmtpLimits::default())?;
     let engine = Engine::new(&amqp, topology.clone(), publisher.clone()).register_batch(worker)?;
     let begun = Instant::now();
     let running = tokio::spawn(engine.run(stop.clone()));

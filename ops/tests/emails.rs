@@ -19,6 +19,7 @@ use pvt_stores::mongo::notifications::{Notification, NotificationStatus};
 use pvt_testkit::Namespace;
 use pvt_worker_runtime::{Batch, BatchWorker, HEADER_DEFERRALS, Job, Meta};
 use pvt_workers::jobs::emails::Emails;
+use pvt_workers::mail::Links;
 use pvt_workers::mail::smtp::SmtpLimits;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -86,7 +87,8 @@ impl Office {
 }
 
 fn worker(mongo: &Mongo, smtp: SocketAddr) -> Emails {
-    Emails::with(mongo.clone(), &format!("smtp://{smtp}"), MAIL_FROM, "http://127.0.0.1:8080".parse().unwrap(), SmtpLimits::default()).unwrap()
+    let links = Links::new("http://127.0.0.1:8080".parse().unwrap(), &"a secret of the tests".into()).unwrap();
+    Emails::with(mongo.clone(), &format!("smtp://{smtp}"), MAIL_FROM, links, SmtpLimits::default()).unwrap()
 }
 
 async fn handle(worker: &Emails, jobs: Vec<Job<EmailCommand>>) -> Vec<Job<EmailCommand>> {

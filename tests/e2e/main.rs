@@ -20,6 +20,7 @@ mod idempotency;
 mod inventory;
 mod lifecycle;
 mod outages;
+mod payment_storms;
 mod payments;
 mod poison;
 mod reconciliation;

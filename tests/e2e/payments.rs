@@ -15,20 +15,20 @@ use std::time::Duration;
 const PRIVATE: &str = "private-double";
 
 /// Holds are looked for every second instead of every minute.
-const HASTE: (&str, &str) = ("PVT_SCHEDULES", r#"{"expire_holds": {"cron": "* * * * * *"}}"#);
+pub(crate) const HASTE: (&str, &str) = ("PVT_SCHEDULES", r#"{"expire_holds": {"cron": "* * * * * *"}}"#);
 
-async fn start() -> Result<Stack> {
+pub(crate) async fn start() -> Result<Stack> {
     Plan::new().paid_online().with(HASTE.0, HASTE.1).start().await
 }
 
-fn prepaid(arrival: NaiveDate, nights: u64) -> Value {
+pub(crate) fn prepaid(arrival: NaiveDate, nights: u64) -> Value {
     let mut body = booking_body(PRIVATE, arrival, nights, 2);
     body["rate_plan_id"] = json!("prepaid");
     body
 }
 
 /// A booking whose beds wait for its payment.
-async fn hold(stack: &Stack, key: &str, body: &Value) -> Result<Booked> {
+pub(crate) async fn hold(stack: &Stack, key: &str, body: &Value) -> Result<Booked> {
     let booked = stack.book(key, body).await?;
     let shown = stack.client.decided(&booked).await?;
     ensure!(shown["status"] == "held" && shown["payment"]["status"] == "pending", "{shown}");
@@ -36,7 +36,7 @@ async fn hold(stack: &Stack, key: &str, body: &Value) -> Result<Booked> {
 }
 
 /// The page on which the guest pays: its session's id at Stripe, and the payment's id here.
-async fn checkout(stack: &Stack, booked: &Booked, key: &str) -> Result<(String, String)> {
+pub(crate) async fn checkout(stack: &Stack, booked: &Booked, key: &str) -> Result<(String, String)> {
     let body = json!({ "booking_id": booked.id, "token": booked.token });
     let answer = stack.client.post("/api/payments/checkout", &[("idempotency-key", key), ("prefer", "wait=30")], &body).await?;
     ensure!(answer.status == StatusCode::CREATED, "{answer:?}");
@@ -45,7 +45,7 @@ async fn checkout(stack: &Stack, booked: &Booked, key: &str) -> Result<(String, 
     Ok((session, answer.text("/id").to_owned()))
 }
 
-async fn until(stack: &Stack, booked: &Booked, status: Status) -> Result<Booking> {
+pub(crate) async fn until(stack: &Stack, booked: &Booked, status: Status) -> Result<Booking> {
     eventually(&format!("{} is {status:?}", booked.id), SOON, || async {
         let booking = stack.mongo.booking(pvt_domain::ids::BookingId::from_uuid(booked.id)).await?.context("it is stored")?;
         Ok((booking.status == status).then_some(booking))
@@ -54,7 +54,7 @@ async fn until(stack: &Stack, booked: &Booked, status: Status) -> Result<Booking
 }
 
 /// As if the time of a hold were up.
-async fn time_is_up(stack: &Stack, booked: &Booked) -> Result<()> {
+pub(crate) async fn time_is_up(stack: &Stack, booked: &Booked) -> Result<()> {
     stack.stores.set("bookings", &booked.id.to_string(), doc! { "payment.expires_at": "2026-01-01T00:00:00.000Z" }).await
 }
 

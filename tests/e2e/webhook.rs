@@ -14,7 +14,9 @@ async fn push(stack: &Stack, signature: &str, body: &str) -> Result<Answer> {
 
 fn event(id: &str) -> String {
     // Signed as these very bytes: the blanks and the order of the members count.
-    format!("{{\n  \"type\": \"charge.succeeded\",\n  \"id\": \"{id}\", \"object\": \"event\",\n  \"data\": {{ \"object\": {{ \"amount\": 15000 }} }}\n}}")
+    format!(
+        "{{\n  \"type\": \"charge.succeeded\",\n  \"id\": \"{id}\", \"object\": \"event\", \"created\": 1800000000,\n  \"data\": {{ \"object\": {{ \"id\": \"ch_1\", \"amount\": 15000 }} }}\n}}"
+    )
 }
 
 async fn kept(stack: &Stack) -> Result<Vec<StoredStripeEvent>> {

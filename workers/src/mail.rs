@@ -11,12 +11,14 @@ pub mod decide;
 mod error;
 pub mod identity;
 mod language;
+mod links;
 pub mod smtp;
 mod wall_clock;
 
-pub use compose::{Letter, Sender, compose};
+pub use compose::{Desk, Letter, Sender, compose};
 pub use error::MailError;
 pub use language::Language;
+pub use links::Links;
 
 #[cfg(test)]
 pub(crate) mod fixtures;

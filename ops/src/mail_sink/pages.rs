@@ -17,7 +17,7 @@ use serde_json::json;
 /// Mails on the page, and in the JSON unless it is told otherwise.
 const DEFAULT_LIMIT: usize = 50;
 /// Most mails in one JSON answer.
-const MAX_LIMIT: usize = 1_000;
+const MAX_LIMIT: usize = 20_000;
 
 const STYLE: &str = include_str!("../../templates/mail_style.css");
 /// For our own pages: our style sheet and a frame of our own, nothing else.

@@ -50,7 +50,17 @@ const FEEDS: [Feed; 5] = [
     Feed {
         queue: "emails",
         commands: &["notification.send", "account.mail"],
-        events: &["booking.confirmed", "booking.modified", "booking.cancelled", "booking.no_show", "booking.reinstated"],
+        events: &[
+            "booking.held",
+            "booking.confirmed",
+            "booking.modified",
+            "booking.cancelled",
+            "booking.no_show",
+            "booking.reinstated",
+            "booking.expired",
+            "booking.payment_changed",
+            "payment.failed",
+        ],
     },
     Feed { queue: "analytics", commands: &[], events: &["#"] },
     Feed { queue: "reconciliation", commands: &["reconcile.property"], events: &[] },

@@ -10,6 +10,7 @@ use crate::records::{MartBedNight, MartBooking, Records};
 use chrono::{Days, NaiveDate};
 use pvt_domain::block::{Block, BlockStatus};
 use pvt_domain::booking::{Action, Booking, HistoryEntry, Status};
+use pvt_domain::ledger::Summary;
 use pvt_domain::messages::NotificationKind;
 use pvt_stores::mongo::notifications::{Notification, NotificationStatus};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -263,7 +264,7 @@ fn mails_match(records: &Records, mails: &[Mail], copies: usize, wrong: &mut Vec
                 row.booking_id == booking.id && row.kind == kind && row.version >= rev && sent
             })
         };
-        if required(booking.status).is_some_and(|kind| !told(kind, 1)) {
+        if required(booking).is_some_and(|kind| !told(kind, 1)) {
             wrong.push(format!("booking {} is {:?} and its guest was not told", booking.id, booking.status));
         }
         let changed =
@@ -282,8 +283,9 @@ fn is_told_of(kind: NotificationKind, entry: &HistoryEntry) -> bool {
         NotificationKind::BookingNoShow => entry.to == Status::NoShow,
         NotificationKind::PaymentLink => entry.to == Status::Held,
         NotificationKind::HoldExpired => entry.action == Action::Expire,
-        NotificationKind::PaymentReceived | NotificationKind::PaymentRefunded => entry.action == Action::RecordPayment,
-        NotificationKind::PaymentReturned => entry.action == Action::RecordPayment && entry.to == Status::Expired,
+        NotificationKind::PaymentReceived => entry.to.holds_beds() && rose(entry, |ledger| ledger.captured),
+        NotificationKind::PaymentRefunded => rose(entry, |ledger| ledger.refunded),
+        NotificationKind::PaymentReturned => entry.to == Status::Expired && rose(entry, |ledger| ledger.captured),
         // An attempt that fails changes no booking.
         NotificationKind::PaymentFailed => true,
         NotificationKind::BookingModified => {
@@ -296,8 +298,20 @@ fn is_told_of(kind: NotificationKind, entry: &HistoryEntry) -> bool {
     }
 }
 
-fn required(status: Status) -> Option<NotificationKind> {
-    match status {
+/// Whether this part of the ledger rose with an entry.
+fn rose(entry: &HistoryEntry, part: impl Fn(&Summary) -> i64) -> bool {
+    let payment = entry.changes.as_deref().and_then(|changes| changes.payment.as_ref());
+    payment.is_some_and(|change| part(&change.after.ledger()) > part(&change.before.ledger()))
+}
+
+/// The mail without which a guest does not know how their booking stands. Whoever's money came too late is told that in place of the end
+/// of the hold.
+fn required(booking: &Booking) -> Option<NotificationKind> {
+    let late = booking.history.iter().any(|entry| is_told_of(NotificationKind::PaymentReturned, entry));
+    match booking.status {
+        Status::Expired if late => Some(NotificationKind::PaymentReturned),
+        // It came in time, was no payment of what was asked for, and was given back.
+        Status::Expired if booking.payment.ledger().captured > 0 => None,
         Status::Held => Some(NotificationKind::PaymentLink),
         Status::Expired => Some(NotificationKind::HoldExpired),
         Status::Confirmed => Some(NotificationKind::BookingConfirmed),

@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::net::SocketAddr;
 
 /// More than any test sends.
-const LIMIT: usize = 1_000;
+const LIMIT: usize = 20_000;
 
 /// Asks a mail sink.
 #[derive(Debug, Clone)]

@@ -11,7 +11,7 @@ mod properties;
 
 use crate::clock::{self, Clock};
 use crate::mail::smtp::{SmtpClient, SmtpLimits, SmtpUrl};
-use crate::mail::{MailError, Sender};
+use crate::mail::{Desk, Links, MailError, Sender};
 use errands::{Fate, Planned};
 use futures_util::future::join_all;
 use outbox::Settlement;
@@ -28,7 +28,6 @@ use secrecy::ExposeSecret;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use url::Url;
 
 /// Counter, labels `kind` and `outcome`: mails sent, refused, postponed and not needed.
 pub const MAILS: &str = "pvt_mails_total";
@@ -47,7 +46,7 @@ pub struct Emails {
     mongo: Mongo,
     smtp: SmtpClient,
     sender: Sender,
-    public_url: Url,
+    links: Links,
     properties: Properties,
     clock: Clock,
     /// What the mail server said and the ledger does not know yet. While there is any, nothing more is sent, so it holds one batch at most.
@@ -58,20 +57,21 @@ impl Emails {
     /// Sends through the configured server, in the configured name.
     ///
     /// # Errors
-    /// When `SMTP_URL` or `MAIL_FROM` cannot be used.
+    /// When `SMTP_URL`, `MAIL_FROM` or `JWT_SECRET` cannot be used.
     pub fn new(mongo: Mongo, config: &Config) -> Result<Self, MailError> {
-        Self::with(mongo, config.smtp_url.expose_secret(), &config.mail_from, config.public_url.clone(), SmtpLimits::default())
+        let links = Links::new(config.public_url.clone(), &config.jwt_secret)?;
+        Self::with(mongo, config.smtp_url.expose_secret(), &config.mail_from, links, SmtpLimits::default())
     }
 
-    /// Sends through this server, in this name, with links to this address, within these bounds.
+    /// Sends through this server, in this name, with these links, within these bounds.
     ///
     /// # Errors
     /// When the URL or the sender cannot be used.
-    pub fn with(mongo: Mongo, smtp_url: &str, mail_from: &str, public_url: Url, limits: SmtpLimits) -> Result<Self, MailError> {
+    pub fn with(mongo: Mongo, smtp_url: &str, mail_from: &str, links: Links, limits: SmtpLimits) -> Result<Self, MailError> {
         let sender = Sender::parse(mail_from)?;
         let url: SmtpUrl = smtp_url.parse()?;
         let smtp = SmtpClient::new(url, sender.domain(), limits)?;
-        Ok(Self { mongo, smtp, sender, public_url, properties: Properties::default(), clock: clock::system, unrecorded: Mutex::default() })
+        Ok(Self { mongo, smtp, sender, links, properties: Properties::default(), clock: clock::system, unrecorded: Mutex::default() })
     }
 
     /// Writes what the server said into the ledger. What cannot be written is kept, and is written before anything else is sent.
@@ -89,7 +89,7 @@ impl Emails {
     /// Reserves, sends and records these mails; one verdict for each.
     async fn send(&self, mails: &mut [Planned<'_>]) -> Result<Vec<Verdict>, Failure> {
         errands::reserve(mails, &self.mongo, self.sender.domain(), (self.clock)()).await?;
-        let settlements = outbox::send(mails, &self.smtp, &self.sender, (self.clock)()).await;
+        let settlements = outbox::send(mails, &self.smtp, Desk { sender: &self.sender, links: &self.links }, (self.clock)()).await;
         pvt_worker_runtime::fault::point("after_smtp_before_record");
         self.record(settlements.iter().flatten().filter_map(Settlement::to_record).collect()).await?;
         let now = (self.clock)();

@@ -73,13 +73,13 @@ fn organizer_property(name: &str, mailbox: &Mailbox) -> Property {
 mod tests {
     use super::file;
     use crate::mail::content::Content;
-    use crate::mail::fixtures::{at, booking, cancelled, hostel, modified};
+    use crate::mail::fixtures::{at, booking, cancelled, held, hostel, links, modified};
     use pvt_domain::booking::Booking;
     use pvt_domain::inventory::Inventory;
-    use pvt_domain::messages::NotificationKind::{self, BookingCancelled, BookingConfirmed, BookingModified};
+    use pvt_domain::messages::NotificationKind::{self, BookingCancelled, BookingConfirmed, BookingModified, HoldExpired, PaymentFailed, PaymentLink};
 
     fn unfolded(kind: NotificationKind, booking: &Booking, hostel: &Inventory) -> String {
-        let content = Content::of(kind, booking.rev, booking, hostel).unwrap();
+        let content = Content::of(kind, booking.rev, booking, hostel, &links()).unwrap();
         let sender = "PVT Booking <bookings@pvt.test>".parse().unwrap();
         file(kind, booking, &content, &sender, at("2026-12-01T12:00:00Z").as_datetime()).replace("\r\n ", "")
     }
@@ -116,6 +116,16 @@ mod tests {
         for line in [&format!("UID:{}", booking.id), "SEQUENCE:2", "STATUS:CANCELLED", "METHOD:PUBLISH"] {
             has(&file, line);
         }
+    }
+
+    #[test]
+    fn a_held_stay_is_tentative_until_it_expires() {
+        let (mut booking, hostel) = (held(), hostel());
+        for kind in [PaymentLink, PaymentFailed] {
+            has(&unfolded(kind, &booking, &hostel), "STATUS:TENTATIVE");
+        }
+        booking.status = pvt_domain::booking::Status::Expired;
+        has(&unfolded(HoldExpired, &booking, &hostel), "STATUS:CANCELLED");
     }
 
     #[test]

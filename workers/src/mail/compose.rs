@@ -2,7 +2,7 @@
 
 use super::calendar::{self, METHOD};
 use super::content::{Content, HtmlBody, MAX_NAME_CHARS, TextBody, one_line};
-use super::{Language, MailError};
+use super::{Language, Links, MailError};
 use askama::Template;
 use lettre::Address;
 use lettre::address::Envelope;
@@ -43,6 +43,15 @@ impl Sender {
     }
 }
 
+/// In whose name mails are written, and with which links.
+#[derive(Debug, Clone, Copy)]
+pub struct Desk<'a> {
+    /// Who they are from.
+    pub sender: &'a Sender,
+    /// Where their links lead.
+    pub links: &'a Links,
+}
+
 /// A message ready to be handed to a server.
 #[derive(Debug, Clone)]
 pub struct Letter {
@@ -61,24 +70,24 @@ pub fn compose(
     rev: u32,
     booking: &Booking,
     inventory: &Inventory,
-    sender: &Sender,
+    desk: Desk<'_>,
     message_id: &str,
     now: Timestamp,
 ) -> Result<Letter, MailError> {
     let address: Address = booking.guest.email.trim().parse().map_err(|_| MailError::Recipient)?;
-    let content = Content::of(kind, rev, booking, inventory)?;
+    let content = Content::of(kind, rev, booking, inventory, desk.links)?;
     let stamp = booking.history.last().map_or(now, |entry| entry.at);
-    let calendar = calendar::file(kind, booking, &content, &sender.0, stamp.as_datetime());
+    let calendar = calendar::file(kind, booking, &content, &desk.sender.0, stamp.as_datetime());
     let message = Message::builder()
         .date(now.as_datetime().into())
-        .from(sender.0.clone())
+        .from(desk.sender.0.clone())
         .to(Mailbox::new(full_name(booking), address.clone()))
         .subject(content.subject())
         .message_id(Some(message_id.to_owned()))
         .header(AutoSubmitted)
         .header(ContentLanguage(content.language))
         .multipart(parts(&content, calendar)?)?;
-    let envelope = Envelope::new(Some(sender.0.email.clone()), vec![address])?;
+    let envelope = Envelope::new(Some(desk.sender.0.email.clone()), vec![address])?;
     let message = String::from_utf8(message.formatted()).map_err(|_| MailError::NotText)?;
     Ok(Letter { envelope, message })
 }

@@ -1,16 +1,18 @@
 //! What a mail says, as finished lines: everything that needs a rule, a format or a clean-up happens here, nothing in a template.
 
 mod changes;
+mod figures;
 
 use super::language::{Language, Phrases};
-use super::{MailError, wall_clock};
+use super::{Links, MailError, wall_clock};
 use askama::Template;
 use chrono::{DateTime, NaiveDate, Utc};
+use figures::Figures;
 use pvt_domain::booking::history::Terms;
 use pvt_domain::booking::{Booking, Stay};
 use pvt_domain::inventory::Inventory;
 use pvt_domain::messages::NotificationKind;
-use pvt_domain::money::{Currency, Money};
+use pvt_domain::money::Money;
 use pvt_domain::pricing::Price;
 
 /// Longest name that is repeated to its bearer, in characters. Anybody may type a name, and a mail that we send must not carry an essay.
@@ -22,6 +24,12 @@ const MAX_ADDRESS_CHARS: usize = 200;
 pub(super) struct Line {
     pub label: String,
     pub value: String,
+}
+
+/// A button.
+pub(super) struct Link {
+    pub label: &'static str,
+    pub url: String,
 }
 
 /// One stay.
@@ -54,6 +62,9 @@ pub(super) struct Content {
     pub taxes: Vec<Line>,
     pub total: String,
     pub payment: &'static str,
+    /// What is special about this payment; empty for nothing.
+    pub note: &'static str,
+    pub link: Option<Link>,
     pub figures: Vec<Line>,
     pub changes: Vec<Line>,
     pub spans: Vec<Span>,
@@ -77,7 +88,7 @@ pub(super) struct TextBody<'a> {
 
 impl Content {
     /// The content of a mail of this kind that tells of revision `rev` of this booking, as the booking is now.
-    pub(super) fn of(kind: NotificationKind, rev: u32, booking: &Booking, inventory: &Inventory) -> Result<Self, MailError> {
+    pub(super) fn of(kind: NotificationKind, rev: u32, booking: &Booking, inventory: &Inventory, links: &Links) -> Result<Self, MailError> {
         let property = &inventory.property;
         let language = Language::choose(booking.guest.locale.as_deref(), &property.locales);
         let say = language.phrases();
@@ -87,9 +98,10 @@ impl Content {
         let moment =
             |date: Option<NaiveDate>, word, time| date.map_or_else(String::new, |date| format!("{}, {word} {}", language.date(date), language.time(time)));
         // What a stay that will not be would have cost beside what is charged for it would only confuse.
-        let takes_place = !matches!(kind, NotificationKind::BookingCancelled | NotificationKind::BookingNoShow);
+        let takes_place = booking.status.holds_beds() && !matches!(kind, NotificationKind::BookingCancelled | NotificationKind::BookingNoShow);
         let price = booking.price.as_ref().filter(|_| takes_place);
         let before = (kind == NotificationKind::BookingModified && rev > 1).then(|| booking.terms_at(rev - 1));
+        let figures = Figures::of(kind, rev, booking, property, language);
         let spans = spans(&booking.stays, inventory)?;
         Ok(Self {
             language,
@@ -106,12 +118,10 @@ impl Content {
             stays: (0..).zip(&booking.stays).map(|(index, stay)| stay_line(index, stay, price, inventory, language)).collect(),
             taxes: price.into_iter().flat_map(|price| tax_lines(price, language)).collect(),
             total: price.map_or_else(String::new, |price| language.money(Money::new(price.total, price.currency))),
-            payment: match booking.balance() {
-                _ if !takes_place => "",
-                0 => say.not_due,
-                _ => say.pay_on_arrival,
-            },
-            figures: if kind == NotificationKind::BookingCancelled { cancellation_figures(booking, say, language, property.currency) } else { Vec::new() },
+            payment: if takes_place { figures.payment() } else { "" },
+            note: figures.note(),
+            link: figures.link(links),
+            figures: figures.lines(),
             changes: before.as_ref().map_or_else(Vec::new, |before| changes::since(before, rev, booking, inventory, language)),
             dropped_spans: before.as_ref().map_or_else(|| Ok(Vec::new()), |before| dropped(before, spans.len(), inventory))?,
             spans,
@@ -163,13 +173,6 @@ fn tax_lines(price: &Price, language: Language) -> impl Iterator<Item = Line> {
         label: format!("{} ({})", one_line(&tax.name, MAX_NAME_CHARS), language.percent(tax.rate_ppm)),
         value: language.money(Money::new(tax.amount, price.currency)),
     })
-}
-
-/// Bookings are paid on arrival so far: nothing was charged before, so nothing is returned.
-fn cancellation_figures(booking: &Booking, say: &Phrases, language: Language, currency: Currency) -> Vec<Line> {
-    let currency = booking.price.as_ref().map_or(currency, |price| price.currency);
-    let figures = [(say.charged, 0), (say.fee, booking.cancellation_fee.unwrap_or(0)), (say.refund, 0)];
-    figures.map(|(label, amount)| Line { label: label.to_owned(), value: language.money(Money::new(amount, currency)) }).into()
 }
 
 /// One span for every different pair of dates, in the order of the stays: a group that comes and goes together is one entry.

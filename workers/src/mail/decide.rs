@@ -4,8 +4,9 @@
 //! however late or often an event comes.
 
 use super::identity::{LedgerKey, Version};
+use pvt_domain::booking::history::PaymentChange;
 use pvt_domain::booking::{Action, Booking, Changes, HistoryEntry, Status, Stay};
-use pvt_domain::events::BookingEvent;
+use pvt_domain::events::{BookingEvent, PaymentEvent, What};
 use pvt_domain::inventory::Property;
 use pvt_domain::messages::{EmailCommand, NotificationKind, SendNotification};
 use pvt_domain::timestamp::Timestamp;
@@ -47,15 +48,19 @@ fn entered(status: Status) -> Option<NotificationKind> {
     }
 }
 
-/// Whether a mail of this kind is true about a booking of this status.
-fn is_true(kind: NotificationKind, status: Status) -> bool {
+/// Whether a mail of this kind is true about this booking as it is.
+fn is_true(kind: NotificationKind, booking: &Booking) -> bool {
+    let status = booking.status;
+    let is_unpaid = || booking.payment.ledger.as_ref().is_none_or(|ledger| ledger.captured == 0);
     match kind {
         NotificationKind::BookingConfirmed | NotificationKind::ArrivalSoon | NotificationKind::ArrivalToday => status == Status::Confirmed,
         NotificationKind::BookingModified => status.is_changeable(),
         NotificationKind::BookingCancelled => status == Status::Cancelled,
         NotificationKind::BookingNoShow => status == Status::NoShow,
-        NotificationKind::PaymentLink | NotificationKind::PaymentFailed => status == Status::Held,
-        NotificationKind::HoldExpired | NotificationKind::PaymentReturned => status == Status::Expired,
+        NotificationKind::PaymentLink => status == Status::Held,
+        NotificationKind::PaymentFailed => status == Status::Held && booking.payable() > 0,
+        NotificationKind::HoldExpired => status == Status::Expired && is_unpaid(),
+        NotificationKind::PaymentReturned => status == Status::Expired,
         NotificationKind::PaymentReceived => status.holds_beds(),
         NotificationKind::PaymentRefunded => true,
     }
@@ -67,7 +72,7 @@ pub fn decide(command: &EmailCommand, booking: Option<&Booking>, property: Optio
     match command {
         EmailCommand::Happened(event) => happened(event, booking),
         EmailCommand::Send(wish) => wished(wish, booking, property, now),
-        EmailCommand::Paid(_) => Decision::Nothing("not_notified"),
+        EmailCommand::Paid(event) => paid(event, booking, now),
         EmailCommand::Account(_) => Decision::Nothing("not_about_a_booking"),
     }
 }
@@ -79,7 +84,7 @@ fn happened(event: &BookingEvent, booking: &Booking) -> Decision {
     let Some(kind) = news_of(event, booking) else { return Decision::Nothing("not_notified") };
     // A later modification tells of the state that this mail would show.
     let told_later = kind == NotificationKind::BookingModified && newest_modification(booking).is_some_and(|newest| newest.rev > event.rev);
-    if told_later || !is_true(kind, booking.status) {
+    if told_later || !is_true(kind, booking) {
         return Decision::Nothing("superseded");
     }
     send(booking, kind, event.rev, Version::Rev(event.rev))
@@ -93,8 +98,49 @@ fn news_of(event: &BookingEvent, booking: &Booking) -> Option<NotificationKind> 
         Some(Action::Modify) => entry.filter(|entry| is_news(entry)).map(|_| NotificationKind::BookingModified),
         // Whoever was told that nobody came must hear that the beds are kept after all.
         Some(Action::Reinstate) => entry.filter(|entry| entry.from == Status::NoShow).map(|_| NotificationKind::BookingConfirmed),
-        Some(Action::Assign | Action::Move | Action::CheckIn | Action::CheckOut | Action::RecordPayment) => None,
+        Some(Action::RecordPayment) => entry.and_then(money_of),
+        Some(Action::Assign | Action::Move | Action::CheckIn | Action::CheckOut) => None,
     }
+}
+
+/// The mail that money which came or went is worth. To whoever paid too late the apology says that all of it goes back; that it went is
+/// no further news. After a cancellation only the refund is.
+fn money_of(entry: &HistoryEntry) -> Option<NotificationKind> {
+    if came(entry) {
+        return match entry.to {
+            Status::Expired => Some(NotificationKind::PaymentReturned),
+            to => to.holds_beds().then_some(NotificationKind::PaymentReceived),
+        };
+    }
+    (went(entry) && entry.to != Status::Expired).then_some(NotificationKind::PaymentRefunded)
+}
+
+/// Whether money came with this revision.
+fn came(entry: &HistoryEntry) -> bool {
+    money(entry).is_some_and(|change| change.after.ledger().captured > change.before.ledger().captured)
+}
+
+/// Whether money was given back with this revision.
+fn went(entry: &HistoryEntry) -> bool {
+    money(entry).is_some_and(|change| change.after.ledger().refunded > change.before.ledger().refunded)
+}
+
+fn money(entry: &HistoryEntry) -> Option<&PaymentChange> {
+    entry.changes.as_deref()?.payment.as_ref()
+}
+
+/// Decides about news of money that changed no booking: an attempt that failed is told while it can be repeated.
+fn paid(event: &PaymentEvent, booking: &Booking, now: Timestamp) -> Decision {
+    if event.what != What::Failed {
+        return Decision::Nothing("not_notified");
+    }
+    let is_over = booking.payment.expires_at.is_some_and(|expires_at| expires_at <= now);
+    if !is_true(NotificationKind::PaymentFailed, booking) || is_over {
+        return Decision::Nothing("superseded");
+    }
+    // The first entry, which no later revision replaces: a repetition tells of the same one.
+    let Some(held) = booking.history.iter().find(|entry| entry.to == Status::Held) else { return Decision::Nothing("superseded") };
+    send(booking, NotificationKind::PaymentFailed, held.rev, Version::Event(event.event_id))
 }
 
 fn newest_modification(booking: &Booking) -> Option<&HistoryEntry> {
@@ -110,11 +156,14 @@ fn is_news(entry: &HistoryEntry) -> bool {
 }
 
 fn wished(wish: &SendNotification, booking: &Booking, property: Option<&Property>, now: Timestamp) -> Decision {
-    if !is_true(wish.kind, booking.status) {
+    if !is_true(wish.kind, booking) {
         return Decision::Nothing("contradicts_state");
     }
     let entry = match wish.kind {
         NotificationKind::BookingModified => newest_modification(booking),
+        NotificationKind::PaymentReceived => booking.history.iter().rev().find(|entry| came(entry)),
+        NotificationKind::PaymentReturned => booking.history.iter().rev().find(|entry| came(entry) && entry.to == Status::Expired),
+        NotificationKind::PaymentRefunded => booking.history.iter().rev().find(|entry| went(entry)),
         _ => booking.history.iter().rev().find(|entry| entry.to == booking.status),
     };
     let Some(entry) = entry else { return Decision::Nothing("contradicts_state") };

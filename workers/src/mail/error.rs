@@ -12,6 +12,9 @@ pub enum MailError {
     /// `MAIL_FROM` is not a mailbox.
     #[error("`{0}` is not a sender; write for example `PVT Booking <bookings@example.com>`")]
     Sender(String),
+    /// `JWT_SECRET` makes no key for the tokens in links.
+    #[error("JWT_SECRET cannot be used")]
+    Secret,
     /// `SMTP_URL` is not one.
     #[error("SMTP_URL {0}; write for example `smtp://127.0.0.1:2525`, `smtp+starttls://user:password@host:587` or `smtps://user:password@host`")]
     SmtpUrl(&'static str),

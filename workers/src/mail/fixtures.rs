@@ -1,9 +1,11 @@
 //! A booking and its hostel for this module's own tests.
 
+use crate::mail::Links;
 use pvt_domain::booking::{Action, Booking, Changes, Guest, HistoryEntry, Payment, Source, Status, Stay, StayRequest};
-use pvt_domain::events::{BookingEvent, kind_of};
+use pvt_domain::events::{BookingEvent, PaymentEvent, What, kind_of};
 use pvt_domain::ids::BookingId;
 use pvt_domain::inventory::{DEFAULT_CUTOFF, DEFAULT_HOLD_MINUTES, DormGender, Inventory, Property, RoomKind, RoomType};
+use pvt_domain::ledger::Summary;
 use pvt_domain::messages::EmailCommand;
 use pvt_domain::money::Currency;
 use pvt_domain::pricing::{Price, TaxLine};
@@ -99,6 +101,47 @@ pub(crate) fn modified() -> Booking {
         price.total = 19_040;
     }
     follow(&before, booking, Action::Modify, Status::Confirmed)
+}
+
+/// The same booking, held until half of it is paid.
+pub(crate) fn held() -> Booking {
+    let mut booking = booking();
+    booking.history[0] = entry(booking.id, 1, Action::Request, Status::Requested, Status::Held);
+    booking.status = Status::Held;
+    booking.payment = Payment { required: 14_280, expires_at: Some(at("2026-12-01T17:30:00Z")), ..Payment::default() };
+    booking
+}
+
+/// `before` after money came and went: what its ledger comes to then, and where the booking stands. What is to be given back is what the
+/// domain decides.
+pub(crate) fn settled(before: &Booking, captured: i64, refunded: i64, to: Status) -> Booking {
+    let mut after = before.clone();
+    let ledger_rev = before.payment.ledger().ledger_rev + 1;
+    after.payment.ledger = Some(Summary { ledger_rev, captured, refunded, cleared: captured, ..Summary::default() });
+    after.status = to;
+    after.payment.to_return = after.returnable();
+    let action = if before.status == to { Action::RecordPayment } else { Action::Confirm };
+    follow(before, after, action, to)
+}
+
+/// News of money, as the `emails` queue carries it.
+pub(crate) fn money_event(booking: &Booking, what: What, event_id: u128) -> EmailCommand {
+    EmailCommand::Paid(Box::new(PaymentEvent {
+        event_id: Uuid::from_u128(event_id),
+        booking_id: booking.id,
+        property_id: booking.property_id.clone(),
+        what,
+        payment: "pi_1".to_owned(),
+        entry: None,
+        amount: 14_280,
+        currency: Currency::CAD,
+        ledger_rev: 1,
+        occurred_at: at("2026-12-01T12:10:00Z"),
+    }))
+}
+
+pub(crate) fn links() -> Links {
+    Links::new("https://booking.example.com/".parse().unwrap(), &"a secret".into()).unwrap()
 }
 
 /// `after` as the next revision of `before`.

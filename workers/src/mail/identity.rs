@@ -19,13 +19,15 @@ pub enum Version {
     Rev(u32),
     /// The one that staff asked for under this id: the same wish is one mail, another wish is another mail.
     Wish(Uuid),
+    /// The one about this event, for news that makes no revision.
+    Event(Uuid),
 }
 
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Rev(rev) => write!(f, "{rev}"),
-            Self::Wish(id) => write!(f, "{id}"),
+            Self::Wish(id) | Self::Event(id) => write!(f, "{id}"),
         }
     }
 }

@@ -91,7 +91,7 @@ async fn plan(worker: &Emails, job: &mut Job<EmailCommand>, place: usize, mail: 
         AccountMailKind::PasswordReset => Some(worker.mongo.create_password_reset(mail.mail_id, user.id, now).await?),
         AccountMailKind::Welcome | AccountMailKind::AlreadyRegistered => None,
     };
-    let letter = AccountLetter { kind: mail.kind, token: token.as_deref(), public_url: &worker.public_url, message_id: &message_id };
+    let letter = AccountLetter { kind: mail.kind, token: token.as_deref(), public_url: worker.links.public_url(), message_id: &message_id };
     match account::compose_account(letter, user, &worker.sender, now) {
         Ok(letter) => Ok(Some(Planned { place, key, kind: mail.kind, user_id: user.id, letter })),
         Err(error) => {

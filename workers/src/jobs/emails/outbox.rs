@@ -3,7 +3,7 @@
 use super::errands::{Fate, Planned};
 use super::{MAILS, Verdict};
 use crate::mail::smtp::{Outcome, SmtpClient};
-use crate::mail::{Letter, MailError, Sender, compose};
+use crate::mail::{Desk, Letter, MailError, compose};
 use metrics::counter;
 use pvt_domain::failure::Failure;
 use pvt_domain::timestamp::Timestamp;
@@ -53,13 +53,13 @@ impl Settlement {
 }
 
 /// Sends every mail that is ours; one settlement for each of those, in the order of the mails.
-pub(super) async fn send(mails: &[Planned<'_>], smtp: &SmtpClient, sender: &Sender, now: Timestamp) -> Vec<Option<Settlement>> {
+pub(super) async fn send(mails: &[Planned<'_>], smtp: &SmtpClient, desk: Desk<'_>, now: Timestamp) -> Vec<Option<Settlement>> {
     let mut letters: Vec<Letter> = Vec::with_capacity(mails.len());
     let mut written: Vec<Option<Result<(), MailError>>> = Vec::with_capacity(mails.len());
     for planned in mails {
         written.push(match &planned.fate {
             Fate::Ours { message_id } => {
-                let letter = compose(planned.errand.kind, planned.errand.rev, planned.booking, &planned.inventory, sender, message_id, now);
+                let letter = compose(planned.errand.kind, planned.errand.rev, planned.booking, &planned.inventory, desk, message_id, now);
                 Some(letter.map(|letter| letters.push(letter)))
             }
             Fate::Settled { .. } | Fate::UnderWay => None,

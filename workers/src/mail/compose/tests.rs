@@ -1,8 +1,10 @@
 //! Mails as a guest's program reads them.
 
-use super::{Letter, Sender, compose};
+mod money;
+
+use super::{Desk, Letter, Sender, compose};
 use crate::mail::MailError;
-use crate::mail::fixtures::{at, booking, cancelled, hostel, modified};
+use crate::mail::fixtures::{at, booking, cancelled, hostel, links, modified};
 use mail_parser::{Message, MessageParser, MimeHeaders};
 use pvt_domain::booking::Booking;
 use pvt_domain::inventory::Inventory;
@@ -10,7 +12,7 @@ use pvt_domain::messages::NotificationKind::{self, ArrivalSoon, ArrivalToday, Bo
 
 fn letter(kind: NotificationKind, booking: &Booking, hostel: &Inventory) -> Letter {
     let sender = Sender::parse("PVT Booking <bookings@pvt.test>").unwrap();
-    compose(kind, booking.rev, booking, hostel, &sender, "<abc@pvt.test>", at("2026-12-01T12:00:00Z")).unwrap()
+    compose(kind, booking.rev, booking, hostel, Desk { sender: &sender, links: &links() }, "<abc@pvt.test>", at("2026-12-01T12:00:00Z")).unwrap()
 }
 
 /// Subject, text and HTML of a mail, read back as a mail program would.
@@ -95,7 +97,7 @@ fn a_cancellation_tells_figures_and_no_price() {
     let (subject, text, html) = read(&letter(BookingCancelled, &booking, &hostel));
     assert!(subject.starts_with("Your booking is cancelled"));
     for body in [&text, &html] {
-        contains_all(body, &["Charged", "Cancellation fee", "28.56 CAD", "Refund", "0.00 CAD"]);
+        contains_all(body, &["Paid", "Cancellation fee", "28.56 CAD", "Refund", "0.00 CAD"]);
         assert!(!body.contains("285.60") && !body.contains("due on arrival"));
     }
 }
@@ -218,7 +220,7 @@ fn an_address_that_is_none_is_told_apart() {
     let sender = Sender::parse("bookings@pvt.test").unwrap();
     for address in ["", "ada", "ada@", "a@b\r\nRCPT TO:<c@d>", "a@b> SIZE=1", "a b@c.d"] {
         booking.guest.email = address.to_owned();
-        let result = compose(BookingConfirmed, 1, &booking, &hostel, &sender, "<a@b>", at("2026-12-01T12:00:00Z"));
+        let result = compose(BookingConfirmed, 1, &booking, &hostel, Desk { sender: &sender, links: &links() }, "<a@b>", at("2026-12-01T12:00:00Z"));
         assert!(matches!(result, Err(MailError::Recipient)), "{address:?}");
     }
 }

@@ -1,5 +1,7 @@
 //! Whatever the order of events and the time of day, nobody is told what is no longer so.
 
+mod money;
+
 use super::{Decision, Errand, decide};
 use crate::mail::fixtures::{at, booking, cancelled, event, follow, hostel, modified};
 use crate::mail::identity::{LedgerKey, Version};

@@ -1,7 +1,7 @@
 //! Booking tokens: what lets a guest without an account follow one booking.
 //!
 //! A token is an HMAC of the booking's id. Nothing is stored: a valid token for a booking that is not stored yet proves that intake
-//! accepted it.
+//! accepted it. The API checks tokens, and mails carry them in their links; both derive the key from `JWT_SECRET`.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -9,6 +9,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use pvt_domain::ids::BookingId;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
+use std::fmt;
 use subtle::ConstantTimeEq;
 
 /// Bytes of a token: 128 bits cannot be guessed online.
@@ -18,28 +19,34 @@ const PURPOSE: &[u8] = b"pvt-booking/booking-token/v1";
 
 type HmacSha256 = Hmac<Sha256>;
 
-/// The key that signs tokens.
+/// The key that signs tokens. Shows nothing of itself.
 #[derive(Clone)]
-pub(crate) struct TokenKey(HmacSha256);
+pub struct TokenKey(HmacSha256);
+
+impl fmt::Debug for TokenKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TokenKey(…)")
+    }
+}
 
 impl TokenKey {
     /// Derives the key from the configured secret.
     ///
     /// # Errors
     /// Never for any secret: HMAC takes keys of every length. The type says otherwise, so the caller may see it.
-    pub(crate) fn derive(secret: &SecretString) -> Result<Self, hmac::digest::InvalidLength> {
+    pub fn derive(secret: &SecretString) -> Result<Self, hmac::digest::InvalidLength> {
         let mut derivation = HmacSha256::new_from_slice(secret.expose_secret().as_bytes())?;
         derivation.update(PURPOSE);
         HmacSha256::new_from_slice(&derivation.finalize().into_bytes()).map(Self)
     }
 
     /// The token of this booking.
-    pub(crate) fn token(&self, id: BookingId) -> String {
+    pub fn token(&self, id: BookingId) -> String {
         URL_SAFE_NO_PAD.encode(self.sign(id))
     }
 
     /// Whether this is the booking's token; takes the same time whether or not it is nearly right.
-    pub(crate) fn verify(&self, id: BookingId, token: &str) -> bool {
+    pub fn verify(&self, id: BookingId, token: &str) -> bool {
         let mut given = [0; TOKEN_BYTES];
         let decoded = URL_SAFE_NO_PAD.decode_slice(token, &mut given);
         decoded == Ok(TOKEN_BYTES) && bool::from(given.ct_eq(&self.sign(id)))

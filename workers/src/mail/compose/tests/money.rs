@@ -1,0 +1,146 @@
+//! What mails say of money, in both languages.
+
+use super::{contains_all, letter, read};
+use crate::mail::fixtures::{booking, cancelled, held, hostel, links, settled};
+use pvt_domain::booking::{Booking, Status};
+use pvt_domain::messages::NotificationKind::{
+    self, BookingCancelled, BookingConfirmed, BookingNoShow, HoldExpired, PaymentFailed, PaymentLink, PaymentReceived, PaymentRefunded, PaymentReturned,
+};
+
+/// Subject, text and HTML in English and in French.
+fn both(kind: NotificationKind, booking: &Booking) -> [(String, String, String); 2] {
+    ["en", "fr"].map(|locale| {
+        let mut booking = booking.clone();
+        booking.guest.locale = Some(locale.to_owned());
+        read(&letter(kind, &booking, &hostel()))
+    })
+}
+
+/// That text and HTML have all of this, in English and in French.
+fn says(kind: NotificationKind, booking: &Booking, english: &[&str], french: &[&str]) {
+    for ((_, text, html), facts) in both(kind, booking).iter().zip([english, french]) {
+        contains_all(text, facts);
+        contains_all(html, facts);
+    }
+}
+
+/// That neither has any of this.
+fn lacks(kind: NotificationKind, booking: &Booking, words: &[&str]) {
+    for (_, text, html) in both(kind, booking) {
+        for word in words {
+            assert!(!text.contains(word) && !html.contains(word), "`{word}` in\n{text}\n{html}");
+        }
+    }
+}
+
+#[test]
+fn a_demand_says_how_much_until_when_and_where() {
+    let held = held();
+    let link = links().pay(held.id);
+    assert!(link.starts_with(&format!("https://booking.example.com/api/bookings/{}/pay?token=", held.id)), "{link}");
+    for kind in [PaymentLink, PaymentFailed] {
+        // Montréal is five hours behind UTC.
+        let english = ["To pay now", "142.80 CAD", "Pay by", "Tuesday 1 December 2026, 12:30", "Due on arrival", "Pay now", &link];
+        let french = ["À régler maintenant", "142,80 CAD", "À régler avant le", "mardi 1er décembre 2026, 12 h 30", "Régler maintenant", &link];
+        says(kind, &held, &english, &french);
+        lacks(kind, &held, &["The total is due on arrival", "receipt?token"]);
+    }
+    let [english, french] = both(PaymentLink, &held);
+    assert!(english.0.starts_with("Please pay to confirm") && french.0.starts_with("Réglez pour confirmer"));
+}
+
+#[test]
+fn the_link_opens_what_the_api_checks() {
+    let held = held();
+    let (link, key) = (links().pay(held.id), pvt_service::tokens::TokenKey::derive(&"a secret".into()).unwrap());
+    let token = link.split_once("token=").unwrap().1;
+    assert!(key.verify(held.id, token));
+    assert!(!key.verify(pvt_domain::ids::BookingId::derive(None, "other", "f"), token));
+}
+
+#[test]
+fn a_paid_booking_is_confirmed_with_what_is_left_and_a_receipt() {
+    let part = settled(&held(), 14_280, 0, Status::Confirmed);
+    let link = links().receipt(part.id);
+    says(
+        BookingConfirmed,
+        &part,
+        &["Paid", "142.80 CAD", "Balance due", "The balance is due on arrival.", "View the receipt", &link],
+        &["Réglé", "142,80 CAD", "Solde à régler", "Le solde est à régler à l’arrivée.", "Voir le reçu", &link],
+    );
+    let whole = settled(&held(), 28_560, 0, Status::Confirmed);
+    says(BookingConfirmed, &whole, &["Everything is paid.", "0.00 CAD"], &["Tout est réglé.", "0,00 CAD"]);
+    lacks(BookingConfirmed, &booking(), &["Balance due", "Solde", "token="]);
+}
+
+#[test]
+fn a_payment_is_told_with_its_own_amount() {
+    let part = settled(&held(), 14_280, 0, Status::Confirmed);
+    let rest = settled(&part, 28_560, 0, Status::Confirmed);
+    says(PaymentReceived, &rest, &["This payment", "142.80 CAD", "Paid", "285.60 CAD", "Everything is paid."], &["Ce paiement", "142,80 CAD", "285,60 CAD"]);
+    lacks(PaymentReceived, &rest, &["paid already", "déjà réglé"]);
+}
+
+#[test]
+fn who_paid_twice_is_told_that_it_goes_back() {
+    let whole = settled(&held(), 28_560, 0, Status::Confirmed);
+    let mut twice = settled(&whole, 57_120, 0, Status::Confirmed);
+    let surplus = |booking: &mut Booking| {
+        let ledger = booking.payment.ledger.as_mut().unwrap();
+        (ledger.surplus, ledger.cleared) = (28_560, 28_560);
+        let after = booking.payment.clone();
+        let changes = booking.history.last_mut().and_then(|entry| entry.changes.as_mut()).unwrap();
+        changes.payment.as_mut().unwrap().after = after;
+    };
+    surplus(&mut twice);
+    says(
+        PaymentReceived,
+        &twice,
+        &["You had paid already: this second payment goes back", "On its way back to you", "285.60 CAD"],
+        &["Vous aviez déjà réglé", "En cours de remboursement", "285,60 CAD"],
+    );
+}
+
+#[test]
+fn refunds_are_told_with_what_is_left() {
+    let whole = settled(&held(), 28_560, 0, Status::Confirmed);
+    let refunded = settled(&whole, 28_560, 5_000, Status::Confirmed);
+    says(
+        PaymentRefunded,
+        &refunded,
+        &["This refund", "50.00 CAD", "Refunded", "Balance due"],
+        &["Ce remboursement", "50,00 CAD", "Remboursé", "Solde à régler"],
+    );
+}
+
+#[test]
+fn an_ended_booking_tells_fee_paid_and_refund() {
+    let mut ended = cancelled();
+    let paid = settled(&held(), 28_560, 0, Status::Confirmed);
+    ended.payment = paid.payment;
+    ended.payment.to_return = ended.returnable();
+    says(
+        BookingCancelled,
+        &ended,
+        &["Paid", "285.60 CAD", "Cancellation fee", "28.56 CAD", "Refund", "257.04 CAD"],
+        &["Réglé", "285,60 CAD", "Frais d’annulation", "28,56 CAD", "Remboursement", "257,04 CAD"],
+    );
+    ended.status = Status::NoShow;
+    says(BookingNoShow, &ended, &["No-show fee", "28.56 CAD", "257.04 CAD"], &["Frais de non-présentation", "257,04 CAD"]);
+    lacks(BookingNoShow, &ended, &["due on arrival", "Lodging tax"]);
+}
+
+#[test]
+fn a_hold_that_ended_asks_for_nothing() {
+    let mut expired = held();
+    expired.status = Status::Expired;
+    lacks(HoldExpired, &expired, &["token=", "CAD", "due on arrival", "à régler à l’arrivée"]);
+    let late = settled(&expired, 28_560, 0, Status::Expired);
+    says(
+        PaymentReturned,
+        &late,
+        &["We are sorry", "Paid", "285.60 CAD", "Refund", "View the receipt"],
+        &["désolés", "Réglé", "285,60 CAD", "Remboursement", "Voir le reçu"],
+    );
+    lacks(PaymentReturned, &late, &["Balance", "Solde", "/pay?"]);
+}

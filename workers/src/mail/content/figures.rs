@@ -1,0 +1,147 @@
+//! What a mail says of money: lines and sentences, all from the booking as it is now but for what a single payment or refund came to.
+
+use super::{Line, Link};
+use crate::mail::language::Language;
+use crate::mail::links::Links;
+use chrono_tz::Tz;
+use pvt_domain::booking::history::PaymentChange;
+use pvt_domain::booking::{Booking, Status};
+use pvt_domain::inventory::Property;
+use pvt_domain::ledger::Summary;
+use pvt_domain::messages::NotificationKind;
+use pvt_domain::money::{Currency, Money};
+use pvt_domain::timestamp::Timestamp;
+
+/// What is told.
+pub(super) struct Figures<'a> {
+    kind: NotificationKind,
+    booking: &'a Booking,
+    /// What the revision that the mail tells of changed.
+    change: Option<&'a PaymentChange>,
+    ledger: Summary,
+    language: Language,
+    currency: Currency,
+    zone: Tz,
+}
+
+impl<'a> Figures<'a> {
+    /// The figures of a mail of this kind that tells of revision `rev`.
+    pub(super) fn of(kind: NotificationKind, rev: u32, booking: &'a Booking, property: &Property, language: Language) -> Self {
+        let entry = booking.history.iter().find(|entry| entry.rev == rev);
+        Self {
+            kind,
+            booking,
+            change: entry.and_then(|entry| entry.changes.as_deref()).and_then(|changes| changes.payment.as_ref()),
+            ledger: booking.payment.ledger(),
+            language,
+            currency: booking.price.as_ref().map_or(property.currency, |price| price.currency),
+            zone: property.time_zone,
+        }
+    }
+
+    /// The lines under the heading of figures.
+    pub(super) fn lines(&self) -> Vec<Line> {
+        let say = self.language.phrases();
+        let (booking, ledger) = (self.booking, &self.ledger);
+        match self.kind {
+            NotificationKind::PaymentLink | NotificationKind::PaymentFailed => self.demand(),
+            NotificationKind::BookingCancelled => self.ending(say.fee),
+            NotificationKind::BookingNoShow => self.ending(say.no_show_fee),
+            NotificationKind::HoldExpired => Vec::new(),
+            NotificationKind::PaymentReturned => vec![self.amount(say.paid, ledger.captured), self.amount(say.refund, self.returned())],
+            _ if ledger.captured == 0 => Vec::new(),
+            _ => self.account(),
+        }
+    }
+
+    /// What is asked for, until when, and what is left for later.
+    fn demand(&self) -> Vec<Line> {
+        let say = self.language.phrases();
+        let due = self.booking.payable();
+        let later = self.booking.balance() - due;
+        let mut lines = vec![self.amount(say.due_now, due)];
+        lines.extend(self.booking.payment.expires_at.map(|at| Line { label: say.deadline.to_owned(), value: self.moment(at) }));
+        lines.extend((later > 0).then(|| self.amount(say.due_on_arrival, later)));
+        lines
+    }
+
+    /// What ending the booking costs, of what was paid.
+    fn ending(&self, fee: &str) -> Vec<Line> {
+        let say = self.language.phrases();
+        vec![
+            self.amount(say.paid, self.ledger.captured),
+            self.amount(fee, self.booking.cancellation_fee.unwrap_or(0)),
+            self.amount(say.refund, self.returned()),
+        ]
+    }
+
+    /// What came, what went, and what is left.
+    fn account(&self) -> Vec<Line> {
+        let say = self.language.phrases();
+        let moved = match self.kind {
+            NotificationKind::PaymentReceived => Some((say.this_payment, self.risen(|ledger| ledger.captured))),
+            NotificationKind::PaymentRefunded => Some((say.this_refund, self.risen(|ledger| ledger.refunded))),
+            _ => None,
+        };
+        let parts = [
+            (say.paid, self.ledger.captured),
+            (say.refunded, self.ledger.refunded),
+            (say.charged_back, self.ledger.charged_back),
+            (say.to_come_back, self.booking.payment.return_due()),
+        ];
+        let told = moved.into_iter().chain(parts).filter(|(_, amount)| *amount > 0);
+        let mut lines: Vec<Line> = told.map(|(label, amount)| self.amount(label, amount)).collect();
+        if self.booking.status.holds_beds() {
+            lines.push(self.amount(say.balance, self.booking.balance()));
+        }
+        lines
+    }
+
+    /// What goes back in all, what went already included: somebody may have given back more than was decided.
+    fn returned(&self) -> i64 {
+        self.booking.payment.to_return.max(self.ledger.refunded)
+    }
+
+    /// How much this part of the ledger rose with the revision that is told of.
+    fn risen(&self, part: impl Fn(&Summary) -> i64) -> i64 {
+        self.change.map_or(0, |change| part(&change.after.ledger()) - part(&change.before.ledger()))
+    }
+
+    /// The sentence on what is still to be paid; none about a stay that will not be, and none where lines say it.
+    pub(super) fn payment(&self) -> &'static str {
+        let say = self.language.phrases();
+        match self.booking.balance() {
+            _ if self.booking.status == Status::Held => "",
+            0 if self.ledger.kept() > 0 => say.all_paid,
+            0 => say.not_due,
+            _ if self.ledger.kept() > 0 => say.balance_on_arrival,
+            _ => say.pay_on_arrival,
+        }
+    }
+
+    /// The sentence to whoever paid twice.
+    pub(super) fn note(&self) -> &'static str {
+        let tells_of_payment = matches!(self.kind, NotificationKind::PaymentReceived | NotificationKind::BookingConfirmed);
+        if tells_of_payment && self.risen(|ledger| ledger.surplus) > 0 { self.language.phrases().paid_twice } else { "" }
+    }
+
+    /// The button: where to pay, or the receipt of what was paid.
+    pub(super) fn link(&self, links: &Links) -> Option<Link> {
+        let say = self.language.phrases();
+        let asks = matches!(self.kind, NotificationKind::PaymentLink | NotificationKind::PaymentFailed);
+        if asks && self.booking.payable() > 0 {
+            return Some(Link { label: say.pay, url: links.pay(self.booking.id) });
+        }
+        (self.ledger.captured > 0).then(|| Link { label: say.receipt, url: links.receipt(self.booking.id) })
+    }
+
+    fn amount(&self, label: &str, amount: i64) -> Line {
+        Line { label: label.to_owned(), value: self.language.money(Money::new(amount, self.currency)) }
+    }
+
+    /// Date and time as clocks at the property show them.
+    fn moment(&self, at: Timestamp) -> String {
+        let local = at.as_datetime().with_timezone(&self.zone);
+        format!("{}, {}", self.language.date(local.date_naive()), self.language.time(local.time()))
+    }
+}
