@@ -18,6 +18,14 @@ impl Fingerprint {
         half.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
         Self(half)
     }
+
+    /// Of the same body sent to something else: `what` names it.
+    pub(crate) fn sent_to(self, what: &str) -> Self {
+        let Self(mut half) = self;
+        let digest = Sha256::new().chain_update(half).chain_update(what.as_bytes()).finalize();
+        half.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
+        Self(half)
+    }
 }
 
 /// 32 hexadecimal digits.
@@ -81,6 +89,13 @@ mod tests {
         let plain = of(r#"{"a":1,"b":{"x":"é","y":[1,2]}}"#);
         assert_eq!(plain.len(), 32);
         assert_eq!(plain, of("{ \"b\": {\"y\":[1, 2], \"x\":\"\\u00e9\"},\n \"a\" : 1 }"));
+    }
+
+    #[test]
+    fn so_does_what_it_is_sent_to() {
+        let body = Fingerprint::of(&parse(b"{}").unwrap());
+        assert_ne!(body.sent_to("a"), body.sent_to("b"));
+        assert_eq!(body.sent_to("a"), body.sent_to("a"));
     }
 
     #[test]

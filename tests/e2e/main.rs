@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod accounts;
+mod api_money;
 mod availability;
 mod bad_input;
 mod cli;

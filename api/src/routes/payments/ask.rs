@@ -41,13 +41,14 @@ pub(in crate::routes) struct Wish {
 }
 
 impl Wish {
-    /// The wish of this caller with this key. Strangers' keys are their bookings' own, those of known callers are theirs altogether.
+    /// The wish of this caller with this key; `kind` names what it is about, too. Strangers' keys are their bookings' own, those of known callers are theirs altogether.
     pub(in crate::routes) fn new(kind: &str, booking: BookingId, caller: &Caller, key: &str, fingerprint: Fingerprint) -> Self {
         let slot = match caller.client() {
             Some(client) => Uuid::new_v5(&WISHES, format!("{client}\n{key}").as_bytes()),
             None => Uuid::new_v5(&booking.as_uuid(), format!("money\n{key}").as_bytes()),
         };
-        Self { id: Uuid::new_v5(&slot, format!("{kind}\n{booking}").as_bytes()), slot, fingerprint }
+        let what = format!("{kind}\n{booking}");
+        Self { id: Uuid::new_v5(&slot, what.as_bytes()), slot, fingerprint: fingerprint.sent_to(&what) }
     }
 
     /// A wish that needs no key, because what it is made of names it.
