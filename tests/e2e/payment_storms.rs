@@ -207,7 +207,7 @@ async fn the_worker_that_asks_stripe_dies_at_every_point() -> Result<()> {
             Ok((booking.payment.return_due() == 0 && booking.payment.ledger().refunded > 0).then_some(()))
         })
         .await
-        .with_context(|| format!("{point}"))?;
+        .context(point)?;
         let real = stack.stripe()?.effects_of_booking(&booked.id.to_string());
         assert_eq!((real.sessions, real.charges, real.refunds), (1, 1, 1), "{point}: {:?}", booking.id);
     }

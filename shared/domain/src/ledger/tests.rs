@@ -58,8 +58,12 @@ fn dispute(status: &str, movements: &[i64]) -> Value {
             "created": 1_800_000_200, "balance_transactions": movements })
 }
 
-/// The stories that are told, each as Stripe tells it, and what each comes to: captured, refunded, charged back, whether it is cleared.
-fn stories() -> Vec<(&'static str, Vec<(&'static str, Value)>, (i64, i64, i64, bool))> {
+/// Captured, refunded, charged back, whether it is cleared.
+type Sums = (i64, i64, i64, bool);
+/// A name, what Stripe tells in its order, and what that comes to.
+type Story = (&'static str, Vec<(&'static str, Value)>, Sums);
+
+fn stories() -> Vec<Story> {
     let paid =
         || vec![("checkout.session.completed", session("cs_1", "complete", "paid", Some("pi_1"))), ("payment_intent.succeeded", intent("pi_1", "succeeded"))];
     let with = |more: Vec<(&'static str, Value)>| [paid(), more].concat();
@@ -149,7 +153,7 @@ fn told(events: impl IntoIterator<Item = Event>) -> Ledger {
     ledger
 }
 
-fn sums(summary: &Summary) -> (i64, i64, i64, bool) {
+fn sums(summary: &Summary) -> Sums {
     (summary.captured, summary.refunded, summary.charged_back, summary.cleared == OWED)
 }
 

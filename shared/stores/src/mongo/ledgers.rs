@@ -219,7 +219,7 @@ impl Mongo {
         if !changed.is_empty() {
             query.insert("updated_at", changed);
         }
-        let found = self.collection::<Ledger>(COLLECTION).find(query).sort(doc! { "updated_at": -1 }).limit(limit).await?;
+        let found = self.collection::<Ledger>(COLLECTION).find(query).sort(doc! { "updated_at": -1, "_id": -1 }).limit(limit).await?;
         Ok(found.try_collect().await?)
     }
 
