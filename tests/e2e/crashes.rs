@@ -77,7 +77,8 @@ async fn payments_and_reconciliation_die_at_every_point() -> Result<()> {
         stack.program("payments")?.stop().await?;
         stack.start_faulty("payments", point).await?;
         for number in 0..3 {
-            let event = json!({ "id": format!("evt_{round}_{number}"), "type": "invoice.paid", "created": 1_800_000_000, "data": { "object": {} } }).to_string();
+            let event =
+                json!({ "id": format!("evt_{round}_{number}"), "type": "invoice.paid", "created": 1_800_000_000, "data": { "object": {} } }).to_string();
             let signature = stripe_signature(crate::harness::WEBHOOK_SECRET, Utc::now().timestamp(), event.as_bytes());
             let headers = [("content-type", "application/json"), ("stripe-signature", signature.as_str())];
             let answer = stack.client.send(reqwest::Method::POST, "/api/payments/webhook", &headers, Some(event.into_bytes())).await?;
