@@ -4,6 +4,7 @@
 //! never put load on anything but the engines it was given.
 
 mod bare;
+mod confirmed;
 mod corner;
 mod engines;
 mod figures;
@@ -14,6 +15,7 @@ mod process;
 mod run;
 mod scale;
 mod stage;
+mod stripe;
 mod table;
 mod traffic;
 mod usage;
@@ -48,6 +50,8 @@ pub(crate) enum Part {
     Modify,
     /// Latencies of searches, bookings and changes among each other
     Mixed,
+    /// Stripe's events taken in and applied, and latency from a payment to the confirmed booking
+    Webhooks,
 }
 
 /// What to measure, and how much of it.

@@ -44,11 +44,17 @@ async fn a_quick_run_prints_every_figure_and_loses_nothing() -> Result<()> {
         "mixed_change_p99_ms",
         "mails_per_s",
         "etl_events_per_s",
+        "bare_webhooks_per_s",
+        "webhooks_per_s",
+        "webhooks_ratio",
+        "webhook_events_applied_per_s",
+        "webhook_p50_ms",
+        "webhook_p99_ms",
     ];
     for name in positive {
         assert!(figures[name].as_f64().is_some_and(|value| value > 0.0), "{name}: {}", figures[name]);
     }
-    for process in ["api", "confirmations", "analytics", "emails"] {
+    for process in ["api", "confirmations", "analytics", "emails", "payments"] {
         assert!(figures["peak_rss_mib"][process].as_f64().is_some_and(|mib| mib > 1.0), "{process}: {figures}");
     }
     for name in ["modify_refused", "mixed_errors"] {

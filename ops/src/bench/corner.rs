@@ -1,5 +1,6 @@
 //! The corner of the engines that a run owns: a database, a schema and a queue prefix, all under one name.
 
+use super::stripe;
 use crate::{broker, migrate, output, topology};
 use anyhow::{Context, Result};
 use futures_util::TryStreamExt;
@@ -19,7 +20,7 @@ use uuid::Uuid;
 
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Where stored bookings are counted; the collection's name is part of the design.
-const BOOKINGS: &str = "bookings";
+pub(super) const BOOKINGS: &str = "bookings";
 
 /// Names, settings and clients of one run.
 pub(super) struct Corner {
@@ -194,6 +195,7 @@ fn environment(urls: &Urls, name: &str) -> Vec<(&'static str, String)> {
         ("DATABASE_URL", postgres.clone()),
         ("DATABASE_DIRECT_URL", postgres),
         ("PVT_QUEUE_PREFIX", format!("{name}.")),
+        ("STRIPE_WEBHOOK_SECRETS", stripe::SECRET.to_owned()),
         ("PVT_LOG", "warn".to_owned()),
     ]
 }

@@ -130,6 +130,24 @@ pub(super) struct Figures {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) etl_ratio: Option<f64>,
 
+    /// A handler that only publishes what is as long as Stripe's events, confirmed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) bare_webhooks_per_s: Option<f64>,
+    /// Signed events taken in, nothing else running.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) webhooks_per_s: Option<f64>,
+    /// Of that bare handler.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) webhooks_ratio: Option<f64>,
+    /// From the start of the workers to the last ledger and the last booking.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) webhook_events_applied_per_s: Option<f64>,
+    /// From a payment's event to its booking confirmed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) webhook_p50_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) webhook_p99_ms: Option<f64>,
+
     /// The most memory that each process ever had resident.
     pub(super) peak_rss_mib: BTreeMap<String, f64>,
     /// By part and process: CPU time per request, booking, mail or event.

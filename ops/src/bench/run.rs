@@ -7,6 +7,7 @@ mod mixed;
 mod modify;
 mod parts;
 mod search;
+mod webhooks;
 
 use super::Part;
 use super::corner::Corner;
@@ -89,6 +90,9 @@ impl Run<'_> {
         }
         if self.scale.wants(Part::Mixed) {
             self.mixed().await?;
+        }
+        if self.scale.wants(Part::Webhooks) {
+            self.webhooks().await?;
         }
         self.figures.peak_rss_mib = self.stage.peaks_mib().await;
         self.look_for_casualties().await

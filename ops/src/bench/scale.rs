@@ -1,6 +1,6 @@
 //! How much is measured: counts and bounds, the same for every run of one size.
 
-use super::{BenchArgs, Part};
+use super::{BenchArgs, Part, stripe};
 use std::time::Duration;
 
 const REQUESTS: u64 = 60_000;
@@ -47,6 +47,11 @@ impl Scale {
     /// Changes are rarer than requests.
     pub(super) fn changes_per_s(&self) -> u32 {
         self.rate_per_s.div_ceil(2)
+    }
+
+    /// Bookings that are paid at once: each comes with several events.
+    pub(super) fn paid_at_once(&self) -> u64 {
+        self.requests.div_ceil(stripe::EVENTS_EACH)
     }
 
     /// Whether this was asked for.

@@ -111,6 +111,16 @@ fn speed(figures: &Figures) -> Vec<Line> {
         line("  change p99, request to decided", figures.mixed_change_p99_ms, "ms"),
         Line { bare: bare_pipeline, ratio: figures.mails_ratio, target: Some(Target::AtLeast(4_000.0)), ..line("mails", figures.mails_per_s, "mails/s") },
         Line { bare: bare_pipeline, ratio: figures.etl_ratio, ..line("etl", figures.etl_events_per_s, "events/s") },
+        line("bare webhooks: handler + confirmed publish", figures.bare_webhooks_per_s, "events/s"),
+        Line {
+            bare: figures.bare_webhooks_per_s,
+            ratio: figures.webhooks_ratio,
+            target: Some(Target::RatioAtLeast(0.6)),
+            ..line("webhooks", figures.webhooks_per_s, "events/s")
+        },
+        Line { target: Some(Target::AtLeast(2_000.0)), ..line("webhooks applied", figures.webhook_events_applied_per_s, "events/s") },
+        line("webhook p50, event to confirmed", figures.webhook_p50_ms, "ms"),
+        Line { target: Some(Target::Below(100.0)), ..line("webhook p99, event to confirmed", figures.webhook_p99_ms, "ms") },
     ]
 }
 

@@ -6,12 +6,15 @@ use pvt_domain::demo;
 use pvt_domain::ids::{BookingId, PropertyId};
 use pvt_domain::inventory::{DormGender, Inventory, Property, RatePlan, Room, RoomKind, RoomType};
 use pvt_domain::messages::RequestBooking;
+use pvt_domain::rates::deposit::Deposit;
 use std::borrow::Cow;
 use std::io::Write;
 
 /// Arrivals fall on this many days from tomorrow on.
 const ARRIVAL_DAYS: u64 = 500;
 const NIGHTS_MAX: u64 = 3;
+/// Houses whose bookings are held until they are paid.
+pub(super) const PREPAID: &str = "prepaid";
 /// The house that is searched: what it sells, and the days that searches and its bookings are about.
 const SEARCHED: &str = "searched";
 const SEARCHED_TYPES: u16 = 30;
@@ -207,7 +210,7 @@ pub(super) fn hostel(prefix: &str, number: u16, beds: u16) -> Inventory {
             name: "Standard".to_owned(),
             nightly: ROOM_TYPES.iter().map(|(id, cents)| ((*id).into(), *cents)).collect(),
             cancellation_policy_id: None,
-            deposit: None,
+            deposit: (prefix == PREPAID).then_some(Deposit::Full),
         }],
         cancellation_policies: Vec::new(),
         rev: 0,

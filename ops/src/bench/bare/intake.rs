@@ -1,5 +1,6 @@
 //! An HTTP handler that does nothing but publish a body and wait for the confirm, in a process of its own like the API.
 
+use crate::bench::stripe;
 use crate::broker;
 use anyhow::Result;
 use axum::Router;
@@ -41,7 +42,8 @@ pub(crate) async fn serve(body_bytes: usize, stop: CancellationToken) -> Result<
         body: Bytes::from(vec![b' '; body_bytes]),
         published: AtomicU64::new(0),
     };
-    let router = Router::new().route("/api/bookings", post(publish)).route(READY_PATH, get(ready)).with_state(Arc::new(bare));
+    let router =
+        Router::new().route("/api/bookings", post(publish)).route(stripe::PATH, post(publish)).route(READY_PATH, get(ready)).with_state(Arc::new(bare));
     let listener = TcpListener::bind(config.http_addr).await?;
     Ok(axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await?)
 }

@@ -41,6 +41,11 @@ impl Run<'_> {
         self.note_unexpected(&answers);
         self.figures.note("bare intake", &before, &after, answers.expected());
         self.figures.bare_intake_requests_per_s = Some(answers.per_second());
+        self.stop_bare_intake().await
+    }
+
+    /// Ends the bare handler and throws away what it published.
+    pub(super) async fn stop_bare_intake(&self) -> Result<()> {
         self.stage.stop(BARE).await?;
         for partition in 0..self.corner.topology().partitions() {
             self.corner.purge(&format!("bookings.{partition}")).await?;

@@ -14,8 +14,8 @@ const WARM_UP_EACH: u64 = 2;
 /// The sink may still be counting when the worker has its last answer.
 const SINK_LIMIT: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
-const CONFIRMATIONS: &str = "confirmations";
-const ANALYTICS: &str = "analytics";
+pub(super) const CONFIRMATIONS: &str = "confirmations";
+pub(super) const ANALYTICS: &str = "analytics";
 pub(super) const EMAILS: &str = "emails";
 
 impl Run<'_> {

@@ -1,0 +1,214 @@
+//! What Stripe pushes about a booking that is paid: events of its documented shapes, signed as it signs them, ready to be sent.
+//!
+//! Nobody here calls Stripe, and the secret is the run's own.
+
+use super::load::Script;
+use anyhow::{Context, Result};
+use chrono::Utc;
+use hmac::{Hmac, KeyInit, Mac};
+use pvt_domain::booking::Payment;
+use pvt_domain::ids::{BookingId, PropertyId};
+use pvt_domain::ledger::{Channel, Ledger};
+use pvt_domain::money::Currency;
+use pvt_domain::stripe::metadata::{BOOKING_ID, DEMAND, PAYMENT_ID, PROPERTY_ID};
+use serde::Deserialize;
+use serde_json::json;
+use sha2::Sha256;
+use std::fmt::Write;
+use std::sync::Arc;
+
+/// What the run's events are signed with.
+pub(super) const SECRET: &str = "whsec_bench";
+/// Where they are sent to.
+pub(super) const PATH: &str = "/api/payments/webhook";
+/// Events of one payment.
+pub(super) const EVENTS_EACH: u64 = 4;
+/// Seconds for which a page to pay on is open.
+const PAGE_SECS: i64 = 30 * 60;
+
+const SESSION: &str = include_str!("stripe/checkout_session.json");
+const INTENT: &str = include_str!("stripe/payment_intent.json");
+const CHARGE: &str = include_str!("stripe/charge.json");
+
+/// What is told of a payment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Telling {
+    /// The guest has gone through the page.
+    SessionCompleted,
+    /// The payment is there.
+    IntentSucceeded,
+    /// So is the money of its one attempt.
+    ChargeSucceeded,
+    /// Stripe's own ledger has it, too.
+    ChargeUpdated,
+}
+
+impl Telling {
+    /// In the order in which Stripe makes them.
+    pub(super) const ALL: [Self; EVENTS_EACH as usize] = [Self::ChargeSucceeded, Self::IntentSucceeded, Self::SessionCompleted, Self::ChargeUpdated];
+
+    fn kind(self) -> &'static str {
+        match self {
+            Self::SessionCompleted => "checkout.session.completed",
+            Self::IntentSucceeded => "payment_intent.succeeded",
+            Self::ChargeSucceeded => "charge.succeeded",
+            Self::ChargeUpdated => "charge.updated",
+        }
+    }
+
+    fn object(self) -> &'static str {
+        match self {
+            Self::SessionCompleted => SESSION,
+            Self::IntentSucceeded => INTENT,
+            Self::ChargeSucceeded | Self::ChargeUpdated => CHARGE,
+        }
+    }
+}
+
+/// A held booking, as far as its payment goes.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Due {
+    #[serde(rename = "_id")]
+    pub(super) id: BookingId,
+    property_id: PropertyId,
+    price: Price,
+    payment: Payment,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct Price {
+    currency: Currency,
+}
+
+impl Due {
+    /// What is to be paid, in minor units.
+    pub(super) fn amount(&self) -> i64 {
+        self.payment.required
+    }
+
+    /// Its ledger once the guest was sent to a page to pay on.
+    pub(super) fn ledger(&self) -> Ledger {
+        let now = Utc::now().into();
+        let mut ledger = Ledger::new(self.id, self.property_id.clone(), self.price.currency, now);
+        ledger.open(self.id.as_uuid(), Channel::Checkout, self.amount(), now);
+        ledger.opened(self.id.as_uuid(), &format!("cs_test_{}", self.name()));
+        ledger.rev = 1;
+        ledger
+    }
+
+    /// What Stripe's ids of it have in common.
+    fn name(&self) -> String {
+        self.id.as_uuid().simple().to_string()
+    }
+
+    /// One event about it, as Stripe writes it.
+    fn event(&self, telling: Telling, now: i64) -> String {
+        let (kind, name) = (telling.kind(), self.name());
+        let metadata =
+            json!({ BOOKING_ID: self.id.to_string(), PROPERTY_ID: self.property_id.as_str(), DEMAND: "1", PAYMENT_ID: self.id.to_string() }).to_string();
+        let balance = if telling == Telling::ChargeUpdated { format!("\"txn_{name}\"") } else { "null".to_owned() };
+        let object = telling.object().trim_end().replace("METADATA", &metadata).replace("BALANCE", &balance);
+        let object = object.replace("AMOUNT", &self.amount().to_string()).replace("CURRENCY", &self.price.currency.code().to_lowercase());
+        let object = object.replace("BOOKING", &self.id.to_string()).replace("EXPIRES", &(now + PAGE_SECS).to_string());
+        let object = object.replace("NOW", &now.to_string()).replace("_ID", &format!("_{name}"));
+        format!(
+            r#"{{"id":"evt_{name}_{place}","object":"event","api_version":"2025-09-30.clover","created":{now},"data":{{"object":{object}}},"livemode":false,"pending_webhooks":1,"request":{{"id":null,"idempotency_key":null}},"type":"{kind}"}}"#,
+            place = kind.replace('.', "_"),
+        )
+    }
+}
+
+/// Signed requests, made beforehand so that the load generator only sends them.
+#[derive(Clone)]
+pub(super) struct Pushes {
+    requests: Arc<[Vec<u8>]>,
+    /// Of all bodies together.
+    body_bytes: usize,
+    expected: u16,
+}
+
+impl Pushes {
+    /// These tellings of each of these bookings.
+    pub(super) fn of(dues: &[Due], tellings: &[Telling]) -> Result<Self> {
+        let key = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).context("the signing key")?;
+        let now = Utc::now().timestamp();
+        let mut body_bytes = 0;
+        let mut request = |due: &Due, telling: Telling| {
+            let body = due.event(telling, now);
+            body_bytes += body.len();
+            signed(&key, now, &body).into_bytes()
+        };
+        let requests = dues.iter().flat_map(|due| tellings.iter().map(move |telling| (due, *telling))).map(|(due, telling)| request(due, telling)).collect();
+        Ok(Self { requests, body_bytes, expected: 200 })
+    }
+
+    /// The same, hoping for another status.
+    pub(super) fn expecting(&self, expected: u16) -> Self {
+        Self { expected, ..self.clone() }
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> u64 {
+        u64::try_from(self.requests.len()).unwrap_or(u64::MAX)
+    }
+
+    /// Bytes of a body, on average.
+    pub(super) fn mean_body_bytes(&self) -> usize {
+        self.body_bytes / self.requests.len().max(1)
+    }
+}
+
+impl Script for Pushes {
+    fn write(&self, number: u64, request: &mut Vec<u8>) -> Result<()> {
+        let push = usize::try_from(number).ok().and_then(|number| self.requests.get(number)).context("there is no such event")?;
+        request.extend_from_slice(push);
+        Ok(())
+    }
+
+    fn expected(&self, _number: u64) -> u16 {
+        self.expected
+    }
+
+    fn tolerated(&self) -> u64 {
+        0
+    }
+}
+
+/// The whole HTTP request, with `Stripe-Signature: t=…,v1=…` over time, dot and body.
+fn signed(key: &Hmac<Sha256>, now: i64, body: &str) -> String {
+    let mut mac = key.clone();
+    mac.update(format!("{now}.{body}").as_bytes());
+    let mut signature = String::with_capacity(64);
+    for byte in mac.finalize().into_bytes() {
+        // Writing into a string cannot fail.
+        let _ = write!(signature, "{byte:02x}");
+    }
+    let length = body.len();
+    format!(
+        "POST {PATH} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json; charset=utf-8\r\nStripe-Signature: t={now},v1={signature}\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Due, Telling};
+    use pvt_domain::stripe::Event;
+    use serde_json::json;
+
+    #[test]
+    fn any_telling_of_a_payment_pays_its_booking() {
+        let id = "0192d7a0-0000-7000-8000-00000000000a";
+        let due = json!({ "_id": id, "property_id": "prepaid-001", "price": { "currency": "CAD" }, "payment": { "required": 4_999 } });
+        let due: Due = serde_json::from_value(due).unwrap();
+        for telling in Telling::ALL {
+            let text = due.event(telling, 1_800_000_000);
+            assert!((1_500..=4_096).contains(&text.len()), "{telling:?}: {} bytes", text.len());
+            let event = Event::read(&serde_json::from_str(&text).unwrap()).unwrap();
+            assert_eq!((event.object.booking_id(), event.kind.as_str()), (Some(due.id), telling.kind()));
+            let mut ledger = due.ledger();
+            assert_eq!(ledger.apply(&event), None);
+            let paid = if matches!(telling, Telling::SessionCompleted | Telling::IntentSucceeded) { 4_999 } else { 0 };
+            assert_eq!((ledger.summary().cleared, ledger.summary().captured), (paid, paid), "{telling:?}");
+        }
+    }
+}
