@@ -17,6 +17,7 @@ const EXAMPLES: &str = "Examples:
   pvt queues list                      what waits where
   pvt dead list                        what could not be handled, and why
   pvt dead replay --queue emails --all  send dead letters home again
+  pvt trace PVT-HMY8YMKD1Q             what happened to a booking
   pvt reconcile run --dry-run          compare stores without changing anything
   pvt bench --json                     measure this machine
 
@@ -49,6 +50,9 @@ pub(crate) enum Command {
     /// Compares stores with each other
     #[command(subcommand)]
     Reconcile(ReconcileCommand),
+    /// Everything that happened to one booking, in the order of time
+    #[command(after_help = TRACE_EXAMPLES)]
+    Trace(TraceArgs),
     /// Keys for client programs and staff
     #[command(subcommand)]
     Keys(KeysCommand),
@@ -323,6 +327,21 @@ const STRIPE_EXAMPLES: &str = "Examples:
   curl http://127.0.0.1:8091/sim/faults --json '{\"requests\":[{\"path\":\"/v1/refunds\",\"kind\":\"timeout_after_effect\",\"next\":1}]}'
 
 Open http://127.0.0.1:8091/ to see payments and to play banks, disputes and refunds.";
+
+const TRACE_EXAMPLES: &str = "Examples:
+  pvt trace PVT-HMY8YMKD1Q
+  pvt trace 8d3c8f52-6d0d-5d0a-9c1f-1f5a4a2b7c01 --json
+
+It ends with what the booking waits for, if it waits.";
+
+#[derive(Debug, Args)]
+pub(crate) struct TraceArgs {
+    /// Its id, or its reference as people write it
+    pub(crate) booking: String,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
 
 #[derive(Debug, Args)]
 pub(crate) struct StripeSimulatorArgs {

@@ -15,6 +15,7 @@ mod reach;
 mod reconcile;
 mod seed;
 mod topology;
+mod trace;
 mod up;
 mod users;
 
@@ -69,6 +70,7 @@ async fn run(cli: Cli) -> Result<()> {
         Command::Queues(QueuesCommand::List(args)) => queues::list(&ready(&[RabbitMq]).await?, args.json).await,
         Command::Dead(command) => run_dead(command).await,
         Command::Reconcile(ReconcileCommand::Run(args)) => reconcile::run(&ready(&[MongoDb, RabbitMq]).await?, args).await,
+        Command::Trace(args) => trace::run(&ready(&[MongoDb]).await?, args).await,
         Command::Keys(KeysCommand::Create(args)) => keys::create(&ready(&[MongoDb]).await?, args).await,
         Command::Keys(KeysCommand::List(args)) => keys::list(&ready(&[MongoDb]).await?, args.json).await,
         Command::Keys(KeysCommand::Revoke { id }) => keys::revoke(&ready(&[MongoDb]).await?, &id).await,

@@ -112,6 +112,16 @@ impl Mongo {
         Ok(nights)
     }
 
+    /// How many of the bed-nights that a booking must own it has claimed.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn claims_of(&self, booking: &Booking) -> Result<u64, StoreError> {
+        let keys: Vec<String> = booking.claims().map(|(bed, night)| claim_key(&booking.property_id, bed, night)).collect();
+        let owned = doc! { "_id": { "$in": keys }, "booking": booking.id.to_string() };
+        Ok(self.collection::<StoredClaim>(CLAIMS).count_documents(owned).await?)
+    }
+
     /// Stores a batch of decisions, all or nothing: releases, changed bookings, new bookings, new claims, in this order.
     ///
     /// Conflicts, elections and an unknown outcome of the commit are tried again for up to ten seconds.

@@ -60,7 +60,7 @@ impl Mongo {
         }
     }
 
-    /// Those of these events that are stored.
+    /// The ids of those of these events that are stored.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
@@ -72,6 +72,14 @@ impl Mongo {
         }
         let found = self.collection::<Named>(COLLECTION).find(doc! { "_id": { "$in": ids } }).projection(doc! { "_id": 1 }).await?;
         Ok(found.map_ok(|event| event.id).try_collect().await?)
+    }
+
+    /// Those of these events that are stored.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn stripe_events(&self, ids: &[&str]) -> Result<Vec<StoredStripeEvent>, StoreError> {
+        Ok(self.collection::<StoredStripeEvent>(COLLECTION).find(doc! { "_id": { "$in": ids } }).await?.try_collect().await?)
     }
 
     /// One event.

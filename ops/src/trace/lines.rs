@@ -1,0 +1,191 @@
+//! The timeline itself. Pure.
+
+use chrono::DateTime;
+use pvt_domain::booking::{Booking, HistoryEntry, Status};
+use pvt_domain::ledger::{Ledger, OrderState, Summary};
+use pvt_domain::money::{Currency, Money};
+use pvt_domain::timestamp::Timestamp;
+use pvt_stores::mongo::notifications::Notification;
+use pvt_stores::mongo::stripe_events::StoredStripeEvent;
+use serde::Serialize;
+use std::collections::{BTreeSet, HashSet};
+use uuid::Uuid;
+
+/// One thing that happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct Line {
+    pub(super) at: Timestamp,
+    /// `api`, `booking`, `stripe`, `ledger`, `mail` or `mart`.
+    pub(super) place: &'static str,
+    pub(super) what: String,
+}
+
+/// What is known of a booking.
+pub(super) struct Story<'a> {
+    pub(super) booking: &'a Booking,
+    pub(super) ledger: Option<&'a Ledger>,
+    pub(super) events: &'a [StoredStripeEvent],
+    pub(super) mails: &'a [Notification],
+    pub(super) claims: u64,
+    /// Events of its history that the mart lacks; absent when it could not be asked.
+    pub(super) missing_in_mart: Option<&'a HashSet<Uuid>>,
+}
+
+/// The events of Stripe that decided what a ledger knows.
+pub(super) fn told_by(ledger: &Ledger) -> BTreeSet<String> {
+    let sessions = ledger.sessions.iter().map(|fact| &fact.told.by);
+    let intents = ledger.intents.iter().map(|fact| &fact.told.by);
+    let refunds = ledger.refunds.iter().map(|fact| &fact.told.by);
+    let disputes = ledger.disputes.iter().map(|fact| &fact.told.by);
+    sessions.chain(intents).chain(refunds).chain(disputes).filter(|by| by.starts_with("evt_")).cloned().collect()
+}
+
+fn unix(seconds: i64) -> Timestamp {
+    DateTime::from_timestamp(seconds, 0).unwrap_or_default().into()
+}
+
+impl Story<'_> {
+    /// All of it, oldest first.
+    pub(super) fn lines(&self) -> Vec<Line> {
+        let mut lines = vec![Line { at: self.booking.created_at, place: "api", what: format!("accepted, from {}", self.booking.source.as_str()) }];
+        lines.extend(self.booking.history.iter().map(|entry| self.revision(entry)));
+        lines.extend(self.ledger.iter().flat_map(|ledger| money(ledger)));
+        for event in self.events {
+            lines.push(Line { at: event.received_at, place: "stripe", what: format!("{} arrived ({})", event.event_type, event.id) });
+        }
+        for mail in self.mails {
+            let again = if mail.attempts > 1 { format!(", {} attempts", mail.attempts) } else { String::new() };
+            let what = format!("{} of revision {}: {}{again}", mail.kind.as_str(), mail.version, mail.status.as_str());
+            lines.push(Line { at: mail.updated_at, place: "mail", what });
+        }
+        lines.sort_by_key(|line| line.at);
+        lines
+    }
+
+    fn revision(&self, entry: &HistoryEntry) -> Line {
+        let step = if entry.from == entry.to { entry.to.as_str().to_owned() } else { format!("{} → {}", entry.from.as_str(), entry.to.as_str()) };
+        let mut what = format!("rev {}  {}: {step}, by {}", entry.rev, entry.action.as_str(), entry.actor);
+        if let Some(reason) = &entry.reason {
+            what.push_str(&format!(" ({reason})"));
+        }
+        if !entry.moved.is_empty() {
+            what.push_str(&format!(", {} others moved", entry.moved.len()));
+        }
+        if let Some(change) = entry.changes.as_deref().and_then(|changes| changes.payment.as_ref()) {
+            let shown = |amount: i64| self.amount(amount);
+            let (was, is) = (change.before.ledger(), change.after.ledger());
+            for (name, was, is) in
+                [("paid", was.captured, is.captured), ("given back", was.refunded, is.refunded), ("taken by banks", was.charged_back, is.charged_back)]
+            {
+                if was != is {
+                    what.push_str(&format!(", {name} {}", shown(is)));
+                }
+            }
+            if change.before.to_return != change.after.to_return {
+                what.push_str(&format!(", to give back in all {}", shown(change.after.to_return)));
+            }
+        }
+        if self.missing_in_mart.is_some_and(|missing| missing.contains(&entry.event_id)) {
+            what.push_str(", not in the mart");
+        }
+        Line { at: entry.at, place: "booking", what }
+    }
+
+    fn amount(&self, amount: i64) -> String {
+        let currency = self.booking.price.as_ref().map_or(Currency::XXX, |price| price.currency);
+        Money::new(amount, currency).to_string()
+    }
+
+    /// Where it stands, and what it waits for.
+    pub(super) fn verdict(&self, now: Timestamp) -> Vec<String> {
+        let booking = self.booking;
+        let mut waits = Vec::new();
+        if let (Status::Held, Some(ends)) = (booking.status, booking.payment.expires_at) {
+            let left = (ends.as_datetime() - now.as_datetime()).num_minutes();
+            waits.push(format!(
+                "held for {} until {ends}, {}",
+                self.amount(booking.payable()),
+                if left >= 0 { format!("{left} min left") } else { "which is over".to_owned() }
+            ));
+        }
+        if let Some(ledger) = self.ledger {
+            let known = booking.payment.ledger();
+            let comes_to = ledger.summary();
+            if (Summary { ledger_rev: 0, ..comes_to.clone() }) != (Summary { ledger_rev: 0, ..known.clone() }) {
+                waits.push(format!("the booking knows ledger revision {} of {}", known.ledger_rev, ledger.rev));
+            }
+            for order in ledger.open_orders() {
+                waits.push(format!("refund {} of {} is ordered, and Stripe has not made it", order.key, self.amount(order.amount)));
+            }
+            waits.extend(ledger.attention().into_iter().map(|kind| format!("staff must look: {}", kind.as_str())));
+        }
+        if booking.payment.return_due() > 0 {
+            waits.push(format!("{} is to be given back", self.amount(booking.payment.return_due())));
+        }
+        waits.extend(
+            self.mails.iter().filter(|mail| !mail.status.is_final()).map(|mail| format!("the mail {} is {}", mail.kind.as_str(), mail.status.as_str())),
+        );
+        match self.missing_in_mart {
+            None => waits.push("the mart could not be asked".to_owned()),
+            Some(missing) if !missing.is_empty() => waits.push(format!("the mart lacks {} of {} events", missing.len(), booking.history.len())),
+            Some(_) => {}
+        }
+        let owned = u64::try_from(booking.claims().count()).unwrap_or(u64::MAX);
+        if owned != self.claims {
+            waits.push(format!("it owns {owned} bed-nights and claims {}", self.claims));
+        }
+        if waits.is_empty() { vec![format!("Settled: {} bed-nights claimed, nothing waits.", self.claims)] } else { waits }
+    }
+}
+
+/// What the ledger knows, with when it was told.
+fn money(ledger: &Ledger) -> Vec<Line> {
+    let shown = |amount: i64| Money::new(amount, ledger.currency).to_string();
+    let mut lines = Vec::new();
+    for attempt in &ledger.attempts {
+        let object = attempt.object.as_deref().unwrap_or("not made yet");
+        lines.push(Line {
+            at: attempt.opened_at,
+            place: "ledger",
+            what: format!("sent to pay {} (demand {}): {object}", shown(attempt.amount), attempt.demand),
+        });
+    }
+    for session in ledger.sessions.iter() {
+        lines.push(Line { at: unix(session.told.at), place: "stripe", what: format!("{} is {:?}", session.id, session.state) });
+    }
+    for intent in ledger.intents.iter() {
+        let what = format!(
+            "{} is {:?}, {} received",
+            intent.id,
+            intent.status,
+            Money::new(intent.received, Currency::from_code(&intent.currency.to_uppercase()).unwrap_or(ledger.currency))
+        );
+        lines.push(Line { at: if intent.told.at > 0 { unix(intent.told.at) } else { unix(intent.created) }, place: "stripe", what });
+    }
+    for order in &ledger.orders {
+        let state = match ledger.state_of(order) {
+            OrderState::Open => "not made yet",
+            OrderState::Made => "made",
+            OrderState::Failed => "failed",
+        };
+        lines.push(Line {
+            at: order.ordered_at,
+            place: "ledger",
+            what: format!("{} of {} ordered by {}: {state}", order.key, shown(order.amount), order.actor),
+        });
+    }
+    for refund in ledger.refunds.iter() {
+        lines.push(Line { at: unix(refund.created), place: "stripe", what: format!("{} gives back {}: {:?}", refund.id, shown(refund.amount), refund.status) });
+    }
+    for dispute in ledger.disputes.iter() {
+        lines.push(Line {
+            at: unix(dispute.created),
+            place: "stripe",
+            what: format!("{} about {}: {} ({})", dispute.id, shown(dispute.amount), dispute.status, dispute.reason),
+        });
+    }
+    for record in &ledger.records {
+        lines.push(Line { at: record.at, place: "ledger", what: format!("{} noted by {}", shown(record.amount), record.actor) });
+    }
+    lines
+}
