@@ -1,7 +1,8 @@
 //! Who has which beds, as this instance knows it: what a search is answered from.
 //!
-//! Each property is read from the store once, and again when it is old; in between events keep it up to date. It is a hint like the
-//! catalogue: the worker decides on what is stored.
+//! Each property that somebody looks at is read from the store once, and again when it is old; in between events keep it up to date. What
+//! nobody has looked at for a while is forgotten, and while nothing is known no events are heard: every event that is costs the broker a
+//! delivery. It is a hint like the catalogue: the worker decides on what is stored.
 
 mod feed;
 
@@ -23,6 +24,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
@@ -33,6 +35,8 @@ const MAX_AGE: Duration = Duration::from_secs(120);
 const MAX_AGE_UNHEARD: Duration = Duration::from_secs(1);
 /// At this age a reading is renewed before anybody has to wait for that.
 const RENEWAL_AGE: Duration = Duration::from_secs(60);
+/// What nobody has looked at for so long is forgotten.
+const KEPT: Duration = Duration::from_secs(600);
 /// Between two looks for what is to be renewed, and for houses that have another revision.
 const RENEWAL_INTERVAL: Duration = Duration::from_secs(1);
 /// Properties read at once for one request.
@@ -51,6 +55,8 @@ struct Shared {
     /// Learns of houses that changed, which are seen here first.
     catalogue: Catalogue,
     shelves: RwLock<HashMap<PropertyId, Arc<Shelf>>>,
+    /// Whether somebody looks at anything.
+    wanted: watch::Sender<bool>,
     /// Whether events arrive.
     hearing: AtomicBool,
 }
@@ -66,6 +72,8 @@ struct Shelf {
 #[derive(Default)]
 struct State {
     known: Option<Known>,
+    /// When somebody last looked.
+    looked_at: Option<Instant>,
     /// Something changed that events do not tell in full: read again.
     stale: bool,
     /// What was heard since a reading began; it may or may not have seen it.
@@ -94,7 +102,8 @@ impl Shelf {
 impl Occupancies {
     /// Starts hearing events and renewing what is known, until `stop`.
     pub(crate) fn start(mongo: Mongo, catalogue: Catalogue, amqp_url: &str, topology: Topology, stop: &CancellationToken) -> Self {
-        let shared = Arc::new(Shared { mongo, catalogue, shelves: RwLock::default(), hearing: AtomicBool::new(false) });
+        let (wanted, _) = watch::channel(false);
+        let shared = Arc::new(Shared { mongo, catalogue, shelves: RwLock::default(), wanted, hearing: AtomicBool::new(false) });
         let occupancies = Self { shared };
         let subscriber = Subscriber::start(amqp_url, topology, "pvt-api occupancy");
         tokio::spawn(feed::run(subscriber, occupancies.clone(), stop.clone()));
@@ -107,6 +116,8 @@ impl Occupancies {
     /// # Errors
     /// 503 when nothing is known and the store cannot be read.
     pub(crate) async fn of(&self, property: &PropertyId) -> Result<Option<Arc<Occupancy>>, Problem> {
+        self.shelf(property).lock().looked_at = Some(Instant::now());
+        self.shared.wanted.send_if_modified(|wanted| !std::mem::replace(wanted, true));
         let max_age = if self.shared.hearing.load(Ordering::Acquire) { MAX_AGE } else { MAX_AGE_UNHEARD };
         self.no_older(property, max_age).await
     }
@@ -184,15 +195,33 @@ impl Occupancies {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let known = self.shared.catalogue.all();
-            self.compare_revisions(known.keys().cloned().collect()).await;
-            for property in known.keys() {
-                if self.no_older(property, RENEWAL_AGE).await.is_err() {
+            let known = self.forget_unwanted();
+            if known.is_empty() {
+                continue;
+            }
+            self.compare_revisions(known.clone()).await;
+            for property in known {
+                if self.no_older(&property, RENEWAL_AGE).await.is_err() {
                     debug!(%property, "the occupancy cannot be read");
                     break;
                 }
             }
         }
+    }
+
+    /// Forgets what nobody has looked at for long; gives what is left.
+    fn forget_unwanted(&self) -> Vec<PropertyId> {
+        let mut shelves = self.shared.shelves.write().unwrap_or_else(PoisonError::into_inner);
+        shelves.retain(|_, shelf| shelf.lock().looked_at.is_none_or(|looked_at| looked_at.elapsed() < KEPT));
+        let left: Vec<PropertyId> = shelves.keys().cloned().collect();
+        self.shared.wanted.send_if_modified(|wanted| std::mem::replace(wanted, !left.is_empty()) == left.is_empty());
+        left
+    }
+
+    /// Waits until somebody looks at something, or nobody does any more.
+    async fn until_wanted(&self, is: bool) {
+        // The sender lives as long as we do.
+        drop(self.shared.wanted.subscribe().wait_for(|wanted| *wanted == is).await);
     }
 
     /// Finds houses that were changed, prices and restrictions among them, also where the event of it was lost.

@@ -23,10 +23,13 @@ pub(super) async fn run(subscriber: Subscriber, occupancies: Occupancies, stop: 
     let mut backoff = Backoff::new(BACKOFF_FIRST, BACKOFF_CAP);
     let hearing = async {
         loop {
+            occupancies.until_wanted(true).await;
             let ended = session(&subscriber, &occupancies, &mut backoff).await;
             occupancies.hearing(false);
-            debug!(error = %ended, "no events of occupancy");
-            sleep(backoff.step()).await;
+            if let Err(error) = ended {
+                debug!(%error, "no events of occupancy");
+                sleep(backoff.step()).await;
+            }
         }
     };
     let stopped: Option<std::convert::Infallible> = stop.run_until_cancelled(hearing).await;
@@ -34,22 +37,28 @@ pub(super) async fn run(subscriber: Subscriber, occupancies: Occupancies, stop: 
     subscriber.close(CLOSE_LIMIT).await;
 }
 
-/// Both subscriptions, until one ends; it always ends with an error.
-async fn session(subscriber: &Subscriber, occupancies: &Occupancies, backoff: &mut Backoff) -> ConsumeError {
+/// Both subscriptions, until nobody looks at anything any more, or one ends.
+///
+/// # Errors
+/// When a subscription cannot be made, or ended.
+async fn session(subscriber: &Subscriber, occupancies: &Occupancies, backoff: &mut Backoff) -> Result<(), ConsumeError> {
     let subscribed = tokio::try_join!(subscriber.subscribe_events(BOOKINGS, PREFETCH), subscriber.subscribe_events(HOUSES, PREFETCH));
-    let (mut bookings, mut houses) = match subscribed {
-        Ok(both) => both,
-        Err(error) => return error,
-    };
+    let (mut bookings, mut houses) = subscribed?;
     occupancies.hearing(true);
     backoff.reset();
+    let unwanted = occupancies.until_wanted(false);
+    tokio::pin!(unwanted);
     loop {
-        let delivery = tokio::select! { delivery = bookings.next() => delivery, delivery = houses.next() => delivery };
-        match delivery {
-            Ok(delivery) => hear(occupancies, &delivery),
-            Err(error) => return error,
-        }
+        let delivery = tokio::select! {
+            delivery = bookings.next() => delivery?,
+            delivery = houses.next() => delivery?,
+            () = &mut unwanted => break,
+        };
+        hear(occupancies, &delivery);
     }
+    // Their queues go with them.
+    drop(tokio::join!(bookings.close(), houses.close()));
+    Ok(())
 }
 
 fn hear(occupancies: &Occupancies, delivery: &Delivery) {

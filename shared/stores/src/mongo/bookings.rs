@@ -20,12 +20,9 @@ const LONGEST_STAY: Days = Days::new(MAX_NIGHTS.unsigned_abs());
 
 pub(crate) const COLLECTION: &str = "bookings";
 
-/// Listing and reconciling one property's bookings; finding those of a guest; who sleeps there on some nights, and who is expected.
-pub(crate) const INDEXES: &[Index] = &[
-    (COLLECTION, &[("property_id", 1), ("created_at", 1), ("_id", 1)], false),
-    (COLLECTION, &[("guest.email", 1)], false),
-    (COLLECTION, &[("property_id", 1), ("status", 1), ("stays.arrival", 1), ("stays.departure", 1)], false),
-];
+/// Listing and reconciling one property's bookings; finding those of a guest. By their dates they are found by the index of
+/// [`super::occupancy`]: each that a booking is in costs every decision.
+pub(crate) const INDEXES: &[Index] = &[(COLLECTION, &[("property_id", 1), ("created_at", 1), ("_id", 1)], false), (COLLECTION, &[("guest.email", 1)], false)];
 
 /// Whose bookings are listed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -153,8 +150,10 @@ impl Mongo {
     pub async fn occupants(&self, property_id: &PropertyId, nights: Nights) -> Result<HashMap<BookingId, Booking>, StoreError> {
         // Dates are text that sorts like what it means. No stay is longer than the longest, which bounds the range of the index.
         let earliest = nights.arrival.checked_sub_days(LONGEST_STAY).unwrap_or(NaiveDate::MIN);
+        let latest = nights.departure.checked_add_days(LONGEST_STAY).unwrap_or(NaiveDate::MAX);
         let arrival = doc! { "$gte": earliest.to_string(), "$lt": nights.departure.to_string() };
-        let within = doc! { "$elemMatch": { "arrival": arrival, "departure": { "$gt": nights.arrival.to_string() } } };
+        let departure = doc! { "$gt": nights.arrival.to_string(), "$lte": latest.to_string() };
+        let within = doc! { "$elemMatch": { "arrival": arrival, "departure": departure } };
         let holding = doc! { "$in": Status::HOLDING.to_vec() };
         let found = self.collection::<Booking>(COLLECTION).find(doc! { "property_id": property_id.as_str(), "status": holding, "stays": within }).await?;
         Ok(found.map_ok(|booking| (booking.id, booking)).try_collect().await?)
@@ -196,7 +195,11 @@ impl Mongo {
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
     pub async fn expected(&self, property_id: &PropertyId, arrivals: Nights) -> Result<Vec<Expected>, StoreError> {
-        let within = doc! { "$elemMatch": { "arrival": { "$gte": arrivals.arrival.to_string(), "$lt": arrivals.departure.to_string() } } };
+        // The bound that the index begins with.
+        let latest = arrivals.departure.checked_add_days(LONGEST_STAY).unwrap_or(NaiveDate::MAX);
+        let arrival = doc! { "$gte": arrivals.arrival.to_string(), "$lt": arrivals.departure.to_string() };
+        let departure = doc! { "$gt": arrivals.arrival.to_string(), "$lte": latest.to_string() };
+        let within = doc! { "$elemMatch": { "arrival": arrival, "departure": departure } };
         let filter = doc! { "property_id": property_id.as_str(), "status": "confirmed", "stays": within };
         let fields = doc! { "stays.arrival": 1, "history.at": 1, "history.from": 1, "history.to": 1 };
         let found: Vec<Confirmed> = self.collection::<Confirmed>(COLLECTION).find(filter).projection(fields).await?.try_collect().await?;

@@ -13,9 +13,10 @@ use pvt_domain::intake::MAX_NIGHTS;
 use pvt_domain::nights::Nights;
 use serde::Deserialize;
 
-/// Bookings and blocks of one property by the dates that they end on; arrivals are found in the same index, a year of departures wide.
+/// Bookings and blocks of one property by the dates that they end on; arrivals are found in the same index, a year of departures wide, and
+/// what stands in the index need not be fetched to be passed over.
 pub(crate) const INDEXES: &[Index] = &[
-    (bookings::COLLECTION, &[("property_id", 1), ("stays.departure", 1), ("stays.arrival", 1)], false),
+    (bookings::COLLECTION, &[("property_id", 1), ("stays.departure", 1), ("stays.arrival", 1), ("status", 1)], false),
     (blocks::COLLECTION, &[("property_id", 1), ("until", 1)], false),
 ];
 
