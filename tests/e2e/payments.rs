@@ -253,3 +253,34 @@ async fn what_never_arrived_is_found_by_the_sweep() -> Result<()> {
     .await?;
     stack.leave().await
 }
+
+#[tokio::test]
+async fn card_numbers_are_refused_and_left_nowhere() -> Result<()> {
+    const CARDS: [&str; 3] = ["4242424242424242", "4000 0025 0000 3155", "5555-5555-5555-4444"];
+    let mut stack = start().await?;
+    let booked = hold(&stack, "1", &prepaid(soon(60), 2)).await?;
+    let made = stack.pvt_json(&["keys", "create", "--role", "staff", "--json"]).await?;
+    let staff = format!("Bearer {}", made["key"].as_str().context("a key")?);
+    for (number, card) in CARDS.into_iter().enumerate() {
+        let key = format!("card {number}");
+        let mut guest = prepaid(soon(70), 1);
+        guest["guest"]["last_name"] = json!(card);
+        let record = json!({ "booking_id": booked.id, "method": "cash", "amount": { "amount": 100, "currency": "CAD" }, "note": format!("from {card}") });
+        let page = json!({ "booking_id": booked.id, "token": booked.token, "success_url": format!("{}/?card={card}", stack.client.base()) });
+        for (path, body) in [("/api/bookings", guest), ("/api/payments/record", record), ("/api/payments/checkout", page)] {
+            let answer = stack.client.post(path, &[("authorization", &staff), ("idempotency-key", &key)], &body).await?;
+            assert_eq!((answer.status, answer.problem()?), (StatusCode::UNPROCESSABLE_ENTITY, "card_number_refused"), "{path}");
+            assert!(!answer.body.to_string().contains(card), "{path} shows it again");
+        }
+    }
+    let mut kept = String::new();
+    for collection in ["bookings", "payments", "stripe_events", "notifications", "audit", "claims"] {
+        kept.push_str(&stack.stores.all::<Value>(collection).await?.iter().map(Value::to_string).collect::<String>());
+    }
+    for program in ["api", "workers"] {
+        kept.push_str(&stack.program(program)?.log());
+    }
+    let digits = |text: &str| text.chars().filter(char::is_ascii_digit).collect::<String>();
+    assert!(CARDS.iter().all(|card| !kept.contains(card) && !kept.contains(&digits(card))), "a card number was kept");
+    stack.end(Verdict::clean()).await
+}
