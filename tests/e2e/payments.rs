@@ -222,6 +222,9 @@ async fn stripe_fails_and_nothing_happens_twice() -> Result<()> {
 #[tokio::test]
 async fn a_refund_that_fails_opens_the_debt_again() -> Result<()> {
     let stack = start().await?;
+    let staff = ["users", "create", "sam@pvt.test", "--name", "Sam", "--role", "staff", "--property", "pvt-montreal"];
+    let made = stack.pvt(&staff).await?;
+    ensure!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let booked = hold(&stack, "1", &prepaid(soon(60), 2)).await?;
     let (session, _) = checkout(&stack, &booked, "pay").await?;
     stack.stripe()?.pay(&session, PayOutcome::Success)?;
@@ -235,6 +238,10 @@ async fn a_refund_that_fails_opens_the_debt_again() -> Result<()> {
     })
     .await?;
     assert_eq!(stack.stripe()?.effects_of_booking(&booked.id.to_string()).refunds, 1, "nobody tries again by himself");
+    let alerts = || async { anyhow::Ok(stack.mailbox.all().await?.into_iter().filter(|mail| mail.to == "sam@pvt.test").count()) };
+    eventually("staff are told", SOON, || async { Ok((alerts().await? > 0).then_some(())) }).await?;
+    stack.settled(&Verdict::clean()).await?;
+    assert_eq!(alerts().await?, 1, "once");
     stack.end(Verdict::clean()).await
 }
 

@@ -4,7 +4,9 @@
 //! delivered a message again finds the change made and tells of it again, under the same ids.
 
 use crate::clock::Clock;
+use pvt_domain::accounts::mail::{ACCOUNT_MAIL, StaffAlert};
 use pvt_domain::events::PaymentEvent;
+use pvt_domain::failure::Failure;
 use pvt_domain::ids::BookingId;
 use pvt_domain::ledger::{Ledger, News};
 use pvt_domain::messages::{BOOKING_SETTLE_PAYMENT, Order, PAYMENT_REFRESH, RefreshPayment, SettlePayment};
@@ -110,6 +112,20 @@ impl Ledgers {
         let key = self.topology.command_key(BOOKING_SETTLE_PAYMENT, ledger.property_id.as_str());
         let command = SettlePayment { order, ledger: summary };
         Ok(Some(Outgoing::command(key, id, &command)?.correlated(ledger.booking_id.as_uuid()).by(ACTOR)))
+    }
+
+    /// Writes to the staff of a booking whose money needs them: the same mails however often it is found.
+    pub(crate) async fn alert(&self, ledger: &Ledger) -> Result<Vec<Outgoing>, Failure> {
+        let attention = ledger.attention();
+        if attention.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (people, now) = (self.mongo.told_of(&ledger.property_id).await?, self.now());
+        let alerts = attention.into_iter().map(|attention| StaffAlert { booking_id: ledger.booking_id, property_id: ledger.property_id.clone(), attention });
+        let mails = alerts.flat_map(|alert| people.iter().map(move |person| alert.mail_to(person.id, now)).collect::<Vec<_>>());
+        let send =
+            |mail: pvt_domain::accounts::mail::AccountMail| Ok(Outgoing::command(self.topology.command_key(ACCOUNT_MAIL, ""), mail.mail_id, &mail)?.by(ACTOR));
+        mails.map(send).collect()
     }
 
     /// Asks for a payment to be read from Stripe.

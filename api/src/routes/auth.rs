@@ -28,7 +28,7 @@ const MIN_ANSWER_TIME: Duration = Duration::from_millis(400);
 
 /// Has a mail about an account sent.
 async fn send_mail(app: &App, parts: &Parts, user_id: UserId, kind: AccountMailKind) -> Result<(), Problem> {
-    let mail = AccountMail { mail_id: Uuid::new_v4(), user_id, kind, requested_at: Utc::now().into() };
+    let mail = AccountMail { mail_id: Uuid::new_v4(), user_id, kind, alert: None, requested_at: Utc::now().into() };
     let key = app.topology.command_key(ACCOUNT_MAIL, "");
     let message = Outgoing::command(key, mail.mail_id, &mail).map(|message| message.correlated(user_id.as_uuid()).traced(Context::traceparent(parts)));
     app.publish(message, |_| {}).await

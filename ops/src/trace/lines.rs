@@ -5,7 +5,7 @@ use pvt_domain::booking::{Booking, HistoryEntry, Status};
 use pvt_domain::ledger::{Ledger, OrderState, Summary};
 use pvt_domain::money::{Currency, Money};
 use pvt_domain::timestamp::Timestamp;
-use pvt_stores::mongo::notifications::Notification;
+use pvt_stores::mongo::notifications::{Notification, NotificationStatus};
 use pvt_stores::mongo::stripe_events::StoredStripeEvent;
 use serde::Serialize;
 use std::collections::{BTreeSet, HashSet};
@@ -15,7 +15,7 @@ use uuid::Uuid;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Line {
     pub(super) at: Timestamp,
-    /// `api`, `booking`, `stripe`, `ledger`, `mail` or `mart`.
+    /// `api`, `booking`, `stripe`, `ledger` or `mail`.
     pub(super) place: &'static str,
     pub(super) what: String,
 }
@@ -123,7 +123,10 @@ impl Story<'_> {
             waits.push(format!("{} is to be given back", self.amount(booking.payment.return_due())));
         }
         waits.extend(
-            self.mails.iter().filter(|mail| !mail.status.is_final()).map(|mail| format!("the mail {} is {}", mail.kind.as_str(), mail.status.as_str())),
+            self.mails
+                .iter()
+                .filter(|mail| mail.status != NotificationStatus::Sent)
+                .map(|mail| format!("the mail {} is {}", mail.kind.as_str(), mail.status.as_str())),
         );
         match self.missing_in_mart {
             None => waits.push("the mart could not be asked".to_owned()),
@@ -134,7 +137,11 @@ impl Story<'_> {
         if owned != self.claims {
             waits.push(format!("it owns {owned} bed-nights and claims {}", self.claims));
         }
-        if waits.is_empty() { vec![format!("Settled: {} bed-nights claimed, nothing waits.", self.claims)] } else { waits }
+        if waits.is_empty() {
+            vec![format!("Settled, as far as the stores know: {} bed-nights claimed, nothing waits (`pvt dead list` shows what died).", self.claims)]
+        } else {
+            waits
+        }
     }
 }
 
@@ -188,4 +195,64 @@ fn money(ledger: &Ledger) -> Vec<Line> {
         lines.push(Line { at: record.at, place: "ledger", what: format!("{} noted by {}", shown(record.amount), record.actor) });
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Story;
+    use pvt_domain::booking::Booking;
+    use pvt_domain::timestamp::Timestamp;
+    use pvt_stores::mongo::notifications::Notification;
+    use serde_json::json;
+    use std::collections::HashSet;
+
+    const ID: &str = "11111111-2222-5333-8444-555555555555";
+
+    fn at(text: &str) -> Timestamp {
+        serde_json::from_value(json!(text)).unwrap()
+    }
+
+    /// One bed for one night, held until half past twelve.
+    fn held() -> Booking {
+        serde_json::from_value(json!({
+            "_id": ID, "reference": "PVT-0000000000", "status": "held", "rev": 1, "property_id": "pvt-montreal", "rate_plan_id": "prepaid", "source": "direct",
+            "stays": [{ "room_type_id": "dorm", "arrival": "2027-01-10", "departure": "2027-01-11", "guests": 1, "assigned_beds": ["a-1"] }],
+            "guest": { "first_name": "Ada", "last_name": "Lovelace", "email": "ada@example.com" },
+            "price": { "currency": "CAD", "nights": [[4200]], "taxes": [], "total": 4200 },
+            "payment": { "required": 4200, "expires_at": "2026-12-01T12:30:00.000Z" }, "fingerprint": "f",
+            "created_at": "2026-12-01T12:00:00.000Z", "updated_at": "2026-12-01T12:00:00.010Z",
+            "history": [{ "rev": 1, "at": "2026-12-01T12:00:00.010Z", "action": "request", "from": "requested", "to": "held", "command_id": ID,
+                          "event_id": "11111111-2222-5333-8444-555555555557", "actor": "guest" }],
+        }))
+        .unwrap()
+    }
+
+    fn mail(status: &str) -> Notification {
+        serde_json::from_value(json!({ "_id": "k", "booking_id": ID, "property_id": "pvt-montreal", "kind": "payment_link", "version": 1, "status": status,
+            "message_id": "<m>", "attempts": 2, "maybe_duplicate": 0, "sender": ID, "created_at": "2026-12-01T12:00:01.000Z", "updated_at": "2026-12-01T12:00:02.000Z" }))
+        .unwrap()
+    }
+
+    #[test]
+    fn what_waits_is_named_and_nothing_of_the_guest_is_shown() {
+        let (booking, mails, none) = (held(), [mail("failed")], HashSet::new());
+        let story = Story { booking: &booking, ledger: None, events: &[], mails: &mails, claims: 1, missing_in_mart: Some(&none) };
+        let verdict = story.verdict(at("2026-12-01T12:18:00.000Z"));
+        assert_eq!(verdict, ["held for 42.00 CAD until 2026-12-01T12:30:00.000Z, 12 min left", "the mail payment_link is failed"]);
+        let lines = story.lines();
+        assert_eq!(lines.iter().map(|line| line.place).collect::<Vec<_>>(), ["api", "booking", "mail"]);
+        let shown = serde_json::to_string(&lines).unwrap();
+        assert!(!["Ada", "Lovelace", "example.com"].iter().any(|secret| shown.contains(secret)), "{shown}");
+    }
+
+    #[test]
+    fn what_is_missing_is_not_settled() {
+        let (mut booking, mails) = (held(), [mail("sent")]);
+        (booking.status, booking.payment.expires_at) = (pvt_domain::booking::Status::Confirmed, None);
+        let (none, missing) = (HashSet::new(), booking.history.iter().map(|entry| entry.event_id).collect::<HashSet<_>>());
+        let story = Story { booking: &booking, ledger: None, events: &[], mails: &mails, claims: 1, missing_in_mart: Some(&none) };
+        assert!(story.verdict(at("2026-12-01T12:18:00.000Z"))[0].starts_with("Settled"));
+        let lacking = Story { claims: 0, missing_in_mart: Some(&missing), ..story };
+        assert_eq!(lacking.verdict(at("2026-12-01T12:18:00.000Z")), ["the mart lacks 1 of 1 events", "it owns 1 bed-nights and claims 0"]);
+    }
 }

@@ -20,7 +20,13 @@ async fn ada(office: &Office) -> User {
 }
 
 fn reset(user: UserId) -> EmailCommand {
-    EmailCommand::Account(AccountMail { mail_id: Uuid::from_u128(1), user_id: user, kind: AccountMailKind::PasswordReset, requested_at: Utc::now().into() })
+    EmailCommand::Account(AccountMail {
+        mail_id: Uuid::from_u128(1),
+        user_id: user,
+        kind: AccountMailKind::PasswordReset,
+        alert: None,
+        requested_at: Utc::now().into(),
+    })
 }
 
 /// The tokens in the mails to Ada, newest first.

@@ -124,7 +124,13 @@ impl Payments {
     }
 
     /// What follows: the news of each event, what is to be read again, and once a booking what its ledger comes to.
-    fn conclude(&self, jobs: &mut [Job<PaymentCommand>], sorted: &Sorted, joined: &Joined, heads: &HashMap<BookingId, BookingHead>) -> Result<(), Failure> {
+    async fn conclude(
+        &self,
+        jobs: &mut [Job<PaymentCommand>],
+        sorted: &Sorted,
+        joined: &Joined,
+        heads: &HashMap<BookingId, BookingHead>,
+    ) -> Result<(), Failure> {
         for (booking, tellings) in &sorted.by_booking {
             let (Some(ledger), Some(head)) = (joined.ledgers.get(booking), heads.get(booking)) else {
                 // Another system's, on the same account, or one that was never priced.
@@ -135,6 +141,11 @@ impl Payments {
             for telling in tellings {
                 let Some(job) = jobs.get_mut(telling.place) else { continue };
                 self.ledgers.tell(ledger, ledger.news_of(&telling.event.object))?.into_iter().for_each(|event| job.emit(event));
+            }
+            let alerts = self.ledgers.alert(ledger).await?;
+            let last = tellings.last().and_then(|telling| jobs.get_mut(telling.place));
+            if let Some(job) = last {
+                alerts.into_iter().for_each(|alert| job.emit(alert));
             }
             let last = tellings.last().and_then(|telling| jobs.get_mut(telling.place));
             if let Some((job, settle)) = last.zip(self.ledgers.settle(ledger, head)?) {
@@ -188,6 +199,6 @@ impl BatchWorker for Payments {
         let heads = self.ledgers.mongo.booking_heads(sorted.by_booking.keys().copied()).await?;
         let joined = self.join(&sorted.by_booking, &heads).await?;
         fault::point("after_ledger_before_settle");
-        self.conclude(&mut batch.items, &sorted, &joined, &heads)
+        self.conclude(&mut batch.items, &sorted, &joined, &heads).await
     }
 }

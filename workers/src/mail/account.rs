@@ -9,8 +9,9 @@ use askama::Template;
 use lettre::Address;
 use lettre::address::Envelope;
 use lettre::message::{Mailbox, Message, MultiPart, SinglePart};
-use pvt_domain::accounts::User;
-use pvt_domain::accounts::mail::{AccountMail, AccountMailKind};
+use pvt_domain::accounts::mail::{AccountMail, AccountMailKind, StaffAlert};
+use pvt_domain::accounts::{Role, User};
+use pvt_domain::ledger::Attention;
 use pvt_domain::timestamp::Timestamp;
 use pvt_stores::mongo::password_resets::PASSWORD_RESET_AGE;
 use sha2::{Digest, Sha256};
@@ -41,7 +42,17 @@ pub fn decide<'u>(mail: &AccountMail, user: Option<&'u User>, now: Timestamp) ->
         Some(_) if mail.kind == AccountMailKind::PasswordReset && age.to_std().is_ok_and(|age| age > PASSWORD_RESET_AGE) => {
             AccountDecision::Nothing("too_late")
         }
+        // Who no longer works there is told nothing of it.
+        Some(user) if mail.alert.as_ref().is_some_and(|alert| !is_told(user, alert)) => AccountDecision::Nothing("not_staff"),
         Some(user) => AccountDecision::Send(user),
+    }
+}
+
+fn is_told(user: &User, alert: &StaffAlert) -> bool {
+    match user.role {
+        Role::Admin => true,
+        Role::Staff => user.properties.contains(&alert.property_id),
+        Role::Guest => false,
     }
 }
 
@@ -67,7 +78,8 @@ struct Content<'a> {
     say: &'static Phrases,
     greeting: String,
     link: Option<&'a str>,
-    token: Option<&'a str>,
+    /// A token to type where no link works, or a booking's reference.
+    code: Option<&'a str>,
     footer: &'static str,
 }
 
@@ -90,6 +102,8 @@ pub struct AccountLetter<'a> {
     pub kind: AccountMailKind,
     /// The token of a reset; none in other mails.
     pub token: Option<&'a str>,
+    /// What staff have to look at; nothing in other mails.
+    pub alert: Option<&'a StaffAlert>,
     /// How guests reach us.
     pub public_url: &'a Url,
     /// `Message-ID`, with its angle brackets.
@@ -105,13 +119,15 @@ pub fn compose_account(letter: AccountLetter<'_>, user: &User, sender: &Sender, 
     let language = Language::choose(user.locale.as_deref(), &[]);
     let base = letter.public_url.as_str().trim_end_matches('/');
     // Behind `#`, so that no server on the way to the page and no page beyond it is told the token.
-    let link = letter.token.map(|token| format!("{base}/reset-password#token={token}"));
+    let reset = letter.token.map(|token| format!("{base}/reset-password#token={token}"));
+    let link = letter.alert.map(|alert| format!("{base}/api/payments?booking_id={}", alert.booking_id)).or(reset);
+    let reference = letter.alert.map(|alert| alert.booking_id.reference());
     let content = Content {
         language,
-        say: phrases(letter.kind, language),
+        say: letter.alert.map_or_else(|| phrases(letter.kind, language), |alert| alert_phrases(alert.attention, language)),
         greeting: greeting(language.phrases(), &user.name),
         link: link.as_deref(),
-        token: letter.token,
+        code: letter.token.or(reference.as_deref()),
         footer: match language {
             Language::English => "This message was sent automatically.",
             Language::French => "Ce message a été envoyé automatiquement.",
@@ -146,6 +162,8 @@ struct Phrases {
 
 fn phrases(kind: AccountMailKind, language: Language) -> &'static Phrases {
     match (kind, language) {
+        // Only a message without its subject comes here.
+        (AccountMailKind::StaffAlert, language) => alert_phrases(Attention::RefundFailed, language),
         (AccountMailKind::Welcome, Language::English) => &Phrases {
             title: "Welcome",
             lead: "Your account is ready: log in with this address and the password you chose.",
@@ -188,6 +206,52 @@ fn phrases(kind: AccountMailKind, language: Language) -> &'static Phrases {
             code: "Si aucun lien ne fonctionne, saisissez ce code :",
             hint: "Si ce n’était pas vous, il n’y a rien à faire : votre mot de passe reste le même.",
         },
+    }
+}
+
+/// What staff are told about the money of a booking, and what they can do.
+fn alert_phrases(attention: Attention, language: Language) -> &'static Phrases {
+    macro_rules! alert {
+        ($lead_en:literal, $hint_en:literal, $lead_fr:literal, $hint_fr:literal) => {
+            match language {
+                Language::English => &Phrases { title: "A payment needs you", lead: $lead_en, button: "See the payment", code: "Booking", hint: $hint_en },
+                Language::French => {
+                    &Phrases { title: "Un paiement vous attend", lead: $lead_fr, button: "Voir le paiement", code: "Réservation", hint: $hint_fr }
+                }
+            }
+        };
+    }
+    match attention {
+        Attention::AmountMismatch => alert!(
+            "Another amount was paid than was asked for. Nothing was confirmed because of it.",
+            "Confirm the booking by hand, or cancel it and give the money back.",
+            "Un autre montant que celui demandé a été payé. Rien n’a été confirmé pour autant.",
+            "Confirmez la réservation à la main, ou annulez-la et remboursez."
+        ),
+        Attention::CurrencyMismatch => alert!(
+            "It was paid in another currency than was asked for. Nothing was confirmed because of it.",
+            "Confirm the booking by hand, or cancel it and give the money back at Stripe.",
+            "Le paiement est arrivé dans une autre devise que celle demandée. Rien n’a été confirmé pour autant.",
+            "Confirmez la réservation à la main, ou annulez-la et remboursez chez Stripe."
+        ),
+        Attention::RefundFailed => alert!(
+            "A refund failed: the guest is still owed the money.",
+            "Give it back another way and note it, or try the refund again.",
+            "Un remboursement a échoué : l’argent est toujours dû au client.",
+            "Remboursez autrement et notez-le, ou relancez le remboursement."
+        ),
+        Attention::DisputeOpen => alert!(
+            "A guest’s bank disputes a payment. Nothing of it is given back meanwhile.",
+            "Answer in Stripe’s dashboard before its deadline; GET /api/disputes has the evidence.",
+            "La banque d’un client conteste un paiement. Rien n’en est remboursé entre-temps.",
+            "Répondez dans le tableau de bord de Stripe avant l’échéance ; GET /api/disputes réunit les preuves."
+        ),
+        Attention::DisputeLost => alert!(
+            "A dispute is lost: the bank has taken the money back.",
+            "The booking owes it again. Ask the guest for another way to pay.",
+            "Une contestation est perdue : la banque a repris l’argent.",
+            "La réservation le doit à nouveau. Demandez au client un autre moyen de paiement."
+        ),
     }
 }
 

@@ -4,7 +4,8 @@
 //! so that it lies readable in no queue and no log.
 
 use super::UserId;
-use crate::ids::uuid_text;
+use crate::ids::{BookingId, PropertyId, uuid_text};
+use crate::ledger::Attention;
 use crate::messages::MessageType;
 use crate::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,8 @@ pub enum AccountMailKind {
     AlreadyRegistered,
     /// The password is to be chosen anew.
     PasswordReset,
+    /// Staff have to look at the money of a booking.
+    StaffAlert,
 }
 
 impl AccountMailKind {
@@ -32,6 +35,7 @@ impl AccountMailKind {
             Self::Welcome => "welcome",
             Self::AlreadyRegistered => "already_registered",
             Self::PasswordReset => "password_reset",
+            Self::StaffAlert => "staff_alert",
         }
     }
 }
@@ -46,8 +50,36 @@ pub struct AccountMail {
     pub user_id: UserId,
     /// Which mail.
     pub kind: AccountMailKind,
+    /// What staff have to look at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alert: Option<StaffAlert>,
     /// When it was asked for.
     pub requested_at: Timestamp,
+}
+
+/// What staff have to look at. Names no guest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StaffAlert {
+    /// Which booking.
+    pub booking_id: BookingId,
+    /// Its hostel.
+    pub property_id: PropertyId,
+    /// Why.
+    pub attention: Attention,
+}
+
+impl StaffAlert {
+    /// The mail that tells this person of it: the same however often it is found.
+    pub fn mail_to(&self, user: UserId, now: Timestamp) -> AccountMail {
+        let name = format!("alert|{}|{}", self.booking_id, self.attention.as_str());
+        AccountMail {
+            mail_id: Uuid::new_v5(&user.as_uuid(), name.as_bytes()),
+            user_id: user,
+            kind: AccountMailKind::StaffAlert,
+            alert: Some(self.clone()),
+            requested_at: now,
+        }
+    }
 }
 
 impl MessageType for AccountMail {

@@ -13,8 +13,11 @@ use serde::{Deserialize, Serialize};
 
 const COLLECTION: &str = "users";
 
-/// Logging in; it is unique, so that one address has one account.
-pub(crate) const INDEXES: &[Index] = &[(COLLECTION, &[("email", 1)], true)];
+/// Logging in; it is unique, so that one address has one account. Who works where.
+pub(crate) const INDEXES: &[Index] = &[(COLLECTION, &[("email", 1)], true), (COLLECTION, &[("role", 1), ("properties", 1)], false)];
+
+/// Most people who are told of one thing.
+const MOST_TOLD: i64 = 50;
 
 /// A document as stored.
 #[derive(Serialize, Deserialize)]
@@ -75,6 +78,21 @@ impl Mongo {
     pub async fn list_users(&self, after: Option<&str>, limit: i64) -> Result<Vec<User>, StoreError> {
         let found = self.users().find(doc! { "_id": { "$gt": after.unwrap_or_default() } }).sort(doc! { "_id": 1 }).limit(limit).await?;
         Ok(found.try_collect().await?)
+    }
+
+    /// Who is told what happens at a property: its staff or, where there are none, administrators. At most 50, none who is disabled.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn told_of(&self, property: &PropertyId) -> Result<Vec<User>, StoreError> {
+        let active = doc! { "$exists": false };
+        let staff = doc! { "role": "staff", "properties": property.as_str(), "disabled_at": active.clone() };
+        let found: Vec<User> = self.users().find(staff).sort(doc! { "_id": 1 }).limit(MOST_TOLD).await?.try_collect().await?;
+        if !found.is_empty() {
+            return Ok(found);
+        }
+        let admins = doc! { "role": "admin", "disabled_at": active };
+        Ok(self.users().find(admins).sort(doc! { "_id": 1 }).limit(MOST_TOLD).await?.try_collect().await?)
     }
 
     /// Changes what a person chose about themselves, if the account still has this revision. Returns it as it is now.

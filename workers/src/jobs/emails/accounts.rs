@@ -89,9 +89,10 @@ async fn plan(worker: &Emails, job: &mut Job<EmailCommand>, place: usize, mail: 
     }
     let token = match mail.kind {
         AccountMailKind::PasswordReset => Some(worker.mongo.create_password_reset(mail.mail_id, user.id, now).await?),
-        AccountMailKind::Welcome | AccountMailKind::AlreadyRegistered => None,
+        AccountMailKind::Welcome | AccountMailKind::AlreadyRegistered | AccountMailKind::StaffAlert => None,
     };
-    let letter = AccountLetter { kind: mail.kind, token: token.as_deref(), public_url: worker.links.public_url(), message_id: &message_id };
+    let letter =
+        AccountLetter { kind: mail.kind, token: token.as_deref(), alert: mail.alert.as_ref(), public_url: worker.links.public_url(), message_id: &message_id };
     match account::compose_account(letter, user, &worker.sender, now) {
         Ok(letter) => Ok(Some(Planned { place, key, kind: mail.kind, user_id: user.id, letter })),
         Err(error) => {

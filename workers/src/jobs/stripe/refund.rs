@@ -42,6 +42,7 @@ impl StripeCalls {
             let before = Ledger { refunds: pvt_domain::ledger::facts::Facts::default(), ..kept.after.clone() };
             self.ledgers.tell(&kept.after, kept.after.news_since(&before))?.into_iter().for_each(|event| job.emit(event));
             self.ledgers.settle(&kept.after, &kept.head)?.into_iter().for_each(|settle| job.emit(settle));
+            self.ledgers.alert(&kept.after).await?.into_iter().for_each(|alert| job.emit(alert));
         }
         match (refusal, &command.wish) {
             (Some(refusal), Some(_)) => answer(job, refused(command.booking_id, refusal)),

@@ -4,8 +4,11 @@ use super::{AccountDecision, AccountLetter, compose_account, decide, ledger_key,
 use crate::mail::Sender;
 use crate::mail::fixtures::at;
 use mail_parser::MessageParser;
-use pvt_domain::accounts::mail::{AccountMail, AccountMailKind};
+use pvt_domain::accounts::mail::{AccountMail, AccountMailKind, StaffAlert};
 use pvt_domain::accounts::{Email, Role, User, UserId};
+use pvt_domain::ids::BookingId;
+use pvt_domain::ledger::Attention;
+use pvt_domain::timestamp::Timestamp;
 use uuid::Uuid;
 
 fn user(name: &str, locale: Option<&str>) -> User {
@@ -22,15 +25,19 @@ fn user(name: &str, locale: Option<&str>) -> User {
     }
 }
 
+fn now() -> Timestamp {
+    at("2026-12-01T12:00:00Z")
+}
+
 fn wish(kind: AccountMailKind) -> AccountMail {
-    AccountMail { mail_id: Uuid::from_u128(1), user_id: user("", None).id, kind, requested_at: at("2026-12-01T12:00:00Z") }
+    AccountMail { mail_id: Uuid::from_u128(1), user_id: user("", None).id, kind, alert: None, requested_at: at("2026-12-01T12:00:00Z") }
 }
 
 /// Subject, text and HTML.
 fn read(kind: AccountMailKind, user: &User, token: Option<&str>) -> (String, String, String) {
     let sender = Sender::parse("PVT Booking <bookings@pvt.test>").unwrap();
     let public_url = "https://booking.example.com/".parse().unwrap();
-    let letter = AccountLetter { kind, token, public_url: &public_url, message_id: "<abc@pvt.test>" };
+    let letter = AccountLetter { kind, token, alert: None, public_url: &public_url, message_id: "<abc@pvt.test>" };
     let letter = compose_account(letter, user, &sender, at("2026-12-01T12:00:00Z")).unwrap();
     let parsed = MessageParser::default().parse(&letter.message).unwrap();
     (parsed.subject().unwrap().to_owned(), parsed.body_text(0).unwrap().replace("\r\n", "\n"), parsed.body_html(0).unwrap().into_owned())
@@ -83,4 +90,37 @@ fn a_wish_names_one_mail_and_no_address() {
     assert_ne!(key, ledger_key(&other, &ada));
     assert_eq!(message_id(&key, &one, "pvt.test"), message_id(&key, &one, "pvt.test"));
     assert_ne!(message_id(&key, &one, "pvt.test"), message_id(&ledger_key(&other, &ada), &other, "pvt.test"));
+}
+
+#[test]
+fn staff_are_told_what_needs_them_and_where_and_nothing_of_the_guest() {
+    let (booking_id, property_id) = (BookingId::derive(None, "1", "f"), pvt_domain::ids::PropertyId::from("pvt-montreal"));
+    let public_url = "https://hostels.pvt.test".parse().unwrap();
+    let sender = Sender::parse("PVT <a@pvt.test>").unwrap();
+    let mut seen = std::collections::BTreeSet::new();
+    for (_, attention) in Attention::ALL {
+        for locale in ["en", "fr"] {
+            let alert = StaffAlert { booking_id, property_id: property_id.clone(), attention };
+            let letter =
+                AccountLetter { kind: AccountMailKind::StaffAlert, token: None, alert: Some(&alert), public_url: &public_url, message_id: "<abc@pvt.test>" };
+            let message = compose_account(letter, &user("Sam", Some(locale)), &sender, now()).unwrap().message;
+            let parsed = MessageParser::default().parse(message.as_bytes()).unwrap();
+            let text = parsed.body_text(0).unwrap().into_owned();
+            assert!(text.contains(&booking_id.reference()) && text.contains(&format!("/api/payments?booking_id={booking_id}")), "{text}");
+            seen.insert(text);
+        }
+    }
+    assert_eq!(seen.len(), 10, "each kind says something else, in both languages");
+}
+
+#[test]
+fn who_no_longer_works_there_is_told_nothing_and_the_same_thing_is_one_mail() {
+    let alert = StaffAlert { booking_id: BookingId::derive(None, "1", "f"), property_id: "pvt-montreal".into(), attention: Attention::RefundFailed };
+    let mut sam = user("Sam", None);
+    (sam.role, sam.properties) = (Role::Staff, vec!["pvt-montreal".into()]);
+    let mail = alert.mail_to(sam.id, now());
+    assert_eq!(mail.mail_id, alert.mail_to(sam.id, now()).mail_id);
+    assert_eq!(decide(&mail, Some(&sam), now()), AccountDecision::Send(&sam));
+    sam.properties.clear();
+    assert_eq!(decide(&mail, Some(&sam), now()), AccountDecision::Nothing("not_staff"));
 }
