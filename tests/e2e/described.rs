@@ -111,7 +111,7 @@ async fn known(stack: &Stack, token: &str) -> Result<Vec<(&'static str, String)>
 #[tokio::test]
 #[ignore = "needs schemathesis: tests/schemathesis/run"]
 async fn the_api_is_as_its_document_says() -> Result<()> {
-    let stack = Plan::new().start().await?;
+    let stack = Plan::new().paid_online().start().await?;
     let token = access_token(&stack).await?;
     let known = known(&stack, &token).await?;
     let url = stack.client.base().to_owned();
