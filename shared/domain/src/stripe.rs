@@ -5,7 +5,9 @@
 pub mod metadata;
 mod objects;
 
-pub use objects::{BalanceTransaction, Charge, CheckoutSession, Dispute, IntentStatus, PaymentIntent, Refund, RefundStatus, SessionPayment, SessionStatus};
+pub use objects::{
+    BalanceTransaction, Charge, CheckoutSession, ClientSecret, Dispute, IntentStatus, PaymentIntent, Refund, RefundStatus, SessionPayment, SessionStatus,
+};
 
 use serde::Deserialize;
 use serde_json::Value;

@@ -143,6 +143,24 @@ pub struct CheckoutSession {
     pub metadata: Metadata,
 }
 
+/// By what whoever has it can pay. Shows nothing of itself, so that no log line ever can.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct ClientSecret(String);
+
+impl ClientSecret {
+    /// The secret, for the app that is to pay.
+    pub fn into_text(self) -> String {
+        self.0
+    }
+}
+
+impl std::fmt::Debug for ClientSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ClientSecret(…)")
+    }
+}
+
 /// A payment.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct PaymentIntent {
@@ -159,7 +177,7 @@ pub struct PaymentIntent {
     pub currency: String,
     /// By what an app lets the guest pay it; secret.
     #[serde(default)]
-    pub client_secret: Option<String>,
+    pub client_secret: Option<ClientSecret>,
     /// The attempt that counts.
     #[serde(default, deserialize_with = "id_of")]
     pub latest_charge: Option<String>,

@@ -7,6 +7,7 @@ use pvt_domain::ledger::facts::SessionState;
 use pvt_domain::ledger::{Attempt, Channel, Ledger};
 use pvt_domain::messages::{OpenPayment, PaymentRefusal, PaymentReply, StripeCommand};
 use pvt_domain::money::Currency;
+use pvt_domain::stripe::ClientSecret;
 use pvt_domain::stripe::metadata::{BOOKING_ID, DEMAND, Metadata, PAYMENT_ID, PROPERTY_ID};
 use pvt_domain::timestamp::Timestamp;
 use pvt_stripe::{Expiry, NewIntent, NewSession, StripeClient, StripeError};
@@ -149,7 +150,7 @@ impl StripeCalls {
             client.cancel_intent(&intent.id).await?;
             return Ok(None);
         }
-        Ok(Some(Way { attempt: attempt.clone(), url: None, client_secret: intent.client_secret }))
+        Ok(Some(Way { attempt: attempt.clone(), url: None, client_secret: intent.client_secret.map(ClientSecret::into_text) }))
     }
 }
 
