@@ -143,8 +143,9 @@ pub(crate) struct DeadListArgs {
     pub(crate) json: bool,
 }
 
+/// Which dead letters.
 #[derive(Debug, Args)]
-pub(crate) struct ReplayArgs {
+pub(crate) struct Letters {
     /// One message, by its id in `pvt dead list`
     #[arg(value_parser = letter_id, required_unless_present = "all", conflicts_with = "all")]
     pub(crate) id: Option<uuid::Uuid>,
@@ -157,6 +158,12 @@ pub(crate) struct ReplayArgs {
     /// Every message that matches (needed when no id is given)
     #[arg(long)]
     pub(crate) all: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArgs {
+    #[command(flatten)]
+    pub(crate) letters: Letters,
     /// Say what would be replayed and change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -164,24 +171,14 @@ pub(crate) struct ReplayArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct DiscardArgs {
-    /// One message, by its id in `pvt dead list`
-    #[arg(value_parser = letter_id, required_unless_present = "all", conflicts_with = "all")]
-    pub(crate) id: Option<uuid::Uuid>,
+    #[command(flatten)]
+    pub(crate) letters: Letters,
     /// Why; goes into the audit
     #[arg(long)]
     pub(crate) reason: String,
-    /// Only this queue
-    #[arg(long)]
-    pub(crate) queue: Option<String>,
     /// Messages without a route instead of dead letters
     #[arg(long, conflicts_with = "queue")]
     pub(crate) unroutable: bool,
-    /// Only dead letters of this class, for example `invalid_body`
-    #[arg(long)]
-    pub(crate) class: Option<String>,
-    /// Every message that matches (needed when no id is given)
-    #[arg(long)]
-    pub(crate) all: bool,
     /// Say what would be thrown away and change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,

@@ -73,10 +73,10 @@ pub(crate) async fn show(config: &Config, id: Uuid) -> Result<()> {
 
 /// `pvt dead replay`.
 pub(crate) async fn replay(config: &Config, args: ReplayArgs) -> Result<()> {
-    let places = desk::places(&broker::topology(config), args.queue.as_deref(), false)?;
+    let places = desk::places(&broker::topology(config), args.letters.queue.as_deref(), false)?;
     let mut count = 0_usize;
     look(config, &places, |place, letter| {
-        if !matches(letter, args.id, args.class.as_deref()) {
+        if !matches(letter, args.letters.id, args.letters.class.as_deref()) {
             return Fate::Stays;
         }
         count += 1;
@@ -90,10 +90,10 @@ pub(crate) async fn replay(config: &Config, args: ReplayArgs) -> Result<()> {
 /// `pvt dead discard`. What is to go is looked at first and written down, and then taken: whatever fails in between leaves a message
 /// too many, never one too few.
 pub(crate) async fn discard(config: &Config, args: DiscardArgs) -> Result<()> {
-    let places = desk::places(&broker::topology(config), args.queue.as_deref(), args.unroutable)?;
+    let places = desk::places(&broker::topology(config), args.letters.queue.as_deref(), args.unroutable)?;
     let mut chosen: Vec<(Uuid, String, String)> = Vec::new();
     look(config, &places, |place, letter| {
-        if matches(letter, args.id, args.class.as_deref()) {
+        if matches(letter, args.letters.id, args.letters.class.as_deref()) {
             output::data(format_args!("{} {} of {}", letter.id, letter.delivery.envelope.kind, place.label()));
             chosen.push((letter.id, letter.delivery.envelope.kind.clone(), place.label().to_owned()));
         }

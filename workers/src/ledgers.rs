@@ -4,7 +4,7 @@
 //! delivered a message again finds the change made and tells of it again, under the same ids.
 
 use crate::clock::Clock;
-use pvt_domain::accounts::mail::{ACCOUNT_MAIL, StaffAlert};
+use pvt_domain::accounts::mail::{ACCOUNT_MAIL, AccountMail, StaffAlert};
 use pvt_domain::events::PaymentEvent;
 use pvt_domain::failure::Failure;
 use pvt_domain::ids::BookingId;
@@ -95,8 +95,7 @@ impl Ledgers {
         }
         let summary = ledger.summary();
         // Where nothing moved, and nothing is on its way, the booking has nothing to note.
-        let known = head.payment.ledger();
-        if (pvt_domain::ledger::Summary { ledger_rev: known.ledger_rev, ..summary.clone() }) == known {
+        if summary.agrees_with(&head.payment.ledger()) {
             return Ok(None);
         }
         let order = Order {
@@ -123,8 +122,7 @@ impl Ledgers {
         let (people, now) = (self.mongo.told_of(&ledger.property_id).await?, self.now());
         let alerts = attention.into_iter().map(|attention| StaffAlert { booking_id: ledger.booking_id, property_id: ledger.property_id.clone(), attention });
         let mails = alerts.flat_map(|alert| people.iter().map(move |person| alert.mail_to(person.id, now)).collect::<Vec<_>>());
-        let send =
-            |mail: pvt_domain::accounts::mail::AccountMail| Ok(Outgoing::command(self.topology.command_key(ACCOUNT_MAIL, ""), mail.mail_id, &mail)?.by(ACTOR));
+        let send = |mail: AccountMail| Ok(Outgoing::command(self.topology.command_key(ACCOUNT_MAIL, ""), mail.mail_id, &mail)?.by(ACTOR));
         mails.map(send).collect()
     }
 

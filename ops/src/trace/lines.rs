@@ -2,7 +2,7 @@
 
 use chrono::DateTime;
 use pvt_domain::booking::{Booking, HistoryEntry, Status};
-use pvt_domain::ledger::{Ledger, OrderState, Summary};
+use pvt_domain::ledger::{Ledger, OrderState};
 use pvt_domain::money::{Currency, Money};
 use pvt_domain::timestamp::Timestamp;
 use pvt_stores::mongo::notifications::{Notification, NotificationStatus};
@@ -111,7 +111,7 @@ impl Story<'_> {
         if let Some(ledger) = self.ledger {
             let known = booking.payment.ledger();
             let comes_to = ledger.summary();
-            if (Summary { ledger_rev: 0, ..comes_to.clone() }) != (Summary { ledger_rev: 0, ..known.clone() }) {
+            if !comes_to.agrees_with(&known) {
                 waits.push(format!("the booking knows ledger revision {} of {}", known.ledger_rev, ledger.rev));
             }
             for order in ledger.open_orders() {
@@ -167,7 +167,7 @@ fn money(ledger: &Ledger) -> Vec<Line> {
             intent.status,
             Money::new(intent.received, Currency::from_code(&intent.currency.to_uppercase()).unwrap_or(ledger.currency))
         );
-        lines.push(Line { at: if intent.told.at > 0 { unix(intent.told.at) } else { unix(intent.created) }, place: "stripe", what });
+        lines.push(Line { at: unix(intent.since()), place: "stripe", what });
     }
     for order in &ledger.orders {
         let state = match ledger.state_of(order) {

@@ -3,6 +3,17 @@
 //! Unknown fields are ignored on read; a removed or retyped field is a new version. A committed example of every type
 //! and version is decoded by a test.
 
+/// The wire name of messages that have one each.
+macro_rules! wire_name {
+    ($($message:ident => $kind:ident),+ $(,)?) => {
+        $(impl MessageType for $message {
+            fn kind(&self) -> &'static str {
+                $kind
+            }
+        })+
+    };
+}
+
 mod bookings;
 pub mod catalogue;
 mod payments;

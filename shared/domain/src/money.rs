@@ -20,6 +20,12 @@ impl Money {
     }
 }
 
+/// Whether an amount need not be written.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+pub(crate) fn is_zero(amount: &i64) -> bool {
+    *amount == 0
+}
+
 /// For people: `150.00 CAD`, `9000 JPY`.
 impl fmt::Display for Money {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -54,6 +54,22 @@ impl From<StoreError> for Failure {
     }
 }
 
+/// The places of the documents that an unordered insert found there already; none when all were new.
+///
+/// # Errors
+/// When anything else went wrong; then any of them may have been inserted.
+pub(crate) fn there_already<T>(inserted: mongodb::error::Result<T>) -> Result<Vec<usize>, StoreError> {
+    let Err(error) = inserted else { return Ok(Vec::new()) };
+    if let mongodb::error::ErrorKind::InsertMany(many) = &*error.kind
+        && let Some(refused) = &many.write_errors
+        && many.write_concern_error.is_none()
+        && refused.iter().all(|refusal| refusal.code == DUPLICATE_KEY)
+    {
+        return Ok(refused.iter().map(|refusal| refusal.index).collect());
+    }
+    Err(error.into())
+}
+
 impl From<mongodb::error::Error> for StoreError {
     fn from(error: mongodb::error::Error) -> Self {
         use mongodb::error::TRANSIENT_TRANSACTION_ERROR;

@@ -106,8 +106,7 @@ impl Mongo {
             let index = IndexModel::builder().keys(keys).options(IndexOptions::builder().unique(unique).build()).build();
             self.database.collection::<Document>(collection).create_index(index).await?;
         }
-        self.index_clients().await?;
-        self.index_holds().await?;
+        self.index_few().await?;
         // Collections cannot be created inside a transaction cheaply, so those that a transaction writes exist beforehand.
         for name in [rates::COLLECTION, bookings::COLLECTION, blocks::COLLECTION, commit::CLAIMS] {
             self.create_collection(name).await?;

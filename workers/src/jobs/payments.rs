@@ -142,14 +142,9 @@ impl Payments {
                 let Some(job) = jobs.get_mut(telling.place) else { continue };
                 self.ledgers.tell(ledger, ledger.news_of(&telling.event.object))?.into_iter().for_each(|event| job.emit(event));
             }
-            let alerts = self.ledgers.alert(ledger).await?;
-            let last = tellings.last().and_then(|telling| jobs.get_mut(telling.place));
-            if let Some(job) = last {
-                alerts.into_iter().for_each(|alert| job.emit(alert));
-            }
-            let last = tellings.last().and_then(|telling| jobs.get_mut(telling.place));
-            if let Some((job, settle)) = last.zip(self.ledgers.settle(ledger, head)?) {
-                job.emit(settle);
+            let (alerts, settle) = (self.ledgers.alert(ledger).await?, self.ledgers.settle(ledger, head)?);
+            if let Some(job) = tellings.last().and_then(|telling| jobs.get_mut(telling.place)) {
+                alerts.into_iter().chain(settle).for_each(|message| job.emit(message));
             }
         }
         for (place, Reread::Refunds { intent }) in &joined.rereads {

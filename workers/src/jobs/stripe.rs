@@ -15,6 +15,7 @@ use crate::ledgers::{Kept, Ledgers};
 use pvt_domain::failure::Failure;
 use pvt_domain::ids::BookingId;
 use pvt_domain::ledger::facts::Told;
+use pvt_domain::ledger::{Ledger, News};
 use pvt_domain::messages::{PaymentRefusal, PaymentReply, RecordPayment, StripeCommand};
 use pvt_messaging::{EncodeError, Outgoing, Queue, Rung, Topology};
 use pvt_stores::mongo::Mongo;
@@ -53,8 +54,13 @@ impl StripeCalls {
 
     /// Queues what follows from a change of a ledger: its news, and what it comes to for the booking.
     fn follow<T>(&self, job: &mut Job<StripeCommand>, kept: &Kept<T>) -> Result<(), EncodeError> {
-        self.ledgers.tell(&kept.after, kept.after.news_since(&kept.before))?.into_iter().for_each(|event| job.emit(event));
-        self.ledgers.settle(&kept.after, &kept.head)?.into_iter().for_each(|settle| job.emit(settle));
+        self.tell(job, kept, kept.after.news_since(&kept.before))
+    }
+
+    /// The same with these news, where they do not depend on what this delivery changed.
+    fn tell<T>(&self, job: &mut Job<StripeCommand>, kept: &Kept<T>, news: Vec<News>) -> Result<(), EncodeError> {
+        let (events, settle) = (self.ledgers.tell(&kept.after, news)?, self.ledgers.settle(&kept.after, &kept.head)?);
+        events.into_iter().chain(settle).for_each(|message| job.emit(message));
         Ok(())
     }
 
@@ -63,11 +69,10 @@ impl StripeCalls {
         let kept = self.ledgers.change(command.booking_id, |ledger, _| ledger.record(command.record.clone())).await?;
         let Some(kept) = kept else { return Err(Failure::Defer(NOT_YET_DELAY)) };
         // Told anew whenever it is asked again, so that nothing is lost between storing and telling.
-        let before = pvt_domain::ledger::Ledger { records: Vec::new(), ..kept.after.clone() };
-        let news = kept.after.news_since(&before).into_iter().filter(|news| news.payment == command.record.id.to_string()).collect();
-        self.ledgers.tell(&kept.after, news)?.into_iter().for_each(|event| job.emit(event));
-        self.ledgers.settle(&kept.after, &kept.head)?.into_iter().for_each(|settle| job.emit(settle));
-        answer(job, done(command.booking_id, command.record.id.to_string()))
+        let (before, id) = (Ledger { records: Vec::new(), ..kept.after.clone() }, command.record.id.to_string());
+        let news = kept.after.news_since(&before).into_iter().filter(|news| news.payment == id).collect();
+        self.tell(job, &kept, news)?;
+        answer(job, done(command.booking_id, id))
     }
 }
 

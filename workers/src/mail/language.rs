@@ -1,5 +1,8 @@
 //! The two languages that mails are written in: fixed phrases, and how each writes dates, times, counts and money.
 
+mod english;
+mod french;
+
 use chrono::{Datelike, NaiveDate, NaiveTime, Timelike};
 use pvt_domain::messages::NotificationKind;
 use pvt_domain::money::Money;
@@ -39,8 +42,8 @@ impl Language {
     /// The fixed phrases.
     pub(super) fn phrases(self) -> &'static Phrases {
         match self {
-            Self::English => &ENGLISH,
-            Self::French => &FRENCH,
+            Self::English => &english::ENGLISH,
+            Self::French => &french::FRENCH,
         }
     }
 
@@ -194,216 +197,6 @@ pub(super) struct Phrases {
     pub weekdays: [&'static str; 7],
     pub months: [&'static str; 12],
 }
-
-static ENGLISH: Phrases = Phrases {
-    hello: "Hello",
-    confirmed: Wording {
-        title: "Your booking is confirmed",
-        lead: "Your beds are reserved. We look forward to your stay.",
-        calendar: "The attached calendar file adds the stay to your calendar.",
-    },
-    modified: Wording {
-        title: "Your booking has changed",
-        lead: "Your booking was changed. This is how it stands now.",
-        calendar: "The attached calendar file updates the stay in your calendar.",
-    },
-    cancelled: Wording {
-        title: "Your booking is cancelled",
-        lead: "Your booking is cancelled and the beds are free again.",
-        calendar: "The attached calendar file marks the stay as cancelled in your calendar.",
-    },
-    no_show: Wording {
-        title: "We missed you",
-        lead: "You did not arrive, so your booking has ended and the beds are free again. Are you still on your way? Please call us.",
-        calendar: "The attached calendar file marks the stay as cancelled in your calendar.",
-    },
-    arrival_soon: Wording {
-        title: "See you soon",
-        lead: "Your stay begins in a few days. Here is what you need for your arrival.",
-        calendar: "The attached calendar file adds the stay to your calendar.",
-    },
-    arrival_today: Wording {
-        title: "Welcome today",
-        lead: "We expect you today. Please have the reference and an identity document at hand when you check in.",
-        calendar: "The attached calendar file adds the stay to your calendar.",
-    },
-    payment_link: Wording {
-        title: "Please pay to confirm your booking",
-        lead: "Your beds are held for you until the time below. Pay by then and your booking is confirmed at once.",
-        calendar: "The attached calendar file shows the stay as tentative.",
-    },
-    payment_received: Wording {
-        title: "We received your payment",
-        lead: "Thank you. Your payment has arrived; this message is your receipt.",
-        calendar: "The attached calendar file shows the stay.",
-    },
-    payment_failed: Wording {
-        title: "Your payment did not go through",
-        lead: "Your bank or card refused the payment, so nothing was taken. Your beds are still held: you can try again by the time below.",
-        calendar: "The attached calendar file shows the stay as tentative.",
-    },
-    hold_expired: Wording {
-        title: "Your beds were released",
-        lead: "No payment arrived in time, so the beds are free again and nothing is owed. You are welcome to book anew.",
-        calendar: "The attached calendar file removes the stay from your calendar.",
-    },
-    payment_refunded: Wording {
-        title: "We sent money back",
-        lead: "A refund is on its way to where you paid from. It usually arrives within five to ten days.",
-        calendar: "The attached calendar file shows how the stay stands.",
-    },
-    payment_returned: Wording {
-        title: "We are sorry: your payment came too late",
-        lead: "Your payment arrived after your beds had been released, and they are taken now. We are sorry. All of it goes back to where you paid from.",
-        calendar: "The attached calendar file removes the stay from your calendar.",
-    },
-    changes: "What changed",
-    stay_number: "Stay",
-    nothing: "none",
-    details: "Your details",
-    updated: "updated",
-    reference: "Reference",
-    check_in: "Check-in",
-    check_out: "Check-out",
-    from: "from",
-    until: "until",
-    address: "Address",
-    stay: "Your stay",
-    price: "Price",
-    figures: "Figures",
-    total: "Total",
-    pay_on_arrival: "The total is due on arrival.",
-    not_due: "Nothing is due.",
-    all_paid: "Everything is paid.",
-    balance_on_arrival: "The balance is due on arrival.",
-    paid_twice: "You had paid already: this second payment goes back to where you paid from.",
-    pay: "Pay now",
-    receipt: "View the receipt",
-    due_now: "To pay now",
-    deadline: "Pay by",
-    due_on_arrival: "Due on arrival",
-    this_payment: "This payment",
-    this_refund: "This refund",
-    paid: "Paid",
-    refunded: "Refunded",
-    charged_back: "Taken back by your bank",
-    to_come_back: "On its way back to you",
-    balance: "Balance due",
-    fee: "Cancellation fee",
-    no_show_fee: "No-show fee",
-    refund: "Refund",
-    footer: "This message was sent automatically. Please keep the reference at hand when you contact us.",
-    colon: ":",
-    nights: ["night", "nights"],
-    guests: ["guest", "guests"],
-    weekdays: ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"],
-    months: ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"],
-};
-
-static FRENCH: Phrases = Phrases {
-    hello: "Bonjour",
-    confirmed: Wording {
-        title: "Votre réservation est confirmée",
-        lead: "Vos lits sont réservés. Au plaisir de vous accueillir.",
-        calendar: "Le fichier de calendrier joint ajoute le séjour à votre agenda.",
-    },
-    modified: Wording {
-        title: "Votre réservation a changé",
-        lead: "Votre réservation a été modifiée. La voici telle qu’elle est maintenant.",
-        calendar: "Le fichier de calendrier joint met à jour le séjour dans votre agenda.",
-    },
-    cancelled: Wording {
-        title: "Votre réservation est annulée",
-        lead: "Votre réservation est annulée et les lits sont de nouveau libres.",
-        calendar: "Le fichier de calendrier joint marque le séjour comme annulé dans votre agenda.",
-    },
-    no_show: Wording {
-        title: "Nous vous avons attendu",
-        lead: "Vous n’êtes pas arrivé : votre réservation a pris fin et les lits sont de nouveau libres. Vous êtes encore en route ? Appelez-nous.",
-        calendar: "Le fichier de calendrier joint marque le séjour comme annulé dans votre agenda.",
-    },
-    arrival_soon: Wording {
-        title: "À bientôt",
-        lead: "Votre séjour commence dans quelques jours. Voici ce qu’il vous faut pour votre arrivée.",
-        calendar: "Le fichier de calendrier joint ajoute le séjour à votre agenda.",
-    },
-    arrival_today: Wording {
-        title: "Bienvenue aujourd’hui",
-        lead: "Nous vous attendons aujourd’hui. Gardez la référence et une pièce d’identité sous la main à votre arrivée.",
-        calendar: "Le fichier de calendrier joint ajoute le séjour à votre agenda.",
-    },
-    payment_link: Wording {
-        title: "Réglez pour confirmer votre réservation",
-        lead: "Vos lits sont retenus pour vous jusqu’à l’heure indiquée ci-dessous. Réglez d’ici là et votre réservation est confirmée aussitôt.",
-        calendar: "Le fichier de calendrier joint indique le séjour comme provisoire.",
-    },
-    payment_received: Wording {
-        title: "Nous avons reçu votre paiement",
-        lead: "Merci. Votre paiement est arrivé\u{202f}; ce message vous sert de reçu.",
-        calendar: "Le fichier de calendrier joint indique le séjour.",
-    },
-    payment_failed: Wording {
-        title: "Votre paiement n’a pas abouti",
-        lead: "Votre banque ou votre carte a refusé le paiement\u{202f}; rien n’a été débité. Vos lits sont toujours retenus\u{202f}: vous pouvez réessayer jusqu’à l’heure indiquée ci-dessous.",
-        calendar: "Le fichier de calendrier joint indique le séjour comme provisoire.",
-    },
-    hold_expired: Wording {
-        title: "Vos lits ont été libérés",
-        lead: "Aucun paiement n’est arrivé à temps\u{202f}; les lits sont de nouveau libres et vous ne devez rien. Vous pouvez réserver à nouveau.",
-        calendar: "Le fichier de calendrier joint retire le séjour de votre agenda.",
-    },
-    payment_refunded: Wording {
-        title: "Un remboursement est en route",
-        lead: "Un remboursement est en route vers le moyen de paiement utilisé. Il arrive en général sous cinq à dix jours.",
-        calendar: "Le fichier de calendrier joint indique l’état du séjour.",
-    },
-    payment_returned: Wording {
-        title: "Nous sommes désolés\u{202f}: votre paiement est arrivé trop tard",
-        lead: "Votre paiement est arrivé après que vos lits ont été libérés, et ils sont pris maintenant. Nous en sommes désolés. La totalité vous est rendue sur le moyen de paiement utilisé.",
-        calendar: "Le fichier de calendrier joint retire le séjour de votre agenda.",
-    },
-    changes: "Ce qui a changé",
-    stay_number: "Séjour",
-    nothing: "aucun",
-    details: "Vos coordonnées",
-    updated: "mises à jour",
-    reference: "Référence",
-    check_in: "Arrivée",
-    check_out: "Départ",
-    from: "à partir de",
-    until: "jusqu’à",
-    address: "Adresse",
-    stay: "Votre séjour",
-    price: "Prix",
-    figures: "Montants",
-    total: "Total",
-    pay_on_arrival: "Le total est à régler à l’arrivée.",
-    not_due: "Rien n’est à régler.",
-    all_paid: "Tout est réglé.",
-    balance_on_arrival: "Le solde est à régler à l’arrivée.",
-    paid_twice: "Vous aviez déjà réglé\u{202f}: ce second paiement vous est rendu sur le moyen de paiement utilisé.",
-    pay: "Régler maintenant",
-    receipt: "Voir le reçu",
-    due_now: "À régler maintenant",
-    deadline: "À régler avant le",
-    due_on_arrival: "À régler à l’arrivée",
-    this_payment: "Ce paiement",
-    this_refund: "Ce remboursement",
-    paid: "Réglé",
-    refunded: "Remboursé",
-    charged_back: "Repris par votre banque",
-    to_come_back: "En cours de remboursement",
-    balance: "Solde à régler",
-    fee: "Frais d’annulation",
-    no_show_fee: "Frais de non-présentation",
-    refund: "Remboursement",
-    footer: "Ce message a été envoyé automatiquement. Gardez la référence sous la main pour nous contacter.",
-    colon: "\u{a0}:",
-    nights: ["nuit", "nuits"],
-    guests: ["personne", "personnes"],
-    weekdays: ["lundi", "mardi", "mercredi", "jeudi", "vendredi", "samedi", "dimanche"],
-    months: ["janvier", "février", "mars", "avril", "mai", "juin", "juillet", "août", "septembre", "octobre", "novembre", "décembre"],
-};
 
 #[cfg(test)]
 mod tests {

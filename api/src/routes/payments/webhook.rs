@@ -11,18 +11,15 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::IntoResponse;
 use chrono::Utc;
-use pvt_domain::messages::{STRIPE_EVENT, StripeEvent};
+use pvt_domain::messages::{STRIPE_EVENT, StripeEvent, stripe_event_message_id};
 use pvt_messaging::Outgoing;
 use serde_json::{Value, json};
 use tracing::debug;
-use uuid::Uuid;
 
 /// Largest event, in bytes: with its envelope it must fit into a message of 64 KiB. Stripe's are a few KiB.
 const MAX_EVENT_BYTES: usize = 60 * 1024;
 /// Longest id or type of an event, in bytes. Stripe promises 255 for ids.
 const MAX_NAME_BYTES: usize = 255;
-/// Name space of message ids: the same event always has the same one.
-const EVENTS: Uuid = Uuid::from_u128(0x8d0f_5a1b_77c4_4d9e_9a60_2f1e_3b5c_7d21);
 const STRIPE_SIGNATURE: HeaderName = HeaderName::from_static("stripe-signature");
 /// Who asked, as histories show it.
 const ACTOR: &str = "stripe";
@@ -34,7 +31,7 @@ pub(in crate::routes) async fn webhook(State(app): State<SharedApp>, request: Re
     let now = Utc::now();
     verify(&app, &parts.headers, &raw, now.timestamp()).inspect_err(|_| count("refused"))?;
     let (event_id, event_type, payload) = read_event(&raw).inspect_err(|_| count("refused"))?;
-    let message_id = Uuid::new_v5(&EVENTS, event_id.as_bytes());
+    let message_id = stripe_event_message_id(&event_id);
     let event = StripeEvent { event_id, event_type, payload, received_at: now.into() };
     let key = app.topology.command_key(STRIPE_EVENT, "");
     let message = Outgoing::command(key, message_id, &event).map(|message| message.traced(Context::traceparent(&parts)).by(ACTOR));

@@ -2,6 +2,7 @@
 
 use super::{Booking, Status};
 use crate::ledger::Summary;
+use crate::money::is_zero;
 use crate::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -21,11 +22,6 @@ pub struct Payment {
     /// given back and counted.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub to_return: i64,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
-fn is_zero(amount: &i64) -> bool {
-    *amount == 0
 }
 
 /// How the payment of a booking looks to people.

@@ -62,8 +62,7 @@ impl Ledger {
             entries.push(Entry { id: id.to_owned(), kind, payment: payment.to_owned(), amount, fee, at, balance: 0 });
         };
         for intent in self.succeeded() {
-            let at = if intent.told.at > 0 { intent.told.at } else { intent.created };
-            add(&intent.id, EntryKind::Payment, &intent.id, intent.received, fee(&intent.id), instant(at));
+            add(&intent.id, EntryKind::Payment, &intent.id, intent.received, fee(&intent.id), instant(intent.since()));
         }
         for refund in self.refunds.iter().filter(|refund| refund.status.is_effective() && self.is_ours(&refund.currency)) {
             add(&refund.id, EntryKind::Refund, &refund.intent, -refund.amount, fee(&refund.id), instant(refund.created));

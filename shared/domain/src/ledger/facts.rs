@@ -213,6 +213,13 @@ impl DisputeFact {
     }
 }
 
+impl IntentFact {
+    /// When it came to where it stands, in Unix seconds; where only its session told of it, when that was made.
+    pub fn since(&self) -> i64 {
+        if self.told.at > 0 { self.told.at } else { self.created }
+    }
+}
+
 impl Fact for SessionFact {
     fn id(&self) -> &str {
         &self.id

@@ -2,6 +2,7 @@
 
 use super::facts::{DisputeStage, IntentFact, SessionState};
 use super::{Ledger, OrderState};
+use crate::money::is_zero;
 use crate::stripe::IntentStatus;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -28,12 +29,12 @@ pub struct Summary {
     pub processing: bool,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
-fn is_zero(amount: &i64) -> bool {
-    *amount == 0
-}
-
 impl Summary {
+    /// Whether both say the same, of whichever revisions.
+    pub fn agrees_with(&self, other: &Self) -> bool {
+        Self { ledger_rev: other.ledger_rev, ..self.clone() } == *other
+    }
+
     /// What the hostel has of it.
     pub fn kept(&self) -> i64 {
         self.captured - self.refunded - self.charged_back

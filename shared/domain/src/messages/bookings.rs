@@ -289,16 +289,6 @@ pub struct UnblockBeds {
     pub requested_at: Timestamp,
 }
 
-macro_rules! wire_name {
-    ($($message:ident => $kind:ident),+ $(,)?) => {
-        $(impl MessageType for $message {
-            fn kind(&self) -> &'static str {
-                $kind
-            }
-        })+
-    };
-}
-
 wire_name! {
     RequestBooking => BOOKING_REQUEST,
     ModifyBooking => BOOKING_MODIFY,

@@ -243,16 +243,6 @@ impl MessageType for OpenPayment {
     }
 }
 
-macro_rules! wire_name {
-    ($($message:ident => $kind:ident),+ $(,)?) => {
-        $(impl MessageType for $message {
-            fn kind(&self) -> &'static str {
-                $kind
-            }
-        })+
-    };
-}
-
 wire_name! {
     StripeEvent => STRIPE_EVENT,
     ExpireCheckout => PAYMENT_EXPIRE_CHECKOUT,

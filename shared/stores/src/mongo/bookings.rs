@@ -174,19 +174,14 @@ impl Mongo {
         Ok(found.try_collect().await?)
     }
 
-    /// The index of clients' own bookings. Most bookings are strangers', so that they cost nothing there.
-    pub(super) async fn index_clients(&self) -> Result<(), StoreError> {
-        let options = IndexOptions::builder().partial_filter_expression(doc! { "client": { "$exists": true } }).build();
-        let index = IndexModel::builder().keys(doc! { "client": 1, "created_at": 1, "_id": 1 }).options(options).build();
-        self.collection::<Document>(COLLECTION).create_index(index).await?;
-        Ok(())
-    }
-
-    /// The index of holds by when they end. Most bookings are none, so that they cost nothing there.
-    pub(super) async fn index_holds(&self) -> Result<(), StoreError> {
-        let options = IndexOptions::builder().partial_filter_expression(doc! { "status": Status::Held.as_str() }).build();
-        let index = IndexModel::builder().keys(doc! { "payment.expires_at": 1 }).options(options).build();
-        self.collection::<Document>(COLLECTION).create_index(index).await?;
+    /// The indexes of few bookings, so that they cost the others nothing: clients' own, and holds by when they end.
+    pub(super) async fn index_few(&self) -> Result<(), StoreError> {
+        let of_clients = (doc! { "client": { "$exists": true } }, doc! { "client": 1, "created_at": 1, "_id": 1 });
+        let of_holds = (doc! { "status": Status::Held.as_str() }, doc! { "payment.expires_at": 1 });
+        for (only, keys) in [of_clients, of_holds] {
+            let options = IndexOptions::builder().partial_filter_expression(only).build();
+            self.collection::<Document>(COLLECTION).create_index(IndexModel::builder().keys(keys).options(options).build()).await?;
+        }
         Ok(())
     }
 

@@ -2,9 +2,9 @@
 
 use super::{Index, Mongo};
 use crate::StoreError;
+use crate::error::there_already;
 use futures_util::TryStreamExt;
 use mongodb::bson::{Document, doc, serialize_to_bson};
-use mongodb::error::ErrorKind;
 use pvt_domain::booking::{Payment, Status};
 use pvt_domain::ids::{BookingId, PropertyId};
 use pvt_domain::ledger::{Attention, Ledger};
@@ -14,9 +14,6 @@ use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
 const COLLECTION: &str = "payments";
-
-/// MongoDB's code for a violated unique index.
-const DUPLICATE_KEY: i32 = 11_000;
 
 /// The ledger of a payment, by Stripe's id and by ours; lists, newest change first; what staff must look at.
 pub(crate) const INDEXES: &[Index] = &[
@@ -176,7 +173,7 @@ impl Mongo {
         if !new.is_empty() {
             let documents = new.into_iter().map(|ledger| stored(ledger).map(|value| value.as_document().cloned().unwrap_or_default()));
             let documents: Vec<Document> = documents.collect::<Result<_, _>>()?;
-            all &= inserted(self.collection::<Document>(COLLECTION).insert_many(documents).ordered(false).await)?;
+            all &= there_already(self.collection::<Document>(COLLECTION).insert_many(documents).ordered(false).await)?.is_empty();
         }
         if !changed.is_empty() {
             let update = |ledger: &&Ledger| {
@@ -233,17 +230,5 @@ impl Mongo {
         let holds = self.collection::<BookingHead>(super::bookings::COLLECTION);
         let found = holds.find(filter).projection(fields).sort(doc! { "payment.expires_at": 1 }).limit(limit).await?;
         Ok(found.map_ok(|head| (head.id, head.property_id)).try_collect().await?)
-    }
-}
-
-/// Whether all were new.
-fn inserted<T>(result: mongodb::error::Result<T>) -> Result<bool, StoreError> {
-    let Err(error) = result else { return Ok(true) };
-    match &*error.kind {
-        ErrorKind::InsertMany(many) if many.write_concern_error.is_none() => match &many.write_errors {
-            Some(refused) if refused.iter().all(|refusal| refusal.code == DUPLICATE_KEY) => Ok(false),
-            _ => Err(error.into()),
-        },
-        _ => Err(error.into()),
     }
 }

@@ -5,9 +5,9 @@
 
 use super::{Index, Mongo};
 use crate::StoreError;
+use crate::error::there_already;
 use futures_util::TryStreamExt;
 use mongodb::bson::{Document, doc};
-use mongodb::error::ErrorKind;
 use pvt_domain::ids::{BookingId, PropertyId, uuid_text};
 use pvt_domain::messages::NotificationKind;
 use pvt_domain::timestamp::Timestamp;
@@ -19,9 +19,6 @@ pub(crate) const COLLECTION: &str = "notifications";
 
 /// None beyond `_id`, which begins with the booking: its range serves the only query that is not by whole keys.
 pub(crate) const INDEXES: &[Index] = &[];
-
-/// The server's code for a violated unique index.
-const DUPLICATE_KEY: i32 = 11_000;
 
 /// How far a mail has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,8 +116,11 @@ impl Mongo {
         if rows.is_empty() {
             return Ok(HashMap::new());
         }
-        let Err(error) = self.notifications().insert_many(rows).ordered(false).await else { return Ok(HashMap::new()) };
-        let existing = existing_keys(&error, rows)?;
+        let existing = there_already(self.notifications().insert_many(rows).ordered(false).await)?;
+        if existing.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let existing: Vec<&str> = existing.into_iter().filter_map(|place| rows.get(place)).map(|row| row.key.as_str()).collect();
         let found = self.notifications().find(doc! { "_id": { "$in": existing } }).await?;
         Ok(found.map_ok(|row| (row.key.clone(), row)).try_collect().await?)
     }
@@ -199,16 +199,4 @@ impl Mongo {
             Some(error) => Err(StoreError::Transient { store: "mongodb", message: format!("updating the notification ledger: {error}") }),
         }
     }
-}
-
-/// Which of the rows an unordered insert found there already.
-fn existing_keys<'a>(error: &mongodb::error::Error, rows: &'a [Notification]) -> Result<Vec<&'a str>, StoreError> {
-    if let ErrorKind::InsertMany(many) = &*error.kind
-        && let Some(refused) = &many.write_errors
-        && many.write_concern_error.is_none()
-        && refused.iter().all(|refusal| refusal.code == DUPLICATE_KEY)
-    {
-        return Ok(refused.iter().filter_map(|refusal| rows.get(refusal.index)).map(|row| row.key.as_str()).collect());
-    }
-    Err(error.clone().into())
 }

@@ -2,18 +2,15 @@
 
 use super::Mongo;
 use crate::StoreError;
+use crate::error::there_already;
 use futures_util::TryStreamExt;
 use mongodb::bson::{Bson, doc, serialize_to_bson};
-use mongodb::error::ErrorKind;
 use pvt_domain::messages::StripeEvent;
 use pvt_domain::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 
 const COLLECTION: &str = "stripe_events";
-
-/// MongoDB's code for a violated unique index.
-const DUPLICATE_KEY: i32 = 11_000;
 
 /// An event as stored. Its `_id` makes a repetition harmless.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -50,14 +47,8 @@ impl Mongo {
         if events.is_empty() {
             return Ok(0);
         }
-        let Err(error) = self.collection::<StoredStripeEvent>(COLLECTION).insert_many(events).ordered(false).await else { return Ok(events.len()) };
-        match &*error.kind {
-            ErrorKind::InsertMany(many) if many.write_concern_error.is_none() => match &many.write_errors {
-                Some(refused) if refused.iter().all(|refusal| refusal.code == DUPLICATE_KEY) => Ok(events.len().saturating_sub(refused.len())),
-                _ => Err(error.into()),
-            },
-            _ => Err(error.into()),
-        }
+        let known = there_already(self.collection::<StoredStripeEvent>(COLLECTION).insert_many(events).ordered(false).await)?;
+        Ok(events.len().saturating_sub(known.len()))
     }
 
     /// The ids of those of these events that are stored.

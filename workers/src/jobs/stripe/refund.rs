@@ -4,6 +4,7 @@ use super::{NOT_YET_DELAY, StripeCalls, answer, done, refused};
 use chrono::TimeDelta;
 use pvt_domain::failure::Failure;
 use pvt_domain::ids::BookingId;
+use pvt_domain::ledger::facts::Facts;
 use pvt_domain::ledger::{Ledger, RefundOrder};
 use pvt_domain::messages::{PaymentRefusal, Refund, RefundWish, StripeCommand};
 use pvt_domain::stripe;
@@ -39,9 +40,8 @@ impl StripeCalls {
         // Carried out by an earlier delivery: told again, in case that was lost.
         let kept = self.ledgers.change(command.booking_id, |_, _| ()).await?;
         if let Some(kept) = kept {
-            let before = Ledger { refunds: pvt_domain::ledger::facts::Facts::default(), ..kept.after.clone() };
-            self.ledgers.tell(&kept.after, kept.after.news_since(&before))?.into_iter().for_each(|event| job.emit(event));
-            self.ledgers.settle(&kept.after, &kept.head)?.into_iter().for_each(|settle| job.emit(settle));
+            let before = Ledger { refunds: Facts::default(), ..kept.after.clone() };
+            self.tell(job, &kept, kept.after.news_since(&before))?;
             self.ledgers.alert(&kept.after).await?.into_iter().for_each(|alert| job.emit(alert));
         }
         match (refusal, &command.wish) {

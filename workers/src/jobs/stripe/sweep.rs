@@ -137,15 +137,14 @@ impl StripeCalls {
 
     /// Writes what Stripe kept into the ledgers of the payments for which it did.
     async fn note_fees(&self, transactions: &[BalanceTransaction], ledgers: &[Ledger]) -> Result<u32, Failure> {
-        let owners: HashMap<&str, (BookingId, &str)> =
-            ledgers.iter().flat_map(|ledger| ledger.charges.iter().map(|charge| (charge.id.as_str(), (ledger.booking_id, charge.intent.as_str())))).collect();
-        let known = |booking: BookingId, intent: &str| ledgers.iter().any(|ledger| ledger.booking_id == booking && ledger.fees.contains_key(intent));
+        let unknown = ledgers.iter().flat_map(|ledger| {
+            let charges = ledger.charges.iter().filter(|charge| !ledger.fees.contains_key(&charge.intent));
+            charges.map(|charge| (charge.id.as_str(), (ledger.booking_id, charge.intent.as_str())))
+        });
+        let owners: HashMap<&str, (BookingId, &str)> = unknown.collect();
         let mut noted = 0;
         for line in transactions.iter().filter(|line| line.fee != 0) {
             let Some((booking, intent)) = line.source.as_deref().and_then(|source| owners.get(source)).copied() else { continue };
-            if known(booking, intent) {
-                continue;
-            }
             self.ledgers.change(booking, |ledger, _| ledger.fees.insert(intent.to_owned(), line.fee)).await?;
             noted += 1;
         }
