@@ -4,12 +4,12 @@
 //! delivered a message again finds the change made and tells of it again, under the same ids.
 
 use crate::clock::Clock;
-use pvt_domain::accounts::mail::{ACCOUNT_MAIL, AccountMail, StaffAlert};
+use pvt_domain::accounts::mail::{ACCOUNT_MAIL, StaffAlert};
 use pvt_domain::events::PaymentEvent;
 use pvt_domain::failure::Failure;
 use pvt_domain::ids::BookingId;
 use pvt_domain::ledger::{Ledger, News};
-use pvt_domain::messages::{BOOKING_SETTLE_PAYMENT, Order, PAYMENT_REFRESH, RefreshPayment, SettlePayment};
+use pvt_domain::messages::{BOOKING_SETTLE_PAYMENT, Order, PAYMENT_REFRESH, PAYMENT_REFUND, RefreshPayment, Refund, SettlePayment};
 use pvt_domain::timestamp::Timestamp;
 use pvt_messaging::{EncodeError, Outgoing, Topology};
 use pvt_stores::StoreError;
@@ -30,10 +30,8 @@ pub(crate) struct Ledgers {
     clock: Clock,
 }
 
-/// A ledger before and after a change that is stored, and the booking that it belongs to.
+/// A ledger after a change that is stored, and the booking that it belongs to.
 pub(crate) struct Kept<T> {
-    /// As it was read.
-    pub(crate) before: Ledger,
     /// As it is stored.
     pub(crate) after: Ledger,
     /// The booking, as it was read together with the ledger.
@@ -64,11 +62,11 @@ impl Ledgers {
             let mut after = before.clone();
             let answer = change(&mut after, &head);
             if after == before {
-                return Ok(Some(Kept { before, after, head, answer }));
+                return Ok(Some(Kept { after, head, answer }));
             }
-            (after.rev, after.updated_at) = (before.rev + 1, self.now());
+            after.revised(&before, self.now());
             if self.mongo.save_ledgers(std::slice::from_ref(&after)).await? {
-                return Ok(Some(Kept { before, after, head, answer }));
+                return Ok(Some(Kept { after, head, answer }));
             }
         }
         Err(StoreError::Stale(format!("the ledger of {booking} changed {SAVE_ATTEMPTS} times")))
@@ -88,14 +86,18 @@ impl Ledgers {
         news.into_iter().map(tell).collect()
     }
 
+    /// What a ledger as it is stored asks for: its booking to know what it comes to, its staff to look at it, and whatever can be given
+    /// back to be given back. Nothing of that depends on who changed it last, so nothing is lost with whoever did.
+    pub(crate) async fn follow(&self, ledger: &Ledger, head: &BookingHead) -> Result<Vec<Outgoing>, Failure> {
+        let mut messages = self.alert(ledger).await?;
+        messages.extend(self.settle(ledger, head)?);
+        messages.extend(self.give_back(ledger, head)?);
+        Ok(messages)
+    }
+
     /// Tells the booking what its ledger comes to, unless it knows.
-    pub(crate) fn settle(&self, ledger: &Ledger, head: &BookingHead) -> Result<Option<Outgoing>, EncodeError> {
-        if head.ledger_rev() >= ledger.rev {
-            return Ok(None);
-        }
-        let summary = ledger.summary();
-        // Where nothing moved, and nothing is on its way, the booking has nothing to note.
-        if summary.agrees_with(&head.payment.ledger()) {
+    fn settle(&self, ledger: &Ledger, head: &BookingHead) -> Result<Option<Outgoing>, EncodeError> {
+        if head.ledger_rev() >= ledger.sums_rev {
             return Ok(None);
         }
         let order = Order {
@@ -109,21 +111,38 @@ impl Ledgers {
         };
         let id = Uuid::new_v5(&ledger.booking_id.as_uuid(), format!("settle|{}", ledger.rev).as_bytes());
         let key = self.topology.command_key(BOOKING_SETTLE_PAYMENT, ledger.property_id.as_str());
-        let command = SettlePayment { order, ledger: summary };
+        let command = SettlePayment { order, ledger: ledger.summary() };
         Ok(Some(Outgoing::command(key, id, &command)?.correlated(ledger.booking_id.as_uuid()).by(ACTOR)))
     }
 
+    /// Has given back what the booking found too much and could not be given back then: a bank argued about it, for one.
+    fn give_back(&self, ledger: &Ledger, head: &BookingHead) -> Result<Option<Outgoing>, EncodeError> {
+        let to_return = head.payment.to_return;
+        if !ledger.can_return(to_return) {
+            return Ok(None);
+        }
+        let (booking_id, property_id) = (ledger.booking_id, ledger.property_id.clone());
+        let id = Uuid::new_v5(&booking_id.as_uuid(), format!("refund|{}|{to_return}", ledger.rev).as_bytes());
+        let command = Refund { booking_id, property_id, wish: None, actor: ACTOR.to_owned(), requested_at: self.now() };
+        Ok(Some(Outgoing::command(self.topology.command_key(PAYMENT_REFUND, ""), id, &command)?.correlated(booking_id.as_uuid()).by(ACTOR)))
+    }
+
     /// Writes to the staff of a booking whose money needs them: the same mails however often it is found.
-    pub(crate) async fn alert(&self, ledger: &Ledger) -> Result<Vec<Outgoing>, Failure> {
-        let attention = ledger.attention();
-        if attention.is_empty() {
+    async fn alert(&self, ledger: &Ledger) -> Result<Vec<Outgoing>, Failure> {
+        let concerns = ledger.concerns();
+        if concerns.is_empty() {
             return Ok(Vec::new());
         }
         let (people, now) = (self.mongo.told_of(&ledger.property_id).await?, self.now());
-        let alerts = attention.into_iter().map(|attention| StaffAlert { booking_id: ledger.booking_id, property_id: ledger.property_id.clone(), attention });
-        let mails = alerts.flat_map(|alert| people.iter().map(move |person| alert.mail_to(person.id, now)).collect::<Vec<_>>());
-        let send = |mail: AccountMail| Ok(Outgoing::command(self.topology.command_key(ACCOUNT_MAIL, ""), mail.mail_id, &mail)?.by(ACTOR));
-        mails.map(send).collect()
+        let mut mails = Vec::new();
+        for (attention, subject) in concerns {
+            let alert = StaffAlert { booking_id: ledger.booking_id, property_id: ledger.property_id.clone(), attention };
+            for person in &people {
+                let mail = alert.mail_to(person.id, subject, now);
+                mails.push(Outgoing::command(self.topology.command_key(ACCOUNT_MAIL, ""), mail.mail_id, &mail)?.by(ACTOR));
+            }
+        }
+        Ok(mails)
     }
 
     /// Asks for a payment to be read from Stripe.

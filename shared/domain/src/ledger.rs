@@ -40,6 +40,9 @@ pub struct Ledger {
     pub currency: Currency,
     /// Counts the changes.
     pub rev: u64,
+    /// The revision at which what it comes to last changed: whoever knows it as of this one or a later one knows enough.
+    #[serde(default)]
+    pub sums_rev: u64,
     /// Whether the hold is over, so that no guest is sent to pay any more.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub closed: bool,
@@ -118,6 +121,7 @@ impl Ledger {
             property_id,
             currency,
             rev: 0,
+            sums_rev: 0,
             closed: false,
             attempts: Vec::new(),
             sessions: Facts::default(),
@@ -129,6 +133,14 @@ impl Ledger {
             records: Vec::new(),
             fees: BTreeMap::new(),
             updated_at: now,
+        }
+    }
+
+    /// Counts the change that made this of `before`.
+    pub fn revised(&mut self, before: &Self, now: Timestamp) {
+        (self.rev, self.updated_at) = (before.rev + 1, now);
+        if !self.summary().agrees_with(&before.summary()) {
+            self.sums_rev = self.rev;
         }
     }
 

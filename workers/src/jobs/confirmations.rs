@@ -10,7 +10,7 @@ mod views;
 use crate::clock::Clock;
 use futures_util::FutureExt;
 use pvt_domain::block::Block;
-use pvt_domain::booking::{Action, Booking, Status};
+use pvt_domain::booking::{Action, Booking};
 use pvt_domain::decide::{Decisions, Known, Verdict, decide};
 use pvt_domain::events::BookingEvent;
 use pvt_domain::failure::Failure;
@@ -298,7 +298,8 @@ fn aftermath(event: &BookingEvent) -> Result<Vec<Outgoing>, EncodeError> {
         commands.push(Outgoing::command(unversioned(PAYMENT_REFUND), command_id("refund"), &command)?.by(ACTOR));
     }
     // Pages that a guest may still have open must not be paid for nothing.
-    if event.status == Status::Cancelled && event.action == Some(Action::Cancel) && event.payment.required > 0 {
+    let is_off = matches!(event.action, Some(Action::Cancel | Action::NoShow)) && !event.status.holds_beds();
+    if is_off && event.price.is_some() {
         let command = ExpireCheckout { booking_id, property_id, release: false, actor: ACTOR.to_owned(), requested_at };
         commands.push(Outgoing::command(unversioned(PAYMENT_EXPIRE_CHECKOUT), command_id("expire_checkout"), &command)?.by(ACTOR));
     }

@@ -111,7 +111,7 @@ impl Payments {
                 let reread = |telling: &Telling| after.apply(&telling.event).map(|reread| (telling.place, reread));
                 joined.rereads.extend(tellings.iter().filter_map(reread).collect::<Vec<_>>());
                 if after != before {
-                    (after.rev, after.updated_at) = (before.rev + 1, self.ledgers.now());
+                    after.revised(&before, self.ledgers.now());
                     changed.push(after.clone());
                 }
                 joined.ledgers.insert(*booking, after);
@@ -142,9 +142,9 @@ impl Payments {
                 let Some(job) = jobs.get_mut(telling.place) else { continue };
                 self.ledgers.tell(ledger, ledger.news_of(&telling.event.object))?.into_iter().for_each(|event| job.emit(event));
             }
-            let (alerts, settle) = (self.ledgers.alert(ledger).await?, self.ledgers.settle(ledger, head)?);
+            let follows = self.ledgers.follow(ledger, head).await?;
             if let Some(job) = tellings.last().and_then(|telling| jobs.get_mut(telling.place)) {
-                alerts.into_iter().chain(settle).for_each(|message| job.emit(message));
+                follows.into_iter().for_each(|message| job.emit(message));
             }
         }
         for (place, Reread::Refunds { intent }) in &joined.rereads {

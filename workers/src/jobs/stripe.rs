@@ -4,6 +4,7 @@
 //! What is to be done is written into the booking's ledger before Stripe is asked, and Stripe is asked under a key that is a function of
 //! it: whoever does it again does the same thing. No bed waits for any of this.
 
+mod close;
 mod expire;
 mod open;
 mod refresh;
@@ -15,9 +16,9 @@ use crate::ledgers::{Kept, Ledgers};
 use pvt_domain::failure::Failure;
 use pvt_domain::ids::BookingId;
 use pvt_domain::ledger::facts::Told;
-use pvt_domain::ledger::{Ledger, News};
+use pvt_domain::ledger::{Ledger, Record};
 use pvt_domain::messages::{PaymentRefusal, PaymentReply, RecordPayment, StripeCommand};
-use pvt_messaging::{EncodeError, Outgoing, Queue, Rung, Topology};
+use pvt_messaging::{Outgoing, Queue, Rung, Topology};
 use pvt_stores::mongo::Mongo;
 use pvt_stripe::StripeClient;
 use pvt_worker_runtime::{Job, Shape, Spec, Worker};
@@ -52,27 +53,37 @@ impl StripeCalls {
         Told { at: self.ledgers.now().as_datetime().timestamp(), by: format!("read:{operation}") }
     }
 
-    /// Queues what follows from a change of a ledger: its news, and what it comes to for the booking.
-    fn follow<T>(&self, job: &mut Job<StripeCommand>, kept: &Kept<T>) -> Result<(), EncodeError> {
-        self.tell(job, kept, kept.after.news_since(&kept.before))
-    }
-
-    /// The same with these news, where they do not depend on what this delivery changed.
-    fn tell<T>(&self, job: &mut Job<StripeCommand>, kept: &Kept<T>, news: Vec<News>) -> Result<(), EncodeError> {
-        let (events, settle) = (self.ledgers.tell(&kept.after, news)?, self.ledgers.settle(&kept.after, &kept.head)?);
-        events.into_iter().chain(settle).for_each(|message| job.emit(message));
+    /// Queues what follows from a ledger as it is stored: all that there is to tell of it, and what it asks for. Not only what this
+    /// delivery changed, so that nothing is lost when an earlier one died between storing and telling.
+    async fn follow<T>(&self, job: &mut Job<StripeCommand>, kept: &Kept<T>) -> Result<(), Failure> {
+        let events = self.ledgers.tell(&kept.after, kept.after.news())?;
+        let asked = self.ledgers.follow(&kept.after, &kept.head).await?;
+        events.into_iter().chain(asked).for_each(|message| job.emit(message));
         Ok(())
     }
 
     /// Notes what staff took or gave back.
     async fn record(&self, job: &mut Job<StripeCommand>, command: &RecordPayment) -> Result<(), Failure> {
-        let kept = self.ledgers.change(command.booking_id, |ledger, _| ledger.record(command.record.clone())).await?;
+        let kept = self.ledgers.change(command.booking_id, |ledger, _| note(ledger, &command.record)).await?;
         let Some(kept) = kept else { return Err(Failure::Defer(NOT_YET_DELAY)) };
-        // Told anew whenever it is asked again, so that nothing is lost between storing and telling.
-        let (before, id) = (Ledger { records: Vec::new(), ..kept.after.clone() }, command.record.id.to_string());
-        let news = kept.after.news_since(&before).into_iter().filter(|news| news.payment == id).collect();
-        self.tell(job, &kept, news)?;
-        answer(job, done(command.booking_id, id))
+        if let Err(refusal) = kept.answer {
+            return answer(job, refused(command.booking_id, refusal));
+        }
+        self.follow(job, &kept).await?;
+        answer(job, done(command.booking_id, command.record.id.to_string()))
+    }
+}
+
+/// Notes a record, unless more would have gone than came.
+fn note(ledger: &mut Ledger, record: &Record) -> Result<(), PaymentRefusal> {
+    match ledger.records.iter().find(|known| known.id == record.id) {
+        Some(known) if Record { at: record.at, ..known.clone() } == *record => Ok(()),
+        Some(_) => Err(PaymentRefusal::KeyReused),
+        None if record.amount < 0 && ledger.summary().kept() + record.amount < 0 => Err(PaymentRefusal::TooMuch),
+        None => {
+            ledger.record(record.clone());
+            Ok(())
+        }
     }
 }
 

@@ -118,6 +118,7 @@ fn refused(refusal: PaymentRefusal) -> Problem {
         PaymentRefusal::UnknownPayment => problem::NOT_FOUND.into(),
         PaymentRefusal::TooMuch => problem::TOO_MUCH.into(),
         PaymentRefusal::Disputed => problem::DISPUTED.into(),
+        PaymentRefusal::KeyReused => problem::IDEMPOTENCY_KEY_REUSED.into(),
         PaymentRefusal::ProviderRefused => problem::PROVIDER_REFUSED.into(),
         PaymentRefusal::ProviderUnavailable => Problem::from(problem::PROVIDER_UNAVAILABLE).retry_after(RETRY_AFTER_SECS),
     }

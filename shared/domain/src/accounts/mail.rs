@@ -69,9 +69,9 @@ pub struct StaffAlert {
 }
 
 impl StaffAlert {
-    /// The mail that tells this person of it: the same however often it is found.
-    pub fn mail_to(&self, user: UserId, now: Timestamp) -> AccountMail {
-        let name = format!("alert|{}|{}", self.booking_id, self.attention.as_str());
+    /// The mail that tells this person of it: the same however often it is found about this subject (a payment, a refund, a dispute).
+    pub fn mail_to(&self, user: UserId, subject: &str, now: Timestamp) -> AccountMail {
+        let name = format!("alert|{}|{}|{subject}", self.booking_id, self.attention.as_str());
         AccountMail {
             mail_id: Uuid::new_v5(&user.as_uuid(), name.as_bytes()),
             user_id: user,

@@ -84,10 +84,18 @@ impl Payment {
         (self.to_return - self.ledger.as_ref().map_or(0, |ledger| ledger.refunded)).max(0)
     }
 
-    /// Whether what was paid confirms the booking. What is to be given back does not count, except what was paid twice, which never did.
+    /// Whether what was paid confirms a hold. What is to be given back does not count, except what was paid twice, which never did. What
+    /// somebody gave back at Stripe does: told in the order in which it happened, it would have come after the confirmation.
     pub fn covers(&self) -> bool {
         let Some(ledger) = &self.ledger else { return self.required == 0 };
         ledger.cleared - (self.to_return - ledger.surplus).max(0) >= self.required
+    }
+
+    /// Whether, beyond that, the hostel still has it. Beds that were released are claimed again for nothing less: the money may have gone
+    /// back because there were none.
+    pub fn covers_late(&self) -> bool {
+        let kept = self.ledger.as_ref().map_or(0, Summary::kept);
+        self.covers() && kept - self.return_due() >= self.required
     }
 }
 

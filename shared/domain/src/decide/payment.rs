@@ -25,11 +25,13 @@ impl Decider<'_> {
         paid.payment.ledger = Some(settle.ledger.clone());
         let mut revision = Revision::of(Action::RecordPayment, command_id, order);
         let mut to = paid.status;
-        if paid.payment.covers() && matches!(paid.status, Status::Held | Status::Expired) {
-            let moved = if paid.status == Status::Held { Some(Vec::new()) } else { self.seat_late(&mut paid, command_id)? };
-            if let Some(moved) = moved {
-                (to, revision.action, revision.moved) = (Status::Confirmed, Action::Confirm, moved);
-            }
+        let moved = match paid.status {
+            Status::Held if paid.payment.covers() => Some(Vec::new()),
+            Status::Expired if paid.payment.covers_late() => self.seat_late(&mut paid, command_id)?,
+            _ => None,
+        };
+        if let Some(moved) = moved {
+            (to, revision.action, revision.moved) = (Status::Confirmed, Action::Confirm, moved);
         }
         Ok(Verdict::Decided(Box::new(self.advance(paid, to, revision))))
     }

@@ -45,23 +45,27 @@ pub struct Attempt {
 pub struct Opening {
     /// The attempt: the one that was asked for, or one that is open already and just as good.
     pub attempt: Attempt,
-    /// Checkout sessions of the guest that must not be paid any more.
+    /// Sessions and payments of the guest that must not be paid any more.
     pub superseded: Vec<String>,
 }
 
 /// An open page that ends sooner than this is replaced.
 const LEAST_LEFT_SECS: i64 = 120;
+/// Most attempts of a booking: whoever needs more is no guest who pays.
+const MAX_ATTEMPTS: usize = 50;
 
 impl Ledger {
-    /// The attempt of this id, made if it is not there. A page that is open for the same amount is used again.
-    pub fn open(&mut self, id: Uuid, channel: Channel, amount: i64, now: Timestamp) -> Opening {
-        if let Some(attempt) = self.attempts.iter().find(|attempt| attempt.id == id) {
-            return Opening { attempt: attempt.clone(), superseded: Vec::new() };
-        }
-        let mut open: Vec<&Attempt> = self.attempts.iter().filter(|attempt| self.is_open(attempt, now)).collect();
-        let same = |attempt: &&Attempt| channel == Channel::Checkout && attempt.channel == channel && attempt.amount == amount;
-        let reused = open.iter().position(same).map(|place| open.remove(place).clone());
+    /// The attempt of this id, made if it is not there; what is open for the same amount is used again. `None` when there were too many.
+    pub fn open(&mut self, id: Uuid, channel: Channel, amount: i64, now: Timestamp) -> Option<Opening> {
+        let known = self.attempts.iter().position(|attempt| attempt.id == id);
+        let (earlier, amount) = known.map_or((self.attempts.as_slice(), amount), |place| (&self.attempts[..place], self.attempts[place].amount));
+        let open: Vec<&Attempt> = earlier.iter().filter(|attempt| self.is_open(attempt, now)).collect();
         let superseded = open.iter().filter(|attempt| attempt.amount != amount).filter_map(|attempt| attempt.object.clone()).collect();
+        if let Some(place) = known {
+            return Some(Opening { attempt: self.attempts[place].clone(), superseded });
+        }
+        let same = |attempt: &&&Attempt| attempt.channel == channel && attempt.amount == amount;
+        let reused = open.iter().find(same).map(|attempt| (*attempt).clone());
         let attempt = reused.unwrap_or_else(|| {
             let last = self.attempts.last();
             let again = last.filter(|last| last.amount == amount && self.paying(last.demand).next().is_none());
@@ -69,9 +73,12 @@ impl Ledger {
             Attempt { id, demand, amount, channel, object: None, opened_at: now }
         });
         if !self.attempts.iter().any(|known| known.id == attempt.id) {
+            if self.attempts.len() >= MAX_ATTEMPTS {
+                return None;
+            }
             self.attempts.push(attempt.clone());
         }
-        Opening { attempt, superseded }
+        Some(Opening { attempt, superseded })
     }
 
     /// Stripe has made the object of an attempt.
@@ -82,8 +89,10 @@ impl Ledger {
     }
 
     fn is_open(&self, attempt: &Attempt, now: Timestamp) -> bool {
-        let session = attempt.object.as_deref().and_then(|id| self.sessions.get(id));
+        let Some(object) = attempt.object.as_deref() else { return false };
+        let (session, intent) = (self.sessions.get(object), self.intents.get(object));
         session.is_some_and(|session| session.state == SessionState::Open && session.expires_at - now.as_datetime().timestamp() >= LEAST_LEFT_SECS)
+            || intent.is_some_and(|intent| !matches!(intent.status, IntentStatus::Processing | IntentStatus::Succeeded | IntentStatus::Canceled))
     }
 
     /// Objects at Stripe by which money could still come: sessions and payments that are not over.

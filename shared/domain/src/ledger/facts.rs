@@ -207,9 +207,20 @@ pub struct DisputeFact {
 }
 
 impl DisputeFact {
-    /// Whether the money may not be given back by us: it is still argued about, or the bank took it.
+    /// Whether it is still argued about, so that nothing of its payment may be given back by us.
     pub fn freezes(&self) -> bool {
-        self.stage != DisputeStage::Closed || self.status == "lost"
+        self.stage != DisputeStage::Closed
+    }
+
+    /// Whether the bank took the money for good.
+    pub fn is_lost(&self) -> bool {
+        self.stage == DisputeStage::Closed && self.status == "lost"
+    }
+
+    /// What the bank has of it, in minor units; once it is lost, all of it, whether or not the movement was told already.
+    pub fn taken(&self) -> i64 {
+        let moved = -self.movements.iter().filter(|movement| movement.currency == self.currency).map(|movement| movement.amount).sum::<i64>();
+        moved.max(if self.is_lost() { self.amount } else { 0 })
     }
 }
 

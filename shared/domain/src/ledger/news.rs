@@ -1,6 +1,6 @@
 //! What changed between two states of a ledger, for those who are told.
 
-use super::facts::{DisputeFact, IntentFact};
+use super::facts::{DisputeFact, IntentFact, RefundFact};
 use super::{Entry, EntryKind, Ledger};
 use crate::stripe::{IntentStatus, Object};
 use chrono::DateTime;
@@ -51,15 +51,17 @@ impl Ledger {
             Object::Charge(_) | Object::Other => return Vec::new(),
         }
         let mut news = self.news_since(&without);
-        // A refund that came back left no entry that could be missed.
-        if let Object::Refund(refund) = object
-            && let Some(failed) = self.refunds.get(&refund.id).filter(|known| !known.status.is_effective())
-        {
-            let at = DateTime::from_timestamp(failed.created, 0).unwrap_or_default().into();
-            let entry = Entry { id: failed.id.clone(), kind: EntryKind::Refund, payment: failed.intent.clone(), amount: 0, fee: 0, at, balance: 0 };
-            let subject = format!("{}|0|taken_back", failed.id);
-            news.push(News { kind: NewsKind::Refunded, subject, payment: failed.intent.clone(), entry: Some(entry), amount: failed.amount });
+        if let Object::Refund(refund) = object {
+            news.extend(self.refunds.get(&refund.id).and_then(came_back));
         }
+        news
+    }
+
+    /// All that is to be told: what would be new if nothing had been known.
+    pub fn news(&self) -> Vec<News> {
+        let nothing = Self::new(self.booking_id, self.property_id.clone(), self.currency, self.updated_at);
+        let mut news = self.news_since(&nothing);
+        news.extend(self.refunds.iter().filter_map(came_back));
         news
     }
 
@@ -91,6 +93,19 @@ impl Ledger {
         news.extend(self.disputes.iter().filter_map(|dispute| argument(before, dispute)));
         news
     }
+}
+
+/// A refund that came back leaves no entry that could be missed.
+fn came_back(refund: &RefundFact) -> Option<News> {
+    let at = DateTime::from_timestamp(refund.created, 0).unwrap_or_default().into();
+    let entry = Entry { id: refund.id.clone(), kind: EntryKind::Refund, payment: refund.intent.clone(), amount: 0, fee: 0, at, balance: 0 };
+    (!refund.status.is_effective()).then(|| News {
+        kind: NewsKind::Refunded,
+        subject: format!("{}|0|taken_back", refund.id),
+        payment: refund.intent.clone(),
+        entry: Some(entry),
+        amount: refund.amount,
+    })
 }
 
 fn failure(before: &Ledger, intent: &IntentFact) -> Option<News> {

@@ -3,9 +3,10 @@
 //! An order has a key of its own, which is Stripe's idempotency key and is written on the refund: whoever carries an order out twice, or
 //! looks whether it was carried out, meets the same refund.
 
-use super::facts::IntentFact;
+use super::facts::{DisputeFact, IntentFact};
 use super::{IntentStatus, Ledger};
 use crate::ids::optional_uuid;
+use crate::money::is_zero;
 use crate::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -31,6 +32,10 @@ pub struct RefundOrder {
     pub amount: i64,
     /// Why.
     pub reason: RefundReason,
+    /// What was to be given back in all when the system ordered it; 0 for staff's. An order that fails is not repeated by itself, so up to
+    /// here it is for staff to see to.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub toward: i64,
     /// Who decided it: `system` or `staff:<id>`.
     pub actor: String,
     /// In words, when staff decided it.
@@ -82,7 +87,7 @@ impl Ledger {
         self.intents.get(behind.unwrap_or(object))
     }
 
-    /// Whether a bank argues about a payment, or took it back.
+    /// Whether a bank argues about a payment.
     pub fn is_frozen(&self, intent: &str) -> bool {
         self.disputes.iter().any(|dispute| dispute.intent == intent && dispute.freezes())
     }
@@ -94,14 +99,26 @@ impl Ledger {
         }
         let given: i64 = self.refunds.iter().filter(|refund| refund.intent == intent.id && refund.status.is_effective()).map(|refund| refund.amount).sum();
         let ordered: i64 = self.open_orders().filter(|order| order.intent == intent.id).map(|order| order.amount).sum();
-        (intent.received - given - ordered).max(0)
+        let taken: i64 = self.disputes.iter().filter(|dispute| dispute.intent == intent.id).map(DisputeFact::taken).sum();
+        (intent.received - given - ordered - taken).max(0)
+    }
+
+    /// What is neither given back, nor ordered, nor left to staff, until `to_return` has been given back in all.
+    fn missing(&self, to_return: i64) -> i64 {
+        let ordered: i64 = self.open_orders().map(|order| order.amount).sum();
+        let for_staff = self.orders.iter().filter(|order| self.state_of(order) == OrderState::Failed).map(|order| order.toward).max();
+        to_return - (self.summary().refunded + ordered).max(for_staff.unwrap_or(0))
+    }
+
+    /// Whether [`Self::order_returns`] would order anything.
+    pub fn can_return(&self, to_return: i64) -> bool {
+        self.missing(to_return) > 0 && self.succeeded().any(|payment| self.refundable(payment) > 0)
     }
 
     /// Orders whatever is missing until `to_return` has been given back in all, from the newest payment on. What failed once is not
     /// ordered again by itself: it would fail again, and staff have to look at it.
     pub fn order_returns(&mut self, to_return: i64, now: Timestamp) -> usize {
-        let tried: i64 = self.orders.iter().filter(|order| self.state_of(order) != OrderState::Made).map(|order| order.amount).sum();
-        let mut missing = to_return - self.summary().refunded - tried;
+        let mut missing = self.missing(to_return);
         let before = self.orders.len();
         let mut payments: Vec<IntentFact> = self.succeeded().cloned().collect();
         payments.sort_by(|one, two| (two.created, &two.id).cmp(&(one.created, &one.id)));
@@ -109,27 +126,24 @@ impl Ledger {
             let amount = self.refundable(&payment).min(missing);
             if amount > 0 {
                 missing -= amount;
-                self.order(&payment.id, amount, RefundReason::NotOwed, "system", now);
+                self.order(&payment.id, amount, RefundReason::NotOwed, "system", now).toward = to_return;
             }
         }
         self.orders.len() - before
     }
 
-    /// Orders what staff want of one payment; the caller has looked whether the payment can give it. The same wish twice is one order.
+    /// Orders what staff want of one payment; the caller has looked whether the payment can give it, and that the wish is new.
     pub fn order_wish(&mut self, wish: Uuid, intent: &str, amount: i64, actor: &str, note: &str, now: Timestamp) -> &RefundOrder {
-        let place = self.orders.iter().position(|order| order.wish == Some(wish)).unwrap_or_else(|| {
-            self.order(intent, amount, RefundReason::Staff, actor, now);
-            self.orders.len() - 1
-        });
-        let order = &mut self.orders[place];
+        let order = self.order(intent, amount, RefundReason::Staff, actor, now);
         (order.wish, order.note) = (Some(wish), Some(note.to_owned()));
         order
     }
 
-    fn order(&mut self, intent: &str, amount: i64, reason: RefundReason, actor: &str, now: Timestamp) {
+    fn order(&mut self, intent: &str, amount: i64, reason: RefundReason, actor: &str, now: Timestamp) -> &mut RefundOrder {
         let key = format!("refund:{}:{}", self.booking_id, self.orders.len() + 1);
-        let (intent, actor) = (intent.to_owned(), actor.to_owned());
-        self.orders.push(RefundOrder { key, intent, amount, reason, actor, note: None, wish: None, ordered_at: now, refused: None });
+        let (intent, actor, place) = (intent.to_owned(), actor.to_owned(), self.orders.len());
+        self.orders.push(RefundOrder { key, intent, amount, reason, toward: 0, actor, note: None, wish: None, ordered_at: now, refused: None });
+        &mut self.orders[place]
     }
 
     /// Stripe refused an order for good.

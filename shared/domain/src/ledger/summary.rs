@@ -92,7 +92,8 @@ impl Ledger {
             captured: self.succeeded().map(|intent| intent.received).sum::<i64>() + recorded(1),
             refunded: refunds + recorded(-1),
             charged_back: (-movements.map(|movement| movement.amount).sum::<i64>()).max(0),
-            cleared: cleared + recorded(1),
+            // Of what staff noted, a correction takes back what it corrects.
+            cleared: cleared + (recorded(1) - recorded(-1)).max(0),
             surplus,
             processing: self.is_processing(),
         }
@@ -113,30 +114,31 @@ impl Ledger {
 
     /// What staff must look at, each kind once.
     pub fn attention(&self) -> BTreeSet<Attention> {
+        self.concerns().into_iter().map(|(kind, _)| kind).collect()
+    }
+
+    /// What staff must look at, with the payment, order, refund or dispute that it is about.
+    pub fn concerns(&self) -> BTreeSet<(Attention, &str)> {
         let mut found = BTreeSet::new();
         for intent in self.intents.iter().filter(|intent| intent.status == IntentStatus::Succeeded) {
             let pays = intent.demand.is_some_and(|demand| self.paying(demand).any(|paying| paying.id == intent.id));
             match self.is_ours(&intent.currency) {
-                false => found.insert(Attention::CurrencyMismatch),
-                true if !pays => found.insert(Attention::AmountMismatch),
+                false => found.insert((Attention::CurrencyMismatch, intent.id.as_str())),
+                true if !pays => found.insert((Attention::AmountMismatch, intent.id.as_str())),
                 true => false,
             };
         }
-        if self.orders.iter().any(|order| self.state_of(order) == OrderState::Failed) || self.has_failed_foreign_refund() {
-            found.insert(Attention::RefundFailed);
-        }
+        let orders = self.orders.iter().filter(|order| self.state_of(order) == OrderState::Failed).map(|order| order.key.as_str());
+        // What somebody gave back at Stripe, and came back.
+        let foreign = self.refunds.iter().filter(|refund| refund.key.is_none() && !refund.status.is_effective()).map(|refund| refund.id.as_str());
+        found.extend(orders.chain(foreign).map(|subject| (Attention::RefundFailed, subject)));
         for dispute in self.disputes.iter() {
             match dispute.stage {
-                DisputeStage::Closed if dispute.status == "lost" => found.insert(Attention::DisputeLost),
+                DisputeStage::Closed if dispute.is_lost() => found.insert((Attention::DisputeLost, dispute.id.as_str())),
                 DisputeStage::Closed => false,
-                DisputeStage::Open | DisputeStage::UnderReview => found.insert(Attention::DisputeOpen),
+                DisputeStage::Open | DisputeStage::UnderReview => found.insert((Attention::DisputeOpen, dispute.id.as_str())),
             };
         }
         found
-    }
-
-    /// A refund that somebody made at Stripe, and that came back.
-    fn has_failed_foreign_refund(&self) -> bool {
-        self.refunds.iter().any(|refund| refund.key.is_none() && !refund.status.is_effective())
     }
 }

@@ -237,6 +237,83 @@ fn a_dispute_freezes_what_it_is_about() {
 }
 
 #[test]
+fn of_a_part_that_a_bank_took_the_rest_can_be_given_back() {
+    let mut part = dispute("lost", &[-4_000]);
+    part["amount"] = json!(4_000);
+    let mut ledger = told(events(&stories()[0].1));
+    ledger.apply(&event(70, "charge.dispute.closed", part));
+    assert_eq!(ledger.order_returns(OWED, now()), 1);
+    assert_eq!(ledger.orders[0].amount, 6_000);
+}
+
+#[test]
+fn what_an_inquiry_held_up_can_be_given_back_when_it_is_closed() {
+    let mut ledger = told(events(&stories()[0].1));
+    let paid = ledger.summary();
+    assert!(ledger.can_return(OWED));
+    ledger.apply(&event(70, "charge.dispute.created", dispute("warning_needs_response", &[])));
+    assert!(!ledger.can_return(OWED) && ledger.order_returns(OWED, now()) == 0);
+    ledger.apply(&event(71, "charge.dispute.closed", dispute("warning_closed", &[])));
+    assert!(ledger.can_return(OWED) && ledger.summary().agrees_with(&paid), "though it comes to the same");
+    ledger.order_returns(OWED, now());
+    assert!(!ledger.can_return(OWED), "it is ordered");
+}
+
+#[test]
+fn a_refund_that_failed_and_was_made_good_shortens_no_later_one() {
+    let mut ledger = told(events(&stories()[0].1));
+    let give = |ledger: &mut Ledger, number: i64, id: &str, status: &str| {
+        let order = ledger.orders.last().unwrap();
+        let made = json!({ "id": id, "status": status, "payment_intent": "pi_1", "amount": order.amount, "currency": "cad", "created": 1_800_000_300,
+                           "metadata": { "refund_key": order.key } });
+        ledger.apply(&event(number, "refund.updated", made));
+    };
+    assert_eq!(ledger.order_returns(3_000, now()), 1);
+    give(&mut ledger, 80, "re_1", "failed");
+    assert_eq!(ledger.order_returns(3_000, now()), 0, "staff have to look");
+    ledger.order_wish(Uuid::from_u128(5), "pi_1", 3_000, "staff:1", "again", now());
+    give(&mut ledger, 81, "re_2", "succeeded");
+    assert_eq!(ledger.order_returns(OWED, now()), 1);
+    assert_eq!(ledger.orders.last().unwrap().amount, 7_000);
+    // A gift that failed is no part of what is owed.
+    let mut gift = told(events(&stories()[0].1));
+    gift.order_wish(Uuid::from_u128(6), "pi_1", 1_000, "staff:1", "sorry for the noise", now());
+    give(&mut gift, 82, "re_3", "failed");
+    gift.order_returns(OWED, now());
+    assert_eq!(gift.orders.last().unwrap().amount, OWED);
+}
+
+#[test]
+fn each_thing_to_look_at_is_named() {
+    let mut ledger = told(events(&stories()[0].1));
+    for (number, id) in [(90, "re_1"), (91, "re_2")] {
+        ledger.apply(&event(number, "refund.failed", refund(id, "failed", 100)));
+    }
+    assert_eq!(ledger.concerns().into_iter().collect::<Vec<_>>(), [(Attention::RefundFailed, "re_1"), (Attention::RefundFailed, "re_2")]);
+    assert_eq!(ledger.attention().len(), 1);
+}
+
+#[test]
+fn the_revision_of_the_sums_moves_with_them_alone() {
+    let before = ledger();
+    let step = |before: &Ledger, event: &Event| {
+        let mut after = before.clone();
+        after.apply(event);
+        after.revised(before, now());
+        after
+    };
+    let [failed, paid] = [&stories()[1].1[0], &stories()[1].1[2]].map(|(kind, object)| event(1, kind, object.clone()));
+    let failed = step(&before, &failed);
+    assert_eq!((failed.rev, failed.sums_rev), (1, 0));
+    let paid = step(&failed, &paid);
+    assert_eq!((paid.rev, paid.sums_rev), (2, 2));
+    let given = step(&paid, &event(2, "refund.created", refund("re_1", "succeeded", OWED)));
+    let back = step(&given, &event(3, "refund.failed", refund("re_1", "failed", OWED)));
+    assert!(back.summary().agrees_with(&paid.summary()));
+    assert_eq!(back.sums_rev, 4, "whoever knows revision 2 is told, because revision 3 is on its way");
+}
+
+#[test]
 fn a_page_that_is_open_is_used_again_and_one_for_another_amount_is_replaced() {
     let mut ledger = Ledger::new(booking_id(), "pvt-montreal".into(), Currency::CAD, now());
     let mut page = session("cs_1", "open", "unpaid", None);
@@ -244,10 +321,35 @@ fn a_page_that_is_open_is_used_again_and_one_for_another_amount_is_replaced() {
     ledger.open(Uuid::from_u128(1), Channel::Checkout, OWED, now());
     ledger.opened(Uuid::from_u128(1), "cs_1");
     ledger.apply(&event(1, "checkout.session.created", page));
-    assert_eq!(ledger.open(Uuid::from_u128(2), Channel::Checkout, OWED, now()).attempt.id, Uuid::from_u128(1));
-    let other = ledger.open(Uuid::from_u128(3), Channel::Checkout, OWED + 1, now());
+    let mut open = |id, channel, amount| ledger.open(Uuid::from_u128(id), channel, amount, now()).unwrap();
+    assert_eq!(open(2, Channel::Checkout, OWED).attempt.id, Uuid::from_u128(1));
+    let other = open(3, Channel::Checkout, OWED + 1);
     assert_eq!((other.attempt.demand, other.superseded), (2, vec!["cs_1".to_owned()]));
-    assert_eq!(ledger.open(Uuid::from_u128(3), Channel::Checkout, 1, now()).attempt.amount, OWED + 1, "the same wish again");
+    let again = open(3, Channel::Checkout, 1);
+    assert_eq!(again.attempt.amount, OWED + 1, "the same wish again");
+    assert_eq!(again.superseded, ["cs_1"], "whoever wished it may have died before it was closed");
+}
+
+#[test]
+fn a_payment_in_an_app_is_used_again_and_one_for_another_amount_is_replaced() {
+    let mut ledger = Ledger::new(booking_id(), "pvt-montreal".into(), Currency::CAD, now());
+    ledger.open(Uuid::from_u128(1), Channel::App, OWED, now()).unwrap();
+    ledger.opened(Uuid::from_u128(1), "pi_1");
+    ledger.apply(&event(1, "payment_intent.created", intent("pi_1", "requires_payment_method")));
+    let open = |ledger: &mut Ledger, id, amount| ledger.open(Uuid::from_u128(id), Channel::App, amount, now()).unwrap();
+    assert_eq!(open(&mut ledger, 2, OWED).attempt.object.as_deref(), Some("pi_1"));
+    assert_eq!(ledger.attempts.len(), 1);
+    assert_eq!(open(&mut ledger, 3, OWED - 1).superseded, ["pi_1"]);
+    ledger.apply(&event(2, "payment_intent.processing", intent("pi_1", "processing")));
+    assert_eq!(open(&mut ledger, 4, OWED).attempt.object, None, "what is on its way may still fail");
+}
+
+#[test]
+fn nobody_opens_payments_without_end() {
+    let mut ledger = Ledger::new(booking_id(), "pvt-montreal".into(), Currency::CAD, now());
+    let opened = (1..=1_000).filter(|id| ledger.open(Uuid::from_u128(*id), Channel::App, OWED, now()).is_some()).count();
+    assert_eq!((opened, ledger.attempts.len()), (50, 50));
+    assert!(ledger.open(Uuid::from_u128(7), Channel::App, OWED, now()).is_some(), "the same wish is the same still");
 }
 
 #[test]
@@ -256,7 +358,8 @@ fn money_that_staff_took_counts_and_is_noted_once() {
     let cash = Record { id: Uuid::from_u128(9), method: RecordMethod::Cash, amount: OWED, actor: "staff:1".to_owned(), note: None, at: now() };
     assert!(ledger.record(cash.clone()) && !ledger.record(cash.clone()));
     ledger.record(Record { id: Uuid::from_u128(10), amount: -1_000, ..cash });
-    assert_eq!(sums(&ledger.summary()), (OWED, 1_000, 0, true));
+    let summary = ledger.summary();
+    assert_eq!((summary.captured, summary.refunded, summary.cleared), (OWED, 1_000, OWED - 1_000), "what is given back covers nothing");
     assert_eq!(
         ledger.entries().iter().map(|entry| (entry.kind, entry.balance)).collect::<Vec<_>>(),
         [(EntryKind::Payment, OWED), (EntryKind::Refund, OWED - 1_000)]
@@ -275,6 +378,18 @@ fn news_is_what_changed() {
     assert_eq!(kinds(gone), [(NewsKind::Refunded, Some(0))], "what came back is no entry any more");
     let Event { object, .. } = event(1, "refund.failed", refund("re_1", "failed", OWED));
     assert_eq!(failed.news_of(&object), failed.news_since(&after), "told again, the same");
+    for (name, story, _) in stories() {
+        let steps: Vec<Event> = events(&story);
+        let all: Vec<String> = told(steps.clone()).news().into_iter().map(|news| news.subject).collect();
+        let mut known = ledger();
+        for event in steps {
+            let mut next = known.clone();
+            next.apply(&event);
+            known = next;
+        }
+        let last = known.news_of(&events(&story).pop().unwrap().object);
+        assert!(last.iter().all(|news| all.contains(&news.subject)), "{name}: all news hold what the last event told");
+    }
     let declined = told(events(&stories()[1].1[..1]));
     assert_eq!(kinds(declined.news_since(&before)), [(NewsKind::Failed, None)]);
 }

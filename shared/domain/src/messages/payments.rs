@@ -206,6 +206,8 @@ pub enum PaymentRefusal {
     TooMuch,
     /// A bank argues about the payment.
     Disputed,
+    /// The same key was used for something else.
+    KeyReused,
     /// Stripe refused it.
     ProviderRefused,
     /// Stripe does not answer.

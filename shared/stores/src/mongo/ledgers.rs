@@ -15,14 +15,15 @@ use std::collections::HashMap;
 
 const COLLECTION: &str = "payments";
 
-/// The ledger of a payment, by Stripe's id and by ours; lists, newest change first; what staff must look at.
+/// The ledger of a payment, by Stripe's id and by ours; those with disputes; lists, newest change first; what staff must look at.
 pub(crate) const INDEXES: &[Index] = &[
     (COLLECTION, &[("intents.id", 1)], false),
     (COLLECTION, &[("attempts.id", 1)], false),
     (COLLECTION, &[("records.id", 1)], false),
-    (COLLECTION, &[("property_id", 1), ("updated_at", 1)], false),
-    (COLLECTION, &[("updated_at", 1)], false),
-    (COLLECTION, &[("attention", 1), ("updated_at", 1)], false),
+    (COLLECTION, &[("disputes.id", 1)], false),
+    (COLLECTION, &[("property_id", 1), ("updated_at", 1), ("_id", 1)], false),
+    (COLLECTION, &[("updated_at", 1), ("_id", 1)], false),
+    (COLLECTION, &[("attention", 1), ("updated_at", 1), ("_id", 1)], false),
 ];
 
 /// A ledger as stored: with what staff must look at, so that it can be asked for.
@@ -208,7 +209,7 @@ impl Mongo {
             query.insert("attention", doc! { "$gt": "" });
         }
         if filter.disputed {
-            query.insert("disputes.0", doc! { "$exists": true });
+            query.insert("disputes.id", doc! { "$gt": "" });
         }
         let mut changed = Document::new();
         changed.extend(filter.until.map(|until| ("$lte".to_owned(), until.to_string().into())));

@@ -75,4 +75,12 @@ impl Mongo {
     pub async fn last_payment_sweep(&self) -> Result<Option<PaymentSweep>, StoreError> {
         Ok(self.collection::<PaymentSweep>(COLLECTION).find_one(doc! { "dry_run": false }).sort(doc! { "until": -1 }).await?)
     }
+
+    /// One run.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn payment_sweep(&self, run_id: Uuid) -> Result<Option<PaymentSweep>, StoreError> {
+        Ok(self.collection::<PaymentSweep>(COLLECTION).find_one(doc! { "_id": run_id.to_string() }).await?)
+    }
 }

@@ -3,20 +3,11 @@
 use super::{NOT_YET_DELAY, StripeCalls};
 use pvt_domain::booking::Status;
 use pvt_domain::failure::Failure;
-use pvt_domain::ledger::Ledger;
 use pvt_domain::messages::{BOOKING_EXPIRE_HOLD, ExpireCheckout, ExpireHold, Order, StripeCommand};
-use pvt_domain::stripe::{CheckoutSession, PaymentIntent};
 use pvt_messaging::{EncodeError, Outgoing};
 use pvt_stores::mongo::ledgers::BookingHead;
-use pvt_stripe::{Cancellation, Expiry};
-use pvt_worker_runtime::{Job, fault};
+use pvt_worker_runtime::Job;
 use uuid::Uuid;
-
-/// An object at Stripe after it was closed.
-enum Closed {
-    Session(CheckoutSession),
-    Intent(PaymentIntent),
-}
 
 impl StripeCalls {
     pub(super) async fn expire(&self, job: &mut Job<StripeCommand>, command: &ExpireCheckout) -> Result<(), Failure> {
@@ -29,28 +20,12 @@ impl StripeCalls {
             // Paid, cancelled or expired meanwhile, or never held.
             return Ok(());
         }
-        let mut closed = Vec::new();
-        for object in shut.after.payable() {
-            closed.push(if object.starts_with("cs_") {
-                let (Expiry::Expired(session) | Expiry::NotOpen(session)) = self.client()?.expire_session(&object).await?;
-                Closed::Session(session)
-            } else {
-                let (Cancellation::Canceled(intent) | Cancellation::NotCancelable(intent)) = self.client()?.cancel_intent(&object).await?;
-                Closed::Intent(intent)
-            });
+        let mut kept = shut;
+        for object in kept.after.payable() {
+            let closed = self.close(self.client()?, command.booking_id, &object).await?;
+            kept = closed.ok_or(Failure::Defer(NOT_YET_DELAY))?;
         }
-        fault::point("after_stripe_before_record");
-        let told = self.told("expire");
-        let tell = |ledger: &mut Ledger, _: &BookingHead| {
-            for object in &closed {
-                match object {
-                    Closed::Session(session) => ledger.tell_session(session, false, told.clone()),
-                    Closed::Intent(intent) => ledger.tell_intent(intent, false, told.clone()),
-                }
-            }
-        };
-        let Some(kept) = self.ledgers.change(command.booking_id, tell).await? else { return Err(Failure::Defer(NOT_YET_DELAY)) };
-        self.follow(job, &kept)?;
+        self.follow(job, &kept).await?;
         let summary = kept.after.summary();
         if command.release && summary.kept() == 0 && !summary.processing {
             job.emit(self.release(command, &kept.head)?);

@@ -1,7 +1,8 @@
 //! Sending a guest to pay what a booking owes at this moment.
 
+use super::close::Trouble;
 use super::{NOT_YET_DELAY, StripeCalls, answer, refused};
-use pvt_domain::booking::{Booking, Status};
+use pvt_domain::booking::{Booking, Payment, Status};
 use pvt_domain::failure::Failure;
 use pvt_domain::ledger::facts::SessionState;
 use pvt_domain::ledger::{Attempt, Channel, Ledger};
@@ -10,7 +11,7 @@ use pvt_domain::money::Currency;
 use pvt_domain::stripe::ClientSecret;
 use pvt_domain::stripe::metadata::{BOOKING_ID, DEMAND, Metadata, PAYMENT_ID, PROPERTY_ID};
 use pvt_domain::timestamp::Timestamp;
-use pvt_stripe::{Expiry, NewIntent, NewSession, StripeClient, StripeError};
+use pvt_stripe::{NewIntent, NewSession, StripeClient, StripeError};
 use pvt_worker_runtime::{Job, fault};
 
 /// A page lives by itself for at least this long, in seconds: Stripe wants 30 minutes from when it makes it, which may be some time after
@@ -60,16 +61,21 @@ impl StripeCalls {
         let now = self.ledgers.now();
         let is_known = |ledger: &Ledger| ledger.attempts.iter().any(|attempt| attempt.id == command.payment_id);
         let opened = self.ledgers.change(booking.id, |ledger, _| {
-            let refusal = refusal(booking, ledger, now).filter(|_| !is_known(ledger));
-            refusal.map_or_else(|| Ok(ledger.open(command.payment_id, command.channel, booking.payable(), now)), Err)
+            // The booking may not know yet what came: who has paid is not asked again.
+            let known = Payment { ledger: Some(ledger.summary()), ..booking.payment.clone() };
+            let booking = Booking { payment: known, ..booking.clone() };
+            match refusal(&booking, ledger, now).filter(|_| !is_known(ledger)) {
+                Some(refusal) => Err(refusal),
+                None => ledger.open(command.payment_id, command.channel, booking.payable(), now).ok_or(PaymentRefusal::NotPayable),
+            }
         });
         let Some(opened) = opened.await.map_err(Failure::from)? else { return Ok(Err(PaymentRefusal::NotPayable)) };
         let opening = match opened.answer {
             Ok(opening) => opening,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        for session in &opening.superseded {
-            self.close(client, booking, session).await?;
+        for object in &opening.superseded {
+            self.close(client, booking.id, object).await?;
         }
         fault::point("before_stripe");
         let way = match (opening.attempt.channel, &opening.attempt.object) {
@@ -77,14 +83,6 @@ impl StripeCalls {
             (Channel::App, object) => self.intent(job, client, booking, &opening.attempt, object.as_deref()).await?,
         };
         Ok(way.ok_or(PaymentRefusal::NotPayable))
-    }
-
-    /// A page that must not be paid any more.
-    async fn close(&self, client: &StripeClient, booking: &Booking, session: &str) -> Result<(), Trouble> {
-        let (Expiry::Expired(session) | Expiry::NotOpen(session)) = client.expire_session(session).await?;
-        let told = self.told("expire");
-        self.ledgers.change(booking.id, |ledger, _| ledger.tell_session(&session, false, told.clone())).await.map_err(Failure::from)?;
-        Ok(())
     }
 
     /// A page at Stripe; `None` when the hold ended meanwhile.
@@ -101,7 +99,7 @@ impl StripeCalls {
             Some(id) => (client.session(id).await?, self.told("session")),
             None => {
                 let wish = new_session(booking, command, attempt)?;
-                (client.create_session(&wish, &format!("checkout:{}", attempt.id)).await?, self.told("create"))
+                (client.create_session(&wish, &key("checkout", attempt, booking)).await?, self.told("create"))
             }
         };
         fault::point("after_stripe_before_record");
@@ -112,9 +110,9 @@ impl StripeCalls {
             !(ledger.closed && head.status == Status::Held) && head.status != Status::Expired && head.status != Status::Cancelled
         });
         let Some(kept) = kept.await.map_err(Failure::from)? else { return Ok(None) };
-        self.follow(job, &kept).map_err(Failure::from)?;
+        self.follow(job, &kept).await?;
         if !kept.answer {
-            self.close(client, booking, &session.id).await?;
+            self.close(client, booking.id, &session.id).await?;
             return Ok(None);
         }
         let is_open = kept.after.sessions.get(&session.id).is_some_and(|known| known.state == SessionState::Open);
@@ -134,7 +132,7 @@ impl StripeCalls {
             None => {
                 let wish =
                     NewIntent { amount: attempt.amount, currency: currency(booking)?, title: booking.reference.clone(), metadata: metadata(booking, attempt) };
-                client.create_intent(&wish, &format!("intent:{}", attempt.id)).await?
+                client.create_intent(&wish, &key("intent", attempt, booking)).await?
             }
         };
         fault::point("after_stripe_before_record");
@@ -145,9 +143,9 @@ impl StripeCalls {
             !(ledger.closed && head.status == Status::Held) && head.status.holds_beds()
         });
         let Some(kept) = kept.await.map_err(Failure::from)? else { return Ok(None) };
-        self.follow(job, &kept).map_err(Failure::from)?;
+        self.follow(job, &kept).await?;
         if !kept.answer {
-            client.cancel_intent(&intent.id).await?;
+            self.close(client, booking.id, &intent.id).await?;
             return Ok(None);
         }
         Ok(Some(Way { attempt: attempt.clone(), url: None, client_secret: intent.client_secret.map(ClientSecret::into_text) }))
@@ -163,8 +161,14 @@ fn refusal(booking: &Booking, ledger: &Ledger, now: Timestamp) -> Option<Payment
     (booking.payable() <= 0).then_some(PaymentRefusal::NothingDue)
 }
 
+/// Under which Stripe is asked. With the revision, as all that is asked follows from that: what somebody asked for and never saw is not
+/// in the way of what the booking is now.
+fn key(what: &str, attempt: &Attempt, booking: &Booking) -> String {
+    format!("{what}:{}:{}", attempt.id, booking.rev)
+}
+
 fn new_session(booking: &Booking, command: &OpenPayment, attempt: &Attempt) -> Result<NewSession, Failure> {
-    // The same for every repetition of the command, or Stripe would take it for another one.
+    // The same for every repetition of the command at this revision, or Stripe would take it for another one.
     let opened = attempt.opened_at.as_datetime().timestamp();
     let ends = booking.payment.expires_at.filter(|_| booking.status == Status::Held).map_or(i64::MAX, |ends| ends.as_datetime().timestamp());
     Ok(NewSession {
@@ -194,22 +198,4 @@ fn metadata(booking: &Booking, attempt: &Attempt) -> Metadata {
 
 fn currency(booking: &Booking) -> Result<Currency, Failure> {
     booking.price.as_ref().map(|price| price.currency).ok_or_else(|| Failure::reject("booking_unpriced", "there is nothing to pay"))
-}
-
-/// Stripe's or ours.
-enum Trouble {
-    Stripe(StripeError),
-    Other(Failure),
-}
-
-impl From<StripeError> for Trouble {
-    fn from(error: StripeError) -> Self {
-        Self::Stripe(error)
-    }
-}
-
-impl From<Failure> for Trouble {
-    fn from(failure: Failure) -> Self {
-        Self::Other(failure)
-    }
 }

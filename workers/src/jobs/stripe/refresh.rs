@@ -16,11 +16,12 @@ impl StripeCalls {
         let intent_id = command.intent.as_str();
         let known = self.ledgers.mongo.bookings_of_intents(&[intent_id]).await?.remove(intent_id);
         if let Some(booking) = known
-            && let Some(ledger) = self.ledgers.mongo.ledger(booking).await?
-            && !ledger.lacks_refunds(intent_id)
             && job.meta.header(HEADER_DEFERRALS).is_some()
+            && let Some(kept) = self.ledgers.change(booking, |_, _| ()).await?
+            && !kept.after.lacks_refunds(intent_id)
         {
-            return Ok(());
+            // Perhaps an earlier delivery of this brought it, and died before it told of it.
+            return self.follow(job, &kept).await;
         }
         if known.is_some() && job.meta.header(HEADER_DEFERRALS).is_none() {
             return Err(Failure::Defer(PATIENCE));
@@ -47,7 +48,7 @@ impl StripeCalls {
             disputes.iter().for_each(|dispute| ledger.tell_dispute(dispute, told.clone()));
         });
         if let Some(kept) = kept.await? {
-            self.follow(job, &kept)?;
+            self.follow(job, &kept).await?;
         }
         Ok(())
     }

@@ -3,12 +3,11 @@
 use super::{NOT_YET_DELAY, StripeCalls, answer, done, refused};
 use chrono::TimeDelta;
 use pvt_domain::failure::Failure;
-use pvt_domain::ids::BookingId;
-use pvt_domain::ledger::facts::Facts;
 use pvt_domain::ledger::{Ledger, RefundOrder};
 use pvt_domain::messages::{PaymentRefusal, Refund, RefundWish, StripeCommand};
 use pvt_domain::stripe;
 use pvt_domain::stripe::metadata::{BOOKING_ID, PROPERTY_ID, REFUND_KEY};
+use pvt_domain::timestamp::Timestamp;
 use pvt_stripe::{NewRefund, StripeClient, StripeError};
 use pvt_worker_runtime::{Job, fault};
 
@@ -31,36 +30,33 @@ impl StripeCalls {
             Err(refusal) => return answer(job, refused(command.booking_id, refusal)),
         };
         let open: Vec<RefundOrder> = ordered.after.open_orders().filter(|order| wanted.as_ref().is_none_or(|key| *key == order.key)).cloned().collect();
-        let mut refusal = None;
         for order in &open {
-            if !self.carry_out(job, command.booking_id, order).await? {
-                refusal = Some(PaymentRefusal::ProviderRefused);
-            }
+            self.carry_out(command, order, job.meta.attempt > 1).await?;
         }
-        // Carried out by an earlier delivery: told again, in case that was lost.
-        let kept = self.ledgers.change(command.booking_id, |_, _| ()).await?;
-        if let Some(kept) = kept {
-            let before = Ledger { refunds: Facts::default(), ..kept.after.clone() };
-            self.tell(job, &kept, kept.after.news_since(&before))?;
-            self.ledgers.alert(&kept.after).await?.into_iter().for_each(|alert| job.emit(alert));
-        }
-        match (refusal, &command.wish) {
-            (Some(refusal), Some(_)) => answer(job, refused(command.booking_id, refusal)),
-            (_, Some(wish)) => answer(job, done(command.booking_id, wish.payment_id.clone())),
-            (_, None) => Ok(()),
-        }
+        let Some(kept) = self.ledgers.change(command.booking_id, |_, _| ()).await? else { return Err(Failure::Defer(NOT_YET_DELAY)) };
+        self.follow(job, &kept).await?;
+        let Some(wish) = &command.wish else { return Ok(()) };
+        // Asked of the ledger, so that whoever repeats a wish is answered as they were.
+        let is_refused = kept.after.orders.iter().any(|order| wanted.as_ref() == Some(&order.key) && order.refused.is_some());
+        answer(
+            job,
+            match is_refused {
+                true => refused(command.booking_id, PaymentRefusal::ProviderRefused),
+                false => done(command.booking_id, wish.payment_id.clone()),
+            },
+        )
     }
 
-    /// Makes the refund of an order, or finds it made; whether Stripe did it.
-    async fn carry_out(&self, job: &Job<StripeCommand>, booking: BookingId, order: &RefundOrder) -> Result<bool, Failure> {
-        let client = self.client()?;
+    /// Makes the refund of an order, or finds it made, and notes what Stripe says.
+    async fn carry_out(&self, command: &Refund, order: &RefundOrder, is_again: bool) -> Result<(), Failure> {
+        let (client, booking) = (self.client()?, command.booking_id);
         let age = self.ledgers.now().as_datetime() - order.ordered_at.as_datetime();
-        let earlier = if age > KEY_TRUSTED || job.meta.attempt > 1 { made(client, order).await? } else { None };
+        let earlier = if age > KEY_TRUSTED || is_again { made(client, order).await? } else { None };
         let refund = match earlier {
             Some(refund) => Ok(refund),
             None => {
                 fault::point("before_stripe");
-                let metadata = [(BOOKING_ID.to_owned(), booking.to_string()), (PROPERTY_ID.to_owned(), property(job))].into();
+                let metadata = [(BOOKING_ID.to_owned(), booking.to_string()), (PROPERTY_ID.to_owned(), command.property_id.to_string())].into();
                 let wish = NewRefund { payment_intent: order.intent.clone(), amount: order.amount, refund_key: order.key.clone(), metadata };
                 client.create_refund(&wish, &order.key).await
             }
@@ -70,7 +66,7 @@ impl StripeCalls {
         match refund {
             Ok(refund) => {
                 self.ledgers.change(booking, |ledger, _| ledger.tell_refund(&refund, told.clone())).await?;
-                Ok(true)
+                Ok(())
             }
             Err(StripeError::Refused { code, message, .. }) => {
                 // Somebody may have given it back at Stripe: what is there is taken in before the order is given up.
@@ -83,7 +79,7 @@ impl StripeCalls {
                         ledger.refuse_order(&order.key, &why);
                     })
                     .await?;
-                Ok(false)
+                Ok(())
             }
             Err(error) => Err(error.into()),
         }
@@ -96,16 +92,13 @@ async fn made(client: &StripeClient, order: &RefundOrder) -> Result<Option<strip
     Ok(there.into_iter().find(|refund| refund.metadata.get(REFUND_KEY) == Some(&order.key)))
 }
 
-fn property(job: &Job<StripeCommand>) -> String {
-    if let StripeCommand::Refund(refund) = &job.message { refund.property_id.to_string() } else { String::new() }
-}
-
 /// Orders what staff want; the key of the order.
-fn order_wish(ledger: &mut Ledger, wish: &RefundWish, actor: &str, now: pvt_domain::timestamp::Timestamp) -> Result<Option<String>, PaymentRefusal> {
-    if let Some(order) = ledger.orders.iter().find(|order| order.wish == Some(wish.refund_id)) {
-        return Ok(Some(order.key.clone()));
-    }
+fn order_wish(ledger: &mut Ledger, wish: &RefundWish, actor: &str, now: Timestamp) -> Result<Option<String>, PaymentRefusal> {
     let Some(intent) = ledger.intent_of(&wish.payment_id).cloned() else { return Err(PaymentRefusal::UnknownPayment) };
+    if let Some(order) = ledger.orders.iter().find(|order| order.wish == Some(wish.refund_id)) {
+        let is_same = order.intent == intent.id && wish.amount.is_none_or(|amount| amount == order.amount) && order.note.as_ref() == Some(&wish.note);
+        return is_same.then(|| Some(order.key.clone())).ok_or(PaymentRefusal::KeyReused);
+    }
     if ledger.is_frozen(&intent.id) {
         return Err(PaymentRefusal::Disputed);
     }

@@ -18,7 +18,7 @@ use pvt_stripe::{EventQuery, StripeClient, TransactionQuery};
 use pvt_worker_runtime::Job;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// How far before the last run's end events are looked for again: whatever was on its way then.
 const OVERLAP: TimeDelta = TimeDelta::hours(2);
@@ -28,7 +28,15 @@ const FARTHEST: TimeDelta = TimeDelta::days(29);
 const GRACE: TimeDelta = TimeDelta::seconds(60);
 /// Sums are compared for so many whole days before today, and today so far.
 const DAYS_COMPARED: i64 = 3;
-/// Most pages of a list in one run; the next run goes on.
+/// Events are looked for in spans of this length, oldest first, and in shorter ones where there are many.
+const SPAN: TimeDelta = TimeDelta::hours(6);
+/// No span is made shorter than this.
+const LEAST_SPAN: TimeDelta = TimeDelta::minutes(1);
+/// Most pages of events of a span that can still be made shorter.
+const SPAN_PAGES: usize = 50;
+/// No further span is begun after this; the next run goes on where this one stopped.
+const LOOKING: Duration = Duration::from_secs(40);
+/// Most pages of Stripe's ledger.
 const MAX_PAGES: usize = 500;
 const PAGE: u32 = 100;
 /// Most ledgers that one comparison reads.
@@ -40,11 +48,8 @@ type Cell = (NaiveDate, &'static str, String);
 impl StripeCalls {
     pub(super) async fn sweep(&self, job: &mut Job<StripeCommand>, command: &ReconcilePayments) -> Result<(), Failure> {
         let (client, began, now) = (self.client()?.clone(), Instant::now(), self.ledgers.now());
-        let last = self.ledgers.mongo.last_payment_sweep().await?;
-        let farthest = now.as_datetime() - FARTHEST;
-        let since: Timestamp = last.map_or(farthest, |last| (last.until.as_datetime() - OVERLAP).max(farthest)).into();
-        let until: Timestamp = (now.as_datetime() - GRACE).into();
-        let (events, missing) = self.missing_events(&client, since, until).await?;
+        let since = self.since(command, now).await?;
+        let (events, missing, until) = self.missing_events(&client, since, (now.as_datetime() - GRACE).into(), began).await?;
         let lost = u32::try_from(missing.len()).unwrap_or(u32::MAX);
         if !command.dry_run {
             for event in missing {
@@ -74,28 +79,59 @@ impl StripeCalls {
         Ok(self.ledgers.mongo.save_payment_sweep(&sweep).await?)
     }
 
-    /// Events of the span that are not stored, oldest first, and how many there are in all.
-    async fn missing_events(&self, client: &StripeClient, since: Timestamp, until: Timestamp) -> Result<(u32, Vec<Value>), Failure> {
-        let (mut events, mut missing, mut after) = (0, Vec::new(), None);
-        for _ in 0..MAX_PAGES {
-            let query = EventQuery {
-                created_from: since.as_datetime().timestamp(),
-                created_until: Some(until.as_datetime().timestamp() + 1),
-                starting_after: after,
-                limit: PAGE,
-            };
-            let page = client.events(&query).await?;
+    /// From when on a run looks for events: some time before the last one stopped. A run that is delivered again begins where it began,
+    /// whatever it has reported: it may have died before what it found was handed on.
+    async fn since(&self, command: &ReconcilePayments, now: Timestamp) -> Result<Timestamp, Failure> {
+        if let Some(this) = self.ledgers.mongo.payment_sweep(command.run_id).await? {
+            return Ok(this.since);
+        }
+        let farthest = now.as_datetime() - FARTHEST;
+        let last = self.ledgers.mongo.last_payment_sweep().await?;
+        Ok(last.map_or(farthest, |last| (last.until.as_datetime() - OVERLAP).max(farthest)).into())
+    }
+
+    /// How many events Stripe has from `since` on, those of them that are not stored, oldest first, and until when was looked: `until`, or
+    /// sooner when there is much to look through.
+    async fn missing_events(&self, client: &StripeClient, since: Timestamp, until: Timestamp, began: Instant) -> Result<(u32, Vec<Value>, Timestamp), Failure> {
+        let (mut events, mut missing) = (0, Vec::new());
+        let (mut from, until, mut span) = (since.as_datetime(), until.as_datetime(), SPAN);
+        while from < until && began.elapsed() < LOOKING {
+            let to = (from + span).min(until);
+            let pages = if span > LEAST_SPAN { SPAN_PAGES } else { usize::MAX };
+            match self.span(client, from.timestamp(), to.timestamp() + 1, pages).await? {
+                Some((found, lost)) => {
+                    events += found;
+                    missing.extend(lost);
+                    from = to;
+                }
+                None => span = (span / 2).max(LEAST_SPAN),
+            }
+        }
+        if from < until {
+            tracing::warn!(until = %from, "there are more events than one run looks through: the next one goes on");
+        }
+        Ok((events, missing, from.into()))
+    }
+
+    /// The events of a span: how many, and those that are not stored, oldest first. `None` when there are more pages than these.
+    async fn span(&self, client: &StripeClient, created_from: i64, created_until: i64, pages: usize) -> Result<Option<(u32, Vec<Value>)>, Failure> {
+        let (mut events, mut missing, mut after, mut read) = (0, Vec::new(), None, 0);
+        loop {
+            if read >= pages {
+                return Ok(None);
+            }
+            let page = client.events(&EventQuery { created_from, created_until: Some(created_until), starting_after: after, limit: PAGE }).await?;
+            read += 1;
             events += u32::try_from(page.items.len()).unwrap_or(u32::MAX);
             let ids: Vec<&str> = page.items.iter().filter_map(|event| event["id"].as_str()).collect();
             let known: HashSet<String> = self.ledgers.mongo.known_stripe_events(&ids).await?;
             missing.extend(page.items.into_iter().filter(|event| event["id"].as_str().is_some_and(|id| !known.contains(id))));
             after = page.next;
             if after.is_none() {
-                break;
+                missing.reverse();
+                return Ok(Some((events, missing)));
             }
         }
-        missing.reverse();
-        Ok((events, missing))
     }
 
     /// The event as intake would hand it on.

@@ -118,8 +118,9 @@ fn who_no_longer_works_there_is_told_nothing_and_the_same_thing_is_one_mail() {
     let alert = StaffAlert { booking_id: BookingId::derive(None, "1", "f"), property_id: "pvt-montreal".into(), attention: Attention::RefundFailed };
     let mut sam = user("Sam", None);
     (sam.role, sam.properties) = (Role::Staff, vec!["pvt-montreal".into()]);
-    let mail = alert.mail_to(sam.id, now());
-    assert_eq!(mail.mail_id, alert.mail_to(sam.id, now()).mail_id);
+    let mail = alert.mail_to(sam.id, "re_1", now());
+    assert_eq!(mail.mail_id, alert.mail_to(sam.id, "re_1", now()).mail_id);
+    assert_ne!(mail.mail_id, alert.mail_to(sam.id, "re_2", now()).mail_id, "another refund that fails is another mail");
     assert_eq!(decide(&mail, Some(&sam), now()), AccountDecision::Send(&sam));
     sam.properties.clear();
     assert_eq!(decide(&mail, Some(&sam), now()), AccountDecision::Nothing("not_staff"));

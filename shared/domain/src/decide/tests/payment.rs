@@ -109,6 +109,28 @@ fn who_pays_late_gets_beds_again_or_their_money() {
 }
 
 #[test]
+fn beds_that_were_released_are_not_claimed_again_for_what_went_back() {
+    for gone in [Summary { refunded: TOTAL, ..paid(1, TOTAL) }, Summary { charged_back: TOTAL, ..paid(1, TOTAL) }] {
+        let mut house = held();
+        time_is_up(&mut house);
+        expire(&mut house, "1");
+        assert_eq!(status(&settle(&mut house, "1", gone)), Some(Status::Expired), "somebody was faster at Stripe");
+    }
+    // Given back because there were no beds; then a bank took it as well, and returned that: it is given back all the same.
+    let mut house = held();
+    time_is_up(&mut house);
+    expire(&mut house, "1");
+    house.book("2", room());
+    house.book("3", room());
+    settle(&mut house, "1", paid(1, TOTAL));
+    settle(&mut house, "1", Summary { refunded: TOTAL, ..paid(2, TOTAL) });
+    settle(&mut house, "1", Summary { refunded: TOTAL, charged_back: TOTAL, ..paid(3, TOTAL) });
+    let order = house.order("2");
+    house.one(BookingCommand::Cancel(CancelBooking { order, waive_fee: true }));
+    assert_eq!(status(&settle(&mut house, "1", Summary { refunded: TOTAL, ..paid(4, TOTAL) })), Some(Status::Expired), "though there are beds now");
+}
+
+#[test]
 fn an_older_sum_says_nothing_new() {
     let mut house = held();
     settle(&mut house, "1", paid(5, TOTAL));
