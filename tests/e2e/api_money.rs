@@ -22,7 +22,7 @@ async fn page(stack: &Stack, path: &str) -> Result<reqwest::Response> {
 
 #[tokio::test]
 async fn money_is_seen_given_back_and_recorded() -> Result<()> {
-    let stack = Plan::new().paid_online().start().await?;
+    let mut stack = Plan::new().paid_online().start().await?;
     let key = |role: &'static str| {
         let stack = &stack;
         async move {
@@ -96,6 +96,18 @@ async fn money_is_seen_given_back_and_recorded() -> Result<()> {
     let recorded = post(&stack, &staff, "cash", "/api/payments/record", &cash).await?;
     assert_eq!((recorded.status, recorded.text("/channel")), (StatusCode::CREATED, "cash"), "{recorded:?}");
     assert_eq!(post(&stack, &staff, "r3", &format!("/api/payments/{}/refund", recorded.text("/id")), &refund(1)).await?.problem()?, "not_refundable");
+
+    let record = |amount: i64| json!({ "booking_id": booked.id, "method": "cash", "amount": { "amount": amount, "currency": "CAD" }, "note": "at the desk" });
+    let slip = post(&stack, &staff, "slip", "/api/payments/record", &record(-due - 1)).await?;
+    assert_eq!(slip.problem()?, "too_much", "more than ever came: {slip:?}");
+    // An instance that has seen neither key asks the ledger.
+    stack.program("api")?.stop().await?;
+    stack.restart("api").await?;
+    assert_eq!(post(&stack, &staff, "cash", "/api/payments/record", &cash).await?.status, StatusCode::CREATED, "the same again");
+    stack.program("api")?.stop().await?;
+    stack.restart("api").await?;
+    assert_eq!(post(&stack, &staff, "r1", &path, &refund(701)).await?.problem()?, "idempotency_key_reused");
+    assert_eq!(post(&stack, &staff, "cash", "/api/payments/record", &record(701)).await?.problem()?, "idempotency_key_reused");
 
     let list = get(&stack, &staff, &format!("/api/payments?booking_id={}&limit=1", booked.id)).await?;
     assert_eq!(list.body["items"].as_array().map(Vec::len), Some(1), "{list:?}");

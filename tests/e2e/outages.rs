@@ -3,8 +3,11 @@
 //! Each test runs the engine that it stops as its own and uses the shared ones for the rest.
 
 use crate::harness::{LATER, Plan, SOON, Stack, Verdict};
+use crate::payments;
 use anyhow::{Result, ensure};
 use futures_util::future::try_join_all;
+use pvt_domain::booking::Status;
+use pvt_stripe_simulator::PayOutcome;
 use pvt_testkit::{DORM, EngineKind, ThrowAway, Urls, booking_body, engines, eventually, soon};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -78,6 +81,30 @@ async fn without_the_broker_callers_are_told_to_come_back() -> Result<()> {
     let (restarted, booked) = tokio::join!(engine.restart(PROGRESS), book_all(&stack, "during", 60));
     restarted?;
     booked?;
+    stack.end(Verdict::clean()).await?;
+    Ok(own.close().await?)
+}
+
+/// Stripe is told that its event was not taken, and sends it again.
+#[tokio::test]
+async fn an_event_that_found_no_broker_is_taken_when_stripe_sends_it_again() -> Result<()> {
+    let (own, urls) = with_own(EngineKind::RabbitMq).await?;
+    let stack = Plan::new().on(urls).paid_online().start().await?;
+    let booked = payments::hold(&stack, "1", &payments::prepaid(soon(60), 2)).await?;
+    let (session, _) = payments::checkout(&stack, &booked, "pay").await?;
+    stack.stripe()?.until_quiet().await;
+    own.engine(EngineKind::RabbitMq).kill9().await?;
+    stack.stripe()?.pay(&session, PayOutcome::Success)?;
+    eventually("Stripe is told to come back", SOON, || async {
+        let refused = stack.stripe()?.deliveries(None, 20).into_iter().filter(|attempt| attempt.status == Some(503) && attempt.again).count();
+        Ok((refused > 0).then_some(()))
+    })
+    .await?;
+    own.engine(EngineKind::RabbitMq).start(PROGRESS).await?;
+    payments::until(&stack, &booked, Status::Confirmed).await?;
+    tokio::time::timeout(LATER, stack.stripe()?.until_quiet()).await?;
+    let effects = stack.stripe()?.effects_of_booking(&booked.id.to_string());
+    assert_eq!((effects.charges, effects.refunds), (1, 0));
     stack.end(Verdict::clean()).await?;
     Ok(own.close().await?)
 }

@@ -9,6 +9,7 @@ use pvt_stripe_simulator::{Faults, PayOutcome, RefundOutcome, RequestFault, Requ
 use pvt_testkit::{booking_body, doc, eventually, soon};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// One room for two, with taxes, for two nights: what `prepaid` asks for at once.
@@ -216,6 +217,92 @@ async fn stripe_fails_and_nothing_happens_twice() -> Result<()> {
         let effects = stack.stripe()?.effects_of_booking(&one.id.to_string());
         assert_eq!((effects.charges, effects.refunds), (1, 1), "{one:?}");
     }
+    stack.end(Verdict::clean()).await
+}
+
+/// What an operator sees of a Stripe that does not answer, and that everything goes on by itself when it does again.
+#[tokio::test]
+async fn while_stripe_is_down_health_says_so() -> Result<()> {
+    let mut stack = start().await?;
+    let booked = hold(&stack, "1", &prepaid(soon(60), 2)).await?;
+    let (session, _) = checkout(&stack, &booked, "pay").await?;
+    stack.stripe()?.pay(&session, PayOutcome::Success)?;
+    until(&stack, &booked, Status::Confirmed).await?;
+    let health = format!("{}?verbose", stack.program("workers")?.ready_url());
+    let reads = || async { anyhow::Ok(stack.client.http().get(&health).send().await?.text().await?) };
+    assert!(reads().await?.contains("stripe running"), "{}", reads().await?);
+    stack.stripe()?.set_faults(Faults::of_requests(RequestFault::new(RequestFaultKind::ServerError)));
+    assert_eq!(stack.client.cancel(&booked).await?.status, StatusCode::OK, "cancelling does not wait for Stripe");
+    let paused = || async { Ok(reads().await?.contains("stripe paused: stripe_unavailable").then_some(())) };
+    eventually("health says that Stripe is not there", LATER, paused).await?;
+    assert!(reads().await?.contains("payments running"), "whoever asks nothing of Stripe goes on");
+    stack.stripe()?.set_faults(Faults::default());
+    eventually("the refund is known", LATER, || async {
+        let booking = until(&stack, &booked, Status::Cancelled).await?;
+        Ok((booking.payment.return_due() == 0 && booking.payment.ledger().refunded > 0).then_some(()))
+    })
+    .await?;
+    let running = || async { Ok(reads().await?.contains("stripe running").then_some(())) };
+    eventually("health says that it is back", SOON, running).await?;
+    let effects = stack.stripe()?.effects_of_booking(&booked.id.to_string());
+    assert_eq!((effects.charges, effects.refunds), (1, 1));
+    stack.end(Verdict::clean()).await
+}
+
+/// Whoever did not hear the answer asks again, and must not be told that the money went back.
+#[tokio::test]
+async fn a_refund_that_stripe_refused_is_refused_again() -> Result<()> {
+    let stack = start().await?;
+    let booked = hold(&stack, "1", &prepaid(soon(60), 2)).await?;
+    let (session, payment) = checkout(&stack, &booked, "pay").await?;
+    stack.stripe()?.pay(&session, PayOutcome::Success)?;
+    until(&stack, &booked, Status::Confirmed).await?;
+    let made = stack.pvt_json(&["keys", "create", "--role", "staff", "--json"]).await?;
+    let staff = format!("Bearer {}", made["key"].as_str().context("a key")?);
+    // Somebody gives all of it back at Stripe, which tells nobody.
+    stack.stripe()?.set_faults(Faults::of_webhooks(WebhookFaults { drop_probability: 1.0, ..WebhookFaults::default() }));
+    stack.stripe()?.refund(&session, None)?;
+    for time in ["first", "again"] {
+        let body = json!({ "reason": "the shower was cold" });
+        let headers = [("authorization", staff.as_str()), ("idempotency-key", "refund"), ("prefer", "wait=30")];
+        let answer = stack.client.post(&format!("/api/payments/{payment}/refund"), &headers, &body).await?;
+        assert_eq!((answer.status, answer.problem()?), (StatusCode::BAD_GATEWAY, "provider_refused"), "{time}: {answer:?}");
+    }
+    let ledger = stack.mongo.ledger(pvt_domain::ids::BookingId::from_uuid(booked.id)).await?.context("a ledger")?;
+    assert_eq!(ledger.summary().kept(), 0, "what Stripe said is taken in");
+    stack.end(Verdict::clean()).await
+}
+
+/// Nobody has to pay first here, and may all the same: until the booking is cancelled.
+#[tokio::test]
+async fn the_page_of_what_was_cancelled_is_closed() -> Result<()> {
+    let stack = start().await?;
+    let booked = stack.book("1", &booking_body(PRIVATE, soon(60), 2, 2)).await?;
+    stack.client.decided(&booked).await?;
+    let (session, _) = checkout(&stack, &booked, "pay").await?;
+    assert_eq!(stack.client.cancel(&booked).await?.status, StatusCode::OK);
+    let state = || stack.stripe().map(|stripe| stripe.object(&session).unwrap_or_default()["status"].clone());
+    eventually("the page is closed", SOON, || async { Ok((state()? == "expired").then_some(())) }).await?;
+    assert!(stack.stripe()?.pay(&session, PayOutcome::Success).is_err());
+    stack.end(Verdict::clean()).await
+}
+
+/// The app of a guest that asks again and again is given the same payment.
+#[tokio::test]
+async fn an_app_that_asks_again_is_given_the_same_payment() -> Result<()> {
+    let stack = start().await?;
+    let booked = hold(&stack, "1", &prepaid(soon(60), 2)).await?;
+    let asking = json!({ "booking_id": booked.id, "token": booked.token });
+    let mut secrets = BTreeSet::new();
+    for number in 0..4 {
+        let key = format!("intent {number}");
+        let answer = stack.client.post("/api/payments/create-intent", &[("idempotency-key", &key), ("prefer", "wait=10")], &asking).await?;
+        assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+        secrets.insert(answer.text("/client_secret").to_owned());
+    }
+    assert_eq!(secrets.len(), 1);
+    time_is_up(&stack, &booked).await?;
+    until(&stack, &booked, Status::Expired).await?;
     stack.end(Verdict::clean()).await
 }
 

@@ -142,6 +142,9 @@ pub(crate) fn kinds(report: &Report) -> Vec<(FindingKind, bool)> {
     kinds
 }
 
+/// As often as a message climbs the ladder.
+const DELIVERIES: u32 = 5;
+
 /// What became of one message.
 pub(crate) struct Settled {
     /// What goes to the exchange of events.
@@ -156,16 +159,24 @@ impl Settled {
     }
 }
 
-/// One batch, as the runtime delivers it, with somebody waiting for every answer.
+/// One batch, as the runtime delivers it, with somebody waiting for every answer: again when the worker asks for that, because others
+/// were faster too often.
 pub(crate) async fn deliver(worker: &Confirmations, commands: &[(Uuid, BookingCommand)]) -> Result<Vec<Settled>> {
     let meta = |id| Meta { id, reply_to: Some("replies".into()), ..Meta::default() };
-    let items = commands.iter().map(|(id, command)| Job::new(Arc::new(command.clone()), meta(*id))).collect();
-    let mut batch = Batch { queue: Arc::from("bookings.0"), partition: Some(0), items };
-    worker.handle(&mut batch).await.map_err(failed)?;
+    let mut times = 1;
+    let batch = loop {
+        let items = commands.iter().map(|(id, command)| Job::new(Arc::new(command.clone()), meta(*id))).collect();
+        let mut batch = Batch { queue: Arc::from("bookings.0"), partition: Some(0), items };
+        match worker.handle(&mut batch).await {
+            Ok(()) => break batch,
+            Err(Failure::Retry(_)) if times < DELIVERIES => times += 1,
+            Err(failure) => return Err(failed(failure)),
+        }
+    };
     let settle = |job: &Job<_>| {
         ensure!(job.failed().is_none(), "{:?}", job.failed());
-        let (events, replies): (Vec<_>, Vec<_>) = job.emitted().iter().cloned().partition(|message| message.target == Target::Events);
-        let reply = replies.first().context("somebody is answered")?;
+        let reply = job.emitted().iter().find(|message| message.target == Target::Queue).context("somebody is answered")?;
+        let events = job.emitted().iter().filter(|message| message.target == Target::Events).cloned().collect();
         Ok(Settled { events, reply: serde_json::from_slice(&reply.body)? })
     };
     batch.items.iter().map(settle).collect()
