@@ -6,6 +6,7 @@ mod due;
 mod hostel;
 mod life;
 mod loading;
+mod money;
 mod moves;
 mod reconciliation;
 mod scheduler;
