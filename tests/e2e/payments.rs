@@ -1,6 +1,7 @@
 //! Money: a guest pays and is confirmed because Stripe says so, holds end without taking a bed from who paid, and what is owed goes back.
 
 use crate::harness::{Booked, LATER, Plan, SOON, Stack, Verdict};
+use crate::webhook;
 use anyhow::{Context, Result, ensure};
 use chrono::NaiveDate;
 use pvt_domain::booking::{Booking, Status};
@@ -270,6 +271,39 @@ async fn a_refund_that_stripe_refused_is_refused_again() -> Result<()> {
     }
     let ledger = stack.mongo.ledger(pvt_domain::ids::BookingId::from_uuid(booked.id)).await?.context("a ledger")?;
     assert_eq!(ledger.summary().kept(), 0, "what Stripe said is taken in");
+    stack.end(Verdict::clean()).await
+}
+
+/// A bank asks before it argues: until it says that it will not, nothing of the payment may be given back.
+#[tokio::test]
+async fn what_an_inquiry_held_up_goes_back_when_it_is_closed() -> Result<()> {
+    let stack = start().await?;
+    let booked = hold(&stack, "1", &prepaid(soon(60), 2)).await?;
+    let (session, _) = checkout(&stack, &booked, "pay").await?;
+    stack.stripe()?.pay(&session, PayOutcome::Success)?;
+    until(&stack, &booked, Status::Confirmed).await?;
+    let intent = stack.stripe()?.object(&session).context("the session")?["payment_intent"].clone();
+    let inquiry = |kind: &'static str, status: &'static str| {
+        let dispute = json!({ "id": "du_1", "status": status, "payment_intent": intent, "amount": 100, "currency": "cad", "reason": "general",
+                              "created": 1_800_000_000, "balance_transactions": [] });
+        let event = json!({ "id": format!("evt_{status}"), "type": kind, "created": 1_800_000_000, "data": { "object": dispute } });
+        webhook::tell(&stack, event)
+    };
+    inquiry("charge.dispute.created", "warning_needs_response").await?;
+    let id = pvt_domain::ids::BookingId::from_uuid(booked.id);
+    let frozen = || async { Ok(stack.mongo.ledger(id).await?.is_some_and(|ledger| !ledger.attention().is_empty()).then_some(())) };
+    eventually("the inquiry is known", SOON, frozen).await?;
+    assert_eq!(stack.client.cancel(&booked).await?.status, StatusCode::OK);
+    until(&stack, &booked, Status::Cancelled).await?;
+    stack.settled(&Verdict::clean()).await?;
+    assert_eq!(stack.stripe()?.effects_of_booking(&booked.id.to_string()).refunds, 0);
+    inquiry("charge.dispute.closed", "warning_closed").await?;
+    eventually("the money goes back", SOON, || async {
+        let booking = stack.mongo.booking(id).await?.context("it is stored")?;
+        Ok((booking.payment.return_due() == 0 && booking.payment.ledger().refunded > 0).then_some(()))
+    })
+    .await?;
+    assert_eq!(stack.stripe()?.effects_of_booking(&booked.id.to_string()).refunds, 1);
     stack.end(Verdict::clean()).await
 }
 

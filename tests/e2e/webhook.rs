@@ -1,15 +1,24 @@
 //! Stripe's webhook: what Stripe signed is kept once, everything else is refused.
 
 use crate::harness::{Answer, Plan, SOON, Stack, Verdict, WEBHOOK_SECRET};
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use chrono::Utc;
 use pvt_stores::mongo::stripe_events::StoredStripeEvent;
 use pvt_testkit::{eventually, stripe_signature};
 use reqwest::{Method, StatusCode};
+use serde_json::Value;
 
 async fn push(stack: &Stack, signature: &str, body: &str) -> Result<Answer> {
     let headers = [("content-type", "application/json"), ("stripe-signature", signature)];
     stack.client.send(Method::POST, "/api/payments/webhook", &headers, Some(body.as_bytes().to_vec())).await
+}
+
+/// As Stripe would tell it.
+pub(crate) async fn tell(stack: &Stack, event: Value) -> Result<()> {
+    let body = event.to_string();
+    let answer = push(stack, &stripe_signature(WEBHOOK_SECRET, Utc::now().timestamp(), body.as_bytes()), &body).await?;
+    ensure!(answer.status == StatusCode::OK, "{answer:?}");
+    Ok(())
 }
 
 fn event(id: &str) -> String {
