@@ -14,6 +14,9 @@ use serde_json::{Value, json};
 const SOME_ID: &str = "22222222-3333-5444-8555-666666666666";
 const SOME_BOOKING: &str = "11111111-2222-5333-8444-555555555555";
 
+/// What guests are not shown.
+const FOR_STAFF: &str = "Only for who acts for the property.";
+
 pub(super) fn group() -> Group {
     Group {
         name: "Payments",
@@ -97,6 +100,7 @@ fn list_payments() -> Operation {
 
 fn show() -> Operation {
     get("/api/payments/{id}", "show_payment", "A payment")
+        .about("Who does not act for the property sees neither fees nor what staff note for each other.")
         .part("id", text_of(1, 255), "Our id, or Stripe's `pi_…`.")
         .query("booking_id", uuid(), "Its booking; needed with the booking's token.")
         .with_token()
@@ -174,7 +178,7 @@ fn payment() -> Value {
         ("id", text()),
         ("kind", choice(&EntryKind::ALL)),
         ("amount", money("What came, or, negative, what went.")),
-        ("fee", named("Money")),
+        ("fee?", about(named("Money"), FOR_STAFF)),
         ("balance", money("Of the whole booking, up to here.")),
         ("at", instant()),
     ]);
@@ -183,8 +187,8 @@ fn payment() -> Value {
         ("amount", named("Money")),
         ("status", about(one_of(REFUND_STATUSES), "`ordered`: Stripe has not made it yet; `refused`: it will not.")),
         ("reason?", one_of(["not_owed", "staff"])),
-        ("note?", text()),
-        ("actor", about(text(), "`stripe` when somebody made it there.")),
+        ("note?", about(text(), FOR_STAFF)),
+        ("actor", about(text(), "`stripe` when somebody made it there; `staff` alone for whoever does not act for the property.")),
         ("at", instant()),
     ]);
     object([
@@ -195,14 +199,14 @@ fn payment() -> Value {
         ("status", one_of(STATUSES)),
         ("amount", money("What was asked for, and once it is paid what was; negative when staff gave it back.")),
         ("refunded", money("What was given back, or is on its way.")),
-        ("fee", money("What Stripe kept, as far as is known.")),
+        ("fee?", money("What Stripe kept, as far as is known; only for who acts for the property.")),
         ("stripe?", stripe),
         ("checkout_url?", about(text(), "While it can be paid; not in lists.")),
         ("expires_at?", about(instant(), "When the page ends.")),
         ("created_at", instant()),
         ("entries", list(entry)),
         ("refunds", list(refund)),
-        ("attention", about(list(choice(&Attention::ALL)), "What staff must look at.")),
+        ("attention?", about(list(choice(&Attention::ALL)), "What staff must look at; only for who acts for the property.")),
     ])
 }
 
