@@ -12,6 +12,8 @@ use serde_json::{Value, json};
 
 /// The JSON of answers and forms.
 const JSON: &str = "application/json";
+/// Pages for people.
+const PAGE: &str = "text/html; charset=utf-8";
 
 fn key_schema() -> Value {
     json!({ "type": "string", "minLength": 1, "maxLength": MAX_IDEMPOTENCY_KEY_CHARS, "pattern": "^[ -~]+$" })
@@ -192,6 +194,11 @@ impl Operation {
     /// Answers 200 with a text of this media type.
     pub(crate) fn answers_text(self, about: &'static str, media: &'static str) -> Self {
         self.success(StatusCode::OK, about, Some((media, text())))
+    }
+
+    /// Answers with a page for people.
+    pub(crate) fn answers_page(self, status: StatusCode, about: &'static str) -> Self {
+        self.success(status, about, Some((PAGE, text())))
     }
 
     /// Answers 200 with server-sent events.

@@ -1,6 +1,7 @@
 //! Money at the API's edge: who may ask for what, and what is wrong with how they ask. No broker and no store is there.
 
 use super::{Answer, Api};
+use crate::routes::described::document;
 use axum::body::Body;
 use axum::http::{Request, header};
 use pvt_domain::accounts::Role;
@@ -86,4 +87,21 @@ async fn what_staff_ask_wrongly_is_named() {
         let answer = get(path).await;
         assert_eq!(answer.status.as_u16(), expected, "{path}: {}", answer.body);
     }
+}
+
+#[tokio::test]
+async fn a_guest_who_cannot_pay_just_now_gets_a_page() {
+    let api = Api::new().await;
+    let path = format!("/api/bookings/{}/pay?token={}", id(), api.app.tokens.token(id()));
+    for (languages, spoken) in [("fr-CA,fr;q=0.9,en;q=0.8", "fr"), ("de, en;q=0.5", "en"), ("de", "en")] {
+        let answer = api.send(Request::get(&path).header(header::ACCEPT_LANGUAGE, languages).body(Body::empty()).unwrap()).await;
+        assert_eq!(answer.status.as_u16(), 503, "{}", answer.body);
+        assert_eq!(answer.headers[header::CONTENT_TYPE], "text/html; charset=utf-8", "{}", answer.body);
+        assert_eq!(answer.headers[header::CONTENT_LANGUAGE], spoken, "{languages}");
+        assert!(answer.headers.contains_key(header::RETRY_AFTER));
+    }
+    let document = document();
+    let answers = &document["paths"]["/api/bookings/{id}/pay"]["get"]["responses"];
+    let media: Vec<&str> = answers["503"]["content"].as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!((media, answers.get("422")), (vec!["text/html; charset=utf-8"], None));
 }
