@@ -104,22 +104,26 @@ impl Operation {
 
     /// Takes this JSON, read by `read_json` and the reader.
     pub(crate) fn body(self, schema: Value, example: Value) -> Self {
-        self.takes(JSON, schema, example, true).problems([problem::UNSUPPORTED_MEDIA_TYPE, problem::VALIDATION_FAILED, problem::CARD_NUMBER_REFUSED])
+        self.takes(JSON, schema, example, true).read_as_form()
     }
 
     /// As [`Self::body`], and may be missing.
     pub(crate) fn optional_body(self, schema: Value, example: Value) -> Self {
-        self.takes(JSON, schema, example, false).problems([problem::UNSUPPORTED_MEDIA_TYPE, problem::VALIDATION_FAILED, problem::CARD_NUMBER_REFUSED])
+        self.takes(JSON, schema, example, false).read_as_form()
     }
 
-    /// Takes JSON whose fields are somebody else's.
+    fn read_as_form(self) -> Self {
+        self.problems([problem::PAYLOAD_TOO_LARGE, problem::UNSUPPORTED_MEDIA_TYPE, problem::VALIDATION_FAILED, problem::CARD_NUMBER_REFUSED])
+    }
+
+    /// Takes JSON whose fields are somebody else's, and refuses what is too large as it refuses any other fault.
     pub(crate) fn raw_body(self, schema: Value, example: Value) -> Self {
         self.takes(JSON, schema, example, true)
     }
 
     fn takes(mut self, media: &str, schema: Value, example: Value, required: bool) -> Self {
         self.body = Some(json!({ "required": required, "content": { media: { "schema": schema, "example": example } } }));
-        self.problems([problem::INVALID_JSON, problem::REQUEST_TIMEOUT, problem::PAYLOAD_TOO_LARGE])
+        self.problems([problem::INVALID_JSON, problem::REQUEST_TIMEOUT])
     }
 
     /// Needs `Idempotency-Key`. Goes after the answers.

@@ -37,21 +37,24 @@ fn money_example(amount: i64) -> Value {
     json!({ "amount": amount, "currency": "CAD" })
 }
 
-/// Asks Stripe by a worker and waits for it. Goes after the answer.
-fn asked(operation: Operation) -> Operation {
-    operation
-        .answers(StatusCode::ACCEPTED, "It will be done; the answer took longer than the caller waits. `Location` shows it.", named("PendingPayment"))
-        .header("Location")
-        .header("Retry-After")
-        .idempotent()
-        .waits()
-        .problems([problem::PROVIDER_REFUSED, problem::PROVIDER_UNAVAILABLE])
-        .stored()
-        .queued()
+/// What a worker is asked for takes longer than the caller waits.
+const LATER: &str = "It will be done; the answer took longer than the caller waits. `Location` shows it.";
+/// As [`LATER`], for a secret that no address shows.
+const SECRET_LATER: &str =
+    "It will be done; the answer took longer than the caller waits. Repeat the request with the same key: only its answer has the secret.";
+
+/// Asks a worker and waits for it. Goes after the answer.
+fn asked(operation: Operation, later: &'static str) -> Operation {
+    operation.answers(StatusCode::ACCEPTED, later, named("PendingPayment")).header("Location").header("Retry-After").idempotent().waits().stored().queued()
+}
+
+/// As [`asked`], where the worker asks Stripe.
+fn asked_of_stripe(operation: Operation, later: &'static str) -> Operation {
+    asked(operation, later).problems([problem::PROVIDER_REFUSED, problem::PROVIDER_UNAVAILABLE])
 }
 
 /// Opens a way to pay what a booking owes at this moment.
-fn opening(operation: Operation, about_answer: &'static str, example: Value) -> Operation {
+fn opening(operation: Operation, (about_answer, later): (&'static str, &'static str), example: Value) -> Operation {
     let url = || text_of(1, MAX_URL_BYTES);
     let body = form([
         ("booking_id", uuid()),
@@ -66,7 +69,7 @@ fn opening(operation: Operation, about_answer: &'static str, example: Value) -> 
         .answers(StatusCode::CREATED, about_answer, named("OpenedPayment"))
         .header("Location")
         .example(example);
-    asked(operation).problems([problem::NOT_FOUND, problem::STILL_PROCESSING, problem::NOTHING_DUE, problem::NOT_PAYABLE])
+    asked_of_stripe(operation, later).problems([problem::NOT_FOUND, problem::STILL_PROCESSING, problem::NOTHING_DUE, problem::NOT_PAYABLE])
 }
 
 fn opened_example(name: &str, value: &str) -> Value {
@@ -78,12 +81,16 @@ fn opened_example(name: &str, value: &str) -> Value {
 
 fn checkout() -> Operation {
     let example = opened_example("url", "https://checkout.stripe.com/c/pay/cs_test_1");
-    opening(post("/api/payments/checkout", "open_checkout", "Sends a guest to Stripe's page"), "The address of the page.", example)
+    opening(post("/api/payments/checkout", "open_checkout", "Sends a guest to Stripe's page"), ("The address of the page.", LATER), example)
 }
 
 fn create_intent() -> Operation {
     let example = opened_example("client_secret", "pi_1_secret_1");
-    opening(post("/api/payments/create-intent", "create_intent", "Lets a guest pay in an app, by Stripe's own fields"), "The client secret.", example)
+    opening(
+        post("/api/payments/create-intent", "create_intent", "Lets a guest pay in an app, by Stripe's own fields"),
+        ("The client secret.", SECRET_LATER),
+        example,
+    )
 }
 
 fn list_payments() -> Operation {
@@ -118,7 +125,7 @@ fn refund() -> Operation {
         .body(body, json!({ "amount": money_example(2_000), "reason": "the shower was cold" }))
         .answers(StatusCode::OK, "The payment, with the refund.", named("Payment"))
         .example(payment_example());
-    asked(operation).problems([problem::TOO_MUCH, problem::DISPUTED, problem::NOT_REFUNDABLE])
+    asked_of_stripe(operation, LATER).problems([problem::TOO_MUCH, problem::DISPUTED, problem::NOT_REFUNDABLE])
 }
 
 fn record() -> Operation {
@@ -134,7 +141,7 @@ fn record() -> Operation {
         .answers(StatusCode::CREATED, "The payment.", named("Payment"))
         .header("Location")
         .example(record_example());
-    asked(operation).problems([problem::NOT_FOUND])
+    asked(operation, LATER)
 }
 
 fn analytics() -> Operation {

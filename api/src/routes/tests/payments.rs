@@ -105,3 +105,19 @@ async fn a_guest_who_cannot_pay_just_now_gets_a_page() {
     let media: Vec<&str> = answers["503"]["content"].as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!((media, answers.get("422")), (vec!["text/html; charset=utf-8"], None));
 }
+
+#[test]
+fn the_document_promises_no_answer_that_cannot_come() {
+    let document = document();
+    let answers = |path: &str| document["paths"][path]["post"]["responses"].clone();
+    let codes = |answer: &Value| answer["content"]["application/problem+json"]["examples"].as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert!(answers("/api/payments/webhook").get("413").is_none(), "what is too large is 400");
+    let record = answers("/api/payments/record");
+    assert_eq!((record.get("404"), record.get("502")), (None, None), "no address is asked for, and not Stripe");
+    assert_eq!(codes(&record["503"]), ["broker_unavailable", "store_unavailable"]);
+    assert!(codes(&answers(OPENING[1])["503"]).contains(&"provider_unavailable".to_owned()));
+    for (path, shown) in [(OPENING[0], true), (OPENING[1], false), ("/api/payments/record", true)] {
+        let words = answers(path)["202"]["description"].to_string();
+        assert_eq!((words.contains("`Location` shows it"), words.contains("with the same key")), (shown, !shown), "{path}");
+    }
+}
