@@ -4,7 +4,7 @@ use super::ask::{self, Wish};
 use super::show::{ledger_of, sound};
 use crate::app::SharedApp;
 use crate::credentials::Presented;
-use crate::form::{self, MAX_REASON_CHARS};
+use crate::form;
 use crate::headers;
 use crate::json::Node;
 use crate::payments::view::{PaymentView, payment_of};
@@ -67,17 +67,8 @@ fn read(node: &Node<'_>, reader: &mut Reader) -> Option<(Option<Money>, String)>
         }
         Some(money)
     });
-    let field = reader.required(fields, "reason")?;
-    let reason = reader.text(field)?;
-    if !is_reason(reason) {
-        reader.fault(&field.at(), "invalid_reason", format!("1 to {MAX_REASON_CHARS} characters, no control characters"));
-    }
-    Some((amount, reason.to_owned()))
-}
-
-/// Words that people can read.
-pub(in crate::routes) fn is_reason(text: &str) -> bool {
-    !text.trim().is_empty() && text.chars().count() <= MAX_REASON_CHARS && !text.chars().any(|c| c.is_control() && c != '\n')
+    let reason = reader.required(fields, "reason").and_then(|field| form::words(field, "invalid_reason", reader));
+    Some((amount, reason?))
 }
 
 #[cfg(test)]
