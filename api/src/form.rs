@@ -7,6 +7,7 @@ use crate::problem::Problem;
 use crate::reader::{At, Field, Fields, Reader};
 use axum::body::Body;
 use axum::http::HeaderMap;
+use pvt_domain::ids::BookingId;
 use pvt_domain::intake::FieldError;
 use pvt_domain::inventory::Inventory;
 use pvt_domain::inventory::check::MAX_NIGHTLY;
@@ -42,6 +43,26 @@ pub(crate) fn text<'n>(fields: Fields<'n, '_, '_>, key: &'static str, reader: &m
 /// A text that may be missing.
 pub(crate) fn optional_text<'n>(fields: Fields<'n, '_, '_>, key: &'static str, reader: &mut Reader) -> Option<&'n str> {
     fields.optional(key).and_then(|field| reader.text(field))
+}
+
+/// What somebody writes to be read by people: 1 to [`MAX_REASON_CHARS`] characters, in lines. `code` is the fault of anything else.
+pub(crate) fn words(field: Field<'_, '_, '_>, code: &'static str, reader: &mut Reader) -> Option<String> {
+    let text = reader.text(field)?;
+    let readable = !text.chars().any(|c| c.is_control() && c != '\n');
+    if text.trim().is_empty() || text.chars().count() > MAX_REASON_CHARS || !readable {
+        reader.fault(&field.at(), code, format!("1 to {MAX_REASON_CHARS} characters, no control characters"));
+    }
+    Some(text.to_owned())
+}
+
+/// The booking that a body is about, as its member `booking_id` names it.
+pub(crate) fn booking_id(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> Option<BookingId> {
+    let field = reader.required(fields, "booking_id")?;
+    let id = reader.text(field)?.parse().ok();
+    if id.is_none() {
+        reader.fault(&field.at(), "invalid_id", "must be a booking's id, a UUID");
+    }
+    id
 }
 
 /// As [`items`], where the list may be missing.

@@ -15,6 +15,8 @@ const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 pub(crate) struct ReturnUrls {
     /// Where the API is reached, without a slash at the end.
     base: String,
+    /// What of it stands after the host.
+    path: String,
     /// `https://host[:port]`, in lower case.
     origins: Vec<String>,
     /// Whether a page on this very machine may be without TLS.
@@ -26,12 +28,27 @@ impl ReturnUrls {
     pub(crate) fn new(config: &Config) -> Self {
         let own = config.public_url.origin().ascii_serialization();
         let origins = config.cors_origins.iter().cloned().chain([own]).map(|origin| origin.to_ascii_lowercase()).collect();
-        Self { base: config.public_url.as_str().trim_end_matches('/').to_owned(), origins, development: config.environment == Environment::Development }
+        let without_end = |text: &str| text.trim_end_matches('/').to_owned();
+        Self {
+            base: without_end(config.public_url.as_str()),
+            path: without_end(config.public_url.path()),
+            origins,
+            development: config.environment == Environment::Development,
+        }
     }
 
     /// Our own page of a booking: `part` is empty or begins with a slash.
     pub(crate) fn of_booking(&self, id: BookingId, part: &str, token: &str) -> String {
-        format!("{}/api/bookings/{id}{part}?token={token}", self.base)
+        Self::below(&self.base, id, part, token)
+    }
+
+    /// As [`Self::of_booking`], for a browser that is at our host already and stays there.
+    pub(crate) fn path_of_booking(&self, id: BookingId, part: &str, token: &str) -> String {
+        Self::below(&self.path, id, part, token)
+    }
+
+    fn below(root: &str, id: BookingId, part: &str, token: &str) -> String {
+        format!("{root}/api/bookings/{id}{part}?token={token}")
     }
 
     /// An address of a form, if guests may be sent there.
@@ -57,10 +74,11 @@ impl ReturnUrls {
 mod tests {
     use super::ReturnUrls;
     use pvt_domain::ids::BookingId;
+    use pvt_service::Config;
     use uuid::Uuid;
 
     fn urls(base: &str, development: bool) -> ReturnUrls {
-        ReturnUrls { base: base.to_owned(), origins: vec![base.to_owned(), "https://app.example.com".to_owned()], development }
+        ReturnUrls { base: base.to_owned(), path: String::new(), origins: vec![base.to_owned(), "https://app.example.com".to_owned()], development }
     }
 
     #[test]
@@ -97,5 +115,9 @@ mod tests {
         let id = BookingId::from_uuid(Uuid::nil());
         let expected = "https://book.example.com/api/bookings/00000000-0000-0000-0000-000000000000/receipt?token=t";
         assert_eq!(urls("https://book.example.com", false).of_booking(id, "/receipt", "t"), expected);
+        let config = Config::from_pairs([("PUBLIC_URL", "https://book.example.com/hostels/")]).unwrap();
+        let below = "/hostels/api/bookings/00000000-0000-0000-0000-000000000000/receipt?token=t";
+        assert_eq!(ReturnUrls::new(&config).path_of_booking(id, "/receipt", "t"), below);
+        assert_eq!(ReturnUrls::new(&config).of_booking(id, "/receipt", "t"), format!("https://book.example.com{below}"));
     }
 }

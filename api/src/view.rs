@@ -37,7 +37,7 @@ impl Links {
     }
 
     /// Where the booking's receipt is, whether or not there is anything on it.
-    pub(crate) fn receipt(&self) -> String {
+    fn receipt(&self) -> String {
         format!("/api/bookings/{}/receipt{}", self.id, self.query)
     }
 

@@ -126,7 +126,7 @@ fn responses(operation: &Operation, rule: Rule) -> Value {
         }
     }
     for (status, kinds) in by_status {
-        // A probe that answers its report with 503 has said all that there is to say.
+        // A probe that answers its report with 503, or a page that says so, has said all that there is to say.
         found.entry(status).or_insert_with(|| problem_response(status, &kinds, general.clone()));
     }
     found.into_iter().map(|(status, response)| (status.to_string(), response)).collect::<Map<_, _>>().into()

@@ -12,6 +12,8 @@ use serde_json::{Value, json};
 
 /// The JSON of answers and forms.
 const JSON: &str = "application/json";
+/// Pages for people.
+const PAGE: &str = "text/html; charset=utf-8";
 
 fn key_schema() -> Value {
     json!({ "type": "string", "minLength": 1, "maxLength": MAX_IDEMPOTENCY_KEY_CHARS, "pattern": "^[ -~]+$" })
@@ -102,22 +104,26 @@ impl Operation {
 
     /// Takes this JSON, read by `read_json` and the reader.
     pub(crate) fn body(self, schema: Value, example: Value) -> Self {
-        self.takes(JSON, schema, example, true).problems([problem::UNSUPPORTED_MEDIA_TYPE, problem::VALIDATION_FAILED, problem::CARD_NUMBER_REFUSED])
+        self.takes(JSON, schema, example, true).read_as_form()
     }
 
     /// As [`Self::body`], and may be missing.
     pub(crate) fn optional_body(self, schema: Value, example: Value) -> Self {
-        self.takes(JSON, schema, example, false).problems([problem::UNSUPPORTED_MEDIA_TYPE, problem::VALIDATION_FAILED, problem::CARD_NUMBER_REFUSED])
+        self.takes(JSON, schema, example, false).read_as_form()
     }
 
-    /// Takes JSON whose fields are somebody else's.
+    fn read_as_form(self) -> Self {
+        self.problems([problem::PAYLOAD_TOO_LARGE, problem::UNSUPPORTED_MEDIA_TYPE, problem::VALIDATION_FAILED, problem::CARD_NUMBER_REFUSED])
+    }
+
+    /// Takes JSON whose fields are somebody else's, and refuses what is too large as it refuses any other fault.
     pub(crate) fn raw_body(self, schema: Value, example: Value) -> Self {
         self.takes(JSON, schema, example, true)
     }
 
     fn takes(mut self, media: &str, schema: Value, example: Value, required: bool) -> Self {
         self.body = Some(json!({ "required": required, "content": { media: { "schema": schema, "example": example } } }));
-        self.problems([problem::INVALID_JSON, problem::REQUEST_TIMEOUT, problem::PAYLOAD_TOO_LARGE])
+        self.problems([problem::INVALID_JSON, problem::REQUEST_TIMEOUT])
     }
 
     /// Needs `Idempotency-Key`. Goes after the answers.
@@ -192,6 +198,11 @@ impl Operation {
     /// Answers 200 with a text of this media type.
     pub(crate) fn answers_text(self, about: &'static str, media: &'static str) -> Self {
         self.success(StatusCode::OK, about, Some((media, text())))
+    }
+
+    /// Answers with a page for people.
+    pub(crate) fn answers_page(self, status: StatusCode, about: &'static str) -> Self {
+        self.success(status, about, Some((PAGE, text())))
     }
 
     /// Answers 200 with server-sent events.

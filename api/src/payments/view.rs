@@ -1,5 +1,6 @@
 //! The payments of a ledger: what guests were sent to pay, what staff recorded, and what came to Stripe without having been asked for.
 
+use crate::policy::Caller;
 use pvt_domain::ids::{BookingId, PropertyId};
 use pvt_domain::ledger::facts::{DisputeStage, IntentFact, RefundFact, SessionFact, SessionState};
 use pvt_domain::ledger::{Attempt, Attention, Channel, EntryKind, Ledger, OrderState, Record, RecordMethod, RefundOrder, RefundReason};
@@ -16,6 +17,11 @@ pub(crate) const STATUSES: [&str; 9] = ["open", "processing", "failed", "succeed
 /// Every status of a refund: decided and not made yet, what Stripe says, and refused by it.
 pub(crate) const REFUND_STATUSES: [&str; 8] = ["ordered", "pending", "requires_action", "succeeded", "canceled", "failed", "unknown", "refused"];
 
+/// How those appear who work for a property, before their id.
+const STAFF_PREFIX: &str = "staff:";
+/// All of them, to guests.
+const STAFF: &str = "staff";
+
 /// One payment.
 #[derive(Debug, Serialize)]
 pub(crate) struct PaymentView {
@@ -27,8 +33,9 @@ pub(crate) struct PaymentView {
     pub(crate) amount: Money,
     /// What was given back, or is on its way.
     refunded: Money,
-    /// What Stripe kept, as far as is known.
-    fee: Money,
+    /// What Stripe kept, as far as is known; not for guests.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fee: Option<Money>,
     #[serde(skip_serializing_if = "StripeIds::is_empty")]
     stripe: StripeIds,
     /// Where it can be paid, while it can be.
@@ -40,8 +47,9 @@ pub(crate) struct PaymentView {
     pub(crate) created_at: Timestamp,
     entries: Vec<EntryView>,
     refunds: Vec<RefundView>,
-    /// What staff must look at.
-    attention: Vec<Attention>,
+    /// What staff must look at; not for guests.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attention: Option<Vec<Attention>>,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -63,7 +71,9 @@ struct EntryView {
     id: String,
     kind: EntryKind,
     amount: Money,
-    fee: Money,
+    /// Not for guests.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fee: Option<Money>,
     /// Of the whole booking, up to here.
     balance: Money,
     at: Timestamp,
@@ -77,8 +87,10 @@ struct RefundView {
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<RefundReason>,
+    /// What staff wrote to each other; not for guests.
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<String>,
+    /// Guests are not told which of the staff.
     actor: String,
     at: Timestamp,
 }
@@ -110,6 +122,22 @@ impl PaymentView {
     /// As lists show it: without what opens a page.
     pub(crate) fn without_page(mut self) -> Self {
         self.checkout_url = None;
+        self
+    }
+
+    /// As this caller may see it: what staff note for each other, and what a payment costs the hostel, is for those alone who act for its property.
+    pub(crate) fn shown_to(mut self, caller: &Caller) -> Self {
+        if caller.acts_on(&self.property_id) {
+            return self;
+        }
+        (self.fee, self.attention) = (None, None);
+        self.entries.iter_mut().for_each(|entry| entry.fee = None);
+        for refund in &mut self.refunds {
+            refund.note = None;
+            if refund.actor.starts_with(STAFF_PREFIX) {
+                refund.actor = STAFF.to_owned();
+            }
+        }
         self
     }
 
@@ -154,14 +182,14 @@ fn of_stripe(ledger: &Ledger, id: String, channel: &'static str, (known, asked, 
         status,
         amount: Money::new(received.unwrap_or(asked), currency),
         refunded: Money::new(intent.map_or(0, |intent| refunded_of(ledger, intent)), currency),
-        fee: Money::new(entries.iter().map(|entry| entry.fee.amount).sum(), ledger.currency),
+        fee: Some(Money::new(entries.iter().filter_map(|entry| entry.fee).map(|fee| fee.amount).sum(), ledger.currency)),
         stripe: StripeIds { payment_intent: intent.map(str::to_owned), checkout_session: known.session.map(|session| session.id.clone()) },
         checkout_url: page.and_then(|session| session.url.clone()),
         expires_at: page.map(|session| instant(session.expires_at)),
         created_at,
         entries,
         refunds: intent.map(|intent| refunds_of(ledger, intent, currency)).unwrap_or_default(),
-        attention: known.intent.map(|intent| attention_of(ledger, intent)).unwrap_or_default(),
+        attention: Some(known.intent.map(|intent| attention_of(ledger, intent)).unwrap_or_default()),
         id,
     }
 }
@@ -175,14 +203,14 @@ fn of_record(ledger: &Ledger, record: &Record) -> PaymentView {
         status: if record.amount < 0 { "refunded" } else { "succeeded" },
         amount: Money::new(record.amount, ledger.currency),
         refunded: Money::new((-record.amount).max(0), ledger.currency),
-        fee: Money::new(0, ledger.currency),
+        fee: Some(Money::new(0, ledger.currency)),
         stripe: StripeIds::default(),
         checkout_url: None,
         expires_at: None,
         created_at: record.at,
         entries: entries_of(ledger, &id),
         refunds: Vec::new(),
-        attention: Vec::new(),
+        attention: Some(Vec::new()),
         id,
     }
 }
@@ -238,7 +266,7 @@ fn entries_of(ledger: &Ledger, payment: &str) -> Vec<EntryView> {
         id: entry.id,
         kind: entry.kind,
         amount: money(entry.amount),
-        fee: money(entry.fee),
+        fee: Some(money(entry.fee)),
         balance: money(entry.balance),
         at: entry.at,
     })

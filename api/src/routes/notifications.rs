@@ -6,6 +6,7 @@ use crate::body::{read_json, read_node, refuse_card_numbers};
 use crate::credentials::Presented;
 use crate::edge::Context;
 use crate::fingerprint::Fingerprint;
+use crate::form;
 use crate::headers::{self, IDEMPOTENCY_REPLAYED};
 use crate::json::Node;
 use crate::problem::{self, Answer, Problem};
@@ -68,12 +69,7 @@ fn read_wish(node: &Node<'_>) -> Result<(BookingId, NotificationKind), Problem> 
     let mut reader = Reader::default();
     let mut wish = (None, None);
     if let Some(fields) = reader.object(node, &At::Root, &["booking_id", "kind"]) {
-        let field = reader.required(fields, "booking_id");
-        let text = field.and_then(|field| reader.text(field));
-        wish.0 = text.and_then(|text| text.parse().ok());
-        if text.is_some() && wish.0.is_none() {
-            reader.fault(&At::Key(&At::Root, "booking_id"), "invalid_id", "must be a booking's id, a UUID");
-        }
+        wish.0 = form::booking_id(fields, &mut reader);
         wish.1 = reader.required(fields, "kind").and_then(|field| reader.one_of(field, &NotificationKind::ALL));
     }
     match wish {

@@ -2,9 +2,12 @@
 
 use super::{CHANNELS, REFUND_STATUSES, STATUSES, payment_of, payments_of};
 use crate::payments::fixtures::{OWED, at, dispute, intent, opened, paid, recorded, refund, session, tell};
+use crate::policy::{Caller, Person};
+use pvt_domain::accounts::{AccessClaims, Role, UserId};
 use pvt_domain::ledger::Ledger;
 use pvt_domain::timestamp::Timestamp;
 use serde_json::{Value, json};
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// How it ends; then what is told of the session (status, payment status, event) and of the payment (status, event).
@@ -97,6 +100,33 @@ fn refunds_say_who_decided_them_and_what_became_of_them() {
     assert_eq!((&failed["status"], &failed["attention"]), (&json!("partially_refunded"), &json!(["refund_failed"])));
     let known = |refund: &Value| REFUND_STATUSES.contains(&refund["status"].as_str().unwrap());
     assert!(failed["refunds"].as_array().unwrap().iter().all(known));
+}
+
+fn staff_of(property: &str) -> Caller {
+    let (sub, properties) = (UserId::from_uuid(Uuid::nil()), vec![property.into()]);
+    let claims = AccessClaims { iss: String::new(), aud: String::new(), sub, jti: Uuid::nil(), iat: 0, exp: 0, role: Role::Staff, properties };
+    Caller::Person(Arc::new(Person::new(claims)))
+}
+
+#[test]
+fn guests_do_not_read_what_staff_say_to_each_other() {
+    let mut ledger = paid();
+    ledger.fees.insert("pi_1".to_owned(), 320);
+    let key = ledger.order_wish(Uuid::from_u128(5), "pi_1", 2_000, "staff:9", "a liar, but cheap to be rid of", soon()).key.clone();
+    tell(&mut ledger, 5, "refund.failed", refund("re_1", "failed", 2_000, Some(&key)));
+    tell(&mut ledger, 6, "refund.created", refund("re_2", "succeeded", 1_000, None));
+    ledger.order_wish(Uuid::from_u128(6), "pi_1", 500, "guest", "plans changed", soon());
+    let seen_by = |caller: &Caller| serde_json::to_value(payments_of(&ledger, soon()).remove(0).shown_to(caller)).unwrap();
+    assert_eq!(seen_by(&staff_of("pvt-montreal")), only(&ledger), "who acts for the property sees all of it");
+    for other in [Caller::Anonymous, staff_of("another-house")] {
+        let seen = seen_by(&other);
+        assert_eq!((seen.get("fee"), seen.get("attention"), seen["entries"][0].get("fee")), (None, None, None));
+        let refunds = seen["refunds"].as_array().unwrap();
+        let actors: Vec<&str> = refunds.iter().map(|refund| refund["actor"].as_str().unwrap()).collect();
+        assert_eq!(actors, ["staff", "stripe", "guest"], "{refunds:?}");
+        assert!(refunds.iter().all(|refund| refund.get("note").is_none()), "{refunds:?}");
+        assert_eq!((&seen["amount"], &seen["refunds"][0]["status"]), (&money(OWED), &json!("failed")), "the rest is theirs");
+    }
 }
 
 #[test]

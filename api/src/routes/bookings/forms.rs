@@ -2,7 +2,7 @@
 
 use crate::body::read_optional_json;
 use crate::fingerprint::Fingerprint;
-use crate::form::{MAX_REASON_CHARS, parse};
+use crate::form::{parse, words};
 use crate::problem::Problem;
 use crate::reader::{At, Field, Fields, Reader};
 use axum::body::Body;
@@ -33,12 +33,7 @@ pub(super) const NOTE: (&[&str], &[&str]) = (&["reason"], &[]);
 
 /// A reason in somebody's words.
 pub(super) fn reason(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> Option<String> {
-    let field = fields.optional("reason")?;
-    let text = reader.text(field)?;
-    if text.trim().is_empty() || text.chars().count() > MAX_REASON_CHARS || text.chars().any(|c| c.is_control() && c != '\n') {
-        reader.fault(&field.at(), "invalid_reason", format!("1 to {MAX_REASON_CHARS} characters, no control characters"));
-    }
-    Some(text.to_owned())
+    words(fields.optional("reason")?, "invalid_reason", reader)
 }
 
 /// As [`reason`], where one must be given.

@@ -13,14 +13,15 @@ pub(super) fn operations() -> Vec<Operation> {
         booking_operation(get("/api/bookings/{id}/pay", "pay_booking", "Leads a guest to where the booking is paid"))
             .about(
                 "For browsers: the address that mails link to. It leads to Stripe's page for what is owed now, the same one while that is open, and to the \
-                 receipt once nothing is owed. A hold that is over, a payment that is on its way, and a Stripe that does not answer (503) are pages that say so.",
+                 receipt once nothing is owed. A hold that is over, a payment that is on its way, and whatever keeps the page from being opened for now (503) are pages that \
+                 say so.",
             )
             .answers_nothing(StatusCode::SEE_OTHER, "To Stripe's page, or to the receipt.")
             .header("Location")
-            .answers_text("A page that says why there is nothing to pay.", "text/html; charset=utf-8")
-            .problems([problem::STILL_PROCESSING, problem::IDEMPOTENCY_KEY_REUSED, problem::PROVIDER_UNAVAILABLE])
-            .stored()
-            .queued(),
+            .answers_page(StatusCode::OK, "A page that says why there is nothing to pay.")
+            .answers_page(StatusCode::SERVICE_UNAVAILABLE, "A page that asks to open the link again in a minute.")
+            .header("Retry-After")
+            .problems([problem::STILL_PROCESSING]),
         booking_operation(get("/api/bookings/{id}/receipt", "booking_receipt", "What was sold and what was paid, to print"))
             .about("In French or English, as the booking's mails are.")
             .answers_text("A page.", "text/html; charset=utf-8")

@@ -14,6 +14,9 @@ use serde_json::{Value, json};
 const SOME_ID: &str = "22222222-3333-5444-8555-666666666666";
 const SOME_BOOKING: &str = "11111111-2222-5333-8444-555555555555";
 
+/// What guests are not shown.
+const FOR_STAFF: &str = "Only for who acts for the property.";
+
 pub(super) fn group() -> Group {
     Group {
         name: "Payments",
@@ -34,21 +37,24 @@ fn money_example(amount: i64) -> Value {
     json!({ "amount": amount, "currency": "CAD" })
 }
 
-/// Asks Stripe by a worker and waits for it. Goes after the answer.
-fn asked(operation: Operation) -> Operation {
-    operation
-        .answers(StatusCode::ACCEPTED, "It will be done; the answer took longer than the caller waits. `Location` shows it.", named("PendingPayment"))
-        .header("Location")
-        .header("Retry-After")
-        .idempotent()
-        .waits()
-        .problems([problem::PROVIDER_REFUSED, problem::PROVIDER_UNAVAILABLE])
-        .stored()
-        .queued()
+/// What a worker is asked for takes longer than the caller waits.
+const LATER: &str = "It will be done; the answer took longer than the caller waits. `Location` shows it.";
+/// As [`LATER`], for a secret that no address shows.
+const SECRET_LATER: &str =
+    "It will be done; the answer took longer than the caller waits. Repeat the request with the same key: only its answer has the secret.";
+
+/// Asks a worker and waits for it. Goes after the answer.
+fn asked(operation: Operation, later: &'static str) -> Operation {
+    operation.answers(StatusCode::ACCEPTED, later, named("PendingPayment")).header("Location").header("Retry-After").idempotent().waits().stored().queued()
+}
+
+/// As [`asked`], where the worker asks Stripe.
+fn asked_of_stripe(operation: Operation, later: &'static str) -> Operation {
+    asked(operation, later).problems([problem::PROVIDER_REFUSED, problem::PROVIDER_UNAVAILABLE])
 }
 
 /// Opens a way to pay what a booking owes at this moment.
-fn opening(operation: Operation, about_answer: &'static str, example: Value) -> Operation {
+fn opening(operation: Operation, (about_answer, later): (&'static str, &'static str), example: Value) -> Operation {
     let url = || text_of(1, MAX_URL_BYTES);
     let body = form([
         ("booking_id", uuid()),
@@ -63,7 +69,7 @@ fn opening(operation: Operation, about_answer: &'static str, example: Value) -> 
         .answers(StatusCode::CREATED, about_answer, named("OpenedPayment"))
         .header("Location")
         .example(example);
-    asked(operation).problems([problem::NOT_FOUND, problem::STILL_PROCESSING, problem::NOTHING_DUE, problem::NOT_PAYABLE])
+    asked_of_stripe(operation, later).problems([problem::NOT_FOUND, problem::STILL_PROCESSING, problem::NOTHING_DUE, problem::NOT_PAYABLE])
 }
 
 fn opened_example(name: &str, value: &str) -> Value {
@@ -75,12 +81,16 @@ fn opened_example(name: &str, value: &str) -> Value {
 
 fn checkout() -> Operation {
     let example = opened_example("url", "https://checkout.stripe.com/c/pay/cs_test_1");
-    opening(post("/api/payments/checkout", "open_checkout", "Sends a guest to Stripe's page"), "The address of the page.", example)
+    opening(post("/api/payments/checkout", "open_checkout", "Sends a guest to Stripe's page"), ("The address of the page.", LATER), example)
 }
 
 fn create_intent() -> Operation {
     let example = opened_example("client_secret", "pi_1_secret_1");
-    opening(post("/api/payments/create-intent", "create_intent", "Lets a guest pay in an app, by Stripe's own fields"), "The client secret.", example)
+    opening(
+        post("/api/payments/create-intent", "create_intent", "Lets a guest pay in an app, by Stripe's own fields"),
+        ("The client secret.", SECRET_LATER),
+        example,
+    )
 }
 
 fn list_payments() -> Operation {
@@ -97,6 +107,7 @@ fn list_payments() -> Operation {
 
 fn show() -> Operation {
     get("/api/payments/{id}", "show_payment", "A payment")
+        .about("Who does not act for the property sees neither fees nor what staff note for each other.")
         .part("id", text_of(1, 255), "Our id, or Stripe's `pi_…`.")
         .query("booking_id", uuid(), "Its booking; needed with the booking's token.")
         .with_token()
@@ -114,7 +125,7 @@ fn refund() -> Operation {
         .body(body, json!({ "amount": money_example(2_000), "reason": "the shower was cold" }))
         .answers(StatusCode::OK, "The payment, with the refund.", named("Payment"))
         .example(payment_example());
-    asked(operation).problems([problem::TOO_MUCH, problem::DISPUTED, problem::NOT_REFUNDABLE])
+    asked_of_stripe(operation, LATER).problems([problem::TOO_MUCH, problem::DISPUTED, problem::NOT_REFUNDABLE])
 }
 
 fn record() -> Operation {
@@ -130,7 +141,7 @@ fn record() -> Operation {
         .answers(StatusCode::CREATED, "The payment.", named("Payment"))
         .header("Location")
         .example(record_example());
-    asked(operation).problems([problem::NOT_FOUND])
+    asked(operation, LATER)
 }
 
 fn analytics() -> Operation {
@@ -174,7 +185,7 @@ fn payment() -> Value {
         ("id", text()),
         ("kind", choice(&EntryKind::ALL)),
         ("amount", money("What came, or, negative, what went.")),
-        ("fee", named("Money")),
+        ("fee?", about(named("Money"), FOR_STAFF)),
         ("balance", money("Of the whole booking, up to here.")),
         ("at", instant()),
     ]);
@@ -183,8 +194,8 @@ fn payment() -> Value {
         ("amount", named("Money")),
         ("status", about(one_of(REFUND_STATUSES), "`ordered`: Stripe has not made it yet; `refused`: it will not.")),
         ("reason?", one_of(["not_owed", "staff"])),
-        ("note?", text()),
-        ("actor", about(text(), "`stripe` when somebody made it there.")),
+        ("note?", about(text(), FOR_STAFF)),
+        ("actor", about(text(), "`stripe` when somebody made it there; `staff` alone for whoever does not act for the property.")),
         ("at", instant()),
     ]);
     object([
@@ -195,14 +206,14 @@ fn payment() -> Value {
         ("status", one_of(STATUSES)),
         ("amount", money("What was asked for, and once it is paid what was; negative when staff gave it back.")),
         ("refunded", money("What was given back, or is on its way.")),
-        ("fee", money("What Stripe kept, as far as is known.")),
+        ("fee?", money("What Stripe kept, as far as is known; only for who acts for the property.")),
         ("stripe?", stripe),
         ("checkout_url?", about(text(), "While it can be paid; not in lists.")),
         ("expires_at?", about(instant(), "When the page ends.")),
         ("created_at", instant()),
         ("entries", list(entry)),
         ("refunds", list(refund)),
-        ("attention", about(list(choice(&Attention::ALL)), "What staff must look at.")),
+        ("attention?", about(list(choice(&Attention::ALL)), "What staff must look at; only for who acts for the property.")),
     ])
 }
 

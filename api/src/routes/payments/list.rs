@@ -56,6 +56,7 @@ pub(in crate::routes) async fn list(State(app): State<SharedApp>, request: Reque
     let ledgers = store_call::read(async move { mongo.list_ledgers(&filter, wanted).await }).await?;
     let may_be_more = i64::try_from(ledgers.len()).is_ok_and(|count| count >= wanted);
     let (items, next) = page_of(ledgers, after, query.limit(), may_be_more, Utc::now().into());
+    let items = seen_by(&caller, items);
     Page::ending(items, next.map(|next| format!("{}{SEPARATOR}{}{SEPARATOR}{}", next.at, next.booking, next.shown))).answer_at(&parts.uri, &query, |view| view)
 }
 
@@ -95,6 +96,11 @@ async fn own_bookings(app: &SharedApp, client: &str, only: Option<BookingId>) ->
     Ok(found.into_iter().map(|booking| booking.id).collect())
 }
 
+/// What lists show of them to this caller.
+fn seen_by(caller: &Caller, payments: Vec<PaymentView>) -> Vec<PaymentView> {
+    payments.into_iter().map(|payment| payment.without_page().shown_to(caller)).collect()
+}
+
 /// The payments of one page, and where it ended if there may be more.
 fn page_of(mut ledgers: Vec<Ledger>, after: Option<Position>, limit: usize, may_be_more: bool, now: Timestamp) -> (Vec<PaymentView>, Option<Position>) {
     ledgers.sort_by_key(|ledger| Reverse((ledger.updated_at, ledger.booking_id)));
@@ -111,11 +117,11 @@ fn page_of(mut ledgers: Vec<Ledger>, after: Option<Position>, limit: usize, may_
         let room = limit - items.len();
         let left = payments.len().saturating_sub(shown);
         if left > room {
-            items.extend(payments.into_iter().skip(shown).take(room).map(PaymentView::without_page));
+            items.extend(payments.into_iter().skip(shown).take(room));
             return (items, Some(Position { at: place.0, booking: place.1, shown: shown + room }));
         }
         last = Some(Position { at: place.0, booking: place.1, shown: payments.len() });
-        items.extend(payments.into_iter().skip(shown).map(PaymentView::without_page));
+        items.extend(payments.into_iter().skip(shown));
     }
     (items, last.filter(|_| may_be_more))
 }
@@ -132,7 +138,10 @@ fn position(cursor: &str) -> Result<Position, Problem> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Position, page_of, position};
+    use super::{Position, page_of, position, seen_by};
+    use crate::payments::fixtures::{at, paid};
+    use crate::payments::view::payments_of;
+    use crate::policy::Caller;
     use chrono::{DateTime, TimeDelta};
     use pvt_domain::ids::BookingId;
     use pvt_domain::ledger::{Channel, Ledger};
@@ -184,5 +193,12 @@ mod tests {
         for bad in ["", "||", "2026-12-01T12:00:00.000Z|1|0", "2026-12-01T12:00:00.000Z|11111111-2222-5333-8444-555555555555|-1"] {
             assert!(position(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn strangers_are_listed_a_payment_as_it_is_shown_to_them() {
+        let listed = seen_by(&Caller::Anonymous, payments_of(&paid(), at("2027-01-15T08:10:00Z")));
+        let listed = serde_json::to_value(&listed[0]).unwrap();
+        assert_eq!((listed.get("fee"), listed.get("attention"), listed.get("checkout_url")), (None, None, None));
     }
 }

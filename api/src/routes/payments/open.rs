@@ -5,6 +5,7 @@ use crate::app::SharedApp;
 use crate::body::{read_json, read_node, refuse_card_numbers};
 use crate::card_numbers::holds_card_number;
 use crate::fingerprint::Fingerprint;
+use crate::form;
 use crate::headers;
 use crate::json::Node;
 use crate::payments::view::{PaymentView, payment_of};
@@ -163,13 +164,8 @@ fn ends(booking: &Booking, payment: Option<&PaymentView>) -> Option<Timestamp> {
 
 fn read(node: &Node<'_>, urls: &ReturnUrls, reader: &mut Reader) -> Form {
     let Some(fields) = reader.object(node, &At::Root, &MEMBERS) else { return Form::default() };
-    let named = reader.required(fields, "booking_id").and_then(|field| reader.text(field));
-    let booking_id = named.and_then(|text| text.parse().ok());
-    if named.is_some() && booking_id.is_none() {
-        reader.fault(&At::Key(&At::Root, "booking_id"), "invalid_id", "must be a booking's id, a UUID");
-    }
     Form {
-        booking_id,
+        booking_id: form::booking_id(fields, reader),
         token: fields.optional("token").and_then(|field| reader.text(field)).map(str::to_owned),
         success_url: fields.optional("success_url").and_then(|field| urls.read(field, reader)),
         cancel_url: fields.optional("cancel_url").and_then(|field| urls.read(field, reader)),

@@ -1,10 +1,9 @@
 //! Staff take or give back money that Stripe does not see: cash, a terminal of the hostel's own, a bank transfer.
 
 use super::ask::{self, Wish};
-use super::refund::is_reason;
 use crate::app::SharedApp;
 use crate::credentials::Presented;
-use crate::form::{self, MAX_REASON_CHARS};
+use crate::form;
 use crate::headers;
 use crate::json::Node;
 use crate::payments::view::payment_of;
@@ -65,20 +64,10 @@ pub(in crate::routes) async fn record(State(app): State<SharedApp>, request: Req
 
 fn read(node: &Node<'_>, reader: &mut Reader) -> Option<Taken> {
     let fields = reader.object(node, &At::Root, &["booking_id", "method", "amount", "note"])?;
-    let named = reader.required(fields, "booking_id").and_then(|field| reader.text(field));
-    let booking_id: Option<BookingId> = named.and_then(|text| text.parse().ok());
-    if named.is_some() && booking_id.is_none() {
-        reader.fault(&At::Key(&At::Root, "booking_id"), "invalid_id", "must be a booking's id, a UUID");
-    }
+    let booking_id = form::booking_id(fields, reader);
     let method = reader.required(fields, "method").and_then(|field| reader.one_of(field, &RecordMethod::ALL));
     let amount = reader.required(fields, "amount").and_then(|field| either_way(field, reader));
-    let note = fields.optional("note").and_then(|field| {
-        let text = reader.text(field)?;
-        if !is_reason(text) {
-            reader.fault(&field.at(), "invalid_note", format!("1 to {MAX_REASON_CHARS} characters, no control characters"));
-        }
-        Some(text.to_owned())
-    });
+    let note = fields.optional("note").and_then(|field| form::words(field, "invalid_note", reader));
     Some(Taken { booking_id: booking_id?, method: method?, amount: amount?, note })
 }
 

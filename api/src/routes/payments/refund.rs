@@ -4,17 +4,16 @@ use super::ask::{self, Wish};
 use super::show::{ledger_of, sound};
 use crate::app::SharedApp;
 use crate::credentials::Presented;
-use crate::form::{self, MAX_REASON_CHARS};
+use crate::form;
 use crate::headers;
 use crate::json::Node;
-use crate::payments::view::payment_of;
+use crate::payments::view::{PaymentView, payment_of};
 use crate::problem::{self, Answer, Problem};
 use crate::reader::{At, Reader};
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use chrono::Utc;
 use pvt_domain::intake::FieldError;
-use pvt_domain::ledger::Ledger;
 use pvt_domain::messages::{PAYMENT_REFUND, Refund, RefundWish};
 use pvt_domain::money::Money;
 
@@ -30,7 +29,7 @@ pub(in crate::routes) async fn refund(State(app): State<SharedApp>, Path(id): Pa
     if !payment.is_stripes() {
         return Err(problem::NOT_REFUNDABLE.into());
     }
-    let amount = amount.map(|money| in_its_currency(money, &ledger)).transpose()?;
+    let amount = amount.map(|money| in_its_currency(money, &payment)).transpose()?;
     let (booking, property) = (ledger.booking_id, ledger.property_id);
     let wish = Wish::new(&format!("{PAYMENT_REFUND}\n{}", payment.id), booking, &caller, key, fingerprint);
     let command = Refund {
@@ -49,11 +48,13 @@ pub(in crate::routes) async fn refund(State(app): State<SharedApp>, Path(id): Pa
     asked.done(&parts, StatusCode::OK, &location, now.ok_or_else(|| Problem::from(problem::NOT_FOUND))?)
 }
 
-fn in_its_currency(money: Money, ledger: &Ledger) -> Result<i64, Problem> {
-    if money.currency == ledger.currency {
+/// Money goes back as it came, whatever the booking is priced in.
+fn in_its_currency(money: Money, payment: &PaymentView) -> Result<i64, Problem> {
+    let paid_in = payment.amount.currency;
+    if money.currency == paid_in {
         return Ok(money.amount);
     }
-    let message = format!("the booking is priced in {}", ledger.currency.code());
+    let message = format!("the payment was made in {}", paid_in.code());
     Err(Problem::fields(vec![FieldError::new("/amount/currency", "wrong_currency", message)]))
 }
 
@@ -66,23 +67,17 @@ fn read(node: &Node<'_>, reader: &mut Reader) -> Option<(Option<Money>, String)>
         }
         Some(money)
     });
-    let field = reader.required(fields, "reason")?;
-    let reason = reader.text(field)?;
-    if !is_reason(reason) {
-        reader.fault(&field.at(), "invalid_reason", format!("1 to {MAX_REASON_CHARS} characters, no control characters"));
-    }
-    Some((amount, reason.to_owned()))
-}
-
-/// Words that people can read.
-pub(in crate::routes) fn is_reason(text: &str) -> bool {
-    !text.trim().is_empty() && text.chars().count() <= MAX_REASON_CHARS && !text.chars().any(|c| c.is_control() && c != '\n')
+    let reason = reader.required(fields, "reason").and_then(|field| form::words(field, "invalid_reason", reader));
+    Some((amount, reason?))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::read;
+    use super::{in_its_currency, read};
     use crate::form::parse;
+    use crate::payments::fixtures::{at, intent, opened, tell};
+    use crate::payments::view::payment_of;
+    use pvt_domain::money::{Currency, Money};
 
     #[test]
     fn a_refund_needs_a_reason_and_may_say_how_much() {
@@ -95,5 +90,18 @@ mod tests {
         assert_eq!(faults(r#"{"amount":{"amount":0,"currency":"CAD"}}"#), [("/amount/amount".to_owned(), "out_of_range"), ("/reason".to_owned(), "required")]);
         assert_eq!(faults(r#"{"amount":5,"reason":" "}"#), [("/amount".to_owned(), "wrong_type"), ("/reason".to_owned(), "invalid_reason")]);
         assert_eq!(faults(r#"{"amount":{"amount":-1,"currency":"CAD"},"reason":"x"}"#), [("/amount/amount".to_owned(), "out_of_range")]);
+    }
+
+    #[test]
+    fn money_goes_back_in_the_currency_it_came_in() {
+        let mut ledger = opened();
+        let mut foreign = intent("pi_usd", "succeeded", 15_000, None);
+        foreign["currency"] = "usd".into();
+        tell(&mut ledger, 2, "payment_intent.succeeded", foreign);
+        let payment = payment_of(&ledger, "pi_usd", at("2027-01-15T08:10:00Z")).unwrap();
+        let usd = Currency::from_code("USD").unwrap();
+        assert_eq!(in_its_currency(Money::new(15_000, usd), &payment).unwrap(), 15_000);
+        let refused = in_its_currency(Money::new(15_000, Currency::CAD), &payment).unwrap_err();
+        assert_eq!((refused.errors()[0].pointer.as_str(), refused.errors()[0].code), ("/amount/currency", "wrong_currency"));
     }
 }

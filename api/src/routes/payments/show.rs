@@ -11,7 +11,6 @@ use crate::routes::bookings::visitor::Visitor;
 use crate::store_call;
 use axum::Json;
 use axum::extract::{Path, Request, State};
-use axum::http::request::Parts;
 use axum::response::IntoResponse;
 use chrono::Utc;
 use pvt_domain::ids::BookingId;
@@ -34,14 +33,15 @@ pub(in crate::routes) async fn show(State(app): State<SharedApp>, Path(id): Path
     let booking_id: Option<BookingId> = asked.booking_id.and_then(|text| text.parse().ok());
     let visitor = Visitor::at(&app, booking_id, None, &parts)?;
     let id = sound(&id)?;
+    let caller = Presented::of(&parts).caller;
     let view = match visitor.filter(|visitor| visitor.token.is_some()) {
         Some(visitor) => {
             let ledger = ask::ledger(&app, visitor.id).await?;
             ledger.and_then(|ledger| payment_of(&ledger, id, Utc::now().into()))
         }
-        None => seen(&app, &parts, id).await?,
+        None => seen(&app, &caller, id).await?,
     };
-    view.map(|view| Json(view).into_response()).ok_or_else(|| problem::NOT_FOUND.into())
+    view.map(|view| Json(view.shown_to(&caller)).into_response()).ok_or_else(|| problem::NOT_FOUND.into())
 }
 
 /// What can be a payment's id at all.
@@ -59,8 +59,7 @@ pub(in crate::routes) async fn ledger_of(app: &SharedApp, payment: &str) -> Resu
     store_call::read(async move { mongo.ledger_of_payment(&payment).await }).await
 }
 
-async fn seen(app: &SharedApp, parts: &Parts, id: &str) -> Result<Option<PaymentView>, Problem> {
-    let caller: Caller = Presented::of(parts).caller;
+async fn seen(app: &SharedApp, caller: &Caller, id: &str) -> Result<Option<PaymentView>, Problem> {
     let Some(ledger) = ledger_of(app, id).await? else { return Ok(None) };
     if !caller.acts_on(&ledger.property_id) {
         let (mongo, booking) = (app.mongo.clone(), ledger.booking_id);

@@ -35,11 +35,11 @@ pub(in crate::routes) async fn webhook(State(app): State<SharedApp>, request: Re
     let event = StripeEvent { event_id, event_type, payload, received_at: now.into() };
     let key = app.topology.command_key(STRIPE_EVENT, "");
     let message = Outgoing::command(key, message_id, &event).map(|message| message.traced(Context::traceparent(&parts)).by(ACTOR));
-    app.publish(message, |confirmed| count(if confirmed { "accepted" } else { "unavailable" })).await?;
+    app.publish(message, |confirmed| count(if confirmed { "accepted" } else { "unavailable" })).await.map_err(too_large)?;
     Ok(Json(json!({ "received": true })).into_response())
 }
 
-/// Stripe sends nothing so large: whoever does is refused as for any other fault, and not asked to send less.
+/// Stripe sends nothing so large, neither as it comes nor as it is written here: whoever does is refused as for any other fault, and not asked to send less.
 fn too_large(problem: Problem) -> Problem {
     // The rest of the body is not read, so the connection ends here.
     let refused = || Problem::from(problem::EVENT_REFUSED).with_header(header::CONNECTION, HeaderValue::from_static("close"));

@@ -1,6 +1,7 @@
 //! Money at the API's edge: who may ask for what, and what is wrong with how they ask. No broker and no store is there.
 
 use super::{Answer, Api};
+use crate::routes::described::document;
 use axum::body::Body;
 use axum::http::{Request, header};
 use pvt_domain::accounts::Role;
@@ -85,5 +86,38 @@ async fn what_staff_ask_wrongly_is_named() {
     ] {
         let answer = get(path).await;
         assert_eq!(answer.status.as_u16(), expected, "{path}: {}", answer.body);
+    }
+}
+
+#[tokio::test]
+async fn a_guest_who_cannot_pay_just_now_gets_a_page() {
+    let api = Api::new().await;
+    let path = format!("/api/bookings/{}/pay?token={}", id(), api.app.tokens.token(id()));
+    for (languages, spoken) in [("fr-CA,fr;q=0.9,en;q=0.8", "fr"), ("de, en;q=0.5", "en"), ("de", "en")] {
+        let answer = api.send(Request::get(&path).header(header::ACCEPT_LANGUAGE, languages).body(Body::empty()).unwrap()).await;
+        assert_eq!(answer.status.as_u16(), 503, "{}", answer.body);
+        assert_eq!(answer.headers[header::CONTENT_TYPE], "text/html; charset=utf-8", "{}", answer.body);
+        assert_eq!(answer.headers[header::CONTENT_LANGUAGE], spoken, "{languages}");
+        assert!(answer.headers.contains_key(header::RETRY_AFTER));
+    }
+    let document = document();
+    let answers = &document["paths"]["/api/bookings/{id}/pay"]["get"]["responses"];
+    let media: Vec<&str> = answers["503"]["content"].as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!((media, answers.get("422")), (vec!["text/html; charset=utf-8"], None));
+}
+
+#[test]
+fn the_document_promises_no_answer_that_cannot_come() {
+    let document = document();
+    let answers = |path: &str| document["paths"][path]["post"]["responses"].clone();
+    let codes = |answer: &Value| answer["content"]["application/problem+json"]["examples"].as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert!(answers("/api/payments/webhook").get("413").is_none(), "what is too large is 400");
+    let record = answers("/api/payments/record");
+    assert_eq!((record.get("404"), record.get("502")), (None, None), "no address is asked for, and not Stripe");
+    assert_eq!(codes(&record["503"]), ["broker_unavailable", "store_unavailable"]);
+    assert!(codes(&answers(OPENING[1])["503"]).contains(&"provider_unavailable".to_owned()));
+    for (path, shown) in [(OPENING[0], true), (OPENING[1], false), ("/api/payments/record", true)] {
+        let words = answers(path)["202"]["description"].to_string();
+        assert_eq!((words.contains("`Location` shows it"), words.contains("with the same key")), (shown, !shown), "{path}");
     }
 }

@@ -34,6 +34,8 @@ async fn only_whole_events_of_our_own_are_taken() {
     assert_eq!((good.status.as_u16(), good.code()), (503, "broker_unavailable"));
     let others = EVENT.replacen('{', r#"{"account":"acct_2","#, 1);
     let large = format!("{EVENT}{}", " ".repeat(1024 * 1024));
+    // Numbers that grow when they are written out.
+    let grows = EVENT.replacen('{', &format!(r#"{{"n":[{}1],"#, "1e9,".repeat(12_000)), 1);
     let many = format!("{},{}", signed(SECRET, now, EVENT), vec![format!("v1={}", "0".repeat(64)); 3_000].join(","));
     let refused = [
         ("a bad signature", signed("whsec_other", now, EVENT), EVENT.to_owned(), "invalid_signature"),
@@ -45,6 +47,7 @@ async fn only_whole_events_of_our_own_are_taken() {
         ("a body that is not whole but signed", signed(SECRET, now, &EVENT[..20]), EVENT[..20].to_owned(), "invalid_json"),
         ("another account's event", signed(SECRET, now, &others), others.clone(), "event_refused"),
         ("a body of a mebibyte", signed(SECRET, now, &large), large.clone(), "event_refused"),
+        ("a body that is too large once it is written here", signed(SECRET, now, &grows), grows.clone(), "event_refused"),
         ("thousands of signatures", many, EVENT.to_owned(), "invalid_signature"),
         ("a header of hundreds of kibibytes", format!("{},v0={}", signed(SECRET, now, EVENT), "0".repeat(300_000)), EVENT.to_owned(), "invalid_signature"),
     ];
