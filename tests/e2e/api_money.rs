@@ -66,7 +66,17 @@ async fn money_is_seen_given_back_and_recorded() -> Result<()> {
     assert_eq!(intent.status, StatusCode::CREATED, "{intent:?}");
     assert!(intent.text("/client_secret").contains("_secret_"), "{intent:?}");
 
-    stack.stripe()?.pay(&session, PayOutcome::Success)?;
+    // Stripe sends the guest back before it tells us: the page waits for that.
+    let back = stack.stripe()?.object(&session).context("the session")?["success_url"].as_str().context("an address")?.to_owned();
+    let back = back.get(back.find("/api/").context("a path")?..).context("a path")?.to_owned();
+    let unheard = page(&stack, &back.replace("wait=10s", "wait=1ms")).await?.text().await?;
+    assert!(unheard.contains("nouvelles de votre paiement"), "{unheard}");
+    let waiting = page(&stack, &back);
+    let paying = async { stack.stripe()?.pay(&session, PayOutcome::Success).map_err(anyhow::Error::from) };
+    let (page_of_who_paid, paid) = tokio::join!(waiting, paying);
+    paid?;
+    let html = page_of_who_paid?.text().await?;
+    assert!(html.contains("Paiement (carte)") && !html.contains("nouvelles de votre paiement"), "{html}");
     eventually("it is paid", SOON, || async { Ok((stack.client.decided(&booked).await?["payment"]["status"] == "paid").then_some(())) }).await?;
     let over = page(&stack, &pay).await?;
     assert_eq!((over.status(), over.headers()["location"].to_str()?.contains("/receipt?token=")), (StatusCode::SEE_OTHER, true));

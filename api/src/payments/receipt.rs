@@ -1,7 +1,7 @@
 //! What a receipt says: who stayed where, what it cost, what was paid and given back, and what is left. In French or English.
 
 use super::analytics::channel_of;
-use pvt_domain::booking::Booking;
+use pvt_domain::booking::{Booking, PaymentStatus};
 use pvt_domain::inventory::Inventory;
 use pvt_domain::ledger::{EntryKind, Ledger};
 use pvt_domain::money::Money;
@@ -34,6 +34,7 @@ pub(crate) struct Words {
     pub(crate) hold_over_more: &'static str,
     pub(crate) nothing_due: &'static str,
     pub(crate) nothing_due_more: &'static str,
+    pub(crate) unheard: &'static str,
     pub(crate) under_way: &'static str,
     pub(crate) under_way_more: &'static str,
     pub(crate) later: &'static str,
@@ -65,6 +66,7 @@ const ENGLISH: Words = Words {
     hold_over_more: "They were not paid in time, or the booking was cancelled. Nothing was charged for this visit. Please book again.",
     nothing_due: "There is nothing to pay",
     nothing_due_more: "This booking needs no payment now.",
+    unheard: "We have not heard of your payment yet. If you have just paid, open this page again in a minute; please do not pay again.",
     under_way: "Your payment is on its way",
     under_way_more: "Your bank may take some days. We write to you when it has arrived; please do not pay again.",
     later: "The payment page cannot be opened right now",
@@ -96,6 +98,7 @@ const FRENCH: Words = Words {
     hold_over_more: "Ils n’ont pas été payés à temps, ou la réservation a été annulée. Cette visite n’a rien coûté. Veuillez réserver de nouveau.",
     nothing_due: "Il n’y a rien à payer",
     nothing_due_more: "Cette réservation ne demande aucun paiement pour le moment.",
+    unheard: "Nous n’avons pas encore de nouvelles de votre paiement. Si vous venez de payer, rouvrez cette page dans une minute ; veuillez ne pas payer de nouveau.",
     under_way: "Votre paiement est en route",
     under_way_more: "Votre banque peut prendre quelques jours. Nous vous écrirons à son arrivée ; veuillez ne pas payer de nouveau.",
     later: "La page de paiement ne peut pas être ouverte pour l’instant",
@@ -146,6 +149,8 @@ pub(crate) struct Receipt<'a> {
     pub(crate) address: &'a str,
     pub(crate) reference: &'a str,
     pub(crate) guest: String,
+    /// What a guest must know before anything else.
+    pub(crate) notice: Option<&'static str>,
     pub(crate) stays: Vec<String>,
     pub(crate) prices: Vec<Line>,
     pub(crate) total: String,
@@ -179,6 +184,7 @@ impl<'a> Receipt<'a> {
             address: &house.property.address,
             reference: &booking.reference,
             guest: format!("{} {}", booking.guest.first_name, booking.guest.last_name),
+            notice: (booking.payment_status() == PaymentStatus::Processing).then_some(words.under_way_more),
             stays: stays.collect(),
             prices: nights.chain(taxes).collect(),
             total: money(price.total),

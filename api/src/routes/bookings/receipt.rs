@@ -2,6 +2,7 @@
 
 use super::visitor::Visitor;
 use crate::app::SharedApp;
+use crate::decisions::Awaited;
 use crate::html_page;
 use crate::payments::receipt::Receipt;
 use crate::problem::{self, Answer, Problem};
@@ -10,6 +11,10 @@ use crate::routes::payments::ask;
 use askama::Template;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
+use pvt_domain::booking::{Booking, PaymentStatus};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// Of pages that guests are led to.
 pub(super) const STYLE: &str = include_str!("../../../templates/receipt.css");
@@ -21,15 +26,37 @@ struct ReceiptPage<'a> {
     receipt: Receipt<'a>,
 }
 
-/// `GET /api/bookings/{id}/receipt`; 404 for a booking that has no price.
+/// Longest time that the page waits for Stripe's word.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
+/// `GET /api/bookings/{id}/receipt`; 404 for a booking that has no price. Guests come from Stripe's page before Stripe has told us that they
+/// have paid: `?wait=10s` holds the page until it has, and else the page says that they must not pay again.
 pub(in crate::routes) async fn receipt(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> Answer {
+    let begun = Instant::now();
     let (parts, _) = request.into_parts();
-    let booking = Visitor::of(&app, &id, &parts)?.decided_booking(&app).await?;
+    let visitor = Visitor::of(&app, &id, &parts)?;
+    let mut booking = Arc::new(visitor.decided_booking(&app).await?);
+    let wait = visitor.wait.map(|wait| wait.min(LONGEST_WAIT)).filter(|_| is_unheard(&booking));
+    if let Some(wait) = wait
+        && let Some(waiting) = app.decisions.wait_for(Awaited { id: booking.id, rev: booking.rev + 1, reply_expected: false })
+        && let Some(newer) = waiting.until(begun + wait).await
+    {
+        booking = newer;
+    }
     let price = booking.price.as_ref().ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
     let house = known(&app, &booking.property_id).await?;
     let ledger = ask::ledger(&app, booking.id).await?;
-    let page = ReceiptPage { style: STYLE, receipt: Receipt::new(&booking, price, &house, ledger.as_ref()) };
+    let mut receipt = Receipt::new(&booking, price, &house, ledger.as_ref());
+    if wait.is_some() && is_unheard(&booking) {
+        receipt.notice = Some(receipt.words.unheard);
+    }
+    let page = ReceiptPage { style: STYLE, receipt };
     html_page::answer(StatusCode::OK, &page, (STYLE, page.receipt.words.tag))
+}
+
+/// Whether something is to be paid, and nothing of it is known to be on its way.
+fn is_unheard(booking: &Booking) -> bool {
+    booking.payable() > 0 && booking.payment_status() != PaymentStatus::Processing
 }
 
 #[cfg(test)]
@@ -46,6 +73,7 @@ mod tests {
             address: "1 rue de la Commune",
             reference: "PVT-0000000000",
             guest: "Ada <script>alert(1)</script>".to_owned(),
+            notice: None,
             stays: vec!["A & B".to_owned()],
             prices: Vec::new(),
             total: "1.00 CAD".to_owned(),

@@ -6,7 +6,7 @@ use crate::openapi::{Operation, get};
 use crate::problem;
 use axum::http::StatusCode;
 use pvt_domain::booking::PaymentStatus;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 pub(super) fn operations() -> Vec<Operation> {
     vec![
@@ -23,7 +23,12 @@ pub(super) fn operations() -> Vec<Operation> {
             .header("Retry-After")
             .problems([problem::STILL_PROCESSING]),
         booking_operation(get("/api/bookings/{id}/receipt", "booking_receipt", "What was sold and what was paid, to print"))
-            .about("In French or English, as the booking's mails are.")
+            .about("In French or English, as the booking's mails are. Stripe leads guests here who have paid, often before it tells us: then the page waits, and says so if it waited in vain.")
+            .query(
+                "wait",
+                json!({ "type": "string", "pattern": "^[0-9]{1,6}(ms|s)?$" }),
+                "Holds the page until it is known that something was paid, at most 10 s: `10s`, `10` or `500ms`.",
+            )
             .answers_text("A page.", "text/html; charset=utf-8")
             .problems([problem::STILL_PROCESSING, problem::NOT_READY])
             .stored(),

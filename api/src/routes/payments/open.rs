@@ -113,7 +113,7 @@ pub(in crate::routes) fn command(
         booking_id: booking.id,
         property_id: booking.property_id.clone(),
         channel,
-        success_url: success_url.unwrap_or_else(|| page("/receipt")),
+        success_url: success_url.unwrap_or_else(|| format!("{}&wait=10s", page("/receipt"))),
         cancel_url: cancel_url.unwrap_or_else(|| page("")),
         actor: visitor.actor(),
         requested_at: Utc::now().into(),
