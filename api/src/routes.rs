@@ -65,6 +65,7 @@ pub(crate) fn table() -> Vec<Route> {
         at("/api/docs/examples", [get(open, docs::examples)]),
         at("/api/docs/hostel", [get(open, docs::hostel)]),
         at("/api/docs/faq", [get(open, docs::faq)]),
+        at("/api/docs/payments", [get(open, docs::payments)]),
         at("/api/docs/support", [get(open, docs::support)]),
         at("/api/auth/register", [post(guarded(Bucket::Auth), auth::register::register)]),
         at("/api/auth/login", [post(guarded(Bucket::Auth), auth::sessions::login)]),

@@ -1,6 +1,6 @@
 //! `pvt trace`: everything that happened to one booking, from its request to its mails, payments and the mart, in the order of time.
 //!
-//! It only reads, and shows neither the guest nor anything by which one could pay.
+//! It only reads, and shows no field of the guest and nothing by which one could pay. Reasons are shown as somebody wrote them, on one line.
 
 mod lines;
 

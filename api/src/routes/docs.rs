@@ -150,6 +150,7 @@ guides! {
     examples "Examples" "../../../docs/guides/examples.md";
     hostel "Set up a hostel" "../../../docs/guides/hostel.md";
     faq "Questions and answers" "../../../docs/guides/faq.md";
+    payments "Payments" "../../../docs/payments.md";
     support "Support" "../../../docs/guides/support.md";
 }
 

@@ -40,6 +40,12 @@ pub(super) fn told_by(ledger: &Ledger) -> BTreeSet<String> {
     sessions.chain(intents).chain(refunds).chain(disputes).filter(|by| by.starts_with("evt_")).cloned().collect()
 }
 
+/// What anybody may have written, as it may stand on a terminal: whatever steers one, or turns the direction of writing, is a blank.
+fn on_one_line(text: &str) -> String {
+    let steers = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars().map(|c| if steers(c) { ' ' } else { c }).collect()
+}
+
 fn unix(seconds: i64) -> Timestamp {
     DateTime::from_timestamp(seconds, 0).unwrap_or_default().into()
 }
@@ -66,7 +72,7 @@ impl Story<'_> {
         let step = if entry.from == entry.to { entry.to.as_str().to_owned() } else { format!("{} → {}", entry.from.as_str(), entry.to.as_str()) };
         let mut what = format!("rev {}  {}: {step}, by {}", entry.rev, entry.action.as_str(), entry.actor);
         if let Some(reason) = &entry.reason {
-            what.push_str(&format!(" ({reason})"));
+            what.push_str(&format!(" ({})", on_one_line(reason)));
         }
         if !entry.moved.is_empty() {
             what.push_str(&format!(", {} others moved", entry.moved.len()));
@@ -243,6 +249,14 @@ mod tests {
         assert_eq!(lines.iter().map(|line| line.place).collect::<Vec<_>>(), ["api", "booking", "mail"]);
         let shown = serde_json::to_string(&lines).unwrap();
         assert!(!["Ada", "Lovelace", "example.com"].iter().any(|secret| shown.contains(secret)), "{shown}");
+    }
+
+    #[test]
+    fn what_guests_write_does_not_steer_the_terminal() {
+        let (mut booking, none) = (held(), HashSet::new());
+        booking.history[0].reason = Some("plans\nchanged \u{1b}[2J\u{202e}é".to_owned());
+        let story = Story { booking: &booking, ledger: None, events: &[], mails: &[], claims: 1, missing_in_mart: Some(&none) };
+        assert_eq!(story.lines()[1].what, "rev 1  request: requested → held, by guest (plans changed  [2J é)");
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub(super) fn group() -> Group {
             page("/api/docs/examples", "docs_examples", "Common tasks"),
             page("/api/docs/hostel", "docs_hostel", "A hostel from nothing: rooms, prices, a block, a group"),
             page("/api/docs/faq", "docs_faq", "Questions and answers"),
+            page("/api/docs/payments", "docs_payments", "How money works here, how to try it, and how to connect Stripe"),
             page("/api/docs/support", "docs_support", "What to do when something goes wrong"),
         ],
         schemas: Vec::new(),

@@ -153,7 +153,7 @@ async fn documents_and_pages_are_served() {
     assert_eq!(openapi.body, document());
     let asyncapi = api.get("/api/asyncapi.json").await;
     assert_eq!((asyncapi.status.as_u16(), &asyncapi.body["asyncapi"]), (200, &json!("3.0.0")));
-    for page in ["", "/quickstart", "/examples", "/hostel", "/faq", "/support"] {
+    for page in ["", "/quickstart", "/examples", "/hostel", "/faq", "/payments", "/support"] {
         let response = api.router.clone().oneshot(with_peer(&format!("/api/docs{page}"))).await.unwrap();
         assert_eq!(response.status(), 200, "{page}");
         let policy = response.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap().to_owned();
@@ -164,6 +164,12 @@ async fn documents_and_pages_are_served() {
             assert!(!html.contains(foreign), "{page} holds {foreign}");
         }
         assert!(!html.contains(".md\""), "{page}: links lead to pages");
+        let pages = openapi.body["paths"].as_object().unwrap();
+        // What begins neither at the root nor with a scheme is beside the page.
+        for link in html.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()).filter(|link| !link.contains("://")) {
+            let path = if link.starts_with('/') { link.to_owned() } else { format!("/api/docs/{link}") };
+            assert!(pages.contains_key(&path), "{page} leads to {path}, which is nowhere");
+        }
         if page.is_empty() {
             for path in openapi.body["paths"].as_object().unwrap().keys() {
                 assert!(html.contains(&format!("<code>{path}</code>")), "{path} is not listed");
