@@ -248,7 +248,7 @@ fn status_of(ledger: &Ledger, known: Known<'_>, now: Timestamp) -> &'static str 
 fn settled(ledger: &Ledger, intent: &IntentFact) -> &'static str {
     let refunded = refunded_of(ledger, &intent.id);
     match refunded {
-        _ if ledger.disputes.iter().any(|dispute| dispute.intent == intent.id && dispute.freezes()) => "disputed",
+        _ if ledger.disputes.iter().any(|dispute| dispute.intent == intent.id && (dispute.freezes() || dispute.is_lost())) => "disputed",
         0 => "succeeded",
         _ if refunded >= intent.received => "refunded",
         _ => "partially_refunded",

@@ -141,7 +141,7 @@ fn record() -> Operation {
         .answers(StatusCode::CREATED, "The payment.", named("Payment"))
         .header("Location")
         .example(record_example());
-    asked(operation, LATER)
+    asked(operation, LATER).problems([problem::TOO_MUCH])
 }
 
 fn analytics() -> Operation {
