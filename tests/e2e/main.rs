@@ -24,6 +24,7 @@ mod payment_storms;
 mod payments;
 mod poison;
 mod reconciliation;
+mod refunds;
 mod scheduler;
 mod stale_view;
 mod webhook;

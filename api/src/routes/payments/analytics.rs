@@ -67,16 +67,18 @@ fn dates(uri: &Uri) -> Result<Range<NaiveDate>, Problem> {
     fields.finish(range)
 }
 
-/// Reads all ledgers that changed since the first day, from the newest on.
+/// Reads all ledgers that changed since the first day, from the oldest change on: one that changes meanwhile is met before or after it,
+/// and counted once.
 async fn read(app: &SharedApp, property: &Property, dates: &Range<NaiveDate>) -> Result<Days, Problem> {
     let begin: DateTime<Utc> = dates.start.and_time(chrono::NaiveTime::MIN).and_utc();
-    let mut filter = LedgerFilter { properties: Some(vec![property.id.clone()]), since: Some((begin - MARGIN).into()), ..LedgerFilter::default() };
+    let mut filter =
+        LedgerFilter { properties: Some(vec![property.id.clone()]), since: Some((begin - MARGIN).into()), oldest_first: true, ..LedgerFilter::default() };
     let (mut days, mut seen) = (Days::default(), HashSet::new());
     for _ in 0..MAX_READS {
         let (mongo, wanted) = (app.mongo.clone(), filter.clone());
         let ledgers = store_call::read(async move { mongo.list_ledgers(&wanted, BATCH).await }).await?;
         let is_last = i64::try_from(ledgers.len()).is_ok_and(|count| count < BATCH);
-        let oldest: Option<Timestamp> = ledgers.last().map(|ledger| ledger.updated_at);
+        let newest: Option<Timestamp> = ledgers.last().map(|ledger| ledger.updated_at);
         let mut is_new = false;
         // Ledgers at the edge of a batch come twice.
         for ledger in ledgers.iter().filter(|ledger| seen.insert(ledger.booking_id)) {
@@ -86,7 +88,7 @@ async fn read(app: &SharedApp, property: &Property, dates: &Range<NaiveDate>) ->
         if is_last || !is_new {
             return Ok(days);
         }
-        filter.until = oldest;
+        filter.since = newest;
     }
     Err(Problem::new(problem::INVALID_QUERY, "More payments changed since `from` than are added up at once. Ask for later days."))
 }

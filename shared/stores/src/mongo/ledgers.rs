@@ -49,6 +49,8 @@ pub struct LedgerFilter {
     pub until: Option<Timestamp>,
     /// Not changed before this instant.
     pub since: Option<Timestamp>,
+    /// The oldest change first: what changes while somebody reads on comes again at the end, and is never missed.
+    pub oldest_first: bool,
 }
 
 /// What a ledger has to know of its booking.
@@ -193,7 +195,7 @@ impl Mongo {
         Ok(all)
     }
 
-    /// Ledgers by when they last changed, the newest first, at most `limit`.
+    /// Ledgers by when they last changed, the newest first unless asked otherwise, at most `limit`.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
@@ -217,7 +219,8 @@ impl Mongo {
         if !changed.is_empty() {
             query.insert("updated_at", changed);
         }
-        let found = self.collection::<Ledger>(COLLECTION).find(query).sort(doc! { "updated_at": -1, "_id": -1 }).limit(limit).await?;
+        let way = if filter.oldest_first { 1 } else { -1 };
+        let found = self.collection::<Ledger>(COLLECTION).find(query).sort(doc! { "updated_at": way, "_id": way }).limit(limit).await?;
         Ok(found.try_collect().await?)
     }
 

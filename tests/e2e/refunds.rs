@@ -1,0 +1,162 @@
+//! Money on its way back, and what may go wrong with that: a Stripe that fails, refuses or is away, a bank that asks first.
+
+use crate::harness::{LATER, SOON, Verdict};
+use crate::payments::{checkout, hold, prepaid, start, until};
+use crate::webhook;
+use anyhow::{Context, Result, ensure};
+use pvt_domain::booking::Status;
+use pvt_stripe_simulator::{Faults, PayOutcome, RefundOutcome, RequestFault, RequestFaultKind, WebhookFaults};
+use pvt_testkit::{eventually, soon};
+use reqwest::StatusCode;
+use serde_json::json;
+use std::time::Duration;
+
+#[tokio::test]
+async fn stripe_fails_and_nothing_happens_twice() -> Result<()> {
+    let stack = start().await?;
+    let mut booked = Vec::new();
+    for (number, kind) in [
+        RequestFaultKind::RateLimited,
+        RequestFaultKind::ServerError,
+        RequestFaultKind::TimeoutAfterEffect,
+        RequestFaultKind::TimeoutBeforeEffect,
+        RequestFaultKind::Slow,
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let arrival = soon(60 + 3 * u64::try_from(number)?);
+        let one = hold(&stack, &format!("{number}"), &prepaid(arrival, 2)).await?;
+        let (session, _) = checkout(&stack, &one, &format!("pay {number}")).await?;
+        stack.stripe()?.pay(&session, PayOutcome::Success)?;
+        until(&stack, &one, Status::Confirmed).await?;
+        let fault = RequestFault::new(kind).at("/v1/refunds").next(2).delay(Duration::from_millis(300));
+        stack.stripe()?.set_faults(Faults::of_requests(fault));
+        assert_eq!(stack.client.cancel(&one).await?.status, StatusCode::OK);
+        eventually("the refund is known", LATER, || async {
+            let booking = until(&stack, &one, Status::Cancelled).await?;
+            Ok((booking.payment.return_due() == 0 && booking.payment.ledger().refunded > 0).then_some(()))
+        })
+        .await
+        .with_context(|| format!("{kind:?}"))?;
+        booked.push(one);
+    }
+    stack.stripe()?.set_faults(Faults::default());
+    for one in &booked {
+        let effects = stack.stripe()?.effects_of_booking(&one.id.to_string());
+        assert_eq!((effects.charges, effects.refunds), (1, 1), "{one:?}");
+    }
+    stack.end(Verdict::clean()).await
+}
+
+/// What an operator sees of a Stripe that does not answer, and that everything goes on by itself when it does again.
+#[tokio::test]
+async fn while_stripe_is_down_health_says_so() -> Result<()> {
+    let mut stack = start().await?;
+    let booked = hold(&stack, "1", &prepaid(soon(60), 2)).await?;
+    let (session, _) = checkout(&stack, &booked, "pay").await?;
+    stack.stripe()?.pay(&session, PayOutcome::Success)?;
+    until(&stack, &booked, Status::Confirmed).await?;
+    let health = format!("{}?verbose", stack.program("workers")?.ready_url());
+    let reads = || async { anyhow::Ok(stack.client.http().get(&health).send().await?.text().await?) };
+    assert!(reads().await?.contains("stripe running"), "{}", reads().await?);
+    stack.stripe()?.set_faults(Faults::of_requests(RequestFault::new(RequestFaultKind::ServerError)));
+    assert_eq!(stack.client.cancel(&booked).await?.status, StatusCode::OK, "cancelling does not wait for Stripe");
+    let paused = || async { Ok(reads().await?.contains("stripe paused: stripe_unavailable").then_some(())) };
+    eventually("health says that Stripe is not there", LATER, paused).await?;
+    assert!(reads().await?.contains("payments running"), "whoever asks nothing of Stripe goes on");
+    stack.stripe()?.set_faults(Faults::default());
+    eventually("the refund is known", LATER, || async {
+        let booking = until(&stack, &booked, Status::Cancelled).await?;
+        Ok((booking.payment.return_due() == 0 && booking.payment.ledger().refunded > 0).then_some(()))
+    })
+    .await?;
+    let running = || async { Ok(reads().await?.contains("stripe running").then_some(())) };
+    eventually("health says that it is back", SOON, running).await?;
+    let effects = stack.stripe()?.effects_of_booking(&booked.id.to_string());
+    assert_eq!((effects.charges, effects.refunds), (1, 1));
+    stack.end(Verdict::clean()).await
+}
+
+/// Whoever did not hear the answer asks again, and must not be told that the money went back.
+#[tokio::test]
+async fn a_refund_that_stripe_refused_is_refused_again() -> Result<()> {
+    let stack = start().await?;
+    let booked = hold(&stack, "1", &prepaid(soon(60), 2)).await?;
+    let (session, payment) = checkout(&stack, &booked, "pay").await?;
+    stack.stripe()?.pay(&session, PayOutcome::Success)?;
+    until(&stack, &booked, Status::Confirmed).await?;
+    let made = stack.pvt_json(&["keys", "create", "--role", "staff", "--json"]).await?;
+    let staff = format!("Bearer {}", made["key"].as_str().context("a key")?);
+    // Somebody gives all of it back at Stripe, which tells nobody.
+    stack.stripe()?.set_faults(Faults::of_webhooks(WebhookFaults { drop_probability: 1.0, ..WebhookFaults::default() }));
+    stack.stripe()?.refund(&session, None)?;
+    for time in ["first", "again"] {
+        let body = json!({ "reason": "the shower was cold" });
+        let headers = [("authorization", staff.as_str()), ("idempotency-key", "refund"), ("prefer", "wait=30")];
+        let answer = stack.client.post(&format!("/api/payments/{payment}/refund"), &headers, &body).await?;
+        assert_eq!((answer.status, answer.problem()?), (StatusCode::BAD_GATEWAY, "provider_refused"), "{time}: {answer:?}");
+    }
+    let ledger = stack.mongo.ledger(pvt_domain::ids::BookingId::from_uuid(booked.id)).await?.context("a ledger")?;
+    assert_eq!(ledger.summary().kept(), 0, "what Stripe said is taken in");
+    stack.end(Verdict::clean()).await
+}
+
+/// A bank asks before it argues: until it says that it will not, nothing of the payment may be given back.
+#[tokio::test]
+async fn what_an_inquiry_held_up_goes_back_when_it_is_closed() -> Result<()> {
+    let stack = start().await?;
+    let booked = hold(&stack, "1", &prepaid(soon(60), 2)).await?;
+    let (session, _) = checkout(&stack, &booked, "pay").await?;
+    stack.stripe()?.pay(&session, PayOutcome::Success)?;
+    until(&stack, &booked, Status::Confirmed).await?;
+    let intent = stack.stripe()?.object(&session).context("the session")?["payment_intent"].clone();
+    let inquiry = |kind: &'static str, status: &'static str| {
+        let dispute = json!({ "id": "du_1", "status": status, "payment_intent": intent, "amount": 100, "currency": "cad", "reason": "general",
+                              "created": 1_800_000_000, "balance_transactions": [] });
+        let event = json!({ "id": format!("evt_{status}"), "type": kind, "created": 1_800_000_000, "data": { "object": dispute } });
+        webhook::tell(&stack, event)
+    };
+    inquiry("charge.dispute.created", "warning_needs_response").await?;
+    let id = pvt_domain::ids::BookingId::from_uuid(booked.id);
+    let frozen = || async { Ok(stack.mongo.ledger(id).await?.is_some_and(|ledger| !ledger.attention().is_empty()).then_some(())) };
+    eventually("the inquiry is known", SOON, frozen).await?;
+    assert_eq!(stack.client.cancel(&booked).await?.status, StatusCode::OK);
+    until(&stack, &booked, Status::Cancelled).await?;
+    stack.settled(&Verdict::clean()).await?;
+    assert_eq!(stack.stripe()?.effects_of_booking(&booked.id.to_string()).refunds, 0);
+    inquiry("charge.dispute.closed", "warning_closed").await?;
+    eventually("the money goes back", SOON, || async {
+        let booking = stack.mongo.booking(id).await?.context("it is stored")?;
+        Ok((booking.payment.return_due() == 0 && booking.payment.ledger().refunded > 0).then_some(()))
+    })
+    .await?;
+    assert_eq!(stack.stripe()?.effects_of_booking(&booked.id.to_string()).refunds, 1);
+    stack.end(Verdict::clean()).await
+}
+
+#[tokio::test]
+async fn a_refund_that_fails_opens_the_debt_again() -> Result<()> {
+    let stack = start().await?;
+    let staff = ["users", "create", "sam@pvt.test", "--name", "Sam", "--role", "staff", "--property", "pvt-montreal"];
+    let made = stack.pvt(&staff).await?;
+    ensure!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let booked = hold(&stack, "1", &prepaid(soon(60), 2)).await?;
+    let (session, _) = checkout(&stack, &booked, "pay").await?;
+    stack.stripe()?.pay(&session, PayOutcome::Success)?;
+    until(&stack, &booked, Status::Confirmed).await?;
+    stack.stripe()?.next_refunds([RefundOutcome::FailedLater]);
+    stack.client.cancel(&booked).await?;
+    eventually("the debt is open again", SOON, || async {
+        let booking = until(&stack, &booked, Status::Cancelled).await?;
+        let ledger = stack.mongo.ledger(booking.id).await?.context("a ledger")?;
+        Ok((booking.payment.return_due() > 0 && !ledger.attention().is_empty()).then_some(()))
+    })
+    .await?;
+    assert_eq!(stack.stripe()?.effects_of_booking(&booked.id.to_string()).refunds, 1, "nobody tries again by himself");
+    let alerts = || async { anyhow::Ok(stack.mailbox.all().await?.into_iter().filter(|mail| mail.to == "sam@pvt.test").count()) };
+    eventually("staff are told", SOON, || async { Ok((alerts().await? > 0).then_some(())) }).await?;
+    stack.settled(&Verdict::clean()).await?;
+    assert_eq!(alerts().await?, 1, "once");
+    stack.end(Verdict::clean()).await
+}
