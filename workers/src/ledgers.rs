@@ -90,8 +90,8 @@ impl Ledgers {
     /// back to be given back. Nothing of that depends on who changed it last, so nothing is lost with whoever did.
     pub(crate) async fn follow(&self, ledger: &Ledger, head: &BookingHead) -> Result<Vec<Outgoing>, Failure> {
         let mut messages = self.alert(ledger).await?;
-        messages.extend(self.settle(ledger, head)?);
-        messages.extend(self.give_back(ledger, head)?);
+        // What is to go back is decided upon the sums, so a booking that does not know them is told them first; that asks for it then.
+        messages.extend(self.settle(ledger, head)?.map_or_else(|| self.give_back(ledger, head), |settle| Ok(Some(settle)))?);
         Ok(messages)
     }
 
@@ -145,10 +145,10 @@ impl Ledgers {
         Ok(mails)
     }
 
-    /// Asks for a payment to be read from Stripe.
-    pub(crate) fn refresh(&self, intent: &str, event_id: &str) -> Result<Outgoing, EncodeError> {
+    /// Asks for a payment to be read from Stripe, because an event told of it in part: `joined` to its ledger or not.
+    pub(crate) fn refresh(&self, intent: &str, event_id: &str, joined: bool) -> Result<Outgoing, EncodeError> {
         let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("refresh|{intent}|{event_id}").as_bytes());
-        let command = RefreshPayment { intent: intent.to_owned(), event_id: event_id.to_owned(), requested_at: self.now() };
+        let command = RefreshPayment { intent: intent.to_owned(), event_id: event_id.to_owned(), joined, requested_at: self.now() };
         Ok(Outgoing::command(self.topology.command_key(PAYMENT_REFRESH, ""), id, &command)?.by(ACTOR))
     }
 }

@@ -150,7 +150,7 @@ impl Payments {
         for (place, Reread::Refunds { intent }) in &joined.rereads {
             if let Some(job) = jobs.get_mut(*place) {
                 let PaymentCommand::Event(event) = &job.message;
-                let refresh = self.ledgers.refresh(intent, &event.event_id)?;
+                let refresh = self.ledgers.refresh(intent, &event.event_id, true)?;
                 job.emit(refresh);
             }
         }
@@ -159,7 +159,7 @@ impl Payments {
                 count("foreign", 1);
                 continue;
             };
-            let refresh = self.ledgers.refresh(intent, &telling.event.id)?;
+            let refresh = self.ledgers.refresh(intent, &telling.event.id, false)?;
             if let Some(job) = jobs.get_mut(telling.place) {
                 job.emit(refresh);
             }

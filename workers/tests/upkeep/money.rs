@@ -119,7 +119,7 @@ async fn what_was_stored_and_not_told_is_told_by_the_next_delivery() -> Result<(
 
     // Read, because an event told of it without saying whose it is.
     let intent = till.pay(&booking, 1).await?;
-    let refresh = StripeCommand::Refresh(RefreshPayment { intent: intent.clone(), event_id: "evt_1".into(), requested_at });
+    let refresh = StripeCommand::Refresh(RefreshPayment { intent: intent.clone(), event_id: "evt_1".into(), joined: true, requested_at });
     till.deliver_with(&refresh, clock::system, &[]).await?;
     let told = Told::of(&till.deliver_with(&refresh, clock::system, &[(HEADER_DEFERRALS, "1")]).await?)?;
     assert!(told.settles && told.events.contains(&("captured", intent.clone())), "{told:?}");
@@ -133,6 +133,21 @@ async fn what_was_stored_and_not_told_is_told_by_the_next_delivery() -> Result<(
     let record = Record { id: Uuid::from_u128(6), method: RecordMethod::Cash, amount: 100, actor: "staff:1".into(), note: None, at: requested_at };
     let told = till.told_again(&StripeCommand::Record(RecordPayment { booking_id, property_id: property_id.clone(), record })).await?;
     assert!(told.settles && told.events.contains(&("captured", Uuid::from_u128(6).to_string())), "{told:?}");
+
+    // What is on its way back cannot be handed out as well.
+    let all: i64 = till.hostel.mongo.ledger(booking_id).await?.context("a ledger")?.summary().kept();
+    let out = |amount| Record { id: Uuid::new_v4(), method: RecordMethod::Cash, amount, actor: "staff:1".into(), note: None, at: requested_at };
+    let slip = RecordPayment { booking_id, property_id: property_id.clone(), record: out(-all - 1) };
+    till.deliver_with(&StripeCommand::Record(slip), clock::system, &[]).await?;
+    let mut ledger = till.hostel.mongo.ledger(booking_id).await?.context("a ledger")?;
+    assert_eq!(ledger.summary().kept(), all, "more than there is");
+    let before = ledger.clone();
+    ledger.order_wish(Uuid::from_u128(8), "pi_elsewhere", all, "staff:1", "on its way", requested_at);
+    ledger.revised(&before, requested_at);
+    assert!(till.hostel.mongo.save_ledgers(&[ledger]).await?);
+    let twice = RecordPayment { booking_id, property_id: property_id.clone(), record: out(-1) };
+    till.deliver_with(&StripeCommand::Record(twice), clock::system, &[]).await?;
+    assert_eq!(till.hostel.mongo.ledger(booking_id).await?.context("a ledger")?.summary().kept(), all, "it is ordered already");
 
     // Closed, and found paid.
     let (late, _) = till.hostel.book("b", 40).await?;

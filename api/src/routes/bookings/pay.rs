@@ -27,7 +27,8 @@ use pvt_domain::timestamp::Timestamp;
 const LEAST_LEFT: TimeDelta = TimeDelta::minutes(2);
 
 /// What is over after a while, by itself or by somebody's hand.
-const PASSING: [&Kind; 4] = [problem::PROVIDER_REFUSED, problem::PROVIDER_UNAVAILABLE, problem::BROKER_UNAVAILABLE, problem::STORE_UNAVAILABLE];
+const PASSING: [&Kind; 5] =
+    [problem::PROVIDER_REFUSED, problem::PROVIDER_UNAVAILABLE, problem::BROKER_UNAVAILABLE, problem::STORE_UNAVAILABLE, problem::RATE_LIMITED];
 /// Most languages of a browser that are looked at.
 const MAX_LANGUAGES: usize = 8;
 
@@ -78,9 +79,9 @@ async fn page(app: &SharedApp, parts: &Parts, visitor: &Visitor, booking: &Booki
     if let Some(open) = ledger.as_ref().and_then(|ledger| open_page(ledger, booking.payable(), (now + LEAST_LEFT).into())) {
         return Ok(Some(open));
     }
-    // Clicks at the same time see the same attempts, and are one more of them together.
-    let attempts = ledger.map_or(0, |ledger| ledger.attempts.len());
-    let wish = Wish::named(booking.id, &format!("pay\n{attempts}\n{}", booking.payable()), Fingerprint::of(&Node::Null));
+    // Clicks at the same time see the same last attempt, and are one more together.
+    let last = ledger.and_then(|ledger| ledger.attempts.last().map(|attempt| attempt.id)).unwrap_or_default();
+    let wish = Wish::named(booking.id, &format!("pay\n{last}\n{}", booking.payable()), Fingerprint::of(&Node::Null));
     let command = open::command(app, visitor, booking, &wish, (Channel::Checkout, None, None));
     let asked = ask::ask(app, parts, &visitor.caller, (booking.id, &booking.property_id), &wish, &command).await?;
     if let Some(url) = asked.reply.and_then(|reply| reply.url) {

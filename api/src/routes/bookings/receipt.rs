@@ -11,7 +11,7 @@ use crate::routes::payments::ask;
 use askama::Template;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
-use pvt_domain::booking::{Booking, PaymentStatus};
+use pvt_domain::booking::{Booking, PaymentStatus, Status};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -54,9 +54,9 @@ pub(in crate::routes) async fn receipt(State(app): State<SharedApp>, Path(id): P
     html_page::answer(StatusCode::OK, &page, (STYLE, page.receipt.words.tag))
 }
 
-/// Whether something is to be paid, and nothing of it is known to be on its way.
+/// Whether beds wait for a payment of which nothing is known.
 fn is_unheard(booking: &Booking) -> bool {
-    booking.payable() > 0 && booking.payment_status() != PaymentStatus::Processing
+    booking.status == Status::Held && booking.payable() > 0 && booking.payment_status() != PaymentStatus::Processing
 }
 
 #[cfg(test)]

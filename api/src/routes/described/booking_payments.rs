@@ -27,7 +27,7 @@ pub(super) fn operations() -> Vec<Operation> {
             .query(
                 "wait",
                 json!({ "type": "string", "pattern": "^[0-9]{1,6}(ms|s)?$" }),
-                "Holds the page until it is known that something was paid, at most 10 s: `10s`, `10` or `500ms`.",
+                "Holds the page of a held booking until it is known that it was paid, at most 10 s: `10s`, `10` or `500ms`.",
             )
             .answers_text("A page.", "text/html; charset=utf-8")
             .problems([problem::STILL_PROCESSING, problem::NOT_READY])

@@ -28,6 +28,8 @@ use uuid::Uuid;
 const WAIT: Duration = Duration::from_secs(10);
 /// When to ask again for what was not answered in time, or while Stripe does not answer, in seconds.
 pub(in crate::routes) const RETRY_AFTER_SECS: u32 = 2;
+/// When a booking that was sent to pay too often may be again, in seconds.
+const TOO_OFTEN_SECS: u32 = 600;
 /// Name space of wishes about money.
 const WISHES: Uuid = Uuid::from_u128(0x51c7_0e3a_94bd_4e18_a2f6_7d09_c48b_31e5);
 
@@ -119,6 +121,7 @@ fn refused(refusal: PaymentRefusal) -> Problem {
         PaymentRefusal::TooMuch => problem::TOO_MUCH.into(),
         PaymentRefusal::Disputed => problem::DISPUTED.into(),
         PaymentRefusal::KeyReused => problem::IDEMPOTENCY_KEY_REUSED.into(),
+        PaymentRefusal::TooManyAttempts => Problem::from(problem::RATE_LIMITED).retry_after(TOO_OFTEN_SECS),
         PaymentRefusal::ProviderRefused => problem::PROVIDER_REFUSED.into(),
         PaymentRefusal::ProviderUnavailable => Problem::from(problem::PROVIDER_UNAVAILABLE).retry_after(RETRY_AFTER_SECS),
     }

@@ -9,6 +9,7 @@ use crate::ids::uuid_text;
 use crate::stripe::IntentStatus;
 use crate::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use uuid::Uuid;
 
 /// Where a guest pays.
@@ -51,11 +52,14 @@ pub struct Opening {
 
 /// An open page that ends sooner than this is replaced.
 const LEAST_LEFT_SECS: i64 = 120;
-/// Most attempts of a booking: whoever needs more is no guest who pays.
+/// Most attempts of a booking that Stripe knows, and most that it does not: whoever needs more is no guest who pays.
 const MAX_ATTEMPTS: usize = 50;
+/// Stripe will not know an attempt any more that it did not know after this, in seconds.
+const UNKNOWN_FOR_SECS: i64 = 600;
 
 impl Ledger {
     /// The attempt of this id, made if it is not there; what is open for the same amount is used again. `None` when there were too many.
+    /// Attempts that never came to Stripe are dropped after some time, so that a Stripe that was away keeps nobody from paying.
     pub fn open(&mut self, id: Uuid, channel: Channel, amount: i64, now: Timestamp) -> Option<Opening> {
         let known = self.attempts.iter().position(|attempt| attempt.id == id);
         let (earlier, amount) = known.map_or((self.attempts.as_slice(), amount), |place| (&self.attempts[..place], self.attempts[place].amount));
@@ -73,7 +77,10 @@ impl Ledger {
             Attempt { id, demand, amount, channel, object: None, opened_at: now }
         });
         if !self.attempts.iter().any(|known| known.id == attempt.id) {
-            if self.attempts.len() >= MAX_ATTEMPTS {
+            let age = |attempt: &Attempt| now.as_datetime().timestamp() - attempt.opened_at.as_datetime().timestamp();
+            self.attempts.retain(|attempt| attempt.object.is_some() || age(attempt) < UNKNOWN_FOR_SECS);
+            let known = self.attempts.iter().filter(|attempt| attempt.object.is_some()).count();
+            if known >= MAX_ATTEMPTS || self.attempts.len() - known >= MAX_ATTEMPTS {
                 return None;
             }
             self.attempts.push(attempt.clone());
@@ -95,13 +102,16 @@ impl Ledger {
             || intent.is_some_and(|intent| !matches!(intent.status, IntentStatus::Processing | IntentStatus::Succeeded | IntentStatus::Canceled))
     }
 
-    /// Objects at Stripe by which money could still come: sessions and payments that are not over.
+    /// Objects at Stripe by which money could still come: sessions and payments that are not over, and sessions that no attempt names,
+    /// because two deliveries of one wish made two.
     pub fn payable(&self) -> Vec<String> {
         let over = |id: &str| {
             self.sessions.get(id).is_some_and(|session| session.state != SessionState::Open)
                 || self.intents.get(id).is_some_and(|intent| matches!(intent.status, IntentStatus::Succeeded | IntentStatus::Canceled))
         };
-        self.attempts.iter().filter_map(|attempt| attempt.object.as_deref()).filter(|id| !over(id)).map(str::to_owned).collect()
+        let named = self.attempts.iter().filter_map(|attempt| attempt.object.as_deref());
+        let open: BTreeSet<&str> = named.chain(self.sessions.iter().map(|session| session.id.as_str())).filter(|id| !over(id)).collect();
+        open.into_iter().map(str::to_owned).collect()
     }
 
     /// Payments that pay this demand, to the last minor unit.

@@ -6,7 +6,6 @@
 use super::facts::{DisputeFact, IntentFact};
 use super::{IntentStatus, Ledger};
 use crate::ids::optional_uuid;
-use crate::money::is_zero;
 use crate::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -32,10 +31,6 @@ pub struct RefundOrder {
     pub amount: i64,
     /// Why.
     pub reason: RefundReason,
-    /// What was to be given back in all when the system ordered it; 0 for staff's. An order that fails is not repeated by itself, so up to
-    /// here it is for staff to see to.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub toward: i64,
     /// Who decided it: `system` or `staff:<id>`.
     pub actor: String,
     /// In words, when staff decided it.
@@ -103,16 +98,30 @@ impl Ledger {
         (intent.received - given - ordered - taken).max(0)
     }
 
+    /// What the system ordered and failed, and nobody gave back in another way: it would fail again, so staff have to see to it.
+    fn left_to_staff(&self) -> i64 {
+        let of_system = |state| self.orders.iter().filter(move |order| order.reason == RefundReason::NotOwed && self.state_of(order) == state);
+        let sum = |state| of_system(state).map(|order| order.amount).sum::<i64>();
+        let otherwise = self.summary().refunded - sum(OrderState::Made);
+        (sum(OrderState::Failed) - otherwise.max(0)).max(0)
+    }
+
     /// What is neither given back, nor ordered, nor left to staff, until `to_return` has been given back in all.
     fn missing(&self, to_return: i64) -> i64 {
         let ordered: i64 = self.open_orders().map(|order| order.amount).sum();
-        let for_staff = self.orders.iter().filter(|order| self.state_of(order) == OrderState::Failed).map(|order| order.toward).max();
-        to_return - (self.summary().refunded + ordered).max(for_staff.unwrap_or(0))
+        to_return - self.summary().refunded - ordered - self.left_to_staff()
+    }
+
+    /// What the system may order of a payment: not what failed and is left to staff.
+    fn orderable(&self, payment: &IntentFact) -> i64 {
+        let failed = self.orders.iter().filter(|order| order.intent == payment.id && order.reason == RefundReason::NotOwed);
+        let failed: i64 = failed.filter(|order| self.state_of(order) == OrderState::Failed).map(|order| order.amount).sum();
+        (self.refundable(payment) - failed.min(self.left_to_staff())).max(0)
     }
 
     /// Whether [`Self::order_returns`] would order anything.
     pub fn can_return(&self, to_return: i64) -> bool {
-        self.missing(to_return) > 0 && self.succeeded().any(|payment| self.refundable(payment) > 0)
+        self.missing(to_return) > 0 && self.succeeded().any(|payment| self.orderable(payment) > 0)
     }
 
     /// Orders whatever is missing until `to_return` has been given back in all, from the newest payment on. What failed once is not
@@ -123,10 +132,10 @@ impl Ledger {
         let mut payments: Vec<IntentFact> = self.succeeded().cloned().collect();
         payments.sort_by(|one, two| (two.created, &two.id).cmp(&(one.created, &one.id)));
         for payment in payments {
-            let amount = self.refundable(&payment).min(missing);
+            let amount = self.orderable(&payment).min(missing);
             if amount > 0 {
                 missing -= amount;
-                self.order(&payment.id, amount, RefundReason::NotOwed, "system", now).toward = to_return;
+                self.order(&payment.id, amount, RefundReason::NotOwed, "system", now);
             }
         }
         self.orders.len() - before
@@ -142,7 +151,7 @@ impl Ledger {
     fn order(&mut self, intent: &str, amount: i64, reason: RefundReason, actor: &str, now: Timestamp) -> &mut RefundOrder {
         let key = format!("refund:{}:{}", self.booking_id, self.orders.len() + 1);
         let (intent, actor, place) = (intent.to_owned(), actor.to_owned(), self.orders.len());
-        self.orders.push(RefundOrder { key, intent, amount, reason, toward: 0, actor, note: None, wish: None, ordered_at: now, refused: None });
+        self.orders.push(RefundOrder { key, intent, amount, reason, actor, note: None, wish: None, ordered_at: now, refused: None });
         &mut self.orders[place]
     }
 

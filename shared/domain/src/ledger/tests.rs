@@ -264,6 +264,26 @@ fn nobody_opens_payments_without_end() {
     let opened = (1..=1_000).filter(|id| ledger.open(Uuid::from_u128(*id), Channel::App, OWED, now()).is_some()).count();
     assert_eq!((opened, ledger.attempts.len()), (50, 50));
     assert!(ledger.open(Uuid::from_u128(7), Channel::App, OWED, now()).is_some(), "the same wish is the same still");
+    let later = (now().as_datetime() + chrono::TimeDelta::minutes(11)).into();
+    assert!(ledger.open(Uuid::from_u128(2_000), Channel::App, OWED, later).is_some(), "what Stripe never knew is in nobody's way for long");
+    let mut known = Ledger::new(booking_id(), "pvt-montreal".into(), Currency::CAD, now());
+    for id in 1..=60 {
+        known.open(Uuid::from_u128(id), Channel::App, OWED + i64::try_from(id).unwrap(), now());
+        known.opened(Uuid::from_u128(id), &format!("pi_{id}"));
+    }
+    assert_eq!(known.attempts.len(), 50);
+    assert!(known.open(Uuid::from_u128(2_000), Channel::App, OWED, later).is_none());
+}
+
+#[test]
+fn a_page_that_no_attempt_names_is_closed_with_the_others() {
+    let mut ledger = ledger();
+    for id in ["cs_1", "cs_2", "cs_3"] {
+        ledger.apply(&event(1, "checkout.session.created", session(id, "open", "unpaid", None)));
+    }
+    assert_eq!(ledger.payable(), ["cs_1", "cs_2", "cs_3"]);
+    ledger.apply(&event(2, "checkout.session.expired", session("cs_3", "expired", "unpaid", None)));
+    assert_eq!(ledger.payable(), ["cs_1", "cs_2"]);
 }
 
 #[test]

@@ -144,6 +144,9 @@ pub struct RefreshPayment {
     pub intent: String,
     /// The event that made this necessary.
     pub event_id: String,
+    /// Whether what it told was joined to the payment's ledger, so that only what it did not tell is wanting.
+    #[serde(default)]
+    pub joined: bool,
     /// When it was asked.
     pub requested_at: Timestamp,
 }
@@ -208,6 +211,8 @@ pub enum PaymentRefusal {
     Disputed,
     /// The same key was used for something else.
     KeyReused,
+    /// The booking was sent to pay too often; later it may be again.
+    TooManyAttempts,
     /// Stripe refused it.
     ProviderRefused,
     /// Stripe does not answer.

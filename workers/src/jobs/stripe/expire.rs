@@ -27,7 +27,7 @@ impl StripeCalls {
         }
         self.follow(job, &kept).await?;
         let summary = kept.after.summary();
-        if command.release && summary.kept() == 0 && !summary.processing {
+        if command.release && summary.kept() <= 0 && !summary.processing {
             job.emit(self.release(command, &kept.head)?);
         }
         Ok(())

@@ -20,6 +20,9 @@ const LEAST_PAGE_SECS: i64 = 40 * 60;
 /// The longest that it may, in seconds, with a margin for clocks that differ.
 const LONGEST_PAGE_SECS: i64 = 24 * 3_600 - 120;
 
+/// Metadata of a page: the booking's revision for which it was made.
+const REV: &str = "rev";
+
 /// Where the guest goes, or by what their app pays.
 struct Way {
     attempt: Attempt,
@@ -66,7 +69,7 @@ impl StripeCalls {
             let booking = Booking { payment: known, ..booking.clone() };
             match refusal(&booking, ledger, now).filter(|_| !is_known(ledger)) {
                 Some(refusal) => Err(refusal),
-                None => ledger.open(command.payment_id, command.channel, booking.payable(), now).ok_or(PaymentRefusal::NotPayable),
+                None => ledger.open(command.payment_id, command.channel, booking.payable(), now).ok_or(PaymentRefusal::TooManyAttempts),
             }
         });
         let Some(opened) = opened.await.map_err(Failure::from)? else { return Ok(Err(PaymentRefusal::NotPayable)) };
@@ -99,7 +102,8 @@ impl StripeCalls {
             Some(id) => (client.session(id).await?, self.told("session")),
             None => {
                 let wish = new_session(booking, command, attempt)?;
-                (client.create_session(&wish, &key("checkout", attempt, booking)).await?, self.told("create"))
+                // Under the revision, too, as all that is asked follows from it: what somebody asked for and never saw must not be in the way.
+                (client.create_session(&wish, &format!("checkout:{}:{}", attempt.id, booking.rev)).await?, self.told("create"))
             }
         };
         fault::point("after_stripe_before_record");
@@ -107,7 +111,7 @@ impl StripeCalls {
             ledger.opened(attempt.id, &session.id);
             ledger.tell_session(&session, false, told.clone());
             // Whoever ends the hold closes what they see; what they did not see yet is closed here.
-            !(ledger.closed && head.status == Status::Held) && head.status != Status::Expired && head.status != Status::Cancelled
+            !(ledger.closed && head.status == Status::Held) && head.status.holds_beds()
         });
         let Some(kept) = kept.await.map_err(Failure::from)? else { return Ok(None) };
         self.follow(job, &kept).await?;
@@ -130,9 +134,11 @@ impl StripeCalls {
         let intent = match object {
             Some(id) => client.intent(id).await?,
             None => {
-                let wish =
-                    NewIntent { amount: attempt.amount, currency: currency(booking)?, title: booking.reference.clone(), metadata: metadata(booking, attempt) };
-                client.create_intent(&wish, &key("intent", attempt, booking)).await?
+                // The same for every repetition, whatever the booking is by then.
+                let mut metadata = metadata(booking, attempt);
+                metadata.remove(REV);
+                let wish = NewIntent { amount: attempt.amount, currency: currency(booking)?, title: booking.reference.clone(), metadata };
+                client.create_intent(&wish, &format!("intent:{}", attempt.id)).await?
             }
         };
         fault::point("after_stripe_before_record");
@@ -161,12 +167,6 @@ fn refusal(booking: &Booking, ledger: &Ledger, now: Timestamp) -> Option<Payment
     (booking.payable() <= 0).then_some(PaymentRefusal::NothingDue)
 }
 
-/// Under which Stripe is asked. With the revision, as all that is asked follows from that: what somebody asked for and never saw is not
-/// in the way of what the booking is now.
-fn key(what: &str, attempt: &Attempt, booking: &Booking) -> String {
-    format!("{what}:{}:{}", attempt.id, booking.rev)
-}
-
 fn new_session(booking: &Booking, command: &OpenPayment, attempt: &Attempt) -> Result<NewSession, Failure> {
     // The same for every repetition of the command at this revision, or Stripe would take it for another one.
     let opened = attempt.opened_at.as_datetime().timestamp();
@@ -190,7 +190,7 @@ fn metadata(booking: &Booking, attempt: &Attempt) -> Metadata {
         (PROPERTY_ID, booking.property_id.to_string()),
         (DEMAND, attempt.demand.to_string()),
         (PAYMENT_ID, attempt.id.to_string()),
-        ("rev", booking.rev.to_string()),
+        (REV, booking.rev.to_string()),
     ]
     .map(|(key, value)| (key.to_owned(), value))
     .into()

@@ -8,7 +8,7 @@ use pvt_stripe::StripeError;
 use pvt_worker_runtime::{HEADER_DEFERRALS, Job};
 use std::time::Duration;
 
-/// What lacks something mostly comes by itself a moment later.
+/// What a ledger lacks mostly comes by itself a moment later; what was not joined to one does not.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 impl StripeCalls {
@@ -16,6 +16,7 @@ impl StripeCalls {
         let intent_id = command.intent.as_str();
         let known = self.ledgers.mongo.bookings_of_intents(&[intent_id]).await?.remove(intent_id);
         if let Some(booking) = known
+            && command.joined
             && job.meta.header(HEADER_DEFERRALS).is_some()
             && let Some(kept) = self.ledgers.change(booking, |_, _| ()).await?
             && !kept.after.lacks_refunds(intent_id)
@@ -23,7 +24,7 @@ impl StripeCalls {
             // Perhaps an earlier delivery of this brought it, and died before it told of it.
             return self.follow(job, &kept).await;
         }
-        if known.is_some() && job.meta.header(HEADER_DEFERRALS).is_none() {
+        if known.is_some() && command.joined && job.meta.header(HEADER_DEFERRALS).is_none() {
             return Err(Failure::Defer(PATIENCE));
         }
         let client = self.client()?;

@@ -20,7 +20,10 @@ impl StripeCalls {
         let ordered = self.ledgers.change(command.booking_id, |ledger, head| match &command.wish {
             Some(wish) => order_wish(ledger, wish, &command.actor, now),
             None => {
-                ledger.order_returns(head.payment.to_return, now);
+                // Decided upon sums that have moved on, it is told them first, and asks again.
+                if head.ledger_rev() >= ledger.sums_rev {
+                    ledger.order_returns(head.payment.to_return, now);
+                }
                 Ok(None)
             }
         });

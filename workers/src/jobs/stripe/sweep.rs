@@ -28,8 +28,11 @@ const FARTHEST: TimeDelta = TimeDelta::days(29);
 const GRACE: TimeDelta = TimeDelta::seconds(60);
 /// Sums are compared for so many whole days before today, and today so far.
 const DAYS_COMPARED: i64 = 3;
-/// Events are looked for in spans of this length, oldest first, and in shorter ones where there are many.
-const SPAN: TimeDelta = TimeDelta::hours(6);
+/// Events are looked for in spans, oldest first: the first is short, the next ones are longer where there are few and shorter where many.
+const FIRST_SPAN: TimeDelta = TimeDelta::minutes(15);
+const LONGEST_SPAN: TimeDelta = TimeDelta::hours(12);
+/// Of so many events there are few.
+const FEW: u32 = 1_000;
 /// No span is made shorter than this.
 const LEAST_SPAN: TimeDelta = TimeDelta::minutes(1);
 /// Most pages of events of a span that can still be made shorter.
@@ -86,23 +89,28 @@ impl StripeCalls {
             return Ok(this.since);
         }
         let farthest = now.as_datetime() - FARTHEST;
-        let last = self.ledgers.mongo.last_payment_sweep().await?;
-        Ok(last.map_or(farthest, |last| (last.until.as_datetime() - OVERLAP).max(farthest)).into())
+        let Some(last) = self.ledgers.mongo.last_payment_sweep().await? else { return Ok(farthest.into()) };
+        // Whoever did not get to the end goes on there; only at the end something may still have been on its way.
+        let to_its_end = last.until >= (last.started_at.as_datetime() - GRACE).into();
+        let from = last.until.as_datetime() - if to_its_end { OVERLAP } else { TimeDelta::zero() };
+        Ok(from.max(farthest).into())
     }
 
     /// How many events Stripe has from `since` on, those of them that are not stored, oldest first, and until when was looked: `until`, or
     /// sooner when there is much to look through.
     async fn missing_events(&self, client: &StripeClient, since: Timestamp, until: Timestamp, began: Instant) -> Result<(u32, Vec<Value>, Timestamp), Failure> {
         let (mut events, mut missing) = (0, Vec::new());
-        let (mut from, until, mut span) = (since.as_datetime(), until.as_datetime(), SPAN);
-        while from < until && began.elapsed() < LOOKING {
+        let (since, until) = (since.as_datetime(), until.as_datetime());
+        let (mut from, mut span) = (since, FIRST_SPAN);
+        // One span at least, so that there is always progress.
+        while from < until && (from == since || began.elapsed() < LOOKING) {
             let to = (from + span).min(until);
             let pages = if span > LEAST_SPAN { SPAN_PAGES } else { usize::MAX };
             match self.span(client, from.timestamp(), to.timestamp() + 1, pages).await? {
                 Some((found, lost)) => {
                     events += found;
                     missing.extend(lost);
-                    from = to;
+                    (from, span) = (to, if found < FEW { (span * 2).min(LONGEST_SPAN) } else { span });
                 }
                 None => span = (span / 2).max(LEAST_SPAN),
             }

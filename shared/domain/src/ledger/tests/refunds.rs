@@ -85,6 +85,26 @@ fn a_refund_that_failed_and_was_made_good_shortens_no_later_one() {
 }
 
 #[test]
+fn what_was_frozen_is_not_left_to_staff_with_what_failed() {
+    let mut ledger = told(events(&stories()[0].1));
+    let second = json!({ "id": "pi_2", "status": "succeeded", "amount": 4_000, "amount_received": 4_000, "currency": "cad", "created": 1_800_000_050, "metadata": metadata() });
+    ledger.apply(&event(60, "payment_intent.succeeded", second));
+    ledger.apply(&event(70, "charge.dispute.created", dispute("warning_needs_response", &[])));
+    assert_eq!(ledger.order_returns(OWED + 4_000, now()), 1, "of the payment that nobody asks about");
+    let key = ledger.orders[0].key.clone();
+    ledger.refuse_order(&key, "insufficient_funds");
+    assert!(!ledger.can_return(OWED + 4_000));
+    ledger.apply(&event(71, "charge.dispute.closed", dispute("warning_closed", &[])));
+    assert_eq!(ledger.order_returns(OWED + 4_000, now()), 1);
+    let order = ledger.orders[1].clone();
+    assert_eq!((order.intent.as_str(), order.amount), ("pi_1", OWED), "all but what staff know of");
+    let made =
+        json!({ "id": "re_1", "status": "succeeded", "payment_intent": "pi_1", "amount": OWED, "currency": "cad", "metadata": { "refund_key": order.key } });
+    ledger.apply(&event(72, "refund.created", made));
+    assert!(!ledger.can_return(OWED + 4_000), "which stays theirs");
+}
+
+#[test]
 fn each_thing_to_look_at_is_named() {
     let mut ledger = told(events(&stories()[0].1));
     for (number, id) in [(90, "re_1"), (91, "re_2")] {
