@@ -9,17 +9,18 @@ use pvt_messaging::{ConsumeError, Delivery, Subscriber, Subscription};
 use pvt_service::config::Config;
 use pvt_worker_runtime::{HEADER_ERROR_CLASS, HEADER_ERROR_MESSAGE, HEADER_WORKER};
 use secrecy::ExposeSecret;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 /// Above this rate lines are counted instead of printed.
 const LINES_PER_SECOND: usize = 20;
 const PREFETCH: u16 = 300;
 const RECONNECT_PAUSE: Duration = Duration::from_secs(2);
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
-/// Bookings whose revision is remembered, to tell a repetition from news.
+/// Bookings and events that are remembered, to tell a repetition from news.
 const REMEMBERED_MAX: usize = 50_000;
 /// How much of the reason of a dead letter fits on its line.
 const REASON_CHARS: usize = 120;
@@ -35,12 +36,12 @@ pub(super) async fn follow(config: &Config, shutdown: CancellationToken) {
 }
 
 async fn print_events(subscriber: &Subscriber) {
-    let mut revisions = Revisions::default();
+    let mut known = Known::default();
     loop {
         match subscribe(subscriber).await {
             Ok((mut events, mut dead)) => {
                 let mut second = Second::begin();
-                while let Ok(line) = next(&mut events, &mut dead, &mut second, &mut revisions).await {
+                while let Ok(line) = next(&mut events, &mut dead, &mut second, &mut known).await {
                     second.show(&line);
                 }
             }
@@ -55,35 +56,50 @@ async fn subscribe(subscriber: &Subscriber) -> Result<(Subscription, Subscriptio
 }
 
 /// The line of what happens next; says in between how many were not shown.
-async fn next(events: &mut Subscription, dead: &mut Subscription, second: &mut Second, revisions: &mut Revisions) -> Result<String, ConsumeError> {
+async fn next(events: &mut Subscription, dead: &mut Subscription, second: &mut Second, known: &mut Known) -> Result<String, ConsumeError> {
     loop {
         let happening = async {
             tokio::select! {
-                event = events.next() => Ok(line(&event?, revisions)),
-                letter = dead.next() => Ok(dead_line(&letter?)),
+                event = events.next() => Ok(line(&event?, known)),
+                letter = dead.next() => Ok(Some(dead_line(&letter?))),
             }
         };
         match timeout(Duration::from_secs(1), happening).await {
-            Ok(line) => return line,
+            Ok(Ok(Some(line))) => return Ok(line),
+            Ok(Ok(None)) => {}
+            Ok(Err(error)) => return Err(error),
             Err(_) => *second = Second::begin(),
         }
     }
 }
 
-/// The newest revision seen of each booking.
+/// What was shown already.
 #[derive(Default)]
-struct Revisions(HashMap<BookingId, u32>);
+struct Known {
+    /// The newest revision of each booking.
+    revisions: HashMap<BookingId, u32>,
+    /// Events of money and mails, which are told again whenever somebody looks at them again.
+    told: HashSet<Uuid>,
+}
 
-impl Revisions {
-    /// Whether this one is news.
-    fn is_news(&mut self, booking: BookingId, rev: u32) -> bool {
-        if self.0.len() >= REMEMBERED_MAX {
-            self.0.clear();
+impl Known {
+    /// Whether this revision is news.
+    fn is_newer(&mut self, booking: BookingId, rev: u32) -> bool {
+        if self.revisions.len() >= REMEMBERED_MAX {
+            self.revisions.clear();
         }
-        let newest = self.0.entry(booking).or_default();
+        let newest = self.revisions.entry(booking).or_default();
         let news = rev > *newest;
         *newest = rev.max(*newest);
         news
+    }
+
+    /// Whether this event is news.
+    fn is_new(&mut self, event: Uuid) -> bool {
+        if self.told.len() >= REMEMBERED_MAX {
+            self.told.clear();
+        }
+        self.told.insert(event)
     }
 }
 
@@ -126,13 +142,14 @@ fn dead_line(letter: &Delivery) -> String {
     format!("{time}  DEAD LETTER of {}  {class}: {reason}  ({} {id}; `pvt dead list`)", header(HEADER_WORKER), envelope.kind)
 }
 
-fn line(delivery: &Delivery, revisions: &mut Revisions) -> String {
+/// The line of an event; none where money or a mail is told of again.
+fn line(delivery: &Delivery, known: &mut Known) -> Option<String> {
     let time = Utc::now().format("%H:%M:%S%.3f");
-    match AnalyticsEvent::decode(&delivery.envelope.kind, &delivery.body) {
+    Some(match AnalyticsEvent::decode(&delivery.envelope.kind, &delivery.body) {
         Ok(AnalyticsEvent::Booking(event)) => {
             let beds: Vec<&str> = event.stays.iter().flat_map(|stay| stay.assigned_beds.iter().map(|bed| bed.as_str())).collect();
             let took = (event.occurred_at.as_datetime() - event.created_at.as_datetime()).num_milliseconds();
-            let took = if !revisions.is_news(event.booking_id, event.rev) {
+            let took = if !known.is_newer(event.booking_id, event.rev) {
                 ", once more (a repetition changes nothing)".to_owned()
             } else if event.rev == 1 {
                 format!(", decided {took} ms after it was asked")
@@ -141,6 +158,7 @@ fn line(delivery: &Delivery, revisions: &mut Revisions) -> String {
             };
             format!("{time}  booking {}  {}  rev {}  {}{took}", event.reference, event.status.as_str(), event.rev, beds.join(" "))
         }
+        Ok(AnalyticsEvent::Notification(_) | AnalyticsEvent::Payment(_)) if !known.is_new(delivery.envelope.id) => return None,
         Ok(AnalyticsEvent::Notification(event)) => {
             let what = if event.delivered { "mailed" } else { "mail refused" };
             format!("{time}  booking {}  {what}: {}", event.booking_id.reference(), event.kind.as_str())
@@ -151,5 +169,5 @@ fn line(delivery: &Delivery, revisions: &mut Revisions) -> String {
         }
         Ok(AnalyticsEvent::Inventory(event)) => format!("{time}  property {}  changed", event.property_id),
         Err(error) => format!("{time}  {}: {error}", delivery.envelope.kind),
-    }
+    })
 }

@@ -65,10 +65,14 @@ fn read_event(raw: &[u8]) -> Result<(String, String, Value), Problem> {
     if payload.get("account").is_some_and(|account| !account.is_null()) {
         return Err(Problem::new(problem::EVENT_REFUSED, "The event is another account's: let the endpoint listen to events of this account only."));
     }
+    let is_whole = payload["created"].is_i64() && payload["data"]["object"].is_object();
     let name = |field: &str| payload.get(field).and_then(Value::as_str).filter(|text| (1..=MAX_NAME_BYTES).contains(&text.len())).map(str::to_owned);
     match (name("id"), name("type")) {
-        (Some(id), Some(kind)) => Ok((id, kind, payload)),
-        _ => Err(Problem::new(problem::INVALID_JSON, "The signature is valid, but the body is not a Stripe event: it has no id or no type.")),
+        (Some(id), Some(kind)) if is_whole => Ok((id, kind, payload)),
+        _ => Err(Problem::new(
+            problem::EVENT_REFUSED,
+            "The signature is valid, but the body is not a whole Stripe event: it lacks id, type, created or data.object.",
+        )),
     }
 }
 
@@ -77,14 +81,19 @@ mod tests {
     use super::read_event;
 
     #[test]
-    fn an_event_has_an_id_and_a_type() {
-        let (id, kind, payload) = read_event(br#"{"id":"evt_1","type":"charge.succeeded","data":{"object":{}}}"#).unwrap();
+    fn an_event_is_whole() {
+        let (id, kind, payload) = read_event(br#"{"id":"evt_1","type":"charge.succeeded","created":1,"data":{"object":{}}}"#).unwrap();
         assert_eq!((id.as_str(), kind.as_str()), ("evt_1", "charge.succeeded"));
         assert!(payload.get("data").is_some());
-        for bad in ["", "[]", r#"{"id":"evt_1"}"#, r#"{"id":1,"type":"x"}"#, r#"{"id":"","type":"x"}"#] {
-            assert_eq!(read_event(bad.as_bytes()).unwrap_err().code(), "invalid_json", "{bad}");
+        assert_eq!(read_event(b"").unwrap_err().code(), "invalid_json");
+        for bad in ["[]", r#"{"id":"evt_1"}"#, r#"{"id":"evt_1","type":"x"}"#, r#"{"id":"evt_1","type":"x","created":1,"data":{}}"#] {
+            assert_eq!(read_event(bad.as_bytes()).unwrap_err().code(), "event_refused", "{bad}");
+        }
+        let rest = r#""created":1,"data":{"object":{}}"#;
+        for bad in [r#""id":1,"type":"x""#, r#""id":"","type":"x""#] {
+            assert_eq!(read_event(format!("{{{bad},{rest}}}").as_bytes()).unwrap_err().code(), "event_refused", "{bad}");
         }
         assert_eq!(read_event(br#"{"id":"evt_1","type":"x","account":"acct_2"}"#).unwrap_err().code(), "event_refused");
-        assert!(read_event(br#"{"id":"evt_1","type":"x","account":null}"#).is_ok());
+        assert!(read_event(br#"{"id":"evt_1","type":"x","account":null,"created":1,"data":{"object":{}}}"#).is_ok());
     }
 }
