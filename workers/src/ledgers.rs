@@ -109,7 +109,7 @@ impl Ledgers {
             reason: None,
             requested_at: self.now(),
         };
-        let id = Uuid::new_v5(&ledger.booking_id.as_uuid(), format!("settle|{}", ledger.rev).as_bytes());
+        let id = Uuid::new_v5(&ledger.booking_id.as_uuid(), format!("settle|{}", ledger.sums_rev).as_bytes());
         let key = self.topology.command_key(BOOKING_SETTLE_PAYMENT, ledger.property_id.as_str());
         let command = SettlePayment { order, ledger: ledger.summary() };
         Ok(Some(Outgoing::command(key, id, &command)?.correlated(ledger.booking_id.as_uuid()).by(ACTOR)))

@@ -118,7 +118,7 @@ impl Story<'_> {
             let known = booking.payment.ledger();
             let comes_to = ledger.summary();
             if !comes_to.agrees_with(&known) {
-                waits.push(format!("the booking knows ledger revision {} of {}", known.ledger_rev, ledger.rev));
+                waits.push(format!("the booking knows ledger revision {} of {}", known.ledger_rev, ledger.sums_rev));
             }
             for order in ledger.open_orders() {
                 waits.push(format!("refund {} of {} is ordered, and Stripe has not made it", order.key, self.amount(order.amount)));

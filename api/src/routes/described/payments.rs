@@ -60,7 +60,7 @@ fn opening(operation: Operation, (about_answer, later): (&'static str, &'static 
         ("booking_id", uuid()),
         ("token?", about(text(), "The booking's, if it is neither in the query nor in Authorization.")),
         ("success_url?", about(url(), "Where guests go who have paid, one of our own origins; the receipt unless said.")),
-        ("cancel_url?", about(url(), "Where guests go who have not; the booking unless said.")),
+        ("cancel_url?", about(url(), "Where guests go who have not; the receipt, which says what is due, unless said.")),
     ]);
     let operation = operation
         .about("What is owed is what confirms a held booking, else its balance. It is waited for 10 s, or as `Prefer: wait=N` says.")

@@ -114,7 +114,7 @@ pub(in crate::routes) fn command(
         property_id: booking.property_id.clone(),
         channel,
         success_url: success_url.unwrap_or_else(|| format!("{}&wait=10s", page("/receipt"))),
-        cancel_url: cancel_url.unwrap_or_else(|| page("")),
+        cancel_url: cancel_url.unwrap_or_else(|| page("/receipt")),
         actor: visitor.actor(),
         requested_at: Utc::now().into(),
     }

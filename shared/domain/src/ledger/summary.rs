@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 /// What a booking is told of its money. All amounts are minor units of its currency and never negative.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Summary {
-    /// The ledger's revision that this tells of: a later one replaces an earlier one.
+    /// The ledger's revision at which it came to this: a later one replaces an earlier one, and two of one revision are the same.
     pub ledger_rev: u64,
     /// What was paid, in all.
     pub captured: i64,
@@ -88,7 +88,7 @@ impl Ledger {
             surplus += paid.sum::<i64>();
         }
         Summary {
-            ledger_rev: self.rev,
+            ledger_rev: self.sums_rev,
             captured: self.succeeded().map(|intent| intent.received).sum::<i64>() + recorded(1),
             refunded: refunds + recorded(-1),
             charged_back: (-movements.map(|movement| movement.amount).sum::<i64>()).max(0),

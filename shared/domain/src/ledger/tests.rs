@@ -225,6 +225,8 @@ fn the_revision_of_the_sums_moves_with_them_alone() {
     let back = step(&given, &event(3, "refund.failed", refund("re_1", "failed", OWED)));
     assert!(back.summary().agrees_with(&paid.summary()));
     assert_eq!(back.sums_rev, 4, "whoever knows revision 2 is told, because revision 3 is on its way");
+    let again = step(&back, &event(4, "payment_intent.succeeded", intent("pi_1", "succeeded")));
+    assert_eq!((again.rev, again.summary()), (5, back.summary()), "the same sums are of the same revision, whenever they are told");
 }
 
 #[test]

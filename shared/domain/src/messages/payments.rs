@@ -145,7 +145,7 @@ pub struct RefreshPayment {
     /// The event that made this necessary.
     pub event_id: String,
     /// Whether what it told was joined to the payment's ledger, so that only what it did not tell is wanting.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub joined: bool,
     /// When it was asked.
     pub requested_at: Timestamp,
