@@ -54,6 +54,24 @@ pub(crate) async fn until(stack: &Stack, booked: &Booked, status: Status) -> Res
     .await
 }
 
+/// A booking of two nights that was paid and is confirmed for it, with the ids of its session at Stripe and of the payment here.
+pub(crate) async fn paid(stack: &Stack, key: &str, arrival: NaiveDate) -> Result<(Booked, String, String)> {
+    let booked = hold(stack, key, &prepaid(arrival, 2)).await?;
+    let (session, payment) = checkout(stack, &booked, &format!("pay {key}")).await?;
+    stack.stripe()?.pay(&session, PayOutcome::Success)?;
+    until(stack, &booked, Status::Confirmed).await?;
+    Ok((booked, session, payment))
+}
+
+/// Waits until all that a cancelled booking leaves too much has gone back.
+pub(crate) async fn given_back(stack: &Stack, booked: &Booked, limit: Duration) -> Result<()> {
+    eventually("the money is back", limit, || async {
+        let booking = until(stack, booked, Status::Cancelled).await?;
+        Ok((booking.payment.return_due() == 0 && booking.payment.ledger().refunded > 0).then_some(()))
+    })
+    .await
+}
+
 /// As if the time of a hold were up.
 pub(crate) async fn time_is_up(stack: &Stack, booked: &Booked) -> Result<()> {
     stack.stores.set("bookings", &booked.id.to_string(), doc! { "payment.expires_at": "2026-01-01T00:00:00.000Z" }).await

@@ -1,11 +1,11 @@
 //! Money on its way back, and what may go wrong with that: a Stripe that fails, refuses or is away, a bank that asks first.
 
 use crate::harness::{LATER, SOON, Verdict};
-use crate::payments::{checkout, hold, prepaid, start, until};
+use crate::payments::{given_back, paid, start, until};
 use crate::webhook;
 use anyhow::{Context, Result, ensure};
 use pvt_domain::booking::Status;
-use pvt_stripe_simulator::{Faults, PayOutcome, RefundOutcome, RequestFault, RequestFaultKind, WebhookFaults};
+use pvt_stripe_simulator::{Faults, RefundOutcome, RequestFault, RequestFaultKind, WebhookFaults};
 use pvt_testkit::{eventually, soon};
 use reqwest::StatusCode;
 use serde_json::json;
@@ -26,19 +26,11 @@ async fn stripe_fails_and_nothing_happens_twice() -> Result<()> {
     .enumerate()
     {
         let arrival = soon(60 + 3 * u64::try_from(number)?);
-        let one = hold(&stack, &format!("{number}"), &prepaid(arrival, 2)).await?;
-        let (session, _) = checkout(&stack, &one, &format!("pay {number}")).await?;
-        stack.stripe()?.pay(&session, PayOutcome::Success)?;
-        until(&stack, &one, Status::Confirmed).await?;
+        let (one, ..) = paid(&stack, &number.to_string(), arrival).await?;
         let fault = RequestFault::new(kind).at("/v1/refunds").next(2).delay(Duration::from_millis(300));
         stack.stripe()?.set_faults(Faults::of_requests(fault));
         assert_eq!(stack.client.cancel(&one).await?.status, StatusCode::OK);
-        eventually("the refund is known", LATER, || async {
-            let booking = until(&stack, &one, Status::Cancelled).await?;
-            Ok((booking.payment.return_due() == 0 && booking.payment.ledger().refunded > 0).then_some(()))
-        })
-        .await
-        .with_context(|| format!("{kind:?}"))?;
+        given_back(&stack, &one, LATER).await.with_context(|| format!("{kind:?}"))?;
         booked.push(one);
     }
     stack.stripe()?.set_faults(Faults::default());
@@ -53,10 +45,7 @@ async fn stripe_fails_and_nothing_happens_twice() -> Result<()> {
 #[tokio::test]
 async fn while_stripe_is_down_health_says_so() -> Result<()> {
     let mut stack = start().await?;
-    let booked = hold(&stack, "1", &prepaid(soon(60), 2)).await?;
-    let (session, _) = checkout(&stack, &booked, "pay").await?;
-    stack.stripe()?.pay(&session, PayOutcome::Success)?;
-    until(&stack, &booked, Status::Confirmed).await?;
+    let (booked, ..) = paid(&stack, "1", soon(60)).await?;
     let health = format!("{}?verbose", stack.program("workers")?.ready_url());
     let reads = || async { anyhow::Ok(stack.client.http().get(&health).send().await?.text().await?) };
     assert!(reads().await?.contains("stripe running"), "{}", reads().await?);
@@ -66,11 +55,7 @@ async fn while_stripe_is_down_health_says_so() -> Result<()> {
     eventually("health says that Stripe is not there", LATER, paused).await?;
     assert!(reads().await?.contains("payments running"), "whoever asks nothing of Stripe goes on");
     stack.stripe()?.set_faults(Faults::default());
-    eventually("the refund is known", LATER, || async {
-        let booking = until(&stack, &booked, Status::Cancelled).await?;
-        Ok((booking.payment.return_due() == 0 && booking.payment.ledger().refunded > 0).then_some(()))
-    })
-    .await?;
+    given_back(&stack, &booked, LATER).await?;
     let running = || async { Ok(reads().await?.contains("stripe running").then_some(())) };
     eventually("health says that it is back", SOON, running).await?;
     let effects = stack.stripe()?.effects_of_booking(&booked.id.to_string());
@@ -82,10 +67,7 @@ async fn while_stripe_is_down_health_says_so() -> Result<()> {
 #[tokio::test]
 async fn a_refund_that_stripe_refused_is_refused_again() -> Result<()> {
     let stack = start().await?;
-    let booked = hold(&stack, "1", &prepaid(soon(60), 2)).await?;
-    let (session, payment) = checkout(&stack, &booked, "pay").await?;
-    stack.stripe()?.pay(&session, PayOutcome::Success)?;
-    until(&stack, &booked, Status::Confirmed).await?;
+    let (booked, session, payment) = paid(&stack, "1", soon(60)).await?;
     let made = stack.pvt_json(&["keys", "create", "--role", "staff", "--json"]).await?;
     let staff = format!("Bearer {}", made["key"].as_str().context("a key")?);
     // Somebody gives all of it back at Stripe, which tells nobody.
@@ -106,10 +88,7 @@ async fn a_refund_that_stripe_refused_is_refused_again() -> Result<()> {
 #[tokio::test]
 async fn what_an_inquiry_held_up_goes_back_when_it_is_closed() -> Result<()> {
     let stack = start().await?;
-    let booked = hold(&stack, "1", &prepaid(soon(60), 2)).await?;
-    let (session, _) = checkout(&stack, &booked, "pay").await?;
-    stack.stripe()?.pay(&session, PayOutcome::Success)?;
-    until(&stack, &booked, Status::Confirmed).await?;
+    let (booked, session, _) = paid(&stack, "1", soon(60)).await?;
     let intent = stack.stripe()?.object(&session).context("the session")?["payment_intent"].clone();
     let inquiry = |kind: &'static str, status: &'static str| {
         let dispute = json!({ "id": "du_1", "status": status, "payment_intent": intent, "amount": 100, "currency": "cad", "reason": "general",
@@ -126,11 +105,7 @@ async fn what_an_inquiry_held_up_goes_back_when_it_is_closed() -> Result<()> {
     stack.settled(&Verdict::clean()).await?;
     assert_eq!(stack.stripe()?.effects_of_booking(&booked.id.to_string()).refunds, 0);
     inquiry("charge.dispute.closed", "warning_closed").await?;
-    eventually("the money goes back", SOON, || async {
-        let booking = stack.mongo.booking(id).await?.context("it is stored")?;
-        Ok((booking.payment.return_due() == 0 && booking.payment.ledger().refunded > 0).then_some(()))
-    })
-    .await?;
+    given_back(&stack, &booked, SOON).await?;
     assert_eq!(stack.stripe()?.effects_of_booking(&booked.id.to_string()).refunds, 1);
     stack.end(Verdict::clean()).await
 }
@@ -141,10 +116,7 @@ async fn a_refund_that_fails_opens_the_debt_again() -> Result<()> {
     let staff = ["users", "create", "sam@pvt.test", "--name", "Sam", "--role", "staff", "--property", "pvt-montreal"];
     let made = stack.pvt(&staff).await?;
     ensure!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    let booked = hold(&stack, "1", &prepaid(soon(60), 2)).await?;
-    let (session, _) = checkout(&stack, &booked, "pay").await?;
-    stack.stripe()?.pay(&session, PayOutcome::Success)?;
-    until(&stack, &booked, Status::Confirmed).await?;
+    let (booked, ..) = paid(&stack, "1", soon(60)).await?;
     stack.stripe()?.next_refunds([RefundOutcome::FailedLater]);
     stack.client.cancel(&booked).await?;
     eventually("the debt is open again", SOON, || async {

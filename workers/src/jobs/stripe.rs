@@ -79,17 +79,12 @@ fn note(ledger: &mut Ledger, record: &Record) -> Result<(), PaymentRefusal> {
     match ledger.records.iter().find(|known| known.id == record.id) {
         Some(known) if Record { at: record.at, ..known.clone() } == *record => Ok(()),
         Some(_) => Err(PaymentRefusal::KeyReused),
-        // Open orders are as good as gone.
-        None if record.amount < 0 && ledger.summary().kept() - ordered(ledger) + record.amount < 0 => Err(PaymentRefusal::TooMuch),
+        None if record.amount < 0 && ledger.summary().kept() - ledger.ordered() + record.amount < 0 => Err(PaymentRefusal::TooMuch),
         None => {
             ledger.record(record.clone());
             Ok(())
         }
     }
-}
-
-fn ordered(ledger: &Ledger) -> i64 {
-    ledger.open_orders().map(|order| order.amount).sum()
 }
 
 /// The answer that something was done about a payment.

@@ -68,24 +68,25 @@ impl Ledger {
         if let Some(place) = known {
             return Some(Opening { attempt: self.attempts[place].clone(), superseded });
         }
-        let same = |attempt: &&&Attempt| attempt.channel == channel && attempt.amount == amount;
-        let reused = open.iter().find(same).map(|attempt| (*attempt).clone());
-        let attempt = reused.unwrap_or_else(|| {
-            let last = self.attempts.last();
-            let again = last.filter(|last| last.amount == amount && self.paying(last.demand).next().is_none());
-            let demand = again.map_or(last.map_or(1, |last| last.demand + 1), |again| again.demand);
-            Attempt { id, demand, amount, channel, object: None, opened_at: now }
-        });
-        if !self.attempts.iter().any(|known| known.id == attempt.id) {
-            let age = |attempt: &Attempt| now.as_datetime().timestamp() - attempt.opened_at.as_datetime().timestamp();
-            self.attempts.retain(|attempt| attempt.object.is_some() || age(attempt) < UNKNOWN_FOR_SECS);
-            let known = self.attempts.iter().filter(|attempt| attempt.object.is_some()).count();
-            if known >= MAX_ATTEMPTS || self.attempts.len() - known >= MAX_ATTEMPTS {
-                return None;
-            }
-            self.attempts.push(attempt.clone());
+        if let Some(reused) = open.into_iter().find(|attempt| attempt.channel == channel && attempt.amount == amount) {
+            return Some(Opening { attempt: reused.clone(), superseded });
         }
-        Some(Opening { attempt, superseded })
+        let last = self.attempts.last();
+        let again = last.filter(|last| last.amount == amount && self.paying(last.demand).next().is_none());
+        let demand = again.map_or(last.map_or(1, |last| last.demand + 1), |again| again.demand);
+        let attempt = Attempt { id, demand, amount, channel, object: None, opened_at: now };
+        self.make_room(now).then(|| {
+            self.attempts.push(attempt.clone());
+            Opening { attempt, superseded }
+        })
+    }
+
+    /// Whether there is room for one more attempt, once those are dropped that Stripe will not know any more.
+    fn make_room(&mut self, now: Timestamp) -> bool {
+        let age = |attempt: &Attempt| now.as_datetime().timestamp() - attempt.opened_at.as_datetime().timestamp();
+        self.attempts.retain(|attempt| attempt.object.is_some() || age(attempt) < UNKNOWN_FOR_SECS);
+        let known = self.attempts.iter().filter(|attempt| attempt.object.is_some()).count();
+        known < MAX_ATTEMPTS && self.attempts.len() - known < MAX_ATTEMPTS
     }
 
     /// Stripe has made the object of an attempt.
@@ -99,7 +100,7 @@ impl Ledger {
         let Some(object) = attempt.object.as_deref() else { return false };
         let (session, intent) = (self.sessions.get(object), self.intents.get(object));
         session.is_some_and(|session| session.state == SessionState::Open && session.expires_at - now.as_datetime().timestamp() >= LEAST_LEFT_SECS)
-            || intent.is_some_and(|intent| !matches!(intent.status, IntentStatus::Processing | IntentStatus::Succeeded | IntentStatus::Canceled))
+            || intent.is_some_and(|intent| intent.status != IntentStatus::Processing && !intent.status.is_over())
     }
 
     /// Objects at Stripe by which money could still come: sessions and payments that are not over, and sessions that no attempt names,
@@ -107,7 +108,7 @@ impl Ledger {
     pub fn payable(&self) -> Vec<String> {
         let over = |id: &str| {
             self.sessions.get(id).is_some_and(|session| session.state != SessionState::Open)
-                || self.intents.get(id).is_some_and(|intent| matches!(intent.status, IntentStatus::Succeeded | IntentStatus::Canceled))
+                || self.intents.get(id).is_some_and(|intent| intent.status.is_over())
         };
         let named = self.attempts.iter().filter_map(|attempt| attempt.object.as_deref());
         let open: BTreeSet<&str> = named.chain(self.sessions.iter().map(|session| session.id.as_str())).filter(|id| !over(id)).collect();

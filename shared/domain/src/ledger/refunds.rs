@@ -74,6 +74,16 @@ impl Ledger {
         self.orders.iter().filter(|order| self.state_of(order) == OrderState::Open)
     }
 
+    /// What Stripe is still to give back, in minor units: as good as gone.
+    pub fn ordered(&self) -> i64 {
+        self.open_orders().map(|order| order.amount).sum()
+    }
+
+    /// Orders that the system decided, and of which this became.
+    fn of_system(&self, state: OrderState) -> impl Iterator<Item = &RefundOrder> {
+        self.orders.iter().filter(move |order| order.reason == RefundReason::NotOwed && self.state_of(order) == state)
+    }
+
     /// The payment of this id: an attempt's, or Stripe's `pi_…`.
     pub fn intent_of(&self, payment: &str) -> Option<&IntentFact> {
         let attempt = self.attempts.iter().find(|attempt| attempt.id.to_string() == payment);
@@ -100,22 +110,19 @@ impl Ledger {
 
     /// What the system ordered and failed, and nobody gave back in another way: it would fail again, so staff have to see to it.
     fn left_to_staff(&self) -> i64 {
-        let of_system = |state| self.orders.iter().filter(move |order| order.reason == RefundReason::NotOwed && self.state_of(order) == state);
-        let sum = |state| of_system(state).map(|order| order.amount).sum::<i64>();
+        let sum = |state| self.of_system(state).map(|order| order.amount).sum::<i64>();
         let otherwise = self.summary().refunded - sum(OrderState::Made);
         (sum(OrderState::Failed) - otherwise.max(0)).max(0)
     }
 
     /// What is neither given back, nor ordered, nor left to staff, until `to_return` has been given back in all.
     fn missing(&self, to_return: i64) -> i64 {
-        let ordered: i64 = self.open_orders().map(|order| order.amount).sum();
-        to_return - self.summary().refunded - ordered - self.left_to_staff()
+        to_return - self.summary().refunded - self.ordered() - self.left_to_staff()
     }
 
     /// What the system may order of a payment: not what failed and is left to staff.
     fn orderable(&self, payment: &IntentFact) -> i64 {
-        let failed = self.orders.iter().filter(|order| order.intent == payment.id && order.reason == RefundReason::NotOwed);
-        let failed: i64 = failed.filter(|order| self.state_of(order) == OrderState::Failed).map(|order| order.amount).sum();
+        let failed: i64 = self.of_system(OrderState::Failed).filter(|order| order.intent == payment.id).map(|order| order.amount).sum();
         (self.refundable(payment) - failed.min(self.left_to_staff())).max(0)
     }
 

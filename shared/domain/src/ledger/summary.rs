@@ -107,7 +107,7 @@ impl Ledger {
     fn is_processing(&self) -> bool {
         let session = |intent: &str| self.sessions.iter().find(|session| session.intent.as_deref() == Some(intent));
         let failed = |intent: &IntentFact| session(&intent.id).is_some_and(|session| session.state == SessionState::Failed);
-        let ended = |id: &str| self.intents.get(id).is_some_and(|intent| matches!(intent.status, IntentStatus::Succeeded | IntentStatus::Canceled));
+        let ended = |id: &str| self.intents.get(id).is_some_and(|intent| intent.status.is_over());
         self.intents.iter().any(|intent| intent.status == IntentStatus::Processing && !failed(intent))
             || self.sessions.iter().any(|session| session.state == SessionState::Processing && !session.intent.as_deref().is_some_and(ended))
     }

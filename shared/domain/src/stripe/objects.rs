@@ -104,6 +104,13 @@ wire_enum! {
     Unknown
 }
 
+impl IntentStatus {
+    /// Whether nobody can pay by it any more: it was paid, or given up.
+    pub fn is_over(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Canceled)
+    }
+}
+
 impl RefundStatus {
     /// Whether the money left, or is leaving.
     pub fn is_effective(self) -> bool {

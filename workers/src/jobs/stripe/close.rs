@@ -4,14 +4,33 @@ use super::StripeCalls;
 use crate::ledgers::Kept;
 use pvt_domain::failure::Failure;
 use pvt_domain::ids::BookingId;
+use pvt_domain::ledger::Ledger;
+use pvt_domain::ledger::facts::Told;
 use pvt_domain::stripe::{CheckoutSession, PaymentIntent};
 use pvt_stripe::{Cancellation, Expiry, StripeClient, StripeError};
 use pvt_worker_runtime::fault;
 
-/// An object at Stripe by which nobody can begin to pay any more; somebody may have paid by it.
-enum Closed {
+/// An object at Stripe by which guests pay.
+pub(super) enum Payable {
     Session(CheckoutSession),
     Intent(PaymentIntent),
+}
+
+impl Payable {
+    pub(super) fn id(&self) -> &str {
+        match self {
+            Self::Session(session) => &session.id,
+            Self::Intent(intent) => &intent.id,
+        }
+    }
+
+    /// Tells the ledger what Stripe said of it.
+    pub(super) fn tell(&self, ledger: &mut Ledger, told: Told) {
+        match self {
+            Self::Session(session) => ledger.tell_session(session, false, told),
+            Self::Intent(intent) => ledger.tell_intent(intent, false, told),
+        }
+    }
 }
 
 impl StripeCalls {
@@ -19,18 +38,14 @@ impl StripeCalls {
     pub(super) async fn close(&self, client: &StripeClient, booking: BookingId, object: &str) -> Result<Option<Kept<()>>, Trouble> {
         let closed = if object.starts_with("cs_") {
             let (Expiry::Expired(session) | Expiry::NotOpen(session)) = client.expire_session(object).await?;
-            Closed::Session(session)
+            Payable::Session(session)
         } else {
             let (Cancellation::Canceled(intent) | Cancellation::NotCancelable(intent)) = client.cancel_intent(object).await?;
-            Closed::Intent(intent)
+            Payable::Intent(intent)
         };
         fault::point("after_stripe_before_record");
         let told = self.told("close");
-        let kept = self.ledgers.change(booking, |ledger, _| match &closed {
-            Closed::Session(session) => ledger.tell_session(session, false, told.clone()),
-            Closed::Intent(intent) => ledger.tell_intent(intent, false, told.clone()),
-        });
-        Ok(kept.await.map_err(Failure::from)?)
+        Ok(self.ledgers.change(booking, |ledger, _| closed.tell(ledger, told.clone())).await.map_err(Failure::from)?)
     }
 }
 

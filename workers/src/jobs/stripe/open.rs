@@ -1,10 +1,10 @@
 //! Sending a guest to pay what a booking owes at this moment.
 
-use super::close::Trouble;
+use super::close::{Payable, Trouble};
 use super::{NOT_YET_DELAY, StripeCalls, answer, refused};
 use pvt_domain::booking::{Booking, Payment, Status};
 use pvt_domain::failure::Failure;
-use pvt_domain::ledger::facts::SessionState;
+use pvt_domain::ledger::facts::{SessionState, Told};
 use pvt_domain::ledger::{Attempt, Channel, Ledger};
 use pvt_domain::messages::{OpenPayment, PaymentRefusal, PaymentReply, StripeCommand};
 use pvt_domain::money::Currency;
@@ -106,21 +106,10 @@ impl StripeCalls {
                 (client.create_session(&wish, &format!("checkout:{}:{}", attempt.id, booking.rev)).await?, self.told("create"))
             }
         };
-        fault::point("after_stripe_before_record");
-        let kept = self.ledgers.change(booking.id, |ledger, head| {
-            ledger.opened(attempt.id, &session.id);
-            ledger.tell_session(&session, false, told.clone());
-            // Whoever ends the hold closes what they see; what they did not see yet is closed here.
-            !(ledger.closed && head.status == Status::Held) && head.status.holds_beds()
-        });
-        let Some(kept) = kept.await.map_err(Failure::from)? else { return Ok(None) };
-        self.follow(job, &kept).await?;
-        if !kept.answer {
-            self.close(client, booking.id, &session.id).await?;
-            return Ok(None);
-        }
-        let is_open = kept.after.sessions.get(&session.id).is_some_and(|known| known.state == SessionState::Open);
-        Ok(is_open.then(|| Way { attempt: attempt.clone(), url: session.url.clone(), client_secret: None }))
+        let (id, url) = (session.id.clone(), session.url.clone());
+        let Some(ledger) = self.opened(job, client, attempt, booking, (&Payable::Session(session), told)).await? else { return Ok(None) };
+        let is_open = ledger.sessions.get(&id).is_some_and(|known| known.state == SessionState::Open);
+        Ok(is_open.then(|| Way { attempt: attempt.clone(), url, client_secret: None }))
     }
 
     async fn intent(
@@ -141,20 +130,34 @@ impl StripeCalls {
                 client.create_intent(&wish, &format!("intent:{}", attempt.id)).await?
             }
         };
+        let client_secret = intent.client_secret.clone().map(ClientSecret::into_text);
+        let ledger = self.opened(job, client, attempt, booking, (&Payable::Intent(intent), self.told("intent"))).await?;
+        Ok(ledger.map(|_| Way { attempt: attempt.clone(), url: None, client_secret }))
+    }
+
+    /// Notes what Stripe made for an attempt; the ledger then, or `None` when nobody may pay by it any more.
+    async fn opened(
+        &self,
+        job: &mut Job<StripeCommand>,
+        client: &StripeClient,
+        attempt: &Attempt,
+        booking: &Booking,
+        (made, told): (&Payable, Told),
+    ) -> Result<Option<Ledger>, Trouble> {
         fault::point("after_stripe_before_record");
-        let told = self.told("intent");
         let kept = self.ledgers.change(booking.id, |ledger, head| {
-            ledger.opened(attempt.id, &intent.id);
-            ledger.tell_intent(&intent, false, told.clone());
+            ledger.opened(attempt.id, made.id());
+            made.tell(ledger, told.clone());
+            // Whoever ends the hold closes what they see; what they did not see yet is closed here.
             !(ledger.closed && head.status == Status::Held) && head.status.holds_beds()
         });
         let Some(kept) = kept.await.map_err(Failure::from)? else { return Ok(None) };
         self.follow(job, &kept).await?;
         if !kept.answer {
-            self.close(client, booking.id, &intent.id).await?;
+            self.close(client, booking.id, made.id()).await?;
             return Ok(None);
         }
-        Ok(Some(Way { attempt: attempt.clone(), url: None, client_secret: intent.client_secret.map(ClientSecret::into_text) }))
+        Ok(Some(kept.after))
     }
 }
 

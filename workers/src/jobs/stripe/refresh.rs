@@ -15,17 +15,15 @@ impl StripeCalls {
     pub(super) async fn refresh(&self, job: &mut Job<StripeCommand>, command: &RefreshPayment) -> Result<(), Failure> {
         let intent_id = command.intent.as_str();
         let known = self.ledgers.mongo.bookings_of_intents(&[intent_id]).await?.remove(intent_id);
-        if let Some(booking) = known
-            && command.joined
-            && job.meta.header(HEADER_DEFERRALS).is_some()
-            && let Some(kept) = self.ledgers.change(booking, |_, _| ()).await?
-            && !kept.after.lacks_refunds(intent_id)
-        {
-            // Perhaps an earlier delivery of this brought it, and died before it told of it.
-            return self.follow(job, &kept).await;
-        }
-        if known.is_some() && command.joined && job.meta.header(HEADER_DEFERRALS).is_none() {
-            return Err(Failure::Defer(PATIENCE));
+        if let Some(booking) = known.filter(|_| command.joined) {
+            if job.meta.header(HEADER_DEFERRALS).is_none() {
+                return Err(Failure::Defer(PATIENCE));
+            }
+            // It is there: perhaps an earlier delivery of this brought it, and died before it told of it.
+            let kept = self.ledgers.change(booking, |_, _| ()).await?;
+            if let Some(kept) = kept.filter(|kept| !kept.after.lacks_refunds(intent_id)) {
+                return self.follow(job, &kept).await;
+            }
         }
         let client = self.client()?;
         let intent = match client.intent(intent_id).await {

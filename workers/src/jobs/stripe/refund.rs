@@ -18,7 +18,7 @@ impl StripeCalls {
     pub(super) async fn refund(&self, job: &mut Job<StripeCommand>, command: &Refund) -> Result<(), Failure> {
         let now = self.ledgers.now();
         let ordered = self.ledgers.change(command.booking_id, |ledger, head| match &command.wish {
-            Some(wish) => order_wish(ledger, wish, &command.actor, now),
+            Some(wish) => order_wish(ledger, wish, &command.actor, now).map(Some),
             None => {
                 // Decided upon sums that have moved on, it is told them first, and asks again.
                 if head.ledger_rev() >= ledger.sums_rev {
@@ -96,11 +96,11 @@ async fn made(client: &StripeClient, order: &RefundOrder) -> Result<Option<strip
 }
 
 /// Orders what staff want; the key of the order.
-fn order_wish(ledger: &mut Ledger, wish: &RefundWish, actor: &str, now: Timestamp) -> Result<Option<String>, PaymentRefusal> {
+fn order_wish(ledger: &mut Ledger, wish: &RefundWish, actor: &str, now: Timestamp) -> Result<String, PaymentRefusal> {
     let Some(intent) = ledger.intent_of(&wish.payment_id).cloned() else { return Err(PaymentRefusal::UnknownPayment) };
     if let Some(order) = ledger.orders.iter().find(|order| order.wish == Some(wish.refund_id)) {
         let is_same = order.intent == intent.id && wish.amount.is_none_or(|amount| amount == order.amount) && order.note.as_ref() == Some(&wish.note);
-        return is_same.then(|| Some(order.key.clone())).ok_or(PaymentRefusal::KeyReused);
+        return is_same.then(|| order.key.clone()).ok_or(PaymentRefusal::KeyReused);
     }
     if ledger.is_frozen(&intent.id) {
         return Err(PaymentRefusal::Disputed);
@@ -110,5 +110,5 @@ fn order_wish(ledger: &mut Ledger, wish: &RefundWish, actor: &str, now: Timestam
     if amount <= 0 || amount > left {
         return Err(PaymentRefusal::TooMuch);
     }
-    Ok(Some(ledger.order_wish(wish.refund_id, &intent.id, amount, actor, &wish.note, now).key.clone()))
+    Ok(ledger.order_wish(wish.refund_id, &intent.id, amount, actor, &wish.note, now).key.clone())
 }
