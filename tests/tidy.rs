@@ -1,4 +1,5 @@
-//! The rules of the repository that no compiler checks: who may use whom, documentation, sizes, words that must not land.
+//! The rules of the repository that no compiler checks: who may use whom, documentation, sizes, words that must not
+//! land.
 //!
 //! Each failure lists everything that is wrong, so that one run is enough to mend it.
 
@@ -30,7 +31,17 @@ const EDGES: [(&str, &[&str]); 12] = [
     ("pvt-api", &["pvt-domain", "pvt-messaging", "pvt-service", "pvt-stores"]),
     (
         "pvt-ops",
-        &["pvt-api", "pvt-domain", "pvt-engines", "pvt-messaging", "pvt-service", "pvt-stores", "pvt-stripe-simulator", "pvt-worker-runtime", "pvt-workers"],
+        &[
+            "pvt-api",
+            "pvt-domain",
+            "pvt-engines",
+            "pvt-messaging",
+            "pvt-service",
+            "pvt-stores",
+            "pvt-stripe-simulator",
+            "pvt-worker-runtime",
+            "pvt-workers",
+        ],
     ),
 ];
 
@@ -63,7 +74,8 @@ fn walk(folder: &Path, found: &mut Vec<(String, String)>) {
     for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
         let (path, name) = (entry.path(), entry.file_name());
         // Build output, history, and settings of one machine.
-        if ["target", ".git", ".env"].iter().any(|skipped| name == *skipped) || entry.file_type().unwrap().is_symlink() {
+        if ["target", ".git", ".env"].iter().any(|skipped| name == *skipped) || entry.file_type().unwrap().is_symlink()
+        {
             continue;
         }
         if path.is_dir() {
@@ -80,7 +92,12 @@ fn sources() -> Vec<(String, String)> {
 
 /// Product sources without their tests.
 fn product() -> Vec<(String, String)> {
-    let of_tests = |path: &str| path.starts_with("tests/") || path.starts_with("shared/testkit/") || path.contains("/tests/") || path.ends_with("/tests.rs");
+    let of_tests = |path: &str| {
+        path.starts_with("tests/")
+            || path.starts_with("shared/testkit/")
+            || path.contains("/tests/")
+            || path.ends_with("/tests.rs")
+    };
     let mut sources = sources();
     sources.retain(|(path, _)| !of_tests(path) && !path.contains("/examples/"));
     for (_, text) in &mut sources {
@@ -99,7 +116,11 @@ fn literals(text: &str) -> impl Iterator<Item = &str> {
 
 /// Everything that people read.
 fn docs() -> String {
-    files().into_iter().filter(|(path, _)| path.ends_with(".md") && (path.starts_with("docs/") || path == "README.md")).map(|(_, text)| text).collect()
+    files()
+        .into_iter()
+        .filter(|(path, _)| path.ends_with(".md") && (path.starts_with("docs/") || path == "README.md"))
+        .map(|(_, text)| text)
+        .collect()
 }
 
 fn assert_none(what: &str, wrong: Vec<String>) {
@@ -107,7 +128,11 @@ fn assert_none(what: &str, wrong: Vec<String>) {
 }
 
 fn packages() -> Vec<Value> {
-    let output = Command::new(env!("CARGO")).args(["metadata", "--no-deps", "--offline", "--format-version=1"]).current_dir(root()).output().unwrap();
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--no-deps", "--offline", "--format-version=1"])
+        .current_dir(root())
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
     metadata["packages"].as_array().unwrap().clone()
@@ -116,7 +141,12 @@ fn packages() -> Vec<Value> {
 /// Names of what a package depends on: (for the product, for its tests only).
 fn dependencies(package: &Value) -> (BTreeSet<String>, BTreeSet<String>) {
     let all = package["dependencies"].as_array().unwrap();
-    let names = |dev: bool| all.iter().filter(|one| (one["kind"] == "dev") == dev).map(|one| one["name"].as_str().unwrap().to_owned()).collect();
+    let names = |dev: bool| {
+        all.iter()
+            .filter(|one| (one["kind"] == "dev") == dev)
+            .map(|one| one["name"].as_str().unwrap().to_owned())
+            .collect()
+    };
     (names(false), names(true))
 }
 
@@ -133,14 +163,33 @@ fn crates_use_only_what_the_architecture_allows() {
             continue;
         };
         let (product, tests) = dependencies(package);
-        let ours = |names: &BTreeSet<String>| names.iter().filter(|name| name.starts_with("pvt-")).cloned().collect::<Vec<_>>();
-        wrong.extend(ours(&product).iter().filter(|used| !may_use.contains(&used.as_str())).map(|used| format!("{name} must not use {used}")));
-        wrong.extend(ours(&tests).iter().filter(|used| !FOR_TESTS.contains(&used.as_str())).map(|used| format!("tests of {name} must not need {used}")));
+        let ours = |names: &BTreeSet<String>| {
+            names.iter().filter(|name| name.starts_with("pvt-")).cloned().collect::<Vec<_>>()
+        };
+        wrong.extend(
+            ours(&product)
+                .iter()
+                .filter(|used| !may_use.contains(&used.as_str()))
+                .map(|used| format!("{name} must not use {used}")),
+        );
+        wrong.extend(
+            ours(&tests)
+                .iter()
+                .filter(|used| !FOR_TESTS.contains(&used.as_str()))
+                .map(|used| format!("tests of {name} must not need {used}")),
+        );
         let banned = forbidden.get(name).copied().unwrap_or_default();
-        wrong.extend(banned.iter().filter(|used| product.contains(**used)).map(|used| format!("{name} must not use {used}")));
+        wrong.extend(
+            banned.iter().filter(|used| product.contains(**used)).map(|used| format!("{name} must not use {used}")),
+        );
     }
     let present: BTreeSet<&str> = packages.iter().map(|package| package["name"].as_str().unwrap()).collect();
-    wrong.extend(allowed.keys().filter(|name| !present.contains(*name)).map(|name| format!("{name} is listed and does not exist")));
+    wrong.extend(
+        allowed
+            .keys()
+            .filter(|name| !present.contains(*name))
+            .map(|name| format!("{name} is listed and does not exist")),
+    );
     assert_none("edges", wrong);
 }
 
@@ -152,7 +201,11 @@ fn every_dependency_is_inherited_from_the_workspace() {
         for line in text.lines().map(str::trim) {
             if line.starts_with('[') {
                 of_dependencies = line.ends_with("dependencies]");
-            } else if of_dependencies && line.contains('=') && !line.starts_with('#') && !line.replace(' ', "").contains("workspace=true") {
+            } else if of_dependencies
+                && line.contains('=')
+                && !line.starts_with('#')
+                && !line.replace(' ', "").contains("workspace=true")
+            {
                 wrong.push(format!("{path}: {line}"));
             }
         }
@@ -163,13 +216,20 @@ fn every_dependency_is_inherited_from_the_workspace() {
 #[test]
 fn every_module_says_what_it_is_for() {
     let silent = |text: &str| !text.trim_start().starts_with("//!");
-    assert_none("the first line is `//! …`", sources().into_iter().filter(|(_, text)| silent(text)).map(|(path, _)| path).collect());
+    assert_none(
+        "the first line is `//! …`",
+        sources().into_iter().filter(|(_, text)| silent(text)).map(|(path, _)| path).collect(),
+    );
 }
 
 #[test]
 fn no_file_is_too_long() {
-    let long = sources().into_iter().map(|(path, text)| (path, text.lines().count())).filter(|(_, lines)| *lines > MAX_LINES);
-    assert_none("one file, one idea", long.map(|(path, lines)| format!("{path}: {lines} lines, more than {MAX_LINES}")).collect());
+    let long =
+        sources().into_iter().map(|(path, text)| (path, text.lines().count())).filter(|(_, lines)| *lines > MAX_LINES);
+    assert_none(
+        "one file, one idea",
+        long.map(|(path, lines)| format!("{path}: {lines} lines, more than {MAX_LINES}")).collect(),
+    );
 }
 
 #[test]
@@ -201,7 +261,10 @@ fn nothing_unfinished_and_nothing_of_one_machine_lands() {
 fn files_are_named_for_what_they_are_about() {
     let vague = ["utils", "util", "helpers", "helper", "common", "manager", "misc"];
     let stem = |path: &str| Path::new(path).file_stem().and_then(|stem| stem.to_str()).unwrap_or_default().to_owned();
-    assert_none("names that say nothing", sources().into_iter().map(|(path, _)| path).filter(|path| vague.contains(&stem(path).as_str())).collect());
+    assert_none(
+        "names that say nothing",
+        sources().into_iter().map(|(path, _)| path).filter(|path| vague.contains(&stem(path).as_str())).collect(),
+    );
 }
 
 /// Fails with those of the names that no page mentions.
@@ -214,7 +277,10 @@ fn assert_documented(what: &str, names: BTreeSet<String>) {
             !docs[..at].ends_with(letter) && !docs[at + name.len()..].starts_with(letter)
         })
     };
-    assert_none(&format!("{what} that README.md and docs/ do not mention"), names.into_iter().filter(|name| !mentioned(name)).collect());
+    assert_none(
+        &format!("{what} that README.md and docs/ do not mention"),
+        names.into_iter().filter(|name| !mentioned(name)).collect(),
+    );
 }
 
 #[test]
@@ -222,24 +288,34 @@ fn every_message_type_is_documented() {
     let is_type = |text: &str| {
         text.rsplit_once(".v").is_some_and(|(stem, version)| {
             let word = |c: char| c.is_ascii_lowercase() || c == '.' || c == '_';
-            stem.contains('.') && stem.chars().all(word) && !version.is_empty() && version.chars().all(|c| c.is_ascii_digit())
+            stem.contains('.')
+                && stem.chars().all(word)
+                && !version.is_empty()
+                && version.chars().all(|c| c.is_ascii_digit())
         })
     };
     let domain = product().into_iter().filter(|(path, _)| path.starts_with("shared/domain/src/"));
     assert_documented(
         "message types",
-        domain.flat_map(|(_, text)| literals(&text).filter(|text| is_type(text)).map(str::to_owned).collect::<Vec<_>>()).collect(),
+        domain
+            .flat_map(|(_, text)| literals(&text).filter(|text| is_type(text)).map(str::to_owned).collect::<Vec<_>>())
+            .collect(),
     );
 }
 
 #[test]
 fn every_route_is_documented() {
-    let registers = |line: &str| ["get(", "post(", "put(", "patch(", "delete(", ".route("].iter().any(|call| line.contains(call));
+    let registers =
+        |line: &str| ["get(", "post(", "put(", "patch(", "delete(", ".route("].iter().any(|call| line.contains(call));
     let mut routes = BTreeSet::new();
     for (_, text) in product() {
         for line in text.lines().filter(|line| registers(line)) {
             routes.extend(
-                literals(line).filter(|text| text.starts_with('/') && text.len() > 1 && !text.contains(' ') && !text.ends_with(".css")).map(str::to_owned),
+                literals(line)
+                    .filter(|text| {
+                        text.starts_with('/') && text.len() > 1 && !text.contains(' ') && !text.ends_with(".css")
+                    })
+                    .map(str::to_owned),
             );
         }
     }
@@ -248,10 +324,18 @@ fn every_route_is_documented() {
 
 #[test]
 fn every_metric_is_documented() {
-    let is_metric = |text: &str| text.strip_prefix("pvt_").is_some_and(|rest| rest.contains('_') && rest.chars().all(|c| c.is_ascii_lowercase() || c == '_'));
-    let names = product().into_iter().flat_map(|(_, text)| literals(&text).filter(|text| is_metric(text)).map(str::to_owned).collect::<Vec<_>>());
+    let is_metric = |text: &str| {
+        text.strip_prefix("pvt_")
+            .is_some_and(|rest| rest.contains('_') && rest.chars().all(|c| c.is_ascii_lowercase() || c == '_'))
+    };
+    let names = product()
+        .into_iter()
+        .flat_map(|(_, text)| literals(&text).filter(|text| is_metric(text)).map(str::to_owned).collect::<Vec<_>>());
     // The benchmark labels its own traffic; crates' names are log targets.
-    assert_documented("metrics", names.filter(|name| !name.starts_with("pvt_worker_runtime") && !name.starts_with("pvt_bench")).collect());
+    assert_documented(
+        "metrics",
+        names.filter(|name| !name.starts_with("pvt_worker_runtime") && !name.starts_with("pvt_bench")).collect(),
+    );
 }
 
 #[test]
@@ -263,7 +347,9 @@ fn every_schedule_is_documented() {
 fn every_fault_point_is_documented() {
     let mut points = BTreeSet::new();
     for (path, text) in product() {
-        let named = |line: &&str| line.contains("fault::point(\"") || (path.ends_with("/fault.rs") && line.starts_with("pub const"));
+        let named = |line: &&str| {
+            line.contains("fault::point(\"") || (path.ends_with("/fault.rs") && line.starts_with("pub const"))
+        };
         points.extend(text.lines().filter(named).flat_map(literals).map(str::to_owned));
     }
     assert_documented("fault points", points);

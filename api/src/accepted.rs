@@ -1,7 +1,8 @@
-//! Requests that this instance has accepted lately: what answers a repetition at once, and notices a key that is used for something
-//! else.
+//! Requests that this instance has accepted lately: what answers a repetition at once, and notices a key that is used
+//! for something else.
 //!
-//! It only saves work and answers early. What makes a repetition harmless is the id, which is a function of client and key.
+//! It only saves work and answers early. What makes a repetition harmless is the id, which is a function of client and
+//! key.
 
 use crate::fingerprint::Fingerprint;
 use quick_cache::sync::{Cache, EntryAction, EntryResult};
@@ -42,7 +43,8 @@ impl Accepted {
         self.0.get(&id).map_or(Seen::New, |known| judge(&known, fingerprint))
     }
 
-    /// As [`Accepted::look_up`]; a new id is reserved for this body until [`Accepted::confirm`] or [`Accepted::release`].
+    /// As [`Accepted::look_up`]; a new id is reserved for this body until [`Accepted::confirm`] or
+    /// [`Accepted::release`].
     pub(crate) fn reserve(&self, id: Uuid, fingerprint: Fingerprint) -> Seen {
         match self.0.entry(&id, None, |_, known| EntryAction::Retain(judge(known, fingerprint))) {
             EntryResult::Retained(seen) => seen,

@@ -1,7 +1,8 @@
 //! Access tokens: signed statements of who somebody is, good for a quarter of an hour (RFC 9068).
 //!
-//! One algorithm, one key, one issuer, one audience, one type. Whatever a token's header says beyond that is a reason to refuse it, never
-//! an instruction. Nothing is stored: a token is good until it runs out, so what a role may do can be taken away within that time.
+//! One algorithm, one key, one issuer, one audience, one type. Whatever a token's header says beyond that is a reason
+//! to refuse it, never an instruction. Nothing is stored: a token is good until it runs out, so what a role may do can
+//! be taken away within that time.
 
 use chrono::{DateTime, Utc};
 use hmac::{Hmac, KeyInit, Mac};
@@ -48,7 +49,12 @@ impl AccessTokens {
         validation.set_audience(&[AUDIENCE]);
         validation.set_issuer(&[&issuer]);
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
-        Ok(Self { signing: EncodingKey::from_secret(&key), verifying: DecodingKey::from_secret(&key), validation, issuer })
+        Ok(Self {
+            signing: EncodingKey::from_secret(&key),
+            verifying: DecodingKey::from_secret(&key),
+            validation,
+            issuer,
+        })
     }
 
     /// A token for this account as it is now.

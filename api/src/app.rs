@@ -84,13 +84,20 @@ impl App {
     /// # Errors
     /// When a setting cannot be used at all.
     pub(crate) async fn start(config: &Config, stop: &CancellationToken) -> anyhow::Result<SharedApp> {
-        let mongo = Mongo::connect(config.mongodb_uri.expose_secret(), ABOUT.name).await.context("MONGODB_URI cannot be used")?;
+        let mongo = Mongo::connect(config.mongodb_uri.expose_secret(), ABOUT.name)
+            .await
+            .context("MONGODB_URI cannot be used")?;
         let catalogue = Catalogue::start(mongo.clone(), stop.clone());
         Self::with_catalogue(config, stop, mongo, catalogue)
     }
 
     /// As [`App::start`], knowing these properties.
-    pub(crate) fn with_catalogue(config: &Config, stop: &CancellationToken, mongo: Mongo, catalogue: Catalogue) -> anyhow::Result<SharedApp> {
+    pub(crate) fn with_catalogue(
+        config: &Config,
+        stop: &CancellationToken,
+        mongo: Mongo,
+        catalogue: Catalogue,
+    ) -> anyhow::Result<SharedApp> {
         let topology = Topology::new(&config.queue_prefix, config.partitions).with_ladder_divisor(config.retry_divisor);
         let amqp_url = config.amqp_url.expose_secret();
         let publisher = Publisher::start(amqp_url, topology.clone(), ABOUT.name);
@@ -107,10 +114,12 @@ impl App {
             keys: Keys::new(mongo.clone()),
             tokens: TokenKey::derive(&config.jwt_secret).context("JWT_SECRET cannot be used")?,
             quotes: QuoteKey::derive(&config.jwt_secret).context("JWT_SECRET cannot be used")?,
-            access_tokens: AccessTokens::new(&config.jwt_secret, config.public_url.as_str()).context("JWT_SECRET cannot be used")?,
+            access_tokens: AccessTokens::new(&config.jwt_secret, config.public_url.as_str())
+                .context("JWT_SECRET cannot be used")?,
             hasher: Hasher::new(),
             proxies: config.trusted_proxies.clone(),
-            webhook_secrets: WebhookSecrets::new(&config.stripe_webhook_secrets).context("STRIPE_WEBHOOK_SECRETS cannot be used")?,
+            webhook_secrets: WebhookSecrets::new(&config.stripe_webhook_secrets)
+                .context("STRIPE_WEBHOOK_SECRETS cannot be used")?,
             accepted: Accepted::new(),
             intake: IntakeMetrics::new(),
             started_at: chrono::Utc::now().into(),
@@ -130,11 +139,16 @@ impl App {
         }))
     }
 
-    /// Publishes and waits for the broker's confirm; `ended` learns whether it came, also when the caller has gone away.
+    /// Publishes and waits for the broker's confirm; `ended` learns whether it came, also when the caller has gone
+    /// away.
     ///
     /// # Errors
     /// 503 when the broker did not take it: sending the same again is safe.
-    pub(crate) async fn publish(&self, message: Result<Outgoing, EncodeError>, ended: impl FnOnce(bool) + Send + 'static) -> Result<(), Problem> {
+    pub(crate) async fn publish(
+        &self,
+        message: Result<Outgoing, EncodeError>,
+        ended: impl FnOnce(bool) + Send + 'static,
+    ) -> Result<(), Problem> {
         let message = match message {
             Ok(message) => message,
             Err(error) => {
@@ -186,7 +200,11 @@ fn health(publisher: &Publisher, mongo: &Mongo, catalogue: &Catalogue, replies: 
     let properties = move || {
         let count = catalogue.all().len();
         async move {
-            if count > 0 { Ok(Some(format!("{count} properties can be booked"))) } else { Err("no property is known; is the database seeded?".to_owned()) }
+            if count > 0 {
+                Ok(Some(format!("{count} properties can be booked")))
+            } else {
+                Err("no property is known; is the database seeded?".to_owned())
+            }
         }
     };
     let store = move || {
@@ -197,9 +215,9 @@ fn health(publisher: &Publisher, mongo: &Mongo, catalogue: &Catalogue, replies: 
         let there = replies.queue().is_some();
         async move { if there { Ok(None) } else { Err("waiting for decisions is slower without it".to_owned()) } }
     };
-    Health::new().with("broker", Need::Required, broker).with("properties", Need::Required, properties).with("mongodb", Need::Optional, store).with(
-        "reply_queue",
-        Need::Optional,
-        reply_queue,
-    )
+    Health::new()
+        .with("broker", Need::Required, broker)
+        .with("properties", Need::Required, properties)
+        .with("mongodb", Need::Optional, store)
+        .with("reply_queue", Need::Optional, reply_queue)
 }

@@ -1,7 +1,7 @@
 //! The description of the queues for programs: AsyncAPI 3, made from the catalogue of messages.
 //!
-//! The form of a message is found by asking its own reader: what of the committed example can be left out, be `null` or be of another
-//! type without the reader minding. So the document promises exactly what consumers rely on.
+//! The form of a message is found by asking its own reader: what of the committed example can be left out, be `null` or
+//! be of another type without the reader minding. So the document promises exactly what consumers rely on.
 
 mod probe;
 
@@ -11,7 +11,8 @@ use pvt_domain::messages::catalogue::{CATALOGUE, Entry, Road};
 use pvt_messaging::Topology;
 use serde_json::{Map, Value, json};
 
-const INFO: &str = "What travels between the API and its workers: JSON of at most 64 KiB. Unknown fields are ignored on read; a removed or retyped field is a \
+const INFO: &str = "What travels between the API and its workers: JSON of at most 64 KiB. Unknown fields are ignored \
+    on read; a removed or retyped field is a \
     new version. Every message comes at least once, so its `message_id` tells a repetition.";
 
 /// The document of these queues.
@@ -47,9 +48,18 @@ fn channel_of(entry: &Entry, topology: &Topology) -> Channel {
         Road::Command => {
             let key = topology.command_key(entry.kind, "");
             // Partitioned ones end in a number.
-            let partitioned = key.rsplit_once('.').filter(|(_, partition)| partition.parse::<u16>().is_ok()).map(|(base, _)| base.to_owned());
-            let (name, address) = partitioned.map_or_else(|| (key.clone(), key.clone()), |base| (base.clone(), format!("{base}.{{partition}}")));
-            Channel { name, address: address.into(), exchange: Some((topology.commands_exchange(), "direct")), about: "Commands, each for one worker." }
+            let partitioned = key
+                .rsplit_once('.')
+                .filter(|(_, partition)| partition.parse::<u16>().is_ok())
+                .map(|(base, _)| base.to_owned());
+            let (name, address) = partitioned
+                .map_or_else(|| (key.clone(), key.clone()), |base| (base.clone(), format!("{base}.{{partition}}")));
+            Channel {
+                name,
+                address: address.into(),
+                exchange: Some((topology.commands_exchange(), "direct")),
+                about: "Commands, each for one worker.",
+            }
         }
         Road::Event => Channel {
             name: unversioned.to_owned(),
@@ -70,12 +80,13 @@ impl Channel {
     fn described(&self) -> Value {
         let mut channel = json!({ "address": self.address, "description": self.about, "messages": {} });
         if self.address.as_str().is_some_and(|address| address.contains("{partition}")) {
-            channel["parameters"] =
-                json!({ "partition": { "description": "The first eight bytes of SHA-256 of the property's id, modulo the number of partitions." } });
+            channel["parameters"] = json!({ "partition": { "description": "The first eight bytes of SHA-256 of the \
+                property's id, modulo the number of partitions." } });
         }
         if let Some((exchange, kind)) = &self.exchange {
             let exchange = json!({ "name": exchange, "type": kind, "durable": true });
-            channel["bindings"] = json!({ "amqp": { "is": "routingKey", "exchange": exchange, "bindingVersion": "0.3.0" } });
+            channel["bindings"] =
+                json!({ "amqp": { "is": "routingKey", "exchange": exchange, "bindingVersion": "0.3.0" } });
         }
         channel
     }
@@ -126,7 +137,11 @@ mod tests {
             assert_eq!(message["name"], entry.kind);
             assert_eq!(message["payload"]["type"], "object", "{}", entry.kind);
             assert!(!message["payload"]["required"].as_array().unwrap().is_empty(), "{}", entry.kind);
-            assert!(channels.values().any(|channel| channel["messages"].get(entry.kind).is_some()), "{} is in no channel", entry.kind);
+            assert!(
+                channels.values().any(|channel| channel["messages"].get(entry.kind).is_some()),
+                "{} is in no channel",
+                entry.kind
+            );
         }
         assert_eq!(document["channels"]["bookings"]["address"], "bookings.{partition}");
         assert!(channels["bookings"]["messages"].get("inventory.block.v1").is_some());
@@ -139,7 +154,8 @@ mod tests {
     fn a_payload_is_described_as_its_reader_reads_it() {
         let document = document(&Topology::new("", 4));
         let request = &document["components"]["messages"]["booking.request.v1"]["payload"];
-        let required: Vec<_> = request["required"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+        let required: Vec<_> =
+            request["required"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
         assert!(required.contains(&"property_id") && !required.contains(&"client"), "{required:?}");
         assert_eq!(request["properties"]["stays"]["items"]["properties"]["arrival"]["format"], "date");
         assert_eq!(request["properties"]["client"]["type"], serde_json::json!(["string", "null"]));

@@ -1,7 +1,7 @@
 //! Blocking and freeing beds: commands through the property's queue, waited for.
 //!
-//! Beds that leave the house are blocked first, for as long as anybody could hold them: the queue alone can say that nobody does, and while
-//! they are blocked nobody can begin to.
+//! Beds that leave the house are blocked first, for as long as anybody could hold them: the queue alone can say that
+//! nobody does, and while they are blocked nobody can begin to.
 
 use crate::app::SharedApp;
 use crate::edge::Context;
@@ -16,7 +16,9 @@ use pvt_domain::business_day::business_date;
 use pvt_domain::ids::{BedId, BlockId, PropertyId};
 use pvt_domain::intake::{MAX_DAYS_AHEAD, MAX_NIGHTS};
 use pvt_domain::inventory::Inventory;
-use pvt_domain::messages::{BlockBeds, INVENTORY_BLOCK, INVENTORY_UNBLOCK, MessageType, Reply, ReplyOutcome, UnblockBeds, Why};
+use pvt_domain::messages::{
+    BlockBeds, INVENTORY_BLOCK, INVENTORY_UNBLOCK, MessageType, Reply, ReplyOutcome, UnblockBeds, Why,
+};
 use pvt_messaging::Outgoing;
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,7 +54,12 @@ impl Outcome {
 ///
 /// # Errors
 /// 409 with the bookings in the way, 422 for a key that named another block.
-pub(crate) async fn block(app: &SharedApp, parts: &Parts, asked: BlockBeds, wait: Duration) -> Result<Option<Block>, Problem> {
+pub(crate) async fn block(
+    app: &SharedApp,
+    parts: &Parts,
+    asked: BlockBeds,
+    wait: Duration,
+) -> Result<Option<Block>, Problem> {
     let property = asked.property_id.clone();
     ask(app, parts, asked, wait).await?.decided(app, &property)
 }
@@ -60,7 +67,9 @@ pub(crate) async fn block(app: &SharedApp, parts: &Parts, asked: BlockBeds, wait
 async fn ask(app: &SharedApp, parts: &Parts, asked: BlockBeds, wait: Duration) -> Result<Outcome, Problem> {
     let id = asked.block_id;
     let command_id = Uuid::new_v5(&id.as_uuid(), b"block");
-    let reply = command(app, parts, (&asked.property_id, INVENTORY_BLOCK, asked.actor.clone()), id, command_id, &asked, wait).await?;
+    let reply =
+        command(app, parts, (&asked.property_id, INVENTORY_BLOCK, asked.actor.clone()), id, command_id, &asked, wait)
+            .await?;
     settled(app, id, BlockStatus::Active, reply).await
 }
 
@@ -68,7 +77,12 @@ async fn ask(app: &SharedApp, parts: &Parts, asked: BlockBeds, wait: Duration) -
 ///
 /// # Errors
 /// When it cannot be asked for.
-pub(crate) async fn unblock(app: &SharedApp, parts: &Parts, asked: UnblockBeds, wait: Duration) -> Result<Option<Block>, Problem> {
+pub(crate) async fn unblock(
+    app: &SharedApp,
+    parts: &Parts,
+    asked: UnblockBeds,
+    wait: Duration,
+) -> Result<Option<Block>, Problem> {
     let (id, property) = (asked.block_id, asked.property_id.clone());
     let reply = lift(app, parts, &asked, wait).await?;
     settled(app, id, BlockStatus::Lifted, reply).await?.decided(app, &property)
@@ -76,7 +90,16 @@ pub(crate) async fn unblock(app: &SharedApp, parts: &Parts, asked: UnblockBeds, 
 
 async fn lift(app: &SharedApp, parts: &Parts, asked: &UnblockBeds, wait: Duration) -> Result<Option<Reply>, Problem> {
     let command_id = Uuid::new_v5(&asked.block_id.as_uuid(), b"unblock");
-    command(app, parts, (&asked.property_id, INVENTORY_UNBLOCK, asked.actor.clone()), asked.block_id, command_id, asked, wait).await
+    command(
+        app,
+        parts,
+        (&asked.property_id, INVENTORY_UNBLOCK, asked.actor.clone()),
+        asked.block_id,
+        command_id,
+        asked,
+        wait,
+    )
+    .await
 }
 
 async fn command<M: MessageType>(
@@ -120,7 +143,8 @@ pub(crate) async fn stored(app: &SharedApp, id: BlockId) -> Result<Option<Block>
     Ok(store_call::read(async move { mongo.blocks([id]).await }).await?.remove(&id))
 }
 
-/// Changes a house by an edit that makes beds leave, those that `leaving` names: for as long as it takes they are kept from everybody.
+/// Changes a house by an edit that makes beds leave, those that `leaving` names: for as long as it takes they are kept
+/// from everybody.
 ///
 /// # Errors
 /// 409 with the bookings that hold one of them, and what [`Change::apply`] refuses; then nothing is changed.
@@ -139,8 +163,9 @@ pub(crate) async fn change_leaving(
             let house = change.read(&app).await?;
             let beds = leaving(&house)?;
             let held = hold(&app, &parts, &house, &beds, &change.actor).await?;
-            // Upon the house by which it was judged which beds leave: another one may have others. And only while they are held: whoever
-            // lifts one of the blocks, and be it the release below, makes a change fail that has not ended yet.
+            // Upon the house by which it was judged which beds leave: another one may have others. And only while they
+            // are held: whoever lifts one of the blocks, and be it the release below, makes a change fail that has not
+            // ended yet.
             let changed = change.apply_to(&app, house, &held.blocks, &edit).await;
             held.release(&app, &parts).await;
             if let Some((house, _)) = changed? {
@@ -215,12 +240,21 @@ impl Held {
     /// Gives the beds back. A block that could not be lifted stays, and staff see it among the property's blocks.
     async fn release(self, app: &SharedApp, parts: &Parts) {
         for block_id in self.blocks {
-            let asked = UnblockBeds { block_id, property_id: self.property.clone(), actor: self.actor.clone(), reason: None, requested_at: Utc::now().into() };
+            let asked = UnblockBeds {
+                block_id,
+                property_id: self.property.clone(),
+                actor: self.actor.clone(),
+                reason: None,
+                requested_at: Utc::now().into(),
+            };
             for attempt in 1..=RELEASE_ATTEMPTS {
                 match lift(app, parts, &asked, Duration::ZERO).await {
                     Ok(_) => break,
                     Err(_) if attempt < RELEASE_ATTEMPTS => tokio::time::sleep(RELEASE_PAUSE).await,
-                    Err(_) => tracing::warn!(%block_id, property = %asked.property_id, "a block of beds that were to leave could not be lifted"),
+                    Err(_) => {
+                        tracing::warn!(%block_id, property = %asked.property_id, "a block of beds that were to leave \
+                            could not be lifted")
+                    }
                 }
             }
         }

@@ -37,17 +37,27 @@ pub(crate) async fn read_optional_json(headers: &HeaderMap, body: Body) -> Resul
 pub(crate) async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Problem> {
     // The rest of the body is not read, so the connection ends here: a client must not send its next request on it.
     let ends = HeaderValue::from_static("close");
-    let too_large = || Problem::new(problem::PAYLOAD_TOO_LARGE, format!("Send at most {limit} bytes.")).with_header(header::CONNECTION, ends.clone());
-    let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()).and_then(|text| text.parse::<usize>().ok());
+    let too_large = || {
+        Problem::new(problem::PAYLOAD_TOO_LARGE, format!("Send at most {limit} bytes."))
+            .with_header(header::CONNECTION, ends.clone())
+    };
+    let declared = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| text.parse::<usize>().ok());
     if declared.is_some_and(|length| length > limit) {
         return Err(too_large());
     }
-    timeout(BODY_TIMEOUT, collect(body, limit)).await.map_err(|_| Problem::from(problem::REQUEST_TIMEOUT))??.ok_or_else(too_large)
+    timeout(BODY_TIMEOUT, collect(body, limit))
+        .await
+        .map_err(|_| Problem::from(problem::REQUEST_TIMEOUT))??
+        .ok_or_else(too_large)
 }
 
 /// The JSON in a body.
 pub(crate) fn read_node(body: &[u8]) -> Result<Node<'_>, Problem> {
-    json::parse(body).map_err(|invalid| Problem::new(problem::INVALID_JSON, format!("Send one JSON object: {}.", invalid.reason)))
+    json::parse(body)
+        .map_err(|invalid| Problem::new(problem::INVALID_JSON, format!("Send one JSON object: {}.", invalid.reason)))
 }
 
 /// Refuses a request in which any text looks like a card number, except at one of `exempt`.

@@ -79,7 +79,8 @@ pub(crate) fn read<'n>(node: &'n Node<'_>) -> Draft<'n> {
             draft.guest = read_guest(fields, &mut reader);
         }
         draft.quote = fields.optional("quote").and_then(|field| reader.text(field));
-        draft.override_restrictions = fields.optional("override_restrictions").and_then(|field| reader.flag(field)).unwrap_or_default();
+        draft.override_restrictions =
+            fields.optional("override_restrictions").and_then(|field| reader.flag(field)).unwrap_or_default();
     }
     draft.faults = reader.into_faults();
     draft
@@ -121,15 +122,31 @@ fn read_stays<'n>(fields: Fields<'n, '_, '_>, reader: &mut Reader) -> Vec<StayDr
     let Some(field) = reader.required(fields, "stays") else { return Vec::new() };
     let Some(items) = reader.list(field) else { return Vec::new() };
     if items.is_empty() || items.len() > MAX_GROUP_STAYS {
-        reader.fault(&field.at(), "stay_count", format!("send 1 to {MAX_GROUP_STAYS} stays; more than {MAX_STAYS} only as the hostel's staff"));
+        reader.fault(
+            &field.at(),
+            "stay_count",
+            format!("send 1 to {MAX_GROUP_STAYS} stays; more than {MAX_STAYS} only as the hostel's staff"),
+        );
     }
     let at = field.at();
-    items.iter().take(MAX_GROUP_STAYS).enumerate().map(|(index, item)| read_stay(item, &At::Index(&at, index), reader)).collect()
+    items
+        .iter()
+        .take(MAX_GROUP_STAYS)
+        .enumerate()
+        .map(|(index, item)| read_stay(item, &At::Index(&at, index), reader))
+        .collect()
 }
 
 fn read_stay<'n>(node: &'n Node<'_>, at: &At<'_>, reader: &mut Reader) -> StayDraft<'n> {
     let Some(fields) = reader.object(node, at, STAY) else {
-        return StayDraft { room_type_id: None, arrival: None, departure: None, guests: None, gender: None, youngest_age: None };
+        return StayDraft {
+            room_type_id: None,
+            arrival: None,
+            departure: None,
+            guests: None,
+            gender: None,
+            youngest_age: None,
+        };
     };
     StayDraft {
         room_type_id: reader.required(fields, "room_type_id").and_then(|field| reader.text(field)),
@@ -158,7 +175,8 @@ pub(crate) fn read_age(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> Optio
 }
 
 fn read_guest(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> Guest {
-    let mut required = |key| reader.required(fields, key).and_then(|field| reader.text(field)).unwrap_or_default().to_owned();
+    let mut required =
+        |key| reader.required(fields, key).and_then(|field| reader.text(field)).unwrap_or_default().to_owned();
     let (first_name, last_name, email) = (required("first_name"), required("last_name"), required("email"));
     let mut optional = |key| fields.optional(key).and_then(|field| reader.text(field)).map(str::to_owned);
     Guest { first_name, last_name, email, phone: optional("phone"), locale: optional("locale") }
@@ -169,12 +187,17 @@ fn nobody() -> Guest {
 }
 
 impl Draft<'_> {
-    /// Checks it against what the property sells; `today` is the date at the property. Staff may book for groups and in spite of
-    /// restrictions.
+    /// Checks it against what the property sells; `today` is the date at the property. Staff may book for groups and in
+    /// spite of restrictions.
     ///
     /// # Errors
     /// Every fault of form and of rules, each place once.
-    pub(crate) fn judge(self, inventory: &Inventory, today: NaiveDate, by_staff: bool) -> Result<Asked, Vec<FieldError>> {
+    pub(crate) fn judge(
+        self,
+        inventory: &Inventory,
+        today: NaiveDate,
+        by_staff: bool,
+    ) -> Result<Asked, Vec<FieldError>> {
         let nameless = self.nameless;
         let (asked, mut faults) = self.complete(today);
         let limits = if by_staff { PartyLimits::STAFF } else { PartyLimits::GUEST };
@@ -186,14 +209,23 @@ impl Draft<'_> {
         if faults.is_empty() { Ok(asked) } else { Err(faults) }
     }
 
-    /// Every fault that can be told without a property; `any` is any inventory, `yesterday` may be today at no property.
+    /// Every fault that can be told without a property; `any` is any inventory, `yesterday` may be today at no
+    /// property.
     pub(crate) fn faults_without_property(self, any: &Inventory, yesterday: NaiveDate) -> Vec<FieldError> {
         let (named, nameless) = (self.property_id.is_some(), self.nameless);
         let (asked, mut faults) = self.complete(yesterday);
         if named {
-            faults.insert(0, FieldError::new("/property_id", "unknown_property", "there is no such property; GET /api/properties lists them"));
+            faults.insert(
+                0,
+                FieldError::new(
+                    "/property_id",
+                    "unknown_property",
+                    "there is no such property; GET /api/properties lists them",
+                ),
+            );
         }
-        let mut of_rules = check_request(any, &asked.rate_plan_id, &asked.stays, &asked.guest, yesterday, PartyLimits::GUEST);
+        let mut of_rules =
+            check_request(any, &asked.rate_plan_id, &asked.stays, &asked.guest, yesterday, PartyLimits::GUEST);
         of_rules.retain(|fault| !OF_PROPERTY.contains(&fault.code) && concerns(fault, nameless));
         merge(&mut faults, of_rules);
         faults
@@ -203,9 +235,13 @@ impl Draft<'_> {
     fn complete(self, today: NaiveDate) -> (Asked, Vec<FieldError>) {
         let one_night = Days::new(1);
         let stays = self.stays.iter().map(|stay| {
-            let arrival = stay.arrival.or_else(|| stay.departure.and_then(|date| date.checked_sub_days(one_night))).unwrap_or(today);
+            let arrival = stay
+                .arrival
+                .or_else(|| stay.departure.and_then(|date| date.checked_sub_days(one_night)))
+                .unwrap_or(today);
             let departure = stay.departure.or_else(|| arrival.checked_add_days(one_night)).unwrap_or(arrival);
-            let asked = StayRequest::new(stay.room_type_id.unwrap_or_default(), arrival, departure, stay.guests.unwrap_or(1));
+            let asked =
+                StayRequest::new(stay.room_type_id.unwrap_or_default(), arrival, departure, stay.guests.unwrap_or(1));
             StayRequest { gender: stay.gender, youngest_age: stay.youngest_age, ..asked }
         });
         let asked = Asked {
@@ -241,8 +277,10 @@ mod tests {
     fn good() -> Value {
         json!({
             "property_id": "pvt-montreal", "rate_plan_id": "standard", "source": "booking_com",
-            "stays": [{ "room_type_id": "dorm-6-mixed", "arrival": "2027-01-10", "departure": "2027-01-13", "guests": 2 }],
-            "guest": { "first_name": "Ada", "last_name": "Lovelace", "email": "ada@example.com", "phone": "+15145550100", "locale": "en" },
+            "stays": [{ "room_type_id": "dorm-6-mixed", "arrival": "2027-01-10", "departure": "2027-01-13",
+            "guests": 2 }],
+            "guest": { "first_name": "Ada", "last_name": "Lovelace", "email": "ada@example.com",
+            "phone": "+15145550100", "locale": "en" },
         })
     }
 
@@ -267,20 +305,28 @@ mod tests {
     #[test]
     fn staff_book_for_groups_and_in_spite_of_restrictions_and_guests_do_not() {
         let mut body = good();
-        let stay =
-            json!({ "room_type_id": "dorm-6-mixed", "arrival": "2027-01-10", "departure": "2027-01-13", "guests": 1, "gender": "female", "youngest_age": 19 });
+        let stay = json!({ "room_type_id": "dorm-6-mixed", "arrival": "2027-01-10", "departure": "2027-01-13",
+            "guests": 1, "gender": "female", "youngest_age": 19 });
         body["stays"] = json!(vec![stay; 12]);
         body["override_restrictions"] = json!(true);
-        let expected = [("/stays", "stay_count"), ("/stays", "too_many_guests"), ("/override_restrictions", "staff_only")];
+        let expected =
+            [("/stays", "stay_count"), ("/stays", "too_many_guests"), ("/override_restrictions", "staff_only")];
         assert_eq!(faults(&body), expected.map(|(pointer, code)| (pointer.to_owned(), code)));
         let text = body.to_string();
         let node = parse(text.as_bytes()).unwrap();
         let asked = read(&node).judge(&hostel(), today(), true).unwrap();
-        assert_eq!((asked.stays.len(), asked.stays[11].gender, asked.stays[11].youngest_age), (12, Some(PartyGender::Female), Some(19)));
+        assert_eq!(
+            (asked.stays.len(), asked.stays[11].gender, asked.stays[11].youngest_age),
+            (12, Some(PartyGender::Female), Some(19))
+        );
         assert!(asked.override_restrictions);
-        body["stays"] =
-            json!([{ "room_type_id": "dorm-6-mixed", "arrival": "2027-01-10", "departure": "2027-01-13", "guests": 1, "gender": "they", "youngest_age": 121 }]);
-        let expected = [("/stays/0/gender", "unknown_value"), ("/stays/0/youngest_age", "out_of_range"), ("/override_restrictions", "staff_only")];
+        body["stays"] = json!([{ "room_type_id": "dorm-6-mixed", "arrival": "2027-01-10", "departure": "2027-01-13",
+            "guests": 1, "gender": "they", "youngest_age": 121 }]);
+        let expected = [
+            ("/stays/0/gender", "unknown_value"),
+            ("/stays/0/youngest_age", "out_of_range"),
+            ("/override_restrictions", "staff_only"),
+        ];
         assert_eq!(faults(&body), expected.map(|(pointer, code)| (pointer.to_owned(), code)));
     }
 
@@ -318,7 +364,10 @@ mod tests {
 
     #[test]
     fn a_missing_part_is_reported_once() {
-        assert_eq!(faults(&json!({})).iter().map(|(pointer, _)| pointer.as_str()).collect::<Vec<_>>(), ["/property_id", "/rate_plan_id", "/stays", "/guest"]);
+        assert_eq!(
+            faults(&json!({})).iter().map(|(pointer, _)| pointer.as_str()).collect::<Vec<_>>(),
+            ["/property_id", "/rate_plan_id", "/stays", "/guest"]
+        );
         assert_eq!(faults(&json!([])), [(String::new(), "wrong_type")]);
         let mut body = good();
         body["stays"][0] = json!({ "departure": "2027-01-13" });
@@ -339,7 +388,8 @@ mod tests {
         body["guest"]["first_name"] = json!("");
         let text = body.to_string();
         let node = parse(text.as_bytes()).unwrap();
-        let found: Vec<_> = read(&node).faults_without_property(&hostel(), today()).into_iter().map(|fault| fault.code).collect();
+        let found: Vec<_> =
+            read(&node).faults_without_property(&hostel(), today()).into_iter().map(|fault| fault.code).collect();
         assert_eq!(found, ["unknown_property", "departure_not_after_arrival", "invalid_name"]);
     }
 }

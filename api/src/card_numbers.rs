@@ -1,7 +1,7 @@
 //! Finds what looks like a payment card's number in a request, so that none ever enters a queue, a store or a log.
 //!
-//! Cards are entered on Stripe's pages only. Exempt are, in their own fields alone, phone numbers, whose form is checked, and what we gave
-//! out ourselves: among so many random digits some look like a card's.
+//! Cards are entered on Stripe's pages only. Exempt are, in their own fields alone, phone numbers, whose form is
+//! checked, and what we gave out ourselves: among so many random digits some look like a card's.
 
 use crate::json::Node;
 
@@ -12,7 +12,8 @@ const SMALLEST_CARD_NUMBER: i128 = 1_000_000_000_000;
 /// Groups of digits that are looked at together: cards are written in at most this many.
 const MAX_GROUPS: usize = 7;
 
-/// The place of the first value that holds a card-like number, as a JSON pointer. `exempt` are pointers that are not looked at.
+/// The place of the first value that holds a card-like number, as a JSON pointer. `exempt` are pointers that are not
+/// looked at.
 pub(crate) fn find(node: &Node<'_>, exempt: &[&str]) -> Option<String> {
     // Nearly every request holds none, and then no path needs to be written down.
     if !suspicious(node) {
@@ -41,7 +42,9 @@ fn search(node: &Node<'_>, path: &mut String, exempt: &[&str]) -> bool {
         Node::Text(text) => !exempt.contains(&path.as_str()) && holds_card_number(text),
         Node::Int(number) => holds_card_number(&number.to_string()),
         Node::List(items) => items.iter().enumerate().any(|(index, item)| step(item, &index.to_string(), path, exempt)),
-        Node::Object(members) => members.iter().any(|(key, value)| holds_card_number(key) || step(value, key, path, exempt)),
+        Node::Object(members) => {
+            members.iter().any(|(key, value)| holds_card_number(key) || step(value, key, path, exempt))
+        }
         Node::Null | Node::Bool(_) | Node::Float(_) => false,
     }
 }
@@ -58,8 +61,8 @@ fn step(node: &Node<'_>, name: &str, path: &mut String, exempt: &[&str]) -> bool
     found
 }
 
-/// Whether some digits, possibly grouped by single spaces, dots or dashes, have the length, the first digit and the check digit of
-/// a card number.
+/// Whether some digits, possibly grouped by single spaces, dots or dashes, have the length, the first digit and the
+/// check digit of a card number.
 pub(crate) fn holds_card_number(text: &str) -> bool {
     let tried = |groups: &Vec<&str>| {
         (0..groups.len()).any(|first| {
@@ -135,7 +138,15 @@ mod tests {
 
     #[test]
     fn other_numbers_are_left_alone() {
-        for text in ["4242424242424241", "+15145550100", "2027-01-10", "0123456789012345678901234567890", "4242", "4242 4242 4242 / 4242", ""] {
+        for text in [
+            "4242424242424241",
+            "+15145550100",
+            "2027-01-10",
+            "0123456789012345678901234567890",
+            "4242",
+            "4242 4242 4242 / 4242",
+            "",
+        ] {
             assert!(!holds_card_number(text), "{text}");
         }
     }

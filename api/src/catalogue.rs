@@ -1,7 +1,7 @@
 //! What can be booked, as this instance knows it: every property's inventory, in memory.
 //!
-//! Intake reads it without a lock and without a store, so it keeps working while MongoDB is away. It is a hint for good error
-//! messages: the worker decides on what is stored.
+//! Intake reads it without a lock and without a store, so it keeps working while MongoDB is away. It is a hint for good
+//! error messages: the worker decides on what is stored.
 
 use crate::signals;
 use arc_swap::ArcSwap;
@@ -66,7 +66,13 @@ impl Catalogue {
     pub(crate) fn start(mongo: Mongo, stop: CancellationToken) -> Self {
         let (sender, readings) = watch::channel(Readings::default());
         let catalogue = Self { known: Arc::default(), readings, wanted: Arc::default() };
-        let refresher = Refresher { mongo, known: catalogue.known.clone(), readings: sender, wanted: catalogue.wanted.clone(), cursor: 0 };
+        let refresher = Refresher {
+            mongo,
+            known: catalogue.known.clone(),
+            readings: sender,
+            wanted: catalogue.wanted.clone(),
+            cursor: 0,
+        };
         tokio::spawn(stop.run_until_cancelled_owned(refresher.run()));
         catalogue
     }
@@ -74,7 +80,8 @@ impl Catalogue {
     /// Knows these and never reads a store.
     #[cfg(test)]
     pub(crate) fn of(inventories: impl IntoIterator<Item = Inventory>) -> Self {
-        let known: Known = inventories.into_iter().map(|inventory| (inventory.property.id.clone(), Arc::new(inventory))).collect();
+        let known: Known =
+            inventories.into_iter().map(|inventory| (inventory.property.id.clone(), Arc::new(inventory))).collect();
         let (_, readings) = watch::channel(Readings::default());
         Self { known: Arc::new(ArcSwap::from_pointee(known)), readings, wanted: Arc::default() }
     }
@@ -99,7 +106,8 @@ impl Catalogue {
         }
     }
 
-    /// The property of this id. One that is not known is looked for in the store, where somebody may just have added it.
+    /// The property of this id. One that is not known is looked for in the store, where somebody may just have added
+    /// it.
     pub(crate) async fn find(&self, id: &str) -> Lookup {
         if let Some(inventory) = self.known.load().get(id) {
             return Lookup::Found(inventory.clone());
@@ -170,7 +178,8 @@ impl Refresher {
         let again = known.iter().cycle().skip(self.cursor.min(known.len())).take(known.len().min(REREAD_PER_REFRESH));
         let wanted: Vec<PropertyId> = new.iter().chain(again).map(|id| (*id).clone()).collect();
         self.cursor = if known.is_empty() { 0 } else { (self.cursor + REREAD_PER_REFRESH) % known.len() };
-        let mut after: Known = known.iter().filter_map(|id| before.get(*id).map(|inventory| ((*id).clone(), inventory.clone()))).collect();
+        let mut after: Known =
+            known.iter().filter_map(|id| before.get(*id).map(|inventory| ((*id).clone(), inventory.clone()))).collect();
         let mongo = &self.mongo;
         let mut read = stream::iter(wanted)
             .map(|id| async move {

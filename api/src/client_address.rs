@@ -1,4 +1,5 @@
-//! Where a request comes from. What a proxy says about it counts only from proxies that are configured: anybody can write a header.
+//! Where a request comes from. What a proxy says about it counts only from proxies that are configured: anybody can
+//! write a header.
 
 use axum::http::{Extensions, HeaderMap, HeaderName};
 use pvt_service::config::Network;
@@ -16,7 +17,8 @@ pub(crate) fn client_address(extensions: &Extensions, headers: &HeaderMap, proxi
     let peer = extensions.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.to_canonical());
     let is_proxy = |address: &IpAddr| proxies.iter().any(|network| network.contains(*address));
     let mut nearest = peer;
-    let lines: Vec<&str> = headers.get_all(X_FORWARDED_FOR).iter().map(|value| value.to_str().unwrap_or_default()).collect();
+    let lines: Vec<&str> =
+        headers.get_all(X_FORWARDED_FOR).iter().map(|value| value.to_str().unwrap_or_default()).collect();
     for hop in lines.iter().rev().flat_map(|line| line.rsplit(',')) {
         if !is_proxy(&nearest) {
             break;
@@ -55,7 +57,11 @@ mod tests {
     fn behind_our_proxies_the_last_stranger_is_the_client() {
         let ours = &["10.0.0.0/8", "fd00::/8"];
         assert_eq!(from("10.0.0.1", &["198.51.100.1"], ours), "198.51.100.1");
-        assert_eq!(from("10.0.0.1", &["6.6.6.6, 198.51.100.1, 10.0.0.2"], ours), "198.51.100.1", "what the client wrote itself stands further left");
+        assert_eq!(
+            from("10.0.0.1", &["6.6.6.6, 198.51.100.1, 10.0.0.2"], ours),
+            "198.51.100.1",
+            "what the client wrote itself stands further left"
+        );
         assert_eq!(from("10.0.0.1", &["6.6.6.6", "198.51.100.1"], ours), "198.51.100.1", "several lines are one list");
         assert_eq!(from("::ffff:10.0.0.1", &["2001:db8::1"], ours), "2001:db8::1");
     }

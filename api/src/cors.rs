@@ -8,10 +8,12 @@ use std::sync::Arc;
 /// Whether an address takes a method is for its answer to say; axum adds `Allow` only after us.
 const ALLOWED_METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE");
 /// What pages may send, and read beyond the simple headers.
-const ALLOWED_HEADERS: HeaderValue =
-    HeaderValue::from_static("authorization, content-type, idempotency-key, if-match, if-none-match, prefer, traceparent, x-request-id");
+const ALLOWED_HEADERS: HeaderValue = HeaderValue::from_static(
+    "authorization, content-type, idempotency-key, if-match, if-none-match, prefer, traceparent, x-request-id",
+);
 const EXPOSED_HEADERS: HeaderValue = HeaderValue::from_static(
-    "etag, idempotency-replayed, link, location, preference-applied, ratelimit, ratelimit-policy, retry-after, traceparent, x-request-id",
+    "etag, idempotency-replayed, link, location, preference-applied, ratelimit, ratelimit-policy, retry-after, \
+        traceparent, x-request-id",
 );
 /// For how long a browser remembers what it was told, in seconds: two hours, the most that browsers grant.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("7200");
@@ -65,7 +67,8 @@ mod tests {
 
     fn answered(origins: &[&str], method: &Method, request: &[(&'static str, &'static str)]) -> HeaderMap {
         let cors = Cors::new(&origins.iter().map(|origin| (*origin).to_owned()).collect::<Vec<_>>());
-        let headers: HeaderMap = request.iter().map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value))).collect();
+        let headers: HeaderMap =
+            request.iter().map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value))).collect();
         let mut answer = HeaderMap::new();
         cors.complete(cors.page(method, &headers), &mut answer);
         answer
@@ -77,8 +80,12 @@ mod tests {
         let good = answered(list, &Method::GET, &[("origin", "https://app.example.com")]);
         assert_eq!(good["access-control-allow-origin"], "https://app.example.com");
         assert_eq!(good["vary"], "origin");
-        assert!(!good.contains_key("access-control-allow-credentials") && !good.contains_key("access-control-allow-methods"));
-        for origin in ["https://app.example.com.evil.test", "http://app.example.com", "null", "https://APP.example.com"] {
+        assert!(
+            !good.contains_key("access-control-allow-credentials")
+                && !good.contains_key("access-control-allow-methods")
+        );
+        for origin in ["https://app.example.com.evil.test", "http://app.example.com", "null", "https://APP.example.com"]
+        {
             let bad = answered(list, &Method::GET, &[("origin", origin)]);
             assert!(!bad.contains_key("access-control-allow-origin") && bad["vary"] == "origin", "{origin}");
         }

@@ -9,7 +9,8 @@ use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use std::sync::Arc;
 
-/// Who sends a request, as its credentials show. The guard puts it among the request's extensions; handlers read it there.
+/// Who sends a request, as its credentials show. The guard puts it among the request's extensions; handlers read it
+/// there.
 #[derive(Debug, Clone)]
 pub(crate) struct Presented {
     /// The caller.

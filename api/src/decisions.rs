@@ -1,7 +1,7 @@
 //! Waiting for a booking's decision.
 //!
-//! However many requests wait, one task asks the store for all of them at once, soon after they came and then ever less often. A
-//! worker's reply only makes it ask at once: what is answered is always what is stored.
+//! However many requests wait, one task asks the store for all of them at once, soon after they came and then ever less
+//! often. A worker's reply only makes it ask at once: what is answered is always what is stored.
 
 use crate::signals;
 use pvt_domain::booking::Booking;
@@ -110,7 +110,12 @@ impl Decisions {
         }
         let pause = if awaited.reply_expected { PAUSE_BEHIND_REPLY } else { FIRST_PAUSE };
         let due = Instant::now() + pause;
-        let entry = watch.bookings.entry(awaited.id).or_insert_with(|| Watched { waiters: Vec::new(), due, pause, refused: false });
+        let entry = watch.bookings.entry(awaited.id).or_insert_with(|| Watched {
+            waiters: Vec::new(),
+            due,
+            pause,
+            refused: false,
+        });
         if entry.waiters.len() >= MAX_WAITERS {
             return None;
         }
@@ -165,7 +170,8 @@ impl Shared {
         }
     }
 
-    /// Which bookings to ask for now, with their next turn set; and when the next one is due. Forgets those nobody waits for.
+    /// Which bookings to ask for now, with their next turn set; and when the next one is due. Forgets those nobody
+    /// waits for.
     fn due(&self) -> (Vec<BookingId>, Option<Instant>) {
         let now = Instant::now();
         let mut due = Vec::new();

@@ -1,5 +1,5 @@
-//! What every request passes through: its id and trace, the time limit, the catching of panics, problems in their final form, headers for
-//! browsers, metrics.
+//! What every request passes through: its id and trace, the time limit, the catching of panics, problems in their final
+//! form, headers for browsers, metrics.
 
 use crate::cors::Cors;
 use crate::problem::{self, Problem};
@@ -54,7 +54,8 @@ impl Context {
 }
 
 fn is_request_id(id: &[u8]) -> bool {
-    (1..=MAX_REQUEST_ID_CHARS).contains(&id.len()) && id.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+    (1..=MAX_REQUEST_ID_CHARS).contains(&id.len())
+        && id.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
 }
 
 fn new_request_id() -> HeaderValue {
@@ -85,7 +86,8 @@ pub(crate) async fn edge(State(edge): State<Edge>, mut request: Request, next: N
     let page = edge.cors.page(&method, request.headers());
     let path = request.extensions().get::<MatchedPath>().cloned();
     request.extensions_mut().insert(context.clone());
-    let span = tracing::debug_span!("request", %method, path = path.as_ref().map(MatchedPath::as_str), request_id = ?context.request_id, trace_id = %context.trace.trace_id());
+    let span = tracing::debug_span!("request", %method, path = path.as_ref().map(MatchedPath::as_str),
+        request_id = ?context.request_id, trace_id = %context.trace.trace_id());
     let handled = AssertUnwindSafe(next.run(request)).catch_unwind();
     let mut response = match timeout(REQUEST_TIMEOUT, handled).instrument(span).await {
         Ok(Ok(response)) => response,
@@ -130,7 +132,10 @@ impl Edge {
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         // Pages to read have a policy of their own.
         if !headers.contains_key(header::CONTENT_SECURITY_POLICY) {
-            headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
+            headers.insert(
+                header::CONTENT_SECURITY_POLICY,
+                HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
+            );
         }
         // Addresses may hold a booking's token.
         headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
@@ -154,7 +159,8 @@ mod tests {
     #[tokio::test]
     async fn a_panic_is_a_problem_without_details() {
         let boom = axum::routing::get(async || -> &'static str { panic!("secret detail") });
-        let layer = axum::middleware::from_fn_with_state(Edge::new(HttpMetrics::new(["/boom"]), Cors::new(&[]), true), edge);
+        let layer =
+            axum::middleware::from_fn_with_state(Edge::new(HttpMetrics::new(["/boom"]), Cors::new(&[]), true), edge);
         let router = axum::Router::new().route("/boom", boom).layer(layer);
         let response = router.oneshot(Request::get("/boom").body(Body::empty()).unwrap()).await.unwrap();
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);

@@ -17,13 +17,21 @@ use pvt_domain::money::{Currency, Money};
 pub(crate) const MAX_REASON_CHARS: usize = 500;
 
 /// What a body says, and its fingerprint.
-pub(crate) async fn read<T>(headers: &HeaderMap, body: Body, read: impl FnOnce(&Node<'_>, &mut Reader) -> Option<T>) -> Result<(T, Fingerprint), Problem> {
+pub(crate) async fn read<T>(
+    headers: &HeaderMap,
+    body: Body,
+    read: impl FnOnce(&Node<'_>, &mut Reader) -> Option<T>,
+) -> Result<(T, Fingerprint), Problem> {
     let body = read_json(headers, body).await?;
     parse(&body, &[], read)
 }
 
 /// As [`read`], of a body that has come; `exempt` are the places of texts that may look like a card number.
-pub(crate) fn parse<T>(body: &[u8], exempt: &[&str], read: impl FnOnce(&Node<'_>, &mut Reader) -> Option<T>) -> Result<(T, Fingerprint), Problem> {
+pub(crate) fn parse<T>(
+    body: &[u8],
+    exempt: &[&str],
+    read: impl FnOnce(&Node<'_>, &mut Reader) -> Option<T>,
+) -> Result<(T, Fingerprint), Problem> {
     let node = read_node(body)?;
     refuse_card_numbers(&node, exempt)?;
     let mut reader = Reader::default();
@@ -45,7 +53,8 @@ pub(crate) fn optional_text<'n>(fields: Fields<'n, '_, '_>, key: &'static str, r
     fields.optional(key).and_then(|field| reader.text(field))
 }
 
-/// What somebody writes to be read by people: 1 to [`MAX_REASON_CHARS`] characters, in lines. `code` is the fault of anything else.
+/// What somebody writes to be read by people: 1 to [`MAX_REASON_CHARS`] characters, in lines. `code` is the fault of
+/// anything else.
 pub(crate) fn words(field: Field<'_, '_, '_>, code: &'static str, reader: &mut Reader) -> Option<String> {
     let text = reader.text(field)?;
     let readable = !text.chars().any(|c| c.is_control() && c != '\n');
@@ -87,16 +96,34 @@ pub(crate) fn items<T>(
     reader.required(fields, key).and_then(|field| each(field, most, reader, read))
 }
 
-fn each<T>(field: Field<'_, '_, '_>, most: usize, reader: &mut Reader, read: impl Fn(&Node<'_>, &At<'_>, &mut Reader) -> Option<T>) -> Option<Vec<T>> {
+fn each<T>(
+    field: Field<'_, '_, '_>,
+    most: usize,
+    reader: &mut Reader,
+    read: impl Fn(&Node<'_>, &At<'_>, &mut Reader) -> Option<T>,
+) -> Option<Vec<T>> {
     let (at, items) = (field.at(), reader.list(field)?);
     if items.len() > most {
         reader.fault(&at, "too_many", format!("at most {most}"));
     }
-    Some(items.iter().take(most).enumerate().filter_map(|(index, item)| read(item, &At::Index(&at, index), reader)).collect())
+    Some(
+        items
+            .iter()
+            .take(most)
+            .enumerate()
+            .filter_map(|(index, item)| read(item, &At::Index(&at, index), reader))
+            .collect(),
+    )
 }
 
 /// A text that is a value of its own kind, such as a time zone or a time.
-pub(crate) fn parsed<T>(fields: Fields<'_, '_, '_>, key: &'static str, reader: &mut Reader, what: &str, read: impl Fn(&str) -> Option<T>) -> Option<T> {
+pub(crate) fn parsed<T>(
+    fields: Fields<'_, '_, '_>,
+    key: &'static str,
+    reader: &mut Reader,
+    what: &str,
+    read: impl Fn(&str) -> Option<T>,
+) -> Option<T> {
     let field: Field<'_, '_, '_> = fields.optional(key)?;
     let value = read(reader.text(field)?);
     if value.is_none() {

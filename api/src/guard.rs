@@ -1,6 +1,8 @@
-//! The only way to register a route: with the rule that says who may use it. A handler without a rule does not compile into the table.
+//! The only way to register a route: with the rule that says who may use it. A handler without a rule does not compile
+//! into the table.
 //!
-//! The guard of a route finds out who calls, counts the request, asks the rule, and leaves what it found for the handler.
+//! The guard of a route finds out who calls, counts the request, asks the rule, and leaves what it found for the
+//! handler.
 
 use crate::app::SharedApp;
 use crate::client_address::client_address;
@@ -58,10 +60,12 @@ pub(crate) fn at<const N: usize>(path: &'static str, methods: [Guarded; N]) -> R
 
 /// The router of these routes, each behind its guard.
 pub(crate) fn assemble(app: &SharedApp, routes: Vec<Route>) -> Router {
-    let guarded = |guarded: Guarded| guarded.handler.route_layer(from_fn_with_state(Post { app: app.clone(), rule: guarded.rule }, guard));
-    let router = routes
-        .into_iter()
-        .fold(Router::new(), |router, route| router.route(route.path, route.methods.into_iter().map(guarded).fold(MethodRouter::new(), MethodRouter::merge)));
+    let guarded = |guarded: Guarded| {
+        guarded.handler.route_layer(from_fn_with_state(Post { app: app.clone(), rule: guarded.rule }, guard))
+    };
+    let router = routes.into_iter().fold(Router::new(), |router, route| {
+        router.route(route.path, route.methods.into_iter().map(guarded).fold(MethodRouter::new(), MethodRouter::merge))
+    });
     router.with_state(app.clone())
 }
 
@@ -74,7 +78,11 @@ struct Post {
 
 async fn guard(State(Post { app, rule }): State<Post>, mut request: Request, next: Next) -> Response {
     let address = client_address(request.extensions(), request.headers(), &app.proxies);
-    let presented = if rule.access == Access::Open { Ok(Presented::NOTHING) } else { Presented::read(&app, request.headers()).await };
+    let presented = if rule.access == Access::Open {
+        Ok(Presented::NOTHING)
+    } else {
+        Presented::read(&app, request.headers()).await
+    };
     // Whoever sends a credential that is none is counted as what they are: a stranger at an address.
     let caller = presented.as_ref().map_or(&Caller::Anonymous, |presented| &presented.caller);
     let counted = match app.limits.count(rule.bucket, caller, address) {

@@ -1,4 +1,5 @@
-//! What requests say in headers and query, read strictly: idempotency keys, waiting times, content types, bearer credentials.
+//! What requests say in headers and query, read strictly: idempotency keys, waiting times, content types, bearer
+//! credentials.
 
 use crate::problem::{self, Problem};
 use axum::extract::Query;
@@ -39,7 +40,12 @@ pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<&str, Problem> {
 pub(crate) fn if_match(headers: &HeaderMap) -> Result<u32, Problem> {
     let value = headers.get(header::IF_MATCH).ok_or_else(|| Problem::from(problem::PRECONDITION_REQUIRED))?;
     let tag = value.to_str().ok().and_then(|text| text.trim().strip_prefix('"')?.strip_suffix('"'));
-    let unreadable = || Problem::new(problem::PRECONDITION_FAILED, "If-Match takes one ETag as it was answered, with its quotes, for example \"7\".");
+    let unreadable = || {
+        Problem::new(
+            problem::PRECONDITION_FAILED,
+            "If-Match takes one ETag as it was answered, with its quotes, for example \"7\".",
+        )
+    };
     tag.and_then(|tag| tag.parse().ok()).ok_or_else(unreadable)
 }
 
@@ -53,19 +59,27 @@ pub(crate) fn optional_if_match(headers: &HeaderMap) -> Result<Option<u32>, Prob
     if headers.contains_key(header::IF_MATCH) { if_match(headers).map(Some) } else { Ok(None) }
 }
 
-/// How long a command about a stored booking is waited for: as preferred, not at all with `respond-async`, else [`COMMAND_WAIT`].
+/// How long a command about a stored booking is waited for: as preferred, not at all with `respond-async`, else
+/// [`COMMAND_WAIT`].
 pub(crate) fn command_wait(headers: &HeaderMap) -> Duration {
-    let mut preferences = headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    let mut preferences =
+        headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
     match preferred_wait(headers) {
         Some(wait) => wait,
-        None if preferences.any(|one| ["respond-async", "wait=0"].iter().any(|name| one.trim().eq_ignore_ascii_case(name))) => Duration::ZERO,
+        None if preferences
+            .any(|one| ["respond-async", "wait=0"].iter().any(|name| one.trim().eq_ignore_ascii_case(name))) =>
+        {
+            Duration::ZERO
+        }
         None => COMMAND_WAIT,
     }
 }
 
-/// `Prefer: wait=N` in whole seconds, at most [`MAX_WAIT`]. Preferences that cannot be read are ignored, as RFC 7240 has it.
+/// `Prefer: wait=N` in whole seconds, at most [`MAX_WAIT`]. Preferences that cannot be read are ignored, as RFC 7240
+/// has it.
 pub(crate) fn preferred_wait(headers: &HeaderMap) -> Option<Duration> {
-    let preferences = headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    let preferences =
+        headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
     let mut pairs = preferences.filter_map(|preference| preference.split(';').next()?.split_once('='));
     let (_, seconds) = pairs.find(|(name, _)| name.trim().eq_ignore_ascii_case("wait"))?;
     let seconds: u64 = seconds.trim().trim_matches('"').parse().ok()?;
@@ -79,7 +93,10 @@ pub(crate) fn query_wait(text: &str) -> Result<Duration, Problem> {
         (None, Some(number)) => (number, Duration::from_secs),
         (None, None) => (text, Duration::from_secs),
     };
-    let wait = number.parse().map(unit).map_err(|_| Problem::new(problem::INVALID_QUERY, "`wait` takes a time such as 20s or 500ms, at most 30s."))?;
+    let wait = number
+        .parse()
+        .map(unit)
+        .map_err(|_| Problem::new(problem::INVALID_QUERY, "`wait` takes a time such as 20s or 500ms, at most 30s."))?;
     Ok(wait.min(MAX_WAIT))
 }
 
@@ -91,8 +108,16 @@ pub(crate) fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
 /// The credential after `Bearer`; `None` when there is none.
 pub(crate) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     let Some(value) = headers.get(header::AUTHORIZATION) else { return Ok(None) };
-    let (scheme, credential) = value.to_str().ok().and_then(|text| text.split_once(' ')).ok_or_else(|| Problem::from(problem::UNAUTHENTICATED))?;
-    if scheme.eq_ignore_ascii_case("bearer") { Ok(Some(credential.trim())) } else { Err(Problem::from(problem::UNAUTHENTICATED)) }
+    let (scheme, credential) = value
+        .to_str()
+        .ok()
+        .and_then(|text| text.split_once(' '))
+        .ok_or_else(|| Problem::from(problem::UNAUTHENTICATED))?;
+    if scheme.eq_ignore_ascii_case("bearer") {
+        Ok(Some(credential.trim()))
+    } else {
+        Err(Problem::from(problem::UNAUTHENTICATED))
+    }
 }
 
 /// Whether the body is declared as JSON: `application/json`, or a type built on it such as `application/x+json`.
@@ -132,7 +157,11 @@ mod tests {
         let read = |headers: &HeaderMap| if_match(headers).map_err(|problem| problem.code());
         assert_eq!(read(&HeaderMap::new()), Err("precondition_required"));
         assert_eq!(read(&with("if-match", "\"7\"")), Ok(7));
-        assert!(["7", "*", "W/\"7\"", "\"x\"", "\"7\", \"8\""].iter().all(|bad| read(&with("if-match", bad)) == Err("precondition_failed")));
+        assert!(
+            ["7", "*", "W/\"7\"", "\"x\"", "\"7\", \"8\""]
+                .iter()
+                .all(|bad| read(&with("if-match", bad)) == Err("precondition_failed"))
+        );
     }
 
     #[test]
@@ -141,9 +170,15 @@ mod tests {
         assert_eq!(seconds("wait=10"), Some(10));
         assert_eq!(seconds("respond-async, Wait=\"5\""), Some(5));
         assert_eq!(seconds("wait=99999"), Some(30));
-        assert_eq!((seconds("wait=0"), seconds("wait=soon"), seconds("respond-async"), preferred_wait(&HeaderMap::new())), (None, None, None, None));
+        assert_eq!(
+            (seconds("wait=0"), seconds("wait=soon"), seconds("respond-async"), preferred_wait(&HeaderMap::new())),
+            (None, None, None, None)
+        );
         let command = |text: &str| command_wait(&with("prefer", text)).as_secs();
-        assert_eq!((command_wait(&HeaderMap::new()).as_secs(), command("wait=9"), command("respond-async"), command("wait=0")), (5, 9, 0, 0));
+        assert_eq!(
+            (command_wait(&HeaderMap::new()).as_secs(), command("wait=9"), command("respond-async"), command("wait=0")),
+            (5, 9, 0, 0)
+        );
         let query = |text| query_wait(text).ok();
         assert_eq!(query("20s"), Some(Duration::from_secs(20)));
         assert_eq!(query("20"), Some(Duration::from_secs(20)));
@@ -155,9 +190,15 @@ mod tests {
     #[test]
     fn only_json_counts_as_json() {
         assert!(
-            ["application/json", "Application/JSON; charset=utf-8", "application/merge-patch+json"].iter().all(|good| is_json(&with("content-type", good)))
+            ["application/json", "Application/JSON; charset=utf-8", "application/merge-patch+json"]
+                .iter()
+                .all(|good| is_json(&with("content-type", good)))
         );
-        assert!(["text/plain", "application/jsonp", "text/x+json", "é"].iter().all(|bad| !is_json(&with("content-type", bad))));
+        assert!(
+            ["text/plain", "application/jsonp", "text/x+json", "é"]
+                .iter()
+                .all(|bad| !is_json(&with("content-type", bad)))
+        );
         assert!(!is_json(&HeaderMap::new()));
     }
 

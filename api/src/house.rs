@@ -1,7 +1,7 @@
 //! Changing a house: read whole, edited, checked as a whole, stored if nobody was faster, announced.
 //!
-//! The revision of the property counts every change of it and of its prices; it is the entity tag of everything that belongs to it. Nothing
-//! here gives or takes beds: that is for the queue.
+//! The revision of the property counts every change of it and of its prices; it is the entity tag of everything that
+//! belongs to it. Nothing here gives or takes beds: that is for the queue.
 
 use crate::app::{App, SharedApp};
 use crate::problem::{self, Problem};
@@ -52,8 +52,13 @@ impl Change {
     /// Applies the edit. Gives the house as it is now, and whether it changed.
     ///
     /// # Errors
-    /// 404 without such a property, 412 when it has another revision, 422 for what makes no sense in the house, and those of the edit.
-    pub(crate) async fn apply(&self, app: &SharedApp, edit: impl Fn(&mut Inventory) -> Result<Edited, Problem>) -> Result<(Arc<Inventory>, bool), Problem> {
+    /// 404 without such a property, 412 when it has another revision, 422 for what makes no sense in the house, and
+    /// those of the edit.
+    pub(crate) async fn apply(
+        &self,
+        app: &SharedApp,
+        edit: impl Fn(&mut Inventory) -> Result<Edited, Problem>,
+    ) -> Result<(Arc<Inventory>, bool), Problem> {
         for _ in 0..ATTEMPTS {
             let before = self.read(app).await?;
             if let Some(done) = self.apply_to(app, before, &[], &edit).await? {
@@ -63,7 +68,8 @@ impl Change {
         Err(problem::HOUSE_BUSY.into())
     }
 
-    /// As [`Change::apply`], upon the house as it was read and while these blocks hold their beds; `None` when one or the other is over.
+    /// As [`Change::apply`], upon the house as it was read and while these blocks hold their beds; `None` when one or
+    /// the other is over.
     ///
     /// # Errors
     /// As [`Change::apply`].
@@ -83,11 +89,14 @@ impl Change {
         house.rev = before.rev + 1;
         let entry = self.entry(&difference(&before, &house, &place));
         let (mongo, stored, holds) = (app.mongo.clone(), house.clone(), holds.to_vec());
-        let is_stored = store_call::write(async move { mongo.replace_inventory(&stored, before.rev, &entry, &holds).await }).await?;
+        let is_stored =
+            store_call::write(async move { mongo.replace_inventory(&stored, before.rev, &entry, &holds).await })
+                .await?;
         Ok(if is_stored { Some((announce(app, house, false).await, true)) } else { None })
     }
 
-    /// Changes price calendars by the edit, which gives those that are to be stored; `detail` says in the audit what was set.
+    /// Changes price calendars by the edit, which gives those that are to be stored; `detail` says in the audit what
+    /// was set.
     ///
     /// # Errors
     /// As [`Change::apply`].
@@ -102,7 +111,8 @@ impl Change {
             let (mongo, property) = (app.mongo.clone(), self.property.clone());
             let rates = store_call::read(async move { mongo.rates(&property).await }).await?;
             let calendars = edit(&house, &rates)?;
-            let (mongo, property, rev, entry) = (app.mongo.clone(), self.property.clone(), house.rev, self.entry(detail));
+            let (mongo, property, rev, entry) =
+                (app.mongo.clone(), self.property.clone(), house.rev, self.entry(detail));
             if store_call::write(async move { mongo.save_rates(&property, rev, &calendars, &entry).await }).await? {
                 house.rev += 1;
                 return Ok(announce(app, house, true).await);
@@ -153,7 +163,11 @@ fn difference(before: &Inventory, after: &Inventory, place: &str) -> String {
         let house = serde_json::to_value(house).unwrap_or_default();
         house.pointer(place).map_or_else(|| "nothing".to_owned(), ToString::to_string)
     };
-    format!("{} became {}", shortened(&part(before), MAX_DETAIL_CHARS / 3), shortened(&part(after), MAX_DETAIL_CHARS / 3))
+    format!(
+        "{} became {}",
+        shortened(&part(before), MAX_DETAIL_CHARS / 3),
+        shortened(&part(after), MAX_DETAIL_CHARS / 3)
+    )
 }
 
 fn shortened(text: &str, most: usize) -> String {
@@ -178,9 +192,25 @@ pub(crate) async fn read(app: &App, property: &PropertyId) -> Result<Inventory, 
 ///
 /// # Errors
 /// 422 for what makes no sense.
-pub(crate) async fn found(app: &SharedApp, property: &Property, actor: &str, wish: Uuid) -> Result<Option<Arc<Inventory>>, Problem> {
-    let house = Inventory { property: property.clone(), room_types: vec![], rooms: vec![], rate_plans: vec![], cancellation_policies: vec![], rev: 0 };
-    let faults = check_inventory(&house).into_iter().map(|fault| within("/property", fault)).map(|fault| renamed(fault, "/_id", "/id")).collect();
+pub(crate) async fn found(
+    app: &SharedApp,
+    property: &Property,
+    actor: &str,
+    wish: Uuid,
+) -> Result<Option<Arc<Inventory>>, Problem> {
+    let house = Inventory {
+        property: property.clone(),
+        room_types: vec![],
+        rooms: vec![],
+        rate_plans: vec![],
+        cancellation_policies: vec![],
+        rev: 0,
+    };
+    let faults = check_inventory(&house)
+        .into_iter()
+        .map(|fault| within("/property", fault))
+        .map(|fault| renamed(fault, "/_id", "/id"))
+        .collect();
     refuse(faults)?;
     let id = property.id.to_string();
     let entry = AuditEntry::new(wish, Utc::now().into(), actor, "property.create".to_owned(), &id, "");
@@ -189,7 +219,8 @@ pub(crate) async fn found(app: &SharedApp, property: &Property, actor: &str, wis
     Ok(if created { Some(announce(app, house, false).await) } else { None })
 }
 
-/// This instance knows it at once; the others and whoever listens are told. What is stored is followed without that, only later.
+/// This instance knows it at once; the others and whoever listens are told. What is stored is followed without that,
+/// only later.
 async fn announce(app: &SharedApp, house: Inventory, rates: bool) -> Arc<Inventory> {
     let house = Arc::new(house);
     app.catalogue.learn(&house);
@@ -204,7 +235,13 @@ async fn announce(app: &SharedApp, house: Inventory, rates: bool) -> Arc<Invento
 /// Refuses the faults that an edit brought.
 fn refuse_faults(before: &Inventory, after: &Inventory, place: &str) -> Result<(), Problem> {
     let known = check_inventory(before);
-    refuse(check_inventory(after).into_iter().filter(|fault| !known.contains(fault)).map(|fault| within(place, fault)).collect())
+    refuse(
+        check_inventory(after)
+            .into_iter()
+            .filter(|fault| !known.contains(fault))
+            .map(|fault| within(place, fault))
+            .collect(),
+    )
 }
 
 fn refuse(faults: Vec<FieldError>) -> Result<(), Problem> {

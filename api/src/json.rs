@@ -1,6 +1,7 @@
 //! Reading a request's JSON, once and strictly: bounded depth, no key twice, strings borrowed from the body.
 //!
-//! Two readers of one body must never see different things in it, so what JSON leaves open (a repeated key) is refused here.
+//! Two readers of one body must never see different things in it, so what JSON leaves open (a repeated key) is refused
+//! here.
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
@@ -59,7 +60,11 @@ struct Level(u8);
 
 impl Level {
     fn deeper<E: serde::de::Error>(self) -> Result<Self, E> {
-        if self.0 >= MAX_DEPTH { Err(E::custom(format_args!("nested deeper than {MAX_DEPTH} levels"))) } else { Ok(Self(self.0 + 1)) }
+        if self.0 >= MAX_DEPTH {
+            Err(E::custom(format_args!("nested deeper than {MAX_DEPTH} levels")))
+        } else {
+            Ok(Self(self.0 + 1))
+        }
     }
 }
 
@@ -172,8 +177,13 @@ mod tests {
 
     #[test]
     fn values_are_read_without_copies() {
-        let Node::Object(members) = parse(br#"{"a":[1,-2,3.5,null,true],"b":"x","c":"\u00e9"}"#).unwrap() else { panic!("an object") };
-        assert_eq!(members[0].1, Node::List(vec![Node::Int(1), Node::Int(-2), Node::Float(3.5), Node::Null, Node::Bool(true)]));
+        let Node::Object(members) = parse(br#"{"a":[1,-2,3.5,null,true],"b":"x","c":"\u00e9"}"#).unwrap() else {
+            panic!("an object")
+        };
+        assert_eq!(
+            members[0].1,
+            Node::List(vec![Node::Int(1), Node::Int(-2), Node::Float(3.5), Node::Null, Node::Bool(true)])
+        );
         assert!(matches!(&members[1].1, Node::Text(Cow::Borrowed("x"))));
         assert!(matches!(&members[2].1, Node::Text(Cow::Owned(text)) if text == "é"));
     }

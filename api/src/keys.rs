@@ -66,13 +66,15 @@ impl Keys {
                 Ok(key)
             }
             // Intake goes on while the store is away, also for clients that are known.
-            Err(problem) => match remembered.filter(|known| known.key.is_some() && known.read_at + KEY_AGE_IN_OUTAGE > now) {
-                Some(known) => {
-                    self.cache.insert(id.to_owned(), Remembered { until: now + PAUSE_IN_OUTAGE, ..known.clone() });
-                    Ok(known.key)
+            Err(problem) => {
+                match remembered.filter(|known| known.key.is_some() && known.read_at + KEY_AGE_IN_OUTAGE > now) {
+                    Some(known) => {
+                        self.cache.insert(id.to_owned(), Remembered { until: now + PAUSE_IN_OUTAGE, ..known.clone() });
+                        Ok(known.key)
+                    }
+                    None => Err(problem),
                 }
-                None => Err(problem),
-            },
+            }
         }
     }
 }

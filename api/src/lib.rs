@@ -1,7 +1,7 @@
 //! The HTTP API: authenticates, validates, publishes, answers.
 //!
-//! It is small and stateless. It must never change a booking itself, and never answer 2xx to something that the broker has not
-//! confirmed.
+//! It is small and stateless. It must never change a booking itself, and never answer 2xx to something that the broker
+//! has not confirmed.
 
 mod accepted;
 mod access_tokens;
@@ -86,7 +86,9 @@ impl Server {
     pub async fn bind(config: &Config) -> anyhow::Result<Self> {
         let parts = CancellationToken::new();
         let guard = parts.clone().drop_guard();
-        let listener = TcpListener::bind(config.http_addr).await.with_context(|| format!("PVT_HTTP_ADDR {} cannot be listened on", config.http_addr))?;
+        let listener = TcpListener::bind(config.http_addr)
+            .await
+            .with_context(|| format!("PVT_HTTP_ADDR {} cannot be listened on", config.http_addr))?;
         let app = App::start(config, &parts).await?;
         let router = routes::router(app.clone(), config)?;
         Ok(Self { app, router, listener, parts, guard })

@@ -1,6 +1,7 @@
 //! How much one caller may ask of us: a known client by its id, everybody else by address.
 //!
-//! Counted in this process alone, by GCRA: a quota of 100 in 15 minutes is a burst of 100 and one more every nine seconds.
+//! Counted in this process alone, by GCRA: a quota of 100 in 15 minutes is a burst of 100 and one more every nine
+//! seconds.
 
 use crate::policy::{Bucket, Caller};
 use crate::problem::{self, Problem};
@@ -55,21 +56,25 @@ impl Limit {
     fn new(name: &'static str, rate: Option<Rate>) -> Option<Self> {
         let rate = rate?;
         let quota = Quota::with_period(rate.window / rate.requests.get())?.allow_burst(rate.requests);
-        let policy = HeaderValue::try_from(format!("\"{name}\";q={};w={}", rate.requests, rate.window.as_secs())).ok()?;
+        let policy =
+            HeaderValue::try_from(format!("\"{name}\";q={};w={}", rate.requests, rate.window.as_secs())).ok()?;
         Some(Self { name, policy, limiter: RateLimiter::keyed(quota).with_middleware() })
     }
 
     fn count(&self, who: &Who) -> Result<Counted, Problem> {
         match self.limiter.check_key(who) {
             Ok(state) => {
-                let left = HeaderValue::try_from(format!("\"{}\";r={}", self.name, state.remaining_burst_capacity())).ok();
+                let left =
+                    HeaderValue::try_from(format!("\"{}\";r={}", self.name, state.remaining_burst_capacity())).ok();
                 Ok(Counted { headers: left.map(|left| [(RATE_LIMIT, left), (RATE_LIMIT_POLICY, self.policy.clone())]) })
             }
             Err(early) => {
                 metrics::counter!(RATE_LIMITED, "limit" => self.name).increment(1);
                 let wait = early.wait_time_from(self.limiter.clock().now());
                 let seconds = u32::try_from(wait.as_secs() + 1).unwrap_or(u32::MAX);
-                let problem = Problem::from(problem::RATE_LIMITED).retry_after(seconds).with_header(RATE_LIMIT_POLICY, self.policy.clone());
+                let problem = Problem::from(problem::RATE_LIMITED)
+                    .retry_after(seconds)
+                    .with_header(RATE_LIMIT_POLICY, self.policy.clone());
                 match HeaderValue::try_from(format!("\"{}\";r=0;t={seconds}", self.name)) {
                     Ok(left) => Err(problem.with_header(RATE_LIMIT, left)),
                     Err(_) => Err(problem),
@@ -170,11 +175,17 @@ mod tests {
         let count = |from: &str| limits.count(Bucket::Auth, &Caller::Anonymous, address(from));
         let mut headers = HeaderMap::new();
         count("203.0.113.7").unwrap_or_else(|_| panic!("the first")).tell(&mut headers);
-        assert_eq!((headers["ratelimit"].to_str().unwrap(), headers["ratelimit-policy"].to_str().unwrap()), ("\"auth\";r=1", "\"auth\";q=2;w=900"));
+        assert_eq!(
+            (headers["ratelimit"].to_str().unwrap(), headers["ratelimit-policy"].to_str().unwrap()),
+            ("\"auth\";r=1", "\"auth\";q=2;w=900")
+        );
         assert!(count("203.0.113.7").is_ok());
         assert_eq!(count("203.0.113.7").err().map(|problem| problem.code()), Some("rate_limited"));
         assert!(count("203.0.113.8").is_ok(), "another address is another caller");
-        assert!(limits.count(Bucket::General, &Caller::Anonymous, address("203.0.113.7")).is_ok(), "another limit is another count");
+        assert!(
+            limits.count(Bucket::General, &Caller::Anonymous, address("203.0.113.7")).is_ok(),
+            "another limit is another count"
+        );
         assert!(limits.count(Bucket::Unlimited, &Caller::Anonymous, address("203.0.113.7")).is_ok());
     }
 

@@ -1,8 +1,9 @@
 //! Who has which beds, as this instance knows it: what a search is answered from.
 //!
-//! Each property that somebody looks at is read from the store once, and again when it is old; in between events keep it up to date. What
-//! nobody has looked at for a while is forgotten, and while nothing is known no events are heard: every event that is costs the broker a
-//! delivery. It is a hint like the catalogue: the worker decides on what is stored.
+//! Each property that somebody looks at is read from the store once, and again when it is old; in between events keep
+//! it up to date. What nobody has looked at for a while is forgotten, and while nothing is known no events are heard:
+//! every event that is costs the broker a delivery. It is a hint like the catalogue: the worker decides on what is
+//! stored.
 
 mod feed;
 
@@ -101,9 +102,16 @@ impl Shelf {
 
 impl Occupancies {
     /// Starts hearing events and renewing what is known, until `stop`.
-    pub(crate) fn start(mongo: Mongo, catalogue: Catalogue, amqp_url: &str, topology: Topology, stop: &CancellationToken) -> Self {
+    pub(crate) fn start(
+        mongo: Mongo,
+        catalogue: Catalogue,
+        amqp_url: &str,
+        topology: Topology,
+        stop: &CancellationToken,
+    ) -> Self {
         let (wanted, _) = watch::channel(false);
-        let shared = Arc::new(Shared { mongo, catalogue, shelves: RwLock::default(), wanted, hearing: AtomicBool::new(false) });
+        let shared =
+            Arc::new(Shared { mongo, catalogue, shelves: RwLock::default(), wanted, hearing: AtomicBool::new(false) });
         let occupancies = Self { shared };
         let subscriber = Subscriber::start(amqp_url, topology, "pvt-api occupancy");
         tokio::spawn(feed::run(subscriber, occupancies.clone(), stop.clone()));
@@ -127,7 +135,8 @@ impl Occupancies {
     /// # Errors
     /// As [`Occupancies::of`].
     pub(crate) async fn of_all(&self, properties: Vec<PropertyId>) -> Result<Vec<Arc<Occupancy>>, Problem> {
-        let read = stream::iter(properties).map(|property| async move { self.of(&property).await }).buffered(CONCURRENT_READS);
+        let read =
+            stream::iter(properties).map(|property| async move { self.of(&property).await }).buffered(CONCURRENT_READS);
         Ok(read.try_collect::<Vec<_>>().await?.into_iter().flatten().collect())
     }
 
@@ -227,7 +236,9 @@ impl Occupancies {
     /// Finds houses that were changed, prices and restrictions among them, also where the event of it was lost.
     async fn compare_revisions(&self, properties: Vec<PropertyId>) {
         let mongo = self.shared.mongo.clone();
-        let Ok(stored) = store_call::read(async move { mongo.inventory_revisions(&properties).await }).await else { return };
+        let Ok(stored) = store_call::read(async move { mongo.inventory_revisions(&properties).await }).await else {
+            return;
+        };
         for (property, rev) in stored {
             if let Some(shelf) = self.known_shelf(&property) {
                 let mut state = shelf.lock();

@@ -1,7 +1,8 @@
-//! A key for something that is made: the same key with another body is refused, the same request makes nothing twice, also when what it
-//! made has changed or gone since.
+//! A key for something that is made: the same key with another body is refused, the same request makes nothing twice,
+//! also when what it made has changed or gone since.
 //!
-//! What was made is known by its audit entry, which names the key and is written in the same transaction; this instance also remembers.
+//! What was made is known by its audit entry, which names the key and is written in the same transaction; this instance
+//! also remembers.
 
 use crate::accepted::{Reserved, Seen};
 use crate::app::App;
@@ -40,7 +41,13 @@ impl<'a> Once<'a> {
     ///
     /// # Errors
     /// As [`Once::take`].
-    pub(crate) async fn take_audited(app: &'a App, caller: &Caller, key: &str, fingerprint: Fingerprint, subject: &str) -> Result<Self, Problem> {
+    pub(crate) async fn take_audited(
+        app: &'a App,
+        caller: &Caller,
+        key: &str,
+        fingerprint: Fingerprint,
+        subject: &str,
+    ) -> Result<Self, Problem> {
         let taken = Self::take(app, caller, key, fingerprint)?;
         let (mongo, id) = (app.mongo.clone(), taken.id);
         let earlier = store_call::read(async move { mongo.audit_of(id).await }).await?;

@@ -1,4 +1,5 @@
-//! The description of the API for programs: OpenAPI 3.1, built from the table of routes and from what is said of each route.
+//! The description of the API for programs: OpenAPI 3.1, built from the table of routes and from what is said of each
+//! route.
 //!
 //! Who may use a route and what that can be refused with comes from its rule; forms and answers are described in
 //! `routes/described`. Nothing here may describe a route that the table does not have: a test compares the two.

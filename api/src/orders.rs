@@ -1,7 +1,7 @@
 //! Waiting for what becomes of one command about a stored booking or its money.
 //!
-//! Many may change one booking at once, so each waits for the reply to its own command. A reply is a hint that may get lost: whoever
-//! waits looks into the store, too, and what is answered is what is stored.
+//! Many may change one booking at once, so each waits for the reply to its own command. A reply is a hint that may get
+//! lost: whoever waits looks into the store, too, and what is answered is what is stored.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -93,9 +93,11 @@ mod tests {
 
     #[tokio::test]
     async fn everybody_hears_of_their_own_command() {
-        let (orders, reply) = (Orders::default(), |outcome| Reply { booking_id: BookingId::from_uuid(Uuid::nil()), outcome, why: None });
+        let (orders, reply) =
+            (Orders::default(), |outcome| Reply { booking_id: BookingId::from_uuid(Uuid::nil()), outcome, why: None });
         let (one, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
-        let (mut first, mut again, mut second) = (orders.wait_for(one).unwrap(), orders.wait_for(one).unwrap(), orders.wait_for(other).unwrap());
+        let (mut first, mut again, mut second) =
+            (orders.wait_for(one).unwrap(), orders.wait_for(one).unwrap(), orders.wait_for(other).unwrap());
         assert!(orders.replied(one, &reply(ReplyOutcome::Stale)));
         assert_eq!((&mut first.told).await.unwrap().outcome, ReplyOutcome::Stale);
         assert_eq!((&mut again.told).await.unwrap().outcome, ReplyOutcome::Stale, "the same command may be sent twice");

@@ -34,10 +34,16 @@ impl PageQuery {
     /// 400 when either cannot be read.
     pub(crate) fn read(uri: &Uri) -> Result<Self, Problem> {
         let asked: Asked = headers::query(uri)?;
-        let limit = asked.limit.map_or(Some(DEFAULT_LIMIT), |text| text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit)));
-        let limit = limit.ok_or_else(|| Problem::new(problem::INVALID_QUERY, format!("`limit` takes a number from 1 to {MAX_LIMIT}.")))?;
-        let after = asked.cursor.map(|text| URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| String::from_utf8(bytes).ok()));
-        let unreadable = || Problem::new(problem::INVALID_QUERY, "`cursor` takes what an earlier page gave as next_cursor.");
+        let limit = asked
+            .limit
+            .map_or(Some(DEFAULT_LIMIT), |text| text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit)));
+        let limit = limit.ok_or_else(|| {
+            Problem::new(problem::INVALID_QUERY, format!("`limit` takes a number from 1 to {MAX_LIMIT}."))
+        })?;
+        let after =
+            asked.cursor.map(|text| URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| String::from_utf8(bytes).ok()));
+        let unreadable =
+            || Problem::new(problem::INVALID_QUERY, "`cursor` takes what an earlier page gave as next_cursor.");
         Ok(Self { limit, after: after.map(|after| after.ok_or_else(unreadable)).transpose()? })
     }
 
@@ -67,7 +73,8 @@ impl PageQuery {
 /// What is asked for, without which page of it.
 fn unpaged(uri: &Uri) -> String {
     let pairs = uri.query().unwrap_or_default().split('&');
-    let kept: Vec<&str> = pairs.filter(|pair| !pair.is_empty() && !pair.starts_with("cursor=") && !pair.starts_with("limit=")).collect();
+    let kept: Vec<&str> =
+        pairs.filter(|pair| !pair.is_empty() && !pair.starts_with("cursor=") && !pair.starts_with("limit=")).collect();
     if kept.is_empty() { uri.path().to_owned() } else { format!("{}?{}", uri.path(), kept.join("&")) }
 }
 
@@ -106,7 +113,9 @@ impl<T> Page<T> {
     /// The answer of the list at `path`, which may have a query of its own.
     pub(crate) fn answer<V: Serialize>(self, path: &str, query: &PageQuery, view: impl Fn(T) -> V) -> Answer {
         let link = self.next_cursor.as_ref().map(|cursor| query.link(path, cursor));
-        let mut answer = Json(View { items: self.items.into_iter().map(view).collect(), next_cursor: self.next_cursor }).into_response();
+        let mut answer =
+            Json(View { items: self.items.into_iter().map(view).collect(), next_cursor: self.next_cursor })
+                .into_response();
         if let Some(link) = link {
             answer.headers_mut().insert(header::LINK, HeaderValue::try_from(link).map_err(Problem::internal)?);
         }
@@ -128,7 +137,10 @@ mod tests {
         assert_eq!((first.one_more(), first.after.as_deref()), (3, None));
         let page = Page::of(vec!["a", "b", "c"], &first, |item| (*item).to_owned());
         let cursor = page.next_cursor.unwrap();
-        assert_eq!((page.items, query(&format!("?cursor={cursor}")).unwrap().after.as_deref()), (vec!["a", "b"], Some("b")));
+        assert_eq!(
+            (page.items, query(&format!("?cursor={cursor}")).unwrap().after.as_deref()),
+            (vec!["a", "b"], Some("b"))
+        );
         assert!(Page::of(vec!["c"], &first, |item| (*item).to_owned()).next_cursor.is_none());
     }
 

@@ -41,7 +41,10 @@ impl Hasher {
         self.run(move || passwords::verify(password.expose_secret(), hash.as_deref())).await
     }
 
-    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> Result<T, HashError> + Send + 'static) -> Result<T, Problem> {
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, HashError> + Send + 'static,
+    ) -> Result<T, Problem> {
         let Ok(Ok(turn)) = timeout(TURN_TIMEOUT, self.turns.clone().acquire_owned()).await else {
             return Err(Problem::from(problem::OVERLOADED).retry_after(RETRY_AFTER_SECS));
         };

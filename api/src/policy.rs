@@ -1,7 +1,7 @@
 //! Who may do what: every rule of access, in this one place. Whatever is not allowed here is denied.
 //!
-//! A route's [`Rule`] says who may use it at all and is written where the route is registered; which objects they may touch is asked of
-//! the [`Caller`] by the handler, and whoever may not touch one must not learn that it exists.
+//! A route's [`Rule`] says who may use it at all and is written where the route is registered; which objects they may
+//! touch is asked of the [`Caller`] by the handler, and whoever may not touch one must not learn that it exists.
 
 use crate::problem::{self, Problem};
 use pvt_domain::accounts::{AccessClaims, Role, UserId};
@@ -34,7 +34,12 @@ pub(crate) struct Person {
 
 impl Person {
     pub(crate) fn new(claims: AccessClaims) -> Self {
-        Self { id: claims.sub, role: claims.role, properties: claims.properties, client: format!("user:{}", claims.sub) }
+        Self {
+            id: claims.sub,
+            role: claims.role,
+            properties: claims.properties,
+            client: format!("user:{}", claims.sub),
+        }
     }
 }
 
@@ -56,7 +61,8 @@ pub(crate) enum Access {
     Open,
     /// Everybody; who sends a credential must send a valid one.
     Public,
-    /// Whoever has a booking's token, and everybody who is known; the handler shows each only their own bookings and else answers 404.
+    /// Whoever has a booking's token, and everybody who is known; the handler shows each only their own bookings and
+    /// else answers 404.
     Guest,
     /// Whoever is known: people who have logged in, and keys; the handler shows each what they may see.
     Known,
@@ -126,7 +132,9 @@ impl Rule {
         match caller.reach() {
             reach if reach < needed && reach == Reach::Nobody => Err(problem::UNAUTHENTICATED.into()),
             reach if reach < needed => Err(problem::FORBIDDEN.into()),
-            _ if self.scope.is_some_and(|scope| !caller.has_scope(scope)) => Err(Problem::new(problem::FORBIDDEN, "Use an API key whose scopes cover this.")),
+            _ if self.scope.is_some_and(|scope| !caller.has_scope(scope)) => {
+                Err(Problem::new(problem::FORBIDDEN, "Use an API key whose scopes cover this."))
+            }
             _ => Ok(()),
         }
     }
@@ -202,8 +210,8 @@ impl Caller {
         }
     }
 
-    /// Whether this booking is the caller's own or of a property that the caller works for. Who may not, must not learn that it
-    /// exists.
+    /// Whether this booking is the caller's own or of a property that the caller works for. Who may not, must not learn
+    /// that it exists.
     pub(crate) fn sees(&self, booking: &Booking) -> bool {
         let own = self.client().is_some_and(|client| booking.client.as_deref() == Some(client));
         own || self.acts_on(&booking.property_id)

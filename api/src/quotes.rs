@@ -45,15 +45,26 @@ impl QuoteKey {
         Quote::from_bytes(&bytes)
     }
 
-    /// The quote in a text that came with a request for these stays. Whether its price still holds is decided with the request.
+    /// The quote in a text that came with a request for these stays. Whether its price still holds is decided with the
+    /// request.
     ///
     /// # Errors
     /// 422 for what is no quote, or one of something else.
-    pub(crate) fn of(&self, text: &str, (property, plan, stays): (&PropertyId, &RatePlanId, &[StayRequest])) -> Result<Quote, Problem> {
+    pub(crate) fn of(
+        &self,
+        text: &str,
+        (property, plan, stays): (&PropertyId, &RatePlanId, &[StayRequest]),
+    ) -> Result<Quote, Problem> {
         let fault = |code, message| Problem::fields(vec![FieldError::new("/quote", code, message)]);
-        let quote = self.verify(text).ok_or_else(|| fault("invalid_quote", "send what POST /api/quotes gave as `quote`, unchanged"))?;
+        let quote = self
+            .verify(text)
+            .ok_or_else(|| fault("invalid_quote", "send what POST /api/quotes gave as `quote`, unchanged"))?;
         let same = quote.property_id == *property && quote.rate_plan_id == *plan && quote.stays == stays;
-        if same { Ok(quote) } else { Err(fault("quote_of_other_stays", "the quote is for another property, rate plan or other stays")) }
+        if same {
+            Ok(quote)
+        } else {
+            Err(fault("quote_of_other_stays", "the quote is for another property, rate plan or other stays"))
+        }
     }
 }
 
@@ -71,7 +82,8 @@ mod tests {
     #[test]
     fn only_what_was_signed_here_is_a_quote() {
         let house = hostel();
-        let stays = vec![StayRequest::new("dorm-6-mixed", "2027-01-10".parse().unwrap(), "2027-01-13".parse().unwrap(), 2)];
+        let stays =
+            vec![StayRequest::new("dorm-6-mixed", "2027-01-10".parse().unwrap(), "2027-01-13".parse().unwrap(), 2)];
         let price = price(&house, &Rates::default(), &house.rate_plans[0], &stays).unwrap();
         let quote = Quote::new(house.property.id, "standard".into(), stays, price, DateTime::UNIX_EPOCH.into());
         let key = |secret: &str| QuoteKey::derive(&SecretString::from(secret)).unwrap();
@@ -82,7 +94,14 @@ mod tests {
         let mut cheaper = quote;
         cheaper.price.total = 1;
         let forged = key("b").sign(&cheaper);
-        for bad in ["", ".", body, &format!("{body}."), &format!("{}.{signature}", forged.split_once('.').unwrap().0), &format!("{text}x")] {
+        for bad in [
+            "",
+            ".",
+            body,
+            &format!("{body}."),
+            &format!("{}.{signature}", forged.split_once('.').unwrap().0),
+            &format!("{text}x"),
+        ] {
             assert_eq!(key("a").verify(bad), None, "{bad}");
         }
     }

@@ -72,19 +72,32 @@ impl Reader {
     }
 
     /// The members of an object; members that are not known are faults.
-    pub(crate) fn object<'n, 'a, 'p>(&mut self, node: &'n Node<'a>, at: &'p At<'p>, known: &[&str]) -> Option<Fields<'n, 'a, 'p>> {
+    pub(crate) fn object<'n, 'a, 'p>(
+        &mut self,
+        node: &'n Node<'a>,
+        at: &'p At<'p>,
+        known: &[&str],
+    ) -> Option<Fields<'n, 'a, 'p>> {
         let Node::Object(members) = node else {
             self.wrong_type(Field { node, at: *at }, "an object");
             return None;
         };
         for (key, _) in members.iter().filter(|(key, _)| !known.contains(&&**key)) {
-            self.fault(&At::Key(at, key), "unknown_field", format!("not a field here; known are: {}", known.join(", ")));
+            self.fault(
+                &At::Key(at, key),
+                "unknown_field",
+                format!("not a field here; known are: {}", known.join(", ")),
+            );
         }
         Some(Fields { members, at })
     }
 
     /// A member that must be there; `null` is not.
-    pub(crate) fn required<'n, 'a, 'p>(&mut self, fields: Fields<'n, 'a, 'p>, key: &'p str) -> Option<Field<'n, 'a, 'p>> {
+    pub(crate) fn required<'n, 'a, 'p>(
+        &mut self,
+        fields: Fields<'n, 'a, 'p>,
+        key: &'p str,
+    ) -> Option<Field<'n, 'a, 'p>> {
         let found = fields.optional(key);
         if found.is_none() {
             self.fault(&At::Key(fields.at, key), "required", "is missing");
@@ -183,7 +196,11 @@ impl Reader {
 
 /// RFC 3339's full-date; chrono alone would also take `+2027-1-10`.
 pub(crate) fn is_full_date(text: &str) -> bool {
-    text.len() == 10 && text.bytes().enumerate().all(|(place, byte)| if matches!(place, 4 | 7) { byte == b'-' } else { byte.is_ascii_digit() })
+    text.len() == 10
+        && text
+            .bytes()
+            .enumerate()
+            .all(|(place, byte)| if matches!(place, 4 | 7) { byte == b'-' } else { byte.is_ascii_digit() })
 }
 
 impl<'n, 'a, 'p> Fields<'n, 'a, 'p> {
@@ -216,12 +233,14 @@ impl<'n, 'a, 'p> Field<'n, 'a, 'p> {
     }
 }
 
-/// Adds faults of rules to faults of form. A place whose form is wrong already is not reported again, nor is anything inside it.
+/// Adds faults of rules to faults of form. A place whose form is wrong already is not reported again, nor is anything
+/// inside it.
 pub(crate) fn merge(faults: &mut Vec<FieldError>, more: Vec<FieldError>) {
     let of_form = faults.len();
     for fault in more {
-        let covered =
-            faults.iter().take(of_form).any(|known| fault.pointer.strip_prefix(&known.pointer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')));
+        let covered = faults.iter().take(of_form).any(|known| {
+            fault.pointer.strip_prefix(&known.pointer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        });
         if !covered {
             faults.push(fault);
         }
@@ -236,7 +255,9 @@ mod tests {
 
     #[test]
     fn every_fault_of_form_is_collected() {
-        let node = parse(br#"{"name":1,"day":"2027-02-30","many":-1,"half":1.5,"kind":"x","list":{},"gone":null,"a/b~c":0}"#).unwrap();
+        let node =
+            parse(br#"{"name":1,"day":"2027-02-30","many":-1,"half":1.5,"kind":"x","list":{},"gone":null,"a/b~c":0}"#)
+                .unwrap();
         let mut reader = Reader::default();
         let fields = reader.object(&node, &At::Root, &["name", "day", "many", "half", "kind", "list", "gone"]).unwrap();
         fields.optional("name").and_then(|field| reader.text(field));
@@ -263,9 +284,14 @@ mod tests {
 
     #[test]
     fn dates_have_one_spelling() {
-        for (text, good) in
-            [("2027-01-10", true), ("2028-02-29", true), ("2027-1-10", false), ("+2027-01-1", false), ("2027-01-10T00:00:00Z", false), ("10/01/2027", false)]
-        {
+        for (text, good) in [
+            ("2027-01-10", true),
+            ("2028-02-29", true),
+            ("2027-1-10", false),
+            ("+2027-01-1", false),
+            ("2027-01-10T00:00:00Z", false),
+            ("10/01/2027", false),
+        ] {
             let body = format!("{{\"d\":\"{text}\"}}");
             let node = parse(body.as_bytes()).unwrap();
             let mut reader = Reader::default();
@@ -281,7 +307,14 @@ mod tests {
         let mut faults = vec![fault("/guest"), fault("/stays/1")];
         merge(
             &mut faults,
-            vec![fault("/guest/email"), fault("/guest"), fault("/guests"), fault("/stays/10/guests"), fault("/stays/1/arrival"), fault("/stays")],
+            vec![
+                fault("/guest/email"),
+                fault("/guest"),
+                fault("/guests"),
+                fault("/stays/10/guests"),
+                fault("/stays/1/arrival"),
+                fault("/stays"),
+            ],
         );
         let pointers: Vec<_> = faults.iter().map(|fault| fault.pointer.as_str()).collect();
         assert_eq!(pointers, ["/guest", "/stays/1", "/guests", "/stays/10/guests", "/stays"]);

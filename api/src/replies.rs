@@ -1,6 +1,7 @@
 //! The queue in which workers tell this instance that something it waits for is decided.
 //!
-//! A reply is only a hint to look into the store sooner. Without the queue, waiting takes a little longer and is otherwise the same.
+//! A reply is only a hint to look into the store sooner. Without the queue, waiting takes a little longer and is
+//! otherwise the same.
 
 use crate::decisions::Decisions;
 use crate::orders::Orders;
@@ -65,7 +66,12 @@ async fn receive(subscriber: Subscriber, replies: Replies, listeners: Listeners,
 }
 
 /// One subscription, until it ends; it always ends with an error.
-async fn session(subscriber: &Subscriber, replies: &Replies, listeners: &Listeners, backoff: &mut Backoff) -> ConsumeError {
+async fn session(
+    subscriber: &Subscriber,
+    replies: &Replies,
+    listeners: &Listeners,
+    backoff: &mut Backoff,
+) -> ConsumeError {
     let (queue, mut subscription) = match subscriber.subscribe_replies(PREFETCH).await {
         Ok(subscribed) => subscribed,
         Err(error) => return error,

@@ -1,4 +1,5 @@
-//! Where Stripe's page sends guests back to: only to pages that belong to us. Nobody must be able to make Stripe lead a guest elsewhere.
+//! Where Stripe's page sends guests back to: only to pages that belong to us. Nobody must be able to make Stripe lead a
+//! guest elsewhere.
 
 use crate::reader::{Field, Reader};
 use axum::http::Uri;
@@ -27,7 +28,8 @@ impl ReturnUrls {
     /// Those of `PUBLIC_URL` and of the pages that may call this API.
     pub(crate) fn new(config: &Config) -> Self {
         let own = config.public_url.origin().ascii_serialization();
-        let origins = config.cors_origins.iter().cloned().chain([own]).map(|origin| origin.to_ascii_lowercase()).collect();
+        let origins =
+            config.cors_origins.iter().cloned().chain([own]).map(|origin| origin.to_ascii_lowercase()).collect();
         let without_end = |text: &str| text.trim_end_matches('/').to_owned();
         Self {
             base: without_end(config.public_url.as_str()),
@@ -55,16 +57,22 @@ impl ReturnUrls {
     pub(crate) fn read(&self, field: Field<'_, '_, '_>, reader: &mut Reader) -> Option<String> {
         let text = reader.text(field)?;
         if !self.allows(text) {
-            let message = format!("an address of at most {MAX_URL_BYTES} bytes that begins with https:// and one of our own origins");
+            let message = format!(
+                "an address of at most {MAX_URL_BYTES} bytes that begins with https:// and one of our own origins"
+            );
             reader.fault(&field.at(), "foreign_url", message);
         }
         Some(text.to_owned())
     }
 
     fn allows(&self, text: &str) -> bool {
-        let Some(uri) = Some(text).filter(|text| text.len() <= MAX_URL_BYTES).and_then(|text| text.parse::<Uri>().ok()) else { return false };
+        let Some(uri) = Some(text).filter(|text| text.len() <= MAX_URL_BYTES).and_then(|text| text.parse::<Uri>().ok())
+        else {
+            return false;
+        };
         let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else { return false };
-        let encrypted = scheme == "https" || (scheme == "http" && self.development && LOOPBACK.contains(&authority.host()));
+        let encrypted =
+            scheme == "https" || (scheme == "http" && self.development && LOOPBACK.contains(&authority.host()));
         let origin = format!("{scheme}://{authority}").to_ascii_lowercase();
         encrypted && self.origins.contains(&origin)
     }
@@ -78,7 +86,12 @@ mod tests {
     use uuid::Uuid;
 
     fn urls(base: &str, development: bool) -> ReturnUrls {
-        ReturnUrls { base: base.to_owned(), path: String::new(), origins: vec![base.to_owned(), "https://app.example.com".to_owned()], development }
+        ReturnUrls {
+            base: base.to_owned(),
+            path: String::new(),
+            origins: vec![base.to_owned(), "https://app.example.com".to_owned()],
+            development,
+        }
     }
 
     #[test]
@@ -118,6 +131,9 @@ mod tests {
         let config = Config::from_pairs([("PUBLIC_URL", "https://book.example.com/hostels/")]).unwrap();
         let below = "/hostels/api/bookings/00000000-0000-0000-0000-000000000000/receipt?token=t";
         assert_eq!(ReturnUrls::new(&config).path_of_booking(id, "/receipt", "t"), below);
-        assert_eq!(ReturnUrls::new(&config).of_booking(id, "/receipt", "t"), format!("https://book.example.com{below}"));
+        assert_eq!(
+            ReturnUrls::new(&config).of_booking(id, "/receipt", "t"),
+            format!("https://book.example.com{below}")
+        );
     }
 }

@@ -97,9 +97,15 @@ pub(crate) fn table() -> Vec<Route> {
         at("/api/blocks/{id}", [delete(floor, blocks::lift)]),
         at("/api/rate-plans", [get(open, rate_plans::list), post(prices, rate_plans::create)]),
         at("/api/rate-plans/{id}", [patch(prices, rate_plans::change)]),
-        at("/api/rate-plans/{id}/calendar", [get(open, rate_plans::calendar::show), put(prices, rate_plans::calendar::set_prices)]),
+        at(
+            "/api/rate-plans/{id}/calendar",
+            [get(open, rate_plans::calendar::show), put(prices, rate_plans::calendar::set_prices)],
+        ),
         at("/api/rate-plans/{id}/restrictions", [put(prices, rate_plans::calendar::set_restrictions)]),
-        at("/api/cancellation-policies", [get(open, cancellation_policies::list), post(prices, cancellation_policies::create)]),
+        at(
+            "/api/cancellation-policies",
+            [get(open, cancellation_policies::list), post(prices, cancellation_policies::create)],
+        ),
         at("/api/quotes", [post(Rule::new(Access::Public), quotes::create)]),
         at("/api/audit", [get(Rule::new(Access::Admin).scoped(Scope::ReportsRead), audit::list)]),
         at("/api/bookings", [post(booking, bookings::create::create), get(listing, bookings::list::list)]),
@@ -128,12 +134,18 @@ pub(crate) fn table() -> Vec<Route> {
         at("/api/payments/checkout", [post(paying, payments::open::checkout)]),
         at("/api/payments/create-intent", [post(paying, payments::open::create_intent)]),
         at("/api/payments/record", [post(till, payments::record::record)]),
-        at("/api/payments/analytics", [get(Rule::new(Access::Staff).scoped(Scope::PaymentsRead), payments::analytics::analytics)]),
+        at(
+            "/api/payments/analytics",
+            [get(Rule::new(Access::Staff).scoped(Scope::PaymentsRead), payments::analytics::analytics)],
+        ),
         at("/api/payments/webhook", [post(guarded(Bucket::Unlimited), payments::webhook::webhook)]),
         at("/api/payments/{id}", [get(Rule::new(Access::Guest).scoped(Scope::PaymentsRead), payments::show::show)]),
         at("/api/payments/{id}/refund", [post(till, payments::refund::refund)]),
         at("/api/disputes", [get(Rule::new(Access::Admin).scoped(Scope::PaymentsRead), payments::disputes::list)]),
-        at("/api/notifications", [post(Rule::new(Access::Staff).scoped(Scope::NotificationsWrite), notifications::create)]),
+        at(
+            "/api/notifications",
+            [post(Rule::new(Access::Staff).scoped(Scope::NotificationsWrite), notifications::create)],
+        ),
     ]
 }
 

@@ -1,5 +1,5 @@
-//! The API's metrics. Their names are contracts with dashboards; their handles are made once, so that recording costs no look-up of
-//! labels.
+//! The API's metrics. Their names are contracts with dashboards; their handles are made once, so that recording costs
+//! no look-up of labels.
 
 use axum::http::{Method, StatusCode};
 use metrics::{Counter, Histogram};
@@ -31,7 +31,8 @@ pub const OCCUPANCY_READS: &str = "pvt_occupancy_reads_total";
 /// The label of what matched no route: callers choose paths, and labels must be bounded.
 const NO_ROUTE: &str = "none";
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OTHER"];
-const STATUSES: [u16; 23] = [200, 201, 202, 204, 303, 304, 400, 401, 403, 404, 405, 408, 409, 412, 413, 415, 422, 428, 429, 500, 502, 503, 504];
+const STATUSES: [u16; 23] =
+    [200, 201, 202, 204, 303, 304, 400, 401, 403, 404, 405, 408, 409, 412, 413, 415, 422, 428, 429, 500, 502, 503, 504];
 
 /// Metrics of HTTP by route, method and status.
 pub(crate) struct HttpMetrics {
@@ -52,12 +53,19 @@ impl RouteMetrics {
     }
 
     fn record(&self, status: StatusCode, elapsed: Duration) {
-        let seconds = self.seconds.get_or_init(|| metrics::histogram!(HTTP_SECONDS, "route" => self.route, "method" => self.method));
+        let seconds = self
+            .seconds
+            .get_or_init(|| metrics::histogram!(HTTP_SECONDS, "route" => self.route, "method" => self.method));
         seconds.record(elapsed.as_secs_f64());
         let known = STATUSES.iter().position(|known| *known == status.as_u16());
         if let Some(answers) = self.answers.get(known.unwrap_or(STATUSES.len())) {
             let label = || known.map_or_else(|| "other".to_owned(), |_| status.as_str().to_owned());
-            answers.get_or_init(|| metrics::counter!(HTTP_REQUESTS, "route" => self.route, "method" => self.method, "status" => label())).increment(1);
+            answers
+                .get_or_init(|| {
+                    metrics::counter!(HTTP_REQUESTS, "route" => self.route, "method" => self.method,
+                "status" => label())
+                })
+                .increment(1);
         }
     }
 }

@@ -16,18 +16,25 @@ const RETRY_AFTER_SECS: u32 = 5;
 
 /// Runs one read to its end, or answers that the state cannot be read.
 ///
-/// Spawned, and only the waiting is given up: a driver's future that is dropped half-way, as axum drops a handler whose client
-/// went away, can leave its session in disorder.
-pub(crate) async fn read<T: Send + 'static>(call: impl Future<Output = Result<T, StoreError>> + Send + 'static) -> Result<T, Problem> {
+/// Spawned, and only the waiting is given up: a driver's future that is dropped half-way, as axum drops a handler whose
+/// client went away, can leave its session in disorder.
+pub(crate) async fn read<T: Send + 'static>(
+    call: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+) -> Result<T, Problem> {
     run(call, READ_TIMEOUT).await
 }
 
 /// As [`read`], for a write: after a 503 it may have been done.
-pub(crate) async fn write<T: Send + 'static>(call: impl Future<Output = Result<T, StoreError>> + Send + 'static) -> Result<T, Problem> {
+pub(crate) async fn write<T: Send + 'static>(
+    call: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+) -> Result<T, Problem> {
     run(call, WRITE_TIMEOUT).await
 }
 
-async fn run<T: Send + 'static>(call: impl Future<Output = Result<T, StoreError>> + Send + 'static, limit: Duration) -> Result<T, Problem> {
+async fn run<T: Send + 'static>(
+    call: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+    limit: Duration,
+) -> Result<T, Problem> {
     let failure = match timeout(limit, tokio::spawn(call)).await {
         Ok(Ok(Ok(value))) => return Ok(value),
         Ok(Ok(Err(failure))) => failure,

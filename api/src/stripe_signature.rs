@@ -1,5 +1,6 @@
-//! Stripe's webhook signature: `Stripe-Signature: t=<unix seconds>,v1=<hex>…` where `v1` is HMAC-SHA256 of `t`, a dot and the raw
-//! body, under the endpoint's signing secret. See "Verify webhook signatures manually" in Stripe's documentation.
+//! Stripe's webhook signature: `Stripe-Signature: t=<unix seconds>,v1=<hex>…` where `v1` is HMAC-SHA256 of `t`, a dot
+//! and the raw body, under the endpoint's signing secret. See "Verify webhook signatures manually" in Stripe's
+//! documentation.
 
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
@@ -33,7 +34,10 @@ impl SignatureFault {
         match self {
             Self::Malformed => "The Stripe-Signature header is missing or malformed.",
             Self::Stale => "The signature's time is more than five minutes off: check the clocks.",
-            Self::Mismatch => "No signature matches: check that STRIPE_WEBHOOK_SECRETS lists this endpoint's secret and that no proxy alters the body.",
+            Self::Mismatch => {
+                "No signature matches: check that STRIPE_WEBHOOK_SECRETS lists this endpoint's secret and that no \
+                    proxy alters the body."
+            }
         }
     }
 }
@@ -48,7 +52,11 @@ impl WebhookSecrets {
     /// # Errors
     /// Never for any secret: HMAC takes keys of every length.
     pub(crate) fn new(secrets: &[SecretString]) -> Result<Self, hmac::digest::InvalidLength> {
-        secrets.iter().map(|secret| HmacSha256::new_from_slice(secret.expose_secret().as_bytes())).collect::<Result<_, _>>().map(Self)
+        secrets
+            .iter()
+            .map(|secret| HmacSha256::new_from_slice(secret.expose_secret().as_bytes()))
+            .collect::<Result<_, _>>()
+            .map(Self)
     }
 
     /// Checks the header against the body as it came over the wire; `now` in Unix seconds.
@@ -56,8 +64,10 @@ impl WebhookSecrets {
         let (time, signatures) = parse(header).ok_or(SignatureFault::Malformed)?;
         let expected: Vec<_> = self.0.iter().map(|key| sign(key, time, body)).collect();
         // Every pair is compared, so that the time taken tells nothing about which one matched.
-        let matched =
-            expected.iter().flat_map(|ours| signatures.iter().map(move |theirs| ours.ct_eq(theirs))).fold(subtle::Choice::from(0), |any, one| any | one);
+        let matched = expected
+            .iter()
+            .flat_map(|ours| signatures.iter().map(move |theirs| ours.ct_eq(theirs)))
+            .fold(subtle::Choice::from(0), |any, one| any | one);
         if !bool::from(matched) {
             return Err(SignatureFault::Mismatch);
         }
@@ -74,8 +84,8 @@ fn sign(key: &HmacSha256, time: &str, body: &[u8]) -> [u8; SIGNATURE_BYTES] {
     mac.finalize().into_bytes().into()
 }
 
-/// The time as written and the signatures of scheme `v1`. Other schemes are ignored, as Stripe asks, so that none can be used to
-/// weaken this one.
+/// The time as written and the signatures of scheme `v1`. Other schemes are ignored, as Stripe asks, so that none can
+/// be used to weaken this one.
 fn parse(header: &str) -> Option<(&str, Vec<[u8; SIGNATURE_BYTES]>)> {
     if header.len() > MAX_HEADER_BYTES {
         return None;
@@ -120,13 +130,19 @@ mod tests {
     }
 
     fn header(secret: &str, time: i64) -> String {
-        format!("t={time},v1={},v0=6ffbb59b2300aae63f272406069a9788598b792a944a07aba816edb039989a39", signature(secret, time, BODY))
+        format!(
+            "t={time},v1={},v0=6ffbb59b2300aae63f272406069a9788598b792a944a07aba816edb039989a39",
+            signature(secret, time, BODY)
+        )
     }
 
     #[test]
     fn the_scheme_is_hmac_sha256_of_time_dot_body() {
         // printf '1.{}' | openssl dgst -sha256 -hmac whsec_test
-        assert_eq!(signature("whsec_test", 1, b"{}"), "7500d5d4be4b3ef07af1fe56f7d522d135cdaa7530de557e67cc1049c52de094");
+        assert_eq!(
+            signature("whsec_test", 1, b"{}"),
+            "7500d5d4be4b3ef07af1fe56f7d522d135cdaa7530de557e67cc1049c52de094"
+        );
     }
 
     #[test]
@@ -144,14 +160,20 @@ mod tests {
         let both = secrets(&["whsec_new", "whsec_old"]);
         assert_eq!(both.verify(&header("whsec_new", NOW), BODY, NOW), Ok(()));
         assert_eq!(both.verify(&header("whsec_old", NOW), BODY, NOW), Ok(()));
-        let two = format!("t={NOW},v1={},v1={}", signature("whsec_unknown", NOW, BODY), signature("whsec_old", NOW, BODY));
+        let two =
+            format!("t={NOW},v1={},v1={}", signature("whsec_unknown", NOW, BODY), signature("whsec_old", NOW, BODY));
         assert_eq!(both.verify(&two, BODY, NOW), Ok(()));
     }
 
     #[test]
     fn old_and_future_messages_are_refused() {
         let ours = secrets(&["whsec_a"]);
-        for (time, expected) in [(NOW - 300, Ok(())), (NOW - 301, Err(SignatureFault::Stale)), (NOW + 300, Ok(())), (NOW + 301, Err(SignatureFault::Stale))] {
+        for (time, expected) in [
+            (NOW - 300, Ok(())),
+            (NOW - 301, Err(SignatureFault::Stale)),
+            (NOW + 300, Ok(())),
+            (NOW + 301, Err(SignatureFault::Stale)),
+        ] {
             assert_eq!(ours.verify(&header("whsec_a", time), BODY, NOW), expected, "{}", time - NOW);
         }
     }
@@ -177,7 +199,9 @@ mod tests {
     #[test]
     fn a_header_with_too_much_in_it_is_not_looked_at() {
         let ours = secrets(&["whsec_a"]);
-        let padded = |count: usize| format!("t={NOW},{}v1={}", format!("v1={},", "0".repeat(64)).repeat(count), signature("whsec_a", NOW, BODY));
+        let padded = |count: usize| {
+            format!("t={NOW},{}v1={}", format!("v1={},", "0".repeat(64)).repeat(count), signature("whsec_a", NOW, BODY))
+        };
         assert_eq!(ours.verify(&padded(15), BODY, NOW), Ok(()));
         assert_eq!(ours.verify(&padded(16), BODY, NOW), Err(SignatureFault::Malformed), "one signature too many");
         let long = format!("{},v0={}", header("whsec_a", NOW), "0".repeat(8 * 1024));

@@ -32,7 +32,8 @@ impl Links {
     pub(crate) fn new(id: BookingId, token: Option<&str>) -> Self {
         let query = token.map(|token| format!("?token={token}")).unwrap_or_default();
         let below = |part: &str| format!("/api/bookings/{id}/{part}{query}");
-        let (this, cancel, events, calendar) = (format!("/api/bookings/{id}{query}"), below("cancel"), below("events"), below("calendar.ics"));
+        let (this, cancel, events, calendar) =
+            (format!("/api/bookings/{id}{query}"), below("cancel"), below("events"), below("calendar.ics"));
         Self { this, cancel, events, calendar, pay: None, receipt: None, id, query }
     }
 
@@ -180,7 +181,10 @@ impl<'a> BookingView<'a> {
             guest: &booking.guest,
             price: booking.price.as_ref().map(|price| PriceView::new(price, &booking.stays)),
             payment: PaymentView::new(booking),
-            cancellation_fee: booking.cancellation_fee.zip(booking.price.as_ref()).map(|(fee, price)| Money::new(fee, price.currency)),
+            cancellation_fee: booking
+                .cancellation_fee
+                .zip(booking.price.as_ref())
+                .map(|(fee, price)| Money::new(fee, price.currency)),
             created_at: booking.created_at,
             updated_at: booking.updated_at,
             links: links.with_money(booking),
@@ -213,8 +217,20 @@ impl<'a> PriceView<'a> {
     pub(crate) fn new(price: &'a Price, stays: &'a [Stay]) -> Self {
         let money = |amount| Money::new(amount, price.currency);
         Self {
-            nights: price.night_lines(stays).map(|line| NightView { stay: line.stay, night: line.night, price: money(line.amount) }).collect(),
-            taxes: price.taxes.iter().map(|tax| TaxView { code: &tax.code, name: &tax.name, rate_ppm: tax.rate_ppm, price: money(tax.amount) }).collect(),
+            nights: price
+                .night_lines(stays)
+                .map(|line| NightView { stay: line.stay, night: line.night, price: money(line.amount) })
+                .collect(),
+            taxes: price
+                .taxes
+                .iter()
+                .map(|tax| TaxView {
+                    code: &tax.code,
+                    name: &tax.name,
+                    rate_ppm: tax.rate_ppm,
+                    price: money(tax.amount),
+                })
+                .collect(),
             total: money(price.total),
         }
     }
@@ -244,16 +260,20 @@ mod tests {
 
     fn stored() -> Booking {
         serde_json::from_value(json!({
-            "_id": "11111111-2222-5333-8444-555555555555", "reference": "PVT-0000000000", "status": "confirmed", "rev": 1,
+            "_id": "11111111-2222-5333-8444-555555555555", "reference": "PVT-0000000000", "status": "confirmed",
+            "rev": 1,
             "property_id": "pvt-montreal", "rate_plan_id": "standard", "source": "direct",
-            "stays": [{ "room_type_id": "dorm-6-mixed", "arrival": "2027-01-10", "departure": "2027-01-11", "guests": 1, "assigned_beds": ["d6a-1"] }],
+            "stays": [{ "room_type_id": "dorm-6-mixed", "arrival": "2027-01-10", "departure": "2027-01-11", "guests": 1,
+            "assigned_beds": ["d6a-1"] }],
             "guest": { "first_name": "Ada", "last_name": "Lovelace", "email": "ada@example.com" },
             "price": { "currency": "CAD", "nights": [[4200]],
                        "taxes": [{ "code": "gst", "name": "GST", "rate_ppm": 50000, "amount": 210 }], "total": 4410 },
             "payment_status": "pay_on_arrival", "fingerprint": "f", "client": "k1",
             "created_at": "2026-12-01T12:00:00.000Z", "updated_at": "2026-12-01T12:00:01.000Z",
-            "history": [{ "rev": 1, "at": "2026-12-01T12:00:01.000Z", "action": "request", "from": "requested", "to": "confirmed",
-                          "command_id": "11111111-2222-5333-8444-555555555556", "event_id": "11111111-2222-5333-8444-555555555557", "actor": "client:k1" }],
+            "history": [{ "rev": 1, "at": "2026-12-01T12:00:01.000Z", "action": "request", "from": "requested",
+            "to": "confirmed",
+                          "command_id": "11111111-2222-5333-8444-555555555556",
+                          "event_id": "11111111-2222-5333-8444-555555555557", "actor": "client:k1" }],
         }))
         .unwrap()
     }
@@ -261,18 +281,24 @@ mod tests {
     #[test]
     fn a_booking_looks_as_documented() {
         let booking = stored();
-        let shown: Value = serde_json::to_value(BookingView::new(&booking, Links::new(booking.id, Some("tok")), None)).unwrap();
+        let shown: Value =
+            serde_json::to_value(BookingView::new(&booking, Links::new(booking.id, Some("tok")), None)).unwrap();
         let expected = json!({
-            "id": "11111111-2222-5333-8444-555555555555", "reference": "PVT-0000000000", "status": "confirmed", "rev": 1,
+            "id": "11111111-2222-5333-8444-555555555555", "reference": "PVT-0000000000", "status": "confirmed",
+            "rev": 1,
             "property_id": "pvt-montreal", "rate_plan_id": "standard", "source": "direct",
-            "stays": [{ "room_type_id": "dorm-6-mixed", "arrival": "2027-01-10", "departure": "2027-01-11", "guests": 1, "assigned_beds": ["d6a-1"] }],
+            "stays": [{ "room_type_id": "dorm-6-mixed", "arrival": "2027-01-10", "departure": "2027-01-11", "guests": 1,
+            "assigned_beds": ["d6a-1"] }],
             "guest": { "first_name": "Ada", "last_name": "Lovelace", "email": "ada@example.com" },
             "price": { "nights": [{ "stay": 0, "night": "2027-01-10", "price": { "amount": 4200, "currency": "CAD" } }],
-                       "taxes": [{ "code": "gst", "name": "GST", "rate_ppm": 50000, "price": { "amount": 210, "currency": "CAD" } }],
+                       "taxes": [{ "code": "gst", "name": "GST", "rate_ppm": 50000,
+                       "price": { "amount": 210, "currency": "CAD" } }],
                        "total": { "amount": 4410, "currency": "CAD" } },
-            "payment": { "status": "pay_on_arrival", "paid": { "amount": 0, "currency": "CAD" }, "due": { "amount": 4410, "currency": "CAD" } },
+            "payment": { "status": "pay_on_arrival", "paid": { "amount": 0, "currency": "CAD" },
+            "due": { "amount": 4410, "currency": "CAD" } },
             "created_at": "2026-12-01T12:00:00.000Z", "updated_at": "2026-12-01T12:00:01.000Z",
-            "links": { "self": "/api/bookings/11111111-2222-5333-8444-555555555555?token=tok", "cancel": "/api/bookings/11111111-2222-5333-8444-555555555555/cancel?token=tok",
+            "links": { "self": "/api/bookings/11111111-2222-5333-8444-555555555555?token=tok",
+            "cancel": "/api/bookings/11111111-2222-5333-8444-555555555555/cancel?token=tok",
                        "events": "/api/bookings/11111111-2222-5333-8444-555555555555/events?token=tok",
                        "calendar": "/api/bookings/11111111-2222-5333-8444-555555555555/calendar.ics?token=tok",
                        "pay": "/api/bookings/11111111-2222-5333-8444-555555555555/pay?token=tok" },
@@ -286,10 +312,13 @@ mod tests {
         booking.status = Status::Held;
         booking.payment.required = 882;
         booking.payment.expires_at = Some(booking.updated_at);
-        let shown = |booking: &Booking| serde_json::to_value(BookingView::new(booking, Links::new(booking.id, None), None)).unwrap();
+        let shown = |booking: &Booking| {
+            serde_json::to_value(BookingView::new(booking, Links::new(booking.id, None), None)).unwrap()
+        };
         let held = shown(&booking);
         let expected = json!({
-            "status": "pending", "paid": { "amount": 0, "currency": "CAD" }, "due": { "amount": 4410, "currency": "CAD" },
+            "status": "pending", "paid": { "amount": 0, "currency": "CAD" },
+            "due": { "amount": 4410, "currency": "CAD" },
             "payable": { "amount": 882, "currency": "CAD" }, "expires_at": "2026-12-01T12:00:01.000Z",
         });
         assert_eq!((&held["payment"], held["links"].get("receipt")), (&expected, None));
@@ -297,7 +326,11 @@ mod tests {
         booking.status = Status::Confirmed;
         booking.payment.ledger = Some(Summary { captured: 4410, cleared: 4410, ..Summary::default() });
         let paid = shown(&booking);
-        assert_eq!((&paid["payment"]["status"], paid["links"].get("pay")), (&json!("paid"), None), "nothing is left to pay");
+        assert_eq!(
+            (&paid["payment"]["status"], paid["links"].get("pay")),
+            (&json!("paid"), None),
+            "nothing is left to pay"
+        );
         assert_eq!(paid["links"]["receipt"], "/api/bookings/11111111-2222-5333-8444-555555555555/receipt");
     }
 }

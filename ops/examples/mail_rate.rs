@@ -1,5 +1,6 @@
-//! Measures how many mails the emails worker sends: events from the broker, bookings and ledger in MongoDB, mails into a discarding sink,
-//! everything in this process. Loopback engines only; it uses a queue prefix and a database of its own and removes both.
+//! Measures how many mails the emails worker sends: events from the broker, bookings and ledger in MongoDB, mails into
+//! a discarding sink, everything in this process. Loopback engines only; it uses a queue prefix and a database of its
+//! own and removes both.
 //!
 //! `AMQP_URL=… MONGODB_URI=… cargo run --release -p pvt-ops --example mail_rate -- 20000`
 #![allow(clippy::print_stdout, clippy::unwrap_used, missing_docs)]
@@ -40,16 +41,26 @@ async fn main() -> Result<()> {
     let (smtp, mails, stop) = (sink.smtp_addr()?, sink.store(), CancellationToken::new());
     let serving = tokio::spawn(sink.serve(stop.clone()));
 
-    let bookings: mongodb::Collection<Booking> = mongodb::Client::with_uri_str(&uri).await?.database(&name).collection("bookings");
+    let bookings: mongodb::Collection<Booking> =
+        mongodb::Client::with_uri_str(&uri).await?.database(&name).collection("bookings");
     for first in (0..count).step_by(1_000) {
         let some: Vec<Booking> = (first..count.min(first + 1_000)).map(guests::confirmed).collect();
         bookings.insert_many(&some).await?;
-        let events = some.iter().map(|booking| guests::event(booking, 1)).map(|event| Ok(Outgoing::event(event.event_id, &event)?));
+        let events = some
+            .iter()
+            .map(|booking| guests::event(booking, 1))
+            .map(|event| Ok(Outgoing::event(event.event_id, &event)?));
         publisher.publish_all(events.collect::<Result<Vec<_>>>()?).await?;
     }
 
     let links = Links::new("http://127.0.0.1:8080".parse()?, &"a secret of this measurement".into())?;
-    let worker = Emails::with(mongo.clone(), &format!("smtp://{smtp}"), "PVT Booking <bookings@pvt.test>", links, SmtpLimits::default())?;
+    let worker = Emails::with(
+        mongo.clone(),
+        &format!("smtp://{smtp}"),
+        "PVT Booking <bookings@pvt.test>",
+        links,
+        SmtpLimits::default(),
+    )?;
     let engine = Engine::new(&amqp, topology.clone(), publisher.clone()).register_batch(worker)?;
     let begun = Instant::now();
     let running = tokio::spawn(engine.run(stop.clone()));

@@ -1,7 +1,8 @@
-//! `pvt bench`: drives the real processes over HTTP and says how fast they are, each figure beside this machine's bare limit.
+//! `pvt bench`: drives the real processes over HTTP and says how fast they are, each figure beside this machine's bare
+//! limit.
 //!
-//! It works in a database, a schema and queues of its own and removes them. It must never touch those of a running system, and
-//! never put load on anything but the engines it was given.
+//! It works in a database, a schema and queues of its own and removes them. It must never touch those of a running
+//! system, and never put load on anything but the engines it was given.
 
 mod bare;
 mod confirmed;
@@ -116,10 +117,20 @@ pub(crate) async fn run(args: BenchArgs) -> Result<()> {
     } else {
         table::print(&figures)
     }
-    if figures.troubles.is_empty() { Ok(()) } else { bail!("not everything went as it should: {}", figures.troubles.join("; ")) }
+    if figures.troubles.is_empty() {
+        Ok(())
+    } else {
+        bail!("not everything went as it should: {}", figures.troubles.join("; "))
+    }
 }
 
-async fn measure(engines: &Engines, scale: &Scale, keep: bool, figures: &mut Figures, stop: &CancellationToken) -> Result<()> {
+async fn measure(
+    engines: &Engines,
+    scale: &Scale,
+    keep: bool,
+    figures: &mut Figures,
+    stop: &CancellationToken,
+) -> Result<()> {
     let corner = Corner::make(engines.urls()).await?;
     let outcome = tokio::select! {
         outcome = run::all(&corner, engines, scale, figures) => outcome,

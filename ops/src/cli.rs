@@ -351,7 +351,8 @@ pub(crate) struct StripeSimulatorArgs {
     /// Where events are sent
     #[arg(long, requires = "webhook_secret")]
     pub(crate) webhook_url: Option<url::Url>,
-    /// What they are signed with; several while one takes over from another. From the environment nobody else on the machine reads it
+    /// What they are signed with; several while one takes over from another. From the environment nobody else on the
+    /// machine reads it
     #[arg(long, env = "STRIPE_SIMULATOR_WEBHOOK_SECRETS", value_delimiter = ',', hide_env_values = true)]
     pub(crate) webhook_secret: Vec<String>,
     /// Keep everything in this folder across restarts
@@ -395,7 +396,17 @@ mod tests {
         let parse = |words: &[&str]| super::Cli::try_parse_from(["pvt", "dev", "stripe-simulator"].iter().chain(words));
         assert!(parse(&[]).is_ok());
         assert!(parse(&["--webhook-url", "http://127.0.0.1:1/"]).is_err());
-        assert!(parse(&["--webhook-url", "http://127.0.0.1:1/", "--webhook-secret", "whsec_x", "--webhook-secret", "whsec_y"]).is_ok());
+        assert!(
+            parse(&[
+                "--webhook-url",
+                "http://127.0.0.1:1/",
+                "--webhook-secret",
+                "whsec_x",
+                "--webhook-secret",
+                "whsec_y"
+            ])
+            .is_ok()
+        );
     }
 
     #[test]

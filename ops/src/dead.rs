@@ -1,7 +1,9 @@
-//! Dead letters and messages without a route: what could not be handled, why, sending it home again, and throwing it away.
+//! Dead letters and messages without a route: what could not be handled, why, sending it home again, and throwing it
+//! away.
 //!
-//! A dead letter is removed only after the broker confirmed its copy in the home queue, or after the audit holds why it was thrown
-//! away. A copy keeps its message id, so a message that had been handled after all is recognised by its worker.
+//! A dead letter is removed only after the broker confirmed its copy in the home queue, or after the audit holds why it
+//! was thrown away. A copy keeps its message id, so a message that had been handled after all is recognised by its
+//! worker.
 
 mod desk;
 
@@ -45,9 +47,14 @@ pub(crate) async fn list(config: &Config, args: DeadListArgs) -> Result<()> {
         let group = groups.entry(["queue", "type", "class", "message"].map(text)).or_insert((0, text("id")));
         group.0 += 1;
     }
-    let rows = groups.into_iter().map(|([queue, kind, class, message], (count, id))| [queue, count.to_string(), kind, class, message, id]);
+    let rows = groups
+        .into_iter()
+        .map(|([queue, kind, class, message], (count, id))| [queue, count.to_string(), kind, class, message, id]);
     output::table(["QUEUE", "COUNT", "TYPE", "CLASS", "MESSAGE", "ONE ID"], rows);
-    output::note("\n`pvt dead show <id>` shows one; `pvt dead replay <id>` sends it home; `pvt dead discard <id> --reason …` throws it away.");
+    output::note(
+        "\n`pvt dead show <id>` shows one; `pvt dead replay <id>` sends it home; `pvt dead discard <id> --reason …` \
+            throws it away.",
+    );
     Ok(())
 }
 
@@ -87,8 +94,8 @@ pub(crate) async fn replay(config: &Config, args: ReplayArgs) -> Result<()> {
     report(count, if args.dry_run { "would be replayed" } else { "replayed" })
 }
 
-/// `pvt dead discard`. What is to go is looked at first and written down, and then taken: whatever fails in between leaves a message
-/// too many, never one too few.
+/// `pvt dead discard`. What is to go is looked at first and written down, and then taken: whatever fails in between
+/// leaves a message too many, never one too few.
 pub(crate) async fn discard(config: &Config, args: DiscardArgs) -> Result<()> {
     let places = desk::places(&broker::topology(config), args.letters.queue.as_deref(), args.unroutable)?;
     let mut chosen: Vec<(Uuid, String, String)> = Vec::new();
@@ -123,7 +130,16 @@ async fn write_down(config: &Config, chosen: &[(Uuid, String, String)], reason: 
     let (cause, now) = (Uuid::now_v7(), Utc::now());
     for (id, kind, label) in chosen {
         let detail = format!("{kind} of {label}: {reason}");
-        mongo.append_audit(&AuditEntry::new(cause, now.into(), ACTOR, "dead_letter.discard".to_owned(), &id.to_string(), &detail)).await?;
+        mongo
+            .append_audit(&AuditEntry::new(
+                cause,
+                now.into(),
+                ACTOR,
+                "dead_letter.discard".to_owned(),
+                &id.to_string(),
+                &detail,
+            ))
+            .await?;
     }
     mongo.shutdown().await;
     Ok(())

@@ -33,7 +33,9 @@ pub(crate) async fn run(config: &Config, json: bool) -> Result<()> {
     for finding in findings.iter().filter(|_| !json) {
         match &finding.trouble {
             None => output::data(format_args!("ok     {}", finding.what)),
-            Some(trouble) => output::data(format_args!("WRONG  {}: {trouble}\n       → {}", finding.what, finding.remedy)),
+            Some(trouble) => {
+                output::data(format_args!("WRONG  {}: {trouble}\n       → {}", finding.what, finding.remedy))
+            }
         }
     }
     let wrong = findings.iter().filter(|finding| finding.trouble.is_some()).count();
@@ -48,12 +50,20 @@ async fn mongodb(config: &Config) -> Finding {
         found
     };
     let trouble = bounded(probe).await;
-    Finding { what: "MongoDB", trouble, remedy: "check MONGODB_URI; locally `pvt up` starts one; transactions need a replica set" }
+    Finding {
+        what: "MongoDB",
+        trouble,
+        remedy: "check MONGODB_URI; locally `pvt up` starts one; transactions need a replica set",
+    }
 }
 
 async fn postgres(config: &Config) -> Finding {
     let probe = async { Mart::connect(config.database_url.expose_secret(), "pvt doctor")?.ping().await };
-    Finding { what: "PostgreSQL", trouble: bounded(probe).await, remedy: "check DATABASE_URL; locally `pvt up` starts one" }
+    Finding {
+        what: "PostgreSQL",
+        trouble: bounded(probe).await,
+        remedy: "check DATABASE_URL; locally `pvt up` starts one",
+    }
 }
 
 async fn smtp(config: &Config) -> Finding {
@@ -63,7 +73,11 @@ async fn smtp(config: &Config) -> Finding {
         TcpStream::connect((url.host_str().unwrap_or_default(), port)).await?;
         anyhow::Ok(())
     };
-    Finding { what: "SMTP server", trouble: bounded(probe).await, remedy: "check SMTP_URL; mails wait in the queue until it answers" }
+    Finding {
+        what: "SMTP server",
+        trouble: bounded(probe).await,
+        remedy: "check SMTP_URL; mails wait in the queue until it answers",
+    }
 }
 
 async fn api(config: &Config) -> Finding {
@@ -71,7 +85,11 @@ async fn api(config: &Config) -> Finding {
         let response = reqwest::get(format!("http://{}/readyz?verbose", config.http_addr)).await?;
         if response.status().is_success() { Ok(()) } else { Err(anyhow::anyhow!("{}", response.text().await?)) }
     };
-    Finding { what: "API", trouble: bounded(probe).await, remedy: "`pvt status` shows its log's place; `pvt up` starts it" }
+    Finding {
+        what: "API",
+        trouble: bounded(probe).await,
+        remedy: "`pvt status` shows its log's place; `pvt up` starts it",
+    }
 }
 
 async fn rabbitmq(config: &Config) -> Vec<Finding> {
@@ -84,27 +102,41 @@ async fn rabbitmq(config: &Config) -> Vec<Finding> {
         Err(_) => return vec![broker_down(format!("no answer within {PROBE_LIMIT:?}"))],
     };
     let names = |wrong: &dyn Fn(&QueueRole, Option<QueueCount>) -> bool| {
-        let found: Vec<&str> = queues.iter().zip(&counts).filter(|(queue, count)| wrong(&queue.role, **count)).map(|(queue, _)| queue.name.as_str()).collect();
+        let found: Vec<&str> = queues
+            .iter()
+            .zip(&counts)
+            .filter(|(queue, count)| wrong(&queue.role, **count))
+            .map(|(queue, _)| queue.name.as_str())
+            .collect();
         (!found.is_empty()).then(|| found.join(", "))
     };
     let missing = names(&|_, count| count.is_none());
     vec![
         Finding { what: "RabbitMQ", trouble: None, remedy: "" },
-        Finding { what: "queues", trouble: missing.map(|missing| format!("missing: {missing}")), remedy: "pvt topology apply" },
+        Finding {
+            what: "queues",
+            trouble: missing.map(|missing| format!("missing: {missing}")),
+            remedy: "pvt topology apply",
+        },
         Finding {
             what: "consumers",
-            trouble: names(&|role, count| matches!(role, QueueRole::Work { .. }) && count.is_some_and(|count| count.consumers == 0)),
+            trouble: names(&|role, count| {
+                matches!(role, QueueRole::Work { .. }) && count.is_some_and(|count| count.consumers == 0)
+            }),
             remedy: "start the workers of these queues: pvt workers run --all",
         },
         Finding {
             what: "dead letters",
-            trouble: names(&|role, count| matches!(role, QueueRole::Dead { .. }) && count.is_some_and(|count| count.ready > 0)),
+            trouble: names(&|role, count| {
+                matches!(role, QueueRole::Dead { .. }) && count.is_some_and(|count| count.ready > 0)
+            }),
             remedy: "pvt dead list says why; pvt dead replay sends them home, pvt dead discard throws them away",
         },
         Finding {
             what: "unroutable messages",
             trouble: names(&|role, count| *role == QueueRole::Unroutable && count.is_some_and(|count| count.ready > 0)),
-            remedy: "a publisher uses a routing key that no queue is bound to: pvt topology diff, pvt dead list --unroutable",
+            remedy: "a publisher uses a routing key that no queue is bound to: pvt topology diff, pvt dead list \
+                --unroutable",
         },
     ]
 }

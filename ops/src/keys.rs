@@ -56,7 +56,8 @@ pub(crate) async fn list(config: &Config, as_json: bool) -> Result<()> {
     }
     let rows = keys.into_iter().map(|key| {
         let state = key.revoked_at.map_or_else(|| "active".to_owned(), |since| format!("revoked {since}"));
-        let (role, properties, scopes) = (role_name(key.role), property_names(&key.properties), scope_names(&key.scopes));
+        let (role, properties, scopes) =
+            (role_name(key.role), property_names(&key.properties), scope_names(&key.scopes));
         [key.id, role.to_owned(), key.name, properties.join(" "), scopes.join(" "), state, key.created_at.to_string()]
     });
     output::table(["ID", "ROLE", "NAME", "PROPERTIES", "SCOPES", "STATE", "SINCE"], rows);
@@ -74,7 +75,9 @@ pub(crate) async fn revoke(config: &Config, id: &str) -> Result<()> {
     let now = Utc::now();
     if mongo.revoke_api_key(id, now.into()).await? {
         let detail = format!("{} key `{}`", role_name(key.role), key.name);
-        mongo.append_audit(&AuditEntry::new(Uuid::now_v7(), now.into(), ACTOR, "api_key.revoke".to_owned(), id, &detail)).await?;
+        mongo
+            .append_audit(&AuditEntry::new(Uuid::now_v7(), now.into(), ACTOR, "api_key.revoke".to_owned(), id, &detail))
+            .await?;
         output::note(format_args!("{id} is void; processes that know it notice within a minute"));
     } else {
         output::note(format_args!("{id} was void already"));
@@ -109,14 +112,18 @@ fn property_names(scope: &PropertyScope) -> Vec<&str> {
 fn scope_names(scopes: &ScopeSet) -> Vec<&'static str> {
     match scopes {
         ScopeSet::All => vec!["all"],
-        ScopeSet::Only(listed) => Scope::ALL.into_iter().filter(|(_, scope)| listed.contains(scope)).map(|(name, _)| name).collect(),
+        ScopeSet::Only(listed) => {
+            Scope::ALL.into_iter().filter(|(_, scope)| listed.contains(scope)).map(|(name, _)| name).collect()
+        }
     }
 }
 
 fn scopes(names: &[String]) -> Result<ScopeSet> {
     let find = |name: &String| {
         let known = Scope::ALL.into_iter().find(|(known, _)| known == name);
-        known.map(|(_, scope)| scope).with_context(|| format!("there is no scope `{name}`; there are {}", Scope::ALL.map(|(name, _)| name).join(", ")))
+        known.map(|(_, scope)| scope).with_context(|| {
+            format!("there is no scope `{name}`; there are {}", Scope::ALL.map(|(name, _)| name).join(", "))
+        })
     };
     let listed: Vec<Scope> = names.iter().map(find).collect::<Result<_>>()?;
     Ok(if listed.is_empty() { ScopeSet::All } else { ScopeSet::Only(listed) })

@@ -22,8 +22,8 @@ mod users;
 use anyhow::Result;
 use clap::Parser;
 use cli::{
-    Cli, Command, ConfigCommand, DeadCommand, DevCommand, KeysCommand, MailSinkArgs, QueuesCommand, ReconcileCommand, StripeSimulatorArgs, TopologyCommand,
-    UpArgs, UsersCommand, WorkersCommand,
+    Cli, Command, ConfigCommand, DeadCommand, DevCommand, KeysCommand, MailSinkArgs, QueuesCommand, ReconcileCommand,
+    StripeSimulatorArgs, TopologyCommand, UpArgs, UsersCommand, WorkersCommand,
 };
 use pvt_service::config::Config;
 use pvt_service::{shutdown, telemetry, tls};
@@ -69,7 +69,9 @@ async fn run(cli: Cli) -> Result<()> {
         Command::Topology(TopologyCommand::Diff) => topology::diff(&ready(&[RabbitMq, Management]).await?).await,
         Command::Queues(QueuesCommand::List(args)) => queues::list(&ready(&[RabbitMq]).await?, args.json).await,
         Command::Dead(command) => run_dead(command).await,
-        Command::Reconcile(ReconcileCommand::Run(args)) => reconcile::run(&ready(&[MongoDb, RabbitMq]).await?, args).await,
+        Command::Reconcile(ReconcileCommand::Run(args)) => {
+            reconcile::run(&ready(&[MongoDb, RabbitMq]).await?, args).await
+        }
         Command::Trace(args) => trace::run(&ready(&[MongoDb]).await?, args).await,
         Command::Keys(KeysCommand::Create(args)) => keys::create(&ready(&[MongoDb]).await?, args).await,
         Command::Keys(KeysCommand::List(args)) => keys::list(&ready(&[MongoDb]).await?, args.json).await,
@@ -120,13 +122,21 @@ async fn ready(needs: &[Need]) -> Result<Config> {
 }
 
 fn show_config(config: &Config) -> Result<()> {
-    let rows = config.settings().iter().map(|setting| [setting.name.to_owned(), setting.shown.clone(), setting.origin.to_string()]);
+    let rows = config
+        .settings()
+        .iter()
+        .map(|setting| [setting.name.to_owned(), setting.shown.clone(), setting.origin.to_string()]);
     output::table(["VARIABLE", "VALUE", "FROM"], rows);
     Ok(())
 }
 
 async fn run_mail_sink(args: MailSinkArgs) -> Result<()> {
-    let options = mail_sink::SinkOptions { smtp_addr: args.smtp, http_addr: args.http, store_dir: args.store, discard: args.discard };
+    let options = mail_sink::SinkOptions {
+        smtp_addr: args.smtp,
+        http_addr: args.http,
+        store_dir: args.store,
+        discard: args.discard,
+    };
     mail_sink::run(options, shutdown::signal()?).await
 }
 

@@ -1,7 +1,8 @@
-//! A mail server for development and tests: it accepts everything, delivers nothing, and shows what it got on a web page.
+//! A mail server for development and tests: it accepts everything, delivers nothing, and shows what it got on a web
+//! page.
 //!
-//! A mail is answered `250` only after it was handed to the operating system, so that killing the process loses nothing that was
-//! acknowledged. It listens on loopback only, and everything that it keeps is bounded.
+//! A mail is answered `250` only after it was handed to the operating system, so that killing the process loses nothing
+//! that was acknowledged. It listens on loopback only, and everything that it keeps is bounded.
 
 mod dialogue;
 mod faults;
@@ -65,8 +66,12 @@ impl MailSink {
             }
         }
         let store = MailStore::open(options.store_dir.as_deref(), options.discard).context("opening the kept mails")?;
-        let smtp = TcpListener::bind(options.smtp_addr).await.with_context(|| format!("listening on {} for SMTP", options.smtp_addr))?;
-        let http = TcpListener::bind(options.http_addr).await.with_context(|| format!("listening on {} for the page", options.http_addr))?;
+        let smtp = TcpListener::bind(options.smtp_addr)
+            .await
+            .with_context(|| format!("listening on {} for SMTP", options.smtp_addr))?;
+        let http = TcpListener::bind(options.http_addr)
+            .await
+            .with_context(|| format!("listening on {} for the page", options.http_addr))?;
         Ok(Self { smtp, http, state: SinkState { store: Arc::new(store), faults: Arc::default() } })
     }
 
@@ -97,7 +102,8 @@ impl MailSink {
     /// When the page can no longer be served.
     pub async fn serve(self, shutdown: CancellationToken) -> Result<()> {
         let stop = shutdown.clone();
-        let pages = axum::serve(self.http, pages::router(self.state.clone())).with_graceful_shutdown(async move { stop.cancelled().await });
+        let pages = axum::serve(self.http, pages::router(self.state.clone()))
+            .with_graceful_shutdown(async move { stop.cancelled().await });
         let pages = async {
             tokio::select! {
                 served = pages => served.context("serving the mail page"),
@@ -116,6 +122,7 @@ impl MailSink {
 /// As [`MailSink::bind`] and [`MailSink::serve`].
 pub async fn run(options: SinkOptions, shutdown: CancellationToken) -> Result<()> {
     let sink = MailSink::bind(options).await?;
-    tracing::info!(smtp = %sink.smtp_addr()?, page = %format_args!("http://{}/dev/mail", sink.http_addr()?), "the mail sink listens");
+    tracing::info!(smtp = %sink.smtp_addr()?, page = %format_args!("http://{}/dev/mail", sink.http_addr()?),
+        "the mail sink listens");
     sink.serve(shutdown).await
 }

@@ -19,7 +19,8 @@ pub(crate) enum Need {
     PostgreSql,
 }
 
-/// Fails with "try later" when one of them does not listen. Addresses that only their driver can resolve are left to it.
+/// Fails with "try later" when one of them does not listen. Addresses that only their driver can resolve are left to
+/// it.
 pub(crate) async fn check(config: &Config, needs: &[Need]) -> Result<()> {
     for need in needs {
         let (name, url, port) = match need {
@@ -30,7 +31,8 @@ pub(crate) async fn check(config: &Config, needs: &[Need]) -> Result<()> {
         };
         let addresses = addresses(url.expose_secret(), port);
         if !addresses.is_empty() && !any_listens(&addresses).await {
-            let text = format!("{name} is not reachable at {}; on one machine `pvt up` starts it", addresses.join(", "));
+            let text =
+                format!("{name} is not reachable at {}; on one machine `pvt up` starts it", addresses.join(", "));
             return Err(Problem::TryLater(text).into());
         }
     }
@@ -46,7 +48,8 @@ async fn any_listens(addresses: &[String]) -> bool {
     false
 }
 
-/// `host:port` of every host of a URL, without user and password; none for `mongodb+srv`, whose hosts are in the DNS, and sockets.
+/// `host:port` of every host of a URL, without user and password; none for `mongodb+srv`, whose hosts are in the DNS,
+/// and sockets.
 fn addresses(url: &str, default_port: u16) -> Vec<String> {
     let Some((scheme, rest)) = url.split_once("://") else { return Vec::new() };
     if scheme.ends_with("+srv") {
@@ -60,7 +63,10 @@ fn addresses(url: &str, default_port: u16) -> Vec<String> {
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let hosts = authority.rsplit_once('@').map_or(authority, |(_, hosts)| hosts);
     let listed = hosts.split(',').filter(|host| !host.is_empty() && !host.contains('%'));
-    let has_port = |host: &str| host.rsplit_once(':').is_some_and(|(before, port)| !port.is_empty() && !before.ends_with(':') && !port.contains(']'));
+    let has_port = |host: &str| {
+        host.rsplit_once(':')
+            .is_some_and(|(before, port)| !port.is_empty() && !before.ends_with(':') && !port.contains(']'))
+    };
     listed.map(|host| if has_port(host) { host.to_owned() } else { format!("{host}:{default_port}") }).collect()
 }
 

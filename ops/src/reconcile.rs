@@ -25,7 +25,11 @@ pub(crate) async fn run(config: &Config, args: ReconcileArgs) -> Result<()> {
     let mongo = Mongo::connect(config.mongodb_uri.expose_secret(), "pvt reconcile").await?;
     let all = mongo.property_ids().await?;
     let properties: Vec<PropertyId> = match &args.property {
-        Some(one) => vec![all.into_iter().find(|id| id.as_str() == one).ok_or_else(|| Problem::NotFound(format!("there is no property `{one}`")))?],
+        Some(one) => vec![
+            all.into_iter()
+                .find(|id| id.as_str() == one)
+                .ok_or_else(|| Problem::NotFound(format!("there is no property `{one}`")))?,
+        ],
         None => all,
     };
     let reports = reports(config, &mongo, properties, args.dry_run).await?;
@@ -34,13 +38,24 @@ pub(crate) async fn run(config: &Config, args: ReconcileArgs) -> Result<()> {
 }
 
 /// Queues a run for each of these properties and waits for the reports.
-pub(crate) async fn reports(config: &Config, mongo: &Mongo, properties: Vec<PropertyId>, dry_run: bool) -> Result<Vec<Report>> {
+pub(crate) async fn reports(
+    config: &Config,
+    mongo: &Mongo,
+    properties: Vec<PropertyId>,
+    dry_run: bool,
+) -> Result<Vec<Report>> {
     let topology = broker::topology(config);
     let publisher = Publisher::start(config.amqp_url.expose_secret(), topology.clone(), "pvt reconcile");
     let mut reports = Vec::with_capacity(properties.len());
     for property_id in properties {
         let run_id = Uuid::new_v4();
-        let command = ReconcileProperty { run_id, property_id: property_id.clone(), dry_run, actor: "operator".to_owned(), requested_at: Utc::now().into() };
+        let command = ReconcileProperty {
+            run_id,
+            property_id: property_id.clone(),
+            dry_run,
+            actor: "operator".to_owned(),
+            requested_at: Utc::now().into(),
+        };
         let key = topology.command_key(RECONCILE_PROPERTY, property_id.as_str());
         publisher.publish(Outgoing::command(key, run_id, &command)?).await?;
         reports.push(report_of(mongo, run_id, &property_id).await?);
@@ -57,7 +72,9 @@ async fn report_of(mongo: &Mongo, run_id: Uuid, property_id: &PropertyId) -> Res
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
-    let text = format!("no report about {property_id} within {REPORT_LIMIT:?}: is the reconciliation worker running? (pvt doctor)");
+    let text = format!(
+        "no report about {property_id} within {REPORT_LIMIT:?}: is the reconciliation worker running? (pvt doctor)"
+    );
     Err(Problem::TryLater(text).into())
 }
 

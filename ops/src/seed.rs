@@ -1,4 +1,5 @@
-//! `pvt seed`: the demonstration hostel, and bookings for the coming weeks that take the ordinary way through the queue.
+//! `pvt seed`: the demonstration hostel, and bookings for the coming weeks that take the ordinary way through the
+//! queue.
 
 pub(crate) mod accounts;
 
@@ -32,9 +33,11 @@ const NAMES: [(&str, &str, &str); 6] = [
     ("Katherine", "Johnson", "en"),
     ("Blaise", "Pascal", "fr"),
 ];
-const ROOM_TYPES: [(&str, u32); 5] = [("dorm-6-mixed", 2), ("dorm-8-mixed", 3), ("dorm-4-female", 1), ("private-double", 2), ("private-twin", 2)];
+const ROOM_TYPES: [(&str, u32); 5] =
+    [("dorm-6-mixed", 2), ("dorm-8-mixed", 3), ("dorm-4-female", 1), ("private-double", 2), ("private-twin", 2)];
 
-/// Creates the hostel with bookings, unless it is there; in development also the accounts to try it with. True when it was created.
+/// Creates the hostel with bookings, unless it is there; in development also the accounts to try it with. True when it
+/// was created.
 pub(crate) async fn run(config: &Config, days: u64) -> Result<bool> {
     let mongo = Mongo::connect(config.mongodb_uri.expose_secret(), "pvt seed").await?;
     let hostel = demo::hostel();
@@ -72,7 +75,12 @@ async fn send_bookings(config: &Config, days: u64) -> Result<usize> {
 fn request(random: &mut SmallRng, arrival: NaiveDate, key: &str) -> RequestBooking {
     let (first_name, last_name, locale) = NAMES[random.random_range(0..NAMES.len())];
     let (room_type, most_guests) = ROOM_TYPES[random.random_range(0..ROOM_TYPES.len())];
-    let stay = StayRequest::new(room_type, arrival, arrival + Days::new(random.random_range(1..6)), random.random_range(1..=most_guests));
+    let stay = StayRequest::new(
+        room_type,
+        arrival,
+        arrival + Days::new(random.random_range(1..6)),
+        random.random_range(1..=most_guests),
+    );
     let email = format!("{}@example.com", key);
     RequestBooking {
         booking_id: BookingId::derive(None, key, &arrival.to_string()),
@@ -82,7 +90,13 @@ fn request(random: &mut SmallRng, arrival: NaiveDate, key: &str) -> RequestBooki
         rate_plan_id: "standard".into(),
         source: Source::ALL[random.random_range(0..Source::ALL.len())].1,
         stays: vec![stay],
-        guest: Guest { first_name: first_name.to_owned(), last_name: last_name.to_owned(), email, phone: None, locale: Some(locale.to_owned()) },
+        guest: Guest {
+            first_name: first_name.to_owned(),
+            last_name: last_name.to_owned(),
+            email,
+            phone: None,
+            locale: Some(locale.to_owned()),
+        },
         requested_at: Utc::now().into(),
         quote: None,
         override_restrictions: false,

@@ -32,7 +32,10 @@ pub(crate) async fn apply(config: &Config) -> Result<()> {
         tokio::time::sleep(LOOK_EVERY).await;
     }
     publisher.close(CLOSE_LIMIT).await;
-    broker::management(config)?.apply_policies(&topology).await.map_err(|error| Problem::TryLater(format!("RabbitMQ's management API: {error}")))?;
+    broker::management(config)?
+        .apply_policies(&topology)
+        .await
+        .map_err(|error| Problem::TryLater(format!("RabbitMQ's management API: {error}")))?;
     Ok(())
 }
 
@@ -41,12 +44,18 @@ pub(crate) async fn diff(config: &Config) -> Result<()> {
     let topology = broker::topology(config);
     let declared: Vec<String> = topology.queues().into_iter().map(|queue| queue.name).collect();
     let counts = count_queues(config.amqp_url.expose_secret(), "pvt topology", &declared).await?;
-    let missing = declared.iter().zip(counts).filter(|(_, count)| count.is_none()).map(|(name, _)| format!("- queue {name}  (missing: `pvt topology apply`)"));
+    let missing = declared
+        .iter()
+        .zip(counts)
+        .filter(|(_, count)| count.is_none())
+        .map(|(name, _)| format!("- queue {name}  (missing: `pvt topology apply`)"));
     let management = broker::management(config)?;
     let policies = policies_that_differ(&topology.policies(), &management.policies().await?);
     let present = management.queues(topology.prefix()).await?.into_iter().map(|state| state.name);
     // Broker-named queues (`amq.…`) belong to waiting API instances.
-    let extra = present.filter(|name| !declared.contains(name) && !name.starts_with("amq.")).map(|name| format!("+ queue {name}  (not declared here)"));
+    let extra = present
+        .filter(|name| !declared.contains(name) && !name.starts_with("amq."))
+        .map(|name| format!("+ queue {name}  (not declared here)"));
     let differences: Vec<String> = missing.chain(policies).chain(extra).collect();
     differences.iter().for_each(output::data);
     if differences.is_empty() {
@@ -60,10 +69,14 @@ pub(crate) async fn diff(config: &Config) -> Result<()> {
 fn policies_that_differ(ours: &[Policy], theirs: &[PolicyState]) -> Vec<String> {
     let difference = |policy: &Policy| {
         let Some(state) = theirs.iter().find(|state| state.name == policy.name) else { return Some("missing") };
-        let same = state.pattern == policy.pattern && state.priority == i64::from(policy.priority) && state.definition == policy.definition;
+        let same = state.pattern == policy.pattern
+            && state.priority == i64::from(policy.priority)
+            && state.definition == policy.definition;
         (!same).then_some("other than declared here")
     };
-    ours.iter().filter_map(|policy| Some(format!("~ policy {}  ({}: `pvt topology apply`)", policy.name, difference(policy)?))).collect()
+    ours.iter()
+        .filter_map(|policy| Some(format!("~ policy {}  ({}: `pvt topology apply`)", policy.name, difference(policy)?)))
+        .collect()
 }
 
 #[cfg(test)]

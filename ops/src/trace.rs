@@ -1,6 +1,8 @@
-//! `pvt trace`: everything that happened to one booking, from its request to its mails, payments and the mart, in the order of time.
+//! `pvt trace`: everything that happened to one booking, from its request to its mails, payments and the mart, in the
+//! order of time.
 //!
-//! It only reads, and shows no field of the guest and nothing by which one could pay. Reasons are shown as somebody wrote them, on one line.
+//! It only reads, and shows no field of the guest and nothing by which one could pay. Reasons are shown as somebody
+//! wrote them, on one line.
 
 mod lines;
 
@@ -38,13 +40,29 @@ pub(crate) async fn run(config: &Config, args: TraceArgs) -> Result<()> {
     // The mart may be away; the rest is worth showing all the same.
     let missing = mart.missing_events(&event_ids).await.ok();
     mart.close().await;
-    let story = Story { booking: &booking, ledger: ledger.as_ref(), events: &events, mails: &mails, claims, missing_in_mart: missing.as_ref() };
+    let story = Story {
+        booking: &booking,
+        ledger: ledger.as_ref(),
+        events: &events,
+        mails: &mails,
+        claims,
+        missing_in_mart: missing.as_ref(),
+    };
     let (lines, verdict) = (story.lines(), story.verdict(Utc::now().into()));
     if args.json {
-        return output::json(&json!({ "booking_id": booking.id, "reference": booking.reference, "status": booking.status, "rev": booking.rev,
-                                     "claims": claims, "lines": lines, "verdict": verdict }));
+        return output::json(
+            &json!({ "booking_id": booking.id, "reference": booking.reference, "status": booking.status,
+                "rev": booking.rev,
+                                     "claims": claims, "lines": lines, "verdict": verdict }),
+        );
     }
-    output::note(format_args!("{}  {}  {} at revision {}", booking.reference, booking.id, booking.status.as_str(), booking.rev));
+    output::note(format_args!(
+        "{}  {}  {} at revision {}",
+        booking.reference,
+        booking.id,
+        booking.status.as_str(),
+        booking.rev
+    ));
     print(&lines);
     output::note(format_args!("\n{}", verdict.join("\n")));
     Ok(())
@@ -55,7 +73,12 @@ fn print(lines: &[Line]) {
     let rows = lines.iter().map(|line| {
         let at = line.at.as_datetime();
         let since = before.replace(at).map_or_else(String::new, |before| since((at - before).num_milliseconds()));
-        [at.format("%Y-%m-%d %H:%M:%S%.3f").to_string(), since, line.place.to_owned(), line.what.chars().take(TEXT_CHARS).collect()]
+        [
+            at.format("%Y-%m-%d %H:%M:%S%.3f").to_string(),
+            since,
+            line.place.to_owned(),
+            line.what.chars().take(TEXT_CHARS).collect(),
+        ]
     });
     output::table(["TIME (UTC)", "AFTER", "WHERE", "WHAT"], rows.collect::<Vec<_>>());
 }
@@ -72,13 +95,24 @@ fn since(ms: i64) -> String {
 
 /// By id or, as people write it, by reference.
 async fn find(mongo: &Mongo, named: &str) -> Result<Booking> {
-    let none = || Problem::NotFound(format!("there is no booking `{named}`; an id or a reference such as PVT-HMY8YMKD1Q names one"));
+    let none = || {
+        Problem::NotFound(format!(
+            "there is no booking `{named}`; an id or a reference such as PVT-HMY8YMKD1Q names one"
+        ))
+    };
     if let Ok(id) = named.trim().parse::<BookingId>() {
         return Ok(mongo.booking(id).await?.ok_or_else(none)?);
     }
     let ids = BookingId::range_of_reference(named).ok_or_else(none)?;
     let properties = mongo.property_ids().await?;
-    let filter =
-        BookingFilter { whose: Whose::Of(properties), property_id: None, status: None, arrival_from: None, arrival_until: None, email: None, ids: Some(ids) };
+    let filter = BookingFilter {
+        whose: Whose::Of(properties),
+        property_id: None,
+        status: None,
+        arrival_from: None,
+        arrival_until: None,
+        email: None,
+        ids: Some(ids),
+    };
     Ok(mongo.list_bookings(&filter, None, 1).await?.pop().ok_or_else(none)?)
 }

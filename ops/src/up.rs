@@ -1,7 +1,8 @@
 //! `pvt up`, `pvt down`, `pvt status`: the whole system on one machine.
 //!
-//! Engines whose URL is in the environment are used and never started or stopped. Everything else that is started here is
-//! recorded by pid and start time, so that the next `up` or `down` can clean up after a crash without ever hitting a stranger.
+//! Engines whose URL is in the environment are used and never started or stopped. Everything else that is started here
+//! is recorded by pid and start time, so that the next `up` or `down` can clean up after a crash without ever hitting a
+//! stranger.
 
 mod engines;
 mod feed;
@@ -76,7 +77,11 @@ async fn run(instance: &Instance, args: &UpArgs) -> Result<()> {
 
 /// Engines, tables, queues, and the demonstration hostel.
 async fn prepare(instance: &Instance, args: &UpArgs, ours: &[EngineKind]) -> Result<Plan> {
-    output::note(format_args!("PVT Booking {} — data and logs in {}", env!("CARGO_PKG_VERSION"), instance.home().display()));
+    output::note(format_args!(
+        "PVT Booking {} — data and logs in {}",
+        env!("CARGO_PKG_VERSION"),
+        instance.home().display()
+    ));
     let progress = |line: &str| output::note(format_args!("  {line}"));
     let env_urls = Urls::from_env();
     let urls = instance.ensure(ours, &progress).await?.overridden_by(env_urls);
@@ -91,7 +96,13 @@ async fn prepare(instance: &Instance, args: &UpArgs, ours: &[EngineKind]) -> Res
 }
 
 /// Runs our processes until the token is cancelled; whatever happens, all of them are stopped in the end.
-async fn serve(instance: &Instance, plan: &Plan, ours: &[EngineKind], started: Instant, shutdown: CancellationToken) -> Result<()> {
+async fn serve(
+    instance: &Instance,
+    plan: &Plan,
+    ours: &[EngineKind],
+    started: Instant,
+    shutdown: CancellationToken,
+) -> Result<()> {
     output::note("  starting the API, the workers and the mail sink");
     let mut stack = Stack::new(instance.home(), plan, shutdown.clone())?;
     let ready = async {
@@ -102,7 +113,10 @@ async fn serve(instance: &Instance, plan: &Plan, ours: &[EngineKind], started: I
     let outcome = match shutdown.run_until_cancelled(ready).await {
         Some(Ok(())) => {
             plan.print_screen(started.elapsed());
-            tokio::join!(feed::follow(&plan.config, shutdown.clone()), shutdown.run_until_cancelled(engines::watch(instance, ours)));
+            tokio::join!(
+                feed::follow(&plan.config, shutdown.clone()),
+                shutdown.run_until_cancelled(engines::watch(instance, ours))
+            );
             Ok(())
         }
         Some(Err(error)) => Err(error),
@@ -122,7 +136,8 @@ async fn stop_engines(instance: &Instance, kinds: &[EngineKind]) -> Result<()> {
 /// Ends processes that an `up` which is no more had started.
 async fn clean_up_after_crash(home: &Path) -> Result<()> {
     let Some(record) = Record::load(home)? else { return Ok(()) };
-    let orphans: Vec<ProcessIdentity> = record.processes.iter().map(|process| process.identity).filter(|process| process.is_alive()).collect();
+    let orphans: Vec<ProcessIdentity> =
+        record.processes.iter().map(|process| process.identity).filter(|process| process.is_alive()).collect();
     if orphans.is_empty() {
         return Ok(());
     }
@@ -151,7 +166,9 @@ async fn detach(instance: &Instance, args: &UpArgs) -> Result<()> {
             let log = std::fs::read_to_string(&log_path).unwrap_or_default();
             bail!("it did not start ({status}):\n{}", log.trim_end());
         }
-        if Record::load(instance.home())?.is_some_and(|record| record.ready && child.id() == u32::try_from(record.supervisor.pid).ok()) {
+        if Record::load(instance.home())?
+            .is_some_and(|record| record.ready && child.id() == u32::try_from(record.supervisor.pid).ok())
+        {
             return status(false).await;
         }
         tokio::time::sleep(LOOK_EVERY).await;
@@ -162,12 +179,17 @@ async fn detach(instance: &Instance, args: &UpArgs) -> Result<()> {
 /// `pvt down`.
 pub(crate) async fn down() -> Result<()> {
     let instance = instance()?;
-    let supervisor = Record::load(instance.home())?.map(|record| record.supervisor).filter(|supervisor| supervisor.is_alive());
+    let supervisor =
+        Record::load(instance.home())?.map(|record| record.supervisor).filter(|supervisor| supervisor.is_alive());
     if let Some(supervisor) = supervisor {
         output::note(format_args!("draining and stopping (pid {})", supervisor.pid));
         supervisor.signal(Signal::TERM);
         if first_alive_after(&[supervisor], DOWN_LIMIT).await.is_some() {
-            bail!("pid {} is still running after {DOWN_LIMIT:?}; see {}", supervisor.pid, supervise::log_path(instance.home(), "up").display());
+            bail!(
+                "pid {} is still running after {DOWN_LIMIT:?}; see {}",
+                supervisor.pid,
+                supervise::log_path(instance.home(), "up").display()
+            );
         }
     }
     // Also after a crash of the supervisor, which could not do this itself.
@@ -193,8 +215,8 @@ pub(crate) async fn status(json: bool) -> Result<()> {
     Ok(())
 }
 
-/// What a `pvt up` that runs on this machine has settled on, for commands that are told nothing else. Whoever names an engine means
-/// another system.
+/// What a `pvt up` that runs on this machine has settled on, for commands that are told nothing else. Whoever names an
+/// engine means another system.
 pub(crate) fn settings_in_use() -> Result<Vec<(String, String)>> {
     let instance = instance()?;
     if Urls::from_env().missing().len() < EngineKind::ALL.len() {

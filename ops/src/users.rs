@@ -35,7 +35,10 @@ fn read_email(text: &str) -> Result<Email> {
 
 /// The role by its name; staff need properties, and nobody else has any.
 fn read_role(name: &str, properties: &[String]) -> Result<(Role, Vec<PropertyId>)> {
-    let (_, role) = Role::ALL.into_iter().find(|(known, _)| *known == name).with_context(|| format!("there is no role `{name}`"))?;
+    let (_, role) = Role::ALL
+        .into_iter()
+        .find(|(known, _)| *known == name)
+        .with_context(|| format!("there is no role `{name}`"))?;
     match (role, properties.is_empty()) {
         (Role::Staff, true) => bail!("staff need the properties they work at: --property pvt-montreal"),
         (Role::Guest | Role::Admin, false) => bail!("only staff have properties"),
@@ -55,7 +58,9 @@ pub(crate) async fn create(config: &Config, args: UserArgs) -> Result<()> {
     let profile = Profile { name: args.name, locale: args.locale };
     let password = if args.password_stdin { first_line().await? } else { made_password() };
     let faults = profile.check().into_iter().chain(check_password(&password, Some(&email), "/password"));
-    let faults: Vec<String> = faults.map(|FieldError { pointer, message, .. }| format!("{}: {message}", pointer.trim_start_matches('/'))).collect();
+    let faults: Vec<String> = faults
+        .map(|FieldError { pointer, message, .. }| format!("{}: {message}", pointer.trim_start_matches('/')))
+        .collect();
     if !faults.is_empty() {
         bail!("{}", faults.join("; "));
     }
@@ -117,7 +122,14 @@ pub(crate) async fn list(config: &Config, as_json: bool) -> Result<()> {
     let rows = users.into_iter().map(|user| {
         let properties = user.properties.iter().map(PropertyId::as_str).collect::<Vec<_>>().join(" ");
         let state = if user.disabled_at.is_some() { "disabled" } else { "active" };
-        [user.email.as_str().to_owned(), user.name, user.role.as_str().to_owned(), properties, state.to_owned(), user.created_at.to_string()]
+        [
+            user.email.as_str().to_owned(),
+            user.name,
+            user.role.as_str().to_owned(),
+            properties,
+            state.to_owned(),
+            user.created_at.to_string(),
+        ]
     });
     output::table(["EMAIL", "NAME", "ROLE", "PROPERTIES", "STATE", "SINCE"], rows);
     Ok(())
@@ -143,7 +155,11 @@ pub(crate) async fn set_role(config: &Config, args: SetRoleArgs) -> Result<()> {
     mongo.set_role(user.id, user.rev, role, &properties).await?;
     audit(&mongo, "account.role", user.id, role.as_str()).await?;
     mongo.shutdown().await;
-    output::note(format_args!("{} is {}; access tokens that are out keep the old role for up to 15 minutes", args.email, role.as_str()));
+    output::note(format_args!(
+        "{} is {}; access tokens that are out keep the old role for up to 15 minutes",
+        args.email,
+        role.as_str()
+    ));
     Ok(())
 }
 
@@ -182,6 +198,8 @@ mod tests {
         let here = ["pvt-montreal".to_owned()];
         assert_eq!(read_role("staff", &here).unwrap(), (Role::Staff, vec!["pvt-montreal".into()]));
         assert_eq!(read_role("admin", &[]).unwrap(), (Role::Admin, Vec::new()));
-        assert!(read_role("staff", &[]).is_err() && read_role("admin", &here).is_err() && read_role("god", &[]).is_err());
+        assert!(
+            read_role("staff", &[]).is_err() && read_role("admin", &here).is_err() && read_role("god", &[]).is_err()
+        );
     }
 }

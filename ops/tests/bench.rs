@@ -1,4 +1,5 @@
-//! The benchmark runs to its end and prints the figures that other programs read. How large they are is no test's business.
+//! The benchmark runs to its end and prints the figures that other programs read. How large they are is no test's
+//! business.
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -11,7 +12,19 @@ const LIMIT: Duration = Duration::from_secs(240);
 async fn a_quick_run_prints_every_figure_and_loses_nothing() -> Result<()> {
     let urls = pvt_testkit::engines().await?;
     let mut command = Command::new(env!("CARGO_BIN_EXE_pvt"));
-    command.args(["bench", "--quick", "--json", "--requests", "300", "--properties", "10", "--seconds", "1", "--rate", "20"]);
+    command.args([
+        "bench",
+        "--quick",
+        "--json",
+        "--requests",
+        "300",
+        "--properties",
+        "10",
+        "--seconds",
+        "1",
+        "--rate",
+        "20",
+    ]);
     command.envs(urls.as_env()).kill_on_drop(true);
     let output = tokio::time::timeout(LIMIT, command.output()).await.context("it did not end")??;
     let notes = String::from_utf8_lossy(&output.stderr);

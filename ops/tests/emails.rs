@@ -1,4 +1,5 @@
-//! The emails worker against a real MongoDB and the mail sink: what is sent, what is recorded, and what is never sent twice.
+//! The emails worker against a real MongoDB and the mail sink: what is sent, what is recorded, and what is never sent
+//! twice.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
@@ -54,8 +55,11 @@ impl Office {
         let driver = mongodb::Client::with_uri_str(namespace.mongodb_uri()).await.unwrap();
         let bookings = driver.default_database().unwrap().collection("bookings");
         let any = "127.0.0.1:0".parse().unwrap();
-        let sink = MailSink::bind(SinkOptions { smtp_addr: any, http_addr: any, store_dir: None, discard: false }).await.unwrap();
-        let (smtp, http, mails, stop) = (sink.smtp_addr().unwrap(), sink.http_addr().unwrap(), sink.store(), CancellationToken::new());
+        let sink = MailSink::bind(SinkOptions { smtp_addr: any, http_addr: any, store_dir: None, discard: false })
+            .await
+            .unwrap();
+        let (smtp, http, mails, stop) =
+            (sink.smtp_addr().unwrap(), sink.http_addr().unwrap(), sink.store(), CancellationToken::new());
         tokio::spawn(sink.serve(stop.clone()));
         let worker = worker(&mongo, smtp);
         Self { _namespace: namespace, mongo, bookings, smtp, http, mails, worker, stop }
@@ -66,7 +70,10 @@ impl Office {
     }
 
     async fn fault(&self, body: &'static str) {
-        let request = reqwest::Client::new().post(format!("http://{}/dev/mail/faults", self.http)).header("content-type", "application/json").body(body);
+        let request = reqwest::Client::new()
+            .post(format!("http://{}/dev/mail/faults", self.http))
+            .header("content-type", "application/json")
+            .body(body);
         assert!(request.send().await.unwrap().status().is_success());
     }
 
@@ -81,7 +88,9 @@ impl Office {
     /// `Message-ID` of every mail to this guest, oldest first.
     fn message_ids(&self, booking: &Booking) -> Vec<String> {
         let mails = self.mails.newest(Some(&booking.guest.email), 100);
-        let id = |raw: &[u8]| String::from_utf8_lossy(raw).lines().find_map(|line| line.strip_prefix("Message-ID: ").map(str::to_owned));
+        let id = |raw: &[u8]| {
+            String::from_utf8_lossy(raw).lines().find_map(|line| line.strip_prefix("Message-ID: ").map(str::to_owned))
+        };
         mails.iter().rev().filter_map(|mail| id(&mail.raw)).collect()
     }
 }
@@ -140,7 +149,10 @@ async fn every_guest_is_told_once_however_often_the_event_comes() {
     let jobs = || bookings.iter().flat_map(|booking| [job(told(booking, 1), 1), job(told(booking, 1), 1)]).collect();
     let first: Vec<NotificationEvent> = office.handle(jobs()).await.iter().map(emitted).collect();
     let again: Vec<NotificationEvent> = office.handle(jobs()).await.iter().map(emitted).collect();
-    assert_eq!(first.iter().map(|event| event.event_id).collect::<Vec<_>>(), again.iter().map(|event| event.event_id).collect::<Vec<_>>());
+    assert_eq!(
+        first.iter().map(|event| event.event_id).collect::<Vec<_>>(),
+        again.iter().map(|event| event.event_id).collect::<Vec<_>>()
+    );
     assert_eq!(office.mails.accepted(), 50);
     for booking in &bookings {
         let [row] = &office.rows(booking).await[..] else { panic!("not one row") };
@@ -155,7 +167,14 @@ async fn nothing_contradicts_the_newest_state() {
     let office = Office::open().await;
     let booking = cancelled(1);
     office.store(std::slice::from_ref(&booking)).await;
-    let done = office.handle(vec![job(told(&booking, 1), 1), job(wish(&booking, 1), 1), job(told(&booking, 2), 1), job(told(&confirmed(2), 1), 1)]).await;
+    let done = office
+        .handle(vec![
+            job(told(&booking, 1), 1),
+            job(wish(&booking, 1), 1),
+            job(told(&booking, 2), 1),
+            job(told(&confirmed(2), 1), 1),
+        ])
+        .await;
     assert!(done[0].failed().is_none() && done[0].emitted().is_empty());
     assert!(done[1].failed().is_none() && done[1].emitted().is_empty());
     assert_eq!(emitted(&done[2]).kind, NotificationKind::BookingCancelled);
@@ -186,7 +205,10 @@ async fn a_refusal_for_now_is_tried_again_and_is_no_duplicate() {
     assert_eq!(office.rows(&booking).await[0].status, NotificationStatus::Waiting);
     assert!(emitted(&office.handle(vec![job(told(&booking, 1), 2)]).await[0]).delivered);
     let row = &office.rows(&booking).await[0];
-    assert_eq!((row.status, row.attempts, row.maybe_duplicate, row.reason.clone()), (NotificationStatus::Sent, 2, 0, None));
+    assert_eq!(
+        (row.status, row.attempts, row.maybe_duplicate, row.reason.clone()),
+        (NotificationStatus::Sent, 2, 0, None)
+    );
 }
 
 #[tokio::test]
@@ -248,7 +270,8 @@ async fn after_a_crash_a_mail_waits_once_and_is_then_sent() {
     emitted(&office.handle(vec![job(told(&booking, 1), 1)]).await[0]);
     let mut row = office.rows(&booking).await.remove(0);
     row.status = NotificationStatus::Sending;
-    let ledger: mongodb::Collection<Notification> = office.bookings.client().database(&office.bookings.namespace().db).collection("notifications");
+    let ledger: mongodb::Collection<Notification> =
+        office.bookings.client().database(&office.bookings.namespace().db).collection("notifications");
     ledger.replace_one(mongodb::bson::doc! { "_id": &row.key }, &row).await.unwrap();
 
     assert_eq!(class(&office.handle(vec![job(told(&booking, 1), 1)]).await[0]), "deferred");
@@ -319,7 +342,10 @@ async fn a_hold_is_asked_for_and_each_failure_is_told_once() {
     };
     let done = office.handle(vec![job(told(&booking, 1), 1), failed(1), failed(1)]).await;
     let kinds: Vec<NotificationKind> = done.iter().map(|job| emitted(job).kind).collect();
-    assert_eq!(kinds, [NotificationKind::PaymentLink, NotificationKind::PaymentFailed, NotificationKind::PaymentFailed]);
+    assert_eq!(
+        kinds,
+        [NotificationKind::PaymentLink, NotificationKind::PaymentFailed, NotificationKind::PaymentFailed]
+    );
     office.handle(vec![failed(1), failed(2)]).await.iter().for_each(|job| assert!(emitted(job).delivered));
     assert_eq!(office.message_ids(&booking).len(), 3, "a link, and two failures");
     let raw = String::from_utf8_lossy(&office.mails.newest(Some(&booking.guest.email), 1)[0].raw).into_owned();

@@ -49,7 +49,8 @@ impl Sink {
     async fn start_on(smtp_addr: SocketAddr) -> Self {
         let http_addr = "127.0.0.1:0".parse().unwrap();
         let sink = MailSink::bind(SinkOptions { smtp_addr, http_addr, store_dir: None, discard: false }).await.unwrap();
-        let (smtp, http, store, stop) = (sink.smtp_addr().unwrap(), sink.http_addr().unwrap(), sink.store(), CancellationToken::new());
+        let (smtp, http, store, stop) =
+            (sink.smtp_addr().unwrap(), sink.http_addr().unwrap(), sink.store(), CancellationToken::new());
         let served = tokio::spawn(sink.serve(stop.clone()));
         Self { smtp, http, store, stop, served }
     }
@@ -63,7 +64,10 @@ impl Sink {
     }
 
     async fn fault(&self, body: &str) {
-        let request = reqwest::Client::new().post(self.url("/dev/mail/faults")).header("content-type", "application/json").body(body.to_owned());
+        let request = reqwest::Client::new()
+            .post(self.url("/dev/mail/faults"))
+            .header("content-type", "application/json")
+            .body(body.to_owned());
         assert_eq!(request.send().await.unwrap().status(), 200);
     }
 
@@ -86,7 +90,10 @@ fn address(text: &str) -> Address {
 }
 
 fn letter(to: &str) -> Letter {
-    let message = format!("From: <bookings@pvt.test>\r\nTo: <{to}>\r\nMessage-ID: <{to}>\r\nSubject: for {to}\r\n\r\n.hello\r\n..\r\n.\r\n");
+    let message = format!(
+        "From: <bookings@pvt.test>\r\nTo: <{to}>\r\nMessage-ID: <{to}>\r\nSubject: for \
+            {to}\r\n\r\n.hello\r\n..\r\n.\r\n"
+    );
     Letter { envelope: Envelope::new(Some(address("bookings@pvt.test")), vec![address(to)]).unwrap(), message }
 }
 

@@ -1,4 +1,5 @@
-//! People with accounts: from registering over a forgotten password to their own bookings, and what staff and strangers see of those.
+//! People with accounts: from registering over a forgotten password to their own bookings, and what staff and strangers
+//! see of those.
 
 use crate::harness::{Answer, Plan, SOON, Stack, Verdict};
 use anyhow::{Context, Result, ensure};
@@ -11,7 +12,13 @@ const PASSWORD: &str = "correct horse battery";
 /// The newest mail to this address with this subject.
 async fn mail(stack: &Stack, to: &str, subject: &str) -> Result<Mail> {
     eventually(&format!("a mail `{subject}` to {to}"), SOON, || async {
-        Ok(stack.mailbox.all().await?.into_iter().filter(|mail| mail.to == to && mail.subject == subject).max_by_key(|mail| mail.n))
+        Ok(stack
+            .mailbox
+            .all()
+            .await?
+            .into_iter()
+            .filter(|mail| mail.to == to && mail.subject == subject)
+            .max_by_key(|mail| mail.n))
     })
     .await
 }
@@ -27,7 +34,12 @@ async fn login(stack: &Stack, email: &str, password: &str) -> Result<String> {
 }
 
 async fn register(stack: &Stack, email: &str, locale: &str) -> Result<()> {
-    let answer = post(stack, "/api/auth/register", &json!({ "email": email, "password": PASSWORD, "name": "Ada", "locale": locale })).await?;
+    let answer = post(
+        stack,
+        "/api/auth/register",
+        &json!({ "email": email, "password": PASSWORD, "name": "Ada", "locale": locale }),
+    )
+    .await?;
     ensure!(answer.status == StatusCode::ACCEPTED, "{answer:?}");
     Ok(())
 }
@@ -48,7 +60,12 @@ async fn a_forgotten_password_is_chosen_anew_with_the_mailed_token_alone() -> Re
         assert_eq!((answer.status, &answer.body), (StatusCode::ACCEPTED, &json!({ "status": "accepted" })));
     }
     let reset = mail(&stack, "ada@example.com", "Choose a new password").await?;
-    let token = reset.text.lines().find(|line| line.len() == 64 && line.bytes().all(|byte| byte.is_ascii_hexdigit())).context("no token")?.to_owned();
+    let token = reset
+        .text
+        .lines()
+        .find(|line| line.len() == 64 && line.bytes().all(|byte| byte.is_ascii_hexdigit()))
+        .context("no token")?
+        .to_owned();
     assert!(reset.html.contains(&format!("/reset-password#token={token}")), "{reset:?}");
     let choose = json!({ "token": token, "new_password": "another horse battery" });
     assert_eq!(post(&stack, "/api/auth/reset-password", &choose).await?.status, StatusCode::NO_CONTENT);
@@ -56,7 +73,10 @@ async fn a_forgotten_password_is_chosen_anew_with_the_mailed_token_alone() -> Re
     let old = post(&stack, "/api/auth/login", &json!({ "email": "ada@example.com", "password": PASSWORD })).await?;
     assert_eq!(old.problem()?, "invalid_login");
     login(&stack, "Ada@Example.com", "another horse battery").await?;
-    assert!(stack.mailbox.all().await?.iter().all(|mail| mail.to != "nobody@example.com"), "nobody has no account and gets no mail");
+    assert!(
+        stack.mailbox.all().await?.iter().all(|mail| mail.to != "nobody@example.com"),
+        "nobody has no account and gets no mail"
+    );
 
     let unsaid = [token.as_str(), PASSWORD, "another horse battery", "ada@example.com", "argon2"];
     for name in ["api", "workers"] {
@@ -66,7 +86,10 @@ async fn a_forgotten_password_is_chosen_anew_with_the_mailed_token_alone() -> Re
     }
     let rows: Vec<Value> = stack.stores.all("account_mails").await?;
     assert_eq!(rows.len(), 4);
-    assert!(rows.iter().all(|row| row["status"] == "sent") && !json!(rows).to_string().contains("example.com"), "{rows:?}");
+    assert!(
+        rows.iter().all(|row| row["status"] == "sent") && !json!(rows).to_string().contains("example.com"),
+        "{rows:?}"
+    );
     stack.end(Verdict::clean()).await
 }
 
@@ -78,11 +101,15 @@ async fn people_see_their_own_bookings_staff_those_of_their_property_and_strange
     register(&stack, "ada@example.com", "en").await?;
     let made = stack.pvt(&["users", "create", "québec@example.com", "--role", "staff"]).await?;
     assert!(!made.status.success(), "neither an address nor a property");
-    let made = stack.pvt(&["users", "create", "quebec@example.com", "--role", "staff", "--property", "pvt-quebec"]).await?;
+    let made =
+        stack.pvt(&["users", "create", "quebec@example.com", "--role", "staff", "--property", "pvt-quebec"]).await?;
     let quebec = String::from_utf8(made.stdout)?;
     let ada = login(&stack, "ada@example.com", PASSWORD).await?;
     let staff = login(&stack, "staff@pvt.test", "staff-of-the-demo").await?;
-    let others = [login(&stack, "guest@pvt.test", "guest-of-the-demo").await?, login(&stack, "quebec@example.com", quebec.trim()).await?];
+    let others = [
+        login(&stack, "guest@pvt.test", "guest-of-the-demo").await?,
+        login(&stack, "quebec@example.com", quebec.trim()).await?,
+    ];
 
     let bearer = |token: &str| format!("Bearer {token}");
     let headers = [("idempotency-key", "mine"), ("prefer", "wait=30"), ("authorization", &*bearer(&ada))];
@@ -90,7 +117,8 @@ async fn people_see_their_own_bookings_staff_those_of_their_property_and_strange
     assert_eq!(booked.status, StatusCode::CREATED, "{booked:?}");
     stack.remember(booked.text("/id").parse()?);
     let path = format!("/api/bookings/{}", booked.text("/id"));
-    let look = async |token: &str| stack.client.send(Method::GET, &path, &[("authorization", &bearer(token))], None).await;
+    let look =
+        async |token: &str| stack.client.send(Method::GET, &path, &[("authorization", &bearer(token))], None).await;
     for token in [&ada, &staff] {
         assert_eq!(look(token).await?.text("/status"), "confirmed");
     }
@@ -100,14 +128,21 @@ async fn people_see_their_own_bookings_staff_those_of_their_property_and_strange
         assert_eq!(cancel.problem()?, "not_found");
     }
     assert_eq!(stack.client.get(&path).await?.problem()?, "not_found");
-    let cancelled = stack.client.send(Method::DELETE, &path, &[("authorization", &bearer(&ada)), ("prefer", "wait=30")], None).await?;
+    let cancelled = stack
+        .client
+        .send(Method::DELETE, &path, &[("authorization", &bearer(&ada)), ("prefer", "wait=30")], None)
+        .await?;
     assert_eq!((cancelled.status, cancelled.text("/status")), (StatusCode::OK, "cancelled"), "{cancelled:?}");
 
     let disabled = stack.pvt(&["users", "disable", "ada@example.com"]).await?;
     assert!(disabled.status.success());
     assert!(login(&stack, "ada@example.com", PASSWORD).await.is_err());
     let listed = stack.pvt_json(&["users", "list", "--json"]).await?;
-    let disabled: Vec<&Value> = listed.as_array().into_iter().flatten().filter(|user| !user["disabled_at"].is_null()).collect();
-    assert_eq!((listed.as_array().map(Vec::len), disabled.len(), &disabled[0]["email"]), (Some(5), 1, &json!("ada@example.com")));
+    let disabled: Vec<&Value> =
+        listed.as_array().into_iter().flatten().filter(|user| !user["disabled_at"].is_null()).collect();
+    assert_eq!(
+        (listed.as_array().map(Vec::len), disabled.len(), &disabled[0]["email"]),
+        (Some(5), 1, &json!("ada@example.com"))
+    );
     stack.end(Verdict::clean()).await
 }

@@ -1,4 +1,5 @@
-//! Searching: what is booked, cancelled, blocked or priced anew changes what the next search says, at once; and what the desk sees of it.
+//! Searching: what is booked, cancelled, blocked or priced anew changes what the next search says, at once; and what
+//! the desk sees of it.
 
 use crate::harness::{Answer, Outsider, Plan, SOON, Stack, Verdict};
 use anyhow::{Context, Result, ensure};
@@ -29,7 +30,12 @@ fn body(arrival: u64, nights: u64, guests: u32) -> Value {
 
 async fn search(stack: &Stack, arrival: u64, nights: u64, guests: u32) -> Result<Value> {
     let (arrival, departure) = (soon(arrival), soon(arrival + nights));
-    let answer = stack.client.get(&format!("/api/rooms/search?arrival={arrival}&departure={departure}&guests={guests}&property_id={PROPERTY}")).await?;
+    let answer = stack
+        .client
+        .get(&format!(
+            "/api/rooms/search?arrival={arrival}&departure={departure}&guests={guests}&property_id={PROPERTY}"
+        ))
+        .await?;
     ensure!(answer.status == StatusCode::OK, "{answer:?}");
     Ok(answer.body["items"][0]["room_types"][0].clone())
 }
@@ -56,7 +62,10 @@ async fn staff_key(stack: &Stack, property: &str) -> Result<String> {
 #[tokio::test]
 async fn a_search_knows_at_once_what_was_booked_and_cancelled() -> Result<()> {
     let stack = Plan::new().selling([dormitory(PROPERTY, 3)]).start().await?;
-    eventually("the first search", SOON, || async { Ok(search(&stack, 20, 2, 1).await.ok().filter(|found| found["units_left"] == 3)) }).await?;
+    eventually("the first search", SOON, || async {
+        Ok(search(&stack, 20, 2, 1).await.ok().filter(|found| found["units_left"] == 3))
+    })
+    .await?;
     let found = search(&stack, 20, 2, 2).await?;
     assert_eq!(found["offers"][0]["room"], json!({ "amount": 16_800, "currency": "CAD" }));
     let booked = stack.book("1", &body(20, 2, 2)).await?;
@@ -72,19 +81,29 @@ async fn a_search_knows_at_once_what_was_booked_and_cancelled() -> Result<()> {
     says(&stack, (20, 2, 3), 3, true).await?;
 
     let month = soon(20).format("%Y-%m").to_string();
-    let calendar = stack.client.get(&format!("/api/room-types/{DORM}/calendar?property_id={PROPERTY}&month={month}")).await?;
+    let calendar =
+        stack.client.get(&format!("/api/room-types/{DORM}/calendar?property_id={PROPERTY}&month={month}")).await?;
     let days = calendar.body["days"].as_array().context("no days")?;
     let day = days.iter().find(|day| day["date"] == json!(soon(20))).context("the day")?;
     assert_eq!((&day["units_left"], &day["price"]["amount"]), (&json!(3), &json!(4_200)));
-    let room = stack.client.get(&format!("/api/rooms/r/availability?property_id={PROPERTY}&from={}&until={}", soon(20), soon(22))).await?;
-    assert_eq!(room.body["nights"], json!([{ "date": soon(20), "free_beds": 3 }, { "date": soon(21), "free_beds": 3 }]));
+    let room = stack
+        .client
+        .get(&format!("/api/rooms/r/availability?property_id={PROPERTY}&from={}&until={}", soon(20), soon(22)))
+        .await?;
+    assert_eq!(
+        room.body["nights"],
+        json!([{ "date": soon(20), "free_beds": 3 }, { "date": soon(21), "free_beds": 3 }])
+    );
     stack.end(Verdict::clean()).await
 }
 
 #[tokio::test]
 async fn blocks_take_beds_out_of_a_search_and_stays_make_room() -> Result<()> {
     let stack = Plan::new().selling([dormitory(PROPERTY, 2)]).start().await?;
-    eventually("the first search", SOON, || async { Ok(search(&stack, 20, 4, 1).await.ok().filter(|found| found["units_left"] == 2)) }).await?;
+    eventually("the first search", SOON, || async {
+        Ok(search(&stack, 20, 4, 1).await.ok().filter(|found| found["units_left"] == 2))
+    })
+    .await?;
     // Each bed has somebody for half of the stay: a search knows that one of them will give way.
     for (key, arrival) in [("1", 20), ("2", 22)] {
         let booked = stack.book(key, &body(arrival, 2, 1)).await?;
@@ -107,23 +126,47 @@ async fn a_search_follows_prices_restrictions_and_beds() -> Result<()> {
     let house = dormitory(PROPERTY, 2);
     let stack = Plan::new().selling([house.clone()]).start().await?;
     says(&stack, (20, 2, 1), 2, true).await?;
-    let entry = |action: &str| AuditEntry::new(Uuid::new_v4(), Utc::now().into(), "staff:test", action.to_owned(), PROPERTY, "");
+    let entry = |action: &str| {
+        AuditEntry::new(Uuid::new_v4(), Utc::now().into(), "staff:test", action.to_owned(), PROPERTY, "")
+    };
     let calendars: Vec<RateCalendar> = house.rate_plans.iter().map(|plan| priced(&plan.id)).collect();
-    ensure!(stack.mongo.save_rates(&PROPERTY.into(), house.rev, &calendars, &entry("rates.set")).await?, "nobody else changes the house");
-    eventually("too short a stay", BEFORE_LONG, || async { Ok((search(&stack, 20, 2, 1).await?["bookable"] == false).then_some(())) }).await?;
+    ensure!(
+        stack.mongo.save_rates(&PROPERTY.into(), house.rev, &calendars, &entry("rates.set")).await?,
+        "nobody else changes the house"
+    );
+    eventually("too short a stay", BEFORE_LONG, || async {
+        Ok((search(&stack, 20, 2, 1).await?["bookable"] == false).then_some(()))
+    })
+    .await?;
     let short = search(&stack, 20, 2, 1).await?;
-    assert_eq!(short["offers"][0]["restrictions"], json!([{ "kind": "min_stay_arrival", "date": soon(20), "limit": 3 }]));
-    assert_eq!((&short["units_left"], short.get("reason")), (&json!(2), None), "there is room; the plans do not sell it");
+    assert_eq!(
+        short["offers"][0]["restrictions"],
+        json!([{ "kind": "min_stay_arrival", "date": soon(20), "limit": 3 }])
+    );
+    assert_eq!(
+        (&short["units_left"], short.get("reason")),
+        (&json!(2), None),
+        "there is room; the plans do not sell it"
+    );
     let long = search(&stack, 20, 3, 1).await?;
     assert_eq!((&long["bookable"], &long["offers"][0]["room"]["amount"]), (&json!(true), &json!(2 * 4_200 + 9_900)));
-    let cheap = format!("/api/rooms/search?arrival={}&departure={}&property_id={PROPERTY}&max_price=9000", soon(20), soon(23));
+    let cheap =
+        format!("/api/rooms/search?arrival={}&departure={}&property_id={PROPERTY}&max_price=9000", soon(20), soon(23));
     assert_eq!(stack.client.get(&cheap).await?.body, json!({ "items": [] }));
 
     let mut changed = house.clone();
     changed.rev = house.rev + 2;
-    changed.rooms[0].bed_states.insert("r-2".into(), BedState { service: BedService::OutOfService, cleanliness: Cleanliness::Dirty });
-    ensure!(stack.mongo.replace_inventory(&changed, house.rev + 1, &entry("bed.set"), &[]).await?, "nobody else changes the house");
-    eventually("a bed less", BEFORE_LONG, || async { Ok((search(&stack, 20, 3, 2).await?["units_left"] == 1).then_some(())) }).await?;
+    changed.rooms[0]
+        .bed_states
+        .insert("r-2".into(), BedState { service: BedService::OutOfService, cleanliness: Cleanliness::Dirty });
+    ensure!(
+        stack.mongo.replace_inventory(&changed, house.rev + 1, &entry("bed.set"), &[]).await?,
+        "nobody else changes the house"
+    );
+    eventually("a bed less", BEFORE_LONG, || async {
+        Ok((search(&stack, 20, 3, 2).await?["units_left"] == 1).then_some(()))
+    })
+    .await?;
     assert_eq!(search(&stack, 20, 3, 2).await?["bookable"], false);
     stack.end(Verdict::clean()).await
 }
@@ -153,16 +196,27 @@ async fn the_desk_sees_who_comes_and_goes_at_its_own_house_only() -> Result<()> 
     let departures = staff_get(&stack, &mine, &at(&format!("departures?date={}", soon(22)))).await?;
     assert_eq!(departures.body["items"][0]["guest"]["last_name"], "Lovelace");
     let plan = staff_get(&stack, &mine, &at(&format!("calendar?from={}&until={}", soon(19), soon(25)))).await?;
-    let entries: Vec<&Value> = plan.body["rooms"][0]["beds"].as_array().into_iter().flatten().filter_map(|bed| bed["entries"].get(0)).collect();
+    let entries: Vec<&Value> = plan.body["rooms"][0]["beds"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|bed| bed["entries"].get(0))
+        .collect();
     assert_eq!(entries.len(), 2, "{plan:?}");
-    assert_eq!((&entries[0]["kind"], &entries[0]["from"], &entries[0]["until"]), (&json!("booking"), &json!(soon(20)), &json!(soon(22))));
+    assert_eq!(
+        (&entries[0]["kind"], &entries[0]["from"], &entries[0]["until"]),
+        (&json!("booking"), &json!(soon(20)), &json!(soon(22)))
+    );
     let stats = eventually("the night's figures", AT_ONCE, || async {
         let stats = staff_get(&stack, &mine, &format!("/api/rooms/stats?date={}", soon(20))).await?;
         Ok((stats.body["items"][0]["occupied"] == 2).then_some(stats))
     })
     .await?;
     assert_eq!((stats.body["items"].as_array().map(Vec::len), &stats.body["items"][0]["free"]), (Some(1), &json!(1)));
-    assert_eq!(staff_get(&stack, &theirs, &format!("/api/rooms/stats?property_id={PROPERTY}")).await?.problem()?, "not_found");
+    assert_eq!(
+        staff_get(&stack, &theirs, &format!("/api/rooms/stats?property_id={PROPERTY}")).await?.problem()?,
+        "not_found"
+    );
     assert_eq!(stack.client.get("/api/rooms/stats").await?.problem()?, "unauthenticated");
     for part in ["arrivals", "departures", "calendar?from=2027-01-01&until=2027-01-02"] {
         assert_eq!(staff_get(&stack, &theirs, &at(part)).await?.problem()?, "not_found");

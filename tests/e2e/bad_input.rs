@@ -9,7 +9,11 @@ use std::collections::BTreeSet;
 
 /// The faults of a problem as (pointer, code), after checking its form.
 fn faults(answer: &Answer) -> Result<BTreeSet<(String, String)>> {
-    assert_eq!((answer.status, answer.problem()?), (StatusCode::UNPROCESSABLE_ENTITY, "validation_failed"), "{answer:?}");
+    assert_eq!(
+        (answer.status, answer.problem()?),
+        (StatusCode::UNPROCESSABLE_ENTITY, "validation_failed"),
+        "{answer:?}"
+    );
     let errors = answer.body["errors"].as_array().cloned().unwrap_or_default();
     let text = |error: &Value, member: &str| error[member].as_str().unwrap_or_default().to_owned();
     assert!(errors.iter().all(|error| !text(error, "message").is_empty()), "every fault says what to do: {answer:?}");
@@ -62,8 +66,16 @@ async fn each_fault_is_found_where_it_is() -> Result<()> {
     let stack = Plan::new().workers(&[]).start().await?;
     let table: [Spoiling; 14] = [
         (|body| body["stays"][0]["arrival"] = json!("2027-02-30"), "/stays/0/arrival", "invalid_date"),
-        (|body| body["stays"][0]["arrival"] = json!(soon(0).pred_opt().unwrap().pred_opt().unwrap()), "/stays/0/arrival", "arrival_in_past"),
-        (|body| body["stays"][0]["departure"] = body["stays"][0]["arrival"].clone(), "/stays/0/departure", "departure_not_after_arrival"),
+        (
+            |body| body["stays"][0]["arrival"] = json!(soon(0).pred_opt().unwrap().pred_opt().unwrap()),
+            "/stays/0/arrival",
+            "arrival_in_past",
+        ),
+        (
+            |body| body["stays"][0]["departure"] = body["stays"][0]["arrival"].clone(),
+            "/stays/0/departure",
+            "departure_not_after_arrival",
+        ),
         (|body| body["stays"][0]["departure"] = json!(soon(410)), "/stays/0/departure", "stay_too_long"),
         (|body| body["stays"][0]["guests"] = json!(0), "/stays/0/guests", "no_guests"),
         (|body| body["stays"][0]["guests"] = json!(-1), "/stays/0/guests", "out_of_range"),
@@ -72,7 +84,11 @@ async fn each_fault_is_found_where_it_is() -> Result<()> {
         (|body| body["stays"] = json!([]), "/stays", "stay_count"),
         (|body| body["property_id"] = json!("pvt-atlantis"), "/property_id", "unknown_property"),
         (|body| body["source"] = json!("carrier_pigeon"), "/source", "unknown_value"),
-        (|body| body["guest"]["email"] = json!("ada@example.com\r\nBcc: eve@example.com"), "/guest/email", "invalid_email"),
+        (
+            |body| body["guest"]["email"] = json!("ada@example.com\r\nBcc: eve@example.com"),
+            "/guest/email",
+            "invalid_email",
+        ),
         (|body| body["guest"]["phone"] = json!("call me"), "/guest/phone", "invalid_phone"),
         (|body| drop(body.as_object_mut().unwrap().remove("guest")), "/guest", "required"),
     ];
@@ -103,12 +119,30 @@ async fn requests_that_are_not_even_requests_are_refused() -> Result<()> {
         ("a member twice", vec![json_type, key], twice, 400, "invalid_json"),
         ("no Idempotency-Key", vec![json_type], good.clone(), 400, "idempotency_key_missing"),
         ("an empty key", vec![json_type, ("idempotency-key", "")], good.clone(), 400, "idempotency_key_missing"),
-        ("a key of 256 characters", vec![json_type, ("idempotency-key", long_key.as_str())], good.clone(), 400, "idempotency_key_invalid"),
-        ("another content type", vec![("content-type", "text/plain"), key], good.clone(), 415, "unsupported_media_type"),
+        (
+            "a key of 256 characters",
+            vec![json_type, ("idempotency-key", long_key.as_str())],
+            good.clone(),
+            400,
+            "idempotency_key_invalid",
+        ),
+        (
+            "another content type",
+            vec![("content-type", "text/plain"), key],
+            good.clone(),
+            415,
+            "unsupported_media_type",
+        ),
         ("no content type", vec![key], good.clone(), 415, "unsupported_media_type"),
         ("70 KiB", vec![json_type, key], format!("{good}{}", " ".repeat(70 * 1024)), 413, "payload_too_large"),
         ("a card number", vec![json_type, key], card.to_string(), 422, "card_number_refused"),
-        ("a key of nobody", vec![json_type, key, ("authorization", "Bearer pvt_000000000000_x")], good.clone(), 401, "unauthenticated"),
+        (
+            "a key of nobody",
+            vec![json_type, key, ("authorization", "Bearer pvt_000000000000_x")],
+            good.clone(),
+            401,
+            "unauthenticated",
+        ),
     ] {
         let answer = stack.client.send(Method::POST, "/api/bookings", &headers, Some(body.into_bytes())).await?;
         assert_eq!((answer.status.as_u16(), answer.problem()?), (status, code), "{what}: {answer:?}");

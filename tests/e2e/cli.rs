@@ -19,10 +19,28 @@ async fn help_shows_every_command_and_examples() -> Result<()> {
     let output = pvt(&["--help"], &Vec::new(), folder).await?;
     let shown = text(&output);
     assert!(output.status.success(), "{shown}");
-    for command in
-        ["up", "down", "status", "doctor", "migrate", "seed", "topology", "queues", "dead", "reconcile", "keys", "users", "config", "bench", "api", "workers"]
-    {
-        assert!(shown.lines().any(|line| line.trim_start().starts_with(&format!("{command} "))), "no {command} in\n{shown}");
+    for command in [
+        "up",
+        "down",
+        "status",
+        "doctor",
+        "migrate",
+        "seed",
+        "topology",
+        "queues",
+        "dead",
+        "reconcile",
+        "keys",
+        "users",
+        "config",
+        "bench",
+        "api",
+        "workers",
+    ] {
+        assert!(
+            shown.lines().any(|line| line.trim_start().starts_with(&format!("{command} "))),
+            "no {command} in\n{shown}"
+        );
     }
     assert!(shown.contains("pvt dead replay"), "no examples in\n{shown}");
     let wrong = pvt(&["quueues"], &Vec::new(), folder).await?;
@@ -36,7 +54,9 @@ async fn a_bare_database_and_broker_are_made_ready() -> Result<()> {
     let environment = namespace.environment().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
     // Each of them twice: what exists already stays as it is.
-    for arguments in [["migrate"].as_slice(), &["migrate"], &["topology", "apply"], &["topology", "apply"], &["seed", "--days", "3"]] {
+    for arguments in
+        [["migrate"].as_slice(), &["migrate"], &["topology", "apply"], &["topology", "apply"], &["seed", "--days", "3"]]
+    {
         let output = pvt(arguments, &environment, folder).await?;
         assert!(output.status.success(), "pvt {arguments:?}: {}", text(&output));
     }
@@ -50,7 +70,13 @@ async fn a_bare_database_and_broker_are_made_ready() -> Result<()> {
     let shown = pvt(&["topology", "show"], &environment, folder).await?;
     let definitions: Value = serde_json::from_slice(&shown.stdout).with_context(|| text(&shown))?;
     let names = |kind: &str| -> BTreeSet<String> {
-        definitions[kind].as_array().into_iter().flatten().filter_map(|one| one["name"].as_str()).map(str::to_owned).collect()
+        definitions[kind]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|one| one["name"].as_str())
+            .map(str::to_owned)
+            .collect()
     };
     let expected = namespace.topology().queues().into_iter().map(|queue| queue.name).collect();
     assert_eq!(names("queues"), expected);
@@ -108,7 +134,8 @@ async fn keys_open_what_their_role_may() -> Result<()> {
     let unknown = stack.pvt(&["keys", "create", "--role", "emperor"]).await?;
     assert_eq!(unknown.status.code(), Some(2), "{}", text(&unknown));
     let keys = stack.pvt_json(&["keys", "list", "--json"]).await?;
-    let desk = keys.as_array().into_iter().flatten().find(|key| key["name"] == "desk").context("the key at the desk")?;
+    let desk =
+        keys.as_array().into_iter().flatten().find(|key| key["name"] == "desk").context("the key at the desk")?;
     let id = desk["id"].as_str().context("an id")?;
     assert!(desk["revoked_at"].is_null() && desk.get("hash").is_none(), "{desk}");
     let revoked = stack.pvt(&["keys", "revoke", id]).await?;
@@ -123,9 +150,11 @@ async fn keys_open_what_their_role_may() -> Result<()> {
 #[tokio::test]
 async fn what_is_not_there_has_its_own_exit_code() -> Result<()> {
     let stack = Plan::new().workers(&[]).prepare().await?;
-    for arguments in
-        [["dead", "show", "00000000-0000-0000-0000-00000000dead"].as_slice(), &["dead", "replay", "--all"], &["reconcile", "run", "--property", "atlantis"]]
-    {
+    for arguments in [
+        ["dead", "show", "00000000-0000-0000-0000-00000000dead"].as_slice(),
+        &["dead", "replay", "--all"],
+        &["reconcile", "run", "--property", "atlantis"],
+    ] {
         let output = stack.pvt(arguments).await?;
         assert_eq!(output.status.code(), Some(3), "pvt {arguments:?}: {}", text(&output));
     }
@@ -141,10 +170,16 @@ async fn what_is_down_is_said_in_one_line() -> Result<()> {
         ("MONGODB_URI".to_owned(), format!("mongodb://{nobody}/pvt")),
         ("DATABASE_URL".to_owned(), format!("postgres://pvt@{nobody}/pvt")),
     ];
-    for arguments in [["queues", "list"].as_slice(), &["dead", "list"], &["users", "list"], &["migrate"], &["topology", "diff"]] {
+    for arguments in
+        [["queues", "list"].as_slice(), &["dead", "list"], &["users", "list"], &["migrate"], &["topology", "diff"]]
+    {
         let output = pvt(arguments, &environment, folder).await?;
         assert_eq!(output.status.code(), Some(75), "pvt {arguments:?}: {}", text(&output));
-        assert!(text(&output).lines().count() == 1 && text(&output).contains("is not reachable at"), "pvt {arguments:?}: {}", text(&output));
+        assert!(
+            text(&output).lines().count() == 1 && text(&output).contains("is not reachable at"),
+            "pvt {arguments:?}: {}",
+            text(&output)
+        );
     }
     Ok(())
 }
@@ -164,7 +199,11 @@ async fn what_nobody_wants_is_thrown_away_with_a_reason() -> Result<()> {
         Ok((letters.len() == 3).then_some(letters))
     };
     let letters = eventually("three dead letters", SOON, three).await?;
-    let nameless: BTreeSet<&str> = letters.iter().filter(|letter| letter["message_id"].is_null()).filter_map(|letter| letter["id"].as_str()).collect();
+    let nameless: BTreeSet<&str> = letters
+        .iter()
+        .filter(|letter| letter["message_id"].is_null())
+        .filter_map(|letter| letter["id"].as_str())
+        .collect();
     assert_eq!(nameless.len(), 2, "{letters:?}");
     let one = nameless.first().context("one of them")?;
     assert_eq!(stack.pvt_json(&["dead", "show", one]).await?["id"], **one);

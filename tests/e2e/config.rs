@@ -45,7 +45,16 @@ async fn production_starts_on_no_development_default() -> Result<()> {
     let output = run(&["api"], &[("PVT_ENV", "production")]).await?;
     let told = told(&output);
     assert_eq!(output.status.code(), Some(1), "{told}");
-    for name in ["AMQP_URL", "MONGODB_URI", "DATABASE_URL", "SMTP_URL", "MAIL_FROM", "STRIPE_WEBHOOK_SECRETS", "JWT_SECRET", "PUBLIC_URL"] {
+    for name in [
+        "AMQP_URL",
+        "MONGODB_URI",
+        "DATABASE_URL",
+        "SMTP_URL",
+        "MAIL_FROM",
+        "STRIPE_WEBHOOK_SECRETS",
+        "JWT_SECRET",
+        "PUBLIC_URL",
+    ] {
         assert!(told.contains(name), "{name} is missing and not told:\n{told}");
     }
     Ok(())
@@ -53,7 +62,10 @@ async fn production_starts_on_no_development_default() -> Result<()> {
 
 #[tokio::test]
 async fn settings_are_shown_without_secrets() -> Result<()> {
-    let settings = [("AMQP_URL", "amqp://pvt:hunter2@127.0.0.1:5682/%2f"), ("JWT_SECRET", "0123456789-0123456789-0123456789-hunter2")];
+    let settings = [
+        ("AMQP_URL", "amqp://pvt:hunter2@127.0.0.1:5682/%2f"),
+        ("JWT_SECRET", "0123456789-0123456789-0123456789-hunter2"),
+    ];
     let output = run(&["config", "check"], &settings).await?;
     let shown = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{}", told(&output));

@@ -22,7 +22,8 @@ fn body(first_night: u64, nights: u64) -> Value {
 
 /// All at once, each with a key of its own.
 async fn ask_all(stack: &Stack, bodies: impl IntoIterator<Item = Value>) -> Result<()> {
-    let requests: Vec<(String, Value)> = bodies.into_iter().enumerate().map(|(number, body)| (format!("guest-{number}"), body)).collect();
+    let requests: Vec<(String, Value)> =
+        bodies.into_iter().enumerate().map(|(number, body)| (format!("guest-{number}"), body)).collect();
     let answers: Vec<Answer> = try_join_all(requests.iter().map(|(key, body)| stack.client.ask(key, body))).await?;
     for answer in &answers {
         assert_eq!(answer.status, StatusCode::ACCEPTED, "{answer:?}");
@@ -34,7 +35,11 @@ async fn ask_all(stack: &Stack, bodies: impl IntoIterator<Item = Value>) -> Resu
 /// Of the decided ones, how many were confirmed; all others must have been refused for lack of beds.
 fn confirmed(bookings: &[Booking]) -> usize {
     for booking in bookings.iter().filter(|booking| booking.status != Status::Confirmed) {
-        assert_eq!((booking.status, booking.rejection), (Status::Rejected, Some(Rejection::NoAvailability)), "{booking:?}");
+        assert_eq!(
+            (booking.status, booking.rejection),
+            (Status::Rejected, Some(Rejection::NoAvailability)),
+            "{booking:?}"
+        );
     }
     bookings.iter().filter(|booking| booking.status == Status::Confirmed).count()
 }
@@ -57,10 +62,16 @@ async fn as_many_are_confirmed_as_fit() -> Result<()> {
 #[tokio::test]
 async fn several_worker_processes_change_nothing() -> Result<()> {
     let decides: &[&str] = &["confirmations"];
-    contend(Plan::new().workers(&[("w1", &["confirmations", "emails"]), ("w2", decides), ("w3", &["confirmations", "analytics"])])).await
+    contend(Plan::new().workers(&[
+        ("w1", &["confirmations", "emails"]),
+        ("w2", decides),
+        ("w3", &["confirmations", "analytics"]),
+    ]))
+    .await
 }
 
-/// A worker that lost its partition without noticing, or any other writer, decides for the same property at the same time.
+/// A worker that lost its partition without noticing, or any other writer, decides for the same property at the same
+/// time.
 #[tokio::test]
 async fn two_writers_on_one_partition_sell_no_bed_twice() -> Result<()> {
     const NIGHTS: u64 = 20;

@@ -1,4 +1,5 @@
-//! Processes die at the worst moments: nothing accepted is lost, nothing is doubled, and no healthy message is given up.
+//! Processes die at the worst moments: nothing accepted is lost, nothing is doubled, and no healthy message is given
+//! up.
 
 use crate::harness::{Booked, Plan, SOON, Stack, Verdict, booked};
 use anyhow::{Result, ensure};
@@ -14,17 +15,26 @@ use std::time::Duration;
 use uuid::Uuid;
 
 /// Each worker in a process of its own.
-const APART: &[(&str, &[&str])] = &[("confirmations", &["confirmations"]), ("emails", &["emails"]), ("analytics", &["analytics"])];
+const APART: &[(&str, &[&str])] =
+    &[("confirmations", &["confirmations"]), ("emails", &["emails"]), ("analytics", &["analytics"])];
 
 fn body(number: u64) -> Value {
     let room_types = [DORM, "dorm-8-mixed", "private-double", "private-twin"];
-    booking_body(room_types[usize::try_from(number).unwrap_or_default() % room_types.len()], soon(5 + number % 300), 1 + number % 3, 1)
+    booking_body(
+        room_types[usize::try_from(number).unwrap_or_default() % room_types.len()],
+        soon(5 + number % 300),
+        1 + number % 3,
+        1,
+    )
 }
 
 async fn book_some(stack: &Stack, label: &str, count: u64) -> Result<Vec<Booked>> {
     let keys: Vec<String> = (0..count).map(|number| format!("{label}-{number}")).collect();
     let offset = label.bytes().map(u64::from).sum::<u64>();
-    try_join_all(keys.iter().zip(offset..).map(|(key, number)| async move { stack.book_stubbornly(key, &body(number)).await })).await
+    try_join_all(
+        keys.iter().zip(offset..).map(|(key, number)| async move { stack.book_stubbornly(key, &body(number)).await }),
+    )
+    .await
 }
 
 /// The worker aborts at every one of these points, and goes on where it died.
@@ -48,7 +58,13 @@ async fn abort_at(worker: &str, points: &[&str], verdict: Verdict) -> Result<()>
 
 #[tokio::test]
 async fn confirmations_die_at_every_point() -> Result<()> {
-    let points = ["before_commit", "after_commit_before_publish", "after_handle_before_publish", "after_publish_before_ack", "after_commit_before_publish:2"];
+    let points = [
+        "before_commit",
+        "after_commit_before_publish",
+        "after_handle_before_publish",
+        "after_publish_before_ack",
+        "after_commit_before_publish:2",
+    ];
     abort_at("confirmations", &points, Verdict::clean()).await
 }
 
@@ -67,26 +83,38 @@ async fn a_recorded_mail_is_not_sent_again() -> Result<()> {
 
 #[tokio::test]
 async fn analytics_die_at_every_point() -> Result<()> {
-    abort_at("analytics", &["after_load_before_ack", "after_handle_before_publish", "after_publish_before_ack"], Verdict::clean()).await
+    abort_at(
+        "analytics",
+        &["after_load_before_ack", "after_handle_before_publish", "after_publish_before_ack"],
+        Verdict::clean(),
+    )
+    .await
 }
 
 #[tokio::test]
 async fn payments_and_reconciliation_die_at_every_point() -> Result<()> {
-    let mut stack = Plan::new().workers(&[("payments", &["payments"]), ("reconciliation", &["reconciliation"])]).start().await?;
+    let mut stack =
+        Plan::new().workers(&[("payments", &["payments"]), ("reconciliation", &["reconciliation"])]).start().await?;
     for (round, point) in ["after_handle_before_publish", "after_publish_before_ack"].into_iter().enumerate() {
         stack.program("payments")?.stop().await?;
         stack.start_faulty("payments", point).await?;
         for number in 0..3 {
             let event =
-                json!({ "id": format!("evt_{round}_{number}"), "type": "invoice.paid", "created": 1_800_000_000, "data": { "object": {} } }).to_string();
+                json!({ "id": format!("evt_{round}_{number}"), "type": "invoice.paid", "created": 1_800_000_000,
+                    "data": { "object": {} } })
+                .to_string();
             let signature = stripe_signature(crate::harness::WEBHOOK_SECRET, Utc::now().timestamp(), event.as_bytes());
             let headers = [("content-type", "application/json"), ("stripe-signature", signature.as_str())];
-            let answer = stack.client.send(reqwest::Method::POST, "/api/payments/webhook", &headers, Some(event.into_bytes())).await?;
+            let answer = stack
+                .client
+                .send(reqwest::Method::POST, "/api/payments/webhook", &headers, Some(event.into_bytes()))
+                .await?;
             ensure!(answer.status == StatusCode::OK, "{answer:?}");
         }
         stack.program("payments")?.aborted().await?;
         stack.restart("payments").await?;
-        let kept = || async { Ok((stack.stores.all::<Value>("stripe_events").await?.len() == 3 * (round + 1)).then_some(())) };
+        let kept =
+            || async { Ok((stack.stores.all::<Value>("stripe_events").await?.len() == 3 * (round + 1)).then_some(())) };
         eventually("every event is kept once", SOON, kept).await?;
     }
     for point in ["after_repair_before_report", "after_handle_before_publish", "after_publish_before_ack"] {
@@ -157,15 +185,18 @@ async fn clients_that_hang_up_get_one_booking_each() -> Result<()> {
     });
     join_all(hang_up).await;
     let stubborn = &stack;
-    try_join_all(keys.iter().zip(0..).map(|(key, number)| async move { stubborn.book_stubbornly(key, &body(number)).await })).await?;
+    try_join_all(
+        keys.iter().zip(0..).map(|(key, number)| async move { stubborn.book_stubbornly(key, &body(number)).await }),
+    )
+    .await?;
     let verdict = Verdict::clean();
     stack.settled(&verdict).await?;
     assert_eq!(stack.stores.records().await?.bookings.len(), keys.len());
     stack.end(verdict).await
 }
 
-/// Killed as soon as it has taken messages, far more often than any limit on deliveries: a crash loop of the process is not the
-/// messages' fault.
+/// Killed as soon as it has taken messages, far more often than any limit on deliveries: a crash loop of the process is
+/// not the messages' fault.
 #[tokio::test]
 async fn workers_killed_over_and_over_give_up_no_healthy_message() -> Result<()> {
     const KILLS: u64 = 26;
@@ -191,7 +222,10 @@ async fn workers_killed_while_they_wait_give_up_no_healthy_message() -> Result<(
         let http = stack.client.http().clone();
         let holds = || async {
             let shown = http.get(&metrics).send().await?.text().await?;
-            let held = shown.lines().find_map(|line| line.strip_prefix("pvt_worker_in_flight{worker=\"emails\"} ")).and_then(|count| count.parse::<f64>().ok());
+            let held = shown
+                .lines()
+                .find_map(|line| line.strip_prefix("pvt_worker_in_flight{worker=\"emails\"} "))
+                .and_then(|count| count.parse::<f64>().ok());
             Ok(held.filter(|held| *held > 0.0))
         };
         eventually("the worker holds messages", SOON, holds).await?;

@@ -1,4 +1,5 @@
-//! The API against its own description: schemathesis makes requests from the served document, good and bad, and judges the answers.
+//! The API against its own description: schemathesis makes requests from the served document, good and bad, and judges
+//! the answers.
 //!
 //! Not among the other tests, for it needs a program from elsewhere: `tests/schemathesis/run` brings it.
 
@@ -34,30 +35,63 @@ struct Run<'a> {
 impl Run<'_> {
     /// Its settings in schemathesis' own file.
     fn settings(&self) -> Result<String> {
-        let mut text = "[checks.missing_required_header]\nexpected-statuses = [400, 401, 403, 404, 412, 415, 422, 428]\n".to_owned();
+        let mut text =
+            "[checks.missing_required_header]\nexpected-statuses = [400, 401, 403, 404, 412, 415, 422, 428]\n"
+                .to_owned();
         // A request that is wrong in two ways is refused for either.
-        text.push_str("[checks.negative_data_rejection]\nexpected-statuses = [400, 401, 403, 404, 405, 406, 408, 409, 412, 413, 415, 422, 428]\n");
+        text.push_str(
+            "[checks.negative_data_rejection]\nexpected-statuses = [400, 401, 403, 404, 405, 406, 408, \
+            409, 412, 413, 415, 422, 428]\n",
+        );
         for (path, id) in self.known {
-            writeln!(text, "[[operations]]\ninclude-path = {path:?}\nparameters = {{ id = {id:?}, property_id = {:?} }}", demo::PROPERTY_ID)?;
+            writeln!(
+                text,
+                "[[operations]]\ninclude-path = {path:?}\nparameters = {{ id = {id:?}, property_id = {:?} }}",
+                demo::PROPERTY_ID
+            )?;
         }
         Ok(text)
     }
 
     async fn judge(&self, stack: &Stack, url: &str, token: &str) -> Result<()> {
-        let program = std::env::var_os("PVT_SCHEMATHESIS").context("run tests/schemathesis/run, which brings schemathesis")?;
+        let program =
+            std::env::var_os("PVT_SCHEMATHESIS").context("run tests/schemathesis/run, which brings schemathesis")?;
         let folder = stack.folder().join(self.name);
         std::fs::create_dir_all(&folder)?;
         let settings = folder.join("schemathesis.toml");
         std::fs::write(&settings, self.settings()?)?;
         let examples = self.examples.to_string();
         let mut command = Command::new(program);
-        command.current_dir(&folder).arg("--config-file").arg(&settings).args(["run", &format!("{url}/api/openapi.json")]);
-        command.args(["--checks", CHECKS, "--phases", self.phases, "--max-examples", &examples, "--include-path-regex", self.only]);
-        command.args(["--header", &format!("Authorization: Bearer {token}"), "--workers", "1", "--request-timeout", "45", "--continue-on-failure"]);
+        command
+            .current_dir(&folder)
+            .arg("--config-file")
+            .arg(&settings)
+            .args(["run", &format!("{url}/api/openapi.json")]);
+        command.args([
+            "--checks",
+            CHECKS,
+            "--phases",
+            self.phases,
+            "--max-examples",
+            &examples,
+            "--include-path-regex",
+            self.only,
+        ]);
+        command.args([
+            "--header",
+            &format!("Authorization: Bearer {token}"),
+            "--workers",
+            "1",
+            "--request-timeout",
+            "45",
+            "--continue-on-failure",
+        ]);
         command.args(["--seed", "1", "--generation-deterministic", "--no-color", "--warnings", "off"]);
         let begun = Instant::now();
         let output = command.stdin(Stdio::null()).kill_on_drop(true).output();
-        let output = tokio::time::timeout(RUN_LIMIT, output).await.with_context(|| format!("{} takes too long", self.name))??;
+        let output = tokio::time::timeout(RUN_LIMIT, output)
+            .await
+            .with_context(|| format!("{} takes too long", self.name))??;
         let told = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         #[allow(clippy::print_stderr)] // What was asked, for whoever reads the log of a run.
         {
@@ -83,7 +117,13 @@ async fn known(stack: &Stack, token: &str) -> Result<Vec<(&'static str, String)>
     let booked = stack.book("described", &booking_body(DORM, soon(30), 2, 1)).await?;
     stack.client.decided(&booked).await?;
     let users = stack.client.send(Method::GET, "/api/auth/users", &[("authorization", &bearer)], None).await?;
-    let guest = users.body["items"].as_array().into_iter().flatten().find(|user| user["role"] == "guest").context("no guest")?["id"].clone();
+    let guest = users.body["items"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(|user| user["role"] == "guest")
+        .context("no guest")?["id"]
+        .clone();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let booking = booked.id.to_string();
     Ok(vec![
@@ -115,7 +155,8 @@ async fn the_api_is_as_its_document_says() -> Result<()> {
     let token = access_token(&stack).await?;
     let known = known(&stack, &token).await?;
     let url = stack.client.base().to_owned();
-    let everything = Run { name: "everything", examples: 40, phases: "examples,coverage,fuzzing", only: "^/", known: &[] };
+    let everything =
+        Run { name: "everything", examples: 40, phases: "examples,coverage,fuzzing", only: "^/", known: &[] };
     let of_known = Run { name: "known", examples: 40, phases: "coverage,fuzzing", only: r"\{id\}", known: &known };
     let results = [everything.judge(&stack, &url, &token).await, of_known.judge(&stack, &url, &token).await];
     results.into_iter().collect::<Result<()>>()?;

@@ -46,7 +46,10 @@ async fn a_booking_is_confirmed_mailed_and_cancelled() -> Result<()> {
     assert_eq!(amounts(&confirmed["price"]["taxes"]), [882, 1_304, 2_602]);
     assert_eq!(confirmed["price"]["total"], json!({ "amount": 29_988, "currency": "CAD" }));
     assert_eq!(confirmed["payment"]["status"], "pay_on_arrival");
-    assert_eq!((&confirmed["payment"]["paid"]["amount"], &confirmed["payment"]["due"]["amount"]), (&json!(0), &json!(29_988)));
+    assert_eq!(
+        (&confirmed["payment"]["paid"]["amount"], &confirmed["payment"]["due"]["amount"]),
+        (&json!(0), &json!(29_988))
+    );
     for private in ["history", "fingerprint", "client"] {
         assert!(confirmed.get(private).is_none(), "{private} is shown");
     }
@@ -61,7 +64,10 @@ async fn a_booking_is_confirmed_mailed_and_cancelled() -> Result<()> {
     }
 
     let cancelled = stack.client.cancel(&ours).await?;
-    assert_eq!((cancelled.status, cancelled.text("/status"), &cancelled.body["rev"]), (StatusCode::OK, "cancelled", &json!(2)));
+    assert_eq!(
+        (cancelled.status, cancelled.text("/status"), &cancelled.body["rev"]),
+        (StatusCode::OK, "cancelled", &json!(2))
+    );
     assert_eq!(cancelled.header("etag"), "\"2\"");
     let mail = mails_to(&stack, "ada@example.com", 2).await?.remove(1);
     for line in [format!("UID:{}", ours.id), "STATUS:CANCELLED".to_owned(), "SEQUENCE:2".to_owned()] {
@@ -85,7 +91,12 @@ async fn guests_are_written_to_in_their_language() -> Result<()> {
         assert!(mail.html.contains(&format!("lang=\"{expected}\"")), "{}", mail.html);
     }
     let mails = stack.mailbox.all().await?;
-    let subject = |to: &str| mails.iter().find(|mail| mail.to == to).map(|mail| mail.subject.split(' ').next().unwrap_or_default().to_owned());
+    let subject = |to: &str| {
+        mails
+            .iter()
+            .find(|mail| mail.to == to)
+            .map(|mail| mail.subject.split(' ').next().unwrap_or_default().to_owned())
+    };
     assert_eq!(subject("fr@example.com"), subject("fr-CA@example.com"));
     assert_ne!(subject("fr@example.com"), subject("en-GB@example.com"));
     stack.end(Verdict::clean()).await
@@ -156,7 +167,10 @@ async fn staff_have_a_mail_sent_again() -> Result<()> {
     assert_eq!(mails[1].subject, first.subject);
     let anonymous = stack.client.post("/api/notifications", &[("idempotency-key", "k")], &wish).await?;
     assert!([StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].contains(&anonymous.status), "{anonymous:?}");
-    let seen = stack.client.send(reqwest::Method::GET, &format!("/api/bookings/{}", ours.id), &[("authorization", &bearer)], None).await?;
+    let seen = stack
+        .client
+        .send(reqwest::Method::GET, &format!("/api/bookings/{}", ours.id), &[("authorization", &bearer)], None)
+        .await?;
     assert_eq!(seen.text("/status"), "confirmed", "staff see every booking: {seen:?}");
     let count = stack.mailbox.all().await?.len();
     stack.end(Verdict::clean()).await?;

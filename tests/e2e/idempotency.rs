@@ -96,7 +96,8 @@ async fn of_two_bodies_at_once_under_one_key_one_wins() -> Result<()> {
     let app = client_key(&stack).await?;
     let bodies = [booking_body(DORM, soon(15), 2, 1), booking_body(DORM, soon(16), 2, 1)];
     let headers = [("authorization", app.as_str()), ("idempotency-key", "k"), ("prefer", "wait=30")];
-    let answers = try_join_all((0..20).map(|number| stack.client.post("/api/bookings", &headers, &bodies[number % 2]))).await?;
+    let answers =
+        try_join_all((0..20).map(|number| stack.client.post("/api/bookings", &headers, &bodies[number % 2]))).await?;
     let (won, lost): (Vec<&Answer>, Vec<&Answer>) = answers.iter().partition(|answer| answer.status.is_success());
     assert!(!won.is_empty());
     for answer in lost {

@@ -1,5 +1,5 @@
-//! A hostel set up over HTTP alone: property, rooms, prices and restrictions, blocks; and what becomes of changes that meet bookings or
-//! each other.
+//! A hostel set up over HTTP alone: property, rooms, prices and restrictions, blocks; and what becomes of changes that
+//! meet bookings or each other.
 
 use crate::harness::{Answer, Plan, SOON, Stack, Verdict};
 use anyhow::{Context, Result, ensure};
@@ -30,7 +30,8 @@ impl<'a> Key<'a> {
     }
 
     async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: &Value) -> Result<Answer> {
-        let mut all = vec![("authorization", self.bearer.as_str()), ("content-type", "application/json"), ("prefer", "wait=30")];
+        let mut all =
+            vec![("authorization", self.bearer.as_str()), ("content-type", "application/json"), ("prefer", "wait=30")];
         all.extend(headers);
         self.stack.client.send(method, &format!("/api{path}"), &all, Some(body.to_string().into_bytes())).await
     }
@@ -55,11 +56,20 @@ impl<'a> Key<'a> {
 
 /// `pvt-quebec` with one dorm of four beds, sold for 40 dollars a night without tax.
 async fn set_up(admin: &Key<'_>) -> Result<()> {
-    let property = json!({ "id": HOUSE, "name": "PVT Québec", "address": "19 rue Sainte-Ursule, Québec", "time_zone": "America/Toronto", "currency": "CAD" });
+    let property = json!({ "id": HOUSE, "name": "PVT Québec", "address": "19 rue Sainte-Ursule, \
+        Québec", "time_zone": "America/Toronto", "currency": "CAD" });
     admin.made("/properties", "house", &property).await?;
-    admin.made("/room-types", "type", &json!({ "property_id": HOUSE, "id": DORM, "name": "Bed in 4-bed dorm", "kind": "dorm" })).await?;
+    admin
+        .made(
+            "/room-types",
+            "type",
+            &json!({ "property_id": HOUSE, "id": DORM, "name": "Bed in 4-bed dorm", "kind": "dorm" }),
+        )
+        .await?;
     let beds = ["q1-1", "q1-2", "q1-3", "q1-4"];
-    admin.made("/rooms", "room", &json!({ "property_id": HOUSE, "id": "q1", "room_type_id": DORM, "beds": beds })).await?;
+    admin
+        .made("/rooms", "room", &json!({ "property_id": HOUSE, "id": "q1", "room_type_id": DORM, "beds": beds }))
+        .await?;
     let plan = json!({ "property_id": HOUSE, "id": "standard", "name": "Standard", "nightly": { DORM: cad(4_000) } });
     admin.made("/rate-plans", "plan", &plan).await?;
     Ok(())
@@ -91,30 +101,56 @@ async fn a_hostel_is_set_up_over_the_api_and_sells_at_its_prices() -> Result<()>
     let stack = Plan::new().start().await?;
     let admin = Key::of(&stack, "admin", &[]).await?;
     set_up(&admin).await?;
-    let policy =
-        json!({ "property_id": HOUSE, "id": "strict", "name": "Strict", "tiers": [{ "hours_before": 0, "fee": { "kind": "percent", "ppm": 1_000_000 } }] });
+    let policy = json!({ "property_id": HOUSE, "id": "strict", "name": "Strict",
+        "tiers": [{ "hours_before": 0, "fee": { "kind": "percent", "ppm": 1_000_000 } }] });
     admin.made("/cancellation-policies", "strict", &policy).await?;
-    let set = admin.change(Method::PATCH, &format!("/rate-plans/standard?property_id={HOUSE}"), &json!({ "cancellation_policy_id": "strict" })).await?;
+    let set = admin
+        .change(
+            Method::PATCH,
+            &format!("/rate-plans/standard?property_id={HOUSE}"),
+            &json!({ "cancellation_policy_id": "strict" }),
+        )
+        .await?;
     assert_eq!((set.status, set.text("/cancellation_policy_id")), (StatusCode::OK, "strict"), "{set:?}");
 
     // Two nights, the second of which is the weekday that costs more.
     let weekday = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"][soon(41).weekday().num_days_from_monday() as usize];
-    let season = |price: Value| json!({ "changes": [{ "room_type_ids": [DORM], "from": soon(30), "until": soon(60), "weekdays": [weekday], "price": price }] });
+    let season = |price: Value| {
+        json!({ "changes": [{ "room_type_ids": [DORM], "from": soon(30), "until": soon(60),
+        "weekdays": [weekday], "price": price }] })
+    };
     let calendar = format!("/rate-plans/standard/calendar?property_id={HOUSE}");
     let priced = admin.change(Method::PUT, &calendar, &season(cad(5_500))).await?;
     assert_eq!(priced.status, StatusCode::OK, "{priced:?}");
-    let days = stack.client.get(&format!("/api{calendar}&room_type_id={DORM}&from={}&until={}", soon(40), soon(43))).await?;
-    let prices: Vec<_> = days.body["days"].as_array().into_iter().flatten().map(|day| day["price"]["amount"].as_i64()).collect();
+    let days =
+        stack.client.get(&format!("/api{calendar}&room_type_id={DORM}&from={}&until={}", soon(40), soon(43))).await?;
+    let prices: Vec<_> =
+        days.body["days"].as_array().into_iter().flatten().map(|day| day["price"]["amount"].as_i64()).collect();
     assert_eq!(prices, [Some(4_000), Some(5_500), Some(4_000)], "{days:?}");
 
-    let quoted = stack.client.post("/api/quotes", &[], &json!({ "property_id": HOUSE, "rate_plan_id": "standard", "stays": asked(40, 2, 2)["stays"] })).await?;
+    let quoted = stack
+        .client
+        .post(
+            "/api/quotes",
+            &[],
+            &json!({ "property_id": HOUSE, "rate_plan_id": "standard", "stays": asked(40, 2, 2)["stays"] }),
+        )
+        .await?;
     assert_eq!((quoted.status, total(&quoted)), (StatusCode::OK, Some(19_000)), "{quoted:?}");
-    assert_eq!(total(&booked(&stack, "before", &asked(40, 2, 1)).await?), Some(9_500), "the worker follows the season at once");
+    assert_eq!(
+        total(&booked(&stack, "before", &asked(40, 2, 1)).await?),
+        Some(9_500),
+        "the worker follows the season at once"
+    );
     admin.change(Method::PUT, &calendar, &season(cad(9_900))).await?;
     let mut with_quote = asked(40, 2, 2);
     with_quote["quote"] = quoted.body["quote"].clone();
     let promised = booked(&stack, "quoted", &with_quote).await?;
-    assert_eq!((total(&promised), total(&booked(&stack, "after", &asked(40, 2, 1)).await?)), (Some(19_000), Some(13_900)), "a quote is a promise");
+    assert_eq!(
+        (total(&promised), total(&booked(&stack, "after", &asked(40, 2, 1)).await?)),
+        (Some(19_000), Some(13_900)),
+        "a quote is a promise"
+    );
     let mut forged = with_quote.clone();
     forged["quote"] = json!(format!("{}x", quoted.text("/quote")));
     assert_eq!(stack.client.ask("forged", &forged).await?.text("/errors/0/code"), "invalid_quote");
@@ -126,7 +162,8 @@ async fn a_hostel_is_set_up_over_the_api_and_sells_at_its_prices() -> Result<()>
     let fee = stack.client.send(Method::DELETE, &path, &[], None).await?;
     assert_eq!(fee.body["fee"]["amount"], json!(19_000), "the policy that was set");
 
-    let closed = json!({ "changes": [{ "room_type_ids": [DORM], "from": soon(50), "until": soon(51), "restriction": { "stop_sell": true } }] });
+    let closed = json!({ "changes": [{ "room_type_ids": [DORM], "from": soon(50), "until": soon(51),
+        "restriction": { "stop_sell": true } }] });
     let restrictions = format!("/rate-plans/standard/restrictions?property_id={HOUSE}");
     assert_eq!(admin.change(Method::PUT, &restrictions, &closed).await?.status, StatusCode::OK);
     assert_eq!(stack.client.ask_and_wait("closed", &asked(49, 2, 1)).await?.problem()?, "restriction");
@@ -134,15 +171,22 @@ async fn a_hostel_is_set_up_over_the_api_and_sells_at_its_prices() -> Result<()>
     anyway["override_restrictions"] = json!(true);
     let sold = admin.made("/bookings", "anyway", &anyway).await?;
     stack.remember(sold.text("/id").parse()?);
-    let lifted = json!({ "changes": [{ "room_type_ids": [DORM], "from": soon(50), "until": soon(51), "restriction": {} }] });
+    let lifted =
+        json!({ "changes": [{ "room_type_ids": [DORM], "from": soon(50), "until": soon(51), "restriction": {} }] });
     admin.change(Method::PUT, &restrictions, &lifted).await?;
     booked(&stack, "open", &asked(49, 2, 1)).await?;
 
-    let audit = admin.send(Method::GET, &format!("/audit?subject={HOUSE}%7Crate_plan:standard"), &[], &json!({})).await?;
-    let actions: Vec<&str> = audit.body["items"].as_array().into_iter().flatten().filter_map(|entry| entry["action"].as_str()).collect();
-    let expected = ["set_restrictions", "set_restrictions", "set_prices", "set_prices", "change", "create"].map(|action| format!("rate_plan.{action}"));
+    let audit =
+        admin.send(Method::GET, &format!("/audit?subject={HOUSE}%7Crate_plan:standard"), &[], &json!({})).await?;
+    let actions: Vec<&str> =
+        audit.body["items"].as_array().into_iter().flatten().filter_map(|entry| entry["action"].as_str()).collect();
+    let expected = ["set_restrictions", "set_restrictions", "set_prices", "set_prices", "change", "create"]
+        .map(|action| format!("rate_plan.{action}"));
     assert_eq!(actions, expected, "{audit:?}");
-    assert!(audit.text("/items/2/detail").contains("9900") && audit.text("/items/4/detail").contains("strict"), "{audit:?}");
+    assert!(
+        audit.text("/items/2/detail").contains("9900") && audit.text("/items/4/detail").contains("strict"),
+        "{audit:?}"
+    );
     stack.end(verdict()).await
 }
 
@@ -161,25 +205,44 @@ async fn changes_name_what_they_saw_and_repetitions_make_nothing_twice() -> Resu
     assert_eq!(admin.make("/rooms", "another", &other).await?.problem()?, "already_exists");
     let gone = admin.send(Method::DELETE, &format!("/rooms/q2?property_id={HOUSE}"), &[], &json!({})).await?;
     assert_eq!(gone.status, StatusCode::NO_CONTENT, "{gone:?}");
-    assert_eq!(admin.make("/rooms", "q2", &room).await?.problem()?, "not_found", "a late repetition brings nothing back");
+    assert_eq!(
+        admin.make("/rooms", "q2", &room).await?.problem()?,
+        "not_found",
+        "a late repetition brings nothing back"
+    );
     admin.made("/rooms", "q2 again", &room).await?;
     let faulty = json!({ "property_id": HOUSE, "id": "q 3", "room_type_id": "castle", "beds": ["q1-1"] });
     let refused = admin.make("/rooms", "faulty", &faulty).await?;
-    let faults: BTreeSet<(&str, &str)> =
-        refused.body["errors"].as_array().into_iter().flatten().filter_map(|fault| Some((fault["pointer"].as_str()?, fault["code"].as_str()?))).collect();
-    assert_eq!(faults, BTreeSet::from([("/id", "invalid_id"), ("/room_type_id", "unknown_room_type"), ("/beds/0", "duplicate")]), "{refused:?}");
+    let faults: BTreeSet<(&str, &str)> = refused.body["errors"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|fault| Some((fault["pointer"].as_str()?, fault["code"].as_str()?)))
+        .collect();
+    assert_eq!(
+        faults,
+        BTreeSet::from([("/id", "invalid_id"), ("/room_type_id", "unknown_room_type"), ("/beds/0", "duplicate")]),
+        "{refused:?}"
+    );
 
     let name = json!({ "name": "PVT Vieux-Québec" });
     let path = format!("/properties/{HOUSE}");
     assert_eq!(admin.send(Method::PATCH, &path, &[], &name).await?.problem()?, "precondition_required");
-    assert_eq!(admin.send(Method::PATCH, &path, &[("if-match", "\"1\"")], &name).await?.problem()?, "precondition_failed");
+    assert_eq!(
+        admin.send(Method::PATCH, &path, &[("if-match", "\"1\"")], &name).await?.problem()?,
+        "precondition_failed"
+    );
     let changed = admin.change(Method::PATCH, &path, &name).await?;
     assert_eq!((changed.status, changed.text("/name")), (StatusCode::OK, "PVT Vieux-Québec"), "{changed:?}");
-    assert_eq!(admin.change(Method::PATCH, &path, &json!({ "currency": "EUR" })).await?.text("/errors/0/code"), "unknown_field");
+    assert_eq!(
+        admin.change(Method::PATCH, &path, &json!({ "currency": "EUR" })).await?.text("/errors/0/code"),
+        "unknown_field"
+    );
 
     // Many at once, each of whom reads, changes and writes the whole house.
     let makes = (0..12).map(|number| {
-        let room = json!({ "property_id": HOUSE, "id": format!("r{number}"), "room_type_id": DORM, "beds": [format!("r{number}-1")] });
+        let room = json!({ "property_id": HOUSE, "id": format!("r{number}"), "room_type_id": DORM,
+            "beds": [format!("r{number}-1")] });
         let (admin, key) = (&admin, format!("r{number}"));
         async move { admin.made("/rooms", &key, &room).await }
     });
@@ -189,10 +252,16 @@ async fn changes_name_what_they_saw_and_repetitions_make_nothing_twice() -> Resu
 
     let staff = Key::of(&stack, "staff", &["--property", "pvt-montreal"]).await?;
     assert_eq!(staff.make("/rooms", "theirs", &room).await?.problem()?, "forbidden");
-    let block = json!({ "property_id": HOUSE, "kind": "maintenance", "bed_ids": ["q2-1"], "from": soon(3), "until": soon(4) });
+    let block =
+        json!({ "property_id": HOUSE, "kind": "maintenance", "bed_ids": ["q2-1"], "from": soon(3), "until": soon(4) });
     assert_eq!(staff.make("/blocks", "theirs", &block).await?.problem()?, "not_found");
-    assert_eq!(staff.send(Method::GET, &format!("/blocks?property_id={HOUSE}"), &[], &json!({})).await?.problem()?, "not_found");
-    let bed = staff.send(Method::PATCH, &format!("/beds/q2-1?property_id={HOUSE}"), &[], &json!({ "cleanliness": "dirty" })).await?;
+    assert_eq!(
+        staff.send(Method::GET, &format!("/blocks?property_id={HOUSE}"), &[], &json!({})).await?.problem()?,
+        "not_found"
+    );
+    let bed = staff
+        .send(Method::PATCH, &format!("/beds/q2-1?property_id={HOUSE}"), &[], &json!({ "cleanliness": "dirty" }))
+        .await?;
     assert_eq!(bed.problem()?, "not_found");
     stack.end(verdict()).await
 }
@@ -203,7 +272,8 @@ async fn beds_that_somebody_has_do_not_leave_the_house() -> Result<()> {
     let admin = Key::of(&stack, "admin", &[]).await?;
     set_up(&admin).await?;
     let guest = booked(&stack, "guest", &asked(20, 3, 3)).await?;
-    let beds: Vec<&str> = guest.body["stays"][0]["assigned_beds"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let beds: Vec<&str> =
+        guest.body["stays"][0]["assigned_beds"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let free = ["q1-1", "q1-2", "q1-3", "q1-4"].into_iter().find(|bed| !beds.contains(bed)).context("a free bed")?;
     let room = format!("/rooms/q1?property_id={HOUSE}");
     let in_the_way = json!([guest.text("/id")]);
@@ -217,9 +287,22 @@ async fn beds_that_somebody_has_do_not_leave_the_house() -> Result<()> {
     assert_eq!((refused.problem()?, &refused.body["bookings"]), ("bed_taken", &in_the_way), "{refused:?}");
     let second = booked(&stack, "second", &asked(40, 1, 4)).await?;
     let refused = admin.send(Method::DELETE, &room, &[], &json!({})).await?;
-    let named: BTreeSet<&str> = refused.body["bookings"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    assert_eq!(named, BTreeSet::from([guest.text("/id"), second.text("/id")]), "all that are in the way are named at once");
-    stack.client.send(Method::DELETE, &format!("/api/bookings/{}?token={}", second.text("/id"), second.text("/token")), &[], None).await?;
+    let named: BTreeSet<&str> =
+        refused.body["bookings"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    assert_eq!(
+        named,
+        BTreeSet::from([guest.text("/id"), second.text("/id")]),
+        "all that are in the way are named at once"
+    );
+    stack
+        .client
+        .send(
+            Method::DELETE,
+            &format!("/api/bookings/{}?token={}", second.text("/id"), second.text("/token")),
+            &[],
+            None,
+        )
+        .await?;
     let claims = |left: usize| {
         let stores = &stack.stores;
         move || async move { Ok((stores.records().await?.claims.len() == left).then_some(())) }
@@ -230,11 +313,21 @@ async fn beds_that_somebody_has_do_not_leave_the_house() -> Result<()> {
     let gone = admin.send(Method::PATCH, &format!("/beds/{free}?property_id={HOUSE}"), &[], &state).await?;
     assert_eq!((gone.status, gone.text("/service")), (StatusCode::OK, "out_of_service"), "{gone:?}");
     assert_eq!(stack.client.ask_and_wait("full", &asked(20, 1, 1)).await?.problem()?, "no_availability");
-    let back = admin.send(Method::PATCH, &format!("/beds/{free}?property_id={HOUSE}"), &[], &json!({ "service": "active" })).await?;
+    let back = admin
+        .send(Method::PATCH, &format!("/beds/{free}?property_id={HOUSE}"), &[], &json!({ "service": "active" }))
+        .await?;
     assert_eq!(back.status, StatusCode::OK, "{back:?}");
     let last = booked(&stack, "last", &asked(20, 1, 1)).await?;
     for guest in [&guest, &last] {
-        let cancelled = stack.client.send(Method::DELETE, &format!("/api/bookings/{}?token={}", guest.text("/id"), guest.text("/token")), &[], None).await?;
+        let cancelled = stack
+            .client
+            .send(
+                Method::DELETE,
+                &format!("/api/bookings/{}?token={}", guest.text("/id"), guest.text("/token")),
+                &[],
+                None,
+            )
+            .await?;
         assert_eq!(cancelled.text("/status"), "cancelled", "{cancelled:?}");
     }
     let shorter = admin.change(Method::PUT, &room, &json!({ "room_type_id": DORM, "beds": ["q1-1"] })).await?;
@@ -258,11 +351,12 @@ async fn a_block_never_takes_a_bed_that_somebody_has_however_they_race() -> Resu
         async move {
             // All four beds for three nights, of which somebody wants the middle one.
             let first = 20 + 4 * round;
-            let block =
-                json!({ "property_id": HOUSE, "kind": "maintenance", "bed_ids": beds, "from": soon(first), "until": soon(first + 3), "reason": "paint" });
+            let block = json!({ "property_id": HOUSE, "kind": "maintenance", "bed_ids": beds, "from": soon(first),
+                    "until": soon(first + 3), "reason": "paint" });
             let key = round.to_string();
             let request = asked(first + 1, 1, 1);
-            let (blocked, guest) = tokio::try_join!(staff.make("/blocks", &key, &block), stack.client.ask_and_wait(&key, &request))?;
+            let (blocked, guest) =
+                tokio::try_join!(staff.make("/blocks", &key, &block), stack.client.ask_and_wait(&key, &request))?;
             anyhow::Ok((first, blocked, guest))
         }
     });
@@ -275,7 +369,11 @@ async fn a_block_never_takes_a_bed_that_somebody_has_however_they_race() -> Resu
             }
             (StatusCode::CONFLICT, StatusCode::CREATED) => {
                 stack.remember(guest.text("/id").parse()?);
-                assert_eq!((blocked.problem()?, &blocked.body["bookings"]), ("bed_taken", &json!([guest.text("/id")])), "{blocked:?}");
+                assert_eq!(
+                    (blocked.problem()?, &blocked.body["bookings"]),
+                    ("bed_taken", &json!([guest.text("/id")])),
+                    "{blocked:?}"
+                );
             }
             _ => anyhow::bail!("{blocked:?}\n{guest:?}"),
         }

@@ -1,5 +1,5 @@
-//! The whole life of a booking over HTTP: changed, assigned, checked in, extended, shortened, checked out; and what becomes of many who
-//! want to change it at once.
+//! The whole life of a booking over HTTP: changed, assigned, checked in, extended, shortened, checked out; and what
+//! becomes of many who want to change it at once.
 
 use crate::harness::{Answer, Booked, Plan, Stack, Verdict, booked};
 use anyhow::{Context, Result, ensure};
@@ -45,7 +45,8 @@ impl<'a> Staff<'a> {
     }
 
     async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: &Value) -> Result<Answer> {
-        let mut all = vec![("authorization", self.bearer.as_str()), ("content-type", "application/json"), ("prefer", "wait=30")];
+        let mut all =
+            vec![("authorization", self.bearer.as_str()), ("content-type", "application/json"), ("prefer", "wait=30")];
         all.extend(headers);
         self.stack.client.send(method, &format!("/api/bookings{path}"), &all, Some(body.to_string().into_bytes())).await
     }
@@ -63,7 +64,8 @@ impl<'a> Staff<'a> {
 
     /// Changes the newest revision, which must succeed.
     async fn change(&self, booking: &Booked, rev: u32, body: &Value) -> Result<Answer> {
-        let answer = self.send(Method::PATCH, &format!("/{}", booking.id), &[("if-match", &format!("\"{rev}\""))], body).await?;
+        let answer =
+            self.send(Method::PATCH, &format!("/{}", booking.id), &[("if-match", &format!("\"{rev}\""))], body).await?;
         ensure!(answer.status == StatusCode::OK, "{answer:?}");
         Ok(answer)
     }
@@ -83,10 +85,18 @@ async fn book(stack: &Stack, key: &str, body: &Value) -> Result<Booked> {
 }
 
 /// What a guest changes with the token alone.
-async fn guest_changes(stack: &Stack, Booked { id, token }: &Booked, headers: &[(&str, &str)], body: &Value) -> Result<Answer> {
+async fn guest_changes(
+    stack: &Stack,
+    Booked { id, token }: &Booked,
+    headers: &[(&str, &str)],
+    body: &Value,
+) -> Result<Answer> {
     let mut all = vec![("content-type", "application/json")];
     all.extend(headers);
-    stack.client.send(Method::PATCH, &format!("/api/bookings/{id}?token={token}"), &all, Some(body.to_string().into_bytes())).await
+    stack
+        .client
+        .send(Method::PATCH, &format!("/api/bookings/{id}?token={token}"), &all, Some(body.to_string().into_bytes()))
+        .await
 }
 
 async fn stored(stack: &Stack, booked: &Booked) -> Result<Booking> {
@@ -106,55 +116,129 @@ async fn a_booking_lives_from_request_to_departure() -> Result<()> {
 
     let longer = json!({ "stays": [{ "departure": today() + Days::new(3) }], "guest": { "phone": "+15145550199" } });
     assert_eq!(guest_changes(&stack, &ours, &[], &longer).await?.problem()?, "precondition_required");
-    let changed = guest_changes(&stack, &ours, &[("if-match", "\"1\""), ("idempotency-key", "longer")], &longer).await?;
-    assert_eq!((changed.status, changed.header("etag"), changed.text("/guest/phone")), (StatusCode::OK, "\"2\"", "+15145550199"), "{changed:?}");
+    let changed =
+        guest_changes(&stack, &ours, &[("if-match", "\"1\""), ("idempotency-key", "longer")], &longer).await?;
+    assert_eq!(
+        (changed.status, changed.header("etag"), changed.text("/guest/phone")),
+        (StatusCode::OK, "\"2\"", "+15145550199"),
+        "{changed:?}"
+    );
     assert_eq!(changed.body["price"]["total"]["amount"], json!(29_988), "three nights are paid for");
     let again = guest_changes(&stack, &ours, &[("if-match", "\"1\""), ("idempotency-key", "longer")], &longer).await?;
-    assert_eq!((again.status, again.header("idempotency-replayed"), again.header("etag")), (StatusCode::OK, "true", "\"2\""), "{again:?}");
+    assert_eq!(
+        (again.status, again.header("idempotency-replayed"), again.header("etag")),
+        (StatusCode::OK, "true", "\"2\""),
+        "{again:?}"
+    );
     let stale = guest_changes(&stack, &ours, &[("if-match", "\"1\"")], &longer).await?;
-    assert_eq!((stale.status, stale.problem()?, &stale.body["current"]["rev"]), (StatusCode::PRECONDITION_FAILED, "precondition_failed", &json!(2)));
+    assert_eq!(
+        (stale.status, stale.problem()?, &stale.body["current"]["rev"]),
+        (StatusCode::PRECONDITION_FAILED, "precondition_failed", &json!(2))
+    );
     let beds = json!({ "stays": [{ "beds": ["d6b-5", "d6b-6"] }] });
     let refused = guest_changes(&stack, &ours, &[("if-match", "\"2\"")], &beds).await?;
-    assert_eq!((refused.status, refused.text("/errors/0/code")), (StatusCode::UNPROCESSABLE_ENTITY, "staff_only"), "{refused:?}");
+    assert_eq!(
+        (refused.status, refused.text("/errors/0/code")),
+        (StatusCode::UNPROCESSABLE_ENTITY, "staff_only"),
+        "{refused:?}"
+    );
 
-    let fee = stack.client.send(Method::DELETE, &format!("/api/bookings/{}?token={}&dry_run=true", ours.id, ours.token), &[], None).await?;
-    assert_eq!((fee.status, &fee.body["fee"]["amount"]), (StatusCode::OK, &json!(29_988)), "less than a day before arrival it is everything: {fee:?}");
+    let fee = stack
+        .client
+        .send(Method::DELETE, &format!("/api/bookings/{}?token={}&dry_run=true", ours.id, ours.token), &[], None)
+        .await?;
+    assert_eq!(
+        (fee.status, &fee.body["fee"]["amount"]),
+        (StatusCode::OK, &json!(29_988)),
+        "less than a day before arrival it is everything: {fee:?}"
+    );
 
-    let moved =
-        staff.done(&ours, "assign", &json!({ "assignments": [{ "stay": 0, "beds": ["d6b-5", "d6b-6"], "locked": true }], "reason": "a window" })).await?;
-    assert_eq!((&moved.body["stays"][0]["assigned_beds"], &moved.body["stays"][0]["locked"]), (&json!(["d6b-5", "d6b-6"]), &json!(true)));
+    let moved = staff
+        .done(
+            &ours,
+            "assign",
+            &json!({ "assignments": [{ "stay": 0, "beds": ["d6b-5", "d6b-6"], "locked": true }],
+            "reason": "a window" }),
+        )
+        .await?;
+    assert_eq!(
+        (&moved.body["stays"][0]["assigned_beds"], &moved.body["stays"][0]["locked"]),
+        (&json!(["d6b-5", "d6b-6"]), &json!(true))
+    );
     assert_eq!(staff.order(&ours, "checkout", &json!({})).await?.problem()?, "state_conflict");
     assert_eq!(staff.done(&ours, "checkin", &json!({})).await?.text("/status"), "checked_in");
     let inside = guest_changes(&stack, &ours, &[("if-match", "\"4\"")], &json!({ "stays": [{ "guests": 1 }] })).await?;
     assert_eq!(inside.problem()?, "state_conflict", "guests in the house ask the desk");
-    let extended = staff.change(&ours, 4, &json!({ "stays": [{ "departure": today() + Days::new(6) }], "reprice": false, "reason": "on the house" })).await?;
-    assert_eq!((extended.text("/stays/0/departure"), &extended.body["price"]["total"]["amount"]), (&*(today() + Days::new(6)).to_string(), &json!(29_988)));
+    let extended = staff
+        .change(
+            &ours,
+            4,
+            &json!({ "stays": [{ "departure": today() + Days::new(6) }], "reprice": false, "reason": "on the house" }),
+        )
+        .await?;
+    assert_eq!(
+        (extended.text("/stays/0/departure"), &extended.body["price"]["total"]["amount"]),
+        (&*(today() + Days::new(6)).to_string(), &json!(29_988))
+    );
     staff.change(&ours, 5, &json!({ "stays": [{ "departure": today() + Days::new(2) }] })).await?;
 
     assert_eq!(staff.order(&ours, "checkout", &json!({})).await?.problem()?, "balance_open");
-    assert_eq!(staff.order(&ours, "checkout", &json!({ "allow_open_balance": true })).await?.text("/errors/0/pointer"), "/reason");
-    let left = staff.done(&ours, "checkout", &json!({ "allow_open_balance": true, "reason": "invoice to the school" })).await?;
-    assert_eq!((left.text("/status"), left.text("/stays/0/departure")), ("checked_out", &*(today() + Days::new(1)).to_string()), "{left:?}");
+    assert_eq!(
+        staff.order(&ours, "checkout", &json!({ "allow_open_balance": true })).await?.text("/errors/0/pointer"),
+        "/reason"
+    );
+    let left = staff
+        .done(&ours, "checkout", &json!({ "allow_open_balance": true, "reason": "invoice to the school" }))
+        .await?;
+    assert_eq!(
+        (left.text("/status"), left.text("/stays/0/departure")),
+        ("checked_out", &*(today() + Days::new(1)).to_string()),
+        "{left:?}"
+    );
     assert_eq!(staff.order(&ours, "cancel", &json!({})).await?.problem()?, "not_cancellable");
 
     let history = staff.read(&format!("/{}/history", ours.id)).await?;
-    let actions: Vec<&str> = history.body["items"].as_array().into_iter().flatten().filter_map(|entry| entry["action"].as_str()).collect();
+    let actions: Vec<&str> =
+        history.body["items"].as_array().into_iter().flatten().filter_map(|entry| entry["action"].as_str()).collect();
     assert_eq!(actions, ["request", "modify", "assign", "check_in", "modify", "modify", "check_out"], "{history:?}");
-    let actors: Vec<bool> = history.body["items"].as_array().into_iter().flatten().filter_map(|entry| Some(entry["actor"].as_str()? == "guest")).collect();
+    let actors: Vec<bool> = history.body["items"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| Some(entry["actor"].as_str()? == "guest"))
+        .collect();
     assert_eq!(actors, [true, true, false, false, false, false, false]);
-    assert_eq!((history.text("/items/2/reason"), history.text("/items/6/reason")), ("a window", "invoice to the school"));
+    assert_eq!(
+        (history.text("/items/2/reason"), history.text("/items/6/reason")),
+        ("a window", "invoice to the school")
+    );
     let first = &history.body["items"][1]["changes"];
     assert_eq!((&first["total"]["after"]["amount"], &first["guest"]), (&json!(29_988), &json!(true)));
-    assert_eq!(stack.client.get(&format!("/api/bookings/{}/history?token={}", ours.id, ours.token)).await?.problem()?, "unauthenticated");
+    assert_eq!(
+        stack.client.get(&format!("/api/bookings/{}/history?token={}", ours.id, ours.token)).await?.problem()?,
+        "unauthenticated"
+    );
 
     let told = followed.await??;
     let text = told.body.as_str().unwrap_or_default();
     let events: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("event: ")).collect();
-    assert_eq!((told.header("content-type"), &events[events.len() - 2..]), ("text/event-stream", &["modify", "check_out"][..]), "{text}");
+    assert_eq!(
+        (told.header("content-type"), &events[events.len() - 2..]),
+        ("text/event-stream", &["modify", "check_out"][..]),
+        "{text}"
+    );
     let revs: Vec<u32> = text.lines().filter_map(|line| line.strip_prefix("id: ")?.parse().ok()).collect();
     assert!(revs.windows(2).all(|pair| pair[1] == pair[0] + 1) && revs.last() == Some(&7), "{revs:?}");
     assert!(!text.contains("Lovelace") && !text.contains("staff:"), "{text}");
-    let known = stack.client.send(Method::GET, &format!("/api/bookings/{}/events?token={}", ours.id, ours.token), &[("last-event-id", "7")], None).await?;
+    let known = stack
+        .client
+        .send(
+            Method::GET,
+            &format!("/api/bookings/{}/events?token={}", ours.id, ours.token),
+            &[("last-event-id", "7")],
+            None,
+        )
+        .await?;
     assert_eq!(known.status, StatusCode::NO_CONTENT, "nothing can follow");
     let file = stack.client.get(&format!("/api/bookings/{}/calendar.ics?token={}", ours.id, ours.token)).await?;
     assert!(file.body.as_str().is_some_and(|text| text.contains(&format!("UID:{}", ours.id))), "{file:?}");
@@ -179,7 +263,12 @@ async fn bookings_are_found_by_whoever_may_see_them() -> Result<()> {
     let ours = stack.client.post("/api/bookings", &headers, &other).await?;
     stack.remember(ours.text("/id").parse()?);
     let references = |answer: &Answer| -> Vec<String> {
-        answer.body["items"].as_array().into_iter().flatten().filter_map(|item| Some(item["reference"].as_str()?.to_owned())).collect()
+        answer.body["items"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|item| Some(item["reference"].as_str()?.to_owned()))
+            .collect()
     };
 
     let own = stack.client.send(Method::GET, "/api/bookings", &[("authorization", &bearer)], None).await?;
@@ -203,7 +292,10 @@ async fn bookings_are_found_by_whoever_may_see_them() -> Result<()> {
     assert_eq!(references(&staff.read(&range).await?).len(), 2);
     assert_eq!(references(&staff.read("?email=guest-3%40example.com").await?).len(), 1);
     let one = seen.first().context("a reference")?;
-    assert_eq!(references(&staff.read(&format!("?reference={}", one.to_lowercase())).await?), std::slice::from_ref(one));
+    assert_eq!(
+        references(&staff.read(&format!("?reference={}", one.to_lowercase())).await?),
+        std::slice::from_ref(one)
+    );
     let foreign = Staff::at(&stack, &["--property", "elsewhere"]).await?;
     assert_eq!(references(&foreign.read("").await?), [ours.text("/reference")], "staff of one property");
     assert_eq!(foreign.read("?property_id=pvt-montreal").await?.problem()?, "not_found");
@@ -227,7 +319,9 @@ async fn bookings_are_found_by_whoever_may_see_them() -> Result<()> {
         let answer = foreign.send(method.clone(), &format!("/{id}{path}"), &[("if-match", "\"1\"")], &body).await?;
         assert_eq!((answer.status, answer.problem()?), (StatusCode::NOT_FOUND, "not_found"), "{method} {path}");
     }
-    for (query, code) in [("?status=gone", "invalid_query"), ("?arrival_from=x", "invalid_query"), ("?property_id=castle", "not_found")] {
+    for (query, code) in
+        [("?status=gone", "invalid_query"), ("?arrival_from=x", "invalid_query"), ("?property_id=castle", "not_found")]
+    {
         assert_eq!(staff.read(query).await?.problem()?, code, "{query}");
     }
     stack.end(verdict()).await
@@ -239,22 +333,39 @@ async fn a_hundred_changes_at_once_are_applied_one_after_another_or_refused_and_
     let stack = Plan::new().start().await?;
     let staff = Staff::of(&stack).await?;
     let ours = book(&stack, "one", &booking_body(DORM, soon(20), 2, 1)).await?;
-    let names: Vec<Value> = (0..CHANGES).map(|number| json!({ "guest": { "first_name": format!("Ada {number}") } })).collect();
-    let answers = try_join_all(names.iter().map(|body| guest_changes(&stack, &ours, &[("if-match", "\"1\""), ("prefer", "wait=30")], body))).await?;
-    let (done, refused): (Vec<&Answer>, Vec<&Answer>) = answers.iter().partition(|answer| answer.status == StatusCode::OK);
+    let names: Vec<Value> =
+        (0..CHANGES).map(|number| json!({ "guest": { "first_name": format!("Ada {number}") } })).collect();
+    let answers = try_join_all(
+        names.iter().map(|body| guest_changes(&stack, &ours, &[("if-match", "\"1\""), ("prefer", "wait=30")], body)),
+    )
+    .await?;
+    let (done, refused): (Vec<&Answer>, Vec<&Answer>) =
+        answers.iter().partition(|answer| answer.status == StatusCode::OK);
     assert_eq!((done.len(), refused.len()), (1, CHANGES - 1), "one of those who saw the first revision");
     for answer in refused {
-        assert_eq!((answer.status, answer.problem()?, &answer.body["current"]["rev"]), (StatusCode::PRECONDITION_FAILED, "precondition_failed", &json!(2)));
+        assert_eq!(
+            (answer.status, answer.problem()?, &answer.body["current"]["rev"]),
+            (StatusCode::PRECONDITION_FAILED, "precondition_failed", &json!(2))
+        );
     }
     assert_eq!(stored(&stack, &ours).await?.guest.first_name, done[0].text("/guest/first_name"));
 
     // Whoever does not say what they saw is applied upon whatever is there.
-    let locks: Vec<Value> =
-        (0..CHANGES).map(|number| json!({ "assignments": [{ "stay": 0, "locked": number % 2 == 0 }], "reason": format!("change {number}") })).collect();
+    let locks: Vec<Value> = (0..CHANGES)
+        .map(|number| {
+            json!({ "assignments": [{ "stay": 0, "locked": number % 2 == 0 }],
+            "reason": format!("change {number}") })
+        })
+        .collect();
     let answers = try_join_all(locks.iter().map(|body| staff.order(&ours, "assign", body))).await?;
     assert!(answers.iter().all(|answer| answer.status == StatusCode::OK), "{answers:?}");
     let after = stored(&stack, &ours).await?;
-    let reasons: BTreeSet<&str> = after.history.iter().filter(|entry| entry.action == Action::Assign).filter_map(|entry| entry.reason.as_deref()).collect();
+    let reasons: BTreeSet<&str> = after
+        .history
+        .iter()
+        .filter(|entry| entry.action == Action::Assign)
+        .filter_map(|entry| entry.reason.as_deref())
+        .collect();
     assert_eq!((after.rev, reasons.len()), (u32::try_from(CHANGES)? + 2, CHANGES), "each left its entry");
     stack.end(verdict()).await
 }
@@ -277,7 +388,11 @@ async fn checking_in_and_cancelling_at_once_has_one_winner() -> Result<()> {
             (StatusCode::CONFLICT, StatusCode::OK) => (&came, "state_conflict", Status::Cancelled),
             _ => anyhow::bail!("{came:?}\n{went:?}"),
         };
-        assert_eq!((loser.problem()?, loser.text("/current/status")), (code, status.as_str()), "the loser sees what is now");
+        assert_eq!(
+            (loser.problem()?, loser.text("/current/status")),
+            (code, status.as_str()),
+            "the loser sees what is now"
+        );
         assert_eq!((stored(&stack, booking).await?.status, stored(&stack, booking).await?.rev), (status, 2));
     }
     stack.end(verdict()).await
@@ -293,19 +408,31 @@ async fn a_group_is_booked_by_staff_and_refused_with_alternatives_where_it_does_
     let made = staff.send(Method::POST, "", &[("idempotency-key", "group")], &group).await?;
     assert_eq!((made.status, made.text("/status")), (StatusCode::CREATED, "confirmed"), "{made:?}");
     stack.remember(made.text("/id").parse()?);
-    let beds: BTreeSet<&str> = made.body["stays"][0]["assigned_beds"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let beds: BTreeSet<&str> =
+        made.body["stays"][0]["assigned_beds"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     assert_eq!(beds.len(), 12);
 
-    let more = staff.send(Method::POST, "", &[("idempotency-key", "more")], &booking_body(DORM, soon(21), 2, 8)).await?;
+    let more =
+        staff.send(Method::POST, "", &[("idempotency-key", "more")], &booking_body(DORM, soon(21), 2, 8)).await?;
     assert_eq!((more.status, more.problem()?), (StatusCode::CONFLICT, "no_availability"), "{more:?}");
     let offered = more.body["alternatives"].as_array().context("alternatives")?;
-    assert!((1..=3).contains(&offered.len()) && offered.iter().all(|one| one["total"]["amount"].as_i64() > Some(0)), "{more:?}");
+    assert!(
+        (1..=3).contains(&offered.len()) && offered.iter().all(|one| one["total"]["amount"].as_i64() > Some(0)),
+        "{more:?}"
+    );
     let mut other = booking_body(DORM, soon(21), 2, 8);
     other["stays"] = offered[0]["stays"].clone();
     let retried = staff.send(Method::POST, "", &[("idempotency-key", "other")], &other).await?;
     stack.remember(retried.text("/id").parse()?);
     assert_eq!(retried.status, StatusCode::CREATED, "what is offered can be had: {retried:?}");
-    let longer = staff.send(Method::PATCH, &format!("/{}", made.text("/id")), &[("if-match", "\"1\"")], &json!({ "stays": [{ "guests": 13 }] })).await?;
+    let longer = staff
+        .send(
+            Method::PATCH,
+            &format!("/{}", made.text("/id")),
+            &[("if-match", "\"1\"")],
+            &json!({ "stays": [{ "guests": 13 }] }),
+        )
+        .await?;
     assert_eq!(longer.text("/errors/0/code"), "over_capacity", "{longer:?}");
     stack.end(verdict()).await
 }
@@ -328,18 +455,36 @@ async fn somebody_is_given_another_bed_so_that_a_stay_fits_and_history_tells() -
     let taken = staff.order(&first, "assign", &json!({ "assignments": [{ "stay": 0, "beds": ["r-3"] }] })).await?;
     assert_eq!(taken.problem()?, "bed_unfit");
     let through = book(&stack, "through", &body(20, 2)).await?;
-    let (first, second, through) = (stored(&stack, &first).await?, stored(&stack, &second).await?, stored(&stack, &through).await?);
+    let (first, second, through) =
+        (stored(&stack, &first).await?, stored(&stack, &second).await?, stored(&stack, &through).await?);
     assert_eq!(first.stays[0].assigned_beds, second.stays[0].assigned_beds, "one of the two moved over");
-    let moved: Vec<&Booking> =
-        [&first, &second].into_iter().filter(|booking| booking.history.last().is_some_and(|entry| entry.action == Action::Move)).collect();
+    let moved: Vec<&Booking> = [&first, &second]
+        .into_iter()
+        .filter(|booking| booking.history.last().is_some_and(|entry| entry.action == Action::Move))
+        .collect();
     assert_eq!(moved.len(), 1, "and only one");
     assert_eq!(through.history[0].moved, [moved[0].id]);
     let told = staff.read(&format!("/{}/history", moved[0].id)).await?;
     let last = told.body["items"].as_array().and_then(|items| items.last()).context("an entry")?;
-    assert_eq!((&last["action"], last["changes"]["stays"].as_array().map(Vec::len)), (&json!("move"), Some(1)), "{last}");
+    assert_eq!(
+        (&last["action"], last["changes"]["stays"].as_array().map(Vec::len)),
+        (&json!("move"), Some(1)),
+        "{last}"
+    );
 
     let free = through.stays[0].assigned_beds.clone();
-    let blocked = staff.send(Method::POST, &format!("/{}/assign", first.id), &[], &json!({ "assignments": [{ "stay": 0, "beds": free }] })).await?;
-    assert_eq!((blocked.problem()?, &blocked.body["bookings"]), ("bed_taken", &json!([through.id])), "staff learn who is in the way");
+    let blocked = staff
+        .send(
+            Method::POST,
+            &format!("/{}/assign", first.id),
+            &[],
+            &json!({ "assignments": [{ "stay": 0, "beds": free }] }),
+        )
+        .await?;
+    assert_eq!(
+        (blocked.problem()?, &blocked.body["bookings"]),
+        ("bed_taken", &json!([through.id])),
+        "staff learn who is in the way"
+    );
     stack.end(verdict()).await
 }

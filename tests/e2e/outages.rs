@@ -1,4 +1,5 @@
-//! An engine goes away under load and comes back: nothing accepted is lost, nothing is doubled, and callers are told the truth meanwhile.
+//! An engine goes away under load and comes back: nothing accepted is lost, nothing is doubled, and callers are told
+//! the truth meanwhile.
 //!
 //! Each test runs the engine that it stops as its own and uses the shared ones for the rest.
 
@@ -40,7 +41,10 @@ fn body(number: u64) -> Value {
 
 async fn book_all(stack: &Stack, label: &str, count: u64) -> Result<()> {
     let keys: Vec<String> = (0..count).map(|number| format!("{label}-{number}")).collect();
-    try_join_all(keys.iter().zip(0..).map(|(key, number)| async move { stack.book_stubbornly(key, &body(number)).await })).await?;
+    try_join_all(
+        keys.iter().zip(0..).map(|(key, number)| async move { stack.book_stubbornly(key, &body(number)).await }),
+    )
+    .await?;
     Ok(())
 }
 
@@ -57,7 +61,8 @@ async fn without_the_broker_callers_are_told_to_come_back() -> Result<()> {
     assert!(asked.elapsed() < ANSWER_LIMIT, "{:?}", asked.elapsed());
     assert!(answer.header("retry-after").parse::<u32>().is_ok_and(|seconds| seconds >= 1), "{answer:?}");
     assert_eq!(stack.client.get("/livez").await?.status, StatusCode::OK);
-    let unready = || async { Ok((stack.client.get("/readyz").await?.status == StatusCode::SERVICE_UNAVAILABLE).then_some(())) };
+    let unready =
+        || async { Ok((stack.client.get("/readyz").await?.status == StatusCode::SERVICE_UNAVAILABLE).then_some(())) };
     eventually("the instance is taken out of service", SOON, unready).await?;
     own.engine(EngineKind::RabbitMq).start(PROGRESS).await?;
     let retried = stack.book_stubbornly("meanwhile", &body(200)).await?;
@@ -96,7 +101,12 @@ async fn an_event_that_found_no_broker_is_taken_when_stripe_sends_it_again() -> 
     own.engine(EngineKind::RabbitMq).kill9().await?;
     stack.stripe()?.pay(&session, PayOutcome::Success)?;
     eventually("Stripe is told to come back", SOON, || async {
-        let refused = stack.stripe()?.deliveries(None, 20).into_iter().filter(|attempt| attempt.status == Some(503) && attempt.again).count();
+        let refused = stack
+            .stripe()?
+            .deliveries(None, 20)
+            .into_iter()
+            .filter(|attempt| attempt.status == Some(503) && attempt.again)
+            .count();
         Ok((refused > 0).then_some(()))
     })
     .await?;
@@ -192,8 +202,13 @@ async fn without_the_mail_server_mails_come_later_and_once() -> Result<()> {
 #[tokio::test]
 async fn a_mail_server_in_a_bad_mood_gets_every_mail_once() -> Result<()> {
     let stack = Plan::new().start().await?;
-    for (number, fault) in
-        [json!({ "mode": "451", "next": 2 }), json!({ "mode": "421", "next": 2 }), json!({ "mode": "drop_after_250", "next": 2 })].iter().enumerate()
+    for (number, fault) in [
+        json!({ "mode": "451", "next": 2 }),
+        json!({ "mode": "421", "next": 2 }),
+        json!({ "mode": "drop_after_250", "next": 2 }),
+    ]
+    .iter()
+    .enumerate()
     {
         stack.mailbox.misbehave(fault).await?;
         book_all(&stack, &format!("mood-{number}"), 8).await?;

@@ -1,5 +1,5 @@
-//! Money under stress: floods of events while programs are killed, the race of the end of a hold against payment, a worker that dies at
-//! every point.
+//! Money under stress: floods of events while programs are killed, the race of the end of a hold against payment, a
+//! worker that dies at every point.
 //!
 //! What really happened is counted by the other side: the simulated Stripe.
 
@@ -33,8 +33,12 @@ const KILLED: [&str; 5] = ["payments", "confirmations", "emails", "api", "paymen
 const MINUTES: Duration = Duration::from_secs(300);
 
 fn separately() -> Plan {
-    let processes: [(&str, &[&str]); 4] =
-        [("confirmations", &["confirmations"]), ("payments", &["payments"]), ("emails", &["emails"]), ("others", &["analytics", "scheduler"])];
+    let processes: [(&str, &[&str]); 4] = [
+        ("confirmations", &["confirmations"]),
+        ("payments", &["payments"]),
+        ("emails", &["emails"]),
+        ("others", &["analytics", "scheduler"]),
+    ];
     Plan::new().paid_online().with(HASTE.0, HASTE.1).workers(&processes)
 }
 
@@ -60,14 +64,24 @@ async fn held(stack: &Stack, count: u64) -> Result<Vec<(Booked, String)>> {
 }
 
 async fn bookings(stack: &Stack) -> Result<HashMap<Uuid, Booking>> {
-    Ok(stack.stores.all::<Booking>("bookings").await?.into_iter().map(|booking| (booking.id.as_uuid(), booking)).collect())
+    Ok(stack
+        .stores
+        .all::<Booking>("bookings")
+        .await?
+        .into_iter()
+        .map(|booking| (booking.id.as_uuid(), booking))
+        .collect())
 }
 
 /// Every ledger says what Stripe did.
 async fn ledgers_agree(stack: &Stack) -> Result<()> {
     for ledger in stack.stores.all::<Ledger>("payments").await? {
         let (sum, real) = (ledger.summary(), stack.stripe()?.effects_of_booking(&ledger.booking_id.to_string()));
-        ensure!((sum.captured, sum.refunded) == (real.captured_amount, real.refunded_amount), "{}: {sum:?}, and Stripe did {real:?}", ledger.booking_id);
+        ensure!(
+            (sum.captured, sum.refunded) == (real.captured_amount, real.refunded_amount),
+            "{}: {sum:?}, and Stripe did {real:?}",
+            ledger.booking_id
+        );
     }
     Ok(())
 }
@@ -76,7 +90,8 @@ async fn ledgers_agree(stack: &Stack) -> Result<()> {
 async fn a_flood_of_events_is_taken_in_once_while_programs_are_killed() -> Result<()> {
     let mut stack = separately().selling([barracks()]).start().await?;
     let waiting = held(&stack, PAYING).await?;
-    let storm = WebhookFaults { duplicates: 2, shuffle_window_ms: 1_500, delay_max_ms: 1_000, ..WebhookFaults::default() };
+    let storm =
+        WebhookFaults { duplicates: 2, shuffle_window_ms: 1_500, delay_max_ms: 1_000, ..WebhookFaults::default() };
     stack.stripe()?.set_faults(Faults::of_webhooks(storm));
     let share = waiting.len().div_ceil(KILLED.len());
     for (paying, killed) in waiting.chunks(share).zip(KILLED) {
@@ -113,7 +128,8 @@ async fn the_end_of_a_hold_races_with_payment() -> Result<()> {
     house.property.hold_minutes = 60;
     let stack = separately().selling([house]).start().await?;
     let racing = held(&stack, RACING).await?;
-    // Who pays and whose time is up, both at random moments of the same few seconds; others want the beds as soon as they are free.
+    // Who pays and whose time is up, both at random moments of the same few seconds; others want the beds as soon as
+    // they are free.
     let race = |(booked, session): &(Booked, String)| {
         let (booked, session, stack) = (booked.clone(), session.clone(), &stack);
         let (pays, ends) = (rand::rng().random_range(0..4_000), rand::rng().random_range(0..3_000));
@@ -143,7 +159,8 @@ async fn the_end_of_a_hold_races_with_payment() -> Result<()> {
         };
         stream::iter(0..RACING / 2).map(take).buffer_unordered(4).try_collect::<Vec<_>>().await
     };
-    let outcomes = stream::iter(racing.iter().map(race)).buffer_unordered(racing.len()).try_collect::<Vec<(Uuid, bool)>>();
+    let outcomes =
+        stream::iter(racing.iter().map(race)).buffer_unordered(racing.len()).try_collect::<Vec<(Uuid, bool)>>();
     let (outcomes, others) = tokio::join!(outcomes, others);
     let (outcomes, _) = (outcomes?, others?);
     let over = |booking: &Booking| matches!(booking.status, Status::Confirmed | Status::Expired | Status::Rejected);
@@ -168,14 +185,21 @@ async fn the_end_of_a_hold_races_with_payment() -> Result<()> {
         confirmed += usize::from(booking.status == Status::Confirmed);
     }
     let paid = outcomes.iter().filter(|(_, paid)| *paid).count();
-    assert!((1..outcomes.len()).contains(&confirmed) && paid >= confirmed, "{confirmed} confirmed, {paid} paid: no race at all");
+    assert!(
+        (1..outcomes.len()).contains(&confirmed) && paid >= confirmed,
+        "{confirmed} confirmed, {paid} paid: no race at all"
+    );
     stack.end(Verdict::clean()).await
 }
 
 #[tokio::test]
 async fn the_worker_that_asks_stripe_dies_at_every_point() -> Result<()> {
     let mut stack = separately().start().await?;
-    for (round, point) in ["before_stripe", "after_stripe_before_record", "after_handle_before_publish", "after_publish_before_ack"].into_iter().enumerate() {
+    for (round, point) in
+        ["before_stripe", "after_stripe_before_record", "after_handle_before_publish", "after_publish_before_ack"]
+            .into_iter()
+            .enumerate()
+    {
         let arrival = soon(60 + 5 * u64::try_from(round)?);
         // While a guest is sent to pay …
         let booked = hold(&stack, &format!("{round}"), &prepaid(arrival, 2)).await?;
@@ -183,7 +207,10 @@ async fn the_worker_that_asks_stripe_dies_at_every_point() -> Result<()> {
         stack.start_faulty("payments", point).await?;
         let asking = json!({ "booking_id": booked.id, "token": booked.token });
         let key = format!("page {round}");
-        stack.client.post("/api/payments/checkout", &[("idempotency-key", &key), ("prefer", "wait=1")], &asking).await?;
+        stack
+            .client
+            .post("/api/payments/checkout", &[("idempotency-key", &key), ("prefer", "wait=1")], &asking)
+            .await?;
         stack.program("payments")?.aborted().await?;
         stack.restart("payments").await?;
         let (session, _) = checkout(&stack, &booked, &key).await?;

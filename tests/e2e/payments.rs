@@ -1,4 +1,5 @@
-//! Money: a guest pays and is confirmed because Stripe says so, holds end without taking a bed from who paid, and what is owed goes back.
+//! Money: a guest pays and is confirmed because Stripe says so, holds end without taking a bed from who paid, and what
+//! is owed goes back.
 
 use crate::harness::{Booked, Plan, SOON, Stack, Verdict};
 use anyhow::{Context, Result, ensure};
@@ -39,7 +40,8 @@ pub(crate) async fn hold(stack: &Stack, key: &str, body: &Value) -> Result<Booke
 /// The page on which the guest pays: its session's id at Stripe, and the payment's id here.
 pub(crate) async fn checkout(stack: &Stack, booked: &Booked, key: &str) -> Result<(String, String)> {
     let body = json!({ "booking_id": booked.id, "token": booked.token });
-    let answer = stack.client.post("/api/payments/checkout", &[("idempotency-key", key), ("prefer", "wait=30")], &body).await?;
+    let answer =
+        stack.client.post("/api/payments/checkout", &[("idempotency-key", key), ("prefer", "wait=30")], &body).await?;
     ensure!(answer.status == StatusCode::CREATED, "{answer:?}");
     let session = answer.text("/url").rsplit('/').next().unwrap_or_default().to_owned();
     ensure!(session.starts_with("cs_"), "{answer:?}");
@@ -48,13 +50,15 @@ pub(crate) async fn checkout(stack: &Stack, booked: &Booked, key: &str) -> Resul
 
 pub(crate) async fn until(stack: &Stack, booked: &Booked, status: Status) -> Result<Booking> {
     eventually(&format!("{} is {status:?}", booked.id), SOON, || async {
-        let booking = stack.mongo.booking(pvt_domain::ids::BookingId::from_uuid(booked.id)).await?.context("it is stored")?;
+        let booking =
+            stack.mongo.booking(pvt_domain::ids::BookingId::from_uuid(booked.id)).await?.context("it is stored")?;
         Ok((booking.status == status).then_some(booking))
     })
     .await
 }
 
-/// A booking of two nights that was paid and is confirmed for it, with the ids of its session at Stripe and of the payment here.
+/// A booking of two nights that was paid and is confirmed for it, with the ids of its session at Stripe and of the
+/// payment here.
 pub(crate) async fn paid(stack: &Stack, key: &str, arrival: NaiveDate) -> Result<(Booked, String, String)> {
     let booked = hold(stack, key, &prepaid(arrival, 2)).await?;
     let (session, payment) = checkout(stack, &booked, &format!("pay {key}")).await?;
@@ -74,7 +78,10 @@ pub(crate) async fn given_back(stack: &Stack, booked: &Booked, limit: Duration) 
 
 /// As if the time of a hold were up.
 pub(crate) async fn time_is_up(stack: &Stack, booked: &Booked) -> Result<()> {
-    stack.stores.set("bookings", &booked.id.to_string(), doc! { "payment.expires_at": "2026-01-01T00:00:00.000Z" }).await
+    stack
+        .stores
+        .set("bookings", &booked.id.to_string(), doc! { "payment.expires_at": "2026-01-01T00:00:00.000Z" })
+        .await
 }
 
 /// What the guest was told, in order.
@@ -90,7 +97,11 @@ async fn a_guest_pays_and_is_confirmed() -> Result<()> {
     let stack = start().await?;
     let booked = hold(&stack, "1", &prepaid(soon(60), 2)).await?;
     let (session, payment) = checkout(&stack, &booked, "pay").await?;
-    assert_eq!(checkout(&stack, &booked, "pay").await?, (session.clone(), payment.clone()), "the same wish again is the same page");
+    assert_eq!(
+        checkout(&stack, &booked, "pay").await?,
+        (session.clone(), payment.clone()),
+        "the same wish again is the same page"
+    );
     assert_eq!(checkout(&stack, &booked, "another try").await?.0, session, "a page that is open is used again");
     stack.stripe()?.pay(&session, PayOutcome::Declined)?;
     stack.stripe()?.pay(&session, PayOutcome::Success)?;
@@ -116,7 +127,14 @@ async fn nobody_pays_and_the_beds_are_free_again() -> Result<()> {
     let object = stack.stripe()?.object(&session).context("the session")?;
     assert_eq!(object["status"], "expired", "closed at Stripe before the beds were released");
     assert!(stack.stripe()?.pay(&session, PayOutcome::Success).is_err(), "nobody can pay any more");
-    let late = stack.client.post("/api/payments/checkout", &[("idempotency-key", "late")], &json!({ "booking_id": booked.id, "token": booked.token })).await?;
+    let late = stack
+        .client
+        .post(
+            "/api/payments/checkout",
+            &[("idempotency-key", "late")],
+            &json!({ "booking_id": booked.id, "token": booked.token }),
+        )
+        .await?;
     assert_eq!((late.status, late.problem()?), (StatusCode::CONFLICT, "not_payable"), "{late:?}");
     stack.settled(&Verdict::clean()).await?;
     assert_eq!(mails(&stack, &booked).await?, ["payment_link", "hold_expired"]);
@@ -170,7 +188,10 @@ async fn who_pays_too_late_gets_the_beds_or_the_money() -> Result<()> {
             let (session, _) = checkout(stack, &booked, key).await?;
             // Stripe took the money, told nobody, and even said that the page had ended: as late as it gets.
             stack.stripe()?.set_faults(Faults::of_webhooks(WebhookFaults { outage: true, ..WebhookFaults::default() }));
-            stack.stores.set("payments", &booked.id.to_string(), doc! { "sessions": [], "attempts.0.object": null }).await?;
+            stack
+                .stores
+                .set("payments", &booked.id.to_string(), doc! { "sessions": [], "attempts.0.object": null })
+                .await?;
             time_is_up(stack, &booked).await?;
             until(stack, &booked, Status::Expired).await?;
             anyhow::Ok((booked, session))
@@ -193,7 +214,11 @@ async fn who_pays_too_late_gets_the_beds_or_the_money() -> Result<()> {
     })
     .await?;
     let effects = stack.stripe()?.effects_of_booking(&unlucky.id.to_string());
-    assert_eq!((effects.charges, effects.refunds, effects.refunded_amount), (1, 1, effects.captured_amount), "in full, once");
+    assert_eq!(
+        (effects.charges, effects.refunds, effects.refunded_amount),
+        (1, 1, effects.captured_amount),
+        "in full, once"
+    );
     stack.settled(&Verdict::clean()).await?;
     let told = mails(&stack, &unlucky).await?;
     assert!(told.contains(&"payment_returned".to_owned()), "{told:?}");
@@ -223,7 +248,10 @@ async fn an_app_that_asks_again_is_given_the_same_payment() -> Result<()> {
     let mut secrets = BTreeSet::new();
     for number in 0..4 {
         let key = format!("intent {number}");
-        let answer = stack.client.post("/api/payments/create-intent", &[("idempotency-key", &key), ("prefer", "wait=10")], &asking).await?;
+        let answer = stack
+            .client
+            .post("/api/payments/create-intent", &[("idempotency-key", &key), ("prefer", "wait=10")], &asking)
+            .await?;
         assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
         secrets.insert(answer.text("/client_secret").to_owned());
     }
@@ -239,10 +267,13 @@ async fn what_never_arrived_is_found_by_the_sweep() -> Result<()> {
     let stack = Plan::new().paid_online().with("PVT_SCHEDULES", schedules).start().await?;
     let booked = hold(&stack, "1", &prepaid(soon(60), 2)).await?;
     let (session, _) = checkout(&stack, &booked, "pay").await?;
-    stack.stripe()?.set_faults(Faults::of_webhooks(WebhookFaults { drop_probability: 1.0, ..WebhookFaults::default() }));
+    stack
+        .stripe()?
+        .set_faults(Faults::of_webhooks(WebhookFaults { drop_probability: 1.0, ..WebhookFaults::default() }));
     stack.stripe()?.pay(&session, PayOutcome::Success)?;
     eventually("the sweep finds it", Duration::from_secs(150), || async {
-        let booking = stack.mongo.booking(pvt_domain::ids::BookingId::from_uuid(booked.id)).await?.context("it is stored")?;
+        let booking =
+            stack.mongo.booking(pvt_domain::ids::BookingId::from_uuid(booked.id)).await?.context("it is stored")?;
         Ok((booking.status == Status::Confirmed).then_some(()))
     })
     .await?;
@@ -260,11 +291,20 @@ async fn card_numbers_are_refused_and_left_nowhere() -> Result<()> {
         let key = format!("card {number}");
         let mut guest = prepaid(soon(70), 1);
         guest["guest"]["last_name"] = json!(card);
-        let record = json!({ "booking_id": booked.id, "method": "cash", "amount": { "amount": 100, "currency": "CAD" }, "note": format!("from {card}") });
-        let page = json!({ "booking_id": booked.id, "token": booked.token, "success_url": format!("{}/?card={card}", stack.client.base()) });
-        for (path, body) in [("/api/bookings", guest), ("/api/payments/record", record), ("/api/payments/checkout", page)] {
-            let answer = stack.client.post(path, &[("authorization", &staff), ("idempotency-key", &key)], &body).await?;
-            assert_eq!((answer.status, answer.problem()?), (StatusCode::UNPROCESSABLE_ENTITY, "card_number_refused"), "{path}");
+        let record = json!({ "booking_id": booked.id, "method": "cash", "amount": { "amount": 100, "currency": "CAD" },
+            "note": format!("from {card}") });
+        let page = json!({ "booking_id": booked.id, "token": booked.token,
+            "success_url": format!("{}/?card={card}", stack.client.base()) });
+        for (path, body) in
+            [("/api/bookings", guest), ("/api/payments/record", record), ("/api/payments/checkout", page)]
+        {
+            let answer =
+                stack.client.post(path, &[("authorization", &staff), ("idempotency-key", &key)], &body).await?;
+            assert_eq!(
+                (answer.status, answer.problem()?),
+                (StatusCode::UNPROCESSABLE_ENTITY, "card_number_refused"),
+                "{path}"
+            );
             assert!(!answer.body.to_string().contains(card), "{path} shows it again");
         }
     }

@@ -1,4 +1,5 @@
-//! Messages that cannot be handled end among the dead letters, each with its reason, alone; and go home once their cause is gone.
+//! Messages that cannot be handled end among the dead letters, each with its reason, alone; and go home once their
+//! cause is gone.
 
 use crate::harness::{Crew, LATER, Plan, SOON, Stack, Verdict};
 use anyhow::{Context, Result};
@@ -67,7 +68,9 @@ async fn poison_is_set_apart_and_harms_nobody() -> Result<()> {
     }
     stack.book("after", &body(20)).await?;
     stack.run(&["workers"]).await?;
-    let all = || async { Ok((stack.pvt_json(&["dead", "list", "--json"]).await?.as_array().map_or(0, Vec::len) == 35).then_some(())) };
+    let all = || async {
+        Ok((stack.pvt_json(&["dead", "list", "--json"]).await?.as_array().map_or(0, Vec::len) == 35).then_some(()))
+    };
     eventually("35 dead letters", LATER, all).await?;
 
     let listed = stack.pvt_json(&["dead", "list", "--json"]).await?;
@@ -75,10 +78,16 @@ async fn poison_is_set_apart_and_harms_nobody() -> Result<()> {
     let of_nobody = listed.iter().filter(|letter| letter["class"] == "invalid_envelope").count();
     assert_eq!(of_nobody, 5, "without an id nothing can be deduplicated");
     for (id, class) in &expected {
-        let letter = listed.iter().find(|letter| letter["id"] == id.as_str()).with_context(|| format!("{id} of {class} is missing"))?;
+        let letter = listed
+            .iter()
+            .find(|letter| letter["id"] == id.as_str())
+            .with_context(|| format!("{id} of {class} is missing"))?;
         assert_eq!(letter["class"], *class, "{letter}");
         assert_eq!(letter["attempt"], 1, "what can never be read is not tried again: {letter}");
-        assert!(letter["worker"].is_string() && letter["message"].is_string() && letter["first_failed_at"].is_string(), "{letter}");
+        assert!(
+            letter["worker"].is_string() && letter["message"].is_string() && letter["first_failed_at"].is_string(),
+            "{letter}"
+        );
     }
     let (id, _) = expected.iter().find(|(_, class)| **class == "unknown_version").context("one of them")?;
     let shown = stack.pvt_json(&["dead", "show", id]).await?;
@@ -108,7 +117,10 @@ impl BatchWorker for Trapped {
             EmailCommand::Paid(event) => Some(event.booking_id),
             EmailCommand::Account(_) => None,
         };
-        assert!(!batch.items.iter().any(|job| about(&job.message) == Some(self.victim)), "a defect of this test's worker");
+        assert!(
+            !batch.items.iter().any(|job| about(&job.message) == Some(self.victim)),
+            "a defect of this test's worker"
+        );
         self.emails.handle(batch).await
     }
 }
@@ -130,7 +142,10 @@ async fn a_panic_costs_one_message_and_a_replay_mends_it() -> Result<()> {
     let config = stack.config()?;
     let trapped = Trapped { emails: Emails::new(stack.mongo.clone(), &config)?, victim: BookingId::from_uuid(victim) };
     let crew = Crew::start(&stack, |engine| engine.register_batch(trapped))?;
-    eventually("the neighbours get their mails", SOON, || async { Ok((stack.mailbox.all().await?.len() == 8).then_some(())) }).await?;
+    eventually("the neighbours get their mails", SOON, || async {
+        Ok((stack.mailbox.all().await?.len() == 8).then_some(()))
+    })
+    .await?;
     let dead = || async {
         let letters = stack.broker.look("emails.dead", 10).await?;
         Ok((!letters.is_empty()).then_some(letters))

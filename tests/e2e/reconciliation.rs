@@ -46,11 +46,17 @@ async fn drift_is_found_told_and_mended() -> Result<()> {
     let clean = run(&stack, &[]).await?;
     assert_eq!(tally(&clean), (BTreeMap::new(), 0), "nothing is found where nothing is wrong: {clean}");
 
-    // A claim of nobody; a claim that is gone; a claim in another's name; and a booking whose events never reached the mart.
+    // A claim of nobody; a claim that is gone; a claim in another's name; and a booking whose events never reached the
+    // mart.
     let claims = stack.stores.records().await?.claims;
-    let of = |booked: usize| claims.iter().filter(|claim| claim.booking == ours[booked].id.to_string()).cloned().collect::<Vec<_>>();
+    let of = |booked: usize| {
+        claims.iter().filter(|claim| claim.booking == ours[booked].id.to_string()).cloned().collect::<Vec<_>>()
+    };
     let ghost = "11111111-2222-5333-8444-555555555555";
-    stack.stores.insert("claims", doc! { "_id": format!("pvt-montreal|d6b-6|{}", soon(100)), "booking": ghost }).await?;
+    stack
+        .stores
+        .insert("claims", doc! { "_id": format!("pvt-montreal|d6b-6|{}", soon(100)), "booking": ghost })
+        .await?;
     let (lost, stolen) = (&of(0)[0].key, &of(1)[1].key);
     assert_eq!(stack.stores.delete("claims", lost).await?, 1);
     assert_eq!(stack.stores.delete("claims", stolen).await?, 1);
@@ -62,7 +68,11 @@ async fn drift_is_found_told_and_mended() -> Result<()> {
     let dry = run(&stack, &["--dry-run"]).await?;
     assert_eq!(tally(&dry), (drift.clone(), 0), "{dry}");
     let after = stack.stores.records().await?;
-    assert_eq!((before.claims.len(), before.mart_events.len()), (after.claims.len(), after.mart_events.len()), "a dry run changes nothing");
+    assert_eq!(
+        (before.claims.len(), before.mart_events.len()),
+        (after.claims.len(), after.mart_events.len()),
+        "a dry run changes nothing"
+    );
 
     let report = run(&stack, &[]).await?;
     assert_eq!(tally(&report), (drift, 5), "{report}");
@@ -83,7 +93,8 @@ async fn drift_is_found_told_and_mended() -> Result<()> {
 
 #[tokio::test]
 async fn what_only_people_can_settle_is_left_to_them() -> Result<()> {
-    let stack = Plan::new().workers(&[("others", &["confirmations", "emails", "analytics", "reconciliation"])]).start().await?;
+    let stack =
+        Plan::new().workers(&[("others", &["confirmations", "emails", "analytics", "reconciliation"])]).start().await?;
     let ours = stack.book("one", &booking_body(DORM, soon(10), 1, 1)).await?;
     let theirs = stack.book("two", &booking_body(DORM, soon(10), 1, 1)).await?;
     for booked in [&ours, &theirs] {

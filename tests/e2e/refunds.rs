@@ -1,4 +1,5 @@
-//! Money on its way back, and what may go wrong with that: a Stripe that fails, refuses or is away, a bank that asks first.
+//! Money on its way back, and what may go wrong with that: a Stripe that fails, refuses or is away, a bank that asks
+//! first.
 
 use crate::harness::{LATER, SOON, Verdict};
 use crate::payments::{given_back, paid, start, until};
@@ -71,13 +72,19 @@ async fn a_refund_that_stripe_refused_is_refused_again() -> Result<()> {
     let made = stack.pvt_json(&["keys", "create", "--role", "staff", "--json"]).await?;
     let staff = format!("Bearer {}", made["key"].as_str().context("a key")?);
     // Somebody gives all of it back at Stripe, which tells nobody.
-    stack.stripe()?.set_faults(Faults::of_webhooks(WebhookFaults { drop_probability: 1.0, ..WebhookFaults::default() }));
+    stack
+        .stripe()?
+        .set_faults(Faults::of_webhooks(WebhookFaults { drop_probability: 1.0, ..WebhookFaults::default() }));
     stack.stripe()?.refund(&session, None)?;
     for time in ["first", "again"] {
         let body = json!({ "reason": "the shower was cold" });
         let headers = [("authorization", staff.as_str()), ("idempotency-key", "refund"), ("prefer", "wait=30")];
         let answer = stack.client.post(&format!("/api/payments/{payment}/refund"), &headers, &body).await?;
-        assert_eq!((answer.status, answer.problem()?), (StatusCode::BAD_GATEWAY, "provider_refused"), "{time}: {answer:?}");
+        assert_eq!(
+            (answer.status, answer.problem()?),
+            (StatusCode::BAD_GATEWAY, "provider_refused"),
+            "{time}: {answer:?}"
+        );
     }
     let ledger = stack.mongo.ledger(pvt_domain::ids::BookingId::from_uuid(booked.id)).await?.context("a ledger")?;
     assert_eq!(ledger.summary().kept(), 0, "what Stripe said is taken in");
@@ -91,14 +98,18 @@ async fn what_an_inquiry_held_up_goes_back_when_it_is_closed() -> Result<()> {
     let (booked, session, _) = paid(&stack, "1", soon(60)).await?;
     let intent = stack.stripe()?.object(&session).context("the session")?["payment_intent"].clone();
     let inquiry = |kind: &'static str, status: &'static str| {
-        let dispute = json!({ "id": "du_1", "status": status, "payment_intent": intent, "amount": 100, "currency": "cad", "reason": "general",
+        let dispute = json!({ "id": "du_1", "status": status, "payment_intent": intent, "amount": 100,
+            "currency": "cad", "reason": "general",
                               "created": 1_800_000_000, "balance_transactions": [] });
-        let event = json!({ "id": format!("evt_{status}"), "type": kind, "created": 1_800_000_000, "data": { "object": dispute } });
+        let event = json!({ "id": format!("evt_{status}"), "type": kind, "created": 1_800_000_000,
+            "data": { "object": dispute } });
         webhook::tell(&stack, event)
     };
     inquiry("charge.dispute.created", "warning_needs_response").await?;
     let id = pvt_domain::ids::BookingId::from_uuid(booked.id);
-    let frozen = || async { Ok(stack.mongo.ledger(id).await?.is_some_and(|ledger| !ledger.attention().is_empty()).then_some(())) };
+    let frozen = || async {
+        Ok(stack.mongo.ledger(id).await?.is_some_and(|ledger| !ledger.attention().is_empty()).then_some(()))
+    };
     eventually("the inquiry is known", SOON, frozen).await?;
     assert_eq!(stack.client.cancel(&booked).await?.status, StatusCode::OK);
     until(&stack, &booked, Status::Cancelled).await?;
@@ -126,7 +137,9 @@ async fn a_refund_that_fails_opens_the_debt_again() -> Result<()> {
     })
     .await?;
     assert_eq!(stack.stripe()?.effects_of_booking(&booked.id.to_string()).refunds, 1, "nobody tries again by himself");
-    let alerts = || async { anyhow::Ok(stack.mailbox.all().await?.into_iter().filter(|mail| mail.to == "sam@pvt.test").count()) };
+    let alerts = || async {
+        anyhow::Ok(stack.mailbox.all().await?.into_iter().filter(|mail| mail.to == "sam@pvt.test").count())
+    };
     eventually("staff are told", SOON, || async { Ok((alerts().await? > 0).then_some(())) }).await?;
     stack.settled(&Verdict::clean()).await?;
     assert_eq!(alerts().await?, 1, "once");

@@ -16,7 +16,8 @@ const PROPERTIES: [&str; 2] = ["north", "south"];
 
 fn start(stack: &Stack, publisher: &Publisher, stop: &CancellationToken) -> Result<JoinHandle<()>> {
     let schedule = Schedule::new("every_second", EVERY_SECOND, pvt_domain::demo::hostel().property.time_zone)?;
-    let scheduler = Scheduler::new(stack.mongo.clone(), publisher.clone(), stack.topology.clone()).with_plans(vec![schedule]);
+    let scheduler =
+        Scheduler::new(stack.mongo.clone(), publisher.clone(), stack.topology.clone()).with_plans(vec![schedule]);
     let stop = stop.clone();
     Ok(tokio::spawn(async move {
         let Ok(()) = scheduler.run(stop).await;
@@ -37,7 +38,11 @@ async fn fires(stack: &Stack, more_than: usize) -> Result<usize> {
     let what = format!("more than {more_than} fires are reported for every property");
     eventually(&what, LATER, || async {
         let count = reports(stack).await?;
-        Ok(PROPERTIES.iter().map(|property| count.get(*property).copied().unwrap_or_default()).min().filter(|fewest| *fewest > more_than))
+        Ok(PROPERTIES
+            .iter()
+            .map(|property| count.get(*property).copied().unwrap_or_default())
+            .min()
+            .filter(|fewest| *fewest > more_than))
     })
     .await
 }
@@ -60,8 +65,8 @@ async fn every_fire_is_one_run_for_every_property_whoever_leads() -> Result<()> 
     publisher.close(Duration::from_secs(5)).await;
     let verdict = Verdict::clean().without_mails().without_mart();
     stack.settled(&verdict).await?;
-    // Commands of one fire have the same id whoever sends them, so a fire that was sent twice would still be one report: what counts is
-    // that every property has one for every fire.
+    // Commands of one fire have the same id whoever sends them, so a fire that was sent twice would still be one
+    // report: what counts is that every property has one for every fire.
     let count = eventually("the last fire is reported for all", LATER, || async {
         let count = reports(&stack).await?;
         Ok((count.len() == PROPERTIES.len() && count["north"] == count["south"]).then_some(count))
@@ -100,7 +105,11 @@ async fn of_two_processes_one_leads_and_the_other_takes_over() -> Result<()> {
     eventually("the first one leads again", LATER, back).await?;
     assert!(begun.elapsed() < Duration::from_secs(12), "{:?}", begun.elapsed());
     let schedules: Vec<serde_json::Value> = stack.stores.all("schedules").await?;
-    let token = schedules.iter().find(|row| row["_id"] == "leader").map(|row| row["token"].clone()).context("the lease")?;
-    assert!(token.as_i64().or_else(|| token["$numberLong"].as_str()?.parse().ok()) >= Some(3), "every leadership has a higher token: {token}");
+    let token =
+        schedules.iter().find(|row| row["_id"] == "leader").map(|row| row["token"].clone()).context("the lease")?;
+    assert!(
+        token.as_i64().or_else(|| token["$numberLong"].as_str()?.parse().ok()) >= Some(3),
+        "every leadership has a higher token: {token}"
+    );
     stack.end(Verdict::clean().without_mails().without_mart()).await
 }

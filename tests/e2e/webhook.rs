@@ -24,7 +24,8 @@ pub(crate) async fn tell(stack: &Stack, event: Value) -> Result<()> {
 fn event(id: &str) -> String {
     // Signed as these very bytes: the blanks and the order of the members count.
     format!(
-        "{{\n  \"type\": \"charge.succeeded\",\n  \"id\": \"{id}\", \"object\": \"event\", \"created\": 1800000000,\n  \"data\": {{ \"object\": {{ \"id\": \"ch_1\", \"amount\": 15000 }} }}\n}}"
+        "{{\n  \"type\": \"charge.succeeded\",\n  \"id\": \"{id}\", \"object\": \"event\", \"created\": \
+            1800000000,\n  \"data\": {{ \"object\": {{ \"id\": \"ch_1\", \"amount\": 15000 }} }}\n}}"
     )
 }
 
@@ -35,11 +36,13 @@ async fn kept(stack: &Stack) -> Result<Vec<StoredStripeEvent>> {
 #[tokio::test]
 async fn signed_events_are_kept_once() -> Result<()> {
     let secrets = format!("whsec_the_newest,{WEBHOOK_SECRET}");
-    let stack = Plan::new().workers(&[("payments", &["payments"])]).with("STRIPE_WEBHOOK_SECRETS", &secrets).start().await?;
+    let stack =
+        Plan::new().workers(&[("payments", &["payments"])]).with("STRIPE_WEBHOOK_SECRETS", &secrets).start().await?;
     for id in ["evt_1", "evt_2", "evt_1", "evt_1"] {
         // During a rotation either secret is good.
         let secret = if id == "evt_2" { "whsec_the_newest" } else { WEBHOOK_SECRET };
-        let answer = push(&stack, &stripe_signature(secret, Utc::now().timestamp(), event(id).as_bytes()), &event(id)).await?;
+        let answer =
+            push(&stack, &stripe_signature(secret, Utc::now().timestamp(), event(id).as_bytes()), &event(id)).await?;
         assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
     }
     let verdict = Verdict::clean().without_mails().without_mart();

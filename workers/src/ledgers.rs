@@ -1,7 +1,7 @@
 //! Keeping the ledgers of bookings: read, changed by a pure function, stored by compare-and-set, told of.
 //!
-//! What follows from a change is computed from what is stored, never from what this process believes to have changed: whoever is
-//! delivered a message again finds the change made and tells of it again, under the same ids.
+//! What follows from a change is computed from what is stored, never from what this process believes to have changed:
+//! whoever is delivered a message again finds the change made and tells of it again, under the same ids.
 
 use crate::clock::Clock;
 use pvt_domain::accounts::mail::{ACCOUNT_MAIL, StaffAlert};
@@ -9,7 +9,9 @@ use pvt_domain::events::PaymentEvent;
 use pvt_domain::failure::Failure;
 use pvt_domain::ids::BookingId;
 use pvt_domain::ledger::{Ledger, News};
-use pvt_domain::messages::{BOOKING_SETTLE_PAYMENT, Order, PAYMENT_REFRESH, PAYMENT_REFUND, RefreshPayment, Refund, SettlePayment};
+use pvt_domain::messages::{
+    BOOKING_SETTLE_PAYMENT, Order, PAYMENT_REFRESH, PAYMENT_REFUND, RefreshPayment, Refund, SettlePayment,
+};
 use pvt_domain::timestamp::Timestamp;
 use pvt_messaging::{EncodeError, Outgoing, Topology};
 use pvt_stores::StoreError;
@@ -49,12 +51,16 @@ impl Ledgers {
         (self.clock)()
     }
 
-    /// Changes the ledger of a booking; nothing is written when the change changes nothing. `None` when there is no such booking, or it
-    /// has no price.
+    /// Changes the ledger of a booking; nothing is written when the change changes nothing. `None` when there is no
+    /// such booking, or it has no price.
     ///
     /// # Errors
     /// [`StoreError::Stale`] when others were faster again and again.
-    pub(crate) async fn change<T>(&self, booking: BookingId, change: impl Fn(&mut Ledger, &BookingHead) -> T) -> Result<Option<Kept<T>>, StoreError> {
+    pub(crate) async fn change<T>(
+        &self,
+        booking: BookingId,
+        change: impl Fn(&mut Ledger, &BookingHead) -> T,
+    ) -> Result<Option<Kept<T>>, StoreError> {
         for _ in 0..SAVE_ATTEMPTS {
             let (heads, ledger) = tokio::join!(self.mongo.booking_heads([booking]), self.mongo.ledger(booking));
             let Some(head) = heads?.remove(&booking) else { return Ok(None) };
@@ -86,12 +92,16 @@ impl Ledgers {
         news.into_iter().map(tell).collect()
     }
 
-    /// What a ledger as it is stored asks for: its booking to know what it comes to, its staff to look at it, and whatever can be given
-    /// back to be given back. Nothing of that depends on who changed it last, so nothing is lost with whoever did.
+    /// What a ledger as it is stored asks for: its booking to know what it comes to, its staff to look at it, and
+    /// whatever can be given back to be given back. Nothing of that depends on who changed it last, so nothing is lost
+    /// with whoever did.
     pub(crate) async fn follow(&self, ledger: &Ledger, head: &BookingHead) -> Result<Vec<Outgoing>, Failure> {
         let mut messages = self.alert(ledger).await?;
-        // What is to go back is decided upon the sums, so a booking that does not know them is told them first; that asks for it then.
-        messages.extend(self.settle(ledger, head)?.map_or_else(|| self.give_back(ledger, head), |settle| Ok(Some(settle)))?);
+        // What is to go back is decided upon the sums, so a booking that does not know them is told them first; that
+        // asks for it then.
+        messages.extend(
+            self.settle(ledger, head)?.map_or_else(|| self.give_back(ledger, head), |settle| Ok(Some(settle)))?,
+        );
         Ok(messages)
     }
 
@@ -115,7 +125,8 @@ impl Ledgers {
         Ok(Some(Outgoing::command(key, id, &command)?.correlated(ledger.booking_id.as_uuid()).by(ACTOR)))
     }
 
-    /// Has given back what the booking found too much and could not be given back then: a bank argued about it, for one.
+    /// Has given back what the booking found too much and could not be given back then: a bank argued about it, for
+    /// one.
     fn give_back(&self, ledger: &Ledger, head: &BookingHead) -> Result<Option<Outgoing>, EncodeError> {
         let to_return = head.payment.to_return;
         if !ledger.can_return(to_return) {
@@ -124,7 +135,11 @@ impl Ledgers {
         let (booking_id, property_id) = (ledger.booking_id, ledger.property_id.clone());
         let id = Uuid::new_v5(&booking_id.as_uuid(), format!("refund|{}|{to_return}", ledger.rev).as_bytes());
         let command = Refund { booking_id, property_id, wish: None, actor: ACTOR.to_owned(), requested_at: self.now() };
-        Ok(Some(Outgoing::command(self.topology.command_key(PAYMENT_REFUND, ""), id, &command)?.correlated(booking_id.as_uuid()).by(ACTOR)))
+        Ok(Some(
+            Outgoing::command(self.topology.command_key(PAYMENT_REFUND, ""), id, &command)?
+                .correlated(booking_id.as_uuid())
+                .by(ACTOR),
+        ))
     }
 
     /// Writes to the staff of a booking whose money needs them: the same mails however often it is found.
@@ -136,10 +151,13 @@ impl Ledgers {
         let (people, now) = (self.mongo.told_of(&ledger.property_id).await?, self.now());
         let mut mails = Vec::new();
         for (attention, subject) in concerns {
-            let alert = StaffAlert { booking_id: ledger.booking_id, property_id: ledger.property_id.clone(), attention };
+            let alert =
+                StaffAlert { booking_id: ledger.booking_id, property_id: ledger.property_id.clone(), attention };
             for person in &people {
                 let mail = alert.mail_to(person.id, subject, now);
-                mails.push(Outgoing::command(self.topology.command_key(ACCOUNT_MAIL, ""), mail.mail_id, &mail)?.by(ACTOR));
+                mails.push(
+                    Outgoing::command(self.topology.command_key(ACCOUNT_MAIL, ""), mail.mail_id, &mail)?.by(ACTOR),
+                );
             }
         }
         Ok(mails)
@@ -148,7 +166,12 @@ impl Ledgers {
     /// Asks for a payment to be read from Stripe, because an event told of it in part: `joined` to its ledger or not.
     pub(crate) fn refresh(&self, intent: &str, event_id: &str, joined: bool) -> Result<Outgoing, EncodeError> {
         let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("refresh|{intent}|{event_id}").as_bytes());
-        let command = RefreshPayment { intent: intent.to_owned(), event_id: event_id.to_owned(), joined, requested_at: self.now() };
+        let command = RefreshPayment {
+            intent: intent.to_owned(),
+            event_id: event_id.to_owned(),
+            joined,
+            requested_at: self.now(),
+        };
         Ok(Outgoing::command(self.topology.command_key(PAYMENT_REFRESH, ""), id, &command)?.by(ACTOR))
     }
 }

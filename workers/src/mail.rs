@@ -1,7 +1,7 @@
 //! Mail: whether to write, what to say, how to write it down, and how to hand it to a server.
 //!
-//! Everything but [`smtp`] is pure: the caller passes `now`, the stored booking and its property. Nothing here reads a store, and
-//! nothing here may put an address or a guest's name into a log, a metric or an error.
+//! Everything but [`smtp`] is pure: the caller passes `now`, the stored booking and its property. Nothing here reads a
+//! store, and nothing here may put an address or a guest's name into a log, a metric or an error.
 
 pub mod account;
 pub mod calendar;

@@ -52,7 +52,9 @@ pub async fn run(config: Config, names: &[String], shutdown: CancellationToken) 
     })?;
     let process = names.join("+");
     let metrics = telemetry::init(&config)?;
-    let listener = TcpListener::bind(config.metrics_addr).await.with_context(|| format!("PVT_METRICS_ADDR {}", config.metrics_addr))?;
+    let listener = TcpListener::bind(config.metrics_addr)
+        .await
+        .with_context(|| format!("PVT_METRICS_ADDR {}", config.metrics_addr))?;
     let topology = Topology::new(&config.queue_prefix, config.partitions).with_ladder_divisor(config.retry_divisor);
     let parts = Parts {
         mongo: Mongo::connect(config.mongodb_uri.expose_secret(), &process).await.context("MONGODB_URI")?,
@@ -69,9 +71,17 @@ pub async fn run(config: Config, names: &[String], shutdown: CancellationToken) 
     let pages = Pages { about: About::new("pvt-workers"), health: Arc::new(health(engine.health(), &parts)), metrics };
     let stopped = CancellationToken::new();
     let pages = tokio::spawn(http::serve(listener, pages, stopped.clone()));
-    let (drained, scheduled) = tokio::join!(async { if consumes { engine.run(shutdown.clone()).await } else { Ok(()) } }, async {
-        if schedules { Scheduler::new(parts.mongo.clone(), parts.publisher.clone(), topology).with_plans(plans).run(shutdown.clone()).await } else { Ok(()) }
-    },);
+    let (drained, scheduled) =
+        tokio::join!(async { if consumes { engine.run(shutdown.clone()).await } else { Ok(()) } }, async {
+            if schedules {
+                Scheduler::new(parts.mongo.clone(), parts.publisher.clone(), topology)
+                    .with_plans(plans)
+                    .run(shutdown.clone())
+                    .await
+            } else {
+                Ok(())
+            }
+        },);
     // Health answers until the last message is settled.
     stopped.cancel();
     pages.await??;
@@ -86,12 +96,9 @@ fn register(engine: Engine, name: &str, config: &Config, parts: &Parts) -> Resul
     let Parts { mongo, mart, topology, publisher: _ } = parts;
     Ok(match name {
         "confirmations" => engine.register_batch(Confirmations::new(mongo.clone(), clock::system))?,
-        "payments" => engine.register_batch(Payments::new(mongo.clone(), topology.clone(), clock::system))?.register(StripeCalls::new(
-            mongo.clone(),
-            topology.clone(),
-            stripe(config)?,
-            clock::system,
-        ))?,
+        "payments" => engine
+            .register_batch(Payments::new(mongo.clone(), topology.clone(), clock::system))?
+            .register(StripeCalls::new(mongo.clone(), topology.clone(), stripe(config)?, clock::system))?,
         "emails" => engine.register_batch(Emails::new(mongo.clone(), config)?)?,
         "analytics" => engine.register_batch(Analytics::new(mart.clone()))?,
         "reconciliation" => engine.register(Reconciliation::new(mongo.clone(), mart.clone(), clock::system))?,
@@ -107,8 +114,8 @@ fn stripe(config: &Config) -> Result<Option<StripeClient>> {
     Ok(Some(StripeClient::new(stripe).context("STRIPE_API_BASE")?))
 }
 
-/// Ready means consuming. A dependency that is down pauses a worker, which then waits by itself: that degrades, and does not
-/// make the process unready, because starting it again would not help.
+/// Ready means consuming. A dependency that is down pauses a worker, which then waits by itself: that degrades, and
+/// does not make the process unready, because starting it again would not help.
 fn health(workers: pvt_worker_runtime::Health, parts: &Parts) -> Health {
     let (mongo, publisher) = (parts.mongo.clone(), parts.publisher.clone());
     Health::new()

@@ -1,8 +1,8 @@
 //! Sends what is due: for every fire of a schedule the commands that it asks for at every property.
 //!
-//! Any number of schedulers may run; a lease in MongoDB lets one of them fire. Ids of what is sent are functions of schedule, day
-//! and subject, so two leaders at once, or a fire that is repeated after a crash, change nothing. It reads whom its commands are
-//! about; it must never do any of the work itself.
+//! Any number of schedulers may run; a lease in MongoDB lets one of them fire. Ids of what is sent are functions of
+//! schedule, day and subject, so two leaders at once, or a fire that is repeated after a crash, change nothing. It
+//! reads whom its commands are about; it must never do any of the work itself.
 
 mod due;
 mod plan;
@@ -131,7 +131,13 @@ impl Scheduler {
                     Some(reign) if reign.token == token => Some(Reign { server_time, renewed_at, ..reign }),
                     _ => {
                         tracing::info!(token, "this process is the scheduler's leader now");
-                        Some(Reign { token, server_time, renewed_at, settled_until: HashMap::new(), paused_until: None })
+                        Some(Reign {
+                            token,
+                            server_time,
+                            renewed_at,
+                            settled_until: HashMap::new(),
+                            paused_until: None,
+                        })
                     }
                 }
             }

@@ -41,7 +41,8 @@ fn key() -> Vec<u8> {
 
 fn claims() -> Value {
     let now = Utc::now().timestamp();
-    json!({ "iss": ISSUER, "aud": AUDIENCE, "sub": user().id, "jti": Uuid::nil(), "iat": now, "exp": now + 60, "role": "admin", "properties": [] })
+    json!({ "iss": ISSUER, "aud": AUDIENCE, "sub": user().id, "jti": Uuid::nil(), "iat": now, "exp": now + 60,
+        "role": "admin", "properties": [] })
 }
 
 fn header() -> Header {
@@ -83,7 +84,11 @@ fn no_other_algorithm_is_taken() {
     }
     let good = signed(&header(), &claims(), &key());
     let (message, _) = good.rsplit_once('.').unwrap();
-    let unsigned = format!("{}.{}.", URL_SAFE_NO_PAD.encode(r#"{"alg":"none","typ":"at+jwt"}"#), message.split('.').nth(1).unwrap());
+    let unsigned = format!(
+        "{}.{}.",
+        URL_SAFE_NO_PAD.encode(r#"{"alg":"none","typ":"at+jwt"}"#),
+        message.split('.').nth(1).unwrap()
+    );
     assert!(tokens().verify(&unsigned).is_none());
     assert!(tokens().verify(&format!("{message}.")).is_none(), "the right header without a signature");
     let hs384 = Header { alg: Algorithm::HS384, ..header() };
@@ -93,7 +98,10 @@ fn no_other_algorithm_is_taken() {
 #[test]
 fn no_other_key_is_taken() {
     assert!(tokens().verify(&signed(&header(), &claims(), b"another key")).is_none());
-    assert!(tokens().verify(&signed(&header(), &claims(), SECRET.as_bytes())).is_none(), "the secret itself signs nothing");
+    assert!(
+        tokens().verify(&signed(&header(), &claims(), SECRET.as_bytes())).is_none(),
+        "the secret itself signs nothing"
+    );
     assert!(tokens().verify(&signed(&header(), &claims(), b"")).is_none());
 }
 

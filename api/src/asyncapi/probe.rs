@@ -43,7 +43,8 @@ impl Probe<'_> {
             Value::Number(_) => json!({ "type": "integer" }),
             Value::String(text) => self.text(pointer, text),
             Value::Array(items) => {
-                let items = items.first().map_or_else(|| json!({}), |first| self.schema(&format!("{pointer}/0"), first));
+                let items =
+                    items.first().map_or_else(|| json!({}), |first| self.schema(&format!("{pointer}/0"), first));
                 json!({ "type": "array", "items": items })
             }
             Value::Object(members) => self.object(pointer, members),
@@ -109,7 +110,8 @@ mod tests {
 
     #[test]
     fn a_reader_tells_what_it_demands() {
-        let example = json!({ "id": "11111111-2222-5333-8444-555555555555", "count": 1, "note": "2027-01-10", "free": "x", "names": ["a"] });
+        let example = json!({ "id": "11111111-2222-5333-8444-555555555555", "count": 1, "note": "2027-01-10",
+            "free": "x", "names": ["a"] });
         let schema = schema_of(&example, |value| serde_json::from_value::<Form>(value.clone()).is_ok());
         let expected = json!({
             "type": "object",

@@ -41,8 +41,15 @@ pub(super) async fn run(subscriber: Subscriber, occupancies: Occupancies, stop: 
 ///
 /// # Errors
 /// When a subscription cannot be made, or ended.
-async fn session(subscriber: &Subscriber, occupancies: &Occupancies, backoff: &mut Backoff) -> Result<(), ConsumeError> {
-    let subscribed = tokio::try_join!(subscriber.subscribe_events(BOOKINGS, PREFETCH), subscriber.subscribe_events(HOUSES, PREFETCH));
+async fn session(
+    subscriber: &Subscriber,
+    occupancies: &Occupancies,
+    backoff: &mut Backoff,
+) -> Result<(), ConsumeError> {
+    let subscribed = tokio::try_join!(
+        subscriber.subscribe_events(BOOKINGS, PREFETCH),
+        subscriber.subscribe_events(HOUSES, PREFETCH)
+    );
     let (mut bookings, mut houses) = subscribed?;
     occupancies.hearing(true);
     backoff.reset();

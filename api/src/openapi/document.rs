@@ -13,10 +13,12 @@ use pvt_stores::mongo::api_keys::Scope;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
-const INFO: &str = "Books beds in hostels. Errors are problems of RFC 9457 with a stable `code`; money is in minor units; `POST`s that create need \
+const INFO: &str = "Books beds in hostels. Errors are problems of RFC 9457 with a stable `code`; money is in minor \
+    units; `POST`s that create need \
     an `Idempotency-Key`, which makes repeating them safe. What somebody may not see is 404.";
 
-/// The document of these routes. What a route's rule does not say comes from `groups`; a route that none of them describes is left out.
+/// The document of these routes. What a route's rule does not say comes from `groups`; a route that none of them
+/// describes is left out.
 pub(crate) fn document(routes: &[Route], groups: Vec<Group>) -> Value {
     let rule_of = |path: &str, method: &Method| {
         let mut guarded = routes.iter().filter(|route| route.path == path).flat_map(|route| &route.methods);
@@ -37,7 +39,8 @@ pub(crate) fn document(routes: &[Route], groups: Vec<Group>) -> Value {
     json!({
         "openapi": "3.1.0",
         "jsonSchemaDialect": "https://json-schema.org/draft/2020-12/schema",
-        "info": { "title": "PVT Booking", "version": ABOUT.version, "description": INFO, "license": { "name": "Proprietary", "identifier": "LicenseRef-PVT" } },
+        "info": { "title": "PVT Booking", "version": ABOUT.version, "description": INFO,
+        "license": { "name": "Proprietary", "identifier": "LicenseRef-PVT" } },
         "servers": [{ "url": "/" }],
         "tags": tags,
         "paths": paths,
@@ -107,9 +110,12 @@ fn of_rule(rule: Rule) -> Vec<&'static Kind> {
 fn responses(operation: &Operation, rule: Rule) -> Value {
     let mut found: BTreeMap<u16, Value> = BTreeMap::new();
     let counted = rule.bucket != Bucket::Unlimited;
-    let general = ["X-Request-Id", "Traceparent"].into_iter().chain(["RateLimit", "RateLimit-Policy"].into_iter().filter(|_| counted));
+    let general = ["X-Request-Id", "Traceparent"]
+        .into_iter()
+        .chain(["RateLimit", "RateLimit-Policy"].into_iter().filter(|_| counted));
     for answer in &operation.answers {
-        let mut response = json!({ "description": answer.about, "headers": header_refs(answer.headers.iter().copied().chain(general.clone())) });
+        let mut response = json!({ "description": answer.about,
+            "headers": header_refs(answer.headers.iter().copied().chain(general.clone())) });
         if let Some((media, schema)) = &answer.media {
             response["content"] = json!({ *media: { "schema": schema } });
             if let Some(example) = &answer.example {
@@ -141,9 +147,12 @@ fn problem_response(status: u16, kinds: &[&'static Kind], general: impl Iterator
         _ => &[],
     };
     let codes: Vec<&str> = kinds.iter().map(|kind| kind.code).collect();
-    let words: Vec<String> = kinds.iter().map(|kind| format!("`{}`: {}. {}", kind.code, kind.title, kind.advice)).collect();
-    let schema = json!({ "allOf": [named("Problem"), { "type": "object", "properties": { "status": { "const": status }, "code": { "enum": codes } } }] });
-    let examples: Map<String, Value> = kinds.iter().map(|kind| (kind.code.to_owned(), json!({ "value": example_of(kind) }))).collect();
+    let words: Vec<String> =
+        kinds.iter().map(|kind| format!("`{}`: {}. {}", kind.code, kind.title, kind.advice)).collect();
+    let schema = json!({ "allOf": [named("Problem"),
+        { "type": "object", "properties": { "status": { "const": status }, "code": { "enum": codes } } }] });
+    let examples: Map<String, Value> =
+        kinds.iter().map(|kind| (kind.code.to_owned(), json!({ "value": example_of(kind) }))).collect();
     json!({
         "description": words.join("\n\n"),
         "headers": header_refs(own.iter().copied().chain(general)),
@@ -153,13 +162,17 @@ fn problem_response(status: u16, kinds: &[&'static Kind], general: impl Iterator
 
 fn example_of(kind: &Kind) -> Value {
     json!({
-        "type": format!("urn:pvt:problem:{}", kind.code), "title": kind.title, "status": kind.status, "code": kind.code, "detail": kind.advice,
+        "type": format!("urn:pvt:problem:{}", kind.code), "title": kind.title, "status": kind.status, "code": kind.code,
+        "detail": kind.advice,
         "request_id": "4bf92f3577b34da6a3ce929d0e0e4736",
     })
 }
 
 fn header_refs<'a>(names: impl Iterator<Item = &'a str>) -> Value {
-    names.map(|name| (name.to_owned(), json!({ "$ref": format!("#/components/headers/{name}") }))).collect::<Map<_, _>>().into()
+    names
+        .map(|name| (name.to_owned(), json!({ "$ref": format!("#/components/headers/{name}") })))
+        .collect::<Map<_, _>>()
+        .into()
 }
 
 /// What every group may refer to.
@@ -179,21 +192,29 @@ fn shared_schemas() -> Map<String, Value> {
         ("request_id", text()),
     ]);
     let currency = json!({ "type": "string", "pattern": "^[A-Z]{3}$", "description": "ISO 4217." });
-    let money = object([("amount", json!({ "type": "integer", "description": "Minor units, for example cents." })), ("currency", currency)]);
+    let money = object([
+        ("amount", json!({ "type": "integer", "description": "Minor units, for example cents." })),
+        ("currency", currency),
+    ]);
     Map::from_iter([("Problem".to_owned(), problem), ("Money".to_owned(), money)])
 }
 
 fn headers() -> Value {
-    let header = |words: &str, example: &str| json!({ "description": words, "schema": { "type": "string" }, "example": example });
+    let header = |words: &str, example: &str| {
+        json!({ "description": words, "schema": { "type": "string" },
+        "example": example })
+    };
     json!({
-        "X-Request-Id": header("Names the request in logs and problems; a caller's own is kept.", "4bf92f3577b34da6a3ce929d0e0e4736"),
+        "X-Request-Id": header("Names the request in logs and problems; a caller's own is \
+            kept.", "4bf92f3577b34da6a3ce929d0e0e4736"),
         "Traceparent": header("The request's trace (W3C).", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
         "RateLimit": header("What is left of the limit; missing where nothing is counted.", "\"general\";r=99"),
         "RateLimit-Policy": header("The limit.", "\"general\";q=100;w=900"),
         "Retry-After": header("When to try again, in seconds.", "2"),
         "ETag": header("The revision, for If-Match and If-None-Match.", "\"1\""),
         "Location": header("Where the result is.", "/api/bookings/11111111-2222-5333-8444-555555555555?token=…"),
-        "Link": header("The next page (RFC 8288); missing on the last.", "</api/properties?limit=50&cursor=cHZ0>; rel=\"next\""),
+        "Link": header("The next page (RFC 8288); missing on the last.", "</api/properties?limit=50&cursor=cHZ0>; \
+            rel=\"next\""),
         "Idempotency-Replayed": header("`true` when the answer repeats an earlier one.", "true"),
         "Preference-Applied": header("The preference that was honoured.", "wait=10"),
         "WWW-Authenticate": header("How to send a credential.", "Bearer"),
@@ -202,15 +223,23 @@ fn headers() -> Value {
 
 fn security_schemes() -> Value {
     json!({
-        "bearer": { "type": "http", "scheme": "bearer", "description": "An access token from `POST /api/auth/login`, an API key `pvt_…`, or a booking's token." },
-        "booking_token": { "type": "apiKey", "in": "query", "name": "token", "description": "A booking's token, as the answer to its request gave it." },
+        "bearer": { "type": "http", "scheme": "bearer", "description": "An access token from `POST /api/auth/login`, \
+            an API key `pvt_…`, or a booking's token." },
+        "booking_token": { "type": "apiKey", "in": "query", "name": "token", "description": "A booking's token, as \
+            the answer to its request gave it." },
     })
 }
 
 /// Every operation of a document, with where it stands: (path, method, operation).
 pub(crate) fn operations(document: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
     let paths = document["paths"].as_object().into_iter().flatten();
-    paths.flat_map(|(path, methods)| methods.as_object().into_iter().flatten().map(move |(method, operation)| (path.as_str(), method.as_str(), operation)))
+    paths.flat_map(|(path, methods)| {
+        methods
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(move |(method, operation)| (path.as_str(), method.as_str(), operation))
+    })
 }
 
 /// Whether a document speaks of this status there.

@@ -1,7 +1,7 @@
 //! What is said of one method at one path, beyond its rule.
 //!
-//! Each builder stands for something that the handlers do with one shared function, so saying it says all that can come of it: who reads
-//! a body with `read_json` can answer 400, 408, 413, 415 and 422.
+//! Each builder stands for something that the handlers do with one shared function, so saying it says all that can come
+//! of it: who reads a body with `read_json` can answer 400, 408, 413, 415 and 422.
 
 use super::schema::{self, about, text, whole_of};
 use crate::headers::MAX_WAIT;
@@ -63,7 +63,17 @@ methods! {
 
 impl Operation {
     fn new(method: Method, path: &'static str, id: &'static str, summary: &'static str) -> Self {
-        Self { method, path, id, summary, about: None, parameters: Vec::new(), body: None, answers: Vec::new(), problems: Vec::new() }
+        Self {
+            method,
+            path,
+            id,
+            summary,
+            about: None,
+            parameters: Vec::new(),
+            body: None,
+            answers: Vec::new(),
+            problems: Vec::new(),
+        }
     }
 
     /// More words.
@@ -74,7 +84,8 @@ impl Operation {
 
     fn parameter(mut self, place: &str, name: &str, schema: Value, required: bool, words: impl Into<String>) -> Self {
         let words: String = words.into();
-        self.parameters.push(json!({ "name": name, "in": place, "required": required, "schema": schema, "description": words }));
+        self.parameters
+            .push(json!({ "name": name, "in": place, "required": required, "schema": schema, "description": words }));
         self
     }
 
@@ -113,7 +124,12 @@ impl Operation {
     }
 
     fn read_as_form(self) -> Self {
-        self.problems([problem::PAYLOAD_TOO_LARGE, problem::UNSUPPORTED_MEDIA_TYPE, problem::VALIDATION_FAILED, problem::CARD_NUMBER_REFUSED])
+        self.problems([
+            problem::PAYLOAD_TOO_LARGE,
+            problem::UNSUPPORTED_MEDIA_TYPE,
+            problem::VALIDATION_FAILED,
+            problem::CARD_NUMBER_REFUSED,
+        ])
     }
 
     /// Takes JSON whose fields are somebody else's, and refuses what is too large as it refuses any other fault.
@@ -122,7 +138,8 @@ impl Operation {
     }
 
     fn takes(mut self, media: &str, schema: Value, example: Value, required: bool) -> Self {
-        self.body = Some(json!({ "required": required, "content": { media: { "schema": schema, "example": example } } }));
+        self.body =
+            Some(json!({ "required": required, "content": { media: { "schema": schema, "example": example } } }));
         self.problems([problem::INVALID_JSON, problem::REQUEST_TIMEOUT])
     }
 
@@ -131,7 +148,14 @@ impl Operation {
         for answer in &mut self.answers {
             answer.headers.push("Idempotency-Replayed");
         }
-        self.parameter("header", "Idempotency-Key", key_schema(), true, "Yours to choose, for example a random UUID; repeat it when you retry.").problems([
+        self.parameter(
+            "header",
+            "Idempotency-Key",
+            key_schema(),
+            true,
+            "Yours to choose, for example a random UUID; repeat it when you retry.",
+        )
+        .problems([
             problem::IDEMPOTENCY_KEY_MISSING,
             problem::IDEMPOTENCY_KEY_INVALID,
             problem::IDEMPOTENCY_KEY_REUSED,
@@ -148,7 +172,8 @@ impl Operation {
     /// May have `If-Match`.
     pub(crate) fn may_match(self) -> Self {
         let words = "The ETag of what was read, if the change is meant for this revision alone.";
-        self.parameter("header", "If-Match", json!({ "type": "string", "examples": ["\"7\""] }), false, words).problems([problem::PRECONDITION_FAILED])
+        self.parameter("header", "If-Match", json!({ "type": "string", "examples": ["\"7\""] }), false, words)
+            .problems([problem::PRECONDITION_FAILED])
     }
 
     /// May have `Idempotency-Key`. Goes after the answers.
@@ -156,11 +181,12 @@ impl Operation {
         for answer in &mut self.answers {
             answer.headers.push("Idempotency-Replayed");
         }
-        self.parameter("header", "Idempotency-Key", key_schema(), false, "Yours to choose; repeat it when you retry.").problems([
-            problem::IDEMPOTENCY_KEY_MISSING,
-            problem::IDEMPOTENCY_KEY_INVALID,
-            problem::IDEMPOTENCY_KEY_REUSED,
-        ])
+        self.parameter("header", "Idempotency-Key", key_schema(), false, "Yours to choose; repeat it when you retry.")
+            .problems([
+                problem::IDEMPOTENCY_KEY_MISSING,
+                problem::IDEMPOTENCY_KEY_INVALID,
+                problem::IDEMPOTENCY_KEY_REUSED,
+            ])
     }
 
     /// `Prefer: wait=N` waits for the decision. Goes after the answers.
@@ -207,7 +233,8 @@ impl Operation {
 
     /// Answers 200 with server-sent events.
     pub(crate) fn answers_events(self, about: &'static str) -> Self {
-        let event = schema::object([("id?", text()), ("event?", text()), ("data?", text()), ("retry?", schema::whole(0))]);
+        let event =
+            schema::object([("id?", text()), ("event?", text()), ("data?", text()), ("retry?", schema::whole(0))]);
         self.success(StatusCode::OK, about, Some(("text/event-stream", event)))
     }
 
@@ -256,7 +283,8 @@ impl Operation {
     /// A name of the path that is not described is a text.
     pub(super) fn parts_described(mut self) -> Self {
         let names = self.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
-        let described = |parameters: &[Value], name: &str| parameters.iter().any(|one| one["in"] == "path" && one["name"] == name);
+        let described =
+            |parameters: &[Value], name: &str| parameters.iter().any(|one| one["in"] == "path" && one["name"] == name);
         for name in names {
             if !described(&self.parameters, name) {
                 self = self.part(name, schema::text_of(1, 255), "Which.");
@@ -268,6 +296,10 @@ impl Operation {
 
     /// A booking's token in the query, as an alternative to a credential.
     pub(crate) fn with_token(self) -> Self {
-        self.query("token", about(text(), "As the answer to the request gave it."), "The booking's token; opens the booking without a credential.")
+        self.query(
+            "token",
+            about(text(), "As the answer to the request gave it."),
+            "The booking's token; opens the booking without a credential.",
+        )
     }
 }

@@ -1,6 +1,7 @@
 //! JSON Schema in few words: what a value in a request or an answer looks like.
 //!
-//! Forms of requests are closed, as the readers refuse what they do not know; answers are open, so that a field can be added.
+//! Forms of requests are closed, as the readers refuse what they do not know; answers are open, so that a field can be
+//! added.
 
 use serde_json::{Map, Value, json};
 

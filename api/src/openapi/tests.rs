@@ -19,16 +19,29 @@ fn registered() -> Vec<(&'static str, Guarded)> {
 
 #[test]
 fn every_route_is_described_once_and_nothing_else_is() {
-    let routes: BTreeSet<(String, String)> = registered().iter().map(|(path, one)| ((*path).to_owned(), one.method.to_string())).collect();
-    let described: Vec<(String, String)> =
-        groups().iter().flat_map(|group| &group.operations).map(|operation| (operation.path.to_owned(), operation.method.to_string())).collect();
+    let routes: BTreeSet<(String, String)> =
+        registered().iter().map(|(path, one)| ((*path).to_owned(), one.method.to_string())).collect();
+    let described: Vec<(String, String)> = groups()
+        .iter()
+        .flat_map(|group| &group.operations)
+        .map(|operation| (operation.path.to_owned(), operation.method.to_string()))
+        .collect();
     let once: BTreeSet<(String, String)> = described.iter().cloned().collect();
-    assert_eq!(routes.difference(&once).collect::<Vec<_>>(), Vec::<&(String, String)>::new(), "routes without a description in routes/described");
-    assert_eq!(once.difference(&routes).collect::<Vec<_>>(), Vec::<&(String, String)>::new(), "descriptions without a route");
+    assert_eq!(
+        routes.difference(&once).collect::<Vec<_>>(),
+        Vec::<&(String, String)>::new(),
+        "routes without a description in routes/described"
+    );
+    assert_eq!(
+        once.difference(&routes).collect::<Vec<_>>(),
+        Vec::<&(String, String)>::new(),
+        "descriptions without a route"
+    );
     assert_eq!(described.len(), once.len(), "each once");
     let document = document();
     assert_eq!(operations(&document).count(), routes.len());
-    let ids: BTreeSet<&str> = operations(&document).map(|(.., operation)| operation["operationId"].as_str().unwrap()).collect();
+    let ids: BTreeSet<&str> =
+        operations(&document).map(|(.., operation)| operation["operationId"].as_str().unwrap()).collect();
     assert_eq!(ids.len(), routes.len(), "operation ids are unique");
 }
 
@@ -42,12 +55,18 @@ fn what_a_rule_can_refuse_is_documented_and_no_more() {
         let own_401 = document["paths"][path][guarded.method.as_str().to_lowercase()]["responses"]["401"]["content"]["application/problem+json"]["examples"]
             .as_object()
             .is_some_and(|examples| !examples.contains_key("unauthenticated"));
-        for (status, given) in [(401, rule.access != Access::Open || own_401), (403, forbids), (429, rule.bucket != Bucket::Unlimited), (500, true)] {
+        for (status, given) in [
+            (401, rule.access != Access::Open || own_401),
+            (403, forbids),
+            (429, rule.bucket != Bucket::Unlimited),
+            (500, true),
+        ] {
             if speaks_of(&document, path, &guarded.method, StatusCode::from_u16(status).unwrap()) != given {
                 wrong.push(format!("{} {path}: {status} should be documented: {given}", guarded.method));
             }
         }
-        let secured = document["paths"][path][guarded.method.as_str().to_lowercase()]["security"].as_array().unwrap().len();
+        let secured =
+            document["paths"][path][guarded.method.as_str().to_lowercase()]["security"].as_array().unwrap().len();
         if (rule.access == Access::Open) != (secured == 0) {
             wrong.push(format!("{} {path}: security", guarded.method));
         }
@@ -58,12 +77,18 @@ fn what_a_rule_can_refuse_is_documented_and_no_more() {
 #[test]
 fn every_problem_is_documented() {
     let document = document();
-    let codes: Vec<&str> =
-        document["components"]["schemas"]["Problem"]["properties"]["code"]["enum"].as_array().unwrap().iter().map(|code| code.as_str().unwrap()).collect();
+    let codes: Vec<&str> = document["components"]["schemas"]["Problem"]["properties"]["code"]["enum"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|code| code.as_str().unwrap())
+        .collect();
     assert_eq!(codes, PROBLEMS.iter().map(|kind| kind.code).collect::<Vec<_>>());
     let used: BTreeSet<&str> = operations(&document)
         .flat_map(|(.., operation)| operation["responses"].as_object().unwrap().values())
-        .flat_map(|response| response["content"]["application/problem+json"]["examples"].as_object().into_iter().flatten())
+        .flat_map(|response| {
+            response["content"]["application/problem+json"]["examples"].as_object().into_iter().flatten()
+        })
         .map(|(code, _)| code.as_str())
         .collect();
     // Any address may be asked with any method; it is of no operation.
@@ -77,10 +102,18 @@ fn examples_look_as_their_schemas_say() {
     let mut wrong = Vec::new();
     for (path, method, operation) in operations(&document) {
         let responses = operation["responses"].as_object().unwrap().values();
-        for content in responses.chain([&operation["requestBody"]]).filter_map(|part| part["content"].as_object()).flat_map(|content| content.values()) {
+        for content in responses
+            .chain([&operation["requestBody"]])
+            .filter_map(|part| part["content"].as_object())
+            .flat_map(|content| content.values())
+        {
             let many = content["examples"].as_object().into_iter().flatten().map(|(_, example)| &example["value"]);
             for example in content.get("example").into_iter().chain(many) {
-                wrong.extend(faults(&document, &content["schema"], example).into_iter().map(|fault| format!("{method} {path}: {fault}")));
+                wrong.extend(
+                    faults(&document, &content["schema"], example)
+                        .into_iter()
+                        .map(|fault| format!("{method} {path}: {fault}")),
+                );
             }
         }
     }
@@ -120,7 +153,12 @@ fn a_difference_between_form_and_value_is_found() {
     let document = document();
     let booking = json!({ "$ref": "#/components/schemas/Money" });
     assert_eq!(faults(&document, &booking, &json!({ "amount": 1, "currency": "CAD" })), Vec::<String>::new());
-    for bad in [json!({ "amount": 1 }), json!({ "amount": 1.5, "currency": "CAD" }), json!({ "amount": 1, "currency": "CAD", "more": 1 }), json!([])] {
+    for bad in [
+        json!({ "amount": 1 }),
+        json!({ "amount": 1.5, "currency": "CAD" }),
+        json!({ "amount": 1, "currency": "CAD", "more": 1 }),
+        json!([]),
+    ] {
         assert!(!faults(&document, &booking, &bad).is_empty(), "{bad}");
     }
     let missing = document["paths"]["/api/bookings"].get("put");

@@ -63,7 +63,10 @@ impl Days {
     pub(crate) fn views(&self, currency: Currency) -> (SumsView, Vec<DayView>) {
         let mut all = Sums::default();
         self.0.values().for_each(|day| all.join(day));
-        (all.view(currency), self.0.iter().map(|(date, sums)| DayView { date: *date, sums: sums.view(currency) }).collect())
+        (
+            all.view(currency),
+            self.0.iter().map(|(date, sums)| DayView { date: *date, sums: sums.view(currency) }).collect(),
+        )
     }
 }
 
@@ -111,7 +114,10 @@ pub(crate) fn channel_of(ledger: &Ledger, payment: &str) -> &'static str {
     if let Some(record) = ledger.records.iter().find(|record| record.id.to_string() == payment) {
         return method_name(record.method);
     }
-    let in_app = ledger.attempts.iter().any(|attempt| attempt.channel == Channel::App && attempt.object.as_deref() == Some(payment));
+    let in_app = ledger
+        .attempts
+        .iter()
+        .any(|attempt| attempt.channel == Channel::App && attempt.object.as_deref() == Some(payment));
     if in_app { "app" } else { "checkout" }
 }
 
@@ -138,7 +144,10 @@ mod tests {
         let money = |amount: i64| json!({ "amount": amount, "currency": "CAD" });
         assert_eq!((&each[0]["date"], &each[0]["captured"]), (&json!("2027-01-14"), &money(2_000)));
         let all = serde_json::to_value(all).unwrap();
-        assert_eq!((&all["captured"], &all["refunded"], &all["fees"], &all["count"]), (&money(OWED + 2_000), &money(500), &money(320), &json!(2)));
+        assert_eq!(
+            (&all["captured"], &all["refunded"], &all["fees"], &all["count"]),
+            (&money(OWED + 2_000), &money(500), &money(320), &json!(2))
+        );
         assert_eq!(all["net"], money(OWED + 2_000 - 500 - 320));
         assert_eq!(all["by_method"], json!({ "cash": money(1_500), "checkout": money(OWED) }));
     }

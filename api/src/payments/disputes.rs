@@ -98,7 +98,9 @@ impl DisputeView {
 
 impl Evidence {
     fn of(booking: &Booking) -> Self {
-        let entered = |status| booking.history.iter().rfind(|entry| entry.to == status && entry.from != status).map(|entry| entry.at);
+        let entered = |status| {
+            booking.history.iter().rfind(|entry| entry.to == status && entry.from != status).map(|entry| entry.at)
+        };
         Self {
             reference: booking.reference.clone(),
             status: booking.status,
@@ -123,21 +125,30 @@ mod tests {
     fn a_dispute_comes_with_what_can_be_said_against_it() {
         let mut ledger = paid();
         tell(&mut ledger, 5, "charge.dispute.created", dispute("needs_response"));
-        let came = json!({ "rev": 2, "at": "2027-01-10T21:00:00.000Z", "action": "check_in", "from": "confirmed", "to": "checked_in",
-                           "command_id": "11111111-2222-5333-8444-555555555556", "event_id": "11111111-2222-5333-8444-555555555557", "actor": "staff:1" });
+        let came = json!({ "rev": 2, "at": "2027-01-10T21:00:00.000Z", "action": "check_in", "from": "confirmed",
+            "to": "checked_in",
+                           "command_id": "11111111-2222-5333-8444-555555555556",
+                           "event_id": "11111111-2222-5333-8444-555555555557", "actor": "staff:1" });
         let booking: Booking = serde_json::from_value(json!({
             "_id": ledger.booking_id, "reference": "PVT-0000000000", "status": "checked_in", "rev": 2,
             "property_id": "pvt-montreal", "rate_plan_id": "prepaid", "source": "direct", "stays": [],
             "guest": { "first_name": "Ada", "last_name": "Lovelace", "email": "ada@example.com" },
-            "fingerprint": "f", "created_at": "2026-12-01T12:00:00.000Z", "updated_at": "2027-01-10T21:00:00.000Z", "history": [came],
+            "fingerprint": "f", "created_at": "2026-12-01T12:00:00.000Z", "updated_at": "2027-01-10T21:00:00.000Z",
+            "history": [came],
         }))
         .unwrap();
         let mut disputes = disputes_of(&ledger, Some(&booking));
         sort(&mut disputes);
         let shown = serde_json::to_value(&disputes[0]).unwrap();
-        assert_eq!((&shown["stage"], &shown["payment"], &shown["movements"][0]["amount"]["amount"]), (&json!("open"), &json!("pi_1"), &json!(-OWED)));
+        assert_eq!(
+            (&shown["stage"], &shown["payment"], &shown["movements"][0]["amount"]["amount"]),
+            (&json!("open"), &json!("pi_1"), &json!(-OWED))
+        );
         assert_eq!(shown["evidence"]["checked_in_at"], "2027-01-10T21:00:00.000Z");
-        assert_eq!((&shown["evidence"]["booked_by"], shown["evidence"].get("checked_out_at")), (&json!("anonymous"), None));
+        assert_eq!(
+            (&shown["evidence"]["booked_by"], shown["evidence"].get("checked_out_at")),
+            (&json!("anonymous"), None)
+        );
         assert!(!shown.to_string().contains("Lovelace"), "who it is stands in the booking");
     }
 

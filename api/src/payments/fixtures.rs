@@ -43,25 +43,36 @@ pub(crate) fn paid() -> Ledger {
 
 /// Staff took or gave back cash.
 pub(crate) fn recorded(ledger: &mut Ledger, id: u128, amount: i64, at: Timestamp) {
-    ledger.record(Record { id: Uuid::from_u128(id), method: RecordMethod::Cash, amount, actor: "staff:1".to_owned(), note: None, at });
+    ledger.record(Record {
+        id: Uuid::from_u128(id),
+        method: RecordMethod::Cash,
+        amount,
+        actor: "staff:1".to_owned(),
+        note: None,
+        at,
+    });
 }
 
 /// Stripe tells something.
 pub(crate) fn tell(ledger: &mut Ledger, number: i64, kind: &str, object: Value) {
-    let event = json!({ "id": format!("evt_{number}"), "type": kind, "created": BEGAN + number, "data": { "object": object } });
+    let event =
+        json!({ "id": format!("evt_{number}"), "type": kind, "created": BEGAN + number, "data": { "object": object } });
     ledger.apply(&Event::read(&event).unwrap());
 }
 
 /// A page.
 pub(crate) fn session(status: &str, payment_status: &str, intent: Option<&str>) -> Value {
     let url = (status == "open").then_some("https://pay.example.com/cs_1");
-    json!({ "id": "cs_1", "status": status, "payment_status": payment_status, "payment_intent": intent, "amount_total": OWED, "currency": "cad",
-            "created": BEGAN, "expires_at": BEGAN + 1_800, "url": url, "metadata": { "booking_id": booking_id().to_string(), "demand": "1" } })
+    json!({ "id": "cs_1", "status": status, "payment_status": payment_status, "payment_intent": intent,
+        "amount_total": OWED, "currency": "cad",
+            "created": BEGAN, "expires_at": BEGAN + 1_800, "url": url,
+            "metadata": { "booking_id": booking_id().to_string(), "demand": "1" } })
 }
 
 /// A payment.
 pub(crate) fn intent(id: &str, status: &str, received: i64, demand: Option<&str>) -> Value {
-    let mut intent = json!({ "id": id, "status": status, "amount": OWED, "amount_received": received, "currency": "cad", "created": BEGAN,
+    let mut intent = json!({ "id": id, "status": status, "amount": OWED, "amount_received": received, "currency": "cad",
+        "created": BEGAN,
                              "metadata": { "booking_id": booking_id().to_string() } });
     if let Some(demand) = demand {
         intent["metadata"]["demand"] = demand.into();
@@ -71,12 +82,15 @@ pub(crate) fn intent(id: &str, status: &str, received: i64, demand: Option<&str>
 
 /// Money on its way back.
 pub(crate) fn refund(id: &str, status: &str, amount: i64, key: Option<&str>) -> Value {
-    json!({ "id": id, "status": status, "payment_intent": "pi_1", "amount": amount, "currency": "cad", "created": BEGAN + 100,
+    json!({ "id": id, "status": status, "payment_intent": "pi_1", "amount": amount, "currency": "cad",
+        "created": BEGAN + 100,
             "metadata": key.map(|key| json!({ "refund_key": key })) })
 }
 
 /// A bank argues.
 pub(crate) fn dispute(status: &str) -> Value {
-    json!({ "id": "dp_1", "status": status, "payment_intent": "pi_1", "amount": OWED, "currency": "cad", "reason": "fraudulent", "created": BEGAN + 200,
-            "balance_transactions": [{ "id": "txn_1", "amount": -OWED, "fee": 1_500, "currency": "cad", "created": BEGAN + 201 }] })
+    json!({ "id": "dp_1", "status": status, "payment_intent": "pi_1", "amount": OWED, "currency": "cad",
+        "reason": "fraudulent", "created": BEGAN + 200,
+            "balance_transactions": [{ "id": "txn_1", "amount": -OWED, "fee": 1_500, "currency": "cad",
+            "created": BEGAN + 201 }] })
 }

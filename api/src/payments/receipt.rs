@@ -1,4 +1,5 @@
-//! What a receipt says: who stayed where, what it cost, what was paid and given back, and what is left. In French or English.
+//! What a receipt says: who stayed where, what it cost, what was paid and given back, and what is left. In French or
+//! English.
 
 use super::analytics::channel_of;
 use pvt_domain::booking::{Booking, PaymentStatus};
@@ -63,10 +64,12 @@ const ENGLISH: Words = Words {
     terminal: "card terminal",
     bank_transfer: "bank transfer",
     hold_over: "Your beds are no longer held",
-    hold_over_more: "They were not paid in time, or the booking was cancelled. Nothing was charged for this visit. Please book again.",
+    hold_over_more: "They were not paid in time, or the booking was cancelled. Nothing was charged for this visit. \
+        Please book again.",
     nothing_due: "There is nothing to pay",
     nothing_due_more: "This booking needs no payment now.",
-    unheard: "We have not heard of your payment yet. If you have just paid, open this page again in a minute; please do not pay again.",
+    unheard: "We have not heard of your payment yet. If you have just paid, open this page again in a minute; please \
+        do not pay again.",
     under_way: "Your payment is on its way",
     under_way_more: "Your bank may take some days. We write to you when it has arrived; please do not pay again.",
     later: "The payment page cannot be opened right now",
@@ -95,18 +98,22 @@ const FRENCH: Words = Words {
     terminal: "terminal de paiement",
     bank_transfer: "virement",
     hold_over: "Vos lits ne sont plus réservés",
-    hold_over_more: "Ils n’ont pas été payés à temps, ou la réservation a été annulée. Cette visite n’a rien coûté. Veuillez réserver de nouveau.",
+    hold_over_more: "Ils n’ont pas été payés à temps, ou la réservation a été annulée. Cette visite n’a rien coûté. \
+        Veuillez réserver de nouveau.",
     nothing_due: "Il n’y a rien à payer",
     nothing_due_more: "Cette réservation ne demande aucun paiement pour le moment.",
-    unheard: "Nous n’avons pas encore de nouvelles de votre paiement. Si vous venez de payer, rouvrez cette page dans une minute ; veuillez ne pas payer de nouveau.",
+    unheard: "Nous n’avons pas encore de nouvelles de votre paiement. Si vous venez de payer, rouvrez cette page \
+        dans une minute ; veuillez ne pas payer de nouveau.",
     under_way: "Votre paiement est en route",
-    under_way_more: "Votre banque peut prendre quelques jours. Nous vous écrirons à son arrivée ; veuillez ne pas payer de nouveau.",
+    under_way_more: "Votre banque peut prendre quelques jours. Nous vous écrirons à son arrivée ; veuillez ne pas \
+        payer de nouveau.",
     later: "La page de paiement ne peut pas être ouverte pour l’instant",
     later_more: "Veuillez rouvrir le lien dans une minute.",
 };
 
 impl Words {
-    /// The guest's language if it is spoken here, else the first of the property's that is, else English: as mails choose.
+    /// The guest's language if it is spoken here, else the first of the property's that is, else English: as mails
+    /// choose.
     pub(crate) fn choose(guest: Option<&str>, property: &[String]) -> &'static Self {
         let of_tag = |tag: &str| match tag.split(['-', '_']).next()?.to_ascii_lowercase().as_str() {
             "en" => Some(&ENGLISH),
@@ -166,16 +173,29 @@ impl<'a> Receipt<'a> {
         let money = |amount| Money::new(amount, price.currency).to_string();
         let name = |stay: usize| {
             let id = booking.stays.get(stay).map(|stay| &stay.room_type_id);
-            id.map(|id| house.room_type(id).map_or_else(|| id.to_string(), |room_type| room_type.name.clone())).unwrap_or_default()
+            id.map(|id| house.room_type(id).map_or_else(|| id.to_string(), |room_type| room_type.name.clone()))
+                .unwrap_or_default()
         };
         let stays = booking.stays.iter().enumerate();
-        let stays = stays.map(|(index, stay)| format!("{}: {} – {}, {} {}", name(index), stay.arrival, stay.departure, stay.guests, words.guests));
-        let nights = price.nights.iter().enumerate().map(|(index, nights)| Line { what: name(index), amount: money(nights.iter().sum()) });
+        let stays = stays.map(|(index, stay)| {
+            format!("{}: {} – {}, {} {}", name(index), stay.arrival, stay.departure, stay.guests, words.guests)
+        });
+        let nights = price
+            .nights
+            .iter()
+            .enumerate()
+            .map(|(index, nights)| Line { what: name(index), amount: money(nights.iter().sum()) });
         let taxes = price.taxes.iter().map(|tax| Line { what: tax.name.clone(), amount: money(tax.amount) });
         let zone = house.property.time_zone;
-        let entries = ledger.into_iter().flat_map(|ledger| ledger.entries().into_iter().map(move |entry| (ledger, entry)));
+        let entries =
+            ledger.into_iter().flat_map(|ledger| ledger.entries().into_iter().map(move |entry| (ledger, entry)));
         let payments = entries.map(|(ledger, entry)| Line {
-            what: format!("{} – {} ({})", entry.at.local_date(zone), words.kind(entry.kind), words.channel(channel_of(ledger, &entry.payment))),
+            what: format!(
+                "{} – {} ({})",
+                entry.at.local_date(zone),
+                words.kind(entry.kind),
+                words.channel(channel_of(ledger, &entry.payment))
+            ),
             amount: Money::new(entry.amount, ledger.currency).to_string(),
         });
         Self {
@@ -205,12 +225,17 @@ mod tests {
 
     fn stored(locale: Option<&str>) -> Booking {
         serde_json::from_value(json!({
-            "_id": "00000000-0000-0000-0000-000000000001", "reference": "PVT-0000000000", "status": "confirmed", "rev": 1,
+            "_id": "00000000-0000-0000-0000-000000000001", "reference": "PVT-0000000000", "status": "confirmed",
+            "rev": 1,
             "property_id": "pvt-montreal", "rate_plan_id": "prepaid", "source": "direct",
-            "stays": [{ "room_type_id": "dorm-6-mixed", "arrival": "2027-01-20", "departure": "2027-01-22", "guests": 1, "assigned_beds": [] }],
-            "guest": { "first_name": "Ada", "last_name": "<b>Lovelace</b>", "email": "ada@example.com", "locale": locale },
-            "price": { "currency": "CAD", "nights": [[4200, 4300]], "taxes": [{ "code": "gst", "name": "GST", "rate_ppm": 50000, "amount": 425 }], "total": 8925 },
-            "fingerprint": "f", "created_at": "2026-12-01T12:00:00.000Z", "updated_at": "2026-12-01T12:00:01.000Z", "history": [],
+            "stays": [{ "room_type_id": "dorm-6-mixed", "arrival": "2027-01-20", "departure": "2027-01-22", "guests": 1,
+            "assigned_beds": [] }],
+            "guest": { "first_name": "Ada", "last_name": "<b>Lovelace</b>", "email": "ada@example.com",
+            "locale": locale },
+            "price": { "currency": "CAD", "nights": [[4200, 4300]],
+            "taxes": [{ "code": "gst", "name": "GST", "rate_ppm": 50000, "amount": 425 }], "total": 8925 },
+            "fingerprint": "f", "created_at": "2026-12-01T12:00:00.000Z", "updated_at": "2026-12-01T12:00:01.000Z",
+            "history": [],
         }))
         .unwrap()
     }
@@ -224,7 +249,10 @@ mod tests {
         let line = |what: &str, amount: &str| Line { what: what.to_owned(), amount: amount.to_owned() };
         let dorm = &house.room_types.iter().find(|one| one.id.as_str() == "dorm-6-mixed").unwrap().name;
         assert_eq!(receipt.prices, [line(dorm, "85.00 CAD"), line("GST", "4.25 CAD")]);
-        assert_eq!(receipt.payments, [line("2027-01-15 – Payment (card)", "100.00 CAD"), line("2027-01-15 – Refund (cash)", "-5.00 CAD")]);
+        assert_eq!(
+            receipt.payments,
+            [line("2027-01-15 – Payment (card)", "100.00 CAD"), line("2027-01-15 – Refund (cash)", "-5.00 CAD")]
+        );
         assert_eq!((receipt.total.as_str(), receipt.stays.len()), ("89.25 CAD", 1));
     }
 

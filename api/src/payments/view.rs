@@ -1,9 +1,12 @@
-//! The payments of a ledger: what guests were sent to pay, what staff recorded, and what came to Stripe without having been asked for.
+//! The payments of a ledger: what guests were sent to pay, what staff recorded, and what came to Stripe without having
+//! been asked for.
 
 use crate::policy::Caller;
 use pvt_domain::ids::{BookingId, PropertyId};
 use pvt_domain::ledger::facts::{DisputeStage, IntentFact, RefundFact, SessionFact, SessionState};
-use pvt_domain::ledger::{Attempt, Attention, Channel, EntryKind, Ledger, OrderState, Record, RecordMethod, RefundOrder, RefundReason};
+use pvt_domain::ledger::{
+    Attempt, Attention, Channel, EntryKind, Ledger, OrderState, Record, RecordMethod, RefundOrder, RefundReason,
+};
 use pvt_domain::money::{Currency, Money};
 use pvt_domain::stripe::{IntentStatus, RefundStatus};
 use pvt_domain::timestamp::Timestamp;
@@ -13,9 +16,11 @@ use uuid::Uuid;
 /// Every channel: Stripe's page, an app, and how staff took money.
 pub(crate) const CHANNELS: [&str; 5] = ["checkout", "app", "cash", "terminal", "bank_transfer"];
 /// Every status of a payment.
-pub(crate) const STATUSES: [&str; 9] = ["open", "processing", "failed", "succeeded", "canceled", "expired", "partially_refunded", "refunded", "disputed"];
+pub(crate) const STATUSES: [&str; 9] =
+    ["open", "processing", "failed", "succeeded", "canceled", "expired", "partially_refunded", "refunded", "disputed"];
 /// Every status of a refund: decided and not made yet, what Stripe says, and refused by it.
-pub(crate) const REFUND_STATUSES: [&str; 8] = ["ordered", "pending", "requires_action", "succeeded", "canceled", "failed", "unknown", "refused"];
+pub(crate) const REFUND_STATUSES: [&str; 8] =
+    ["ordered", "pending", "requires_action", "succeeded", "canceled", "failed", "unknown", "refused"];
 
 /// How those appear who work for a property, before their id.
 const STAFF_PREFIX: &str = "staff:";
@@ -104,10 +109,22 @@ struct Known<'a> {
 
 /// All payments of a ledger, the newest first. `now` tells whether an open page has ended by itself.
 pub(crate) fn payments_of(ledger: &Ledger, now: Timestamp) -> Vec<PaymentView> {
-    let mut payments: Vec<PaymentView> = ledger.attempts.iter().map(|attempt| of_attempt(ledger, attempt, now)).collect();
+    let mut payments: Vec<PaymentView> =
+        ledger.attempts.iter().map(|attempt| of_attempt(ledger, attempt, now)).collect();
     payments.extend(ledger.records.iter().map(|record| of_record(ledger, record)));
-    let asked_for: Vec<&str> = ledger.attempts.iter().filter_map(|attempt| known_of(ledger, attempt).intent).map(|intent| intent.id.as_str()).collect();
-    payments.extend(ledger.intents.iter().filter(|intent| !asked_for.contains(&intent.id.as_str())).map(|intent| of_intent(ledger, intent, now)));
+    let asked_for: Vec<&str> = ledger
+        .attempts
+        .iter()
+        .filter_map(|attempt| known_of(ledger, attempt).intent)
+        .map(|intent| intent.id.as_str())
+        .collect();
+    payments.extend(
+        ledger
+            .intents
+            .iter()
+            .filter(|intent| !asked_for.contains(&intent.id.as_str()))
+            .map(|intent| of_intent(ledger, intent, now)),
+    );
     payments.sort_by(|one, two| (two.created_at, &two.id).cmp(&(one.created_at, &one.id)));
     payments
 }
@@ -115,7 +132,9 @@ pub(crate) fn payments_of(ledger: &Ledger, now: Timestamp) -> Vec<PaymentView> {
 /// One of them: by our own id, or by Stripe's.
 pub(crate) fn payment_of(ledger: &Ledger, id: &str, now: Timestamp) -> Option<PaymentView> {
     let own = Uuid::try_parse(id).map_or_else(|_| id.to_owned(), |id| id.to_string());
-    payments_of(ledger, now).into_iter().find(|payment| payment.id == own || payment.stripe.payment_intent.as_deref() == Some(id))
+    payments_of(ledger, now)
+        .into_iter()
+        .find(|payment| payment.id == own || payment.stripe.payment_intent.as_deref() == Some(id))
 }
 
 impl PaymentView {
@@ -125,7 +144,8 @@ impl PaymentView {
         self
     }
 
-    /// As this caller may see it: what staff note for each other, and what a payment costs the hostel, is for those alone who act for its property.
+    /// As this caller may see it: what staff note for each other, and what a payment costs the hostel, is for those
+    /// alone who act for its property.
     pub(crate) fn shown_to(mut self, caller: &Caller) -> Self {
         if caller.acts_on(&self.property_id) {
             return self;
@@ -159,16 +179,34 @@ fn of_attempt(ledger: &Ledger, attempt: &Attempt, now: Timestamp) -> PaymentView
         Channel::Checkout => "checkout",
         Channel::App => "app",
     };
-    of_stripe(ledger, attempt.id.to_string(), channel, (known_of(ledger, attempt), attempt.amount, attempt.opened_at), now)
+    of_stripe(
+        ledger,
+        attempt.id.to_string(),
+        channel,
+        (known_of(ledger, attempt), attempt.amount, attempt.opened_at),
+        now,
+    )
 }
 
 fn of_intent(ledger: &Ledger, intent: &IntentFact, now: Timestamp) -> PaymentView {
     let session = ledger.sessions.iter().find(|session| session.intent.as_deref() == Some(&intent.id));
     let channel = if session.is_some() { "checkout" } else { "app" };
-    of_stripe(ledger, intent.id.clone(), channel, (Known { session, intent: Some(intent) }, intent.amount, instant(intent.created)), now)
+    of_stripe(
+        ledger,
+        intent.id.clone(),
+        channel,
+        (Known { session, intent: Some(intent) }, intent.amount, instant(intent.created)),
+        now,
+    )
 }
 
-fn of_stripe(ledger: &Ledger, id: String, channel: &'static str, (known, asked, created_at): (Known<'_>, i64, Timestamp), now: Timestamp) -> PaymentView {
+fn of_stripe(
+    ledger: &Ledger,
+    id: String,
+    channel: &'static str,
+    (known, asked, created_at): (Known<'_>, i64, Timestamp),
+    now: Timestamp,
+) -> PaymentView {
     let status = status_of(ledger, known, now);
     let intent = known.intent.map(|intent| intent.id.as_str());
     let currency = known.intent.and_then(|intent| currency_of(&intent.currency)).unwrap_or(ledger.currency);
@@ -182,8 +220,14 @@ fn of_stripe(ledger: &Ledger, id: String, channel: &'static str, (known, asked, 
         status,
         amount: Money::new(received.unwrap_or(asked), currency),
         refunded: Money::new(intent.map_or(0, |intent| refunded_of(ledger, intent)), currency),
-        fee: Some(Money::new(entries.iter().filter_map(|entry| entry.fee).map(|fee| fee.amount).sum(), ledger.currency)),
-        stripe: StripeIds { payment_intent: intent.map(str::to_owned), checkout_session: known.session.map(|session| session.id.clone()) },
+        fee: Some(Money::new(
+            entries.iter().filter_map(|entry| entry.fee).map(|fee| fee.amount).sum(),
+            ledger.currency,
+        )),
+        stripe: StripeIds {
+            payment_intent: intent.map(str::to_owned),
+            checkout_session: known.session.map(|session| session.id.clone()),
+        },
         checkout_url: page.and_then(|session| session.url.clone()),
         expires_at: page.map(|session| instant(session.expires_at)),
         created_at,
@@ -228,7 +272,9 @@ fn status_of(ledger: &Ledger, known: Known<'_>, now: Timestamp) -> &'static str 
         (Some((_, IntentStatus::Canceled)), _) => "canceled",
         (_, Some(SessionState::Expired)) => "expired",
         (_, Some(SessionState::Failed)) => "failed",
-        (_, Some(SessionState::Processing | SessionState::Paid)) | (Some((_, IntentStatus::Processing)), _) => "processing",
+        (_, Some(SessionState::Processing | SessionState::Paid)) | (Some((_, IntentStatus::Processing)), _) => {
+            "processing"
+        }
         (_, Some(SessionState::Open)) => {
             let ended = known.session.is_some_and(|session| instant(session.expires_at) <= now);
             if ended { "expired" } else { "open" }
@@ -248,7 +294,13 @@ fn status_of(ledger: &Ledger, known: Known<'_>, now: Timestamp) -> &'static str 
 fn settled(ledger: &Ledger, intent: &IntentFact) -> &'static str {
     let refunded = refunded_of(ledger, &intent.id);
     match refunded {
-        _ if ledger.disputes.iter().any(|dispute| dispute.intent == intent.id && (dispute.freezes() || dispute.is_lost())) => "disputed",
+        _ if ledger
+            .disputes
+            .iter()
+            .any(|dispute| dispute.intent == intent.id && (dispute.freezes() || dispute.is_lost())) =>
+        {
+            "disputed"
+        }
         0 => "succeeded",
         _ if refunded >= intent.received => "refunded",
         _ => "partially_refunded",
@@ -256,7 +308,12 @@ fn settled(ledger: &Ledger, intent: &IntentFact) -> &'static str {
 }
 
 fn refunded_of(ledger: &Ledger, intent: &str) -> i64 {
-    ledger.refunds.iter().filter(|refund| refund.intent == intent && refund.status.is_effective()).map(|refund| refund.amount).sum()
+    ledger
+        .refunds
+        .iter()
+        .filter(|refund| refund.intent == intent && refund.status.is_effective())
+        .map(|refund| refund.amount)
+        .sum()
 }
 
 fn entries_of(ledger: &Ledger, payment: &str) -> Vec<EntryView> {
@@ -276,8 +333,11 @@ fn entries_of(ledger: &Ledger, payment: &str) -> Vec<EntryView> {
 fn refunds_of(ledger: &Ledger, intent: &str, currency: Currency) -> Vec<RefundView> {
     let order_of = |refund: &RefundFact| ledger.orders.iter().find(|order| refund.key.as_deref() == Some(&order.key));
     let made = ledger.refunds.iter().filter(|refund| refund.intent == intent);
-    let mut refunds: Vec<RefundView> = made.clone().map(|refund| made_refund(refund, order_of(refund), currency)).collect();
-    let waiting = ledger.orders.iter().filter(|order| order.intent == intent && !made.clone().any(|refund| refund.key.as_deref() == Some(&order.key)));
+    let mut refunds: Vec<RefundView> =
+        made.clone().map(|refund| made_refund(refund, order_of(refund), currency)).collect();
+    let waiting = ledger.orders.iter().filter(|order| {
+        order.intent == intent && !made.clone().any(|refund| refund.key.as_deref() == Some(&order.key))
+    });
     refunds.extend(waiting.map(|order| RefundView {
         id: order.key.clone(),
         amount: Money::new(order.amount, currency),
@@ -316,17 +376,23 @@ fn made_refund(refund: &RefundFact, order: Option<&RefundOrder>, currency: Curre
 fn attention_of(ledger: &Ledger, intent: &IntentFact) -> Vec<Attention> {
     let paid = intent.status == IntentStatus::Succeeded;
     let ours = currency_of(&intent.currency) == Some(ledger.currency);
-    let asked = ledger.attempts.iter().find(|attempt| intent.demand == Some(attempt.demand)).map(|attempt| attempt.amount);
+    let asked =
+        ledger.attempts.iter().find(|attempt| intent.demand == Some(attempt.demand)).map(|attempt| attempt.amount);
     let disputes = || ledger.disputes.iter().filter(|dispute| dispute.intent == intent.id);
     let is_mine = |kind: &Attention| match kind {
         Attention::CurrencyMismatch => paid && !ours,
         Attention::AmountMismatch => paid && ours && asked != Some(intent.received),
         Attention::RefundFailed => {
-            let failed = ledger.orders.iter().any(|order| order.intent == intent.id && ledger.state_of(order) == OrderState::Failed);
+            let failed = ledger
+                .orders
+                .iter()
+                .any(|order| order.intent == intent.id && ledger.state_of(order) == OrderState::Failed);
             failed || ledger.refunds.iter().any(|refund| refund.intent == intent.id && !refund.status.is_effective())
         }
         Attention::DisputeOpen => disputes().any(|dispute| dispute.stage != DisputeStage::Closed),
-        Attention::DisputeLost => disputes().any(|dispute| dispute.stage == DisputeStage::Closed && dispute.status == "lost"),
+        Attention::DisputeLost => {
+            disputes().any(|dispute| dispute.stage == DisputeStage::Closed && dispute.status == "lost")
+        }
     };
     ledger.attention().into_iter().filter(is_mine).collect()
 }

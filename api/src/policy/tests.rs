@@ -10,13 +10,31 @@ use uuid::Uuid;
 
 fn key(role: ApiRole, properties: PropertyScope, scopes: ScopeSet) -> Caller {
     let created_at = DateTime::from_timestamp(0, 0).unwrap().into();
-    Caller::Key(Arc::new(ApiKey { id: "k1".to_owned(), hash: String::new(), role, name: String::new(), properties, scopes, created_at, revoked_at: None }))
+    Caller::Key(Arc::new(ApiKey {
+        id: "k1".to_owned(),
+        hash: String::new(),
+        role,
+        name: String::new(),
+        properties,
+        scopes,
+        created_at,
+        revoked_at: None,
+    }))
 }
 
 fn person(role: Role, properties: &[&str]) -> Caller {
     let properties = properties.iter().map(|id| PropertyId::from(*id)).collect();
     let sub = UserId::from_uuid(Uuid::nil());
-    Caller::Person(Arc::new(Person::new(AccessClaims { iss: String::new(), aud: String::new(), sub, jti: Uuid::nil(), iat: 0, exp: 0, role, properties })))
+    Caller::Person(Arc::new(Person::new(AccessClaims {
+        iss: String::new(),
+        aud: String::new(),
+        sub,
+        jti: Uuid::nil(),
+        iat: 0,
+        exp: 0,
+        role,
+        properties,
+    })))
 }
 
 fn everybody() -> [Caller; 7] {
@@ -45,7 +63,8 @@ fn the_table_of_rules_and_callers() {
         (Access::Admin, [who, no, no, ok, no, no, ok]),
     ];
     for (access, expected) in table {
-        let answers = everybody().map(|caller| Rule::new(access).admits(&caller).map_or_else(|problem| problem.code(), |()| ""));
+        let answers =
+            everybody().map(|caller| Rule::new(access).admits(&caller).map_or_else(|problem| problem.code(), |()| ""));
         assert_eq!(answers, expected, "{access:?}");
     }
 }
@@ -57,7 +76,11 @@ fn a_key_reaches_no_further_than_its_scopes() {
     assert_eq!(of(ScopeSet::All), Ok(()));
     assert_eq!(of(ScopeSet::Only(vec![Scope::NotificationsWrite])), Ok(()));
     assert_eq!(of(ScopeSet::Only(vec![Scope::BookingsRead])), Err("forbidden"));
-    assert_eq!(rule.admits(&person(Role::Staff, &[])).map_err(|problem| problem.code()), Ok(()), "people have all scopes of their role");
+    assert_eq!(
+        rule.admits(&person(Role::Staff, &[])).map_err(|problem| problem.code()),
+        Ok(()),
+        "people have all scopes of their role"
+    );
     let client = key(ApiRole::Client, PropertyScope::All, ScopeSet::Only(vec![Scope::NotificationsWrite]));
     assert_eq!(rule.admits(&client).map_err(|problem| problem.code()), Err("forbidden"), "a scope gives no role");
 }
@@ -72,7 +95,15 @@ fn staff_act_on_their_properties_only() {
 #[test]
 fn histories_name_the_kind_of_caller() {
     let nobody = Uuid::nil();
-    let expected =
-        ["guest", "client:k1", "staff:k1", "staff:k1", &format!("user:{nobody}"), &format!("staff:{nobody}"), &format!("staff:{nobody}")].map(str::to_owned);
+    let expected = [
+        "guest",
+        "client:k1",
+        "staff:k1",
+        "staff:k1",
+        &format!("user:{nobody}"),
+        &format!("staff:{nobody}"),
+        &format!("staff:{nobody}"),
+    ]
+    .map(str::to_owned);
     assert_eq!(everybody().map(|caller| caller.actor()), expected);
 }

@@ -46,11 +46,16 @@ pub(super) async fn list(State(app): State<SharedApp>, uri: Uri) -> Answer {
         let before = before.as_ref().map(|(at, id)| (at.as_str(), id.as_str()));
         mongo.list_audit(subject.as_deref(), before, wanted).await
     });
-    Page::of(found.await?, &query, |entry| format!("{}|{}", entry.at, entry.id)).answer_at(&uri, &query, AuditView::from)
+    Page::of(found.await?, &query, |entry| format!("{}|{}", entry.at, entry.id)).answer_at(
+        &uri,
+        &query,
+        AuditView::from,
+    )
 }
 
 fn read_cursor(text: &str) -> Result<(String, String), Problem> {
-    let unreadable = || Problem::new(problem::INVALID_QUERY, "`cursor` takes what an earlier page gave as next_cursor.");
+    let unreadable =
+        || Problem::new(problem::INVALID_QUERY, "`cursor` takes what an earlier page gave as next_cursor.");
     let (at, id) = text.split_once('|').ok_or_else(unreadable)?;
     let sound = DateTime::parse_from_rfc3339(at).is_ok() && Uuid::try_parse(id).is_ok();
     if sound { Ok((at.to_owned(), id.to_owned())) } else { Err(unreadable()) }

@@ -1,6 +1,7 @@
 //! Accounts: registering, sessions, passwords, profiles, and what admins do about accounts and keys.
 //!
-//! Nothing here may tell a stranger whether an address has an account, neither by its answer nor by how long that takes.
+//! Nothing here may tell a stranger whether an address has an account, neither by its answer nor by how long that
+//! takes.
 
 pub(super) mod api_keys;
 mod forms;
@@ -23,14 +24,16 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
-/// No answer about an address comes sooner than this: above what hashing, storing and queueing take, so that neither is told by the other.
+/// No answer about an address comes sooner than this: above what hashing, storing and queueing take, so that neither is
+/// told by the other.
 const MIN_ANSWER_TIME: Duration = Duration::from_millis(400);
 
 /// Has a mail about an account sent.
 async fn send_mail(app: &App, parts: &Parts, user_id: UserId, kind: AccountMailKind) -> Result<(), Problem> {
     let mail = AccountMail { mail_id: Uuid::new_v4(), user_id, kind, alert: None, requested_at: Utc::now().into() };
     let key = app.topology.command_key(ACCOUNT_MAIL, "");
-    let message = Outgoing::command(key, mail.mail_id, &mail).map(|message| message.correlated(user_id.as_uuid()).traced(Context::traceparent(parts)));
+    let message = Outgoing::command(key, mail.mail_id, &mail)
+        .map(|message| message.correlated(user_id.as_uuid()).traced(Context::traceparent(parts)));
     app.publish(message, |_| {}).await
 }
 

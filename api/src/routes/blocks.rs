@@ -49,9 +49,23 @@ impl From<Block> for BlockView {
     fn from(block: Block) -> Self {
         let reason = block.history.first().and_then(|entry| entry.reason.clone());
         let created_by = block.history.first().map(|entry| entry.actor.clone()).unwrap_or_default();
-        let lifted_by = block.history.iter().rfind(|entry| entry.to == BlockStatus::Lifted).map(|entry| entry.actor.clone());
+        let lifted_by =
+            block.history.iter().rfind(|entry| entry.to == BlockStatus::Lifted).map(|entry| entry.actor.clone());
         let Block { id, property_id, status, kind, bed_ids, from, until, created_at, updated_at, .. } = block;
-        Self { id, property_id, status, kind, bed_ids, from, until, reason, created_by, lifted_by, created_at, updated_at }
+        Self {
+            id,
+            property_id,
+            status,
+            kind,
+            bed_ids,
+            from,
+            until,
+            reason,
+            created_by,
+            lifted_by,
+            created_at,
+            updated_at,
+        }
     }
 }
 
@@ -95,7 +109,17 @@ pub(super) async fn create(State(app): State<SharedApp>, request: Request) -> An
     let block_id = BlockId::derive(caller.client().unwrap_or_default(), key);
     let once = Once::take(&app, &caller, key, fingerprint)?;
     let Wish { property, kind, bed_ids, from, until, reason } = wish;
-    let asked = BlockBeds { block_id, property_id: property, kind, bed_ids, from, until, actor: caller.actor(), reason, requested_at: Utc::now().into() };
+    let asked = BlockBeds {
+        block_id,
+        property_id: property,
+        kind,
+        bed_ids,
+        from,
+        until,
+        actor: caller.actor(),
+        reason,
+        requested_at: Utc::now().into(),
+    };
     let block = bed_blocks::block(&app, &parts, asked, headers::command_wait(&parts.headers)).await?;
     once.done();
     match block {
@@ -111,7 +135,13 @@ pub(super) async fn lift(State(app): State<SharedApp>, Path(id): Path<String>, r
     let block_id: BlockId = id.parse().map_err(|_| Problem::from(problem::NOT_FOUND))?;
     let block = bed_blocks::stored(&app, block_id).await?.filter(|block| caller.acts_on(&block.property_id));
     let block = block.ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
-    let asked = UnblockBeds { block_id, property_id: block.property_id, actor: caller.actor(), reason: None, requested_at: Utc::now().into() };
+    let asked = UnblockBeds {
+        block_id,
+        property_id: block.property_id,
+        actor: caller.actor(),
+        reason: None,
+        requested_at: Utc::now().into(),
+    };
     match bed_blocks::unblock(&app, &parts, asked, headers::command_wait(&parts.headers)).await? {
         Some(block) => Ok(Json(BlockView::from(block)).into_response()),
         None => Ok(pending(block_id)),
@@ -119,14 +149,21 @@ pub(super) async fn lift(State(app): State<SharedApp>, Path(id): Path<String>, r
 }
 
 fn pending(id: BlockId) -> axum::response::Response {
-    (StatusCode::ACCEPTED, [(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECS))], Json(json!({ "id": id, "pending": true }))).into_response()
+    (
+        StatusCode::ACCEPTED,
+        [(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECS))],
+        Json(json!({ "id": id, "pending": true })),
+    )
+        .into_response()
 }
 
 fn read_wish(node: &Node<'_>, reader: &mut Reader) -> Option<Wish> {
     let fields = reader.object(node, &At::Root, &["property_id", "kind", "bed_ids", "from", "until", "reason"])?;
     let property = form::text(fields, "property_id", reader);
     let kind = reader.required(fields, "kind").and_then(|field| reader.one_of(field, &BlockKind::ALL));
-    let bed_ids = form::items(fields, "bed_ids", MAX_BLOCK_BEDS, reader, |node, at, reader| reader.item_text(node, at).map(BedId::from));
+    let bed_ids = form::items(fields, "bed_ids", MAX_BLOCK_BEDS, reader, |node, at, reader| {
+        reader.item_text(node, at).map(BedId::from)
+    });
     let from = reader.required(fields, "from").and_then(|field| reader.date(field));
     let until = reader.required(fields, "until").and_then(|field| reader.date(field));
     let reason = form::optional_text(fields, "reason", reader).map(str::to_owned);

@@ -19,14 +19,16 @@ use serde::Serialize;
 /// Most tiers of a policy.
 pub(super) const MAX_TIERS: usize = 20;
 /// Kinds of fees, with the member that says how much and the most it takes.
-const FEES: [(&str, (&str, i64)); 3] = [("fixed", ("amount", MAX_NIGHTLY)), ("percent", ("ppm", PPM as i64)), ("nights", ("count", 365))];
+const FEES: [(&str, (&str, i64)); 3] =
+    [("fixed", ("amount", MAX_NIGHTLY)), ("percent", ("ppm", PPM as i64)), ("nights", ("count", 365))];
 
 #[derive(Serialize)]
 struct Policies<'a> {
     items: Vec<&'a CancellationPolicy>,
 }
 
-/// `GET /api/cancellation-policies?property_id=…`: those of the property. Plans that name none have `standard`, which is the first.
+/// `GET /api/cancellation-policies?property_id=…`: those of the property. Plans that name none have `standard`, which
+/// is the first.
 pub(super) async fn list(State(app): State<SharedApp>, uri: Uri) -> Answer {
     let house = known(&app, &property_of(&uri)?).await?;
     let standard = CancellationPolicy::standard();
@@ -43,24 +45,38 @@ pub(super) async fn create(State(app): State<SharedApp>, request: Request) -> An
     let caller = worker_of(&parts, &property)?;
     let subject = format!("cancellation_policy:{}", new.id);
     let once = Once::take_audited(&app, &caller, key, fingerprint, &house::subject(&property, &subject)).await?;
-    let change =
-        Change { property: property.clone(), actor: caller.actor(), action: "cancellation_policy.create", subject, expected: None, wish: Some(once.id()) };
-    let (house, is_new) =
-        change.apply(&app, |house| add(&mut house.cancellation_policies, &new, &once, |one| one.id == new.id, "/cancellation_policies")).await?;
+    let change = Change {
+        property: property.clone(),
+        actor: caller.actor(),
+        action: "cancellation_policy.create",
+        subject,
+        expected: None,
+        wish: Some(once.id()),
+    };
+    let (house, is_new) = change
+        .apply(&app, |house| {
+            add(&mut house.cancellation_policies, &new, &once, |one| one.id == new.id, "/cancellation_policies")
+        })
+        .await?;
     once.done();
     made(house.rev, is_new, &format!("/api/cancellation-policies?property_id={property}"), &new)
 }
 
 fn read_new(node: &Node<'_>, reader: &mut Reader) -> Option<(PropertyId, CancellationPolicy)> {
     let fields = reader.object(node, &At::Root, &["property_id", "id", "name", "tiers"])?;
-    let (property, id, name) = (form::text(fields, "property_id", reader), form::text(fields, "id", reader), form::text(fields, "name", reader));
+    let (property, id, name) = (
+        form::text(fields, "property_id", reader),
+        form::text(fields, "id", reader),
+        form::text(fields, "name", reader),
+    );
     let tiers = form::items(fields, "tiers", MAX_TIERS, reader, read_tier);
     Some((property?.into(), CancellationPolicy { id: id?.into(), name: name?.to_owned(), tiers: tiers? }))
 }
 
 fn read_tier(node: &Node<'_>, at: &At<'_>, reader: &mut Reader) -> Option<Tier> {
     let fields = reader.object(node, at, &["hours_before", "fee"])?;
-    let hours = reader.required(fields, "hours_before").and_then(|field| reader.whole(field, 0..=MAX_HOURS_BEFORE.into()));
+    let hours =
+        reader.required(fields, "hours_before").and_then(|field| reader.whole(field, 0..=MAX_HOURS_BEFORE.into()));
     let fee = reader.required(fields, "fee")?;
     let place = fee.at();
     let fields = reader.object(fee.node(), &place, &["kind", "amount", "ppm", "count"])?;

@@ -129,7 +129,12 @@ impl<'a> Row<'a> {
 
 impl<'a> Parameter<'a> {
     fn new(parameter: &'a Value) -> Self {
-        Self { name: text(parameter, "name"), place: text(parameter, "in"), required: parameter["required"] == true, about: text(parameter, "description") }
+        Self {
+            name: text(parameter, "name"),
+            place: text(parameter, "in"),
+            required: parameter["required"] == true,
+            about: text(parameter, "description"),
+        }
     }
 }
 

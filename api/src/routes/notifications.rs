@@ -37,9 +37,15 @@ pub(super) async fn create(State(app): State<SharedApp>, request: Request) -> An
     refuse_card_numbers(&node, &["/booking_id"])?;
     let (booking_id, kind) = read_wish(&node)?;
     let mongo = app.mongo.clone();
-    let booking = store_call::read(async move { mongo.booking(booking_id).await }).await?.filter(|booking| caller.acts_on(&booking.property_id));
+    let booking = store_call::read(async move { mongo.booking(booking_id).await })
+        .await?
+        .filter(|booking| caller.acts_on(&booking.property_id));
     if booking.is_none() {
-        let fault = FieldError::new("/booking_id", "unknown_booking", "there is no such booking at a property of yours, or it is not decided yet");
+        let fault = FieldError::new(
+            "/booking_id",
+            "unknown_booking",
+            "there is no such booking at a property of yours, or it is not decided yet",
+        );
         return Err(Problem::fields(vec![fault]));
     }
     let id = Uuid::new_v5(&WISHES, format!("{}\n{key}", caller.client().unwrap_or_default()).as_bytes());
@@ -49,16 +55,27 @@ pub(super) async fn create(State(app): State<SharedApp>, request: Request) -> An
         Seen::Other => return Err(problem::IDEMPOTENCY_KEY_REUSED.into()),
         Seen::Accepted => {}
         Seen::New | Seen::UnderWay => {
-            let wish = SendNotification { notification_id: id, booking_id, kind, actor: caller.actor(), requested_at: Utc::now().into() };
+            let wish = SendNotification {
+                notification_id: id,
+                booking_id,
+                kind,
+                actor: caller.actor(),
+                requested_at: Utc::now().into(),
+            };
             let routing_key = app.topology.command_key(NOTIFICATION_SEND, "");
-            let message = Outgoing::command(routing_key, id, &wish)
-                .map(|message| message.correlated(booking_id.as_uuid()).traced(Context::traceparent(&parts)).by(caller.actor()));
+            let message = Outgoing::command(routing_key, id, &wish).map(|message| {
+                message.correlated(booking_id.as_uuid()).traced(Context::traceparent(&parts)).by(caller.actor())
+            });
             let remember = app.clone();
-            let ended = move |confirmed: bool| if confirmed { remember.accepted.confirm(id, fingerprint) } else { remember.accepted.release(id) };
+            let ended = move |confirmed: bool| {
+                if confirmed { remember.accepted.confirm(id, fingerprint) } else { remember.accepted.release(id) }
+            };
             app.publish(message, ended).await?;
         }
     }
-    let mut answer = (StatusCode::ACCEPTED, Json(json!({ "id": id, "booking_id": booking_id, "kind": kind, "status": "queued" }))).into_response();
+    let mut answer =
+        (StatusCode::ACCEPTED, Json(json!({ "id": id, "booking_id": booking_id, "kind": kind, "status": "queued" })))
+            .into_response();
     if seen == Seen::Accepted {
         answer.headers_mut().insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
     }
@@ -90,9 +107,14 @@ mod tests {
     fn every_fault_of_a_wish_is_named() {
         let pointers = |body: &str| {
             let node = parse(body.as_bytes()).unwrap();
-            read_wish(&node).map_err(|problem| problem.errors().iter().map(|error| error.pointer.clone()).collect::<Vec<_>>()).map(|_| ())
+            read_wish(&node)
+                .map_err(|problem| problem.errors().iter().map(|error| error.pointer.clone()).collect::<Vec<_>>())
+                .map(|_| ())
         };
-        assert_eq!(pointers(r#"{"booking_id":"11111111-2222-5333-8444-555555555555","kind":"booking_confirmed"}"#), Ok(()));
+        assert_eq!(
+            pointers(r#"{"booking_id":"11111111-2222-5333-8444-555555555555","kind":"booking_confirmed"}"#),
+            Ok(())
+        );
         assert_eq!(pointers(r#"{"booking_id":"x","kind":"y","to":"z"}"#).unwrap_err(), ["/to", "/booking_id", "/kind"]);
         assert_eq!(pointers("{}").unwrap_err(), ["/booking_id", "/kind"]);
         assert_eq!(pointers("[]").unwrap_err(), [""]);

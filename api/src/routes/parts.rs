@@ -1,7 +1,7 @@
 //! What the routes of a property's parts share: whose part it is, and how it is answered.
 //!
-//! Ids of rooms, beds, types, plans and policies are unique within their property only, so each request names it: in the query, or in the
-//! body where something is made.
+//! Ids of rooms, beds, types, plans and policies are unique within their property only, so each request names it: in
+//! the query, or in the body where something is made.
 
 use crate::app::App;
 use crate::catalogue::Lookup;
@@ -55,20 +55,30 @@ pub(super) fn shown(rev: u64, view: impl Serialize) -> Answer {
 /// 201 with what was made, or was there just so.
 pub(super) fn made(rev: u64, new: bool, location: &str, view: impl Serialize) -> Answer {
     let location = HeaderValue::try_from(location).map_err(Problem::internal)?;
-    let mut answer = (StatusCode::CREATED, [(header::ETAG, etag(rev)), (header::LOCATION, location)], Json(view)).into_response();
+    let mut answer =
+        (StatusCode::CREATED, [(header::ETAG, etag(rev)), (header::LOCATION, location)], Json(view)).into_response();
     if !new {
         answer.headers_mut().insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
     }
     Ok(answer)
 }
 
-/// Adds to a list what is not there yet. `place` is the list's pointer in the inventory. A wish that was fulfilled before adds nothing,
-/// whatever became since of what it made.
-pub(super) fn add<T: Clone + PartialEq>(list: &mut Vec<T>, new: &T, once: &Once<'_>, same: impl Fn(&T) -> bool, place: &str) -> Result<Edited, Problem> {
+/// Adds to a list what is not there yet. `place` is the list's pointer in the inventory. A wish that was fulfilled
+/// before adds nothing, whatever became since of what it made.
+pub(super) fn add<T: Clone + PartialEq>(
+    list: &mut Vec<T>,
+    new: &T,
+    once: &Once<'_>,
+    same: impl Fn(&T) -> bool,
+    place: &str,
+) -> Result<Edited, Problem> {
     match list.iter().find(|one| same(one)) {
         Some(there) if there == new || once.is_repeated() => Ok(Edited::Nothing),
         Some(_) => Err(problem::ALREADY_EXISTS.into()),
-        None if once.is_repeated() => Err(Problem::new(problem::NOT_FOUND, "It was made under this key, and is gone. Use a new key to make it again.")),
+        None if once.is_repeated() => Err(Problem::new(
+            problem::NOT_FOUND,
+            "It was made under this key, and is gone. Use a new key to make it again.",
+        )),
         None => {
             list.push(new.clone());
             Ok(Edited::At(format!("{place}/{}", list.len() - 1)))

@@ -67,8 +67,16 @@ pub(super) async fn list(State(app): State<SharedApp>, uri: Uri) -> Answer {
     let query = PageQuery::read(&uri)?;
     let all = app.catalogue.all();
     let from = query.after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-    let found = all.range::<str, _>((from, Bound::Unbounded)).map(|(_, inventory)| &**inventory).take(query.limit() + 1).collect();
-    Page::of(found, &query, |inventory: &&Inventory| inventory.property.id.to_string()).answer("/api/properties", &query, Summary::new)
+    let found = all
+        .range::<str, _>((from, Bound::Unbounded))
+        .map(|(_, inventory)| &**inventory)
+        .take(query.limit() + 1)
+        .collect();
+    Page::of(found, &query, |inventory: &&Inventory| inventory.property.id.to_string()).answer(
+        "/api/properties",
+        &query,
+        Summary::new,
+    )
 }
 
 /// `GET /api/properties/{id}`: what it sells and for how much.

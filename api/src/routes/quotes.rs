@@ -46,7 +46,9 @@ pub(super) async fn create(State(app): State<SharedApp>, request: Request) -> An
         Lookup::Unavailable => return Err(problem::NOT_READY.into()),
         Lookup::Unknown(any) => {
             let today = Utc::now().date_naive();
-            return Err(Problem::fields(draft.faults_without_property(&any, today.checked_sub_days(Days::new(1)).unwrap_or(today))));
+            return Err(Problem::fields(
+                draft.faults_without_property(&any, today.checked_sub_days(Days::new(1)).unwrap_or(today)),
+            ));
         }
     };
     // What is stored, not what is remembered: a promise must not be older than the price.

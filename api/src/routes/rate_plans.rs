@@ -23,8 +23,11 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// Kinds of deposits by their names.
-pub(super) const DEPOSITS: [(&str, Deposit); 3] =
-    [("percent", Deposit::Percent { ppm: DEFAULT_DEPOSIT_PPM }), ("first_night", Deposit::FirstNight), ("full", Deposit::Full)];
+pub(super) const DEPOSITS: [(&str, Deposit); 3] = [
+    ("percent", Deposit::Percent { ppm: DEFAULT_DEPOSIT_PPM }),
+    ("first_night", Deposit::FirstNight),
+    ("full", Deposit::Full),
+];
 
 /// A price list as everybody sees it.
 #[derive(Serialize)]
@@ -80,8 +83,21 @@ pub(super) async fn create(State(app): State<SharedApp>, request: Request) -> An
     let caller = worker_of(&parts, &property)?;
     let subject = format!("rate_plan:{id}");
     let once = Once::take_audited(&app, &caller, key, fingerprint, &house::subject(&property, &subject)).await?;
-    let change = Change { property: property.clone(), actor: caller.actor(), action: "rate_plan.create", subject, expected: None, wish: Some(once.id()) };
-    let empty = || RatePlan { id: id.clone(), name: String::new(), nightly: BTreeMap::new(), cancellation_policy_id: None, deposit: None };
+    let change = Change {
+        property: property.clone(),
+        actor: caller.actor(),
+        action: "rate_plan.create",
+        subject,
+        expected: None,
+        wish: Some(once.id()),
+    };
+    let empty = || RatePlan {
+        id: id.clone(),
+        name: String::new(),
+        nightly: BTreeMap::new(),
+        cancellation_policy_id: None,
+        deposit: None,
+    };
     let (house, is_new) = change
         .apply(&app, |house| {
             let new = said.upon(empty(), house)?;
@@ -104,11 +120,21 @@ pub(super) async fn change(State(app): State<SharedApp>, Path(id): Path<String>,
         Some(read(fields, reader))
     })
     .await?;
-    let change =
-        Change { property: property.clone(), actor: caller.actor(), action: "rate_plan.change", subject: format!("rate_plan:{id}"), expected, wish: None };
+    let change = Change {
+        property: property.clone(),
+        actor: caller.actor(),
+        action: "rate_plan.change",
+        subject: format!("rate_plan:{id}"),
+        expected,
+        wish: None,
+    };
     let (house, _) = change
         .apply(&app, |house| {
-            let index = house.rate_plans.iter().position(|one| one.id == id).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
+            let index = house
+                .rate_plans
+                .iter()
+                .position(|one| one.id == id)
+                .ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
             house.rate_plans[index] = said.upon(house.rate_plans[index].clone(), house)?;
             Ok(Edited::At(format!("/rate_plans/{index}")))
         })
@@ -120,7 +146,9 @@ pub(super) async fn change(State(app): State<SharedApp>, Path(id): Path<String>,
 impl Said {
     fn upon(&self, before: RatePlan, house: &Inventory) -> Result<RatePlan, Problem> {
         let nightly = self.nightly.as_ref().map(|nightly| {
-            let amount = |(room_type, money): (&RoomTypeId, &Money)| Ok((room_type.clone(), form::amount(*money, house, || format!("/nightly/{room_type}"))?));
+            let amount = |(room_type, money): (&RoomTypeId, &Money)| {
+                Ok((room_type.clone(), form::amount(*money, house, || format!("/nightly/{room_type}"))?))
+            };
             nightly.iter().map(amount).collect::<Result<_, Problem>>()
         });
         Ok(RatePlan {
@@ -134,7 +162,11 @@ impl Said {
 }
 
 fn read_new(node: &Node<'_>, reader: &mut Reader) -> Option<(PropertyId, RatePlanId, Said)> {
-    let fields = reader.object(node, &At::Root, &["property_id", "id", "name", "nightly", "cancellation_policy_id", "deposit"])?;
+    let fields = reader.object(
+        node,
+        &At::Root,
+        &["property_id", "id", "name", "nightly", "cancellation_policy_id", "deposit"],
+    )?;
     let (property, id) = (form::text(fields, "property_id", reader), form::text(fields, "id", reader));
     reader.required(fields, "name");
     reader.required(fields, "nightly");
@@ -148,13 +180,19 @@ fn read(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> Said {
         let (at, prices) = (field.at(), reader.entries(field)?);
         let price = |(room_type, node): &(Cow<'_, str>, Node<'_>)| {
             let room_type: &str = room_type;
-            form::money(Field::at_place(node, At::Key(&at, room_type)), reader).map(|money| (RoomTypeId::from(room_type), money))
+            form::money(Field::at_place(node, At::Key(&at, room_type)), reader)
+                .map(|money| (RoomTypeId::from(room_type), money))
         };
         Some(prices.iter().filter_map(price).collect())
     });
     let policy = form::optional_text(fields, "cancellation_policy_id", reader).map(PolicyId::from);
     let deposit = fields.optional("deposit").and_then(|field| read_deposit(field, reader));
-    Said { name, nightly, cancellation_policy_id: fields.has("cancellation_policy_id").then_some(policy), deposit: fields.has("deposit").then_some(deposit) }
+    Said {
+        name,
+        nightly,
+        cancellation_policy_id: fields.has("cancellation_policy_id").then_some(policy),
+        deposit: fields.has("deposit").then_some(deposit),
+    }
 }
 
 fn read_deposit(field: Field<'_, '_, '_>, reader: &mut Reader) -> Option<Deposit> {

@@ -38,30 +38,49 @@ pub(super) async fn create(State(app): State<SharedApp>, request: Request) -> An
     let caller = worker_of(&parts, &property)?;
     let subject = format!("room_type:{}", new.id);
     let once = Once::take_audited(&app, &caller, key, fingerprint, &house::subject(&property, &subject)).await?;
-    let change = Change { property: property.clone(), actor: caller.actor(), action: "room_type.create", subject, expected: None, wish: Some(once.id()) };
-    let (house, is_new) = change.apply(&app, |house| add(&mut house.room_types, &new, &once, |one| one.id == new.id, "/room_types")).await?;
+    let change = Change {
+        property: property.clone(),
+        actor: caller.actor(),
+        action: "room_type.create",
+        subject,
+        expected: None,
+        wish: Some(once.id()),
+    };
+    let (house, is_new) = change
+        .apply(&app, |house| add(&mut house.room_types, &new, &once, |one| one.id == new.id, "/room_types"))
+        .await?;
     once.done();
     made(house.rev, is_new, &format!("/api/room-types?property_id={property}"), house.room_type(&new.id))
 }
 
-/// `PATCH /api/room-types/{id}?property_id=…`: what is not sent stays; `null` lifts a limit. What a type is sold by never changes.
+/// `PATCH /api/room-types/{id}?property_id=…`: what is not sent stays; `null` lifts a limit. What a type is sold by
+/// never changes.
 pub(super) async fn change(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> Answer {
     let (parts, body) = request.into_parts();
     let expected = Some(headers::if_match(&parts.headers)?);
     let (property, id) = (property_of(&parts.uri)?, RoomTypeId::new(id));
     let caller = worker_of(&parts, &property)?;
     let (wish, _) = form::read(&parts.headers, body, read_change).await?;
-    let change =
-        Change { property: property.clone(), actor: caller.actor(), action: "room_type.change", subject: format!("room_type:{id}"), expected, wish: None };
+    let change = Change {
+        property: property.clone(),
+        actor: caller.actor(),
+        action: "room_type.change",
+        subject: format!("room_type:{id}"),
+        expected,
+        wish: None,
+    };
     // Who sleeps in a dorm does not change around those who are promised a bed in it.
     let (of, gender) = (id.clone(), wish.gender);
     let leaving = move |house: &Inventory| {
-        let stricter = house.room_type(&of).is_some_and(|now| gender.is_some_and(|gender| gender != now.gender && gender != DormGender::Mixed));
+        let stricter = house
+            .room_type(&of)
+            .is_some_and(|now| gender.is_some_and(|gender| gender != now.gender && gender != DormGender::Mixed));
         Ok(if stricter { house.rooms_of(&of).flat_map(Room::active_beds).cloned().collect() } else { Vec::new() })
     };
     let of = id.clone();
     let house = change_leaving(&app, &parts, change, leaving, move |house| {
-        let index = house.room_types.iter().position(|one| one.id == of).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
+        let index =
+            house.room_types.iter().position(|one| one.id == of).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
         let kind = &mut house.room_types[index];
         kind.name = wish.name.clone().unwrap_or_else(|| kind.name.clone());
         kind.gender = wish.gender.unwrap_or(kind.gender);
@@ -85,20 +104,34 @@ fn read_change(node: &Node<'_>, reader: &mut Reader) -> Option<TypeChange> {
     let name = form::optional_text(fields, "name", reader).map(str::to_owned);
     let gender = fields.optional("gender").and_then(|field| reader.one_of(field, &DormGender::ALL));
     let (age, group) = limits(fields, reader);
-    Some(TypeChange { name, gender, minimum_age: fields.has("minimum_age").then_some(age), max_group: fields.has("max_group").then_some(group) })
+    Some(TypeChange {
+        name,
+        gender,
+        minimum_age: fields.has("minimum_age").then_some(age),
+        max_group: fields.has("max_group").then_some(group),
+    })
 }
 
 fn read_new(node: &Node<'_>, reader: &mut Reader) -> Option<(PropertyId, RoomType)> {
-    let fields = reader.object(node, &At::Root, &["property_id", "id", "name", "kind", "gender", "minimum_age", "max_group"])?;
-    let (property, id, name) = (form::text(fields, "property_id", reader), form::text(fields, "id", reader), form::text(fields, "name", reader));
+    let fields =
+        reader.object(node, &At::Root, &["property_id", "id", "name", "kind", "gender", "minimum_age", "max_group"])?;
+    let (property, id, name) = (
+        form::text(fields, "property_id", reader),
+        form::text(fields, "id", reader),
+        form::text(fields, "name", reader),
+    );
     let kind = reader.required(fields, "kind").and_then(|field| reader.one_of(field, &RoomKind::ALL));
-    let gender = fields.optional("gender").and_then(|field| reader.one_of(field, &DormGender::ALL)).unwrap_or(DormGender::Mixed);
+    let gender =
+        fields.optional("gender").and_then(|field| reader.one_of(field, &DormGender::ALL)).unwrap_or(DormGender::Mixed);
     let (minimum_age, max_group) = limits(fields, reader);
     Some((property?.into(), RoomType { minimum_age, max_group, ..RoomType::new(id?, name?, kind?, gender) }))
 }
 
 fn limits(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> (Option<u8>, Option<u32>) {
-    let age = fields.optional("minimum_age").and_then(|field| reader.whole(field, 0..=MAX_AGE)).and_then(|age| u8::try_from(age).ok());
+    let age = fields
+        .optional("minimum_age")
+        .and_then(|field| reader.whole(field, 0..=MAX_AGE))
+        .and_then(|age| u8::try_from(age).ok());
     let group = fields.optional("max_group").and_then(|field| reader.whole(field, 1..=MAX_GROUP_GUESTS.into()));
     (age, group.and_then(|group| u32::try_from(group).ok()))
 }

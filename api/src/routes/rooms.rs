@@ -50,7 +50,12 @@ impl<'a> BedView<'a> {
 impl<'a> RoomView<'a> {
     fn new(house: &'a Inventory, room: &'a Room) -> Self {
         let beds = room.beds.iter().map(|bed| BedView::new(room, bed)).collect();
-        Self { property_id: house.property.id.as_str(), id: room.id.as_str(), room_type_id: room.room_type_id.as_str(), beds }
+        Self {
+            property_id: house.property.id.as_str(),
+            id: room.id.as_str(),
+            room_type_id: room.room_type_id.as_str(),
+            beds,
+        }
     }
 }
 
@@ -78,10 +83,23 @@ pub(super) async fn create(State(app): State<SharedApp>, request: Request) -> An
     let caller = worker_of(&parts, &property)?;
     let subject = format!("room:{}", room.id);
     let once = Once::take_audited(&app, &caller, key, fingerprint, &house::subject(&property, &subject)).await?;
-    let change = Change { property: property.clone(), actor: caller.actor(), action: "room.create", subject, expected: None, wish: Some(once.id()) };
-    let (house, new) = change.apply(&app, |house| add(&mut house.rooms, &room, &once, |one| one.id == room.id, "/rooms")).await?;
+    let change = Change {
+        property: property.clone(),
+        actor: caller.actor(),
+        action: "room.create",
+        subject,
+        expected: None,
+        wish: Some(once.id()),
+    };
+    let (house, new) =
+        change.apply(&app, |house| add(&mut house.rooms, &room, &once, |one| one.id == room.id, "/rooms")).await?;
     once.done();
-    made(house.rev, new, &format!("/api/rooms/{}?property_id={property}", room.id), RoomView::new(&house, room_of(&house, &room.id)?))
+    made(
+        house.rev,
+        new,
+        &format!("/api/rooms/{}?property_id={property}", room.id),
+        RoomView::new(&house, room_of(&house, &room.id)?),
+    )
 }
 
 /// `PUT /api/rooms/{id}?property_id=…` with `room_type_id` and `beds`: beds that are no longer listed leave the house.
@@ -107,7 +125,8 @@ pub(super) async fn replace(State(app): State<SharedApp>, Path(id): Path<String>
     let leaving = move |house: &Inventory| Ok(leaving(room_of(house, &of)?, Some(&becomes)));
     let of = id.clone();
     let house = change_leaving(&app, &parts, change, leaving, move |house| {
-        let index = house.rooms.iter().position(|room| room.id == of).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
+        let index =
+            house.rooms.iter().position(|room| room.id == of).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
         let room = &mut house.rooms[index];
         room.bed_states.retain(|bed, _| beds.contains(bed));
         (room.room_type_id, room.beds) = (room_type_id.clone(), beds.clone());
@@ -123,7 +142,14 @@ pub(super) async fn remove(State(app): State<SharedApp>, Path(id): Path<String>,
     let expected = headers::optional_if_match(&parts.headers)?;
     let (property, id) = (property_of(&parts.uri)?, RoomId::new(id));
     let caller = worker_of(&parts, &property)?;
-    let change = Change { property: property.clone(), actor: caller.actor(), action: "room.delete", subject: format!("room:{id}"), expected, wish: None };
+    let change = Change {
+        property: property.clone(),
+        actor: caller.actor(),
+        action: "room.delete",
+        subject: format!("room:{id}"),
+        expected,
+        wish: None,
+    };
     let of = id.clone();
     let leaving = move |house: &Inventory| Ok(leaving(room_of(house, &of)?, None));
     change_leaving(&app, &parts, change, leaving, move |house| {
@@ -134,10 +160,11 @@ pub(super) async fn remove(State(app): State<SharedApp>, Path(id): Path<String>,
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// The beds that nobody may hold when the room gets this type and these beds; `None` is no room at all. Beds of another type are other
-/// beds. Beds out of service are given to nobody, and nobody had them when they went.
+/// The beds that nobody may hold when the room gets this type and these beds; `None` is no room at all. Beds of another
+/// type are other beds. Beds out of service are given to nobody, and nobody had them when they went.
 fn leaving(room: &Room, becomes: Option<&(RoomTypeId, Vec<BedId>)>) -> Vec<BedId> {
-    let stays = |bed: &BedId| becomes.is_some_and(|(room_type, beds)| *room_type == room.room_type_id && beds.contains(bed));
+    let stays =
+        |bed: &BedId| becomes.is_some_and(|(room_type, beds)| *room_type == room.room_type_id && beds.contains(bed));
     room.active_beds().filter(|bed| !stays(bed)).cloned().collect()
 }
 
@@ -150,13 +177,15 @@ fn read_new(node: &Node<'_>, reader: &mut Reader) -> Option<(PropertyId, Room)> 
 
 fn read_room(fields: crate::reader::Fields<'_, '_, '_>, reader: &mut Reader) -> Option<(RoomTypeId, Vec<BedId>)> {
     let room_type = form::text(fields, "room_type_id", reader);
-    let beds = form::items(fields, "beds", MAX_BEDS, reader, |node, at, reader| reader.item_text(node, at).map(BedId::from));
+    let beds =
+        form::items(fields, "beds", MAX_BEDS, reader, |node, at, reader| reader.item_text(node, at).map(BedId::from));
     Some((room_type?.into(), beds?))
 }
 
 /// `PATCH /api/beds/{id}?property_id=…` with `service` or `cleanliness`.
 pub(super) async fn change_bed(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> Answer {
-    const SERVICE: [(&str, BedService); 2] = [("active", BedService::Active), ("out_of_service", BedService::OutOfService)];
+    const SERVICE: [(&str, BedService); 2] =
+        [("active", BedService::Active), ("out_of_service", BedService::OutOfService)];
     const CLEANLINESS: [(&str, Cleanliness); 2] = [("clean", Cleanliness::Clean), ("dirty", Cleanliness::Dirty)];
     let (parts, body) = request.into_parts();
     let expected = headers::optional_if_match(&parts.headers)?;
@@ -168,7 +197,14 @@ pub(super) async fn change_bed(State(app): State<SharedApp>, Path(id): Path<Stri
         Some((service, fields.optional("cleanliness").and_then(|field| reader.one_of(field, &CLEANLINESS))))
     })
     .await?;
-    let change = Change { property: property.clone(), actor: caller.actor(), action: "bed.change", subject: format!("bed:{id}"), expected, wish: None };
+    let change = Change {
+        property: property.clone(),
+        actor: caller.actor(),
+        action: "bed.change",
+        subject: format!("bed:{id}"),
+        expected,
+        wish: None,
+    };
     let bed = id.clone();
     let leaving = move |house: &Inventory| {
         let room = house.room_of(&bed).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
@@ -177,11 +213,16 @@ pub(super) async fn change_bed(State(app): State<SharedApp>, Path(id): Path<Stri
     };
     let bed = id.clone();
     let house = change_leaving(&app, &parts, change, leaving, move |house| {
-        let index = house.rooms.iter().position(|room| room.beds.contains(&bed)).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
+        let index = house
+            .rooms
+            .iter()
+            .position(|room| room.beds.contains(&bed))
+            .ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
         let room = &mut house.rooms[index];
         let before = room.state_of(&bed);
         let mut state = before;
-        (state.service, state.cleanliness) = (service.unwrap_or(before.service), cleanliness.unwrap_or(before.cleanliness));
+        (state.service, state.cleanliness) =
+            (service.unwrap_or(before.service), cleanliness.unwrap_or(before.cleanliness));
         if state == before {
             return Ok(Edited::Nothing);
         }

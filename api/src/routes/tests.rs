@@ -29,8 +29,10 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt as _;
 
 /// Port 1 of loopback: refuses every connection at once.
-const NOWHERE: [(&str, &str); 2] =
-    [("AMQP_URL", "amqp://guest:guest@127.0.0.1:1/%2f"), ("MONGODB_URI", "mongodb://127.0.0.1:1/pvt?serverSelectionTimeoutMS=100")];
+const NOWHERE: [(&str, &str); 2] = [
+    ("AMQP_URL", "amqp://guest:guest@127.0.0.1:1/%2f"),
+    ("MONGODB_URI", "mongodb://127.0.0.1:1/pvt?serverSelectionTimeoutMS=100"),
+];
 
 struct Api {
     app: SharedApp,
@@ -67,7 +69,11 @@ impl Api {
         let response: Response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = to_bytes(body, usize::MAX).await.unwrap();
-        Answer { status: parts.status, headers: parts.headers, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) }
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            body: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+        }
     }
 
     async fn get(&self, path: &str) -> Answer {
@@ -102,8 +108,10 @@ fn good_body() -> Value {
     let arrival = Utc::now().date_naive() + Days::new(30);
     json!({
         "property_id": "pvt-montreal", "rate_plan_id": "standard", "source": "direct",
-        "stays": [{ "room_type_id": "dorm-6-mixed", "arrival": arrival, "departure": arrival + Days::new(2), "guests": 2 }],
-        "guest": { "first_name": "Ada", "last_name": "Lovelace", "email": "ada@example.com", "phone": "+15145550100", "locale": "en" },
+        "stays": [{ "room_type_id": "dorm-6-mixed", "arrival": arrival, "departure": arrival + Days::new(2),
+        "guests": 2 }],
+        "guest": { "first_name": "Ada", "last_name": "Lovelace", "email": "ada@example.com", "phone": "+15145550100",
+        "locale": "en" },
     })
 }
 
@@ -121,12 +129,21 @@ async fn a_good_request_without_a_broker_is_503_and_may_be_repeated() {
 async fn every_wrong_field_is_named_at_once() {
     let api = Api::new().await;
     let mut body = good_body();
-    body["stays"][0] = json!({ "room_type_id": "castle", "arrival": "2020-01-01", "departure": "2019-12-31", "guests": 0, "smoking": true });
+    body["stays"][0] = json!({ "room_type_id": "castle", "arrival": "2020-01-01", "departure": "2019-12-31",
+        "guests": 0, "smoking": true });
     body["guest"]["email"] = json!("ada");
     body["price"] = json!(1);
     let answer = api.post(body.to_string()).await;
     assert_eq!((answer.status, answer.code()), (StatusCode::UNPROCESSABLE_ENTITY, "validation_failed"));
-    let expected = ["/price", "/stays/0/smoking", "/stays/0/arrival", "/stays/0/departure", "/stays/0/guests", "/stays/0/room_type_id", "/guest/email"];
+    let expected = [
+        "/price",
+        "/stays/0/smoking",
+        "/stays/0/arrival",
+        "/stays/0/departure",
+        "/stays/0/guests",
+        "/stays/0/room_type_id",
+        "/guest/email",
+    ];
     assert_eq!(answer.pointers(), expected);
 }
 
@@ -138,9 +155,17 @@ async fn what_is_not_a_request_is_refused_by_kind() {
     assert!(broken.body["detail"].as_str().unwrap().contains("line 1 column 17"), "{}", broken.body);
     let oversize = api.post(" ".repeat(64 * 1024 + 1)).await;
     assert_eq!((oversize.status.as_u16(), oversize.code()), (413, "payload_too_large"));
-    let plain = api.send(Request::post("/api/bookings").header("idempotency-key", "k").body(Body::from("{}")).unwrap()).await;
+    let plain =
+        api.send(Request::post("/api/bookings").header("idempotency-key", "k").body(Body::from("{}")).unwrap()).await;
     assert_eq!((plain.status.as_u16(), plain.code()), (415, "unsupported_media_type"));
-    let keyless = api.send(Request::post("/api/bookings").header(header::CONTENT_TYPE, "application/json").body(Body::from("{}")).unwrap()).await;
+    let keyless = api
+        .send(
+            Request::post("/api/bookings")
+                .header(header::CONTENT_TYPE, "application/json")
+                .body(Body::from("{}"))
+                .unwrap(),
+        )
+        .await;
     assert_eq!((keyless.status.as_u16(), keyless.code()), (400, "idempotency_key_missing"));
     let mut card = good_body();
     card["guest"]["last_name"] = json!("4242 4242 4242 4242");
@@ -159,8 +184,13 @@ async fn without_any_property_intake_is_not_ready() {
     }
     let ready = api.get("/readyz?verbose").await;
     assert_eq!(ready.status.as_u16(), 503);
-    let down: Vec<_> =
-        ready.body["components"].as_array().unwrap().iter().filter(|part| part["status"] == "down").map(|part| part["name"].as_str().unwrap()).collect();
+    let down: Vec<_> = ready.body["components"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|part| part["status"] == "down")
+        .map(|part| part["name"].as_str().unwrap())
+        .collect();
     assert_eq!(down, ["broker", "properties", "mongodb", "reply_queue"]);
     assert_eq!(api.get("/livez").await.status.as_u16(), 200);
 }
@@ -170,17 +200,26 @@ async fn only_token_or_key_open_a_booking() {
     let api = Api::new().await;
     let id = BookingId::derive(None, "k", "f");
     let other = api.app.tokens.token(BookingId::derive(None, "other", "f"));
-    for path in [format!("/api/bookings/{id}"), format!("/api/bookings/{id}?token={other}"), format!("/api/bookings/{id}?token="), "/api/bookings/1".to_owned()]
-    {
+    for path in [
+        format!("/api/bookings/{id}"),
+        format!("/api/bookings/{id}?token={other}"),
+        format!("/api/bookings/{id}?token="),
+        "/api/bookings/1".to_owned(),
+    ] {
         let answer = api.get(&path).await;
         assert_eq!((answer.status.as_u16(), answer.code()), (404, "not_found"), "{path}");
     }
     let right = format!("/api/bookings/{id}?token={}", api.app.tokens.token(id));
     let unread = api.get(&right).await;
-    assert_eq!((unread.status.as_u16(), unread.code()), (503, "store_unavailable"), "the right token gets as far as the store");
+    assert_eq!(
+        (unread.status.as_u16(), unread.code()),
+        (503, "store_unavailable"),
+        "the right token gets as far as the store"
+    );
     let wait = api.get(&format!("{right}&wait=long")).await;
     assert_eq!((wait.status.as_u16(), wait.code()), (400, "invalid_query"));
-    let bearer = Request::get(format!("/api/bookings/{id}")).header(header::AUTHORIZATION, format!("Bearer {}", api.app.tokens.token(id)));
+    let bearer = Request::get(format!("/api/bookings/{id}"))
+        .header(header::AUTHORIZATION, format!("Bearer {}", api.app.tokens.token(id)));
     assert_eq!(api.send(bearer.body(Body::empty()).unwrap()).await.status.as_u16(), 503);
 }
 
@@ -188,10 +227,19 @@ async fn only_token_or_key_open_a_booking() {
 async fn credentials_that_are_none_are_401() {
     let api = Api::new().await;
     for credential in ["Basic YTpi", "Bearer nonsense"] {
-        let answer = api.send(booking_request().header(header::AUTHORIZATION, credential).body(Body::from(good_body().to_string())).unwrap()).await;
+        let answer = api
+            .send(
+                booking_request()
+                    .header(header::AUTHORIZATION, credential)
+                    .body(Body::from(good_body().to_string()))
+                    .unwrap(),
+            )
+            .await;
         assert_eq!((answer.status.as_u16(), answer.code()), (401, "unauthenticated"), "{credential}");
     }
-    let anonymous = Request::post("/api/notifications").header(header::CONTENT_TYPE, "application/json").header("idempotency-key", "k");
+    let anonymous = Request::post("/api/notifications")
+        .header(header::CONTENT_TYPE, "application/json")
+        .header("idempotency-key", "k");
     let answer = api.send(anonymous.body(Body::from("{}")).unwrap()).await;
     assert_eq!((answer.status.as_u16(), answer.code()), (401, "unauthenticated"));
 }
@@ -200,7 +248,9 @@ async fn credentials_that_are_none_are_401() {
 async fn a_webhook_without_a_valid_signature_is_refused() {
     let api = Api::new().await;
     let send = async |signature: Option<&str>| {
-        let request = signature.into_iter().fold(Request::post("/api/payments/webhook"), |request, value| request.header("stripe-signature", value));
+        let request = signature
+            .into_iter()
+            .fold(Request::post("/api/payments/webhook"), |request, value| request.header("stripe-signature", value));
         api.send(request.body(Body::from("{}")).unwrap()).await
     };
     for signature in [None, Some("t=1,v1=00"), Some(&*format!("t={},v1={}", Utc::now().timestamp(), "0".repeat(64)))] {
@@ -217,7 +267,8 @@ async fn addresses_and_methods_that_do_not_exist_are_problems_too() {
     let method = api.send(Request::put("/api/bookings").body(Body::empty()).unwrap()).await;
     assert_eq!((method.status.as_u16(), method.code()), (405, "method_not_allowed"));
     assert_eq!(method.headers[header::ALLOW], "POST,GET,HEAD");
-    let options = api.send(Request::builder().method(Method::OPTIONS).uri("/api/status").body(Body::empty()).unwrap()).await;
+    let options =
+        api.send(Request::builder().method(Method::OPTIONS).uri("/api/status").body(Body::empty()).unwrap()).await;
     assert_eq!(options.status.as_u16(), 204);
     assert_eq!(options.headers[header::ALLOW], "GET,HEAD");
     let head = api.send(Request::head("/api/properties").body(Body::empty()).unwrap()).await;
@@ -228,9 +279,14 @@ async fn addresses_and_methods_that_do_not_exist_are_problems_too() {
 async fn ids_traces_and_security_headers_go_with_every_answer() {
     let api = Api::new().await;
     let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
-    let request = Request::get("/api/nowhere").header("x-request-id", "mine-1").header("traceparent", format!("00-{trace}-00f067aa0ba902b7-01"));
+    let request = Request::get("/api/nowhere")
+        .header("x-request-id", "mine-1")
+        .header("traceparent", format!("00-{trace}-00f067aa0ba902b7-01"));
     let answer = api.send(request.body(Body::empty()).unwrap()).await;
-    assert_eq!((answer.headers["x-request-id"].to_str().unwrap(), answer.body["request_id"].as_str().unwrap()), ("mine-1", "mine-1"));
+    assert_eq!(
+        (answer.headers["x-request-id"].to_str().unwrap(), answer.body["request_id"].as_str().unwrap()),
+        ("mine-1", "mine-1")
+    );
     assert_eq!(answer.headers["traceparent"].to_str().unwrap().split('-').nth(1), Some(trace));
     for name in ["x-content-type-options", "content-security-policy", "referrer-policy", "cache-control"] {
         assert!(answer.headers.contains_key(name), "{name}");
@@ -244,7 +300,10 @@ async fn properties_can_be_looked_up() {
     second.property.id = "pvt-quebec".into();
     let api = Api::knowing([hostel(), second]).await;
     let page = api.get("/api/properties?limit=1").await;
-    assert_eq!((page.body["items"].as_array().unwrap().len(), page.body["items"][0]["id"].as_str().unwrap()), (1, "pvt-montreal"));
+    assert_eq!(
+        (page.body["items"].as_array().unwrap().len(), page.body["items"][0]["id"].as_str().unwrap()),
+        (1, "pvt-montreal")
+    );
     let link = page.headers[header::LINK].to_str().unwrap().to_owned();
     let next = link.trim_start_matches('<').split('>').next().unwrap().to_owned();
     let page = api.get(&next).await;
@@ -264,6 +323,9 @@ async fn metrics_count_by_route_and_not_by_path() {
     api.get("/api/bookings/some-id").await;
     let response = api.router.clone().oneshot(Request::get("/metrics").body(Body::empty()).unwrap()).await.unwrap();
     let text = String::from_utf8(to_bytes(response.into_body(), usize::MAX).await.unwrap().to_vec()).unwrap();
-    assert!(text.contains(r#"pvt_http_requests_total{route="/api/bookings/{id}",method="GET",status="404"}"#), "{text}");
+    assert!(
+        text.contains(r#"pvt_http_requests_total{route="/api/bookings/{id}",method="GET",status="404"}"#),
+        "{text}"
+    );
     assert!(!text.contains("some-id"));
 }

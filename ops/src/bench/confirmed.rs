@@ -1,6 +1,7 @@
 //! When bookings become confirmed, as their store tells it: one change stream, so that nobody asks again and again.
 //!
-//! A change is told once it is committed to a majority. Whoever listens costs the store one cursor, and no request of ours.
+//! A change is told once it is committed to a majority. Whoever listens costs the store one cursor, and no request of
+//! ours.
 
 use super::corner::{BOOKINGS, Corner};
 use anyhow::{Context, Result};
@@ -30,14 +31,19 @@ pub(super) struct Listener(ChangeStream<Seen>);
 impl Listener {
     /// Listens from now on.
     pub(super) async fn start(corner: &Corner) -> Result<Self> {
-        let confirmed = doc! { "$match": { "$or": [{ "fullDocument.status": "confirmed" }, { "updateDescription.updatedFields.status": "confirmed" }] } };
+        let confirmed = doc! { "$match": { "$or": [{ "fullDocument.status": "confirmed" },
+        { "updateDescription.updatedFields.status": "confirmed" }] } };
         let brief = doc! { "$project": { "documentKey": 1 } };
         let stream = corner.database().collection::<Document>(BOOKINGS).watch().pipeline([confirmed, brief]).await?;
         Ok(Self(stream.with_type()))
     }
 
     /// When each of these was confirmed, each under its number; waits for all of them.
-    pub(super) async fn all(mut self, mut awaited: HashMap<String, u64>, limit: Duration) -> Result<Vec<(u64, Instant)>> {
+    pub(super) async fn all(
+        mut self,
+        mut awaited: HashMap<String, u64>,
+        limit: Duration,
+    ) -> Result<Vec<(u64, Instant)>> {
         let count = awaited.len();
         let listening = async {
             let mut heard = Vec::with_capacity(count);
@@ -47,6 +53,8 @@ impl Listener {
             }
             anyhow::Ok(heard)
         };
-        tokio::time::timeout(limit, listening).await.with_context(|| format!("{count} bookings were not all confirmed within {limit:?}"))?
+        tokio::time::timeout(limit, listening)
+            .await
+            .with_context(|| format!("{count} bookings were not all confirmed within {limit:?}"))?
     }
 }

@@ -42,7 +42,12 @@ impl Corner {
     pub(super) async fn make(urls: &Urls) -> Result<Self> {
         let name = format!("bench_{}", &Uuid::new_v4().simple().to_string()[..10]);
         output::note(format_args!("  creating database, schema and queues `{name}`"));
-        let postgres = PgPoolOptions::new().max_connections(2).acquire_timeout(ACQUIRE_TIMEOUT).connect(&urls.postgres).await.context("PostgreSQL")?;
+        let postgres = PgPoolOptions::new()
+            .max_connections(2)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .connect(&urls.postgres)
+            .await
+            .context("PostgreSQL")?;
         sqlx::query(AssertSqlSafe(format!("CREATE SCHEMA {name}"))).execute(&postgres).await?;
         let environment = environment(urls, &name);
         let config = Config::from_pairs(environment.iter().map(|(name, value)| (*name, value.clone())))?;
@@ -51,7 +56,8 @@ impl Corner {
         let mongo = Mongo::connect(config.mongodb_uri.expose_secret(), "pvt bench").await?;
         let database = mongodb::Client::with_uri_str(config.mongodb_uri.expose_secret()).await?.database(&name);
         let management = broker::management(&config)?;
-        let broker = lapin::Connection::connect(&urls.amqp, lapin::ConnectionProperties::default()).await.context("RabbitMQ")?;
+        let broker =
+            lapin::Connection::connect(&urls.amqp, lapin::ConnectionProperties::default()).await.context("RabbitMQ")?;
         Ok(Self { name, urls: urls.clone(), environment, config, mongo, database, postgres, management, broker })
     }
 
@@ -134,7 +140,9 @@ impl Corner {
         let channel = self.broker.create_channel().await?;
         for binding in topology.queues().iter().filter(|queue| queue.name == emails).flat_map(|queue| &queue.bindings) {
             if binding.exchange == events {
-                channel.queue_unbind(short(&emails)?, short(&events)?, short(&binding.key)?, FieldTable::default()).await?;
+                channel
+                    .queue_unbind(short(&emails)?, short(&events)?, short(&binding.key)?, FieldTable::default())
+                    .await?;
             }
         }
         channel.close(200, "done".into()).await?;
@@ -145,7 +153,10 @@ impl Corner {
     pub(super) async fn ready(&self, queue: &str) -> Result<u32> {
         let channel = self.broker.create_channel().await?;
         let options = QueueDeclareOptions { passive: true, durable: true, ..Default::default() };
-        let found = channel.queue_declare(short(&self.topology().name(queue))?, options, FieldTable::default()).await?.message_count();
+        let found = channel
+            .queue_declare(short(&self.topology().name(queue))?, options, FieldTable::default())
+            .await?
+            .message_count();
         channel.close(200, "done".into()).await?;
         Ok(found)
     }
@@ -161,7 +172,8 @@ impl Corner {
         let queues = self.remove_queues().await;
         let database = self.mongo.drop_database().await;
         self.mongo.shutdown().await;
-        let schema = sqlx::query(AssertSqlSafe(format!("DROP SCHEMA {} CASCADE", self.name))).execute(&self.postgres).await;
+        let schema =
+            sqlx::query(AssertSqlSafe(format!("DROP SCHEMA {} CASCADE", self.name))).execute(&self.postgres).await;
         self.postgres.close().await;
         queues?;
         database?;

@@ -28,7 +28,8 @@ impl Engines {
         let ours = named.missing();
         let lock = if ours.is_empty() { None } else { Some(lock(&instance)?) };
         let progress = |line: &str| output::note(format_args!("  {line}"));
-        let urls = instance.ensure(&ours, &progress).await.context("the engines cannot be started")?.overridden_by(named);
+        let urls =
+            instance.ensure(&ours, &progress).await.context("the engines cannot be started")?.overridden_by(named);
         let status = instance.status().await?;
         let running = status.iter().filter(|engine| ours.contains(&engine.kind));
         let processes = running.filter_map(|engine| Some((engine.kind, ProcessIdentity::of(engine.pid?)?))).collect();

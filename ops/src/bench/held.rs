@@ -1,4 +1,5 @@
-//! Bookings as those who made them hold them, and the changes that they ask for: each with the revision that the last answer had.
+//! Bookings as those who made them hold them, and the changes that they ask for: each with the revision that the last
+//! answer had.
 //!
 //! Nobody here changes a booking whose last answer is still under way: that would measure refusals.
 
@@ -70,7 +71,8 @@ impl Holdings {
         Ok(())
     }
 
-    /// Writes the change that is a booking's turn: a night more, another name, a night less; where there is only one night, one more.
+    /// Writes the change that is a booking's turn: a night more, another name, a night less; where there is only one
+    /// night, one more.
     pub(super) fn write_change(&self, number: u64, turn: u64, request: &mut Vec<u8>) -> Result<()> {
         let mut place = self.place(number)?.lock().unwrap_or_else(PoisonError::into_inner);
         let held = place.as_mut().context("a booking is to be changed before it is known")?;
@@ -81,12 +83,15 @@ impl Holdings {
         // Writing into a vector cannot fail.
         let _ = write!(
             request,
-            "PATCH /api/bookings/{id}?token={token} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nIf-Match: \"{rev}\"\r\nPrefer: wait={WAIT_S}\r\n"
+            "PATCH /api/bookings/{id}?token={token} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: \
+                application/json\r\nIf-Match: \"{rev}\"\r\nPrefer: wait={WAIT_S}\r\n"
         );
         let (earlier, later) = (*departure - Days::new(1), *departure + Days::new(1));
         match turn % 3 {
             1 => write_body(request, format_args!(r#"{{"guest":{{"first_name":"Augusta"}}}}"#)),
-            2 if *arrival < earlier => write_body(request, format_args!(r#"{{"stays":[{{"departure":"{earlier}"}}]}}"#)),
+            2 if *arrival < earlier => {
+                write_body(request, format_args!(r#"{{"stays":[{{"departure":"{earlier}"}}]}}"#))
+            }
             _ => write_body(request, format_args!(r#"{{"stays":[{{"departure":"{later}"}}]}}"#)),
         }
         Ok(())
@@ -170,7 +175,11 @@ mod tests {
         let changing = Changing(holdings.clone());
         assert!(changing.write(0, &mut Vec::new()).is_err(), "nothing is held yet");
         holdings.keep(0, &answer(r#""token":"t","#, 1)).unwrap();
-        let wishes = [r#"{"stays":[{"departure":"2027-01-12"}]}"#, r#"{"guest":{"first_name":"Augusta"}}"#, r#"{"stays":[{"departure":"2027-01-12"}]}"#];
+        let wishes = [
+            r#"{"stays":[{"departure":"2027-01-12"}]}"#,
+            r#"{"guest":{"first_name":"Augusta"}}"#,
+            r#"{"stays":[{"departure":"2027-01-12"}]}"#,
+        ];
         for (number, wish) in (0..).zip(wishes) {
             let mut request = Vec::new();
             changing.write(number, &mut request).unwrap();

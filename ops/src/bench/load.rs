@@ -56,8 +56,8 @@ impl<F: Fn(u64, &mut Vec<u8>) + Send + Sync> Script for Plain<F> {
 pub(super) enum Pace {
     /// Each connection sends its next one when the last is answered.
     AsAnswered,
-    /// On a fixed schedule, whether or not earlier ones are answered; latency counts from the scheduled time, so that a stall
-    /// is felt by every request that fell into it.
+    /// On a fixed schedule, whether or not earlier ones are answered; latency counts from the scheduled time, so that a
+    /// stall is felt by every request that fell into it.
     PerSecond(u32),
 }
 
@@ -139,11 +139,19 @@ impl Load {
         let (begun, begun_std) = (Instant::now(), std::time::Instant::now());
         let mut senders = JoinSet::new();
         for connection in connections {
-            let sender =
-                Sender { load: self, begun, next: Arc::clone(&next), script: Arc::clone(&script), latencies_us: Vec::new(), unexpected: 0, example: None };
+            let sender = Sender {
+                load: self,
+                begun,
+                next: Arc::clone(&next),
+                script: Arc::clone(&script),
+                latencies_us: Vec::new(),
+                unexpected: 0,
+                example: None,
+            };
             senders.spawn(sender.run(connection));
         }
-        let mut answers = Answers { begun: begun_std, took: Duration::ZERO, latencies_us: Vec::new(), unexpected: 0, example: None };
+        let mut answers =
+            Answers { begun: begun_std, took: Duration::ZERO, latencies_us: Vec::new(), unexpected: 0, example: None };
         while let Some(ended) = senders.join_next().await {
             let sender = ended??;
             answers.latencies_us.extend(sender.latencies_us);
@@ -184,7 +192,11 @@ impl Sender {
                     self.script.answered(number, answer.body)?;
                     continue;
                 }
-                Ok(answer) => format!("{} {}", answer.status, String::from_utf8_lossy(answer.body).chars().take(EXAMPLE_CHARS).collect::<String>()),
+                Ok(answer) => format!(
+                    "{} {}",
+                    answer.status,
+                    String::from_utf8_lossy(answer.body).chars().take(EXAMPLE_CHARS).collect::<String>()
+                ),
                 Err(error) => {
                     connection = Connection::open(self.load.address).await?;
                     error.to_string()
@@ -219,8 +231,12 @@ mod tests {
     #[test]
     fn percentiles_are_those_of_the_sorted_answers() {
         let latencies_us = (1..=1_000).map(|n| (n * 1_000, u64::from(n))).collect();
-        let answers = Answers { begun: Instant::now(), took: Duration::from_secs(2), latencies_us, unexpected: 0, example: None };
-        assert_eq!((answers.latency_ms(500), answers.latency_ms(990), answers.latency_ms(1_000)), (500.0, 990.0, 1_000.0));
+        let answers =
+            Answers { begun: Instant::now(), took: Duration::from_secs(2), latencies_us, unexpected: 0, example: None };
+        assert_eq!(
+            (answers.latency_ms(500), answers.latency_ms(990), answers.latency_ms(1_000)),
+            (500.0, 990.0, 1_000.0)
+        );
         assert_eq!(answers.per_second(), 500.0);
         let even = answers.only(|number| number % 2 == 0);
         assert_eq!((even.expected(), even.latency_ms(500), even.latency_ms(1)), (500, 500.0, 2.0));

@@ -28,7 +28,10 @@ pub(super) async fn look(corner: &Corner) -> Result<Machine> {
     Ok(Machine {
         cores: std::thread::available_parallelism()?.get(),
         cpu: after_colon("/proc/cpuinfo", "model name").unwrap_or_else(|| "unknown".to_owned()),
-        memory_mib: after_colon("/proc/meminfo", "MemTotal").and_then(|text| text.trim_end_matches(" kB").parse::<u64>().ok()).unwrap_or_default() / 1_024,
+        memory_mib: after_colon("/proc/meminfo", "MemTotal")
+            .and_then(|text| text.trim_end_matches(" kB").parse::<u64>().ok())
+            .unwrap_or_default()
+            / 1_024,
         kernel: fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned(),
         rabbitmq: rabbitmq_version(&corner.urls().management).await?,
         mongodb: build.get_str("version").unwrap_or("unknown").to_owned(),
@@ -42,7 +45,8 @@ async fn rabbitmq_version(management: &str) -> Result<String> {
         rabbitmq_version: String,
     }
     let http = reqwest::Client::builder().timeout(MANAGEMENT_TIMEOUT).build()?;
-    let answer = http.get(format!("{}/api/overview", management.trim_end_matches('/'))).send().await?.error_for_status()?;
+    let answer =
+        http.get(format!("{}/api/overview", management.trim_end_matches('/'))).send().await?.error_for_status()?;
     Ok(answer.json::<Overview>().await?.rabbitmq_version)
 }
 

@@ -52,7 +52,10 @@ impl Process {
         // A group of its own: Ctrl-C at the terminal reaches the benchmark alone, which ends the rest.
         command.process_group(0).kill_on_drop(true);
         let child = command.spawn().with_context(|| format!("cannot start {name}"))?;
-        let identity = child.id().and_then(|pid| ProcessIdentity::of(i32::try_from(pid).ok()?)).with_context(|| format!("{name} ended at once"))?;
+        let identity = child
+            .id()
+            .and_then(|pid| ProcessIdentity::of(i32::try_from(pid).ok()?))
+            .with_context(|| format!("{name} ended at once"))?;
         let mut process = Self { name: name.to_owned(), child, identity, address, log };
         process.wait_until_ready(ready_path).await?;
         Ok(process)

@@ -1,5 +1,5 @@
-//! The parts of a run, one after another. What one leaves behind is the next one's input: the intake run fills the booking
-//! queues, draining them fills the queues of the mart and of the mails.
+//! The parts of a run, one after another. What one leaves behind is the next one's input: the intake run fills the
+//! booking queues, draining them fills the queues of the mart and of the mails.
 
 mod agreement;
 mod limits;
@@ -36,7 +36,17 @@ const HOSTELS: &str = "bench";
 pub(super) async fn all(corner: &Corner, engines: &Engines, scale: &Scale, figures: &mut Figures) -> Result<()> {
     let stage = Stage::new(corner, engines)?;
     figures.machine = Some(machine::look(corner).await?);
-    let mut run = Run { corner, stage, scale, figures, posted: 0, changed: 0, events_elsewhere: 0, mart_lacks: 0, house_filled: false };
+    let mut run = Run {
+        corner,
+        stage,
+        scale,
+        figures,
+        posted: 0,
+        changed: 0,
+        events_elsewhere: 0,
+        mart_lacks: 0,
+        house_filled: false,
+    };
     let outcome = run.parts().await;
     let stopped = run.stage.stop_all().await;
     outcome.and(stopped)
@@ -51,7 +61,8 @@ struct Run<'a> {
     posted: u64,
     /// Changes of them that were confirmed so far.
     changed: u64,
-    /// Events of bookings that the running `analytics` process will never see: thrown away, or loaded by an earlier one.
+    /// Events of bookings that the running `analytics` process will never see: thrown away, or loaded by an earlier
+    /// one.
     events_elsewhere: u64,
     /// Revisions of bookings that the mart will never have, because their events were thrown away.
     mart_lacks: u64,
@@ -103,7 +114,8 @@ impl Run<'_> {
         output::note(format_args!("  creating {properties} hostels with {beds} beds each"));
         let mongo = &self.corner.mongo;
         mongo.save_inventory(&traffic::searched()).await?;
-        let all = stream::iter(0..properties).map(|number| async move { mongo.save_inventory(&traffic::hostel(HOSTELS, number, beds)).await });
+        let all = stream::iter(0..properties)
+            .map(|number| async move { mongo.save_inventory(&traffic::hostel(HOSTELS, number, beds)).await });
         all.buffer_unordered(SEEDERS).try_collect::<()>().await.context("the hostels cannot be created")
     }
 
@@ -113,7 +125,14 @@ impl Run<'_> {
     }
 
     /// Posts requests and counts what was accepted.
-    async fn post(&mut self, address: SocketAddr, traffic: Traffic, count: u64, pace: Pace, expected: u16) -> Result<Answers> {
+    async fn post(
+        &mut self,
+        address: SocketAddr,
+        traffic: Traffic,
+        count: u64,
+        pace: Pace,
+        expected: u16,
+    ) -> Result<Answers> {
         let load = Load { address, connections: self.scale.connections, count, pace, limit: PART_LIMIT };
         let answers = load.run(asking(traffic, expected)).await?;
         self.posted += answers.expected();
@@ -136,7 +155,11 @@ impl Run<'_> {
     /// Dead letters and messages without a route: there must be none.
     async fn look_for_casualties(&mut self) -> Result<()> {
         let topology = self.corner.topology();
-        for queue in topology.queues().iter().filter(|queue| matches!(queue.role, QueueRole::Dead { .. } | QueueRole::Unroutable)) {
+        for queue in topology
+            .queues()
+            .iter()
+            .filter(|queue| matches!(queue.role, QueueRole::Dead { .. } | QueueRole::Unroutable))
+        {
             let name = queue.name.strip_prefix(topology.prefix()).unwrap_or(&queue.name);
             let found = self.corner.ready(name).await?;
             self.expect_equal(&format!("messages in `{name}`"), u64::from(found), 0);

@@ -48,7 +48,14 @@ impl<'a> Stage<'a> {
         let folder = std::env::temp_dir().join(format!("pvt-{}", corner.name()));
         std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
         let engines = engines.processes().collect();
-        Ok(Self { corner, engines, folder, smtp: free_address()?, running: Mutex::default(), peaks_mib: Mutex::default() })
+        Ok(Self {
+            corner,
+            engines,
+            folder,
+            smtp: free_address()?,
+            running: Mutex::default(),
+            peaks_mib: Mutex::default(),
+        })
     }
 
     /// Starts the API, unless it runs; where it answers.
@@ -74,11 +81,19 @@ impl<'a> Stage<'a> {
             return Ok(address);
         }
         let address = free_address()?;
-        let arguments = ["dev", "mail-sink", "--discard", "--smtp", &self.smtp.to_string(), "--http", &address.to_string()].map(str::to_owned);
+        let arguments =
+            ["dev", "mail-sink", "--discard", "--smtp", &self.smtp.to_string(), "--http", &address.to_string()]
+                .map(str::to_owned);
         self.start(SINK, arguments.to_vec(), Vec::new(), address, "/dev/mail/count").await
     }
 
-    async fn ensure(&self, name: &str, arguments: Vec<String>, address_variable: &'static str, ready_path: &'static str) -> Result<SocketAddr> {
+    async fn ensure(
+        &self,
+        name: &str,
+        arguments: Vec<String>,
+        address_variable: &'static str,
+        ready_path: &'static str,
+    ) -> Result<SocketAddr> {
         if let Some(address) = self.address_of(name).await {
             return Ok(address);
         }

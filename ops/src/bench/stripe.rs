@@ -1,4 +1,5 @@
-//! What Stripe pushes about a booking that is paid: events of its documented shapes, signed as it signs them, ready to be sent.
+//! What Stripe pushes about a booking that is paid: events of its documented shapes, signed as it signs them, ready to
+//! be sent.
 //!
 //! Nobody here calls Stripe, and the secret is the run's own.
 
@@ -45,7 +46,8 @@ pub(super) enum Telling {
 
 impl Telling {
     /// In the order in which Stripe makes them.
-    pub(super) const ALL: [Self; EVENTS_EACH as usize] = [Self::ChargeSucceeded, Self::IntentSucceeded, Self::SessionCompleted, Self::ChargeUpdated];
+    pub(super) const ALL: [Self; EVENTS_EACH as usize] =
+        [Self::ChargeSucceeded, Self::IntentSucceeded, Self::SessionCompleted, Self::ChargeUpdated];
 
     fn kind(self) -> &'static str {
         match self {
@@ -104,11 +106,14 @@ impl Due {
     /// One event about it, as Stripe writes it.
     fn event(&self, telling: Telling, now: i64) -> String {
         let (kind, name) = (telling.kind(), self.name());
-        let metadata =
-            json!({ BOOKING_ID: self.id.to_string(), PROPERTY_ID: self.property_id.as_str(), DEMAND: "1", PAYMENT_ID: self.id.to_string() }).to_string();
+        let metadata = json!({ BOOKING_ID: self.id.to_string(), PROPERTY_ID: self.property_id.as_str(), DEMAND: "1",
+                PAYMENT_ID: self.id.to_string() })
+        .to_string();
         let balance = if telling == Telling::ChargeUpdated { format!("\"txn_{name}\"") } else { "null".to_owned() };
         let object = telling.object().trim_end().replace("METADATA", &metadata).replace("BALANCE", &balance);
-        let object = object.replace("AMOUNT", &self.amount().to_string()).replace("CURRENCY", &self.price.currency.code().to_lowercase());
+        let object = object
+            .replace("AMOUNT", &self.amount().to_string())
+            .replace("CURRENCY", &self.price.currency.code().to_lowercase());
         let object = object.replace("BOOKING", &self.id.to_string()).replace("EXPIRES", &(now + PAGE_SECS).to_string());
         let object = object.replace("NOW", &now.to_string()).replace("_ID", &format!("_{name}"));
         format!(
@@ -138,7 +143,11 @@ impl Pushes {
             body_bytes += body.len();
             signed(&key, now, &body).into_bytes()
         };
-        let requests = dues.iter().flat_map(|due| tellings.iter().map(move |telling| (due, *telling))).map(|(due, telling)| request(due, telling)).collect();
+        let requests = dues
+            .iter()
+            .flat_map(|due| tellings.iter().map(move |telling| (due, *telling)))
+            .map(|(due, telling)| request(due, telling))
+            .collect();
         Ok(Self { requests, body_bytes, expected: 200 })
     }
 
@@ -160,7 +169,10 @@ impl Pushes {
 
 impl Script for Pushes {
     fn write(&self, number: u64, request: &mut Vec<u8>) -> Result<()> {
-        let push = usize::try_from(number).ok().and_then(|number| self.requests.get(number)).context("there is no such event")?;
+        let push = usize::try_from(number)
+            .ok()
+            .and_then(|number| self.requests.get(number))
+            .context("there is no such event")?;
         request.extend_from_slice(push);
         Ok(())
     }
@@ -185,7 +197,8 @@ fn signed(key: &Hmac<Sha256>, now: i64, body: &str) -> String {
     }
     let length = body.len();
     format!(
-        "POST {PATH} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json; charset=utf-8\r\nStripe-Signature: t={now},v1={signature}\r\nContent-Length: {length}\r\n\r\n{body}"
+        "POST {PATH} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json; \
+            charset=utf-8\r\nStripe-Signature: t={now},v1={signature}\r\nContent-Length: {length}\r\n\r\n{body}"
     )
 }
 
@@ -198,7 +211,8 @@ mod tests {
     #[test]
     fn any_telling_of_a_payment_pays_its_booking() {
         let id = "0192d7a0-0000-7000-8000-00000000000a";
-        let due = json!({ "_id": id, "property_id": "prepaid-001", "price": { "currency": "CAD" }, "payment": { "required": 4_999 } });
+        let due = json!({ "_id": id, "property_id": "prepaid-001", "price": { "currency": "CAD" },
+            "payment": { "required": 4_999 } });
         let due: Due = serde_json::from_value(due).unwrap();
         for telling in Telling::ALL {
             let text = due.event(telling, 1_800_000_000);

@@ -48,7 +48,14 @@ pub(super) fn print(figures: &Figures) {
     output::table(["CPU OF", "µS EACH", "BY PROCESS"], cpu);
     output::data("");
     let calls = figures.calls.iter().flat_map(|(part, workers)| {
-        workers.iter().map(|(worker, calls)| [(*part).to_owned(), (*worker).to_owned(), format!("{:.0}", calls.mean_size), format!("{:.1}", calls.mean_ms)])
+        workers.iter().map(|(worker, calls)| {
+            [
+                (*part).to_owned(),
+                (*worker).to_owned(),
+                format!("{:.0}", calls.mean_size),
+                format!("{:.1}", calls.mean_ms),
+            ]
+        })
     });
     output::table(["CALLS IN", "WORKER", "MEAN SIZE", "MEAN MS"], calls);
 }
@@ -61,7 +68,12 @@ fn by_size(used: &std::collections::BTreeMap<String, f64>) -> impl Iterator<Item
 
 fn print_machine(figures: &Figures, machine: &Machine) {
     let Machine { cores, cpu, memory_mib, kernel, rabbitmq, mongodb, postgresql } = machine;
-    output::data(format_args!("pvt {} ({} build{})", figures.version, figures.build, if figures.quick { ", quick: small counts" } else { "" }));
+    output::data(format_args!(
+        "pvt {} ({} build{})",
+        figures.version,
+        figures.build,
+        if figures.quick { ", quick: small counts" } else { "" }
+    ));
     output::data(format_args!("{cores} × {cpu}, {} GiB, Linux {kernel}", memory_mib / 1_024));
     output::data(format_args!("RabbitMQ {rabbitmq}, MongoDB {mongodb}, PostgreSQL {postgresql}\n"));
 }
@@ -94,7 +106,10 @@ fn speed(figures: &Figures) -> Vec<Line> {
         line("  mart complete after", figures.drained_mart_s, "s"),
         line("steady load", figures.steady_requests_per_s, "requests/s"),
         line("steady p50, request to confirmed", figures.steady_p50_ms, "ms"),
-        Line { target: Some(Target::Below(50.0)), ..line("steady p99, request to confirmed", figures.steady_p99_ms, "ms") },
+        Line {
+            target: Some(Target::Below(50.0)),
+            ..line("steady p99, request to confirmed", figures.steady_p99_ms, "ms")
+        },
         line("searches beside bookings", figures.search_requests_per_s, "requests/s"),
         line("search p50", figures.search_p50_ms, "ms"),
         Line { target: Some(Target::Below(50.0)), ..line("search p99", figures.search_p99_ms, "ms") },
@@ -109,7 +124,12 @@ fn speed(figures: &Figures) -> Vec<Line> {
         line("  booking p99, request to confirmed", figures.mixed_book_p99_ms, "ms"),
         line("  change p50, request to decided", figures.mixed_change_p50_ms, "ms"),
         line("  change p99, request to decided", figures.mixed_change_p99_ms, "ms"),
-        Line { bare: bare_pipeline, ratio: figures.mails_ratio, target: Some(Target::AtLeast(4_000.0)), ..line("mails", figures.mails_per_s, "mails/s") },
+        Line {
+            bare: bare_pipeline,
+            ratio: figures.mails_ratio,
+            target: Some(Target::AtLeast(4_000.0)),
+            ..line("mails", figures.mails_per_s, "mails/s")
+        },
         Line { bare: bare_pipeline, ratio: figures.etl_ratio, ..line("etl", figures.etl_events_per_s, "events/s") },
         line("bare webhooks: handler + confirmed publish", figures.bare_webhooks_per_s, "events/s"),
         Line {
@@ -118,9 +138,15 @@ fn speed(figures: &Figures) -> Vec<Line> {
             target: Some(Target::RatioAtLeast(0.6)),
             ..line("webhooks", figures.webhooks_per_s, "events/s")
         },
-        Line { target: Some(Target::AtLeast(2_000.0)), ..line("webhooks applied", figures.webhook_events_applied_per_s, "events/s") },
+        Line {
+            target: Some(Target::AtLeast(2_000.0)),
+            ..line("webhooks applied", figures.webhook_events_applied_per_s, "events/s")
+        },
         line("webhook p50, event to confirmed", figures.webhook_p50_ms, "ms"),
-        Line { target: Some(Target::Below(100.0)), ..line("webhook p99, event to confirmed", figures.webhook_p99_ms, "ms") },
+        Line {
+            target: Some(Target::Below(100.0)),
+            ..line("webhook p99, event to confirmed", figures.webhook_p99_ms, "ms")
+        },
     ]
 }
 
@@ -132,7 +158,9 @@ impl Line {
             None => (String::new(), ""),
             Some(Target::AtLeast(least)) => (format!("≥ {least:.0}"), yes(value >= least)),
             Some(Target::Below(most)) => (format!("< {most:.0}"), yes(value < most)),
-            Some(Target::RatioAtLeast(least)) => (format!("ratio ≥ {least:.2}"), ratio.map_or("", |ratio| yes(ratio >= least))),
+            Some(Target::RatioAtLeast(least)) => {
+                (format!("ratio ≥ {least:.2}"), ratio.map_or("", |ratio| yes(ratio >= least)))
+            }
         };
         let number = |value: f64| if value >= 100.0 { format!("{value:.0}") } else { format!("{value:.2}") };
         let optional = |value: Option<f64>| value.map(number).unwrap_or_default();

@@ -1,4 +1,5 @@
-//! The hostels that are booked, and the requests: number `n` of a series is always the same, so that nothing need be kept.
+//! The hostels that are booked, and the requests: number `n` of a series is always the same, so that nothing need be
+//! kept.
 
 use chrono::{Days, NaiveDate, NaiveTime, Utc};
 use pvt_domain::booking::{Guest, Source, StayRequest};
@@ -55,12 +56,24 @@ struct Wish {
 impl Traffic {
     /// A series for these many hostels.
     pub(super) fn new(series: String, prefix: &'static str, properties: u16) -> Self {
-        Self { series, prefix, properties: properties.max(1), days: ARRIVAL_DAYS, nights_max: NIGHTS_MAX, today: Utc::now().date_naive(), wait_s: None }
+        Self {
+            series,
+            prefix,
+            properties: properties.max(1),
+            days: ARRIVAL_DAYS,
+            nights_max: NIGHTS_MAX,
+            today: Utc::now().date_naive(),
+            wait_s: None,
+        }
     }
 
     /// A series for the house that is searched.
     pub(super) fn of_searched(series: String) -> Self {
-        Self { days: SEARCHED_DAYS - SEARCHED_NIGHTS_MAX, nights_max: SEARCHED_NIGHTS_MAX, ..Self::new(series, SEARCHED, 1) }
+        Self {
+            days: SEARCHED_DAYS - SEARCHED_NIGHTS_MAX,
+            nights_max: SEARCHED_NIGHTS_MAX,
+            ..Self::new(series, SEARCHED, 1)
+        }
     }
 
     /// Asks for the decision within so many seconds.
@@ -75,7 +88,11 @@ impl Traffic {
         let arrival = self.today + Days::new(1 + (random >> 16) % self.days);
         Wish {
             property: u16::try_from(random % u64::from(self.properties)).unwrap_or_default(),
-            room_type: if self.prefix == SEARCHED { searched_type((random >> 40) % u64::from(SEARCHED_TYPES)).into() } else { room_type(random >> 40).into() },
+            room_type: if self.prefix == SEARCHED {
+                searched_type((random >> 40) % u64::from(SEARCHED_TYPES)).into()
+            } else {
+                room_type(random >> 40).into()
+            },
             arrival,
             departure: arrival + Days::new(1 + (random >> 48) % self.nights_max),
         }
@@ -89,7 +106,10 @@ impl Traffic {
             // Writing into a vector cannot fail.
             let _ = request.write_fmt(text);
         };
-        put(format_args!("POST /api/bookings HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nIdempotency-Key: {series}-{number}\r\n"));
+        put(format_args!(
+            "POST /api/bookings HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nIdempotency-Key: \
+                {series}-{number}\r\n"
+        ));
         if let Some(seconds) = self.wait_s {
             put(format_args!("Prefer: wait={seconds}\r\n"));
         }
@@ -187,19 +207,25 @@ pub(super) fn write_search(number: u64, today: NaiveDate, house: &PropertyId, re
     // Writing into a vector cannot fail.
     let _ = write!(
         request,
-        "GET /api/rooms/search?arrival={arrival}&departure={departure}&guests={guests}&property_id={house} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+        "GET /api/rooms/search?arrival={arrival}&departure={departure}&guests={guests}&property_id={house} \
+            HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
     );
 }
 
 /// A hostel of dorms, taxed and priced like the demonstration hostel.
 pub(super) fn hostel(prefix: &str, number: u16, beds: u16) -> Inventory {
     let id = property_id(prefix, number);
-    let property = Property { name: format!("Bench {number}"), check_in_from: NaiveTime::MIN, id, ..demo::hostel().property };
+    let property =
+        Property { name: format!("Bench {number}"), check_in_from: NaiveTime::MIN, id, ..demo::hostel().property };
     let kind = |(id, _): &(&str, i64)| RoomType::new(*id, *id, RoomKind::Dorm, DormGender::Mixed);
     let room = |number: u16| {
         let room_type = room_type(number.into());
         let beds = 1..=ROOM_BEDS.min(beds - number * ROOM_BEDS);
-        Room::new(format!("r{number}").as_str(), room_type, beds.map(|bed| format!("r{number}-{bed}").as_str().into()).collect())
+        Room::new(
+            format!("r{number}").as_str(),
+            room_type,
+            beds.map(|bed| format!("r{number}-{bed}").as_str().into()).collect(),
+        )
     };
     Inventory {
         property,
@@ -251,7 +277,10 @@ mod tests {
     #[test]
     fn searches_and_bookings_are_about_what_the_house_sells() {
         let house = searched();
-        assert_eq!((house.room_types.len(), house.rooms.len()), (usize::from(SEARCHED_TYPES), usize::from(SEARCHED_TYPES)));
+        assert_eq!(
+            (house.room_types.len(), house.rooms.len()),
+            (usize::from(SEARCHED_TYPES), usize::from(SEARCHED_TYPES))
+        );
         let traffic = Traffic::of_searched("t".to_owned());
         for number in 0..1_000 {
             let command = traffic.command(number);
@@ -259,13 +288,18 @@ mod tests {
             assert!(house.room_type(&command.stays[0].room_type_id).is_some());
         }
         let today = Utc::now().date_naive();
-        let date = |text: &str, name: &str| -> NaiveDate { text.split_once(&format!("{name}=")).unwrap().1[..10].parse().unwrap() };
+        let date = |text: &str, name: &str| -> NaiveDate {
+            text.split_once(&format!("{name}=")).unwrap().1[..10].parse().unwrap()
+        };
         for number in 0..1_000 {
             let mut request = Vec::new();
             write_search(number, today, &house.property.id, &mut request);
             let text = String::from_utf8(request).unwrap();
             let (arrival, departure) = (date(&text, "arrival"), date(&text, "departure"));
-            assert!(today < arrival && arrival < departure && departure <= today + Days::new(1 + SEARCHED_DAYS), "{text}");
+            assert!(
+                today < arrival && arrival < departure && departure <= today + Days::new(1 + SEARCHED_DAYS),
+                "{text}"
+            );
             assert!(text.contains(&format!("property_id={} ", house.property.id)), "{text}");
         }
     }

@@ -70,11 +70,15 @@ impl Head {
     /// `None` while it is not complete.
     fn read(received: &[u8]) -> io::Result<Option<Self>> {
         let Some(end) = received.windows(4).position(|window| window == b"\r\n\r\n") else { return Ok(None) };
-        let head = std::str::from_utf8(received.get(..end).unwrap_or_default()).map_err(|_| broken("a head that is not text"))?;
+        let head = std::str::from_utf8(received.get(..end).unwrap_or_default())
+            .map_err(|_| broken("a head that is not text"))?;
         let mut lines = head.split("\r\n");
-        let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok()).ok_or_else(|| broken("no status"))?;
-        let length = lines.filter_map(|line| line.split_once(':')).find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
-        let body_bytes = length.and_then(|(_, value)| value.trim().parse().ok()).ok_or_else(|| broken("no Content-Length"))?;
+        let status =
+            lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok()).ok_or_else(|| broken("no status"))?;
+        let length =
+            lines.filter_map(|line| line.split_once(':')).find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+        let body_bytes =
+            length.and_then(|(_, value)| value.trim().parse().ok()).ok_or_else(|| broken("no Content-Length"))?;
         Ok(Some(Self { status, bytes: end + 4, body_bytes }))
     }
 }

@@ -52,11 +52,12 @@ pub(super) struct Stretch {
 }
 
 impl Stretch {
-    /// Messages per second between the two looks, so that the start of a process does not count. When both were the same look,
-    /// since `begun`.
+    /// Messages per second between the two looks, so that the start of a process does not count. When both were the
+    /// same look, since `begun`.
     #[allow(clippy::cast_precision_loss)] // far below 2^52
     pub(super) fn per_second(&self, begun: Instant) -> f64 {
-        let (from, count) = if self.first.1 < self.last.1 { (self.first.0, self.last.1 - self.first.1) } else { (begun, self.last.1) };
+        let (from, count) =
+            if self.first.1 < self.last.1 { (self.first.0, self.last.1 - self.first.1) } else { (begun, self.last.1) };
         count as f64 / self.last.0.duration_since(from).as_secs_f64().max(f64::EPSILON)
     }
 }
@@ -134,7 +135,10 @@ mod tests {
             pvt_worker_handle_seconds_count{worker=\"emails\"} 4\n\
             pvt_worker_in_flight{worker=\"emails\"} 200\n";
         let found = read(page, "emails");
-        assert_eq!(found, Progress { ok: 12, failed: 3, in_hand: true, calls: 4.0, called_with: 600.0, handle_seconds: 0.6 });
+        assert_eq!(
+            found,
+            Progress { ok: 12, failed: 3, in_hand: true, calls: 4.0, called_with: 600.0, handle_seconds: 0.6 }
+        );
         assert_eq!(found.calls_since(&Progress::default()).map(|calls| calls.mean_size), Some(150.0));
         assert_eq!(found.calls_since(&found), None);
         assert_eq!(read(page, "analytics"), Progress::default());

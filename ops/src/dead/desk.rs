@@ -3,9 +3,13 @@
 use crate::broker;
 use crate::outcome::Problem;
 use anyhow::{Context, Result};
-use pvt_messaging::{Ack, Delivery, FIRST_ATTEMPT, Publisher, QueueRole, Subscriber, Subscription, Target, Topology, count_queues};
+use pvt_messaging::{
+    Ack, Delivery, FIRST_ATTEMPT, Publisher, QueueRole, Subscriber, Subscription, Target, Topology, count_queues,
+};
 use pvt_service::config::Config;
-use pvt_worker_runtime::{HEADER_DEFERRALS, HEADER_ERROR_CLASS, HEADER_ERROR_MESSAGE, HEADER_FIRST_FAILED_AT, HEADER_WORKER};
+use pvt_worker_runtime::{
+    HEADER_DEFERRALS, HEADER_ERROR_CLASS, HEADER_ERROR_MESSAGE, HEADER_FIRST_FAILED_AT, HEADER_WORKER,
+};
 use secrecy::ExposeSecret;
 use std::collections::HashMap;
 use std::time::Duration;
@@ -18,8 +22,8 @@ const LOOK_AT_MOST: u16 = 10_000;
 const SPARE: u32 = 100;
 /// After this silence of the broker everything that was there has been seen.
 const SILENCE: Duration = Duration::from_millis(700);
-/// Headers that tell of earlier attempts; a replayed message starts anew. Since when it has been failing is kept: a message that
-/// comes back a third time is an old acquaintance.
+/// Headers that tell of earlier attempts; a replayed message starts anew. Since when it has been failing is kept: a
+/// message that comes back a third time is an old acquaintance.
 const OF_THE_LAST_LIFE: [&str; 4] = [HEADER_DEFERRALS, HEADER_ERROR_CLASS, HEADER_ERROR_MESSAGE, HEADER_WORKER];
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 
@@ -44,13 +48,21 @@ pub(super) fn places(topology: &Topology, only: Option<&str>, unroutable: bool) 
     if unroutable {
         return Ok(vec![unroutable_place(topology)]);
     }
-    let work = topology.queues().into_iter().filter(|queue| matches!(queue.role, QueueRole::Work { .. })).map(|queue| queue.name);
+    let work = topology
+        .queues()
+        .into_iter()
+        .filter(|queue| matches!(queue.role, QueueRole::Work { .. }))
+        .map(|queue| queue.name);
     let all: Vec<Place> = work.map(|home| Place { queue: topology.dead_queue(&home), home: Some(home) }).collect();
     let Some(only) = only else { return Ok(all) };
     let wanted = topology.name(only);
     let known = all.iter().map(Place::label).collect::<Vec<_>>().join(", ");
     let found: Vec<Place> = all.into_iter().filter(|place| place.label() == wanted || place.label() == only).collect();
-    if found.is_empty() { Err(Problem::NotFound(format!("no queue `{only}`; there are {known}")).into()) } else { Ok(found) }
+    if found.is_empty() {
+        Err(Problem::NotFound(format!("no queue `{only}`; there are {known}")).into())
+    } else {
+        Ok(found)
+    }
 }
 
 /// Where messages without a route are.
@@ -88,12 +100,13 @@ impl Desk {
         let counted = count_queues(url, "pvt dead", &queues).await?;
         let counts = queues.into_iter().zip(counted).filter_map(|(queue, count)| Some((queue, count?.ready))).collect();
         let topology = broker::topology(config);
-        let (publisher, subscriber) = (Publisher::start(url, topology.clone(), "pvt dead"), Subscriber::start(url, topology, "pvt dead"));
+        let (publisher, subscriber) =
+            (Publisher::start(url, topology.clone(), "pvt dead"), Subscriber::start(url, topology, "pvt dead"));
         Ok(Self { subscriber, publisher, counts })
     }
 
-    /// Looks at every message of these places and does with each what `judge` says. All of a place are looked at before the first
-    /// goes home: one that fails again at once must not be met a second time.
+    /// Looks at every message of these places and does with each what `judge` says. All of a place are looked at before
+    /// the first goes home: one that fails again at once must not be met a second time.
     pub(super) async fn visit(&self, places: &[Place], mut judge: impl FnMut(&Place, &Letter) -> Fate) -> Result<()> {
         for place in places.iter().filter(|place| self.counts.get(&place.queue).is_some_and(|ready| *ready > 0)) {
             let ready = self.counts.get(&place.queue).copied().unwrap_or_default();
@@ -108,7 +121,13 @@ impl Desk {
         Ok(())
     }
 
-    async fn visit_place(&self, subscription: &mut Subscription, place: &Place, limit: usize, judge: &mut impl FnMut(&Place, &Letter) -> Fate) -> Result<()> {
+    async fn visit_place(
+        &self,
+        subscription: &mut Subscription,
+        place: &Place,
+        limit: usize,
+        judge: &mut impl FnMut(&Place, &Letter) -> Fate,
+    ) -> Result<()> {
         for letter in read(subscription, place, limit).await? {
             match (judge(place, &letter), &place.home) {
                 (Fate::Stays, _) => continue,
@@ -139,7 +158,8 @@ async fn read(subscription: &mut Subscription, place: &Place, limit: usize) -> R
     while letters.len() < limit {
         let Ok(delivery) = timeout(SILENCE, subscription.next()).await else { break };
         let delivery = delivery?;
-        let id = if delivery.envelope.id.is_nil() { handle(place, &delivery, &mut alike) } else { delivery.envelope.id };
+        let id =
+            if delivery.envelope.id.is_nil() { handle(place, &delivery, &mut alike) } else { delivery.envelope.id };
         letters.push(Letter { id, delivery });
     }
     Ok(letters)
@@ -164,7 +184,13 @@ mod tests {
     use std::sync::Arc;
 
     fn nameless(body: &'static str) -> Delivery {
-        Delivery { tag: 1, redelivered: false, delivery_count: 0, envelope: Arc::new(Envelope::default()), body: body.into() }
+        Delivery {
+            tag: 1,
+            redelivered: false,
+            delivery_count: 0,
+            envelope: Arc::new(Envelope::default()),
+            body: body.into(),
+        }
     }
 
     #[test]
@@ -183,7 +209,10 @@ mod tests {
     fn places_are_found_by_either_name() {
         let topology = Topology::new("t.", 2);
         let queue = |only| places(&topology, Some(only), false).unwrap()[0].queue.clone();
-        assert_eq!((queue("emails"), queue("t.bookings.1")), ("t.emails.dead".to_owned(), "t.bookings.1.dead".to_owned()));
+        assert_eq!(
+            (queue("emails"), queue("t.bookings.1")),
+            ("t.emails.dead".to_owned(), "t.bookings.1.dead".to_owned())
+        );
         assert!(places(&topology, Some("nosuch"), false).is_err());
         assert_eq!(places(&topology, None, true).unwrap().len(), 1);
     }

@@ -1,4 +1,5 @@
-//! The server's side of SMTP (RFC 5321) as a pure state machine: bytes in, steps out. It does no I/O and never panics on any input.
+//! The server's side of SMTP (RFC 5321) as a pure state machine: bytes in, steps out. It does no I/O and never panics
+//! on any input.
 
 use std::borrow::Cow;
 
@@ -71,8 +72,8 @@ impl Dialogue {
         Self { phase: Phase::Idle, greeted: false, errors: 0 }
     }
 
-    /// Takes one step. `input` begins with what was not used before; returns how much of it this step used. `gate` may refuse a sender or
-    /// a recipient with a step of its own.
+    /// Takes one step. `input` begins with what was not used before; returns how much of it this step used. `gate` may
+    /// refuse a sender or a recipient with a step of its own.
     pub(super) fn step(&mut self, input: &[u8], gate: &mut dyn FnMut(Gate) -> Option<Step>) -> (usize, Step) {
         if matches!(self.phase, Phase::Body { .. }) {
             return self.body(input);
@@ -96,8 +97,10 @@ impl Dialogue {
         match verb.to_ascii_uppercase().as_str() {
             "EHLO" if !rest.trim().is_empty() => {
                 self.greet();
-                let hello =
-                    format!("250-pvt mail sink\r\n250-PIPELINING\r\n250-SIZE {MAX_MESSAGE_BYTES}\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n250 SMTPUTF8");
+                let hello = format!(
+                    "250-pvt mail sink\r\n250-PIPELINING\r\n250-SIZE \
+                        {MAX_MESSAGE_BYTES}\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n250 SMTPUTF8"
+                );
                 Step::Reply(hello.into())
             }
             "HELO" if !rest.trim().is_empty() => {
@@ -128,11 +131,15 @@ impl Dialogue {
         if !self.greeted || !matches!(self.phase, Phase::Idle) {
             return self.error("503 5.5.1 not now");
         }
-        let Some((from, parameters)) = path(rest, "FROM:") else { return self.error("501 5.1.7 write MAIL FROM:<address>") };
+        let Some((from, parameters)) = path(rest, "FROM:") else {
+            return self.error("501 5.1.7 write MAIL FROM:<address>");
+        };
         for parameter in parameters.split_ascii_whitespace() {
             let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
             match name.to_ascii_uppercase().as_str() {
-                "SIZE" if value.parse::<usize>().is_ok_and(|size| size > MAX_MESSAGE_BYTES) => return Step::Reply("552 5.3.4 too large".into()),
+                "SIZE" if value.parse::<usize>().is_ok_and(|size| size > MAX_MESSAGE_BYTES) => {
+                    return Step::Reply("552 5.3.4 too large".into());
+                }
                 "SIZE" | "BODY" | "SMTPUTF8" => {}
                 _ => return self.error("555 5.5.4 unknown parameter"),
             }
@@ -175,8 +182,8 @@ impl Dialogue {
         }
     }
 
-    /// Takes whole lines of a message. Only CRLF ends a line here: a lone LF before a dot must not end the message, or what follows could be
-    /// smuggled in as commands.
+    /// Takes whole lines of a message. Only CRLF ends a line here: a lone LF before a dot must not end the message, or
+    /// what follows could be smuggled in as commands.
     fn body(&mut self, input: &[u8]) -> (usize, Step) {
         let Phase::Body { raw, oversize, .. } = &mut self.phase else { return (0, Step::NeedMore) };
         let mut used = 0;
@@ -204,7 +211,11 @@ impl Dialogue {
 
     fn error(&mut self, reply: &'static str) -> Step {
         self.errors += 1;
-        if self.errors > MAX_ERRORS { Step::Close("421 4.7.0 too many errors".into()) } else { Step::Reply(reply.into()) }
+        if self.errors > MAX_ERRORS {
+            Step::Close("421 4.7.0 too many errors".into())
+        } else {
+            Step::Reply(reply.into())
+        }
     }
 }
 

@@ -1,5 +1,5 @@
-//! The sink's page and its JSON. Mails are strangers' content: everything is escaped, and their HTML is shown only in a frame that can run
-//! nothing, load nothing and send nothing.
+//! The sink's page and its JSON. Mails are strangers' content: everything is escaped, and their HTML is shown only in a
+//! frame that can run nothing, load nothing and send nothing.
 
 use super::SinkState;
 use super::faults::Fault;
@@ -21,9 +21,11 @@ const MAX_LIMIT: usize = 20_000;
 
 const STYLE: &str = include_str!("../../templates/mail_style.css");
 /// For our own pages: our style sheet and a frame of our own, nothing else.
-const PAGE_POLICY: &str = "default-src 'none'; style-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+const PAGE_POLICY: &str = "default-src 'none'; style-src 'self'; frame-src 'self'; form-action 'self'; base-uri \
+    'none'; frame-ancestors 'none'";
 /// For a mail's HTML: an origin of its own, no script, nothing from the network.
-const MAIL_POLICY: &str = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'";
+const MAIL_POLICY: &str =
+    "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'";
 
 /// Every route of the sink.
 pub(super) fn router(state: SinkState) -> Router {
@@ -42,10 +44,13 @@ pub(super) fn router(state: SinkState) -> Router {
         .with_state(state)
 }
 
-/// A page elsewhere could point a name of its own at this machine and read the mails: only requests that name a local host are answered.
+/// A page elsewhere could point a name of its own at this machine and read the mails: only requests that name a local
+/// host are answered.
 async fn local_only(request: Request, next: Next) -> Response {
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let name = host.rsplit_once(':').map_or(host, |(name, port)| if port.bytes().all(|digit| digit.is_ascii_digit()) { name } else { host });
+    let name = host
+        .rsplit_once(':')
+        .map_or(host, |(name, port)| if port.bytes().all(|digit| digit.is_ascii_digit()) { name } else { host });
     if !matches!(name, "localhost" | "127.0.0.1" | "[::1]") {
         return (StatusCode::FORBIDDEN, "the mail sink answers to localhost only\n").into_response();
     }
@@ -100,14 +105,26 @@ async fn list(State(state): State<SinkState>, Query(filter): Query<Filter>) -> R
         Row { n: mail.n, subject, to: mail.to.join(", "), when: clock_time(mail.received_at) }
     });
     let fault = serde_json::to_string(&state.faults.get()).ok().filter(|_| state.faults.get().mode.is_some());
-    page(&ListPage { rows: rows.collect(), to: filter.to.unwrap_or_default(), accepted: tally.accepted, kept: tally.kept, fault })
+    page(&ListPage {
+        rows: rows.collect(),
+        to: filter.to.unwrap_or_default(),
+        accepted: tally.accepted,
+        kept: tally.kept,
+        fault,
+    })
 }
 
 async fn show(State(state): State<SinkState>, Path(n): Path<u64>) -> Response {
     let Some(mail) = state.store.get(n) else { return not_kept(n) };
     let exists = |n: u64| state.store.get(n).map(|mail| mail.n);
     let (newer, older) = (n.checked_add(1).and_then(exists), n.checked_sub(1).and_then(exists));
-    page(&ShowPage { mail: ParsedMail::of(&mail), when: clock_time(mail.received_at), size: mail.raw.len(), newer, older })
+    page(&ShowPage {
+        mail: ParsedMail::of(&mail),
+        when: clock_time(mail.received_at),
+        size: mail.raw.len(),
+        newer,
+        older,
+    })
 }
 
 async fn show_html(State(state): State<SinkState>, Path(n): Path<u64>) -> Response {
@@ -117,7 +134,11 @@ async fn show_html(State(state): State<SinkState>, Path(n): Path<u64>) -> Respon
 
 async fn show_raw(State(state): State<SinkState>, Path(n): Path<u64>) -> Response {
     let Some(mail) = state.store.get(n) else { return not_kept(n) };
-    ([(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::CONTENT_SECURITY_POLICY, MAIL_POLICY)], mail.raw.clone()).into_response()
+    (
+        [(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::CONTENT_SECURITY_POLICY, MAIL_POLICY)],
+        mail.raw.clone(),
+    )
+        .into_response()
 }
 
 async fn show_attachment(State(state): State<SinkState>, Path((n, index)): Path<(u64, usize)>) -> Response {
@@ -139,7 +160,10 @@ async fn style() -> Response {
 /// `count` comes first: it is the number of mails ever accepted.
 async fn count(State(state): State<SinkState>) -> Response {
     let tally = state.store.tally();
-    ([(header::CONTENT_TYPE, "application/json")], format!("{{\"count\":{},\"kept\":{},\"kept_bytes\":{}}}\n", tally.accepted, tally.kept, tally.bytes))
+    (
+        [(header::CONTENT_TYPE, "application/json")],
+        format!("{{\"count\":{},\"kept\":{},\"kept_bytes\":{}}}\n", tally.accepted, tally.kept, tally.bytes),
+    )
         .into_response()
 }
 

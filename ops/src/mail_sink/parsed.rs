@@ -59,8 +59,16 @@ impl ParsedMail {
             subject: message.subject().unwrap_or_default().to_owned(),
             message_id: header(&headers, "message-id"),
             date: message.date().map_or_else(String::new, mail_parser::DateTime::to_rfc3339),
-            text: body(&message, &message.text_body, |part| if let PartType::Text(text) = part { Some(text) } else { None }),
-            html: body(&message, &message.html_body, |part| if let PartType::Html(html) = part { Some(html) } else { None }),
+            text: body(
+                &message,
+                &message.text_body,
+                |part| if let PartType::Text(text) = part { Some(text) } else { None },
+            ),
+            html: body(
+                &message,
+                &message.html_body,
+                |part| if let PartType::Html(html) = part { Some(html) } else { None },
+            ),
             attachments: message.attachments().map(attachment).collect(),
             headers,
         }
@@ -85,13 +93,15 @@ fn headers(message: &Message<'_>) -> BTreeMap<String, String> {
     let mut all: BTreeMap<String, String> = BTreeMap::new();
     for (name, value) in message.headers_raw() {
         let value = value.replace(['\r', '\n'], "");
-        all.entry(name.to_owned()).and_modify(|seen| *seen = format!("{seen}\n{}", value.trim())).or_insert_with(|| value.trim().to_owned());
+        all.entry(name.to_owned())
+            .and_modify(|seen| *seen = format!("{seen}\n{}", value.trim()))
+            .or_insert_with(|| value.trim().to_owned());
     }
     all
 }
 
-/// The first of these parts that was sent in the form that `take` takes. (The parser also lists a part for the form that it would have to be
-/// converted to.)
+/// The first of these parts that was sent in the form that `take` takes. (The parser also lists a part for the form
+/// that it would have to be converted to.)
 fn body<'m>(message: &'m Message<'m>, parts: &[u32], take: impl Fn(&'m PartType<'m>) -> Option<&'m str>) -> String {
     let part = parts.iter().filter_map(|id| message.part(*id)).find_map(|part| take(&part.body));
     part.map_or_else(String::new, |text| text.replace("\r\n", "\n"))

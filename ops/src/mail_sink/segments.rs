@@ -1,7 +1,7 @@
 //! Accepted mails on disk: append-only files, each a sequence of a JSON line and the message that it announces.
 //!
-//! A record is written with one call before the mail is acknowledged, so a killed process leaves at most one torn record, at the end of
-//! the newest file, of a mail that nobody was told was kept. Loading cuts it off.
+//! A record is written with one call before the mail is acknowledged, so a killed process leaves at most one torn
+//! record, at the end of the newest file, of a mail that nobody was told was kept. Loading cuts it off.
 
 use super::store::{KeptMail, MAX_BYTES};
 use chrono::{DateTime, Utc};
@@ -40,10 +40,12 @@ pub(super) struct Segments {
 }
 
 impl Segments {
-    /// Opens the folder, creating it if need be, and reads what is there, oldest first, and how many mails there ever were.
+    /// Opens the folder, creating it if need be, and reads what is there, oldest first, and how many mails there ever
+    /// were.
     pub(super) fn open(folder: &Path) -> io::Result<(Self, Vec<Record>, u64)> {
         fs::create_dir_all(folder)?;
-        let mut files: Vec<PathBuf> = fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<_>>()?;
+        let mut files: Vec<PathBuf> =
+            fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<_>>()?;
         files.retain(|path| path.extension().is_some_and(|extension| extension == EXTENSION));
         // Names are numbers of fixed width.
         files.sort();
@@ -52,13 +54,17 @@ impl Segments {
             let content = fs::read(path)?;
             let whole = read_records(&content, &mut records);
             if whole < content.len() {
-                tracing::warn!(file = %path.display(), cut = content.len() - whole, "the end of a file of mails is torn: cutting it off");
+                tracing::warn!(file = %path.display(), cut = content.len() - whole, "the end of a file of mails is \
+                    torn: cutting it off");
                 OpenOptions::new().write(true).open(path)?.set_len(whole as u64)?;
             }
         }
         let path = files.last().cloned().unwrap_or_else(|| segment_path(folder, 1));
         // A file without records still says how many came before it.
-        let before = path.file_stem().and_then(|stem| stem.to_str()?.parse::<u64>().ok()).map_or(0, |first| first.saturating_sub(1));
+        let before = path
+            .file_stem()
+            .and_then(|stem| stem.to_str()?.parse::<u64>().ok())
+            .map_or(0, |first| first.saturating_sub(1));
         let accepted = records.last().map_or(before, |record| record.n.max(before));
         let newest = append_to(&path)?;
         let newest_bytes = newest.metadata()?.len();
@@ -73,7 +79,13 @@ impl Segments {
         if self.newest_bytes >= SEGMENT_BYTES {
             self.begin(record.n)?;
         }
-        let heading = Heading { n: record.n, received_at: record.received_at, from: record.from.clone(), to: record.to.clone(), bytes: record.raw.len() };
+        let heading = Heading {
+            n: record.n,
+            received_at: record.received_at,
+            from: record.from.clone(),
+            to: record.to.clone(),
+            bytes: record.raw.len(),
+        };
         self.buffer.clear();
         serde_json::to_writer(&mut self.buffer, &heading)?;
         self.buffer.push(b'\n');

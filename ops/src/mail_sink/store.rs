@@ -51,7 +51,8 @@ pub(super) struct Tally {
 }
 
 impl MailStore {
-    /// A store in this folder, with what was kept there before; `None` keeps mails in memory only. `discard` only counts.
+    /// A store in this folder, with what was kept there before; `None` keeps mails in memory only. `discard` only
+    /// counts.
     ///
     /// # Errors
     /// When the folder cannot be read or written.
@@ -104,7 +105,8 @@ impl MailStore {
     /// The newest mails, newest first. `to` is an address, or a part of one when it has no `@`; case does not count.
     pub fn newest(&self, to: Option<&str>, limit: usize) -> Vec<Arc<KeptMail>> {
         let wanted = to.map(str::trim).filter(|to| !to.is_empty()).map(str::to_lowercase);
-        let fits = |mail: &KeptMail| wanted.as_deref().is_none_or(|wanted| mail.to.iter().any(|to| is_meant(to, wanted)));
+        let fits =
+            |mail: &KeptMail| wanted.as_deref().is_none_or(|wanted| mail.to.iter().any(|to| is_meant(to, wanted)));
         self.lock().mails.iter().rev().filter(|mail| fits(mail)).take(limit).cloned().collect()
     }
 

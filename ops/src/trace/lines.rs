@@ -40,9 +40,13 @@ pub(super) fn told_by(ledger: &Ledger) -> BTreeSet<String> {
     sessions.chain(intents).chain(refunds).chain(disputes).filter(|by| by.starts_with("evt_")).cloned().collect()
 }
 
-/// What anybody may have written, as it may stand on a terminal: whatever steers one, or turns the direction of writing, is a blank.
+/// What anybody may have written, as it may stand on a terminal: whatever steers one, or turns the direction of
+/// writing, is a blank.
 fn on_one_line(text: &str) -> String {
-    let steers = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let steers = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
     text.chars().map(|c| if steers(c) { ' ' } else { c }).collect()
 }
 
@@ -53,11 +57,19 @@ fn unix(seconds: i64) -> Timestamp {
 impl Story<'_> {
     /// All of it, oldest first.
     pub(super) fn lines(&self) -> Vec<Line> {
-        let mut lines = vec![Line { at: self.booking.created_at, place: "api", what: format!("accepted, from {}", self.booking.source.as_str()) }];
+        let mut lines = vec![Line {
+            at: self.booking.created_at,
+            place: "api",
+            what: format!("accepted, from {}", self.booking.source.as_str()),
+        }];
         lines.extend(self.booking.history.iter().map(|entry| self.revision(entry)));
         lines.extend(self.ledger.iter().flat_map(|ledger| money(ledger)));
         for event in self.events {
-            lines.push(Line { at: event.received_at, place: "stripe", what: format!("{} arrived ({})", event.event_type, event.id) });
+            lines.push(Line {
+                at: event.received_at,
+                place: "stripe",
+                what: format!("{} arrived ({})", event.event_type, event.id),
+            });
         }
         for mail in self.mails {
             let again = if mail.attempts > 1 { format!(", {} attempts", mail.attempts) } else { String::new() };
@@ -69,7 +81,11 @@ impl Story<'_> {
     }
 
     fn revision(&self, entry: &HistoryEntry) -> Line {
-        let step = if entry.from == entry.to { entry.to.as_str().to_owned() } else { format!("{} → {}", entry.from.as_str(), entry.to.as_str()) };
+        let step = if entry.from == entry.to {
+            entry.to.as_str().to_owned()
+        } else {
+            format!("{} → {}", entry.from.as_str(), entry.to.as_str())
+        };
         let mut what = format!("rev {}  {}: {step}, by {}", entry.rev, entry.action.as_str(), entry.actor);
         if let Some(reason) = &entry.reason {
             what.push_str(&format!(" ({})", on_one_line(reason)));
@@ -80,9 +96,11 @@ impl Story<'_> {
         if let Some(change) = entry.changes.as_deref().and_then(|changes| changes.payment.as_ref()) {
             let shown = |amount: i64| self.amount(amount);
             let (was, is) = (change.before.ledger(), change.after.ledger());
-            for (name, was, is) in
-                [("paid", was.captured, is.captured), ("given back", was.refunded, is.refunded), ("taken by banks", was.charged_back, is.charged_back)]
-            {
+            for (name, was, is) in [
+                ("paid", was.captured, is.captured),
+                ("given back", was.refunded, is.refunded),
+                ("taken by banks", was.charged_back, is.charged_back),
+            ] {
                 if was != is {
                     what.push_str(&format!(", {name} {}", shown(is)));
                 }
@@ -121,7 +139,11 @@ impl Story<'_> {
                 waits.push(format!("the booking knows ledger revision {} of {}", known.ledger_rev, ledger.sums_rev));
             }
             for order in ledger.open_orders() {
-                waits.push(format!("refund {} of {} is ordered, and Stripe has not made it", order.key, self.amount(order.amount)));
+                waits.push(format!(
+                    "refund {} of {} is ordered, and Stripe has not made it",
+                    order.key,
+                    self.amount(order.amount)
+                ));
             }
             waits.extend(ledger.attention().into_iter().map(|kind| format!("staff must look: {}", kind.as_str())));
         }
@@ -136,7 +158,9 @@ impl Story<'_> {
         );
         match self.missing_in_mart {
             None => waits.push("the mart could not be asked".to_owned()),
-            Some(missing) if !missing.is_empty() => waits.push(format!("the mart lacks {} of {} events", missing.len(), booking.history.len())),
+            Some(missing) if !missing.is_empty() => {
+                waits.push(format!("the mart lacks {} of {} events", missing.len(), booking.history.len()))
+            }
             Some(_) => {}
         }
         let owned = u64::try_from(booking.claims().count()).unwrap_or(u64::MAX);
@@ -144,7 +168,11 @@ impl Story<'_> {
             waits.push(format!("it owns {owned} bed-nights and claims {}", self.claims));
         }
         if waits.is_empty() {
-            vec![format!("Settled, as far as the stores know: {} bed-nights claimed, nothing waits (`pvt dead list` shows what died).", self.claims)]
+            vec![format!(
+                "Settled, as far as the stores know: {} bed-nights claimed, nothing waits (`pvt dead list` shows \
+                    what died).",
+                self.claims
+            )]
         } else {
             waits
         }
@@ -164,14 +192,21 @@ fn money(ledger: &Ledger) -> Vec<Line> {
         });
     }
     for session in ledger.sessions.iter() {
-        lines.push(Line { at: unix(session.told.at), place: "stripe", what: format!("{} is {:?}", session.id, session.state) });
+        lines.push(Line {
+            at: unix(session.told.at),
+            place: "stripe",
+            what: format!("{} is {:?}", session.id, session.state),
+        });
     }
     for intent in ledger.intents.iter() {
         let what = format!(
             "{} is {:?}, {} received",
             intent.id,
             intent.status,
-            Money::new(intent.received, Currency::from_code(&intent.currency.to_uppercase()).unwrap_or(ledger.currency))
+            Money::new(
+                intent.received,
+                Currency::from_code(&intent.currency.to_uppercase()).unwrap_or(ledger.currency)
+            )
         );
         lines.push(Line { at: unix(intent.since()), place: "stripe", what });
     }
@@ -188,7 +223,11 @@ fn money(ledger: &Ledger) -> Vec<Line> {
         });
     }
     for refund in ledger.refunds.iter() {
-        lines.push(Line { at: unix(refund.created), place: "stripe", what: format!("{} gives back {}: {:?}", refund.id, shown(refund.amount), refund.status) });
+        lines.push(Line {
+            at: unix(refund.created),
+            place: "stripe",
+            what: format!("{} gives back {}: {:?}", refund.id, shown(refund.amount), refund.status),
+        });
     }
     for dispute in ledger.disputes.iter() {
         lines.push(Line {
@@ -198,7 +237,11 @@ fn money(ledger: &Ledger) -> Vec<Line> {
         });
     }
     for record in &ledger.records {
-        lines.push(Line { at: record.at, place: "ledger", what: format!("{} noted by {}", shown(record.amount), record.actor) });
+        lines.push(Line {
+            at: record.at,
+            place: "ledger",
+            what: format!("{} noted by {}", shown(record.amount), record.actor),
+        });
     }
     lines
 }
@@ -221,30 +264,45 @@ mod tests {
     /// One bed for one night, held until half past twelve.
     fn held() -> Booking {
         serde_json::from_value(json!({
-            "_id": ID, "reference": "PVT-0000000000", "status": "held", "rev": 1, "property_id": "pvt-montreal", "rate_plan_id": "prepaid", "source": "direct",
-            "stays": [{ "room_type_id": "dorm", "arrival": "2027-01-10", "departure": "2027-01-11", "guests": 1, "assigned_beds": ["a-1"] }],
+            "_id": ID, "reference": "PVT-0000000000", "status": "held", "rev": 1, "property_id": "pvt-montreal",
+            "rate_plan_id": "prepaid", "source": "direct",
+            "stays": [{ "room_type_id": "dorm", "arrival": "2027-01-10", "departure": "2027-01-11", "guests": 1,
+            "assigned_beds": ["a-1"] }],
             "guest": { "first_name": "Ada", "last_name": "Lovelace", "email": "ada@example.com" },
             "price": { "currency": "CAD", "nights": [[4200]], "taxes": [], "total": 4200 },
             "payment": { "required": 4200, "expires_at": "2026-12-01T12:30:00.000Z" }, "fingerprint": "f",
             "created_at": "2026-12-01T12:00:00.000Z", "updated_at": "2026-12-01T12:00:00.010Z",
-            "history": [{ "rev": 1, "at": "2026-12-01T12:00:00.010Z", "action": "request", "from": "requested", "to": "held", "command_id": ID,
+            "history": [{ "rev": 1, "at": "2026-12-01T12:00:00.010Z", "action": "request", "from": "requested",
+            "to": "held", "command_id": ID,
                           "event_id": "11111111-2222-5333-8444-555555555557", "actor": "guest" }],
         }))
         .unwrap()
     }
 
     fn mail(status: &str) -> Notification {
-        serde_json::from_value(json!({ "_id": "k", "booking_id": ID, "property_id": "pvt-montreal", "kind": "payment_link", "version": 1, "status": status,
-            "message_id": "<m>", "attempts": 2, "maybe_duplicate": 0, "sender": ID, "created_at": "2026-12-01T12:00:01.000Z", "updated_at": "2026-12-01T12:00:02.000Z" }))
+        serde_json::from_value(json!({ "_id": "k", "booking_id": ID, "property_id": "pvt-montreal",
+            "kind": "payment_link", "version": 1, "status": status,
+            "message_id": "<m>", "attempts": 2, "maybe_duplicate": 0, "sender": ID,
+            "created_at": "2026-12-01T12:00:01.000Z", "updated_at": "2026-12-01T12:00:02.000Z" }))
         .unwrap()
     }
 
     #[test]
     fn what_waits_is_named_and_nothing_of_the_guest_is_shown() {
         let (booking, mails, none) = (held(), [mail("failed")], HashSet::new());
-        let story = Story { booking: &booking, ledger: None, events: &[], mails: &mails, claims: 1, missing_in_mart: Some(&none) };
+        let story = Story {
+            booking: &booking,
+            ledger: None,
+            events: &[],
+            mails: &mails,
+            claims: 1,
+            missing_in_mart: Some(&none),
+        };
         let verdict = story.verdict(at("2026-12-01T12:18:00.000Z"));
-        assert_eq!(verdict, ["held for 42.00 CAD until 2026-12-01T12:30:00.000Z, 12 min left", "the mail payment_link is failed"]);
+        assert_eq!(
+            verdict,
+            ["held for 42.00 CAD until 2026-12-01T12:30:00.000Z, 12 min left", "the mail payment_link is failed"]
+        );
         let lines = story.lines();
         assert_eq!(lines.iter().map(|line| line.place).collect::<Vec<_>>(), ["api", "booking", "mail"]);
         let shown = serde_json::to_string(&lines).unwrap();
@@ -255,7 +313,8 @@ mod tests {
     fn what_guests_write_does_not_steer_the_terminal() {
         let (mut booking, none) = (held(), HashSet::new());
         booking.history[0].reason = Some("plans\nchanged \u{1b}[2J\u{202e}é".to_owned());
-        let story = Story { booking: &booking, ledger: None, events: &[], mails: &[], claims: 1, missing_in_mart: Some(&none) };
+        let story =
+            Story { booking: &booking, ledger: None, events: &[], mails: &[], claims: 1, missing_in_mart: Some(&none) };
         assert_eq!(story.lines()[1].what, "rev 1  request: requested → held, by guest (plans changed  [2J é)");
     }
 
@@ -263,10 +322,21 @@ mod tests {
     fn what_is_missing_is_not_settled() {
         let (mut booking, mails) = (held(), [mail("sent")]);
         (booking.status, booking.payment.expires_at) = (pvt_domain::booking::Status::Confirmed, None);
-        let (none, missing) = (HashSet::new(), booking.history.iter().map(|entry| entry.event_id).collect::<HashSet<_>>());
-        let story = Story { booking: &booking, ledger: None, events: &[], mails: &mails, claims: 1, missing_in_mart: Some(&none) };
+        let (none, missing) =
+            (HashSet::new(), booking.history.iter().map(|entry| entry.event_id).collect::<HashSet<_>>());
+        let story = Story {
+            booking: &booking,
+            ledger: None,
+            events: &[],
+            mails: &mails,
+            claims: 1,
+            missing_in_mart: Some(&none),
+        };
         assert!(story.verdict(at("2026-12-01T12:18:00.000Z"))[0].starts_with("Settled"));
         let lacking = Story { claims: 0, missing_in_mart: Some(&missing), ..story };
-        assert_eq!(lacking.verdict(at("2026-12-01T12:18:00.000Z")), ["the mart lacks 1 of 1 events", "it owns 1 bed-nights and claims 0"]);
+        assert_eq!(
+            lacking.verdict(at("2026-12-01T12:18:00.000Z")),
+            ["the mart lacks 1 of 1 events", "it owns 1 bed-nights and claims 0"]
+        );
     }
 }

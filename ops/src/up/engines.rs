@@ -11,8 +11,8 @@ const SLOWEST_RESTART: Duration = Duration::from_secs(30);
 /// An engine that lived this long after a restart is well again.
 const PROVEN_AFTER: u32 = 60;
 
-/// Watches those of `kinds` that run as local programs; Docker looks after its own. Never ends by itself, and may be dropped at any
-/// moment: an engine that is being started is on record before it runs.
+/// Watches those of `kinds` that run as local programs; Docker looks after its own. Never ends by itself, and may be
+/// dropped at any moment: an engine that is being started is on record before it runs.
 pub(super) async fn watch(instance: &Instance, kinds: &[EngineKind]) {
     let local = kinds.iter().filter(|kind| pid(instance, **kind).is_some());
     let watches = local.map(|kind| watch_one(instance, *kind));
@@ -33,7 +33,10 @@ async fn watch_one(instance: &Instance, kind: EngineKind) {
         }
         looks_since_restart = 0;
         let wait = backoff.step();
-        output::note(format_args!("  {kind} ended: starting it again; what needs it waits meanwhile (log: {})", instance.log(kind).display()));
+        output::note(format_args!(
+            "  {kind} ended: starting it again; what needs it waits meanwhile (log: {})",
+            instance.log(kind).display()
+        ));
         tokio::time::sleep(wait).await;
         let progress = |line: &str| output::note(format_args!("  {line}"));
         if let Err(error) = instance.ensure(&[kind], &progress).await {

@@ -56,7 +56,12 @@ async fn subscribe(subscriber: &Subscriber) -> Result<(Subscription, Subscriptio
 }
 
 /// The line of what happens next; says in between how many were not shown.
-async fn next(events: &mut Subscription, dead: &mut Subscription, second: &mut Second, known: &mut Known) -> Result<String, ConsumeError> {
+async fn next(
+    events: &mut Subscription,
+    dead: &mut Subscription,
+    second: &mut Second,
+    known: &mut Known,
+) -> Result<String, ConsumeError> {
     loop {
         let happening = async {
             tokio::select! {
@@ -139,7 +144,11 @@ fn dead_line(letter: &Delivery) -> String {
     let reason: String = header(HEADER_ERROR_MESSAGE).chars().take(REASON_CHARS).collect();
     let id = if envelope.id.is_nil() { "without an id".to_owned() } else { envelope.id.to_string() };
     let time = Utc::now().format("%H:%M:%S%.3f");
-    format!("{time}  DEAD LETTER of {}  {class}: {reason}  ({} {id}; `pvt dead list`)", header(HEADER_WORKER), envelope.kind)
+    format!(
+        "{time}  DEAD LETTER of {}  {class}: {reason}  ({} {id}; `pvt dead list`)",
+        header(HEADER_WORKER),
+        envelope.kind
+    )
 }
 
 /// The line of an event; none where money or a mail is told of again.
@@ -147,7 +156,8 @@ fn line(delivery: &Delivery, known: &mut Known) -> Option<String> {
     let time = Utc::now().format("%H:%M:%S%.3f");
     Some(match AnalyticsEvent::decode(&delivery.envelope.kind, &delivery.body) {
         Ok(AnalyticsEvent::Booking(event)) => {
-            let beds: Vec<&str> = event.stays.iter().flat_map(|stay| stay.assigned_beds.iter().map(|bed| bed.as_str())).collect();
+            let beds: Vec<&str> =
+                event.stays.iter().flat_map(|stay| stay.assigned_beds.iter().map(|bed| bed.as_str())).collect();
             let took = (event.occurred_at.as_datetime() - event.created_at.as_datetime()).num_milliseconds();
             let took = if !known.is_newer(event.booking_id, event.rev) {
                 ", once more (a repetition changes nothing)".to_owned()
@@ -156,9 +166,17 @@ fn line(delivery: &Delivery, known: &mut Known) -> Option<String> {
             } else {
                 String::new()
             };
-            format!("{time}  booking {}  {}  rev {}  {}{took}", event.reference, event.status.as_str(), event.rev, beds.join(" "))
+            format!(
+                "{time}  booking {}  {}  rev {}  {}{took}",
+                event.reference,
+                event.status.as_str(),
+                event.rev,
+                beds.join(" ")
+            )
         }
-        Ok(AnalyticsEvent::Notification(_) | AnalyticsEvent::Payment(_)) if !known.is_new(delivery.envelope.id) => return None,
+        Ok(AnalyticsEvent::Notification(_) | AnalyticsEvent::Payment(_)) if !known.is_new(delivery.envelope.id) => {
+            return None;
+        }
         Ok(AnalyticsEvent::Notification(event)) => {
             let what = if event.delivered { "mailed" } else { "mail refused" };
             format!("{time}  booking {}  {what}: {}", event.booking_id.reference(), event.kind.as_str())

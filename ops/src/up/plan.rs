@@ -57,7 +57,8 @@ impl Plan {
             engines.push(("PUBLIC_URL".to_owned(), config.public_url.to_string()));
         }
         let settings = found_by(&config, urls);
-        let mut processes = vec![process("api", &["api"], engines.clone(), &[&config.http_addr.to_string()], "/readyz", "/api")];
+        let mut processes =
+            vec![process("api", &["api"], engines.clone(), &[&config.http_addr.to_string()], "/readyz", "/api")];
         let simulated = simulator(&config, home);
         for (port, worker) in (FIRST_WORKER_PORT..).zip(pvt_workers::registry::NAMES) {
             let address = format!("127.0.0.1:{port}");
@@ -67,7 +68,14 @@ impl Plan {
                 environment.push(("STRIPE_SECRET_KEY".to_owned(), SIMULATED_KEY.to_owned()));
                 environment.push(("STRIPE_API_BASE".to_owned(), format!("http://{SIMULATOR_ADDR}")));
             }
-            processes.push(process(worker, &["workers", "run", worker], environment, &[&address], "/readyz", "/metrics"));
+            processes.push(process(
+                worker,
+                &["workers", "run", worker],
+                environment,
+                &[&address],
+                "/readyz",
+                "/metrics",
+            ));
         }
         if let Some(sink) = sink(&config, home)? {
             processes.push(sink);
@@ -81,7 +89,11 @@ impl Plan {
         for process in &self.processes {
             for address in &process.listens {
                 std::net::TcpListener::bind(address.as_str()).with_context(|| {
-                    format!("{} cannot listen on {address}: another program does; stop it, or set PVT_HTTP_ADDR, PVT_OPS_ADDR or SMTP_URL", process.name)
+                    format!(
+                        "{} cannot listen on {address}: another program does; stop it, or set PVT_HTTP_ADDR, \
+                        PVT_OPS_ADDR or SMTP_URL",
+                        process.name
+                    )
                 })?;
             }
         }
@@ -129,10 +141,12 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() { SocketAddr::new(Ipv4Addr::LOCALHOST.into(), address.port()) } else { address }
 }
 
-/// What other commands need to find this system. An engine of the user's is not written down: its URL may hold a password.
+/// What other commands need to find this system. An engine of the user's is not written down: its URL may hold a
+/// password.
 fn found_by(config: &Config, urls: &Urls) -> Vec<(String, String)> {
     let documented = Urls::from_env().missing().len() == EngineKind::ALL.len();
-    let engines = urls.as_env().into_iter().filter(|_| documented).map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let engines =
+        urls.as_env().into_iter().filter(|_| documented).map(|(name, value)| (name.to_owned(), value.to_owned()));
     let own = [
         ("PVT_HTTP_ADDR", config.http_addr.to_string()),
         ("PVT_OPS_ADDR", config.ops_addr.to_string()),
@@ -172,7 +186,14 @@ fn simulator(config: &Config, home: &Path) -> Option<ProcessPlan> {
     Some(process("stripe-simulator", &arguments, environment, &[SIMULATOR_ADDR], "/sim/effects.json", "/"))
 }
 
-fn process(name: &str, arguments: &[&str], environment: Vec<(String, String)>, listens: &[&str], ready_path: &str, link_path: &str) -> ProcessPlan {
+fn process(
+    name: &str,
+    arguments: &[&str],
+    environment: Vec<(String, String)>,
+    listens: &[&str],
+    ready_path: &str,
+    link_path: &str,
+) -> ProcessPlan {
     let page = |path: &str| format!("http://{}{path}", listens.first().unwrap_or(&""));
     ProcessPlan {
         name: name.to_owned(),
@@ -207,9 +228,15 @@ impl StatusLine {
 }
 
 /// Every engine and process, as found now.
-pub(super) async fn status_lines(instance: &Instance, ours: &[EngineKind], urls: Option<&Urls>, record: Option<&Record>) -> Result<Vec<StatusLine>> {
+pub(super) async fn status_lines(
+    instance: &Instance,
+    ours: &[EngineKind],
+    urls: Option<&Urls>,
+    record: Option<&Record>,
+) -> Result<Vec<StatusLine>> {
     let http = reqwest::Client::builder().timeout(Duration::from_secs(2)).build().unwrap_or_default();
-    let mut lines: Vec<StatusLine> = instance.status().await?.iter().map(|engine| engine_line(instance, engine, ours, urls)).collect();
+    let mut lines: Vec<StatusLine> =
+        instance.status().await?.iter().map(|engine| engine_line(instance, engine, ours, urls)).collect();
     for process in record.map(|record| record.processes.as_slice()).unwrap_or_default() {
         let alive = process.identity.is_alive();
         let answers = alive && http.get(&process.url).send().await.is_ok();
@@ -222,7 +249,14 @@ pub(super) async fn status_lines(instance: &Instance, ours: &[EngineKind], urls:
         };
         let log = Some(log_path(instance.home(), &process.name));
         let pid = alive.then_some(process.identity.pid);
-        lines.push(StatusLine { name: process.name.clone(), state, pid, url: Some(process.url.clone()), log, trouble: None });
+        lines.push(StatusLine {
+            name: process.name.clone(),
+            state,
+            pid,
+            url: Some(process.url.clone()),
+            log,
+            trouble: None,
+        });
     }
     Ok(lines)
 }

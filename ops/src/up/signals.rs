@@ -1,4 +1,5 @@
-//! Ctrl-C while `pvt up` runs: the first one stops everything in order, the second one by force. Neither leaves a process behind.
+//! Ctrl-C while `pvt up` runs: the first one stops everything in order, the second one by force. Neither leaves a
+//! process behind.
 
 use super::record::Record;
 use crate::output;
@@ -21,7 +22,10 @@ pub(super) fn listen(instance: &Instance) -> Result<CancellationToken> {
         output::note("\nStopping: what has begun is finished first. (Ctrl-C again stops at once.)");
         told.cancel();
         wait(&mut terminate, &mut interrupt).await;
-        output::note("Told twice: ending all processes and engines at once. What was accepted is kept, and goes on with the next `pvt up`.");
+        output::note(
+            "Told twice: ending all processes and engines at once. What was accepted is kept, and goes on with the \
+                next `pvt up`.",
+        );
         if let Err(error) = end_all(&instance).await {
             output::note(format_args!("  {error:#}\n  `pvt down` ends what is left"));
         }

@@ -47,14 +47,24 @@ impl Stack {
     pub(super) fn new(home: &Path, plan: &Plan, shutdown: CancellationToken) -> Result<Self> {
         std::fs::create_dir_all(log_folder(home))?;
         let supervisor = ProcessIdentity::current().context("this process is not in /proc")?;
-        let record = Arc::new(Mutex::new(Record { supervisor, ready: false, processes: Vec::new(), settings: plan.settings.clone() }));
+        let record = Arc::new(Mutex::new(Record {
+            supervisor,
+            ready: false,
+            processes: Vec::new(),
+            settings: plan.settings.clone(),
+        }));
         Ok(Self { supervised: Vec::new(), record, home: home.to_owned(), shutdown })
     }
 
     /// Starts everything of the plan, in its order.
     pub(super) fn start(&mut self, plan: &Plan) -> Result<()> {
         for process in &plan.processes {
-            let keeper = Keeper { plan: process.clone(), record: Arc::clone(&self.record), home: self.home.clone(), shutdown: self.shutdown.clone() };
+            let keeper = Keeper {
+                plan: process.clone(),
+                record: Arc::clone(&self.record),
+                home: self.home.clone(),
+                shutdown: self.shutdown.clone(),
+            };
             let log_begin = keeper.log_length();
             let child = keeper.spawn()?;
             let stop = CancellationToken::new();
@@ -78,7 +88,11 @@ impl Stack {
         for process in &plan.processes {
             while !answers(&http, &process.ready_url).await {
                 if Instant::now() > deadline {
-                    bail!("{} is not ready after {READY_LIMIT:?}:\n{}", process.name, last_lines(&log_path(&self.home, &process.name), 0));
+                    bail!(
+                        "{} is not ready after {READY_LIMIT:?}:\n{}",
+                        process.name,
+                        last_lines(&log_path(&self.home, &process.name), 0)
+                    );
                 }
                 tokio::time::sleep(LOOK_EVERY).await;
             }
@@ -86,7 +100,8 @@ impl Stack {
         Ok(())
     }
 
-    /// Stops the processes one after another in the order of their start: intake first, then the workers, then what they use.
+    /// Stops the processes one after another in the order of their start: intake first, then the workers, then what
+    /// they use.
     pub(super) async fn stop(self) {
         for supervised in self.supervised {
             supervised.stop.cancel();
@@ -120,7 +135,8 @@ impl Keeper {
         let mut command = Command::new(SELF);
         command.args(&self.plan.arguments).envs(self.plan.environment.iter().cloned());
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        // A group of its own, so that Ctrl-C at the terminal reaches only the supervisor, which stops the rest in order.
+        // A group of its own, so that Ctrl-C at the terminal reaches only the supervisor, which stops the rest in
+        // order.
         command.process_group(0);
         let mut child = command.spawn().with_context(|| format!("cannot start {}", self.plan.name))?;
         if let Err(error) = self.write_down(&child) {
@@ -133,7 +149,9 @@ impl Keeper {
 
     fn write_down(&self, child: &Child) -> Result<()> {
         let identity = child.id().and_then(|pid| ProcessIdentity::of(i32::try_from(pid).ok()?));
-        let identity = identity.with_context(|| format!("{} ended at once:\n{}", self.plan.name, last_lines(&log_path(&self.home, &self.plan.name), 0)))?;
+        let identity = identity.with_context(|| {
+            format!("{} ended at once:\n{}", self.plan.name, last_lines(&log_path(&self.home, &self.plan.name), 0))
+        })?;
         let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
         record.processes.retain(|process| process.name != self.plan.name);
         record.processes.push(Process { name: self.plan.name.clone(), identity, url: self.plan.url.clone() });
@@ -173,7 +191,10 @@ impl Keeper {
             process.signal(Signal::TERM);
         }
         if tokio::time::timeout(STOP_LIMIT, child.wait()).await.is_err() {
-            output::note(format_args!("  {} did not drain within {STOP_LIMIT:?}: ending it (its messages return to their queues)", self.plan.name));
+            output::note(format_args!(
+                "  {} did not drain within {STOP_LIMIT:?}: ending it (its messages return to their queues)",
+                self.plan.name
+            ));
             if let Err(error) = child.kill().await {
                 output::note(format_args!("  {}: {error}", self.plan.name));
             }

@@ -14,7 +14,17 @@ const ADA: &str = "ada@example.com";
 async fn ada(office: &Office) -> User {
     let email = Email::parse(ADA).unwrap();
     let (id, created_at) = (UserId::from_uuid(Uuid::now_v7()), Utc::now().into());
-    let user = User { id, email, name: "Ada".to_owned(), role: Role::Guest, properties: Vec::new(), locale: None, rev: 1, created_at, disabled_at: None };
+    let user = User {
+        id,
+        email,
+        name: "Ada".to_owned(),
+        role: Role::Guest,
+        properties: Vec::new(),
+        locale: None,
+        rev: 1,
+        created_at,
+        disabled_at: None,
+    };
     office.mongo.create_user(user.clone(), "none".to_owned()).await.unwrap();
     user
 }
@@ -60,7 +70,11 @@ async fn a_lost_answer_costs_the_first_tokens_goodness() {
     assert!(office.handle(vec![job(reset(user.id), 2)]).await[0].failed().is_none());
     let sent = tokens(&office);
     let now = Utc::now().into();
-    assert_eq!(office.mongo.password_reset(&sent[0], now).await.unwrap(), Some(user.id), "the newest mail's token is good");
+    assert_eq!(
+        office.mongo.password_reset(&sent[0], now).await.unwrap(),
+        Some(user.id),
+        "the newest mail's token is good"
+    );
     for older in &sent[1..] {
         assert_eq!(office.mongo.password_reset(older, now).await.unwrap(), None);
     }

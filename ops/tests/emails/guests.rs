@@ -15,9 +15,12 @@ pub(crate) fn confirmed(number: usize) -> Booking {
     let booking = json!({
         "_id": id, "reference": id.reference(), "status": "confirmed", "rev": 1,
         "property_id": demo::PROPERTY_ID, "rate_plan_id": "standard", "source": "direct",
-        "stays": [{ "room_type_id": "dorm-6-mixed", "arrival": "2027-01-10", "departure": "2027-01-13", "guests": 2, "assigned_beds": ["d6a-1", "d6a-2"] }],
-        "guest": { "first_name": "Ada", "last_name": "Lovelace", "email": format!("guest-{number}@example.com"), "locale": "en" },
-        "price": { "currency": "CAD", "nights": [[8_400, 8_400, 8_400]], "taxes": [{ "code": "gst", "name": "GST", "rate_ppm": 50_000, "amount": 1_260 }], "total": 26_460 },
+        "stays": [{ "room_type_id": "dorm-6-mixed", "arrival": "2027-01-10", "departure": "2027-01-13", "guests": 2,
+        "assigned_beds": ["d6a-1", "d6a-2"] }],
+        "guest": { "first_name": "Ada", "last_name": "Lovelace", "email": format!("guest-{number}@example.com"),
+        "locale": "en" },
+        "price": { "currency": "CAD", "nights": [[8_400, 8_400, 8_400]],
+        "taxes": [{ "code": "gst", "name": "GST", "rate_ppm": 50_000, "amount": 1_260 }], "total": 26_460 },
         "payment_status": "pay_on_arrival", "fingerprint": "emails", "created_at": DECIDED_AT, "updated_at": DECIDED_AT,
         "history": [entry(id, 1, "request", Status::Requested, Status::Confirmed)],
     });
@@ -47,7 +50,8 @@ pub(crate) fn cancelled(number: usize) -> Booking {
 pub(crate) fn modified(number: usize) -> Booking {
     let before = confirmed(number);
     let mut booking = before.clone();
-    (booking.stays[0].arrival, booking.stays[0].departure) = ("2097-01-10".parse().unwrap(), "2097-01-12".parse().unwrap());
+    (booking.stays[0].arrival, booking.stays[0].departure) =
+        ("2097-01-10".parse().unwrap(), "2097-01-12".parse().unwrap());
     let mut entry = entry(booking.id, 2, "modify", Status::Confirmed, Status::Confirmed);
     entry.changes = Changes::between(&before, &booking);
     booking.history.push(entry);
@@ -59,7 +63,8 @@ fn entry(id: BookingId, rev: u32, action: &str, from: Status, to: Status) -> His
     let event_id = id.event_id(rev, event_kind(to).unwrap());
     let command_id = Uuid::from_u128(u128::from(rev));
     serde_json::from_value(json!({
-        "rev": rev, "at": DECIDED_AT, "action": action, "from": from, "to": to, "command_id": command_id, "event_id": event_id, "actor": "guest",
+        "rev": rev, "at": DECIDED_AT, "action": action, "from": from, "to": to, "command_id": command_id,
+        "event_id": event_id, "actor": "guest",
     }))
     .unwrap()
 }

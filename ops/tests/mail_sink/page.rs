@@ -4,12 +4,15 @@ use crate::{Sink, address, letters};
 use lettre::address::Envelope;
 use pvt_workers::mail::Letter;
 
-const HOSTILE: &str = "From: Eve <eve@example.com>\r\nTo: <ada@example.com>\r\nMessage-ID: <m1@pvt.test>\r\nDate: Tue, 1 Dec 2026 12:00:00 +0000\r\n\
-Auto-Submitted: auto-generated\r\nSubject: =?utf-8?q?caf=C3=A9_<script>alert(1)</script>?=\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n\
+const HOSTILE: &str = "From: Eve <eve@example.com>\r\nTo: <ada@example.com>\r\nMessage-ID: <m1@pvt.test>\r\nDate: \
+    Tue, 1 Dec 2026 12:00:00 +0000\r\n\
+Auto-Submitted: auto-generated\r\nSubject: =?utf-8?q?caf=C3=A9_<script>alert(1)</script>?=\r\nMIME-Version: \
+1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n\
 --b\r\nContent-Type: multipart/alternative; boundary=c\r\n\r\n\
 --c\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nplain <b>text</b>\r\n\
 --c\r\nContent-Type: text/html; charset=utf-8\r\n\r\n<p>rich</p><script>alert(2)</script>\r\n--c--\r\n\
---b\r\nContent-Type: text/calendar; method=PUBLISH\r\nContent-Disposition: attachment; filename=\"../a.ics\"\r\n\r\nBEGIN:VCALENDAR\r\n--b--\r\n";
+--b\r\nContent-Type: text/calendar; method=PUBLISH\r\nContent-Disposition: attachment; \
+filename=\"../a.ics\"\r\n\r\nBEGIN:VCALENDAR\r\n--b--\r\n";
 
 async fn sink_with_a_hostile_mail() -> Sink {
     let sink = Sink::start().await;
@@ -91,8 +94,9 @@ async fn only_requests_for_a_local_name_are_answered() {
 #[tokio::test]
 async fn faults_are_set_by_json_alone() {
     let sink = Sink::start().await;
-    let post =
-        |kind: &'static str, body: &'static str| reqwest::Client::new().post(sink.url("/dev/mail/faults")).header("content-type", kind).body(body).send();
+    let post = |kind: &'static str, body: &'static str| {
+        reqwest::Client::new().post(sink.url("/dev/mail/faults")).header("content-type", kind).body(body).send()
+    };
     assert_eq!(post("text/plain", r#"{"mode":"451"}"#).await.unwrap().status(), 415);
     assert!(post("application/json", r#"{"mode":"explode"}"#).await.unwrap().status().is_client_error());
     assert_eq!(post("application/json", r#"{"mode":"451","next":2}"#).await.unwrap().status(), 200);

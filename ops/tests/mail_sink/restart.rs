@@ -33,7 +33,16 @@ fn free_address() -> SocketAddr {
 
 async fn start(smtp: SocketAddr, http: SocketAddr, store: &Path) -> Process {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pvt"));
-    command.args(["dev", "mail-sink", "--smtp", &smtp.to_string(), "--http", &http.to_string(), "--store", &store.display().to_string()]);
+    command.args([
+        "dev",
+        "mail-sink",
+        "--smtp",
+        &smtp.to_string(),
+        "--http",
+        &http.to_string(),
+        "--store",
+        &store.display().to_string(),
+    ]);
     let process = Process(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
     let begun = Instant::now();
     let browser = reqwest::Client::new();
@@ -78,7 +87,8 @@ async fn a_killed_sink_has_lost_nothing_that_it_acknowledged() {
 
     let _again = start(smtp, http, &store.0).await;
     let mut kept = HashSet::new();
-    let mails = browser.get(format!("http://{http}/dev/mail.json?limit=1")).send().await.unwrap().bytes().await.unwrap();
+    let mails =
+        browser.get(format!("http://{http}/dev/mail.json?limit=1")).send().await.unwrap().bytes().await.unwrap();
     let newest: serde_json::Value = serde_json::from_slice(&mails).unwrap();
     let accepted = newest[0]["n"].as_u64().unwrap();
     for n in 1..=accepted {

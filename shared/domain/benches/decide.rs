@@ -64,7 +64,13 @@ fn request(key: u64, room_type: &str, offset: u64, nights: u64, guests: u32) -> 
         rate_plan_id: "standard".into(),
         source: Source::Direct,
         stays: vec![StayRequest::new(room_type, arrival, arrival + Days::new(nights), guests)],
-        guest: Guest { first_name: "Ada".to_owned(), last_name: "Lovelace".to_owned(), email: "ada@example.com".to_owned(), phone: None, locale: None },
+        guest: Guest {
+            first_name: "Ada".to_owned(),
+            last_name: "Lovelace".to_owned(),
+            email: "ada@example.com".to_owned(),
+            phone: None,
+            locale: None,
+        },
         requested_at: now(),
         quote: None,
         override_restrictions: false,
@@ -83,14 +89,24 @@ impl House {
     fn new(inventory: Inventory) -> Self {
         let view = PropertyView::new(Arc::new(inventory), first_night());
         let all = Nights::new(first_night(), first_night() + Days::new(960));
-        Self { views: [(demo::PROPERTY_ID.into(), view)].into(), bookings: HashMap::new(), occupied: [(demo::PROPERTY_ID.into(), all)].into() }
+        Self {
+            views: [(demo::PROPERTY_ID.into(), view)].into(),
+            bookings: HashMap::new(),
+            occupied: [(demo::PROPERTY_ID.into(), all)].into(),
+        }
     }
 
     fn decide(&self, commands: &[(Uuid, BookingCommand)]) -> Decisions {
         let commands: Vec<(Uuid, &BookingCommand)> = commands.iter().map(|(id, command)| (*id, command)).collect();
         let fresh: HashSet<PropertyId> = self.views.keys().cloned().collect();
         let blocks = HashMap::new();
-        let known = Known { views: &self.views, fresh: &fresh, bookings: &self.bookings, blocks: &blocks, occupied: &self.occupied };
+        let known = Known {
+            views: &self.views,
+            fresh: &fresh,
+            bookings: &self.bookings,
+            blocks: &blocks,
+            occupied: &self.occupied,
+        };
         decide(known, &commands, now()).unwrap()
     }
 
@@ -105,7 +121,13 @@ fn random_requests(keys: std::ops::Range<u64>) -> Vec<(Uuid, BookingCommand)> {
     let one = |key: u64| {
         let dice = scatter(key);
         let room_type = if dice.is_multiple_of(2) { "even" } else { "odd" };
-        request(key, room_type, (dice >> 8) % (NIGHTS - 10), 1 + (dice >> 24) % 7, 1 + u32::try_from((dice >> 40) % 3).unwrap())
+        request(
+            key,
+            room_type,
+            (dice >> 8) % (NIGHTS - 10),
+            1 + (dice >> 24) % 7,
+            1 + u32::try_from((dice >> 40) % 3).unwrap(),
+        )
     };
     keys.map(one).collect()
 }
@@ -126,7 +148,8 @@ fn batch_of_100_on_400_beds(bencher: Bencher<'_, '_>, before: u64) {
 fn fifty_stays_give_way(bencher: Bencher<'_, '_>) {
     let mut house = House::new(hostel(4, 2));
     house.run(&(0..100).map(|night| request(night, "even", night, 1, 1)).collect::<Vec<_>>());
-    let mut view = PropertyView::new(Arc::clone(house.views[&PropertyId::from(demo::PROPERTY_ID)].inventory()), first_night());
+    let mut view =
+        PropertyView::new(Arc::clone(house.views[&PropertyId::from(demo::PROPERTY_ID)].inventory()), first_night());
     for booking in house.bookings.values_mut() {
         let stay = &mut booking.stays[0];
         let odd = (stay.arrival - first_night()).num_days() % 2;

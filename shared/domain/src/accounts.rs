@@ -1,6 +1,7 @@
 //! Accounts: who somebody is, what they may do, what makes a password acceptable, and what an access token says.
 //!
-//! A password or its hash never appears in a value of this module: whoever needs the hash asks the store for it by name.
+//! A password or its hash never appears in a value of this module: whoever needs the hash asks the store for it by
+//! name.
 
 pub mod mail;
 
@@ -52,7 +53,8 @@ impl FromStr for UserId {
 
 /// A mail address in the one spelling under which accounts are filed: no space around it, lower case.
 ///
-/// RFC 5321 lets servers tell `Ada@` from `ada@`; none that people use does, and two accounts for one mailbox would be a way in.
+/// RFC 5321 lets servers tell `Ada@` from `ada@`; none that people use does, and two accounts for one mailbox would be
+/// a way in.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Email(String);
 
@@ -154,7 +156,11 @@ impl Profile {
         let mut errors = Vec::new();
         let length = self.name.chars().count();
         if self.name.trim().is_empty() || length > MAX_NAME_CHARS || self.name.chars().any(char::is_control) {
-            errors.push(FieldError::new("/name", "invalid_name", format!("1 to {MAX_NAME_CHARS} characters, no control characters")));
+            errors.push(FieldError::new(
+                "/name",
+                "invalid_name",
+                format!("1 to {MAX_NAME_CHARS} characters, no control characters"),
+            ));
         }
         if self.locale.as_deref().is_some_and(|locale| !is_locale(locale)) {
             errors.push(FieldError::new("/locale", "invalid_locale", "a language tag such as fr, en or en-CA"));
@@ -165,11 +171,16 @@ impl Profile {
 
 /// What is wrong with a password of this account, if anything; `pointer` is where it stands.
 ///
-/// Only length counts (NIST SP 800-63B §3.1.1.2: no rules of composition), and that it is not what everybody knows about the account.
+/// Only length counts (NIST SP 800-63B §3.1.1.2: no rules of composition), and that it is not what everybody knows
+/// about the account.
 pub fn check_password(password: &str, email: Option<&Email>, pointer: &str) -> Option<FieldError> {
     let length = password.chars().count();
     if !(MIN_PASSWORD_CHARS..=MAX_PASSWORD_CHARS).contains(&length) {
-        return Some(FieldError::new(pointer, "password_length", format!("{MIN_PASSWORD_CHARS} to {MAX_PASSWORD_CHARS} characters")));
+        return Some(FieldError::new(
+            pointer,
+            "password_length",
+            format!("{MIN_PASSWORD_CHARS} to {MAX_PASSWORD_CHARS} characters"),
+        ));
     }
     let is_email = email.is_some_and(|email| password.trim().eq_ignore_ascii_case(email.as_str()));
     is_email.then(|| FieldError::new(pointer, "password_is_email", "must not be the mail address"))

@@ -1,7 +1,7 @@
 //! Which beds a stay gets.
 //!
-//! A stay never changes bed for want of room. Among the possibilities: a group in one room before several rooms, then the smallest
-//! leftover gaps, then the fewest rooms; among whole rooms the fullest, so that empty rooms stay whole.
+//! A stay never changes bed for want of room. Among the possibilities: a group in one room before several rooms, then
+//! the smallest leftover gaps, then the fewest rooms; among whole rooms the fullest, so that empty rooms stay whole.
 
 pub mod eligibility;
 pub mod reshuffle;
@@ -36,7 +36,8 @@ impl From<NoBeds> for Rejection {
     }
 }
 
-/// Beds by number for all guests of the stay on all its nights: for a private room type one whole room, else one bed a guest.
+/// Beds by number for all guests of the stay on all its nights: for a private room type one whole room, else one bed a
+/// guest.
 ///
 /// # Errors
 /// [`NoBeds`] says why there are none.
@@ -62,7 +63,13 @@ pub fn allocate_keeping(view: &PropertyView, stay: &StayRequest, present: &[usiz
     found.ok_or(NoBeds::Taken)
 }
 
-fn whole_room(view: &PropertyView, rooms: &[Vec<usize>], span: &Span, guests: usize, present: &[usize]) -> Option<Vec<usize>> {
+fn whole_room(
+    view: &PropertyView,
+    rooms: &[Vec<usize>],
+    span: &Span,
+    guests: usize,
+    present: &[usize],
+) -> Option<Vec<usize>> {
     let fits = |room: &&Vec<usize>| room.len() >= guests && room.iter().all(|bed| view.is_free(*bed, span));
     let cost = |room: &&Vec<usize>| {
         let kept = room.iter().any(|bed| present.contains(bed));
@@ -89,14 +96,27 @@ impl FreeBeds {
     }
 }
 
-fn beds_in_dorms(view: &PropertyView, rooms: &[Vec<usize>], span: &Span, guests: usize, present: &[usize]) -> Option<Vec<usize>> {
-    let kept: Vec<usize> = present.iter().filter(|bed| rooms.iter().flatten().any(|own| own == *bed) && view.is_free(**bed, span)).copied().collect();
+fn beds_in_dorms(
+    view: &PropertyView,
+    rooms: &[Vec<usize>],
+    span: &Span,
+    guests: usize,
+    present: &[usize],
+) -> Option<Vec<usize>> {
+    let kept: Vec<usize> = present
+        .iter()
+        .filter(|bed| rooms.iter().flatten().any(|own| own == *bed) && view.is_free(**bed, span))
+        .copied()
+        .collect();
     if kept.len() >= guests {
         return Some(kept.into_iter().take(guests).collect());
     }
     let mut dorms: Vec<FreeBeds> = rooms.iter().map(|room| FreeBeds::of(view, room, span)).collect();
     if kept.is_empty() {
-        let together = dorms.iter().filter(|dorm| dorm.beds.len() >= guests).min_by_key(|dorm| (dorm.gap_of_first(guests), dorm.beds.len()));
+        let together = dorms
+            .iter()
+            .filter(|dorm| dorm.beds.len() >= guests)
+            .min_by_key(|dorm| (dorm.gap_of_first(guests), dorm.beds.len()));
         if let Some(dorm) = together {
             return Some(dorm.beds.iter().take(guests).map(|(_, bed)| *bed).collect());
         }
@@ -109,7 +129,8 @@ fn beds_in_dorms(view: &PropertyView, rooms: &[Vec<usize>], span: &Span, guests:
     Some(kept.into_iter().chain(more).collect())
 }
 
-/// The beds with the smallest gaps; where gaps are equal, rooms that are touched anyway, then those with the most such beds.
+/// The beds with the smallest gaps; where gaps are equal, rooms that are touched anyway, then those with the most such
+/// beds.
 fn across_dorms(dorms: &[FreeBeds], wanted: usize, touched: impl Fn(usize) -> bool) -> Option<Vec<usize>> {
     let mut gaps: Vec<usize> = dorms.iter().flat_map(|dorm| dorm.beds.iter().map(|(gap, _)| *gap)).collect();
     if gaps.len() < wanted {

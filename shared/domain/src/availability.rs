@@ -1,7 +1,7 @@
 //! What could be sold right now, at which price, and what stands in the way: the rules behind a search.
 //!
-//! They are those by which [`crate::decide`] decides, asked without deciding: what is called bookable here is confirmed when it is
-//! requested on the same knowledge. An answer promises nothing; beds are only ever taken by a decision.
+//! They are those by which [`crate::decide`] decides, asked without deciding: what is called bookable here is confirmed
+//! when it is requested on the same knowledge. An answer promises nothing; beds are only ever taken by a decision.
 
 mod occupancy;
 
@@ -63,26 +63,45 @@ impl Occupancy {
     pub fn find(&self, asked: &StayRequest, today: NaiveDate) -> Found<'_> {
         let stays = std::slice::from_ref(asked);
         let (inventory, rates) = (self.view().inventory(), self.view().rates());
-        let offer = |plan| Some(Offer { plan, price: price(inventory, rates, plan, stays)?, faults: restrictions::check(rates, &plan.id, stays, today) });
-        Found { vacancy: self.vacancy(asked), unwelcome: check_party(inventory, stays).err(), offers: inventory.rate_plans.iter().filter_map(offer).collect() }
+        let offer = |plan| {
+            Some(Offer {
+                plan,
+                price: price(inventory, rates, plan, stays)?,
+                faults: restrictions::check(rates, &plan.id, stays, today),
+            })
+        };
+        Found {
+            vacancy: self.vacancy(asked),
+            unwelcome: check_party(inventory, stays).err(),
+            offers: inventory.rate_plans.iter().filter_map(offer).collect(),
+        }
     }
 
     /// Whether there is room for a stay.
     pub fn vacancy(&self, asked: &StayRequest) -> Vacancy {
         const NONE: Vacancy = Vacancy { units: 0, fits: false };
         let view = self.view();
-        let (Some(layout), Some(span)) = (view.beds_of(&asked.room_type_id), view.span(asked.nights())) else { return NONE };
+        let (Some(layout), Some(span)) = (view.beds_of(&asked.room_type_id), view.span(asked.nights())) else {
+            return NONE;
+        };
         let Ok(guests) = usize::try_from(asked.guests) else { return NONE };
         let large = if layout.kind == RoomKind::Private { guests } else { 1 };
         let mut units = layout.units();
         units.retain(|beds| beds.len() >= large);
         let open = Puzzle::of_units(view, &units).fixed;
-        let left = (span.first()..span.end()).map(|night| open.iter().filter(|row| !row.taken(night)).count()).min().unwrap_or(0);
+        let left = (span.first()..span.end())
+            .map(|night| open.iter().filter(|row| !row.taken(night)).count())
+            .min()
+            .unwrap_or(0);
         match allocate(view, asked) {
             Ok(_) => Vacancy { units: left, fits: true },
             // Somebody with a smaller party may give a large room back.
-            Err(NoBeds::Taken) if self.can_make_room(asked, layout, span, guests) => Vacancy { units: left.max(1), fits: true },
-            Err(NoBeds::Taken) => Vacancy { units: left.min(open.iter().filter(|row| !row.overlaps(&span)).count()), fits: false },
+            Err(NoBeds::Taken) if self.can_make_room(asked, layout, span, guests) => {
+                Vacancy { units: left.max(1), fits: true }
+            }
+            Err(NoBeds::Taken) => {
+                Vacancy { units: left.min(open.iter().filter(|row| !row.overlaps(&span)).count()), fits: false }
+            }
             Err(_) => Vacancy { units: left, fits: false },
         }
     }
@@ -111,7 +130,8 @@ impl Occupancy {
         })
     }
 
-    /// Units of a room type that are free on each of the nights: beds of a dorm, whole private rooms. Nights that cannot be sold have none.
+    /// Units of a room type that are free on each of the nights: beds of a dorm, whole private rooms. Nights that
+    /// cannot be sold have none.
     pub fn free_units(&self, room_type: &RoomTypeId, nights: Nights) -> Vec<(NaiveDate, usize)> {
         let units = self.view().beds_of(room_type).map(TypeLayout::units).unwrap_or_default();
         self.free_on(&units, nights)
@@ -119,7 +139,8 @@ impl Occupancy {
 
     /// Beds of a room that are free on each of the nights.
     pub fn free_beds(&self, room: &Room, nights: Nights) -> Vec<(NaiveDate, usize)> {
-        let beds: Vec<Vec<usize>> = room.active_beds().filter_map(|bed| self.view().bed_number(bed)).map(|bed| vec![bed]).collect();
+        let beds: Vec<Vec<usize>> =
+            room.active_beds().filter_map(|bed| self.view().bed_number(bed)).map(|bed| vec![bed]).collect();
         self.free_on(&beds, nights)
     }
 

@@ -1,6 +1,7 @@
 //! Blocks: beds that are not for sale on some nights, and why.
 //!
-//! A block claims its beds like a booking does, through the same queue and under the same index, so it can never overlap one.
+//! A block claims its beds like a booking does, through the same queue and under the same index, so it can never
+//! overlap one.
 
 use crate::ids::{BedId, BlockId, PropertyId, uuid_text};
 use crate::nights::Nights;
@@ -30,8 +31,12 @@ pub enum BlockKind {
 
 impl BlockKind {
     /// Every kind with its wire name.
-    pub const ALL: [(&'static str, Self); 4] =
-        [("out_of_order", Self::OutOfOrder), ("maintenance", Self::Maintenance), ("internal_use", Self::InternalUse), ("channel", Self::Channel)];
+    pub const ALL: [(&'static str, Self); 4] = [
+        ("out_of_order", Self::OutOfOrder),
+        ("maintenance", Self::Maintenance),
+        ("internal_use", Self::InternalUse),
+        ("channel", Self::Channel),
+    ];
 
     /// The wire name.
     pub fn as_str(self) -> &'static str {
@@ -54,7 +59,8 @@ pub enum BlockStatus {
     Lifted,
 }
 
-/// One revision of a block. Like a booking's history, it names the command and the event, so that a repetition is recognised.
+/// One revision of a block. Like a booking's history, it names the command and the event, so that a repetition is
+/// recognised.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BlockEntry {
     /// Revision that this entry made, counting from 1.

@@ -126,7 +126,8 @@ pub struct Booking {
     /// What cancelling costs, as it was when the booking was made; absent in bookings from before there were policies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancellation_policy: Option<CancellationPolicy>,
-    /// What cancelling cost, in minor units of the price's currency; zero when it was waived. Whether it is charged is decided apart.
+    /// What cancelling cost, in minor units of the price's currency; zero when it was waived. Whether it is charged is
+    /// decided apart.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancellation_fee: Option<i64>,
     /// Authenticated client that asked; absent for anonymous callers.

@@ -1,7 +1,7 @@
 //! A hostel's own time: its business day and the instants at which stays begin.
 //!
-//! Nights are dates, never instants. Where an instant is needed it is derived here from a time on the wall, so that a change of
-//! clocks is dealt with in one place.
+//! Nights are dates, never instants. Where an instant is needed it is derived here from a time on the wall, so that a
+//! change of clocks is dealt with in one place.
 
 use crate::inventory::Property;
 use crate::timestamp::Timestamp;
@@ -14,7 +14,11 @@ const LONGEST_GAP_MINUTES: i64 = 24 * 60;
 /// The business day that `now` belongs to: the local date, or the one before until the cut-off.
 pub fn business_date(property: &Property, now: Timestamp) -> NaiveDate {
     let local = now.as_datetime().with_timezone(&property.time_zone).naive_local();
-    if local.time() < property.business_day_cutoff { local.date().checked_sub_days(Days::new(1)).unwrap_or(local.date()) } else { local.date() }
+    if local.time() < property.business_day_cutoff {
+        local.date().checked_sub_days(Days::new(1)).unwrap_or(local.date())
+    } else {
+        local.date()
+    }
 }
 
 /// When guests of a stay that arrives on `date` may check in.
@@ -22,7 +26,8 @@ pub fn check_in_instant(property: &Property, date: NaiveDate) -> Timestamp {
     instant_of(property.time_zone, date.and_time(property.check_in_from)).into()
 }
 
-/// The instant at which a clock on the wall first shows `local`, or, where clocks jump over it, the first that they show after it.
+/// The instant at which a clock on the wall first shows `local`, or, where clocks jump over it, the first that they
+/// show after it.
 pub fn instant_of(zone: Tz, local: NaiveDateTime) -> DateTime<Utc> {
     for minutes in 0..=LONGEST_GAP_MINUTES {
         let shown = local.checked_add_signed(TimeDelta::minutes(minutes)).unwrap_or(local);
@@ -44,7 +49,12 @@ mod tests {
 
     fn property(zone: &str, cutoff_hour: u32, check_in_hour: u32) -> Property {
         let time = |hour| NaiveTime::from_hms_opt(hour, 30, 0).unwrap();
-        Property { time_zone: zone.parse().unwrap(), business_day_cutoff: time(cutoff_hour), check_in_from: time(check_in_hour), ..hostel().property }
+        Property {
+            time_zone: zone.parse().unwrap(),
+            business_day_cutoff: time(cutoff_hour),
+            check_in_from: time(check_in_hour),
+            ..hostel().property
+        }
     }
 
     #[test]
@@ -61,7 +71,11 @@ mod tests {
         // Clocks in Montréal jump from 2:00 to 3:00 on 2027-03-14 and fall back from 2:00 to 1:00 on 2027-11-07.
         let montreal = property("America/Toronto", 2, 15);
         assert_eq!(business_date(&montreal, at("2027-03-14T06:59:00Z")), date("2027-03-13"), "1:59");
-        assert_eq!(business_date(&montreal, at("2027-03-14T07:00:00Z")), date("2027-03-14"), "3:00, half past two never is");
+        assert_eq!(
+            business_date(&montreal, at("2027-03-14T07:00:00Z")),
+            date("2027-03-14"),
+            "3:00, half past two never is"
+        );
         assert_eq!(business_date(&montreal, at("2027-11-07T06:45:00Z")), date("2027-11-06"), "1:45, the second time");
         assert_eq!(business_date(&montreal, at("2027-11-07T07:30:00Z")), date("2027-11-07"), "2:30");
     }
@@ -74,9 +88,23 @@ mod tests {
 
     #[test]
     fn check_in_is_when_the_wall_says_so() {
-        assert_eq!(check_in_instant(&property("America/Toronto", 4, 15), date("2027-03-13")), at("2027-03-13T20:30:00Z"));
-        assert_eq!(check_in_instant(&property("America/Toronto", 4, 15), date("2027-03-14")), at("2027-03-14T19:30:00Z"));
-        assert_eq!(check_in_instant(&property("America/Toronto", 4, 2), date("2027-03-14")), at("2027-03-14T07:00:00Z"), "2:30 does not exist: 3:00");
-        assert_eq!(check_in_instant(&property("America/Toronto", 4, 1), date("2027-11-07")), at("2027-11-07T05:30:00Z"), "1:30 is twice: the first");
+        assert_eq!(
+            check_in_instant(&property("America/Toronto", 4, 15), date("2027-03-13")),
+            at("2027-03-13T20:30:00Z")
+        );
+        assert_eq!(
+            check_in_instant(&property("America/Toronto", 4, 15), date("2027-03-14")),
+            at("2027-03-14T19:30:00Z")
+        );
+        assert_eq!(
+            check_in_instant(&property("America/Toronto", 4, 2), date("2027-03-14")),
+            at("2027-03-14T07:00:00Z"),
+            "2:30 does not exist: 3:00"
+        );
+        assert_eq!(
+            check_in_instant(&property("America/Toronto", 4, 1), date("2027-11-07")),
+            at("2027-11-07T05:30:00Z"),
+            "1:30 is twice: the first"
+        );
     }
 }

@@ -1,9 +1,9 @@
 //! The decision: a batch of commands against what is known, as one pure function.
 //!
-//! The caller stores [`Decisions`] in one transaction or not at all; nothing here has an effect. A view may say yes from
-//! memory, because the unique claims in the store will object to a wrong yes. Nothing objects to a wrong no, so a refusal
-//! stands only on a view that was read after the batch began: otherwise [`Missing`] asks for that, and for whatever else a
-//! decision lacks.
+//! The caller stores [`Decisions`] in one transaction or not at all; nothing here has an effect. A view may say yes
+//! from memory, because the unique claims in the store will object to a wrong yes. Nothing objects to a wrong no, so a
+//! refusal stands only on a view that was read after the batch began: otherwise [`Missing`] asks for that, and for
+//! whatever else a decision lacks.
 
 mod alternatives;
 mod assign;
@@ -56,7 +56,11 @@ pub struct Known<'a> {
 ///
 /// # Errors
 /// [`Missing`] says what has to be read before this batch can be decided.
-pub fn decide(known: Known<'_>, commands: &[(Uuid, &BookingCommand)], now: Timestamp) -> Result<Decisions, Box<Missing>> {
+pub fn decide(
+    known: Known<'_>,
+    commands: &[(Uuid, &BookingCommand)],
+    now: Timestamp,
+) -> Result<Decisions, Box<Missing>> {
     let mut decider = Decider {
         known,
         now,
@@ -189,10 +193,14 @@ impl Decider<'_> {
 
     /// The business day at a property; the calendar day of UTC at one that does not exist.
     fn today(&self, property: &PropertyId) -> NaiveDate {
-        self.view(property).map_or_else(|| self.now.as_datetime().date_naive(), |view| business_date(&view.inventory().property, self.now))
+        self.view(property).map_or_else(
+            || self.now.as_datetime().date_naive(),
+            |view| business_date(&view.inventory().property, self.now),
+        )
     }
 
-    /// A refusal stands only on what was read after the batch began; beds, prices and claims may have changed since an older reading.
+    /// A refusal stands only on what was read after the batch began; beds, prices and claims may have changed since an
+    /// older reading.
     fn refuse<T>(&mut self, property: &PropertyId, refusal: T, unread: T) -> T {
         if self.known.fresh.contains(property) {
             return refusal;
@@ -268,10 +276,20 @@ impl Decider<'_> {
         if !self.missing.is_empty() {
             return Err(Box::new(self.missing));
         }
-        let mut decisions = Decisions { verdicts, consequences: self.consequences, views: self.journal.into_views(), ..Decisions::default() };
+        let mut decisions = Decisions {
+            verdicts,
+            consequences: self.consequences,
+            views: self.journal.into_views(),
+            ..Decisions::default()
+        };
         for booking in self.order.iter().filter_map(|id| self.bookings.remove(id)) {
             let stored = self.known.bookings.get(&booking.id);
-            decisions.reclaim(&booking.property_id, Owner::Booking(booking.id), stored.map(Booking::claims), booking.claims());
+            decisions.reclaim(
+                &booking.property_id,
+                Owner::Booking(booking.id),
+                stored.map(Booking::claims),
+                booking.claims(),
+            );
             decisions.changes.push(Change { stored_rev: stored.map(|stored| stored.rev), booking });
         }
         for block in self.block_order.iter().filter_map(|id| self.blocks.remove(id)) {

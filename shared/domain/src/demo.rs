@@ -1,6 +1,8 @@
 //! The demonstration hostel: what `pvt seed` creates and the guides and tests book.
 
-use crate::inventory::{DEFAULT_CUTOFF, DEFAULT_HOLD_MINUTES, DormGender, Inventory, Property, RatePlan, Room, RoomKind, RoomType, TaxRule};
+use crate::inventory::{
+    DEFAULT_CUTOFF, DEFAULT_HOLD_MINUTES, DormGender, Inventory, Property, RatePlan, Room, RoomKind, RoomType, TaxRule,
+};
 use crate::money::Currency;
 use crate::rates::deposit::Deposit;
 use chrono::NaiveTime;
@@ -8,7 +10,8 @@ use chrono::NaiveTime;
 /// Id of the demonstration property.
 pub const PROPERTY_ID: &str = "pvt-montreal";
 
-/// One line a room type: id, name, kind, gender, rooms as (prefix of their ids, how many, beds in each), price a night in cents.
+/// One line a room type: id, name, kind, gender, rooms as (prefix of their ids, how many, beds in each), price a night
+/// in cents.
 type TypeLine = (&'static str, &'static str, RoomKind, DormGender, (&'static str, usize, usize), i64);
 
 const TYPES: [TypeLine; 5] = [
@@ -19,15 +22,25 @@ const TYPES: [TypeLine; 5] = [
     ("private-twin", "Private twin room", RoomKind::Private, DormGender::Mixed, ("pt", 2, 2), 11_500),
 ];
 
-/// A hostel in Montréal with 38 beds in 10 rooms, priced in Canadian dollars, paid on arrival or, on the plan `prepaid`, at once.
+/// A hostel in Montréal with 38 beds in 10 rooms, priced in Canadian dollars, paid on arrival or, on the plan
+/// `prepaid`, at once.
 ///
 /// Taxes are Québec's: lodging tax 3.5 % on the room; GST 5 % and QST 9.975 % on the room plus the lodging tax.
 pub fn hostel() -> Inventory {
     Inventory {
         property: property(),
-        room_types: TYPES.iter().map(|(id, name, kind, gender, ..)| RoomType::new(*id, *name, *kind, *gender)).collect(),
-        rooms: TYPES.iter().flat_map(|(id, .., (prefix, rooms, beds), _)| rooms_of(id, prefix, *rooms, *beds)).collect(),
-        rate_plans: vec![plan("standard", "Standard, pay on arrival", None), plan("prepaid", "Prepaid", Some(Deposit::Full))],
+        room_types: TYPES
+            .iter()
+            .map(|(id, name, kind, gender, ..)| RoomType::new(*id, *name, *kind, *gender))
+            .collect(),
+        rooms: TYPES
+            .iter()
+            .flat_map(|(id, .., (prefix, rooms, beds), _)| rooms_of(id, prefix, *rooms, *beds))
+            .collect(),
+        rate_plans: vec![
+            plan("standard", "Standard, pay on arrival", None),
+            plan("prepaid", "Prepaid", Some(Deposit::Full)),
+        ],
         cancellation_policies: Vec::new(),
         rev: 0,
     }
@@ -65,7 +78,11 @@ fn property() -> Property {
         check_out_until: NaiveTime::from_hms_opt(11, 0, 0).unwrap_or_default(),
         business_day_cutoff: DEFAULT_CUTOFF,
         locales: vec!["fr".to_owned(), "en".to_owned()],
-        taxes: vec![tax("lodging", "Lodging tax", 35_000, &[]), tax("gst", "GST", 50_000, &["lodging"]), tax("qst", "QST", 99_750, &["lodging"])],
+        taxes: vec![
+            tax("lodging", "Lodging tax", 35_000, &[]),
+            tax("gst", "GST", 50_000, &["lodging"]),
+            tax("qst", "QST", 99_750, &["lodging"]),
+        ],
         hold_minutes: DEFAULT_HOLD_MINUTES,
     }
 }
@@ -75,9 +92,18 @@ mod tests {
     #[test]
     fn the_house_has_the_rooms_that_the_guides_promise() {
         let hostel = super::hostel();
-        let beds: Vec<(String, usize)> =
-            hostel.room_types.iter().map(|kind| (kind.id.to_string(), hostel.rooms_of(&kind.id).map(|room| room.beds.len()).sum())).collect();
-        let promised = [("dorm-6-mixed", 12), ("dorm-4-female", 4), ("dorm-8-mixed", 8), ("private-double", 8), ("private-twin", 4)];
+        let beds: Vec<(String, usize)> = hostel
+            .room_types
+            .iter()
+            .map(|kind| (kind.id.to_string(), hostel.rooms_of(&kind.id).map(|room| room.beds.len()).sum()))
+            .collect();
+        let promised = [
+            ("dorm-6-mixed", 12),
+            ("dorm-4-female", 4),
+            ("dorm-8-mixed", 8),
+            ("private-double", 8),
+            ("private-twin", 4),
+        ];
         assert_eq!(beds, promised.map(|(id, count)| (id.to_owned(), count)));
     }
 }

@@ -4,7 +4,10 @@ mod inventory;
 mod payments;
 
 pub use inventory::{INVENTORY_CHANGED, InventoryChange, InventoryChanged};
-pub use payments::{Booked, PAYMENT_CAPTURED, PAYMENT_DISPUTED, PAYMENT_EVENTS, PAYMENT_FAILED, PAYMENT_OPENED, PAYMENT_REFUNDED, PaymentEvent, What};
+pub use payments::{
+    Booked, PAYMENT_CAPTURED, PAYMENT_DISPUTED, PAYMENT_EVENTS, PAYMENT_FAILED, PAYMENT_OPENED, PAYMENT_REFUNDED,
+    PaymentEvent, What,
+};
 
 use crate::booking::{Action, Booking, HistoryEntry, Payment, Rejection, Source, Status, Stay};
 use crate::ids::{BookingId, PropertyId, RatePlanId, uuid_text};
@@ -71,8 +74,8 @@ pub fn event_kind(status: Status) -> Option<&'static str> {
     }
 }
 
-/// The wire name of the event that tells of `action`, after which the booking has `status`. Events from before there were actions have
-/// none: their status tells it.
+/// The wire name of the event that tells of `action`, after which the booking has `status`. Events from before there
+/// were actions have none: their status tells it.
 pub fn kind_of(action: Option<Action>, status: Status) -> &'static str {
     match action {
         Some(Action::Modify | Action::Assign | Action::Move) => BOOKING_MODIFIED,
@@ -145,7 +148,9 @@ impl BookingEvent {
             stays: terms.stays,
             price: terms.price,
             rejection: booking.rejection,
-            cancellation_fee: booking.cancellation_fee.filter(|_| matches!(entry.to, Status::Cancelled | Status::NoShow)),
+            cancellation_fee: booking
+                .cancellation_fee
+                .filter(|_| matches!(entry.to, Status::Cancelled | Status::NoShow)),
             payment: terms.payment,
             created_at: booking.created_at,
             occurred_at: entry.at,

@@ -2,7 +2,9 @@
 
 use crate::booking::{Guest, Source, StayRequest};
 use crate::ids::BookingId;
-use crate::inventory::{DEFAULT_CUTOFF, DEFAULT_HOLD_MINUTES, DormGender, Inventory, Property, RatePlan, Room, RoomKind, RoomType, TaxRule};
+use crate::inventory::{
+    DEFAULT_CUTOFF, DEFAULT_HOLD_MINUTES, DormGender, Inventory, Property, RatePlan, Room, RoomKind, RoomType, TaxRule,
+};
 use crate::messages::RequestBooking;
 use crate::money::Currency;
 use crate::rates::deposit::Deposit;
@@ -27,7 +29,14 @@ pub(crate) fn stay(room_type: &str, arrival: &str, departure: &str, guests: u32)
 
 fn tax(code: &str, rate_ppm: u32, compounds_on: &[&str]) -> TaxRule {
     let compounds_on = compounds_on.iter().map(|code| (*code).to_owned()).collect();
-    TaxRule { code: code.to_owned(), name: code.to_uppercase(), rate_ppm, compounds_on, valid_from: None, valid_until: None }
+    TaxRule {
+        code: code.to_owned(),
+        name: code.to_uppercase(),
+        rate_ppm,
+        compounds_on,
+        valid_from: None,
+        valid_until: None,
+    }
 }
 
 fn room(id: &str, room_type: &str, beds: usize) -> Room {
@@ -47,11 +56,20 @@ pub(crate) fn hostel() -> Inventory {
             check_out_until: NaiveTime::from_hms_opt(11, 0, 0).unwrap(),
             business_day_cutoff: DEFAULT_CUTOFF,
             locales: vec!["fr".to_owned(), "en".to_owned()],
-            taxes: vec![tax("lodging", 35_000, &[]), tax("gst", 50_000, &["lodging"]), tax("qst", 99_750, &["lodging"])],
+            taxes: vec![
+                tax("lodging", 35_000, &[]),
+                tax("gst", 50_000, &["lodging"]),
+                tax("qst", 99_750, &["lodging"]),
+            ],
             hold_minutes: DEFAULT_HOLD_MINUTES,
         },
         room_types: vec![room_type("dorm-6-mixed", RoomKind::Dorm), room_type("private-double", RoomKind::Private)],
-        rooms: vec![room("a", "dorm-6-mixed", 6), room("b", "dorm-6-mixed", 6), room("p1", "private-double", 2), room("p2", "private-double", 2)],
+        rooms: vec![
+            room("a", "dorm-6-mixed", 6),
+            room("b", "dorm-6-mixed", 6),
+            room("p1", "private-double", 2),
+            room("p2", "private-double", 2),
+        ],
         rate_plans: vec![plan("standard", None), plan("prepaid", Some(Deposit::Full))],
         cancellation_policies: Vec::new(),
         rev: 0,
@@ -72,7 +90,13 @@ pub(crate) fn request(key: &str, stays: Vec<StayRequest>) -> RequestBooking {
         rate_plan_id: "standard".into(),
         source: Source::Direct,
         stays,
-        guest: Guest { first_name: "Ada".to_owned(), last_name: "Lovelace".to_owned(), email: "ada@example.com".to_owned(), phone: None, locale: None },
+        guest: Guest {
+            first_name: "Ada".to_owned(),
+            last_name: "Lovelace".to_owned(),
+            email: "ada@example.com".to_owned(),
+            phone: None,
+            locale: None,
+        },
         requested_at: now(),
         quote: None,
         override_restrictions: false,

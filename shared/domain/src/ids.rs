@@ -137,7 +137,8 @@ uuid_id!(
     BookingId
 );
 uuid_id!(
-    /// A block of beds. Written like a booking's id; the two never meet, because each is derived from a name of its own.
+    /// A block of beds. Written like a booking's id; the two never meet, because each is derived from a name of its
+    /// own.
     BlockId
 );
 
@@ -171,12 +172,14 @@ impl BookingId {
     /// A function of the id (its first 50 bits), so it is known before anything is stored.
     pub fn reference(&self) -> String {
         let bits = self.0.as_u128() >> REFERENCE_SHIFT;
-        let code = (0..REFERENCE_CHARS).rev().map(|place| char::from(REFERENCE_ALPHABET[((bits >> (place * 5)) & 31) as usize]));
+        let code = (0..REFERENCE_CHARS)
+            .rev()
+            .map(|place| char::from(REFERENCE_ALPHABET[((bits >> (place * 5)) & 31) as usize]));
         "PVT-".chars().chain(code).collect()
     }
 
-    /// The least and the greatest id that has this reference, so that it can be looked for by id; `None` for what is no reference.
-    /// Read as people write: in any case, with or without `PVT-`, O for 0, I and L for 1.
+    /// The least and the greatest id that has this reference, so that it can be looked for by id; `None` for what is no
+    /// reference. Read as people write: in any case, with or without `PVT-`, O for 0, I and L for 1.
     pub fn range_of_reference(reference: &str) -> Option<(Self, Self)> {
         let upper = reference.trim().to_ascii_uppercase();
         let code = upper.strip_prefix("PVT-").unwrap_or(&upper);
@@ -247,7 +250,9 @@ pub mod optional_uuid {
 
     /// Reads any textual form, or nothing.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Uuid>, D::Error> {
-        Option::<String>::deserialize(deserializer)?.map(|text| Uuid::try_parse(&text).map_err(D::Error::custom)).transpose()
+        Option::<String>::deserialize(deserializer)?
+            .map(|text| Uuid::try_parse(&text).map_err(D::Error::custom))
+            .transpose()
     }
 }
 
@@ -271,13 +276,18 @@ mod tests {
     fn a_reference_leads_to_its_booking() {
         let id = BookingId::derive(None, "1", "a");
         let reference = id.reference();
-        for written in [reference.clone(), reference.to_lowercase(), reference[4..].replace('0', "o").replace('1', "l")] {
+        for written in [reference.clone(), reference.to_lowercase(), reference[4..].replace('0', "o").replace('1', "l")]
+        {
             let (least, greatest) = BookingId::range_of_reference(&written).unwrap();
             assert!(least <= id && id <= greatest, "{written}");
             assert!(least.to_string() <= id.to_string() && id.to_string() <= greatest.to_string(), "also as text");
             assert_eq!((least.reference(), greatest.reference()), (reference.clone(), reference.clone()));
         }
-        assert!(["", "PVT-", "PVT-012345678", "PVT-012345678U", "PVT-01234567890"].iter().all(|bad| BookingId::range_of_reference(bad).is_none()));
+        assert!(
+            ["", "PVT-", "PVT-012345678", "PVT-012345678U", "PVT-01234567890"]
+                .iter()
+                .all(|bad| BookingId::range_of_reference(bad).is_none())
+        );
     }
 
     #[test]

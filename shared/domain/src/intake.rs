@@ -61,19 +61,34 @@ impl PartyLimits {
 }
 
 /// Checks what is asked of this hostel against its inventory and limits; `today` is the date at the property.
-pub fn check_request(inventory: &Inventory, plan: &RatePlanId, stays: &[StayRequest], guest: &Guest, today: NaiveDate, limits: PartyLimits) -> Vec<FieldError> {
+pub fn check_request(
+    inventory: &Inventory,
+    plan: &RatePlanId,
+    stays: &[StayRequest],
+    guest: &Guest,
+    today: NaiveDate,
+    limits: PartyLimits,
+) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let known_plan = inventory.rate_plan(plan);
     if known_plan.is_none() {
         let known: Vec<&str> = inventory.rate_plans.iter().map(|plan| plan.id.as_str()).collect();
-        errors.push(FieldError::new("/rate_plan_id", "unknown_rate_plan", format!("this property sells: {}", known.join(", "))));
+        errors.push(FieldError::new(
+            "/rate_plan_id",
+            "unknown_rate_plan",
+            format!("this property sells: {}", known.join(", ")),
+        ));
     }
     if stays.is_empty() || stays.len() > limits.stays {
         errors.push(FieldError::new("/stays", "stay_count", format!("send 1 to {} stays", limits.stays)));
     }
     let nights: i64 = stays.iter().map(|stay| stay.nights().count().max(0)).fold(0, i64::saturating_add);
     if nights > MAX_STAY_NIGHTS {
-        errors.push(FieldError::new("/stays", "too_many_nights", format!("{nights} nights in all stays together; at most {MAX_STAY_NIGHTS}")));
+        errors.push(FieldError::new(
+            "/stays",
+            "too_many_nights",
+            format!("{nights} nights in all stays together; at most {MAX_STAY_NIGHTS}"),
+        ));
     }
     for (index, stay) in stays.iter().enumerate() {
         let at = |field: &str| format!("/stays/{index}/{field}");
@@ -83,13 +98,25 @@ pub fn check_request(inventory: &Inventory, plan: &RatePlanId, stays: &[StayRequ
             && inventory.room_type(&stay.room_type_id).is_some()
             && !plan.nightly.contains_key(&stay.room_type_id)
         {
-            errors.push(FieldError::new(at("room_type_id"), "not_sold", format!("`{}` is not sold on rate plan `{}`", stay.room_type_id, plan.id)));
+            errors.push(FieldError::new(
+                at("room_type_id"),
+                "not_sold",
+                format!("`{}` is not sold on rate plan `{}`", stay.room_type_id, plan.id),
+            ));
         }
     }
     let guests: u64 = stays.iter().map(|stay| u64::from(stay.guests)).sum();
     if guests > u64::from(limits.guests) {
-        let advice = if limits == PartyLimits::STAFF { "make several bookings for" } else { "ask the hostel's staff to book for" };
-        errors.push(FieldError::new("/stays", "too_many_guests", format!("{guests} guests; {advice} more than {}", limits.guests)));
+        let advice = if limits == PartyLimits::STAFF {
+            "make several bookings for"
+        } else {
+            "ask the hostel's staff to book for"
+        };
+        errors.push(FieldError::new(
+            "/stays",
+            "too_many_guests",
+            format!("{guests} guests; {advice} more than {}", limits.guests),
+        ));
     }
     errors.extend(check_guest(guest));
     errors
@@ -101,13 +128,25 @@ fn check_dates(stay: &StayRequest, today: NaiveDate, at: &dyn Fn(&str) -> String
     if stay.arrival < today {
         errors.push(FieldError::new(at("arrival"), "arrival_in_past", format!("today is {today} at the property")));
     } else if stay.arrival > last_arrival {
-        errors.push(FieldError::new(at("arrival"), "arrival_too_far", format!("the last arrival that can be booked is {last_arrival}")));
+        errors.push(FieldError::new(
+            at("arrival"),
+            "arrival_too_far",
+            format!("the last arrival that can be booked is {last_arrival}"),
+        ));
     }
     let nights = stay.nights().count();
     if nights < 1 {
-        errors.push(FieldError::new(at("departure"), "departure_not_after_arrival", "departure must be at least one day after arrival"));
+        errors.push(FieldError::new(
+            at("departure"),
+            "departure_not_after_arrival",
+            "departure must be at least one day after arrival",
+        ));
     } else if nights > MAX_NIGHTS {
-        errors.push(FieldError::new(at("departure"), "stay_too_long", format!("{nights} nights; at most {MAX_NIGHTS} can be booked")));
+        errors.push(FieldError::new(
+            at("departure"),
+            "stay_too_long",
+            format!("{nights} nights; at most {MAX_NIGHTS} can be booked"),
+        ));
     }
     errors
 }
@@ -119,7 +158,11 @@ fn check_room_type(inventory: &Inventory, stay: &StayRequest, at: &dyn Fn(&str) 
     }
     let Some(room_type) = inventory.room_type(&stay.room_type_id) else {
         let known: Vec<&str> = inventory.room_types.iter().map(|room_type| room_type.id.as_str()).collect();
-        errors.push(FieldError::new(at("room_type_id"), "unknown_room_type", format!("this property has: {}", known.join(", "))));
+        errors.push(FieldError::new(
+            at("room_type_id"),
+            "unknown_room_type",
+            format!("this property has: {}", known.join(", ")),
+        ));
         return errors;
     };
     let capacity = inventory.capacity(room_type);
@@ -136,7 +179,11 @@ pub fn check_guest(guest: &Guest) -> Vec<FieldError> {
     for (pointer, name) in [("/guest/first_name", &guest.first_name), ("/guest/last_name", &guest.last_name)] {
         let length = name.chars().count();
         if name.trim().is_empty() || length > MAX_NAME_CHARS || name.chars().any(char::is_control) {
-            errors.push(FieldError::new(pointer, "invalid_name", format!("1 to {MAX_NAME_CHARS} characters, no control characters")));
+            errors.push(FieldError::new(
+                pointer,
+                "invalid_name",
+                format!("1 to {MAX_NAME_CHARS} characters, no control characters"),
+            ));
         }
     }
     if !is_email(&guest.email) {
@@ -151,18 +198,30 @@ pub fn check_guest(guest: &Guest) -> Vec<FieldError> {
     errors
 }
 
-/// A dot-atom local part and a dotted host name (RFC 5321's `Mailbox` without quoting and literals): what mail servers take.
+/// A dot-atom local part and a dotted host name (RFC 5321's `Mailbox` without quoting and literals): what mail servers
+/// take.
 pub(crate) fn is_email(text: &str) -> bool {
     let Some((local, host)) = text.rsplit_once('@') else { return false };
-    let atom = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c));
-    let label = |part: &str| {
-        !part.is_empty() && part.len() <= 63 && !part.starts_with('-') && !part.ends_with('-') && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+    let atom = |part: &str| {
+        !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c))
     };
-    text.len() <= MAX_EMAIL_BYTES && local.len() <= 64 && local.split('.').all(atom) && host.contains('.') && host.split('.').all(label)
+    let label = |part: &str| {
+        !part.is_empty()
+            && part.len() <= 63
+            && !part.starts_with('-')
+            && !part.ends_with('-')
+            && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+    };
+    text.len() <= MAX_EMAIL_BYTES
+        && local.len() <= 64
+        && local.split('.').all(atom)
+        && host.contains('.')
+        && host.split('.').all(label)
 }
 
 fn is_phone(text: &str) -> bool {
-    text.strip_prefix('+').is_some_and(|digits| (7..=15).contains(&digits.len()) && digits.chars().all(|c| c.is_ascii_digit()))
+    text.strip_prefix('+')
+        .is_some_and(|digits| (7..=15).contains(&digits.len()) && digits.chars().all(|c| c.is_ascii_digit()))
 }
 
 /// A language, perhaps with a region: `fr`, `en-CA`.
@@ -180,7 +239,14 @@ mod tests {
 
     fn codes(stays: Vec<crate::booking::StayRequest>) -> Vec<(String, &'static str)> {
         let asked = request("k", stays);
-        let errors = check_request(&hostel(), &asked.rate_plan_id, &asked.stays, &asked.guest, date("2026-12-01"), PartyLimits::GUEST);
+        let errors = check_request(
+            &hostel(),
+            &asked.rate_plan_id,
+            &asked.stays,
+            &asked.guest,
+            date("2026-12-01"),
+            PartyLimits::GUEST,
+        );
         errors.into_iter().map(|error| (error.pointer, error.code)).collect()
     }
 

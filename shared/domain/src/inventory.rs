@@ -21,7 +21,8 @@ fn default_cutoff() -> NaiveTime {
     DEFAULT_CUTOFF
 }
 
-/// How long beds are held at a hostel that says nothing else, in minutes: the least that a page at Stripe lives by itself.
+/// How long beds are held at a hostel that says nothing else, in minutes: the least that a page at Stripe lives by
+/// itself.
 pub const DEFAULT_HOLD_MINUTES: u32 = 30;
 /// The shortest and the longest that beds may be held, in minutes.
 pub const HOLD_MINUTES: std::ops::RangeInclusive<u32> = 1..=7 * 24 * 60;
@@ -221,8 +222,8 @@ pub struct RatePlan {
     pub id: RatePlanId,
     /// For people.
     pub name: String,
-    /// Price of one night in minor units: per guest in a dorm, per room in a private room type. A type that is not listed
-    /// is not sold on this plan.
+    /// Price of one night in minor units: per guest in a dorm, per room in a private room type. A type that is not
+    /// listed is not sold on this plan.
     pub nightly: BTreeMap<RoomTypeId, i64>,
     /// What cancelling costs; absent means [`CancellationPolicy::standard`].
     #[serde(default, skip_serializing_if = "Option::is_none")]

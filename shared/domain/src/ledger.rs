@@ -1,8 +1,9 @@
-//! The money of one booking: what was asked for, what Stripe and staff say was paid and given back, and what that comes to.
+//! The money of one booking: what was asked for, what Stripe and staff say was paid and given back, and what that comes
+//! to.
 //!
-//! Stripe tells of every object again and again, late, twice and in any order. So the ledger keeps, of each object, the furthest state
-//! that anybody has told of: telling is joining, and joins may be repeated and reordered ([`facts`]). Everything else, the
-//! [`entries`](Ledger::entries) among it, is computed from that and never stored.
+//! Stripe tells of every object again and again, late, twice and in any order. So the ledger keeps, of each object, the
+//! furthest state that anybody has told of: telling is joining, and joins may be repeated and reordered ([`facts`]).
+//! Everything else, the [`entries`](Ledger::entries) among it, is computed from that and never stored.
 
 mod apply;
 mod attempts;
@@ -40,7 +41,8 @@ pub struct Ledger {
     pub currency: Currency,
     /// Counts the changes.
     pub rev: u64,
-    /// The revision at which what it comes to last changed: whoever knows it as of this one or a later one knows enough.
+    /// The revision at which what it comes to last changed: whoever knows it as of this one or a later one knows
+    /// enough.
     #[serde(default)]
     pub sums_rev: u64,
     /// Whether the hold is over, so that no guest is sent to pay any more.
@@ -91,7 +93,8 @@ pub enum RecordMethod {
 
 impl RecordMethod {
     /// Every method with its wire name.
-    pub const ALL: [(&'static str, Self); 3] = [("cash", Self::Cash), ("terminal", Self::Terminal), ("bank_transfer", Self::BankTransfer)];
+    pub const ALL: [(&'static str, Self); 3] =
+        [("cash", Self::Cash), ("terminal", Self::Terminal), ("bank_transfer", Self::BankTransfer)];
 }
 
 /// Money that staff took or gave back.

@@ -96,8 +96,8 @@ impl DecodeError {
 /// Reads one JSON body, refusing oversize ones first.
 ///
 /// # Errors
-/// [`DecodeError::Oversize`] or [`DecodeError::InvalidBody`]. The latter names the place, never the content: a body may hold a
-/// guest's data.
+/// [`DecodeError::Oversize`] or [`DecodeError::InvalidBody`]. The latter names the place, never the content: a body may
+/// hold a guest's data.
 pub fn decode_body<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Result<T, DecodeError> {
     if body.len() > MAX_BODY_BYTES {
         return Err(DecodeError::Oversize(body.len()));
@@ -206,7 +206,9 @@ impl Inbox for EmailCommand {
         match kind {
             NOTIFICATION_SEND => return decode_body(body).map(Self::Send),
             ACCOUNT_MAIL => return decode_body(body).map(Self::Account),
-            kind if PAYMENT_EVENTS.contains(&kind) => return PaymentEvent::decode(kind, body).map(|event| Self::Paid(Box::new(event))),
+            kind if PAYMENT_EVENTS.contains(&kind) => {
+                return PaymentEvent::decode(kind, body).map(|event| Self::Paid(Box::new(event)));
+            }
             _ => {}
         }
         BookingEvent::decode(kind, body).map(|event| Self::Happened(Box::new(event))).map_err(|error| match error {
@@ -273,7 +275,9 @@ impl Inbox for AnalyticsEvent {
         let inventory = || InventoryChanged::decode(kind, body).map(|event| Self::Inventory(Box::new(event)));
         let payment = || PaymentEvent::decode(kind, body).map(|event| Self::Payment(Box::new(event)));
         let notification = || NotificationEvent::decode(kind, body).map(Self::Notification);
-        let unless_known = |error, next: &dyn Fn() -> Result<Self, DecodeError>| if matches!(error, DecodeError::UnknownType(_)) { next() } else { Err(error) };
+        let unless_known = |error, next: &dyn Fn() -> Result<Self, DecodeError>| {
+            if matches!(error, DecodeError::UnknownType(_)) { next() } else { Err(error) }
+        };
         booking()
             .or_else(|error| unless_known(error, &inventory))
             .or_else(|error| unless_known(error, &payment))

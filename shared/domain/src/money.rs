@@ -45,7 +45,8 @@ pub fn portion(amount: i64, rate_ppm: u32) -> i64 {
     i64::try_from((scaled + half) / 1_000_000).unwrap_or(i64::MAX)
 }
 
-/// `amount` in `parts` parts that differ by at most one and add up to it; the first ones take what is left over. No parts share nothing.
+/// `amount` in `parts` parts that differ by at most one and add up to it; the first ones take what is left over. No
+/// parts share nothing.
 pub fn shares(amount: i64, parts: usize) -> impl Iterator<Item = i64> {
     // More parts than an i64 counts cannot exist.
     let count = i64::try_from(parts).unwrap_or(i64::MAX).max(1);

@@ -25,6 +25,7 @@ impl Nights {
     /// Each night in order.
     pub fn iter(&self) -> impl Iterator<Item = NaiveDate> + use<> {
         let departure = self.departure;
-        std::iter::successors(Some(self.arrival), |night| night.checked_add_days(Days::new(1))).take_while(move |night| *night < departure)
+        std::iter::successors(Some(self.arrival), |night| night.checked_add_days(Days::new(1)))
+            .take_while(move |night| *night < departure)
     }
 }

@@ -14,12 +14,14 @@ use std::collections::BTreeMap;
 
 /// A price with its parts, in minor units of one currency: `total = Σ nights + Σ taxes`.
 ///
-/// Compact on purpose: the longest booking that may be asked for has thousands of nights, and its event must fit a message.
+/// Compact on purpose: the longest booking that may be asked for has thousands of nights, and its event must fit a
+/// message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Price {
     /// Of every amount here.
     pub currency: Currency,
-    /// For each stay, in the booking's order: the amount of each of its nights, from arrival on, for all its guests, before tax.
+    /// For each stay, in the booking's order: the amount of each of its nights, from arrival on, for all its guests,
+    /// before tax.
     pub nights: Vec<Vec<i64>>,
     /// One line a tax.
     pub taxes: Vec<TaxLine>,
@@ -30,11 +32,9 @@ pub struct Price {
 impl Price {
     /// One line a stay and night; `stays` are those that were priced.
     pub fn night_lines<'a>(&'a self, stays: &'a [Stay]) -> impl Iterator<Item = NightPrice> + 'a {
-        stays
-            .iter()
-            .enumerate()
-            .zip(&self.nights)
-            .flat_map(|((stay, nights), amounts)| nights.nights().iter().zip(amounts).map(move |(night, amount)| NightPrice { stay, night, amount: *amount }))
+        stays.iter().enumerate().zip(&self.nights).flat_map(|((stay, nights), amounts)| {
+            nights.nights().iter().zip(amounts).map(move |(night, amount)| NightPrice { stay, night, amount: *amount })
+        })
     }
 }
 
@@ -62,13 +62,15 @@ pub struct TaxLine {
     pub amount: i64,
 }
 
-/// Prices the stays on the plan and its calendar; `None` when the plan does not sell one of the room types, or the sum cannot be written.
+/// Prices the stays on the plan and its calendar; `None` when the plan does not sell one of the room types, or the sum
+/// cannot be written.
 pub fn price(inventory: &Inventory, rates: &Rates, plan: &RatePlan, stays: &[StayRequest]) -> Option<Price> {
     let nights = stays.iter().map(|stay| stay_amounts(inventory, rates, plan, stay)).collect::<Option<_>>()?;
     total_of(inventory, stays, nights)
 }
 
-/// The price of these amounts a stay and night, with the property's taxes on them; `None` when the sum cannot be written.
+/// The price of these amounts a stay and night, with the property's taxes on them; `None` when the sum cannot be
+/// written.
 pub fn total_of(inventory: &Inventory, stays: &[StayRequest], nights: Vec<Vec<i64>>) -> Option<Price> {
     let taxes = taxes(inventory, stays, &nights);
     let parts = nights.iter().flatten().copied().chain(taxes.iter().map(|tax| tax.amount));
@@ -105,7 +107,9 @@ fn taxes(inventory: &Inventory, stays: &[StayRequest], amounts: &[Vec<i64>]) -> 
     let mut lines = Vec::new();
     for rule in &inventory.property.taxes {
         let nights = stays.iter().zip(amounts).flat_map(|(stay, amounts)| stay.nights().iter().zip(amounts));
-        let room = nights.filter(|(night, _)| rule.applies_to(*night)).fold(0_i64, |sum, (_, amount)| sum.saturating_add(*amount));
+        let room = nights
+            .filter(|(night, _)| rule.applies_to(*night))
+            .fold(0_i64, |sum, (_, amount)| sum.saturating_add(*amount));
         if room == 0 {
             continue;
         }
@@ -133,15 +137,30 @@ mod tests {
         let price = price(&hostel, &Rates::default(), &hostel.rate_plans[0], &stays).unwrap();
         // 3 nights × 2 guests × 40.00 = 240.00; lodging 3.5 % = 8.40; GST 5 % and QST 9.975 % of 248.40.
         assert_eq!(price.nights.iter().flatten().sum::<i64>(), 24_000);
-        assert_eq!(price.taxes.iter().map(|t| (t.code.as_str(), t.amount)).collect::<Vec<_>>(), [("lodging", 840), ("gst", 1_242), ("qst", 2_478)]);
+        assert_eq!(
+            price.taxes.iter().map(|t| (t.code.as_str(), t.amount)).collect::<Vec<_>>(),
+            [("lodging", 840), ("gst", 1_242), ("qst", 2_478)]
+        );
         assert_eq!(price.total, 28_560);
     }
 
     #[test]
     fn a_private_room_costs_the_same_for_one_guest_and_for_two() {
         let hostel = hostel();
-        let one = price(&hostel, &Rates::default(), &hostel.rate_plans[0], &[stay("private-double", "2027-01-10", "2027-01-11", 1)]).unwrap();
-        let two = price(&hostel, &Rates::default(), &hostel.rate_plans[0], &[stay("private-double", "2027-01-10", "2027-01-11", 2)]).unwrap();
+        let one = price(
+            &hostel,
+            &Rates::default(),
+            &hostel.rate_plans[0],
+            &[stay("private-double", "2027-01-10", "2027-01-11", 1)],
+        )
+        .unwrap();
+        let two = price(
+            &hostel,
+            &Rates::default(),
+            &hostel.rate_plans[0],
+            &[stay("private-double", "2027-01-10", "2027-01-11", 2)],
+        )
+        .unwrap();
         assert_eq!(one, two);
     }
 
@@ -159,7 +178,15 @@ mod tests {
     fn a_type_that_the_plan_does_not_list_has_no_price() {
         let mut hostel = hostel();
         hostel.rate_plans[0].nightly.clear();
-        assert_eq!(price(&hostel, &Rates::default(), &hostel.rate_plans[0], &[stay("dorm-6-mixed", "2027-01-10", "2027-01-11", 1)]), None);
+        assert_eq!(
+            price(
+                &hostel,
+                &Rates::default(),
+                &hostel.rate_plans[0],
+                &[stay("dorm-6-mixed", "2027-01-10", "2027-01-11", 1)]
+            ),
+            None
+        );
     }
 
     #[test]
@@ -167,7 +194,10 @@ mod tests {
         let hostel = hostel();
         let mut calendar = RateCalendar::new("pvt-montreal".into(), "standard".into(), "dorm-6-mixed".into());
         calendar.prices.insert(date("2028-02-29"), 9_000);
-        let stays = [stay("dorm-6-mixed", "2028-02-28", "2028-03-02", 2), stay("private-double", "2028-02-28", "2028-03-01", 2)];
+        let stays = [
+            stay("dorm-6-mixed", "2028-02-28", "2028-03-02", 2),
+            stay("private-double", "2028-02-28", "2028-03-01", 2),
+        ];
         let price = price(&hostel, &Rates::new([calendar]), &hostel.rate_plans[0], &stays).unwrap();
         assert_eq!(price.nights, [vec![8_000, 18_000, 8_000], vec![12_000, 12_000]]);
     }
@@ -176,20 +206,39 @@ mod tests {
     fn what_cannot_be_counted_has_no_price() {
         let mut hostel = hostel();
         hostel.rate_plans[0].nightly.values_mut().for_each(|price| *price = i64::MAX / 2);
-        assert_eq!(price(&hostel, &Rates::default(), &hostel.rate_plans[0], &[stay("dorm-6-mixed", "2027-01-10", "2027-01-20", 1)]), None);
+        assert_eq!(
+            price(
+                &hostel,
+                &Rates::default(),
+                &hostel.rate_plans[0],
+                &[stay("dorm-6-mixed", "2027-01-10", "2027-01-20", 1)]
+            ),
+            None
+        );
     }
 
     #[test]
     fn a_total_that_was_agreed_stays_to_the_last_cent() {
         let hostel = hostel();
-        let agreed = price(&hostel, &Rates::default(), &hostel.rate_plans[0], &[stay("dorm-6-mixed", "2027-01-10", "2027-01-12", 1)]).unwrap();
+        let agreed = price(
+            &hostel,
+            &Rates::default(),
+            &hostel.rate_plans[0],
+            &[stay("dorm-6-mixed", "2027-01-10", "2027-01-12", 1)],
+        )
+        .unwrap();
         let longer = spread(&agreed, &[Nights::new(date("2027-01-10"), date("2027-01-13"))]);
-        assert_eq!((longer.total, &longer.taxes, longer.nights), (agreed.total, &agreed.taxes, vec![vec![2_667, 2_667, 2_666]]));
+        assert_eq!(
+            (longer.total, &longer.taxes, longer.nights),
+            (agreed.total, &agreed.taxes, vec![vec![2_667, 2_667, 2_666]])
+        );
     }
 
     proptest! {
         #[test]
-        fn the_parts_always_add_up(currency in prop::sample::select(vec![Currency::JPY, Currency::CAD, Currency::KWD]), unit in 0_i64..5_000_000, guests in 1_u32..9, nights in 1_u64..60, rates in proptest::collection::vec(0_u32..300_000, 0..4)) {
+        fn the_parts_always_add_up(currency in prop::sample::select(vec![Currency::JPY, Currency::CAD, Currency::KWD]),
+            unit in 0_i64..5_000_000, guests in 1_u32..9, nights in 1_u64..60,
+            rates in proptest::collection::vec(0_u32..300_000, 0..4)) {
             let mut hostel = hostel();
             hostel.property.currency = currency;
             let arrival = date("2027-01-10");
@@ -204,7 +253,8 @@ mod tests {
             let parts = price.nights.iter().flatten().sum::<i64>() + price.taxes.iter().map(|t| t.amount).sum::<i64>();
             prop_assert_eq!((price.total, price.currency), (parts, currency));
             let shown = Money::new(price.total, currency).to_string();
-            let decimals = shown.split_once(' ').and_then(|(number, _)| number.split_once('.')).map_or(0, |(_, decimals)| decimals.len());
+            let decimals = shown.split_once(' ').and_then(|(number, _)| number.split_once('.')).map_or(0,
+                |(_, decimals)| decimals.len());
             prop_assert_eq!(decimals, usize::from(currency.exponent().unwrap()));
             prop_assert_eq!(price.nights[0].len() as u64, nights);
         }

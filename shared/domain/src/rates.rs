@@ -1,4 +1,5 @@
-//! Prices and restrictions that depend on the date. What a plan's calendar does not say is the plan's own price, unrestricted.
+//! Prices and restrictions that depend on the date. What a plan's calendar does not say is the plan's own price,
+//! unrestricted.
 
 pub mod cancellation;
 pub mod deposit;
@@ -93,7 +94,11 @@ impl Rates {
     pub fn new(calendars: impl IntoIterator<Item = RateCalendar>) -> Self {
         let mut rates = Self::default();
         for calendar in calendars {
-            rates.calendars.entry(calendar.rate_plan_id.clone()).or_default().insert(calendar.room_type_id.clone(), calendar);
+            rates
+                .calendars
+                .entry(calendar.rate_plan_id.clone())
+                .or_default()
+                .insert(calendar.room_type_id.clone(), calendar);
         }
         rates
     }
@@ -118,9 +123,15 @@ mod tests {
     #[test]
     fn weekends_of_a_season_are_set_at_once() {
         let mut calendar = calendar();
-        let weekends = DateSet { range: Nights::new(date("2028-02-25"), date("2028-03-06")), weekdays: vec![Weekday::Fri, Weekday::Sat] };
+        let weekends = DateSet {
+            range: Nights::new(date("2028-02-25"), date("2028-03-06")),
+            weekdays: vec![Weekday::Fri, Weekday::Sat],
+        };
         calendar.set_prices(&weekends, Some(9_000));
-        assert_eq!(calendar.prices.keys().map(ToString::to_string).collect::<Vec<_>>(), ["2028-02-25", "2028-02-26", "2028-03-03", "2028-03-04"]);
+        assert_eq!(
+            calendar.prices.keys().map(ToString::to_string).collect::<Vec<_>>(),
+            ["2028-02-25", "2028-02-26", "2028-03-03", "2028-03-04"]
+        );
         calendar.set_prices(&DateSet { range: weekends.range, weekdays: vec![Weekday::Sat] }, None);
         assert_eq!(calendar.prices.len(), 2);
     }
@@ -140,7 +151,10 @@ mod tests {
     #[test]
     fn dates_are_keys_in_what_is_stored() {
         let mut calendar = calendar();
-        calendar.set_prices(&DateSet { range: Nights::new(date("2028-02-29"), date("2028-03-01")), weekdays: Vec::new() }, Some(5));
+        calendar.set_prices(
+            &DateSet { range: Nights::new(date("2028-02-29"), date("2028-03-01")), weekdays: Vec::new() },
+            Some(5),
+        );
         let stored = serde_json::to_value(&calendar).unwrap();
         assert_eq!(stored["prices"]["2028-02-29"], 5);
         assert_eq!(serde_json::from_value::<RateCalendar>(stored).unwrap(), calendar);

@@ -1,4 +1,5 @@
-//! Stripe's objects, as far as we read them: tolerant of every field that we do not know, strict about those that money depends on.
+//! Stripe's objects, as far as we read them: tolerant of every field that we do not know, strict about those that money
+//! depends on.
 //!
 //! Shapes are those of Stripe's API reference. Nothing here decides what an object means; see [`crate::ledger`].
 
@@ -6,7 +7,8 @@ pub mod metadata;
 mod objects;
 
 pub use objects::{
-    BalanceTransaction, Charge, CheckoutSession, ClientSecret, Dispute, IntentStatus, PaymentIntent, Refund, RefundStatus, SessionPayment, SessionStatus,
+    BalanceTransaction, Charge, CheckoutSession, ClientSecret, Dispute, IntentStatus, PaymentIntent, Refund,
+    RefundStatus, SessionPayment, SessionStatus,
 };
 
 use serde::Deserialize;

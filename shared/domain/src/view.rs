@@ -18,7 +18,8 @@ use std::sync::Arc;
 const WORD_BITS: usize = 64;
 const WORDS: usize = 15;
 
-/// Nights that a view covers, from its origin: 540 days ahead, 365 nights of stay, and slack for the days until it is read again.
+/// Nights that a view covers, from its origin: 540 days ahead, 365 nights of stay, and slack for the days until it is
+/// read again.
 pub const HORIZON_NIGHTS: usize = WORDS * WORD_BITS;
 
 /// How far from a stay's edges leftover gaps still matter, in nights.
@@ -131,7 +132,13 @@ impl PropertyView {
     /// An empty house whose first night is `origin`, with the plans' own prices. Beds are numbered room by room.
     pub fn new(inventory: Arc<Inventory>, origin: NaiveDate) -> Self {
         let layout = Layout::of(&inventory);
-        Self { rows: vec![Row::EMPTY; layout.bed_count()], layout: Arc::new(layout), rates: Arc::default(), inventory, origin }
+        Self {
+            rows: vec![Row::EMPTY; layout.bed_count()],
+            layout: Arc::new(layout),
+            rates: Arc::default(),
+            inventory,
+            origin,
+        }
     }
 
     /// The same house with these calendars.
@@ -223,8 +230,8 @@ impl PropertyView {
         }
     }
 
-    /// Free nights left beside the span on this bed, each side counted up to [`GAP_LIMIT`]; small is better: long free runs are
-    /// kept for long stays.
+    /// Free nights left beside the span on this bed, each side counted up to [`GAP_LIMIT`]; small is better: long free
+    /// runs are kept for long stays.
     pub fn leftover_gap(&self, bed: usize, span: &Span) -> usize {
         let row = &self.rows[bed];
         let (reach, unused) = (span.first.min(GAP_LIMIT), u64::BITS as usize);

@@ -10,8 +10,10 @@ use std::path::Path;
 #[test]
 fn every_example_is_in_the_catalogue() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/messages");
-    let examples: BTreeSet<String> =
-        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned()).collect();
+    let examples: BTreeSet<String> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
+        .collect();
     let listed: BTreeSet<String> = CATALOGUE.iter().map(|entry| entry.kind.to_owned()).collect();
     assert_eq!(listed, examples, "left: shared/domain/src/messages/catalogue.rs; right: examples in tests/messages");
     assert_eq!(listed.len(), CATALOGUE.len(), "each once");

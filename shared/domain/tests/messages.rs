@@ -1,21 +1,23 @@
 //! Every message that may wait in a queue: a committed example of each type and version decodes for ever.
 //!
-//! An example is never edited to make a test pass. A message that must look different is a new version with an example of its own.
+//! An example is never edited to make a test pass. A message that must look different is a new version with an example
+//! of its own.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use pvt_domain::accounts::mail::ACCOUNT_MAIL;
 use pvt_domain::events::{self, BookingEvent, InventoryChanged, NotificationEvent, PaymentEvent};
 use pvt_domain::messages::{
-    self, AnalyticsEvent, BookingCommand, DecodeError, EmailCommand, Inbox, MAX_BODY_BYTES, MessageType, PaymentCommand, PaymentReply, ReconcileCommand, Reply,
-    StripeCommand, decode_body,
+    self, AnalyticsEvent, BookingCommand, DecodeError, EmailCommand, Inbox, MAX_BODY_BYTES, MessageType,
+    PaymentCommand, PaymentReply, ReconcileCommand, Reply, StripeCommand, decode_body,
 };
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Decodes a body the way its consumer does and gives back what it kept of it, with the wire name it would be sent under.
+/// Decodes a body the way its consumer does and gives back what it kept of it, with the wire name it would be sent
+/// under.
 type Reader = fn(&[u8]) -> Result<(&'static str, Value), DecodeError>;
 
 /// Every wire name with its reader. A new message needs a line here and an example.
@@ -126,7 +128,10 @@ fn payment_event(kind: &str, body: &[u8]) -> Result<(&'static str, Value), Decod
 
 fn inventory_changed(body: &[u8]) -> Result<(&'static str, Value), DecodeError> {
     let event = InventoryChanged::decode(events::INVENTORY_CHANGED, body)?;
-    assert_eq!(AnalyticsEvent::decode(events::INVENTORY_CHANGED, body)?, AnalyticsEvent::Inventory(Box::new(event.clone())));
+    assert_eq!(
+        AnalyticsEvent::decode(events::INVENTORY_CHANGED, body)?,
+        AnalyticsEvent::Inventory(Box::new(event.clone()))
+    );
     Ok(kept(&event))
 }
 
@@ -177,8 +182,10 @@ fn is_wire_name(text: &str) -> bool {
 
 #[test]
 fn every_wire_name_has_an_example_and_every_example_a_wire_name() {
-    let examples: BTreeSet<String> =
-        fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned()).collect();
+    let examples: BTreeSet<String> = fs::read_dir(folder())
+        .unwrap()
+        .map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
+        .collect();
     assert_eq!(wire_names(), examples, "left: names in the sources; right: examples in tests/messages");
     let read: BTreeSet<String> = READERS.iter().map(|(kind, _)| (*kind).to_owned()).collect();
     assert_eq!(read, examples, "left: readers in this test; right: examples in tests/messages");
@@ -188,7 +195,8 @@ fn every_wire_name_has_an_example_and_every_example_a_wire_name() {
 fn every_example_decodes_and_nothing_of_it_is_lost() {
     for (kind, read) in READERS {
         let example = example(kind);
-        let (sent_as, kept) = read(&serde_json::to_vec(&example).unwrap()).unwrap_or_else(|error| panic!("{kind}: {error}"));
+        let (sent_as, kept) =
+            read(&serde_json::to_vec(&example).unwrap()).unwrap_or_else(|error| panic!("{kind}: {error}"));
         assert_eq!(kept, example, "{kind}");
         assert_eq!(sent_as, kind);
     }
@@ -209,7 +217,19 @@ fn optional_fields_may_be_absent() {
     for (kind, optional) in [
         (messages::BOOKING_REQUEST, &["client"][..]),
         (messages::BOOKING_CANCEL, &["reason"]),
-        (messages::BOOKING_MODIFY, &["expected_rev", "as_admin", "reason", "stays", "rate_plan_id", "reprice", "quote", "override_restrictions"]),
+        (
+            messages::BOOKING_MODIFY,
+            &[
+                "expected_rev",
+                "as_admin",
+                "reason",
+                "stays",
+                "rate_plan_id",
+                "reprice",
+                "quote",
+                "override_restrictions",
+            ],
+        ),
         (messages::BOOKING_CHECK_OUT, &["allow_open_balance", "reprice"]),
         (messages::INVENTORY_BLOCK, &["reason"]),
         (messages::PAYMENT_REFUND, &["wish"]),
@@ -238,7 +258,11 @@ fn what_cannot_be_read_says_why() {
     assert_eq!(BookingCommand::decode("booking.exchange.v1", b"{}").unwrap_err().class(), "unknown_type");
     assert_eq!(BookingCommand::decode(request, &vec![b' '; MAX_BODY_BYTES + 1]).unwrap_err().class(), "oversize");
     let events = serde_json::to_vec(&example(events::BOOKING_REJECTED)).unwrap();
-    assert_eq!(AnalyticsEvent::decode(events::BOOKING_CONFIRMED, &events).unwrap_err().class(), "invalid_body", "the type must fit the status");
+    assert_eq!(
+        AnalyticsEvent::decode(events::BOOKING_CONFIRMED, &events).unwrap_err().class(),
+        "invalid_body",
+        "the type must fit the status"
+    );
 }
 
 #[test]

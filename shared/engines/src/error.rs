@@ -41,7 +41,9 @@ pub enum EngineError {
         detail: String,
     },
     /// Another program listens on a port that the engine needs.
-    #[error("{kind} needs port {port} on 127.0.0.1, which another program uses; stop that program or choose another port")]
+    #[error(
+        "{kind} needs port {port} on 127.0.0.1, which another program uses; stop that program or choose another port"
+    )]
     PortTaken {
         /// The engine that needs it.
         kind: EngineKind,

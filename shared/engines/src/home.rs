@@ -21,7 +21,12 @@ pub(crate) fn root() -> Result<PathBuf, EngineError> {
     std::path::absolute(&root).map_err(|source| EngineError::file("resolve", &root, source))
 }
 
-fn choose_root(pvt_home: Option<PathBuf>, is_root: bool, state_home: Option<PathBuf>, home: Option<PathBuf>) -> Option<PathBuf> {
+fn choose_root(
+    pvt_home: Option<PathBuf>,
+    is_root: bool,
+    state_home: Option<PathBuf>,
+    home: Option<PathBuf>,
+) -> Option<PathBuf> {
     pvt_home
         .or_else(|| is_root.then(|| PathBuf::from("/var/lib/pvt")))
         .or_else(|| state_home.map(|state| state.join("pvt")))
@@ -40,7 +45,8 @@ pub(crate) fn check_enterable_by_others(home: &Path) -> Result<(), EngineError> 
         let metadata = fs::metadata(folder).map_err(|source| EngineError::file("read", folder, source))?;
         if metadata.permissions().mode() & OTHERS_MAY_ENTER == 0 {
             return Err(EngineError::Home(format!(
-                "{} is closed to other users, and PostgreSQL refuses to run as root; set PVT_HOME to a folder that user `postgres` can enter",
+                "{} is closed to other users, and PostgreSQL refuses to run as root; set PVT_HOME to a folder that \
+                    user `postgres` can enter",
                 folder.display()
             )));
         }

@@ -130,12 +130,15 @@ impl Instance {
         if settings.way == Way::Containers {
             return self.compose(settings.ports)?.stop(kinds).await;
         }
-        let stop = |kind| async move { if kinds.contains(&kind) { native::stop(&self.home, kind).await } else { Ok(()) } };
-        let (rabbitmq, mongodb, postgres) = tokio::join!(stop(EngineKind::RabbitMq), stop(EngineKind::MongoDb), stop(EngineKind::PostgreSql));
+        let stop =
+            |kind| async move { if kinds.contains(&kind) { native::stop(&self.home, kind).await } else { Ok(()) } };
+        let (rabbitmq, mongodb, postgres) =
+            tokio::join!(stop(EngineKind::RabbitMq), stop(EngineKind::MongoDb), stop(EngineKind::PostgreSql));
         rabbitmq.and(mongodb).and(postgres)
     }
 
-    /// Stops these engines by force, whoever starts or stops them at the moment. Their data survives as it survives a crash.
+    /// Stops these engines by force, whoever starts or stops them at the moment. Their data survives as it survives a
+    /// crash.
     ///
     /// # Errors
     /// As [`Instance::stop`].
@@ -222,8 +225,10 @@ impl Instance {
                 return Ok(None);
             }
         }
-        let ready = |kind| async move { !kinds.contains(&kind) || self.site(kind, settings.ports).probe().await.is_ok() };
-        let (rabbitmq, mongodb, postgres) = tokio::join!(ready(EngineKind::RabbitMq), ready(EngineKind::MongoDb), ready(EngineKind::PostgreSql));
+        let ready =
+            |kind| async move { !kinds.contains(&kind) || self.site(kind, settings.ports).probe().await.is_ok() };
+        let (rabbitmq, mongodb, postgres) =
+            tokio::join!(ready(EngineKind::RabbitMq), ready(EngineKind::MongoDb), ready(EngineKind::PostgreSql));
         Ok((rabbitmq && mongodb && postgres).then(|| settings.urls()))
     }
 
@@ -236,9 +241,12 @@ impl Instance {
         let ports = self.settle_ports(Way::Native).await?;
         let start = |kind| {
             let programs = &programs;
-            async move { if kinds.contains(&kind) { self.site(kind, ports).start(programs, progress).await } else { Ok(()) } }
+            async move {
+                if kinds.contains(&kind) { self.site(kind, ports).start(programs, progress).await } else { Ok(()) }
+            }
         };
-        let (rabbitmq, mongodb, postgres) = tokio::join!(start(EngineKind::RabbitMq), start(EngineKind::MongoDb), start(EngineKind::PostgreSql));
+        let (rabbitmq, mongodb, postgres) =
+            tokio::join!(start(EngineKind::RabbitMq), start(EngineKind::MongoDb), start(EngineKind::PostgreSql));
         rabbitmq.and(mongodb).and(postgres)?;
         Ok(Urls::native(&ports))
     }

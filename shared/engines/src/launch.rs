@@ -23,7 +23,8 @@ const TAIL_LINES: usize = 20;
 
 /// Engines hold one descriptor a connection, queue and table; the usual soft limit of 1024 is too low for them. The
 /// shell replaces itself, so the pid stays.
-const RAISE_FILE_LIMIT: &str = r#"ulimit -S -n 65536 2>/dev/null || ulimit -S -n "$(ulimit -H -n)" 2>/dev/null; exec "$@""#;
+const RAISE_FILE_LIMIT: &str =
+    r#"ulimit -S -n 65536 2>/dev/null || ulimit -S -n "$(ulimit -H -n)" 2>/dev/null; exec "$@""#;
 
 /// A user that a program runs as.
 #[derive(Clone, Copy, Debug)]

@@ -42,5 +42,10 @@ impl Lock {
 }
 
 fn open(path: &Path) -> Result<File, EngineError> {
-    OpenOptions::new().create(true).truncate(false).write(true).open(path).map_err(|source| EngineError::file("open", path, source))
+    OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path)
+        .map_err(|source| EngineError::file("open", path, source))
 }

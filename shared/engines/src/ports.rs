@@ -52,7 +52,8 @@ impl PortPlan {
 
 impl Ports {
     /// The documented ports of `pvt up`.
-    pub const DOCUMENTED: Self = Self { amqp: 5682, management: 15682, distribution: 25682, mapper: 14369, mongodb: 27027, postgres: 5442 };
+    pub const DOCUMENTED: Self =
+        Self { amqp: 5682, management: 15682, distribution: 25682, mapper: 14369, mongodb: 27027, postgres: 5442 };
 
     /// The ports that one engine listens on, without the port mapper, which outlives a killed broker.
     pub(crate) fn of(&self, kind: EngineKind) -> Vec<u16> {
@@ -87,9 +88,18 @@ impl Ports {
         let span = FREE_TO - FREE_FROM;
         let offset = RandomState::new().build_hasher().finish() % u64::from(span);
         let offset = u16::try_from(offset).unwrap_or_default();
-        let mut free = (0..span).map(|step| FREE_FROM + (offset + step) % span).filter(|port| !reserved.contains(port) && is_free(*port));
+        let mut free = (0..span)
+            .map(|step| FREE_FROM + (offset + step) % span)
+            .filter(|port| !reserved.contains(port) && is_free(*port));
         let mut next = || free.next().ok_or(EngineError::NoFreePort { from: FREE_FROM, to: FREE_TO });
-        Ok(Self { amqp: next()?, management: next()?, distribution: next()?, mapper: next()?, mongodb: next()?, postgres: next()? })
+        Ok(Self {
+            amqp: next()?,
+            management: next()?,
+            distribution: next()?,
+            mapper: next()?,
+            mongodb: next()?,
+            postgres: next()?,
+        })
     }
 }
 

@@ -45,7 +45,8 @@ impl Stat {
         })
     }
 
-    /// A killed process is a zombie as soon as its first thread is gone. As long as others are there, so are its ports and locks.
+    /// A killed process is a zombie as soon as its first thread is gone. As long as others are there, so are its ports
+    /// and locks.
     fn has_ended(&self) -> bool {
         self.state == 'X' || (self.state == 'Z' && self.threads <= 1)
     }
@@ -77,12 +78,18 @@ impl ProcessIdentity {
     /// The process and all that descend from it now, itself first.
     pub fn tree(self) -> Vec<Self> {
         let Ok(entries) = fs::read_dir("/proc") else { return vec![self] };
-        let all: Vec<(i32, Stat)> =
-            entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).filter_map(|pid| Some((pid, Stat::read(pid)?))).collect();
+        let all: Vec<(i32, Stat)> = entries
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+            .filter_map(|pid| Some((pid, Stat::read(pid)?)))
+            .collect();
         let mut found = vec![self];
         let mut next = 0;
         while let Some(parent) = found.get(next).copied() {
-            found.extend(all.iter().filter(|(_, stat)| stat.parent == parent.pid).map(|(pid, stat)| Self { pid: *pid, start_ticks: stat.start_ticks }));
+            found.extend(
+                all.iter()
+                    .filter(|(_, stat)| stat.parent == parent.pid)
+                    .map(|(pid, stat)| Self { pid: *pid, start_ticks: stat.start_ticks }),
+            );
             next += 1;
         }
         found

@@ -33,7 +33,9 @@ fn answered() -> bool {
 /// When the file cannot be read or is not such a record.
 pub fn load<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, EngineError> {
     match fs::read(path) {
-        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|source| EngineError::Record { path: path.to_owned(), source }),
+        Ok(bytes) => serde_json::from_slice(&bytes)
+            .map(Some)
+            .map_err(|source| EngineError::Record { path: path.to_owned(), source }),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(source) => Err(EngineError::file("read", path, source)),
     }
@@ -44,7 +46,8 @@ pub fn load<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, EngineError> 
 /// # Errors
 /// When the folder cannot be written.
 pub fn save<T: Serialize>(path: &Path, value: &T) -> Result<(), EngineError> {
-    let bytes = serde_json::to_vec_pretty(value).map_err(|source| EngineError::Record { path: path.to_owned(), source })?;
+    let bytes =
+        serde_json::to_vec_pretty(value).map_err(|source| EngineError::Record { path: path.to_owned(), source })?;
     let fresh = path.with_extension("json.new");
     fs::write(&fresh, bytes).map_err(|source| EngineError::file("write", &fresh, source))?;
     fs::rename(&fresh, path).map_err(|source| EngineError::file("replace", path, source))

@@ -80,7 +80,12 @@ impl Urls {
     /// The environment variables that tell another process of these engines, as (name, value).
     #[must_use]
     pub fn as_env(&self) -> [(&'static str, &str); 4] {
-        [(AMQP_URL, &self.amqp), (MANAGEMENT_URL, &self.management), (MONGODB_URI, &self.mongodb), (DATABASE_URL, &self.postgres)]
+        [
+            (AMQP_URL, &self.amqp),
+            (MANAGEMENT_URL, &self.management),
+            (MONGODB_URI, &self.mongodb),
+            (DATABASE_URL, &self.postgres),
+        ]
     }
 }
 

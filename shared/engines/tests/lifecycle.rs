@@ -25,7 +25,8 @@ fn processes_of(home: &Path) -> Vec<String> {
         .collect()
 }
 
-/// Every process that is still there after a moment: a start that is given up while a cluster is made leaves a probe of `initdb`'s, which ends by itself.
+/// Every process that is still there after a moment: a start that is given up while a cluster is made leaves a probe of
+/// `initdb`'s, which ends by itself.
 async fn left_behind(home: &Path) -> Vec<String> {
     let since = Instant::now();
     loop {
@@ -82,7 +83,8 @@ async fn engines_are_shared_survive_a_kill_and_leave_nothing_behind() {
 
     // Two starters at once: one starts, the other finds.
     let other = Instance::open(instance.name(), PortPlan::Free).unwrap();
-    let (urls, theirs) = tokio::join!(instance.ensure(&EngineKind::ALL, &quiet), other.ensure(&EngineKind::ALL, &quiet));
+    let (urls, theirs) =
+        tokio::join!(instance.ensure(&EngineKind::ALL, &quiet), other.ensure(&EngineKind::ALL, &quiet));
     let urls = urls.unwrap();
     assert_eq!(urls, theirs.unwrap());
     let started = pids(&instance).await;
@@ -190,7 +192,9 @@ async fn whoever_is_in_a_hurry_leaves_nothing_behind_and_loses_nothing() {
     let pid = instance.engine(EngineKind::RabbitMq).pid().unwrap().unwrap();
     let dying = pvt_engines::process::ProcessIdentity::of(pid).unwrap();
     assert!(dying.signal(rustix::process::Signal::TERM));
-    while dying.is_alive() && reqwest::get(format!("{}/api/overview", instance.urls().unwrap().unwrap().management)).await.is_ok() {
+    while dying.is_alive()
+        && reqwest::get(format!("{}/api/overview", instance.urls().unwrap().unwrap().management)).await.is_ok()
+    {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     instance.ensure(&kinds, &quiet).await.unwrap();

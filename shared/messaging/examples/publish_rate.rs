@@ -1,7 +1,7 @@
 //! Measures confirmed publishes per second into one partition's quorum queue. Loopback brokers only.
 //!
-//! `AMQP_URL=… cargo run --release -p pvt-messaging --example publish_rate -- 200000 64`: the number of messages, and how many callers publish at once
-//! (0: one caller with `publish_all`).
+//! `AMQP_URL=… cargo run --release -p pvt-messaging --example publish_rate -- 200000 64`: the number of messages, and
+//! how many callers publish at once (0: one caller with `publish_all`).
 #![allow(clippy::print_stdout)]
 
 use bytes::Bytes;
@@ -27,9 +27,15 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let body = Bytes::from(vec![b'x'; BODY_BYTES]);
     let make = move |n: usize| {
-        Outgoing::raw(Target::Commands, format!("bookings.{}", n % 4), Uuid::from_u128(n as u128), "booking.request.v1", body.clone())
-            .correlated(Uuid::from_u128(n as u128))
-            .traced(Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned()))
+        Outgoing::raw(
+            Target::Commands,
+            format!("bookings.{}", n % 4),
+            Uuid::from_u128(n as u128),
+            "booking.request.v1",
+            body.clone(),
+        )
+        .correlated(Uuid::from_u128(n as u128))
+        .traced(Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned()))
     };
     let begun = Instant::now();
     if callers == 0 {

@@ -33,8 +33,8 @@ impl Outstanding {
         self.tags.is_empty()
     }
 
-    /// These are finished: the acknowledgements to send now. Tags that did not arrive or were settled before are ignored, because
-    /// acknowledging one twice closes the channel.
+    /// These are finished: the acknowledgements to send now. Tags that did not arrive or were settled before are
+    /// ignored, because acknowledging one twice closes the channel.
     pub fn settle(&mut self, finished: &[u64]) -> Vec<Ack> {
         let mut known: Vec<u64> = finished.iter().copied().filter(|tag| self.tags.remove(tag)).collect();
         known.sort_unstable();
@@ -71,7 +71,11 @@ mod tests {
     fn what_is_ahead_of_an_unfinished_one_is_acknowledged_alone() {
         let mut all = outstanding(1..=5);
         assert_eq!(all.settle(&[1, 3, 5]), [1, 3, 5].map(|tag| Ack { tag, multiple: false }));
-        assert_eq!(all.settle(&[2, 4]), [Ack { tag: 4, multiple: true }], "the earlier ones are gone, none is left between");
+        assert_eq!(
+            all.settle(&[2, 4]),
+            [Ack { tag: 4, multiple: true }],
+            "the earlier ones are gone, none is left between"
+        );
         assert!(all.is_empty());
     }
 

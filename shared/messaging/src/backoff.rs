@@ -17,8 +17,8 @@ impl Backoff {
         Self { first, cap, next: first }
     }
 
-    /// How long to wait before the next try: between half and all of the current step, so that many processes that lost the same
-    /// broker do not come back in step.
+    /// How long to wait before the next try: between half and all of the current step, so that many processes that lost
+    /// the same broker do not come back in step.
     pub fn step(&mut self) -> Duration {
         let full = self.next;
         self.next = (full * 2).min(self.cap);

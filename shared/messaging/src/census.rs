@@ -1,4 +1,5 @@
-//! How many messages and consumers queues have right now, asked over AMQP: the management API's figures are seconds old.
+//! How many messages and consumers queues have right now, asked over AMQP: the management API's figures are seconds
+//! old.
 //!
 //! It only looks: queues are asked passively, never made, and no message is taken.
 
@@ -29,7 +30,11 @@ pub struct QueueCount {
 ///
 /// # Errors
 /// When the broker is away or refuses.
-pub async fn count_queues(amqp_url: &str, name: &str, queues: &[String]) -> Result<Vec<Option<QueueCount>>, ConsumeError> {
+pub async fn count_queues(
+    amqp_url: &str,
+    name: &str,
+    queues: &[String],
+) -> Result<Vec<Option<QueueCount>>, ConsumeError> {
     let uri = link::parse(amqp_url).map_err(|reason| ConsumeError::Down(reason.into()))?;
     let work = async {
         let properties = ConnectionProperties::default().with_connection_name(name.into());
@@ -51,7 +56,9 @@ async fn count_all(connection: &Connection, queues: &[String]) -> Result<Vec<Opt
     for queue in queues {
         let name = ShortString::try_new(queue.as_str()).map_err(|_| ConsumeError::Name(queue.clone()))?;
         match channel.queue_declare(name, options, FieldTable::default()).await {
-            Ok(found) => counts.push(Some(QueueCount { ready: found.message_count(), consumers: found.consumer_count() })),
+            Ok(found) => {
+                counts.push(Some(QueueCount { ready: found.message_count(), consumers: found.consumer_count() }))
+            }
             Err(error) if is_not_found(&error) => {
                 counts.push(None);
                 // The broker closes the channel on which it refuses.

@@ -1,7 +1,7 @@
 //! Consumes with manual acknowledgement over a supervised connection of its own.
 //!
-//! A delivery stream that ends is a failure, never an end: the caller subscribes again and gets a fresh channel. Nothing is
-//! acknowledged here unless the caller says so.
+//! A delivery stream that ends is a failure, never an end: the caller subscribes again and gets a fresh channel.
+//! Nothing is acknowledged here unless the caller says so.
 
 use crate::acks::Ack;
 use crate::delivery::Delivery;
@@ -9,7 +9,10 @@ use crate::link::{Equip, Link, State};
 use crate::topology::{QueueRole, Topology};
 use futures_util::{FutureExt as _, StreamExt as _};
 use lapin::Channel;
-use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::options::{
+    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions, QueueBindOptions,
+    QueueDeclareOptions,
+};
 use lapin::types::{FieldTable, ShortString};
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,7 +67,8 @@ pub struct Subscriber {
 }
 
 impl Subscriber {
-    /// Starts connecting and returns at once. `name` is what the broker's console shows. Must be called within a tokio runtime.
+    /// Starts connecting and returns at once. `name` is what the broker's console shows. Must be called within a tokio
+    /// runtime.
     pub fn start(amqp_url: &str, topology: Topology, name: &str) -> Self {
         Self { link: Arc::new(Link::start(amqp_url, topology.clone(), &format!("{name} consumer"), NoGear)), topology }
     }
@@ -82,8 +86,8 @@ impl Subscriber {
         .await
     }
 
-    /// Consumes a queue that only this connection can see and that vanishes with it, named by the broker: for replies. Its name
-    /// goes into `reply_to`; after a lost connection a new subscription has a new name.
+    /// Consumes a queue that only this connection can see and that vanishes with it, named by the broker: for replies.
+    /// Its name goes into `reply_to`; after a lost connection a new subscription has a new name.
     ///
     /// # Errors
     /// As [`Subscriber::subscribe`].
@@ -101,8 +105,8 @@ impl Subscriber {
         .await
     }
 
-    /// Watches events whose routing key matches `pattern` (a topic pattern such as `booking.*`), from a queue that vanishes with this
-    /// connection: for looking on, never for work.
+    /// Watches events whose routing key matches `pattern` (a topic pattern such as `booking.*`), from a queue that
+    /// vanishes with this connection: for looking on, never for work.
     ///
     /// # Errors
     /// As [`Subscriber::subscribe`].
@@ -111,16 +115,19 @@ impl Subscriber {
         self.bounded(async {
             let channel = self.channel().await?;
             let options = QueueDeclareOptions { exclusive: true, auto_delete: true, ..Default::default() };
-            let queue = channel.queue_declare(ShortString::default(), options, FieldTable::default()).await?.name().clone();
-            channel.queue_bind(queue.clone(), exchange, pattern, QueueBindOptions::default(), FieldTable::default()).await?;
+            let queue =
+                channel.queue_declare(ShortString::default(), options, FieldTable::default()).await?.name().clone();
+            channel
+                .queue_bind(queue.clone(), exchange, pattern, QueueBindOptions::default(), FieldTable::default())
+                .await?;
             let options = BasicConsumeOptions { no_ack: true, exclusive: true, ..Default::default() };
             consume(channel, queue, prefetch, options).await
         })
         .await
     }
 
-    /// Watches messages of all work queues becoming dead letters, as copies in a queue that vanishes with this connection: the dead
-    /// letters themselves stay where they are.
+    /// Watches messages of all work queues becoming dead letters, as copies in a queue that vanishes with this
+    /// connection: the dead letters themselves stay where they are.
     ///
     /// # Errors
     /// As [`Subscriber::subscribe`].
@@ -131,9 +138,18 @@ impl Subscriber {
         self.bounded(async {
             let channel = self.channel().await?;
             let options = QueueDeclareOptions { exclusive: true, auto_delete: true, ..Default::default() };
-            let queue = channel.queue_declare(ShortString::default(), options, FieldTable::default()).await?.name().clone();
+            let queue =
+                channel.queue_declare(ShortString::default(), options, FieldTable::default()).await?.name().clone();
             for key in keys {
-                channel.queue_bind(queue.clone(), exchange.clone(), key, QueueBindOptions::default(), FieldTable::default()).await?;
+                channel
+                    .queue_bind(
+                        queue.clone(),
+                        exchange.clone(),
+                        key,
+                        QueueBindOptions::default(),
+                        FieldTable::default(),
+                    )
+                    .await?;
             }
             let options = BasicConsumeOptions { no_ack: true, exclusive: true, ..Default::default() };
             consume(channel, queue, prefetch, options).await
@@ -174,7 +190,12 @@ impl Subscriber {
     }
 }
 
-async fn consume(channel: Channel, queue: ShortString, prefetch: u16, options: BasicConsumeOptions) -> Result<Subscription, ConsumeError> {
+async fn consume(
+    channel: Channel,
+    queue: ShortString,
+    prefetch: u16,
+    options: BasicConsumeOptions,
+) -> Result<Subscription, ConsumeError> {
     // Before consume: otherwise the broker sends everything it has.
     channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
     let stream = channel.basic_consume(queue, ShortString::default(), options, FieldTable::default()).await?;

@@ -1,6 +1,7 @@
 //! A message as it arrived: its envelope decoded into plain values, its body untouched.
 //!
-//! Reading an envelope never fails. What a sender left out or spoilt is absent here, and the runtime decides what that means.
+//! Reading an envelope never fails. What a sender left out or spoilt is absent here, and the runtime decides what that
+//! means.
 
 use crate::outgoing::{FIRST_ATTEMPT, HEADER_ACTOR, HEADER_ATTEMPT, HEADER_TRACEPARENT, Outgoing, Target};
 use bytes::Bytes;
@@ -73,7 +74,13 @@ impl Delivery {
             ..Envelope::default()
         };
         let delivery_count = properties.headers().as_ref().map_or(0, |headers| read_headers(headers, &mut envelope));
-        Self { tag: raw.delivery_tag, redelivered: raw.redelivered, delivery_count, envelope: Arc::new(envelope), body: Bytes::from(raw.data) }
+        Self {
+            tag: raw.delivery_tag,
+            redelivered: raw.redelivered,
+            delivery_count,
+            envelope: Arc::new(envelope),
+            body: Bytes::from(raw.data),
+        }
     }
 
     /// The same message again, to another place: same id, same body, same envelope.
@@ -168,7 +175,8 @@ mod tests {
     #[test]
     fn a_republished_message_keeps_its_identity() {
         let id = Uuid::from_u128(42);
-        let properties = BasicProperties::default().with_message_id(id.to_string().as_str().into()).with_type("a.b.v1".into());
+        let properties =
+            BasicProperties::default().with_message_id(id.to_string().as_str().into()).with_type("a.b.v1".into());
         let sent = Delivery::read(raw(properties)).republish(Target::Dead, "emails");
         assert_eq!((sent.id, &*sent.kind, &*sent.routing_key, &*sent.body), (id, "a.b.v1", "emails", &b"{}"[..]));
     }

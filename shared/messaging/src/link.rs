@@ -1,8 +1,8 @@
 //! One supervised connection to the broker: made, watched, and made again for ever.
 //!
-//! lapin's own recovery leaves pending confirms hanging and gives up after 16 tries, so it stays off: whatever fails, the whole
-//! connection is thrown away and a fresh one with fresh channels takes its place. Publishing and consuming never share a link,
-//! because a connection blocked by a resource alarm stalls its acknowledgements too.
+//! lapin's own recovery leaves pending confirms hanging and gives up after 16 tries, so it stays off: whatever fails,
+//! the whole connection is thrown away and a fresh one with fresh channels takes its place. Publishing and consuming
+//! never share a link, because a connection blocked by a resource alarm stalls its acknowledgements too.
 
 use crate::backoff::Backoff;
 use crate::signals;
@@ -37,7 +37,11 @@ pub(crate) trait Equip: Send + Sync + 'static {
     /// The channels that belong to one connection.
     type Gear: Send + Sync + 'static;
     /// Opens them. Whoever finds one of them broken cancels `broken`, and the whole connection is replaced.
-    fn equip(&self, connection: &Connection, broken: &CancellationToken) -> impl Future<Output = Result<Self::Gear, lapin::Error>> + Send;
+    fn equip(
+        &self,
+        connection: &Connection,
+        broken: &CancellationToken,
+    ) -> impl Future<Output = Result<Self::Gear, lapin::Error>> + Send;
 }
 
 /// One live connection with its channels.
@@ -84,7 +88,14 @@ impl<G: Send + Sync + 'static> Link<G> {
     pub(crate) fn start<E: Equip<Gear = G>>(url: &str, topology: Topology, name: &str, equip: E) -> Self {
         let (sender, state) = watch::channel(State::Down { since: Instant::now(), failure: None });
         let link = Self { state, closing: CancellationToken::new() };
-        let supervisor = Supervisor { uri: parse(url), topology, name: name.to_owned(), equip, state: sender, closing: link.closing.clone() };
+        let supervisor = Supervisor {
+            uri: parse(url),
+            topology,
+            name: name.to_owned(),
+            equip,
+            state: sender,
+            closing: link.closing.clone(),
+        };
         tokio::spawn(supervisor.run());
         link
     }
@@ -160,7 +171,8 @@ impl<E: Equip> Supervisor<E> {
             };
             connected.set(0.0);
             let wait = backoff.step();
-            warn!(connection = %self.name, %reason, wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX), "no broker connection");
+            warn!(connection = %self.name, %reason, wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
+                "no broker connection");
             if closing.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
                 break;
             }

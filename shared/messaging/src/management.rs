@@ -103,7 +103,8 @@ impl Management {
     /// When the address is not usable.
     pub fn new(url: &str, vhost: &str) -> Result<Self, ManagementError> {
         let mut base = Url::parse(url).map_err(|error| ManagementError::Url(error.to_string()))?;
-        let decode = |text: &str| urldecode(text).ok_or_else(|| ManagementError::Url("credentials are not UTF-8".to_owned()));
+        let decode =
+            |text: &str| urldecode(text).ok_or_else(|| ManagementError::Url("credentials are not UTF-8".to_owned()));
         let user = decode(base.username())?;
         let password = decode(base.password().unwrap_or_default())?;
         let cleared = base.set_username("").and_then(|()| base.set_password(None));
@@ -193,7 +194,12 @@ impl Management {
         Ok(self.send(Method::GET, path, None).await?.json().await?)
     }
 
-    async fn send(&self, method: Method, path: &[&str], body: Option<Value>) -> Result<reqwest::Response, ManagementError> {
+    async fn send(
+        &self,
+        method: Method,
+        path: &[&str],
+        body: Option<Value>,
+    ) -> Result<reqwest::Response, ManagementError> {
         let mut url = self.base.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().push("api").extend(path);

@@ -97,7 +97,11 @@ impl Outgoing {
     ///
     /// # Errors
     /// When the message is too large or has no JSON form.
-    pub fn command(key: impl Into<Cow<'static, str>>, id: Uuid, message: &impl MessageType) -> Result<Self, EncodeError> {
+    pub fn command(
+        key: impl Into<Cow<'static, str>>,
+        id: Uuid,
+        message: &impl MessageType,
+    ) -> Result<Self, EncodeError> {
         Ok(Self::raw(Target::Commands, key, id, message.kind(), encode(message)?))
     }
 
@@ -119,7 +123,13 @@ impl Outgoing {
     }
 
     /// A message whose body is already encoded.
-    pub fn raw(target: Target, key: impl Into<Cow<'static, str>>, id: Uuid, kind: impl Into<Cow<'static, str>>, body: impl Into<Bytes>) -> Self {
+    pub fn raw(
+        target: Target,
+        key: impl Into<Cow<'static, str>>,
+        id: Uuid,
+        kind: impl Into<Cow<'static, str>>,
+        body: impl Into<Bytes>,
+    ) -> Self {
         Self {
             target,
             routing_key: key.into(),

@@ -1,7 +1,8 @@
 //! Publishes with confirms: persistent, pipelined over a few channels of one supervised connection.
 //!
-//! It never sets `mandatory` (lapin attaches returns to the wrong confirm; the alternate exchange catches what has no route) and
-//! never retries by itself: an error says that the outcome is unknown, and whoever repeats must repeat the same id.
+//! It never sets `mandatory` (lapin attaches returns to the wrong confirm; the alternate exchange catches what has no
+//! route) and never retries by itself: an error says that the outcome is unknown, and whoever repeats must repeat the
+//! same id.
 
 mod error;
 mod lane;
@@ -49,7 +50,11 @@ struct LaneSet;
 impl Equip for LaneSet {
     type Gear = Vec<Lane>;
 
-    async fn equip(&self, connection: &lapin::Connection, broken: &CancellationToken) -> Result<Vec<Lane>, lapin::Error> {
+    async fn equip(
+        &self,
+        connection: &lapin::Connection,
+        broken: &CancellationToken,
+    ) -> Result<Vec<Lane>, lapin::Error> {
         let mut lanes = Vec::with_capacity(LANES);
         for _ in 0..LANES {
             lanes.push(Lane::open(connection, broken).await?);
@@ -59,8 +64,8 @@ impl Equip for LaneSet {
 }
 
 impl Publisher {
-    /// Starts connecting and returns at once; a broker that is away is tried again for ever. `name` is what the broker's console
-    /// shows. Must be called within a tokio runtime.
+    /// Starts connecting and returns at once; a broker that is away is tried again for ever. `name` is what the
+    /// broker's console shows. Must be called within a tokio runtime.
     pub fn start(amqp_url: &str, topology: Topology, name: &str) -> Self {
         let exchanges = ExchangeNames::of(&topology);
         let link = Link::start(amqp_url, topology, &format!("{name} publisher"), LaneSet);
@@ -68,8 +73,8 @@ impl Publisher {
         Self { shared: Arc::new(Shared { link, exchanges, next_lane: AtomicUsize::new(0), confirm_seconds }) }
     }
 
-    /// Publishes and waits for the broker's confirm, [`CONFIRM_TIMEOUT`] in all. Dropping the future does not take the message
-    /// back.
+    /// Publishes and waits for the broker's confirm, [`CONFIRM_TIMEOUT`] in all. Dropping the future does not take the
+    /// message back.
     ///
     /// # Errors
     /// Everything but a confirm; see [`PublishError`].

@@ -1,7 +1,7 @@
 //! Every exchange, queue, binding and policy of the product: the one place that names them.
 //!
-//! Publishers, workers, the operator's console, the generated broker definitions and the tests all derive from this module.
-//! It must never let a name be spelt out anywhere else, and never declare anything outside its own prefix.
+//! Publishers, workers, the operator's console, the generated broker definitions and the tests all derive from this
+//! module. It must never let a name be spelt out anywhere else, and never declare anything outside its own prefix.
 
 mod declare;
 mod definitions;
@@ -31,7 +31,8 @@ struct Feed {
     events: &'static [&'static str],
 }
 
-/// What feeds the queues that are not partitioned. Commands are named one by one; in keys of events `#` and `*` are wildcards.
+/// What feeds the queues that are not partitioned. Commands are named one by one; in keys of events `#` and `*` are
+/// wildcards.
 const FEEDS: [Feed; 5] = [
     Feed { queue: "payments", commands: &["stripe.event"], events: &[] },
     Feed {
@@ -155,13 +156,14 @@ pub struct Topology {
 impl Topology {
     /// The topology whose names begin with `prefix` (empty in production, unique in a test).
     ///
-    /// `partitions` is clamped to 1..=[`MAX_PARTITIONS`]. It may be raised while queues are empty of bookings' commands; see
-    /// `pvt_domain::partition`.
+    /// `partitions` is clamped to 1..=[`MAX_PARTITIONS`]. It may be raised while queues are empty of bookings'
+    /// commands; see `pvt_domain::partition`.
     pub fn new(prefix: &str, partitions: u16) -> Self {
         Self { prefix: prefix.to_owned(), partitions: partitions.clamp(1, MAX_PARTITIONS), ladder_divisor: 1 }
     }
 
-    /// The same topology with every rung of the retry ladder shortened by `divisor`: tests climb a ladder in milliseconds.
+    /// The same topology with every rung of the retry ladder shortened by `divisor`: tests climb a ladder in
+    /// milliseconds.
     ///
     /// The time to live is an argument of the queue, so one prefix must always use one divisor.
     #[must_use]
@@ -230,8 +232,8 @@ impl Topology {
         partition_of(property_id, self.partitions)
     }
 
-    /// The routing key of a command: `bookings.N` for the families that change a property's availability, otherwise the type
-    /// without its version (`payment.refund`). Never carries the prefix.
+    /// The routing key of a command: `bookings.N` for the families that change a property's availability, otherwise the
+    /// type without its version (`payment.refund`). Never carries the prefix.
     pub fn command_key(&self, kind: &str, property_id: &str) -> String {
         let family = kind.split('.').next().unwrap_or_default();
         if PARTITIONED_FAMILIES.contains(&family) {
@@ -244,7 +246,9 @@ impl Topology {
     pub fn work_queues(&self, queue: Queue) -> Vec<(String, Option<u16>)> {
         match queue {
             Queue::One(base) => vec![(self.name(base), None)],
-            Queue::Partitioned(base) => (0..self.partitions).map(|partition| (self.name(&format!("{base}.{partition}")), Some(partition))).collect(),
+            Queue::Partitioned(base) => (0..self.partitions)
+                .map(|partition| (self.name(&format!("{base}.{partition}")), Some(partition)))
+                .collect(),
         }
     }
 
@@ -253,9 +257,15 @@ impl Topology {
         let unroutable = self.unroutable_exchange();
         let routed = |name: String, kind| ExchangeSpec { name, kind, alternate: Some(unroutable.clone()) };
         let plain = |name: String, kind| ExchangeSpec { name, kind, alternate: None };
-        // A command has one receiver, named by its key: matching patterns would cost the broker a fifth of each publish.
+        // A command has one receiver, named by its key: matching patterns would cost the broker a fifth of each
+        // publish.
         let (commands, events, dead) = (self.commands_exchange(), self.events_exchange(), self.dead_exchange());
-        let mut all = vec![plain(unroutable.clone(), "fanout"), routed(commands, "direct"), routed(events, "topic"), routed(dead, "direct")];
+        let mut all = vec![
+            plain(unroutable.clone(), "fanout"),
+            routed(commands, "direct"),
+            routed(events, "topic"),
+            routed(dead, "direct"),
+        ];
         all.extend(Rung::ALL.map(|rung| plain(self.retry_exchange(rung), "fanout")));
         all
     }
@@ -307,7 +317,11 @@ impl Topology {
 
     fn retry_queue(&self, rung: Rung) -> QueueSpec {
         let name = self.retry_exchange(rung);
-        QueueSpec { name: name.clone(), role: QueueRole::Retry(rung), bindings: vec![Binding { exchange: name, key: String::new() }] }
+        QueueSpec {
+            name: name.clone(),
+            role: QueueRole::Retry(rung),
+            bindings: vec![Binding { exchange: name, key: String::new() }],
+        }
     }
 }
 

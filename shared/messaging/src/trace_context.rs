@@ -1,6 +1,7 @@
 //! W3C Trace Context: the `traceparent` header that ties a request, its messages and their effects together.
 //!
-//! Only version `00` is written. It never reads or writes `tracestate`, and a header that does not parse is treated as absent.
+//! Only version `00` is written. It never reads or writes `tracestate`, and a header that does not parse is treated as
+//! absent.
 
 use rand::RngExt as _;
 use std::fmt;
@@ -78,7 +79,10 @@ impl FromStr for TraceParent {
         let rest = parts.next().ok_or(InvalidTraceParent)?;
         let flags = rest.get(..2).filter(|flags| is_hex(flags, 2)).ok_or(InvalidTraceParent)?;
         // Version ff is forbidden; a version later than 00 may carry more fields, 00 may not.
-        if version == "ff" || (version == "00" && text.trim().len() != LEN) || !matches!(rest.get(2..3), None | Some("-")) {
+        if version == "ff"
+            || (version == "00" && text.trim().len() != LEN)
+            || !matches!(rest.get(2..3), None | Some("-"))
+        {
             return Err(InvalidTraceParent);
         }
         let trace_id = u128::from_str_radix(trace_id, 16).map_err(|_| InvalidTraceParent)?;

@@ -75,7 +75,8 @@ fn note(target: Target, key: impl Into<String>, id: Uuid) -> Outgoing {
 async fn a_broker_that_is_away_is_an_error_within_the_time_allowed_and_soon_at_once() {
     // A port that was free a moment ago: nobody listens.
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let publisher = Publisher::start(&format!("amqp://guest:guest@127.0.0.1:{port}/%2f"), Topology::new("away.", 1), "test");
+    let publisher =
+        Publisher::start(&format!("amqp://guest:guest@127.0.0.1:{port}/%2f"), Topology::new("away.", 1), "test");
     let begun = Instant::now();
     let first = publisher.publish(note(Target::Events, "a.b", Uuid::nil())).await;
     assert!(matches!(first, Err(PublishError::Down(_) | PublishError::Timeout)), "{first:?}");
@@ -94,7 +95,8 @@ async fn a_peer_that_never_answers_is_an_error_within_the_time_allowed() {
     // Accepts connections in its backlog and says nothing, like a host behind a broken network.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = silent.local_addr().unwrap().port();
-    let publisher = Publisher::start(&format!("amqp://guest:guest@127.0.0.1:{port}/%2f"), Topology::new("away.", 1), "test");
+    let publisher =
+        Publisher::start(&format!("amqp://guest:guest@127.0.0.1:{port}/%2f"), Topology::new("away.", 1), "test");
     let begun = Instant::now();
     let result = publisher.publish(note(Target::Events, "a.b", Uuid::nil())).await;
     assert!(matches!(result, Err(PublishError::Timeout)), "{result:?}");
@@ -122,7 +124,12 @@ async fn everything_published_arrives_once_with_its_envelope() {
         .iter()
         .map(|id| {
             let key = topology.command_key("booking.request.v1", "pvt-montreal");
-            note(Target::Commands, key, *id).correlated(*id).by("user:1").replying_to("r").traced(Some("00-x".into())).with_header("k", "v")
+            note(Target::Commands, key, *id)
+                .correlated(*id)
+                .by("user:1")
+                .replying_to("r")
+                .traced(Some("00-x".into()))
+                .with_header("k", "v")
         })
         .collect();
     publisher.publish_all(&messages).await.unwrap();
@@ -135,7 +142,10 @@ async fn everything_published_arrives_once_with_its_envelope() {
         let envelope = &delivery.envelope;
         assert!(seen.insert(envelope.id), "twice: {}", envelope.id);
         assert_eq!((envelope.correlation_id, envelope.attempt), (Some(envelope.id), 1));
-        assert_eq!((envelope.actor.as_deref(), envelope.reply_to.as_deref(), envelope.header("k")), (Some("user:1"), Some("r"), Some("v")));
+        assert_eq!(
+            (envelope.actor.as_deref(), envelope.reply_to.as_deref(), envelope.header("k")),
+            (Some("user:1"), Some("r"), Some("v"))
+        );
         assert!(envelope.timestamp.is_some() && envelope.traceparent.as_deref() == Some("00-x"));
         subscription.acks().send(&[pvt_messaging::Ack { tag: delivery.tag, multiple: false }]).await.unwrap();
     }

@@ -1,7 +1,7 @@
 //! The configuration of a process: environment variables over compiled-in defaults, checked as a whole.
 //!
-//! Reading never stops at the first fault: whoever deploys gets the whole list. Secrets are wrapped, so that printing a [`Config`]
-//! shows none of them.
+//! Reading never stops at the first fault: whoever deploys gets the whole list. Secrets are wrapped, so that printing a
+//! [`Config`] shows none of them.
 
 mod checks;
 mod error;
@@ -130,7 +130,8 @@ impl Config {
     /// # Errors
     /// Every fault at once.
     pub fn from_env() -> Result<Self, ConfigError> {
-        let source = Source::process().map_err(|problem| ConfigError { faults: vec![fault(&variables::PVT_ENV, problem)] })?;
+        let source =
+            Source::process().map_err(|problem| ConfigError { faults: vec![fault(&variables::PVT_ENV, problem)] })?;
         Self::read(&source)
     }
 
@@ -139,7 +140,8 @@ impl Config {
     /// # Errors
     /// Every fault at once.
     pub fn from_env_over(defaults: impl IntoIterator<Item = (String, String)>) -> Result<Self, ConfigError> {
-        let mut source = Source::process().map_err(|problem| ConfigError { faults: vec![fault(&variables::PVT_ENV, problem)] })?;
+        let mut source =
+            Source::process().map_err(|problem| ConfigError { faults: vec![fault(&variables::PVT_ENV, problem)] })?;
         source.fill(defaults);
         Self::read(&source)
     }
@@ -152,7 +154,8 @@ impl Config {
         defaults: impl IntoIterator<Item = (String, String)>,
         fixed: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
-        let mut source = Source::process().map_err(|problem| ConfigError { faults: vec![fault(&variables::PVT_ENV, problem)] })?;
+        let mut source =
+            Source::process().map_err(|problem| ConfigError { faults: vec![fault(&variables::PVT_ENV, problem)] })?;
         source.replace(fixed);
         source.fill(defaults);
         Self::read(&source)
@@ -162,7 +165,9 @@ impl Config {
     ///
     /// # Errors
     /// Every fault at once.
-    pub fn from_pairs<N: Into<String>, V: Into<String>>(pairs: impl IntoIterator<Item = (N, V)>) -> Result<Self, ConfigError> {
+    pub fn from_pairs<N: Into<String>, V: Into<String>>(
+        pairs: impl IntoIterator<Item = (N, V)>,
+    ) -> Result<Self, ConfigError> {
         Self::read(&Source::new(pairs.into_iter().map(|(name, value)| (name.into(), value.into()))))
     }
 
@@ -182,7 +187,8 @@ impl Config {
         let database_direct_url = reader.secret(&variables::DATABASE_DIRECT_URL, checks::postgres);
         let smtp_url = reader.secret(&variables::SMTP_URL, checks::smtp);
         let mail_from = reader.take(&variables::MAIL_FROM, |text, _| checks::mailbox(text));
-        let stripe_webhook_secrets = reader.take(&variables::STRIPE_WEBHOOK_SECRETS, |text, _| checks::webhook_secrets(text));
+        let stripe_webhook_secrets =
+            reader.take(&variables::STRIPE_WEBHOOK_SECRETS, |text, _| checks::webhook_secrets(text));
         let stripe_secret_key = reader.secret(&variables::STRIPE_SECRET_KEY, checks::stripe_key);
         let stripe_api_base = reader.take(&variables::STRIPE_API_BASE, checks::public_url);
         let stripe_api_version = reader.take(&variables::STRIPE_API_VERSION, |text, _| checks::stripe_version(text));
@@ -198,10 +204,12 @@ impl Config {
         let ops_addr = reader.take(&variables::PVT_OPS_ADDR, |text, _| checks::address(text));
         let metrics_addr = reader.take(&variables::PVT_METRICS_ADDR, |text, _| checks::address(text));
         let schedules = reader.take(&variables::PVT_SCHEDULES, |text, _| checks::json_object(text));
-        let log = reader.take(&variables::PVT_LOG, |text, _| crate::telemetry::check_filter(text).map(|()| text.to_owned()));
+        let log =
+            reader.take(&variables::PVT_LOG, |text, _| crate::telemetry::check_filter(text).map(|()| text.to_owned()));
         let queue_prefix = reader.take(&variables::PVT_QUEUE_PREFIX, |text, _| checks::queue_prefix(text));
         let partitions = reader.take(&variables::PVT_PARTITIONS, |text, _| checks::number(text, 1, MAX_PARTITIONS));
-        let retry_divisor = reader.take(&variables::PVT_RETRY_DIVISOR, |text, _| checks::number(text, 1, MAX_RETRY_DIVISOR));
+        let retry_divisor =
+            reader.take(&variables::PVT_RETRY_DIVISOR, |text, _| checks::number(text, 1, MAX_RETRY_DIVISOR));
         let Reader { faults, settings, .. } = reader;
         // A value is missing only together with a fault that says why.
         let whole = || {
@@ -291,7 +299,11 @@ impl Reader<'_> {
         }
         let found = found.or_else(|| variable.default.map(|value| (value.to_owned(), Origin::Default)));
         if let Some((value, origin)) = &found {
-            self.settings.push(Setting { name: variable.name, shown: masked(variable.kind, value), origin: origin.clone() });
+            self.settings.push(Setting {
+                name: variable.name,
+                shown: masked(variable.kind, value),
+                origin: origin.clone(),
+            });
         }
         Ok(found.map(|(value, _)| value))
     }
@@ -305,7 +317,9 @@ fn masked(kind: Kind, value: &str) -> String {
         Kind::SecretUrl => {
             let Some((scheme, rest)) = value.split_once("://") else { return "********".to_owned() };
             match rest.rsplit_once('@') {
-                Some((user, host)) => format!("{scheme}://{}:********@{host}", user.split(':').next().unwrap_or_default()),
+                Some((user, host)) => {
+                    format!("{scheme}://{}:********@{host}", user.split(':').next().unwrap_or_default())
+                }
                 None => value.to_owned(),
             }
         }

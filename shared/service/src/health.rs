@@ -1,6 +1,7 @@
 //! Whether the parts that a process depends on answer.
 //!
-//! Each check has a bound, all run at once, and a report is kept for a moment: whoever asks often does not ask the stores often.
+//! Each check has a bound, all run at once, and a report is kept for a moment: whoever asks often does not ask the
+//! stores often.
 
 use futures_util::future::{BoxFuture, join_all};
 use serde::Serialize;
@@ -67,7 +68,8 @@ impl Report {
     }
 
     fn of(components: Vec<Component>) -> Self {
-        let down = |required: bool| components.iter().any(|part| part.status == State::Down && part.required == required);
+        let down =
+            |required: bool| components.iter().any(|part| part.status == State::Down && part.required == required);
         let status = match (down(true), down(false)) {
             (true, _) => State::Down,
             (false, true) => State::Degraded,
@@ -162,13 +164,23 @@ mod tests {
         let down = || async { Err("gone".to_owned()) };
         let status = |health: Health| async move { health.report().await.status };
         assert_eq!(status(Health::new().with("a", Need::Required, up)).await, State::Up);
-        assert_eq!(status(Health::new().with("a", Need::Required, up).with("b", Need::Optional, down)).await, State::Degraded);
-        assert_eq!(status(Health::new().with("a", Need::Required, down).with("b", Need::Optional, up)).await, State::Down);
+        assert_eq!(
+            status(Health::new().with("a", Need::Required, up).with("b", Need::Optional, down)).await,
+            State::Degraded
+        );
+        assert_eq!(
+            status(Health::new().with("a", Need::Required, down).with("b", Need::Optional, up)).await,
+            State::Down
+        );
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_check_that_hangs_or_panics_counts_as_down() {
-        let health = Health::new().with("hangs", Need::Required, std::future::pending).with("panics", Need::Optional, || async { panic!("boom") });
+        let health = Health::new().with("hangs", Need::Required, std::future::pending).with(
+            "panics",
+            Need::Optional,
+            || async { panic!("boom") },
+        );
         let report = health.report().await;
         assert!(report.components.iter().all(|part| part.status == State::Down), "{report:?}");
     }

@@ -1,5 +1,5 @@
-//! The pages by which a process is operated: `/livez`, `/readyz`, `/metrics`, `/version`. Workers serve these alone, the API among
-//! its own routes.
+//! The pages by which a process is operated: `/livez`, `/readyz`, `/metrics`, `/version`. Workers serve these alone,
+//! the API among its own routes.
 
 use crate::health::{Health, Report, State as HealthState};
 use axum::extract::{RawQuery, State};
@@ -59,8 +59,10 @@ pub fn router(pages: Pages) -> Router {
 /// 200 when the process can do its work, else 503; `?verbose` lists the parts.
 async fn readyz(State(pages): State<Pages>, RawQuery(query): RawQuery) -> Response {
     let report = pages.health.report().await;
-    let verbose = query.is_some_and(|query| query.split('&').any(|pair| pair == "verbose" || pair.starts_with("verbose=")));
-    let body = if verbose { Json(&*report).into_response() } else { Json(json!({ "status": report.status })).into_response() };
+    let verbose =
+        query.is_some_and(|query| query.split('&').any(|pair| pair == "verbose" || pair.starts_with("verbose=")));
+    let body =
+        if verbose { Json(&*report).into_response() } else { Json(json!({ "status": report.status })).into_response() };
     (status_of(&report), body).into_response()
 }
 
@@ -102,7 +104,11 @@ mod tests {
     #[tokio::test]
     async fn the_pages_answer_until_told_to_stop() {
         let health = Health::new().with("broker", Need::Required, || async { Err("away".to_owned()) });
-        let pages = Pages { about: About::new("pvt-test"), health: Arc::new(health), metrics: crate::telemetry::metrics_handle().unwrap() };
+        let pages = Pages {
+            about: About::new("pvt-test"),
+            health: Arc::new(health),
+            metrics: crate::telemetry::metrics_handle().unwrap(),
+        };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
         let server = tokio::spawn(serve(listener, pages, stop.clone()));

@@ -1,8 +1,8 @@
-//! What every process needs to start and to be operated: configuration, telemetry, shutdown, health, TLS, and the tokens that both
-//! the API and mails know.
+//! What every process needs to start and to be operated: configuration, telemetry, shutdown, health, TLS, and the
+//! tokens that both the API and mails know.
 //!
-//! It knows of a booking no more than its id, no store and no broker. It must never print a secret, and never let a process start on a setting that is
-//! wrong.
+//! It knows of a booking no more than its id, no store and no broker. It must never print a secret, and never let a
+//! process start on a setting that is wrong.
 
 pub mod config;
 pub mod health;

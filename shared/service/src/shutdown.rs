@@ -7,8 +7,8 @@ use tracing::{info, warn};
 /// Exit status of a process that was told twice: what shells report for a process ended by SIGINT.
 const STATUS_FORCED: i32 = 130;
 
-/// A token that is cancelled by SIGTERM or SIGINT; a second signal ends the process at once. Must be called within a tokio
-/// runtime.
+/// A token that is cancelled by SIGTERM or SIGINT; a second signal ends the process at once. Must be called within a
+/// tokio runtime.
 ///
 /// # Errors
 /// When the system refuses to install the handlers.

@@ -1,7 +1,7 @@
 //! Logs and metrics of a process.
 //!
-//! Logs go to standard error: one JSON object a line, or readable lines on a terminal. Metrics are kept for `/metrics`; nothing is
-//! pushed anywhere.
+//! Logs go to standard error: one JSON object a line, or readable lines on a terminal. Metrics are kept for `/metrics`;
+//! nothing is pushed anywhere.
 
 use crate::config::Config;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
@@ -12,7 +12,8 @@ use thiserror::Error;
 use tracing_subscriber::EnvFilter;
 
 /// Buckets of everything measured in seconds: from one write on loopback to the longest wait a client may ask for.
-const SECONDS_BUCKETS: &[f64] = &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3_600.0];
+const SECONDS_BUCKETS: &[f64] =
+    &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3_600.0];
 /// Buckets of everything that counts messages or rows at once.
 const SIZE_BUCKETS: &[f64] = &[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1_000.0, 5_000.0];
 /// How often recorded samples are folded into their buckets; until then each of them takes memory.
@@ -53,8 +54,8 @@ pub fn init(config: &Config) -> Result<PrometheusHandle, TelemetryError> {
     metrics_handle()
 }
 
-/// What `/metrics` shows. The first call installs the recorder: the metrics crate has one per process, so servers that share a
-/// process (in tests) share it.
+/// What `/metrics` shows. The first call installs the recorder: the metrics crate has one per process, so servers that
+/// share a process (in tests) share it.
 ///
 /// # Errors
 /// [`TelemetryError::Metrics`] when another recorder is installed.

@@ -1,7 +1,8 @@
 //! Booking tokens: what lets a guest without an account follow one booking.
 //!
-//! A token is an HMAC of the booking's id. Nothing is stored: a valid token for a booking that is not stored yet proves that intake
-//! accepted it. The API checks tokens, and mails carry them in their links; both derive the key from `JWT_SECRET`.
+//! A token is an HMAC of the booking's id. Nothing is stored: a valid token for a booking that is not stored yet proves
+//! that intake accepted it. The API checks tokens, and mails carry them in their links; both derive the key from
+//! `JWT_SECRET`.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -84,7 +85,8 @@ mod tests {
     #[test]
     fn another_secret_is_another_key() {
         let id = BookingId::derive(None, "1", "a");
-        let (one, other) = (TokenKey::derive(&SecretString::from("a")).unwrap(), TokenKey::derive(&SecretString::from("b")).unwrap());
+        let (one, other) =
+            (TokenKey::derive(&SecretString::from("a")).unwrap(), TokenKey::derive(&SecretString::from("b")).unwrap());
         assert!(!other.verify(id, &one.token(id)));
     }
 }

@@ -81,15 +81,20 @@ impl From<mongodb::error::Error> for StoreError {
         if error.contains_label(TRANSIENT_TRANSACTION_ERROR) && !is_down(&error) {
             return Self::Transient { store, message };
         }
-        if is_about_the_document(&error) { Self::Broken { store, message } } else { Self::Unavailable { store, message } }
+        if is_about_the_document(&error) {
+            Self::Broken { store, message }
+        } else {
+            Self::Unavailable { store, message }
+        }
     }
 }
 
 /// MongoDB's code for a violated unique index.
 const DUPLICATE_KEY: i32 = 11_000;
 
-/// Server codes that mean "no primary here right now" (from the server's `error_codes.yml`): HostUnreachable, HostNotFound, ShutdownInProgress, NotWritablePrimary,
-/// PrimarySteppedDown, InterruptedAtShutdown, InterruptedDueToReplStateChange, NotPrimaryNoSecondaryOk, NotPrimaryOrSecondary.
+/// Server codes that mean "no primary here right now" (from the server's `error_codes.yml`): HostUnreachable,
+/// HostNotFound, ShutdownInProgress, NotWritablePrimary, PrimarySteppedDown, InterruptedAtShutdown,
+/// InterruptedDueToReplStateChange, NotPrimaryNoSecondaryOk, NotPrimaryOrSecondary.
 const NO_PRIMARY: [i32; 9] = [6, 7, 91, 10_107, 189, 11_600, 11_602, 13_435, 13_436];
 
 fn is_down(error: &mongodb::error::Error) -> bool {
@@ -101,19 +106,25 @@ fn is_down(error: &mongodb::error::Error) -> bool {
     }
 }
 
-/// Server codes that a document or a statement of ours brings about by itself, whoever runs it (from `error_codes.yml`): BadValue, FailedToParse, TypeMismatch,
-/// Overflow, InvalidLength, DocumentValidationFailure, BSONObjectTooLarge.
+/// Server codes that a document or a statement of ours brings about by itself, whoever runs it (from
+/// `error_codes.yml`): BadValue, FailedToParse, TypeMismatch, Overflow, InvalidLength, DocumentValidationFailure,
+/// BSONObjectTooLarge.
 const OF_THE_DOCUMENT: [i32; 7] = [2, 9, 14, 15, 16, 121, 10_334];
 
-/// Whether the same message would fail the same way on a healthy server. Everything else (logins, rights, disks, elections) is the
-/// server's: waiting costs nothing, and giving up healthy messages would.
+/// Whether the same message would fail the same way on a healthy server. Everything else (logins, rights, disks,
+/// elections) is the server's: waiting costs nothing, and giving up healthy messages would.
 fn is_about_the_document(error: &mongodb::error::Error) -> bool {
     use mongodb::error::{ErrorKind, WriteFailure};
     match &*error.kind {
-        ErrorKind::Bson(_) | ErrorKind::BsonSerialization(_) | ErrorKind::BsonDeserialization(_) | ErrorKind::InvalidArgument { .. } => true,
+        ErrorKind::Bson(_)
+        | ErrorKind::BsonSerialization(_)
+        | ErrorKind::BsonDeserialization(_)
+        | ErrorKind::InvalidArgument { .. } => true,
         ErrorKind::Command(command) => OF_THE_DOCUMENT.contains(&command.code),
         ErrorKind::Write(WriteFailure::WriteError(write)) => OF_THE_DOCUMENT.contains(&write.code),
-        ErrorKind::InsertMany(many) => many.write_errors.iter().flatten().any(|write| OF_THE_DOCUMENT.contains(&write.code)),
+        ErrorKind::InsertMany(many) => {
+            many.write_errors.iter().flatten().any(|write| OF_THE_DOCUMENT.contains(&write.code))
+        }
         _ => false,
     }
 }
@@ -133,16 +144,21 @@ impl From<sqlx::Error> for StoreError {
         let store = "postgres";
         let message = error.to_string();
         match &error {
-            sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => {
-                Self::Unavailable { store, message }
-            }
+            sqlx::Error::Io(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::Protocol(_) => Self::Unavailable { store, message },
             sqlx::Error::Database(database) => match database.code().as_deref() {
                 // Serialization failure and deadlock.
                 Some("40001" | "40P01") => Self::Transient { store, message },
                 Some("23505") => Self::Duplicate(message),
-                // Data exceptions, violated constraints and limits are the message's. Everything else (logins, rights, a missing
-                // table, a read-only standby, shutdowns) is the server's: waiting costs nothing, giving up healthy messages would.
-                Some(code) if ["22", "23", "54"].iter().any(|class| code.starts_with(class)) => Self::Broken { store, message },
+                // Data exceptions, violated constraints and limits are the message's. Everything else (logins, rights,
+                // a missing table, a read-only standby, shutdowns) is the server's: waiting costs nothing, giving up
+                // healthy messages would.
+                Some(code) if ["22", "23", "54"].iter().any(|class| code.starts_with(class)) => {
+                    Self::Broken { store, message }
+                }
                 _ => Self::Unavailable { store, message },
             },
             _ => Self::Broken { store, message },
@@ -157,7 +173,8 @@ mod tests {
 
     #[test]
     fn a_document_that_cannot_be_read_is_not_a_server_that_is_down() {
-        let unreadable = deserialize_from_document::<std::collections::HashMap<String, u32>>(doc! { "n": "one" }).unwrap_err();
+        let unreadable =
+            deserialize_from_document::<std::collections::HashMap<String, u32>>(doc! { "n": "one" }).unwrap_err();
         assert!(matches!(StoreError::from(mongodb::error::Error::from(unreadable)), StoreError::Broken { .. }));
     }
 }

@@ -1,6 +1,7 @@
 //! PostgreSQL: the analytics mart. Events go in, in batches; any order and any repetition of them gives the same mart.
 //!
-//! It holds no personal data and nothing that MongoDB could not give again. It must never be asked whether a booking exists.
+//! It holds no personal data and nothing that MongoDB could not give again. It must never be asked whether a booking
+//! exists.
 
 mod bed_nights;
 mod columns;
@@ -24,8 +25,8 @@ const MAX_CONNECTIONS: u32 = 8;
 /// How long an operation waits for a connection before PostgreSQL counts as down.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Begins a load. The bounds belong to the transaction, not to the session: behind a transaction pooler session settings are
-/// refused or leak to others. The second bound ends a transaction that nobody will ever commit.
+/// Begins a load. The bounds belong to the transaction, not to the session: behind a transaction pooler session
+/// settings are refused or leak to others. The second bound ends a transaction that nobody will ever commit.
 const BEGIN: &str = "BEGIN; SET LOCAL statement_timeout = '20s'; SET LOCAL idle_in_transaction_session_timeout = '20s'";
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
@@ -52,14 +53,17 @@ pub struct Load {
 impl Mart {
     /// A pool that connects when it is first used. Does not fail because the server is down.
     ///
-    /// The URL decides the schema, if it is not to be the user's own: `?options=-csearch_path%3Dname`. Must be called within a
-    /// tokio runtime.
+    /// The URL decides the schema, if it is not to be the user's own: `?options=-csearch_path%3Dname`. Must be called
+    /// within a tokio runtime.
     ///
     /// # Errors
     /// [`StoreError::Broken`] when the URL cannot be read.
     pub fn connect(url: &str, app_name: &str) -> Result<Self, StoreError> {
         let options = PgConnectOptions::from_str(url)?.application_name(app_name);
-        let pool = PgPoolOptions::new().max_connections(MAX_CONNECTIONS).acquire_timeout(ACQUIRE_TIMEOUT).connect_lazy_with(options);
+        let pool = PgPoolOptions::new()
+            .max_connections(MAX_CONNECTIONS)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .connect_lazy_with(options);
         Ok(Self { pool })
     }
 
@@ -82,16 +86,17 @@ impl Mart {
         finish(async move { MIGRATIONS.run(&pool).await.map_err(migration_failed) }).await
     }
 
-    /// Loads events in one transaction. A booking's newest revision wins, whether it comes first or last; an event that was
-    /// loaded before changes nothing.
+    /// Loads events in one transaction. A booking's newest revision wins, whether it comes first or last; an event that
+    /// was loaded before changes nothing.
     ///
     /// # Errors
-    /// [`StoreError`]; then nothing was loaded, unless the connection broke during the commit. Loading again is always right.
+    /// [`StoreError`]; then nothing was loaded, unless the connection broke during the commit. Loading again is always
+    /// right.
     pub async fn load<'a>(&self, events: impl IntoIterator<Item = &'a AnalyticsEvent>) -> Result<Load, StoreError> {
         let columns = Columns::of(events);
         let pool = self.pool.clone();
-        // In a task of its own: dropping a future of the driver between BEGIN and COMMIT would give the pool a connection with
-        // an open transaction.
+        // In a task of its own: dropping a future of the driver between BEGIN and COMMIT would give the pool a
+        // connection with an open transaction.
         finish(async move {
             let mut transaction = pool.begin_with(BEGIN).await.map_err(failed)?;
             dimensions::fill(&mut transaction, &columns).await.map_err(failed)?;
@@ -117,7 +122,9 @@ impl Mart {
 }
 
 /// Runs the work to its end, also when the caller stops waiting for it.
-async fn finish<T: Send + 'static>(work: impl Future<Output = Result<T, StoreError>> + Send + 'static) -> Result<T, StoreError> {
+async fn finish<T: Send + 'static>(
+    work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+) -> Result<T, StoreError> {
     match tokio::spawn(work).await {
         Ok(result) => result,
         Err(error) => Err(StoreError::Broken { store: "postgres", message: error.to_string() }),
@@ -126,13 +133,16 @@ async fn finish<T: Send + 'static>(work: impl Future<Output = Result<T, StoreErr
 
 /// Sorts an error of one of the statements here, which are the same for every message.
 ///
-/// A refused log-in, a missing table or a missing right is therefore never the fault of what is being loaded: the mart is not
-/// usable before somebody migrates it or grants access, and until then events must wait, not become dead letters.
+/// A refused log-in, a missing table or a missing right is therefore never the fault of what is being loaded: the mart
+/// is not usable before somebody migrates it or grants access, and until then events must wait, not become dead
+/// letters.
 fn failed(error: sqlx::Error) -> StoreError {
     // Classes: 28 authorization, 3D no such database, 3F no such schema, 42 no such table or column, or no right to it.
     let unusable = |code: &str| ["28", "3D", "3F", "42"].iter().any(|class| code.starts_with(class));
     match error.as_database_error().and_then(|database| database.code()) {
-        Some(code) if unusable(&code) => StoreError::Unavailable { store: "postgres", message: format!("the mart cannot be used: {error}") },
+        Some(code) if unusable(&code) => {
+            StoreError::Unavailable { store: "postgres", message: format!("the mart cannot be used: {error}") }
+        }
         _ => error.into(),
     }
 }

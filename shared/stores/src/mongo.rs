@@ -41,7 +41,8 @@ pub struct Mongo {
 }
 
 impl Mongo {
-    /// Connects lazily to the database that the URI names (`pvt` when it names none). Does not fail because the server is down.
+    /// Connects lazily to the database that the URI names (`pvt` when it names none). Does not fail because the server
+    /// is down.
     ///
     /// # Errors
     /// [`StoreError::Broken`] when the URI cannot be read.
@@ -102,12 +103,15 @@ impl Mongo {
             account_mails::INDEXES,
         ];
         for (collection, keys, unique) in all.concat() {
-            let keys: Document = keys.iter().map(|(field, direction)| ((*field).to_owned(), (*direction).into())).collect();
-            let index = IndexModel::builder().keys(keys).options(IndexOptions::builder().unique(unique).build()).build();
+            let keys: Document =
+                keys.iter().map(|(field, direction)| ((*field).to_owned(), (*direction).into())).collect();
+            let index =
+                IndexModel::builder().keys(keys).options(IndexOptions::builder().unique(unique).build()).build();
             self.database.collection::<Document>(collection).create_index(index).await?;
         }
         self.index_few().await?;
-        // Collections cannot be created inside a transaction cheaply, so those that a transaction writes exist beforehand.
+        // Collections cannot be created inside a transaction cheaply, so those that a transaction writes exist
+        // beforehand.
         for name in [rates::COLLECTION, bookings::COLLECTION, blocks::COLLECTION, commit::CLAIMS] {
             self.create_collection(name).await?;
         }
@@ -117,7 +121,9 @@ impl Mongo {
     async fn create_collection(&self, name: &str) -> Result<(), StoreError> {
         const NAMESPACE_EXISTS: i32 = 48;
         match self.database.create_collection(name).await {
-            Err(error) if matches!(&*error.kind, mongodb::error::ErrorKind::Command(command) if command.code == NAMESPACE_EXISTS) => Ok(()),
+            Err(error) if matches!(&*error.kind, mongodb::error::ErrorKind::Command(command) if command.code == NAMESPACE_EXISTS) => {
+                Ok(())
+            }
             other => Ok(other?),
         }
     }

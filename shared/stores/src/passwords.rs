@@ -1,7 +1,7 @@
 //! Hashing passwords: argon2id with OWASP's parameters, written as a PHC string that carries them.
 //!
-//! Each call costs tens of milliseconds of one core and 19 MiB: callers bound how many run at once, and never run one on a thread
-//! that serves others. Nothing here may ever log what it is given.
+//! Each call costs tens of milliseconds of one core and 19 MiB: callers bound how many run at once, and never run one
+//! on a thread that serves others. Nothing here may ever log what it is given.
 
 use argon2::password_hash::{PasswordHash, SaltString};
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
@@ -15,7 +15,8 @@ const LANES: u32 = 1;
 const SALT_BYTES: usize = 16;
 
 /// Of no password: what a log-in is checked against whose address is unknown, so that it costs what every other does.
-const OF_NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdCBvZiBub2JvZHkuLg$nGtEuYdmcxRoyEdPyqGzi4Xqx6oTo4dfc1sRdXYBlcE";
+const OF_NOBODY: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$c2FsdCBvZiBub2JvZHkuLg$nGtEuYdmcxRoyEdPyqGzi4Xqx6oTo4dfc1sRdXYBlcE";
 
 /// A stored hash, or parameters, that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -44,8 +45,8 @@ pub fn hash(password: &str) -> Result<String, HashError> {
     Ok(argon2id()?.hash_password(password.as_bytes(), &salt).map_err(HashError::of)?.to_string())
 }
 
-/// Whether this is the password that was hashed. `None` stands for an account that does not exist: the same work, and never the right
-/// password.
+/// Whether this is the password that was hashed. `None` stands for an account that does not exist: the same work, and
+/// never the right password.
 ///
 /// # Errors
 /// When what is stored is not a hash.

@@ -27,7 +27,8 @@ fn named(name: &str, rev: u64) -> Inventory {
 async fn a_house_is_changed_by_the_revision_that_was_read() -> Result<()> {
     let namespace = Namespace::new().await?;
     let mongo = namespace.mongo().await?;
-    let raw = Client::with_uri_str(namespace.mongodb_uri()).await?.default_database().context("the URI names a database")?;
+    let raw =
+        Client::with_uri_str(namespace.mongodb_uri()).await?.default_database().context("the URI names a database")?;
     let id = hostel().property.id;
     assert!(mongo.create_inventory(&named("first", 0), &entry("create")).await?);
     assert!(!mongo.create_inventory(&named("again", 0), &entry("create")).await?, "there is one");
@@ -41,7 +42,10 @@ async fn a_house_is_changed_by_the_revision_that_was_read() -> Result<()> {
     assert!(mongo.rates(&id).await?.calendar(&"standard".into(), &"dorm-6-mixed".into()).is_some());
 
     let (active, lifted) = (BlockId::from_uuid(Uuid::from_u128(1)), BlockId::from_uuid(Uuid::from_u128(2)));
-    let blocks = [doc! { "_id": active.to_string(), "status": "active" }, doc! { "_id": lifted.to_string(), "status": "lifted" }];
+    let blocks = [
+        doc! { "_id": active.to_string(), "status": "active" },
+        doc! { "_id": lifted.to_string(), "status": "lifted" },
+    ];
     raw.collection::<Document>("blocks").insert_many(blocks).await?;
     for holds in [vec![active, lifted], vec![BlockId::from_uuid(Uuid::from_u128(3))]] {
         assert!(!mongo.replace_inventory(&named("unheld", 3), 2, &entry("change"), &holds).await?, "{holds:?}");
@@ -66,7 +70,10 @@ async fn whoever_lifts_a_hold_meanwhile_makes_the_change_fail() -> Result<()> {
     // Lifted in a transaction that has not ended when the change of the house begins.
     let mut lifting = client.start_session().await?;
     lifting.start_transaction().await?;
-    blocks.update_one(doc! { "_id": hold.to_string() }, doc! { "$set": { "status": "lifted" } }).session(&mut lifting).await?;
+    blocks
+        .update_one(doc! { "_id": hold.to_string() }, doc! { "$set": { "status": "lifted" } })
+        .session(&mut lifting)
+        .await?;
     assert!(!mongo.replace_inventory(&named("second", 1), 0, &entry("change"), &[hold]).await?);
     lifting.commit_transaction().await?;
     assert!(!mongo.replace_inventory(&named("second", 1), 0, &entry("change"), &[hold]).await?);

@@ -1,4 +1,5 @@
-//! Every query of the workers, and every list of the API, uses an index: what the server's profiler says of the queries as the repositories send them.
+//! Every query of the workers, and every list of the API, uses an index: what the server's profiler says of the queries
+//! as the repositories send them.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -21,9 +22,12 @@ async fn fill(raw: &mongodb::Database) -> Result<()> {
     for (number, property) in (0..STAYS).flat_map(|number| [(number, "here"), (number, "there")]) {
         let id = BookingId::derive(None, &number.to_string(), property);
         bookings.push(doc! {
-            "_id": id.to_string(), "property_id": property, "status": if number % 3 == 0 { "cancelled" } else { "confirmed" },
-            "stays": [{ "room_type_id": "dorm", "arrival": soon(number).to_string(), "departure": soon(number + 2).to_string(), "guests": 1, "assigned_beds": ["a"] }],
-            "history": [{ "at": "2026-12-01T12:00:01.000Z", "from": "requested", "to": "confirmed" }], "updated_at": "2026-12-01T12:00:01.000Z",
+            "_id": id.to_string(), "property_id": property,
+            "status": if number % 3 == 0 { "cancelled" } else { "confirmed" },
+            "stays": [{ "room_type_id": "dorm", "arrival": soon(number).to_string(),
+            "departure": soon(number + 2).to_string(), "guests": 1, "assigned_beds": ["a"] }],
+            "history": [{ "at": "2026-12-01T12:00:01.000Z", "from": "requested", "to": "confirmed" }],
+            "updated_at": "2026-12-01T12:00:01.000Z",
         });
     }
     raw.collection::<Document>("bookings").insert_many(bookings).await?;
@@ -34,7 +38,8 @@ async fn fill(raw: &mongodb::Database) -> Result<()> {
 async fn no_query_of_the_workers_looks_at_everything() -> Result<()> {
     let namespace = Namespace::new().await?;
     let mongo = namespace.mongo().await?;
-    let raw = Client::with_uri_str(namespace.mongodb_uri()).await?.default_database().context("the URI names a database")?;
+    let raw =
+        Client::with_uri_str(namespace.mongodb_uri()).await?.default_database().context("the URI names a database")?;
     fill(&raw).await?;
     raw.run_command(doc! { "profile": 2 }).await?;
     let here = PropertyId::from("here");
@@ -49,7 +54,13 @@ async fn no_query_of_the_workers_looks_at_everything() -> Result<()> {
     let profile = queries(&raw).await?;
     assert!(profile.len() >= 5, "{profile:?}");
     refuse_scans(&profile)?;
-    let looked_at = |by: &str| profile.iter().filter(|query| query.to_string().contains(by)).filter_map(|query| query.get_i32("docsExamined").ok()).max();
+    let looked_at = |by: &str| {
+        profile
+            .iter()
+            .filter(|query| query.to_string().contains(by))
+            .filter_map(|query| query.get_i32("docsExamined").ok())
+            .max()
+    };
     assert!(looked_at("$elemMatch").is_some_and(|documents| documents <= 5), "dates narrow it down in the index");
     Ok(())
 }
@@ -58,11 +69,20 @@ async fn no_query_of_the_workers_looks_at_everything() -> Result<()> {
 async fn no_list_of_the_api_looks_at_everything_or_sorts() -> Result<()> {
     let namespace = Namespace::new().await?;
     let mongo = namespace.mongo().await?;
-    let raw = Client::with_uri_str(namespace.mongodb_uri()).await?.default_database().context("the URI names a database")?;
+    let raw =
+        Client::with_uri_str(namespace.mongodb_uri()).await?.default_database().context("the URI names a database")?;
     fill(&raw).await?;
     raw.run_command(doc! { "profile": 2 }).await?;
     let here = || Whose::Of(vec!["here".into()]);
-    let all = |whose| BookingFilter { whose, property_id: None, status: None, arrival_from: None, arrival_until: None, email: None, ids: None };
+    let all = |whose| BookingFilter {
+        whose,
+        property_id: None,
+        status: None,
+        arrival_from: None,
+        arrival_until: None,
+        email: None,
+        ids: None,
+    };
     let lists = [
         all(here()),
         all(Whose::Client("a1b2".to_owned())),
@@ -73,7 +93,13 @@ async fn no_list_of_the_api_looks_at_everything_or_sorts() -> Result<()> {
     for filter in &lists {
         // What the fixture lacks cannot be read as a whole booking, but the server has answered by then.
         let _ = mongo.list_bookings(filter, None, 20).await;
-        let _ = mongo.list_bookings(filter, Some(&("2026-12-01T12:00:01.000Z".to_owned(), BookingId::from_uuid(Uuid::nil()))), 20).await;
+        let _ = mongo
+            .list_bookings(
+                filter,
+                Some(&("2026-12-01T12:00:01.000Z".to_owned(), BookingId::from_uuid(Uuid::nil()))),
+                20,
+            )
+            .await;
     }
     let _ = mongo.list_blocks(&"here".into(), true, None, 20).await?;
     let _ = mongo.list_blocks(&"here".into(), false, Some("a"), 20).await?;
@@ -94,7 +120,8 @@ async fn no_list_of_the_api_looks_at_everything_or_sorts() -> Result<()> {
 /// Every query that the profiler saw; it looks no further.
 async fn queries(raw: &mongodb::Database) -> Result<Vec<Document>> {
     raw.run_command(doc! { "profile": 0 }).await?;
-    let of_ours = doc! { "op": { "$in": ["query", "command"] }, "planSummary": { "$exists": true }, "ns": { "$not": { "$regex": "system[.]profile$" } } };
+    let of_ours = doc! { "op": { "$in": ["query", "command"] }, "planSummary": { "$exists": true },
+    "ns": { "$not": { "$regex": "system[.]profile$" } } };
     Ok(raw.collection::<Document>("system.profile").find(of_ours).await?.try_collect().await?)
 }
 

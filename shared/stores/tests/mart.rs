@@ -18,7 +18,15 @@ use pvt_testkit::{Namespace, eventually};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use std::time::Duration;
 
-const TABLES: [&str; 7] = ["dim_property", "dim_room_type", "dim_channel", "fact_booking", "fact_bed_night", "fact_booking_event", "fact_notification"];
+const TABLES: [&str; 7] = [
+    "dim_property",
+    "dim_room_type",
+    "dim_channel",
+    "fact_booking",
+    "fact_bed_night",
+    "fact_booking_event",
+    "fact_notification",
+];
 
 /// A booking's life, from which its events are made.
 #[derive(Debug, Clone)]
@@ -50,21 +58,27 @@ impl End {
             Self::InHouse => &[(Action::CheckIn, Status::CheckedIn)],
             Self::Left => &[(Action::CheckIn, Status::CheckedIn), (Action::CheckOut, Status::CheckedOut)],
             Self::NoShow => &[(Action::NoShow, Status::NoShow)],
-            Self::Reinstated => &[(Action::NoShow, Status::NoShow), (Action::Reinstate, Status::Confirmed), (Action::Move, Status::Confirmed)],
+            Self::Reinstated => &[
+                (Action::NoShow, Status::NoShow),
+                (Action::Reinstate, Status::Confirmed),
+                (Action::Move, Status::Confirmed),
+            ],
         }
     }
 }
 
 fn life() -> impl Strategy<Value = Life> {
-    let end = proptest::sample::select(vec![End::Open, End::Cancelled, End::InHouse, End::Left, End::NoShow, End::Reinstated]);
+    let end = proptest::sample::select(vec![
+        End::Open,
+        End::Cancelled,
+        End::InHouse,
+        End::Left,
+        End::NoShow,
+        End::Reinstated,
+    ]);
     let revision = (1_u64..5, 1_u8..4, 0_i64..100_000);
-    (0_u8..3, proptest::collection::vec(revision, 1..3), any::<bool>(), end, any::<bool>()).prop_map(|(property, revisions, rejected, end, mailed)| Life {
-        property,
-        revisions,
-        rejected,
-        end,
-        mailed,
-    })
+    (0_u8..3, proptest::collection::vec(revision, 1..3), any::<bool>(), end, any::<bool>())
+        .prop_map(|(property, revisions, rejected, end, mailed)| Life { property, revisions, rejected, end, mailed })
 }
 
 fn instant(minute: u32) -> Timestamp {
@@ -78,10 +92,17 @@ fn stay(first_bed: u8, nights: u64, beds: u8) -> Stay {
     Stay::of(&asked, (0..beds).map(|bed| BedId::new(format!("b{}", first_bed + bed))).collect())
 }
 
-fn event(number: usize, life: &Life, rev: u32, (action, status): (Action, Status), (nights, beds, price): (u64, u8, i64)) -> AnalyticsEvent {
+fn event(
+    number: usize,
+    life: &Life,
+    rev: u32,
+    (action, status): (Action, Status),
+    (nights, beds, price): (u64, u8, i64),
+) -> AnalyticsEvent {
     let booking_id = BookingId::derive(None, &number.to_string(), "test");
     let stays = vec![stay(0, nights, beds), stay(10, 1, 1)];
-    let amounts = vec![(0..nights).map(|night| price + i64::try_from(night).unwrap()).collect::<Vec<i64>>(), vec![price]];
+    let amounts =
+        vec![(0..nights).map(|night| price + i64::try_from(night).unwrap()).collect::<Vec<i64>>(), vec![price]];
     let room: i64 = amounts.iter().flatten().sum();
     let tax = TaxLine { code: "gst".into(), name: "GST".into(), rate_ppm: 50_000, amount: room / 20 };
     AnalyticsEvent::Booking(Box::new(BookingEvent {
@@ -95,7 +116,12 @@ fn event(number: usize, life: &Life, rev: u32, (action, status): (Action, Status
         rate_plan_id: "standard".into(),
         source: if number.is_multiple_of(2) { Source::Direct } else { Source::Airbnb },
         stays,
-        price: (status != Status::Rejected).then(|| Price { currency: Currency::CAD, nights: amounts, total: room + tax.amount, taxes: vec![tax] }),
+        price: (status != Status::Rejected).then(|| Price {
+            currency: Currency::CAD,
+            nights: amounts,
+            total: room + tax.amount,
+            taxes: vec![tax],
+        }),
         rejection: (status == Status::Rejected).then_some(Rejection::NoAvailability),
         cancellation_fee: None,
         payment: pvt_domain::booking::Payment::default(),
@@ -108,11 +134,14 @@ fn events_of(number: usize, life: &Life) -> Vec<AnalyticsEvent> {
     if life.rejected {
         return vec![event(number, life, 1, (Action::Request, Status::Rejected), life.revisions[0])];
     }
-    let changes = std::iter::once(Action::Request).chain(std::iter::repeat(Action::Modify)).map(|action| (action, Status::Confirmed));
+    let changes = std::iter::once(Action::Request)
+        .chain(std::iter::repeat(Action::Modify))
+        .map(|action| (action, Status::Confirmed));
     let changes = life.revisions.iter().zip(changes).map(|(shape, step)| (*shape, step));
     let last = *life.revisions.last().unwrap();
     let steps = changes.chain(life.end.steps().iter().map(|step| (last, *step)));
-    let mut events: Vec<_> = (1_u32..).zip(steps).map(|(rev, (shape, step))| event(number, life, rev, step, shape)).collect();
+    let mut events: Vec<_> =
+        (1_u32..).zip(steps).map(|(rev, (shape, step))| event(number, life, rev, step, shape)).collect();
     if life.mailed {
         let booking_id = BookingId::derive(None, &number.to_string(), "test");
         events.push(AnalyticsEvent::Notification(NotificationEvent {
@@ -157,12 +186,14 @@ fn any_order_repetition_and_concurrency_gives_the_same_mart() {
     let postgres = tokio::sync::Mutex::new(postgres);
     let lives = proptest::collection::vec(life(), 1..8);
     let disorder = (any::<u64>(), 1_usize..9);
-    let mut runner = TestRunner::new(Config { cases: 48, max_shrink_iters: 200, failure_persistence: None, ..Config::default() });
+    let mut runner =
+        TestRunner::new(Config { cases: 48, max_shrink_iters: 200, failure_persistence: None, ..Config::default() });
     let outcome = runner.run(&(lives, disorder), |(lives, (seed, batch))| {
         runtime
             .block_on(async {
                 let mut postgres = postgres.lock().await;
-                let ordered: Vec<AnalyticsEvent> = lives.iter().enumerate().flat_map(|(number, life)| events_of(number, life)).collect();
+                let ordered: Vec<AnalyticsEvent> =
+                    lives.iter().enumerate().flat_map(|(number, life)| events_of(number, life)).collect();
                 empty(&mut postgres).await?;
                 for event in &ordered {
                     mart.load([event]).await?;
@@ -177,7 +208,12 @@ fn any_order_repetition_and_concurrency_gives_the_same_mart() {
                     loaded?;
                 }
                 let found = contents(&mut postgres).await?;
-                anyhow::ensure!(found == expected, "in order:\n{}\nin disorder:\n{}", expected.join("\n"), found.join("\n"));
+                anyhow::ensure!(
+                    found == expected,
+                    "in order:\n{}\nin disorder:\n{}",
+                    expected.join("\n"),
+                    found.join("\n")
+                );
                 Ok(())
             })
             .map_err(|error: anyhow::Error| TestCaseError::fail(format!("{error:#}")))
@@ -187,7 +223,12 @@ fn any_order_repetition_and_concurrency_gives_the_same_mart() {
 
 /// Every event once or twice, shuffled.
 fn disorder_of(events: &[AnalyticsEvent], seed: u64) -> Vec<AnalyticsEvent> {
-    let scatter = |n: usize| (u64::try_from(n).unwrap() ^ seed).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(31).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let scatter = |n: usize| {
+        (u64::try_from(n).unwrap() ^ seed)
+            .wrapping_mul(0x9E37_79B9_7F4A_7C15)
+            .rotate_left(31)
+            .wrapping_mul(0xBF58_476D_1CE4_E5B9)
+    };
     let twice = events.iter().enumerate().filter(|(n, _)| scatter(*n) % 3 != 0).map(|(_, event)| event);
     let mut all: Vec<AnalyticsEvent> = events.iter().chain(twice).cloned().collect();
     let mut order: Vec<usize> = (0..all.len()).collect();
@@ -200,8 +241,10 @@ fn disorder_of(events: &[AnalyticsEvent], seed: u64) -> Vec<AnalyticsEvent> {
 async fn check_sums(postgres: &mut PgConnection) -> Result<()> {
     let wrong: i64 = sqlx::query_scalar(
         "SELECT count(*) FROM fact_booking AS b
-         LEFT JOIN (SELECT booking_id, count(*) AS n, sum(amount)::bigint AS amount FROM fact_bed_night GROUP BY 1) AS s USING (booking_id)
-         WHERE (b.status IN ('confirmed', 'checked_in', 'checked_out') AND (s.n IS DISTINCT FROM b.bed_nights OR s.amount IS DISTINCT FROM b.room_amount))
+         LEFT JOIN (SELECT booking_id, count(*) AS n,
+             sum(amount)::bigint AS amount FROM fact_bed_night GROUP BY 1) AS s USING (booking_id)
+         WHERE (b.status IN ('confirmed', 'checked_in',
+             'checked_out') AND (s.n IS DISTINCT FROM b.bed_nights OR s.amount IS DISTINCT FROM b.room_amount))
             OR (b.status NOT IN ('confirmed', 'checked_in', 'checked_out') AND s.n IS NOT NULL)",
     )
     .fetch_one(postgres)
@@ -225,7 +268,13 @@ async fn a_load_says_what_it_changed_and_a_repetition_changes_nothing() -> Resul
 #[tokio::test]
 async fn what_the_mart_lacks_is_told() -> Result<()> {
     let (_namespace, mart, _postgres) = migrated().await?;
-    let life = Life { property: 1, revisions: vec![(2, 2, 101), (1, 1, 5)], rejected: false, end: End::Cancelled, mailed: false };
+    let life = Life {
+        property: 1,
+        revisions: vec![(2, 2, 101), (1, 1, 5)],
+        rejected: false,
+        end: End::Cancelled,
+        mailed: false,
+    };
     let events = events_of(1, &life);
     mart.load(&events[..2]).await?;
     let [first, second, third] = &events[..] else { panic!("three events") };
@@ -247,7 +296,8 @@ async fn what_the_mart_lacks_is_told() -> Result<()> {
 #[tokio::test]
 async fn migrating_twice_and_at_once_is_harmless() -> Result<()> {
     let namespace = Namespace::new().await?;
-    let (one, two) = (Mart::connect(&namespace.database_url(), "one")?, Mart::connect(&namespace.database_url(), "two")?);
+    let (one, two) =
+        (Mart::connect(&namespace.database_url(), "one")?, Mart::connect(&namespace.database_url(), "two")?);
     let (first, second) = tokio::join!(one.migrate(), two.migrate());
     first?;
     second?;
@@ -293,7 +343,12 @@ async fn a_caller_that_gives_up_leaves_no_transaction_open() -> Result<()> {
 #[tokio::test]
 async fn a_server_that_is_away_is_unavailable() -> Result<()> {
     let mart = Mart::connect("postgres://nobody@127.0.0.1:1/none", "test")?;
-    let error = mart.load(&events_of(1, &Life { property: 1, revisions: vec![(1, 1, 1)], rejected: false, end: End::Open, mailed: false })).await;
+    let error = mart
+        .load(&events_of(
+            1,
+            &Life { property: 1, revisions: vec![(1, 1, 1)], rejected: false, end: End::Open, mailed: false },
+        ))
+        .await;
     assert!(matches!(error, Err(StoreError::Unavailable { store: "postgres", .. })), "{error:?}");
     Ok(())
 }

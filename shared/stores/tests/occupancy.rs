@@ -27,7 +27,8 @@ fn day(days: u64) -> NaiveDate {
 
 fn request(property: &PropertyId, key: &str, arrival: u64, nights: u64) -> Result<RequestBooking> {
     let asked = serde_json::json!({
-        "booking_id": BookingId::derive(None, key, "f"), "fingerprint": "f", "property_id": property, "rate_plan_id": "standard", "source": "direct",
+        "booking_id": BookingId::derive(None, key, "f"), "fingerprint": "f", "property_id": property,
+        "rate_plan_id": "standard", "source": "direct",
         "stays": [StayRequest::new(DORM, day(arrival), day(arrival + nights), 1)],
         "guest": { "first_name": "Ada", "last_name": "Lovelace", "email": "ada@example.com" },
         "requested_at": pvt_domain::timestamp::Timestamp::from(Utc::now()),
@@ -84,7 +85,14 @@ async fn what_is_read_is_right_and_comes_from_indexes() -> Result<()> {
     fill(&mongo, &properties).await?;
     let database = mongodb::Client::with_uri_str(namespace.mongodb_uri()).await?.database(namespace.name());
     for property in &properties {
-        let entry = AuditEntry::new(Uuid::new_v4(), Utc::now().into(), "staff:1", "rates.set".to_owned(), property.as_str(), "");
+        let entry = AuditEntry::new(
+            Uuid::new_v4(),
+            Utc::now().into(),
+            "staff:1",
+            "rates.set".to_owned(),
+            property.as_str(),
+            "",
+        );
         assert!(mongo.save_rates(property, 0, &[calendar(property.as_str())], &entry).await?);
         let late = AuditEntry { id: Uuid::new_v4(), ..entry };
         assert!(!mongo.save_rates(property, 0, &[], &late).await?, "the house has another revision since");
@@ -98,19 +106,35 @@ async fn what_is_read_is_right_and_comes_from_indexes() -> Result<()> {
     assert_eq!((mongo.arriving(one, day(11)).await?.len(), mongo.arriving(one, day(12)).await?.len()), (1, 0));
     assert_eq!((mongo.departing(one, day(11)).await?.len(), mongo.departing(one, day(12)).await?.len()), (1, 0));
     assert_eq!(mongo.occupants(one, Nights::new(day(11), day(15))).await?.len(), 2);
-    let blocks = async |from, until| Ok::<_, anyhow::Error>(mongo.blocks_within(one, Nights::new(day(from), day(until))).await?.len());
-    assert_eq!((blocks(0, 10).await?, blocks(0, 11).await?, blocks(19, 30).await?, blocks(20, 30).await?), (0, 1, 1, 0));
+    let blocks = async |from, until| {
+        Ok::<_, anyhow::Error>(mongo.blocks_within(one, Nights::new(day(from), day(until))).await?.len())
+    };
+    assert_eq!(
+        (blocks(0, 10).await?, blocks(0, 11).await?, blocks(19, 30).await?, blocks(20, 30).await?),
+        (0, 1, 1, 0)
+    );
     assert_eq!(mongo.rates(one).await?, Rates::new([calendar("one")]), "those of one property alone");
     assert_eq!(mongo.inventory_revisions(&properties).await?, HashMap::from([("one".into(), 1), ("two".into(), 1)]));
     database.run_command(doc! { "profile": 0 }).await?;
 
-    let queries: Vec<Document> =
-        database.collection::<Document>("system.profile").find(doc! { "command.find": { "$exists": true } }).await?.try_collect().await?;
-    let namespaces: BTreeSet<&str> = queries.iter().filter_map(|query| query.get_str("ns").ok()?.split_once('.').map(|(_, name)| name)).collect();
-    assert!(["blocks", "bookings", "properties", "rates"].iter().all(|name| namespaces.contains(name)), "{namespaces:?}");
+    let queries: Vec<Document> = database
+        .collection::<Document>("system.profile")
+        .find(doc! { "command.find": { "$exists": true } })
+        .await?
+        .try_collect()
+        .await?;
+    let namespaces: BTreeSet<&str> =
+        queries.iter().filter_map(|query| query.get_str("ns").ok()?.split_once('.').map(|(_, name)| name)).collect();
+    assert!(
+        ["blocks", "bookings", "properties", "rates"].iter().all(|name| namespaces.contains(name)),
+        "{namespaces:?}"
+    );
     for query in &queries {
         let plan = query.get_str("planSummary").unwrap_or_default();
-        assert!(["IXSCAN", "IDHACK", "EXPRESS"].iter().any(|good| plan.starts_with(good)) && !plan.contains("COLLSCAN"), "{plan}: {query}");
+        assert!(
+            ["IXSCAN", "IDHACK", "EXPRESS"].iter().any(|good| plan.starts_with(good)) && !plan.contains("COLLSCAN"),
+            "{plan}: {query}"
+        );
     }
     let arriving = queries.iter().find(|query| query.to_string().contains("$lte")).context("the query of arrivals")?;
     assert_eq!(arriving.get_i32("docsExamined")?, 1, "arrivals are found in the index alone");

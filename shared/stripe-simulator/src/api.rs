@@ -1,4 +1,5 @@
-//! Stripe's HTTP API as a function of the state: method, path and parameters in, JSON or Stripe's error out. No network and no clock here.
+//! Stripe's HTTP API as a function of the state: method, path and parameters in, JSON or Stripe's error out. No network
+//! and no clock here.
 
 mod events;
 mod expand;

@@ -1,5 +1,5 @@
-//! The other people of a payment, for tests and the pages: guests who pay, banks that answer, staff at Stripe's dashboard. Also the faults
-//! and the counters. Nothing here exists at Stripe's API.
+//! The other people of a payment, for tests and the pages: guests who pay, banks that answer, staff at Stripe's
+//! dashboard. Also the faults and the counters. Nothing here exists at Stripe's API.
 
 use crate::error::ApiError;
 use crate::faults::Faults;
@@ -76,8 +76,8 @@ impl Control {
         });
     }
 
-    /// Somebody refunds at Stripe's dashboard, all that is left when no amount (minor units) is given; `id` is a session, a payment or a charge.
-    /// Returns the refund's id.
+    /// Somebody refunds at Stripe's dashboard, all that is left when no amount (minor units) is given; `id` is a
+    /// session, a payment or a charge. Returns the refund's id.
     ///
     /// # Errors
     /// When so much is not left.
@@ -136,12 +136,14 @@ impl Control {
     /// # Errors
     /// When it is not known.
     pub fn resend(&self, event: &str) -> Result<(), Refused> {
-        let event = self.hub.read().events.get(event).cloned().ok_or_else(|| ApiError::missing("event", event, "id"))?;
+        let event =
+            self.hub.read().events.get(event).cloned().ok_or_else(|| ApiError::missing("event", event, "id"))?;
         self.hub.webhooks.send(&event, &Default::default());
         Ok(())
     }
 
-    /// What goes wrong from now on; what was set before is forgotten. When an outage ends, everything that waited is sent.
+    /// What goes wrong from now on; what was set before is forgotten. When an outage ends, everything that waited is
+    /// sent.
     pub fn set_faults(&self, faults: Faults) {
         self.hub.faults.set(faults);
         self.hub.webhooks.wake();
@@ -198,7 +200,11 @@ pub(crate) fn intent_of(state: &State, id: &str) -> Result<String, ApiError> {
     if !id.starts_with("cs_") {
         return Ok(state.intent(id)?.id.clone());
     }
-    state.session(id)?.payment_intent.clone().ok_or_else(|| ApiError::refused("Nobody tried to pay this Checkout Session yet."))
+    state
+        .session(id)?
+        .payment_intent
+        .clone()
+        .ok_or_else(|| ApiError::refused("Nobody tried to pay this Checkout Session yet."))
 }
 
 fn charge_of(state: &State, id: &str) -> Result<String, ApiError> {

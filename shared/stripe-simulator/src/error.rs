@@ -33,12 +33,17 @@ impl ApiError {
 
     /// 402: the bank says no.
     pub(crate) fn card(code: &'static str, decline_code: &str, message: &str) -> Self {
-        Self { kept: true, ..Self::new(402, "card_error", message).code(code).with("decline_code", json!(decline_code)) }
+        Self {
+            kept: true,
+            ..Self::new(402, "card_error", message).code(code).with("decline_code", json!(decline_code))
+        }
     }
 
     /// 404: there is no such object.
     pub(crate) fn missing(object: &str, id: &str, param: &str) -> Self {
-        Self::new(404, "invalid_request_error", format!("No such {object}: '{id}'")).code("resource_missing").param(param)
+        Self::new(404, "invalid_request_error", format!("No such {object}: '{id}'"))
+            .code("resource_missing")
+            .param(param)
     }
 
     /// 400: a parameter is needed.
@@ -57,7 +62,9 @@ impl ApiError {
             404,
             "invalid_request_error",
             format!(
-                "Unrecognized request URL ({method}: {path}). If you are trying to list objects, remove the trailing slash. If you are trying to retrieve an object, make sure you passed a valid (non-empty) identifier in your code."
+                "Unrecognized request URL ({method}: {path}). If you are trying to list objects, remove the trailing \
+                    slash. If you are trying to retrieve an object, make sure you passed a valid (non-empty) \
+                    identifier in your code."
             ),
         )
     }
@@ -73,20 +80,34 @@ impl ApiError {
             400,
             "idempotency_error",
             format!(
-                "Keys for idempotent requests can only be used with the same parameters they were first used with. Try using a key other than '{key}' if you meant to execute a different request."
+                "Keys for idempotent requests can only be used with the same parameters they were first used with. \
+                    Try using a key other than '{key}' if you meant to execute a different request."
             ),
         )
     }
 
     /// 409: the first request with this key is still under way.
     pub(crate) fn key_in_use(key: &str) -> Self {
-        Self::new(409, "idempotency_error", format!("There is currently another in-progress request using this Idempotent Key (that probably means you submitted twice, and the other request is still going through): {key}. Please try again later.")).code("idempotency_key_in_use")
+        Self::new(
+            409,
+            "idempotency_error",
+            format!(
+                "There is currently another in-progress request using this \
+            Idempotent Key (that probably means you submitted twice, and the other request is still going through): \
+            {key}. Please try again later."
+            ),
+        )
+        .code("idempotency_key_in_use")
     }
 
     /// 429: too many requests.
     pub(crate) fn rate_limited() -> Self {
-        Self::new(429, "invalid_request_error", "Request rate limit exceeded. Learn more about rate limits here https://stripe.com/docs/rate-limits.")
-            .code("rate_limit")
+        Self::new(
+            429,
+            "invalid_request_error",
+            "Request rate limit exceeded. Learn more about rate limits here https://stripe.com/docs/rate-limits.",
+        )
+        .code("rate_limit")
     }
 
     /// 500: Stripe's own fault. Kept under the key when execution had begun.
@@ -119,12 +140,18 @@ impl ApiError {
         error.insert("message".to_owned(), json!(self.message));
         if let Some(code) = self.code {
             error.insert("code".to_owned(), json!(code));
-            error.insert("doc_url".to_owned(), json!(format!("https://stripe.com/docs/error-codes/{}", code.replace('_', "-"))));
+            error.insert(
+                "doc_url".to_owned(),
+                json!(format!("https://stripe.com/docs/error-codes/{}", code.replace('_', "-"))),
+            );
         }
         if let Some(param) = &self.param {
             error.insert("param".to_owned(), json!(param));
         }
-        error.insert("request_log_url".to_owned(), json!(format!("https://dashboard.stripe.com/{account}/test/logs/{request_id}?t=0")));
+        error.insert(
+            "request_log_url".to_owned(),
+            json!(format!("https://dashboard.stripe.com/{account}/test/logs/{request_id}?t=0")),
+        );
         json!({ "error": error })
     }
 }

@@ -1,4 +1,5 @@
-//! Misbehaviour on request: how Stripe and the way to it fail, so that the product can be shown to survive it. Nothing goes wrong unasked.
+//! Misbehaviour on request: how Stripe and the way to it fail, so that the product can be shown to survive it. Nothing
+//! goes wrong unasked.
 
 use serde::{Deserialize, Serialize};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -37,7 +38,8 @@ pub enum RequestFaultKind {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RequestFault {
-    /// Leading segments of paths, where `*` is any one: `/v1/refunds`, `/v1/checkout/sessions/*/expire`. Empty means every request.
+    /// Leading segments of paths, where `*` is any one: `/v1/refunds`, `/v1/checkout/sessions/*/expire`. Empty means
+    /// every request.
     #[serde(default)]
     pub path: String,
     /// Only this method.
@@ -62,7 +64,15 @@ pub struct RequestFault {
 impl RequestFault {
     /// A fault of every request until told otherwise.
     pub fn new(kind: RequestFaultKind) -> Self {
-        Self { path: String::new(), method: None, kind, next: None, probability: None, delay_ms: None, retry_after_s: None }
+        Self {
+            path: String::new(),
+            method: None,
+            kind,
+            next: None,
+            probability: None,
+            delay_ms: None,
+            retry_after_s: None,
+        }
     }
 
     /// Only the next so many.
@@ -85,7 +95,11 @@ impl RequestFault {
 
     fn meets(&self, method: &str, path: &str) -> bool {
         let mut given = path.trim_matches('/').split('/');
-        let fits = self.path.split('/').filter(|step| !step.is_empty()).all(|step| given.next().is_some_and(|one| step == "*" || step == one));
+        let fits = self
+            .path
+            .split('/')
+            .filter(|step| !step.is_empty())
+            .all(|step| given.next().is_some_and(|one| step == "*" || step == one));
         fits && self.method.as_deref().is_none_or(|only| only.eq_ignore_ascii_case(method))
     }
 
@@ -172,8 +186,12 @@ impl SetFaults {
     /// The fault that strikes this request, counted down.
     pub(crate) fn strike(&self, method: &str, path: &str) -> Option<RequestFault> {
         let mut faults = self.lock();
-        let chance = |fault: &RequestFault| fault.probability.is_none_or(|probability| rand::random::<f64>() < probability);
-        let fault = faults.requests.iter_mut().find(|fault| fault.next != Some(0) && fault.meets(method, path) && chance(fault))?;
+        let chance =
+            |fault: &RequestFault| fault.probability.is_none_or(|probability| rand::random::<f64>() < probability);
+        let fault = faults
+            .requests
+            .iter_mut()
+            .find(|fault| fault.next != Some(0) && fault.meets(method, path) && chance(fault))?;
         if let Some(left) = &mut fault.next {
             *left -= 1;
         }
@@ -188,7 +206,8 @@ impl SetFaults {
             webhooks.drop_next -= 1;
             return None;
         }
-        let dropped = webhooks.drop_types.iter().any(|dropped| dropped == kind) || rand::random::<f64>() < webhooks.drop_probability;
+        let dropped = webhooks.drop_types.iter().any(|dropped| dropped == kind)
+            || rand::random::<f64>() < webhooks.drop_probability;
         (!dropped).then(|| webhooks.clone())
     }
 
@@ -205,7 +224,9 @@ mod tests {
     #[test]
     fn a_counted_fault_strikes_so_often_and_only_where_it_belongs() {
         let faults = SetFaults::default();
-        faults.set(Faults::of_requests(RequestFault::new(RequestFaultKind::ServerError).at("/v1/checkout/sessions/*/expire").next(2)));
+        faults.set(Faults::of_requests(
+            RequestFault::new(RequestFaultKind::ServerError).at("/v1/checkout/sessions/*/expire").next(2),
+        ));
         let strikes = |path| faults.strike("POST", path).is_some();
         assert!(!strikes("/v1/checkout/sessions") && !strikes("/v1/refunds"));
         assert!(strikes("/v1/checkout/sessions/cs_1/expire") && strikes("/v1/checkout/sessions/cs_2/expire"));

@@ -1,4 +1,5 @@
-//! Stripe's forms: `a[b][0][c]=d` read into a tree of objects, lists and texts. Every number stays a text; [`crate::params`] reads it.
+//! Stripe's forms: `a[b][0][c]=d` read into a tree of objects, lists and texts. Every number stays a text;
+//! [`crate::params`] reads it.
 
 use crate::error::ApiError;
 use serde_json::{Map, Value};
@@ -11,17 +12,24 @@ const MAX_DEPTH: usize = 8;
 
 /// Reads a query or a body.
 ///
-/// Pairs are taken in the order of their keys, so that the same parameters give the same tree however a client orders them.
+/// Pairs are taken in the order of their keys, so that the same parameters give the same tree however a client orders
+/// them.
 pub(crate) fn parse(text: &str) -> Result<Map<String, Value>, ApiError> {
-    let mut pairs: Vec<(String, String)> = form_urlencoded::parse(text.as_bytes()).map(|(key, value)| (key.into_owned(), value.into_owned())).collect();
+    let mut pairs: Vec<(String, String)> =
+        form_urlencoded::parse(text.as_bytes()).map(|(key, value)| (key.into_owned(), value.into_owned())).collect();
     if pairs.len() > MAX_PAIRS {
         return Err(ApiError::invalid("Too many parameters"));
     }
     pairs.sort_by(|(one, _), (other, _)| one.cmp(other));
     let mut root = Map::new();
     for (key, value) in pairs {
-        let steps = steps(&key).ok_or_else(|| ApiError::invalid("Invalid request (check that your POST content type is application/x-www-form-urlencoded)"))?;
-        put(&mut root, &steps, value).ok_or_else(|| ApiError::invalid(format!("Invalid parameter: {key}")).param(&key))?;
+        let steps = steps(&key).ok_or_else(|| {
+            ApiError::invalid(
+                "Invalid request (check that your POST content type is application/x-www-form-urlencoded)",
+            )
+        })?;
+        put(&mut root, &steps, value)
+            .ok_or_else(|| ApiError::invalid(format!("Invalid parameter: {key}")).param(&key))?;
     }
     Ok(root.into_iter().map(|(key, value)| (key.clone(), lists(value, &key))).collect())
 }
@@ -49,7 +57,8 @@ fn put(into: &mut Map<String, Value>, steps: &[&str], value: String) -> Option<(
     put(into.entry(name).or_insert_with(|| Value::Object(Map::new())).as_object_mut()?, rest, value)
 }
 
-/// `[]` takes the next number; sorting by text put `[10]` before `[2]`, so a length is enough only because names are looked up.
+/// `[]` takes the next number; sorting by text put `[10]` before `[2]`, so a length is enough only because names are
+/// looked up.
 fn next_index(map: &Map<String, Value>) -> String {
     (map.len()..).map(|index| index.to_string()).find(|index| !map.contains_key(index)).unwrap_or_default()
 }
@@ -59,7 +68,8 @@ fn lists(value: Value, name: &str) -> Value {
     let Value::Object(map) = value else { return value };
     let numbers: Option<Vec<usize>> = map.keys().map(|key| key.parse().ok()).collect();
     let is_list = name != "metadata" && numbers.is_some() && !map.is_empty();
-    let mut entries: Vec<(String, Value)> = map.into_iter().map(|(key, value)| (key.clone(), lists(value, &key))).collect();
+    let mut entries: Vec<(String, Value)> =
+        map.into_iter().map(|(key, value)| (key.clone(), lists(value, &key))).collect();
     if !is_list {
         return Value::Object(entries.into_iter().collect());
     }
@@ -74,8 +84,7 @@ mod tests {
 
     #[test]
     fn brackets_become_a_tree() {
-        let text =
-            "line_items[0][price_data][unit_amount]=1200&line_items[0][quantity]=2&metadata[booking_id]=b%201&metadata[0]=x&expand[]=a&expand[]=b&mode=payment";
+        let text = "line_items[0][price_data][unit_amount]=1200&line_items[0][quantity]=2&metadata[booking_id]=b%201&metadata[0]=x&expand[]=a&expand[]=b&mode=payment";
         let tree = Value::Object(parse(text).unwrap());
         let expected = json!({
             "line_items": [{ "price_data": { "unit_amount": "1200" }, "quantity": "2" }],

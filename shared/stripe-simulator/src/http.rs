@@ -1,5 +1,5 @@
-//! Stripe's API over HTTP: who asks, which faults strike, what the idempotency key says, then the answer. What is done is decided in
-//! [`crate::api`].
+//! Stripe's API over HTTP: who asks, which faults strike, what the idempotency key says, then the answer. What is done
+//! is decided in [`crate::api`].
 
 use crate::api::{self, Call};
 use crate::error::ApiError;
@@ -63,7 +63,9 @@ pub(crate) async fn v1(State(hub): State<Arc<Hub>>, request: Request) -> Respons
     let version = parts.headers.get("stripe-version").cloned();
     let key = text(&parts.headers, "idempotency-key").filter(|_| parts.method == "POST");
     let body = to_bytes(body, MAX_BODY_BYTES).await.map_err(|_| ApiError::invalid("The request's body is too large"));
-    let body = body.and_then(|bytes| String::from_utf8(bytes.into()).map_err(|_| ApiError::invalid("Invalid UTF-8 in the request's body")));
+    let body = body.and_then(|bytes| {
+        String::from_utf8(bytes.into()).map_err(|_| ApiError::invalid("Invalid UTF-8 in the request's body"))
+    });
     let reply = match authenticate(&parts.headers).and(body) {
         Err(error) => Reply::Answer(failed(&hub, &error, &request_id).into()),
         Ok(body) => {
@@ -98,19 +100,29 @@ fn text(headers: &HeaderMap, name: &str) -> Option<String> {
 fn authenticate(headers: &HeaderMap) -> Result<(), ApiError> {
     let given = text(headers, "authorization").unwrap_or_default();
     match given.split_once(' ') {
-        Some((scheme, key)) if scheme.eq_ignore_ascii_case("bearer") && ["sk_test_", "rk_test_"].iter().any(|prefix| key.starts_with(prefix)) => Ok(()),
+        Some((scheme, key))
+            if scheme.eq_ignore_ascii_case("bearer")
+                && ["sk_test_", "rk_test_"].iter().any(|prefix| key.starts_with(prefix)) =>
+        {
+            Ok(())
+        }
         Some((scheme, key)) if scheme.eq_ignore_ascii_case("bearer") => {
             let shown: String = key.chars().take(8).collect();
             Err(ApiError::unauthorized(format!("Invalid API Key provided: {shown}***")))
         }
         _ => Err(ApiError::unauthorized(
-            "You did not provide an API key. You need to provide your API key in the Authorization header, using Bearer auth (e.g. 'Authorization: Bearer YOUR_SECRET_KEY').",
+            "You did not provide an API key. You need to provide your API key in the Authorization header, using \
+                Bearer auth (e.g. 'Authorization: Bearer YOUR_SECRET_KEY').",
         )),
     }
 }
 
 fn failed(hub: &Hub, error: &ApiError, request_id: &str) -> Answer {
-    Answer { status: error.status, body: error.json(request_id, &hub.account).to_string(), request_id: request_id.to_owned() }
+    Answer {
+        status: error.status,
+        body: error.json(request_id, &hub.account).to_string(),
+        request_id: request_id.to_owned(),
+    }
 }
 
 /// Faults that strike before anything begins, then the request itself, then faults that strike afterwards.
@@ -122,7 +134,9 @@ async fn reply(hub: &Hub, asked: Asked) -> Reply {
             let answer = failed(hub, &ApiError::rate_limited(), &asked.request_id);
             Reply::Answer(Given { answer, original: None, retry_after_s: Some(fault.retry_after_s()) })
         }
-        Some(fault) if fault.kind == ServerError => Reply::Answer(failed(hub, &ApiError::internal(), &asked.request_id).into()),
+        Some(fault) if fault.kind == ServerError => {
+            Reply::Answer(failed(hub, &ApiError::internal(), &asked.request_id).into())
+        }
         Some(fault) if fault.kind == TimeoutBeforeEffect => Reply::Silence(fault.hangs_for()),
         _ => {
             let given = once(hub, &asked, fault.as_ref()).await;

@@ -1,5 +1,5 @@
-//! What requests, pages, deliveries and tests share: the state behind its lock, the faults, the webhooks. Whatever changes the state goes
-//! through [`Hub::change`], so that no event is forgotten.
+//! What requests, pages, deliveries and tests share: the state behind its lock, the faults, the webhooks. Whatever
+//! changes the state goes through [`Hub::change`], so that no event is forgotten.
 
 use crate::error::ApiError;
 use crate::faults::SetFaults;

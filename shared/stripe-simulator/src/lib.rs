@@ -1,7 +1,9 @@
-//! A Stripe for development and tests: Checkout with a payable page, payments, refunds, disputes, events and signed webhooks, with faults on
-//! request. It is the other side of the product's payment client and shares no code with it, so that both can be wrong only separately.
+//! A Stripe for development and tests: Checkout with a payable page, payments, refunds, disputes, events and signed
+//! webhooks, with faults on request. It is the other side of the product's payment client and shares no code with it,
+//! so that both can be wrong only separately.
 //!
-//! It must never be reachable from elsewhere (loopback only), and no real card number has a place in it. Everything it keeps is bounded.
+//! It must never be reachable from elsewhere (loopback only), and no real card number has a place in it. Everything it
+//! keeps is bounded.
 
 #![recursion_limit = "256"]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -88,11 +90,15 @@ impl Simulator {
         if !options.addr.ip().is_loopback() {
             bail!("the Stripe simulator listens on loopback only, not on {}", options.addr);
         }
-        let mut state = options.store.as_deref().map(store::load).transpose().context("opening what was kept")?.unwrap_or_default();
-        let listener = TcpListener::bind(options.addr).await.with_context(|| format!("listening on {}", options.addr))?;
+        let mut state =
+            options.store.as_deref().map(store::load).transpose().context("opening what was kept")?.unwrap_or_default();
+        let listener =
+            TcpListener::bind(options.addr).await.with_context(|| format!("listening on {}", options.addr))?;
         let addr = listener.local_addr()?;
         let host = options.public_base.as_ref().and_then(Url::host_str).map(str::to_owned);
-        state.base = options.public_base.map_or_else(|| format!("http://{addr}"), |base| base.as_str().trim_end_matches('/').to_owned());
+        state.base = options
+            .public_base
+            .map_or_else(|| format!("http://{addr}"), |base| base.as_str().trim_end_matches('/').to_owned());
         state.endpoints = options.endpoints.len();
         let hosts = ["localhost", "127.0.0.1", "[::1]"].map(str::to_owned).into_iter().chain(host).collect();
         let hub = Hub::new(state, webhooks::Webhooks::new(options.endpoints)?, options.account, hosts);
@@ -116,11 +122,18 @@ impl Simulator {
     /// When the state cannot be written at the end.
     pub async fn run(self, stop: CancellationToken) -> Result<()> {
         let router = Router::new().route("/v1/{*path}", any(http::v1)).with_state(self.hub.clone());
-        let router = pages::guard(router.merge(pages::router(self.hub.clone())).merge(sim::router(self.handle())), self.hub.clone());
+        let router = pages::guard(
+            router.merge(pages::router(self.hub.clone())).merge(sim::router(self.handle())),
+            self.hub.clone(),
+        );
         // What is kept is written last, after the last request.
         let served = CancellationToken::new();
         let working = async {
-            tokio::join!(serve::serve(self.listener, router, stop.clone()), hub::deliver(self.hub.clone(), stop.clone()), pass_time(&self.hub, &stop));
+            tokio::join!(
+                serve::serve(self.listener, router, stop.clone()),
+                hub::deliver(self.hub.clone(), stop.clone()),
+                pass_time(&self.hub, &stop)
+            );
             served.cancel();
         };
         let keeping = async {

@@ -1,4 +1,5 @@
-//! Stripe's objects: what is known of each, and its JSON in Stripe's documented shape. They hold facts and decide nothing.
+//! Stripe's objects: what is known of each, and its JSON in Stripe's documented shape. They hold facts and decide
+//! nothing.
 
 pub(crate) mod balance;
 pub(crate) mod charge;
@@ -46,12 +47,21 @@ macro_rules! rows {
     })+ };
 }
 
-rows!(balance::BalanceTransaction, charge::Charge, dispute::Dispute, event::Event, intent::Intent, refund::Refund, session::Session);
+rows!(
+    balance::BalanceTransaction,
+    charge::Charge,
+    dispute::Dispute,
+    event::Event,
+    intent::Intent,
+    refund::Refund,
+    session::Session
+);
 
 /// Digits after the point of an amount in this currency.
 pub(crate) fn exponent(currency: &str) -> u32 {
     match currency {
-        "bif" | "clp" | "djf" | "gnf" | "jpy" | "kmf" | "krw" | "mga" | "pyg" | "rwf" | "ugx" | "vnd" | "vuv" | "xaf" | "xof" | "xpf" => 0,
+        "bif" | "clp" | "djf" | "gnf" | "jpy" | "kmf" | "krw" | "mga" | "pyg" | "rwf" | "ugx" | "vnd" | "vuv"
+        | "xaf" | "xof" | "xpf" => 0,
         "bhd" | "jod" | "kwd" | "omr" | "tnd" => 3,
         _ => 2,
     }
@@ -71,6 +81,9 @@ mod tests {
     #[test]
     fn amounts_are_shown_with_the_digits_of_their_currency() {
         let shown = |amount, currency| super::shown(amount, currency);
-        assert_eq!([shown(1_250, "cad"), shown(-5, "eur"), shown(900, "jpy"), shown(1_001, "kwd")], ["12.50 CAD", "-0.05 EUR", "900 JPY", "1.001 KWD"]);
+        assert_eq!(
+            [shown(1_250, "cad"), shown(-5, "eur"), shown(900, "jpy"), shown(1_001, "kwd")],
+            ["12.50 CAD", "-0.05 EUR", "900 JPY", "1.001 KWD"]
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! What people see: the Checkout page that can be paid, and the desk from which banks and staff are played. No script; everything that a
-//! request brought is escaped; nobody else's page may use these.
+//! What people see: the Checkout page that can be paid, and the desk from which banks and staff are played. No script;
+//! everything that a request brought is escaped; nobody else's page may use these.
 
 mod checkout;
 mod desk;
@@ -17,7 +17,8 @@ use std::sync::Arc;
 
 const STYLE: &str = include_str!("../templates/style.css");
 /// Our style sheet and nothing else. Pages that lead elsewhere say so themselves.
-const POLICY: &str = "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+const POLICY: &str =
+    "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /// Every page.
 pub(crate) fn router(hub: Arc<Hub>) -> Router {
@@ -55,7 +56,8 @@ async fn local_only(State(hub): State<Arc<Hub>>, request: Request, next: Next) -
 /// The name without the port.
 fn host_of(headers: &HeaderMap) -> &str {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    host.rsplit_once(':').map_or(host, |(name, port)| if port.bytes().all(|digit| digit.is_ascii_digit()) { name } else { host })
+    host.rsplit_once(':')
+        .map_or(host, |(name, port)| if port.bytes().all(|digit| digit.is_ascii_digit()) { name } else { host })
 }
 
 async fn style() -> Response {

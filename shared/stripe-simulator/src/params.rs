@@ -57,7 +57,8 @@ impl Params {
         let text = self.text(name)?;
         match &text {
             Some(text) if !choices.contains(&text.as_str()) => {
-                Err(ApiError::invalid(format!("Invalid {}: must be one of {}", self.name(name), choices.join(", "))).param(&self.name(name)))
+                Err(ApiError::invalid(format!("Invalid {}: must be one of {}", self.name(name), choices.join(", ")))
+                    .param(&self.name(name)))
             }
             _ => Ok(text),
         }
@@ -65,16 +66,20 @@ impl Params {
 
     pub(crate) fn integer(&self, name: &str) -> Result<Option<i64>, ApiError> {
         let Some(text) = self.text(name)? else { return Ok(None) };
-        let wrong = || ApiError::invalid(format!("Invalid integer: {text}")).code("parameter_invalid_integer").param(&self.name(name));
+        let wrong = || {
+            ApiError::invalid(format!("Invalid integer: {text}"))
+                .code("parameter_invalid_integer")
+                .param(&self.name(name))
+        };
         text.parse().map(Some).map_err(|_| wrong())
     }
 
     /// A positive number.
     pub(crate) fn positive(&self, name: &str) -> Result<Option<i64>, ApiError> {
         match self.integer(name)? {
-            Some(number) if number < 1 => {
-                Err(ApiError::invalid("This value must be greater than or equal to 1.").code("parameter_invalid_integer").param(&self.name(name)))
-            }
+            Some(number) if number < 1 => Err(ApiError::invalid("This value must be greater than or equal to 1.")
+                .code("parameter_invalid_integer")
+                .param(&self.name(name))),
             number => Ok(number),
         }
     }
@@ -96,7 +101,9 @@ impl Params {
     pub(crate) fn children(&self, name: &str) -> Result<Vec<Self>, ApiError> {
         let Some(list) = self.map.get(name) else { return Ok(Vec::new()) };
         let wrong = || ApiError::invalid("Invalid array").param(&self.name(name));
-        let read = |(index, one): (usize, &Value)| Some(Self { at: format!("{}[{index}]", self.name(name)), map: one.as_object()?.clone() });
+        let read = |(index, one): (usize, &Value)| {
+            Some(Self { at: format!("{}[{index}]", self.name(name)), map: one.as_object()?.clone() })
+        };
         list.as_array().ok_or_else(wrong)?.iter().enumerate().map(|one| read(one).ok_or_else(wrong)).collect()
     }
 
@@ -117,8 +124,14 @@ impl Params {
         let mut metadata = Metadata::new();
         for (key, value) in &given.map {
             let text = value.as_str().ok_or_else(|| ApiError::invalid("Invalid string").param(&given.name(key)))?;
-            if key.chars().count() > MAX_METADATA_KEY || text.chars().count() > MAX_METADATA_VALUE || metadata.len() >= MAX_METADATA {
-                let limits = format!("Metadata has at most {MAX_METADATA} keys of {MAX_METADATA_KEY} characters with values of {MAX_METADATA_VALUE}");
+            if key.chars().count() > MAX_METADATA_KEY
+                || text.chars().count() > MAX_METADATA_VALUE
+                || metadata.len() >= MAX_METADATA
+            {
+                let limits = format!(
+                    "Metadata has at most {MAX_METADATA} keys of {MAX_METADATA_KEY} characters with values of \
+                        {MAX_METADATA_VALUE}"
+                );
                 return Err(ApiError::invalid(limits).param(&given.name(key)));
             }
             if !text.is_empty() {

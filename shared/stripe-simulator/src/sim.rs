@@ -1,5 +1,5 @@
-//! The control over HTTP, under `/sim`: the same as [`Control`], for the command line and for tests in other processes. JSON only, which no
-//! page elsewhere can send without asking first.
+//! The control over HTTP, under `/sim`: the same as [`Control`], for the command line and for tests in other processes.
+//! JSON only, which no page elsewhere can send without asking first.
 
 use crate::control::{Control, Refused};
 use crate::faults::Faults;
@@ -77,7 +77,10 @@ struct Deliveries {
 
 async fn deliveries(State(control): State<Control>, Query(filter): Query<Filter>) -> Json<Deliveries> {
     let limit = filter.limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT);
-    Json(Deliveries { outstanding: control.outstanding(), attempts: control.deliveries(filter.event.as_deref(), limit) })
+    Json(Deliveries {
+        outstanding: control.outstanding(),
+        attempts: control.deliveries(filter.event.as_deref(), limit),
+    })
 }
 
 /// Secrets are counted and not shown.
@@ -86,7 +89,10 @@ async fn show_endpoints(State(control): State<Control>) -> Json<Value> {
     Json(control.endpoints().into_iter().map(shown).collect())
 }
 
-async fn set_endpoints(State(control): State<Control>, Json(endpoints): Json<Vec<Endpoint>>) -> Result<Json<Value>, Refused> {
+async fn set_endpoints(
+    State(control): State<Control>,
+    Json(endpoints): Json<Vec<Endpoint>>,
+) -> Result<Json<Value>, Refused> {
     if endpoints.len() > MAX_ENDPOINTS {
         return Err(Refused { status: 400, message: format!("at most {MAX_ENDPOINTS} endpoints") });
     }

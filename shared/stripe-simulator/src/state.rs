@@ -1,5 +1,5 @@
-//! Everything the simulator knows, as plain values, and what may happen to it. No clock, no network: the caller says when and hands on
-//! the events that come out. One lock guards it, and every change happens whole under that lock.
+//! Everything the simulator knows, as plain values, and what may happen to it. No clock, no network: the caller says
+//! when and hands on the events that come out. One lock guards it, and every change happens whole under that lock.
 
 pub(crate) mod checkout;
 pub(crate) mod disputing;
@@ -81,7 +81,8 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// Notes that something happened to an object, which looks like this now. `previous` are the former values of what changed.
+    /// Notes that something happened to an object, which looks like this now. `previous` are the former values of what
+    /// changed.
     pub(crate) fn emit(&mut self, cause: &Cause, kind: &str, object: &Value, previous: Option<Value>) {
         let data = match previous {
             Some(previous) => json!({ "object": object, "previous_attributes": previous }),

@@ -1,4 +1,5 @@
-//! The state in a file, so that a restart forgets nothing. Written beside and renamed: a crash leaves the last one whole.
+//! The state in a file, so that a restart forgets nothing. Written beside and renamed: a crash leaves the last one
+//! whole.
 
 use crate::hub::Hub;
 use crate::state::State;
@@ -38,7 +39,9 @@ pub(crate) async fn keep(hub: Arc<Hub>, folder: PathBuf, stop: CancellationToken
             match saved {
                 Ok(()) => written = version,
                 Err(error) if stopped => return Err(error),
-                Err(error) => tracing::warn!(error = format!("{error:#}"), "the state could not be written; trying again"),
+                Err(error) => {
+                    tracing::warn!(error = format!("{error:#}"), "the state could not be written; trying again")
+                }
             }
         }
         if stopped {

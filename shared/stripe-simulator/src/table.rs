@@ -1,4 +1,5 @@
-//! Objects of one kind in the order in which they were made. It keeps the newest and drops the oldest, so that it cannot grow without end.
+//! Objects of one kind in the order in which they were made. It keeps the newest and drops the oldest, so that it
+//! cannot grow without end.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::{BTreeMap, HashMap};

@@ -1,5 +1,5 @@
-//! Webhooks: every event goes to every endpoint, signed, again and again until the endpoint says 2xx or the attempts run out.
-//! Order and singleness are not promised, as at Stripe.
+//! Webhooks: every event goes to every endpoint, signed, again and again until the endpoint says 2xx or the attempts
+//! run out. Order and singleness are not promised, as at Stripe.
 
 mod queue;
 mod signature;
@@ -81,10 +81,17 @@ pub(crate) struct Outcome {
 impl Webhooks {
     pub(crate) fn new(endpoints: Vec<Endpoint>) -> Result<Self> {
         // A proxy of the machine has no business between two processes of it, and a webhook is never redirected.
-        let http = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).timeout(ANSWER_LIMIT);
+        let http =
+            reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).timeout(ANSWER_LIMIT);
         let http = http.pool_max_idle_per_host(MAX_IN_FLIGHT).build().context("making the client for webhooks")?;
         let places = Arc::new(Semaphore::new(MAX_IN_FLIGHT));
-        Ok(Self { endpoints: RwLock::new(endpoints), queue: Queue::default(), attempts: Mutex::default(), http, places })
+        Ok(Self {
+            endpoints: RwLock::new(endpoints),
+            queue: Queue::default(),
+            attempts: Mutex::default(),
+            http,
+            places,
+        })
     }
 
     pub(crate) fn endpoints(&self) -> Vec<Endpoint> {
@@ -101,7 +108,14 @@ impl Webhooks {
         for endpoint in 0..self.endpoints().len() {
             for copy in 0..=faults.duplicates.min(MAX_DUPLICATES) {
                 let (at, order) = due(faults);
-                let delivery = Delivery { event: event.id.clone(), kind: event.kind.clone(), body: body.clone(), endpoint, attempt: 1, copy };
+                let delivery = Delivery {
+                    event: event.id.clone(),
+                    kind: event.kind.clone(),
+                    body: body.clone(),
+                    endpoint,
+                    attempt: 1,
+                    copy,
+                };
                 if !self.queue.add(delivery, at, order) {
                     tracing::warn!(event = event.id, "too many deliveries wait: this one is lost");
                 }
@@ -112,7 +126,13 @@ impl Webhooks {
     /// Newest first.
     pub(crate) fn attempts(&self, event: Option<&str>, limit: usize) -> Vec<DeliveryAttempt> {
         let attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
-        attempts.iter().rev().filter(|attempt| event.is_none_or(|event| attempt.event == event)).take(limit).cloned().collect()
+        attempts
+            .iter()
+            .rev()
+            .filter(|attempt| event.is_none_or(|event| attempt.event == event))
+            .take(limit)
+            .cloned()
+            .collect()
     }
 
     pub(crate) fn outstanding(&self) -> usize {
@@ -154,7 +174,9 @@ impl Webhooks {
         };
         let signature = signature::header(&endpoint.secrets, now_ms / 1_000, &delivery.body);
         let request = self.http.post(endpoint.url.clone()).header("content-type", "application/json; charset=utf-8");
-        let request = request.header("user-agent", "Stripe/1.0 (+https://stripe.com/docs/webhooks)").header("stripe-signature", signature);
+        let request = request
+            .header("user-agent", "Stripe/1.0 (+https://stripe.com/docs/webhooks)")
+            .header("stripe-signature", signature);
         let answer = request.body(delivery.body.to_string()).send().await;
         let (status, error) = match answer {
             Ok(answer) => (Some(answer.status().as_u16()), None),

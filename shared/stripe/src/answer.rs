@@ -71,7 +71,11 @@ struct Reason {
 
 /// The object that was asked for.
 pub(crate) fn read<T: DeserializeOwned>(head: &Head, body: &[u8]) -> Result<T, StripeError> {
-    if head.status.is_success() { parse(body).map_err(|reason| StripeError::Unreadable(head.told(&reason))) } else { Err(failure(head, body)) }
+    if head.status.is_success() {
+        parse(body).map_err(|reason| StripeError::Unreadable(head.told(&reason)))
+    } else {
+        Err(failure(head, body))
+    }
 }
 
 /// A value of its documented shape; else why not, without any of its content.
@@ -103,7 +107,9 @@ fn failure(head: &Head, body: &[u8]) -> StripeError {
 fn refusal(reason: Option<Reason>, message: String) -> StripeError {
     match reason {
         Some(reason) if reason.kind == IDEMPOTENCY_ERROR => StripeError::Idempotency(message),
-        Some(Reason { kind, code, param, decline_code, .. }) => StripeError::Refused { code, kind, message, param, decline_code },
+        Some(Reason { kind, code, param, decline_code, .. }) => {
+            StripeError::Refused { code, kind, message, param, decline_code }
+        }
         None => StripeError::Unreadable(message),
     }
 }

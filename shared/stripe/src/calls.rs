@@ -86,8 +86,8 @@ impl StripeClient {
     /// Gives up a payment. Needs no key: a given up payment stays given up.
     ///
     /// # Errors
-    /// [`StripeError`]; also when Stripe refuses for another reason than that the money is there or on its way. A session's payment is
-    /// given up by ending the session.
+    /// [`StripeError`]; also when Stripe refuses for another reason than that the money is there or on its way. A
+    /// session's payment is given up by ending the session.
     pub async fn cancel_intent(&self, id: &str) -> Result<Cancellation, StripeError> {
         let canceled = self.post("cancel_intent", &[INTENTS, id, "cancel"], &Form::default(), None).await;
         let (intent, refusal): (PaymentIntent, _) = match canceled {
@@ -103,7 +103,8 @@ impl StripeClient {
         }
     }
 
-    /// Gives money back. Stripe may forget keys after 24 hours: after so long look for it by [`refunds_of`](Self::refunds_of) first.
+    /// Gives money back. Stripe may forget keys after 24 hours: after so long look for it by
+    /// [`refunds_of`](Self::refunds_of) first.
     ///
     /// # Errors
     /// [`StripeError`].

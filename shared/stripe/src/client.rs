@@ -63,13 +63,17 @@ impl StripeClient {
     /// A client that has not connected yet.
     ///
     /// # Errors
-    /// [`StripeError::Unauthorized`] when the key or the version cannot be a header, [`StripeError::Unavailable`] when TLS cannot be set up.
+    /// [`StripeError::Unauthorized`] when the key or the version cannot be a header, [`StripeError::Unavailable`] when
+    /// TLS cannot be set up.
     pub fn new(config: StripeConfig) -> Result<Self, StripeError> {
         let sendable = |text: &str| !text.is_empty() && HeaderValue::from_str(text).is_ok();
         if !sendable(config.secret_key.expose_secret()) || !sendable(&config.api_version) {
-            return Err(StripeError::Unauthorized("the key or the version is empty or has characters that cannot be sent".to_owned()));
+            return Err(StripeError::Unauthorized(
+                "the key or the version is empty or has characters that cannot be sent".to_owned(),
+            ));
         }
-        let setup = |error: &dyn std::fmt::Display| StripeError::Unavailable(format!("the client cannot be set up: {error}"));
+        let setup =
+            |error: &dyn std::fmt::Display| StripeError::Unavailable(format!("the client cannot be set up: {error}"));
         let http = reqwest::Client::builder()
             .tls_backend_preconfigured(tls().map_err(|error| setup(&error))?)
             .redirect(redirect::Policy::none())
@@ -80,14 +84,25 @@ impl StripeClient {
         Ok(Self { http, config: Arc::new(config) })
     }
 
-    pub(crate) async fn get<T: DeserializeOwned>(&self, operation: &'static str, path: &[&str], query: &Form) -> Result<T, StripeError> {
+    pub(crate) async fn get<T: DeserializeOwned>(
+        &self,
+        operation: &'static str,
+        path: &[&str],
+        query: &Form,
+    ) -> Result<T, StripeError> {
         let mut url = self.url(path);
         url.set_query(Some(&query.encoded()).filter(|query| !query.is_empty()).map(String::as_str));
         self.ask(Call { operation, method: Method::GET, url, body: None, key: None }).await
     }
 
     /// Changes something. Without a key it must be such that doing it twice is doing it once.
-    pub(crate) async fn post<T: DeserializeOwned>(&self, operation: &'static str, path: &[&str], form: &Form, key: Option<&str>) -> Result<T, StripeError> {
+    pub(crate) async fn post<T: DeserializeOwned>(
+        &self,
+        operation: &'static str,
+        path: &[&str],
+        form: &Form,
+        key: Option<&str>,
+    ) -> Result<T, StripeError> {
         let key = key.map(idempotency_key).transpose()?;
         self.ask(Call { operation, method: Method::POST, url: self.url(path), body: Some(form.encoded()), key }).await
     }
@@ -161,7 +176,9 @@ fn tls() -> Result<ClientConfig, rustls::Error> {
 fn idempotency_key(key: &str) -> Result<HeaderValue, StripeError> {
     let fits = !key.is_empty() && key.chars().count() <= MAX_KEY_CHARS;
     let value = HeaderValue::from_str(key).ok().filter(|_| fits);
-    value.ok_or_else(|| StripeError::Idempotency(format!("it must have 1 to {MAX_KEY_CHARS} characters that a header may have")))
+    value.ok_or_else(|| {
+        StripeError::Idempotency(format!("it must have 1 to {MAX_KEY_CHARS} characters that a header may have"))
+    })
 }
 
 /// The answer's body, unless it has no end.

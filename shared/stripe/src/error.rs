@@ -30,11 +30,13 @@ pub enum StripeError {
         /// For how long, if Stripe said so.
         retry_after: Option<Duration>,
     },
-    /// This one call did not go through though Stripe is up: another one holds its object or its key, or Stripe keeps a failure of its
-    /// own as the answer to this key. The effect is unknown: look for it, or ask again later with the same key.
+    /// This one call did not go through though Stripe is up: another one holds its object or its key, or Stripe keeps a
+    /// failure of its own as the answer to this key. The effect is unknown: look for it, or ask again later with the
+    /// same key.
     #[error("Stripe could not do this one now: {0}")]
     Transient(String),
-    /// No connection, no answer in time, or a failure of Stripe's own. The effect is unknown: ask again with the same key.
+    /// No connection, no answer in time, or a failure of Stripe's own. The effect is unknown: ask again with the same
+    /// key.
     #[error("Stripe is unavailable: {0}")]
     Unavailable(String),
     /// The key was used before for something else: a defect of ours.
@@ -82,9 +84,12 @@ impl From<StripeError> for Failure {
     fn from(error: StripeError) -> Self {
         match &error {
             StripeError::Refused { .. } => Self::reject("stripe_refused", error),
-            // Every message would fail alike until the key is changed: waiting costs nothing, giving up healthy messages would.
+            // Every message would fail alike until the key is changed: waiting costs nothing, giving up healthy
+            // messages would.
             StripeError::Unauthorized(_) => Self::unavailable("stripe_unauthorized", error),
-            StripeError::RateLimited { retry_after: Some(delay) } => Self::RetryAfter(Cause::new("stripe_rate_limited", &error), *delay),
+            StripeError::RateLimited { retry_after: Some(delay) } => {
+                Self::RetryAfter(Cause::new("stripe_rate_limited", &error), *delay)
+            }
             StripeError::RateLimited { retry_after: None } => Self::retry("stripe_rate_limited", error),
             StripeError::Transient(_) => Self::retry("stripe_contention", error),
             StripeError::Unavailable(_) => Self::unavailable("stripe_unavailable", error),
@@ -109,6 +114,7 @@ mod tests {
         assert!(matches!(Failure::from(StripeError::Unreadable(word("odd"))), Failure::Retry(_)));
         assert!(matches!(Failure::from(StripeError::Idempotency(word("defect"))), Failure::Reject(_)));
         let wait = Duration::from_secs(7);
-        assert!(matches!(Failure::from(StripeError::RateLimited { retry_after: Some(wait) }), Failure::RetryAfter(_, delay) if delay == wait));
+        assert!(matches!(Failure::from(StripeError::RateLimited { retry_after: Some(wait) }),
+                Failure::RetryAfter(_, delay) if delay == wait));
     }
 }

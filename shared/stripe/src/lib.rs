@@ -1,8 +1,8 @@
 //! Everything that we ask of Stripe, behind one small client.
 //!
-//! A call either has the answer that Stripe documents, or a [`StripeError`] that says what to do about it. Whatever creates
-//! something carries an idempotency key, so that asking again never does it twice. The client decides nothing about bookings, keeps
-//! nothing, and never shows its key; pausing while Stripe is down is its caller's.
+//! A call either has the answer that Stripe documents, or a [`StripeError`] that says what to do about it. Whatever
+//! creates something carries an idempotency key, so that asking again never does it twice. The client decides nothing
+//! about bookings, keeps nothing, and never shows its key; pausing while Stripe is down is its caller's.
 
 mod answer;
 mod calls;

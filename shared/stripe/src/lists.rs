@@ -83,12 +83,20 @@ impl StripeClient {
     ///
     /// # Errors
     /// [`StripeError`].
-    pub async fn balance_transactions(&self, query: &TransactionQuery) -> Result<Page<BalanceTransaction>, StripeError> {
+    pub async fn balance_transactions(
+        &self,
+        query: &TransactionQuery,
+    ) -> Result<Page<BalanceTransaction>, StripeError> {
         let form = created(query.created_from, query.created_until);
         self.page("balance_transactions", "balance_transactions", form, MAX_PAGE, query.starting_after.as_deref()).await
     }
 
-    async fn all_of<T: DeserializeOwned>(&self, operation: &'static str, list: &'static str, payment_intent: &str) -> Result<Vec<T>, StripeError> {
+    async fn all_of<T: DeserializeOwned>(
+        &self,
+        operation: &'static str,
+        list: &'static str,
+        payment_intent: &str,
+    ) -> Result<Vec<T>, StripeError> {
         let (mut all, mut after) = (Vec::new(), None);
         for _ in 0..MAX_PAGES {
             let form = Form::default().with("payment_intent", payment_intent);

@@ -4,8 +4,9 @@
 const AUTO: &str = "auto";
 /// Values of a session's `locale` (API reference, "Create a Checkout Session").
 const SPOKEN: [&str; 41] = [
-    "bg", "cs", "da", "de", "el", "en", "en-GB", "es", "es-419", "et", "fi", "fil", "fr", "fr-CA", "hr", "hu", "id", "it", "ja", "ko", "lt", "lv", "ms", "mt",
-    "nb", "nl", "pl", "pt", "pt-BR", "ro", "ru", "sk", "sl", "sv", "th", "tr", "vi", "zh", "zh-HK", "zh-TW", AUTO,
+    "bg", "cs", "da", "de", "el", "en", "en-GB", "es", "es-419", "et", "fi", "fil", "fr", "fr-CA", "hr", "hu", "id",
+    "it", "ja", "ko", "lt", "lv", "ms", "mt", "nb", "nl", "pl", "pt", "pt-BR", "ro", "ru", "sk", "sl", "sv", "th",
+    "tr", "vi", "zh", "zh-HK", "zh-TW", AUTO,
 ];
 
 /// The nearest that Stripe has: another one would be refused together with the payment.
@@ -21,7 +22,9 @@ mod tests {
 
     #[test]
     fn a_language_is_better_than_none() {
-        for (asked, given) in [("fr-CA", "fr-CA"), ("fr_ca", "fr-CA"), ("fr-CH", "fr"), ("en-CA", "en"), ("tlh", "auto"), ("", "auto")] {
+        for (asked, given) in
+            [("fr-CA", "fr-CA"), ("fr_ca", "fr-CA"), ("fr-CH", "fr"), ("en-CA", "en"), ("tlh", "auto"), ("", "auto")]
+        {
             assert_eq!(nearest(asked), given, "{asked}");
         }
     }

@@ -1,4 +1,5 @@
-//! What may be shown of words that came from elsewhere: no keys, no card numbers, no mail addresses, and not without end.
+//! What may be shown of words that came from elsewhere: no keys, no card numbers, no mail addresses, and not without
+//! end.
 
 /// Longest message, in characters.
 const MAX_CHARS: usize = 300;
@@ -58,7 +59,10 @@ mod tests {
         assert_eq!(redacted("card 4242 4242-4242 4242 was declined"), "card [number] was declined");
         assert_eq!(redacted("4242424242424242."), "[number].");
         assert_eq!(redacted("pi_1_secret_abc of guest@example.com"), "[secret] of [address]");
-        assert_eq!(redacted("Refund amount ($1,234.50) is greater than 1800000000"), "Refund amount ($1,234.50) is greater than 1800000000");
+        assert_eq!(
+            redacted("Refund amount ($1,234.50) is greater than 1800000000"),
+            "Refund amount ($1,234.50) is greater than 1800000000"
+        );
         assert_eq!(redacted(&"x".repeat(10_000)).len(), MAX_CHARS);
     }
 }

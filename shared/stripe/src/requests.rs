@@ -6,8 +6,8 @@ use crate::locale;
 use pvt_domain::money::Currency;
 use pvt_domain::stripe::metadata::{BOOKING_ID, Metadata, REFUND_KEY};
 
-/// Currencies of which Stripe counts other units than ISO 4217 does: it takes ISK and UGX in hundredths and MGA in whole ones. Sent as
-/// they are, amounts would be a hundredth or a hundredfold of what is meant.
+/// Currencies of which Stripe counts other units than ISO 4217 does: it takes ISK and UGX in hundredths and MGA in
+/// whole ones. Sent as they are, amounts would be a hundredth or a hundredfold of what is meant.
 const OTHER_UNITS: [Currency; 3] = [Currency::ISK, Currency::UGX, Currency::MGA];
 
 /// A page on which a guest pays, to be made.
@@ -27,7 +27,8 @@ pub struct NewSession {
     pub success_url: String,
     /// Where they go on when they would rather not.
     pub cancel_url: String,
-    /// When the page ends by itself, in Unix seconds: 30 minutes to 24 hours from now, else Stripe refuses. Unset: 24 hours.
+    /// When the page ends by itself, in Unix seconds: 30 minutes to 24 hours from now, else Stripe refuses. Unset: 24
+    /// hours.
     pub expires_at: Option<i64>,
     /// Written on the session and on its payment.
     pub metadata: Metadata,
@@ -93,7 +94,10 @@ impl NewRefund {
     pub(crate) fn form(&self) -> Form {
         let mut metadata = self.metadata.clone();
         metadata.insert(REFUND_KEY.to_owned(), self.refund_key.clone());
-        Form::default().with("payment_intent", &self.payment_intent).with("amount", self.amount).with_metadata("metadata", &metadata)
+        Form::default()
+            .with("payment_intent", &self.payment_intent)
+            .with("amount", self.amount)
+            .with_metadata("metadata", &metadata)
     }
 }
 

@@ -40,7 +40,11 @@ impl Tries {
         // Jittered, so that what failed together does not come back together.
         let own = self.next_wait.mul_f64(rand::rng().random_range(0.5..=1.0));
         self.next_wait *= 2;
-        let asked = if let StripeError::RateLimited { retry_after } = error { retry_after.unwrap_or_default() } else { Duration::ZERO };
+        let asked = if let StripeError::RateLimited { retry_after } = error {
+            retry_after.unwrap_or_default()
+        } else {
+            Duration::ZERO
+        };
         let wait = own.max(asked);
         let left = self.deadline.saturating_duration_since(Instant::now());
         (wait <= EXTRA_BUDGET && wait < left).then_some(wait)

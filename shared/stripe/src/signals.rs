@@ -1,4 +1,5 @@
-//! Names of the metrics that calls of Stripe emit. Dashboards and alerts rely on them: renaming one is a breaking change.
+//! Names of the metrics that calls of Stripe emit. Dashboards and alerts rely on them: renaming one is a breaking
+//! change.
 
 /// Counter: requests sent, tries included. Labels `operation` and `outcome`: `ok` or what the failure is.
 pub(crate) const CALLS: &str = "pvt_stripe_calls_total";

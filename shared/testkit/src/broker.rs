@@ -53,7 +53,8 @@ impl Broker {
         Ok(connection.create_channel().await?)
     }
 
-    /// Messages that are ready in every queue of the topology, exact at this moment. What a consumer holds is not counted.
+    /// Messages that are ready in every queue of the topology, exact at this moment. What a consumer holds is not
+    /// counted.
     ///
     /// # Errors
     /// When a queue is missing or the connection is gone.
@@ -74,8 +75,12 @@ impl Broker {
     /// # Errors
     /// As [`Broker::depths`].
     pub async fn pending(&self) -> Result<u32> {
-        let parked =
-            |name: &str| self.topology.queues().iter().any(|queue| queue.name == name && matches!(queue.role, QueueRole::Dead { .. } | QueueRole::Unroutable));
+        let parked = |name: &str| {
+            self.topology
+                .queues()
+                .iter()
+                .any(|queue| queue.name == name && matches!(queue.role, QueueRole::Dead { .. } | QueueRole::Unroutable))
+        };
         Ok(self.depths().await?.into_iter().filter(|(name, _)| !parked(name)).map(|(_, depth)| depth).sum())
     }
 
@@ -87,7 +92,9 @@ impl Broker {
         let channel = self.channel().await?;
         channel.confirm_select(ConfirmSelectOptions::default()).await?;
         let name = self.topology.name(queue);
-        let confirm = channel.basic_publish("".into(), name.as_str().into(), BasicPublishOptions::default(), body, properties).await?;
+        let confirm = channel
+            .basic_publish("".into(), name.as_str().into(), BasicPublishOptions::default(), body, properties)
+            .await?;
         match confirm.await? {
             Confirmation::Ack(None) => Ok(channel.close(200, "done".into()).await?),
             other => bail!("{queue}: {other:?}"),
@@ -130,7 +137,10 @@ pub fn properties(kind: &str) -> (Uuid, BasicProperties) {
 
 fn letter(delivery: lapin::message::Delivery) -> Letter {
     let properties = &delivery.properties;
-    let headers = properties.headers().as_ref().map(|table| table.into_iter().filter_map(|(name, value)| Some((name.to_string(), text(value)?))).collect());
+    let headers = properties
+        .headers()
+        .as_ref()
+        .map(|table| table.into_iter().filter_map(|(name, value)| Some((name.to_string(), text(value)?))).collect());
     Letter {
         id: properties.message_id().as_ref().map(ToString::to_string).unwrap_or_default(),
         kind: properties.kind().as_ref().map(ToString::to_string).unwrap_or_default(),

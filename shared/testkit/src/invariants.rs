@@ -1,7 +1,7 @@
 //! What must be true of the stores and the mails once everything is quiet, recomputed from the records alone.
 //!
-//! Nothing here calls the product's rules, so that a wrong rule cannot agree with itself. Numbers are those of the list of invariants in
-//! docs/testing.md.
+//! Nothing here calls the product's rules, so that a wrong rule cannot agree with itself. Numbers are those of the list
+//! of invariants in docs/testing.md.
 
 mod money;
 
@@ -59,7 +59,10 @@ fn accepted_are_decided(records: &Records, accepted: &[Uuid], wrong: &mut Vec<St
     let lost = accepted.iter().filter(|id| !stored.contains(id));
     wrong.extend(lost.map(|id| format!("booking {id} was accepted and is not stored")));
     let ids: HashSet<Uuid> = accepted.iter().copied().collect();
-    let undecided = records.bookings.iter().filter(|booking| booking.status == Status::Requested && ids.contains(&booking.id.as_uuid()));
+    let undecided = records
+        .bookings
+        .iter()
+        .filter(|booking| booking.status == Status::Requested && ids.contains(&booking.id.as_uuid()));
     wrong.extend(undecided.map(|booking| format!("booking {} is stored and not decided", booking.id)));
 }
 
@@ -70,7 +73,12 @@ fn owners(records: &Records, wrong: &mut Vec<String>) -> BTreeMap<BedNight, Uuid
         let mut nights = 0;
         for stay in &booking.stays {
             if stay.assigned_beds.len() < usize::try_from(stay.guests).unwrap_or(usize::MAX) {
-                wrong.push(format!("booking {} has {} beds for {} guests", booking.id, stay.assigned_beds.len(), stay.guests));
+                wrong.push(format!(
+                    "booking {} has {} beds for {} guests",
+                    booking.id,
+                    stay.assigned_beds.len(),
+                    stay.guests
+                ));
             }
             let mut night = stay.arrival;
             while night < stay.departure {
@@ -112,12 +120,19 @@ fn blocked(records: &Records, owners: &BTreeMap<BedNight, Uuid>, wrong: &mut Vec
 }
 
 /// 3: claims and active bed-nights are the same, for bookings and for blocks.
-fn claims_match(records: &Records, owners: &BTreeMap<BedNight, Uuid>, blocked: &BTreeMap<BedNight, Uuid>, wrong: &mut Vec<String>) {
+fn claims_match(
+    records: &Records,
+    owners: &BTreeMap<BedNight, Uuid>,
+    blocked: &BTreeMap<BedNight, Uuid>,
+    wrong: &mut Vec<String>,
+) {
     let (mut sold, mut kept): (BTreeMap<BedNight, Uuid>, BTreeMap<BedNight, Uuid>) = Default::default();
     for claim in &records.claims {
         let parts: Vec<&str> = claim.key.split('|').collect();
         let parsed = match parts.as_slice() {
-            [property, bed, night] => night.parse().ok().map(|night| ((*property).to_owned(), (*bed).to_owned(), night)),
+            [property, bed, night] => {
+                night.parse().ok().map(|night| ((*property).to_owned(), (*bed).to_owned(), night))
+            }
             _ => None,
         };
         let (claimed, id) = match claim.booking.strip_prefix("block:") {
@@ -137,7 +152,9 @@ fn agree(word: &str, rights: &BTreeMap<BedNight, Uuid>, claimed: &BTreeMap<BedNi
     for (place, owner) in rights {
         match claimed.get(place) {
             None => wrong.push(format!("{place:?} is {word} to {owner} without a claim")),
-            Some(other) if other != owner => wrong.push(format!("{place:?} is {word} to {owner} and claimed by {other}")),
+            Some(other) if other != owner => {
+                wrong.push(format!("{place:?} is {word} to {owner} and claimed by {other}"))
+            }
             Some(_) => {}
         }
     }
@@ -164,7 +181,10 @@ fn history_is_legal(booking: &Booking, wrong: &mut Vec<String>) {
         );
         let legal = legal && fits(entry);
         if entry.rev != expected || entry.from != at || !legal {
-            wrong.push(format!("booking {}: entry {expected} is {:?} → {:?} at revision {}", booking.id, entry.from, entry.to, entry.rev));
+            wrong.push(format!(
+                "booking {}: entry {expected} is {:?} → {:?} at revision {}",
+                booking.id, entry.from, entry.to, entry.rev
+            ));
         }
         if !seen.insert(entry.command_id) || !seen.insert(entry.event_id) {
             wrong.push(format!("booking {}: the ids of entry {expected} occur twice", booking.id));
@@ -174,7 +194,8 @@ fn history_is_legal(booking: &Booking, wrong: &mut Vec<String>) {
     let revisions = u32::try_from(booking.history.len()).unwrap_or(u32::MAX);
     if booking.status != at || booking.rev != revisions || revisions == 0 {
         let Booking { id, status, rev, .. } = booking;
-        wrong.push(format!("booking {id} is {status:?} at revision {rev} after {revisions} entries that end in {at:?}"));
+        wrong
+            .push(format!("booking {id} is {status:?} at revision {rev} after {revisions} entries that end in {at:?}"));
     }
     if (booking.status == Status::Rejected) != booking.rejection.is_some() {
         wrong.push(format!("booking {} is {:?} with rejection {:?}", booking.id, booking.status, booking.rejection));
@@ -186,7 +207,9 @@ fn fits(entry: &HistoryEntry) -> bool {
     match entry.action {
         Action::Request => entry.rev == 1 && entry.from == Status::Requested,
         Action::Cancel => entry.from != entry.to && entry.to == Status::Cancelled,
-        Action::Modify | Action::Assign | Action::Move => entry.from == entry.to && entry.to.holds_beds() && entry.to != Status::CheckedOut,
+        Action::Modify | Action::Assign | Action::Move => {
+            entry.from == entry.to && entry.to.holds_beds() && entry.to != Status::CheckedOut
+        }
         Action::RecordPayment => entry.from == entry.to && entry.to != Status::Rejected,
         Action::Confirm => matches!(entry.from, Status::Held | Status::Expired) && entry.to == Status::Confirmed,
         Action::Expire => entry.from == Status::Held && entry.to == Status::Expired,
@@ -208,20 +231,33 @@ fn block_is_legal(block: &Block, wrong: &mut Vec<String>) {
     }
 }
 
-/// 5: whoever was moved to make room says so under the command that needed the room, and that command's booking names it.
+/// 5: whoever was moved to make room says so under the command that needed the room, and that command's booking names
+/// it.
 fn moves_are_known(records: &Records, wrong: &mut Vec<String>) {
-    let entries = || records.bookings.iter().flat_map(|booking| booking.history.iter().map(move |entry| (booking.id, entry)));
-    let told: HashSet<_> = entries().flat_map(|(_, entry)| entry.moved.iter().map(|moved| (*moved, entry.command_id))).collect();
-    let made: HashSet<_> = entries().filter(|(_, entry)| entry.action == Action::Move).map(|(id, entry)| (id, entry.command_id)).collect();
-    wrong.extend(told.difference(&made).map(|(id, command)| format!("booking {id} is said to be moved for {command} and was not")));
-    wrong.extend(made.difference(&told).map(|(id, command)| format!("booking {id} was moved for {command}, which says nothing of it")));
+    let entries =
+        || records.bookings.iter().flat_map(|booking| booking.history.iter().map(move |entry| (booking.id, entry)));
+    let told: HashSet<_> =
+        entries().flat_map(|(_, entry)| entry.moved.iter().map(|moved| (*moved, entry.command_id))).collect();
+    let made: HashSet<_> =
+        entries().filter(|(_, entry)| entry.action == Action::Move).map(|(id, entry)| (id, entry.command_id)).collect();
+    wrong.extend(
+        told.difference(&made)
+            .map(|(id, command)| format!("booking {id} is said to be moved for {command} and was not")),
+    );
+    wrong.extend(
+        made.difference(&told)
+            .map(|(id, command)| format!("booking {id} was moved for {command}, which says nothing of it")),
+    );
 }
 
 /// 8 and 9: every required mail arrived, none too often, none that contradicts the state.
 fn mails_match(records: &Records, mails: &[Mail], copies: usize, wrong: &mut Vec<String>) {
-    let rows: HashMap<String, &Notification> = records.ledger.iter().map(|row| (row.message_id.trim_matches(['<', '>']).to_owned(), row)).collect();
-    let bookings: HashMap<Uuid, &Booking> = records.bookings.iter().map(|booking| (booking.id.as_uuid(), booking)).collect();
-    let about_accounts: HashSet<&str> = records.account_mails.iter().map(|row| row.message_id.trim_matches(['<', '>'])).collect();
+    let rows: HashMap<String, &Notification> =
+        records.ledger.iter().map(|row| (row.message_id.trim_matches(['<', '>']).to_owned(), row)).collect();
+    let bookings: HashMap<Uuid, &Booking> =
+        records.bookings.iter().map(|booking| (booking.id.as_uuid(), booking)).collect();
+    let about_accounts: HashSet<&str> =
+        records.account_mails.iter().map(|row| row.message_id.trim_matches(['<', '>'])).collect();
     let mut arrived: BTreeMap<&str, usize> = BTreeMap::new();
     let mut ended: HashMap<Uuid, NotificationKind> = HashMap::new();
     for mail in mails {
@@ -236,13 +272,17 @@ fn mails_match(records: &Records, mails: &[Mail], copies: usize, wrong: &mut Vec
         let id = row.booking_id.as_uuid();
         match bookings.get(&id) {
             None => wrong.push(format!("a mail about {id}, which is not stored")),
-            Some(booking) if booking.guest.email != mail.to => wrong.push(format!("the mail about {id} went to somebody else")),
+            Some(booking) if booking.guest.email != mail.to => {
+                wrong.push(format!("the mail about {id} went to somebody else"))
+            }
             Some(booking) if !booking.history.iter().any(|entry| is_told_of(row.kind, entry)) => {
                 wrong.push(format!("a mail {:?} about {id}, which never was", row.kind))
             }
             Some(_) => {}
         }
-        let undone = bookings.get(&id).is_some_and(|booking| booking.history.iter().any(|entry| entry.action == Action::Reinstate));
+        let undone = bookings
+            .get(&id)
+            .is_some_and(|booking| booking.history.iter().any(|entry| entry.action == Action::Reinstate));
         match (ended.get(&id), row.kind) {
             (_, NotificationKind::PaymentRefunded) => {}
             (Some(NotificationKind::BookingCancelled), kind) if kind != NotificationKind::BookingCancelled => {
@@ -251,11 +291,18 @@ fn mails_match(records: &Records, mails: &[Mail], copies: usize, wrong: &mut Vec
             (Some(NotificationKind::BookingNoShow), kind) if kind != NotificationKind::BookingNoShow && !undone => {
                 wrong.push(format!("{id} was told {kind:?} after a no-show"));
             }
-            (_, NotificationKind::BookingCancelled | NotificationKind::BookingNoShow) => drop(ended.insert(id, row.kind)),
+            (_, NotificationKind::BookingCancelled | NotificationKind::BookingNoShow) => {
+                drop(ended.insert(id, row.kind))
+            }
             _ => {}
         }
     }
-    wrong.extend(arrived.iter().filter(|(_, count)| **count > copies).map(|(id, count)| format!("mail {id} arrived {count} times")));
+    wrong.extend(
+        arrived
+            .iter()
+            .filter(|(_, count)| **count > copies)
+            .map(|(id, count)| format!("mail {id} arrived {count} times")),
+    );
     for booking in &records.bookings {
         let told = |kind: NotificationKind, rev: u32| {
             records.ledger.iter().any(|row| {
@@ -267,8 +314,11 @@ fn mails_match(records: &Records, mails: &[Mail], copies: usize, wrong: &mut Vec
         if required(booking).is_some_and(|kind| !told(kind, 1)) {
             wrong.push(format!("booking {} is {:?} and its guest was not told", booking.id, booking.status));
         }
-        let changed =
-            booking.history.iter().rfind(|entry| is_told_of(NotificationKind::BookingModified, entry)).filter(|_| booking.status == Status::Confirmed);
+        let changed = booking
+            .history
+            .iter()
+            .rfind(|entry| is_told_of(NotificationKind::BookingModified, entry))
+            .filter(|_| booking.status == Status::Confirmed);
         if changed.is_some_and(|entry| !told(NotificationKind::BookingModified, entry.rev)) {
             wrong.push(format!("booking {} was changed and its guest was not told", booking.id));
         }
@@ -278,7 +328,9 @@ fn mails_match(records: &Records, mails: &[Mail], copies: usize, wrong: &mut Vec
 /// Whether a mail of this kind can be about this entry. What is changed of beds alone is not told.
 fn is_told_of(kind: NotificationKind, entry: &HistoryEntry) -> bool {
     match kind {
-        NotificationKind::BookingConfirmed | NotificationKind::ArrivalSoon | NotificationKind::ArrivalToday => entry.to == Status::Confirmed,
+        NotificationKind::BookingConfirmed | NotificationKind::ArrivalSoon | NotificationKind::ArrivalToday => {
+            entry.to == Status::Confirmed
+        }
         NotificationKind::BookingCancelled => entry.to == Status::Cancelled,
         NotificationKind::BookingNoShow => entry.to == Status::NoShow,
         NotificationKind::PaymentLink => entry.to == Status::Held,
@@ -289,11 +341,24 @@ fn is_told_of(kind: NotificationKind, entry: &HistoryEntry) -> bool {
         // An attempt that fails changes no booking.
         NotificationKind::PaymentFailed => true,
         NotificationKind::BookingModified => {
-            let Some(changes) = entry.changes.as_deref().filter(|_| entry.action == Action::Modify) else { return false };
-            let sold = |stay: &Option<pvt_domain::booking::Stay>| {
-                stay.as_ref().map(|stay| (stay.room_type_id.clone(), stay.arrival, stay.departure, stay.guests, stay.gender, stay.youngest_age))
+            let Some(changes) = entry.changes.as_deref().filter(|_| entry.action == Action::Modify) else {
+                return false;
             };
-            changes.guest || changes.price.is_some() || changes.stays.iter().any(|change| sold(&change.before) != sold(&change.after))
+            let sold = |stay: &Option<pvt_domain::booking::Stay>| {
+                stay.as_ref().map(|stay| {
+                    (
+                        stay.room_type_id.clone(),
+                        stay.arrival,
+                        stay.departure,
+                        stay.guests,
+                        stay.gender,
+                        stay.youngest_age,
+                    )
+                })
+            };
+            changes.guest
+                || changes.price.is_some()
+                || changes.stays.iter().any(|change| sold(&change.before) != sold(&change.after))
         }
     }
 }
@@ -304,8 +369,8 @@ fn rose(entry: &HistoryEntry, part: impl Fn(&Summary) -> i64) -> bool {
     payment.is_some_and(|change| part(&change.after.ledger()) > part(&change.before.ledger()))
 }
 
-/// The mail without which a guest does not know how their booking stands. Whoever's money came too late is told that in place of the end
-/// of the hold.
+/// The mail without which a guest does not know how their booking stands. Whoever's money came too late is told that in
+/// place of the end of the hold.
 fn required(booking: &Booking) -> Option<NotificationKind> {
     let late = booking.history.iter().any(|entry| is_told_of(NotificationKind::PaymentReturned, entry));
     match booking.status {
@@ -331,14 +396,20 @@ fn mart_matches(records: &Records, wrong: &mut Vec<String>) {
     };
     differ("fact_booking", records.bookings.iter().map(rows).collect(), &records.mart_bookings, wrong);
     let owned = owners(records, &mut Vec::new());
-    let held: HashSet<Uuid> = records.bookings.iter().filter(|booking| !booking.status.has_sold()).map(|booking| booking.id.as_uuid()).collect();
+    let held: HashSet<Uuid> = records
+        .bookings
+        .iter()
+        .filter(|booking| !booking.status.has_sold())
+        .map(|booking| booking.id.as_uuid())
+        .collect();
     let nights = owned
         .into_iter()
         .filter(|(_, owner)| !held.contains(owner))
         .map(|((_, bed_id, night), booking_id)| MartBedNight { booking_id, bed_id, night })
         .collect();
     differ("fact_bed_night", nights, &records.mart_bed_nights, wrong);
-    let events = records.bookings.iter().flat_map(|booking| booking.history.iter().map(|entry| entry.event_id)).collect();
+    let events =
+        records.bookings.iter().flat_map(|booking| booking.history.iter().map(|entry| entry.event_id)).collect();
     differ("fact_booking_event", events, &records.mart_events, wrong);
     let told = records.ledger.iter().filter(|row| row.status.is_final()).count();
     if told != records.mart_notifications {
@@ -358,7 +429,9 @@ fn differ<T: Ord + Clone + std::fmt::Debug>(table: &str, expected: BTreeSet<T>, 
 /// 13: which of these secrets a text holds.
 pub fn leaks(text: &str, secrets: &[String]) -> Vec<String> {
     let hidden = |line: &str, secret: &str| line.replace(secret, "▇");
-    let found = text.lines().flat_map(|line| secrets.iter().filter(|secret| line.contains(secret.as_str())).map(move |secret| hidden(line, secret)));
+    let found = text.lines().flat_map(|line| {
+        secrets.iter().filter(|secret| line.contains(secret.as_str())).map(move |secret| hidden(line, secret))
+    });
     found.take(5).collect()
 }
 

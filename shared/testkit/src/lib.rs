@@ -1,4 +1,5 @@
-//! What tests share: running engines, a name space of one's own on them, bookings to try, and what must be true afterwards.
+//! What tests share: running engines, a name space of one's own on them, bookings to try, and what must be true
+//! afterwards.
 //!
 //! For tests only. A missing engine is installed or reported as an error; no test is ever skipped.
 
@@ -51,7 +52,8 @@ async fn start() -> Result<Urls> {
     let ours = Urls::from_env();
     // Test runners capture stderr of each test; on a first run this is what explains the wait.
     let progress = |line: &str| drop(writeln!(std::io::stderr(), "engines: {line}"));
-    let urls = instance.ensure(&ours.missing(), &progress).await.context("the engines for the tests cannot be started")?;
+    let urls =
+        instance.ensure(&ours.missing(), &progress).await.context("the engines for the tests cannot be started")?;
     Ok(urls.overridden_by(ours))
 }
 
@@ -74,5 +76,6 @@ where
         }
         tokio::time::sleep(POLL_INTERVAL).await;
     }
-    Err(last.unwrap_or_else(|| anyhow::anyhow!("it did not happen"))).with_context(|| format!("{what}: not within {limit:?}"))
+    Err(last.unwrap_or_else(|| anyhow::anyhow!("it did not happen")))
+        .with_context(|| format!("{what}: not within {limit:?}"))
 }

@@ -103,7 +103,9 @@ impl Namespace {
 
     async fn remove(name: String, urls: Urls, topology: Topology, mongodb_uri: String) -> Result<()> {
         let mut postgres = PgConnection::connect(&urls.postgres).await?;
-        sqlx::query(sqlx::AssertSqlSafe(format!("DROP SCHEMA IF EXISTS {name} CASCADE"))).execute(&mut postgres).await?;
+        sqlx::query(sqlx::AssertSqlSafe(format!("DROP SCHEMA IF EXISTS {name} CASCADE")))
+            .execute(&mut postgres)
+            .await?;
         Mongo::connect(&mongodb_uri, "tests").await?.drop_database().await?;
         let management = Management::new(&urls.management, "/")?;
         management.delete_policies(&topology).await?;
@@ -117,11 +119,13 @@ impl Namespace {
 impl Drop for Namespace {
     fn drop(&mut self) {
         let (name, urls, topology, uri) = (self.name.clone(), self.urls.clone(), self.topology(), self.mongodb_uri());
-        // A destructor cannot await, and the test's own runtime may be gone: a thread of its own does the cleaning. Engines
-        // that a fault test has stopped cannot be cleaned, and need not be: their data goes with them.
+        // A destructor cannot await, and the test's own runtime may be gone: a thread of its own does the cleaning.
+        // Engines that a fault test has stopped cannot be cleaned, and need not be: their data goes with them.
         let cleaning = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(async { tokio::time::timeout(std::time::Duration::from_secs(20), Self::remove(name, urls, topology, uri)).await })?
+            runtime.block_on(async {
+                tokio::time::timeout(std::time::Duration::from_secs(20), Self::remove(name, urls, topology, uri)).await
+            })?
         });
         drop(cleaning.join());
     }

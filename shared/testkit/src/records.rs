@@ -99,7 +99,10 @@ impl Stores {
         let client = Client::with_uri_str(namespace.mongodb_uri()).await?;
         let mongo = client.default_database().context("the URI names a database")?;
         // Sixteen tests at once must not exhaust the server's connections.
-        let mart = PgPoolOptions::new().max_connections(2).acquire_timeout(Duration::from_secs(10)).connect_lazy(&namespace.database_url())?;
+        let mart = PgPoolOptions::new()
+            .max_connections(2)
+            .acquire_timeout(Duration::from_secs(10))
+            .connect_lazy(&namespace.database_url())?;
         Ok(Self { mongo, mart })
     }
 
@@ -110,7 +113,10 @@ impl Stores {
     pub async fn records(&self) -> Result<Records> {
         let mut mart_text = String::new();
         for fact in FACTS {
-            let rows: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(format!("SELECT row_to_json(f)::text FROM {fact} f"))).fetch_all(&self.mart).await?;
+            let rows: Vec<String> =
+                sqlx::query_scalar(sqlx::AssertSqlSafe(format!("SELECT row_to_json(f)::text FROM {fact} f")))
+                    .fetch_all(&self.mart)
+                    .await?;
             mart_text.push_str(&rows.join("\n"));
         }
         Ok(Records {
@@ -119,18 +125,26 @@ impl Stores {
             claims: self.all("claims").await?,
             ledger: self.all("notifications").await?,
             account_mails: self.all("account_mails").await?,
-            mart_bookings: sqlx::query_as("SELECT booking_id, rev, status, total_amount FROM fact_booking").fetch_all(&self.mart).await?,
-            mart_bed_nights: sqlx::query_as("SELECT booking_id, bed_id, night FROM fact_bed_night").fetch_all(&self.mart).await?,
+            mart_bookings: sqlx::query_as("SELECT booking_id, rev, status, total_amount FROM fact_booking")
+                .fetch_all(&self.mart)
+                .await?,
+            mart_bed_nights: sqlx::query_as("SELECT booking_id, bed_id, night FROM fact_bed_night")
+                .fetch_all(&self.mart)
+                .await?,
             mart_events: sqlx::query_scalar("SELECT event_id FROM fact_booking_event").fetch_all(&self.mart).await?,
             ledgers: self.all("payments").await?,
-            mart_payments: sqlx::query_as("SELECT entry_id, kind, amount FROM fact_payment").fetch_all(&self.mart).await?,
+            mart_payments: sqlx::query_as("SELECT entry_id, kind, amount FROM fact_payment")
+                .fetch_all(&self.mart)
+                .await?,
             mart_notifications: self.count("fact_notification").await?,
             mart_text,
         })
     }
 
     async fn count(&self, table: &'static str) -> Result<usize> {
-        let rows: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(format!("SELECT count(*) FROM {table}"))).fetch_one(&self.mart).await?;
+        let rows: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(format!("SELECT count(*) FROM {table}")))
+            .fetch_one(&self.mart)
+            .await?;
         Ok(usize::try_from(rows)?)
     }
 
@@ -139,7 +153,13 @@ impl Stores {
     /// # Errors
     /// When MongoDB does not answer, or one of them has another form.
     pub async fn all<T: DeserializeOwned + Send + Sync>(&self, collection: &str) -> Result<Vec<T>> {
-        self.mongo.collection::<T>(collection).find(doc! {}).await?.try_collect().await.with_context(|| collection.to_owned())
+        self.mongo
+            .collection::<T>(collection)
+            .find(doc! {})
+            .await?
+            .try_collect()
+            .await
+            .with_context(|| collection.to_owned())
     }
 
     /// Adds a document behind everybody's back.
@@ -164,7 +184,11 @@ impl Stores {
     /// # Errors
     /// When there is none, or MongoDB does not answer.
     pub async fn set(&self, collection: &str, id: &str, fields: Document) -> Result<()> {
-        let found = self.mongo.collection::<Document>(collection).update_one(doc! { "_id": id }, doc! { "$set": fields }).await?;
+        let found = self
+            .mongo
+            .collection::<Document>(collection)
+            .update_one(doc! { "_id": id }, doc! { "$set": fields })
+            .await?;
         anyhow::ensure!(found.matched_count == 1, "no document {id} in {collection}");
         Ok(())
     }
@@ -175,7 +199,10 @@ impl Stores {
     /// When PostgreSQL does not answer.
     pub async fn forget_in_mart(&self, booking: Uuid) -> Result<()> {
         for fact in FACTS.into_iter().filter(|fact| *fact != "fact_notification") {
-            sqlx::query(sqlx::AssertSqlSafe(format!("DELETE FROM {fact} WHERE booking_id = $1"))).bind(booking).execute(&self.mart).await?;
+            sqlx::query(sqlx::AssertSqlSafe(format!("DELETE FROM {fact} WHERE booking_id = $1")))
+                .bind(booking)
+                .execute(&self.mart)
+                .await?;
         }
         Ok(())
     }

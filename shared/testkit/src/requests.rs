@@ -19,12 +19,15 @@ pub fn booking_body(room_type: &str, arrival: NaiveDate, nights: u64, guests: u3
         "property_id": demo::PROPERTY_ID,
         "rate_plan_id": "standard",
         "source": "direct",
-        "stays": [{ "room_type_id": room_type, "arrival": arrival, "departure": arrival + Days::new(nights), "guests": guests }],
-        "guest": { "first_name": "Ada", "last_name": "Lovelace", "email": "ada@example.com", "phone": "+15145550100", "locale": "en" },
+        "stays": [{ "room_type_id": room_type, "arrival": arrival, "departure": arrival + Days::new(nights),
+        "guests": guests }],
+        "guest": { "first_name": "Ada", "last_name": "Lovelace", "email": "ada@example.com", "phone": "+15145550100",
+        "locale": "en" },
     })
 }
 
-/// A hostel that sells one room of so many beds, as the room type [`DORM`]. Priced and taxed like the demonstration hostel.
+/// A hostel that sells one room of so many beds, as the room type [`DORM`]. Priced and taxed like the demonstration
+/// hostel.
 pub fn dormitory(property_id: &str, beds: usize) -> Inventory {
     let mut hostel = demo::hostel();
     hostel.property.id = property_id.into();

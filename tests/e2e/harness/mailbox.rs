@@ -27,7 +27,8 @@ impl Mailbox {
 
     /// Everything that arrived, in the order of arrival.
     pub(crate) async fn all(&self) -> Result<Vec<Mail>> {
-        let mut mails: Vec<Mail> = self.http.get(format!("{}.json?limit={LIMIT}", self.base)).send().await?.error_for_status()?.json().await?;
+        let mut mails: Vec<Mail> =
+            self.http.get(format!("{}.json?limit={LIMIT}", self.base)).send().await?.error_for_status()?.json().await?;
         ensure!(mails.len() < LIMIT, "more mails than this harness reads");
         mails.sort_by_key(|mail| mail.n);
         Ok(mails)

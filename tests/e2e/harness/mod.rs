@@ -1,4 +1,5 @@
-//! A whole system for one test: a name space of its own on the engines, the real programs, and what must hold at the end.
+//! A whole system for one test: a name space of its own on the engines, the real programs, and what must hold at the
+//! end.
 
 mod client;
 mod crew;

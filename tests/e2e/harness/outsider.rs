@@ -8,7 +8,9 @@ use pvt_domain::booking::{Guest, Source, StayRequest};
 use pvt_domain::decide::{Known, Verdict, decide};
 use pvt_domain::events::BookingEvent;
 use pvt_domain::ids::{BlockId, BookingId, PropertyId};
-use pvt_domain::messages::{BlockBeds, BookingCommand, CancelBooking, INVENTORY_BLOCK, INVENTORY_UNBLOCK, Order, RequestBooking, UnblockBeds};
+use pvt_domain::messages::{
+    BlockBeds, BookingCommand, CancelBooking, INVENTORY_BLOCK, INVENTORY_UNBLOCK, Order, RequestBooking, UnblockBeds,
+};
 use pvt_domain::nights::Nights;
 use pvt_domain::view::PropertyView;
 use pvt_messaging::{Outgoing, Publisher, Topology};
@@ -38,7 +40,13 @@ impl Outsider {
 
     /// Books; `key` names the booking.
     pub(crate) async fn book(&self, key: &str, property: &str, stay: StayRequest) -> Result<BookingEvent> {
-        let guest = Guest { first_name: "Nemo".into(), last_name: "Outsider".into(), email: format!("{key}@example.com"), phone: None, locale: None };
+        let guest = Guest {
+            first_name: "Nemo".into(),
+            last_name: "Outsider".into(),
+            email: format!("{key}@example.com"),
+            phone: None,
+            locale: None,
+        };
         let request = RequestBooking {
             booking_id: BookingId::derive(None, key, "outsider"),
             client: None,
@@ -75,7 +83,8 @@ impl Outsider {
         let id = Uuid::new_v4();
         for _ in 0..ATTEMPTS {
             match self.attempt(id, &command).await {
-                Err(error) if matches!(error.downcast_ref(), Some(StoreError::Duplicate(_) | StoreError::Stale(_))) => {}
+                Err(error) if matches!(error.downcast_ref(), Some(StoreError::Duplicate(_) | StoreError::Stale(_))) => {
+                }
                 other => return other,
             }
         }
@@ -127,7 +136,13 @@ impl Outsider {
 
     /// Has a block lifted in the same way.
     pub(crate) async fn unblock(&self, property: &str, block_id: BlockId) -> Result<()> {
-        let unblock = UnblockBeds { block_id, property_id: property.into(), actor: "outsider".into(), reason: None, requested_at: Utc::now().into() };
+        let unblock = UnblockBeds {
+            block_id,
+            property_id: property.into(),
+            actor: "outsider".into(),
+            reason: None,
+            requested_at: Utc::now().into(),
+        };
         let key = self.topology.command_key(INVENTORY_UNBLOCK, property);
         self.publisher.publish(Outgoing::command(key, Uuid::new_v4(), &unblock)?).await?;
         Ok(())

@@ -4,8 +4,8 @@ use anyhow::{Result, bail};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU16, Ordering};
 
-/// Above the engines' ports and below those that the system gives to outgoing connections: a program that is killed must find its port
-/// free when it is started again.
+/// Above the engines' ports and below those that the system gives to outgoing connections: a program that is killed
+/// must find its port free when it is started again.
 const FIRST: u16 = 32_000;
 const COUNT: u16 = 768;
 

@@ -33,7 +33,10 @@ pub(crate) async fn pvt(arguments: &[&str], environment: &Environment, folder: &
     let mut command = command(&arguments, environment, folder);
     command.stdin(Stdio::null());
     let output = tokio::time::timeout(super::LATER, tokio::task::spawn_blocking(move || command.output())).await;
-    output.with_context(|| format!("pvt {arguments:?} does not end"))?.map_err(anyhow::Error::from)?.context("pvt cannot be started")
+    output
+        .with_context(|| format!("pvt {arguments:?} does not end"))?
+        .map_err(anyhow::Error::from)?
+        .context("pvt cannot be started")
 }
 
 /// A long-running program.
@@ -48,7 +51,13 @@ pub(crate) struct Program {
 
 impl Program {
     /// Describes a program; [`Program::start`] starts it.
-    pub(crate) fn new(name: &str, arguments: &[&str], environment: Environment, folder: &Path, ready_url: String) -> Self {
+    pub(crate) fn new(
+        name: &str,
+        arguments: &[&str],
+        environment: Environment,
+        folder: &Path,
+        ready_url: String,
+    ) -> Self {
         let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
         Self { name: name.to_owned(), arguments, environment, folder: folder.to_owned(), ready_url, child: None }
     }
@@ -141,7 +150,8 @@ impl Program {
     /// Waits until it ended by itself.
     pub(crate) async fn ended(&mut self, limit: Duration) -> Result<ExitStatus> {
         let child = self.child.as_mut().with_context(|| format!("{} does not run", self.name))?;
-        let status = eventually("it ends", limit, || std::future::ready(child.try_wait().map_err(anyhow::Error::from))).await;
+        let status =
+            eventually("it ends", limit, || std::future::ready(child.try_wait().map_err(anyhow::Error::from))).await;
         let status = status.with_context(|| self.tail())?;
         self.child = None;
         Ok(status)
@@ -157,7 +167,11 @@ impl Program {
     /// Waits until it ended at the fault point that it was started with.
     pub(crate) async fn aborted(&mut self) -> Result<()> {
         let status = self.ended(super::LATER).await?;
-        if status.signal() == Some(Signal::ABORT.as_raw()) { Ok(()) } else { bail!("{} ended with {status}\n{}", self.name, self.tail()) }
+        if status.signal() == Some(Signal::ABORT.as_raw()) {
+            Ok(())
+        } else {
+            bail!("{} ended with {status}\n{}", self.name, self.tail())
+        }
     }
 }
 

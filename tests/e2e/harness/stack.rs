@@ -43,7 +43,13 @@ impl Plan {
     /// The demonstration hostel, one API, and one process with every worker.
     pub(crate) fn new() -> Self {
         let all = ("workers".to_owned(), vec!["--all".to_owned()]);
-        Self { inventories: vec![demo::hostel()], workers: vec![all], environment: Vec::new(), urls: None, paid_online: false }
+        Self {
+            inventories: vec![demo::hostel()],
+            workers: vec![all],
+            environment: Vec::new(),
+            urls: None,
+            paid_online: false,
+        }
     }
 
     /// With a Stripe to ask, which pushes to the API.
@@ -60,7 +66,9 @@ impl Plan {
 
     /// These worker processes instead, each with its workers.
     pub(crate) fn workers(mut self, processes: &[(&str, &[&str])]) -> Self {
-        let owned = |(name, workers): &(&str, &[&str])| ((*name).to_owned(), workers.iter().map(|worker| (*worker).to_owned()).collect());
+        let owned = |(name, workers): &(&str, &[&str])| {
+            ((*name).to_owned(), workers.iter().map(|worker| (*worker).to_owned()).collect())
+        };
         self.workers = processes.iter().map(owned).collect();
         self
     }
@@ -94,7 +102,8 @@ impl Plan {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("e2e").join(namespace.name());
         std::fs::create_dir_all(&folder)?;
         let (api, smtp, mails) = (ports::free()?, ports::free()?, ports::free()?);
-        let mut environment: Vec<(String, String)> = namespace.environment().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let mut environment: Vec<(String, String)> =
+            namespace.environment().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         for (name, value) in [
             ("PVT_ENV", "development".to_owned()),
             ("PVT_LOG", LOG.to_owned()),
@@ -113,15 +122,24 @@ impl Plan {
         let mut programs = BTreeMap::new();
         let store = folder.join("mails").display().to_string();
         let sink = ["dev", "mail-sink", "--smtp", &smtp.to_string(), "--http", &mails.to_string(), "--store", &store];
-        programs.insert("mail-sink".to_owned(), Program::new("mail-sink", &sink, environment.clone(), &folder, mailbox.ready_url()));
-        programs.insert("api".to_owned(), Program::new("api", &["api"], environment.clone(), &folder, format!("http://{api}/readyz")));
+        programs.insert(
+            "mail-sink".to_owned(),
+            Program::new("mail-sink", &sink, environment.clone(), &folder, mailbox.ready_url()),
+        );
+        programs.insert(
+            "api".to_owned(),
+            Program::new("api", &["api"], environment.clone(), &folder, format!("http://{api}/readyz")),
+        );
         for (name, workers) in self.workers {
             let address = ports::free()?;
             let mut environment = environment.clone();
             environment.push(("PVT_METRICS_ADDR".to_owned(), address.to_string()));
             let mut arguments = vec!["workers", "run"];
             arguments.extend(workers.iter().map(String::as_str));
-            programs.insert(name.clone(), Program::new(&name, &arguments, environment, &folder, format!("http://{address}/readyz")));
+            programs.insert(
+                name.clone(),
+                Program::new(&name, &arguments, environment, &folder, format!("http://{address}/readyz")),
+            );
         }
         let broker = make_stores_and_queues(&namespace, &self.inventories).await?;
         Ok(Stack {

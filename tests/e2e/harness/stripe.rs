@@ -16,9 +16,14 @@ pub(crate) struct Stripe {
 impl Stripe {
     /// One that pushes to the API at this address.
     pub(crate) async fn start(api: SocketAddr) -> Result<Self> {
-        let endpoint = Endpoint { url: format!("http://{api}/api/payments/webhook").parse()?, secrets: vec![WEBHOOK_SECRET.to_owned()] };
-        let simulator = Simulator::bind(SimulatorOptions { endpoints: vec![endpoint], ..SimulatorOptions::default() }).await?;
-        let (control, base, stop) = (simulator.handle(), format!("http://{}", simulator.addr()), CancellationToken::new());
+        let endpoint = Endpoint {
+            url: format!("http://{api}/api/payments/webhook").parse()?,
+            secrets: vec![WEBHOOK_SECRET.to_owned()],
+        };
+        let simulator =
+            Simulator::bind(SimulatorOptions { endpoints: vec![endpoint], ..SimulatorOptions::default() }).await?;
+        let (control, base, stop) =
+            (simulator.handle(), format!("http://{}", simulator.addr()), CancellationToken::new());
         tokio::spawn(simulator.run(stop.clone()));
         Ok(Self { control, base, stop })
     }
@@ -30,7 +35,10 @@ impl Stripe {
 
     /// What our programs need to find it.
     pub(super) fn environment(&self) -> [(String, String); 2] {
-        [("STRIPE_SECRET_KEY".to_owned(), "sk_test_of_the_tests".to_owned()), ("STRIPE_API_BASE".to_owned(), self.base.clone())]
+        [
+            ("STRIPE_SECRET_KEY".to_owned(), "sk_test_of_the_tests".to_owned()),
+            ("STRIPE_API_BASE".to_owned(), self.base.clone()),
+        ]
     }
 }
 

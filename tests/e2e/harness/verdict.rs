@@ -19,7 +19,10 @@ pub(crate) struct Verdict {
 impl Verdict {
     /// Everything that was accepted is decided, mailed once and in the mart; no dead letter.
     pub(crate) fn clean() -> Self {
-        Self { expected: Expected { accepted: Vec::new(), mails: true, mail_copies: 1, mart: true }, dead: BTreeMap::new() }
+        Self {
+            expected: Expected { accepted: Vec::new(), mails: true, mail_copies: 1, mart: true },
+            dead: BTreeMap::new(),
+        }
     }
 
     /// Without looking at mails: nothing sends them in this test.
@@ -62,18 +65,24 @@ impl Stack {
     async fn compare(&self, expected: &Expected) -> Result<()> {
         let mails = if expected.mails { self.mailbox.all().await? } else { Vec::new() };
         let wrong = violations(&self.stores.records().await?, &mails, expected);
-        ensure!(wrong.is_empty(), "{} violations:\n  {}", wrong.len(), wrong.iter().take(20).cloned().collect::<Vec<_>>().join("\n  "));
+        ensure!(
+            wrong.is_empty(),
+            "{} violations:\n  {}",
+            wrong.len(),
+            wrong.iter().take(20).cloned().collect::<Vec<_>>().join("\n  ")
+        );
         Ok(())
     }
 
-    /// Waits until all is quiet, stops every program in order, and looks at everything once more: exact depths, stores, mails, and
-    /// whether anything of a guest stands where it must not.
+    /// Waits until all is quiet, stops every program in order, and looks at everything once more: exact depths, stores,
+    /// mails, and whether anything of a guest stands where it must not.
     pub(crate) async fn end(mut self, verdict: Verdict) -> Result<()> {
         let sink = "mail-sink";
         for stop in 1..=STOPS {
             self.settled(&verdict).await?;
             let stopped = self.stop_all_but(sink).await?;
-            // What was in hand when a program was told to stop may have sent one more message, which nobody was left to take.
+            // What was in hand when a program was told to stop may have sent one more message, which nobody was left to
+            // take.
             if stop == STOPS || self.broker.pending().await? == 0 {
                 break;
             }
@@ -126,7 +135,9 @@ impl Stack {
             if found != expected {
                 wrong.push(format!("{}: {found} messages, not {expected}", queue.name));
                 let letters = self.broker.look(self.base(&queue.name), 3).await?;
-                wrong.extend(letters.into_iter().map(|letter| format!("    {} {} {:?}", letter.id, letter.kind, letter.headers)));
+                wrong.extend(
+                    letters.into_iter().map(|letter| format!("    {} {} {:?}", letter.id, letter.kind, letter.headers)),
+                );
             }
         }
         if wrong.is_empty() { Ok(()) } else { bail!("{}", wrong.join("\n")) }
@@ -150,7 +161,8 @@ impl Stack {
         }
         for queue in verdict.dead.keys() {
             for letter in self.broker.look(&format!("{queue}.dead"), 100).await? {
-                let headers: Vec<String> = letter.headers.into_iter().map(|(name, value)| format!("{name}: {value}")).collect();
+                let headers: Vec<String> =
+                    letter.headers.into_iter().map(|(name, value)| format!("{name}: {value}")).collect();
                 found.extend(leaks(&headers.join("\n"), &secrets));
             }
         }

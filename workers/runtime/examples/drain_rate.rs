@@ -1,8 +1,8 @@
-//! Measures how fast a batch worker drains its partitions: decode, handle, publish one event a message with confirms, acknowledge.
-//! Loopback brokers only.
+//! Measures how fast a batch worker drains its partitions: decode, handle, publish one event a message with confirms,
+//! acknowledge. Loopback brokers only.
 //!
-//! `AMQP_URL=… cargo run --release -p pvt-worker-runtime --example drain_rate -- 100000 1`: the number of messages, and the events
-//! that each of them causes.
+//! `AMQP_URL=… cargo run --release -p pvt-worker-runtime --example drain_rate -- 100000 1`: the number of messages, and
+//! the events that each of them causes.
 #![allow(clippy::print_stdout)]
 
 use bytes::Bytes;
@@ -82,7 +82,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
 
     let done = Arc::new(AtomicUsize::new(0));
-    let engine = Engine::new(&url, topology.clone(), publisher.clone()).register_batch(Clerk { events, done: done.clone() })?;
+    let engine =
+        Engine::new(&url, topology.clone(), publisher.clone()).register_batch(Clerk { events, done: done.clone() })?;
     let shutdown = CancellationToken::new();
     let (cpu_before, begun) = (cpu_ticks(), Instant::now());
     let running = tokio::spawn(engine.run(shutdown.clone()));
@@ -92,7 +93,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     shutdown.cancel();
     running.await??;
     let (seconds, ticks) = (begun.elapsed().as_secs_f64(), cpu_ticks() - cpu_before);
-    println!("{count} drained in {seconds:.2} s: {:.0}/s, {:.1} us of CPU each", count as f64 / seconds, ticks as f64 * 10_000.0 / count as f64);
+    println!(
+        "{count} drained in {seconds:.2} s: {:.0}/s, {:.1} us of CPU each",
+        count as f64 / seconds,
+        ticks as f64 * 10_000.0 / count as f64
+    );
 
     let connection = lapin::Connection::connect(&url, lapin::ConnectionProperties::default()).await?;
     topology.delete(&connection.create_channel().await?).await?;

@@ -1,7 +1,7 @@
 //! The circuit breaker of one worker: while a dependency is wholly down nothing is handled, and no message pays for it.
 //!
-//! Closed: all pass. Open: nobody passes until the waiting time is over. Then one passes as a probe while the others wait; its
-//! outcome closes or opens the breaker again.
+//! Closed: all pass. Open: nobody passes until the waiting time is over. Then one passes as a probe while the others
+//! wait; its outcome closes or opens the breaker again.
 
 use pvt_messaging::Backoff;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -68,7 +68,8 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine that consumes over a connection of its own and publishes through `publisher`, which stays the caller's to close.
+    /// An engine that consumes over a connection of its own and publishes through `publisher`, which stays the caller's
+    /// to close.
     pub fn new(amqp_url: &str, topology: Topology, publisher: Publisher) -> Self {
         let drain = CancellationToken::new();
         Self { amqp_url: amqp_url.to_owned(), topology, publisher, crews: Vec::new(), drain, health: Health::default() }
@@ -106,7 +107,8 @@ impl Engine {
         }
         let known = self.topology.queues();
         let consumed = self.topology.work_queues(spec.queue);
-        let exists = |name: &str| known.iter().any(|queue| queue.name == name && matches!(queue.role, QueueRole::Work { .. }));
+        let exists =
+            |name: &str| known.iter().any(|queue| queue.name == name && matches!(queue.role, QueueRole::Work { .. }));
         if !consumed.iter().all(|(name, _)| exists(name)) {
             return Err(EngineError::UnknownQueue { worker, queue });
         }
@@ -127,8 +129,8 @@ impl Engine {
         self.health.clone()
     }
 
-    /// Runs all workers until `shutdown`, then stops consuming, finishes what is being handled, publishes, acknowledges and closes.
-    /// A broker that is away is waited for.
+    /// Runs all workers until `shutdown`, then stops consuming, finishes what is being handled, publishes, acknowledges
+    /// and closes. A broker that is away is waited for.
     ///
     /// # Errors
     /// When nothing is registered, or [`DRAIN_DEADLINE`] passed before everything was finished.
@@ -136,7 +138,8 @@ impl Engine {
         if self.crews.is_empty() {
             return Err(EngineError::Empty);
         }
-        let subscriber = Subscriber::start(&self.amqp_url, self.topology.clone(), &format!("{}workers", self.topology.prefix()));
+        let subscriber =
+            Subscriber::start(&self.amqp_url, self.topology.clone(), &format!("{}workers", self.topology.prefix()));
         let mut runners = JoinSet::new();
         for crew in &self.crews {
             for (name, partition) in self.topology.work_queues(crew.unit.spec.queue) {

@@ -1,7 +1,7 @@
 //! Named points at which a test kills the process, to prove that nothing is lost there.
 //!
-//! `PVT_FAULT="name"` aborts at the first passage, `"name:3"` at the third. Only in builds with debug assertions: in a release build a
-//! point compiles to nothing and the variable is never read.
+//! `PVT_FAULT="name"` aborts at the first passage, `"name:3"` at the third. Only in builds with debug assertions: in a
+//! release build a point compiles to nothing and the variable is never read.
 
 /// After a handler returned, before anything of it is published.
 pub const AFTER_HANDLE_BEFORE_PUBLISH: &str = "after_handle_before_publish";
@@ -15,7 +15,8 @@ struct Armed {
 }
 
 #[cfg(debug_assertions)]
-static ARMED: std::sync::LazyLock<Option<Armed>> = std::sync::LazyLock::new(|| parse(&std::env::var("PVT_FAULT").ok()?));
+static ARMED: std::sync::LazyLock<Option<Armed>> =
+    std::sync::LazyLock::new(|| parse(&std::env::var("PVT_FAULT").ok()?));
 
 /// Ends the process without any cleaning up if this point is armed.
 #[cfg(debug_assertions)]

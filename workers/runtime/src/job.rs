@@ -1,10 +1,12 @@
-//! What a handler is given: a decoded message, its envelope, and a place to put what should be published when it succeeds.
+//! What a handler is given: a decoded message, its envelope, and a place to put what should be published when it
+//! succeeds.
 
 use pvt_domain::failure::Failure;
 use pvt_messaging::{Envelope, Outgoing};
 use std::sync::Arc;
 
-/// The envelope of a message: `id`, `kind`, `correlation_id`, `attempt` (1 at first), `reply_to`, `traceparent`, `actor`, `timestamp`.
+/// The envelope of a message: `id`, `kind`, `correlation_id`, `attempt` (1 at first), `reply_to`, `traceparent`,
+/// `actor`, `timestamp`.
 pub type Meta = Envelope;
 
 /// One message to handle.
@@ -30,8 +32,9 @@ impl<M> Job<M> {
         Self { message, meta, place, outbox: Vec::new(), failure: None }
     }
 
-    /// Publishes this, with the broker's confirm, after the handler returned `Ok` and before the message is acknowledged. If the
-    /// message fails it is forgotten. The booking, the trace and the actor of the message handled are filled in where absent.
+    /// Publishes this, with the broker's confirm, after the handler returned `Ok` and before the message is
+    /// acknowledged. If the message fails it is forgotten. The booking, the trace and the actor of the message handled
+    /// are filled in where absent.
     pub fn emit(&mut self, mut message: Outgoing) {
         message.correlation_id = message.correlation_id.or(self.meta.correlation_id);
         message.traceparent = message.traceparent.or_else(|| self.meta.traceparent.clone());
@@ -74,7 +77,8 @@ mod tests {
 
     #[test]
     fn what_is_emitted_stays_in_the_trace_and_with_the_booking() {
-        let meta = Meta { correlation_id: Some(Uuid::from_u128(7)), traceparent: Some("00-a".into()), ..Meta::default() };
+        let meta =
+            Meta { correlation_id: Some(Uuid::from_u128(7)), traceparent: Some("00-a".into()), ..Meta::default() };
         let mut job = Job::new((), meta);
         job.emit(Outgoing::raw(Target::Events, "a.b", Uuid::nil(), "a.b.v1", "{}"));
         let sent = job.emitted().first().unwrap();

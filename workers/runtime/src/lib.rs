@@ -1,8 +1,8 @@
-//! The engine that runs workers: it owns decoding, attempts, retries, dead letters, batching, timeouts, back-pressure, draining and
-//! recovery, so that a worker is one constant and one function.
+//! The engine that runs workers: it owns decoding, attempts, retries, dead letters, batching, timeouts, back-pressure,
+//! draining and recovery, so that a worker is one constant and one function.
 //!
-//! It knows messages and failures, and no store and no booking. It must never acknowledge a message before everything that follows
-//! from it is confirmed by the broker, and never let one message decide the fate of another.
+//! It knows messages and failures, and no store and no booking. It must never acknowledge a message before everything
+//! that follows from it is confirmed by the broker, and never let one message decide the fate of another.
 //!
 //! The outcome of `handle` is the whole protocol: `Ok` publishes what was emitted and acknowledges; a
 //! [`Failure`](pvt_domain::failure::Failure) says where the message goes instead.
@@ -28,6 +28,9 @@ pub use engine::{DRAIN_DEADLINE, Engine, EngineError};
 pub use health::{Health, WorkerHealth, WorkerState};
 pub use job::{Batch, Job, Meta};
 pub use pvt_messaging::{Outgoing, Queue, Rung};
-pub use route::{DEFERRAL_CAP, ERROR_MESSAGE_MAX_BYTES, HEADER_DEFERRALS, HEADER_ERROR_CLASS, HEADER_ERROR_MESSAGE, HEADER_FIRST_FAILED_AT, HEADER_WORKER};
+pub use route::{
+    DEFERRAL_CAP, ERROR_MESSAGE_MAX_BYTES, HEADER_DEFERRALS, HEADER_ERROR_CLASS, HEADER_ERROR_MESSAGE,
+    HEADER_FIRST_FAILED_AT, HEADER_WORKER,
+};
 pub use spec::{PREFETCH_CAP, Shape, Spec, TIMEOUT_CAP};
 pub use worker::{BatchWorker, Worker};

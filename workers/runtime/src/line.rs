@@ -1,7 +1,7 @@
 //! One subscription at work: hands deliveries to the worker and decides who of a failed batch is guilty.
 //!
-//! A line lives as long as its channel. When the channel is lost its deliveries come again elsewhere, so that whatever is left of a
-//! line may be dropped at any moment without losing anything.
+//! A line lives as long as its channel. When the channel is lost its deliveries come again elsewhere, so that whatever
+//! is left of a line may be dropped at any moment without losing anything.
 
 use crate::health::Status;
 use crate::quarantine::GIVE_UP_DELIVERIES;
@@ -21,7 +21,8 @@ use tracing::{Instrument as _, Span, info_span, warn};
 
 /// Batches of one queue that wait for their confirms while the next one is handled.
 const BATCHES_CONFIRMING: usize = 2;
-/// After so many messages of a failed batch overran their timeout alone, the rest are not tried: it is not the messages.
+/// After so many messages of a failed batch overran their timeout alone, the rest are not tried: it is not the
+/// messages.
 const LONE_TIMEOUTS_MAX: u32 = 2;
 
 /// What a line needs from its worker's registration.
@@ -43,7 +44,8 @@ pub(crate) struct Line {
     pub(crate) lost: CancellationToken,
     pub(crate) acks: Acks,
     pub(crate) outstanding: Mutex<Outstanding>,
-    /// Acknowledgements are chosen and sent in one turn: a `multiple` one overtaken by a later one would close the channel.
+    /// Acknowledgements are chosen and sent in one turn: a `multiple` one overtaken by a later one would close the
+    /// channel.
     pub(crate) ack_turn: tokio::sync::Mutex<()>,
     confirming: Semaphore,
 }
@@ -107,8 +109,8 @@ impl Line {
         }
     }
 
-    /// One try at everything; returns what is settled and what must be handled again once the dependency is back. `None` when there
-    /// is no point in waiting for that.
+    /// One try at everything; returns what is settled and what must be handled again once the dependency is back.
+    /// `None` when there is no point in waiting for that.
     async fn round(&self, deliveries: Vec<Delivery>) -> Option<(Vec<Settled>, Vec<Delivery>)> {
         let breaker = &self.crew.status.breaker;
         let pass = tokio::select! {
@@ -130,7 +132,8 @@ impl Line {
         }
         match down {
             Some(cause) => {
-                warn!(worker = self.crew.unit.spec.name, queue = %self.queue.name, class = cause.class, message = %cause.message, waiting = again.len(), "paused: a dependency is down");
+                warn!(worker = self.crew.unit.spec.name, queue = %self.queue.name, class = cause.class,
+                    message = %cause.message, waiting = again.len(), "paused: a dependency is down");
                 self.crew.status.note_error(cause.to_string());
                 pass.unavailable(cause.class);
             }
@@ -140,21 +143,29 @@ impl Line {
         Some((settled, again))
     }
 
-    /// One verdict per delivery. Those of a batch that failed as a whole are tried alone, so that only the guilty suffer.
+    /// One verdict per delivery. Those of a batch that failed as a whole are tried alone, so that only the guilty
+    /// suffer.
     async fn judge(&self, deliveries: &[Delivery]) -> Vec<Verdict> {
         let together = self.attempt(deliveries).await;
         if !together.shared_blame {
             return together.verdicts;
         }
         let spec = &self.crew.unit.spec;
-        let failure = together.verdicts.iter().find_map(|verdict| if let Verdict::Failed(failure) = verdict { Some(failure) } else { None });
+        let failure = together
+            .verdicts
+            .iter()
+            .find_map(|verdict| if let Verdict::Failed(failure) = verdict { Some(failure) } else { None });
         let class = failure.and_then(cause).map_or("", |cause| cause.class);
-        warn!(worker = spec.name, queue = %self.queue.name, size = deliveries.len(), class, "a batch failed as a whole: trying its messages alone");
+        warn!(worker = spec.name, queue = %self.queue.name, size = deliveries.len(), class,
+            "a batch failed as a whole: trying its messages alone");
         let mut verdicts = Vec::with_capacity(deliveries.len());
         let mut overran = 0;
         for delivery in deliveries {
             if overran >= LONE_TIMEOUTS_MAX {
-                verdicts.push(Verdict::Failed(Failure::retry(TIMEOUT, "not tried: others of its batch overran their timeout alone")));
+                verdicts.push(Verdict::Failed(Failure::retry(
+                    TIMEOUT,
+                    "not tried: others of its batch overran their timeout alone",
+                )));
                 continue;
             }
             let alone = self.attempt(slice::from_ref(delivery)).await.verdicts;
@@ -164,14 +175,18 @@ impl Line {
         verdicts
     }
 
-    /// One call of the handler. A message during which the process died too often loses an attempt without it: the ladder keeps it out of
-    /// the way for a while, and only at its end is the message given up. Who keeps killing processes is not known here.
+    /// One call of the handler. A message during which the process died too often loses an attempt without it: the
+    /// ladder keeps it out of the way for a while, and only at its end is the message given up. Who keeps killing
+    /// processes is not known here.
     async fn attempt(&self, deliveries: &[Delivery]) -> Attempt {
         if let [lone] = deliveries
             && lone.delivery_count >= GIVE_UP_DELIVERIES
         {
             let text = format!("delivered {} times without an end", lone.delivery_count);
-            return Attempt { verdicts: vec![Verdict::Failed(Failure::retry("crash_loop", text))], shared_blame: false };
+            return Attempt {
+                verdicts: vec![Verdict::Failed(Failure::retry("crash_loop", text))],
+                shared_blame: false,
+            };
         }
         let meters = &self.crew.meters;
         let oldest = deliveries.iter().filter_map(|delivery| delivery.envelope.timestamp).min();
@@ -191,7 +206,8 @@ impl Line {
         let Some(first) = deliveries.first() else { return Span::none() };
         let envelope = &first.envelope;
         let trace_id = envelope.traceparent.as_deref().and_then(trace_id_of).unwrap_or_default();
-        info_span!("handle", worker, queue = %self.queue.name, size = deliveries.len(), message_id = %envelope.id, attempt = envelope.attempt, trace_id)
+        info_span!("handle", worker, queue = %self.queue.name, size = deliveries.len(), message_id = %envelope.id,
+            attempt = envelope.attempt, trace_id)
     }
 }
 

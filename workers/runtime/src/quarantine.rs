@@ -1,7 +1,8 @@
-//! Crash loops: when a process is killed again and again, every message it had fetched looks as guilty as the one that killed it.
+//! Crash loops: when a process is killed again and again, every message it had fetched looks as guilty as the one that
+//! killed it.
 //!
-//! A message that was delivered several times without an end is handled alone: everything else that this consumer holds is first put
-//! back as new, so that a further crash counts against the suspect only.
+//! A message that was delivered several times without an end is handled alone: everything else that this consumer holds
+//! is first put back as new, so that a further crash counts against the suspect only.
 
 use pvt_messaging::Delivery;
 
@@ -17,7 +18,8 @@ pub(crate) fn holds_suspect(deliveries: &[Delivery]) -> bool {
 
 /// Takes the prime suspect, the one delivered most often, the earliest of equals, from what is held.
 pub(crate) fn take_suspect(held: &mut Vec<Delivery>) -> Option<Delivery> {
-    let most = held.iter().map(|delivery| delivery.delivery_count).max().filter(|count| *count >= SUSPECT_DELIVERIES)?;
+    let most =
+        held.iter().map(|delivery| delivery.delivery_count).max().filter(|count| *count >= SUSPECT_DELIVERIES)?;
     let place = held.iter().position(|delivery| delivery.delivery_count == most)?;
     Some(held.remove(place))
 }

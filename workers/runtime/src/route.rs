@@ -32,8 +32,8 @@ pub(crate) enum Route {
     Dead(Cause),
 }
 
-/// Chooses the route. `attempt` is the one that failed, counted from 1. [`Failure::Unavailable`] never comes here: it moves no
-/// message; should it, the message is retried.
+/// Chooses the route. `attempt` is the one that failed, counted from 1. [`Failure::Unavailable`] never comes here: it
+/// moves no message; should it, the message is retried.
 pub(crate) fn choose(failure: Failure, attempt: u32, deferrals: u32, ladder: &[Rung]) -> Route {
     let failed_before = usize::try_from(attempt.saturating_sub(1)).unwrap_or(usize::MAX);
     let next = ladder.get(failed_before).copied();
@@ -46,9 +46,12 @@ pub(crate) fn choose(failure: Failure, attempt: u32, deferrals: u32, ladder: &[R
             Some(_) => Route::Retry(Rung::at_least(delay), cause),
             None => Route::Dead(cause),
         },
-        Failure::Defer(_) if deferrals >= DEFERRAL_CAP => {
-            choose(Failure::retry("deferred_too_often", format!("deferred {deferrals} times")), attempt, deferrals, ladder)
-        }
+        Failure::Defer(_) if deferrals >= DEFERRAL_CAP => choose(
+            Failure::retry("deferred_too_often", format!("deferred {deferrals} times")),
+            attempt,
+            deferrals,
+            ladder,
+        ),
         Failure::Defer(delay) => Route::Defer(Rung::at_least(delay)),
         Failure::Reject(cause) => Route::Dead(cause),
     }
@@ -135,7 +138,8 @@ mod tests {
     fn a_deferral_costs_no_attempt_until_there_were_too_many() {
         let wait = Failure::Defer(Duration::from_secs(1));
         assert_eq!(choose(wait.clone(), 3, 0, LADDER), Route::Defer(Rung::S5));
-        assert!(matches!(choose(wait.clone(), 1, DEFERRAL_CAP, LADDER), Route::Retry(Rung::S5, cause) if cause.class == "deferred_too_often"));
+        assert!(matches!(choose(wait.clone(), 1, DEFERRAL_CAP, LADDER),
+                Route::Retry(Rung::S5, cause) if cause.class == "deferred_too_often"));
         assert!(matches!(choose(wait, 3, DEFERRAL_CAP, LADDER), Route::Dead(_)));
 
         let sent = message(&Route::Defer(Rung::S5), &delivery(&[("deferrals", "4")]), "q", "w", Utc::now());
@@ -149,7 +153,9 @@ mod tests {
         let cause = Cause::new("smtp_refused", "é".repeat(ERROR_MESSAGE_MAX_BYTES));
         let held = delivery(&[(HEADER_FIRST_FAILED_AT, before), (HEADER_ERROR_CLASS, "older")]);
         let sent = message(&Route::Dead(cause), &held, "t.emails", "emails", Utc::now());
-        let header = |name: &str| sent.headers.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str()).collect::<Vec<_>>();
+        let header = |name: &str| {
+            sent.headers.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str()).collect::<Vec<_>>()
+        };
         assert_eq!((sent.target, &*sent.routing_key), (Target::Dead, "t.emails"));
         assert_eq!(header(HEADER_ERROR_CLASS), ["smtp_refused"]);
         assert_eq!(header(HEADER_FIRST_FAILED_AT), [before]);

@@ -1,4 +1,5 @@
-//! Consumes one queue for one worker: subscribes, fills batches, hands them over, and begins anew when the channel is lost.
+//! Consumes one queue for one worker: subscribes, fills batches, hands them over, and begins anew when the channel is
+//! lost.
 
 use crate::line::{Crew, Line};
 use crate::quarantine;
@@ -75,7 +76,9 @@ impl Runner {
         let tasks = TaskTracker::new();
         let slots = Arc::new(Semaphore::new(self.crew.unit.spec.slots()));
         let end = loop {
-            let Some(Ok(slot)) = self.crew.drain.run_until_cancelled(slots.clone().acquire_owned()).await else { break End::Drained };
+            let Some(Ok(slot)) = self.crew.drain.run_until_cancelled(slots.clone().acquire_owned()).await else {
+                break End::Drained;
+            };
             let deliveries = match self.fill(&mut subscription, &line).await {
                 Ok(deliveries) if deliveries.is_empty() => break End::Drained,
                 Ok(deliveries) => deliveries,
@@ -97,7 +100,8 @@ impl Runner {
             End::Quarantined => {}
         }
         tasks.close();
-        // Not begun anew before the old handlers are done: a partition has one writer at a time. Handlers are bounded by their timeout.
+        // Not begun anew before the old handlers are done: a partition has one writer at a time. Handlers are bounded
+        // by their timeout.
         tasks.wait().await;
         if let Err(error) = subscription.close().await {
             debug!(queue = %self.queue.name, %error, "closing the channel");
@@ -105,8 +109,8 @@ impl Runner {
         end
     }
 
-    /// Waits for a message and takes what else is there, up to the batch's size. Only a batch that is not full waits for company.
-    /// Empty when the process drains.
+    /// Waits for a message and takes what else is there, up to the batch's size. Only a batch that is not full waits
+    /// for company. Empty when the process drains.
     async fn fill(&self, subscription: &mut Subscription, line: &Line) -> Result<Vec<Delivery>, ConsumeError> {
         let spec = &self.crew.unit.spec;
         let max = spec.batch_max();

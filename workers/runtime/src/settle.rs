@@ -22,7 +22,8 @@ struct Consignment {
 }
 
 impl Line {
-    /// Publishes, confirms, acknowledges. Returns without acknowledging only when the channel is lost: then all of it comes again.
+    /// Publishes, confirms, acknowledges. Returns without acknowledging only when the channel is lost: then all of it
+    /// comes again.
     pub(crate) async fn settle(&self, settled: Vec<Settled>) {
         if settled.is_empty() {
             return;
@@ -38,7 +39,8 @@ impl Line {
     }
 
     fn consign(&self, settled: Vec<Settled>) -> Consignment {
-        let mut consignment = Consignment { items: Vec::with_capacity(settled.len()), outgoing: Vec::with_capacity(settled.len()) };
+        let mut consignment =
+            Consignment { items: Vec::with_capacity(settled.len()), outgoing: Vec::with_capacity(settled.len()) };
         let mut handled = 0;
         for (delivery, verdict) in settled {
             match verdict {
@@ -76,12 +78,14 @@ impl Line {
             }
         };
         let trace_id = envelope.traceparent.as_deref().and_then(trace_id_of).unwrap_or_default();
-        warn!(worker = spec.name, queue = %self.queue.name, message_id = %envelope.id, kind = %envelope.kind, attempt = envelope.attempt, class, error, onto, trace_id, "message failed");
+        warn!(worker = spec.name, queue = %self.queue.name, message_id = %envelope.id, kind = %envelope.kind,
+            attempt = envelope.attempt, class, error, onto, trace_id, "message failed");
         self.crew.status.note_error(format!("{class}: {error}"));
         route::message(&route, delivery, &self.queue.name, spec.name, Utc::now())
     }
 
-    /// Publishes until the broker has confirmed everything; the ids never change. False when the channel was lost meanwhile.
+    /// Publishes until the broker has confirmed everything; the ids never change. False when the channel was lost
+    /// meanwhile.
     async fn confirm(&self, consignment: &mut Consignment) -> bool {
         let mut backoff = Backoff::new(PUBLISH_BACKOFF_FIRST, PUBLISH_BACKOFF_CAP);
         let mut screened = false;
@@ -93,7 +97,8 @@ impl Line {
                 self.screen(consignment);
                 continue;
             }
-            warn!(worker = self.crew.unit.spec.name, queue = %self.queue.name, class = error.class(), %error, "not confirmed; publishing again");
+            warn!(worker = self.crew.unit.spec.name, queue = %self.queue.name, class = error.class(), %error,
+                "not confirmed; publishing again");
             tokio::select! {
                 () = self.lost.cancelled() => return false,
                 () = tokio::time::sleep(backoff.step()) => {}
@@ -129,7 +134,10 @@ impl Line {
 
     /// Puts these back at the end of their queue as if they had just been sent: same ids, but the broker counts anew.
     pub(crate) async fn republish(&self, deliveries: Vec<Delivery>) {
-        let outgoing = deliveries.iter().map(|delivery| delivery.republish(pvt_messaging::Target::Queue, &*self.queue.name)).collect();
+        let outgoing = deliveries
+            .iter()
+            .map(|delivery| delivery.republish(pvt_messaging::Target::Queue, &*self.queue.name))
+            .collect();
         let items = deliveries.into_iter().enumerate().map(|(place, delivery)| (delivery, place + 1)).collect();
         let mut consignment = Consignment { items, outgoing };
         if self.confirm(&mut consignment).await {

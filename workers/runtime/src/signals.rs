@@ -12,7 +12,8 @@ pub const BATCH_SIZE: &str = "pvt_worker_batch_size";
 pub const IN_FLIGHT: &str = "pvt_worker_in_flight";
 /// Gauge, label `worker`: 1 while paused because a dependency is down.
 pub const PAUSED: &str = "pvt_worker_paused";
-/// Histogram, seconds, label `worker`: age of the oldest message of a batch when its handling begins, by the sender's clock in whole seconds.
+/// Histogram, seconds, label `worker`: age of the oldest message of a batch when its handling begins, by the sender's
+/// clock in whole seconds.
 pub const MESSAGE_AGE_SECONDS: &str = "pvt_worker_message_age_seconds";
 /// Counter, labels `worker`, `class`: messages sent to the ladder.
 pub const RETRIES: &str = "pvt_worker_retries_total";

@@ -1,7 +1,7 @@
 //! A registered worker with its types erased: from here on the engine knows deliveries and verdicts only.
 //!
-//! An attempt decodes, runs the handler in a task of its own, and says what became of each message. It publishes nothing and
-//! acknowledges nothing.
+//! An attempt decodes, runs the handler in a task of its own, and says what became of each message. It publishes
+//! nothing and acknowledges nothing.
 
 use crate::job::{Batch, Job};
 use crate::spec::Spec;
@@ -17,8 +17,8 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio::time::timeout;
 use tracing::{Instrument as _, Span, error};
 
-/// A handler that overran its timeout is waited for as long again, at most this long, before its future is dropped: dropping it
-/// can corrupt a driver's session, so it is the last resort.
+/// A handler that overran its timeout is waited for as long again, at most this long, before its future is dropped:
+/// dropping it can corrupt a driver's session, so it is the last resort.
 const OVERRUN_CAP: Duration = Duration::from_secs(10);
 
 /// The class of a failure by panic.
@@ -122,7 +122,8 @@ where
     };
     let blames_all = matches!(common, Failure::Retry(_) | Failure::RetryAfter(..) | Failure::Reject(_));
     let undecided = verdicts.iter().filter(|verdict| verdict.is_none()).count();
-    let verdicts = verdicts.into_iter().map(|verdict| verdict.unwrap_or_else(|| Verdict::Failed(common.clone()))).collect();
+    let verdicts =
+        verdicts.into_iter().map(|verdict| verdict.unwrap_or_else(|| Verdict::Failed(common.clone()))).collect();
     Attempt { verdicts, shared_blame: blames_all && undecided > 0 && handled > 1 }
 }
 
@@ -141,7 +142,8 @@ fn decode<M: Inbox>(deliveries: Vec<Delivery>) -> (Vec<Job<M>>, Vec<Option<Verdi
     let mut verdicts = Vec::with_capacity(deliveries.len());
     for (place, delivery) in deliveries.into_iter().enumerate() {
         if delivery.envelope.id.is_nil() {
-            verdicts.push(Some(Verdict::Failed(Failure::reject("invalid_envelope", "message_id is absent or not a UUID"))));
+            verdicts
+                .push(Some(Verdict::Failed(Failure::reject("invalid_envelope", "message_id is absent or not a UUID"))));
             continue;
         }
         match M::decode(&delivery.envelope.kind, &delivery.body) {
@@ -164,7 +166,10 @@ async fn join<T>(mut task: JoinHandle<T>, limit: Duration) -> Result<T, Failure>
     if let Ok(joined) = timeout(limit.min(OVERRUN_CAP), &mut task).await {
         return joined.map_err(broken);
     }
-    error!(timeout_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX), "a handler overran its timeout and its grace; ending it");
+    error!(
+        timeout_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX),
+        "a handler overran its timeout and its grace; ending it"
+    );
     task.abort();
     Err(Failure::retry(TIMEOUT, format!("no result within {limit:?} and its grace")))
 }
@@ -184,7 +189,10 @@ fn panic_text(payload: &(dyn Any + Send)) -> String {
 /// The cause of a failure, for logs; deferrals have none.
 pub(crate) fn cause(failure: &Failure) -> Option<&Cause> {
     match failure {
-        Failure::Retry(cause) | Failure::RetryAfter(cause, _) | Failure::Reject(cause) | Failure::Unavailable(cause) => Some(cause),
+        Failure::Retry(cause)
+        | Failure::RetryAfter(cause, _)
+        | Failure::Reject(cause)
+        | Failure::Unavailable(cause) => Some(cause),
         Failure::Defer(_) => None,
     }
 }

@@ -7,8 +7,9 @@ use pvt_domain::messages::Inbox;
 
 /// Handles messages one by one.
 ///
-/// What a handler must know: it runs in a task of its own and is never dropped half-way while it keeps within its timeout; a
-/// message may come again after any failure, also after `Ok`, so its effects are idempotent; a panic counts as `Retry`.
+/// What a handler must know: it runs in a task of its own and is never dropped half-way while it keeps within its
+/// timeout; a message may come again after any failure, also after `Ok`, so its effects are idempotent; a panic counts
+/// as `Retry`.
 pub trait Worker: Send + Sync + 'static {
     /// Its declaration; the shape is [`Shape::Single`](crate::Shape::Single).
     const SPEC: Spec;
@@ -21,8 +22,8 @@ pub trait Worker: Send + Sync + 'static {
 
 /// Handles messages in batches, one batch of a queue at a time.
 ///
-/// As [`Worker`]. After a panic, a timeout, a `Retry` or a `Reject` of the whole batch, each message is handled again alone, so that
-/// only the guilty one suffers: the effects of the failed batch must have been undone, or be idempotent.
+/// As [`Worker`]. After a panic, a timeout, a `Retry` or a `Reject` of the whole batch, each message is handled again
+/// alone, so that only the guilty one suffers: the effects of the failed batch must have been undone, or be idempotent.
 pub trait BatchWorker: Send + Sync + 'static {
     /// Its declaration; the shape is [`Shape::Batch`](crate::Shape::Batch).
     const SPEC: Spec;

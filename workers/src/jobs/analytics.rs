@@ -1,7 +1,7 @@
 //! Loads every event into the mart, a batch a transaction.
 //!
-//! It knows nothing of MongoDB: what an event does not say, the mart does not need. Loading again is always harmless, and when
-//! PostgreSQL is down the runtime pauses this worker, while the events wait in its queue.
+//! It knows nothing of MongoDB: what an event does not say, the mart does not need. Loading again is always harmless,
+//! and when PostgreSQL is down the runtime pauses this worker, while the events wait in its queue.
 
 use chrono::Utc;
 use pvt_domain::failure::Failure;

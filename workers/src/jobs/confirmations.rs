@@ -1,8 +1,8 @@
-//! Decides bookings: takes a batch from its partition, decides it in memory, stores it in one transaction, then lets the
-//! runtime publish the events and acknowledge.
+//! Decides bookings: takes a batch from its partition, decides it in memory, stores it in one transaction, then lets
+//! the runtime publish the events and acknowledge.
 //!
-//! It never calls an outside service and never publishes before the transaction is committed. Whether a command was handled
-//! before is read from the booking itself.
+//! It never calls an outside service and never publishes before the transaction is committed. Whether a command was
+//! handled before is read from the booking itself.
 
 mod together;
 mod views;
@@ -15,7 +15,9 @@ use pvt_domain::decide::{Decisions, Known, Verdict, decide};
 use pvt_domain::events::BookingEvent;
 use pvt_domain::failure::Failure;
 use pvt_domain::ids::{BlockId, BookingId};
-use pvt_domain::messages::{BookingCommand, ExpireCheckout, PAYMENT_EXPIRE_CHECKOUT, PAYMENT_REFUND, Refund, Reply, ReplyOutcome};
+use pvt_domain::messages::{
+    BookingCommand, ExpireCheckout, PAYMENT_EXPIRE_CHECKOUT, PAYMENT_REFUND, Refund, Reply, ReplyOutcome,
+};
 use pvt_domain::timestamp::Timestamp;
 use pvt_messaging::{EncodeError, Outgoing, Queue, Rung, unversioned};
 use pvt_stores::StoreError;
@@ -43,7 +45,8 @@ const DECISION_ATTEMPTS: u32 = 8;
 /// The same for commands that are decided together and can still be decided apart.
 const TOGETHER_ATTEMPTS: u32 = 3;
 
-/// Most readings for one decision: views, the stays around a night, those further off, everybody, for a few properties of a batch.
+/// Most readings for one decision: views, the stays around a night, those further off, everybody, for a few properties
+/// of a batch.
 const READING_ROUNDS: u32 = 32;
 
 /// Who asks for what follows from a decision.
@@ -70,8 +73,8 @@ impl Confirmations {
         Self { mongo, clock, views: Mutex::default(), waiting: Waiting::default() }
     }
 
-    /// Decides and stores a partition's commands, together with what other partitions brought meanwhile: a transaction costs the
-    /// store much more than a booking in it.
+    /// Decides and stores a partition's commands, together with what other partitions brought meanwhile: a transaction
+    /// costs the store much more than a booking in it.
     async fn settle(&self, commands: Arc<[Addressed]>) -> Result<Vec<Settled>, Failure> {
         let mut answer = self.waiting.join(commands.clone());
         let mut views = self.views.lock().await;
@@ -84,12 +87,14 @@ impl Confirmations {
         }
         match answer.try_recv() {
             Ok(answered) => answered,
-            // Given up together, or taken along by somebody who was ended: these must not suffer from what the others brought.
+            // Given up together, or taken along by somebody who was ended: these must not suffer from what the others
+            // brought.
             Err(_) => Ok(self.settle_alone(&mut views, &commands).await?),
         }
     }
 
-    /// One transaction for several portions. Portions that could not be settled together are dropped, and their owners settle them alone.
+    /// One transaction for several portions. Portions that could not be settled together are dropped, and their owners
+    /// settle them alone.
     async fn settle_load(&self, views: &mut Views, load: Vec<Portion>) {
         if load.len() < 2 {
             return;
@@ -108,7 +113,9 @@ impl Confirmations {
                 let failure = Failure::from(error);
                 load.into_iter().for_each(|portion| portion.answer(Err(failure.clone())));
             }
-            Ok(Err(error)) => tracing::warn!(%error, portions = load.len(), "batches could not be stored together: each by itself"),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, portions = load.len(), "batches could not be stored together: each by itself")
+            }
             Err(_) => {
                 views.forget(commands.iter().map(|(_, command)| command.property_id()));
                 tracing::error!(portions = load.len(), "a decision panicked: each batch by itself");
@@ -125,14 +132,20 @@ impl Confirmations {
         Ok(settled)
     }
 
-    /// Decides and stores commands in one transaction; when the store keeps objecting, command by command, so that one contended property
-    /// does not hold up the others.
+    /// Decides and stores commands in one transaction; when the store keeps objecting, command by command, so that one
+    /// contended property does not hold up the others.
     async fn settle_run(&self, views: &mut Views, commands: &[Addressed]) -> Result<Vec<Settled>, StoreError> {
-        match self.settle_together(views, commands, if commands.len() > 1 { TOGETHER_ATTEMPTS } else { DECISION_ATTEMPTS }).await {
-            Err(StoreError::Duplicate(_) | StoreError::BookingExists(_) | StoreError::Stale(_)) if commands.len() > 1 => {
+        match self
+            .settle_together(views, commands, if commands.len() > 1 { TOGETHER_ATTEMPTS } else { DECISION_ATTEMPTS })
+            .await
+        {
+            Err(StoreError::Duplicate(_) | StoreError::BookingExists(_) | StoreError::Stale(_))
+                if commands.len() > 1 =>
+            {
                 let mut settled = Vec::with_capacity(commands.len());
                 for command in commands {
-                    settled.extend(self.settle_together(views, std::slice::from_ref(command), DECISION_ATTEMPTS).await?);
+                    settled
+                        .extend(self.settle_together(views, std::slice::from_ref(command), DECISION_ATTEMPTS).await?);
                 }
                 Ok(settled)
             }
@@ -140,7 +153,12 @@ impl Confirmations {
         }
     }
 
-    async fn settle_together(&self, views: &mut Views, commands: &[Addressed], attempts: u32) -> Result<Vec<Settled>, StoreError> {
+    async fn settle_together(
+        &self,
+        views: &mut Views,
+        commands: &[Addressed],
+        attempts: u32,
+    ) -> Result<Vec<Settled>, StoreError> {
         let mut objection = None;
         let mut look_up = LookUp::AllButRequests;
         views.begin_batch();
@@ -167,7 +185,12 @@ impl Confirmations {
         Err(objection.unwrap_or_else(|| StoreError::Stale("no attempt was allowed".to_owned())))
     }
 
-    async fn settle_once(&self, views: &mut Views, commands: &[Addressed], look_up: LookUp) -> Result<Vec<Settled>, StoreError> {
+    async fn settle_once(
+        &self,
+        views: &mut Views,
+        commands: &[Addressed],
+        look_up: LookUp,
+    ) -> Result<Vec<Settled>, StoreError> {
         let now = (self.clock)();
         let read = || commands.iter().filter(|(_, command)| look_up.covers(command));
         let (bookings, blocks, loaded) = tokio::join!(
@@ -201,10 +224,17 @@ impl Confirmations {
         mut bookings: HashMap<BookingId, Booking>,
         blocks: HashMap<BlockId, Block>,
     ) -> Result<Decisions, StoreError> {
-        let commands: Vec<(Uuid, &BookingCommand)> = commands.iter().map(|(id, command)| (*id, command.as_ref())).collect();
+        let commands: Vec<(Uuid, &BookingCommand)> =
+            commands.iter().map(|(id, command)| (*id, command.as_ref())).collect();
         let mut occupied = HashMap::new();
         for _ in 0..READING_ROUNDS {
-            let known = Known { views: views.known(), fresh: views.fresh(), bookings: &bookings, blocks: &blocks, occupied: &occupied };
+            let known = Known {
+                views: views.known(),
+                fresh: views.fresh(),
+                bookings: &bookings,
+                blocks: &blocks,
+                occupied: &occupied,
+            };
             let missing = match decide(known, &commands, now) {
                 Ok(decisions) => return Ok(decisions),
                 Err(missing) => *missing,
@@ -287,21 +317,24 @@ fn conclude(job: &mut Job<Arc<BookingCommand>>, verdict: Verdict) -> Result<(), 
     Ok(())
 }
 
-/// What follows from where a booking stands with its money, and is done by who talks to Stripe: the same commands whenever the decision is
-/// told of again.
+/// What follows from where a booking stands with its money, and is done by who talks to Stripe: the same commands
+/// whenever the decision is told of again.
 fn aftermath(event: &BookingEvent) -> Result<Vec<Outgoing>, EncodeError> {
     let (booking_id, property_id, requested_at) = (event.booking_id, event.property_id.clone(), event.occurred_at);
     let command_id = |what: &str| Uuid::new_v5(&event.event_id, what.as_bytes());
     let mut commands = Vec::new();
     if event.payment.return_due() > 0 {
-        let command = Refund { booking_id, property_id: property_id.clone(), wish: None, actor: ACTOR.to_owned(), requested_at };
+        let command =
+            Refund { booking_id, property_id: property_id.clone(), wish: None, actor: ACTOR.to_owned(), requested_at };
         commands.push(Outgoing::command(unversioned(PAYMENT_REFUND), command_id("refund"), &command)?.by(ACTOR));
     }
     // Pages that a guest may still have open must not be paid for nothing.
     let is_off = matches!(event.action, Some(Action::Cancel | Action::NoShow)) && !event.status.holds_beds();
     if is_off && event.price.is_some() {
         let command = ExpireCheckout { booking_id, property_id, release: false, actor: ACTOR.to_owned(), requested_at };
-        commands.push(Outgoing::command(unversioned(PAYMENT_EXPIRE_CHECKOUT), command_id("expire_checkout"), &command)?.by(ACTOR));
+        commands.push(
+            Outgoing::command(unversioned(PAYMENT_EXPIRE_CHECKOUT), command_id("expire_checkout"), &command)?.by(ACTOR),
+        );
     }
     Ok(commands)
 }

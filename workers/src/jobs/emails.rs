@@ -1,8 +1,9 @@
-//! Worker `emails`: tells guests what happened to their bookings, sends what staff ask for, and writes to people about their accounts.
+//! Worker `emails`: tells guests what happened to their bookings, sends what staff ask for, and writes to people about
+//! their accounts.
 //!
-//! At least once, and twice only when the server's answer to a mail was lost: a row in the ledger is written before a mail leaves and
-//! settled before the message is acknowledged. It reads the booking when it sends, so no mail contradicts the newest state. It never
-//! changes a booking.
+//! At least once, and twice only when the server's answer to a mail was lost: a row in the ledger is written before a
+//! mail leaves and settled before the message is acknowledged. It reads the booking when it sends, so no mail
+//! contradicts the newest state. It never changes a booking.
 
 mod accounts;
 mod errands;
@@ -49,7 +50,8 @@ pub struct Emails {
     links: Links,
     properties: Properties,
     clock: Clock,
-    /// What the mail server said and the ledger does not know yet. While there is any, nothing more is sent, so it holds one batch at most.
+    /// What the mail server said and the ledger does not know yet. While there is any, nothing more is sent, so it
+    /// holds one batch at most.
     unrecorded: Mutex<HashMap<String, NotificationOutcome>>,
 }
 
@@ -67,14 +69,29 @@ impl Emails {
     ///
     /// # Errors
     /// When the URL or the sender cannot be used.
-    pub fn with(mongo: Mongo, smtp_url: &str, mail_from: &str, links: Links, limits: SmtpLimits) -> Result<Self, MailError> {
+    pub fn with(
+        mongo: Mongo,
+        smtp_url: &str,
+        mail_from: &str,
+        links: Links,
+        limits: SmtpLimits,
+    ) -> Result<Self, MailError> {
         let sender = Sender::parse(mail_from)?;
         let url: SmtpUrl = smtp_url.parse()?;
         let smtp = SmtpClient::new(url, sender.domain(), limits)?;
-        Ok(Self { mongo, smtp, sender, links, properties: Properties::default(), clock: clock::system, unrecorded: Mutex::default() })
+        Ok(Self {
+            mongo,
+            smtp,
+            sender,
+            links,
+            properties: Properties::default(),
+            clock: clock::system,
+            unrecorded: Mutex::default(),
+        })
     }
 
-    /// Writes what the server said into the ledger. What cannot be written is kept, and is written before anything else is sent.
+    /// Writes what the server said into the ledger. What cannot be written is kept, and is written before anything else
+    /// is sent.
     async fn record(&self, outcomes: Vec<NotificationOutcome>) -> Result<(), Failure> {
         if outcomes.is_empty() {
             return Ok(());
@@ -89,7 +106,8 @@ impl Emails {
     /// Reserves, sends and records these mails; one verdict for each.
     async fn send(&self, mails: &mut [Planned<'_>]) -> Result<Vec<Verdict>, Failure> {
         errands::reserve(mails, &self.mongo, self.sender.domain(), (self.clock)()).await?;
-        let settlements = outbox::send(mails, &self.smtp, Desk { sender: &self.sender, links: &self.links }, (self.clock)()).await;
+        let settlements =
+            outbox::send(mails, &self.smtp, Desk { sender: &self.sender, links: &self.links }, (self.clock)()).await;
         pvt_worker_runtime::fault::point("after_smtp_before_record");
         self.record(settlements.iter().flatten().filter_map(Settlement::to_record).collect()).await?;
         let now = (self.clock)();
@@ -113,8 +131,8 @@ impl BatchWorker for Emails {
         name: "emails",
         queue: Queue::One("emails"),
         ladder: &[Rung::S5, Rung::M1, Rung::M10, Rung::H1, Rung::H1, Rung::H1],
-        // Above the longest that the mail client can take for the mails about accounts and then for those about bookings, or accepted mails
-        // would go unrecorded.
+        // Above the longest that the mail client can take for the mails about accounts and then for those about
+        // bookings, or accepted mails would go unrecorded.
         timeout: Duration::from_secs(240),
         shape: Shape::Batch { max: BATCH_MAX, linger: Duration::from_millis(20) },
     };
@@ -130,7 +148,8 @@ impl BatchWorker for Emails {
         let mut mails = errands::collect(&mut batch.items, &bookings, &properties, (self.clock)());
         // While one part waits for the database another talks to the mail server.
         let parts = join_all(mails.chunks_mut(MAILS_PER_PART).map(|part| self.send(part))).await;
-        // A part that failed as a whole fails the batch: then each message is tried alone, and the ledger knows what was sent.
+        // A part that failed as a whole fails the batch: then each message is tried alone, and the ledger knows what
+        // was sent.
         let parts = parts.into_iter().collect::<Result<Vec<Vec<Verdict>>, Failure>>()?;
         for (mail, verdict) in mails.iter().zip(parts.into_iter().flatten()) {
             for place in &mail.places {

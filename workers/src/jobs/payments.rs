@@ -1,8 +1,9 @@
-//! Takes in what Stripe pushed: keeps each event once, joins it to its booking's ledger, and tells the booking what that comes to.
+//! Takes in what Stripe pushed: keeps each event once, joins it to its booking's ledger, and tells the booking what
+//! that comes to.
 //!
-//! It never asks Stripe anything: what has to be read again is handed to the `stripe` queue, so that a slow answer there holds up no
-//! confirmation here. Stripe sends an event again until it is answered with success, and again when it feels like it; taking it in again
-//! changes nothing.
+//! It never asks Stripe anything: what has to be read again is handed to the `stripe` queue, so that a slow answer
+//! there holds up no confirmation here. Stripe sends an event again until it is answered with success, and again when
+//! it feels like it; taking it in again changes nothing.
 
 use crate::clock::Clock;
 use crate::ledgers::Ledgers;
@@ -84,7 +85,11 @@ impl Payments {
                 Err(error) => job.fail(Failure::reject("stripe_event_unreadable", error)),
             }
         }
-        let unnamed: Vec<&str> = tellings.iter().filter(|one| one.event.object.booking_id().is_none()).filter_map(|one| one.event.object.intent_id()).collect();
+        let unnamed: Vec<&str> = tellings
+            .iter()
+            .filter(|one| one.event.object.booking_id().is_none())
+            .filter_map(|one| one.event.object.intent_id())
+            .collect();
         let mut owners = self.ledgers.mongo.bookings_of_intents(&unnamed).await?;
         let named = tellings.iter().filter_map(|one| one.event.object.intent_id().zip(one.event.object.booking_id()));
         owners.extend(named.map(|(intent, booking)| (intent.to_owned(), booking)).collect::<Vec<_>>());
@@ -100,13 +105,20 @@ impl Payments {
     }
 
     /// Joins the events to their ledgers and stores those; what was asked to be read again comes with its place.
-    async fn join(&self, tellings: &BTreeMap<BookingId, Vec<Telling>>, heads: &HashMap<BookingId, BookingHead>) -> Result<Joined, StoreError> {
+    async fn join(
+        &self,
+        tellings: &BTreeMap<BookingId, Vec<Telling>>,
+        heads: &HashMap<BookingId, BookingHead>,
+    ) -> Result<Joined, StoreError> {
         for _ in 0..SAVE_ATTEMPTS {
-            let mut joined = Joined { ledgers: self.ledgers.mongo.ledgers(heads.keys().copied()).await?, rereads: Vec::new() };
+            let mut joined =
+                Joined { ledgers: self.ledgers.mongo.ledgers(heads.keys().copied()).await?, rereads: Vec::new() };
             let mut changed = Vec::new();
             for (booking, tellings) in tellings {
                 let Some(head) = heads.get(booking) else { continue };
-                let Some(before) = joined.ledgers.remove(booking).or_else(|| self.ledgers.empty(head)) else { continue };
+                let Some(before) = joined.ledgers.remove(booking).or_else(|| self.ledgers.empty(head)) else {
+                    continue;
+                };
                 let mut after = before.clone();
                 let reread = |telling: &Telling| after.apply(&telling.event).map(|reread| (telling.place, reread));
                 joined.rereads.extend(tellings.iter().filter_map(reread).collect::<Vec<_>>());
@@ -140,7 +152,10 @@ impl Payments {
             };
             for telling in tellings {
                 let Some(job) = jobs.get_mut(telling.place) else { continue };
-                self.ledgers.tell(ledger, ledger.news_of(&telling.event.object))?.into_iter().for_each(|event| job.emit(event));
+                self.ledgers
+                    .tell(ledger, ledger.news_of(&telling.event.object))?
+                    .into_iter()
+                    .for_each(|event| job.emit(event));
             }
             let follows = self.ledgers.follow(ledger, head).await?;
             if let Some(job) = tellings.last().and_then(|telling| jobs.get_mut(telling.place)) {

@@ -1,7 +1,8 @@
-//! Checks one property: claims against bookings and blocks in both directions, and the mart against the bookings' history. Repairs what
-//! loses nothing, and reports everything.
+//! Checks one property: claims against bookings and blocks in both directions, and the mart against the bookings'
+//! history. Repairs what loses nothing, and reports everything.
 //!
-//! It never changes a booking or block. A run that is delivered again looks again, and tells in its report also of what it repaired before.
+//! It never changes a booking or block. A run that is delivered again looks again, and tells in its report also of what
+//! it repaired before.
 
 mod drift;
 mod run;

@@ -1,8 +1,8 @@
-//! Whatever needs an answer from Stripe: sending guests to pay, closing their pages, giving money back, reading what was told in part; and
-//! what staff note of money that Stripe does not see.
+//! Whatever needs an answer from Stripe: sending guests to pay, closing their pages, giving money back, reading what
+//! was told in part; and what staff note of money that Stripe does not see.
 //!
-//! What is to be done is written into the booking's ledger before Stripe is asked, and Stripe is asked under a key that is a function of
-//! it: whoever does it again does the same thing. No bed waits for any of this.
+//! What is to be done is written into the booking's ledger before Stripe is asked, and Stripe is asked under a key that
+//! is a function of it: whoever does it again does the same thing. No bed waits for any of this.
 
 mod close;
 mod expire;
@@ -53,8 +53,8 @@ impl StripeCalls {
         Told { at: self.ledgers.now().as_datetime().timestamp(), by: format!("read:{operation}") }
     }
 
-    /// Queues what follows from a ledger as it is stored: all that there is to tell of it, and what it asks for. Not only what this
-    /// delivery changed, so that nothing is lost when an earlier one died between storing and telling.
+    /// Queues what follows from a ledger as it is stored: all that there is to tell of it, and what it asks for. Not
+    /// only what this delivery changed, so that nothing is lost when an earlier one died between storing and telling.
     async fn follow<T>(&self, job: &mut Job<StripeCommand>, kept: &Kept<T>) -> Result<(), Failure> {
         let events = self.ledgers.tell(&kept.after, kept.after.news())?;
         let asked = self.ledgers.follow(&kept.after, &kept.head).await?;
@@ -79,7 +79,9 @@ fn note(ledger: &mut Ledger, record: &Record) -> Result<(), PaymentRefusal> {
     match ledger.records.iter().find(|known| known.id == record.id) {
         Some(known) if Record { at: record.at, ..known.clone() } == *record => Ok(()),
         Some(_) => Err(PaymentRefusal::KeyReused),
-        None if record.amount < 0 && ledger.summary().kept() - ledger.ordered() + record.amount < 0 => Err(PaymentRefusal::TooMuch),
+        None if record.amount < 0 && ledger.summary().kept() - ledger.ordered() + record.amount < 0 => {
+            Err(PaymentRefusal::TooMuch)
+        }
         None => {
             ledger.record(record.clone());
             Ok(())

@@ -39,11 +39,16 @@ pub fn decide<'u>(mail: &AccountMail, user: Option<&'u User>, now: Timestamp) ->
         None => AccountDecision::Nothing("no_account"),
         Some(user) if user.disabled_at.is_some() => AccountDecision::Nothing("account_disabled"),
         // Who asked has given up or asked again.
-        Some(_) if mail.kind == AccountMailKind::PasswordReset && age.to_std().is_ok_and(|age| age > PASSWORD_RESET_AGE) => {
+        Some(_)
+            if mail.kind == AccountMailKind::PasswordReset
+                && age.to_std().is_ok_and(|age| age > PASSWORD_RESET_AGE) =>
+        {
             AccountDecision::Nothing("too_late")
         }
         // Who no longer works there is told nothing of it.
-        Some(user) if mail.alert.as_ref().is_some_and(|alert| !is_told(user, alert)) => AccountDecision::Nothing("not_staff"),
+        Some(user) if mail.alert.as_ref().is_some_and(|alert| !is_told(user, alert)) => {
+            AccountDecision::Nothing("not_staff")
+        }
         Some(user) => AccountDecision::Send(user),
     }
 }
@@ -114,7 +119,12 @@ pub struct AccountLetter<'a> {
 ///
 /// # Errors
 /// [`MailError::Recipient`] when the address is none; the other variants mean a fault in templates.
-pub fn compose_account(letter: AccountLetter<'_>, user: &User, sender: &Sender, now: Timestamp) -> Result<Letter, MailError> {
+pub fn compose_account(
+    letter: AccountLetter<'_>,
+    user: &User,
+    sender: &Sender,
+    now: Timestamp,
+) -> Result<Letter, MailError> {
     let address: Address = user.email.as_str().parse().map_err(|_| MailError::Recipient)?;
     let language = Language::choose(user.locale.as_deref(), &[]);
     let base = letter.public_url.as_str().trim_end_matches('/');
@@ -124,7 +134,9 @@ pub fn compose_account(letter: AccountLetter<'_>, user: &User, sender: &Sender, 
     let reference = letter.alert.map(|alert| alert.booking_id.reference());
     let content = Content {
         language,
-        say: letter.alert.map_or_else(|| phrases(letter.kind, language), |alert| alert_phrases(alert.attention, language)),
+        say: letter
+            .alert
+            .map_or_else(|| phrases(letter.kind, language), |alert| alert_phrases(alert.attention, language)),
         greeting: greeting(language.phrases(), &user.name),
         link: link.as_deref(),
         code: letter.token.or(reference.as_deref()),
@@ -169,39 +181,47 @@ fn phrases(kind: AccountMailKind, language: Language) -> &'static Phrases {
             lead: "Your account is ready: log in with this address and the password you chose.",
             button: "",
             code: "",
-            hint: "If you did not open an account, somebody mistyped their address. Without your mailbox they cannot keep it: choose a new password and it is yours.",
+            hint: "If you did not open an account, somebody mistyped their address. Without your mailbox they cannot \
+                keep it: choose a new password and it is yours.",
         },
         (AccountMailKind::Welcome, Language::French) => &Phrases {
             title: "Bienvenue",
             lead: "Votre compte est prêt : connectez-vous avec cette adresse et le mot de passe choisi.",
             button: "",
             code: "",
-            hint: "Si vous n’avez pas ouvert de compte, quelqu’un s’est trompé d’adresse. Sans votre boîte, le compte ne lui restera pas : choisissez un nouveau mot de passe et il est à vous.",
+            hint: "Si vous n’avez pas ouvert de compte, quelqu’un s’est trompé d’adresse. Sans votre boîte, le \
+                compte ne lui restera pas : choisissez un nouveau mot de passe et il est à vous.",
         },
         (AccountMailKind::AlreadyRegistered, Language::English) => &Phrases {
             title: "You have an account already",
-            lead: "Somebody tried to open an account with your address. You have one already, and nothing about it was changed.",
+            lead: "Somebody tried to open an account with your address. You have one already, and nothing about it \
+                was changed.",
             button: "",
             code: "",
-            hint: "If it was you and you have forgotten your password, ask for a new one where you log in. If it was not you, there is nothing to do.",
+            hint: "If it was you and you have forgotten your password, ask for a new one where you log in. If it was \
+                not you, there is nothing to do.",
         },
         (AccountMailKind::AlreadyRegistered, Language::French) => &Phrases {
             title: "Vous avez déjà un compte",
-            lead: "Quelqu’un a voulu ouvrir un compte avec votre adresse. Vous en avez déjà un, et rien n’y a été changé.",
+            lead: "Quelqu’un a voulu ouvrir un compte avec votre adresse. Vous en avez déjà un, et rien n’y a été \
+                changé.",
             button: "",
             code: "",
-            hint: "Si c’était vous et que le mot de passe est oublié, demandez-en un nouveau à la connexion. Si ce n’était pas vous, il n’y a rien à faire.",
+            hint: "Si c’était vous et que le mot de passe est oublié, demandez-en un nouveau à la connexion. Si ce \
+                n’était pas vous, il n’y a rien à faire.",
         },
         (AccountMailKind::PasswordReset, Language::English) => &Phrases {
             title: "Choose a new password",
-            lead: "Somebody asked for a new password for your account. Within one hour, and once, you can choose it here:",
+            lead: "Somebody asked for a new password for your account. Within one hour, and once, you can choose it \
+                here:",
             button: "Choose a password",
             code: "Where no link works, enter this code:",
             hint: "If it was not you, there is nothing to do: your password stays as it is.",
         },
         (AccountMailKind::PasswordReset, Language::French) => &Phrases {
             title: "Choisissez un nouveau mot de passe",
-            lead: "Quelqu’un a demandé un nouveau mot de passe pour votre compte. Pendant une heure, et une seule fois, vous pouvez le choisir ici :",
+            lead: "Quelqu’un a demandé un nouveau mot de passe pour votre compte. Pendant une heure, et une seule \
+                fois, vous pouvez le choisir ici :",
             button: "Choisir un mot de passe",
             code: "Si aucun lien ne fonctionne, saisissez ce code :",
             hint: "Si ce n’était pas vous, il n’y a rien à faire : votre mot de passe reste le même.",
@@ -214,10 +234,20 @@ fn alert_phrases(attention: Attention, language: Language) -> &'static Phrases {
     macro_rules! alert {
         ($lead_en:literal, $hint_en:literal, $lead_fr:literal, $hint_fr:literal) => {
             match language {
-                Language::English => &Phrases { title: "A payment needs you", lead: $lead_en, button: "See the payment", code: "Booking", hint: $hint_en },
-                Language::French => {
-                    &Phrases { title: "Un paiement vous attend", lead: $lead_fr, button: "Voir le paiement", code: "Réservation", hint: $hint_fr }
-                }
+                Language::English => &Phrases {
+                    title: "A payment needs you",
+                    lead: $lead_en,
+                    button: "See the payment",
+                    code: "Booking",
+                    hint: $hint_en,
+                },
+                Language::French => &Phrases {
+                    title: "Un paiement vous attend",
+                    lead: $lead_fr,
+                    button: "Voir le paiement",
+                    code: "Réservation",
+                    hint: $hint_fr,
+                },
             }
         };
     }

@@ -1,4 +1,5 @@
-//! The `.ics` attachment (RFC 5545, RFC 5546): the stay as an event that later mails update by its stable `UID` and rising `SEQUENCE`.
+//! The `.ics` attachment (RFC 5545, RFC 5546): the stay as an event that later mails update by its stable `UID` and
+//! rising `SEQUENCE`.
 
 use super::content::Content;
 use chrono::{DateTime, Utc};
@@ -13,7 +14,13 @@ pub(super) const METHOD: &str = "PUBLISH";
 const PRODUCT: &str = "-//PVT Booking//Bookings//EN";
 
 /// The calendar file of a mail. Times are UTC, so that no reader needs our definition of a time zone.
-pub(super) fn file(kind: NotificationKind, booking: &Booking, content: &Content, organizer: &Mailbox, stamp: DateTime<Utc>) -> String {
+pub(super) fn file(
+    kind: NotificationKind,
+    booking: &Booking,
+    content: &Content,
+    organizer: &Mailbox,
+    stamp: DateTime<Utc>,
+) -> String {
     let mut calendar = Calendar::empty();
     for property in [("VERSION", "2.0"), ("PRODID", PRODUCT), ("CALSCALE", "GREGORIAN"), ("METHOD", METHOD)] {
         calendar.append_property(Property::from(property));
@@ -59,7 +66,12 @@ fn uid(booking: &Booking, index: usize) -> String {
 fn description(content: &Content) -> String {
     let say = content.say;
     let line = |label: &str, value: &str| format!("{label}{} {value}", say.colon);
-    [line(say.reference, &content.reference), line(say.check_in, &content.check_in), line(say.check_out, &content.check_out)].join("\n")
+    [
+        line(say.reference, &content.reference),
+        line(say.check_in, &content.check_in),
+        line(say.check_out, &content.check_out),
+    ]
+    .join("\n")
 }
 
 fn organizer_property(name: &str, mailbox: &Mailbox) -> Property {
@@ -76,7 +88,9 @@ mod tests {
     use crate::mail::fixtures::{at, booking, cancelled, held, hostel, links, modified};
     use pvt_domain::booking::Booking;
     use pvt_domain::inventory::Inventory;
-    use pvt_domain::messages::NotificationKind::{self, BookingCancelled, BookingConfirmed, BookingModified, HoldExpired, PaymentFailed, PaymentLink};
+    use pvt_domain::messages::NotificationKind::{
+        self, BookingCancelled, BookingConfirmed, BookingModified, HoldExpired, PaymentFailed, PaymentLink,
+    };
 
     fn unfolded(kind: NotificationKind, booking: &Booking, hostel: &Inventory) -> String {
         let content = Content::of(kind, booking.rev, booking, hostel, &links()).unwrap();
@@ -170,7 +184,10 @@ mod tests {
         hostel.property.name = "A\"B\r\nATTENDEE:mailto:eve@example.com".to_owned();
         hostel.property.address = "x\nBEGIN:VALARM".to_owned();
         let file = unfolded(BookingConfirmed, &booking, &hostel);
-        assert!(!file.split("\r\n").any(|line| line.starts_with("ATTENDEE") || line.starts_with("BEGIN:VALARM")), "{file}");
+        assert!(
+            !file.split("\r\n").any(|line| line.starts_with("ATTENDEE") || line.starts_with("BEGIN:VALARM")),
+            "{file}"
+        );
         assert!(!file.contains('\n') || file.replace("\r\n", "").find('\n').is_none());
     }
 }

@@ -102,11 +102,13 @@ fn parts(content: &Content, calendar: String) -> Result<MultiPart, MailError> {
         .singlepart(SinglePart::plain(TextBody { mail: content }.render()?))
         .singlepart(html_part(&HtmlBody { mail: content }.render()?));
     let file_name = format!("{}.ics", content.reference.to_ascii_lowercase());
-    let calendar_type = ContentType::parse(&format!("text/calendar; charset=utf-8; method={METHOD}")).unwrap_or(ContentType::TEXT_PLAIN);
+    let calendar_type = ContentType::parse(&format!("text/calendar; charset=utf-8; method={METHOD}"))
+        .unwrap_or(ContentType::TEXT_PLAIN);
     Ok(MultiPart::mixed().multipart(bodies).singlepart(Attachment::new(file_name).body(calendar, calendar_type)))
 }
 
-/// HTML that travels as it is: what is not ASCII is written as a character reference, so that no encoding has to blow up every `=` of it.
+/// HTML that travels as it is: what is not ASCII is written as a character reference, so that no encoding has to blow
+/// up every `=` of it.
 fn html_part(html: &str) -> SinglePart {
     let mut ascii = String::with_capacity(html.len() + html.len() / 8);
     for (number, line) in html.lines().enumerate() {

@@ -1,4 +1,5 @@
-//! What a mail says, as finished lines: everything that needs a rule, a format or a clean-up happens here, nothing in a template.
+//! What a mail says, as finished lines: everything that needs a rule, a format or a clean-up happens here, nothing in a
+//! template.
 
 mod changes;
 mod figures;
@@ -15,7 +16,8 @@ use pvt_domain::messages::NotificationKind;
 use pvt_domain::money::Money;
 use pvt_domain::pricing::Price;
 
-/// Longest name that is repeated to its bearer, in characters. Anybody may type a name, and a mail that we send must not carry an essay.
+/// Longest name that is repeated to its bearer, in characters. Anybody may type a name, and a mail that we send must
+/// not carry an essay.
 pub(super) const MAX_NAME_CHARS: usize = 60;
 /// Longest postal address, in characters.
 const MAX_ADDRESS_CHARS: usize = 200;
@@ -88,17 +90,25 @@ pub(super) struct TextBody<'a> {
 
 impl Content {
     /// The content of a mail of this kind that tells of revision `rev` of this booking, as the booking is now.
-    pub(super) fn of(kind: NotificationKind, rev: u32, booking: &Booking, inventory: &Inventory, links: &Links) -> Result<Self, MailError> {
+    pub(super) fn of(
+        kind: NotificationKind,
+        rev: u32,
+        booking: &Booking,
+        inventory: &Inventory,
+        links: &Links,
+    ) -> Result<Self, MailError> {
         let property = &inventory.property;
         let language = Language::choose(booking.guest.locale.as_deref(), &property.locales);
         let say = language.phrases();
         let wording = say.wording(kind);
         let arrival = booking.stays.iter().map(|stay| stay.arrival).min();
         let departure = booking.stays.iter().map(|stay| stay.departure).max();
-        let moment =
-            |date: Option<NaiveDate>, word, time| date.map_or_else(String::new, |date| format!("{}, {word} {}", language.date(date), language.time(time)));
+        let moment = |date: Option<NaiveDate>, word, time| {
+            date.map_or_else(String::new, |date| format!("{}, {word} {}", language.date(date), language.time(time)))
+        };
         // What a stay that will not be would have cost beside what is charged for it would only confuse.
-        let takes_place = booking.status.holds_beds() && !matches!(kind, NotificationKind::BookingCancelled | NotificationKind::BookingNoShow);
+        let takes_place = booking.status.holds_beds()
+            && !matches!(kind, NotificationKind::BookingCancelled | NotificationKind::BookingNoShow);
         let price = booking.price.as_ref().filter(|_| takes_place);
         let before = (kind == NotificationKind::BookingModified && rev > 1).then(|| booking.terms_at(rev - 1));
         let figures = Figures::of(kind, rev, booking, property, language);
@@ -115,15 +125,22 @@ impl Content {
             reference: booking.reference.clone(),
             check_in: moment(arrival, say.from, property.check_in_from),
             check_out: moment(departure, say.until, property.check_out_until),
-            stays: (0..).zip(&booking.stays).map(|(index, stay)| stay_line(index, stay, price, inventory, language)).collect(),
+            stays: (0..)
+                .zip(&booking.stays)
+                .map(|(index, stay)| stay_line(index, stay, price, inventory, language))
+                .collect(),
             taxes: price.into_iter().flat_map(|price| tax_lines(price, language)).collect(),
             total: price.map_or_else(String::new, |price| language.money(Money::new(price.total, price.currency))),
             payment: if takes_place { figures.payment() } else { "" },
             note: figures.note(),
             link: figures.link(links),
             figures: figures.lines(),
-            changes: before.as_ref().map_or_else(Vec::new, |before| changes::since(before, rev, booking, inventory, language)),
-            dropped_spans: before.as_ref().map_or_else(|| Ok(Vec::new()), |before| dropped(before, spans.len(), inventory))?,
+            changes: before
+                .as_ref()
+                .map_or_else(Vec::new, |before| changes::since(before, rev, booking, inventory, language)),
+            dropped_spans: before
+                .as_ref()
+                .map_or_else(|| Ok(Vec::new()), |before| dropped(before, spans.len(), inventory))?,
             spans,
         })
     }
@@ -142,7 +159,8 @@ pub(super) fn greeting(say: &Phrases, first_name: &str) -> String {
     }
 }
 
-/// Text that others typed, on one line and of a bounded length: control characters cannot start a header or a line of their own.
+/// Text that others typed, on one line and of a bounded length: control characters cannot start a header or a line of
+/// their own.
 pub(super) fn one_line(text: &str, max_chars: usize) -> String {
     let shown = text.split(|c: char| c.is_control() || c.is_whitespace()).filter(|word| !word.is_empty());
     let line = shown.collect::<Vec<_>>().join(" ");
@@ -153,13 +171,18 @@ pub(super) fn one_line(text: &str, max_chars: usize) -> String {
 }
 
 fn stay_line(index: usize, stay: &Stay, price: Option<&Price>, inventory: &Inventory, language: Language) -> StayLine {
-    let amount = price.and_then(|price| price.nights.get(index).map(|nights| language.money(Money::new(nights.iter().sum(), price.currency))));
+    let amount = price.and_then(|price| {
+        price.nights.get(index).map(|nights| language.money(Money::new(nights.iter().sum(), price.currency)))
+    });
     StayLine { title: title(stay, inventory), detail: detail(stay, language), amount: amount.unwrap_or_default() }
 }
 
 /// The name of what was sold.
 fn title(stay: &Stay, inventory: &Inventory) -> String {
-    one_line(inventory.room_type(&stay.room_type_id).map_or(stay.room_type_id.as_str(), |room_type| &room_type.name), MAX_NAME_CHARS)
+    one_line(
+        inventory.room_type(&stay.room_type_id).map_or(stay.room_type_id.as_str(), |room_type| &room_type.name),
+        MAX_NAME_CHARS,
+    )
 }
 
 /// Dates, nights and guests.
@@ -175,7 +198,8 @@ fn tax_lines(price: &Price, language: Language) -> impl Iterator<Item = Line> {
     })
 }
 
-/// One span for every different pair of dates, in the order of the stays: a group that comes and goes together is one entry.
+/// One span for every different pair of dates, in the order of the stays: a group that comes and goes together is one
+/// entry.
 fn spans(stays: &[Stay], inventory: &Inventory) -> Result<Vec<Span>, MailError> {
     let mut dates: Vec<(NaiveDate, NaiveDate)> = Vec::new();
     for stay in stays {

@@ -1,7 +1,7 @@
 //! Whether a message asks for a mail, judged against the newest state of its booking.
 //!
-//! An event tells what was true once; the mail is about what is true now. So nothing is sent that the stored booking contradicts,
-//! however late or often an event comes.
+//! An event tells what was true once; the mail is about what is true now. So nothing is sent that the stored booking
+//! contradicts, however late or often an event comes.
 
 use super::identity::{LedgerKey, Version};
 use pvt_domain::booking::history::PaymentChange;
@@ -53,7 +53,9 @@ fn is_true(kind: NotificationKind, booking: &Booking) -> bool {
     let status = booking.status;
     let is_unpaid = || booking.payment.ledger.as_ref().is_none_or(|ledger| ledger.captured == 0);
     match kind {
-        NotificationKind::BookingConfirmed | NotificationKind::ArrivalSoon | NotificationKind::ArrivalToday => status == Status::Confirmed,
+        NotificationKind::BookingConfirmed | NotificationKind::ArrivalSoon | NotificationKind::ArrivalToday => {
+            status == Status::Confirmed
+        }
         NotificationKind::BookingModified => status.is_changeable(),
         NotificationKind::BookingCancelled => status == Status::Cancelled,
         NotificationKind::BookingNoShow => status == Status::NoShow,
@@ -66,8 +68,14 @@ fn is_true(kind: NotificationKind, booking: &Booking) -> bool {
     }
 }
 
-/// Decides about one message at `now`. `booking` is its booking as stored now, if it is stored, and `property` its hostel.
-pub fn decide(command: &EmailCommand, booking: Option<&Booking>, property: Option<&Property>, now: Timestamp) -> Decision {
+/// Decides about one message at `now`. `booking` is its booking as stored now, if it is stored, and `property` its
+/// hostel.
+pub fn decide(
+    command: &EmailCommand,
+    booking: Option<&Booking>,
+    property: Option<&Property>,
+    now: Timestamp,
+) -> Decision {
     let Some(booking) = booking else { return Decision::NotYet("booking_missing") };
     match command {
         EmailCommand::Happened(event) => happened(event, booking),
@@ -83,28 +91,34 @@ fn happened(event: &BookingEvent, booking: &Booking) -> Decision {
     }
     let Some(kind) = news_of(event, booking) else { return Decision::Nothing("not_notified") };
     // A later modification tells of the state that this mail would show.
-    let told_later = kind == NotificationKind::BookingModified && newest_modification(booking).is_some_and(|newest| newest.rev > event.rev);
+    let told_later = kind == NotificationKind::BookingModified
+        && newest_modification(booking).is_some_and(|newest| newest.rev > event.rev);
     if told_later || !is_true(kind, booking) {
         return Decision::Nothing("superseded");
     }
     send(booking, kind, event.rev, Version::Rev(event.rev))
 }
 
-/// The mail that an event is worth. Beds alone are not: nobody is promised one, and guests are moved to make room for others.
+/// The mail that an event is worth. Beds alone are not: nobody is promised one, and guests are moved to make room for
+/// others.
 fn news_of(event: &BookingEvent, booking: &Booking) -> Option<NotificationKind> {
     let entry = booking.history.iter().find(|entry| entry.rev == event.rev);
     match event.action {
-        None | Some(Action::Request | Action::Cancel | Action::NoShow | Action::Confirm | Action::Expire) => entered(event.status),
+        None | Some(Action::Request | Action::Cancel | Action::NoShow | Action::Confirm | Action::Expire) => {
+            entered(event.status)
+        }
         Some(Action::Modify) => entry.filter(|entry| is_news(entry)).map(|_| NotificationKind::BookingModified),
         // Whoever was told that nobody came must hear that the beds are kept after all.
-        Some(Action::Reinstate) => entry.filter(|entry| entry.from == Status::NoShow).map(|_| NotificationKind::BookingConfirmed),
+        Some(Action::Reinstate) => {
+            entry.filter(|entry| entry.from == Status::NoShow).map(|_| NotificationKind::BookingConfirmed)
+        }
         Some(Action::RecordPayment) => entry.and_then(money_of),
         Some(Action::Assign | Action::Move | Action::CheckIn | Action::CheckOut) => None,
     }
 }
 
-/// The mail that money which came or went is worth. To whoever paid too late the apology says that all of it goes back; that it went is
-/// no further news. After a cancellation only the refund is.
+/// The mail that money which came or went is worth. To whoever paid too late the apology says that all of it goes back;
+/// that it went is no further news. After a cancellation only the refund is.
 fn money_of(entry: &HistoryEntry) -> Option<NotificationKind> {
     if came(entry) {
         return match entry.to {
@@ -139,7 +153,9 @@ fn paid(event: &PaymentEvent, booking: &Booking, now: Timestamp) -> Decision {
         return Decision::Nothing("superseded");
     }
     // The first entry, which no later revision replaces: a repetition tells of the same one.
-    let Some(held) = booking.history.iter().find(|entry| entry.to == Status::Held) else { return Decision::Nothing("superseded") };
+    let Some(held) = booking.history.iter().find(|entry| entry.to == Status::Held) else {
+        return Decision::Nothing("superseded");
+    };
     send(booking, NotificationKind::PaymentFailed, held.rev, Version::Event(event.event_id))
 }
 
@@ -149,8 +165,12 @@ fn newest_modification(booking: &Booking) -> Option<&HistoryEntry> {
 
 /// Whether somebody changed what a guest was told.
 fn is_news(entry: &HistoryEntry) -> bool {
-    let asked_otherwise =
-        |changes: &Changes| changes.stays.iter().any(|change| change.before.as_ref().map(Stay::as_request) != change.after.as_ref().map(Stay::as_request));
+    let asked_otherwise = |changes: &Changes| {
+        changes
+            .stays
+            .iter()
+            .any(|change| change.before.as_ref().map(Stay::as_request) != change.after.as_ref().map(Stay::as_request))
+    };
     let told = |changes: &Changes| changes.guest || changes.price.is_some() || asked_otherwise(changes);
     entry.action == Action::Modify && entry.changes.as_deref().is_some_and(told)
 }
@@ -162,7 +182,9 @@ fn wished(wish: &SendNotification, booking: &Booking, property: Option<&Property
     let entry = match wish.kind {
         NotificationKind::BookingModified => newest_modification(booking),
         NotificationKind::PaymentReceived => booking.history.iter().rev().find(|entry| came(entry)),
-        NotificationKind::PaymentReturned => booking.history.iter().rev().find(|entry| came(entry) && entry.to == Status::Expired),
+        NotificationKind::PaymentReturned => {
+            booking.history.iter().rev().find(|entry| came(entry) && entry.to == Status::Expired)
+        }
         NotificationKind::PaymentRefunded => booking.history.iter().rev().find(|entry| went(entry)),
         _ => booking.history.iter().rev().find(|entry| entry.to == booking.status),
     };
@@ -178,7 +200,8 @@ fn wished(wish: &SendNotification, booking: &Booking, property: Option<&Property
     send(booking, wish.kind, entry.rev, Version::Wish(wish.notification_id))
 }
 
-/// How many days before arrival a reminder is of use: one that is late is dropped, and so is one about a stay that was put off.
+/// How many days before arrival a reminder is of use: one that is late is dropped, and so is one about a stay that was
+/// put off.
 fn reminded_days(kind: NotificationKind) -> Option<std::ops::RangeInclusive<i64>> {
     match kind {
         NotificationKind::ArrivalSoon => Some(1..=REMINDED_DAYS_BEFORE),

@@ -4,7 +4,9 @@ use crate::mail::Links;
 use pvt_domain::booking::{Action, Booking, Changes, Guest, HistoryEntry, Payment, Source, Status, Stay, StayRequest};
 use pvt_domain::events::{BookingEvent, PaymentEvent, What, kind_of};
 use pvt_domain::ids::BookingId;
-use pvt_domain::inventory::{DEFAULT_CUTOFF, DEFAULT_HOLD_MINUTES, DormGender, Inventory, Property, RoomKind, RoomType};
+use pvt_domain::inventory::{
+    DEFAULT_CUTOFF, DEFAULT_HOLD_MINUTES, DormGender, Inventory, Property, RoomKind, RoomType,
+};
 use pvt_domain::ledger::Summary;
 use pvt_domain::messages::EmailCommand;
 use pvt_domain::money::Currency;
@@ -50,7 +52,10 @@ pub(crate) fn booking() -> Booking {
         property_id: "pvt-montreal".into(),
         rate_plan_id: "standard".into(),
         source: Source::Direct,
-        stays: vec![Stay::of(&StayRequest::new("dorm-6-mixed", day("2027-01-10"), day("2027-01-13"), 2), vec!["a-1".into(), "a-2".into()])],
+        stays: vec![Stay::of(
+            &StayRequest::new("dorm-6-mixed", day("2027-01-10"), day("2027-01-13"), 2),
+            vec!["a-1".into(), "a-2".into()],
+        )],
         guest: Guest {
             first_name: "Ada".to_owned(),
             last_name: "Lovelace".to_owned(),
@@ -61,7 +66,11 @@ pub(crate) fn booking() -> Booking {
         price: Some(Price {
             currency: Currency::CAD,
             nights: vec![vec![8_000; 3]],
-            taxes: vec![tax("lodging", "Lodging tax", 35_000, 840), tax("gst", "GST", 50_000, 1_242), tax("qst", "QST", 99_750, 2_478)],
+            taxes: vec![
+                tax("lodging", "Lodging tax", 35_000, 840),
+                tax("gst", "GST", 50_000, 1_242),
+                tax("qst", "QST", 99_750, 2_478),
+            ],
             total: 28_560,
         }),
         payment: Payment::default(),
@@ -112,8 +121,8 @@ pub(crate) fn held() -> Booking {
     booking
 }
 
-/// `before` after money came and went: what its ledger comes to then, and where the booking stands. What is to be given back is what the
-/// domain decides.
+/// `before` after money came and went: what its ledger comes to then, and where the booking stands. What is to be given
+/// back is what the domain decides.
 pub(crate) fn settled(before: &Booking, captured: i64, refunded: i64, to: Status) -> Booking {
     let mut after = before.clone();
     let ledger_rev = before.payment.ledger().ledger_rev + 1;

@@ -1,6 +1,7 @@
 //! What names a mail: its ledger key, and the ids that follow from it.
 //!
-//! All of them are functions of the booking, the kind of mail, its version and its recipient, so that a second try names the same mail.
+//! All of them are functions of the booking, the kind of mail, its version and its recipient, so that a second try
+//! names the same mail.
 
 use pvt_domain::ids::BookingId;
 use pvt_domain::messages::NotificationKind;
@@ -61,7 +62,8 @@ impl LedgerKey {
         format!("<{}@{domain}>", self.derived("message"))
     }
 
-    /// Id of the event that tells what became of the mail. One id for either outcome, because only one of them can happen.
+    /// Id of the event that tells what became of the mail. One id for either outcome, because only one of them can
+    /// happen.
     pub fn event_id(&self) -> Uuid {
         self.derived("event")
     }
@@ -86,7 +88,9 @@ mod tests {
     fn the_key_tells_mails_apart_and_hides_the_address() {
         let key = |kind, version, to: &str| LedgerKey::new(booking(), kind, version, to);
         let one = key(BookingConfirmed, Version::Rev(1), "ada@example.com");
-        assert!(one.as_str().starts_with(&format!("{}|booking_confirmed|1|", booking())) && !one.as_str().contains("ada"));
+        assert!(
+            one.as_str().starts_with(&format!("{}|booking_confirmed|1|", booking())) && !one.as_str().contains("ada")
+        );
         assert_eq!(one, key(BookingConfirmed, Version::Rev(1), " Ada@Example.com "));
         for other in [
             key(BookingCancelled, Version::Rev(1), "ada@example.com"),

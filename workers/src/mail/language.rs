@@ -140,7 +140,8 @@ impl Phrases {
     }
 }
 
-/// Everything that does not depend on a booking. `{}` stands for nothing here: sentences with values are methods of `Content`.
+/// Everything that does not depend on a booking. `{}` stands for nothing here: sentences with values are methods of
+/// `Content`.
 pub(super) struct Phrases {
     pub hello: &'static str,
     pub confirmed: Wording,

@@ -1,7 +1,7 @@
 //! Handing letters to a mail server: a few long-lived connections that are shared by all batches.
 //!
-//! It tells exactly what is known of each letter afterwards, because a letter that may have been accepted must be treated otherwise
-//! than one that certainly was not. It never decides what to do about that.
+//! It tells exactly what is known of each letter afterwards, because a letter that may have been accepted must be
+//! treated otherwise than one that certainly was not. It never decides what to do about that.
 
 mod connection;
 mod pool;

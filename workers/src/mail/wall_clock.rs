@@ -9,8 +9,8 @@ const LONGEST_GAP_HOURS: i64 = 26;
 
 /// The instant at which a clock in `zone` shows this date and time.
 ///
-/// Shown twice (the clock was set back): the first time. Never shown (it was set forward): read with the offset from before the gap,
-/// as RFC 5545 §3.3.5 has it, so that 02:30 in a gap from 02:00 to 03:00 is 03:30.
+/// Shown twice (the clock was set back): the first time. Never shown (it was set forward): read with the offset from
+/// before the gap, as RFC 5545 §3.3.5 has it, so that 02:30 in a gap from 02:00 to 03:00 is 03:30.
 ///
 /// # Errors
 /// [`MailError::WallClock`] for a date at the end of the calendar.
@@ -23,7 +23,8 @@ pub(super) fn instant(date: NaiveDate, time: NaiveTime, zone: Tz) -> Result<Date
 }
 
 fn after_gap(local: NaiveDateTime, zone: Tz) -> Option<DateTime<Utc>> {
-    let before = (1..=LONGEST_GAP_HOURS).find_map(|hours| zone.from_local_datetime(&local.checked_sub_signed(Duration::hours(hours))?).latest())?;
+    let before = (1..=LONGEST_GAP_HOURS)
+        .find_map(|hours| zone.from_local_datetime(&local.checked_sub_signed(Duration::hours(hours))?).latest())?;
     local.checked_sub_offset(before.offset().fix()).map(|utc| utc.and_utc())
 }
 

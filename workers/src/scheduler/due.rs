@@ -1,7 +1,8 @@
 //! Which fires of a schedule are due: a pure function of the schedule, of how far it has come, and of the time.
 //!
-//! Times are those of a wall. A time that the wall skips in spring fires when it jumps; a time that it shows twice in autumn fires
-//! the first time only. A schedule of every hour counts hours instead: none is fired twice, none is missed.
+//! Times are those of a wall. A time that the wall skips in spring fires when it jumps; a time that it shows twice in
+//! autumn fires the first time only. A schedule of every hour counts hours instead: none is fired twice, none is
+//! missed.
 
 use super::plan::Plan;
 use chrono::{DateTime, MappedLocalTime, NaiveDateTime, Offset, SubsecRound, TimeDelta, TimeZone, Timelike, Utc};
@@ -46,7 +47,8 @@ pub fn due(plan: &Plan, settled_until: DateTime<Utc>, now: DateTime<Utc>) -> Vec
     let from = newest.trunc_subsecs(0) + TimeDelta::seconds(1);
     for candidate in plan.cron.after(&from.and_utc()).rev().map(|candidate| candidate.naive_utc()) {
         let instants = instants(plan, candidate);
-        // Around a turn of the clock the order on the wall is not the order in time, so there all candidates are looked at.
+        // Around a turn of the clock the order on the wall is not the order in time, so there all candidates are looked
+        // at.
         let calm = instants.first().is_none_or(|instant| is_calm(zone, *instant));
         if candidate < oldest || (calm && fires.len() >= wanted) {
             break;

@@ -62,7 +62,14 @@ impl Plan {
     /// [`PlanError::Cron`] when the expression cannot be read.
     pub fn new(name: &str, cron: &str, time_zone: Tz) -> Result<Self, PlanError> {
         let cron = parse(name, cron)?;
-        Ok(Self { name: name.to_owned(), cron, time_zone, catch_up: CatchUp::Latest, dry_run: false, work: Work::Reconcile })
+        Ok(Self {
+            name: name.to_owned(),
+            cron,
+            time_zone,
+            catch_up: CatchUp::Latest,
+            dry_run: false,
+            work: Work::Reconcile,
+        })
     }
 
     /// The same, doing something else.
@@ -107,7 +114,10 @@ struct Override {
 /// The schedules that run when nothing else is configured.
 pub fn default_plans() -> Vec<Plan> {
     // A test reads every compiled-in expression, so none is ever dropped here.
-    SCHEDULES.into_iter().filter_map(|(name, cron, work)| Some(Plan::new(name, cron, Tz::UTC).ok()?.doing(work))).collect()
+    SCHEDULES
+        .into_iter()
+        .filter_map(|(name, cron, work)| Some(Plan::new(name, cron, Tz::UTC).ok()?.doing(work)))
+        .collect()
 }
 
 /// The schedules with what `overrides` changes of them: a JSON object by name, for example
@@ -116,7 +126,8 @@ pub fn default_plans() -> Vec<Plan> {
 /// # Errors
 /// Everything that is wrong with it, not only the first.
 pub fn plans(overrides: &str) -> Result<Vec<Plan>, Vec<PlanError>> {
-    let changes: BTreeMap<String, Override> = serde_json::from_str(overrides).map_err(|error| vec![PlanError::Json(error.to_string())])?;
+    let changes: BTreeMap<String, Override> =
+        serde_json::from_str(overrides).map_err(|error| vec![PlanError::Json(error.to_string())])?;
     let mut plans = default_plans();
     let mut errors = Vec::new();
     for (name, change) in changes {
@@ -146,7 +157,11 @@ fn apply(plan: &mut Plan, change: Override) -> Result<(), PlanError> {
 }
 
 fn parse(name: &str, cron: &str) -> Result<Schedule, PlanError> {
-    Schedule::from_str(cron).map_err(|error| PlanError::Cron { name: name.to_owned(), cron: cron.to_owned(), reason: error.to_string() })
+    Schedule::from_str(cron).map_err(|error| PlanError::Cron {
+        name: name.to_owned(),
+        cron: cron.to_owned(),
+        reason: error.to_string(),
+    })
 }
 
 #[cfg(test)]

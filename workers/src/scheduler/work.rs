@@ -1,7 +1,8 @@
 //! What a fire asks for at one property.
 //!
-//! The night audit and the reminders belong to a time on the wall of each property. A schedule that fires often asks for those
-//! whose time has come since the fire before, however long ago that was: an outage is made up for with the next fire.
+//! The night audit and the reminders belong to a time on the wall of each property. A schedule that fires often asks
+//! for those whose time has come since the fire before, however long ago that was: an outage is made up for with the
+//! next fire.
 
 use super::FireError;
 use super::plan::Plan;
@@ -11,8 +12,9 @@ use pvt_domain::business_day::{business_date, instant_of};
 use pvt_domain::ids::{BookingId, PropertyId, fire_id};
 use pvt_domain::inventory::Property;
 use pvt_domain::messages::{
-    BOOKING_MARK_NO_SHOW, ExpireCheckout, MarkNoShow, NOTIFICATION_SEND, NotificationKind, Order, PAYMENT_EXPIRE_CHECKOUT, RECONCILE_PAYMENTS,
-    RECONCILE_PROPERTY, ReconcilePayments, ReconcileProperty, SendNotification,
+    BOOKING_MARK_NO_SHOW, ExpireCheckout, MarkNoShow, NOTIFICATION_SEND, NotificationKind, Order,
+    PAYMENT_EXPIRE_CHECKOUT, RECONCILE_PAYMENTS, RECONCILE_PROPERTY, ReconcilePayments, ReconcileProperty,
+    SendNotification,
 };
 use pvt_domain::nights::Nights;
 use pvt_messaging::{EncodeError, Outgoing, Topology};
@@ -23,7 +25,8 @@ use pvt_stores::mongo::bookings::Expected;
 const REMINDED_SOON_AT: NaiveTime = clock(9);
 /// When guests are reminded on the day itself, local time.
 const REMINDED_TODAY_AT: NaiveTime = clock(7);
-/// Days that are made up for after an outage. Older reminders would be dropped anyway, and one audit covers all days before it.
+/// Days that are made up for after an outage. Older reminders would be dropped anyway, and one audit covers all days
+/// before it.
 const DAYS_BACK: u64 = 3;
 /// How far back the audit looks for guests who never came.
 const AUDITED_BACK: Days = Days::new(365);
@@ -85,11 +88,17 @@ impl Span {
 }
 
 /// The commands of one fire of what concerns all properties together.
-pub(super) async fn commands_of_the_whole(plan: &Plan, span: Span, mongo: &Mongo, topology: &Topology) -> Result<Vec<Outgoing>, FireError> {
+pub(super) async fn commands_of_the_whole(
+    plan: &Plan,
+    span: Span,
+    mongo: &Mongo,
+    topology: &Topology,
+) -> Result<Vec<Outgoing>, FireError> {
     let actor = format!("schedule:{}", plan.name);
     if plan.work == Work::ReconcilePayments {
         let run_id = fire_id(&plan.name, &span.until.to_rfc3339_opts(SecondsFormat::Secs, true), "");
-        let command = ReconcilePayments { run_id, dry_run: plan.dry_run, actor: actor.clone(), requested_at: span.until.into() };
+        let command =
+            ReconcilePayments { run_id, dry_run: plan.dry_run, actor: actor.clone(), requested_at: span.until.into() };
         return Ok(vec![Outgoing::command(topology.command_key(RECONCILE_PAYMENTS, ""), run_id, &command)?.by(actor)]);
     }
     let overdue = mongo.overdue_holds(span.until.into(), HOLDS_MAX).await?;
@@ -98,7 +107,13 @@ pub(super) async fn commands_of_the_whole(plan: &Plan, span: Span, mongo: &Mongo
     }
     let expire = |(booking_id, property_id): (BookingId, PropertyId)| {
         let id = fire_id(&plan.name, &span.until.to_rfc3339_opts(SecondsFormat::Secs, true), &booking_id.to_string());
-        let command = ExpireCheckout { booking_id, property_id, release: true, actor: actor.clone(), requested_at: span.until.into() };
+        let command = ExpireCheckout {
+            booking_id,
+            property_id,
+            release: true,
+            actor: actor.clone(),
+            requested_at: span.until.into(),
+        };
         let key = topology.command_key(PAYMENT_EXPIRE_CHECKOUT, "");
         Ok(Outgoing::command(key, id, &command)?.correlated(booking_id.as_uuid()).by(actor.clone()))
     };
@@ -106,7 +121,13 @@ pub(super) async fn commands_of_the_whole(plan: &Plan, span: Span, mongo: &Mongo
 }
 
 /// The commands of one fire at one property.
-pub(super) async fn commands(plan: &Plan, span: Span, property_id: &PropertyId, mongo: &Mongo, topology: &Topology) -> Result<Vec<Outgoing>, FireError> {
+pub(super) async fn commands(
+    plan: &Plan,
+    span: Span,
+    property_id: &PropertyId,
+    mongo: &Mongo,
+    topology: &Topology,
+) -> Result<Vec<Outgoing>, FireError> {
     if plan.work == Work::Reconcile {
         return Ok(vec![reconcile(plan, span.until, property_id, topology)?]);
     }
@@ -118,7 +139,12 @@ pub(super) async fn commands(plan: &Plan, span: Span, property_id: &PropertyId, 
         Work::NightAudit => {
             if let Some(today) = span.days(property, property.business_day_cutoff).pop() {
                 let since = today.checked_sub_days(AUDITED_BACK).unwrap_or(today);
-                for expected in mongo.expected(property_id, Nights::new(since, today)).await?.iter().filter(|expected| is_missed(expected, property, today)) {
+                for expected in mongo
+                    .expected(property_id, Nights::new(since, today))
+                    .await?
+                    .iter()
+                    .filter(|expected| is_missed(expected, property, today))
+                {
                     commands.push(no_show(plan, span.until, today, property_id, expected.id, topology)?);
                 }
             }
@@ -133,14 +159,15 @@ pub(super) async fn commands(plan: &Plan, span: Span, property_id: &PropertyId, 
         }
     }
     if plan.dry_run {
-        tracing::info!(schedule = plan.name, property = %property_id, commands = commands.len(), "a dry run sends nothing");
+        tracing::info!(schedule = plan.name, property = %property_id, commands = commands.len(),
+            "a dry run sends nothing");
         commands.clear();
     }
     Ok(commands)
 }
 
-/// Whether the day on which they were expected is over. Who was only confirmed today, by an undone no-show for instance, may still
-/// come until the next audit.
+/// Whether the day on which they were expected is over. Who was only confirmed today, by an undone no-show for
+/// instance, may still come until the next audit.
 fn is_missed(expected: &Expected, property: &Property, today: NaiveDate) -> bool {
     expected.arrival < today && business_date(property, expected.confirmed_at) < today
 }
@@ -158,10 +185,21 @@ fn reminded_arrivals(work: Work, span: Span, property: &Property) -> Vec<NaiveDa
     }
 }
 
-fn reconcile(plan: &Plan, fire: DateTime<Utc>, property_id: &PropertyId, topology: &Topology) -> Result<Outgoing, EncodeError> {
+fn reconcile(
+    plan: &Plan,
+    fire: DateTime<Utc>,
+    property_id: &PropertyId,
+    topology: &Topology,
+) -> Result<Outgoing, EncodeError> {
     let run_id = fire_id(&plan.name, &fire.to_rfc3339_opts(SecondsFormat::Secs, true), property_id.as_str());
     let actor = format!("schedule:{}", plan.name);
-    let command = ReconcileProperty { run_id, property_id: property_id.clone(), dry_run: plan.dry_run, actor: actor.clone(), requested_at: fire.into() };
+    let command = ReconcileProperty {
+        run_id,
+        property_id: property_id.clone(),
+        dry_run: plan.dry_run,
+        actor: actor.clone(),
+        requested_at: fire.into(),
+    };
     let key = topology.command_key(RECONCILE_PROPERTY, property_id.as_str());
     Ok(Outgoing::command(key, run_id, &command)?.by(actor))
 }
@@ -178,7 +216,8 @@ fn no_show(
     let order = Order {
         booking_id,
         property_id: property_id.clone(),
-        // Whatever it is by then: the decision refuses what has come or was put off meanwhile, and being moved to another bed is no excuse.
+        // Whatever it is by then: the decision refuses what has come or was put off meanwhile, and being moved to
+        // another bed is no excuse.
         expected_rev: None,
         actor: "system".to_owned(),
         as_admin: false,
@@ -186,16 +225,32 @@ fn no_show(
         requested_at: fire.into(),
     };
     let key = topology.command_key(BOOKING_MARK_NO_SHOW, property_id.as_str());
-    Ok(Outgoing::command(key, id, &MarkNoShow { order })?.correlated(booking_id.as_uuid()).by(format!("schedule:{}", plan.name)))
+    Ok(Outgoing::command(key, id, &MarkNoShow { order })?
+        .correlated(booking_id.as_uuid())
+        .by(format!("schedule:{}", plan.name)))
 }
 
 /// One mail for each first night of a booking: a stay that is put off has its reminder on its new day.
-fn reminder(plan: &Plan, fire: DateTime<Utc>, expected: &Expected, topology: &Topology) -> Result<Outgoing, EncodeError> {
+fn reminder(
+    plan: &Plan,
+    fire: DateTime<Utc>,
+    expected: &Expected,
+    topology: &Topology,
+) -> Result<Outgoing, EncodeError> {
     let id = fire_id(&plan.name, &expected.arrival.to_string(), &expected.id.to_string());
-    let kind = if plan.work == Work::RemindToday { NotificationKind::ArrivalToday } else { NotificationKind::ArrivalSoon };
+    let kind =
+        if plan.work == Work::RemindToday { NotificationKind::ArrivalToday } else { NotificationKind::ArrivalSoon };
     let actor = format!("schedule:{}", plan.name);
-    let wish = SendNotification { notification_id: id, booking_id: expected.id, kind, actor: actor.clone(), requested_at: fire.into() };
-    Ok(Outgoing::command(topology.command_key(NOTIFICATION_SEND, ""), id, &wish)?.correlated(expected.id.as_uuid()).by(actor))
+    let wish = SendNotification {
+        notification_id: id,
+        booking_id: expected.id,
+        kind,
+        actor: actor.clone(),
+        requested_at: fire.into(),
+    };
+    Ok(Outgoing::command(topology.command_key(NOTIFICATION_SEND, ""), id, &wish)?
+        .correlated(expected.id.as_uuid())
+        .by(actor))
 }
 
 #[cfg(test)]
@@ -233,18 +288,26 @@ mod tests {
     #[test]
     fn an_outage_is_made_up_for() {
         let montreal = property("04:00:00");
-        assert_eq!(audited(&montreal, "2027-01-09T20:00:00Z", "2027-01-11T12:00:00Z"), [date("2027-01-10"), date("2027-01-11")]);
+        assert_eq!(
+            audited(&montreal, "2027-01-09T20:00:00Z", "2027-01-11T12:00:00Z"),
+            [date("2027-01-10"), date("2027-01-11")]
+        );
         assert_eq!(audited(&montreal, "2026-01-01T00:00:00Z", "2027-01-11T12:00:00Z").len(), 4, "and is bounded");
         let soon = reminded_arrivals(Work::RemindSoon, span("2027-01-09T20:00:00Z", "2027-01-11T18:00:00Z"), &montreal);
         assert_eq!(soon, [date("2027-01-13"), date("2027-01-14")]);
-        let today = reminded_arrivals(Work::RemindToday, span("2027-01-09T20:00:00Z", "2027-01-11T18:00:00Z"), &montreal);
+        let today =
+            reminded_arrivals(Work::RemindToday, span("2027-01-09T20:00:00Z", "2027-01-11T18:00:00Z"), &montreal);
         assert_eq!(today, [date("2027-01-11")]);
     }
 
     #[test]
     fn a_cut_off_in_the_gap_of_spring_or_twice_in_autumn_comes_once() {
         let early = property("02:30:00");
-        assert_eq!(audited(&early, "2027-03-14T06:45:00Z", "2027-03-14T07:00:00Z"), [date("2027-03-14")], "2:30 is never shown: 3:00");
+        assert_eq!(
+            audited(&early, "2027-03-14T06:45:00Z", "2027-03-14T07:00:00Z"),
+            [date("2027-03-14")],
+            "2:30 is never shown: 3:00"
+        );
         assert_eq!(audited(&early, "2027-03-14T07:00:00Z", "2027-03-14T08:00:00Z"), []);
         let twice = property("01:30:00");
         assert_eq!(audited(&twice, "2027-11-07T05:15:00Z", "2027-11-07T05:30:00Z"), [date("2027-11-07")]);

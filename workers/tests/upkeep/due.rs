@@ -28,8 +28,13 @@ const EVERY_SECOND: &str = "* * * * * *";
 struct Wishes(Arc<Mutex<Vec<(BookingId, NotificationKind)>>>);
 
 impl Worker for Wishes {
-    const SPEC: Spec =
-        Spec { name: "wishes", queue: Queue::One("emails"), ladder: &[], timeout: Duration::from_secs(5), shape: Shape::Single { concurrency: 1 } };
+    const SPEC: Spec = Spec {
+        name: "wishes",
+        queue: Queue::One("emails"),
+        ladder: &[],
+        timeout: Duration::from_secs(5),
+        shape: Shape::Single { concurrency: 1 },
+    };
     type Message = EmailCommand;
 
     async fn handle(&self, job: &mut Job<EmailCommand>) -> Result<(), Failure> {
@@ -53,13 +58,22 @@ async fn what_became_due_during_an_outage_is_made_up_for_once() -> Result<()> {
         hostel.decide(id.request_command_id(), request).await?;
         anyhow::Ok(id)
     };
-    let (missed, expected_again) = (book("missed", today - Days::new(1), 4).await?, book("expected again", today - Days::new(1), 4).await?);
+    let (missed, expected_again) =
+        (book("missed", today - Days::new(1), 4).await?, book("expected again", today - Days::new(1), 4).await?);
     let before = (Utc::now() - TimeDelta::days(2)).format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
-    hostel.bookings().update_one(doc! { "_id": missed.to_string() }, doc! { "$set": { "history.0.at": before } }).await?;
+    hostel
+        .bookings()
+        .update_one(doc! { "_id": missed.to_string() }, doc! { "$set": { "history.0.at": before } })
+        .await?;
     // Since the outage began, nine o'clock on the wall came today, or else only yesterday.
     let local = Utc::now().with_timezone(&property.time_zone);
-    let reminded = if local.time() >= NaiveTime::from_hms_opt(9, 0, 0).expect("a time") { local.date_naive() } else { local.date_naive() - Days::new(1) };
-    let (soon, later) = (book("soon", reminded + Days::new(3), 1).await?, book("later", reminded + Days::new(4), 1).await?);
+    let reminded = if local.time() >= NaiveTime::from_hms_opt(9, 0, 0).expect("a time") {
+        local.date_naive()
+    } else {
+        local.date_naive() - Days::new(1)
+    };
+    let (soon, later) =
+        (book("soon", reminded + Days::new(3), 1).await?, book("later", reminded + Days::new(4), 1).await?);
 
     let topology = hostel.namespace.topology();
     let publisher = Publisher::start(hostel.namespace.amqp_url(), topology.clone(), "tests");
@@ -74,13 +88,23 @@ async fn what_became_due_during_an_outage_is_made_up_for_once() -> Result<()> {
         hostel.mongo.settle_schedule(name, (Utc::now() - TimeDelta::hours(24)).into(), false, 0).await?;
         plans.push(Plan::new(name, EVERY_SECOND, Tz::UTC)?.doing(work));
     }
-    let scheduler = tokio::spawn(Scheduler::new(hostel.mongo.clone(), publisher.clone(), topology).with_plans(plans).run(stop.clone()));
+    let scheduler = tokio::spawn(
+        Scheduler::new(hostel.mongo.clone(), publisher.clone(), topology).with_plans(plans).run(stop.clone()),
+    );
 
-    eventually("who did not come is a no-show", LIMIT, async || Ok((hostel.stored(missed).await?.status == Status::NoShow).then_some(()))).await?;
-    eventually("who comes soon is reminded", LIMIT, async || Ok(wishes.0.lock().unwrap().contains(&(soon, NotificationKind::ArrivalSoon)).then_some(())))
-        .await?;
+    eventually("who did not come is a no-show", LIMIT, async || {
+        Ok((hostel.stored(missed).await?.status == Status::NoShow).then_some(()))
+    })
+    .await?;
+    eventually("who comes soon is reminded", LIMIT, async || {
+        Ok(wishes.0.lock().unwrap().contains(&(soon, NotificationKind::ArrivalSoon)).then_some(()))
+    })
+    .await?;
     let fired = hostel.mongo.schedule("soon").await?.expect("it is recorded").last_fire;
-    eventually("it fires again", LIMIT, async || Ok((hostel.mongo.schedule("soon").await?.and_then(|state| state.last_fire) > fired).then_some(()))).await?;
+    eventually("it fires again", LIMIT, async || {
+        Ok((hostel.mongo.schedule("soon").await?.and_then(|state| state.last_fire) > fired).then_some(()))
+    })
+    .await?;
     let wishes = wishes.0.lock().unwrap().clone();
     assert_eq!(wishes.iter().filter(|(id, _)| *id == soon).count(), 1, "and asks for nothing twice");
     assert!(!wishes.iter().any(|(id, _)| *id == later));

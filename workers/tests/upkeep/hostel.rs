@@ -10,7 +10,8 @@ use pvt_domain::failure::Failure;
 use pvt_domain::ids::{BedId, BookingId, PropertyId};
 use pvt_domain::inventory::Inventory;
 use pvt_domain::messages::{
-    AnalyticsEvent, AssignBeds, Assignment, BookingCommand, CancelBooking, Inbox, Order, ReconcileCommand, ReconcileProperty, Reply, RequestBooking,
+    AnalyticsEvent, AssignBeds, Assignment, BookingCommand, CancelBooking, Inbox, Order, ReconcileCommand,
+    ReconcileProperty, Reply, RequestBooking,
 };
 use pvt_messaging::{Outgoing, Target};
 use pvt_stores::mart::Mart;
@@ -45,7 +46,10 @@ impl Hostel {
         mongo.save_inventory(&inventory).await?;
         let mart = Mart::connect(&namespace.database_url(), "tests")?;
         mart.migrate().await?;
-        let raw = Client::with_uri_str(namespace.mongodb_uri()).await?.default_database().context("the URI names a database")?;
+        let raw = Client::with_uri_str(namespace.mongodb_uri())
+            .await?
+            .default_database()
+            .context("the URI names a database")?;
         Ok(Self { confirmations: Confirmations::new(mongo.clone(), clock::system), mongo, mart, raw, namespace })
     }
 
@@ -66,13 +70,23 @@ impl Hostel {
     }
 
     /// A confirmed guest in this bed, promised or not.
-    pub(crate) async fn seat(&self, key: &str, arrival: NaiveDate, departure: NaiveDate, bed: &str, locked: bool) -> Result<Booking> {
+    pub(crate) async fn seat(
+        &self,
+        key: &str,
+        arrival: NaiveDate,
+        departure: NaiveDate,
+        bed: &str,
+        locked: bool,
+    ) -> Result<Booking> {
         let (id, request) = asks(key, arrival, departure);
         self.decide(id.request_command_id(), request).await?;
         let assignments = vec![Assignment { stay: 0, beds: Some(vec![bed.into()]), locked: Some(locked) }];
         self.decide(Uuid::new_v4(), BookingCommand::Assign(AssignBeds { order: order(id), assignments })).await?;
         let booking = self.stored(id).await?;
-        ensure!(booking.status == Status::Confirmed && booking.stays[0].assigned_beds == [BedId::from(bed)], "{key} is not in {bed}");
+        ensure!(
+            booking.status == Status::Confirmed && booking.stays[0].assigned_beds == [BedId::from(bed)],
+            "{key} is not in {bed}"
+        );
         Ok(booking)
     }
 
@@ -101,19 +115,34 @@ impl Hostel {
 
     /// What the analytics worker would do with these events.
     pub(crate) async fn load(&self, events: &[Outgoing]) -> Result<()> {
-        let events = events.iter().map(|event| AnalyticsEvent::decode(&event.kind, &event.body)).collect::<Result<Vec<_>, _>>()?;
+        let events = events
+            .iter()
+            .map(|event| AnalyticsEvent::decode(&event.kind, &event.body))
+            .collect::<Result<Vec<_>, _>>()?;
         self.mart.load(&events).await?;
         Ok(())
     }
 
     /// Runs reconciliation without any grace; the events that it publishes are returned, and nowhere published.
     pub(crate) async fn reconcile(&self, run_id: Uuid, dry_run: bool) -> Result<(Report, Vec<Outgoing>)> {
-        let worker = Reconciliation::new(self.mongo.clone(), self.mart.clone(), clock::system).with_grace(Duration::ZERO);
+        let worker =
+            Reconciliation::new(self.mongo.clone(), self.mart.clone(), clock::system).with_grace(Duration::ZERO);
         self.reconcile_with(&worker, run_id, dry_run).await
     }
 
-    pub(crate) async fn reconcile_with(&self, worker: &Reconciliation, run_id: Uuid, dry_run: bool) -> Result<(Report, Vec<Outgoing>)> {
-        let command = ReconcileProperty { run_id, property_id: Self::property(), dry_run, actor: "tests".into(), requested_at: clock::system() };
+    pub(crate) async fn reconcile_with(
+        &self,
+        worker: &Reconciliation,
+        run_id: Uuid,
+        dry_run: bool,
+    ) -> Result<(Report, Vec<Outgoing>)> {
+        let command = ReconcileProperty {
+            run_id,
+            property_id: Self::property(),
+            dry_run,
+            actor: "tests".into(),
+            requested_at: clock::system(),
+        };
         let mut job = Job::new(ReconcileCommand::Property(command), Meta { id: run_id, ..Meta::default() });
         worker.handle(&mut job).await.map_err(failed)?;
         Ok((self.mongo.reconciliation(run_id).await?.context("the report is stored")?, job.emitted().to_vec()))
@@ -159,8 +188,8 @@ impl Settled {
     }
 }
 
-/// One batch, as the runtime delivers it, with somebody waiting for every answer: again when the worker asks for that, because others
-/// were faster too often.
+/// One batch, as the runtime delivers it, with somebody waiting for every answer: again when the worker asks for that,
+/// because others were faster too often.
 pub(crate) async fn deliver(worker: &Confirmations, commands: &[(Uuid, BookingCommand)]) -> Result<Vec<Settled>> {
     let meta = |id| Meta { id, reply_to: Some("replies".into()), ..Meta::default() };
     let mut times = 1;
@@ -175,7 +204,8 @@ pub(crate) async fn deliver(worker: &Confirmations, commands: &[(Uuid, BookingCo
     };
     let settle = |job: &Job<_>| {
         ensure!(job.failed().is_none(), "{:?}", job.failed());
-        let reply = job.emitted().iter().find(|message| message.target == Target::Queue).context("somebody is answered")?;
+        let reply =
+            job.emitted().iter().find(|message| message.target == Target::Queue).context("somebody is answered")?;
         let events = job.emitted().iter().filter(|message| message.target == Target::Events).cloned().collect();
         Ok(Settled { events, reply: serde_json::from_slice(&reply.body)? })
     };
@@ -193,7 +223,13 @@ pub(crate) fn asks(key: &str, arrival: NaiveDate, departure: NaiveDate) -> (Book
         rate_plan_id: "standard".into(),
         source: Source::Direct,
         stays: vec![StayRequest::new(DORM, arrival, departure, 1)],
-        guest: Guest { first_name: "Ada".into(), last_name: "Lovelace".into(), email: "ada@example.com".into(), phone: None, locale: None },
+        guest: Guest {
+            first_name: "Ada".into(),
+            last_name: "Lovelace".into(),
+            email: "ada@example.com".into(),
+            phone: None,
+            locale: None,
+        },
         requested_at: clock::system(),
         quote: None,
         override_restrictions: false,

@@ -9,7 +9,8 @@ use pvt_domain::booking::{Booking, Status};
 use pvt_domain::business_day::business_date;
 use pvt_domain::ids::{BedId, BlockId, BookingId};
 use pvt_domain::messages::{
-    BlockBeds, BookingCommand, CheckInBooking, CheckOutBooking, MarkNoShow, ModifyBooking, RefusalCode, ReinstateBooking, ReplyOutcome, StayWish, UnblockBeds,
+    BlockBeds, BookingCommand, CheckInBooking, CheckOutBooking, MarkNoShow, ModifyBooking, RefusalCode,
+    ReinstateBooking, ReplyOutcome, StayWish, UnblockBeds,
 };
 use pvt_domain::timestamp::Timestamp;
 use pvt_testkit::{dormitory, soon};
@@ -23,8 +24,14 @@ fn in_two_days() -> Timestamp {
     (Utc::now() + TimeDelta::days(2)).into()
 }
 
-/// Delivers a command twice, the second time to a process that remembers nothing: both say the same, and nothing is written again.
-async fn twice(hostel: &Hostel, worker: &Confirmations, clock: clock::Clock, command: BookingCommand) -> Result<Settled> {
+/// Delivers a command twice, the second time to a process that remembers nothing: both say the same, and nothing is
+/// written again.
+async fn twice(
+    hostel: &Hostel,
+    worker: &Confirmations,
+    clock: clock::Clock,
+    command: BookingCommand,
+) -> Result<Settled> {
     let batch = [(Uuid::new_v4(), command)];
     let first = deliver(worker, &batch).await?.remove(0);
     let again = deliver(&hostel.worker(clock), &batch).await?.remove(0);
@@ -39,7 +46,15 @@ fn modifies(booking: &Booking, nights: u64, expected_rev: Option<u32>) -> Bookin
     let order = pvt_domain::messages::Order { expected_rev, ..order(booking.id) };
     let stays = Some(vec![StayWish { stay, continues: Some(0), beds: None }]);
     let (rate_plan_id, guest, quote) = (None, None, None);
-    BookingCommand::Modify(Box::new(ModifyBooking { order, stays, rate_plan_id, guest, reprice: true, quote, override_restrictions: false }))
+    BookingCommand::Modify(Box::new(ModifyBooking {
+        order,
+        stays,
+        rate_plan_id,
+        guest,
+        reprice: true,
+        quote,
+        override_restrictions: false,
+    }))
 }
 
 fn blocks(block_id: BlockId, bed: &str, from: u64, until: u64) -> BookingCommand {
@@ -79,7 +94,10 @@ async fn guests_come_and_leave_and_their_beds_follow() -> Result<()> {
     let booked = hostel.stored(id).await?;
 
     let changed = twice(&hostel, &now, clock::system, modifies(&booked, 5, Some(1))).await?;
-    assert_eq!((changed.reply.outcome, changed.events[0].kind.as_ref()), (ReplyOutcome::Decided, "booking.modified.v1"));
+    assert_eq!(
+        (changed.reply.outcome, changed.events[0].kind.as_ref()),
+        (ReplyOutcome::Decided, "booking.modified.v1")
+    );
     assert_eq!(hostel.claims_of(&booked).await?, 5);
     let late = twice(&hostel, &now, clock::system, modifies(&booked, 6, Some(1))).await?;
     assert_eq!((late.reply.outcome, late.events.len()), (ReplyOutcome::Stale, 0));
@@ -88,7 +106,8 @@ async fn guests_come_and_leave_and_their_beds_follow() -> Result<()> {
     assert_eq!(status(&hostel, id).await?, Status::CheckedIn);
     let cancelled = twice(&hostel, &now, clock::system, cancels(id)).await?;
     assert_eq!(cancelled.reply.outcome, ReplyOutcome::Conflict);
-    let undone = twice(&hostel, &now, clock::system, BookingCommand::Reinstate(ReinstateBooking { order: order(id) })).await?;
+    let undone =
+        twice(&hostel, &now, clock::system, BookingCommand::Reinstate(ReinstateBooking { order: order(id) })).await?;
     assert_eq!(undone.events[0].kind, "booking.reinstated.v1");
     twice(&hostel, &now, clock::system, BookingCommand::CheckIn(CheckInBooking { order: order(id) })).await?;
 
@@ -154,7 +173,10 @@ async fn of_many_who_change_one_booking_each_wins_once_or_is_told() -> Result<()
     let workers: Vec<Confirmations> = (0..4).map(|_| hostel.worker(clock::system)).collect();
     let attempts = (0..24_u32).map(|number| {
         let (worker, booking) = (&workers[number as usize % workers.len()], &booking);
-        async move { deliver(worker, &[(Uuid::new_v4(), modifies(booking, u64::from(3 + number % 5), Some(1 + number / 4)))]).await }
+        async move {
+            deliver(worker, &[(Uuid::new_v4(), modifies(booking, u64::from(3 + number % 5), Some(1 + number / 4)))])
+                .await
+        }
     });
     let mut won = 0;
     for settled in join_all(attempts).await {
@@ -177,7 +199,11 @@ async fn a_block_that_races_with_guests_never_overlaps_them() -> Result<()> {
         let days = 10 + 3 * round;
         let (one, two) = (hostel.worker(clock::system), hostel.worker(clock::system));
         let keys: Vec<String> = (0..3).map(|number| format!("{round}-{number}")).collect();
-        let guests: Vec<_> = keys.iter().map(|key| asks(key, soon(days), soon(days + 2))).map(|(id, request)| (id.request_command_id(), request)).collect();
+        let guests: Vec<_> = keys
+            .iter()
+            .map(|key| asks(key, soon(days), soon(days + 2)))
+            .map(|(id, request)| (id.request_command_id(), request))
+            .collect();
         let block = BlockId::derive("tests", &round.to_string());
         let blocked = [(Uuid::new_v4(), blocks(block, "r-1", days, days + 2))];
         let (first, second) = tokio::join!(deliver(&one, &guests), deliver(&two, &blocked));

@@ -25,32 +25,48 @@ async fn lost_events_reach_the_mart_through_the_broker() -> Result<()> {
     let engine = Engine::new(hostel.namespace.amqp_url(), topology.clone(), publisher.clone())
         .register_batch(Analytics::new(hostel.mart.clone()))?
         .register_batch(Payments::new(hostel.mongo.clone(), topology.clone(), clock::system))?
-        .register(Reconciliation::new(hostel.mongo.clone(), hostel.mart.clone(), clock::system).with_grace(Duration::ZERO))?;
+        .register(
+            Reconciliation::new(hostel.mongo.clone(), hostel.mart.clone(), clock::system).with_grace(Duration::ZERO),
+        )?;
     let running = tokio::spawn(engine.run(stop.clone()));
 
     // Twice the same event: one row. Never the other: reconciliation publishes it.
     let (one, events) = hostel.book("one", 10).await?;
     let (two, _) = hostel.book("two", 10).await?;
     publisher.publish_all([events.clone(), events].concat()).await?;
-    eventually("the first booking is in the mart", LIMIT, async || Ok(hostel.mart.behind(&[(one.id, 1)]).await?.is_empty().then_some(()))).await?;
+    eventually("the first booking is in the mart", LIMIT, async || {
+        Ok(hostel.mart.behind(&[(one.id, 1)]).await?.is_empty().then_some(()))
+    })
+    .await?;
     let run_id = Uuid::new_v4();
-    let command = ReconcileProperty { run_id, property_id: Hostel::property(), dry_run: false, actor: "tests".into(), requested_at: clock::system() };
+    let command = ReconcileProperty {
+        run_id,
+        property_id: Hostel::property(),
+        dry_run: false,
+        actor: "tests".into(),
+        requested_at: clock::system(),
+    };
     let key = topology.command_key(RECONCILE_PROPERTY, Hostel::property().as_str());
     publisher.publish(Outgoing::command(key, run_id, &command)?).await?;
-    eventually("the second booking is in the mart", LIMIT, async || Ok(hostel.mart.behind(&[(two.id, 1)]).await?.is_empty().then_some(()))).await?;
+    eventually("the second booking is in the mart", LIMIT, async || {
+        Ok(hostel.mart.behind(&[(two.id, 1)]).await?.is_empty().then_some(()))
+    })
+    .await?;
     let report = eventually("the report", LIMIT, async || Ok(hostel.mongo.reconciliation(run_id).await?)).await?;
     assert_eq!((report.found, report.repaired), (1, 1), "{report}");
 
     let event = StripeEvent {
         event_id: "evt_1".into(),
         event_type: "invoice.paid".into(),
-        payload: serde_json::json!({ "id": "evt_1", "type": "invoice.paid", "created": 1_800_000_000, "data": { "object": { "amount": 15_000, "metadata": { "a.b": "$c", "": null } } } }),
+        payload: serde_json::json!({ "id": "evt_1", "type": "invoice.paid", "created": 1_800_000_000,
+            "data": { "object": { "amount": 15_000, "metadata": { "a.b": "$c", "": null } } } }),
         received_at: clock::system(),
     };
     let key = topology.command_key(STRIPE_EVENT, "");
     let push = Outgoing::command(key, Uuid::new_v4(), &event)?;
     publisher.publish_all([push.clone(), push.clone(), push]).await?;
-    let stored = eventually("the event is stored", LIMIT, async || Ok(hostel.mongo.stripe_event("evt_1").await?)).await?;
+    let stored =
+        eventually("the event is stored", LIMIT, async || Ok(hostel.mongo.stripe_event("evt_1").await?)).await?;
     assert_eq!(serde_json::to_value(&stored.payload)?, event.payload);
     assert_eq!(stored.event_type, event.event_type);
 

@@ -1,4 +1,5 @@
-//! The worker that decides and those that keep the books: mart, Stripe events, reconciliation and scheduler, on real engines.
+//! The worker that decides and those that keep the books: mart, Stripe events, reconciliation and scheduler, on real
+//! engines.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 

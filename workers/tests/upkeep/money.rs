@@ -41,15 +41,27 @@ impl Till {
     }
 
     /// Delivers a command once, with these further headers; what follows from it.
-    async fn deliver_with(&self, command: &StripeCommand, clock: Clock, headers: &[(&str, &str)]) -> Result<Vec<Outgoing>> {
-        let worker = StripeCalls::new(self.hostel.mongo.clone(), self.hostel.namespace.topology(), Some(self.client.clone()), clock);
+    async fn deliver_with(
+        &self,
+        command: &StripeCommand,
+        clock: Clock,
+        headers: &[(&str, &str)],
+    ) -> Result<Vec<Outgoing>> {
+        let worker = StripeCalls::new(
+            self.hostel.mongo.clone(),
+            self.hostel.namespace.topology(),
+            Some(self.client.clone()),
+            clock,
+        );
         let headers = headers.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        let mut job = Job::new(command.clone(), Meta { id: Uuid::from_u128(1), attempt: 1, headers, ..Meta::default() });
+        let mut job =
+            Job::new(command.clone(), Meta { id: Uuid::from_u128(1), attempt: 1, headers, ..Meta::default() });
         worker.handle(&mut job).await.map_err(|failure| anyhow::anyhow!("{failure}"))?;
         Ok(job.emitted().to_vec())
     }
 
-    /// What is told by the second of two deliveries of a command, of which the first died after it had stored everything.
+    /// What is told by the second of two deliveries of a command, of which the first died after it had stored
+    /// everything.
     async fn told_again(&self, command: &StripeCommand) -> Result<Told> {
         self.deliver_with(command, clock::system, &[]).await?;
         Told::of(&self.deliver_with(command, clock::system, &[]).await?)
@@ -67,7 +79,8 @@ impl Till {
 
     async fn session(&self, booking: &Booking, payment: u128) -> Result<String> {
         let ledger = self.hostel.mongo.ledger(booking.id).await?.context("a ledger")?;
-        let attempt = ledger.attempts.iter().find(|attempt| attempt.id == Uuid::from_u128(payment)).context("an attempt")?;
+        let attempt =
+            ledger.attempts.iter().find(|attempt| attempt.id == Uuid::from_u128(payment)).context("an attempt")?;
         attempt.object.clone().context("a session")
     }
 }
@@ -93,7 +106,10 @@ impl Told {
             let event: PaymentEvent = serde_json::from_slice(&message.body)?;
             anyhow::Ok((event.what.as_str(), event.payment))
         });
-        Ok(Self { events: events.collect::<Result<_>>()?, settles: messages.iter().any(|message| message.kind == BOOKING_SETTLE_PAYMENT) })
+        Ok(Self {
+            events: events.collect::<Result<_>>()?,
+            settles: messages.iter().any(|message| message.kind == BOOKING_SETTLE_PAYMENT),
+        })
     }
 }
 
@@ -119,24 +135,56 @@ async fn what_was_stored_and_not_told_is_told_by_the_next_delivery() -> Result<(
 
     // Read, because an event told of it without saying whose it is.
     let intent = till.pay(&booking, 1).await?;
-    let refresh = StripeCommand::Refresh(RefreshPayment { intent: intent.clone(), event_id: "evt_1".into(), joined: true, requested_at });
+    let refresh = StripeCommand::Refresh(RefreshPayment {
+        intent: intent.clone(),
+        event_id: "evt_1".into(),
+        joined: true,
+        requested_at,
+    });
     till.deliver_with(&refresh, clock::system, &[]).await?;
     let told = Told::of(&till.deliver_with(&refresh, clock::system, &[(HEADER_DEFERRALS, "1")]).await?)?;
     assert!(told.settles && told.events.contains(&("captured", intent.clone())), "{told:?}");
 
     // Given back by staff, and taken in cash.
-    let wish = RefundWish { refund_id: Uuid::from_u128(5), payment_id: intent.clone(), amount: Some(total / 2), note: "the shower was cold".into() };
-    let refund = Refund { booking_id, property_id: property_id.clone(), wish: Some(wish), actor: "staff:1".into(), requested_at };
+    let wish = RefundWish {
+        refund_id: Uuid::from_u128(5),
+        payment_id: intent.clone(),
+        amount: Some(total / 2),
+        note: "the shower was cold".into(),
+    };
+    let refund = Refund {
+        booking_id,
+        property_id: property_id.clone(),
+        wish: Some(wish),
+        actor: "staff:1".into(),
+        requested_at,
+    };
     let told = till.told_again(&StripeCommand::Refund(refund)).await?;
     assert!(told.settles && told.events.contains(&("refunded", intent)), "{told:?}");
     assert_eq!(till.stripe.total().refunds, 1);
-    let record = Record { id: Uuid::from_u128(6), method: RecordMethod::Cash, amount: 100, actor: "staff:1".into(), note: None, at: requested_at };
-    let told = till.told_again(&StripeCommand::Record(RecordPayment { booking_id, property_id: property_id.clone(), record })).await?;
+    let record = Record {
+        id: Uuid::from_u128(6),
+        method: RecordMethod::Cash,
+        amount: 100,
+        actor: "staff:1".into(),
+        note: None,
+        at: requested_at,
+    };
+    let told = till
+        .told_again(&StripeCommand::Record(RecordPayment { booking_id, property_id: property_id.clone(), record }))
+        .await?;
     assert!(told.settles && told.events.contains(&("captured", Uuid::from_u128(6).to_string())), "{told:?}");
 
     // What is on its way back cannot be handed out as well.
     let all: i64 = till.hostel.mongo.ledger(booking_id).await?.context("a ledger")?.summary().kept();
-    let out = |amount| Record { id: Uuid::new_v4(), method: RecordMethod::Cash, amount, actor: "staff:1".into(), note: None, at: requested_at };
+    let out = |amount| Record {
+        id: Uuid::new_v4(),
+        method: RecordMethod::Cash,
+        amount,
+        actor: "staff:1".into(),
+        note: None,
+        at: requested_at,
+    };
     let slip = RecordPayment { booking_id, property_id: property_id.clone(), record: out(-all - 1) };
     till.deliver_with(&StripeCommand::Record(slip), clock::system, &[]).await?;
     let mut ledger = till.hostel.mongo.ledger(booking_id).await?.context("a ledger")?;
@@ -147,12 +195,17 @@ async fn what_was_stored_and_not_told_is_told_by_the_next_delivery() -> Result<(
     assert!(till.hostel.mongo.save_ledgers(&[ledger]).await?);
     let twice = RecordPayment { booking_id, property_id: property_id.clone(), record: out(-1) };
     till.deliver_with(&StripeCommand::Record(twice), clock::system, &[]).await?;
-    assert_eq!(till.hostel.mongo.ledger(booking_id).await?.context("a ledger")?.summary().kept(), all, "it is ordered already");
+    assert_eq!(
+        till.hostel.mongo.ledger(booking_id).await?.context("a ledger")?.summary().kept(),
+        all,
+        "it is ordered already"
+    );
 
     // Closed, and found paid.
     let (late, _) = till.hostel.book("b", 40).await?;
     let intent = till.pay(&late, 7).await?;
-    let expire = ExpireCheckout { booking_id: late.id, property_id, release: false, actor: "system".into(), requested_at };
+    let expire =
+        ExpireCheckout { booking_id: late.id, property_id, release: false, actor: "system".into(), requested_at };
     let told = till.told_again(&StripeCommand::Expire(expire)).await?;
     assert!(told.settles && told.events.contains(&("captured", intent)), "{told:?}");
     Ok(())
@@ -177,8 +230,13 @@ async fn a_sweep_that_died_before_it_handed_on_what_it_found_finds_it_again() ->
     till.deliver_with(&sweep(1), clock::system, &[]).await?;
     let (booking, _) = till.hostel.book("a", 30).await?;
     till.pay(&booking, 1).await?;
-    let found =
-        |messages: Vec<Outgoing>| messages.into_iter().filter(|message| message.kind == STRIPE_EVENT).map(|message| message.id).collect::<BTreeSet<_>>();
+    let found = |messages: Vec<Outgoing>| {
+        messages
+            .into_iter()
+            .filter(|message| message.kind == STRIPE_EVENT)
+            .map(|message| message.id)
+            .collect::<BTreeSet<_>>()
+    };
     let first = found(till.deliver_with(&sweep(2), much_later, &[]).await?);
     assert!(first.len() >= 4, "{first:?}");
     let again = found(till.deliver_with(&sweep(2), much_later, &[]).await?);
@@ -187,7 +245,12 @@ async fn a_sweep_that_died_before_it_handed_on_what_it_found_finds_it_again() ->
     assert_eq!(
         (
             usize::try_from(report.missing)?,
-            report.until >= much_later().as_datetime().checked_sub_signed(chrono::TimeDelta::minutes(2)).context("a time")?.into()
+            report.until
+                >= much_later()
+                    .as_datetime()
+                    .checked_sub_signed(chrono::TimeDelta::minutes(2))
+                    .context("a time")?
+                    .into()
         ),
         (first.len(), true)
     );

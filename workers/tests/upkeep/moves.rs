@@ -45,7 +45,9 @@ async fn a_stay_gives_way_and_a_repetition_tells_of_it_again() -> Result<()> {
 async fn two_requests_of_one_batch_move_the_same_booking() -> Result<()> {
     let hostel = Hostel::selling(dormitory(PROPERTY, 3)).await?;
     let day = |number: u64| soon(20 + number);
-    for (key, from, until, bed) in [("l2", 11, 12, "r-2"), ("l3", 11, 12, "r-3"), ("m1", 15, 16, "r-1"), ("m3", 15, 16, "r-3")] {
+    for (key, from, until, bed) in
+        [("l2", 11, 12, "r-2"), ("l3", 11, 12, "r-3"), ("m1", 15, 16, "r-1"), ("m3", 15, 16, "r-3")]
+    {
         hostel.seat(key, day(from), day(until), bed, true).await?;
     }
     let k = hostel.seat("k", day(12), day(15), "r-3", true).await?;
@@ -60,7 +62,10 @@ async fn two_requests_of_one_batch_move_the_same_booking() -> Result<()> {
     assert_eq!((a.history[0].moved.as_slice(), b.history[0].moved.as_slice()), ([x.id].as_slice(), [x.id].as_slice()));
     let [.., one, two] = moved.history.as_slice() else { panic!("two moves") };
     assert_eq!((one.command_id, two.command_id), (batch[0].0, batch[2].0));
-    assert!(settled[0].event_ids().contains(&one.event_id) && !settled[0].event_ids().contains(&two.event_id), "each tells of its own");
+    assert!(
+        settled[0].event_ids().contains(&one.event_id) && !settled[0].event_ids().contains(&two.event_id),
+        "each tells of its own"
+    );
     assert!(settled[2].event_ids().contains(&two.event_id) && !settled[2].event_ids().contains(&one.event_id));
     assert_eq!(hostel.violations().await?, Vec::<String>::new());
 

@@ -50,12 +50,20 @@ async fn claims_that_drifted_are_found_and_put_right() -> Result<()> {
     hostel.claims().insert_one(doc! { "_id": &stray, "booking": Uuid::new_v4().to_string() }).await?;
 
     let (dry, _) = hostel.reconcile(Uuid::new_v4(), true).await?;
-    assert_eq!(kinds(&dry), [(OrphanClaim, false), (OrphanClaim, false), (MissingClaim, false), (MissingClaim, false)], "{dry}");
+    assert_eq!(
+        kinds(&dry),
+        [(OrphanClaim, false), (OrphanClaim, false), (MissingClaim, false), (MissingClaim, false)],
+        "{dry}"
+    );
     assert_eq!(hostel.claims_of(&kept).await?, 0, "a dry run changes nothing");
 
     let run_id = Uuid::new_v4();
     let (report, _) = hostel.reconcile(run_id, false).await?;
-    assert_eq!(kinds(&report), [(OrphanClaim, true), (OrphanClaim, true), (MissingClaim, true), (MissingClaim, true)], "{report}");
+    assert_eq!(
+        kinds(&report),
+        [(OrphanClaim, true), (OrphanClaim, true), (MissingClaim, true), (MissingClaim, true)],
+        "{report}"
+    );
     assert_eq!(hostel.claims_of(&kept).await?, 2);
     assert_eq!(hostel.claims_of(&gone).await?, 0);
     let audit = hostel.mongo.audit_of(run_id).await?;
@@ -78,9 +86,16 @@ async fn a_bed_sold_twice_is_left_to_people() -> Result<()> {
     let (two, events) = hostel.book("two", 10).await?;
     hostel.load(&events).await?;
     let bed = one.stays[0].assigned_beds[0].as_str();
-    hostel.bookings().update_one(doc! { "_id": two.id.to_string() }, doc! { "$set": { "stays.0.assigned_beds": [bed] } }).await?;
+    hostel
+        .bookings()
+        .update_one(doc! { "_id": two.id.to_string() }, doc! { "$set": { "stays.0.assigned_beds": [bed] } })
+        .await?;
     let (report, _) = hostel.reconcile(Uuid::new_v4(), false).await?;
-    assert_eq!(kinds(&report), [(OrphanClaim, true), (OrphanClaim, true), (Conflict, false), (Conflict, false)], "{report}");
+    assert_eq!(
+        kinds(&report),
+        [(OrphanClaim, true), (OrphanClaim, true), (Conflict, false), (Conflict, false)],
+        "{report}"
+    );
     assert_eq!(report.findings[0].kind, Conflict, "what is left comes first");
     assert_eq!(hostel.claims_of(&one).await?, 2, "the holder keeps its claims");
     Ok(())
@@ -161,13 +176,22 @@ async fn a_repair_that_is_no_longer_due_is_not_made() -> Result<()> {
     use pvt_stores::mongo::reconciliations::{ClaimRepair, ClaimToRestore};
     let hostel = Hostel::open().await?;
     let (booking, _) = hostel.book("a", 10).await?;
-    let (bed, night) = booking.claims().next().map(|(bed, night)| (bed.clone(), night)).expect("a confirmed booking has beds");
+    let (bed, night) =
+        booking.claims().next().map(|(bed, night)| (bed.clone(), night)).expect("a confirmed booking has beds");
     let audit = || AuditEntry::new(Uuid::new_v4(), clock::system(), "tests", "repair.test".into(), "x", "");
     let claim = StoredClaim { key: first_key(&booking), booking: booking.id.to_string() };
-    let missing = ClaimToRestore { property_id: booking.property_id.clone(), owner: Owner::Booking(booking.id), bed_id: bed, night };
+    let missing = ClaimToRestore {
+        property_id: booking.property_id.clone(),
+        owner: Owner::Booking(booking.id),
+        bed_id: bed,
+        night,
+    };
     assert_eq!(hostel.mongo.release_orphan_claim(&claim, &audit()).await?, ClaimRepair::NotDue, "its owner is active");
     assert_eq!(hostel.mongo.restore_claim(&missing, &audit()).await?, ClaimRepair::NotDue, "it is there");
-    hostel.claims().update_one(doc! { "_id": &claim.key }, doc! { "$set": { "booking": Uuid::new_v4().to_string() } }).await?;
+    hostel
+        .claims()
+        .update_one(doc! { "_id": &claim.key }, doc! { "$set": { "booking": Uuid::new_v4().to_string() } })
+        .await?;
     assert_eq!(hostel.mongo.restore_claim(&missing, &audit()).await?, ClaimRepair::Taken);
     hostel.claims().delete_one(doc! { "_id": &claim.key }).await?;
     hostel.cancel(&booking).await?;
@@ -199,7 +223,10 @@ async fn claims_of_blocks_are_put_right_like_those_of_bookings() -> Result<()> {
     assert_eq!((sound.found, sound.checked.blocks, sound.checked.claims), (0, 1, 2), "{sound}");
     let owner = format!("block:{block_id}");
     hostel.claims().delete_one(doc! { "_id": claim_key(&Hostel::property(), &"d6a-1".into(), soon(11)) }).await?;
-    hostel.claims().insert_one(doc! { "_id": claim_key(&Hostel::property(), &"d6a-2".into(), soon(11)), "booking": &owner }).await?;
+    hostel
+        .claims()
+        .insert_one(doc! { "_id": claim_key(&Hostel::property(), &"d6a-2".into(), soon(11)), "booking": &owner })
+        .await?;
     let (report, _) = hostel.reconcile(Uuid::new_v4(), false).await?;
     assert_eq!(kinds(&report), [(OrphanClaim, true), (MissingClaim, true)], "{report}");
     assert_eq!(hostel.violations().await?, Vec::<String>::new());

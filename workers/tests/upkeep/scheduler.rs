@@ -25,8 +25,13 @@ const LEASE: Duration = Duration::from_secs(15);
 struct Inbox(Arc<Mutex<Vec<Uuid>>>);
 
 impl Worker for Inbox {
-    const SPEC: Spec =
-        Spec { name: "inbox", queue: Queue::One("reconciliation"), ladder: &[], timeout: Duration::from_secs(5), shape: Shape::Single { concurrency: 1 } };
+    const SPEC: Spec = Spec {
+        name: "inbox",
+        queue: Queue::One("reconciliation"),
+        ladder: &[],
+        timeout: Duration::from_secs(5),
+        shape: Shape::Single { concurrency: 1 },
+    };
     type Message = ReconcileCommand;
 
     async fn handle(&self, job: &mut Job<ReconcileCommand>) -> Result<(), Failure> {
@@ -57,7 +62,8 @@ async fn one_leader_fires_and_another_takes_over() -> Result<()> {
 
     let plan = Plan { catch_up: CatchUp::All, ..Plan::new("every_second", "* * * * * *", Tz::UTC)? };
     let start = |stop: CancellationToken| {
-        let scheduler = Scheduler::new(mongo.clone(), publisher.clone(), namespace.topology()).with_plans(vec![plan.clone()]);
+        let scheduler =
+            Scheduler::new(mongo.clone(), publisher.clone(), namespace.topology()).with_plans(vec![plan.clone()]);
         tokio::spawn(scheduler.run(stop))
     };
     let (stop_first, stop_second) = (CancellationToken::new(), CancellationToken::new());

@@ -55,16 +55,23 @@ async fn a_batch_whose_companion_is_given_up_is_decided_all_the_same() -> Result
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_booking_that_cannot_be_read_fails_alone() -> Result<()> {
     let hostel = Hostel::open().await?;
-    let raw = Client::with_uri_str(hostel.namespace.mongodb_uri()).await?.default_database().context("the URI names a database")?;
+    let raw = Client::with_uri_str(hostel.namespace.mongodb_uri())
+        .await?
+        .default_database()
+        .context("the URI names a database")?;
     for round in 0..5_u64 {
         let key = format!("broken-{round}");
-        let unreadable = doc! { "_id": BookingId::derive(Some("tests"), &key, "").to_string(), "status": "of a later version" };
+        let unreadable =
+            doc! { "_id": BookingId::derive(Some("tests"), &key, "").to_string(), "status": "of a later version" };
         raw.collection::<Document>("bookings").insert_one(unreadable).await?;
         let keys: Vec<String> = (0..3).map(|number| format!("whole-{round}-{number}")).collect();
         let companions = join_all(keys.iter().map(|key| hostel.book(key, 40 + round)));
         // The first decides at once; the others, the broken one among them, wait for it and are taken along together.
         let (companions, broken) = join(companions, hostel.book(&key, 40 + round)).await;
-        ensure!(broken.is_err_and(|error| error.to_string().contains("retry")), "it climbs the ladder and stops nobody");
+        ensure!(
+            broken.is_err_and(|error| error.to_string().contains("retry")),
+            "it climbs the ladder and stops nobody"
+        );
         for booked in companions {
             assert_eq!(booked?.0.status, Status::Confirmed);
         }
@@ -81,6 +88,10 @@ async fn a_request_that_comes_again_when_the_house_is_full_stays_confirmed() -> 
     }
     assert_eq!(hostel.book("guest-13", 60).await?.0.status, Status::Rejected);
     let (again, again_events) = hostel.book("guest-0", 60).await?;
-    assert_eq!((again, again_events[0].id), (first, events[0].id), "the same booking, and the same event under the same id");
+    assert_eq!(
+        (again, again_events[0].id),
+        (first, events[0].id),
+        "the same booking, and the same event under the same id"
+    );
     Ok(())
 }

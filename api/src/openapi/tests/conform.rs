@@ -1,5 +1,5 @@
-//! Whether a value looks as a schema of our document says. Knows what `schema.rs` writes, and is stricter than a client should be: a
-//! field that an answer has and its schema does not is a fault, so that the document cannot fall behind.
+//! Whether a value looks as a schema of our document says. Knows what `schema.rs` writes, and is stricter than a client
+//! should be: a field that an answer has and its schema does not is a fault, so that the document cannot fall behind.
 
 use serde_json::Value;
 
@@ -41,7 +41,10 @@ fn check(document: &Value, schema: &Value, value: &Value, at: &str, found: &mut 
     match schema["type"].as_str() {
         Some("object") => object(document, schema, value, at, found),
         Some("array") => match value.as_array() {
-            Some(items) => items.iter().enumerate().for_each(|(index, item)| check(document, &schema["items"], item, &format!("{at}/{index}"), found)),
+            Some(items) => items
+                .iter()
+                .enumerate()
+                .for_each(|(index, item)| check(document, &schema["items"], item, &format!("{at}/{index}"), found)),
             None => found.push(format!("{at}: is not a list")),
         },
         Some("string") => text(schema, value, at, found),

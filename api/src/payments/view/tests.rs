@@ -28,7 +28,10 @@ fn shown(ledger: &Ledger, now: Timestamp) -> Vec<Value> {
 fn only(ledger: &Ledger) -> Value {
     let payments = shown(ledger, soon());
     assert_eq!(payments.len(), 1, "{payments:?}");
-    assert!(STATUSES.contains(&payments[0]["status"].as_str().unwrap()) && CHANNELS.contains(&payments[0]["channel"].as_str().unwrap()));
+    assert!(
+        STATUSES.contains(&payments[0]["status"].as_str().unwrap())
+            && CHANNELS.contains(&payments[0]["channel"].as_str().unwrap())
+    );
     payments[0].clone()
 }
 
@@ -39,7 +42,11 @@ fn an_open_page_is_shown_until_it_ends() {
     assert_eq!((&open["status"], &open["checkout_url"]), (&json!("open"), &json!("https://pay.example.com/cs_1")));
     assert_eq!((&open["amount"], &open["expires_at"]), (&money(OWED), &json!("2027-01-15T08:30:00.000Z")));
     let late = &shown(&ledger, at("2027-01-15T08:30:00Z"))[0];
-    assert_eq!((&late["status"], late.get("checkout_url")), (&json!("expired"), None), "nobody is sent to a page that has ended");
+    assert_eq!(
+        (&late["status"], late.get("checkout_url")),
+        (&json!("expired"), None),
+        "nobody is sent to a page that has ended"
+    );
     assert!(payments_of(&ledger, soon()).remove(0).without_page().checkout_url.is_none());
 }
 
@@ -48,7 +55,10 @@ fn a_payment_is_found_by_our_id_and_by_stripes() {
     let mut ledger = paid();
     ledger.fees.insert("pi_1".to_owned(), 320);
     let payment = only(&ledger);
-    assert_eq!((&payment["status"], &payment["channel"], &payment["fee"]), (&json!("succeeded"), &json!("checkout"), &money(320)));
+    assert_eq!(
+        (&payment["status"], &payment["channel"], &payment["fee"]),
+        (&json!("succeeded"), &json!("checkout"), &money(320))
+    );
     assert_eq!(payment["stripe"], json!({ "payment_intent": "pi_1", "checkout_session": "cs_1" }));
     assert_eq!((&payment["entries"][0]["kind"], &payment["entries"][0]["balance"]), (&json!("payment"), &money(OWED)));
     assert_eq!(payment["attention"], json!([]));
@@ -62,8 +72,16 @@ fn a_payment_is_found_by_our_id_and_by_stripes() {
 #[test]
 fn every_end_of_an_attempt_has_a_name() {
     let stories: [Story; 5] = [
-        ("processing", Some(["complete", "unpaid", "checkout.session.completed"]), Some(["processing", "payment_intent.processing"])),
-        ("failed", Some(["complete", "unpaid", "checkout.session.async_payment_failed"]), Some(["requires_payment_method", "payment_intent.payment_failed"])),
+        (
+            "processing",
+            Some(["complete", "unpaid", "checkout.session.completed"]),
+            Some(["processing", "payment_intent.processing"]),
+        ),
+        (
+            "failed",
+            Some(["complete", "unpaid", "checkout.session.async_payment_failed"]),
+            Some(["requires_payment_method", "payment_intent.payment_failed"]),
+        ),
         ("canceled", None, Some(["canceled", "payment_intent.canceled"])),
         ("expired", Some(["expired", "unpaid", "checkout.session.expired"]), None),
         ("open", None, Some(["requires_payment_method", "payment_intent.payment_failed"])),
@@ -88,13 +106,22 @@ fn refunds_say_who_decided_them_and_what_became_of_them() {
     let key = ledger.order_wish(Uuid::from_u128(5), "pi_1", 2_000, "staff:9", "cold shower", now).key.clone();
     let ordered = only(&ledger);
     assert_eq!((&ordered["status"], &ordered["refunds"][0]["status"]), (&json!("succeeded"), &json!("ordered")));
-    assert_eq!((&ordered["refunds"][0]["note"], &ordered["refunds"][0]["actor"]), (&json!("cold shower"), &json!("staff:9")));
+    assert_eq!(
+        (&ordered["refunds"][0]["note"], &ordered["refunds"][0]["actor"]),
+        (&json!("cold shower"), &json!("staff:9"))
+    );
     tell(&mut ledger, 5, "refund.created", refund("re_1", "succeeded", 2_000, Some(&key)));
     let part = only(&ledger);
-    assert_eq!((&part["status"], &part["refunded"], &part["refunds"].as_array().unwrap().len()), (&json!("partially_refunded"), &money(2_000), &1));
+    assert_eq!(
+        (&part["status"], &part["refunded"], &part["refunds"].as_array().unwrap().len()),
+        (&json!("partially_refunded"), &money(2_000), &1)
+    );
     tell(&mut ledger, 6, "refund.created", refund("re_2", "pending", OWED - 2_000, None));
     let all = only(&ledger);
-    assert_eq!((&all["status"], &all["refunds"][1]["actor"], all["refunds"][1].get("reason")), (&json!("refunded"), &json!("stripe"), None));
+    assert_eq!(
+        (&all["status"], &all["refunds"][1]["actor"], all["refunds"][1].get("reason")),
+        (&json!("refunded"), &json!("stripe"), None)
+    );
     tell(&mut ledger, 7, "refund.failed", refund("re_1", "failed", 2_000, Some(&key)));
     let failed = only(&ledger);
     assert_eq!((&failed["status"], &failed["attention"]), (&json!("partially_refunded"), &json!(["refund_failed"])));
@@ -104,7 +131,16 @@ fn refunds_say_who_decided_them_and_what_became_of_them() {
 
 fn staff_of(property: &str) -> Caller {
     let (sub, properties) = (UserId::from_uuid(Uuid::nil()), vec![property.into()]);
-    let claims = AccessClaims { iss: String::new(), aud: String::new(), sub, jti: Uuid::nil(), iat: 0, exp: 0, role: Role::Staff, properties };
+    let claims = AccessClaims {
+        iss: String::new(),
+        aud: String::new(),
+        sub,
+        jti: Uuid::nil(),
+        iat: 0,
+        exp: 0,
+        role: Role::Staff,
+        properties,
+    };
     Caller::Person(Arc::new(Person::new(claims)))
 }
 
@@ -112,11 +148,15 @@ fn staff_of(property: &str) -> Caller {
 fn guests_do_not_read_what_staff_say_to_each_other() {
     let mut ledger = paid();
     ledger.fees.insert("pi_1".to_owned(), 320);
-    let key = ledger.order_wish(Uuid::from_u128(5), "pi_1", 2_000, "staff:9", "a liar, but cheap to be rid of", soon()).key.clone();
+    let key = ledger
+        .order_wish(Uuid::from_u128(5), "pi_1", 2_000, "staff:9", "a liar, but cheap to be rid of", soon())
+        .key
+        .clone();
     tell(&mut ledger, 5, "refund.failed", refund("re_1", "failed", 2_000, Some(&key)));
     tell(&mut ledger, 6, "refund.created", refund("re_2", "succeeded", 1_000, None));
     ledger.order_wish(Uuid::from_u128(6), "pi_1", 500, "guest", "plans changed", soon());
-    let seen_by = |caller: &Caller| serde_json::to_value(payments_of(&ledger, soon()).remove(0).shown_to(caller)).unwrap();
+    let seen_by =
+        |caller: &Caller| serde_json::to_value(payments_of(&ledger, soon()).remove(0).shown_to(caller)).unwrap();
     assert_eq!(seen_by(&staff_of("pvt-montreal")), only(&ledger), "who acts for the property sees all of it");
     for other in [Caller::Anonymous, staff_of("another-house")] {
         let seen = seen_by(&other);
@@ -125,7 +165,11 @@ fn guests_do_not_read_what_staff_say_to_each_other() {
         let actors: Vec<&str> = refunds.iter().map(|refund| refund["actor"].as_str().unwrap()).collect();
         assert_eq!(actors, ["staff", "stripe", "guest"], "{refunds:?}");
         assert!(refunds.iter().all(|refund| refund.get("note").is_none()), "{refunds:?}");
-        assert_eq!((&seen["amount"], &seen["refunds"][0]["status"]), (&money(OWED), &json!("failed")), "the rest is theirs");
+        assert_eq!(
+            (&seen["amount"], &seen["refunds"][0]["status"]),
+            (&money(OWED), &json!("failed")),
+            "the rest is theirs"
+        );
     }
 }
 
@@ -134,7 +178,10 @@ fn a_dispute_stands_above_everything() {
     let mut ledger = paid();
     tell(&mut ledger, 5, "charge.dispute.created", dispute("needs_response"));
     let open = only(&ledger);
-    assert_eq!((&open["status"], &open["attention"], &open["fee"]), (&json!("disputed"), &json!(["dispute_open"]), &money(1_500)));
+    assert_eq!(
+        (&open["status"], &open["attention"], &open["fee"]),
+        (&json!("disputed"), &json!(["dispute_open"]), &money(1_500))
+    );
     tell(&mut ledger, 6, "charge.dispute.closed", dispute("won"));
     assert_eq!(only(&ledger)["status"], "succeeded");
 }
@@ -146,7 +193,8 @@ fn what_staff_took_and_what_nobody_asked_for_are_payments_too() {
     recorded(&mut ledger, 8, -500, at("2027-01-15T09:01:00Z"));
     tell(&mut ledger, 9, "payment_intent.succeeded", intent("pi_2", "succeeded", 777, None));
     let payments = shown(&ledger, soon());
-    let seen: Vec<(&Value, &Value, &Value)> = payments.iter().map(|payment| (&payment["channel"], &payment["status"], &payment["amount"])).collect();
+    let seen: Vec<(&Value, &Value, &Value)> =
+        payments.iter().map(|payment| (&payment["channel"], &payment["status"], &payment["amount"])).collect();
     let expected = [
         (&json!("cash"), &json!("refunded"), &money(-500)),
         (&json!("cash"), &json!("succeeded"), &money(2_000)),

@@ -79,7 +79,11 @@ pub(in crate::routes) async fn create(State(app): State<SharedApp>, request: Req
 }
 
 /// `DELETE /api/auth/api-keys/{id}`: 204 once the key is void; instances notice within a minute.
-pub(in crate::routes) async fn revoke(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> Answer {
+pub(in crate::routes) async fn revoke(
+    State(app): State<SharedApp>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Answer {
     let (parts, _) = request.into_parts();
     let actor = Presented::of(&parts).caller.actor();
     let mongo = app.mongo.clone();

@@ -18,7 +18,11 @@ use secrecy::SecretString;
 const SECRETS: &[&str] = &["/password", "/current_password", "/new_password", "/token", "/refresh_token"];
 
 /// Reads the whole body with `read`, which gives a value unless something was wrong.
-pub(super) async fn read<T>(headers: &HeaderMap, body: Body, read: fn(&Node<'_>, &mut Reader) -> Option<T>) -> Result<T, Problem> {
+pub(super) async fn read<T>(
+    headers: &HeaderMap,
+    body: Body,
+    read: fn(&Node<'_>, &mut Reader) -> Option<T>,
+) -> Result<T, Problem> {
     let body: Bytes = read_json(headers, body).await?;
     parse(&body, read)
 }
@@ -43,7 +47,8 @@ pub(super) fn registration(node: &Node<'_>, reader: &mut Reader) -> Option<Regis
     Some(Registration { email: email?, password: password?, profile: profile? })
 }
 
-/// Who wants to log in. Nothing is checked but the form: what is wrong with a password must not be told apart from a wrong one.
+/// Who wants to log in. Nothing is checked but the form: what is wrong with a password must not be told apart from a
+/// wrong one.
 pub(super) struct Login {
     pub(super) email: Option<Email>,
     pub(super) password: SecretString,
@@ -117,8 +122,14 @@ pub(super) fn api_key(node: &Node<'_>, reader: &mut Reader) -> Option<NewApiKey>
     let fields = reader.object(node, &At::Root, &["role", "name", "properties", "scopes"])?;
     let role = reader.required(fields, "role").and_then(|field| reader.one_of(field, &ApiRole::ALL));
     let name = text(fields, "name", reader);
-    if name.is_some_and(|name| name.trim().is_empty() || name.chars().count() > MAX_NAME_CHARS || name.chars().any(char::is_control)) {
-        reader.fault(&At::Key(&At::Root, "name"), "invalid_name", format!("1 to {MAX_NAME_CHARS} characters, no control characters"));
+    if name.is_some_and(|name| {
+        name.trim().is_empty() || name.chars().count() > MAX_NAME_CHARS || name.chars().any(char::is_control)
+    }) {
+        reader.fault(
+            &At::Key(&At::Root, "name"),
+            "invalid_name",
+            format!("1 to {MAX_NAME_CHARS} characters, no control characters"),
+        );
     }
     let properties = properties(fields, reader).map_or(PropertyScope::All, PropertyScope::Only);
     let scopes = scopes(fields, reader).map_or(ScopeSet::All, ScopeSet::Only);
@@ -138,7 +149,12 @@ fn email(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> Option<Email> {
     email
 }
 
-fn new_password(fields: Fields<'_, '_, '_>, key: &'static str, email: Option<&Email>, reader: &mut Reader) -> Option<SecretString> {
+fn new_password(
+    fields: Fields<'_, '_, '_>,
+    key: &'static str,
+    email: Option<&Email>,
+    reader: &mut Reader,
+) -> Option<SecretString> {
     let password = text(fields, key, reader)?;
     if let Some(FieldError { code, message, .. }) = check_password(password, email, key) {
         reader.fault(&At::Key(&At::Root, key), code, message);
@@ -167,7 +183,9 @@ fn properties(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> Option<Vec<Pro
     for (index, item) in items.iter().take(MAX_PROPERTIES).enumerate() {
         match item {
             Node::Text(id) => properties.push(PropertyId::from(&**id)),
-            other => reader.fault(&At::Index(&at, index), "wrong_type", format!("must be a text, not {}", other.kind())),
+            other => {
+                reader.fault(&At::Index(&at, index), "wrong_type", format!("must be a text, not {}", other.kind()))
+            }
         }
     }
     Some(properties)
@@ -200,30 +218,50 @@ mod tests {
     use serde_json::json;
 
     fn faults<T>(result: Result<T, Problem>) -> Vec<(String, &'static str)> {
-        result.err().map(|problem| problem.errors().iter().map(|error| (error.pointer.clone(), error.code)).collect()).unwrap_or_default()
+        result
+            .err()
+            .map(|problem| problem.errors().iter().map(|error| (error.pointer.clone(), error.code)).collect())
+            .unwrap_or_default()
     }
 
     #[test]
     fn every_fault_of_a_registration_is_named() {
         let read = |body: serde_json::Value| faults(parse(body.to_string().as_bytes(), registration));
-        assert_eq!(read(json!({ "email": "ada@example.com", "password": "correct horse", "name": "Ada", "locale": "fr" })), []);
-        let expected = [("/role", "unknown_field"), ("/email", "invalid_email"), ("/password", "password_length"), ("/locale", "invalid_locale")];
-        let found = read(json!({ "email": "ada", "password": "short", "name": "Ada", "locale": "french", "role": "admin" }));
+        assert_eq!(
+            read(json!({ "email": "ada@example.com", "password": "correct horse", "name": "Ada", "locale": "fr" })),
+            []
+        );
+        let expected = [
+            ("/role", "unknown_field"),
+            ("/email", "invalid_email"),
+            ("/password", "password_length"),
+            ("/locale", "invalid_locale"),
+        ];
+        let found =
+            read(json!({ "email": "ada", "password": "short", "name": "Ada", "locale": "french", "role": "admin" }));
         assert_eq!(found, expected.map(|(pointer, code)| (pointer.to_owned(), code)));
-        assert_eq!(read(json!({ "email": "ada@example.com", "password": "Ada@Example.com", "name": "Ada" })), [("/password".to_owned(), "password_is_email")]);
+        assert_eq!(
+            read(json!({ "email": "ada@example.com", "password": "Ada@Example.com", "name": "Ada" })),
+            [("/password".to_owned(), "password_is_email")]
+        );
     }
 
     #[test]
     fn secrets_may_look_like_the_number_of_a_card() {
         let digits = "4242424242424242";
         for member in ["current_password", "new_password"] {
-            let body = json!({ "current_password": "some old words", "new_password": "some new words", member: digits });
+            let body =
+                json!({ "current_password": "some old words", "new_password": "some new words", member: digits });
             assert!(parse(body.to_string().as_bytes(), password_change).is_ok(), "{member}");
         }
-        assert!(parse(json!({ "token": digits, "new_password": digits }).to_string().as_bytes(), password_reset).is_ok());
+        assert!(
+            parse(json!({ "token": digits, "new_password": digits }).to_string().as_bytes(), password_reset).is_ok()
+        );
         assert!(parse(json!({ "refresh_token": digits }).to_string().as_bytes(), refresh_token).is_ok());
         assert_eq!(
-            parse(json!({ "email": digits, "password": digits }).to_string().as_bytes(), login).map_err(|problem| problem.code()).err(),
+            parse(json!({ "email": digits, "password": digits }).to_string().as_bytes(), login)
+                .map_err(|problem| problem.code())
+                .err(),
             Some("card_number_refused")
         );
     }
@@ -249,13 +287,19 @@ mod tests {
         assert_eq!(read(r#"{"role":"admin"}"#), []);
         assert_eq!(read(r#"{"role":"staff"}"#), [("/properties".to_owned(), "required")]);
         assert_eq!(read(r#"{"role":"guest","properties":[]}"#), [("/properties".to_owned(), "not_for_role")]);
-        assert_eq!(read(r#"{"role":"god","properties":[1]}"#), [("/role".to_owned(), "unknown_value"), ("/properties/0".to_owned(), "wrong_type")]);
+        assert_eq!(
+            read(r#"{"role":"god","properties":[1]}"#),
+            [("/role".to_owned(), "unknown_value"), ("/properties/0".to_owned(), "wrong_type")]
+        );
     }
 
     #[test]
     fn a_key_has_a_role_a_name_and_known_scopes() {
         let read = |body: &str| faults(parse(body.as_bytes(), api_key));
         assert_eq!(read(r#"{"role":"client","name":"app","scopes":["bookings:read"]}"#), []);
-        assert_eq!(read(r#"{"role":"client","name":" ","scopes":["all"]}"#), [("/name".to_owned(), "invalid_name"), ("/scopes/0".to_owned(), "unknown_value")]);
+        assert_eq!(
+            read(r#"{"role":"client","name":" ","scopes":["all"]}"#),
+            [("/name".to_owned(), "invalid_name"), ("/scopes/0".to_owned(), "unknown_value")]
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Passwords: changed by who knows the old one, or chosen anew by who reads the account's mail. Either ends every session.
+//! Passwords: changed by who knows the old one, or chosen anew by who reads the account's mail. Either ends every
+//! session.
 
 use super::forms::NewPassword;
 use super::{forms, send_mail, sessions, settle};
@@ -28,7 +29,11 @@ pub(in crate::routes) async fn change(State(app): State<SharedApp>, request: Req
     let found = store_call::read(async move { mongo.password_of(id).await }).await?;
     let (user, hash) = found.ok_or_else(|| Problem::from(problem::UNAUTHENTICATED))?;
     if !app.hasher.verify(proof, Some(hash)).await? || user.disabled_at.is_some() {
-        return Err(Problem::fields(vec![FieldError::new("/current_password", "wrong_password", "is not the password of this account")]));
+        return Err(Problem::fields(vec![FieldError::new(
+            "/current_password",
+            "wrong_password",
+            "is not the password of this account",
+        )]));
     }
     replace(&app, &user, password).await?;
     sessions::begin(&app, &user).await
@@ -76,7 +81,11 @@ pub(in crate::routes) async fn reset(State(app): State<SharedApp>, request: Requ
 }
 
 fn bad_token() -> Problem {
-    Problem::fields(vec![FieldError::new("/token", "invalid_token", "is not good, or not any more; POST /api/auth/forgot-password sends another")])
+    Problem::fields(vec![FieldError::new(
+        "/token",
+        "invalid_token",
+        "is not good, or not any more; POST /api/auth/forgot-password sends another",
+    )])
 }
 
 /// The hash of a new password of this account.

@@ -81,12 +81,14 @@ fn tokens(app: &App, user: &User, refresh_token: String) -> Answer {
     Ok(Json(tokens).into_response())
 }
 
-/// `POST /api/auth/refresh`: the next pair of tokens. The one that was sent is used up; who sends it again ends the session.
+/// `POST /api/auth/refresh`: the next pair of tokens. The one that was sent is used up; who sends it again ends the
+/// session.
 pub(in crate::routes) async fn refresh(State(app): State<SharedApp>, request: Request) -> Answer {
     let (parts, body) = request.into_parts();
     let token = forms::read(&parts.headers, body, forms::refresh_token).await?;
     let mongo = app.mongo.clone();
-    let rotation = store_call::write(async move { mongo.rotate_refresh_token(&token, Utc::now().into()).await }).await?;
+    let rotation =
+        store_call::write(async move { mongo.rotate_refresh_token(&token, Utc::now().into()).await }).await?;
     let (user_id, next) = match rotation {
         Rotation::Rotated { user_id, token } => (user_id, token),
         Rotation::Reused { user_id } => {
@@ -100,7 +102,8 @@ pub(in crate::routes) async fn refresh(State(app): State<SharedApp>, request: Re
         }
     };
     let mongo = app.mongo.clone();
-    let user = store_call::read(async move { mongo.user(user_id).await }).await?.filter(|user| user.disabled_at.is_none());
+    let user =
+        store_call::read(async move { mongo.user(user_id).await }).await?.filter(|user| user.disabled_at.is_none());
     let user = user.ok_or_else(|| Problem::from(problem::SESSION_ENDED))?;
     count("refreshed");
     tokens(&app, &user, next)

@@ -24,9 +24,13 @@ pub(in crate::routes) async fn list(State(app): State<SharedApp>, uri: Uri) -> A
     Page::of(users, &query, |user| user.id.to_string()).answer("/api/auth/users", &query, |user| UserView::from(&user))
 }
 
-/// `PATCH /api/auth/users/{id}/role` with `role` and, for staff, `properties`. Access tokens that are out keep the old role until they
-/// run out.
-pub(in crate::routes) async fn set_role(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> Answer {
+/// `PATCH /api/auth/users/{id}/role` with `role` and, for staff, `properties`. Access tokens that are out keep the old
+/// role until they run out.
+pub(in crate::routes) async fn set_role(
+    State(app): State<SharedApp>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Answer {
     let (parts, body) = request.into_parts();
     let caller = Presented::of(&parts).caller;
     let id: UserId = id.parse().map_err(|_| Problem::from(problem::NOT_FOUND))?;
@@ -45,8 +49,19 @@ pub(in crate::routes) async fn set_role(State(app): State<SharedApp>, Path(id): 
     let changed = store_call::write(async move {
         let changed = current(mongo.set_role(id, rev, role, &properties).await)?;
         if changed.is_some() {
-            let detail = format!("{} {}", role.as_str(), properties.iter().map(|property| property.as_str()).collect::<Vec<_>>().join(","));
-            let entry = AuditEntry::new(Uuid::new_v4(), Utc::now().into(), &actor, "account.role".to_owned(), &id.to_string(), detail.trim());
+            let detail = format!(
+                "{} {}",
+                role.as_str(),
+                properties.iter().map(|property| property.as_str()).collect::<Vec<_>>().join(",")
+            );
+            let entry = AuditEntry::new(
+                Uuid::new_v4(),
+                Utc::now().into(),
+                &actor,
+                "account.role".to_owned(),
+                &id.to_string(),
+                detail.trim(),
+            );
             mongo.append_audit(&entry).await?;
         }
         Ok(changed)

@@ -112,26 +112,33 @@ impl<'a> RoomNights<'a> {
     }
 }
 
-/// `GET /api/room-types/{id}/calendar?property_id=…&month=2027-01`: a month of a room type on one rate plan, the first that sells it
-/// unless another is named.
+/// `GET /api/room-types/{id}/calendar?property_id=…&month=2027-01`: a month of a room type on one rate plan, the first
+/// that sells it unless another is named.
 pub(in super::super) async fn room_type(State(app): State<SharedApp>, Path(id): Path<String>, uri: Uri) -> Answer {
     let query: MonthQuery = headers::query(&uri)?;
     let mut fields = QueryFields::default();
     let property = property_id(&mut fields, query.property_id);
-    let first = query.month.map(|month| format!("{month}-01")).filter(|day| is_full_date(day)).and_then(|day| day.parse().ok());
+    let first =
+        query.month.map(|month| format!("{month}-01")).filter(|day| is_full_date(day)).and_then(|day| day.parse().ok());
     if first.is_none() {
         fields.fault("`month` takes a month such as 2027-01");
     }
     let (property, first): (_, NaiveDate) = fields.finish(property.zip(first))?;
     let occupancy = occupancy(&app, &property).await?;
     let plan = query.rate_plan_id.map(RatePlanId::new);
-    let answer = Month::of(&occupancy, &RoomTypeId::new(id), plan.as_ref(), first).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
+    let answer = Month::of(&occupancy, &RoomTypeId::new(id), plan.as_ref(), first)
+        .ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
     Ok(Json(answer).into_response())
 }
 
 impl<'a> Month<'a> {
     /// The month that begins on `first`, if the plan that is named sells the type.
-    pub(super) fn of(occupancy: &'a Occupancy, room_type: &RoomTypeId, plan: Option<&RatePlanId>, first: NaiveDate) -> Option<Self> {
+    pub(super) fn of(
+        occupancy: &'a Occupancy,
+        room_type: &RoomTypeId,
+        plan: Option<&RatePlanId>,
+        first: NaiveDate,
+    ) -> Option<Self> {
         let inventory = occupancy.view().inventory();
         let known = inventory.room_type(room_type)?;
         let sells = |plan: &&RatePlan| plan.nightly.contains_key(room_type);

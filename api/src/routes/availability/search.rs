@@ -20,14 +20,17 @@ struct Results<'a> {
     next_cursor: Option<&'a str>,
 }
 
-/// `GET /api/rooms/search`: what each property has for the stay, by property, a page at a time. A page may show fewer properties than
-/// its limit: those that have nothing of what is asked for are left out.
+/// `GET /api/rooms/search`: what each property has for the stay, by property, a page at a time. A page may show fewer
+/// properties than its limit: those that have nothing of what is asked for are left out.
 pub(in super::super) async fn search(State(app): State<SharedApp>, uri: Uri) -> Answer {
     let query = SearchQuery::read(&uri)?;
     let page = PageQuery::read(&uri)?;
     let all = app.catalogue.all();
     let from = page.after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-    let mut rest = all.range::<str, _>((from, Bound::Unbounded)).filter(|(_, inventory)| query.wants_property(inventory)).map(|(id, _)| id);
+    let mut rest = all
+        .range::<str, _>((from, Bound::Unbounded))
+        .filter(|(_, inventory)| query.wants_property(inventory))
+        .map(|(id, _)| id);
     let shown: Vec<PropertyId> = rest.by_ref().take(page.limit()).cloned().collect();
     let next = rest.next().and(shown.last()).map(|last| page.next(&uri, last.as_str()));
     let found = app.occupancies.of_all(shown).await?;

@@ -71,9 +71,18 @@ impl SearchQuery {
             fields.fault(format!("`guests` takes 1 to {MAX_GROUP_GUESTS}"));
         }
         let price = "an amount in minor units, taxes included";
-        let prices = (fields.optional("min_price", asked.min_price.as_deref(), price), fields.optional("max_price", asked.max_price.as_deref(), price));
-        let properties: Vec<PropertyId> =
-            asked.property_id.as_deref().unwrap_or_default().split(',').filter(|id| !id.is_empty()).map(PropertyId::from).collect();
+        let prices = (
+            fields.optional("min_price", asked.min_price.as_deref(), price),
+            fields.optional("max_price", asked.max_price.as_deref(), price),
+        );
+        let properties: Vec<PropertyId> = asked
+            .property_id
+            .as_deref()
+            .unwrap_or_default()
+            .split(',')
+            .filter(|id| !id.is_empty())
+            .map(PropertyId::from)
+            .collect();
         if properties.len() > MAX_NAMED {
             fields.fault(format!("`property_id` takes at most {MAX_NAMED} ids"));
         }
@@ -102,7 +111,8 @@ impl SearchQuery {
 
     /// Whether this room type is one of those that are asked for.
     pub(super) fn wants_type(&self, room_type: &RoomType) -> bool {
-        self.kind.is_none_or(|kind| room_type.kind == kind) && self.room_type.as_ref().is_none_or(|id| room_type.id == *id)
+        self.kind.is_none_or(|kind| room_type.kind == kind)
+            && self.room_type.as_ref().is_none_or(|id| room_type.id == *id)
     }
 
     /// Whether a price is within the bounds.
@@ -119,7 +129,8 @@ impl SearchQuery {
 }
 
 fn nights(fields: &mut QueryFields, arrival: Option<&str>, departure: Option<&str>) -> Option<Nights> {
-    let dates: (Option<NaiveDate>, Option<NaiveDate>) = (fields.date("arrival", arrival), fields.date("departure", departure));
+    let dates: (Option<NaiveDate>, Option<NaiveDate>) =
+        (fields.date("arrival", arrival), fields.date("departure", departure));
     let nights = Nights::new(dates.0?, dates.1?);
     if !(1..=MAX_NIGHTS).contains(&nights.count()) {
         fields.fault(format!("`departure` takes a date 1 to {MAX_NIGHTS} days after `arrival`"));
@@ -133,17 +144,25 @@ mod tests {
     use pvt_domain::demo;
 
     fn read(query: &str) -> Result<SearchQuery, String> {
-        SearchQuery::read(&format!("/api/rooms/search?{query}").parse().unwrap()).map_err(|problem| String::from_utf8(problem.document("r")).unwrap())
+        SearchQuery::read(&format!("/api/rooms/search?{query}").parse().unwrap())
+            .map_err(|problem| String::from_utf8(problem.document("r")).unwrap())
     }
 
     #[test]
     fn every_fault_is_named_at_once() {
-        let faults = read("departure=soon&guests=41&kind=cave&min_price=cheap&youngest_age=-1&bookable=perhaps").unwrap_err();
+        let faults =
+            read("departure=soon&guests=41&kind=cave&min_price=cheap&youngest_age=-1&bookable=perhaps").unwrap_err();
         for name in ["`arrival` is missing", "`departure` takes", "`guests` takes 1 to 40", "`min_price` takes"] {
             assert!(faults.contains(name), "{name}: {faults}");
         }
-        let faults = read("arrival=2027-01-10&departure=2027-01-10&kind=cave&youngest_age=-1&bookable=perhaps").unwrap_err();
-        for name in ["1 to 365 days after", "`kind` takes one of dorm, private", "`youngest_age` takes", "`bookable` takes one of true, false"] {
+        let faults =
+            read("arrival=2027-01-10&departure=2027-01-10&kind=cave&youngest_age=-1&bookable=perhaps").unwrap_err();
+        for name in [
+            "1 to 365 days after",
+            "`kind` takes one of dorm, private",
+            "`youngest_age` takes",
+            "`bookable` takes one of true, false",
+        ] {
             assert!(faults.contains(name), "{name}: {faults}");
         }
         assert!(read("arrival=2027-01-10&departure=2027-01-12&colour=red").unwrap_err().contains("invalid_query"));
@@ -151,7 +170,9 @@ mod tests {
 
     #[test]
     fn properties_are_chosen_by_name_or_by_city() {
-        let wants = |filter: &str| read(&format!("arrival=2027-01-10&departure=2027-01-12&{filter}")).unwrap().wants_property(&demo::hostel());
+        let wants = |filter: &str| {
+            read(&format!("arrival=2027-01-10&departure=2027-01-12&{filter}")).unwrap().wants_property(&demo::hostel())
+        };
         assert!(wants("limit=3") && wants("city=montr%C3%A9al") && wants("property_id=x,pvt-montreal"));
         assert!(!wants("city=qu%C3%A9bec%20city") && !wants("property_id=x"));
     }

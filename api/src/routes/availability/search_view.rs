@@ -76,7 +76,8 @@ impl<'a> PropertyView<'a> {
         let property = &inventory.property;
         let today = Timestamp::from(Utc::now()).local_date(property.time_zone);
         let room_types = inventory.room_types.iter().filter(|room_type| query.wants_type(room_type));
-        let room_types: Vec<TypeView<'a>> = room_types.filter_map(|room_type| TypeView::of(occupancy, property, room_type, query, today)).collect();
+        let room_types: Vec<TypeView<'a>> =
+            room_types.filter_map(|room_type| TypeView::of(occupancy, property, room_type, query, today)).collect();
         (!room_types.is_empty()).then(|| Self {
             property_id: property.id.as_str(),
             name: &property.name,
@@ -90,9 +91,17 @@ impl<'a> PropertyView<'a> {
 }
 
 impl<'a> TypeView<'a> {
-    fn of(occupancy: &'a Occupancy, property: &Property, room_type: &'a RoomType, query: &SearchQuery, today: NaiveDate) -> Option<Self> {
+    fn of(
+        occupancy: &'a Occupancy,
+        property: &Property,
+        room_type: &'a RoomType,
+        query: &SearchQuery,
+        today: NaiveDate,
+    ) -> Option<Self> {
         let mut found = occupancy.find(&query.stay(room_type), today);
-        found.offers.retain(|offer| query.rate_plan.as_ref().is_none_or(|plan| offer.plan.id == *plan) && query.wants_price(offer.price.total));
+        found.offers.retain(|offer| {
+            query.rate_plan.as_ref().is_none_or(|plan| offer.plan.id == *plan) && query.wants_price(offer.price.total)
+        });
         let reason = reason(occupancy, &found, room_type, query, today);
         let bookable = reason.is_none() && found.is_bookable();
         if found.offers.is_empty() || (query.bookable_only && !bookable) {
@@ -112,7 +121,13 @@ impl<'a> TypeView<'a> {
 }
 
 /// What stands in the way whatever the plan.
-fn reason(occupancy: &Occupancy, found: &Found<'_>, room_type: &RoomType, query: &SearchQuery, today: NaiveDate) -> Option<Rejection> {
+fn reason(
+    occupancy: &Occupancy,
+    found: &Found<'_>,
+    room_type: &RoomType,
+    query: &SearchQuery,
+    today: NaiveDate,
+) -> Option<Rejection> {
     let capacity = occupancy.view().inventory().capacity(room_type);
     if !is_sold_on(query.nights.arrival, today) {
         return Some(Rejection::InvalidDates);
@@ -133,7 +148,11 @@ impl<'a> OfferView<'a> {
             bookable: possible && offer.faults.is_empty(),
             room: money(price.nights.iter().flatten().sum()),
             total: money(price.total),
-            taxes: price.taxes.into_iter().map(|tax| Tax { code: tax.code, name: tax.name, amount: money(tax.amount) }).collect(),
+            taxes: price
+                .taxes
+                .into_iter()
+                .map(|tax| Tax { code: tax.code, name: tax.name, amount: money(tax.amount) })
+                .collect(),
             restrictions: offer.faults.into_iter().map(Restriction::from).collect(),
         }
     }

@@ -23,7 +23,8 @@ fn day(days: u64) -> NaiveDate {
     Utc::now().date_naive() + Days::new(days)
 }
 
-/// The demonstration hostel: one bed of a dorm blocked, two plans, and on one of them a price and a restriction of one night's own.
+/// The demonstration hostel: one bed of a dorm blocked, two plans, and on one of them a price and a restriction of one
+/// night's own.
 fn occupancy() -> Occupancy {
     let mut calendar = RateCalendar::new(demo::PROPERTY_ID.into(), "standard".into(), DORM.into());
     let night = DateSet { range: Nights::new(day(21), day(22)), weekdays: Vec::new() };
@@ -63,7 +64,10 @@ fn ids(found: &[Value]) -> Vec<&str> {
 fn a_search_says_what_is_left_what_it_costs_and_what_stands_in_the_way() {
     let found = search("guests=2&kind=dorm&room_type_id=dorm-6-mixed");
     assert_eq!(found.len(), 1);
-    assert_eq!((&found[0]["units_left"], &found[0]["bookable"], found[0].get("reason")), (&json!(11), &json!(true), None));
+    assert_eq!(
+        (&found[0]["units_left"], &found[0]["bookable"], found[0].get("reason")),
+        (&json!(11), &json!(true), None)
+    );
     let offers = found[0]["offers"].as_array().unwrap();
     let of = |plan: &str| offers.iter().find(|offer| offer["rate_plan_id"] == plan).unwrap();
     assert_eq!(of("standard")["restrictions"], json!([{ "kind": "min_stay_through", "date": day(21), "limit": 3 }]));
@@ -86,7 +90,8 @@ fn who_the_guests_are_decides_what_they_may_have() {
 
 #[test]
 fn a_price_is_that_of_the_whole_stay() {
-    let total = search("room_type_id=dorm-6-mixed&rate_plan_id=prepaid")[0]["offers"][0]["total"]["amount"].as_i64().unwrap();
+    let total =
+        search("room_type_id=dorm-6-mixed&rate_plan_id=prepaid")[0]["offers"][0]["total"]["amount"].as_i64().unwrap();
     let within = |filter: String| search(&format!("room_type_id=dorm-6-mixed&rate_plan_id=prepaid&{filter}")).len();
     assert_eq!((within(format!("max_price={total}")), within(format!("max_price={}", total - 1))), (1, 0));
     assert_eq!((within(format!("min_price={total}")), within(format!("min_price={}", total + 1))), (1, 0));
@@ -97,14 +102,22 @@ fn a_month_has_its_prices_and_restrictions() {
     let occupancy = occupancy();
     let first = day(21).with_day(1).unwrap();
     let month = sent("RoomTypeMonth", &Month::of(&occupancy, &DORM.into(), None, first).unwrap());
-    let at = |date: NaiveDate| month["days"].as_array().unwrap().iter().find(|one| one["date"] == json!(date)).cloned().unwrap();
+    let at = |date: NaiveDate| {
+        month["days"].as_array().unwrap().iter().find(|one| one["date"] == json!(date)).cloned().unwrap()
+    };
     assert_eq!((&at(day(21))["price"]["amount"], &at(day(21))["units_left"]), (&json!(9_900), &json!(11)));
     assert_eq!(at(day(21))["restrictions"]["min_stay_through"], json!(3));
-    assert_eq!(month["days"].as_array().unwrap().len(), usize::try_from(Nights::new(first, first + Months::new(1)).count()).unwrap());
+    assert_eq!(
+        month["days"].as_array().unwrap().len(),
+        usize::try_from(Nights::new(first, first + Months::new(1)).count()).unwrap()
+    );
     assert!(Month::of(&occupancy, &DORM.into(), Some(&"nobodys".into()), first).is_none());
     assert!(Month::of(&occupancy, &"castle".into(), None, first).is_none());
     let past = Month::of(&occupancy, &DORM.into(), None, (day(0) - Days::new(40)).with_day(1).unwrap()).unwrap();
-    assert!(sent("RoomTypeMonth", &past)["days"].as_array().unwrap().iter().all(|one| one["units_left"] == 0), "what is over is not sold");
+    assert!(
+        sent("RoomTypeMonth", &past)["days"].as_array().unwrap().iter().all(|one| one["units_left"] == 0),
+        "what is over is not sold"
+    );
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! A booking as a calendar file. It has the `UID`s of the one in the guest's mails, so that a calendar that has both shows one stay.
+//! A booking as a calendar file. It has the `UID`s of the one in the guest's mails, so that a calendar that has both
+//! shows one stay.
 
 use super::visitor::Visitor;
 use crate::app::SharedApp;
@@ -18,13 +19,18 @@ const CONTENT_TYPE: &str = "text/calendar; charset=utf-8";
 const RETRY_AFTER_SECS: u32 = 2;
 
 /// `GET /api/bookings/{id}/calendar.ics`.
-pub(in crate::routes) async fn calendar(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> Answer {
+pub(in crate::routes) async fn calendar(
+    State(app): State<SharedApp>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Answer {
     let (parts, _) = request.into_parts();
     let booking = Visitor::of(&app, &id, &parts)?.decided_booking(&app).await?;
     let Lookup::Found(inventory) = app.catalogue.find(booking.property_id.as_str()).await else {
         return Err(Problem::from(problem::NOT_READY).retry_after(RETRY_AFTER_SECS));
     };
-    let name = HeaderValue::try_from(format!("attachment; filename=\"{}.ics\"", booking.reference)).map_err(Problem::internal)?;
+    let name = HeaderValue::try_from(format!("attachment; filename=\"{}.ics\"", booking.reference))
+        .map_err(Problem::internal)?;
     let headers = [(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE)), (header::CONTENT_DISPOSITION, name)];
     Ok((headers, file(&booking, &inventory.property)).into_response())
 }
@@ -32,7 +38,12 @@ pub(in crate::routes) async fn calendar(State(app): State<SharedApp>, Path(id): 
 /// Stays with the same dates are one event. Times are UTC, so that no reader needs our definition of a time zone.
 fn file(booking: &Booking, property: &Property) -> String {
     let mut calendar = Calendar::empty();
-    for line in [("VERSION", "2.0"), ("PRODID", "-//PVT Booking//Bookings//EN"), ("CALSCALE", "GREGORIAN"), ("METHOD", "PUBLISH")] {
+    for line in [
+        ("VERSION", "2.0"),
+        ("PRODID", "-//PVT Booking//Bookings//EN"),
+        ("CALSCALE", "GREGORIAN"),
+        ("METHOD", "PUBLISH"),
+    ] {
         calendar.append_property(Line::from(line));
     }
     let mut dates: Vec<(NaiveDate, NaiveDate)> = Vec::new();
@@ -73,9 +84,11 @@ mod tests {
     use serde_json::json;
 
     fn stored() -> Booking {
-        let stay = json!({ "room_type_id": "dorm-6-mixed", "arrival": "2027-01-10", "departure": "2027-01-13", "guests": 1, "assigned_beds": ["d6a-1"] });
+        let stay = json!({ "room_type_id": "dorm-6-mixed", "arrival": "2027-01-10", "departure": "2027-01-13",
+            "guests": 1, "assigned_beds": ["d6a-1"] });
         serde_json::from_value(json!({
-            "_id": "11111111-2222-5333-8444-555555555555", "reference": "PVT-0000000000", "status": "confirmed", "rev": 1,
+            "_id": "11111111-2222-5333-8444-555555555555", "reference": "PVT-0000000000", "status": "confirmed",
+            "rev": 1,
             "property_id": "pvt-montreal", "rate_plan_id": "standard", "source": "direct", "stays": [stay, stay],
             "guest": { "first_name": "Ada", "last_name": "Lovelace", "email": "ada@example.com" },
             "payment_status": "pay_on_arrival", "fingerprint": "f",
@@ -99,9 +112,15 @@ mod tests {
         ] {
             assert!(confirmed.split("\r\n").any(|found| found == line), "no {line} in\n{confirmed}");
         }
-        assert!(!confirmed.contains("Lovelace") && !confirmed.contains("ada@"), "a file that is passed on names nobody");
+        assert!(
+            !confirmed.contains("Lovelace") && !confirmed.contains("ada@"),
+            "a file that is passed on names nobody"
+        );
         booking.status = Status::Held;
-        assert!(file(&booking, &hostel.property).contains("STATUS:TENTATIVE"), "nobody counts on beds that are not paid");
+        assert!(
+            file(&booking, &hostel.property).contains("STATUS:TENTATIVE"),
+            "nobody counts on beds that are not paid"
+        );
         booking.status = Status::Cancelled;
         assert!(file(&booking, &hostel.property).contains("STATUS:CANCELLED"));
     }

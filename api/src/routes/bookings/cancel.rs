@@ -1,4 +1,5 @@
-//! Cancelling a booking: `DELETE` and `POST …/cancel` are the same. `dry_run` says what it would cost and changes nothing.
+//! Cancelling a booking: `DELETE` and `POST …/cancel` are the same. `dry_run` says what it would cost and changes
+//! nothing.
 
 use super::forms::{self, CANCELLATION, Cancellation};
 use super::order::{Desk, Instruction};
@@ -51,7 +52,11 @@ struct FeeView<'a> {
 }
 
 /// 200 with the cancelled booking, or 202 when it takes longer than the caller waits; with `dry_run` 200 with the fee.
-pub(in crate::routes) async fn cancel(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> Answer {
+pub(in crate::routes) async fn cancel(
+    State(app): State<SharedApp>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Answer {
     let begun = Instant::now();
     let (parts, body) = request.into_parts();
     let visitor = Visitor::of(&app, &id, &parts)?;
@@ -75,15 +80,26 @@ pub(in crate::routes) async fn cancel(State(app): State<SharedApp>, Path(id): Pa
     if booking.status == Status::Cancelled {
         return Ok(desk.shown(&booking, None));
     }
-    let what = Instruction { name: "cancel", kind: BOOKING_CANCEL, fingerprint, reason, expected_rev, from: FROM, otherwise: problem::NOT_CANCELLABLE };
+    let what = Instruction {
+        name: "cancel",
+        kind: BOOKING_CANCEL,
+        fingerprint,
+        reason,
+        expected_rev,
+        from: FROM,
+        otherwise: problem::NOT_CANCELLABLE,
+    };
     desk.carry_out(booking, what, |order| CancelBooking { order, waive_fee }).await
 }
 
 async fn quote(app: &App, booking: &Booking, waived: bool) -> Answer {
-    let Lookup::Found(inventory) = app.catalogue.find(booking.property_id.as_str()).await else { return Err(problem::NOT_READY.into()) };
+    let Lookup::Found(inventory) = app.catalogue.find(booking.property_id.as_str()).await else {
+        return Err(problem::NOT_READY.into());
+    };
     let now = Timestamp::new(Utc::now());
     // Who was not confirmed yet owes nothing for leaving.
-    let fee = if waived || booking.status == Status::Held { 0 } else { cancellation_fee(booking, &inventory.property, now) };
+    let fee =
+        if waived || booking.status == Status::Held { 0 } else { cancellation_fee(booking, &inventory.property, now) };
     let money = |amount| booking.price.as_ref().map(|price| Money::new(amount, price.currency));
     let view = FeeView {
         id: booking.id,

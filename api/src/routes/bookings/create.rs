@@ -48,7 +48,8 @@ struct Checked {
     quote: Option<Quote>,
 }
 
-/// `POST /api/bookings`: 202 once the broker has the request; with `Prefer: wait=N` the result itself, if it comes in time.
+/// `POST /api/bookings`: 202 once the broker has the request; with `Prefer: wait=N` the result itself, if it comes in
+/// time.
 pub(in crate::routes) async fn create(State(app): State<SharedApp>, request: Request) -> Answer {
     let begun = Instant::now();
     let (parts, body) = request.into_parts();
@@ -104,11 +105,20 @@ async fn check(app: &App, caller: &Caller, key: &str, body: &[u8]) -> Result<Che
     match app.catalogue.find(property).await {
         Lookup::Found(inventory) => {
             let today = Timestamp::new(now).local_date(inventory.property.time_zone);
-            let asked = draft.judge(&inventory, today, caller.acts_on(&inventory.property.id)).map_err(Problem::fields)?;
+            let asked =
+                draft.judge(&inventory, today, caller.acts_on(&inventory.property.id)).map_err(Problem::fields)?;
             let sold = (&inventory.property.id, &asked.rate_plan_id, asked.stays.as_slice());
             let quote = asked.quote.as_deref().map(|text| app.quotes.of(text, sold)).transpose()?;
             let id = BookingId::derive(caller.client(), key, &fingerprint.to_string());
-            Ok(Checked { id, client: caller.client().map(str::to_owned), actor: caller.actor(), fingerprint, inventory, asked, quote })
+            Ok(Checked {
+                id,
+                client: caller.client().map(str::to_owned),
+                actor: caller.actor(),
+                fingerprint,
+                inventory,
+                asked,
+                quote,
+            })
         }
         Lookup::Unknown(any) => Err(Problem::fields(draft.faults_without_property(&any, yesterday(now)))),
         Lookup::Unavailable => Err(starting()),
@@ -122,11 +132,16 @@ fn yesterday(now: DateTime<Utc>) -> chrono::NaiveDate {
 }
 
 fn starting() -> Problem {
-    Problem::new(problem::NOT_READY, "The properties are not known yet. Send the same request with the same Idempotency-Key after the time in Retry-After.")
-        .retry_after(STARTING_RETRY_AFTER_SECS)
+    Problem::new(
+        problem::NOT_READY,
+        "The properties are not known yet. Send the same request with the same \
+        Idempotency-Key after the time in Retry-After.",
+    )
+    .retry_after(STARTING_RETRY_AFTER_SECS)
 }
 
-/// Whether this id was used before. An anonymous id covers the body, so only an authenticated client's can be used twice.
+/// Whether this id was used before. An anonymous id covers the body, so only an authenticated client's can be used
+/// twice.
 async fn seen(app: &App, checked: &Checked) -> Seen {
     let (id, fingerprint) = (checked.id.as_uuid(), checked.fingerprint);
     if checked.client.is_none() {
@@ -192,7 +207,13 @@ async fn send(app: &SharedApp, checked: Checked, parts: &Parts, reply_to: Option
 }
 
 /// The booking if it is decided before `deadline`, else where to find it.
-async fn result(app: &App, id: BookingId, fingerprint: Fingerprint, waiting: Option<Waiting>, deadline: Instant) -> Answer {
+async fn result(
+    app: &App,
+    id: BookingId,
+    fingerprint: Fingerprint,
+    waiting: Option<Waiting>,
+    deadline: Instant,
+) -> Answer {
     let token = app.tokens.token(id);
     let links = Links::new(id, Some(&token));
     let decided = match waiting {
@@ -210,7 +231,8 @@ async fn result(app: &App, id: BookingId, fingerprint: Fingerprint, waiting: Opt
     }
     let location = location(&links)?;
     let view = BookingView::new(&booking, links, Some(&token));
-    Ok((StatusCode::CREATED, [(header::LOCATION, location), (header::ETAG, etag(booking.rev))], Json(view)).into_response())
+    Ok((StatusCode::CREATED, [(header::LOCATION, location), (header::ETAG, etag(booking.rev))], Json(view))
+        .into_response())
 }
 
 fn accepted(id: BookingId, token: &str, links: Links) -> Answer {

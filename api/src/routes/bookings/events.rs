@@ -1,7 +1,7 @@
 //! Following a booking: server-sent events, one a revision, from the present one on until a state that is final.
 //!
-//! It waits as `?wait=` does. An event says which revision there is and what brought it about; the booking itself is read apart, so no
-//! guest's data is here.
+//! It waits as `?wait=` does. An event says which revision there is and what brought it about; the booking itself is
+//! read apart, so no guest's data is here.
 
 use super::visitor::Visitor;
 use crate::app::SharedApp;
@@ -45,8 +45,13 @@ struct Event {
     at: Timestamp,
 }
 
-/// `GET /api/bookings/{id}/events`. `Last-Event-ID` is the last revision that the caller knows of; 204 when nothing can follow it.
-pub(in crate::routes) async fn events(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> Answer {
+/// `GET /api/bookings/{id}/events`. `Last-Event-ID` is the last revision that the caller knows of; 204 when nothing can
+/// follow it.
+pub(in crate::routes) async fn events(
+    State(app): State<SharedApp>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Answer {
     let (parts, _) = request.into_parts();
     let visitor = Visitor::of(&app, &id, &parts)?;
     let known = last_event_id(&parts)?;
@@ -70,15 +75,22 @@ pub(in crate::routes) async fn events(State(app): State<SharedApp>, Path(id): Pa
         }
         follow.tell(&booking);
     }
-    let body = Body::from_stream(stream::unfold(follow, async |mut follow| follow.next().await.map(|bytes| (Ok::<_, Infallible>(bytes), follow))));
-    let headers = [(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")), (X_ACCEL_BUFFERING, HeaderValue::from_static("no"))];
+    let body = Body::from_stream(stream::unfold(follow, async |mut follow| {
+        follow.next().await.map(|bytes| (Ok::<_, Infallible>(bytes), follow))
+    }));
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
+        (X_ACCEL_BUFFERING, HeaderValue::from_static("no")),
+    ];
     Ok((headers, body).into_response())
 }
 
 fn last_event_id(parts: &Parts) -> Result<Option<u32>, Problem> {
     let Some(value) = parts.headers.get(LAST_EVENT_ID) else { return Ok(None) };
     let rev = value.to_str().ok().and_then(|text| text.parse().ok());
-    rev.map(Some).ok_or_else(|| Problem::new(problem::INVALID_QUERY, "Last-Event-ID takes the id of an earlier event, a number."))
+    rev.map(Some).ok_or_else(|| {
+        Problem::new(problem::INVALID_QUERY, "Last-Event-ID takes the id of an earlier event, a number.")
+    })
 }
 
 fn is_final(status: Status) -> bool {
@@ -108,7 +120,8 @@ impl Follow {
             if self.ended || now >= self.until || self.app.decisions.is_stopping() {
                 return None;
             }
-            let waiting = self.app.decisions.wait_for(Awaited { id: self.id, rev: self.told + 1, reply_expected: false })?;
+            let waiting =
+                self.app.decisions.wait_for(Awaited { id: self.id, rev: self.told + 1, reply_expected: false })?;
             match waiting.until(self.until.min(now + HEARTBEAT)).await {
                 Some(booking) => self.tell(&booking),
                 None => self.ready.push_back(Bytes::from_static(COMMENT)),
@@ -126,6 +139,7 @@ impl Follow {
 
 /// The event of a revision, named after its action.
 fn event(entry: &HistoryEntry) -> Option<Bytes> {
-    let data = serde_json::to_string(&Event { rev: entry.rev, action: entry.action, status: entry.to, at: entry.at }).ok()?;
+    let data =
+        serde_json::to_string(&Event { rev: entry.rev, action: entry.action, status: entry.to, at: entry.at }).ok()?;
     Some(format!("id: {}\nevent: {}\ndata: {data}\n\n", entry.rev, entry.action.as_str()).into())
 }

@@ -100,7 +100,10 @@ pub(super) fn beds(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> (Vec<Assi
     for (index, item) in items.iter().take(MAX_GROUP_STAYS).enumerate() {
         let at = At::Index(&at, index);
         let Some(fields) = reader.object(item, &at, &["stay", "beds", "locked"]) else { continue };
-        let stay = reader.required(fields, "stay").and_then(|field| reader.count(field)).and_then(|stay| usize::try_from(stay).ok());
+        let stay = reader
+            .required(fields, "stay")
+            .and_then(|field| reader.count(field))
+            .and_then(|stay| usize::try_from(stay).ok());
         let beds = fields.optional("beds").and_then(|field| bed_list(field, reader));
         let locked = fields.optional("locked").and_then(|field| reader.flag(field));
         if beds.is_none() && locked.is_none() {
@@ -148,7 +151,10 @@ mod tests {
     async fn a_cancellation_needs_nothing_and_a_waived_fee_a_reason() {
         let (none, _) = read(&HeaderMap::new(), Body::empty(), CANCELLATION, cancellation).await.unwrap();
         assert_eq!(none, Cancellation::default());
-        let (some, _) = read(&json(), Body::from(r#"{"reason":"plans changed","dry_run":true}"#), CANCELLATION, cancellation).await.unwrap();
+        let (some, _) =
+            read(&json(), Body::from(r#"{"reason":"plans changed","dry_run":true}"#), CANCELLATION, cancellation)
+                .await
+                .unwrap();
         assert_eq!(some, Cancellation { reason: Some("plans changed".to_owned()), dry_run: true, waive_fee: false });
         let table = [
             (r#"{"reason":""}"#, ("/reason", "invalid_reason")),
@@ -158,15 +164,23 @@ mod tests {
             (r#"{"rev":1}"#, ("/rev", "unknown_field")),
         ];
         for (body, fault) in table {
-            assert_eq!(faults(&read(&json(), Body::from(body), CANCELLATION, cancellation).await.unwrap_err()), [fault], "{body}");
+            assert_eq!(
+                faults(&read(&json(), Body::from(body), CANCELLATION, cancellation).await.unwrap_err()),
+                [fault],
+                "{body}"
+            );
         }
-        let card = read(&json(), Body::from(r#"{"reason":"refund 4242 4242 4242 4242"}"#), CANCELLATION, cancellation).await.unwrap_err();
+        let card = read(&json(), Body::from(r#"{"reason":"refund 4242 4242 4242 4242"}"#), CANCELLATION, cancellation)
+            .await
+            .unwrap_err();
         assert_eq!(card.code(), "card_number_refused");
     }
 
     #[tokio::test]
     async fn who_leaves_without_having_paid_needs_a_reason() {
-        let refused = read(&json(), Body::from(r#"{"allow_open_balance":true,"price":0}"#), DEPARTURE, departure).await.unwrap_err();
+        let refused = read(&json(), Body::from(r#"{"allow_open_balance":true,"price":0}"#), DEPARTURE, departure)
+            .await
+            .unwrap_err();
         assert_eq!(faults(&refused), [("/price", "unknown_field"), ("/reason", "required")]);
     }
 
@@ -174,7 +188,10 @@ mod tests {
     async fn beds_are_chosen_stay_by_stay() {
         let body = r#"{"assignments":[{"stay":1,"beds":["a","b"]},{"stay":0,"locked":true}]}"#;
         let ((chosen, _), _) = read(&json(), Body::from(body), BEDS, beds).await.unwrap();
-        assert_eq!((chosen.len(), chosen[0].stay, chosen[0].beds.as_ref().map(Vec::len), chosen[1].locked), (2, 1, Some(2), Some(true)));
+        assert_eq!(
+            (chosen.len(), chosen[0].stay, chosen[0].beds.as_ref().map(Vec::len), chosen[1].locked),
+            (2, 1, Some(2), Some(true))
+        );
         let body = r#"{"assignments":[{"stay":-1,"beds":[7]},{"beds":[]},{"stay":0}]}"#;
         let refused = read(&json(), Body::from(body), BEDS, beds).await.unwrap_err();
         let expected = [

@@ -81,12 +81,21 @@ impl<'a> From<&'a Changes> for ChangesView<'a> {
     fn from(changes: &'a Changes) -> Self {
         let total = |price: &Option<Price>| price.as_ref().map(|price| Money::new(price.total, price.currency));
         let totals = |change: &PriceChange| TotalView { before: total(&change.before), after: total(&change.after) };
-        Self { stays: &changes.stays, total: changes.price.as_ref().map(totals), rate_plan: changes.rate_plan.as_ref(), guest: changes.guest }
+        Self {
+            stays: &changes.stays,
+            total: changes.price.as_ref().map(totals),
+            rate_plan: changes.rate_plan.as_ref(),
+            guest: changes.guest,
+        }
     }
 }
 
 /// `GET /api/bookings/{id}/history`.
-pub(in crate::routes) async fn history(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> Answer {
+pub(in crate::routes) async fn history(
+    State(app): State<SharedApp>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Answer {
     let (parts, _) = request.into_parts();
     let booking = Visitor::of(&app, &id, &parts)?.booking_of_staff(&app).await?;
     let items = booking.history.iter().map(EntryView::from).collect();

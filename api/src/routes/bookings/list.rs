@@ -29,16 +29,20 @@ struct ListQuery {
     reference: Option<String>,
 }
 
-/// `GET /api/bookings`, filtered by `property_id`, `status`, `arrival_from` and `arrival_until` (both included), `email`, `reference`.
+/// `GET /api/bookings`, filtered by `property_id`, `status`, `arrival_from` and `arrival_until` (both included),
+/// `email`, `reference`.
 pub(in crate::routes) async fn list(State(app): State<SharedApp>, request: Request) -> Answer {
     let (parts, _) = request.into_parts();
     let caller = Presented::of(&parts).caller;
     let query = PageQuery::read(&parts.uri)?;
     let asked: ListQuery = headers::query(&parts.uri)?;
-    let properties: Vec<PropertyId> = app.catalogue.all().keys().filter(|property| caller.acts_on(property)).cloned().collect();
+    let properties: Vec<PropertyId> =
+        app.catalogue.all().keys().filter(|property| caller.acts_on(property)).cloned().collect();
     let whose = match (&asked.property_id, caller.client()) {
         // Another property's bookings are nobody's to see, and neither is whether there are any.
-        (Some(wanted), _) if properties.iter().any(|property| property.as_str() == wanted) => Whose::Of(vec![wanted.as_str().into()]),
+        (Some(wanted), _) if properties.iter().any(|property| property.as_str() == wanted) => {
+            Whose::Of(vec![wanted.as_str().into()])
+        }
         (Some(_), _) if !properties.is_empty() => return Err(problem::NOT_FOUND.into()),
         (None, _) if !properties.is_empty() => Whose::Of(properties),
         (_, Some(client)) => Whose::Client(client.to_owned()),
@@ -58,13 +62,21 @@ pub(in crate::routes) async fn list(State(app): State<SharedApp>, request: Reque
 fn read(asked: ListQuery, whose: Whose) -> Result<BookingFilter, Problem> {
     let invalid = |what: &'static str| Problem::new(problem::INVALID_QUERY, what);
     let date = |text: Option<String>| match text {
-        Some(text) => text.parse::<NaiveDate>().map(Some).map_err(|_| invalid("`arrival_from` and `arrival_until` take dates such as 2027-01-10.")),
+        Some(text) => text
+            .parse::<NaiveDate>()
+            .map(Some)
+            .map_err(|_| invalid("`arrival_from` and `arrival_until` take dates such as 2027-01-10.")),
         None => Ok(None),
     };
     let status = asked.status.map(|text| {
-        Status::ALL.into_iter().find(|status| status.as_str() == text).ok_or_else(|| invalid("`status` takes the name of a state, such as confirmed."))
+        Status::ALL
+            .into_iter()
+            .find(|status| status.as_str() == text)
+            .ok_or_else(|| invalid("`status` takes the name of a state, such as confirmed."))
     });
-    let ids = asked.reference.map(|text| BookingId::range_of_reference(&text).ok_or_else(|| invalid("`reference` takes a code such as PVT-0123456789.")));
+    let ids = asked.reference.map(|text| {
+        BookingId::range_of_reference(&text).ok_or_else(|| invalid("`reference` takes a code such as PVT-0123456789."))
+    });
     if asked.email.as_ref().is_some_and(|email| email.len() > MAX_TEXT_BYTES) {
         return Err(invalid("`email` takes an address."));
     }
@@ -82,13 +94,15 @@ fn read(asked: ListQuery, whose: Whose) -> Result<BookingFilter, Problem> {
 /// Where the page before ended: when its last booking was asked for, and its id.
 fn position(cursor: &str) -> Result<(String, BookingId), Problem> {
     let parts = cursor.split_once(SEPARATOR).and_then(|(at, id)| Some((at.to_owned(), id.parse().ok()?)));
-    parts.ok_or_else(|| Problem::new(problem::INVALID_QUERY, "`cursor` takes what an earlier page gave as next_cursor."))
+    parts
+        .ok_or_else(|| Problem::new(problem::INVALID_QUERY, "`cursor` takes what an earlier page gave as next_cursor."))
 }
 
 /// The list's address with its filters, for the link to the next page.
 fn path_of(query: Option<&str>) -> String {
     let paging = |pair: &&str| !["limit=", "cursor="].iter().any(|name| pair.starts_with(name));
-    let filters: Vec<&str> = query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()).filter(paging).collect();
+    let filters: Vec<&str> =
+        query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()).filter(paging).collect();
     if filters.is_empty() { "/api/bookings".to_owned() } else { format!("/api/bookings?{}", filters.join("&")) }
 }
 
@@ -99,7 +113,10 @@ mod tests {
     #[test]
     fn the_next_page_keeps_the_filters() {
         assert_eq!(path_of(None), "/api/bookings");
-        assert_eq!(path_of(Some("limit=2&status=confirmed&cursor=abc&email=a%40b.example")), "/api/bookings?status=confirmed&email=a%40b.example");
+        assert_eq!(
+            path_of(Some("limit=2&status=confirmed&cursor=abc&email=a%40b.example")),
+            "/api/bookings?status=confirmed&email=a%40b.example"
+        );
     }
 
     #[test]

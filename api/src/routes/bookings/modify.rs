@@ -1,5 +1,5 @@
-//! Changing a booking: dates, guests, room types, beds, price list, or who it is for. `PATCH` changes what is sent; `PUT` wants stays and
-//! guest whole.
+//! Changing a booking: dates, guests, room types, beds, price list, or who it is for. `PATCH` changes what is sent;
+//! `PUT` wants stays and guest whole.
 //!
 //! Guests change what is not begun, at today's prices. Beds, old prices and exceptions from restrictions are for staff.
 
@@ -39,7 +39,10 @@ async fn modify(app: SharedApp, id: String, request: Request, whole: bool) -> An
     let visitor = Visitor::of(&app, &id, &parts)?;
     let rev = headers::if_match(&parts.headers)?;
     let (draft, fingerprint): (Draft, _) =
-        forms::read(&parts.headers, body, (modify_form::BODY, &NO_CARDS), |fields, reader| modify_form::read(fields, reader, whole)).await?;
+        forms::read(&parts.headers, body, (modify_form::BODY, &NO_CARDS), |fields, reader| {
+            modify_form::read(fields, reader, whole)
+        })
+        .await?;
     let booking = visitor.decided_booking(&app).await?;
     let by_staff = visitor.is_staff_of(&booking);
     let Lookup::Found(inventory) = app.catalogue.find(booking.property_id.as_str()).await else {
@@ -47,7 +50,8 @@ async fn modify(app: SharedApp, id: String, request: Request, whole: bool) -> An
     };
     let desk = Desk { app: &app, visitor: &visitor, parts: &parts, begun };
     let from: &'static [Status] = if by_staff { &[Status::Confirmed, Status::CheckedIn] } else { &[Status::Confirmed] };
-    // Whoever looks at an old revision judges by what is no longer so; nothing else in the request is worth a word then.
+    // Whoever looks at an old revision judges by what is no longer so; nothing else in the request is worth a word
+    // then.
     if rev != booking.rev && headers::optional_idempotency_key(&parts.headers)?.is_none() {
         return Err(desk.overtaken(problem::PRECONDITION_FAILED, &booking));
     }
@@ -55,8 +59,25 @@ async fn modify(app: SharedApp, id: String, request: Request, whole: bool) -> An
     let wanted = draft.judge(&booking, &inventory, today, by_staff).map_err(Problem::fields)?;
     let quote = quoted(&app, &booking, &wanted)?;
     let Wanted { stays, guest, rate_plan_id, reprice, override_restrictions, quote: _, reason } = wanted;
-    let what = Instruction { name: "modify", kind: BOOKING_MODIFY, fingerprint, reason, expected_rev: Some(rev), from, otherwise: problem::STATE_CONFLICT };
-    desk.carry_out(booking, what, |order| ModifyBooking { order, stays, rate_plan_id, guest, reprice, quote, override_restrictions }).await
+    let what = Instruction {
+        name: "modify",
+        kind: BOOKING_MODIFY,
+        fingerprint,
+        reason,
+        expected_rev: Some(rev),
+        from,
+        otherwise: problem::STATE_CONFLICT,
+    };
+    desk.carry_out(booking, what, |order| ModifyBooking {
+        order,
+        stays,
+        rate_plan_id,
+        guest,
+        reprice,
+        quote,
+        override_restrictions,
+    })
+    .await
 }
 
 /// The quote that came with a change, if it is of all stays as they are to be.

@@ -12,8 +12,10 @@ use pvt_domain::messages::StayWish;
 use std::collections::HashSet;
 
 /// The members of a modification.
-pub(super) const BODY: &[&str] = &["stays", "guest", "rate_plan_id", "reprice", "override_restrictions", "quote", "reason"];
-const STAY: &[&str] = &["continues", "room_type_id", "arrival", "departure", "guests", "gender", "youngest_age", "beds"];
+pub(super) const BODY: &[&str] =
+    &["stays", "guest", "rate_plan_id", "reprice", "override_restrictions", "quote", "reason"];
+const STAY: &[&str] =
+    &["continues", "room_type_id", "arrival", "departure", "guests", "gender", "youngest_age", "beds"];
 
 /// A modification as sent.
 pub(super) struct Draft {
@@ -94,7 +96,10 @@ fn read_stays(fields: Fields<'_, '_, '_>, reader: &mut Reader, whole: bool) -> O
             }
         }
         stays.push(StayDraft {
-            continues: fields.optional("continues").and_then(|field| reader.count(field)).and_then(|place| usize::try_from(place).ok()),
+            continues: fields
+                .optional("continues")
+                .and_then(|field| reader.count(field))
+                .and_then(|place| usize::try_from(place).ok()),
             room_type_id: fields.optional("room_type_id").and_then(|field| reader.text(field)).map(RoomTypeId::from),
             arrival: fields.optional("arrival").and_then(|field| reader.date(field)),
             departure: fields.optional("departure").and_then(|field| reader.date(field)),
@@ -139,29 +144,54 @@ impl Draft {
     ///
     /// # Errors
     /// Every fault, each place once.
-    pub(super) fn judge(self, booking: &Booking, inventory: &Inventory, today: NaiveDate, by_staff: bool) -> Result<Wanted, Vec<FieldError>> {
+    pub(super) fn judge(
+        self,
+        booking: &Booking,
+        inventory: &Inventory,
+        today: NaiveDate,
+        by_staff: bool,
+    ) -> Result<Wanted, Vec<FieldError>> {
         let mut faults = Vec::new();
         if self.stays.is_none() && self.guest.is_none() && self.rate_plan_id.is_none() && self.reprice.is_none() {
             faults.push(FieldError::new("", "nothing_to_do", "send stays, guest, rate_plan_id or reprice"));
         }
         if !by_staff {
-            let sent =
-                [("/rate_plan_id", self.rate_plan_id.is_some()), ("/reprice", self.reprice.is_some()), ("/override_restrictions", self.override_restrictions)];
+            let sent = [
+                ("/rate_plan_id", self.rate_plan_id.is_some()),
+                ("/reprice", self.reprice.is_some()),
+                ("/override_restrictions", self.override_restrictions),
+            ];
             faults.extend(sent.into_iter().filter(|(_, sent)| *sent).map(|(pointer, _)| staff_only(pointer)));
         }
         let stays = self.stays.map(|stays| wishes(stays, booking, by_staff, &mut faults));
         let guest = self.guest.map(|guest| guest.upon(&booking.guest));
-        faults.extend(check(booking, inventory, (stays.as_deref(), guest.as_ref(), self.rate_plan_id.as_ref()), today, by_staff));
+        faults.extend(check(
+            booking,
+            inventory,
+            (stays.as_deref(), guest.as_ref(), self.rate_plan_id.as_ref()),
+            today,
+            by_staff,
+        ));
         if !faults.is_empty() {
             return Err(faults);
         }
-        let changed = stays.as_ref().is_some_and(|stays| stays.len() != booking.stays.len() || stays.iter().any(|wish| differs(booking, wish)));
+        let changed = stays
+            .as_ref()
+            .is_some_and(|stays| stays.len() != booking.stays.len() || stays.iter().any(|wish| differs(booking, wish)));
         if self.quote.is_some() && self.reprice == Some(false) {
-            return Err(vec![FieldError::new("/quote", "not_with_reprice", "a quote is a new price; leave out `reprice`")]);
+            return Err(vec![FieldError::new(
+                "/quote",
+                "not_with_reprice",
+                "a quote is a new price; leave out `reprice`",
+            )]);
         }
         // A price that was agreed does not fall because today's did.
         if self.quote.is_some() && !changed && !by_staff {
-            return Err(vec![FieldError::new("/quote", "nothing_to_price", "send the stays as they are to be: only what is changed is priced anew")]);
+            return Err(vec![FieldError::new(
+                "/quote",
+                "nothing_to_price",
+                "send the stays as they are to be: only what is changed is priced anew",
+            )]);
         }
         let reprice = self.reprice.unwrap_or(changed);
         Ok(Wanted {
@@ -207,7 +237,11 @@ impl StayDraft {
         let before = before.map(Stay::as_request);
         let mut missing = |key: &str, is_missing: bool| {
             if is_missing && before.is_none() {
-                faults.push(FieldError::new(format!("/stays/{index}/{key}"), "required", "is missing, and the stay continues none that has it"));
+                faults.push(FieldError::new(
+                    format!("/stays/{index}/{key}"),
+                    "required",
+                    "is missing, and the stay continues none that has it",
+                ));
             }
         };
         missing("room_type_id", self.room_type_id.is_none());
@@ -238,7 +272,14 @@ fn check(
         None => booking.stays.iter().map(Stay::as_request).collect(),
     };
     let limits = if by_staff { PartyLimits::STAFF } else { PartyLimits::GUEST };
-    let mut faults = check_request(inventory, plan.unwrap_or(&booking.rate_plan_id), &asked, guest.unwrap_or(&booking.guest), today, limits);
+    let mut faults = check_request(
+        inventory,
+        plan.unwrap_or(&booking.rate_plan_id),
+        &asked,
+        guest.unwrap_or(&booking.guest),
+        today,
+        limits,
+    );
     faults.retain(|fault| match fault.pointer.split('/').nth(1) {
         Some("stays") => stays.is_some_and(|wishes| concerns_change(booking, wishes, fault)),
         Some("guest") => guest.is_some(),

@@ -1,8 +1,8 @@
-//! How every change of a stored booking goes: as a command through its property's queue, waited for a little, answered with what is
-//! stored.
+//! How every change of a stored booking goes: as a command through its property's queue, waited for a little, answered
+//! with what is stored.
 //!
-//! A command's id is a function of booking, caller and `Idempotency-Key`, so that a repetition is recognised by whoever decides it. Nothing
-//! here changes a booking.
+//! A command's id is a function of booking, caller and `Idempotency-Key`, so that a repetition is recognised by whoever
+//! decides it. Nothing here changes a booking.
 
 use super::etag;
 use super::refusal;
@@ -68,9 +68,14 @@ enum Outcome {
 }
 
 impl Desk<'_> {
-    /// Sends the command and answers: 200 with the booking, 202 when it takes longer than the caller waits, 409 or 412 with the booking as
-    /// it is now when it was not to be.
-    pub(super) async fn carry_out<M: MessageType>(&self, booking: Booking, what: Instruction, command: impl FnOnce(Order) -> M) -> Answer {
+    /// Sends the command and answers: 200 with the booking, 202 when it takes longer than the caller waits, 409 or 412
+    /// with the booking as it is now when it was not to be.
+    pub(super) async fn carry_out<M: MessageType>(
+        &self,
+        booking: Booking,
+        what: Instruction,
+        command: impl FnOnce(Order) -> M,
+    ) -> Answer {
         let key = headers::optional_idempotency_key(&self.parts.headers)?;
         let actor = self.visitor.actor();
         let command_id = match key {
@@ -126,7 +131,14 @@ impl Desk<'_> {
     }
 
     /// Waits for the reply, and looks into the store now and then in case it gets lost.
-    async fn outcome(&self, mut place: Place<Reply>, booking: &Booking, expected_rev: Option<u32>, reply_expected: bool, deadline: Instant) -> Outcome {
+    async fn outcome(
+        &self,
+        mut place: Place<Reply>,
+        booking: &Booking,
+        expected_rev: Option<u32>,
+        reply_expected: bool,
+        deadline: Instant,
+    ) -> Outcome {
         let (mut rev, mut lost) = (booking.rev, false);
         let command_id = place.command();
         loop {
@@ -146,8 +158,10 @@ impl Desk<'_> {
                     Err(_) => lost = true,
                 },
                 stored = stored => match stored {
-                    Some(now) if now.entry_of(command_id).is_some() => return Outcome::Stored(Box::new(now.as_ref().clone())),
-                    Some(now) if expected_rev.is_some_and(|expected| expected < now.rev) => return Outcome::Overtaken(Box::new(now.as_ref().clone())),
+                    Some(now) if now.entry_of(command_id).is_some() =>
+                        return Outcome::Stored(Box::new(now.as_ref().clone())),
+                    Some(now) if expected_rev.is_some_and(|expected| expected < now.rev) =>
+                        return Outcome::Overtaken(Box::new(now.as_ref().clone())),
                     Some(now) => rev = rev.max(now.rev),
                     None => return Outcome::Unknown,
                 },
@@ -166,9 +180,10 @@ impl Desk<'_> {
         match (reply.outcome, reply.why) {
             (ReplyOutcome::Decided, _) => Ok(self.shown(&now, self.applied())),
             (ReplyOutcome::Stale, _) => Err(self.overtaken(problem::PRECONDITION_FAILED, &now)),
-            (ReplyOutcome::Refused, Some(why)) => {
-                Err(self.with_current(refusal::refused(self.app, &now.property_id, &why, self.visitor.is_staff_of(&now)), &now))
-            }
+            (ReplyOutcome::Refused, Some(why)) => Err(self.with_current(
+                refusal::refused(self.app, &now.property_id, &why, self.visitor.is_staff_of(&now)),
+                &now,
+            )),
             (ReplyOutcome::KeyReused, _) => Err(problem::IDEMPOTENCY_KEY_REUSED.into()),
             (ReplyOutcome::Conflict | ReplyOutcome::Refused, _) => Err(self.overtaken(what.otherwise, &now)),
         }
@@ -176,7 +191,9 @@ impl Desk<'_> {
 
     /// 200 with the booking.
     pub(super) fn shown(&self, booking: &Booking, applied: Option<Duration>) -> Response {
-        let mut answer = ([(header::ETAG, etag(booking.rev))], Json(BookingView::new(booking, self.visitor.links(), None))).into_response();
+        let mut answer =
+            ([(header::ETAG, etag(booking.rev))], Json(BookingView::new(booking, self.visitor.links(), None)))
+                .into_response();
         if let Some(Ok(applied)) = applied.map(|wait| HeaderValue::try_from(format!("wait={}", wait.as_secs()))) {
             answer.headers_mut().insert(PREFERENCE_APPLIED, applied);
         }
@@ -193,13 +210,21 @@ impl Desk<'_> {
     }
 
     fn with_current(&self, problem: Problem, now: &Booking) -> Problem {
-        problem.with_header(header::ETAG, etag(now.rev)).with_member("current", &BookingView::new(now, self.visitor.links(), None))
+        problem
+            .with_header(header::ETAG, etag(now.rev))
+            .with_member("current", &BookingView::new(now, self.visitor.links(), None))
     }
 
     fn pending(&self, booking: &Booking, name: &'static str) -> Answer {
         let links = self.visitor.links();
         let location = HeaderValue::try_from(links.this()).map_err(Problem::internal)?;
-        let view = PendingView { id: booking.id, reference: &booking.reference, status: booking.status, pending: name, links };
-        Ok((StatusCode::ACCEPTED, [(header::LOCATION, location), (header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECS))], Json(view)).into_response())
+        let view =
+            PendingView { id: booking.id, reference: &booking.reference, status: booking.status, pending: name, links };
+        Ok((
+            StatusCode::ACCEPTED,
+            [(header::LOCATION, location), (header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECS))],
+            Json(view),
+        )
+            .into_response())
     }
 }

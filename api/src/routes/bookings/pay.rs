@@ -27,8 +27,13 @@ use pvt_domain::timestamp::Timestamp;
 const LEAST_LEFT: TimeDelta = TimeDelta::minutes(2);
 
 /// What is over after a while, by itself or by somebody's hand.
-const PASSING: [&Kind; 5] =
-    [problem::PROVIDER_REFUSED, problem::PROVIDER_UNAVAILABLE, problem::BROKER_UNAVAILABLE, problem::STORE_UNAVAILABLE, problem::RATE_LIMITED];
+const PASSING: [&Kind; 5] = [
+    problem::PROVIDER_REFUSED,
+    problem::PROVIDER_UNAVAILABLE,
+    problem::BROKER_UNAVAILABLE,
+    problem::STORE_UNAVAILABLE,
+    problem::RATE_LIMITED,
+];
 /// Most languages of a browser that are looked at.
 const MAX_LANGUAGES: usize = 8;
 
@@ -76,7 +81,9 @@ pub(in crate::routes) async fn pay(State(app): State<SharedApp>, Path(id): Path<
 async fn page(app: &SharedApp, parts: &Parts, visitor: &Visitor, booking: &Booking) -> Result<Option<String>, Problem> {
     let ledger = ask::ledger(app, booking.id).await?;
     let now = Utc::now();
-    if let Some(open) = ledger.as_ref().and_then(|ledger| open_page(ledger, booking.payable(), (now + LEAST_LEFT).into())) {
+    if let Some(open) =
+        ledger.as_ref().and_then(|ledger| open_page(ledger, booking.payable(), (now + LEAST_LEFT).into()))
+    {
         return Ok(Some(open));
     }
     // Clicks at the same time see the same last attempt, and are one more together.
@@ -89,12 +96,15 @@ async fn page(app: &SharedApp, parts: &Parts, visitor: &Visitor, booking: &Booki
     }
     // A reply may get lost: an open page is as good as one.
     let stored = ask::ledger(app, booking.id).await?;
-    Ok(stored.and_then(|ledger| payment_of(&ledger, &wish.id.to_string(), now.into())).and_then(|payment| payment.checkout_url))
+    Ok(stored
+        .and_then(|ledger| payment_of(&ledger, &wish.id.to_string(), now.into()))
+        .and_then(|payment| payment.checkout_url))
 }
 
 /// A page for this amount that is open at `until`, too.
 fn open_page(ledger: &Ledger, amount: i64, until: Timestamp) -> Option<String> {
-    let mut open = payments_of(ledger, until).into_iter().filter(|payment| !ledger.closed && payment.amount.amount == amount);
+    let mut open =
+        payments_of(ledger, until).into_iter().filter(|payment| !ledger.closed && payment.amount.amount == amount);
     open.find_map(|payment| payment.checkout_url)
 }
 
@@ -124,7 +134,12 @@ fn lead_to(url: &str) -> Answer {
     Ok((StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response())
 }
 
-fn notice(words: &'static Words, reference: &str, status: StatusCode, (title, text): (&'static str, &'static str)) -> Answer {
+fn notice(
+    words: &'static Words,
+    reference: &str,
+    status: StatusCode,
+    (title, text): (&'static str, &'static str),
+) -> Answer {
     let page = Notice { style: STYLE, language: words.tag, reference, title, text };
     html_page::answer(status, &page, (STYLE, words.tag))
 }
@@ -132,7 +147,12 @@ fn notice(words: &'static Words, reference: &str, status: StatusCode, (title, te
 /// While the booking cannot be read, the browser says which language to speak. Its order counts, weights do not.
 fn words_asked_for(headers: &HeaderMap) -> &'static Words {
     let asked = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let tags: Vec<String> = asked.split(',').take(MAX_LANGUAGES).filter_map(|tag| tag.split(';').next()).map(|tag| tag.trim().to_owned()).collect();
+    let tags: Vec<String> = asked
+        .split(',')
+        .take(MAX_LANGUAGES)
+        .filter_map(|tag| tag.split(';').next())
+        .map(|tag| tag.trim().to_owned())
+        .collect();
     Words::choose(None, &tags)
 }
 
@@ -157,11 +177,21 @@ mod tests {
 
     #[test]
     fn outages_are_pages_and_what_is_paid_leads_to_the_receipt() {
-        let ended = |kind: &'static problem::Kind| refused(Words::choose(Some("fr"), &[]), "PVT-0000000000", "/below/receipt", kind.into());
-        for kind in [problem::BROKER_UNAVAILABLE, problem::STORE_UNAVAILABLE, problem::PROVIDER_UNAVAILABLE, problem::PROVIDER_REFUSED] {
+        let ended = |kind: &'static problem::Kind| {
+            refused(Words::choose(Some("fr"), &[]), "PVT-0000000000", "/below/receipt", kind.into())
+        };
+        for kind in [
+            problem::BROKER_UNAVAILABLE,
+            problem::STORE_UNAVAILABLE,
+            problem::PROVIDER_UNAVAILABLE,
+            problem::PROVIDER_REFUSED,
+        ] {
             let page = ended(kind).unwrap_or_else(|_| panic!("{} is no page", kind.code));
             assert_eq!(page.status(), StatusCode::SERVICE_UNAVAILABLE, "{}", kind.code);
-            assert_eq!((text(&page, header::CONTENT_TYPE), text(&page, header::CONTENT_LANGUAGE)), ("text/html; charset=utf-8", "fr"));
+            assert_eq!(
+                (text(&page, header::CONTENT_TYPE), text(&page, header::CONTENT_LANGUAGE)),
+                ("text/html; charset=utf-8", "fr")
+            );
             assert!(page.headers().contains_key(header::RETRY_AFTER));
         }
         let receipt = ended(problem::NOTHING_DUE).unwrap();

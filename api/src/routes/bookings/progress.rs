@@ -1,4 +1,5 @@
-//! What the hostel's staff do with a booking: the guests come, leave, do not come; mistakes are undone; beds are chosen.
+//! What the hostel's staff do with a booking: the guests come, leave, do not come; mistakes are undone; beds are
+//! chosen.
 
 use super::forms::{self, Departure, NOTE};
 use super::order::{Desk, Instruction};
@@ -12,8 +13,9 @@ use axum::extract::{Path, Request, State};
 use axum::http::request::Parts;
 use pvt_domain::booking::{Booking, Status};
 use pvt_domain::messages::{
-    AssignBeds, BOOKING_ASSIGN, BOOKING_CHECK_IN, BOOKING_CHECK_OUT, BOOKING_CONFIRM, BOOKING_MARK_NO_SHOW, BOOKING_REINSTATE, CheckInBooking, CheckOutBooking,
-    ConfirmBooking, MarkNoShow, MessageType, Order, ReinstateBooking,
+    AssignBeds, BOOKING_ASSIGN, BOOKING_CHECK_IN, BOOKING_CHECK_OUT, BOOKING_CONFIRM, BOOKING_MARK_NO_SHOW,
+    BOOKING_REINSTATE, CheckInBooking, CheckOutBooking, ConfirmBooking, MarkNoShow, MessageType, Order,
+    ReinstateBooking,
 };
 use tokio::time::Instant;
 
@@ -52,16 +54,29 @@ impl<T> Asked<T> {
         Ok(Self { begun, parts, visitor, booking, form, fingerprint, expected_rev })
     }
 
-    async fn carry_out<M: MessageType>(self, app: &SharedApp, step: Step, reason: Option<String>, command: impl FnOnce(Order, T) -> M) -> Answer {
+    async fn carry_out<M: MessageType>(
+        self,
+        app: &SharedApp,
+        step: Step,
+        reason: Option<String>,
+        command: impl FnOnce(Order, T) -> M,
+    ) -> Answer {
         let Self { begun, parts, visitor, booking, form, fingerprint, expected_rev } = self;
         let Step { name, kind, from } = step;
-        let what = Instruction { name, kind, fingerprint, reason, expected_rev, from, otherwise: problem::STATE_CONFLICT };
-        Desk { app, visitor: &visitor, parts: &parts, begun }.carry_out(booking, what, |order| command(order, form)).await
+        let what =
+            Instruction { name, kind, fingerprint, reason, expected_rev, from, otherwise: problem::STATE_CONFLICT };
+        Desk { app, visitor: &visitor, parts: &parts, begun }
+            .carry_out(booking, what, |order| command(order, form))
+            .await
     }
 }
 
 /// `POST …/checkin`: the guests are here.
-pub(in crate::routes) async fn check_in(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> Answer {
+pub(in crate::routes) async fn check_in(
+    State(app): State<SharedApp>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Answer {
     let asked = Asked::read(&app, &id, request, NOTE, forms::reason).await?;
     let reason = asked.form.clone();
     let step = Step { name: "checkin", kind: BOOKING_CHECK_IN, from: &[Status::Confirmed] };
@@ -69,16 +84,25 @@ pub(in crate::routes) async fn check_in(State(app): State<SharedApp>, Path(id): 
 }
 
 /// `POST …/checkout`: the guests leave; nights that they do not sleep are freed.
-pub(in crate::routes) async fn check_out(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> Answer {
+pub(in crate::routes) async fn check_out(
+    State(app): State<SharedApp>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Answer {
     let asked = Asked::read(&app, &id, request, forms::DEPARTURE, forms::departure).await?;
     let reason = asked.form.reason.clone();
     let step = Step { name: "checkout", kind: BOOKING_CHECK_OUT, from: &[Status::CheckedIn] };
-    let command = |order, Departure { allow_open_balance, reprice, .. }| CheckOutBooking { order, allow_open_balance, reprice };
+    let command =
+        |order, Departure { allow_open_balance, reprice, .. }| CheckOutBooking { order, allow_open_balance, reprice };
     asked.carry_out(&app, step, reason, command).await
 }
 
 /// `POST …/no-show`: nobody came; the beds are free again.
-pub(in crate::routes) async fn no_show(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> Answer {
+pub(in crate::routes) async fn no_show(
+    State(app): State<SharedApp>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Answer {
     let asked = Asked::read(&app, &id, request, NOTE, forms::reason).await?;
     let reason = asked.form.clone();
     let step = Step { name: "no-show", kind: BOOKING_MARK_NO_SHOW, from: &[Status::Confirmed] };
@@ -86,7 +110,11 @@ pub(in crate::routes) async fn no_show(State(app): State<SharedApp>, Path(id): P
 }
 
 /// `POST …/reinstate`: a check-in or a no-show was a mistake. Needs a reason.
-pub(in crate::routes) async fn reinstate(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> Answer {
+pub(in crate::routes) async fn reinstate(
+    State(app): State<SharedApp>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Answer {
     let asked = Asked::read(&app, &id, request, NOTE, forms::required_reason).await?;
     let reason = asked.form.clone();
     let step = Step { name: "reinstate", kind: BOOKING_REINSTATE, from: &[Status::CheckedIn, Status::NoShow] };
@@ -94,7 +122,11 @@ pub(in crate::routes) async fn reinstate(State(app): State<SharedApp>, Path(id):
 }
 
 /// `POST …/assign`: staff choose beds, or promise them.
-pub(in crate::routes) async fn assign(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> Answer {
+pub(in crate::routes) async fn assign(
+    State(app): State<SharedApp>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Answer {
     let asked = Asked::read(&app, &id, request, forms::BEDS, forms::beds).await?;
     let reason = asked.form.1.clone();
     let step = Step { name: "assign", kind: BOOKING_ASSIGN, from: &[Status::Confirmed, Status::CheckedIn] };
@@ -102,7 +134,11 @@ pub(in crate::routes) async fn assign(State(app): State<SharedApp>, Path(id): Pa
 }
 
 /// `POST …/confirm`: staff confirm a booking that is held until it is paid; any other is 409.
-pub(in crate::routes) async fn confirm(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> Answer {
+pub(in crate::routes) async fn confirm(
+    State(app): State<SharedApp>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Answer {
     let asked = Asked::read(&app, &id, request, NOTE, forms::reason).await?;
     let reason = asked.form.clone();
     let step = Step { name: "confirm", kind: BOOKING_CONFIRM, from: &[Status::Held] };

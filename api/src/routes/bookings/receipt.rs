@@ -29,16 +29,22 @@ struct ReceiptPage<'a> {
 /// Longest time that the page waits for Stripe's word.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
-/// `GET /api/bookings/{id}/receipt`; 404 for a booking that has no price. Guests come from Stripe's page before Stripe has told us that they
-/// have paid: `?wait=10s` holds the page until it has, and else the page says that they must not pay again.
-pub(in crate::routes) async fn receipt(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> Answer {
+/// `GET /api/bookings/{id}/receipt`; 404 for a booking that has no price. Guests come from Stripe's page before Stripe
+/// has told us that they have paid: `?wait=10s` holds the page until it has, and else the page says that they must not
+/// pay again.
+pub(in crate::routes) async fn receipt(
+    State(app): State<SharedApp>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Answer {
     let begun = Instant::now();
     let (parts, _) = request.into_parts();
     let visitor = Visitor::of(&app, &id, &parts)?;
     let mut booking = Arc::new(visitor.decided_booking(&app).await?);
     let wait = visitor.wait.map(|wait| wait.min(LONGEST_WAIT)).filter(|_| is_unheard(&booking));
     if let Some(wait) = wait
-        && let Some(waiting) = app.decisions.wait_for(Awaited { id: booking.id, rev: booking.rev + 1, reply_expected: false })
+        && let Some(waiting) =
+            app.decisions.wait_for(Awaited { id: booking.id, rev: booking.rev + 1, reply_expected: false })
         && let Some(newer) = waiting.until(begun + wait).await
     {
         booking = newer;

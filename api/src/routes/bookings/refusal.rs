@@ -36,7 +36,9 @@ fn kind(code: RefusalCode) -> &'static Kind {
 pub(super) fn rejected(app: &App, booking: &Booking, rejection: Rejection) -> Problem {
     let problem = Problem::from(kind(rejection.into()));
     match currency_of(app, &booking.property_id) {
-        Some(currency) if !booking.alternatives.is_empty() => problem.with_member("alternatives", &AlternativeView::all(&booking.alternatives, currency)),
+        Some(currency) if !booking.alternatives.is_empty() => {
+            problem.with_member("alternatives", &AlternativeView::all(&booking.alternatives, currency))
+        }
         _ => problem,
     }
 }
@@ -49,7 +51,10 @@ pub(in crate::routes) fn refused(app: &App, property: &PropertyId, why: &Why, to
         problem = problem.with_member("alternatives", &AlternativeView::all(&why.alternatives, currency));
     }
     if to_staff && why.code == RefusalCode::BedTaken && why.bookings.is_empty() {
-        problem = Problem::new(kind, "Nothing was changed. A block is in the way: GET /api/blocks lists them, DELETE lifts one.");
+        problem = Problem::new(
+            kind,
+            "Nothing was changed. A block is in the way: GET /api/blocks lists them, DELETE lifts one.",
+        );
     }
     if to_staff && !why.bookings.is_empty() {
         problem = problem.with_member("bookings", &why.bookings);

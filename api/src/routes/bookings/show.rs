@@ -18,7 +18,8 @@ use tokio::time::Instant;
 /// When to look again at a booking that is not decided, in seconds.
 const RETRY_AFTER_SECS: u16 = 1;
 
-/// `GET /api/bookings/{id}`: the booking, or that it is still being decided. `?wait=20s` holds the answer until it is decided.
+/// `GET /api/bookings/{id}`: the booking, or that it is still being decided. `?wait=20s` holds the answer until it is
+/// decided.
 pub(in crate::routes) async fn show(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> Answer {
     let begun = Instant::now();
     let (parts, _) = request.into_parts();
@@ -26,7 +27,8 @@ pub(in crate::routes) async fn show(State(app): State<SharedApp>, Path(id): Path
     if let Some(booking) = visitor.booking(&app).await? {
         return Ok(shown(&app, &booking, &visitor, &parts));
     }
-    let waiting = visitor.wait.and_then(|_| app.decisions.wait_for(Awaited { id: visitor.id, rev: 1, reply_expected: false }));
+    let waiting =
+        visitor.wait.and_then(|_| app.decisions.wait_for(Awaited { id: visitor.id, rev: 1, reply_expected: false }));
     let decided = match waiting {
         Some(waiting) => waiting.until(begun + visitor.wait.unwrap_or_default()).await,
         None => None,
@@ -43,7 +45,12 @@ pub(in crate::routes) async fn show(State(app): State<SharedApp>, Path(id): Path
 /// 200 with the booking, or 304 when the caller has this revision already.
 fn shown(app: &App, booking: &Booking, visitor: &Visitor, parts: &Parts) -> Response {
     let etag = etag(booking.rev);
-    let known = parts.headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    let known = parts
+        .headers
+        .get_all(header::IF_NONE_MATCH)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','));
     let mut known = known.map(|tag| tag.trim().trim_start_matches("W/"));
     if known.any(|tag| tag == "*" || tag.as_bytes() == etag.as_bytes()) {
         return (StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response();

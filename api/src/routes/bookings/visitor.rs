@@ -42,7 +42,12 @@ impl Visitor {
     }
 
     /// As [`Self::of`], where booking and token may stand in the body. `None` for a known caller who names no booking.
-    pub(in crate::routes) fn at(app: &App, id: Option<BookingId>, token: Option<&str>, parts: &Parts) -> Result<Option<Self>, Problem> {
+    pub(in crate::routes) fn at(
+        app: &App,
+        id: Option<BookingId>,
+        token: Option<&str>,
+        parts: &Parts,
+    ) -> Result<Option<Self>, Problem> {
         let query: BookingQuery = headers::query(&parts.uri)?;
         match id {
             Some(id) => Self::new(app, id, query, token, parts).map(Some),
@@ -104,7 +109,8 @@ impl Visitor {
 
     /// Where one of the booking's payments is, for this caller.
     pub(in crate::routes) fn payment_path(&self, payment: &str) -> String {
-        let query = self.token.as_ref().map(|token| format!("?booking_id={}&token={token}", self.id)).unwrap_or_default();
+        let query =
+            self.token.as_ref().map(|token| format!("?booking_id={}&token={token}", self.id)).unwrap_or_default();
         format!("/api/payments/{payment}{query}")
     }
 

@@ -1,6 +1,8 @@
 //! What is said of accounts, sessions and API keys.
 
-use crate::openapi::schema::{about, choice, email, form, instant, list, list_of, named, object, one_of, page, text, text_of, uuid, whole};
+use crate::openapi::schema::{
+    about, choice, email, form, instant, list, list_of, named, object, one_of, page, text, text_of, uuid, whole,
+};
 use crate::openapi::{Group, Operation, delete, get, patch, post, put};
 use crate::problem;
 use axum::http::StatusCode;
@@ -20,7 +22,12 @@ pub(super) fn group() -> Group {
         name: "Accounts",
         about: "Registering, sessions, passwords, roles, API keys.",
         operations,
-        schemas: vec![("Account", account()), ("Tokens", tokens()), ("ApiKey", api_key()), ("Accepted", object([("status", one_of(["accepted"]))]))],
+        schemas: vec![
+            ("Account", account()),
+            ("Tokens", tokens()),
+            ("ApiKey", api_key()),
+            ("Accepted", object([("status", one_of(["accepted"]))])),
+        ],
     }
 }
 
@@ -42,21 +49,31 @@ fn sessions() -> Vec<Operation> {
     vec![
         post("/api/auth/register", "register", "Opens an account")
             .about("The answer is the same whether the address has an account or not; a mail tells its owner which.")
-            .body(registration, json!({ "email": "ada@example.com", "password": "correct horse battery", "name": "Ada Lovelace", "locale": "en" }))
+            .body(
+                registration,
+                json!({ "email": "ada@example.com", "password": "correct horse battery",
+                "name": "Ada Lovelace", "locale": "en" }),
+            )
             .answers(StatusCode::ACCEPTED, "A mail is on its way.", named("Accepted"))
             .example(json!({ "status": "accepted" }))
             .stored()
             .queued()
             .hashes(),
         post("/api/auth/login", "login", "Begins a session")
-            .body(form([("email", text()), ("password", text())]), json!({ "email": "guest@pvt.test", "password": "the password" }))
+            .body(
+                form([("email", text()), ("password", text())]),
+                json!({ "email": "guest@pvt.test", "password": "the password" }),
+            )
             .answers(StatusCode::OK, "The session's tokens.", named("Tokens"))
             .example(tokens_example())
             .problems([problem::INVALID_LOGIN])
             .stored()
             .hashes(),
         post("/api/auth/refresh", "refresh", "The next pair of tokens")
-            .about("A refresh token is good once. When one comes a second time, somebody has a copy, and the whole session ends.")
+            .about(
+                "A refresh token is good once. When one comes a second time, somebody has a copy, and the whole \
+                session ends.",
+            )
             .body(refresh(), json!({ "refresh_token": "pvtr_…" }))
             .answers(StatusCode::OK, "The next tokens.", named("Tokens"))
             .problems([problem::SESSION_ENDED])
@@ -78,14 +95,21 @@ fn passwords() -> Vec<Operation> {
             .answers(StatusCode::OK, "A new session, the only one left.", named("Tokens"))
             .stored()
             .hashes(),
-        post("/api/auth/forgot-password", "forgot_password", "Mails a token for a new password, if the address has an account")
-            .body(form([("email", email())]), json!({ "email": "ada@example.com" }))
-            .answers(StatusCode::ACCEPTED, "Whether there is an account or not.", named("Accepted"))
-            .example(json!({ "status": "accepted" }))
-            .stored()
-            .queued(),
+        post(
+            "/api/auth/forgot-password",
+            "forgot_password",
+            "Mails a token for a new password, if the address has an account",
+        )
+        .body(form([("email", email())]), json!({ "email": "ada@example.com" }))
+        .answers(StatusCode::ACCEPTED, "Whether there is an account or not.", named("Accepted"))
+        .example(json!({ "status": "accepted" }))
+        .stored()
+        .queued(),
         post("/api/auth/reset-password", "reset_password", "A new password by a mailed token")
-            .body(form([("token", text()), ("new_password", password())]), json!({ "token": "from the mail", "new_password": "battery horse correct" }))
+            .body(
+                form([("token", text()), ("new_password", password())]),
+                json!({ "token": "from the mail", "new_password": "battery horse correct" }),
+            )
             .answers_nothing(StatusCode::NO_CONTENT, "The password is changed, the token used up, every session ended.")
             .stored()
             .hashes(),
@@ -113,7 +137,10 @@ fn people() -> Vec<Operation> {
             .stored(),
         patch("/api/auth/users/{id}/role", "set_role", "Says what an account may do, and where")
             .about("`properties` is for staff, who need it. Nobody changes their own role.")
-            .body(form([("role", choice(&Role::ALL)), ("properties?", properties())]), json!({ "role": "staff", "properties": ["pvt-montreal"] }))
+            .body(
+                form([("role", choice(&Role::ALL)), ("properties?", properties())]),
+                json!({ "role": "staff", "properties": ["pvt-montreal"] }),
+            )
             .answers(StatusCode::OK, "The account as it is now.", named("Account"))
             .header("ETag")
             .if_match()
@@ -123,7 +150,12 @@ fn people() -> Vec<Operation> {
 
 fn keys() -> Vec<Operation> {
     let scopes = list_of(choice(&Scope::ALL), 0, Scope::ALL.len());
-    let wanted = form([("role", choice(&ApiRole::ALL)), ("name", name()), ("properties?", list_of(text(), 0, MAX_PROPERTIES)), ("scopes?", scopes)]);
+    let wanted = form([
+        ("role", choice(&ApiRole::ALL)),
+        ("name", name()),
+        ("properties?", list_of(text(), 0, MAX_PROPERTIES)),
+        ("scopes?", scopes),
+    ]);
     vec![
         get("/api/auth/api-keys", "list_api_keys", "API keys by id, void ones too")
             .answers(StatusCode::OK, "A page of them.", page(named("ApiKey")))
@@ -131,10 +163,15 @@ fn keys() -> Vec<Operation> {
             .stored(),
         post("/api/auth/api-keys", "create_api_key", "Makes an API key")
             .about("Without `properties` or `scopes` it has all of its role.")
-            .body(wanted, json!({ "role": "client", "name": "Booking site", "scopes": ["bookings:read", "bookings:write"] }))
+            .body(
+                wanted,
+                json!({ "role": "client", "name": "Booking site",
+                "scopes": ["bookings:read", "bookings:write"] }),
+            )
             .answers(StatusCode::CREATED, "The key; its text is shown this once.", named("ApiKey"))
             .example(json!({
-                "id": "a1b2c3d4e5f6", "name": "Booking site", "role": "client", "scopes": ["bookings:read", "bookings:write"],
+                "id": "a1b2c3d4e5f6", "name": "Booking site", "role": "client",
+                "scopes": ["bookings:read", "bookings:write"],
                 "created_at": "2026-12-01T12:00:00.000Z", "key": "pvt_a1b2c3d4e5f6_…",
             }))
             .stored(),
@@ -184,7 +221,8 @@ fn api_key() -> Value {
 
 fn account_example() -> Value {
     json!({
-        "id": SOME_ID, "email": "ada@example.com", "name": "Ada Lovelace", "role": "guest", "properties": [], "locale": "en", "rev": 1,
+        "id": SOME_ID, "email": "ada@example.com", "name": "Ada Lovelace", "role": "guest", "properties": [],
+        "locale": "en", "rev": 1,
         "created_at": "2026-12-01T12:00:00.000Z",
     })
 }

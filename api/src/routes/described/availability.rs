@@ -1,6 +1,8 @@
 //! What is said of searching, and of calendars that anybody may read.
 
-use crate::openapi::schema::{about, choice, date, flag, list, named, object, one_of, page, text, text_of, whole, whole_of};
+use crate::openapi::schema::{
+    about, choice, date, flag, list, named, object, one_of, page, text, text_of, whole, whole_of,
+};
 use crate::openapi::{Group, Operation, get};
 use crate::problem;
 use axum::http::StatusCode;
@@ -11,8 +13,16 @@ use pvt_domain::inventory::{DormGender, RoomKind};
 use serde_json::{Value, json};
 
 /// Names of [`pvt_domain::rates::restrictions::RestrictionKind`].
-const RESTRICTIONS: [&str; 8] =
-    ["stop_sell", "closed_to_arrival", "closed_to_departure", "min_stay_arrival", "min_stay_through", "max_stay", "advance_too_short", "advance_too_long"];
+const RESTRICTIONS: [&str; 8] = [
+    "stop_sell",
+    "closed_to_arrival",
+    "closed_to_departure",
+    "min_stay_arrival",
+    "min_stay_through",
+    "max_stay",
+    "advance_too_short",
+    "advance_too_long",
+];
 
 pub(super) fn group() -> Group {
     Group {
@@ -32,7 +42,10 @@ pub(super) fn group() -> Group {
 
 fn search() -> Operation {
     get("/api/rooms/search", "search_rooms", "What can be booked for a stay")
-        .about("By property and room type. A page may hold fewer properties than its limit: those with nothing of what is asked for are left out.")
+        .about(
+            "By property and room type. A page may hold fewer properties than its limit: those with nothing of \
+            what is asked for are left out.",
+        )
         .required_query("arrival", date(), "First night.")
         .required_query("departure", date(), "Day of departure, at most a year later.")
         .query("guests", whole_of(1, MAX_GROUP_GUESTS.into()), "Who sleeps there; 1 unless said.")
@@ -43,7 +56,12 @@ fn search() -> Operation {
         .query("rate_plan_id", text(), "Only offers of this plan.")
         .query("property_id", text(), "Only these properties, with commas between them.")
         .query("city", text(), "Only properties with this in their address.")
-        .query("min_price", json!({ "type": "integer", "format": "int64" }), "Least price of the whole stay in minor units, taxes included.")
+        .query(
+            "min_price",
+            json!({ "type": "integer", "format": "int64" }),
+            "Least price of the whole stay in minor \
+            units, taxes included.",
+        )
         .query("max_price", json!({ "type": "integer", "format": "int64" }), "Most, likewise.")
         .query("bookable", flag(), "Only what can be booked as it is.")
         .answers(StatusCode::OK, "A page of properties.", page(named("FoundProperty")))
@@ -63,13 +81,21 @@ fn room() -> Operation {
 }
 
 fn room_type() -> Operation {
-    get("/api/room-types/{id}/calendar", "room_type_calendar", "A month of a room type: what is left, for how much, with which restrictions")
-        .required_query("property_id", text(), "The property of the room type.")
-        .required_query("month", json!({ "type": "string", "pattern": "^[0-9]{4}-(0[1-9]|1[0-2])$", "examples": ["2027-01"] }), "Which.")
-        .query("rate_plan_id", text(), "Whose prices and restrictions; the first plan that sells the type unless said.")
-        .answers(StatusCode::OK, "Its days.", named("RoomTypeMonth"))
-        .problems([problem::NOT_FOUND])
-        .stored()
+    get(
+        "/api/room-types/{id}/calendar",
+        "room_type_calendar",
+        "A month of a room type: what is left, for how much, with which restrictions",
+    )
+    .required_query("property_id", text(), "The property of the room type.")
+    .required_query(
+        "month",
+        json!({ "type": "string", "pattern": "^[0-9]{4}-(0[1-9]|1[0-2])$", "examples": ["2027-01"] }),
+        "Which.",
+    )
+    .query("rate_plan_id", text(), "Whose prices and restrictions; the first plan that sells the type unless said.")
+    .answers(StatusCode::OK, "Its days.", named("RoomTypeMonth"))
+    .problems([problem::NOT_FOUND])
+    .stored()
 }
 
 fn found_property() -> Value {
@@ -91,7 +117,10 @@ fn found_type() -> Value {
         ("kind", choice(&RoomKind::ALL)),
         ("gender", choice(&DormGender::ALL)),
         ("units_left", about(whole(0), "Beds of a dorm, or private rooms large enough, on the fullest night.")),
-        ("bookable", about(flag(), "A request would be confirmed now. It promises nothing: only a booking takes beds.")),
+        (
+            "bookable",
+            about(flag(), "A request would be confirmed now. It promises nothing: only a booking takes beds."),
+        ),
         ("reason?", about(choice(&Rejection::ALL), "Why not, where no plan can help.")),
         ("offers", about(list(named("Offer")), "One a rate plan.")),
     ])
@@ -99,7 +128,11 @@ fn found_type() -> Value {
 
 fn offer() -> Value {
     let tax = object([("code", text()), ("name", text()), ("amount", named("Money"))]);
-    let broken = object([("kind", one_of(RESTRICTIONS)), ("date", date()), ("limit?", about(whole(1), "Nights, or days in advance."))]);
+    let broken = object([
+        ("kind", one_of(RESTRICTIONS)),
+        ("date", date()),
+        ("limit?", about(whole(1), "Nights, or days in advance.")),
+    ]);
     object([
         ("rate_plan_id", text()),
         ("name", text()),
@@ -131,7 +164,11 @@ fn month() -> Value {
     object([
         ("property_id", text()),
         ("room_type_id", text()),
-        ("rate_plan_id", json!({ "type": ["string", "null"], "description": "Whose prices these are; null when no plan sells the type." })),
+        (
+            "rate_plan_id",
+            json!({ "type": ["string", "null"], "description": "Whose prices these are; null when no plan sells the \
+                type." }),
+        ),
         ("month", text_of(7, 7)),
         ("days", list(day)),
     ])
@@ -161,7 +198,8 @@ fn search_example() -> Value {
         "property_id": "pvt-montreal", "name": "PVT Montréal", "address": "1 rue de la Commune, Montréal",
         "arrival": "2027-01-10", "departure": "2027-01-12", "guests": 1,
         "room_types": [{
-            "room_type_id": "dorm-6-mixed", "name": "Six-bed dorm", "kind": "dorm", "gender": "mixed", "units_left": 9, "bookable": true, "offers": [offer],
+            "room_type_id": "dorm-6-mixed", "name": "Six-bed dorm", "kind": "dorm", "gender": "mixed", "units_left": 9,
+            "bookable": true, "offers": [offer],
         }],
     })
 }

@@ -2,7 +2,10 @@
 
 use super::bookings::{CHANGE_REFUSALS, STATUSES, booking_operation};
 use crate::form::MAX_REASON_CHARS;
-use crate::openapi::schema::{about, choice, date, flag, form, instant, list, list_of, named, object, one_of, text, text_of, uuid, whole, whole_of};
+use crate::openapi::schema::{
+    about, choice, date, flag, form, instant, list, list_of, named, object, one_of, text, text_of, uuid, whole,
+    whole_of,
+};
 use crate::openapi::{Operation, get, patch, post, put};
 use crate::problem;
 use axum::http::StatusCode;
@@ -11,10 +14,19 @@ use pvt_domain::intake::{MAX_EMAIL_BYTES, MAX_GROUP_GUESTS, MAX_GROUP_STAYS, MAX
 use serde_json::{Value, json};
 
 pub(super) fn operations() -> Vec<Operation> {
-    let noted = |path, id, summary| command(post(path, id, summary)).optional_body(form([("reason?", reason())]), json!({ "reason": "arrived early" }));
+    let noted = |path, id, summary| {
+        command(post(path, id, summary))
+            .optional_body(form([("reason?", reason())]), json!({ "reason": "arrived early" }))
+    };
     vec![
-        modify(patch("/api/bookings/{id}", "modify_booking", "Changes what is sent, and nothing else"), named("BookingChange")),
-        modify(put("/api/bookings/{id}", "replace_booking", "Changes stays and guest as a whole"), named("WholeBookingChange")),
+        modify(
+            patch("/api/bookings/{id}", "modify_booking", "Changes what is sent, and nothing else"),
+            named("BookingChange"),
+        ),
+        modify(
+            put("/api/bookings/{id}", "replace_booking", "Changes stays and guest as a whole"),
+            named("WholeBookingChange"),
+        ),
         noted("/api/bookings/{id}/checkin", "check_in", "The guests are here"),
         check_out(),
         noted("/api/bookings/{id}/no-show", "mark_no_show", "Nobody came; the beds are free again"),
@@ -56,11 +68,15 @@ fn command(operation: Operation) -> Operation {
 
 fn modify(operation: Operation, change: Value) -> Operation {
     let example = json!({
-        "stays": [{ "continues": 0, "room_type_id": "dorm-6-mixed", "arrival": "2027-01-10", "departure": "2027-01-12", "guests": 2 }],
+        "stays": [{ "continues": 0, "room_type_id": "dorm-6-mixed", "arrival": "2027-01-10", "departure": "2027-01-12",
+        "guests": 2 }],
         "guest": { "first_name": "Ada", "last_name": "King", "email": "ada@example.com" },
     });
     decided(operation)
-        .about("Stays that are left out of `stays` are cancelled. Beds, old prices and exceptions from restrictions are for staff.")
+        .about(
+            "Stays that are left out of `stays` are cancelled. Beds, old prices and exceptions from restrictions \
+            are for staff.",
+        )
         .body(change, example)
         .if_match()
         .problems([problem::STATE_CONFLICT, problem::NOT_READY])
@@ -68,13 +84,21 @@ fn modify(operation: Operation, change: Value) -> Operation {
 
 fn check_out() -> Operation {
     let departure = form([("reason?", reason()), ("allow_open_balance?", flag()), ("reprice?", flag())]);
-    command(post("/api/bookings/{id}/checkout", "check_out", "The guests leave; nights that they do not sleep are freed"))
-        .about("`allow_open_balance` needs a `reason`; `reprice` takes the nights that are freed off the price.")
-        .optional_body(departure, json!({ "reprice": true }))
+    command(post(
+        "/api/bookings/{id}/checkout",
+        "check_out",
+        "The guests leave; nights that they do not sleep are freed",
+    ))
+    .about("`allow_open_balance` needs a `reason`; `reprice` takes the nights that are freed off the price.")
+    .optional_body(departure, json!({ "reprice": true }))
 }
 
 fn assign() -> Operation {
-    let one = form([("stay", about(whole(0), "Index of the stay.")), ("beds?", beds()), ("locked?", about(flag(), "Promised: not moved for others."))]);
+    let one = form([
+        ("stay", about(whole(0), "Index of the stay.")),
+        ("beds?", beds()),
+        ("locked?", about(flag(), "Promised: not moved for others.")),
+    ]);
     command(post("/api/bookings/{id}/assign", "assign_beds", "Chooses beds, or promises them")).optional_body(
         form([("assignments", list_of(one, 1, MAX_GROUP_STAYS)), ("reason?", reason())]),
         json!({ "assignments": [{ "stay": 0, "beds": ["d6a-1"], "locked": true }] }),
@@ -82,11 +106,15 @@ fn assign() -> Operation {
 }
 
 fn history() -> Operation {
-    booking_operation(get("/api/bookings/{id}/history", "booking_history", "Every revision: who, why, before and after"))
-        .answers(StatusCode::OK, "Oldest first.", named("BookingHistory"))
-        .header("ETag")
-        .problems([problem::STILL_PROCESSING])
-        .stored()
+    booking_operation(get(
+        "/api/bookings/{id}/history",
+        "booking_history",
+        "Every revision: who, why, before and after",
+    ))
+    .answers(StatusCode::OK, "Oldest first.", named("BookingHistory"))
+    .header("ETag")
+    .problems([problem::STILL_PROCESSING])
+    .stored()
 }
 
 fn beds() -> Value {
@@ -94,7 +122,14 @@ fn beds() -> Value {
 }
 
 fn change(whole_booking: bool) -> Value {
-    let asked = || [("room_type_id", text()), ("arrival", date()), ("departure", date()), ("guests", whole_of(1, MAX_GROUP_GUESTS.into()))];
+    let asked = || {
+        [
+            ("room_type_id", text()),
+            ("arrival", date()),
+            ("departure", date()),
+            ("guests", whole_of(1, MAX_GROUP_GUESTS.into())),
+        ]
+    };
     let said = [
         ("continues?", about(whole(0), "The stay so far, by its place.")),
         ("gender?", choice(&PartyGender::ALL)),

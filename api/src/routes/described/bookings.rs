@@ -2,7 +2,8 @@
 
 use super::{booking_changes, booking_payments};
 use crate::openapi::schema::{
-    about, choice, date, email, flag, form, instant, list, list_of, named, object, one_of, page, text, text_of, uuid, whole, whole_of,
+    about, choice, date, email, flag, form, instant, list, list_of, named, object, one_of, page, text, text_of, uuid,
+    whole, whole_of,
 };
 use crate::openapi::{Group, Operation, delete, get, post};
 use crate::problem::{self, Kind};
@@ -14,7 +15,8 @@ use serde_json::{Value, json};
 const SOME_ID: &str = "11111111-2222-5333-8444-555555555555";
 
 /// Every status of a booking.
-pub(super) const STATUSES: [&str; 9] = ["requested", "held", "confirmed", "checked_in", "checked_out", "no_show", "rejected", "cancelled", "expired"];
+pub(super) const STATUSES: [&str; 9] =
+    ["requested", "held", "confirmed", "checked_in", "checked_out", "no_show", "rejected", "cancelled", "expired"];
 
 /// Why a command about a stored booking is refused.
 pub(super) const CHANGE_REFUSALS: [&Kind; 19] = [
@@ -73,13 +75,22 @@ pub(super) fn booking_operation(operation: Operation) -> Operation {
 
 fn create() -> Operation {
     post("/api/bookings", "create_booking", "Asks for beds")
-        .about("202 means that the request is safe and will be decided. Repeating it with the same key and body is the same booking, for ever.")
+        .about(
+            "202 means that the request is safe and will be decided. Repeating it with the same key and body is \
+            the same booking, for ever.",
+        )
         .body(named("NewBooking"), new_booking_example())
         .answers(StatusCode::ACCEPTED, "The broker has the request; it is not decided yet.", named("RequestedBooking"))
         .header("Location")
         .header("Retry-After")
-        .example(json!({ "id": SOME_ID, "reference": "PVT-0000000000", "status": "requested", "token": "…", "links": links() }))
-        .answers(StatusCode::CREATED, "It is confirmed, or held until it is paid; only with `Prefer: wait=N`.", named("Booking"))
+        .example(json!({ "id": SOME_ID, "reference": "PVT-0000000000", "status": "requested", "token": "…",
+            "links": links() }))
+        .answers(
+            StatusCode::CREATED,
+            "It is confirmed, or held until it is paid; only with `Prefer: \
+            wait=N`.",
+            named("Booking"),
+        )
         .header("Location")
         .header("ETag")
         .example(booking_example())
@@ -107,7 +118,11 @@ fn show() -> Operation {
             "Holds the answer until the booking is decided, at most 30 s: `20s`, `20` or `500ms`.",
         )
         .takes_header("If-None-Match", text(), "The ETag of what is known already.")
-        .answers(StatusCode::OK, "The booking, or that it is not decided yet.", json!({ "anyOf": [named("Booking"), named("RequestedBooking")] }))
+        .answers(
+            StatusCode::OK,
+            "The booking, or that it is not decided yet.",
+            json!({ "anyOf": [named("Booking"), named("RequestedBooking")] }),
+        )
         .header("ETag")
         .header("Retry-After")
         .example(booking_example())
@@ -132,9 +147,16 @@ fn list_bookings() -> Operation {
 }
 
 fn cancel(operation: Operation) -> Operation {
-    let form = form([("reason?", booking_changes::reason()), ("dry_run?", flag()), ("waive_fee?", about(flag(), "For staff; needs a reason."))]);
+    let form = form([
+        ("reason?", booking_changes::reason()),
+        ("dry_run?", flag()),
+        ("waive_fee?", about(flag(), "For staff; needs a reason.")),
+    ]);
     booking_changes::decided(operation)
-        .about("Frees the beds. Cancelling twice is cancelling once. `dry_run` says what it would cost and changes nothing.")
+        .about(
+            "Frees the beds. Cancelling twice is cancelling once. `dry_run` says what it would cost and changes \
+            nothing.",
+        )
         .query("dry_run", flag(), "Only say what it would cost.")
         .optional_body(form, json!({ "reason": "plans changed" }))
         .may_match()
@@ -143,12 +165,16 @@ fn cancel(operation: Operation) -> Operation {
 }
 
 fn events() -> Operation {
-    booking_operation(get("/api/bookings/{id}/events", "booking_events", "Follows a booking: server-sent events, one a revision"))
-        .takes_header("Last-Event-ID", text(), "The last revision that the caller knows of.")
-        .answers_events("Events, until a state that is final or for 15 minutes.")
-        .answers_nothing(StatusCode::NO_CONTENT, "Nothing can follow what the caller knows of.")
-        .problems([problem::OVERLOADED])
-        .stored()
+    booking_operation(get(
+        "/api/bookings/{id}/events",
+        "booking_events",
+        "Follows a booking: server-sent events, one a revision",
+    ))
+    .takes_header("Last-Event-ID", text(), "The last revision that the caller knows of.")
+    .answers_events("Events, until a state that is final or for 15 minutes.")
+    .answers_nothing(StatusCode::NO_CONTENT, "Nothing can follow what the caller knows of.")
+    .problems([problem::OVERLOADED])
+    .stored()
 }
 
 fn calendar() -> Operation {
@@ -182,7 +208,13 @@ fn new_booking() -> Value {
         ("property_id", text()),
         ("rate_plan_id", text()),
         ("source?", choice(&Source::ALL)),
-        ("stays", about(list_of(stay_form(), 1, MAX_GROUP_STAYS), "More than 8, or for more than 8 guests, only as the hostel's staff.")),
+        (
+            "stays",
+            about(
+                list_of(stay_form(), 1, MAX_GROUP_STAYS),
+                "More than 8, or for more than 8 guests, only as the hostel's staff.",
+            ),
+        ),
         ("guest", guest),
         ("override_restrictions?", about(flag(), "For staff.")),
         ("quote?", about(text(), "As POST /api/quotes gave it, for exactly these stays.")),
@@ -192,7 +224,12 @@ fn new_booking() -> Value {
 /// A price with all that it consists of.
 pub(super) fn price_view() -> Value {
     let night = object([("stay", about(whole(0), "Index of the stay.")), ("night", date()), ("price", named("Money"))]);
-    let tax = object([("code", text()), ("name", text()), ("rate_ppm", about(whole(0), "Parts per million.")), ("price", named("Money"))]);
+    let tax = object([
+        ("code", text()),
+        ("name", text()),
+        ("rate_ppm", about(whole(0), "Parts per million.")),
+        ("price", named("Money")),
+    ]);
     object([("nights", list(night)), ("taxes", list(tax)), ("total", named("Money"))])
 }
 
@@ -268,7 +305,14 @@ fn guest() -> Value {
 fn booking_links() -> Value {
     let pay = about(text(), "Where it is paid, while something can be.");
     let receipt = about(text(), "Once something was paid.");
-    object([("self", text()), ("cancel", text()), ("events", text()), ("calendar", text()), ("pay?", pay), ("receipt?", receipt)])
+    object([
+        ("self", text()),
+        ("cancel", text()),
+        ("events", text()),
+        ("calendar", text()),
+        ("pay?", pay),
+        ("receipt?", receipt),
+    ])
 }
 
 fn requested() -> Value {
@@ -293,23 +337,27 @@ fn pending() -> Value {
 
 fn links() -> Value {
     let below = |part: &str| format!("/api/bookings/{SOME_ID}{part}?token=…");
-    json!({ "self": below(""), "cancel": below("/cancel"), "events": below("/events"), "calendar": below("/calendar.ics") })
+    json!({ "self": below(""), "cancel": below("/cancel"), "events": below("/events"),
+        "calendar": below("/calendar.ics") })
 }
 
 fn new_booking_example() -> Value {
     json!({
         "property_id": "pvt-montreal", "rate_plan_id": "standard", "source": "direct",
         "stays": [{ "room_type_id": "dorm-6-mixed", "arrival": "2027-01-10", "departure": "2027-01-13", "guests": 2 }],
-        "guest": { "first_name": "Ada", "last_name": "Lovelace", "email": "ada@example.com", "phone": "+15145550100", "locale": "en" },
+        "guest": { "first_name": "Ada", "last_name": "Lovelace", "email": "ada@example.com", "phone": "+15145550100",
+        "locale": "en" },
     })
 }
 
 fn booking_example() -> Value {
     let money = |amount: i64| json!({ "amount": amount, "currency": "CAD" });
     json!({
-        "id": SOME_ID, "reference": "PVT-0000000000", "status": "confirmed", "rev": 1, "property_id": "pvt-montreal", "rate_plan_id": "standard",
+        "id": SOME_ID, "reference": "PVT-0000000000", "status": "confirmed", "rev": 1, "property_id": "pvt-montreal",
+        "rate_plan_id": "standard",
         "source": "direct",
-        "stays": [{ "room_type_id": "dorm-6-mixed", "arrival": "2027-01-10", "departure": "2027-01-11", "guests": 1, "assigned_beds": ["d6a-1"] }],
+        "stays": [{ "room_type_id": "dorm-6-mixed", "arrival": "2027-01-10", "departure": "2027-01-11", "guests": 1,
+        "assigned_beds": ["d6a-1"] }],
         "guest": { "first_name": "Ada", "last_name": "Lovelace", "email": "ada@example.com" },
         "price": {
             "nights": [{ "stay": 0, "night": "2027-01-10", "price": money(4200) }],

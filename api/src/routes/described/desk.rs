@@ -13,8 +13,14 @@ pub(super) fn group() -> Group {
         name: "Desk",
         about: "Who comes, who goes, who sleeps where.",
         operations: vec![
-            listing(get("/api/properties/{id}/arrivals", "list_arrivals", "Bookings with a stay that begins on a day"), "Who arrives, by name."),
-            listing(get("/api/properties/{id}/departures", "list_departures", "Bookings with a stay that ends on a day"), "Who leaves, by name."),
+            listing(
+                get("/api/properties/{id}/arrivals", "list_arrivals", "Bookings with a stay that begins on a day"),
+                "Who arrives, by name.",
+            ),
+            listing(
+                get("/api/properties/{id}/departures", "list_departures", "Bookings with a stay that ends on a day"),
+                "Who leaves, by name.",
+            ),
             plan(),
             stats(),
         ],
@@ -23,7 +29,10 @@ pub(super) fn group() -> Group {
 }
 
 fn listing(operation: Operation, words: &'static str) -> Operation {
-    operation.query("date", date(), "Which day; the property's business day unless said.").answers(StatusCode::OK, words, named("DeskListing")).stored()
+    operation
+        .query("date", date(), "Which day; the property's business day unless said.")
+        .answers(StatusCode::OK, words, named("DeskListing"))
+        .stored()
 }
 
 fn plan() -> Operation {
@@ -77,13 +86,21 @@ fn bed_plan() -> Value {
         ("stay", about(whole(0), "Its place in the booking.")),
         ("locked", flag()),
     ]);
-    let by_block =
-        object([("from", date()), ("until", date()), ("kind", json!({ "const": "block" })), ("block_id", uuid()), ("reason", choice(&BlockKind::ALL))]);
+    let by_block = object([
+        ("from", date()),
+        ("until", date()),
+        ("kind", json!({ "const": "block" })),
+        ("block_id", uuid()),
+        ("reason", choice(&BlockKind::ALL)),
+    ]);
     let bed = object([
         ("id", text()),
         ("service", one_of(["active", "out_of_service"])),
         ("cleanliness", one_of(["clean", "dirty"])),
-        ("entries", about(list(json!({ "anyOf": [by_booking, by_block] })), "By their first night; `until` is not slept in.")),
+        (
+            "entries",
+            about(list(json!({ "anyOf": [by_booking, by_block] })), "By their first night; `until` is not slept in."),
+        ),
     ]);
     let room = object([("id", text()), ("room_type_id", text()), ("beds", list(bed))]);
     object([("property_id", text()), ("from", date()), ("until", date()), ("rooms", list(room))])

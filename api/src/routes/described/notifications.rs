@@ -14,13 +14,21 @@ pub(super) fn group() -> Group {
         name: "Notifications",
         about: "Mails to guests.",
         operations: vec![
-            post("/api/notifications", "send_notification", "Sends a mail about a booking, for the first time or again")
-                .body(form([("booking_id", uuid()), ("kind", kind())]), json!({ "booking_id": id, "kind": "booking_confirmed" }))
-                .answers(StatusCode::ACCEPTED, "The broker has the wish.", queued)
-                .example(json!({ "id": "0b8d5f0e-3f2c-5c39-9f0e-6a7f2a9d1c11", "booking_id": id, "kind": "booking_confirmed", "status": "queued" }))
-                .idempotent()
-                .stored()
-                .queued(),
+            post(
+                "/api/notifications",
+                "send_notification",
+                "Sends a mail about a booking, for the first time or again",
+            )
+            .body(
+                form([("booking_id", uuid()), ("kind", kind())]),
+                json!({ "booking_id": id, "kind": "booking_confirmed" }),
+            )
+            .answers(StatusCode::ACCEPTED, "The broker has the wish.", queued)
+            .example(json!({ "id": "0b8d5f0e-3f2c-5c39-9f0e-6a7f2a9d1c11", "booking_id": id,
+                    "kind": "booking_confirmed", "status": "queued" }))
+            .idempotent()
+            .stored()
+            .queued(),
         ],
         schemas: Vec::new(),
     }

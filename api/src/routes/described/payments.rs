@@ -1,6 +1,9 @@
 //! What is said of payments, disputes and Stripe's webhook.
 
-use crate::openapi::schema::{about, choice, date, flag, form, instant, joined, list, map, named, object, one_of, page, text, text_of, uuid, whole, whole_of};
+use crate::openapi::schema::{
+    about, choice, date, flag, form, instant, joined, list, map, named, object, one_of, page, text, text_of, uuid,
+    whole, whole_of,
+};
 use crate::openapi::{Group, Operation, get, post};
 use crate::payments::disputes::STAGES;
 use crate::payments::view::{CHANNELS, REFUND_STATUSES, STATUSES};
@@ -21,7 +24,17 @@ pub(super) fn group() -> Group {
     Group {
         name: "Payments",
         about: "Sending guests to pay, giving money back, what staff take, and what Stripe tells us.",
-        operations: vec![checkout(), create_intent(), list_payments(), show(), refund(), record(), analytics(), disputes(), webhook()],
+        operations: vec![
+            checkout(),
+            create_intent(),
+            list_payments(),
+            show(),
+            refund(),
+            record(),
+            analytics(),
+            disputes(),
+            webhook(),
+        ],
         schemas: vec![
             ("Payment", payment()),
             ("OpenedPayment", opened()),
@@ -40,12 +53,19 @@ fn money_example(amount: i64) -> Value {
 /// What a worker is asked for takes longer than the caller waits.
 const LATER: &str = "It will be done; the answer took longer than the caller waits. `Location` shows it.";
 /// As [`LATER`], for a secret that no address shows.
-const SECRET_LATER: &str =
-    "It will be done; the answer took longer than the caller waits. Repeat the request with the same key: only its answer has the secret.";
+const SECRET_LATER: &str = "It will be done; the answer took longer than the caller waits. Repeat the request with \
+    the same key: only its answer has the secret.";
 
 /// Asks a worker and waits for it. Goes after the answer.
 fn asked(operation: Operation, later: &'static str) -> Operation {
-    operation.answers(StatusCode::ACCEPTED, later, named("PendingPayment")).header("Location").header("Retry-After").idempotent().waits().stored().queued()
+    operation
+        .answers(StatusCode::ACCEPTED, later, named("PendingPayment"))
+        .header("Location")
+        .header("Retry-After")
+        .idempotent()
+        .waits()
+        .stored()
+        .queued()
 }
 
 /// As [`asked`], where the worker asks Stripe.
@@ -59,29 +79,49 @@ fn opening(operation: Operation, (about_answer, later): (&'static str, &'static 
     let body = form([
         ("booking_id", uuid()),
         ("token?", about(text(), "The booking's, if it is neither in the query nor in Authorization.")),
-        ("success_url?", about(url(), "Where guests go who have paid, one of our own origins; the receipt unless said.")),
-        ("cancel_url?", about(url(), "Where guests go who have not; the receipt, which says what is due, unless said.")),
+        (
+            "success_url?",
+            about(url(), "Where guests go who have paid, one of our own origins; the receipt unless said."),
+        ),
+        (
+            "cancel_url?",
+            about(url(), "Where guests go who have not; the receipt, which says what is due, unless said."),
+        ),
     ]);
     let operation = operation
-        .about("What is owed is what confirms a held booking, else its balance. It is waited for 10 s, or as `Prefer: wait=N` says.")
+        .about(
+            "What is owed is what confirms a held booking, else its balance. It is waited for 10 s, or as \
+            `Prefer: wait=N` says.",
+        )
         .with_token()
         .body(body, json!({ "booking_id": SOME_BOOKING, "token": "…" }))
         .answers(StatusCode::CREATED, about_answer, named("OpenedPayment"))
         .header("Location")
         .example(example);
-    asked_of_stripe(operation, later).problems([problem::NOT_FOUND, problem::STILL_PROCESSING, problem::NOTHING_DUE, problem::NOT_PAYABLE])
+    asked_of_stripe(operation, later).problems([
+        problem::NOT_FOUND,
+        problem::STILL_PROCESSING,
+        problem::NOTHING_DUE,
+        problem::NOT_PAYABLE,
+    ])
 }
 
 fn opened_example(name: &str, value: &str) -> Value {
     json!({
-        "id": SOME_ID, "booking_id": SOME_BOOKING, "status": "open", "amount": money_example(28_560), name: value, "expires_at": "2026-12-01T12:30:00.000Z",
-        "links": { "self": format!("/api/payments/{SOME_ID}?booking_id={SOME_BOOKING}&token=…"), "booking": format!("/api/bookings/{SOME_BOOKING}?token=…") },
+        "id": SOME_ID, "booking_id": SOME_BOOKING, "status": "open", "amount": money_example(28_560), name: value,
+        "expires_at": "2026-12-01T12:30:00.000Z",
+        "links": { "self": format!("/api/payments/{SOME_ID}?booking_id={SOME_BOOKING}&token=…"),
+        "booking": format!("/api/bookings/{SOME_BOOKING}?token=…") },
     })
 }
 
 fn checkout() -> Operation {
     let example = opened_example("url", "https://checkout.stripe.com/c/pay/cs_test_1");
-    opening(post("/api/payments/checkout", "open_checkout", "Sends a guest to Stripe's page"), ("The address of the page.", LATER), example)
+    opening(
+        post("/api/payments/checkout", "open_checkout", "Sends a guest to Stripe's page"),
+        ("The address of the page.", LATER),
+        example,
+    )
 }
 
 fn create_intent() -> Operation {
@@ -95,7 +135,10 @@ fn create_intent() -> Operation {
 
 fn list_payments() -> Operation {
     get("/api/payments", "list_payments", "Payments, those of bookings whose money moved last first")
-        .about("Staff see those of their properties, everybody else those of their own bookings. A page may be short, or empty, and still have a next one.")
+        .about(
+            "Staff see those of their properties, everybody else those of their own bookings. A page may be \
+            short, or empty, and still have a next one.",
+        )
         .query("property_id", text(), "Only of this property.")
         .query("booking_id", uuid(), "Only of this booking.")
         .query("attention", flag(), "`true`: only of bookings whose money staff must look at.")
@@ -118,7 +161,10 @@ fn show() -> Operation {
 
 fn refund() -> Operation {
     let amount = form([("amount", about(whole_of(1, MAX_AMOUNT), "Minor units.")), ("currency", text())]);
-    let body = form([("amount?", about(amount, "All that is left, unless said.")), ("reason", text_of(1, crate::form::MAX_REASON_CHARS))]);
+    let body = form([
+        ("amount?", about(amount, "All that is left, unless said.")),
+        ("reason", text_of(1, crate::form::MAX_REASON_CHARS)),
+    ]);
     let operation = post("/api/payments/{id}/refund", "refund_payment", "Gives money back through Stripe")
         .about("Cash and terminal payments are given back by hand: record them with a negative amount.")
         .part("id", text_of(1, 255), "Our id, or Stripe's `pi_…`.")
@@ -129,7 +175,10 @@ fn refund() -> Operation {
 }
 
 fn record() -> Operation {
-    let amount = form([("amount", about(whole_of(-MAX_AMOUNT, MAX_AMOUNT), "Minor units; negative when it was given back, never 0.")), ("currency", text())]);
+    let amount = form([
+        ("amount", about(whole_of(-MAX_AMOUNT, MAX_AMOUNT), "Minor units; negative when it was given back, never 0.")),
+        ("currency", text()),
+    ]);
     let body = form([
         ("booking_id", uuid()),
         ("method", choice(&RecordMethod::ALL)),
@@ -169,9 +218,20 @@ fn disputes() -> Operation {
 
 fn webhook() -> Operation {
     post("/api/payments/webhook", "stripe_webhook", "Takes an event that Stripe signed")
-        .about("The signature is checked over the raw body, within 300 s. Each event is kept once. Whatever is not a whole event of this account is 400.")
-        .raw_body(object([("id", text_of(1, 255)), ("type", text_of(1, 255))]), json!({ "id": "evt_1", "type": "checkout.session.completed" }))
-        .takes_header("Stripe-Signature", text(), "`t=…,v1=…`, as Stripe makes it; without a valid one the answer is 400.")
+        .about(
+            "The signature is checked over the raw body, within 300 s. Each event is kept once. Whatever is not a \
+            whole event of this account is 400.",
+        )
+        .raw_body(
+            object([("id", text_of(1, 255)), ("type", text_of(1, 255))]),
+            json!({ "id": "evt_1", "type": "checkout.session.completed" }),
+        )
+        .takes_header(
+            "Stripe-Signature",
+            text(),
+            "`t=…,v1=…`, as Stripe makes it; without a valid one the answer is \
+            400.",
+        )
         .answers(StatusCode::OK, "The broker has the event.", object([("received", flag())]))
         .example(json!({ "received": true }))
         .problems([problem::INVALID_SIGNATURE, problem::EVENT_REFUSED])
@@ -195,7 +255,13 @@ fn payment() -> Value {
         ("status", about(one_of(REFUND_STATUSES), "`ordered`: Stripe has not made it yet; `refused`: it will not.")),
         ("reason?", one_of(["not_owed", "staff"])),
         ("note?", about(text(), FOR_STAFF)),
-        ("actor", about(text(), "`stripe` when somebody made it there; `staff` alone for whoever does not act for the property.")),
+        (
+            "actor",
+            about(
+                text(),
+                "`stripe` when somebody made it there; `staff` alone for whoever does not act for the property.",
+            ),
+        ),
         ("at", instant()),
     ]);
     object([
@@ -213,21 +279,29 @@ fn payment() -> Value {
         ("created_at", instant()),
         ("entries", list(entry)),
         ("refunds", list(refund)),
-        ("attention?", about(list(choice(&Attention::ALL)), "What staff must look at; only for who acts for the property.")),
+        (
+            "attention?",
+            about(list(choice(&Attention::ALL)), "What staff must look at; only for who acts for the property."),
+        ),
     ])
 }
 
 fn payment_example() -> Value {
     let paid_at = "2026-12-01T12:03:00.000Z";
     json!({
-        "id": SOME_ID, "booking_id": SOME_BOOKING, "property_id": "pvt-montreal", "channel": "checkout", "status": "partially_refunded",
+        "id": SOME_ID, "booking_id": SOME_BOOKING, "property_id": "pvt-montreal", "channel": "checkout",
+        "status": "partially_refunded",
         "amount": money_example(28_560), "refunded": money_example(2_000), "fee": money_example(858),
-        "stripe": { "payment_intent": "pi_1", "checkout_session": "cs_test_1" }, "created_at": "2026-12-01T12:00:00.000Z",
+        "stripe": { "payment_intent": "pi_1", "checkout_session": "cs_test_1" },
+        "created_at": "2026-12-01T12:00:00.000Z",
         "entries": [
-            { "id": "pi_1", "kind": "payment", "amount": money_example(28_560), "fee": money_example(858), "balance": money_example(28_560), "at": paid_at },
-            { "id": "re_1", "kind": "refund", "amount": money_example(-2_000), "fee": money_example(0), "balance": money_example(26_560), "at": paid_at },
+            { "id": "pi_1", "kind": "payment", "amount": money_example(28_560), "fee": money_example(858),
+                "balance": money_example(28_560), "at": paid_at },
+            { "id": "re_1", "kind": "refund", "amount": money_example(-2_000), "fee": money_example(0),
+                "balance": money_example(26_560), "at": paid_at },
         ],
-        "refunds": [{ "id": "re_1", "amount": money_example(2_000), "status": "succeeded", "reason": "staff", "note": "the shower was cold", "actor": "staff:1", "at": paid_at }],
+        "refunds": [{ "id": "re_1", "amount": money_example(2_000), "status": "succeeded", "reason": "staff",
+        "note": "the shower was cold", "actor": "staff:1", "at": paid_at }],
         "attention": [],
     })
 }
@@ -235,9 +309,11 @@ fn payment_example() -> Value {
 fn record_example() -> Value {
     let (amount, at) = (money_example(4_410), "2027-01-10T20:05:00.000Z");
     json!({
-        "id": SOME_ID, "booking_id": SOME_BOOKING, "property_id": "pvt-montreal", "channel": "cash", "status": "succeeded", "amount": amount,
+        "id": SOME_ID, "booking_id": SOME_BOOKING, "property_id": "pvt-montreal", "channel": "cash",
+        "status": "succeeded", "amount": amount,
         "refunded": money_example(0), "fee": money_example(0), "created_at": at,
-        "entries": [{ "id": SOME_ID, "kind": "payment", "amount": amount, "fee": money_example(0), "balance": amount, "at": at }],
+        "entries": [{ "id": SOME_ID, "kind": "payment", "amount": amount, "fee": money_example(0), "balance": amount,
+        "at": at }],
         "refunds": [], "attention": [],
     })
 }
@@ -256,7 +332,12 @@ fn opened() -> Value {
 }
 
 fn pending() -> Value {
-    object([("id", text()), ("booking_id", uuid()), ("status", one_of(["queued"])), ("links", object([("self", text())]))])
+    object([
+        ("id", text()),
+        ("booking_id", uuid()),
+        ("status", one_of(["queued"])),
+        ("links", object([("self", text())])),
+    ])
 }
 
 fn sums() -> Value {
@@ -274,12 +355,19 @@ fn sums() -> Value {
 
 fn days() -> Value {
     let day = joined([object([("date", date())]), sums()]);
-    object([("property_id", text()), ("from", date()), ("until", date()), ("total", named("PaymentSums")), ("days", list(day))])
+    object([
+        ("property_id", text()),
+        ("from", date()),
+        ("until", date()),
+        ("total", named("PaymentSums")),
+        ("days", list(day)),
+    ])
 }
 
 fn sums_example() -> Value {
     json!({
-        "captured": money_example(28_560), "refunded": money_example(2_000), "charged_back": money_example(0), "fees": money_example(858),
+        "captured": money_example(28_560), "refunded": money_example(2_000), "charged_back": money_example(0),
+        "fees": money_example(858),
         "net": money_example(25_702), "count": 1, "by_method": { "checkout": money_example(26_560) },
     })
 }
@@ -290,7 +378,12 @@ fn with_date(mut sums: Value) -> Value {
 }
 
 fn dispute() -> Value {
-    let movement = object([("id", text()), ("amount", about(named("Money"), "Negative when the bank took it.")), ("fee", named("Money")), ("at", instant())]);
+    let movement = object([
+        ("id", text()),
+        ("amount", about(named("Money"), "Negative when the bank took it.")),
+        ("fee", named("Money")),
+        ("at", instant()),
+    ]);
     let evidence = object([
         ("reference", text()),
         ("status", one_of(super::bookings::STATUSES)),
@@ -318,13 +411,17 @@ fn dispute() -> Value {
 
 fn dispute_example() -> Value {
     json!({
-        "id": "dp_1", "booking_id": SOME_BOOKING, "property_id": "pvt-montreal", "payment": "pi_1", "amount": money_example(28_560), "reason": "fraudulent",
+        "id": "dp_1", "booking_id": SOME_BOOKING, "property_id": "pvt-montreal", "payment": "pi_1",
+        "amount": money_example(28_560), "reason": "fraudulent",
         "stage": "open", "status": "needs_response", "opened_at": "2027-02-01T09:00:00.000Z",
-        "movements": [{ "id": "txn_1", "amount": money_example(-28_560), "fee": money_example(1_500), "at": "2027-02-01T09:00:00.000Z" }],
+        "movements": [{ "id": "txn_1", "amount": money_example(-28_560), "fee": money_example(1_500),
+        "at": "2027-02-01T09:00:00.000Z" }],
         "evidence": {
-            "reference": "PVT-0000000000", "status": "checked_out", "booked_at": "2026-12-01T12:00:00.000Z", "booked_by": "anonymous",
+            "reference": "PVT-0000000000", "status": "checked_out", "booked_at": "2026-12-01T12:00:00.000Z",
+            "booked_by": "anonymous",
             "checked_in_at": "2027-01-10T20:10:00.000Z", "checked_out_at": "2027-01-13T15:30:00.000Z",
-            "stays": [{ "room_type_id": "dorm-6-mixed", "arrival": "2027-01-10", "departure": "2027-01-13", "guests": 2, "assigned_beds": ["d6a-1", "d6a-2"] }],
+            "stays": [{ "room_type_id": "dorm-6-mixed", "arrival": "2027-01-10", "departure": "2027-01-13", "guests": 2,
+            "assigned_beds": ["d6a-1", "d6a-2"] }],
         },
     })
 }

@@ -1,7 +1,10 @@
 //! What is said of properties.
 
 use super::rooms::id;
-use crate::openapi::schema::{about, choice, date, form_with, joined, list, list_of, named, object, one_of, page, text, text_of, time_of_day, whole, whole_of};
+use crate::openapi::schema::{
+    about, choice, date, form_with, joined, list, list_of, named, object, one_of, page, text, text_of, time_of_day,
+    whole, whole_of,
+};
 use crate::openapi::{Group, Operation, get, patch, post};
 use crate::problem;
 use crate::routes::properties::edit::{MAX_ADDRESS_CHARS, MAX_TAXES};
@@ -22,18 +25,27 @@ pub(super) fn group() -> Group {
                 .example(json!({ "items": [example] }))
                 .paged(),
             made(
-                post("/api/properties", "create_property", "Makes a property, which has no rooms and sells nothing yet").body(form(true), form_example()),
+                post(
+                    "/api/properties",
+                    "create_property",
+                    "Makes a property, which has no rooms and sells nothing yet",
+                )
+                .body(form(true), form_example()),
                 named("Property"),
             ),
             get("/api/properties/{id}", "show_property", "What a property sells, and for how much")
                 .answers(StatusCode::OK, "The property.", named("Property"))
                 .header("ETag"),
             changed(
-                patch("/api/properties/{id}", "change_property", "Changes what is sent; currency and time zone never change")
-                    .body(form(false), json!({ "check_in_from": "14:00" }))
-                    .answers(StatusCode::OK, "The property.", named("Property"))
-                    .header("ETag")
-                    .if_match(),
+                patch(
+                    "/api/properties/{id}",
+                    "change_property",
+                    "Changes what is sent; currency and time zone never change",
+                )
+                .body(form(false), json!({ "check_in_from": "14:00" }))
+                .answers(StatusCode::OK, "The property.", named("Property"))
+                .header("ETag")
+                .if_match(),
             ),
         ],
         schemas: vec![("PropertySummary", summary()), ("Property", joined([summary(), details()]))],
@@ -47,7 +59,10 @@ pub(super) fn of_property(operation: Operation) -> Operation {
 
 /// Makes a part of a house, once. Goes after the body.
 pub(super) fn made(operation: Operation, view: Value) -> Operation {
-    let operation = operation.answers(StatusCode::CREATED, "It, as it was made, or was there just so.", view).header("ETag").header("Location");
+    let operation = operation
+        .answers(StatusCode::CREATED, "It, as it was made, or was there just so.", view)
+        .header("ETag")
+        .header("Location");
     changed(operation.idempotent().problems([problem::ALREADY_EXISTS]))
 }
 
@@ -61,7 +76,11 @@ fn form(new: bool) -> Value {
         ("code", text(), true),
         ("name", text(), true),
         ("rate_ppm", about(whole_of(0, PPM.into()), "Parts per million: 5 % is 50000."), true),
-        ("compounds_on", about(list_of(text(), 0, MAX_TAXES), "Codes of earlier taxes that belong to the base."), false),
+        (
+            "compounds_on",
+            about(list_of(text(), 0, MAX_TAXES), "Codes of earlier taxes that belong to the base."),
+            false,
+        ),
         ("valid_from", about(date(), "First night."), false),
         ("valid_until", about(date(), "First night that is no longer taxed."), false),
     ]);
@@ -75,12 +94,23 @@ fn form(new: bool) -> Value {
         ("address", text_of(1, MAX_ADDRESS_CHARS), new),
         ("check_in_from", about(time_of_day(), "15:00 unless said."), false),
         ("check_out_until", about(time_of_day(), "11:00 unless said."), false),
-        ("business_day_cutoff", about(time_of_day(), "Until when after midnight the day before goes on; 04:00 unless said."), false),
-        ("locales", about(list_of(one_of(["fr", "en"]), 1, 2), "For guests who named none, the first before the others."), false),
+        (
+            "business_day_cutoff",
+            about(time_of_day(), "Until when after midnight the day before goes on; 04:00 unless said."),
+            false,
+        ),
+        (
+            "locales",
+            about(list_of(one_of(["fr", "en"]), 1, 2), "For guests who named none, the first before the others."),
+            false,
+        ),
         ("taxes", list_of(tax, 0, MAX_TAXES), false),
         (
             "hold_minutes",
-            about(whole_of((*HOLD_MINUTES.start()).into(), (*HOLD_MINUTES.end()).into()), "How long beds wait for who has to pay; 30 unless said."),
+            about(
+                whole_of((*HOLD_MINUTES.start()).into(), (*HOLD_MINUTES.end()).into()),
+                "How long beds wait for who has to pay; 30 unless said.",
+            ),
             false,
         ),
     ];
@@ -89,7 +119,8 @@ fn form(new: bool) -> Value {
 
 fn form_example() -> Value {
     json!({
-        "id": "pvt-quebec", "name": "PVT Québec", "address": "19 rue Sainte-Ursule, Québec", "time_zone": "America/Toronto", "currency": "CAD",
+        "id": "pvt-quebec", "name": "PVT Québec", "address": "19 rue Sainte-Ursule, \
+            Québec", "time_zone": "America/Toronto", "currency": "CAD",
         "locales": ["fr", "en"], "taxes": [{ "code": "gst", "name": "GST", "rate_ppm": 50000 }],
     })
 }
@@ -139,7 +170,8 @@ fn details() -> Value {
 
 fn summary_example() -> Value {
     json!({
-        "id": "pvt-montreal", "name": "PVT Montréal", "address": "1 rue de la Commune, Montréal", "time_zone": "America/Toronto", "currency": "CAD",
+        "id": "pvt-montreal", "name": "PVT Montréal", "address": "1 rue de la Commune, Montréal",
+        "time_zone": "America/Toronto", "currency": "CAD",
         "check_in_from": "15:00", "check_out_until": "11:00", "links": { "self": "/api/properties/pvt-montreal" },
     })
 }

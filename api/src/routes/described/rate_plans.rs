@@ -3,7 +3,10 @@
 use super::bookings::{price_view, stay_form};
 use super::properties::{changed, made, of_property};
 use super::rooms::id;
-use crate::openapi::schema::{about, choice, date, flag, form, instant, list, list_of, map, named, nullable, object, one_of, text, text_of, whole, whole_of};
+use crate::openapi::schema::{
+    about, choice, date, flag, form, instant, list, list_of, map, named, nullable, object, one_of, text, text_of,
+    whole, whole_of,
+};
 use crate::openapi::{Group, Operation, get, patch, post, put};
 use crate::problem;
 use crate::routes::cancellation_policies::MAX_TIERS;
@@ -26,7 +29,13 @@ pub(super) fn group() -> Group {
         schemas: vec![
             ("RatePlan", plan()),
             ("RateCalendar", calendar()),
-            ("RatesSet", object([("rate_plan_id", text()), ("dates", about(map(whole(0)), "How many dates of which room type were set."))])),
+            (
+                "RatesSet",
+                object([
+                    ("rate_plan_id", text()),
+                    ("dates", about(map(whole(0)), "How many dates of which room type were set.")),
+                ]),
+            ),
             ("CancellationPolicy", object([("id", text()), ("name", text()), ("tiers", list(tier()))])),
             ("Quote", quote_view()),
         ],
@@ -39,12 +48,20 @@ fn amount() -> Value {
 
 fn deposit_form() -> Value {
     let ppm = about(whole_of(1, PPM.into()), "Of `percent`: parts per million of the total.");
-    about(form([("kind", choice(&DEPOSITS)), ("ppm?", ppm)]), "What has to be paid before a booking is confirmed; without it guests pay on arrival.")
+    about(
+        form([("kind", choice(&DEPOSITS)), ("ppm?", ppm)]),
+        "What has to be paid before a booking is confirmed; without it guests pay on arrival.",
+    )
 }
 
 fn plans() -> Vec<Operation> {
-    let nightly =
-        || about(map(amount()), "By room type, one night before tax: per guest in a dorm, per room else. What is not listed is not sold on the plan.");
+    let nightly = || {
+        about(
+            map(amount()),
+            "By room type, one night before tax: per guest in a dorm, per room else. What is not listed is not sold \
+                on the plan.",
+        )
+    };
     let name = || text_of(1, MAX_NAME_CHARS);
     let new = form([
         ("property_id", text()),
@@ -54,7 +71,12 @@ fn plans() -> Vec<Operation> {
         ("cancellation_policy_id?", text()),
         ("deposit?", deposit_form()),
     ]);
-    let change = form([("name?", name()), ("nightly?", nightly()), ("cancellation_policy_id?", text()), ("deposit?", deposit_form())]);
+    let change = form([
+        ("name?", name()),
+        ("nightly?", nightly()),
+        ("cancellation_policy_id?", text()),
+        ("deposit?", deposit_form()),
+    ]);
     let example = json!({ "dorm-6": { "amount": 4200, "currency": "CAD" } });
     vec![
         of_property(get("/api/rate-plans", "list_rate_plans", "Price lists of a property"))
@@ -62,46 +84,77 @@ fn plans() -> Vec<Operation> {
             .header("ETag")
             .problems([problem::NOT_FOUND]),
         made(
-            post("/api/rate-plans", "create_rate_plan", "Adds a price list")
-                .body(new, json!({ "property_id": "pvt-quebec", "id": "standard", "name": "Standard", "nightly": example })),
+            post("/api/rate-plans", "create_rate_plan", "Adds a price list").body(
+                new,
+                json!({ "property_id": "pvt-quebec", "id": "standard", "name": "Standard", "nightly": example }),
+            ),
             named("RatePlan"),
         ),
         changed(
-            of_property(patch("/api/rate-plans/{id}", "change_rate_plan", "Changes what is sent; `nightly` replaces all prices"))
-                .body(change, json!({ "nightly": example }))
-                .answers(StatusCode::OK, "The plan.", named("RatePlan"))
-                .header("ETag")
-                .if_match(),
+            of_property(patch(
+                "/api/rate-plans/{id}",
+                "change_rate_plan",
+                "Changes what is sent; `nightly` replaces all prices",
+            ))
+            .body(change, json!({ "nightly": example }))
+            .answers(StatusCode::OK, "The plan.", named("RatePlan"))
+            .header("ETag")
+            .if_match(),
         ),
     ]
 }
 
 fn calendars() -> Vec<Operation> {
     let changes = |member: (&'static str, Value)| {
-        let weekdays = about(list_of(one_of(WEEKDAYS.map(|(name, _)| name)), 0, WEEKDAYS.len()), "Only these; without it every day.");
+        let weekdays = about(
+            list_of(one_of(WEEKDAYS.map(|(name, _)| name)), 0, WEEKDAYS.len()),
+            "Only these; without it every day.",
+        );
         let types = list_of(text(), 0, MAX_TYPES);
         let until = about(date(), "The first date that is not meant.");
-        form([("changes", list_of(form([("room_type_ids", types), ("from", date()), ("until", until), ("weekdays?", weekdays), member]), 1, MAX_CHANGES))])
+        form([(
+            "changes",
+            list_of(
+                form([("room_type_ids", types), ("from", date()), ("until", until), ("weekdays?", weekdays), member]),
+                1,
+                MAX_CHANGES,
+            ),
+        )])
     };
-    let set = |operation: Operation| changed(operation.answers(StatusCode::OK, "What was set.", named("RatesSet")).header("ETag").if_match());
-    let season = json!({ "room_type_ids": ["dorm-6"], "from": "2027-06-24", "until": "2027-09-06", "weekdays": ["fri", "sat"] });
+    let set = |operation: Operation| {
+        changed(operation.answers(StatusCode::OK, "What was set.", named("RatesSet")).header("ETag").if_match())
+    };
+    let season =
+        json!({ "room_type_ids": ["dorm-6"], "from": "2027-06-24", "until": "2027-09-06", "weekdays": ["fri", "sat"] });
     let example = |name: &str, value: Value| {
         let mut change = season.clone();
         change[name] = value;
         json!({ "changes": [change] })
     };
     vec![
-        of_property(get("/api/rate-plans/{id}/calendar", "show_rate_calendar", "What each night of a room type costs, and its restrictions"))
-            .required_query("room_type_id", text(), "Which room type.")
-            .required_query("from", date(), "First date.")
-            .required_query("until", date(), "The first date that is not shown, at most 400 days later.")
-            .answers(StatusCode::OK, "The calendar.", named("RateCalendar"))
-            .header("ETag")
-            .stored(),
-        set(of_property(put("/api/rate-plans/{id}/calendar", "set_prices", "Sets prices of many dates; null returns to the plan's own"))
-            .body(changes(("price", nullable(amount()))), example("price", json!({ "amount": 5200, "currency": "CAD" })))),
-        set(of_property(put("/api/rate-plans/{id}/restrictions", "set_restrictions", "Replaces the restrictions of many dates; an empty one lifts them"))
-            .body(changes(("restriction", restriction_form())), example("restriction", json!({ "min_stay_arrival": 2 })))),
+        of_property(get(
+            "/api/rate-plans/{id}/calendar",
+            "show_rate_calendar",
+            "What each night of a room type costs, and its restrictions",
+        ))
+        .required_query("room_type_id", text(), "Which room type.")
+        .required_query("from", date(), "First date.")
+        .required_query("until", date(), "The first date that is not shown, at most 400 days later.")
+        .answers(StatusCode::OK, "The calendar.", named("RateCalendar"))
+        .header("ETag")
+        .stored(),
+        set(of_property(put(
+            "/api/rate-plans/{id}/calendar",
+            "set_prices",
+            "Sets prices of many dates; null returns to the plan's own",
+        ))
+        .body(changes(("price", nullable(amount()))), example("price", json!({ "amount": 5200, "currency": "CAD" })))),
+        set(of_property(put(
+            "/api/rate-plans/{id}/restrictions",
+            "set_restrictions",
+            "Replaces the restrictions of many dates; an empty one lifts them",
+        ))
+        .body(changes(("restriction", restriction_form())), example("restriction", json!({ "min_stay_arrival": 2 })))),
     ]
 }
 
@@ -126,29 +179,52 @@ fn policies() -> Vec<Operation> {
         ("ppm?", about(whole_of(0, PPM.into()), "Of `percent`: parts per million of the total.")),
         ("count?", about(whole_of(0, 365), "Of `nights`: the first nights of every stay.")),
     ]);
-    let tier = form([("hours_before", about(whole_of(0, MAX_HOURS_BEFORE.into()), "Before check-in opens on the day of arrival.")), ("fee", fee)]);
-    let new = form([("property_id", text()), ("id", id()), ("name", text_of(1, MAX_NAME_CHARS)), ("tiers", list_of(tier, 0, MAX_TIERS))]);
+    let tier = form([
+        ("hours_before", about(whole_of(0, MAX_HOURS_BEFORE.into()), "Before check-in opens on the day of arrival.")),
+        ("fee", fee),
+    ]);
+    let new = form([
+        ("property_id", text()),
+        ("id", id()),
+        ("name", text_of(1, MAX_NAME_CHARS)),
+        ("tiers", list_of(tier, 0, MAX_TIERS)),
+    ]);
     let example = json!({
         "property_id": "pvt-quebec", "id": "flexible", "name": "Flexible",
-        "tiers": [{ "hours_before": 24, "fee": { "kind": "fixed", "amount": 0 } }, { "hours_before": 0, "fee": { "kind": "nights", "count": 1 } }],
+        "tiers": [{ "hours_before": 24, "fee": { "kind": "fixed", "amount": 0 } },
+        { "hours_before": 0, "fee": { "kind": "nights", "count": 1 } }],
     });
     vec![
-        of_property(get("/api/cancellation-policies", "list_cancellation_policies", "What cancelling costs at a property"))
-            .answers(StatusCode::OK, "All of them; `standard` is that of plans that name none.", object([("items", list(named("CancellationPolicy")))]))
-            .header("ETag")
-            .problems([problem::NOT_FOUND]),
+        of_property(get(
+            "/api/cancellation-policies",
+            "list_cancellation_policies",
+            "What cancelling costs at a property",
+        ))
+        .answers(
+            StatusCode::OK,
+            "All of them; `standard` is that of plans that name none.",
+            object([("items", list(named("CancellationPolicy")))]),
+        )
+        .header("ETag")
+        .problems([problem::NOT_FOUND]),
         made(
-            post("/api/cancellation-policies", "create_cancellation_policy", "Adds a policy; policies do not change").body(new, example),
+            post("/api/cancellation-policies", "create_cancellation_policy", "Adds a policy; policies do not change")
+                .body(new, example),
             named("CancellationPolicy"),
         ),
     ]
 }
 
 fn quote() -> Operation {
-    let asked = form([("property_id", text()), ("rate_plan_id", text()), ("stays", list_of(stay_form(), 1, MAX_GROUP_STAYS))]);
-    let stay = json!({ "room_type_id": "dorm-6-mixed", "arrival": "2027-01-10", "departure": "2027-01-13", "guests": 2 });
+    let asked =
+        form([("property_id", text()), ("rate_plan_id", text()), ("stays", list_of(stay_form(), 1, MAX_GROUP_STAYS))]);
+    let stay =
+        json!({ "room_type_id": "dorm-6-mixed", "arrival": "2027-01-10", "departure": "2027-01-13", "guests": 2 });
     post("/api/quotes", "create_quote", "What stays cost, promised for 15 minutes")
-        .about("Takes no beds. A booking with the quote costs exactly this, or is refused with `price_changed` when the time is over and the price is another.")
+        .about(
+            "Takes no beds. A booking with the quote costs exactly this, or is refused with `price_changed` when \
+            the time is over and the price is another.",
+        )
         .body(asked, json!({ "property_id": "pvt-montreal", "rate_plan_id": "standard", "stays": [stay] }))
         .answers(StatusCode::OK, "The quote.", named("Quote"))
         .problems([problem::RESTRICTION, problem::CLOSED, problem::NOT_READY, problem::NOT_FOUND])
@@ -183,13 +259,24 @@ fn calendar() -> Value {
 }
 
 fn tier() -> Value {
-    let fee = object([("kind", one_of(["fixed", "percent", "nights"])), ("amount?", whole(0)), ("ppm?", whole(0)), ("count?", whole(0))]);
+    let fee = object([
+        ("kind", one_of(["fixed", "percent", "nights"])),
+        ("amount?", whole(0)),
+        ("ppm?", whole(0)),
+        ("count?", whole(0)),
+    ]);
     object([("hours_before", whole(0)), ("fee", fee)])
 }
 
 fn quote_view() -> Value {
-    let stay =
-        object([("room_type_id", text()), ("arrival", date()), ("departure", date()), ("guests", whole(1)), ("gender?", text()), ("youngest_age?", whole(0))]);
+    let stay = object([
+        ("room_type_id", text()),
+        ("arrival", date()),
+        ("departure", date()),
+        ("guests", whole(1)),
+        ("gender?", text()),
+        ("youngest_age?", whole(0)),
+    ]);
     object([
         ("quote", about(text(), "To be sent with the booking, unchanged.")),
         ("expires_at", instant()),

@@ -2,7 +2,9 @@
 
 use super::properties::{changed, made, of_property};
 use crate::form::MAX_REASON_CHARS;
-use crate::openapi::schema::{about, choice, date, form, instant, list, list_of, named, object, one_of, page, text, text_of, uuid, whole_of};
+use crate::openapi::schema::{
+    about, choice, date, form, instant, list, list_of, named, object, one_of, page, text, text_of, uuid, whole_of,
+};
 use crate::openapi::{Group, Operation, delete, get, patch, post, put};
 use crate::problem;
 use axum::http::StatusCode;
@@ -20,7 +22,13 @@ pub(super) fn group() -> Group {
         name: "Rooms",
         about: "What a property consists of. Ids are unique within a property, so each request names it.",
         operations,
-        schemas: vec![("RoomType", room_type()), ("Room", room()), ("Bed", bed()), ("Block", block()), ("PendingBlock", pending())],
+        schemas: vec![
+            ("RoomType", room_type()),
+            ("Room", room()),
+            ("Bed", bed()),
+            ("Block", block()),
+            ("PendingBlock", pending()),
+        ],
     }
 }
 
@@ -54,7 +62,8 @@ fn types() -> Vec<Operation> {
         made(
             post("/api/room-types", "create_room_type", "Adds a room type").body(
                 new,
-                json!({ "property_id": "pvt-quebec", "id": "dorm-6", "name": "Bed in 6-bed dorm", "kind": "dorm", "gender": "mixed", "minimum_age": 18 }),
+                json!({ "property_id": "pvt-quebec", "id": "dorm-6", "name": "Bed in 6-bed dorm", "kind": "dorm",
+                    "gender": "mixed", "minimum_age": 18 }),
             ),
             named("RoomType"),
         ),
@@ -75,19 +84,25 @@ fn beds_form() -> Value {
 
 fn rooms() -> Vec<Operation> {
     let new = form([("property_id", text()), ("id", id()), ("room_type_id", text()), ("beds", beds_form())]);
-    let whole = form([("room_type_id", text()), ("beds", about(beds_form(), "Beds that are not listed leave the house."))]);
-    let state = form([("service?", one_of(["active", "out_of_service"])), ("cleanliness?", one_of(["clean", "dirty"]))]);
+    let whole =
+        form([("room_type_id", text()), ("beds", about(beds_form(), "Beds that are not listed leave the house."))]);
+    let state =
+        form([("service?", one_of(["active", "out_of_service"])), ("cleanliness?", one_of(["clean", "dirty"]))]);
     vec![
         of_property(get("/api/rooms", "list_rooms", "Rooms of a property, with their beds"))
             .answers(StatusCode::OK, "All of them.", object([("items", list(named("Room")))]))
             .header("ETag")
             .problems([problem::NOT_FOUND]),
         made(
-            post("/api/rooms", "create_room", "Adds a room with its beds")
-                .body(new, json!({ "property_id": "pvt-quebec", "id": "q1", "room_type_id": "dorm-6", "beds": ["q1-1", "q1-2"] })),
+            post("/api/rooms", "create_room", "Adds a room with its beds").body(
+                new,
+                json!({ "property_id": "pvt-quebec", "id": "q1", "room_type_id": "dorm-6", "beds": ["q1-1", "q1-2"] }),
+            ),
             named("Room"),
         ),
-        of_property(get("/api/rooms/{id}", "show_room", "A room and its beds")).answers(StatusCode::OK, "The room.", named("Room")).header("ETag"),
+        of_property(get("/api/rooms/{id}", "show_room", "A room and its beds"))
+            .answers(StatusCode::OK, "The room.", named("Room"))
+            .header("ETag"),
         leaves(changed(
             of_property(put("/api/rooms/{id}", "replace_room", "Changes type and beds of a room"))
                 .about("Beds that leave must be free from today on. What is in the way is named.")
@@ -103,19 +118,31 @@ fn rooms() -> Vec<Operation> {
                 .may_match(),
         )),
         leaves(changed(
-            of_property(patch("/api/beds/{id}", "change_bed", "Says of a bed whether it can be sold, and whether it is clean"))
-                .about("A bed that is taken out of service must be free from today on.")
-                .body(state, json!({ "cleanliness": "dirty" }))
-                .answers(StatusCode::OK, "The bed.", named("Bed"))
-                .header("ETag")
-                .may_match(),
+            of_property(patch(
+                "/api/beds/{id}",
+                "change_bed",
+                "Says of a bed whether it can be sold, and whether it is clean",
+            ))
+            .about("A bed that is taken out of service must be free from today on.")
+            .body(state, json!({ "cleanliness": "dirty" }))
+            .answers(StatusCode::OK, "The bed.", named("Bed"))
+            .header("ETag")
+            .may_match(),
         )),
     ]
 }
 
 /// Beds may leave by it, which the property's queue must agree to.
 fn leaves(operation: Operation) -> Operation {
-    operation.problems([problem::BED_TAKEN, problem::BED_UNFIT, problem::INVALID_DATES, problem::CLOSED, problem::STILL_PROCESSING]).queued()
+    operation
+        .problems([
+            problem::BED_TAKEN,
+            problem::BED_UNFIT,
+            problem::INVALID_DATES,
+            problem::CLOSED,
+            problem::STILL_PROCESSING,
+        ])
+        .queued()
 }
 
 fn blocks() -> Vec<Operation> {
@@ -142,14 +169,37 @@ fn blocks() -> Vec<Operation> {
             .paged()
             .problems([problem::NOT_FOUND])
             .stored(),
-        queued(post("/api/blocks", "create_block", "Keeps free beds from being sold")
-            .about("It goes through the property's queue, as bookings do, and never takes a bed that somebody has: those bookings are named.")
-            .body(wish, json!({ "property_id": "pvt-quebec", "kind": "maintenance", "bed_ids": ["q1-1", "q1-2"], "from": "2027-02-01", "until": "2027-02-05", "reason": "new mattresses" }))
-            .answers(StatusCode::CREATED, "The block.", named("Block")))
+        queued(
+            post("/api/blocks", "create_block", "Keeps free beds from being sold")
+                .about(
+                    "It goes through the property's queue, as bookings do, and never takes a bed that somebody has: \
+                those bookings are named.",
+                )
+                .body(
+                    wish,
+                    json!({ "property_id": "pvt-quebec", "kind": "maintenance", "bed_ids": ["q1-1", "q1-2"],
+                "from": "2027-02-01", "until": "2027-02-05", "reason": "new mattresses" }),
+                )
+                .answers(StatusCode::CREATED, "The block.", named("Block")),
+        )
         .idempotent()
-        .problems([problem::NOT_FOUND, problem::BED_TAKEN, problem::BED_UNFIT, problem::INVALID_DATES, problem::CLOSED]),
-        queued(delete("/api/blocks/{id}", "lift_block", "The beds are for sale again").answers(StatusCode::OK, "The block, lifted.", named("Block")))
-            .problems([problem::CLOSED]),
+        .problems([
+            problem::NOT_FOUND,
+            problem::BED_TAKEN,
+            problem::BED_UNFIT,
+            problem::INVALID_DATES,
+            problem::CLOSED,
+        ]),
+        queued(
+            delete(
+                "/api/blocks/{id}",
+                "lift_block",
+                "The beds are for sale \
+            again",
+            )
+            .answers(StatusCode::OK, "The block, lifted.", named("Block")),
+        )
+        .problems([problem::CLOSED]),
     ]
 }
 
@@ -169,7 +219,11 @@ fn room() -> Value {
 }
 
 fn bed() -> Value {
-    object([("id", text()), ("service", one_of(["active", "out_of_service"])), ("cleanliness", one_of(["clean", "dirty"]))])
+    object([
+        ("id", text()),
+        ("service", one_of(["active", "out_of_service"])),
+        ("cleanliness", one_of(["clean", "dirty"])),
+    ])
 }
 
 fn block() -> Value {

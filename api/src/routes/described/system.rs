@@ -7,9 +7,16 @@ use serde_json::json;
 
 pub(super) fn group() -> Group {
     let state = || one_of(["up", "degraded", "down"]);
-    let component = object([("name", text()), ("status", state()), ("required", flag()), ("latency_ms", number()), ("detail?", text())]);
+    let component = object([
+        ("name", text()),
+        ("status", state()),
+        ("required", flag()),
+        ("latency_ms", number()),
+        ("detail?", text()),
+    ]);
     let health = object([("status", state()), ("components", list(component))]);
-    let healthy = json!({ "status": "up", "components": [{ "name": "broker", "status": "up", "required": true, "latency_ms": 0.1 }] });
+    let healthy = json!({ "status": "up", "components": [{ "name": "broker", "status": "up", "required": true,
+        "latency_ms": 0.1 }] });
     let status = object([
         ("status", state()),
         ("name", text()),
@@ -24,8 +31,14 @@ pub(super) fn group() -> Group {
         about: "What this is, and how it is.",
         operations: vec![
             get("/api", "index", "The way in")
-                .answers(StatusCode::OK, "Name, version and links.", object([("name", text()), ("version", text()), ("links", map(text()))]))
-                .example(json!({ "name": "pvt-api", "version": "0.1.0", "links": { "properties": "/api/properties" } })),
+                .answers(
+                    StatusCode::OK,
+                    "Name, version and links.",
+                    object([("name", text()), ("version", text()), ("links", map(text()))]),
+                )
+                .example(
+                    json!({ "name": "pvt-api", "version": "0.1.0", "links": { "properties": "/api/properties" } }),
+                ),
             get("/api/health", "health", "Health, part by part")
                 .answers(StatusCode::OK, "Booking requests can be accepted.", named("Health"))
                 .example(healthy)

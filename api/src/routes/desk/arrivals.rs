@@ -63,8 +63,13 @@ fn day(uri: &Uri, inventory: &Inventory) -> Result<NaiveDate, Problem> {
     fields.finish(Some(date.unwrap_or_else(|| today(inventory))))
 }
 
-/// `GET /api/properties/{id}/arrivals`: bookings with a stay that begins on `date`, the business day unless another is named.
-pub(in super::super) async fn arrivals(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> Answer {
+/// `GET /api/properties/{id}/arrivals`: bookings with a stay that begins on `date`, the business day unless another is
+/// named.
+pub(in super::super) async fn arrivals(
+    State(app): State<SharedApp>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Answer {
     let (parts, _) = request.into_parts();
     let inventory = house(&app, &Presented::of(&parts).caller, id).await?;
     let date = day(&parts.uri, &inventory)?;
@@ -74,7 +79,11 @@ pub(in super::super) async fn arrivals(State(app): State<SharedApp>, Path(id): P
 }
 
 /// `GET /api/properties/{id}/departures`: bookings with a stay that ends on `date`.
-pub(in super::super) async fn departures(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> Answer {
+pub(in super::super) async fn departures(
+    State(app): State<SharedApp>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Answer {
     let (parts, _) = request.into_parts();
     let inventory = house(&app, &Presented::of(&parts).caller, id).await?;
     let date = day(&parts.uri, &inventory)?;
@@ -86,11 +95,21 @@ pub(in super::super) async fn departures(State(app): State<SharedApp>, Path(id):
 }
 
 /// These bookings by name, each with the stays that are of this day.
-pub(super) fn listing(inventory: &Inventory, date: NaiveDate, mut bookings: Vec<Booking>, on: impl Fn(&Stay) -> bool) -> Response {
-    bookings.sort_unstable_by(|a, b| (&a.guest.last_name, &a.guest.first_name, a.id).cmp(&(&b.guest.last_name, &b.guest.first_name, b.id)));
+pub(super) fn listing(
+    inventory: &Inventory,
+    date: NaiveDate,
+    mut bookings: Vec<Booking>,
+    on: impl Fn(&Stay) -> bool,
+) -> Response {
+    bookings.sort_unstable_by(|a, b| {
+        (&a.guest.last_name, &a.guest.first_name, a.id).cmp(&(&b.guest.last_name, &b.guest.first_name, b.id))
+    });
     let currency = inventory.property.currency;
-    let made = |bed: &BedId| inventory.room_of(bed).is_some_and(|room| room.state_of(bed).cleanliness == Cleanliness::Clean);
-    let stays = |booking: &Booking| -> Vec<usize> { (0..booking.stays.len()).filter(|index| on(&booking.stays[*index])).collect() };
+    let made =
+        |bed: &BedId| inventory.room_of(bed).is_some_and(|room| room.state_of(bed).cleanliness == Cleanliness::Clean);
+    let stays = |booking: &Booking| -> Vec<usize> {
+        (0..booking.stays.len()).filter(|index| on(&booking.stays[*index])).collect()
+    };
     let items = bookings.iter().map(|booking| Item::of(booking, &stays(booking), currency, made)).collect();
     Json(Listing { property_id: inventory.property.id.as_str(), date, items }).into_response()
 }

@@ -68,7 +68,11 @@ enum By<'a> {
 }
 
 /// `GET /api/properties/{id}/calendar?from=…&until=…`: at most 92 nights.
-pub(in super::super) async fn calendar(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> Answer {
+pub(in super::super) async fn calendar(
+    State(app): State<SharedApp>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Answer {
     let (parts, _) = request.into_parts();
     let inventory = house(&app, &Presented::of(&parts).caller, id).await?;
     let query: RangeQuery = headers::query(&parts.uri)?;
@@ -76,8 +80,10 @@ pub(in super::super) async fn calendar(State(app): State<SharedApp>, Path(id): P
     let nights = range(&mut fields, query.from.as_deref(), query.until.as_deref());
     let nights = fields.finish(nights)?;
     let (mongo, property) = (app.mongo.clone(), inventory.property.id.clone());
-    let (bookings, blocks) =
-        store_call::read(async move { Ok((mongo.occupants(&property, nights).await?, mongo.blocks_within(&property, nights).await?)) }).await?;
+    let (bookings, blocks) = store_call::read(async move {
+        Ok((mongo.occupants(&property, nights).await?, mongo.blocks_within(&property, nights).await?))
+    })
+    .await?;
     let bookings: Vec<&Booking> = bookings.values().collect();
     Ok(Json(Plan::of(&inventory, &bookings, &blocks, nights)).into_response())
 }
@@ -95,13 +101,24 @@ fn entries<'a>(bookings: &[&'a Booking], blocks: &'a [Block], shown: Nights) -> 
     let mut entries: HashMap<&BedId, Vec<Entry<'a>>> = HashMap::new();
     let mut add = |bed: &'a BedId, nights: Nights, by: &By<'a>| {
         if nights.arrival < shown.departure && shown.arrival < nights.departure {
-            entries.entry(bed).or_default().push(Entry { from: nights.arrival, until: nights.departure, by: by.clone() });
+            entries.entry(bed).or_default().push(Entry {
+                from: nights.arrival,
+                until: nights.departure,
+                by: by.clone(),
+            });
         }
     };
     for booking in bookings {
         for (index, stay) in booking.stays.iter().enumerate() {
             let guest = format!("{} {}", booking.guest.first_name, booking.guest.last_name);
-            let by = By::Booking { booking_id: booking.id, reference: &booking.reference, status: booking.status, guest, stay: index, locked: stay.locked };
+            let by = By::Booking {
+                booking_id: booking.id,
+                reference: &booking.reference,
+                status: booking.status,
+                guest,
+                stay: index,
+                locked: stay.locked,
+            };
             parts(stay).for_each(|(bed, nights)| add(bed, nights, &by));
         }
     }
@@ -115,7 +132,11 @@ fn entries<'a>(bookings: &[&'a Booking], blocks: &'a [Block], shown: Nights) -> 
 
 /// Each bed of a stay with the nights that it is slept in.
 fn parts(stay: &Stay) -> impl Iterator<Item = (&BedId, Nights)> {
-    let ends = stay.earlier_beds.iter().map(|earlier| (earlier.until, &earlier.beds)).chain([(stay.departure, &stay.assigned_beds)]);
+    let ends = stay
+        .earlier_beds
+        .iter()
+        .map(|earlier| (earlier.until, &earlier.beds))
+        .chain([(stay.departure, &stay.assigned_beds)]);
     ends.scan(stay.arrival, |begin, (until, beds)| {
         let nights = Nights::new(*begin, until.min(stay.departure));
         *begin = until;
@@ -127,7 +148,15 @@ fn parts(stay: &Stay) -> impl Iterator<Item = (&BedId, Nights)> {
 
 impl<'a> RoomView<'a> {
     fn of(room: &'a Room, entries: &mut HashMap<&'a BedId, Vec<Entry<'a>>>) -> Self {
-        let bed = |bed: &'a BedId| BedView { id: bed.as_str(), state: room.state_of(bed), entries: entries.remove(bed).unwrap_or_default() };
-        Self { id: room.id.as_str(), room_type_id: room.room_type_id.as_str(), beds: room.beds.iter().map(bed).collect() }
+        let bed = |bed: &'a BedId| BedView {
+            id: bed.as_str(),
+            state: room.state_of(bed),
+            entries: entries.remove(bed).unwrap_or_default(),
+        };
+        Self {
+            id: room.id.as_str(),
+            room_type_id: room.room_type_id.as_str(),
+            beds: room.beds.iter().map(bed).collect(),
+        }
     }
 }

@@ -60,7 +60,8 @@ struct BedStats {
     free: usize,
 }
 
-/// `GET /api/rooms/stats`: beds by state and use on a night, tonight unless another is named, at the caller's properties.
+/// `GET /api/rooms/stats`: beds by state and use on a night, tonight unless another is named, at the caller's
+/// properties.
 pub(in super::super) async fn stats(State(app): State<SharedApp>, request: Request) -> Answer {
     let (parts, _) = request.into_parts();
     let caller = &Presented::of(&parts).caller;
@@ -88,11 +89,20 @@ pub(super) fn property_stats(occupancy: &Occupancy, date: Option<NaiveDate>) -> 
         property_id: inventory.property.id.clone(),
         date,
         beds: count(occupancy, inventory.rooms.iter(), &blocked, date),
-        room_types: inventory.room_types.iter().map(|one| TypeStats { room_type_id: one.id.clone(), beds: of_type(&one.id) }).collect(),
+        room_types: inventory
+            .room_types
+            .iter()
+            .map(|one| TypeStats { room_type_id: one.id.clone(), beds: of_type(&one.id) })
+            .collect(),
     }
 }
 
-fn count<'a>(occupancy: &Occupancy, rooms: impl Iterator<Item = &'a Room>, blocked: &BTreeSet<usize>, date: NaiveDate) -> BedStats {
+fn count<'a>(
+    occupancy: &Occupancy,
+    rooms: impl Iterator<Item = &'a Room>,
+    blocked: &BTreeSet<usize>,
+    date: NaiveDate,
+) -> BedStats {
     let view = occupancy.view();
     let night = view.span(Nights::new(date, date.checked_add_days(Days::new(1)).unwrap_or(date)));
     let mut stats = BedStats::default();

@@ -67,12 +67,16 @@ fn dates(uri: &Uri) -> Result<Range<NaiveDate>, Problem> {
     fields.finish(range)
 }
 
-/// Reads all ledgers that changed since the first day, from the oldest change on: one that changes meanwhile is met before or after it,
-/// and counted once.
+/// Reads all ledgers that changed since the first day, from the oldest change on: one that changes meanwhile is met
+/// before or after it, and counted once.
 async fn read(app: &SharedApp, property: &Property, dates: &Range<NaiveDate>) -> Result<Days, Problem> {
     let begin: DateTime<Utc> = dates.start.and_time(chrono::NaiveTime::MIN).and_utc();
-    let mut filter =
-        LedgerFilter { properties: Some(vec![property.id.clone()]), since: Some((begin - MARGIN).into()), oldest_first: true, ..LedgerFilter::default() };
+    let mut filter = LedgerFilter {
+        properties: Some(vec![property.id.clone()]),
+        since: Some((begin - MARGIN).into()),
+        oldest_first: true,
+        ..LedgerFilter::default()
+    };
     let (mut days, mut seen) = (Days::default(), HashSet::new());
     for _ in 0..MAX_READS {
         let (mongo, wanted) = (app.mongo.clone(), filter.clone());
@@ -90,5 +94,8 @@ async fn read(app: &SharedApp, property: &Property, dates: &Range<NaiveDate>) ->
         }
         filter.since = newest;
     }
-    Err(Problem::new(problem::INVALID_QUERY, "More payments changed since `from` than are added up at once. Ask for later days."))
+    Err(Problem::new(
+        problem::INVALID_QUERY,
+        "More payments changed since `from` than are added up at once. Ask for later days.",
+    ))
 }

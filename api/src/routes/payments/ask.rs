@@ -1,7 +1,7 @@
 //! Asking a worker for something about money, and waiting for what becomes of it.
 //!
-//! A command's id is a function of the booking, the caller and their `Idempotency-Key`, so that the worker recognises a repetition. A
-//! repetition is sent again: the worker answers it as it did the first time.
+//! A command's id is a function of the booking, the caller and their `Idempotency-Key`, so that the worker recognises a
+//! repetition. A repetition is sent again: the worker answers it as it did the first time.
 
 use crate::accepted::Seen;
 use crate::app::SharedApp;
@@ -43,8 +43,15 @@ pub(in crate::routes) struct Wish {
 }
 
 impl Wish {
-    /// The wish of this caller with this key; `kind` names what it is about, too. Strangers' keys are their bookings' own, those of known callers are theirs altogether.
-    pub(in crate::routes) fn new(kind: &str, booking: BookingId, caller: &Caller, key: &str, fingerprint: Fingerprint) -> Self {
+    /// The wish of this caller with this key; `kind` names what it is about, too. Strangers' keys are their bookings'
+    /// own, those of known callers are theirs altogether.
+    pub(in crate::routes) fn new(
+        kind: &str,
+        booking: BookingId,
+        caller: &Caller,
+        key: &str,
+        fingerprint: Fingerprint,
+    ) -> Self {
         let slot = match caller.client() {
             Some(client) => Uuid::new_v5(&WISHES, format!("{client}\n{key}").as_bytes()),
             None => Uuid::new_v5(&booking.as_uuid(), format!("money\n{key}").as_bytes()),
@@ -123,7 +130,9 @@ fn refused(refusal: PaymentRefusal) -> Problem {
         PaymentRefusal::KeyReused => problem::IDEMPOTENCY_KEY_REUSED.into(),
         PaymentRefusal::TooManyAttempts => Problem::from(problem::RATE_LIMITED).retry_after(TOO_OFTEN_SECS),
         PaymentRefusal::ProviderRefused => problem::PROVIDER_REFUSED.into(),
-        PaymentRefusal::ProviderUnavailable => Problem::from(problem::PROVIDER_UNAVAILABLE).retry_after(RETRY_AFTER_SECS),
+        PaymentRefusal::ProviderUnavailable => {
+            Problem::from(problem::PROVIDER_UNAVAILABLE).retry_after(RETRY_AFTER_SECS)
+        }
     }
 }
 
@@ -149,7 +158,13 @@ struct PendingLinks<'a> {
 
 impl Asked {
     /// The answer with what is stored.
-    pub(in crate::routes) fn done(&self, parts: &Parts, status: StatusCode, location: &str, view: impl Serialize) -> Result<Response, Problem> {
+    pub(in crate::routes) fn done(
+        &self,
+        parts: &Parts,
+        status: StatusCode,
+        location: &str,
+        view: impl Serialize,
+    ) -> Result<Response, Problem> {
         let location = HeaderValue::try_from(location).map_err(Problem::internal)?;
         let mut answer = (status, Json(view)).into_response();
         self.tell(parts, answer.headers_mut());
@@ -160,7 +175,12 @@ impl Asked {
     }
 
     /// 202: it will be done, and `location` shows when it is.
-    pub(in crate::routes) fn pending(&self, id: &str, booking_id: BookingId, location: &str) -> Result<Response, Problem> {
+    pub(in crate::routes) fn pending(
+        &self,
+        id: &str,
+        booking_id: BookingId,
+        location: &str,
+    ) -> Result<Response, Problem> {
         let view = Pending { id, booking_id, status: "queued", links: PendingLinks { this: location } };
         let location = HeaderValue::try_from(location).map_err(Problem::internal)?;
         let headers = [(header::LOCATION, location), (header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECS))];

@@ -26,7 +26,8 @@ pub(in crate::routes) async fn list(State(app): State<SharedApp>) -> Answer {
     let ledgers = store_call::read(async move { mongo.list_ledgers(&filter, MAX_LEDGERS).await }).await?;
     let (mongo, ids) = (app.mongo.clone(), ledgers.iter().map(|ledger| ledger.booking_id).collect::<Vec<BookingId>>());
     let bookings = store_call::read(async move { mongo.bookings(ids).await }).await?;
-    let mut items: Vec<DisputeView> = ledgers.iter().flat_map(|ledger| disputes_of(ledger, bookings.get(&ledger.booking_id))).collect();
+    let mut items: Vec<DisputeView> =
+        ledgers.iter().flat_map(|ledger| disputes_of(ledger, bookings.get(&ledger.booking_id))).collect();
     sort(&mut items);
     Ok(Json(Disputes { items }).into_response())
 }

@@ -1,7 +1,7 @@
 //! Lists of payments: staff see those of their properties, everybody else those of their own bookings.
 //!
-//! What is listed are the payments of ledgers, those that changed last first. A page may be short although there are more: it then still
-//! leads on.
+//! What is listed are the payments of ledgers, those that changed last first. A page may be short although there are
+//! more: it then still leads on.
 
 use crate::app::SharedApp;
 use crate::credentials::Presented;
@@ -23,7 +23,8 @@ use std::cmp::Reverse;
 
 /// Most of somebody's own bookings whose payments are listed: the newest.
 const MAX_OWN_BOOKINGS: i64 = 500;
-/// Ledgers read beyond those of the page, for those that changed in the same millisecond as the last one of the page before.
+/// Ledgers read beyond those of the page, for those that changed in the same millisecond as the last one of the page
+/// before.
 const SLACK: i64 = 50;
 /// Between the parts of a cursor.
 const SEPARATOR: char = '|';
@@ -57,21 +58,33 @@ pub(in crate::routes) async fn list(State(app): State<SharedApp>, request: Reque
     let may_be_more = i64::try_from(ledgers.len()).is_ok_and(|count| count >= wanted);
     let (items, next) = page_of(ledgers, after, query.limit(), may_be_more, Utc::now().into());
     let items = seen_by(&caller, items);
-    Page::ending(items, next.map(|next| format!("{}{SEPARATOR}{}{SEPARATOR}{}", next.at, next.booking, next.shown))).answer_at(&parts.uri, &query, |view| view)
+    Page::ending(items, next.map(|next| format!("{}{SEPARATOR}{}{SEPARATOR}{}", next.at, next.booking, next.shown)))
+        .answer_at(&parts.uri, &query, |view| view)
 }
 
-async fn filter(app: &SharedApp, caller: &Caller, asked: ListQuery, after: Option<Position>) -> Result<LedgerFilter, Problem> {
+async fn filter(
+    app: &SharedApp,
+    caller: &Caller,
+    asked: ListQuery,
+    after: Option<Position>,
+) -> Result<LedgerFilter, Problem> {
     let booking = asked.booking_id.map(|text| text.parse::<BookingId>());
-    let booking = booking.transpose().map_err(|_| Problem::new(problem::INVALID_QUERY, "`booking_id` takes a booking's id, a UUID."))?;
-    let properties: Vec<PropertyId> = app.catalogue.all().keys().filter(|property| caller.acts_on(property)).cloned().collect();
+    let booking = booking
+        .transpose()
+        .map_err(|_| Problem::new(problem::INVALID_QUERY, "`booking_id` takes a booking's id, a UUID."))?;
+    let properties: Vec<PropertyId> =
+        app.catalogue.all().keys().filter(|property| caller.acts_on(property)).cloned().collect();
     let wanted: Option<PropertyId> = asked.property_id.map(|id| id.as_str().into());
-    // The store takes what changed at the instant or before; what is not after the position is left out when it is here.
+    // The store takes what changed at the instant or before; what is not after the position is left out when it is
+    // here.
     let until = after.map(|after| (after.at.as_datetime() + TimeDelta::milliseconds(1)).into());
     let attention = asked.attention.unwrap_or_default();
     let filter = LedgerFilter { bookings: booking.map(|id| vec![id]), attention, until, ..LedgerFilter::default() };
     if !properties.is_empty() {
         return match wanted {
-            Some(wanted) if properties.contains(&wanted) => Ok(LedgerFilter { properties: Some(vec![wanted]), ..filter }),
+            Some(wanted) if properties.contains(&wanted) => {
+                Ok(LedgerFilter { properties: Some(vec![wanted]), ..filter })
+            }
             Some(_) => Err(problem::NOT_FOUND.into()),
             None => Ok(LedgerFilter { properties: Some(properties), ..filter }),
         };
@@ -102,7 +115,13 @@ fn seen_by(caller: &Caller, payments: Vec<PaymentView>) -> Vec<PaymentView> {
 }
 
 /// The payments of one page, and where it ended if there may be more.
-fn page_of(mut ledgers: Vec<Ledger>, after: Option<Position>, limit: usize, may_be_more: bool, now: Timestamp) -> (Vec<PaymentView>, Option<Position>) {
+fn page_of(
+    mut ledgers: Vec<Ledger>,
+    after: Option<Position>,
+    limit: usize,
+    may_be_more: bool,
+    now: Timestamp,
+) -> (Vec<PaymentView>, Option<Position>) {
     ledgers.sort_by_key(|ledger| Reverse((ledger.updated_at, ledger.booking_id)));
     let mut items = Vec::new();
     let mut last = None;
@@ -133,7 +152,8 @@ fn position(cursor: &str) -> Result<Position, Problem> {
         let position = Position { at, booking: parts.next()?.parse().ok()?, shown: parts.next()?.parse().ok()? };
         parts.next().is_none().then_some(position)
     };
-    read().ok_or_else(|| Problem::new(problem::INVALID_QUERY, "`cursor` takes what an earlier page gave as next_cursor."))
+    read()
+        .ok_or_else(|| Problem::new(problem::INVALID_QUERY, "`cursor` takes what an earlier page gave as next_cursor."))
 }
 
 #[cfg(test)]
@@ -151,7 +171,8 @@ mod tests {
 
     fn ledger(number: u128, updated_secs: i64, payments: u128) -> Ledger {
         let at: Timestamp = (DateTime::UNIX_EPOCH + TimeDelta::seconds(updated_secs)).into();
-        let mut ledger = Ledger::new(BookingId::from_uuid(Uuid::from_u128(number)), "pvt-montreal".into(), Currency::CAD, at);
+        let mut ledger =
+            Ledger::new(BookingId::from_uuid(Uuid::from_u128(number)), "pvt-montreal".into(), Currency::CAD, at);
         for payment in 0..payments {
             ledger.open(Uuid::from_u128(number * 100 + payment), Channel::Checkout, 1_000, at);
         }
@@ -161,7 +182,8 @@ mod tests {
     #[test]
     fn every_payment_stands_on_one_page_whatever_the_size_of_pages() {
         let all = || vec![ledger(1, 30, 2), ledger(2, 20, 3), ledger(3, 20, 0), ledger(4, 20, 1), ledger(5, 10, 2)];
-        let ids = |payments: &[super::PaymentView]| payments.iter().map(|payment| payment.id.clone()).collect::<Vec<_>>();
+        let ids =
+            |payments: &[super::PaymentView]| payments.iter().map(|payment| payment.id.clone()).collect::<Vec<_>>();
         let (whole, end) = page_of(all(), None, 50, false, DateTime::UNIX_EPOCH.into());
         assert_eq!((whole.len(), end), (8, None));
         for limit in 1..=8 {
@@ -184,13 +206,21 @@ mod tests {
         let (page, next) = page_of(vec![ledger(1, 30, 0)], None, 50, true, DateTime::UNIX_EPOCH.into());
         assert!(page.is_empty());
         let booking = BookingId::from_uuid(Uuid::from_u128(1));
-        assert_eq!(next, Some(Position { at: (DateTime::UNIX_EPOCH + TimeDelta::seconds(30)).into(), booking, shown: 0 }));
+        assert_eq!(
+            next,
+            Some(Position { at: (DateTime::UNIX_EPOCH + TimeDelta::seconds(30)).into(), booking, shown: 0 })
+        );
     }
 
     #[test]
     fn a_cursor_is_a_place_in_the_list() {
         assert!(position("2026-12-01T12:00:00.000Z|11111111-2222-5333-8444-555555555555|2").is_ok());
-        for bad in ["", "||", "2026-12-01T12:00:00.000Z|1|0", "2026-12-01T12:00:00.000Z|11111111-2222-5333-8444-555555555555|-1"] {
+        for bad in [
+            "",
+            "||",
+            "2026-12-01T12:00:00.000Z|1|0",
+            "2026-12-01T12:00:00.000Z|11111111-2222-5333-8444-555555555555|-1",
+        ] {
             assert!(position(bad).is_err(), "{bad}");
         }
     }

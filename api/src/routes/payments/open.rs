@@ -129,19 +129,29 @@ fn payable(booking: &Booking) -> Result<(), Problem> {
     }
 }
 
-async fn answer(app: &SharedApp, parts: &Parts, visitor: &Visitor, booking: &Booking, wish: &Wish, asked: &Asked) -> Answer {
+async fn answer(
+    app: &SharedApp,
+    parts: &Parts,
+    visitor: &Visitor,
+    booking: &Booking,
+    wish: &Wish,
+    asked: &Asked,
+) -> Answer {
     let reply = asked.reply.as_ref();
     let id = reply.and_then(|reply| reply.payment_id.clone()).unwrap_or_else(|| wish.id.to_string());
     let location = visitor.payment_path(&id);
     let ledger = ask::ledger(app, booking.id).await?;
     let payment = ledger.as_ref().and_then(|ledger| payment_of(ledger, &id, Utc::now().into()));
     // A reply may get lost: an open page is as good as one.
-    let url = reply.and_then(|reply| reply.url.as_deref()).or(payment.as_ref().and_then(|payment| payment.checkout_url.as_deref()));
+    let url = reply
+        .and_then(|reply| reply.url.as_deref())
+        .or(payment.as_ref().and_then(|payment| payment.checkout_url.as_deref()));
     let client_secret = reply.and_then(|reply| reply.client_secret.as_deref());
     if url.is_none() && client_secret.is_none() {
         return asked.pending(&id, booking.id, &location);
     }
-    let currency = booking.price.as_ref().map(|price| price.currency).ok_or_else(|| Problem::from(problem::NOT_PAYABLE))?;
+    let currency =
+        booking.price.as_ref().map(|price| price.currency).ok_or_else(|| Problem::from(problem::NOT_PAYABLE))?;
     let links = visitor.links();
     let view = Opened {
         id: &id,
@@ -176,6 +186,9 @@ fn read(node: &Node<'_>, urls: &ReturnUrls, reader: &mut Reader) -> Form {
 fn refuse_cards(node: &Node<'_>, form: &Form) -> Result<(), Problem> {
     refuse_card_numbers(node, &NO_CARDS)?;
     let own = form.booking_id.map(|id| id.to_string()).unwrap_or_default();
-    let holds = |url: &Option<String>| url.as_ref().is_some_and(|url| holds_card_number(&if own.is_empty() { url.clone() } else { url.replace(&own, "") }));
+    let holds = |url: &Option<String>| {
+        url.as_ref()
+            .is_some_and(|url| holds_card_number(&if own.is_empty() { url.clone() } else { url.replace(&own, "") }))
+    };
     if holds(&form.success_url) || holds(&form.cancel_url) { Err(problem::CARD_NUMBER_REFUSED.into()) } else { Ok(()) }
 }

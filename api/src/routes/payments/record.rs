@@ -40,16 +40,32 @@ pub(in crate::routes) async fn record(State(app): State<SharedApp>, request: Req
     let body = crate::body::read_json(&parts.headers, body).await?;
     let (taken, fingerprint) = form::parse(&body, &["/booking_id"], read)?;
     let (mongo, id) = (app.mongo.clone(), taken.booking_id);
-    let booking = store_call::read(async move { mongo.booking(id).await }).await?.filter(|booking| caller.acts_on(&booking.property_id));
-    let unknown = || FieldError::new("/booking_id", "unknown_booking", "there is no such booking at a property of yours, or it is not decided yet");
+    let booking = store_call::read(async move { mongo.booking(id).await })
+        .await?
+        .filter(|booking| caller.acts_on(&booking.property_id));
+    let unknown = || {
+        FieldError::new(
+            "/booking_id",
+            "unknown_booking",
+            "there is no such booking at a property of yours, or it is not decided yet",
+        )
+    };
     let booking: Booking = booking.ok_or_else(|| Problem::fields(vec![unknown()]))?;
     let currency = booking.price.as_ref().map(|price| price.currency).or(currency_of(&app, &booking.property_id));
     if currency != Some(taken.amount.currency) {
-        let message = format!("the booking is priced in {}", currency.map_or("no currency", |currency| currency.code()));
+        let message =
+            format!("the booking is priced in {}", currency.map_or("no currency", |currency| currency.code()));
         return Err(Problem::fields(vec![FieldError::new("/amount/currency", "wrong_currency", message)]));
     }
     let wish = Wish::new(PAYMENT_RECORD, booking.id, &caller, key, fingerprint);
-    let record = Record { id: wish.id, method: taken.method, amount: taken.amount.amount, actor: caller.actor(), note: taken.note, at: Utc::now().into() };
+    let record = Record {
+        id: wish.id,
+        method: taken.method,
+        amount: taken.amount.amount,
+        actor: caller.actor(),
+        note: taken.note,
+        at: Utc::now().into(),
+    };
     let command = RecordPayment { booking_id: booking.id, property_id: booking.property_id.clone(), record };
     let asked = ask::ask(&app, &parts, &caller, (booking.id, &booking.property_id), &wish, &command).await?;
     let id = wish.id.to_string();
@@ -92,7 +108,9 @@ mod tests {
 
     #[test]
     fn money_is_recorded_either_way_but_never_none() {
-        let body = |amount: &str| format!(r#"{{"booking_id":"11111111-2222-5333-8444-555555555555","method":"cash","amount":{amount}}}"#);
+        let body = |amount: &str| {
+            format!(r#"{{"booking_id":"11111111-2222-5333-8444-555555555555","method":"cash","amount":{amount}}}"#)
+        };
         let (taken, _) = parse(body(r#"{"amount":-500,"currency":"CAD"}"#).as_bytes(), &[], read).unwrap();
         assert_eq!((taken.method, taken.amount.amount, taken.note), (RecordMethod::Cash, -500, None));
         let pointers = |body: &str| {
@@ -100,7 +118,13 @@ mod tests {
             refused.errors().iter().map(|error| error.pointer.clone()).collect::<Vec<_>>()
         };
         assert_eq!(pointers(&body(r#"{"amount":0,"currency":"CAD"}"#)), ["/amount/amount"]);
-        assert_eq!(pointers(&body(r#"{"amount":1000000001,"currency":"XXXX"}"#)), ["/amount/amount", "/amount/currency"]);
-        assert_eq!(pointers(r#"{"booking_id":"x","method":"card","note":""}"#), ["/booking_id", "/method", "/amount", "/note"]);
+        assert_eq!(
+            pointers(&body(r#"{"amount":1000000001,"currency":"XXXX"}"#)),
+            ["/amount/amount", "/amount/currency"]
+        );
+        assert_eq!(
+            pointers(r#"{"booking_id":"x","method":"card","note":""}"#),
+            ["/booking_id", "/method", "/amount", "/note"]
+        );
     }
 }

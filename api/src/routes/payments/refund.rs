@@ -18,13 +18,20 @@ use pvt_domain::messages::{PAYMENT_REFUND, Refund, RefundWish};
 use pvt_domain::money::Money;
 
 /// `POST /api/payments/{id}/refund`: 200 with the payment.
-pub(in crate::routes) async fn refund(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> Answer {
+pub(in crate::routes) async fn refund(
+    State(app): State<SharedApp>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Answer {
     let (parts, body) = request.into_parts();
     let caller = Presented::of(&parts).caller;
     let key = headers::idempotency_key(&parts.headers)?;
     let ((amount, note), fingerprint) = form::read(&parts.headers, body, read).await?;
     let id = sound(&id)?;
-    let ledger = ledger_of(&app, id).await?.filter(|ledger| caller.acts_on(&ledger.property_id)).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
+    let ledger = ledger_of(&app, id)
+        .await?
+        .filter(|ledger| caller.acts_on(&ledger.property_id))
+        .ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
     let payment = payment_of(&ledger, id, Utc::now().into()).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
     if !payment.is_stripes() {
         return Err(problem::NOT_REFUNDABLE.into());
@@ -63,7 +70,11 @@ fn read(node: &Node<'_>, reader: &mut Reader) -> Option<(Option<Money>, String)>
     let amount = fields.optional("amount").and_then(|field| {
         let money = form::money(field, reader)?;
         if money.amount == 0 {
-            reader.fault(&At::Key(&field.at(), "amount"), "out_of_range", "must be at least 1; without an amount all that is left is given back");
+            reader.fault(
+                &At::Key(&field.at(), "amount"),
+                "out_of_range",
+                "must be at least 1; without an amount all that is left is given back",
+            );
         }
         Some(money)
     });
@@ -87,9 +98,18 @@ mod tests {
         };
         let (read_all, _) = parse(br#"{"reason":"the shower was cold"}"#, &[], read).unwrap();
         assert_eq!(read_all, (None, "the shower was cold".to_owned()));
-        assert_eq!(faults(r#"{"amount":{"amount":0,"currency":"CAD"}}"#), [("/amount/amount".to_owned(), "out_of_range"), ("/reason".to_owned(), "required")]);
-        assert_eq!(faults(r#"{"amount":5,"reason":" "}"#), [("/amount".to_owned(), "wrong_type"), ("/reason".to_owned(), "invalid_reason")]);
-        assert_eq!(faults(r#"{"amount":{"amount":-1,"currency":"CAD"},"reason":"x"}"#), [("/amount/amount".to_owned(), "out_of_range")]);
+        assert_eq!(
+            faults(r#"{"amount":{"amount":0,"currency":"CAD"}}"#),
+            [("/amount/amount".to_owned(), "out_of_range"), ("/reason".to_owned(), "required")]
+        );
+        assert_eq!(
+            faults(r#"{"amount":5,"reason":" "}"#),
+            [("/amount".to_owned(), "wrong_type"), ("/reason".to_owned(), "invalid_reason")]
+        );
+        assert_eq!(
+            faults(r#"{"amount":{"amount":-1,"currency":"CAD"},"reason":"x"}"#),
+            [("/amount/amount".to_owned(), "out_of_range")]
+        );
     }
 
     #[test]
@@ -102,6 +122,9 @@ mod tests {
         let usd = Currency::from_code("USD").unwrap();
         assert_eq!(in_its_currency(Money::new(15_000, usd), &payment).unwrap(), 15_000);
         let refused = in_its_currency(Money::new(15_000, Currency::CAD), &payment).unwrap_err();
-        assert_eq!((refused.errors()[0].pointer.as_str(), refused.errors()[0].code), ("/amount/currency", "wrong_currency"));
+        assert_eq!(
+            (refused.errors()[0].pointer.as_str(), refused.errors()[0].code),
+            ("/amount/currency", "wrong_currency")
+        );
     }
 }

@@ -46,15 +46,20 @@ pub(in crate::routes) async fn show(State(app): State<SharedApp>, Path(id): Path
 
 /// What can be a payment's id at all.
 pub(in crate::routes) fn sound(id: &str) -> Result<&str, Problem> {
-    let stripes = id.starts_with("pi_") && id.len() <= MAX_ID_BYTES && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    let stripes = id.starts_with("pi_")
+        && id.len() <= MAX_ID_BYTES
+        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     if stripes || Uuid::try_parse(id).is_ok() { Ok(id) } else { Err(problem::NOT_FOUND.into()) }
 }
 
 /// The ledger of a payment, as it is stored.
 pub(in crate::routes) async fn ledger_of(app: &SharedApp, payment: &str) -> Result<Option<Ledger>, Problem> {
     // Ours are stored in lower case; Stripe's mean what they say.
-    let payment =
-        if payment.starts_with("pi_") { payment.to_owned() } else { Uuid::try_parse(payment).map_or_else(|_| payment.to_owned(), |id| id.to_string()) };
+    let payment = if payment.starts_with("pi_") {
+        payment.to_owned()
+    } else {
+        Uuid::try_parse(payment).map_or_else(|_| payment.to_owned(), |id| id.to_string())
+    };
     let mongo = app.mongo.clone();
     store_call::read(async move { mongo.ledger_of_payment(&payment).await }).await
 }

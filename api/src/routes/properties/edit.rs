@@ -26,7 +26,8 @@ pub(in crate::routes) const MAX_TAXES: usize = 20;
 pub(in crate::routes) const MAX_ADDRESS_CHARS: usize = 300;
 /// Languages that mails are written in.
 const LANGUAGES: [(&str, &str); 2] = [("fr", "fr"), ("en", "en")];
-const CHANGEABLE: [&str; 8] = ["name", "address", "check_in_from", "check_out_until", "business_day_cutoff", "locales", "taxes", "hold_minutes"];
+const CHANGEABLE: [&str; 8] =
+    ["name", "address", "check_in_from", "check_out_until", "business_day_cutoff", "locales", "taxes", "hold_minutes"];
 
 const fn time(hour: u32) -> NaiveTime {
     match NaiveTime::from_hms_opt(hour, 0, 0) {
@@ -66,13 +67,27 @@ pub(in crate::routes) async fn create(State(app): State<SharedApp>, request: Req
 }
 
 /// `PATCH /api/properties/{id}`: what is not sent stays.
-pub(in crate::routes) async fn change(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> Answer {
+pub(in crate::routes) async fn change(
+    State(app): State<SharedApp>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Answer {
     let (parts, body) = request.into_parts();
     let expected = Some(headers::if_match(&parts.headers)?);
     let property = PropertyId::new(id);
     let caller = worker_of(&parts, &property)?;
-    let (said, _) = form::read(&parts.headers, body, |node, reader| reader.object(node, &At::Root, &CHANGEABLE).map(|fields| read(fields, reader))).await?;
-    let change = Change { property: property.clone(), actor: caller.actor(), action: "property.change", subject: String::new(), expected, wish: None };
+    let (said, _) = form::read(&parts.headers, body, |node, reader| {
+        reader.object(node, &At::Root, &CHANGEABLE).map(|fields| read(fields, reader))
+    })
+    .await?;
+    let change = Change {
+        property: property.clone(),
+        actor: caller.actor(),
+        action: "property.change",
+        subject: String::new(),
+        expected,
+        wish: None,
+    };
     let (house, _) = change
         .apply(&app, |house| {
             let before = house.property.clone();
@@ -105,7 +120,8 @@ fn read_new(node: &Node<'_>, reader: &mut Reader) -> Option<Property> {
     for key in ["name", "address", "time_zone", "currency"] {
         reader.required(fields, key);
     }
-    let time_zone = form::parsed(fields, "time_zone", reader, "an IANA name such as America/Toronto", |text| text.parse().ok());
+    let time_zone =
+        form::parsed(fields, "time_zone", reader, "an IANA name such as America/Toronto", |text| text.parse().ok());
     let priced = |text: &str| Currency::from_code(text).filter(|currency| currency.exponent().is_some());
     let currency = form::parsed(fields, "currency", reader, "an ISO 4217 code such as CAD", priced);
     let said = read(fields, reader);
@@ -126,10 +142,18 @@ fn read_new(node: &Node<'_>, reader: &mut Reader) -> Option<Property> {
 }
 
 fn read(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> Said {
-    let clock = |key, reader: &mut Reader| form::parsed(fields, key, reader, "a time such as 15:00", |text| NaiveTime::parse_from_str(text, "%H:%M").ok());
+    let clock = |key, reader: &mut Reader| {
+        form::parsed(fields, key, reader, "a time such as 15:00", |text| NaiveTime::parse_from_str(text, "%H:%M").ok())
+    };
     let address = form::optional_text(fields, "address", reader);
-    if address.is_some_and(|text| text.trim().is_empty() || text.chars().count() > MAX_ADDRESS_CHARS || text.chars().any(char::is_control)) {
-        reader.fault(&At::Key(&At::Root, "address"), "invalid_address", format!("1 to {MAX_ADDRESS_CHARS} characters, no control characters"));
+    if address.is_some_and(|text| {
+        text.trim().is_empty() || text.chars().count() > MAX_ADDRESS_CHARS || text.chars().any(char::is_control)
+    }) {
+        reader.fault(
+            &At::Key(&At::Root, "address"),
+            "invalid_address",
+            format!("1 to {MAX_ADDRESS_CHARS} characters, no control characters"),
+        );
     }
     let bounds = i64::from(*HOLD_MINUTES.start())..=i64::from(*HOLD_MINUTES.end());
     let hold = fields.optional("hold_minutes").and_then(|field| reader.whole(field, bounds));
@@ -150,9 +174,21 @@ fn read(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> Said {
 fn read_tax(node: &Node<'_>, at: &At<'_>, reader: &mut Reader) -> Option<TaxRule> {
     let fields = reader.object(node, at, &["code", "name", "rate_ppm", "compounds_on", "valid_from", "valid_until"])?;
     let (code, name) = (form::text(fields, "code", reader), form::text(fields, "name", reader));
-    let rate = reader.required(fields, "rate_ppm").and_then(|field| reader.whole(field, 0..=PPM.into())).and_then(|rate| u32::try_from(rate).ok());
-    let compounds_on = form::optional_items(fields, "compounds_on", MAX_TAXES, reader, |node, at, reader| reader.item_text(node, at).map(str::to_owned));
+    let rate = reader
+        .required(fields, "rate_ppm")
+        .and_then(|field| reader.whole(field, 0..=PPM.into()))
+        .and_then(|rate| u32::try_from(rate).ok());
+    let compounds_on = form::optional_items(fields, "compounds_on", MAX_TAXES, reader, |node, at, reader| {
+        reader.item_text(node, at).map(str::to_owned)
+    });
     let mut date = |key| fields.optional(key).and_then(|field| reader.date(field));
     let (valid_from, valid_until) = (date("valid_from"), date("valid_until"));
-    Some(TaxRule { code: code?.to_owned(), name: name?.to_owned(), rate_ppm: rate?, compounds_on: compounds_on.unwrap_or_default(), valid_from, valid_until })
+    Some(TaxRule {
+        code: code?.to_owned(),
+        name: name?.to_owned(),
+        rate_ppm: rate?,
+        compounds_on: compounds_on.unwrap_or_default(),
+        valid_from,
+        valid_until,
+    })
 }

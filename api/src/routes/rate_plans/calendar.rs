@@ -84,15 +84,21 @@ struct DayView<'a> {
     restriction: Option<&'a Restriction>,
 }
 
-/// `GET /api/rate-plans/{id}/calendar?property_id=…&room_type_id=…&from=…&until=…`: what each night costs, and its restrictions.
+/// `GET /api/rate-plans/{id}/calendar?property_id=…&room_type_id=…&from=…&until=…`: what each night costs, and its
+/// restrictions.
 pub(in crate::routes) async fn show(State(app): State<SharedApp>, Path(id): Path<String>, uri: Uri) -> Answer {
-    let (property, plan_id, query): (_, _, ShowQuery) = (property_of(&uri)?, RatePlanId::new(id), headers::query(&uri)?);
-    let (Some(room_type), Some(from), Some(until)) = (query.room_type_id.map(RoomTypeId::new), query.from, query.until) else {
+    let (property, plan_id, query): (_, _, ShowQuery) =
+        (property_of(&uri)?, RatePlanId::new(id), headers::query(&uri)?);
+    let (Some(room_type), Some(from), Some(until)) = (query.room_type_id.map(RoomTypeId::new), query.from, query.until)
+    else {
         return Err(Problem::new(problem::INVALID_QUERY, "`room_type_id`, `from` and `until` are needed."));
     };
     let nights = Nights::new(from, until);
     if !(1..=MAX_DAYS_SHOWN).contains(&nights.count()) {
-        return Err(Problem::new(problem::INVALID_QUERY, format!("`until` must lie 1 to {MAX_DAYS_SHOWN} days after `from`.")));
+        return Err(Problem::new(
+            problem::INVALID_QUERY,
+            format!("`until` must lie 1 to {MAX_DAYS_SHOWN} days after `from`."),
+        ));
     }
     let occupancy = occupancy(&app, &property).await?;
     let (house, rates) = (occupancy.view().inventory(), occupancy.view().rates());
@@ -101,34 +107,65 @@ pub(in crate::routes) async fn show(State(app): State<SharedApp>, Path(id): Path
     let calendar = rates.calendar(&plan_id, &room_type);
     let day = |date| DayView {
         date,
-        price: Money::new(calendar.and_then(|calendar| calendar.prices.get(&date)).copied().unwrap_or(base), house.property.currency),
+        price: Money::new(
+            calendar.and_then(|calendar| calendar.prices.get(&date)).copied().unwrap_or(base),
+            house.property.currency,
+        ),
         restriction: calendar.and_then(|calendar| calendar.restrictions.get(&date)),
     };
-    shown(house.rev, CalendarView { rate_plan_id: &plan_id, room_type_id: &room_type, days: nights.iter().map(day).collect() })
+    shown(
+        house.rev,
+        CalendarView { rate_plan_id: &plan_id, room_type_id: &room_type, days: nights.iter().map(day).collect() },
+    )
 }
 
 /// `PUT /api/rate-plans/{id}/calendar?property_id=…`: prices; `null` returns to the plan's own.
-pub(in crate::routes) async fn set_prices(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> Answer {
+pub(in crate::routes) async fn set_prices(
+    State(app): State<SharedApp>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Answer {
     let read = |fields: Fields<'_, '_, '_>, reader: &mut Reader| {
         if !fields.has("price") {
             reader.required(fields, "price");
         }
         Some(fields.optional("price").and_then(|field| form::money(field, reader)))
     };
-    set(app, id, request, ("price", "rate_plan.set_prices"), read, |house, calendar, change: &DatesChange<Option<Money>>| {
-        let amount = change.becomes.map(|money| form::amount(money, house, || format!("{}/price", change.place))).transpose()?;
-        calendar.set_prices(&change.dates, amount);
-        Ok(())
-    })
+    set(
+        app,
+        id,
+        request,
+        ("price", "rate_plan.set_prices"),
+        read,
+        |house, calendar, change: &DatesChange<Option<Money>>| {
+            let amount = change
+                .becomes
+                .map(|money| form::amount(money, house, || format!("{}/price", change.place)))
+                .transpose()?;
+            calendar.set_prices(&change.dates, amount);
+            Ok(())
+        },
+    )
     .await
 }
 
 /// `PUT /api/rate-plans/{id}/restrictions?property_id=…`: all restrictions of these dates; an empty one lifts them.
-pub(in crate::routes) async fn set_restrictions(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> Answer {
-    set(app, id, request, ("restriction", "rate_plan.set_restrictions"), read_restriction, |_, calendar, change: &DatesChange<Restriction>| {
-        calendar.set_restrictions(&change.dates, &change.becomes);
-        Ok(())
-    })
+pub(in crate::routes) async fn set_restrictions(
+    State(app): State<SharedApp>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Answer {
+    set(
+        app,
+        id,
+        request,
+        ("restriction", "rate_plan.set_restrictions"),
+        read_restriction,
+        |_, calendar, change: &DatesChange<Restriction>| {
+            calendar.set_restrictions(&change.dates, &change.becomes);
+            Ok(())
+        },
+    )
     .await
 }
 
@@ -146,14 +183,24 @@ async fn set<T: Debug>(
     let caller = worker_of(&parts, &property)?;
     let (changes, _) = form::read(&parts.headers, body, |node, reader| {
         let fields = reader.object(node, &At::Root, &["changes"])?;
-        form::items(fields, "changes", MAX_CHANGES, reader, |node, at, reader| read_change(node, at, reader, member, &read))
+        form::items(fields, "changes", MAX_CHANGES, reader, |node, at, reader| {
+            read_change(node, at, reader, member, &read)
+        })
     })
     .await?;
     if changes.is_empty() {
         return Err(Problem::fields(vec![FieldError::new("/changes", "missing", "send at least one change")]));
     }
-    let change = Change { property: property.clone(), actor: caller.actor(), action, subject: format!("rate_plan:{plan}"), expected, wish: None };
-    let house = change.apply_rates(&app, &told(&changes), |house, rates| put_all(house, rates, &plan, &changes, &put)).await?;
+    let change = Change {
+        property: property.clone(),
+        actor: caller.actor(),
+        action,
+        subject: format!("rate_plan:{plan}"),
+        expected,
+        wish: None,
+    };
+    let house =
+        change.apply_rates(&app, &told(&changes), |house, rates| put_all(house, rates, &plan, &changes, &put)).await?;
     let mut dates = BTreeMap::new();
     for change in &changes {
         for room_type in &change.room_types {
@@ -189,7 +236,11 @@ fn put_all<T>(
         for (number, room_type) in change.room_types.iter().enumerate() {
             if !plan.nightly.contains_key(room_type) {
                 let place = format!("{}/room_type_ids/{number}", change.place);
-                return Err(Problem::fields(vec![FieldError::new(place, "not_on_plan", "this plan does not sell such a room type")]));
+                return Err(Problem::fields(vec![FieldError::new(
+                    place,
+                    "not_on_plan",
+                    "this plan does not sell such a room type",
+                )]));
             }
             let stored = || rates.calendar(plan_id, room_type).cloned();
             let empty = || RateCalendar::new(house.property.id.clone(), plan_id.clone(), room_type.clone());
@@ -228,7 +279,9 @@ fn read_change<T>(
     read: impl Fn(Fields<'_, '_, '_>, &mut Reader) -> Option<T>,
 ) -> Option<DatesChange<T>> {
     let fields = reader.object(node, at, &["room_type_ids", "from", "until", "weekdays", member])?;
-    let room_types = form::items(fields, "room_type_ids", MAX_TYPES, reader, |node, at, reader| reader.item_text(node, at).map(RoomTypeId::from));
+    let room_types = form::items(fields, "room_type_ids", MAX_TYPES, reader, |node, at, reader| {
+        reader.item_text(node, at).map(RoomTypeId::from)
+    });
     let mut date = |key| reader.required(fields, key).and_then(|field| reader.date(field));
     let (from, until) = (date("from"), date("until"));
     if from.zip(until).is_some_and(|(from, until)| until <= from) {
@@ -244,14 +297,29 @@ fn read_change<T>(
 
 fn read_restriction(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> Option<Restriction> {
     const FLAGS: [&str; 3] = ["stop_sell", "closed_to_arrival", "closed_to_departure"];
-    const LIMITS: [&str; 5] = ["min_stay_arrival", "min_stay_through", "max_stay", "min_advance_days", "max_advance_days"];
+    const LIMITS: [&str; 5] =
+        ["min_stay_arrival", "min_stay_through", "max_stay", "min_advance_days", "max_advance_days"];
     let field = reader.required(fields, "restriction")?;
     let at = field.at();
     let fields = reader.object(field.node(), &at, &[&FLAGS[..], &LIMITS[..]].concat())?;
-    let [stop_sell, closed_to_arrival, closed_to_departure] = FLAGS.map(|key| fields.optional(key).and_then(|field| reader.flag(field)).unwrap_or_default());
-    let [min_stay_arrival, min_stay_through, max_stay, min_advance_days, max_advance_days] =
-        LIMITS.map(|key| fields.optional(key).and_then(|field| reader.whole(field, 0..=MAX_LIMIT)).and_then(|limit| u16::try_from(limit).ok()));
-    Some(Restriction { stop_sell, closed_to_arrival, closed_to_departure, min_stay_arrival, min_stay_through, max_stay, min_advance_days, max_advance_days })
+    let [stop_sell, closed_to_arrival, closed_to_departure] =
+        FLAGS.map(|key| fields.optional(key).and_then(|field| reader.flag(field)).unwrap_or_default());
+    let [min_stay_arrival, min_stay_through, max_stay, min_advance_days, max_advance_days] = LIMITS.map(|key| {
+        fields
+            .optional(key)
+            .and_then(|field| reader.whole(field, 0..=MAX_LIMIT))
+            .and_then(|limit| u16::try_from(limit).ok())
+    });
+    Some(Restriction {
+        stop_sell,
+        closed_to_arrival,
+        closed_to_departure,
+        min_stay_arrival,
+        min_stay_through,
+        max_stay,
+        min_advance_days,
+        max_advance_days,
+    })
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! Every route, asked by every kind of caller: the answer is the one its rule declares. No store is there, so whoever passes the guard
-//! gets as far as a fault of their own request or a 503.
+//! Every route, asked by every kind of caller: the answer is the one its rule declares. No store is there, so whoever
+//! passes the guard gets as far as a fault of their own request or a 503.
 
 use super::{Answer, Api};
 use crate::policy::Access;
@@ -31,8 +31,13 @@ impl Api {
     }
 
     async fn ask(&self, method: &Method, path: &str, token: Option<&str>) -> Answer {
-        let request = Request::builder().method(method).uri(path.replace("{id}", SOME_ID)).header(header::CONTENT_TYPE, "application/json");
-        let request = token.into_iter().fold(request, |request, token| request.header(header::AUTHORIZATION, format!("Bearer {token}")));
+        let request = Request::builder()
+            .method(method)
+            .uri(path.replace("{id}", SOME_ID))
+            .header(header::CONTENT_TYPE, "application/json");
+        let request = token
+            .into_iter()
+            .fold(request, |request, token| request.header(header::AUTHORIZATION, format!("Bearer {token}")));
         self.send(request.body(Body::from("{}")).unwrap()).await
     }
 }
@@ -41,7 +46,12 @@ impl Api {
 async fn every_route_answers_every_caller_as_its_rule_declares() {
     let api = Api::new().await;
     let tokens = [Role::Guest, Role::Staff, Role::Admin].map(|role| api.access_token(role));
-    let callers = [("a stranger", None), ("a guest", Some(&tokens[0])), ("staff", Some(&tokens[1])), ("an admin", Some(&tokens[2]))];
+    let callers = [
+        ("a stranger", None),
+        ("a guest", Some(&tokens[0])),
+        ("staff", Some(&tokens[1])),
+        ("an admin", Some(&tokens[2])),
+    ];
     let mut asked = Vec::new();
     for route in table() {
         for guarded in route.methods {
@@ -53,13 +63,16 @@ async fn every_route_answers_every_caller_as_its_rule_declares() {
                 Access::Admin => [401, 403, 403, 0],
             };
             for ((who, token), expected) in callers.iter().zip(expected) {
-                let (api, method, token, rule) = (&api, guarded.method.clone(), token.map(String::as_str), guarded.rule);
+                let (api, method, token, rule) =
+                    (&api, guarded.method.clone(), token.map(String::as_str), guarded.rule);
                 asked.push(async move {
                     let answer = api.ask(&method, route.path, token).await;
                     let status = answer.status.as_u16();
                     let refusal = if matches!(status, 401 | 403) { status } else { 0 };
-                    // Whether a rule's own refusal or that of a handler which looks at objects: strangers see no booking.
-                    let is_wrong = refusal != expected || (rule.access == Access::Guest && token.is_none() && status != 404);
+                    // Whether a rule's own refusal or that of a handler which looks at objects: strangers see no
+                    // booking.
+                    let is_wrong =
+                        refusal != expected || (rule.access == Access::Guest && token.is_none() && status != 404);
                     is_wrong.then(|| format!("{method} {} by {who}: {status} {}", route.path, answer.body))
                 });
             }
@@ -77,7 +90,9 @@ async fn a_bad_credential_is_refused_wherever_credentials_count() {
     let (message, signature) = good.rsplit_once('.').unwrap();
     let refresh = format!("pvtr_{}_{}", Uuid::nil().simple(), "ab".repeat(32));
     let turned: String = signature.chars().rev().collect();
-    for bad in [format!("{message}."), format!("{message}.{turned}"), refresh, "a.b.c".to_owned(), "nonsense".to_owned()] {
+    for bad in
+        [format!("{message}."), format!("{message}.{turned}"), refresh, "a.b.c".to_owned(), "nonsense".to_owned()]
+    {
         for route in table() {
             for guarded in route.methods {
                 let answer = api.ask(&guarded.method, route.path, Some(&bad)).await;
@@ -85,8 +100,16 @@ async fn a_bad_credential_is_refused_wherever_credentials_count() {
                 match guarded.rule.access {
                     Access::Open => assert_ne!(status, 403, "{} {}", guarded.method, route.path),
                     // There it may be a booking's token, and opens nothing.
-                    Access::Guest => assert!(matches!(status, 401 | 404), "{} {}: {status}", guarded.method, route.path),
-                    _ => assert_eq!((status, answer.code()), (401, "unauthenticated"), "{} {} with {bad}", guarded.method, route.path),
+                    Access::Guest => {
+                        assert!(matches!(status, 401 | 404), "{} {}: {status}", guarded.method, route.path)
+                    }
+                    _ => assert_eq!(
+                        (status, answer.code()),
+                        (401, "unauthenticated"),
+                        "{} {} with {bad}",
+                        guarded.method,
+                        route.path
+                    ),
                 }
             }
         }
@@ -107,7 +130,12 @@ async fn pages_on_the_list_may_call_and_no_others() {
     assert!(good.headers[header::ACCESS_CONTROL_ALLOW_METHODS].to_str().unwrap().contains("POST"));
     assert_eq!(good.headers[header::ACCESS_CONTROL_ALLOW_ORIGIN], "https://app.example.com");
     assert!(!preflight("https://evil.example.com").await.headers.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN));
-    let refused = Request::post("/api/bookings").header(header::ORIGIN, "https://app.example.com").body(Body::empty()).unwrap();
+    let refused =
+        Request::post("/api/bookings").header(header::ORIGIN, "https://app.example.com").body(Body::empty()).unwrap();
     let refused = api.send(refused).await;
-    assert_eq!((refused.status.as_u16(), refused.headers.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN)), (400, true), "a page may read problems too");
+    assert_eq!(
+        (refused.status.as_u16(), refused.headers.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN)),
+        (400, true),
+        "a page may read problems too"
+    );
 }

@@ -39,13 +39,21 @@ impl House {
 
     async fn call_if(&self, method: &str, path: &str, token: Option<&str>, etag: Option<&str>, body: &Value) -> Answer {
         let request = Request::builder().method(method).uri(path).header(header::CONTENT_TYPE, "application/json");
-        let request = token.into_iter().fold(request, |request, token| request.header(header::AUTHORIZATION, format!("Bearer {token}")));
+        let request = token
+            .into_iter()
+            .fold(request, |request, token| request.header(header::AUTHORIZATION, format!("Bearer {token}")));
         let request = etag.into_iter().fold(request, |request, etag| request.header(header::IF_MATCH, etag));
         self.api.send(request.body(Body::from(body.to_string())).unwrap()).await
     }
 
     async fn register(&self, email: &str) -> Answer {
-        self.call("POST", "/api/auth/register", None, &json!({ "email": email, "password": PASSWORD, "name": "Ada Lovelace", "locale": "fr" })).await
+        self.call(
+            "POST",
+            "/api/auth/register",
+            None,
+            &json!({ "email": email, "password": PASSWORD, "name": "Ada Lovelace", "locale": "fr" }),
+        )
+        .await
     }
 
     async fn login(&self, email: &str, password: &str) -> Answer {
@@ -77,7 +85,11 @@ impl House {
 
     async fn mails(&self) -> Vec<AccountMail> {
         let letters = self.broker.look("emails", 20).await.unwrap();
-        letters.iter().filter(|letter| letter.kind == "account.mail.v1").map(|letter| serde_json::from_slice(&letter.body).unwrap()).collect()
+        letters
+            .iter()
+            .filter(|letter| letter.kind == "account.mail.v1")
+            .map(|letter| serde_json::from_slice(&letter.body).unwrap())
+            .collect()
     }
 }
 
@@ -94,7 +106,10 @@ async fn registering_tells_nobody_who_has_an_account() {
     assert_eq!(first.status.as_u16(), 202);
     let mails = house.mails().await;
     let ada = house.user("ada@example.com").await;
-    assert_eq!(mails.iter().map(|mail| mail.kind).collect::<Vec<_>>(), [AccountMailKind::Welcome, AccountMailKind::AlreadyRegistered]);
+    assert_eq!(
+        mails.iter().map(|mail| mail.kind).collect::<Vec<_>>(),
+        [AccountMailKind::Welcome, AccountMailKind::AlreadyRegistered]
+    );
     assert!(mails.iter().all(|mail| mail.user_id == ada.id));
     assert_eq!((ada.role, ada.locale.as_deref(), ada.rev), (Role::Guest, Some("fr"), 1));
     let escalation = json!({ "email": "eve@example.com", "password": PASSWORD, "name": "Eve", "role": "admin" });
@@ -108,9 +123,15 @@ async fn logging_in_has_one_answer_for_every_wrong_reason() {
     let wrong = house.login("ada@example.com", "wrong horse battery").await;
     assert_eq!((wrong.status.as_u16(), wrong.code()), (401, "invalid_login"));
     house.mongo.disable_user(house.user("ada@example.com").await.id, Utc::now().into()).await.unwrap();
-    for (email, password) in [("nobody@example.com", PASSWORD), ("ada@example.com", PASSWORD), ("not an address", PASSWORD)] {
+    for (email, password) in
+        [("nobody@example.com", PASSWORD), ("ada@example.com", PASSWORD), ("not an address", PASSWORD)]
+    {
         let other = house.login(email, password).await;
-        assert_eq!((other.status, other.code(), &other.body["detail"]), (wrong.status, "invalid_login", &wrong.body["detail"]), "{email}");
+        assert_eq!(
+            (other.status, other.code(), &other.body["detail"]),
+            (wrong.status, "invalid_login", &wrong.body["detail"]),
+            "{email}"
+        );
     }
 }
 
@@ -130,7 +151,11 @@ async fn a_refresh_token_that_comes_twice_ends_its_session() {
     assert_eq!(house.refresh(&other).await.status.as_u16(), 200, "another session goes on");
     let access = house.call("GET", "/api/auth/profile", Some(&second), &Value::Null).await;
     assert_eq!(access.code(), "unauthenticated", "a refresh token opens nothing");
-    assert_eq!(house.refresh(&text(&session, "access_token")).await.code(), "session_ended", "nor does an access token refresh");
+    assert_eq!(
+        house.refresh(&text(&session, "access_token")).await.code(),
+        "session_ended",
+        "nor does an access token refresh"
+    );
 }
 
 #[tokio::test]
@@ -141,11 +166,23 @@ async fn of_many_who_rotate_one_token_at_once_at_most_one_wins() {
         house.user("ada@example.com").await
     };
     let token = house.mongo.begin_session(user.id, Utc::now().into()).await.unwrap();
-    let rotations = futures_util::future::join_all((0..8).map(|_| house.mongo.rotate_refresh_token(&token, Utc::now().into()))).await;
+    let rotations =
+        futures_util::future::join_all((0..8).map(|_| house.mongo.rotate_refresh_token(&token, Utc::now().into())))
+            .await;
     let rotations: Vec<Rotation> = rotations.into_iter().map(Result::unwrap).collect();
-    let won: Vec<&String> = rotations.iter().filter_map(|rotation| if let Rotation::Rotated { token, .. } = rotation { Some(token) } else { None }).collect();
-    assert_eq!((won.len(), rotations.iter().filter(|rotation| matches!(rotation, Rotation::Reused { .. })).count()), (1, 1));
-    assert_eq!(house.mongo.rotate_refresh_token(won[0], Utc::now().into()).await.unwrap(), Rotation::Unknown, "the session has ended");
+    let won: Vec<&String> = rotations
+        .iter()
+        .filter_map(|rotation| if let Rotation::Rotated { token, .. } = rotation { Some(token) } else { None })
+        .collect();
+    assert_eq!(
+        (won.len(), rotations.iter().filter(|rotation| matches!(rotation, Rotation::Reused { .. })).count()),
+        (1, 1)
+    );
+    assert_eq!(
+        house.mongo.rotate_refresh_token(won[0], Utc::now().into()).await.unwrap(),
+        Rotation::Unknown,
+        "the session has ended"
+    );
 }
 
 #[tokio::test]
@@ -157,7 +194,10 @@ async fn sessions_run_out_and_can_be_ended() {
     assert_eq!(house.refresh(&old).await.code(), "session_ended");
     let token = text(&session, "refresh_token");
     for body in [&token, "nonsense"] {
-        assert_eq!(house.call("POST", "/api/auth/logout", None, &json!({ "refresh_token": body })).await.status.as_u16(), 204);
+        assert_eq!(
+            house.call("POST", "/api/auth/logout", None, &json!({ "refresh_token": body })).await.status.as_u16(),
+            204
+        );
     }
     assert_eq!(house.refresh(&token).await.code(), "session_ended");
     let session = text(&house.login("ada@example.com", PASSWORD).await.body, "refresh_token");
@@ -171,7 +211,14 @@ async fn a_changed_password_ends_every_other_session() {
     let session = house.account("ada@example.com").await;
     let (access, refresh) = (text(&session, "access_token"), text(&session, "refresh_token"));
     let change = async |current: &str, new: &str| {
-        house.call("POST", "/api/auth/change-password", Some(&access), &json!({ "current_password": current, "new_password": new })).await
+        house
+            .call(
+                "POST",
+                "/api/auth/change-password",
+                Some(&access),
+                &json!({ "current_password": current, "new_password": new }),
+            )
+            .await
     };
     assert_eq!(change("wrong horse battery", "another horse battery").await.pointers(), ["/current_password"]);
     assert_eq!(change(PASSWORD, "ADA@example.com").await.pointers(), ["/new_password"]);
@@ -187,26 +234,45 @@ async fn a_mailed_token_resets_a_password_once() {
     let house = House::open().await;
     let session = house.account("ada@example.com").await;
     let user = house.user("ada@example.com").await;
-    let forgot = async |email: &str| house.call("POST", "/api/auth/forgot-password", None, &json!({ "email": email })).await;
+    let forgot =
+        async |email: &str| house.call("POST", "/api/auth/forgot-password", None, &json!({ "email": email })).await;
     let (known, unknown) = (forgot("ada@example.com").await, forgot("nobody@example.com").await);
     assert_eq!((known.status.as_u16(), known.status, &known.body), (202, unknown.status, &unknown.body));
-    let asked: Vec<AccountMail> = house.mails().await.into_iter().filter(|mail| mail.kind == AccountMailKind::PasswordReset).collect();
-    assert_eq!((asked.len(), asked[0].user_id == user.id, asked[1].user_id == user.id), (2, true, false), "a mail to nobody is the same work");
+    let asked: Vec<AccountMail> =
+        house.mails().await.into_iter().filter(|mail| mail.kind == AccountMailKind::PasswordReset).collect();
+    assert_eq!(
+        (asked.len(), asked[0].user_id == user.id, asked[1].user_id == user.id),
+        (2, true, false),
+        "a mail to nobody is the same work"
+    );
 
     let now = Utc::now();
-    let reset =
-        async |token: &str, password: &str| house.call("POST", "/api/auth/reset-password", None, &json!({ "token": token, "new_password": password })).await;
+    let reset = async |token: &str, password: &str| {
+        house.call("POST", "/api/auth/reset-password", None, &json!({ "token": token, "new_password": password })).await
+    };
     let first = house.mongo.create_password_reset(asked[0].mail_id, user.id, now.into()).await.unwrap();
     let second_try = house.mongo.create_password_reset(asked[0].mail_id, user.id, now.into()).await.unwrap();
     let other_mail = house.mongo.create_password_reset(Uuid::from_u128(1), user.id, now.into()).await.unwrap();
-    let late = house.mongo.create_password_reset(Uuid::from_u128(2), user.id, (now - TimeDelta::minutes(61)).into()).await.unwrap();
+    let late = house
+        .mongo
+        .create_password_reset(Uuid::from_u128(2), user.id, (now - TimeDelta::minutes(61)).into())
+        .await
+        .unwrap();
     for bad in [&first, &late, "nonsense", ""] {
         assert_eq!(reset(bad, "another horse battery").await.pointers(), ["/token"], "{bad}");
     }
-    assert_eq!(reset(&second_try, "ada@example.com").await.pointers(), ["/new_password"], "and the token is good still");
+    assert_eq!(
+        reset(&second_try, "ada@example.com").await.pointers(),
+        ["/new_password"],
+        "and the token is good still"
+    );
     assert_eq!(reset(&second_try, "another horse battery").await.status.as_u16(), 204);
     assert_eq!(reset(&second_try, "a third horse battery").await.pointers(), ["/token"]);
-    assert_eq!(reset(&other_mail, "a third horse battery").await.pointers(), ["/token"], "one reset makes the others void");
+    assert_eq!(
+        reset(&other_mail, "a third horse battery").await.pointers(),
+        ["/token"],
+        "one reset makes the others void"
+    );
     assert_eq!(house.refresh(&text(&session, "refresh_token")).await.code(), "session_ended");
     assert_eq!(house.login("ada@example.com", "another horse battery").await.status.as_u16(), 200);
 }
@@ -219,10 +285,15 @@ async fn a_profile_is_changed_by_its_owner_at_its_revision() {
     let shown = house.call("GET", "/api/auth/profile", Some(&access), &Value::Null).await;
     assert_eq!((shown.headers[header::ETAG].to_str().unwrap(), &shown.body), ("\"1\"", &session["user"]));
     assert!(!shown.body.to_string().contains("argon2"), "{}", shown.body);
-    let change = async |etag: Option<&str>, body: Value| house.call_if("PUT", "/api/auth/profile", Some(&access), etag, &body).await;
+    let change = async |etag: Option<&str>, body: Value| {
+        house.call_if("PUT", "/api/auth/profile", Some(&access), etag, &body).await
+    };
     assert_eq!(change(None, json!({ "name": "Ada" })).await.code(), "precondition_required");
     let changed = change(Some("\"1\""), json!({ "name": "Countess" })).await;
-    assert_eq!((changed.body["name"].as_str(), changed.body["rev"].as_u64(), changed.body.get("locale")), (Some("Countess"), Some(2), None));
+    assert_eq!(
+        (changed.body["name"].as_str(), changed.body["rev"].as_u64(), changed.body.get("locale")),
+        (Some("Countess"), Some(2), None)
+    );
     assert_eq!(change(Some("\"1\""), json!({ "name": "Ada" })).await.code(), "precondition_failed");
     assert_eq!(change(Some("\"2\""), json!({ "name": "Ada", "role": "admin" })).await.pointers(), ["/role"]);
 }
@@ -232,22 +303,45 @@ async fn admins_list_accounts_and_give_roles() {
     let house = House::open().await;
     let (ada, admin) = (house.account("ada@example.com").await, house.admin().await);
     let page = house.call("GET", "/api/auth/users?limit=1", Some(&admin), &Value::Null).await;
-    assert_eq!((page.body["items"][0]["email"].as_str(), page.headers.contains_key(header::LINK)), (Some("ada@example.com"), true), "{}", page.body);
+    assert_eq!(
+        (page.body["items"][0]["email"].as_str(), page.headers.contains_key(header::LINK)),
+        (Some("ada@example.com"), true),
+        "{}",
+        page.body
+    );
     let next = format!("/api/auth/users?limit=1&cursor={}", text(&page.body, "next_cursor"));
     let next = house.call("GET", &next, Some(&admin), &Value::Null).await;
-    assert_eq!((next.body["items"][0]["email"].as_str(), next.body.get("next_cursor")), (Some("admin@example.com"), None));
+    assert_eq!(
+        (next.body["items"][0]["email"].as_str(), next.body.get("next_cursor")),
+        (Some("admin@example.com"), None)
+    );
 
     let of = |user: &Value| format!("/api/auth/users/{}/role", text(user, "id"));
     let staff = json!({ "role": "staff", "properties": ["pvt-montreal"] });
     let changed = house.call_if("PATCH", &of(&ada["user"]), Some(&admin), Some("\"1\""), &staff).await;
-    assert_eq!((changed.body["role"].as_str(), changed.body["rev"].as_u64()), (Some("staff"), Some(2)), "{}", changed.body);
-    assert_eq!(house.call_if("PATCH", &of(&ada["user"]), Some(&admin), Some("\"1\""), &staff).await.code(), "precondition_failed");
-    assert_eq!(house.call_if("PATCH", &of(&next.body["items"][0]), Some(&admin), Some("\"2\""), &staff).await.code(), "forbidden");
+    assert_eq!(
+        (changed.body["role"].as_str(), changed.body["rev"].as_u64()),
+        (Some("staff"), Some(2)),
+        "{}",
+        changed.body
+    );
+    assert_eq!(
+        house.call_if("PATCH", &of(&ada["user"]), Some(&admin), Some("\"1\""), &staff).await.code(),
+        "precondition_failed"
+    );
+    assert_eq!(
+        house.call_if("PATCH", &of(&next.body["items"][0]), Some(&admin), Some("\"2\""), &staff).await.code(),
+        "forbidden"
+    );
     let nobody = format!("/api/auth/users/{}/role", Uuid::nil());
     assert_eq!(house.call_if("PATCH", &nobody, Some(&admin), Some("\"1\""), &staff).await.code(), "not_found");
     let refreshed = house.refresh(&text(&ada, "refresh_token")).await;
     let claims = house.api.app.access_tokens.verify(&text(&refreshed.body, "access_token")).unwrap();
-    assert_eq!((claims.role, claims.properties), (Role::Staff, vec!["pvt-montreal".into()]), "the next token has the new role");
+    assert_eq!(
+        (claims.role, claims.properties),
+        (Role::Staff, vec!["pvt-montreal".into()]),
+        "the next token has the new role"
+    );
 }
 
 #[tokio::test]
@@ -259,11 +353,30 @@ async fn a_key_is_shown_once_and_void_once_revoked() {
     assert_eq!(made.status.as_u16(), 201, "{}", made.body);
     let (id, key) = (text(&made.body, "id"), text(&made.body, "key"));
     let listed = house.call("GET", "/api/auth/api-keys", Some(&key), &Value::Null).await;
-    assert_eq!((listed.body["items"][0]["scopes"].clone(), listed.body["items"][0].get("key")), (json!(["accounts:write"]), None), "{}", listed.body);
+    assert_eq!(
+        (listed.body["items"][0]["scopes"].clone(), listed.body["items"][0].get("key")),
+        (json!(["accounts:write"]), None),
+        "{}",
+        listed.body
+    );
     assert!(!listed.body.to_string().contains("hash"));
-    let narrow = house.call("POST", "/api/auth/api-keys", Some(&admin), &json!({ "role": "admin", "name": "reader", "scopes": ["bookings:read"] })).await;
-    assert_eq!(house.call("GET", "/api/auth/users", Some(&text(&narrow.body, "key")), &Value::Null).await.code(), "forbidden");
-    assert_eq!(house.call("GET", "/api/auth/profile", Some(&key), &Value::Null).await.code(), "forbidden", "a key has no profile");
+    let narrow = house
+        .call(
+            "POST",
+            "/api/auth/api-keys",
+            Some(&admin),
+            &json!({ "role": "admin", "name": "reader", "scopes": ["bookings:read"] }),
+        )
+        .await;
+    assert_eq!(
+        house.call("GET", "/api/auth/users", Some(&text(&narrow.body, "key")), &Value::Null).await.code(),
+        "forbidden"
+    );
+    assert_eq!(
+        house.call("GET", "/api/auth/profile", Some(&key), &Value::Null).await.code(),
+        "forbidden",
+        "a key has no profile"
+    );
     let revoke = format!("/api/auth/api-keys/{}", text(&narrow.body, "id"));
     assert_eq!(house.call("DELETE", &revoke, Some(&admin), &Value::Null).await.status.as_u16(), 204);
     assert_eq!(house.call("DELETE", &revoke, Some(&admin), &Value::Null).await.code(), "not_found");

@@ -7,7 +7,8 @@ use pvt_domain::accounts::Role;
 use pvt_domain::ids::BookingId;
 use serde_json::{Value, json};
 
-/// Every route that takes a body about a stored booking: method, what follows the id, and whether only staff may use it.
+/// Every route that takes a body about a stored booking: method, what follows the id, and whether only staff may use
+/// it.
 const COMMANDS: [(Method, &str, bool); 10] = [
     (Method::PATCH, "", false),
     (Method::PUT, "", false),
@@ -24,9 +25,14 @@ const COMMANDS: [(Method, &str, bool); 10] = [
 impl Api {
     async fn command(&self, method: &Method, path: &str, bearer: Option<&str>, body: &Value) -> Answer {
         let id = BookingId::derive(None, "k", "f");
-        let request = Request::builder().method(method).uri(format!("/api/bookings/{id}{path}")).header(header::CONTENT_TYPE, "application/json");
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("/api/bookings/{id}{path}"))
+            .header(header::CONTENT_TYPE, "application/json");
         let request = request.header(header::IF_MATCH, "\"1\"");
-        let request = bearer.into_iter().fold(request, |request, token| request.header(header::AUTHORIZATION, format!("Bearer {token}")));
+        let request = bearer
+            .into_iter()
+            .fold(request, |request, token| request.header(header::AUTHORIZATION, format!("Bearer {token}")));
         self.send(request.body(Body::from(body.to_string())).unwrap()).await
     }
 }
@@ -41,7 +47,11 @@ async fn nobody_sends_what_is_decided() {
             for name in ["price", "status", "role", "rev"] {
                 let answer = api.command(&method, path, Some(bearer), &json!({ name: 1 })).await;
                 assert_eq!((answer.status.as_u16(), answer.code()), (422, "validation_failed"), "{method} {path}");
-                assert_eq!((answer.pointers()[0], &answer.body["errors"][0]["code"]), (&*format!("/{name}"), &json!("unknown_field")), "{method} {path}");
+                assert_eq!(
+                    (answer.pointers()[0], &answer.body["errors"][0]["code"]),
+                    (&*format!("/{name}"), &json!("unknown_field")),
+                    "{method} {path}"
+                );
             }
         }
     }
@@ -66,9 +76,15 @@ async fn a_bookings_token_opens_what_is_its_guests_and_nothing_of_the_desks() {
 async fn a_change_names_the_revision_that_it_is_meant_for() {
     let api = Api::new().await;
     let id = BookingId::derive(None, "k", "f");
-    for (method, if_match, expected) in [(Method::PATCH, None, "precondition_required"), (Method::PUT, Some("*"), "precondition_failed")] {
-        let request = Request::builder().method(method).uri(format!("/api/bookings/{id}?token={}", api.app.tokens.token(id)));
-        let request = if_match.into_iter().fold(request.header(header::CONTENT_TYPE, "application/json"), |request, tag| request.header(header::IF_MATCH, tag));
+    for (method, if_match, expected) in
+        [(Method::PATCH, None, "precondition_required"), (Method::PUT, Some("*"), "precondition_failed")]
+    {
+        let request =
+            Request::builder().method(method).uri(format!("/api/bookings/{id}?token={}", api.app.tokens.token(id)));
+        let request =
+            if_match.into_iter().fold(request.header(header::CONTENT_TYPE, "application/json"), |request, tag| {
+                request.header(header::IF_MATCH, tag)
+            });
         assert_eq!(api.send(request.body(Body::from("{}")).unwrap()).await.code(), expected);
     }
 }

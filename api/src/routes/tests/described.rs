@@ -1,4 +1,5 @@
-//! What the API answers is what its document says: every route, asked wrongly in many ways, and views as they are served.
+//! What the API answers is what its document says: every route, asked wrongly in many ways, and views as they are
+//! served.
 
 use super::{Answer, Api};
 use crate::openapi::tests::conform::faults;
@@ -30,7 +31,14 @@ struct Asked {
     answer: Answer,
 }
 
-async fn ask(api: &Api, method: Method, path: &'static str, way: (Option<&str>, &'static str, &'static str), token: Option<&str>, keyed: bool) -> Asked {
+async fn ask(
+    api: &Api,
+    method: Method,
+    path: &'static str,
+    way: (Option<&str>, &'static str, &'static str),
+    token: Option<&str>,
+    keyed: bool,
+) -> Asked {
     let (kind, query, body) = way;
     let uri = format!("{}{query}", path.replace("{id}", "11111111-2222-5333-8444-555555555555"));
     let mut request = Request::builder().method(&method).uri(uri);
@@ -51,8 +59,12 @@ async fn whatever_a_route_answers_is_documented() {
     let document = document();
     let admin = api.access_token(Role::Admin);
     let mut requests = Vec::new();
-    for (path, method) in table().into_iter().flat_map(|route| route.methods.into_iter().map(move |one| (route.path, one.method))) {
-        for (way, token) in WAYS.iter().flat_map(|way| [(*way, None), (*way, Some(admin.as_str())), (*way, Some("a.b.c"))]) {
+    for (path, method) in
+        table().into_iter().flat_map(|route| route.methods.into_iter().map(move |one| (route.path, one.method)))
+    {
+        for (way, token) in
+            WAYS.iter().flat_map(|way| [(*way, None), (*way, Some(admin.as_str())), (*way, Some("a.b.c"))])
+        {
             requests.extend([true, false].map(|keyed| ask(&api, method.clone(), path, way, token, keyed)));
         }
     }
@@ -60,7 +72,8 @@ async fn whatever_a_route_answers_is_documented() {
     for Asked { method, path, query, answer } in join_all(requests).await {
         let response = &document["paths"][path][method.as_str().to_lowercase()]["responses"][answer.status.as_str()];
         let code = answer.code();
-        let documented = response["content"]["application/problem+json"]["examples"].get(code).is_some() || (code.is_empty() && response.is_object());
+        let documented = response["content"]["application/problem+json"]["examples"].get(code).is_some()
+            || (code.is_empty() && response.is_object());
         if !documented {
             wrong.push(format!("{method} {path}{query}: {} {code}", answer.status));
         }
@@ -75,12 +88,20 @@ async fn headers_that_are_documented_as_needed_are_needed() {
     let api = Api::new().await;
     let document = document();
     let admin = api.access_token(Role::Admin);
-    for (path, method) in table().into_iter().flat_map(|route| route.methods.into_iter().map(move |one| (route.path, one.method))) {
-        let parameters = document["paths"][path][method.as_str().to_lowercase()]["parameters"].as_array().cloned().unwrap_or_default();
-        let answer = ask(&api, method.clone(), path, (Some("application/json"), "", "{}"), Some(&admin), false).await.answer;
+    for (path, method) in
+        table().into_iter().flat_map(|route| route.methods.into_iter().map(move |one| (route.path, one.method)))
+    {
+        let parameters = document["paths"][path][method.as_str().to_lowercase()]["parameters"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        let answer =
+            ask(&api, method.clone(), path, (Some("application/json"), "", "{}"), Some(&admin), false).await.answer;
         for (name, code) in [("Idempotency-Key", "idempotency_key_missing"), ("If-Match", "precondition_required")] {
             // Whoever asks the store first finds none here.
-            if parameters.iter().any(|parameter| parameter["name"] == name && parameter["required"] == true) && answer.status != 503 {
+            if parameters.iter().any(|parameter| parameter["name"] == name && parameter["required"] == true)
+                && answer.status != 503
+            {
                 assert_eq!(answer.code(), code, "{method} {path}");
             }
         }
@@ -95,18 +116,34 @@ async fn nobody_sends_what_is_decided_here() {
     let admin = api.access_token(Role::Admin);
     let body = r#"{"price":1,"status":"confirmed","role":"admin","rev":7}"#;
     let mut looked_at = 0;
-    for (path, method) in table().into_iter().flat_map(|route| route.methods.into_iter().map(move |one| (route.path, one.method))) {
-        let content = &document["paths"][path][method.as_str().to_lowercase()]["requestBody"]["content"]["application/json"];
+    for (path, method) in
+        table().into_iter().flat_map(|route| route.methods.into_iter().map(move |one| (route.path, one.method)))
+    {
+        let content =
+            &document["paths"][path][method.as_str().to_lowercase()]["requestBody"]["content"]["application/json"];
         // Bodies that are somebody else's, such as Stripe's, are not read here.
         let Some(schema) = content.get("schema").filter(|_| path != "/api/payments/webhook") else { continue };
-        let answer = ask(&api, method.clone(), path, (Some("application/json"), "?property_id=pvt-montreal", body), Some(&admin), true).await.answer;
+        let answer = ask(
+            &api,
+            method.clone(),
+            path,
+            (Some("application/json"), "?property_id=pvt-montreal", body),
+            Some(&admin),
+            true,
+        )
+        .await
+        .answer;
         assert!(answer.status.is_client_error() || answer.status == 503, "{method} {path}: {}", answer.status);
         let own = |field: &&str| schema["properties"].get(*field).is_none();
         // Whoever asks the store for the thing first finds none here.
         if answer.status == 422 {
             looked_at += 1;
             let refused = |field: &str| {
-                answer.body["errors"].as_array().into_iter().flatten().any(|fault| fault["pointer"] == format!("/{field}") && fault["code"] == "unknown_field")
+                answer.body["errors"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .any(|fault| fault["pointer"] == format!("/{field}") && fault["code"] == "unknown_field")
             };
             let taken: Vec<&str> = DECIDED.into_iter().filter(own).filter(|field| !refused(field)).collect();
             assert_eq!(taken, Vec::<&str>::new(), "{method} {path}: {}", answer.body);
@@ -127,16 +164,22 @@ async fn views_look_as_documented() {
         ("/api/properties/pvt-montreal", "/api/properties/{id}"),
     ] {
         let answer = api.get(path).await;
-        let schema = &document["paths"][operation]["get"]["responses"][answer.status.as_str()]["content"]["application/json"]["schema"];
+        let schema = &document["paths"][operation]["get"]["responses"][answer.status.as_str()]["content"]["application/json"]
+            ["schema"];
         assert_eq!(faults(&document, schema, &answer.body), Vec::<String>::new(), "{path}");
     }
     let booking: Booking = serde_json::from_value(json!({
-        "_id": "11111111-2222-5333-8444-555555555555", "reference": "PVT-0000000000", "status": "rejected", "rev": 1, "rejection": "no_availability",
+        "_id": "11111111-2222-5333-8444-555555555555", "reference": "PVT-0000000000", "status": "rejected", "rev": 1,
+        "rejection": "no_availability",
         "property_id": "pvt-montreal", "rate_plan_id": "standard", "source": "direct",
-        "stays": [{ "room_type_id": "dorm-6-mixed", "arrival": "2027-01-10", "departure": "2027-01-11", "guests": 1, "assigned_beds": ["d6a-1"], "locked": true,
-                    "earlier_beds": [{ "until": "2027-01-11", "beds": ["d6a-2"] }], "gender": "female", "youngest_age": 18 }],
-        "guest": { "first_name": "Ada", "last_name": "Lovelace", "email": "ada@example.com", "phone": "+15145550100", "locale": "fr" },
-        "price": { "currency": "CAD", "nights": [[4200]], "taxes": [{ "code": "gst", "name": "GST", "rate_ppm": 50000, "amount": 210 }], "total": 4410 },
+        "stays": [{ "room_type_id": "dorm-6-mixed", "arrival": "2027-01-10", "departure": "2027-01-11", "guests": 1,
+        "assigned_beds": ["d6a-1"], "locked": true,
+                    "earlier_beds": [{ "until": "2027-01-11", "beds": ["d6a-2"] }], "gender": "female",
+                    "youngest_age": 18 }],
+        "guest": { "first_name": "Ada", "last_name": "Lovelace", "email": "ada@example.com", "phone": "+15145550100",
+        "locale": "fr" },
+        "price": { "currency": "CAD", "nights": [[4200]],
+        "taxes": [{ "code": "gst", "name": "GST", "rate_ppm": 50000, "amount": 210 }], "total": 4410 },
         "payment_status": "pay_on_arrival", "fingerprint": "f", "client": "k1",
         "created_at": "2026-12-01T12:00:00.000Z", "updated_at": "2026-12-01T12:00:01.000Z", "history": [],
     }))
@@ -166,7 +209,9 @@ async fn documents_and_pages_are_served() {
         assert!(!html.contains(".md\""), "{page}: links lead to pages");
         let pages = openapi.body["paths"].as_object().unwrap();
         // What begins neither at the root nor with a scheme is beside the page.
-        for link in html.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()).filter(|link| !link.contains("://")) {
+        for link in
+            html.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()).filter(|link| !link.contains("://"))
+        {
             let path = if link.starts_with('/') { link.to_owned() } else { format!("/api/docs/{link}") };
             assert!(pages.contains_key(&path), "{page} leads to {path}, which is nowhere");
         }
@@ -197,5 +242,9 @@ fn the_document_names_no_secret_and_no_machine() {
     let document = document();
     let mut found = Vec::new();
     texts(&document, &mut found);
-    assert!(found.iter().all(|text| !text.contains("of-the-demo") && !text.contains("127.0.0.1") && !text.contains("localhost")));
+    assert!(
+        found
+            .iter()
+            .all(|text| !text.contains("of-the-demo") && !text.contains("127.0.0.1") && !text.contains("localhost"))
+    );
 }

@@ -12,8 +12,14 @@ async fn behind_a_proxy(limits: &[(&'static str, &'static str)]) -> Api {
 }
 
 async fn ask(api: &Api, method: &str, path: &str, from: &str, token: Option<&str>) -> Answer {
-    let request = Request::builder().method(method).uri(path).header("x-forwarded-for", from).header(header::CONTENT_TYPE, "application/json");
-    let request = token.into_iter().fold(request, |request, token| request.header(header::AUTHORIZATION, format!("Bearer {token}")));
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("x-forwarded-for", from)
+        .header(header::CONTENT_TYPE, "application/json");
+    let request = token
+        .into_iter()
+        .fold(request, |request, token| request.header(header::AUTHORIZATION, format!("Bearer {token}")));
     api.send(request.body(Body::from("{}")).unwrap()).await
 }
 
@@ -22,16 +28,31 @@ async fn the_sixth_attempt_at_a_password_is_one_too_many() {
     let api = behind_a_proxy(&[]).await;
     for attempt in 1..=5 {
         let answer = ask(&api, "POST", "/api/auth/login", "203.0.113.7", None).await;
-        assert_eq!((answer.status.as_u16(), answer.headers["ratelimit"].to_str().unwrap()), (422, &*format!("\"auth\";r={}", 5 - attempt)));
+        assert_eq!(
+            (answer.status.as_u16(), answer.headers["ratelimit"].to_str().unwrap()),
+            (422, &*format!("\"auth\";r={}", 5 - attempt))
+        );
         assert_eq!(answer.headers["ratelimit-policy"], "\"auth\";q=5;w=900");
     }
     let refused = ask(&api, "POST", "/api/auth/reset-password", "203.0.113.7", None).await;
-    assert_eq!((refused.status.as_u16(), refused.code()), (429, "rate_limited"), "one count for all that guesses secrets");
+    assert_eq!(
+        (refused.status.as_u16(), refused.code()),
+        (429, "rate_limited"),
+        "one count for all that guesses secrets"
+    );
     let wait: u32 = refused.headers[header::RETRY_AFTER].to_str().unwrap().parse().unwrap();
     assert!((1..=181).contains(&wait), "{wait}");
     assert!(refused.headers.contains_key("ratelimit"));
-    assert_eq!(ask(&api, "POST", "/api/auth/login", "203.0.113.8", None).await.status.as_u16(), 422, "somebody else's count is another");
-    assert_eq!(ask(&api, "GET", "/api/properties", "203.0.113.7", None).await.status.as_u16(), 200, "everything else goes on");
+    assert_eq!(
+        ask(&api, "POST", "/api/auth/login", "203.0.113.8", None).await.status.as_u16(),
+        422,
+        "somebody else's count is another"
+    );
+    assert_eq!(
+        ask(&api, "GET", "/api/properties", "203.0.113.7", None).await.status.as_u16(),
+        200,
+        "everything else goes on"
+    );
 }
 
 #[tokio::test]
@@ -45,7 +66,10 @@ async fn bookings_of_strangers_are_few_and_those_of_clients_are_not() {
         assert_eq!(book(Some(&token)).await.code(), "idempotency_key_missing");
     }
     let refused = book(Some(&token)).await;
-    assert_eq!((refused.code(), refused.headers["ratelimit-policy"].to_str().unwrap()), ("rate_limited", "\"client\";q=3;w=3600"));
+    assert_eq!(
+        (refused.code(), refused.headers["ratelimit-policy"].to_str().unwrap()),
+        ("rate_limited", "\"client\";q=3;w=3600")
+    );
     assert_eq!(book(Some("nonsense")).await.code(), "rate_limited", "a credential that is none counts as a stranger's");
 }
 

@@ -16,7 +16,9 @@ fn id() -> BookingId {
 
 async fn post(api: &Api, path: &str, body: &Value, bearer: Option<&str>) -> Answer {
     let request = Request::post(path).header(header::CONTENT_TYPE, "application/json").header("idempotency-key", "k-1");
-    let request = bearer.into_iter().fold(request, |request, bearer| request.header(header::AUTHORIZATION, format!("Bearer {bearer}")));
+    let request = bearer
+        .into_iter()
+        .fold(request, |request, bearer| request.header(header::AUTHORIZATION, format!("Bearer {bearer}")));
     api.send(request.body(Body::from(body.to_string())).unwrap()).await
 }
 
@@ -39,10 +41,17 @@ async fn who_pays_has_the_bookings_token_wherever_it_stands() {
             assert_eq!(answer.status.as_u16(), expected, "{path}: {}", answer.body);
         }
     }
-    for (query, expected) in
-        [("", 404), ("?token=x", 404), (&*format!("?booking_id={}&token={other}", id()), 404), (&*format!("?booking_id={}&token={token}", id()), 503)]
-    {
-        assert_eq!(api.get(&format!("/api/payments/11111111-2222-5333-8444-555555555555{query}")).await.status.as_u16(), expected, "{query}");
+    for (query, expected) in [
+        ("", 404),
+        ("?token=x", 404),
+        (&*format!("?booking_id={}&token={other}", id()), 404),
+        (&*format!("?booking_id={}&token={token}", id()), 503),
+    ] {
+        assert_eq!(
+            api.get(&format!("/api/payments/11111111-2222-5333-8444-555555555555{query}")).await.status.as_u16(),
+            expected,
+            "{query}"
+        );
     }
 }
 
@@ -50,10 +59,17 @@ async fn who_pays_has_the_bookings_token_wherever_it_stands() {
 async fn guests_are_sent_to_our_own_pages_only() {
     let api = Api::new().await;
     let token = api.app.tokens.token(id());
-    let body = json!({ "booking_id": id(), "token": token, "success_url": "https://evil.example.com/thanks", "cancel_url": 1, "amount": 1 });
+    let body = json!({ "booking_id": id(), "token": token, "success_url": "https://evil.example.com/thanks",
+        "cancel_url": 1, "amount": 1 });
     let answer = post(&api, OPENING[0], &body, None).await;
-    assert_eq!((answer.status.as_u16(), answer.pointers()), (422, vec!["/amount", "/success_url", "/cancel_url"]), "{}", answer.body);
-    let card = json!({ "booking_id": id(), "token": token, "success_url": format!("https://app.example.com/{}?pan=4242424242424242", id()) });
+    assert_eq!(
+        (answer.status.as_u16(), answer.pointers()),
+        (422, vec!["/amount", "/success_url", "/cancel_url"]),
+        "{}",
+        answer.body
+    );
+    let card = json!({ "booking_id": id(), "token": token,
+        "success_url": format!("https://app.example.com/{}?pan=4242424242424242", id()) });
     let answer = post(&api, OPENING[0], &card, None).await;
     assert_eq!((answer.status.as_u16(), answer.code()), (422, "card_number_refused"));
 }
@@ -62,9 +78,13 @@ async fn guests_are_sent_to_our_own_pages_only() {
 async fn what_staff_ask_wrongly_is_named() {
     let api = Api::new().await;
     let staff = api.access_token(Role::Staff);
-    let record = json!({ "booking_id": "x", "method": "card", "amount": { "amount": 0, "currency": "CAD" }, "price": 1 });
+    let record =
+        json!({ "booking_id": "x", "method": "card", "amount": { "amount": 0, "currency": "CAD" }, "price": 1 });
     let answer = post(&api, "/api/payments/record", &record, Some(&staff)).await;
-    assert_eq!((answer.status.as_u16(), answer.pointers()), (422, vec!["/price", "/booking_id", "/method", "/amount/amount"]));
+    assert_eq!(
+        (answer.status.as_u16(), answer.pointers()),
+        (422, vec!["/price", "/booking_id", "/method", "/amount/amount"])
+    );
     let refund = post(&api, "/api/payments/pi_1/refund", &json!({}), Some(&staff)).await;
     assert_eq!((refund.status.as_u16(), refund.pointers()), (422, vec!["/reason"]));
     let nonsense = post(&api, "/api/payments/pi-1/refund", &json!({ "reason": "r" }), Some(&staff)).await;
@@ -94,7 +114,8 @@ async fn a_guest_who_cannot_pay_just_now_gets_a_page() {
     let api = Api::new().await;
     let path = format!("/api/bookings/{}/pay?token={}", id(), api.app.tokens.token(id()));
     for (languages, spoken) in [("fr-CA,fr;q=0.9,en;q=0.8", "fr"), ("de, en;q=0.5", "en"), ("de", "en")] {
-        let answer = api.send(Request::get(&path).header(header::ACCEPT_LANGUAGE, languages).body(Body::empty()).unwrap()).await;
+        let answer =
+            api.send(Request::get(&path).header(header::ACCEPT_LANGUAGE, languages).body(Body::empty()).unwrap()).await;
         assert_eq!(answer.status.as_u16(), 503, "{}", answer.body);
         assert_eq!(answer.headers[header::CONTENT_TYPE], "text/html; charset=utf-8", "{}", answer.body);
         assert_eq!(answer.headers[header::CONTENT_LANGUAGE], spoken, "{languages}");
@@ -110,7 +131,14 @@ async fn a_guest_who_cannot_pay_just_now_gets_a_page() {
 fn the_document_promises_no_answer_that_cannot_come() {
     let document = document();
     let answers = |path: &str| document["paths"][path]["post"]["responses"].clone();
-    let codes = |answer: &Value| answer["content"]["application/problem+json"]["examples"].as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    let codes = |answer: &Value| {
+        answer["content"]["application/problem+json"]["examples"]
+            .as_object()
+            .unwrap()
+            .keys()
+            .cloned()
+            .collect::<Vec<_>>()
+    };
     assert!(answers("/api/payments/webhook").get("413").is_none(), "what is too large is 400");
     let record = answers("/api/payments/record");
     assert_eq!((record.get("404"), record.get("502")), (None, None), "no address is asked for, and not Stripe");
@@ -118,6 +146,10 @@ fn the_document_promises_no_answer_that_cannot_come() {
     assert!(codes(&answers(OPENING[1])["503"]).contains(&"provider_unavailable".to_owned()));
     for (path, shown) in [(OPENING[0], true), (OPENING[1], false), ("/api/payments/record", true)] {
         let words = answers(path)["202"]["description"].to_string();
-        assert_eq!((words.contains("`Location` shows it"), words.contains("with the same key")), (shown, !shown), "{path}");
+        assert_eq!(
+            (words.contains("`Location` shows it"), words.contains("with the same key")),
+            (shown, !shown),
+            "{path}"
+        );
     }
 }

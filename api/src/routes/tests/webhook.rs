@@ -1,4 +1,5 @@
-//! Stripe's webhook with the real router: what is not a whole, fresh, signed event of ours is 400, and nothing is handed on.
+//! Stripe's webhook with the real router: what is not a whole, fresh, signed event of ours is 400, and nothing is
+//! handed on.
 
 use super::{Answer, Api, NOWHERE};
 use axum::body::Body;
@@ -20,7 +21,8 @@ fn signed(secret: &str, time: i64, body: &str) -> String {
 }
 
 async fn send(api: &Api, signature: &str, body: impl Into<Body>) -> Answer {
-    api.send(Request::post("/api/payments/webhook").header("stripe-signature", signature).body(body.into()).unwrap()).await
+    api.send(Request::post("/api/payments/webhook").header("stripe-signature", signature).body(body.into()).unwrap())
+        .await
 }
 
 #[tokio::test]
@@ -39,17 +41,37 @@ async fn only_whole_events_of_our_own_are_taken() {
     let many = format!("{},{}", signed(SECRET, now, EVENT), vec![format!("v1={}", "0".repeat(64)); 3_000].join(","));
     let refused = [
         ("a bad signature", signed("whsec_other", now, EVENT), EVENT.to_owned(), "invalid_signature"),
-        ("no scheme that is known", signed(SECRET, now, EVENT).replace("v1=", "v0="), EVENT.to_owned(), "invalid_signature"),
+        (
+            "no scheme that is known",
+            signed(SECRET, now, EVENT).replace("v1=", "v0="),
+            EVENT.to_owned(),
+            "invalid_signature",
+        ),
         ("a stale one", signed(SECRET, now - 301, EVENT), EVENT.to_owned(), "invalid_signature"),
         ("one of the far future", signed(SECRET, now + 86_400, EVENT), EVENT.to_owned(), "invalid_signature"),
         ("one of no time", signed(SECRET, now, EVENT).replace("t=", "t=x"), EVENT.to_owned(), "invalid_signature"),
         ("a truncated body", signed(SECRET, now, EVENT), EVENT[..EVENT.len() - 9].to_owned(), "invalid_signature"),
-        ("a body that is not whole but signed", signed(SECRET, now, &EVENT[..20]), EVENT[..20].to_owned(), "invalid_json"),
+        (
+            "a body that is not whole but signed",
+            signed(SECRET, now, &EVENT[..20]),
+            EVENT[..20].to_owned(),
+            "invalid_json",
+        ),
         ("another account's event", signed(SECRET, now, &others), others.clone(), "event_refused"),
         ("a body of a mebibyte", signed(SECRET, now, &large), large.clone(), "event_refused"),
-        ("a body that is too large once it is written here", signed(SECRET, now, &grows), grows.clone(), "event_refused"),
+        (
+            "a body that is too large once it is written here",
+            signed(SECRET, now, &grows),
+            grows.clone(),
+            "event_refused",
+        ),
         ("thousands of signatures", many, EVENT.to_owned(), "invalid_signature"),
-        ("a header of hundreds of kibibytes", format!("{},v0={}", signed(SECRET, now, EVENT), "0".repeat(300_000)), EVENT.to_owned(), "invalid_signature"),
+        (
+            "a header of hundreds of kibibytes",
+            format!("{},v0={}", signed(SECRET, now, EVENT), "0".repeat(300_000)),
+            EVENT.to_owned(),
+            "invalid_signature",
+        ),
     ];
     for (what, signature, body, code) in refused {
         let answer = send(&api, &signature, body).await;

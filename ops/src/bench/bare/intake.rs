@@ -42,8 +42,11 @@ pub(crate) async fn serve(body_bytes: usize, stop: CancellationToken) -> Result<
         body: Bytes::from(vec![b' '; body_bytes]),
         published: AtomicU64::new(0),
     };
-    let router =
-        Router::new().route("/api/bookings", post(publish)).route(stripe::PATH, post(publish)).route(READY_PATH, get(ready)).with_state(Arc::new(bare));
+    let router = Router::new()
+        .route("/api/bookings", post(publish))
+        .route(stripe::PATH, post(publish))
+        .route(READY_PATH, get(ready))
+        .with_state(Arc::new(bare));
     let listener = TcpListener::bind(config.http_addr).await?;
     Ok(axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await?)
 }
@@ -53,7 +56,11 @@ async fn publish(State(bare): State<Arc<Bare>>, _request: Bytes) -> Response {
     let id = Uuid::from_u64_pair(number, 0);
     let turn = usize::try_from(number).unwrap_or_default() % bare.keys.len();
     let key = bare.keys.get(turn).cloned().unwrap_or_default();
-    match bare.publisher.publish(Outgoing::raw(Target::Commands, key, id, "bench.bare.v1", bare.body.clone()).correlated(id)).await {
+    match bare
+        .publisher
+        .publish(Outgoing::raw(Target::Commands, key, id, "bench.bare.v1", bare.body.clone()).correlated(id))
+        .await
+    {
         Ok(()) => (StatusCode::ACCEPTED, [(header::CONTENT_TYPE, "application/json")], ANSWER).into_response(),
         Err(error) => (StatusCode::SERVICE_UNAVAILABLE, error.to_string()).into_response(),
     }

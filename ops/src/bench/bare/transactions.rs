@@ -1,4 +1,5 @@
-//! One batch of decided bookings a transaction, repeated by as many writers as there are partitions. Deciding is not timed.
+//! One batch of decided bookings a transaction, repeated by as many writers as there are partitions. Deciding is not
+//! timed.
 
 use crate::bench::traffic::{self, Traffic};
 use anyhow::{Result, anyhow};
@@ -24,7 +25,8 @@ const PREFIXES: [&str; 4] = ["bare-a", "bare-b", "bare-c", "bare-d"];
 /// Bookings stored per second.
 #[allow(clippy::cast_precision_loss)] // far below 2^52
 pub(crate) async fn measure(mongo: &Mongo, batches: usize) -> Result<f64> {
-    let prepared: Vec<Vec<Decisions>> = PREFIXES.iter().map(|prefix| decided(prefix, batches)).collect::<Result<_>>()?;
+    let prepared: Vec<Vec<Decisions>> =
+        PREFIXES.iter().map(|prefix| decided(prefix, batches)).collect::<Result<_>>()?;
     let bookings: usize = prepared.iter().flatten().map(|decisions| decisions.changes.len()).sum();
     let mut writers = JoinSet::new();
     let begun = Instant::now();
@@ -46,7 +48,8 @@ pub(crate) async fn measure(mongo: &Mongo, batches: usize) -> Result<f64> {
 fn decided(prefix: &'static str, batches: usize) -> Result<Vec<Decisions>> {
     let origin = Utc::now().date_naive();
     let houses = (0..PROPERTIES).map(|number| traffic::hostel(prefix, number, BEDS));
-    let mut views: HashMap<PropertyId, PropertyView> = houses.map(|house| (house.property.id.clone(), PropertyView::new(Arc::new(house), origin))).collect();
+    let mut views: HashMap<PropertyId, PropertyView> =
+        houses.map(|house| (house.property.id.clone(), PropertyView::new(Arc::new(house), origin))).collect();
     let fresh: HashSet<PropertyId> = views.keys().cloned().collect();
     let traffic = Traffic::new(prefix.to_owned(), prefix, PROPERTIES);
     let (none, no_blocks, unread) = (HashMap::new(), HashMap::new(), HashMap::new());
@@ -57,7 +60,11 @@ fn decided(prefix: &'static str, batches: usize) -> Result<Vec<Decisions>> {
             .map(|request| (request.booking_id.request_command_id(), BookingCommand::Request(Box::new(request))))
             .collect();
         let commands: Vec<(Uuid, &BookingCommand)> = requests.iter().map(|(id, command)| (*id, command)).collect();
-        let decisions = decide(Known { views: &views, fresh: &fresh, bookings: &none, blocks: &no_blocks, occupied: &unread }, &commands, Utc::now().into());
+        let decisions = decide(
+            Known { views: &views, fresh: &fresh, bookings: &none, blocks: &no_blocks, occupied: &unread },
+            &commands,
+            Utc::now().into(),
+        );
         let mut decisions = decisions.map_err(|missing| anyhow!("not enough is known: {missing:?}"))?;
         views.extend(std::mem::take(&mut decisions.views));
         all.push(decisions);

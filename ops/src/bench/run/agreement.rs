@@ -1,4 +1,5 @@
-//! Whether the stores agree once all is decided: bookings with the claims to their beds, the mart with both, and all with what was asked for.
+//! Whether the stores agree once all is decided: bookings with the claims to their beds, the mart with both, and all
+//! with what was asked for.
 //!
 //! The product's own reconciliation judges bookings and claims, and repairs nothing.
 
@@ -20,7 +21,8 @@ impl Run<'_> {
         let properties = self.corner.mongo.property_ids().await?;
         let reports = reconcile::reports(self.corner.config(), &self.corner.mongo, properties, true).await?;
         // What the mart lacks is counted above; that parts before threw events away is no disagreement.
-        let graver = reports.iter().flat_map(|report| &report.findings).find(|finding| finding.severity > Severity::Low);
+        let graver =
+            reports.iter().flat_map(|report| &report.findings).find(|finding| finding.severity > Severity::Low);
         if let Some(finding) = graver {
             bail!("the stores disagree, such as: {} {}, {}", finding.kind.as_str(), finding.subject, finding.detail);
         }
@@ -29,12 +31,16 @@ impl Run<'_> {
         self.stage.stop(RECONCILIATION).await
     }
 
-    /// Waits until the mart has the event of every revision of a booking; who was moved to make room has one more than asked for. What
-    /// the worker says it settled would not do: it counts the mails that were sent, too.
+    /// Waits until the mart has the event of every revision of a booking; who was moved to make room has one more than
+    /// asked for. What the worker says it settled would not do: it counts the mails that were sent, too.
     async fn loaded(&mut self) -> Result<()> {
         let revisions = self.corner.revisions().await?;
         if revisions < self.posted + self.changed {
-            bail!("{revisions} revisions of bookings, although {} bookings and {} changes were confirmed", self.posted, self.changed);
+            bail!(
+                "{revisions} revisions of bookings, although {} bookings and {} changes were confirmed",
+                self.posted,
+                self.changed
+            );
         }
         let expected = revisions - self.mart_lacks;
         let deadline = Instant::now() + PART_LIMIT;

@@ -34,7 +34,8 @@ impl Run<'_> {
         output::note("  bare limit: a handler that only publishes");
         let address = self.stage.bare_intake(body_bytes).await?;
         let count = self.scale.bare_messages;
-        let load = Load { address, connections: self.scale.connections, count, pace: Pace::AsAnswered, limit: PART_LIMIT };
+        let load =
+            Load { address, connections: self.scale.connections, count, pace: Pace::AsAnswered, limit: PART_LIMIT };
         let before = self.stage.snapshot().await?;
         let answers = load.run(asking(self.traffic("bare"), 202)).await?;
         let after = self.stage.snapshot().await?;
@@ -56,7 +57,11 @@ impl Run<'_> {
     /// On shared cores, costs add up: one booking takes a share of all three.
     fn all_three(&self) -> Option<f64> {
         let figures = &self.figures;
-        let each = [figures.bare_intake_requests_per_s?, figures.bare_pipeline_messages_per_s?, figures.bare_transaction_bookings_per_s?];
+        let each = [
+            figures.bare_intake_requests_per_s?,
+            figures.bare_pipeline_messages_per_s?,
+            figures.bare_transaction_bookings_per_s?,
+        ];
         Some(1.0 / each.iter().map(|rate| 1.0 / rate).sum::<f64>())
     }
 }

@@ -1,4 +1,5 @@
-//! A day as a hostel has it: most look, some book, a few change what they booked. The order is fixed, so that every run is the same day.
+//! A day as a hostel has it: most look, some book, a few change what they booked. The order is fixed, so that every run
+//! is the same day.
 
 use super::super::held::{Holdings, WAIT_S};
 use super::super::load::{Answers, Load, Pace, Script};
@@ -15,7 +16,8 @@ const ROUND: u64 = 20;
 /// Their places in a round: three book, one changes, all others search.
 const BOOKING: [u64; 3] = [2, 9, 15];
 const CHANGE: u64 = 6;
-/// Requests after which another house is searched. (One search in eight is for many nights: each house has its share of those.)
+/// Requests after which another house is searched. (One search in eight is for many nights: each house has its share of
+/// those.)
 const TURN: u64 = 8;
 
 /// What a request is about: its number among those of its kind, or of all for a search.
@@ -83,7 +85,8 @@ impl Script for Day {
 }
 
 impl Run<'_> {
-    /// All of it runs, at the steady rate. One answer that was not hoped for ends the part; at its end the stores agree.
+    /// All of it runs, at the steady rate. One answer that was not hoped for ends the part; at its end the stores
+    /// agree.
     pub(super) async fn mixed(&mut self) -> Result<()> {
         self.stage.sink().await?;
         self.stage.worker(parts::EMAILS).await?;
@@ -100,9 +103,18 @@ impl Run<'_> {
             traffic: self.traffic("day").waiting(WAIT_S),
             holdings,
         };
-        output::note(format_args!("  mixed: {rate} requests/s for {:?}: 80 % search, 15 % book, 5 % change", self.scale.steady));
+        output::note(format_args!(
+            "  mixed: {rate} requests/s for {:?}: 80 % search, 15 % book, 5 % change",
+            self.scale.steady
+        ));
         let before = self.stage.snapshot().await?;
-        let load = Load { address, connections: self.scale.connections, count, pace: Pace::PerSecond(rate), limit: PART_LIMIT };
+        let load = Load {
+            address,
+            connections: self.scale.connections,
+            count,
+            pace: Pace::PerSecond(rate),
+            limit: PART_LIMIT,
+        };
         let answers = load.run(Arc::new(day)).await?;
         let after = self.stage.snapshot().await?;
         self.figures.note("mixed", &before, &after, answers.expected());
@@ -120,9 +132,12 @@ impl Run<'_> {
         self.changed += changes.expected();
         let figures = &mut self.figures;
         figures.mixed_requests_per_s = Some(answers.per_second());
-        (figures.mixed_search_p50_ms, figures.mixed_search_p99_ms) = (Some(searches.latency_ms(500)), Some(searches.latency_ms(990)));
-        (figures.mixed_book_p50_ms, figures.mixed_book_p99_ms) = (Some(bookings.latency_ms(500)), Some(bookings.latency_ms(990)));
-        (figures.mixed_change_p50_ms, figures.mixed_change_p99_ms) = (Some(changes.latency_ms(500)), Some(changes.latency_ms(990)));
+        (figures.mixed_search_p50_ms, figures.mixed_search_p99_ms) =
+            (Some(searches.latency_ms(500)), Some(searches.latency_ms(990)));
+        (figures.mixed_book_p50_ms, figures.mixed_book_p99_ms) =
+            (Some(bookings.latency_ms(500)), Some(bookings.latency_ms(990)));
+        (figures.mixed_change_p50_ms, figures.mixed_change_p99_ms) =
+            (Some(changes.latency_ms(500)), Some(changes.latency_ms(990)));
         figures.mixed_errors = Some(answers.unexpected);
     }
 }
@@ -134,8 +149,14 @@ mod tests {
     #[test]
     fn of_twenty_sixteen_search_three_book_and_one_changes() {
         let errands: Vec<Errand> = (0..2 * ROUND).map(Errand::of).collect();
-        let booked: Vec<u64> = errands.iter().filter_map(|errand| if let Errand::Book(nth) = errand { Some(*nth) } else { None }).collect();
-        let changed: Vec<u64> = errands.iter().filter_map(|errand| if let Errand::Change(nth) = errand { Some(*nth) } else { None }).collect();
+        let booked: Vec<u64> = errands
+            .iter()
+            .filter_map(|errand| if let Errand::Book(nth) = errand { Some(*nth) } else { None })
+            .collect();
+        let changed: Vec<u64> = errands
+            .iter()
+            .filter_map(|errand| if let Errand::Change(nth) = errand { Some(*nth) } else { None })
+            .collect();
         assert_eq!((booked, changed), ((0..6).collect(), vec![0, 1]), "each once, in order");
         assert_eq!(errands.iter().filter(|errand| matches!(errand, Errand::Search(_))).count(), 32);
     }

@@ -13,7 +13,8 @@ const TURNS: u64 = 3;
 const REST_S: u64 = 2;
 
 impl Run<'_> {
-    /// All of it runs: bookings change at half the steady rate, each with the revision it had last. One refusal ends the part.
+    /// All of it runs: bookings change at half the steady rate, each with the revision it had last. One refusal ends
+    /// the part.
     pub(super) async fn modify(&mut self) -> Result<()> {
         self.stage.sink().await?;
         self.stage.worker(parts::EMAILS).await?;
@@ -22,9 +23,18 @@ impl Run<'_> {
         let count = u64::from(rate) * self.scale.steady.as_secs();
         let held = count.div_ceil(TURNS).max(u64::from(rate) * REST_S).min(count);
         let holdings = self.book("to-change", held).await?;
-        output::note(format_args!("  modify: {rate} changes/s for {:?} of {held} bookings, each until it is decided", self.scale.steady));
+        output::note(format_args!(
+            "  modify: {rate} changes/s for {:?} of {held} bookings, each until it is decided",
+            self.scale.steady
+        ));
         let before = self.stage.snapshot().await?;
-        let load = Load { address, connections: self.scale.connections, count, pace: Pace::PerSecond(rate), limit: PART_LIMIT };
+        let load = Load {
+            address,
+            connections: self.scale.connections,
+            count,
+            pace: Pace::PerSecond(rate),
+            limit: PART_LIMIT,
+        };
         let answers = load.run(Arc::new(Changing(holdings))).await?;
         let after = self.stage.snapshot().await?;
         self.changed += answers.expected();
@@ -43,7 +53,8 @@ impl Run<'_> {
         let address = self.stage.api().await?;
         let holdings = Holdings::new(count);
         let asking = Asking::new(self.traffic(name), holdings.clone());
-        let load = Load { address, connections: self.scale.connections, count, pace: Pace::AsAnswered, limit: PART_LIMIT };
+        let load =
+            Load { address, connections: self.scale.connections, count, pace: Pace::AsAnswered, limit: PART_LIMIT };
         self.posted += load.run(Arc::new(asking)).await?.expected();
         self.decided().await?;
         Ok(holdings)

@@ -9,7 +9,8 @@ use crate::output;
 use anyhow::Result;
 use std::time::{Duration, Instant};
 
-/// Requests to each hostel before anything is measured, so that caches are as full as in a system that has run for a minute.
+/// Requests to each hostel before anything is measured, so that caches are as full as in a system that has run for a
+/// minute.
 const WARM_UP_EACH: u64 = 2;
 /// The sink may still be counting when the worker has its last answer.
 const SINK_LIMIT: Duration = Duration::from_secs(2);
@@ -23,7 +24,10 @@ impl Run<'_> {
     pub(super) async fn intake(&mut self) -> Result<()> {
         let address = self.stage.api().await?;
         self.warm_up().await?;
-        output::note(format_args!("  intake: {} requests over {} connections", self.scale.requests, self.scale.connections));
+        output::note(format_args!(
+            "  intake: {} requests over {} connections",
+            self.scale.requests, self.scale.connections
+        ));
         let before = self.stage.snapshot().await?;
         let answers = self.post(address, self.traffic("intake"), self.scale.requests, Pace::AsAnswered, 202).await?;
         let after = self.stage.snapshot().await?;
@@ -122,7 +126,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// From the first request to the last booking stored, its event published, and the mart complete; mails switched off.
+    /// From the first request to the last booking stored, its event published, and the mart complete; mails switched
+    /// off.
     pub(super) async fn drain(&mut self) -> Result<()> {
         let (address, analytics) = (self.stage.api().await?, self.stage.worker(ANALYTICS).await?);
         // After everybody has connected: whoever connects declares all bindings again.
@@ -132,7 +137,11 @@ impl Run<'_> {
         let answers = self.post(address, self.traffic("drain"), self.scale.requests, Pace::AsAnswered, 202).await?;
         let stored = self.decided().await?.last.0.duration_since(answers.begun);
         let events = self.posted - self.events_elsewhere;
-        let loaded = worker_probe::wait_for(analytics, ANALYTICS, events, PART_LIMIT).await?.last.0.duration_since(answers.begun);
+        let loaded = worker_probe::wait_for(analytics, ANALYTICS, events, PART_LIMIT)
+            .await?
+            .last
+            .0
+            .duration_since(answers.begun);
         let after = self.stage.snapshot().await?;
         self.figures.note("drain", &before, &after, answers.expected());
         #[allow(clippy::cast_precision_loss)] // far below 2^52
@@ -155,9 +164,13 @@ impl Run<'_> {
         let address = self.stage.api().await?;
         let rate = self.scale.rate_per_s;
         let count = u64::from(rate) * self.scale.steady.as_secs();
-        output::note(format_args!("  steady: {rate} requests/s for {:?}, each until it is confirmed", self.scale.steady));
+        output::note(format_args!(
+            "  steady: {rate} requests/s for {:?}, each until it is confirmed",
+            self.scale.steady
+        ));
         let before = self.stage.snapshot().await?;
-        let answers = self.post(address, self.traffic("steady").waiting(WAIT_S), count, Pace::PerSecond(rate), 201).await?;
+        let answers =
+            self.post(address, self.traffic("steady").waiting(WAIT_S), count, Pace::PerSecond(rate), 201).await?;
         let after = self.stage.snapshot().await?;
         let figures = &mut self.figures;
         figures.note("steady", &before, &after, answers.expected());

@@ -1,4 +1,5 @@
-//! Searching beside the running pipeline: a house of many room types, two thirds full, is looked through while others are booked.
+//! Searching beside the running pipeline: a house of many room types, two thirds full, is looked through while others
+//! are booked.
 
 use super::super::held::WAIT_S;
 use super::super::load::{Load, Pace, Plain, Script};
@@ -27,14 +28,21 @@ impl Run<'_> {
         let count = u64::from(rate) * self.scale.steady.as_secs();
         output::note(format_args!("  search: {rate} searches/s for {:?}, beside {rate} bookings/s", self.scale.steady));
         let before = self.stage.snapshot().await?;
-        let load = Load { address, connections: self.scale.connections, count, pace: Pace::PerSecond(rate), limit: PART_LIMIT };
+        let load = Load {
+            address,
+            connections: self.scale.connections,
+            count,
+            pace: Pace::PerSecond(rate),
+            limit: PART_LIMIT,
+        };
         let found = load.run(searching());
         // What is searched changes too: some are booked in that very house, where they may be refused.
         let (some, slowly) = ((count / u64::from(FOR_ONE)).max(1), Pace::PerSecond((rate / FOR_ONE).max(1)));
         let load = Load { address, connections: CHANGING_CONNECTIONS, count: some, pace: slowly, limit: PART_LIMIT };
         let changing = load.run(asking(Traffic::of_searched(format!("{}-changing", self.corner.name())), 202));
         let traffic = self.traffic("beside").waiting(WAIT_S);
-        let (found, changed, booked) = tokio::join!(found, changing, self.post(address, traffic, count, Pace::PerSecond(rate), 201));
+        let (found, changed, booked) =
+            tokio::join!(found, changing, self.post(address, traffic, count, Pace::PerSecond(rate), 201));
         let (found, changed, booked) = (found?, changed?, booked?);
         self.posted += changed.expected();
         self.note_unexpected(&changed);
@@ -66,7 +74,13 @@ impl Run<'_> {
 
     pub(super) async fn warm_searches_up(&self) -> Result<()> {
         let address = self.stage.api().await?;
-        let load = Load { address, connections: self.scale.connections, count: WARM_UP, pace: Pace::AsAnswered, limit: PART_LIMIT };
+        let load = Load {
+            address,
+            connections: self.scale.connections,
+            count: WARM_UP,
+            pace: Pace::AsAnswered,
+            limit: PART_LIMIT,
+        };
         load.run(searching()).await?;
         Ok(())
     }
@@ -75,5 +89,8 @@ impl Run<'_> {
 /// Looks through the house that is searched.
 fn searching() -> Arc<dyn Script> {
     let (today, house) = (Utc::now().date_naive(), traffic::searched().property.id);
-    Arc::new(Plain { expected: 200, write: move |number, request: &mut Vec<u8>| traffic::write_search(number, today, &house, request) })
+    Arc::new(Plain {
+        expected: 200,
+        write: move |number, request: &mut Vec<u8>| traffic::write_search(number, today, &house, request),
+    })
 }

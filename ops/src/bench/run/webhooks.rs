@@ -1,4 +1,5 @@
-//! Stripe's events: how many are taken in, how fast they are applied, and how long a guest who has paid waits for the booking.
+//! Stripe's events: how many are taken in, how fast they are applied, and how long a guest who has paid waits for the
+//! booking.
 //!
 //! Stripe itself is not called: nothing is given back here.
 
@@ -40,14 +41,16 @@ impl Run<'_> {
         self.all_is_paid(&dues, pushes.count() + steady).await
     }
 
-    /// Bookings that wait for their money, each with the ledger of a guest who was sent to pay. No worker runs afterwards.
+    /// Bookings that wait for their money, each with the ledger of a guest who was sent to pay. No worker runs
+    /// afterwards.
     async fn hold(&mut self, count: u64) -> Result<Vec<Due>> {
         output::note(format_args!("  webhooks: holding {count} bookings"));
         // What they would do with these bookings is measured elsewhere.
         self.stage.stop(ANALYTICS).await?;
         self.stage.stop(EMAILS).await?;
         let (properties, beds, mongo) = (self.scale.properties, self.scale.beds, &self.corner.mongo);
-        let hostels = stream::iter(0..properties).map(|number| async move { mongo.save_inventory(&traffic::hostel(PREPAID, number, beds)).await });
+        let hostels = stream::iter(0..properties)
+            .map(|number| async move { mongo.save_inventory(&traffic::hostel(PREPAID, number, beds)).await });
         hostels.buffer_unordered(SEEDERS).try_collect::<()>().await?;
         let address = self.stage.api().await?;
         let traffic = Traffic::new(format!("{}-{PREPAID}", self.corner.name()), PREPAID, properties);
@@ -69,8 +72,8 @@ impl Run<'_> {
         Load { address, connections: self.scale.connections, count, pace, limit: PART_LIMIT }
     }
 
-    /// The same requests to a handler that only publishes. What it publishes lacks our envelope of some 100 bytes: the limit is
-    /// rather too high than too low.
+    /// The same requests to a handler that only publishes. What it publishes lacks our envelope of some 100 bytes: the
+    /// limit is rather too high than too low.
     async fn bare_webhooks(&mut self, pushes: &Pushes) -> Result<()> {
         output::note("  bare limit: a handler that only publishes what is as long as an event");
         let address = self.stage.bare_intake(pushes.mean_body_bytes()).await?;
@@ -97,7 +100,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// From the first event in the worker's hands until all are in their ledgers and no booking but `left` waits for money.
+    /// From the first event in the worker's hands until all are in their ledgers and no booking but `left` waits for
+    /// money.
     async fn apply(&mut self, events: u64, left: usize) -> Result<()> {
         output::note(format_args!("  webhooks: {events} events to apply"));
         self.stage.worker(CONFIRMATIONS).await?;
@@ -126,7 +130,10 @@ impl Run<'_> {
 
     /// One payment after the other, each from the moment at which its event is due until its booking is seen confirmed.
     async fn pay_steadily(&mut self, dues: &[Due]) -> Result<()> {
-        output::note(format_args!("  webhooks: {STEADY_PER_S} payments/s for {:?}, each until its booking is confirmed", self.scale.steady));
+        output::note(format_args!(
+            "  webhooks: {STEADY_PER_S} payments/s for {:?}, each until its booking is confirmed",
+            self.scale.steady
+        ));
         let address = self.stage.api().await?;
         let pushes = Pushes::of(dues, &[Telling::IntentSucceeded])?;
         let listener = Listener::start(self.corner).await?;
@@ -137,7 +144,8 @@ impl Run<'_> {
         let after = self.stage.snapshot().await?;
         self.figures.note("webhooks steady", &before, &after, answers.expected());
         let due = |number: u64| answers.begun + Duration::from_secs(number) / STEADY_PER_S;
-        let mut waits: Vec<Duration> = confirmed.into_iter().map(|(number, at)| at.saturating_duration_since(due(number))).collect();
+        let mut waits: Vec<Duration> =
+            confirmed.into_iter().map(|(number, at)| at.saturating_duration_since(due(number))).collect();
         waits.sort_unstable();
         self.figures.webhook_p50_ms = percentile_ms(&waits, 500);
         self.figures.webhook_p99_ms = percentile_ms(&waits, 990);
@@ -151,12 +159,16 @@ impl Run<'_> {
         let (mut confirmed, mut agreeing) = (0, 0);
         for some in dues.chunks(LEDGERS_AT_ONCE) {
             let ids = || some.iter().map(|due| due.id);
-            let (heads, ledgers) = tokio::try_join!(self.corner.mongo.booking_heads(ids()), self.corner.mongo.ledgers(ids()))?;
+            let (heads, ledgers) =
+                tokio::try_join!(self.corner.mongo.booking_heads(ids()), self.corner.mongo.ledgers(ids()))?;
             for due in some {
                 let head = heads.get(&due.id);
                 confirmed += u64::from(head.is_some_and(|head| head.status == Status::Confirmed));
-                let sums = [head.map(|head| head.payment.ledger()), ledgers.get(&due.id).map(|ledger| ledger.summary())];
-                agreeing += u64::from(sums.iter().all(|sum| sum.as_ref().is_some_and(|sum| (sum.captured, sum.kept()) == (due.amount(), due.amount()))));
+                let sums =
+                    [head.map(|head| head.payment.ledger()), ledgers.get(&due.id).map(|ledger| ledger.summary())];
+                agreeing += u64::from(sums.iter().all(|sum| {
+                    sum.as_ref().is_some_and(|sum| (sum.captured, sum.kept()) == (due.amount(), due.amount()))
+                }));
             }
         }
         let all = u64::try_from(dues.len())?;
@@ -168,7 +180,8 @@ impl Run<'_> {
 
 /// Bookings of the houses that are paid at once, as long as they are not.
 fn held() -> Document {
-    doc! { "property_id": { "$gte": format!("{PREPAID}-"), "$lt": format!("{PREPAID}.") }, "status": Status::Held.as_str() }
+    doc! { "property_id": { "$gte": format!("{PREPAID}-"), "$lt": format!("{PREPAID}.") },
+    "status": Status::Held.as_str() }
 }
 
 /// The wait that this share (in thousandths) did not exceed, in milliseconds; absent when nobody waited.

@@ -49,7 +49,10 @@ fn a_letter_goes_through_in_pieces_of_any_size() {
         let (codes, mails) = talk(input.as_bytes(), piece);
         assert_eq!(codes, ["250", "250", "250", "354", "250", "221"]);
         assert_eq!(mails.len(), 1);
-        assert_eq!((mails[0].from.as_str(), mails[0].to.as_slice()), ("a@pvt.test", ["ada@example.com".to_owned()].as_slice()));
+        assert_eq!(
+            (mails[0].from.as_str(), mails[0].to.as_slice()),
+            ("a@pvt.test", ["ada@example.com".to_owned()].as_slice())
+        );
         assert_eq!(mails[0].raw, b"Subject: x\r\n\r\n.dot\r\n");
     }
 }
@@ -65,8 +68,14 @@ fn only_crlf_dot_crlf_ends_a_letter() {
 
 #[test]
 fn commands_out_of_order_are_refused_and_the_session_goes_on() {
-    assert_eq!(codes("MAIL FROM:<a@b.c>\r\nRCPT TO:<a@b.c>\r\nDATA\r\nEHLO\r\nNOOP\r\nWHAT\r\n"), ["503", "503", "503", "501", "250", "502"]);
-    assert_eq!(codes("EHLO me\r\nMAIL FROM:<a@b.c>\r\nDATA\r\nMAIL FROM:<a@b.c>\r\nRSET\r\nMAIL FROM:<>\r\n"), ["250", "250", "554", "503", "250", "250"]);
+    assert_eq!(
+        codes("MAIL FROM:<a@b.c>\r\nRCPT TO:<a@b.c>\r\nDATA\r\nEHLO\r\nNOOP\r\nWHAT\r\n"),
+        ["503", "503", "503", "501", "250", "502"]
+    );
+    assert_eq!(
+        codes("EHLO me\r\nMAIL FROM:<a@b.c>\r\nDATA\r\nMAIL FROM:<a@b.c>\r\nRSET\r\nMAIL FROM:<>\r\n"),
+        ["250", "250", "554", "503", "250", "250"]
+    );
 }
 
 #[test]
@@ -74,7 +83,15 @@ fn addresses_are_read_strictly() {
     let rcpt = |text: &str| codes(&format!("EHLO me\r\nMAIL FROM:<a@b.c>\r\n{text}\r\n"))[2].clone();
     assert_eq!(rcpt("rcpt to:<ada@example.com>"), "250");
     assert_eq!(rcpt("RCPT TO: <ada@example.com> NOTIFY=NEVER"), "250");
-    for wrong in ["RCPT TO:ada@example.com", "RCPT TO:<ada>", "RCPT TO:<a b@c.d>", "RCPT TO:<>", "RCPT FROM:<a@b.c>", "RCPT TO", "RCPT"] {
+    for wrong in [
+        "RCPT TO:ada@example.com",
+        "RCPT TO:<ada>",
+        "RCPT TO:<a b@c.d>",
+        "RCPT TO:<>",
+        "RCPT FROM:<a@b.c>",
+        "RCPT TO",
+        "RCPT",
+    ] {
         assert_eq!(rcpt(wrong), "501", "{wrong}");
     }
 }
@@ -96,14 +113,16 @@ fn a_client_that_makes_no_sense_is_sent_away() {
 
 proptest! {
     #[test]
-    fn any_bytes_in_any_pieces_are_survived(input in proptest::collection::vec(any::<u8>(), 0..4_000), piece in 1_usize..500) {
+    fn any_bytes_in_any_pieces_are_survived(input in proptest::collection::vec(any::<u8>(), 0..4_000),
+        piece in 1_usize..500) {
         talk(&input, piece);
     }
 
     #[test]
     fn any_order_of_commands_is_survived(
         commands in proptest::collection::vec(prop_oneof![
-            Just("EHLO me"), Just("HELO me"), Just("MAIL FROM:<a@b.c>"), Just("MAIL FROM:<>"), Just("RCPT TO:<a@b.c>"), Just("DATA"), Just("RSET"),
+            Just("EHLO me"), Just("HELO me"), Just("MAIL FROM:<a@b.c>"), Just("MAIL FROM:<>"), Just("RCPT TO:<a@b.c>"),
+                Just("DATA"), Just("RSET"),
             Just("."), Just("..x"), Just("hello"), Just("QUIT"), Just("VRFY x"), Just("\u{e9}"), Just(""),
         ], 0..40),
         piece in 1_usize..50,
@@ -113,8 +132,10 @@ proptest! {
     }
 
     #[test]
-    fn every_text_arrives_as_it_was_sent(lines in proptest::collection::vec("[ -~]{0,60}", 0..30), piece in 1_usize..200) {
-        let stuffed: String = lines.iter().map(|line| format!("{}{line}\r\n", if line.starts_with('.') { "." } else { "" })).collect();
+    fn every_text_arrives_as_it_was_sent(lines in proptest::collection::vec("[ -~]{0,60}", 0..30),
+        piece in 1_usize..200) {
+        let stuffed: String = lines.iter().map(|line| format!("{}{line}\r\n",
+            if line.starts_with('.') { "." } else { "" })).collect();
         let (_, mails) = talk(format!("{OPENING}{stuffed}.\r\n").as_bytes(), piece);
         let sent: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
         prop_assert_eq!(&mails[0].raw, sent.as_bytes());

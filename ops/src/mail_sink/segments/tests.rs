@@ -53,7 +53,9 @@ fn a_torn_end_is_cut_off_and_the_rest_stays() {
     drop(store);
     let file = fs::read_dir(&folder.0).unwrap().next().unwrap().unwrap().path();
     let whole = fs::metadata(&file).unwrap().len();
-    for torn in ["{\"n\":3,", "{\"n\":3,\"received_at\":\"2027-01-01T00:00:00Z\",\"from\":\"\",\"to\":[],\"bytes\":500}\nshort"] {
+    for torn in
+        ["{\"n\":3,", "{\"n\":3,\"received_at\":\"2027-01-01T00:00:00Z\",\"from\":\"\",\"to\":[],\"bytes\":500}\nshort"]
+    {
         OpenOptions::new().append(true).open(&file).unwrap().write_all(torn.as_bytes()).unwrap();
         let store = open(&folder.0);
         assert_eq!(texts(&store), ["one", "two"]);

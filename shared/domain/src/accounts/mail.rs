@@ -1,7 +1,7 @@
 //! The command that has a mail about an account sent.
 //!
-//! It names the account and never its address, and it never carries the token of a reset: the worker makes that when it writes the mail,
-//! so that it lies readable in no queue and no log.
+//! It names the account and never its address, and it never carries the token of a reset: the worker makes that when it
+//! writes the mail, so that it lies readable in no queue and no log.
 
 use super::UserId;
 use crate::ids::{BookingId, PropertyId, uuid_text};
@@ -69,7 +69,8 @@ pub struct StaffAlert {
 }
 
 impl StaffAlert {
-    /// The mail that tells this person of it: the same however often it is found about this subject (a payment, a refund, a dispute).
+    /// The mail that tells this person of it: the same however often it is found about this subject (a payment, a
+    /// refund, a dispute).
     pub fn mail_to(&self, user: UserId, subject: &str, now: Timestamp) -> AccountMail {
         let name = format!("alert|{}|{}|{subject}", self.booking_id, self.attention.as_str());
         AccountMail {

@@ -8,7 +8,8 @@ use crate::inventory::{DormGender, Inventory};
 /// What guests did not declare is not held against them: staff see them at the desk.
 ///
 /// # Errors
-/// [`Rejection::Gender`], [`Rejection::Age`], or [`Rejection::OverCapacity`] for a group that is too large for its type.
+/// [`Rejection::Gender`], [`Rejection::Age`], or [`Rejection::OverCapacity`] for a group that is too large for its
+/// type.
 pub fn check_party(inventory: &Inventory, stays: &[StayRequest]) -> Result<(), Rejection> {
     for stay in stays {
         // A type that is not sold is somebody else's finding.
@@ -24,7 +25,8 @@ pub fn check_party(inventory: &Inventory, stays: &[StayRequest]) -> Result<(), R
         if room_type.minimum_age.zip(stay.youngest_age).is_some_and(|(minimum, youngest)| youngest < minimum) {
             return Err(Rejection::Age);
         }
-        let group: u64 = stays.iter().filter(|other| other.room_type_id == room_type.id).map(|other| u64::from(other.guests)).sum();
+        let group: u64 =
+            stays.iter().filter(|other| other.room_type_id == room_type.id).map(|other| u64::from(other.guests)).sum();
         if room_type.max_group.is_some_and(|most| group > u64::from(most)) {
             return Err(Rejection::OverCapacity);
         }
@@ -41,7 +43,8 @@ mod tests {
 
     fn house() -> Inventory {
         let mut house = hostel();
-        (house.room_types[0].gender, house.room_types[0].minimum_age, house.room_types[0].max_group) = (DormGender::Female, Some(18), Some(4));
+        (house.room_types[0].gender, house.room_types[0].minimum_age, house.room_types[0].max_group) =
+            (DormGender::Female, Some(18), Some(4));
         house
     }
 

@@ -1,7 +1,8 @@
-//! Making room by moving stays that nobody promised a bed: when every night has room but no single bed is free for the whole stay.
+//! Making room by moving stays that nobody promised a bed: when every night has room but no single bed is free for the
+//! whole stay.
 //!
-//! Stays on interchangeable beds form an interval graph. First the fewest moves are looked for, one, two, three; when those do not do,
-//! everything that may move is seated anew.
+//! Stays on interchangeable beds form an interval graph. First the fewest moves are looked for, one, two, three; when
+//! those do not do, everything that may move is seated anew.
 
 use super::sweep::seat;
 use crate::view::{Row, Span};
@@ -43,7 +44,8 @@ impl Puzzle {
 
     /// Whether every night of every item has as many units as it has guests; if not, nothing helps.
     pub fn has_room(&self) -> bool {
-        let nights = self.items.iter().filter(|item| item.home.is_none()).flat_map(|item| item.span.first()..item.span.end());
+        let nights =
+            self.items.iter().filter(|item| item.home.is_none()).flat_map(|item| item.span.first()..item.span.end());
         let mut nights: Vec<usize> = nights.collect();
         nights.sort_unstable();
         nights.dedup();
@@ -74,7 +76,8 @@ impl Puzzle {
             for index in 0..seats.len() {
                 let item = &self.items[index];
                 let Some(home) = item.home.filter(|home| *home != seats[index]) else { continue };
-                let in_the_way = |other: usize| other != index && seats[other] == home && self.items[other].span.meets(&item.span);
+                let in_the_way =
+                    |other: usize| other != index && seats[other] == home && self.items[other].span.meets(&item.span);
                 if !(0..seats.len()).any(in_the_way) {
                     seats[index] = home;
                     changed = true;
@@ -105,7 +108,15 @@ impl<'a> FewMoves<'a> {
         let first = puzzle.items.iter().map(|item| item.span.first()).min()?;
         let nights = puzzle.items.iter().map(|item| item.span.end()).max()? - first;
         let guests = vec![FREE; nights * puzzle.units.len()];
-        let mut few = Self { puzzle, seats: vec![None; puzzle.items.len()], guests, first, nights, settled: vec![false; puzzle.items.len()], steps: 0 };
+        let mut few = Self {
+            puzzle,
+            seats: vec![None; puzzle.items.len()],
+            guests,
+            first,
+            nights,
+            settled: vec![false; puzzle.items.len()],
+            steps: 0,
+        };
         let mut homeless = Vec::new();
         for (index, item) in puzzle.items.iter().enumerate() {
             match item.home {
@@ -157,11 +168,14 @@ impl<'a> FewMoves<'a> {
         false
     }
 
-    /// Units for an item with whom it would push out, fewest first. Going back home would be no move at all, and never helps.
+    /// Units for an item with whom it would push out, fewest first. Going back home would be no move at all, and never
+    /// helps.
     fn options(&self, index: usize, moves: usize) -> Vec<(usize, Vec<usize>)> {
         let wanted = &self.puzzle.items[index];
         let mut options: Vec<(usize, Vec<usize>)> = Vec::new();
-        for unit in (0..self.puzzle.units.len()).filter(|unit| wanted.home != Some(*unit) && self.puzzle.can_hold(*unit, wanted)) {
+        for unit in (0..self.puzzle.units.len())
+            .filter(|unit| wanted.home != Some(*unit) && self.puzzle.can_hold(*unit, wanted))
+        {
             options.extend(self.pushed_out(unit, &wanted.span, moves).map(|pushed| (unit, pushed)));
         }
         options.sort_by_key(|(unit, pushed)| (pushed.len(), self.puzzle.units[*unit], *unit));

@@ -6,7 +6,8 @@ use crate::nights::Nights;
 use crate::view::{HORIZON_NIGHTS, PropertyView, Row, Span};
 use std::collections::HashMap;
 
-/// Nights around a stay within which room is looked for first. Reading everybody of a busy house takes long and is seldom needed.
+/// Nights around a stay within which room is looked for first. Reading everybody of a busy house takes long and is
+/// seldom needed.
 const NEAR_NIGHTS: usize = 14;
 /// Nights around a stay that are looked at next.
 const NEARBY_NIGHTS: usize = 70;
@@ -29,7 +30,12 @@ pub(crate) fn unit_of(units: &[Vec<usize>]) -> HashMap<usize, usize> {
 }
 
 /// The units of a stay: its room, or each of its beds; `None` when its beds are not those of whole units of this type.
-pub(crate) fn homes(beds: &[usize], units: &[Vec<usize>], unit_of: &HashMap<usize, usize>, kind: RoomKind) -> Option<Vec<usize>> {
+pub(crate) fn homes(
+    beds: &[usize],
+    units: &[Vec<usize>],
+    unit_of: &HashMap<usize, usize>,
+    kind: RoomKind,
+) -> Option<Vec<usize>> {
     let mut homes: Vec<usize> = beds.iter().map(|bed| unit_of.get(bed).copied()).collect::<Option<_>>()?;
     if kind == RoomKind::Private {
         homes.dedup();
@@ -41,7 +47,8 @@ pub(crate) fn homes(beds: &[usize], units: &[Vec<usize>], unit_of: &HashMap<usiz
 
 /// The nights whose guests may be moved: near the stays first, at last as far as one stay may hold on to the next.
 ///
-/// Where no unit is taken on both sides of a midnight, nobody stays through it, so nothing beyond it can make room here.
+/// Where no unit is taken on both sides of a midnight, nobody stays through it, so nothing beyond it can make room
+/// here.
 pub(crate) fn reach(view: &PropertyView, fixed: &[Row], asked: &[Span]) -> Vec<Nights> {
     let first = asked.iter().map(Span::first).min().unwrap_or(0);
     let end = asked.iter().map(Span::end).max().unwrap_or(first);

@@ -1,7 +1,8 @@
 //! The exhaustive way to seat stays: night after night, each stay that begins gets one of the units that are free.
 //!
-//! Without fixed stays and with equal units the first choice always does (an interval graph is perfect). With fixed ones a choice can
-//! lead nowhere; then the sweep goes back, remembering which situations it has seen fail, up to a bound on its steps.
+//! Without fixed stays and with equal units the first choice always does (an interval graph is perfect). With fixed
+//! ones a choice can lead nowhere; then the sweep goes back, remembering which situations it has seen fail, up to a
+//! bound on its steps.
 
 use super::reshuffle::{Item, Puzzle};
 use std::collections::HashSet;
@@ -22,7 +23,9 @@ struct Level {
 /// A unit for each item, or `None` when there is no way or `steps` choices were not enough to find one.
 pub(super) fn seat(puzzle: &Puzzle, steps: usize) -> Option<Vec<usize>> {
     let mut by_arrival: Vec<usize> = (0..puzzle.items.len()).collect();
-    by_arrival.sort_by_key(|item| (puzzle.items[*item].span.first(), std::cmp::Reverse(puzzle.items[*item].span.end()), *item));
+    by_arrival.sort_by_key(|item| {
+        (puzzle.items[*item].span.first(), std::cmp::Reverse(puzzle.items[*item].span.end()), *item)
+    });
     let mut busy_until = vec![0_usize; puzzle.units.len()];
     let mut failed: HashSet<u64> = HashSet::new();
     let mut levels: Vec<Level> = Vec::with_capacity(by_arrival.len());
@@ -30,7 +33,11 @@ pub(super) fn seat(puzzle: &Puzzle, steps: usize) -> Option<Vec<usize>> {
     while let Some(next) = by_arrival.get(levels.len()) {
         let night = puzzle.items[*next].span.first();
         let hopeless = !failed.is_empty() && failed.contains(&situation(levels.len(), &busy_until, night));
-        levels.push(if hopeless { Level { was_home: true, others: Some(Vec::new()), ..Level::default() } } else { Level::default() });
+        levels.push(if hopeless {
+            Level { was_home: true, others: Some(Vec::new()), ..Level::default() }
+        } else {
+            Level::default()
+        });
         // Take the next choice of the last stay that has one.
         loop {
             let depth = levels.len().checked_sub(1)?;
@@ -79,11 +86,13 @@ fn situation(depth: usize, busy_until: &[usize], night: usize) -> u64 {
     hasher.finish()
 }
 
-/// Units beside its home that can take the item, the best one last: the smallest that is free for the shortest time, so that others stay
-/// open for longer stays.
+/// Units beside its home that can take the item, the best one last: the smallest that is free for the shortest time, so
+/// that others stay open for longer stays.
 fn others(puzzle: &Puzzle, item: &Item, busy_until: &[usize]) -> Vec<usize> {
-    let open = (0..puzzle.units.len()).filter(|unit| item.home != Some(*unit) && is_open(puzzle, item, busy_until, *unit));
-    let mut units: Vec<(usize, usize, usize)> = open.map(|unit| (puzzle.units[unit], puzzle.fixed[unit].free_run(item.span.end()), unit)).collect();
+    let open =
+        (0..puzzle.units.len()).filter(|unit| item.home != Some(*unit) && is_open(puzzle, item, busy_until, *unit));
+    let mut units: Vec<(usize, usize, usize)> =
+        open.map(|unit| (puzzle.units[unit], puzzle.fixed[unit].free_run(item.span.end()), unit)).collect();
     units.sort_unstable_by(|a, b| b.cmp(a));
     units.into_iter().map(|(.., unit)| unit).collect()
 }

@@ -1,7 +1,7 @@
 //! Who has which beds at one property, kept up to date from one event after another.
 //!
-//! Events of different bookings may come in any order, so nothing is ever freed by arithmetic: whenever a booking gives beds up, the
-//! nights are drawn anew from what every booking and block has.
+//! Events of different bookings may come in any order, so nothing is ever freed by arithmetic: whenever a booking gives
+//! beds up, the nights are drawn anew from what every booking and block has.
 
 use crate::booking::{Status, Stay};
 use crate::decide::MAX_REVISIONS;
@@ -43,7 +43,11 @@ impl Run {
     fn of(view: &PropertyView, beds: &[BedId], nights: Nights) -> Option<Self> {
         let span = view.clipped_span(nights)?;
         let number = |bed: &BedId| u16::try_from(view.bed_number(bed)?).ok();
-        Some(Self { first: u16::try_from(span.first()).ok()?, end: u16::try_from(span.end()).ok()?, beds: beds.iter().filter_map(number).collect() })
+        Some(Self {
+            first: u16::try_from(span.first()).ok()?,
+            end: u16::try_from(span.end()).ok()?,
+            beds: beds.iter().filter_map(number).collect(),
+        })
     }
 
     fn span(&self) -> Span {
@@ -60,7 +64,8 @@ impl Run {
     }
 }
 
-/// Beds of a stay, and what it counts for when room is made. A stay that changed beds is one of these for each of its parts.
+/// Beds of a stay, and what it counts for when room is made. A stay that changed beds is one of these for each of its
+/// parts.
 #[derive(Debug, Clone)]
 struct HeldStay {
     room_type: u16,
@@ -106,7 +111,9 @@ impl Occupancy {
 
     /// A booking has this now; anything older than what is known of it is ignored.
     pub fn hold(&mut self, holding: Holding<'_>) {
-        if self.held.get(&holding.booking_id).is_some_and(|known| known.rev >= holding.rev) || holding.status == Status::Rejected {
+        if self.held.get(&holding.booking_id).is_some_and(|known| known.rev >= holding.rev)
+            || holding.status == Status::Rejected
+        {
             return;
         }
         let stays = if holding.status.holds_beds() { holding.stays } else { &[] };
@@ -126,7 +133,8 @@ impl Occupancy {
     }
 
     fn held_stay(&self, holding: &Holding<'_>, stay: &Stay) -> Vec<HeldStay> {
-        let room_type = self.empty.inventory().room_types.iter().position(|room_type| room_type.id == stay.room_type_id);
+        let room_type =
+            self.empty.inventory().room_types.iter().position(|room_type| room_type.id == stay.room_type_id);
         // A type that is no longer there has nobody to move, but its beds are as taken as before.
         let room_type = room_type.and_then(|index| u16::try_from(index).ok()).unwrap_or(u16::MAX);
         let movable = holding.status.may_move()
@@ -137,7 +145,12 @@ impl Occupancy {
             && self.empty.span(stay.nights()).is_some();
         let mut begin = stay.arrival;
         let mut parts = Vec::with_capacity(1);
-        for (until, beds) in stay.earlier_beds.iter().map(|earlier| (earlier.until, &earlier.beds)).chain([(stay.departure, &stay.assigned_beds)]) {
+        for (until, beds) in stay
+            .earlier_beds
+            .iter()
+            .map(|earlier| (earlier.until, &earlier.beds))
+            .chain([(stay.departure, &stay.assigned_beds)])
+        {
             let run = Run::of(&self.empty, beds, Nights::new(begin, until.min(stay.departure)));
             parts.extend(run.map(|run| HeldStay {
                 room_type,
@@ -157,8 +170,13 @@ impl Occupancy {
         self.blocked.iter().filter(on).flat_map(Run::beds).collect()
     }
 
-    /// Stays of a room type within these nights that may be put into other beds, in the order of their bookings: nights, beds, guests.
-    pub(super) fn movable(&self, room_type: &RoomTypeId, within: &Span) -> impl Iterator<Item = (Span, Vec<usize>, usize)> {
+    /// Stays of a room type within these nights that may be put into other beds, in the order of their bookings:
+    /// nights, beds, guests.
+    pub(super) fn movable(
+        &self,
+        room_type: &RoomTypeId,
+        within: &Span,
+    ) -> impl Iterator<Item = (Span, Vec<usize>, usize)> {
         let index = self.empty.inventory().room_types.iter().position(|own| own.id == *room_type);
         let stays = self.held.values().flat_map(|held| &held.stays);
         stays.filter(move |stay| stay.movable && Some(usize::from(stay.room_type)) == index).filter_map(move |stay| {

@@ -128,13 +128,21 @@ impl Changes {
     pub fn between(before: &Booking, after: &Booking) -> Option<Box<Self>> {
         let count = before.stays.len().max(after.stays.len());
         let differing = (0..count).filter(|index| before.stays.get(*index) != after.stays.get(*index));
-        let stays = differing.map(|index| StayChange { index, before: before.stays.get(index).cloned(), after: after.stays.get(index).cloned() }).collect();
+        let stays = differing
+            .map(|index| StayChange {
+                index,
+                before: before.stays.get(index).cloned(),
+                after: after.stays.get(index).cloned(),
+            })
+            .collect();
         let changes = Self {
             stays,
-            price: (before.price != after.price).then(|| PriceChange { before: before.price.clone(), after: after.price.clone() }),
+            price: (before.price != after.price)
+                .then(|| PriceChange { before: before.price.clone(), after: after.price.clone() }),
             rate_plan: (before.rate_plan_id != after.rate_plan_id)
                 .then(|| RatePlanChange { before: before.rate_plan_id.clone(), after: after.rate_plan_id.clone() }),
-            payment: (before.payment != after.payment).then(|| PaymentChange { before: before.payment.clone(), after: after.payment.clone() }),
+            payment: (before.payment != after.payment)
+                .then(|| PaymentChange { before: before.payment.clone(), after: after.payment.clone() }),
             guest: before.guest != after.guest,
         };
         (changes != Self::default()).then(|| Box::new(changes))
@@ -151,7 +159,8 @@ impl Changes {
         }
         // Those that the change dropped lie behind what is left, in order.
         let kept = stays.len();
-        stays.extend(self.stays.iter().filter(|change| change.index >= kept).filter_map(|change| change.before.clone()));
+        stays
+            .extend(self.stays.iter().filter(|change| change.index >= kept).filter_map(|change| change.before.clone()));
         if let Some(change) = &self.price {
             price.clone_from(&change.before);
         }
@@ -194,7 +203,8 @@ pub struct HistoryEntry {
     /// What changed beside the status.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changes: Option<Box<Changes>>,
-    /// Bookings that were given other beds to make this revision possible: a repetition of the command must tell of them, too.
+    /// Bookings that were given other beds to make this revision possible: a repetition of the command must tell of
+    /// them, too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub moved: Vec<BookingId>,
 }
@@ -222,7 +232,12 @@ pub struct Terms {
 impl Booking {
     /// What the booking was right after revision `rev`, by taking back what later revisions changed.
     pub fn terms_at(&self, rev: u32) -> Terms {
-        let mut terms = Terms { stays: self.stays.clone(), price: self.price.clone(), rate_plan_id: self.rate_plan_id.clone(), payment: self.payment.clone() };
+        let mut terms = Terms {
+            stays: self.stays.clone(),
+            price: self.price.clone(),
+            rate_plan_id: self.rate_plan_id.clone(),
+            payment: self.payment.clone(),
+        };
         for entry in self.history.iter().rev().take_while(|entry| entry.rev > rev) {
             if let Some(changes) = &entry.changes {
                 changes.undo(&mut terms);

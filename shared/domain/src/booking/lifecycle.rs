@@ -28,8 +28,17 @@ pub enum Status {
 
 impl Status {
     /// Every state.
-    pub const ALL: [Self; 9] =
-        [Self::Requested, Self::Held, Self::Confirmed, Self::CheckedIn, Self::CheckedOut, Self::NoShow, Self::Rejected, Self::Cancelled, Self::Expired];
+    pub const ALL: [Self; 9] = [
+        Self::Requested,
+        Self::Held,
+        Self::Confirmed,
+        Self::CheckedIn,
+        Self::CheckedOut,
+        Self::NoShow,
+        Self::Rejected,
+        Self::Cancelled,
+        Self::Expired,
+    ];
 
     /// States in which a booking owns beds, as they are written: what queries ask for.
     pub const HOLDING: [&'static str; 4] = ["held", "confirmed", "checked_in", "checked_out"];
@@ -147,7 +156,8 @@ mod tests {
 
     #[test]
     fn queries_ask_for_all_who_hold_beds() {
-        let holding: Vec<&str> = Status::ALL.into_iter().filter(|status| status.holds_beds()).map(Status::as_str).collect();
+        let holding: Vec<&str> =
+            Status::ALL.into_iter().filter(|status| status.holds_beds()).map(Status::as_str).collect();
         assert_eq!(holding, Status::HOLDING);
     }
 

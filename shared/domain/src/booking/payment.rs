@@ -18,8 +18,8 @@ pub struct Payment {
     /// What the ledger comes to; absent while it is empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ledger: Option<Summary>,
-    /// What is to be given back in all, what was given back already included. Decided with the booking, so that no payment is both
-    /// given back and counted.
+    /// What is to be given back in all, what was given back already included. Decided with the booking, so that no
+    /// payment is both given back and counted.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub to_return: i64,
 }
@@ -84,15 +84,16 @@ impl Payment {
         (self.to_return - self.ledger.as_ref().map_or(0, |ledger| ledger.refunded)).max(0)
     }
 
-    /// Whether what was paid confirms a hold. What is to be given back does not count, except what was paid twice, which never did. What
-    /// somebody gave back at Stripe does: told in the order in which it happened, it would have come after the confirmation.
+    /// Whether what was paid confirms a hold. What is to be given back does not count, except what was paid twice,
+    /// which never did. What somebody gave back at Stripe does: told in the order in which it happened, it would have
+    /// come after the confirmation.
     pub fn covers(&self) -> bool {
         let Some(ledger) = &self.ledger else { return self.required == 0 };
         ledger.cleared - (self.to_return - ledger.surplus).max(0) >= self.required
     }
 
-    /// Whether, beyond that, the hostel still has it. Beds that were released are claimed again for nothing less: the money may have gone
-    /// back because there were none.
+    /// Whether, beyond that, the hostel still has it. Beds that were released are claimed again for nothing less: the
+    /// money may have gone back because there were none.
     pub fn covers_late(&self) -> bool {
         let kept = self.ledger.as_ref().map_or(0, Summary::kept);
         self.covers() && kept - self.return_due() >= self.required
@@ -110,7 +111,8 @@ impl Booking {
         }
     }
 
-    /// What is still owed, in minor units of the price's currency. What a cancelled booking owes is not asked for by itself.
+    /// What is still owed, in minor units of the price's currency. What a cancelled booking owes is not asked for by
+    /// itself.
     pub fn balance(&self) -> i64 {
         if !self.status.holds_beds() {
             return 0;
@@ -121,12 +123,15 @@ impl Booking {
     /// What a guest can pay now: what confirms a held booking, else the balance.
     pub fn payable(&self) -> i64 {
         match self.status {
-            Status::Held => (self.payment.required - self.payment.ledger.as_ref().map_or(0, |ledger| ledger.cleared)).max(0),
+            Status::Held => {
+                (self.payment.required - self.payment.ledger.as_ref().map_or(0, |ledger| ledger.cleared)).max(0)
+            }
             _ => self.balance(),
         }
     }
 
-    /// What is to be given back in all, as the booking stands: whatever was paid beyond what is owed, and what was paid twice.
+    /// What is to be given back in all, as the booking stands: whatever was paid beyond what is owed, and what was paid
+    /// twice.
     ///
     /// `refund = max(0, captured − refunded − fee)`, with what banks took not being ours to give.
     pub fn returnable(&self) -> i64 {
@@ -141,7 +146,9 @@ impl Booking {
         match ledger {
             Summary { captured: 1.., charged_back: 1.., .. } if ledger.kept() <= 0 => PaymentStatus::ChargedBack,
             Summary { captured: 1.., refunded: 1.., .. } if ledger.kept() <= 0 => PaymentStatus::Refunded,
-            Summary { captured: 1.., refunded: 1.., .. } if !is_live || self.balance() > 0 => PaymentStatus::PartiallyRefunded,
+            Summary { captured: 1.., refunded: 1.., .. } if !is_live || self.balance() > 0 => {
+                PaymentStatus::PartiallyRefunded
+            }
             Summary { captured: 1.., .. } if self.balance() > 0 => PaymentStatus::PartiallyPaid,
             Summary { captured: 1.., .. } => PaymentStatus::Paid,
             Summary { processing: true, .. } => PaymentStatus::Processing,

@@ -73,8 +73,8 @@ pub struct Stay {
     pub departure: NaiveDate,
     /// Guests in this stay.
     pub guests: u32,
-    /// The beds, the same on every night that [`Self::earlier_beds`] does not tell of; empty before any were assigned. A booking
-    /// that no longer holds beds keeps the last ones as a record.
+    /// The beds, the same on every night that [`Self::earlier_beds`] does not tell of; empty before any were assigned.
+    /// A booking that no longer holds beds keeps the last ones as a record.
     pub assigned_beds: Vec<BedId>,
     /// Beds of the nights before guests in the house were moved, oldest first; almost always empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -125,7 +125,10 @@ impl Stay {
 
     /// The beds of one of its nights.
     pub fn beds_on(&self, night: NaiveDate) -> &[BedId] {
-        self.earlier_beds.iter().find(|earlier| night < earlier.until).map_or(self.assigned_beds.as_slice(), |earlier| earlier.beds.as_slice())
+        self.earlier_beds
+            .iter()
+            .find(|earlier| night < earlier.until)
+            .map_or(self.assigned_beds.as_slice(), |earlier| earlier.beds.as_slice())
     }
 
     /// Every assigned bed on every night.

@@ -1,4 +1,5 @@
-//! What a refused guest could have instead: the same rooms some days earlier or later, or other rooms on the same dates.
+//! What a refused guest could have instead: the same rooms some days earlier or later, or other rooms on the same
+//! dates.
 
 use super::Decider;
 use crate::allocation::allocate;
@@ -16,16 +17,19 @@ const MAX_ALTERNATIVES: usize = 3;
 const SHIFTS: [i64; 6] = [1, -1, 2, -2, 3, -3];
 
 impl Decider<'_> {
-    /// At most three offers that could be booked right now without moving anybody, priced. Only where other dates or rooms can help.
+    /// At most three offers that could be booked right now without moving anybody, priced. Only where other dates or
+    /// rooms can help.
     pub(super) fn alternatives(&mut self, request: &RequestBooking, rejection: Rejection) -> Vec<Alternative> {
-        if !matches!(rejection, Rejection::NoAvailability | Rejection::Restriction | Rejection::Gender | Rejection::Age) {
+        if !matches!(rejection, Rejection::NoAvailability | Rejection::Restriction | Rejection::Gender | Rejection::Age)
+        {
             return Vec::new();
         }
         let property = &request.property_id;
         self.journal.adopt(property, self.known.views.get(property));
         let today = self.local_date(property, request.requested_at);
         let Some(view) = self.view(property) else { return Vec::new() };
-        let others: Vec<RoomTypeId> = view.inventory().room_types.iter().map(|room_type| room_type.id.clone()).collect();
+        let others: Vec<RoomTypeId> =
+            view.inventory().room_types.iter().map(|room_type| room_type.id.clone()).collect();
         let shifted = SHIFTS.into_iter().filter_map(|days| shifted(&request.stays, days));
         let retyped = others.iter().map(|id| retyped(&request.stays, id)).filter(|stays| *stays != request.stays);
         let mut offers = Vec::new();
@@ -45,7 +49,8 @@ impl Decider<'_> {
         let sold = stays.iter().all(|stay| stay.arrival >= today)
             && check_party(inventory, &stays).is_ok()
             && restrictions::check(view.rates(), &request.rate_plan_id, &stays, today).is_empty();
-        let price = price(inventory, view.rates(), inventory.rate_plan(&request.rate_plan_id)?, &stays).filter(|_| sold)?;
+        let price =
+            price(inventory, view.rates(), inventory.rate_plan(&request.rate_plan_id)?, &stays).filter(|_| sold)?;
         let mark = self.journal.mark();
         let fits = stays.iter().all(|stay| self.try_on(request, stay).is_some());
         self.journal.undo_to(mark);
@@ -63,7 +68,11 @@ impl Decider<'_> {
 fn shifted(stays: &[StayRequest], days: i64) -> Option<Vec<StayRequest>> {
     let by = TimeDelta::days(days);
     let moved = |stay: &StayRequest| {
-        Some(StayRequest { arrival: stay.arrival.checked_add_signed(by)?, departure: stay.departure.checked_add_signed(by)?, ..stay.clone() })
+        Some(StayRequest {
+            arrival: stay.arrival.checked_add_signed(by)?,
+            departure: stay.departure.checked_add_signed(by)?,
+            ..stay.clone()
+        })
     };
     stays.iter().map(moved).collect()
 }

@@ -22,7 +22,11 @@ impl Decider<'_> {
         match self.reassign(&booking, assign) {
             Ok(changed) => {
                 let status = booking.status;
-                Ok(Verdict::Decided(Box::new(self.advance(changed, status, Revision::of(Action::Assign, command_id, order)))))
+                Ok(Verdict::Decided(Box::new(self.advance(
+                    changed,
+                    status,
+                    Revision::of(Action::Assign, command_id, order),
+                ))))
             }
             Err(stop) => {
                 self.journal.undo_to(mark);
@@ -54,8 +58,15 @@ impl Decider<'_> {
         Ok(changed)
     }
 
-    /// Takes exactly these beds for a stay on the nights `ahead`; they must be free, of the stay's type, and as many as it needs.
-    pub(super) fn seat_in(&mut self, order: &Order, stay: &StayRequest, ahead: Nights, beds: &[BedId]) -> Result<(), Stop> {
+    /// Takes exactly these beds for a stay on the nights `ahead`; they must be free, of the stay's type, and as many as
+    /// it needs.
+    pub(super) fn seat_in(
+        &mut self,
+        order: &Order,
+        stay: &StayRequest,
+        ahead: Nights,
+        beds: &[BedId],
+    ) -> Result<(), Stop> {
         let property = &order.property_id;
         self.journal.adopt(property, self.known.views.get(property));
         let Some(view) = self.view(property) else { return Err(self.refuse_order(order, RefusalCode::Closed)) };
@@ -64,8 +75,14 @@ impl Decider<'_> {
         let guests = usize::try_from(stay.guests).unwrap_or(usize::MAX);
         let fit = numbers.len() == beds.len()
             && view.beds_of(&stay.room_type_id).is_some_and(|layout| match layout.kind {
-                RoomKind::Private => numbers.len() >= guests && layout.rooms.iter().any(|room| room.iter().copied().collect::<BTreeSet<_>>() == numbers),
-                RoomKind::Dorm => numbers.len() == guests && numbers.iter().all(|bed| layout.rooms.iter().flatten().any(|own| own == bed)),
+                RoomKind::Private => {
+                    numbers.len() >= guests
+                        && layout.rooms.iter().any(|room| room.iter().copied().collect::<BTreeSet<_>>() == numbers)
+                }
+                RoomKind::Dorm => {
+                    numbers.len() == guests
+                        && numbers.iter().all(|bed| layout.rooms.iter().flatten().any(|own| own == bed))
+                }
             });
         if !fit {
             return Err(self.refuse_order(order, RefusalCode::BedUnfit));
@@ -77,25 +94,37 @@ impl Decider<'_> {
         Ok(())
     }
 
-    /// The refusal that names the bookings in the way. It waits until everybody who owns a bed on these nights is known.
-    pub(super) fn taken(&mut self, property: &PropertyId, own: Option<BookingId>, beds: &[BedId], nights: Nights) -> Stop {
+    /// The refusal that names the bookings in the way. It waits until everybody who owns a bed on these nights is
+    /// known.
+    pub(super) fn taken(
+        &mut self,
+        property: &PropertyId,
+        own: Option<BookingId>,
+        beds: &[BedId],
+        nights: Nights,
+    ) -> Stop {
         if !self.known.fresh.contains(property) {
             self.missing.views.insert(property.clone());
             return Stop::Unread;
         }
         let known = self.known.occupied.get(property);
         if !known.is_some_and(|known| known.arrival <= nights.arrival && nights.departure <= known.departure) {
-            let wider = known.map_or(nights, |known| Nights::new(known.arrival.min(nights.arrival), known.departure.max(nights.departure)));
+            let wider = known.map_or(nights, |known| {
+                Nights::new(known.arrival.min(nights.arrival), known.departure.max(nights.departure))
+            });
             self.missing.occupants.insert(property.clone(), wider);
             return Stop::Unread;
         }
         let in_the_way = |booking: &&Booking| {
             Some(booking.id) != own
                 && booking.property_id == *property
-                && booking.claims().any(|(bed, night)| nights.arrival <= night && night < nights.departure && beds.contains(bed))
+                && booking
+                    .claims()
+                    .any(|(bed, night)| nights.arrival <= night && night < nights.departure && beds.contains(bed))
         };
         let stored = self.known.bookings.values().filter(|booking| !self.bookings.contains_key(&booking.id));
-        let mut bookings: Vec<BookingId> = self.bookings.values().chain(stored).filter(in_the_way).map(|booking| booking.id).collect();
+        let mut bookings: Vec<BookingId> =
+            self.bookings.values().chain(stored).filter(in_the_way).map(|booking| booking.id).collect();
         bookings.sort_unstable();
         let why = Why { code: RefusalCode::BedTaken, alternatives: Vec::new(), bookings };
         Stop::Answer(Verdict::Refused(ReplyOutcome::Refused, Some(Box::new(why))))

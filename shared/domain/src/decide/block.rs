@@ -13,7 +13,9 @@ impl Decider<'_> {
     pub(super) fn block(&mut self, command_id: Uuid, asked: &BlockBeds) -> Result<Verdict, Stop> {
         if let Some(block) = self.blocked(asked.block_id) {
             return match block.history.first() {
-                Some(first) if is_same(block, asked) => Ok(Verdict::Changed(Box::new(InventoryChanged::of(block, first)))),
+                Some(first) if is_same(block, asked) => {
+                    Ok(Verdict::Changed(Box::new(InventoryChanged::of(block, first))))
+                }
                 _ => Err(Stop::Answer(Verdict::Refused(ReplyOutcome::KeyReused, None))),
             };
         }
@@ -21,7 +23,9 @@ impl Decider<'_> {
         let nights = Nights::new(asked.from, asked.until);
         let today = self.today(property);
         self.journal.adopt(property, self.known.views.get(property));
-        let Some(view) = self.view(property) else { return Err(self.refuse(property, Stop::because(RefusalCode::Closed), Stop::Unread)) };
+        let Some(view) = self.view(property) else {
+            return Err(self.refuse(property, Stop::because(RefusalCode::Closed), Stop::Unread));
+        };
         let beds: BTreeSet<usize> = asked.bed_ids.iter().filter_map(|bed| view.bed_number(bed)).collect();
         if beds.is_empty() || beds.len() != asked.bed_ids.len() || beds.len() > MAX_BLOCK_BEDS {
             return Err(self.refuse(property, Stop::because(RefusalCode::BedUnfit), Stop::Unread));
@@ -77,10 +81,25 @@ impl Decider<'_> {
         beds.into_iter().for_each(|bed| self.journal.free(property, bed, &span));
     }
 
-    fn advance_block(&mut self, mut block: Block, to: BlockStatus, command_id: Uuid, actor: &str, reason: Option<&String>) -> Verdict {
+    fn advance_block(
+        &mut self,
+        mut block: Block,
+        to: BlockStatus,
+        command_id: Uuid,
+        actor: &str,
+        reason: Option<&String>,
+    ) -> Verdict {
         let rev = block.rev + 1;
         let event_id = block.id.event_id(rev, INVENTORY_CHANGED);
-        let entry = BlockEntry { rev, at: self.now, to, command_id, event_id, actor: actor.to_owned(), reason: reason.cloned() };
+        let entry = BlockEntry {
+            rev,
+            at: self.now,
+            to,
+            command_id,
+            event_id,
+            actor: actor.to_owned(),
+            reason: reason.cloned(),
+        };
         (block.rev, block.status, block.updated_at) = (rev, to, self.now);
         let event = InventoryChanged::of(&block, &entry);
         block.history.push(entry);
@@ -92,7 +111,8 @@ impl Decider<'_> {
     }
 }
 
-/// A block that was lifted before it was decided, or was refused: it may still wait somewhere, and then is another one than this.
+/// A block that was lifted before it was decided, or was refused: it may still wait somewhere, and then is another one
+/// than this.
 fn never_made(asked: &UnblockBeds) -> Block {
     let day = asked.requested_at.as_datetime().date_naive();
     Block {
@@ -111,5 +131,6 @@ fn never_made(asked: &UnblockBeds) -> Block {
 }
 
 fn is_same(block: &Block, asked: &BlockBeds) -> bool {
-    (&block.property_id, block.kind, &block.bed_ids, block.from, block.until) == (&asked.property_id, asked.kind, &asked.bed_ids, asked.from, asked.until)
+    (&block.property_id, block.kind, &block.bed_ids, block.from, block.until)
+        == (&asked.property_id, asked.kind, &asked.bed_ids, asked.from, asked.until)
 }

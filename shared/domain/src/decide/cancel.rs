@@ -9,7 +9,8 @@ use chrono::NaiveDate;
 use uuid::Uuid;
 
 impl Decider<'_> {
-    /// Frees the beds and says what it costs, at the time at which it was asked. Whether that is charged is decided apart.
+    /// Frees the beds and says what it costs, at the time at which it was asked. Whether that is charged is decided
+    /// apart.
     pub(super) fn cancel(&mut self, command_id: Uuid, cancel: &CancelBooking) -> Result<Verdict, Stop> {
         let order = &cancel.order;
         if let Some(booking) = self.booking(order.booking_id)
@@ -22,11 +23,17 @@ impl Decider<'_> {
         if !booking.status.may_become(Status::Cancelled) {
             return Err(Stop::conflict());
         }
-        let fee = self.view(&order.property_id).map(|view| cancellation_fee(&booking, &view.inventory().property, order.requested_at));
+        let fee = self
+            .view(&order.property_id)
+            .map(|view| cancellation_fee(&booking, &view.inventory().property, order.requested_at));
         // Who was not confirmed yet owes nothing for leaving.
         let is_free = cancel.waive_fee || booking.status == Status::Held;
         booking.cancellation_fee = Some(if is_free { 0 } else { fee.unwrap_or(0) });
         self.vacate(&order.property_id, &booking.stays, NaiveDate::MIN);
-        Ok(Verdict::Decided(Box::new(self.advance(booking, Status::Cancelled, Revision::of(Action::Cancel, command_id, order)))))
+        Ok(Verdict::Decided(Box::new(self.advance(
+            booking,
+            Status::Cancelled,
+            Revision::of(Action::Cancel, command_id, order),
+        ))))
     }
 }

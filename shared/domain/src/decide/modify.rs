@@ -32,7 +32,8 @@ impl Decider<'_> {
             match self.reseat(&booking, order, wishes, today) {
                 Ok((stays, moves)) => {
                     changed.stays = stays;
-                    self.settle_price(&booking, &mut changed, modify, today).inspect_err(|_| self.journal.undo_to(mark))?;
+                    self.settle_price(&booking, &mut changed, modify, today)
+                        .inspect_err(|_| self.journal.undo_to(mark))?;
                     revision.moved = self.give_way(&order.property_id, moves, command_id);
                 }
                 Err(stop) => {
@@ -71,16 +72,25 @@ impl Decider<'_> {
         }
         let plan = modify.rate_plan_id.as_ref().filter(|_| modify.reprice).unwrap_or(&booking.rate_plan_id);
         let booked_on = self.local_date(property, modify.order.requested_at);
-        let faults = self.view(property).map_or_else(Vec::new, |view| restrictions::check(view.rates(), plan, &asked, booked_on));
+        let faults = self
+            .view(property)
+            .map_or_else(Vec::new, |view| restrictions::check(view.rates(), plan, &asked, booked_on));
         let new_faults = faults.iter().filter(|fault| {
             let Some(wish) = wishes.get(fault.stay).filter(|wish| changed(wish)) else { return false };
             let Some(before) = before(booking, wish) else { return true };
             // What was sold stays sold: an arrival or departure that does not change is not restricted anew.
             match fault.kind {
-                RestrictionKind::ClosedToArrival | RestrictionKind::AdvanceTooShort | RestrictionKind::AdvanceTooLong => before.arrival != wish.stay.arrival,
+                RestrictionKind::ClosedToArrival
+                | RestrictionKind::AdvanceTooShort
+                | RestrictionKind::AdvanceTooLong => before.arrival != wish.stay.arrival,
                 RestrictionKind::ClosedToDeparture => before.departure != wish.stay.departure,
-                RestrictionKind::StopSell => before.room_type_id != wish.stay.room_type_id || !before.nights().iter().any(|night| night == fault.date),
-                RestrictionKind::MinStayArrival | RestrictionKind::MinStayThrough => wish.stay.nights().count() < before.nights().count(),
+                RestrictionKind::StopSell => {
+                    before.room_type_id != wish.stay.room_type_id
+                        || !before.nights().iter().any(|night| night == fault.date)
+                }
+                RestrictionKind::MinStayArrival | RestrictionKind::MinStayThrough => {
+                    wish.stay.nights().count() < before.nights().count()
+                }
                 RestrictionKind::MaxStay => wish.stay.nights().count() > before.nights().count(),
             }
         });
@@ -98,20 +108,30 @@ impl Decider<'_> {
     ) -> Result<(Vec<Stay>, Vec<(crate::ids::BookingId, usize, Vec<usize>)>), Stop> {
         let property = &order.property_id;
         let from = if booking.status == Status::CheckedIn { today } else { NaiveDate::MIN };
-        let kept: HashSet<usize> = wishes.iter().filter(|wish| is_kept(booking, wish)).filter_map(|wish| wish.continues).collect();
-        let leaving: Vec<Stay> = booking.stays.iter().enumerate().filter(|(index, _)| !kept.contains(index)).map(|(_, stay)| stay.clone()).collect();
+        let kept: HashSet<usize> =
+            wishes.iter().filter(|wish| is_kept(booking, wish)).filter_map(|wish| wish.continues).collect();
+        let leaving: Vec<Stay> = booking
+            .stays
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| !kept.contains(index))
+            .map(|(_, stay)| stay.clone())
+            .collect();
         self.vacate(property, &leaving, from);
         let mut stays: Vec<Option<Stay>> = vec![None; wishes.len()];
         let mut waiting = Vec::new();
         for (index, wish) in wishes.iter().enumerate() {
             let present = before(booking, wish);
-            let mut stay = present.map_or_else(|| Stay::of(&wish.stay, Vec::new()), |present| continued(present, &wish.stay));
+            let mut stay =
+                present.map_or_else(|| Stay::of(&wish.stay, Vec::new()), |present| continued(present, &wish.stay));
             let ahead = Nights::new(wish.stay.arrival.max(from), wish.stay.departure);
             if is_kept(booking, wish) || ahead.count() < 1 {
                 stays[index] = Some(stay);
                 continue;
             }
-            let same_shape = present.is_some_and(|present| present.room_type_id == wish.stay.room_type_id && present.guests == wish.stay.guests);
+            let same_shape = present.is_some_and(|present| {
+                present.room_type_id == wish.stay.room_type_id && present.guests == wish.stay.guests
+            });
             let promised = present.filter(|present| present.locked && same_shape).map(|present| &present.assigned_beds);
             if let Some(beds) = wish.beds.as_ref().or(promised) {
                 self.seat_in(order, &wish.stay, ahead, beds)?;
@@ -127,7 +147,11 @@ impl Decider<'_> {
         let wanted: Vec<Wanted> = waiting
             .iter()
             .map(|(index, ahead)| Wanted {
-                asked: StayRequest { arrival: ahead.arrival, departure: ahead.departure, ..wishes[*index].stay.clone() },
+                asked: StayRequest {
+                    arrival: ahead.arrival,
+                    departure: ahead.departure,
+                    ..wishes[*index].stay.clone()
+                },
                 present: stays[*index].iter().flat_map(|stay| stay.assigned_beds.iter().filter_map(number)).collect(),
             })
             .collect();
@@ -146,7 +170,13 @@ impl Decider<'_> {
         Ok((stays.into_iter().flatten().collect(), placement.moves))
     }
 
-    fn settle_price(&mut self, booking: &Booking, changed: &mut Booking, modify: &ModifyBooking, today: NaiveDate) -> Result<(), Unsold> {
+    fn settle_price(
+        &mut self,
+        booking: &Booking,
+        changed: &mut Booking,
+        modify: &ModifyBooking,
+        today: NaiveDate,
+    ) -> Result<(), Unsold> {
         if !modify.reprice && modify.quote.is_none() {
             changed.price = agreed(booking, &changed.stays);
             return Ok(());
@@ -161,9 +191,18 @@ impl Decider<'_> {
         Ok(())
     }
 
-    fn new_price(&mut self, booking: &Booking, changed: &Booking, modify: &ModifyBooking, plan: &RatePlanId, today: NaiveDate) -> Result<Price, Unsold> {
+    fn new_price(
+        &mut self,
+        booking: &Booking,
+        changed: &Booking,
+        modify: &ModifyBooking,
+        plan: &RatePlanId,
+        today: NaiveDate,
+    ) -> Result<Price, Unsold> {
         let requests: Vec<StayRequest> = changed.stays.iter().map(Stay::as_request).collect();
-        let holds = |quote: &&crate::rates::quote::Quote| quote.covers(&booking.property_id, plan, &requests, modify.order.requested_at);
+        let holds = |quote: &&crate::rates::quote::Quote| {
+            quote.covers(&booking.property_id, plan, &requests, modify.order.requested_at)
+        };
         if let Some(quote) = modify.quote.as_ref().filter(holds) {
             return Ok(quote.price.clone());
         }
@@ -171,7 +210,8 @@ impl Decider<'_> {
             Some(wishes) => wishes.get(index).and_then(|wish| wish.continues),
             None => Some(index),
         };
-        let stays: Vec<Continued> = requests.into_iter().enumerate().map(|(index, asked)| Continued { asked, before: place(index) }).collect();
+        let stays: Vec<Continued> =
+            requests.into_iter().enumerate().map(|(index, asked)| Continued { asked, before: place(index) }).collect();
         let price = self.reprice(booking, plan, &stays, today)?;
         if modify.quote.as_ref().is_some_and(|quote| quote.price != price) {
             return Err(self.unsold(&booking.property_id, Rejection::PriceChanged));
@@ -186,12 +226,18 @@ fn before<'a>(booking: &'a Booking, wish: &StayWish) -> Option<&'a Stay> {
 
 /// Whether the stay keeps everything, its beds included.
 fn is_kept(booking: &Booking, wish: &StayWish) -> bool {
-    before(booking, wish).is_some_and(|before| before.as_request() == wish.stay && wish.beds.as_ref().is_none_or(|beds| *beds == before.assigned_beds))
+    before(booking, wish).is_some_and(|before| {
+        before.as_request() == wish.stay && wish.beds.as_ref().is_none_or(|beds| *beds == before.assigned_beds)
+    })
 }
 
 fn continued(before: &Stay, asked: &StayRequest) -> Stay {
-    let mut stay =
-        Stay { assigned_beds: before.assigned_beds.clone(), earlier_beds: before.earlier_beds.clone(), locked: before.locked, ..Stay::of(asked, Vec::new()) };
+    let mut stay = Stay {
+        assigned_beds: before.assigned_beds.clone(),
+        earlier_beds: before.earlier_beds.clone(),
+        locked: before.locked,
+        ..Stay::of(asked, Vec::new())
+    };
     // Beds of nights that are no longer part of the stay are nobody's.
     stay.earlier_beds.retain(|earlier| earlier.until > asked.arrival);
     stay
@@ -203,7 +249,11 @@ fn check_wishes(booking: &Booking, wishes: &[StayWish], today: NaiveDate) -> Res
     if wishes.is_empty() || wishes.len() > MAX_GROUP_STAYS {
         return Err(RefusalCode::UnknownStay);
     }
-    if wishes.iter().filter_map(|wish| wish.continues).any(|index| index >= booking.stays.len() || !continued.insert(index)) {
+    if wishes
+        .iter()
+        .filter_map(|wish| wish.continues)
+        .any(|index| index >= booking.stays.len() || !continued.insert(index))
+    {
         return Err(RefusalCode::UnknownStay);
     }
     let in_house = booking.status == Status::CheckedIn;
@@ -225,7 +275,11 @@ fn check_wishes(booking: &Booking, wishes: &[StayWish], today: NaiveDate) -> Res
             _ => {}
         }
     }
-    let dropped_past = booking.stays.iter().enumerate().any(|(index, stay)| in_house && stay.arrival < today && !continued.contains(&index));
+    let dropped_past = booking
+        .stays
+        .iter()
+        .enumerate()
+        .any(|(index, stay)| in_house && stay.arrival < today && !continued.contains(&index));
     let total: i64 = wishes.iter().map(|wish| wish.stay.nights().count()).sum();
     if dropped_past || total > MAX_STAY_NIGHTS { Err(RefusalCode::InvalidDates) } else { Ok(()) }
 }

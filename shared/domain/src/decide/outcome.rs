@@ -90,7 +90,8 @@ pub enum Verdict {
 pub struct Decisions {
     /// One for each command, in their order.
     pub verdicts: Vec<Verdict>,
-    /// Events of other bookings that a command moved, each with the index of that command: to be published with its own.
+    /// Events of other bookings that a command moved, each with the index of that command: to be published with its
+    /// own.
     pub consequences: Vec<(usize, BookingEvent)>,
     /// Each changed booking once, in the order of their first change.
     pub changes: Vec<Change>,
@@ -113,7 +114,12 @@ impl Decisions {
         had: Option<impl Iterator<Item = (&'a BedId, NaiveDate)>>,
         has: impl Iterator<Item = (&'a BedId, NaiveDate)>,
     ) {
-        let claim = |(bed, night): (&BedId, NaiveDate)| Claim { property_id: property.clone(), bed_id: bed.clone(), night, owner };
+        let claim = |(bed, night): (&BedId, NaiveDate)| Claim {
+            property_id: property.clone(),
+            bed_id: bed.clone(),
+            night,
+            owner,
+        };
         let Some(had) = had else {
             self.claimed.extend(has.map(claim));
             return;

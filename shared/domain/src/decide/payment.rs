@@ -1,4 +1,5 @@
-//! Money and beds: a hold that is paid, that nobody paid in time, that was paid late, and one that staff confirm by hand.
+//! Money and beds: a hold that is paid, that nobody paid in time, that was paid late, and one that staff confirm by
+//! hand.
 //!
 //! What is to be given back is decided here, with the booking, so that no payment both confirms and is given back: see
 //! [`Booking::returnable`]. Giving it back is somebody else's work.
@@ -12,8 +13,8 @@ use chrono::NaiveDate;
 use uuid::Uuid;
 
 impl Decider<'_> {
-    /// Takes over what the ledger comes to. A hold that is paid is confirmed; one that was paid after its beds were released gets beds for
-    /// the same dates again or, if there are none, is given its money back.
+    /// Takes over what the ledger comes to. A hold that is paid is confirmed; one that was paid after its beds were
+    /// released gets beds for the same dates again or, if there are none, is given its money back.
     pub(super) fn settle(&mut self, command_id: Uuid, settle: &SettlePayment) -> Result<Verdict, Stop> {
         let order = &settle.order;
         let booking = self.ordered(command_id, order)?;
@@ -53,8 +54,8 @@ impl Decider<'_> {
         }
     }
 
-    /// Releases the beds of a hold whose time is up. Whoever asks has made sure that nobody can pay any more; money that came meanwhile
-    /// keeps the beds, also money that confirms nothing, because staff have to look at it.
+    /// Releases the beds of a hold whose time is up. Whoever asks has made sure that nobody can pay any more; money
+    /// that came meanwhile keeps the beds, also money that confirms nothing, because staff have to look at it.
     pub(super) fn expire_hold(&mut self, command_id: Uuid, expire: &ExpireHold) -> Result<Verdict, Stop> {
         let order = &expire.order;
         let booking = self.ordered(command_id, order)?;
@@ -71,7 +72,11 @@ impl Decider<'_> {
             return Err(Stop::because(RefusalCode::PaymentUnderWay));
         }
         self.vacate(&order.property_id, &booking.stays, NaiveDate::MIN);
-        Ok(Verdict::Decided(Box::new(self.advance(booking, Status::Expired, Revision::of(Action::Expire, command_id, order)))))
+        Ok(Verdict::Decided(Box::new(self.advance(
+            booking,
+            Status::Expired,
+            Revision::of(Action::Expire, command_id, order),
+        ))))
     }
 
     /// Staff let the guests pay later.
@@ -81,7 +86,11 @@ impl Decider<'_> {
         if booking.status != Status::Held {
             return Err(Stop::conflict());
         }
-        Ok(Verdict::Decided(Box::new(self.advance(booking, Status::Confirmed, Revision::of(Action::Confirm, command_id, order)))))
+        Ok(Verdict::Decided(Box::new(self.advance(
+            booking,
+            Status::Confirmed,
+            Revision::of(Action::Confirm, command_id, order),
+        ))))
     }
 }
 

@@ -49,7 +49,12 @@ struct House {
 
 impl Decider<'_> {
     /// Takes beds for all of these stays, or none; `own` is the booking they belong to.
-    pub(super) fn place(&mut self, property: &PropertyId, own: BookingId, wanted: &[Wanted]) -> Result<Placement, Unsold> {
+    pub(super) fn place(
+        &mut self,
+        property: &PropertyId,
+        own: BookingId,
+        wanted: &[Wanted],
+    ) -> Result<Placement, Unsold> {
         let mark = self.journal.mark();
         let placed = self.place_all(property, own, wanted);
         if placed.is_err() {
@@ -86,7 +91,13 @@ impl Decider<'_> {
         Ok(placement)
     }
 
-    fn place_in_turn(&mut self, property: &PropertyId, wanted: &[Wanted], stays: &[usize], placement: &mut Placement) -> Result<(), NoBeds> {
+    fn place_in_turn(
+        &mut self,
+        property: &PropertyId,
+        wanted: &[Wanted],
+        stays: &[usize],
+        placement: &mut Placement,
+    ) -> Result<(), NoBeds> {
         for index in stays {
             let view = self.view(property).ok_or(NoBeds::UnknownType)?;
             let Wanted { asked, present } = &wanted[*index];
@@ -142,17 +153,24 @@ impl Decider<'_> {
             }
         }
         let Some((house, items, seats)) = solved else { return Err(full) };
-        let beds_of = |items: &[usize]| items.iter().flat_map(|item| house.units[seats[*item]].clone()).collect::<Vec<usize>>();
+        let beds_of =
+            |items: &[usize]| items.iter().flat_map(|item| house.units[seats[*item]].clone()).collect::<Vec<usize>>();
         for ((index, ..), items) in asked.iter().zip(&items) {
             placement.beds[*index] = beds_of(items);
         }
-        let moved: Vec<(&Movable, Vec<usize>)> =
-            house.movables.iter().filter(|movable| house.is_moved(movable, &seats)).map(|movable| (movable, beds_of(&movable.items))).collect();
+        let moved: Vec<(&Movable, Vec<usize>)> = house
+            .movables
+            .iter()
+            .filter(|movable| house.is_moved(movable, &seats))
+            .map(|movable| (movable, beds_of(&movable.items)))
+            .collect();
         // First everybody out, then everybody in: beds change hands.
         for (movable, _) in &moved {
             for item in &movable.items {
                 let Item { span, home, .. } = house.puzzle.items[*item];
-                home.into_iter().flat_map(|home| &house.units[home]).for_each(|bed| self.journal.free(property, *bed, &span));
+                home.into_iter()
+                    .flat_map(|home| &house.units[home])
+                    .for_each(|bed| self.journal.free(property, *bed, &span));
             }
         }
         for (movable, beds) in moved {
@@ -167,14 +185,31 @@ impl Decider<'_> {
     }
 
     /// Adds everybody who may be moved, and takes them out of what is fixed.
-    fn with_movables(&self, mut house: House, property: &PropertyId, own: BookingId, room_type: &RoomTypeId, nights: Nights) -> House {
+    fn with_movables(
+        &self,
+        mut house: House,
+        property: &PropertyId,
+        own: BookingId,
+        room_type: &RoomTypeId,
+        nights: Nights,
+    ) -> House {
         let Some(view) = self.view(property) else { return house };
         let kind = view.beds_of(room_type).map_or(RoomKind::Dorm, |layout| layout.kind);
         let unit_of = unit_of(&house.units);
-        let meets = |stay: &Stay| stay.room_type_id == *room_type && stay.arrival < nights.departure && nights.arrival < stay.departure && is_movable(stay);
-        let candidate =
-            |booking: &&Booking| booking.status.may_move() && booking.id != own && booking.property_id == *property && booking.stays.iter().any(meets);
-        let stored = self.known.bookings.values().filter(candidate).filter(|booking| !self.bookings.contains_key(&booking.id));
+        let meets = |stay: &Stay| {
+            stay.room_type_id == *room_type
+                && stay.arrival < nights.departure
+                && nights.arrival < stay.departure
+                && is_movable(stay)
+        };
+        let candidate = |booking: &&Booking| {
+            booking.status.may_move()
+                && booking.id != own
+                && booking.property_id == *property
+                && booking.stays.iter().any(meets)
+        };
+        let stored =
+            self.known.bookings.values().filter(candidate).filter(|booking| !self.bookings.contains_key(&booking.id));
         let mut bookings: Vec<&Booking> = self.bookings.values().filter(candidate).chain(stored).collect();
         // Maps have no order; a decision must not depend on it.
         bookings.sort_unstable_by_key(|booking| booking.id);
@@ -187,20 +222,30 @@ impl Decider<'_> {
                 if homes.iter().any(|home| house.units[*home].iter().any(|bed| !all_taken(view.row(*bed), &span))) {
                     continue;
                 }
-                let beds = if kind == RoomKind::Private { usize::try_from(stay.guests).unwrap_or(usize::MAX) } else { 1 };
+                let beds =
+                    if kind == RoomKind::Private { usize::try_from(stay.guests).unwrap_or(usize::MAX) } else { 1 };
                 let first = house.puzzle.items.len();
                 for home in homes {
                     house.puzzle.fixed[home].free(&span);
                     house.puzzle.items.push(Item { span, beds, home: Some(home) });
                 }
-                house.movables.push(Movable { booking: booking.id, stay: index, items: (first..house.puzzle.items.len()).collect() });
+                house.movables.push(Movable {
+                    booking: booking.id,
+                    stay: index,
+                    items: (first..house.puzzle.items.len()).collect(),
+                });
             }
         }
         house
     }
 
     /// Writes the moves of a placement into the bookings, one revision each, and gives the ids of those moved.
-    pub(super) fn give_way(&mut self, property: &PropertyId, moves: Vec<(BookingId, usize, Vec<usize>)>, command_id: Uuid) -> Vec<BookingId> {
+    pub(super) fn give_way(
+        &mut self,
+        property: &PropertyId,
+        moves: Vec<(BookingId, usize, Vec<usize>)>,
+        command_id: Uuid,
+    ) -> Vec<BookingId> {
         let mut by_booking: BTreeMap<BookingId, Vec<(usize, Vec<BedId>)>> = BTreeMap::new();
         for (booking, stay, beds) in moves {
             by_booking.entry(booking).or_default().push((stay, self.bed_ids(property, &beds)));
@@ -214,7 +259,13 @@ impl Decider<'_> {
                 }
             }
             let status = booking.status;
-            let revision = Revision { action: Action::Move, command_id, actor: "system".to_owned(), reason: None, moved: Vec::new() };
+            let revision = Revision {
+                action: Action::Move,
+                command_id,
+                actor: "system".to_owned(),
+                reason: None,
+                moved: Vec::new(),
+            };
             let event = self.advance(booking, status, revision);
             self.consequences.push((self.current, event));
         }
@@ -233,10 +284,16 @@ impl Decider<'_> {
         let mut freed: Vec<(usize, Span)> = Vec::new();
         for stay in stays {
             let mut begin = stay.arrival;
-            let parts = stay.earlier_beds.iter().map(|earlier| (earlier.until, &earlier.beds)).chain([(stay.departure, &stay.assigned_beds)]);
+            let parts = stay
+                .earlier_beds
+                .iter()
+                .map(|earlier| (earlier.until, &earlier.beds))
+                .chain([(stay.departure, &stay.assigned_beds)]);
             for (until, beds) in parts {
                 let span = view.clipped_span(Nights::new(begin.max(from), until.min(stay.departure)));
-                freed.extend(span.iter().flat_map(|span| beds.iter().filter_map(|bed| Some((view.bed_number(bed)?, *span)))));
+                freed.extend(
+                    span.iter().flat_map(|span| beds.iter().filter_map(|bed| Some((view.bed_number(bed)?, *span)))),
+                );
                 begin = until;
             }
         }
@@ -283,7 +340,8 @@ impl House {
         house
     }
 
-    /// Whether a stay ends up in other units than before; guests of one stay who change places with each other do not move.
+    /// Whether a stay ends up in other units than before; guests of one stay who change places with each other do not
+    /// move.
     fn is_moved(&self, movable: &Movable, seats: &[usize]) -> bool {
         let mut homes: Vec<Option<usize>> = movable.items.iter().map(|item| self.puzzle.items[*item].home).collect();
         let mut now: Vec<Option<usize>> = movable.items.iter().map(|item| Some(seats[*item])).collect();

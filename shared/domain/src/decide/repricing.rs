@@ -16,7 +16,13 @@ pub(super) struct Continued {
 
 impl Decider<'_> {
     /// Prices the stays by the plan of today; nights before `today` keep what was agreed for them.
-    pub(super) fn reprice(&mut self, booking: &Booking, plan: &RatePlanId, stays: &[Continued], today: NaiveDate) -> Result<Price, Unsold> {
+    pub(super) fn reprice(
+        &mut self,
+        booking: &Booking,
+        plan: &RatePlanId,
+        stays: &[Continued],
+        today: NaiveDate,
+    ) -> Result<Price, Unsold> {
         let property = &booking.property_id;
         let priced = self.view(property).and_then(|view| {
             let inventory = view.inventory();
@@ -50,7 +56,8 @@ fn keep_past(amounts: &mut [i64], booking: &Booking, index: usize, asked: &StayR
 
 /// The agreed total on the nights of these stays; the price itself when the nights are the same.
 pub(super) fn agreed(booking: &Booking, stays: &[Stay]) -> Option<Price> {
-    let same = booking.stays.len() == stays.len() && booking.stays.iter().zip(stays).all(|(before, after)| before.nights() == after.nights());
+    let same = booking.stays.len() == stays.len()
+        && booking.stays.iter().zip(stays).all(|(before, after)| before.nights() == after.nights());
     let price = booking.price.as_ref()?;
     if same {
         return Some(price.clone());

@@ -50,13 +50,15 @@ impl Decider<'_> {
     /// Priced and checked first: what cannot be sold must not take beds.
     fn sell(&mut self, request: &RequestBooking) -> Result<(Placement, Price), Unsold> {
         let property = &request.property_id;
-        let price = self.quoted(property, &request.rate_plan_id, &request.stays, request.quote.as_ref(), request.requested_at)?;
+        let price =
+            self.quoted(property, &request.rate_plan_id, &request.stays, request.quote.as_ref(), request.requested_at)?;
         self.check_stays(property, &request.stays)?;
         if !request.override_restrictions {
             let booked_on = self.local_date(property, request.requested_at);
             self.check_restrictions(property, &request.rate_plan_id, &request.stays, booked_on)?;
         }
-        let wanted: Vec<Wanted> = request.stays.iter().map(|asked| Wanted { asked: asked.clone(), present: Vec::new() }).collect();
+        let wanted: Vec<Wanted> =
+            request.stays.iter().map(|asked| Wanted { asked: asked.clone(), present: Vec::new() }).collect();
         let placement = self.place(property, request.booking_id, &wanted)?;
         Ok((placement, price))
     }
@@ -90,8 +92,15 @@ impl Decider<'_> {
         checked.map_err(|rejection| self.unsold(property, rejection))
     }
 
-    fn check_restrictions(&mut self, property: &PropertyId, plan: &RatePlanId, stays: &[StayRequest], booked_on: NaiveDate) -> Result<(), Unsold> {
-        let free = self.view(property).is_none_or(|view| restrictions::check(view.rates(), plan, stays, booked_on).is_empty());
+    fn check_restrictions(
+        &mut self,
+        property: &PropertyId,
+        plan: &RatePlanId,
+        stays: &[StayRequest],
+        booked_on: NaiveDate,
+    ) -> Result<(), Unsold> {
+        let free =
+            self.view(property).is_none_or(|view| restrictions::check(view.rates(), plan, stays, booked_on).is_empty());
         if free { Ok(()) } else { Err(self.unsold(property, Rejection::Restriction)) }
     }
 
@@ -101,11 +110,12 @@ impl Decider<'_> {
 
     /// The calendar date at a property; that of UTC at one that does not exist.
     pub(super) fn local_date(&self, property: &PropertyId, at: Timestamp) -> NaiveDate {
-        self.view(property).map_or_else(|| at.as_datetime().date_naive(), |view| at.local_date(view.inventory().property.time_zone))
+        self.view(property)
+            .map_or_else(|| at.as_datetime().date_naive(), |view| at.local_date(view.inventory().property.time_zone))
     }
 
-    /// What has to be paid at once on this plan, and until when the beds wait for it. The time begins with the decision: a guest is not to
-    /// pay for an outage of ours.
+    /// What has to be paid at once on this plan, and until when the beds wait for it. The time begins with the
+    /// decision: a guest is not to pay for an outage of ours.
     fn hold(&self, property: &PropertyId, plan: &RatePlanId, price: Option<&Price>) -> Payment {
         let terms = self.view(property).and_then(|view| {
             let inventory = view.inventory();

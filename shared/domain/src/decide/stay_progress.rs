@@ -32,18 +32,24 @@ impl Decider<'_> {
         if let Some(code) = self.beds_unready(&booking, date) {
             return Err(self.refuse_order(order, code));
         }
-        Ok(Verdict::Decided(Box::new(self.advance(booking, Status::CheckedIn, Revision::of(Action::CheckIn, command_id, order)))))
+        Ok(Verdict::Decided(Box::new(self.advance(
+            booking,
+            Status::CheckedIn,
+            Revision::of(Action::CheckIn, command_id, order),
+        ))))
     }
 
     fn beds_unready(&self, booking: &Booking, date: NaiveDate) -> Option<RefusalCode> {
         let inventory = self.view(&booking.property_id)?.inventory();
         for stay in booking.stays.iter().filter(|stay| stay.arrival <= date && date <= stay.departure) {
-            let by_the_bed = inventory.room_type(&stay.room_type_id).is_none_or(|room_type| room_type.kind == RoomKind::Dorm);
+            let by_the_bed =
+                inventory.room_type(&stay.room_type_id).is_none_or(|room_type| room_type.kind == RoomKind::Dorm);
             let wanted = if by_the_bed { usize::try_from(stay.guests).unwrap_or(usize::MAX) } else { 1 };
             if stay.assigned_beds.len() < wanted {
                 return Some(RefusalCode::BedsMissing);
             }
-            let dirty = |bed| inventory.room_of(bed).is_some_and(|room| room.state_of(bed).cleanliness == Cleanliness::Dirty);
+            let dirty =
+                |bed| inventory.room_of(bed).is_some_and(|room| room.state_of(bed).cleanliness == Cleanliness::Dirty);
             if stay.assigned_beds.iter().any(dirty) {
                 return Some(RefusalCode::BedNotClean);
             }
@@ -60,13 +66,17 @@ impl Decider<'_> {
         }
         let today = self.today(&order.property_id);
         let mut left = booking.clone();
-        let shortened: Vec<(usize, Stay)> = booking.stays.iter().enumerate().filter_map(|(index, stay)| Some((index, ended(stay, today)?))).collect();
+        let shortened: Vec<(usize, Stay)> =
+            booking.stays.iter().enumerate().filter_map(|(index, stay)| Some((index, ended(stay, today)?))).collect();
         left.stays = shortened.iter().map(|(_, stay)| stay.clone()).collect();
         if left.stays.is_empty() {
             return Err(Stop::because(RefusalCode::TooEarly));
         }
         left.price = if check_out.reprice && left.stays != booking.stays {
-            let stays: Vec<Continued> = shortened.iter().map(|(index, stay)| Continued { asked: stay.as_request(), before: Some(*index) }).collect();
+            let stays: Vec<Continued> = shortened
+                .iter()
+                .map(|(index, stay)| Continued { asked: stay.as_request(), before: Some(*index) })
+                .collect();
             Some(self.reprice(&booking, &booking.rate_plan_id, &stays, today)?)
         } else {
             agreed(&booking, &left.stays)
@@ -80,10 +90,15 @@ impl Decider<'_> {
             }
         }
         for (index, stay) in booking.stays.iter().enumerate() {
-            let until = shortened.iter().find(|(kept, _)| *kept == index).map_or(stay.arrival, |(_, kept)| kept.departure);
+            let until =
+                shortened.iter().find(|(kept, _)| *kept == index).map_or(stay.arrival, |(_, kept)| kept.departure);
             self.vacate(&order.property_id, std::slice::from_ref(stay), until);
         }
-        Ok(Verdict::Decided(Box::new(self.advance(left, Status::CheckedOut, Revision::of(Action::CheckOut, command_id, order)))))
+        Ok(Verdict::Decided(Box::new(self.advance(
+            left,
+            Status::CheckedOut,
+            Revision::of(Action::CheckOut, command_id, order),
+        ))))
     }
 
     /// After the business day of arrival is over. The beds are free again; it costs what cancelling would cost now.
@@ -96,10 +111,15 @@ impl Decider<'_> {
         if extent(&booking).0.is_none_or(|arrival| self.today(&order.property_id) <= arrival) {
             return Err(Stop::because(RefusalCode::TooEarly));
         }
-        let fee = self.view(&order.property_id).map(|view| cancellation_fee(&booking, &view.inventory().property, self.now));
+        let fee =
+            self.view(&order.property_id).map(|view| cancellation_fee(&booking, &view.inventory().property, self.now));
         booking.cancellation_fee = Some(fee.unwrap_or(0));
         self.vacate(&order.property_id, &booking.stays, NaiveDate::MIN);
-        Ok(Verdict::Decided(Box::new(self.advance(booking, Status::NoShow, Revision::of(Action::NoShow, command_id, order)))))
+        Ok(Verdict::Decided(Box::new(self.advance(
+            booking,
+            Status::NoShow,
+            Revision::of(Action::NoShow, command_id, order),
+        ))))
     }
 
     /// Undoes a check-in or a no-show: with a reason, on the same business day, or later by an administrator.
@@ -113,7 +133,8 @@ impl Decider<'_> {
         if !is_given(order.reason.as_deref()) {
             return Err(Stop::because(RefusalCode::ReasonMissing));
         }
-        let entered = booking.history.iter().rfind(|entry| entry.to == undone && entry.from != undone).map(|entry| entry.at);
+        let entered =
+            booking.history.iter().rfind(|entry| entry.to == undone && entry.from != undone).map(|entry| entry.at);
         if !order.as_admin && !entered.is_some_and(|at| self.is_same_day(&booking, at)) {
             return Err(Stop::because(RefusalCode::TooLate));
         }
@@ -129,11 +150,16 @@ impl Decider<'_> {
     }
 
     fn is_same_day(&self, booking: &Booking, at: Timestamp) -> bool {
-        self.view(&booking.property_id).is_some_and(|view| business_date(&view.inventory().property, at) == self.today(&booking.property_id))
+        self.view(&booking.property_id)
+            .is_some_and(|view| business_date(&view.inventory().property, at) == self.today(&booking.property_id))
     }
 
     /// Claims beds for all stays again, the old ones where they are still free.
-    pub(super) fn seat_again(&mut self, booking: &mut Booking, command_id: Uuid) -> Result<Vec<crate::ids::BookingId>, Stop> {
+    pub(super) fn seat_again(
+        &mut self,
+        booking: &mut Booking,
+        command_id: Uuid,
+    ) -> Result<Vec<crate::ids::BookingId>, Stop> {
         let property = booking.property_id.clone();
         let Some(view) = self.view(&property) else { return Err(self.unsold(&property, Rejection::Closed).into()) };
         let seen = |stay: &Stay| Nights::new(stay.arrival.max(view.origin()), stay.departure);
@@ -145,7 +171,13 @@ impl Decider<'_> {
             .map(|(index, stay)| {
                 let nights = seen(stay);
                 let asked = StayRequest { arrival: nights.arrival, departure: nights.departure, ..stay.as_request() };
-                (index, Wanted { asked, present: stay.assigned_beds.iter().filter_map(|bed| view.bed_number(bed)).collect() })
+                (
+                    index,
+                    Wanted {
+                        asked,
+                        present: stay.assigned_beds.iter().filter_map(|bed| view.bed_number(bed)).collect(),
+                    },
+                )
             })
             .collect();
         let (places, wanted): (Vec<usize>, Vec<Wanted>) = wanted.into_iter().unzip();

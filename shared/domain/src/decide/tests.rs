@@ -21,17 +21,26 @@ use std::collections::HashSet;
 #[test]
 fn a_batch_fills_the_house_and_rejects_the_rest() {
     let mut house = House::new();
-    let commands: Vec<_> = (0..15).map(|n| asks(&n.to_string(), vec![stay("dorm-6-mixed", "2027-01-10", "2027-01-13", 1)])).collect();
+    let commands: Vec<_> =
+        (0..15).map(|n| asks(&n.to_string(), vec![stay("dorm-6-mixed", "2027-01-10", "2027-01-13", 1)])).collect();
     let verdicts = house.run(&commands);
     assert_eq!(verdicts.iter().filter(|verdict| status(verdict) == Some(Status::Confirmed)).count(), 12);
-    assert!(verdicts[12..].iter().all(|verdict| matches!(verdict, Verdict::Decided(event) if event.rejection == Some(Rejection::NoAvailability))));
+    assert!(verdicts[12..].iter().all(
+        |verdict| matches!(verdict, Verdict::Decided(event) if event.rejection == Some(Rejection::NoAvailability))
+    ));
     assert_eq!(house.claims.len(), 36);
 }
 
 #[test]
 fn nothing_is_refused_on_a_view_that_may_be_old() {
     let mut house = House::new();
-    house.run(&[asks("all", vec![stay("private-double", "2027-01-10", "2027-01-12", 2), stay("private-double", "2027-01-10", "2027-01-12", 2)])]);
+    house.run(&[asks(
+        "all",
+        vec![
+            stay("private-double", "2027-01-10", "2027-01-12", 2),
+            stay("private-double", "2027-01-10", "2027-01-12", 2),
+        ],
+    )]);
     let late = [asks("late", vec![stay("private-double", "2027-01-10", "2027-01-12", 1)])];
     assert_eq!(house.decide(false, &late).unwrap_err().views, HashSet::from([PropertyId::from("pvt-montreal")]));
     assert_eq!(status(&house.run(&late)[0]), Some(Status::Rejected));
@@ -61,11 +70,16 @@ fn the_same_key_for_another_body_is_refused() {
 #[test]
 fn a_cancelled_bed_is_sold_again_in_the_same_batch() {
     let mut house = House::new();
-    let both = vec![stay("private-double", "2027-01-10", "2027-01-12", 2), stay("private-double", "2027-01-10", "2027-01-12", 2)];
+    let both = vec![
+        stay("private-double", "2027-01-10", "2027-01-12", 2),
+        stay("private-double", "2027-01-10", "2027-01-12", 2),
+    ];
     house.run(&[asks("1", both.clone())]);
     let verdicts = house.run(&[cancels("1", 7), asks("2", both)]);
     assert_eq!(verdicts.iter().map(status).collect::<Vec<_>>(), [Some(Status::Cancelled), Some(Status::Confirmed)]);
-    assert!(house.claims.iter().all(|claim| claim.owner == Owner::Booking(BookingId::derive(None, "2", "fingerprint"))));
+    assert!(
+        house.claims.iter().all(|claim| claim.owner == Owner::Booking(BookingId::derive(None, "2", "fingerprint")))
+    );
 }
 
 #[test]
@@ -101,7 +115,10 @@ fn what_cannot_be_sold_is_rejected_with_its_reason() {
     ];
     for (index, (asked, reason)) in reasons.into_iter().enumerate() {
         let verdict = house.run(&[asks(&index.to_string(), vec![asked])]).remove(0);
-        assert!(matches!(&verdict, Verdict::Decided(event) if event.rejection == Some(reason)), "{reason:?}: {verdict:?}");
+        assert!(
+            matches!(&verdict, Verdict::Decided(event) if event.rejection == Some(reason)),
+            "{reason:?}: {verdict:?}"
+        );
     }
     let (id, command) = asks("plan", vec![stay("dorm-6-mixed", "2027-01-10", "2027-01-11", 1)]);
     let BookingCommand::Request(mut unpriced) = command else { unreachable!() };

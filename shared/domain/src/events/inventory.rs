@@ -68,7 +68,8 @@ pub struct InventoryChanged {
 impl InventoryChanged {
     /// The event that announces `entry`, the same whenever it is made again from the stored block.
     pub fn of(block: &Block, entry: &BlockEntry) -> Self {
-        let (block_id, kind, bed_ids, from, until) = (block.id, block.kind, block.bed_ids.clone(), block.from, block.until);
+        let (block_id, kind, bed_ids, from, until) =
+            (block.id, block.kind, block.bed_ids.clone(), block.from, block.until);
         let change = match entry.to {
             BlockStatus::Active => InventoryChange::Blocked { block_id, kind, bed_ids, from, until },
             BlockStatus::Lifted => InventoryChange::Unblocked { block_id, kind, bed_ids, from, until },
@@ -87,7 +88,11 @@ impl InventoryChanged {
     /// # Errors
     /// See [`DecodeError`].
     pub fn decode(kind: &str, body: &[u8]) -> Result<Self, DecodeError> {
-        if kind == INVENTORY_CHANGED { decode_body(body) } else { Err(DecodeError::unknown(kind, &[INVENTORY_CHANGED])) }
+        if kind == INVENTORY_CHANGED {
+            decode_body(body)
+        } else {
+            Err(DecodeError::unknown(kind, &[INVENTORY_CHANGED]))
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! Events of money: what came, went, failed or is argued about. Without personal data and without anything by which one could pay.
+//! Events of money: what came, went, failed or is argued about. Without personal data and without anything by which one
+//! could pay.
 
 use crate::ids::{BookingId, PropertyId, uuid_text};
 use crate::ledger::{EntryKind, Ledger, News, NewsKind};
@@ -20,7 +21,8 @@ pub const PAYMENT_REFUNDED: &str = "payment.refunded.v1";
 pub const PAYMENT_DISPUTED: &str = "payment.disputed.v1";
 
 /// All of them.
-pub const PAYMENT_EVENTS: [&str; 5] = [PAYMENT_OPENED, PAYMENT_CAPTURED, PAYMENT_FAILED, PAYMENT_REFUNDED, PAYMENT_DISPUTED];
+pub const PAYMENT_EVENTS: [&str; 5] =
+    [PAYMENT_OPENED, PAYMENT_CAPTURED, PAYMENT_FAILED, PAYMENT_REFUNDED, PAYMENT_DISPUTED];
 
 /// An entry of the ledger as it is now. One that was taken back, because a refund came back, has the amount 0.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,12 +106,21 @@ impl PaymentEvent {
             NewsKind::Disputed => What::Disputed,
         };
         Self {
-            event_id: Uuid::new_v5(&ledger.booking_id.as_uuid(), format!("{}|{}", kind_of(what), news.subject).as_bytes()),
+            event_id: Uuid::new_v5(
+                &ledger.booking_id.as_uuid(),
+                format!("{}|{}", kind_of(what), news.subject).as_bytes(),
+            ),
             booking_id: ledger.booking_id,
             property_id: ledger.property_id.clone(),
             what,
             payment: news.payment,
-            entry: news.entry.map(|entry| Booked { id: entry.id, kind: entry.kind, amount: entry.amount, fee: entry.fee, at: entry.at }),
+            entry: news.entry.map(|entry| Booked {
+                id: entry.id,
+                kind: entry.kind,
+                amount: entry.amount,
+                fee: entry.fee,
+                at: entry.at,
+            }),
             amount: news.amount,
             currency: ledger.currency,
             ledger_rev: ledger.rev,
@@ -126,7 +137,11 @@ impl PaymentEvent {
             return Err(DecodeError::unknown(kind, &PAYMENT_EVENTS));
         }
         let event: Self = decode_body(body)?;
-        if event.kind() == kind { Ok(event) } else { Err(DecodeError::InvalidBody(format!("a `{kind}` cannot tell of `{:?}`", event.what))) }
+        if event.kind() == kind {
+            Ok(event)
+        } else {
+            Err(DecodeError::InvalidBody(format!("a `{kind}` cannot tell of `{:?}`", event.what)))
+        }
     }
 }
 

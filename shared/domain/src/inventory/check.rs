@@ -81,7 +81,11 @@ fn check_rooms(inventory: &Inventory, faults: &mut Vec<FieldError>) {
         let at = |field: &str| format!("/rooms/{index}/{field}");
         check_id(&at("id"), room.id.as_str(), faults);
         if inventory.room_type(&room.room_type_id).is_none() {
-            faults.push(FieldError::new(at("room_type_id"), "unknown_room_type", "this property has no such room type"));
+            faults.push(FieldError::new(
+                at("room_type_id"),
+                "unknown_room_type",
+                "this property has no such room type",
+            ));
         }
         if room.beds.is_empty() {
             faults.push(FieldError::new(at("beds"), "missing", "a room has at least one bed"));
@@ -94,7 +98,11 @@ fn check_rooms(inventory: &Inventory, faults: &mut Vec<FieldError>) {
             }
         }
         for bed in room.bed_states.keys().filter(|bed| !room.beds.contains(bed)) {
-            faults.push(FieldError::new(at(&format!("bed_states/{}", escaped(bed.as_str()))), "unknown_bed", "the room has no such bed"));
+            faults.push(FieldError::new(
+                at(&format!("bed_states/{}", escaped(bed.as_str()))),
+                "unknown_bed",
+                "the room has no such bed",
+            ));
         }
     }
     if beds.len() > MAX_BEDS {
@@ -124,7 +132,11 @@ fn check_plans(inventory: &Inventory, faults: &mut Vec<FieldError>) {
         }
         let known = |id: &PolicyId| inventory.cancellation_policies.iter().any(|policy| policy.id == *id);
         if plan.cancellation_policy_id.as_ref().is_some_and(|id| !known(id)) {
-            faults.push(FieldError::new(at("cancellation_policy_id"), "unknown_policy", "this property has no such cancellation policy"));
+            faults.push(FieldError::new(
+                at("cancellation_policy_id"),
+                "unknown_policy",
+                "this property has no such cancellation policy",
+            ));
         }
     }
 }
@@ -145,10 +157,18 @@ pub fn check_tiers(tiers: &[Tier], at: &str) -> Vec<FieldError> {
     for (index, tier) in tiers.iter().enumerate() {
         let place = |field: &str| format!("{at}/{index}/{field}");
         if tier.hours_before > MAX_HOURS_BEFORE {
-            faults.push(FieldError::new(place("hours_before"), "out_of_range", format!("at most {MAX_HOURS_BEFORE} hours")));
+            faults.push(FieldError::new(
+                place("hours_before"),
+                "out_of_range",
+                format!("at most {MAX_HOURS_BEFORE} hours"),
+            ));
         }
         if index > 0 && tiers[index - 1].hours_before <= tier.hours_before {
-            faults.push(FieldError::new(place("hours_before"), "not_in_order", "from the longest time before arrival to the shortest"));
+            faults.push(FieldError::new(
+                place("hours_before"),
+                "not_in_order",
+                "from the longest time before arrival to the shortest",
+            ));
         }
         let sound = match tier.fee {
             Fee::Fixed { amount } => (0..=MAX_NIGHTLY).contains(&amount),
@@ -156,7 +176,11 @@ pub fn check_tiers(tiers: &[Tier], at: &str) -> Vec<FieldError> {
             Fee::Nights { count } => count >= 1,
         };
         if !sound {
-            faults.push(FieldError::new(place("fee"), "out_of_range", "an amount of at least 0, at most 1000000 ppm, or at least 1 night"));
+            faults.push(FieldError::new(
+                place("fee"),
+                "out_of_range",
+                "an amount of at least 0, at most 1000000 ppm, or at least 1 night",
+            ));
         }
     }
     faults
@@ -166,18 +190,30 @@ pub fn check_tiers(tiers: &[Tier], at: &str) -> Vec<FieldError> {
 fn check_id(at: &str, id: &str, faults: &mut Vec<FieldError>) {
     let letter = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     if id.is_empty() || id.len() > MAX_ID_BYTES || !id.chars().all(letter) {
-        faults.push(FieldError::new(at, "invalid_id", format!("1 to {MAX_ID_BYTES} letters, digits, hyphens, underscores or dots")));
+        faults.push(FieldError::new(
+            at,
+            "invalid_id",
+            format!("1 to {MAX_ID_BYTES} letters, digits, hyphens, underscores or dots"),
+        ));
     }
 }
 
 fn check_name(at: &str, name: &str, faults: &mut Vec<FieldError>) {
     let length = name.chars().count();
     if name.trim().is_empty() || length > crate::intake::MAX_NAME_CHARS || name.chars().any(char::is_control) {
-        faults.push(FieldError::new(at, "invalid_name", format!("1 to {} characters, no control characters", crate::intake::MAX_NAME_CHARS)));
+        faults.push(FieldError::new(
+            at,
+            "invalid_name",
+            format!("1 to {} characters, no control characters", crate::intake::MAX_NAME_CHARS),
+        ));
     }
 }
 
-fn check_unique<'a, T: Eq + Hash + Display + 'a>(at: &str, ids: impl Iterator<Item = &'a T>, faults: &mut Vec<FieldError>) {
+fn check_unique<'a, T: Eq + Hash + Display + 'a>(
+    at: &str,
+    ids: impl Iterator<Item = &'a T>,
+    faults: &mut Vec<FieldError>,
+) {
     let mut seen = HashSet::new();
     for (index, id) in ids.enumerate() {
         if !seen.insert(id) {
@@ -218,8 +254,10 @@ mod tests {
         house.rate_plans[0].deposit = Some(Deposit::Percent { ppm: 0 });
         house.rate_plans[0].cancellation_policy_id = Some("none".into());
         let tier = |hours_before| Tier { hours_before, fee: Fee::Percent { ppm: 2_000_000 } };
-        house.cancellation_policies = vec![CancellationPolicy { tiers: vec![tier(24), tier(48)], ..CancellationPolicy::standard() }];
-        let found: Vec<(String, &str)> = check_inventory(&house).into_iter().map(|fault| (fault.pointer, fault.code)).collect();
+        house.cancellation_policies =
+            vec![CancellationPolicy { tiers: vec![tier(24), tier(48)], ..CancellationPolicy::standard() }];
+        let found: Vec<(String, &str)> =
+            check_inventory(&house).into_iter().map(|fault| (fault.pointer, fault.code)).collect();
         let expected = [
             ("/property/hold_minutes", "out_of_range"),
             ("/property/taxes/0/compounds_on", "unknown_tax"),

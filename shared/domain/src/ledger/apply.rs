@@ -3,7 +3,9 @@
 use super::Ledger;
 use super::facts::{ChargeFact, DisputeFact, DisputeStage, IntentFact, RefundFact, SessionFact, SessionState, Told};
 use crate::stripe::metadata::{self, REFUND_KEY};
-use crate::stripe::{Charge, CheckoutSession, Dispute, Event, IntentStatus, Object, PaymentIntent, Refund, SessionPayment, SessionStatus};
+use crate::stripe::{
+    Charge, CheckoutSession, Dispute, Event, IntentStatus, Object, PaymentIntent, Refund, SessionPayment, SessionStatus,
+};
 
 /// What has to be read from Stripe, because what it told lacks something.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,14 +87,19 @@ impl Ledger {
 
     fn tell_charge(&mut self, charge: &Charge) -> Option<Reread> {
         let intent = charge.payment_intent.clone()?;
-        self.charges.tell(ChargeFact { id: charge.id.clone(), intent: intent.clone(), refunded: charge.amount_refunded });
+        self.charges.tell(ChargeFact {
+            id: charge.id.clone(),
+            intent: intent.clone(),
+            refunded: charge.amount_refunded,
+        });
         self.lacks_refunds(&intent).then_some(Reread::Refunds { intent })
     }
 
     /// Whether more of this payment was given back than is known.
     pub fn lacks_refunds(&self, intent: &str) -> bool {
         let known: i64 = self.refunds.iter().filter(|refund| refund.intent == intent).map(|refund| refund.amount).sum();
-        let said: i64 = self.charges.iter().filter(|charge| charge.intent == intent).map(|charge| charge.refunded).sum();
+        let said: i64 =
+            self.charges.iter().filter(|charge| charge.intent == intent).map(|charge| charge.refunded).sum();
         said > known
     }
 

@@ -1,7 +1,7 @@
 //! Sending guests to pay: what was asked for, so that what comes back can be compared with it.
 //!
-//! A demand is an amount that is owed at one moment. A guest may try several times to pay it (another page, another card); whatever is
-//! paid more than once for one demand is given back.
+//! A demand is an amount that is owed at one moment. A guest may try several times to pay it (another page, another
+//! card); whatever is paid more than once for one demand is given back.
 
 use super::facts::SessionState;
 use super::{IntentFact, Ledger};
@@ -58,13 +58,19 @@ const MAX_ATTEMPTS: usize = 50;
 const UNKNOWN_FOR_SECS: i64 = 600;
 
 impl Ledger {
-    /// The attempt of this id, made if it is not there; what is open for the same amount is used again. `None` when there were too many.
-    /// Attempts that never came to Stripe are dropped after some time, so that a Stripe that was away keeps nobody from paying.
+    /// The attempt of this id, made if it is not there; what is open for the same amount is used again. `None` when
+    /// there were too many. Attempts that never came to Stripe are dropped after some time, so that a Stripe that was
+    /// away keeps nobody from paying.
     pub fn open(&mut self, id: Uuid, channel: Channel, amount: i64, now: Timestamp) -> Option<Opening> {
         let known = self.attempts.iter().position(|attempt| attempt.id == id);
-        let (earlier, amount) = known.map_or((self.attempts.as_slice(), amount), |place| (&self.attempts[..place], self.attempts[place].amount));
+        let (earlier, amount) = known
+            .map_or((self.attempts.as_slice(), amount), |place| (&self.attempts[..place], self.attempts[place].amount));
         let open: Vec<&Attempt> = earlier.iter().filter(|attempt| self.is_open(attempt, now)).collect();
-        let superseded = open.iter().filter(|attempt| attempt.amount != amount).filter_map(|attempt| attempt.object.clone()).collect();
+        let superseded = open
+            .iter()
+            .filter(|attempt| attempt.amount != amount)
+            .filter_map(|attempt| attempt.object.clone())
+            .collect();
         if let Some(place) = known {
             return Some(Opening { attempt: self.attempts[place].clone(), superseded });
         }
@@ -99,19 +105,21 @@ impl Ledger {
     fn is_open(&self, attempt: &Attempt, now: Timestamp) -> bool {
         let Some(object) = attempt.object.as_deref() else { return false };
         let (session, intent) = (self.sessions.get(object), self.intents.get(object));
-        session.is_some_and(|session| session.state == SessionState::Open && session.expires_at - now.as_datetime().timestamp() >= LEAST_LEFT_SECS)
-            || intent.is_some_and(|intent| intent.status != IntentStatus::Processing && !intent.status.is_over())
+        session.is_some_and(|session| {
+            session.state == SessionState::Open && session.expires_at - now.as_datetime().timestamp() >= LEAST_LEFT_SECS
+        }) || intent.is_some_and(|intent| intent.status != IntentStatus::Processing && !intent.status.is_over())
     }
 
-    /// Objects at Stripe by which money could still come: sessions and payments that are not over, and sessions that no attempt names,
-    /// because two deliveries of one wish made two.
+    /// Objects at Stripe by which money could still come: sessions and payments that are not over, and sessions that no
+    /// attempt names, because two deliveries of one wish made two.
     pub fn payable(&self) -> Vec<String> {
         let over = |id: &str| {
             self.sessions.get(id).is_some_and(|session| session.state != SessionState::Open)
                 || self.intents.get(id).is_some_and(|intent| intent.status.is_over())
         };
         let named = self.attempts.iter().filter_map(|attempt| attempt.object.as_deref());
-        let open: BTreeSet<&str> = named.chain(self.sessions.iter().map(|session| session.id.as_str())).filter(|id| !over(id)).collect();
+        let open: BTreeSet<&str> =
+            named.chain(self.sessions.iter().map(|session| session.id.as_str())).filter(|id| !over(id)).collect();
         open.into_iter().map(str::to_owned).collect()
     }
 
@@ -119,7 +127,10 @@ impl Ledger {
     pub(super) fn paying(&self, demand: u32) -> impl Iterator<Item = &IntentFact> {
         let asked = self.attempts.iter().find(|attempt| attempt.demand == demand).map(|attempt| attempt.amount);
         self.intents.iter().filter(move |intent| {
-            intent.status == IntentStatus::Succeeded && intent.demand == Some(demand) && Some(intent.received) == asked && self.is_ours(&intent.currency)
+            intent.status == IntentStatus::Succeeded
+                && intent.demand == Some(demand)
+                && Some(intent.received) == asked
+                && self.is_ours(&intent.currency)
         })
     }
 }

@@ -21,8 +21,12 @@ pub enum EntryKind {
 
 impl EntryKind {
     /// Every kind with its wire name.
-    pub const ALL: [(&'static str, Self); 4] =
-        [("payment", Self::Payment), ("refund", Self::Refund), ("chargeback", Self::Chargeback), ("chargeback_reversal", Self::ChargebackReversal)];
+    pub const ALL: [(&'static str, Self); 4] = [
+        ("payment", Self::Payment),
+        ("refund", Self::Refund),
+        ("chargeback", Self::Chargeback),
+        ("chargeback_reversal", Self::ChargebackReversal),
+    ];
 
     /// The wire name.
     pub fn as_str(self) -> &'static str {
@@ -64,8 +68,17 @@ impl Ledger {
         for intent in self.succeeded() {
             add(&intent.id, EntryKind::Payment, &intent.id, intent.received, fee(&intent.id), instant(intent.since()));
         }
-        for refund in self.refunds.iter().filter(|refund| refund.status.is_effective() && self.is_ours(&refund.currency)) {
-            add(&refund.id, EntryKind::Refund, &refund.intent, -refund.amount, fee(&refund.id), instant(refund.created));
+        for refund in
+            self.refunds.iter().filter(|refund| refund.status.is_effective() && self.is_ours(&refund.currency))
+        {
+            add(
+                &refund.id,
+                EntryKind::Refund,
+                &refund.intent,
+                -refund.amount,
+                fee(&refund.id),
+                instant(refund.created),
+            );
         }
         for dispute in self.disputes.iter() {
             for movement in dispute.movements.iter().filter(|movement| self.is_ours(&movement.currency)) {

@@ -1,12 +1,15 @@
-//! What is known of Stripe's objects, as joins: of two states of an object the further one counts, whichever was told first.
+//! What is known of Stripe's objects, as joins: of two states of an object the further one counts, whichever was told
+//! first.
 //!
-//! A join is associative, commutative and idempotent, so any order and any repetition of what Stripe tells comes to the same. States of the
-//! same rank are told apart by when Stripe told them and, within a second, by the id of the telling.
+//! A join is associative, commutative and idempotent, so any order and any repetition of what Stripe tells comes to the
+//! same. States of the same rank are told apart by when Stripe told them and, within a second, by the id of the
+//! telling.
 
 use crate::stripe::{BalanceTransaction, IntentStatus, RefundStatus};
 use serde::{Deserialize, Serialize};
 
-/// One telling: when Stripe made it, in Unix seconds, and its id (`evt_…`, or the id of the request that read the object).
+/// One telling: when Stripe made it, in Unix seconds, and its id (`evt_…`, or the id of the request that read the
+/// object).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Told {
     /// When.
@@ -217,9 +220,15 @@ impl DisputeFact {
         self.stage == DisputeStage::Closed && self.status == "lost"
     }
 
-    /// What the bank has of it, in minor units; once it is lost, all of it, whether or not the movement was told already.
+    /// What the bank has of it, in minor units; once it is lost, all of it, whether or not the movement was told
+    /// already.
     pub fn taken(&self) -> i64 {
-        let moved = -self.movements.iter().filter(|movement| movement.currency == self.currency).map(|movement| movement.amount).sum::<i64>();
+        let moved = -self
+            .movements
+            .iter()
+            .filter(|movement| movement.currency == self.currency)
+            .map(|movement| movement.amount)
+            .sum::<i64>();
         moved.max(if self.is_lost() { self.amount } else { 0 })
     }
 }

@@ -71,12 +71,22 @@ impl Ledger {
         for attempt in self.attempts.iter().filter(|attempt| attempt.object.is_some()) {
             if !before.attempts.iter().any(|known| known.id == attempt.id && known.object.is_some()) {
                 let id = attempt.id.to_string();
-                news.push(News { kind: NewsKind::Opened, subject: id.clone(), payment: id, entry: None, amount: attempt.amount });
+                news.push(News {
+                    kind: NewsKind::Opened,
+                    subject: id.clone(),
+                    payment: id,
+                    entry: None,
+                    amount: attempt.amount,
+                });
             }
         }
-        let by_id = |ledger: &Self| ledger.entries().into_iter().map(|entry| (entry.id.clone(), entry)).collect::<BTreeMap<_, _>>();
+        let by_id = |ledger: &Self| {
+            ledger.entries().into_iter().map(|entry| (entry.id.clone(), entry)).collect::<BTreeMap<_, _>>()
+        };
         let (old, new) = (by_id(before), by_id(self));
-        let moved = |id: &str| old.get(id).map(|entry| (entry.amount, entry.fee)) != new.get(id).map(|entry| (entry.amount, entry.fee));
+        let moved = |id: &str| {
+            old.get(id).map(|entry| (entry.amount, entry.fee)) != new.get(id).map(|entry| (entry.amount, entry.fee))
+        };
         for id in old.keys().chain(new.keys().filter(|id| !old.contains_key(*id))).filter(|id| moved(id)) {
             let Some(known) = new.get(id).or(old.get(id)) else { continue };
             let taken_back = !new.contains_key(id);
@@ -98,7 +108,15 @@ impl Ledger {
 /// A refund that came back leaves no entry that could be missed.
 fn came_back(refund: &RefundFact) -> Option<News> {
     let at = DateTime::from_timestamp(refund.created, 0).unwrap_or_default().into();
-    let entry = Entry { id: refund.id.clone(), kind: EntryKind::Refund, payment: refund.intent.clone(), amount: 0, fee: 0, at, balance: 0 };
+    let entry = Entry {
+        id: refund.id.clone(),
+        kind: EntryKind::Refund,
+        payment: refund.intent.clone(),
+        amount: 0,
+        fee: 0,
+        at,
+        balance: 0,
+    };
     (!refund.status.is_effective()).then(|| News {
         kind: NewsKind::Refunded,
         subject: format!("{}|0|taken_back", refund.id),

@@ -1,7 +1,7 @@
 //! Giving money back: which payment gives how much, decided and written down before Stripe is asked.
 //!
-//! An order has a key of its own, which is Stripe's idempotency key and is written on the refund: whoever carries an order out twice, or
-//! looks whether it was carried out, meets the same refund.
+//! An order has a key of its own, which is Stripe's idempotency key and is written on the refund: whoever carries an
+//! order out twice, or looks whether it was carried out, meets the same refund.
 
 use super::facts::{DisputeFact, IntentFact};
 use super::{IntentStatus, Ledger};
@@ -102,13 +102,20 @@ impl Ledger {
         if intent.status != IntentStatus::Succeeded || self.is_frozen(&intent.id) {
             return 0;
         }
-        let given: i64 = self.refunds.iter().filter(|refund| refund.intent == intent.id && refund.status.is_effective()).map(|refund| refund.amount).sum();
+        let given: i64 = self
+            .refunds
+            .iter()
+            .filter(|refund| refund.intent == intent.id && refund.status.is_effective())
+            .map(|refund| refund.amount)
+            .sum();
         let ordered: i64 = self.open_orders().filter(|order| order.intent == intent.id).map(|order| order.amount).sum();
-        let taken: i64 = self.disputes.iter().filter(|dispute| dispute.intent == intent.id).map(DisputeFact::taken).sum();
+        let taken: i64 =
+            self.disputes.iter().filter(|dispute| dispute.intent == intent.id).map(DisputeFact::taken).sum();
         (intent.received - given - ordered - taken).max(0)
     }
 
-    /// What the system ordered and failed, and nobody gave back in another way: it would fail again, so staff have to see to it.
+    /// What the system ordered and failed, and nobody gave back in another way: it would fail again, so staff have to
+    /// see to it.
     fn left_to_staff(&self) -> i64 {
         let sum = |state| self.of_system(state).map(|order| order.amount).sum::<i64>();
         let otherwise = self.summary().refunded - sum(OrderState::Made);
@@ -122,7 +129,11 @@ impl Ledger {
 
     /// What the system may order of a payment: not what failed and is left to staff.
     fn orderable(&self, payment: &IntentFact) -> i64 {
-        let failed: i64 = self.of_system(OrderState::Failed).filter(|order| order.intent == payment.id).map(|order| order.amount).sum();
+        let failed: i64 = self
+            .of_system(OrderState::Failed)
+            .filter(|order| order.intent == payment.id)
+            .map(|order| order.amount)
+            .sum();
         (self.refundable(payment) - failed.min(self.left_to_staff())).max(0)
     }
 
@@ -131,8 +142,8 @@ impl Ledger {
         self.missing(to_return) > 0 && self.succeeded().any(|payment| self.orderable(payment) > 0)
     }
 
-    /// Orders whatever is missing until `to_return` has been given back in all, from the newest payment on. What failed once is not
-    /// ordered again by itself: it would fail again, and staff have to look at it.
+    /// Orders whatever is missing until `to_return` has been given back in all, from the newest payment on. What failed
+    /// once is not ordered again by itself: it would fail again, and staff have to look at it.
     pub fn order_returns(&mut self, to_return: i64, now: Timestamp) -> usize {
         let mut missing = self.missing(to_return);
         let before = self.orders.len();
@@ -148,17 +159,43 @@ impl Ledger {
         self.orders.len() - before
     }
 
-    /// Orders what staff want of one payment; the caller has looked whether the payment can give it, and that the wish is new.
-    pub fn order_wish(&mut self, wish: Uuid, intent: &str, amount: i64, actor: &str, note: &str, now: Timestamp) -> &RefundOrder {
+    /// Orders what staff want of one payment; the caller has looked whether the payment can give it, and that the wish
+    /// is new.
+    pub fn order_wish(
+        &mut self,
+        wish: Uuid,
+        intent: &str,
+        amount: i64,
+        actor: &str,
+        note: &str,
+        now: Timestamp,
+    ) -> &RefundOrder {
         let order = self.order(intent, amount, RefundReason::Staff, actor, now);
         (order.wish, order.note) = (Some(wish), Some(note.to_owned()));
         order
     }
 
-    fn order(&mut self, intent: &str, amount: i64, reason: RefundReason, actor: &str, now: Timestamp) -> &mut RefundOrder {
+    fn order(
+        &mut self,
+        intent: &str,
+        amount: i64,
+        reason: RefundReason,
+        actor: &str,
+        now: Timestamp,
+    ) -> &mut RefundOrder {
         let key = format!("refund:{}:{}", self.booking_id, self.orders.len() + 1);
         let (intent, actor, place) = (intent.to_owned(), actor.to_owned(), self.orders.len());
-        self.orders.push(RefundOrder { key, intent, amount, reason, actor, note: None, wish: None, ordered_at: now, refused: None });
+        self.orders.push(RefundOrder {
+            key,
+            intent,
+            amount,
+            reason,
+            actor,
+            note: None,
+            wish: None,
+            ordered_at: now,
+            refused: None,
+        });
         &mut self.orders[place]
     }
 

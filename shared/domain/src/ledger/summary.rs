@@ -10,7 +10,8 @@ use std::collections::BTreeSet;
 /// What a booking is told of its money. All amounts are minor units of its currency and never negative.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Summary {
-    /// The ledger's revision at which it came to this: a later one replaces an earlier one, and two of one revision are the same.
+    /// The ledger's revision at which it came to this: a later one replaces an earlier one, and two of one revision are
+    /// the same.
     pub ledger_rev: u64,
     /// What was paid, in all.
     pub captured: i64,
@@ -77,9 +78,17 @@ impl Ledger {
     /// What it comes to.
     pub fn summary(&self) -> Summary {
         let recorded = |sign: i64| self.records.iter().map(move |record| (record.amount * sign).max(0)).sum::<i64>();
-        let refunds: i64 =
-            self.refunds.iter().filter(|refund| refund.status.is_effective() && self.is_ours(&refund.currency)).map(|refund| refund.amount).sum();
-        let movements = self.disputes.iter().flat_map(|dispute| &dispute.movements).filter(|movement| self.is_ours(&movement.currency));
+        let refunds: i64 = self
+            .refunds
+            .iter()
+            .filter(|refund| refund.status.is_effective() && self.is_ours(&refund.currency))
+            .map(|refund| refund.amount)
+            .sum();
+        let movements = self
+            .disputes
+            .iter()
+            .flat_map(|dispute| &dispute.movements)
+            .filter(|movement| self.is_ours(&movement.currency));
         let demands: BTreeSet<u32> = self.attempts.iter().map(|attempt| attempt.demand).collect();
         let (mut cleared, mut surplus) = (0, 0);
         for demand in demands {
@@ -106,10 +115,13 @@ impl Ledger {
 
     fn is_processing(&self) -> bool {
         let session = |intent: &str| self.sessions.iter().find(|session| session.intent.as_deref() == Some(intent));
-        let failed = |intent: &IntentFact| session(&intent.id).is_some_and(|session| session.state == SessionState::Failed);
+        let failed =
+            |intent: &IntentFact| session(&intent.id).is_some_and(|session| session.state == SessionState::Failed);
         let ended = |id: &str| self.intents.get(id).is_some_and(|intent| intent.status.is_over());
         self.intents.iter().any(|intent| intent.status == IntentStatus::Processing && !failed(intent))
-            || self.sessions.iter().any(|session| session.state == SessionState::Processing && !session.intent.as_deref().is_some_and(ended))
+            || self.sessions.iter().any(|session| {
+                session.state == SessionState::Processing && !session.intent.as_deref().is_some_and(ended)
+            })
     }
 
     /// What staff must look at, each kind once.
@@ -128,15 +140,27 @@ impl Ledger {
                 true => false,
             };
         }
-        let orders = self.orders.iter().filter(|order| self.state_of(order) == OrderState::Failed).map(|order| order.key.as_str());
+        let orders = self
+            .orders
+            .iter()
+            .filter(|order| self.state_of(order) == OrderState::Failed)
+            .map(|order| order.key.as_str());
         // What somebody gave back at Stripe, and came back.
-        let foreign = self.refunds.iter().filter(|refund| refund.key.is_none() && !refund.status.is_effective()).map(|refund| refund.id.as_str());
+        let foreign = self
+            .refunds
+            .iter()
+            .filter(|refund| refund.key.is_none() && !refund.status.is_effective())
+            .map(|refund| refund.id.as_str());
         found.extend(orders.chain(foreign).map(|subject| (Attention::RefundFailed, subject)));
         for dispute in self.disputes.iter() {
             match dispute.stage {
-                DisputeStage::Closed if dispute.is_lost() => found.insert((Attention::DisputeLost, dispute.id.as_str())),
+                DisputeStage::Closed if dispute.is_lost() => {
+                    found.insert((Attention::DisputeLost, dispute.id.as_str()))
+                }
                 DisputeStage::Closed => false,
-                DisputeStage::Open | DisputeStage::UnderReview => found.insert((Attention::DisputeOpen, dispute.id.as_str())),
+                DisputeStage::Open | DisputeStage::UnderReview => {
+                    found.insert((Attention::DisputeOpen, dispute.id.as_str()))
+                }
             };
         }
         found

@@ -28,7 +28,9 @@ fn ledger() -> Ledger {
 }
 
 fn event(number: i64, kind: &str, object: Value) -> Event {
-    Event::read(&json!({ "id": format!("evt_{number}"), "type": kind, "created": 1_800_000_000 + number, "data": { "object": object } })).unwrap()
+    Event::read(&json!({ "id": format!("evt_{number}"), "type": kind, "created": 1_800_000_000 + number,
+        "data": { "object": object } }))
+    .unwrap()
 }
 
 fn metadata() -> Value {
@@ -36,17 +38,20 @@ fn metadata() -> Value {
 }
 
 fn session(id: &str, status: &str, payment_status: &str, intent: Option<&str>) -> Value {
-    json!({ "id": id, "status": status, "payment_status": payment_status, "payment_intent": intent, "amount_total": OWED, "currency": "cad",
+    json!({ "id": id, "status": status, "payment_status": payment_status, "payment_intent": intent,
+        "amount_total": OWED, "currency": "cad",
             "created": 1_800_000_000, "expires_at": 1_800_001_800, "metadata": metadata() })
 }
 
 fn intent(id: &str, status: &str) -> Value {
     let received = if status == "succeeded" { OWED } else { 0 };
-    json!({ "id": id, "status": status, "amount": OWED, "amount_received": received, "currency": "cad", "created": 1_800_000_000, "metadata": metadata() })
+    json!({ "id": id, "status": status, "amount": OWED, "amount_received": received, "currency": "cad",
+        "created": 1_800_000_000, "metadata": metadata() })
 }
 
 fn refund(id: &str, status: &str, amount: i64) -> Value {
-    json!({ "id": id, "status": status, "payment_intent": "pi_1", "charge": "ch_1", "amount": amount, "currency": "cad", "created": 1_800_000_100 })
+    json!({ "id": id, "status": status, "payment_intent": "pi_1", "charge": "ch_1", "amount": amount, "currency": "cad",
+        "created": 1_800_000_100 })
 }
 
 fn charge(refunded: i64) -> Value {
@@ -54,9 +59,12 @@ fn charge(refunded: i64) -> Value {
 }
 
 fn dispute(status: &str, movements: &[i64]) -> Value {
-    let movements: Vec<Value> =
-        (0..).zip(movements).map(|(n, amount)| json!({ "id": format!("txn_{n}"), "amount": amount, "fee": 1_500, "currency": "cad" })).collect();
-    json!({ "id": "dp_1", "status": status, "payment_intent": "pi_1", "charge": "ch_1", "amount": OWED, "currency": "cad", "reason": "fraudulent",
+    let movements: Vec<Value> = (0..)
+        .zip(movements)
+        .map(|(n, amount)| json!({ "id": format!("txn_{n}"), "amount": amount, "fee": 1_500, "currency": "cad" }))
+        .collect();
+    json!({ "id": "dp_1", "status": status, "payment_intent": "pi_1", "charge": "ch_1", "amount": OWED,
+        "currency": "cad", "reason": "fraudulent",
             "created": 1_800_000_200, "balance_transactions": movements })
 }
 
@@ -66,12 +74,20 @@ type Sums = (i64, i64, i64, bool);
 type Story = (&'static str, Vec<(&'static str, Value)>, Sums);
 
 fn stories() -> Vec<Story> {
-    let paid =
-        || vec![("checkout.session.completed", session("cs_1", "complete", "paid", Some("pi_1"))), ("payment_intent.succeeded", intent("pi_1", "succeeded"))];
+    let paid = || {
+        vec![
+            ("checkout.session.completed", session("cs_1", "complete", "paid", Some("pi_1"))),
+            ("payment_intent.succeeded", intent("pi_1", "succeeded")),
+        ]
+    };
     let with = |more: Vec<(&'static str, Value)>| [paid(), more].concat();
     vec![
         ("success", paid(), (OWED, 0, 0, true)),
-        ("failure then success", [vec![("payment_intent.payment_failed", intent("pi_1", "requires_payment_method"))], paid()].concat(), (OWED, 0, 0, true)),
+        (
+            "failure then success",
+            [vec![("payment_intent.payment_failed", intent("pi_1", "requires_payment_method"))], paid()].concat(),
+            (OWED, 0, 0, true),
+        ),
         (
             "async success",
             vec![
@@ -94,7 +110,10 @@ fn stories() -> Vec<Story> {
         ),
         (
             "cancel",
-            vec![("payment_intent.created", intent("pi_1", "requires_payment_method")), ("payment_intent.canceled", intent("pi_1", "canceled"))],
+            vec![
+                ("payment_intent.created", intent("pi_1", "requires_payment_method")),
+                ("payment_intent.canceled", intent("pi_1", "canceled")),
+            ],
             (0, 0, 0, false),
         ),
         ("expired", vec![("checkout.session.expired", session("cs_1", "expired", "unpaid", None))], (0, 0, 0, false)),
@@ -109,7 +128,11 @@ fn stories() -> Vec<Story> {
             ]),
             (OWED, 5_000, 0, true),
         ),
-        ("full refund", with(vec![("refund.created", refund("re_1", "succeeded", OWED)), ("charge.refunded", charge(OWED))]), (OWED, OWED, 0, true)),
+        (
+            "full refund",
+            with(vec![("refund.created", refund("re_1", "succeeded", OWED)), ("charge.refunded", charge(OWED))]),
+            (OWED, OWED, 0, true),
+        ),
         (
             "a refund that fails",
             with(vec![
@@ -175,7 +198,8 @@ proptest! {
 
     /// 3,000 orders of a story, with repetitions: the same ledger as told in order and once.
     #[test]
-    fn order_and_repetition_change_nothing(story in 0..stories().len(), order in prop::collection::vec((any::<prop::sample::Index>(), 1_usize..4), 0..24)) {
+    fn order_and_repetition_change_nothing(story in 0..stories().len(),
+        order in prop::collection::vec((any::<prop::sample::Index>(), 1_usize..4), 0..24)) {
         let (name, story, _) = &stories()[story];
         let straight = events(story);
         let mut shuffled: Vec<Event> = Vec::new();
@@ -192,19 +216,28 @@ proptest! {
 #[test]
 fn more_given_back_than_is_known_is_read_again() {
     let mut ledger = told(events(&stories()[0].1));
-    assert_eq!(ledger.apply(&event(50, "charge.refunded", charge(3_000))), Some(Reread::Refunds { intent: "pi_1".to_owned() }));
+    assert_eq!(
+        ledger.apply(&event(50, "charge.refunded", charge(3_000))),
+        Some(Reread::Refunds { intent: "pi_1".to_owned() })
+    );
     ledger.apply(&event(51, "refund.created", refund("re_1", "succeeded", 3_000)));
     assert_eq!(ledger.apply(&event(50, "charge.refunded", charge(3_000))), None);
 }
 
 #[test]
 fn another_amount_or_currency_clears_nothing_and_is_shown_to_staff() {
-    let paid = |id: &str, amount: i64, currency: &str| json!({ "id": id, "status": "succeeded", "amount": amount, "amount_received": amount, "currency": currency, "metadata": metadata() });
+    let paid = |id: &str, amount: i64, currency: &str| {
+        json!({ "id": id, "status": "succeeded", "amount": amount,
+        "amount_received": amount, "currency": currency, "metadata": metadata() })
+    };
     let less = told([event(1, "payment_intent.succeeded", paid("pi_1", OWED - 1, "cad"))]);
     assert_eq!((less.summary().captured, less.summary().cleared), (OWED - 1, 0));
     assert_eq!(less.attention().into_iter().collect::<Vec<_>>(), [Attention::AmountMismatch]);
     let foreign = told([event(1, "payment_intent.succeeded", paid("pi_1", OWED, "usd"))]);
-    assert_eq!((foreign.summary().captured, foreign.attention().into_iter().collect::<Vec<_>>()), (0, vec![Attention::CurrencyMismatch]));
+    assert_eq!(
+        (foreign.summary().captured, foreign.attention().into_iter().collect::<Vec<_>>()),
+        (0, vec![Attention::CurrencyMismatch])
+    );
 }
 
 #[test]
@@ -226,7 +259,11 @@ fn the_revision_of_the_sums_moves_with_them_alone() {
     assert!(back.summary().agrees_with(&paid.summary()));
     assert_eq!(back.sums_rev, 4, "whoever knows revision 2 is told, because revision 3 is on its way");
     let again = step(&back, &event(4, "payment_intent.succeeded", intent("pi_1", "succeeded")));
-    assert_eq!((again.rev, again.summary()), (5, back.summary()), "the same sums are of the same revision, whenever they are told");
+    assert_eq!(
+        (again.rev, again.summary()),
+        (5, back.summary()),
+        "the same sums are of the same revision, whenever they are told"
+    );
 }
 
 #[test]
@@ -263,11 +300,15 @@ fn a_payment_in_an_app_is_used_again_and_one_for_another_amount_is_replaced() {
 #[test]
 fn nobody_opens_payments_without_end() {
     let mut ledger = Ledger::new(booking_id(), "pvt-montreal".into(), Currency::CAD, now());
-    let opened = (1..=1_000).filter(|id| ledger.open(Uuid::from_u128(*id), Channel::App, OWED, now()).is_some()).count();
+    let opened =
+        (1..=1_000).filter(|id| ledger.open(Uuid::from_u128(*id), Channel::App, OWED, now()).is_some()).count();
     assert_eq!((opened, ledger.attempts.len()), (50, 50));
     assert!(ledger.open(Uuid::from_u128(7), Channel::App, OWED, now()).is_some(), "the same wish is the same still");
     let later = (now().as_datetime() + chrono::TimeDelta::minutes(11)).into();
-    assert!(ledger.open(Uuid::from_u128(2_000), Channel::App, OWED, later).is_some(), "what Stripe never knew is in nobody's way for long");
+    assert!(
+        ledger.open(Uuid::from_u128(2_000), Channel::App, OWED, later).is_some(),
+        "what Stripe never knew is in nobody's way for long"
+    );
     let mut known = Ledger::new(booking_id(), "pvt-montreal".into(), Currency::CAD, now());
     for id in 1..=60 {
         known.open(Uuid::from_u128(id), Channel::App, OWED + i64::try_from(id).unwrap(), now());
@@ -291,11 +332,22 @@ fn a_page_that_no_attempt_names_is_closed_with_the_others() {
 #[test]
 fn money_that_staff_took_counts_and_is_noted_once() {
     let mut ledger = ledger();
-    let cash = Record { id: Uuid::from_u128(9), method: RecordMethod::Cash, amount: OWED, actor: "staff:1".to_owned(), note: None, at: now() };
+    let cash = Record {
+        id: Uuid::from_u128(9),
+        method: RecordMethod::Cash,
+        amount: OWED,
+        actor: "staff:1".to_owned(),
+        note: None,
+        at: now(),
+    };
     assert!(ledger.record(cash.clone()) && !ledger.record(cash.clone()));
     ledger.record(Record { id: Uuid::from_u128(10), amount: -1_000, ..cash });
     let summary = ledger.summary();
-    assert_eq!((summary.captured, summary.refunded, summary.cleared), (OWED, 1_000, OWED - 1_000), "what is given back covers nothing");
+    assert_eq!(
+        (summary.captured, summary.refunded, summary.cleared),
+        (OWED, 1_000, OWED - 1_000),
+        "what is given back covers nothing"
+    );
     assert_eq!(
         ledger.entries().iter().map(|entry| (entry.kind, entry.balance)).collect::<Vec<_>>(),
         [(EntryKind::Payment, OWED), (EntryKind::Refund, OWED - 1_000)]
@@ -306,7 +358,9 @@ fn money_that_staff_took_counts_and_is_noted_once() {
 fn news_is_what_changed() {
     let before = ledger();
     let after = told(events(&stories()[7].1));
-    let kinds = |news: Vec<super::News>| news.iter().map(|news| (news.kind, news.entry.as_ref().map(|entry| entry.amount))).collect::<Vec<_>>();
+    let kinds = |news: Vec<super::News>| {
+        news.iter().map(|news| (news.kind, news.entry.as_ref().map(|entry| entry.amount))).collect::<Vec<_>>()
+    };
     assert_eq!(kinds(after.news_since(&before)), [(NewsKind::Captured, Some(OWED)), (NewsKind::Refunded, Some(-OWED))]);
     assert_eq!(after.news_since(&after), []);
     let failed = told(events(&stories()[8].1));

@@ -1,5 +1,5 @@
-//! Commands of the partitioned booking queues: everything that gives or takes beds, one queue a property, so that all of it happens in
-//! one order.
+//! Commands of the partitioned booking queues: everything that gives or takes beds, one queue a property, so that all
+//! of it happens in one order.
 
 use super::{DecodeError, Inbox, MessageType, decode_body};
 use crate::block::BlockKind;
@@ -96,7 +96,8 @@ pub struct Order {
     pub booking_id: BookingId,
     /// Its hostel, which decides the partition.
     pub property_id: PropertyId,
-    /// The revision that the asker saw; when the booking has moved on, the answer is `stale`. Absent: whatever it is now.
+    /// The revision that the asker saw; when the booking has moved on, the answer is `stale`. Absent: whatever it is
+    /// now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected_rev: Option<u32>,
     /// Who asks: `guest`, `client:<id>`, `staff:<id>`, `system`.
@@ -125,7 +126,8 @@ pub struct StayWish {
     pub beds: Option<Vec<BedId>>,
 }
 
-/// A booking is to be changed: dates, guests, room types, beds, price list, or who it is for. One decision: all of it or nothing.
+/// A booking is to be changed: dates, guests, room types, beds, price list, or who it is for. One decision: all of it
+/// or nothing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModifyBooking {
     /// Which, and who asks.

@@ -3,8 +3,9 @@
 //! It decides nothing and routes nothing. The examples are those that the tests decode for ever.
 
 use super::{
-    AnalyticsEvent, BookingCommand, DecodeError, EmailCommand, Inbox, NOTIFICATION_SEND, PAYMENT_REPLY, PaymentCommand, PaymentReply, RECONCILE_PAYMENTS,
-    RECONCILE_PROPERTY, ReconcileCommand, Reply, STRIPE_EVENT, StripeCommand, decode_body,
+    AnalyticsEvent, BookingCommand, DecodeError, EmailCommand, Inbox, NOTIFICATION_SEND, PAYMENT_REPLY, PaymentCommand,
+    PaymentReply, RECONCILE_PAYMENTS, RECONCILE_PROPERTY, ReconcileCommand, Reply, STRIPE_EVENT, StripeCommand,
+    decode_body,
 };
 use crate::accounts::mail::ACCOUNT_MAIL;
 
@@ -61,7 +62,8 @@ catalogue! {
     Command "stripe.event.v1" "To take in what Stripe pushed.";
     Command "payment.open_checkout.v1" "A page at Stripe on which a guest pays what is due.";
     Command "payment.create_intent.v1" "A payment at Stripe for an app that takes cards by Stripe's own fields.";
-    Command "payment.expire_checkout.v1" "To close a booking's pages at Stripe, and then, if its hold is over, to release its beds.";
+    Command "payment.expire_checkout.v1" "To close a booking's pages at Stripe, and then, if its hold is over, to \
+        release its beds.";
     Command "payment.refund.v1" "To give back what a booking leaves too much, or what staff want.";
     Command "payment.record.v1" "To note cash, terminal and bank payments.";
     Command "payment.refresh.v1" "To read a payment from Stripe.";
@@ -73,7 +75,8 @@ catalogue! {
     Event "booking.confirmed.v1" "Beds are claimed.";
     Event "booking.rejected.v1" "A request was refused; `rejection` says why.";
     Event "booking.cancelled.v1" "The beds are free again.";
-    Event "booking.modified.v1" "Stays, beds, price or guest changed; `action` says whether somebody asked or room was made for others.";
+    Event "booking.modified.v1" "Stays, beds, price or guest changed; `action` says whether somebody asked or room \
+        was made for others.";
     Event "booking.checked_in.v1" "The guests came.";
     Event "booking.checked_out.v1" "The guests left.";
     Event "booking.no_show.v1" "Nobody came; the beds are free again.";
@@ -104,7 +107,9 @@ impl Entry {
             (Road::Reply, _) => decode_body::<Reply>(body).map(drop),
             (Road::Event, kind) => AnalyticsEvent::decode(kind, body).map(drop),
             (Road::Command, STRIPE_EVENT) => PaymentCommand::decode(STRIPE_EVENT, body).map(drop),
-            (Road::Command, kind) if kind.starts_with("payment.") || kind == RECONCILE_PAYMENTS => StripeCommand::decode(kind, body).map(drop),
+            (Road::Command, kind) if kind.starts_with("payment.") || kind == RECONCILE_PAYMENTS => {
+                StripeCommand::decode(kind, body).map(drop)
+            }
             (Road::Command, kind @ (NOTIFICATION_SEND | ACCOUNT_MAIL)) => EmailCommand::decode(kind, body).map(drop),
             (Road::Command, RECONCILE_PROPERTY) => ReconcileCommand::decode(RECONCILE_PROPERTY, body).map(drop),
             (Road::Command, kind) => BookingCommand::decode(kind, body).map(drop),

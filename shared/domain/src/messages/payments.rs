@@ -1,7 +1,7 @@
 //! Commands about money: what Stripe pushed, and what is to be asked of Stripe.
 //!
-//! They travel in two queues. `payments` carries what only has to be written down, and is fast; `stripe` carries what needs an answer from
-//! Stripe, and waits for nobody's beds.
+//! They travel in two queues. `payments` carries what only has to be written down, and is fast; `stripe` carries what
+//! needs an answer from Stripe, and waits for nobody's beds.
 
 use super::{DecodeError, Inbox, MessageType, decode_body};
 use crate::ids::{BookingId, PropertyId, uuid_text};
@@ -27,8 +27,15 @@ pub const PAYMENT_REFRESH: &str = "payment.refresh.v1";
 /// Wire name of [`ReconcilePayments`].
 pub const RECONCILE_PAYMENTS: &str = "reconcile.payments.v1";
 
-const STRIPE_CALLS: [&str; 7] =
-    [PAYMENT_OPEN_CHECKOUT, PAYMENT_CREATE_INTENT, PAYMENT_EXPIRE_CHECKOUT, PAYMENT_REFUND, PAYMENT_RECORD, PAYMENT_REFRESH, RECONCILE_PAYMENTS];
+const STRIPE_CALLS: [&str; 7] = [
+    PAYMENT_OPEN_CHECKOUT,
+    PAYMENT_CREATE_INTENT,
+    PAYMENT_EXPIRE_CHECKOUT,
+    PAYMENT_REFUND,
+    PAYMENT_RECORD,
+    PAYMENT_REFRESH,
+    RECONCILE_PAYMENTS,
+];
 
 /// An event that Stripe pushed and whose signature was verified at intake, or that its list of events has.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -34,7 +34,8 @@ pub enum Fee {
 /// Until when a fee holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tier {
-    /// The fee of cancelling at least so many hours, on the clock at the property, before check-in opens on the day of arrival.
+    /// The fee of cancelling at least so many hours, on the clock at the property, before check-in opens on the day of
+    /// arrival.
     pub hours_before: u32,
     /// The fee.
     pub fee: Fee,
@@ -52,11 +53,16 @@ pub struct CancellationPolicy {
 }
 
 impl CancellationPolicy {
-    /// The policy of plans that name none, from the original system: 10 % until 7 days before arrival, 25 % until 2 days, 50 % until
-    /// one day, then everything.
+    /// The policy of plans that name none, from the original system: 10 % until 7 days before arrival, 25 % until 2
+    /// days, 50 % until one day, then everything.
     pub fn standard() -> Self {
-        let tier = |days: u32, percent: u32| Tier { hours_before: days * 24, fee: Fee::Percent { ppm: percent * 10_000 } };
-        Self { id: "standard".into(), name: "Standard".to_owned(), tiers: vec![tier(7, 10), tier(2, 25), tier(1, 50), tier(0, 100)] }
+        let tier =
+            |days: u32, percent: u32| Tier { hours_before: days * 24, fee: Fee::Percent { ppm: percent * 10_000 } };
+        Self {
+            id: "standard".into(),
+            name: "Standard".to_owned(),
+            tiers: vec![tier(7, 10), tier(2, 25), tier(1, 50), tier(0, 100)],
+        }
     }
 
     /// The fee of cancelling at `now` a booking whose first night is `arrival`.
@@ -84,14 +90,16 @@ pub fn fee_amount(fee: Fee, price: &Price) -> i64 {
 /// The first nights of every stay, taxes in proportion, halves rounded up.
 pub(super) fn first_nights(price: &Price, count: usize) -> i64 {
     let all: i128 = price.nights.iter().flatten().map(|amount| i128::from(*amount)).sum();
-    let first: i128 = price.nights.iter().flat_map(|stay| stay.iter().take(count)).map(|amount| i128::from(*amount)).sum();
+    let first: i128 =
+        price.nights.iter().flat_map(|stay| stay.iter().take(count)).map(|amount| i128::from(*amount)).sum();
     if all <= 0 {
         return 0;
     }
     i64::try_from((i128::from(price.total) * first * 2 + all) / (all * 2)).unwrap_or(i64::MAX)
 }
 
-/// What cancelling this booking at `now` costs, in minor units of its price's currency; nothing for a booking without a price.
+/// What cancelling this booking at `now` costs, in minor units of its price's currency; nothing for a booking without a
+/// price.
 pub fn cancellation_fee(booking: &Booking, property: &Property, now: Timestamp) -> i64 {
     let arrival = booking.stays.iter().map(|stay| stay.arrival).min();
     let (Some(price), Some(arrival)) = (&booking.price, arrival) else { return 0 };
@@ -113,7 +121,8 @@ mod tests {
         price(&hostel, &Rates::default(), &hostel.rate_plans[0], &stays).unwrap()
     }
 
-    /// Fee in percent of cancelling at `now` a stay that arrives on 2027-03-14 at 15:00 in Montréal, 19:00 UTC: clocks change that night.
+    /// Fee in percent of cancelling at `now` a stay that arrives on 2027-03-14 at 15:00 in Montréal, 19:00 UTC: clocks
+    /// change that night.
     fn percent(now: &str) -> u32 {
         let fee = CancellationPolicy::standard().fee_at(&hostel().property, date("2027-03-14"), at(now));
         let Some(Fee::Percent { ppm }) = fee else { panic!("{fee:?}") };
@@ -151,6 +160,9 @@ mod tests {
     #[test]
     fn a_policy_reads_as_it_is_documented() {
         let policy = serde_json::to_value(CancellationPolicy::standard()).unwrap();
-        assert_eq!(policy["tiers"][0], serde_json::json!({ "hours_before": 168, "fee": { "kind": "percent", "ppm": 100_000 } }));
+        assert_eq!(
+            policy["tiers"][0],
+            serde_json::json!({ "hours_before": 168, "fee": { "kind": "percent", "ppm": 100_000 } })
+        );
     }
 }

@@ -56,7 +56,10 @@ mod tests {
 
     #[test]
     fn a_deposit_reads_as_it_is_documented() {
-        assert_eq!(serde_json::to_value(Deposit::Percent { ppm: 200_000 }).unwrap(), serde_json::json!({ "kind": "percent", "ppm": 200_000 }));
+        assert_eq!(
+            serde_json::to_value(Deposit::Percent { ppm: 200_000 }).unwrap(),
+            serde_json::json!({ "kind": "percent", "ppm": 200_000 })
+        );
         assert_eq!(serde_json::from_str::<Deposit>(r#"{"kind":"first_night"}"#).unwrap(), Deposit::FirstNight);
     }
 }

@@ -1,4 +1,5 @@
-//! Quotes: a price that holds for a while. Whoever publishes one signs [`Quote::to_bytes`]; whoever accepts one back verifies that first.
+//! Quotes: a price that holds for a while. Whoever publishes one signs [`Quote::to_bytes`]; whoever accepts one back
+//! verifies that first.
 
 use crate::booking::StayRequest;
 use crate::ids::{PropertyId, RatePlanId};
@@ -30,14 +31,21 @@ pub struct Quote {
 
 impl Quote {
     /// A quote made at `now`.
-    pub fn new(property_id: PropertyId, rate_plan_id: RatePlanId, stays: Vec<StayRequest>, price: Price, now: Timestamp) -> Self {
+    pub fn new(
+        property_id: PropertyId,
+        rate_plan_id: RatePlanId,
+        stays: Vec<StayRequest>,
+        price: Price,
+        now: Timestamp,
+    ) -> Self {
         let expires_at = (now.as_datetime() + TimeDelta::minutes(QUOTE_MINUTES)).into();
         Self { property_id, rate_plan_id, stays, price, expires_at }
     }
 
     /// The bytes to sign and to send: one form only, whoever writes them.
     pub fn to_bytes(&self) -> Vec<u8> {
-        // Fields in the order of their declaration and no maps: the same quote is the same text. Plain values cannot fail to be written.
+        // Fields in the order of their declaration and no maps: the same quote is the same text. Plain values cannot
+        // fail to be written.
         let mut bytes = DOMAIN.to_vec();
         bytes.extend(serde_json::to_vec(self).unwrap_or_default());
         bytes

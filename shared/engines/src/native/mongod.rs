@@ -124,7 +124,8 @@ mod tests {
 
     #[test]
     fn a_set_is_reconfigured_only_when_its_address_has_changed() {
-        let answer = doc! { "config": { "_id": "pvt", "version": 3, "members": [{ "_id": 0, "host": "127.0.0.1:1" }] } };
+        let answer =
+            doc! { "config": { "_id": "pvt", "version": 3, "members": [{ "_id": 0, "host": "127.0.0.1:1" }] } };
         assert_eq!(correction(&answer, "127.0.0.1:1"), Ok(None));
         let command = correction(&answer, "127.0.0.1:2").unwrap().unwrap();
         let config = command.get_document("replSetReconfig").unwrap();

@@ -42,7 +42,8 @@ pub(super) async fn prepare(site: &Site, programs: &Programs) -> Result<Launch, 
     let bin = programs.postgres()?;
     let dir = site.dir();
     let account = account()?;
-    fs::set_permissions(&dir, fs::Permissions::from_mode(0o700)).map_err(|source| EngineError::file("protect", &dir, source))?;
+    fs::set_permissions(&dir, fs::Permissions::from_mode(0o700))
+        .map_err(|source| EngineError::file("protect", &dir, source))?;
     if let Some(account) = account {
         chown(&dir, Some(account.uid), Some(account.gid)).map_err(|source| EngineError::file("give", &dir, source))?;
     }
@@ -52,7 +53,8 @@ pub(super) async fn prepare(site: &Site, programs: &Programs) -> Result<Launch, 
     }
     remove_stale_lock(&data)?;
     let port = site.ports.postgres;
-    let mut launch = Launch::new(bin.join("postgres"), dir).account(account).arg("-D").arg(data).arg("-p").arg(port.to_string());
+    let mut launch =
+        Launch::new(bin.join("postgres"), dir).account(account).arg("-D").arg(data).arg("-p").arg(port.to_string());
     for setting in SETTINGS {
         launch = launch.arg("-c").arg(setting);
     }
@@ -110,7 +112,9 @@ fn find_account(passwd: &str) -> Option<Account> {
     passwd.lines().find_map(|line| {
         let fields: Vec<&str> = line.split(':').collect();
         match fields.as_slice() {
-            [name, _, uid, gid, ..] if *name == SYSTEM_USER => Some(Account { uid: uid.parse().ok()?, gid: gid.parse().ok()? }),
+            [name, _, uid, gid, ..] if *name == SYSTEM_USER => {
+                Some(Account { uid: uid.parse().ok()?, gid: gid.parse().ok()? })
+            }
             _ => None,
         }
     })

@@ -95,7 +95,9 @@ fn configuration(ports: &Ports) -> String {
 }
 
 fn memory_limit_bytes(meminfo: &str) -> u64 {
-    let total_kib = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
+    let total_kib = meminfo
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
     total_kib.map_or(MEMORY_LIMIT_BYTES, |kib| MEMORY_LIMIT_BYTES.min(kib * 1024 / MEMORY_SHARE_DIVISOR))
 }
 
@@ -119,7 +121,8 @@ async fn ensure_mapper(site: &Site, program: &Path) -> Result<(), EngineError> {
     if mapper(&site.home)?.is_some() {
         return Ok(());
     }
-    let launch = Launch::new(program.to_owned(), site.dir()).arg("-port").arg(port.to_string()).arg("-address").arg("127.0.0.1");
+    let launch =
+        Launch::new(program.to_owned(), site.dir()).arg("-port").arg(port.to_string()).arg("-address").arg("127.0.0.1");
     let process = launch.spawn(&site.log())?;
     record::save(&mapper_record(&site.home), &Running { process, ports: site.ports, answered: false })?;
     let deadline = Instant::now() + MAPPER_TIMEOUT;

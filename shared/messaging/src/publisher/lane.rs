@@ -1,8 +1,8 @@
 //! One confirm channel and the task that owns it.
 //!
-//! A single task issues all publishes of a channel: lapin gives out the confirm's number and queues the frames in two steps, so
-//! that two tasks publishing on one channel at once could receive each other's confirms. It also wakes once for a burst of
-//! confirms where a thousand callers would each be woken from lapin's thread.
+//! A single task issues all publishes of a channel: lapin gives out the confirm's number and queues the frames in two
+//! steps, so that two tasks publishing on one channel at once could receive each other's confirms. It also wakes once
+//! for a burst of confirms where a thousand callers would each be woken from lapin's thread.
 
 use super::PublishError;
 use super::prepared::Prepared;

@@ -1,4 +1,5 @@
-//! A message in lapin's terms, checked: everything that could make lapin panic or the broker close the channel is refused here.
+//! A message in lapin's terms, checked: everything that could make lapin panic or the broker close the channel is
+//! refused here.
 
 use super::PublishError;
 use crate::outgoing::{FIRST_ATTEMPT, HEADER_ACTOR, HEADER_ATTEMPT, HEADER_TRACEPARENT, Outgoing, Target};
@@ -78,7 +79,12 @@ impl Prepared {
         if let Some(queue) = &message.reply_to {
             properties = properties.with_reply_to(short(queue)?);
         }
-        Ok(Self { exchange: short(exchanges.name(message.target))?, routing_key: short(&*message.routing_key)?, properties, body: message.body.clone() })
+        Ok(Self {
+            exchange: short(exchanges.name(message.target))?,
+            routing_key: short(&*message.routing_key)?,
+            properties,
+            body: message.body.clone(),
+        })
     }
 }
 

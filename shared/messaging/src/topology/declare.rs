@@ -1,7 +1,9 @@
 //! Declares and deletes the topology over an AMQP channel. Idempotent: every process does it on every fresh connection.
 
 use super::{QueueRole, QueueSpec, Topology};
-use lapin::options::{ExchangeDeclareOptions, ExchangeDeleteOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions};
+use lapin::options::{
+    ExchangeDeclareOptions, ExchangeDeleteOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
+};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, ExchangeKind};
 
@@ -51,7 +53,13 @@ impl Topology {
             channel.queue_declare(short(&queue.name)?, options, self.arguments(&queue)).await?;
             for binding in &queue.bindings {
                 channel
-                    .queue_bind(short(&queue.name)?, short(&binding.exchange)?, short(&binding.key)?, QueueBindOptions::default(), FieldTable::default())
+                    .queue_bind(
+                        short(&queue.name)?,
+                        short(&binding.exchange)?,
+                        short(&binding.key)?,
+                        QueueBindOptions::default(),
+                        FieldTable::default(),
+                    )
                     .await?;
             }
         }

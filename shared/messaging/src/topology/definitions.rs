@@ -34,9 +34,14 @@ pub fn definitions_json(topology: &Topology) -> Value {
     let queues: Vec<Value> = queues
         .iter()
         .map(|queue| {
-            let arguments: Map<String, Value> = topology.plain_arguments(queue).into_iter().map(|(key, value)| (key.to_owned(), plain(value))).collect();
+            let arguments: Map<String, Value> = topology
+                .plain_arguments(queue)
+                .into_iter()
+                .map(|(key, value)| (key.to_owned(), plain(value)))
+                .collect();
             json!({
-                "name": queue.name, "vhost": DEFAULT_VHOST, "durable": true, "auto_delete": false, "arguments": arguments,
+                "name": queue.name, "vhost": DEFAULT_VHOST, "durable": true, "auto_delete": false,
+                "arguments": arguments,
             })
         })
         .collect();

@@ -1,7 +1,7 @@
 //! Policies: what may be changed on a live broker without declaring a queue anew.
 //!
-//! They are only the backstop and the bounds. What a message's life depends on (type, single active consumer, the ladder's
-//! time to live) is an argument of the queue, so that a broker without policies still loses nothing.
+//! They are only the backstop and the bounds. What a message's life depends on (type, single active consumer, the
+//! ladder's time to live) is an argument of the queue, so that a broker without policies still loses nothing.
 
 use super::{QueueRole, Topology};
 use serde_json::{Map, Value, json};
@@ -15,8 +15,8 @@ pub const WORK_QUEUE_MAX_MESSAGES: u32 = 1_000_000;
 /// A queue that nobody consumes refuses publishes beyond this many messages.
 pub const DEAD_QUEUE_MAX_MESSAGES: u32 = 1_000_000;
 
-/// Looking at a dead letter counts as a delivery, and RabbitMQ 4 gives up after 20 of them unless told otherwise. No number means "never" to
-/// both 3.x and 4.x; this one comes close.
+/// Looking at a dead letter counts as a delivery, and RabbitMQ 4 gives up after 20 of them unless told otherwise. No
+/// number means "never" to both 3.x and 4.x; this one comes close.
 const PARKED_DELIVERIES: u32 = 1_000_000_000;
 
 const WORK_PRIORITY: u32 = 10;
@@ -36,17 +36,26 @@ pub struct Policy {
 }
 
 impl Topology {
-    /// One policy per work queue (its dead letters carry its name as routing key) and one for all queues that nobody consumes.
+    /// One policy per work queue (its dead letters carry its name as routing key) and one for all queues that nobody
+    /// consumes.
     pub fn policies(&self) -> Vec<Policy> {
         let queues = self.queues();
-        let mut all: Vec<_> = queues.iter().filter(|queue| matches!(queue.role, QueueRole::Work { .. })).map(|queue| self.work_policy(&queue.name)).collect();
-        let parked: Vec<_> =
-            queues.iter().filter(|queue| matches!(queue.role, QueueRole::Dead { .. } | QueueRole::Unroutable)).map(|queue| quoted(&queue.name)).collect();
+        let mut all: Vec<_> = queues
+            .iter()
+            .filter(|queue| matches!(queue.role, QueueRole::Work { .. }))
+            .map(|queue| self.work_policy(&queue.name))
+            .collect();
+        let parked: Vec<_> = queues
+            .iter()
+            .filter(|queue| matches!(queue.role, QueueRole::Dead { .. } | QueueRole::Unroutable))
+            .map(|queue| quoted(&queue.name))
+            .collect();
         all.push(Policy {
             name: self.name("parked"),
             pattern: format!("^({})$", parked.join("|")),
             priority: PARKED_PRIORITY,
-            definition: definition(json!({ "max-length": DEAD_QUEUE_MAX_MESSAGES, "overflow": "reject-publish", "delivery-limit": PARKED_DELIVERIES })),
+            definition: definition(json!({ "max-length": DEAD_QUEUE_MAX_MESSAGES, "overflow": "reject-publish",
+                "delivery-limit": PARKED_DELIVERIES })),
         });
         all
     }

@@ -53,8 +53,13 @@ fn commands_that_touch_availability_go_to_their_partition() {
 fn every_command_has_a_queue() {
     use pvt_domain::messages::catalogue::{CATALOGUE, Road};
     let topology = Topology::new("x.", 4);
-    let bound: Vec<String> =
-        topology.queues().into_iter().flat_map(|queue| queue.bindings).filter(|binding| binding.exchange == "x.commands").map(|binding| binding.key).collect();
+    let bound: Vec<String> = topology
+        .queues()
+        .into_iter()
+        .flat_map(|queue| queue.bindings)
+        .filter(|binding| binding.exchange == "x.commands")
+        .map(|binding| binding.key)
+        .collect();
     for kind in CATALOGUE.iter().filter(|entry| entry.road == Road::Command).map(|entry| entry.kind) {
         assert!(bound.contains(&topology.command_key(kind, "pvt-montreal")), "{kind} has no queue");
     }

@@ -15,7 +15,10 @@ pub(super) type Check<T> = Result<T, String>;
 fn parse_url(text: &str, schemes: &[&str]) -> Check<Url> {
     let url = Url::parse(text).map_err(|error| format!("is not a URL: {error}"))?;
     if !schemes.contains(&url.scheme()) {
-        return Err(format!("must begin with {}", schemes.iter().map(|scheme| format!("{scheme}://")).collect::<Vec<_>>().join(" or ")));
+        return Err(format!(
+            "must begin with {}",
+            schemes.iter().map(|scheme| format!("{scheme}://")).collect::<Vec<_>>().join(" or ")
+        ));
     }
     if url.host_str().is_none_or(str::is_empty) {
         return Err("names no host".to_owned());
@@ -70,8 +73,13 @@ pub(super) fn mongodb(text: &str, production: bool) -> Check<()> {
     if !production {
         return Ok(());
     }
-    let option =
-        |name: &str| options.split('&').filter_map(|pair| pair.split_once('=')).find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value);
+    let option = |name: &str| {
+        options
+            .split('&')
+            .filter_map(|pair| pair.split_once('='))
+            .find(|(key, _)| key.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
+    };
     let encrypted = option("tls").or_else(|| option("ssl")).map_or(srv, |value| value == "true");
     hosts.split(',').try_for_each(|host| demand_tls(host_without_port(host), encrypted, "mongodb+srv:// or ?tls=true"))
 }
@@ -95,8 +103,13 @@ pub(super) fn postgres(text: &str, production: bool) -> Check<()> {
 
 pub(super) fn smtp(text: &str, production: bool) -> Check<()> {
     let url = parse_url(text, &["smtp", "smtps"])?;
-    let encrypted = url.scheme() == "smtps" || url.query_pairs().any(|(key, value)| key == "tls" && value == "required");
-    if production { demand_tls(url.host_str().unwrap_or_default(), encrypted, "smtps:// or ?tls=required") } else { Ok(()) }
+    let encrypted =
+        url.scheme() == "smtps" || url.query_pairs().any(|(key, value)| key == "tls" && value == "required");
+    if production {
+        demand_tls(url.host_str().unwrap_or_default(), encrypted, "smtps:// or ?tls=required")
+    } else {
+        Ok(())
+    }
 }
 
 pub(super) fn public_url(text: &str, production: bool) -> Check<Url> {
@@ -125,7 +138,11 @@ pub(super) fn stripe_key(text: &str, production: bool) -> Check<()> {
 /// As in `2025-09-30.clover`; versions before 2024-09-30 have no name.
 pub(super) fn stripe_version(text: &str) -> Check<String> {
     let (date, name) = text.split_once('.').unwrap_or((text, "none"));
-    let is_date = date.len() == 10 && date.bytes().enumerate().all(|(place, b)| if matches!(place, 4 | 7) { b == b'-' } else { b.is_ascii_digit() });
+    let is_date = date.len() == 10
+        && date
+            .bytes()
+            .enumerate()
+            .all(|(place, b)| if matches!(place, 4 | 7) { b == b'-' } else { b.is_ascii_digit() });
     let is_name = !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase());
     if is_date && is_name { Ok(text.to_owned()) } else { Err("is not a date with a release's name".to_owned()) }
 }
@@ -133,7 +150,9 @@ pub(super) fn stripe_version(text: &str) -> Check<String> {
 /// `a@b.c` or `Name <a@b.c>`. The mailer parses it strictly; this catches what cannot be meant.
 pub(super) fn mailbox(text: &str) -> Check<String> {
     let address = text.rsplit_once('<').map_or(text, |(_, rest)| rest.trim_end_matches('>'));
-    let plausible = address.split_once('@').is_some_and(|(local, host)| !local.is_empty() && host.contains('.') && !host.contains('@'));
+    let plausible = address
+        .split_once('@')
+        .is_some_and(|(local, host)| !local.is_empty() && host.contains('.') && !host.contains('@'));
     if !plausible || text.chars().any(char::is_control) || address.contains(char::is_whitespace) {
         return Err("is not a mail address".to_owned());
     }
@@ -145,14 +164,22 @@ pub(super) fn address(text: &str) -> Check<SocketAddr> {
 }
 
 pub(super) fn number<T: std::str::FromStr + PartialOrd + std::fmt::Display>(text: &str, least: T, most: T) -> Check<T> {
-    text.parse::<T>().ok().filter(|number| *number >= least && *number <= most).ok_or_else(|| format!("is not a whole number from {least} to {most}"))
+    text.parse::<T>()
+        .ok()
+        .filter(|number| *number >= least && *number <= most)
+        .ok_or_else(|| format!("is not a whole number from {least} to {most}"))
 }
 
 /// The prefix becomes part of AMQP names, which have 255 bytes; ours need fewer than 100 of them.
 pub(super) fn queue_prefix(text: &str) -> Check<String> {
     const MAX_CHARS: usize = 100;
-    let fits = text.len() <= MAX_CHARS && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
-    if fits { Ok(text.to_owned()) } else { Err(format!("takes letters, digits, `.`, `-` and `_`, at most {MAX_CHARS}")) }
+    let fits =
+        text.len() <= MAX_CHARS && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
+    if fits {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("takes letters, digits, `.`, `-` and `_`, at most {MAX_CHARS}"))
+    }
 }
 
 pub(super) fn json_object(text: &str) -> Check<String> {
@@ -164,10 +191,19 @@ pub(super) fn json_object(text: &str) -> Check<String> {
 
 pub(super) fn webhook_secrets(text: &str) -> Check<Vec<String>> {
     const MAX_SECRETS: usize = 8;
-    let secrets: Vec<String> = text.split(',').map(|secret| secret.trim().to_owned()).filter(|secret| !secret.is_empty()).collect();
-    if secrets.is_empty() || secrets.len() > MAX_SECRETS { Err(format!("must list 1 to {MAX_SECRETS} secrets")) } else { Ok(secrets) }
+    let secrets: Vec<String> =
+        text.split(',').map(|secret| secret.trim().to_owned()).filter(|secret| !secret.is_empty()).collect();
+    if secrets.is_empty() || secrets.len() > MAX_SECRETS {
+        Err(format!("must list 1 to {MAX_SECRETS} secrets"))
+    } else {
+        Ok(secrets)
+    }
 }
 
 pub(super) fn signing_secret(text: &str) -> Check<()> {
-    if text.chars().count() < MIN_SECRET_CHARS { Err(format!("is shorter than {MIN_SECRET_CHARS} characters")) } else { Ok(()) }
+    if text.chars().count() < MIN_SECRET_CHARS {
+        Err(format!("is shorter than {MIN_SECRET_CHARS} characters"))
+    } else {
+        Ok(())
+    }
 }

@@ -74,7 +74,8 @@ impl FromStr for Network {
         let (address, bits) = text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
         let address: IpAddr = address.parse().map_err(|_| wrong())?;
         let most = if address.is_ipv4() { 32 } else { 128 };
-        let prefix_bits = bits.map_or(Some(most), |bits| bits.parse().ok()).filter(|bits| *bits <= most).ok_or_else(wrong)?;
+        let prefix_bits =
+            bits.map_or(Some(most), |bits| bits.parse().ok()).filter(|bits| *bits <= most).ok_or_else(wrong)?;
         Ok(Self { address, prefix_bits })
     }
 }
@@ -94,7 +95,10 @@ pub(super) fn origins(text: &str) -> Check<Vec<String>> {
     let origin = |entry: &str| {
         let url = Url::parse(entry).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
         let exact = url.map(|url| url.origin().ascii_serialization()).filter(|origin| origin == entry);
-        exact.ok_or_else(|| "lists something that is no origin such as https://app.example.com: scheme and host, no path, never `*`".to_owned())
+        exact.ok_or_else(|| {
+            "lists something that is no origin such as https://app.example.com: scheme and host, no path, never `*`"
+                .to_owned()
+        })
     };
     entries(text)?.into_iter().map(origin).collect()
 }
@@ -109,13 +113,20 @@ mod tests {
         assert_eq!(read("100/15m"), Ok(Some((100, 900))));
         assert_eq!(read("10/1h"), Ok(Some((10, 3_600))));
         assert_eq!(read("off"), Ok(None));
-        assert!(["", "100", "0/1m", "1/0m", "1/25h", "1/m", "1/1d", "-1/1m", "1/é"].iter().all(|bad| read(bad).is_err()));
+        assert!(
+            ["", "100", "0/1m", "1/0m", "1/25h", "1/m", "1/1d", "-1/1m", "1/é"].iter().all(|bad| read(bad).is_err())
+        );
     }
 
     #[test]
     fn networks_hold_the_addresses_that_begin_alike() {
-        let holds = |network: &str, address: &str| network.parse::<Network>().unwrap().contains(address.parse().unwrap());
-        assert!(holds("10.0.0.0/8", "10.255.0.1") && !holds("10.0.0.0/8", "11.0.0.1") && holds("10.0.0.0/8", "::ffff:10.1.1.1"));
+        let holds =
+            |network: &str, address: &str| network.parse::<Network>().unwrap().contains(address.parse().unwrap());
+        assert!(
+            holds("10.0.0.0/8", "10.255.0.1")
+                && !holds("10.0.0.0/8", "11.0.0.1")
+                && holds("10.0.0.0/8", "::ffff:10.1.1.1")
+        );
         assert!(holds("192.0.2.1", "192.0.2.1") && !holds("192.0.2.1", "192.0.2.2"));
         assert!(holds("0.0.0.0/0", "203.0.113.9") && !holds("0.0.0.0/0", "2001:db8::1"));
         assert!(holds("2001:db8::/32", "2001:db8:1::1") && !holds("2001:db8::/32", "2001:db9::1"));
@@ -125,8 +136,15 @@ mod tests {
 
     #[test]
     fn origins_are_written_as_browsers_write_them() {
-        assert_eq!(origins("https://app.example.com, http://localhost:3000").unwrap(), ["https://app.example.com", "http://localhost:3000"]);
+        assert_eq!(
+            origins("https://app.example.com, http://localhost:3000").unwrap(),
+            ["https://app.example.com", "http://localhost:3000"]
+        );
         assert_eq!(origins("").unwrap(), Vec::<String>::new());
-        assert!(["*", "app.example.com", "https://app.example.com/", "https://app.example.com:443", "file:///x"].iter().all(|bad| origins(bad).is_err()));
+        assert!(
+            ["*", "app.example.com", "https://app.example.com/", "https://app.example.com:443", "file:///x"]
+                .iter()
+                .all(|bad| origins(bad).is_err())
+        );
     }
 }

@@ -56,7 +56,9 @@ impl Source {
                 for pair in pairs {
                     let (name, value) = pair.map_err(|error| match error {
                         // The line itself may hold a secret.
-                        dotenvy::Error::LineParse(_, at) => format!("a line of .env cannot be read (at character {at})"),
+                        dotenvy::Error::LineParse(_, at) => {
+                            format!("a line of .env cannot be read (at character {at})")
+                        }
                         other => format!(".env cannot be read: {other}"),
                     })?;
                     all.insert(name, value);
@@ -66,7 +68,9 @@ impl Source {
             Err(error) => return Err(format!(".env cannot be read: {error}")),
         }
         // What is not UTF-8 cannot be one of ours.
-        all.extend(std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))));
+        all.extend(
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
+        );
         Ok(Self(all))
     }
 
@@ -113,16 +117,24 @@ impl Source {
 fn read_file(path: &str) -> Result<String, String> {
     let file = std::fs::File::open(path).map_err(|error| format!("the file {path} cannot be opened: {error}"))?;
     let mut text = String::new();
-    file.take(MAX_SECRET_BYTES).read_to_string(&mut text).map_err(|error| format!("the file {path} cannot be read: {error}"))?;
+    file.take(MAX_SECRET_BYTES)
+        .read_to_string(&mut text)
+        .map_err(|error| format!("the file {path} cannot be read: {error}"))?;
     match text.trim() {
         "" => Err(format!("the file {path} is empty")),
         value => Ok(value.to_owned()),
     }
 }
 
-/// `op read`, bounded in time. Its error text names the reference, never the secret, but is not repeated here all the same.
+/// `op read`, bounded in time. Its error text names the reference, never the secret, but is not repeated here all the
+/// same.
 fn read_secret_store(reference: &str) -> Result<String, String> {
-    let started = Command::new("op").args(["read", "--no-newline", reference]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+    let started = Command::new("op")
+        .args(["read", "--no-newline", reference])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn();
     let mut child = started.map_err(|error| format!("`op` cannot be run to resolve {reference}: {error}"))?;
     let deadline = Instant::now() + OP_TIMEOUT;
     loop {
@@ -157,9 +169,14 @@ mod tests {
 
     #[test]
     fn what_is_fixed_wins_and_defaults_give_way() {
-        let mut source = Source::new(pairs([("PUBLIC_URL", "https://ours"), ("MONGODB_URI_FILE", "/a"), ("PVT_ENV", " ")]));
+        let mut source =
+            Source::new(pairs([("PUBLIC_URL", "https://ours"), ("MONGODB_URI_FILE", "/a"), ("PVT_ENV", " ")]));
         source.replace(pairs([("MONGODB_URI", "mongodb://engine")]));
-        source.fill(pairs([("PUBLIC_URL", "http://default"), ("MONGODB_URI", "mongodb://default"), ("PVT_ENV", "development")]));
+        source.fill(pairs([
+            ("PUBLIC_URL", "http://default"),
+            ("MONGODB_URI", "mongodb://default"),
+            ("PVT_ENV", "development"),
+        ]));
         let found = ["PUBLIC_URL", "MONGODB_URI", "MONGODB_URI_FILE", "PVT_ENV"].map(|name| source.set(name));
         assert_eq!(found, [Some("https://ours"), Some("mongodb://engine"), None, Some("development")]);
     }

@@ -50,7 +50,10 @@ fn every_fault_is_told_at_once() {
     ]);
     assert_eq!(faults, ["AMQP_URL", "MAIL_FROM", "JWT_SECRET", "PVT_HTTP_ADDR", "PVT_LOG", "PVT_PARTITIONS"]);
     let text = read(&[("PVT_HTTP_ADDR", "8080")]).unwrap_err().to_string();
-    assert_eq!(text, "the configuration has 1 fault:\n  - PVT_HTTP_ADDR: is not an address with a port (example: 0.0.0.0:8080)");
+    assert_eq!(
+        text,
+        "the configuration has 1 fault:\n  - PVT_HTTP_ADDR: is not an address with a port (example: 0.0.0.0:8080)"
+    );
 }
 
 #[test]
@@ -63,7 +66,16 @@ fn production_takes_real_settings() {
 
 #[test]
 fn production_refuses_every_development_default() {
-    let expected = ["AMQP_URL", "MONGODB_URI", "DATABASE_URL", "SMTP_URL", "MAIL_FROM", "STRIPE_WEBHOOK_SECRETS", "JWT_SECRET", "PUBLIC_URL"];
+    let expected = [
+        "AMQP_URL",
+        "MONGODB_URI",
+        "DATABASE_URL",
+        "SMTP_URL",
+        "MAIL_FROM",
+        "STRIPE_WEBHOOK_SECRETS",
+        "JWT_SECRET",
+        "PUBLIC_URL",
+    ];
     assert_eq!(faulty(&[("PVT_ENV", "production")]), expected);
     let spelt_out = production_with(&[("JWT_SECRET", "development-only-secret-never-use-it-in-production")]);
     assert_eq!(faulty(&spelt_out), ["JWT_SECRET"], "also when the default is spelt out");
@@ -90,7 +102,10 @@ fn production_refuses_the_guest_user_and_plain_connections() {
 fn a_stripe_key_fits_where_it_is_used() {
     assert!(read(PRODUCTION).unwrap().stripe_secret_key.is_none(), "a house may take cash alone");
     let config = read(&production_with(&[("STRIPE_SECRET_KEY", "rk_live_1")])).unwrap();
-    assert_eq!((config.stripe_api_base.as_str(), config.stripe_api_version.as_str()), ("https://api.stripe.com/", "2025-09-30.clover"));
+    assert_eq!(
+        (config.stripe_api_base.as_str(), config.stripe_api_version.as_str()),
+        ("https://api.stripe.com/", "2025-09-30.clover")
+    );
     assert!(read(&[("STRIPE_SECRET_KEY", "sk_test_1"), ("STRIPE_API_BASE", "http://stripe.test:8091")]).is_ok());
     for (name, value) in [
         ("STRIPE_SECRET_KEY", "sk_test_1"),
@@ -126,17 +141,29 @@ fn a_secret_may_lie_in_a_file() {
     let path = file.to_str().unwrap();
     let config = read(&[("JWT_SECRET_FILE", path)]).unwrap();
     assert_eq!(config.jwt_secret.expose_secret(), "0123456789abcdef0123456789abcdef");
-    assert_eq!(faulty(&[("JWT_SECRET_FILE", path), ("JWT_SECRET", "x")]), ["JWT_SECRET"], "two sources are one too many");
+    assert_eq!(
+        faulty(&[("JWT_SECRET_FILE", path), ("JWT_SECRET", "x")]),
+        ["JWT_SECRET"],
+        "two sources are one too many"
+    );
     std::fs::remove_file(&file).unwrap();
     assert_eq!(faulty(&[("JWT_SECRET_FILE", path)]), ["JWT_SECRET"], "a file that is not there is not a default");
 }
 
 #[test]
 fn no_secret_is_ever_shown() {
-    let config = read(&production_with(&[("RABBITMQ_MANAGEMENT_URL", "https://ops:s3cret@broker.example.com")])).unwrap();
+    let config =
+        read(&production_with(&[("RABBITMQ_MANAGEMENT_URL", "https://ops:s3cret@broker.example.com")])).unwrap();
     let shown = format!("{config:?}");
     for secret in ["secret", "s3cret", "whsec_new", "0123456789abcdef"] {
-        assert!(!shown.replace("stripe_webhook_secrets", "").replace("jwt_secret", "").replace("SecretBox", "").contains(&format!(":{secret}")), "{shown}");
+        assert!(
+            !shown
+                .replace("stripe_webhook_secrets", "")
+                .replace("jwt_secret", "")
+                .replace("SecretBox", "")
+                .contains(&format!(":{secret}")),
+            "{shown}"
+        );
     }
     let amqp = config.settings().iter().find(|setting| setting.name == "AMQP_URL").unwrap();
     assert_eq!(amqp.shown, "amqps://pvt:********@broker.example.com/pvt");

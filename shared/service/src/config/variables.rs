@@ -1,5 +1,5 @@
-//! Every setting, once: its name, meaning, default and example. `.env.example`, error messages and `pvt config check` all derive
-//! from this table.
+//! Every setting, once: its name, meaning, default and example. `.env.example`, error messages and `pvt config check`
+//! all derive from this table.
 
 /// What a value looks like, and so how it is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,11 +71,13 @@ macro_rules! variables {
 variables! {
     PVT_ENV = Variable::new(
         "PVT_ENV",
-        "`development` or `production`. Production refuses to start with development secrets, the broker's `guest` user,\nor without TLS where an address is not loopback.",
+        "`development` or `production`. Production refuses to start with development secrets, the broker's `guest` \
+            user,\nor without TLS where an address is not loopback.",
         "development",
         "production",
     );
-    AMQP_URL = Variable::new("AMQP_URL", "RabbitMQ.", "amqp://guest:guest@127.0.0.1:5682/%2f", "amqps://pvt-api:PASSWORD@broker.example.com:5671/pvt").url().required();
+    AMQP_URL = Variable::new("AMQP_URL", "RabbitMQ.", "amqp://guest:guest@127.0.0.1:5682/%2f",
+        "amqps://pvt-api:PASSWORD@broker.example.com:5671/pvt").url().required();
     RABBITMQ_MANAGEMENT_URL = Variable::new(
         "RABBITMQ_MANAGEMENT_URL",
         "RabbitMQ's management API: policies, queue counts. Only the operator's side needs it.",
@@ -107,8 +109,10 @@ variables! {
     )
     .url()
     .optional();
-    SMTP_URL = Variable::new("SMTP_URL", "Where mails are handed in: `smtps://`, or `smtp://…?tls=required` for STARTTLS.", "smtp://127.0.0.1:2525", "smtps://user:PASSWORD@mail.example.com:465").url().required();
-    MAIL_FROM = Variable::new("MAIL_FROM", "The sender of every mail.", "PVT Hostels <bookings@pvt.test>", "PVT Hostels <bookings@example.com>").required();
+    SMTP_URL = Variable::new("SMTP_URL", "Where mails are handed in: `smtps://`, or `smtp://…?tls=required` for \
+        STARTTLS.", "smtp://127.0.0.1:2525", "smtps://user:PASSWORD@mail.example.com:465").url().required();
+    MAIL_FROM = Variable::new("MAIL_FROM", "The sender of every mail.", "PVT Hostels <bookings@pvt.test>",
+        "PVT Hostels <bookings@example.com>").required();
     STRIPE_WEBHOOK_SECRETS = Variable::new(
         "STRIPE_WEBHOOK_SECRETS",
         "Signing secrets of the Stripe webhook, comma-separated, newest first: during a rotation both are valid.",
@@ -119,13 +123,15 @@ variables! {
     .required();
     STRIPE_SECRET_KEY = Variable::new(
         "STRIPE_SECRET_KEY",
-        "With what Stripe is asked: a secret or a restricted key. Unset: guests cannot pay online. Production takes no test key.",
+        "With what Stripe is asked: a secret or a restricted key. Unset: guests cannot pay online. Production takes \
+            no test key.",
         "",
         "rk_live_KEY",
     )
     .secret()
     .optional();
-    STRIPE_API_BASE = Variable::new("STRIPE_API_BASE", "Where Stripe is, or a simulator of it.", "https://api.stripe.com", "https://api.stripe.com");
+    STRIPE_API_BASE = Variable::new("STRIPE_API_BASE", "Where Stripe is, or a simulator of \
+        it.", "https://api.stripe.com", "https://api.stripe.com");
     STRIPE_API_VERSION = Variable::new(
         "STRIPE_API_VERSION",
         "The version of Stripe's API that is asked for. Give the webhook endpoint the same.",
@@ -134,17 +140,21 @@ variables! {
     );
     JWT_SECRET = Variable::new(
         "JWT_SECRET",
-        "At least 32 characters; the keys that sign booking tokens and access tokens are derived from it. Changing it makes issued tokens void.",
+        "At least 32 characters; the keys that sign booking tokens and access tokens are derived from it. Changing \
+            it makes issued tokens void.",
         "development-only-secret-never-use-it-in-production",
         "the output of `openssl rand -base64 48`",
     )
     .secret()
     .required();
-    PUBLIC_URL = Variable::new("PUBLIC_URL", "How guests reach the API; links in mails begin with it.", "http://127.0.0.1:8080", "https://booking.example.com").required();
-    PVT_HTTP_ADDR = Variable::new("PVT_HTTP_ADDR", "Where the API listens. Port 0 takes a free one.", "127.0.0.1:8080", "0.0.0.0:8080");
+    PUBLIC_URL = Variable::new("PUBLIC_URL", "How guests reach the API; links in mails begin with \
+        it.", "http://127.0.0.1:8080", "https://booking.example.com").required();
+    PVT_HTTP_ADDR = Variable::new("PVT_HTTP_ADDR", "Where the API listens. Port 0 takes a free \
+        one.", "127.0.0.1:8080", "0.0.0.0:8080");
     PVT_TRUSTED_PROXIES = Variable::new(
         "PVT_TRUSTED_PROXIES",
-        "Addresses and networks of the proxies in front of the API, comma-separated. X-Forwarded-For counts from these alone.",
+        "Addresses and networks of the proxies in front of the API, comma-separated. X-Forwarded-For counts from \
+            these alone.",
         "",
         "10.0.0.0/8,fd00::/8",
     );
@@ -156,37 +166,48 @@ variables! {
     );
     PVT_RATE_GENERAL = Variable::new(
         "PVT_RATE_GENERAL",
-        "What one address may ask without a credential: so many requests in so many s, m or h; `off` limits nothing.\nIn development no limit applies to loopback.",
+        "What one address may ask without a credential: so many requests in so many s, m or h; `off` limits \
+            nothing.\nIn development no limit applies to loopback.",
         "100/15m",
         "100/15m",
     );
-    PVT_RATE_AUTH = Variable::new("PVT_RATE_AUTH", "How often one address may register, log in, or ask for or use a password reset.", "5/15m", "5/15m");
-    PVT_RATE_BOOKING = Variable::new("PVT_RATE_BOOKING", "How often one address may ask for a booking without a credential.", "10/1h", "10/1h");
-    PVT_RATE_CLIENT = Variable::new("PVT_RATE_CLIENT", "What one API key or one logged-in account may ask, whatever it asks for.", "6000/15m", "60000/15m");
-    PVT_OPS_ADDR = Variable::new("PVT_OPS_ADDR", "Where the operator's console listens.", "127.0.0.1:8090", "127.0.0.1:8090");
-    PVT_METRICS_ADDR = Variable::new("PVT_METRICS_ADDR", "Where a worker process answers /livez, /readyz and /metrics. Port 0 takes a free one.", "127.0.0.1:8092", "0.0.0.0:8092");
+    PVT_RATE_AUTH = Variable::new("PVT_RATE_AUTH", "How often one address may register, log in, or ask for or use a \
+        password reset.", "5/15m", "5/15m");
+    PVT_RATE_BOOKING = Variable::new("PVT_RATE_BOOKING", "How often one address may ask for a booking without a \
+        credential.", "10/1h", "10/1h");
+    PVT_RATE_CLIENT = Variable::new("PVT_RATE_CLIENT", "What one API key or one logged-in account may ask, whatever \
+        it asks for.", "6000/15m", "60000/15m");
+    PVT_OPS_ADDR = Variable::new("PVT_OPS_ADDR", "Where the operator's console \
+        listens.", "127.0.0.1:8090", "127.0.0.1:8090");
+    PVT_METRICS_ADDR = Variable::new("PVT_METRICS_ADDR", "Where a worker process answers /livez, /readyz and \
+        /metrics. Port 0 takes a free one.", "127.0.0.1:8092", "0.0.0.0:8092");
     PVT_SCHEDULES = Variable::new(
         "PVT_SCHEDULES",
-        "What the scheduler does otherwise than compiled in: a JSON object by schedule, each with any of cron (second minute hour day\nmonth weekday), time_zone, catch_up (latest, skip, all), dry_run, enabled. docs/operations.md lists the schedules.\nIn a file within single quotes.",
+        "What the scheduler does otherwise than compiled in: a JSON object by schedule, each with any of cron \
+            (second minute hour day\nmonth weekday), time_zone, catch_up (latest, skip, all), dry_run, enabled. \
+            docs/operations.md lists the schedules.\nIn a file within single quotes.",
         "{}",
         r#"{"night_audit":{"enabled":false},"reconcile_properties":{"cron":"0 30 * * * *"}}"#,
     );
     PVT_LOG = Variable::new("PVT_LOG", "What is logged: a level, or levels by module.", "info", "info,pvt_api=debug");
     PVT_QUEUE_PREFIX = Variable::new(
         "PVT_QUEUE_PREFIX",
-        "What all exchanges' and queues' names begin with, so that several systems can share a broker. The same for every process.",
+        "What all exchanges' and queues' names begin with, so that several systems can share a broker. The same for \
+            every process.",
         "",
         "staging.",
     );
     PVT_PARTITIONS = Variable::new(
         "PVT_PARTITIONS",
-        "Partitions of the booking queue, 1 to 256. The same for every process; change it only while the booking queues are empty.",
+        "Partitions of the booking queue, 1 to 256. The same for every process; change it only while the booking \
+            queues are empty.",
         "4",
         "16",
     );
     PVT_RETRY_DIVISOR = Variable::new(
         "PVT_RETRY_DIVISOR",
-        "By how much the waits of the retry ladder (5 s, 1 min, 10 min, 1 h) are shortened: for tests. Fixed once the queues exist.",
+        "By how much the waits of the retry ladder (5 s, 1 min, 10 min, 1 h) are shortened: for tests. Fixed once \
+            the queues exist.",
         "1",
         "1",
     );
@@ -195,10 +216,12 @@ variables! {
 /// The text of `.env.example`: every setting with its meaning and default, all commented out.
 pub fn env_example() -> String {
     let mut text = String::from(
-        "# Settings of PVT Booking. Copy to `.env` and uncomment what differs; the process environment wins over the file.\n\
+        "# Settings of PVT Booking. Copy to `.env` and uncomment what differs; the process environment wins over the \
+            file.\n\
          # Generated from shared/service/src/config/variables.rs; a test keeps both equal.\n\
          #\n\
-         # Those marked (secret) may also be given as NAME_FILE=/path/of/a/file, or as op://vault/item/field, which the\n\
+         # Those marked (secret) may also be given as NAME_FILE=/path/of/a/file, or as op://vault/item/field, which \
+         the\n\
          # 1Password CLI `op` resolves at start.\n",
     );
     for variable in VARIABLES {
@@ -230,7 +253,11 @@ mod tests {
             std::fs::write(path, env_example()).unwrap();
         }
         let committed = std::fs::read_to_string(path).unwrap_or_default();
-        assert_eq!(committed, env_example(), "write it anew: PVT_WRITE_ENV_EXAMPLE=1 cargo test -p pvt-service the_example_file");
+        assert_eq!(
+            committed,
+            env_example(),
+            "write it anew: PVT_WRITE_ENV_EXAMPLE=1 cargo test -p pvt-service the_example_file"
+        );
     }
 
     #[test]

@@ -17,7 +17,8 @@ pub(super) struct BedNight<'a> {
     pub(super) amount: i64,
 }
 
-/// The bed-nights that this revision of the booking has sold: none when it holds no beds, or holds them for who has not paid yet.
+/// The bed-nights that this revision of the booking has sold: none when it holds no beds, or holds them for who has not
+/// paid yet.
 ///
 /// The amounts of the beds of a stay on a night add up to that night's price. A stay without beds has none.
 pub(super) fn sold(event: &BookingEvent) -> Vec<BedNight<'_>> {

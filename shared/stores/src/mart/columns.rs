@@ -1,7 +1,7 @@
 //! A batch of events turned on its side: one vector a column, ready for `UNNEST`. Pure.
 //!
-//! Every table's rows are sorted by their key, so that two loads never wait for each other in a circle, and a booking that
-//! occurs several times is reduced to its newest revision, because one statement cannot write a row twice.
+//! Every table's rows are sorted by their key, so that two loads never wait for each other in a circle, and a booking
+//! that occurs several times is reduced to its newest revision, because one statement cannot write a row twice.
 
 use super::bed_nights::{BedNight, sold};
 use super::payments::PaymentColumns;
@@ -129,7 +129,11 @@ impl Columns {
     }
 
     /// All revisions of a booking share its property and channel, so the newest ones name every dimension of the batch.
-    fn collect_dimensions<'a>(&mut self, newest: impl Iterator<Item = &'a BookingEvent>, mails: impl Iterator<Item = &'a NotificationEvent>) {
+    fn collect_dimensions<'a>(
+        &mut self,
+        newest: impl Iterator<Item = &'a BookingEvent>,
+        mails: impl Iterator<Item = &'a NotificationEvent>,
+    ) {
         let mut properties: BTreeSet<&str> = mails.map(|event| event.property_id.as_str()).collect();
         let mut room_types: BTreeSet<(&str, &str)> = BTreeSet::new();
         let mut channels: BTreeSet<&'static str> = BTreeSet::new();

@@ -9,11 +9,13 @@ const FILL: &str = "
     WITH properties AS (INSERT INTO dim_property (property_id) SELECT unnest($1::text[]) ON CONFLICT DO NOTHING),
          channels AS (INSERT INTO dim_channel (channel) SELECT unnest($2::text[]) ON CONFLICT DO NOTHING),
          dates AS (INSERT INTO dim_date (date) SELECT unnest($3::date[]) ON CONFLICT DO NOTHING)
-    INSERT INTO dim_room_type (property_id, room_type_id) SELECT * FROM unnest($4::text[], $5::text[]) ON CONFLICT DO NOTHING";
+    INSERT INTO dim_room_type (property_id, room_type_id) SELECT * FROM unnest($4::text[],
+        $5::text[]) ON CONFLICT DO NOTHING";
 
 const DESCRIBE_PROPERTY: &str = "
     INSERT INTO dim_property (property_id, name, time_zone, currency) VALUES ($1, $2, $3, $4)
-    ON CONFLICT (property_id) DO UPDATE SET name = excluded.name, time_zone = excluded.time_zone, currency = excluded.currency";
+    ON CONFLICT (property_id) DO UPDATE SET name = excluded.name, time_zone = excluded.time_zone,
+        currency = excluded.currency";
 
 const DESCRIBE_ROOM_TYPES: &str = "
     INSERT INTO dim_room_type (property_id, room_type_id, name, kind, gender, beds)

@@ -1,7 +1,7 @@
 //! The facts of one batch, in a fixed order of tables: events, mails, bookings, bed-nights.
 //!
-//! The row of `fact_booking` is the lock of everything about that booking: whoever moved it to a newer revision also replaces
-//! the bed-nights, and whoever comes with an older one touches nothing.
+//! The row of `fact_booking` is the lock of everything about that booking: whoever moved it to a newer revision also
+//! replaces the bed-nights, and whoever comes with an older one touches nothing.
 
 use super::columns::{BedNightColumns, BookingColumns, Columns, EventColumns, NotificationColumns};
 use super::{Load, payments};
@@ -21,14 +21,21 @@ const INSERT_NOTIFICATIONS: &str = "
 
 /// Returns the bookings that moved, and whether a row of theirs existed before (`xmax` of a fresh row is 0).
 const UPSERT_BOOKINGS: &str = "
-    INSERT INTO fact_booking AS held (booking_id, rev, status, rejection, property_id, rate_plan_id, channel, arrival, departure, stays, guests,
-                                      bed_nights, currency, room_amount, tax_amount, total_amount, created_at, decided_at)
-    SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::date[], $9::date[], $10::bigint[],
-                         $11::bigint[], $12::bigint[], $13::text[], $14::bigint[], $15::bigint[], $16::bigint[], $17::timestamptz[], $18::timestamptz[])
+    INSERT INTO fact_booking AS held (booking_id, rev, status, rejection, property_id, rate_plan_id, channel, arrival,
+        departure, stays, guests,
+                                      bed_nights, currency, room_amount, tax_amount, total_amount, created_at,
+                                          decided_at)
+    SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+        $8::date[], $9::date[], $10::bigint[],
+                         $11::bigint[], $12::bigint[], $13::text[], $14::bigint[], $15::bigint[], $16::bigint[],
+                             $17::timestamptz[], $18::timestamptz[])
     ON CONFLICT (booking_id) DO UPDATE
-    SET rev = excluded.rev, status = excluded.status, rejection = excluded.rejection, property_id = excluded.property_id,
-        rate_plan_id = excluded.rate_plan_id, channel = excluded.channel, arrival = excluded.arrival, departure = excluded.departure,
-        stays = excluded.stays, guests = excluded.guests, bed_nights = excluded.bed_nights, currency = excluded.currency,
+    SET rev = excluded.rev, status = excluded.status, rejection = excluded.rejection,
+        property_id = excluded.property_id,
+        rate_plan_id = excluded.rate_plan_id, channel = excluded.channel, arrival = excluded.arrival,
+            departure = excluded.departure,
+        stays = excluded.stays, guests = excluded.guests, bed_nights = excluded.bed_nights,
+            currency = excluded.currency,
         room_amount = excluded.room_amount, tax_amount = excluded.tax_amount, total_amount = excluded.total_amount,
         created_at = excluded.created_at, decided_at = excluded.decided_at
     WHERE held.rev < excluded.rev
@@ -38,7 +45,8 @@ const DELETE_BED_NIGHTS: &str = "DELETE FROM fact_bed_night WHERE booking_id = A
 
 const INSERT_BED_NIGHTS: &str = "
     INSERT INTO fact_bed_night (booking_id, night, bed_id, stay, property_id, room_type_id, channel, currency, amount)
-    SELECT * FROM unnest($1::uuid[], $2::date[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bigint[])";
+    SELECT * FROM unnest($1::uuid[], $2::date[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::text[],
+        $8::text[], $9::bigint[])";
 
 /// Writes all facts of the batch.
 pub(super) async fn load(connection: &mut PgConnection, columns: &Columns) -> sqlx::Result<Load> {
@@ -115,7 +123,11 @@ async fn upsert_bookings(connection: &mut PgConnection, rows: &BookingColumns) -
 }
 
 /// Inserts the bed-nights of those bookings that moved.
-async fn insert_bed_nights(connection: &mut PgConnection, rows: &BedNightColumns, moved: &HashSet<Uuid>) -> sqlx::Result<u64> {
+async fn insert_bed_nights(
+    connection: &mut PgConnection,
+    rows: &BedNightColumns,
+    moved: &HashSet<Uuid>,
+) -> sqlx::Result<u64> {
     let narrowed;
     let rows = if rows.booking_id.iter().all(|id| moved.contains(id)) {
         rows

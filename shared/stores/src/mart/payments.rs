@@ -7,10 +7,13 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 const UPSERT: &str = "
-    INSERT INTO fact_payment AS held (entry_id, booking_id, property_id, kind, payment, amount, fee, currency, ledger_rev, occurred_at)
-    SELECT * FROM unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::text[], $9::bigint[], $10::timestamptz[])
+    INSERT INTO fact_payment AS held (entry_id, booking_id, property_id, kind, payment, amount, fee, currency,
+        ledger_rev, occurred_at)
+    SELECT * FROM unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[],
+        $8::text[], $9::bigint[], $10::timestamptz[])
     ON CONFLICT (entry_id) DO UPDATE
-    SET amount = excluded.amount, fee = excluded.fee, ledger_rev = excluded.ledger_rev, occurred_at = excluded.occurred_at
+    SET amount = excluded.amount, fee = excluded.fee, ledger_rev = excluded.ledger_rev,
+        occurred_at = excluded.occurred_at
     WHERE held.ledger_rev < excluded.ledger_rev";
 
 /// Rows of `fact_payment`, by their key.

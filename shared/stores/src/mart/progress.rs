@@ -25,7 +25,13 @@ impl Mart {
     pub async fn missing_events(&self, event_ids: &[Uuid]) -> Result<HashSet<Uuid>, StoreError> {
         let mut missing = HashSet::new();
         for chunk in event_ids.chunks(CHUNK) {
-            missing.extend(sqlx::query_scalar::<_, Uuid>(MISSING_EVENTS).bind(chunk).fetch_all(&self.pool).await.map_err(failed)?);
+            missing.extend(
+                sqlx::query_scalar::<_, Uuid>(MISSING_EVENTS)
+                    .bind(chunk)
+                    .fetch_all(&self.pool)
+                    .await
+                    .map_err(failed)?,
+            );
         }
         Ok(missing)
     }
@@ -37,8 +43,14 @@ impl Mart {
     pub async fn behind(&self, bookings: &[(BookingId, u32)]) -> Result<HashSet<BookingId>, StoreError> {
         let mut behind = HashSet::new();
         for chunk in bookings.chunks(CHUNK) {
-            let (ids, revs): (Vec<Uuid>, Vec<i64>) = chunk.iter().map(|(id, rev)| (id.as_uuid(), i64::from(*rev))).unzip();
-            let late = sqlx::query_scalar::<_, Uuid>(BEHIND).bind(ids).bind(revs).fetch_all(&self.pool).await.map_err(failed)?;
+            let (ids, revs): (Vec<Uuid>, Vec<i64>) =
+                chunk.iter().map(|(id, rev)| (id.as_uuid(), i64::from(*rev))).unzip();
+            let late = sqlx::query_scalar::<_, Uuid>(BEHIND)
+                .bind(ids)
+                .bind(revs)
+                .fetch_all(&self.pool)
+                .await
+                .map_err(failed)?;
             behind.extend(late.into_iter().map(BookingId::from_uuid));
         }
         Ok(behind)

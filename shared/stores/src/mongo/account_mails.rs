@@ -1,4 +1,5 @@
-//! The ledger of mails about accounts: one row a mail, written before it leaves, as the notification ledger has it for bookings.
+//! The ledger of mails about accounts: one row a mail, written before it leaves, as the notification ledger has it for
+//! bookings.
 //!
 //! It never holds an address, and never the token that a mail carries.
 
@@ -54,17 +55,24 @@ pub enum AccountMailTurn {
 }
 
 impl Mongo {
-    /// Writes the row of a mail, or takes an unfinished one over. `first_sight`: the message that asks for it was never handled before.
+    /// Writes the row of a mail, or takes an unfinished one over. `first_sight`: the message that asks for it was never
+    /// handled before.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails; then the row may have been written.
-    pub async fn begin_account_mail(&self, row: &AccountMailRow, first_sight: bool) -> Result<AccountMailTurn, StoreError> {
+    pub async fn begin_account_mail(
+        &self,
+        row: &AccountMailRow,
+        first_sight: bool,
+    ) -> Result<AccountMailTurn, StoreError> {
         match self.account_mails().insert_one(row).await.map_err(StoreError::from) {
             Ok(_) => return Ok(AccountMailTurn::Ours),
             Err(StoreError::Duplicate(_)) => {}
             Err(error) => return Err(error),
         }
-        let Some(found) = self.account_mails().find_one(doc! { "_id": &row.key }).await? else { return Ok(AccountMailTurn::UnderWay) };
+        let Some(found) = self.account_mails().find_one(doc! { "_id": &row.key }).await? else {
+            return Ok(AccountMailTurn::UnderWay);
+        };
         match found.status {
             NotificationStatus::Sent | NotificationStatus::Failed => return Ok(AccountMailTurn::Settled),
             // Its sender is at work or dead: giving way once is long enough for a living one.
@@ -72,7 +80,8 @@ impl Mongo {
             NotificationStatus::Sending | NotificationStatus::Waiting => {}
         }
         let as_read = doc! { "_id": &row.key, "attempts": found.attempts, "status": { "$in": ["sending", "waiting"] } };
-        let change = doc! { "$set": { "status": "sending", "updated_at": row.updated_at.to_string() }, "$inc": { "attempts": 1 } };
+        let change = doc! { "$set": { "status": "sending", "updated_at": row.updated_at.to_string() },
+        "$inc": { "attempts": 1 } };
         let taken = self.account_mails().update_one(as_read, change).await?;
         Ok(if taken.modified_count == 1 { AccountMailTurn::Ours } else { AccountMailTurn::UnderWay })
     }
@@ -81,7 +90,13 @@ impl Mongo {
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails; recording the same again is harmless.
-    pub async fn record_account_mail(&self, key: &str, status: NotificationStatus, reason: Option<&str>, now: Timestamp) -> Result<(), StoreError> {
+    pub async fn record_account_mail(
+        &self,
+        key: &str,
+        status: NotificationStatus,
+        reason: Option<&str>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         let unsent = doc! { "_id": key, "status": { "$ne": "sent" } };
         let change = doc! { "$set": { "status": status.as_str(), "reason": reason, "updated_at": now.to_string() } };
         self.account_mails().update_one(unsent, change).await?;

@@ -1,4 +1,5 @@
-//! API keys: who may act through a program. Only a hash of the secret is stored; the key's text is shown once, when it is made.
+//! API keys: who may act through a program. Only a hash of the secret is stored; the key's text is shown once, when it
+//! is made.
 
 use super::{Index, Mongo};
 use crate::StoreError;
@@ -35,7 +36,8 @@ pub enum ApiRole {
 
 impl ApiRole {
     /// Every role with its name.
-    pub const ALL: [(&'static str, Self); 3] = [("client", Self::Client), ("staff", Self::Staff), ("admin", Self::Admin)];
+    pub const ALL: [(&'static str, Self); 3] =
+        [("client", Self::Client), ("staff", Self::Staff), ("admin", Self::Admin)];
 }
 
 /// The properties that a staff key is for.
@@ -166,7 +168,9 @@ pub struct NewApiKey {
 /// Splits a key's text `pvt_<id>_<secret>` into id and secret; `None` when it has not that form.
 pub fn parse_api_key(text: &str) -> Option<(&str, &str)> {
     let (id, secret) = text.strip_prefix(PREFIX)?.split_once('_')?;
-    let is_hex = |part: &str, bytes: usize| part.len() == 2 * bytes && part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    let is_hex = |part: &str, bytes: usize| {
+        part.len() == 2 * bytes && part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    };
     (is_hex(id, ID_BYTES) && is_hex(secret, SECRET_BYTES)).then_some((id, secret))
 }
 
@@ -183,7 +187,16 @@ impl Mongo {
     pub async fn create_api_key(&self, new: NewApiKey, now: Timestamp) -> Result<(ApiKey, String), StoreError> {
         let (id, secret) = (random_hex::<ID_BYTES>(), random_hex::<SECRET_BYTES>());
         let NewApiKey { role, name, properties, scopes } = new;
-        let key = ApiKey { hash: hash_api_secret(&secret), role, name, properties, scopes, created_at: now, revoked_at: None, id };
+        let key = ApiKey {
+            hash: hash_api_secret(&secret),
+            role,
+            name,
+            properties,
+            scopes,
+            created_at: now,
+            revoked_at: None,
+            id,
+        };
         self.collection::<ApiKey>(COLLECTION).insert_one(&key).await?;
         let text = format!("{PREFIX}{}_{secret}", key.id);
         Ok((key, text))
@@ -202,19 +215,26 @@ impl Mongo {
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
     pub async fn list_api_keys(&self, after: Option<&str>, limit: i64) -> Result<Vec<ApiKey>, StoreError> {
-        let found =
-            self.collection::<ApiKey>(COLLECTION).find(doc! { "_id": { "$gt": after.unwrap_or_default() } }).sort(doc! { "_id": 1 }).limit(limit).await?;
+        let found = self
+            .collection::<ApiKey>(COLLECTION)
+            .find(doc! { "_id": { "$gt": after.unwrap_or_default() } })
+            .sort(doc! { "_id": 1 })
+            .limit(limit)
+            .await?;
         Ok(found.try_collect().await?)
     }
 
-    /// Makes a key void; `false` when there is no such key or it was void already. Processes that cache keys notice within a
-    /// minute.
+    /// Makes a key void; `false` when there is no such key or it was void already. Processes that cache keys notice
+    /// within a minute.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
     pub async fn revoke_api_key(&self, id: &str, now: Timestamp) -> Result<bool, StoreError> {
         let active = doc! { "_id": id, "revoked_at": { "$exists": false } };
-        let revoked = self.collection::<ApiKey>(COLLECTION).update_one(active, doc! { "$set": { "revoked_at": now.to_string() } }).await?;
+        let revoked = self
+            .collection::<ApiKey>(COLLECTION)
+            .update_one(active, doc! { "$set": { "revoked_at": now.to_string() } })
+            .await?;
         Ok(revoked.modified_count == 1)
     }
 }
@@ -244,7 +264,9 @@ mod tests {
         let (id, secret) = (random_hex::<6>(), random_hex::<32>());
         assert_eq!(parse_api_key(&format!("{PREFIX}{id}_{secret}")), Some((id.as_str(), secret.as_str())));
         let shouted = format!("pvt_0123456789ab_{}", "A".repeat(64));
-        for bad in ["", "pvt_", "pvt__", "pvt_abc_def", &format!("{id}_{secret}"), &format!("pvt_{id}_{secret}0"), &shouted] {
+        for bad in
+            ["", "pvt_", "pvt__", "pvt_abc_def", &format!("{id}_{secret}"), &format!("pvt_{id}_{secret}0"), &shouted]
+        {
             assert_eq!(parse_api_key(bad), None, "{bad}");
         }
     }

@@ -13,8 +13,11 @@ use uuid::Uuid;
 const COLLECTION: &str = "audit";
 
 /// What one run or command did; the history of one subject; the newest first.
-pub(crate) const INDEXES: &[Index] =
-    &[(COLLECTION, &[("cause", 1)], false), (COLLECTION, &[("subject", 1), ("at", -1), ("_id", -1)], false), (COLLECTION, &[("at", -1), ("_id", -1)], false)];
+pub(crate) const INDEXES: &[Index] = &[
+    (COLLECTION, &[("cause", 1)], false),
+    (COLLECTION, &[("subject", 1), ("at", -1), ("_id", -1)], false),
+    (COLLECTION, &[("at", -1), ("_id", -1)], false),
+];
 
 /// One thing that somebody did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,7 +61,11 @@ impl Mongo {
     }
 
     /// Adds an entry within a transaction, where a repetition fails it.
-    pub(super) async fn append_audit_in(&self, session: &mut ClientSession, entry: &AuditEntry) -> Result<(), StoreError> {
+    pub(super) async fn append_audit_in(
+        &self,
+        session: &mut ClientSession,
+        entry: &AuditEntry,
+    ) -> Result<(), StoreError> {
         self.audit().insert_one(entry).session(session).await?;
         Ok(())
     }
@@ -76,7 +83,12 @@ impl Mongo {
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn list_audit(&self, subject: Option<&str>, before: Option<(&str, &str)>, limit: i64) -> Result<Vec<AuditEntry>, StoreError> {
+    pub async fn list_audit(
+        &self,
+        subject: Option<&str>,
+        before: Option<(&str, &str)>,
+        limit: i64,
+    ) -> Result<Vec<AuditEntry>, StoreError> {
         let mut query = Document::new();
         if let Some(subject) = subject {
             query.insert("subject", subject);

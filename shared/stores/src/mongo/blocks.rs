@@ -11,7 +11,10 @@ use std::collections::HashMap;
 pub(crate) const COLLECTION: &str = "blocks";
 
 /// The blocks of one property that hold beds.
-pub(crate) const INDEXES: &[Index] = &[(COLLECTION, &[("property_id", 1), ("status", 1)], false), (COLLECTION, &[("property_id", 1), ("_id", 1)], false)];
+pub(crate) const INDEXES: &[Index] = &[
+    (COLLECTION, &[("property_id", 1), ("status", 1)], false),
+    (COLLECTION, &[("property_id", 1), ("_id", 1)], false),
+];
 
 impl Mongo {
     /// Those of the given blocks that are stored.
@@ -31,11 +34,24 @@ impl Mongo {
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn list_blocks(&self, property_id: &PropertyId, active: bool, after: Option<&str>, limit: i64) -> Result<Vec<Block>, StoreError> {
+    pub async fn list_blocks(
+        &self,
+        property_id: &PropertyId,
+        active: bool,
+        after: Option<&str>,
+        limit: i64,
+    ) -> Result<Vec<Block>, StoreError> {
         let mut query = doc! { "property_id": property_id.as_str(), "_id": { "$gt": after.unwrap_or_default() } };
         if active {
             query.insert("status", "active");
         }
-        Ok(self.collection::<Block>(COLLECTION).find(query).sort(doc! { "_id": 1 }).limit(limit).await?.try_collect().await?)
+        Ok(self
+            .collection::<Block>(COLLECTION)
+            .find(query)
+            .sort(doc! { "_id": 1 })
+            .limit(limit)
+            .await?
+            .try_collect()
+            .await?)
     }
 }

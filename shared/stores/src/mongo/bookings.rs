@@ -20,9 +20,12 @@ const LONGEST_STAY: Days = Days::new(MAX_NIGHTS.unsigned_abs());
 
 pub(crate) const COLLECTION: &str = "bookings";
 
-/// Listing and reconciling one property's bookings; finding those of a guest. By their dates they are found by the index of
-/// [`super::occupancy`]: each that a booking is in costs every decision.
-pub(crate) const INDEXES: &[Index] = &[(COLLECTION, &[("property_id", 1), ("created_at", 1), ("_id", 1)], false), (COLLECTION, &[("guest.email", 1)], false)];
+/// Listing and reconciling one property's bookings; finding those of a guest. By their dates they are found by the
+/// index of [`super::occupancy`]: each that a booking is in costs every decision.
+pub(crate) const INDEXES: &[Index] = &[
+    (COLLECTION, &[("property_id", 1), ("created_at", 1), ("_id", 1)], false),
+    (COLLECTION, &[("guest.email", 1)], false),
+];
 
 /// Whose bookings are listed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,7 +58,9 @@ pub struct BookingFilter {
 impl BookingFilter {
     fn query(&self) -> Document {
         let mut query = match &self.whose {
-            Whose::Of(properties) => doc! { "property_id": { "$in": properties.iter().map(PropertyId::as_str).collect::<Vec<_>>() } },
+            Whose::Of(properties) => {
+                doc! { "property_id": { "$in": properties.iter().map(PropertyId::as_str).collect::<Vec<_>>() } }
+            }
             Whose::Client(client) => doc! { "client": client },
         };
         if let (Whose::Client(_), Some(property)) = (&self.whose, &self.property_id) {
@@ -116,7 +121,8 @@ struct Step {
 impl Confirmed {
     fn expected(self) -> Option<Expected> {
         let arrival = self.stays.iter().map(|stay| stay.arrival).min()?;
-        let entered = self.history.iter().rfind(|step| step.to == Status::Confirmed && step.from != Status::Confirmed)?;
+        let entered =
+            self.history.iter().rfind(|step| step.to == Status::Confirmed && step.from != Status::Confirmed)?;
         Some(Expected { id: self.id, arrival, confirmed_at: entered.at })
     }
 }
@@ -134,7 +140,10 @@ impl Mongo {
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn bookings(&self, ids: impl IntoIterator<Item = BookingId>) -> Result<HashMap<BookingId, Booking>, StoreError> {
+    pub async fn bookings(
+        &self,
+        ids: impl IntoIterator<Item = BookingId>,
+    ) -> Result<HashMap<BookingId, Booking>, StoreError> {
         let ids: Vec<String> = ids.into_iter().map(|id| id.to_string()).collect();
         if ids.is_empty() {
             return Ok(HashMap::new());
@@ -147,15 +156,23 @@ impl Mongo {
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn occupants(&self, property_id: &PropertyId, nights: Nights) -> Result<HashMap<BookingId, Booking>, StoreError> {
-        // Dates are text that sorts like what it means. No stay is longer than the longest, which bounds the range of the index.
+    pub async fn occupants(
+        &self,
+        property_id: &PropertyId,
+        nights: Nights,
+    ) -> Result<HashMap<BookingId, Booking>, StoreError> {
+        // Dates are text that sorts like what it means. No stay is longer than the longest, which bounds the range of
+        // the index.
         let earliest = nights.arrival.checked_sub_days(LONGEST_STAY).unwrap_or(NaiveDate::MIN);
         let latest = nights.departure.checked_add_days(LONGEST_STAY).unwrap_or(NaiveDate::MAX);
         let arrival = doc! { "$gte": earliest.to_string(), "$lt": nights.departure.to_string() };
         let departure = doc! { "$gt": nights.arrival.to_string(), "$lte": latest.to_string() };
         let within = doc! { "$elemMatch": { "arrival": arrival, "departure": departure } };
         let holding = doc! { "$in": Status::HOLDING.to_vec() };
-        let found = self.collection::<Booking>(COLLECTION).find(doc! { "property_id": property_id.as_str(), "status": holding, "stays": within }).await?;
+        let found = self
+            .collection::<Booking>(COLLECTION)
+            .find(doc! { "property_id": property_id.as_str(), "status": holding, "stays": within })
+            .await?;
         Ok(found.map_ok(|booking| (booking.id, booking)).try_collect().await?)
     }
 
@@ -163,14 +180,28 @@ impl Mongo {
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn list_bookings(&self, filter: &BookingFilter, after: Option<&(String, BookingId)>, limit: i64) -> Result<Vec<Booking>, StoreError> {
+    pub async fn list_bookings(
+        &self,
+        filter: &BookingFilter,
+        after: Option<&(String, BookingId)>,
+        limit: i64,
+    ) -> Result<Vec<Booking>, StoreError> {
         let mut query = filter.query();
         if let Some((at, id)) = after {
-            query.insert("$or", [doc! { "created_at": { "$lt": at } }, doc! { "created_at": at, "_id": { "$lt": id.to_string() } }].to_vec());
+            query.insert(
+                "$or",
+                [doc! { "created_at": { "$lt": at } }, doc! { "created_at": at, "_id": { "$lt": id.to_string() } }]
+                    .to_vec(),
+            );
             // The bound that an index can use.
             query.insert("created_at", doc! { "$lte": at });
         }
-        let found = self.collection::<Booking>(COLLECTION).find(query).sort(doc! { "created_at": -1, "_id": -1 }).limit(limit).await?;
+        let found = self
+            .collection::<Booking>(COLLECTION)
+            .find(query)
+            .sort(doc! { "created_at": -1, "_id": -1 })
+            .limit(limit)
+            .await?;
         Ok(found.try_collect().await?)
     }
 
@@ -180,7 +211,9 @@ impl Mongo {
         let of_holds = (doc! { "status": Status::Held.as_str() }, doc! { "payment.expires_at": 1 });
         for (only, keys) in [of_clients, of_holds] {
             let options = IndexOptions::builder().partial_filter_expression(only).build();
-            self.collection::<Document>(COLLECTION).create_index(IndexModel::builder().keys(keys).options(options).build()).await?;
+            self.collection::<Document>(COLLECTION)
+                .create_index(IndexModel::builder().keys(keys).options(options).build())
+                .await?;
         }
         Ok(())
     }
@@ -197,8 +230,10 @@ impl Mongo {
         let within = doc! { "$elemMatch": { "arrival": arrival, "departure": departure } };
         let filter = doc! { "property_id": property_id.as_str(), "status": "confirmed", "stays": within };
         let fields = doc! { "stays.arrival": 1, "history.at": 1, "history.from": 1, "history.to": 1 };
-        let found: Vec<Confirmed> = self.collection::<Confirmed>(COLLECTION).find(filter).projection(fields).await?.try_collect().await?;
-        let is_first = |expected: &Expected| arrivals.arrival <= expected.arrival && expected.arrival < arrivals.departure;
+        let found: Vec<Confirmed> =
+            self.collection::<Confirmed>(COLLECTION).find(filter).projection(fields).await?.try_collect().await?;
+        let is_first =
+            |expected: &Expected| arrivals.arrival <= expected.arrival && expected.arrival < arrivals.departure;
         let mut expected: Vec<Expected> = found.into_iter().filter_map(Confirmed::expected).filter(is_first).collect();
         expected.sort_by_key(|expected| (expected.arrival, expected.id));
         Ok(expected)

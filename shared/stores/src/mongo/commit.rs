@@ -1,7 +1,7 @@
 //! The one place where bookings and claims are written: a batch of decisions in one transaction.
 //!
-//! A claim is a document whose `_id` is `property|bed|night`. Its uniqueness is what makes a double booking impossible, whoever
-//! writes and however late; so claims are never written outside a transaction with the bookings that own them.
+//! A claim is a document whose `_id` is `property|bed|night`. Its uniqueness is what makes a double booking impossible,
+//! whoever writes and however late; so claims are never written outside a transaction with the bookings that own them.
 
 use super::{Mongo, blocks, bookings};
 use crate::StoreError;
@@ -71,25 +71,48 @@ struct Batch {
 
 impl Batch {
     fn of(decisions: &Decisions) -> Result<Self, StoreError> {
-        let broken = |error: mongodb::bson::error::Error| StoreError::Broken { store: "mongodb", message: error.to_string() };
-        let (new, changed): (Vec<&Change>, Vec<&Change>) = decisions.changes.iter().partition(|change| change.stored_rev.is_none());
+        let broken =
+            |error: mongodb::bson::error::Error| StoreError::Broken { store: "mongodb", message: error.to_string() };
+        let (new, changed): (Vec<&Change>, Vec<&Change>) =
+            decisions.changes.iter().partition(|change| change.stored_rev.is_none());
         let update = |change: &&Change| {
             let replacement = serialize_to_bson(&change.booking)?;
-            Ok(Bson::Document(doc! { "q": { "_id": change.booking.id.to_string(), "rev": change.stored_rev }, "u": replacement }))
+            Ok(Bson::Document(
+                doc! { "q": { "_id": change.booking.id.to_string(), "rev": change.stored_rev }, "u": replacement },
+            ))
         };
         let (new_blocks, changed_blocks): (Vec<&BlockChange>, Vec<&BlockChange>) =
             decisions.block_changes.iter().partition(|change| change.stored_rev.is_none());
         let block_update = |change: &&BlockChange| {
             let replacement = serialize_to_bson(&change.block)?;
-            Ok(Bson::Document(doc! { "q": { "_id": change.block.id.to_string(), "rev": change.stored_rev }, "u": replacement }))
+            Ok(Bson::Document(
+                doc! { "q": { "_id": change.block.id.to_string(), "rev": change.stored_rev }, "u": replacement },
+            ))
         };
         Ok(Self {
-            inserted_blocks: new_blocks.iter().map(|change| serialize_to_raw_document_buf::<Block>(&change.block)).collect::<Result<_, _>>().map_err(broken)?,
+            inserted_blocks: new_blocks
+                .iter()
+                .map(|change| serialize_to_raw_document_buf::<Block>(&change.block))
+                .collect::<Result<_, _>>()
+                .map_err(broken)?,
             block_updates: changed_blocks.iter().map(block_update).collect::<Result<_, _>>().map_err(broken)?,
-            inserted: new.iter().map(|change| serialize_to_raw_document_buf::<Booking>(&change.booking)).collect::<Result<_, _>>().map_err(broken)?,
+            inserted: new
+                .iter()
+                .map(|change| serialize_to_raw_document_buf::<Booking>(&change.booking))
+                .collect::<Result<_, _>>()
+                .map_err(broken)?,
             updates: changed.iter().map(update).collect::<Result<_, _>>().map_err(broken)?,
-            claimed: decisions.claimed.iter().map(|claim| serialize_to_raw_document_buf(&StoredClaim::of(claim))).collect::<Result<_, _>>().map_err(broken)?,
-            released_keys: decisions.released.iter().map(|claim| claim_key(&claim.property_id, &claim.bed_id, claim.night)).collect(),
+            claimed: decisions
+                .claimed
+                .iter()
+                .map(|claim| serialize_to_raw_document_buf(&StoredClaim::of(claim)))
+                .collect::<Result<_, _>>()
+                .map_err(broken)?,
+            released_keys: decisions
+                .released
+                .iter()
+                .map(|claim| claim_key(&claim.property_id, &claim.bed_id, claim.night))
+                .collect(),
             released_owners: decisions.released.iter().map(|claim| claim.owner.to_string()).collect(),
         })
     }
@@ -100,7 +123,11 @@ impl Mongo {
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn claimed_nights(&self, property_id: &PropertyId, from: NaiveDate) -> Result<Vec<(BedId, NaiveDate)>, StoreError> {
+    pub async fn claimed_nights(
+        &self,
+        property_id: &PropertyId,
+        from: NaiveDate,
+    ) -> Result<Vec<(BedId, NaiveDate)>, StoreError> {
         // Ids only: answered from the index on `_id` alone.
         let range = doc! { "_id": { "$gte": format!("{property_id}|"), "$lt": format!("{property_id}}}") } };
         let mut found = self.collection::<RawDocumentBuf>(CLAIMS).find(range).projection(doc! { "_id": 1 }).await?;
@@ -117,27 +144,30 @@ impl Mongo {
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
     pub async fn claims_of(&self, booking: &Booking) -> Result<u64, StoreError> {
-        let keys: Vec<String> = booking.claims().map(|(bed, night)| claim_key(&booking.property_id, bed, night)).collect();
+        let keys: Vec<String> =
+            booking.claims().map(|(bed, night)| claim_key(&booking.property_id, bed, night)).collect();
         let owned = doc! { "_id": { "$in": keys }, "booking": booking.id.to_string() };
         Ok(self.collection::<StoredClaim>(CLAIMS).count_documents(owned).await?)
     }
 
-    /// Stores a batch of decisions, all or nothing: releases, changed bookings, new bookings, new claims, in this order.
+    /// Stores a batch of decisions, all or nothing: releases, changed bookings, new bookings, new claims, in this
+    /// order.
     ///
     /// Conflicts, elections and an unknown outcome of the commit are tried again for up to ten seconds.
     ///
     /// # Errors
     /// [`StoreError::Duplicate`] when a claim exists already: the decision was made on an old view.
-    /// [`StoreError::BookingExists`] when a booking that was decided as new does.
-    /// [`StoreError::Stale`] when a changed booking is no longer at the revision that was decided upon.
-    /// All of them mean that nothing was stored **by this attempt**; an earlier attempt whose answer was lost may have stored the batch.
+    /// [`StoreError::BookingExists`] when a booking that was decided as new does. [`StoreError::Stale`] when a changed
+    /// booking is no longer at the revision that was decided upon. All of them mean that nothing was stored **by this
+    /// attempt**; an earlier attempt whose answer was lost may have stored the batch.
     pub async fn commit(&self, decisions: &Decisions) -> Result<(), StoreError> {
         if decisions.is_empty() {
             return Ok(());
         }
         let batch = Arc::new(Batch::of(decisions)?);
         let mongo = self.clone();
-        // A dropped driver future can leave its session in the middle of a transaction, so a caller that gives up must not drop it.
+        // A dropped driver future can leave its session in the middle of a transaction, so a caller that gives up must
+        // not drop it.
         let stored = tokio::spawn(async move { mongo.store_batch(&batch).await }).await;
         stored.unwrap_or_else(|lost| Err(StoreError::Broken { store: "mongodb", message: lost.to_string() }))
     }
@@ -178,14 +208,21 @@ impl Mongo {
         self.replace_all(session, bookings::COLLECTION, &batch.updates).await?;
         self.replace_all(session, blocks::COLLECTION, &batch.block_updates).await?;
         if !batch.inserted.is_empty() {
-            let inserted = self.collection::<RawDocumentBuf>(bookings::COLLECTION).insert_many(&batch.inserted).session(&mut *session).await;
+            let inserted = self
+                .collection::<RawDocumentBuf>(bookings::COLLECTION)
+                .insert_many(&batch.inserted)
+                .session(&mut *session)
+                .await;
             inserted.map_err(|error| match StoreError::from(error) {
                 StoreError::Duplicate(message) => StoreError::BookingExists(message),
                 other => other,
             })?;
         }
         if !batch.inserted_blocks.is_empty() {
-            self.collection::<RawDocumentBuf>(blocks::COLLECTION).insert_many(&batch.inserted_blocks).session(&mut *session).await?;
+            self.collection::<RawDocumentBuf>(blocks::COLLECTION)
+                .insert_many(&batch.inserted_blocks)
+                .session(&mut *session)
+                .await?;
         }
         if !batch.claimed.is_empty() {
             self.collection::<RawDocumentBuf>(CLAIMS).insert_many(&batch.claimed).session(&mut *session).await?;
@@ -194,7 +231,12 @@ impl Mongo {
     }
 
     /// Replaces documents that are still at the revision that was decided upon.
-    async fn replace_all(&self, session: &mut ClientSession, collection: &str, updates: &[Bson]) -> Result<(), StoreError> {
+    async fn replace_all(
+        &self,
+        session: &mut ClientSession,
+        collection: &str,
+        updates: &[Bson],
+    ) -> Result<(), StoreError> {
         if updates.is_empty() {
             return Ok(());
         }
@@ -208,12 +250,16 @@ impl Mongo {
     }
 }
 
-/// Commits, asking again while the server cannot say whether it did: a repeated commit of the same transaction is harmless.
+/// Commits, asking again while the server cannot say whether it did: a repeated commit of the same transaction is
+/// harmless.
 async fn commit_until_known(session: &mut ClientSession, started: Instant) -> Result<(), StoreError> {
     loop {
         match session.commit_transaction().await {
             Ok(()) => return Ok(()),
-            Err(error) if error.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT) && started.elapsed() < TRANSACTION_BUDGET => {
+            Err(error)
+                if error.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT)
+                    && started.elapsed() < TRANSACTION_BUDGET =>
+            {
                 tokio::time::sleep(FIRST_BACKOFF).await;
             }
             Err(error) => return Err(error.into()),

@@ -1,7 +1,7 @@
 //! Properties with their room types, rooms and rate plans: one document each.
 //!
-//! A decision needs all of a property at one instant. A single document is replaced and read whole, so that nobody ever sees a house
-//! whose rooms are there and whose prices are not.
+//! A decision needs all of a property at one instant. A single document is replaced and read whole, so that nobody ever
+//! sees a house whose rooms are there and whose prices are not.
 
 use super::audit::AuditEntry;
 use super::{Mongo, blocks};
@@ -39,8 +39,14 @@ impl Mongo {
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
     pub async fn property_ids(&self) -> Result<Vec<PropertyId>, StoreError> {
-        let found: Vec<Document> =
-            self.collection::<Document>(PROPERTIES).find(doc! {}).projection(doc! { "_id": 1 }).sort(doc! { "_id": 1 }).await?.try_collect().await?;
+        let found: Vec<Document> = self
+            .collection::<Document>(PROPERTIES)
+            .find(doc! {})
+            .projection(doc! { "_id": 1 })
+            .sort(doc! { "_id": 1 })
+            .await?
+            .try_collect()
+            .await?;
         Ok(found.iter().filter_map(|property| property.get_str("_id").ok()).map(PropertyId::from).collect())
     }
 
@@ -54,9 +60,19 @@ impl Mongo {
         }
         let ids: Vec<&str> = properties.iter().map(PropertyId::as_str).collect();
         let wanted = doc! { "_id": { "$in": ids } };
-        let found: Vec<Document> = self.collection::<Document>(PROPERTIES).find(wanted).projection(doc! { "inventory.rev": 1 }).await?.try_collect().await?;
+        let found: Vec<Document> = self
+            .collection::<Document>(PROPERTIES)
+            .find(wanted)
+            .projection(doc! { "inventory.rev": 1 })
+            .await?
+            .try_collect()
+            .await?;
         let read = |property: &Document| {
-            let rev = property.get_document("inventory").ok().and_then(|inventory| inventory.get_i64("rev").ok()).unwrap_or_default();
+            let rev = property
+                .get_document("inventory")
+                .ok()
+                .and_then(|inventory| inventory.get_i64("rev").ok())
+                .unwrap_or_default();
             Some((PropertyId::from(property.get_str("_id").ok()?), u64::try_from(rev).unwrap_or_default()))
         };
         Ok(found.iter().filter_map(read).collect())
@@ -72,15 +88,28 @@ impl Mongo {
 
     /// Replaces a property if it still has revision `rev` and all these blocks still hold their beds. `false` when not.
     ///
-    /// Each block is written, too: whoever lifts one at the same time conflicts with this, however late its end becomes known.
+    /// Each block is written, too: whoever lifts one at the same time conflicts with this, however late its end becomes
+    /// known.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn replace_inventory(&self, inventory: &Inventory, rev: u64, entry: &AuditEntry, holds: &[BlockId]) -> Result<bool, StoreError> {
+    pub async fn replace_inventory(
+        &self,
+        inventory: &Inventory,
+        rev: u64,
+        entry: &AuditEntry,
+        holds: &[BlockId],
+    ) -> Result<bool, StoreError> {
         self.write_house(inventory, Some(rev), entry, holds).await
     }
 
-    async fn write_house(&self, inventory: &Inventory, rev: Option<u64>, entry: &AuditEntry, holds: &[BlockId]) -> Result<bool, StoreError> {
+    async fn write_house(
+        &self,
+        inventory: &Inventory,
+        rev: Option<u64>,
+        entry: &AuditEntry,
+        holds: &[BlockId],
+    ) -> Result<bool, StoreError> {
         let mut session = self.client().start_session().await?;
         session.start_transaction().await?;
         let written = self.write_house_in(&mut session, (inventory, rev), entry, holds).await;
@@ -109,7 +138,14 @@ impl Mongo {
         for block in holds {
             let active = doc! { "_id": block.to_string(), "status": "active" };
             let used = doc! { "$set": { "used_for_house_rev": revision(inventory.rev) } };
-            if self.collection::<Document>(blocks::COLLECTION).update_one(active, used).session(&mut *session).await?.matched_count == 0 {
+            if self
+                .collection::<Document>(blocks::COLLECTION)
+                .update_one(active, used)
+                .session(&mut *session)
+                .await?
+                .matched_count
+                == 0
+            {
                 return Ok(false);
             }
         }
@@ -144,8 +180,8 @@ pub(super) fn at_revision(property: &PropertyId, rev: u64) -> Document {
     doc! { "_id": property.as_str(), "inventory.rev": wanted }
 }
 
-/// Ends a change of a house: commits what was written, and gives up what was not. Somebody else who writes the same house at the same time
-/// was faster: that is a lost race, not a failure.
+/// Ends a change of a house: commits what was written, and gives up what was not. Somebody else who writes the same
+/// house at the same time was faster: that is a lost race, not a failure.
 pub(super) async fn end(session: &mut ClientSession, written: Result<bool, StoreError>) -> Result<bool, StoreError> {
     let outcome = match written {
         Ok(true) => session.commit_transaction().await.map(|()| true).map_err(StoreError::from),

@@ -1,4 +1,5 @@
-//! The ledgers of bookings, one document a booking. Written by compare-and-set on `rev`, so that two workers never lose what the other noted.
+//! The ledgers of bookings, one document a booking. Written by compare-and-set on `rev`, so that two workers never lose
+//! what the other noted.
 
 use super::{Index, Mongo};
 use crate::StoreError;
@@ -15,7 +16,8 @@ use std::collections::HashMap;
 
 const COLLECTION: &str = "payments";
 
-/// The ledger of a payment, by Stripe's id and by ours; those with disputes; lists, newest change first; what staff must look at.
+/// The ledger of a payment, by Stripe's id and by ours; those with disputes; lists, newest change first; what staff
+/// must look at.
 pub(crate) const INDEXES: &[Index] = &[
     (COLLECTION, &[("intents.id", 1)], false),
     (COLLECTION, &[("attempts.id", 1)], false),
@@ -99,7 +101,10 @@ impl Mongo {
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn ledgers(&self, bookings: impl IntoIterator<Item = BookingId>) -> Result<HashMap<BookingId, Ledger>, StoreError> {
+    pub async fn ledgers(
+        &self,
+        bookings: impl IntoIterator<Item = BookingId>,
+    ) -> Result<HashMap<BookingId, Ledger>, StoreError> {
         let ids: Vec<String> = bookings.into_iter().map(|id| id.to_string()).collect();
         if ids.is_empty() {
             return Ok(HashMap::new());
@@ -141,32 +146,49 @@ impl Mongo {
             return Ok(HashMap::new());
         }
         let filter = doc! { "intents.id": { "$in": intents } };
-        let found: Vec<Owner> = self.collection::<Owner>(COLLECTION).find(filter).projection(doc! { "intents.id": 1 }).await?.try_collect().await?;
-        Ok(found.into_iter().flat_map(|owner| owner.intents.into_iter().map(move |intent| (intent.id, owner.id))).collect())
+        let found: Vec<Owner> = self
+            .collection::<Owner>(COLLECTION)
+            .find(filter)
+            .projection(doc! { "intents.id": 1 })
+            .await?
+            .try_collect()
+            .await?;
+        Ok(found
+            .into_iter()
+            .flat_map(|owner| owner.intents.into_iter().map(move |intent| (intent.id, owner.id)))
+            .collect())
     }
 
     /// What ledgers have to know of these bookings.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn booking_heads(&self, ids: impl IntoIterator<Item = BookingId>) -> Result<HashMap<BookingId, BookingHead>, StoreError> {
+    pub async fn booking_heads(
+        &self,
+        ids: impl IntoIterator<Item = BookingId>,
+    ) -> Result<HashMap<BookingId, BookingHead>, StoreError> {
         let ids: Vec<String> = ids.into_iter().map(|id| id.to_string()).collect();
         if ids.is_empty() {
             return Ok(HashMap::new());
         }
         let fields = doc! { "status": 1, "property_id": 1, "payment": 1, "price.currency": 1 };
-        let found = self.collection::<BookingHead>(super::bookings::COLLECTION).find(doc! { "_id": { "$in": ids } }).projection(fields).await?;
+        let found = self
+            .collection::<BookingHead>(super::bookings::COLLECTION)
+            .find(doc! { "_id": { "$in": ids } })
+            .projection(fields)
+            .await?;
         Ok(found.map_ok(|head| (head.id, head)).try_collect().await?)
     }
 
-    /// Stores ledgers whose `rev` was raised by one since they were read; those with revision 1 are new. Says whether all were stored:
-    /// otherwise somebody else was faster with some, and the caller reads and applies all of them again, which for what was stored changes
-    /// nothing.
+    /// Stores ledgers whose `rev` was raised by one since they were read; those with revision 1 are new. Says whether
+    /// all were stored: otherwise somebody else was faster with some, and the caller reads and applies all of them
+    /// again, which for what was stored changes nothing.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails; then any of them may have been stored.
     pub async fn save_ledgers(&self, ledgers: &[Ledger]) -> Result<bool, StoreError> {
-        let broken = |error: mongodb::bson::error::Error| StoreError::Broken { store: "mongodb", message: error.to_string() };
+        let broken =
+            |error: mongodb::bson::error::Error| StoreError::Broken { store: "mongodb", message: error.to_string() };
         let stored = |ledger: &Ledger| {
             let attention = ledger.attention().into_iter().collect();
             serialize_to_bson(&Stored { ledger, attention }).map_err(broken)
@@ -174,9 +196,12 @@ impl Mongo {
         let (new, changed): (Vec<&Ledger>, Vec<&Ledger>) = ledgers.iter().partition(|ledger| ledger.rev == 1);
         let mut all = true;
         if !new.is_empty() {
-            let documents = new.into_iter().map(|ledger| stored(ledger).map(|value| value.as_document().cloned().unwrap_or_default()));
+            let documents = new
+                .into_iter()
+                .map(|ledger| stored(ledger).map(|value| value.as_document().cloned().unwrap_or_default()));
             let documents: Vec<Document> = documents.collect::<Result<_, _>>()?;
-            all &= there_already(self.collection::<Document>(COLLECTION).insert_many(documents).ordered(false).await)?.is_empty();
+            all &= there_already(self.collection::<Document>(COLLECTION).insert_many(documents).ordered(false).await)?
+                .is_empty();
         }
         if !changed.is_empty() {
             let update = |ledger: &&Ledger| {
@@ -184,7 +209,8 @@ impl Mongo {
                 Ok(doc! { "q": { "_id": ledger.booking_id.to_string(), "rev": before }, "u": stored(ledger)? })
             };
             let updates: Vec<Document> = changed.iter().map(update).collect::<Result<_, StoreError>>()?;
-            let command = doc! { "update": COLLECTION, "updates": updates, "ordered": false, "writeConcern": { "w": "majority", "j": true } };
+            let command = doc! { "update": COLLECTION, "updates": updates, "ordered": false,
+            "writeConcern": { "w": "majority", "j": true } };
             let reply = self.database().run_command(command).await?;
             if let Some(error) = reply.get("writeErrors").or(reply.get("writeConcernError")) {
                 return Err(StoreError::Unavailable { store: "mongodb", message: error.to_string() });
@@ -220,7 +246,12 @@ impl Mongo {
             query.insert("updated_at", changed);
         }
         let way = if filter.oldest_first { 1 } else { -1 };
-        let found = self.collection::<Ledger>(COLLECTION).find(query).sort(doc! { "updated_at": way, "_id": way }).limit(limit).await?;
+        let found = self
+            .collection::<Ledger>(COLLECTION)
+            .find(query)
+            .sort(doc! { "updated_at": way, "_id": way })
+            .limit(limit)
+            .await?;
         Ok(found.try_collect().await?)
     }
 

@@ -1,7 +1,7 @@
 //! The notification ledger: one row a mail, written before the mail leaves.
 //!
-//! The row is what makes a redelivered message send nothing twice: whoever inserts it, or claims an unfinished one, is the only
-//! sender. It never holds an address; the key carries a hash of it.
+//! The row is what makes a redelivered message send nothing twice: whoever inserts it, or claims an unfinished one, is
+//! the only sender. It never holds an address; the key carries a hash of it.
 
 use super::{Index, Mongo};
 use crate::StoreError;
@@ -108,11 +108,15 @@ pub struct NotificationOutcome {
 }
 
 impl Mongo {
-    /// Inserts the rows that do not exist yet and returns, by key, those that do. Whatever is not returned belongs to the caller.
+    /// Inserts the rows that do not exist yet and returns, by key, those that do. Whatever is not returned belongs to
+    /// the caller.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails; then any of the rows may have been inserted.
-    pub async fn begin_notifications(&self, rows: &[Notification]) -> Result<HashMap<String, Notification>, StoreError> {
+    pub async fn begin_notifications(
+        &self,
+        rows: &[Notification],
+    ) -> Result<HashMap<String, Notification>, StoreError> {
         if rows.is_empty() {
             return Ok(HashMap::new());
         }
@@ -120,16 +124,23 @@ impl Mongo {
         if existing.is_empty() {
             return Ok(HashMap::new());
         }
-        let existing: Vec<&str> = existing.into_iter().filter_map(|place| rows.get(place)).map(|row| row.key.as_str()).collect();
+        let existing: Vec<&str> =
+            existing.into_iter().filter_map(|place| rows.get(place)).map(|row| row.key.as_str()).collect();
         let found = self.notifications().find(doc! { "_id": { "$in": existing } }).await?;
         Ok(found.map_ok(|row| (row.key.clone(), row)).try_collect().await?)
     }
 
-    /// Takes over unfinished rows for `sender` and returns the keys that it got; somebody else was faster with the others.
+    /// Takes over unfinished rows for `sender` and returns the keys that it got; somebody else was faster with the
+    /// others.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails; then any of the rows may have been claimed.
-    pub async fn claim_notifications(&self, claims: &[NotificationClaim], sender: Uuid, now: Timestamp) -> Result<HashSet<String>, StoreError> {
+    pub async fn claim_notifications(
+        &self,
+        claims: &[NotificationClaim],
+        sender: Uuid,
+        now: Timestamp,
+    ) -> Result<HashSet<String>, StoreError> {
         if claims.is_empty() {
             return Ok(HashSet::new());
         }
@@ -146,17 +157,25 @@ impl Mongo {
         .await?;
         // The reply of a bulk update does not say which statements matched, so the rows are asked.
         let keys: Vec<&str> = claims.iter().map(|claim| claim.key.as_str()).collect();
-        let mine = self.collection::<Document>(COLLECTION).find(doc! { "_id": { "$in": keys }, "sender": sender }).projection(doc! { "_id": 1 }).await?;
+        let mine = self
+            .collection::<Document>(COLLECTION)
+            .find(doc! { "_id": { "$in": keys }, "sender": sender })
+            .projection(doc! { "_id": 1 })
+            .await?;
         let mine: Vec<Document> = mine.try_collect().await?;
         Ok(mine.iter().filter_map(|row| row.get_str("_id").ok()).map(str::to_owned).collect())
     }
 
-    /// Records what became of attempts, all in one command: one statement for all that have the same outcome, which costs the server a
-    /// fraction of one for each. A row that is `sent` stays so.
+    /// Records what became of attempts, all in one command: one statement for all that have the same outcome, which
+    /// costs the server a fraction of one for each. A row that is `sent` stays so.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails; recording the same again is harmless.
-    pub async fn record_notifications(&self, outcomes: &[NotificationOutcome], now: Timestamp) -> Result<(), StoreError> {
+    pub async fn record_notifications(
+        &self,
+        outcomes: &[NotificationOutcome],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         if outcomes.is_empty() {
             return Ok(());
         }
@@ -181,7 +200,10 @@ impl Mongo {
     /// [`StoreError`] when MongoDB fails.
     pub async fn notifications_of(&self, booking: BookingId) -> Result<Vec<Notification>, StoreError> {
         // `}` is the character after `|`.
-        let found = self.notifications().find(doc! { "_id": { "$gte": format!("{booking}|"), "$lt": format!("{booking}}}") } }).await?;
+        let found = self
+            .notifications()
+            .find(doc! { "_id": { "$gte": format!("{booking}|"), "$lt": format!("{booking}}}") } })
+            .await?;
         Ok(found.try_collect().await?)
     }
 
@@ -189,14 +211,19 @@ impl Mongo {
         self.collection(COLLECTION)
     }
 
-    /// One `update` command with many statements. Its statements fail one by one, so the reply is looked at, not only the result.
+    /// One `update` command with many statements. Its statements fail one by one, so the reply is looked at, not only
+    /// the result.
     async fn update_rows(&self, statements: impl Iterator<Item = Document>) -> Result<(), StoreError> {
         let updates: Vec<Document> = statements.collect();
-        let command = doc! { "update": COLLECTION, "updates": updates, "ordered": false, "writeConcern": { "w": "majority", "j": true } };
+        let command = doc! { "update": COLLECTION, "updates": updates, "ordered": false,
+        "writeConcern": { "w": "majority", "j": true } };
         let reply = self.database().run_command(command).await?;
         match reply.get("writeErrors").or_else(|| reply.get("writeConcernError")) {
             None => Ok(()),
-            Some(error) => Err(StoreError::Transient { store: "mongodb", message: format!("updating the notification ledger: {error}") }),
+            Some(error) => Err(StoreError::Transient {
+                store: "mongodb",
+                message: format!("updating the notification ledger: {error}"),
+            }),
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Who has which beds of a property, read for those who look on: search, calendars, and the desk. Nothing is decided on it.
+//! Who has which beds of a property, read for those who look on: search, calendars, and the desk. Nothing is decided on
+//! it.
 
 use super::{Index, Mongo, blocks, bookings};
 use crate::StoreError;
@@ -13,8 +14,8 @@ use pvt_domain::intake::MAX_NIGHTS;
 use pvt_domain::nights::Nights;
 use serde::Deserialize;
 
-/// Bookings and blocks of one property by the dates that they end on; arrivals are found in the same index, a year of departures wide, and
-/// what stands in the index need not be fetched to be passed over.
+/// Bookings and blocks of one property by the dates that they end on; arrivals are found in the same index, a year of
+/// departures wide, and what stands in the index need not be fetched to be passed over.
 pub(crate) const INDEXES: &[Index] = &[
     (bookings::COLLECTION, &[("property_id", 1), ("stays.departure", 1), ("stays.arrival", 1), ("status", 1)], false),
     (blocks::COLLECTION, &[("property_id", 1), ("until", 1)], false),
@@ -55,7 +56,8 @@ impl Mongo {
     /// [`StoreError`] when MongoDB fails.
     pub async fn blocks_within(&self, property_id: &PropertyId, nights: Nights) -> Result<Vec<Block>, StoreError> {
         let (arrival, departure) = (nights.arrival.to_string(), nights.departure.to_string());
-        let filter = doc! { "property_id": property_id.as_str(), "status": "active", "until": { "$gt": arrival }, "from": { "$lt": departure } };
+        let filter = doc! { "property_id": property_id.as_str(), "status": "active", "until": { "$gt": arrival },
+        "from": { "$lt": departure } };
         Ok(self.collection::<Block>(blocks::COLLECTION).find(filter).await?.try_collect().await?)
     }
 

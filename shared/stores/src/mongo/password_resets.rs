@@ -34,15 +34,23 @@ struct Reset {
 }
 
 impl Mongo {
-    /// Makes the token that this mail will carry and returns it. A second try at the same mail makes another one, and the first void.
+    /// Makes the token that this mail will carry and returns it. A second try at the same mail makes another one, and
+    /// the first void.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn create_password_reset(&self, mail_id: Uuid, user_id: UserId, now: Timestamp) -> Result<String, StoreError> {
+    pub async fn create_password_reset(
+        &self,
+        mail_id: Uuid,
+        user_id: UserId,
+        now: Timestamp,
+    ) -> Result<String, StoreError> {
         let token = random_hex::<SECRET_BYTES>();
         let expires_at = (now.as_datetime() + PASSWORD_RESET_AGE).into();
         let reset = Reset { mail_id, user_id, hash: hash_api_secret(&token), expires_at };
-        self.resets().delete_many(doc! { "user_id": user_id.to_string(), "expires_at": { "$lt": now.to_string() } }).await?;
+        self.resets()
+            .delete_many(doc! { "user_id": user_id.to_string(), "expires_at": { "$lt": now.to_string() } })
+            .await?;
         self.resets().replace_one(doc! { "_id": mail_id.to_string() }, &reset).upsert(true).await?;
         Ok(token)
     }
@@ -52,7 +60,10 @@ impl Mongo {
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
     pub async fn password_reset(&self, token: &str, now: Timestamp) -> Result<Option<UserId>, StoreError> {
-        let found = self.resets().find_one(doc! { "hash": hash_api_secret(token), "expires_at": { "$gt": now.to_string() } }).await?;
+        let found = self
+            .resets()
+            .find_one(doc! { "hash": hash_api_secret(token), "expires_at": { "$gt": now.to_string() } })
+            .await?;
         Ok(found.map(|reset| reset.user_id))
     }
 
@@ -61,7 +72,10 @@ impl Mongo {
     /// # Errors
     /// [`StoreError`] when MongoDB fails; then the token may have been used up.
     pub async fn use_password_reset(&self, token: &str, now: Timestamp) -> Result<Option<UserId>, StoreError> {
-        let used = self.resets().find_one_and_delete(doc! { "hash": hash_api_secret(token), "expires_at": { "$gt": now.to_string() } }).await?;
+        let used = self
+            .resets()
+            .find_one_and_delete(doc! { "hash": hash_api_secret(token), "expires_at": { "$gt": now.to_string() } })
+            .await?;
         Ok(used.map(|reset| reset.user_id))
     }
 

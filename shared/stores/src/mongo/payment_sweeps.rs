@@ -1,4 +1,5 @@
-//! What comparing Stripe's events and its ledger with ours came to. The newest run also says up to when events were looked for.
+//! What comparing Stripe's events and its ledger with ours came to. The newest run also says up to when events were
+//! looked for.
 
 use super::{Index, Mongo};
 use crate::StoreError;
@@ -64,7 +65,10 @@ impl Mongo {
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
     pub async fn save_payment_sweep(&self, sweep: &PaymentSweep) -> Result<(), StoreError> {
-        self.collection::<PaymentSweep>(COLLECTION).replace_one(doc! { "_id": sweep.run_id.to_string() }, sweep).upsert(true).await?;
+        self.collection::<PaymentSweep>(COLLECTION)
+            .replace_one(doc! { "_id": sweep.run_id.to_string() }, sweep)
+            .upsert(true)
+            .await?;
         Ok(())
     }
 
@@ -73,7 +77,11 @@ impl Mongo {
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
     pub async fn last_payment_sweep(&self) -> Result<Option<PaymentSweep>, StoreError> {
-        Ok(self.collection::<PaymentSweep>(COLLECTION).find_one(doc! { "dry_run": false }).sort(doc! { "until": -1 }).await?)
+        Ok(self
+            .collection::<PaymentSweep>(COLLECTION)
+            .find_one(doc! { "dry_run": false })
+            .sort(doc! { "until": -1 })
+            .await?)
     }
 
     /// One run.

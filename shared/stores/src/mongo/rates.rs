@@ -1,7 +1,7 @@
 //! Price calendars: one document a room type on a rate plan, read by property.
 //!
-//! A change of calendars is a change of the house: it raises the revision of the property in the same transaction, so that whoever
-//! remembers prices learns that they are old. Nothing else writes here.
+//! A change of calendars is a change of the house: it raises the revision of the property in the same transaction, so
+//! that whoever remembers prices learns that they are old. Nothing else writes here.
 
 use super::Mongo;
 use super::audit::AuditEntry;
@@ -40,12 +40,18 @@ impl Mongo {
         Ok(Rates::new(found.into_iter().map(|stored| stored.calendar)))
     }
 
-    /// Replaces these calendars of a property if the house still has revision `rev`, which then is the next one. `false` when it has
-    /// another one.
+    /// Replaces these calendars of a property if the house still has revision `rev`, which then is the next one.
+    /// `false` when it has another one.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn save_rates(&self, property: &PropertyId, rev: u64, calendars: &[RateCalendar], entry: &AuditEntry) -> Result<bool, StoreError> {
+    pub async fn save_rates(
+        &self,
+        property: &PropertyId,
+        rev: u64,
+        calendars: &[RateCalendar],
+        entry: &AuditEntry,
+    ) -> Result<bool, StoreError> {
         let mut session = self.client().start_session().await?;
         session.start_transaction().await?;
         let written = self.write_rates(&mut session, (property, rev), calendars, entry).await;
@@ -60,14 +66,22 @@ impl Mongo {
         entry: &AuditEntry,
     ) -> Result<bool, StoreError> {
         let raised = doc! { "$set": { "inventory.rev": revision(rev + 1) } };
-        let house = self.collection::<Document>(PROPERTIES).update_one(at_revision(property, rev), raised).session(&mut *session).await?;
+        let house = self
+            .collection::<Document>(PROPERTIES)
+            .update_one(at_revision(property, rev), raised)
+            .session(&mut *session)
+            .await?;
         if house.matched_count == 0 {
             return Ok(false);
         }
         for calendar in calendars {
             let key = key(property, &calendar.rate_plan_id, &calendar.room_type_id);
             let stored = Stored { key: key.clone(), calendar: calendar.clone() };
-            self.collection::<Stored>(COLLECTION).replace_one(doc! { "_id": key }, stored).upsert(true).session(&mut *session).await?;
+            self.collection::<Stored>(COLLECTION)
+                .replace_one(doc! { "_id": key }, stored)
+                .upsert(true)
+                .session(&mut *session)
+                .await?;
         }
         self.append_audit_in(session, entry).await?;
         Ok(true)

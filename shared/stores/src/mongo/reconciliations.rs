@@ -1,6 +1,8 @@
-//! Reconciliation: the reports of its runs, the consistent reading that a run judges, and the repairs that lose nothing.
+//! Reconciliation: the reports of its runs, the consistent reading that a run judges, and the repairs that lose
+//! nothing.
 //!
-//! Repairs change claims only, one at a time, in a transaction that looks again whether the repair is still due; never a booking.
+//! Repairs change claims only, one at a time, in a transaction that looks again whether the repair is still due; never
+//! a booking.
 
 mod repairs;
 mod report;
@@ -21,7 +23,8 @@ use uuid::Uuid;
 const COLLECTION: &str = "reconciliations";
 
 /// The newest reports, of one property or of all.
-pub(crate) const INDEXES: &[Index] = &[(COLLECTION, &[("property_id", 1), ("started_at", -1)], false), (COLLECTION, &[("started_at", -1)], false)];
+pub(crate) const INDEXES: &[Index] =
+    &[(COLLECTION, &[("property_id", 1), ("started_at", -1)], false), (COLLECTION, &[("started_at", -1)], false)];
 
 /// Most reports in one listing.
 const LISTING_MAX: i64 = 200;
@@ -48,9 +51,18 @@ impl Mongo {
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn reconciliations(&self, property_id: Option<&PropertyId>, limit: u32) -> Result<Vec<Report>, StoreError> {
+    pub async fn reconciliations(
+        &self,
+        property_id: Option<&PropertyId>,
+        limit: u32,
+    ) -> Result<Vec<Report>, StoreError> {
         let filter = property_id.map(|id| doc! { "property_id": id.as_str() }).unwrap_or_default();
-        let found = self.reports().find(filter).sort(doc! { "started_at": -1 }).limit(i64::from(limit).clamp(1, LISTING_MAX)).await?;
+        let found = self
+            .reports()
+            .find(filter)
+            .sort(doc! { "started_at": -1 })
+            .limit(i64::from(limit).clamp(1, LISTING_MAX))
+            .await?;
         Ok(found.try_collect().await?)
     }
 

@@ -1,8 +1,8 @@
 //! Sessions: families of refresh tokens, of which only the newest is good.
 //!
-//! A family is one document, so rotating is one atomic update: two who present the same token cannot both win. Whoever presents a
-//! token that was rotated away holds a copy of a stolen one, or was stolen from; the whole family ends, and both must log in again.
-//! Only hashes are stored.
+//! A family is one document, so rotating is one atomic update: two who present the same token cannot both win. Whoever
+//! presents a token that was rotated away holds a copy of a stolen one, or was stolen from; the whole family ends, and
+//! both must log in again. Only hashes are stored.
 
 use super::api_keys::{hash_api_secret, random_hex};
 use super::{Index, Mongo};
@@ -65,7 +65,8 @@ pub enum Rotation {
 /// Splits `pvtr_<family>_<secret>`.
 fn parse(token: &str) -> Option<(Uuid, &str)> {
     let (id, secret) = token.strip_prefix(PREFIX)?.split_once('_')?;
-    let is_secret = secret.len() == 2 * SECRET_BYTES && secret.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    let is_secret =
+        secret.len() == 2 * SECRET_BYTES && secret.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
     let id = (id.len() == 32).then(|| Uuid::try_parse(id).ok()).flatten()?;
     is_secret.then_some((id, secret))
 }
@@ -86,8 +87,18 @@ impl Mongo {
     pub async fn begin_session(&self, user_id: UserId, now: Timestamp) -> Result<String, StoreError> {
         let secret = random_hex::<SECRET_BYTES>();
         let hash = hash_api_secret(&secret);
-        let family = Family { id: Uuid::new_v4(), user_id, hash, began_at: now, rotated_at: now, expires_at: expiry(now), revoked_at: None };
-        self.families().delete_many(doc! { "user_id": user_id.to_string(), "expires_at": { "$lt": now.to_string() } }).await?;
+        let family = Family {
+            id: Uuid::new_v4(),
+            user_id,
+            hash,
+            began_at: now,
+            rotated_at: now,
+            expires_at: expiry(now),
+            revoked_at: None,
+        };
+        self.families()
+            .delete_many(doc! { "user_id": user_id.to_string(), "expires_at": { "$lt": now.to_string() } })
+            .await?;
         self.families().insert_one(&family).await?;
         Ok(text(family.id, &secret))
     }
@@ -99,14 +110,17 @@ impl Mongo {
     pub async fn rotate_refresh_token(&self, token: &str, now: Timestamp) -> Result<Rotation, StoreError> {
         let Some((id, secret)) = parse(token) else { return Ok(Rotation::Unknown) };
         let next = random_hex::<SECRET_BYTES>();
-        let live = doc! { "_id": id.to_string(), "revoked_at": { "$exists": false }, "expires_at": { "$gt": now.to_string() } };
+        let live = doc! { "_id": id.to_string(), "revoked_at": { "$exists": false },
+        "expires_at": { "$gt": now.to_string() } };
         let mut good = live.clone();
         good.insert("hash", hash_api_secret(secret));
-        let change = doc! { "$set": { "hash": hash_api_secret(&next), "rotated_at": now.to_string(), "expires_at": expiry(now).to_string() } };
+        let change = doc! { "$set": { "hash": hash_api_secret(&next), "rotated_at": now.to_string(),
+        "expires_at": expiry(now).to_string() } };
         if let Some(family) = self.families().find_one_and_update(good, change).await? {
             return Ok(Rotation::Rotated { user_id: family.user_id, token: text(id, &next) });
         }
-        let ended = self.families().find_one_and_update(live, doc! { "$set": { "revoked_at": now.to_string() } }).await?;
+        let ended =
+            self.families().find_one_and_update(live, doc! { "$set": { "revoked_at": now.to_string() } }).await?;
         Ok(ended.map_or(Rotation::Unknown, |family| Rotation::Reused { user_id: family.user_id }))
     }
 
@@ -145,7 +159,15 @@ mod tests {
     fn only_a_tokens_own_form_is_read() {
         let (id, secret) = (Uuid::from_u128(7), "ab".repeat(32));
         assert_eq!(parse(&text(id, &secret)), Some((id, secret.as_str())));
-        for bad in ["", "pvtr_", "pvtr__", &format!("pvtr_{id}_{secret}"), &text(id, "ab"), &text(id, &"AB".repeat(32)), &text(id, &"$g".repeat(32))] {
+        for bad in [
+            "",
+            "pvtr_",
+            "pvtr__",
+            &format!("pvtr_{id}_{secret}"),
+            &text(id, "ab"),
+            &text(id, &"AB".repeat(32)),
+            &text(id, &"$g".repeat(32)),
+        ] {
             assert_eq!(parse(bad), None, "{bad}");
         }
     }

@@ -1,7 +1,7 @@
 //! The scheduler's memory: who leads, and how far each schedule has come.
 //!
-//! Leases are measured by the server's clock alone, so that it does not matter what the clocks of the processes say. The fencing
-//! token rises with every new leadership; a former leader's late writes are refused by it.
+//! Leases are measured by the server's clock alone, so that it does not matter what the clocks of the processes say.
+//! The fencing token rises with every new leadership; a former leader's late writes are refused by it.
 
 use super::Mongo;
 use crate::StoreError;
@@ -62,7 +62,8 @@ impl From<Row> for ScheduleState {
 }
 
 impl Mongo {
-    /// Takes or renews the lease for `holder`; `None` while somebody else holds it. A lease that had run out gets a new token.
+    /// Takes or renews the lease for `holder`; `None` while somebody else holds it. A lease that had run out gets a new
+    /// token.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails; then the lease may have been taken or renewed.
@@ -101,7 +102,9 @@ impl Mongo {
     /// [`StoreError`] when MongoDB fails.
     pub async fn step_down(&self, holder: &str, token: i64) -> Result<(), StoreError> {
         let mine = doc! { "_id": LEADER, "holder": holder, "token": token };
-        self.collection::<Document>(COLLECTION).update_one(mine, vec![doc! { "$set": { "expires_at": "$$NOW" } }]).await?;
+        self.collection::<Document>(COLLECTION)
+            .update_one(mine, vec![doc! { "$set": { "expires_at": "$$NOW" } }])
+            .await?;
         Ok(())
     }
 
@@ -119,7 +122,8 @@ impl Mongo {
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
     pub async fn schedules(&self) -> Result<Vec<ScheduleState>, StoreError> {
-        let found = self.collection::<Row>(COLLECTION).find(doc! { "_id": { "$ne": LEADER } }).sort(doc! { "_id": 1 }).await?;
+        let found =
+            self.collection::<Row>(COLLECTION).find(doc! { "_id": { "$ne": LEADER } }).sort(doc! { "_id": 1 }).await?;
         Ok(found.map_ok(ScheduleState::from).try_collect().await?)
     }
 
@@ -127,17 +131,31 @@ impl Mongo {
     ///
     /// # Errors
     /// [`StoreError::Stale`] when a newer leader has written since; other [`StoreError`]s when MongoDB fails.
-    pub async fn settle_schedule(&self, name: &str, until: Timestamp, fired: bool, token: i64) -> Result<(), StoreError> {
+    pub async fn settle_schedule(
+        &self,
+        name: &str,
+        until: Timestamp,
+        fired: bool,
+        token: i64,
+    ) -> Result<(), StoreError> {
         let mut reached = doc! { "settled_until": until.to_string() };
         if fired {
             reached.insert("last_fire", until.to_string());
         }
         let not_newer = doc! { "_id": key(name), "token": { "$lte": token } };
         let update = doc! { "$max": reached, "$set": { "token": token } };
-        match self.collection::<Document>(COLLECTION).update_one(not_newer, update).upsert(true).await.map_err(StoreError::from) {
+        match self
+            .collection::<Document>(COLLECTION)
+            .update_one(not_newer, update)
+            .upsert(true)
+            .await
+            .map_err(StoreError::from)
+        {
             Ok(_) => Ok(()),
             // It exists, with a newer token: so the update matched nothing, and the insert met it.
-            Err(StoreError::Duplicate(_)) => Err(StoreError::Stale(format!("the schedule `{name}` has a newer leader than {token}"))),
+            Err(StoreError::Duplicate(_)) => {
+                Err(StoreError::Stale(format!("the schedule `{name}` has a newer leader than {token}")))
+            }
             Err(error) => Err(error),
         }
     }

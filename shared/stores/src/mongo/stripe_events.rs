@@ -33,8 +33,14 @@ impl StoredStripeEvent {
     /// # Errors
     /// [`StoreError::Broken`] when the payload cannot be stored, whoever tries.
     pub fn of(event: &StripeEvent) -> Result<Self, StoreError> {
-        let payload = serialize_to_bson(&event.payload).map_err(|error| StoreError::Broken { store: "mongodb", message: error.to_string() })?;
-        Ok(Self { id: event.event_id.clone(), event_type: event.event_type.clone(), payload, received_at: event.received_at })
+        let payload = serialize_to_bson(&event.payload)
+            .map_err(|error| StoreError::Broken { store: "mongodb", message: error.to_string() })?;
+        Ok(Self {
+            id: event.event_id.clone(),
+            event_type: event.event_type.clone(),
+            payload,
+            received_at: event.received_at,
+        })
     }
 }
 
@@ -47,7 +53,8 @@ impl Mongo {
         if events.is_empty() {
             return Ok(0);
         }
-        let known = there_already(self.collection::<StoredStripeEvent>(COLLECTION).insert_many(events).ordered(false).await)?;
+        let known =
+            there_already(self.collection::<StoredStripeEvent>(COLLECTION).insert_many(events).ordered(false).await)?;
         Ok(events.len().saturating_sub(known.len()))
     }
 
@@ -61,7 +68,11 @@ impl Mongo {
             #[serde(rename = "_id")]
             id: String,
         }
-        let found = self.collection::<Named>(COLLECTION).find(doc! { "_id": { "$in": ids } }).projection(doc! { "_id": 1 }).await?;
+        let found = self
+            .collection::<Named>(COLLECTION)
+            .find(doc! { "_id": { "$in": ids } })
+            .projection(doc! { "_id": 1 })
+            .await?;
         Ok(found.map_ok(|event| event.id).try_collect().await?)
     }
 
@@ -70,7 +81,12 @@ impl Mongo {
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
     pub async fn stripe_events(&self, ids: &[&str]) -> Result<Vec<StoredStripeEvent>, StoreError> {
-        Ok(self.collection::<StoredStripeEvent>(COLLECTION).find(doc! { "_id": { "$in": ids } }).await?.try_collect().await?)
+        Ok(self
+            .collection::<StoredStripeEvent>(COLLECTION)
+            .find(doc! { "_id": { "$in": ids } })
+            .await?
+            .try_collect()
+            .await?)
     }
 
     /// One event.

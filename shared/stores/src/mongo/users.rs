@@ -1,5 +1,5 @@
-//! Accounts. The hash of a password lies in the document and leaves this repository only through [`Mongo::login_of`] and
-//! [`Mongo::password_of`]; a [`User`] never carries it.
+//! Accounts. The hash of a password lies in the document and leaves this repository only through [`Mongo::login_of`]
+//! and [`Mongo::password_of`]; a [`User`] never carries it.
 
 use super::{Index, Mongo};
 use crate::StoreError;
@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 const COLLECTION: &str = "users";
 
 /// Logging in; it is unique, so that one address has one account. Who works where.
-pub(crate) const INDEXES: &[Index] = &[(COLLECTION, &[("email", 1)], true), (COLLECTION, &[("role", 1), ("properties", 1)], false)];
+pub(crate) const INDEXES: &[Index] =
+    &[(COLLECTION, &[("email", 1)], true), (COLLECTION, &[("role", 1), ("properties", 1)], false)];
 
 /// Most people who are told of one thing.
 const MOST_TOLD: i64 = 50;
@@ -76,18 +77,25 @@ impl Mongo {
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
     pub async fn list_users(&self, after: Option<&str>, limit: i64) -> Result<Vec<User>, StoreError> {
-        let found = self.users().find(doc! { "_id": { "$gt": after.unwrap_or_default() } }).sort(doc! { "_id": 1 }).limit(limit).await?;
+        let found = self
+            .users()
+            .find(doc! { "_id": { "$gt": after.unwrap_or_default() } })
+            .sort(doc! { "_id": 1 })
+            .limit(limit)
+            .await?;
         Ok(found.try_collect().await?)
     }
 
-    /// Who is told what happens at a property: its staff or, where there are none, administrators. At most 50, none who is disabled.
+    /// Who is told what happens at a property: its staff or, where there are none, administrators. At most 50, none who
+    /// is disabled.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
     pub async fn told_of(&self, property: &PropertyId) -> Result<Vec<User>, StoreError> {
         let active = doc! { "$exists": false };
         let staff = doc! { "role": "staff", "properties": property.as_str(), "disabled_at": active.clone() };
-        let found: Vec<User> = self.users().find(staff).sort(doc! { "_id": 1 }).limit(MOST_TOLD).await?.try_collect().await?;
+        let found: Vec<User> =
+            self.users().find(staff).sort(doc! { "_id": 1 }).limit(MOST_TOLD).await?.try_collect().await?;
         if !found.is_empty() {
             return Ok(found);
         }
@@ -107,7 +115,13 @@ impl Mongo {
     ///
     /// # Errors
     /// [`StoreError::Stale`] when it has another revision, or is gone.
-    pub async fn set_role(&self, id: UserId, rev: u32, role: Role, properties: &[PropertyId]) -> Result<User, StoreError> {
+    pub async fn set_role(
+        &self,
+        id: UserId,
+        rev: u32,
+        role: Role,
+        properties: &[PropertyId],
+    ) -> Result<User, StoreError> {
         let properties: Vec<&str> = properties.iter().map(PropertyId::as_str).collect();
         self.change_user(id, rev, doc! { "role": role.as_str(), "properties": properties }).await
     }
@@ -118,7 +132,10 @@ impl Mongo {
     /// [`StoreError`] when MongoDB fails.
     pub async fn disable_user(&self, id: UserId, now: Timestamp) -> Result<bool, StoreError> {
         let active = doc! { "_id": id.to_string(), "disabled_at": { "$exists": false } };
-        let disabled = self.users().update_one(active, doc! { "$set": { "disabled_at": now.to_string() }, "$inc": { "rev": 1 } }).await?;
+        let disabled = self
+            .users()
+            .update_one(active, doc! { "$set": { "disabled_at": now.to_string() }, "$inc": { "rev": 1 } })
+            .await?;
         self.revoke_sessions(id, now).await?;
         Ok(disabled.modified_count == 1)
     }
@@ -128,7 +145,9 @@ impl Mongo {
     /// # Errors
     /// [`StoreError`] when MongoDB fails; then the password may have been replaced already.
     pub async fn set_password(&self, id: UserId, password_hash: &str, now: Timestamp) -> Result<(), StoreError> {
-        self.users().update_one(doc! { "_id": id.to_string() }, doc! { "$set": { "password_hash": password_hash } }).await?;
+        self.users()
+            .update_one(doc! { "_id": id.to_string() }, doc! { "$set": { "password_hash": password_hash } })
+            .await?;
         self.revoke_sessions(id, now).await?;
         self.void_password_resets(id).await
     }
@@ -140,7 +159,11 @@ impl Mongo {
             change.insert("$unset", Document::from_iter(unset));
         }
         let expected = doc! { "_id": id.to_string(), "rev": rev };
-        let changed = self.users().find_one_and_update(expected, change).return_document(mongodb::options::ReturnDocument::After).await?;
+        let changed = self
+            .users()
+            .find_one_and_update(expected, change)
+            .return_document(mongodb::options::ReturnDocument::After)
+            .await?;
         changed.ok_or_else(|| StoreError::Stale(format!("user {id} is not at revision {rev}")))
     }
 

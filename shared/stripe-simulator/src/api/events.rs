@@ -26,7 +26,14 @@ pub(super) fn list(state: &State, params: &Params) -> Result<Value, ApiError> {
             && (kinds.is_empty() || kinds.contains(&event.kind))
             && undelivered.is_none_or(|undelivered| undelivered == (event.pending > 0))
     };
-    listing::page(&Rows::All(&state.events), params, "/v1/events", &["type", "types", "delivery_success"], wanted, Event::json)
+    listing::page(
+        &Rows::All(&state.events),
+        params,
+        "/v1/events",
+        &["type", "types", "delivery_success"],
+        wanted,
+        Event::json,
+    )
 }
 
 /// `charge.*` means all of them.

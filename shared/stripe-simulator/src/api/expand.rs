@@ -11,7 +11,9 @@ const MAX_DEPTH: usize = 4;
 pub(super) fn expand(state: &State, answer: &mut Value, path: &str) -> Result<(), ApiError> {
     let steps: Vec<&str> = path.split('.').collect();
     if steps.len() > MAX_DEPTH {
-        return Err(ApiError::invalid(format!("You cannot expand more than {MAX_DEPTH} levels of a property. Property: {path}")));
+        return Err(ApiError::invalid(format!(
+            "You cannot expand more than {MAX_DEPTH} levels of a property. Property: {path}"
+        )));
     }
     match walk(state, answer, &steps) {
         true => Ok(()),

@@ -38,12 +38,23 @@ struct TestMethod {
 fn test_method(name: &str) -> Result<TestMethod, ApiError> {
     let pays = |attempt| Ok(TestMethod { attempt, disputed: false, refund: None });
     match name {
-        "pm_card_chargeDeclined" | "pm_card_visa_chargeDeclined" | "pm_card_chargeDeclinedInsufficientFunds" => pays(Attempt::Decline),
+        "pm_card_chargeDeclined" | "pm_card_visa_chargeDeclined" | "pm_card_chargeDeclinedInsufficientFunds" => {
+            pays(Attempt::Decline)
+        }
         "pm_card_createDispute" => Ok(TestMethod { attempt: Attempt::Card, disputed: true, refund: None }),
-        "pm_card_pendingRefund" => Ok(TestMethod { attempt: Attempt::Card, disputed: false, refund: Some(RefundOutcome::Pending) }),
-        "pm_card_refundFail" => Ok(TestMethod { attempt: Attempt::Card, disputed: false, refund: Some(RefundOutcome::FailedLater) }),
+        "pm_card_pendingRefund" => {
+            Ok(TestMethod { attempt: Attempt::Card, disputed: false, refund: Some(RefundOutcome::Pending) })
+        }
+        "pm_card_refundFail" => {
+            Ok(TestMethod { attempt: Attempt::Card, disputed: false, refund: Some(RefundOutcome::FailedLater) })
+        }
         name if name.starts_with("pm_card_") => pays(Attempt::Card),
-        name if ["pm_bankDebit", "pm_usBankAccount", "pm_acssDebit", "pm_sepaDebit"].iter().any(|debit| name.starts_with(debit)) => pays(Attempt::BankDebit),
+        name if ["pm_bankDebit", "pm_usBankAccount", "pm_acssDebit", "pm_sepaDebit"]
+            .iter()
+            .any(|debit| name.starts_with(debit)) =>
+        {
+            pays(Attempt::BankDebit)
+        }
         name => Err(ApiError::missing("PaymentMethod", name, "payment_method")),
     }
 }
@@ -85,7 +96,15 @@ pub(super) fn create(state: &mut State, cause: &Cause, params: &Params) -> Resul
 }
 
 pub(super) fn confirm(state: &mut State, cause: &Cause, params: &Params, id: &str) -> Result<Value, ApiError> {
-    params.only(&["payment_method", "payment_method_types", "return_url", "receipt_email", "client_secret", "capture_method", "expand"])?;
+    params.only(&[
+        "payment_method",
+        "payment_method_types",
+        "return_url",
+        "receipt_email",
+        "client_secret",
+        "capture_method",
+        "expand",
+    ])?;
     let given = params.text("payment_method")?.or_else(|| state.intents.get(id)?.payment_method.clone());
     state.intent(id)?;
     let words = "You cannot confirm this PaymentIntent because it's missing a payment method.";
@@ -119,7 +138,8 @@ pub(super) fn capture(state: &mut State, cause: &Cause, params: &Params, id: &st
 
 pub(super) fn cancel(state: &mut State, cause: &Cause, params: &Params, id: &str) -> Result<Value, ApiError> {
     params.only(&["cancellation_reason", "expand"])?;
-    let reason = params.choice("cancellation_reason", &["duplicate", "fraudulent", "requested_by_customer", "abandoned"])?;
+    let reason =
+        params.choice("cancellation_reason", &["duplicate", "fraudulent", "requested_by_customer", "abandoned"])?;
     state.cancel_intent(cause, id, reason)?;
     Ok(state.intent(id)?.json())
 }
@@ -130,5 +150,12 @@ pub(super) fn retrieve(state: &State, params: &Params, id: &str) -> Result<Value
 }
 
 pub(super) fn list(state: &State, params: &Params) -> Result<Value, ApiError> {
-    listing::page(&Rows::All(&state.intents), params, "/v1/payment_intents", &["customer"], |_| !params.has("customer"), Intent::json)
+    listing::page(
+        &Rows::All(&state.intents),
+        params,
+        "/v1/payment_intents",
+        &["customer"],
+        |_| !params.has("customer"),
+        Intent::json,
+    )
 }

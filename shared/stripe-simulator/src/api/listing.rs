@@ -91,7 +91,9 @@ pub(super) fn page<T: Row>(
     params.only(&[&NAMES, names].concat())?;
     let limit = params.integer("limit")?.unwrap_or(DEFAULT_LIMIT);
     if !(1..=MAX_LIMIT).contains(&limit) {
-        return Err(ApiError::invalid(format!("Invalid integer: limit must be between 1 and {MAX_LIMIT}")).param("limit"));
+        return Err(
+            ApiError::invalid(format!("Invalid integer: limit must be between 1 and {MAX_LIMIT}")).param("limit")
+        );
     }
     let limit = usize::try_from(limit).unwrap_or(1);
     let created = Created::read(params)?;

@@ -1,4 +1,5 @@
-//! Charges, refunds, disputes and Stripe's ledger: <https://docs.stripe.com/api/charges>, `/refunds`, `/disputes`, `/balance_transactions`.
+//! Charges, refunds, disputes and Stripe's ledger: <https://docs.stripe.com/api/charges>, `/refunds`, `/disputes`,
+//! `/balance_transactions`.
 
 use super::listing::{self, Rows};
 use crate::error::ApiError;
@@ -44,13 +45,16 @@ pub(super) fn refund(state: &mut State, cause: &Cause, params: &Params) -> Resul
         reason: params.choice("reason", &["duplicate", "fraudulent", "requested_by_customer"])?,
         metadata: params.metadata()?,
         charge: match (params.text("charge")?, params.text("payment_intent")?) {
-            (Some(_), Some(_)) => return Err(ApiError::invalid("You may only specify one of these parameters: charge, payment_intent.")),
+            (Some(_), Some(_)) => {
+                return Err(ApiError::invalid("You may only specify one of these parameters: charge, payment_intent."));
+            }
             (Some(charge), None) => charge,
             (None, Some(intent)) => state.charge_of_intent(&intent)?,
             (None, None) => {
-                return Err(
-                    ApiError::invalid("One of the following params should be provided for this request: payment_intent or charge.").code("parameter_missing")
-                );
+                return Err(ApiError::invalid(
+                    "One of the following params should be provided for this request: payment_intent or charge.",
+                )
+                .code("parameter_missing"));
             }
         },
     };
@@ -111,5 +115,12 @@ pub(super) fn list_balance(state: &State, params: &Params) -> Result<Value, ApiE
             && source.as_ref().is_none_or(|source| &line.source == source)
             && currency.as_ref().is_none_or(|currency| &line.currency == currency)
     };
-    listing::page(&Rows::All(&state.balance), params, "/v1/balance_transactions", &["type", "source", "currency"], wanted, BalanceTransaction::json)
+    listing::page(
+        &Rows::All(&state.balance),
+        params,
+        "/v1/balance_transactions",
+        &["type", "source", "currency"],
+        wanted,
+        BalanceTransaction::json,
+    )
 }

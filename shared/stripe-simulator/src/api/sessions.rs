@@ -46,10 +46,20 @@ pub(super) fn create(state: &mut State, cause: &Cause, params: &Params) -> Resul
     }
     params.choice("ui_mode", &["hosted"])?;
     let data = params.child("payment_intent_data")?;
-    data.only(&["metadata", "description", "capture_method", "receipt_email", "statement_descriptor", "statement_descriptor_suffix", "setup_future_usage"])?;
+    data.only(&[
+        "metadata",
+        "description",
+        "capture_method",
+        "receipt_email",
+        "statement_descriptor",
+        "statement_descriptor_suffix",
+        "setup_future_usage",
+    ])?;
     let (currency, lines) = lines(params)?;
-    let amount_total = lines.iter().try_fold(0_i64, |sum, line| sum.checked_add(line.unit_amount.checked_mul(line.quantity)?));
-    let amount_total = amount_total.ok_or_else(|| ApiError::invalid("The total amount is too large").param("line_items"))?;
+    let amount_total =
+        lines.iter().try_fold(0_i64, |sum, line| sum.checked_add(line.unit_amount.checked_mul(line.quantity)?));
+    let amount_total =
+        amount_total.ok_or_else(|| ApiError::invalid("The total amount is too large").param("line_items"))?;
     check_amount(amount_total, &currency, "line_items")?;
     let session = Session {
         id: ids::session(),
@@ -80,10 +90,16 @@ pub(super) fn create(state: &mut State, cause: &Cause, params: &Params) -> Resul
 fn expiry(now: i64, params: &Params) -> Result<i64, ApiError> {
     let Some(at) = params.integer("expires_at")? else { return Ok(now + MAX_OPEN_S) };
     if at < now + MIN_OPEN_S - TOLERANCE_S {
-        return Err(ApiError::invalid("The `expires_at` timestamp must be at least 30 minutes from Checkout Session creation.").param("expires_at"));
+        return Err(ApiError::invalid(
+            "The `expires_at` timestamp must be at least 30 minutes from Checkout Session creation.",
+        )
+        .param("expires_at"));
     }
     if at > now + MAX_OPEN_S + TOLERANCE_S {
-        return Err(ApiError::invalid("The `expires_at` timestamp must be less than 24 hours from Checkout Session creation.").param("expires_at"));
+        return Err(ApiError::invalid(
+            "The `expires_at` timestamp must be less than 24 hours from Checkout Session creation.",
+        )
+        .param("expires_at"));
     }
     Ok(at)
 }
@@ -108,12 +124,21 @@ fn lines(params: &Params) -> Result<(String, Vec<Line>), ApiError> {
         if first.get_or_insert_with(|| currency.clone()) != &currency {
             return Err(ApiError::invalid("All prices must be in the same currency.").param(&price.name("currency")));
         }
-        let unit_amount = price.integer("unit_amount")?.ok_or_else(|| ApiError::required(&price.name("unit_amount")))?;
+        let unit_amount =
+            price.integer("unit_amount")?.ok_or_else(|| ApiError::required(&price.name("unit_amount")))?;
         if unit_amount < 0 {
-            return Err(ApiError::invalid("Invalid non-negative integer").code("parameter_invalid_integer").param(&price.name("unit_amount")));
+            return Err(ApiError::invalid("Invalid non-negative integer")
+                .code("parameter_invalid_integer")
+                .param(&price.name("unit_amount")));
         }
         let quantity = line.positive("quantity")?.ok_or_else(|| ApiError::required(&line.name("quantity")))?;
-        lines.push(Line { id: ids::short("li"), name: product.required("name")?, description: product.text("description")?, unit_amount, quantity });
+        lines.push(Line {
+            id: ids::short("li"),
+            name: product.required("name")?,
+            description: product.text("description")?,
+            unit_amount,
+            quantity,
+        });
     }
     Ok((first.unwrap_or_default(), lines))
 }
@@ -129,7 +154,9 @@ fn url(params: &Params, name: &str) -> Result<Option<String>, ApiError> {
 
 fn email(params: &Params) -> Result<Option<String>, ApiError> {
     match params.text("customer_email")? {
-        Some(email) if !email.contains('@') => Err(ApiError::invalid(format!("Invalid email address: {email}")).code("email_invalid").param("customer_email")),
+        Some(email) if !email.contains('@') => Err(ApiError::invalid(format!("Invalid email address: {email}"))
+            .code("email_invalid")
+            .param("customer_email")),
         email => Ok(email),
     }
 }
@@ -142,16 +169,22 @@ pub(super) fn retrieve(state: &State, params: &Params, id: &str) -> Result<Value
 pub(super) fn list(state: &State, params: &Params) -> Result<Value, ApiError> {
     let (intent, status) = (params.text("payment_intent")?, params.choice("status", &["open", "complete", "expired"])?);
     let rows = match &intent {
-        Some(id) => Rows::of(&state.sessions, state.intents.get(id).and_then(|intent| intent.session.as_ref()).map_or(&[], std::slice::from_ref)),
+        Some(id) => Rows::of(
+            &state.sessions,
+            state.intents.get(id).and_then(|intent| intent.session.as_ref()).map_or(&[], std::slice::from_ref),
+        ),
         None => Rows::All(&state.sessions),
     };
     let wanted = |session: &Session| status.as_deref().is_none_or(|status| session.status.as_str() == status);
-    listing::page(&rows, params, "/v1/checkout/sessions", &["payment_intent", "status"], wanted, |session| session.json(&state.base))
+    listing::page(&rows, params, "/v1/checkout/sessions", &["payment_intent", "status"], wanted, |session| {
+        session.json(&state.base)
+    })
 }
 
 pub(super) fn line_items(state: &State, params: &Params, id: &str) -> Result<Value, ApiError> {
     params.only(&listing::NAMES)?;
-    Ok(json!({ "object": "list", "data": state.session(id)?.line_items(), "has_more": false, "url": format!("/v1/checkout/sessions/{id}/line_items") }))
+    Ok(json!({ "object": "list", "data": state.session(id)?.line_items(), "has_more": false,
+            "url": format!("/v1/checkout/sessions/{id}/line_items") }))
 }
 
 pub(super) fn expire(state: &mut State, cause: &Cause, params: &Params, id: &str) -> Result<Value, ApiError> {

@@ -29,12 +29,18 @@ impl BalanceTransaction {
         let words = if self.reporting_category == "dispute" { "Dispute fee" } else { "Stripe processing fees" };
         let fees = match self.fee {
             0 => json!([]),
-            fee => json!([{ "amount": fee, "application": null, "currency": self.currency, "description": words, "type": "stripe_fee" }]),
+            fee => {
+                json!([{ "amount": fee, "application": null, "currency": self.currency, "description": words,
+                    "type": "stripe_fee" }])
+            }
         };
         json!({
-            "id": self.id, "object": "balance_transaction", "amount": self.amount, "available_on": self.created + AVAILABLE_AFTER_S,
-            "balance_type": "payments", "created": self.created, "currency": self.currency, "description": self.description, "exchange_rate": null,
-            "fee": self.fee, "fee_details": fees, "net": self.amount - self.fee, "reporting_category": self.reporting_category, "source": self.source,
+            "id": self.id, "object": "balance_transaction", "amount": self.amount,
+            "available_on": self.created + AVAILABLE_AFTER_S,
+            "balance_type": "payments", "created": self.created, "currency": self.currency,
+            "description": self.description, "exchange_rate": null,
+            "fee": self.fee, "fee_details": fees, "net": self.amount - self.fee,
+            "reporting_category": self.reporting_category, "source": self.source,
             "status": "pending", "type": self.kind,
         })
     }

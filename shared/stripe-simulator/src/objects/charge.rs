@@ -66,17 +66,26 @@ impl Charge {
         let failed = self.decline.as_ref();
         let receipt = (self.status == ChargeStatus::Succeeded).then(|| format!("{}/receipts/{}", base, self.id));
         json!({
-            "id": self.id, "object": "charge", "amount": self.amount, "amount_captured": self.amount_captured, "amount_refunded": self.amount_refunded,
-            "application": null, "application_fee": null, "application_fee_amount": null, "balance_transaction": self.balance_transaction,
-            "billing_details": { "address": { "city": null, "country": null, "line1": null, "line2": null, "postal_code": null, "state": null },
+            "id": self.id, "object": "charge", "amount": self.amount, "amount_captured": self.amount_captured,
+            "amount_refunded": self.amount_refunded,
+            "application": null, "application_fee": null, "application_fee_amount": null,
+            "balance_transaction": self.balance_transaction,
+            "billing_details": { "address": { "city": null, "country": null, "line1": null, "line2": null,
+            "postal_code": null, "state": null },
                 "email": self.email, "name": null, "phone": null, "tax_id": null },
-            "calculated_statement_descriptor": "PVT BOOKING", "captured": self.captured, "created": self.created, "currency": self.currency, "customer": null,
+            "calculated_statement_descriptor": "PVT BOOKING", "captured": self.captured, "created": self.created,
+            "currency": self.currency, "customer": null,
             "description": self.description, "disputed": self.dispute.is_some(), "failure_balance_transaction": null,
-            "failure_code": failed.map(|decline| &decline.code), "failure_message": failed.map(|decline| &decline.message), "fraud_details": {},
-            "livemode": false, "metadata": self.metadata, "on_behalf_of": null, "outcome": self.outcome(), "paid": self.status == ChargeStatus::Succeeded,
-            "payment_intent": self.intent, "payment_method": self.payment_method, "payment_method_details": self.method_details(), "presentment_details": null,
-            "receipt_email": self.email, "receipt_number": null, "receipt_url": receipt, "refunded": refunded, "review": null, "shipping": null,
-            "source": null, "source_transfer": null, "statement_descriptor": null, "statement_descriptor_suffix": null, "status": self.status,
+            "failure_code": failed.map(|decline| &decline.code),
+            "failure_message": failed.map(|decline| &decline.message), "fraud_details": {},
+            "livemode": false, "metadata": self.metadata, "on_behalf_of": null, "outcome": self.outcome(),
+            "paid": self.status == ChargeStatus::Succeeded,
+            "payment_intent": self.intent, "payment_method": self.payment_method,
+            "payment_method_details": self.method_details(), "presentment_details": null,
+            "receipt_email": self.email, "receipt_number": null, "receipt_url": receipt, "refunded": refunded,
+            "review": null, "shipping": null,
+            "source": null, "source_transfer": null, "statement_descriptor": null, "statement_descriptor_suffix": null,
+            "status": self.status,
             "transfer_data": null, "transfer_group": null,
         })
     }
@@ -84,13 +93,16 @@ impl Charge {
     fn outcome(&self) -> Value {
         match &self.decline {
             None => json!({
-                "advice_code": null, "network_advice_code": null, "network_decline_code": null, "network_status": "approved_by_network", "reason": null,
+                "advice_code": null, "network_advice_code": null, "network_decline_code": null,
+                "network_status": "approved_by_network", "reason": null,
                 "risk_level": "normal", "risk_score": 12, "seller_message": "Payment complete.", "type": "authorized",
             }),
             Some(decline) => json!({
-                "advice_code": "try_again_later", "network_advice_code": null, "network_decline_code": null, "network_status": "declined_by_network",
+                "advice_code": "try_again_later", "network_advice_code": null, "network_decline_code": null,
+                "network_status": "declined_by_network",
                 "reason": decline.decline_code, "risk_level": "normal", "risk_score": 12,
-                "seller_message": "The bank did not return any further details with this decline.", "type": "issuer_declined",
+                "seller_message": "The bank did not return any further details with this \
+                    decline.", "type": "issuer_declined",
             }),
         }
     }
@@ -100,14 +112,22 @@ impl Charge {
         let details = match self.method {
             Method::Card => json!({
                 "amount_authorized": self.amount, "authorization_code": null, "brand": "visa",
-                "checks": { "address_line1_check": null, "address_postal_code_check": null, "cvc_check": "pass" }, "country": "US", "exp_month": 12,
-                "exp_year": 2034, "extended_authorization": { "status": "disabled" }, "fingerprint": "SimulatedVisa424", "funding": "credit",
-                "incremental_authorization": { "status": "unavailable" }, "installments": null, "last4": "4242", "mandate": null,
-                "multicapture": { "status": "unavailable" }, "network": "visa", "network_token": { "used": false }, "network_transaction_id": null,
-                "overcapture": { "maximum_amount_capturable": self.amount, "status": "unavailable" }, "regulated_status": "unregulated",
+                "checks": { "address_line1_check": null, "address_postal_code_check": null, "cvc_check": "pass" },
+                "country": "US", "exp_month": 12,
+                "exp_year": 2034, "extended_authorization": { "status": "disabled" }, "fingerprint": "SimulatedVisa424",
+                "funding": "credit",
+                "incremental_authorization": { "status": "unavailable" }, "installments": null, "last4": "4242",
+                "mandate": null,
+                "multicapture": { "status": "unavailable" }, "network": "visa", "network_token": { "used": false },
+                "network_transaction_id": null,
+                "overcapture": { "maximum_amount_capturable": self.amount, "status": "unavailable" },
+                "regulated_status": "unregulated",
                 "three_d_secure": null, "wallet": null,
             }),
-            Method::BankDebit => json!({ "bank_name": "STRIPE TEST BANK", "fingerprint": "SimulatedBank678", "last4": "6789", "mandate": null }),
+            Method::BankDebit => {
+                json!({ "bank_name": "STRIPE TEST BANK", "fingerprint": "SimulatedBank678", "last4": "6789",
+                    "mandate": null })
+            }
         };
         json!({ "type": name, name: details })
     }

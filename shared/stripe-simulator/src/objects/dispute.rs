@@ -73,15 +73,19 @@ pub(crate) struct Dispute {
 impl Dispute {
     /// As Stripe shows it.
     pub(crate) fn json(&self) -> Value {
-        let mut evidence: Map<String, Value> = EVIDENCE.iter().map(|name| ((*name).to_owned(), json!(self.evidence.get(*name)))).collect();
+        let mut evidence: Map<String, Value> =
+            EVIDENCE.iter().map(|name| ((*name).to_owned(), json!(self.evidence.get(*name)))).collect();
         evidence.insert("enhanced_evidence".to_owned(), json!({}));
         json!({
-            "id": self.id, "object": "dispute", "amount": self.amount, "balance_transactions": self.balance_transactions, "charge": self.charge,
+            "id": self.id, "object": "dispute", "amount": self.amount,
+            "balance_transactions": self.balance_transactions, "charge": self.charge,
             "created": self.created, "currency": self.currency, "enhanced_eligibility_types": [], "evidence": evidence,
-            "evidence_details": { "due_by": self.created + EVIDENCE_TIME_S, "enhanced_eligibility": {}, "has_evidence": !self.evidence.is_empty(),
+            "evidence_details": { "due_by": self.created + EVIDENCE_TIME_S, "enhanced_eligibility": {},
+            "has_evidence": !self.evidence.is_empty(),
                 "past_due": false, "submission_count": self.submissions },
             "is_charge_refundable": false, "livemode": false, "metadata": self.metadata, "payment_intent": self.intent,
-            "payment_method_details": { "card": { "brand": "visa", "case_type": "chargeback", "network_reason_code": "10.4" }, "type": "card" },
+            "payment_method_details": { "card": { "brand": "visa", "case_type": "chargeback",
+            "network_reason_code": "10.4" }, "type": "card" },
             "reason": self.reason, "status": self.status,
         })
     }

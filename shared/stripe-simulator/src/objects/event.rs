@@ -1,4 +1,5 @@
-//! Events: <https://docs.stripe.com/api/events/object>. What an object looked like when something happened is kept as text: nobody may change it.
+//! Events: <https://docs.stripe.com/api/events/object>. What an object looked like when something happened is kept as
+//! text: nobody may change it.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -29,7 +30,8 @@ impl Event {
     pub(crate) fn json(&self) -> Value {
         json!({
             "id": self.id, "object": "event", "api_version": API_VERSION, "created": self.created,
-            "data": serde_json::from_str::<Value>(&self.data).unwrap_or_default(), "livemode": false, "pending_webhooks": self.pending,
+            "data": serde_json::from_str::<Value>(&self.data).unwrap_or_default(), "livemode": false,
+            "pending_webhooks": self.pending,
             "request": { "id": self.request_id, "idempotency_key": self.key }, "type": self.kind,
         })
     }

@@ -94,20 +94,32 @@ impl Intent {
     pub(crate) fn json(&self) -> Value {
         let capturable = if self.status == IntentStatus::RequiresCapture { self.amount } else { 0 };
         let method = self.method.stripe_type(&self.currency);
-        let types = if self.session.is_some() { vec!["card", Method::BankDebit.stripe_type(&self.currency)] } else { vec![method] };
+        let types = if self.session.is_some() {
+            vec!["card", Method::BankDebit.stripe_type(&self.currency)]
+        } else {
+            vec![method]
+        };
         let processing = (self.status == IntentStatus::Processing).then(|| json!({ "type": method }));
         json!({
-            "id": self.id, "object": "payment_intent", "amount": self.amount, "amount_capturable": capturable, "amount_details": { "tip": {} },
+            "id": self.id, "object": "payment_intent", "amount": self.amount, "amount_capturable": capturable,
+            "amount_details": { "tip": {} },
             "amount_received": self.amount_received, "application": null, "application_fee_amount": null,
             "automatic_payment_methods": if self.session.is_some() { Value::Null } else { json!({ "allow_redirects": "always", "enabled": true }) },
-            "canceled_at": self.canceled_at, "cancellation_reason": self.cancellation_reason, "capture_method": self.capture,
-            "client_secret": self.client_secret, "confirmation_method": "automatic", "created": self.created, "currency": self.currency, "customer": null,
-            "description": self.description, "excluded_payment_method_types": null, "last_payment_error": self.last_error,
-            "latest_charge": self.charges.last(), "livemode": false, "metadata": self.metadata, "next_action": null, "on_behalf_of": null,
+            "canceled_at": self.canceled_at, "cancellation_reason": self.cancellation_reason,
+            "capture_method": self.capture,
+            "client_secret": self.client_secret, "confirmation_method": "automatic", "created": self.created,
+            "currency": self.currency, "customer": null,
+            "description": self.description, "excluded_payment_method_types": null,
+            "last_payment_error": self.last_error,
+            "latest_charge": self.charges.last(), "livemode": false, "metadata": self.metadata, "next_action": null,
+            "on_behalf_of": null,
             "payment_method": self.payment_method, "payment_method_configuration_details": null,
-            "payment_method_options": { "card": { "installments": null, "mandate_options": null, "network": null, "request_three_d_secure": "automatic" } },
-            "payment_method_types": types, "processing": processing, "receipt_email": self.receipt_email, "review": null, "setup_future_usage": null,
-            "shipping": null, "source": null, "statement_descriptor": null, "statement_descriptor_suffix": null, "status": self.status,
+            "payment_method_options": { "card": { "installments": null, "mandate_options": null, "network": null,
+            "request_three_d_secure": "automatic" } },
+            "payment_method_types": types, "processing": processing, "receipt_email": self.receipt_email,
+            "review": null, "setup_future_usage": null,
+            "shipping": null, "source": null, "statement_descriptor": null, "statement_descriptor_suffix": null,
+            "status": self.status,
             "transfer_data": null, "transfer_group": null,
         })
     }

@@ -41,14 +41,18 @@ impl Refund {
         let destination = match self.card {
             true => {
                 json!({ "type": "card", "card": {
-                    "reference": settled.then_some("123456789012345"), "reference_status": reference, "reference_type": "acquirer_reference_number", "type": "refund" } })
+                    "reference": settled.then_some("123456789012345"), "reference_status": reference,
+                    "reference_type": "acquirer_reference_number", "type": "refund" } })
             }
             false => Value::Null,
         };
         let mut refund = json!({
-            "id": self.id, "object": "refund", "amount": self.amount, "balance_transaction": self.balance_transaction, "charge": self.charge,
-            "created": self.created, "currency": self.currency, "destination_details": destination, "metadata": self.metadata,
-            "payment_intent": self.intent, "reason": self.reason, "receipt_number": null, "source_transfer_reversal": null, "status": self.status,
+            "id": self.id, "object": "refund", "amount": self.amount, "balance_transaction": self.balance_transaction,
+            "charge": self.charge,
+            "created": self.created, "currency": self.currency, "destination_details": destination,
+            "metadata": self.metadata,
+            "payment_intent": self.intent, "reason": self.reason, "receipt_number": null,
+            "source_transfer_reversal": null, "status": self.status,
             "transfer_reversal": null,
         });
         if let (RefundStatus::Failed, Some(object)) = (self.status, refund.as_object_mut()) {

@@ -53,9 +53,15 @@ pub(super) async fn show(State(hub): State<Arc<Hub>>, Path(id): Path<String>) ->
     };
     match (session.status, session.paid) {
         (SessionStatus::Open, _) => {}
-        (SessionStatus::Complete, true) => return ended(session, "Paid", "Thank you: this is paid. You can close this page."),
-        (SessionStatus::Complete, false) => return ended(session, "Under way", "The debit is under way; you will be told when it is settled."),
-        (SessionStatus::Expired, _) => return ended(session, "Expired", "This payment page has expired and can no longer be paid."),
+        (SessionStatus::Complete, true) => {
+            return ended(session, "Paid", "Thank you: this is paid. You can close this page.");
+        }
+        (SessionStatus::Complete, false) => {
+            return ended(session, "Under way", "The debit is under way; you will be told when it is settled.");
+        }
+        (SessionStatus::Expired, _) => {
+            return ended(session, "Expired", "This payment page has expired and can no longer be paid.");
+        }
     }
     let intent = session.payment_intent.as_deref().and_then(|intent| state.intents.get(intent));
     let row = |line: &crate::objects::session::Line| Row {
@@ -72,13 +78,17 @@ pub(super) async fn show(State(hub): State<Arc<Hub>>, Path(id): Path<String>) ->
         action: format!("/pay/{}", session.id),
         client_secret: None,
         error: intent.and_then(last_error),
-        until: chrono::DateTime::from_timestamp(session.expires_at, 0).map(|at| at.format("%Y-%m-%d %H:%M UTC").to_string()),
+        until: chrono::DateTime::from_timestamp(session.expires_at, 0)
+            .map(|at| at.format("%Y-%m-%d %H:%M UTC").to_string()),
         cancellable: session.cancel_url.is_some(),
     });
     // Browsers follow a form's redirect only to where the policy lets it go.
-    let targets = [Some(session.success_url.as_str()), session.cancel_url.as_deref()].into_iter().flatten().filter_map(origin);
-    let policy =
-        format!("default-src 'none'; style-src 'self'; form-action 'self' {}; base-uri 'none'; frame-ancestors 'none'", targets.collect::<Vec<_>>().join(" "));
+    let targets =
+        [Some(session.success_url.as_str()), session.cancel_url.as_deref()].into_iter().flatten().filter_map(origin);
+    let policy = format!(
+        "default-src 'none'; style-src 'self'; form-action 'self' {}; base-uri 'none'; frame-ancestors 'none'",
+        targets.collect::<Vec<_>>().join(" ")
+    );
     if let Ok(policy) = HeaderValue::from_str(&policy) {
         response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
     }
@@ -94,7 +104,8 @@ fn last_error(intent: &Intent) -> Option<String> {
 }
 
 fn ended(session: &Session, title: &str, text: &str) -> Response {
-    let back = if session.status == SessionStatus::Complete { Some(target(session)) } else { session.cancel_url.clone() };
+    let back =
+        if session.status == SessionStatus::Complete { Some(target(session)) } else { session.cancel_url.clone() };
     page(&Note { title: title.to_owned(), text: text.to_owned(), link: back.map(|url| (url, "Back".to_owned())) })
 }
 
@@ -134,7 +145,11 @@ pub(super) struct Secret {
 }
 
 /// `GET /pay/intent/{intent}?client_secret=…`: for apps that take cards themselves.
-pub(super) async fn show_intent(State(hub): State<Arc<Hub>>, Path(id): Path<String>, Query(secret): Query<Secret>) -> Response {
+pub(super) async fn show_intent(
+    State(hub): State<Arc<Hub>>,
+    Path(id): Path<String>,
+    Query(secret): Query<Secret>,
+) -> Response {
     let state = hub.read();
     let intent = match with_secret(&state, &id, secret.client_secret.as_deref()) {
         Ok(intent) => intent,
@@ -153,7 +168,9 @@ pub(super) async fn show_intent(State(hub): State<Arc<Hub>>, Path(id): Path<Stri
             cancellable: false,
         }),
         IntentStatus::Processing => note("Under way", "The debit is under way; you will be told when it is settled."),
-        IntentStatus::RequiresCapture | IntentStatus::Succeeded => note("Paid", "Thank you: this is paid. You can close this page."),
+        IntentStatus::RequiresCapture | IntentStatus::Succeeded => {
+            note("Paid", "Thank you: this is paid. You can close this page.")
+        }
         IntentStatus::Canceled => note("Cancelled", "This payment was given up and can no longer be paid."),
     }
 }
@@ -177,7 +194,8 @@ pub(super) async fn pay_intent(State(hub): State<Arc<Hub>>, Path(id): Path<Strin
     };
     let params = Params::new(Map::from_iter([("payment_method".to_owned(), json!(method))]));
     let path = format!("/payment_intents/{id}/confirm");
-    let confirmed: Result<Value, ApiError> = hub.act(|state, cause| api::answer(state, cause, &Call { method: "POST", path: &path, params: &params }));
+    let confirmed: Result<Value, ApiError> =
+        hub.act(|state, cause| api::answer(state, cause, &Call { method: "POST", path: &path, params: &params }));
     match confirmed {
         Err(error) if error.status != 402 => refused(&error.into()),
         // The page says what became of it.

@@ -60,19 +60,38 @@ pub(super) async fn show(State(hub): State<Arc<Hub>>) -> Response {
     let faults = (set != Default::default()).then(|| serde_json::to_string(&set).unwrap_or_default());
     let state = hub.read();
     let sections = vec![
-        Section { title: "Checkout Sessions", empty: "No session yet.", rows: state.sessions.newest().take(ROWS).map(session).collect() },
-        Section { title: "Payments", empty: "No payment yet.", rows: state.intents.newest().take(ROWS).map(|intent| payment(&state, intent)).collect() },
-        Section { title: "Refunds", empty: "No refund yet.", rows: state.refunds.newest().take(ROWS).map(refund).collect() },
+        Section {
+            title: "Checkout Sessions",
+            empty: "No session yet.",
+            rows: state.sessions.newest().take(ROWS).map(session).collect(),
+        },
+        Section {
+            title: "Payments",
+            empty: "No payment yet.",
+            rows: state.intents.newest().take(ROWS).map(|intent| payment(&state, intent)).collect(),
+        },
+        Section {
+            title: "Refunds",
+            empty: "No refund yet.",
+            rows: state.refunds.newest().take(ROWS).map(refund).collect(),
+        },
         Section { title: "Disputes", empty: "No dispute yet.", rows: disputes(&state) },
         Section { title: "Events", empty: "No event yet.", rows: events(&state) },
     ];
     let total = state.effects.total();
     drop(state);
-    page(&Desk { total, outstanding: control.outstanding(), faults, sections, deliveries: control.deliveries(None, ROWS) })
+    page(&Desk {
+        total,
+        outstanding: control.outstanding(),
+        faults,
+        sections,
+        deliveries: control.deliveries(None, ROWS),
+    })
 }
 
 fn clock(at: i64) -> String {
-    chrono::DateTime::from_timestamp(at, 0).map_or_else(String::new, |at| at.format("%Y-%m-%d %H:%M:%S UTC").to_string())
+    chrono::DateTime::from_timestamp(at, 0)
+        .map_or_else(String::new, |at| at.format("%Y-%m-%d %H:%M:%S UTC").to_string())
 }
 
 fn button(label: &'static str, action: &'static str, id: &str) -> Button {
@@ -97,11 +116,21 @@ fn session(session: &Session) -> Row {
 
 fn payment(state: &Stripe, intent: &Intent) -> Row {
     let id = &intent.id;
-    let charge = intent.charges.last().and_then(|charge| state.charges.get(charge)).filter(|charge| charge.status == ChargeStatus::Succeeded);
+    let charge = intent
+        .charges
+        .last()
+        .and_then(|charge| state.charges.get(charge))
+        .filter(|charge| charge.status == ChargeStatus::Succeeded);
     let buttons = match (intent.status, charge) {
-        (IntentStatus::Processing, _) => vec![button("Money came", "async_ok", id), button("Money did not come", "async_failed", id)],
+        (IntentStatus::Processing, _) => {
+            vec![button("Money came", "async_ok", id), button("Money did not come", "async_failed", id)]
+        }
         (IntentStatus::Succeeded, Some(charge)) if charge.refundable() > 0 && charge.dispute.is_none() => {
-            vec![button("Refund all", "refund", id), button("Refund half", "refund_half", id), button("Dispute", "dispute", id)]
+            vec![
+                button("Refund all", "refund", id),
+                button("Refund half", "refund_half", id),
+                button("Dispute", "dispute", id),
+            ]
         }
         _ => Vec::new(),
     };
@@ -119,7 +148,9 @@ fn payment(state: &Stripe, intent: &Intent) -> Row {
 
 fn refund(refund: &Refund) -> Row {
     let (state, buttons) = match refund.status {
-        RefundStatus::Pending => ("pending", vec![button("Succeeds", "refund_ok", &refund.id), button("Fails", "refund_failed", &refund.id)]),
+        RefundStatus::Pending => {
+            ("pending", vec![button("Succeeds", "refund_ok", &refund.id), button("Fails", "refund_failed", &refund.id)])
+        }
         RefundStatus::Succeeded => ("succeeded", vec![button("Fails after all", "refund_failed", &refund.id)]),
         RefundStatus::Failed => ("failed", Vec::new()),
     };

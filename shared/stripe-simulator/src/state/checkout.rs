@@ -1,4 +1,5 @@
-//! What may happen to a Checkout Session. As at Stripe the PaymentIntent comes into being when the guest first tries to pay.
+//! What may happen to a Checkout Session. As at Stripe the PaymentIntent comes into being when the guest first tries to
+//! pay.
 
 use super::effects::BOOKING;
 use super::payments::Attempt;
@@ -27,7 +28,9 @@ pub enum PayOutcome {
 impl State {
     /// Puts a new session in place.
     pub(crate) fn add_session(&mut self, cause: &Cause, session: Session) {
-        self.effects.count(cause.key.as_deref(), session.metadata.get(BOOKING).map(String::as_str), |counts| counts.sessions += 1);
+        self.effects.count(cause.key.as_deref(), session.metadata.get(BOOKING).map(String::as_str), |counts| {
+            counts.sessions += 1
+        });
         self.expiring.insert((session.expires_at, session.id.clone()));
         self.sessions.add(session);
         self.version += 1;
@@ -37,7 +40,10 @@ impl State {
     pub(crate) fn pay_session(&mut self, cause: &Cause, id: &str, outcome: PayOutcome) -> Result<(), ApiError> {
         let session = self.session(id)?;
         if session.status != SessionStatus::Open || session.expires_at <= cause.now() {
-            return Err(ApiError::refused(format!("This Checkout Session is {} and cannot be paid.", session.status.as_str())));
+            return Err(ApiError::refused(format!(
+                "This Checkout Session is {} and cannot be paid.",
+                session.status.as_str()
+            )));
         }
         let intent = match session.payment_intent.clone() {
             Some(intent) => intent,
@@ -85,7 +91,8 @@ impl State {
     fn complete_session(&mut self, cause: &Cause, id: &str) {
         let Some(session) = self.sessions.get_mut(id) else { return };
         session.status = SessionStatus::Complete;
-        let status = session.payment_intent.as_deref().and_then(|intent| self.intents.get(intent)).map(|intent| intent.status);
+        let status =
+            session.payment_intent.as_deref().and_then(|intent| self.intents.get(intent)).map(|intent| intent.status);
         session.paid = matches!(status, Some(IntentStatus::Succeeded));
         self.expiring.remove(&(session.expires_at, id.to_owned()));
         self.emit_session(cause, "checkout.session.completed", id);
@@ -95,7 +102,11 @@ impl State {
     pub(crate) fn session_settled(&mut self, cause: &Cause, id: &str, paid: bool) {
         let Some(session) = self.sessions.get_mut(id) else { return };
         session.paid = paid;
-        self.emit_session(cause, if paid { "checkout.session.async_payment_succeeded" } else { "checkout.session.async_payment_failed" }, id);
+        self.emit_session(
+            cause,
+            if paid { "checkout.session.async_payment_succeeded" } else { "checkout.session.async_payment_failed" },
+            id,
+        );
     }
 
     /// Ends an open session: nobody can pay it any more.
@@ -104,7 +115,8 @@ impl State {
         if session.status != SessionStatus::Open {
             let status = session.status.as_str();
             return Err(ApiError::refused(format!(
-                "Only Checkout Sessions with a status in [\"open\"] can be expired. This Checkout Session has a status of `{status}`."
+                "Only Checkout Sessions with a status in [\"open\"] can be expired. This Checkout Session has a \
+                    status of `{status}`."
             )));
         }
         let (expires_at, intent) = (session.expires_at, session.payment_intent.clone());

@@ -16,7 +16,11 @@ impl State {
     /// The guest's bank takes back what is left of a charge; returns the dispute's id.
     pub(crate) fn open_dispute(&mut self, cause: &Cause, charge_id: &str, reason: &str) -> Result<String, ApiError> {
         let charge = self.charge(charge_id)?;
-        if charge.status != ChargeStatus::Succeeded || !charge.captured || charge.dispute.is_some() || charge.refundable() == 0 {
+        if charge.status != ChargeStatus::Succeeded
+            || !charge.captured
+            || charge.dispute.is_some()
+            || charge.refundable() == 0
+        {
             return Err(ApiError::refused(format!("Charge {charge_id} cannot be disputed.")));
         }
         let mut dispute = Dispute {
@@ -56,17 +60,30 @@ impl State {
             kind: "adjustment".to_owned(),
             reporting_category: if back { "dispute_reversal" } else { "dispute" }.to_owned(),
             source: dispute.id.clone(),
-            description: Some(format!("Chargeback {} for {}", if back { "reversal" } else { "withdrawal" }, dispute.charge)),
+            description: Some(format!(
+                "Chargeback {} for {}",
+                if back { "reversal" } else { "withdrawal" },
+                dispute.charge
+            )),
         };
         dispute.balance_transactions.push(line.json());
         self.book(line);
     }
 
     /// The hostel answers. With `submit` the bank reads it.
-    pub(crate) fn answer_dispute(&mut self, cause: &Cause, id: &str, evidence: Metadata, metadata: Metadata, submit: bool) -> Result<(), ApiError> {
+    pub(crate) fn answer_dispute(
+        &mut self,
+        cause: &Cause,
+        id: &str,
+        evidence: Metadata,
+        metadata: Metadata,
+        submit: bool,
+    ) -> Result<(), ApiError> {
         let open = self.dispute(id)?.status == DisputeStatus::NeedsResponse;
         if !open && !evidence.is_empty() {
-            return Err(ApiError::refused("This dispute is already closed or under review: evidence cannot be changed."));
+            return Err(ApiError::refused(
+                "This dispute is already closed or under review: evidence cannot be changed.",
+            ));
         }
         let previous = json!({ "status": DisputeStatus::NeedsResponse });
         if let Some(dispute) = self.disputes.get_mut(id) {

@@ -1,4 +1,5 @@
-//! Counts of what really happened, so that a test can show that nothing happened twice. Only effects are counted, never requests.
+//! Counts of what really happened, so that a test can show that nothing happened twice. Only effects are counted, never
+//! requests.
 
 use crate::table::{MAX_ROWS, Row, Table};
 use serde::{Deserialize, Serialize};
@@ -34,7 +35,8 @@ pub struct Counts {
 pub struct EffectsReport {
     /// Everything.
     pub total: Counts,
-    /// By the idempotency key of the request that caused it; a guest's payment counts for the key that made its session.
+    /// By the idempotency key of the request that caused it; a guest's payment counts for the key that made its
+    /// session.
     pub by_key: BTreeMap<String, Counts>,
     /// By `metadata[booking_id]`.
     pub by_booking: BTreeMap<String, Counts>,
@@ -82,7 +84,9 @@ impl Effects {
     }
 
     pub(crate) fn report(&self) -> EffectsReport {
-        let all = |table: &Table<Named>| table.newest().take(MAX_ROWS).map(|named| (named.name.clone(), named.counts)).collect();
+        let all = |table: &Table<Named>| {
+            table.newest().take(MAX_ROWS).map(|named| (named.name.clone(), named.counts)).collect()
+        };
         EffectsReport { total: self.total, by_key: all(&self.by_key), by_booking: all(&self.by_booking) }
     }
 

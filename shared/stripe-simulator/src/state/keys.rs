@@ -78,7 +78,8 @@ impl Keys {
 
     /// After a restart nothing is under way.
     pub(crate) fn forget_unanswered(&mut self) {
-        let open: Vec<String> = self.kept.newest().filter(|kept| kept.answer.is_none()).map(|kept| kept.key.clone()).collect();
+        let open: Vec<String> =
+            self.kept.newest().filter(|kept| kept.answer.is_none()).map(|kept| kept.key.clone()).collect();
         open.iter().for_each(|key| self.kept.remove(key));
     }
 }

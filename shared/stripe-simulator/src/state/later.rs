@@ -31,7 +31,8 @@ impl Later {
 impl State {
     /// Whether [`Self::pass_time`] would do anything.
     pub(crate) fn is_due(&self, now_ms: i64) -> bool {
-        self.expiring.first().is_some_and(|(at, _)| *at <= now_ms / 1_000) || self.later.due.iter().any(|due| due.at_ms <= now_ms)
+        self.expiring.first().is_some_and(|(at, _)| *at <= now_ms / 1_000)
+            || self.later.due.iter().any(|due| due.at_ms <= now_ms)
     }
 
     /// Lets everything happen that is due.
@@ -69,7 +70,9 @@ mod tests {
         let form = "mode=payment&success_url=http://a.test/&expires_at=1001800&line_items[0][quantity]=1&line_items[0][price_data][currency]=cad\
             &line_items[0][price_data][unit_amount]=5000&line_items[0][price_data][product_data][name]=Bed";
         let params = Params::new(form::parse(form).unwrap());
-        let session = api::answer(&mut state, &cause, &Call { method: "POST", path: "/checkout/sessions", params: &params }).unwrap();
+        let session =
+            api::answer(&mut state, &cause, &Call { method: "POST", path: "/checkout/sessions", params: &params })
+                .unwrap();
         let id = session["id"].as_str().unwrap();
         assert!(!state.is_due(1_001_799_999));
         state.pass_time(1_001_799_999);

@@ -56,7 +56,8 @@ impl Intent {
     }
 
     fn unexpected(&self, what: &str) -> ApiError {
-        let words = format!("This PaymentIntent could not be {what} because it has a status of {}.", self.status.as_str());
+        let words =
+            format!("This PaymentIntent could not be {what} because it has a status of {}.", self.status.as_str());
         ApiError::refused(words).code("payment_intent_unexpected_state").with("payment_intent", self.json())
     }
 }
@@ -130,14 +131,22 @@ impl State {
                     counts.captured_amount += amount;
                 });
                 self.emit_charge(cause, "charge.succeeded", charge, None);
-                self.emit_intent(cause, if captured { "payment_intent.succeeded" } else { "payment_intent.amount_capturable_updated" }, intent);
+                self.emit_intent(
+                    cause,
+                    if captured { "payment_intent.succeeded" } else { "payment_intent.amount_capturable_updated" },
+                    intent,
+                );
             }
         }
     }
 
     /// Books a captured charge in Stripe's ledger: then the fee is known, and the charge names the line.
     pub(crate) fn settle_charge(&mut self, cause: &Cause, id: &str) {
-        let Some(charge) = self.charges.get(id).filter(|charge| charge.captured && charge.balance_transaction.is_none()) else { return };
+        let Some(charge) =
+            self.charges.get(id).filter(|charge| charge.captured && charge.balance_transaction.is_none())
+        else {
+            return;
+        };
         let line = BalanceTransaction {
             id: ids::short("txn"),
             created: cause.now(),
@@ -160,14 +169,19 @@ impl State {
     pub(crate) fn answer_of_bank(&mut self, cause: &Cause, id: &str, paid: bool) -> Result<(), ApiError> {
         let intent = self.intent(id)?;
         let charge = intent.charges.last().cloned().filter(|_| intent.status == IntentStatus::Processing);
-        let (Some(charge), session, amount) = (charge, intent.session.clone(), intent.amount) else { return Err(intent.unexpected("settled")) };
+        let (Some(charge), session, amount) = (charge, intent.session.clone(), intent.amount) else {
+            return Err(intent.unexpected("settled"));
+        };
         if let Some(charge) = self.charges.get_mut(&charge) {
             charge.status = if paid { ChargeStatus::Succeeded } else { ChargeStatus::Failed };
             charge.captured = paid;
             charge.amount_captured = if paid { amount } else { 0 };
             charge.decline = (!paid).then(Decline::of_bank);
         }
-        let error = self.charges.get(&charge).and_then(|charge| charge.decline.as_ref().map(|decline| last_error(decline, charge)));
+        let error = self
+            .charges
+            .get(&charge)
+            .and_then(|charge| charge.decline.as_ref().map(|decline| last_error(decline, charge)));
         if let Some(intent) = self.intents.get_mut(id) {
             intent.status = if paid { IntentStatus::Succeeded } else { IntentStatus::RequiresPaymentMethod };
             intent.amount_received = if paid { amount } else { 0 };
@@ -189,12 +203,14 @@ impl State {
     /// Takes money that was reserved, all or a part of it; the rest is released.
     pub(crate) fn capture_intent(&mut self, cause: &Cause, id: &str, amount: Option<i64>) -> Result<(), ApiError> {
         let intent = self.intent(id)?;
-        let Some(charge) = intent.charges.last().cloned().filter(|_| intent.status == IntentStatus::RequiresCapture) else {
+        let Some(charge) = intent.charges.last().cloned().filter(|_| intent.status == IntentStatus::RequiresCapture)
+        else {
             return Err(intent.unexpected("captured"));
         };
         let amount = amount.unwrap_or(intent.amount);
         if amount > intent.amount {
-            let words = format!("The requested amount {amount} is greater than the amount you can capture {}.", intent.amount);
+            let words =
+                format!("The requested amount {amount} is greater than the amount you can capture {}.", intent.amount);
             return Err(ApiError::refused(words).code("amount_too_large").param("amount_to_capture"));
         }
         if let Some(charge) = self.charges.get_mut(&charge) {
@@ -228,7 +244,12 @@ impl State {
             if let Some(charge) = self.charges.get_mut(&charge) {
                 charge.amount_refunded = charge.amount;
             }
-            self.emit_charge(cause, "charge.refunded", &charge, Some(json!({ "amount_refunded": 0, "refunded": false })));
+            self.emit_charge(
+                cause,
+                "charge.refunded",
+                &charge,
+                Some(json!({ "amount_refunded": 0, "refunded": false })),
+            );
         }
         self.emit_intent(cause, "payment_intent.canceled", id);
         Ok(())
@@ -239,9 +260,11 @@ impl State {
 fn last_error(decline: &Decline, charge: &Charge) -> serde_json::Value {
     json!({
         "charge": charge.id, "code": decline.code, "decline_code": decline.decline_code,
-        "doc_url": format!("https://stripe.com/docs/error-codes/{}", decline.code.replace('_', "-")), "message": decline.message,
+        "doc_url": format!("https://stripe.com/docs/error-codes/{}", decline.code.replace('_', "-")),
+        "message": decline.message,
         "payment_method": { "id": charge.payment_method, "object": "payment_method", "allow_redisplay": "unspecified",
-            "billing_details": { "address": null, "email": charge.email, "name": null, "phone": null, "tax_id": null }, "created": charge.created,
+            "billing_details": { "address": null, "email": charge.email, "name": null, "phone": null, "tax_id": null },
+            "created": charge.created,
             "customer": null, "livemode": false, "metadata": {}, "type": charge.method.stripe_type(&charge.currency) },
         "type": "card_error",
     })
@@ -249,12 +272,20 @@ fn last_error(decline: &Decline, charge: &Charge) -> serde_json::Value {
 
 impl Decline {
     fn of_card() -> Self {
-        Self { code: "card_declined".to_owned(), decline_code: "generic_decline".to_owned(), message: "Your card was declined.".to_owned() }
+        Self {
+            code: "card_declined".to_owned(),
+            decline_code: "generic_decline".to_owned(),
+            message: "Your card was declined.".to_owned(),
+        }
     }
 
     fn of_bank() -> Self {
         let message = "The customer's bank account could not be debited: insufficient funds.".to_owned();
-        Self { code: "payment_intent_payment_attempt_failed".to_owned(), decline_code: "insufficient_funds".to_owned(), message }
+        Self {
+            code: "payment_intent_payment_attempt_failed".to_owned(),
+            decline_code: "insufficient_funds".to_owned(),
+            message,
+        }
     }
 }
 

@@ -41,7 +41,8 @@ impl State {
     /// The charge whose money a payment took.
     pub(crate) fn charge_of_intent(&self, id: &str) -> Result<String, ApiError> {
         let intent = self.intents.get(id).ok_or_else(|| ApiError::missing("payment_intent", id, "payment_intent"))?;
-        let paid = |charge: &&String| self.charges.get(charge).is_some_and(|charge| charge.status == ChargeStatus::Succeeded);
+        let paid =
+            |charge: &&String| self.charges.get(charge).is_some_and(|charge| charge.status == ChargeStatus::Succeeded);
         let none = || {
             let words = format!("This PaymentIntent ({id}) does not have a successful charge to refund.");
             ApiError::refused(words).code("payment_intent_unexpected_state").param("payment_intent")
@@ -52,20 +53,29 @@ impl State {
     fn check_refund(&self, order: &RefundOrder) -> Result<i64, ApiError> {
         let (id, charge) = (&order.charge, self.charge(&order.charge)?);
         if charge.status != ChargeStatus::Succeeded || !charge.captured {
-            return Err(ApiError::refused(format!("Charge {id} cannot be refunded: it was not captured.")).param("charge"));
+            return Err(
+                ApiError::refused(format!("Charge {id} cannot be refunded: it was not captured.")).param("charge")
+            );
         }
         let dispute = charge.dispute.as_deref().and_then(|dispute| self.disputes.get(dispute));
         if dispute.is_some_and(|dispute| dispute.status != DisputeStatus::Won) {
-            return Err(ApiError::refused(format!("Charge {id} has been charged back; cannot issue a refund.")).code("charge_disputed"));
+            return Err(ApiError::refused(format!("Charge {id} has been charged back; cannot issue a refund."))
+                .code("charge_disputed"));
         }
         let left = charge.refundable();
         if left == 0 {
-            return Err(ApiError::refused(format!("Charge {id} has already been refunded.")).code("charge_already_refunded"));
+            return Err(
+                ApiError::refused(format!("Charge {id} has already been refunded.")).code("charge_already_refunded")
+            );
         }
         let amount = order.amount.unwrap_or(left);
         if amount > left {
             let of = if charge.amount_refunded == 0 { "charge amount" } else { "unrefunded amount on charge" };
-            let words = format!("Refund amount ({}) is greater than {of} ({})", shown(amount, &charge.currency), shown(left, &charge.currency));
+            let words = format!(
+                "Refund amount ({}) is greater than {of} ({})",
+                shown(amount, &charge.currency),
+                shown(left, &charge.currency)
+            );
             return Err(ApiError::refused(words).param("amount"));
         }
         Ok(amount)
@@ -109,9 +119,11 @@ impl State {
         self.emit_charge(cause, "charge.refunded", &order.charge, Some(before));
         match outcome {
             // The acquirer's reference comes a moment later.
-            RefundOutcome::Succeeded => {
-                self.tell_update(cause, &id, json!({ "destination_details": { "card": { "reference": null, "reference_status": "pending" } } }))
-            }
+            RefundOutcome::Succeeded => self.tell_update(
+                cause,
+                &id,
+                json!({ "destination_details": { "card": { "reference": null, "reference_status": "pending" } } }),
+            ),
             RefundOutcome::Pending => {}
             RefundOutcome::FailedLater => self.later.settle_refund(&id, false, cause.now_ms + FAILS_AFTER_MS),
         }
@@ -137,7 +149,9 @@ impl State {
         let refund = self.refund(id)?.clone();
         let previous = json!({ "status": refund.status });
         match (refund.status, succeeds) {
-            (RefundStatus::Failed, _) | (RefundStatus::Succeeded, true) => return Err(ApiError::refused("This refund is settled already.")),
+            (RefundStatus::Failed, _) | (RefundStatus::Succeeded, true) => {
+                return Err(ApiError::refused("This refund is settled already."));
+            }
             (RefundStatus::Pending, true) => {
                 if let Some(refund) = self.refunds.get_mut(id) {
                     refund.status = RefundStatus::Succeeded;

@@ -1,4 +1,5 @@
-//! `Stripe-Signature`: <https://docs.stripe.com/webhooks#verify-manually>. The time and the body are signed, once for each secret in force.
+//! `Stripe-Signature`: <https://docs.stripe.com/webhooks#verify-manually>. The time and the body are signed, once for
+//! each secret in force.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;

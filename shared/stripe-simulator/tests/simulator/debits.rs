@@ -19,7 +19,8 @@ async fn a_debit_is_paid_when_the_bank_says_so() {
     assert!(rig.post(&format!("/v1/checkout/sessions/{id}/expire"), &[]).await.status == 400);
 
     rig.control.complete_async(&id, true).unwrap();
-    let settled = ["charge.succeeded", "payment_intent.succeeded", "checkout.session.async_payment_succeeded", "charge.updated"];
+    let settled =
+        ["charge.succeeded", "payment_intent.succeeded", "checkout.session.async_payment_succeeded", "charge.updated"];
     assert_eq!(rig.event_types().await[4..], settled);
     assert_eq!(rig.control.object(&id).unwrap()["payment_status"], "paid");
     assert_eq!(rig.control.total().captured_amount, 12_000);
@@ -31,7 +32,10 @@ async fn a_debit_that_fails_takes_nothing() {
     let rig = Rig::start().await;
     let id = rig.session("b-1").await;
     rig.control.pay(&id, PayOutcome::AsyncFailure).unwrap();
-    assert_eq!(rig.event_types().await[4..], ["charge.failed", "payment_intent.payment_failed", "checkout.session.async_payment_failed"]);
+    assert_eq!(
+        rig.event_types().await[4..],
+        ["charge.failed", "payment_intent.payment_failed", "checkout.session.async_payment_failed"]
+    );
     assert_eq!(rig.control.object(&id).unwrap()["payment_status"], "unpaid");
     let total = rig.control.total();
     assert_eq!((total.charges, total.failed_charges, total.captured_amount), (0, 1, 0));

@@ -21,19 +21,38 @@ async fn a_dispute_that_is_won_brings_the_money_back() {
     let rig = Rig::start().await;
     let (intent, id) = disputed(&rig).await;
     let dispute = rig.get(&format!("/v1/disputes/{id}"), &[]).await.ok();
-    assert_eq!((&dispute["status"], &dispute["reason"], &dispute["amount"]), (&"needs_response".into(), &"product_not_received".into(), &12_000.into()));
-    assert_eq!((&dispute["balance_transactions"][0]["net"], &dispute["balance_transactions"][0]["fee"]), (&(-13_500).into(), &1_500.into()));
+    assert_eq!(
+        (&dispute["status"], &dispute["reason"], &dispute["amount"]),
+        (&"needs_response".into(), &"product_not_received".into(), &12_000.into())
+    );
+    assert_eq!(
+        (&dispute["balance_transactions"][0]["net"], &dispute["balance_transactions"][0]["fee"]),
+        (&(-13_500).into(), &1_500.into())
+    );
     assert_eq!(dispute["evidence_details"]["submission_count"], 0);
-    assert_eq!(rig.get(&format!("/v1/charges/{}", dispute["charge"].as_str().unwrap()), &[]).await.ok()["disputed"], true);
+    assert_eq!(
+        rig.get(&format!("/v1/charges/{}", dispute["charge"].as_str().unwrap()), &[]).await.ok()["disputed"],
+        true
+    );
     assert_eq!(rig.post("/v1/refunds", &[("payment_intent", &intent)]).await.error(400)["code"], "charge_disputed");
     assert_eq!(net(&rig).await, 12_000 - 378 - 13_500);
 
-    let answered = rig.post(&format!("/v1/disputes/{id}"), &[("evidence[uncategorized_text]", "They slept here."), ("submit", "true")]).await.ok();
-    assert_eq!((&answered["status"], &answered["evidence_details"]["submission_count"]), (&"under_review".into(), &1.into()));
+    let answered = rig
+        .post(
+            &format!("/v1/disputes/{id}"),
+            &[("evidence[uncategorized_text]", "They slept here."), ("submit", "true")],
+        )
+        .await
+        .ok();
+    assert_eq!(
+        (&answered["status"], &answered["evidence_details"]["submission_count"]),
+        (&"under_review".into(), &1.into())
+    );
     rig.control.close_dispute(&id, true).unwrap();
     assert_eq!(rig.control.object(&id).unwrap()["status"], "won");
     assert_eq!(net(&rig).await, 12_000 - 378 - 1_500);
-    let names = ["created", "funds_withdrawn", "updated", "closed", "funds_reinstated"].map(|name| format!("charge.dispute.{name}"));
+    let names = ["created", "funds_withdrawn", "updated", "closed", "funds_reinstated"]
+        .map(|name| format!("charge.dispute.{name}"));
     assert_eq!(rig.event_types().await[5..], names);
     assert!(rig.control.close_dispute(&id, false).is_err());
 }
@@ -45,7 +64,10 @@ async fn a_dispute_that_is_lost_keeps_the_money_away() {
     rig.control.close_dispute(&id, false).unwrap();
     assert_eq!(rig.event_types().await.last().unwrap(), "charge.dispute.closed");
     let event: Value = rig.get("/v1/events", &[("type", "charge.dispute.closed")]).await.ok()["data"][0].clone();
-    assert_eq!((&event["data"]["object"]["status"], &event["data"]["previous_attributes"]["status"]), (&"lost".into(), &"needs_response".into()));
+    assert_eq!(
+        (&event["data"]["object"]["status"], &event["data"]["previous_attributes"]["status"]),
+        (&"lost".into(), &"needs_response".into())
+    );
     assert_eq!(net(&rig).await, 12_000 - 378 - 13_500);
     assert_eq!(texts(&rig.get("/v1/disputes", &[("payment_intent", &intent)]).await.ok(), "id"), [id]);
     assert!(rig.control.dispute(&intent, "fraudulent").is_err(), "once");

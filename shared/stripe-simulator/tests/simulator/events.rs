@@ -4,7 +4,13 @@ use crate::harness::{Rig, texts};
 use pvt_stripe_simulator::PayOutcome;
 use serde_json::Value;
 
-const PAID: [&str; 5] = ["payment_intent.created", "charge.succeeded", "payment_intent.succeeded", "checkout.session.completed", "charge.updated"];
+const PAID: [&str; 5] = [
+    "payment_intent.created",
+    "charge.succeeded",
+    "payment_intent.succeeded",
+    "checkout.session.completed",
+    "charge.updated",
+];
 
 #[tokio::test]
 async fn a_paid_session_makes_its_events_in_order() {
@@ -25,7 +31,10 @@ async fn a_paid_session_makes_its_events_in_order() {
     assert_eq!(succeeded["data"]["object"]["balance_transaction"], Value::Null);
     assert!(updated["data"]["object"]["balance_transaction"].as_str().unwrap().starts_with("txn_"));
     assert_eq!(updated["data"]["previous_attributes"]["balance_transaction"], Value::Null);
-    assert_eq!((&updated["object"], &updated["livemode"], &updated["pending_webhooks"]), (&"event".into(), &false.into(), &0.into()));
+    assert_eq!(
+        (&updated["object"], &updated["livemode"], &updated["pending_webhooks"]),
+        (&"event".into(), &false.into(), &0.into())
+    );
     let one = rig.get(&format!("/v1/events/{}", updated["id"].as_str().unwrap()), &[]).await.ok();
     assert_eq!(&one, updated);
 }
@@ -62,14 +71,29 @@ async fn lists_are_paged_without_gap_or_repetition() {
         }
     }
     assert_eq!(ids.len(), 25);
-    let whole = texts(&rig.get("/v1/events", &[("limit", "100"), ("type", "payment_intent.succeeded")]).await.ok(), "id");
+    let whole =
+        texts(&rig.get("/v1/events", &[("limit", "100"), ("type", "payment_intent.succeeded")]).await.ok(), "id");
     assert_eq!(ids, whole);
-    let back = texts(&rig.get("/v1/events", &[("limit", "7"), ("type", "payment_intent.succeeded"), ("ending_before", &ids[7])]).await.ok(), "id");
+    let back = texts(
+        &rig.get("/v1/events", &[("limit", "7"), ("type", "payment_intent.succeeded"), ("ending_before", &ids[7])])
+            .await
+            .ok(),
+        "id",
+    );
     assert_eq!(back, ids[..7]);
 
     let now = chrono::Utc::now().timestamp();
-    let count = async |name: &str, at: i64| rig.get("/v1/events", &[("limit", "100"), (name, &at.to_string())]).await.ok()["data"].as_array().unwrap().len();
-    assert_eq!([count("created[gte]", now + 60).await, count("created[lt]", now - 600).await, count("created[gte]", now - 600).await], [0, 0, 100]);
+    let count = async |name: &str, at: i64| {
+        rig.get("/v1/events", &[("limit", "100"), (name, &at.to_string())]).await.ok()["data"].as_array().unwrap().len()
+    };
+    assert_eq!(
+        [
+            count("created[gte]", now + 60).await,
+            count("created[lt]", now - 600).await,
+            count("created[gte]", now - 600).await
+        ],
+        [0, 0, 100]
+    );
     assert_eq!(rig.get("/v1/events", &[("limit", "101")]).await.status, 400);
     assert_eq!(rig.get("/v1/events", &[("starting_after", "evt_none")]).await.status, 404);
 }

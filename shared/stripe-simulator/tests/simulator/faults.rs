@@ -26,7 +26,9 @@ async fn a_timeout_after_the_effect_leaves_one_effect_however_often_it_is_tried(
 #[tokio::test]
 async fn a_timeout_before_the_effect_leaves_none() {
     let rig = Rig::start().await;
-    rig.control.set_faults(Faults::of_requests(RequestFault::new(RequestFaultKind::TimeoutBeforeEffect).delay(Duration::ZERO).next(1)));
+    rig.control.set_faults(Faults::of_requests(
+        RequestFault::new(RequestFaultKind::TimeoutBeforeEffect).delay(Duration::ZERO).next(1),
+    ));
     assert!(rig.send("POST", "/v1/checkout/sessions", &session_form("b-1"), Some("k")).await.is_err());
     assert_eq!(rig.control.total().sessions, 0);
     let second = rig.send("POST", "/v1/checkout/sessions", &session_form("b-1"), Some("k")).await.unwrap();
@@ -36,9 +38,12 @@ async fn a_timeout_before_the_effect_leaves_none() {
 #[tokio::test]
 async fn a_request_whose_client_left_is_finished() {
     let rig = Rig::start().await;
-    rig.control.set_faults(Faults::of_requests(RequestFault::new(RequestFaultKind::Slow).delay(Duration::from_millis(300)).next(1)));
+    rig.control.set_faults(Faults::of_requests(
+        RequestFault::new(RequestFaultKind::Slow).delay(Duration::from_millis(300)).next(1),
+    ));
     let form = session_form("b-1");
-    let impatient = tokio::time::timeout(Duration::from_millis(100), rig.send("POST", "/v1/checkout/sessions", &form, Some("k")));
+    let impatient =
+        tokio::time::timeout(Duration::from_millis(100), rig.send("POST", "/v1/checkout/sessions", &form, Some("k")));
     assert!(impatient.await.is_err());
     let answer = loop {
         let answer = rig.send("POST", "/v1/checkout/sessions", &form, Some("k")).await.unwrap();
@@ -46,13 +51,18 @@ async fn a_request_whose_client_left_is_finished() {
             break answer;
         }
     };
-    assert_eq!((answer.status, answer.header("idempotent-replayed"), rig.control.total().sessions), (200, Some("true"), 1));
+    assert_eq!(
+        (answer.status, answer.header("idempotent-replayed"), rig.control.total().sessions),
+        (200, Some("true"), 1)
+    );
 }
 
 #[tokio::test]
 async fn faults_strike_where_they_are_set_and_can_be_set_over_http() {
     let rig = Rig::start().await;
-    let set = async |body: serde_json::Value| rig.http.post(format!("{}/sim/faults", rig.base)).json(&body).send().await.unwrap();
+    let set = async |body: serde_json::Value| {
+        rig.http.post(format!("{}/sim/faults", rig.base)).json(&body).send().await.unwrap()
+    };
     let body = json!({ "requests": [
         { "path": "/v1/refunds", "kind": "rate_limited", "retry_after_s": 7 },
         { "path": "/v1/checkout/sessions", "method": "POST", "kind": "server_error", "next": 1 },
@@ -69,6 +79,7 @@ async fn faults_strike_where_they_are_set_and_can_be_set_over_http() {
     assert_eq!(set(json!({ "requests": [{ "kind": "rate_limited", "probability": 0.0 }] })).await.status(), 200);
     assert_eq!(rig.post("/v1/checkout/sessions", &session_form("b-2")).await.status, 200);
     assert_eq!(set(json!({ "surprise": true })).await.status(), 422);
-    let effects: serde_json::Value = rig.http.get(format!("{}/sim/effects.json", rig.base)).send().await.unwrap().json().await.unwrap();
+    let effects: serde_json::Value =
+        rig.http.get(format!("{}/sim/effects.json", rig.base)).send().await.unwrap().json().await.unwrap();
     assert_eq!((&effects["total"]["sessions"], &effects["by_booking"]["b-1"]["sessions"]), (&2.into(), &1.into()));
 }

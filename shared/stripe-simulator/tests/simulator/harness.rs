@@ -114,9 +114,15 @@ impl Rig {
         let (inbox, url) = Inbox::start().await;
         let endpoints = vec![Endpoint { url, secrets: vec![SECRET.to_owned()] }];
         let simulator = Simulator::bind(SimulatorOptions { endpoints, ..options }).await.unwrap();
-        let (base, control, stop) = (format!("http://{}", simulator.addr()), simulator.handle(), CancellationToken::new());
+        let (base, control, stop) =
+            (format!("http://{}", simulator.addr()), simulator.handle(), CancellationToken::new());
         let running = tokio::spawn(simulator.run(stop.clone()));
-        let http = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).timeout(LIMIT).build().unwrap();
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .timeout(LIMIT)
+            .build()
+            .unwrap();
         Self { base, control, inbox, http, stop, running }
     }
 
@@ -127,11 +133,20 @@ impl Rig {
     }
 
     /// Sends one request; an error is a connection that closed.
-    pub(crate) async fn send(&self, method: &str, path: &str, form: &[(&str, &str)], key: Option<&str>) -> reqwest::Result<Answer> {
+    pub(crate) async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        form: &[(&str, &str)],
+        key: Option<&str>,
+    ) -> reqwest::Result<Answer> {
         let text = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
         let url = if method == "GET" { format!("{}{path}?{text}", self.base) } else { format!("{}{path}", self.base) };
-        let mut request =
-            self.http.request(method.parse().unwrap(), url).header("authorization", "Bearer sk_test_any").header("stripe-version", "2025-03-31.basil");
+        let mut request = self
+            .http
+            .request(method.parse().unwrap(), url)
+            .header("authorization", "Bearer sk_test_any")
+            .header("stripe-version", "2025-03-31.basil");
         if method == "POST" {
             request = request.header("content-type", "application/x-www-form-urlencoded").body(text);
         }
@@ -139,7 +154,11 @@ impl Rig {
             request = request.header("idempotency-key", key);
         }
         let response = request.send().await?;
-        Ok(Answer { status: response.status().as_u16(), headers: response.headers().clone(), text: response.text().await? })
+        Ok(Answer {
+            status: response.status().as_u16(),
+            headers: response.headers().clone(),
+            text: response.text().await?,
+        })
     }
 
     pub(crate) async fn post(&self, path: &str, form: &[(&str, &str)]) -> Answer {
@@ -163,7 +182,8 @@ impl Rig {
     /// Types of all events, oldest first.
     pub(crate) async fn event_types(&self) -> Vec<String> {
         let list = self.get("/v1/events", &[("limit", "100")]).await.ok();
-        let mut types: Vec<String> = list["data"].as_array().unwrap().iter().map(|event| event["type"].as_str().unwrap().to_owned()).collect();
+        let mut types: Vec<String> =
+            list["data"].as_array().unwrap().iter().map(|event| event["type"].as_str().unwrap().to_owned()).collect();
         types.reverse();
         types
     }

@@ -7,7 +7,9 @@ use std::time::Duration;
 #[tokio::test]
 async fn the_same_key_gives_the_same_answer_and_no_second_effect() {
     let rig = Rig::start().await;
-    let create = async |booking| rig.send("POST", "/v1/checkout/sessions", &session_form(booking), Some("checkout:b-1:1")).await.unwrap();
+    let create = async |booking| {
+        rig.send("POST", "/v1/checkout/sessions", &session_form(booking), Some("checkout:b-1:1")).await.unwrap()
+    };
     let (first, second) = (create("b-1").await, create("b-1").await);
     assert_eq!((first.status, &first.text), (second.status, &second.text));
     assert_eq!((first.header("idempotent-replayed"), second.header("idempotent-replayed")), (None, Some("true")));
@@ -34,7 +36,9 @@ async fn the_order_of_parameters_is_no_difference() {
 #[tokio::test]
 async fn a_key_in_use_is_a_conflict() {
     let rig = Rig::start().await;
-    rig.control.set_faults(Faults::of_requests(RequestFault::new(RequestFaultKind::Slow).delay(Duration::from_secs(1)).next(1)));
+    rig.control.set_faults(Faults::of_requests(
+        RequestFault::new(RequestFaultKind::Slow).delay(Duration::from_secs(1)).next(1),
+    ));
     let form = session_form("b-1");
     let send = || rig.send("POST", "/v1/checkout/sessions", &form, Some("k"));
     let (one, other) = tokio::join!(send(), send());
@@ -55,7 +59,10 @@ async fn what_never_began_is_not_remembered_and_what_began_is() {
     let mut bad = session_form("b-1");
     bad.push(("nonsense", "1"));
     rig.send("POST", "/v1/checkout/sessions", &bad, Some("k1")).await.unwrap().error(400);
-    let id = rig.send("POST", "/v1/checkout/sessions", &session_form("b-1"), Some("k1")).await.unwrap().ok()["id"].as_str().unwrap().to_owned();
+    let id = rig.send("POST", "/v1/checkout/sessions", &session_form("b-1"), Some("k1")).await.unwrap().ok()["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
 
     rig.control.set_faults(Faults::of_requests(RequestFault::new(RequestFaultKind::RateLimited).next(1)));
     let limited = rig.send("POST", "/v1/checkout/sessions", &session_form("b-2"), Some("k2")).await.unwrap();
@@ -70,7 +77,9 @@ async fn what_never_began_is_not_remembered_and_what_began_is() {
 
     rig.control.pay(&id, PayOutcome::Success).unwrap();
     let charge = rig.get("/v1/charges", &[]).await.ok()["data"][0]["id"].as_str().unwrap().to_owned();
-    let refuse = async || rig.send("POST", "/v1/refunds", &[("charge", &charge), ("amount", "99999")], Some("k4")).await.unwrap();
+    let refuse = async || {
+        rig.send("POST", "/v1/refunds", &[("charge", &charge), ("amount", "99999")], Some("k4")).await.unwrap()
+    };
     refuse().await.error(400);
     assert_eq!(refuse().await.header("idempotent-replayed"), Some("true"), "execution had begun");
 }

@@ -3,7 +3,11 @@
 use crate::harness::{Rig, session_form};
 
 async fn press(rig: &Rig, path: &str, form: &str) -> (u16, String, String) {
-    let request = rig.http.post(format!("{}{path}", rig.base)).header("content-type", "application/x-www-form-urlencoded").body(form.to_owned());
+    let request = rig
+        .http
+        .post(format!("{}{path}", rig.base))
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(form.to_owned());
     let answer = request.send().await.unwrap();
     let location = answer.headers().get("location").map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
     (answer.status().as_u16(), location, answer.text().await.unwrap())
@@ -59,7 +63,14 @@ async fn another_site_can_neither_read_nor_press() {
     let rig = Rig::start().await;
     let named = rig.http.get(&rig.base).header("host", "evil.example").send().await.unwrap();
     assert_eq!(named.status(), 403);
-    let sent = rig.http.post(&rig.base).header("sec-fetch-site", "cross-site").body("action=refund&id=pi_x").send().await.unwrap();
+    let sent = rig
+        .http
+        .post(&rig.base)
+        .header("sec-fetch-site", "cross-site")
+        .body("action=refund&id=pi_x")
+        .send()
+        .await
+        .unwrap();
     assert_eq!(sent.status(), 403);
 }
 

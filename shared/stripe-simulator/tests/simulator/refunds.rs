@@ -13,7 +13,10 @@ async fn paid(rig: &Rig, booking: &str) -> String {
 async fn never_is_more_given_back_than_was_taken() {
     let rig = Rig::start().await;
     let intent = paid(&rig, "b-1").await;
-    let refund = async |amount: &str| rig.post("/v1/refunds", &[("payment_intent", &intent), ("amount", amount), ("metadata[booking_id]", "b-1")]).await;
+    let refund = async |amount: &str| {
+        rig.post("/v1/refunds", &[("payment_intent", &intent), ("amount", amount), ("metadata[booking_id]", "b-1")])
+            .await
+    };
     let error = refund("12001").await.error(400);
     assert_eq!((&error["type"], &error["param"]), (&"invalid_request_error".into(), &"amount".into()));
     let first = refund("5000").await.ok();
@@ -22,7 +25,10 @@ async fn never_is_more_given_back_than_was_taken() {
         (&"refund".into(), &5_000.into(), &"succeeded".into(), &"cad".into())
     );
     assert!(refund("7001").await.error(400)["message"].as_str().unwrap().contains("(70.00 CAD)"));
-    let rest = rig.post("/v1/refunds", &[("charge", first["charge"].as_str().unwrap()), ("reason", "requested_by_customer")]).await.ok();
+    let rest = rig
+        .post("/v1/refunds", &[("charge", first["charge"].as_str().unwrap()), ("reason", "requested_by_customer")])
+        .await
+        .ok();
     assert_eq!(rest["amount"], 7_000);
     assert_eq!(refund("1").await.error(400)["code"], "charge_already_refunded");
 
@@ -30,7 +36,10 @@ async fn never_is_more_given_back_than_was_taken() {
     assert_eq!((&charge["amount_refunded"], &charge["refunded"]), (&12_000.into(), &true.into()));
     let ids = [rest["id"].as_str().unwrap(), first["id"].as_str().unwrap()];
     assert_eq!(texts(&rig.get("/v1/refunds", &[("payment_intent", &intent)]).await.ok(), "id"), ids);
-    assert_eq!(texts(&rig.get("/v1/refunds", &[("charge", charge["id"].as_str().unwrap()), ("limit", "1")]).await.ok(), "id"), ids[..1]);
+    assert_eq!(
+        texts(&rig.get("/v1/refunds", &[("charge", charge["id"].as_str().unwrap()), ("limit", "1")]).await.ok(), "id"),
+        ids[..1]
+    );
     let lines = rig.get("/v1/balance_transactions", &[("type", "refund")]).await.ok();
     let amounts: Vec<_> = lines["data"].as_array().unwrap().iter().map(|line| line["net"].as_i64().unwrap()).collect();
     assert_eq!(amounts, [-7_000, -5_000]);
@@ -69,7 +78,10 @@ async fn a_refund_that_fails_later_can_be_made_again() {
     .await;
     let failed = rig.get(&format!("/v1/refunds/{}", refund["id"].as_str().unwrap()), &[]).await.ok();
     assert_eq!((&failed["status"], &failed["failure_reason"]), (&"failed".into(), &"expired_or_canceled_card".into()));
-    let back = rig.get(&format!("/v1/balance_transactions/{}", failed["failure_balance_transaction"].as_str().unwrap()), &[]).await.ok();
+    let back = rig
+        .get(&format!("/v1/balance_transactions/{}", failed["failure_balance_transaction"].as_str().unwrap()), &[])
+        .await
+        .ok();
     assert_eq!((&back["amount"], &back["reporting_category"]), (&12_000.into(), &"refund_failure".into()));
     rig.post("/v1/refunds", &[("payment_intent", &intent)]).await.ok();
     let effects = rig.control.effects_of_booking("b-1");
@@ -82,7 +94,10 @@ async fn staff_refund_at_the_dashboard_too() {
     let intent = paid(&rig, "b-1").await;
     rig.control.refund(&intent, Some(2_000)).unwrap();
     let event = rig.get("/v1/events", &[("type", "refund.created")]).await.ok()["data"][0].clone();
-    assert_eq!((&event["data"]["object"]["amount"], &event["request"]["id"]), (&2_000.into(), &serde_json::Value::Null));
+    assert_eq!(
+        (&event["data"]["object"]["amount"], &event["request"]["id"]),
+        (&2_000.into(), &serde_json::Value::Null)
+    );
     assert_eq!(rig.control.refund(&intent, Some(10_001)).unwrap_err().status, 400);
     rig.control.refund(&intent, None).unwrap();
     assert_eq!(rig.control.effects_of_booking("b-1").refunded_amount, 12_000);

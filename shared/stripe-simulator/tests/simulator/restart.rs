@@ -31,6 +31,8 @@ async fn a_restart_keeps_sessions_keys_counters_and_undelivered_events() {
 #[tokio::test]
 async fn it_listens_on_loopback_only() {
     let addr = "0.0.0.0:0".parse().unwrap();
-    let error = pvt_stripe_simulator::Simulator::bind(SimulatorOptions { addr, ..SimulatorOptions::default() }).await.unwrap_err();
+    let error = pvt_stripe_simulator::Simulator::bind(SimulatorOptions { addr, ..SimulatorOptions::default() })
+        .await
+        .unwrap_err();
     assert!(error.to_string().contains("loopback only"), "{error}");
 }

@@ -18,24 +18,41 @@ async fn a_session_looks_like_stripes_and_has_no_payment_until_someone_pays() {
     let id = session["id"].as_str().unwrap();
     assert!(id.starts_with("cs_test_"));
     assert_eq!(session["amount_total"], 12_000);
-    assert_eq!((&session["status"], &session["payment_status"], &session["payment_intent"]), (&"open".into(), &"unpaid".into(), &Value::Null));
+    assert_eq!(
+        (&session["status"], &session["payment_status"], &session["payment_intent"]),
+        (&"open".into(), &"unpaid".into(), &Value::Null)
+    );
     assert_eq!(session["metadata"]["booking_id"], "b-1");
     assert_eq!(session["url"], format!("{}/pay/{id}", rig.base));
     assert_eq!(session["expires_at"].as_i64().unwrap() - session["created"].as_i64().unwrap(), 86_400);
 
     rig.control.pay(id, PayOutcome::Success).unwrap();
-    let paid = rig.get(&format!("/v1/checkout/sessions/{id}"), &[("expand[]", "payment_intent.latest_charge")]).await.ok();
-    assert_eq!((&paid["status"], &paid["payment_status"], &paid["url"]), (&"complete".into(), &"paid".into(), &Value::Null));
+    let paid =
+        rig.get(&format!("/v1/checkout/sessions/{id}"), &[("expand[]", "payment_intent.latest_charge")]).await.ok();
+    assert_eq!(
+        (&paid["status"], &paid["payment_status"], &paid["url"]),
+        (&"complete".into(), &"paid".into(), &Value::Null)
+    );
     let intent = &paid["payment_intent"];
-    assert_eq!((&intent["status"], &intent["amount_received"], &intent["metadata"]["booking_id"]), (&"succeeded".into(), &12_000.into(), &"b-1".into()));
+    assert_eq!(
+        (&intent["status"], &intent["amount_received"], &intent["metadata"]["booking_id"]),
+        (&"succeeded".into(), &12_000.into(), &"b-1".into())
+    );
     let charge = &intent["latest_charge"];
-    assert_eq!((&charge["paid"], &charge["metadata"]["booking_id"], &charge["payment_intent"]), (&true.into(), &"b-1".into(), &intent["id"]));
+    assert_eq!(
+        (&charge["paid"], &charge["metadata"]["booking_id"], &charge["payment_intent"]),
+        (&true.into(), &"b-1".into(), &intent["id"])
+    );
 
     let query = [("payment_intent", intent["id"].as_str().unwrap())];
     assert_eq!(texts(&rig.get("/v1/checkout/sessions", &query).await.ok(), "id"), [id]);
     assert_eq!(texts(&rig.get("/v1/charges", &query).await.ok(), "id"), [charge["id"].as_str().unwrap()]);
-    let line = rig.get("/v1/balance_transactions", &[("source", charge["id"].as_str().unwrap())]).await.ok()["data"][0].clone();
-    assert_eq!((&line["amount"], &line["fee"], &line["net"], &line["reporting_category"]), (&12_000.into(), &378.into(), &11_622.into(), &"charge".into()));
+    let line = rig.get("/v1/balance_transactions", &[("source", charge["id"].as_str().unwrap())]).await.ok()["data"][0]
+        .clone();
+    assert_eq!(
+        (&line["amount"], &line["fee"], &line["net"], &line["reporting_category"]),
+        (&12_000.into(), &378.into(), &11_622.into(), &"charge".into())
+    );
     assert_eq!(line["id"], charge["balance_transaction"]);
     let effects = rig.control.effects_of_booking("b-1");
     assert_eq!((effects.sessions, effects.charges, effects.captured_amount, effects.refunds), (1, 1, 12_000, 0));
@@ -83,7 +100,10 @@ async fn a_declined_card_leaves_the_session_open() {
     rig.control.pay(&id, PayOutcome::Declined).unwrap();
     assert_eq!(rig.event_types().await, ["payment_intent.created", "charge.failed", "payment_intent.payment_failed"]);
     let session = rig.get(&format!("/v1/checkout/sessions/{id}"), &[("expand[]", "payment_intent")]).await.ok();
-    assert_eq!((&session["status"], &session["payment_intent"]["status"]), (&"open".into(), &"requires_payment_method".into()));
+    assert_eq!(
+        (&session["status"], &session["payment_intent"]["status"]),
+        (&"open".into(), &"requires_payment_method".into())
+    );
     assert_eq!(session["payment_intent"]["last_payment_error"]["code"], "card_declined");
     rig.control.pay(&id, PayOutcome::Success).unwrap();
     let total = rig.control.total();
@@ -100,21 +120,37 @@ async fn what_stripe_would_not_understand_is_refused_with_its_words() {
         form
     };
     for (name, value, code, param) in [
-        ("line_items[0][price_data][unit_amount]", "12.5", "parameter_invalid_integer", "line_items[0][price_data][unit_amount]"),
-        ("line_items[0][price_data][product_data][name]", "", "parameter_missing", "line_items[0][price_data][product_data][name]"),
+        (
+            "line_items[0][price_data][unit_amount]",
+            "12.5",
+            "parameter_invalid_integer",
+            "line_items[0][price_data][unit_amount]",
+        ),
+        (
+            "line_items[0][price_data][product_data][name]",
+            "",
+            "parameter_missing",
+            "line_items[0][price_data][product_data][name]",
+        ),
         ("line_items[0][price_data][unit_amount]", "10", "amount_too_small", "line_items"),
         ("success_url", "javascript:alert(1)", "url_invalid", "success_url"),
         ("hostel", "x", "parameter_unknown", "hostel"),
     ] {
         let error = rig.post("/v1/checkout/sessions", &with(name, value)).await.error(400);
-        assert_eq!((error["code"].as_str(), error["type"].as_str()), (Some(code), Some("invalid_request_error")), "{error}");
+        assert_eq!(
+            (error["code"].as_str(), error["type"].as_str()),
+            (Some(code), Some("invalid_request_error")),
+            "{error}"
+        );
         if code != "parameter_unknown" {
             assert_eq!(error["param"], param);
         }
     }
     let missing = rig.get("/v1/checkout/sessions/cs_test_nope", &[]).await.error(404);
     assert_eq!(missing["code"], "resource_missing");
-    for (header, value) in [("authorization", "Bearer pk_test_x"), ("authorization", "Bearer sk_live_x"), ("x-none", "x")] {
+    for (header, value) in
+        [("authorization", "Bearer pk_test_x"), ("authorization", "Bearer sk_live_x"), ("x-none", "x")]
+    {
         let answer = rig.http.get(format!("{}/v1/events", rig.base)).header(header, value).send().await.unwrap();
         assert_eq!(answer.status(), 401);
         let error: Value = answer.json().await.unwrap();

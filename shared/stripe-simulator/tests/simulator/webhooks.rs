@@ -8,7 +8,8 @@ use std::sync::atomic::Ordering;
 
 /// HMAC-SHA-256 as RFC 2104 writes it, of nothing but the hash.
 fn hmac_hex(key: &str, message: &str) -> String {
-    let padded = |byte: u8| -> Vec<u8> { (0..64).map(|at| key.as_bytes().get(at).copied().unwrap_or(0) ^ byte).collect() };
+    let padded =
+        |byte: u8| -> Vec<u8> { (0..64).map(|at| key.as_bytes().get(at).copied().unwrap_or(0) ^ byte).collect() };
     let inner = Sha256::digest([padded(0x36), message.as_bytes().to_vec()].concat());
     let outer = Sha256::digest([padded(0x5c), inner.to_vec()].concat());
     outer.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -24,10 +25,15 @@ async fn each_delivery_is_signed_with_every_secret_in_force() {
     rig.control.pay(&id, PayOutcome::Success).unwrap();
     rig.quiet().await;
     let got = rig.inbox.got();
-    for (one, secrets) in got.iter().zip(vec![vec![SECRET]; 3].into_iter().chain(std::iter::repeat(vec!["whsec_second", SECRET]))) {
+    for (one, secrets) in
+        got.iter().zip(vec![vec![SECRET]; 3].into_iter().chain(std::iter::repeat(vec!["whsec_second", SECRET])))
+    {
         let at = one.signature.strip_prefix("t=").unwrap().split(',').next().unwrap();
         assert!((chrono::Utc::now().timestamp() - at.parse::<i64>().unwrap()).abs() < 60);
-        let signed = secrets.iter().map(|secret| format!(",v1={}", hmac_hex(secret, &format!("{at}.{}", one.body)))).collect::<String>();
+        let signed = secrets
+            .iter()
+            .map(|secret| format!(",v1={}", hmac_hex(secret, &format!("{at}.{}", one.body))))
+            .collect::<String>();
         assert_eq!(one.signature, format!("t={at}{signed}"));
     }
     assert_eq!(got.len(), 7);
@@ -53,7 +59,10 @@ async fn what_is_not_taken_is_sent_again() {
     assert_eq!((attempts[0].status, attempts[0].again), (Some(200), false));
     assert_eq!((attempts.last().unwrap().status, attempts.last().unwrap().again), (Some(503), true));
     assert!(attempts.iter().rev().zip(1..).all(|(attempt, number)| attempt.attempt == number));
-    assert_eq!(rig.get(&format!("/v1/events/{}", event["id"].as_str().unwrap()), &[]).await.ok()["pending_webhooks"], 0);
+    assert_eq!(
+        rig.get(&format!("/v1/events/{}", event["id"].as_str().unwrap()), &[]).await.ok()["pending_webhooks"],
+        0
+    );
     let bodies: Vec<String> = rig.inbox.got().into_iter().map(|one| one.body).collect();
     assert!(bodies.windows(2).all(|pair| pair[0] == pair[1]), "the same event under the same id");
 }
@@ -61,7 +70,12 @@ async fn what_is_not_taken_is_sent_again() {
 #[tokio::test]
 async fn duplicates_and_disorder_come_on_request() {
     let rig = Rig::start().await;
-    rig.control.set_faults(Faults::of_webhooks(WebhookFaults { duplicates: 2, shuffle_window_ms: 300, delay_max_ms: 20, ..WebhookFaults::default() }));
+    rig.control.set_faults(Faults::of_webhooks(WebhookFaults {
+        duplicates: 2,
+        shuffle_window_ms: 300,
+        delay_max_ms: 20,
+        ..WebhookFaults::default()
+    }));
     for number in 0..20 {
         let id = rig.session(&format!("b-{number}")).await;
         rig.control.pay(&id, PayOutcome::Success).unwrap();
@@ -97,7 +111,10 @@ async fn what_is_dropped_is_only_in_the_list() {
     sent.sort();
     assert_eq!(sent, ["charge.succeeded", "charge.updated", "payment_intent.succeeded"]);
     assert_eq!(rig.event_types().await.len(), 5);
-    let lost = rig.get("/v1/events", &[("type", "checkout.session.completed")]).await.ok()["data"][0]["id"].as_str().unwrap().to_owned();
+    let lost = rig.get("/v1/events", &[("type", "checkout.session.completed")]).await.ok()["data"][0]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     rig.control.resend(&lost).unwrap();
     rig.quiet().await;
     assert_eq!(rig.inbox.types().last().unwrap(), "checkout.session.completed");

@@ -77,8 +77,23 @@ async fn what_is_not_known_is_not_sent() {
 async fn a_payment_and_a_refund_are_asked_for_as_documented() {
     let server = Server::new([says(200, intent("requires_payment_method")), says(200, refund("re_1"))]).await;
     let payment = NewIntent { amount: 9_000, currency: Currency::JPY, title: "Bed".into(), metadata: metadata() };
-    assert_eq!(server.client.create_intent(&payment, "intent:1").await.unwrap().client_secret.map(ClientSecret::into_text).as_deref(), Some("pi_1_secret_x"));
-    let back = NewRefund { payment_intent: "pi_1".into(), amount: 500, refund_key: "refund:b-1:3".into(), metadata: metadata() };
+    assert_eq!(
+        server
+            .client
+            .create_intent(&payment, "intent:1")
+            .await
+            .unwrap()
+            .client_secret
+            .map(ClientSecret::into_text)
+            .as_deref(),
+        Some("pi_1_secret_x")
+    );
+    let back = NewRefund {
+        payment_intent: "pi_1".into(),
+        amount: 500,
+        refund_key: "refund:b-1:3".into(),
+        metadata: metadata(),
+    };
     assert_eq!(server.client.create_refund(&back, "refund:b-1:3").await.unwrap().id, "re_1");
     let [intent, refund] = server.asked().try_into().unwrap();
     assert_eq!((intent.path.as_str(), intent.header("idempotency-key")), ("/v1/payment_intents", Some("intent:1")));
@@ -92,38 +107,62 @@ async fn a_payment_and_a_refund_are_asked_for_as_documented() {
     ];
     assert_eq!(intent.form, pairs(&expected));
     assert_eq!((refund.path.as_str(), refund.header("idempotency-key")), ("/v1/refunds", Some("refund:b-1:3")));
-    let expected =
-        [("payment_intent", "pi_1"), ("amount", "500"), ("metadata[booking_id]", "b-1"), ("metadata[demand]", "1"), ("metadata[refund_key]", "refund:b-1:3")];
+    let expected = [
+        ("payment_intent", "pi_1"),
+        ("amount", "500"),
+        ("metadata[booking_id]", "b-1"),
+        ("metadata[demand]", "1"),
+        ("metadata[refund_key]", "refund:b-1:3"),
+    ];
     assert_eq!(refund.form, pairs(&expected));
 }
 
 #[tokio::test]
 async fn objects_are_read_by_their_ids() {
     let charge = json!({ "id": "ch_1", "amount": 4_410, "currency": "cad" });
-    let server = Server::new([says(200, session("open")), says(200, intent("succeeded")), says(200, refund("re_1")), says(200, charge)]).await;
+    let server = Server::new([
+        says(200, session("open")),
+        says(200, intent("succeeded")),
+        says(200, refund("re_1")),
+        says(200, charge),
+    ])
+    .await;
     server.client.session("cs_1").await.unwrap();
     server.client.intent("pi_1").await.unwrap();
     server.client.refund("re_1").await.unwrap();
     server.client.charge("../ch_1?x=1").await.unwrap();
     let paths: Vec<_> = server.asked().into_iter().map(|asked| asked.path).collect();
-    let expected = ["/v1/checkout/sessions/cs_1", "/v1/payment_intents/pi_1", "/v1/refunds/re_1", "/v1/charges/..%2Fch_1%3Fx=1"];
+    let expected =
+        ["/v1/checkout/sessions/cs_1", "/v1/payment_intents/pi_1", "/v1/refunds/re_1", "/v1/charges/..%2Fch_1%3Fx=1"];
     assert_eq!(paths, expected, "an id is one segment, whatever is in it");
-    assert!(server.asked().iter().all(|asked| asked.method == Method::GET && asked.body.is_empty() && asked.header("idempotency-key").is_none()));
+    assert!(server.asked().iter().all(|asked| asked.method == Method::GET
+        && asked.body.is_empty()
+        && asked.header("idempotency-key").is_none()));
 }
 
 #[tokio::test]
 async fn lists_are_asked_for_by_time_and_place() {
-    let events = json!({ "object": "list", "has_more": true, "data": [{ "id": "evt_2", "type": "invoice.paid" }, { "id": "evt_1" }] });
-    let lines = json!({ "object": "list", "has_more": false, "data": [{ "id": "txn_1", "amount": 4_410, "fee": 158, "currency": "cad", "source": "ch_1" }] });
+    let events = json!({ "object": "list", "has_more": true,
+        "data": [{ "id": "evt_2", "type": "invoice.paid" }, { "id": "evt_1" }] });
+    let lines = json!({ "object": "list", "has_more": false,
+        "data": [{ "id": "txn_1", "amount": 4_410, "fee": 158, "currency": "cad", "source": "ch_1" }] });
     let server = Server::new([says(200, events), says(200, lines)]).await;
-    let query = EventQuery { created_from: 100, created_until: Some(200), starting_after: Some("evt_3".into()), limit: 1_000 };
+    let query =
+        EventQuery { created_from: 100, created_until: Some(200), starting_after: Some("evt_3".into()), limit: 1_000 };
     let page = server.client.events(&query).await.unwrap();
     assert_eq!((page.items[0]["type"].as_str(), page.next.as_deref()), (Some("invoice.paid"), Some("evt_1")));
-    let page = server.client.balance_transactions(&TransactionQuery { created_from: 100, created_until: None, starting_after: None }).await.unwrap();
+    let page = server
+        .client
+        .balance_transactions(&TransactionQuery { created_from: 100, created_until: None, starting_after: None })
+        .await
+        .unwrap();
     assert_eq!((page.items[0].fee, page.next), (158, None));
     let [events, lines] = server.asked().try_into().unwrap();
     assert_eq!(events.path, "/v1/events");
-    assert_eq!(events.query, pairs(&[("created[gte]", "100"), ("created[lt]", "200"), ("starting_after", "evt_3"), ("limit", "100")]));
+    assert_eq!(
+        events.query,
+        pairs(&[("created[gte]", "100"), ("created[lt]", "200"), ("starting_after", "evt_3"), ("limit", "100")])
+    );
     assert_eq!(lines.path, "/v1/balance_transactions");
     assert_eq!(lines.query, pairs(&[("created[gte]", "100"), ("limit", "100")]));
 }

@@ -48,7 +48,8 @@ pub(crate) fn says_with(status: u16, headers: &[(&'static str, &'static str)], b
 }
 
 pub(crate) fn error(kind: &str, code: Option<&str>, message: &str) -> Value {
-    json!({ "error": { "type": kind, "code": code, "message": message, "doc_url": "https://stripe.com/docs/error-codes" } })
+    json!({ "error": { "type": kind, "code": code, "message": message,
+        "doc_url": "https://stripe.com/docs/error-codes" } })
 }
 
 #[derive(Clone, Default)]
@@ -92,19 +93,40 @@ impl Server {
 }
 
 pub(crate) fn client(base: &str, call_timeout: Duration) -> StripeClient {
-    StripeClient::new(StripeConfig { secret_key: KEY.into(), api_base: base.parse().unwrap(), api_version: VERSION.into(), call_timeout }).unwrap()
+    StripeClient::new(StripeConfig {
+        secret_key: KEY.into(),
+        api_base: base.parse().unwrap(),
+        api_version: VERSION.into(),
+        call_timeout,
+    })
+    .unwrap()
 }
 
-async fn answer(State(script): State<Script>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Response<Body> {
+async fn answer(
+    State(script): State<Script>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response<Body> {
     let pairs = |text: &[u8]| url::form_urlencoded::parse(text).into_owned().collect();
     let body = String::from_utf8(body.to_vec()).unwrap();
-    let asked =
-        Asked { method, path: uri.path().to_owned(), query: pairs(uri.query().unwrap_or_default().as_bytes()), form: pairs(body.as_bytes()), body, headers };
+    let asked = Asked {
+        method,
+        path: uri.path().to_owned(),
+        query: pairs(uri.query().unwrap_or_default().as_bytes()),
+        form: pairs(body.as_bytes()),
+        body,
+        headers,
+    };
     script.asked.lock().unwrap().push(asked);
     let next = script.answers.lock().unwrap().pop_front();
     match next.unwrap_or_else(|| says(500, error("api_error", None, "the script has ended"))) {
         Answer::Says(status, headers, text) => {
-            let mut response = Response::builder().status(status).header("request-id", "req_42").header("content-type", "application/json");
+            let mut response = Response::builder()
+                .status(status)
+                .header("request-id", "req_42")
+                .header("content-type", "application/json");
             for (name, value) in headers {
                 response = response.header(name, value);
             }
@@ -116,14 +138,18 @@ async fn answer(State(script): State<Script>, method: Method, uri: Uri, headers:
 }
 
 pub(crate) fn session(status: &str) -> Value {
-    json!({ "id": "cs_1", "object": "checkout.session", "status": status, "payment_status": "unpaid", "amount_total": 4_410, "currency": "cad",
-            "payment_intent": null, "url": "https://checkout.stripe.com/c/pay/cs_1", "expires_at": 1_800_001_800, "metadata": {} })
+    json!({ "id": "cs_1", "object": "checkout.session", "status": status, "payment_status": "unpaid",
+        "amount_total": 4_410, "currency": "cad",
+            "payment_intent": null, "url": "https://checkout.stripe.com/c/pay/cs_1", "expires_at": 1_800_001_800,
+            "metadata": {} })
 }
 
 pub(crate) fn intent(status: &str) -> Value {
-    json!({ "id": "pi_1", "object": "payment_intent", "status": status, "amount": 4_410, "amount_received": 0, "currency": "cad", "client_secret": "pi_1_secret_x" })
+    json!({ "id": "pi_1", "object": "payment_intent", "status": status, "amount": 4_410, "amount_received": 0,
+        "currency": "cad", "client_secret": "pi_1_secret_x" })
 }
 
 pub(crate) fn refund(id: &str) -> Value {
-    json!({ "id": id, "object": "refund", "amount": 500, "currency": "cad", "status": "succeeded", "payment_intent": "pi_1", "metadata": { "refund_key": "k" } })
+    json!({ "id": id, "object": "refund", "amount": 500, "currency": "cad", "status": "succeeded",
+        "payment_intent": "pi_1", "metadata": { "refund_key": "k" } })
 }

@@ -4,12 +4,17 @@ use crate::scripted::{Answer, Server, error, intent, says, session};
 use pvt_stripe::{Cancellation, Expiry, StripeError};
 
 fn not_open(status: &str) -> Answer {
-    let message = format!("Only Checkout Sessions with a status in [\"open\"] can be expired. This Session has a status of `{status}`.");
+    let message = format!(
+        "Only Checkout Sessions with a status in [\"open\"] can be expired. This Session has a status of `{status}`."
+    );
     says(400, error("invalid_request_error", None, &message))
 }
 
 fn unexpected_state() -> Answer {
-    says(400, error("invalid_request_error", Some("payment_intent_unexpected_state"), "You cannot cancel this PaymentIntent"))
+    says(
+        400,
+        error("invalid_request_error", Some("payment_intent_unexpected_state"), "You cannot cancel this PaymentIntent"),
+    )
 }
 
 #[tokio::test]
@@ -17,7 +22,10 @@ async fn an_open_session_is_ended() {
     let server = Server::new([says(200, session("expired"))]).await;
     assert!(matches!(server.client.expire_session("cs_1").await, Ok(Expiry::Expired(_))));
     let asked = server.only();
-    assert_eq!((asked.method.as_str(), asked.path.as_str(), asked.body.as_str()), ("POST", "/v1/checkout/sessions/cs_1/expire", ""));
+    assert_eq!(
+        (asked.method.as_str(), asked.path.as_str(), asked.body.as_str()),
+        ("POST", "/v1/checkout/sessions/cs_1/expire", "")
+    );
 }
 
 #[tokio::test]
@@ -35,7 +43,9 @@ async fn an_open_session_that_cannot_be_ended_is_never_taken_for_ended() {
     assert!(matches!(still_open.client.expire_session("cs_1").await, Err(StripeError::Refused { .. })));
     let odd = Server::new([says(200, session("open"))]).await;
     assert!(matches!(odd.client.expire_session("cs_1").await, Err(StripeError::Unreadable(_))));
-    let missing = Server::new([says(404, error("invalid_request_error", Some("resource_missing"), "No such checkout.session"))]).await;
+    let missing =
+        Server::new([says(404, error("invalid_request_error", Some("resource_missing"), "No such checkout.session"))])
+            .await;
     assert!(missing.client.expire_session("cs_1").await.unwrap_err().is_missing());
     missing.only();
 }

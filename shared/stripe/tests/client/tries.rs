@@ -39,7 +39,8 @@ async fn tries_end() {
 #[tokio::test]
 async fn reading_is_tried_again_too() {
     let busy = || says(409, error("invalid_request_error", None, "busy"));
-    let limited = || says_with(429, &[("retry-after", "1")], error("invalid_request_error", Some("rate_limit"), "slow down"));
+    let limited =
+        || says_with(429, &[("retry-after", "1")], error("invalid_request_error", Some("rate_limit"), "slow down"));
     let server = Server::new([busy(), limited(), says(200, intent("succeeded"))]).await;
     let begun = Instant::now();
     assert_eq!(server.client.intent("pi_1").await.unwrap().id, "pi_1");
@@ -48,7 +49,9 @@ async fn reading_is_tried_again_too() {
 
 #[tokio::test]
 async fn what_stripe_calls_final_is() {
-    let server = Server::new([says_with(500, &[("stripe-should-retry", "false")], error("api_error", None, "oops")), down()]).await;
+    let server =
+        Server::new([says_with(500, &[("stripe-should-retry", "false")], error("api_error", None, "oops")), down()])
+            .await;
     assert!(server.client.intent("pi_1").await.is_err());
     server.only();
 }

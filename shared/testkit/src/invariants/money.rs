@@ -1,7 +1,7 @@
 //! 6: what bookings, their ledgers and the mart say of money is one thing, and nobody is charged for nothing.
 //!
-//! What a ledger comes to is asked of the ledger itself; whether the ledger is right is for those to say who know the other side, which
-//! counts what really happened.
+//! What a ledger comes to is asked of the ledger itself; whether the ledger is right is for those to say who know the
+//! other side, which counts what really happened.
 
 use crate::Records;
 use pvt_domain::booking::{Action, Booking, Status};
@@ -11,7 +11,8 @@ use std::collections::{BTreeMap, HashMap};
 
 /// Ledgers against bookings.
 pub(super) fn ledgers_match(records: &Records, wrong: &mut Vec<String>) {
-    let ledgers: HashMap<BookingId, &Ledger> = records.ledgers.iter().map(|ledger| (ledger.booking_id, ledger)).collect();
+    let ledgers: HashMap<BookingId, &Ledger> =
+        records.ledgers.iter().map(|ledger| (ledger.booking_id, ledger)).collect();
     for booking in &records.bookings {
         let comes_to = ledgers.get(&booking.id).map(|ledger| ledger.summary()).unwrap_or_default();
         let known = booking.payment.ledger();
@@ -24,7 +25,9 @@ pub(super) fn ledgers_match(records: &Records, wrong: &mut Vec<String>) {
         is_paid(booking, wrong);
     }
     let known: HashMap<BookingId, ()> = records.bookings.iter().map(|booking| (booking.id, ())).collect();
-    wrong.extend(ledgers.keys().filter(|id| !known.contains_key(id)).map(|id| format!("a ledger of {id}, which is no booking")));
+    wrong.extend(
+        ledgers.keys().filter(|id| !known.contains_key(id)).map(|id| format!("a ledger of {id}, which is no booking")),
+    );
 }
 
 fn is_sound(booking: &Booking, ledger: &Ledger, sum: &Summary, wrong: &mut Vec<String>) {
@@ -39,7 +42,11 @@ fn is_sound(booking: &Booking, ledger: &Ledger, sum: &Summary, wrong: &mut Vec<S
     let frozen = ledger.disputes.iter().any(|dispute| dispute.freezes());
     // What staff took in cash is given back in cash.
     if booking.payment.return_due() > 0 && !failed && !frozen && ledger.records.is_empty() {
-        wrong.push(format!("booking {}: {} is owed to the guest and nothing is done about it", booking.id, booking.payment.return_due()));
+        wrong.push(format!(
+            "booking {}: {} is owed to the guest and nothing is done about it",
+            booking.id,
+            booking.payment.return_due()
+        ));
     }
     let balance = ledger.entries().last().map_or(0, |entry| entry.balance);
     if balance != sum.kept() {
@@ -52,7 +59,8 @@ fn is_paid(booking: &Booking, wrong: &mut Vec<String>) {
     if booking.payment.required == 0 {
         return;
     }
-    let by_staff = booking.history.iter().any(|entry| entry.action == Action::Confirm && entry.actor.starts_with("staff:"));
+    let by_staff =
+        booking.history.iter().any(|entry| entry.action == Action::Confirm && entry.actor.starts_with("staff:"));
     let confirmed = matches!(booking.status, Status::Confirmed | Status::CheckedIn | Status::CheckedOut);
     let returned = booking.payment.to_return;
     let ledger = booking.payment.ledger();
@@ -62,7 +70,11 @@ fn is_paid(booking: &Booking, wrong: &mut Vec<String>) {
     if matches!(booking.status, Status::Held | Status::Expired) && booking.payment.covers() {
         wrong.push(format!("booking {} is paid and {:?}", booking.id, booking.status));
     }
-    if confirmed && returned > 0 && ledger.captured - returned < booking.payment.required.min(booking.price.as_ref().map_or(0, |price| price.total)) {
+    if confirmed
+        && returned > 0
+        && ledger.captured - returned
+            < booking.payment.required.min(booking.price.as_ref().map_or(0, |price| price.total))
+    {
         wrong.push(format!("booking {} is {:?} and its money is given back", booking.id, booking.status));
     }
 }
@@ -70,14 +82,21 @@ fn is_paid(booking: &Booking, wrong: &mut Vec<String>) {
 /// The mart's entries are those of the ledgers.
 pub(super) fn mart_payments_match(records: &Records, wrong: &mut Vec<String>) {
     let entries = records.ledgers.iter().flat_map(Ledger::entries);
-    let expected: BTreeMap<String, (String, i64)> = entries.map(|entry| (entry.id, (entry.kind.as_str().to_owned(), entry.amount))).collect();
+    let expected: BTreeMap<String, (String, i64)> =
+        entries.map(|entry| (entry.id, (entry.kind.as_str().to_owned(), entry.amount))).collect();
     // What was taken back stays with the amount 0.
     let rows = records.mart_payments.iter().filter(|row| row.amount != 0 || expected.contains_key(&row.entry_id));
-    let found: BTreeMap<String, (String, i64)> = rows.map(|row| (row.entry_id.clone(), (row.kind.clone(), row.amount))).collect();
+    let found: BTreeMap<String, (String, i64)> =
+        rows.map(|row| (row.entry_id.clone(), (row.kind.clone(), row.amount))).collect();
     for (id, row) in &expected {
         if found.get(id) != Some(row) {
             wrong.push(format!("fact_payment has {:?} for {id}, which is {row:?}", found.get(id)));
         }
     }
-    wrong.extend(found.keys().filter(|id| !expected.contains_key(*id)).map(|id| format!("fact_payment has {id}, which no ledger has")));
+    wrong.extend(
+        found
+            .keys()
+            .filter(|id| !expected.contains_key(*id))
+            .map(|id| format!("fact_payment has {id}, which no ledger has")),
+    );
 }

@@ -22,12 +22,14 @@ fn booking() -> Booking {
     serde_json::from_value(json!({
         "_id": "11111111-2222-5333-8444-555555555555", "reference": "PVT-0000000000", "status": "confirmed", "rev": 1,
         "property_id": "p", "rate_plan_id": "standard", "source": "direct",
-        "stays": [{ "room_type_id": "dorm", "arrival": night(10), "departure": night(12), "guests": 1, "assigned_beds": ["b1"] }],
+        "stays": [{ "room_type_id": "dorm", "arrival": night(10), "departure": night(12), "guests": 1,
+        "assigned_beds": ["b1"] }],
         "guest": { "first_name": "Ada", "last_name": "Lovelace", "email": "ada@example.com" },
         "price": { "currency": "CAD", "nights": [[10, 10]], "taxes": [], "total": 20 },
         "payment_status": "pay_on_arrival", "fingerprint": "f",
         "created_at": "2026-12-01T12:00:00.000Z", "updated_at": "2026-12-01T12:00:01.000Z",
-        "history": [{ "rev": 1, "at": "2026-12-01T12:00:01.000Z", "action": "request", "from": "requested", "to": "confirmed",
+        "history": [{ "rev": 1, "at": "2026-12-01T12:00:01.000Z", "action": "request", "from": "requested",
+        "to": "confirmed",
                       "command_id": Uuid::from_u128(1), "event_id": Uuid::from_u128(2), "actor": "guest" }],
     }))
     .unwrap()
@@ -39,9 +41,12 @@ fn claim(bed: &str, day: u32) -> StoredClaim {
 
 fn block() -> Block {
     serde_json::from_value(json!({
-        "_id": "22222222-2222-5333-8444-555555555555", "property_id": "p", "rev": 1, "status": "active", "kind": "maintenance", "bed_ids": ["b9"],
-        "from": night(10), "until": night(11), "created_at": "2026-12-01T12:00:00.000Z", "updated_at": "2026-12-01T12:00:00.000Z",
-        "history": [{ "rev": 1, "at": "2026-12-01T12:00:01.000Z", "to": "active", "command_id": Uuid::from_u128(3), "event_id": Uuid::from_u128(4), "actor": "staff:1" }],
+        "_id": "22222222-2222-5333-8444-555555555555", "property_id": "p", "rev": 1, "status": "active",
+        "kind": "maintenance", "bed_ids": ["b9"],
+        "from": night(10), "until": night(11), "created_at": "2026-12-01T12:00:00.000Z",
+        "updated_at": "2026-12-01T12:00:00.000Z",
+        "history": [{ "rev": 1, "at": "2026-12-01T12:00:01.000Z", "to": "active", "command_id": Uuid::from_u128(3),
+        "event_id": Uuid::from_u128(4), "actor": "staff:1" }],
     }))
     .unwrap()
 }
@@ -51,7 +56,8 @@ fn then(booking: &mut Booking, action: Action, to: Status) {
     let mut entry = booking.history[0].clone();
     let rev = booking.rev + 1;
     (entry.rev, entry.action, entry.from, entry.to) = (rev, action, booking.status, to);
-    (entry.command_id, entry.event_id) = (Uuid::from_u128(u128::from(rev) + 100), Uuid::from_u128(u128::from(rev) + 200));
+    (entry.command_id, entry.event_id) =
+        (Uuid::from_u128(u128::from(rev) + 100), Uuid::from_u128(u128::from(rev) + 200));
     booking.history.push(entry);
     (booking.rev, booking.status) = (rev, to);
 }
@@ -59,19 +65,35 @@ fn then(booking: &mut Booking, action: Action, to: Status) {
 fn sound() -> (Records, Vec<Mail>) {
     let booking = booking();
     let row: Notification = serde_json::from_value(json!({
-        "_id": "k", "booking_id": booking.id, "property_id": "p", "kind": "booking_confirmed", "version": 1, "status": "sent",
+        "_id": "k", "booking_id": booking.id, "property_id": "p", "kind": "booking_confirmed", "version": 1,
+        "status": "sent",
         "message_id": format!("<{MESSAGE_ID}>"), "attempts": 1, "maybe_duplicate": 0, "sender": Uuid::nil(),
         "created_at": booking.created_at, "updated_at": booking.created_at,
     }))
     .unwrap();
     let records = Records {
-        mart_bookings: vec![crate::MartBooking { booking_id: booking.id.as_uuid(), rev: 1, status: "confirmed".to_owned(), total_amount: Some(20) }],
-        mart_bed_nights: [10, 11].map(|day| crate::MartBedNight { booking_id: booking.id.as_uuid(), bed_id: "b1".to_owned(), night: night(day) }).to_vec(),
+        mart_bookings: vec![crate::MartBooking {
+            booking_id: booking.id.as_uuid(),
+            rev: 1,
+            status: "confirmed".to_owned(),
+            total_amount: Some(20),
+        }],
+        mart_bed_nights: [10, 11]
+            .map(|day| crate::MartBedNight {
+                booking_id: booking.id.as_uuid(),
+                bed_id: "b1".to_owned(),
+                night: night(day),
+            })
+            .to_vec(),
         mart_events: vec![Uuid::from_u128(2)],
         ledgers: Vec::new(),
         mart_payments: Vec::new(),
         mart_notifications: 1,
-        claims: vec![claim("b1", 10), claim("b1", 11), StoredClaim { key: format!("p|b9|{}", night(10)), booking: format!("block:{}", block().id) }],
+        claims: vec![
+            claim("b1", 10),
+            claim("b1", 11),
+            StoredClaim { key: format!("p|b9|{}", night(10)), booking: format!("block:{}", block().id) },
+        ],
         blocks: vec![block()],
         ledger: vec![row],
         account_mails: Vec::new(),
@@ -133,7 +155,9 @@ fn every_way_to_spoil_them_is_noticed() {
         ("after [Active]", |records, _| records.blocks[0].rev = 2),
         ("entry 2", |records, _| then(&mut records.bookings[0], Action::Cancel, Status::Confirmed)),
         ("which says nothing of it", |records, _| then(&mut records.bookings[0], Action::Move, Status::Confirmed)),
-        ("is said to be moved", |records, _| records.bookings[0].history[0].moved = vec![pvt_domain::ids::BookingId::from_uuid(Uuid::from_u128(9))]),
+        ("is said to be moved", |records, _| {
+            records.bookings[0].history[0].moved = vec![pvt_domain::ids::BookingId::from_uuid(Uuid::from_u128(9))]
+        }),
         ("was changed and its guest was not told", |records, _| {
             then(&mut records.bookings[0], Action::Modify, Status::Confirmed);
             records.bookings[0].history[1].changes = Some(Box::new(Changes { guest: true, ..Changes::default() }));

@@ -54,12 +54,18 @@ async fn only_the_message_that_panics_suffers() {
         let id = bench.send(BATCHED, text).await;
         bomb = if n == 4 { id } else { bomb };
     }
-    let clerk = Clerk::new(|batch| if batch.items.iter().any(|job| job.message.text == "bomb") { Act::Panic } else { Act::Emit });
+    let clerk =
+        Clerk::new(
+            |batch| if batch.items.iter().any(|job| job.message.text == "bomb") { Act::Panic } else { Act::Emit },
+        );
     let running = bench.run(bench.engine().register_batch(clerk).unwrap());
     assert_eq!(bench.take_all("payments", 8).await.len(), 8);
     let dead = bench.take_all(DEAD, 1).await;
     running.stop().await.unwrap();
-    assert_eq!((dead[&bomb]["error-class"].as_str(), dead[&bomb]["error-message"].as_str()), ("panic", "as the test wished"));
+    assert_eq!(
+        (dead[&bomb]["error-class"].as_str(), dead[&bomb]["error-message"].as_str()),
+        ("panic", "as the test wished")
+    );
     bench.close().await;
 }
 

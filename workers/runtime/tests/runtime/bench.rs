@@ -93,14 +93,19 @@ impl Bench {
     }
 
     pub(crate) async fn send_raw(&self, queue: &str, id: Uuid, kind: &'static str, body: impl Into<bytes::Bytes>) {
-        let message = Outgoing::raw(Target::Queue, self.topology.name(queue), id, kind, body).correlated(Uuid::from_u128(1));
+        let message =
+            Outgoing::raw(Target::Queue, self.topology.name(queue), id, kind, body).correlated(Uuid::from_u128(1));
         self.publisher.publish(message).await.unwrap();
     }
 
     /// How many messages of a queue wait for a consumer.
     pub(crate) async fn ready(&self, queue: &str) -> u32 {
         let options = QueueDeclareOptions { passive: true, ..Default::default() };
-        let queue = self.channel.queue_declare(self.topology.name(queue).as_str().into(), options, FieldTable::default()).await.unwrap();
+        let queue = self
+            .channel
+            .queue_declare(self.topology.name(queue).as_str().into(), options, FieldTable::default())
+            .await
+            .unwrap();
         queue.message_count()
     }
 
@@ -121,7 +126,10 @@ impl Bench {
 
     /// Takes the messages of a queue as soon as there are `count`.
     pub(crate) async fn take_all(&self, queue: &str, count: u32) -> BTreeMap<Uuid, BTreeMap<String, String>> {
-        eventually(&format!("{count} messages in {queue}"), || async { (self.ready(queue).await == count).then_some(()) }).await;
+        eventually(&format!("{count} messages in {queue}"), || async {
+            (self.ready(queue).await == count).then_some(())
+        })
+        .await;
         let mut all = BTreeMap::new();
         while let Some((id, headers)) = self.take(queue).await {
             all.insert(id, headers);
@@ -129,7 +137,8 @@ impl Bench {
         all
     }
 
-    /// Fetches the head of a queue and gives it back, `times` times, as a process does that is killed while it handles it.
+    /// Fetches the head of a queue and gives it back, `times` times, as a process does that is killed while it handles
+    /// it.
     pub(crate) async fn bounce(&self, queue: &str, times: u32) {
         let subscriber = Subscriber::start(&self.url, self.topology.clone(), "bounce");
         let mut subscription = subscriber.subscribe(&self.topology.name(queue), 1).await.unwrap();

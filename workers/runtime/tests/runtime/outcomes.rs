@@ -65,7 +65,9 @@ async fn a_deferral_and_a_wanted_delay_come_back() {
     let later = bench.send(SINGLE, "later").await;
     let done = bench.take_all("payments", 2).await;
     running.stop().await.unwrap();
-    let attempts = |text: &str| log.calls().iter().filter(|call| call.texts == [text]).map(|call| call.attempts[0]).collect::<Vec<_>>();
+    let attempts = |text: &str| {
+        log.calls().iter().filter(|call| call.texts == [text]).map(|call| call.attempts[0]).collect::<Vec<_>>()
+    };
     assert_eq!(attempts("defer"), [1, 1], "a deferral costs no attempt");
     assert_eq!(attempts("later"), [1, 2]);
     assert!(done.contains_key(&later));
@@ -91,7 +93,10 @@ async fn a_dependency_that_is_down_pauses_the_worker_and_burns_no_attempt() {
     eventually("a probe", || async { (log.count() >= 4).then_some(()) }).await;
     down.store(false, Ordering::SeqCst);
     assert_eq!(bench.take_all("payments", 10).await.len(), 10);
-    eventually("the end of the pause", || async { (running.health.snapshot()[0].state == WorkerState::Running).then_some(()) }).await;
+    eventually("the end of the pause", || async {
+        (running.health.snapshot()[0].state == WorkerState::Running).then_some(())
+    })
+    .await;
     running.stop().await.unwrap();
     assert!(log.calls().iter().all(|call| call.attempts == [1]));
     assert_eq!(bench.ready("emails.dead").await, 0);
@@ -118,7 +123,8 @@ async fn draining_finishes_what_is_being_handled_and_returns_the_rest() {
     let bench = Bench::new().await;
     let gate = Arc::new(tokio::sync::Notify::new());
     let held = gate.clone();
-    let mailer = Mailer::new(move |job| if job.message.text == "slow" { Act::WaitFor(held.clone()) } else { Act::Succeed });
+    let mailer =
+        Mailer::new(move |job| if job.message.text == "slow" { Act::WaitFor(held.clone()) } else { Act::Succeed });
     let log = mailer.log.clone();
     let running = bench.run(bench.engine().register(mailer).unwrap());
     for _ in 0..6 {
@@ -126,7 +132,8 @@ async fn draining_finishes_what_is_being_handled_and_returns_the_rest() {
     }
     eventually("both slots busy", || async { (log.count() == 2).then_some(()) }).await;
     running.signal();
-    eventually("the drain", || async { (running.health.snapshot()[0].state == WorkerState::Draining).then_some(()) }).await;
+    eventually("the drain", || async { (running.health.snapshot()[0].state == WorkerState::Draining).then_some(()) })
+        .await;
     gate.notify_waiters();
     running.stop().await.unwrap();
     assert_eq!(log.count(), 2, "nothing new was begun");
@@ -140,7 +147,8 @@ async fn a_name_or_a_queue_twice_and_an_empty_engine_are_refused() {
     let engine = bench.engine().register(Mailer::new(|_| Act::Succeed)).unwrap();
     let twice = engine.register(Mailer::new(|_| Act::Succeed)).err();
     assert_eq!(twice, Some(EngineError::DuplicateName("mailer")));
-    let both = bench.engine().register(Mailer::new(|_| Act::Succeed)).unwrap().register_batch(Clerk::new(|_| Act::Succeed));
+    let both =
+        bench.engine().register(Mailer::new(|_| Act::Succeed)).unwrap().register_batch(Clerk::new(|_| Act::Succeed));
     assert!(both.is_ok());
     let rival = bench.engine().register(Mailer::new(|_| Act::Succeed)).unwrap().register(Rival);
     assert_eq!(rival.err(), Some(EngineError::DuplicateQueue("emails")));

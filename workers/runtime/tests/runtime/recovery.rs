@@ -17,7 +17,8 @@ async fn cut_connections_lose_nothing() {
     for round in 0..2 {
         cut(&bench).await;
         for n in 0..100 {
-            // The publisher's own connection may be the one cut: an error means an unknown outcome, and the test sends anew.
+            // The publisher's own connection may be the one cut: an error means an unknown outcome, and the test sends
+            // anew.
             let id = eventually("a confirmed publish", || async {
                 let id = uuid::Uuid::new_v4();
                 let message = pvt_messaging::Outgoing::raw(
@@ -50,7 +51,9 @@ async fn what_is_not_confirmed_is_not_acknowledged() {
     let bench = Bench::new().await;
     let full = bench.full_queue().await;
     let calls = std::sync::atomic::AtomicU32::new(0);
-    let clerk = Clerk::new(move |_| if calls.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 0 { Act::EmitTo(full.clone()) } else { Act::Emit });
+    let clerk = Clerk::new(move |_| {
+        if calls.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 0 { Act::EmitTo(full.clone()) } else { Act::Emit }
+    });
     let log = clerk.log.clone();
     let running = bench.run(bench.engine().register_batch(clerk).unwrap());
     let id = bench.send(BATCHED, "x").await;
@@ -70,13 +73,22 @@ async fn cut(bench: &Bench) {
         let all = bench.management.connections().await.unwrap();
         let ours: Vec<_> = all
             .into_iter()
-            .filter(|connection| connection.user_provided_name.as_deref().is_some_and(|name| name == publisher || name.contains(bench.topology.prefix())))
+            .filter(|connection| {
+                connection
+                    .user_provided_name
+                    .as_deref()
+                    .is_some_and(|name| name == publisher || name.contains(bench.topology.prefix()))
+            })
             .collect();
         (ours.len() >= 2).then_some(ours)
     })
     .await;
     for connection in ours {
-        // Both ends may be closing it at this moment: then the broker may drop the request without an answer, and it is asked again.
-        eventually("a connection to be cut", || async { bench.management.close_connection(&connection.name).await.ok() }).await;
+        // Both ends may be closing it at this moment: then the broker may drop the request without an answer, and it is
+        // asked again.
+        eventually("a connection to be cut", || async {
+            bench.management.close_connection(&connection.name).await.ok()
+        })
+        .await;
     }
 }

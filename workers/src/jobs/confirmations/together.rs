@@ -1,4 +1,5 @@
-//! What the partitions of one process bring while a transaction is under way, until the next transaction takes it along.
+//! What the partitions of one process bring while a transaction is under way, until the next transaction takes it
+//! along.
 //!
 //! It only holds; it decides nothing. Whoever joins must take afterwards, so that nothing is left behind.
 
@@ -10,7 +11,8 @@ use tokio::sync::oneshot;
 /// Most commands of one transaction.
 const LOAD_MAX: usize = 400;
 
-/// Most bed-nights of one transaction, unless a single command has more: each is a document that the store writes before it ends.
+/// Most bed-nights of one transaction, unless a single command has more: each is a document that the store writes
+/// before it ends.
 const LOAD_BED_NIGHTS: usize = 20_000;
 
 /// How much commands are for one transaction.
@@ -128,7 +130,8 @@ mod tests {
         let waiting = Waiting::default();
         let mut owners: Vec<_> = [150, 200, 100, 500, 1].map(|count| waiting.join(portion(count))).into();
         let loads = waiting.take();
-        let sizes: Vec<Vec<usize>> = loads.iter().map(|load| load.iter().map(|portion| portion.commands.len()).collect()).collect();
+        let sizes: Vec<Vec<usize>> =
+            loads.iter().map(|load| load.iter().map(|portion| portion.commands.len()).collect()).collect();
         assert_eq!(sizes, [vec![150, 200], vec![100], vec![500], vec![1]]);
         assert!(waiting.take().is_empty());
         drop(loads);

@@ -12,8 +12,8 @@ use pvt_stores::mongo::Mongo;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-/// A view is read anew when it is older than this, because its origin ages. What changes beside us (prices, new beds) raises the
-/// property's revision, which every batch asks for.
+/// A view is read anew when it is older than this, because its origin ages. What changes beside us (prices, new beds)
+/// raises the property's revision, which every batch asks for.
 const MAX_AGE_MINUTES: i64 = 10;
 /// Nights before today that a view still covers: commands may have waited in the queue through an outage.
 const NIGHTS_BACK: u64 = 3;
@@ -55,13 +55,23 @@ impl Views {
         self.known.extend(changed);
     }
 
-    /// Reads those of these properties that are not remembered, for too long, or as they were before their houses or prices changed.
-    pub(super) async fn load<'a>(&mut self, mongo: &Mongo, properties: impl IntoIterator<Item = &'a PropertyId>, now: Timestamp) -> Result<(), StoreError> {
-        let asked: HashSet<&PropertyId> = properties.into_iter().filter(|property| !self.fresh.contains(*property)).collect();
-        let (mut wanted, remembered): (Vec<&PropertyId>, Vec<&PropertyId>) = asked.into_iter().partition(|property| self.is_old(property, now));
+    /// Reads those of these properties that are not remembered, for too long, or as they were before their houses or
+    /// prices changed.
+    pub(super) async fn load<'a>(
+        &mut self,
+        mongo: &Mongo,
+        properties: impl IntoIterator<Item = &'a PropertyId>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let asked: HashSet<&PropertyId> =
+            properties.into_iter().filter(|property| !self.fresh.contains(*property)).collect();
+        let (mut wanted, remembered): (Vec<&PropertyId>, Vec<&PropertyId>) =
+            asked.into_iter().partition(|property| self.is_old(property, now));
         let remembered: Vec<PropertyId> = remembered.into_iter().cloned().collect();
         let revisions = mongo.inventory_revisions(&remembered).await?;
-        let is_current = |property: &PropertyId| self.known.get(property).map(|view| view.inventory().rev) == revisions.get(property).copied();
+        let is_current = |property: &PropertyId| {
+            self.known.get(property).map(|view| view.inventory().rev) == revisions.get(property).copied()
+        };
         wanted.extend(remembered.iter().filter(|property| !is_current(property)));
         let read = try_join_all(wanted.into_iter().map(|property| read(mongo, property, now))).await?;
         for (property, view) in read {
@@ -84,11 +94,17 @@ impl Views {
     }
 
     fn is_old(&self, property: &PropertyId, now: Timestamp) -> bool {
-        self.read_at.get(property).is_none_or(|read_at| (now.as_datetime() - read_at.as_datetime()).num_minutes().abs() >= MAX_AGE_MINUTES)
+        self.read_at
+            .get(property)
+            .is_none_or(|read_at| (now.as_datetime() - read_at.as_datetime()).num_minutes().abs() >= MAX_AGE_MINUTES)
     }
 }
 
-async fn read(mongo: &Mongo, property: &PropertyId, now: Timestamp) -> Result<(PropertyId, Option<PropertyView>), StoreError> {
+async fn read(
+    mongo: &Mongo,
+    property: &PropertyId,
+    now: Timestamp,
+) -> Result<(PropertyId, Option<PropertyView>), StoreError> {
     let Some(inventory) = mongo.inventory(property).await? else { return Ok((property.clone(), None)) };
     let today = now.local_date(inventory.property.time_zone);
     let origin = today.checked_sub_days(Days::new(NIGHTS_BACK)).unwrap_or(today);

@@ -1,6 +1,7 @@
 //! Mails about accounts: few, so each is looked up and recorded by itself; all of a batch are handed over together.
 //!
-//! The token of a reset is made here, after the ledger's row and before the mail; its hash is stored and it goes nowhere but into the mail.
+//! The token of a reset is made here, after the ledger's row and before the mail; its hash is stored and it goes
+//! nowhere but into the mail.
 
 use super::errands::is_first_sight;
 use super::{Emails, MAILS, UNDER_WAY_DELAY};
@@ -39,7 +40,9 @@ pub(super) async fn handle(worker: &Emails, jobs: &mut [Job<EmailCommand>]) -> R
         let mail = mail.clone();
         let user = worker.mongo.user(mail.user_id).await?;
         match account::decide(&mail, user.as_ref(), now) {
-            AccountDecision::Nothing(reason) => counter!(MAILS, "kind" => mail.kind.as_str(), "outcome" => reason).increment(1),
+            AccountDecision::Nothing(reason) => {
+                counter!(MAILS, "kind" => mail.kind.as_str(), "outcome" => reason).increment(1)
+            }
             AccountDecision::Send(user) => planned.extend(plan(worker, job, place, &mail, user, now).await?),
         }
     }
@@ -52,7 +55,8 @@ pub(super) async fn handle(worker: &Emails, jobs: &mut [Job<EmailCommand>]) -> R
         let (row, failure) = meaning(&outcome);
         counter!(MAILS, "kind" => planned.kind.as_str(), "outcome" => outcome.as_str()).increment(1);
         if let Some(reason) = reason(&outcome) {
-            warn!(user_id = %planned.user_id, kind = planned.kind.as_str(), outcome = outcome.as_str(), reason, "a mail was not accepted");
+            warn!(user_id = %planned.user_id, kind = planned.kind.as_str(), outcome = outcome.as_str(), reason,
+                "a mail was not accepted");
         }
         if let Some(status) = row {
             worker.mongo.record_account_mail(&planned.key, status, reason(&outcome), (worker.clock)()).await?;
@@ -65,7 +69,14 @@ pub(super) async fn handle(worker: &Emails, jobs: &mut [Job<EmailCommand>]) -> R
 }
 
 /// Writes the ledger's row and then the letter; `None` when it is not ours to send, or cannot be written.
-async fn plan(worker: &Emails, job: &mut Job<EmailCommand>, place: usize, mail: &AccountMail, user: &User, now: Timestamp) -> Result<Option<Planned>, Failure> {
+async fn plan(
+    worker: &Emails,
+    job: &mut Job<EmailCommand>,
+    place: usize,
+    mail: &AccountMail,
+    user: &User,
+    now: Timestamp,
+) -> Result<Option<Planned>, Failure> {
     let key = account::ledger_key(mail, user);
     let message_id = account::message_id(&key, mail, worker.sender.domain());
     let row = AccountMailRow {
@@ -91,8 +102,13 @@ async fn plan(worker: &Emails, job: &mut Job<EmailCommand>, place: usize, mail: 
         AccountMailKind::PasswordReset => Some(worker.mongo.create_password_reset(mail.mail_id, user.id, now).await?),
         AccountMailKind::Welcome | AccountMailKind::AlreadyRegistered | AccountMailKind::StaffAlert => None,
     };
-    let letter =
-        AccountLetter { kind: mail.kind, token: token.as_deref(), alert: mail.alert.as_ref(), public_url: worker.links.public_url(), message_id: &message_id };
+    let letter = AccountLetter {
+        kind: mail.kind,
+        token: token.as_deref(),
+        alert: mail.alert.as_ref(),
+        public_url: worker.links.public_url(),
+        message_id: &message_id,
+    };
     match account::compose_account(letter, user, &worker.sender, now) {
         Ok(letter) => Ok(Some(Planned { place, key, kind: mail.kind, user_id: user.id, letter })),
         Err(error) => {
@@ -111,8 +127,12 @@ fn meaning(outcome: &Outcome) -> (Option<NotificationStatus>, Option<Failure>) {
     match outcome {
         Outcome::Accepted => (Some(NotificationStatus::Sent), None),
         Outcome::Refused(_) => (Some(NotificationStatus::Failed), None),
-        Outcome::Later(reply) => (Some(NotificationStatus::Waiting), Some(Failure::retry("smtp_refused_for_now", reply))),
-        Outcome::Unsent(reason) => (Some(NotificationStatus::Waiting), Some(Failure::unavailable("smtp_unavailable", reason))),
+        Outcome::Later(reply) => {
+            (Some(NotificationStatus::Waiting), Some(Failure::retry("smtp_refused_for_now", reply)))
+        }
+        Outcome::Unsent(reason) => {
+            (Some(NotificationStatus::Waiting), Some(Failure::unavailable("smtp_unavailable", reason)))
+        }
         Outcome::Unknown(reason) => (None, Some(Failure::retry("smtp_outcome_unknown", reason))),
     }
 }

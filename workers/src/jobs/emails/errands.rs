@@ -74,7 +74,8 @@ impl Planned<'_> {
     }
 }
 
-/// Decides about every message about a booking and returns the mails they ask for. Those that cannot be decided fail; those that need no mail are done.
+/// Decides about every message about a booking and returns the mails they ask for. Those that cannot be decided fail;
+/// those that need no mail are done.
 pub(super) fn collect<'a>(
     jobs: &mut [Job<EmailCommand>],
     bookings: &'a HashMap<BookingId, Booking>,
@@ -111,15 +112,28 @@ pub(super) fn collect<'a>(
             continue;
         };
         known.insert(errand.key.as_str().to_owned(), list.len());
-        list.push(Planned { errand, booking, inventory: inventory.clone(), places: vec![place], first_sight, fate: Fate::UnderWay });
+        list.push(Planned {
+            errand,
+            booking,
+            inventory: inventory.clone(),
+            places: vec![place],
+            first_sight,
+            fate: Fate::UnderWay,
+        });
     }
     list
 }
 
 /// Writes a ledger row for every mail, or takes an unfinished one over, and so finds out which are ours.
-pub(super) async fn reserve(mails: &mut [Planned<'_>], mongo: &Mongo, domain: &str, now: Timestamp) -> Result<(), StoreError> {
+pub(super) async fn reserve(
+    mails: &mut [Planned<'_>],
+    mongo: &Mongo,
+    domain: &str,
+    now: Timestamp,
+) -> Result<(), StoreError> {
     let sender = Uuid::new_v4();
-    let rows: Vec<Notification> = mails.iter().map(|mail| mail.row(mail.errand.key.message_id(domain), sender, now)).collect();
+    let rows: Vec<Notification> =
+        mails.iter().map(|mail| mail.row(mail.errand.key.message_id(domain), sender, now)).collect();
     let existing = mongo.begin_notifications(&rows).await?;
     let mut claims = Vec::new();
     for (mail, row) in mails.iter_mut().zip(rows) {
@@ -148,8 +162,8 @@ pub(super) fn is_first_sight(meta: &Meta) -> bool {
 
 /// What a row that exists already means for a mail.
 ///
-/// A row in `sending` belongs to a sender that is at work or that died. A message that sees it for the first time gives way once, which
-/// is long enough for a living sender; whoever comes back to it sends, at the risk of a duplicate.
+/// A row in `sending` belongs to a sender that is at work or that died. A message that sees it for the first time gives
+/// way once, which is long enough for a living sender; whoever comes back to it sends, at the risk of a duplicate.
 fn take_over(found: &Notification, first_sight: bool) -> (Fate, Option<NotificationClaim>) {
     let maybe_duplicate = match found.status {
         NotificationStatus::Sent | NotificationStatus::Failed => {

@@ -31,7 +31,9 @@ impl Settlement {
         let (status, reason) = match &self.result {
             Sending::Tried(Outcome::Accepted) => (NotificationStatus::Sent, None),
             Sending::Tried(Outcome::Refused(reply)) => (NotificationStatus::Failed, Some(reply.clone())),
-            Sending::Tried(Outcome::Later(reply) | Outcome::Unsent(reply)) => (NotificationStatus::Waiting, Some(reply.clone())),
+            Sending::Tried(Outcome::Later(reply) | Outcome::Unsent(reply)) => {
+                (NotificationStatus::Waiting, Some(reply.clone()))
+            }
             Sending::Tried(Outcome::Unknown(_)) => return None,
             Sending::Unwritable(error @ MailError::Recipient) => (NotificationStatus::Failed, Some(error.to_string())),
             Sending::Unwritable(error) => (NotificationStatus::Waiting, Some(error.to_string())),
@@ -43,7 +45,9 @@ impl Settlement {
     pub(super) fn verdict(self, now: Timestamp) -> Verdict {
         match self.result {
             Sending::Tried(Outcome::Accepted) => Verdict::Tell { delivered: true, at: now },
-            Sending::Tried(Outcome::Refused(_)) | Sending::Unwritable(MailError::Recipient) => Verdict::Tell { delivered: false, at: now },
+            Sending::Tried(Outcome::Refused(_)) | Sending::Unwritable(MailError::Recipient) => {
+                Verdict::Tell { delivered: false, at: now }
+            }
             Sending::Tried(Outcome::Later(reply)) => Verdict::Fail(Failure::retry("smtp_refused_for_now", reply)),
             Sending::Tried(Outcome::Unsent(reason)) => Verdict::Fail(Failure::unavailable("smtp_unavailable", reason)),
             Sending::Tried(Outcome::Unknown(reason)) => Verdict::Fail(Failure::retry("smtp_outcome_unknown", reason)),
@@ -53,13 +57,26 @@ impl Settlement {
 }
 
 /// Sends every mail that is ours; one settlement for each of those, in the order of the mails.
-pub(super) async fn send(mails: &[Planned<'_>], smtp: &SmtpClient, desk: Desk<'_>, now: Timestamp) -> Vec<Option<Settlement>> {
+pub(super) async fn send(
+    mails: &[Planned<'_>],
+    smtp: &SmtpClient,
+    desk: Desk<'_>,
+    now: Timestamp,
+) -> Vec<Option<Settlement>> {
     let mut letters: Vec<Letter> = Vec::with_capacity(mails.len());
     let mut written: Vec<Option<Result<(), MailError>>> = Vec::with_capacity(mails.len());
     for planned in mails {
         written.push(match &planned.fate {
             Fate::Ours { message_id } => {
-                let letter = compose(planned.errand.kind, planned.errand.rev, planned.booking, &planned.inventory, desk, message_id, now);
+                let letter = compose(
+                    planned.errand.kind,
+                    planned.errand.rev,
+                    planned.booking,
+                    &planned.inventory,
+                    desk,
+                    message_id,
+                    now,
+                );
                 Some(letter.map(|letter| letters.push(letter)))
             }
             Fate::Settled { .. } | Fate::UnderWay => None,
@@ -80,14 +97,15 @@ pub(super) async fn send(mails: &[Planned<'_>], smtp: &SmtpClient, desk: Desk<'_
 fn observe(planned: &Planned<'_>, result: &Sending) {
     let (outcome, trouble) = match result {
         Sending::Tried(outcome @ Outcome::Accepted) => (outcome.as_str(), None),
-        Sending::Tried(outcome @ (Outcome::Refused(why) | Outcome::Later(why) | Outcome::Unsent(why) | Outcome::Unknown(why))) => {
-            (outcome.as_str(), Some(why.clone()))
-        }
+        Sending::Tried(
+            outcome @ (Outcome::Refused(why) | Outcome::Later(why) | Outcome::Unsent(why) | Outcome::Unknown(why)),
+        ) => (outcome.as_str(), Some(why.clone())),
         Sending::Unwritable(error) => ("unwritable", Some(error.to_string())),
     };
     counter!(MAILS, "kind" => planned.errand.kind.as_str(), "outcome" => outcome).increment(1);
     if let Some(reason) = trouble {
-        warn!(booking_id = %planned.booking.id, kind = planned.errand.kind.as_str(), rev = planned.errand.rev, outcome, reason, "a mail was not accepted");
+        warn!(booking_id = %planned.booking.id, kind = planned.errand.kind.as_str(), rev = planned.errand.rev, outcome,
+            reason, "a mail was not accepted");
     }
 }
 

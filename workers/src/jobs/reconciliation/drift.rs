@@ -24,15 +24,21 @@ impl Drift {
     /// How it is reported before any repair.
     pub(super) fn finding(&self) -> Finding {
         let (kind, subject, detail) = match self {
-            Self::Orphan(claim, why) => (FindingKind::OrphanClaim, claim.key.clone(), format!("claimed by {}: {why}", claim.booking)),
+            Self::Orphan(claim, why) => {
+                (FindingKind::OrphanClaim, claim.key.clone(), format!("claimed by {}: {why}", claim.booking))
+            }
             Self::Missing(lost) => {
                 let key = claim_key(&lost.property_id, &lost.bed_id, lost.night);
                 (FindingKind::MissingClaim, key, format!("{} has this bed-night and no claim to it", named(lost.owner)))
             }
-            Self::Conflict { owner, holder, key } => {
-                (FindingKind::Conflict, key.clone(), format!("{} has this bed-night, claimed by active {}", named(*owner), named(*holder)))
+            Self::Conflict { owner, holder, key } => (
+                FindingKind::Conflict,
+                key.clone(),
+                format!("{} has this bed-night, claimed by active {}", named(*owner), named(*holder)),
+            ),
+            Self::Unreadable(claim) => {
+                (FindingKind::UnreadableClaim, claim.key.clone(), format!("owner `{}`", claim.booking))
             }
-            Self::Unreadable(claim) => (FindingKind::UnreadableClaim, claim.key.clone(), format!("owner `{}`", claim.booking)),
         };
         Finding { kind, severity: kind.severity(), subject, detail, repaired: false }
     }
@@ -45,11 +51,17 @@ fn named(owner: Owner) -> String {
     }
 }
 
-/// Every disagreement of bookings, blocks and claims. First those that free a bed-night, so that what is missing can be restored in
-/// its place.
+/// Every disagreement of bookings, blocks and claims. First those that free a bed-night, so that what is missing can be
+/// restored in its place.
 pub(super) fn claims(property_id: &PropertyId, snapshot: &PropertySnapshot) -> Vec<Drift> {
-    let of_bookings = snapshot.bookings.iter().flat_map(|booking| booking.bed_nights().map(|(bed, night)| (Owner::Booking(booking.id), bed, night)));
-    let of_blocks = snapshot.blocks.iter().flat_map(|block| block.claims().map(|(bed, night)| (Owner::Block(block.id), bed, night)));
+    let of_bookings = snapshot
+        .bookings
+        .iter()
+        .flat_map(|booking| booking.bed_nights().map(|(bed, night)| (Owner::Booking(booking.id), bed, night)));
+    let of_blocks = snapshot
+        .blocks
+        .iter()
+        .flat_map(|block| block.claims().map(|(bed, night)| (Owner::Block(block.id), bed, night)));
     let rights: Vec<(Owner, &BedId, NaiveDate)> = of_bookings.chain(of_blocks).collect();
     let owned: HashSet<(Owner, &BedId, NaiveDate)> = rights.iter().copied().collect();
     let mut drifts = Vec::new();
@@ -68,8 +80,15 @@ pub(super) fn claims(property_id: &PropertyId, snapshot: &PropertySnapshot) -> V
     for (owner, bed, night) in rights {
         match rightful.get(&(bed.clone(), night)) {
             Some(holder) if *holder == owner => {}
-            Some(holder) => drifts.push(Drift::Conflict { owner, holder: *holder, key: claim_key(property_id, bed, night) }),
-            None => drifts.push(Drift::Missing(ClaimToRestore { property_id: property_id.clone(), owner, bed_id: bed.clone(), night })),
+            Some(holder) => {
+                drifts.push(Drift::Conflict { owner, holder: *holder, key: claim_key(property_id, bed, night) })
+            }
+            None => drifts.push(Drift::Missing(ClaimToRestore {
+                property_id: property_id.clone(),
+                owner,
+                bed_id: bed.clone(),
+                night,
+            })),
         }
     }
     drifts
@@ -117,14 +136,29 @@ mod tests {
     }
 
     fn kinds_with(bookings: Vec<BookingSummary>, blocks: Vec<Block>, claims: Vec<StoredClaim>) -> Vec<FindingKind> {
-        super::claims(&HOSTEL.into(), &PropertySnapshot { bookings, blocks, claims }).iter().map(|drift| drift.finding().kind).collect()
+        super::claims(&HOSTEL.into(), &PropertySnapshot { bookings, blocks, claims })
+            .iter()
+            .map(|drift| drift.finding().kind)
+            .collect()
     }
 
     fn block(bed: &str, status: BlockStatus) -> Block {
         let (from, until) = ("2027-02-10".parse().unwrap(), "2027-02-12".parse().unwrap());
         let at = chrono::DateTime::UNIX_EPOCH.into();
         let (id, property_id, kind) = (BlockId::derive("tests", bed), HOSTEL.into(), BlockKind::Maintenance);
-        Block { id, property_id, rev: 1, status, kind, bed_ids: vec![bed.into()], from, until, created_at: at, updated_at: at, history: Vec::new() }
+        Block {
+            id,
+            property_id,
+            rev: 1,
+            status,
+            kind,
+            bed_ids: vec![bed.into()],
+            from,
+            until,
+            created_at: at,
+            updated_at: at,
+            history: Vec::new(),
+        }
     }
 
     fn claims_of_block(bed: &str) -> Vec<StoredClaim> {
@@ -138,7 +172,10 @@ mod tests {
 
     #[test]
     fn agreement_is_no_drift() {
-        assert_eq!(kinds(vec![booking(1, Status::Confirmed, "a"), booking(2, Status::Cancelled, "a")], claims_of(1, "a")), []);
+        assert_eq!(
+            kinds(vec![booking(1, Status::Confirmed, "a"), booking(2, Status::Cancelled, "a")], claims_of(1, "a")),
+            []
+        );
     }
 
     #[test]
@@ -156,18 +193,26 @@ mod tests {
 
     #[test]
     fn an_unprotected_bed_night_is_missing_its_claim() {
-        assert_eq!(kinds(vec![booking(1, Status::Confirmed, "a")], claims_of(1, "a")[..1].to_vec()), [FindingKind::MissingClaim]);
+        assert_eq!(
+            kinds(vec![booking(1, Status::Confirmed, "a")], claims_of(1, "a")[..1].to_vec()),
+            [FindingKind::MissingClaim]
+        );
     }
 
     #[test]
     fn a_bed_night_held_by_an_orphan_is_freed_before_it_is_restored() {
-        let found = kinds(vec![booking(1, Status::Confirmed, "a"), booking(2, Status::Cancelled, "a")], claims_of(2, "a"));
-        assert_eq!(found, [FindingKind::OrphanClaim, FindingKind::OrphanClaim, FindingKind::MissingClaim, FindingKind::MissingClaim]);
+        let found =
+            kinds(vec![booking(1, Status::Confirmed, "a"), booking(2, Status::Cancelled, "a")], claims_of(2, "a"));
+        assert_eq!(
+            found,
+            [FindingKind::OrphanClaim, FindingKind::OrphanClaim, FindingKind::MissingClaim, FindingKind::MissingClaim]
+        );
     }
 
     #[test]
     fn two_active_bookings_of_one_bed_are_a_conflict() {
-        let found = kinds(vec![booking(1, Status::Confirmed, "a"), booking(2, Status::Confirmed, "a")], claims_of(1, "a"));
+        let found =
+            kinds(vec![booking(1, Status::Confirmed, "a"), booking(2, Status::Confirmed, "a")], claims_of(1, "a"));
         assert_eq!(found, [FindingKind::Conflict; 2]);
     }
 
@@ -176,16 +221,25 @@ mod tests {
         let held = || vec![block("a", BlockStatus::Active)];
         assert_eq!(kinds_with(vec![], held(), claims_of_block("a")), []);
         assert_eq!(kinds_with(vec![], held(), vec![]), [FindingKind::MissingClaim; 2]);
-        assert_eq!(kinds_with(vec![], vec![block("a", BlockStatus::Lifted)], claims_of_block("a")), [FindingKind::OrphanClaim; 2]);
+        assert_eq!(
+            kinds_with(vec![], vec![block("a", BlockStatus::Lifted)], claims_of_block("a")),
+            [FindingKind::OrphanClaim; 2]
+        );
         assert_eq!(
             kinds_with(vec![], held(), claims_of_block("b")),
             [FindingKind::OrphanClaim, FindingKind::OrphanClaim, FindingKind::MissingClaim, FindingKind::MissingClaim]
         );
-        assert_eq!(kinds_with(vec![booking(1, Status::Confirmed, "a")], held(), claims_of(1, "a")), [FindingKind::Conflict; 2]);
+        assert_eq!(
+            kinds_with(vec![booking(1, Status::Confirmed, "a")], held(), claims_of(1, "a")),
+            [FindingKind::Conflict; 2]
+        );
     }
 
     #[test]
     fn what_cannot_be_read_is_left_to_people() {
-        assert_eq!(kinds(vec![], vec![claim("a", "someday", &id(1).to_string()), claim("a", "2027-02-10", "")]), [FindingKind::UnreadableClaim; 2]);
+        assert_eq!(
+            kinds(vec![], vec![claim("a", "someday", &id(1).to_string()), claim("a", "2027-02-10", "")]),
+            [FindingKind::UnreadableClaim; 2]
+        );
     }
 }

@@ -12,7 +12,9 @@ use pvt_domain::timestamp::Timestamp;
 use pvt_messaging::Outgoing;
 use pvt_stores::StoreError;
 use pvt_stores::mongo::audit::AuditEntry;
-use pvt_stores::mongo::reconciliations::{BookingSummary, Checked, ClaimRepair, Finding, FindingKind, PropertySnapshot, Report};
+use pvt_stores::mongo::reconciliations::{
+    BookingSummary, Checked, ClaimRepair, Finding, FindingKind, PropertySnapshot, Report,
+};
 use pvt_worker_runtime::fault;
 use std::collections::HashSet;
 use std::time::Instant;
@@ -20,7 +22,8 @@ use uuid::Uuid;
 
 /// Repairs of one run; the rest is found again by the next one.
 const REPAIRS_MAX: usize = 1_000;
-/// Bookings whose events one run publishes again. A backlog before the mart looks like drift, and must not be doubled at once.
+/// Bookings whose events one run publishes again. A backlog before the mart looks like drift, and must not be doubled
+/// at once.
 const REPUBLISH_MAX: usize = 500;
 /// Findings listed in a report; the others are only counted.
 const LISTED_MAX: usize = 500;
@@ -41,7 +44,15 @@ pub(super) struct Run<'a> {
 impl<'a> Run<'a> {
     pub(super) fn begin(worker: &'a Reconciliation, command: &'a ReconcileProperty) -> Self {
         let (started_at, started) = ((worker.clock)(), Instant::now());
-        Self { worker, command, started_at, started, checked: Checked::default(), findings: Vec::new(), events: Vec::new() }
+        Self {
+            worker,
+            command,
+            started_at,
+            started,
+            checked: Checked::default(),
+            findings: Vec::new(),
+            events: Vec::new(),
+        }
     }
 
     /// Does everything and stores the report; what is returned is to be published.
@@ -103,13 +114,16 @@ impl<'a> Run<'a> {
     async fn check_mart(&mut self, bookings: Vec<BookingSummary>) -> Result<(), Failure> {
         let grace = TimeDelta::from_std(self.worker.grace).unwrap_or(TimeDelta::MAX);
         let settled_before = self.started_at.as_datetime() - grace;
-        let settled: Vec<_> = bookings.into_iter().filter(|booking| booking.updated_at.as_datetime() <= settled_before).collect();
+        let settled: Vec<_> =
+            bookings.into_iter().filter(|booking| booking.updated_at.as_datetime() <= settled_before).collect();
         let event_ids: Vec<Uuid> = settled.iter().flat_map(BookingSummary::event_ids).collect();
         self.checked.events = count(event_ids.len());
         let missing = self.worker.mart.missing_events(&event_ids).await?;
         let revisions: Vec<(BookingId, u32)> = settled.iter().map(|booking| (booking.id, booking.rev)).collect();
         let behind = self.worker.mart.behind(&revisions).await?;
-        let late = settled.iter().filter(|booking| behind.contains(&booking.id) || booking.event_ids().any(|id| missing.contains(&id)));
+        let late = settled
+            .iter()
+            .filter(|booking| behind.contains(&booking.id) || booking.event_ids().any(|id| missing.contains(&id)));
         let late: Vec<BookingId> = late.map(|booking| booking.id).collect();
         let (now, later) = late.split_at(late.len().min(REPUBLISH_MAX));
         let stored = self.worker.mongo.bookings(now.iter().copied()).await?;
@@ -126,7 +140,8 @@ impl<'a> Run<'a> {
 
     async fn republish(&mut self, kind: FindingKind, event: &BookingEvent) -> Result<(), Failure> {
         let detail = format!("booking {} revision {}: {}", event.booking_id, event.rev, event.kind());
-        let subject = if kind == FindingKind::MartBehind { event.booking_id.to_string() } else { event.event_id.to_string() };
+        let subject =
+            if kind == FindingKind::MartBehind { event.booking_id.to_string() } else { event.event_id.to_string() };
         let finding = Finding { kind, severity: kind.severity(), subject, detail, repaired: false };
         if self.command.dry_run {
             self.findings.push(finding);
@@ -141,11 +156,19 @@ impl<'a> Run<'a> {
 
     /// A run that was interrupted after a repair does not find it again: the audit log remembers.
     async fn recall_earlier_repairs(&mut self) -> Result<(), StoreError> {
-        let told: HashSet<(FindingKind, String)> = self.findings.iter().map(|finding| (finding.kind, finding.subject.clone())).collect();
+        let told: HashSet<(FindingKind, String)> =
+            self.findings.iter().map(|finding| (finding.kind, finding.subject.clone())).collect();
         for entry in self.worker.mongo.audit_of(self.command.run_id).await? {
-            let kind = FindingKind::ALL.into_iter().find(|kind| entry.action.strip_prefix(REPAIR) == Some(kind.as_str()));
+            let kind =
+                FindingKind::ALL.into_iter().find(|kind| entry.action.strip_prefix(REPAIR) == Some(kind.as_str()));
             let Some(kind) = kind.filter(|kind| !told.contains(&(*kind, entry.subject.clone()))) else { continue };
-            self.findings.push(Finding { kind, severity: kind.severity(), subject: entry.subject, detail: entry.detail, repaired: true });
+            self.findings.push(Finding {
+                kind,
+                severity: kind.severity(),
+                subject: entry.subject,
+                detail: entry.detail,
+                repaired: true,
+            });
         }
         Ok(())
     }
@@ -153,7 +176,9 @@ impl<'a> Run<'a> {
     async fn report(&mut self) -> Result<(), StoreError> {
         for finding in &self.findings {
             let outcome = if finding.repaired { "repaired" } else { "left" };
-            metrics::counter!("pvt_reconciliation_findings_total", "kind" => finding.kind.as_str(), "outcome" => outcome).increment(1);
+            metrics::counter!("pvt_reconciliation_findings_total", "kind" => finding.kind.as_str(),
+                "outcome" => outcome)
+            .increment(1);
         }
         let found = count(self.findings.len());
         let repaired = count(self.findings.iter().filter(|finding| finding.repaired).count());
@@ -163,7 +188,8 @@ impl<'a> Run<'a> {
         let took = self.started.elapsed();
         metrics::histogram!("pvt_reconciliation_seconds").record(took.as_secs_f64());
         if found > 0 {
-            tracing::warn!(property = %self.command.property_id, run_id = %self.command.run_id, found, repaired, "reconciliation found drift");
+            tracing::warn!(property = %self.command.property_id, run_id = %self.command.run_id, found, repaired,
+                "reconciliation found drift");
         }
         let report = Report {
             run_id: self.command.run_id,
@@ -187,14 +213,29 @@ impl<'a> Run<'a> {
 
     fn audit(&self, finding: &Finding) -> AuditEntry {
         let action = format!("{REPAIR}{}", finding.kind.as_str());
-        AuditEntry::new(self.command.run_id, (self.worker.clock)(), &self.command.actor, action, &finding.subject, &finding.detail)
+        AuditEntry::new(
+            self.command.run_id,
+            (self.worker.clock)(),
+            &self.command.actor,
+            action,
+            &finding.subject,
+            &finding.detail,
+        )
     }
 }
 
-/// The entries whose events are to be published again: those never seen, and the newest one if the mart's row is behind for any
-/// other reason.
-fn lost_entries<'h>(history: &'h [HistoryEntry], missing: &HashSet<Uuid>, behind: bool) -> Vec<(FindingKind, &'h HistoryEntry)> {
-    let mut lost: Vec<_> = history.iter().filter(|entry| missing.contains(&entry.event_id)).map(|entry| (FindingKind::EventMissing, entry)).collect();
+/// The entries whose events are to be published again: those never seen, and the newest one if the mart's row is behind
+/// for any other reason.
+fn lost_entries<'h>(
+    history: &'h [HistoryEntry],
+    missing: &HashSet<Uuid>,
+    behind: bool,
+) -> Vec<(FindingKind, &'h HistoryEntry)> {
+    let mut lost: Vec<_> = history
+        .iter()
+        .filter(|entry| missing.contains(&entry.event_id))
+        .map(|entry| (FindingKind::EventMissing, entry))
+        .collect();
     if let Some(newest) = history.last().filter(|newest| behind && !missing.contains(&newest.event_id)) {
         lost.push((FindingKind::MartBehind, newest));
     }

@@ -34,13 +34,20 @@ impl Payable {
 }
 
 impl StripeCalls {
-    /// Closes a session or a payment and notes what became of it, for the caller to follow; `None` when there is no such booking.
-    pub(super) async fn close(&self, client: &StripeClient, booking: BookingId, object: &str) -> Result<Option<Kept<()>>, Trouble> {
+    /// Closes a session or a payment and notes what became of it, for the caller to follow; `None` when there is no
+    /// such booking.
+    pub(super) async fn close(
+        &self,
+        client: &StripeClient,
+        booking: BookingId,
+        object: &str,
+    ) -> Result<Option<Kept<()>>, Trouble> {
         let closed = if object.starts_with("cs_") {
             let (Expiry::Expired(session) | Expiry::NotOpen(session)) = client.expire_session(object).await?;
             Payable::Session(session)
         } else {
-            let (Cancellation::Canceled(intent) | Cancellation::NotCancelable(intent)) = client.cancel_intent(object).await?;
+            let (Cancellation::Canceled(intent) | Cancellation::NotCancelable(intent)) =
+                client.cancel_intent(object).await?;
             Payable::Intent(intent)
         };
         fault::point("after_stripe_before_record");

@@ -1,4 +1,5 @@
-//! Closing a booking's pages at Stripe. Only when nobody can pay any more are its beds released; if somebody has, it is told so instead.
+//! Closing a booking's pages at Stripe. Only when nobody can pay any more are its beds released; if somebody has, it is
+//! told so instead.
 
 use super::{NOT_YET_DELAY, StripeCalls};
 use pvt_domain::booking::Status;
@@ -12,9 +13,13 @@ use uuid::Uuid;
 impl StripeCalls {
     pub(super) async fn expire(&self, job: &mut Job<StripeCommand>, command: &ExpireCheckout) -> Result<(), Failure> {
         let now = self.ledgers.now();
-        let due = |head: &BookingHead| head.status == Status::Held && head.payment.expires_at.is_some_and(|ends| ends <= now);
+        let due =
+            |head: &BookingHead| head.status == Status::Held && head.payment.expires_at.is_some_and(|ends| ends <= now);
         // First nobody is sent to pay any more; what was opened before is seen afterwards, or closed by who opens it.
-        let shut = self.ledgers.change(command.booking_id, |ledger, head| ledger.closed |= command.release && due(head)).await?;
+        let shut = self
+            .ledgers
+            .change(command.booking_id, |ledger, head| ledger.closed |= command.release && due(head))
+            .await?;
         let Some(shut) = shut else { return Err(Failure::Defer(NOT_YET_DELAY)) };
         if command.release && !due(&shut.head) {
             // Paid, cancelled or expired meanwhile, or never held.
@@ -47,6 +52,8 @@ impl StripeCalls {
             requested_at: command.requested_at,
         };
         let key = self.ledgers.topology.command_key(BOOKING_EXPIRE_HOLD, command.property_id.as_str());
-        Ok(Outgoing::command(key, id, &ExpireHold { order })?.correlated(command.booking_id.as_uuid()).by(command.actor.clone()))
+        Ok(Outgoing::command(key, id, &ExpireHold { order })?
+            .correlated(command.booking_id.as_uuid())
+            .by(command.actor.clone()))
     }
 }

@@ -14,8 +14,8 @@ use pvt_domain::timestamp::Timestamp;
 use pvt_stripe::{NewIntent, NewSession, StripeClient, StripeError};
 use pvt_worker_runtime::{Job, fault};
 
-/// A page lives by itself for at least this long, in seconds: Stripe wants 30 minutes from when it makes it, which may be some time after
-/// it was asked. A hold that ends sooner ends it by a call.
+/// A page lives by itself for at least this long, in seconds: Stripe wants 30 minutes from when it makes it, which may
+/// be some time after it was asked. A hold that ends sooner ends it by a call.
 const LEAST_PAGE_SECS: i64 = 40 * 60;
 /// The longest that it may, in seconds, with a margin for clocks that differ.
 const LONGEST_PAGE_SECS: i64 = 24 * 3_600 - 120;
@@ -32,12 +32,25 @@ struct Way {
 
 impl StripeCalls {
     pub(super) async fn open(&self, job: &mut Job<StripeCommand>, command: &OpenPayment) -> Result<(), Failure> {
-        let Some(booking) = self.ledgers.mongo.booking(command.booking_id).await? else { return Err(Failure::Defer(NOT_YET_DELAY)) };
-        let Some(client) = &self.client else { return answer(job, refused(booking.id, PaymentRefusal::ProviderUnavailable)) };
+        let Some(booking) = self.ledgers.mongo.booking(command.booking_id).await? else {
+            return Err(Failure::Defer(NOT_YET_DELAY));
+        };
+        let Some(client) = &self.client else {
+            return answer(job, refused(booking.id, PaymentRefusal::ProviderUnavailable));
+        };
         match self.send_to_pay(job, client, &booking, command).await {
             Ok(Ok(way)) => {
                 let payment_id = Some(way.attempt.id.to_string());
-                answer(job, PaymentReply { booking_id: booking.id, payment_id, url: way.url, client_secret: way.client_secret, refusal: None })
+                answer(
+                    job,
+                    PaymentReply {
+                        booking_id: booking.id,
+                        payment_id,
+                        url: way.url,
+                        client_secret: way.client_secret,
+                        refusal: None,
+                    },
+                )
             }
             Ok(Err(refusal)) => answer(job, refused(booking.id, refusal)),
             Err(Trouble::Stripe(error @ StripeError::Refused { .. })) => {
@@ -69,7 +82,9 @@ impl StripeCalls {
             let booking = Booking { payment: known, ..booking.clone() };
             match refusal(&booking, ledger, now).filter(|_| !is_known(ledger)) {
                 Some(refusal) => Err(refusal),
-                None => ledger.open(command.payment_id, command.channel, booking.payable(), now).ok_or(PaymentRefusal::TooManyAttempts),
+                None => ledger
+                    .open(command.payment_id, command.channel, booking.payable(), now)
+                    .ok_or(PaymentRefusal::TooManyAttempts),
             }
         });
         let Some(opened) = opened.await.map_err(Failure::from)? else { return Ok(Err(PaymentRefusal::NotPayable)) };
@@ -82,7 +97,9 @@ impl StripeCalls {
         }
         fault::point("before_stripe");
         let way = match (opening.attempt.channel, &opening.attempt.object) {
-            (Channel::Checkout, object) => self.page(job, client, booking, command, &opening.attempt, object.as_deref()).await?,
+            (Channel::Checkout, object) => {
+                self.page(job, client, booking, command, &opening.attempt, object.as_deref()).await?
+            }
             (Channel::App, object) => self.intent(job, client, booking, &opening.attempt, object.as_deref()).await?,
         };
         Ok(way.ok_or(PaymentRefusal::NotPayable))
@@ -102,12 +119,18 @@ impl StripeCalls {
             Some(id) => (client.session(id).await?, self.told("session")),
             None => {
                 let wish = new_session(booking, command, attempt)?;
-                // Under the revision, too, as all that is asked follows from it: what somebody asked for and never saw must not be in the way.
-                (client.create_session(&wish, &format!("checkout:{}:{}", attempt.id, booking.rev)).await?, self.told("create"))
+                // Under the revision, too, as all that is asked follows from it: what somebody asked for and never saw
+                // must not be in the way.
+                (
+                    client.create_session(&wish, &format!("checkout:{}:{}", attempt.id, booking.rev)).await?,
+                    self.told("create"),
+                )
             }
         };
         let (id, url) = (session.id.clone(), session.url.clone());
-        let Some(ledger) = self.opened(job, client, attempt, booking, (&Payable::Session(session), told)).await? else { return Ok(None) };
+        let Some(ledger) = self.opened(job, client, attempt, booking, (&Payable::Session(session), told)).await? else {
+            return Ok(None);
+        };
         let is_open = ledger.sessions.get(&id).is_some_and(|known| known.state == SessionState::Open);
         Ok(is_open.then(|| Way { attempt: attempt.clone(), url, client_secret: None }))
     }
@@ -126,12 +149,18 @@ impl StripeCalls {
                 // The same for every repetition, whatever the booking is by then.
                 let mut metadata = metadata(booking, attempt);
                 metadata.remove(REV);
-                let wish = NewIntent { amount: attempt.amount, currency: currency(booking)?, title: booking.reference.clone(), metadata };
+                let wish = NewIntent {
+                    amount: attempt.amount,
+                    currency: currency(booking)?,
+                    title: booking.reference.clone(),
+                    metadata,
+                };
                 client.create_intent(&wish, &format!("intent:{}", attempt.id)).await?
             }
         };
         let client_secret = intent.client_secret.clone().map(ClientSecret::into_text);
-        let ledger = self.opened(job, client, attempt, booking, (&Payable::Intent(intent), self.told("intent"))).await?;
+        let ledger =
+            self.opened(job, client, attempt, booking, (&Payable::Intent(intent), self.told("intent"))).await?;
         Ok(ledger.map(|_| Way { attempt: attempt.clone(), url: None, client_secret }))
     }
 
@@ -163,7 +192,8 @@ impl StripeCalls {
 
 /// Why a booking cannot be paid at this moment.
 fn refusal(booking: &Booking, ledger: &Ledger, now: Timestamp) -> Option<PaymentRefusal> {
-    let is_over = booking.status == Status::Held && (ledger.closed || booking.payment.expires_at.is_some_and(|ends| ends <= now));
+    let is_over =
+        booking.status == Status::Held && (ledger.closed || booking.payment.expires_at.is_some_and(|ends| ends <= now));
     if is_over || !booking.status.holds_beds() {
         return Some(PaymentRefusal::NotPayable);
     }
@@ -173,7 +203,11 @@ fn refusal(booking: &Booking, ledger: &Ledger, now: Timestamp) -> Option<Payment
 fn new_session(booking: &Booking, command: &OpenPayment, attempt: &Attempt) -> Result<NewSession, Failure> {
     // The same for every repetition of the command at this revision, or Stripe would take it for another one.
     let opened = attempt.opened_at.as_datetime().timestamp();
-    let ends = booking.payment.expires_at.filter(|_| booking.status == Status::Held).map_or(i64::MAX, |ends| ends.as_datetime().timestamp());
+    let ends = booking
+        .payment
+        .expires_at
+        .filter(|_| booking.status == Status::Held)
+        .map_or(i64::MAX, |ends| ends.as_datetime().timestamp());
     Ok(NewSession {
         amount: attempt.amount,
         currency: currency(booking)?,
@@ -200,5 +234,9 @@ fn metadata(booking: &Booking, attempt: &Attempt) -> Metadata {
 }
 
 fn currency(booking: &Booking) -> Result<Currency, Failure> {
-    booking.price.as_ref().map(|price| price.currency).ok_or_else(|| Failure::reject("booking_unpriced", "there is nothing to pay"))
+    booking
+        .price
+        .as_ref()
+        .map(|price| price.currency)
+        .ok_or_else(|| Failure::reject("booking_unpriced", "there is nothing to pay"))
 }

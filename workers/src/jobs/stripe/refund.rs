@@ -11,7 +11,8 @@ use pvt_domain::timestamp::Timestamp;
 use pvt_stripe::{NewRefund, StripeClient, StripeError};
 use pvt_worker_runtime::{Job, fault};
 
-/// Stripe may forget an idempotency key after 24 hours: an order that is older than this is looked for before it is asked for again.
+/// Stripe may forget an idempotency key after 24 hours: an order that is older than this is looked for before it is
+/// asked for again.
 const KEY_TRUSTED: TimeDelta = TimeDelta::hours(20);
 
 impl StripeCalls {
@@ -32,15 +33,23 @@ impl StripeCalls {
             Ok(key) => key,
             Err(refusal) => return answer(job, refused(command.booking_id, refusal)),
         };
-        let open: Vec<RefundOrder> = ordered.after.open_orders().filter(|order| wanted.as_ref().is_none_or(|key| *key == order.key)).cloned().collect();
+        let open: Vec<RefundOrder> = ordered
+            .after
+            .open_orders()
+            .filter(|order| wanted.as_ref().is_none_or(|key| *key == order.key))
+            .cloned()
+            .collect();
         for order in &open {
             self.carry_out(command, order, job.meta.attempt > 1).await?;
         }
-        let Some(kept) = self.ledgers.change(command.booking_id, |_, _| ()).await? else { return Err(Failure::Defer(NOT_YET_DELAY)) };
+        let Some(kept) = self.ledgers.change(command.booking_id, |_, _| ()).await? else {
+            return Err(Failure::Defer(NOT_YET_DELAY));
+        };
         self.follow(job, &kept).await?;
         let Some(wish) = &command.wish else { return Ok(()) };
         // Asked of the ledger, so that whoever repeats a wish is answered as they were.
-        let is_refused = kept.after.orders.iter().any(|order| wanted.as_ref() == Some(&order.key) && order.refused.is_some());
+        let is_refused =
+            kept.after.orders.iter().any(|order| wanted.as_ref() == Some(&order.key) && order.refused.is_some());
         answer(
             job,
             match is_refused {
@@ -59,8 +68,17 @@ impl StripeCalls {
             Some(refund) => Ok(refund),
             None => {
                 fault::point("before_stripe");
-                let metadata = [(BOOKING_ID.to_owned(), booking.to_string()), (PROPERTY_ID.to_owned(), command.property_id.to_string())].into();
-                let wish = NewRefund { payment_intent: order.intent.clone(), amount: order.amount, refund_key: order.key.clone(), metadata };
+                let metadata = [
+                    (BOOKING_ID.to_owned(), booking.to_string()),
+                    (PROPERTY_ID.to_owned(), command.property_id.to_string()),
+                ]
+                .into();
+                let wish = NewRefund {
+                    payment_intent: order.intent.clone(),
+                    amount: order.amount,
+                    refund_key: order.key.clone(),
+                    metadata,
+                };
                 client.create_refund(&wish, &order.key).await
             }
         };
@@ -99,7 +117,9 @@ async fn made(client: &StripeClient, order: &RefundOrder) -> Result<Option<strip
 fn order_wish(ledger: &mut Ledger, wish: &RefundWish, actor: &str, now: Timestamp) -> Result<String, PaymentRefusal> {
     let Some(intent) = ledger.intent_of(&wish.payment_id).cloned() else { return Err(PaymentRefusal::UnknownPayment) };
     if let Some(order) = ledger.orders.iter().find(|order| order.wish == Some(wish.refund_id)) {
-        let is_same = order.intent == intent.id && wish.amount.is_none_or(|amount| amount == order.amount) && order.note.as_ref() == Some(&wish.note);
+        let is_same = order.intent == intent.id
+            && wish.amount.is_none_or(|amount| amount == order.amount)
+            && order.note.as_ref() == Some(&wish.note);
         return is_same.then(|| order.key.clone()).ok_or(PaymentRefusal::KeyReused);
     }
     if ledger.is_frozen(&intent.id) {

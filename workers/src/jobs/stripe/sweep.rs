@@ -1,5 +1,5 @@
-//! The gap sweep: events that Stripe has and that never arrived are taken in like those that do, and Stripe's own ledger is compared with
-//! ours, day by day.
+//! The gap sweep: events that Stripe has and that never arrived are taken in like those that do, and Stripe's own
+//! ledger is compared with ours, day by day.
 //!
 //! It changes no booking and no amount: it hands events on, and notes the fees that only Stripe's ledger tells.
 
@@ -28,7 +28,8 @@ const FARTHEST: TimeDelta = TimeDelta::days(29);
 const GRACE: TimeDelta = TimeDelta::seconds(60);
 /// Sums are compared for so many whole days before today, and today so far.
 const DAYS_COMPARED: i64 = 3;
-/// Events are looked for in spans, oldest first: the first is short, the next ones are longer where there are few and shorter where many.
+/// Events are looked for in spans, oldest first: the first is short, the next ones are longer where there are few and
+/// shorter where many.
 const FIRST_SPAN: TimeDelta = TimeDelta::minutes(15);
 const LONGEST_SPAN: TimeDelta = TimeDelta::hours(12);
 /// Of so many events there are few.
@@ -52,7 +53,8 @@ impl StripeCalls {
     pub(super) async fn sweep(&self, job: &mut Job<StripeCommand>, command: &ReconcilePayments) -> Result<(), Failure> {
         let (client, began, now) = (self.client()?.clone(), Instant::now(), self.ledgers.now());
         let since = self.since(command, now).await?;
-        let (events, missing, until) = self.missing_events(&client, since, (now.as_datetime() - GRACE).into(), began).await?;
+        let (events, missing, until) =
+            self.missing_events(&client, since, (now.as_datetime() - GRACE).into(), began).await?;
         let lost = u32::try_from(missing.len()).unwrap_or(u32::MAX);
         if !command.dry_run {
             for event in missing {
@@ -60,10 +62,12 @@ impl StripeCalls {
             }
         }
         let (differences, fees) = self.compare(&client, now, command.dry_run).await?;
-        metrics::gauge!("pvt_stripe_days_differing").set(f64::from(u32::try_from(differences.len()).unwrap_or(u32::MAX)));
+        metrics::gauge!("pvt_stripe_days_differing")
+            .set(f64::from(u32::try_from(differences.len()).unwrap_or(u32::MAX)));
         metrics::counter!("pvt_stripe_events_missed_total").increment(u64::from(lost));
         for sum in &differences {
-            tracing::warn!(day = %sum.day, kind = %sum.kind, stripe = sum.stripe, ledger = sum.ledger, currency = %sum.currency, "Stripe's ledger and ours differ");
+            tracing::warn!(day = %sum.day, kind = %sum.kind, stripe = sum.stripe, ledger = sum.ledger,
+                currency = %sum.currency, "Stripe's ledger and ours differ");
         }
         let sweep = PaymentSweep {
             run_id: command.run_id,
@@ -82,8 +86,8 @@ impl StripeCalls {
         Ok(self.ledgers.mongo.save_payment_sweep(&sweep).await?)
     }
 
-    /// From when on a run looks for events: some time before the last one stopped. A run that is delivered again begins where it began,
-    /// whatever it has reported: it may have died before what it found was handed on.
+    /// From when on a run looks for events: some time before the last one stopped. A run that is delivered again begins
+    /// where it began, whatever it has reported: it may have died before what it found was handed on.
     async fn since(&self, command: &ReconcilePayments, now: Timestamp) -> Result<Timestamp, Failure> {
         if let Some(this) = self.ledgers.mongo.payment_sweep(command.run_id).await? {
             return Ok(this.since);
@@ -96,9 +100,15 @@ impl StripeCalls {
         Ok(from.max(farthest).into())
     }
 
-    /// How many events Stripe has from `since` on, those of them that are not stored, oldest first, and until when was looked: `until`, or
-    /// sooner when there is much to look through.
-    async fn missing_events(&self, client: &StripeClient, since: Timestamp, until: Timestamp, began: Instant) -> Result<(u32, Vec<Value>, Timestamp), Failure> {
+    /// How many events Stripe has from `since` on, those of them that are not stored, oldest first, and until when was
+    /// looked: `until`, or sooner when there is much to look through.
+    async fn missing_events(
+        &self,
+        client: &StripeClient,
+        since: Timestamp,
+        until: Timestamp,
+        began: Instant,
+    ) -> Result<(u32, Vec<Value>, Timestamp), Failure> {
         let (mut events, mut missing) = (0, Vec::new());
         let (since, until) = (since.as_datetime(), until.as_datetime());
         let (mut from, mut span) = (since, FIRST_SPAN);
@@ -121,19 +131,35 @@ impl StripeCalls {
         Ok((events, missing, from.into()))
     }
 
-    /// The events of a span: how many, and those that are not stored, oldest first. `None` when there are more pages than these.
-    async fn span(&self, client: &StripeClient, created_from: i64, created_until: i64, pages: usize) -> Result<Option<(u32, Vec<Value>)>, Failure> {
+    /// The events of a span: how many, and those that are not stored, oldest first. `None` when there are more pages
+    /// than these.
+    async fn span(
+        &self,
+        client: &StripeClient,
+        created_from: i64,
+        created_until: i64,
+        pages: usize,
+    ) -> Result<Option<(u32, Vec<Value>)>, Failure> {
         let (mut events, mut missing, mut after, mut read) = (0, Vec::new(), None, 0);
         loop {
             if read >= pages {
                 return Ok(None);
             }
-            let page = client.events(&EventQuery { created_from, created_until: Some(created_until), starting_after: after, limit: PAGE }).await?;
+            let page = client
+                .events(&EventQuery {
+                    created_from,
+                    created_until: Some(created_until),
+                    starting_after: after,
+                    limit: PAGE,
+                })
+                .await?;
             read += 1;
             events += u32::try_from(page.items.len()).unwrap_or(u32::MAX);
             let ids: Vec<&str> = page.items.iter().filter_map(|event| event["id"].as_str()).collect();
             let known: HashSet<String> = self.ledgers.mongo.known_stripe_events(&ids).await?;
-            missing.extend(page.items.into_iter().filter(|event| event["id"].as_str().is_some_and(|id| !known.contains(id))));
+            missing.extend(
+                page.items.into_iter().filter(|event| event["id"].as_str().is_some_and(|id| !known.contains(id))),
+            );
             after = page.next;
             if after.is_none() {
                 missing.reverse();
@@ -148,11 +174,17 @@ impl StripeCalls {
         let (event_id, event_type) = (text("id"), text("type"));
         let id = stripe_event_message_id(&event_id);
         let event = StripeEvent { event_id, event_type, payload, received_at: now };
-        Ok(Outgoing::command(self.ledgers.topology.command_key(STRIPE_EVENT, ""), id, &event)?.by("schedule:reconcile_payments"))
+        Ok(Outgoing::command(self.ledgers.topology.command_key(STRIPE_EVENT, ""), id, &event)?
+            .by("schedule:reconcile_payments"))
     }
 
     /// Days on which Stripe's ledger and ours differ, and how many fees were noted.
-    async fn compare(&self, client: &StripeClient, now: Timestamp, dry_run: bool) -> Result<(Vec<DaySum>, u32), Failure> {
+    async fn compare(
+        &self,
+        client: &StripeClient,
+        now: Timestamp,
+        dry_run: bool,
+    ) -> Result<(Vec<DaySum>, u32), Failure> {
         let today = now.as_datetime().date_naive();
         let first = today - TimeDelta::days(DAYS_COMPARED);
         let since: Timestamp = first.and_time(chrono::NaiveTime::MIN).and_utc().into();
@@ -175,7 +207,13 @@ impl StripeCalls {
             }
         }
         let differing = sums.into_iter().filter(|(_, (stripe, ledger))| stripe != ledger);
-        let sum = |((day, kind, currency), (stripe, ledger)): (Cell, (i64, i64))| DaySum { day, kind: kind.to_owned(), currency, stripe, ledger };
+        let sum = |((day, kind, currency), (stripe, ledger)): (Cell, (i64, i64))| DaySum {
+            day,
+            kind: kind.to_owned(),
+            currency,
+            stripe,
+            ledger,
+        };
         Ok((differing.map(sum).collect(), fees))
     }
 
@@ -188,7 +226,9 @@ impl StripeCalls {
         let owners: HashMap<&str, (BookingId, &str)> = unknown.collect();
         let mut noted = 0;
         for line in transactions.iter().filter(|line| line.fee != 0) {
-            let Some((booking, intent)) = line.source.as_deref().and_then(|source| owners.get(source)).copied() else { continue };
+            let Some((booking, intent)) = line.source.as_deref().and_then(|source| owners.get(source)).copied() else {
+                continue;
+            };
             self.ledgers.change(booking, |ledger, _| ledger.fees.insert(intent.to_owned(), line.fee)).await?;
             noted += 1;
         }
@@ -199,7 +239,11 @@ impl StripeCalls {
 async fn transactions(client: &StripeClient, since: Timestamp) -> Result<Vec<BalanceTransaction>, Failure> {
     let (mut all, mut after) = (Vec::new(), None);
     for _ in 0..MAX_PAGES {
-        let query = TransactionQuery { created_from: since.as_datetime().timestamp(), created_until: None, starting_after: after };
+        let query = TransactionQuery {
+            created_from: since.as_datetime().timestamp(),
+            created_until: None,
+            starting_after: after,
+        };
         let page = client.balance_transactions(&query).await?;
         all.extend(page.items);
         after = page.next;

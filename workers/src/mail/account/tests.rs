@@ -30,7 +30,13 @@ fn now() -> Timestamp {
 }
 
 fn wish(kind: AccountMailKind) -> AccountMail {
-    AccountMail { mail_id: Uuid::from_u128(1), user_id: user("", None).id, kind, alert: None, requested_at: at("2026-12-01T12:00:00Z") }
+    AccountMail {
+        mail_id: Uuid::from_u128(1),
+        user_id: user("", None).id,
+        kind,
+        alert: None,
+        requested_at: at("2026-12-01T12:00:00Z"),
+    }
 }
 
 /// Subject, text and HTML.
@@ -40,15 +46,24 @@ fn read(kind: AccountMailKind, user: &User, token: Option<&str>) -> (String, Str
     let letter = AccountLetter { kind, token, alert: None, public_url: &public_url, message_id: "<abc@pvt.test>" };
     let letter = compose_account(letter, user, &sender, at("2026-12-01T12:00:00Z")).unwrap();
     let parsed = MessageParser::default().parse(&letter.message).unwrap();
-    (parsed.subject().unwrap().to_owned(), parsed.body_text(0).unwrap().replace("\r\n", "\n"), parsed.body_html(0).unwrap().into_owned())
+    (
+        parsed.subject().unwrap().to_owned(),
+        parsed.body_text(0).unwrap().replace("\r\n", "\n"),
+        parsed.body_html(0).unwrap().into_owned(),
+    )
 }
 
 #[test]
 fn a_reset_carries_its_token_and_its_link() {
-    let (subject, text, html) = read(AccountMailKind::PasswordReset, &user("Ada Lovelace", Some("en-CA")), Some("t0ken"));
+    let (subject, text, html) =
+        read(AccountMailKind::PasswordReset, &user("Ada Lovelace", Some("en-CA")), Some("t0ken"));
     assert_eq!(subject, "Choose a new password");
     for part in [&text, &html] {
-        assert!(part.contains("https://booking.example.com/reset-password#token=t0ken") && part.contains("Hello Ada Lovelace,"), "{part}");
+        assert!(
+            part.contains("https://booking.example.com/reset-password#token=t0ken")
+                && part.contains("Hello Ada Lovelace,"),
+            "{part}"
+        );
     }
     assert!(text.lines().any(|line| line == "t0ken"), "{text}");
 }
@@ -58,7 +73,8 @@ fn french_is_written_to_who_reads_french() {
     let (subject, text, html) = read(AccountMailKind::Welcome, &user("Ada", Some("fr")), None);
     assert_eq!(subject, "Bienvenue");
     assert!(text.contains("Bonjour Ada,") && html.contains("lang=\"fr\"") && !text.contains("token"), "{text}");
-    let subjects = [AccountMailKind::AlreadyRegistered, AccountMailKind::PasswordReset].map(|kind| read(kind, &user("Ada", Some("fr")), None).0);
+    let subjects = [AccountMailKind::AlreadyRegistered, AccountMailKind::PasswordReset]
+        .map(|kind| read(kind, &user("Ada", Some("fr")), None).0);
     assert_eq!(subjects, ["Vous avez déjà un compte", "Choisissez un nouveau mot de passe"]);
 }
 
@@ -78,13 +94,18 @@ fn nothing_is_sent_to_nobody_to_the_disabled_or_too_late() {
     assert_eq!(decide(&reset, None, now), AccountDecision::Nothing("no_account"));
     assert_eq!(decide(&reset, Some(&gone), now), AccountDecision::Nothing("account_disabled"));
     assert_eq!(decide(&reset, Some(&ada), late), AccountDecision::Nothing("too_late"));
-    assert_eq!(decide(&wish(AccountMailKind::Welcome), Some(&ada), late), AccountDecision::Send(&ada), "a welcome keeps");
+    assert_eq!(
+        decide(&wish(AccountMailKind::Welcome), Some(&ada), late),
+        AccountDecision::Send(&ada),
+        "a welcome keeps"
+    );
 }
 
 #[test]
 fn a_wish_names_one_mail_and_no_address() {
     let ada = user("Ada", None);
-    let (one, other) = (wish(AccountMailKind::Welcome), AccountMail { mail_id: Uuid::from_u128(2), ..wish(AccountMailKind::Welcome) });
+    let (one, other) =
+        (wish(AccountMailKind::Welcome), AccountMail { mail_id: Uuid::from_u128(2), ..wish(AccountMailKind::Welcome) });
     let key = ledger_key(&one, &ada);
     assert!(key.contains("|welcome|") && !key.contains("ada"), "{key}");
     assert_ne!(key, ledger_key(&other, &ada));
@@ -94,19 +115,29 @@ fn a_wish_names_one_mail_and_no_address() {
 
 #[test]
 fn staff_are_told_what_needs_them_and_where_and_nothing_of_the_guest() {
-    let (booking_id, property_id) = (BookingId::derive(None, "1", "f"), pvt_domain::ids::PropertyId::from("pvt-montreal"));
+    let (booking_id, property_id) =
+        (BookingId::derive(None, "1", "f"), pvt_domain::ids::PropertyId::from("pvt-montreal"));
     let public_url = "https://hostels.pvt.test".parse().unwrap();
     let sender = Sender::parse("PVT <a@pvt.test>").unwrap();
     let mut seen = std::collections::BTreeSet::new();
     for (_, attention) in Attention::ALL {
         for locale in ["en", "fr"] {
             let alert = StaffAlert { booking_id, property_id: property_id.clone(), attention };
-            let letter =
-                AccountLetter { kind: AccountMailKind::StaffAlert, token: None, alert: Some(&alert), public_url: &public_url, message_id: "<abc@pvt.test>" };
+            let letter = AccountLetter {
+                kind: AccountMailKind::StaffAlert,
+                token: None,
+                alert: Some(&alert),
+                public_url: &public_url,
+                message_id: "<abc@pvt.test>",
+            };
             let message = compose_account(letter, &user("Sam", Some(locale)), &sender, now()).unwrap().message;
             let parsed = MessageParser::default().parse(message.as_bytes()).unwrap();
             let text = parsed.body_text(0).unwrap().into_owned();
-            assert!(text.contains(&booking_id.reference()) && text.contains(&format!("/api/payments?booking_id={booking_id}")), "{text}");
+            assert!(
+                text.contains(&booking_id.reference())
+                    && text.contains(&format!("/api/payments?booking_id={booking_id}")),
+                "{text}"
+            );
             seen.insert(text);
         }
     }
@@ -115,7 +146,11 @@ fn staff_are_told_what_needs_them_and_where_and_nothing_of_the_guest() {
 
 #[test]
 fn who_no_longer_works_there_is_told_nothing_and_the_same_thing_is_one_mail() {
-    let alert = StaffAlert { booking_id: BookingId::derive(None, "1", "f"), property_id: "pvt-montreal".into(), attention: Attention::RefundFailed };
+    let alert = StaffAlert {
+        booking_id: BookingId::derive(None, "1", "f"),
+        property_id: "pvt-montreal".into(),
+        attention: Attention::RefundFailed,
+    };
     let mut sam = user("Sam", None);
     (sam.role, sam.properties) = (Role::Staff, vec!["pvt-montreal".into()]);
     let mail = alert.mail_to(sam.id, "re_1", now());

@@ -8,11 +8,22 @@ use crate::mail::fixtures::{at, booking, cancelled, hostel, links, modified};
 use mail_parser::{Message, MessageParser, MimeHeaders};
 use pvt_domain::booking::Booking;
 use pvt_domain::inventory::Inventory;
-use pvt_domain::messages::NotificationKind::{self, ArrivalSoon, ArrivalToday, BookingCancelled, BookingConfirmed, BookingModified, BookingNoShow};
+use pvt_domain::messages::NotificationKind::{
+    self, ArrivalSoon, ArrivalToday, BookingCancelled, BookingConfirmed, BookingModified, BookingNoShow,
+};
 
 fn letter(kind: NotificationKind, booking: &Booking, hostel: &Inventory) -> Letter {
     let sender = Sender::parse("PVT Booking <bookings@pvt.test>").unwrap();
-    compose(kind, booking.rev, booking, hostel, Desk { sender: &sender, links: &links() }, "<abc@pvt.test>", at("2026-12-01T12:00:00Z")).unwrap()
+    compose(
+        kind,
+        booking.rev,
+        booking,
+        hostel,
+        Desk { sender: &sender, links: &links() },
+        "<abc@pvt.test>",
+        at("2026-12-01T12:00:00Z"),
+    )
+    .unwrap()
 }
 
 /// Subject, text and HTML of a mail, read back as a mail program would.
@@ -28,7 +39,9 @@ fn unreferenced(html: &str) -> String {
     let mut parts = html.split("&#");
     let mut text = parts.next().unwrap().to_owned();
     for part in parts {
-        match part.split_once(';').and_then(|(code, rest)| Some((code.parse().ok().filter(|code| *code > 127).and_then(char::from_u32)?, rest))) {
+        match part.split_once(';').and_then(|(code, rest)| {
+            Some((code.parse().ok().filter(|code| *code > 127).and_then(char::from_u32)?, rest))
+        }) {
             Some((character, rest)) => text.extend([character.to_string().as_str(), rest]),
             None => text.extend(["&#", part]),
         }
@@ -110,7 +123,8 @@ fn a_modification_tells_what_was_and_what_is() {
     let facts = [
         "What changed",
         "Stay 1",
-        "Sunday 10 January 2027 – Wednesday 13 January 2027 · 3 nights · 2 guests → 6-bed mixed dorm, Sunday 10 January 2027 – Tuesday 12 January 2027",
+        "Sunday 10 January 2027 – Wednesday 13 January 2027 · 3 nights · 2 guests → 6-bed mixed dorm, Sunday 10 \
+            January 2027 – Tuesday 12 January 2027",
         "Stay 2",
         "→ none",
         "285.60 CAD → 190.40 CAD",
@@ -130,7 +144,10 @@ fn reminders_say_when_where_and_what_is_due() {
         let (subject, text, html) = read(&letter(kind, &booking, &hostel));
         assert!(subject.starts_with(title), "{subject}");
         for body in [&text, &html] {
-            contains_all(body, &["Sunday 10 January 2027, from 15:00", "1 rue de la Paix", "285.60 CAD", "due on arrival"]);
+            contains_all(
+                body,
+                &["Sunday 10 January 2027, from 15:00", "1 rue de la Paix", "285.60 CAD", "due on arrival"],
+            );
             assert!(!body.contains("What changed"));
         }
     }
@@ -220,7 +237,15 @@ fn an_address_that_is_none_is_told_apart() {
     let sender = Sender::parse("bookings@pvt.test").unwrap();
     for address in ["", "ada", "ada@", "a@b\r\nRCPT TO:<c@d>", "a@b> SIZE=1", "a b@c.d"] {
         booking.guest.email = address.to_owned();
-        let result = compose(BookingConfirmed, 1, &booking, &hostel, Desk { sender: &sender, links: &links() }, "<a@b>", at("2026-12-01T12:00:00Z"));
+        let result = compose(
+            BookingConfirmed,
+            1,
+            &booking,
+            &hostel,
+            Desk { sender: &sender, links: &links() },
+            "<a@b>",
+            at("2026-12-01T12:00:00Z"),
+        );
         assert!(matches!(result, Err(MailError::Recipient)), "{address:?}");
     }
 }

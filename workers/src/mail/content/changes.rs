@@ -1,4 +1,5 @@
-//! What a modification changed, as lines a guest understands: what was, an arrow, what is. Beds are not told: nobody is promised one.
+//! What a modification changed, as lines a guest understands: what was, an arrow, what is. Beds are not told: nobody is
+//! promised one.
 
 use super::{Line, detail, title};
 use crate::mail::language::Language;
@@ -9,10 +10,21 @@ use pvt_domain::money::Money;
 use pvt_domain::pricing::Price;
 
 /// The difference between what was booked before revision `rev` and what is booked now.
-pub(super) fn since(before: &Terms, rev: u32, booking: &Booking, inventory: &Inventory, language: Language) -> Vec<Line> {
+pub(super) fn since(
+    before: &Terms,
+    rev: u32,
+    booking: &Booking,
+    inventory: &Inventory,
+    language: Language,
+) -> Vec<Line> {
     let say = language.phrases();
     let arrow = |was: String, is: String| format!("{was} → {is}");
-    let shown = |stay: Option<&Stay>| stay.map_or_else(|| say.nothing.to_owned(), |stay| format!("{}, {}", title(stay, inventory), detail(stay, language)));
+    let shown = |stay: Option<&Stay>| {
+        stay.map_or_else(
+            || say.nothing.to_owned(),
+            |stay| format!("{}, {}", title(stay, inventory), detail(stay, language)),
+        )
+    };
     let count = before.stays.len().max(booking.stays.len());
     let mut lines = Vec::new();
     for index in 0..count {
@@ -22,7 +34,9 @@ pub(super) fn since(before: &Terms, rev: u32, booking: &Booking, inventory: &Inv
             lines.push(Line { label, value: arrow(shown(was), shown(is)) });
         }
     }
-    let total = |price: Option<&Price>| price.map_or_else(|| say.nothing.to_owned(), |price| language.money(Money::new(price.total, price.currency)));
+    let total = |price: Option<&Price>| {
+        price.map_or_else(|| say.nothing.to_owned(), |price| language.money(Money::new(price.total, price.currency)))
+    };
     let (was, is) = (total(before.price.as_ref()), total(booking.price.as_ref()));
     if was != is {
         lines.push(Line { label: say.total.to_owned(), value: arrow(was, is) });

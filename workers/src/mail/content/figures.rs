@@ -1,4 +1,5 @@
-//! What a mail says of money: lines and sentences, all from the booking as it is now but for what a single payment or refund came to.
+//! What a mail says of money: lines and sentences, all from the booking as it is now but for what a single payment or
+//! refund came to.
 
 use super::{Line, Link};
 use crate::mail::language::Language;
@@ -26,7 +27,13 @@ pub(super) struct Figures<'a> {
 
 impl<'a> Figures<'a> {
     /// The figures of a mail of this kind that tells of revision `rev`.
-    pub(super) fn of(kind: NotificationKind, rev: u32, booking: &'a Booking, property: &Property, language: Language) -> Self {
+    pub(super) fn of(
+        kind: NotificationKind,
+        rev: u32,
+        booking: &'a Booking,
+        property: &Property,
+        language: Language,
+    ) -> Self {
         let entry = booking.history.iter().find(|entry| entry.rev == rev);
         Self {
             kind,
@@ -48,7 +55,9 @@ impl<'a> Figures<'a> {
             NotificationKind::BookingCancelled => self.ending(say.fee),
             NotificationKind::BookingNoShow => self.ending(say.no_show_fee),
             NotificationKind::HoldExpired => Vec::new(),
-            NotificationKind::PaymentReturned => vec![self.amount(say.paid, ledger.captured), self.amount(say.refund, self.returned())],
+            NotificationKind::PaymentReturned => {
+                vec![self.amount(say.paid, ledger.captured), self.amount(say.refund, self.returned())]
+            }
             _ if ledger.captured == 0 => Vec::new(),
             _ => self.account(),
         }
@@ -60,7 +69,9 @@ impl<'a> Figures<'a> {
         let due = self.booking.payable();
         let later = self.booking.balance() - due;
         let mut lines = vec![self.amount(say.due_now, due)];
-        lines.extend(self.booking.payment.expires_at.map(|at| Line { label: say.deadline.to_owned(), value: self.moment(at) }));
+        lines.extend(
+            self.booking.payment.expires_at.map(|at| Line { label: say.deadline.to_owned(), value: self.moment(at) }),
+        );
         lines.extend((later > 0).then(|| self.amount(say.due_on_arrival, later)));
         lines
     }
@@ -121,8 +132,13 @@ impl<'a> Figures<'a> {
 
     /// The sentence to whoever paid twice.
     pub(super) fn note(&self) -> &'static str {
-        let tells_of_payment = matches!(self.kind, NotificationKind::PaymentReceived | NotificationKind::BookingConfirmed);
-        if tells_of_payment && self.risen(|ledger| ledger.surplus) > 0 { self.language.phrases().paid_twice } else { "" }
+        let tells_of_payment =
+            matches!(self.kind, NotificationKind::PaymentReceived | NotificationKind::BookingConfirmed);
+        if tells_of_payment && self.risen(|ledger| ledger.surplus) > 0 {
+            self.language.phrases().paid_twice
+        } else {
+            ""
+        }
     }
 
     /// The button: where to pay, or the receipt of what was paid.

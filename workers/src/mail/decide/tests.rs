@@ -93,7 +93,11 @@ fn who_did_not_come_is_told_and_so_is_the_undoing() {
     assert_eq!(judge(&event(&back, 3), Some(&back)), sends(&back, BookingConfirmed, 3, Version::Rev(3)));
     let came = follow(&before, before.clone(), Action::CheckIn, Status::CheckedIn);
     let undone = follow(&came, came.clone(), Action::Reinstate, Status::Confirmed);
-    assert_eq!(judge(&event(&undone, 3), Some(&undone)), Decision::Nothing("not_notified"), "nobody heard of the check-in");
+    assert_eq!(
+        judge(&event(&undone, 3), Some(&undone)),
+        Decision::Nothing("not_notified"),
+        "nobody heard of the check-in"
+    );
 }
 
 #[test]
@@ -132,7 +136,11 @@ fn a_reminder_that_is_late_is_dropped() {
     let booking = booking();
     let property = hostel().property;
     for (kind, now, due) in table {
-        let expected = if due { sends(&booking, kind, 1, Version::Wish(Uuid::from_u128(7))) } else { Decision::Nothing("expired") };
+        let expected = if due {
+            sends(&booking, kind, 1, Version::Wish(Uuid::from_u128(7)))
+        } else {
+            Decision::Nothing("expired")
+        };
         assert_eq!(decide(&wish(kind), Some(&booking), Some(&property), at(now)), expected, "{kind:?} at {now}");
     }
     let came = follow(&booking, booking.clone(), Action::CheckIn, Status::CheckedIn);
@@ -141,5 +149,9 @@ fn a_reminder_that_is_late_is_dropped() {
     let mut later = booking.clone();
     later.stays[0].arrival = "2027-01-12".parse().unwrap();
     let put_off = follow(&booking, later, Action::Modify, Status::Confirmed);
-    assert_eq!(decide(&wish(ArrivalToday), Some(&put_off), Some(&property), noon), Decision::Nothing("expired"), "the stay was put off");
+    assert_eq!(
+        decide(&wish(ArrivalToday), Some(&put_off), Some(&property), noon),
+        Decision::Nothing("expired"),
+        "the stay was put off"
+    );
 }

@@ -21,7 +21,8 @@ pub(super) static ENGLISH: Phrases = Phrases {
     },
     no_show: Wording {
         title: "We missed you",
-        lead: "You did not arrive, so your booking has ended and the beds are free again. Are you still on your way? Please call us.",
+        lead: "You did not arrive, so your booking has ended and the beds are free again. Are you still on your way? \
+            Please call us.",
         calendar: "The attached calendar file marks the stay as cancelled in your calendar.",
     },
     arrival_soon: Wording {
@@ -46,12 +47,14 @@ pub(super) static ENGLISH: Phrases = Phrases {
     },
     payment_failed: Wording {
         title: "Your payment did not go through",
-        lead: "Your bank or card refused the payment, so nothing was taken. Your beds are still held: you can try again by the time below.",
+        lead: "Your bank or card refused the payment, so nothing was taken. Your beds are still held: you can try \
+            again by the time below.",
         calendar: "The attached calendar file shows the stay as tentative.",
     },
     hold_expired: Wording {
         title: "Your beds were released",
-        lead: "No payment arrived in time, so the beds are free again and nothing is owed. You are welcome to book anew.",
+        lead: "No payment arrived in time, so the beds are free again and nothing is owed. You are welcome to book \
+            anew.",
         calendar: "The attached calendar file removes the stay from your calendar.",
     },
     payment_refunded: Wording {
@@ -61,7 +64,8 @@ pub(super) static ENGLISH: Phrases = Phrases {
     },
     payment_returned: Wording {
         title: "We are sorry: your payment came too late",
-        lead: "Your payment arrived after your beds had been released, and they are taken now. We are sorry. All of it goes back to where you paid from.",
+        lead: "Your payment arrived after your beds had been released, and they are taken now. We are sorry. All of \
+            it goes back to where you paid from.",
         calendar: "The attached calendar file removes the stay from your calendar.",
     },
     changes: "What changed",
@@ -104,5 +108,18 @@ pub(super) static ENGLISH: Phrases = Phrases {
     nights: ["night", "nights"],
     guests: ["guest", "guests"],
     weekdays: ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"],
-    months: ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"],
+    months: [
+        "January",
+        "February",
+        "March",
+        "April",
+        "May",
+        "June",
+        "July",
+        "August",
+        "September",
+        "October",
+        "November",
+        "December",
+    ],
 };

@@ -21,7 +21,8 @@ pub(super) static FRENCH: Phrases = Phrases {
     },
     no_show: Wording {
         title: "Nous vous avons attendu",
-        lead: "Vous n’êtes pas arrivé : votre réservation a pris fin et les lits sont de nouveau libres. Vous êtes encore en route ? Appelez-nous.",
+        lead: "Vous n’êtes pas arrivé : votre réservation a pris fin et les lits sont de nouveau libres. Vous êtes \
+            encore en route ? Appelez-nous.",
         calendar: "Le fichier de calendrier joint marque le séjour comme annulé dans votre agenda.",
     },
     arrival_soon: Wording {
@@ -31,12 +32,14 @@ pub(super) static FRENCH: Phrases = Phrases {
     },
     arrival_today: Wording {
         title: "Bienvenue aujourd’hui",
-        lead: "Nous vous attendons aujourd’hui. Gardez la référence et une pièce d’identité sous la main à votre arrivée.",
+        lead: "Nous vous attendons aujourd’hui. Gardez la référence et une pièce d’identité sous la main à votre \
+            arrivée.",
         calendar: "Le fichier de calendrier joint ajoute le séjour à votre agenda.",
     },
     payment_link: Wording {
         title: "Réglez pour confirmer votre réservation",
-        lead: "Vos lits sont retenus pour vous jusqu’à l’heure indiquée ci-dessous. Réglez d’ici là et votre réservation est confirmée aussitôt.",
+        lead: "Vos lits sont retenus pour vous jusqu’à l’heure indiquée ci-dessous. Réglez d’ici là et votre \
+            réservation est confirmée aussitôt.",
         calendar: "Le fichier de calendrier joint indique le séjour comme provisoire.",
     },
     payment_received: Wording {
@@ -46,22 +49,26 @@ pub(super) static FRENCH: Phrases = Phrases {
     },
     payment_failed: Wording {
         title: "Votre paiement n’a pas abouti",
-        lead: "Votre banque ou votre carte a refusé le paiement\u{202f}; rien n’a été débité. Vos lits sont toujours retenus\u{202f}: vous pouvez réessayer jusqu’à l’heure indiquée ci-dessous.",
+        lead: "Votre banque ou votre carte a refusé le paiement\u{202f}; rien n’a été débité. Vos lits sont toujours \
+            retenus\u{202f}: vous pouvez réessayer jusqu’à l’heure indiquée ci-dessous.",
         calendar: "Le fichier de calendrier joint indique le séjour comme provisoire.",
     },
     hold_expired: Wording {
         title: "Vos lits ont été libérés",
-        lead: "Aucun paiement n’est arrivé à temps\u{202f}; les lits sont de nouveau libres et vous ne devez rien. Vous pouvez réserver à nouveau.",
+        lead: "Aucun paiement n’est arrivé à temps\u{202f}; les lits sont de nouveau libres et vous ne devez rien. \
+            Vous pouvez réserver à nouveau.",
         calendar: "Le fichier de calendrier joint retire le séjour de votre agenda.",
     },
     payment_refunded: Wording {
         title: "Un remboursement est en route",
-        lead: "Un remboursement est en route vers le moyen de paiement utilisé. Il arrive en général sous cinq à dix jours.",
+        lead: "Un remboursement est en route vers le moyen de paiement utilisé. Il arrive en général sous cinq à dix \
+            jours.",
         calendar: "Le fichier de calendrier joint indique l’état du séjour.",
     },
     payment_returned: Wording {
         title: "Nous sommes désolés\u{202f}: votre paiement est arrivé trop tard",
-        lead: "Votre paiement est arrivé après que vos lits ont été libérés, et ils sont pris maintenant. Nous en sommes désolés. La totalité vous est rendue sur le moyen de paiement utilisé.",
+        lead: "Votre paiement est arrivé après que vos lits ont été libérés, et ils sont pris maintenant. Nous en \
+            sommes désolés. La totalité vous est rendue sur le moyen de paiement utilisé.",
         calendar: "Le fichier de calendrier joint retire le séjour de votre agenda.",
     },
     changes: "Ce qui a changé",
@@ -104,5 +111,18 @@ pub(super) static FRENCH: Phrases = Phrases {
     nights: ["nuit", "nuits"],
     guests: ["personne", "personnes"],
     weekdays: ["lundi", "mardi", "mercredi", "jeudi", "vendredi", "samedi", "dimanche"],
-    months: ["janvier", "février", "mars", "avril", "mai", "juin", "juillet", "août", "septembre", "octobre", "novembre", "décembre"],
+    months: [
+        "janvier",
+        "février",
+        "mars",
+        "avril",
+        "mai",
+        "juin",
+        "juillet",
+        "août",
+        "septembre",
+        "octobre",
+        "novembre",
+        "décembre",
+    ],
 };

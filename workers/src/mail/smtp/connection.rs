@@ -45,8 +45,11 @@ impl Dialler {
     }
 
     async fn dial(&self) -> Result<Connection, String> {
-        let socket = TcpStream::connect((self.url.host.as_str(), self.url.port)).await.map_err(|error| format!("connecting: {error}"))?;
-        // A letter is a dialogue of small writes: without this each waits 40 ms for the other side's delayed acknowledgement.
+        let socket = TcpStream::connect((self.url.host.as_str(), self.url.port))
+            .await
+            .map_err(|error| format!("connecting: {error}"))?;
+        // A letter is a dialogue of small writes: without this each waits 40 ms for the other side's delayed
+        // acknowledgement.
         socket.set_nodelay(true).map_err(|error| format!("setting TCP_NODELAY: {error}"))?;
         let greeting = match &self.tls {
             Some(tls) => {
@@ -57,10 +60,13 @@ impl Dialler {
         };
         let mut smtp = greeting.map_err(|error| format!("greeting: {}", describe(&error)))?;
         if let Some(parameters) = &self.start_tls {
-            smtp.starttls(parameters.clone(), &self.hello).await.map_err(|error| format!("STARTTLS: {}", describe(&error)))?;
+            smtp.starttls(parameters.clone(), &self.hello)
+                .await
+                .map_err(|error| format!("STARTTLS: {}", describe(&error)))?;
         }
         // The library keeps only the extensions that it uses itself, so pipelining is asked for once more.
-        let hello = smtp.command(Ehlo::new(self.hello.clone())).await.map_err(|error| format!("EHLO: {}", describe(&error)))?;
+        let hello =
+            smtp.command(Ehlo::new(self.hello.clone())).await.map_err(|error| format!("EHLO: {}", describe(&error)))?;
         let pipelining = hello.message().any(|line| line.eq_ignore_ascii_case("PIPELINING"));
         if let Some(credentials) = &self.url.credentials {
             smtp.auth(DEFAULT_MECHANISMS, credentials).await.map_err(|error| format!("AUTH: {}", describe(&error)))?;
@@ -118,8 +124,8 @@ impl Stop {
 }
 
 impl Connection {
-    /// Hands one letter over. Where the server allows it, the envelope of the `next` one travels with it, which halves the round trips; then
-    /// that letter must be the next to be delivered here.
+    /// Hands one letter over. Where the server allows it, the envelope of the `next` one travels with it, which halves
+    /// the round trips; then that letter must be the next to be delivered here.
     pub(super) async fn deliver(&mut self, letter: &Letter, next: Option<&Letter>) -> Dialogue {
         self.used = true;
         let recipient = letter.envelope.to().first().map(ToString::to_string).unwrap_or_default();
@@ -127,7 +133,9 @@ impl Connection {
             Some(opened) => opened,
             None => match self.opening(letter) {
                 Err(reason) => return Dialogue { outcome: Outcome::Refused(reason.to_owned()), usable: true },
-                Ok(opening) => timeout(self.reply_timeout, self.open(&opening)).await.unwrap_or_else(|_| Err(lost("no reply in time"))),
+                Ok(opening) => timeout(self.reply_timeout, self.open(&opening))
+                    .await
+                    .unwrap_or_else(|_| Err(lost("no reply in time"))),
             },
         };
         if let Err(stop) = opened {
@@ -139,7 +147,9 @@ impl Connection {
             Ok(Ok(_)) => Dialogue { outcome: Outcome::Accepted, usable: true },
             Ok(Err(error)) if error.status().is_some() => refusal(&error).without(&recipient),
             Ok(Err(error)) => Dialogue { outcome: Outcome::Unknown(describe(&error)), usable: false },
-            Err(_) => Dialogue { outcome: Outcome::Unknown("no reply to the letter in time".to_owned()), usable: false },
+            Err(_) => {
+                Dialogue { outcome: Outcome::Unknown("no reply to the letter in time".to_owned()), usable: false }
+            }
         };
         if next.is_some() && dialogue.usable {
             let opened = timeout(self.reply_timeout, self.finish_opening(None)).await;
@@ -160,7 +170,10 @@ impl Connection {
             return Err("the server takes no addresses beyond ASCII");
         }
         let parameters = if is_ascii { Vec::new() } else { vec![MailParameter::SmtpUtfEight] };
-        Ok(Opening { mail: Mail::new(letter.envelope.from().cloned(), parameters), rcpt: Rcpt::new(recipient.clone(), Vec::new()) })
+        Ok(Opening {
+            mail: Mail::new(letter.envelope.from().cloned(), parameters),
+            rcpt: Rcpt::new(recipient.clone(), Vec::new()),
+        })
     }
 
     /// `MAIL`, `RCPT` and `DATA`, in one packet where the server allows it.
@@ -188,8 +201,8 @@ impl Connection {
             Ok(_) => data.map(drop),
             Err(stop) => {
                 if data.is_ok() {
-                    // Refused, and yet the server waits for the letter: end it empty (RFC 2920 §3.1). Whatever it says to that is meant for
-                    // nobody; a broken connection shows when it is reset.
+                    // Refused, and yet the server waits for the letter: end it empty (RFC 2920 §3.1). Whatever it says
+                    // to that is meant for nobody; a broken connection shows when it is reset.
                     let _ = self.smtp.command(EndOfData).await;
                 }
                 Err(stop)
@@ -227,7 +240,9 @@ fn refusal(error: &Error) -> Stop {
 /// A refused sender is no fault of the letter: every other would be refused as well, so none may be given up for it.
 fn sender_refusal(error: &Error) -> Stop {
     match refusal(error) {
-        Stop { outcome: Outcome::Refused(reply), usable } => Stop { outcome: Outcome::Unsent(format!("the sender is refused: {reply}")), usable },
+        Stop { outcome: Outcome::Refused(reply), usable } => {
+            Stop { outcome: Outcome::Unsent(format!("the sender is refused: {reply}")), usable }
+        }
         other => other,
     }
 }
@@ -265,8 +280,8 @@ impl fmt::Display for Opening {
     }
 }
 
-/// A letter as it travels: no line of its own begins with a lone dot, and a lone dot ends it; then the envelope of the next. The library could
-/// write a letter too, but with its end in a packet of its own.
+/// A letter as it travels: no line of its own begins with a lone dot, and a lone dot ends it; then the envelope of the
+/// next. The library could write a letter too, but with its end in a packet of its own.
 struct Text<'a> {
     letter: &'a str,
     next: Option<&'a Opening>,
@@ -314,7 +329,10 @@ mod tests {
 
     #[test]
     fn a_kept_reply_names_nobody() {
-        assert_eq!(without_address("550 <Ada@Example.com>: ada@example.com unknown", "ada@example.com"), "550 <…>: … unknown");
+        assert_eq!(
+            without_address("550 <Ada@Example.com>: ada@example.com unknown", "ada@example.com"),
+            "550 <…>: … unknown"
+        );
         assert_eq!(without_address("451 try later", "ada@example.com"), "451 try later");
     }
 }

@@ -11,7 +11,8 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-/// Connections that may break within one lane of one batch before the lane gives up: an unlucky one, but not a server that is going down.
+/// Connections that may break within one lane of one batch before the lane gives up: an unlucky one, but not a server
+/// that is going down.
 const MAX_LOSSES: u32 = 1;
 /// Letters for which a further connection is worth opening.
 const LETTERS_PER_LANE: usize = 8;
@@ -47,8 +48,9 @@ impl Default for SmtpLimits {
 }
 
 impl SmtpLimits {
-    /// The longest that [`SmtpClient::send_all`] can take: just before the budget ends a letter is begun on a connection that proves dead, is
-    /// sent on a new one together with the envelope of the next, and that one is sent too.
+    /// The longest that [`SmtpClient::send_all`] can take: just before the budget ends a letter is begun on a
+    /// connection that proves dead, is sent on a new one together with the envelope of the next, and that one is sent
+    /// too.
     pub fn longest_batch(&self) -> Duration {
         self.batch_budget + 2 * self.connect_timeout + 4 * self.reply_timeout + 2 * self.accept_timeout
     }
@@ -89,12 +91,22 @@ impl SmtpClient {
     /// # Errors
     /// [`MailError::Tls`] when TLS cannot be set up for the host's name.
     pub fn new(url: SmtpUrl, hello_name: &str, limits: SmtpLimits) -> Result<Self, MailError> {
-        Ok(Self { dialler: Dialler::new(url, hello_name, limits)?, permits: Semaphore::new(limits.connections.max(1)), idle: Mutex::new(Vec::new()), limits })
+        Ok(Self {
+            dialler: Dialler::new(url, hello_name, limits)?,
+            permits: Semaphore::new(limits.connections.max(1)),
+            idle: Mutex::new(Vec::new()),
+            limits,
+        })
     }
 
-    /// Hands all letters over and tells what is known of each, in their order. Takes at most [`SmtpLimits::longest_batch`].
+    /// Hands all letters over and tells what is known of each, in their order. Takes at most
+    /// [`SmtpLimits::longest_batch`].
     pub async fn send_all(&self, letters: &[Letter]) -> Vec<Outcome> {
-        let batch = Batch { letters, waiting: Mutex::new((0..letters.len()).collect()), ends: Instant::now() + self.limits.batch_budget };
+        let batch = Batch {
+            letters,
+            waiting: Mutex::new((0..letters.len()).collect()),
+            ends: Instant::now() + self.limits.batch_budget,
+        };
         let lanes = letters.len().div_ceil(LETTERS_PER_LANE).min(self.limits.connections.max(1));
         let lanes = join_all((0..lanes).map(|_| self.lane(&batch))).await;
         let mut why = None;
@@ -146,10 +158,12 @@ impl SmtpClient {
         lane
     }
 
-    /// One letter, on the lane's connection or a new one; `next` is the one that follows there if all goes well. Leaves `connection` empty when it broke.
+    /// One letter, on the lane's connection or a new one; `next` is the one that follows there if all goes well. Leaves
+    /// `connection` empty when it broke.
     async fn deliver(&self, connection: &mut Option<Connection>, letter: &Letter, next: Option<&Letter>) -> Attempt {
-        // A connection that has been used may have been closed by the server since: that is found out only by using it, and says
-        // nothing about the server. So once, a letter that certainly was not accepted is tried again on a new one.
+        // A connection that has been used may have been closed by the server since: that is found out only by using it,
+        // and says nothing about the server. So once, a letter that certainly was not accepted is tried again on a new
+        // one.
         if let Some(used) = connection.as_mut().filter(|connection| connection.used) {
             let Dialogue { outcome, usable } = used.deliver(letter, next).await;
             if usable {

@@ -55,8 +55,10 @@ impl FromStr for SmtpUrl {
 
     fn from_str(text: &str) -> Result<Self, MailError> {
         let url = Url::parse(text.trim()).map_err(|_| MailError::SmtpUrl("is not a URL"))?;
-        let security = Security::of(&url).ok_or(MailError::SmtpUrl("must begin with smtp://, smtp+starttls:// or smtps://"))?;
-        // The scheme is not one that the URL standard knows, so its host is parsed opaquely: parse it again for its kind.
+        let security =
+            Security::of(&url).ok_or(MailError::SmtpUrl("must begin with smtp://, smtp+starttls:// or smtps://"))?;
+        // The scheme is not one that the URL standard knows, so its host is parsed opaquely: parse it again for its
+        // kind.
         let host = url.host_str().filter(|host| !host.is_empty()).ok_or(MailError::SmtpUrl("names no host"))?;
         let host = Host::parse(host).map_err(|_| MailError::SmtpUrl("names no valid host"))?;
         let credentials = credentials(&url)?;
@@ -76,7 +78,9 @@ fn credentials(url: &Url) -> Result<Option<Credentials>, MailError> {
     let not_text = |_| MailError::SmtpUrl("has a user or password that is not UTF-8");
     match (url.username(), url.password()) {
         ("", None) => Ok(None),
-        (user, Some(password)) if !user.is_empty() => Ok(Some(Credentials::new(decode(user).map_err(not_text)?, decode(password).map_err(not_text)?))),
+        (user, Some(password)) if !user.is_empty() => {
+            Ok(Some(Credentials::new(decode(user).map_err(not_text)?, decode(password).map_err(not_text)?)))
+        }
         _ => Err(MailError::SmtpUrl("needs both user and password, or neither")),
     }
 }
@@ -102,9 +106,18 @@ mod tests {
     fn each_scheme_has_its_protection_and_port() {
         assert_eq!(parse("smtp://127.0.0.1:2525").unwrap(), ("127.0.0.1".into(), 2525, Security::Plain, false));
         assert_eq!(parse("smtp://[::1]").unwrap(), ("::1".into(), 25, Security::Plain, false));
-        assert_eq!(parse("smtps://u:p@mail.example.com").unwrap(), ("mail.example.com".into(), 465, Security::Tls, true));
-        assert_eq!(parse("smtp://mail.example.com?tls=required").unwrap(), ("mail.example.com".into(), 587, Security::StartTls, false));
-        assert_eq!(parse("smtp+starttls://u%40x:p%2F@mail.example.com").unwrap(), ("mail.example.com".into(), 587, Security::StartTls, true));
+        assert_eq!(
+            parse("smtps://u:p@mail.example.com").unwrap(),
+            ("mail.example.com".into(), 465, Security::Tls, true)
+        );
+        assert_eq!(
+            parse("smtp://mail.example.com?tls=required").unwrap(),
+            ("mail.example.com".into(), 587, Security::StartTls, false)
+        );
+        assert_eq!(
+            parse("smtp+starttls://u%40x:p%2F@mail.example.com").unwrap(),
+            ("mail.example.com".into(), 587, Security::StartTls, true)
+        );
     }
 
     #[test]
@@ -117,7 +130,10 @@ mod tests {
             ("smtp://user:secret@mail.example.com", "in the clear"),
         ] {
             let error = parse(text).unwrap_err();
-            assert!(error.contains(reason) && error.contains("smtps://") && !error.contains("secret"), "{text}: {error}");
+            assert!(
+                error.contains(reason) && error.contains("smtps://") && !error.contains("secret"),
+                "{text}: {error}"
+            );
         }
         assert!(parse("smtp://user:secret@localhost:2525").is_ok());
     }

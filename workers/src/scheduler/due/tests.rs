@@ -7,7 +7,8 @@ use chrono_tz::Tz;
 use proptest::prelude::*;
 
 const HOURLY: &str = "0 0 * * * *";
-/// In Montréal clocks go from 2:00 to 3:00 on 2027-03-14 (07:00 UTC), and from 2:00 back to 1:00 on 2027-11-07 (06:00 UTC).
+/// In Montréal clocks go from 2:00 to 3:00 on 2027-03-14 (07:00 UTC), and from 2:00 back to 1:00 on 2027-11-07 (06:00
+/// UTC).
 const MONTREAL: Tz = Tz::America__Toronto;
 
 fn plan(cron: &str, time_zone: Tz, catch_up: CatchUp) -> Plan {
@@ -35,12 +36,18 @@ fn after_an_outage_the_rule_decides() {
     let (settled, now) = ("2027-01-10T08:00:00Z", "2027-01-10T12:30:00Z");
     assert_eq!(fires(&plan(HOURLY, Tz::UTC, CatchUp::Latest), settled, now), ["10T12:00"]);
     assert_eq!(fires(&plan(HOURLY, Tz::UTC, CatchUp::Skip), settled, now), [""; 0]);
-    assert_eq!(fires(&plan(HOURLY, Tz::UTC, CatchUp::All), settled, now), ["10T09:00", "10T10:00", "10T11:00", "10T12:00"]);
+    assert_eq!(
+        fires(&plan(HOURLY, Tz::UTC, CatchUp::All), settled, now),
+        ["10T09:00", "10T10:00", "10T11:00", "10T12:00"]
+    );
 }
 
 #[test]
 fn a_change_of_leader_is_no_outage() {
-    assert_eq!(fires(&plan(HOURLY, Tz::UTC, CatchUp::Skip), "2027-01-10T11:00:00Z", "2027-01-10T12:00:20Z"), ["10T12:00"]);
+    assert_eq!(
+        fires(&plan(HOURLY, Tz::UTC, CatchUp::Skip), "2027-01-10T11:00:00Z", "2027-01-10T12:00:20Z"),
+        ["10T12:00"]
+    );
 }
 
 #[test]
@@ -72,8 +79,14 @@ fn a_wall_time_that_autumn_repeats_fires_the_first_time_only() {
 #[test]
 fn every_hour_is_every_hour_when_clocks_are_turned() {
     let hourly = plan(HOURLY, MONTREAL, CatchUp::All);
-    assert_eq!(fires(&hourly, "2027-03-14T05:30:00Z", "2027-03-14T09:00:00Z"), ["14T06:00", "14T07:00", "14T08:00", "14T09:00"]);
-    assert_eq!(fires(&hourly, "2027-11-07T03:30:00Z", "2027-11-07T08:00:00Z"), ["07T04:00", "07T05:00", "07T06:00", "07T07:00", "07T08:00"]);
+    assert_eq!(
+        fires(&hourly, "2027-03-14T05:30:00Z", "2027-03-14T09:00:00Z"),
+        ["14T06:00", "14T07:00", "14T08:00", "14T09:00"]
+    );
+    assert_eq!(
+        fires(&hourly, "2027-11-07T03:30:00Z", "2027-11-07T08:00:00Z"),
+        ["07T04:00", "07T05:00", "07T06:00", "07T07:00", "07T08:00"]
+    );
 }
 
 #[test]
@@ -82,9 +95,11 @@ fn a_schedule_that_is_over_has_no_next_fire() {
 }
 
 proptest! {
-    /// Whatever the moments at which somebody looks, an hourly schedule fires every hour once, also across turns of the clock.
+    /// Whatever the moments at which somebody looks, an hourly schedule fires every hour once, also across turns of the
+    /// clock.
     #[test]
-    fn looking_often_or_seldom_gives_every_fire_once(steps in proptest::collection::vec(1_i64..7_000, 1..60), start in 0_i64..31_000_000) {
+    fn looking_often_or_seldom_gives_every_fire_once(steps in proptest::collection::vec(1_i64..7_000, 1..60),
+        start in 0_i64..31_000_000) {
         let hourly = plan(HOURLY, MONTREAL, CatchUp::All);
         let begin = at("2027-01-01T00:00:00Z") + TimeDelta::seconds(start);
         let (mut now, mut settled, mut seen) = (begin, begin, Vec::new());

@@ -16,7 +16,8 @@ fn span(first: u64, nights: u64) -> Span {
 }
 
 fn puzzle(units: usize, items: &[(u64, u64, Option<usize>)]) -> Puzzle {
-    let items = items.iter().map(|(first, nights, home)| Item { span: span(*first, *nights), beds: 1, home: *home }).collect();
+    let items =
+        items.iter().map(|(first, nights, home)| Item { span: span(*first, *nights), beds: 1, home: *home }).collect();
     Puzzle { units: vec![1; units], fixed: vec![Row::EMPTY; units], items }
 }
 
@@ -30,7 +31,8 @@ fn the_fewest_are_moved() {
     let fragmented = puzzle(2, &[(0, 2, Some(0)), (2, 2, Some(1)), (4, 2, Some(0)), (0, 4, None)]);
     let seats = fragmented.solve().unwrap();
     assert!(is_sound(&fragmented, &seats));
-    let moved = fragmented.items.iter().zip(&seats).filter(|(item, seat)| item.home.is_some_and(|home| home != **seat)).count();
+    let moved =
+        fragmented.items.iter().zip(&seats).filter(|(item, seat)| item.home.is_some_and(|home| home != **seat)).count();
     assert_eq!(moved, 1, "{seats:?}");
 }
 
@@ -62,7 +64,8 @@ fn a_choice_that_leads_nowhere_is_taken_back() {
 proptest! {
     /// Where no night is over capacity and nothing is fixed, the sweep never has to go back.
     #[test]
-    fn an_interval_graph_is_always_seated(units in 1_usize..6, wished in prop::collection::vec((0_u64..20, 1_u64..8), 1..60)) {
+    fn an_interval_graph_is_always_seated(units in 1_usize..6,
+        wished in prop::collection::vec((0_u64..20, 1_u64..8), 1..60)) {
         let mut load = [0_usize; 40];
         let mut items = Vec::new();
         for (first, nights) in wished {
@@ -83,7 +86,8 @@ proptest! {
         fixed in prop::collection::vec((0_usize..3, 0_u64..10, 1_u64..3), 0..6),
         wished in prop::collection::vec((0_u64..10, 1_u64..5), 1..9),
     ) {
-        let items: Vec<(u64, u64, Option<usize>)> = wished.into_iter().map(|(first, nights)| (first, nights, None)).collect();
+        let items: Vec<(u64, u64, Option<usize>)> = wished.into_iter().map(|(first, nights)| (first, nights,
+            None)).collect();
         let mut puzzle = puzzle(3, &items);
         fixed.into_iter().for_each(|(unit, first, nights)| puzzle.fixed[unit].take(&span(first, nights)));
         let every_way = (0..3_usize.pow(u32::try_from(items.len()).unwrap()))

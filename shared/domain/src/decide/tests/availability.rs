@@ -13,7 +13,12 @@ use std::sync::Arc;
 fn occupancy(house: &House) -> Occupancy {
     let mut occupancy = Occupancy::new(PropertyView::new(Arc::clone(&house.inventory()), house.view().origin()));
     for booking in house.bookings.values() {
-        occupancy.hold(Holding { booking_id: booking.id, rev: booking.rev, status: booking.status, stays: &booking.stays });
+        occupancy.hold(Holding {
+            booking_id: booking.id,
+            rev: booking.rev,
+            status: booking.status,
+            stays: &booking.stays,
+        });
     }
     for block in house.blocks.values().filter(|block| block.status == BlockStatus::Active) {
         occupancy.block(&block.bed_ids, block.nights());
@@ -39,7 +44,8 @@ proptest! {
         }
         let occupancy = occupancy(&house);
         let beds = house.inventory().rooms.iter().map(|room| room.beds.len()).sum::<usize>();
-        prop_assert!((0..beds).all(|bed| occupancy.view().row(bed) == house.view().row(bed)), "the same nights are taken");
+        prop_assert!((0..beds).all(|bed| occupancy.view().row(bed) == house.view().row(bed)),
+            "the same nights are taken");
         for (number, (private, offset, nights, guests)) in wishes.into_iter().enumerate() {
             let wish = wish(private, offset, nights, guests);
             let found = occupancy.find(&wish, wish.arrival);

@@ -11,15 +11,27 @@ use crate::messages::{RefusalCode, ReplyOutcome};
 fn blocked_beds_are_not_sold_until_they_are_unblocked() {
     let mut house = House::new();
     let verdict = house.block("paint", &["p1-1", "p1-2", "p2-1", "p2-2"], "2027-01-10", "2027-01-12");
-    assert!(matches!(&verdict, Verdict::Changed(event) if matches!(event.change, InventoryChange::Blocked { .. })), "{verdict:?}");
+    assert!(
+        matches!(&verdict, Verdict::Changed(event) if matches!(event.change, InventoryChange::Blocked { .. })),
+        "{verdict:?}"
+    );
     assert_eq!(house.claims.len(), 8);
-    assert_eq!(status(&house.book("1", vec![stay("private-double", "2027-01-11", "2027-01-13", 2)])), Some(Status::Rejected));
-    assert_eq!(status(&house.book("2", vec![stay("private-double", "2027-01-12", "2027-01-13", 2)])), Some(Status::Confirmed));
+    assert_eq!(
+        status(&house.book("1", vec![stay("private-double", "2027-01-11", "2027-01-13", 2)])),
+        Some(Status::Rejected)
+    );
+    assert_eq!(
+        status(&house.book("2", vec![stay("private-double", "2027-01-12", "2027-01-13", 2)])),
+        Some(Status::Confirmed)
+    );
     assert_eq!(house.block("paint", &["p1-1", "p1-2", "p2-1", "p2-2"], "2027-01-10", "2027-01-12"), verdict, "again");
     let lifted = house.unblock("paint");
     assert!(matches!(&lifted, Verdict::Changed(event) if matches!(event.change, InventoryChange::Unblocked { .. })));
     assert_eq!(house.unblock("paint"), lifted);
-    assert_eq!(status(&house.book("3", vec![stay("private-double", "2027-01-11", "2027-01-13", 2)])), Some(Status::Confirmed));
+    assert_eq!(
+        status(&house.book("3", vec![stay("private-double", "2027-01-11", "2027-01-13", 2)])),
+        Some(Status::Confirmed)
+    );
 }
 
 #[test]
@@ -30,7 +42,10 @@ fn a_block_that_meets_bookings_names_them() {
     let beds: Vec<String> = house.beds("1").into_iter().map(str::to_owned).collect();
     let beds: Vec<&str> = beds.iter().map(String::as_str).collect();
     let refused = house.block("paint", &beds, "2027-01-11", "2027-01-13");
-    assert!(matches!(&refused, Verdict::Refused(_, Some(why)) if why.code == RefusalCode::BedTaken && why.bookings == [id("1")]), "{refused:?}");
+    assert!(
+        matches!(&refused, Verdict::Refused(_, Some(why)) if why.code == RefusalCode::BedTaken && why.bookings == [id("1")]),
+        "{refused:?}"
+    );
     assert!(house.blocks.is_empty());
 }
 

@@ -78,10 +78,13 @@ impl House {
     ) -> Result<Decisions, Box<Missing>> {
         let fresh: HashSet<PropertyId> = fresh.then(|| PropertyId::from(PROPERTY)).into_iter().collect();
         let there = |booking: &Booking| {
-            occupied.get(&booking.property_id).is_some_and(|nights| booking.claims().any(|(_, night)| nights.arrival <= night && night < nights.departure))
+            occupied.get(&booking.property_id).is_some_and(|nights| {
+                booking.claims().any(|(_, night)| nights.arrival <= night && night < nights.departure)
+            })
         };
         let asked: HashSet<BookingId> = commands.iter().filter_map(|(_, command)| command.booking_id()).collect();
-        let bookings = self.bookings.iter().filter(|(id, booking)| asked.contains(id) || also.contains(id) || there(booking));
+        let bookings =
+            self.bookings.iter().filter(|(id, booking)| asked.contains(id) || also.contains(id) || there(booking));
         let bookings: HashMap<BookingId, Booking> = bookings.map(|(id, booking)| (*id, booking.clone())).collect();
         let commands: Vec<(Uuid, &BookingCommand)> = commands.iter().map(|(id, command)| (*id, command)).collect();
         let known = Known { views: &self.views, fresh: &fresh, bookings: &bookings, blocks: &self.blocks, occupied };
@@ -132,10 +135,24 @@ impl House {
 
     /// Claims are those of bookings and blocks, and the view shows them, no more and no less.
     pub(super) fn check(&self) {
-        let claim = |property: &PropertyId, owner, bed: &BedId, night| Claim { property_id: property.clone(), bed_id: bed.clone(), night, owner };
-        let of_bookings = self.bookings.values().flat_map(|one| one.claims().map(|(bed, night)| claim(&one.property_id, Owner::Booking(one.id), bed, night)));
-        let of_blocks = self.blocks.values().flat_map(|one| one.claims().map(|(bed, night)| claim(&one.property_id, Owner::Block(one.id), bed, night)));
-        assert_eq!(of_bookings.chain(of_blocks).collect::<BTreeSet<_>>(), self.claims, "claims are those of the bookings");
+        let claim = |property: &PropertyId, owner, bed: &BedId, night| Claim {
+            property_id: property.clone(),
+            bed_id: bed.clone(),
+            night,
+            owner,
+        };
+        let of_bookings = self.bookings.values().flat_map(|one| {
+            one.claims().map(|(bed, night)| claim(&one.property_id, Owner::Booking(one.id), bed, night))
+        });
+        let of_blocks = self
+            .blocks
+            .values()
+            .flat_map(|one| one.claims().map(|(bed, night)| claim(&one.property_id, Owner::Block(one.id), bed, night)));
+        assert_eq!(
+            of_bookings.chain(of_blocks).collect::<BTreeSet<_>>(),
+            self.claims,
+            "claims are those of the bookings"
+        );
         let view = self.view();
         let mut read = PropertyView::new(Arc::clone(view.inventory()), view.origin());
         self.claims.iter().for_each(|claim| read.take_night(&claim.bed_id, claim.night));
@@ -186,7 +203,11 @@ impl House {
 
     pub(super) fn modification(&self, key: &str, stays: Vec<StayRequest>) -> ModifyBooking {
         let known = self.bookings.get(&id(key)).map_or(0, |booking| booking.stays.len());
-        let wishes = stays.into_iter().enumerate().map(|(index, stay)| StayWish { stay, continues: (index < known).then_some(index), beds: None });
+        let wishes = stays.into_iter().enumerate().map(|(index, stay)| StayWish {
+            stay,
+            continues: (index < known).then_some(index),
+            beds: None,
+        });
         ModifyBooking {
             order: self.order(key),
             stays: Some(wishes.collect()),

@@ -40,7 +40,11 @@ fn guests_check_in_from_the_day_of_arrival_at_the_property() {
     assert_eq!(status(&house.check_in("1")), Some(Status::CheckedIn));
     let mut late = booked();
     late.now = at("2027-03-16T07:59:59Z");
-    assert_eq!(status(&late.check_in("1")), Some(Status::CheckedIn), "3:59 on the morning of departure belongs to the day before");
+    assert_eq!(
+        status(&late.check_in("1")),
+        Some(Status::CheckedIn),
+        "3:59 on the morning of departure belongs to the day before"
+    );
     let mut gone = booked();
     gone.now = at("2027-03-16T08:00:00Z");
     assert_eq!(code(&gone.check_in("1")), Some(RefusalCode::TooLate));
@@ -92,7 +96,11 @@ fn leaving_early_without_a_new_price_costs_what_was_agreed() {
 fn nobody_is_a_no_show_before_the_cut_off() {
     let mut house = booked();
     house.now = at("2027-03-14T07:59:59Z");
-    assert_eq!(code(&no_show(&mut house)), Some(RefusalCode::TooEarly), "3:59 in the morning after, clocks have changed");
+    assert_eq!(
+        code(&no_show(&mut house)),
+        Some(RefusalCode::TooEarly),
+        "3:59 in the morning after, clocks have changed"
+    );
     house.now = at("2027-03-14T08:00:00Z");
     assert_eq!(status(&no_show(&mut house)), Some(Status::NoShow));
     assert!(house.claims.is_empty());
@@ -131,7 +139,8 @@ fn a_check_in_is_undone_and_every_step_is_in_the_history() {
     house.check_in("1");
     assert_eq!(status(&reinstate(&mut house, Some("the wrong Ada"), false)), Some(Status::Confirmed));
     let booking = house.booking("1");
-    let steps: Vec<_> = booking.history.iter().map(|entry| (entry.action, entry.from, entry.to, entry.event_kind())).collect();
+    let steps: Vec<_> =
+        booking.history.iter().map(|entry| (entry.action, entry.from, entry.to, entry.event_kind())).collect();
     assert_eq!(
         steps,
         [
@@ -145,8 +154,11 @@ fn a_check_in_is_undone_and_every_step_is_in_the_history() {
 
 #[test]
 fn houses_in_other_time_zones_have_their_own_day() {
-    for (zone, midnight) in [("Asia/Tokyo", "2028-02-28T15:00:00Z"), ("Pacific/Auckland", "2028-02-28T11:00:00Z"), ("America/Toronto", "2028-02-29T05:00:00Z")]
-    {
+    for (zone, midnight) in [
+        ("Asia/Tokyo", "2028-02-28T15:00:00Z"),
+        ("Pacific/Auckland", "2028-02-28T11:00:00Z"),
+        ("America/Toronto", "2028-02-29T05:00:00Z"),
+    ] {
         let mut inventory = hostel();
         inventory.property.time_zone = zone.parse().unwrap();
         let mut house = House::of(inventory);
@@ -167,9 +179,15 @@ fn the_slower_of_two_sees_that_the_booking_has_moved_on() {
     let cancel = BookingCommand::Cancel(CancelBooking { order: stale, waive_fee: false });
     assert_eq!(house.one(cancel), Verdict::Refused(ReplyOutcome::Stale, None));
     let order = house.order("1");
-    assert_eq!(house.one(BookingCommand::Cancel(CancelBooking { order, waive_fee: false })), Verdict::Refused(ReplyOutcome::Conflict, None));
+    assert_eq!(
+        house.one(BookingCommand::Cancel(CancelBooking { order, waive_fee: false })),
+        Verdict::Refused(ReplyOutcome::Conflict, None)
+    );
     let order = house.order("1");
-    assert_eq!(house.one(BookingCommand::Confirm(ConfirmBooking { order })), Verdict::Refused(ReplyOutcome::Conflict, None));
+    assert_eq!(
+        house.one(BookingCommand::Confirm(ConfirmBooking { order })),
+        Verdict::Refused(ReplyOutcome::Conflict, None)
+    );
 }
 
 #[test]

@@ -51,12 +51,18 @@ fn time_is_up(house: &mut House) {
 fn what_has_to_be_paid_first_is_held_until_then() {
     let mut house = held();
     let booking = house.booking("1");
-    assert_eq!((booking.status, booking.payment.required, booking.payment_status()), (Status::Held, TOTAL, PaymentStatus::Pending));
+    assert_eq!(
+        (booking.status, booking.payment.required, booking.payment_status()),
+        (Status::Held, TOTAL, PaymentStatus::Pending)
+    );
     assert_eq!(booking.payment.expires_at, Some(at("2026-12-01T12:30:00Z")));
     assert_eq!((house.claims.len(), booking.payable()), (6, TOTAL), "holds claim like bookings");
     assert_eq!(status(&settle(&mut house, "1", paid(1, TOTAL))), Some(Status::Confirmed));
     let booking = house.booking("1");
-    assert_eq!((booking.payment_status(), booking.balance(), booking.history[1].action), (PaymentStatus::Paid, 0, Action::Confirm));
+    assert_eq!(
+        (booking.payment_status(), booking.balance(), booking.history[1].action),
+        (PaymentStatus::Paid, 0, Action::Confirm)
+    );
 }
 
 #[test]
@@ -105,7 +111,10 @@ fn who_pays_late_gets_beds_again_or_their_money() {
     full.one(BookingCommand::Cancel(CancelBooking { order, waive_fee: true }));
     let back = Summary { refunded: TOTAL, ..paid(2, TOTAL) };
     assert_eq!(status(&settle(&mut full, "1", back)), Some(Status::Expired));
-    assert_eq!((full.booking("1").payment.return_due(), full.booking("1").payment_status()), (0, PaymentStatus::Refunded));
+    assert_eq!(
+        (full.booking("1").payment.return_due(), full.booking("1").payment_status()),
+        (0, PaymentStatus::Refunded)
+    );
 }
 
 #[test]
@@ -116,7 +125,8 @@ fn beds_that_were_released_are_not_claimed_again_for_what_went_back() {
         expire(&mut house, "1");
         assert_eq!(status(&settle(&mut house, "1", gone)), Some(Status::Expired), "somebody was faster at Stripe");
     }
-    // Given back because there were no beds; then a bank took it as well, and returned that: it is given back all the same.
+    // Given back because there were no beds; then a bank took it as well, and returned that: it is given back all the
+    // same.
     let mut house = held();
     time_is_up(&mut house);
     expire(&mut house, "1");
@@ -127,7 +137,11 @@ fn beds_that_were_released_are_not_claimed_again_for_what_went_back() {
     settle(&mut house, "1", Summary { refunded: TOTAL, charged_back: TOTAL, ..paid(3, TOTAL) });
     let order = house.order("2");
     house.one(BookingCommand::Cancel(CancelBooking { order, waive_fee: true }));
-    assert_eq!(status(&settle(&mut house, "1", Summary { refunded: TOTAL, ..paid(4, TOTAL) })), Some(Status::Expired), "though there are beds now");
+    assert_eq!(
+        status(&settle(&mut house, "1", Summary { refunded: TOTAL, ..paid(4, TOTAL) })),
+        Some(Status::Expired),
+        "though there are beds now"
+    );
 }
 
 #[test]
@@ -148,13 +162,25 @@ fn cancelling_keeps_the_fee_and_gives_the_rest_back() {
     let order = house.order("1");
     house.one(BookingCommand::Cancel(CancelBooking { order, waive_fee: false }));
     let booking = house.booking("1");
-    assert_eq!((booking.cancellation_fee, booking.payment.to_return), (Some(TOTAL / 2), TOTAL - TOTAL / 2), "half of it, a day before");
+    assert_eq!(
+        (booking.cancellation_fee, booking.payment.to_return),
+        (Some(TOTAL / 2), TOTAL - TOTAL / 2),
+        "half of it, a day before"
+    );
     let mut unpaid = held();
     let order = unpaid.order("1");
     unpaid.one(BookingCommand::Cancel(CancelBooking { order, waive_fee: false }));
-    assert_eq!((unpaid.booking("1").cancellation_fee, unpaid.booking("1").payment.to_return), (Some(0), 0), "who was not confirmed owes nothing");
+    assert_eq!(
+        (unpaid.booking("1").cancellation_fee, unpaid.booking("1").payment.to_return),
+        (Some(0), 0),
+        "who was not confirmed owes nothing"
+    );
     settle(&mut unpaid, "1", paid(1, TOTAL));
-    assert_eq!((unpaid.booking("1").status, unpaid.booking("1").payment.to_return), (Status::Cancelled, TOTAL), "and gets back what comes late");
+    assert_eq!(
+        (unpaid.booking("1").status, unpaid.booking("1").payment.to_return),
+        (Status::Cancelled, TOTAL),
+        "and gets back what comes late"
+    );
 }
 
 #[test]
@@ -169,7 +195,11 @@ fn what_is_paid_twice_or_becomes_cheaper_goes_back() {
     let booking = shorter.booking("1");
     assert_eq!(booking.payment.to_return, TOTAL - booking.price.as_ref().unwrap().total);
     shorter.modify("1", vec![stay("private-double", "2027-01-10", "2027-01-14", 2)]);
-    assert_eq!((shorter.booking("1").payment.to_return, shorter.booking("1").balance()), (0, TOTAL / 3), "longer again: owed, not given back");
+    assert_eq!(
+        (shorter.booking("1").payment.to_return, shorter.booking("1").balance()),
+        (0, TOTAL / 3),
+        "longer again: owed, not given back"
+    );
 }
 
 #[test]
@@ -191,7 +221,8 @@ enum Step {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let step = prop_oneof![4 => (0_usize..4).prop_map(Step::Tell), 2 => Just(Step::Expire), 1 => Just(Step::Cancel), 1 => Just(Step::Others)];
+    let step = prop_oneof![4 => (0_usize..4).prop_map(Step::Tell), 2 => Just(Step::Expire), 1 => Just(Step::Cancel),
+        1 => Just(Step::Others)];
     prop::collection::vec(step, 1..12)
 }
 
@@ -225,7 +256,8 @@ proptest! {
             let has_beds = booking.claims().count() > 0;
             let kept_in_the_end = ledger.captured - booking.payment.to_return;
             prop_assert_eq!(booking.payment.to_return, booking.returnable());
-            prop_assert!(kept_in_the_end == if has_beds { ledger.captured.min(TOTAL) } else { 0 }, "{:?}: {:?}", booking.status, booking.payment);
+            prop_assert!(kept_in_the_end == if has_beds { ledger.captured.min(TOTAL) } else { 0 }, "{:?}: {:?}",
+                booking.status, booking.payment);
             if booking.status == Status::Confirmed {
                 prop_assert!(ledger.captured >= TOTAL && booking.payment.covers());
             }

@@ -1,4 +1,5 @@
-//! Whatever is asked in whatever order: never a double booking, never a refusal of what fits, never a move of what is pinned.
+//! Whatever is asked in whatever order: never a double booking, never a refusal of what fits, never a move of what is
+//! pinned.
 //!
 //! What fits is found by trying every way, without any of the product's rules.
 
@@ -35,13 +36,19 @@ fn fits(house: &House, asked: &StayRequest, own: Option<BookingId>) -> bool {
     let mut items: Vec<Item> = Vec::new();
     let mut add = |arrival, departure, guests: u32| {
         let guests = guests as usize;
-        if private { items.push((arrival, departure, guests)) } else { items.extend(vec![(arrival, departure, 1); guests]) }
+        if private {
+            items.push((arrival, departure, guests))
+        } else {
+            items.extend(vec![(arrival, departure, 1); guests])
+        }
     };
     add(asked.arrival, asked.departure, asked.guests);
     let mut free: HashSet<(BedId, NaiveDate)> = HashSet::new();
     for booking in house.bookings.values() {
         let movable = own != Some(booking.id) && matches!(booking.status, Status::Held | Status::Confirmed);
-        for one in booking.stays.iter().filter(|one| one.room_type_id == asked.room_type_id && booking.status.holds_beds()) {
+        for one in
+            booking.stays.iter().filter(|one| one.room_type_id == asked.room_type_id && booking.status.holds_beds())
+        {
             if movable && !one.locked {
                 add(one.arrival, one.departure, one.guests);
             }
@@ -68,7 +75,10 @@ fn seat(items: &[Item], units: &[Vec<BedId>], taken: &mut Vec<BTreeSet<NaiveDate
     let mut tried: HashSet<(usize, BTreeSet<NaiveDate>)> = HashSet::new();
     for unit in 0..units.len() {
         // Two units that look alike are one choice.
-        if units[unit].len() < *beds || nights.iter().any(|night| taken[unit].contains(night)) || !tried.insert((units[unit].len(), taken[unit].clone())) {
+        if units[unit].len() < *beds
+            || nights.iter().any(|night| taken[unit].contains(night))
+            || !tried.insert((units[unit].len(), taken[unit].clone()))
+        {
             continue;
         }
         taken[unit].extend(&nights);
@@ -87,8 +97,14 @@ fn is_pinned(booking: &Booking, stay: &Stay) -> bool {
 
 /// Beds of everybody who may not be moved.
 fn pinned(house: &House) -> BTreeMap<(BookingId, usize), Vec<BedId>> {
-    let stays = house.bookings.values().flat_map(|booking| booking.stays.iter().enumerate().map(move |(index, stay)| (booking, index, stay)));
-    stays.filter(|(booking, _, stay)| is_pinned(booking, stay)).map(|(booking, index, stay)| ((booking.id, index), stay.assigned_beds.clone())).collect()
+    let stays = house
+        .bookings
+        .values()
+        .flat_map(|booking| booking.stays.iter().enumerate().map(move |(index, stay)| (booking, index, stay)));
+    stays
+        .filter(|(booking, _, stay)| is_pinned(booking, stay))
+        .map(|(booking, index, stay)| ((booking.id, index), stay.assigned_beds.clone()))
+        .collect()
 }
 
 #[derive(Debug, Clone)]
@@ -108,7 +124,8 @@ pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
     let change = (index(), any::<bool>(), 0_u64..8, 1_u64..5, 1_u32..4);
     let step = prop_oneof![
         8 => ask.prop_map(|(private, offset, nights, guests)| Step::Ask { private, offset, nights, guests }),
-        3 => change.prop_map(|(which, private, offset, nights, guests)| Step::Change { which, private, offset, nights, guests }),
+        3 => change.prop_map(|(which, private, offset, nights, guests)| Step::Change { which, private, offset, nights,
+            guests }),
         2 => index().prop_map(Step::Cancel),
         1 => (index(), any::<bool>()).prop_map(|(which, locked)| Step::Lock(which, locked)),
         1 => index().prop_map(Step::CheckIn),
@@ -121,7 +138,9 @@ pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
 /// Two dorms of `dorms` beds, private rooms of `rooms` beds, one bed in each kind perhaps out of service.
 pub(super) fn inventory(dorms: (usize, usize), rooms: &[usize], broken: bool) -> Inventory {
     let mut inventory = hostel();
-    let room = |id: &str, room_type: &str, beds: usize| Room::new(id, room_type, (1..=beds).map(|bed| format!("{id}-{bed}").as_str().into()).collect());
+    let room = |id: &str, room_type: &str, beds: usize| {
+        Room::new(id, room_type, (1..=beds).map(|bed| format!("{id}-{bed}").as_str().into()).collect())
+    };
     inventory.rooms = vec![room("a", DORM, dorms.0), room("b", DORM, dorms.1)];
     inventory.rooms.extend(rooms.iter().enumerate().map(|(number, beds)| room(&format!("p{number}"), PRIVATE, *beds)));
     inventory.rooms.retain(|room| !room.beds.is_empty());
@@ -134,7 +153,11 @@ pub(super) fn inventory(dorms: (usize, usize), rooms: &[usize], broken: bool) ->
 
 pub(super) fn wish(private: bool, offset: u64, nights: u64, guests: u32) -> StayRequest {
     let arrival = date("2026-12-01") + Days::new(offset);
-    StayRequest { arrival, departure: arrival + Days::new(nights), ..stay(if private { PRIVATE } else { DORM }, "2026-12-01", "2026-12-02", guests) }
+    StayRequest {
+        arrival,
+        departure: arrival + Days::new(nights),
+        ..stay(if private { PRIVATE } else { DORM }, "2026-12-01", "2026-12-02", guests)
+    }
 }
 
 /// Runs one step and checks what it came to; `asked` counts the bookings so far.
@@ -173,16 +196,23 @@ pub(super) fn take(house: &mut House, step: Step, number: usize, asked: &mut usi
             house.check_in(&key(which, *asked));
         }
         Step::Block { bed, offset, nights } => {
-            let beds: Vec<String> = house.inventory().rooms.iter().flat_map(|room| room.beds.iter().map(ToString::to_string)).collect();
+            let beds: Vec<String> =
+                house.inventory().rooms.iter().flat_map(|room| room.beds.iter().map(ToString::to_string)).collect();
             let bed = &beds[bed.index(beds.len())];
             let from = date("2026-12-01") + Days::new(offset);
             let until = from + Days::new(nights);
             let met: BTreeSet<BookingId> = in_the_way(house, bed, from, until);
-            let free = !house.claims.iter().any(|claim| claim.bed_id.as_str() == bed && from <= claim.night && claim.night < until);
+            let free = !house
+                .claims
+                .iter()
+                .any(|claim| claim.bed_id.as_str() == bed && from <= claim.night && claim.night < until);
             match house.block(&number.to_string(), &[bed], &from.to_string(), &until.to_string()) {
                 Verdict::Changed(_) => prop_assert!(free),
                 Verdict::Refused(_, Some(why)) => {
-                    prop_assert_eq!((why.code, why.bookings.into_iter().collect::<BTreeSet<_>>(), free), (RefusalCode::BedTaken, met, false));
+                    prop_assert_eq!(
+                        (why.code, why.bookings.into_iter().collect::<BTreeSet<_>>(), free),
+                        (RefusalCode::BedTaken, met, false)
+                    );
                 }
                 other => prop_assert!(false, "{:?}", other),
             }
@@ -202,7 +232,8 @@ pub(super) fn take(house: &mut House, step: Step, number: usize, asked: &mut usi
 }
 
 fn in_the_way(house: &House, bed: &str, from: NaiveDate, until: NaiveDate) -> BTreeSet<BookingId> {
-    let meets = |booking: &&Booking| booking.claims().any(|(own, night)| own.as_str() == bed && from <= night && night < until);
+    let meets =
+        |booking: &&Booking| booking.claims().any(|(own, night)| own.as_str() == bed && from <= night && night < until);
     house.bookings.values().filter(meets).map(|booking| booking.id).collect()
 }
 
@@ -214,9 +245,13 @@ fn moved_for_a_reason(booking: &Booking) -> Result<(), TestCaseError> {
         prop_assert!(changes.price.is_none() && !changes.guest && !changes.stays.is_empty());
         for change in &changes.stays {
             let (before, after) = (change.before.clone().unwrap(), change.after.clone().unwrap());
-            let (old, new): (BTreeSet<_>, BTreeSet<_>) = (before.assigned_beds.iter().collect(), after.assigned_beds.iter().collect());
+            let (old, new): (BTreeSet<_>, BTreeSet<_>) =
+                (before.assigned_beds.iter().collect(), after.assigned_beds.iter().collect());
             prop_assert!(old != new, "moved in vain");
-            prop_assert_eq!(Stay { assigned_beds: Vec::new(), ..before.clone() }, Stay { assigned_beds: Vec::new(), ..after.clone() });
+            prop_assert_eq!(
+                Stay { assigned_beds: Vec::new(), ..before.clone() },
+                Stay { assigned_beds: Vec::new(), ..after.clone() }
+            );
         }
     }
     Ok(())
@@ -240,11 +275,13 @@ proptest! {
     }
 
     #[test]
-    fn a_batch_comes_to_the_same_as_its_commands_one_by_one(steps in prop::collection::vec((any::<bool>(), 0_u64..8, 1_u64..5, 1_u32..4), 1..20)) {
+    fn a_batch_comes_to_the_same_as_its_commands_one_by_one(steps in prop::collection::vec((any::<bool>(), 0_u64..8,
+        1_u64..5, 1_u32..4), 1..20)) {
         let commands: Vec<_> = steps.into_iter().enumerate().map(|(number, (private, offset, nights, guests))| {
             asks(&number.to_string(), vec![wish(private, offset, nights, guests)])
         }).collect();
-        let (mut together, mut apart) = (House::of(inventory((2, 2), &[2, 3], false)), House::of(inventory((2, 2), &[2, 3], false)));
+        let (mut together, mut apart) = (House::of(inventory((2, 2), &[2, 3], false)),
+            House::of(inventory((2, 2), &[2, 3], false)));
         let verdicts = together.run(&commands);
         let one_by_one: Vec<Verdict> = commands.iter().flat_map(|command| apart.run(std::slice::from_ref(command))).collect();
         prop_assert_eq!(verdicts, one_by_one);

@@ -24,7 +24,8 @@ fn nights(room_type: &str, from: &str, until: &str) -> Vec<StayRequest> {
     vec![stay(room_type, &format!("2027-01-{from}"), &format!("2027-01-{until}"), 1)]
 }
 
-/// Two units; `x` has one until the 12th, `y` the other from the 12th: every night has room, no unit is free from the 10th to the 14th.
+/// Two units; `x` has one until the 12th, `y` the other from the 12th: every night has room, no unit is free from the
+/// 10th to the 14th.
 fn fragmented(private: bool) -> (House, &'static str) {
     let (inventory, id) = small(private);
     let mut house = House::of(inventory);
@@ -35,7 +36,8 @@ fn fragmented(private: bool) -> (House, &'static str) {
     // Both sit in one unit now; put the second into the other.
     let other = if private { vec!["p2-1", "p2-2"] } else { vec!["a-2"] };
     let taken = house.beds("x")[0].to_owned();
-    let other = if other.contains(&taken.as_str()) { if private { vec!["p1-1", "p1-2"] } else { vec!["a-1"] } } else { other };
+    let other =
+        if other.contains(&taken.as_str()) { if private { vec!["p1-1", "p1-2"] } else { vec!["a-1"] } } else { other };
     house.assign("y", Some(&other), None);
     (house, id)
 }
@@ -53,11 +55,18 @@ fn one_stay_gives_way_when_every_night_has_room() {
         house.apply(&decisions);
         let moved = &house.bookings[&event.booking_id];
         let entry = moved.history.last().unwrap();
-        assert_eq!((entry.actor.as_str(), entry.event_kind(), entry.changes.is_some()), ("system", "booking.modified.v1", true));
+        assert_eq!(
+            (entry.actor.as_str(), entry.event_kind(), entry.changes.is_some()),
+            ("system", "booking.modified.v1", true)
+        );
         assert_eq!(house.booking("z").history[0].moved, [event.booking_id]);
 
         let again = house.settle(&[command]);
-        assert_eq!((again.verdicts, again.consequences, again.changes.len()), (decisions.verdicts, decisions.consequences, 0), "a repetition tells of both");
+        assert_eq!(
+            (again.verdicts, again.consequences, again.changes.len()),
+            (decisions.verdicts, decisions.consequences, 0),
+            "a repetition tells of both"
+        );
     }
 }
 
@@ -113,7 +122,11 @@ fn nights_of(room_type: &str) -> Vec<StayRequest> {
 fn those_who_are_in_the_way_may_come_weeks_later() {
     let (inventory, room_type) = small(false);
     let mut house = House::of(inventory);
-    let stays = [("x", "2027-01-10", "2027-01-12", "a-1"), ("y", "2027-01-12", "2027-03-01", "a-2"), ("w", "2027-02-10", "2027-03-11", "a-1")];
+    let stays = [
+        ("x", "2027-01-10", "2027-01-12", "a-1"),
+        ("y", "2027-01-12", "2027-03-01", "a-2"),
+        ("w", "2027-02-10", "2027-03-11", "a-1"),
+    ];
     for (key, arrival, departure, bed) in stays {
         house.book(key, vec![stay(room_type, arrival, departure, 1)]);
         assert_eq!(status(&house.assign(key, Some(&[bed]), Some(key == "x"))), Some(Status::Confirmed));
@@ -127,7 +140,8 @@ fn as_many_give_way_as_have_to() {
     let (inventory, room_type) = small(false);
     let mut house = House::of(inventory);
     let night = |offset: u64| date("2027-01-01") + Days::new(offset);
-    // Every night is half full, in alternating beds: ten nights in one bed are free once five stays have changed theirs.
+    // Every night is half full, in alternating beds: ten nights in one bed are free once five stays have changed
+    // theirs.
     for offset in 0..10 {
         let key = offset.to_string();
         house.book(&key, vec![StayRequest::new(room_type, night(offset), night(offset + 1), 1)]);

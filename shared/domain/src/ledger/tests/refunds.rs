@@ -9,14 +9,20 @@ use uuid::Uuid;
 #[test]
 fn what_is_paid_twice_is_surplus_and_goes_back() {
     let mut ledger = told(events(&stories()[0].1));
-    ledger.apply(&event(60, "payment_intent.succeeded", json!({ "id": "pi_2", "status": "succeeded", "amount": OWED, "amount_received": OWED, "currency": "cad", "created": 1_800_000_050, "metadata": metadata() })));
+    ledger.apply(&event(
+        60,
+        "payment_intent.succeeded",
+        json!({ "id": "pi_2", "status": "succeeded", "amount": OWED, "amount_received": OWED, "currency": "cad",
+        "created": 1_800_000_050, "metadata": metadata() }),
+    ));
     let summary = ledger.summary();
     assert_eq!((summary.captured, summary.cleared, summary.surplus), (2 * OWED, OWED, OWED));
     assert_eq!(ledger.order_returns(OWED, now()), 1);
     assert_eq!((ledger.orders[0].intent.as_str(), ledger.orders[0].amount), ("pi_2", OWED), "the newer one");
     assert_eq!(ledger.order_returns(OWED, now()), 0, "once");
     let key = ledger.orders[0].key.clone();
-    let made = json!({ "id": "re_9", "status": "succeeded", "payment_intent": "pi_2", "amount": OWED, "currency": "cad", "metadata": { "refund_key": key } });
+    let made = json!({ "id": "re_9", "status": "succeeded", "payment_intent": "pi_2", "amount": OWED, "currency": "cad",
+        "metadata": { "refund_key": key } });
     ledger.apply(&event(61, "refund.created", made.clone()));
     assert_eq!((ledger.order_returns(OWED, now()), ledger.open_orders().count()), (0, 0));
     let mut failed = made;
@@ -34,7 +40,10 @@ fn a_dispute_freezes_what_it_is_about() {
     let won = told(events(&stories()[9].1));
     assert_eq!((won.clone().order_returns(OWED, now()), won.attention().len()), (1, 0));
     let lost = told(events(&stories()[10].1));
-    assert_eq!((lost.clone().order_returns(OWED, now()), lost.attention().contains(&Attention::DisputeLost)), (0, true));
+    assert_eq!(
+        (lost.clone().order_returns(OWED, now()), lost.attention().contains(&Attention::DisputeLost)),
+        (0, true)
+    );
 }
 
 #[test]
@@ -65,7 +74,8 @@ fn a_refund_that_failed_and_was_made_good_shortens_no_later_one() {
     let mut ledger = told(events(&stories()[0].1));
     let give = |ledger: &mut Ledger, number: i64, id: &str, status: &str| {
         let order = ledger.orders.last().unwrap();
-        let made = json!({ "id": id, "status": status, "payment_intent": "pi_1", "amount": order.amount, "currency": "cad", "created": 1_800_000_300,
+        let made = json!({ "id": id, "status": status, "payment_intent": "pi_1", "amount": order.amount,
+            "currency": "cad", "created": 1_800_000_300,
                            "metadata": { "refund_key": order.key } });
         ledger.apply(&event(number, "refund.updated", made));
     };
@@ -87,7 +97,8 @@ fn a_refund_that_failed_and_was_made_good_shortens_no_later_one() {
 #[test]
 fn what_was_frozen_is_not_left_to_staff_with_what_failed() {
     let mut ledger = told(events(&stories()[0].1));
-    let second = json!({ "id": "pi_2", "status": "succeeded", "amount": 4_000, "amount_received": 4_000, "currency": "cad", "created": 1_800_000_050, "metadata": metadata() });
+    let second = json!({ "id": "pi_2", "status": "succeeded", "amount": 4_000, "amount_received": 4_000,
+        "currency": "cad", "created": 1_800_000_050, "metadata": metadata() });
     ledger.apply(&event(60, "payment_intent.succeeded", second));
     ledger.apply(&event(70, "charge.dispute.created", dispute("warning_needs_response", &[])));
     assert_eq!(ledger.order_returns(OWED + 4_000, now()), 1, "of the payment that nobody asks about");
@@ -98,8 +109,8 @@ fn what_was_frozen_is_not_left_to_staff_with_what_failed() {
     assert_eq!(ledger.order_returns(OWED + 4_000, now()), 1);
     let order = ledger.orders[1].clone();
     assert_eq!((order.intent.as_str(), order.amount), ("pi_1", OWED), "all but what staff know of");
-    let made =
-        json!({ "id": "re_1", "status": "succeeded", "payment_intent": "pi_1", "amount": OWED, "currency": "cad", "metadata": { "refund_key": order.key } });
+    let made = json!({ "id": "re_1", "status": "succeeded", "payment_intent": "pi_1", "amount": OWED, "currency": "cad",
+        "metadata": { "refund_key": order.key } });
     ledger.apply(&event(72, "refund.created", made));
     assert!(!ledger.can_return(OWED + 4_000), "which stays theirs");
 }
@@ -110,6 +121,9 @@ fn each_thing_to_look_at_is_named() {
     for (number, id) in [(90, "re_1"), (91, "re_2")] {
         ledger.apply(&event(number, "refund.failed", refund(id, "failed", 100)));
     }
-    assert_eq!(ledger.concerns().into_iter().collect::<Vec<_>>(), [(Attention::RefundFailed, "re_1"), (Attention::RefundFailed, "re_2")]);
+    assert_eq!(
+        ledger.concerns().into_iter().collect::<Vec<_>>(),
+        [(Attention::RefundFailed, "re_1"), (Attention::RefundFailed, "re_2")]
+    );
     assert_eq!(ledger.attention().len(), 1);
 }

@@ -1,8 +1,8 @@
-//! Repairs of claims. Each looks again inside its transaction, because the owner may have changed since the reading, and
-//! writes its line of the audit log in the same transaction.
+//! Repairs of claims. Each looks again inside its transaction, because the owner may have changed since the reading,
+//! and writes its line of the audit log in the same transaction.
 //!
-//! An owner that changes at the very moment of a repair can leave one claim too many or too few; nothing is sold twice by that,
-//! since the claim's key stays the judge, and the next run finds it.
+//! An owner that changes at the very moment of a repair can leave one claim too many or too few; nothing is sold twice
+//! by that, since the claim's key stays the judge, and the next run finds it.
 
 use super::super::audit::AuditEntry;
 use super::super::commit::{CLAIMS, StoredClaim, claim_key};
@@ -62,7 +62,11 @@ impl Mongo {
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn release_orphan_claim(&self, claim: &StoredClaim, audit: &AuditEntry) -> Result<ClaimRepair, StoreError> {
+    pub async fn release_orphan_claim(
+        &self,
+        claim: &StoredClaim,
+        audit: &AuditEntry,
+    ) -> Result<ClaimRepair, StoreError> {
         self.repair(Work::Release, claim.clone(), audit.clone()).await
     }
 
@@ -86,7 +90,9 @@ impl Mongo {
                         attempt += 1;
                     }
                     // An earlier attempt, or the same run before it was interrupted, has written the audit entry.
-                    Err(StoreError::Duplicate(_)) if mongo.owner_of(&claim.key).await?.is_none_or(|owner| owner == claim.booking) => {
+                    Err(StoreError::Duplicate(_))
+                        if mongo.owner_of(&claim.key).await?.is_none_or(|owner| owner == claim.booking) =>
+                    {
                         return Ok(ClaimRepair::NotDue);
                     }
                     Err(StoreError::Duplicate(_)) => return Ok(ClaimRepair::Taken),
@@ -97,7 +103,12 @@ impl Mongo {
         repaired.await.unwrap_or_else(|lost| Err(StoreError::Broken { store: "mongodb", message: lost.to_string() }))
     }
 
-    async fn repair_once(&self, work: Work, claim: &StoredClaim, audit: &AuditEntry) -> Result<ClaimRepair, StoreError> {
+    async fn repair_once(
+        &self,
+        work: Work,
+        claim: &StoredClaim,
+        audit: &AuditEntry,
+    ) -> Result<ClaimRepair, StoreError> {
         let mut session = self.client().start_session().await?;
         session.start_transaction().await?;
         let outcome = match work {
@@ -133,7 +144,8 @@ impl Mongo {
         if !self.owner_has(session, claim).await? {
             return Ok(false);
         }
-        // Written, not only read: a cancellation at this very moment must conflict with the repair instead of missing its claim.
+        // Written, not only read: a cancellation at this very moment must conflict with the repair instead of missing
+        // its claim.
         let mark = doc! { "$set": { "claims_restored_at": Bson::DateTime(DateTime::now()) } };
         let (collection, id) = match claim.booking.parse() {
             Ok(Owner::Booking(id)) => (bookings::COLLECTION, id.to_string()),
@@ -150,11 +162,21 @@ impl Mongo {
         let is_it = |property: &PropertyId, bed: &BedId, night| claim_key(property, bed, night) == claim.key;
         match claim.booking.parse() {
             Ok(Owner::Booking(id)) => {
-                let found = self.collection::<Booking>(bookings::COLLECTION).find_one(doc! { "_id": id.to_string() }).session(session).await?;
-                Ok(found.is_some_and(|booking| booking.claims().any(|(bed, night)| is_it(&booking.property_id, bed, night))))
+                let found = self
+                    .collection::<Booking>(bookings::COLLECTION)
+                    .find_one(doc! { "_id": id.to_string() })
+                    .session(session)
+                    .await?;
+                Ok(found.is_some_and(|booking| {
+                    booking.claims().any(|(bed, night)| is_it(&booking.property_id, bed, night))
+                }))
             }
             Ok(Owner::Block(id)) => {
-                let found = self.collection::<Block>(blocks::COLLECTION).find_one(doc! { "_id": id.to_string() }).session(session).await?;
+                let found = self
+                    .collection::<Block>(blocks::COLLECTION)
+                    .find_one(doc! { "_id": id.to_string() })
+                    .session(session)
+                    .await?;
                 Ok(found.is_some_and(|block| block.claims().any(|(bed, night)| is_it(&block.property_id, bed, night))))
             }
             Err(_) => Ok(false),

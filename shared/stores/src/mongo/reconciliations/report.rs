@@ -44,7 +44,8 @@ pub struct Checked {
     pub blocks: u32,
     /// Claims of the property.
     pub claims: u32,
-    /// Events that the mart must have. Those of bookings that changed a moment ago are still on their way and not counted.
+    /// Events that the mart must have. Those of bookings that changed a moment ago are still on their way and not
+    /// counted.
     pub events: u32,
 }
 
@@ -71,7 +72,8 @@ pub enum FindingKind {
     OrphanClaim,
     /// A bed-night of an active booking or block that nothing protects.
     MissingClaim,
-    /// A bed-night that two of the active bookings and blocks have, of which one has claimed it: only people can settle it.
+    /// A bed-night that two of the active bookings and blocks have, of which one has claimed it: only people can settle
+    /// it.
     Conflict,
     /// A claim whose key or owner cannot be read: only people can settle it.
     UnreadableClaim,
@@ -83,7 +85,14 @@ pub enum FindingKind {
 
 impl FindingKind {
     /// Every kind.
-    pub const ALL: [Self; 6] = [Self::OrphanClaim, Self::MissingClaim, Self::Conflict, Self::UnreadableClaim, Self::EventMissing, Self::MartBehind];
+    pub const ALL: [Self; 6] = [
+        Self::OrphanClaim,
+        Self::MissingClaim,
+        Self::Conflict,
+        Self::UnreadableClaim,
+        Self::EventMissing,
+        Self::MartBehind,
+    ];
 
     /// The stored name; also a metric label.
     pub fn as_str(self) -> &'static str {
@@ -142,7 +151,8 @@ impl fmt::Display for Report {
         let dry = if self.dry_run { " (dry run)" } else { "" };
         write!(
             f,
-            "{}: {bookings} bookings, {blocks} blocks, {claims} claims, {events} events checked in {} ms; {} found, {} repaired, {left} left{dry}",
+            "{}: {bookings} bookings, {blocks} blocks, {claims} claims, {events} events checked in {} ms; {} found, \
+                {} repaired, {left} left{dry}",
             self.property_id, self.took_ms, self.found, self.repaired
         )?;
         for Finding { kind, severity, subject, detail, repaired } in &self.findings {

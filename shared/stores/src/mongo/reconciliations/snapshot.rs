@@ -39,7 +39,13 @@ struct EventOf {
 
 impl BookingSummary {
     /// A summary by value, for judging without a store.
-    pub fn new(id: BookingId, status: Status, stays: Vec<Stay>, updated_at: Timestamp, event_ids: impl IntoIterator<Item = Uuid>) -> Self {
+    pub fn new(
+        id: BookingId,
+        status: Status,
+        stays: Vec<Stay>,
+        updated_at: Timestamp,
+        event_ids: impl IntoIterator<Item = Uuid>,
+    ) -> Self {
         let history: Vec<EventOf> = event_ids.into_iter().map(|event_id| EventOf { event_id }).collect();
         Self { id, status, rev: u32::try_from(history.len()).unwrap_or(u32::MAX), stays, updated_at, history }
     }
@@ -68,7 +74,8 @@ pub struct PropertySnapshot {
 }
 
 impl Mongo {
-    /// Reads a property's bookings, blocks and claims as they were at one instant, so that a commit is seen whole or not at all.
+    /// Reads a property's bookings, blocks and claims as they were at one instant, so that a commit is seen whole or
+    /// not at all.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
@@ -88,11 +95,20 @@ impl Mongo {
         read.await.unwrap_or_else(|lost| Err(StoreError::Broken { store: "mongodb", message: lost.to_string() }))
     }
 
-    async fn read_snapshot(&self, session: &mut ClientSession, property_id: &PropertyId) -> Result<PropertySnapshot, StoreError> {
+    async fn read_snapshot(
+        &self,
+        session: &mut ClientSession,
+        property_id: &PropertyId,
+    ) -> Result<PropertySnapshot, StoreError> {
         let mut snapshot = PropertySnapshot::default();
         let fields = doc! { "status": 1, "rev": 1, "stays": 1, "updated_at": 1, "history.event_id": 1 };
         let mine = doc! { "property_id": property_id.as_str() };
-        let mut found = self.collection::<BookingSummary>(bookings::COLLECTION).find(mine).projection(fields).session(&mut *session).await?;
+        let mut found = self
+            .collection::<BookingSummary>(bookings::COLLECTION)
+            .find(mine)
+            .projection(fields)
+            .session(&mut *session)
+            .await?;
         while found.advance(session).await? {
             snapshot.bookings.push(found.deserialize_current()?);
         }
@@ -101,7 +117,8 @@ impl Mongo {
         while found.advance(session).await? {
             snapshot.blocks.push(found.deserialize_current()?);
         }
-        let mut found = self.collection::<RawDocumentBuf>(CLAIMS).find(claims_of(property_id)).session(&mut *session).await?;
+        let mut found =
+            self.collection::<RawDocumentBuf>(CLAIMS).find(claims_of(property_id)).session(&mut *session).await?;
         while found.advance(session).await? {
             let claim = found.current();
             let text = |field: &str| claim.get_str(field).unwrap_or_default().to_owned();

@@ -4,7 +4,8 @@ use super::{contains_all, letter, read};
 use crate::mail::fixtures::{booking, cancelled, held, hostel, links, settled};
 use pvt_domain::booking::{Booking, Status};
 use pvt_domain::messages::NotificationKind::{
-    self, BookingCancelled, BookingConfirmed, BookingNoShow, HoldExpired, PaymentFailed, PaymentLink, PaymentReceived, PaymentRefunded, PaymentReturned,
+    self, BookingCancelled, BookingConfirmed, BookingNoShow, HoldExpired, PaymentFailed, PaymentLink, PaymentReceived,
+    PaymentRefunded, PaymentReturned,
 };
 
 /// Subject, text and HTML in English and in French.
@@ -40,8 +41,23 @@ fn a_demand_says_how_much_until_when_and_where() {
     assert!(link.starts_with(&format!("https://booking.example.com/api/bookings/{}/pay?token=", held.id)), "{link}");
     for kind in [PaymentLink, PaymentFailed] {
         // Montréal is five hours behind UTC.
-        let english = ["To pay now", "142.80 CAD", "Pay by", "Tuesday 1 December 2026, 12:30", "Due on arrival", "Pay now", &link];
-        let french = ["À régler maintenant", "142,80 CAD", "À régler avant le", "mardi 1er décembre 2026, 12 h 30", "Régler maintenant", &link];
+        let english = [
+            "To pay now",
+            "142.80 CAD",
+            "Pay by",
+            "Tuesday 1 December 2026, 12:30",
+            "Due on arrival",
+            "Pay now",
+            &link,
+        ];
+        let french = [
+            "À régler maintenant",
+            "142,80 CAD",
+            "À régler avant le",
+            "mardi 1er décembre 2026, 12 h 30",
+            "Régler maintenant",
+            &link,
+        ];
         says(kind, &held, &english, &french);
         lacks(kind, &held, &["The total is due on arrival", "receipt?token"]);
     }
@@ -77,7 +93,12 @@ fn a_paid_booking_is_confirmed_with_what_is_left_and_a_receipt() {
 fn a_payment_is_told_with_its_own_amount() {
     let part = settled(&held(), 14_280, 0, Status::Confirmed);
     let rest = settled(&part, 28_560, 0, Status::Confirmed);
-    says(PaymentReceived, &rest, &["This payment", "142.80 CAD", "Paid", "285.60 CAD", "Everything is paid."], &["Ce paiement", "142,80 CAD", "285,60 CAD"]);
+    says(
+        PaymentReceived,
+        &rest,
+        &["This payment", "142.80 CAD", "Paid", "285.60 CAD", "Everything is paid."],
+        &["Ce paiement", "142,80 CAD", "285,60 CAD"],
+    );
     lacks(PaymentReceived, &rest, &["paid already", "déjà réglé"]);
 }
 
@@ -126,7 +147,12 @@ fn an_ended_booking_tells_fee_paid_and_refund() {
         &["Réglé", "285,60 CAD", "Frais d’annulation", "28,56 CAD", "Remboursement", "257,04 CAD"],
     );
     ended.status = Status::NoShow;
-    says(BookingNoShow, &ended, &["No-show fee", "28.56 CAD", "257.04 CAD"], &["Frais de non-présentation", "257,04 CAD"]);
+    says(
+        BookingNoShow,
+        &ended,
+        &["No-show fee", "28.56 CAD", "257.04 CAD"],
+        &["Frais de non-présentation", "257,04 CAD"],
+    );
     lacks(BookingNoShow, &ended, &["due on arrival", "Lodging tax"]);
 }
 

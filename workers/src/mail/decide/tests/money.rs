@@ -57,7 +57,11 @@ fn money_that_comes_or_goes_is_told_by_its_revision() {
     let same = settled(&less, 28_560, 5_000, Status::Confirmed);
     assert_eq!(judge(&event(&same, 5), Some(&same)), Decision::Nothing("not_notified"));
     let back = settled(&less, 28_560, 0, Status::Confirmed);
-    assert_eq!(judge(&event(&back, 5), Some(&back)), Decision::Nothing("not_notified"), "a refund that failed is for staff");
+    assert_eq!(
+        judge(&event(&back, 5), Some(&back)),
+        Decision::Nothing("not_notified"),
+        "a refund that failed is for staff"
+    );
 }
 
 #[test]
@@ -72,7 +76,9 @@ fn after_a_cancellation_only_the_refund_is_told() {
 fn a_failure_is_told_once_an_event_while_it_can_be_repeated() {
     let held = held();
     let (before, after) = (at("2026-12-01T17:29:59Z"), at("2026-12-01T17:30:00Z"));
-    let judged = |what, stored: &Booking, now| decide(&money_event(stored, what, 5), Some(stored), Some(&hostel().property), now);
+    let judged = |what, stored: &Booking, now| {
+        decide(&money_event(stored, what, 5), Some(stored), Some(&hostel().property), now)
+    };
     let expected = sends(&held, PaymentFailed, 1, Version::Event(Uuid::from_u128(5)));
     assert_eq!(judged(What::Failed, &held, before), expected);
     let moved = follow(&held, held.clone(), Action::Move, Status::Held);
@@ -100,9 +106,14 @@ fn staff_may_ask_for_what_is_true() {
     assert_eq!(wish(PaymentReceived, &refunded), sent(&refunded, PaymentReceived, 2));
     assert_eq!(wish(PaymentRefunded, &refunded), sent(&refunded, PaymentRefunded, 3));
     assert_eq!(wish(PaymentReturned, &late), sent(&late, PaymentReturned, 3));
-    for (kind, stored) in
-        [(PaymentLink, &paid), (PaymentReceived, &held), (PaymentRefunded, &paid), (HoldExpired, &late), (PaymentReturned, &expired), (PaymentFailed, &paid)]
-    {
+    for (kind, stored) in [
+        (PaymentLink, &paid),
+        (PaymentReceived, &held),
+        (PaymentRefunded, &paid),
+        (HoldExpired, &late),
+        (PaymentReturned, &expired),
+        (PaymentFailed, &paid),
+    ] {
         assert_eq!(wish(kind, stored), CONTRADICTS, "{kind:?}");
     }
 }
