@@ -19,13 +19,13 @@ const MAX_LINES: usize = 600;
 /// What tests may need beyond that is [`FOR_TESTS`].
 const EDGES: [(&str, &[&str]); 12] = [
     ("pvt-domain", &[]),
-    ("pvt-engines", &[]),
+    ("pvt-local-engines", &[]),
     ("pvt-messaging", &["pvt-domain"]),
     ("pvt-stores", &["pvt-domain"]),
     ("pvt-stripe", &["pvt-domain"]),
     ("pvt-service", &["pvt-domain"]),
     ("pvt-stripe-simulator", &[]),
-    ("pvt-testkit", &["pvt-domain", "pvt-engines", "pvt-messaging", "pvt-stores"]),
+    ("pvt-testkit", &["pvt-domain", "pvt-local-engines", "pvt-messaging", "pvt-stores"]),
     ("pvt-worker-runtime", &["pvt-domain", "pvt-messaging"]),
     ("pvt-workers", &["pvt-domain", "pvt-messaging", "pvt-service", "pvt-stores", "pvt-stripe", "pvt-worker-runtime"]),
     ("pvt-api", &["pvt-domain", "pvt-messaging", "pvt-service", "pvt-stores"]),
@@ -34,7 +34,7 @@ const EDGES: [(&str, &[&str]); 12] = [
         &[
             "pvt-api",
             "pvt-domain",
-            "pvt-engines",
+            "pvt-local-engines",
             "pvt-messaging",
             "pvt-service",
             "pvt-stores",
@@ -46,7 +46,7 @@ const EDGES: [(&str, &[&str]); 12] = [
 ];
 
 /// What any crate's tests may use.
-const FOR_TESTS: [&str; 3] = ["pvt-engines", "pvt-stripe-simulator", "pvt-testkit"];
+const FOR_TESTS: [&str; 3] = ["pvt-local-engines", "pvt-stripe-simulator", "pvt-testkit"];
 
 /// Libraries that give a crate an ability it must not have.
 const FORBIDDEN: [(&str, &[&str]); 6] = [
@@ -94,7 +94,7 @@ fn sources() -> Vec<(String, String)> {
 fn product() -> Vec<(String, String)> {
     let of_tests = |path: &str| {
         path.starts_with("tests/")
-            || path.starts_with("shared/testkit/")
+            || path.starts_with("tests/kit/")
             || path.contains("/tests/")
             || path.ends_with("/tests.rs")
     };

@@ -7,7 +7,7 @@ use futures_util::TryStreamExt;
 use lapin::options::QueueDeclareOptions;
 use lapin::types::{FieldTable, ShortString};
 use mongodb::bson::doc;
-use pvt_engines::Urls;
+use pvt_local_engines::Urls;
 use pvt_messaging::Topology;
 use pvt_messaging::management::Management;
 use pvt_service::config::Config;

@@ -2,8 +2,8 @@
 
 use crate::output;
 use anyhow::{Context, Result, bail};
-use pvt_engines::process::ProcessIdentity;
-use pvt_engines::{EngineKind, Instance, PortPlan, Urls};
+use pvt_local_engines::process::ProcessIdentity;
+use pvt_local_engines::{EngineKind, Instance, PortPlan, Urls};
 use std::fs::{File, TryLockError};
 
 /// Name of the instance. Its data folder stays for the next run, emptied.

@@ -3,7 +3,7 @@
 use super::usage;
 use super::wire;
 use anyhow::{Context, Result, bail};
-use pvt_engines::process::ProcessIdentity;
+use pvt_local_engines::process::ProcessIdentity;
 use rustix::process::Signal;
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};

@@ -7,7 +7,7 @@ use super::process::{Plan, Process, free_address};
 use super::usage;
 use super::worker_probe::{self, Progress};
 use anyhow::{Context, Result};
-use pvt_engines::process::ProcessIdentity;
+use pvt_local_engines::process::ProcessIdentity;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;

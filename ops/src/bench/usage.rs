@@ -1,6 +1,6 @@
 //! What processes have used, from `/proc`.
 
-use pvt_engines::process::ProcessIdentity;
+use pvt_local_engines::process::ProcessIdentity;
 use std::fs;
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ pub(super) fn peak_rss_mib(process: ProcessIdentity) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::{cpu, peak_rss_mib};
-    use pvt_engines::process::ProcessIdentity;
+    use pvt_local_engines::process::ProcessIdentity;
 
     #[test]
     fn this_process_has_used_something() {

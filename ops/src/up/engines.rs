@@ -1,7 +1,7 @@
 //! Watches the engines while the system runs, and starts one again that has died.
 
 use crate::output;
-use pvt_engines::{EngineKind, Instance};
+use pvt_local_engines::{EngineKind, Instance};
 use pvt_messaging::Backoff;
 use std::time::Duration;
 

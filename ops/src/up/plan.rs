@@ -5,7 +5,7 @@ use super::supervise::log_path;
 use crate::output;
 use crate::seed::accounts::ACCOUNTS;
 use anyhow::{Context, Result};
-use pvt_engines::{EngineKind, EngineStatus, Instance, Urls};
+use pvt_local_engines::{EngineKind, EngineStatus, Instance, Urls};
 use pvt_service::config::{Config, Environment};
 use secrecy::ExposeSecret;
 use serde::Serialize;

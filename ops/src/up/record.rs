@@ -1,8 +1,8 @@
 //! What `pvt up` has started, on disk, for the next command.
 
 use anyhow::Result;
-use pvt_engines::process::ProcessIdentity;
-use pvt_engines::record;
+use pvt_local_engines::process::ProcessIdentity;
+use pvt_local_engines::record;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 

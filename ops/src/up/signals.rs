@@ -4,7 +4,7 @@
 use super::record::Record;
 use crate::output;
 use anyhow::Result;
-use pvt_engines::{Instance, Urls};
+use pvt_local_engines::{Instance, Urls};
 use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;

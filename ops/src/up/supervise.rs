@@ -4,7 +4,7 @@ use super::plan::{Plan, ProcessPlan};
 use super::record::{Process, Record};
 use crate::output;
 use anyhow::{Context, Result, bail};
-use pvt_engines::process::ProcessIdentity;
+use pvt_local_engines::process::ProcessIdentity;
 use pvt_messaging::Backoff;
 use rustix::process::Signal;
 use std::fs::{File, OpenOptions};

@@ -1,7 +1,7 @@
 //! Messaging against a real broker, and against none. Every test has a topology of its own and deletes it.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use pvt_engines::{EngineKind, Instance, PortPlan, Urls};
+use pvt_local_engines::{EngineKind, Instance, PortPlan, Urls};
 use pvt_messaging::management::Management;
 use pvt_messaging::{CONFIRM_TIMEOUT, Outgoing, PublishError, Publisher, Rung, Subscriber, Target, Topology};
 use std::collections::BTreeSet;

@@ -1,6 +1,6 @@
 //! One test's corner of the broker, and the few things tests do with it.
 
-use pvt_engines::{EngineKind, Instance, PortPlan, Urls};
+use pvt_local_engines::{EngineKind, Instance, PortPlan, Urls};
 use pvt_messaging::management::Management;
 use pvt_messaging::{Outgoing, Publisher, Subscriber, Target, Topology};
 use pvt_worker_runtime::{Engine, EngineError, Health};

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use mongodb::bson::{Document, doc};
-use pvt_engines::{EngineError, EngineKind, Instance, PortPlan, Ports, ThrowAway, Urls};
+use pvt_local_engines::{EngineError, EngineKind, Instance, PortPlan, Ports, ThrowAway, Urls};
 use sqlx::{Connection, PgConnection};
 
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -190,7 +190,7 @@ async fn whoever_is_in_a_hurry_leaves_nothing_behind_and_loses_nothing() {
 
     // One that is on its way out is waited for and started anew.
     let pid = instance.engine(EngineKind::RabbitMq).pid().unwrap().unwrap();
-    let dying = pvt_engines::process::ProcessIdentity::of(pid).unwrap();
+    let dying = pvt_local_engines::process::ProcessIdentity::of(pid).unwrap();
     assert!(dying.signal(rustix::process::Signal::TERM));
     while dying.is_alive()
         && reqwest::get(format!("{}/api/overview", instance.urls().unwrap().unwrap().management)).await.is_ok()

@@ -1,11 +1,11 @@
 //! Starts, stops and shows an instance of the local engines by hand:
-//! `cargo run -p pvt-engines --example engines -- up test`, `down test`, `status test`.
+//! `cargo run -p pvt-local-engines --example engines -- up test`, `down test`, `status test`.
 //! `dev` has the documented ports, every other name free ones. Only environment lines go to stdout.
 
 use std::io::{Write, stderr, stdout};
 use std::process::ExitCode;
 
-use pvt_engines::{EngineKind, Instance, PortPlan};
+use pvt_local_engines::{EngineKind, Instance, PortPlan};
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 

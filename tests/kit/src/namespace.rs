@@ -2,7 +2,7 @@
 
 use crate::engines;
 use anyhow::{Context, Result};
-use pvt_engines::Urls;
+use pvt_local_engines::Urls;
 use pvt_messaging::Topology;
 use pvt_messaging::management::Management;
 use pvt_stores::mongo::Mongo;

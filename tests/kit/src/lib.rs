@@ -20,13 +20,13 @@ pub use lapin::types::{AMQPValue, FieldTable};
 pub use mails::Mail;
 pub use mongodb::bson::doc;
 pub use namespace::Namespace;
-pub use pvt_engines::{Engine, EngineKind, ThrowAway, Urls};
+pub use pvt_local_engines::{Engine, EngineKind, ThrowAway, Urls};
 pub use records::{MartBedNight, MartBooking, MartPayment, Records, Stores};
 pub use requests::{DORM, booking_body, dormitory, soon};
 pub use stripe::stripe_signature;
 
 use anyhow::{Context, Result};
-use pvt_engines::{Instance, PortPlan};
+use pvt_local_engines::{Instance, PortPlan};
 use std::future::Future;
 use std::io::Write;
 use std::time::Duration;

@@ -13,7 +13,7 @@ use crate::launch::{check, output_within};
 use crate::ports::Ports;
 
 /// The repository's file, so that an installed binary works without a checkout.
-const COMPOSE_FILE: &str = include_str!("../../../docker-compose.yml");
+const COMPOSE_FILE: &str = include_str!("../../../../docker-compose.yml");
 
 /// Images may have to be pulled.
 const COMPOSE_TIMEOUT: Duration = Duration::from_secs(15 * 60);
