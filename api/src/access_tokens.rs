@@ -38,8 +38,8 @@ impl AccessTokens {
     /// Derives the key from the configured secret; the issuer is how guests reach the API.
     ///
     /// # Errors
-    /// Never for any secret: HMAC takes keys of every length. The type says otherwise, so the caller may see it.
-    pub(crate) fn new(secret: &SecretString, public_url: &str) -> Result<Self, hmac::digest::InvalidLength> {
+    /// When no key can be made of the secret; the derived key has 32 bytes, so none is known to fail.
+    pub(crate) fn new(secret: &SecretString, public_url: &str) -> anyhow::Result<Self> {
         let mut derivation = Hmac::<Sha256>::new_from_slice(secret.expose_secret().as_bytes())?;
         derivation.update(PURPOSE);
         let key = derivation.finalize().into_bytes();
@@ -50,8 +50,8 @@ impl AccessTokens {
         validation.set_issuer(&[&issuer]);
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         Ok(Self {
-            signing: EncodingKey::from_secret(&key),
-            verifying: DecodingKey::from_secret(&key),
+            signing: EncodingKey::from_secret(&key)?,
+            verifying: DecodingKey::from_secret(&key)?,
             validation,
             issuer,
         })

@@ -51,7 +51,7 @@ fn header() -> Header {
 
 /// A token with this header and these claims, signed with this key.
 fn signed(header: &Header, claims: &Value, key: &[u8]) -> String {
-    encode(header, claims, &EncodingKey::from_secret(key)).unwrap()
+    encode(header, claims, &EncodingKey::from_secret(key).unwrap()).unwrap()
 }
 
 /// A token whose header is any JSON, signed with HMAC-SHA256 whatever that says.

@@ -292,7 +292,7 @@ fn mails_match(records: &Records, mails: &[Mail], copies: usize, wrong: &mut Vec
                 wrong.push(format!("{id} was told {kind:?} after a no-show"));
             }
             (_, NotificationKind::BookingCancelled | NotificationKind::BookingNoShow) => {
-                drop(ended.insert(id, row.kind))
+                ended.insert(id, row.kind);
             }
             _ => {}
         }
