@@ -214,7 +214,7 @@ fn every_dependency_is_inherited_from_the_workspace() {
 }
 
 #[test]
-fn every_module_says_what_it_is_for() {
+fn every_module_has_documentation() {
     let silent = |text: &str| !text.trim_start().starts_with("//!");
     assert_none(
         "the first line is `//! …`",
@@ -223,7 +223,7 @@ fn every_module_says_what_it_is_for() {
 }
 
 #[test]
-fn no_file_is_too_long() {
+fn no_file_exceeds_the_line_limit() {
     let long =
         sources().into_iter().map(|(path, text)| (path, text.lines().count())).filter(|(_, lines)| *lines > MAX_LINES);
     assert_none(
@@ -233,7 +233,7 @@ fn no_file_is_too_long() {
 }
 
 #[test]
-fn nothing_unfinished_and_nothing_of_one_machine_lands() {
+fn no_unfinished_work_or_machine_paths_land() {
     // Written in pieces, or this file would be found.
     let words = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X:")];
     let places = [concat!("/wo", "rk/"), concat!("/ro", "ot/."), concat!("/Us", "ers/"), concat!("C:", "\\\\")];
@@ -258,7 +258,7 @@ fn nothing_unfinished_and_nothing_of_one_machine_lands() {
 }
 
 #[test]
-fn files_are_named_for_what_they_are_about() {
+fn file_names_are_specific() {
     let vague = ["utils", "util", "helpers", "helper", "common", "manager", "misc"];
     let stem = |path: &str| Path::new(path).file_stem().and_then(|stem| stem.to_str()).unwrap_or_default().to_owned();
     assert_none(
@@ -340,7 +340,10 @@ fn every_metric_is_documented() {
 
 #[test]
 fn every_schedule_is_documented() {
-    assert_documented("schedules", pvt_workers::scheduler::default_plans().into_iter().map(|plan| plan.name).collect());
+    assert_documented(
+        "schedules",
+        pvt_workers::scheduler::default_schedules().into_iter().map(|plan| plan.name).collect(),
+    );
 }
 
 #[test]
@@ -348,7 +351,7 @@ fn every_fault_point_is_documented() {
     let mut points = BTreeSet::new();
     for (path, text) in product() {
         let named = |line: &&str| {
-            line.contains("fault::point(\"") || (path.ends_with("/fault.rs") && line.starts_with("pub const"))
+            line.contains("failpoint::hit(\"") || (path.ends_with("/failpoint.rs") && line.starts_with("pub const"))
         };
         points.extend(text.lines().filter(named).flat_map(literals).map(str::to_owned));
     }
@@ -356,7 +359,7 @@ fn every_fault_point_is_documented() {
 }
 
 #[test]
-fn links_between_pages_lead_somewhere() {
+fn links_between_pages_resolve() {
     let mut wrong = Vec::new();
     for (path, text) in files().into_iter().filter(|(path, _)| path.ends_with(".md")) {
         let folder = root().join(&path).parent().unwrap().to_owned();

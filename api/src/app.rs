@@ -1,17 +1,17 @@
 //! What handlers work with: connections, memory and keys of one API instance.
 
-use crate::accepted::Accepted;
+use crate::accepted::IdempotencyCache;
 use crate::access_tokens::AccessTokens;
-use crate::catalogue::Catalogue;
-use crate::decisions::Decisions;
-use crate::keys::Keys;
-use crate::limits::Limits;
-use crate::occupancy::Occupancies;
-use crate::orders::Orders;
+use crate::catalogue::InventoryCache;
+use crate::decisions::BookingWatch;
+use crate::keys::ApiKeyCache;
+use crate::limits::RateLimits;
+use crate::occupancy::OccupancyCache;
+use crate::orders::PendingReplies;
 use crate::passwords::Hasher;
 use crate::problem::{self, Problem};
 use crate::quotes::QuoteKey;
-use crate::replies::{Listeners, Replies};
+use crate::replies::{ReplyListeners, ReplyQueue};
 use crate::return_urls::ReturnUrls;
 use crate::signals::IntakeMetrics;
 use crate::stripe_signature::WebhookSecrets;
@@ -36,7 +36,7 @@ use tracing::{debug, error, warn};
 /// What callers are told to wait while the broker is away, in seconds.
 const RETRY_AFTER_SECS: u32 = 2;
 /// Who may follow a booking's events at once; each is a connection and a question to the store now and then.
-const MAX_FOLLOWERS: usize = 1_000;
+const MAX_EVENT_STREAMS: usize = 1_000;
 /// For the goodbye to the broker.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
@@ -47,23 +47,23 @@ pub(crate) const ABOUT: About = About::new("pvt-api");
 pub(crate) struct App {
     pub(crate) topology: Topology,
     pub(crate) mongo: Mongo,
-    pub(crate) catalogue: Catalogue,
-    pub(crate) occupancies: Occupancies,
-    pub(crate) decisions: Decisions,
-    pub(crate) replies: Replies,
-    pub(crate) orders: Orders<Reply>,
+    pub(crate) catalogue: InventoryCache,
+    pub(crate) occupancies: OccupancyCache,
+    pub(crate) decisions: BookingWatch,
+    pub(crate) replies: ReplyQueue,
+    pub(crate) orders: PendingReplies<Reply>,
     /// Who waits for what becomes of money.
-    pub(crate) payments: Orders<PaymentReply>,
+    pub(crate) payments: PendingReplies<PaymentReply>,
     pub(crate) return_urls: ReturnUrls,
     /// Places of those who follow a booking's events.
     pub(crate) followers: Arc<Semaphore>,
-    pub(crate) accepted: Accepted,
-    pub(crate) keys: Keys,
+    pub(crate) accepted: IdempotencyCache,
+    pub(crate) keys: ApiKeyCache,
     pub(crate) tokens: TokenKey,
     pub(crate) quotes: QuoteKey,
     pub(crate) access_tokens: AccessTokens,
     pub(crate) hasher: Hasher,
-    pub(crate) limits: Arc<Limits>,
+    pub(crate) limits: Arc<RateLimits>,
     pub(crate) proxies: Vec<Network>,
     pub(crate) webhook_secrets: WebhookSecrets,
     pub(crate) health: Arc<Health>,
@@ -87,31 +87,32 @@ impl App {
         let mongo = Mongo::connect(config.mongodb_uri.expose_secret(), ABOUT.name)
             .await
             .context("MONGODB_URI cannot be used")?;
-        let catalogue = Catalogue::start(mongo.clone(), stop.clone());
-        Self::with_catalogue(config, stop, mongo, catalogue)
+        let catalogue = InventoryCache::start(mongo.clone(), stop.clone());
+        Self::with_inventory_cache(config, stop, mongo, catalogue)
     }
 
     /// As [`App::start`], knowing these properties.
-    pub(crate) fn with_catalogue(
+    pub(crate) fn with_inventory_cache(
         config: &Config,
         stop: &CancellationToken,
         mongo: Mongo,
-        catalogue: Catalogue,
+        catalogue: InventoryCache,
     ) -> anyhow::Result<SharedApp> {
-        let topology = Topology::new(&config.queue_prefix, config.partitions).with_ladder_divisor(config.retry_divisor);
+        let topology = Topology::new(&config.queue_prefix, config.partitions).with_retry_divisor(config.retry_divisor);
         let amqp_url = config.amqp_url.expose_secret();
         let publisher = Publisher::start(amqp_url, topology.clone(), ABOUT.name);
-        let decisions = Decisions::start(mongo.clone(), stop.clone());
-        let (orders, payments) = (Orders::default(), Orders::default());
-        let listeners = Listeners { decisions: decisions.clone(), orders: orders.clone(), payments: payments.clone() };
-        let replies = Replies::start(amqp_url, topology.clone(), listeners, stop.clone());
-        let occupancies = Occupancies::start(mongo.clone(), catalogue.clone(), amqp_url, topology.clone(), stop);
-        let limits = Limits::new(config);
-        tokio::spawn(limits.clone().forget_idle(stop.clone()));
+        let decisions = BookingWatch::start(mongo.clone(), stop.clone());
+        let (orders, payments) = (PendingReplies::default(), PendingReplies::default());
+        let listeners =
+            ReplyListeners { decisions: decisions.clone(), orders: orders.clone(), payments: payments.clone() };
+        let replies = ReplyQueue::start(amqp_url, topology.clone(), listeners, stop.clone());
+        let occupancies = OccupancyCache::start(mongo.clone(), catalogue.clone(), amqp_url, topology.clone(), stop);
+        let limits = RateLimits::new(config);
+        tokio::spawn(limits.clone().evict_idle(stop.clone()));
         Ok(Arc::new(Self {
             limits,
             health: Arc::new(health(&publisher, &mongo, &catalogue, &replies)),
-            keys: Keys::new(mongo.clone()),
+            keys: ApiKeyCache::new(mongo.clone()),
             tokens: TokenKey::derive(&config.jwt_secret).context("JWT_SECRET cannot be used")?,
             quotes: QuoteKey::derive(&config.jwt_secret).context("JWT_SECRET cannot be used")?,
             access_tokens: AccessTokens::new(&config.jwt_secret, config.public_url.as_str())
@@ -120,7 +121,7 @@ impl App {
             proxies: config.trusted_proxies.clone(),
             webhook_secrets: WebhookSecrets::new(&config.stripe_webhook_secrets)
                 .context("STRIPE_WEBHOOK_SECRETS cannot be used")?,
-            accepted: Accepted::new(),
+            accepted: IdempotencyCache::new(),
             intake: IntakeMetrics::new(),
             started_at: chrono::Utc::now().into(),
             environment: config.environment.as_str(),
@@ -133,7 +134,7 @@ impl App {
             orders,
             payments,
             return_urls: ReturnUrls::new(config),
-            followers: Arc::new(Semaphore::new(MAX_FOLLOWERS)),
+            followers: Arc::new(Semaphore::new(MAX_EVENT_STREAMS)),
             publisher,
             tasks: TaskTracker::new(),
         }))
@@ -191,7 +192,7 @@ impl App {
 }
 
 /// Ready means: a booking request would be accepted. MongoDB is not needed for that once the properties are known.
-fn health(publisher: &Publisher, mongo: &Mongo, catalogue: &Catalogue, replies: &Replies) -> Health {
+fn health(publisher: &Publisher, mongo: &Mongo, catalogue: &InventoryCache, replies: &ReplyQueue) -> Health {
     let (publisher, mongo, catalogue, replies) = (publisher.clone(), mongo.clone(), catalogue.clone(), replies.clone());
     let broker = move || {
         let ready = publisher.is_ready();

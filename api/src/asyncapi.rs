@@ -7,7 +7,7 @@ mod probe;
 
 use crate::app::ABOUT;
 use probe::schema_of;
-use pvt_domain::messages::catalogue::{CATALOGUE, Entry, Road};
+use pvt_domain::messages::catalog::{CATALOG, CatalogEntry, MessageClass};
 use pvt_messaging::Topology;
 use serde_json::{Map, Value, json};
 
@@ -18,7 +18,7 @@ const INFO: &str = "What travels between the API and its workers: JSON of at mos
 /// The document of these queues.
 pub(crate) fn document(topology: &Topology) -> Value {
     let (mut channels, mut operations, mut messages) = (Map::new(), Map::new(), Map::new());
-    for entry in CATALOGUE {
+    for entry in CATALOG {
         let channel = channel_of(entry, topology);
         let at = channels.entry(channel.name.clone()).or_insert_with(|| channel.described());
         at["messages"][entry.kind] = json!({ "$ref": format!("#/components/messages/{}", entry.kind) });
@@ -42,10 +42,10 @@ struct Channel {
     about: &'static str,
 }
 
-fn channel_of(entry: &Entry, topology: &Topology) -> Channel {
+fn channel_of(entry: &CatalogEntry, topology: &Topology) -> Channel {
     let unversioned = entry.kind.rsplit_once(".v").map_or(entry.kind, |(stem, _)| stem);
-    match entry.road {
-        Road::Command => {
+    match entry.class {
+        MessageClass::Command => {
             let key = topology.command_key(entry.kind, "");
             // Partitioned ones end in a number.
             let partitioned = key
@@ -61,13 +61,13 @@ fn channel_of(entry: &Entry, topology: &Topology) -> Channel {
                 about: "Commands, each for one worker.",
             }
         }
-        Road::Event => Channel {
+        MessageClass::Event => Channel {
             name: unversioned.to_owned(),
             address: unversioned.into(),
             exchange: Some((topology.events_exchange(), "topic")),
             about: "What happened, for everybody who listens.",
         },
-        Road::Reply => Channel {
+        MessageClass::Reply => Channel {
             name: "replies".to_owned(),
             address: Value::Null,
             exchange: None,
@@ -98,7 +98,7 @@ impl Channel {
     }
 }
 
-fn message(entry: &Entry) -> Value {
+fn message(entry: &CatalogEntry) -> Value {
     // The examples are compiled in, and a test reads every one.
     let example: Value = serde_json::from_str(entry.example).unwrap_or_default();
     let text = |words: &str| json!({ "type": "string", "description": words });
@@ -125,14 +125,14 @@ fn message(entry: &Entry) -> Value {
 #[cfg(test)]
 mod tests {
     use super::document;
-    use pvt_domain::messages::catalogue::CATALOGUE;
+    use pvt_domain::messages::catalog::CATALOG;
     use pvt_messaging::Topology;
 
     #[test]
-    fn every_wire_name_is_described_and_stands_in_a_channel() {
+    fn every_message_is_described_in_a_channel() {
         let document = document(&Topology::new("", 4));
         let channels = document["channels"].as_object().unwrap();
-        for entry in CATALOGUE {
+        for entry in CATALOG {
             let message = &document["components"]["messages"][entry.kind];
             assert_eq!(message["name"], entry.kind);
             assert_eq!(message["payload"]["type"], "object", "{}", entry.kind);
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_payload_is_described_as_its_reader_reads_it() {
+    fn payload_schema_matches_the_decoder() {
         let document = document(&Topology::new("", 4));
         let request = &document["components"]["messages"]["booking.request.v1"]["payload"];
         let required: Vec<_> =

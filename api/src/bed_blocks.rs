@@ -4,8 +4,8 @@
 //! nobody does, and while they are blocked nobody can begin to.
 
 use crate::app::SharedApp;
-use crate::edge::Context;
-use crate::house::{ATTEMPTS, Change, Edited};
+use crate::edge::RequestContext;
+use crate::house::{ATTEMPTS, EditOutcome, PropertyChange};
 use crate::problem::{self, Problem};
 use crate::routes::refused_beds;
 use crate::store_call;
@@ -17,7 +17,7 @@ use pvt_domain::ids::{BedId, BlockId, PropertyId};
 use pvt_domain::intake::{MAX_DAYS_AHEAD, MAX_NIGHTS};
 use pvt_domain::inventory::Inventory;
 use pvt_domain::messages::{
-    BlockBeds, INVENTORY_BLOCK, INVENTORY_UNBLOCK, MessageType, Reply, ReplyOutcome, UnblockBeds, Why,
+    BlockBeds, INVENTORY_BLOCK, INVENTORY_UNBLOCK, MessageType, RefusalDetail, Reply, ReplyOutcome, UnblockBeds,
 };
 use pvt_messaging::Outgoing;
 use std::sync::Arc;
@@ -38,7 +38,7 @@ enum Outcome {
     /// The block, unless that is not known in time.
     Decided(Option<Block>),
     /// It was refused, and changed nothing.
-    Refused(Why),
+    Refused(RefusalDetail),
 }
 
 impl Outcome {
@@ -115,7 +115,10 @@ async fn command<M: MessageType>(
     let reply_to = place.as_ref().and_then(|_| app.replies.queue());
     let key = app.topology.command_key(kind, property.as_str());
     let message = Outgoing::command(key, command_id, command).map(|message| {
-        let message = message.correlated(id.as_uuid()).traced(Context::traceparent(parts)).by(actor);
+        let message = message
+            .with_correlation_id(id.as_uuid())
+            .with_traceparent(RequestContext::traceparent(parts))
+            .with_actor(actor);
         Outgoing { reply_to, ..message }
     });
     app.publish(message, |_| {}).await?;
@@ -147,13 +150,13 @@ pub(crate) async fn stored(app: &SharedApp, id: BlockId) -> Result<Option<Block>
 /// from everybody.
 ///
 /// # Errors
-/// 409 with the bookings that hold one of them, and what [`Change::apply`] refuses; then nothing is changed.
-pub(crate) async fn change_leaving(
+/// 409 with the bookings that hold one of them, and what [`PropertyChange::apply`] refuses; then nothing is changed.
+pub(crate) async fn change_removing_beds(
     app: &SharedApp,
     parts: &Parts,
-    change: Change,
+    change: PropertyChange,
     leaving: impl Fn(&Inventory) -> Result<Vec<BedId>, Problem> + Send + Sync + 'static,
-    edit: impl Fn(&mut Inventory) -> Result<Edited, Problem> + Send + Sync + 'static,
+    edit: impl Fn(&mut Inventory) -> Result<EditOutcome, Problem> + Send + Sync + 'static,
 ) -> Result<Arc<Inventory>, Problem> {
     let tasks = app.tasks.clone();
     let (app, parts) = (app.clone(), parts.clone());
@@ -172,13 +175,13 @@ pub(crate) async fn change_leaving(
                 return Ok(house);
             }
         }
-        Err(problem::HOUSE_BUSY.into())
+        Err(problem::PROPERTY_BUSY.into())
     });
     changing.await.map_err(Problem::internal)?
 }
 
 /// Beds that are kept from everybody while the house is changed.
-struct Held {
+struct HeldBeds {
     property: PropertyId,
     blocks: Vec<BlockId>,
     actor: String,
@@ -188,10 +191,16 @@ struct Held {
 ///
 /// # Errors
 /// 409 with the bookings that hold one of them; then none is kept.
-async fn hold(app: &SharedApp, parts: &Parts, house: &Inventory, beds: &[BedId], actor: &str) -> Result<Held, Problem> {
+async fn hold(
+    app: &SharedApp,
+    parts: &Parts,
+    house: &Inventory,
+    beds: &[BedId],
+    actor: &str,
+) -> Result<HeldBeds, Problem> {
     let today = business_date(&house.property, Utc::now().into());
-    let mut held = Held { property: house.property.id.clone(), blocks: Vec::new(), actor: actor.to_owned() };
-    let mut in_the_way: Option<Why> = None;
+    let mut held = HeldBeds { property: house.property.id.clone(), blocks: Vec::new(), actor: actor.to_owned() };
+    let mut conflicts: Option<RefusalDetail> = None;
     // One bed a block: a block of several would be too large for one transaction.
     for bed in beds {
         let block_id = BlockId::from_uuid(Uuid::new_v4());
@@ -202,7 +211,7 @@ async fn hold(app: &SharedApp, parts: &Parts, house: &Inventory, beds: &[BedId],
             kind: BlockKind::InternalUse,
             bed_ids: vec![bed.clone()],
             from: today,
-            until: end_of_sale(today),
+            until: booking_horizon(today),
             actor: actor.to_owned(),
             reason: Some("the bed is to leave the house".to_owned()),
             requested_at: Utc::now().into(),
@@ -214,7 +223,7 @@ async fn hold(app: &SharedApp, parts: &Parts, house: &Inventory, beds: &[BedId],
             Ok(Outcome::Refused(why)) => {
                 held.blocks.pop();
                 // Whatever else is in the way of the other beds is told at once.
-                let all = in_the_way.get_or_insert(Why { bookings: Vec::new(), ..why.clone() });
+                let all = conflicts.get_or_insert(RefusalDetail { bookings: Vec::new(), ..why.clone() });
                 all.bookings.extend(why.bookings);
                 continue;
             }
@@ -223,7 +232,7 @@ async fn hold(app: &SharedApp, parts: &Parts, house: &Inventory, beds: &[BedId],
         held.release(app, parts).await;
         return Err(outcome);
     }
-    let Some(mut why) = in_the_way else { return Ok(held) };
+    let Some(mut why) = conflicts else { return Ok(held) };
     held.release(app, parts).await;
     why.bookings.sort_unstable();
     why.bookings.dedup();
@@ -231,12 +240,12 @@ async fn hold(app: &SharedApp, parts: &Parts, house: &Inventory, beds: &[BedId],
 }
 
 /// The first date on which nobody can hold a bed yet.
-fn end_of_sale(today: NaiveDate) -> NaiveDate {
+fn booking_horizon(today: NaiveDate) -> NaiveDate {
     let reach = MAX_DAYS_AHEAD.saturating_add(MAX_NIGHTS.unsigned_abs());
     today.checked_add_days(Days::new(reach)).unwrap_or(today)
 }
 
-impl Held {
+impl HeldBeds {
     /// Gives the beds back. A block that could not be lifted stays, and staff see it among the property's blocks.
     async fn release(self, app: &SharedApp, parts: &Parts) {
         for block_id in self.blocks {

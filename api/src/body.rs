@@ -100,14 +100,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn pieces_are_joined_up_to_the_limit() {
+    async fn chunks_are_joined_up_to_the_limit() {
         assert_eq!(collect(chunked(&["ab", "c", "de"]), 5).await.unwrap().unwrap(), "abcde");
         assert_eq!(collect(chunked(&["ab", "c", "de"]), 4).await.unwrap(), None);
         assert_eq!(collect(Body::empty(), 0).await.unwrap().unwrap(), "");
     }
 
     #[tokio::test]
-    async fn a_declared_length_is_enough_to_refuse() {
+    async fn declared_length_above_limit_is_refused() {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("11"));
         assert_eq!(read(&headers, Body::empty(), 10).await.unwrap_err().code(), "payload_too_large");

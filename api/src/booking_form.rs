@@ -1,7 +1,7 @@
 //! The body of `POST /api/bookings`: read once, every fault named at once, nothing accepted that has one.
 
 use crate::json::Node;
-use crate::reader::{At, Fields, Reader, merge};
+use crate::reader::{Fields, Pointer, Reader, merge};
 use chrono::{Days, NaiveDate};
 use pvt_domain::booking::{Guest, PartyGender, Source, StayRequest};
 use pvt_domain::ids::RatePlanId;
@@ -9,7 +9,7 @@ use pvt_domain::intake::{FieldError, MAX_GROUP_STAYS, MAX_STAYS, PartyLimits, ch
 use pvt_domain::inventory::Inventory;
 
 /// What may look like a card number and is none: the guest's phone number, and our own signature.
-pub(crate) const NO_CARDS: [&str; 2] = ["/guest/phone", "/quote"];
+pub(crate) const CARD_CHECK_EXEMPT: [&str; 2] = ["/guest/phone", "/quote"];
 
 const BODY: &[&str] = &["property_id", "rate_plan_id", "source", "stays", "guest", "override_restrictions", "quote"];
 /// What a quote is asked for with.
@@ -19,14 +19,14 @@ const STAY: &[&str] = &["room_type_id", "arrival", "departure", "guests", "gende
 pub(crate) const GUEST: &[&str] = &["first_name", "last_name", "email", "phone", "locale"];
 
 /// Codes of faults that depend on what the property has; without the property they say nothing.
-const OF_PROPERTY: &[&str] = &["unknown_rate_plan", "unknown_room_type", "not_sold", "over_capacity"];
+const PROPERTY_CODES: &[&str] = &["unknown_rate_plan", "unknown_room_type", "not_sold", "over_capacity"];
 
 /// Who the guests of a stay may say that they are.
 /// Oldest age that is believed, in years.
 const MAX_AGE_YEARS: u8 = 120;
 
 /// A request as asked; what could not be read is absent and has been reported.
-pub(crate) struct Draft<'n> {
+pub(crate) struct BookingDraft<'n> {
     /// The hostel, if it was readable.
     pub(crate) property_id: Option<&'n str>,
     rate_plan_id: Option<&'n str>,
@@ -36,8 +36,8 @@ pub(crate) struct Draft<'n> {
     override_restrictions: bool,
     quote: Option<&'n str>,
     /// Nobody is named yet: only a price is asked for.
-    nameless: bool,
-    faults: Vec<FieldError>,
+    price_only: bool,
+    violations: Vec<FieldError>,
 }
 
 struct StayDraft<'n> {
@@ -51,7 +51,7 @@ struct StayDraft<'n> {
 
 /// A request that can be decided.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Asked {
+pub(crate) struct BookingRequest {
     pub(crate) rate_plan_id: RatePlanId,
     pub(crate) source: Source,
     pub(crate) stays: Vec<StayRequest>,
@@ -63,10 +63,10 @@ pub(crate) struct Asked {
 }
 
 /// Reads the form of the body.
-pub(crate) fn read<'n>(node: &'n Node<'_>) -> Draft<'n> {
+pub(crate) fn read<'n>(node: &'n Node<'_>) -> BookingDraft<'n> {
     let mut reader = Reader::default();
     let mut draft = empty(false);
-    if let Some(fields) = reader.object(node, &At::Root, BODY) {
+    if let Some(fields) = reader.object(node, &Pointer::Root, BODY) {
         draft.property_id = reader.required(fields, "property_id").and_then(|field| reader.text(field));
         draft.rate_plan_id = reader.required(fields, "rate_plan_id").and_then(|field| reader.text(field));
         if let Some(source) = fields.optional("source").and_then(|field| reader.one_of(field, &Source::ALL)) {
@@ -82,39 +82,39 @@ pub(crate) fn read<'n>(node: &'n Node<'_>) -> Draft<'n> {
         draft.override_restrictions =
             fields.optional("override_restrictions").and_then(|field| reader.flag(field)).unwrap_or_default();
     }
-    draft.faults = reader.into_faults();
+    draft.violations = reader.into_violations();
     draft
 }
 
 /// Reads the form of a body that asks for a price.
-pub(crate) fn read_quote<'n>(node: &'n Node<'_>) -> Draft<'n> {
+pub(crate) fn read_quote<'n>(node: &'n Node<'_>) -> BookingDraft<'n> {
     let mut reader = Reader::default();
     let mut draft = empty(true);
-    if let Some(fields) = reader.object(node, &At::Root, QUOTE_BODY) {
+    if let Some(fields) = reader.object(node, &Pointer::Root, QUOTE_BODY) {
         draft.property_id = reader.required(fields, "property_id").and_then(|field| reader.text(field));
         draft.rate_plan_id = reader.required(fields, "rate_plan_id").and_then(|field| reader.text(field));
         draft.stays = read_stays(fields, &mut reader);
     }
-    draft.faults = reader.into_faults();
+    draft.violations = reader.into_violations();
     draft
 }
 
 /// Whether a fault is one of this body: while nobody is named, none is of the guest.
-fn concerns(fault: &FieldError, nameless: bool) -> bool {
-    !nameless || !fault.pointer.starts_with("/guest/")
+fn applies(violation: &FieldError, price_only: bool) -> bool {
+    !price_only || !violation.pointer.starts_with("/guest/")
 }
 
-fn empty<'n>(nameless: bool) -> Draft<'n> {
-    Draft {
+fn empty<'n>(price_only: bool) -> BookingDraft<'n> {
+    BookingDraft {
         property_id: None,
         rate_plan_id: None,
         source: Source::Direct,
         stays: Vec::new(),
-        guest: nobody(),
+        guest: empty_guest(),
         override_restrictions: false,
         quote: None,
-        nameless,
-        faults: Vec::new(),
+        price_only,
+        violations: Vec::new(),
     }
 }
 
@@ -122,7 +122,7 @@ fn read_stays<'n>(fields: Fields<'n, '_, '_>, reader: &mut Reader) -> Vec<StayDr
     let Some(field) = reader.required(fields, "stays") else { return Vec::new() };
     let Some(items) = reader.list(field) else { return Vec::new() };
     if items.is_empty() || items.len() > MAX_GROUP_STAYS {
-        reader.fault(
+        reader.violation(
             &field.at(),
             "stay_count",
             format!("send 1 to {MAX_GROUP_STAYS} stays; more than {MAX_STAYS} only as the hostel's staff"),
@@ -133,11 +133,11 @@ fn read_stays<'n>(fields: Fields<'n, '_, '_>, reader: &mut Reader) -> Vec<StayDr
         .iter()
         .take(MAX_GROUP_STAYS)
         .enumerate()
-        .map(|(index, item)| read_stay(item, &At::Index(&at, index), reader))
+        .map(|(index, item)| read_stay(item, &Pointer::Index(&at, index), reader))
         .collect()
 }
 
-fn read_stay<'n>(node: &'n Node<'_>, at: &At<'_>, reader: &mut Reader) -> StayDraft<'n> {
+fn read_stay<'n>(node: &'n Node<'_>, at: &Pointer<'_>, reader: &mut Reader) -> StayDraft<'n> {
     let Some(fields) = reader.object(node, at, STAY) else {
         return StayDraft {
             room_type_id: None,
@@ -169,7 +169,7 @@ pub(crate) fn read_age(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> Optio
     let years = reader.count(field)?;
     let age = u8::try_from(years).ok().filter(|age| *age <= MAX_AGE_YEARS);
     if age.is_none() {
-        reader.fault(&field.at(), "out_of_range", format!("must be an age in years, at most {MAX_AGE_YEARS}"));
+        reader.violation(&field.at(), "out_of_range", format!("must be an age in years, at most {MAX_AGE_YEARS}"));
     }
     age
 }
@@ -182,40 +182,43 @@ fn read_guest(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> Guest {
     Guest { first_name, last_name, email, phone: optional("phone"), locale: optional("locale") }
 }
 
-fn nobody() -> Guest {
+fn empty_guest() -> Guest {
     Guest { first_name: String::new(), last_name: String::new(), email: String::new(), phone: None, locale: None }
 }
 
-impl Draft<'_> {
+impl BookingDraft<'_> {
     /// Checks it against what the property sells; `today` is the date at the property. Staff may book for groups and in
     /// spite of restrictions.
     ///
     /// # Errors
     /// Every fault of form and of rules, each place once.
-    pub(crate) fn judge(
+    pub(crate) fn validate(
         self,
         inventory: &Inventory,
         today: NaiveDate,
         by_staff: bool,
-    ) -> Result<Asked, Vec<FieldError>> {
-        let nameless = self.nameless;
-        let (asked, mut faults) = self.complete(today);
+    ) -> Result<BookingRequest, Vec<FieldError>> {
+        let price_only = self.price_only;
+        let (request, mut violations) = self.fill_gaps(today);
         let limits = if by_staff { PartyLimits::STAFF } else { PartyLimits::GUEST };
-        merge(&mut faults, check_request(inventory, &asked.rate_plan_id, &asked.stays, &asked.guest, today, limits));
-        faults.retain(|fault| concerns(fault, nameless));
-        if asked.override_restrictions && !by_staff {
-            faults.push(staff_only("/override_restrictions"));
+        merge(
+            &mut violations,
+            check_request(inventory, &request.rate_plan_id, &request.stays, &request.guest, today, limits),
+        );
+        violations.retain(|violation| applies(violation, price_only));
+        if request.override_restrictions && !by_staff {
+            violations.push(staff_only("/override_restrictions"));
         }
-        if faults.is_empty() { Ok(asked) } else { Err(faults) }
+        if violations.is_empty() { Ok(request) } else { Err(violations) }
     }
 
     /// Every fault that can be told without a property; `any` is any inventory, `yesterday` may be today at no
     /// property.
-    pub(crate) fn faults_without_property(self, any: &Inventory, yesterday: NaiveDate) -> Vec<FieldError> {
-        let (named, nameless) = (self.property_id.is_some(), self.nameless);
-        let (asked, mut faults) = self.complete(yesterday);
+    pub(crate) fn violations_without_property(self, any: &Inventory, yesterday: NaiveDate) -> Vec<FieldError> {
+        let (named, price_only) = (self.property_id.is_some(), self.price_only);
+        let (request, mut violations) = self.fill_gaps(yesterday);
         if named {
-            faults.insert(
+            violations.insert(
                 0,
                 FieldError::new(
                     "/property_id",
@@ -224,15 +227,15 @@ impl Draft<'_> {
                 ),
             );
         }
-        let mut of_rules =
-            check_request(any, &asked.rate_plan_id, &asked.stays, &asked.guest, yesterday, PartyLimits::GUEST);
-        of_rules.retain(|fault| !OF_PROPERTY.contains(&fault.code) && concerns(fault, nameless));
-        merge(&mut faults, of_rules);
-        faults
+        let mut rule_violations =
+            check_request(any, &request.rate_plan_id, &request.stays, &request.guest, yesterday, PartyLimits::GUEST);
+        rule_violations.retain(|violation| !PROPERTY_CODES.contains(&violation.code) && applies(violation, price_only));
+        merge(&mut violations, rule_violations);
+        violations
     }
 
     /// Fills what could not be read with values that break no rule of their own.
-    fn complete(self, today: NaiveDate) -> (Asked, Vec<FieldError>) {
+    fn fill_gaps(self, today: NaiveDate) -> (BookingRequest, Vec<FieldError>) {
         let one_night = Days::new(1);
         let stays = self.stays.iter().map(|stay| {
             let arrival = stay
@@ -240,11 +243,11 @@ impl Draft<'_> {
                 .or_else(|| stay.departure.and_then(|date| date.checked_sub_days(one_night)))
                 .unwrap_or(today);
             let departure = stay.departure.or_else(|| arrival.checked_add_days(one_night)).unwrap_or(arrival);
-            let asked =
+            let request =
                 StayRequest::new(stay.room_type_id.unwrap_or_default(), arrival, departure, stay.guests.unwrap_or(1));
-            StayRequest { gender: stay.gender, youngest_age: stay.youngest_age, ..asked }
+            StayRequest { gender: stay.gender, youngest_age: stay.youngest_age, ..request }
         });
-        let asked = Asked {
+        let request = BookingRequest {
             stays: stays.collect(),
             rate_plan_id: self.rate_plan_id.unwrap_or_default().into(),
             source: self.source,
@@ -252,7 +255,7 @@ impl Draft<'_> {
             override_restrictions: self.override_restrictions,
             quote: self.quote.map(str::to_owned),
         };
-        (asked, self.faults)
+        (request, self.violations)
     }
 }
 
@@ -284,26 +287,26 @@ mod tests {
         })
     }
 
-    fn faults(body: &Value) -> Vec<(String, &'static str)> {
+    fn violations(body: &Value) -> Vec<(String, &'static str)> {
         let text = body.to_string();
         let node = parse(text.as_bytes()).unwrap();
-        let found = read(&node).judge(&hostel(), today(), false).unwrap_err();
-        found.into_iter().map(|fault| (fault.pointer, fault.code)).collect()
+        let found = read(&node).validate(&hostel(), today(), false).unwrap_err();
+        found.into_iter().map(|violation| (violation.pointer, violation.code)).collect()
     }
 
     #[test]
-    fn a_good_body_is_taken_as_it_is() {
+    fn valid_body_is_accepted() {
         let text = good().to_string();
         let node = parse(text.as_bytes()).unwrap();
         let draft = read(&node);
         assert_eq!(draft.property_id, Some("pvt-montreal"));
-        let asked = draft.judge(&hostel(), today(), false).unwrap();
-        assert_eq!((asked.source, asked.stays.len(), asked.stays[0].guests), (Source::BookingCom, 1, 2));
-        assert_eq!(asked.guest.email, "ada@example.com");
+        let request = draft.validate(&hostel(), today(), false).unwrap();
+        assert_eq!((request.source, request.stays.len(), request.stays[0].guests), (Source::BookingCom, 1, 2));
+        assert_eq!(request.guest.email, "ada@example.com");
     }
 
     #[test]
-    fn staff_book_for_groups_and_in_spite_of_restrictions_and_guests_do_not() {
+    fn only_staff_book_groups_and_override_restrictions() {
         let mut body = good();
         let stay = json!({ "room_type_id": "dorm-6-mixed", "arrival": "2027-01-10", "departure": "2027-01-13",
             "guests": 1, "gender": "female", "youngest_age": 19 });
@@ -311,15 +314,15 @@ mod tests {
         body["override_restrictions"] = json!(true);
         let expected =
             [("/stays", "stay_count"), ("/stays", "too_many_guests"), ("/override_restrictions", "staff_only")];
-        assert_eq!(faults(&body), expected.map(|(pointer, code)| (pointer.to_owned(), code)));
+        assert_eq!(violations(&body), expected.map(|(pointer, code)| (pointer.to_owned(), code)));
         let text = body.to_string();
         let node = parse(text.as_bytes()).unwrap();
-        let asked = read(&node).judge(&hostel(), today(), true).unwrap();
+        let request = read(&node).validate(&hostel(), today(), true).unwrap();
         assert_eq!(
-            (asked.stays.len(), asked.stays[11].gender, asked.stays[11].youngest_age),
+            (request.stays.len(), request.stays[11].gender, request.stays[11].youngest_age),
             (12, Some(PartyGender::Female), Some(19))
         );
-        assert!(asked.override_restrictions);
+        assert!(request.override_restrictions);
         body["stays"] = json!([{ "room_type_id": "dorm-6-mixed", "arrival": "2027-01-10", "departure": "2027-01-13",
             "guests": 1, "gender": "they", "youngest_age": 121 }]);
         let expected = [
@@ -327,7 +330,7 @@ mod tests {
             ("/stays/0/youngest_age", "out_of_range"),
             ("/override_restrictions", "staff_only"),
         ];
-        assert_eq!(faults(&body), expected.map(|(pointer, code)| (pointer.to_owned(), code)));
+        assert_eq!(violations(&body), expected.map(|(pointer, code)| (pointer.to_owned(), code)));
     }
 
     #[test]
@@ -337,12 +340,12 @@ mod tests {
         body["guest"]["phone"] = Value::Null;
         let text = body.to_string();
         let node = parse(text.as_bytes()).unwrap();
-        let asked = read(&node).judge(&hostel(), today(), false).unwrap();
-        assert_eq!((asked.source, asked.guest.phone), (Source::Direct, None));
+        let request = read(&node).validate(&hostel(), today(), false).unwrap();
+        assert_eq!((request.source, request.guest.phone), (Source::Direct, None));
     }
 
     #[test]
-    fn faults_of_form_and_of_rules_come_together() {
+    fn schema_and_rule_violations_are_reported_together() {
         let mut body = good();
         body["stays"][0]["arrival"] = json!("2020-01-01");
         body["stays"][0]["guests"] = json!("two");
@@ -359,28 +362,28 @@ mod tests {
             ("/stays/0/departure", "stay_too_long"),
             ("/guest/email", "invalid_email"),
         ];
-        assert_eq!(faults(&body), expected.map(|(pointer, code)| (pointer.to_owned(), code)));
+        assert_eq!(violations(&body), expected.map(|(pointer, code)| (pointer.to_owned(), code)));
     }
 
     #[test]
-    fn a_missing_part_is_reported_once() {
+    fn missing_object_is_reported_once() {
         assert_eq!(
-            faults(&json!({})).iter().map(|(pointer, _)| pointer.as_str()).collect::<Vec<_>>(),
+            violations(&json!({})).iter().map(|(pointer, _)| pointer.as_str()).collect::<Vec<_>>(),
             ["/property_id", "/rate_plan_id", "/stays", "/guest"]
         );
-        assert_eq!(faults(&json!([])), [(String::new(), "wrong_type")]);
+        assert_eq!(violations(&json!([])), [(String::new(), "wrong_type")]);
         let mut body = good();
         body["stays"][0] = json!({ "departure": "2027-01-13" });
         assert_eq!(
-            faults(&body).iter().map(|(pointer, _)| pointer.as_str()).collect::<Vec<_>>(),
+            violations(&body).iter().map(|(pointer, _)| pointer.as_str()).collect::<Vec<_>>(),
             ["/stays/0/room_type_id", "/stays/0/arrival", "/stays/0/guests"]
         );
         body["stays"] = json!([]);
-        assert_eq!(faults(&body), [("/stays".to_owned(), "stay_count")]);
+        assert_eq!(violations(&body), [("/stays".to_owned(), "stay_count")]);
     }
 
     #[test]
-    fn an_unknown_property_does_not_hide_the_other_faults() {
+    fn unknown_property_does_not_hide_other_violations() {
         let mut body = good();
         body["property_id"] = json!("castle");
         body["rate_plan_id"] = json!("of the castle");
@@ -388,8 +391,11 @@ mod tests {
         body["guest"]["first_name"] = json!("");
         let text = body.to_string();
         let node = parse(text.as_bytes()).unwrap();
-        let found: Vec<_> =
-            read(&node).faults_without_property(&hostel(), today()).into_iter().map(|fault| fault.code).collect();
+        let found: Vec<_> = read(&node)
+            .violations_without_property(&hostel(), today())
+            .into_iter()
+            .map(|violation| violation.code)
+            .collect();
         assert_eq!(found, ["unknown_property", "departure_not_after_arrival", "invalid_name"]);
     }
 }

@@ -16,19 +16,21 @@ const MAX_GROUPS: usize = 7;
 /// looked at.
 pub(crate) fn find(node: &Node<'_>, exempt: &[&str]) -> Option<String> {
     // Nearly every request holds none, and then no path needs to be written down.
-    if !suspicious(node) {
+    if !may_hold_card_number(node) {
         return None;
     }
     let mut path = String::new();
     search(node, &mut path, exempt).then_some(path)
 }
 
-fn suspicious(node: &Node<'_>) -> bool {
+fn may_hold_card_number(node: &Node<'_>) -> bool {
     match node {
         Node::Text(text) => has_enough_digits(text),
         Node::Int(number) => *number >= SMALLEST_CARD_NUMBER,
-        Node::List(items) => items.iter().any(suspicious),
-        Node::Object(members) => members.iter().any(|(key, value)| has_enough_digits(key) || suspicious(value)),
+        Node::List(items) => items.iter().any(may_hold_card_number),
+        Node::Object(members) => {
+            members.iter().any(|(key, value)| has_enough_digits(key) || may_hold_card_number(value))
+        }
         Node::Null | Node::Bool(_) | Node::Float(_) => false,
     }
 }
@@ -39,11 +41,11 @@ fn has_enough_digits(text: &str) -> bool {
 
 fn search(node: &Node<'_>, path: &mut String, exempt: &[&str]) -> bool {
     match node {
-        Node::Text(text) => !exempt.contains(&path.as_str()) && holds_card_number(text),
-        Node::Int(number) => holds_card_number(&number.to_string()),
+        Node::Text(text) => !exempt.contains(&path.as_str()) && contains_card_number(text),
+        Node::Int(number) => contains_card_number(&number.to_string()),
         Node::List(items) => items.iter().enumerate().any(|(index, item)| step(item, &index.to_string(), path, exempt)),
         Node::Object(members) => {
-            members.iter().any(|(key, value)| holds_card_number(key) || step(value, key, path, exempt))
+            members.iter().any(|(key, value)| contains_card_number(key) || step(value, key, path, exempt))
         }
         Node::Null | Node::Bool(_) | Node::Float(_) => false,
     }
@@ -63,7 +65,7 @@ fn step(node: &Node<'_>, name: &str, path: &mut String, exempt: &[&str]) -> bool
 
 /// Whether some digits, possibly grouped by single spaces, dots or dashes, have the length, the first digit and the
 /// check digit of a card number.
-pub(crate) fn holds_card_number(text: &str) -> bool {
+pub(crate) fn contains_card_number(text: &str) -> bool {
     let tried = |groups: &Vec<&str>| {
         (0..groups.len()).any(|first| {
             let mut digits = String::new();
@@ -118,11 +120,11 @@ fn is_card_number(digits: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{find, holds_card_number};
+    use super::{contains_card_number, find};
     use crate::json::parse;
 
     #[test]
-    fn the_networks_test_numbers_are_found() {
+    fn test_card_numbers_are_found() {
         for text in [
             "4242424242424242",
             "my card 4242 4242 4242 4242, thanks",
@@ -132,12 +134,12 @@ mod tests {
             "4242 4242 4242 4242 4242 4242 4242 4242",
             "2027 4242.4242.4242.4242",
         ] {
-            assert!(holds_card_number(text), "{text}");
+            assert!(contains_card_number(text), "{text}");
         }
     }
 
     #[test]
-    fn other_numbers_are_left_alone() {
+    fn other_numbers_are_ignored() {
         for text in [
             "4242424242424241",
             "+15145550100",
@@ -147,12 +149,12 @@ mod tests {
             "4242 4242 4242 / 4242",
             "",
         ] {
-            assert!(!holds_card_number(text), "{text}");
+            assert!(!contains_card_number(text), "{text}");
         }
     }
 
     #[test]
-    fn the_place_is_named() {
+    fn card_number_is_located() {
         let place = |text: &str| find(&parse(text.as_bytes()).unwrap(), &["/guest/phone"]);
         assert_eq!(place(r#"{"a":[{"b/c":"4242424242424242"}]}"#).as_deref(), Some("/a/0/b~1c"));
         assert_eq!(place(r#"{"n":4242424242424242}"#).as_deref(), Some("/n"));

@@ -33,7 +33,7 @@ const CONCURRENT_READS: usize = 8;
 /// Known properties that one reading reads again; with more of them each comes round less often.
 const REREAD_PER_REFRESH: usize = 32;
 
-type Known = BTreeMap<PropertyId, Arc<Inventory>>;
+type Inventories = BTreeMap<PropertyId, Arc<Inventory>>;
 
 /// What is known of a property.
 pub(crate) enum Lookup {
@@ -47,7 +47,7 @@ pub(crate) enum Lookup {
 
 /// One reading begins with `begun` and ends with `ended` at the same number.
 #[derive(Debug, Clone, Copy, Default)]
-struct Readings {
+struct Refreshes {
     begun: u64,
     ended: u64,
     failed: bool,
@@ -55,21 +55,21 @@ struct Readings {
 
 /// The handle to what is known. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Catalogue {
-    known: Arc<ArcSwap<Known>>,
-    readings: watch::Receiver<Readings>,
+pub(crate) struct InventoryCache {
+    known: Arc<ArcSwap<Inventories>>,
+    refreshes: watch::Receiver<Refreshes>,
     wanted: Arc<Notify>,
 }
 
-impl Catalogue {
+impl InventoryCache {
     /// Starts reading the store, now and then again and again until `stop`.
     pub(crate) fn start(mongo: Mongo, stop: CancellationToken) -> Self {
-        let (sender, readings) = watch::channel(Readings::default());
-        let catalogue = Self { known: Arc::default(), readings, wanted: Arc::default() };
+        let (sender, refreshes) = watch::channel(Refreshes::default());
+        let catalogue = Self { known: Arc::default(), refreshes, wanted: Arc::default() };
         let refresher = Refresher {
             mongo,
             known: catalogue.known.clone(),
-            readings: sender,
+            refreshes: sender,
             wanted: catalogue.wanted.clone(),
             cursor: 0,
         };
@@ -80,25 +80,25 @@ impl Catalogue {
     /// Knows these and never reads a store.
     #[cfg(test)]
     pub(crate) fn of(inventories: impl IntoIterator<Item = Inventory>) -> Self {
-        let known: Known =
+        let known: Inventories =
             inventories.into_iter().map(|inventory| (inventory.property.id.clone(), Arc::new(inventory))).collect();
-        let (_, readings) = watch::channel(Readings::default());
-        Self { known: Arc::new(ArcSwap::from_pointee(known)), readings, wanted: Arc::default() }
+        let (_, refreshes) = watch::channel(Refreshes::default());
+        Self { known: Arc::new(ArcSwap::from_pointee(known)), refreshes, wanted: Arc::default() }
     }
 
     /// Everything known, by id.
-    pub(crate) fn all(&self) -> Arc<Known> {
+    pub(crate) fn all(&self) -> Arc<Inventories> {
         self.known.load_full()
     }
 
     /// Knows this property as it is now, unless that or something newer is known.
-    pub(crate) fn learn(&self, inventory: &Arc<Inventory>) {
+    pub(crate) fn insert_newer(&self, inventory: &Arc<Inventory>) {
         let id = &inventory.property.id;
-        let is_news = |known: &Known| known.get(id).is_none_or(|old| old.rev < inventory.rev);
-        if is_news(&self.known.load()) {
+        let is_newer = |known: &Inventories| known.get(id).is_none_or(|old| old.rev < inventory.rev);
+        if is_newer(&self.known.load()) {
             self.known.rcu(|known| {
-                let mut known = Known::clone(known);
-                if is_news(&known) {
+                let mut known = Inventories::clone(known);
+                if is_newer(&known) {
                     known.insert(id.clone(), inventory.clone());
                 }
                 known
@@ -112,7 +112,7 @@ impl Catalogue {
         if let Some(inventory) = self.known.load().get(id) {
             return Lookup::Found(inventory.clone());
         }
-        let asked = timeout(LOOKUP_TIMEOUT, self.read_again()).await.unwrap_or(false);
+        let asked = timeout(LOOKUP_TIMEOUT, self.refresh_now()).await.unwrap_or(false);
         let known = self.known.load();
         match (known.get(id), known.values().next()) {
             (Some(inventory), _) => Lookup::Found(inventory.clone()),
@@ -122,12 +122,12 @@ impl Catalogue {
     }
 
     /// Waits for a reading that begins after now. `false` when it failed.
-    async fn read_again(&self) -> bool {
-        let mut readings = self.readings.clone();
-        let next = readings.borrow().begun + 1;
+    async fn refresh_now(&self) -> bool {
+        let mut refreshes = self.refreshes.clone();
+        let next = refreshes.borrow().begun + 1;
         self.wanted.notify_one();
-        match readings.wait_for(|readings| readings.ended >= next).await {
-            Ok(readings) => !readings.failed,
+        match refreshes.wait_for(|refreshes| refreshes.ended >= next).await {
+            Ok(refreshes) => !refreshes.failed,
             // Nobody reads any more: the process is stopping, and what is known is all there is.
             Err(_) => true,
         }
@@ -136,8 +136,8 @@ impl Catalogue {
 
 struct Refresher {
     mongo: Mongo,
-    known: Arc<ArcSwap<Known>>,
-    readings: watch::Sender<Readings>,
+    known: Arc<ArcSwap<Inventories>>,
+    refreshes: watch::Sender<Refreshes>,
     wanted: Arc<Notify>,
     /// Where the next reading goes on among the known properties.
     cursor: usize,
@@ -145,10 +145,10 @@ struct Refresher {
 
 impl Refresher {
     async fn run(mut self) {
-        let properties = metrics::gauge!(signals::PROPERTIES);
+        let properties = metrics::gauge!(signals::CACHED_PROPERTIES);
         loop {
             let begun = Instant::now();
-            self.readings.send_modify(|readings| readings.begun += 1);
+            self.refreshes.send_modify(|refreshes| refreshes.begun += 1);
             let result = timeout(REFRESH_TIMEOUT, self.refresh()).await;
             let failed = !matches!(result, Ok(Ok(())));
             match result {
@@ -158,7 +158,7 @@ impl Refresher {
             }
             let count = self.known.load().len();
             properties.set(u32::try_from(count).map_or(f64::MAX, f64::from));
-            self.readings.send_modify(|readings| (readings.ended, readings.failed) = (readings.begun, failed));
+            self.refreshes.send_modify(|refreshes| (refreshes.ended, refreshes.failed) = (refreshes.begun, failed));
             if count == 0 {
                 sleep(FIRST_LOAD_INTERVAL).await;
                 continue;
@@ -178,7 +178,7 @@ impl Refresher {
         let again = known.iter().cycle().skip(self.cursor.min(known.len())).take(known.len().min(REREAD_PER_REFRESH));
         let wanted: Vec<PropertyId> = new.iter().chain(again).map(|id| (*id).clone()).collect();
         self.cursor = if known.is_empty() { 0 } else { (self.cursor + REREAD_PER_REFRESH) % known.len() };
-        let mut after: Known =
+        let mut after: Inventories =
             known.iter().filter_map(|id| before.get(*id).map(|inventory| ((*id).clone(), inventory.clone()))).collect();
         let mongo = &self.mongo;
         let mut read = stream::iter(wanted)
@@ -209,17 +209,17 @@ impl Refresher {
             info!(properties = after.len(), "ready to take bookings");
         }
         debug!(properties = after.len(), new = new.len(), "read the properties");
-        self.known.rcu(|now| with_learnt(&after, &before, now));
+        self.known.rcu(|now| merge_inserted(&after, &before, now));
         Ok(())
     }
 }
 
 /// What was read, with what was learnt while it was being read, where that is newer.
-fn with_learnt(read: &Known, before: &Known, now: &Known) -> Known {
+fn merge_inserted(read: &Inventories, before: &Inventories, now: &Inventories) -> Inventories {
     let mut known = read.clone();
     for (id, inventory) in now {
-        let learnt = !before.get(id).is_some_and(|old| Arc::ptr_eq(old, inventory));
-        if learnt && known.get(id).is_none_or(|read| read.rev < inventory.rev) {
+        let inserted = !before.get(id).is_some_and(|old| Arc::ptr_eq(old, inventory));
+        if inserted && known.get(id).is_none_or(|read| read.rev < inventory.rev) {
             known.insert(id.clone(), inventory.clone());
         }
     }

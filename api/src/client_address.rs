@@ -48,13 +48,13 @@ mod tests {
     }
 
     #[test]
-    fn a_strangers_header_is_not_believed() {
+    fn forwarded_header_of_untrusted_peer_is_ignored() {
         assert_eq!(from("203.0.113.7", &["198.51.100.1"], &[]), "203.0.113.7");
         assert_eq!(from("203.0.113.7", &["198.51.100.1"], &["10.0.0.0/8"]), "203.0.113.7");
     }
 
     #[test]
-    fn behind_our_proxies_the_last_stranger_is_the_client() {
+    fn client_is_the_last_untrusted_hop() {
         let ours = &["10.0.0.0/8", "fd00::/8"];
         assert_eq!(from("10.0.0.1", &["198.51.100.1"], ours), "198.51.100.1");
         assert_eq!(
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_from_a_proxy_ends_the_search() {
+    fn malformed_hop_ends_the_search() {
         assert_eq!(from("10.0.0.1", &["198.51.100.1, unknown"], &["10.0.0.0/8"]), "10.0.0.1");
         assert_eq!(from("10.0.0.1", &[], &["10.0.0.0/8"]), "10.0.0.1");
     }

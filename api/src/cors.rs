@@ -25,7 +25,7 @@ pub(crate) struct Cors {
 }
 
 /// A request from a page on the list.
-pub(crate) struct FromPage {
+pub(crate) struct AllowedOrigin {
     origin: HeaderValue,
     preflight: bool,
 }
@@ -37,14 +37,14 @@ impl Cors {
     }
 
     /// What the request says about the page that sends it, if the page is on the list.
-    pub(crate) fn page(&self, method: &Method, headers: &HeaderMap) -> Option<FromPage> {
+    pub(crate) fn page(&self, method: &Method, headers: &HeaderMap) -> Option<AllowedOrigin> {
         let origin = headers.get(header::ORIGIN).filter(|origin| self.origins.contains(origin))?;
         let preflight = method == Method::OPTIONS && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
-        Some(FromPage { origin: origin.clone(), preflight })
+        Some(AllowedOrigin { origin: origin.clone(), preflight })
     }
 
     /// Completes an answer. Without a list there is nothing to say, and caches need not tell origins apart.
-    pub(crate) fn complete(&self, page: Option<FromPage>, headers: &mut HeaderMap) {
+    pub(crate) fn complete(&self, page: Option<AllowedOrigin>, headers: &mut HeaderMap) {
         if self.origins.is_empty() {
             return;
         }
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn only_pages_on_the_list_may_read() {
+    fn only_listed_origins_are_allowed() {
         let list = &["https://app.example.com"];
         let good = answered(list, &Method::GET, &[("origin", "https://app.example.com")]);
         assert_eq!(good["access-control-allow-origin"], "https://app.example.com");
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_preflight_learns_methods_and_headers() {
+    fn preflight_lists_methods_and_headers() {
         let request = [("origin", "https://app.example.com"), ("access-control-request-method", "GET")];
         let answer = answered(&["https://app.example.com"], &Method::OPTIONS, &request);
         assert_eq!(answer["access-control-allow-methods"], "GET, HEAD, POST, PUT, PATCH, DELETE");

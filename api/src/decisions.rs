@@ -22,9 +22,9 @@ const MAX_WAITERS: usize = 2_000;
 const MAX_QUERY: usize = 500;
 /// First pause between two questions about one booking; it doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
-const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+const MAX_PAUSE: Duration = Duration::from_millis(500);
 /// First pause where a worker's reply is expected and the question is only there in case it gets lost.
-const PAUSE_BEHIND_REPLY: Duration = Duration::from_millis(250);
+const PAUSE_WITH_REPLY: Duration = Duration::from_millis(250);
 /// For one query.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -40,7 +40,7 @@ pub(crate) struct Awaited {
 
 struct Waiter {
     rev: u32,
-    tell: oneshot::Sender<Arc<Booking>>,
+    notify: oneshot::Sender<Arc<Booking>>,
 }
 
 /// All who wait for one booking.
@@ -54,7 +54,7 @@ struct Watched {
 
 /// Everything that is waited for.
 #[derive(Default)]
-struct Watch {
+struct Watches {
     bookings: HashMap<BookingId, Watched>,
     /// When the task looks next unless it is told otherwise; `None` while it waits to be told.
     next: Option<Instant>,
@@ -62,33 +62,33 @@ struct Watch {
 
 /// The handle. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Decisions {
+pub(crate) struct BookingWatch {
     shared: Arc<Shared>,
 }
 
 struct Shared {
     mongo: Mongo,
-    watched: Mutex<Watch>,
+    watched: Mutex<Watches>,
     /// Something is due earlier than the task expects.
     sooner: Notify,
     stop: CancellationToken,
 }
 
 /// A place among the waiting. Dropping it gives the place up.
-pub(crate) struct Waiting {
-    told: oneshot::Receiver<Arc<Booking>>,
+pub(crate) struct PendingDecision {
+    decided: oneshot::Receiver<Arc<Booking>>,
     stop: CancellationToken,
 }
 
-impl Waiting {
+impl PendingDecision {
     /// The booking once it has the awaited revision; `None` when that takes too long, or the process stops.
     pub(crate) async fn until(self, deadline: Instant) -> Option<Arc<Booking>> {
-        let told = timeout_at(deadline, self.told);
-        self.stop.run_until_cancelled(told).await?.ok()?.ok()
+        let decided = timeout_at(deadline, self.decided);
+        self.stop.run_until_cancelled(decided).await?.ok()?.ok()
     }
 }
 
-impl Decisions {
+impl BookingWatch {
     /// Starts the task that asks.
     pub(crate) fn start(mongo: Mongo, stop: CancellationToken) -> Self {
         let shared = Arc::new(Shared { mongo, watched: Mutex::default(), sooner: Notify::new(), stop: stop.clone() });
@@ -102,13 +102,13 @@ impl Decisions {
     }
 
     /// Takes a place among the waiting; `None` when there is none left. Take it before sending what will be decided.
-    pub(crate) fn wait_for(&self, awaited: Awaited) -> Option<Waiting> {
-        let (tell, told) = oneshot::channel();
+    pub(crate) fn wait_for(&self, awaited: Awaited) -> Option<PendingDecision> {
+        let (notify, decided) = oneshot::channel();
         let mut watch = self.shared.lock();
         if watch.bookings.len() >= MAX_WAITERS {
             return None;
         }
-        let pause = if awaited.reply_expected { PAUSE_BEHIND_REPLY } else { FIRST_PAUSE };
+        let pause = if awaited.reply_expected { PAUSE_WITH_REPLY } else { FIRST_PAUSE };
         let due = Instant::now() + pause;
         let entry = watch.bookings.entry(awaited.id).or_insert_with(|| Watched {
             waiters: Vec::new(),
@@ -119,14 +119,14 @@ impl Decisions {
         if entry.waiters.len() >= MAX_WAITERS {
             return None;
         }
-        entry.waiters.push(Waiter { rev: awaited.rev, tell });
+        entry.waiters.push(Waiter { rev: awaited.rev, notify });
         (entry.due, entry.pause) = (entry.due.min(due), entry.pause.min(pause));
         let sooner = watch.next.is_none_or(|next| due < next);
         drop(watch);
         if sooner {
             self.shared.sooner.notify_one();
         }
-        Some(Waiting { told, stop: self.shared.stop.clone() })
+        Some(PendingDecision { decided, stop: self.shared.stop.clone() })
     }
 
     /// A worker has dealt with a command about this booking.
@@ -141,13 +141,13 @@ impl Decisions {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Watch> {
+    fn lock(&self) -> MutexGuard<'_, Watches> {
         // Nothing that holds it can leave it half-changed.
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn run(self: Arc<Self>) {
-        let waiting = metrics::gauge!(signals::WAITING);
+        let waiting = metrics::gauge!(signals::DECISION_WAITERS);
         loop {
             let (due, next) = self.due();
             waiting.set(u32::try_from(self.lock().bookings.len()).map_or(f64::MAX, f64::from));
@@ -162,7 +162,7 @@ impl Shared {
             let mongo = self.mongo.clone();
             let query = tokio::spawn(async move { mongo.bookings(due).await });
             match timeout(QUERY_TIMEOUT, query).await {
-                Ok(Ok(Ok(found))) => self.tell(found),
+                Ok(Ok(Ok(found))) => self.notify(found),
                 // The waiting go on waiting; their next question is due already.
                 Ok(Ok(Err(error))) => debug!(%error, "bookings that are waited for cannot be read"),
                 Ok(Err(_)) | Err(_) => debug!("bookings that are waited for cannot be read"),
@@ -179,14 +179,14 @@ impl Shared {
         let mut watch = self.lock();
         watch.bookings.retain(|id, entry| {
             if entry.due <= now {
-                entry.waiters.retain(|waiter| !waiter.tell.is_closed());
+                entry.waiters.retain(|waiter| !waiter.notify.is_closed());
                 if entry.waiters.is_empty() {
                     return false;
                 }
                 if due.len() < MAX_QUERY {
                     due.push(*id);
                     entry.due = now + entry.pause;
-                    entry.pause = (entry.pause * 2).min(LONGEST_PAUSE);
+                    entry.pause = (entry.pause * 2).min(MAX_PAUSE);
                 }
             }
             next = Some(next.map_or(entry.due, |next| next.min(entry.due)));
@@ -196,7 +196,7 @@ impl Shared {
         (due, next)
     }
 
-    fn tell(&self, found: HashMap<BookingId, Booking>) {
+    fn notify(&self, found: HashMap<BookingId, Booking>) {
         let mut watch = self.lock();
         for (id, booking) in found {
             let Some(entry) = watch.bookings.get_mut(&id) else { continue };
@@ -204,7 +204,7 @@ impl Shared {
             let refused = entry.refused;
             for waiter in entry.waiters.extract_if(.., |waiter| refused || waiter.rev <= booking.rev) {
                 // Who is no longer there needs no answer.
-                drop(waiter.tell.send(booking.clone()));
+                drop(waiter.notify.send(booking.clone()));
             }
             if entry.waiters.is_empty() {
                 watch.bookings.remove(&id);

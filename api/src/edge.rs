@@ -32,14 +32,14 @@ const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
 /// What goes with a request.
 #[derive(Clone)]
-pub(crate) struct Context {
+pub(crate) struct RequestContext {
     /// Names the request in logs and problems.
     pub(crate) request_id: HeaderValue,
     /// The hop that this request is in its trace.
     pub(crate) trace: TraceParent,
 }
 
-impl Context {
+impl RequestContext {
     fn of(headers: &HeaderMap) -> Self {
         let given = headers.get(X_REQUEST_ID).filter(|id| is_request_id(id.as_bytes()));
         let request_id = given.cloned().unwrap_or_else(new_request_id);
@@ -81,7 +81,7 @@ impl Edge {
 /// The outermost layer.
 pub(crate) async fn edge(State(edge): State<Edge>, mut request: Request, next: Next) -> Response {
     let begun = Instant::now();
-    let context = Context::of(request.headers());
+    let context = RequestContext::of(request.headers());
     let method = request.method().clone();
     let page = edge.cors.page(&method, request.headers());
     let path = request.extensions().get::<MatchedPath>().cloned();
@@ -117,7 +117,7 @@ fn method_not_allowed(method: &Method, response: Response) -> Response {
 }
 
 impl Edge {
-    fn finish(&self, response: &mut Response, context: &Context, method: &Method) {
+    fn finish(&self, response: &mut Response, context: &RequestContext, method: &Method) {
         if let Some(problem) = response.extensions_mut().remove::<Problem>() {
             let document = problem.document(context.request_id.to_str().unwrap_or_default());
             if *method != Method::HEAD {
@@ -150,14 +150,14 @@ impl Edge {
 
 #[cfg(test)]
 mod tests {
-    use super::{Context, Cors, Edge, edge, is_request_id};
+    use super::{Cors, Edge, RequestContext, edge, is_request_id};
     use crate::signals::HttpMetrics;
     use axum::body::Body;
     use axum::http::{HeaderMap, HeaderValue, Request, StatusCode};
     use tower::ServiceExt as _;
 
     #[tokio::test]
-    async fn a_panic_is_a_problem_without_details() {
+    async fn panic_becomes_problem_without_details() {
         let boom = axum::routing::get(async || -> &'static str { panic!("secret detail") });
         let layer =
             axum::middleware::from_fn_with_state(Edge::new(HttpMetrics::new(["/boom"]), Cors::new(&[]), true), edge);
@@ -171,12 +171,12 @@ mod tests {
     }
 
     #[test]
-    fn a_callers_request_id_is_kept_if_it_is_harmless() {
+    fn valid_request_id_is_kept() {
         let mut headers = HeaderMap::new();
         headers.insert("x-request-id", HeaderValue::from_static("abc-1.2_3"));
-        assert_eq!(Context::of(&headers).request_id, "abc-1.2_3");
+        assert_eq!(RequestContext::of(&headers).request_id, "abc-1.2_3");
         headers.insert("x-request-id", HeaderValue::from_static("<script>"));
-        assert_eq!(Context::of(&headers).request_id.len(), 32);
+        assert_eq!(RequestContext::of(&headers).request_id.len(), 32);
         assert!(!is_request_id(&[b'x'; 129]) && !is_request_id(b""));
     }
 }

@@ -12,7 +12,7 @@ impl Fingerprint {
     /// Of a parsed body. Whitespace, escapes and the order of keys do not matter.
     pub(crate) fn of(node: &Node<'_>) -> Self {
         let mut hasher = Sha256::new();
-        feed(node, &mut hasher);
+        hash_node(node, &mut hasher);
         let digest = hasher.finalize();
         let mut half = [0; 16];
         half.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
@@ -20,7 +20,7 @@ impl Fingerprint {
     }
 
     /// Of the same body sent to something else: `what` names it.
-    pub(crate) fn sent_to(self, what: &str) -> Self {
+    pub(crate) fn for_target(self, what: &str) -> Self {
         let Self(mut half) = self;
         let digest = Sha256::new().chain_update(half).chain_update(what.as_bytes()).finalize();
         half.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
@@ -36,7 +36,7 @@ impl fmt::Display for Fingerprint {
 }
 
 /// Every value is written with its type and length, so that no two different values give the same bytes.
-fn feed(node: &Node<'_>, hasher: &mut Sha256) {
+fn hash_node(node: &Node<'_>, hasher: &mut Sha256) {
     match node {
         Node::Null => hasher.update(b"n"),
         Node::Bool(value) => hasher.update([b'b', u8::from(*value)]),
@@ -48,29 +48,29 @@ fn feed(node: &Node<'_>, hasher: &mut Sha256) {
             hasher.update(b"f");
             hasher.update(value.to_bits().to_be_bytes());
         }
-        Node::Text(text) => feed_text(text, hasher),
+        Node::Text(text) => hash_text(text, hasher),
         Node::List(items) => {
-            feed_length(b"l", items.len(), hasher);
-            items.iter().for_each(|item| feed(item, hasher));
+            hash_length(b"l", items.len(), hasher);
+            items.iter().for_each(|item| hash_node(item, hasher));
         }
         Node::Object(members) => {
-            feed_length(b"o", members.len(), hasher);
+            hash_length(b"o", members.len(), hasher);
             let mut sorted: Vec<_> = members.iter().collect();
             sorted.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
             for (key, value) in sorted {
-                feed_text(key, hasher);
-                feed(value, hasher);
+                hash_text(key, hasher);
+                hash_node(value, hasher);
             }
         }
     }
 }
 
-fn feed_text(text: &str, hasher: &mut Sha256) {
-    feed_length(b"s", text.len(), hasher);
+fn hash_text(text: &str, hasher: &mut Sha256) {
+    hash_length(b"s", text.len(), hasher);
     hasher.update(text.as_bytes());
 }
 
-fn feed_length(kind: &[u8; 1], length: usize, hasher: &mut Sha256) {
+fn hash_length(kind: &[u8; 1], length: usize, hasher: &mut Sha256) {
     hasher.update(kind);
     hasher.update((length as u64).to_be_bytes());
 }
@@ -85,21 +85,21 @@ mod tests {
     }
 
     #[test]
-    fn spelling_does_not_matter() {
+    fn equal_values_have_equal_fingerprints() {
         let plain = of(r#"{"a":1,"b":{"x":"é","y":[1,2]}}"#);
         assert_eq!(plain.len(), 32);
         assert_eq!(plain, of("{ \"b\": {\"y\":[1, 2], \"x\":\"\\u00e9\"},\n \"a\" : 1 }"));
     }
 
     #[test]
-    fn so_does_what_it_is_sent_to() {
+    fn target_changes_the_fingerprint() {
         let body = Fingerprint::of(&parse(b"{}").unwrap());
-        assert_ne!(body.sent_to("a"), body.sent_to("b"));
-        assert_eq!(body.sent_to("a"), body.sent_to("a"));
+        assert_ne!(body.for_target("a"), body.for_target("b"));
+        assert_eq!(body.for_target("a"), body.for_target("a"));
     }
 
     #[test]
-    fn content_does() {
+    fn different_values_have_different_fingerprints() {
         let bodies = [
             r#"{"a":1}"#,
             r#"{"a":"1"}"#,

@@ -4,7 +4,7 @@ use crate::body::{read_json, read_node, refuse_card_numbers};
 use crate::fingerprint::Fingerprint;
 use crate::json::Node;
 use crate::problem::Problem;
-use crate::reader::{At, Field, Fields, Reader};
+use crate::reader::{Field, Fields, Pointer, Reader};
 use axum::body::Body;
 use axum::http::HeaderMap;
 use pvt_domain::ids::BookingId;
@@ -14,7 +14,7 @@ use pvt_domain::inventory::check::MAX_NIGHTLY;
 use pvt_domain::money::{Currency, Money};
 
 /// Longest reason that somebody gives, in characters.
-pub(crate) const MAX_REASON_CHARS: usize = 500;
+pub(crate) const MAX_FREE_TEXT_CHARS: usize = 500;
 
 /// What a body says, and its fingerprint.
 pub(crate) async fn read<T>(
@@ -36,10 +36,10 @@ pub(crate) fn parse<T>(
     refuse_card_numbers(&node, exempt)?;
     let mut reader = Reader::default();
     let value = read(&node, &mut reader);
-    let faults = reader.into_faults();
+    let violations = reader.into_violations();
     match value {
-        Some(value) if faults.is_empty() => Ok((value, Fingerprint::of(&node))),
-        _ => Err(Problem::fields(faults)),
+        Some(value) if violations.is_empty() => Ok((value, Fingerprint::of(&node))),
+        _ => Err(Problem::fields(violations)),
     }
 }
 
@@ -53,13 +53,13 @@ pub(crate) fn optional_text<'n>(fields: Fields<'n, '_, '_>, key: &'static str, r
     fields.optional(key).and_then(|field| reader.text(field))
 }
 
-/// What somebody writes to be read by people: 1 to [`MAX_REASON_CHARS`] characters, in lines. `code` is the fault of
+/// What somebody writes to be read by people: 1 to [`MAX_FREE_TEXT_CHARS`] characters, in lines. `code` is the fault of
 /// anything else.
-pub(crate) fn words(field: Field<'_, '_, '_>, code: &'static str, reader: &mut Reader) -> Option<String> {
+pub(crate) fn free_text(field: Field<'_, '_, '_>, code: &'static str, reader: &mut Reader) -> Option<String> {
     let text = reader.text(field)?;
     let readable = !text.chars().any(|c| c.is_control() && c != '\n');
-    if text.trim().is_empty() || text.chars().count() > MAX_REASON_CHARS || !readable {
-        reader.fault(&field.at(), code, format!("1 to {MAX_REASON_CHARS} characters, no control characters"));
+    if text.trim().is_empty() || text.chars().count() > MAX_FREE_TEXT_CHARS || !readable {
+        reader.violation(&field.at(), code, format!("1 to {MAX_FREE_TEXT_CHARS} characters, no control characters"));
     }
     Some(text.to_owned())
 }
@@ -69,7 +69,7 @@ pub(crate) fn booking_id(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> Opt
     let field = reader.required(fields, "booking_id")?;
     let id = reader.text(field)?.parse().ok();
     if id.is_none() {
-        reader.fault(&field.at(), "invalid_id", "must be a booking's id, a UUID");
+        reader.violation(&field.at(), "invalid_id", "must be a booking's id, a UUID");
     }
     id
 }
@@ -80,7 +80,7 @@ pub(crate) fn optional_items<T>(
     key: &'static str,
     most: usize,
     reader: &mut Reader,
-    read: impl Fn(&Node<'_>, &At<'_>, &mut Reader) -> Option<T>,
+    read: impl Fn(&Node<'_>, &Pointer<'_>, &mut Reader) -> Option<T>,
 ) -> Option<Vec<T>> {
     fields.optional(key).and_then(|field| each(field, most, reader, read))
 }
@@ -91,7 +91,7 @@ pub(crate) fn items<T>(
     key: &'static str,
     most: usize,
     reader: &mut Reader,
-    read: impl Fn(&Node<'_>, &At<'_>, &mut Reader) -> Option<T>,
+    read: impl Fn(&Node<'_>, &Pointer<'_>, &mut Reader) -> Option<T>,
 ) -> Option<Vec<T>> {
     reader.required(fields, key).and_then(|field| each(field, most, reader, read))
 }
@@ -100,18 +100,18 @@ fn each<T>(
     field: Field<'_, '_, '_>,
     most: usize,
     reader: &mut Reader,
-    read: impl Fn(&Node<'_>, &At<'_>, &mut Reader) -> Option<T>,
+    read: impl Fn(&Node<'_>, &Pointer<'_>, &mut Reader) -> Option<T>,
 ) -> Option<Vec<T>> {
     let (at, items) = (field.at(), reader.list(field)?);
     if items.len() > most {
-        reader.fault(&at, "too_many", format!("at most {most}"));
+        reader.violation(&at, "too_many", format!("at most {most}"));
     }
     Some(
         items
             .iter()
             .take(most)
             .enumerate()
-            .filter_map(|(index, item)| read(item, &At::Index(&at, index), reader))
+            .filter_map(|(index, item)| read(item, &Pointer::Index(&at, index), reader))
             .collect(),
     )
 }
@@ -127,7 +127,7 @@ pub(crate) fn parsed<T>(
     let field: Field<'_, '_, '_> = fields.optional(key)?;
     let value = read(reader.text(field)?);
     if value.is_none() {
-        reader.fault(&field.at(), "invalid_value", format!("must be {what}"));
+        reader.violation(&field.at(), "invalid_value", format!("must be {what}"));
     }
     value
 }

@@ -6,7 +6,7 @@
 
 use crate::app::SharedApp;
 use crate::client_address::client_address;
-use crate::credentials::Presented;
+use crate::credentials::Credentials;
 use crate::policy::{Access, Caller, Rule};
 use crate::problem::{self, Problem};
 use axum::Router;
@@ -18,7 +18,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{self, MethodRouter};
 
 /// A handler of one method, with its rule.
-pub(crate) struct Guarded {
+pub(crate) struct Endpoint {
     pub(crate) method: Method,
     pub(crate) rule: Rule,
     handler: MethodRouter<SharedApp>,
@@ -28,8 +28,8 @@ macro_rules! methods {
     ($($name:ident $method:ident $doc:literal;)*) => {
         $(
             #[doc = $doc]
-            pub(crate) fn $name<H: Handler<T, SharedApp>, T: 'static>(rule: Rule, handler: H) -> Guarded {
-                Guarded {
+            pub(crate) fn $name<H: Handler<T, SharedApp>, T: 'static>(rule: Rule, handler: H) -> Endpoint {
+                Endpoint {
                     method: Method::$method,
                     rule,
                     handler: routing::$name(handler),
@@ -50,18 +50,18 @@ methods! {
 /// A path and what may be done there.
 pub(crate) struct Route {
     pub(crate) path: &'static str,
-    pub(crate) methods: Vec<Guarded>,
+    pub(crate) methods: Vec<Endpoint>,
 }
 
 /// These methods at this path.
-pub(crate) fn at<const N: usize>(path: &'static str, methods: [Guarded; N]) -> Route {
+pub(crate) fn at<const N: usize>(path: &'static str, methods: [Endpoint; N]) -> Route {
     Route { path, methods: methods.into() }
 }
 
 /// The router of these routes, each behind its guard.
 pub(crate) fn assemble(app: &SharedApp, routes: Vec<Route>) -> Router {
-    let guarded = |guarded: Guarded| {
-        guarded.handler.route_layer(from_fn_with_state(Post { app: app.clone(), rule: guarded.rule }, guard))
+    let guarded = |guarded: Endpoint| {
+        guarded.handler.route_layer(from_fn_with_state(AccessLayer { app: app.clone(), rule: guarded.rule }, guard))
     };
     let router = routes.into_iter().fold(Router::new(), |router, route| {
         router.route(route.path, route.methods.into_iter().map(guarded).fold(MethodRouter::new(), MethodRouter::merge))
@@ -71,40 +71,40 @@ pub(crate) fn assemble(app: &SharedApp, routes: Vec<Route>) -> Router {
 
 /// Where a guard stands.
 #[derive(Clone)]
-struct Post {
+struct AccessLayer {
     app: SharedApp,
     rule: Rule,
 }
 
-async fn guard(State(Post { app, rule }): State<Post>, mut request: Request, next: Next) -> Response {
+async fn guard(State(AccessLayer { app, rule }): State<AccessLayer>, mut request: Request, next: Next) -> Response {
     let address = client_address(request.extensions(), request.headers(), &app.proxies);
-    let presented = if rule.access == Access::Open {
-        Ok(Presented::NOTHING)
+    let credentials = if rule.access == Access::Open {
+        Ok(Credentials::NONE)
     } else {
-        Presented::read(&app, request.headers()).await
+        Credentials::read(&app, request.headers()).await
     };
     // Whoever sends a credential that is none is counted as what they are: a stranger at an address.
-    let caller = presented.as_ref().map_or(&Caller::Anonymous, |presented| &presented.caller);
+    let caller = credentials.as_ref().map_or(&Caller::Anonymous, |credentials| &credentials.caller);
     let counted = match app.limits.count(rule.bucket, caller, address) {
         Ok(counted) => counted,
         Err(refused) => return refused.into_response(),
     };
-    let mut response = match presented.and_then(|presented| admit(rule, presented)) {
-        Ok(presented) => {
-            request.extensions_mut().insert(presented);
+    let mut response = match credentials.and_then(|credentials| authorize(rule, credentials)) {
+        Ok(credentials) => {
+            request.extensions_mut().insert(credentials);
             next.run(request).await
         }
         Err(problem) => problem.into_response(),
     };
-    counted.tell(response.headers_mut());
+    counted.write_to(response.headers_mut());
     response
 }
 
-fn admit(rule: Rule, presented: Presented) -> Result<Presented, Problem> {
+fn authorize(rule: Rule, credentials: Credentials) -> Result<Credentials, Problem> {
     // Only bookings have tokens: elsewhere such a value is a credential that is none.
-    if presented.token.is_some() && rule.access != Access::Guest {
+    if credentials.token.is_some() && rule.access != Access::Guest {
         return Err(problem::UNAUTHENTICATED.into());
     }
-    rule.admits(&presented.caller)?;
-    Ok(presented)
+    rule.authorize(&credentials.caller)?;
+    Ok(credentials)
 }

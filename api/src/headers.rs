@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_names_the_revision_it_is_meant_for() {
+    fn if_match_takes_one_strong_etag() {
         let read = |headers: &HeaderMap| if_match(headers).map_err(|problem| problem.code());
         assert_eq!(read(&HeaderMap::new()), Err("precondition_required"));
         assert_eq!(read(&with("if-match", "\"7\"")), Ok(7));
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn waits_are_read_and_bounded() {
+    fn wait_preferences_are_bounded() {
         let seconds = |text: &str| preferred_wait(&with("prefer", text)).map(|wait| wait.as_secs());
         assert_eq!(seconds("wait=10"), Some(10));
         assert_eq!(seconds("respond-async, Wait=\"5\""), Some(5));
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn only_json_counts_as_json() {
+    fn only_json_media_types_are_accepted() {
         assert!(
             ["application/json", "Application/JSON; charset=utf-8", "application/merge-patch+json"]
                 .iter()
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn only_bearer_credentials_are_known() {
+    fn only_bearer_credentials_are_accepted() {
         assert_eq!(bearer(&HeaderMap::new()).unwrap(), None);
         assert_eq!(bearer(&with("authorization", "bearer abc")).unwrap(), Some("abc"));
         assert!(bearer(&with("authorization", "Basic YTpi")).is_err());

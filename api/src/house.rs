@@ -27,7 +27,7 @@ pub(crate) const ATTEMPTS: usize = 20;
 const MAX_DETAIL_CHARS: usize = 2_000;
 
 /// Who changes a house, and what is written down about it.
-pub(crate) struct Change {
+pub(crate) struct PropertyChange {
     pub(crate) property: PropertyId,
     pub(crate) actor: String,
     /// For the audit, for example `room.create`.
@@ -41,14 +41,14 @@ pub(crate) struct Change {
 }
 
 /// What an edit did.
-pub(crate) enum Edited {
+pub(crate) enum EditOutcome {
     /// Nothing: the house was so already.
-    Nothing,
+    Unchanged,
     /// Something whose faults stand at this pointer of the inventory; what follows it is the pointer in the body.
-    At(String),
+    ChangedAt(String),
 }
 
-impl Change {
+impl PropertyChange {
     /// Applies the edit. Gives the house as it is now, and whether it changed.
     ///
     /// # Errors
@@ -57,7 +57,7 @@ impl Change {
     pub(crate) async fn apply(
         &self,
         app: &SharedApp,
-        edit: impl Fn(&mut Inventory) -> Result<Edited, Problem>,
+        edit: impl Fn(&mut Inventory) -> Result<EditOutcome, Problem>,
     ) -> Result<(Arc<Inventory>, bool), Problem> {
         for _ in 0..ATTEMPTS {
             let before = self.read(app).await?;
@@ -65,41 +65,41 @@ impl Change {
                 return Ok(done);
             }
         }
-        Err(problem::HOUSE_BUSY.into())
+        Err(problem::PROPERTY_BUSY.into())
     }
 
-    /// As [`Change::apply`], upon the house as it was read and while these blocks hold their beds; `None` when one or
+    /// As [`PropertyChange::apply`], upon the house as it was read and while these blocks hold their beds; `None` when one or
     /// the other is over.
     ///
     /// # Errors
-    /// As [`Change::apply`].
+    /// As [`PropertyChange::apply`].
     pub(crate) async fn apply_to(
         &self,
         app: &SharedApp,
         before: Inventory,
         holds: &[BlockId],
-        edit: impl Fn(&mut Inventory) -> Result<Edited, Problem>,
+        edit: impl Fn(&mut Inventory) -> Result<EditOutcome, Problem>,
     ) -> Result<Option<(Arc<Inventory>, bool)>, Problem> {
         let mut house = before.clone();
-        let Edited::At(place) = edit(&mut house)? else { return Ok(Some((Arc::new(before), false))) };
+        let EditOutcome::ChangedAt(place) = edit(&mut house)? else { return Ok(Some((Arc::new(before), false))) };
         if house == before {
             return Ok(Some((Arc::new(before), false)));
         }
-        refuse_faults(&before, &house, &place)?;
+        check_changed_inventory(&before, &house, &place)?;
         house.rev = before.rev + 1;
         let entry = self.entry(&difference(&before, &house, &place));
         let (mongo, stored, holds) = (app.mongo.clone(), house.clone(), holds.to_vec());
         let is_stored =
             store_call::write(async move { mongo.replace_inventory(&stored, before.rev, &entry, &holds).await })
                 .await?;
-        Ok(if is_stored { Some((announce(app, house, false).await, true)) } else { None })
+        Ok(if is_stored { Some((publish_change(app, house, false).await, true)) } else { None })
     }
 
     /// Changes price calendars by the edit, which gives those that are to be stored; `detail` says in the audit what
     /// was set.
     ///
     /// # Errors
-    /// As [`Change::apply`].
+    /// As [`PropertyChange::apply`].
     pub(crate) async fn apply_rates(
         &self,
         app: &SharedApp,
@@ -115,10 +115,10 @@ impl Change {
                 (app.mongo.clone(), self.property.clone(), house.rev, self.entry(detail));
             if store_call::write(async move { mongo.save_rates(&property, rev, &calendars, &entry).await }).await? {
                 house.rev += 1;
-                return Ok(announce(app, house, true).await);
+                return Ok(publish_change(app, house, true).await);
             }
         }
-        Err(problem::HOUSE_BUSY.into())
+        Err(problem::PROPERTY_BUSY.into())
     }
 
     /// Whether it is meant for this house.
@@ -152,7 +152,7 @@ impl Change {
             &self.actor,
             self.action.to_owned(),
             &subject,
-            &shortened(detail, MAX_DETAIL_CHARS),
+            &truncated(detail, MAX_DETAIL_CHARS),
         )
     }
 }
@@ -165,12 +165,12 @@ fn difference(before: &Inventory, after: &Inventory, place: &str) -> String {
     };
     format!(
         "{} became {}",
-        shortened(&part(before), MAX_DETAIL_CHARS / 3),
-        shortened(&part(after), MAX_DETAIL_CHARS / 3)
+        truncated(&part(before), MAX_DETAIL_CHARS / 3),
+        truncated(&part(after), MAX_DETAIL_CHARS / 3)
     )
 }
 
-fn shortened(text: &str, most: usize) -> String {
+fn truncated(text: &str, most: usize) -> String {
     if text.chars().count() <= most { text.to_owned() } else { text.chars().take(most).chain(['…']).collect() }
 }
 
@@ -192,7 +192,7 @@ pub(crate) async fn read(app: &App, property: &PropertyId) -> Result<Inventory, 
 ///
 /// # Errors
 /// 422 for what makes no sense.
-pub(crate) async fn found(
+pub(crate) async fn create_property(
     app: &SharedApp,
     property: &Property,
     actor: &str,
@@ -206,26 +206,26 @@ pub(crate) async fn found(
         cancellation_policies: vec![],
         rev: 0,
     };
-    let faults = check_inventory(&house)
+    let violations = check_inventory(&house)
         .into_iter()
-        .map(|fault| within("/property", fault))
-        .map(|fault| renamed(fault, "/_id", "/id"))
+        .map(|violation| within("/property", violation))
+        .map(|violation| renamed(violation, "/_id", "/id"))
         .collect();
-    refuse(faults)?;
+    reject_if_any(violations)?;
     let id = property.id.to_string();
     let entry = AuditEntry::new(wish, Utc::now().into(), actor, "property.create".to_owned(), &id, "");
     let (mongo, stored) = (app.mongo.clone(), house.clone());
     let created = store_call::write(async move { mongo.create_inventory(&stored, &entry).await }).await?;
-    Ok(if created { Some(announce(app, house, false).await) } else { None })
+    Ok(if created { Some(publish_change(app, house, false).await) } else { None })
 }
 
 /// This instance knows it at once; the others and whoever listens are told. What is stored is followed without that,
 /// only later.
-async fn announce(app: &SharedApp, house: Inventory, rates: bool) -> Arc<Inventory> {
+async fn publish_change(app: &SharedApp, house: Inventory, rates: bool) -> Arc<Inventory> {
     let house = Arc::new(house);
-    app.catalogue.learn(&house);
-    app.occupancies.outdated(&house.property.id);
-    let event = InventoryChanged::of_house(house.property.id.clone(), house.rev, rates, Utc::now().into());
+    app.catalogue.insert_newer(&house);
+    app.occupancies.invalidate(&house.property.id);
+    let event = InventoryChanged::of_property(house.property.id.clone(), house.rev, rates, Utc::now().into());
     if app.publish(Outgoing::event(event.event_id, &event), |_| {}).await.is_err() {
         warn!(property = %house.property.id, rev = house.rev, "a change of a property could not be announced");
     }
@@ -233,29 +233,29 @@ async fn announce(app: &SharedApp, house: Inventory, rates: bool) -> Arc<Invento
 }
 
 /// Refuses the faults that an edit brought.
-fn refuse_faults(before: &Inventory, after: &Inventory, place: &str) -> Result<(), Problem> {
+fn check_changed_inventory(before: &Inventory, after: &Inventory, place: &str) -> Result<(), Problem> {
     let known = check_inventory(before);
-    refuse(
+    reject_if_any(
         check_inventory(after)
             .into_iter()
-            .filter(|fault| !known.contains(fault))
-            .map(|fault| within(place, fault))
+            .filter(|violation| !known.contains(violation))
+            .map(|violation| within(place, violation))
             .collect(),
     )
 }
 
-fn refuse(faults: Vec<FieldError>) -> Result<(), Problem> {
-    if faults.is_empty() { Ok(()) } else { Err(Problem::fields(faults)) }
+fn reject_if_any(violations: Vec<FieldError>) -> Result<(), Problem> {
+    if violations.is_empty() { Ok(()) } else { Err(Problem::fields(violations)) }
 }
 
 /// The fault as the caller's body has it.
-fn within(place: &str, fault: FieldError) -> FieldError {
-    let pointer = fault.pointer.strip_prefix(place).unwrap_or_default().to_owned();
-    FieldError { pointer, ..fault }
+fn within(place: &str, violation: FieldError) -> FieldError {
+    let pointer = violation.pointer.strip_prefix(place).unwrap_or_default().to_owned();
+    FieldError { pointer, ..violation }
 }
 
-fn renamed(fault: FieldError, from: &str, to: &str) -> FieldError {
-    if fault.pointer == from { FieldError { pointer: to.to_owned(), ..fault } } else { fault }
+fn renamed(violation: FieldError, from: &str, to: &str) -> FieldError {
+    if violation.pointer == from { FieldError { pointer: to.to_owned(), ..violation } } else { violation }
 }
 
 /// The revision as an entity tag.

@@ -1,6 +1,6 @@
 //! Pages for people: HTML with one style of our own, which works without scripts and loads nothing from anywhere.
 
-use crate::problem::{Answer, Problem};
+use crate::problem::{HandlerResult, Problem};
 use askama::Template;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse};
@@ -21,7 +21,11 @@ pub(crate) fn policy(style: &str) -> Option<HeaderValue> {
 ///
 /// # Errors
 /// 500 when the template cannot be filled in.
-pub(crate) fn answer(status: StatusCode, template: &impl Template, (style, language): (&str, &'static str)) -> Answer {
+pub(crate) fn answer(
+    status: StatusCode,
+    template: &impl Template,
+    (style, language): (&str, &'static str),
+) -> HandlerResult {
     let html = template.render().map_err(Problem::internal)?;
     let mut answer =
         (status, [(header::CONTENT_LANGUAGE, HeaderValue::from_static(language))], Html(html)).into_response();

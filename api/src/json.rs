@@ -43,22 +43,22 @@ impl Node<'_> {
 
 /// Why a body is not usable JSON. Says where, and never what stands there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Invalid {
+pub(crate) struct JsonError {
     pub(crate) reason: String,
 }
 
 /// Parses a whole body.
-pub(crate) fn parse(body: &[u8]) -> Result<Node<'_>, Invalid> {
+pub(crate) fn parse(body: &[u8]) -> Result<Node<'_>, JsonError> {
     let mut reader = serde_json::Deserializer::from_slice(body);
-    let parsed = Level(0).deserialize(&mut reader).and_then(|node| reader.end().map(|()| node));
-    parsed.map_err(|error| Invalid { reason: error.to_string() })
+    let parsed = DepthLimit(0).deserialize(&mut reader).and_then(|node| reader.end().map(|()| node));
+    parsed.map_err(|error| JsonError { reason: error.to_string() })
 }
 
 /// Deserialises a value whose parents are this many.
 #[derive(Clone, Copy)]
-struct Level(u8);
+struct DepthLimit(u8);
 
-impl Level {
+impl DepthLimit {
     fn deeper<E: serde::de::Error>(self) -> Result<Self, E> {
         if self.0 >= MAX_DEPTH {
             Err(E::custom(format_args!("nested deeper than {MAX_DEPTH} levels")))
@@ -68,7 +68,7 @@ impl Level {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Level {
+impl<'de> DeserializeSeed<'de> for DepthLimit {
     type Value = Node<'de>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
@@ -76,7 +76,7 @@ impl<'de> DeserializeSeed<'de> for Level {
     }
 }
 
-impl<'de> Visitor<'de> for Level {
+impl<'de> Visitor<'de> for DepthLimit {
     type Value = Node<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -176,7 +176,7 @@ mod tests {
     use std::borrow::Cow;
 
     #[test]
-    fn values_are_read_without_copies() {
+    fn strings_are_borrowed_from_the_body() {
         let Node::Object(members) = parse(br#"{"a":[1,-2,3.5,null,true],"b":"x","c":"\u00e9"}"#).unwrap() else {
             panic!("an object")
         };
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_says_where_it_is() {
+    fn syntax_error_names_line_and_column() {
         let reason = |text: &str| parse(text.as_bytes()).unwrap_err().reason;
         assert!(reason("{\n \"a\": }").contains("line 2 column 7"), "{}", reason("{\n \"a\": }"));
         assert!(reason("").contains("line 1 column 0"));
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn what_json_leaves_open_is_refused() {
+    fn duplicate_keys_are_refused() {
         assert!(parse(br#"{"guests":1,"guests":9}"#).unwrap_err().reason.contains("same key twice"));
         let many: String = (0..40).map(|n| format!("\"k{n}\":1,")).collect();
         assert!(parse(format!("{{{many}\"k7\":2}}").as_bytes()).unwrap_err().reason.contains("same key twice"));

@@ -19,7 +19,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 /// How often callers whose quota is whole again are forgotten.
-const FORGET_EVERY: Duration = Duration::from_secs(60);
+const EVICTION_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Headers of draft-ietf-httpapi-ratelimit-headers-10.
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
@@ -27,12 +27,12 @@ const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy"
 
 /// Whose requests are counted together.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Who {
+enum RateLimitKey {
     Address(IpAddr),
     Client(String),
 }
 
-impl Who {
+impl RateLimitKey {
     /// A customer of an IPv6 provider has a whole /64, so that is counted as one.
     fn at(address: IpAddr) -> Self {
         Self::Address(match address {
@@ -42,16 +42,17 @@ impl Who {
     }
 }
 
-type Limiter = RateLimiter<Who, DefaultKeyedStateStore<Who>, DefaultClock, StateInformationMiddleware>;
+type Limiter =
+    RateLimiter<RateLimitKey, DefaultKeyedStateStore<RateLimitKey>, DefaultClock, StateInformationMiddleware>;
 
 /// One limit.
-struct Limit {
+struct RateLimit {
     name: &'static str,
     policy: HeaderValue,
     limiter: Limiter,
 }
 
-impl Limit {
+impl RateLimit {
     /// `None` when nothing is limited.
     fn new(name: &'static str, rate: Option<Rate>) -> Option<Self> {
         let rate = rate?;
@@ -61,12 +62,14 @@ impl Limit {
         Some(Self { name, policy, limiter: RateLimiter::keyed(quota).with_middleware() })
     }
 
-    fn count(&self, who: &Who) -> Result<Counted, Problem> {
-        match self.limiter.check_key(who) {
+    fn count(&self, key: &RateLimitKey) -> Result<RateLimitHeaders, Problem> {
+        match self.limiter.check_key(key) {
             Ok(state) => {
                 let left =
                     HeaderValue::try_from(format!("\"{}\";r={}", self.name, state.remaining_burst_capacity())).ok();
-                Ok(Counted { headers: left.map(|left| [(RATE_LIMIT, left), (RATE_LIMIT_POLICY, self.policy.clone())]) })
+                Ok(RateLimitHeaders {
+                    headers: left.map(|left| [(RATE_LIMIT, left), (RATE_LIMIT_POLICY, self.policy.clone())]),
+                })
             }
             Err(early) => {
                 metrics::counter!(RATE_LIMITED, "limit" => self.name).increment(1);
@@ -85,38 +88,38 @@ impl Limit {
 }
 
 /// A request that was within its limit.
-pub(crate) struct Counted {
+pub(crate) struct RateLimitHeaders {
     headers: Option<[(HeaderName, HeaderValue); 2]>,
 }
 
-impl Counted {
-    const NOT: Self = Self { headers: None };
+impl RateLimitHeaders {
+    const UNLIMITED: Self = Self { headers: None };
 
     /// Tells the caller what is left.
-    pub(crate) fn tell(self, headers: &mut HeaderMap) {
+    pub(crate) fn write_to(self, headers: &mut HeaderMap) {
         headers.extend(self.headers.into_iter().flatten());
     }
 }
 
 /// All limits of an instance.
-pub(crate) struct Limits {
-    general: Option<Limit>,
-    auth: Option<Limit>,
-    booking: Option<Limit>,
-    client: Option<Limit>,
+pub(crate) struct RateLimits {
+    general: Option<RateLimit>,
+    auth: Option<RateLimit>,
+    booking: Option<RateLimit>,
+    client: Option<RateLimit>,
     /// On a developer's machine, whoever is on it too may ask for as much as they like.
-    spare_loopback: bool,
+    exempt_loopback: bool,
 }
 
-impl Limits {
+impl RateLimits {
     /// As configured.
     pub(crate) fn new(config: &Config) -> Arc<Self> {
         Arc::new(Self {
-            general: Limit::new("general", config.rate_general),
-            auth: Limit::new("auth", config.rate_auth),
-            booking: Limit::new("booking", config.rate_booking),
-            client: Limit::new("client", config.rate_client),
-            spare_loopback: config.environment == Environment::Development,
+            general: RateLimit::new("general", config.rate_general),
+            auth: RateLimit::new("auth", config.rate_auth),
+            booking: RateLimit::new("booking", config.rate_booking),
+            client: RateLimit::new("client", config.rate_client),
+            exempt_loopback: config.environment == Environment::Development,
         })
     }
 
@@ -124,25 +127,25 @@ impl Limits {
     ///
     /// # Errors
     /// 429 when it is one too many.
-    pub(crate) fn count(&self, bucket: Bucket, caller: &Caller, address: IpAddr) -> Result<Counted, Problem> {
-        if self.spare_loopback && address.is_loopback() {
-            return Ok(Counted::NOT);
+    pub(crate) fn count(&self, bucket: Bucket, caller: &Caller, address: IpAddr) -> Result<RateLimitHeaders, Problem> {
+        if self.exempt_loopback && address.is_loopback() {
+            return Ok(RateLimitHeaders::UNLIMITED);
         }
-        let client = caller.client().map(|client| Who::Client(client.to_owned()));
-        let (limit, who) = match (bucket, client) {
-            (Bucket::Unlimited, _) => return Ok(Counted::NOT),
+        let client = caller.client().map(|client| RateLimitKey::Client(client.to_owned()));
+        let (limit, key) = match (bucket, client) {
+            (Bucket::Unlimited, _) => return Ok(RateLimitHeaders::UNLIMITED),
             // Passwords are guessed from addresses, whoever is logged in there.
-            (Bucket::Auth, _) => (&self.auth, Who::at(address)),
+            (Bucket::Auth, _) => (&self.auth, RateLimitKey::at(address)),
             (Bucket::General | Bucket::Booking, Some(client)) => (&self.client, client),
-            (Bucket::General, None) => (&self.general, Who::at(address)),
-            (Bucket::Booking, None) => (&self.booking, Who::at(address)),
+            (Bucket::General, None) => (&self.general, RateLimitKey::at(address)),
+            (Bucket::Booking, None) => (&self.booking, RateLimitKey::at(address)),
         };
-        limit.as_ref().map_or(Ok(Counted::NOT), |limit| limit.count(&who))
+        limit.as_ref().map_or(Ok(RateLimitHeaders::UNLIMITED), |limit| limit.count(&key))
     }
 
     /// Forgets, until `stop`, whoever has their whole quota again: memory holds only those who called lately.
-    pub(crate) async fn forget_idle(self: Arc<Self>, stop: CancellationToken) {
-        let mut ticks = interval(FORGET_EVERY);
+    pub(crate) async fn evict_idle(self: Arc<Self>, stop: CancellationToken) {
+        let mut ticks = interval(EVICTION_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while stop.run_until_cancelled(ticks.tick()).await.is_some() {
             for limit in [&self.general, &self.auth, &self.booking, &self.client].into_iter().flatten() {
@@ -155,14 +158,14 @@ impl Limits {
 
 #[cfg(test)]
 mod tests {
-    use super::{Limits, Who};
+    use super::{RateLimitKey, RateLimits};
     use crate::policy::{Bucket, Caller};
     use axum::http::HeaderMap;
     use pvt_service::Config;
     use std::net::IpAddr;
 
-    fn limits(pairs: &[(&str, &str)]) -> std::sync::Arc<Limits> {
-        Limits::new(&Config::from_pairs(pairs.iter().copied()).unwrap())
+    fn limits(pairs: &[(&str, &str)]) -> std::sync::Arc<RateLimits> {
+        RateLimits::new(&Config::from_pairs(pairs.iter().copied()).unwrap())
     }
 
     fn address(text: &str) -> IpAddr {
@@ -170,11 +173,11 @@ mod tests {
     }
 
     #[test]
-    fn a_quota_is_counted_down_and_then_refused() {
+    fn quota_is_counted_down_then_refused() {
         let limits = limits(&[("PVT_RATE_AUTH", "2/15m")]);
         let count = |from: &str| limits.count(Bucket::Auth, &Caller::Anonymous, address(from));
         let mut headers = HeaderMap::new();
-        count("203.0.113.7").unwrap_or_else(|_| panic!("the first")).tell(&mut headers);
+        count("203.0.113.7").unwrap_or_else(|_| panic!("the first")).write_to(&mut headers);
         assert_eq!(
             (headers["ratelimit"].to_str().unwrap(), headers["ratelimit-policy"].to_str().unwrap()),
             ("\"auth\";r=1", "\"auth\";q=2;w=900")
@@ -190,23 +193,23 @@ mod tests {
     }
 
     #[test]
-    fn loopback_is_spared_in_development_only() {
+    fn loopback_is_exempt_in_development_only() {
         let limits = limits(&[("PVT_RATE_BOOKING", "1/1h")]);
         assert!((0..5).all(|_| limits.count(Bucket::Booking, &Caller::Anonymous, address("127.0.0.1")).is_ok()));
-        let strict = Limits { spare_loopback: false, ..std::sync::Arc::into_inner(limits).unwrap() };
+        let strict = RateLimits { exempt_loopback: false, ..std::sync::Arc::into_inner(limits).unwrap() };
         assert!(strict.count(Bucket::Booking, &Caller::Anonymous, address("127.0.0.1")).is_ok());
         assert!(strict.count(Bucket::Booking, &Caller::Anonymous, address("127.0.0.1")).is_err());
     }
 
     #[test]
-    fn a_limit_can_be_switched_off() {
+    fn limit_can_be_disabled() {
         let limits = limits(&[("PVT_RATE_AUTH", "off")]);
         assert!((0..50).all(|_| limits.count(Bucket::Auth, &Caller::Anonymous, address("203.0.113.7")).is_ok()));
     }
 
     #[test]
-    fn neighbours_in_one_network_of_ipv6_are_one_caller() {
-        assert_eq!(Who::at(address("2001:db8::1")), Who::at(address("2001:db8::ffff")));
-        assert_ne!(Who::at(address("2001:db8::1")), Who::at(address("2001:db8:0:1::1")));
+    fn ipv6_addresses_of_one_64_share_a_quota() {
+        assert_eq!(RateLimitKey::at(address("2001:db8::1")), RateLimitKey::at(address("2001:db8::ffff")));
+        assert_ne!(RateLimitKey::at(address("2001:db8::1")), RateLimitKey::at(address("2001:db8:0:1::1")));
     }
 }

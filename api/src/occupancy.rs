@@ -7,17 +7,17 @@
 
 mod feed;
 
-use crate::catalogue::Catalogue;
+use crate::catalogue::InventoryCache;
 use crate::problem::Problem;
 use crate::{signals, store_call};
 use chrono::{Days, Utc};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use pvt_domain::availability::{Holding, Occupancy};
 use pvt_domain::events::BookingEvent;
+use pvt_domain::grid::{HORIZON_NIGHTS, OccupancyGrid};
 use pvt_domain::ids::PropertyId;
 use pvt_domain::nights::Nights;
 use pvt_domain::timestamp::Timestamp;
-use pvt_domain::view::{HORIZON_NIGHTS, PropertyView};
 use pvt_messaging::{Subscriber, Topology};
 use pvt_stores::StoreError;
 use pvt_stores::mongo::Mongo;
@@ -33,11 +33,11 @@ use tracing::debug;
 /// How old a reading may get while events are heard, for what changes without one.
 const MAX_AGE: Duration = Duration::from_secs(120);
 /// How old while none are heard.
-const MAX_AGE_UNHEARD: Duration = Duration::from_secs(1);
+const MAX_AGE_UNSUBSCRIBED: Duration = Duration::from_secs(1);
 /// At this age a reading is renewed before anybody has to wait for that.
 const RENEWAL_AGE: Duration = Duration::from_secs(60);
 /// What nobody has looked at for so long is forgotten.
-const KEPT: Duration = Duration::from_secs(600);
+const IDLE_EVICTION_AGE: Duration = Duration::from_secs(600);
 /// Between two looks for what is to be renewed, and for houses that have another revision.
 const RENEWAL_INTERVAL: Duration = Duration::from_secs(1);
 /// Properties read at once for one request.
@@ -47,15 +47,15 @@ const NIGHTS_BACK: u64 = 2;
 
 /// The handle to what is known. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Occupancies {
+pub(crate) struct OccupancyCache {
     shared: Arc<Shared>,
 }
 
 struct Shared {
     mongo: Mongo,
     /// Learns of houses that changed, which are seen here first.
-    catalogue: Catalogue,
-    shelves: RwLock<HashMap<PropertyId, Arc<Shelf>>>,
+    catalogue: InventoryCache,
+    slots: RwLock<HashMap<PropertyId, Arc<Slot>>>,
     /// Whether somebody looks at anything.
     wanted: watch::Sender<bool>,
     /// Whether events arrive.
@@ -64,7 +64,7 @@ struct Shared {
 
 /// One property's place.
 #[derive(Default)]
-struct Shelf {
+struct Slot {
     state: Mutex<State>,
     /// Held by whoever reads, so that one reads for all.
     reading: Arc<tokio::sync::Mutex<()>>,
@@ -74,7 +74,7 @@ struct Shelf {
 struct State {
     known: Option<Known>,
     /// When somebody last looked.
-    looked_at: Option<Instant>,
+    last_used_at: Option<Instant>,
     /// Something changed that events do not tell in full: read again.
     stale: bool,
     /// What was heard since a reading began; it may or may not have seen it.
@@ -86,7 +86,7 @@ struct Known {
     read_at: Instant,
 }
 
-impl Shelf {
+impl Slot {
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing that holds it can leave it half-changed.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -100,18 +100,18 @@ impl Shelf {
     }
 }
 
-impl Occupancies {
+impl OccupancyCache {
     /// Starts hearing events and renewing what is known, until `stop`.
     pub(crate) fn start(
         mongo: Mongo,
-        catalogue: Catalogue,
+        catalogue: InventoryCache,
         amqp_url: &str,
         topology: Topology,
         stop: &CancellationToken,
     ) -> Self {
         let (wanted, _) = watch::channel(false);
         let shared =
-            Arc::new(Shared { mongo, catalogue, shelves: RwLock::default(), wanted, hearing: AtomicBool::new(false) });
+            Arc::new(Shared { mongo, catalogue, slots: RwLock::default(), wanted, hearing: AtomicBool::new(false) });
         let occupancies = Self { shared };
         let subscriber = Subscriber::start(amqp_url, topology, "pvt-api occupancy");
         tokio::spawn(feed::run(subscriber, occupancies.clone(), stop.clone()));
@@ -124,16 +124,16 @@ impl Occupancies {
     /// # Errors
     /// 503 when nothing is known and the store cannot be read.
     pub(crate) async fn of(&self, property: &PropertyId) -> Result<Option<Arc<Occupancy>>, Problem> {
-        self.shelf(property).lock().looked_at = Some(Instant::now());
+        self.slot(property).lock().last_used_at = Some(Instant::now());
         self.shared.wanted.send_if_modified(|wanted| !std::mem::replace(wanted, true));
-        let max_age = if self.shared.hearing.load(Ordering::Acquire) { MAX_AGE } else { MAX_AGE_UNHEARD };
+        let max_age = if self.shared.hearing.load(Ordering::Acquire) { MAX_AGE } else { MAX_AGE_UNSUBSCRIBED };
         self.no_older(property, max_age).await
     }
 
     /// All of these, in their order; those that are not there are left out.
     ///
     /// # Errors
-    /// As [`Occupancies::of`].
+    /// As [`OccupancyCache::of`].
     pub(crate) async fn of_all(&self, properties: Vec<PropertyId>) -> Result<Vec<Arc<Occupancy>>, Problem> {
         let read =
             stream::iter(properties).map(|property| async move { self.of(&property).await }).buffered(CONCURRENT_READS);
@@ -141,15 +141,15 @@ impl Occupancies {
     }
 
     async fn no_older(&self, property: &PropertyId, max_age: Duration) -> Result<Option<Arc<Occupancy>>, Problem> {
-        let shelf = self.shelf(property);
-        if let Some(known) = shelf.fresh(max_age) {
+        let slot = self.slot(property);
+        if let Some(known) = slot.fresh(max_age) {
             return Ok(Some(known));
         }
-        let reading = shelf.reading.clone().lock_owned().await;
-        if let Some(known) = shelf.fresh(max_age) {
+        let reading = slot.reading.clone().lock_owned().await;
+        if let Some(known) = slot.fresh(max_age) {
             return Ok(Some(known));
         }
-        let (shared, place, id) = (self.shared.clone(), shelf.clone(), property.clone());
+        let (shared, place, id) = (self.shared.clone(), slot.clone(), property.clone());
         let read = store_call::read(async move {
             let found = shared.read(&place, &id).await;
             drop(reading);
@@ -157,26 +157,26 @@ impl Occupancies {
         });
         match read.await {
             // While the store is away, what was read last is the best there is: nothing changes without it.
-            Err(problem) => shelf.lock().known.as_ref().map(|known| Some(known.occupancy.clone())).ok_or(problem),
+            Err(problem) => slot.lock().known.as_ref().map(|known| Some(known.occupancy.clone())).ok_or(problem),
             found => found,
         }
     }
 
-    fn shelf(&self, property: &PropertyId) -> Arc<Shelf> {
-        if let Some(shelf) = self.known_shelf(property) {
-            return shelf;
+    fn slot(&self, property: &PropertyId) -> Arc<Slot> {
+        if let Some(slot) = self.existing_slot(property) {
+            return slot;
         }
-        self.shared.shelves.write().unwrap_or_else(PoisonError::into_inner).entry(property.clone()).or_default().clone()
+        self.shared.slots.write().unwrap_or_else(PoisonError::into_inner).entry(property.clone()).or_default().clone()
     }
 
-    fn known_shelf(&self, property: &PropertyId) -> Option<Arc<Shelf>> {
-        self.shared.shelves.read().unwrap_or_else(PoisonError::into_inner).get(property).cloned()
+    fn existing_slot(&self, property: &PropertyId) -> Option<Arc<Slot>> {
+        self.shared.slots.read().unwrap_or_else(PoisonError::into_inner).get(property).cloned()
     }
 
     /// A booking has changed.
     fn heard(&self, event: BookingEvent) {
-        let Some(shelf) = self.known_shelf(&event.property_id) else { return };
-        let mut state = shelf.lock();
+        let Some(slot) = self.existing_slot(&event.property_id) else { return };
+        let mut state = slot.lock();
         if let Some(known) = &mut state.known {
             Arc::make_mut(&mut known.occupancy).hold(Holding::from(&event));
         }
@@ -184,17 +184,17 @@ impl Occupancies {
     }
 
     /// Something else of a property has changed.
-    pub(crate) fn outdated(&self, property: &PropertyId) {
-        if let Some(shelf) = self.known_shelf(property) {
-            shelf.lock().stale = true;
+    pub(crate) fn invalidate(&self, property: &PropertyId) {
+        if let Some(slot) = self.existing_slot(property) {
+            slot.lock().stale = true;
         }
     }
 
     /// From here on events arrive; what was said before was not heard.
     fn hearing(&self, hearing: bool) {
         if hearing {
-            let shelves = self.shared.shelves.read().unwrap_or_else(PoisonError::into_inner);
-            shelves.values().for_each(|shelf| shelf.lock().stale = true);
+            let slots = self.shared.slots.read().unwrap_or_else(PoisonError::into_inner);
+            slots.values().for_each(|slot| slot.lock().stale = true);
         }
         self.shared.hearing.store(hearing, Ordering::Release);
     }
@@ -204,7 +204,7 @@ impl Occupancies {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let known = self.forget_unwanted();
+            let known = self.evict_idle();
             if known.is_empty() {
                 continue;
             }
@@ -219,10 +219,12 @@ impl Occupancies {
     }
 
     /// Forgets what nobody has looked at for long; gives what is left.
-    fn forget_unwanted(&self) -> Vec<PropertyId> {
-        let mut shelves = self.shared.shelves.write().unwrap_or_else(PoisonError::into_inner);
-        shelves.retain(|_, shelf| shelf.lock().looked_at.is_none_or(|looked_at| looked_at.elapsed() < KEPT));
-        let left: Vec<PropertyId> = shelves.keys().cloned().collect();
+    fn evict_idle(&self) -> Vec<PropertyId> {
+        let mut slots = self.shared.slots.write().unwrap_or_else(PoisonError::into_inner);
+        slots.retain(|_, slot| {
+            slot.lock().last_used_at.is_none_or(|last_used_at| last_used_at.elapsed() < IDLE_EVICTION_AGE)
+        });
+        let left: Vec<PropertyId> = slots.keys().cloned().collect();
         self.shared.wanted.send_if_modified(|wanted| std::mem::replace(wanted, !left.is_empty()) == left.is_empty());
         left
     }
@@ -240,9 +242,9 @@ impl Occupancies {
             return;
         };
         for (property, rev) in stored {
-            if let Some(shelf) = self.known_shelf(&property) {
-                let mut state = shelf.lock();
-                let read = state.known.as_ref().map(|known| known.occupancy.view().inventory().rev);
+            if let Some(slot) = self.existing_slot(&property) {
+                let mut state = slot.lock();
+                let read = state.known.as_ref().map(|known| known.occupancy.grid().inventory().rev);
                 state.stale |= read.is_some_and(|read| read != rev);
             }
         }
@@ -251,22 +253,22 @@ impl Occupancies {
 
 impl Shared {
     /// Reads one property anew; events that come meanwhile are applied afterwards.
-    async fn read(&self, shelf: &Shelf, property: &PropertyId) -> Result<Option<Arc<Occupancy>>, StoreError> {
+    async fn read(&self, slot: &Slot, property: &PropertyId) -> Result<Option<Arc<Occupancy>>, StoreError> {
         let read_at = Instant::now();
         {
-            let mut state = shelf.lock();
+            let mut state = slot.lock();
             (state.heard, state.stale) = (Some(Vec::new()), false);
         }
         metrics::counter!(signals::OCCUPANCY_READS).increment(1);
         let read = occupancy(&self.mongo, property).await;
-        let mut state = shelf.lock();
+        let mut state = slot.lock();
         let heard = state.heard.take().unwrap_or_default();
         let Some(mut occupancy) = read.inspect_err(|_| state.stale = true)? else {
             state.known = None;
             return Ok(None);
         };
         heard.iter().for_each(|event| occupancy.hold(Holding::from(event)));
-        self.catalogue.learn(occupancy.view().inventory());
+        self.catalogue.insert_newer(occupancy.grid().inventory());
         let occupancy = Arc::new(occupancy);
         state.known = Some(Known { occupancy: occupancy.clone(), read_at });
         Ok(Some(occupancy))
@@ -279,7 +281,7 @@ async fn occupancy(mongo: &Mongo, property: &PropertyId) -> Result<Option<Occupa
     let origin = today.checked_sub_days(Days::new(NIGHTS_BACK)).unwrap_or(today);
     // After the house: prices that are newer than its revision are read again when that is seen to have changed.
     let rates = mongo.rates(property).await?;
-    let mut occupancy = Occupancy::new(PropertyView::new(Arc::new(inventory), origin).with_rates(Arc::new(rates)));
+    let mut occupancy = Occupancy::new(OccupancyGrid::new(Arc::new(inventory), origin).with_rates(Arc::new(rates)));
     let end = origin.checked_add_days(Days::new(u64::try_from(HORIZON_NIGHTS).unwrap_or(u64::MAX))).unwrap_or(origin);
     for block in mongo.blocks_within(property, Nights::new(origin, end)).await? {
         occupancy.block(&block.bed_ids, block.nights());

@@ -4,7 +4,7 @@
 //! What was made is known by its audit entry, which names the key and is written in the same transaction; this instance
 //! also remembers.
 
-use crate::accepted::{Reserved, Seen};
+use crate::accepted::{KeyState, Reservation};
 use crate::app::App;
 use crate::fingerprint::Fingerprint;
 use crate::policy::Caller;
@@ -13,35 +13,35 @@ use crate::store_call;
 use uuid::Uuid;
 
 /// Name space of keys: the same client and key always name the same wish.
-const WISHES: Uuid = Uuid::from_u128(0x9a4e_17c6_0d3b_4f52_b1c8_2e65_7f90_d4a1);
+const REQUEST_NAMESPACE: Uuid = Uuid::from_u128(0x9a4e_17c6_0d3b_4f52_b1c8_2e65_7f90_d4a1);
 
 /// A request with its key.
-pub(crate) struct Once<'a> {
+pub(crate) struct IdempotentRequest<'a> {
     app: &'a App,
     id: Uuid,
     fingerprint: Fingerprint,
-    reserved: Reserved<'a>,
-    repeated: bool,
+    reserved: Reservation<'a>,
+    replayed: bool,
 }
 
-impl<'a> Once<'a> {
+impl<'a> IdempotentRequest<'a> {
     /// Takes the key for this body.
     ///
     /// # Errors
     /// 422 when it named another request.
     pub(crate) fn take(app: &'a App, caller: &Caller, key: &str, fingerprint: Fingerprint) -> Result<Self, Problem> {
-        let id = Uuid::new_v5(&WISHES, format!("{}\n{key}", caller.client().unwrap_or_default()).as_bytes());
-        if app.accepted.reserve(id, fingerprint) == Seen::Other {
+        let id = Uuid::new_v5(&REQUEST_NAMESPACE, format!("{}\n{key}", caller.client().unwrap_or_default()).as_bytes());
+        if app.accepted.reserve(id, fingerprint) == KeyState::Reused {
             return Err(problem::IDEMPOTENCY_KEY_REUSED.into());
         }
-        Ok(Self { app, id, fingerprint, reserved: app.accepted.until_kept(id), repeated: false })
+        Ok(Self { app, id, fingerprint, reserved: app.accepted.hold_reservation(id), replayed: false })
     }
 
-    /// As [`Once::take`], for a change of a house that is audited under [`Once::id`] as `subject`.
+    /// As [`IdempotentRequest::take`], for a change of a house that is audited under [`IdempotentRequest::id`] as `subject`.
     ///
     /// # Errors
-    /// As [`Once::take`].
-    pub(crate) async fn take_audited(
+    /// As [`IdempotentRequest::take`].
+    pub(crate) async fn begin_audited(
         app: &'a App,
         caller: &Caller,
         key: &str,
@@ -54,7 +54,7 @@ impl<'a> Once<'a> {
         if earlier.iter().any(|entry| entry.subject != subject) {
             return Err(problem::IDEMPOTENCY_KEY_REUSED.into());
         }
-        Ok(Self { repeated: !earlier.is_empty(), ..taken })
+        Ok(Self { replayed: !earlier.is_empty(), ..taken })
     }
 
     /// Names the wish.
@@ -63,8 +63,8 @@ impl<'a> Once<'a> {
     }
 
     /// Whether it was fulfilled before, whatever became of that.
-    pub(crate) fn is_repeated(&self) -> bool {
-        self.repeated
+    pub(crate) fn is_replay(&self) -> bool {
+        self.replayed
     }
 
     /// It was done.

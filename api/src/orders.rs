@@ -11,45 +11,45 @@ use uuid::Uuid;
 /// Commands that may be waited for at once; for further ones the store alone is asked.
 const MAX_WAITING: usize = 4_000;
 
-type Waiting<R> = HashMap<Uuid, Vec<oneshot::Sender<R>>>;
+type Senders<R> = HashMap<Uuid, Vec<oneshot::Sender<R>>>;
 
 /// The handle to those who wait for replies of one kind. Cheap to clone.
-pub(crate) struct Orders<R>(Arc<Mutex<Waiting<R>>>);
+pub(crate) struct PendingReplies<R>(Arc<Mutex<Senders<R>>>);
 
-impl<R> Clone for Orders<R> {
+impl<R> Clone for PendingReplies<R> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
     }
 }
 
-impl<R> Default for Orders<R> {
+impl<R> Default for PendingReplies<R> {
     fn default() -> Self {
         Self(Arc::default())
     }
 }
 
 /// A place among the waiting. Dropping it gives the place up.
-pub(crate) struct Place<R> {
-    orders: Orders<R>,
+pub(crate) struct ReplySlot<R> {
+    orders: PendingReplies<R>,
     command: Uuid,
     /// The reply, once it is there.
     pub(crate) told: oneshot::Receiver<R>,
 }
 
-impl<R: Clone> Orders<R> {
+impl<R: Clone> PendingReplies<R> {
     /// Takes a place among the waiting; `None` when there is none left. Take it before sending the command.
-    pub(crate) fn wait_for(&self, command: Uuid) -> Option<Place<R>> {
+    pub(crate) fn wait_for(&self, command: Uuid) -> Option<ReplySlot<R>> {
         let mut waiting = self.lock();
         if waiting.len() >= MAX_WAITING {
             return None;
         }
         let (tell, told) = oneshot::channel();
         waiting.entry(command).or_default().push(tell);
-        Some(Place { orders: self.clone(), command, told })
+        Some(ReplySlot { orders: self.clone(), command, told })
     }
 
     /// A worker has dealt with this command. `false` when nobody waits for it here.
-    pub(crate) fn replied(&self, command: Uuid, reply: &R) -> bool {
+    pub(crate) fn deliver(&self, command: Uuid, reply: &R) -> bool {
         let Some(told) = self.lock().remove(&command) else { return false };
         // Who is no longer there needs no answer.
         told.into_iter().for_each(|one| drop(one.send(reply.clone())));
@@ -57,21 +57,21 @@ impl<R: Clone> Orders<R> {
     }
 }
 
-impl<R> Orders<R> {
-    fn lock(&self) -> MutexGuard<'_, Waiting<R>> {
+impl<R> PendingReplies<R> {
+    fn lock(&self) -> MutexGuard<'_, Senders<R>> {
         // Nothing that holds it can leave it half-changed.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<R> Place<R> {
+impl<R> ReplySlot<R> {
     /// Which command is waited for.
     pub(crate) fn command(&self) -> Uuid {
         self.command
     }
 }
 
-impl<R> Drop for Place<R> {
+impl<R> Drop for ReplySlot<R> {
     fn drop(&mut self) {
         self.told.close();
         let mut waiting = self.orders.lock();
@@ -86,24 +86,27 @@ impl<R> Drop for Place<R> {
 
 #[cfg(test)]
 mod tests {
-    use super::Orders;
+    use super::PendingReplies;
     use pvt_domain::ids::BookingId;
     use pvt_domain::messages::{Reply, ReplyOutcome};
     use uuid::Uuid;
 
     #[tokio::test]
-    async fn everybody_hears_of_their_own_command() {
-        let (orders, reply) =
-            (Orders::default(), |outcome| Reply { booking_id: BookingId::from_uuid(Uuid::nil()), outcome, why: None });
+    async fn each_caller_receives_its_own_reply() {
+        let (orders, reply) = (PendingReplies::default(), |outcome| Reply {
+            booking_id: BookingId::from_uuid(Uuid::nil()),
+            outcome,
+            why: None,
+        });
         let (one, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
         let (mut first, mut again, mut second) =
             (orders.wait_for(one).unwrap(), orders.wait_for(one).unwrap(), orders.wait_for(other).unwrap());
-        assert!(orders.replied(one, &reply(ReplyOutcome::Stale)));
+        assert!(orders.deliver(one, &reply(ReplyOutcome::Stale)));
         assert_eq!((&mut first.told).await.unwrap().outcome, ReplyOutcome::Stale);
         assert_eq!((&mut again.told).await.unwrap().outcome, ReplyOutcome::Stale, "the same command may be sent twice");
         assert!(second.told.try_recv().is_err(), "the other command was not dealt with");
         drop(second);
-        assert!(!orders.replied(other, &reply(ReplyOutcome::Decided)), "a place that was given up is gone");
+        assert!(!orders.deliver(other, &reply(ReplyOutcome::Decided)), "a place that was given up is gone");
         assert!(orders.lock().is_empty());
     }
 }

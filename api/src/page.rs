@@ -1,7 +1,7 @@
 //! Lists, a page at a time: an opaque cursor, a bounded number of items, and a `Link` to the next page.
 
 use crate::headers;
-use crate::problem::{self, Answer, Problem};
+use crate::problem::{self, HandlerResult, Problem};
 use axum::Json;
 use axum::http::{HeaderValue, Uri, header};
 use axum::response::IntoResponse;
@@ -14,7 +14,7 @@ const DEFAULT_LIMIT: usize = 50;
 const MAX_LIMIT: usize = 200;
 
 #[derive(Debug, Deserialize)]
-struct Asked {
+struct PageParameters {
     limit: Option<String>,
     cursor: Option<String>,
 }
@@ -33,15 +33,16 @@ impl PageQuery {
     /// # Errors
     /// 400 when either cannot be read.
     pub(crate) fn read(uri: &Uri) -> Result<Self, Problem> {
-        let asked: Asked = headers::query(uri)?;
-        let limit = asked
+        let parameters: PageParameters = headers::query(uri)?;
+        let limit = parameters
             .limit
             .map_or(Some(DEFAULT_LIMIT), |text| text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit)));
         let limit = limit.ok_or_else(|| {
             Problem::new(problem::INVALID_QUERY, format!("`limit` takes a number from 1 to {MAX_LIMIT}."))
         })?;
-        let after =
-            asked.cursor.map(|text| URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| String::from_utf8(bytes).ok()));
+        let after = parameters
+            .cursor
+            .map(|text| URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| String::from_utf8(bytes).ok()));
         let unreadable =
             || Problem::new(problem::INVALID_QUERY, "`cursor` takes what an earlier page gave as next_cursor.");
         Ok(Self { limit, after: after.map(|after| after.ok_or_else(unreadable)).transpose()? })
@@ -65,7 +66,7 @@ impl PageQuery {
     }
 
     /// One item more than the page shows: whether it is there tells whether there is a next page.
-    pub(crate) fn one_more(&self) -> i64 {
+    pub(crate) fn fetch_limit(&self) -> i64 {
         i64::try_from(self.limit).unwrap_or(i64::MAX).saturating_add(1)
     }
 }
@@ -85,14 +86,14 @@ pub(crate) struct Page<T> {
 }
 
 #[derive(Serialize)]
-struct View<V> {
+struct PageView<V> {
     items: Vec<V>,
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
 }
 
 impl<T> Page<T> {
-    /// From what was found for [`PageQuery::one_more`]; `key` is what the list is ordered by.
+    /// From what was found for [`PageQuery::fetch_limit`]; `key` is what the list is ordered by.
     pub(crate) fn of(mut found: Vec<T>, query: &PageQuery, key: impl Fn(&T) -> String) -> Self {
         let more = found.len() > query.limit;
         found.truncate(query.limit);
@@ -101,20 +102,20 @@ impl<T> Page<T> {
     }
 
     /// A page that was cut elsewhere; `last` is where the next one begins, if there may be one.
-    pub(crate) fn ending(items: Vec<T>, last: Option<String>) -> Self {
+    pub(crate) fn with_cursor(items: Vec<T>, last: Option<String>) -> Self {
         Self { items, next_cursor: last.map(|last| URL_SAFE_NO_PAD.encode(last)) }
     }
 
     /// The answer of the list at `uri`, whatever else that asks for.
-    pub(crate) fn answer_at<V: Serialize>(self, uri: &Uri, query: &PageQuery, view: impl Fn(T) -> V) -> Answer {
+    pub(crate) fn respond_at<V: Serialize>(self, uri: &Uri, query: &PageQuery, view: impl Fn(T) -> V) -> HandlerResult {
         self.answer(&unpaged(uri), query, view)
     }
 
     /// The answer of the list at `path`, which may have a query of its own.
-    pub(crate) fn answer<V: Serialize>(self, path: &str, query: &PageQuery, view: impl Fn(T) -> V) -> Answer {
+    pub(crate) fn answer<V: Serialize>(self, path: &str, query: &PageQuery, view: impl Fn(T) -> V) -> HandlerResult {
         let link = self.next_cursor.as_ref().map(|cursor| query.link(path, cursor));
         let mut answer =
-            Json(View { items: self.items.into_iter().map(view).collect(), next_cursor: self.next_cursor })
+            Json(PageView { items: self.items.into_iter().map(view).collect(), next_cursor: self.next_cursor })
                 .into_response();
         if let Some(link) = link {
             answer.headers_mut().insert(header::LINK, HeaderValue::try_from(link).map_err(Problem::internal)?);
@@ -132,9 +133,9 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_leads_to_the_next_page_and_the_last_page_has_none() {
+    fn cursor_leads_to_next_page_until_the_last() {
         let first = query("?limit=2").unwrap();
-        assert_eq!((first.one_more(), first.after.as_deref()), (3, None));
+        assert_eq!((first.fetch_limit(), first.after.as_deref()), (3, None));
         let page = Page::of(vec!["a", "b", "c"], &first, |item| (*item).to_owned());
         let cursor = page.next_cursor.unwrap();
         assert_eq!(
@@ -145,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_refused() {
+    fn invalid_parameters_are_refused() {
         for bad in ["?limit=0", "?limit=201", "?limit=x", "?cursor=%25", "?cursor=_w"] {
             assert_eq!(query(bad).err(), Some("invalid_query"), "{bad}");
         }

@@ -9,20 +9,20 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 /// How long a request waits for its turn.
-const TURN_TIMEOUT: Duration = Duration::from_secs(3);
+const PERMIT_TIMEOUT: Duration = Duration::from_secs(3);
 /// What callers are told to wait when there was none, in seconds.
 const RETRY_AFTER_SECS: u32 = 2;
 
 /// The place where passwords are hashed.
 pub(crate) struct Hasher {
-    turns: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
 }
 
 impl Hasher {
     /// With as many turns at once as leave half of the cores to everything else.
     pub(crate) fn new() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { turns: Arc::new(Semaphore::new((cores / 2).max(1))) }
+        Self { permits: Arc::new(Semaphore::new((cores / 2).max(1))) }
     }
 
     /// The hash of a new password.
@@ -45,13 +45,13 @@ impl Hasher {
         &self,
         work: impl FnOnce() -> Result<T, HashError> + Send + 'static,
     ) -> Result<T, Problem> {
-        let Ok(Ok(turn)) = timeout(TURN_TIMEOUT, self.turns.clone().acquire_owned()).await else {
+        let Ok(Ok(permit)) = timeout(PERMIT_TIMEOUT, self.permits.clone().acquire_owned()).await else {
             return Err(Problem::from(problem::OVERLOADED).retry_after(RETRY_AFTER_SECS));
         };
         // The turn goes along: a caller that hangs up does not make room before the work is done.
         let done = tokio::task::spawn_blocking(move || {
             let result = work();
-            drop(turn);
+            drop(permit);
             result
         });
         done.await.map_err(Problem::internal)?.map_err(Problem::internal)
@@ -64,16 +64,16 @@ mod tests {
     use secrecy::SecretString;
 
     #[tokio::test(start_paused = true)]
-    async fn who_finds_no_turn_is_told_to_come_back() {
+    async fn hashing_is_refused_when_all_permits_are_taken() {
         let hasher = Hasher::new();
-        let all = u32::try_from(hasher.turns.available_permits()).unwrap();
-        let taken = hasher.turns.clone().acquire_many_owned(all).await.unwrap();
+        let all = u32::try_from(hasher.permits.available_permits()).unwrap();
+        let taken = hasher.permits.clone().acquire_many_owned(all).await.unwrap();
         assert_eq!(hasher.hash(SecretString::from("correct horse")).await.unwrap_err().code(), "overloaded");
         drop(taken);
     }
 
     #[tokio::test]
-    async fn a_hash_can_be_verified() {
+    async fn hash_is_verified() {
         let hasher = Hasher::new();
         let hash = hasher.hash(SecretString::from("correct horse")).await.unwrap();
         assert!(hasher.verify(SecretString::from("correct horse"), Some(hash.clone())).await.unwrap());

@@ -18,12 +18,12 @@ pub(crate) enum Caller {
     /// A program with a valid key.
     Key(Arc<ApiKey>),
     /// Somebody who has logged in.
-    Person(Arc<Person>),
+    User(Arc<SignedInUser>),
 }
 
 /// Somebody who has logged in, as their access token says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Person {
+pub(crate) struct SignedInUser {
     /// Their account.
     pub(crate) id: UserId,
     role: Role,
@@ -32,7 +32,7 @@ pub(crate) struct Person {
     client: String,
 }
 
-impl Person {
+impl SignedInUser {
     pub(crate) fn new(claims: AccessClaims) -> Self {
         Self {
             id: claims.sub,
@@ -45,7 +45,7 @@ impl Person {
 
 /// How far a caller reaches, from the least.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Reach {
+enum AccessLevel {
     Nobody,
     /// Their own bookings.
     Own,
@@ -109,7 +109,7 @@ impl Rule {
     }
 
     /// Counted by this limit.
-    pub(crate) const fn counted(mut self, bucket: Bucket) -> Self {
+    pub(crate) const fn limited_by(mut self, bucket: Bucket) -> Self {
         self.bucket = bucket;
         self
     }
@@ -118,19 +118,19 @@ impl Rule {
     ///
     /// # Errors
     /// 401 for whoever might be allowed with a credential, 403 for whoever has one that is not enough.
-    pub(crate) fn admits(self, caller: &Caller) -> Result<(), Problem> {
+    pub(crate) fn authorize(self, caller: &Caller) -> Result<(), Problem> {
         let needed = match self.access {
             Access::Open => return Ok(()),
-            Access::Public | Access::Guest => Reach::Nobody,
+            Access::Public | Access::Guest => AccessLevel::Nobody,
             Access::Account if matches!(caller, Caller::Key(_)) => {
                 return Err(Problem::new(problem::FORBIDDEN, "Log in: API keys have no account of their own."));
             }
-            Access::Known | Access::Account => Reach::Own,
-            Access::Staff => Reach::Properties,
-            Access::Admin => Reach::Everything,
+            Access::Known | Access::Account => AccessLevel::Own,
+            Access::Staff => AccessLevel::Properties,
+            Access::Admin => AccessLevel::Everything,
         };
-        match caller.reach() {
-            reach if reach < needed && reach == Reach::Nobody => Err(problem::UNAUTHENTICATED.into()),
+        match caller.access_level() {
+            reach if reach < needed && reach == AccessLevel::Nobody => Err(problem::UNAUTHENTICATED.into()),
             reach if reach < needed => Err(problem::FORBIDDEN.into()),
             _ if self.scope.is_some_and(|scope| !caller.has_scope(scope)) => {
                 Err(Problem::new(problem::FORBIDDEN, "Use an API key whose scopes cover this."))
@@ -141,18 +141,18 @@ impl Rule {
 }
 
 impl Caller {
-    fn reach(&self) -> Reach {
+    fn access_level(&self) -> AccessLevel {
         match self {
-            Self::Anonymous => Reach::Nobody,
+            Self::Anonymous => AccessLevel::Nobody,
             Self::Key(key) => match key.role {
-                ApiRole::Client => Reach::Own,
-                ApiRole::Staff => Reach::Properties,
-                ApiRole::Admin => Reach::Everything,
+                ApiRole::Client => AccessLevel::Own,
+                ApiRole::Staff => AccessLevel::Properties,
+                ApiRole::Admin => AccessLevel::Everything,
             },
-            Self::Person(person) => match person.role {
-                Role::Guest => Reach::Own,
-                Role::Staff => Reach::Properties,
-                Role::Admin => Reach::Everything,
+            Self::User(user) => match user.role {
+                Role::Guest => AccessLevel::Own,
+                Role::Staff => AccessLevel::Properties,
+                Role::Admin => AccessLevel::Everything,
             },
         }
     }
@@ -160,7 +160,7 @@ impl Caller {
     fn has_scope(&self, scope: Scope) -> bool {
         match self {
             Self::Key(key) => key.scopes.covers(scope),
-            Self::Anonymous | Self::Person(_) => true,
+            Self::Anonymous | Self::User(_) => true,
         }
     }
 
@@ -169,7 +169,7 @@ impl Caller {
         match self {
             Self::Anonymous => None,
             Self::Key(key) => Some(&key.id),
-            Self::Person(person) => Some(&person.client),
+            Self::User(user) => Some(&user.client),
         }
     }
 
@@ -177,44 +177,44 @@ impl Caller {
     ///
     /// # Errors
     /// 401 when nobody has: at a route of [`Access::Account`] that cannot happen.
-    pub(crate) fn person(&self) -> Result<&Person, Problem> {
+    pub(crate) fn signed_in_user(&self) -> Result<&SignedInUser, Problem> {
         match self {
-            Self::Person(person) => Ok(person),
+            Self::User(user) => Ok(user),
             Self::Anonymous | Self::Key(_) => Err(problem::UNAUTHENTICATED.into()),
         }
     }
 
     /// How the caller appears in histories and headers.
     pub(crate) fn actor(&self) -> String {
-        match (self, self.reach()) {
+        match (self, self.access_level()) {
             (Self::Anonymous, _) => "guest".to_owned(),
-            (Self::Key(key), Reach::Nobody | Reach::Own) => format!("client:{}", key.id),
-            (Self::Key(key), Reach::Properties | Reach::Everything) => format!("staff:{}", key.id),
-            (Self::Person(person), Reach::Nobody | Reach::Own) => format!("user:{}", person.id),
-            (Self::Person(person), Reach::Properties | Reach::Everything) => format!("staff:{}", person.id),
+            (Self::Key(key), AccessLevel::Nobody | AccessLevel::Own) => format!("client:{}", key.id),
+            (Self::Key(key), AccessLevel::Properties | AccessLevel::Everything) => format!("staff:{}", key.id),
+            (Self::User(user), AccessLevel::Nobody | AccessLevel::Own) => format!("user:{}", user.id),
+            (Self::User(user), AccessLevel::Properties | AccessLevel::Everything) => format!("staff:{}", user.id),
         }
     }
 
     /// Whether the caller works for all properties.
     pub(crate) fn is_admin(&self) -> bool {
-        self.reach() == Reach::Everything
+        self.access_level() == AccessLevel::Everything
     }
 
     /// Whether the caller works for this property.
-    pub(crate) fn acts_on(&self, property: &PropertyId) -> bool {
-        match (self.reach(), self) {
-            (Reach::Everything, _) => true,
-            (Reach::Properties, Self::Key(key)) => key.properties.covers(property),
-            (Reach::Properties, Self::Person(person)) => person.properties.contains(property),
+    pub(crate) fn is_staff_of(&self, property: &PropertyId) -> bool {
+        match (self.access_level(), self) {
+            (AccessLevel::Everything, _) => true,
+            (AccessLevel::Properties, Self::Key(key)) => key.properties.covers(property),
+            (AccessLevel::Properties, Self::User(user)) => user.properties.contains(property),
             _ => false,
         }
     }
 
     /// Whether this booking is the caller's own or of a property that the caller works for. Who may not, must not learn
     /// that it exists.
-    pub(crate) fn sees(&self, booking: &Booking) -> bool {
+    pub(crate) fn may_see(&self, booking: &Booking) -> bool {
         let own = self.client().is_some_and(|client| booking.client.as_deref() == Some(client));
-        own || self.acts_on(&booking.property_id)
+        own || self.is_staff_of(&booking.property_id)
     }
 }
 

@@ -19,7 +19,7 @@ pub(crate) const MAX_ERRORS: usize = 100;
 
 /// A kind of problem. Its code is a contract with callers.
 #[derive(Debug, PartialEq, Eq, Serialize)]
-pub struct Kind {
+pub struct ProblemKind {
     /// Stable name.
     pub code: &'static str,
     /// HTTP status.
@@ -32,9 +32,9 @@ pub struct Kind {
 
 macro_rules! problems {
     ($($id:ident $code:literal $status:literal $title:literal $advice:literal;)*) => {
-        $(pub(crate) const $id: &Kind = &Kind { code: $code, status: $status, title: $title, advice: $advice };)*
+        $(pub(crate) const $id: &ProblemKind = &ProblemKind { code: $code, status: $status, title: $title, advice: $advice };)*
         /// All kinds of problems, by status.
-        pub const PROBLEMS: &[&Kind] = &[$($id),*];
+        pub const PROBLEMS: &[&ProblemKind] = &[$($id),*];
     };
 }
 
@@ -109,7 +109,7 @@ problems! {
         this one.";
     ALREADY_EXISTS "already_exists" 409 "There is one of this id already" "Choose another id, or change the one that \
         is there.";
-    HOUSE_BUSY "house_busy" 409 "Others are changing the property" "Send the change again.";
+    PROPERTY_BUSY "house_busy" 409 "Others are changing the property" "Send the change again.";
     PRECONDITION_FAILED "precondition_failed" 412 "It has changed meanwhile" "Read it again, and send the change \
         with the new ETag in If-Match.";
     PAYLOAD_TOO_LARGE "payload_too_large" 413 "The body is too large" "Send less.";
@@ -143,7 +143,7 @@ problems! {
 /// One occurrence of a problem.
 #[derive(Debug, Clone)]
 pub(crate) struct Problem {
-    kind: &'static Kind,
+    kind: &'static ProblemKind,
     detail: Cow<'static, str>,
     errors: Vec<FieldError>,
     headers: Vec<(HeaderName, HeaderValue)>,
@@ -151,17 +151,17 @@ pub(crate) struct Problem {
 }
 
 /// Handlers answer with either.
-pub(crate) type Answer = Result<Response, Problem>;
+pub(crate) type HandlerResult = Result<Response, Problem>;
 
-impl From<&'static Kind> for Problem {
-    fn from(kind: &'static Kind) -> Self {
+impl From<&'static ProblemKind> for Problem {
+    fn from(kind: &'static ProblemKind) -> Self {
         Self { kind, detail: Cow::Borrowed(kind.advice), errors: Vec::new(), headers: Vec::new(), members: Vec::new() }
     }
 }
 
 impl Problem {
     /// With words of its own. They must say what to do.
-    pub(crate) fn new(kind: &'static Kind, detail: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn new(kind: &'static ProblemKind, detail: impl Into<Cow<'static, str>>) -> Self {
         Self { detail: detail.into(), ..Self::from(kind) }
     }
 
@@ -204,7 +204,7 @@ impl Problem {
     }
 
     /// Whether it is for the caller to mend.
-    pub(crate) fn is_callers(&self) -> bool {
+    pub(crate) fn is_client_error(&self) -> bool {
         self.kind.status < 500
     }
 
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn a_problem_document_has_the_form_of_rfc_9457() {
+    fn problem_document_follows_rfc_9457() {
         let problem =
             Problem::fields(vec![FieldError::new("/stays/0/guests", "no_guests", "a stay needs at least one guest")]);
         let document: Value = serde_json::from_slice(&problem.document("r-1")).unwrap();

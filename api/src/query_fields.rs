@@ -1,14 +1,14 @@
 //! Query parameters read strictly: every fault is named at once.
 
 use crate::problem::{self, Problem};
-use crate::reader::is_full_date;
+use crate::reader::is_rfc3339_date;
 use chrono::NaiveDate;
 use std::str::FromStr;
 
 /// Reads parameters and collects what is wrong with them.
 #[derive(Debug, Default)]
 pub(crate) struct QueryFields {
-    faults: Vec<String>,
+    violations: Vec<String>,
 }
 
 impl QueryFields {
@@ -16,7 +16,7 @@ impl QueryFields {
     pub(crate) fn optional<T: FromStr>(&mut self, name: &str, text: Option<&str>, expects: &str) -> Option<T> {
         let value = text.map(str::parse);
         if let Some(Err(_)) = value {
-            self.fault(format!("`{name}` takes {expects}"));
+            self.violation(format!("`{name}` takes {expects}"));
         }
         value?.ok()
     }
@@ -24,9 +24,9 @@ impl QueryFields {
     /// A date that is not needed.
     pub(crate) fn optional_date(&mut self, name: &str, text: Option<&str>) -> Option<NaiveDate> {
         let text = text?;
-        let date = is_full_date(text).then(|| text.parse().ok()).flatten();
+        let date = is_rfc3339_date(text).then(|| text.parse().ok()).flatten();
         if date.is_none() {
-            self.fault(format!("`{name}` takes a date such as 2027-01-10"));
+            self.violation(format!("`{name}` takes a date such as 2027-01-10"));
         }
         date
     }
@@ -34,7 +34,7 @@ impl QueryFields {
     /// A date that is needed.
     pub(crate) fn date(&mut self, name: &str, text: Option<&str>) -> Option<NaiveDate> {
         if text.is_none() {
-            self.fault(format!("`{name}` is missing; it takes a date such as 2027-01-10"));
+            self.violation(format!("`{name}` is missing; it takes a date such as 2027-01-10"));
         }
         self.optional_date(name, text)
     }
@@ -45,14 +45,14 @@ impl QueryFields {
         let found = choices.iter().find(|(choice, _)| *choice == text);
         if found.is_none() {
             let names: Vec<&str> = choices.iter().map(|(choice, _)| *choice).collect();
-            self.fault(format!("`{name}` takes one of {}", names.join(", ")));
+            self.violation(format!("`{name}` takes one of {}", names.join(", ")));
         }
         found.map(|(_, value)| *value)
     }
 
     /// Something else that is wrong.
-    pub(crate) fn fault(&mut self, fault: impl Into<String>) {
-        self.faults.push(fault.into());
+    pub(crate) fn violation(&mut self, violation: impl Into<String>) {
+        self.violations.push(violation.into());
     }
 
     /// What was read, if nothing is wrong.
@@ -61,8 +61,8 @@ impl QueryFields {
     /// 400 that names every fault.
     pub(crate) fn finish<T>(self, read: Option<T>) -> Result<T, Problem> {
         match read {
-            Some(read) if self.faults.is_empty() => Ok(read),
-            _ => Err(Problem::new(problem::INVALID_QUERY, format!("{}.", self.faults.join("; ")))),
+            Some(read) if self.violations.is_empty() => Ok(read),
+            _ => Err(Problem::new(problem::INVALID_QUERY, format!("{}.", self.violations.join("; ")))),
         }
     }
 }

@@ -55,15 +55,15 @@ impl QuoteKey {
         text: &str,
         (property, plan, stays): (&PropertyId, &RatePlanId, &[StayRequest]),
     ) -> Result<Quote, Problem> {
-        let fault = |code, message| Problem::fields(vec![FieldError::new("/quote", code, message)]);
+        let violation = |code, message| Problem::fields(vec![FieldError::new("/quote", code, message)]);
         let quote = self
             .verify(text)
-            .ok_or_else(|| fault("invalid_quote", "send what POST /api/quotes gave as `quote`, unchanged"))?;
+            .ok_or_else(|| violation("invalid_quote", "send what POST /api/quotes gave as `quote`, unchanged"))?;
         let same = quote.property_id == *property && quote.rate_plan_id == *plan && quote.stays == stays;
         if same {
             Ok(quote)
         } else {
-            Err(fault("quote_of_other_stays", "the quote is for another property, rate plan or other stays"))
+            Err(violation("quote_of_other_stays", "the quote is for another property, rate plan or other stays"))
         }
     }
 }
@@ -80,7 +80,7 @@ mod tests {
     use secrecy::SecretString;
 
     #[test]
-    fn only_what_was_signed_here_is_a_quote() {
+    fn foreign_signatures_are_refused() {
         let house = hostel();
         let stays =
             vec![StayRequest::new("dorm-6-mixed", "2027-01-10".parse().unwrap(), "2027-01-13".parse().unwrap(), 2)];

@@ -14,13 +14,13 @@ const MAX_KEY_CHARS: usize = 64;
 
 /// A place in the document. Becomes text only when there is something to report.
 #[derive(Clone, Copy)]
-pub(crate) enum At<'p> {
+pub(crate) enum Pointer<'p> {
     Root,
-    Key(&'p At<'p>, &'p str),
-    Index(&'p At<'p>, usize),
+    Key(&'p Pointer<'p>, &'p str),
+    Index(&'p Pointer<'p>, usize),
 }
 
-impl At<'_> {
+impl Pointer<'_> {
     /// The JSON pointer (RFC 6901).
     pub(crate) fn pointer(&self) -> String {
         match self {
@@ -38,44 +38,44 @@ impl At<'_> {
 #[derive(Clone, Copy)]
 pub(crate) struct Fields<'n, 'a, 'p> {
     members: &'n [(Cow<'a, str>, Node<'a>)],
-    at: &'p At<'p>,
+    at: &'p Pointer<'p>,
 }
 
 /// A value and where it stands.
 #[derive(Clone, Copy)]
 pub(crate) struct Field<'n, 'a, 'p> {
     node: &'n Node<'a>,
-    at: At<'p>,
+    at: Pointer<'p>,
 }
 
 /// What was found wrong so far.
 #[derive(Debug, Default)]
 pub(crate) struct Reader {
-    faults: Vec<FieldError>,
+    violations: Vec<FieldError>,
 }
 
 impl Reader {
     /// The faults found.
-    pub(crate) fn into_faults(self) -> Vec<FieldError> {
-        self.faults
+    pub(crate) fn into_violations(self) -> Vec<FieldError> {
+        self.violations
     }
 
     /// Reports a fault. Beyond what a problem lists, more would only cost memory.
-    pub(crate) fn fault(&mut self, at: &At<'_>, code: &'static str, message: impl Into<String>) {
-        if self.faults.len() < MAX_ERRORS {
-            self.faults.push(FieldError::new(at.pointer(), code, message));
+    pub(crate) fn violation(&mut self, at: &Pointer<'_>, code: &'static str, message: impl Into<String>) {
+        if self.violations.len() < MAX_ERRORS {
+            self.violations.push(FieldError::new(at.pointer(), code, message));
         }
     }
 
     fn wrong_type(&mut self, field: Field<'_, '_, '_>, expected: &str) {
-        self.fault(&field.at, "wrong_type", format!("must be {expected}, not {}", field.node.kind()));
+        self.violation(&field.at, "wrong_type", format!("must be {expected}, not {}", field.node.kind()));
     }
 
     /// The members of an object; members that are not known are faults.
     pub(crate) fn object<'n, 'a, 'p>(
         &mut self,
         node: &'n Node<'a>,
-        at: &'p At<'p>,
+        at: &'p Pointer<'p>,
         known: &[&str],
     ) -> Option<Fields<'n, 'a, 'p>> {
         let Node::Object(members) = node else {
@@ -83,8 +83,8 @@ impl Reader {
             return None;
         };
         for (key, _) in members.iter().filter(|(key, _)| !known.contains(&&**key)) {
-            self.fault(
-                &At::Key(at, key),
+            self.violation(
+                &Pointer::Key(at, key),
                 "unknown_field",
                 format!("not a field here; known are: {}", known.join(", ")),
             );
@@ -100,13 +100,13 @@ impl Reader {
     ) -> Option<Field<'n, 'a, 'p>> {
         let found = fields.optional(key);
         if found.is_none() {
-            self.fault(&At::Key(fields.at, key), "required", "is missing");
+            self.violation(&Pointer::Key(fields.at, key), "required", "is missing");
         }
         found
     }
 
     /// An item of a list that must be a text.
-    pub(crate) fn item_text<'n>(&mut self, node: &'n Node<'_>, at: &At<'_>) -> Option<&'n str> {
+    pub(crate) fn item_text<'n>(&mut self, node: &'n Node<'_>, at: &Pointer<'_>) -> Option<&'n str> {
         self.text(Field { node, at: *at })
     }
 
@@ -122,9 +122,9 @@ impl Reader {
     /// A date as `2027-01-10`.
     pub(crate) fn date(&mut self, field: Field<'_, '_, '_>) -> Option<NaiveDate> {
         let text = self.text(field)?;
-        let date = is_full_date(text).then(|| text.parse().ok()).flatten();
+        let date = is_rfc3339_date(text).then(|| text.parse().ok()).flatten();
         if date.is_none() {
-            self.fault(&field.at, "invalid_date", "must be a date of the calendar such as 2027-01-10");
+            self.violation(&field.at, "invalid_date", "must be a date of the calendar such as 2027-01-10");
         }
         date
     }
@@ -137,7 +137,7 @@ impl Reader {
         };
         let count = u32::try_from(*number).ok();
         if count.is_none() {
-            self.fault(&field.at, "out_of_range", "must not be negative or that large");
+            self.violation(&field.at, "out_of_range", "must not be negative or that large");
         }
         count
     }
@@ -159,7 +159,7 @@ impl Reader {
         };
         let number = i64::try_from(*number).ok().filter(|number| bounds.contains(number));
         if number.is_none() {
-            self.fault(&field.at, "out_of_range", format!("must be from {} to {}", bounds.start(), bounds.end()));
+            self.violation(&field.at, "out_of_range", format!("must be from {} to {}", bounds.start(), bounds.end()));
         }
         number
     }
@@ -179,7 +179,7 @@ impl Reader {
         let chosen = choices.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
         if chosen.is_none() {
             let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
-            self.fault(&field.at, "unknown_value", format!("must be one of: {}", names.join(", ")));
+            self.violation(&field.at, "unknown_value", format!("must be one of: {}", names.join(", ")));
         }
         chosen
     }
@@ -195,7 +195,7 @@ impl Reader {
 }
 
 /// RFC 3339's full-date; chrono alone would also take `+2027-1-10`.
-pub(crate) fn is_full_date(text: &str) -> bool {
+pub(crate) fn is_rfc3339_date(text: &str) -> bool {
     text.len() == 10
         && text
             .bytes()
@@ -212,13 +212,13 @@ impl<'n, 'a, 'p> Fields<'n, 'a, 'p> {
     /// A member that may be missing or `null`.
     pub(crate) fn optional(&self, key: &'p str) -> Option<Field<'n, 'a, 'p>> {
         let found = self.members.iter().find(|(name, value)| name == key && *value != Node::Null);
-        found.map(|(_, node)| Field { node, at: At::Key(self.at, key) })
+        found.map(|(_, node)| Field { node, at: Pointer::Key(self.at, key) })
     }
 }
 
 impl<'n, 'a, 'p> Field<'n, 'a, 'p> {
     /// An item of a list or a member of [`Reader::entries`].
-    pub(crate) fn at_place(node: &'n Node<'a>, at: At<'p>) -> Self {
+    pub(crate) fn located(node: &'n Node<'a>, at: Pointer<'p>) -> Self {
         Self { node, at }
     }
 
@@ -228,38 +228,39 @@ impl<'n, 'a, 'p> Field<'n, 'a, 'p> {
     }
 
     /// Where it stands.
-    pub(crate) fn at(&self) -> At<'p> {
+    pub(crate) fn at(&self) -> Pointer<'p> {
         self.at
     }
 }
 
 /// Adds faults of rules to faults of form. A place whose form is wrong already is not reported again, nor is anything
 /// inside it.
-pub(crate) fn merge(faults: &mut Vec<FieldError>, more: Vec<FieldError>) {
-    let of_form = faults.len();
-    for fault in more {
-        let covered = faults.iter().take(of_form).any(|known| {
-            fault.pointer.strip_prefix(&known.pointer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+pub(crate) fn merge(violations: &mut Vec<FieldError>, more: Vec<FieldError>) {
+    let of_form = violations.len();
+    for violation in more {
+        let covered = violations.iter().take(of_form).any(|known| {
+            violation.pointer.strip_prefix(&known.pointer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         });
         if !covered {
-            faults.push(fault);
+            violations.push(violation);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{At, Reader, merge};
+    use super::{Pointer, Reader, merge};
     use crate::json::parse;
     use pvt_domain::intake::FieldError;
 
     #[test]
-    fn every_fault_of_form_is_collected() {
+    fn all_violations_are_collected() {
         let node =
             parse(br#"{"name":1,"day":"2027-02-30","many":-1,"half":1.5,"kind":"x","list":{},"gone":null,"a/b~c":0}"#)
                 .unwrap();
         let mut reader = Reader::default();
-        let fields = reader.object(&node, &At::Root, &["name", "day", "many", "half", "kind", "list", "gone"]).unwrap();
+        let fields =
+            reader.object(&node, &Pointer::Root, &["name", "day", "many", "half", "kind", "list", "gone"]).unwrap();
         fields.optional("name").and_then(|field| reader.text(field));
         fields.optional("day").and_then(|field| reader.date(field));
         fields.optional("many").and_then(|field| reader.count(field));
@@ -267,8 +268,8 @@ mod tests {
         fields.optional("kind").and_then(|field| reader.one_of(field, &[("y", 1), ("z", 2)]));
         fields.optional("list").and_then(|field| reader.list(field));
         assert!(reader.required(fields, "gone").is_none());
-        let faults = reader.into_faults();
-        let found: Vec<_> = faults.iter().map(|fault| (fault.pointer.as_str(), fault.code)).collect();
+        let violations = reader.into_violations();
+        let found: Vec<_> = violations.iter().map(|violation| (violation.pointer.as_str(), violation.code)).collect();
         let expected = [
             ("/a~1b~0c", "unknown_field"),
             ("/name", "wrong_type"),
@@ -283,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn dates_have_one_spelling() {
+    fn only_rfc3339_dates_are_accepted() {
         for (text, good) in [
             ("2027-01-10", true),
             ("2028-02-29", true),
@@ -295,28 +296,28 @@ mod tests {
             let body = format!("{{\"d\":\"{text}\"}}");
             let node = parse(body.as_bytes()).unwrap();
             let mut reader = Reader::default();
-            let fields = reader.object(&node, &At::Root, &["d"]).unwrap();
+            let fields = reader.object(&node, &Pointer::Root, &["d"]).unwrap();
             let date = fields.optional("d").and_then(|field| reader.date(field));
             assert_eq!(date.is_some(), good, "{text}");
         }
     }
 
     #[test]
-    fn a_place_is_reported_once() {
-        let fault = |pointer: &str| FieldError::new(pointer, "x", "");
-        let mut faults = vec![fault("/guest"), fault("/stays/1")];
+    fn nested_violations_are_not_repeated() {
+        let violation = |pointer: &str| FieldError::new(pointer, "x", "");
+        let mut violations = vec![violation("/guest"), violation("/stays/1")];
         merge(
-            &mut faults,
+            &mut violations,
             vec![
-                fault("/guest/email"),
-                fault("/guest"),
-                fault("/guests"),
-                fault("/stays/10/guests"),
-                fault("/stays/1/arrival"),
-                fault("/stays"),
+                violation("/guest/email"),
+                violation("/guest"),
+                violation("/guests"),
+                violation("/stays/10/guests"),
+                violation("/stays/1/arrival"),
+                violation("/stays"),
             ],
         );
-        let pointers: Vec<_> = faults.iter().map(|fault| fault.pointer.as_str()).collect();
+        let pointers: Vec<_> = violations.iter().map(|violation| violation.pointer.as_str()).collect();
         assert_eq!(pointers, ["/guest", "/stays/1", "/guests", "/stays/10/guests", "/stays"]);
     }
 }

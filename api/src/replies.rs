@@ -3,8 +3,8 @@
 //! A reply is only a hint to look into the store sooner. Without the queue, waiting takes a little longer and is
 //! otherwise the same.
 
-use crate::decisions::Decisions;
-use crate::orders::Orders;
+use crate::decisions::BookingWatch;
+use crate::orders::PendingReplies;
 use arc_swap::ArcSwapOption;
 use pvt_domain::messages::{DecodeError, PAYMENT_REPLY, PaymentReply, Reply, decode_body};
 use pvt_messaging::{Backoff, ConsumeError, Delivery, Subscriber, Topology};
@@ -22,21 +22,26 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
 /// The handle to the queue. Cheap to clone.
 #[derive(Clone, Default)]
-pub(crate) struct Replies {
+pub(crate) struct ReplyQueue {
     queue: Arc<ArcSwapOption<String>>,
 }
 
 /// Everybody who may be told something.
 #[derive(Clone)]
-pub(crate) struct Listeners {
-    pub(crate) decisions: Decisions,
-    pub(crate) orders: Orders<Reply>,
-    pub(crate) payments: Orders<PaymentReply>,
+pub(crate) struct ReplyListeners {
+    pub(crate) decisions: BookingWatch,
+    pub(crate) orders: PendingReplies<Reply>,
+    pub(crate) payments: PendingReplies<PaymentReply>,
 }
 
-impl Replies {
+impl ReplyQueue {
     /// Starts receiving, until `stop`.
-    pub(crate) fn start(amqp_url: &str, topology: Topology, listeners: Listeners, stop: CancellationToken) -> Self {
+    pub(crate) fn start(
+        amqp_url: &str,
+        topology: Topology,
+        listeners: ReplyListeners,
+        stop: CancellationToken,
+    ) -> Self {
         let replies = Self::default();
         let subscriber = Subscriber::start(amqp_url, topology, "pvt-api replies");
         tokio::spawn(receive(subscriber, replies.clone(), listeners, stop));
@@ -49,7 +54,7 @@ impl Replies {
     }
 }
 
-async fn receive(subscriber: Subscriber, replies: Replies, listeners: Listeners, stop: CancellationToken) {
+async fn receive(subscriber: Subscriber, replies: ReplyQueue, listeners: ReplyListeners, stop: CancellationToken) {
     let mut backoff = Backoff::new(BACKOFF_FIRST, BACKOFF_CAP);
     let receiving = async {
         loop {
@@ -68,8 +73,8 @@ async fn receive(subscriber: Subscriber, replies: Replies, listeners: Listeners,
 /// One subscription, until it ends; it always ends with an error.
 async fn session(
     subscriber: &Subscriber,
-    replies: &Replies,
-    listeners: &Listeners,
+    replies: &ReplyQueue,
+    listeners: &ReplyListeners,
     backoff: &mut Backoff,
 ) -> ConsumeError {
     let (queue, mut subscription) = match subscriber.subscribe_replies(PREFETCH).await {
@@ -83,23 +88,23 @@ async fn session(
             Ok(delivery) => delivery,
             Err(error) => return error,
         };
-        if let Err(error) = listeners.tell(&delivery) {
+        if let Err(error) = listeners.dispatch(&delivery) {
             warn!(%error, kind = %delivery.envelope.kind, "a reply cannot be read");
         }
     }
 }
 
-impl Listeners {
+impl ReplyListeners {
     /// A reply has the id of the command that it answers.
-    fn tell(&self, delivery: &Delivery) -> Result<(), DecodeError> {
+    fn dispatch(&self, delivery: &Delivery) -> Result<(), DecodeError> {
         let command = delivery.envelope.id;
         if delivery.envelope.kind == PAYMENT_REPLY {
             // Nobody may wait any more: the ledger has what became of it.
-            self.payments.replied(command, &decode_body::<PaymentReply>(&delivery.body)?);
+            self.payments.deliver(command, &decode_body::<PaymentReply>(&delivery.body)?);
             return Ok(());
         }
         let reply: Reply = decode_body(&delivery.body)?;
-        if !self.orders.replied(command, &reply) {
+        if !self.orders.deliver(command, &reply) {
             self.decisions.replied(reply.booking_id, reply.outcome);
         }
         Ok(())

@@ -60,7 +60,7 @@ impl ReturnUrls {
             let message = format!(
                 "an address of at most {MAX_URL_BYTES} bytes that begins with https:// and one of our own origins"
             );
-            reader.fault(&field.at(), "foreign_url", message);
+            reader.violation(&field.at(), "foreign_url", message);
         }
         Some(text.to_owned())
     }
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn only_our_own_pages_are_led_back_to() {
+    fn only_own_origins_are_accepted() {
         let ours = urls("https://book.example.com", false);
         for good in ["https://book.example.com/thanks?b=1", "https://app.example.com", "https://APP.example.com/x"] {
             assert!(ours.allows(good), "{good}");
@@ -117,14 +117,14 @@ mod tests {
     }
 
     #[test]
-    fn pages_without_tls_are_for_one_machine_in_development() {
+    fn plain_http_is_for_loopback_in_development() {
         assert!(urls("http://127.0.0.1:8080", true).allows("http://127.0.0.1:8080/done"));
         assert!(!urls("http://127.0.0.1:8080", false).allows("http://127.0.0.1:8080/done"));
         assert!(!urls("http://book.example.com", true).allows("http://book.example.com/done"));
     }
 
     #[test]
-    fn a_booking_has_a_page_here() {
+    fn booking_has_a_default_return_page() {
         let id = BookingId::from_uuid(Uuid::nil());
         let expected = "https://book.example.com/api/bookings/00000000-0000-0000-0000-000000000000/receipt?token=t";
         assert_eq!(urls("https://book.example.com", false).of_booking(id, "/receipt", "t"), expected);

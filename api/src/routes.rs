@@ -29,7 +29,7 @@ use crate::signals::HttpMetrics;
 use axum::middleware::from_fn_with_state;
 use axum::{Router, response::IntoResponse as _};
 use pvt_domain::ids::PropertyId;
-use pvt_domain::messages::Why;
+use pvt_domain::messages::RefusalDetail;
 use pvt_service::http::Pages;
 use pvt_service::{Config, http, telemetry};
 use pvt_stores::mongo::api_keys::Scope;
@@ -40,13 +40,13 @@ const OPERATING: [&str; 4] = ["/livez", "/readyz", "/metrics", "/version"];
 /// Every route with its rule. Keys need the scope that a rule names.
 pub(crate) fn table() -> Vec<Route> {
     let open = Rule::new(Access::Open);
-    let guarded = |bucket| open.counted(bucket);
+    let guarded = |bucket| open.limited_by(bucket);
     let reading = Rule::new(Access::Guest).scoped(Scope::BookingsRead);
     let changing = Rule::new(Access::Guest).scoped(Scope::BookingsWrite);
     let listing = Rule::new(Access::Known).scoped(Scope::BookingsRead);
     let desk = Rule::new(Access::Staff).scoped(Scope::BookingsWrite);
     let looking = Rule::new(Access::Staff).scoped(Scope::BookingsRead);
-    let booking = Rule::new(Access::Public).scoped(Scope::BookingsWrite).counted(Bucket::Booking);
+    let booking = Rule::new(Access::Public).scoped(Scope::BookingsWrite).limited_by(Bucket::Booking);
     let account = Rule::new(Access::Account);
     let admin = Rule::new(Access::Admin).scoped(Scope::AccountsWrite);
     let house = Rule::new(Access::Admin).scoped(Scope::InventoryWrite);
@@ -71,7 +71,7 @@ pub(crate) fn table() -> Vec<Route> {
         at("/api/auth/login", [post(guarded(Bucket::Auth), auth::sessions::login)]),
         at("/api/auth/refresh", [post(open, auth::sessions::refresh)]),
         at("/api/auth/logout", [post(open, auth::sessions::logout)]),
-        at("/api/auth/change-password", [post(account.counted(Bucket::Auth), auth::passwords::change)]),
+        at("/api/auth/change-password", [post(account.limited_by(Bucket::Auth), auth::passwords::change)]),
         at("/api/auth/forgot-password", [post(guarded(Bucket::Auth), auth::passwords::forgot)]),
         at("/api/auth/reset-password", [post(guarded(Bucket::Auth), auth::passwords::reset)]),
         at("/api/auth/profile", [get(account, auth::profile::show), put(account, auth::profile::change)]),
@@ -119,20 +119,20 @@ pub(crate) fn table() -> Vec<Route> {
             ],
         ),
         at("/api/bookings/{id}/cancel", [post(changing, bookings::cancel::cancel)]),
-        at("/api/bookings/{id}/checkin", [post(desk, bookings::progress::check_in)]),
-        at("/api/bookings/{id}/checkout", [post(desk, bookings::progress::check_out)]),
-        at("/api/bookings/{id}/no-show", [post(desk, bookings::progress::no_show)]),
-        at("/api/bookings/{id}/reinstate", [post(desk, bookings::progress::reinstate)]),
-        at("/api/bookings/{id}/assign", [post(desk, bookings::progress::assign)]),
-        at("/api/bookings/{id}/confirm", [post(desk, bookings::progress::confirm)]),
+        at("/api/bookings/{id}/checkin", [post(desk, bookings::staff_actions::check_in)]),
+        at("/api/bookings/{id}/checkout", [post(desk, bookings::staff_actions::check_out)]),
+        at("/api/bookings/{id}/no-show", [post(desk, bookings::staff_actions::no_show)]),
+        at("/api/bookings/{id}/reinstate", [post(desk, bookings::staff_actions::reinstate)]),
+        at("/api/bookings/{id}/assign", [post(desk, bookings::staff_actions::assign)]),
+        at("/api/bookings/{id}/confirm", [post(desk, bookings::staff_actions::confirm)]),
         at("/api/bookings/{id}/history", [get(looking, bookings::history::history)]),
         at("/api/bookings/{id}/events", [get(reading, bookings::events::events)]),
         at("/api/bookings/{id}/calendar.ics", [get(reading, bookings::calendar::calendar)]),
         at("/api/bookings/{id}/pay", [get(paying, bookings::pay::pay)]),
         at("/api/bookings/{id}/receipt", [get(reading, bookings::receipt::receipt)]),
         at("/api/payments", [get(Rule::new(Access::Known).scoped(Scope::PaymentsRead), payments::list::list)]),
-        at("/api/payments/checkout", [post(paying, payments::open::checkout)]),
-        at("/api/payments/create-intent", [post(paying, payments::open::create_intent)]),
+        at("/api/payments/checkout", [post(paying, payments::checkout::checkout)]),
+        at("/api/payments/create-intent", [post(paying, payments::checkout::create_intent)]),
         at("/api/payments/record", [post(till, payments::record::record)]),
         at(
             "/api/payments/analytics",
@@ -150,8 +150,8 @@ pub(crate) fn table() -> Vec<Route> {
 }
 
 /// Why beds could not be blocked, for staff: with the bookings in the way.
-pub(crate) fn refused_beds(app: &App, property: &PropertyId, why: &Why) -> Problem {
-    bookings::refusal::refused(app, property, why, true)
+pub(crate) fn refused_beds(app: &App, property: &PropertyId, why: &RefusalDetail) -> Problem {
+    bookings::refusal::refusal_problem(app, property, why, true)
 }
 
 /// The whole API.

@@ -10,7 +10,7 @@ use std::time::Duration;
 /// Counter: answers. Labels `route`, `method`, `status`.
 pub const HTTP_REQUESTS: &str = "pvt_http_requests_total";
 /// Histogram, seconds: from the request's head to the answer's. Labels `route`, `method`.
-pub const HTTP_SECONDS: &str = "pvt_http_request_seconds";
+pub const HTTP_REQUEST_SECONDS: &str = "pvt_http_request_seconds";
 /// Counter: booking requests. Label `outcome`: `accepted`, `replayed`, `invalid`, `key_reused`, `unavailable`.
 pub const INTAKE: &str = "pvt_intake_requests_total";
 /// Counter: webhook events. Label `outcome`: `accepted`, `refused`, `unavailable`.
@@ -22,9 +22,9 @@ pub const RATE_LIMITED: &str = "pvt_rate_limited_total";
 /// Counter: what became of attempts to log in. Label `outcome`: `accepted`, `refused`, `refreshed`, `reused`, `ended`.
 pub const LOGINS: &str = "pvt_logins_total";
 /// Gauge: requests that wait for a booking's decision.
-pub const WAITING: &str = "pvt_decision_waiters";
+pub const DECISION_WAITERS: &str = "pvt_decision_waiters";
 /// Gauge: properties that can be booked, as this instance knows them.
-pub const PROPERTIES: &str = "pvt_catalogue_properties";
+pub const CACHED_PROPERTIES: &str = "pvt_catalogue_properties";
 /// Counter: readings of who has which beds at a property. Events make most of them unnecessary.
 pub const OCCUPANCY_READS: &str = "pvt_occupancy_reads_total";
 
@@ -55,7 +55,7 @@ impl RouteMetrics {
     fn record(&self, status: StatusCode, elapsed: Duration) {
         let seconds = self
             .seconds
-            .get_or_init(|| metrics::histogram!(HTTP_SECONDS, "route" => self.route, "method" => self.method));
+            .get_or_init(|| metrics::histogram!(HTTP_REQUEST_SECONDS, "route" => self.route, "method" => self.method));
         seconds.record(elapsed.as_secs_f64());
         let known = STATUSES.iter().position(|known| *known == status.as_u16());
         if let Some(answers) = self.answers.get(known.unwrap_or(STATUSES.len())) {

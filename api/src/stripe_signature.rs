@@ -19,7 +19,7 @@ type HmacSha256 = Hmac<Sha256>;
 
 /// Why an event is not believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum SignatureFault {
+pub(crate) enum SignatureError {
     /// The header is not of the documented form.
     Malformed,
     /// The time is too far off: an old message is being replayed, or a clock is wrong.
@@ -28,7 +28,7 @@ pub(crate) enum SignatureFault {
     Mismatch,
 }
 
-impl SignatureFault {
+impl SignatureError {
     /// For metrics and the problem's detail.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
@@ -60,8 +60,8 @@ impl WebhookSecrets {
     }
 
     /// Checks the header against the body as it came over the wire; `now` in Unix seconds.
-    pub(crate) fn verify(&self, header: &str, body: &[u8], now: i64) -> Result<(), SignatureFault> {
-        let (time, signatures) = parse(header).ok_or(SignatureFault::Malformed)?;
+    pub(crate) fn verify(&self, header: &str, body: &[u8], now: i64) -> Result<(), SignatureError> {
+        let (time, signatures) = parse(header).ok_or(SignatureError::Malformed)?;
         let expected: Vec<_> = self.0.iter().map(|key| sign(key, time, body)).collect();
         // Every pair is compared, so that the time taken tells nothing about which one matched.
         let matched = expected
@@ -69,10 +69,10 @@ impl WebhookSecrets {
             .flat_map(|ours| signatures.iter().map(move |theirs| ours.ct_eq(theirs)))
             .fold(subtle::Choice::from(0), |any, one| any | one);
         if !bool::from(matched) {
-            return Err(SignatureFault::Mismatch);
+            return Err(SignatureError::Mismatch);
         }
-        let seconds: i64 = time.parse().map_err(|_| SignatureFault::Malformed)?;
-        if now.abs_diff(seconds) > TOLERANCE_SECS.unsigned_abs() { Err(SignatureFault::Stale) } else { Ok(()) }
+        let seconds: i64 = time.parse().map_err(|_| SignatureError::Malformed)?;
+        if now.abs_diff(seconds) > TOLERANCE_SECS.unsigned_abs() { Err(SignatureError::Stale) } else { Ok(()) }
     }
 }
 
@@ -115,7 +115,7 @@ fn decode(hex: &str) -> Option<[u8; SIGNATURE_BYTES]> {
 
 #[cfg(test)]
 mod tests {
-    use super::{SignatureFault, WebhookSecrets, sign};
+    use super::{SignatureError, WebhookSecrets, sign};
     use secrecy::SecretString;
 
     const BODY: &[u8] = br#"{"id":"evt_1","type":"charge.succeeded"}"#;
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn the_scheme_is_hmac_sha256_of_time_dot_body() {
+    fn signature_is_hmac_sha256_of_timestamp_dot_body() {
         // printf '1.{}' | openssl dgst -sha256 -hmac whsec_test
         assert_eq!(
             signature("whsec_test", 1, b"{}"),
@@ -146,17 +146,17 @@ mod tests {
     }
 
     #[test]
-    fn a_good_signature_is_believed_and_a_bad_one_is_not() {
+    fn only_valid_signatures_are_accepted() {
         let ours = secrets(&["whsec_a"]);
         assert_eq!(ours.verify(&header("whsec_a", NOW), BODY, NOW), Ok(()));
-        assert_eq!(ours.verify(&header("whsec_b", NOW), BODY, NOW), Err(SignatureFault::Mismatch));
-        assert_eq!(ours.verify(&header("whsec_a", NOW), b"{}", NOW), Err(SignatureFault::Mismatch));
+        assert_eq!(ours.verify(&header("whsec_b", NOW), BODY, NOW), Err(SignatureError::Mismatch));
+        assert_eq!(ours.verify(&header("whsec_a", NOW), b"{}", NOW), Err(SignatureError::Mismatch));
         let retimed = header("whsec_a", NOW).replace(&NOW.to_string(), &(NOW + 1).to_string());
-        assert_eq!(ours.verify(&retimed, BODY, NOW), Err(SignatureFault::Mismatch));
+        assert_eq!(ours.verify(&retimed, BODY, NOW), Err(SignatureError::Mismatch));
     }
 
     #[test]
-    fn during_a_rotation_both_secrets_are_believed() {
+    fn both_secrets_are_accepted_during_rotation() {
         let both = secrets(&["whsec_new", "whsec_old"]);
         assert_eq!(both.verify(&header("whsec_new", NOW), BODY, NOW), Ok(()));
         assert_eq!(both.verify(&header("whsec_old", NOW), BODY, NOW), Ok(()));
@@ -166,13 +166,13 @@ mod tests {
     }
 
     #[test]
-    fn old_and_future_messages_are_refused() {
+    fn timestamps_outside_tolerance_are_refused() {
         let ours = secrets(&["whsec_a"]);
         for (time, expected) in [
             (NOW - 300, Ok(())),
-            (NOW - 301, Err(SignatureFault::Stale)),
+            (NOW - 301, Err(SignatureError::Stale)),
             (NOW + 300, Ok(())),
-            (NOW + 301, Err(SignatureFault::Stale)),
+            (NOW + 301, Err(SignatureError::Stale)),
         ] {
             assert_eq!(ours.verify(&header("whsec_a", time), BODY, NOW), expected, "{}", time - NOW);
         }
@@ -192,19 +192,19 @@ mod tests {
             &format!("t={NOW},v1=zz"),
             &format!("t={NOW},v0={v1}"),
         ] {
-            assert_eq!(ours.verify(bad, BODY, NOW), Err(SignatureFault::Malformed), "{bad}");
+            assert_eq!(ours.verify(bad, BODY, NOW), Err(SignatureError::Malformed), "{bad}");
         }
     }
 
     #[test]
-    fn a_header_with_too_much_in_it_is_not_looked_at() {
+    fn oversized_headers_are_refused() {
         let ours = secrets(&["whsec_a"]);
         let padded = |count: usize| {
             format!("t={NOW},{}v1={}", format!("v1={},", "0".repeat(64)).repeat(count), signature("whsec_a", NOW, BODY))
         };
         assert_eq!(ours.verify(&padded(15), BODY, NOW), Ok(()));
-        assert_eq!(ours.verify(&padded(16), BODY, NOW), Err(SignatureFault::Malformed), "one signature too many");
+        assert_eq!(ours.verify(&padded(16), BODY, NOW), Err(SignatureError::Malformed), "one signature too many");
         let long = format!("{},v0={}", header("whsec_a", NOW), "0".repeat(8 * 1024));
-        assert_eq!(ours.verify(&long, BODY, NOW), Err(SignatureFault::Malformed));
+        assert_eq!(ours.verify(&long, BODY, NOW), Err(SignatureError::Malformed));
     }
 }

@@ -218,7 +218,7 @@ impl<'a> PriceView<'a> {
         let money = |amount| Money::new(amount, price.currency);
         Self {
             nights: price
-                .night_lines(stays)
+                .night_prices(stays)
                 .map(|line| NightView { stay: line.stay, night: line.night, price: money(line.amount) })
                 .collect(),
             taxes: price
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_booking_looks_as_documented() {
+    fn booking_view_matches_documentation() {
         let booking = stored();
         let shown: Value =
             serde_json::to_value(BookingView::new(&booking, Links::new(booking.id, Some("tok")), None)).unwrap();
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_held_booking_says_what_to_pay_until_when_and_where() {
+    fn held_booking_view_shows_payment_deadline_and_link() {
         let mut booking = stored();
         booking.status = Status::Held;
         booking.payment.required = 882;

@@ -7,8 +7,8 @@
 
 // Shared with the tests, which use more of it.
 #[allow(dead_code)]
-#[path = "../tests/emails/guests.rs"]
-mod guests;
+#[path = "../tests/emails/bookings.rs"]
+mod bookings;
 
 use anyhow::Result;
 use pvt_domain::booking::Booking;
@@ -44,11 +44,11 @@ async fn main() -> Result<()> {
     let bookings: mongodb::Collection<Booking> =
         mongodb::Client::with_uri_str(&uri).await?.database(&name).collection("bookings");
     for first in (0..count).step_by(1_000) {
-        let some: Vec<Booking> = (first..count.min(first + 1_000)).map(guests::confirmed).collect();
+        let some: Vec<Booking> = (first..count.min(first + 1_000)).map(bookings::confirmed).collect();
         bookings.insert_many(&some).await?;
         let events = some
             .iter()
-            .map(|booking| guests::event(booking, 1))
+            .map(|booking| bookings::event(booking, 1))
             .map(|event| Ok(Outgoing::event(event.event_id, &event)?));
         publisher.publish_all(events.collect::<Result<Vec<_>>>()?).await?;
     }

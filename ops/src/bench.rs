@@ -5,36 +5,36 @@
 //! system, and never put load on anything but the engines it was given.
 
 mod bare;
-mod confirmed;
-mod corner;
+mod booking_pool;
+mod confirmation_watch;
 mod engines;
 mod figures;
-mod held;
-mod load;
+mod load_generator;
 mod machine;
+mod namespace;
 mod process;
-mod run;
+mod process_group;
 mod scale;
-mod stage;
+mod scenarios;
 mod stripe;
 mod table;
-mod traffic;
 mod usage;
 mod wire;
 mod worker_probe;
+mod workload;
 
 use crate::output;
 use anyhow::{Result, bail};
-use corner::Corner;
 use engines::Engines;
 use figures::Figures;
+use namespace::Namespace;
 use pvt_service::shutdown;
 use scale::Scale;
 use tokio_util::sync::CancellationToken;
 
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Part {
+pub(crate) enum Scenario {
     /// Requests accepted per second, nothing else running
     Intake,
     /// Bookings per second from the first request to the last event
@@ -63,7 +63,7 @@ pub(crate) struct BenchArgs {
     json: bool,
     /// Only these, comma-separated; all when none is given
     #[arg(long, value_delimiter = ',')]
-    only: Vec<Part>,
+    only: Vec<Scenario>,
     /// Small counts, under a minute: says whether it works, not how fast it is
     #[arg(long)]
     quick: bool,
@@ -131,16 +131,16 @@ async fn measure(
     figures: &mut Figures,
     stop: &CancellationToken,
 ) -> Result<()> {
-    let corner = Corner::make(engines.urls()).await?;
+    let namespace = Namespace::create(engines.urls()).await?;
     let outcome = tokio::select! {
-        outcome = run::all(&corner, engines, scale, figures) => outcome,
+        outcome = scenarios::all(&namespace, engines, scale, figures) => outcome,
         // Dropping the run ends its processes; its data is thrown away below.
         () = stop.cancelled() => Err(anyhow::anyhow!("stopped")),
     };
     if keep {
-        output::note(format_args!("  kept: database, schema and queues `{}`", corner.name()));
+        output::note(format_args!("  kept: database, schema and queues `{}`", namespace.name()));
         return outcome;
     }
-    let removed = corner.remove().await;
+    let removed = namespace.remove().await;
     outcome.and(removed)
 }

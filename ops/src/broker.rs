@@ -9,7 +9,7 @@ use url::Url;
 
 /// All names under the configured prefix.
 pub(crate) fn topology(config: &Config) -> Topology {
-    Topology::new(&config.queue_prefix, config.partitions).with_ladder_divisor(config.retry_divisor)
+    Topology::new(&config.queue_prefix, config.partitions).with_retry_divisor(config.retry_divisor)
 }
 
 /// The management API, for the virtual host of `AMQP_URL`.

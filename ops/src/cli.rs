@@ -121,7 +121,7 @@ pub(crate) enum DeadCommand {
     /// Shows one dead letter whole
     Show {
         /// Its id in `pvt dead list`
-        #[arg(value_parser = letter_id)]
+        #[arg(value_parser = message_id)]
         id: uuid::Uuid,
     },
     /// Sends dead letters back to the queue they came from, under the same id
@@ -145,9 +145,9 @@ pub(crate) struct DeadListArgs {
 
 /// Which dead letters.
 #[derive(Debug, Args)]
-pub(crate) struct Letters {
+pub(crate) struct DeadLetterSelection {
     /// One message, by its id in `pvt dead list`
-    #[arg(value_parser = letter_id, required_unless_present = "all", conflicts_with = "all")]
+    #[arg(value_parser = message_id, required_unless_present = "all", conflicts_with = "all")]
     pub(crate) id: Option<uuid::Uuid>,
     /// Only this queue
     #[arg(long)]
@@ -163,7 +163,7 @@ pub(crate) struct Letters {
 #[derive(Debug, Args)]
 pub(crate) struct ReplayArgs {
     #[command(flatten)]
-    pub(crate) letters: Letters,
+    pub(crate) selection: DeadLetterSelection,
     /// Say what would be replayed and change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -172,7 +172,7 @@ pub(crate) struct ReplayArgs {
 #[derive(Debug, Args)]
 pub(crate) struct DiscardArgs {
     #[command(flatten)]
-    pub(crate) letters: Letters,
+    pub(crate) selection: DeadLetterSelection,
     /// Why; goes into the audit
     #[arg(long)]
     pub(crate) reason: String,
@@ -184,7 +184,7 @@ pub(crate) struct DiscardArgs {
     pub(crate) dry_run: bool,
 }
 
-fn letter_id(text: &str) -> Result<uuid::Uuid, String> {
+fn message_id(text: &str) -> Result<uuid::Uuid, String> {
     text.parse().map_err(|_| "not a UUID; `pvt dead list` shows ids".to_owned())
 }
 
@@ -381,7 +381,7 @@ mod tests {
     use clap::{CommandFactory, Parser};
 
     #[test]
-    fn an_id_or_all_is_needed() {
+    fn replay_needs_id_or_all() {
         let parse = |words: &[&str]| super::Cli::try_parse_from(["pvt", "dead"].iter().chain(words));
         let id = "00000000-0000-0000-0000-00000000dead";
         assert!(parse(&["replay"]).is_err() && parse(&["replay", id, "--all"]).is_err());
@@ -392,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn webhooks_of_the_stripe_simulator_have_a_place_and_a_secret() {
+    fn webhook_url_requires_secret() {
         let parse = |words: &[&str]| super::Cli::try_parse_from(["pvt", "dev", "stripe-simulator"].iter().chain(words));
         assert!(parse(&[]).is_ok());
         assert!(parse(&["--webhook-url", "http://127.0.0.1:1/"]).is_err());
@@ -410,7 +410,7 @@ mod tests {
     }
 
     #[test]
-    fn the_command_line_is_sound() {
+    fn command_definition_is_valid() {
         super::Cli::command().debug_assert();
     }
 }

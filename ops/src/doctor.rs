@@ -2,7 +2,7 @@
 
 use crate::{broker, output};
 use anyhow::{Result, bail};
-use pvt_messaging::{QueueCount, QueueRole, count_queues};
+use pvt_messaging::{QueueDepth, QueueRole, queue_depths};
 use pvt_service::config::Config;
 use pvt_stores::mart::Mart;
 use pvt_stores::mongo::Mongo;
@@ -96,12 +96,12 @@ async fn rabbitmq(config: &Config) -> Vec<Finding> {
     let topology = broker::topology(config);
     let queues = topology.queues();
     let names: Vec<String> = queues.iter().map(|queue| queue.name.clone()).collect();
-    let counts = match timeout(PROBE_LIMIT, count_queues(config.amqp_url.expose_secret(), "pvt doctor", &names)).await {
+    let counts = match timeout(PROBE_LIMIT, queue_depths(config.amqp_url.expose_secret(), "pvt doctor", &names)).await {
         Ok(Ok(counts)) => counts,
         Ok(Err(error)) => return vec![broker_down(error.to_string())],
         Err(_) => return vec![broker_down(format!("no answer within {PROBE_LIMIT:?}"))],
     };
-    let names = |wrong: &dyn Fn(&QueueRole, Option<QueueCount>) -> bool| {
+    let names = |wrong: &dyn Fn(&QueueRole, Option<QueueDepth>) -> bool| {
         let found: Vec<&str> = queues
             .iter()
             .zip(&counts)

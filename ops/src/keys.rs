@@ -1,7 +1,7 @@
 //! `pvt keys`: API keys. The key is shown once; only its hash is stored.
 
 use crate::cli::KeyArgs;
-use crate::outcome::Problem;
+use crate::cli_error::CliError;
 use crate::output;
 use anyhow::{Context, Result};
 use chrono::Utc;
@@ -70,7 +70,7 @@ pub(crate) async fn revoke(config: &Config, id: &str) -> Result<()> {
     let id = parse_api_key(id).map_or(id, |(id, _)| id);
     let mongo = Mongo::connect(config.mongodb_uri.expose_secret(), "pvt keys").await?;
     let Some(key) = mongo.api_key(id).await? else {
-        return Err(Problem::NotFound(format!("there is no key `{id}`; `pvt keys list` shows all")).into());
+        return Err(CliError::NotFound(format!("there is no key `{id}`; `pvt keys list` shows all")).into());
     };
     let now = Utc::now();
     if mongo.revoke_api_key(id, now.into()).await? {

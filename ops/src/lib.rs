@@ -3,15 +3,15 @@
 mod bench;
 mod broker;
 mod cli;
+mod cli_error;
 mod dead;
 mod doctor;
 mod keys;
 pub mod mail_sink;
 mod migrate;
-mod outcome;
 mod output;
 mod queues;
-mod reach;
+mod reachability;
 mod reconcile;
 mod seed;
 mod topology;
@@ -28,7 +28,7 @@ use cli::{
 use pvt_service::config::Config;
 use pvt_service::{shutdown, telemetry, tls};
 use pvt_stripe_simulator::{Endpoint, Simulator, SimulatorOptions};
-use reach::Need::{self, Management, MongoDb, PostgreSql, RabbitMq};
+use reachability::Dependency::{self, Management, MongoDb, PostgreSql, RabbitMq};
 use std::process::ExitCode;
 
 /// Runs the command line and says how it ended.
@@ -38,7 +38,7 @@ pub async fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             output::note(format_args!("error: {error:#}"));
-            outcome::exit_code(&error).into()
+            cli_error::exit_code(&error).into()
         }
     }
 }
@@ -111,13 +111,13 @@ async fn run_dead(command: DeadCommand) -> Result<()> {
 
 /// The environment's settings over those of a `pvt up` that runs here.
 fn settings() -> Result<Config> {
-    Ok(Config::from_env_over(up::settings_in_use()?)?)
+    Ok(Config::from_env_over(up::running_settings()?)?)
 }
 
 /// The settings, once it is known that what the command needs listens.
-async fn ready(needs: &[Need]) -> Result<Config> {
+async fn ready(dependencies: &[Dependency]) -> Result<Config> {
     let config = settings()?;
-    reach::check(&config, needs).await?;
+    reachability::check(&config, dependencies).await?;
     Ok(config)
 }
 

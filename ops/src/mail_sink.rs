@@ -5,18 +5,18 @@
 //! that was acknowledged. It listens on loopback only, and everything that it keeps is bounded.
 
 mod dialogue;
-mod faults;
+mod fault_injection;
 mod pages;
 mod parsed;
 mod segments;
 mod session;
 mod store;
 
-pub use faults::{Fault, FaultMode};
+pub use fault_injection::{FaultInjection, FaultMode};
 pub use store::{KeptMail, MailStore};
 
 use anyhow::{Context, Result, bail};
-use faults::Faults;
+use fault_injection::FaultInjector;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -51,7 +51,7 @@ pub struct MailSink {
 #[derive(Clone)]
 pub(crate) struct SinkState {
     pub(crate) store: Arc<MailStore>,
-    pub(crate) faults: Arc<Faults>,
+    pub(crate) faults: Arc<FaultInjector>,
 }
 
 impl MailSink {

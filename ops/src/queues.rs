@@ -2,14 +2,14 @@
 
 use crate::{broker, output};
 use anyhow::Result;
-use pvt_messaging::{QueueCount, QueueRole, count_queues};
+use pvt_messaging::{QueueDepth, QueueRole, queue_depths};
 use pvt_service::config::Config;
 use secrecy::ExposeSecret;
 use serde::Serialize;
 use std::collections::HashMap;
 
 #[derive(Serialize)]
-struct Line {
+struct QueueRow {
     name: String,
     role: &'static str,
     /// It is declared here and not there.
@@ -25,13 +25,13 @@ pub(crate) async fn list(config: &Config, json: bool) -> Result<()> {
     let topology = broker::topology(config);
     let queues = topology.queues();
     let names: Vec<String> = queues.iter().map(|queue| queue.name.clone()).collect();
-    let counts = count_queues(config.amqp_url.expose_secret(), "pvt queues", &names).await?;
+    let counts = queue_depths(config.amqp_url.expose_secret(), "pvt queues", &names).await?;
     let held = held(config, topology.prefix()).await;
     let lines = queues.into_iter().zip(counts).map(|(queue, count)| line(queue.name, &queue.role, count, &held));
     if json {
         return output::json(&lines.collect::<Vec<_>>());
     }
-    let number = |line: &Line, value: String| if line.missing { "missing".to_owned() } else { value };
+    let number = |line: &QueueRow, value: String| if line.missing { "missing".to_owned() } else { value };
     let rows = lines.map(|line| {
         let (ready, consumers) = (number(&line, line.ready.to_string()), line.consumers.to_string());
         let held = line.unacknowledged.map_or_else(|| "-".to_owned(), |held| held.to_string());
@@ -48,7 +48,7 @@ async fn held(config: &Config, prefix: &str) -> HashMap<String, u64> {
     states.into_iter().map(|state| (state.name, state.messages_unacknowledged)).collect()
 }
 
-fn line(name: String, role: &QueueRole, count: Option<QueueCount>, held: &HashMap<String, u64>) -> Line {
+fn line(name: String, role: &QueueRole, count: Option<QueueDepth>, held: &HashMap<String, u64>) -> QueueRow {
     let role = match role {
         QueueRole::Work { .. } => "work",
         QueueRole::Dead { .. } => "dead",
@@ -56,6 +56,6 @@ fn line(name: String, role: &QueueRole, count: Option<QueueCount>, held: &HashMa
         QueueRole::Unroutable => "unroutable",
     };
     let unacknowledged = held.get(&name).copied();
-    let QueueCount { ready, consumers } = count.unwrap_or(QueueCount { ready: 0, consumers: 0 });
-    Line { name, role, missing: count.is_none(), ready, unacknowledged, consumers }
+    let QueueDepth { ready, consumers } = count.unwrap_or(QueueDepth { ready: 0, consumers: 0 });
+    QueueRow { name, role, missing: count.is_none(), ready, unacknowledged, consumers }
 }

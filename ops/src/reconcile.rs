@@ -1,7 +1,7 @@
 //! `pvt reconcile`: asks for a run through the queue, like the schedule does, and shows its report.
 
 use crate::cli::ReconcileArgs;
-use crate::outcome::Problem;
+use crate::cli_error::CliError;
 use crate::{broker, output};
 use anyhow::Result;
 use chrono::Utc;
@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 /// For one property, with a worker running.
 const REPORT_LIMIT: Duration = Duration::from_secs(60);
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 
 /// Queues the runs, waits for their reports, prints them.
@@ -28,7 +28,7 @@ pub(crate) async fn run(config: &Config, args: ReconcileArgs) -> Result<()> {
         Some(one) => vec![
             all.into_iter()
                 .find(|id| id.as_str() == one)
-                .ok_or_else(|| Problem::NotFound(format!("there is no property `{one}`")))?,
+                .ok_or_else(|| CliError::NotFound(format!("there is no property `{one}`")))?,
         ],
         None => all,
     };
@@ -70,12 +70,12 @@ async fn report_of(mongo: &Mongo, run_id: Uuid, property_id: &PropertyId) -> Res
         if let Some(report) = mongo.reconciliation(run_id).await? {
             return Ok(report);
         }
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
     let text = format!(
         "no report about {property_id} within {REPORT_LIMIT:?}: is the reconciliation worker running? (pvt doctor)"
     );
-    Err(Problem::TryLater(text).into())
+    Err(CliError::TryLater(text).into())
 }
 
 fn print(reports: &[Report]) -> Result<()> {

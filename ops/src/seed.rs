@@ -59,13 +59,13 @@ async fn send_bookings(config: &Config, days: u64) -> Result<usize> {
     let publisher = Publisher::start(config.amqp_url.expose_secret(), topology.clone(), "pvt seed");
     let mut random = SmallRng::seed_from_u64(RANDOM_SEED);
     let today = Utc::now().date_naive();
-    let wishes = (1..=days).flat_map(|day| (0..ARRIVALS_PER_DAY).map(move |turn| (day, turn)));
+    let turns = (1..=days).flat_map(|day| (0..ARRIVALS_PER_DAY).map(move |turn| (day, turn)));
     let mut commands = Vec::new();
-    for (day, turn) in wishes {
+    for (day, turn) in turns {
         let request = request(&mut random, today + Days::new(day), &format!("seed-{day}-{turn}"));
         let key = topology.command_key(BOOKING_REQUEST, request.property_id.as_str());
         let command = Outgoing::command(key, request.booking_id.request_command_id(), &request)?;
-        commands.push(command.correlated(request.booking_id.as_uuid()));
+        commands.push(command.with_correlation_id(request.booking_id.as_uuid()));
     }
     publisher.publish_all(&commands).await.context("the bookings cannot be queued")?;
     publisher.close(CLOSE_LIMIT).await;

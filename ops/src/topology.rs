@@ -1,17 +1,17 @@
 //! `pvt topology`: exchanges, queues and policies, as one module of the messaging crate declares them.
 
-use crate::outcome::Problem;
+use crate::cli_error::CliError;
 use crate::{broker, output};
 use anyhow::Result;
 use pvt_messaging::management::PolicyState;
 use pvt_messaging::topology::Policy;
-use pvt_messaging::{Publisher, count_queues, definitions_json};
+use pvt_messaging::{Publisher, definitions_json, queue_depths};
 use pvt_service::config::Config;
 use secrecy::ExposeSecret;
 use std::time::{Duration, Instant};
 
 const BROKER_LIMIT: Duration = Duration::from_secs(20);
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 
 /// Prints RabbitMQ's definitions document.
@@ -27,15 +27,15 @@ pub(crate) async fn apply(config: &Config) -> Result<()> {
     let deadline = Instant::now() + BROKER_LIMIT;
     while !publisher.is_ready() {
         if Instant::now() > deadline {
-            return Err(Problem::TryLater("RabbitMQ does not answer at AMQP_URL".to_owned()).into());
+            return Err(CliError::TryLater("RabbitMQ does not answer at AMQP_URL".to_owned()).into());
         }
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
     publisher.close(CLOSE_LIMIT).await;
     broker::management(config)?
         .apply_policies(&topology)
         .await
-        .map_err(|error| Problem::TryLater(format!("RabbitMQ's management API: {error}")))?;
+        .map_err(|error| CliError::TryLater(format!("RabbitMQ's management API: {error}")))?;
     Ok(())
 }
 
@@ -43,14 +43,14 @@ pub(crate) async fn apply(config: &Config) -> Result<()> {
 pub(crate) async fn diff(config: &Config) -> Result<()> {
     let topology = broker::topology(config);
     let declared: Vec<String> = topology.queues().into_iter().map(|queue| queue.name).collect();
-    let counts = count_queues(config.amqp_url.expose_secret(), "pvt topology", &declared).await?;
+    let counts = queue_depths(config.amqp_url.expose_secret(), "pvt topology", &declared).await?;
     let missing = declared
         .iter()
         .zip(counts)
         .filter(|(_, count)| count.is_none())
         .map(|(name, _)| format!("- queue {name}  (missing: `pvt topology apply`)"));
     let management = broker::management(config)?;
-    let policies = policies_that_differ(&topology.policies(), &management.policies().await?);
+    let policies = policy_differences(&topology.policies(), &management.policies().await?);
     let present = management.queues(topology.prefix()).await?.into_iter().map(|state| state.name);
     // Broker-named queues (`amq.…`) belong to waiting API instances.
     let extra = present
@@ -62,11 +62,11 @@ pub(crate) async fn diff(config: &Config) -> Result<()> {
         output::note("The broker has what is declared here.");
         return Ok(());
     }
-    Err(Problem::Different(format!("{} differences", differences.len())).into())
+    Err(CliError::Different(format!("{} differences", differences.len())).into())
 }
 
 /// Our policies that the broker lacks or has otherwise. Queues that need none, as those of the retry ladder, have none.
-fn policies_that_differ(ours: &[Policy], theirs: &[PolicyState]) -> Vec<String> {
+fn policy_differences(ours: &[Policy], theirs: &[PolicyState]) -> Vec<String> {
     let difference = |policy: &Policy| {
         let Some(state) = theirs.iter().find(|state| state.name == policy.name) else { return Some("missing") };
         let same = state.pattern == policy.pattern
@@ -85,7 +85,7 @@ mod tests {
     use pvt_messaging::Topology;
 
     #[test]
-    fn a_policy_that_is_missing_or_changed_is_a_difference() {
+    fn missing_and_changed_policies_are_differences() {
         let ours = Topology::new("t.", 2).policies();
         let state = |policy: &Policy| PolicyState {
             name: policy.name.clone(),
@@ -94,9 +94,9 @@ mod tests {
             definition: policy.definition.clone(),
         };
         let mut theirs: Vec<PolicyState> = ours.iter().map(state).collect();
-        assert!(policies_that_differ(&ours, &theirs).is_empty());
+        assert!(policy_differences(&ours, &theirs).is_empty());
         theirs[0].definition.clear();
         theirs.pop();
-        assert_eq!(policies_that_differ(&ours, &theirs).len(), 2);
+        assert_eq!(policy_differences(&ours, &theirs).len(), 2);
     }
 }

@@ -4,14 +4,13 @@
 //! It only reads, and shows no field of the guest and nothing by which one could pay. Reasons are shown as somebody
 //! wrote them, on one line.
 
-mod lines;
+mod timeline;
 
 use crate::cli::TraceArgs;
-use crate::outcome::Problem;
+use crate::cli_error::CliError;
 use crate::output;
 use anyhow::Result;
 use chrono::Utc;
-use lines::{Line, Story};
 use pvt_domain::booking::Booking;
 use pvt_domain::ids::BookingId;
 use pvt_service::config::Config;
@@ -20,6 +19,7 @@ use pvt_stores::mongo::Mongo;
 use pvt_stores::mongo::bookings::{BookingFilter, Whose};
 use secrecy::ExposeSecret;
 use serde_json::json;
+use timeline::{Timeline, TimelineEvent};
 
 /// Longest text of a line on the terminal.
 const TEXT_CHARS: usize = 160;
@@ -29,7 +29,7 @@ pub(crate) async fn run(config: &Config, args: TraceArgs) -> Result<()> {
     let mongo = Mongo::connect(config.mongodb_uri.expose_secret(), "pvt trace").await?;
     let booking = find(&mongo, &args.booking).await?;
     let ledger = mongo.ledger(booking.id).await?;
-    let told = ledger.as_ref().map(lines::told_by).unwrap_or_default();
+    let told = ledger.as_ref().map(timeline::source_events).unwrap_or_default();
     let ids: Vec<&str> = told.iter().map(String::as_str).collect();
     let events = mongo.stripe_events(&ids).await?;
     let mails = mongo.notifications_of(booking.id).await?;
@@ -40,7 +40,7 @@ pub(crate) async fn run(config: &Config, args: TraceArgs) -> Result<()> {
     // The mart may be away; the rest is worth showing all the same.
     let missing = mart.missing_events(&event_ids).await.ok();
     mart.close().await;
-    let story = Story {
+    let timeline = Timeline {
         booking: &booking,
         ledger: ledger.as_ref(),
         events: &events,
@@ -48,7 +48,7 @@ pub(crate) async fn run(config: &Config, args: TraceArgs) -> Result<()> {
         claims,
         missing_in_mart: missing.as_ref(),
     };
-    let (lines, verdict) = (story.lines(), story.verdict(Utc::now().into()));
+    let (lines, verdict) = (timeline.lines(), timeline.summary(Utc::now().into()));
     if args.json {
         return output::json(
             &json!({ "booking_id": booking.id, "reference": booking.reference, "status": booking.status,
@@ -68,7 +68,7 @@ pub(crate) async fn run(config: &Config, args: TraceArgs) -> Result<()> {
     Ok(())
 }
 
-fn print(lines: &[Line]) {
+fn print(lines: &[TimelineEvent]) {
     let mut before = None;
     let rows = lines.iter().map(|line| {
         let at = line.at.as_datetime();
@@ -96,7 +96,7 @@ fn since(ms: i64) -> String {
 /// By id or, as people write it, by reference.
 async fn find(mongo: &Mongo, named: &str) -> Result<Booking> {
     let none = || {
-        Problem::NotFound(format!(
+        CliError::NotFound(format!(
             "there is no booking `{named}`; an id or a reference such as PVT-HMY8YMKD1Q names one"
         ))
     };

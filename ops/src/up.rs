@@ -5,24 +5,24 @@
 //! stranger.
 
 mod engines;
-mod feed;
-mod plan;
+mod event_feed;
 mod record;
 mod signals;
+mod start_plan;
 mod supervise;
 
 use crate::cli::UpArgs;
 use crate::{migrate, output, seed, topology};
 use anyhow::{Context, Result, bail};
-use plan::Plan;
 use pvt_local_engines::process::{ProcessIdentity, first_alive_after};
 use pvt_local_engines::{EngineKind, Instance, PortPlan, Urls};
-use record::Record;
+use record::RunRecord;
 use rustix::process::Signal;
+use start_plan::StartPlan;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
-use supervise::Stack;
+use supervise::Supervisor;
 use tokio_util::sync::CancellationToken;
 
 /// Name of the engines' instance that `up` runs.
@@ -33,7 +33,7 @@ const DETACHED_START_LIMIT: Duration = Duration::from_secs(900);
 const DOWN_LIMIT: Duration = Duration::from_secs(90);
 /// For processes that a crashed `up` left behind.
 const ORPHAN_LIMIT: Duration = Duration::from_secs(30);
-const LOOK_EVERY: Duration = Duration::from_millis(200);
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 fn instance() -> Result<Instance> {
     Ok(Instance::open(INSTANCE, PortPlan::documented())?)
@@ -42,7 +42,7 @@ fn instance() -> Result<Instance> {
 /// `pvt up`.
 pub(crate) async fn up(args: UpArgs) -> Result<()> {
     let instance = instance()?;
-    if let Some(record) = Record::load(instance.home())?
+    if let Some(record) = RunRecord::load(instance.state_dir())?
         && record.supervisor.is_alive()
     {
         bail!("it runs already (pid {}): `pvt status` shows it, `pvt down` stops it", record.supervisor.pid);
@@ -52,16 +52,16 @@ pub(crate) async fn up(args: UpArgs) -> Result<()> {
 
 async fn run(instance: &Instance, args: &UpArgs) -> Result<()> {
     let started = Instant::now();
-    std::fs::create_dir_all(instance.home())?;
+    std::fs::create_dir_all(instance.state_dir())?;
     // Held until the end: two that start at once would stop each other's engines.
-    let lock = std::fs::File::create(instance.home().join("up.lock"))?;
+    let lock = std::fs::File::create(instance.state_dir().join("up.lock"))?;
     if lock.try_lock().is_err() {
         bail!("another `pvt up` is starting or running here: `pvt status` shows it, `pvt down` stops it");
     }
     let shutdown = signals::listen(instance)?;
-    clean_up_after_crash(instance.home()).await?;
+    clean_up_after_crash(instance.state_dir()).await?;
     // Before engines are installed and started for nothing.
-    Plan::new(&Urls::documented().overridden_by(Urls::from_env()), instance.home())?.check_ports()?;
+    StartPlan::new(&Urls::documented().overridden_by(Urls::from_env()), instance.state_dir())?.check_ports()?;
     let ours = Urls::from_env().missing();
     let outcome = match shutdown.run_until_cancelled(Box::pin(prepare(instance, args, &ours))).await {
         Some(Ok(plan)) => serve(instance, &plan, &ours, started, shutdown).await,
@@ -69,23 +69,23 @@ async fn run(instance: &Instance, args: &UpArgs) -> Result<()> {
         None => Err(anyhow::anyhow!("stopped while starting")),
     };
     stop_engines(instance, &ours).await?;
-    Record::remove(instance.home())?;
+    RunRecord::remove(instance.state_dir())?;
     outcome?;
     output::note("Everything is stopped; the data is kept.");
     Ok(())
 }
 
 /// Engines, tables, queues, and the demonstration hostel.
-async fn prepare(instance: &Instance, args: &UpArgs, ours: &[EngineKind]) -> Result<Plan> {
+async fn prepare(instance: &Instance, args: &UpArgs, ours: &[EngineKind]) -> Result<StartPlan> {
     output::note(format_args!(
         "PVT Booking {} — data and logs in {}",
         env!("CARGO_PKG_VERSION"),
-        instance.home().display()
+        instance.state_dir().display()
     ));
     let progress = |line: &str| output::note(format_args!("  {line}"));
     let env_urls = Urls::from_env();
     let urls = instance.ensure(ours, &progress).await?.overridden_by(env_urls);
-    let plan = Plan::new(&urls, instance.home())?;
+    let plan = StartPlan::new(&urls, instance.state_dir())?;
     output::note("  creating collections, tables and queues");
     migrate::run(&plan.config).await?;
     topology::apply(&plan.config).await?;
@@ -98,23 +98,23 @@ async fn prepare(instance: &Instance, args: &UpArgs, ours: &[EngineKind]) -> Res
 /// Runs our processes until the token is cancelled; whatever happens, all of them are stopped in the end.
 async fn serve(
     instance: &Instance,
-    plan: &Plan,
+    plan: &StartPlan,
     ours: &[EngineKind],
     started: Instant,
     shutdown: CancellationToken,
 ) -> Result<()> {
     output::note("  starting the API, the workers and the mail sink");
-    let mut stack = Stack::new(instance.home(), plan, shutdown.clone())?;
+    let mut supervisor = Supervisor::new(instance.state_dir(), plan, shutdown.clone())?;
     let ready = async {
-        stack.start(plan)?;
-        stack.wait_until_ready(plan).await?;
-        stack.ready()
+        supervisor.start(plan)?;
+        supervisor.wait_until_ready(plan).await?;
+        supervisor.ready()
     };
     let outcome = match shutdown.run_until_cancelled(ready).await {
         Some(Ok(())) => {
             plan.print_screen(started.elapsed());
             tokio::join!(
-                feed::follow(&plan.config, shutdown.clone()),
+                event_feed::follow(&plan.config, shutdown.clone()),
                 shutdown.run_until_cancelled(engines::watch(instance, ours))
             );
             Ok(())
@@ -125,7 +125,7 @@ async fn serve(
     if outcome.is_err() {
         output::note("\nStopping what was started.");
     }
-    stack.stop().await;
+    supervisor.stop().await;
     outcome
 }
 
@@ -134,8 +134,8 @@ async fn stop_engines(instance: &Instance, kinds: &[EngineKind]) -> Result<()> {
 }
 
 /// Ends processes that an `up` which is no more had started.
-async fn clean_up_after_crash(home: &Path) -> Result<()> {
-    let Some(record) = Record::load(home)? else { return Ok(()) };
+async fn clean_up_after_crash(state_dir: &Path) -> Result<()> {
+    let Some(record) = RunRecord::load(state_dir)? else { return Ok(()) };
     let orphans: Vec<ProcessIdentity> =
         record.processes.iter().map(|process| process.identity).filter(|process| process.is_alive()).collect();
     if orphans.is_empty() {
@@ -153,8 +153,8 @@ async fn clean_up_after_crash(home: &Path) -> Result<()> {
 
 /// Starts itself once more in the background and waits until that one is ready.
 async fn detach(instance: &Instance, args: &UpArgs) -> Result<()> {
-    let log_path = supervise::log_path(instance.home(), "up");
-    std::fs::create_dir_all(supervise::log_folder(instance.home()))?;
+    let log_path = supervise::log_path(instance.state_dir(), "up");
+    std::fs::create_dir_all(supervise::log_folder(instance.state_dir()))?;
     let log = std::fs::File::create(&log_path)?;
     let mut command = tokio::process::Command::new(supervise::SELF);
     command.arg("up").args(args.no_seed.then_some("--no-seed"));
@@ -166,12 +166,12 @@ async fn detach(instance: &Instance, args: &UpArgs) -> Result<()> {
             let log = std::fs::read_to_string(&log_path).unwrap_or_default();
             bail!("it did not start ({status}):\n{}", log.trim_end());
         }
-        if Record::load(instance.home())?
+        if RunRecord::load(instance.state_dir())?
             .is_some_and(|record| record.ready && child.id() == u32::try_from(record.supervisor.pid).ok())
         {
             return status(false).await;
         }
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
     bail!("it is not ready after {DETACHED_START_LIMIT:?}; see {}", log_path.display())
 }
@@ -179,8 +179,9 @@ async fn detach(instance: &Instance, args: &UpArgs) -> Result<()> {
 /// `pvt down`.
 pub(crate) async fn down() -> Result<()> {
     let instance = instance()?;
-    let supervisor =
-        Record::load(instance.home())?.map(|record| record.supervisor).filter(|supervisor| supervisor.is_alive());
+    let supervisor = RunRecord::load(instance.state_dir())?
+        .map(|record| record.supervisor)
+        .filter(|supervisor| supervisor.is_alive());
     if let Some(supervisor) = supervisor {
         output::note(format_args!("draining and stopping (pid {})", supervisor.pid));
         supervisor.signal(Signal::TERM);
@@ -188,14 +189,14 @@ pub(crate) async fn down() -> Result<()> {
             bail!(
                 "pid {} is still running after {DOWN_LIMIT:?}; see {}",
                 supervisor.pid,
-                supervise::log_path(instance.home(), "up").display()
+                supervise::log_path(instance.state_dir(), "up").display()
             );
         }
     }
     // Also after a crash of the supervisor, which could not do this itself.
-    clean_up_after_crash(instance.home()).await?;
+    clean_up_after_crash(instance.state_dir()).await?;
     stop_engines(&instance, &Urls::from_env().missing()).await?;
-    Record::remove(instance.home())?;
+    RunRecord::remove(instance.state_dir())?;
     output::note("stopped; the data is kept");
     Ok(())
 }
@@ -205,23 +206,23 @@ pub(crate) async fn status(json: bool) -> Result<()> {
     let instance = instance()?;
     let env_urls = Urls::from_env();
     let ours = env_urls.missing();
-    let record = Record::load(instance.home())?;
+    let record = RunRecord::load(instance.state_dir())?;
     let urls = instance.urls()?.map(|urls| urls.overridden_by(env_urls));
-    let lines = plan::status_lines(&instance, &ours, urls.as_ref(), record.as_ref()).await?;
+    let lines = start_plan::status_rows(&instance, &ours, urls.as_ref(), record.as_ref()).await?;
     if json {
         return output::json(&lines);
     }
-    output::table(["NAME", "STATE", "PID", "URL", "LOG"], lines.into_iter().map(plan::StatusLine::into_row));
+    output::table(["NAME", "STATE", "PID", "URL", "LOG"], lines.into_iter().map(start_plan::StatusRow::into_row));
     Ok(())
 }
 
 /// What a `pvt up` that runs on this machine has settled on, for commands that are told nothing else. Whoever names an
 /// engine means another system.
-pub(crate) fn settings_in_use() -> Result<Vec<(String, String)>> {
+pub(crate) fn running_settings() -> Result<Vec<(String, String)>> {
     let instance = instance()?;
     if Urls::from_env().missing().len() < EngineKind::ALL.len() {
         return Ok(Vec::new());
     }
-    let record = Record::load(instance.home())?.filter(|record| record.supervisor.is_alive());
+    let record = RunRecord::load(instance.state_dir())?.filter(|record| record.supervisor.is_alive());
     Ok(record.map(|record| record.settings).unwrap_or_default())
 }

@@ -1,7 +1,7 @@
 //! `pvt users`: accounts of people, as an operator makes the first admin and helps where the API cannot.
 
 use crate::cli::{SetRoleArgs, UserArgs};
-use crate::outcome::Problem;
+use crate::cli_error::CliError;
 use crate::output;
 use anyhow::{Context, Result, bail};
 use chrono::Utc;
@@ -21,7 +21,7 @@ use uuid::Uuid;
 /// Accounts read at once.
 const PAGE: i64 = 200;
 /// Letters of a password that is made here, 5 bits each.
-const MADE_PASSWORD_CHARS: usize = 24;
+const GENERATED_PASSWORD_CHARS: usize = 24;
 /// As audits show it.
 const ACTOR: &str = "operator";
 
@@ -48,7 +48,7 @@ fn read_role(name: &str, properties: &[String]) -> Result<(Role, Vec<PropertyId>
 
 async fn find(mongo: &Mongo, email: &str) -> Result<User> {
     let found = mongo.user_by_email(&read_email(email)?).await?;
-    Ok(found.ok_or_else(|| Problem::NotFound(format!("nobody has the address {email}")))?)
+    Ok(found.ok_or_else(|| CliError::NotFound(format!("nobody has the address {email}")))?)
 }
 
 /// Makes an account.
@@ -56,7 +56,7 @@ pub(crate) async fn create(config: &Config, args: UserArgs) -> Result<()> {
     let email = read_email(&args.email)?;
     let (role, properties) = read_role(&args.role, &args.property)?;
     let profile = Profile { name: args.name, locale: args.locale };
-    let password = if args.password_stdin { first_line().await? } else { made_password() };
+    let password = if args.password_stdin { first_line().await? } else { generate_password() };
     let faults = profile.check().into_iter().chain(check_password(&password, Some(&email), "/password"));
     let faults: Vec<String> = faults
         .map(|FieldError { pointer, message, .. }| format!("{}: {message}", pointer.trim_start_matches('/')))
@@ -97,10 +97,10 @@ async fn first_line() -> Result<String> {
     tokio::task::spawn_blocking(read).await??.context("stdin holds no password")
 }
 
-fn made_password() -> String {
+fn generate_password() -> String {
     const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
     let mut random = rand::rng();
-    (0..MADE_PASSWORD_CHARS).map(|_| char::from(LETTERS[random.random_range(0..LETTERS.len())])).collect()
+    (0..GENERATED_PASSWORD_CHARS).map(|_| char::from(LETTERS[random.random_range(0..LETTERS.len())])).collect()
 }
 
 /// Lists all accounts.
@@ -183,18 +183,18 @@ async fn audit(mongo: &Mongo, action: &str, user: UserId, detail: &str) -> Resul
 
 #[cfg(test)]
 mod tests {
-    use super::{made_password, read_role};
+    use super::{generate_password, read_role};
     use pvt_domain::accounts::{Role, check_password};
 
     #[test]
-    fn a_made_password_is_acceptable_and_never_the_same() {
-        let (one, other) = (made_password(), made_password());
+    fn generated_passwords_are_acceptable_and_unique() {
+        let (one, other) = (generate_password(), generate_password());
         assert_eq!(check_password(&one, None, ""), None);
         assert_ne!(one, other);
     }
 
     #[test]
-    fn staff_need_properties_and_nobody_else_has_any() {
+    fn only_staff_have_properties() {
         let here = ["pvt-montreal".to_owned()];
         assert_eq!(read_role("staff", &here).unwrap(), (Role::Staff, vec!["pvt-montreal".into()]));
         assert_eq!(read_role("admin", &[]).unwrap(), (Role::Admin, Vec::new()));

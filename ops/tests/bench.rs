@@ -9,7 +9,7 @@ use tokio::process::Command;
 const LIMIT: Duration = Duration::from_secs(240);
 
 #[tokio::test]
-async fn a_quick_run_prints_every_figure_and_loses_nothing() -> Result<()> {
+async fn quick_run_reports_every_figure_and_loses_nothing() -> Result<()> {
     let urls = pvt_testkit::engines().await?;
     let mut command = Command::new(env!("CARGO_BIN_EXE_pvt"));
     command.args([

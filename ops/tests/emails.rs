@@ -5,13 +5,13 @@
 
 #[path = "emails/accounts.rs"]
 mod accounts;
-#[path = "emails/guests.rs"]
-mod guests;
+#[path = "emails/bookings.rs"]
+mod bookings;
 
-use guests::{cancelled, confirmed, event, held, modified};
+use bookings::{cancelled, confirmed, event, held, modified};
 use pvt_domain::booking::Booking;
 use pvt_domain::demo;
-use pvt_domain::events::{NotificationEvent, PaymentEvent, What};
+use pvt_domain::events::{NotificationEvent, PaymentEvent, PaymentEventKind};
 use pvt_domain::failure::Failure;
 use pvt_domain::messages::{EmailCommand, NotificationKind, SendNotification};
 use pvt_ops::mail_sink::{MailSink, MailStore, SinkOptions};
@@ -30,7 +30,7 @@ use uuid::Uuid;
 const MAIL_FROM: &str = "PVT Booking <bookings@pvt.test>";
 
 /// A database of one's own, a sink, and the worker between them.
-struct Office {
+struct MailHarness {
     _namespace: Namespace,
     mongo: Mongo,
     bookings: mongodb::Collection<Booking>,
@@ -41,13 +41,13 @@ struct Office {
     stop: CancellationToken,
 }
 
-impl Drop for Office {
+impl Drop for MailHarness {
     fn drop(&mut self) {
         self.stop.cancel();
     }
 }
 
-impl Office {
+impl MailHarness {
     async fn open() -> Self {
         let namespace = Namespace::new().await.unwrap();
         let mongo = namespace.mongo().await.unwrap();
@@ -110,11 +110,11 @@ fn job(message: EmailCommand, attempt: u32) -> Job<EmailCommand> {
     Job::new(message, Meta { attempt, ..Meta::default() })
 }
 
-fn told(booking: &Booking, rev: u32) -> EmailCommand {
+fn booking_event(booking: &Booking, rev: u32) -> EmailCommand {
     EmailCommand::Happened(Box::new(event(booking, rev)))
 }
 
-fn wish(booking: &Booking, id: u128) -> EmailCommand {
+fn send_request(booking: &Booking, id: u128) -> EmailCommand {
     EmailCommand::Send(SendNotification {
         notification_id: Uuid::from_u128(id),
         booking_id: booking.id,
@@ -142,69 +142,74 @@ fn class(job: &Job<EmailCommand>) -> &'static str {
 }
 
 #[tokio::test]
-async fn every_guest_is_told_once_however_often_the_event_comes() {
-    let office = Office::open().await;
+async fn redelivered_event_is_mailed_once() {
+    let harness = MailHarness::open().await;
     let bookings: Vec<Booking> = (0..50).map(confirmed).collect();
-    office.store(&bookings).await;
-    let jobs = || bookings.iter().flat_map(|booking| [job(told(booking, 1), 1), job(told(booking, 1), 1)]).collect();
-    let first: Vec<NotificationEvent> = office.handle(jobs()).await.iter().map(emitted).collect();
-    let again: Vec<NotificationEvent> = office.handle(jobs()).await.iter().map(emitted).collect();
+    harness.store(&bookings).await;
+    let jobs = || {
+        bookings
+            .iter()
+            .flat_map(|booking| [job(booking_event(booking, 1), 1), job(booking_event(booking, 1), 1)])
+            .collect()
+    };
+    let first: Vec<NotificationEvent> = harness.handle(jobs()).await.iter().map(emitted).collect();
+    let again: Vec<NotificationEvent> = harness.handle(jobs()).await.iter().map(emitted).collect();
     assert_eq!(
         first.iter().map(|event| event.event_id).collect::<Vec<_>>(),
         again.iter().map(|event| event.event_id).collect::<Vec<_>>()
     );
-    assert_eq!(office.mails.accepted(), 50);
+    assert_eq!(harness.mails.accepted(), 50);
     for booking in &bookings {
-        let [row] = &office.rows(booking).await[..] else { panic!("not one row") };
+        let [row] = &harness.rows(booking).await[..] else { panic!("not one row") };
         assert_eq!((row.status, row.attempts, row.maybe_duplicate, row.version), (NotificationStatus::Sent, 1, 0, 1));
-        assert_eq!(office.message_ids(booking), std::slice::from_ref(&row.message_id));
+        assert_eq!(harness.message_ids(booking), std::slice::from_ref(&row.message_id));
         assert!(!format!("{row:?}").contains(&booking.guest.email), "the ledger holds no address");
     }
 }
 
 #[tokio::test]
-async fn nothing_contradicts_the_newest_state() {
-    let office = Office::open().await;
+async fn outdated_events_are_not_mailed() {
+    let harness = MailHarness::open().await;
     let booking = cancelled(1);
-    office.store(std::slice::from_ref(&booking)).await;
-    let done = office
+    harness.store(std::slice::from_ref(&booking)).await;
+    let done = harness
         .handle(vec![
-            job(told(&booking, 1), 1),
-            job(wish(&booking, 1), 1),
-            job(told(&booking, 2), 1),
-            job(told(&confirmed(2), 1), 1),
+            job(booking_event(&booking, 1), 1),
+            job(send_request(&booking, 1), 1),
+            job(booking_event(&booking, 2), 1),
+            job(booking_event(&confirmed(2), 1), 1),
         ])
         .await;
     assert!(done[0].failed().is_none() && done[0].emitted().is_empty());
     assert!(done[1].failed().is_none() && done[1].emitted().is_empty());
     assert_eq!(emitted(&done[2]).kind, NotificationKind::BookingCancelled);
     assert_eq!(class(&done[3]), "booking_missing");
-    assert_eq!(office.message_ids(&booking).len(), 1);
+    assert_eq!(harness.message_ids(&booking).len(), 1);
 }
 
 #[tokio::test]
-async fn a_wish_is_one_mail_and_another_wish_is_another() {
-    let office = Office::open().await;
+async fn each_staff_request_is_one_mail() {
+    let harness = MailHarness::open().await;
     let booking = confirmed(1);
-    office.store(std::slice::from_ref(&booking)).await;
+    harness.store(std::slice::from_ref(&booking)).await;
     for id in [1, 1, 2] {
-        emitted(&office.handle(vec![job(wish(&booking, id), 1)]).await[0]);
+        emitted(&harness.handle(vec![job(send_request(&booking, id), 1)]).await[0]);
     }
-    let ids = office.message_ids(&booking);
+    let ids = harness.message_ids(&booking);
     assert_eq!(ids.len(), 2);
     assert_ne!(ids[0], ids[1]);
 }
 
 #[tokio::test]
-async fn a_refusal_for_now_is_tried_again_and_is_no_duplicate() {
-    let office = Office::open().await;
+async fn transient_refusal_is_retried_without_duplicate() {
+    let harness = MailHarness::open().await;
     let booking = confirmed(1);
-    office.store(std::slice::from_ref(&booking)).await;
-    office.fault(r#"{"mode":"451","next":1}"#).await;
-    assert_eq!(class(&office.handle(vec![job(told(&booking, 1), 1)]).await[0]), "smtp_refused_for_now");
-    assert_eq!(office.rows(&booking).await[0].status, NotificationStatus::Waiting);
-    assert!(emitted(&office.handle(vec![job(told(&booking, 1), 2)]).await[0]).delivered);
-    let row = &office.rows(&booking).await[0];
+    harness.store(std::slice::from_ref(&booking)).await;
+    harness.fault(r#"{"mode":"451","next":1}"#).await;
+    assert_eq!(class(&harness.handle(vec![job(booking_event(&booking, 1), 1)]).await[0]), "smtp_refused_for_now");
+    assert_eq!(harness.rows(&booking).await[0].status, NotificationStatus::Waiting);
+    assert!(emitted(&harness.handle(vec![job(booking_event(&booking, 1), 2)]).await[0]).delivered);
+    let row = &harness.rows(&booking).await[0];
     assert_eq!(
         (row.status, row.attempts, row.maybe_duplicate, row.reason.clone()),
         (NotificationStatus::Sent, 2, 0, None)
@@ -212,85 +217,85 @@ async fn a_refusal_for_now_is_tried_again_and_is_no_duplicate() {
 }
 
 #[tokio::test]
-async fn a_refusal_for_good_is_recorded_and_told_and_not_tried_again() {
-    let office = Office::open().await;
+async fn permanent_refusal_is_recorded_and_not_retried() {
+    let harness = MailHarness::open().await;
     let (booking, mut nowhere) = (confirmed(1), confirmed(2));
     nowhere.guest.email = "nobody".to_owned();
-    office.store(&[booking.clone(), nowhere.clone()]).await;
-    office.fault(r#"{"mode":"550","next":1}"#).await;
+    harness.store(&[booking.clone(), nowhere.clone()]).await;
+    harness.fault(r#"{"mode":"550","next":1}"#).await;
     for _ in 0..2 {
-        let done = office.handle(vec![job(told(&booking, 1), 1), job(told(&nowhere, 1), 1)]).await;
+        let done = harness.handle(vec![job(booking_event(&booking, 1), 1), job(booking_event(&nowhere, 1), 1)]).await;
         assert!(!emitted(&done[0]).delivered && !emitted(&done[1]).delivered);
     }
-    assert_eq!(office.mails.accepted(), 0);
+    assert_eq!(harness.mails.accepted(), 0);
     for booking in [&booking, &nowhere] {
-        let row = &office.rows(booking).await[0];
+        let row = &harness.rows(booking).await[0];
         assert_eq!((row.status, row.attempts), (NotificationStatus::Failed, 1));
         assert!(!row.reason.clone().unwrap().contains(&booking.guest.email));
     }
 }
 
 #[tokio::test]
-async fn a_lost_answer_is_tried_again_under_the_same_message_id_and_counted() {
-    let office = Office::open().await;
+async fn unknown_outcome_is_retried_under_the_same_message_id() {
+    let harness = MailHarness::open().await;
     let booking = confirmed(1);
-    office.store(std::slice::from_ref(&booking)).await;
-    office.fault(r#"{"mode":"drop_before_250","next":1}"#).await;
-    assert_eq!(class(&office.handle(vec![job(told(&booking, 1), 1)]).await[0]), "smtp_outcome_unknown");
-    assert_eq!(office.rows(&booking).await[0].status, NotificationStatus::Sending);
-    assert!(emitted(&office.handle(vec![job(told(&booking, 1), 2)]).await[0]).delivered);
-    let row = &office.rows(&booking).await[0];
+    harness.store(std::slice::from_ref(&booking)).await;
+    harness.fault(r#"{"mode":"drop_before_250","next":1}"#).await;
+    assert_eq!(class(&harness.handle(vec![job(booking_event(&booking, 1), 1)]).await[0]), "smtp_outcome_unknown");
+    assert_eq!(harness.rows(&booking).await[0].status, NotificationStatus::Sending);
+    assert!(emitted(&harness.handle(vec![job(booking_event(&booking, 1), 2)]).await[0]).delivered);
+    let row = &harness.rows(&booking).await[0];
     assert_eq!((row.status, row.attempts, row.maybe_duplicate), (NotificationStatus::Sent, 2, 1));
-    assert_eq!(office.message_ids(&booking), [row.message_id.clone(), row.message_id.clone()]);
+    assert_eq!(harness.message_ids(&booking), [row.message_id.clone(), row.message_id.clone()]);
 }
 
 #[tokio::test]
-async fn a_server_that_is_down_fails_no_message_and_nothing_accepted_is_sent_again() {
-    let office = Office::open().await;
+async fn unreachable_server_fails_no_message_and_resends_nothing() {
+    let harness = MailHarness::open().await;
     let bookings: Vec<Booking> = (0..30).map(confirmed).collect();
-    office.store(&bookings).await;
-    office.fault(r#"{"mode":"refuse_connections"}"#).await;
-    let jobs = |attempt| bookings.iter().map(|booking| job(told(booking, 1), attempt)).collect();
-    for job in office.handle(jobs(1)).await {
+    harness.store(&bookings).await;
+    harness.fault(r#"{"mode":"refuse_connections"}"#).await;
+    let jobs = |attempt| bookings.iter().map(|booking| job(booking_event(booking, 1), attempt)).collect();
+    for job in harness.handle(jobs(1)).await {
         assert!(matches!(job.failed(), Some(Failure::Unavailable(cause)) if cause.class == "smtp_unavailable"));
     }
-    office.fault(r#"{"mode":null}"#).await;
+    harness.fault(r#"{"mode":null}"#).await;
     // The runtime hands the same messages over again, with the same attempt.
-    office.handle(jobs(1)).await.iter().for_each(|job| assert!(emitted(job).delivered));
-    assert_eq!(office.mails.accepted(), 30);
-    assert_eq!(office.rows(&bookings[0]).await[0].maybe_duplicate, 0);
+    harness.handle(jobs(1)).await.iter().for_each(|job| assert!(emitted(job).delivered));
+    assert_eq!(harness.mails.accepted(), 30);
+    assert_eq!(harness.rows(&bookings[0]).await[0].maybe_duplicate, 0);
 }
 
 #[tokio::test]
-async fn after_a_crash_a_mail_waits_once_and_is_then_sent() {
-    let office = Office::open().await;
+async fn mail_left_in_flight_by_a_crash_is_deferred_then_sent() {
+    let harness = MailHarness::open().await;
     let booking = confirmed(1);
-    office.store(std::slice::from_ref(&booking)).await;
+    harness.store(std::slice::from_ref(&booking)).await;
     // What a process leaves behind that died between the server's answer and the record.
-    emitted(&office.handle(vec![job(told(&booking, 1), 1)]).await[0]);
-    let mut row = office.rows(&booking).await.remove(0);
+    emitted(&harness.handle(vec![job(booking_event(&booking, 1), 1)]).await[0]);
+    let mut row = harness.rows(&booking).await.remove(0);
     row.status = NotificationStatus::Sending;
     let ledger: mongodb::Collection<Notification> =
-        office.bookings.client().database(&office.bookings.namespace().db).collection("notifications");
+        harness.bookings.client().database(&harness.bookings.namespace().db).collection("notifications");
     ledger.replace_one(mongodb::bson::doc! { "_id": &row.key }, &row).await.unwrap();
 
-    assert_eq!(class(&office.handle(vec![job(told(&booking, 1), 1)]).await[0]), "deferred");
+    assert_eq!(class(&harness.handle(vec![job(booking_event(&booking, 1), 1)]).await[0]), "deferred");
     let deferred = Meta { attempt: 1, headers: vec![(HEADER_DEFERRALS.to_owned(), "1".to_owned())], ..Meta::default() };
-    assert!(emitted(&office.handle(vec![Job::new(told(&booking, 1), deferred)]).await[0]).delivered);
-    let row = &office.rows(&booking).await[0];
+    assert!(emitted(&harness.handle(vec![Job::new(booking_event(&booking, 1), deferred)]).await[0]).delivered);
+    let row = &harness.rows(&booking).await[0];
     assert_eq!((row.status, row.attempts, row.maybe_duplicate), (NotificationStatus::Sent, 2, 1));
-    assert_eq!(office.message_ids(&booking), [row.message_id.clone(), row.message_id.clone()]);
+    assert_eq!(harness.message_ids(&booking), [row.message_id.clone(), row.message_id.clone()]);
 }
 
 #[tokio::test]
 async fn two_workers_with_the_same_messages_send_each_mail_once() {
-    let office = Office::open().await;
+    let harness = MailHarness::open().await;
     let bookings: Vec<Booking> = (0..100).map(confirmed).collect();
-    office.store(&bookings).await;
-    let other = worker(&office.mongo, office.smtp);
-    let jobs = || bookings.iter().map(|booking| job(told(booking, 1), 1)).collect();
-    let (one, two) = tokio::join!(office.handle(jobs()), handle(&other, jobs()));
-    assert_eq!(office.mails.accepted(), 100);
+    harness.store(&bookings).await;
+    let other = worker(&harness.mongo, harness.smtp);
+    let jobs = || bookings.iter().map(|booking| job(booking_event(booking, 1), 1)).collect();
+    let (one, two) = tokio::join!(harness.handle(jobs()), handle(&other, jobs()));
+    assert_eq!(harness.mails.accepted(), 100);
     for (one, two) in one.iter().zip(&two) {
         assert!(one.failed().is_none() || two.failed().is_none(), "one of them has sent it");
         assert!([one, two].iter().all(|job| matches!(job.failed(), None | Some(Failure::Defer(_)))));
@@ -298,10 +303,10 @@ async fn two_workers_with_the_same_messages_send_each_mail_once() {
 }
 
 #[tokio::test]
-async fn changes_and_arrivals_are_told_while_they_are_true() {
-    let office = Office::open().await;
+async fn modifications_and_reminders_are_mailed_only_while_current() {
+    let harness = MailHarness::open().await;
     let changed = modified(1);
-    office.store(std::slice::from_ref(&changed)).await;
+    harness.store(std::slice::from_ref(&changed)).await;
     let remind = |booking: &Booking| {
         EmailCommand::Send(SendNotification {
             notification_id: Uuid::from_u128(booking.rev.into()),
@@ -311,26 +316,26 @@ async fn changes_and_arrivals_are_told_while_they_are_true() {
             requested_at: booking.created_at,
         })
     };
-    let done = office.handle(vec![job(told(&changed, 2), 1), job(remind(&changed), 1)]).await;
+    let done = harness.handle(vec![job(booking_event(&changed, 2), 1), job(remind(&changed), 1)]).await;
     let event = emitted(&done[0]);
     assert_eq!((event.kind, event.version, event.delivered), (NotificationKind::BookingModified, 2, true));
     assert!(done[1].failed().is_none() && done[1].emitted().is_empty(), "they do not come today");
-    assert_eq!(office.message_ids(&changed).len(), 1);
-    let raw = String::from_utf8_lossy(&office.mails.newest(Some(&changed.guest.email), 1)[0].raw).into_owned();
+    assert_eq!(harness.message_ids(&changed).len(), 1);
+    let raw = String::from_utf8_lossy(&harness.mails.newest(Some(&changed.guest.email), 1)[0].raw).into_owned();
     assert!(raw.contains("What changed"), "{raw}");
 }
 
 #[tokio::test]
-async fn a_hold_is_asked_for_and_each_failure_is_told_once() {
-    let office = Office::open().await;
+async fn payment_link_and_each_failure_are_mailed_once() {
+    let harness = MailHarness::open().await;
     let booking = held(1);
-    office.store(std::slice::from_ref(&booking)).await;
+    harness.store(std::slice::from_ref(&booking)).await;
     let failed = |event_id| {
         let event = PaymentEvent {
             event_id: Uuid::from_u128(event_id),
             booking_id: booking.id,
             property_id: booking.property_id.clone(),
-            what: What::Failed,
+            what: PaymentEventKind::Failed,
             payment: "pi_1".to_owned(),
             entry: None,
             amount: 26_460,
@@ -340,15 +345,15 @@ async fn a_hold_is_asked_for_and_each_failure_is_told_once() {
         };
         job(EmailCommand::Paid(Box::new(event)), 1)
     };
-    let done = office.handle(vec![job(told(&booking, 1), 1), failed(1), failed(1)]).await;
+    let done = harness.handle(vec![job(booking_event(&booking, 1), 1), failed(1), failed(1)]).await;
     let kinds: Vec<NotificationKind> = done.iter().map(|job| emitted(job).kind).collect();
     assert_eq!(
         kinds,
         [NotificationKind::PaymentLink, NotificationKind::PaymentFailed, NotificationKind::PaymentFailed]
     );
-    office.handle(vec![failed(1), failed(2)]).await.iter().for_each(|job| assert!(emitted(job).delivered));
-    assert_eq!(office.message_ids(&booking).len(), 3, "a link, and two failures");
-    let raw = String::from_utf8_lossy(&office.mails.newest(Some(&booking.guest.email), 1)[0].raw).into_owned();
+    harness.handle(vec![failed(1), failed(2)]).await.iter().for_each(|job| assert!(emitted(job).delivered));
+    assert_eq!(harness.message_ids(&booking).len(), 3, "a link, and two failures");
+    let raw = String::from_utf8_lossy(&harness.mails.newest(Some(&booking.guest.email), 1)[0].raw).into_owned();
     assert!(raw.contains(&format!("/api/bookings/{}/pay?token=", booking.id)), "{raw}");
     assert!(!raw.contains("a secret of the tests"));
 }

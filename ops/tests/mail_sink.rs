@@ -14,8 +14,8 @@ mod servers;
 use lettre::Address;
 use lettre::address::Envelope;
 use pvt_ops::mail_sink::{MailSink, MailStore, SinkOptions};
-use pvt_workers::mail::Letter;
-use pvt_workers::mail::smtp::{Outcome, SmtpClient, SmtpLimits};
+use pvt_workers::mail::OutgoingMail;
+use pvt_workers::mail::smtp::{DeliveryOutcome, SmtpClient, SmtpLimits};
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -89,18 +89,18 @@ fn address(text: &str) -> Address {
     text.parse().unwrap()
 }
 
-fn letter(to: &str) -> Letter {
+fn outgoing_mail(to: &str) -> OutgoingMail {
     let message = format!(
         "From: <bookings@pvt.test>\r\nTo: <{to}>\r\nMessage-ID: <{to}>\r\nSubject: for \
             {to}\r\n\r\n.hello\r\n..\r\n.\r\n"
     );
-    Letter { envelope: Envelope::new(Some(address("bookings@pvt.test")), vec![address(to)]).unwrap(), message }
+    OutgoingMail { envelope: Envelope::new(Some(address("bookings@pvt.test")), vec![address(to)]).unwrap(), message }
 }
 
-fn letters(count: usize) -> Vec<Letter> {
-    (0..count).map(|number| letter(&format!("guest-{number}@example.com"))).collect()
+fn outgoing_mails(count: usize) -> Vec<OutgoingMail> {
+    (0..count).map(|number| outgoing_mail(&format!("guest-{number}@example.com"))).collect()
 }
 
-fn count(outcomes: &[Outcome], name: &str) -> usize {
+fn count(outcomes: &[DeliveryOutcome], name: &str) -> usize {
     outcomes.iter().filter(|outcome| outcome.as_str() == name).count()
 }

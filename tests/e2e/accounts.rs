@@ -1,9 +1,9 @@
 //! People with accounts: from registering over a forgotten password to their own bookings, and what staff and strangers
 //! see of those.
 
-use crate::harness::{Answer, Plan, SOON, Stack, Verdict};
+use crate::harness::{ApiResponse, Expectations, SHORT_TIMEOUT, Stack, StackBuilder};
 use anyhow::{Context, Result, ensure};
-use pvt_testkit::{DORM, Mail, booking_body, eventually, soon};
+use pvt_testkit::{DORM, Mail, booking_body, days_from_now, eventually};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ const PASSWORD: &str = "correct horse battery";
 
 /// The newest mail to this address with this subject.
 async fn mail(stack: &Stack, to: &str, subject: &str) -> Result<Mail> {
-    eventually(&format!("a mail `{subject}` to {to}"), SOON, || async {
+    eventually(&format!("a mail `{subject}` to {to}"), SHORT_TIMEOUT, || async {
         Ok(stack
             .mailbox
             .all()
@@ -23,7 +23,7 @@ async fn mail(stack: &Stack, to: &str, subject: &str) -> Result<Mail> {
     .await
 }
 
-async fn post(stack: &Stack, path: &str, body: &Value) -> Result<Answer> {
+async fn post(stack: &Stack, path: &str, body: &Value) -> Result<ApiResponse> {
     stack.client.post(path, &[], body).await
 }
 
@@ -45,8 +45,8 @@ async fn register(stack: &Stack, email: &str, locale: &str) -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_forgotten_password_is_chosen_anew_with_the_mailed_token_alone() -> Result<()> {
-    let mut stack = Plan::new().start().await?;
+async fn password_reset_requires_the_mailed_token() -> Result<()> {
+    let mut stack = StackBuilder::new().start().await?;
     register(&stack, "ada@example.com", "en").await?;
     register(&stack, "marie@example.com", "fr").await?;
     register(&stack, "ada@example.com", "en").await?;
@@ -90,12 +90,12 @@ async fn a_forgotten_password_is_chosen_anew_with_the_mailed_token_alone() -> Re
         rows.iter().all(|row| row["status"] == "sent") && !json!(rows).to_string().contains("example.com"),
         "{rows:?}"
     );
-    stack.end(Verdict::clean()).await
+    stack.end(Expectations::clean()).await
 }
 
 #[tokio::test]
-async fn people_see_their_own_bookings_staff_those_of_their_property_and_strangers_none() -> Result<()> {
-    let stack = Plan::new().start().await?;
+async fn bookings_are_visible_to_owner_and_property_staff_only() -> Result<()> {
+    let stack = StackBuilder::new().start().await?;
     let seeded = stack.pvt(&["seed", "--days", "0"]).await?;
     ensure!(seeded.status.success(), "{}", String::from_utf8_lossy(&seeded.stderr));
     register(&stack, "ada@example.com", "en").await?;
@@ -113,9 +113,9 @@ async fn people_see_their_own_bookings_staff_those_of_their_property_and_strange
 
     let bearer = |token: &str| format!("Bearer {token}");
     let headers = [("idempotency-key", "mine"), ("prefer", "wait=30"), ("authorization", &*bearer(&ada))];
-    let booked = stack.client.post("/api/bookings", &headers, &booking_body(DORM, soon(30), 2, 1)).await?;
+    let booked = stack.client.post("/api/bookings", &headers, &booking_body(DORM, days_from_now(30), 2, 1)).await?;
     assert_eq!(booked.status, StatusCode::CREATED, "{booked:?}");
-    stack.remember(booked.text("/id").parse()?);
+    stack.record_accepted(booked.text("/id").parse()?);
     let path = format!("/api/bookings/{}", booked.text("/id"));
     let look =
         async |token: &str| stack.client.send(Method::GET, &path, &[("authorization", &bearer(token))], None).await;
@@ -144,5 +144,5 @@ async fn people_see_their_own_bookings_staff_those_of_their_property_and_strange
         (listed.as_array().map(Vec::len), disabled.len(), &disabled[0]["email"]),
         (Some(5), 1, &json!("ada@example.com"))
     );
-    stack.end(Verdict::clean()).await
+    stack.end(Expectations::clean()).await
 }

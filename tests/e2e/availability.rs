@@ -1,7 +1,7 @@
 //! Searching: what is booked, cancelled, blocked or priced anew changes what the next search says, at once; and what
 //! the desk sees of it.
 
-use crate::harness::{Answer, Outsider, Plan, SOON, Stack, Verdict};
+use crate::harness::{ApiResponse, Expectations, RivalWriter, SHORT_TIMEOUT, Stack, StackBuilder};
 use anyhow::{Context, Result, ensure};
 use chrono::Utc;
 use pvt_domain::ids::RatePlanId;
@@ -10,7 +10,7 @@ use pvt_domain::nights::Nights;
 use pvt_domain::rates::restrictions::Restriction;
 use pvt_domain::rates::{DateSet, RateCalendar};
 use pvt_stores::mongo::audit::AuditEntry;
-use pvt_testkit::{DORM, booking_body, dormitory, eventually, soon};
+use pvt_testkit::{DORM, booking_body, days_from_now, dormitory, eventually};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -23,13 +23,13 @@ const AT_ONCE: Duration = Duration::from_secs(1);
 const BEFORE_LONG: Duration = Duration::from_secs(5);
 
 fn body(arrival: u64, nights: u64, guests: u32) -> Value {
-    let mut body = booking_body(DORM, soon(arrival), nights, guests);
+    let mut body = booking_body(DORM, days_from_now(arrival), nights, guests);
     body["property_id"] = json!(PROPERTY);
     body
 }
 
 async fn search(stack: &Stack, arrival: u64, nights: u64, guests: u32) -> Result<Value> {
-    let (arrival, departure) = (soon(arrival), soon(arrival + nights));
+    let (arrival, departure) = (days_from_now(arrival), days_from_now(arrival + nights));
     let answer = stack
         .client
         .get(&format!(
@@ -50,7 +50,7 @@ async fn says(stack: &Stack, stay: (u64, u64, u32), units: u64, bookable: bool) 
     .await
 }
 
-async fn staff_get(stack: &Stack, key: &str, path: &str) -> Result<Answer> {
+async fn staff_get(stack: &Stack, key: &str, path: &str) -> Result<ApiResponse> {
     stack.client.send(Method::GET, path, &[("authorization", &format!("Bearer {key}"))], None).await
 }
 
@@ -60,71 +60,75 @@ async fn staff_key(stack: &Stack, property: &str) -> Result<String> {
 }
 
 #[tokio::test]
-async fn a_search_knows_at_once_what_was_booked_and_cancelled() -> Result<()> {
-    let stack = Plan::new().selling([dormitory(PROPERTY, 3)]).start().await?;
-    eventually("the first search", SOON, || async {
+async fn search_reflects_bookings_and_cancellations_immediately() -> Result<()> {
+    let stack = StackBuilder::new().selling([dormitory(PROPERTY, 3)]).start().await?;
+    eventually("the first search", SHORT_TIMEOUT, || async {
         Ok(search(&stack, 20, 2, 1).await.ok().filter(|found| found["units_left"] == 3))
     })
     .await?;
     let found = search(&stack, 20, 2, 2).await?;
     assert_eq!(found["offers"][0]["room"], json!({ "amount": 16_800, "currency": "CAD" }));
     let booked = stack.book("1", &body(20, 2, 2)).await?;
-    let decided = stack.client.decided(&booked).await?;
+    let decided = stack.client.wait_for_decision(&booked).await?;
     assert_eq!(found["offers"][0]["total"], decided["price"]["total"], "what a search shows is what is charged");
     says(&stack, (20, 2, 1), 1, true).await?;
     says(&stack, (20, 2, 2), 1, false).await?;
     says(&stack, (22, 2, 3), 3, true).await?;
     assert_eq!(search(&stack, 20, 2, 2).await?["reason"], "no_availability");
     let full = stack.book("2", &body(21, 1, 2)).await?;
-    assert_eq!(stack.client.decided(&full).await?["status"], "rejected", "what is not bookable is refused");
+    assert_eq!(stack.client.wait_for_decision(&full).await?["status"], "rejected", "what is not bookable is refused");
     stack.client.cancel(&booked).await?;
     says(&stack, (20, 2, 3), 3, true).await?;
 
-    let month = soon(20).format("%Y-%m").to_string();
+    let month = days_from_now(20).format("%Y-%m").to_string();
     let calendar =
         stack.client.get(&format!("/api/room-types/{DORM}/calendar?property_id={PROPERTY}&month={month}")).await?;
     let days = calendar.body["days"].as_array().context("no days")?;
-    let day = days.iter().find(|day| day["date"] == json!(soon(20))).context("the day")?;
+    let day = days.iter().find(|day| day["date"] == json!(days_from_now(20))).context("the day")?;
     assert_eq!((&day["units_left"], &day["price"]["amount"]), (&json!(3), &json!(4_200)));
     let room = stack
         .client
-        .get(&format!("/api/rooms/r/availability?property_id={PROPERTY}&from={}&until={}", soon(20), soon(22)))
+        .get(&format!(
+            "/api/rooms/r/availability?property_id={PROPERTY}&from={}&until={}",
+            days_from_now(20),
+            days_from_now(22)
+        ))
         .await?;
     assert_eq!(
         room.body["nights"],
-        json!([{ "date": soon(20), "free_beds": 3 }, { "date": soon(21), "free_beds": 3 }])
+        json!([{ "date": days_from_now(20), "free_beds": 3 }, { "date": days_from_now(21), "free_beds": 3 }])
     );
-    stack.end(Verdict::clean()).await
+    stack.end(Expectations::clean()).await
 }
 
 #[tokio::test]
-async fn blocks_take_beds_out_of_a_search_and_stays_make_room() -> Result<()> {
-    let stack = Plan::new().selling([dormitory(PROPERTY, 2)]).start().await?;
-    eventually("the first search", SOON, || async {
+async fn blocked_beds_leave_search_results_and_stays_are_reassigned() -> Result<()> {
+    let stack = StackBuilder::new().selling([dormitory(PROPERTY, 2)]).start().await?;
+    eventually("the first search", SHORT_TIMEOUT, || async {
         Ok(search(&stack, 20, 4, 1).await.ok().filter(|found| found["units_left"] == 2))
     })
     .await?;
     // Each bed has somebody for half of the stay: a search knows that one of them will give way.
     for (key, arrival) in [("1", 20), ("2", 22)] {
         let booked = stack.book(key, &body(arrival, 2, 1)).await?;
-        stack.client.decided(&booked).await?;
+        stack.client.wait_for_decision(&booked).await?;
     }
     says(&stack, (20, 4, 1), 1, true).await?;
-    let outsider = Outsider::of(&stack);
+    let rival_writer = RivalWriter::of(&stack);
     // Where nobody sleeps yet, for a block takes nobody's bed.
-    let block = outsider.block(PROPERTY, "r-2", Nights::new(soon(30), soon(34))).await?;
+    let block = rival_writer.block(PROPERTY, "r-2", Nights::new(days_from_now(30), days_from_now(34))).await?;
     says(&stack, (31, 2, 1), 1, true).await?;
     says(&stack, (31, 2, 2), 1, false).await?;
-    outsider.unblock(PROPERTY, block).await?;
+    rival_writer.unblock(PROPERTY, block).await?;
     says(&stack, (31, 2, 2), 2, true).await?;
-    outsider.close().await;
-    stack.end(Verdict::clean()).await
+    rival_writer.close().await;
+    stack.end(Expectations::clean()).await
 }
 
 #[tokio::test]
-async fn a_search_follows_prices_restrictions_and_beds() -> Result<()> {
+async fn search_follows_rates_restrictions_and_inventory() -> Result<()> {
     let house = dormitory(PROPERTY, 2);
-    let stack = Plan::new().selling([house.clone()]).start().await?;
+    let stack = StackBuilder::new().selling([house.clone()]).start().await?;
     says(&stack, (20, 2, 1), 2, true).await?;
     let entry = |action: &str| {
         AuditEntry::new(Uuid::new_v4(), Utc::now().into(), "staff:test", action.to_owned(), PROPERTY, "")
@@ -141,7 +145,7 @@ async fn a_search_follows_prices_restrictions_and_beds() -> Result<()> {
     let short = search(&stack, 20, 2, 1).await?;
     assert_eq!(
         short["offers"][0]["restrictions"],
-        json!([{ "kind": "min_stay_arrival", "date": soon(20), "limit": 3 }])
+        json!([{ "kind": "min_stay_arrival", "date": days_from_now(20), "limit": 3 }])
     );
     assert_eq!(
         (&short["units_left"], short.get("reason")),
@@ -150,8 +154,11 @@ async fn a_search_follows_prices_restrictions_and_beds() -> Result<()> {
     );
     let long = search(&stack, 20, 3, 1).await?;
     assert_eq!((&long["bookable"], &long["offers"][0]["room"]["amount"]), (&json!(true), &json!(2 * 4_200 + 9_900)));
-    let cheap =
-        format!("/api/rooms/search?arrival={}&departure={}&property_id={PROPERTY}&max_price=9000", soon(20), soon(23));
+    let cheap = format!(
+        "/api/rooms/search?arrival={}&departure={}&property_id={PROPERTY}&max_price=9000",
+        days_from_now(20),
+        days_from_now(23)
+    );
     assert_eq!(stack.client.get(&cheap).await?.body, json!({ "items": [] }));
 
     let mut changed = house.clone();
@@ -168,34 +175,37 @@ async fn a_search_follows_prices_restrictions_and_beds() -> Result<()> {
     })
     .await?;
     assert_eq!(search(&stack, 20, 3, 2).await?["bookable"], false);
-    stack.end(Verdict::clean()).await
+    stack.end(Expectations::clean()).await
 }
 
 /// Three nights at least from night 20 on, and a price of its own for night 21.
 fn priced(plan: &RatePlanId) -> RateCalendar {
     let mut calendar = RateCalendar::new(PROPERTY.into(), plan.clone(), DORM.into());
-    let night = |days| DateSet { range: Nights::new(soon(days), soon(days + 1)), weekdays: Vec::new() };
+    let night =
+        |days| DateSet { range: Nights::new(days_from_now(days), days_from_now(days + 1)), weekdays: Vec::new() };
     calendar.set_restrictions(&night(20), &Restriction { min_stay_arrival: Some(3), ..Restriction::default() });
     calendar.set_prices(&night(21), Some(9_900));
     calendar
 }
 
 #[tokio::test]
-async fn the_desk_sees_who_comes_and_goes_at_its_own_house_only() -> Result<()> {
-    let stack = Plan::new().selling([dormitory(PROPERTY, 3), dormitory("other", 1)]).start().await?;
+async fn front_desk_sees_arrivals_and_departures_of_its_own_property_only() -> Result<()> {
+    let stack = StackBuilder::new().selling([dormitory(PROPERTY, 3), dormitory("other", 1)]).start().await?;
     let booked = stack.book("1", &body(20, 2, 2)).await?;
-    let decided = stack.client.decided(&booked).await?;
+    let decided = stack.client.wait_for_decision(&booked).await?;
     let (mine, theirs) = (staff_key(&stack, PROPERTY).await?, staff_key(&stack, "other").await?);
     let at = |part: &str| format!("/api/properties/{PROPERTY}/{part}");
-    let arrivals = staff_get(&stack, &mine, &at(&format!("arrivals?date={}", soon(20)))).await?;
+    let arrivals = staff_get(&stack, &mine, &at(&format!("arrivals?date={}", days_from_now(20)))).await?;
     assert_eq!(arrivals.body["items"][0]["booking_id"], json!(booked.id), "{arrivals:?}");
     assert_eq!(arrivals.body["items"][0]["stays"][0]["assigned_beds"], decided["stays"][0]["assigned_beds"]);
     assert_eq!(arrivals.body["items"][0]["due"], decided["price"]["total"]);
-    let none = staff_get(&stack, &mine, &at(&format!("arrivals?date={}", soon(21)))).await?;
+    let none = staff_get(&stack, &mine, &at(&format!("arrivals?date={}", days_from_now(21)))).await?;
     assert_eq!(none.body["items"], json!([]));
-    let departures = staff_get(&stack, &mine, &at(&format!("departures?date={}", soon(22)))).await?;
+    let departures = staff_get(&stack, &mine, &at(&format!("departures?date={}", days_from_now(22)))).await?;
     assert_eq!(departures.body["items"][0]["guest"]["last_name"], "Lovelace");
-    let plan = staff_get(&stack, &mine, &at(&format!("calendar?from={}&until={}", soon(19), soon(25)))).await?;
+    let plan =
+        staff_get(&stack, &mine, &at(&format!("calendar?from={}&until={}", days_from_now(19), days_from_now(25))))
+            .await?;
     let entries: Vec<&Value> = plan.body["rooms"][0]["beds"]
         .as_array()
         .into_iter()
@@ -205,10 +215,10 @@ async fn the_desk_sees_who_comes_and_goes_at_its_own_house_only() -> Result<()> 
     assert_eq!(entries.len(), 2, "{plan:?}");
     assert_eq!(
         (&entries[0]["kind"], &entries[0]["from"], &entries[0]["until"]),
-        (&json!("booking"), &json!(soon(20)), &json!(soon(22)))
+        (&json!("booking"), &json!(days_from_now(20)), &json!(days_from_now(22)))
     );
     let stats = eventually("the night's figures", AT_ONCE, || async {
-        let stats = staff_get(&stack, &mine, &format!("/api/rooms/stats?date={}", soon(20))).await?;
+        let stats = staff_get(&stack, &mine, &format!("/api/rooms/stats?date={}", days_from_now(20))).await?;
         Ok((stats.body["items"][0]["occupied"] == 2).then_some(stats))
     })
     .await?;
@@ -222,5 +232,5 @@ async fn the_desk_sees_who_comes_and_goes_at_its_own_house_only() -> Result<()> 
         assert_eq!(staff_get(&stack, &theirs, &at(part)).await?.problem()?, "not_found");
         assert_eq!(stack.client.get(&at(part)).await?.problem()?, "unauthenticated");
     }
-    stack.end(Verdict::clean()).await
+    stack.end(Expectations::clean()).await
 }

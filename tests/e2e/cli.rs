@@ -1,9 +1,9 @@
 //! The operator's commands, as an operator runs them.
 
-use crate::harness::{Plan, SOON, Verdict, pvt};
+use crate::harness::{Expectations, SHORT_TIMEOUT, StackBuilder, pvt};
 use anyhow::{Context, Result};
 use pvt_messaging::management::Management;
-use pvt_testkit::{BasicProperties, DORM, Namespace, booking_body, eventually, properties, soon};
+use pvt_testkit::{BasicProperties, DORM, Namespace, booking_body, days_from_now, eventually, properties};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -49,7 +49,7 @@ async fn help_shows_every_command_and_examples() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_bare_database_and_broker_are_made_ready() -> Result<()> {
+async fn migrate_and_topology_apply_prepare_empty_stores() -> Result<()> {
     let namespace = Namespace::new().await?;
     let environment = namespace.environment().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
@@ -87,11 +87,11 @@ async fn a_bare_database_and_broker_are_made_ready() -> Result<()> {
 }
 
 #[tokio::test]
-async fn what_waits_where_is_listed() -> Result<()> {
-    let mut stack = Plan::new().prepare().await?;
+async fn queue_depths_are_listed() -> Result<()> {
+    let mut stack = StackBuilder::new().prepare().await?;
     stack.run(&["mail-sink", "api"]).await?;
     for day in 10..15 {
-        stack.book(&format!("k-{day}"), &booking_body(DORM, soon(day), 1, 1)).await?;
+        stack.book(&format!("k-{day}"), &booking_body(DORM, days_from_now(day), 1, 1)).await?;
     }
     let partition = stack.topology.name(&stack.partition_of("pvt-montreal"));
     let waiting = || async {
@@ -101,7 +101,7 @@ async fn what_waits_where_is_listed() -> Result<()> {
         let ours = queues.iter().find(|queue| queue["name"] == partition.as_str()).context("the partition's queue")?;
         Ok((ours["ready"] == 5 && ours["role"] == "work").then_some(()))
     };
-    eventually("five requests wait", SOON, waiting).await?;
+    eventually("five requests wait", SHORT_TIMEOUT, waiting).await?;
     let table = stack.pvt(&["queues", "list"]).await?;
     assert!(text(&table).contains(&partition), "{}", text(&table));
     let status = stack.pvt(&["doctor"]).await?;
@@ -109,18 +109,18 @@ async fn what_waits_where_is_listed() -> Result<()> {
     let none = stack.pvt(&["dead", "list"]).await?;
     assert!(none.status.success() && text(&none).contains("No dead letters"), "{}", text(&none));
     stack.run(&["workers"]).await?;
-    stack.end(Verdict::clean()).await
+    stack.end(Expectations::clean()).await
 }
 
 #[tokio::test]
-async fn keys_open_what_their_role_may() -> Result<()> {
-    let stack = Plan::new().start().await?;
+async fn api_keys_grant_the_access_of_their_role() -> Result<()> {
+    let stack = StackBuilder::new().start().await?;
     let created = stack.pvt_json(&["keys", "create", "--role", "staff", "--name", "desk", "--json"]).await?;
     let staff = format!("Bearer {}", created["key"].as_str().context("a key")?);
     let client = stack.pvt_json(&["keys", "create", "--role", "client", "--json"]).await?;
     let client = format!("Bearer {}", client["key"].as_str().context("a key")?);
-    let ours = stack.book("one", &booking_body(DORM, soon(10), 1, 1)).await?;
-    stack.client.decided(&ours).await?;
+    let ours = stack.book("one", &booking_body(DORM, days_from_now(10), 1, 1)).await?;
+    stack.client.wait_for_decision(&ours).await?;
     let path = format!("/api/bookings/{}", ours.id);
     let get = |bearer: String| {
         let path = path.clone();
@@ -144,12 +144,12 @@ async fn keys_open_what_their_role_may() -> Result<()> {
     assert!(text(&listed).lines().any(|line| line.contains(id) && line.contains("revoked")), "{}", text(&listed));
     let nobody = stack.pvt(&["keys", "revoke", "0123456789ab"]).await?;
     assert_eq!(nobody.status.code(), Some(3), "{}", text(&nobody));
-    stack.end(Verdict::clean()).await
+    stack.end(Expectations::clean()).await
 }
 
 #[tokio::test]
-async fn what_is_not_there_has_its_own_exit_code() -> Result<()> {
-    let stack = Plan::new().workers(&[]).prepare().await?;
+async fn missing_objects_have_their_own_exit_code() -> Result<()> {
+    let stack = StackBuilder::new().workers(&[]).prepare().await?;
     for arguments in [
         ["dead", "show", "00000000-0000-0000-0000-00000000dead"].as_slice(),
         &["dead", "replay", "--all"],
@@ -158,11 +158,11 @@ async fn what_is_not_there_has_its_own_exit_code() -> Result<()> {
         let output = stack.pvt(arguments).await?;
         assert_eq!(output.status.code(), Some(3), "pvt {arguments:?}: {}", text(&output));
     }
-    stack.end(Verdict::clean().without_mails().without_mart()).await
+    stack.end(Expectations::clean().without_mails().without_mart()).await
 }
 
 #[tokio::test]
-async fn what_is_down_is_said_in_one_line() -> Result<()> {
+async fn unreachable_services_are_reported_in_one_line() -> Result<()> {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let nobody = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     let environment = vec![
@@ -185,8 +185,8 @@ async fn what_is_down_is_said_in_one_line() -> Result<()> {
 }
 
 #[tokio::test]
-async fn what_nobody_wants_is_thrown_away_with_a_reason() -> Result<()> {
-    let mut stack = Plan::new().prepare().await?;
+async fn discard_requires_reason() -> Result<()> {
+    let mut stack = StackBuilder::new().prepare().await?;
     stack.run(&["mail-sink", "api", "workers"]).await?;
     let (id, poison) = properties("carrier.pigeon.v1");
     stack.broker.send("emails", poison, b"{}").await?;
@@ -198,7 +198,7 @@ async fn what_nobody_wants_is_thrown_away_with_a_reason() -> Result<()> {
         let letters = stack.pvt_json(&["dead", "list", "--json"]).await?.as_array().context("an array")?.clone();
         Ok((letters.len() == 3).then_some(letters))
     };
-    let letters = eventually("three dead letters", SOON, three).await?;
+    let letters = eventually("three dead letters", SHORT_TIMEOUT, three).await?;
     let nameless: BTreeSet<&str> = letters
         .iter()
         .filter(|letter| letter["message_id"].is_null())
@@ -215,5 +215,5 @@ async fn what_nobody_wants_is_thrown_away_with_a_reason() -> Result<()> {
     assert!(rest.status.success() && text(&rest).contains("1 thrown away"), "{}", text(&rest));
     let left = stack.pvt_json(&["dead", "list", "--json"]).await?;
     assert_eq!((left.as_array().map(Vec::len), &left[0]["id"]), (Some(1), &Value::from(id.to_string())));
-    stack.end(Verdict::clean().dead("emails", 1)).await
+    stack.end(Expectations::clean().dead("emails", 1)).await
 }

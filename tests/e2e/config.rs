@@ -27,7 +27,7 @@ const WRONG: &[(&str, &str)] = &[
 ];
 
 #[tokio::test]
-async fn every_wrong_setting_is_told_by_whatever_starts() -> Result<()> {
+async fn every_program_reports_all_invalid_settings() -> Result<()> {
     for arguments in [&["api"][..], &["workers", "run", "--all"], &["config", "check"], &["migrate"]] {
         let output = run(arguments, WRONG).await?;
         let told = told(&output);
@@ -41,7 +41,7 @@ async fn every_wrong_setting_is_told_by_whatever_starts() -> Result<()> {
 }
 
 #[tokio::test]
-async fn production_starts_on_no_development_default() -> Result<()> {
+async fn production_refuses_development_defaults() -> Result<()> {
     let output = run(&["api"], &[("PVT_ENV", "production")]).await?;
     let told = told(&output);
     assert_eq!(output.status.code(), Some(1), "{told}");
@@ -61,7 +61,7 @@ async fn production_starts_on_no_development_default() -> Result<()> {
 }
 
 #[tokio::test]
-async fn settings_are_shown_without_secrets() -> Result<()> {
+async fn config_check_masks_secrets() -> Result<()> {
     let settings = [
         ("AMQP_URL", "amqp://pvt:hunter2@127.0.0.1:5682/%2f"),
         ("JWT_SECRET", "0123456789-0123456789-0123456789-hunter2"),
@@ -77,7 +77,7 @@ async fn settings_are_shown_without_secrets() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_worker_that_does_not_exist_is_not_started() -> Result<()> {
+async fn unknown_worker_is_refused() -> Result<()> {
     let output = run(&["workers", "run", "emails", "butlers"], &[]).await?;
     assert_eq!(output.status.code(), Some(1));
     assert!(told(&output).contains("butlers") && told(&output).contains("confirmations"), "{}", told(&output));

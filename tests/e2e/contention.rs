@@ -1,11 +1,11 @@
 //! Many want what only a few can have: exactly as many get it as fit, whoever decides.
 
-use crate::harness::{Answer, Outsider, Plan, Stack, Verdict, booked};
+use crate::harness::{ApiResponse, Expectations, RivalWriter, Stack, StackBuilder, booked};
 use anyhow::Result;
 use chrono::Days;
 use futures_util::future::try_join_all;
 use pvt_domain::booking::{Booking, Rejection, Status, StayRequest};
-use pvt_testkit::{DORM, booking_body, dormitory, soon};
+use pvt_testkit::{DORM, booking_body, days_from_now, dormitory};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ const BEDS: usize = 6;
 const REQUESTS: usize = 300;
 
 fn body(first_night: u64, nights: u64) -> Value {
-    let mut body = booking_body(DORM, soon(first_night), nights, 1);
+    let mut body = booking_body(DORM, days_from_now(first_night), nights, 1);
     body["property_id"] = json!(PROPERTY);
     body
 }
@@ -24,10 +24,11 @@ fn body(first_night: u64, nights: u64) -> Value {
 async fn ask_all(stack: &Stack, bodies: impl IntoIterator<Item = Value>) -> Result<()> {
     let requests: Vec<(String, Value)> =
         bodies.into_iter().enumerate().map(|(number, body)| (format!("guest-{number}"), body)).collect();
-    let answers: Vec<Answer> = try_join_all(requests.iter().map(|(key, body)| stack.client.ask(key, body))).await?;
+    let answers: Vec<ApiResponse> =
+        try_join_all(requests.iter().map(|(key, body)| stack.client.request_booking(key, body))).await?;
     for answer in &answers {
         assert_eq!(answer.status, StatusCode::ACCEPTED, "{answer:?}");
-        stack.remember(booked(answer)?.id);
+        stack.record_accepted(booked(answer)?.id);
     }
     Ok(())
 }
@@ -44,25 +45,25 @@ fn confirmed(bookings: &[Booking]) -> usize {
     bookings.iter().filter(|booking| booking.status == Status::Confirmed).count()
 }
 
-async fn contend(plan: Plan) -> Result<()> {
+async fn contend(plan: StackBuilder) -> Result<()> {
     let stack = plan.selling([dormitory(PROPERTY, BEDS)]).start().await?;
     ask_all(&stack, (0..REQUESTS).map(|_| body(40, 3))).await?;
-    let verdict = Verdict::clean();
-    stack.settled(&verdict).await?;
+    let expectations = Expectations::clean();
+    stack.wait_until_quiet(&expectations).await?;
     let bookings = stack.stores.records().await?.bookings;
     assert_eq!((bookings.len(), confirmed(&bookings)), (REQUESTS, BEDS));
-    stack.end(verdict).await
+    stack.end(expectations).await
 }
 
 #[tokio::test]
-async fn as_many_are_confirmed_as_fit() -> Result<()> {
-    contend(Plan::new()).await
+async fn capacity_limits_concurrent_confirmations() -> Result<()> {
+    contend(StackBuilder::new()).await
 }
 
 #[tokio::test]
-async fn several_worker_processes_change_nothing() -> Result<()> {
+async fn capacity_holds_with_several_worker_processes() -> Result<()> {
     let decides: &[&str] = &["confirmations"];
-    contend(Plan::new().workers(&[
+    contend(StackBuilder::new().workers(&[
         ("w1", &["confirmations", "emails"]),
         ("w2", decides),
         ("w3", &["confirmations", "analytics"]),
@@ -73,28 +74,28 @@ async fn several_worker_processes_change_nothing() -> Result<()> {
 /// A worker that lost its partition without noticing, or any other writer, decides for the same property at the same
 /// time.
 #[tokio::test]
-async fn two_writers_on_one_partition_sell_no_bed_twice() -> Result<()> {
+async fn concurrent_writers_on_one_partition_do_not_double_book() -> Result<()> {
     const NIGHTS: u64 = 20;
-    const OUTSIDERS: u64 = 3;
+    const RIVALS: u64 = 3;
     const EACH: u64 = 40;
-    let plan = Plan::new().workers(&[("w1", &["confirmations"]), ("w2", &["analytics", "emails"])]);
+    let plan = StackBuilder::new().workers(&[("w1", &["confirmations"]), ("w2", &["analytics", "emails"])]);
     let stack = plan.selling([dormitory(PROPERTY, BEDS)]).start().await?;
-    let outsider = Outsider::of(&stack);
-    let beside = (0..OUTSIDERS).map(|number| {
-        let outsider = outsider.clone();
+    let rival_writer = RivalWriter::of(&stack);
+    let beside = (0..RIVALS).map(|number| {
+        let rival_writer = rival_writer.clone();
         async move {
             for turn in 0..EACH {
-                let arrival = soon(30 + (number + turn) % NIGHTS);
+                let arrival = days_from_now(30 + (number + turn) % NIGHTS);
                 let stay = StayRequest::new(DORM, arrival, arrival + Days::new(1), 1);
-                outsider.book(&format!("outsider-{number}-{turn}"), PROPERTY, stay).await?;
+                rival_writer.book(&format!("outsider-{number}-{turn}"), PROPERTY, stay).await?;
             }
             Ok(())
         }
     });
     let through_the_queue = ask_all(&stack, (0..200).map(|number| body(30 + number % NIGHTS, 1)));
     tokio::try_join!(try_join_all(beside), through_the_queue)?;
-    let verdict = Verdict::clean();
-    stack.settled(&verdict).await?;
+    let expectations = Expectations::clean();
+    stack.wait_until_quiet(&expectations).await?;
     let bookings = stack.stores.records().await?.bookings;
     let mut sold: BTreeMap<_, usize> = BTreeMap::new();
     for booking in bookings.iter().filter(|booking| booking.status == Status::Confirmed) {
@@ -103,6 +104,6 @@ async fn two_writers_on_one_partition_sell_no_bed_twice() -> Result<()> {
     // 320 requests for 20 nights of 6 beds: every night is asked for more often than it has beds.
     assert_eq!(sold.values().copied().collect::<Vec<_>>(), vec![BEDS; usize::try_from(NIGHTS)?], "{sold:?}");
     assert_eq!(confirmed(&bookings), BEDS * usize::try_from(NIGHTS)?);
-    outsider.close().await;
-    stack.end(verdict).await
+    rival_writer.close().await;
+    stack.end(expectations).await
 }

@@ -1,12 +1,12 @@
 //! Processes die at the worst moments: nothing accepted is lost, nothing is doubled, and no healthy message is given
 //! up.
 
-use crate::harness::{Booked, Plan, SOON, Stack, Verdict, booked};
+use crate::harness::{AcceptedBooking, Expectations, SHORT_TIMEOUT, Stack, StackBuilder, booked};
 use anyhow::{Result, ensure};
 use chrono::Utc;
 use futures_util::future::{join_all, try_join_all};
 use futures_util::{StreamExt, TryStreamExt, stream};
-use pvt_testkit::{DORM, booking_body, eventually, soon, stripe_signature};
+use pvt_testkit::{DORM, booking_body, days_from_now, eventually, stripe_signature};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -22,42 +22,42 @@ fn body(number: u64) -> Value {
     let room_types = [DORM, "dorm-8-mixed", "private-double", "private-twin"];
     booking_body(
         room_types[usize::try_from(number).unwrap_or_default() % room_types.len()],
-        soon(5 + number % 300),
+        days_from_now(5 + number % 300),
         1 + number % 3,
         1,
     )
 }
 
-async fn book_some(stack: &Stack, label: &str, count: u64) -> Result<Vec<Booked>> {
+async fn book_some(stack: &Stack, label: &str, count: u64) -> Result<Vec<AcceptedBooking>> {
     let keys: Vec<String> = (0..count).map(|number| format!("{label}-{number}")).collect();
     let offset = label.bytes().map(u64::from).sum::<u64>();
     try_join_all(
-        keys.iter().zip(offset..).map(|(key, number)| async move { stack.book_stubbornly(key, &body(number)).await }),
+        keys.iter().zip(offset..).map(|(key, number)| async move { stack.book_with_retries(key, &body(number)).await }),
     )
     .await
 }
 
 /// The worker aborts at every one of these points, and goes on where it died.
-async fn abort_at(worker: &str, points: &[&str], verdict: Verdict) -> Result<()> {
-    let mut stack = Plan::new().workers(APART).start().await?;
+async fn abort_at(worker: &str, points: &[&str], expectations: Expectations) -> Result<()> {
+    let mut stack = StackBuilder::new().workers(APART).start().await?;
     for (round, point) in points.iter().enumerate() {
         stack.program(worker)?.stop().await?;
-        stack.start_faulty(worker, point).await?;
+        stack.start_with_fault_point(worker, point).await?;
         let booked = book_some(&stack, &format!("{round}-{point}"), 6).await?;
         if point.ends_with(":2") {
             // The first batch passes.
-            stack.client.decided(&booked[0]).await?;
+            stack.client.wait_for_decision(&booked[0]).await?;
             book_some(&stack, &format!("{round}-{point}-more"), 6).await?;
         }
-        stack.program(worker)?.aborted().await?;
+        stack.program(worker)?.wait_for_abort().await?;
         stack.restart(worker).await?;
-        stack.settled(&verdict).await?;
+        stack.wait_until_quiet(&expectations).await?;
     }
-    stack.end(verdict).await
+    stack.end(expectations).await
 }
 
 #[tokio::test]
-async fn confirmations_die_at_every_point() -> Result<()> {
+async fn confirmations_survive_abort_at_every_fault_point() -> Result<()> {
     let points = [
         "before_commit",
         "after_commit_before_publish",
@@ -65,39 +65,41 @@ async fn confirmations_die_at_every_point() -> Result<()> {
         "after_publish_before_ack",
         "after_commit_before_publish:2",
     ];
-    abort_at("confirmations", &points, Verdict::clean()).await
+    abort_at("confirmations", &points, Expectations::clean()).await
 }
 
 #[tokio::test]
-async fn emails_die_at_every_point() -> Result<()> {
+async fn emails_survive_abort_at_every_fault_point() -> Result<()> {
     // Between the server's 250 and the record nobody can know: such a mail may come twice, under one Message-ID.
     let points = ["after_smtp_before_record", "after_handle_before_publish", "after_publish_before_ack"];
-    abort_at("emails", &points, Verdict::clean().mail_copies(2)).await
+    abort_at("emails", &points, Expectations::clean().mail_copies(2)).await
 }
 
 /// Once the record is written, a death sends nothing again.
 #[tokio::test]
-async fn a_recorded_mail_is_not_sent_again() -> Result<()> {
-    abort_at("emails", &["after_handle_before_publish", "after_publish_before_ack"], Verdict::clean()).await
+async fn recorded_mail_is_not_sent_again() -> Result<()> {
+    abort_at("emails", &["after_handle_before_publish", "after_publish_before_ack"], Expectations::clean()).await
 }
 
 #[tokio::test]
-async fn analytics_die_at_every_point() -> Result<()> {
+async fn analytics_survives_abort_at_every_fault_point() -> Result<()> {
     abort_at(
         "analytics",
         &["after_load_before_ack", "after_handle_before_publish", "after_publish_before_ack"],
-        Verdict::clean(),
+        Expectations::clean(),
     )
     .await
 }
 
 #[tokio::test]
-async fn payments_and_reconciliation_die_at_every_point() -> Result<()> {
-    let mut stack =
-        Plan::new().workers(&[("payments", &["payments"]), ("reconciliation", &["reconciliation"])]).start().await?;
+async fn payments_and_reconciliation_survive_abort_at_every_fault_point() -> Result<()> {
+    let mut stack = StackBuilder::new()
+        .workers(&[("payments", &["payments"]), ("reconciliation", &["reconciliation"])])
+        .start()
+        .await?;
     for (round, point) in ["after_handle_before_publish", "after_publish_before_ack"].into_iter().enumerate() {
         stack.program("payments")?.stop().await?;
-        stack.start_faulty("payments", point).await?;
+        stack.start_with_fault_point("payments", point).await?;
         for number in 0..3 {
             let event =
                 json!({ "id": format!("evt_{round}_{number}"), "type": "invoice.paid", "created": 1_800_000_000,
@@ -111,33 +113,33 @@ async fn payments_and_reconciliation_die_at_every_point() -> Result<()> {
                 .await?;
             ensure!(answer.status == StatusCode::OK, "{answer:?}");
         }
-        stack.program("payments")?.aborted().await?;
+        stack.program("payments")?.wait_for_abort().await?;
         stack.restart("payments").await?;
         let kept =
             || async { Ok((stack.stores.all::<Value>("stripe_events").await?.len() == 3 * (round + 1)).then_some(())) };
-        eventually("every event is kept once", SOON, kept).await?;
+        eventually("every event is kept once", SHORT_TIMEOUT, kept).await?;
     }
     for point in ["after_repair_before_report", "after_handle_before_publish", "after_publish_before_ack"] {
         stack.program("reconciliation")?.stop().await?;
-        stack.start_faulty("reconciliation", point).await?;
+        stack.start_with_fault_point("reconciliation", point).await?;
         // The run is delivered again: who asked for it gets its report all the same.
-        let asked = stack.pvt_later(&["reconcile", "run", "--json"]);
-        stack.program("reconciliation")?.aborted().await?;
+        let asked = stack.spawn_pvt(&["reconcile", "run", "--json"]);
+        stack.program("reconciliation")?.wait_for_abort().await?;
         stack.restart("reconciliation").await?;
         let asked = asked.await??;
         ensure!(asked.status.success(), "{point}: {}", String::from_utf8_lossy(&asked.stderr));
     }
     let reports: Vec<Value> = stack.stores.all("reconciliations").await?;
     assert_eq!(reports.len(), 3, "one report a run: {reports:?}");
-    stack.end(Verdict::clean().without_mails().without_mart()).await
+    stack.end(Expectations::clean().without_mails().without_mart()).await
 }
 
 /// A burst of clients that try again with the same key, while the API is killed again and again.
 #[tokio::test]
-async fn the_api_is_killed_under_a_burst() -> Result<()> {
+async fn api_killed_during_burst_loses_no_booking() -> Result<()> {
     const CLIENTS: u64 = 150;
     const KILLS: usize = 5;
-    let mut stack = Plan::new().start().await?;
+    let mut stack = StackBuilder::new().start().await?;
     let accepted = Arc::new(AtomicUsize::new(0));
     let (client, count) = (stack.client.clone(), accepted.clone());
     let clients = tokio::spawn(async move {
@@ -145,8 +147,8 @@ async fn the_api_is_killed_under_a_burst() -> Result<()> {
             let (client, count) = (client.clone(), count.clone());
             async move {
                 let key = format!("burst-{number}");
-                let id = eventually(&key, SOON, || async {
-                    let answer = client.ask(&key, &body(number)).await?;
+                let id = eventually(&key, SHORT_TIMEOUT, || async {
+                    let answer = client.request_booking(&key, &body(number)).await?;
                     ensure!(answer.status == StatusCode::ACCEPTED, "{answer:?}");
                     Ok(Some(booked(&answer)?.id))
                 })
@@ -160,62 +162,62 @@ async fn the_api_is_killed_under_a_burst() -> Result<()> {
     });
     for kill in 1..=KILLS {
         let enough = || async { Ok((accepted.load(Ordering::Relaxed) >= kill * 20).then_some(())) };
-        eventually("some were accepted", SOON, enough).await?;
+        eventually("some were accepted", SHORT_TIMEOUT, enough).await?;
         stack.program("api")?.kill9()?;
         stack.restart("api").await?;
     }
     let ids: Vec<Uuid> = clients.await??;
-    ids.iter().for_each(|id| stack.remember(*id));
-    let verdict = Verdict::clean();
-    stack.settled(&verdict).await?;
+    ids.iter().for_each(|id| stack.record_accepted(*id));
+    let expectations = Expectations::clean();
+    stack.wait_until_quiet(&expectations).await?;
     assert_eq!(stack.stores.records().await?.bookings.len(), ids.len(), "every key is one booking");
-    stack.end(verdict).await
+    stack.end(expectations).await
 }
 
 /// A client that hangs up does not stop what it began, and its retry is the same booking.
 #[tokio::test]
-async fn clients_that_hang_up_get_one_booking_each() -> Result<()> {
-    let stack = Plan::new().start().await?;
+async fn disconnected_clients_get_one_booking_each() -> Result<()> {
+    let stack = StackBuilder::new().start().await?;
     let keys: Vec<String> = (0..30).map(|number| format!("hasty-{number}")).collect();
     let client = &stack.client;
     let hang_up = keys.iter().zip(0..).map(|(key, number)| async move {
         // Somewhere between the request's first byte and the answer.
         let patience = Duration::from_micros(500 * number);
-        drop(tokio::time::timeout(patience, client.ask(key, &body(number))).await);
+        drop(tokio::time::timeout(patience, client.request_booking(key, &body(number))).await);
     });
     join_all(hang_up).await;
     let stubborn = &stack;
     try_join_all(
-        keys.iter().zip(0..).map(|(key, number)| async move { stubborn.book_stubbornly(key, &body(number)).await }),
+        keys.iter().zip(0..).map(|(key, number)| async move { stubborn.book_with_retries(key, &body(number)).await }),
     )
     .await?;
-    let verdict = Verdict::clean();
-    stack.settled(&verdict).await?;
+    let expectations = Expectations::clean();
+    stack.wait_until_quiet(&expectations).await?;
     assert_eq!(stack.stores.records().await?.bookings.len(), keys.len());
-    stack.end(verdict).await
+    stack.end(expectations).await
 }
 
 /// Killed as soon as it has taken messages, far more often than any limit on deliveries: a crash loop of the process is
 /// not the messages' fault.
 #[tokio::test]
-async fn workers_killed_over_and_over_give_up_no_healthy_message() -> Result<()> {
+async fn repeatedly_killed_workers_dead_letter_no_healthy_message() -> Result<()> {
     const KILLS: u64 = 26;
-    let mut stack = Plan::new().start().await?;
+    let mut stack = StackBuilder::new().start().await?;
     for round in 0..KILLS {
         stack.program("workers")?.kill9()?;
         book_some(&stack, &format!("round-{round}"), 10).await?;
         stack.restart("workers").await?;
     }
     // Any of these deaths may have been between a mail's acceptance and its record.
-    stack.end(Verdict::clean().mail_copies(usize::try_from(KILLS)?)).await
+    stack.end(Expectations::clean().mail_copies(usize::try_from(KILLS)?)).await
 }
 
 /// Killed again and again while they hold messages that they cannot finish: what they hold pays nothing for that.
 #[tokio::test]
-async fn workers_killed_while_they_wait_give_up_no_healthy_message() -> Result<()> {
+async fn workers_killed_while_waiting_dead_letter_no_healthy_message() -> Result<()> {
     const KILLS: u64 = 26;
-    let mut stack = Plan::new().workers(APART).start().await?;
-    stack.mailbox.misbehave(&json!({ "mode": "tarpit", "delay_ms": 120_000 })).await?;
+    let mut stack = StackBuilder::new().workers(APART).start().await?;
+    stack.mailbox.inject_fault(&json!({ "mode": "tarpit", "delay_ms": 120_000 })).await?;
     book_some(&stack, "held", 20).await?;
     let metrics = stack.metrics_url("emails")?;
     for _ in 0..KILLS {
@@ -228,20 +230,20 @@ async fn workers_killed_while_they_wait_give_up_no_healthy_message() -> Result<(
                 .and_then(|count| count.parse::<f64>().ok());
             Ok(held.filter(|held| *held > 0.0))
         };
-        eventually("the worker holds messages", SOON, holds).await?;
+        eventually("the worker holds messages", SHORT_TIMEOUT, holds).await?;
         stack.program("emails")?.kill9()?;
         stack.restart("emails").await?;
     }
-    stack.mailbox.misbehave(&json!({ "mode": null })).await?;
+    stack.mailbox.inject_fault(&json!({ "mode": null })).await?;
     stack.program("emails")?.kill9()?;
     stack.restart("emails").await?;
-    stack.end(Verdict::clean()).await
+    stack.end(Expectations::clean()).await
 }
 
 /// Told to stop under load, a worker finishes what it has and gives the rest back.
 #[tokio::test]
-async fn a_rolling_restart_loses_and_doubles_nothing() -> Result<()> {
-    let mut stack = Plan::new().workers(&[("w1", &["--all"]), ("w2", &["--all"])]).start().await?;
+async fn rolling_restart_loses_and_duplicates_nothing() -> Result<()> {
+    let mut stack = StackBuilder::new().workers(&[("w1", &["--all"]), ("w2", &["--all"])]).start().await?;
     for round in 0..3 {
         for worker in ["w1", "w2"] {
             book_some(&stack, &format!("{round}-{worker}"), 20).await?;
@@ -249,5 +251,5 @@ async fn a_rolling_restart_loses_and_doubles_nothing() -> Result<()> {
             stack.restart(worker).await?;
         }
     }
-    stack.end(Verdict::clean()).await
+    stack.end(Expectations::clean()).await
 }

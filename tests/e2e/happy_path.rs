@@ -1,8 +1,8 @@
 //! A booking from request to mail to cancellation, with the names and forms that other programs rely on (docs/http.md).
 
-use crate::harness::{Plan, SOON, Stack, Verdict, booked};
+use crate::harness::{Expectations, SHORT_TIMEOUT, Stack, StackBuilder, booked};
 use anyhow::{Context, Result};
-use pvt_testkit::{DORM, Mail, booking_body, dormitory, eventually, soon};
+use pvt_testkit::{DORM, Mail, booking_body, days_from_now, dormitory, eventually};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -10,7 +10,7 @@ use uuid::Uuid;
 /// The mails to an address, once there are `count` of them.
 async fn mails_to(stack: &Stack, address: &str, count: usize) -> Result<Vec<Mail>> {
     let what = format!("{count} mails to {address}");
-    eventually(&what, SOON, || async {
+    eventually(&what, SHORT_TIMEOUT, || async {
         let mails: Vec<Mail> = stack.mailbox.all().await?.into_iter().filter(|mail| mail.to == address).collect();
         Ok((mails.len() >= count).then_some(mails))
     })
@@ -22,13 +22,13 @@ fn amounts(lines: &Value) -> Vec<i64> {
 }
 
 #[tokio::test]
-async fn a_booking_is_confirmed_mailed_and_cancelled() -> Result<()> {
-    let stack = Plan::new().start().await?;
-    let body = booking_body(DORM, soon(30), 3, 2);
-    let accepted = stack.client.ask("the-first-request", &body).await?;
+async fn booking_is_confirmed_mailed_and_cancelled() -> Result<()> {
+    let stack = StackBuilder::new().start().await?;
+    let body = booking_body(DORM, days_from_now(30), 3, 2);
+    let accepted = stack.client.request_booking("the-first-request", &body).await?;
     assert_eq!(accepted.status, StatusCode::ACCEPTED, "{accepted:?}");
     let ours = booked(&accepted)?;
-    stack.remember(ours.id);
+    stack.record_accepted(ours.id);
     assert_eq!(accepted.text("/status"), "requested");
     assert!(accepted.text("/reference").starts_with("PVT-"), "{accepted:?}");
     assert_eq!(accepted.header("location"), format!("/api/bookings/{}?token={}", ours.id, ours.token));
@@ -36,7 +36,7 @@ async fn a_booking_is_confirmed_mailed_and_cancelled() -> Result<()> {
     assert_eq!(accepted.header("retry-after"), "1");
     assert!(accepted.headers.contains_key("x-request-id"));
 
-    let confirmed = stack.client.decided(&ours).await?;
+    let confirmed = stack.client.wait_for_decision(&ours).await?;
     assert_eq!((&confirmed["status"], &confirmed["rev"]), (&json!("confirmed"), &json!(1)));
     assert_eq!(confirmed["reference"], accepted.body["reference"]);
     assert_eq!(confirmed["stays"][0]["assigned_beds"].as_array().context("beds")?.len(), 2);
@@ -75,14 +75,14 @@ async fn a_booking_is_confirmed_mailed_and_cancelled() -> Result<()> {
     }
     let again = stack.client.cancel(&ours).await?;
     assert_eq!((again.status, &again.body["rev"]), (StatusCode::OK, &json!(2)), "cancelling twice is cancelling once");
-    stack.end(Verdict::clean()).await
+    stack.end(Expectations::clean()).await
 }
 
 #[tokio::test]
-async fn guests_are_written_to_in_their_language() -> Result<()> {
-    let stack = Plan::new().start().await?;
+async fn mails_use_the_language_of_the_guest() -> Result<()> {
+    let stack = StackBuilder::new().start().await?;
     for (locale, expected) in [("fr", "fr"), ("fr-CA", "fr"), ("en-GB", "en"), ("de", "fr")] {
-        let mut body = booking_body("private-double", soon(20), 1, 1);
+        let mut body = booking_body("private-double", days_from_now(20), 1, 1);
         (body["guest"]["locale"], body["guest"]["email"]) = (json!(locale), json!(format!("{locale}@example.com")));
         stack.book(locale, &body).await?;
         let mail = mails_to(&stack, &format!("{locale}@example.com"), 1).await?.remove(0);
@@ -99,39 +99,39 @@ async fn guests_are_written_to_in_their_language() -> Result<()> {
     };
     assert_eq!(subject("fr@example.com"), subject("fr-CA@example.com"));
     assert_ne!(subject("fr@example.com"), subject("en-GB@example.com"));
-    stack.end(Verdict::clean()).await
+    stack.end(Expectations::clean()).await
 }
 
 #[tokio::test]
-async fn who_waits_gets_the_result_itself() -> Result<()> {
-    let stack = Plan::new().selling([dormitory("tiny", 1)]).start().await?;
-    let mut body = booking_body(DORM, soon(10), 2, 1);
+async fn prefer_wait_returns_the_decision() -> Result<()> {
+    let stack = StackBuilder::new().selling([dormitory("tiny", 1)]).start().await?;
+    let mut body = booking_body(DORM, days_from_now(10), 2, 1);
     body["property_id"] = json!("tiny");
-    let created = stack.client.ask_and_wait("one", &body).await?;
+    let created = stack.client.request_booking_and_wait("one", &body).await?;
     assert_eq!((created.status, created.text("/status")), (StatusCode::CREATED, "confirmed"), "{created:?}");
     assert_eq!((created.header("preference-applied"), created.header("etag")), ("wait=30", "\"1\""));
     let first = booked(&created)?;
-    stack.remember(first.id);
+    stack.record_accepted(first.id);
 
-    let refused = stack.client.ask_and_wait("two", &body).await?;
+    let refused = stack.client.request_booking_and_wait("two", &body).await?;
     assert_eq!((refused.status, refused.problem()?), (StatusCode::CONFLICT, "no_availability"));
     let seen = stack.client.get(refused.header("location")).await?;
     assert_eq!((seen.text("/status"), seen.text("/rejection")), ("rejected", "no_availability"), "{seen:?}");
 
     let cancelled = stack.client.cancel(&first).await?;
     assert_eq!(cancelled.text("/status"), "cancelled", "{cancelled:?}");
-    let third = stack.client.ask_and_wait("three", &body).await?;
+    let third = stack.client.request_booking_and_wait("three", &body).await?;
     assert_eq!(third.status, StatusCode::CREATED, "the freed bed is sold again: {third:?}");
-    stack.end(Verdict::clean()).await
+    stack.end(Expectations::clean()).await
 }
 
 #[tokio::test]
-async fn nobody_sees_a_booking_without_its_token() -> Result<()> {
-    let stack = Plan::new().start().await?;
-    let one = stack.book("one", &booking_body(DORM, soon(10), 1, 1)).await?;
-    let other = stack.book("other", &booking_body(DORM, soon(11), 1, 1)).await?;
+async fn booking_requires_its_access_token() -> Result<()> {
+    let stack = StackBuilder::new().start().await?;
+    let one = stack.book("one", &booking_body(DORM, days_from_now(10), 1, 1)).await?;
+    let other = stack.book("other", &booking_body(DORM, days_from_now(11), 1, 1)).await?;
     for booking in [&one, &other] {
-        stack.client.decided(booking).await?;
+        stack.client.wait_for_decision(booking).await?;
     }
     let strangers = [
         format!("/api/bookings/{}", one.id),
@@ -146,15 +146,15 @@ async fn nobody_sees_a_booking_without_its_token() -> Result<()> {
         let deleted = stack.client.send(reqwest::Method::DELETE, path, &[], None).await?;
         assert_eq!(deleted.status, StatusCode::NOT_FOUND, "{path}");
     }
-    stack.end(Verdict::clean()).await
+    stack.end(Expectations::clean()).await
 }
 
 #[tokio::test]
-async fn staff_have_a_mail_sent_again() -> Result<()> {
-    let stack = Plan::new().start().await?;
+async fn staff_can_resend_a_mail() -> Result<()> {
+    let stack = StackBuilder::new().start().await?;
     let key = stack.pvt_json(&["keys", "create", "--role", "staff", "--json"]).await?;
     let bearer = format!("Bearer {}", key["key"].as_str().context("a key")?);
-    let ours = stack.book("one", &booking_body(DORM, soon(10), 1, 1)).await?;
+    let ours = stack.book("one", &booking_body(DORM, days_from_now(10), 1, 1)).await?;
     let first = mails_to(&stack, "ada@example.com", 1).await?.remove(0);
     let wish = json!({ "booking_id": ours.id, "kind": "booking_confirmed" });
     for _ in 0..3 {
@@ -173,7 +173,7 @@ async fn staff_have_a_mail_sent_again() -> Result<()> {
         .await?;
     assert_eq!(seen.text("/status"), "confirmed", "staff see every booking: {seen:?}");
     let count = stack.mailbox.all().await?.len();
-    stack.end(Verdict::clean()).await?;
+    stack.end(Expectations::clean()).await?;
     assert_eq!(count, 2, "the same wish three times is one mail");
     Ok(())
 }

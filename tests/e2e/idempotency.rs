@@ -1,9 +1,9 @@
 //! The same request is the same booking, however often and however it is sent; and nobody else's.
 
-use crate::harness::{Answer, Plan, Stack, Verdict, booked};
+use crate::harness::{ApiResponse, Expectations, Stack, StackBuilder, booked};
 use anyhow::{Context, Result};
 use futures_util::future::try_join_all;
-use pvt_testkit::{DORM, booking_body, soon};
+use pvt_testkit::{DORM, booking_body, days_from_now};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -12,31 +12,32 @@ use uuid::Uuid;
 const REPLAYED: &str = "idempotency-replayed";
 
 #[tokio::test]
-async fn the_same_request_fifty_times_at_once_is_one_booking() -> Result<()> {
-    let stack = Plan::new().start().await?;
-    let body = booking_body(DORM, soon(15), 2, 2);
-    let answers: Vec<Answer> = try_join_all((0..50).map(|_| stack.client.ask("the-same", &body))).await?;
+async fn fifty_concurrent_identical_requests_make_one_booking() -> Result<()> {
+    let stack = StackBuilder::new().start().await?;
+    let body = booking_body(DORM, days_from_now(15), 2, 2);
+    let answers: Vec<ApiResponse> =
+        try_join_all((0..50).map(|_| stack.client.request_booking("the-same", &body))).await?;
     let mut named = BTreeSet::new();
     for answer in &answers {
         assert_eq!(answer.status, StatusCode::ACCEPTED, "{answer:?}");
         named.insert(booked(answer)?);
     }
     assert_eq!(named.len(), 1, "all of them name one booking");
-    stack.remember(named.first().context("one")?.id);
-    let late = stack.client.ask("the-same", &body).await?;
+    stack.record_accepted(named.first().context("one")?.id);
+    let late = stack.client.request_booking("the-same", &body).await?;
     assert_eq!((late.status, late.header(REPLAYED)), (StatusCode::ACCEPTED, "true"));
-    let verdict = Verdict::clean();
-    stack.settled(&verdict).await?;
+    let expectations = Expectations::clean();
+    stack.wait_until_quiet(&expectations).await?;
     let records = stack.stores.records().await?;
     assert_eq!((records.bookings.len(), records.mart_bookings.len(), stack.mailbox.all().await?.len()), (1, 1, 1));
     assert_eq!(records.bookings[0].rev, 1);
-    stack.end(verdict).await
+    stack.end(expectations).await
 }
 
 #[tokio::test]
-async fn the_order_of_fields_and_blanks_does_not_make_another_request() -> Result<()> {
-    let stack = Plan::new().workers(&[]).start().await?;
-    let body = booking_body(DORM, soon(15), 2, 2);
+async fn field_order_and_whitespace_do_not_change_the_request() -> Result<()> {
+    let stack = StackBuilder::new().workers(&[]).start().await?;
+    let body = booking_body(DORM, days_from_now(15), 2, 2);
     let ours = stack.client.book("k", &body).await?;
     let mut turned: Vec<(String, Value)> = body.as_object().context("an object")?.clone().into_iter().collect();
     turned.reverse();
@@ -54,28 +55,28 @@ async fn client_key(stack: &Stack) -> Result<String> {
     Ok(format!("Bearer {}", key["key"].as_str().context("a key")?))
 }
 
-async fn ask_as(stack: &Stack, bearer: &str, key: &str, body: &Value) -> Result<Answer> {
+async fn ask_as(stack: &Stack, bearer: &str, key: &str, body: &Value) -> Result<ApiResponse> {
     stack.client.post("/api/bookings", &[("authorization", bearer), ("idempotency-key", key)], body).await
 }
 
 #[tokio::test]
-async fn a_clients_key_belongs_to_its_first_body() -> Result<()> {
-    let mut stack = Plan::new().start().await?;
+async fn client_key_is_bound_to_its_first_body() -> Result<()> {
+    let mut stack = StackBuilder::new().start().await?;
     let (app, other_app) = (client_key(&stack).await?, client_key(&stack).await?);
-    let (body, other_body) = (booking_body(DORM, soon(15), 2, 1), booking_body(DORM, soon(15), 3, 1));
+    let (body, other_body) = (booking_body(DORM, days_from_now(15), 2, 1), booking_body(DORM, days_from_now(15), 3, 1));
     let first = ask_as(&stack, &app, "k", &body).await?;
     assert_eq!((first.status, first.header(REPLAYED)), (StatusCode::ACCEPTED, ""));
     let ours = booked(&first)?;
-    stack.remember(ours.id);
-    stack.client.decided(&ours).await?;
+    stack.record_accepted(ours.id);
+    stack.client.wait_for_decision(&ours).await?;
     let reused = ask_as(&stack, &app, "k", &other_body).await?;
     assert_eq!((reused.status, reused.problem()?), (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused"));
     let again = ask_as(&stack, &app, "k", &body).await?;
     assert_eq!((again.status, again.header(REPLAYED), booked(&again)?), (StatusCode::ACCEPTED, "true", ours.clone()));
     let other = ask_as(&stack, &other_app, "k", &other_body).await?;
     assert_eq!(other.status, StatusCode::ACCEPTED, "another client's keys are its own: {other:?}");
-    stack.remember(booked(&other)?.id);
-    stack.client.decided(&booked(&other)?).await?;
+    stack.record_accepted(booked(&other)?.id);
+    stack.client.wait_for_decision(&booked(&other)?).await?;
 
     // An instance that remembers nothing.
     stack.program("api")?.kill9()?;
@@ -84,47 +85,49 @@ async fn a_clients_key_belongs_to_its_first_body() -> Result<()> {
     assert_eq!((reused.status, reused.problem()?), (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused"));
     let again = ask_as(&stack, &app, "k", &body).await?;
     assert_eq!((again.header(REPLAYED), booked(&again)?), ("true", ours));
-    let verdict = Verdict::clean();
-    stack.settled(&verdict).await?;
+    let expectations = Expectations::clean();
+    stack.wait_until_quiet(&expectations).await?;
     assert_eq!(stack.stores.records().await?.bookings.len(), 2);
-    stack.end(verdict).await
+    stack.end(expectations).await
 }
 
 #[tokio::test]
-async fn of_two_bodies_at_once_under_one_key_one_wins() -> Result<()> {
-    let stack = Plan::new().start().await?;
+async fn concurrent_bodies_under_one_key_have_one_winner() -> Result<()> {
+    let stack = StackBuilder::new().start().await?;
     let app = client_key(&stack).await?;
-    let bodies = [booking_body(DORM, soon(15), 2, 1), booking_body(DORM, soon(16), 2, 1)];
+    let bodies = [booking_body(DORM, days_from_now(15), 2, 1), booking_body(DORM, days_from_now(16), 2, 1)];
     let headers = [("authorization", app.as_str()), ("idempotency-key", "k"), ("prefer", "wait=30")];
     let answers =
         try_join_all((0..20).map(|number| stack.client.post("/api/bookings", &headers, &bodies[number % 2]))).await?;
-    let (won, lost): (Vec<&Answer>, Vec<&Answer>) = answers.iter().partition(|answer| answer.status.is_success());
+    let (won, lost): (Vec<&ApiResponse>, Vec<&ApiResponse>) =
+        answers.iter().partition(|answer| answer.status.is_success());
     assert!(!won.is_empty());
     for answer in lost {
         assert_eq!((answer.status, answer.problem()?), (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused"));
     }
     let arrivals: BTreeSet<&str> = won.iter().map(|answer| answer.text("/stays/0/arrival")).collect();
     assert_eq!(arrivals.len(), 1, "only one body was served: {arrivals:?}");
-    stack.remember(booked(won[0])?.id);
-    let verdict = Verdict::clean();
-    stack.settled(&verdict).await?;
+    stack.record_accepted(booked(won[0])?.id);
+    let expectations = Expectations::clean();
+    stack.wait_until_quiet(&expectations).await?;
     assert_eq!(stack.stores.records().await?.bookings.len(), 1);
-    stack.end(verdict).await
+    stack.end(expectations).await
 }
 
 #[tokio::test]
-async fn strangers_with_the_same_key_do_not_meet() -> Result<()> {
-    let stack = Plan::new().start().await?;
-    let mut theirs = booking_body(DORM, soon(15), 2, 1);
+async fn anonymous_callers_with_the_same_key_get_separate_bookings() -> Result<()> {
+    let stack = StackBuilder::new().start().await?;
+    let mut theirs = booking_body(DORM, days_from_now(15), 2, 1);
     theirs["guest"]["email"] = json!("grace@example.com");
-    let (one, other) = (stack.book("1", &booking_body(DORM, soon(15), 2, 1)).await?, stack.book("1", &theirs).await?);
+    let (one, other) =
+        (stack.book("1", &booking_body(DORM, days_from_now(15), 2, 1)).await?, stack.book("1", &theirs).await?);
     assert_ne!(one.id, other.id);
     assert_ne!(one.token, other.token);
-    assert_eq!(stack.client.decided(&one).await?["guest"]["email"], "ada@example.com");
-    assert_eq!(stack.client.decided(&other).await?["guest"]["email"], "grace@example.com");
+    assert_eq!(stack.client.wait_for_decision(&one).await?["guest"]["email"], "ada@example.com");
+    assert_eq!(stack.client.wait_for_decision(&other).await?["guest"]["email"], "grace@example.com");
     let open = |id: Uuid, token: &str| format!("/api/bookings/{id}?token={token}");
     for path in [open(one.id, &other.token), open(other.id, &one.token)] {
         assert_eq!(stack.client.get(&path).await?.status, StatusCode::NOT_FOUND, "{path}");
     }
-    stack.end(Verdict::clean()).await
+    stack.end(Expectations::clean()).await
 }

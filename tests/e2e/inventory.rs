@@ -1,11 +1,11 @@
 //! A hostel set up over HTTP alone: property, rooms, prices and restrictions, blocks; and what becomes of changes that
 //! meet bookings or each other.
 
-use crate::harness::{Answer, Plan, SOON, Stack, Verdict};
+use crate::harness::{ApiResponse, Expectations, SHORT_TIMEOUT, Stack, StackBuilder};
 use anyhow::{Context, Result, ensure};
 use chrono::Datelike as _;
 use futures_util::future::try_join_all;
-use pvt_testkit::{DORM, booking_body, dormitory, eventually, soon};
+use pvt_testkit::{DORM, booking_body, days_from_now, dormitory, eventually};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -13,8 +13,8 @@ use std::collections::BTreeSet;
 const HOUSE: &str = "pvt-quebec";
 
 /// What nothing here is about: how mails and mart tell of changes is tested beside them.
-fn verdict() -> Verdict {
-    Verdict::clean().without_mails().without_mart()
+fn expectations() -> Expectations {
+    Expectations::clean().without_mails().without_mart()
 }
 
 /// Somebody with an API key.
@@ -29,7 +29,7 @@ impl<'a> Key<'a> {
         Ok(Self { stack, bearer: format!("Bearer {}", key["key"].as_str().context("a key")?) })
     }
 
-    async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: &Value) -> Result<Answer> {
+    async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: &Value) -> Result<ApiResponse> {
         let mut all =
             vec![("authorization", self.bearer.as_str()), ("content-type", "application/json"), ("prefer", "wait=30")];
         all.extend(headers);
@@ -37,18 +37,18 @@ impl<'a> Key<'a> {
     }
 
     /// Makes something under a key of its own.
-    async fn make(&self, path: &str, key: &str, body: &Value) -> Result<Answer> {
+    async fn make(&self, path: &str, key: &str, body: &Value) -> Result<ApiResponse> {
         self.send(Method::POST, path, &[("idempotency-key", key)], body).await
     }
 
-    async fn made(&self, path: &str, key: &str, body: &Value) -> Result<Answer> {
+    async fn made(&self, path: &str, key: &str, body: &Value) -> Result<ApiResponse> {
         let answer = self.make(path, key, body).await?;
         ensure!(answer.status == StatusCode::CREATED, "{path} {body}: {answer:?}");
         Ok(answer)
     }
 
     /// Changes the house as it is now.
-    async fn change(&self, method: Method, path: &str, body: &Value) -> Result<Answer> {
+    async fn change(&self, method: Method, path: &str, body: &Value) -> Result<ApiResponse> {
         let now = self.stack.client.get(&format!("/api/properties/{HOUSE}")).await?;
         self.send(method, path, &[("if-match", now.header("etag"))], body).await
     }
@@ -80,25 +80,25 @@ fn cad(amount: i64) -> Value {
 }
 
 fn asked(first: u64, nights: u64, guests: u32) -> Value {
-    let mut body = booking_body(DORM, soon(first), nights, guests);
+    let mut body = booking_body(DORM, days_from_now(first), nights, guests);
     body["property_id"] = json!(HOUSE);
     body
 }
 
-async fn booked(stack: &Stack, key: &str, body: &Value) -> Result<Answer> {
-    let answer = stack.client.ask_and_wait(key, body).await?;
+async fn booked(stack: &Stack, key: &str, body: &Value) -> Result<ApiResponse> {
+    let answer = stack.client.request_booking_and_wait(key, body).await?;
     ensure!(answer.status == StatusCode::CREATED, "{answer:?}");
-    stack.remember(answer.text("/id").parse()?);
+    stack.record_accepted(answer.text("/id").parse()?);
     Ok(answer)
 }
 
-fn total(answer: &Answer) -> Option<i64> {
+fn total(answer: &ApiResponse) -> Option<i64> {
     answer.body["price"]["total"]["amount"].as_i64()
 }
 
 #[tokio::test]
-async fn a_hostel_is_set_up_over_the_api_and_sells_at_its_prices() -> Result<()> {
-    let stack = Plan::new().start().await?;
+async fn property_created_by_api_sells_at_its_rates() -> Result<()> {
+    let stack = StackBuilder::new().start().await?;
     let admin = Key::of(&stack, "admin", &[]).await?;
     set_up(&admin).await?;
     let policy = json!({ "property_id": HOUSE, "id": "strict", "name": "Strict",
@@ -114,16 +114,19 @@ async fn a_hostel_is_set_up_over_the_api_and_sells_at_its_prices() -> Result<()>
     assert_eq!((set.status, set.text("/cancellation_policy_id")), (StatusCode::OK, "strict"), "{set:?}");
 
     // Two nights, the second of which is the weekday that costs more.
-    let weekday = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"][soon(41).weekday().num_days_from_monday() as usize];
+    let weekday =
+        ["mon", "tue", "wed", "thu", "fri", "sat", "sun"][days_from_now(41).weekday().num_days_from_monday() as usize];
     let season = |price: Value| {
-        json!({ "changes": [{ "room_type_ids": [DORM], "from": soon(30), "until": soon(60),
+        json!({ "changes": [{ "room_type_ids": [DORM], "from": days_from_now(30), "until": days_from_now(60),
         "weekdays": [weekday], "price": price }] })
     };
     let calendar = format!("/rate-plans/standard/calendar?property_id={HOUSE}");
     let priced = admin.change(Method::PUT, &calendar, &season(cad(5_500))).await?;
     assert_eq!(priced.status, StatusCode::OK, "{priced:?}");
-    let days =
-        stack.client.get(&format!("/api{calendar}&room_type_id={DORM}&from={}&until={}", soon(40), soon(43))).await?;
+    let days = stack
+        .client
+        .get(&format!("/api{calendar}&room_type_id={DORM}&from={}&until={}", days_from_now(40), days_from_now(43)))
+        .await?;
     let prices: Vec<_> =
         days.body["days"].as_array().into_iter().flatten().map(|day| day["price"]["amount"].as_i64()).collect();
     assert_eq!(prices, [Some(4_000), Some(5_500), Some(4_000)], "{days:?}");
@@ -153,26 +156,25 @@ async fn a_hostel_is_set_up_over_the_api_and_sells_at_its_prices() -> Result<()>
     );
     let mut forged = with_quote.clone();
     forged["quote"] = json!(format!("{}x", quoted.text("/quote")));
-    assert_eq!(stack.client.ask("forged", &forged).await?.text("/errors/0/code"), "invalid_quote");
+    assert_eq!(stack.client.request_booking("forged", &forged).await?.text("/errors/0/code"), "invalid_quote");
     let mut other = with_quote;
     other["stays"][0]["guests"] = json!(1);
-    assert_eq!(stack.client.ask("other", &other).await?.text("/errors/0/code"), "quote_of_other_stays");
+    assert_eq!(stack.client.request_booking("other", &other).await?.text("/errors/0/code"), "quote_of_other_stays");
 
     let path = format!("/api/bookings/{}?token={}&dry_run=true", promised.text("/id"), promised.text("/token"));
     let fee = stack.client.send(Method::DELETE, &path, &[], None).await?;
     assert_eq!(fee.body["fee"]["amount"], json!(19_000), "the policy that was set");
 
-    let closed = json!({ "changes": [{ "room_type_ids": [DORM], "from": soon(50), "until": soon(51),
+    let closed = json!({ "changes": [{ "room_type_ids": [DORM], "from": days_from_now(50), "until": days_from_now(51),
         "restriction": { "stop_sell": true } }] });
     let restrictions = format!("/rate-plans/standard/restrictions?property_id={HOUSE}");
     assert_eq!(admin.change(Method::PUT, &restrictions, &closed).await?.status, StatusCode::OK);
-    assert_eq!(stack.client.ask_and_wait("closed", &asked(49, 2, 1)).await?.problem()?, "restriction");
+    assert_eq!(stack.client.request_booking_and_wait("closed", &asked(49, 2, 1)).await?.problem()?, "restriction");
     let mut anyway = asked(49, 2, 1);
     anyway["override_restrictions"] = json!(true);
     let sold = admin.made("/bookings", "anyway", &anyway).await?;
-    stack.remember(sold.text("/id").parse()?);
-    let lifted =
-        json!({ "changes": [{ "room_type_ids": [DORM], "from": soon(50), "until": soon(51), "restriction": {} }] });
+    stack.record_accepted(sold.text("/id").parse()?);
+    let lifted = json!({ "changes": [{ "room_type_ids": [DORM], "from": days_from_now(50), "until": days_from_now(51), "restriction": {} }] });
     admin.change(Method::PUT, &restrictions, &lifted).await?;
     booked(&stack, "open", &asked(49, 2, 1)).await?;
 
@@ -187,12 +189,12 @@ async fn a_hostel_is_set_up_over_the_api_and_sells_at_its_prices() -> Result<()>
         audit.text("/items/2/detail").contains("9900") && audit.text("/items/4/detail").contains("strict"),
         "{audit:?}"
     );
-    stack.end(verdict()).await
+    stack.end(expectations()).await
 }
 
 #[tokio::test]
-async fn changes_name_what_they_saw_and_repetitions_make_nothing_twice() -> Result<()> {
-    let stack = Plan::new().start().await?;
+async fn inventory_changes_require_if_match_and_replays_create_nothing_twice() -> Result<()> {
+    let stack = StackBuilder::new().start().await?;
     let admin = Key::of(&stack, "admin", &[]).await?;
     set_up(&admin).await?;
     let room = json!({ "property_id": HOUSE, "id": "q2", "room_type_id": DORM, "beds": ["q2-1"] });
@@ -252,8 +254,7 @@ async fn changes_name_what_they_saw_and_repetitions_make_nothing_twice() -> Resu
 
     let staff = Key::of(&stack, "staff", &["--property", "pvt-montreal"]).await?;
     assert_eq!(staff.make("/rooms", "theirs", &room).await?.problem()?, "forbidden");
-    let block =
-        json!({ "property_id": HOUSE, "kind": "maintenance", "bed_ids": ["q2-1"], "from": soon(3), "until": soon(4) });
+    let block = json!({ "property_id": HOUSE, "kind": "maintenance", "bed_ids": ["q2-1"], "from": days_from_now(3), "until": days_from_now(4) });
     assert_eq!(staff.make("/blocks", "theirs", &block).await?.problem()?, "not_found");
     assert_eq!(
         staff.send(Method::GET, &format!("/blocks?property_id={HOUSE}"), &[], &json!({})).await?.problem()?,
@@ -263,12 +264,12 @@ async fn changes_name_what_they_saw_and_repetitions_make_nothing_twice() -> Resu
         .send(Method::PATCH, &format!("/beds/q2-1?property_id={HOUSE}"), &[], &json!({ "cleanliness": "dirty" }))
         .await?;
     assert_eq!(bed.problem()?, "not_found");
-    stack.end(verdict()).await
+    stack.end(expectations()).await
 }
 
 #[tokio::test]
-async fn beds_that_somebody_has_do_not_leave_the_house() -> Result<()> {
-    let stack = Plan::new().start().await?;
+async fn occupied_beds_cannot_be_removed() -> Result<()> {
+    let stack = StackBuilder::new().start().await?;
     let admin = Key::of(&stack, "admin", &[]).await?;
     set_up(&admin).await?;
     let guest = booked(&stack, "guest", &asked(20, 3, 3)).await?;
@@ -308,11 +309,11 @@ async fn beds_that_somebody_has_do_not_leave_the_house() -> Result<()> {
         move || async move { Ok((stores.records().await?.claims.len() == left).then_some(())) }
     };
     // Given back behind the answer, and not at once: it is every night that can be sold.
-    eventually("what was held for the change is free again", SOON, claims(9)).await?;
+    eventually("what was held for the change is free again", SHORT_TIMEOUT, claims(9)).await?;
 
     let gone = admin.send(Method::PATCH, &format!("/beds/{free}?property_id={HOUSE}"), &[], &state).await?;
     assert_eq!((gone.status, gone.text("/service")), (StatusCode::OK, "out_of_service"), "{gone:?}");
-    assert_eq!(stack.client.ask_and_wait("full", &asked(20, 1, 1)).await?.problem()?, "no_availability");
+    assert_eq!(stack.client.request_booking_and_wait("full", &asked(20, 1, 1)).await?.problem()?, "no_availability");
     let back = admin
         .send(Method::PATCH, &format!("/beds/{free}?property_id={HOUSE}"), &[], &json!({ "service": "active" }))
         .await?;
@@ -332,18 +333,18 @@ async fn beds_that_somebody_has_do_not_leave_the_house() -> Result<()> {
     }
     let shorter = admin.change(Method::PUT, &room, &json!({ "room_type_id": DORM, "beds": ["q1-1"] })).await?;
     assert_eq!(shorter.status, StatusCode::OK, "{shorter:?}");
-    assert_eq!(stack.client.ask("two", &asked(20, 1, 2)).await?.text("/errors/0/code"), "over_capacity");
+    assert_eq!(stack.client.request_booking("two", &asked(20, 1, 2)).await?.text("/errors/0/code"), "over_capacity");
     let deleted = admin.send(Method::DELETE, &room, &[], &json!({})).await?;
     assert_eq!(deleted.status, StatusCode::NO_CONTENT, "{deleted:?}");
     assert_eq!(admin.send(Method::DELETE, &room, &[], &json!({})).await?.problem()?, "not_found");
-    eventually("nothing is held any more", SOON, claims(0)).await?;
-    stack.end(verdict()).await
+    eventually("nothing is held any more", SHORT_TIMEOUT, claims(0)).await?;
+    stack.end(expectations()).await
 }
 
 #[tokio::test]
-async fn a_block_never_takes_a_bed_that_somebody_has_however_they_race() -> Result<()> {
+async fn block_racing_a_booking_never_takes_an_occupied_bed() -> Result<()> {
     const ROUNDS: u64 = 12;
-    let stack = Plan::new().selling([dormitory(HOUSE, 4)]).start().await?;
+    let stack = StackBuilder::new().selling([dormitory(HOUSE, 4)]).start().await?;
     let staff = Key::of(&stack, "staff", &["--property", HOUSE]).await?;
     let beds: Vec<String> = (1..=4).map(|bed| format!("r-{bed}")).collect();
     let rounds = (0..ROUNDS).map(|round| {
@@ -351,12 +352,12 @@ async fn a_block_never_takes_a_bed_that_somebody_has_however_they_race() -> Resu
         async move {
             // All four beds for three nights, of which somebody wants the middle one.
             let first = 20 + 4 * round;
-            let block = json!({ "property_id": HOUSE, "kind": "maintenance", "bed_ids": beds, "from": soon(first),
-                    "until": soon(first + 3), "reason": "paint" });
+            let block = json!({ "property_id": HOUSE, "kind": "maintenance", "bed_ids": beds, "from": days_from_now(first),
+                    "until": days_from_now(first + 3), "reason": "paint" });
             let key = round.to_string();
             let request = asked(first + 1, 1, 1);
             let (blocked, guest) =
-                tokio::try_join!(staff.make("/blocks", &key, &block), stack.client.ask_and_wait(&key, &request))?;
+                tokio::try_join!(staff.make("/blocks", &key, &block), stack.client.request_booking_and_wait(&key, &request))?;
             anyhow::Ok((first, blocked, guest))
         }
     });
@@ -368,7 +369,7 @@ async fn a_block_never_takes_a_bed_that_somebody_has_however_they_race() -> Resu
                 lifted.push((first, blocked.text("/id").to_owned()));
             }
             (StatusCode::CONFLICT, StatusCode::CREATED) => {
-                stack.remember(guest.text("/id").parse()?);
+                stack.record_accepted(guest.text("/id").parse()?);
                 assert_eq!(
                     (blocked.problem()?, &blocked.body["bookings"]),
                     ("bed_taken", &json!([guest.text("/id")])),
@@ -378,7 +379,7 @@ async fn a_block_never_takes_a_bed_that_somebody_has_however_they_race() -> Resu
             _ => anyhow::bail!("{blocked:?}\n{guest:?}"),
         }
     }
-    stack.settled(&verdict()).await?;
+    stack.wait_until_quiet(&expectations()).await?;
     let list = staff.send(Method::GET, &format!("/blocks?property_id={HOUSE}"), &[], &json!({})).await?;
     assert_eq!(list.body["items"].as_array().map(Vec::len), Some(lifted.len()), "{list:?}");
     for (first, id) in lifted {
@@ -386,5 +387,5 @@ async fn a_block_never_takes_a_bed_that_somebody_has_however_they_race() -> Resu
         assert_eq!((answer.status, answer.text("/status")), (StatusCode::OK, "lifted"), "{answer:?}");
         booked(&stack, &format!("after-{first}"), &asked(first + 1, 1, 4)).await?;
     }
-    stack.end(verdict()).await
+    stack.end(expectations()).await
 }

@@ -1,14 +1,14 @@
 //! The whole life of a booking over HTTP: changed, assigned, checked in, extended, shortened, checked out; and what
 //! becomes of many who want to change it at once.
 
-use crate::harness::{Answer, Booked, Plan, Stack, Verdict, booked};
+use crate::harness::{AcceptedBooking, ApiResponse, Expectations, Stack, StackBuilder, booked};
 use anyhow::{Context, Result, ensure};
 use chrono::{Days, NaiveDate, NaiveTime, Utc};
 use futures_util::future::{join, try_join_all};
 use pvt_domain::booking::{Action, Booking, Status};
 use pvt_domain::demo;
 use pvt_domain::inventory::Inventory;
-use pvt_testkit::{DORM, booking_body, dormitory, soon};
+use pvt_testkit::{DORM, booking_body, days_from_now, dormitory};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -24,8 +24,8 @@ fn today() -> NaiveDate {
 }
 
 /// What nothing here is about: how mails and mart tell of changes is tested beside them.
-fn verdict() -> Verdict {
-    Verdict::clean().without_mails().without_mart()
+fn expectations() -> Expectations {
+    Expectations::clean().without_mails().without_mart()
 }
 
 /// Somebody at the desk.
@@ -44,53 +44,53 @@ impl<'a> Staff<'a> {
         Ok(Self { stack, bearer: format!("Bearer {}", key["key"].as_str().context("a key")?) })
     }
 
-    async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: &Value) -> Result<Answer> {
+    async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: &Value) -> Result<ApiResponse> {
         let mut all =
             vec![("authorization", self.bearer.as_str()), ("content-type", "application/json"), ("prefer", "wait=30")];
         all.extend(headers);
         self.stack.client.send(method, &format!("/api/bookings{path}"), &all, Some(body.to_string().into_bytes())).await
     }
 
-    async fn order(&self, booking: &Booked, order: &str, body: &Value) -> Result<Answer> {
+    async fn order(&self, booking: &AcceptedBooking, order: &str, body: &Value) -> Result<ApiResponse> {
         self.send(Method::POST, &format!("/{}/{order}", booking.id), &[], body).await
     }
 
     /// As [`Self::order`], which must be done.
-    async fn done(&self, booking: &Booked, order: &str, body: &Value) -> Result<Answer> {
+    async fn done(&self, booking: &AcceptedBooking, order: &str, body: &Value) -> Result<ApiResponse> {
         let answer = self.order(booking, order, body).await?;
         ensure!(answer.status == StatusCode::OK, "{order}: {answer:?}");
         Ok(answer)
     }
 
     /// Changes the newest revision, which must succeed.
-    async fn change(&self, booking: &Booked, rev: u32, body: &Value) -> Result<Answer> {
+    async fn change(&self, booking: &AcceptedBooking, rev: u32, body: &Value) -> Result<ApiResponse> {
         let answer =
             self.send(Method::PATCH, &format!("/{}", booking.id), &[("if-match", &format!("\"{rev}\""))], body).await?;
         ensure!(answer.status == StatusCode::OK, "{answer:?}");
         Ok(answer)
     }
 
-    async fn read(&self, path: &str) -> Result<Answer> {
+    async fn read(&self, path: &str) -> Result<ApiResponse> {
         self.send(Method::GET, path, &[], &json!({})).await
     }
 }
 
 /// A booking as its guest, who waits for the decision.
-async fn book(stack: &Stack, key: &str, body: &Value) -> Result<Booked> {
-    let answer = stack.client.ask_and_wait(key, body).await?;
+async fn book(stack: &Stack, key: &str, body: &Value) -> Result<AcceptedBooking> {
+    let answer = stack.client.request_booking_and_wait(key, body).await?;
     ensure!(answer.status == StatusCode::CREATED, "{answer:?}");
     let booked = booked(&answer)?;
-    stack.remember(booked.id);
+    stack.record_accepted(booked.id);
     Ok(booked)
 }
 
 /// What a guest changes with the token alone.
 async fn guest_changes(
     stack: &Stack,
-    Booked { id, token }: &Booked,
+    AcceptedBooking { id, token }: &AcceptedBooking,
     headers: &[(&str, &str)],
     body: &Value,
-) -> Result<Answer> {
+) -> Result<ApiResponse> {
     let mut all = vec![("content-type", "application/json")];
     all.extend(headers);
     stack
@@ -99,14 +99,14 @@ async fn guest_changes(
         .await
 }
 
-async fn stored(stack: &Stack, booked: &Booked) -> Result<Booking> {
+async fn stored(stack: &Stack, booked: &AcceptedBooking) -> Result<Booking> {
     let all = stack.stores.records().await?.bookings;
     all.into_iter().find(|booking| booking.id.as_uuid() == booked.id).context("not stored")
 }
 
 #[tokio::test]
-async fn a_booking_lives_from_request_to_departure() -> Result<()> {
-    let stack = Plan::new().selling([of_utc(demo::hostel())?]).start().await?;
+async fn booking_lifecycle_from_request_to_check_out() -> Result<()> {
+    let stack = StackBuilder::new().selling([of_utc(demo::hostel())?]).start().await?;
     let staff = Staff::of(&stack).await?;
     let ours = book(&stack, "one", &booking_body(DORM, today(), 2, 2)).await?;
     let followed = {
@@ -242,27 +242,27 @@ async fn a_booking_lives_from_request_to_departure() -> Result<()> {
     assert_eq!(known.status, StatusCode::NO_CONTENT, "nothing can follow");
     let file = stack.client.get(&format!("/api/bookings/{}/calendar.ics?token={}", ours.id, ours.token)).await?;
     assert!(file.body.as_str().is_some_and(|text| text.contains(&format!("UID:{}", ours.id))), "{file:?}");
-    stack.end(verdict()).await
+    stack.end(expectations()).await
 }
 
 #[tokio::test]
-async fn bookings_are_found_by_whoever_may_see_them() -> Result<()> {
+async fn bookings_are_listed_to_authorized_callers_only() -> Result<()> {
     let elsewhere = dormitory("elsewhere", 2);
-    let stack = Plan::new().selling([demo::hostel(), elsewhere]).start().await?;
+    let stack = StackBuilder::new().selling([demo::hostel(), elsewhere]).start().await?;
     let staff = Staff::of(&stack).await?;
     let client = stack.pvt_json(&["keys", "create", "--role", "client", "--json"]).await?;
     let bearer = format!("Bearer {}", client["key"].as_str().context("a key")?);
     for number in 0..5_u64 {
-        let mut body = booking_body(DORM, soon(20 + number), 1, 1);
+        let mut body = booking_body(DORM, days_from_now(20 + number), 1, 1);
         body["guest"]["email"] = json!(format!("guest-{number}@example.com"));
         book(&stack, &number.to_string(), &body).await?;
     }
     let headers = [("idempotency-key", "ours"), ("prefer", "wait=30"), ("authorization", bearer.as_str())];
-    let mut other = booking_body(DORM, soon(40), 1, 1);
+    let mut other = booking_body(DORM, days_from_now(40), 1, 1);
     other["property_id"] = json!("elsewhere");
     let ours = stack.client.post("/api/bookings", &headers, &other).await?;
-    stack.remember(ours.text("/id").parse()?);
-    let references = |answer: &Answer| -> Vec<String> {
+    stack.record_accepted(ours.text("/id").parse()?);
+    let references = |answer: &ApiResponse| -> Vec<String> {
         answer.body["items"]
             .as_array()
             .into_iter()
@@ -288,7 +288,7 @@ async fn bookings_are_found_by_whoever_may_see_them() -> Result<()> {
         }
     }
     assert_eq!(references(&staff.read("").await?).len(), 6, "staff of all properties");
-    let range = format!("?status=confirmed&arrival_from={}&arrival_until={}", soon(21), soon(22));
+    let range = format!("?status=confirmed&arrival_from={}&arrival_until={}", days_from_now(21), days_from_now(22));
     assert_eq!(references(&staff.read(&range).await?).len(), 2);
     assert_eq!(references(&staff.read("?email=guest-3%40example.com").await?).len(), 1);
     let one = seen.first().context("a reference")?;
@@ -324,22 +324,22 @@ async fn bookings_are_found_by_whoever_may_see_them() -> Result<()> {
     {
         assert_eq!(staff.read(query).await?.problem()?, code, "{query}");
     }
-    stack.end(verdict()).await
+    stack.end(expectations()).await
 }
 
 #[tokio::test]
-async fn a_hundred_changes_at_once_are_applied_one_after_another_or_refused_and_none_is_lost() -> Result<()> {
+async fn hundred_concurrent_changes_are_serialized_or_refused() -> Result<()> {
     const CHANGES: usize = 100;
-    let stack = Plan::new().start().await?;
+    let stack = StackBuilder::new().start().await?;
     let staff = Staff::of(&stack).await?;
-    let ours = book(&stack, "one", &booking_body(DORM, soon(20), 2, 1)).await?;
+    let ours = book(&stack, "one", &booking_body(DORM, days_from_now(20), 2, 1)).await?;
     let names: Vec<Value> =
         (0..CHANGES).map(|number| json!({ "guest": { "first_name": format!("Ada {number}") } })).collect();
     let answers = try_join_all(
         names.iter().map(|body| guest_changes(&stack, &ours, &[("if-match", "\"1\""), ("prefer", "wait=30")], body)),
     )
     .await?;
-    let (done, refused): (Vec<&Answer>, Vec<&Answer>) =
+    let (done, refused): (Vec<&ApiResponse>, Vec<&ApiResponse>) =
         answers.iter().partition(|answer| answer.status == StatusCode::OK);
     assert_eq!((done.len(), refused.len()), (1, CHANGES - 1), "one of those who saw the first revision");
     for answer in refused {
@@ -367,13 +367,13 @@ async fn a_hundred_changes_at_once_are_applied_one_after_another_or_refused_and_
         .filter_map(|entry| entry.reason.as_deref())
         .collect();
     assert_eq!((after.rev, reasons.len()), (u32::try_from(CHANGES)? + 2, CHANGES), "each left its entry");
-    stack.end(verdict()).await
+    stack.end(expectations()).await
 }
 
 #[tokio::test]
-async fn checking_in_and_cancelling_at_once_has_one_winner() -> Result<()> {
+async fn concurrent_check_in_and_cancel_have_one_winner() -> Result<()> {
     const ROUNDS: usize = 12;
-    let stack = Plan::new().selling([of_utc(demo::hostel())?]).start().await?;
+    let stack = StackBuilder::new().selling([of_utc(demo::hostel())?]).start().await?;
     let staff = Staff::of(&stack).await?;
     let keys: Vec<String> = (0..ROUNDS).map(|number| number.to_string()).collect();
     let body = booking_body(DORM, today(), 1, 1);
@@ -395,35 +395,36 @@ async fn checking_in_and_cancelling_at_once_has_one_winner() -> Result<()> {
         );
         assert_eq!((stored(&stack, booking).await?.status, stored(&stack, booking).await?.rev), (status, 2));
     }
-    stack.end(verdict()).await
+    stack.end(expectations()).await
 }
 
 #[tokio::test]
-async fn a_group_is_booked_by_staff_and_refused_with_alternatives_where_it_does_not_fit() -> Result<()> {
-    let stack = Plan::new().start().await?;
+async fn group_booking_without_availability_is_refused_with_alternatives() -> Result<()> {
+    let stack = StackBuilder::new().start().await?;
     let staff = Staff::of(&stack).await?;
-    let group = booking_body(DORM, soon(20), 2, 12);
-    let alone = stack.client.ask("alone", &group).await?;
+    let group = booking_body(DORM, days_from_now(20), 2, 12);
+    let alone = stack.client.request_booking("alone", &group).await?;
     assert_eq!(alone.text("/errors/0/code"), "too_many_guests", "{alone:?}");
     let made = staff.send(Method::POST, "", &[("idempotency-key", "group")], &group).await?;
     assert_eq!((made.status, made.text("/status")), (StatusCode::CREATED, "confirmed"), "{made:?}");
-    stack.remember(made.text("/id").parse()?);
+    stack.record_accepted(made.text("/id").parse()?);
     let beds: BTreeSet<&str> =
         made.body["stays"][0]["assigned_beds"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     assert_eq!(beds.len(), 12);
 
-    let more =
-        staff.send(Method::POST, "", &[("idempotency-key", "more")], &booking_body(DORM, soon(21), 2, 8)).await?;
+    let more = staff
+        .send(Method::POST, "", &[("idempotency-key", "more")], &booking_body(DORM, days_from_now(21), 2, 8))
+        .await?;
     assert_eq!((more.status, more.problem()?), (StatusCode::CONFLICT, "no_availability"), "{more:?}");
     let offered = more.body["alternatives"].as_array().context("alternatives")?;
     assert!(
         (1..=3).contains(&offered.len()) && offered.iter().all(|one| one["total"]["amount"].as_i64() > Some(0)),
         "{more:?}"
     );
-    let mut other = booking_body(DORM, soon(21), 2, 8);
+    let mut other = booking_body(DORM, days_from_now(21), 2, 8);
     other["stays"] = offered[0]["stays"].clone();
     let retried = staff.send(Method::POST, "", &[("idempotency-key", "other")], &other).await?;
-    stack.remember(retried.text("/id").parse()?);
+    stack.record_accepted(retried.text("/id").parse()?);
     assert_eq!(retried.status, StatusCode::CREATED, "what is offered can be had: {retried:?}");
     let longer = staff
         .send(
@@ -434,16 +435,16 @@ async fn a_group_is_booked_by_staff_and_refused_with_alternatives_where_it_does_
         )
         .await?;
     assert_eq!(longer.text("/errors/0/code"), "over_capacity", "{longer:?}");
-    stack.end(verdict()).await
+    stack.end(expectations()).await
 }
 
 #[tokio::test]
-async fn somebody_is_given_another_bed_so_that_a_stay_fits_and_history_tells() -> Result<()> {
+async fn reassignment_makes_room_for_a_stay_and_is_recorded_in_history() -> Result<()> {
     const PROPERTY: &str = "narrow";
-    let stack = Plan::new().selling([dormitory(PROPERTY, 2)]).start().await?;
+    let stack = StackBuilder::new().selling([dormitory(PROPERTY, 2)]).start().await?;
     let staff = Staff::of(&stack).await?;
     let body = |first: u64, nights: u64| {
-        let mut body = booking_body(DORM, soon(first), nights, 1);
+        let mut body = booking_body(DORM, days_from_now(first), nights, 1);
         body["property_id"] = json!(PROPERTY);
         body
     };
@@ -486,5 +487,5 @@ async fn somebody_is_given_another_bed_so_that_a_stay_fits_and_history_tells() -
         ("bed_taken", &json!([through.id])),
         "staff learn who is in the way"
     );
-    stack.end(verdict()).await
+    stack.end(expectations()).await
 }

@@ -3,13 +3,13 @@
 //!
 //! Each test runs the engine that it stops as its own and uses the shared ones for the rest.
 
-use crate::harness::{LATER, Plan, SOON, Stack, Verdict};
+use crate::harness::{Expectations, LONG_TIMEOUT, SHORT_TIMEOUT, Stack, StackBuilder};
 use crate::payments;
 use anyhow::{Result, ensure};
 use futures_util::future::try_join_all;
 use pvt_domain::booking::Status;
 use pvt_stripe_simulator::PayOutcome;
-use pvt_testkit::{DORM, EngineKind, ThrowAway, Urls, booking_body, engines, eventually, soon};
+use pvt_testkit::{DORM, EngineKind, EphemeralInstance, Urls, booking_body, days_from_now, engines, eventually};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use std::io::Write;
@@ -22,8 +22,8 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(6);
 const PROGRESS: &(dyn Fn(&str) + Send + Sync) = &|line| drop(writeln!(std::io::stderr(), "engines: {line}"));
 
 /// The shared engines, with this one replaced by one that may be stopped.
-async fn with_own(kind: EngineKind) -> Result<(ThrowAway, Urls)> {
-    let own = ThrowAway::open()?;
+async fn with_own(kind: EngineKind) -> Result<(EphemeralInstance, Urls)> {
+    let own = EphemeralInstance::open()?;
     let kinds = [kind];
     let (shared, fresh) = tokio::join!(engines(), own.ensure(&kinds, PROGRESS));
     let (mut urls, fresh) = (shared?.clone(), fresh?);
@@ -36,71 +36,75 @@ async fn with_own(kind: EngineKind) -> Result<(ThrowAway, Urls)> {
 }
 
 fn body(number: u64) -> Value {
-    booking_body(DORM, soon(5 + number % 300), 1, 1)
+    booking_body(DORM, days_from_now(5 + number % 300), 1, 1)
 }
 
 async fn book_all(stack: &Stack, label: &str, count: u64) -> Result<()> {
     let keys: Vec<String> = (0..count).map(|number| format!("{label}-{number}")).collect();
     try_join_all(
-        keys.iter().zip(0..).map(|(key, number)| async move { stack.book_stubbornly(key, &body(number)).await }),
+        keys.iter().zip(0..).map(|(key, number)| async move { stack.book_with_retries(key, &body(number)).await }),
     )
     .await?;
     Ok(())
 }
 
 #[tokio::test]
-async fn without_the_broker_callers_are_told_to_come_back() -> Result<()> {
+async fn intake_without_broker_answers_retry_later() -> Result<()> {
     let (own, urls) = with_own(EngineKind::RabbitMq).await?;
-    let stack = Plan::new().on(urls).start().await?;
+    let stack = StackBuilder::new().on(urls).start().await?;
     book_all(&stack, "before", 20).await?;
     own.engine(EngineKind::RabbitMq).kill9().await?;
     // Accepted just before, not all of them handled; and now nothing can be accepted.
     let asked = Instant::now();
-    let answer = stack.client.ask("meanwhile", &body(200)).await?;
+    let answer = stack.client.request_booking("meanwhile", &body(200)).await?;
     assert_eq!((answer.status, answer.problem()?), (StatusCode::SERVICE_UNAVAILABLE, "broker_unavailable"));
     assert!(asked.elapsed() < ANSWER_LIMIT, "{:?}", asked.elapsed());
     assert!(answer.header("retry-after").parse::<u32>().is_ok_and(|seconds| seconds >= 1), "{answer:?}");
     assert_eq!(stack.client.get("/livez").await?.status, StatusCode::OK);
     let unready =
         || async { Ok((stack.client.get("/readyz").await?.status == StatusCode::SERVICE_UNAVAILABLE).then_some(())) };
-    eventually("the instance is taken out of service", SOON, unready).await?;
+    eventually("the instance is taken out of service", SHORT_TIMEOUT, unready).await?;
     own.engine(EngineKind::RabbitMq).start(PROGRESS).await?;
-    let retried = stack.book_stubbornly("meanwhile", &body(200)).await?;
-    assert_eq!(stack.client.decided(&retried).await?["status"], "confirmed", "the retry with the same key succeeds");
-    stack.settled(&Verdict::clean()).await?;
+    let retried = stack.book_with_retries("meanwhile", &body(200)).await?;
+    assert_eq!(
+        stack.client.wait_for_decision(&retried).await?["status"],
+        "confirmed",
+        "the retry with the same key succeeds"
+    );
+    stack.wait_until_quiet(&Expectations::clean()).await?;
 
     // It hangs: connections stay, nothing is confirmed.
     let engine = own.engine(EngineKind::RabbitMq);
     engine.pause().await?;
     let asked = Instant::now();
-    let answer = stack.client.ask("while it hangs", &body(201)).await?;
+    let answer = stack.client.request_booking("while it hangs", &body(201)).await?;
     let took = asked.elapsed();
     engine.resume().await?;
     assert_eq!((answer.status, answer.problem()?), (StatusCode::SERVICE_UNAVAILABLE, "broker_unavailable"));
     assert!(took < ANSWER_LIMIT, "{took:?}");
-    let retried = stack.book_stubbornly("while it hangs", &body(201)).await?;
-    assert_eq!(stack.client.decided(&retried).await?["status"], "confirmed");
-    stack.settled(&Verdict::clean()).await?;
+    let retried = stack.book_with_retries("while it hangs", &body(201)).await?;
+    assert_eq!(stack.client.wait_for_decision(&retried).await?["status"], "confirmed");
+    stack.wait_until_quiet(&Expectations::clean()).await?;
 
     // An orderly restart, with requests coming all the while.
     let (restarted, booked) = tokio::join!(engine.restart(PROGRESS), book_all(&stack, "during", 60));
     restarted?;
     booked?;
-    stack.end(Verdict::clean()).await?;
+    stack.end(Expectations::clean()).await?;
     Ok(own.close().await?)
 }
 
 /// Stripe is told that its event was not taken, and sends it again.
 #[tokio::test]
-async fn an_event_that_found_no_broker_is_taken_when_stripe_sends_it_again() -> Result<()> {
+async fn webhook_during_broker_outage_is_accepted_on_redelivery() -> Result<()> {
     let (own, urls) = with_own(EngineKind::RabbitMq).await?;
-    let stack = Plan::new().on(urls).paid_online().start().await?;
-    let booked = payments::hold(&stack, "1", &payments::prepaid(soon(60), 2)).await?;
+    let stack = StackBuilder::new().on(urls).paid_online().start().await?;
+    let booked = payments::hold(&stack, "1", &payments::prepaid(days_from_now(60), 2)).await?;
     let (session, _) = payments::checkout(&stack, &booked, "pay").await?;
-    stack.stripe()?.until_quiet().await;
+    stack.stripe()?.until_idle().await;
     own.engine(EngineKind::RabbitMq).kill9().await?;
     stack.stripe()?.pay(&session, PayOutcome::Success)?;
-    eventually("Stripe is told to come back", SOON, || async {
+    eventually("Stripe is told to come back", SHORT_TIMEOUT, || async {
         let refused = stack
             .stripe()?
             .deliveries(None, 20)
@@ -112,17 +116,17 @@ async fn an_event_that_found_no_broker_is_taken_when_stripe_sends_it_again() -> 
     .await?;
     own.engine(EngineKind::RabbitMq).start(PROGRESS).await?;
     payments::until(&stack, &booked, Status::Confirmed).await?;
-    tokio::time::timeout(LATER, stack.stripe()?.until_quiet()).await?;
+    tokio::time::timeout(LONG_TIMEOUT, stack.stripe()?.until_idle()).await?;
     let effects = stack.stripe()?.effects_of_booking(&booked.id.to_string());
     assert_eq!((effects.charges, effects.refunds), (1, 0));
-    stack.end(Verdict::clean()).await?;
+    stack.end(Expectations::clean()).await?;
     Ok(own.close().await?)
 }
 
 #[tokio::test]
-async fn without_mongodb_intake_goes_on() -> Result<()> {
+async fn intake_continues_without_mongodb() -> Result<()> {
     let (own, urls) = with_own(EngineKind::MongoDb).await?;
-    let stack = Plan::new().on(urls).start().await?;
+    let stack = StackBuilder::new().on(urls).start().await?;
     book_all(&stack, "before", 30).await?;
     own.engine(EngineKind::MongoDb).kill9().await?;
     let asked = Instant::now();
@@ -132,8 +136,8 @@ async fn without_mongodb_intake_goes_on() -> Result<()> {
     let seen = stack.client.get(&format!("/api/bookings/{}?token={}", kept.id, kept.token)).await?;
     assert_eq!((seen.status, seen.problem()?), (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable"));
     own.engine(EngineKind::MongoDb).start(PROGRESS).await?;
-    assert_eq!(stack.client.decided(&kept).await?["status"], "confirmed");
-    stack.settled(&Verdict::clean()).await?;
+    assert_eq!(stack.client.wait_for_decision(&kept).await?["status"], "confirmed");
+    stack.wait_until_quiet(&Expectations::clean()).await?;
 
     // It hangs under load, until readers no longer wait for it.
     let engine = own.engine(EngineKind::MongoDb);
@@ -143,9 +147,9 @@ async fn without_mongodb_intake_goes_on() -> Result<()> {
         let seen = stack.client.get(&format!("/api/bookings/{}?token={}", kept.id, kept.token)).await?;
         Ok((seen.status == StatusCode::SERVICE_UNAVAILABLE).then_some(()))
     };
-    eventually("readers are told", LATER, given_up).await?;
+    eventually("readers are told", LONG_TIMEOUT, given_up).await?;
     engine.resume().await?;
-    stack.settled(&Verdict::clean()).await?;
+    stack.wait_until_quiet(&Expectations::clean()).await?;
 
     // Twice more under load, without mercy.
     for round in 0..2 {
@@ -158,50 +162,50 @@ async fn without_mongodb_intake_goes_on() -> Result<()> {
         bounced?;
         booked?;
     }
-    stack.end(Verdict::clean()).await?;
+    stack.end(Expectations::clean()).await?;
     Ok(own.close().await?)
 }
 
 #[tokio::test]
-async fn without_postgresql_the_mart_catches_up_later() -> Result<()> {
+async fn mart_catches_up_after_postgresql_outage() -> Result<()> {
     let (own, urls) = with_own(EngineKind::PostgreSql).await?;
-    let mut stack = Plan::new().on(urls).start().await?;
+    let mut stack = StackBuilder::new().on(urls).start().await?;
     book_all(&stack, "before", 30).await?;
     own.engine(EngineKind::PostgreSql).kill9().await?;
     book_all(&stack, "during", 30).await?;
     // Guests are served all the same.
     let mails = || async { Ok((stack.mailbox.all().await?.len() == 60).then_some(())) };
-    eventually("every guest is written to", LATER, mails).await?;
+    eventually("every guest is written to", LONG_TIMEOUT, mails).await?;
     // A worker that starts while its store is away waits for it.
     stack.program("workers")?.stop().await?;
     stack.program("workers")?.start(&[])?;
     own.engine(EngineKind::PostgreSql).start(PROGRESS).await?;
-    stack.settled(&Verdict::clean()).await?;
+    stack.wait_until_quiet(&Expectations::clean()).await?;
     let engine = own.engine(EngineKind::PostgreSql);
     let (restarted, booked) = tokio::join!(engine.restart(PROGRESS), book_all(&stack, "again", 60));
     restarted?;
     booked?;
-    stack.end(Verdict::clean()).await?;
+    stack.end(Expectations::clean()).await?;
     Ok(own.close().await?)
 }
 
 #[tokio::test]
-async fn without_the_mail_server_mails_come_later_and_once() -> Result<()> {
-    let mut stack = Plan::new().start().await?;
+async fn mails_are_sent_once_after_smtp_outage() -> Result<()> {
+    let mut stack = StackBuilder::new().start().await?;
     stack.program("mail-sink")?.kill9()?;
     book_all(&stack, "during", 25).await?;
-    let verdict = Verdict::clean();
+    let expectations = Expectations::clean();
     let decided = || async { Ok((stack.stores.records().await?.bookings.len() == 25).then_some(())) };
-    eventually("bookings are decided without mails", LATER, decided).await?;
+    eventually("bookings are decided without mails", LONG_TIMEOUT, decided).await?;
     stack.restart("mail-sink").await?;
-    stack.settled(&verdict).await?;
+    stack.wait_until_quiet(&expectations).await?;
     assert_eq!(stack.mailbox.all().await?.len(), 25);
-    stack.end(verdict).await
+    stack.end(expectations).await
 }
 
 #[tokio::test]
-async fn a_mail_server_in_a_bad_mood_gets_every_mail_once() -> Result<()> {
-    let stack = Plan::new().start().await?;
+async fn faulty_mail_server_receives_every_mail_once() -> Result<()> {
+    let stack = StackBuilder::new().start().await?;
     for (number, fault) in [
         json!({ "mode": "451", "next": 2 }),
         json!({ "mode": "421", "next": 2 }),
@@ -210,28 +214,28 @@ async fn a_mail_server_in_a_bad_mood_gets_every_mail_once() -> Result<()> {
     .iter()
     .enumerate()
     {
-        stack.mailbox.misbehave(fault).await?;
+        stack.mailbox.inject_fault(fault).await?;
         book_all(&stack, &format!("mood-{number}"), 8).await?;
-        stack.settled(&Verdict::clean()).await?;
+        stack.wait_until_quiet(&Expectations::clean()).await?;
     }
     // Kept, but never answered: the sender cannot know, and the guest may get it twice under one Message-ID.
-    stack.mailbox.misbehave(&json!({ "mode": "drop_before_250", "next": 2 })).await?;
+    stack.mailbox.inject_fault(&json!({ "mode": "drop_before_250", "next": 2 })).await?;
     book_all(&stack, "cannot-know", 8).await?;
-    stack.end(Verdict::clean().mail_copies(3)).await
+    stack.end(Expectations::clean().mail_copies(3)).await
 }
 
 /// A mailbox that does not exist is no reason to try for hours.
 #[tokio::test]
-async fn a_refused_recipient_is_settled_at_once() -> Result<()> {
-    let stack = Plan::new().start().await?;
-    stack.mailbox.misbehave(&json!({ "mode": "550", "next": 1 })).await?;
+async fn refused_recipient_is_final() -> Result<()> {
+    let stack = StackBuilder::new().start().await?;
+    stack.mailbox.inject_fault(&json!({ "mode": "550", "next": 1 })).await?;
     let booked = stack.client.book("nobody-there", &body(1)).await?;
     let refused = || async {
         let ledger = stack.stores.records().await?.ledger;
         ensure!(ledger.len() == 1, "{ledger:?}");
         Ok((ledger[0].status == pvt_stores::mongo::notifications::NotificationStatus::Failed).then_some(()))
     };
-    eventually("the refusal is recorded", LATER, refused).await?;
-    assert_eq!(stack.client.decided(&booked).await?["status"], "confirmed");
-    stack.end(Verdict::clean().without_mails()).await
+    eventually("the refusal is recorded", LONG_TIMEOUT, refused).await?;
+    assert_eq!(stack.client.wait_for_decision(&booked).await?["status"], "confirmed");
+    stack.end(Expectations::clean().without_mails()).await
 }

@@ -1,13 +1,13 @@
 //! Messages that cannot be handled end among the dead letters, each with its reason, alone; and go home once their
 //! cause is gone.
 
-use crate::harness::{Crew, LATER, Plan, SOON, Stack, Verdict};
+use crate::harness::{Expectations, InProcessWorkers, LONG_TIMEOUT, SHORT_TIMEOUT, Stack, StackBuilder};
 use anyhow::{Context, Result};
 use pvt_domain::failure::Failure;
 use pvt_domain::ids::BookingId;
 use pvt_domain::messages::EmailCommand;
-use pvt_messaging::Rung;
-use pvt_testkit::{BasicProperties, DORM, booking_body, eventually, properties, soon};
+use pvt_messaging::RetryDelay;
+use pvt_testkit::{BasicProperties, DORM, booking_body, days_from_now, eventually, properties};
 use pvt_worker_runtime::{Batch, BatchWorker, Spec};
 use pvt_workers::jobs::emails::Emails;
 use serde_json::{Value, json};
@@ -49,29 +49,29 @@ async fn poison(stack: &Stack, queue: &str) -> Result<BTreeMap<String, &'static 
 }
 
 fn body(day: u64) -> Value {
-    booking_body(DORM, soon(day), 1, 1)
+    booking_body(DORM, days_from_now(day), 1, 1)
 }
 
 #[tokio::test]
-async fn poison_is_set_apart_and_harms_nobody() -> Result<()> {
-    let mut stack = Plan::new().prepare().await?;
+async fn poison_messages_are_isolated_from_healthy_ones() -> Result<()> {
+    let mut stack = StackBuilder::new().prepare().await?;
     stack.run(&["mail-sink", "api"]).await?;
     let partition = stack.partition_of("pvt-montreal");
     let mut expected = BTreeMap::new();
-    let mut verdict = Verdict::clean();
+    let mut expectations = Expectations::clean();
     // Healthy ones before, between and after, so that batches hold both.
     for (turn, queue) in QUEUES.iter().copied().chain([partition.as_str()]).enumerate() {
         stack.book(&format!("neighbour-{turn}"), &body(10 + u64::try_from(turn)?)).await?;
         expected.extend(poison(&stack, queue).await?);
         stack.broker.send(queue, BasicProperties::default().with_type(known_type(queue).into()), b"{}").await?;
-        verdict = verdict.dead(queue, 7);
+        expectations = expectations.dead(queue, 7);
     }
     stack.book("after", &body(20)).await?;
     stack.run(&["workers"]).await?;
     let all = || async {
         Ok((stack.pvt_json(&["dead", "list", "--json"]).await?.as_array().map_or(0, Vec::len) == 35).then_some(()))
     };
-    eventually("35 dead letters", LATER, all).await?;
+    eventually("35 dead letters", LONG_TIMEOUT, all).await?;
 
     let listed = stack.pvt_json(&["dead", "list", "--json"]).await?;
     let listed = listed.as_array().context("an array")?;
@@ -97,7 +97,7 @@ async fn poison_is_set_apart_and_harms_nobody() -> Result<()> {
     // The cause is still there: it comes back, still alone.
     let replayed = stack.pvt(&["dead", "replay", id]).await?;
     assert!(replayed.status.success(), "{replayed:?}");
-    stack.end(verdict).await
+    stack.end(expectations).await
 }
 
 /// The real worker with a defect: one booking makes it panic.
@@ -107,7 +107,7 @@ struct Trapped {
 }
 
 impl BatchWorker for Trapped {
-    const SPEC: Spec = Spec { ladder: &[Rung::S5, Rung::S5], ..Emails::SPEC };
+    const SPEC: Spec = Spec { retry_schedule: &[RetryDelay::S5, RetryDelay::S5], ..Emails::SPEC };
     type Message = EmailCommand;
 
     async fn handle(&self, batch: &mut Batch<EmailCommand>) -> Result<(), Failure> {
@@ -126,9 +126,9 @@ impl BatchWorker for Trapped {
 }
 
 #[tokio::test]
-async fn a_panic_costs_one_message_and_a_replay_mends_it() -> Result<()> {
+async fn panic_dead_letters_one_message_and_replay_recovers_it() -> Result<()> {
     let processes: &[(&str, &[&str])] = &[("others", &["confirmations", "analytics"]), ("emails", &["emails"])];
-    let mut stack = Plan::new().workers(processes).prepare().await?;
+    let mut stack = StackBuilder::new().workers(processes).prepare().await?;
     stack.run(&["mail-sink", "api", "others"]).await?;
     // All of them wait for mails together, the victim in the middle.
     let mut ours = Vec::new();
@@ -136,21 +136,21 @@ async fn a_panic_costs_one_message_and_a_replay_mends_it() -> Result<()> {
         ours.push(stack.book(&format!("k-{day}"), &body(day)).await?);
     }
     for booked in &ours {
-        stack.client.decided(booked).await?;
+        stack.client.wait_for_decision(booked).await?;
     }
     let victim = ours[4].id;
     let config = stack.config()?;
     let trapped = Trapped { emails: Emails::new(stack.mongo.clone(), &config)?, victim: BookingId::from_uuid(victim) };
-    let crew = Crew::start(&stack, |engine| engine.register_batch(trapped))?;
-    eventually("the neighbours get their mails", SOON, || async {
+    let crew = InProcessWorkers::start(&stack, |engine| engine.register_batch(trapped))?;
+    eventually("the neighbours get their mails", SHORT_TIMEOUT, || async {
         Ok((stack.mailbox.all().await?.len() == 8).then_some(()))
     })
     .await?;
     let dead = || async {
-        let letters = stack.broker.look("emails.dead", 10).await?;
+        let letters = stack.broker.peek("emails.dead", 10).await?;
         Ok((!letters.is_empty()).then_some(letters))
     };
-    let letters = eventually("the victim is given up", SOON, dead).await?;
+    let letters = eventually("the victim is given up", SHORT_TIMEOUT, dead).await?;
     crew.stop().await?;
     assert_eq!(letters.len(), 1, "alone");
     let header = |name: &str| letters[0].headers.get(name).map(String::as_str).unwrap_or_default();
@@ -162,5 +162,5 @@ async fn a_panic_costs_one_message_and_a_replay_mends_it() -> Result<()> {
     stack.run(&["emails"]).await?;
     let replayed = stack.pvt(&["dead", "replay", "--queue", "emails", "--class", "panic", "--all"]).await?;
     assert!(replayed.status.success(), "{replayed:?}");
-    stack.end(Verdict::clean()).await
+    stack.end(Expectations::clean()).await
 }

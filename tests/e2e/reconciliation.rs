@@ -1,9 +1,9 @@
 //! Drift between the stores is found, told, and mended where nothing can be lost by it.
 
-use crate::harness::{Crew, Plan, Stack, Verdict};
+use crate::harness::{Expectations, InProcessWorkers, Stack, StackBuilder};
 use anyhow::{Context, Result};
 use pvt_stores::mart::Mart;
-use pvt_testkit::{DORM, booking_body, doc, eventually, soon};
+use pvt_testkit::{DORM, booking_body, days_from_now, doc, eventually};
 use pvt_workers::clock;
 use pvt_workers::jobs::reconciliation::Reconciliation;
 use serde_json::Value;
@@ -32,17 +32,17 @@ fn expected(kinds: &[(&str, usize)]) -> BTreeMap<String, usize> {
 }
 
 #[tokio::test]
-async fn drift_is_found_told_and_mended() -> Result<()> {
-    let stack = Plan::new().workers(&[("others", &["confirmations", "emails", "analytics"])]).start().await?;
+async fn drift_is_detected_reported_and_repaired() -> Result<()> {
+    let stack = StackBuilder::new().workers(&[("others", &["confirmations", "emails", "analytics"])]).start().await?;
     let mart = Mart::connect(&stack.namespace.database_url(), "tests")?;
     let worker = Reconciliation::new(stack.mongo.clone(), mart.clone(), clock::system).with_grace(Duration::ZERO);
-    let crew = Crew::start(&stack, |engine| engine.register(worker))?;
+    let crew = InProcessWorkers::start(&stack, |engine| engine.register(worker))?;
     let mut ours = Vec::new();
     for day in 10..16 {
-        ours.push(stack.book(&format!("k-{day}"), &booking_body(DORM, soon(day), 2, 1)).await?);
+        ours.push(stack.book(&format!("k-{day}"), &booking_body(DORM, days_from_now(day), 2, 1)).await?);
     }
-    let verdict = Verdict::clean();
-    stack.settled(&verdict).await?;
+    let expectations = Expectations::clean();
+    stack.wait_until_quiet(&expectations).await?;
     let clean = run(&stack, &[]).await?;
     assert_eq!(tally(&clean), (BTreeMap::new(), 0), "nothing is found where nothing is wrong: {clean}");
 
@@ -55,13 +55,13 @@ async fn drift_is_found_told_and_mended() -> Result<()> {
     let ghost = "11111111-2222-5333-8444-555555555555";
     stack
         .stores
-        .insert("claims", doc! { "_id": format!("pvt-montreal|d6b-6|{}", soon(100)), "booking": ghost })
+        .insert("claims", doc! { "_id": format!("pvt-montreal|d6b-6|{}", days_from_now(100)), "booking": ghost })
         .await?;
     let (lost, stolen) = (&of(0)[0].key, &of(1)[1].key);
     assert_eq!(stack.stores.delete("claims", lost).await?, 1);
     assert_eq!(stack.stores.delete("claims", stolen).await?, 1);
     stack.stores.insert("claims", doc! { "_id": stolen, "booking": ours[2].id.to_string() }).await?;
-    stack.stores.forget_in_mart(ours[3].id).await?;
+    stack.stores.delete_from_mart(ours[3].id).await?;
 
     let drift = expected(&[("orphan_claim", 2), ("missing_claim", 2), ("event_missing", 1)]);
     let before = stack.stores.records().await?;
@@ -79,7 +79,7 @@ async fn drift_is_found_told_and_mended() -> Result<()> {
     let audit: Vec<Value> = stack.stores.all("audit").await?;
     assert_eq!(audit.len(), 5, "one row a repair: {audit:?}");
     assert!(audit.iter().all(|row| row["cause"] == report["_id"] || row["cause"] == report["run_id"]), "{audit:?}");
-    eventually("the mart has caught up", crate::harness::SOON, || async {
+    eventually("the mart has caught up", crate::harness::SHORT_TIMEOUT, || async {
         let records = stack.stores.records().await?;
         Ok((records.mart_bookings.len() == ours.len()).then_some(()))
     })
@@ -88,20 +88,25 @@ async fn drift_is_found_told_and_mended() -> Result<()> {
     assert_eq!(tally(&clean), (BTreeMap::new(), 0), "{clean}");
     crew.stop().await?;
     mart.close().await;
-    stack.end(verdict).await
+    stack.end(expectations).await
 }
 
 #[tokio::test]
-async fn what_only_people_can_settle_is_left_to_them() -> Result<()> {
-    let stack =
-        Plan::new().workers(&[("others", &["confirmations", "emails", "analytics", "reconciliation"])]).start().await?;
-    let ours = stack.book("one", &booking_body(DORM, soon(10), 1, 1)).await?;
-    let theirs = stack.book("two", &booking_body(DORM, soon(10), 1, 1)).await?;
+async fn findings_that_need_staff_are_not_repaired() -> Result<()> {
+    let stack = StackBuilder::new()
+        .workers(&[("others", &["confirmations", "emails", "analytics", "reconciliation"])])
+        .start()
+        .await?;
+    let ours = stack.book("one", &booking_body(DORM, days_from_now(10), 1, 1)).await?;
+    let theirs = stack.book("two", &booking_body(DORM, days_from_now(10), 1, 1)).await?;
     for booked in [&ours, &theirs] {
-        stack.client.decided(booked).await?;
+        stack.client.wait_for_decision(booked).await?;
     }
     // By means that no writer of ours has, both get the same bed.
-    let bed = stack.client.decided(&ours).await?["stays"][0]["assigned_beds"][0].as_str().context("a bed")?.to_owned();
+    let bed = stack.client.wait_for_decision(&ours).await?["stays"][0]["assigned_beds"][0]
+        .as_str()
+        .context("a bed")?
+        .to_owned();
     stack.stores.set("bookings", &theirs.id.to_string(), doc! { "stays.0.assigned_beds": [&bed] }).await?;
     let report = run(&stack, &[]).await?;
     let (kinds, repaired) = tally(&report);
@@ -114,5 +119,5 @@ async fn what_only_people_can_settle_is_left_to_them() -> Result<()> {
     stack.stores.set("bookings", &theirs.id.to_string(), doc! { "stays.0.assigned_beds": ["d6b-1"] }).await?;
     let settled = run(&stack, &[]).await?;
     assert_eq!(tally(&settled), (expected(&[("missing_claim", 1)]), 1), "{settled}");
-    stack.end(Verdict::clean().without_mart()).await
+    stack.end(Expectations::clean().without_mart()).await
 }

@@ -1,19 +1,19 @@
 //! Money on its way back, and what may go wrong with that: a Stripe that fails, refuses or is away, a bank that asks
 //! first.
 
-use crate::harness::{LATER, SOON, Verdict};
+use crate::harness::{Expectations, LONG_TIMEOUT, SHORT_TIMEOUT};
 use crate::payments::{given_back, paid, start, until};
 use crate::webhook;
 use anyhow::{Context, Result, ensure};
 use pvt_domain::booking::Status;
-use pvt_stripe_simulator::{Faults, RefundOutcome, RequestFault, RequestFaultKind, WebhookFaults};
-use pvt_testkit::{eventually, soon};
+use pvt_stripe_simulator::{FaultInjection, RefundOutcome, RequestFault, RequestFaultKind, WebhookFaults};
+use pvt_testkit::{days_from_now, eventually};
 use reqwest::StatusCode;
 use serde_json::json;
 use std::time::Duration;
 
 #[tokio::test]
-async fn stripe_fails_and_nothing_happens_twice() -> Result<()> {
+async fn refund_with_stripe_failures_is_made_once() -> Result<()> {
     let stack = start().await?;
     let mut booked = Vec::new();
     for (number, kind) in [
@@ -26,55 +26,55 @@ async fn stripe_fails_and_nothing_happens_twice() -> Result<()> {
     .into_iter()
     .enumerate()
     {
-        let arrival = soon(60 + 3 * u64::try_from(number)?);
+        let arrival = days_from_now(60 + 3 * u64::try_from(number)?);
         let (one, ..) = paid(&stack, &number.to_string(), arrival).await?;
         let fault = RequestFault::new(kind).at("/v1/refunds").next(2).delay(Duration::from_millis(300));
-        stack.stripe()?.set_faults(Faults::of_requests(fault));
+        stack.stripe()?.set_faults(FaultInjection::of_requests(fault));
         assert_eq!(stack.client.cancel(&one).await?.status, StatusCode::OK);
-        given_back(&stack, &one, LATER).await.with_context(|| format!("{kind:?}"))?;
+        given_back(&stack, &one, LONG_TIMEOUT).await.with_context(|| format!("{kind:?}"))?;
         booked.push(one);
     }
-    stack.stripe()?.set_faults(Faults::default());
+    stack.stripe()?.set_faults(FaultInjection::default());
     for one in &booked {
         let effects = stack.stripe()?.effects_of_booking(&one.id.to_string());
         assert_eq!((effects.charges, effects.refunds), (1, 1), "{one:?}");
     }
-    stack.end(Verdict::clean()).await
+    stack.end(Expectations::clean()).await
 }
 
 /// What an operator sees of a Stripe that does not answer, and that everything goes on by itself when it does again.
 #[tokio::test]
-async fn while_stripe_is_down_health_says_so() -> Result<()> {
+async fn health_reports_stripe_outage() -> Result<()> {
     let mut stack = start().await?;
-    let (booked, ..) = paid(&stack, "1", soon(60)).await?;
+    let (booked, ..) = paid(&stack, "1", days_from_now(60)).await?;
     let health = format!("{}?verbose", stack.program("workers")?.ready_url());
     let reads = || async { anyhow::Ok(stack.client.http().get(&health).send().await?.text().await?) };
     assert!(reads().await?.contains("stripe running"), "{}", reads().await?);
-    stack.stripe()?.set_faults(Faults::of_requests(RequestFault::new(RequestFaultKind::ServerError)));
+    stack.stripe()?.set_faults(FaultInjection::of_requests(RequestFault::new(RequestFaultKind::ServerError)));
     assert_eq!(stack.client.cancel(&booked).await?.status, StatusCode::OK, "cancelling does not wait for Stripe");
     let paused = || async { Ok(reads().await?.contains("stripe paused: stripe_unavailable").then_some(())) };
-    eventually("health says that Stripe is not there", LATER, paused).await?;
+    eventually("health says that Stripe is not there", LONG_TIMEOUT, paused).await?;
     assert!(reads().await?.contains("payments running"), "whoever asks nothing of Stripe goes on");
-    stack.stripe()?.set_faults(Faults::default());
-    given_back(&stack, &booked, LATER).await?;
+    stack.stripe()?.set_faults(FaultInjection::default());
+    given_back(&stack, &booked, LONG_TIMEOUT).await?;
     let running = || async { Ok(reads().await?.contains("stripe running").then_some(())) };
-    eventually("health says that it is back", SOON, running).await?;
+    eventually("health says that it is back", SHORT_TIMEOUT, running).await?;
     let effects = stack.stripe()?.effects_of_booking(&booked.id.to_string());
     assert_eq!((effects.charges, effects.refunds), (1, 1));
-    stack.end(Verdict::clean()).await
+    stack.end(Expectations::clean()).await
 }
 
 /// Whoever did not hear the answer asks again, and must not be told that the money went back.
 #[tokio::test]
-async fn a_refund_that_stripe_refused_is_refused_again() -> Result<()> {
+async fn refused_refund_is_refused_on_replay() -> Result<()> {
     let stack = start().await?;
-    let (booked, session, payment) = paid(&stack, "1", soon(60)).await?;
+    let (booked, session, payment) = paid(&stack, "1", days_from_now(60)).await?;
     let made = stack.pvt_json(&["keys", "create", "--role", "staff", "--json"]).await?;
     let staff = format!("Bearer {}", made["key"].as_str().context("a key")?);
     // Somebody gives all of it back at Stripe, which tells nobody.
     stack
         .stripe()?
-        .set_faults(Faults::of_webhooks(WebhookFaults { drop_probability: 1.0, ..WebhookFaults::default() }));
+        .set_faults(FaultInjection::of_webhooks(WebhookFaults { drop_probability: 1.0, ..WebhookFaults::default() }));
     stack.stripe()?.refund(&session, None)?;
     for time in ["first", "again"] {
         let body = json!({ "reason": "the shower was cold" });
@@ -88,14 +88,14 @@ async fn a_refund_that_stripe_refused_is_refused_again() -> Result<()> {
     }
     let ledger = stack.mongo.ledger(pvt_domain::ids::BookingId::from_uuid(booked.id)).await?.context("a ledger")?;
     assert_eq!(ledger.summary().kept(), 0, "what Stripe said is taken in");
-    stack.end(Verdict::clean()).await
+    stack.end(Expectations::clean()).await
 }
 
 /// A bank asks before it argues: until it says that it will not, nothing of the payment may be given back.
 #[tokio::test]
-async fn what_an_inquiry_held_up_goes_back_when_it_is_closed() -> Result<()> {
+async fn refund_held_by_inquiry_is_made_when_it_closes() -> Result<()> {
     let stack = start().await?;
-    let (booked, session, _) = paid(&stack, "1", soon(60)).await?;
+    let (booked, session, _) = paid(&stack, "1", days_from_now(60)).await?;
     let intent = stack.stripe()?.object(&session).context("the session")?["payment_intent"].clone();
     let inquiry = |kind: &'static str, status: &'static str| {
         let dispute = json!({ "id": "du_1", "status": status, "payment_intent": intent, "amount": 100,
@@ -110,27 +110,27 @@ async fn what_an_inquiry_held_up_goes_back_when_it_is_closed() -> Result<()> {
     let frozen = || async {
         Ok(stack.mongo.ledger(id).await?.is_some_and(|ledger| !ledger.attention().is_empty()).then_some(()))
     };
-    eventually("the inquiry is known", SOON, frozen).await?;
+    eventually("the inquiry is known", SHORT_TIMEOUT, frozen).await?;
     assert_eq!(stack.client.cancel(&booked).await?.status, StatusCode::OK);
     until(&stack, &booked, Status::Cancelled).await?;
-    stack.settled(&Verdict::clean()).await?;
+    stack.wait_until_quiet(&Expectations::clean()).await?;
     assert_eq!(stack.stripe()?.effects_of_booking(&booked.id.to_string()).refunds, 0);
     inquiry("charge.dispute.closed", "warning_closed").await?;
-    given_back(&stack, &booked, SOON).await?;
+    given_back(&stack, &booked, SHORT_TIMEOUT).await?;
     assert_eq!(stack.stripe()?.effects_of_booking(&booked.id.to_string()).refunds, 1);
-    stack.end(Verdict::clean()).await
+    stack.end(Expectations::clean()).await
 }
 
 #[tokio::test]
-async fn a_refund_that_fails_opens_the_debt_again() -> Result<()> {
+async fn failed_refund_reopens_the_balance() -> Result<()> {
     let stack = start().await?;
     let staff = ["users", "create", "sam@pvt.test", "--name", "Sam", "--role", "staff", "--property", "pvt-montreal"];
     let made = stack.pvt(&staff).await?;
     ensure!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    let (booked, ..) = paid(&stack, "1", soon(60)).await?;
+    let (booked, ..) = paid(&stack, "1", days_from_now(60)).await?;
     stack.stripe()?.next_refunds([RefundOutcome::FailedLater]);
     stack.client.cancel(&booked).await?;
-    eventually("the debt is open again", SOON, || async {
+    eventually("the debt is open again", SHORT_TIMEOUT, || async {
         let booking = until(&stack, &booked, Status::Cancelled).await?;
         let ledger = stack.mongo.ledger(booking.id).await?.context("a ledger")?;
         Ok((booking.payment.return_due() > 0 && !ledger.attention().is_empty()).then_some(()))
@@ -140,8 +140,8 @@ async fn a_refund_that_fails_opens_the_debt_again() -> Result<()> {
     let alerts = || async {
         anyhow::Ok(stack.mailbox.all().await?.into_iter().filter(|mail| mail.to == "sam@pvt.test").count())
     };
-    eventually("staff are told", SOON, || async { Ok((alerts().await? > 0).then_some(())) }).await?;
-    stack.settled(&Verdict::clean()).await?;
+    eventually("staff are told", SHORT_TIMEOUT, || async { Ok((alerts().await? > 0).then_some(())) }).await?;
+    stack.wait_until_quiet(&Expectations::clean()).await?;
     assert_eq!(alerts().await?, 1, "once");
-    stack.end(Verdict::clean()).await
+    stack.end(Expectations::clean()).await
 }

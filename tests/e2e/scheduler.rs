@@ -1,11 +1,11 @@
 //! What is due is sent once, by one leader, and by another when that one dies.
 
-use crate::harness::{LATER, Plan, Stack, Verdict};
+use crate::harness::{Expectations, LONG_TIMEOUT, Stack, StackBuilder};
 use anyhow::{Context, Result};
 use pvt_messaging::Publisher;
 use pvt_stores::mongo::reconciliations::Report;
 use pvt_testkit::{dormitory, eventually};
-use pvt_workers::scheduler::{Plan as Schedule, Scheduler};
+use pvt_workers::scheduler::{Schedule, Scheduler};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -17,7 +17,7 @@ const PROPERTIES: [&str; 2] = ["north", "south"];
 fn start(stack: &Stack, publisher: &Publisher, stop: &CancellationToken) -> Result<JoinHandle<()>> {
     let schedule = Schedule::new("every_second", EVERY_SECOND, pvt_domain::demo::hostel().property.time_zone)?;
     let scheduler =
-        Scheduler::new(stack.mongo.clone(), publisher.clone(), stack.topology.clone()).with_plans(vec![schedule]);
+        Scheduler::new(stack.mongo.clone(), publisher.clone(), stack.topology.clone()).with_schedules(vec![schedule]);
     let stop = stop.clone();
     Ok(tokio::spawn(async move {
         let Ok(()) = scheduler.run(stop).await;
@@ -36,7 +36,7 @@ async fn reports(stack: &Stack) -> Result<BTreeMap<String, usize>> {
 
 async fn fires(stack: &Stack, more_than: usize) -> Result<usize> {
     let what = format!("more than {more_than} fires are reported for every property");
-    eventually(&what, LATER, || async {
+    eventually(&what, LONG_TIMEOUT, || async {
         let count = reports(stack).await?;
         Ok(PROPERTIES
             .iter()
@@ -48,8 +48,8 @@ async fn fires(stack: &Stack, more_than: usize) -> Result<usize> {
 }
 
 #[tokio::test]
-async fn every_fire_is_one_run_for_every_property_whoever_leads() -> Result<()> {
-    let plan = Plan::new().selling(PROPERTIES.map(|property| dormitory(property, 1)));
+async fn every_fire_runs_once_per_property() -> Result<()> {
+    let plan = StackBuilder::new().selling(PROPERTIES.map(|property| dormitory(property, 1)));
     let stack = plan.workers(&[("reconciliation", &["reconciliation"])]).start().await?;
     let publisher = Publisher::start(stack.namespace.amqp_url(), stack.topology.clone(), "schedulers");
     let stop = CancellationToken::new();
@@ -63,17 +63,17 @@ async fn every_fire_is_one_run_for_every_property_whoever_leads() -> Result<()> 
     stop.cancel();
     second.await?;
     publisher.close(Duration::from_secs(5)).await;
-    let verdict = Verdict::clean().without_mails().without_mart();
-    stack.settled(&verdict).await?;
+    let expectations = Expectations::clean().without_mails().without_mart();
+    stack.wait_until_quiet(&expectations).await?;
     // Commands of one fire have the same id whoever sends them, so a fire that was sent twice would still be one
     // report: what counts is that every property has one for every fire.
-    let count = eventually("the last fire is reported for all", LATER, || async {
+    let count = eventually("the last fire is reported for all", LONG_TIMEOUT, || async {
         let count = reports(&stack).await?;
         Ok((count.len() == PROPERTIES.len() && count["north"] == count["south"]).then_some(count))
     })
     .await?;
     assert!(count["north"] >= 5, "{count:?}");
-    stack.end(verdict).await
+    stack.end(expectations).await
 }
 
 /// Which of the processes leads, by its metrics.
@@ -90,19 +90,19 @@ async fn leader(stack: &Stack, metrics: &[(&'static str, String)]) -> Result<Opt
 }
 
 #[tokio::test]
-async fn of_two_processes_one_leads_and_the_other_takes_over() -> Result<()> {
-    let mut stack = Plan::new().workers(&[("s1", &["scheduler"]), ("s2", &["scheduler"])]).start().await?;
+async fn standby_takes_over_scheduling() -> Result<()> {
+    let mut stack = StackBuilder::new().workers(&[("s1", &["scheduler"]), ("s2", &["scheduler"])]).start().await?;
     let metrics = [("s1", stack.metrics_url("s1")?), ("s2", stack.metrics_url("s2")?)];
-    let first = eventually("somebody leads", LATER, || leader(&stack, &metrics)).await?;
+    let first = eventually("somebody leads", LONG_TIMEOUT, || leader(&stack, &metrics)).await?;
     stack.program(first)?.kill9()?;
     let other = || async { Ok(leader(&stack, &metrics).await?.filter(|name| *name != first)) };
-    let second = eventually("the other one takes over", LATER, other).await?;
+    let second = eventually("the other one takes over", LONG_TIMEOUT, other).await?;
     stack.restart(first).await?;
     // Told to stop, it lets the lease go: nobody waits for it to run out.
     stack.program(second)?.stop().await?;
     let begun = std::time::Instant::now();
     let back = || async { Ok(leader(&stack, &metrics).await?.filter(|name| *name == first)) };
-    eventually("the first one leads again", LATER, back).await?;
+    eventually("the first one leads again", LONG_TIMEOUT, back).await?;
     assert!(begun.elapsed() < Duration::from_secs(12), "{:?}", begun.elapsed());
     let schedules: Vec<serde_json::Value> = stack.stores.all("schedules").await?;
     let token =
@@ -111,5 +111,5 @@ async fn of_two_processes_one_leads_and_the_other_takes_over() -> Result<()> {
         token.as_i64().or_else(|| token["$numberLong"].as_str()?.parse().ok()) >= Some(3),
         "every leadership has a higher token: {token}"
     );
-    stack.end(Verdict::clean().without_mails().without_mart()).await
+    stack.end(Expectations::clean().without_mails().without_mart()).await
 }

@@ -1,6 +1,6 @@
 //! Stripe's webhook: what Stripe signed is kept once, everything else is refused.
 
-use crate::harness::{Answer, Plan, SOON, Stack, Verdict, WEBHOOK_SECRET};
+use crate::harness::{ApiResponse, Expectations, SHORT_TIMEOUT, Stack, StackBuilder, WEBHOOK_SECRET};
 use anyhow::{Result, ensure};
 use chrono::Utc;
 use pvt_stores::mongo::stripe_events::StoredStripeEvent;
@@ -8,7 +8,7 @@ use pvt_testkit::{eventually, stripe_signature};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
-async fn push(stack: &Stack, signature: &str, body: &str) -> Result<Answer> {
+async fn push(stack: &Stack, signature: &str, body: &str) -> Result<ApiResponse> {
     let headers = [("content-type", "application/json"), ("stripe-signature", signature)];
     stack.client.send(Method::POST, "/api/payments/webhook", &headers, Some(body.as_bytes().to_vec())).await
 }
@@ -34,10 +34,13 @@ async fn kept(stack: &Stack) -> Result<Vec<StoredStripeEvent>> {
 }
 
 #[tokio::test]
-async fn signed_events_are_kept_once() -> Result<()> {
+async fn signed_events_are_stored_once() -> Result<()> {
     let secrets = format!("whsec_the_newest,{WEBHOOK_SECRET}");
-    let stack =
-        Plan::new().workers(&[("payments", &["payments"])]).with("STRIPE_WEBHOOK_SECRETS", &secrets).start().await?;
+    let stack = StackBuilder::new()
+        .workers(&[("payments", &["payments"])])
+        .with("STRIPE_WEBHOOK_SECRETS", &secrets)
+        .start()
+        .await?;
     for id in ["evt_1", "evt_2", "evt_1", "evt_1"] {
         // During a rotation either secret is good.
         let secret = if id == "evt_2" { "whsec_the_newest" } else { WEBHOOK_SECRET };
@@ -45,19 +48,20 @@ async fn signed_events_are_kept_once() -> Result<()> {
             push(&stack, &stripe_signature(secret, Utc::now().timestamp(), event(id).as_bytes()), &event(id)).await?;
         assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
     }
-    let verdict = Verdict::clean().without_mails().without_mart();
-    eventually("both events are kept", SOON, || async { Ok((kept(&stack).await?.len() == 2).then_some(())) }).await?;
-    stack.settled(&verdict).await?;
+    let expectations = Expectations::clean().without_mails().without_mart();
+    eventually("both events are kept", SHORT_TIMEOUT, || async { Ok((kept(&stack).await?.len() == 2).then_some(())) })
+        .await?;
+    stack.wait_until_quiet(&expectations).await?;
     let events = kept(&stack).await?;
     assert_eq!(events.len(), 2, "repetitions are the same event");
     let first = events.iter().find(|event| event.id == "evt_1").unwrap();
     assert_eq!(first.event_type, "charge.succeeded");
-    stack.end(verdict).await
+    stack.end(expectations).await
 }
 
 #[tokio::test]
-async fn what_stripe_did_not_sign_is_refused() -> Result<()> {
-    let stack = Plan::new().workers(&[]).start().await?;
+async fn unsigned_events_are_refused() -> Result<()> {
+    let stack = StackBuilder::new().workers(&[]).start().await?;
     let (body, now) = (event("evt_1"), Utc::now().timestamp());
     let sign = |secret, time, body: &str| stripe_signature(secret, time, body.as_bytes());
     let good = sign(WEBHOOK_SECRET, now, &body);
@@ -78,5 +82,5 @@ async fn what_stripe_did_not_sign_is_refused() -> Result<()> {
     let answer = push(&stack, &sign(WEBHOOK_SECRET, now, nonsense), nonsense).await?;
     assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{answer:?}");
     assert_eq!(stack.broker.pending().await?, 0, "nothing was queued");
-    stack.end(Verdict::clean().without_mails().without_mart()).await
+    stack.end(Expectations::clean().without_mails().without_mart()).await
 }

@@ -8,9 +8,9 @@ use pvt_domain::accounts::mail::{ACCOUNT_MAIL, StaffAlert};
 use pvt_domain::events::PaymentEvent;
 use pvt_domain::failure::Failure;
 use pvt_domain::ids::BookingId;
-use pvt_domain::ledger::{Ledger, News};
+use pvt_domain::ledger::{Ledger, LedgerChange};
 use pvt_domain::messages::{
-    BOOKING_SETTLE_PAYMENT, Order, PAYMENT_REFRESH, PAYMENT_REFUND, RefreshPayment, Refund, SettlePayment,
+    BOOKING_SETTLE_PAYMENT, CommandHeader, PAYMENT_REFRESH, PAYMENT_REFUND, RefreshPayment, Refund, SettlePayment,
 };
 use pvt_domain::timestamp::Timestamp;
 use pvt_messaging::{EncodeError, Outgoing, Topology};
@@ -33,7 +33,7 @@ pub(crate) struct Ledgers {
 }
 
 /// A ledger after a change that is stored, and the booking that it belongs to.
-pub(crate) struct Kept<T> {
+pub(crate) struct SavedLedger<T> {
     /// As it is stored.
     pub(crate) after: Ledger,
     /// The booking, as it was read together with the ledger.
@@ -60,7 +60,7 @@ impl Ledgers {
         &self,
         booking: BookingId,
         change: impl Fn(&mut Ledger, &BookingHead) -> T,
-    ) -> Result<Option<Kept<T>>, StoreError> {
+    ) -> Result<Option<SavedLedger<T>>, StoreError> {
         for _ in 0..SAVE_ATTEMPTS {
             let (heads, ledger) = tokio::join!(self.mongo.booking_heads([booking]), self.mongo.ledger(booking));
             let Some(head) = heads?.remove(&booking) else { return Ok(None) };
@@ -68,11 +68,11 @@ impl Ledgers {
             let mut after = before.clone();
             let answer = change(&mut after, &head);
             if after == before {
-                return Ok(Some(Kept { after, head, answer }));
+                return Ok(Some(SavedLedger { after, head, answer }));
             }
-            after.revised(&before, self.now());
+            after.advance_rev(&before, self.now());
             if self.mongo.save_ledgers(std::slice::from_ref(&after)).await? {
-                return Ok(Some(Kept { after, head, answer }));
+                return Ok(Some(SavedLedger { after, head, answer }));
             }
         }
         Err(StoreError::Stale(format!("the ledger of {booking} changed {SAVE_ATTEMPTS} times")))
@@ -84,10 +84,14 @@ impl Ledgers {
     }
 
     /// Events that tell of these news.
-    pub(crate) fn tell(&self, ledger: &Ledger, news: Vec<News>) -> Result<Vec<Outgoing>, EncodeError> {
+    pub(crate) fn payment_events(
+        &self,
+        ledger: &Ledger,
+        news: Vec<LedgerChange>,
+    ) -> Result<Vec<Outgoing>, EncodeError> {
         let tell = |news| {
             let event = PaymentEvent::of(ledger, news);
-            Ok(Outgoing::event(event.event_id, &event)?.correlated(ledger.booking_id.as_uuid()))
+            Ok(Outgoing::event(event.event_id, &event)?.with_correlation_id(ledger.booking_id.as_uuid()))
         };
         news.into_iter().map(tell).collect()
     }
@@ -95,22 +99,23 @@ impl Ledgers {
     /// What a ledger as it is stored asks for: its booking to know what it comes to, its staff to look at it, and
     /// whatever can be given back to be given back. Nothing of that depends on who changed it last, so nothing is lost
     /// with whoever did.
-    pub(crate) async fn follow(&self, ledger: &Ledger, head: &BookingHead) -> Result<Vec<Outgoing>, Failure> {
-        let mut messages = self.alert(ledger).await?;
+    pub(crate) async fn follow_ups(&self, ledger: &Ledger, head: &BookingHead) -> Result<Vec<Outgoing>, Failure> {
+        let mut messages = self.staff_alerts(ledger).await?;
         // What is to go back is decided upon the sums, so a booking that does not know them is told them first; that
         // asks for it then.
         messages.extend(
-            self.settle(ledger, head)?.map_or_else(|| self.give_back(ledger, head), |settle| Ok(Some(settle)))?,
+            self.settle_payment_command(ledger, head)?
+                .map_or_else(|| self.refund_command(ledger, head), |settle| Ok(Some(settle)))?,
         );
         Ok(messages)
     }
 
     /// Tells the booking what its ledger comes to, unless it knows.
-    fn settle(&self, ledger: &Ledger, head: &BookingHead) -> Result<Option<Outgoing>, EncodeError> {
+    fn settle_payment_command(&self, ledger: &Ledger, head: &BookingHead) -> Result<Option<Outgoing>, EncodeError> {
         if head.ledger_rev() >= ledger.sums_rev {
             return Ok(None);
         }
-        let order = Order {
+        let header = CommandHeader {
             booking_id: ledger.booking_id,
             property_id: ledger.property_id.clone(),
             expected_rev: None,
@@ -121,15 +126,17 @@ impl Ledgers {
         };
         let id = Uuid::new_v5(&ledger.booking_id.as_uuid(), format!("settle|{}", ledger.sums_rev).as_bytes());
         let key = self.topology.command_key(BOOKING_SETTLE_PAYMENT, ledger.property_id.as_str());
-        let command = SettlePayment { order, ledger: ledger.summary() };
-        Ok(Some(Outgoing::command(key, id, &command)?.correlated(ledger.booking_id.as_uuid()).by(ACTOR)))
+        let command = SettlePayment { header, ledger: ledger.summary() };
+        Ok(Some(
+            Outgoing::command(key, id, &command)?.with_correlation_id(ledger.booking_id.as_uuid()).with_actor(ACTOR),
+        ))
     }
 
     /// Has given back what the booking found too much and could not be given back then: a bank argued about it, for
     /// one.
-    fn give_back(&self, ledger: &Ledger, head: &BookingHead) -> Result<Option<Outgoing>, EncodeError> {
+    fn refund_command(&self, ledger: &Ledger, head: &BookingHead) -> Result<Option<Outgoing>, EncodeError> {
         let to_return = head.payment.to_return;
-        if !ledger.can_return(to_return) {
+        if !ledger.can_instruct_refunds(to_return) {
             return Ok(None);
         }
         let (booking_id, property_id) = (ledger.booking_id, ledger.property_id.clone());
@@ -137,26 +144,27 @@ impl Ledgers {
         let command = Refund { booking_id, property_id, wish: None, actor: ACTOR.to_owned(), requested_at: self.now() };
         Ok(Some(
             Outgoing::command(self.topology.command_key(PAYMENT_REFUND, ""), id, &command)?
-                .correlated(booking_id.as_uuid())
-                .by(ACTOR),
+                .with_correlation_id(booking_id.as_uuid())
+                .with_actor(ACTOR),
         ))
     }
 
     /// Writes to the staff of a booking whose money needs them: the same mails however often it is found.
-    async fn alert(&self, ledger: &Ledger) -> Result<Vec<Outgoing>, Failure> {
-        let concerns = ledger.concerns();
-        if concerns.is_empty() {
+    async fn staff_alerts(&self, ledger: &Ledger) -> Result<Vec<Outgoing>, Failure> {
+        let attention_items = ledger.attention_items();
+        if attention_items.is_empty() {
             return Ok(Vec::new());
         }
         let (people, now) = (self.mongo.told_of(&ledger.property_id).await?, self.now());
         let mut mails = Vec::new();
-        for (attention, subject) in concerns {
+        for (attention, subject) in attention_items {
             let alert =
                 StaffAlert { booking_id: ledger.booking_id, property_id: ledger.property_id.clone(), attention };
             for person in &people {
                 let mail = alert.mail_to(person.id, subject, now);
                 mails.push(
-                    Outgoing::command(self.topology.command_key(ACCOUNT_MAIL, ""), mail.mail_id, &mail)?.by(ACTOR),
+                    Outgoing::command(self.topology.command_key(ACCOUNT_MAIL, ""), mail.mail_id, &mail)?
+                        .with_actor(ACTOR),
                 );
             }
         }
@@ -164,7 +172,7 @@ impl Ledgers {
     }
 
     /// Asks for a payment to be read from Stripe, because an event told of it in part: `joined` to its ledger or not.
-    pub(crate) fn refresh(&self, intent: &str, event_id: &str, joined: bool) -> Result<Outgoing, EncodeError> {
+    pub(crate) fn refresh_command(&self, intent: &str, event_id: &str, joined: bool) -> Result<Outgoing, EncodeError> {
         let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("refresh|{intent}|{event_id}").as_bytes());
         let command = RefreshPayment {
             intent: intent.to_owned(),
@@ -172,6 +180,6 @@ impl Ledgers {
             joined,
             requested_at: self.now(),
         };
-        Ok(Outgoing::command(self.topology.command_key(PAYMENT_REFRESH, ""), id, &command)?.by(ACTOR))
+        Ok(Outgoing::command(self.topology.command_key(PAYMENT_REFRESH, ""), id, &command)?.with_actor(ACTOR))
     }
 }

@@ -12,10 +12,10 @@ mod error;
 pub mod identity;
 mod language;
 mod links;
+mod local_time;
 pub mod smtp;
-mod wall_clock;
 
-pub use compose::{Desk, Letter, Sender, compose};
+pub use compose::{MailContext, OutgoingMail, Sender, compose};
 pub use error::MailError;
 pub use language::Language;
 pub use links::Links;

@@ -46,7 +46,7 @@ pub async fn run(config: Config, names: &[String], shutdown: CancellationToken) 
     if let Some(unknown) = names.iter().find(|name| !NAMES.contains(&name.as_str())) {
         bail!("there is no worker `{unknown}`; there are {}", NAMES.join(", "));
     }
-    let plans = scheduler::plans(&config.schedules).map_err(|errors| {
+    let plans = scheduler::parse_schedules(&config.schedules).map_err(|errors| {
         let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
         anyhow!("PVT_SCHEDULES: {}", lines.join("; "))
     })?;
@@ -55,7 +55,7 @@ pub async fn run(config: Config, names: &[String], shutdown: CancellationToken) 
     let listener = TcpListener::bind(config.metrics_addr)
         .await
         .with_context(|| format!("PVT_METRICS_ADDR {}", config.metrics_addr))?;
-    let topology = Topology::new(&config.queue_prefix, config.partitions).with_ladder_divisor(config.retry_divisor);
+    let topology = Topology::new(&config.queue_prefix, config.partitions).with_retry_divisor(config.retry_divisor);
     let parts = Parts {
         mongo: Mongo::connect(config.mongodb_uri.expose_secret(), &process).await.context("MONGODB_URI")?,
         mart: Mart::connect(config.database_url.expose_secret(), &process).context("DATABASE_URL")?,
@@ -75,7 +75,7 @@ pub async fn run(config: Config, names: &[String], shutdown: CancellationToken) 
         tokio::join!(async { if consumes { engine.run(shutdown.clone()).await } else { Ok(()) } }, async {
             if schedules {
                 Scheduler::new(parts.mongo.clone(), parts.publisher.clone(), topology)
-                    .with_plans(plans)
+                    .with_schedules(plans)
                     .run(shutdown.clone())
                     .await
             } else {

@@ -5,12 +5,12 @@
 //! reads whom its commands are about; it must never do any of the work itself.
 
 mod due;
-mod plan;
-mod work;
+mod fire;
+mod schedule;
 
 pub use due::{CatchUp, due, next_fire};
-pub use plan::{Plan, PlanError, default_plans, plans};
-pub use work::{Span, Work};
+pub use fire::{FireWindow, Task};
+pub use schedule::{Schedule, ScheduleError, default_schedules, parse_schedules};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use pvt_messaging::{EncodeError, Outgoing, PublishError, Publisher, Topology};
@@ -57,12 +57,12 @@ pub struct Scheduler {
     mongo: Mongo,
     publisher: Publisher,
     topology: Topology,
-    plans: Vec<Plan>,
+    schedules: Vec<Schedule>,
     holder: String,
 }
 
 /// A lease that this process holds, and how far each schedule has come.
-struct Reign {
+struct LeaderTerm {
     token: i64,
     /// The server's clock when the lease was last renewed …
     server_time: DateTime<Utc>,
@@ -72,7 +72,7 @@ struct Reign {
     paused_until: Option<Instant>,
 }
 
-impl Reign {
+impl LeaderTerm {
     fn holds(&self) -> bool {
         self.renewed_at.elapsed() + LEASE_MARGIN < LEASE
     }
@@ -86,13 +86,13 @@ impl Reign {
 impl Scheduler {
     /// A scheduler of the compiled-in schedules.
     pub fn new(mongo: Mongo, publisher: Publisher, topology: Topology) -> Self {
-        Self { mongo, publisher, topology, plans: default_plans(), holder: Uuid::new_v4().to_string() }
+        Self { mongo, publisher, topology, schedules: default_schedules(), holder: Uuid::new_v4().to_string() }
     }
 
     /// The same, with other schedules.
     #[must_use]
-    pub fn with_plans(mut self, plans: Vec<Plan>) -> Self {
-        self.plans = plans;
+    pub fn with_schedules(mut self, schedules: Vec<Schedule>) -> Self {
+        self.schedules = schedules;
         self
     }
 
@@ -103,35 +103,35 @@ impl Scheduler {
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Infallible> {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut reign: Option<Reign> = None;
+        let mut term: Option<LeaderTerm> = None;
         let mut asked_at: Option<Instant> = None;
         while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
             if asked_at.is_none_or(|asked| asked.elapsed() >= RENEW_EVERY) {
                 asked_at = Some(Instant::now());
-                reign = self.renew(reign).await;
-                metrics::gauge!("pvt_scheduler_leader").set(if reign.is_some() { 1.0 } else { 0.0 });
+                term = self.renew(term).await;
+                metrics::gauge!("pvt_scheduler_leader").set(if term.is_some() { 1.0 } else { 0.0 });
             }
-            if let Some(reign) = reign.as_mut().filter(|reign| reign.holds()) {
-                self.fire_what_is_due(reign).await;
+            if let Some(term) = term.as_mut().filter(|term| term.holds()) {
+                self.fire_due_schedules(term).await;
             }
         }
-        if let Some(reign) = reign {
-            self.step_down(reign.token).await;
+        if let Some(term) = term {
+            self.step_down(term.token).await;
         }
         Ok(())
     }
 
     /// Takes or renews the lease. When MongoDB cannot say, the old one is kept until it runs out.
-    async fn renew(&self, reign: Option<Reign>) -> Option<Reign> {
+    async fn renew(&self, term: Option<LeaderTerm>) -> Option<LeaderTerm> {
         let renewed_at = Instant::now();
         match self.mongo.lead(&self.holder, LEASE).await {
             Ok(Some(Leadership { token, server_time })) => {
                 let server_time = server_time.as_datetime();
-                match reign {
-                    Some(reign) if reign.token == token => Some(Reign { server_time, renewed_at, ..reign }),
+                match term {
+                    Some(term) if term.token == token => Some(LeaderTerm { server_time, renewed_at, ..term }),
                     _ => {
                         tracing::info!(token, "this process is the scheduler's leader now");
-                        Some(Reign {
+                        Some(LeaderTerm {
                             token,
                             server_time,
                             renewed_at,
@@ -142,14 +142,14 @@ impl Scheduler {
                 }
             }
             Ok(None) => {
-                if reign.is_some() {
+                if term.is_some() {
                     tracing::warn!("another process is the scheduler's leader now");
                 }
                 None
             }
             Err(error) => {
                 tracing::warn!(%error, "the scheduler's lease could not be renewed");
-                reign.filter(Reign::holds)
+                term.filter(LeaderTerm::holds)
             }
         }
     }
@@ -162,73 +162,73 @@ impl Scheduler {
         }
     }
 
-    async fn fire_what_is_due(&self, reign: &mut Reign) {
-        if reign.paused_until.is_some_and(|until| Instant::now() < until) {
+    async fn fire_due_schedules(&self, term: &mut LeaderTerm) {
+        if term.paused_until.is_some_and(|until| Instant::now() < until) {
             return;
         }
-        for plan in &self.plans {
-            if let Err(error) = self.advance(plan, reign).await {
-                metrics::counter!("pvt_schedule_failures_total", "schedule" => plan.name.clone()).increment(1);
-                tracing::warn!(schedule = plan.name, %error, "a schedule could not fire; it is tried again");
-                reign.paused_until = Some(Instant::now() + PAUSE_AFTER_FAILURE);
+        for schedule in &self.schedules {
+            if let Err(error) = self.advance(schedule, term).await {
+                metrics::counter!("pvt_schedule_failures_total", "schedule" => schedule.name.clone()).increment(1);
+                tracing::warn!(schedule = schedule.name, %error, "a schedule could not fire; it is tried again");
+                term.paused_until = Some(Instant::now() + PAUSE_AFTER_FAILURE);
                 return;
             }
         }
     }
 
     /// Fires everything that is due of one schedule, oldest first, each recorded before the next.
-    async fn advance(&self, plan: &Plan, reign: &mut Reign) -> Result<(), FireError> {
-        let settled_until = self.settled_until(plan, reign).await?;
+    async fn advance(&self, schedule: &Schedule, term: &mut LeaderTerm) -> Result<(), FireError> {
+        let settled_until = self.settled_until(schedule, term).await?;
         let mut after = settled_until;
-        for fire in due(plan, settled_until, reign.now()) {
-            self.fire(plan, Span { after, until: fire }, reign).await?;
+        for fire in due(schedule, settled_until, term.now()) {
+            self.fire(schedule, FireWindow { after, until: fire }, term).await?;
             after = fire;
-            self.mongo.settle_schedule(&plan.name, fire.into(), true, reign.token).await?;
-            reign.settled_until.insert(plan.name.clone(), fire);
-            metrics::counter!("pvt_schedule_fires_total", "schedule" => plan.name.clone()).increment(1);
+            self.mongo.settle_schedule(&schedule.name, fire.into(), true, term.token).await?;
+            term.settled_until.insert(schedule.name.clone(), fire);
+            metrics::counter!("pvt_schedule_fires_total", "schedule" => schedule.name.clone()).increment(1);
         }
         Ok(())
     }
 
     /// How far the schedule has come. One that was never seen begins now: nothing before is owed.
-    async fn settled_until(&self, plan: &Plan, reign: &mut Reign) -> Result<DateTime<Utc>, StoreError> {
-        if let Some(known) = reign.settled_until.get(&plan.name) {
+    async fn settled_until(&self, schedule: &Schedule, term: &mut LeaderTerm) -> Result<DateTime<Utc>, StoreError> {
+        if let Some(known) = term.settled_until.get(&schedule.name) {
             return Ok(*known);
         }
-        let stored = self.mongo.schedule(&plan.name).await?;
+        let stored = self.mongo.schedule(&schedule.name).await?;
         let until = match stored {
             Some(state) => state.settled_until.as_datetime(),
             None => {
-                let now = reign.now();
-                self.mongo.settle_schedule(&plan.name, now.into(), false, reign.token).await?;
+                let now = term.now();
+                self.mongo.settle_schedule(&schedule.name, now.into(), false, term.token).await?;
                 now
             }
         };
-        reign.settled_until.insert(plan.name.clone(), until);
+        term.settled_until.insert(schedule.name.clone(), until);
         Ok(until)
     }
 
-    async fn fire(&self, plan: &Plan, span: Span, reign: &Reign) -> Result<(), FireError> {
-        if plan.work.is_of_the_whole() {
-            let mut commands = work::commands_of_the_whole(plan, span, &self.mongo, &self.topology).await?;
-            return self.publish(&mut commands, reign).await;
+    async fn fire(&self, schedule: &Schedule, span: FireWindow, term: &LeaderTerm) -> Result<(), FireError> {
+        if schedule.task.is_global() {
+            let mut commands = fire::global_commands(schedule, span, &self.mongo, &self.topology).await?;
+            return self.publish(&mut commands, term).await;
         }
         let properties = self.mongo.property_ids().await?;
-        tracing::info!(schedule = plan.name, fire = %span.until, properties = properties.len(), "a schedule fires");
+        tracing::info!(schedule = schedule.name, fire = %span.until, properties = properties.len(), "a schedule fires");
         let mut waiting = Vec::with_capacity(CHUNK);
         for property in &properties {
-            for command in work::commands(plan, span, property, &self.mongo, &self.topology).await? {
+            for command in fire::property_commands(schedule, span, property, &self.mongo, &self.topology).await? {
                 waiting.push(command);
                 if waiting.len() == CHUNK {
-                    self.publish(&mut waiting, reign).await?;
+                    self.publish(&mut waiting, term).await?;
                 }
             }
         }
-        self.publish(&mut waiting, reign).await
+        self.publish(&mut waiting, term).await
     }
 
-    async fn publish(&self, waiting: &mut Vec<Outgoing>, reign: &Reign) -> Result<(), FireError> {
-        if !reign.holds() {
+    async fn publish(&self, waiting: &mut Vec<Outgoing>, term: &LeaderTerm) -> Result<(), FireError> {
+        if !term.holds() {
             return Err(FireError::LeaseLost);
         }
         self.publisher.publish_all(waiting.as_slice()).await?;

@@ -64,21 +64,21 @@ fn with_header(header: &Value) -> String {
 }
 
 #[test]
-fn a_token_says_who_its_bearer_is() {
+fn token_identifies_its_bearer() {
     let claims = tokens().verify(&tokens().issue(&user(), Utc::now()).unwrap()).unwrap();
     assert_eq!((claims.sub, claims.role, claims.properties), (user().id, Role::Staff, user().properties));
     assert_eq!(claims.exp - claims.iat, 15 * 60);
 }
 
 #[test]
-fn a_forgery_that_is_right_in_everything_is_taken() {
+fn forged_token_with_right_key_is_accepted() {
     // Otherwise the refusals below would prove nothing.
     assert!(tokens().verify(&signed(&header(), &claims(), &key())).is_some());
     assert!(tokens().verify(&with_header(&json!({ "alg": "HS256", "typ": "at+jwt" }))).is_some());
 }
 
 #[test]
-fn no_other_algorithm_is_taken() {
+fn other_algorithms_are_refused() {
     for algorithm in ["none", "None", "NONE", "HS384", "HS512", "RS256", "ES256", "PS256", "EdDSA"] {
         assert!(tokens().verify(&with_header(&json!({ "alg": algorithm, "typ": "at+jwt" }))).is_none(), "{algorithm}");
     }
@@ -96,7 +96,7 @@ fn no_other_algorithm_is_taken() {
 }
 
 #[test]
-fn no_other_key_is_taken() {
+fn other_keys_are_refused() {
     assert!(tokens().verify(&signed(&header(), &claims(), b"another key")).is_none());
     assert!(
         tokens().verify(&signed(&header(), &claims(), SECRET.as_bytes())).is_none(),
@@ -106,7 +106,7 @@ fn no_other_key_is_taken() {
 }
 
 #[test]
-fn a_header_cannot_choose_its_key() {
+fn header_cannot_choose_the_key() {
     for (name, value) in [
         ("kid", json!("../../dev/null")),
         ("kid", json!("1' UNION SELECT 'x")),
@@ -124,7 +124,7 @@ fn a_header_cannot_choose_its_key() {
 }
 
 #[test]
-fn a_token_of_another_type_is_not_an_access_token() {
+fn other_token_types_are_refused() {
     for kind in ["JWT", "refresh+jwt", "dpop+jwt", ""] {
         assert!(tokens().verify(&with_header(&json!({ "alg": "HS256", "typ": kind }))).is_none(), "{kind}");
     }
@@ -135,7 +135,7 @@ fn a_token_of_another_type_is_not_an_access_token() {
 }
 
 #[test]
-fn time_issuer_and_audience_must_be_ours() {
+fn expiry_issuer_and_audience_are_checked() {
     let now = Utc::now().timestamp();
     let wrong = [
         ("exp", json!(now - 6)),

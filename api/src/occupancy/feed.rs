@@ -2,7 +2,7 @@
 //!
 //! Events are only looked on at. While none arrive, answers come from the store more often and are otherwise the same.
 
-use super::Occupancies;
+use super::OccupancyCache;
 use pvt_domain::events::{BookingEvent, InventoryChanged};
 use pvt_messaging::{Backoff, ConsumeError, Delivery, Subscriber};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 const BOOKINGS: &str = "booking.*";
-const HOUSES: &str = "inventory.*";
+const PROPERTIES: &str = "inventory.*";
 /// Events on their way to us at once; they are acknowledged by being sent, so this bounds nothing but memory.
 const PREFETCH: u16 = 500;
 const BACKOFF_FIRST: Duration = Duration::from_millis(200);
@@ -19,7 +19,7 @@ const BACKOFF_CAP: Duration = Duration::from_secs(10);
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
 /// Hears events until `stop`.
-pub(super) async fn run(subscriber: Subscriber, occupancies: Occupancies, stop: CancellationToken) {
+pub(super) async fn run(subscriber: Subscriber, occupancies: OccupancyCache, stop: CancellationToken) {
     let mut backoff = Backoff::new(BACKOFF_FIRST, BACKOFF_CAP);
     let hearing = async {
         loop {
@@ -43,14 +43,14 @@ pub(super) async fn run(subscriber: Subscriber, occupancies: Occupancies, stop: 
 /// When a subscription cannot be made, or ended.
 async fn session(
     subscriber: &Subscriber,
-    occupancies: &Occupancies,
+    occupancies: &OccupancyCache,
     backoff: &mut Backoff,
 ) -> Result<(), ConsumeError> {
     let subscribed = tokio::try_join!(
         subscriber.subscribe_events(BOOKINGS, PREFETCH),
-        subscriber.subscribe_events(HOUSES, PREFETCH)
+        subscriber.subscribe_events(PROPERTIES, PREFETCH)
     );
-    let (mut bookings, mut houses) = subscribed?;
+    let (mut bookings, mut properties) = subscribed?;
     occupancies.hearing(true);
     backoff.reset();
     let unwanted = occupancies.until_wanted(false);
@@ -58,20 +58,20 @@ async fn session(
     loop {
         let delivery = tokio::select! {
             delivery = bookings.next() => delivery?,
-            delivery = houses.next() => delivery?,
+            delivery = properties.next() => delivery?,
             () = &mut unwanted => break,
         };
-        hear(occupancies, &delivery);
+        apply(occupancies, &delivery);
     }
     // Their queues go with them.
-    drop(tokio::join!(bookings.close(), houses.close()));
+    drop(tokio::join!(bookings.close(), properties.close()));
     Ok(())
 }
 
-fn hear(occupancies: &Occupancies, delivery: &Delivery) {
+fn apply(occupancies: &OccupancyCache, delivery: &Delivery) {
     let kind = &delivery.envelope.kind;
     let heard = if kind.starts_with("inventory.") {
-        InventoryChanged::decode(kind, &delivery.body).map(|event| occupancies.outdated(&event.property_id))
+        InventoryChanged::decode(kind, &delivery.body).map(|event| occupancies.invalidate(&event.property_id))
     } else {
         BookingEvent::decode(kind, &delivery.body).map(|event| occupancies.heard(event))
     };

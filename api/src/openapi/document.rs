@@ -5,7 +5,7 @@ use super::{Group, Operation};
 use crate::app::ABOUT;
 use crate::guard::Route;
 use crate::policy::{Access, Bucket, Rule};
-use crate::problem::{self, CONTENT_TYPE, Kind, PROBLEMS};
+use crate::problem::{self, CONTENT_TYPE, PROBLEMS, ProblemKind};
 use axum::http::Method;
 #[cfg(test)]
 use axum::http::StatusCode;
@@ -93,7 +93,7 @@ fn security(rule: Rule) -> Value {
 }
 
 /// The problems that the guard and the edge answer with.
-fn of_rule(rule: Rule) -> Vec<&'static Kind> {
+fn of_rule(rule: Rule) -> Vec<&'static ProblemKind> {
     let mut kinds = vec![problem::INTERNAL, problem::REQUEST_TOOK_TOO_LONG];
     if rule.access != Access::Open {
         kinds.extend([problem::UNAUTHENTICATED, problem::STORE_UNAVAILABLE]);
@@ -124,7 +124,7 @@ fn responses(operation: &Operation, rule: Rule) -> Value {
         }
         found.insert(answer.status.as_u16(), response);
     }
-    let mut by_status: BTreeMap<u16, Vec<&'static Kind>> = BTreeMap::new();
+    let mut by_status: BTreeMap<u16, Vec<&'static ProblemKind>> = BTreeMap::new();
     for kind in operation.problems.iter().copied().chain(of_rule(rule)) {
         let kinds = by_status.entry(kind.status).or_default();
         if !kinds.contains(&kind) {
@@ -138,7 +138,7 @@ fn responses(operation: &Operation, rule: Rule) -> Value {
     found.into_iter().map(|(status, response)| (status.to_string(), response)).collect::<Map<_, _>>().into()
 }
 
-fn problem_response(status: u16, kinds: &[&'static Kind], general: impl Iterator<Item = &'static str>) -> Value {
+fn problem_response(status: u16, kinds: &[&'static ProblemKind], general: impl Iterator<Item = &'static str>) -> Value {
     let own: &[&str] = match status {
         401 => &["WWW-Authenticate"],
         409 => &["Retry-After", "Location", "ETag"],
@@ -160,7 +160,7 @@ fn problem_response(status: u16, kinds: &[&'static Kind], general: impl Iterator
     })
 }
 
-fn example_of(kind: &Kind) -> Value {
+fn example_of(kind: &ProblemKind) -> Value {
     json!({
         "type": format!("urn:pvt:problem:{}", kind.code), "title": kind.title, "status": kind.status, "code": kind.code,
         "detail": kind.advice,

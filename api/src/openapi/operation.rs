@@ -5,7 +5,7 @@
 
 use super::schema::{self, about, text, whole_of};
 use crate::headers::MAX_WAIT;
-use crate::problem::{self, Kind};
+use crate::problem::{self, ProblemKind};
 use axum::http::{Method, StatusCode};
 use pvt_domain::ids::MAX_IDEMPOTENCY_KEY_CHARS;
 use serde_json::{Value, json};
@@ -30,7 +30,7 @@ pub(crate) struct Operation {
     pub(super) parameters: Vec<Value>,
     pub(super) body: Option<Value>,
     pub(super) answers: Vec<Success>,
-    pub(super) problems: Vec<&'static Kind>,
+    pub(super) problems: Vec<&'static ProblemKind>,
 }
 
 /// An answer that is not a problem.
@@ -260,7 +260,7 @@ impl Operation {
     }
 
     /// Can end with these problems.
-    pub(crate) fn problems<const N: usize>(mut self, kinds: [&'static Kind; N]) -> Self {
+    pub(crate) fn problems<const N: usize>(mut self, kinds: [&'static ProblemKind; N]) -> Self {
         self.problems.extend(kinds);
         self
     }

@@ -3,7 +3,7 @@
 pub(crate) mod conform;
 
 use super::document::{operations, speaks_of};
-use crate::guard::Guarded;
+use crate::guard::Endpoint;
 use crate::policy::{Access, Bucket};
 use crate::problem::PROBLEMS;
 use crate::routes::described::{document, groups};
@@ -13,12 +13,12 @@ use conform::faults;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-fn registered() -> Vec<(&'static str, Guarded)> {
+fn registered() -> Vec<(&'static str, Endpoint)> {
     table().into_iter().flat_map(|route| route.methods.into_iter().map(move |method| (route.path, method))).collect()
 }
 
 #[test]
-fn every_route_is_described_once_and_nothing_else_is() {
+fn every_route_is_documented_once() {
     let routes: BTreeSet<(String, String)> =
         registered().iter().map(|(path, one)| ((*path).to_owned(), one.method.to_string())).collect();
     let described: Vec<(String, String)> = groups()
@@ -46,7 +46,7 @@ fn every_route_is_described_once_and_nothing_else_is() {
 }
 
 #[test]
-fn what_a_rule_can_refuse_is_documented_and_no_more() {
+fn documented_refusals_match_the_rule() {
     let document = document();
     let mut wrong = Vec::new();
     for (path, guarded) in registered() {
@@ -97,7 +97,7 @@ fn every_problem_is_documented() {
 }
 
 #[test]
-fn examples_look_as_their_schemas_say() {
+fn examples_match_their_schemas() {
     let document = document();
     let mut wrong = Vec::new();
     for (path, method, operation) in operations(&document) {
@@ -121,7 +121,7 @@ fn examples_look_as_their_schemas_say() {
 }
 
 #[test]
-fn every_reference_leads_somewhere_and_every_form_is_used() {
+fn references_resolve_and_schemas_are_used() {
     let document = document();
     let mut references = BTreeSet::new();
     collect_references(&document, &mut references);
@@ -149,7 +149,7 @@ fn collect_references(value: &Value, found: &mut BTreeSet<String>) {
 }
 
 #[test]
-fn a_difference_between_form_and_value_is_found() {
+fn schema_mismatch_is_detected() {
     let document = document();
     let booking = json!({ "$ref": "#/components/schemas/Money" });
     assert_eq!(faults(&document, &booking, &json!({ "amount": 1, "currency": "CAD" })), Vec::<String>::new());

@@ -3,7 +3,7 @@
 use super::view::method_name;
 use chrono::NaiveDate;
 use pvt_domain::inventory::Property;
-use pvt_domain::ledger::{Channel, Entry, EntryKind, Ledger};
+use pvt_domain::ledger::{Entry, EntryKind, Ledger, PaymentChannel};
 use pvt_domain::money::{Currency, Money};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use std::ops::Range;
 
 /// Sums in minor units.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Sums {
+struct Totals {
     captured: i64,
     refunded: i64,
     charged_back: i64,
@@ -22,7 +22,7 @@ struct Sums {
 
 /// The sums of a day, or of all days.
 #[derive(Debug, Serialize)]
-pub(crate) struct SumsView {
+pub(crate) struct TotalsView {
     captured: Money,
     refunded: Money,
     /// What banks took, less what they gave back.
@@ -41,12 +41,12 @@ pub(crate) struct SumsView {
 pub(crate) struct DayView {
     date: NaiveDate,
     #[serde(flatten)]
-    sums: SumsView,
+    sums: TotalsView,
 }
 
 /// All days on which something moved.
 #[derive(Debug, Default)]
-pub(crate) struct Days(BTreeMap<NaiveDate, Sums>);
+pub(crate) struct Days(BTreeMap<NaiveDate, Totals>);
 
 impl Days {
     /// Takes in the entries of a ledger on these dates.
@@ -60,9 +60,9 @@ impl Days {
     }
 
     /// The sum of all days, and each day.
-    pub(crate) fn views(&self, currency: Currency) -> (SumsView, Vec<DayView>) {
-        let mut all = Sums::default();
-        self.0.values().for_each(|day| all.join(day));
+    pub(crate) fn views(&self, currency: Currency) -> (TotalsView, Vec<DayView>) {
+        let mut all = Totals::default();
+        self.0.values().for_each(|day| all.merge(day));
         (
             all.view(currency),
             self.0.iter().map(|(date, sums)| DayView { date: *date, sums: sums.view(currency) }).collect(),
@@ -70,7 +70,7 @@ impl Days {
     }
 }
 
-impl Sums {
+impl Totals {
     fn add(&mut self, entry: &Entry, channel: &'static str) {
         match entry.kind {
             EntryKind::Payment => {
@@ -84,7 +84,7 @@ impl Sums {
         *self.by_method.entry(channel).or_default() += entry.amount;
     }
 
-    fn join(&mut self, other: &Self) {
+    fn merge(&mut self, other: &Self) {
         self.captured += other.captured;
         self.refunded += other.refunded;
         self.charged_back += other.charged_back;
@@ -95,9 +95,9 @@ impl Sums {
         }
     }
 
-    fn view(&self, currency: Currency) -> SumsView {
+    fn view(&self, currency: Currency) -> TotalsView {
         let money = |amount| Money::new(amount, currency);
-        SumsView {
+        TotalsView {
             captured: money(self.captured),
             refunded: money(self.refunded),
             charged_back: money(self.charged_back),
@@ -117,20 +117,20 @@ pub(crate) fn channel_of(ledger: &Ledger, payment: &str) -> &'static str {
     let in_app = ledger
         .attempts
         .iter()
-        .any(|attempt| attempt.channel == Channel::App && attempt.object.as_deref() == Some(payment));
+        .any(|attempt| attempt.channel == PaymentChannel::App && attempt.object.as_deref() == Some(payment));
     if in_app { "app" } else { "checkout" }
 }
 
 #[cfg(test)]
 mod tests {
     use super::Days;
-    use crate::payments::fixtures::{OWED, at, paid, recorded};
+    use crate::payments::fixtures::{BALANCE, at, paid, recorded};
     use pvt_domain::demo::hostel;
     use pvt_domain::money::Currency;
     use serde_json::{Value, json};
 
     #[test]
-    fn days_are_the_propertys_and_add_up() {
+    fn days_follow_the_property_time_zone() {
         let mut ledger = paid();
         // 23:30 on the day before in Montréal.
         recorded(&mut ledger, 7, 2_000, at("2027-01-15T04:30:00Z"));
@@ -146,9 +146,9 @@ mod tests {
         let all = serde_json::to_value(all).unwrap();
         assert_eq!(
             (&all["captured"], &all["refunded"], &all["fees"], &all["count"]),
-            (&money(OWED + 2_000), &money(500), &money(320), &json!(2))
+            (&money(BALANCE + 2_000), &money(500), &money(320), &json!(2))
         );
-        assert_eq!(all["net"], money(OWED + 2_000 - 500 - 320));
-        assert_eq!(all["by_method"], json!({ "cash": money(1_500), "checkout": money(OWED) }));
+        assert_eq!(all["net"], money(BALANCE + 2_000 - 500 - 320));
+        assert_eq!(all["by_method"], json!({ "cash": money(1_500), "checkout": money(BALANCE) }));
     }
 }

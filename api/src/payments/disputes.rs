@@ -67,7 +67,7 @@ pub(crate) fn disputes_of(ledger: &Ledger, booking: Option<&Booking>) -> Vec<Dis
 }
 
 /// Open ones first, and then the newest.
-pub(crate) fn sort(disputes: &mut [DisputeView]) {
+pub(crate) fn sort_open_first(disputes: &mut [DisputeView]) {
     disputes.sort_by_key(|dispute| (dispute.stage, Reverse(dispute.opened_at)));
 }
 
@@ -116,15 +116,15 @@ impl Evidence {
 
 #[cfg(test)]
 mod tests {
-    use super::{disputes_of, sort};
-    use crate::payments::fixtures::{OWED, dispute, paid, tell};
+    use super::{disputes_of, sort_open_first};
+    use crate::payments::fixtures::{BALANCE, dispute, observe, paid};
     use pvt_domain::booking::Booking;
     use serde_json::json;
 
     #[test]
-    fn a_dispute_comes_with_what_can_be_said_against_it() {
+    fn dispute_view_lists_evidence() {
         let mut ledger = paid();
-        tell(&mut ledger, 5, "charge.dispute.created", dispute("needs_response"));
+        observe(&mut ledger, 5, "charge.dispute.created", dispute("needs_response"));
         let came = json!({ "rev": 2, "at": "2027-01-10T21:00:00.000Z", "action": "check_in", "from": "confirmed",
             "to": "checked_in",
                            "command_id": "11111111-2222-5333-8444-555555555556",
@@ -138,11 +138,11 @@ mod tests {
         }))
         .unwrap();
         let mut disputes = disputes_of(&ledger, Some(&booking));
-        sort(&mut disputes);
+        sort_open_first(&mut disputes);
         let shown = serde_json::to_value(&disputes[0]).unwrap();
         assert_eq!(
             (&shown["stage"], &shown["payment"], &shown["movements"][0]["amount"]["amount"]),
-            (&json!("open"), &json!("pi_1"), &json!(-OWED))
+            (&json!("open"), &json!("pi_1"), &json!(-BALANCE))
         );
         assert_eq!(shown["evidence"]["checked_in_at"], "2027-01-10T21:00:00.000Z");
         assert_eq!(
@@ -153,13 +153,13 @@ mod tests {
     }
 
     #[test]
-    fn open_ones_come_first() {
+    fn open_disputes_are_listed_first() {
         let (mut open, mut lost) = (paid(), paid());
-        tell(&mut lost, 5, "charge.dispute.closed", dispute("lost"));
-        tell(&mut open, 5, "charge.dispute.created", dispute("needs_response"));
+        observe(&mut lost, 5, "charge.dispute.closed", dispute("lost"));
+        observe(&mut open, 5, "charge.dispute.created", dispute("needs_response"));
         let mut disputes = disputes_of(&lost, None);
         disputes.extend(disputes_of(&open, None));
-        sort(&mut disputes);
+        sort_open_first(&mut disputes);
         assert_eq!(disputes.iter().map(|one| one.status.as_str()).collect::<Vec<_>>(), ["needs_response", "lost"]);
     }
 }

@@ -2,7 +2,7 @@
 
 use chrono::DateTime;
 use pvt_domain::ids::BookingId;
-use pvt_domain::ledger::{Channel, Ledger, Record, RecordMethod};
+use pvt_domain::ledger::{Ledger, PaymentChannel, Record, RecordMethod};
 use pvt_domain::money::Currency;
 use pvt_domain::stripe::Event;
 use pvt_domain::timestamp::Timestamp;
@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 /// What is asked for, in cents.
-pub(crate) const OWED: i64 = 10_000;
+pub(crate) const BALANCE: i64 = 10_000;
 /// 2027-01-15T08:00:00Z.
-pub(crate) const BEGAN: i64 = 1_800_000_000;
+pub(crate) const STARTED: i64 = 1_800_000_000;
 
 /// An instant.
 pub(crate) fn at(text: &str) -> Timestamp {
@@ -27,17 +27,17 @@ fn booking_id() -> BookingId {
 pub(crate) fn opened() -> Ledger {
     let now = at("2027-01-15T08:00:00Z");
     let mut ledger = Ledger::new(booking_id(), "pvt-montreal".into(), Currency::CAD, now);
-    ledger.open(Uuid::from_u128(11), Channel::Checkout, OWED, now);
+    ledger.open(Uuid::from_u128(11), PaymentChannel::Checkout, BALANCE, now);
     ledger.opened(Uuid::from_u128(11), "cs_1");
-    tell(&mut ledger, 1, "checkout.session.created", session("open", "unpaid", None));
+    observe(&mut ledger, 1, "checkout.session.created", session("open", "unpaid", None));
     ledger
 }
 
 /// Who has paid.
 pub(crate) fn paid() -> Ledger {
     let mut ledger = opened();
-    tell(&mut ledger, 2, "checkout.session.completed", session("complete", "paid", Some("pi_1")));
-    tell(&mut ledger, 3, "payment_intent.succeeded", intent("pi_1", "succeeded", OWED, Some("1")));
+    observe(&mut ledger, 2, "checkout.session.completed", session("complete", "paid", Some("pi_1")));
+    observe(&mut ledger, 3, "payment_intent.succeeded", intent("pi_1", "succeeded", BALANCE, Some("1")));
     ledger
 }
 
@@ -54,9 +54,8 @@ pub(crate) fn recorded(ledger: &mut Ledger, id: u128, amount: i64, at: Timestamp
 }
 
 /// Stripe tells something.
-pub(crate) fn tell(ledger: &mut Ledger, number: i64, kind: &str, object: Value) {
-    let event =
-        json!({ "id": format!("evt_{number}"), "type": kind, "created": BEGAN + number, "data": { "object": object } });
+pub(crate) fn observe(ledger: &mut Ledger, number: i64, kind: &str, object: Value) {
+    let event = json!({ "id": format!("evt_{number}"), "type": kind, "created": STARTED + number, "data": { "object": object } });
     ledger.apply(&Event::read(&event).unwrap());
 }
 
@@ -64,15 +63,15 @@ pub(crate) fn tell(ledger: &mut Ledger, number: i64, kind: &str, object: Value) 
 pub(crate) fn session(status: &str, payment_status: &str, intent: Option<&str>) -> Value {
     let url = (status == "open").then_some("https://pay.example.com/cs_1");
     json!({ "id": "cs_1", "status": status, "payment_status": payment_status, "payment_intent": intent,
-        "amount_total": OWED, "currency": "cad",
-            "created": BEGAN, "expires_at": BEGAN + 1_800, "url": url,
+        "amount_total": BALANCE, "currency": "cad",
+            "created": STARTED, "expires_at": STARTED + 1_800, "url": url,
             "metadata": { "booking_id": booking_id().to_string(), "demand": "1" } })
 }
 
 /// A payment.
 pub(crate) fn intent(id: &str, status: &str, received: i64, demand: Option<&str>) -> Value {
-    let mut intent = json!({ "id": id, "status": status, "amount": OWED, "amount_received": received, "currency": "cad",
-        "created": BEGAN,
+    let mut intent = json!({ "id": id, "status": status, "amount": BALANCE, "amount_received": received, "currency": "cad",
+        "created": STARTED,
                              "metadata": { "booking_id": booking_id().to_string() } });
     if let Some(demand) = demand {
         intent["metadata"]["demand"] = demand.into();
@@ -83,14 +82,14 @@ pub(crate) fn intent(id: &str, status: &str, received: i64, demand: Option<&str>
 /// Money on its way back.
 pub(crate) fn refund(id: &str, status: &str, amount: i64, key: Option<&str>) -> Value {
     json!({ "id": id, "status": status, "payment_intent": "pi_1", "amount": amount, "currency": "cad",
-        "created": BEGAN + 100,
+        "created": STARTED + 100,
             "metadata": key.map(|key| json!({ "refund_key": key })) })
 }
 
 /// A bank argues.
 pub(crate) fn dispute(status: &str) -> Value {
-    json!({ "id": "dp_1", "status": status, "payment_intent": "pi_1", "amount": OWED, "currency": "cad",
-        "reason": "fraudulent", "created": BEGAN + 200,
-            "balance_transactions": [{ "id": "txn_1", "amount": -OWED, "fee": 1_500, "currency": "cad",
-            "created": BEGAN + 201 }] })
+    json!({ "id": "dp_1", "status": status, "payment_intent": "pi_1", "amount": BALANCE, "currency": "cad",
+        "reason": "fraudulent", "created": STARTED + 200,
+            "balance_transactions": [{ "id": "txn_1", "amount": -BALANCE, "fee": 1_500, "currency": "cad",
+            "created": STARTED + 201 }] })
 }

@@ -9,7 +9,7 @@ use pvt_domain::money::Money;
 use pvt_domain::pricing::Price;
 
 /// The fixed words of one language.
-pub(crate) struct Words {
+pub(crate) struct Phrases {
     /// The language's tag.
     pub(crate) tag: &'static str,
     pub(crate) receipt: &'static str,
@@ -31,18 +31,18 @@ pub(crate) struct Words {
     cash: &'static str,
     terminal: &'static str,
     bank_transfer: &'static str,
-    pub(crate) hold_over: &'static str,
-    pub(crate) hold_over_more: &'static str,
+    pub(crate) hold_expired: &'static str,
+    pub(crate) hold_expired_more: &'static str,
     pub(crate) nothing_due: &'static str,
     pub(crate) nothing_due_more: &'static str,
-    pub(crate) unheard: &'static str,
-    pub(crate) under_way: &'static str,
-    pub(crate) under_way_more: &'static str,
-    pub(crate) later: &'static str,
-    pub(crate) later_more: &'static str,
+    pub(crate) unconfirmed: &'static str,
+    pub(crate) processing: &'static str,
+    pub(crate) processing_more: &'static str,
+    pub(crate) unavailable: &'static str,
+    pub(crate) unavailable_more: &'static str,
 }
 
-const ENGLISH: Words = Words {
+const ENGLISH: Phrases = Phrases {
     tag: "en",
     receipt: "Receipt",
     reference: "Reference",
@@ -63,20 +63,20 @@ const ENGLISH: Words = Words {
     cash: "cash",
     terminal: "card terminal",
     bank_transfer: "bank transfer",
-    hold_over: "Your beds are no longer held",
-    hold_over_more: "They were not paid in time, or the booking was cancelled. Nothing was charged for this visit. \
+    hold_expired: "Your beds are no longer held",
+    hold_expired_more: "They were not paid in time, or the booking was cancelled. Nothing was charged for this visit. \
         Please book again.",
     nothing_due: "There is nothing to pay",
     nothing_due_more: "This booking needs no payment now.",
-    unheard: "We have not heard of your payment yet. If you have just paid, open this page again in a minute; please \
+    unconfirmed: "We have not heard of your payment yet. If you have just paid, open this page again in a minute; please \
         do not pay again.",
-    under_way: "Your payment is on its way",
-    under_way_more: "Your bank may take some days. We write to you when it has arrived; please do not pay again.",
-    later: "The payment page cannot be opened right now",
-    later_more: "Please open the link again in a minute.",
+    processing: "Your payment is on its way",
+    processing_more: "Your bank may take some days. We write to you when it has arrived; please do not pay again.",
+    unavailable: "The payment page cannot be opened right now",
+    unavailable_more: "Please open the link again in a minute.",
 };
 
-const FRENCH: Words = Words {
+const FRENCH: Phrases = Phrases {
     tag: "fr",
     receipt: "Reçu",
     reference: "Référence",
@@ -97,21 +97,21 @@ const FRENCH: Words = Words {
     cash: "espèces",
     terminal: "terminal de paiement",
     bank_transfer: "virement",
-    hold_over: "Vos lits ne sont plus réservés",
-    hold_over_more: "Ils n’ont pas été payés à temps, ou la réservation a été annulée. Cette visite n’a rien coûté. \
+    hold_expired: "Vos lits ne sont plus réservés",
+    hold_expired_more: "Ils n’ont pas été payés à temps, ou la réservation a été annulée. Cette visite n’a rien coûté. \
         Veuillez réserver de nouveau.",
     nothing_due: "Il n’y a rien à payer",
     nothing_due_more: "Cette réservation ne demande aucun paiement pour le moment.",
-    unheard: "Nous n’avons pas encore de nouvelles de votre paiement. Si vous venez de payer, rouvrez cette page \
+    unconfirmed: "Nous n’avons pas encore de nouvelles de votre paiement. Si vous venez de payer, rouvrez cette page \
         dans une minute ; veuillez ne pas payer de nouveau.",
-    under_way: "Votre paiement est en route",
-    under_way_more: "Votre banque peut prendre quelques jours. Nous vous écrirons à son arrivée ; veuillez ne pas \
+    processing: "Votre paiement est en route",
+    processing_more: "Votre banque peut prendre quelques jours. Nous vous écrirons à son arrivée ; veuillez ne pas \
         payer de nouveau.",
-    later: "La page de paiement ne peut pas être ouverte pour l’instant",
-    later_more: "Veuillez rouvrir le lien dans une minute.",
+    unavailable: "La page de paiement ne peut pas être ouverte pour l’instant",
+    unavailable_more: "Veuillez rouvrir le lien dans une minute.",
 };
 
-impl Words {
+impl Phrases {
     /// The guest's language if it is spoken here, else the first of the property's that is, else English: as mails
     /// choose.
     pub(crate) fn choose(guest: Option<&str>, property: &[String]) -> &'static Self {
@@ -144,14 +144,14 @@ impl Words {
 
 /// A line with an amount, as text.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Line {
-    pub(crate) what: String,
+pub(crate) struct ReceiptRow {
+    pub(crate) label: String,
     pub(crate) amount: String,
 }
 
 /// A receipt, as texts that are not escaped yet.
 pub(crate) struct Receipt<'a> {
-    pub(crate) words: &'static Words,
+    pub(crate) phrases: &'static Phrases,
     pub(crate) hostel: &'a str,
     pub(crate) address: &'a str,
     pub(crate) reference: &'a str,
@@ -159,17 +159,17 @@ pub(crate) struct Receipt<'a> {
     /// What a guest must know before anything else.
     pub(crate) notice: Option<&'static str>,
     pub(crate) stays: Vec<String>,
-    pub(crate) prices: Vec<Line>,
+    pub(crate) prices: Vec<ReceiptRow>,
     pub(crate) total: String,
     pub(crate) cancellation_fee: Option<String>,
-    pub(crate) payments: Vec<Line>,
+    pub(crate) payments: Vec<ReceiptRow>,
     pub(crate) balance: String,
 }
 
 impl<'a> Receipt<'a> {
     /// The receipt of a priced booking.
     pub(crate) fn new(booking: &'a Booking, price: &Price, house: &'a Inventory, ledger: Option<&Ledger>) -> Self {
-        let words = Words::choose(booking.guest.locale.as_deref(), &house.property.locales);
+        let phrases = Phrases::choose(booking.guest.locale.as_deref(), &house.property.locales);
         let money = |amount| Money::new(amount, price.currency).to_string();
         let name = |stay: usize| {
             let id = booking.stays.get(stay).map(|stay| &stay.room_type_id);
@@ -178,33 +178,33 @@ impl<'a> Receipt<'a> {
         };
         let stays = booking.stays.iter().enumerate();
         let stays = stays.map(|(index, stay)| {
-            format!("{}: {} – {}, {} {}", name(index), stay.arrival, stay.departure, stay.guests, words.guests)
+            format!("{}: {} – {}, {} {}", name(index), stay.arrival, stay.departure, stay.guests, phrases.guests)
         });
         let nights = price
             .nights
             .iter()
             .enumerate()
-            .map(|(index, nights)| Line { what: name(index), amount: money(nights.iter().sum()) });
-        let taxes = price.taxes.iter().map(|tax| Line { what: tax.name.clone(), amount: money(tax.amount) });
+            .map(|(index, nights)| ReceiptRow { label: name(index), amount: money(nights.iter().sum()) });
+        let taxes = price.taxes.iter().map(|tax| ReceiptRow { label: tax.name.clone(), amount: money(tax.amount) });
         let zone = house.property.time_zone;
         let entries =
             ledger.into_iter().flat_map(|ledger| ledger.entries().into_iter().map(move |entry| (ledger, entry)));
-        let payments = entries.map(|(ledger, entry)| Line {
-            what: format!(
+        let payments = entries.map(|(ledger, entry)| ReceiptRow {
+            label: format!(
                 "{} – {} ({})",
                 entry.at.local_date(zone),
-                words.kind(entry.kind),
-                words.channel(channel_of(ledger, &entry.payment))
+                phrases.kind(entry.kind),
+                phrases.channel(channel_of(ledger, &entry.payment))
             ),
             amount: Money::new(entry.amount, ledger.currency).to_string(),
         });
         Self {
-            words,
+            phrases,
             hostel: &house.property.name,
             address: &house.property.address,
             reference: &booking.reference,
             guest: format!("{} {}", booking.guest.first_name, booking.guest.last_name),
-            notice: (booking.payment_status() == PaymentStatus::Processing).then_some(words.under_way_more),
+            notice: (booking.payment_status() == PaymentStatus::Processing).then_some(phrases.processing_more),
             stays: stays.collect(),
             prices: nights.chain(taxes).collect(),
             total: money(price.total),
@@ -217,7 +217,7 @@ impl<'a> Receipt<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Line, Receipt, Words};
+    use super::{Phrases, Receipt, ReceiptRow};
     use crate::payments::fixtures::{at, paid, recorded};
     use pvt_domain::booking::Booking;
     use pvt_domain::demo::hostel;
@@ -241,12 +241,12 @@ mod tests {
     }
 
     #[test]
-    fn a_receipt_says_what_was_sold_and_what_was_paid() {
+    fn receipt_lists_prices_and_payments() {
         let (booking, house) = (stored(Some("en-CA")), hostel());
         let mut ledger = paid();
         recorded(&mut ledger, 7, -500, at("2027-01-16T03:00:00Z"));
         let receipt = Receipt::new(&booking, booking.price.as_ref().unwrap(), &house, Some(&ledger));
-        let line = |what: &str, amount: &str| Line { what: what.to_owned(), amount: amount.to_owned() };
+        let line = |label: &str, amount: &str| ReceiptRow { label: label.to_owned(), amount: amount.to_owned() };
         let dorm = &house.room_types.iter().find(|one| one.id.as_str() == "dorm-6-mixed").unwrap().name;
         assert_eq!(receipt.prices, [line(dorm, "85.00 CAD"), line("GST", "4.25 CAD")]);
         assert_eq!(
@@ -257,11 +257,11 @@ mod tests {
     }
 
     #[test]
-    fn the_language_is_the_guests_and_else_the_houses() {
+    fn language_falls_back_to_the_property() {
         let house = ["fr".to_owned(), "en".to_owned()];
         for (guest, expected) in [(Some("en-CA"), "en"), (Some("fr_FR"), "fr"), (Some("de"), "fr"), (None, "fr")] {
-            assert_eq!(Words::choose(guest, &house).tag, expected, "{guest:?}");
+            assert_eq!(Phrases::choose(guest, &house).tag, expected, "{guest:?}");
         }
-        assert_eq!(Words::choose(None, &[]).tag, "en");
+        assert_eq!(Phrases::choose(None, &[]).tag, "en");
     }
 }

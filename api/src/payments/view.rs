@@ -5,7 +5,8 @@ use crate::policy::Caller;
 use pvt_domain::ids::{BookingId, PropertyId};
 use pvt_domain::ledger::facts::{DisputeStage, IntentFact, RefundFact, SessionFact, SessionState};
 use pvt_domain::ledger::{
-    Attempt, Attention, Channel, EntryKind, Ledger, OrderState, Record, RecordMethod, RefundOrder, RefundReason,
+    Attempt, Attention, EntryKind, InstructionState, Ledger, PaymentChannel, Record, RecordMethod, RefundInstruction,
+    RefundReason,
 };
 use pvt_domain::money::{Currency, Money};
 use pvt_domain::stripe::{IntentStatus, RefundStatus};
@@ -102,7 +103,7 @@ struct RefundView {
 
 /// What Stripe knows of one payment.
 #[derive(Clone, Copy)]
-struct Known<'a> {
+struct StripeObjects<'a> {
     session: Option<&'a SessionFact>,
     intent: Option<&'a IntentFact>,
 }
@@ -115,7 +116,7 @@ pub(crate) fn payments_of(ledger: &Ledger, now: Timestamp) -> Vec<PaymentView> {
     let asked_for: Vec<&str> = ledger
         .attempts
         .iter()
-        .filter_map(|attempt| known_of(ledger, attempt).intent)
+        .filter_map(|attempt| stripe_objects_of(ledger, attempt).intent)
         .map(|intent| intent.id.as_str())
         .collect();
     payments.extend(
@@ -139,15 +140,15 @@ pub(crate) fn payment_of(ledger: &Ledger, id: &str, now: Timestamp) -> Option<Pa
 
 impl PaymentView {
     /// As lists show it: without what opens a page.
-    pub(crate) fn without_page(mut self) -> Self {
+    pub(crate) fn without_checkout_url(mut self) -> Self {
         self.checkout_url = None;
         self
     }
 
     /// As this caller may see it: what staff note for each other, and what a payment costs the hostel, is for those
     /// alone who act for its property.
-    pub(crate) fn shown_to(mut self, caller: &Caller) -> Self {
-        if caller.acts_on(&self.property_id) {
+    pub(crate) fn visible_to(mut self, caller: &Caller) -> Self {
+        if caller.is_staff_of(&self.property_id) {
             return self;
         }
         (self.fee, self.attention) = (None, None);
@@ -162,28 +163,28 @@ impl PaymentView {
     }
 
     /// Whether Stripe was asked for it, so that Stripe can give it back.
-    pub(crate) fn is_stripes(&self) -> bool {
+    pub(crate) fn is_stripe_payment(&self) -> bool {
         matches!(self.channel, "checkout" | "app")
     }
 }
 
-fn known_of<'a>(ledger: &'a Ledger, attempt: &Attempt) -> Known<'a> {
-    let Some(object) = attempt.object.as_deref() else { return Known { session: None, intent: None } };
+fn stripe_objects_of<'a>(ledger: &'a Ledger, attempt: &Attempt) -> StripeObjects<'a> {
+    let Some(object) = attempt.object.as_deref() else { return StripeObjects { session: None, intent: None } };
     let session = ledger.sessions.get(object);
     let intent = session.map_or(Some(object), |session| session.intent.as_deref());
-    Known { session, intent: intent.and_then(|id| ledger.intents.get(id)) }
+    StripeObjects { session, intent: intent.and_then(|id| ledger.intents.get(id)) }
 }
 
 fn of_attempt(ledger: &Ledger, attempt: &Attempt, now: Timestamp) -> PaymentView {
     let channel = match attempt.channel {
-        Channel::Checkout => "checkout",
-        Channel::App => "app",
+        PaymentChannel::Checkout => "checkout",
+        PaymentChannel::App => "app",
     };
     of_stripe(
         ledger,
         attempt.id.to_string(),
         channel,
-        (known_of(ledger, attempt), attempt.amount, attempt.opened_at),
+        (stripe_objects_of(ledger, attempt), attempt.amount, attempt.opened_at),
         now,
     )
 }
@@ -195,7 +196,7 @@ fn of_intent(ledger: &Ledger, intent: &IntentFact, now: Timestamp) -> PaymentVie
         ledger,
         intent.id.clone(),
         channel,
-        (Known { session, intent: Some(intent) }, intent.amount, instant(intent.created)),
+        (StripeObjects { session, intent: Some(intent) }, intent.amount, instant(intent.created)),
         now,
     )
 }
@@ -204,7 +205,7 @@ fn of_stripe(
     ledger: &Ledger,
     id: String,
     channel: &'static str,
-    (known, asked, created_at): (Known<'_>, i64, Timestamp),
+    (known, asked, created_at): (StripeObjects<'_>, i64, Timestamp),
     now: Timestamp,
 ) -> PaymentView {
     let status = status_of(ledger, known, now);
@@ -264,10 +265,10 @@ pub(crate) fn method_name(method: RecordMethod) -> &'static str {
     RecordMethod::ALL.iter().find(|(_, known)| *known == method).map_or("cash", |(name, _)| name)
 }
 
-fn status_of(ledger: &Ledger, known: Known<'_>, now: Timestamp) -> &'static str {
+fn status_of(ledger: &Ledger, known: StripeObjects<'_>, now: Timestamp) -> &'static str {
     let intent = known.intent.map(|intent| (intent, intent.status));
     match (intent, known.session.map(|session| session.state)) {
-        (Some((intent, IntentStatus::Succeeded)), _) => settled(ledger, intent),
+        (Some((intent, IntentStatus::Succeeded)), _) => paid_status(ledger, intent),
         (None, Some(SessionState::Paid)) => "succeeded",
         (Some((_, IntentStatus::Canceled)), _) => "canceled",
         (_, Some(SessionState::Expired)) => "expired",
@@ -291,7 +292,7 @@ fn status_of(ledger: &Ledger, known: Known<'_>, now: Timestamp) -> &'static str 
     }
 }
 
-fn settled(ledger: &Ledger, intent: &IntentFact) -> &'static str {
+fn paid_status(ledger: &Ledger, intent: &IntentFact) -> &'static str {
     let refunded = refunded_of(ledger, &intent.id);
     match refunded {
         _ if ledger
@@ -341,7 +342,7 @@ fn refunds_of(ledger: &Ledger, intent: &str, currency: Currency) -> Vec<RefundVi
     refunds.extend(waiting.map(|order| RefundView {
         id: order.key.clone(),
         amount: Money::new(order.amount, currency),
-        status: if ledger.state_of(order) == OrderState::Open { "ordered" } else { "refused" },
+        status: if ledger.instruction_state(order) == InstructionState::Open { "ordered" } else { "refused" },
         reason: Some(order.reason),
         note: order.note.clone(),
         actor: order.actor.clone(),
@@ -351,7 +352,7 @@ fn refunds_of(ledger: &Ledger, intent: &str, currency: Currency) -> Vec<RefundVi
     refunds
 }
 
-fn made_refund(refund: &RefundFact, order: Option<&RefundOrder>, currency: Currency) -> RefundView {
+fn made_refund(refund: &RefundFact, order: Option<&RefundInstruction>, currency: Currency) -> RefundView {
     let status = match refund.status {
         RefundStatus::Pending => "pending",
         RefundStatus::RequiresAction => "requires_action",
@@ -386,7 +387,7 @@ fn attention_of(ledger: &Ledger, intent: &IntentFact) -> Vec<Attention> {
             let failed = ledger
                 .orders
                 .iter()
-                .any(|order| order.intent == intent.id && ledger.state_of(order) == OrderState::Failed);
+                .any(|order| order.intent == intent.id && ledger.instruction_state(order) == InstructionState::Failed);
             failed || ledger.refunds.iter().any(|refund| refund.intent == intent.id && !refund.status.is_effective())
         }
         Attention::DisputeOpen => disputes().any(|dispute| dispute.stage != DisputeStage::Closed),

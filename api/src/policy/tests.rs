@@ -1,6 +1,6 @@
 //! The table of rules and callers.
 
-use super::{Access, Caller, Person, Rule};
+use super::{Access, Caller, Rule, SignedInUser};
 use chrono::DateTime;
 use pvt_domain::accounts::{AccessClaims, Role, UserId};
 use pvt_domain::ids::PropertyId;
@@ -22,10 +22,10 @@ fn key(role: ApiRole, properties: PropertyScope, scopes: ScopeSet) -> Caller {
     }))
 }
 
-fn person(role: Role, properties: &[&str]) -> Caller {
+fn signed_in_user(role: Role, properties: &[&str]) -> Caller {
     let properties = properties.iter().map(|id| PropertyId::from(*id)).collect();
     let sub = UserId::from_uuid(Uuid::nil());
-    Caller::Person(Arc::new(Person::new(AccessClaims {
+    Caller::User(Arc::new(SignedInUser::new(AccessClaims {
         iss: String::new(),
         aud: String::new(),
         sub,
@@ -37,21 +37,21 @@ fn person(role: Role, properties: &[&str]) -> Caller {
     })))
 }
 
-fn everybody() -> [Caller; 7] {
+fn all_callers() -> [Caller; 7] {
     let only = || PropertyScope::Only(vec!["pvt-montreal".into()]);
     [
         Caller::Anonymous,
         key(ApiRole::Client, PropertyScope::All, ScopeSet::All),
         key(ApiRole::Staff, only(), ScopeSet::All),
         key(ApiRole::Admin, PropertyScope::Only(vec![]), ScopeSet::All),
-        person(Role::Guest, &["pvt-montreal"]),
-        person(Role::Staff, &["pvt-montreal"]),
-        person(Role::Admin, &[]),
+        signed_in_user(Role::Guest, &["pvt-montreal"]),
+        signed_in_user(Role::Staff, &["pvt-montreal"]),
+        signed_in_user(Role::Admin, &[]),
     ]
 }
 
 #[test]
-fn the_table_of_rules_and_callers() {
+fn rules_admit_callers_as_tabulated() {
     let (ok, who, no) = ("", "unauthenticated", "forbidden");
     let table = [
         (Access::Open, [ok, ok, ok, ok, ok, ok, ok]),
@@ -63,37 +63,38 @@ fn the_table_of_rules_and_callers() {
         (Access::Admin, [who, no, no, ok, no, no, ok]),
     ];
     for (access, expected) in table {
-        let answers =
-            everybody().map(|caller| Rule::new(access).admits(&caller).map_or_else(|problem| problem.code(), |()| ""));
+        let answers = all_callers()
+            .map(|caller| Rule::new(access).authorize(&caller).map_or_else(|problem| problem.code(), |()| ""));
         assert_eq!(answers, expected, "{access:?}");
     }
 }
 
 #[test]
-fn a_key_reaches_no_further_than_its_scopes() {
+fn keys_are_limited_to_their_scopes() {
     let rule = Rule::new(Access::Staff).scoped(Scope::NotificationsWrite);
-    let of = |scopes| rule.admits(&key(ApiRole::Staff, PropertyScope::All, scopes)).map_err(|problem| problem.code());
+    let of =
+        |scopes| rule.authorize(&key(ApiRole::Staff, PropertyScope::All, scopes)).map_err(|problem| problem.code());
     assert_eq!(of(ScopeSet::All), Ok(()));
     assert_eq!(of(ScopeSet::Only(vec![Scope::NotificationsWrite])), Ok(()));
     assert_eq!(of(ScopeSet::Only(vec![Scope::BookingsRead])), Err("forbidden"));
     assert_eq!(
-        rule.admits(&person(Role::Staff, &[])).map_err(|problem| problem.code()),
+        rule.authorize(&signed_in_user(Role::Staff, &[])).map_err(|problem| problem.code()),
         Ok(()),
         "people have all scopes of their role"
     );
     let client = key(ApiRole::Client, PropertyScope::All, ScopeSet::Only(vec![Scope::NotificationsWrite]));
-    assert_eq!(rule.admits(&client).map_err(|problem| problem.code()), Err("forbidden"), "a scope gives no role");
+    assert_eq!(rule.authorize(&client).map_err(|problem| problem.code()), Err("forbidden"), "a scope gives no role");
 }
 
 #[test]
-fn staff_act_on_their_properties_only() {
-    let acts = |property: &str| everybody().map(|caller| caller.acts_on(&property.into()));
+fn staff_are_limited_to_their_properties() {
+    let acts = |property: &str| all_callers().map(|caller| caller.is_staff_of(&property.into()));
     assert_eq!(acts("pvt-montreal"), [false, false, true, true, false, true, true]);
     assert_eq!(acts("pvt-quebec"), [false, false, false, true, false, false, true]);
 }
 
 #[test]
-fn histories_name_the_kind_of_caller() {
+fn actor_names_the_kind_of_caller() {
     let nobody = Uuid::nil();
     let expected = [
         "guest",
@@ -105,5 +106,5 @@ fn histories_name_the_kind_of_caller() {
         &format!("staff:{nobody}"),
     ]
     .map(str::to_owned);
-    assert_eq!(everybody().map(|caller| caller.actor()), expected);
+    assert_eq!(all_callers().map(|caller| caller.actor()), expected);
 }

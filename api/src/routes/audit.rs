@@ -3,7 +3,7 @@
 use crate::app::SharedApp;
 use crate::headers;
 use crate::page::{Page, PageQuery};
-use crate::problem::{self, Answer, Problem};
+use crate::problem::{self, HandlerResult, Problem};
 use crate::store_call;
 use axum::extract::State;
 use axum::http::Uri;
@@ -37,16 +37,16 @@ impl From<AuditEntry> for AuditView {
 }
 
 /// `GET /api/audit`: everything, the newest first, or what was done to one `subject`.
-pub(super) async fn list(State(app): State<SharedApp>, uri: Uri) -> Answer {
+pub(super) async fn list(State(app): State<SharedApp>, uri: Uri) -> HandlerResult {
     let (query, asked): (PageQuery, AuditQuery) = (PageQuery::read(&uri)?, headers::query(&uri)?);
     let before = query.after.as_deref().map(read_cursor).transpose()?;
-    let (mongo, wanted) = (app.mongo.clone(), query.one_more());
+    let (mongo, wanted) = (app.mongo.clone(), query.fetch_limit());
     let subject = asked.subject.clone();
     let found = store_call::read(async move {
         let before = before.as_ref().map(|(at, id)| (at.as_str(), id.as_str()));
         mongo.list_audit(subject.as_deref(), before, wanted).await
     });
-    Page::of(found.await?, &query, |entry| format!("{}|{}", entry.at, entry.id)).answer_at(
+    Page::of(found.await?, &query, |entry| format!("{}|{}", entry.at, entry.id)).respond_at(
         &uri,
         &query,
         AuditView::from,

@@ -12,7 +12,7 @@ pub(super) mod sessions;
 pub(super) mod users;
 
 use crate::app::App;
-use crate::edge::Context;
+use crate::edge::RequestContext;
 use crate::problem::Problem;
 use axum::http::HeaderValue;
 use axum::http::request::Parts;
@@ -32,8 +32,9 @@ const MIN_ANSWER_TIME: Duration = Duration::from_millis(400);
 async fn send_mail(app: &App, parts: &Parts, user_id: UserId, kind: AccountMailKind) -> Result<(), Problem> {
     let mail = AccountMail { mail_id: Uuid::new_v4(), user_id, kind, alert: None, requested_at: Utc::now().into() };
     let key = app.topology.command_key(ACCOUNT_MAIL, "");
-    let message = Outgoing::command(key, mail.mail_id, &mail)
-        .map(|message| message.correlated(user_id.as_uuid()).traced(Context::traceparent(parts)));
+    let message = Outgoing::command(key, mail.mail_id, &mail).map(|message| {
+        message.with_correlation_id(user_id.as_uuid()).with_traceparent(RequestContext::traceparent(parts))
+    });
     app.publish(message, |_| {}).await
 }
 

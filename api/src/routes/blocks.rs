@@ -3,13 +3,13 @@
 use super::parts::{property_of, worker_of};
 use crate::app::SharedApp;
 use crate::bed_blocks;
-use crate::credentials::Presented;
-use crate::form::MAX_REASON_CHARS;
+use crate::credentials::Credentials;
+use crate::form::MAX_FREE_TEXT_CHARS;
 use crate::json::Node;
-use crate::once::Once;
+use crate::once::IdempotentRequest;
 use crate::page::{Page, PageQuery};
-use crate::problem::{self, Answer, Problem};
-use crate::reader::{At, Reader};
+use crate::problem::{self, HandlerResult, Problem};
+use crate::reader::{Pointer, Reader};
 use crate::{form, headers, store_call};
 use axum::Json;
 use axum::extract::{Path, Request, State};
@@ -74,7 +74,7 @@ struct ListQuery {
     all: Option<String>,
 }
 
-struct Wish {
+struct NewBlock {
     property: PropertyId,
     kind: BlockKind,
     bed_ids: Vec<BedId>,
@@ -84,7 +84,7 @@ struct Wish {
 }
 
 /// `GET /api/blocks?property_id=…`: those that hold their beds; with `all=true` lifted ones too.
-pub(super) async fn list(State(app): State<SharedApp>, request: Request) -> Answer {
+pub(super) async fn list(State(app): State<SharedApp>, request: Request) -> HandlerResult {
     let (parts, _) = request.into_parts();
     let property = property_of(&parts.uri)?;
     worker_of(&parts, &property)?;
@@ -94,21 +94,21 @@ pub(super) async fn list(State(app): State<SharedApp>, request: Request) -> Answ
         Some("true") => false,
         Some(_) => return Err(Problem::new(problem::INVALID_QUERY, "`all` takes true or false.")),
     };
-    let (mongo, of, after, wanted) = (app.mongo.clone(), property.clone(), query.after.clone(), query.one_more());
+    let (mongo, of, after, wanted) = (app.mongo.clone(), property.clone(), query.after.clone(), query.fetch_limit());
     let found = store_call::read(async move { mongo.list_blocks(&of, active, after.as_deref(), wanted).await }).await?;
     let path = format!("/api/blocks?property_id={property}{}", if active { "" } else { "&all=true" });
     Page::of(found, &query, |block| block.id.to_string()).answer(&path, &query, BlockView::from)
 }
 
 /// `POST /api/blocks`: 201 with the block, 409 with the bookings in the way, 202 when that takes longer.
-pub(super) async fn create(State(app): State<SharedApp>, request: Request) -> Answer {
+pub(super) async fn create(State(app): State<SharedApp>, request: Request) -> HandlerResult {
     let (parts, body) = request.into_parts();
     let key = headers::idempotency_key(&parts.headers)?;
-    let (wish, fingerprint) = form::read(&parts.headers, body, read_wish).await?;
+    let (wish, fingerprint) = form::read(&parts.headers, body, read_new).await?;
     let caller = worker_of(&parts, &wish.property)?;
     let block_id = BlockId::derive(caller.client().unwrap_or_default(), key);
-    let once = Once::take(&app, &caller, key, fingerprint)?;
-    let Wish { property, kind, bed_ids, from, until, reason } = wish;
+    let once = IdempotentRequest::take(&app, &caller, key, fingerprint)?;
+    let NewBlock { property, kind, bed_ids, from, until, reason } = wish;
     let asked = BlockBeds {
         block_id,
         property_id: property,
@@ -129,11 +129,11 @@ pub(super) async fn create(State(app): State<SharedApp>, request: Request) -> An
 }
 
 /// `DELETE /api/blocks/{id}`: the beds are for sale again.
-pub(super) async fn lift(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> Answer {
+pub(super) async fn lift(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> HandlerResult {
     let (parts, _) = request.into_parts();
-    let caller = Presented::of(&parts).caller;
+    let caller = Credentials::of(&parts).caller;
     let block_id: BlockId = id.parse().map_err(|_| Problem::from(problem::NOT_FOUND))?;
-    let block = bed_blocks::stored(&app, block_id).await?.filter(|block| caller.acts_on(&block.property_id));
+    let block = bed_blocks::stored(&app, block_id).await?.filter(|block| caller.is_staff_of(&block.property_id));
     let block = block.ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
     let asked = UnblockBeds {
         block_id,
@@ -157,8 +157,8 @@ fn pending(id: BlockId) -> axum::response::Response {
         .into_response()
 }
 
-fn read_wish(node: &Node<'_>, reader: &mut Reader) -> Option<Wish> {
-    let fields = reader.object(node, &At::Root, &["property_id", "kind", "bed_ids", "from", "until", "reason"])?;
+fn read_new(node: &Node<'_>, reader: &mut Reader) -> Option<NewBlock> {
+    let fields = reader.object(node, &Pointer::Root, &["property_id", "kind", "bed_ids", "from", "until", "reason"])?;
     let property = form::text(fields, "property_id", reader);
     let kind = reader.required(fields, "kind").and_then(|field| reader.one_of(field, &BlockKind::ALL));
     let bed_ids = form::items(fields, "bed_ids", MAX_BLOCK_BEDS, reader, |node, at, reader| {
@@ -167,14 +167,18 @@ fn read_wish(node: &Node<'_>, reader: &mut Reader) -> Option<Wish> {
     let from = reader.required(fields, "from").and_then(|field| reader.date(field));
     let until = reader.required(fields, "until").and_then(|field| reader.date(field));
     let reason = form::optional_text(fields, "reason", reader).map(str::to_owned);
-    if reason.as_ref().is_some_and(|text| text.chars().count() > MAX_REASON_CHARS) {
-        reader.fault(&At::Key(&At::Root, "reason"), "invalid_reason", format!("at most {MAX_REASON_CHARS} characters"));
+    if reason.as_ref().is_some_and(|text| text.chars().count() > MAX_FREE_TEXT_CHARS) {
+        reader.violation(
+            &Pointer::Key(&Pointer::Root, "reason"),
+            "invalid_reason",
+            format!("at most {MAX_FREE_TEXT_CHARS} characters"),
+        );
     }
     if bed_ids.as_ref().is_some_and(Vec::is_empty) {
-        reader.fault(&At::Key(&At::Root, "bed_ids"), "missing", "name at least one bed");
+        reader.violation(&Pointer::Key(&Pointer::Root, "bed_ids"), "missing", "name at least one bed");
     }
     if from.zip(until).is_some_and(|(from, until)| until <= from) {
-        reader.fault(&At::Key(&At::Root, "until"), "empty_range", "must lie after from");
+        reader.violation(&Pointer::Key(&Pointer::Root, "until"), "empty_range", "must lie after from");
     }
-    Some(Wish { property: property?.into(), kind: kind?, bed_ids: bed_ids?, from: from?, until: until?, reason })
+    Some(NewBlock { property: property?.into(), kind: kind?, bed_ids: bed_ids?, from: from?, until: until?, reason })
 }

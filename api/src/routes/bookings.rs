@@ -1,5 +1,6 @@
 //! Bookings: asked for, looked at, changed, cancelled, and everything that happens at the desk.
 
+pub(super) mod booking_access;
 pub(super) mod calendar;
 pub(super) mod cancel;
 pub(super) mod create;
@@ -9,13 +10,12 @@ pub(super) mod history;
 pub(super) mod list;
 pub(super) mod modify;
 mod modify_form;
-mod order;
 pub(super) mod pay;
-pub(super) mod progress;
 pub(super) mod receipt;
 pub(super) mod refusal;
 pub(super) mod show;
-pub(super) mod visitor;
+pub(super) mod staff_actions;
+mod submit;
 
 use axum::http::HeaderValue;
 

@@ -4,11 +4,11 @@ use super::parts::{add, known, made, property_of, shown, worker_of};
 use crate::app::SharedApp;
 use crate::form;
 use crate::headers;
-use crate::house::{self, Change};
+use crate::house::{self, PropertyChange};
 use crate::json::Node;
-use crate::once::Once;
-use crate::problem::Answer;
-use crate::reader::{At, Reader};
+use crate::once::IdempotentRequest;
+use crate::problem::HandlerResult;
+use crate::reader::{Pointer, Reader};
 use axum::extract::{Request, State};
 use axum::http::Uri;
 use pvt_domain::ids::PropertyId;
@@ -29,7 +29,7 @@ struct Policies<'a> {
 
 /// `GET /api/cancellation-policies?property_id=…`: those of the property. Plans that name none have `standard`, which
 /// is the first.
-pub(super) async fn list(State(app): State<SharedApp>, uri: Uri) -> Answer {
+pub(super) async fn list(State(app): State<SharedApp>, uri: Uri) -> HandlerResult {
     let house = known(&app, &property_of(&uri)?).await?;
     let standard = CancellationPolicy::standard();
     let own = || house.cancellation_policies.iter();
@@ -38,14 +38,15 @@ pub(super) async fn list(State(app): State<SharedApp>, uri: Uri) -> Answer {
 }
 
 /// `POST /api/cancellation-policies`: 201 with the policy. What bookings were made on stays: a policy does not change.
-pub(super) async fn create(State(app): State<SharedApp>, request: Request) -> Answer {
+pub(super) async fn create(State(app): State<SharedApp>, request: Request) -> HandlerResult {
     let (parts, body) = request.into_parts();
     let key = headers::idempotency_key(&parts.headers)?;
     let ((property, new), fingerprint) = form::read(&parts.headers, body, read_new).await?;
     let caller = worker_of(&parts, &property)?;
     let subject = format!("cancellation_policy:{}", new.id);
-    let once = Once::take_audited(&app, &caller, key, fingerprint, &house::subject(&property, &subject)).await?;
-    let change = Change {
+    let once =
+        IdempotentRequest::begin_audited(&app, &caller, key, fingerprint, &house::subject(&property, &subject)).await?;
+    let change = PropertyChange {
         property: property.clone(),
         actor: caller.actor(),
         action: "cancellation_policy.create",
@@ -63,7 +64,7 @@ pub(super) async fn create(State(app): State<SharedApp>, request: Request) -> An
 }
 
 fn read_new(node: &Node<'_>, reader: &mut Reader) -> Option<(PropertyId, CancellationPolicy)> {
-    let fields = reader.object(node, &At::Root, &["property_id", "id", "name", "tiers"])?;
+    let fields = reader.object(node, &Pointer::Root, &["property_id", "id", "name", "tiers"])?;
     let (property, id, name) = (
         form::text(fields, "property_id", reader),
         form::text(fields, "id", reader),
@@ -73,7 +74,7 @@ fn read_new(node: &Node<'_>, reader: &mut Reader) -> Option<(PropertyId, Cancell
     Some((property?.into(), CancellationPolicy { id: id?.into(), name: name?.to_owned(), tiers: tiers? }))
 }
 
-fn read_tier(node: &Node<'_>, at: &At<'_>, reader: &mut Reader) -> Option<Tier> {
+fn read_tier(node: &Node<'_>, at: &Pointer<'_>, reader: &mut Reader) -> Option<Tier> {
     let fields = reader.object(node, at, &["hours_before", "fee"])?;
     let hours =
         reader.required(fields, "hours_before").and_then(|field| reader.whole(field, 0..=MAX_HOURS_BEFORE.into()));
@@ -82,7 +83,11 @@ fn read_tier(node: &Node<'_>, at: &At<'_>, reader: &mut Reader) -> Option<Tier> 
     let fields = reader.object(fee.node(), &place, &["kind", "amount", "ppm", "count"])?;
     let (member, most) = reader.required(fields, "kind").and_then(|field| reader.one_of(field, &FEES))?;
     for (_, (other, _)) in FEES.iter().filter(|(_, (other, _))| *other != member && fields.has(other)) {
-        reader.fault(&At::Key(&place, other), "unknown_field", format!("a fee of this kind has `{member}` only"));
+        reader.violation(
+            &Pointer::Key(&place, other),
+            "unknown_field",
+            format!("a fee of this kind has `{member}` only"),
+        );
     }
     let much = reader.required(fields, member).and_then(|field| reader.whole(field, 0..=most))?;
     let fee = match member {

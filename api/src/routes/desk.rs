@@ -18,7 +18,7 @@ use pvt_domain::inventory::Inventory;
 /// A property that the caller works for, as it is stored. Others do not exist for them.
 async fn house(app: &SharedApp, caller: &Caller, id: String) -> Result<Inventory, Problem> {
     let id = PropertyId::new(id);
-    if !caller.acts_on(&id) {
+    if !caller.is_staff_of(&id) {
         return Err(problem::NOT_FOUND.into());
     }
     let mongo = app.mongo.clone();

@@ -7,7 +7,7 @@ use crate::app::SharedApp;
 use crate::asyncapi;
 use crate::html_page;
 use crate::openapi::operations;
-use crate::problem::{Answer, Kind, PROBLEMS, Problem};
+use crate::problem::{HandlerResult, PROBLEMS, Problem, ProblemKind};
 use askama::Template;
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
@@ -64,7 +64,7 @@ struct GuidePage<'a> {
 struct IndexPage<'a> {
     style: &'static str,
     subjects: Vec<Subject<'a>>,
-    problems: &'static [&'static Kind],
+    problems: &'static [&'static ProblemKind],
 }
 
 struct Subject<'a> {
@@ -91,7 +91,7 @@ struct Parameter<'a> {
 }
 
 /// `GET /api/docs`: every operation, from the document.
-pub(super) async fn index() -> Answer {
+pub(super) async fn index() -> HandlerResult {
     let mut subjects: Vec<Subject<'_>> = OPENAPI["tags"].as_array().into_iter().flatten().map(Subject::new).collect();
     for (path, method, operation) in operations(&OPENAPI) {
         if let Some(subject) = subjects.iter_mut().find(|subject| operation["tags"][0] == subject.name) {
@@ -142,7 +142,7 @@ macro_rules! guides {
     ($($name:ident $title:literal $file:literal;)*) => {
         $(
             #[doc = concat!("`GET /api/docs/", stringify!($name), "`.")]
-            pub(super) async fn $name() -> Answer {
+            pub(super) async fn $name() -> HandlerResult {
                 static CONTENT: LazyLock<String> = LazyLock::new(|| rendered(include_str!($file)));
                 page(&GuidePage { style: STYLE, title: $title, content: &CONTENT })
             }
@@ -166,7 +166,7 @@ fn rendered(markdown: &str) -> String {
     comrak::markdown_to_html(markdown, &options).replace(".md\"", "\"")
 }
 
-fn page(template: &impl Template) -> Answer {
+fn page(template: &impl Template) -> HandlerResult {
     let html = template.render().map_err(Problem::internal)?;
     let mut answer = Html(html).into_response();
     answer.headers_mut().insert(header::CACHE_CONTROL, FRESH);

@@ -1,16 +1,16 @@
 //! Staff have a mail sent, for the first time or again.
 
-use crate::accepted::Seen;
+use crate::accepted::KeyState;
 use crate::app::SharedApp;
 use crate::body::{read_json, read_node, refuse_card_numbers};
-use crate::credentials::Presented;
-use crate::edge::Context;
+use crate::credentials::Credentials;
+use crate::edge::RequestContext;
 use crate::fingerprint::Fingerprint;
 use crate::form;
 use crate::headers::{self, IDEMPOTENCY_REPLAYED};
 use crate::json::Node;
-use crate::problem::{self, Answer, Problem};
-use crate::reader::{At, Reader};
+use crate::problem::{self, HandlerResult, Problem};
+use crate::reader::{Pointer, Reader};
 use crate::store_call;
 use axum::Json;
 use axum::extract::{Request, State};
@@ -25,36 +25,36 @@ use serde_json::json;
 use uuid::Uuid;
 
 /// Name space of the ids of wishes: the same client and key always name the same one.
-const WISHES: Uuid = Uuid::from_u128(0x3b1d_92f4_5e0a_4c86_8f27_61d9_a4e8_0c35);
+const KEY_NAMESPACE: Uuid = Uuid::from_u128(0x3b1d_92f4_5e0a_4c86_8f27_61d9_a4e8_0c35);
 
 /// `POST /api/notifications` with `booking_id` and `kind`: 202 once the broker has the wish.
-pub(super) async fn create(State(app): State<SharedApp>, request: Request) -> Answer {
+pub(super) async fn create(State(app): State<SharedApp>, request: Request) -> HandlerResult {
     let (parts, body) = request.into_parts();
-    let caller = Presented::of(&parts).caller;
+    let caller = Credentials::of(&parts).caller;
     let key = headers::idempotency_key(&parts.headers)?;
     let body = read_json(&parts.headers, body).await?;
     let node = read_node(&body)?;
     refuse_card_numbers(&node, &["/booking_id"])?;
-    let (booking_id, kind) = read_wish(&node)?;
+    let (booking_id, kind) = read_new(&node)?;
     let mongo = app.mongo.clone();
     let booking = store_call::read(async move { mongo.booking(booking_id).await })
         .await?
-        .filter(|booking| caller.acts_on(&booking.property_id));
+        .filter(|booking| caller.is_staff_of(&booking.property_id));
     if booking.is_none() {
-        let fault = FieldError::new(
+        let violation = FieldError::new(
             "/booking_id",
             "unknown_booking",
             "there is no such booking at a property of yours, or it is not decided yet",
         );
-        return Err(Problem::fields(vec![fault]));
+        return Err(Problem::fields(vec![violation]));
     }
-    let id = Uuid::new_v5(&WISHES, format!("{}\n{key}", caller.client().unwrap_or_default()).as_bytes());
+    let id = Uuid::new_v5(&KEY_NAMESPACE, format!("{}\n{key}", caller.client().unwrap_or_default()).as_bytes());
     let fingerprint = Fingerprint::of(&node);
     let seen = app.accepted.reserve(id, fingerprint);
     match seen {
-        Seen::Other => return Err(problem::IDEMPOTENCY_KEY_REUSED.into()),
-        Seen::Accepted => {}
-        Seen::New | Seen::UnderWay => {
+        KeyState::Reused => return Err(problem::IDEMPOTENCY_KEY_REUSED.into()),
+        KeyState::Replayed => {}
+        KeyState::New | KeyState::InFlight => {
             let wish = SendNotification {
                 notification_id: id,
                 booking_id,
@@ -64,7 +64,10 @@ pub(super) async fn create(State(app): State<SharedApp>, request: Request) -> An
             };
             let routing_key = app.topology.command_key(NOTIFICATION_SEND, "");
             let message = Outgoing::command(routing_key, id, &wish).map(|message| {
-                message.correlated(booking_id.as_uuid()).traced(Context::traceparent(&parts)).by(caller.actor())
+                message
+                    .with_correlation_id(booking_id.as_uuid())
+                    .with_traceparent(RequestContext::traceparent(&parts))
+                    .with_actor(caller.actor())
             });
             let remember = app.clone();
             let ended = move |confirmed: bool| {
@@ -76,38 +79,38 @@ pub(super) async fn create(State(app): State<SharedApp>, request: Request) -> An
     let mut answer =
         (StatusCode::ACCEPTED, Json(json!({ "id": id, "booking_id": booking_id, "kind": kind, "status": "queued" })))
             .into_response();
-    if seen == Seen::Accepted {
+    if seen == KeyState::Replayed {
         answer.headers_mut().insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
     }
     Ok(answer)
 }
 
-fn read_wish(node: &Node<'_>) -> Result<(BookingId, NotificationKind), Problem> {
+fn read_new(node: &Node<'_>) -> Result<(BookingId, NotificationKind), Problem> {
     let mut reader = Reader::default();
     let mut wish = (None, None);
-    if let Some(fields) = reader.object(node, &At::Root, &["booking_id", "kind"]) {
+    if let Some(fields) = reader.object(node, &Pointer::Root, &["booking_id", "kind"]) {
         wish.0 = form::booking_id(fields, &mut reader);
         wish.1 = reader.required(fields, "kind").and_then(|field| reader.one_of(field, &NotificationKind::ALL));
     }
     match wish {
         (Some(booking_id), Some(kind)) => {
-            let faults = reader.into_faults();
-            if faults.is_empty() { Ok((booking_id, kind)) } else { Err(Problem::fields(faults)) }
+            let violations = reader.into_violations();
+            if violations.is_empty() { Ok((booking_id, kind)) } else { Err(Problem::fields(violations)) }
         }
-        _ => Err(Problem::fields(reader.into_faults())),
+        _ => Err(Problem::fields(reader.into_violations())),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::read_wish;
+    use super::read_new;
     use crate::json::parse;
 
     #[test]
-    fn every_fault_of_a_wish_is_named() {
+    fn all_violations_are_reported() {
         let pointers = |body: &str| {
             let node = parse(body.as_bytes()).unwrap();
-            read_wish(&node)
+            read_new(&node)
                 .map_err(|problem| problem.errors().iter().map(|error| error.pointer.clone()).collect::<Vec<_>>())
                 .map(|_| ())
         };

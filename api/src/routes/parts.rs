@@ -5,12 +5,12 @@
 
 use crate::app::App;
 use crate::catalogue::Lookup;
-use crate::credentials::Presented;
+use crate::credentials::Credentials;
 use crate::headers::{self, IDEMPOTENCY_REPLAYED};
-use crate::house::{Edited, etag};
-use crate::once::Once;
+use crate::house::{EditOutcome, etag};
+use crate::once::IdempotentRequest;
 use crate::policy::Caller;
-use crate::problem::{self, Answer, Problem};
+use crate::problem::{self, HandlerResult, Problem};
 use axum::Json;
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, Uri, header};
@@ -43,17 +43,17 @@ pub(super) async fn known(app: &App, property: &PropertyId) -> Result<Arc<Invent
 
 /// The caller, who must work for this property: whoever does not, must not learn that it exists.
 pub(super) fn worker_of(parts: &Parts, property: &PropertyId) -> Result<Caller, Problem> {
-    let caller = Presented::of(parts).caller;
-    if caller.acts_on(property) { Ok(caller) } else { Err(problem::NOT_FOUND.into()) }
+    let caller = Credentials::of(parts).caller;
+    if caller.is_staff_of(property) { Ok(caller) } else { Err(problem::NOT_FOUND.into()) }
 }
 
 /// A part of this revision of the house.
-pub(super) fn shown(rev: u64, view: impl Serialize) -> Answer {
+pub(super) fn shown(rev: u64, view: impl Serialize) -> HandlerResult {
     Ok(([(header::ETAG, etag(rev))], Json(view)).into_response())
 }
 
 /// 201 with what was made, or was there just so.
-pub(super) fn made(rev: u64, new: bool, location: &str, view: impl Serialize) -> Answer {
+pub(super) fn made(rev: u64, new: bool, location: &str, view: impl Serialize) -> HandlerResult {
     let location = HeaderValue::try_from(location).map_err(Problem::internal)?;
     let mut answer =
         (StatusCode::CREATED, [(header::ETAG, etag(rev)), (header::LOCATION, location)], Json(view)).into_response();
@@ -68,20 +68,20 @@ pub(super) fn made(rev: u64, new: bool, location: &str, view: impl Serialize) ->
 pub(super) fn add<T: Clone + PartialEq>(
     list: &mut Vec<T>,
     new: &T,
-    once: &Once<'_>,
+    once: &IdempotentRequest<'_>,
     same: impl Fn(&T) -> bool,
     place: &str,
-) -> Result<Edited, Problem> {
+) -> Result<EditOutcome, Problem> {
     match list.iter().find(|one| same(one)) {
-        Some(there) if there == new || once.is_repeated() => Ok(Edited::Nothing),
+        Some(there) if there == new || once.is_replay() => Ok(EditOutcome::Unchanged),
         Some(_) => Err(problem::ALREADY_EXISTS.into()),
-        None if once.is_repeated() => Err(Problem::new(
+        None if once.is_replay() => Err(Problem::new(
             problem::NOT_FOUND,
             "It was made under this key, and is gone. Use a new key to make it again.",
         )),
         None => {
             list.push(new.clone());
-            Ok(Edited::At(format!("{place}/{}", list.len() - 1)))
+            Ok(EditOutcome::ChangedAt(format!("{place}/{}", list.len() - 1)))
         }
     }
 }

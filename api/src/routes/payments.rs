@@ -3,11 +3,11 @@
 //! Nothing here talks to Stripe or writes a ledger: commands go to a worker, and answers are what is stored then.
 
 pub(super) mod analytics;
-pub(super) mod ask;
+pub(super) mod checkout;
 pub(super) mod disputes;
 pub(super) mod list;
-pub(super) mod open;
 pub(super) mod record;
 pub(super) mod refund;
 pub(super) mod show;
+pub(super) mod submit;
 pub(super) mod webhook;

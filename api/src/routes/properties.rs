@@ -6,7 +6,7 @@ use super::parts::shown;
 use super::rate_plans::PlanView;
 use crate::app::SharedApp;
 use crate::page::{Page, PageQuery};
-use crate::problem::{self, Answer, Problem};
+use crate::problem::{self, HandlerResult, Problem};
 use axum::extract::{Path, State};
 use axum::http::Uri;
 use chrono::{NaiveTime, Timelike as _};
@@ -33,7 +33,7 @@ struct Links {
 }
 
 #[derive(Serialize)]
-pub(super) struct Whole<'a> {
+pub(super) struct PropertyView<'a> {
     #[serde(flatten)]
     summary: Summary<'a>,
     business_day_cutoff: String,
@@ -63,7 +63,7 @@ struct RoomTypeView<'a> {
 }
 
 /// `GET /api/properties`: all of them by id, a page at a time.
-pub(super) async fn list(State(app): State<SharedApp>, uri: Uri) -> Answer {
+pub(super) async fn list(State(app): State<SharedApp>, uri: Uri) -> HandlerResult {
     let query = PageQuery::read(&uri)?;
     let all = app.catalogue.all();
     let from = query.after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
@@ -80,10 +80,10 @@ pub(super) async fn list(State(app): State<SharedApp>, uri: Uri) -> Answer {
 }
 
 /// `GET /api/properties/{id}`: what it sells and for how much.
-pub(super) async fn show(State(app): State<SharedApp>, Path(id): Path<String>) -> Answer {
+pub(super) async fn show(State(app): State<SharedApp>, Path(id): Path<String>) -> HandlerResult {
     let all = app.catalogue.all();
     let inventory = all.get(id.as_str()).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
-    shown(inventory.rev, Whole::new(inventory))
+    shown(inventory.rev, PropertyView::new(inventory))
 }
 
 /// A time on the wall.
@@ -107,7 +107,7 @@ impl<'a> Summary<'a> {
     }
 }
 
-impl<'a> Whole<'a> {
+impl<'a> PropertyView<'a> {
     fn new(inventory: &'a Inventory) -> Self {
         Self {
             summary: Summary::new(inventory),

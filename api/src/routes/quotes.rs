@@ -4,9 +4,9 @@ use crate::app::SharedApp;
 use crate::body::{read_json, read_node, refuse_card_numbers};
 use crate::booking_form;
 use crate::catalogue::Lookup;
-use crate::credentials::Presented;
+use crate::credentials::Credentials;
 use crate::house;
-use crate::problem::{self, Answer, Problem};
+use crate::problem::{self, HandlerResult, Problem};
 use crate::store_call;
 use crate::view::PriceView;
 use axum::Json;
@@ -35,7 +35,7 @@ struct QuoteView<'a> {
 }
 
 /// `POST /api/quotes` with `property_id`, `rate_plan_id` and `stays`. It takes no beds.
-pub(super) async fn create(State(app): State<SharedApp>, request: Request) -> Answer {
+pub(super) async fn create(State(app): State<SharedApp>, request: Request) -> HandlerResult {
     let (parts, body) = request.into_parts();
     let body = read_json(&parts.headers, body).await?;
     let node = read_node(&body)?;
@@ -47,7 +47,7 @@ pub(super) async fn create(State(app): State<SharedApp>, request: Request) -> An
         Lookup::Unknown(any) => {
             let today = Utc::now().date_naive();
             return Err(Problem::fields(
-                draft.faults_without_property(&any, today.checked_sub_days(Days::new(1)).unwrap_or(today)),
+                draft.violations_without_property(&any, today.checked_sub_days(Days::new(1)).unwrap_or(today)),
             ));
         }
     };
@@ -57,7 +57,9 @@ pub(super) async fn create(State(app): State<SharedApp>, request: Request) -> An
     let rates = store_call::read(async move { mongo.rates(&of).await }).await?;
     let now = Timestamp::from(Utc::now());
     let today = now.local_date(house.property.time_zone);
-    let asked = draft.judge(&house, today, Presented::of(&parts).caller.acts_on(&property)).map_err(Problem::fields)?;
+    let asked = draft
+        .validate(&house, today, Credentials::of(&parts).caller.is_staff_of(&property))
+        .map_err(Problem::fields)?;
     if !restrictions::check(&rates, &asked.rate_plan_id, &asked.stays, today).is_empty() {
         return Err(problem::RESTRICTION.into());
     }

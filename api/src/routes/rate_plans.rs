@@ -6,11 +6,11 @@ use super::parts::{add, known, made, property_of, shown, worker_of};
 use crate::app::SharedApp;
 use crate::form;
 use crate::headers;
-use crate::house::{self, Change, Edited};
+use crate::house::{self, EditOutcome, PropertyChange};
 use crate::json::Node;
-use crate::once::Once;
-use crate::problem::{self, Answer, Problem};
-use crate::reader::{At, Field, Fields, Reader};
+use crate::once::IdempotentRequest;
+use crate::problem::{self, HandlerResult, Problem};
+use crate::reader::{Field, Fields, Pointer, Reader};
 use axum::extract::{Path, Request, State};
 use axum::http::Uri;
 use pvt_domain::ids::{PolicyId, PropertyId, RatePlanId, RoomTypeId};
@@ -62,13 +62,13 @@ impl<'a> PlanView<'a> {
 }
 
 /// `GET /api/rate-plans?property_id=…`.
-pub(super) async fn list(State(app): State<SharedApp>, uri: Uri) -> Answer {
+pub(super) async fn list(State(app): State<SharedApp>, uri: Uri) -> HandlerResult {
     let house = known(&app, &property_of(&uri)?).await?;
     shown(house.rev, Plans { items: house.rate_plans.iter().map(|plan| PlanView::new(&house, plan)).collect() })
 }
 
 /// What is said of a plan; what is missing stays.
-struct Said {
+struct RatePlanFields {
     name: Option<String>,
     nightly: Option<BTreeMap<RoomTypeId, Money>>,
     cancellation_policy_id: Option<Option<PolicyId>>,
@@ -76,14 +76,15 @@ struct Said {
 }
 
 /// `POST /api/rate-plans`: 201 with the plan.
-pub(super) async fn create(State(app): State<SharedApp>, request: Request) -> Answer {
+pub(super) async fn create(State(app): State<SharedApp>, request: Request) -> HandlerResult {
     let (parts, body) = request.into_parts();
     let key = headers::idempotency_key(&parts.headers)?;
     let ((property, id, said), fingerprint) = form::read(&parts.headers, body, read_new).await?;
     let caller = worker_of(&parts, &property)?;
     let subject = format!("rate_plan:{id}");
-    let once = Once::take_audited(&app, &caller, key, fingerprint, &house::subject(&property, &subject)).await?;
-    let change = Change {
+    let once =
+        IdempotentRequest::begin_audited(&app, &caller, key, fingerprint, &house::subject(&property, &subject)).await?;
+    let change = PropertyChange {
         property: property.clone(),
         actor: caller.actor(),
         action: "rate_plan.create",
@@ -110,17 +111,17 @@ pub(super) async fn create(State(app): State<SharedApp>, request: Request) -> An
 }
 
 /// `PATCH /api/rate-plans/{id}?property_id=…`: what is not sent stays; `nightly` replaces all prices of the plan.
-pub(super) async fn change(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> Answer {
+pub(super) async fn change(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> HandlerResult {
     let (parts, body) = request.into_parts();
     let expected = Some(headers::if_match(&parts.headers)?);
     let (property, id) = (property_of(&parts.uri)?, RatePlanId::new(id));
     let caller = worker_of(&parts, &property)?;
     let (said, _) = form::read(&parts.headers, body, |node, reader| {
-        let fields = reader.object(node, &At::Root, &["name", "nightly", "cancellation_policy_id", "deposit"])?;
+        let fields = reader.object(node, &Pointer::Root, &["name", "nightly", "cancellation_policy_id", "deposit"])?;
         Some(read(fields, reader))
     })
     .await?;
-    let change = Change {
+    let change = PropertyChange {
         property: property.clone(),
         actor: caller.actor(),
         action: "rate_plan.change",
@@ -136,14 +137,14 @@ pub(super) async fn change(State(app): State<SharedApp>, Path(id): Path<String>,
                 .position(|one| one.id == id)
                 .ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
             house.rate_plans[index] = said.upon(house.rate_plans[index].clone(), house)?;
-            Ok(Edited::At(format!("/rate_plans/{index}")))
+            Ok(EditOutcome::ChangedAt(format!("/rate_plans/{index}")))
         })
         .await?;
     let plan = house.rate_plan(&id).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
     shown(house.rev, PlanView::new(&house, plan))
 }
 
-impl Said {
+impl RatePlanFields {
     fn upon(&self, before: RatePlan, house: &Inventory) -> Result<RatePlan, Problem> {
         let nightly = self.nightly.as_ref().map(|nightly| {
             let amount = |(room_type, money): (&RoomTypeId, &Money)| {
@@ -161,10 +162,10 @@ impl Said {
     }
 }
 
-fn read_new(node: &Node<'_>, reader: &mut Reader) -> Option<(PropertyId, RatePlanId, Said)> {
+fn read_new(node: &Node<'_>, reader: &mut Reader) -> Option<(PropertyId, RatePlanId, RatePlanFields)> {
     let fields = reader.object(
         node,
-        &At::Root,
+        &Pointer::Root,
         &["property_id", "id", "name", "nightly", "cancellation_policy_id", "deposit"],
     )?;
     let (property, id) = (form::text(fields, "property_id", reader), form::text(fields, "id", reader));
@@ -174,20 +175,20 @@ fn read_new(node: &Node<'_>, reader: &mut Reader) -> Option<(PropertyId, RatePla
     Some((property?.into(), id?.into(), said))
 }
 
-fn read(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> Said {
+fn read(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> RatePlanFields {
     let name = form::optional_text(fields, "name", reader).map(str::to_owned);
     let nightly = fields.optional("nightly").and_then(|field| {
         let (at, prices) = (field.at(), reader.entries(field)?);
         let price = |(room_type, node): &(Cow<'_, str>, Node<'_>)| {
             let room_type: &str = room_type;
-            form::money(Field::at_place(node, At::Key(&at, room_type)), reader)
+            form::money(Field::located(node, Pointer::Key(&at, room_type)), reader)
                 .map(|money| (RoomTypeId::from(room_type), money))
         };
         Some(prices.iter().filter_map(price).collect())
     });
     let policy = form::optional_text(fields, "cancellation_policy_id", reader).map(PolicyId::from);
     let deposit = fields.optional("deposit").and_then(|field| read_deposit(field, reader));
-    Said {
+    RatePlanFields {
         name,
         nightly,
         cancellation_policy_id: fields.has("cancellation_policy_id").then_some(policy),
@@ -207,7 +208,7 @@ fn read_deposit(field: Field<'_, '_, '_>, reader: &mut Reader) -> Option<Deposit
         }
         other => {
             if fields.has("ppm") {
-                reader.fault(&At::Key(&at, "ppm"), "not_of_this_kind", "belongs to `percent` only");
+                reader.violation(&Pointer::Key(&at, "ppm"), "not_of_this_kind", "belongs to `percent` only");
             }
             Some(other)
         }

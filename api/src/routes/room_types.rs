@@ -2,12 +2,12 @@
 
 use super::parts::{add, known, made, property_of, shown, worker_of};
 use crate::app::SharedApp;
-use crate::bed_blocks::change_leaving;
-use crate::house::{self, Change, Edited};
+use crate::bed_blocks::change_removing_beds;
+use crate::house::{self, EditOutcome, PropertyChange};
 use crate::json::Node;
-use crate::once::Once;
-use crate::problem::{self, Answer, Problem};
-use crate::reader::{At, Fields, Reader};
+use crate::once::IdempotentRequest;
+use crate::problem::{self, HandlerResult, Problem};
+use crate::reader::{Fields, Pointer, Reader};
 use crate::{form, headers};
 use axum::extract::{Path, Request, State};
 use axum::http::Uri;
@@ -25,20 +25,21 @@ struct Types<'a> {
 }
 
 /// `GET /api/room-types?property_id=…`.
-pub(super) async fn list(State(app): State<SharedApp>, uri: Uri) -> Answer {
+pub(super) async fn list(State(app): State<SharedApp>, uri: Uri) -> HandlerResult {
     let house = known(&app, &property_of(&uri)?).await?;
     shown(house.rev, Types { items: &house.room_types })
 }
 
 /// `POST /api/room-types`: 201 with the type.
-pub(super) async fn create(State(app): State<SharedApp>, request: Request) -> Answer {
+pub(super) async fn create(State(app): State<SharedApp>, request: Request) -> HandlerResult {
     let (parts, body) = request.into_parts();
     let key = headers::idempotency_key(&parts.headers)?;
     let ((property, new), fingerprint) = form::read(&parts.headers, body, read_new).await?;
     let caller = worker_of(&parts, &property)?;
     let subject = format!("room_type:{}", new.id);
-    let once = Once::take_audited(&app, &caller, key, fingerprint, &house::subject(&property, &subject)).await?;
-    let change = Change {
+    let once =
+        IdempotentRequest::begin_audited(&app, &caller, key, fingerprint, &house::subject(&property, &subject)).await?;
+    let change = PropertyChange {
         property: property.clone(),
         actor: caller.actor(),
         action: "room_type.create",
@@ -55,13 +56,13 @@ pub(super) async fn create(State(app): State<SharedApp>, request: Request) -> An
 
 /// `PATCH /api/room-types/{id}?property_id=…`: what is not sent stays; `null` lifts a limit. What a type is sold by
 /// never changes.
-pub(super) async fn change(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> Answer {
+pub(super) async fn change(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> HandlerResult {
     let (parts, body) = request.into_parts();
     let expected = Some(headers::if_match(&parts.headers)?);
     let (property, id) = (property_of(&parts.uri)?, RoomTypeId::new(id));
     let caller = worker_of(&parts, &property)?;
     let (wish, _) = form::read(&parts.headers, body, read_change).await?;
-    let change = Change {
+    let change = PropertyChange {
         property: property.clone(),
         actor: caller.actor(),
         action: "room_type.change",
@@ -78,7 +79,7 @@ pub(super) async fn change(State(app): State<SharedApp>, Path(id): Path<String>,
         Ok(if stricter { house.rooms_of(&of).flat_map(Room::active_beds).cloned().collect() } else { Vec::new() })
     };
     let of = id.clone();
-    let house = change_leaving(&app, &parts, change, leaving, move |house| {
+    let house = change_removing_beds(&app, &parts, change, leaving, move |house| {
         let index =
             house.room_types.iter().position(|one| one.id == of).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
         let kind = &mut house.room_types[index];
@@ -86,7 +87,7 @@ pub(super) async fn change(State(app): State<SharedApp>, Path(id): Path<String>,
         kind.gender = wish.gender.unwrap_or(kind.gender);
         kind.minimum_age = wish.minimum_age.unwrap_or(kind.minimum_age);
         kind.max_group = wish.max_group.unwrap_or(kind.max_group);
-        Ok(Edited::At(format!("/room_types/{index}")))
+        Ok(EditOutcome::ChangedAt(format!("/room_types/{index}")))
     })
     .await?;
     shown(house.rev, house.room_type(&id))
@@ -100,7 +101,7 @@ struct TypeChange {
 }
 
 fn read_change(node: &Node<'_>, reader: &mut Reader) -> Option<TypeChange> {
-    let fields = reader.object(node, &At::Root, &["name", "gender", "minimum_age", "max_group"])?;
+    let fields = reader.object(node, &Pointer::Root, &["name", "gender", "minimum_age", "max_group"])?;
     let name = form::optional_text(fields, "name", reader).map(str::to_owned);
     let gender = fields.optional("gender").and_then(|field| reader.one_of(field, &DormGender::ALL));
     let (age, group) = limits(fields, reader);
@@ -113,8 +114,11 @@ fn read_change(node: &Node<'_>, reader: &mut Reader) -> Option<TypeChange> {
 }
 
 fn read_new(node: &Node<'_>, reader: &mut Reader) -> Option<(PropertyId, RoomType)> {
-    let fields =
-        reader.object(node, &At::Root, &["property_id", "id", "name", "kind", "gender", "minimum_age", "max_group"])?;
+    let fields = reader.object(
+        node,
+        &Pointer::Root,
+        &["property_id", "id", "name", "kind", "gender", "minimum_age", "max_group"],
+    )?;
     let (property, id, name) = (
         form::text(fields, "property_id", reader),
         form::text(fields, "id", reader),

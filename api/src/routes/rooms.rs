@@ -2,12 +2,12 @@
 
 use super::parts::{add, known, made, property_of, shown, worker_of};
 use crate::app::SharedApp;
-use crate::bed_blocks::change_leaving;
-use crate::house::{self, Change, Edited};
+use crate::bed_blocks::change_removing_beds;
+use crate::house::{self, EditOutcome, PropertyChange};
 use crate::json::Node;
-use crate::once::Once;
-use crate::problem::{self, Answer, Problem};
-use crate::reader::{At, Reader};
+use crate::once::IdempotentRequest;
+use crate::problem::{self, HandlerResult, Problem};
+use crate::reader::{Pointer, Reader};
 use crate::{form, headers};
 use axum::Json;
 use axum::extract::{Path, Request, State};
@@ -64,26 +64,27 @@ fn room_of<'a>(house: &'a Inventory, id: &RoomId) -> Result<&'a Room, Problem> {
 }
 
 /// `GET /api/rooms?property_id=…`: all rooms of a property.
-pub(super) async fn list(State(app): State<SharedApp>, uri: Uri) -> Answer {
+pub(super) async fn list(State(app): State<SharedApp>, uri: Uri) -> HandlerResult {
     let house = known(&app, &property_of(&uri)?).await?;
     shown(house.rev, Rooms { items: house.rooms.iter().map(|room| RoomView::new(&house, room)).collect() })
 }
 
 /// `GET /api/rooms/{id}?property_id=…`.
-pub(super) async fn show(State(app): State<SharedApp>, Path(id): Path<String>, uri: Uri) -> Answer {
+pub(super) async fn show(State(app): State<SharedApp>, Path(id): Path<String>, uri: Uri) -> HandlerResult {
     let house = known(&app, &property_of(&uri)?).await?;
     shown(house.rev, RoomView::new(&house, room_of(&house, &RoomId::new(id))?))
 }
 
 /// `POST /api/rooms`: 201 with the room.
-pub(super) async fn create(State(app): State<SharedApp>, request: Request) -> Answer {
+pub(super) async fn create(State(app): State<SharedApp>, request: Request) -> HandlerResult {
     let (parts, body) = request.into_parts();
     let key = headers::idempotency_key(&parts.headers)?;
     let ((property, room), fingerprint) = form::read(&parts.headers, body, read_new).await?;
     let caller = worker_of(&parts, &property)?;
     let subject = format!("room:{}", room.id);
-    let once = Once::take_audited(&app, &caller, key, fingerprint, &house::subject(&property, &subject)).await?;
-    let change = Change {
+    let once =
+        IdempotentRequest::begin_audited(&app, &caller, key, fingerprint, &house::subject(&property, &subject)).await?;
+    let change = PropertyChange {
         property: property.clone(),
         actor: caller.actor(),
         action: "room.create",
@@ -103,17 +104,17 @@ pub(super) async fn create(State(app): State<SharedApp>, request: Request) -> An
 }
 
 /// `PUT /api/rooms/{id}?property_id=…` with `room_type_id` and `beds`: beds that are no longer listed leave the house.
-pub(super) async fn replace(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> Answer {
+pub(super) async fn replace(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> HandlerResult {
     let (parts, body) = request.into_parts();
     let expected = headers::if_match(&parts.headers)?;
     let (property, id) = (property_of(&parts.uri)?, RoomId::new(id));
     let caller = worker_of(&parts, &property)?;
     let ((room_type_id, beds), _) = form::read(&parts.headers, body, |node, reader| {
-        let fields = reader.object(node, &At::Root, &["room_type_id", "beds"])?;
+        let fields = reader.object(node, &Pointer::Root, &["room_type_id", "beds"])?;
         read_room(fields, reader)
     })
     .await?;
-    let change = Change {
+    let change = PropertyChange {
         property: property.clone(),
         actor: caller.actor(),
         action: "room.change",
@@ -124,25 +125,25 @@ pub(super) async fn replace(State(app): State<SharedApp>, Path(id): Path<String>
     let (of, becomes) = (id.clone(), (room_type_id.clone(), beds.clone()));
     let leaving = move |house: &Inventory| Ok(leaving(room_of(house, &of)?, Some(&becomes)));
     let of = id.clone();
-    let house = change_leaving(&app, &parts, change, leaving, move |house| {
+    let house = change_removing_beds(&app, &parts, change, leaving, move |house| {
         let index =
             house.rooms.iter().position(|room| room.id == of).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
         let room = &mut house.rooms[index];
         room.bed_states.retain(|bed, _| beds.contains(bed));
         (room.room_type_id, room.beds) = (room_type_id.clone(), beds.clone());
-        Ok(Edited::At(format!("/rooms/{index}")))
+        Ok(EditOutcome::ChangedAt(format!("/rooms/{index}")))
     })
     .await?;
     shown(house.rev, RoomView::new(&house, room_of(&house, &id)?))
 }
 
 /// `DELETE /api/rooms/{id}?property_id=…`: 204, or 409 with the bookings that hold one of its beds.
-pub(super) async fn remove(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> Answer {
+pub(super) async fn remove(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> HandlerResult {
     let (parts, _) = request.into_parts();
     let expected = headers::optional_if_match(&parts.headers)?;
     let (property, id) = (property_of(&parts.uri)?, RoomId::new(id));
     let caller = worker_of(&parts, &property)?;
-    let change = Change {
+    let change = PropertyChange {
         property: property.clone(),
         actor: caller.actor(),
         action: "room.delete",
@@ -152,9 +153,9 @@ pub(super) async fn remove(State(app): State<SharedApp>, Path(id): Path<String>,
     };
     let of = id.clone();
     let leaving = move |house: &Inventory| Ok(leaving(room_of(house, &of)?, None));
-    change_leaving(&app, &parts, change, leaving, move |house| {
+    change_removing_beds(&app, &parts, change, leaving, move |house| {
         house.rooms.retain(|room| room.id != id);
-        Ok(Edited::At("/rooms".to_owned()))
+        Ok(EditOutcome::ChangedAt("/rooms".to_owned()))
     })
     .await?;
     Ok(StatusCode::NO_CONTENT.into_response())
@@ -169,7 +170,7 @@ fn leaving(room: &Room, becomes: Option<&(RoomTypeId, Vec<BedId>)>) -> Vec<BedId
 }
 
 fn read_new(node: &Node<'_>, reader: &mut Reader) -> Option<(PropertyId, Room)> {
-    let fields = reader.object(node, &At::Root, &["property_id", "id", "room_type_id", "beds"])?;
+    let fields = reader.object(node, &Pointer::Root, &["property_id", "id", "room_type_id", "beds"])?;
     let (property, id) = (form::text(fields, "property_id", reader), form::text(fields, "id", reader));
     let (room_type_id, beds) = read_room(fields, reader)?;
     Some((property?.into(), Room::new(id?, room_type_id.as_str(), beds)))
@@ -183,7 +184,11 @@ fn read_room(fields: crate::reader::Fields<'_, '_, '_>, reader: &mut Reader) -> 
 }
 
 /// `PATCH /api/beds/{id}?property_id=…` with `service` or `cleanliness`.
-pub(super) async fn change_bed(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> Answer {
+pub(super) async fn change_bed(
+    State(app): State<SharedApp>,
+    Path(id): Path<String>,
+    request: Request,
+) -> HandlerResult {
     const SERVICE: [(&str, BedService); 2] =
         [("active", BedService::Active), ("out_of_service", BedService::OutOfService)];
     const CLEANLINESS: [(&str, Cleanliness); 2] = [("clean", Cleanliness::Clean), ("dirty", Cleanliness::Dirty)];
@@ -192,12 +197,12 @@ pub(super) async fn change_bed(State(app): State<SharedApp>, Path(id): Path<Stri
     let (property, id) = (property_of(&parts.uri)?, BedId::new(id));
     let caller = worker_of(&parts, &property)?;
     let ((service, cleanliness), _) = form::read(&parts.headers, body, |node, reader| {
-        let fields = reader.object(node, &At::Root, &["service", "cleanliness"])?;
+        let fields = reader.object(node, &Pointer::Root, &["service", "cleanliness"])?;
         let service = fields.optional("service").and_then(|field| reader.one_of(field, &SERVICE));
         Some((service, fields.optional("cleanliness").and_then(|field| reader.one_of(field, &CLEANLINESS))))
     })
     .await?;
-    let change = Change {
+    let change = PropertyChange {
         property: property.clone(),
         actor: caller.actor(),
         action: "bed.change",
@@ -212,7 +217,7 @@ pub(super) async fn change_bed(State(app): State<SharedApp>, Path(id): Path<Stri
         Ok(if goes { vec![bed.clone()] } else { Vec::new() })
     };
     let bed = id.clone();
-    let house = change_leaving(&app, &parts, change, leaving, move |house| {
+    let house = change_removing_beds(&app, &parts, change, leaving, move |house| {
         let index = house
             .rooms
             .iter()
@@ -224,11 +229,11 @@ pub(super) async fn change_bed(State(app): State<SharedApp>, Path(id): Path<Stri
         (state.service, state.cleanliness) =
             (service.unwrap_or(before.service), cleanliness.unwrap_or(before.cleanliness));
         if state == before {
-            return Ok(Edited::Nothing);
+            return Ok(EditOutcome::Unchanged);
         }
         room.bed_states.insert(bed.clone(), state);
         room.bed_states.retain(|_, state| *state != Default::default());
-        Ok(Edited::At(format!("/rooms/{index}")))
+        Ok(EditOutcome::ChangedAt(format!("/rooms/{index}")))
     })
     .await?;
     let room = house.room_of(&id).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;

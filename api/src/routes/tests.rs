@@ -10,7 +10,7 @@ mod webhook;
 
 use super::router;
 use crate::app::{App, SharedApp};
-use crate::catalogue::Catalogue;
+use crate::catalogue::InventoryCache;
 use crate::client_address::Peer;
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -29,7 +29,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt as _;
 
 /// Port 1 of loopback: refuses every connection at once.
-const NOWHERE: [(&str, &str); 2] = [
+const UNREACHABLE: [(&str, &str); 2] = [
     ("AMQP_URL", "amqp://guest:guest@127.0.0.1:1/%2f"),
     ("MONGODB_URI", "mongodb://127.0.0.1:1/pvt?serverSelectionTimeoutMS=100"),
 ];
@@ -48,14 +48,14 @@ struct Answer {
 
 impl Api {
     async fn knowing(inventories: impl IntoIterator<Item = Inventory>) -> Self {
-        Self::with(Config::from_pairs(NOWHERE).unwrap(), inventories).await
+        Self::with(Config::from_pairs(UNREACHABLE).unwrap(), inventories).await
     }
 
     async fn with(config: Config, inventories: impl IntoIterator<Item = Inventory>) -> Self {
         pvt_service::tls::install_provider();
         let stop = CancellationToken::new();
         let mongo = Mongo::connect(config.mongodb_uri.expose_secret(), "tests").await.unwrap();
-        let app = App::with_catalogue(&config, &stop, mongo, Catalogue::of(inventories)).unwrap();
+        let app = App::with_inventory_cache(&config, &stop, mongo, InventoryCache::of(inventories)).unwrap();
         let router = router(app.clone(), &config).unwrap();
         Self { app, router, _guard: stop.drop_guard() }
     }
@@ -116,7 +116,7 @@ fn good_body() -> Value {
 }
 
 #[tokio::test]
-async fn a_good_request_without_a_broker_is_503_and_may_be_repeated() {
+async fn valid_request_without_broker_is_503_and_retryable() {
     let api = Api::new().await;
     let begun = tokio::time::Instant::now();
     let answer = api.post(good_body().to_string()).await;
@@ -126,7 +126,7 @@ async fn a_good_request_without_a_broker_is_503_and_may_be_repeated() {
 }
 
 #[tokio::test]
-async fn every_wrong_field_is_named_at_once() {
+async fn all_field_errors_are_reported() {
     let api = Api::new().await;
     let mut body = good_body();
     body["stays"][0] = json!({ "room_type_id": "castle", "arrival": "2020-01-01", "departure": "2019-12-31",
@@ -148,7 +148,7 @@ async fn every_wrong_field_is_named_at_once() {
 }
 
 #[tokio::test]
-async fn what_is_not_a_request_is_refused_by_kind() {
+async fn malformed_requests_are_refused_by_kind() {
     let api = Api::new().await;
     let broken = api.post("{\"property_id\": }").await;
     assert_eq!((broken.status.as_u16(), broken.code()), (400, "invalid_json"));
@@ -175,7 +175,7 @@ async fn what_is_not_a_request_is_refused_by_kind() {
 }
 
 #[tokio::test]
-async fn without_any_property_intake_is_not_ready() {
+async fn intake_without_properties_is_not_ready() {
     let api = Api::knowing([]).await;
     for body in [good_body().to_string(), "{}".to_owned()] {
         let answer = api.post(body).await;
@@ -196,7 +196,7 @@ async fn without_any_property_intake_is_not_ready() {
 }
 
 #[tokio::test]
-async fn only_token_or_key_open_a_booking() {
+async fn booking_requires_token_or_key() {
     let api = Api::new().await;
     let id = BookingId::derive(None, "k", "f");
     let other = api.app.tokens.token(BookingId::derive(None, "other", "f"));
@@ -224,7 +224,7 @@ async fn only_token_or_key_open_a_booking() {
 }
 
 #[tokio::test]
-async fn credentials_that_are_none_are_401() {
+async fn invalid_credentials_are_401() {
     let api = Api::new().await;
     for credential in ["Basic YTpi", "Bearer nonsense"] {
         let answer = api
@@ -245,7 +245,7 @@ async fn credentials_that_are_none_are_401() {
 }
 
 #[tokio::test]
-async fn a_webhook_without_a_valid_signature_is_refused() {
+async fn webhook_requires_valid_signature() {
     let api = Api::new().await;
     let send = async |signature: Option<&str>| {
         let request = signature
@@ -260,7 +260,7 @@ async fn a_webhook_without_a_valid_signature_is_refused() {
 }
 
 #[tokio::test]
-async fn addresses_and_methods_that_do_not_exist_are_problems_too() {
+async fn unknown_paths_and_methods_are_problems() {
     let api = Api::new().await;
     let missing = api.get("/api/nowhere").await;
     assert_eq!((missing.status.as_u16(), missing.code()), (404, "not_found"));
@@ -276,7 +276,7 @@ async fn addresses_and_methods_that_do_not_exist_are_problems_too() {
 }
 
 #[tokio::test]
-async fn ids_traces_and_security_headers_go_with_every_answer() {
+async fn every_response_carries_id_trace_and_security_headers() {
     let api = Api::new().await;
     let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
     let request = Request::get("/api/nowhere")
@@ -295,7 +295,7 @@ async fn ids_traces_and_security_headers_go_with_every_answer() {
 }
 
 #[tokio::test]
-async fn properties_can_be_looked_up() {
+async fn properties_are_listed_and_shown() {
     let mut second = hostel();
     second.property.id = "pvt-quebec".into();
     let api = Api::knowing([hostel(), second]).await;
@@ -318,7 +318,7 @@ async fn properties_can_be_looked_up() {
 }
 
 #[tokio::test]
-async fn metrics_count_by_route_and_not_by_path() {
+async fn metrics_are_labelled_by_route() {
     let api = Api::new().await;
     api.get("/api/bookings/some-id").await;
     let response = api.router.clone().oneshot(Request::get("/metrics").body(Body::empty()).unwrap()).await.unwrap();

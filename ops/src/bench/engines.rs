@@ -54,8 +54,8 @@ impl Engines {
 
 /// The system gives it up when the process ends, however it ends.
 fn lock(instance: &Instance) -> Result<File> {
-    std::fs::create_dir_all(instance.home())?;
-    let path = instance.home().join("bench.lock");
+    std::fs::create_dir_all(instance.state_dir())?;
+    let path = instance.state_dir().join("bench.lock");
     let file = File::create(&path).with_context(|| path.display().to_string())?;
     match file.try_lock() {
         Ok(()) => Ok(file),

@@ -1,7 +1,7 @@
 //! The figures of a run. Their names say what they are and in which unit, and other programs read them.
 
 use super::machine::Machine;
-use super::stage::Snapshot;
+use super::process_group::Snapshot;
 use super::worker_probe::Calls;
 use serde::Serialize;
 use std::collections::BTreeMap;

@@ -1,6 +1,6 @@
 //! Where it was measured.
 
-use super::corner::Corner;
+use super::namespace::Namespace;
 use anyhow::Result;
 use mongodb::bson::doc;
 use serde::{Deserialize, Serialize};
@@ -22,9 +22,9 @@ pub(super) struct Machine {
 }
 
 /// Looks at this machine and asks the engines for their versions. Engines on other machines are not looked at.
-pub(super) async fn look(corner: &Corner) -> Result<Machine> {
-    let build = corner.database().run_command(doc! { "buildInfo": 1 }).await?;
-    let postgresql: String = sqlx::query_scalar("SHOW server_version").fetch_one(corner.postgres()).await?;
+pub(super) async fn look(namespace: &Namespace) -> Result<Machine> {
+    let build = namespace.database().run_command(doc! { "buildInfo": 1 }).await?;
+    let postgresql: String = sqlx::query_scalar("SHOW server_version").fetch_one(namespace.postgres()).await?;
     Ok(Machine {
         cores: std::thread::available_parallelism()?.get(),
         cpu: after_colon("/proc/cpuinfo", "model name").unwrap_or_else(|| "unknown".to_owned()),
@@ -33,7 +33,7 @@ pub(super) async fn look(corner: &Corner) -> Result<Machine> {
             .unwrap_or_default()
             / 1_024,
         kernel: fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned(),
-        rabbitmq: rabbitmq_version(&corner.urls().management).await?,
+        rabbitmq: rabbitmq_version(&namespace.urls().management).await?,
         mongodb: build.get_str("version").unwrap_or("unknown").to_owned(),
         postgresql: postgresql.split(' ').next().unwrap_or_default().to_owned(),
     })

@@ -13,12 +13,12 @@ use std::time::{Duration, Instant};
 use tokio::process::{Child, Command};
 
 const READY_LIMIT: Duration = Duration::from_secs(30);
-const LOOK_EVERY: Duration = Duration::from_millis(25);
+const POLL_INTERVAL: Duration = Duration::from_millis(25);
 /// A drain takes up to 25 s.
 const STOP_LIMIT: Duration = Duration::from_secs(28);
 
 /// What to start.
-pub(super) struct Plan<'a> {
+pub(super) struct ProcessSpec<'a> {
     pub(super) name: &'a str,
     pub(super) arguments: Vec<String>,
     /// All of its settings: nothing is inherited but the search path.
@@ -42,8 +42,8 @@ pub(super) struct Process {
 
 impl Process {
     /// Starts it and waits until it is ready.
-    pub(super) async fn start(plan: Plan<'_>) -> Result<Self> {
-        let Plan { name, arguments, environment, address, ready_path, folder } = plan;
+    pub(super) async fn start(spec: ProcessSpec<'_>) -> Result<Self> {
+        let ProcessSpec { name, arguments, environment, address, ready_path, folder } = spec;
         let log = folder.join(format!("{name}.log"));
         let out = File::create(&log).with_context(|| log.display().to_string())?;
         let mut command = Command::new(std::env::current_exe()?);
@@ -73,7 +73,7 @@ impl Process {
             if Instant::now() > deadline {
                 bail!("{} is not ready after {READY_LIMIT:?}:\n{}", self.name, self.last_lines());
             }
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 

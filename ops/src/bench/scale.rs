@@ -1,6 +1,6 @@
 //! How much is measured: counts and bounds, the same for every run of one size.
 
-use super::{BenchArgs, Part, stripe};
+use super::{BenchArgs, Scenario, stripe};
 use std::time::Duration;
 
 const REQUESTS: u64 = 60_000;
@@ -11,7 +11,7 @@ const QUICK_STEADY_SECONDS: u16 = 3;
 /// The size of a run.
 #[derive(Debug, Clone)]
 pub(super) struct Scale {
-    parts: Vec<Part>,
+    parts: Vec<Scenario>,
     /// Of the intake run and of the drain run each.
     pub(super) requests: u64,
     pub(super) connections: usize,
@@ -55,12 +55,12 @@ impl Scale {
     }
 
     /// Whether this was asked for.
-    pub(super) fn wants(&self, part: Part) -> bool {
+    pub(super) fn wants(&self, part: Scenario) -> bool {
         self.parts.is_empty() || self.parts.contains(&part)
     }
 
     /// Whether any of these was.
-    pub(super) fn wants_any(&self, parts: &[Part]) -> bool {
+    pub(super) fn wants_any(&self, parts: &[Scenario]) -> bool {
         parts.iter().any(|part| self.wants(*part))
     }
 }

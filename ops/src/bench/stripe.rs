@@ -3,13 +3,13 @@
 //!
 //! Nobody here calls Stripe, and the secret is the run's own.
 
-use super::load::Script;
+use super::load_generator::Workload;
 use anyhow::{Context, Result};
 use chrono::Utc;
 use hmac::{Hmac, KeyInit, Mac};
 use pvt_domain::booking::Payment;
 use pvt_domain::ids::{BookingId, PropertyId};
-use pvt_domain::ledger::{Channel, Ledger};
+use pvt_domain::ledger::{Ledger, PaymentChannel};
 use pvt_domain::money::Currency;
 use pvt_domain::stripe::metadata::{BOOKING_ID, DEMAND, PAYMENT_ID, PROPERTY_ID};
 use serde::Deserialize;
@@ -33,7 +33,7 @@ const CHARGE: &str = include_str!("stripe/charge.json");
 
 /// What is told of a payment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Telling {
+pub(super) enum StripeEventKind {
     /// The guest has gone through the page.
     SessionCompleted,
     /// The payment is there.
@@ -44,7 +44,7 @@ pub(super) enum Telling {
     ChargeUpdated,
 }
 
-impl Telling {
+impl StripeEventKind {
     /// In the order in which Stripe makes them.
     pub(super) const ALL: [Self; EVENTS_EACH as usize] =
         [Self::ChargeSucceeded, Self::IntentSucceeded, Self::SessionCompleted, Self::ChargeUpdated];
@@ -69,7 +69,7 @@ impl Telling {
 
 /// A held booking, as far as its payment goes.
 #[derive(Debug, Clone, Deserialize)]
-pub(super) struct Due {
+pub(super) struct PendingPayment {
     #[serde(rename = "_id")]
     pub(super) id: BookingId,
     property_id: PropertyId,
@@ -82,7 +82,7 @@ struct Price {
     currency: Currency,
 }
 
-impl Due {
+impl PendingPayment {
     /// What is to be paid, in minor units.
     pub(super) fn amount(&self) -> i64 {
         self.payment.required
@@ -92,7 +92,7 @@ impl Due {
     pub(super) fn ledger(&self) -> Ledger {
         let now = Utc::now().into();
         let mut ledger = Ledger::new(self.id, self.property_id.clone(), self.price.currency, now);
-        ledger.open(self.id.as_uuid(), Channel::Checkout, self.amount(), now);
+        ledger.open(self.id.as_uuid(), PaymentChannel::Checkout, self.amount(), now);
         ledger.opened(self.id.as_uuid(), &format!("cs_test_{}", self.name()));
         ledger.rev = 1;
         ledger
@@ -104,13 +104,14 @@ impl Due {
     }
 
     /// One event about it, as Stripe writes it.
-    fn event(&self, telling: Telling, now: i64) -> String {
-        let (kind, name) = (telling.kind(), self.name());
+    fn event(&self, event_kind: StripeEventKind, now: i64) -> String {
+        let (kind, name) = (event_kind.kind(), self.name());
         let metadata = json!({ BOOKING_ID: self.id.to_string(), PROPERTY_ID: self.property_id.as_str(), DEMAND: "1",
                 PAYMENT_ID: self.id.to_string() })
         .to_string();
-        let balance = if telling == Telling::ChargeUpdated { format!("\"txn_{name}\"") } else { "null".to_owned() };
-        let object = telling.object().trim_end().replace("METADATA", &metadata).replace("BALANCE", &balance);
+        let balance =
+            if event_kind == StripeEventKind::ChargeUpdated { format!("\"txn_{name}\"") } else { "null".to_owned() };
+        let object = event_kind.object().trim_end().replace("METADATA", &metadata).replace("BALANCE", &balance);
         let object = object
             .replace("AMOUNT", &self.amount().to_string())
             .replace("CURRENCY", &self.price.currency.code().to_lowercase());
@@ -125,28 +126,28 @@ impl Due {
 
 /// Signed requests, made beforehand so that the load generator only sends them.
 #[derive(Clone)]
-pub(super) struct Pushes {
+pub(super) struct WebhookWorkload {
     requests: Arc<[Vec<u8>]>,
     /// Of all bodies together.
     body_bytes: usize,
     expected: u16,
 }
 
-impl Pushes {
+impl WebhookWorkload {
     /// These tellings of each of these bookings.
-    pub(super) fn of(dues: &[Due], tellings: &[Telling]) -> Result<Self> {
+    pub(super) fn of(payments: &[PendingPayment], event_kinds: &[StripeEventKind]) -> Result<Self> {
         let key = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).context("the signing key")?;
         let now = Utc::now().timestamp();
         let mut body_bytes = 0;
-        let mut request = |due: &Due, telling: Telling| {
-            let body = due.event(telling, now);
+        let mut request = |due: &PendingPayment, event_kind: StripeEventKind| {
+            let body = due.event(event_kind, now);
             body_bytes += body.len();
             signed(&key, now, &body).into_bytes()
         };
-        let requests = dues
+        let requests = payments
             .iter()
-            .flat_map(|due| tellings.iter().map(move |telling| (due, *telling)))
-            .map(|(due, telling)| request(due, telling))
+            .flat_map(|due| event_kinds.iter().map(move |event_kind| (due, *event_kind)))
+            .map(|(due, event_kind)| request(due, event_kind))
             .collect();
         Ok(Self { requests, body_bytes, expected: 200 })
     }
@@ -167,7 +168,7 @@ impl Pushes {
     }
 }
 
-impl Script for Pushes {
+impl Workload for WebhookWorkload {
     fn write(&self, number: u64, request: &mut Vec<u8>) -> Result<()> {
         let push = usize::try_from(number)
             .ok()
@@ -181,7 +182,7 @@ impl Script for Pushes {
         self.expected
     }
 
-    fn tolerated(&self) -> u64 {
+    fn max_unexpected(&self) -> u64 {
         0
     }
 }
@@ -204,25 +205,29 @@ fn signed(key: &Hmac<Sha256>, now: i64, body: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Due, Telling};
+    use super::{PendingPayment, StripeEventKind};
     use pvt_domain::stripe::Event;
     use serde_json::json;
 
     #[test]
-    fn any_telling_of_a_payment_pays_its_booking() {
+    fn every_event_kind_settles_its_booking() {
         let id = "0192d7a0-0000-7000-8000-00000000000a";
         let due = json!({ "_id": id, "property_id": "prepaid-001", "price": { "currency": "CAD" },
             "payment": { "required": 4_999 } });
-        let due: Due = serde_json::from_value(due).unwrap();
-        for telling in Telling::ALL {
-            let text = due.event(telling, 1_800_000_000);
-            assert!((1_500..=4_096).contains(&text.len()), "{telling:?}: {} bytes", text.len());
+        let due: PendingPayment = serde_json::from_value(due).unwrap();
+        for event_kind in StripeEventKind::ALL {
+            let text = due.event(event_kind, 1_800_000_000);
+            assert!((1_500..=4_096).contains(&text.len()), "{event_kind:?}: {} bytes", text.len());
             let event = Event::read(&serde_json::from_str(&text).unwrap()).unwrap();
-            assert_eq!((event.object.booking_id(), event.kind.as_str()), (Some(due.id), telling.kind()));
+            assert_eq!((event.object.booking_id(), event.kind.as_str()), (Some(due.id), event_kind.kind()));
             let mut ledger = due.ledger();
             assert_eq!(ledger.apply(&event), None);
-            let paid = if matches!(telling, Telling::SessionCompleted | Telling::IntentSucceeded) { 4_999 } else { 0 };
-            assert_eq!((ledger.summary().cleared, ledger.summary().captured), (paid, paid), "{telling:?}");
+            let paid = if matches!(event_kind, StripeEventKind::SessionCompleted | StripeEventKind::IntentSucceeded) {
+                4_999
+            } else {
+                0
+            };
+            assert_eq!((ledger.summary().cleared, ledger.summary().captured), (paid, paid), "{event_kind:?}");
         }
     }
 }

@@ -2,11 +2,11 @@
 
 use super::figures::Figures;
 use super::machine::Machine;
-use super::stage::{BARE, SINK};
+use super::process_group::{BARE, SINK};
 use crate::output;
 
 /// A line of the table.
-struct Line {
+struct FigureRow {
     figure: &'static str,
     value: Option<f64>,
     unit: &'static str,
@@ -30,7 +30,7 @@ pub(super) fn print(figures: &Figures) {
         print_machine(figures, machine);
     }
     let lines = speed(figures).into_iter().filter(|line| line.value.is_some());
-    output::table(["FIGURE", "VALUE", "UNIT", "BARE LIMIT", "RATIO", "TARGET", "REACHED"], lines.map(Line::row));
+    output::table(["FIGURE", "VALUE", "UNIT", "BARE LIMIT", "RATIO", "TARGET", "REACHED"], lines.map(FigureRow::row));
     output::data("");
     let memory = figures.peak_rss_mib.iter().map(|(name, mib)| {
         let judged = ![SINK, BARE].contains(&name.as_str());
@@ -78,15 +78,15 @@ fn print_machine(figures: &Figures, machine: &Machine) {
     output::data(format_args!("RabbitMQ {rabbitmq}, MongoDB {mongodb}, PostgreSQL {postgresql}\n"));
 }
 
-fn speed(figures: &Figures) -> Vec<Line> {
-    let line = |figure, value, unit| Line { figure, value, unit, bare: None, ratio: None, target: None };
+fn speed(figures: &Figures) -> Vec<FigureRow> {
+    let line = |figure, value, unit| FigureRow { figure, value, unit, bare: None, ratio: None, target: None };
     let bare_intake = figures.bare_intake_requests_per_s;
     let bare_pipeline = figures.bare_pipeline_messages_per_s;
     vec![
         line("bare intake: handler + confirmed publish", bare_intake, "requests/s"),
         line("bare pipeline: consume, publish, ack", bare_pipeline, "messages/s"),
         line("bare transaction of 200 bookings", figures.bare_transaction_bookings_per_s, "bookings/s"),
-        Line {
+        FigureRow {
             bare: bare_intake,
             ratio: figures.intake_ratio,
             target: Some(Target::RatioAtLeast(0.6)),
@@ -95,7 +95,7 @@ fn speed(figures: &Figures) -> Vec<Line> {
         line("intake p50", figures.intake_p50_ms, "ms"),
         line("intake p99", figures.intake_p99_ms, "ms"),
         line("backlog, confirmations alone", figures.backlog_bookings_per_s, "bookings/s"),
-        Line {
+        FigureRow {
             bare: figures.bare_all_three_bookings_per_s,
             ratio: figures.drained_ratio,
             target: Some(Target::AtLeast(8_000.0)),
@@ -106,13 +106,13 @@ fn speed(figures: &Figures) -> Vec<Line> {
         line("  mart complete after", figures.drained_mart_s, "s"),
         line("steady load", figures.steady_requests_per_s, "requests/s"),
         line("steady p50, request to confirmed", figures.steady_p50_ms, "ms"),
-        Line {
+        FigureRow {
             target: Some(Target::Below(50.0)),
             ..line("steady p99, request to confirmed", figures.steady_p99_ms, "ms")
         },
         line("searches beside bookings", figures.search_requests_per_s, "requests/s"),
         line("search p50", figures.search_p50_ms, "ms"),
-        Line { target: Some(Target::Below(50.0)), ..line("search p99", figures.search_p99_ms, "ms") },
+        FigureRow { target: Some(Target::Below(50.0)), ..line("search p99", figures.search_p99_ms, "ms") },
         line("  bookings beside, p99 to confirmed", figures.search_beside_p99_ms, "ms"),
         line("changes of bookings", figures.modify_per_s, "requests/s"),
         line("change p50, request to decided", figures.modify_p50_ms, "ms"),
@@ -124,33 +124,37 @@ fn speed(figures: &Figures) -> Vec<Line> {
         line("  booking p99, request to confirmed", figures.mixed_book_p99_ms, "ms"),
         line("  change p50, request to decided", figures.mixed_change_p50_ms, "ms"),
         line("  change p99, request to decided", figures.mixed_change_p99_ms, "ms"),
-        Line {
+        FigureRow {
             bare: bare_pipeline,
             ratio: figures.mails_ratio,
             target: Some(Target::AtLeast(4_000.0)),
             ..line("mails", figures.mails_per_s, "mails/s")
         },
-        Line { bare: bare_pipeline, ratio: figures.etl_ratio, ..line("etl", figures.etl_events_per_s, "events/s") },
+        FigureRow {
+            bare: bare_pipeline,
+            ratio: figures.etl_ratio,
+            ..line("etl", figures.etl_events_per_s, "events/s")
+        },
         line("bare webhooks: handler + confirmed publish", figures.bare_webhooks_per_s, "events/s"),
-        Line {
+        FigureRow {
             bare: figures.bare_webhooks_per_s,
             ratio: figures.webhooks_ratio,
             target: Some(Target::RatioAtLeast(0.6)),
             ..line("webhooks", figures.webhooks_per_s, "events/s")
         },
-        Line {
+        FigureRow {
             target: Some(Target::AtLeast(2_000.0)),
             ..line("webhooks applied", figures.webhook_events_applied_per_s, "events/s")
         },
         line("webhook p50, event to confirmed", figures.webhook_p50_ms, "ms"),
-        Line {
+        FigureRow {
             target: Some(Target::Below(100.0)),
             ..line("webhook p99, event to confirmed", figures.webhook_p99_ms, "ms")
         },
     ]
 }
 
-impl Line {
+impl FigureRow {
     fn row(self) -> [String; 7] {
         let Self { figure, value, unit, bare, ratio, target } = self;
         let value = value.unwrap_or(f64::NAN);

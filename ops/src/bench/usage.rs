@@ -44,7 +44,7 @@ mod tests {
     use pvt_local_engines::process::ProcessIdentity;
 
     #[test]
-    fn this_process_has_used_something() {
+    fn own_process_uses_cpu_and_memory() {
         let this = ProcessIdentity::current().unwrap();
         assert!(peak_rss_mib(this).unwrap() > 1.0);
         let before = cpu(this);

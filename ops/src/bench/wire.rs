@@ -92,7 +92,7 @@ mod tests {
     use super::Head;
 
     #[test]
-    fn a_head_is_read_once_it_is_whole() {
+    fn response_head_is_parsed_once_complete() {
         let answer = b"HTTP/1.1 202 Accepted\r\nlocation: /x\r\ncontent-length: 12\r\n\r\n{\"id\"";
         for cut in 0..answer.len() - 5 {
             assert!(Head::read(&answer[..cut]).unwrap().is_none(), "{cut}");

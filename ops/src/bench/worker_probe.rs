@@ -2,21 +2,21 @@
 
 use super::wire;
 use anyhow::{Context, Result, bail};
-use pvt_worker_runtime::signals::{BATCH_SIZE, HANDLE_SECONDS, IN_FLIGHT, MESSAGES};
+use pvt_worker_runtime::metrics::{BATCH_SIZE, HANDLE_SECONDS, IN_FLIGHT, MESSAGES};
 use serde::Serialize;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// A worker's counters.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(super) struct Progress {
+pub(super) struct WorkerCounters {
     /// Messages handled, published for and, unless they are in hand, acknowledged.
     pub(super) ok: u64,
     /// Messages sent to the ladder or given up.
     pub(super) failed: u64,
-    in_hand: bool,
+    in_flight: bool,
     calls: f64,
     /// Messages of all calls together.
     called_with: f64,
@@ -32,7 +32,7 @@ pub(super) struct Calls {
     pub(super) mean_ms: f64,
 }
 
-impl Progress {
+impl WorkerCounters {
     /// The calls since an earlier look; `None` when there was none.
     pub(super) fn calls_since(&self, earlier: &Self) -> Option<Calls> {
         let calls = self.calls - earlier.calls;
@@ -44,14 +44,14 @@ impl Progress {
 
 /// When a worker had come how far.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Stretch {
+pub(super) struct ThroughputWindow {
     /// The first look that found something settled, and how much.
     pub(super) first: (Instant, u64),
     /// The look that found everything settled.
     pub(super) last: (Instant, u64),
 }
 
-impl Stretch {
+impl ThroughputWindow {
     /// Messages per second between the two looks, so that the start of a process does not count. When both were the
     /// same look, since `begun`.
     #[allow(clippy::cast_precision_loss)] // far below 2^52
@@ -63,7 +63,7 @@ impl Stretch {
 }
 
 /// Looks once.
-pub(super) async fn look(address: SocketAddr, worker: &str) -> Result<Progress> {
+pub(super) async fn look(address: SocketAddr, worker: &str) -> Result<WorkerCounters> {
     let (status, page) = wire::get(address, "/metrics").await.with_context(|| format!("the metrics of `{worker}`"))?;
     if status != 200 {
         bail!("the metrics of `{worker}` answer {status}");
@@ -72,7 +72,12 @@ pub(super) async fn look(address: SocketAddr, worker: &str) -> Result<Progress> 
 }
 
 /// Looks until `count` messages are settled and none is in hand.
-pub(super) async fn wait_for(address: SocketAddr, worker: &str, count: u64, limit: Duration) -> Result<Stretch> {
+pub(super) async fn wait_for(
+    address: SocketAddr,
+    worker: &str,
+    count: u64,
+    limit: Duration,
+) -> Result<ThroughputWindow> {
     let deadline = Instant::now() + limit;
     let mut first = None;
     loop {
@@ -84,19 +89,19 @@ pub(super) async fn wait_for(address: SocketAddr, worker: &str, count: u64, limi
         if progress.failed > 0 {
             bail!("`{worker}` failed on {} messages", progress.failed);
         }
-        if progress.ok >= count && !progress.in_hand {
-            return Ok(Stretch { first: first.unwrap_or(now), last: now });
+        if progress.ok >= count && !progress.in_flight {
+            return Ok(ThroughputWindow { first: first.unwrap_or(now), last: now });
         }
         if Instant::now() > deadline {
             bail!("`{worker}` settled {} of {count} messages within {limit:?}", progress.ok);
         }
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
-fn read(page: &str, worker: &str) -> Progress {
+fn read(page: &str, worker: &str) -> WorkerCounters {
     let label = format!("worker=\"{worker}\"");
-    let mut progress = Progress::default();
+    let mut progress = WorkerCounters::default();
     let size_sum = format!("{BATCH_SIZE}_sum");
     let (time_sum, time_count) = (format!("{HANDLE_SECONDS}_sum"), format!("{HANDLE_SECONDS}_count"));
     for (series, value) in page.lines().filter(|line| line.contains(&label)).filter_map(|line| line.rsplit_once(' ')) {
@@ -106,7 +111,7 @@ fn read(page: &str, worker: &str) -> Progress {
             let count: u64 = value.parse().unwrap_or_default();
             *(if series.contains("outcome=\"ok\"") { &mut progress.ok } else { &mut progress.failed }) += count;
         } else if name == IN_FLIGHT {
-            progress.in_hand = number > 0.0;
+            progress.in_flight = number > 0.0;
         } else if name == size_sum {
             progress.called_with = number;
         } else if name == time_sum {
@@ -120,11 +125,11 @@ fn read(page: &str, worker: &str) -> Progress {
 
 #[cfg(test)]
 mod tests {
-    use super::{Progress, Stretch, read};
+    use super::{ThroughputWindow, WorkerCounters, read};
     use std::time::{Duration, Instant};
 
     #[test]
-    fn only_the_named_workers_series_count() {
+    fn only_series_of_named_worker_count() {
         let page = "# TYPE pvt_worker_messages_total counter\n\
             pvt_worker_messages_total{worker=\"emails\",outcome=\"ok\"} 12\n\
             pvt_worker_messages_total{worker=\"emails\",outcome=\"dead\"} 1\n\
@@ -137,18 +142,18 @@ mod tests {
         let found = read(page, "emails");
         assert_eq!(
             found,
-            Progress { ok: 12, failed: 3, in_hand: true, calls: 4.0, called_with: 600.0, handle_seconds: 0.6 }
+            WorkerCounters { ok: 12, failed: 3, in_flight: true, calls: 4.0, called_with: 600.0, handle_seconds: 0.6 }
         );
-        assert_eq!(found.calls_since(&Progress::default()).map(|calls| calls.mean_size), Some(150.0));
+        assert_eq!(found.calls_since(&WorkerCounters::default()).map(|calls| calls.mean_size), Some(150.0));
         assert_eq!(found.calls_since(&found), None);
-        assert_eq!(read(page, "analytics"), Progress::default());
+        assert_eq!(read(page, "analytics"), WorkerCounters::default());
     }
 
     #[test]
-    fn the_start_of_the_process_does_not_count() {
+    fn process_start_is_excluded_from_throughput() {
         let begun = Instant::now();
         let at = |seconds| begun + Duration::from_secs(seconds);
-        assert_eq!(Stretch { first: (at(3), 100), last: (at(5), 500) }.per_second(begun), 200.0);
-        assert_eq!(Stretch { first: (at(5), 500), last: (at(5), 500) }.per_second(begun), 100.0);
+        assert_eq!(ThroughputWindow { first: (at(3), 100), last: (at(5), 500) }.per_second(begun), 200.0);
+        assert_eq!(ThroughputWindow { first: (at(5), 500), last: (at(5), 500) }.per_second(begun), 100.0);
     }
 }

@@ -42,7 +42,7 @@ pub(super) enum Step {
 
 /// What may be interfered with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Gate {
+pub(super) enum Checkpoint {
     /// `MAIL`.
     Sender,
     /// `RCPT`.
@@ -72,9 +72,13 @@ impl Dialogue {
         Self { phase: Phase::Idle, greeted: false, errors: 0 }
     }
 
-    /// Takes one step. `input` begins with what was not used before; returns how much of it this step used. `gate` may
+    /// Takes one step. `input` begins with what was not used before; returns how much of it this step used. `checkpoint` may
     /// refuse a sender or a recipient with a step of its own.
-    pub(super) fn step(&mut self, input: &[u8], gate: &mut dyn FnMut(Gate) -> Option<Step>) -> (usize, Step) {
+    pub(super) fn step(
+        &mut self,
+        input: &[u8],
+        checkpoint: &mut dyn FnMut(Checkpoint) -> Option<Step>,
+    ) -> (usize, Step) {
         if matches!(self.phase, Phase::Body { .. }) {
             return self.body(input);
         }
@@ -86,13 +90,13 @@ impl Dialogue {
         };
         let line = input[..end].strip_suffix(b"\r").unwrap_or(&input[..end]);
         let step = match std::str::from_utf8(line) {
-            Ok(line) if !line.chars().any(char::is_control) => self.command(line, gate),
+            Ok(line) if !line.chars().any(char::is_control) => self.command(line, checkpoint),
             _ => self.error("501 5.5.2 not a command"),
         };
         (end + 1, step)
     }
 
-    fn command(&mut self, line: &str, gate: &mut dyn FnMut(Gate) -> Option<Step>) -> Step {
+    fn command(&mut self, line: &str, checkpoint: &mut dyn FnMut(Checkpoint) -> Option<Step>) -> Step {
         let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
         match verb.to_ascii_uppercase().as_str() {
             "EHLO" if !rest.trim().is_empty() => {
@@ -108,8 +112,8 @@ impl Dialogue {
                 Step::Reply("250 pvt mail sink".into())
             }
             "EHLO" | "HELO" => self.error("501 5.5.4 say who you are"),
-            "MAIL" => self.mail(rest, gate),
-            "RCPT" => self.rcpt(rest, gate),
+            "MAIL" => self.mail(rest, checkpoint),
+            "RCPT" => self.rcpt(rest, checkpoint),
             "DATA" => self.data(),
             "RSET" => {
                 self.phase = Phase::Idle;
@@ -127,7 +131,7 @@ impl Dialogue {
         self.phase = Phase::Idle;
     }
 
-    fn mail(&mut self, rest: &str, gate: &mut dyn FnMut(Gate) -> Option<Step>) -> Step {
+    fn mail(&mut self, rest: &str, checkpoint: &mut dyn FnMut(Checkpoint) -> Option<Step>) -> Step {
         if !self.greeted || !matches!(self.phase, Phase::Idle) {
             return self.error("503 5.5.1 not now");
         }
@@ -144,21 +148,21 @@ impl Dialogue {
                 _ => return self.error("555 5.5.4 unknown parameter"),
             }
         }
-        if let Some(refusal) = gate(Gate::Sender) {
+        if let Some(refusal) = checkpoint(Checkpoint::Sender) {
             return refusal;
         }
         self.phase = Phase::Envelope { from, to: Vec::new() };
         Step::Reply("250 2.1.0 sender ok".into())
     }
 
-    fn rcpt(&mut self, rest: &str, gate: &mut dyn FnMut(Gate) -> Option<Step>) -> Step {
+    fn rcpt(&mut self, rest: &str, checkpoint: &mut dyn FnMut(Checkpoint) -> Option<Step>) -> Step {
         let Phase::Envelope { to, .. } = &mut self.phase else { return self.error("503 5.5.1 MAIL first") };
         let recipient = path(rest, "TO:").filter(|(address, _)| address.contains('@'));
         let Some((address, _)) = recipient else { return self.error("501 5.1.3 write RCPT TO:<address>") };
         if to.len() >= MAX_RECIPIENTS {
             return Step::Reply("452 4.5.3 too many recipients".into());
         }
-        if let Some(refusal) = gate(Gate::Recipient) {
+        if let Some(refusal) = checkpoint(Checkpoint::Recipient) {
             return refusal;
         }
         to.push(address);

@@ -2,7 +2,7 @@
 //! frame that can run nothing, load nothing and send nothing.
 
 use super::SinkState;
-use super::faults::Fault;
+use super::fault_injection::FaultInjection;
 use super::parsed::{ParsedMail, clock_time};
 use askama::Template;
 use axum::extract::{Path, Query, Request, State};
@@ -97,7 +97,7 @@ struct ShowPage {
 }
 
 async fn list(State(state): State<SinkState>, Query(filter): Query<Filter>) -> Response {
-    let tally = state.store.tally();
+    let counts = state.store.counts();
     let mails = state.store.newest(filter.to.as_deref(), filter.limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT));
     let rows = mails.iter().map(|mail| {
         let parsed = ParsedMail::of(mail);
@@ -108,8 +108,8 @@ async fn list(State(state): State<SinkState>, Query(filter): Query<Filter>) -> R
     page(&ListPage {
         rows: rows.collect(),
         to: filter.to.unwrap_or_default(),
-        accepted: tally.accepted,
-        kept: tally.kept,
+        accepted: counts.accepted,
+        kept: counts.kept,
         fault,
     })
 }
@@ -159,10 +159,10 @@ async fn style() -> Response {
 
 /// `count` comes first: it is the number of mails ever accepted.
 async fn count(State(state): State<SinkState>) -> Response {
-    let tally = state.store.tally();
+    let counts = state.store.counts();
     (
         [(header::CONTENT_TYPE, "application/json")],
-        format!("{{\"count\":{},\"kept\":{},\"kept_bytes\":{}}}\n", tally.accepted, tally.kept, tally.bytes),
+        format!("{{\"count\":{},\"kept\":{},\"kept_bytes\":{}}}\n", counts.accepted, counts.kept, counts.bytes),
     )
         .into_response()
 }
@@ -179,12 +179,12 @@ async fn clear(State(state): State<SinkState>) -> Response {
     }
 }
 
-async fn show_fault(State(state): State<SinkState>) -> Json<Fault> {
+async fn show_fault(State(state): State<SinkState>) -> Json<FaultInjection> {
     Json(state.faults.get())
 }
 
 /// Takes JSON only, which no page elsewhere can send without asking first.
-async fn set_fault(State(state): State<SinkState>, Json(fault): Json<Fault>) -> Json<Fault> {
+async fn set_fault(State(state): State<SinkState>, Json(fault): Json<FaultInjection>) -> Json<FaultInjection> {
     state.faults.set(fault);
     Json(state.faults.get())
 }
@@ -217,7 +217,7 @@ mod tests {
     use super::file_name;
 
     #[test]
-    fn a_file_name_cannot_leave_its_folder_or_its_header() {
+    fn attachment_name_is_safe_for_header_and_folder() {
         assert_eq!(file_name("pvt-abc.ics", 0), "pvt-abc.ics");
         assert_eq!(file_name("../../etc/pass\"\r\nwd", 0), "etcpasswd");
         assert_eq!(file_name("..", 3), "attachment-3");

@@ -1,8 +1,8 @@
 //! SMTP connections: reading, answering, and misbehaving when told to.
 
 use super::SinkState;
-use super::dialogue::{Dialogue, Gate, Received, Step};
-use super::faults::{FaultMode, Point};
+use super::dialogue::{Checkpoint, Dialogue, Received, Step};
+use super::fault_injection::{FaultMode, FaultPoint};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,7 +40,7 @@ pub(super) async fn listen(listener: TcpListener, state: SinkState, shutdown: Ca
                 continue;
             }
         };
-        if state.faults.strike(Point::Connect) == Some(FaultMode::RefuseConnections) {
+        if state.faults.inject(FaultPoint::Connect) == Some(FaultMode::RefuseConnections) {
             reset(&socket);
             continue;
         }
@@ -89,7 +89,8 @@ impl Session {
             let mut used = 0;
             loop {
                 let mut tarpit = false;
-                let (taken, step) = dialogue.step(&buffer[used..], &mut |gate| refusal(&self.state, gate, &mut tarpit));
+                let (taken, step) =
+                    dialogue.step(&buffer[used..], &mut |checkpoint| refusal(&self.state, checkpoint, &mut tarpit));
                 used += taken;
                 if tarpit {
                     self.flush().await?;
@@ -133,7 +134,7 @@ impl Session {
                 self.say("451 4.3.0 could not be kept");
                 Ok(true)
             }
-            Ok(number) => match self.state.faults.strike(Point::Accepted) {
+            Ok(number) => match self.state.faults.inject(FaultPoint::Accepted) {
                 Some(FaultMode::DropBefore250) => Ok(false),
                 struck => {
                     self.say(&format!("250 2.0.0 kept as {number}"));
@@ -162,12 +163,12 @@ impl Session {
 }
 
 /// What a fault makes of a command.
-fn refusal(state: &SinkState, gate: Gate, tarpit: &mut bool) -> Option<Step> {
-    let point = match gate {
-        Gate::Sender => Point::Mail,
-        Gate::Recipient => Point::Recipient,
+fn refusal(state: &SinkState, checkpoint: Checkpoint, tarpit: &mut bool) -> Option<Step> {
+    let point = match checkpoint {
+        Checkpoint::Sender => FaultPoint::Mail,
+        Checkpoint::Recipient => FaultPoint::Recipient,
     };
-    match state.faults.strike(point)? {
+    match state.faults.inject(point)? {
         FaultMode::RefuseConnections => Some(Step::Cut),
         FaultMode::ServiceClosing => Some(Step::Close("421 4.3.2 closing".into())),
         FaultMode::TryLater => Some(Step::Reply("451 4.2.0 try again later".into())),

@@ -44,7 +44,7 @@ struct Inner {
 
 /// How much there is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Tally {
+pub(super) struct StoreCounts {
     pub accepted: u64,
     pub kept: usize,
     pub bytes: usize,
@@ -90,9 +90,9 @@ impl MailStore {
         self.lock().accepted
     }
 
-    pub(super) fn tally(&self) -> Tally {
+    pub(super) fn counts(&self) -> StoreCounts {
         let inner = self.lock();
-        Tally { accepted: inner.accepted, kept: inner.mails.len(), bytes: inner.bytes }
+        StoreCounts { accepted: inner.accepted, kept: inner.mails.len(), bytes: inner.bytes }
     }
 
     /// The mail of this number, if it is still kept.
@@ -105,8 +105,9 @@ impl MailStore {
     /// The newest mails, newest first. `to` is an address, or a part of one when it has no `@`; case does not count.
     pub fn newest(&self, to: Option<&str>, limit: usize) -> Vec<Arc<KeptMail>> {
         let wanted = to.map(str::trim).filter(|to| !to.is_empty()).map(str::to_lowercase);
-        let fits =
-            |mail: &KeptMail| wanted.as_deref().is_none_or(|wanted| mail.to.iter().any(|to| is_meant(to, wanted)));
+        let fits = |mail: &KeptMail| {
+            wanted.as_deref().is_none_or(|wanted| mail.to.iter().any(|to| matches_recipient(to, wanted)))
+        };
         self.lock().mails.iter().rev().filter(|mail| fits(mail)).take(limit).cloned().collect()
     }
 
@@ -142,7 +143,7 @@ impl Inner {
     }
 }
 
-fn is_meant(address: &str, wanted: &str) -> bool {
+fn matches_recipient(address: &str, wanted: &str) -> bool {
     let address = address.to_lowercase();
     if wanted.contains('@') { address == wanted } else { address.contains(wanted) }
 }
@@ -156,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_come_first_and_can_be_asked_for_by_recipient() {
+    fn newest_mails_are_filtered_by_recipient() {
         let store = MailStore::open(None, false).unwrap();
         for to in ["ada@example.com", "eve@example.com", "ADA@example.com"] {
             keep(&store, to);
@@ -170,20 +171,20 @@ mod tests {
     }
 
     #[test]
-    fn only_so_many_are_kept_and_all_are_counted() {
+    fn store_is_bounded_and_counts_every_mail() {
         let store = MailStore::open(None, false).unwrap();
         for _ in 0..MAX_MAILS + 5 {
             keep(&store, "ada@example.com");
         }
-        let tally = store.tally();
-        assert_eq!((tally.accepted, tally.kept), (MAX_MAILS as u64 + 5, MAX_MAILS));
+        let counts = store.counts();
+        assert_eq!((counts.accepted, counts.kept), (MAX_MAILS as u64 + 5, MAX_MAILS));
         assert!(store.get(5).is_none() && store.get(6).is_some());
         store.clear().unwrap();
-        assert_eq!((store.tally().kept, store.tally().bytes, store.accepted()), (0, 0, MAX_MAILS as u64 + 5));
+        assert_eq!((store.counts().kept, store.counts().bytes, store.accepted()), (0, 0, MAX_MAILS as u64 + 5));
     }
 
     #[test]
-    fn a_discarding_store_counts() {
+    fn discarding_store_only_counts() {
         let store = MailStore::open(None, true).unwrap();
         assert_eq!((keep(&store, "a@b.c"), keep(&store, "a@b.c")), (1, 2));
         assert_eq!((store.accepted(), store.newest(None, 10).len()), (2, 0));

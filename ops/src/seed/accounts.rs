@@ -58,7 +58,7 @@ mod tests {
     use pvt_domain::accounts::{Email, check_password};
 
     #[test]
-    fn they_could_have_been_registered() {
+    fn demo_accounts_pass_registration_rules() {
         for account in ACCOUNTS {
             let email = Email::parse(account.email).unwrap();
             assert_eq!(check_password(account.password, Some(&email), ""), None, "{}", account.email);

@@ -5,11 +5,11 @@ use pvt_local_engines::{EngineKind, Instance};
 use pvt_messaging::Backoff;
 use std::time::Duration;
 
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 const FIRST_RESTART: Duration = Duration::from_millis(500);
 const SLOWEST_RESTART: Duration = Duration::from_secs(30);
 /// An engine that lived this long after a restart is well again.
-const PROVEN_AFTER: u32 = 60;
+const STABLE_AFTER_CHECKS: u32 = 60;
 
 /// Watches those of `kinds` that run as local programs; Docker looks after its own. Never ends by itself, and may be
 /// dropped at any moment: an engine that is being started is on record before it runs.
@@ -23,10 +23,10 @@ async fn watch_one(instance: &Instance, kind: EngineKind) {
     let mut backoff = Backoff::new(FIRST_RESTART, SLOWEST_RESTART);
     let mut looks_since_restart = 0_u32;
     loop {
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
         if pid(instance, kind).is_some() {
             looks_since_restart = looks_since_restart.saturating_add(1);
-            if looks_since_restart == PROVEN_AFTER {
+            if looks_since_restart == STABLE_AFTER_CHECKS {
                 backoff.reset();
             }
             continue;

@@ -17,7 +17,7 @@ pub(super) struct Process {
 
 /// The supervisor and its processes.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Record {
+pub(super) struct RunRecord {
     pub(super) supervisor: ProcessIdentity,
     /// Everything answered.
     pub(super) ready: bool,
@@ -27,20 +27,20 @@ pub(super) struct Record {
     pub(super) settings: Vec<(String, String)>,
 }
 
-fn path(home: &Path) -> PathBuf {
-    home.join("stack.json")
+fn path(state_dir: &Path) -> PathBuf {
+    state_dir.join("stack.json")
 }
 
-impl Record {
-    pub(super) fn load(home: &Path) -> Result<Option<Self>> {
-        Ok(record::load(&path(home))?)
+impl RunRecord {
+    pub(super) fn load(state_dir: &Path) -> Result<Option<Self>> {
+        Ok(record::load(&path(state_dir))?)
     }
 
-    pub(super) fn save(&self, home: &Path) -> Result<()> {
-        Ok(record::save(&path(home), self)?)
+    pub(super) fn save(&self, state_dir: &Path) -> Result<()> {
+        Ok(record::save(&path(state_dir), self)?)
     }
 
-    pub(super) fn remove(home: &Path) -> Result<()> {
-        Ok(record::remove(&path(home))?)
+    pub(super) fn remove(state_dir: &Path) -> Result<()> {
+        Ok(record::remove(&path(state_dir))?)
     }
 }

@@ -1,7 +1,7 @@
 //! Ctrl-C while `pvt up` runs: the first one stops everything in order, the second one by force. Neither leaves a
 //! process behind.
 
-use super::record::Record;
+use super::record::RunRecord;
 use crate::output;
 use anyhow::Result;
 use pvt_local_engines::{Instance, Urls};
@@ -42,9 +42,9 @@ async fn wait(terminate: &mut tokio::signal::unix::Signal, interrupt: &mut tokio
 }
 
 async fn end_all(instance: &Instance) -> Result<()> {
-    for process in Record::load(instance.home())?.map(|record| record.processes).unwrap_or_default() {
+    for process in RunRecord::load(instance.state_dir())?.map(|record| record.processes).unwrap_or_default() {
         process.identity.signal(Signal::KILL);
     }
-    instance.stop_hard(&Urls::from_env().missing()).await?;
-    Record::remove(instance.home())
+    instance.force_stop(&Urls::from_env().missing()).await?;
+    RunRecord::remove(instance.state_dir())
 }

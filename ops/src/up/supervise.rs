@@ -1,7 +1,7 @@
 //! Starts our processes, starts them again when they die, and stops them in order.
 
-use super::plan::{Plan, ProcessPlan};
-use super::record::{Process, Record};
+use super::record::{Process, RunRecord};
+use super::start_plan::{ProcessSpec, StartPlan};
 use crate::output;
 use anyhow::{Context, Result, bail};
 use pvt_local_engines::process::ProcessIdentity;
@@ -21,7 +21,7 @@ pub(super) const SELF: &str = "/proc/self/exe";
 /// A drain takes up to 25 s; who takes longer is ended.
 const STOP_LIMIT: Duration = Duration::from_secs(28);
 const READY_LIMIT: Duration = Duration::from_secs(60);
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 const FIRST_RESTART: Duration = Duration::from_millis(500);
 const SLOWEST_RESTART: Duration = Duration::from_secs(30);
@@ -29,10 +29,10 @@ const SLOWEST_RESTART: Duration = Duration::from_secs(30);
 const LOG_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// The running processes.
-pub(super) struct Stack {
+pub(super) struct Supervisor {
     supervised: Vec<Supervised>,
-    record: Arc<Mutex<Record>>,
-    home: PathBuf,
+    record: Arc<Mutex<RunRecord>>,
+    state_dir: PathBuf,
     /// Nothing is started again once this is cancelled.
     shutdown: CancellationToken,
 }
@@ -42,33 +42,33 @@ struct Supervised {
     task: JoinHandle<()>,
 }
 
-impl Stack {
+impl Supervisor {
     /// Nothing runs yet.
-    pub(super) fn new(home: &Path, plan: &Plan, shutdown: CancellationToken) -> Result<Self> {
-        std::fs::create_dir_all(log_folder(home))?;
+    pub(super) fn new(state_dir: &Path, plan: &StartPlan, shutdown: CancellationToken) -> Result<Self> {
+        std::fs::create_dir_all(log_folder(state_dir))?;
         let supervisor = ProcessIdentity::current().context("this process is not in /proc")?;
-        let record = Arc::new(Mutex::new(Record {
+        let record = Arc::new(Mutex::new(RunRecord {
             supervisor,
             ready: false,
             processes: Vec::new(),
             settings: plan.settings.clone(),
         }));
-        Ok(Self { supervised: Vec::new(), record, home: home.to_owned(), shutdown })
+        Ok(Self { supervised: Vec::new(), record, state_dir: state_dir.to_owned(), shutdown })
     }
 
     /// Starts everything of the plan, in its order.
-    pub(super) fn start(&mut self, plan: &Plan) -> Result<()> {
+    pub(super) fn start(&mut self, plan: &StartPlan) -> Result<()> {
         for process in &plan.processes {
-            let keeper = Keeper {
+            let process_supervisor = ProcessSupervisor {
                 plan: process.clone(),
                 record: Arc::clone(&self.record),
-                home: self.home.clone(),
+                state_dir: self.state_dir.clone(),
                 shutdown: self.shutdown.clone(),
             };
-            let log_begin = keeper.log_length();
-            let child = keeper.spawn()?;
+            let log_begin = process_supervisor.log_length();
+            let child = process_supervisor.spawn()?;
             let stop = CancellationToken::new();
-            let task = tokio::spawn(keeper.keep(child, log_begin, stop.clone()));
+            let task = tokio::spawn(process_supervisor.keep(child, log_begin, stop.clone()));
             self.supervised.push(Supervised { stop, task });
         }
         Ok(())
@@ -78,11 +78,11 @@ impl Stack {
     pub(super) fn ready(&self) -> Result<()> {
         let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
         record.ready = true;
-        record.save(&self.home)
+        record.save(&self.state_dir)
     }
 
     /// Waits until every process says that it is ready.
-    pub(super) async fn wait_until_ready(&self, plan: &Plan) -> Result<()> {
+    pub(super) async fn wait_until_ready(&self, plan: &StartPlan) -> Result<()> {
         let http = reqwest::Client::builder().timeout(PROBE_TIMEOUT).build()?;
         let deadline = Instant::now() + READY_LIMIT;
         for process in &plan.processes {
@@ -91,10 +91,10 @@ impl Stack {
                     bail!(
                         "{} is not ready after {READY_LIMIT:?}:\n{}",
                         process.name,
-                        last_lines(&log_path(&self.home, &process.name), 0)
+                        last_lines(&log_path(&self.state_dir, &process.name), 0)
                     );
                 }
-                tokio::time::sleep(LOOK_EVERY).await;
+                tokio::time::sleep(POLL_INTERVAL).await;
             }
         }
         Ok(())
@@ -117,21 +117,21 @@ async fn answers(http: &reqwest::Client, url: &str) -> bool {
 }
 
 /// Keeps one process running.
-struct Keeper {
-    plan: ProcessPlan,
-    record: Arc<Mutex<Record>>,
-    home: PathBuf,
+struct ProcessSupervisor {
+    plan: ProcessSpec,
+    record: Arc<Mutex<RunRecord>>,
+    state_dir: PathBuf,
     shutdown: CancellationToken,
 }
 
-impl Keeper {
+impl ProcessSupervisor {
     /// Where the log of the next start will begin.
     fn log_length(&self) -> u64 {
-        std::fs::metadata(log_path(&self.home, &self.plan.name)).map_or(0, |log| log.len())
+        std::fs::metadata(log_path(&self.state_dir, &self.plan.name)).map_or(0, |log| log.len())
     }
 
     fn spawn(&self) -> Result<Child> {
-        let log = open_log(&log_path(&self.home, &self.plan.name))?;
+        let log = open_log(&log_path(&self.state_dir, &self.plan.name))?;
         let mut command = Command::new(SELF);
         command.args(&self.plan.arguments).envs(self.plan.environment.iter().cloned());
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
@@ -139,7 +139,7 @@ impl Keeper {
         // order.
         command.process_group(0);
         let mut child = command.spawn().with_context(|| format!("cannot start {}", self.plan.name))?;
-        if let Err(error) = self.write_down(&child) {
+        if let Err(error) = self.record_process(&child) {
             // What is not written down could not be cleaned up later.
             child.start_kill()?;
             return Err(error);
@@ -147,15 +147,15 @@ impl Keeper {
         Ok(child)
     }
 
-    fn write_down(&self, child: &Child) -> Result<()> {
+    fn record_process(&self, child: &Child) -> Result<()> {
         let identity = child.id().and_then(|pid| ProcessIdentity::of(i32::try_from(pid).ok()?));
         let identity = identity.with_context(|| {
-            format!("{} ended at once:\n{}", self.plan.name, last_lines(&log_path(&self.home, &self.plan.name), 0))
+            format!("{} ended at once:\n{}", self.plan.name, last_lines(&log_path(&self.state_dir, &self.plan.name), 0))
         })?;
         let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
         record.processes.retain(|process| process.name != self.plan.name);
         record.processes.push(Process { name: self.plan.name.clone(), identity, url: self.plan.url.clone() });
-        record.save(&self.home)
+        record.save(&self.state_dir)
     }
 
     async fn keep(self, mut child: Child, mut log_begin: u64, stop: CancellationToken) {
@@ -169,7 +169,7 @@ impl Keeper {
                 return;
             }
             let how = ended.map_or_else(|error| error.to_string(), |status| status.to_string());
-            let log = last_lines(&log_path(&self.home, &self.plan.name), log_begin);
+            let log = last_lines(&log_path(&self.state_dir, &self.plan.name), log_begin);
             output::note(format_args!("  {} ended ({how}): starting it again\n{log}", self.plan.name));
             child = loop {
                 tokio::select! {
@@ -202,12 +202,12 @@ impl Keeper {
     }
 }
 
-pub(super) fn log_folder(home: &Path) -> PathBuf {
-    home.join("logs")
+pub(super) fn log_folder(state_dir: &Path) -> PathBuf {
+    state_dir.join("logs")
 }
 
-pub(super) fn log_path(home: &Path, name: &str) -> PathBuf {
-    log_folder(home).join(format!("{name}.log"))
+pub(super) fn log_path(state_dir: &Path, name: &str) -> PathBuf {
+    log_folder(state_dir).join(format!("{name}.log"))
 }
 
 fn open_log(path: &Path) -> Result<File> {

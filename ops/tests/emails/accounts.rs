@@ -1,6 +1,6 @@
 //! Mails about accounts: never twice for one wish, and a token that is good only where the mail went.
 
-use super::{Office, class, handle, job, worker};
+use super::{MailHarness, class, handle, job, worker};
 use chrono::Utc;
 use mail_parser::MessageParser;
 use pvt_domain::accounts::mail::{AccountMail, AccountMailKind};
@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 const ADA: &str = "ada@example.com";
 
-async fn ada(office: &Office) -> User {
+async fn ada(harness: &MailHarness) -> User {
     let email = Email::parse(ADA).unwrap();
     let (id, created_at) = (UserId::from_uuid(Uuid::now_v7()), Utc::now().into());
     let user = User {
@@ -25,7 +25,7 @@ async fn ada(office: &Office) -> User {
         created_at,
         disabled_at: None,
     };
-    office.mongo.create_user(user.clone(), "none".to_owned()).await.unwrap();
+    harness.mongo.create_user(user.clone(), "none".to_owned()).await.unwrap();
     user
 }
 
@@ -40,62 +40,62 @@ fn reset(user: UserId) -> EmailCommand {
 }
 
 /// The tokens in the mails to Ada, newest first.
-fn tokens(office: &Office) -> Vec<String> {
+fn tokens(harness: &MailHarness) -> Vec<String> {
     let token = |text: &str| text.lines().find(|line| line.len() == 64).map(str::to_owned);
     let text = |raw: &[u8]| MessageParser::default().parse(raw).unwrap().body_text(0).unwrap().into_owned();
-    office.mails.newest(Some(ADA), 10).iter().filter_map(|mail| token(&text(&mail.raw))).collect()
+    harness.mails.newest(Some(ADA), 10).iter().filter_map(|mail| token(&text(&mail.raw))).collect()
 }
 
 #[tokio::test]
-async fn a_wish_that_comes_again_sends_nothing_again() {
-    let office = Office::open().await;
-    let user = ada(&office).await;
+async fn redelivered_account_mail_is_sent_once() {
+    let harness = MailHarness::open().await;
+    let user = ada(&harness).await;
     for attempt in [1, 1, 2] {
-        assert!(office.handle(vec![job(reset(user.id), attempt)]).await[0].failed().is_none());
+        assert!(harness.handle(vec![job(reset(user.id), attempt)]).await[0].failed().is_none());
     }
-    let other = worker(&office.mongo, office.smtp);
+    let other = worker(&harness.mongo, harness.smtp);
     handle(&other, vec![job(reset(user.id), 1)]).await;
-    let sent = tokens(&office);
+    let sent = tokens(&harness);
     assert_eq!(sent.len(), 1);
-    assert_eq!(office.mongo.password_reset(&sent[0], Utc::now().into()).await.unwrap(), Some(user.id));
+    assert_eq!(harness.mongo.password_reset(&sent[0], Utc::now().into()).await.unwrap(), Some(user.id));
 }
 
 #[tokio::test]
-async fn a_lost_answer_costs_the_first_tokens_goodness() {
-    let office = Office::open().await;
-    let user = ada(&office).await;
-    office.fault(r#"{"mode":"drop_before_250","next":1}"#).await;
-    let first = office.handle(vec![job(reset(user.id), 1)]).await;
+async fn unknown_outcome_invalidates_the_first_reset_token() {
+    let harness = MailHarness::open().await;
+    let user = ada(&harness).await;
+    harness.fault(r#"{"mode":"drop_before_250","next":1}"#).await;
+    let first = harness.handle(vec![job(reset(user.id), 1)]).await;
     assert!(first[0].failed().is_some(), "the answer was lost");
-    assert!(office.handle(vec![job(reset(user.id), 2)]).await[0].failed().is_none());
-    let sent = tokens(&office);
+    assert!(harness.handle(vec![job(reset(user.id), 2)]).await[0].failed().is_none());
+    let sent = tokens(&harness);
     let now = Utc::now().into();
     assert_eq!(
-        office.mongo.password_reset(&sent[0], now).await.unwrap(),
+        harness.mongo.password_reset(&sent[0], now).await.unwrap(),
         Some(user.id),
         "the newest mail's token is good"
     );
     for older in &sent[1..] {
-        assert_eq!(office.mongo.password_reset(older, now).await.unwrap(), None);
+        assert_eq!(harness.mongo.password_reset(older, now).await.unwrap(), None);
     }
 }
 
 #[tokio::test]
-async fn a_server_that_is_down_holds_the_mail_back() {
-    let office = Office::open().await;
-    let user = ada(&office).await;
-    office.fault(r#"{"mode":"refuse_connections"}"#).await;
-    let held = office.handle(vec![job(reset(user.id), 1)]).await;
+async fn unreachable_server_delays_account_mail() {
+    let harness = MailHarness::open().await;
+    let user = ada(&harness).await;
+    harness.fault(r#"{"mode":"refuse_connections"}"#).await;
+    let held = harness.handle(vec![job(reset(user.id), 1)]).await;
     assert!(matches!(held[0].failed(), Some(Failure::Unavailable(_))), "{}", class(&held[0]));
-    office.fault(r#"{"mode":null}"#).await;
-    assert!(office.handle(vec![job(reset(user.id), 1)]).await[0].failed().is_none());
-    assert_eq!(tokens(&office).len(), 1);
+    harness.fault(r#"{"mode":null}"#).await;
+    assert!(harness.handle(vec![job(reset(user.id), 1)]).await[0].failed().is_none());
+    assert_eq!(tokens(&harness).len(), 1);
 }
 
 #[tokio::test]
-async fn nobody_is_written_to_who_has_no_account() {
-    let office = Office::open().await;
-    let done = office.handle(vec![job(reset(UserId::from_uuid(Uuid::now_v7())), 1)]).await;
+async fn account_mail_without_account_is_skipped() {
+    let harness = MailHarness::open().await;
+    let done = harness.handle(vec![job(reset(UserId::from_uuid(Uuid::now_v7())), 1)]).await;
     assert!(done[0].failed().is_none());
-    assert_eq!(office.mails.accepted(), 0);
+    assert_eq!(harness.mails.accepted(), 0);
 }

@@ -1,8 +1,8 @@
 //! The sink's JSON and page.
 
-use crate::{Sink, address, letters};
+use crate::{Sink, address, outgoing_mails};
 use lettre::address::Envelope;
-use pvt_workers::mail::Letter;
+use pvt_workers::mail::OutgoingMail;
 
 const HOSTILE: &str = "From: Eve <eve@example.com>\r\nTo: <ada@example.com>\r\nMessage-ID: <m1@pvt.test>\r\nDate: \
     Tue, 1 Dec 2026 12:00:00 +0000\r\n\
@@ -17,13 +17,13 @@ filename=\"../a.ics\"\r\n\r\nBEGIN:VCALENDAR\r\n--b--\r\n";
 async fn sink_with_a_hostile_mail() -> Sink {
     let sink = Sink::start().await;
     let envelope = Envelope::new(Some(address("eve@example.com")), vec![address("ada@example.com")]).unwrap();
-    let outcomes = sink.client().send_all(&[Letter { envelope, message: HOSTILE.to_owned() }]).await;
+    let outcomes = sink.client().send_all(&[OutgoingMail { envelope, message: HOSTILE.to_owned() }]).await;
     assert_eq!(outcomes[0].as_str(), "accepted");
     sink
 }
 
 #[tokio::test]
-async fn the_json_takes_a_mail_apart() {
+async fn json_contains_parsed_mail() {
     let sink = sink_with_a_hostile_mail().await;
     let mails = sink.json("/dev/mail.json?to=ada@example.com").await;
     let mail = &mails[0];
@@ -44,9 +44,9 @@ async fn the_json_takes_a_mail_apart() {
 }
 
 #[tokio::test]
-async fn newest_first_with_a_limit_and_a_count() {
+async fn mails_are_listed_newest_first_with_limit_and_count() {
     let sink = Sink::start().await;
-    sink.client().send_all(&letters(5)).await;
+    sink.client().send_all(&outgoing_mails(5)).await;
     let mails = sink.json("/dev/mail.json?limit=2").await;
     assert_eq!(mails.as_array().unwrap().iter().map(|mail| mail["n"].as_u64().unwrap()).collect::<Vec<_>>(), [5, 4]);
     assert_eq!(sink.json("/dev/mail/count").await["count"], 5);
@@ -58,7 +58,7 @@ async fn newest_first_with_a_limit_and_a_count() {
 }
 
 #[tokio::test]
-async fn pages_escape_what_strangers_wrote_and_frames_can_do_nothing() {
+async fn pages_escape_mail_content_and_sandbox_frames() {
     let sink = sink_with_a_hostile_mail().await;
     for path in ["/dev/mail", "/dev/mail?to=%22%3E%3Cscript%3E", "/dev/mail/1"] {
         let page = reqwest::get(sink.url(path)).await.unwrap();
@@ -82,7 +82,7 @@ async fn pages_escape_what_strangers_wrote_and_frames_can_do_nothing() {
 }
 
 #[tokio::test]
-async fn only_requests_for_a_local_name_are_answered() {
+async fn foreign_host_names_are_refused() {
     let sink = sink_with_a_hostile_mail().await;
     let request = |host: &str| reqwest::Client::new().get(sink.url("/dev/mail.json")).header("host", host).send();
     assert_eq!(request("evil.example").await.unwrap().status(), 403);
@@ -92,7 +92,7 @@ async fn only_requests_for_a_local_name_are_answered() {
 }
 
 #[tokio::test]
-async fn faults_are_set_by_json_alone() {
+async fn faults_are_set_by_json_only() {
     let sink = Sink::start().await;
     let post = |kind: &'static str, body: &'static str| {
         reqwest::Client::new().post(sink.url("/dev/mail/faults")).header("content-type", kind).body(body).send()
@@ -106,7 +106,7 @@ async fn faults_are_set_by_json_alone() {
 }
 
 #[tokio::test]
-async fn it_listens_on_loopback_only() {
+async fn only_loopback_addresses_are_accepted() {
     let everywhere = "0.0.0.0:0".parse().unwrap();
     let local = "127.0.0.1:0".parse().unwrap();
     for (smtp_addr, http_addr) in [(everywhere, local), (local, everywhere)] {

@@ -1,6 +1,6 @@
 //! A sink that is killed without warning keeps every mail that it acknowledged.
 
-use crate::{client_of, count, letters};
+use crate::{client_of, count, outgoing_mails};
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -54,17 +54,17 @@ async fn start(smtp: SocketAddr, http: SocketAddr, store: &Path) -> Process {
 }
 
 #[tokio::test]
-async fn a_killed_sink_has_lost_nothing_that_it_acknowledged() {
+async fn killed_sink_keeps_every_acknowledged_mail() {
     let store = Folder(std::env::temp_dir().join(format!("pvt-sink-{}", uuid::Uuid::new_v4())));
     let (smtp, http) = (free_address(), free_address());
     let mut process = start(smtp, http, &store.0).await;
     // One for all requests: making one reads the trusted certificates.
     let browser = reqwest::Client::new();
-    let letters = letters(3_000);
+    let outgoing_mails = outgoing_mails(3_000);
     let client = client_of(smtp);
     let sending = tokio::spawn(async move {
         let mut outcomes = Vec::new();
-        for batch in letters.chunks(200) {
+        for batch in outgoing_mails.chunks(200) {
             outcomes.extend(client.send_all(batch).await);
         }
         outcomes

@@ -1,7 +1,7 @@
 //! Mail servers unlike the sink: without pipelining, and with habits that are allowed.
 
-use crate::{client_of, count, letters};
-use pvt_workers::mail::smtp::Outcome;
+use crate::{client_of, count, outgoing_mails};
+use pvt_workers::mail::smtp::DeliveryOutcome;
 use std::net::SocketAddr;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
@@ -43,14 +43,14 @@ async fn a_server_without_pipelining_gets_one_command_at_a_time() {
         _ => "250 ok\r\n",
     })
     .await;
-    let outcomes = client_of(address).send_all(&letters(20)).await;
+    let outcomes = client_of(address).send_all(&outgoing_mails(20)).await;
     assert_eq!((count(&outcomes, "accepted"), count(&outcomes, "refused")), (19, 1), "{outcomes:?}");
-    let Outcome::Refused(reply) = &outcomes[3] else { panic!("{outcomes:?}") };
+    let DeliveryOutcome::Refused(reply) = &outcomes[3] else { panic!("{outcomes:?}") };
     assert!(reply.contains("unknown") && !reply.contains("guest-3"), "{reply}");
 }
 
 #[tokio::test]
-async fn a_server_that_wants_the_letter_of_a_refused_recipient_gets_an_empty_one() {
+async fn data_accepted_without_recipients_gets_empty_message() {
     let address = server(|line| match line {
         "EHLO pvt.test" => "250-eager\r\n250 PIPELINING\r\n",
         "DATA" => "354 go on\r\n",
@@ -58,12 +58,12 @@ async fn a_server_that_wants_the_letter_of_a_refused_recipient_gets_an_empty_one
         _ => "250 ok\r\n",
     })
     .await;
-    let outcomes = client_of(address).send_all(&letters(20)).await;
+    let outcomes = client_of(address).send_all(&outgoing_mails(20)).await;
     assert_eq!((count(&outcomes, "accepted"), count(&outcomes, "refused")), (19, 1), "{outcomes:?}");
 }
 
 #[tokio::test]
-async fn a_refused_sender_is_no_fault_of_any_letter() {
+async fn refused_sender_leaves_mails_unsent() {
     let address = server(|line| match line {
         line if line.starts_with("MAIL") => "550 who are you\r\n",
         line if line.starts_with("RCPT") || line == "DATA" => "503 no\r\n",
@@ -71,19 +71,19 @@ async fn a_refused_sender_is_no_fault_of_any_letter() {
         _ => "250 ok\r\n",
     })
     .await;
-    let outcomes = client_of(address).send_all(&letters(20)).await;
+    let outcomes = client_of(address).send_all(&outgoing_mails(20)).await;
     assert_eq!(count(&outcomes, "unsent"), 20, "{outcomes:?}");
 }
 
 #[tokio::test]
-async fn a_server_that_greets_with_a_refusal_is_unreachable() {
+async fn refusing_greeting_leaves_mails_unsent() {
     let address = server(|_| "554 no service\r\n").await;
-    let outcomes = client_of(address).send_all(&letters(3)).await;
+    let outcomes = client_of(address).send_all(&outgoing_mails(3)).await;
     assert_eq!(count(&outcomes, "unsent"), 3, "{outcomes:?}");
 }
 
 #[tokio::test]
-async fn a_letter_refused_after_its_text_is_told_by_its_code() {
+async fn rejection_after_data_is_classified_by_code() {
     let address = server(|line| match line {
         "EHLO pvt.test" => "250-late\r\n250 PIPELINING\r\n",
         "DATA" => "354 go on\r\n",
@@ -91,6 +91,6 @@ async fn a_letter_refused_after_its_text_is_told_by_its_code() {
         _ => "250 ok\r\n",
     })
     .await;
-    let outcomes = client_of(address).send_all(&letters(5)).await;
+    let outcomes = client_of(address).send_all(&outgoing_mails(5)).await;
     assert_eq!(count(&outcomes, "later"), 5, "{outcomes:?}");
 }

@@ -7,14 +7,14 @@
 use chrono::{DateTime, Days, NaiveDate};
 use divan::Bencher;
 use pvt_domain::booking::{Booking, Guest, Source, StayRequest};
-use pvt_domain::decide::{Decisions, Known, decide};
+use pvt_domain::decide::{BatchOutcome, KnownState, decide};
 use pvt_domain::demo;
+use pvt_domain::grid::OccupancyGrid;
 use pvt_domain::ids::{BookingId, PropertyId};
 use pvt_domain::inventory::{DormGender, Inventory, Room, RoomKind, RoomType};
 use pvt_domain::messages::{BookingCommand, RequestBooking};
 use pvt_domain::nights::Nights;
 use pvt_domain::timestamp::Timestamp;
-use pvt_domain::view::PropertyView;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -79,29 +79,29 @@ fn request(key: u64, room_type: &str, offset: u64, nights: u64, guests: u32) -> 
 }
 
 /// A property as a worker knows it.
-struct House {
-    views: HashMap<PropertyId, PropertyView>,
+struct TestProperty {
+    grids: HashMap<PropertyId, OccupancyGrid>,
     bookings: HashMap<BookingId, Booking>,
     occupied: HashMap<PropertyId, Nights>,
 }
 
-impl House {
+impl TestProperty {
     fn new(inventory: Inventory) -> Self {
-        let view = PropertyView::new(Arc::new(inventory), first_night());
+        let grid = OccupancyGrid::new(Arc::new(inventory), first_night());
         let all = Nights::new(first_night(), first_night() + Days::new(960));
         Self {
-            views: [(demo::PROPERTY_ID.into(), view)].into(),
+            grids: [(demo::PROPERTY_ID.into(), grid)].into(),
             bookings: HashMap::new(),
             occupied: [(demo::PROPERTY_ID.into(), all)].into(),
         }
     }
 
-    fn decide(&self, commands: &[(Uuid, BookingCommand)]) -> Decisions {
+    fn decide(&self, commands: &[(Uuid, BookingCommand)]) -> BatchOutcome {
         let commands: Vec<(Uuid, &BookingCommand)> = commands.iter().map(|(id, command)| (*id, command)).collect();
-        let fresh: HashSet<PropertyId> = self.views.keys().cloned().collect();
+        let fresh: HashSet<PropertyId> = self.grids.keys().cloned().collect();
         let blocks = HashMap::new();
-        let known = Known {
-            views: &self.views,
+        let known = KnownState {
+            grids: &self.grids,
             fresh: &fresh,
             bookings: &self.bookings,
             blocks: &blocks,
@@ -111,9 +111,9 @@ impl House {
     }
 
     fn run(&mut self, commands: &[(Uuid, BookingCommand)]) {
-        let decisions = self.decide(commands);
-        self.views.extend(decisions.views);
-        self.bookings.extend(decisions.changes.into_iter().map(|change| (change.booking.id, change.booking)));
+        let outcome = self.decide(commands);
+        self.grids.extend(outcome.grids);
+        self.bookings.extend(outcome.changes.into_iter().map(|change| (change.booking.id, change.booking)));
     }
 }
 
@@ -135,42 +135,42 @@ fn random_requests(keys: std::ops::Range<u64>) -> Vec<(Uuid, BookingCommand)> {
 /// 100 requests for a house of 400 beds, of which so many requests were decided before.
 #[divan::bench(args = [0, 5_000, 20_000])]
 fn batch_of_100_on_400_beds(bencher: Bencher<'_, '_>, before: u64) {
-    let mut house = House::new(hostel(400, 8));
+    let mut property = TestProperty::new(hostel(400, 8));
     for batch in (0..before).step_by(1_000) {
-        house.run(&random_requests(batch..batch + 1_000));
+        property.run(&random_requests(batch..batch + 1_000));
     }
     let commands = random_requests(1_000_000..1_000_100);
-    bencher.bench(|| house.decide(&commands));
+    bencher.bench(|| property.decide(&commands));
 }
 
 /// Two beds are taken on alternating nights; a stay of 100 nights fits once 50 stays have changed beds.
 #[divan::bench]
-fn fifty_stays_give_way(bencher: Bencher<'_, '_>) {
-    let mut house = House::new(hostel(4, 2));
-    house.run(&(0..100).map(|night| request(night, "even", night, 1, 1)).collect::<Vec<_>>());
-    let mut view =
-        PropertyView::new(Arc::clone(house.views[&PropertyId::from(demo::PROPERTY_ID)].inventory()), first_night());
-    for booking in house.bookings.values_mut() {
+fn reshuffle_of_fifty_stays(bencher: Bencher<'_, '_>) {
+    let mut property = TestProperty::new(hostel(4, 2));
+    property.run(&(0..100).map(|night| request(night, "even", night, 1, 1)).collect::<Vec<_>>());
+    let mut grid =
+        OccupancyGrid::new(Arc::clone(property.grids[&PropertyId::from(demo::PROPERTY_ID)].inventory()), first_night());
+    for booking in property.bookings.values_mut() {
         let stay = &mut booking.stays[0];
         let odd = (stay.arrival - first_night()).num_days() % 2;
         stay.assigned_beds = vec![format!("r0-{odd}").as_str().into()];
-        view.take_night(&stay.assigned_beds[0], stay.arrival);
+        grid.take_night(&stay.assigned_beds[0], stay.arrival);
     }
-    house.views.insert(demo::PROPERTY_ID.into(), view);
+    property.grids.insert(demo::PROPERTY_ID.into(), grid);
     let command = [request(1_000, "even", 0, 100, 1)];
-    let decisions = house.decide(&command);
-    assert_eq!(decisions.consequences.len(), 50, "{:?}", decisions.verdicts);
-    bencher.bench(|| house.decide(&command));
+    let outcome = property.decide(&command);
+    assert_eq!(outcome.consequences.len(), 50, "{:?}", outcome.decisions);
+    bencher.bench(|| property.decide(&command));
 }
 
 /// A house so full that hardly anything fits: every request looks at what could be moved.
 #[divan::bench]
-fn one_request_for_a_full_house_of_400_beds(bencher: Bencher<'_, '_>) {
-    let mut house = House::new(hostel(400, 8));
+fn one_request_for_a_full_property_of_400_beds(bencher: Bencher<'_, '_>) {
+    let mut property = TestProperty::new(hostel(400, 8));
     for batch in (0..30_000).step_by(1_000) {
         let commands = random_requests(batch..batch + 1_000);
-        house.run(&commands);
+        property.run(&commands);
     }
     let commands = random_requests(1_000_000..1_000_001);
-    bencher.bench(|| house.decide(&commands));
+    bencher.bench(|| property.decide(&commands));
 }

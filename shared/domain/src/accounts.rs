@@ -214,7 +214,7 @@ mod tests {
     use super::{Email, Profile, check_password};
 
     #[test]
-    fn addresses_have_one_spelling() {
+    fn email_addresses_are_normalized() {
         let email = Email::parse(" Ada.Lovelace@Example.COM ").unwrap();
         assert_eq!(email.as_str(), "ada.lovelace@example.com");
         for bad in ["", "ada", "ada@example", "ada@example.com\r\nBcc: x@y.z", "a da@example.com"] {
@@ -223,9 +223,9 @@ mod tests {
     }
 
     #[test]
-    fn a_password_is_long_enough_and_not_the_address() {
+    fn password_is_long_enough_and_not_the_address() {
         let email = Email::parse("ada.lovelace@example.com").unwrap();
-        let code = |password: &str| check_password(password, Some(&email), "/password").map(|fault| fault.code);
+        let code = |password: &str| check_password(password, Some(&email), "/password").map(|violation| violation.code);
         assert_eq!(code("elevenchars"), Some("password_length"));
         assert_eq!(code("twelve chars"), None);
         assert_eq!(code(&"é".repeat(256)), None, "characters, not bytes");
@@ -234,10 +234,10 @@ mod tests {
     }
 
     #[test]
-    fn a_profile_has_a_name_and_perhaps_a_language() {
+    fn profile_requires_a_name() {
         let codes = |name: &str, locale: Option<&str>| {
             let profile = Profile { name: name.to_owned(), locale: locale.map(str::to_owned) };
-            profile.check().into_iter().map(|fault| fault.code).collect::<Vec<_>>()
+            profile.check().into_iter().map(|violation| violation.code).collect::<Vec<_>>()
         };
         assert!(codes("Ada Lovelace", Some("en-CA")).is_empty());
         assert_eq!(codes(" ", Some("english")), ["invalid_name", "invalid_locale"]);

@@ -4,17 +4,17 @@
 //! the smallest leftover gaps, then the fewest rooms; among whole rooms the fullest, so that empty rooms stay whole.
 
 pub mod eligibility;
+pub(crate) mod neighbourhood;
 pub mod reshuffle;
-pub(crate) mod surroundings;
 mod sweep;
 
 use crate::booking::{Rejection, StayRequest};
+use crate::grid::{OccupancyGrid, Span};
 use crate::inventory::RoomKind;
-use crate::view::{PropertyView, Span};
 
 /// Why a stay got no beds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NoBeds {
+pub enum AllocationError {
     /// Not enough are free on all its nights.
     Taken,
     /// The type could not take so many guests even if it were empty.
@@ -25,13 +25,13 @@ pub enum NoBeds {
     OutsideHorizon,
 }
 
-impl From<NoBeds> for Rejection {
-    fn from(none: NoBeds) -> Self {
+impl From<AllocationError> for Rejection {
+    fn from(none: AllocationError) -> Self {
         match none {
-            NoBeds::Taken => Self::NoAvailability,
-            NoBeds::OverCapacity => Self::OverCapacity,
-            NoBeds::UnknownType => Self::Closed,
-            NoBeds::OutsideHorizon => Self::InvalidDates,
+            AllocationError::Taken => Self::NoAvailability,
+            AllocationError::OverCapacity => Self::OverCapacity,
+            AllocationError::UnknownType => Self::Closed,
+            AllocationError::OutsideHorizon => Self::InvalidDates,
         }
     }
 }
@@ -40,40 +40,44 @@ impl From<NoBeds> for Rejection {
 /// guest.
 ///
 /// # Errors
-/// [`NoBeds`] says why there are none.
-pub fn allocate(view: &PropertyView, stay: &StayRequest) -> Result<Vec<usize>, NoBeds> {
-    allocate_keeping(view, stay, &[])
+/// [`AllocationError`] says why there are none.
+pub fn allocate(grid: &OccupancyGrid, stay: &StayRequest) -> Result<Vec<usize>, AllocationError> {
+    allocate_keeping(grid, stay, &[])
 }
 
 /// As [`allocate`]; of the beds that the stay has, `present`, it keeps as many as it can.
 ///
 /// # Errors
-/// [`NoBeds`] says why there are none.
-pub fn allocate_keeping(view: &PropertyView, stay: &StayRequest, present: &[usize]) -> Result<Vec<usize>, NoBeds> {
-    let layout = view.beds_of(&stay.room_type_id).ok_or(NoBeds::UnknownType)?;
-    let guests = usize::try_from(stay.guests).map_err(|_| NoBeds::OverCapacity)?;
+/// [`AllocationError`] says why there are none.
+pub fn allocate_keeping(
+    grid: &OccupancyGrid,
+    stay: &StayRequest,
+    present: &[usize],
+) -> Result<Vec<usize>, AllocationError> {
+    let layout = grid.beds_of(&stay.room_type_id).ok_or(AllocationError::UnknownType)?;
+    let guests = usize::try_from(stay.guests).map_err(|_| AllocationError::OverCapacity)?;
     if guests == 0 || guests > layout.capacity() {
-        return Err(NoBeds::OverCapacity);
+        return Err(AllocationError::OverCapacity);
     }
-    let span = view.span(stay.nights()).ok_or(NoBeds::OutsideHorizon)?;
+    let span = grid.span(stay.nights()).ok_or(AllocationError::OutsideHorizon)?;
     let found = match layout.kind {
-        RoomKind::Private => whole_room(view, &layout.rooms, &span, guests, present),
-        RoomKind::Dorm => beds_in_dorms(view, &layout.rooms, &span, guests, present),
+        RoomKind::Private => whole_room(grid, &layout.rooms, &span, guests, present),
+        RoomKind::Dorm => beds_in_dorms(grid, &layout.rooms, &span, guests, present),
     };
-    found.ok_or(NoBeds::Taken)
+    found.ok_or(AllocationError::Taken)
 }
 
 fn whole_room(
-    view: &PropertyView,
+    grid: &OccupancyGrid,
     rooms: &[Vec<usize>],
     span: &Span,
     guests: usize,
     present: &[usize],
 ) -> Option<Vec<usize>> {
-    let fits = |room: &&Vec<usize>| room.len() >= guests && room.iter().all(|bed| view.is_free(*bed, span));
+    let fits = |room: &&Vec<usize>| room.len() >= guests && room.iter().all(|bed| grid.is_free(*bed, span));
     let cost = |room: &&Vec<usize>| {
         let kept = room.iter().any(|bed| present.contains(bed));
-        (!kept, room.iter().map(|bed| view.leftover_gap(*bed, span)).sum::<usize>(), room.len())
+        (!kept, room.iter().map(|bed| grid.leftover_gap(*bed, span)).sum::<usize>(), room.len())
     };
     rooms.iter().filter(fits).min_by_key(cost).cloned()
 }
@@ -84,9 +88,9 @@ struct FreeBeds {
 }
 
 impl FreeBeds {
-    fn of(view: &PropertyView, room: &[usize], span: &Span) -> Self {
-        let free = room.iter().filter(|bed| view.is_free(**bed, span));
-        let mut beds: Vec<(usize, usize)> = free.map(|bed| (view.leftover_gap(*bed, span), *bed)).collect();
+    fn of(grid: &OccupancyGrid, room: &[usize], span: &Span) -> Self {
+        let free = room.iter().filter(|bed| grid.is_free(**bed, span));
+        let mut beds: Vec<(usize, usize)> = free.map(|bed| (grid.leftover_gap(*bed, span), *bed)).collect();
         beds.sort_unstable();
         Self { beds }
     }
@@ -97,7 +101,7 @@ impl FreeBeds {
 }
 
 fn beds_in_dorms(
-    view: &PropertyView,
+    grid: &OccupancyGrid,
     rooms: &[Vec<usize>],
     span: &Span,
     guests: usize,
@@ -105,13 +109,13 @@ fn beds_in_dorms(
 ) -> Option<Vec<usize>> {
     let kept: Vec<usize> = present
         .iter()
-        .filter(|bed| rooms.iter().flatten().any(|own| own == *bed) && view.is_free(**bed, span))
+        .filter(|bed| rooms.iter().flatten().any(|own| own == *bed) && grid.is_free(**bed, span))
         .copied()
         .collect();
     if kept.len() >= guests {
         return Some(kept.into_iter().take(guests).collect());
     }
-    let mut dorms: Vec<FreeBeds> = rooms.iter().map(|room| FreeBeds::of(view, room, span)).collect();
+    let mut dorms: Vec<FreeBeds> = rooms.iter().map(|room| FreeBeds::of(grid, room, span)).collect();
     if kept.is_empty() {
         let together = dorms
             .iter()
@@ -155,55 +159,61 @@ fn across_dorms(dorms: &[FreeBeds], wanted: usize, touched: impl Fn(usize) -> bo
 
 #[cfg(test)]
 mod tests {
-    use super::{NoBeds, allocate};
+    use super::{AllocationError, allocate};
     use crate::fixtures::{date, hostel, stay};
-    use crate::view::PropertyView;
+    use crate::grid::OccupancyGrid;
     use std::sync::Arc;
 
-    fn view() -> PropertyView {
-        PropertyView::new(Arc::new(hostel()), date("2026-12-01"))
+    fn grid() -> OccupancyGrid {
+        OccupancyGrid::new(Arc::new(hostel()), date("2026-12-01"))
     }
 
-    fn book(view: &mut PropertyView, asked: &crate::booking::StayRequest) -> Result<Vec<usize>, NoBeds> {
-        let beds = allocate(view, asked)?;
-        let span = view.span(asked.nights()).unwrap();
-        beds.iter().for_each(|bed| view.take(*bed, &span));
+    fn book(grid: &mut OccupancyGrid, requested: &crate::booking::StayRequest) -> Result<Vec<usize>, AllocationError> {
+        let beds = allocate(grid, requested)?;
+        let span = grid.span(requested.nights()).unwrap();
+        beds.iter().for_each(|bed| grid.take(*bed, &span));
         Ok(beds)
     }
 
     #[test]
-    fn a_group_shares_a_room_when_one_has_space() {
-        let mut view = view();
-        assert_eq!(book(&mut view, &stay("dorm-6-mixed", "2027-01-10", "2027-01-12", 4)).unwrap().len(), 4);
-        let second = book(&mut view, &stay("dorm-6-mixed", "2027-01-10", "2027-01-12", 5)).unwrap();
+    fn group_shares_a_room_with_space() {
+        let mut grid = grid();
+        assert_eq!(book(&mut grid, &stay("dorm-6-mixed", "2027-01-10", "2027-01-12", 4)).unwrap().len(), 4);
+        let second = book(&mut grid, &stay("dorm-6-mixed", "2027-01-10", "2027-01-12", 5)).unwrap();
         assert!(second.iter().all(|bed| (6..12).contains(bed)), "{second:?}");
     }
 
     #[test]
-    fn a_group_is_split_before_it_is_refused() {
-        let mut view = view();
-        assert_eq!(book(&mut view, &stay("dorm-6-mixed", "2027-01-10", "2027-01-12", 8)).unwrap().len(), 8);
-        assert_eq!(book(&mut view, &stay("dorm-6-mixed", "2027-01-10", "2027-01-12", 4)).unwrap().len(), 4);
-        assert_eq!(book(&mut view, &stay("dorm-6-mixed", "2027-01-11", "2027-01-12", 1)), Err(NoBeds::Taken));
+    fn group_is_split_before_it_is_refused() {
+        let mut grid = grid();
+        assert_eq!(book(&mut grid, &stay("dorm-6-mixed", "2027-01-10", "2027-01-12", 8)).unwrap().len(), 8);
+        assert_eq!(book(&mut grid, &stay("dorm-6-mixed", "2027-01-10", "2027-01-12", 4)).unwrap().len(), 4);
+        assert_eq!(book(&mut grid, &stay("dorm-6-mixed", "2027-01-11", "2027-01-12", 1)), Err(AllocationError::Taken));
     }
 
     #[test]
-    fn a_private_room_is_taken_whole() {
-        let mut view = view();
-        assert_eq!(book(&mut view, &stay("private-double", "2027-01-10", "2027-01-12", 1)), Ok(vec![12, 13]));
-        assert_eq!(book(&mut view, &stay("private-double", "2027-01-10", "2027-01-12", 1)), Ok(vec![14, 15]));
-        assert_eq!(book(&mut view, &stay("private-double", "2027-01-11", "2027-01-12", 1)), Err(NoBeds::Taken));
-        assert_eq!(allocate(&view, &stay("private-double", "2027-01-20", "2027-01-22", 3)), Err(NoBeds::OverCapacity));
+    fn private_room_is_taken_whole() {
+        let mut grid = grid();
+        assert_eq!(book(&mut grid, &stay("private-double", "2027-01-10", "2027-01-12", 1)), Ok(vec![12, 13]));
+        assert_eq!(book(&mut grid, &stay("private-double", "2027-01-10", "2027-01-12", 1)), Ok(vec![14, 15]));
+        assert_eq!(
+            book(&mut grid, &stay("private-double", "2027-01-11", "2027-01-12", 1)),
+            Err(AllocationError::Taken)
+        );
+        assert_eq!(
+            allocate(&grid, &stay("private-double", "2027-01-20", "2027-01-22", 3)),
+            Err(AllocationError::OverCapacity)
+        );
     }
 
     #[test]
-    fn a_short_stay_fills_a_gap_before_it_breaks_a_free_run() {
-        let mut view = view();
+    fn short_stay_fills_a_gap_first() {
+        let mut grid = grid();
         let neighbours = [("2027-01-01", "2027-01-10"), ("2027-01-12", "2027-01-20")];
         for (arrival, departure) in neighbours {
-            let span = view.span(crate::nights::Nights::new(date(arrival), date(departure))).unwrap();
-            view.take(3, &span);
+            let span = grid.span(crate::nights::Nights::new(date(arrival), date(departure))).unwrap();
+            grid.take(3, &span);
         }
-        assert_eq!(allocate(&view, &stay("dorm-6-mixed", "2027-01-10", "2027-01-12", 1)), Ok(vec![3]));
+        assert_eq!(allocate(&grid, &stay("dorm-6-mixed", "2027-01-10", "2027-01-12", 1)), Ok(vec![3]));
     }
 }

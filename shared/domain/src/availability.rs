@@ -8,16 +8,16 @@ mod occupancy;
 pub use occupancy::{Holding, Occupancy};
 
 use crate::allocation::eligibility::check_party;
-use crate::allocation::reshuffle::{Item, Puzzle};
-use crate::allocation::surroundings::{homes, reach, unit_of};
-use crate::allocation::{NoBeds, allocate};
+use crate::allocation::neighbourhood::{homes, reach, unit_of};
+use crate::allocation::reshuffle::{Item, ReshuffleProblem};
+use crate::allocation::{AllocationError, allocate};
 use crate::booking::{Rejection, StayRequest};
+use crate::grid::{RoomTypeLayout, Span};
 use crate::ids::RoomTypeId;
 use crate::inventory::{RatePlan, Room, RoomKind};
 use crate::nights::Nights;
 use crate::pricing::{Price, price};
-use crate::rates::restrictions::{self, RestrictionFault};
-use crate::view::{Span, TypeLayout};
+use crate::rates::restrictions::{self, RestrictionViolation};
 use chrono::NaiveDate;
 
 /// Whether there is room for a stay.
@@ -37,69 +37,69 @@ pub struct Offer<'a> {
     /// What the stay costs, taxes included.
     pub price: Price,
     /// The plan's restrictions that stand in the way.
-    pub faults: Vec<RestrictionFault>,
+    pub violations: Vec<RestrictionViolation>,
 }
 
 /// What can be said of one room type for one stay.
 #[derive(Debug, Clone)]
-pub struct Found<'a> {
+pub struct RoomTypeAvailability<'a> {
     /// Whether there is room.
     pub vacancy: Vacancy,
     /// Why these guests cannot have the type, whatever is free.
-    pub unwelcome: Option<Rejection>,
+    pub ineligible: Option<Rejection>,
     /// Every plan that sells the type.
     pub offers: Vec<Offer<'a>>,
 }
 
-impl Found<'_> {
+impl RoomTypeAvailability<'_> {
     /// Whether some plan sells the stay as it is.
     pub fn is_bookable(&self) -> bool {
-        self.vacancy.fits && self.unwelcome.is_none() && self.offers.iter().any(|offer| offer.faults.is_empty())
+        self.vacancy.fits && self.ineligible.is_none() && self.offers.iter().any(|offer| offer.violations.is_empty())
     }
 }
 
 impl Occupancy {
     /// What can be said of a stay that is asked for on `today`, a date at the property.
-    pub fn find(&self, asked: &StayRequest, today: NaiveDate) -> Found<'_> {
-        let stays = std::slice::from_ref(asked);
-        let (inventory, rates) = (self.view().inventory(), self.view().rates());
+    pub fn search(&self, requested: &StayRequest, today: NaiveDate) -> RoomTypeAvailability<'_> {
+        let stays = std::slice::from_ref(requested);
+        let (inventory, rates) = (self.grid().inventory(), self.grid().rates());
         let offer = |plan| {
             Some(Offer {
                 plan,
                 price: price(inventory, rates, plan, stays)?,
-                faults: restrictions::check(rates, &plan.id, stays, today),
+                violations: restrictions::check(rates, &plan.id, stays, today),
             })
         };
-        Found {
-            vacancy: self.vacancy(asked),
-            unwelcome: check_party(inventory, stays).err(),
+        RoomTypeAvailability {
+            vacancy: self.vacancy(requested),
+            ineligible: check_party(inventory, stays).err(),
             offers: inventory.rate_plans.iter().filter_map(offer).collect(),
         }
     }
 
     /// Whether there is room for a stay.
-    pub fn vacancy(&self, asked: &StayRequest) -> Vacancy {
+    pub fn vacancy(&self, requested: &StayRequest) -> Vacancy {
         const NONE: Vacancy = Vacancy { units: 0, fits: false };
-        let view = self.view();
-        let (Some(layout), Some(span)) = (view.beds_of(&asked.room_type_id), view.span(asked.nights())) else {
+        let grid = self.grid();
+        let (Some(layout), Some(span)) = (grid.beds_of(&requested.room_type_id), grid.span(requested.nights())) else {
             return NONE;
         };
-        let Ok(guests) = usize::try_from(asked.guests) else { return NONE };
+        let Ok(guests) = usize::try_from(requested.guests) else { return NONE };
         let large = if layout.kind == RoomKind::Private { guests } else { 1 };
         let mut units = layout.units();
         units.retain(|beds| beds.len() >= large);
-        let open = Puzzle::of_units(view, &units).fixed;
+        let open = ReshuffleProblem::of_units(grid, &units).fixed;
         let left = (span.first()..span.end())
             .map(|night| open.iter().filter(|row| !row.taken(night)).count())
             .min()
             .unwrap_or(0);
-        match allocate(view, asked) {
+        match allocate(grid, requested) {
             Ok(_) => Vacancy { units: left, fits: true },
             // Somebody with a smaller party may give a large room back.
-            Err(NoBeds::Taken) if self.can_make_room(asked, layout, span, guests) => {
+            Err(AllocationError::Taken) if self.can_reshuffle(requested, layout, span, guests) => {
                 Vacancy { units: left.max(1), fits: true }
             }
-            Err(NoBeds::Taken) => {
+            Err(AllocationError::Taken) => {
                 Vacancy { units: left.min(open.iter().filter(|row| !row.overlaps(&span)).count()), fits: false }
             }
             Err(_) => Vacancy { units: left, fits: false },
@@ -107,48 +107,48 @@ impl Occupancy {
     }
 
     /// Whether moving stays that nobody promised a bed makes room, looked for as a decision does.
-    fn can_make_room(&self, asked: &StayRequest, layout: &TypeLayout, span: Span, guests: usize) -> bool {
-        let (view, units, kind) = (self.view(), layout.units(), layout.kind);
+    fn can_reshuffle(&self, requested: &StayRequest, layout: &RoomTypeLayout, span: Span, guests: usize) -> bool {
+        let (grid, units, kind) = (self.grid(), layout.units(), layout.kind);
         let (count, beds) = if kind == RoomKind::Private { (1, guests) } else { (guests, 1) };
-        let mut house = Puzzle::of_units(view, &units);
-        house.items.extend(std::iter::repeat_n(Item { span, beds, home: None }, count));
-        if !house.has_room() {
+        let mut base = ReshuffleProblem::of_units(grid, &units);
+        base.items.extend(std::iter::repeat_n(Item { span, beds, home: None }, count));
+        if !base.has_room() {
             return false;
         }
         let unit_of = unit_of(&units);
-        reach(view, &house.fixed, &[span]).into_iter().filter_map(|nights| view.clipped_span(nights)).any(|within| {
-            let mut puzzle = house.clone();
-            for (span, beds, guests) in self.movable(&asked.room_type_id, &within) {
+        reach(grid, &base.fixed, &[span]).into_iter().filter_map(|nights| grid.clipped_span(nights)).any(|within| {
+            let mut problem = base.clone();
+            for (span, beds, guests) in self.movable(&requested.room_type_id, &within) {
                 let Some(homes) = homes(&beds, &units, &unit_of, kind) else { continue };
                 let needed = if kind == RoomKind::Private { guests } else { 1 };
                 for home in homes {
-                    puzzle.fixed[home].free(&span);
-                    puzzle.items.push(Item { span, beds: needed, home: Some(home) });
+                    problem.fixed[home].free(&span);
+                    problem.items.push(Item { span, beds: needed, home: Some(home) });
                 }
             }
-            puzzle.solve().is_some()
+            problem.solve().is_some()
         })
     }
 
     /// Units of a room type that are free on each of the nights: beds of a dorm, whole private rooms. Nights that
     /// cannot be sold have none.
     pub fn free_units(&self, room_type: &RoomTypeId, nights: Nights) -> Vec<(NaiveDate, usize)> {
-        let units = self.view().beds_of(room_type).map(TypeLayout::units).unwrap_or_default();
+        let units = self.grid().beds_of(room_type).map(RoomTypeLayout::units).unwrap_or_default();
         self.free_on(&units, nights)
     }
 
     /// Beds of a room that are free on each of the nights.
     pub fn free_beds(&self, room: &Room, nights: Nights) -> Vec<(NaiveDate, usize)> {
         let beds: Vec<Vec<usize>> =
-            room.active_beds().filter_map(|bed| self.view().bed_number(bed)).map(|bed| vec![bed]).collect();
+            room.active_beds().filter_map(|bed| self.grid().bed_number(bed)).map(|bed| vec![bed]).collect();
         self.free_on(&beds, nights)
     }
 
     fn free_on(&self, units: &[Vec<usize>], nights: Nights) -> Vec<(NaiveDate, usize)> {
-        let view = self.view();
-        let rows = Puzzle::of_units(view, units).fixed;
+        let grid = self.grid();
+        let rows = ReshuffleProblem::of_units(grid, units).fixed;
         let free = |night: NaiveDate| {
-            let sold = view.span(Nights::new(night, night.succ_opt().unwrap_or(night)));
+            let sold = grid.span(Nights::new(night, night.succ_opt().unwrap_or(night)));
             sold.map_or(0, |span| rows.iter().filter(|row| !row.overlaps(&span)).count())
         };
         nights.iter().map(|night| (night, free(night))).collect()

@@ -1,8 +1,8 @@
 //! The decision: a batch of commands against what is known, as one pure function.
 //!
-//! The caller stores [`Decisions`] in one transaction or not at all; nothing here has an effect. A view may say yes
+//! The caller stores [`BatchOutcome`] in one transaction or not at all; nothing here has an effect. A view may say yes
 //! from memory, because the unique claims in the store will object to a wrong yes. Nothing objects to a wrong no, so a
-//! refusal stands only on a view that was read after the batch began: otherwise [`Missing`] asks for that, and for
+//! refusal stands only on a view that was read after the batch began: otherwise [`MissingState`] asks for that, and for
 //! whatever else a decision lacks.
 
 mod alternatives;
@@ -18,17 +18,17 @@ mod repricing;
 mod request;
 mod stay_progress;
 
-pub use outcome::{BlockChange, Change, Claim, Decisions, Missing, Owner, Verdict};
+pub use outcome::{BatchOutcome, BedNightClaim, BlockChange, Change, Decision, MissingState, Owner};
 
 use crate::block::Block;
 use crate::booking::{Action, Booking, Changes, HistoryEntry, Rejection, Status};
 use crate::business_day::business_date;
 use crate::events::{BookingEvent, kind_of};
+use crate::grid::OccupancyGrid;
 use crate::ids::{BlockId, BookingId, PropertyId};
-use crate::messages::{BookingCommand, Order, RefusalCode, ReplyOutcome, Why};
+use crate::messages::{BookingCommand, CommandHeader, RefusalCode, RefusalDetail, ReplyOutcome};
 use crate::nights::Nights;
 use crate::timestamp::Timestamp;
-use crate::view::PropertyView;
 use chrono::NaiveDate;
 use journal::Journal;
 use std::collections::{HashMap, HashSet};
@@ -39,9 +39,9 @@ pub const MAX_REVISIONS: u32 = 400;
 
 /// What a batch is decided upon.
 #[derive(Debug, Clone, Copy)]
-pub struct Known<'a> {
+pub struct KnownState<'a> {
     /// Occupancy of every property of the batch that exists.
-    pub views: &'a HashMap<PropertyId, PropertyView>,
+    pub grids: &'a HashMap<PropertyId, OccupancyGrid>,
     /// Properties whose view was read after the batch began.
     pub fresh: &'a HashSet<PropertyId>,
     /// Every booking of the batch that is stored, and those that were read for `occupied`.
@@ -55,95 +55,95 @@ pub struct Known<'a> {
 /// Decides a batch; each command sees the effects of those before it.
 ///
 /// # Errors
-/// [`Missing`] says what has to be read before this batch can be decided.
+/// [`MissingState`] says what has to be read before this batch can be decided.
 pub fn decide(
-    known: Known<'_>,
+    known: KnownState<'_>,
     commands: &[(Uuid, &BookingCommand)],
     now: Timestamp,
-) -> Result<Decisions, Box<Missing>> {
+) -> Result<BatchOutcome, Box<MissingState>> {
     let mut decider = Decider {
         known,
         now,
         bookings: HashMap::new(),
-        order: Vec::new(),
+        changed: Vec::new(),
         blocks: HashMap::new(),
         block_order: Vec::new(),
         journal: Journal::default(),
-        missing: Missing::default(),
+        missing: MissingState::default(),
         consequences: Vec::new(),
         current: 0,
     };
-    let mut verdicts = Vec::with_capacity(commands.len());
+    let mut decisions = Vec::with_capacity(commands.len());
     for (index, (command_id, command)) in commands.iter().enumerate() {
         decider.current = index;
-        let verdict = decider.one(*command_id, command);
+        let decision = decider.one(*command_id, command);
         // What was decided stays; what was given up has been taken back.
-        decider.journal.settle();
-        verdicts.push(verdict.unwrap_or_else(Stop::into_verdict));
+        decider.journal.commit();
+        decisions.push(decision.unwrap_or_else(NoRevision::into_decision));
     }
-    decider.finish(verdicts)
+    decider.finish(decisions)
 }
 
 /// Why a command ends without a revision.
 #[derive(Debug)]
-enum Stop {
+enum NoRevision {
     /// With this answer.
-    Answer(Verdict),
+    Answer(Decision),
     /// Something has to be read first; the batch will be decided again, so this verdict is never seen.
     Unread,
 }
 
-impl Stop {
-    fn into_verdict(self) -> Verdict {
+impl NoRevision {
+    fn into_decision(self) -> Decision {
         match self {
-            Self::Answer(verdict) => verdict,
-            Self::Unread => Verdict::NotYet,
+            Self::Answer(decision) => decision,
+            Self::Unread => Decision::NotYet,
         }
     }
 
     fn conflict() -> Self {
-        Self::Answer(Verdict::Refused(ReplyOutcome::Conflict, None))
+        Self::Answer(Decision::Refused(ReplyOutcome::Conflict, None))
     }
 
     fn because(code: impl Into<RefusalCode>) -> Self {
-        let why = Why { code: code.into(), alternatives: Vec::new(), bookings: Vec::new() };
-        Self::Answer(Verdict::Refused(ReplyOutcome::Refused, Some(Box::new(why))))
+        let why = RefusalDetail { code: code.into(), alternatives: Vec::new(), bookings: Vec::new() };
+        Self::Answer(Decision::Refused(ReplyOutcome::Refused, Some(Box::new(why))))
     }
 }
 
 /// Why something cannot be sold, or that this is not known yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Unsold {
+enum NotSellable {
     Rejected(Rejection),
     Unread,
 }
 
-impl From<Rejection> for Unsold {
+impl From<Rejection> for NotSellable {
     fn from(rejection: Rejection) -> Self {
         Self::Rejected(rejection)
     }
 }
 
-impl From<Unsold> for Stop {
-    fn from(unsold: Unsold) -> Self {
-        match unsold {
-            Unsold::Rejected(rejection) => Self::because(rejection),
-            Unsold::Unread => Self::Unread,
+impl From<NotSellable> for NoRevision {
+    fn from(not_sellable: NotSellable) -> Self {
+        match not_sellable {
+            NotSellable::Rejected(rejection) => Self::because(rejection),
+            NotSellable::Unread => Self::Unread,
         }
     }
 }
 
 struct Decider<'a> {
-    known: Known<'a>,
+    known: KnownState<'a>,
     now: Timestamp,
     /// Bookings changed by this batch.
     bookings: HashMap<BookingId, Booking>,
-    order: Vec<BookingId>,
+    changed: Vec<BookingId>,
     /// Blocks changed by this batch.
     blocks: HashMap<BlockId, Block>,
     block_order: Vec<BlockId>,
     journal: Journal,
-    missing: Missing,
+    missing: MissingState,
     consequences: Vec<(usize, BookingEvent)>,
     /// Index of the command that is being decided.
     current: usize,
@@ -159,13 +159,13 @@ struct Revision {
 }
 
 impl Revision {
-    fn of(action: Action, command_id: Uuid, order: &Order) -> Self {
-        Self { action, command_id, actor: order.actor.clone(), reason: order.reason.clone(), moved: Vec::new() }
+    fn of(action: Action, command_id: Uuid, header: &CommandHeader) -> Self {
+        Self { action, command_id, actor: header.actor.clone(), reason: header.reason.clone(), moved: Vec::new() }
     }
 }
 
 impl Decider<'_> {
-    fn one(&mut self, command_id: Uuid, command: &BookingCommand) -> Result<Verdict, Stop> {
+    fn one(&mut self, command_id: Uuid, command: &BookingCommand) -> Result<Decision, NoRevision> {
         match command {
             BookingCommand::Request(request) => self.request(command_id, request),
             BookingCommand::Modify(modify) => self.modify(command_id, modify),
@@ -177,7 +177,7 @@ impl Decider<'_> {
             BookingCommand::Reinstate(reinstate) => self.reinstate(command_id, reinstate),
             BookingCommand::Assign(assign) => self.assign(command_id, assign),
             BookingCommand::ExpireHold(expire) => self.expire_hold(command_id, expire),
-            BookingCommand::Settle(settle) => self.settle(command_id, settle),
+            BookingCommand::SettlePayment(settle) => self.apply_payment(command_id, settle),
             BookingCommand::Block(block) => self.block(command_id, block),
             BookingCommand::Unblock(unblock) => self.unblock(command_id, unblock),
         }
@@ -187,15 +187,15 @@ impl Decider<'_> {
         self.bookings.get(&id).or_else(|| self.known.bookings.get(&id))
     }
 
-    fn view(&self, property: &PropertyId) -> Option<&PropertyView> {
-        self.journal.view(property).or_else(|| self.known.views.get(property))
+    fn grid(&self, property: &PropertyId) -> Option<&OccupancyGrid> {
+        self.journal.grid(property).or_else(|| self.known.grids.get(property))
     }
 
     /// The business day at a property; the calendar day of UTC at one that does not exist.
     fn today(&self, property: &PropertyId) -> NaiveDate {
-        self.view(property).map_or_else(
+        self.grid(property).map_or_else(
             || self.now.as_datetime().date_naive(),
-            |view| business_date(&view.inventory().property, self.now),
+            |grid| business_date(&grid.inventory().property, self.now),
         )
     }
 
@@ -205,30 +205,30 @@ impl Decider<'_> {
         if self.known.fresh.contains(property) {
             return refusal;
         }
-        self.missing.views.insert(property.clone());
+        self.missing.grids.insert(property.clone());
         unread
     }
 
     /// As [`Self::refuse`], for commands about a booking that is stored.
-    fn refuse_order(&mut self, order: &Order, code: impl Into<RefusalCode>) -> Stop {
-        self.refuse(&order.property_id, Stop::because(code), Stop::Unread)
+    fn refuse_command(&mut self, header: &CommandHeader, code: impl Into<RefusalCode>) -> NoRevision {
+        self.refuse(&header.property_id, NoRevision::because(code), NoRevision::Unread)
     }
 
     /// The booking that an order is about, if it was not applied before and nobody else was faster.
-    fn ordered(&mut self, command_id: Uuid, order: &Order) -> Result<Booking, Stop> {
-        let Some(booking) = self.booking(order.booking_id) else { return Err(Stop::Answer(Verdict::NotYet)) };
+    fn target_of(&mut self, command_id: Uuid, header: &CommandHeader) -> Result<Booking, NoRevision> {
+        let Some(booking) = self.booking(header.booking_id) else { return Err(NoRevision::Answer(Decision::NotYet)) };
         if let Some(entry) = booking.entry_of(command_id) {
             let (event, moved) = (BookingEvent::of(booking, entry), entry.moved.clone());
-            return Err(self.repeat(command_id, event, &moved));
+            return Err(self.replay(command_id, event, &moved));
         }
-        if order.expected_rev.is_some_and(|expected| expected != booking.rev) {
-            return Err(Stop::Answer(Verdict::Refused(ReplyOutcome::Stale, None)));
+        if header.expected_rev.is_some_and(|expected| expected != booking.rev) {
+            return Err(NoRevision::Answer(Decision::Refused(ReplyOutcome::Stale, None)));
         }
         Ok(booking.clone())
     }
 
     /// What an earlier delivery of the command came to, with everything that it caused.
-    fn repeat(&mut self, command_id: Uuid, event: BookingEvent, moved: &[BookingId]) -> Stop {
+    fn replay(&mut self, command_id: Uuid, event: BookingEvent, moved: &[BookingId]) -> NoRevision {
         for id in moved {
             let Some(booking) = self.booking(*id) else {
                 self.missing.bookings.insert(*id);
@@ -238,7 +238,11 @@ impl Decider<'_> {
             let events: Vec<BookingEvent> = caused.map(|entry| BookingEvent::of(booking, entry)).collect();
             self.consequences.extend(events.into_iter().map(|event| (self.current, event)));
         }
-        if self.missing.bookings.is_empty() { Stop::Answer(Verdict::Decided(Box::new(event))) } else { Stop::Unread }
+        if self.missing.bookings.is_empty() {
+            NoRevision::Answer(Decision::Decided(Box::new(event)))
+        } else {
+            NoRevision::Unread
+        }
     }
 
     /// Gives the booking its next revision, with status `to` and whatever differs from the one before.
@@ -267,37 +271,37 @@ impl Decider<'_> {
         let event = BookingEvent::of(&booking, &entry);
         booking.history.push(entry);
         if self.bookings.insert(id, booking).is_none() {
-            self.order.push(id);
+            self.changed.push(id);
         }
         event
     }
 
-    fn finish(mut self, verdicts: Vec<Verdict>) -> Result<Decisions, Box<Missing>> {
+    fn finish(mut self, decisions: Vec<Decision>) -> Result<BatchOutcome, Box<MissingState>> {
         if !self.missing.is_empty() {
             return Err(Box::new(self.missing));
         }
-        let mut decisions = Decisions {
-            verdicts,
+        let mut outcome = BatchOutcome {
+            decisions,
             consequences: self.consequences,
-            views: self.journal.into_views(),
-            ..Decisions::default()
+            grids: self.journal.into_grids(),
+            ..BatchOutcome::default()
         };
-        for booking in self.order.iter().filter_map(|id| self.bookings.remove(id)) {
+        for booking in self.changed.iter().filter_map(|id| self.bookings.remove(id)) {
             let stored = self.known.bookings.get(&booking.id);
-            decisions.reclaim(
+            outcome.reclaim(
                 &booking.property_id,
                 Owner::Booking(booking.id),
                 stored.map(Booking::claims),
                 booking.claims(),
             );
-            decisions.changes.push(Change { stored_rev: stored.map(|stored| stored.rev), booking });
+            outcome.changes.push(Change { stored_rev: stored.map(|stored| stored.rev), booking });
         }
         for block in self.block_order.iter().filter_map(|id| self.blocks.remove(id)) {
             let stored = self.known.blocks.get(&block.id);
-            decisions.reclaim(&block.property_id, Owner::Block(block.id), stored.map(Block::claims), block.claims());
-            decisions.block_changes.push(BlockChange { stored_rev: stored.map(|stored| stored.rev), block });
+            outcome.reclaim(&block.property_id, Owner::Block(block.id), stored.map(Block::claims), block.claims());
+            outcome.block_changes.push(BlockChange { stored_rev: stored.map(|stored| stored.rev), block });
         }
-        Ok(decisions)
+        Ok(outcome)
     }
 }
 

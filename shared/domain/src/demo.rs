@@ -90,7 +90,7 @@ fn property() -> Property {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn the_house_has_the_rooms_that_the_guides_promise() {
+    fn demo_property_has_the_rooms_of_the_guides() {
         let hostel = super::hostel();
         let beds: Vec<(String, usize)> = hostel
             .room_types

@@ -5,8 +5,8 @@ mod payments;
 
 pub use inventory::{INVENTORY_CHANGED, InventoryChange, InventoryChanged};
 pub use payments::{
-    Booked, PAYMENT_CAPTURED, PAYMENT_DISPUTED, PAYMENT_EVENTS, PAYMENT_FAILED, PAYMENT_OPENED, PAYMENT_REFUNDED,
-    PaymentEvent, What,
+    EntrySnapshot, PAYMENT_CAPTURED, PAYMENT_DISPUTED, PAYMENT_EVENTS, PAYMENT_FAILED, PAYMENT_OPENED,
+    PAYMENT_REFUNDED, PaymentEvent, PaymentEventKind,
 };
 
 use crate::booking::{Action, Booking, HistoryEntry, Payment, Rejection, Source, Status, Stay};
@@ -134,7 +134,7 @@ impl BookingEvent {
     ///
     /// It tells what was booked at that revision, whatever has changed since.
     pub fn of(booking: &Booking, entry: &HistoryEntry) -> Self {
-        let terms = booking.terms_at(entry.rev);
+        let terms = booking.state_at(entry.rev);
         Self {
             event_id: entry.event_id,
             booking_id: booking.id,

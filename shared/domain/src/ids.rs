@@ -261,19 +261,19 @@ mod tests {
     use super::BookingId;
 
     #[test]
-    fn an_authenticated_key_names_one_booking_whatever_the_body() {
+    fn authenticated_key_names_one_booking_for_any_body() {
         assert_eq!(BookingId::derive(Some("app"), "k", "a"), BookingId::derive(Some("app"), "k", "b"));
         assert_ne!(BookingId::derive(Some("app"), "k", "a"), BookingId::derive(Some("other"), "k", "a"));
     }
 
     #[test]
-    fn strangers_with_the_same_key_do_not_meet() {
+    fn anonymous_keys_also_cover_the_body() {
         assert_ne!(BookingId::derive(None, "1", "a"), BookingId::derive(None, "1", "b"));
         assert_eq!(BookingId::derive(None, "1", "a"), BookingId::derive(None, "1", "a"));
     }
 
     #[test]
-    fn a_reference_leads_to_its_booking() {
+    fn reference_range_contains_its_booking() {
         let id = BookingId::derive(None, "1", "a");
         let reference = id.reference();
         for written in [reference.clone(), reference.to_lowercase(), reference[4..].replace('0', "o").replace('1', "l")]
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reference_is_fit_to_be_read_out() {
+    fn reference_is_unambiguous_when_read_aloud() {
         let reference = BookingId::derive(None, "1", "a").reference();
         assert_eq!(reference.len(), 14);
         assert!(reference[4..].chars().all(|c| c.is_ascii_digit() || (c.is_ascii_uppercase() && !"ILOU".contains(c))));

@@ -238,12 +238,12 @@ mod tests {
     use crate::fixtures::{date, hostel, request, stay};
 
     fn codes(stays: Vec<crate::booking::StayRequest>) -> Vec<(String, &'static str)> {
-        let asked = request("k", stays);
+        let requested = request("k", stays);
         let errors = check_request(
             &hostel(),
-            &asked.rate_plan_id,
-            &asked.stays,
-            &asked.guest,
+            &requested.rate_plan_id,
+            &requested.stays,
+            &requested.guest,
             date("2026-12-01"),
             PartyLimits::GUEST,
         );
@@ -251,12 +251,12 @@ mod tests {
     }
 
     #[test]
-    fn a_good_request_has_no_fault() {
+    fn valid_request_has_no_violation() {
         assert_eq!(codes(vec![stay("dorm-6-mixed", "2026-12-01", "2027-12-01", 8)]), []);
     }
 
     #[test]
-    fn every_fault_is_named_at_once() {
+    fn all_violations_are_reported_at_once() {
         let found = codes(vec![
             stay("dorm-6-mixed", "2026-11-30", "2026-11-30", 0),
             stay("castle", "2027-01-01", "2028-02-05", 1),
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_that_could_break_a_header_are_refused() {
+    fn addresses_unsafe_in_a_header_are_rejected() {
         for bad in [
             "",
             "ada",

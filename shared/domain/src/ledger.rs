@@ -7,17 +7,17 @@
 
 mod apply;
 mod attempts;
+mod changes;
 mod entries;
 pub mod facts;
-mod news;
 mod refunds;
 mod summary;
 
-pub use apply::Reread;
-pub use attempts::{Attempt, Channel, Opening};
+pub use apply::Refetch;
+pub use attempts::{Attempt, OpenedAttempt, PaymentChannel};
+pub use changes::{LedgerChange, LedgerChangeKind};
 pub use entries::{Entry, EntryKind};
-pub use news::{News, NewsKind};
-pub use refunds::{OrderState, RefundOrder, RefundReason};
+pub use refunds::{InstructionState, RefundInstruction, RefundReason};
 pub use summary::{Attention, Summary};
 
 use crate::ids::{BookingId, PropertyId, uuid_text};
@@ -68,7 +68,7 @@ pub struct Ledger {
     pub disputes: Facts<DisputeFact>,
     /// Refunds that were decided here, whether or not Stripe has made them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub orders: Vec<RefundOrder>,
+    pub orders: Vec<RefundInstruction>,
     /// Cash and terminal payments.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub records: Vec<Record>,
@@ -140,9 +140,9 @@ impl Ledger {
     }
 
     /// Counts the change that made this of `before`.
-    pub fn revised(&mut self, before: &Self, now: Timestamp) {
+    pub fn advance_rev(&mut self, before: &Self, now: Timestamp) {
         (self.rev, self.updated_at) = (before.rev + 1, now);
-        if !self.summary().agrees_with(&before.summary()) {
+        if !self.summary().same_totals_as(&before.summary()) {
             self.sums_rev = self.rev;
         }
     }

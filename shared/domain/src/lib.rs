@@ -13,6 +13,7 @@ pub mod decide;
 pub mod demo;
 pub mod events;
 pub mod failure;
+pub mod grid;
 pub mod ids;
 pub mod intake;
 pub mod inventory;
@@ -25,7 +26,6 @@ pub mod pricing;
 pub mod rates;
 pub mod stripe;
 pub mod timestamp;
-pub mod view;
 
 #[cfg(test)]
 mod fixtures;

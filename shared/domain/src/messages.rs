@@ -15,7 +15,7 @@ macro_rules! wire_name {
 }
 
 mod bookings;
-pub mod catalogue;
+pub mod catalog;
 mod payments;
 mod size;
 
@@ -88,7 +88,8 @@ impl DecodeError {
     /// The right error for a wire name that a queue with these known names does not carry.
     pub fn unknown(kind: &str, known: &[&str]) -> Self {
         let stem = |name: &str| name.rsplit_once(".v").map(|(stem, _)| stem.to_owned());
-        let same_stem = stem(kind).is_some_and(|asked| known.iter().any(|name| stem(name).as_deref() == Some(&asked)));
+        let same_stem =
+            stem(kind).is_some_and(|requested| known.iter().any(|name| stem(name).as_deref() == Some(&requested)));
         if same_stem { Self::UnknownVersion(kind.to_owned()) } else { Self::UnknownType(kind.to_owned()) }
     }
 }
@@ -294,7 +295,7 @@ pub struct Reply {
     pub outcome: ReplyOutcome,
     /// Why it was refused, where there is more to say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub why: Option<Box<Why>>,
+    pub why: Option<Box<RefusalDetail>>,
 }
 
 /// What became of a command.
@@ -315,7 +316,7 @@ pub enum ReplyOutcome {
 
 /// Why a command was refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Why {
+pub struct RefusalDetail {
     /// The reason.
     pub code: RefusalCode,
     /// What could be had instead: at most three.

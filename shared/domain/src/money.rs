@@ -39,7 +39,7 @@ impl fmt::Display for Money {
 }
 
 /// `amount × rate_ppm / 1,000,000`, halves away from zero (the usual commercial rounding of sales taxes).
-pub fn portion(amount: i64, rate_ppm: u32) -> i64 {
+pub fn apply_rate(amount: i64, rate_ppm: u32) -> i64 {
     let scaled = i128::from(amount) * i128::from(rate_ppm);
     let half = if scaled < 0 { -500_000 } else { 500_000 };
     i64::try_from((scaled + half) / 1_000_000).unwrap_or(i64::MAX)
@@ -56,7 +56,7 @@ pub fn shares(amount: i64, parts: usize) -> impl Iterator<Item = i64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Currency, Money, portion, shares};
+    use super::{Currency, Money, apply_rate, shares};
     use proptest::prelude::*;
 
     #[test]
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn amounts_read_as_people_write_them() {
+    fn amounts_display_as_people_write_them() {
         assert_eq!(Money::new(15_005, Currency::CAD).to_string(), "150.05 CAD");
         assert_eq!(Money::new(-5, Currency::EUR).to_string(), "-0.05 EUR");
         assert_eq!(Money::new(9_000, Currency::JPY).to_string(), "9000 JPY");
@@ -76,9 +76,9 @@ mod tests {
 
     #[test]
     fn portions_round_halves_away_from_zero() {
-        assert_eq!(portion(10_000, 99_750), 998);
-        assert_eq!(portion(10, 50_000), 1);
-        assert_eq!(portion(-10, 50_000), -1);
+        assert_eq!(apply_rate(10_000, 99_750), 998);
+        assert_eq!(apply_rate(10, 50_000), 1);
+        assert_eq!(apply_rate(-10, 50_000), -1);
     }
 
     proptest! {

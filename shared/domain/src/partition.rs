@@ -17,13 +17,13 @@ mod tests {
     use super::partition_of;
 
     #[test]
-    fn placement_never_changes() {
+    fn partition_of_a_property_never_changes() {
         let placed = ["pvt-montreal", "bench-000", "bench-001", "bench-002"].map(|property| partition_of(property, 4));
         assert_eq!(placed, [0, 3, 2, 2]);
     }
 
     #[test]
-    fn every_partition_is_used() {
+    fn properties_spread_over_all_partitions() {
         let mut seen = [0_u32; 4];
         for n in 0..400 {
             seen[usize::from(partition_of(&format!("hostel-{n}"), 4))] += 1;

@@ -5,7 +5,7 @@
 
 use crate::booking::{Stay, StayRequest};
 use crate::inventory::{Inventory, RatePlan, RoomKind};
-use crate::money::{Currency, portion, shares};
+use crate::money::{Currency, apply_rate, shares};
 use crate::nights::Nights;
 use crate::rates::Rates;
 use chrono::NaiveDate;
@@ -31,7 +31,7 @@ pub struct Price {
 
 impl Price {
     /// One line a stay and night; `stays` are those that were priced.
-    pub fn night_lines<'a>(&'a self, stays: &'a [Stay]) -> impl Iterator<Item = NightPrice> + 'a {
+    pub fn night_prices<'a>(&'a self, stays: &'a [Stay]) -> impl Iterator<Item = NightPrice> + 'a {
         stays.iter().enumerate().zip(&self.nights).flat_map(|((stay, nights), amounts)| {
             nights.nights().iter().zip(amounts).map(move |(night, amount)| NightPrice { stay, night, amount: *amount })
         })
@@ -114,7 +114,7 @@ fn taxes(inventory: &Inventory, stays: &[StayRequest], amounts: &[Vec<i64>]) -> 
             continue;
         }
         let earlier: i64 = rule.compounds_on.iter().filter_map(|code| charged.get(code.as_str())).sum();
-        let amount = portion(room.saturating_add(earlier), rule.rate_ppm);
+        let amount = apply_rate(room.saturating_add(earlier), rule.rate_ppm);
         charged.insert(&rule.code, amount);
         lines.push(TaxLine { code: rule.code.clone(), name: rule.name.clone(), rate_ppm: rule.rate_ppm, amount });
     }
@@ -131,7 +131,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn the_demo_hostel_charges_lodging_gst_and_qst_on_top_of_lodging() {
+    fn gst_and_qst_compound_on_the_lodging_tax() {
         let hostel = hostel();
         let stays = [stay("dorm-6-mixed", "2027-01-10", "2027-01-13", 2)];
         let price = price(&hostel, &Rates::default(), &hostel.rate_plans[0], &stays).unwrap();
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_private_room_costs_the_same_for_one_guest_and_for_two() {
+    fn private_room_price_is_independent_of_guests() {
         let hostel = hostel();
         let one = price(
             &hostel,
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dated_tax_counts_only_its_own_nights() {
+    fn dated_tax_applies_to_its_own_nights() {
         let mut hostel = hostel();
         hostel.property.taxes.truncate(1);
         hostel.property.taxes[0].valid_from = Some(date("2027-01-12"));
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_type_that_the_plan_does_not_list_has_no_price() {
+    fn room_type_outside_the_plan_has_no_price() {
         let mut hostel = hostel();
         hostel.rate_plans[0].nightly.clear();
         assert_eq!(
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_calendar_says_what_a_night_costs() {
+    fn calendar_price_replaces_the_plan_price() {
         let hostel = hostel();
         let mut calendar = RateCalendar::new("pvt-montreal".into(), "standard".into(), "dorm-6-mixed".into());
         calendar.prices.insert(date("2028-02-29"), 9_000);
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_counted_has_no_price() {
+    fn price_that_overflows_is_none() {
         let mut hostel = hostel();
         hostel.rate_plans[0].nightly.values_mut().for_each(|price| *price = i64::MAX / 2);
         assert_eq!(
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_total_that_was_agreed_stays_to_the_last_cent() {
+    fn spreading_keeps_the_agreed_total() {
         let hostel = hostel();
         let agreed = price(
             &hostel,
@@ -236,7 +236,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_parts_always_add_up(currency in prop::sample::select(vec![Currency::JPY, Currency::CAD, Currency::KWD]),
+        fn nights_and_taxes_add_up_to_the_total(currency in prop::sample::select(vec![Currency::JPY, Currency::CAD, Currency::KWD]),
             unit in 0_i64..5_000_000, guests in 1_u32..9, nights in 1_u64..60,
             rates in proptest::collection::vec(0_u32..300_000, 0..4)) {
             let mut hostel = hostel();
@@ -247,9 +247,9 @@ mod tests {
             for (rule, rate) in hostel.property.taxes.iter_mut().zip(&rates) {
                 rule.rate_ppm = *rate;
             }
-            let mut asked = stay("dorm-6-mixed", "2027-01-10", "2027-01-11", guests);
-            asked.departure = arrival + chrono::Days::new(nights);
-            let price = price(&hostel, &Rates::default(), &hostel.rate_plans[0], &[asked]).unwrap();
+            let mut requested = stay("dorm-6-mixed", "2027-01-10", "2027-01-11", guests);
+            requested.departure = arrival + chrono::Days::new(nights);
+            let price = price(&hostel, &Rates::default(), &hostel.rate_plans[0], &[requested]).unwrap();
             let parts = price.nights.iter().flatten().sum::<i64>() + price.taxes.iter().map(|t| t.amount).sum::<i64>();
             prop_assert_eq!((price.total, price.currency), (parts, currency));
             let shown = Money::new(price.total, currency).to_string();

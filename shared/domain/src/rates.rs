@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn weekends_of_a_season_are_set_at_once() {
+    fn prices_are_set_by_weekday() {
         let mut calendar = calendar();
         let weekends = DateSet {
             range: Nights::new(date("2028-02-25"), date("2028-03-06")),
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_restriction_is_none() {
+    fn empty_restriction_is_removed() {
         let mut calendar = calendar();
         let week = DateSet { range: Nights::new(date("2028-02-25"), date("2028-03-03")), weekdays: Vec::new() };
         calendar.set_restrictions(&week, &Restriction { stop_sell: true, ..Restriction::default() });
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn dates_are_keys_in_what_is_stored() {
+    fn calendar_serializes_dates_as_keys() {
         let mut calendar = calendar();
         calendar.set_prices(
             &DateSet { range: Nights::new(date("2028-02-29"), date("2028-03-01")), weekdays: Vec::new() },

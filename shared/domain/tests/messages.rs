@@ -102,7 +102,7 @@ fn booking_command(kind: &str, body: &[u8]) -> Result<(&'static str, Value), Dec
         BookingCommand::Reinstate(reinstate) => kept(&reinstate),
         BookingCommand::Assign(assign) => kept(&assign),
         BookingCommand::ExpireHold(expire) => kept(&expire),
-        BookingCommand::Settle(settle) => kept(&settle),
+        BookingCommand::SettlePayment(settle) => kept(&settle),
         BookingCommand::Block(block) => kept(&block),
         BookingCommand::Unblock(unblock) => kept(&unblock),
     })
@@ -181,7 +181,7 @@ fn is_wire_name(text: &str) -> bool {
 }
 
 #[test]
-fn every_wire_name_has_an_example_and_every_example_a_wire_name() {
+fn wire_names_and_examples_match() {
     let examples: BTreeSet<String> = fs::read_dir(folder())
         .unwrap()
         .map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
@@ -192,7 +192,7 @@ fn every_wire_name_has_an_example_and_every_example_a_wire_name() {
 }
 
 #[test]
-fn every_example_decodes_and_nothing_of_it_is_lost() {
+fn every_example_round_trips() {
     for (kind, read) in READERS {
         let example = example(kind);
         let (sent_as, kept) =
@@ -203,7 +203,7 @@ fn every_example_decodes_and_nothing_of_it_is_lost() {
 }
 
 #[test]
-fn fields_of_a_newer_sender_are_ignored() {
+fn unknown_fields_are_ignored() {
     for (kind, read) in READERS {
         let mut newer = example(kind);
         newer.as_object_mut().unwrap().insert("added_later".to_owned(), "x".into());
@@ -250,7 +250,7 @@ fn optional_fields_may_be_absent() {
 }
 
 #[test]
-fn what_cannot_be_read_says_why() {
+fn decode_errors_name_their_class() {
     let request = messages::BOOKING_REQUEST;
     assert_eq!(BookingCommand::decode(request, b"{").unwrap_err().class(), "invalid_body");
     assert_eq!(BookingCommand::decode(request, b"{}").unwrap_err().class(), "invalid_body");
@@ -266,7 +266,7 @@ fn what_cannot_be_read_says_why() {
 }
 
 #[test]
-fn events_carry_nothing_of_the_guest() {
+fn events_carry_no_personal_data() {
     for (kind, _) in READERS.iter().filter(|(kind, _)| *kind != messages::BOOKING_REQUEST) {
         let text = example(kind).to_string();
         for secret in ["Ada", "Lovelace", "example.com", "+1514"] {

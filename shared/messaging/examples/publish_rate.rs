@@ -34,8 +34,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             "booking.request.v1",
             body.clone(),
         )
-        .correlated(Uuid::from_u128(n as u128))
-        .traced(Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned()))
+        .with_correlation_id(Uuid::from_u128(n as u128))
+        .with_traceparent(Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned()))
     };
     let begun = Instant::now();
     if callers == 0 {

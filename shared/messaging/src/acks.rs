@@ -13,13 +13,13 @@ pub struct Ack {
 
 /// The deliveries of one channel that are not acknowledged yet.
 #[derive(Debug, Default)]
-pub struct Outstanding {
+pub struct UnackedDeliveries {
     tags: BTreeSet<u64>,
 }
 
-impl Outstanding {
+impl UnackedDeliveries {
     /// A delivery arrived.
-    pub fn arrived(&mut self, tag: u64) {
+    pub fn track(&mut self, tag: u64) {
         self.tags.insert(tag);
     }
 
@@ -35,7 +35,7 @@ impl Outstanding {
 
     /// These are finished: the acknowledgements to send now. Tags that did not arrive or were settled before are
     /// ignored, because acknowledging one twice closes the channel.
-    pub fn settle(&mut self, finished: &[u64]) -> Vec<Ack> {
+    pub fn acknowledge(&mut self, finished: &[u64]) -> Vec<Ack> {
         let mut known: Vec<u64> = finished.iter().copied().filter(|tag| self.tags.remove(tag)).collect();
         known.sort_unstable();
         let oldest_left = self.tags.first().copied().unwrap_or(u64::MAX);
@@ -53,26 +53,26 @@ impl Outstanding {
 mod tests {
     use super::*;
 
-    fn outstanding(tags: impl IntoIterator<Item = u64>) -> Outstanding {
-        let mut all = Outstanding::default();
-        tags.into_iter().for_each(|tag| all.arrived(tag));
+    fn unacked(tags: impl IntoIterator<Item = u64>) -> UnackedDeliveries {
+        let mut all = UnackedDeliveries::default();
+        tags.into_iter().for_each(|tag| all.track(tag));
         all
     }
 
     #[test]
-    fn a_finished_prefix_is_one_acknowledgement() {
-        let mut all = outstanding(1..=100);
+    fn finished_prefix_is_acknowledged_with_multiple() {
+        let mut all = unacked(1..=100);
         let batch: Vec<u64> = (1..=60).rev().collect();
-        assert_eq!(all.settle(&batch), [Ack { tag: 60, multiple: true }]);
+        assert_eq!(all.acknowledge(&batch), [Ack { tag: 60, multiple: true }]);
         assert_eq!(all.len(), 40);
     }
 
     #[test]
-    fn what_is_ahead_of_an_unfinished_one_is_acknowledged_alone() {
-        let mut all = outstanding(1..=5);
-        assert_eq!(all.settle(&[1, 3, 5]), [1, 3, 5].map(|tag| Ack { tag, multiple: false }));
+    fn out_of_order_deliveries_are_acknowledged_one_by_one() {
+        let mut all = unacked(1..=5);
+        assert_eq!(all.acknowledge(&[1, 3, 5]), [1, 3, 5].map(|tag| Ack { tag, multiple: false }));
         assert_eq!(
-            all.settle(&[2, 4]),
+            all.acknowledge(&[2, 4]),
             [Ack { tag: 4, multiple: true }],
             "the earlier ones are gone, none is left between"
         );
@@ -80,9 +80,9 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_acknowledged_twice() {
-        let mut all = outstanding(1..=2);
-        assert_eq!(all.settle(&[1]), [Ack { tag: 1, multiple: false }]);
-        assert_eq!(all.settle(&[1, 9]), []);
+    fn no_delivery_is_acknowledged_twice() {
+        let mut all = unacked(1..=2);
+        assert_eq!(all.acknowledge(&[1]), [Ack { tag: 1, multiple: false }]);
+        assert_eq!(all.acknowledge(&[1, 9]), []);
     }
 }

@@ -5,7 +5,7 @@
 
 use crate::acks::Ack;
 use crate::delivery::Delivery;
-use crate::link::{Equip, Link, State};
+use crate::link::{Link, OpenChannels, State};
 use crate::topology::{QueueRole, Topology};
 use futures_util::{FutureExt as _, StreamExt as _};
 use lapin::Channel;
@@ -24,14 +24,14 @@ const SUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(20);
 /// For putting an acknowledgement on the wire.
 const ACK_TIMEOUT: Duration = Duration::from_secs(5);
 /// For the broker's answer to a cancel or a close.
-const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Why consuming stopped or an acknowledgement failed. The answer to all of them is a new subscription.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ConsumeError {
     /// The broker is away or did not answer in time.
     #[error("the broker is away: {0}")]
-    Down(Arc<str>),
+    Unreachable(Arc<str>),
     /// The stream of deliveries ended: the queue or the channel is gone.
     #[error("the stream of deliveries ended")]
     Ended,
@@ -49,12 +49,16 @@ pub enum ConsumeError {
     Closed,
 }
 
-struct NoGear;
+struct NoChannels;
 
-impl Equip for NoGear {
-    type Gear = ();
+impl OpenChannels for NoChannels {
+    type Channels = ();
 
-    async fn equip(&self, _connection: &lapin::Connection, _broken: &CancellationToken) -> Result<(), lapin::Error> {
+    async fn open_channels(
+        &self,
+        _connection: &lapin::Connection,
+        _broken: &CancellationToken,
+    ) -> Result<(), lapin::Error> {
         Ok(())
     }
 }
@@ -70,7 +74,10 @@ impl Subscriber {
     /// Starts connecting and returns at once. `name` is what the broker's console shows. Must be called within a tokio
     /// runtime.
     pub fn start(amqp_url: &str, topology: Topology, name: &str) -> Self {
-        Self { link: Arc::new(Link::start(amqp_url, topology.clone(), &format!("{name} consumer"), NoGear)), topology }
+        Self {
+            link: Arc::new(Link::start(amqp_url, topology.clone(), &format!("{name} consumer"), NoChannels)),
+            topology,
+        }
     }
 
     /// Consumes `queue` (full name) on a fresh channel; at most `prefetch` deliveries are unacknowledged at a time.
@@ -78,8 +85,8 @@ impl Subscriber {
     /// # Errors
     /// When there is no connection, or the broker refuses, within 20 seconds.
     pub async fn subscribe(&self, queue: &str, prefetch: u16) -> Result<Subscription, ConsumeError> {
-        let queue = short(queue)?;
-        self.bounded(async {
+        let queue = short_string(queue)?;
+        self.within_timeout(async {
             let channel = self.channel().await?;
             consume(channel, queue, prefetch, BasicConsumeOptions::default()).await
         })
@@ -92,7 +99,7 @@ impl Subscriber {
     /// # Errors
     /// As [`Subscriber::subscribe`].
     pub async fn subscribe_replies(&self, prefetch: u16) -> Result<(String, Subscription), ConsumeError> {
-        self.bounded(async {
+        self.within_timeout(async {
             let channel = self.channel().await?;
             let options = QueueDeclareOptions { exclusive: true, auto_delete: true, ..Default::default() };
             let queue = channel.queue_declare(ShortString::default(), options, FieldTable::default()).await?;
@@ -111,8 +118,8 @@ impl Subscriber {
     /// # Errors
     /// As [`Subscriber::subscribe`].
     pub async fn subscribe_events(&self, pattern: &str, prefetch: u16) -> Result<Subscription, ConsumeError> {
-        let (exchange, pattern) = (short(&self.topology.events_exchange())?, short(pattern)?);
-        self.bounded(async {
+        let (exchange, pattern) = (short_string(&self.topology.events_exchange())?, short_string(pattern)?);
+        self.within_timeout(async {
             let channel = self.channel().await?;
             let options = QueueDeclareOptions { exclusive: true, auto_delete: true, ..Default::default() };
             let queue =
@@ -132,10 +139,10 @@ impl Subscriber {
     /// # Errors
     /// As [`Subscriber::subscribe`].
     pub async fn subscribe_dead(&self, prefetch: u16) -> Result<Subscription, ConsumeError> {
-        let exchange = short(&self.topology.dead_exchange())?;
+        let exchange = short_string(&self.topology.dead_exchange())?;
         let work = self.topology.queues().into_iter().filter(|queue| matches!(queue.role, QueueRole::Work { .. }));
-        let keys = work.map(|queue| short(&queue.name)).collect::<Result<Vec<_>, _>>()?;
-        self.bounded(async {
+        let keys = work.map(|queue| short_string(&queue.name)).collect::<Result<Vec<_>, _>>()?;
+        self.within_timeout(async {
             let channel = self.channel().await?;
             let options = QueueDeclareOptions { exclusive: true, auto_delete: true, ..Default::default() };
             let queue =
@@ -167,11 +174,11 @@ impl Subscriber {
         self.link.close(limit).await;
     }
 
-    async fn bounded<T>(&self, work: impl Future<Output = Result<T, ConsumeError>>) -> Result<T, ConsumeError> {
+    async fn within_timeout<T>(&self, work: impl Future<Output = Result<T, ConsumeError>>) -> Result<T, ConsumeError> {
         match timeout(SUBSCRIBE_TIMEOUT, Box::pin(work)).await {
             Ok(result) => result,
             Err(_) => Err(match self.link.state() {
-                State::Down { failure: Some(reason), .. } => ConsumeError::Down(reason),
+                State::Down { failure: Some(reason), .. } => ConsumeError::Unreachable(reason),
                 _ => ConsumeError::Timeout,
             }),
         }
@@ -199,12 +206,12 @@ async fn consume(
     // Before consume: otherwise the broker sends everything it has.
     channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
     let stream = channel.basic_consume(queue, ShortString::default(), options, FieldTable::default()).await?;
-    Ok(Subscription { acks: Acks { channel }, stream })
+    Ok(Subscription { acker: Acker { channel }, stream })
 }
 
 /// One consumer on a channel of its own.
 pub struct Subscription {
-    acks: Acks,
+    acker: Acker,
     stream: lapin::Consumer,
 }
 
@@ -229,8 +236,8 @@ impl Subscription {
     }
 
     /// The handle to acknowledge with.
-    pub fn acks(&self) -> Acks {
-        self.acks.clone()
+    pub fn acker(&self) -> Acker {
+        self.acker.clone()
     }
 
     /// Asks the broker to send no more. What has arrived may still be handled and acknowledged.
@@ -238,8 +245,8 @@ impl Subscription {
     /// # Errors
     /// When the broker does not answer in time or the channel is gone.
     pub async fn cancel(&self) -> Result<(), ConsumeError> {
-        let cancel = self.acks.channel.basic_cancel(self.stream.tag(), BasicCancelOptions::default());
-        timeout(FAREWELL_TIMEOUT, cancel).await.map_err(|_| ConsumeError::Timeout)??;
+        let cancel = self.acker.channel.basic_cancel(self.stream.tag(), BasicCancelOptions::default());
+        timeout(CLOSE_TIMEOUT, cancel).await.map_err(|_| ConsumeError::Timeout)??;
         Ok(())
     }
 
@@ -248,19 +255,19 @@ impl Subscription {
     /// # Errors
     /// When the broker does not answer in time or the channel is already gone, which has the same effect.
     pub async fn close(self) -> Result<(), ConsumeError> {
-        let close = self.acks.channel.close(200, "done".into());
-        timeout(FAREWELL_TIMEOUT, close).await.map_err(|_| ConsumeError::Timeout)??;
+        let close = self.acker.channel.close(200, "done".into());
+        timeout(CLOSE_TIMEOUT, close).await.map_err(|_| ConsumeError::Timeout)??;
         Ok(())
     }
 }
 
 /// Acknowledges deliveries of one channel. Cheap to clone.
 #[derive(Clone)]
-pub struct Acks {
+pub struct Acker {
     channel: Channel,
 }
 
-impl Acks {
+impl Acker {
     /// Sends these acknowledgements.
     ///
     /// # Errors
@@ -286,6 +293,6 @@ impl Acks {
     }
 }
 
-fn short(name: &str) -> Result<ShortString, ConsumeError> {
+fn short_string(name: &str) -> Result<ShortString, ConsumeError> {
     ShortString::try_new(name).map_err(|_| ConsumeError::Name(name.to_owned()))
 }

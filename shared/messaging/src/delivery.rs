@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_of_any_integer_width_are_read_and_the_brokers_own_are_not_passed_on() {
+    fn integer_headers_of_any_width_are_read_and_broker_headers_dropped() {
         let mut headers = FieldTable::default();
         headers.insert("attempt".into(), AMQPValue::LongLongInt(3));
         headers.insert("x-delivery-count".into(), AMQPValue::LongInt(5));

@@ -7,25 +7,25 @@
 
 mod acks;
 mod backoff;
-mod census;
 mod consumer;
 mod delivery;
 mod link;
 pub mod management;
+pub mod metrics;
 mod outgoing;
 mod publisher;
-pub mod signals;
+mod queue_depths;
 pub mod topology;
 pub mod trace_context;
 
-pub use acks::{Ack, Outstanding};
+pub use acks::{Ack, UnackedDeliveries};
 pub use backoff::Backoff;
-pub use census::{QueueCount, count_queues};
-pub use consumer::{Acks, ConsumeError, Subscriber, Subscription};
+pub use consumer::{Acker, ConsumeError, Subscriber, Subscription};
 pub use delivery::{Delivery, Envelope};
 pub use outgoing::{
     EncodeError, FIRST_ATTEMPT, HEADER_ACTOR, HEADER_ATTEMPT, HEADER_TRACEPARENT, Outgoing, Target, encode,
 };
 pub use publisher::{CONFIRM_TIMEOUT, PublishError, Publisher};
-pub use topology::{Queue, QueueRole, QueueSpec, Rung, Topology, definitions_json, unversioned};
+pub use queue_depths::{QueueDepth, queue_depths};
+pub use topology::{Queue, QueueRole, QueueSpec, RetryDelay, Topology, definitions_json, unversioned};
 pub use trace_context::TraceParent;

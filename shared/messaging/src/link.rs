@@ -5,7 +5,7 @@
 //! never share a link, because a connection blocked by a resource alarm stalls its acknowledgements too.
 
 use crate::backoff::Backoff;
-use crate::signals;
+use crate::metrics::{CONNECTED, RECONNECTS};
 use crate::topology::Topology;
 use futures_util::StreamExt as _;
 use lapin::uri::AMQPUri;
@@ -28,26 +28,26 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 const BACKOFF_FIRST: Duration = Duration::from_millis(200);
 const BACKOFF_CAP: Duration = Duration::from_secs(5);
 /// A connection that lived this long was a success: the next loss is answered at once.
-const PROVEN_AFTER: Duration = Duration::from_secs(5);
+const STABLE_AFTER: Duration = Duration::from_secs(5);
 /// How often the state is looked at besides the events that lapin sends.
-const WATCH_INTERVAL: Duration = Duration::from_millis(200);
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// What a link opens on each fresh connection.
-pub(crate) trait Equip: Send + Sync + 'static {
+pub(crate) trait OpenChannels: Send + Sync + 'static {
     /// The channels that belong to one connection.
-    type Gear: Send + Sync + 'static;
+    type Channels: Send + Sync + 'static;
     /// Opens them. Whoever finds one of them broken cancels `broken`, and the whole connection is replaced.
-    fn equip(
+    fn open_channels(
         &self,
         connection: &Connection,
         broken: &CancellationToken,
-    ) -> impl Future<Output = Result<Self::Gear, lapin::Error>> + Send;
+    ) -> impl Future<Output = Result<Self::Channels, lapin::Error>> + Send;
 }
 
 /// One live connection with its channels.
 pub(crate) struct Session<G> {
     pub(crate) connection: Connection,
-    pub(crate) gear: G,
+    pub(crate) channels: G,
     /// Cancelled when the session is over, by its supervisor or by whoever found it broken.
     broken: CancellationToken,
 }
@@ -85,14 +85,19 @@ pub(crate) struct Link<G> {
 
 impl<G: Send + Sync + 'static> Link<G> {
     /// Starts the supervisor. Returns at once, whether or not the broker is there.
-    pub(crate) fn start<E: Equip<Gear = G>>(url: &str, topology: Topology, name: &str, equip: E) -> Self {
+    pub(crate) fn start<E: OpenChannels<Channels = G>>(
+        url: &str,
+        topology: Topology,
+        name: &str,
+        open_channels: E,
+    ) -> Self {
         let (sender, state) = watch::channel(State::Down { since: Instant::now(), failure: None });
         let link = Self { state, closing: CancellationToken::new() };
         let supervisor = Supervisor {
             uri: parse(url),
             topology,
             name: name.to_owned(),
-            equip,
+            open_channels,
             state: sender,
             closing: link.closing.clone(),
         };
@@ -132,18 +137,18 @@ impl<G> Drop for Link<G> {
     }
 }
 
-struct Supervisor<E: Equip> {
+struct Supervisor<E: OpenChannels> {
     uri: Result<AMQPUri, String>,
     topology: Topology,
     name: String,
-    equip: E,
-    state: watch::Sender<State<E::Gear>>,
+    open_channels: E,
+    state: watch::Sender<State<E::Channels>>,
     closing: CancellationToken,
 }
 
-impl<E: Equip> Supervisor<E> {
+impl<E: OpenChannels> Supervisor<E> {
     async fn run(self) {
-        let connected = metrics::gauge!(signals::CONNECTED, "connection" => self.name.clone());
+        let connected = metrics::gauge!(CONNECTED, "connection" => self.name.clone());
         let mut backoff = Backoff::new(BACKOFF_FIRST, BACKOFF_CAP);
         let mut established = 0_u64;
         let closing = self.closing.clone();
@@ -152,20 +157,20 @@ impl<E: Equip> Supervisor<E> {
             let reason = match attempt {
                 Ok(session) => {
                     if established > 0 {
-                        metrics::counter!(signals::RECONNECTS, "connection" => self.name.clone()).increment(1);
+                        metrics::counter!(RECONNECTS, "connection" => self.name.clone()).increment(1);
                     }
                     established += 1;
                     info!(connection = %self.name, "connected to the broker");
                     let begun = Instant::now();
                     let Some(reason) = self.serve(Arc::new(session), &connected).await else { break };
-                    if begun.elapsed() >= PROVEN_AFTER {
+                    if begun.elapsed() >= STABLE_AFTER {
                         backoff.reset();
                     }
-                    self.lost();
+                    self.mark_lost();
                     reason
                 }
                 Err(reason) => {
-                    self.failed(&reason);
+                    self.mark_failed(&reason);
                     reason
                 }
             };
@@ -182,15 +187,16 @@ impl<E: Equip> Supervisor<E> {
     }
 
     /// Dials, declares the topology and opens the channels.
-    async fn establish(&self) -> Result<Session<E::Gear>, String> {
+    async fn establish(&self) -> Result<Session<E::Channels>, String> {
         let uri = self.uri.clone()?;
         let work = async {
             let properties = ConnectionProperties::default().with_connection_name(self.name.as_str().into());
             let connection = Connection::connect_uri(uri, properties).await.map_err(|error| error.to_string())?;
             self.declare(&connection).await?;
             let broken = CancellationToken::new();
-            let gear = self.equip.equip(&connection, &broken).await.map_err(|error| error.to_string())?;
-            Ok(Session { connection, gear, broken })
+            let channels =
+                self.open_channels.open_channels(&connection, &broken).await.map_err(|error| error.to_string())?;
+            Ok(Session { connection, channels, broken })
         };
         // The state machine of a connection attempt is large; it lives on the heap so that its owner's does not.
         match timeout(CONNECT_TIMEOUT, Box::pin(work)).await {
@@ -213,11 +219,11 @@ impl<E: Equip> Supervisor<E> {
     }
 
     /// Offers the session until it breaks. `None` when the link was closed on purpose.
-    async fn serve(&self, session: Arc<Session<E::Gear>>, connected: &metrics::Gauge) -> Option<String> {
+    async fn serve(&self, session: Arc<Session<E::Channels>>, connected: &metrics::Gauge) -> Option<String> {
         self.state.send_replace(State::Up { session: session.clone(), blocked_since: None });
         connected.set(1.0);
         let mut events = std::pin::pin!(session.connection.events_listener());
-        let mut tick = interval(WATCH_INTERVAL);
+        let mut tick = interval(POLL_INTERVAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let ended = loop {
             tokio::select! {
@@ -233,11 +239,11 @@ impl<E: Equip> Supervisor<E> {
             if !session.connection.status().connected() {
                 break Some("the connection was closed".to_owned());
             }
-            self.note_blocking(session.connection.status().blocked(), connected);
+            self.update_blocked(session.connection.status().blocked(), connected);
         };
         session.broken.cancel();
-        let goodbye = session.connection.close(200, "closing".into());
-        match timeout(CLOSE_TIMEOUT, goodbye).await {
+        let close = session.connection.close(200, "closing".into());
+        match timeout(CLOSE_TIMEOUT, close).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => debug!(connection = %self.name, %error, "closing a broken connection"),
             Err(_) => debug!(connection = %self.name, "the broker did not answer the goodbye"),
@@ -245,7 +251,7 @@ impl<E: Equip> Supervisor<E> {
         ended
     }
 
-    fn note_blocking(&self, blocked: bool, connected: &metrics::Gauge) {
+    fn update_blocked(&self, blocked: bool, connected: &metrics::Gauge) {
         self.state.send_if_modified(|state| {
             let State::Up { blocked_since, .. } = state else { return false };
             if blocked == blocked_since.is_some() {
@@ -258,11 +264,11 @@ impl<E: Equip> Supervisor<E> {
         });
     }
 
-    fn lost(&self) {
+    fn mark_lost(&self) {
         self.state.send_replace(State::Down { since: Instant::now(), failure: None });
     }
 
-    fn failed(&self, reason: &str) {
+    fn mark_failed(&self, reason: &str) {
         let failure = Some(Arc::from(reason));
         self.state.send_modify(|state| {
             let since = if let State::Down { since, .. } = state { *since } else { Instant::now() };

@@ -242,14 +242,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn credentials_are_decoded_and_leave_the_address() {
+    fn credentials_are_decoded_and_removed_from_the_url() {
         let client = Management::new("http://us%40er:p%2Fw@127.0.0.1:15672/", "/").unwrap();
         assert_eq!((client.user.as_str(), client.password.as_str()), ("us@er", "p/w"));
         assert_eq!(client.base.as_str(), "http://127.0.0.1:15672/");
     }
 
     #[test]
-    fn an_address_that_is_none_is_an_error() {
+    fn invalid_url_is_refused() {
         assert!(Management::new("nonsense", "/").is_err());
         assert!(Management::new("mailto:a@b.c", "/").is_err());
     }

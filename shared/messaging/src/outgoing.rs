@@ -2,7 +2,7 @@
 //!
 //! Building one does no I/O. The envelope carries ids only, never a guest's data: headers are shown to operators.
 
-use crate::topology::{Rung, unversioned};
+use crate::topology::{RetryDelay, unversioned};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use pvt_domain::failure::Failure;
@@ -28,7 +28,7 @@ pub enum Target {
     /// Exchange `events`; the key is the unversioned type.
     Events,
     /// A rung of the ladder; the key is the full name of the home queue.
-    Retry(Rung),
+    Retry(RetryDelay),
     /// The dead letters; the key is the full name of the work queue that gave up.
     Dead,
     /// The default exchange; the key is the full name of the queue.
@@ -148,28 +148,28 @@ impl Outgoing {
 
     /// Sets the booking.
     #[must_use]
-    pub fn correlated(mut self, booking: Uuid) -> Self {
+    pub fn with_correlation_id(mut self, booking: Uuid) -> Self {
         self.correlation_id = Some(booking);
         self
     }
 
     /// Asks for the result in `queue`.
     #[must_use]
-    pub fn replying_to(mut self, queue: impl Into<String>) -> Self {
+    pub fn with_reply_to(mut self, queue: impl Into<String>) -> Self {
         self.reply_to = Some(queue.into());
         self
     }
 
     /// Continues this trace.
     #[must_use]
-    pub fn traced(mut self, traceparent: Option<String>) -> Self {
+    pub fn with_traceparent(mut self, traceparent: Option<String>) -> Self {
         self.traceparent = traceparent;
         self
     }
 
     /// Says who asked.
     #[must_use]
-    pub fn by(mut self, actor: impl Into<String>) -> Self {
+    pub fn with_actor(mut self, actor: impl Into<String>) -> Self {
         self.actor = Some(actor.into());
         self
     }
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn an_oversize_body_never_leaves() {
+    fn oversize_body_is_refused() {
         let error = Outgoing::command("k", Uuid::nil(), &Note { text: "x".repeat(MAX_BODY_BYTES) }).unwrap_err();
         assert!(matches!(Failure::from(error), Failure::Reject(cause) if cause.class == "encode_failed"));
     }

@@ -4,18 +4,18 @@
 //! route) and never retries by itself: an error says that the outcome is unknown, and whoever repeats must repeat the
 //! same id.
 
+mod amqp_message;
 mod error;
-mod lane;
-mod prepared;
+mod publish_channel;
 
 pub use error::PublishError;
 
-use crate::link::{Equip, Link, State};
+use crate::link::{Link, OpenChannels, State};
+use crate::metrics::{PUBLISH_CONFIRM_SECONDS, PUBLISH_FAILURES};
 use crate::outgoing::Outgoing;
-use crate::signals;
 use crate::topology::Topology;
-use lane::{Done, Lane, Request, Tally};
-use prepared::{ExchangeNames, Prepared};
+use amqp_message::{AmqpMessage, ExchangeNames};
+use publish_channel::{ChunkConfirms, Completion, PublishChannel, Request};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 /// For one publish in all: waiting for a connection, sending, and the broker's confirm.
 pub const CONFIRM_TIMEOUT: Duration = Duration::from_secs(5);
 /// Channels on the connection. The broker serves each with a process of its own.
-const LANES: usize = 4;
+const CHANNELS: usize = 4;
 /// How long a broker that is known to be away is waited for.
 const DOWN_GRACE: Duration = Duration::from_secs(1);
 /// Messages that share one budget in [`Publisher::publish_all`].
@@ -39,27 +39,27 @@ pub struct Publisher {
 }
 
 struct Shared {
-    link: Link<Vec<Lane>>,
+    link: Link<Vec<PublishChannel>>,
     exchanges: ExchangeNames,
-    next_lane: AtomicUsize,
+    next_channel: AtomicUsize,
     confirm_seconds: metrics::Histogram,
 }
 
-struct LaneSet;
+struct ConfirmChannels;
 
-impl Equip for LaneSet {
-    type Gear = Vec<Lane>;
+impl OpenChannels for ConfirmChannels {
+    type Channels = Vec<PublishChannel>;
 
-    async fn equip(
+    async fn open_channels(
         &self,
         connection: &lapin::Connection,
         broken: &CancellationToken,
-    ) -> Result<Vec<Lane>, lapin::Error> {
-        let mut lanes = Vec::with_capacity(LANES);
-        for _ in 0..LANES {
-            lanes.push(Lane::open(connection, broken).await?);
+    ) -> Result<Vec<PublishChannel>, lapin::Error> {
+        let mut channels = Vec::with_capacity(CHANNELS);
+        for _ in 0..CHANNELS {
+            channels.push(PublishChannel::open(connection, broken).await?);
         }
-        Ok(lanes)
+        Ok(channels)
     }
 }
 
@@ -68,9 +68,9 @@ impl Publisher {
     /// broker's console shows. Must be called within a tokio runtime.
     pub fn start(amqp_url: &str, topology: Topology, name: &str) -> Self {
         let exchanges = ExchangeNames::of(&topology);
-        let link = Link::start(amqp_url, topology, &format!("{name} publisher"), LaneSet);
-        let confirm_seconds = metrics::histogram!(signals::PUBLISH_CONFIRM_SECONDS);
-        Self { shared: Arc::new(Shared { link, exchanges, next_lane: AtomicUsize::new(0), confirm_seconds }) }
+        let link = Link::start(amqp_url, topology, &format!("{name} publisher"), ConfirmChannels);
+        let confirm_seconds = metrics::histogram!(PUBLISH_CONFIRM_SECONDS);
+        Self { shared: Arc::new(Shared { link, exchanges, next_channel: AtomicUsize::new(0), confirm_seconds }) }
     }
 
     /// Publishes and waits for the broker's confirm, [`CONFIRM_TIMEOUT`] in all. Dropping the future does not take the
@@ -81,14 +81,17 @@ impl Publisher {
     pub async fn publish(&self, message: Outgoing) -> Result<(), PublishError> {
         let begun = Instant::now();
         let sent = async {
-            let prepared = Prepared::new(&message, &self.shared.exchanges)?;
-            let lane = self.lane().await?;
+            let prepared = AmqpMessage::new(&message, &self.shared.exchanges)?;
+            let channel = self.channel().await?;
             let (done, confirmed) = oneshot::channel();
-            lane.send(Request { message: prepared, done: Done::One(done) }).await.map_err(|_| PublishError::Lost)?;
+            channel
+                .send(Request { message: prepared, done: Completion::One(done) })
+                .await
+                .map_err(|_| PublishError::Lost)?;
             confirmed.await.map_err(|_| PublishError::Lost)?
         };
         let result = timeout_at(begun + CONFIRM_TIMEOUT, sent).await.unwrap_or(Err(PublishError::Timeout));
-        self.account(begun, &result, 1);
+        self.record_outcome(begun, &result, 1);
         result
     }
 
@@ -102,21 +105,21 @@ impl Publisher {
             let begun = Instant::now();
             let sent = self.publish_chunk(chunk);
             let result = timeout_at(begun + CONFIRM_TIMEOUT, sent).await.unwrap_or(Err(PublishError::Timeout));
-            self.account(begun, &result, chunk.len());
+            self.record_outcome(begun, &result, chunk.len());
             result?;
         }
         Ok(())
     }
 
     async fn publish_chunk(&self, chunk: &[Outgoing]) -> Result<(), PublishError> {
-        let (tally, confirmed) = Tally::new(chunk.len());
+        let (confirms, confirmed) = ChunkConfirms::new(chunk.len());
         for message in chunk {
-            let prepared = Prepared::new(message, &self.shared.exchanges)?;
-            let lane = self.lane().await?;
-            let request = Request { message: prepared, done: Done::Part(tally.clone()) };
-            lane.send(request).await.map_err(|_| PublishError::Lost)?;
+            let prepared = AmqpMessage::new(message, &self.shared.exchanges)?;
+            let channel = self.channel().await?;
+            let request = Request { message: prepared, done: Completion::Part(confirms.clone()) };
+            channel.send(request).await.map_err(|_| PublishError::Lost)?;
         }
-        drop(tally);
+        drop(confirms);
         confirmed.await.map_err(|_| PublishError::Lost)?
     }
 
@@ -125,7 +128,7 @@ impl Publisher {
     /// # Errors
     /// [`PublishError::Invalid`].
     pub fn check(&self, message: &Outgoing) -> Result<(), PublishError> {
-        Prepared::new(message, &self.shared.exchanges).map(drop)
+        AmqpMessage::new(message, &self.shared.exchanges).map(drop)
     }
 
     /// Connected, with all channels open, and not blocked by an alarm.
@@ -139,8 +142,8 @@ impl Publisher {
     }
 
     /// The next channel in turn, waiting for a connection where there is a chance of one.
-    async fn lane(&self) -> Result<mpsc::Sender<Request>, PublishError> {
-        let turn = self.shared.next_lane.fetch_add(1, Ordering::Relaxed);
+    async fn channel(&self) -> Result<mpsc::Sender<Request>, PublishError> {
+        let turn = self.shared.next_channel.fetch_add(1, Ordering::Relaxed);
         let mut watch = None;
         loop {
             match self.shared.link.state() {
@@ -149,13 +152,13 @@ impl Publisher {
                     if blocked_since.is_some_and(|since| since.elapsed() > DOWN_GRACE) {
                         return Err(PublishError::Blocked);
                     }
-                    let lanes = &session.gear;
-                    let lane = lanes.get(turn % lanes.len().max(1)).ok_or(PublishError::Lost)?;
-                    return Ok(lane.requests());
+                    let channels = &session.channels;
+                    let channel = channels.get(turn % channels.len().max(1)).ok_or(PublishError::Lost)?;
+                    return Ok(channel.requests());
                 }
                 State::Down { since, failure } => {
                     if let Some(reason) = failure.filter(|_| since.elapsed() > DOWN_GRACE) {
-                        return Err(PublishError::Down(reason));
+                        return Err(PublishError::Unreachable(reason));
                     }
                 }
             }
@@ -164,11 +167,11 @@ impl Publisher {
         }
     }
 
-    fn account(&self, begun: Instant, result: &Result<(), PublishError>, count: usize) {
+    fn record_outcome(&self, begun: Instant, result: &Result<(), PublishError>, count: usize) {
         match result {
             Ok(()) => self.shared.confirm_seconds.record(begun.elapsed().as_secs_f64()),
             Err(error) => {
-                metrics::counter!(signals::PUBLISH_FAILURES, "class" => error.class()).increment(count as u64);
+                metrics::counter!(PUBLISH_FAILURES, "class" => error.class()).increment(count as u64);
             }
         }
     }

@@ -5,13 +5,13 @@
 
 mod declare;
 mod definitions;
-mod ladder;
 mod policy;
+mod retry_delay;
 
 pub use declare::DeclareError;
 pub use definitions::definitions_json;
-pub use ladder::Rung;
 pub use policy::{CRASH_BACKSTOP_DELIVERIES, DEAD_QUEUE_MAX_MESSAGES, Policy, WORK_QUEUE_MAX_MESSAGES};
+pub use retry_delay::RetryDelay;
 
 use pvt_domain::partition::partition_of;
 
@@ -102,7 +102,7 @@ pub enum QueueRole {
         of: String,
     },
     /// Holds messages until their time to live sends them home.
-    Retry(Rung),
+    Retry(RetryDelay),
     /// Holds what had no route; must stay empty.
     Unroutable,
 }
@@ -150,7 +150,7 @@ pub struct ExchangeSpec {
 pub struct Topology {
     prefix: String,
     partitions: u16,
-    ladder_divisor: u32,
+    retry_divisor: u32,
 }
 
 impl Topology {
@@ -159,7 +159,7 @@ impl Topology {
     /// `partitions` is clamped to 1..=[`MAX_PARTITIONS`]. It may be raised while queues are empty of bookings'
     /// commands; see `pvt_domain::partition`.
     pub fn new(prefix: &str, partitions: u16) -> Self {
-        Self { prefix: prefix.to_owned(), partitions: partitions.clamp(1, MAX_PARTITIONS), ladder_divisor: 1 }
+        Self { prefix: prefix.to_owned(), partitions: partitions.clamp(1, MAX_PARTITIONS), retry_divisor: 1 }
     }
 
     /// The same topology with every rung of the retry ladder shortened by `divisor`: tests climb a ladder in
@@ -167,8 +167,8 @@ impl Topology {
     ///
     /// The time to live is an argument of the queue, so one prefix must always use one divisor.
     #[must_use]
-    pub fn with_ladder_divisor(mut self, divisor: u32) -> Self {
-        self.ladder_divisor = divisor.max(1);
+    pub fn with_retry_divisor(mut self, divisor: u32) -> Self {
+        self.retry_divisor = divisor.max(1);
         self
     }
 
@@ -183,8 +183,8 @@ impl Topology {
     }
 
     /// How much shorter than in production the ladder is.
-    pub fn ladder_divisor(&self) -> u32 {
-        self.ladder_divisor
+    pub fn retry_divisor(&self) -> u32 {
+        self.retry_divisor
     }
 
     /// A name of this topology: the prefix and `base`.
@@ -213,8 +213,8 @@ impl Topology {
     }
 
     /// `retry.*`: the routing key is the full name of the home queue.
-    pub fn retry_exchange(&self, rung: Rung) -> String {
-        self.name(rung.base_name())
+    pub fn retry_exchange(&self, delay: RetryDelay) -> String {
+        self.name(delay.base_name())
     }
 
     /// The full name of the queue that holds what had no route.
@@ -266,7 +266,7 @@ impl Topology {
             routed(events, "topic"),
             routed(dead, "direct"),
         ];
-        all.extend(Rung::ALL.map(|rung| plain(self.retry_exchange(rung), "fanout")));
+        all.extend(RetryDelay::ALL.map(|delay| plain(self.retry_exchange(delay), "fanout")));
         all
     }
 
@@ -276,7 +276,7 @@ impl Topology {
         all.extend(FEEDS.iter().map(|feed| self.feed_queue(feed)));
         let dead: Vec<_> = all.iter().map(|work| self.dead_queue_of(&work.name)).collect();
         all.extend(dead);
-        all.extend(Rung::ALL.map(|rung| self.retry_queue(rung)));
+        all.extend(RetryDelay::ALL.map(|delay| self.retry_queue(delay)));
         all.push(QueueSpec {
             name: self.unroutable_queue(),
             role: QueueRole::Unroutable,
@@ -315,11 +315,11 @@ impl Topology {
         }
     }
 
-    fn retry_queue(&self, rung: Rung) -> QueueSpec {
-        let name = self.retry_exchange(rung);
+    fn retry_queue(&self, delay: RetryDelay) -> QueueSpec {
+        let name = self.retry_exchange(delay);
         QueueSpec {
             name: name.clone(),
-            role: QueueRole::Retry(rung),
+            role: QueueRole::Retry(delay),
             bindings: vec![Binding { exchange: name, key: String::new() }],
         }
     }

@@ -107,7 +107,7 @@ mod tests {
     const EXAMPLE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
     #[test]
-    fn the_standards_example_round_trips() {
+    fn w3c_example_round_trips() {
         let parsed: TraceParent = EXAMPLE.parse().unwrap();
         assert_eq!(parsed.to_string(), EXAMPLE);
         assert_eq!(parsed.trace_id(), "4bf92f3577b34da6a3ce929d0e0e4736");
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_child_stays_in_the_trace() {
+    fn child_keeps_the_trace_id() {
         let parent: TraceParent = EXAMPLE.parse().unwrap();
         let child = parent.child();
         assert_eq!(child.trace_id(), parent.trace_id());
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_standard_forbids_is_refused() {
+    fn malformed_traceparents_are_refused() {
         for bad in [
             "",
             "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_header_a_trace_begins() {
+    fn malformed_header_starts_a_new_trace() {
         let made = TraceParent::continue_or_generate(Some("nonsense"));
         assert!(made.to_string().parse::<TraceParent>().is_ok());
     }

@@ -3,7 +3,7 @@
 
 use pvt_local_engines::{EngineKind, Instance, PortPlan, Urls};
 use pvt_messaging::management::Management;
-use pvt_messaging::{CONFIRM_TIMEOUT, Outgoing, PublishError, Publisher, Rung, Subscriber, Target, Topology};
+use pvt_messaging::{CONFIRM_TIMEOUT, Outgoing, PublishError, Publisher, RetryDelay, Subscriber, Target, Topology};
 use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::ops::Deref;
@@ -31,7 +31,7 @@ async fn broker() -> &'static (String, String) {
 fn topology() -> Swept {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let prefix = format!("ms{}-{}.", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-    Swept(Topology::new(&prefix, 1).with_ladder_divisor(50))
+    Swept(Topology::new(&prefix, 1).with_retry_divisor(50))
 }
 
 /// Deletes a topology when dropped, also after a failure.
@@ -72,18 +72,18 @@ fn note(target: Target, key: impl Into<String>, id: Uuid) -> Outgoing {
 }
 
 #[tokio::test]
-async fn a_broker_that_is_away_is_an_error_within_the_time_allowed_and_soon_at_once() {
+async fn unreachable_broker_fails_in_time_then_at_once() {
     // A port that was free a moment ago: nobody listens.
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let publisher =
         Publisher::start(&format!("amqp://guest:guest@127.0.0.1:{port}/%2f"), Topology::new("away.", 1), "test");
     let begun = Instant::now();
     let first = publisher.publish(note(Target::Events, "a.b", Uuid::nil())).await;
-    assert!(matches!(first, Err(PublishError::Down(_) | PublishError::Timeout)), "{first:?}");
+    assert!(matches!(first, Err(PublishError::Unreachable(_) | PublishError::Timeout)), "{first:?}");
     assert!(begun.elapsed() <= CONFIRM_TIMEOUT + Duration::from_secs(1));
     let begun = Instant::now();
     let second = publisher.publish(note(Target::Events, "a.b", Uuid::nil())).await;
-    assert!(matches!(second, Err(PublishError::Down(_))), "{second:?}");
+    assert!(matches!(second, Err(PublishError::Unreachable(_))), "{second:?}");
     assert!(begun.elapsed() < Duration::from_millis(500), "known to be down: no waiting");
     assert!(!publisher.is_ready());
     publisher.close(Duration::from_secs(1)).await;
@@ -91,7 +91,7 @@ async fn a_broker_that_is_away_is_an_error_within_the_time_allowed_and_soon_at_o
 }
 
 #[tokio::test]
-async fn a_peer_that_never_answers_is_an_error_within_the_time_allowed() {
+async fn silent_peer_times_out() {
     // Accepts connections in its backlog and says nothing, like a host behind a broken network.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = silent.local_addr().unwrap().port();
@@ -105,7 +105,7 @@ async fn a_peer_that_never_answers_is_an_error_within_the_time_allowed() {
 }
 
 #[tokio::test]
-async fn a_publisher_started_before_its_broker_answers_waits_for_it() {
+async fn publisher_waits_for_its_connection() {
     let (url, _) = broker().await;
     let topology = topology();
     let publisher = Publisher::start(url, topology.clone(), "test");
@@ -115,7 +115,7 @@ async fn a_publisher_started_before_its_broker_answers_waits_for_it() {
 }
 
 #[tokio::test]
-async fn everything_published_arrives_once_with_its_envelope() {
+async fn published_messages_arrive_once_with_their_envelope() {
     let (url, _) = broker().await;
     let topology = topology();
     let publisher = Publisher::start(url, topology.clone(), "test");
@@ -125,10 +125,10 @@ async fn everything_published_arrives_once_with_its_envelope() {
         .map(|id| {
             let key = topology.command_key("booking.request.v1", "pvt-montreal");
             note(Target::Commands, key, *id)
-                .correlated(*id)
-                .by("user:1")
-                .replying_to("r")
-                .traced(Some("00-x".into()))
+                .with_correlation_id(*id)
+                .with_actor("user:1")
+                .with_reply_to("r")
+                .with_traceparent(Some("00-x".into()))
                 .with_header("k", "v")
         })
         .collect();
@@ -147,7 +147,7 @@ async fn everything_published_arrives_once_with_its_envelope() {
             (Some("user:1"), Some("r"), Some("v"))
         );
         assert!(envelope.timestamp.is_some() && envelope.traceparent.as_deref() == Some("00-x"));
-        subscription.acks().send(&[pvt_messaging::Ack { tag: delivery.tag, multiple: false }]).await.unwrap();
+        subscription.acker().send(&[pvt_messaging::Ack { tag: delivery.tag, multiple: false }]).await.unwrap();
     }
     assert_eq!(seen, sent.into_iter().collect());
     subscriber.close(SOON).await;
@@ -155,14 +155,14 @@ async fn everything_published_arrives_once_with_its_envelope() {
 }
 
 #[tokio::test]
-async fn a_rung_sends_home_and_what_has_no_route_is_kept() {
+async fn delayed_messages_return_to_their_queue_and_unroutable_ones_are_kept() {
     let (url, _) = broker().await;
     let topology = topology();
     let publisher = Publisher::start(url, topology.clone(), "test");
     let home = topology.name("emails");
     let begun = Instant::now();
     for n in 1..=100 {
-        publisher.publish(note(Target::Retry(Rung::S5), home.clone(), Uuid::from_u128(n))).await.unwrap();
+        publisher.publish(note(Target::Retry(RetryDelay::S5), home.clone(), Uuid::from_u128(n))).await.unwrap();
     }
     publisher.publish(note(Target::Commands, "nobody.listens", Uuid::from_u128(7))).await.unwrap();
 
@@ -181,7 +181,7 @@ async fn a_rung_sends_home_and_what_has_no_route_is_kept() {
 }
 
 #[tokio::test]
-async fn policies_reach_the_queues() {
+async fn policies_are_applied_to_the_queues() {
     let (url, management) = broker().await;
     let topology = topology();
     let publisher = Publisher::start(url, topology.clone(), "test");
@@ -207,7 +207,7 @@ async fn policies_reach_the_queues() {
 }
 
 #[tokio::test]
-async fn a_full_queue_refuses() {
+async fn full_queue_nacks_publishes() {
     let (url, _) = broker().await;
     let topology = topology();
     let publisher = Publisher::start(url, topology.clone(), "test");
@@ -227,7 +227,7 @@ async fn a_full_queue_refuses() {
 }
 
 #[tokio::test]
-async fn replies_reach_whoever_waits() {
+async fn replies_arrive_in_the_reply_queue() {
     let (url, _) = broker().await;
     let topology = topology();
     let publisher = Publisher::start(url, topology.clone(), "test");

@@ -11,7 +11,7 @@ use pvt_domain::booking::Status;
 use pvt_domain::ids::{BlockId, BookingId, PropertyId};
 use pvt_domain::nights::Nights;
 use pvt_stores::mongo::bookings::{BookingFilter, Whose};
-use pvt_testkit::{Namespace, soon};
+use pvt_testkit::{Namespace, days_from_now};
 use uuid::Uuid;
 
 const STAYS: u64 = 300;
@@ -24,8 +24,8 @@ async fn fill(raw: &mongodb::Database) -> Result<()> {
         bookings.push(doc! {
             "_id": id.to_string(), "property_id": property,
             "status": if number % 3 == 0 { "cancelled" } else { "confirmed" },
-            "stays": [{ "room_type_id": "dorm", "arrival": soon(number).to_string(),
-            "departure": soon(number + 2).to_string(), "guests": 1, "assigned_beds": ["a"] }],
+            "stays": [{ "room_type_id": "dorm", "arrival": days_from_now(number).to_string(),
+            "departure": days_from_now(number + 2).to_string(), "guests": 1, "assigned_beds": ["a"] }],
             "history": [{ "at": "2026-12-01T12:00:01.000Z", "from": "requested", "to": "confirmed" }],
             "updated_at": "2026-12-01T12:00:01.000Z",
         });
@@ -43,13 +43,13 @@ async fn no_query_of_the_workers_looks_at_everything() -> Result<()> {
     fill(&raw).await?;
     raw.run_command(doc! { "profile": 2 }).await?;
     let here = PropertyId::from("here");
-    let expected = mongo.expected(&here, Nights::new(soon(100), soon(103))).await?;
+    let expected = mongo.expected(&here, Nights::new(days_from_now(100), days_from_now(103))).await?;
     assert_eq!(expected.len(), 2, "the third is cancelled");
     // What the fixture lacks cannot be read as a whole booking, but the server has answered by then.
-    let _ = mongo.occupants(&here, Nights::new(soon(100), soon(103))).await;
+    let _ = mongo.occupants(&here, Nights::new(days_from_now(100), days_from_now(103))).await;
     let _ = mongo.bookings([BookingId::from_uuid(Uuid::nil())]).await?;
     let _ = mongo.blocks([BlockId::from_uuid(Uuid::nil())]).await?;
-    let _ = mongo.claimed_nights(&here, soon(0)).await?;
+    let _ = mongo.claimed_nights(&here, days_from_now(0)).await?;
     let _ = mongo.property_snapshot(&here).await;
     let profile = queries(&raw).await?;
     assert!(profile.len() >= 5, "{profile:?}");
@@ -87,7 +87,7 @@ async fn no_list_of_the_api_looks_at_everything_or_sorts() -> Result<()> {
         all(here()),
         all(Whose::Client("a1b2".to_owned())),
         BookingFilter { status: Some(Status::Confirmed), ..all(here()) },
-        BookingFilter { arrival_from: Some(soon(10)), arrival_until: Some(soon(12)), ..all(here()) },
+        BookingFilter { arrival_from: Some(days_from_now(10)), arrival_until: Some(days_from_now(12)), ..all(here()) },
         BookingFilter { email: Some("ada@example.com".to_owned()), ..all(here()) },
     ];
     for filter in &lists {

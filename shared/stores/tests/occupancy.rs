@@ -5,13 +5,13 @@ use chrono::{Days, NaiveDate, Utc};
 use futures_util::TryStreamExt;
 use mongodb::bson::{Document, doc};
 use pvt_domain::booking::StayRequest;
-use pvt_domain::decide::{Known, decide};
+use pvt_domain::decide::{KnownState, decide};
 use pvt_domain::demo;
+use pvt_domain::grid::OccupancyGrid;
 use pvt_domain::ids::{BlockId, BookingId, PropertyId};
 use pvt_domain::messages::{BlockBeds, BookingCommand, RequestBooking};
 use pvt_domain::nights::Nights;
 use pvt_domain::rates::{DateSet, RateCalendar, Rates};
-use pvt_domain::view::PropertyView;
 use pvt_stores::mongo::Mongo;
 use pvt_stores::mongo::audit::AuditEntry;
 use pvt_testkit::Namespace;
@@ -42,7 +42,7 @@ async fn fill(mongo: &Mongo, properties: &[PropertyId]) -> Result<()> {
         let mut inventory = demo::hostel();
         inventory.property.id = property.clone();
         mongo.save_inventory(&inventory).await?;
-        let view = PropertyView::new(Arc::new(inventory), day(0));
+        let view = OccupancyGrid::new(Arc::new(inventory), day(0));
         let mut commands = Vec::new();
         for number in 0..60 {
             let asked = request(property, &format!("{property}-{number}"), 1 + 2 * number, 2)?;
@@ -62,7 +62,8 @@ async fn fill(mongo: &Mongo, properties: &[PropertyId]) -> Result<()> {
         commands.push((Uuid::new_v4(), BookingCommand::Block(block)));
         let (views, fresh) = (HashMap::from([(property.clone(), view)]), HashSet::from([property.clone()]));
         let (bookings, blocks, occupied) = (HashMap::new(), HashMap::new(), HashMap::new());
-        let known = Known { views: &views, fresh: &fresh, bookings: &bookings, blocks: &blocks, occupied: &occupied };
+        let known =
+            KnownState { grids: &views, fresh: &fresh, bookings: &bookings, blocks: &blocks, occupied: &occupied };
         let commands: Vec<(Uuid, &BookingCommand)> = commands.iter().map(|(id, command)| (*id, command)).collect();
         let decisions = decide(known, &commands, Utc::now().into()).ok().context("something is missing")?;
         mongo.commit(&decisions).await?;

@@ -13,13 +13,13 @@ const TIMEOUT: Duration = Duration::from_secs(40);
 
 /// What the API answered.
 #[derive(Debug, Clone)]
-pub(crate) struct Answer {
+pub(crate) struct ApiResponse {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Value,
 }
 
-impl Answer {
+impl ApiResponse {
     /// A header's text; empty when absent.
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
@@ -43,7 +43,7 @@ impl Answer {
 
 /// A request that was accepted.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Booked {
+pub(crate) struct AcceptedBooking {
     pub(crate) id: Uuid,
     pub(crate) token: String,
 }
@@ -77,7 +77,7 @@ impl Client {
         path: &str,
         headers: &[(&str, &str)],
         body: Option<Vec<u8>>,
-    ) -> Result<Answer> {
+    ) -> Result<ApiResponse> {
         let mut request = self.http.request(method, format!("{}{path}", self.base));
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -88,40 +88,40 @@ impl Client {
         let response = request.send().await?;
         let (status, headers) = (response.status(), response.headers().clone());
         let text = response.text().await?;
-        Ok(Answer { status, headers, body: serde_json::from_str(&text).unwrap_or(Value::String(text)) })
+        Ok(ApiResponse { status, headers, body: serde_json::from_str(&text).unwrap_or(Value::String(text)) })
     }
 
     /// `POST` of JSON with these headers.
-    pub(crate) async fn post(&self, path: &str, headers: &[(&str, &str)], body: &Value) -> Result<Answer> {
+    pub(crate) async fn post(&self, path: &str, headers: &[(&str, &str)], body: &Value) -> Result<ApiResponse> {
         let mut all = vec![("content-type", "application/json")];
         all.extend(headers);
         self.send(Method::POST, path, &all, Some(body.to_string().into_bytes())).await
     }
 
     /// `POST /api/bookings` with this key.
-    pub(crate) async fn ask(&self, key: &str, body: &Value) -> Result<Answer> {
+    pub(crate) async fn request_booking(&self, key: &str, body: &Value) -> Result<ApiResponse> {
         self.post("/api/bookings", &[("idempotency-key", key)], body).await
     }
 
-    /// As [`Client::ask`], waiting for the decision.
-    pub(crate) async fn ask_and_wait(&self, key: &str, body: &Value) -> Result<Answer> {
+    /// As [`Client::request_booking`], waiting for the decision.
+    pub(crate) async fn request_booking_and_wait(&self, key: &str, body: &Value) -> Result<ApiResponse> {
         self.post("/api/bookings", &[("idempotency-key", key), ("prefer", "wait=30")], body).await
     }
 
     /// Asks for a booking, which must be accepted.
-    pub(crate) async fn book(&self, key: &str, body: &Value) -> Result<Booked> {
-        let answer = self.ask(key, body).await?;
+    pub(crate) async fn book(&self, key: &str, body: &Value) -> Result<AcceptedBooking> {
+        let answer = self.request_booking(key, body).await?;
         ensure!(answer.status == StatusCode::ACCEPTED, "{answer:?}");
         booked(&answer)
     }
 
-    pub(crate) async fn get(&self, path: &str) -> Result<Answer> {
+    pub(crate) async fn get(&self, path: &str) -> Result<ApiResponse> {
         self.send(Method::GET, path, &[], None).await
     }
 
     /// The booking as its guest sees it once it is decided.
-    pub(crate) async fn decided(&self, booked: &Booked) -> Result<Value> {
-        let Booked { id, token } = booked;
+    pub(crate) async fn wait_for_decision(&self, booked: &AcceptedBooking) -> Result<Value> {
+        let AcceptedBooking { id, token } = booked;
         for _ in 0..4 {
             let answer = self.get(&format!("/api/bookings/{id}?token={token}&wait=20s")).await?;
             // The store may be away for a moment in tests that take it away.
@@ -133,14 +133,14 @@ impl Client {
     }
 
     /// Cancels, waiting for the decision.
-    pub(crate) async fn cancel(&self, booked: &Booked) -> Result<Answer> {
-        let Booked { id, token } = booked;
+    pub(crate) async fn cancel(&self, booked: &AcceptedBooking) -> Result<ApiResponse> {
+        let AcceptedBooking { id, token } = booked;
         self.send(Method::DELETE, &format!("/api/bookings/{id}?token={token}"), &[("prefer", "wait=30")], None).await
     }
 }
 
 /// The id and the token in an answer.
-pub(crate) fn booked(answer: &Answer) -> Result<Booked> {
+pub(crate) fn booked(answer: &ApiResponse) -> Result<AcceptedBooking> {
     let id = answer.text("/id").parse().with_context(|| format!("{answer:?}"))?;
-    Ok(Booked { id, token: answer.text("/token").to_owned() })
+    Ok(AcceptedBooking { id, token: answer.text("/token").to_owned() })
 }

@@ -35,7 +35,7 @@ impl Mailbox {
     }
 
     /// Makes it fail: see the sink's `/dev/mail/faults`.
-    pub(crate) async fn misbehave(&self, fault: &Value) -> Result<()> {
+    pub(crate) async fn inject_fault(&self, fault: &Value) -> Result<()> {
         self.http.post(format!("{}/faults", self.base)).json(fault).send().await?.error_for_status()?;
         Ok(())
     }

@@ -2,26 +2,26 @@
 //! end.
 
 mod client;
-mod crew;
+mod expectations;
+mod in_process_workers;
 mod mailbox;
-mod outsider;
 mod ports;
 mod program;
+mod rival_writer;
 mod stack;
 mod stripe;
-mod verdict;
 
-pub(crate) use client::{Answer, Booked, booked};
-pub(crate) use crew::Crew;
+pub(crate) use client::{AcceptedBooking, ApiResponse, booked};
+pub(crate) use expectations::Expectations;
+pub(crate) use in_process_workers::InProcessWorkers;
 pub(crate) use mailbox::Mailbox;
-pub(crate) use outsider::Outsider;
 pub(crate) use program::{Program, pvt};
-pub(crate) use stack::{Plan, Stack, WEBHOOK_SECRET};
-pub(crate) use verdict::Verdict;
+pub(crate) use rival_writer::RivalWriter;
+pub(crate) use stack::{Stack, StackBuilder, WEBHOOK_SECRET};
 
 use std::time::Duration;
 
 /// For what takes milliseconds on an idle machine; long enough for a busy one.
-pub(crate) const SOON: Duration = Duration::from_secs(30);
+pub(crate) const SHORT_TIMEOUT: Duration = Duration::from_secs(30);
 /// For what an engine's restart delays.
-pub(crate) const LATER: Duration = Duration::from_secs(90);
+pub(crate) const LONG_TIMEOUT: Duration = Duration::from_secs(90);

@@ -1,6 +1,6 @@
 //! One of our programs, run as it is shipped: started, watched, killed, started again.
 
-use super::SOON;
+use super::SHORT_TIMEOUT;
 use anyhow::{Context, Result, bail};
 use pvt_testkit::eventually;
 use rustix::process::{Pid, Signal, kill_process};
@@ -32,7 +32,7 @@ pub(crate) async fn pvt(arguments: &[&str], environment: &Environment, folder: &
     let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
     let mut command = command(&arguments, environment, folder);
     command.stdin(Stdio::null());
-    let output = tokio::time::timeout(super::LATER, tokio::task::spawn_blocking(move || command.output())).await;
+    let output = tokio::time::timeout(super::LONG_TIMEOUT, tokio::task::spawn_blocking(move || command.output())).await;
     output
         .with_context(|| format!("pvt {arguments:?} does not end"))?
         .map_err(anyhow::Error::from)?
@@ -106,7 +106,7 @@ impl Program {
         let (name, log) = (self.name.clone(), self.log_path());
         let child = self.child.as_mut().with_context(|| format!("{name} was not started"))?;
         let what = format!("{name} is ready");
-        let answered = eventually(&what, SOON, || {
+        let answered = eventually(&what, SHORT_TIMEOUT, || {
             let ended = child.try_wait();
             let asked = http.get(&url).send();
             let name = name.clone();
@@ -126,7 +126,7 @@ impl Program {
     }
 
     /// Whether it runs.
-    pub(crate) fn runs(&mut self) -> Result<bool> {
+    pub(crate) fn is_running(&mut self) -> Result<bool> {
         Ok(match &mut self.child {
             Some(child) => child.try_wait()?.is_none(),
             None => false,
@@ -148,7 +148,7 @@ impl Program {
     }
 
     /// Waits until it ended by itself.
-    pub(crate) async fn ended(&mut self, limit: Duration) -> Result<ExitStatus> {
+    pub(crate) async fn wait_for_exit(&mut self, limit: Duration) -> Result<ExitStatus> {
         let child = self.child.as_mut().with_context(|| format!("{} does not run", self.name))?;
         let status =
             eventually("it ends", limit, || std::future::ready(child.try_wait().map_err(anyhow::Error::from))).await;
@@ -160,13 +160,13 @@ impl Program {
     /// Asks it to end and waits until it did, which must be an ordinary end.
     pub(crate) async fn stop(&mut self) -> Result<()> {
         self.signal(Signal::TERM)?;
-        let status = self.ended(STOP_LIMIT).await?;
+        let status = self.wait_for_exit(STOP_LIMIT).await?;
         if status.success() { Ok(()) } else { bail!("{} ended with {status}\n{}", self.name, self.tail()) }
     }
 
     /// Waits until it ended at the fault point that it was started with.
-    pub(crate) async fn aborted(&mut self) -> Result<()> {
-        let status = self.ended(super::LATER).await?;
+    pub(crate) async fn wait_for_abort(&mut self) -> Result<()> {
+        let status = self.wait_for_exit(super::LONG_TIMEOUT).await?;
         if status.signal() == Some(Signal::ABORT.as_raw()) {
             Ok(())
         } else {

@@ -2,7 +2,7 @@
 
 use super::client::{Client, booked};
 use super::stripe::Stripe;
-use super::{Booked, Mailbox, Program, ports};
+use super::{AcceptedBooking, Mailbox, Program, ports};
 use anyhow::{Context, Result};
 use pvt_domain::demo;
 use pvt_domain::inventory::Inventory;
@@ -31,7 +31,7 @@ pub(crate) const WEBHOOK_SECRET: &str = "whsec_of_the_tests";
 const CLIENT_PAUSE: Duration = Duration::from_millis(200);
 
 /// What a test wants to run.
-pub(crate) struct Plan {
+pub(crate) struct StackBuilder {
     inventories: Vec<Inventory>,
     workers: Vec<(String, Vec<String>)>,
     environment: Vec<(String, String)>,
@@ -39,7 +39,7 @@ pub(crate) struct Plan {
     paid_online: bool,
 }
 
-impl Plan {
+impl StackBuilder {
     /// The demonstration hostel, one API, and one process with every worker.
     pub(crate) fn new() -> Self {
         let all = ("workers".to_owned(), vec!["--all".to_owned()]);
@@ -153,7 +153,7 @@ impl Plan {
             environment,
             folder,
             accepted: Mutex::default(),
-            well: false,
+            passed: false,
             stripe,
             namespace,
         })
@@ -191,7 +191,7 @@ pub(crate) struct Stack {
     environment: Vec<(String, String)>,
     folder: PathBuf,
     accepted: Mutex<Vec<Uuid>>,
-    pub(super) well: bool,
+    pub(super) passed: bool,
     stripe: Option<Stripe>,
     pub(crate) namespace: Namespace,
 }
@@ -241,7 +241,7 @@ impl Stack {
     }
 
     /// Starts a program that will abort at this point.
-    pub(crate) async fn start_faulty(&mut self, name: &str, fault: &str) -> Result<()> {
+    pub(crate) async fn start_with_fault_point(&mut self, name: &str, fault: &str) -> Result<()> {
         self.program(name)?.start(&[("PVT_FAULT", fault)])
     }
 
@@ -250,16 +250,16 @@ impl Stack {
     }
 
     /// Asks for a booking and remembers that it was accepted.
-    pub(crate) async fn book(&self, key: &str, body: &Value) -> Result<Booked> {
+    pub(crate) async fn book(&self, key: &str, body: &Value) -> Result<AcceptedBooking> {
         let booked = self.client.book(key, body).await?;
-        self.remember(booked.id);
+        self.record_accepted(booked.id);
         Ok(booked)
     }
 
     /// Asks for a booking as often as it takes until it is accepted, as a good client does, always with the same key.
-    pub(crate) async fn book_stubbornly(&self, key: &str, body: &Value) -> Result<Booked> {
-        pvt_testkit::eventually(&format!("request {key} is accepted"), super::LATER, || async {
-            match self.client.ask(key, body).await {
+    pub(crate) async fn book_with_retries(&self, key: &str, body: &Value) -> Result<AcceptedBooking> {
+        pvt_testkit::eventually(&format!("request {key} is accepted"), super::LONG_TIMEOUT, || async {
+            match self.client.request_booking(key, body).await {
                 Ok(answer) if answer.status == reqwest::StatusCode::ACCEPTED => Ok(Some(answer)),
                 refused => {
                     tokio::time::sleep(CLIENT_PAUSE).await;
@@ -269,11 +269,11 @@ impl Stack {
         })
         .await
         .and_then(|answer| booked(&answer))
-        .inspect(|booked| self.remember(booked.id))
+        .inspect(|booked| self.record_accepted(booked.id))
     }
 
     /// This booking's request was answered with success.
-    pub(crate) fn remember(&self, id: Uuid) {
+    pub(crate) fn record_accepted(&self, id: Uuid) {
         self.accepted.lock().unwrap_or_else(PoisonError::into_inner).push(id);
     }
 
@@ -292,7 +292,7 @@ impl Stack {
     }
 
     /// As [`Stack::pvt`], while the test goes on.
-    pub(crate) fn pvt_later(&self, arguments: &[&str]) -> tokio::task::JoinHandle<Result<Output>> {
+    pub(crate) fn spawn_pvt(&self, arguments: &[&str]) -> tokio::task::JoinHandle<Result<Output>> {
         let (environment, folder) = (self.environment.clone(), self.folder.clone());
         let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
         tokio::spawn(async move {
@@ -311,7 +311,7 @@ impl Stack {
 
 impl Drop for Stack {
     fn drop(&mut self) {
-        if self.well {
+        if self.passed {
             drop(std::fs::remove_dir_all(&self.folder));
             return;
         }

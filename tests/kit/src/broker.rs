@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 /// A message found in a queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Letter {
+pub struct QueuedMessage {
     /// `message_id`, as it is.
     pub id: String,
     /// `type`, as it is.
@@ -105,17 +105,17 @@ impl Broker {
     ///
     /// # Errors
     /// When the queue is missing or the connection is gone.
-    pub async fn look(&self, queue: &str, limit: usize) -> Result<Vec<Letter>> {
+    pub async fn peek(&self, queue: &str, limit: usize) -> Result<Vec<QueuedMessage>> {
         let channel = self.channel().await?;
         let name = self.topology.name(queue);
-        let mut letters = Vec::new();
-        while letters.len() < limit {
+        let mut messages = Vec::new();
+        while messages.len() < limit {
             let Some(got) = channel.basic_get(name.as_str().into(), BasicGetOptions::default()).await? else { break };
-            letters.push(letter(got.delivery));
+            messages.push(queued_message(got.delivery));
         }
         // Closing the channel returns everything that was not acknowledged.
         channel.close(200, "done".into()).await?;
-        Ok(letters)
+        Ok(messages)
     }
 }
 
@@ -135,13 +135,13 @@ pub fn properties(kind: &str) -> (Uuid, BasicProperties) {
     (id, properties)
 }
 
-fn letter(delivery: lapin::message::Delivery) -> Letter {
+fn queued_message(delivery: lapin::message::Delivery) -> QueuedMessage {
     let properties = &delivery.properties;
     let headers = properties
         .headers()
         .as_ref()
         .map(|table| table.into_iter().filter_map(|(name, value)| Some((name.to_string(), text(value)?))).collect());
-    Letter {
+    QueuedMessage {
         id: properties.message_id().as_ref().map(ToString::to_string).unwrap_or_default(),
         kind: properties.kind().as_ref().map(ToString::to_string).unwrap_or_default(),
         headers: headers.unwrap_or_default(),

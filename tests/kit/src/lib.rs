@@ -13,16 +13,16 @@ mod records;
 mod requests;
 mod stripe;
 
-pub use broker::{Broker, Letter, properties};
+pub use broker::{Broker, QueuedMessage, properties};
 pub use invariants::{Expected, leaks, violations};
 pub use lapin::BasicProperties;
 pub use lapin::types::{AMQPValue, FieldTable};
 pub use mails::Mail;
 pub use mongodb::bson::doc;
 pub use namespace::Namespace;
-pub use pvt_local_engines::{Engine, EngineKind, ThrowAway, Urls};
+pub use pvt_local_engines::{EngineKind, EphemeralInstance, LocalEngine, Urls};
 pub use records::{MartBedNight, MartBooking, MartPayment, Records, Stores};
-pub use requests::{DORM, booking_body, dormitory, soon};
+pub use requests::{DORM, booking_body, days_from_now, dormitory};
 pub use stripe::stripe_signature;
 
 use anyhow::{Context, Result};

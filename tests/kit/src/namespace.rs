@@ -12,7 +12,7 @@ use uuid::Uuid;
 /// Partitions in tests: enough to have several, few enough to declare quickly.
 const PARTITIONS: u16 = 2;
 /// The ladder of tests is this many times quicker than in production (5 s become 50 ms).
-pub(crate) const LADDER_DIVISOR: u32 = 100;
+pub(crate) const RETRY_DELAY_DIVISOR: u32 = 100;
 
 /// Owned names on the shared engines. Everything is removed when it is dropped.
 #[derive(Debug)]
@@ -63,7 +63,7 @@ impl Namespace {
 
     /// The topology under that prefix, with a quick ladder.
     pub fn topology(&self) -> Topology {
-        Topology::new(&self.queue_prefix(), PARTITIONS).with_ladder_divisor(LADDER_DIVISOR)
+        Topology::new(&self.queue_prefix(), PARTITIONS).with_retry_divisor(RETRY_DELAY_DIVISOR)
     }
 
     /// MongoDB, with this name space's own database.
@@ -87,7 +87,7 @@ impl Namespace {
             ("DATABASE_URL", self.database_url()),
             ("PVT_QUEUE_PREFIX", self.queue_prefix()),
             ("PVT_PARTITIONS", PARTITIONS.to_string()),
-            ("PVT_RETRY_DIVISOR", LADDER_DIVISOR.to_string()),
+            ("PVT_RETRY_DIVISOR", RETRY_DELAY_DIVISOR.to_string()),
         ]
     }
 

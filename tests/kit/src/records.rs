@@ -197,7 +197,7 @@ impl Stores {
     ///
     /// # Errors
     /// When PostgreSQL does not answer.
-    pub async fn forget_in_mart(&self, booking: Uuid) -> Result<()> {
+    pub async fn delete_from_mart(&self, booking: Uuid) -> Result<()> {
         for fact in FACTS.into_iter().filter(|fact| *fact != "fact_notification") {
             sqlx::query(sqlx::AssertSqlSafe(format!("DELETE FROM {fact} WHERE booking_id = $1")))
                 .bind(booking)

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 pub const DORM: &str = "dorm-6-mixed";
 
 /// A date so many days from today, safely inside what can be booked.
-pub fn soon(days: u64) -> NaiveDate {
+pub fn days_from_now(days: u64) -> NaiveDate {
     Utc::now().date_naive() + Days::new(days)
 }
 

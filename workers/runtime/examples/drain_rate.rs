@@ -9,7 +9,7 @@ use bytes::Bytes;
 use pvt_domain::failure::Failure;
 use pvt_domain::messages::{DecodeError, Inbox, decode_body};
 use pvt_messaging::{Publisher, Target, Topology};
-use pvt_worker_runtime::{Batch, BatchWorker, Engine, Outgoing, Queue, Rung, Shape, Spec};
+use pvt_worker_runtime::{Batch, BatchWorker, Engine, Outgoing, Queue, RetryDelay, Shape, Spec};
 use serde::Deserialize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -34,16 +34,16 @@ impl Inbox for Request {
     }
 }
 
-struct Clerk {
+struct CountingWorker {
     events: usize,
     done: Arc<AtomicUsize>,
 }
 
-impl BatchWorker for Clerk {
+impl BatchWorker for CountingWorker {
     const SPEC: Spec = Spec {
         name: "clerk",
         queue: Queue::Partitioned("bookings"),
-        ladder: &[Rung::S5],
+        retry_schedule: &[RetryDelay::S5],
         timeout: Duration::from_secs(10),
         shape: Shape::Batch { max: 100, linger: Duration::from_millis(2) },
     };
@@ -74,16 +74,16 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let make = |n: usize| {
         let key = format!("bookings.{}", n % usize::from(PARTITIONS));
         Outgoing::raw(Target::Commands, key, Uuid::from_u128(n as u128 + 1), "booking.request.v1", body.clone())
-            .correlated(Uuid::from_u128(n as u128))
-            .traced(Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned()))
+            .with_correlation_id(Uuid::from_u128(n as u128))
+            .with_traceparent(Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned()))
     };
     for first in (0..count).step_by(1_000) {
         publisher.publish_all((first..count.min(first + 1_000)).map(make).collect::<Vec<_>>()).await?;
     }
 
     let done = Arc::new(AtomicUsize::new(0));
-    let engine =
-        Engine::new(&url, topology.clone(), publisher.clone()).register_batch(Clerk { events, done: done.clone() })?;
+    let engine = Engine::new(&url, topology.clone(), publisher.clone())
+        .register_batch(CountingWorker { events, done: done.clone() })?;
     let shutdown = CancellationToken::new();
     let (cpu_before, begun) = (cpu_ticks(), Instant::now());
     let running = tokio::spawn(engine.run(shutdown.clone()));

@@ -122,7 +122,7 @@ mod tests {
     use tokio::time::advance;
 
     #[tokio::test(start_paused = true)]
-    async fn only_one_probes_and_its_success_lets_all_pass() {
+    async fn half_open_breaker_admits_one_probe_and_its_success_closes_it() {
         let breaker = Breaker::default();
         breaker.enter().await.unavailable("db_down");
         assert_eq!(breaker.paused(), Some("db_down"));
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_failed_probe_doubles_the_pause_and_a_lost_one_is_replaced() {
+    async fn failed_probe_doubles_the_pause_and_dropped_probe_is_replaced() {
         let breaker = Breaker::default();
         breaker.enter().await.unavailable("x");
         advance(FIRST_PAUSE).await;
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn failures_that_were_under_way_do_not_stretch_the_pause() {
+    async fn concurrent_failures_do_not_extend_the_pause() {
         let breaker = Breaker::default();
         let passes = [breaker.enter().await, breaker.enter().await, breaker.enter().await];
         for pass in passes {

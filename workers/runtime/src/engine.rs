@@ -1,11 +1,11 @@
 //! Runs registered workers until it is told to stop, then drains.
 
+use crate::consumer_session::WorkerContext;
+use crate::erased_worker::{ErasedWorker, QueueId};
 use crate::health::{Health, Status};
-use crate::line::Crew;
+use crate::metrics::WorkerMetrics;
 use crate::runner::Runner;
-use crate::signals::Meters;
 use crate::spec::Shape;
-use crate::unit::{QueueId, Unit};
 use crate::worker::{BatchWorker, Worker};
 use pvt_messaging::{Publisher, QueueRole, Subscriber, Topology};
 use std::sync::Arc;
@@ -39,12 +39,12 @@ pub enum EngineError {
         queue: &'static str,
     },
     /// A declaration that can't be run.
-    #[error("worker `{worker}`: {flaw}")]
-    Flawed {
+    #[error("worker `{worker}`: {reason}")]
+    InvalidSpec {
         /// The worker.
         worker: &'static str,
         /// What is wrong.
-        flaw: &'static str,
+        reason: &'static str,
     },
     /// There is nothing to run.
     #[error("no worker is registered")]
@@ -62,7 +62,7 @@ pub struct Engine {
     amqp_url: String,
     topology: Topology,
     publisher: Publisher,
-    crews: Vec<Crew>,
+    workers: Vec<WorkerContext>,
     drain: CancellationToken,
     health: Health,
 }
@@ -72,7 +72,14 @@ impl Engine {
     /// to close.
     pub fn new(amqp_url: &str, topology: Topology, publisher: Publisher) -> Self {
         let drain = CancellationToken::new();
-        Self { amqp_url: amqp_url.to_owned(), topology, publisher, crews: Vec::new(), drain, health: Health::default() }
+        Self {
+            amqp_url: amqp_url.to_owned(),
+            topology,
+            publisher,
+            workers: Vec::new(),
+            drain,
+            health: Health::default(),
+        }
     }
 
     /// Adds a worker that handles messages one by one.
@@ -81,7 +88,7 @@ impl Engine {
     /// When its name or queue is taken, its queue does not exist, or its declaration can't be run.
     pub fn register<W: Worker>(self, worker: W) -> Result<Self, EngineError> {
         let single = matches!(W::SPEC.shape, Shape::Single { .. });
-        self.add(Unit::single(worker), single)
+        self.add(ErasedWorker::single(worker), single)
     }
 
     /// Adds a worker that handles batches.
@@ -90,19 +97,19 @@ impl Engine {
     /// As [`Engine::register`].
     pub fn register_batch<W: BatchWorker>(self, worker: W) -> Result<Self, EngineError> {
         let batch = matches!(W::SPEC.shape, Shape::Batch { .. });
-        self.add(Unit::batch(worker), batch)
+        self.add(ErasedWorker::batch(worker), batch)
     }
 
-    fn add(mut self, unit: Unit, shape_fits: bool) -> Result<Self, EngineError> {
+    fn add(mut self, unit: ErasedWorker, shape_fits: bool) -> Result<Self, EngineError> {
         let spec = unit.spec;
         let (worker, queue) = (spec.name, spec.queue.base());
-        if let Some(flaw) = spec.flaw().or((!shape_fits).then_some("its shape does not fit its trait")) {
-            return Err(EngineError::Flawed { worker, flaw });
+        if let Some(reason) = spec.invalid_reason().or((!shape_fits).then_some("its shape does not fit its trait")) {
+            return Err(EngineError::InvalidSpec { worker, reason });
         }
-        if self.crews.iter().any(|crew| crew.unit.spec.name == worker) {
+        if self.workers.iter().any(|context| context.unit.spec.name == worker) {
             return Err(EngineError::DuplicateName(worker));
         }
-        if self.crews.iter().any(|crew| crew.unit.spec.queue.base() == queue) {
+        if self.workers.iter().any(|context| context.unit.spec.queue.base() == queue) {
             return Err(EngineError::DuplicateQueue(queue));
         }
         let known = self.topology.queues();
@@ -114,11 +121,11 @@ impl Engine {
         }
         let status = Arc::new(Status::new(worker, consumed.len()));
         self.health.add(status.clone());
-        self.crews.push(Crew {
+        self.workers.push(WorkerContext {
             unit: Arc::new(unit),
             publisher: self.publisher.clone(),
             status,
-            meters: Arc::new(Meters::of(worker)),
+            metrics: Arc::new(WorkerMetrics::of(worker)),
             drain: self.drain.clone(),
         });
         Ok(self)
@@ -135,16 +142,16 @@ impl Engine {
     /// # Errors
     /// When nothing is registered, or [`DRAIN_DEADLINE`] passed before everything was finished.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), EngineError> {
-        if self.crews.is_empty() {
+        if self.workers.is_empty() {
             return Err(EngineError::Empty);
         }
         let subscriber =
             Subscriber::start(&self.amqp_url, self.topology.clone(), &format!("{}workers", self.topology.prefix()));
         let mut runners = JoinSet::new();
-        for crew in &self.crews {
-            for (name, partition) in self.topology.work_queues(crew.unit.spec.queue) {
+        for context in &self.workers {
+            for (name, partition) in self.topology.work_queues(context.unit.spec.queue) {
                 let queue = QueueId { name: name.into(), partition };
-                runners.spawn(Runner { crew: crew.clone(), queue, subscriber: subscriber.clone() }.run());
+                runners.spawn(Runner { context: context.clone(), queue, subscriber: subscriber.clone() }.run());
             }
         }
         let early = tokio::select! {
@@ -155,8 +162,8 @@ impl Engine {
             }
         };
         info!("draining");
-        for crew in &self.crews {
-            crew.status.draining.store(true, Ordering::Relaxed);
+        for context in &self.workers {
+            context.status.draining.store(true, Ordering::Relaxed);
         }
         self.drain.cancel();
         let drained = timeout(DRAIN_DEADLINE, async { while runners.join_next().await.is_some() {} }).await;

@@ -83,7 +83,7 @@ impl Status {
         }
     }
 
-    pub(crate) fn note_error(&self, text: String) {
+    pub(crate) fn record_error(&self, text: String) {
         *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
     }
 

@@ -17,7 +17,7 @@ pub struct Job<M> {
     /// How it was sent.
     pub meta: Arc<Meta>,
     /// Its place in the batch, whatever a handler does to the order.
-    pub(crate) place: usize,
+    pub(crate) position: usize,
     pub(crate) outbox: Vec<Outgoing>,
     pub(crate) failure: Option<Failure>,
 }
@@ -25,11 +25,11 @@ pub struct Job<M> {
 impl<M> Job<M> {
     /// A job outside the engine: for a worker's own tests.
     pub fn new(message: M, meta: Meta) -> Self {
-        Self::placed(message, Arc::new(meta), 0)
+        Self::at_position(message, Arc::new(meta), 0)
     }
 
-    pub(crate) fn placed(message: M, meta: Arc<Meta>, place: usize) -> Self {
-        Self { message, meta, place, outbox: Vec::new(), failure: None }
+    pub(crate) fn at_position(message: M, meta: Arc<Meta>, position: usize) -> Self {
+        Self { message, meta, position, outbox: Vec::new(), failure: None }
     }
 
     /// Publishes this, with the broker's confirm, after the handler returned `Ok` and before the message is
@@ -76,7 +76,7 @@ mod tests {
     use uuid::Uuid;
 
     #[test]
-    fn what_is_emitted_stays_in_the_trace_and_with_the_booking() {
+    fn emitted_messages_inherit_trace_and_correlation_id() {
         let meta =
             Meta { correlation_id: Some(Uuid::from_u128(7)), traceparent: Some("00-a".into()), ..Meta::default() };
         let mut job = Job::new((), meta);
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_failure_of_a_message_stays() {
+    fn first_failure_of_a_job_wins() {
         let mut job = Job::new((), Meta::default());
         job.fail(Failure::reject("first", ""));
         job.fail(Failure::retry("second", ""));

@@ -10,27 +10,27 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod breaker;
+mod consumer_session;
+mod disposition;
 mod engine;
-pub mod fault;
+mod erased_worker;
+pub mod failpoint;
 mod health;
 mod job;
-mod line;
+pub mod metrics;
 mod quarantine;
-mod route;
 mod runner;
-mod settle;
-pub mod signals;
+mod settlement;
 mod spec;
-mod unit;
 mod worker;
 
-pub use engine::{DRAIN_DEADLINE, Engine, EngineError};
-pub use health::{Health, WorkerHealth, WorkerState};
-pub use job::{Batch, Job, Meta};
-pub use pvt_messaging::{Outgoing, Queue, Rung};
-pub use route::{
+pub use disposition::{
     DEFERRAL_CAP, ERROR_MESSAGE_MAX_BYTES, HEADER_DEFERRALS, HEADER_ERROR_CLASS, HEADER_ERROR_MESSAGE,
     HEADER_FIRST_FAILED_AT, HEADER_WORKER,
 };
+pub use engine::{DRAIN_DEADLINE, Engine, EngineError};
+pub use health::{Health, WorkerHealth, WorkerState};
+pub use job::{Batch, Job, Meta};
+pub use pvt_messaging::{Outgoing, Queue, RetryDelay};
 pub use spec::{PREFETCH_CAP, Shape, Spec, TIMEOUT_CAP};
 pub use worker::{BatchWorker, Worker};

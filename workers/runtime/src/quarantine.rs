@@ -42,7 +42,7 @@ mod tests {
     }
 
     #[test]
-    fn the_one_delivered_most_often_is_the_suspect_and_the_first_of_equals() {
+    fn most_delivered_message_is_the_suspect_and_ties_go_to_the_first() {
         let mut all = held(&[0, 3, 5, 5, 1]);
         assert!(holds_suspect(&all));
         assert_eq!(take_suspect(&mut all).map(|delivery| delivery.tag), Some(3));
@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn a_restart_or_two_make_nobody_a_suspect() {
+    fn few_redeliveries_make_no_suspect() {
         let mut all = held(&[2, 0, 1]);
         assert!(!holds_suspect(&all));
         assert!(take_suspect(&mut all).is_none());

@@ -1,9 +1,9 @@
 //! Consumes one queue for one worker: subscribes, fills batches, hands them over, and begins anew when the channel is
 //! lost.
 
-use crate::line::{Crew, Line};
+use crate::consumer_session::{ConsumerSession, WorkerContext};
+use crate::erased_worker::QueueId;
 use crate::quarantine;
-use crate::unit::QueueId;
 use pvt_messaging::{Backoff, ConsumeError, Delivery, Subscriber, Subscription};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,13 +16,13 @@ use tracing::{debug, info, warn};
 const BACKOFF_FIRST: Duration = Duration::from_millis(100);
 const BACKOFF_CAP: Duration = Duration::from_secs(5);
 /// A subscription that lived this long was a success: the next loss is answered quickly.
-const PROVEN_AFTER: Duration = Duration::from_secs(5);
+const STABLE_AFTER: Duration = Duration::from_secs(5);
 /// For what is still under way to the client when the consumer is cancelled.
 const GATHER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// One queue of one worker.
 pub(crate) struct Runner {
-    pub(crate) crew: Crew,
+    pub(crate) context: WorkerContext,
     pub(crate) queue: QueueId,
     pub(crate) subscriber: Subscriber,
 }
@@ -39,19 +39,19 @@ impl Runner {
     /// Runs until the process drains.
     pub(crate) async fn run(self) {
         let mut backoff = Backoff::new(BACKOFF_FIRST, BACKOFF_CAP);
-        let prefetch = self.crew.unit.spec.prefetch();
-        let worker = self.crew.unit.spec.name;
+        let prefetch = self.context.unit.spec.prefetch();
+        let worker = self.context.unit.spec.name;
         loop {
             let subscribing = self.subscriber.subscribe(&self.queue.name, prefetch);
-            let Some(subscribed) = self.crew.drain.run_until_cancelled(subscribing).await else { return };
+            let Some(subscribed) = self.context.drain.run_until_cancelled(subscribing).await else { return };
             let error = match subscribed {
                 Ok(subscription) => {
                     info!(worker, queue = %self.queue.name, prefetch, "consuming");
                     let begun = Instant::now();
-                    self.crew.status.consuming.fetch_add(1, Ordering::Relaxed);
+                    self.context.status.consuming.fetch_add(1, Ordering::Relaxed);
                     let end = self.consume(subscription).await;
-                    self.crew.status.consuming.fetch_sub(1, Ordering::Relaxed);
-                    if begun.elapsed() >= PROVEN_AFTER {
+                    self.context.status.consuming.fetch_sub(1, Ordering::Relaxed);
+                    if begun.elapsed() >= STABLE_AFTER {
                         backoff.reset();
                     }
                     match end {
@@ -63,34 +63,34 @@ impl Runner {
                 Err(error) => error,
             };
             warn!(worker, queue = %self.queue.name, %error, "not consuming");
-            self.crew.status.note_error(error.to_string());
-            self.crew.meters.resubscribes.increment(1);
-            if self.crew.drain.run_until_cancelled(tokio::time::sleep(backoff.step())).await.is_none() {
+            self.context.status.record_error(error.to_string());
+            self.context.metrics.resubscribes.increment(1);
+            if self.context.drain.run_until_cancelled(tokio::time::sleep(backoff.step())).await.is_none() {
                 return;
             }
         }
     }
 
     async fn consume(&self, mut subscription: Subscription) -> End {
-        let line = Arc::new(Line::new(self.crew.clone(), self.queue.clone(), subscription.acks()));
+        let session = Arc::new(ConsumerSession::new(self.context.clone(), self.queue.clone(), subscription.acker()));
         let tasks = TaskTracker::new();
-        let slots = Arc::new(Semaphore::new(self.crew.unit.spec.slots()));
+        let slots = Arc::new(Semaphore::new(self.context.unit.spec.slots()));
         let end = loop {
-            let Some(Ok(slot)) = self.crew.drain.run_until_cancelled(slots.clone().acquire_owned()).await else {
+            let Some(Ok(slot)) = self.context.drain.run_until_cancelled(slots.clone().acquire_owned()).await else {
                 break End::Drained;
             };
-            let deliveries = match self.fill(&mut subscription, &line).await {
+            let deliveries = match self.next_batch(&mut subscription, &session).await {
                 Ok(deliveries) if deliveries.is_empty() => break End::Drained,
                 Ok(deliveries) => deliveries,
                 Err(error) => break End::Lost(error),
             };
             if quarantine::holds_suspect(&deliveries) {
-                break self.quarantine(&mut subscription, &line, &tasks, deliveries, slot).await;
+                break self.quarantine(&mut subscription, &session, &tasks, deliveries, slot).await;
             }
-            tasks.spawn(line.clone().process(deliveries, slot));
+            tasks.spawn(session.clone().process(deliveries, slot));
         };
         match &end {
-            End::Lost(_) => line.lost.cancel(),
+            End::Lost(_) => session.lost.cancel(),
             // What is under way is finished; what was fetched and not begun goes back when the channel closes.
             End::Drained => {
                 if let Err(error) = subscription.cancel().await {
@@ -111,15 +111,21 @@ impl Runner {
 
     /// Waits for a message and takes what else is there, up to the batch's size. Only a batch that is not full waits
     /// for company. Empty when the process drains.
-    async fn fill(&self, subscription: &mut Subscription, line: &Line) -> Result<Vec<Delivery>, ConsumeError> {
-        let spec = &self.crew.unit.spec;
+    async fn next_batch(
+        &self,
+        subscription: &mut Subscription,
+        session: &ConsumerSession,
+    ) -> Result<Vec<Delivery>, ConsumeError> {
+        let spec = &self.context.unit.spec;
         let max = spec.batch_max();
-        let Some(first) = self.crew.drain.run_until_cancelled(subscription.next()).await else { return Ok(Vec::new()) };
+        let Some(first) = self.context.drain.run_until_cancelled(subscription.next()).await else {
+            return Ok(Vec::new());
+        };
         let mut batch = Vec::with_capacity(max);
         let mut next = Some(first?);
         let linger_until = tokio::time::Instant::now() + spec.linger();
         while let Some(delivery) = next.take() {
-            line.arrived(&delivery);
+            session.track(&delivery);
             batch.push(delivery);
             if batch.len() == max {
                 break;
@@ -127,7 +133,7 @@ impl Runner {
             next = subscription.try_next()?;
             if next.is_none() && !spec.linger().is_zero() {
                 let waited = timeout_at(linger_until, subscription.next());
-                next = match self.crew.drain.run_until_cancelled(waited).await {
+                next = match self.context.drain.run_until_cancelled(waited).await {
                     Some(Ok(delivery)) => Some(delivery?),
                     Some(Err(_)) | None => None,
                 };
@@ -140,7 +146,7 @@ impl Runner {
     async fn quarantine(
         &self,
         subscription: &mut Subscription,
-        line: &Arc<Line>,
+        session: &Arc<ConsumerSession>,
         tasks: &TaskTracker,
         mut held: Vec<Delivery>,
         slot: OwnedSemaphorePermit,
@@ -151,7 +157,7 @@ impl Runner {
         let gather = async {
             // The cancelled stream ends after what had already been sent.
             while let Ok(delivery) = subscription.next().await {
-                line.arrived(&delivery);
+                session.track(&delivery);
                 held.push(delivery);
             }
         };
@@ -162,11 +168,11 @@ impl Runner {
         tasks.wait().await;
         let Some(suspect) = quarantine::take_suspect(&mut held) else { return End::Quarantined };
         warn!(
-            worker = self.crew.unit.spec.name, queue = %self.queue.name, message_id = %suspect.envelope.id,
+            worker = self.context.unit.spec.name, queue = %self.queue.name, message_id = %suspect.envelope.id,
             deliveries = suspect.delivery_count, bystanders = held.len(), "suspected of a crash loop: handling it alone"
         );
-        line.republish(held).await;
-        line.clone().process(vec![suspect], slot).await;
+        session.republish(held).await;
+        session.clone().process(vec![suspect], slot).await;
         End::Quarantined
     }
 }

@@ -1,6 +1,6 @@
 //! What a worker says about itself: a constant, so that names, queues and bounds are known before anything runs.
 
-use pvt_messaging::{Queue, Rung};
+use pvt_messaging::{Queue, RetryDelay};
 use std::time::Duration;
 
 /// The most unacknowledged deliveries one consumer may hold.
@@ -18,7 +18,7 @@ pub struct Spec {
     /// What it consumes. Unique in a process.
     pub queue: Queue,
     /// Where a message waits after its first, second, … failed attempt. Past the end it becomes a dead letter.
-    pub ladder: &'static [Rung],
+    pub retry_schedule: &'static [RetryDelay],
     /// How long handling one message, or one batch, may take.
     pub timeout: Duration,
     /// One message at a time or many.
@@ -77,7 +77,7 @@ impl Spec {
     }
 
     /// What is wrong with it, if anything.
-    pub(crate) fn flaw(&self) -> Option<&'static str> {
+    pub(crate) fn invalid_reason(&self) -> Option<&'static str> {
         let at_once = match self.shape {
             Shape::Single { concurrency } => concurrency,
             Shape::Batch { max, .. } => max,
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     fn spec(shape: Shape) -> Spec {
-        Spec { name: "w", queue: Queue::One("emails"), ladder: &[], timeout: Duration::from_secs(1), shape }
+        Spec { name: "w", queue: Queue::One("emails"), retry_schedule: &[], timeout: Duration::from_secs(1), shape }
     }
 
     #[test]
@@ -111,10 +111,14 @@ mod tests {
     }
 
     #[test]
-    fn impossible_specs_are_named() {
-        assert!(spec(Shape::Single { concurrency: 0 }).flaw().is_some());
-        assert!(spec(Shape::Batch { max: 601, linger: Duration::ZERO }).flaw().is_some());
-        assert!(Spec { timeout: Duration::from_secs(301), ..spec(Shape::Single { concurrency: 1 }) }.flaw().is_some());
-        assert!(spec(Shape::Single { concurrency: 1 }).flaw().is_none());
+    fn invalid_specs_are_refused() {
+        assert!(spec(Shape::Single { concurrency: 0 }).invalid_reason().is_some());
+        assert!(spec(Shape::Batch { max: 601, linger: Duration::ZERO }).invalid_reason().is_some());
+        assert!(
+            Spec { timeout: Duration::from_secs(301), ..spec(Shape::Single { concurrency: 1 }) }
+                .invalid_reason()
+                .is_some()
+        );
+        assert!(spec(Shape::Single { concurrency: 1 }).invalid_reason().is_none());
     }
 }

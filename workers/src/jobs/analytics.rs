@@ -7,9 +7,9 @@ use chrono::Utc;
 use pvt_domain::failure::Failure;
 use pvt_domain::messages::AnalyticsEvent;
 use pvt_domain::timestamp::Timestamp;
-use pvt_messaging::{Queue, Rung};
+use pvt_messaging::{Queue, RetryDelay};
 use pvt_stores::mart::Mart;
-use pvt_worker_runtime::{Batch, BatchWorker, Shape, Spec, fault};
+use pvt_worker_runtime::{Batch, BatchWorker, Shape, Spec, failpoint};
 use std::time::Duration;
 
 /// Most events of one transaction.
@@ -35,7 +35,7 @@ impl BatchWorker for Analytics {
     const SPEC: Spec = Spec {
         name: "analytics",
         queue: Queue::One("analytics"),
-        ladder: &[Rung::S5, Rung::M1, Rung::M10, Rung::H1],
+        retry_schedule: &[RetryDelay::S5, RetryDelay::M1, RetryDelay::M10, RetryDelay::H1],
         timeout: TIMEOUT,
         shape: Shape::Batch { max: BATCH_MAX, linger: LINGER },
     };
@@ -43,7 +43,7 @@ impl BatchWorker for Analytics {
 
     async fn handle(&self, batch: &mut Batch<AnalyticsEvent>) -> Result<(), Failure> {
         let load = self.mart.load(batch.items.iter().map(|job| &job.message)).await?;
-        fault::point("after_load_before_ack");
+        failpoint::hit("after_load_before_ack");
         metrics::counter!("pvt_mart_events_total").increment(load.new_events);
         metrics::counter!("pvt_mart_bed_nights_total").increment(load.bed_nights);
         if let Some(oldest) = batch.items.iter().map(|job| occurred_at(&job.message)).min() {

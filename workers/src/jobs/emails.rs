@@ -6,21 +6,21 @@
 //! contradicts the newest state. It never changes a booking.
 
 mod accounts;
-mod errands;
-mod outbox;
+mod delivery;
+mod pending_mails;
 mod properties;
 
 use crate::clock::{self, Clock};
 use crate::mail::smtp::{SmtpClient, SmtpLimits, SmtpUrl};
-use crate::mail::{Desk, Links, MailError, Sender};
-use errands::{Fate, Planned};
+use crate::mail::{Links, MailContext, MailError, Sender};
+use delivery::SendResult;
 use futures_util::future::join_all;
-use outbox::Settlement;
+use pending_mails::{PendingMail, SendState};
 use properties::Properties;
 use pvt_domain::failure::Failure;
 use pvt_domain::ids::BookingId;
 use pvt_domain::messages::EmailCommand;
-use pvt_messaging::{Outgoing, Queue, Rung};
+use pvt_messaging::{Outgoing, Queue, RetryDelay};
 use pvt_service::config::Config;
 use pvt_stores::mongo::Mongo;
 use pvt_stores::mongo::notifications::NotificationOutcome;
@@ -34,13 +34,13 @@ use std::time::Duration;
 pub const MAILS: &str = "pvt_mails_total";
 
 /// How long a message waits when its mail may be under way in another process right now.
-const UNDER_WAY_DELAY: Duration = Duration::from_secs(5);
+const IN_FLIGHT_DELAY: Duration = Duration::from_secs(5);
 
 /// Most messages of a batch.
 const BATCH_MAX: u16 = 100;
 
 /// Mails of a batch that are reserved, sent and recorded together, beside the others.
-const MAILS_PER_PART: usize = 50;
+const MAILS_PER_GROUP: usize = 50;
 
 /// The worker.
 pub struct Emails {
@@ -104,18 +104,21 @@ impl Emails {
     }
 
     /// Reserves, sends and records these mails; one verdict for each.
-    async fn send(&self, mails: &mut [Planned<'_>]) -> Result<Vec<Verdict>, Failure> {
-        errands::reserve(mails, &self.mongo, self.sender.domain(), (self.clock)()).await?;
+    async fn send(&self, mails: &mut [PendingMail<'_>]) -> Result<Vec<MailOutcome>, Failure> {
+        pending_mails::reserve(mails, &self.mongo, self.sender.domain(), (self.clock)()).await?;
         let settlements =
-            outbox::send(mails, &self.smtp, Desk { sender: &self.sender, links: &self.links }, (self.clock)()).await;
-        pvt_worker_runtime::fault::point("after_smtp_before_record");
-        self.record(settlements.iter().flatten().filter_map(Settlement::to_record).collect()).await?;
+            delivery::send(mails, &self.smtp, MailContext { sender: &self.sender, links: &self.links }, (self.clock)())
+                .await;
+        pvt_worker_runtime::failpoint::hit("after_smtp_before_record");
+        self.record(settlements.iter().flatten().filter_map(SendResult::to_record).collect()).await?;
         let now = (self.clock)();
-        let verdict = |(mail, settlement): (&Planned<'_>, Option<Settlement>)| match (&mail.fate, settlement) {
-            (Fate::Settled { delivered, at }, _) => Verdict::Tell { delivered: *delivered, at: *at },
-            (Fate::UnderWay, _) => Verdict::Fail(Failure::Defer(UNDER_WAY_DELAY)),
-            (Fate::Ours { .. }, Some(settlement)) => settlement.verdict(now),
-            (Fate::Ours { .. }, None) => Verdict::Fail(Failure::retry("mail_not_tried", "the mail was not tried")),
+        let verdict = |(mail, settlement): (&PendingMail<'_>, Option<SendResult>)| match (&mail.state, settlement) {
+            (SendState::Completed { delivered, at }, _) => MailOutcome::Done { delivered: *delivered, at: *at },
+            (SendState::InFlight, _) => MailOutcome::Fail(Failure::Defer(IN_FLIGHT_DELAY)),
+            (SendState::Claimed { .. }, Some(settlement)) => settlement.outcome(now),
+            (SendState::Claimed { .. }, None) => {
+                MailOutcome::Fail(Failure::retry("mail_not_tried", "the mail was not tried"))
+            }
         };
         Ok(mails.iter().zip(settlements).map(verdict).collect())
     }
@@ -130,7 +133,14 @@ impl BatchWorker for Emails {
     const SPEC: Spec = Spec {
         name: "emails",
         queue: Queue::One("emails"),
-        ladder: &[Rung::S5, Rung::M1, Rung::M10, Rung::H1, Rung::H1, Rung::H1],
+        retry_schedule: &[
+            RetryDelay::S5,
+            RetryDelay::M1,
+            RetryDelay::M10,
+            RetryDelay::H1,
+            RetryDelay::H1,
+            RetryDelay::H1,
+        ],
         // Above the longest that the mail client can take for the mails about accounts and then for those about
         // bookings, or accepted mails would go unrecorded.
         timeout: Duration::from_secs(240),
@@ -145,15 +155,15 @@ impl BatchWorker for Emails {
         let bookings = self.mongo.bookings(batch.items.iter().filter_map(|job| booking_of(&job.message))).await?;
         let wanted = bookings.values().map(|booking| &booking.property_id);
         let properties = self.properties.load(&self.mongo, wanted).await?;
-        let mut mails = errands::collect(&mut batch.items, &bookings, &properties, (self.clock)());
+        let mut mails = pending_mails::collect(&mut batch.items, &bookings, &properties, (self.clock)());
         // While one part waits for the database another talks to the mail server.
-        let parts = join_all(mails.chunks_mut(MAILS_PER_PART).map(|part| self.send(part))).await;
+        let parts = join_all(mails.chunks_mut(MAILS_PER_GROUP).map(|part| self.send(part))).await;
         // A part that failed as a whole fails the batch: then each message is tried alone, and the ledger knows what
         // was sent.
-        let parts = parts.into_iter().collect::<Result<Vec<Vec<Verdict>>, Failure>>()?;
+        let parts = parts.into_iter().collect::<Result<Vec<Vec<MailOutcome>>, Failure>>()?;
         for (mail, verdict) in mails.iter().zip(parts.into_iter().flatten()) {
-            for place in &mail.places {
-                if let Some(job) = batch.items.get_mut(*place) {
+            for position in &mail.positions {
+                if let Some(job) = batch.items.get_mut(*position) {
                     apply(job, mail, &verdict)?;
                 }
             }
@@ -163,19 +173,19 @@ impl BatchWorker for Emails {
 }
 
 /// What becomes of the messages of one mail.
-enum Verdict {
+enum MailOutcome {
     /// The mail is settled: say so.
-    Tell { delivered: bool, at: pvt_domain::timestamp::Timestamp },
+    Done { delivered: bool, at: pvt_domain::timestamp::Timestamp },
     /// It is not.
     Fail(Failure),
 }
 
-fn apply(job: &mut Job<EmailCommand>, mail: &Planned<'_>, verdict: &Verdict) -> Result<(), Failure> {
+fn apply(job: &mut Job<EmailCommand>, mail: &PendingMail<'_>, verdict: &MailOutcome) -> Result<(), Failure> {
     match verdict {
-        Verdict::Fail(failure) => job.fail(failure.clone()),
-        Verdict::Tell { delivered, at } => {
+        MailOutcome::Fail(failure) => job.fail(failure.clone()),
+        MailOutcome::Done { delivered, at } => {
             let event = mail.event(*delivered, *at);
-            job.emit(Outgoing::event(event.event_id, &event)?.correlated(event.booking_id.as_uuid()));
+            job.emit(Outgoing::event(event.event_id, &event)?.with_correlation_id(event.booking_id.as_uuid()));
         }
     }
     Ok(())
@@ -197,6 +207,6 @@ mod tests {
 
     #[test]
     fn accepted_mails_can_be_recorded_within_the_timeout() {
-        assert!(Emails::SPEC.timeout > 2 * SmtpLimits::default().longest_batch());
+        assert!(Emails::SPEC.timeout > 2 * SmtpLimits::default().max_batch_duration());
     }
 }

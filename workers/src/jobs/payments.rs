@@ -9,15 +9,15 @@ use crate::clock::Clock;
 use crate::ledgers::Ledgers;
 use pvt_domain::failure::Failure;
 use pvt_domain::ids::BookingId;
-use pvt_domain::ledger::{Ledger, Reread};
+use pvt_domain::ledger::{Ledger, Refetch};
 use pvt_domain::messages::PaymentCommand;
 use pvt_domain::stripe::{Event, Object};
-use pvt_messaging::{Queue, Rung, Topology};
+use pvt_messaging::{Queue, RetryDelay, Topology};
 use pvt_stores::StoreError;
 use pvt_stores::mongo::Mongo;
 use pvt_stores::mongo::ledgers::BookingHead;
 use pvt_stores::mongo::stripe_events::StoredStripeEvent;
-use pvt_worker_runtime::{Batch, BatchWorker, Job, Shape, Spec, fault};
+use pvt_worker_runtime::{Batch, BatchWorker, Job, Shape, Spec, failpoint};
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
@@ -38,17 +38,17 @@ pub struct Payments {
 }
 
 /// An event of the batch that says something about money.
-struct Telling {
+struct IncomingEvent {
     /// Its place in the batch.
-    place: usize,
+    position: usize,
     event: Event,
 }
 
 /// Events by the booking that they are about, and those of which nothing but a payment is known.
 #[derive(Default)]
-struct Sorted {
-    by_booking: BTreeMap<BookingId, Vec<Telling>>,
-    ownerless: Vec<Telling>,
+struct EventsByBooking {
+    by_booking: BTreeMap<BookingId, Vec<IncomingEvent>>,
+    unattributed: Vec<IncomingEvent>,
 }
 
 impl Payments {
@@ -58,7 +58,7 @@ impl Payments {
     }
 
     /// Keeps the events as Stripe wrote them.
-    async fn keep(&self, jobs: &mut [Job<PaymentCommand>]) -> Result<(), StoreError> {
+    async fn store_events(&self, jobs: &mut [Job<PaymentCommand>]) -> Result<(), StoreError> {
         let mut events = Vec::with_capacity(jobs.len());
         for job in jobs {
             let PaymentCommand::Event(event) = &job.message;
@@ -75,107 +75,111 @@ impl Payments {
     }
 
     /// Finds out whose money each event is about.
-    async fn sort(&self, jobs: &mut [Job<PaymentCommand>]) -> Result<Sorted, StoreError> {
-        let mut tellings = Vec::with_capacity(jobs.len());
-        for (place, job) in jobs.iter_mut().enumerate() {
+    async fn group_by_booking(&self, jobs: &mut [Job<PaymentCommand>]) -> Result<EventsByBooking, StoreError> {
+        let mut incoming_events = Vec::with_capacity(jobs.len());
+        for (position, job) in jobs.iter_mut().enumerate() {
             let PaymentCommand::Event(event) = &job.message;
             match Event::read(&event.payload) {
                 Ok(Event { object: Object::Other, .. }) => count("not_followed", 1),
-                Ok(event) => tellings.push(Telling { place, event }),
+                Ok(event) => incoming_events.push(IncomingEvent { position, event }),
                 Err(error) => job.fail(Failure::reject("stripe_event_unreadable", error)),
             }
         }
-        let unnamed: Vec<&str> = tellings
+        let unnamed: Vec<&str> = incoming_events
             .iter()
             .filter(|one| one.event.object.booking_id().is_none())
             .filter_map(|one| one.event.object.intent_id())
             .collect();
         let mut owners = self.ledgers.mongo.bookings_of_intents(&unnamed).await?;
-        let named = tellings.iter().filter_map(|one| one.event.object.intent_id().zip(one.event.object.booking_id()));
+        let named =
+            incoming_events.iter().filter_map(|one| one.event.object.intent_id().zip(one.event.object.booking_id()));
         owners.extend(named.map(|(intent, booking)| (intent.to_owned(), booking)).collect::<Vec<_>>());
-        let mut sorted = Sorted::default();
-        for telling in tellings {
-            let object = &telling.event.object;
+        let mut sorted = EventsByBooking::default();
+        for incoming in incoming_events {
+            let object = &incoming.event.object;
             match object.booking_id().or_else(|| object.intent_id().and_then(|intent| owners.get(intent).copied())) {
-                Some(booking) => sorted.by_booking.entry(booking).or_default().push(telling),
-                None => sorted.ownerless.push(telling),
+                Some(booking) => sorted.by_booking.entry(booking).or_default().push(incoming),
+                None => sorted.unattributed.push(incoming),
             }
         }
         Ok(sorted)
     }
 
     /// Joins the events to their ledgers and stores those; what was asked to be read again comes with its place.
-    async fn join(
+    async fn merge_into_ledgers(
         &self,
-        tellings: &BTreeMap<BookingId, Vec<Telling>>,
+        incoming_events: &BTreeMap<BookingId, Vec<IncomingEvent>>,
         heads: &HashMap<BookingId, BookingHead>,
-    ) -> Result<Joined, StoreError> {
+    ) -> Result<MergedLedgers, StoreError> {
         for _ in 0..SAVE_ATTEMPTS {
-            let mut joined =
-                Joined { ledgers: self.ledgers.mongo.ledgers(heads.keys().copied()).await?, rereads: Vec::new() };
+            let mut merged = MergedLedgers {
+                ledgers: self.ledgers.mongo.ledgers(heads.keys().copied()).await?,
+                rereads: Vec::new(),
+            };
             let mut changed = Vec::new();
-            for (booking, tellings) in tellings {
+            for (booking, incoming_events) in incoming_events {
                 let Some(head) = heads.get(booking) else { continue };
-                let Some(before) = joined.ledgers.remove(booking).or_else(|| self.ledgers.empty(head)) else {
+                let Some(before) = merged.ledgers.remove(booking).or_else(|| self.ledgers.empty(head)) else {
                     continue;
                 };
                 let mut after = before.clone();
-                let reread = |telling: &Telling| after.apply(&telling.event).map(|reread| (telling.place, reread));
-                joined.rereads.extend(tellings.iter().filter_map(reread).collect::<Vec<_>>());
+                let reread =
+                    |incoming: &IncomingEvent| after.apply(&incoming.event).map(|reread| (incoming.position, reread));
+                merged.rereads.extend(incoming_events.iter().filter_map(reread).collect::<Vec<_>>());
                 if after != before {
-                    after.revised(&before, self.ledgers.now());
+                    after.advance_rev(&before, self.ledgers.now());
                     changed.push(after.clone());
                 }
-                joined.ledgers.insert(*booking, after);
+                merged.ledgers.insert(*booking, after);
             }
             if self.ledgers.mongo.save_ledgers(&changed).await? {
-                return Ok(joined);
+                return Ok(merged);
             }
         }
         Err(StoreError::Stale(format!("ledgers changed {SAVE_ATTEMPTS} times")))
     }
 
     /// What follows: the news of each event, what is to be read again, and once a booking what its ledger comes to.
-    async fn conclude(
+    async fn emit_follow_ups(
         &self,
         jobs: &mut [Job<PaymentCommand>],
-        sorted: &Sorted,
-        joined: &Joined,
+        sorted: &EventsByBooking,
+        merged: &MergedLedgers,
         heads: &HashMap<BookingId, BookingHead>,
     ) -> Result<(), Failure> {
-        for (booking, tellings) in &sorted.by_booking {
-            let (Some(ledger), Some(head)) = (joined.ledgers.get(booking), heads.get(booking)) else {
+        for (booking, incoming_events) in &sorted.by_booking {
+            let (Some(ledger), Some(head)) = (merged.ledgers.get(booking), heads.get(booking)) else {
                 // Another system's, on the same account, or one that was never priced.
-                count("foreign", tellings.len());
+                count("foreign", incoming_events.len());
                 tracing::warn!(%booking, "Stripe tells of money of a booking that is not known");
                 continue;
             };
-            for telling in tellings {
-                let Some(job) = jobs.get_mut(telling.place) else { continue };
+            for incoming in incoming_events {
+                let Some(job) = jobs.get_mut(incoming.position) else { continue };
                 self.ledgers
-                    .tell(ledger, ledger.news_of(&telling.event.object))?
+                    .payment_events(ledger, ledger.changes_of(&incoming.event.object))?
                     .into_iter()
                     .for_each(|event| job.emit(event));
             }
-            let follows = self.ledgers.follow(ledger, head).await?;
-            if let Some(job) = tellings.last().and_then(|telling| jobs.get_mut(telling.place)) {
+            let follows = self.ledgers.follow_ups(ledger, head).await?;
+            if let Some(job) = incoming_events.last().and_then(|incoming| jobs.get_mut(incoming.position)) {
                 follows.into_iter().for_each(|message| job.emit(message));
             }
         }
-        for (place, Reread::Refunds { intent }) in &joined.rereads {
-            if let Some(job) = jobs.get_mut(*place) {
+        for (position, Refetch::Refunds { intent }) in &merged.rereads {
+            if let Some(job) = jobs.get_mut(*position) {
                 let PaymentCommand::Event(event) = &job.message;
-                let refresh = self.ledgers.refresh(intent, &event.event_id, true)?;
+                let refresh = self.ledgers.refresh_command(intent, &event.event_id, true)?;
                 job.emit(refresh);
             }
         }
-        for telling in &sorted.ownerless {
-            let Some(intent) = telling.event.object.intent_id() else {
+        for incoming in &sorted.unattributed {
+            let Some(intent) = incoming.event.object.intent_id() else {
                 count("foreign", 1);
                 continue;
             };
-            let refresh = self.ledgers.refresh(intent, &telling.event.id, false)?;
-            if let Some(job) = jobs.get_mut(telling.place) {
+            let refresh = self.ledgers.refresh_command(intent, &incoming.event.id, false)?;
+            if let Some(job) = jobs.get_mut(incoming.position) {
                 job.emit(refresh);
             }
         }
@@ -184,9 +188,9 @@ impl Payments {
 }
 
 /// Ledgers as they are stored, and what has to be read again for which message.
-struct Joined {
+struct MergedLedgers {
     ledgers: HashMap<BookingId, Ledger>,
-    rereads: Vec<(usize, Reread)>,
+    rereads: Vec<(usize, Refetch)>,
 }
 
 fn count(outcome: &'static str, events: usize) {
@@ -197,18 +201,18 @@ impl BatchWorker for Payments {
     const SPEC: Spec = Spec {
         name: "payments",
         queue: Queue::One("payments"),
-        ladder: &[Rung::S5, Rung::M1, Rung::M10, Rung::H1],
+        retry_schedule: &[RetryDelay::S5, RetryDelay::M1, RetryDelay::M10, RetryDelay::H1],
         timeout: TIMEOUT,
         shape: Shape::Batch { max: BATCH_MAX, linger: LINGER },
     };
     type Message = PaymentCommand;
 
     async fn handle(&self, batch: &mut Batch<PaymentCommand>) -> Result<(), Failure> {
-        self.keep(&mut batch.items).await?;
-        let sorted = self.sort(&mut batch.items).await?;
+        self.store_events(&mut batch.items).await?;
+        let sorted = self.group_by_booking(&mut batch.items).await?;
         let heads = self.ledgers.mongo.booking_heads(sorted.by_booking.keys().copied()).await?;
-        let joined = self.join(&sorted.by_booking, &heads).await?;
-        fault::point("after_ledger_before_settle");
-        self.conclude(&mut batch.items, &sorted, &joined, &heads).await
+        let merged = self.merge_into_ledgers(&sorted.by_booking, &heads).await?;
+        failpoint::hit("after_ledger_before_settle");
+        self.emit_follow_ups(&mut batch.items, &sorted, &merged, &heads).await
     }
 }

@@ -4,13 +4,13 @@
 //! It never changes a booking or block. A run that is delivered again looks again, and tells in its report also of what
 //! it repaired before.
 
-mod drift;
+mod mismatches;
 mod run;
 
 use crate::clock::Clock;
 use pvt_domain::failure::Failure;
 use pvt_domain::messages::ReconcileCommand;
-use pvt_messaging::{Queue, Rung};
+use pvt_messaging::{Queue, RetryDelay};
 use pvt_stores::mart::Mart;
 use pvt_stores::mongo::Mongo;
 use pvt_worker_runtime::{Job, Shape, Spec, Worker};
@@ -49,7 +49,7 @@ impl Worker for Reconciliation {
     const SPEC: Spec = Spec {
         name: "reconciliation",
         queue: Queue::One("reconciliation"),
-        ladder: &[Rung::S5, Rung::M1, Rung::M10],
+        retry_schedule: &[RetryDelay::S5, RetryDelay::M1, RetryDelay::M10],
         timeout: TIMEOUT,
         shape: Shape::Single { concurrency: CONCURRENCY },
     };

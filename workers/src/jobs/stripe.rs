@@ -12,13 +12,13 @@ mod refund;
 mod sweep;
 
 use crate::clock::Clock;
-use crate::ledgers::{Kept, Ledgers};
+use crate::ledgers::{Ledgers, SavedLedger};
 use pvt_domain::failure::Failure;
 use pvt_domain::ids::BookingId;
-use pvt_domain::ledger::facts::Told;
+use pvt_domain::ledger::facts::Observation;
 use pvt_domain::ledger::{Ledger, Record};
 use pvt_domain::messages::{PaymentRefusal, PaymentReply, RecordPayment, StripeCommand};
-use pvt_messaging::{Outgoing, Queue, Rung, Topology};
+use pvt_messaging::{Outgoing, Queue, RetryDelay, Topology};
 use pvt_stores::mongo::Mongo;
 use pvt_stripe::StripeClient;
 use pvt_worker_runtime::{Job, Shape, Spec, Worker};
@@ -49,15 +49,15 @@ impl StripeCalls {
     }
 
     /// By whom an object is told that was read at this moment.
-    fn told(&self, operation: &str) -> Told {
-        Told { at: self.ledgers.now().as_datetime().timestamp(), by: format!("read:{operation}") }
+    fn observation(&self, operation: &str) -> Observation {
+        Observation { at: self.ledgers.now().as_datetime().timestamp(), by: format!("read:{operation}") }
     }
 
     /// Queues what follows from a ledger as it is stored: all that there is to tell of it, and what it asks for. Not
     /// only what this delivery changed, so that nothing is lost when an earlier one died between storing and telling.
-    async fn follow<T>(&self, job: &mut Job<StripeCommand>, kept: &Kept<T>) -> Result<(), Failure> {
-        let events = self.ledgers.tell(&kept.after, kept.after.news())?;
-        let asked = self.ledgers.follow(&kept.after, &kept.head).await?;
+    async fn emit_follow_ups<T>(&self, job: &mut Job<StripeCommand>, kept: &SavedLedger<T>) -> Result<(), Failure> {
+        let events = self.ledgers.payment_events(&kept.after, kept.after.changes())?;
+        let asked = self.ledgers.follow_ups(&kept.after, &kept.head).await?;
         events.into_iter().chain(asked).for_each(|message| job.emit(message));
         Ok(())
     }
@@ -69,7 +69,7 @@ impl StripeCalls {
         if let Err(refusal) = kept.answer {
             return answer(job, refused(command.booking_id, refusal));
         }
-        self.follow(job, &kept).await?;
+        self.emit_follow_ups(job, &kept).await?;
         answer(job, done(command.booking_id, command.record.id.to_string()))
     }
 }
@@ -79,7 +79,7 @@ fn note(ledger: &mut Ledger, record: &Record) -> Result<(), PaymentRefusal> {
     match ledger.records.iter().find(|known| known.id == record.id) {
         Some(known) if Record { at: record.at, ..known.clone() } == *record => Ok(()),
         Some(_) => Err(PaymentRefusal::KeyReused),
-        None if record.amount < 0 && ledger.summary().kept() - ledger.ordered() + record.amount < 0 => {
+        None if record.amount < 0 && ledger.summary().kept() - ledger.instructed() + record.amount < 0 => {
             Err(PaymentRefusal::TooMuch)
         }
         None => {
@@ -102,7 +102,7 @@ fn refused(booking_id: BookingId, refusal: PaymentRefusal) -> PaymentReply {
 /// Answers whoever waits.
 fn answer(job: &mut Job<StripeCommand>, reply: PaymentReply) -> Result<(), Failure> {
     if let Some(queue) = job.meta.reply_to.clone() {
-        let reply = Outgoing::reply(queue, job.meta.id, &reply)?.correlated(reply.booking_id.as_uuid());
+        let reply = Outgoing::reply(queue, job.meta.id, &reply)?.with_correlation_id(reply.booking_id.as_uuid());
         job.emit(reply);
     }
     Ok(())
@@ -112,7 +112,14 @@ impl Worker for StripeCalls {
     const SPEC: Spec = Spec {
         name: "stripe",
         queue: Queue::One("stripe"),
-        ladder: &[Rung::S5, Rung::M1, Rung::M10, Rung::H1, Rung::H1, Rung::H1],
+        retry_schedule: &[
+            RetryDelay::S5,
+            RetryDelay::M1,
+            RetryDelay::M10,
+            RetryDelay::H1,
+            RetryDelay::H1,
+            RetryDelay::H1,
+        ],
         timeout: TIMEOUT,
         shape: Shape::Single { concurrency: CONCURRENCY },
     };

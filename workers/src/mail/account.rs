@@ -4,7 +4,7 @@
 
 use super::compose::{AutoSubmitted, ContentLanguage};
 use super::content::{MAX_NAME_CHARS, greeting, one_line};
-use super::{Language, Letter, MailError, Sender};
+use super::{Language, MailError, OutgoingMail, Sender};
 use askama::Template;
 use lettre::Address;
 use lettre::address::Envelope;
@@ -28,7 +28,7 @@ pub enum AccountDecision<'u> {
     /// Write to this person, unless the ledger says it was done.
     Send(&'u User),
     /// Send nothing, for this reason (a metric label).
-    Nothing(&'static str),
+    Skip(&'static str),
 }
 
 /// Decides about one message. `user` is the account as stored now, if there is one.
@@ -36,24 +36,24 @@ pub fn decide<'u>(mail: &AccountMail, user: Option<&'u User>, now: Timestamp) ->
     let age = now.as_datetime().signed_duration_since(mail.requested_at.as_datetime());
     match user {
         // Also what is asked for an address that nobody has.
-        None => AccountDecision::Nothing("no_account"),
-        Some(user) if user.disabled_at.is_some() => AccountDecision::Nothing("account_disabled"),
+        None => AccountDecision::Skip("no_account"),
+        Some(user) if user.disabled_at.is_some() => AccountDecision::Skip("account_disabled"),
         // Who asked has given up or asked again.
         Some(_)
             if mail.kind == AccountMailKind::PasswordReset
                 && age.to_std().is_ok_and(|age| age > PASSWORD_RESET_AGE) =>
         {
-            AccountDecision::Nothing("too_late")
+            AccountDecision::Skip("too_late")
         }
         // Who no longer works there is told nothing of it.
-        Some(user) if mail.alert.as_ref().is_some_and(|alert| !is_told(user, alert)) => {
-            AccountDecision::Nothing("not_staff")
+        Some(user) if mail.alert.as_ref().is_some_and(|alert| !receives_alert(user, alert)) => {
+            AccountDecision::Skip("not_staff")
         }
         Some(user) => AccountDecision::Send(user),
     }
 }
 
-fn is_told(user: &User, alert: &StaffAlert) -> bool {
+fn receives_alert(user: &User, alert: &StaffAlert) -> bool {
     match user.role {
         Role::Admin => true,
         Role::Staff => user.properties.contains(&alert.property_id),
@@ -102,7 +102,7 @@ struct TextBody<'a> {
 
 /// What a letter is written from, beside the account.
 #[derive(Debug, Clone, Copy)]
-pub struct AccountLetter<'a> {
+pub struct AccountMailParts<'a> {
     /// Which mail.
     pub kind: AccountMailKind,
     /// The token of a reset; none in other mails.
@@ -119,12 +119,12 @@ pub struct AccountLetter<'a> {
 ///
 /// # Errors
 /// [`MailError::Recipient`] when the address is none; the other variants mean a fault in templates.
-pub fn compose_account(
-    letter: AccountLetter<'_>,
+pub fn compose_account_mail(
+    letter: AccountMailParts<'_>,
     user: &User,
     sender: &Sender,
     now: Timestamp,
-) -> Result<Letter, MailError> {
+) -> Result<OutgoingMail, MailError> {
     let address: Address = user.email.as_str().parse().map_err(|_| MailError::Recipient)?;
     let language = Language::choose(user.locale.as_deref(), &[]);
     let base = letter.public_url.as_str().trim_end_matches('/');
@@ -160,7 +160,7 @@ pub fn compose_account(
         .multipart(bodies)?;
     let envelope = Envelope::new(Some(sender.mailbox().email.clone()), vec![address])?;
     let message = String::from_utf8(message.formatted()).map_err(|_| MailError::NotText)?;
-    Ok(Letter { envelope, message })
+    Ok(OutgoingMail { envelope, message })
 }
 
 /// What one kind of mail says in one language.

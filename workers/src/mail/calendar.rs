@@ -85,15 +85,15 @@ fn organizer_property(name: &str, mailbox: &Mailbox) -> Property {
 mod tests {
     use super::file;
     use crate::mail::content::Content;
-    use crate::mail::fixtures::{at, booking, cancelled, held, hostel, links, modified};
+    use crate::mail::fixtures::{at, booking, cancelled, held, inventory, links, modified};
     use pvt_domain::booking::Booking;
     use pvt_domain::inventory::Inventory;
     use pvt_domain::messages::NotificationKind::{
         self, BookingCancelled, BookingConfirmed, BookingModified, HoldExpired, PaymentFailed, PaymentLink,
     };
 
-    fn unfolded(kind: NotificationKind, booking: &Booking, hostel: &Inventory) -> String {
-        let content = Content::of(kind, booking.rev, booking, hostel, &links()).unwrap();
+    fn unfolded(kind: NotificationKind, booking: &Booking, inventory: &Inventory) -> String {
+        let content = Content::of(kind, booking.rev, booking, inventory, &links()).unwrap();
         let sender = "PVT Booking <bookings@pvt.test>".parse().unwrap();
         file(kind, booking, &content, &sender, at("2026-12-01T12:00:00Z").as_datetime()).replace("\r\n ", "")
     }
@@ -104,8 +104,8 @@ mod tests {
 
     #[test]
     fn a_confirmed_stay_is_an_event_in_utc() {
-        let (booking, hostel) = (booking(), hostel());
-        let file = unfolded(BookingConfirmed, &booking, &hostel);
+        let (booking, inventory) = (booking(), inventory());
+        let file = unfolded(BookingConfirmed, &booking, &inventory);
         for line in [
             "METHOD:PUBLISH",
             "VERSION:2.0",
@@ -125,8 +125,8 @@ mod tests {
 
     #[test]
     fn a_cancellation_updates_the_same_event() {
-        let (booking, hostel) = (cancelled(), hostel());
-        let file = unfolded(BookingCancelled, &booking, &hostel);
+        let (booking, inventory) = (cancelled(), inventory());
+        let file = unfolded(BookingCancelled, &booking, &inventory);
         for line in [&format!("UID:{}", booking.id), "SEQUENCE:2", "STATUS:CANCELLED", "METHOD:PUBLISH"] {
             has(&file, line);
         }
@@ -134,18 +134,18 @@ mod tests {
 
     #[test]
     fn a_held_stay_is_tentative_until_it_expires() {
-        let (mut booking, hostel) = (held(), hostel());
+        let (mut booking, inventory) = (held(), inventory());
         for kind in [PaymentLink, PaymentFailed] {
-            has(&unfolded(kind, &booking, &hostel), "STATUS:TENTATIVE");
+            has(&unfolded(kind, &booking, &inventory), "STATUS:TENTATIVE");
         }
         booking.status = pvt_domain::booking::Status::Expired;
-        has(&unfolded(HoldExpired, &booking, &hostel), "STATUS:CANCELLED");
+        has(&unfolded(HoldExpired, &booking, &inventory), "STATUS:CANCELLED");
     }
 
     #[test]
-    fn a_modification_updates_what_stays_and_cancels_what_was_dropped() {
-        let (booking, hostel) = (modified(), hostel());
-        let file = unfolded(BookingModified, &booking, &hostel);
+    fn modification_updates_kept_events_and_cancels_dropped_ones() {
+        let (booking, inventory) = (modified(), inventory());
+        let file = unfolded(BookingModified, &booking, &inventory);
         for line in [&format!("UID:{}", booking.id), "SEQUENCE:2", "STATUS:CONFIRMED", "DTEND:20270112T160000Z"] {
             has(&file, line);
         }
@@ -155,35 +155,35 @@ mod tests {
     }
 
     #[test]
-    fn check_in_in_the_gap_of_spring_has_an_instant() {
-        let (mut booking, mut hostel) = (booking(), hostel());
-        hostel.property.check_in_from = "02:30:00".parse().unwrap();
+    fn check_in_during_dst_gap_has_an_instant() {
+        let (mut booking, mut inventory) = (booking(), inventory());
+        inventory.property.check_in_from = "02:30:00".parse().unwrap();
         booking.stays[0].arrival = "2027-03-14".parse().unwrap();
         booking.stays[0].departure = "2027-03-15".parse().unwrap();
-        let file = unfolded(BookingConfirmed, &booking, &hostel);
+        let file = unfolded(BookingConfirmed, &booking, &inventory);
         has(&file, "DTSTART:20270314T073000Z");
         has(&file, "DTEND:20270315T150000Z");
     }
 
     #[test]
     fn stays_with_the_same_dates_share_an_event_and_others_have_their_own() {
-        let (mut booking, hostel) = (booking(), hostel());
+        let (mut booking, inventory) = (booking(), inventory());
         booking.stays.push(booking.stays[0].clone());
         let mut later = booking.stays[0].clone();
         later.arrival = "2027-02-01".parse().unwrap();
         later.departure = "2027-02-02".parse().unwrap();
         booking.stays.push(later);
-        let file = unfolded(BookingConfirmed, &booking, &hostel);
+        let file = unfolded(BookingConfirmed, &booking, &inventory);
         assert_eq!(file.matches("BEGIN:VEVENT").count(), 2);
         has(&file, &format!("UID:{}-1", booking.id));
     }
 
     #[test]
     fn a_hostile_name_cannot_add_a_line() {
-        let (booking, mut hostel) = (booking(), hostel());
-        hostel.property.name = "A\"B\r\nATTENDEE:mailto:eve@example.com".to_owned();
-        hostel.property.address = "x\nBEGIN:VALARM".to_owned();
-        let file = unfolded(BookingConfirmed, &booking, &hostel);
+        let (booking, mut inventory) = (booking(), inventory());
+        inventory.property.name = "A\"B\r\nATTENDEE:mailto:eve@example.com".to_owned();
+        inventory.property.address = "x\nBEGIN:VALARM".to_owned();
+        let file = unfolded(BookingConfirmed, &booking, &inventory);
         assert!(
             !file.split("\r\n").any(|line| line.starts_with("ATTENDEE") || line.starts_with("BEGIN:VALARM")),
             "{file}"

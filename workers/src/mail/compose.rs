@@ -45,7 +45,7 @@ impl Sender {
 
 /// In whose name mails are written, and with which links.
 #[derive(Debug, Clone, Copy)]
-pub struct Desk<'a> {
+pub struct MailContext<'a> {
     /// Who they are from.
     pub sender: &'a Sender,
     /// Where their links lead.
@@ -54,7 +54,7 @@ pub struct Desk<'a> {
 
 /// A message ready to be handed to a server.
 #[derive(Debug, Clone)]
-pub struct Letter {
+pub struct OutgoingMail {
     /// From whom to whom.
     pub envelope: Envelope,
     /// Headers and body, ASCII only, lines ended by CRLF.
@@ -70,26 +70,26 @@ pub fn compose(
     rev: u32,
     booking: &Booking,
     inventory: &Inventory,
-    desk: Desk<'_>,
+    context: MailContext<'_>,
     message_id: &str,
     now: Timestamp,
-) -> Result<Letter, MailError> {
+) -> Result<OutgoingMail, MailError> {
     let address: Address = booking.guest.email.trim().parse().map_err(|_| MailError::Recipient)?;
-    let content = Content::of(kind, rev, booking, inventory, desk.links)?;
+    let content = Content::of(kind, rev, booking, inventory, context.links)?;
     let stamp = booking.history.last().map_or(now, |entry| entry.at);
-    let calendar = calendar::file(kind, booking, &content, &desk.sender.0, stamp.as_datetime());
+    let calendar = calendar::file(kind, booking, &content, &context.sender.0, stamp.as_datetime());
     let message = Message::builder()
         .date(now.as_datetime().into())
-        .from(desk.sender.0.clone())
+        .from(context.sender.0.clone())
         .to(Mailbox::new(full_name(booking), address.clone()))
         .subject(content.subject())
         .message_id(Some(message_id.to_owned()))
         .header(AutoSubmitted)
         .header(ContentLanguage(content.language))
         .multipart(parts(&content, calendar)?)?;
-    let envelope = Envelope::new(Some(desk.sender.0.email.clone()), vec![address])?;
+    let envelope = Envelope::new(Some(context.sender.0.email.clone()), vec![address])?;
     let message = String::from_utf8(message.formatted()).map_err(|_| MailError::NotText)?;
-    Ok(Letter { envelope, message })
+    Ok(OutgoingMail { envelope, message })
 }
 
 fn full_name(booking: &Booking) -> Option<String> {

@@ -2,14 +2,14 @@
 //! template.
 
 mod changes;
-mod figures;
+mod payment_summary;
 
 use super::language::{Language, Phrases};
-use super::{Links, MailError, wall_clock};
+use super::{Links, MailError, local_time};
 use askama::Template;
 use chrono::{DateTime, NaiveDate, Utc};
-use figures::Figures;
-use pvt_domain::booking::history::Terms;
+use payment_summary::PaymentSummary;
+use pvt_domain::booking::history::RevisionState;
 use pvt_domain::booking::{Booking, Stay};
 use pvt_domain::inventory::Inventory;
 use pvt_domain::messages::NotificationKind;
@@ -23,7 +23,7 @@ pub(super) const MAX_NAME_CHARS: usize = 60;
 const MAX_ADDRESS_CHARS: usize = 200;
 
 /// A label and what stands beside it.
-pub(super) struct Line {
+pub(super) struct Row {
     pub label: String,
     pub value: String,
 }
@@ -35,7 +35,7 @@ pub(super) struct Link {
 }
 
 /// One stay.
-pub(super) struct StayLine {
+pub(super) struct StayRow {
     pub title: String,
     pub detail: String,
     pub amount: String,
@@ -60,15 +60,15 @@ pub(super) struct Content {
     pub reference: String,
     pub check_in: String,
     pub check_out: String,
-    pub stays: Vec<StayLine>,
-    pub taxes: Vec<Line>,
+    pub stays: Vec<StayRow>,
+    pub taxes: Vec<Row>,
     pub total: String,
     pub payment: &'static str,
     /// What is special about this payment; empty for nothing.
     pub note: &'static str,
     pub link: Option<Link>,
-    pub figures: Vec<Line>,
-    pub changes: Vec<Line>,
+    pub figures: Vec<Row>,
+    pub changes: Vec<Row>,
     pub spans: Vec<Span>,
     /// Spans of an earlier revision that calendars may still show beyond those of `spans`.
     pub dropped_spans: Vec<Span>,
@@ -110,8 +110,8 @@ impl Content {
         let takes_place = booking.status.holds_beds()
             && !matches!(kind, NotificationKind::BookingCancelled | NotificationKind::BookingNoShow);
         let price = booking.price.as_ref().filter(|_| takes_place);
-        let before = (kind == NotificationKind::BookingModified && rev > 1).then(|| booking.terms_at(rev - 1));
-        let figures = Figures::of(kind, rev, booking, property, language);
+        let before = (kind == NotificationKind::BookingModified && rev > 1).then(|| booking.state_at(rev - 1));
+        let figures = PaymentSummary::of(kind, rev, booking, property, language);
         let spans = spans(&booking.stays, inventory)?;
         Ok(Self {
             language,
@@ -127,14 +127,14 @@ impl Content {
             check_out: moment(departure, say.until, property.check_out_until),
             stays: (0..)
                 .zip(&booking.stays)
-                .map(|(index, stay)| stay_line(index, stay, price, inventory, language))
+                .map(|(index, stay)| stay_row(index, stay, price, inventory, language))
                 .collect(),
-            taxes: price.into_iter().flat_map(|price| tax_lines(price, language)).collect(),
+            taxes: price.into_iter().flat_map(|price| tax_rows(price, language)).collect(),
             total: price.map_or_else(String::new, |price| language.money(Money::new(price.total, price.currency))),
             payment: if takes_place { figures.payment() } else { "" },
             note: figures.note(),
             link: figures.link(links),
-            figures: figures.lines(),
+            figures: figures.rows(),
             changes: before
                 .as_ref()
                 .map_or_else(Vec::new, |before| changes::since(before, rev, booking, inventory, language)),
@@ -170,11 +170,11 @@ pub(super) fn one_line(text: &str, max_chars: usize) -> String {
     }
 }
 
-fn stay_line(index: usize, stay: &Stay, price: Option<&Price>, inventory: &Inventory, language: Language) -> StayLine {
+fn stay_row(index: usize, stay: &Stay, price: Option<&Price>, inventory: &Inventory, language: Language) -> StayRow {
     let amount = price.and_then(|price| {
         price.nights.get(index).map(|nights| language.money(Money::new(nights.iter().sum(), price.currency)))
     });
-    StayLine { title: title(stay, inventory), detail: detail(stay, language), amount: amount.unwrap_or_default() }
+    StayRow { title: title(stay, inventory), detail: detail(stay, language), amount: amount.unwrap_or_default() }
 }
 
 /// The name of what was sold.
@@ -191,8 +191,8 @@ fn detail(stay: &Stay, language: Language) -> String {
     format!("{dates} · {} · {}", language.nights(stay.nights().count()), language.guests(stay.guests))
 }
 
-fn tax_lines(price: &Price, language: Language) -> impl Iterator<Item = Line> {
-    price.taxes.iter().map(move |tax| Line {
+fn tax_rows(price: &Price, language: Language) -> impl Iterator<Item = Row> {
+    price.taxes.iter().map(move |tax| Row {
         label: format!("{} ({})", one_line(&tax.name, MAX_NAME_CHARS), language.percent(tax.rate_ppm)),
         value: language.money(Money::new(tax.amount, price.currency)),
     })
@@ -210,15 +210,15 @@ fn spans(stays: &[Stay], inventory: &Inventory) -> Result<Vec<Span>, MailError> 
     let property = &inventory.property;
     let span = |(arrival, departure)| {
         Ok(Span {
-            begins: wall_clock::instant(arrival, property.check_in_from, property.time_zone)?,
-            ends: wall_clock::instant(departure, property.check_out_until, property.time_zone)?,
+            begins: local_time::instant(arrival, property.check_in_from, property.time_zone)?,
+            ends: local_time::instant(departure, property.check_out_until, property.time_zone)?,
         })
     };
     dates.into_iter().map(span).collect()
 }
 
 /// The spans that the booking had before and that no span of now, of which there are `kept`, has taken the place of.
-fn dropped(before: &Terms, kept: usize, inventory: &Inventory) -> Result<Vec<Span>, MailError> {
+fn dropped(before: &RevisionState, kept: usize, inventory: &Inventory) -> Result<Vec<Span>, MailError> {
     let mut spans = spans(&before.stays, inventory)?;
     Ok(spans.split_off(kept.min(spans.len())))
 }

@@ -35,7 +35,7 @@ pub enum MailError {
     NotText,
     /// A local time that the property's zone never shows.
     #[error("{0} does not exist in {1}")]
-    WallClock(chrono::NaiveDateTime, chrono_tz::Tz),
+    LocalTime(chrono::NaiveDateTime, chrono_tz::Tz),
 }
 
 /// The same mail would fail the same way again.

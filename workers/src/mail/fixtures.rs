@@ -2,7 +2,7 @@
 
 use crate::mail::Links;
 use pvt_domain::booking::{Action, Booking, Changes, Guest, HistoryEntry, Payment, Source, Status, Stay, StayRequest};
-use pvt_domain::events::{BookingEvent, PaymentEvent, What, kind_of};
+use pvt_domain::events::{BookingEvent, PaymentEvent, PaymentEventKind, kind_of};
 use pvt_domain::ids::BookingId;
 use pvt_domain::inventory::{
     DEFAULT_CUTOFF, DEFAULT_HOLD_MINUTES, DormGender, Inventory, Property, RoomKind, RoomType,
@@ -109,7 +109,7 @@ pub(crate) fn modified() -> Booking {
         price.nights = vec![vec![8_000; 2]];
         price.total = 19_040;
     }
-    follow(&before, booking, Action::Modify, Status::Confirmed)
+    next_revision(&before, booking, Action::Modify, Status::Confirmed)
 }
 
 /// The same booking, held until half of it is paid.
@@ -123,18 +123,18 @@ pub(crate) fn held() -> Booking {
 
 /// `before` after money came and went: what its ledger comes to then, and where the booking stands. What is to be given
 /// back is what the domain decides.
-pub(crate) fn settled(before: &Booking, captured: i64, refunded: i64, to: Status) -> Booking {
+pub(crate) fn with_payments(before: &Booking, captured: i64, refunded: i64, to: Status) -> Booking {
     let mut after = before.clone();
     let ledger_rev = before.payment.ledger().ledger_rev + 1;
     after.payment.ledger = Some(Summary { ledger_rev, captured, refunded, cleared: captured, ..Summary::default() });
     after.status = to;
     after.payment.to_return = after.returnable();
     let action = if before.status == to { Action::RecordPayment } else { Action::Confirm };
-    follow(before, after, action, to)
+    next_revision(before, after, action, to)
 }
 
 /// News of money, as the `emails` queue carries it.
-pub(crate) fn money_event(booking: &Booking, what: What, event_id: u128) -> EmailCommand {
+pub(crate) fn payment_event(booking: &Booking, what: PaymentEventKind, event_id: u128) -> EmailCommand {
     EmailCommand::Paid(Box::new(PaymentEvent {
         event_id: Uuid::from_u128(event_id),
         booking_id: booking.id,
@@ -154,7 +154,7 @@ pub(crate) fn links() -> Links {
 }
 
 /// `after` as the next revision of `before`.
-pub(crate) fn follow(before: &Booking, mut after: Booking, action: Action, to: Status) -> Booking {
+pub(crate) fn next_revision(before: &Booking, mut after: Booking, action: Action, to: Status) -> Booking {
     let mut next = entry(before.id, before.rev + 1, action, before.status, to);
     next.changes = Changes::between(before, &after);
     (after.status, after.rev) = (to, next.rev);
@@ -168,7 +168,7 @@ pub(crate) fn event(booking: &Booking, rev: u32) -> EmailCommand {
     EmailCommand::Happened(Box::new(BookingEvent::of(booking, entry)))
 }
 
-pub(crate) fn hostel() -> Inventory {
+pub(crate) fn inventory() -> Inventory {
     Inventory {
         property: Property {
             id: "pvt-montreal".into(),

@@ -19,7 +19,7 @@ pub enum Version {
     /// The one about this revision.
     Rev(u32),
     /// The one that staff asked for under this id: the same wish is one mail, another wish is another mail.
-    Wish(Uuid),
+    Request(Uuid),
     /// The one about this event, for news that makes no revision.
     Event(Uuid),
 }
@@ -28,7 +28,7 @@ impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Rev(rev) => write!(f, "{rev}"),
-            Self::Wish(id) | Self::Event(id) => write!(f, "{id}"),
+            Self::Request(id) | Self::Event(id) => write!(f, "{id}"),
         }
     }
 }
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn the_key_tells_mails_apart_and_hides_the_address() {
+    fn ledger_key_is_unique_and_hides_the_address() {
         let key = |kind, version, to: &str| LedgerKey::new(booking(), kind, version, to);
         let one = key(BookingConfirmed, Version::Rev(1), "ada@example.com");
         assert!(
@@ -95,7 +95,7 @@ mod tests {
         for other in [
             key(BookingCancelled, Version::Rev(1), "ada@example.com"),
             key(BookingConfirmed, Version::Rev(2), "ada@example.com"),
-            key(BookingConfirmed, Version::Wish(Uuid::nil()), "ada@example.com"),
+            key(BookingConfirmed, Version::Request(Uuid::nil()), "ada@example.com"),
             key(BookingConfirmed, Version::Rev(1), "eve@example.com"),
         ] {
             assert_ne!(one, other);
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn message_and_event_are_named_apart() {
+    fn message_id_and_event_id_differ() {
         let key = LedgerKey::new(booking(), BookingConfirmed, Version::Rev(1), "ada@example.com");
         assert!(!key.message_id("pvt.test").contains(&key.event_id().to_string()));
     }

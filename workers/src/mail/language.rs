@@ -205,7 +205,7 @@ mod tests {
     use pvt_domain::money::{Currency, Money};
 
     #[test]
-    fn the_guests_language_wins_then_the_propertys_order() {
+    fn guest_locale_wins_over_property_locales() {
         let montreal = ["fr".to_owned(), "en".to_owned()];
         assert_eq!(Language::choose(Some("en-CA"), &montreal), English);
         assert_eq!(Language::choose(Some("FR_ca"), &[]), French);
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn money_is_written_as_each_language_does() {
+    fn money_is_formatted_per_language() {
         let price = Money::new(123_456_750, Currency::CAD);
         assert_eq!(English.money(price), "1,234,567.50\u{a0}CAD");
         assert_eq!(French.money(price), "1\u{a0}234\u{a0}567,50\u{a0}CAD");
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn rates_lose_no_digit() {
+    fn tax_rates_keep_every_digit() {
         assert_eq!(English.percent(99_750), "9.975%");
         assert_eq!(French.percent(99_750), "9,975\u{a0}%");
         assert_eq!(English.percent(50_000), "5%");
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn one_is_singular() {
+    fn counts_use_singular_and_plural() {
         assert_eq!((English.nights(1), English.nights(2)), ("1\u{a0}night".to_owned(), "2\u{a0}nights".to_owned()));
         assert_eq!((French.guests(1), French.guests(3)), ("1\u{a0}personne".to_owned(), "3\u{a0}personnes".to_owned()));
     }

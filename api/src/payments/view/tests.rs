@@ -1,8 +1,8 @@
 //! What callers see of a ledger, story by story.
 
 use super::{CHANNELS, REFUND_STATUSES, STATUSES, payment_of, payments_of};
-use crate::payments::fixtures::{OWED, at, dispute, intent, opened, paid, recorded, refund, session, tell};
-use crate::policy::{Caller, Person};
+use crate::payments::fixtures::{BALANCE, at, dispute, intent, observe, opened, paid, recorded, refund, session};
+use crate::policy::{Caller, SignedInUser};
 use pvt_domain::accounts::{AccessClaims, Role, UserId};
 use pvt_domain::ledger::Ledger;
 use pvt_domain::timestamp::Timestamp;
@@ -36,22 +36,22 @@ fn only(ledger: &Ledger) -> Value {
 }
 
 #[test]
-fn an_open_page_is_shown_until_it_ends() {
+fn checkout_url_is_shown_until_it_expires() {
     let ledger = opened();
     let open = only(&ledger);
     assert_eq!((&open["status"], &open["checkout_url"]), (&json!("open"), &json!("https://pay.example.com/cs_1")));
-    assert_eq!((&open["amount"], &open["expires_at"]), (&money(OWED), &json!("2027-01-15T08:30:00.000Z")));
+    assert_eq!((&open["amount"], &open["expires_at"]), (&money(BALANCE), &json!("2027-01-15T08:30:00.000Z")));
     let late = &shown(&ledger, at("2027-01-15T08:30:00Z"))[0];
     assert_eq!(
         (&late["status"], late.get("checkout_url")),
         (&json!("expired"), None),
         "nobody is sent to a page that has ended"
     );
-    assert!(payments_of(&ledger, soon()).remove(0).without_page().checkout_url.is_none());
+    assert!(payments_of(&ledger, soon()).remove(0).without_checkout_url().checkout_url.is_none());
 }
 
 #[test]
-fn a_payment_is_found_by_our_id_and_by_stripes() {
+fn payment_is_found_by_own_and_stripe_id() {
     let mut ledger = paid();
     ledger.fees.insert("pi_1".to_owned(), 320);
     let payment = only(&ledger);
@@ -60,7 +60,10 @@ fn a_payment_is_found_by_our_id_and_by_stripes() {
         (&json!("succeeded"), &json!("checkout"), &money(320))
     );
     assert_eq!(payment["stripe"], json!({ "payment_intent": "pi_1", "checkout_session": "cs_1" }));
-    assert_eq!((&payment["entries"][0]["kind"], &payment["entries"][0]["balance"]), (&json!("payment"), &money(OWED)));
+    assert_eq!(
+        (&payment["entries"][0]["kind"], &payment["entries"][0]["balance"]),
+        (&json!("payment"), &money(BALANCE))
+    );
     assert_eq!(payment["attention"], json!([]));
     let id = Uuid::from_u128(11).to_string();
     assert_eq!(payment_of(&ledger, &id, soon()).unwrap().id, id);
@@ -70,7 +73,7 @@ fn a_payment_is_found_by_our_id_and_by_stripes() {
 }
 
 #[test]
-fn every_end_of_an_attempt_has_a_name() {
+fn every_attempt_outcome_has_a_status() {
     let stories: [Story; 5] = [
         (
             "processing",
@@ -88,41 +91,42 @@ fn every_end_of_an_attempt_has_a_name() {
     ];
     for (status, told, of_intent) in stories {
         let mut ledger = opened();
-        tell(&mut ledger, 2, "checkout.session.updated", session("open", "unpaid", of_intent.map(|_| "pi_1")));
+        observe(&mut ledger, 2, "checkout.session.updated", session("open", "unpaid", of_intent.map(|_| "pi_1")));
         if let Some([state, money, kind]) = told {
-            tell(&mut ledger, 3, kind, session(state, money, of_intent.map(|_| "pi_1")));
+            observe(&mut ledger, 3, kind, session(state, money, of_intent.map(|_| "pi_1")));
         }
         if let Some([state, kind]) = of_intent {
-            tell(&mut ledger, 4, kind, intent("pi_1", state, 0, Some("1")));
+            observe(&mut ledger, 4, kind, intent("pi_1", state, 0, Some("1")));
         }
         assert_eq!(only(&ledger)["status"], status);
     }
 }
 
 #[test]
-fn refunds_say_who_decided_them_and_what_became_of_them() {
+fn refunds_show_actor_and_status() {
     let mut ledger = paid();
     let now = soon();
-    let key = ledger.order_wish(Uuid::from_u128(5), "pi_1", 2_000, "staff:9", "cold shower", now).key.clone();
+    let key =
+        ledger.instruct_requested_refund(Uuid::from_u128(5), "pi_1", 2_000, "staff:9", "cold shower", now).key.clone();
     let ordered = only(&ledger);
     assert_eq!((&ordered["status"], &ordered["refunds"][0]["status"]), (&json!("succeeded"), &json!("ordered")));
     assert_eq!(
         (&ordered["refunds"][0]["note"], &ordered["refunds"][0]["actor"]),
         (&json!("cold shower"), &json!("staff:9"))
     );
-    tell(&mut ledger, 5, "refund.created", refund("re_1", "succeeded", 2_000, Some(&key)));
+    observe(&mut ledger, 5, "refund.created", refund("re_1", "succeeded", 2_000, Some(&key)));
     let part = only(&ledger);
     assert_eq!(
         (&part["status"], &part["refunded"], &part["refunds"].as_array().unwrap().len()),
         (&json!("partially_refunded"), &money(2_000), &1)
     );
-    tell(&mut ledger, 6, "refund.created", refund("re_2", "pending", OWED - 2_000, None));
+    observe(&mut ledger, 6, "refund.created", refund("re_2", "pending", BALANCE - 2_000, None));
     let all = only(&ledger);
     assert_eq!(
         (&all["status"], &all["refunds"][1]["actor"], all["refunds"][1].get("reason")),
         (&json!("refunded"), &json!("stripe"), None)
     );
-    tell(&mut ledger, 7, "refund.failed", refund("re_1", "failed", 2_000, Some(&key)));
+    observe(&mut ledger, 7, "refund.failed", refund("re_1", "failed", 2_000, Some(&key)));
     let failed = only(&ledger);
     assert_eq!((&failed["status"], &failed["attention"]), (&json!("partially_refunded"), &json!(["refund_failed"])));
     let known = |refund: &Value| REFUND_STATUSES.contains(&refund["status"].as_str().unwrap());
@@ -141,22 +145,29 @@ fn staff_of(property: &str) -> Caller {
         role: Role::Staff,
         properties,
     };
-    Caller::Person(Arc::new(Person::new(claims)))
+    Caller::User(Arc::new(SignedInUser::new(claims)))
 }
 
 #[test]
-fn guests_do_not_read_what_staff_say_to_each_other() {
+fn staff_notes_are_hidden_from_guests() {
     let mut ledger = paid();
     ledger.fees.insert("pi_1".to_owned(), 320);
     let key = ledger
-        .order_wish(Uuid::from_u128(5), "pi_1", 2_000, "staff:9", "a liar, but cheap to be rid of", soon())
+        .instruct_requested_refund(
+            Uuid::from_u128(5),
+            "pi_1",
+            2_000,
+            "staff:9",
+            "a liar, but cheap to be rid of",
+            soon(),
+        )
         .key
         .clone();
-    tell(&mut ledger, 5, "refund.failed", refund("re_1", "failed", 2_000, Some(&key)));
-    tell(&mut ledger, 6, "refund.created", refund("re_2", "succeeded", 1_000, None));
-    ledger.order_wish(Uuid::from_u128(6), "pi_1", 500, "guest", "plans changed", soon());
+    observe(&mut ledger, 5, "refund.failed", refund("re_1", "failed", 2_000, Some(&key)));
+    observe(&mut ledger, 6, "refund.created", refund("re_2", "succeeded", 1_000, None));
+    ledger.instruct_requested_refund(Uuid::from_u128(6), "pi_1", 500, "guest", "plans changed", soon());
     let seen_by =
-        |caller: &Caller| serde_json::to_value(payments_of(&ledger, soon()).remove(0).shown_to(caller)).unwrap();
+        |caller: &Caller| serde_json::to_value(payments_of(&ledger, soon()).remove(0).visible_to(caller)).unwrap();
     assert_eq!(seen_by(&staff_of("pvt-montreal")), only(&ledger), "who acts for the property sees all of it");
     for other in [Caller::Anonymous, staff_of("another-house")] {
         let seen = seen_by(&other);
@@ -167,31 +178,31 @@ fn guests_do_not_read_what_staff_say_to_each_other() {
         assert!(refunds.iter().all(|refund| refund.get("note").is_none()), "{refunds:?}");
         assert_eq!(
             (&seen["amount"], &seen["refunds"][0]["status"]),
-            (&money(OWED), &json!("failed")),
+            (&money(BALANCE), &json!("failed")),
             "the rest is theirs"
         );
     }
 }
 
 #[test]
-fn a_dispute_stands_above_everything() {
+fn dispute_status_takes_precedence() {
     let mut ledger = paid();
-    tell(&mut ledger, 5, "charge.dispute.created", dispute("needs_response"));
+    observe(&mut ledger, 5, "charge.dispute.created", dispute("needs_response"));
     let open = only(&ledger);
     assert_eq!(
         (&open["status"], &open["attention"], &open["fee"]),
         (&json!("disputed"), &json!(["dispute_open"]), &money(1_500))
     );
-    tell(&mut ledger, 6, "charge.dispute.closed", dispute("won"));
+    observe(&mut ledger, 6, "charge.dispute.closed", dispute("won"));
     assert_eq!(only(&ledger)["status"], "succeeded");
 }
 
 #[test]
-fn what_staff_took_and_what_nobody_asked_for_are_payments_too() {
+fn records_and_unrequested_intents_are_payments() {
     let mut ledger = paid();
     recorded(&mut ledger, 7, 2_000, at("2027-01-15T09:00:00Z"));
     recorded(&mut ledger, 8, -500, at("2027-01-15T09:01:00Z"));
-    tell(&mut ledger, 9, "payment_intent.succeeded", intent("pi_2", "succeeded", 777, None));
+    observe(&mut ledger, 9, "payment_intent.succeeded", intent("pi_2", "succeeded", 777, None));
     let payments = shown(&ledger, soon());
     let seen: Vec<(&Value, &Value, &Value)> =
         payments.iter().map(|payment| (&payment["channel"], &payment["status"], &payment["amount"])).collect();
@@ -199,7 +210,7 @@ fn what_staff_took_and_what_nobody_asked_for_are_payments_too() {
         (&json!("cash"), &json!("refunded"), &money(-500)),
         (&json!("cash"), &json!("succeeded"), &money(2_000)),
         (&json!("app"), &json!("succeeded"), &money(777)),
-        (&json!("checkout"), &json!("succeeded"), &money(OWED)),
+        (&json!("checkout"), &json!("succeeded"), &money(BALANCE)),
     ];
     assert_eq!(seen, expected);
     assert_eq!((&payments[2]["id"], &payments[2]["attention"]), (&json!("pi_2"), &json!(["amount_mismatch"])));

@@ -2,9 +2,9 @@
 
 use super::forms;
 use crate::app::SharedApp;
-use crate::credentials::Presented;
+use crate::credentials::Credentials;
 use crate::page::{Page, PageQuery};
-use crate::problem::{self, Answer};
+use crate::problem::{self, HandlerResult};
 use crate::store_call;
 use axum::Json;
 use axum::extract::{Path, Request, State};
@@ -54,17 +54,17 @@ impl KeyView {
 }
 
 /// `GET /api/auth/api-keys`: all of them by id, revoked ones too, a page at a time.
-pub(in crate::routes) async fn list(State(app): State<SharedApp>, uri: Uri) -> Answer {
+pub(in crate::routes) async fn list(State(app): State<SharedApp>, uri: Uri) -> HandlerResult {
     let query = PageQuery::read(&uri)?;
-    let (mongo, after, wanted) = (app.mongo.clone(), query.after.clone(), query.one_more());
+    let (mongo, after, wanted) = (app.mongo.clone(), query.after.clone(), query.fetch_limit());
     let keys = store_call::read(async move { mongo.list_api_keys(after.as_deref(), wanted).await }).await?;
     Page::of(keys, &query, |key| key.id.clone()).answer("/api/auth/api-keys", &query, |key| KeyView::new(key, None))
 }
 
 /// `POST /api/auth/api-keys` with `role`, `name` and perhaps `properties` and `scopes`: 201 with the key, this once.
-pub(in crate::routes) async fn create(State(app): State<SharedApp>, request: Request) -> Answer {
+pub(in crate::routes) async fn create(State(app): State<SharedApp>, request: Request) -> HandlerResult {
     let (parts, body) = request.into_parts();
-    let actor = Presented::of(&parts).caller.actor();
+    let actor = Credentials::of(&parts).caller.actor();
     let new = forms::read(&parts.headers, body, forms::api_key).await?;
     let mongo = app.mongo.clone();
     let (stored, key) = store_call::write(async move {
@@ -83,9 +83,9 @@ pub(in crate::routes) async fn revoke(
     State(app): State<SharedApp>,
     Path(id): Path<String>,
     request: Request,
-) -> Answer {
+) -> HandlerResult {
     let (parts, _) = request.into_parts();
-    let actor = Presented::of(&parts).caller.actor();
+    let actor = Credentials::of(&parts).caller.actor();
     let mongo = app.mongo.clone();
     let revoked = store_call::write(async move {
         let now = Utc::now().into();

@@ -4,7 +4,7 @@ use crate::body::read_json;
 use crate::form;
 use crate::json::Node;
 use crate::problem::Problem;
-use crate::reader::{At, Fields, Reader};
+use crate::reader::{Fields, Pointer, Reader};
 use axum::body::Body;
 use axum::http::HeaderMap;
 use bytes::Bytes;
@@ -40,7 +40,7 @@ pub(super) struct Registration {
 
 /// `email`, `password`, `name`, `locale`.
 pub(super) fn registration(node: &Node<'_>, reader: &mut Reader) -> Option<Registration> {
-    let fields = reader.object(node, &At::Root, &["email", "password", "name", "locale"])?;
+    let fields = reader.object(node, &Pointer::Root, &["email", "password", "name", "locale"])?;
     let email = email(fields, reader);
     let password = new_password(fields, "password", email.as_ref(), reader);
     let profile = profile_fields(fields, reader);
@@ -56,7 +56,7 @@ pub(super) struct Login {
 
 /// `email`, `password`.
 pub(super) fn login(node: &Node<'_>, reader: &mut Reader) -> Option<Login> {
-    let fields = reader.object(node, &At::Root, &["email", "password"])?;
+    let fields = reader.object(node, &Pointer::Root, &["email", "password"])?;
     let email = text(fields, "email", reader);
     let password = text(fields, "password", reader);
     Some(Login { email: Email::parse(email?), password: SecretString::from(password?) })
@@ -64,13 +64,13 @@ pub(super) fn login(node: &Node<'_>, reader: &mut Reader) -> Option<Login> {
 
 /// `refresh_token`.
 pub(super) fn refresh_token(node: &Node<'_>, reader: &mut Reader) -> Option<String> {
-    let fields = reader.object(node, &At::Root, &["refresh_token"])?;
+    let fields = reader.object(node, &Pointer::Root, &["refresh_token"])?;
     text(fields, "refresh_token", reader).map(str::to_owned)
 }
 
 /// `email`, which must be an address.
 pub(super) fn address(node: &Node<'_>, reader: &mut Reader) -> Option<Email> {
-    let fields = reader.object(node, &At::Root, &["email"])?;
+    let fields = reader.object(node, &Pointer::Root, &["email"])?;
     email(fields, reader)
 }
 
@@ -83,7 +83,7 @@ pub(super) struct NewPassword {
 
 /// `current_password`, `new_password`.
 pub(super) fn password_change(node: &Node<'_>, reader: &mut Reader) -> Option<NewPassword> {
-    let fields = reader.object(node, &At::Root, &["current_password", "new_password"])?;
+    let fields = reader.object(node, &Pointer::Root, &["current_password", "new_password"])?;
     let proof = text(fields, "current_password", reader);
     let password = new_password(fields, "new_password", None, reader);
     Some(NewPassword { proof: SecretString::from(proof?), password: password? })
@@ -91,7 +91,7 @@ pub(super) fn password_change(node: &Node<'_>, reader: &mut Reader) -> Option<Ne
 
 /// `token`, `new_password`.
 pub(super) fn password_reset(node: &Node<'_>, reader: &mut Reader) -> Option<NewPassword> {
-    let fields = reader.object(node, &At::Root, &["token", "new_password"])?;
+    let fields = reader.object(node, &Pointer::Root, &["token", "new_password"])?;
     let proof = text(fields, "token", reader);
     let password = new_password(fields, "new_password", None, reader);
     Some(NewPassword { proof: SecretString::from(proof?), password: password? })
@@ -99,34 +99,38 @@ pub(super) fn password_reset(node: &Node<'_>, reader: &mut Reader) -> Option<New
 
 /// `name`, `locale`.
 pub(super) fn profile(node: &Node<'_>, reader: &mut Reader) -> Option<Profile> {
-    let fields = reader.object(node, &At::Root, &["name", "locale"])?;
+    let fields = reader.object(node, &Pointer::Root, &["name", "locale"])?;
     profile_fields(fields, reader)
 }
 
 /// `role`, and for staff `properties`.
 pub(super) fn role(node: &Node<'_>, reader: &mut Reader) -> Option<(Role, Vec<PropertyId>)> {
-    let fields = reader.object(node, &At::Root, &["role", "properties"])?;
+    let fields = reader.object(node, &Pointer::Root, &["role", "properties"])?;
     let role = reader.required(fields, "role").and_then(|field| reader.one_of(field, &Role::ALL));
     let properties = properties(fields, reader);
     if role.is_some_and(|role| role != Role::Staff) && properties.is_some() {
-        reader.fault(&At::Key(&At::Root, "properties"), "not_for_role", "only staff have properties");
+        reader.violation(&Pointer::Key(&Pointer::Root, "properties"), "not_for_role", "only staff have properties");
     }
     if role == Some(Role::Staff) && properties.is_none() {
-        reader.fault(&At::Key(&At::Root, "properties"), "required", "staff need the properties they work at");
+        reader.violation(
+            &Pointer::Key(&Pointer::Root, "properties"),
+            "required",
+            "staff need the properties they work at",
+        );
     }
     Some((role?, properties.unwrap_or_default()))
 }
 
 /// `role`, `name`, `properties`, `scopes`.
 pub(super) fn api_key(node: &Node<'_>, reader: &mut Reader) -> Option<NewApiKey> {
-    let fields = reader.object(node, &At::Root, &["role", "name", "properties", "scopes"])?;
+    let fields = reader.object(node, &Pointer::Root, &["role", "name", "properties", "scopes"])?;
     let role = reader.required(fields, "role").and_then(|field| reader.one_of(field, &ApiRole::ALL));
     let name = text(fields, "name", reader);
     if name.is_some_and(|name| {
         name.trim().is_empty() || name.chars().count() > MAX_NAME_CHARS || name.chars().any(char::is_control)
     }) {
-        reader.fault(
-            &At::Key(&At::Root, "name"),
+        reader.violation(
+            &Pointer::Key(&Pointer::Root, "name"),
             "invalid_name",
             format!("1 to {MAX_NAME_CHARS} characters, no control characters"),
         );
@@ -144,7 +148,7 @@ fn email(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> Option<Email> {
     let text = text(fields, "email", reader)?;
     let email = Email::parse(text);
     if email.is_none() {
-        reader.fault(&At::Key(&At::Root, "email"), "invalid_email", "an address such as ada@example.com");
+        reader.violation(&Pointer::Key(&Pointer::Root, "email"), "invalid_email", "an address such as ada@example.com");
     }
     email
 }
@@ -157,7 +161,7 @@ fn new_password(
 ) -> Option<SecretString> {
     let password = text(fields, key, reader)?;
     if let Some(FieldError { code, message, .. }) = check_password(password, email, key) {
-        reader.fault(&At::Key(&At::Root, key), code, message);
+        reader.violation(&Pointer::Key(&Pointer::Root, key), code, message);
         return None;
     }
     Some(SecretString::from(password))
@@ -168,7 +172,7 @@ fn profile_fields(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> Option<Pro
     let locale = fields.optional("locale").and_then(|field| reader.text(field));
     let profile = Profile { name: name?.trim().to_owned(), locale: locale.map(str::to_owned) };
     for FieldError { pointer, code, message } in profile.check() {
-        reader.fault(&At::Key(&At::Root, pointer.trim_start_matches('/')), code, message);
+        reader.violation(&Pointer::Key(&Pointer::Root, pointer.trim_start_matches('/')), code, message);
     }
     Some(profile)
 }
@@ -177,15 +181,17 @@ fn properties(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> Option<Vec<Pro
     let field = fields.optional("properties")?;
     let (at, items) = (field.at(), reader.list(field)?);
     if items.len() > MAX_PROPERTIES {
-        reader.fault(&at, "too_many", format!("at most {MAX_PROPERTIES}"));
+        reader.violation(&at, "too_many", format!("at most {MAX_PROPERTIES}"));
     }
     let mut properties = Vec::new();
     for (index, item) in items.iter().take(MAX_PROPERTIES).enumerate() {
         match item {
             Node::Text(id) => properties.push(PropertyId::from(&**id)),
-            other => {
-                reader.fault(&At::Index(&at, index), "wrong_type", format!("must be a text, not {}", other.kind()))
-            }
+            other => reader.violation(
+                &Pointer::Index(&at, index),
+                "wrong_type",
+                format!("must be a text, not {}", other.kind()),
+            ),
         }
     }
     Some(properties)
@@ -201,12 +207,16 @@ fn scopes(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> Option<Vec<Scope>>
             Some((_, scope)) => scopes.push(*scope),
             None => {
                 let names: Vec<&str> = Scope::ALL.iter().map(|(name, _)| *name).collect();
-                reader.fault(&At::Index(&at, index), "unknown_value", format!("must be one of: {}", names.join(", ")));
+                reader.violation(
+                    &Pointer::Index(&at, index),
+                    "unknown_value",
+                    format!("must be one of: {}", names.join(", ")),
+                );
             }
         }
     }
     if items.len() > Scope::ALL.len() {
-        reader.fault(&at, "too_many", "each scope once");
+        reader.violation(&at, "too_many", "each scope once");
     }
     Some(scopes)
 }
@@ -217,7 +227,7 @@ mod tests {
     use crate::problem::Problem;
     use serde_json::json;
 
-    fn faults<T>(result: Result<T, Problem>) -> Vec<(String, &'static str)> {
+    fn violations<T>(result: Result<T, Problem>) -> Vec<(String, &'static str)> {
         result
             .err()
             .map(|problem| problem.errors().iter().map(|error| (error.pointer.clone(), error.code)).collect())
@@ -225,8 +235,8 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_of_a_registration_is_named() {
-        let read = |body: serde_json::Value| faults(parse(body.to_string().as_bytes(), registration));
+    fn all_registration_violations_are_reported() {
+        let read = |body: serde_json::Value| violations(parse(body.to_string().as_bytes(), registration));
         assert_eq!(
             read(json!({ "email": "ada@example.com", "password": "correct horse", "name": "Ada", "locale": "fr" })),
             []
@@ -247,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_may_look_like_the_number_of_a_card() {
+    fn secrets_are_exempt_from_the_card_check() {
         let digits = "4242424242424242";
         for member in ["current_password", "new_password"] {
             let body =
@@ -267,22 +277,22 @@ mod tests {
     }
 
     #[test]
-    fn a_login_says_nothing_about_what_it_was_given() {
+    fn login_does_not_validate_the_address() {
         assert!(parse(br#"{"email":"not an address","password":"x"}"#, login).is_ok_and(|login| login.email.is_none()));
-        assert_eq!(faults(parse(br#"{"email":"ada@example.com"}"#, login)), [("/password".to_owned(), "required")]);
+        assert_eq!(violations(parse(br#"{"email":"ada@example.com"}"#, login)), [("/password".to_owned(), "required")]);
     }
 
     #[test]
-    fn nobody_can_write_more_than_a_profile_has() {
+    fn unknown_profile_fields_are_refused() {
         assert_eq!(
-            faults(parse(br#"{"name":"Ada","role":"admin","rev":9}"#, profile)),
+            violations(parse(br#"{"name":"Ada","role":"admin","rev":9}"#, profile)),
             [("/role".to_owned(), "unknown_field"), ("/rev".to_owned(), "unknown_field")]
         );
     }
 
     #[test]
-    fn staff_have_properties_and_nobody_else_does() {
-        let read = |body: &str| faults(parse(body.as_bytes(), role));
+    fn only_staff_have_properties() {
+        let read = |body: &str| violations(parse(body.as_bytes(), role));
         assert_eq!(read(r#"{"role":"staff","properties":["pvt-montreal"]}"#), []);
         assert_eq!(read(r#"{"role":"admin"}"#), []);
         assert_eq!(read(r#"{"role":"staff"}"#), [("/properties".to_owned(), "required")]);
@@ -294,8 +304,8 @@ mod tests {
     }
 
     #[test]
-    fn a_key_has_a_role_a_name_and_known_scopes() {
-        let read = |body: &str| faults(parse(body.as_bytes(), api_key));
+    fn api_key_form_requires_role_name_and_known_scopes() {
+        let read = |body: &str| violations(parse(body.as_bytes(), api_key));
         assert_eq!(read(r#"{"role":"client","name":"app","scopes":["bookings:read"]}"#), []);
         assert_eq!(
             read(r#"{"role":"client","name":" ","scopes":["all"]}"#),

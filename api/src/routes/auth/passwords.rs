@@ -4,8 +4,8 @@
 use super::forms::NewPassword;
 use super::{forms, send_mail, sessions, settle};
 use crate::app::{App, SharedApp};
-use crate::credentials::Presented;
-use crate::problem::{self, Answer, Problem};
+use crate::credentials::Credentials;
+use crate::problem::{self, HandlerResult, Problem};
 use crate::store_call;
 use axum::Json;
 use axum::extract::{Request, State};
@@ -21,9 +21,9 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 /// `POST /api/auth/change-password`: a new session, the only one left.
-pub(in crate::routes) async fn change(State(app): State<SharedApp>, request: Request) -> Answer {
+pub(in crate::routes) async fn change(State(app): State<SharedApp>, request: Request) -> HandlerResult {
     let (parts, body) = request.into_parts();
-    let id = Presented::of(&parts).caller.person()?.id;
+    let id = Credentials::of(&parts).caller.signed_in_user()?.id;
     let NewPassword { proof, password } = forms::read(&parts.headers, body, forms::password_change).await?;
     let mongo = app.mongo.clone();
     let found = store_call::read(async move { mongo.password_of(id).await }).await?;
@@ -40,7 +40,7 @@ pub(in crate::routes) async fn change(State(app): State<SharedApp>, request: Req
 }
 
 /// `POST /api/auth/forgot-password`: 202 whether the address has an account or not.
-pub(in crate::routes) async fn forgot(State(app): State<SharedApp>, request: Request) -> Answer {
+pub(in crate::routes) async fn forgot(State(app): State<SharedApp>, request: Request) -> HandlerResult {
     let begun = Instant::now();
     let (parts, body) = request.into_parts();
     let email = forms::read(&parts.headers, body, forms::address).await?;
@@ -54,7 +54,7 @@ pub(in crate::routes) async fn forgot(State(app): State<SharedApp>, request: Req
 }
 
 /// `POST /api/auth/reset-password`: 204, after which the token is used up and every session has ended.
-pub(in crate::routes) async fn reset(State(app): State<SharedApp>, request: Request) -> Answer {
+pub(in crate::routes) async fn reset(State(app): State<SharedApp>, request: Request) -> HandlerResult {
     let (parts, body) = request.into_parts();
     let NewPassword { proof, password } = forms::read(&parts.headers, body, forms::password_reset).await?;
     let (mongo, token) = (app.mongo.clone(), proof.clone());
@@ -91,7 +91,7 @@ fn bad_token() -> Problem {
 /// The hash of a new password of this account.
 async fn hashed(app: &App, user: &User, password: SecretString) -> Result<String, Problem> {
     match check_password(password.expose_secret(), Some(&user.email), "/new_password") {
-        Some(fault) => Err(Problem::fields(vec![fault])),
+        Some(violation) => Err(Problem::fields(vec![violation])),
         None => app.hasher.hash(password).await,
     }
 }

@@ -2,9 +2,9 @@
 
 use super::{etag, forms};
 use crate::app::SharedApp;
-use crate::credentials::Presented;
+use crate::credentials::Credentials;
 use crate::headers;
-use crate::problem::{self, Answer, Problem};
+use crate::problem::{self, HandlerResult, Problem};
 use crate::store_call;
 use axum::Json;
 use axum::extract::{Request, State};
@@ -54,9 +54,9 @@ pub(super) fn current<T>(changed: Result<T, StoreError>) -> Result<Option<T>, St
 }
 
 /// `GET /api/auth/profile`.
-pub(in crate::routes) async fn show(State(app): State<SharedApp>, request: Request) -> Answer {
+pub(in crate::routes) async fn show(State(app): State<SharedApp>, request: Request) -> HandlerResult {
     let (parts, _) = request.into_parts();
-    let id = Presented::of(&parts).caller.person()?.id;
+    let id = Credentials::of(&parts).caller.signed_in_user()?.id;
     let mongo = app.mongo.clone();
     let user = store_call::read(async move { mongo.user(id).await }).await?;
     // The token outlives an account for minutes.
@@ -64,9 +64,9 @@ pub(in crate::routes) async fn show(State(app): State<SharedApp>, request: Reque
 }
 
 /// `PUT /api/auth/profile` with `name` and `locale`.
-pub(in crate::routes) async fn change(State(app): State<SharedApp>, request: Request) -> Answer {
+pub(in crate::routes) async fn change(State(app): State<SharedApp>, request: Request) -> HandlerResult {
     let (parts, body) = request.into_parts();
-    let id = Presented::of(&parts).caller.person()?.id;
+    let id = Credentials::of(&parts).caller.signed_in_user()?.id;
     let rev = headers::if_match(&parts.headers)?;
     let profile = forms::read(&parts.headers, body, forms::profile).await?;
     let mongo = app.mongo.clone();

@@ -2,7 +2,7 @@
 
 use super::{forms, send_mail, settle};
 use crate::app::SharedApp;
-use crate::problem::Answer;
+use crate::problem::HandlerResult;
 use crate::store_call;
 use axum::Json;
 use axum::extract::{Request, State};
@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 /// `POST /api/auth/register`: 202 whether the address had an account or not. A mail tells its owner which.
-pub(in crate::routes) async fn register(State(app): State<SharedApp>, request: Request) -> Answer {
+pub(in crate::routes) async fn register(State(app): State<SharedApp>, request: Request) -> HandlerResult {
     let begun = Instant::now();
     let (parts, body) = request.into_parts();
     let form = forms::read(&parts.headers, body, forms::registration).await?;

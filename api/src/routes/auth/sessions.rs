@@ -4,7 +4,7 @@ use super::profile::UserView;
 use super::{forms, settle};
 use crate::access_tokens::ACCESS_TOKEN_AGE;
 use crate::app::{App, SharedApp};
-use crate::problem::{self, Answer, Problem};
+use crate::problem::{self, HandlerResult, Problem};
 use crate::signals::LOGINS;
 use crate::store_call;
 use axum::Json;
@@ -36,7 +36,7 @@ fn count(outcome: &'static str) {
 }
 
 /// `POST /api/auth/login`: tokens, or one answer for every reason why not.
-pub(in crate::routes) async fn login(State(app): State<SharedApp>, request: Request) -> Answer {
+pub(in crate::routes) async fn login(State(app): State<SharedApp>, request: Request) -> HandlerResult {
     let begun = Instant::now();
     let (parts, body) = request.into_parts();
     let form = forms::read(&parts.headers, body, forms::login).await?;
@@ -62,13 +62,13 @@ pub(in crate::routes) async fn login(State(app): State<SharedApp>, request: Requ
 }
 
 /// Begins a session of this account and answers with its tokens.
-pub(super) async fn begin(app: &App, user: &User) -> Answer {
+pub(super) async fn begin(app: &App, user: &User) -> HandlerResult {
     let (mongo, id) = (app.mongo.clone(), user.id);
     let refresh_token = store_call::write(async move { mongo.begin_session(id, Utc::now().into()).await }).await?;
     tokens(app, user, refresh_token)
 }
 
-fn tokens(app: &App, user: &User, refresh_token: String) -> Answer {
+fn tokens(app: &App, user: &User, refresh_token: String) -> HandlerResult {
     let access_token = app.access_tokens.issue(user, Utc::now()).map_err(Problem::internal)?;
     let tokens = Tokens {
         access_token,
@@ -83,7 +83,7 @@ fn tokens(app: &App, user: &User, refresh_token: String) -> Answer {
 
 /// `POST /api/auth/refresh`: the next pair of tokens. The one that was sent is used up; who sends it again ends the
 /// session.
-pub(in crate::routes) async fn refresh(State(app): State<SharedApp>, request: Request) -> Answer {
+pub(in crate::routes) async fn refresh(State(app): State<SharedApp>, request: Request) -> HandlerResult {
     let (parts, body) = request.into_parts();
     let token = forms::read(&parts.headers, body, forms::refresh_token).await?;
     let mongo = app.mongo.clone();
@@ -110,7 +110,7 @@ pub(in crate::routes) async fn refresh(State(app): State<SharedApp>, request: Re
 }
 
 /// `POST /api/auth/logout`: 204, whatever the token was.
-pub(in crate::routes) async fn logout(State(app): State<SharedApp>, request: Request) -> Answer {
+pub(in crate::routes) async fn logout(State(app): State<SharedApp>, request: Request) -> HandlerResult {
     let (parts, body) = request.into_parts();
     let token = forms::read(&parts.headers, body, forms::refresh_token).await?;
     let mongo = app.mongo.clone();

@@ -3,11 +3,11 @@
 use super::forms;
 use super::profile::{UserView, current, shown};
 use crate::app::SharedApp;
-use crate::credentials::Presented;
+use crate::credentials::Credentials;
 use crate::headers;
 use crate::page::{Page, PageQuery};
 use crate::policy::Caller;
-use crate::problem::{self, Answer, Problem};
+use crate::problem::{self, HandlerResult, Problem};
 use crate::store_call;
 use axum::extract::{Path, Request, State};
 use axum::http::Uri;
@@ -17,9 +17,9 @@ use pvt_stores::mongo::audit::AuditEntry;
 use uuid::Uuid;
 
 /// `GET /api/auth/users`: all of them by id, which is by age, a page at a time.
-pub(in crate::routes) async fn list(State(app): State<SharedApp>, uri: Uri) -> Answer {
+pub(in crate::routes) async fn list(State(app): State<SharedApp>, uri: Uri) -> HandlerResult {
     let query = PageQuery::read(&uri)?;
-    let (mongo, after, wanted) = (app.mongo.clone(), query.after.clone(), query.one_more());
+    let (mongo, after, wanted) = (app.mongo.clone(), query.after.clone(), query.fetch_limit());
     let users = store_call::read(async move { mongo.list_users(after.as_deref(), wanted).await }).await?;
     Page::of(users, &query, |user| user.id.to_string()).answer("/api/auth/users", &query, |user| UserView::from(&user))
 }
@@ -30,13 +30,13 @@ pub(in crate::routes) async fn set_role(
     State(app): State<SharedApp>,
     Path(id): Path<String>,
     request: Request,
-) -> Answer {
+) -> HandlerResult {
     let (parts, body) = request.into_parts();
-    let caller = Presented::of(&parts).caller;
+    let caller = Credentials::of(&parts).caller;
     let id: UserId = id.parse().map_err(|_| Problem::from(problem::NOT_FOUND))?;
     let rev = headers::if_match(&parts.headers)?;
     let (role, properties) = forms::read(&parts.headers, body, forms::role).await?;
-    if matches!(&caller, Caller::Person(person) if person.id == id) {
+    if matches!(&caller, Caller::User(user) if user.id == id) {
         // Or the last admin could lock everybody out by a slip of the hand.
         return Err(Problem::new(problem::FORBIDDEN, "Ask another admin: nobody changes their own role."));
     }

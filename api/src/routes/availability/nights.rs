@@ -2,9 +2,9 @@
 
 use crate::app::SharedApp;
 use crate::headers;
-use crate::problem::{self, Answer, Problem};
+use crate::problem::{self, HandlerResult, Problem};
 use crate::query_fields::QueryFields;
-use crate::reader::is_full_date;
+use crate::reader::is_rfc3339_date;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::Uri;
@@ -84,7 +84,7 @@ pub(super) fn is_sold_on(date: NaiveDate, today: NaiveDate) -> bool {
 }
 
 /// `GET /api/rooms/{id}/availability?property_id=…&from=…&until=…`: the free beds of a room, night by night.
-pub(in super::super) async fn room(State(app): State<SharedApp>, Path(id): Path<String>, uri: Uri) -> Answer {
+pub(in super::super) async fn room(State(app): State<SharedApp>, Path(id): Path<String>, uri: Uri) -> HandlerResult {
     let query: RoomQuery = headers::query(&uri)?;
     let mut fields = QueryFields::default();
     let property = property_id(&mut fields, query.property_id);
@@ -98,7 +98,7 @@ pub(in super::super) async fn room(State(app): State<SharedApp>, Path(id): Path<
 impl<'a> RoomNights<'a> {
     /// Those of this room, if there is one of that name.
     pub(super) fn of(occupancy: &'a Occupancy, id: &str, nights: Nights) -> Option<Self> {
-        let inventory = occupancy.view().inventory();
+        let inventory = occupancy.grid().inventory();
         let room = inventory.rooms.iter().find(|room| room.id.as_str() == id)?;
         let today = today(occupancy);
         let night = |(date, free)| RoomNight { date, free_beds: if is_sold_on(date, today) { free } else { 0 } };
@@ -114,14 +114,21 @@ impl<'a> RoomNights<'a> {
 
 /// `GET /api/room-types/{id}/calendar?property_id=…&month=2027-01`: a month of a room type on one rate plan, the first
 /// that sells it unless another is named.
-pub(in super::super) async fn room_type(State(app): State<SharedApp>, Path(id): Path<String>, uri: Uri) -> Answer {
+pub(in super::super) async fn room_type(
+    State(app): State<SharedApp>,
+    Path(id): Path<String>,
+    uri: Uri,
+) -> HandlerResult {
     let query: MonthQuery = headers::query(&uri)?;
     let mut fields = QueryFields::default();
     let property = property_id(&mut fields, query.property_id);
-    let first =
-        query.month.map(|month| format!("{month}-01")).filter(|day| is_full_date(day)).and_then(|day| day.parse().ok());
+    let first = query
+        .month
+        .map(|month| format!("{month}-01"))
+        .filter(|day| is_rfc3339_date(day))
+        .and_then(|day| day.parse().ok());
     if first.is_none() {
-        fields.fault("`month` takes a month such as 2027-01");
+        fields.violation("`month` takes a month such as 2027-01");
     }
     let (property, first): (_, NaiveDate) = fields.finish(property.zip(first))?;
     let occupancy = occupancy(&app, &property).await?;
@@ -139,7 +146,7 @@ impl<'a> Month<'a> {
         plan: Option<&RatePlanId>,
         first: NaiveDate,
     ) -> Option<Self> {
-        let inventory = occupancy.view().inventory();
+        let inventory = occupancy.grid().inventory();
         let known = inventory.room_type(room_type)?;
         let sells = |plan: &&RatePlan| plan.nightly.contains_key(room_type);
         let plan = match plan {
@@ -158,7 +165,7 @@ impl<'a> Month<'a> {
 }
 
 fn days<'a>(occupancy: &'a Occupancy, room_type: &RoomTypeId, plan: Option<&RatePlan>, nights: Nights) -> Vec<Day<'a>> {
-    let (inventory, rates) = (occupancy.view().inventory(), occupancy.view().rates());
+    let (inventory, rates) = (occupancy.grid().inventory(), occupancy.grid().rates());
     let one_guest = StayRequest::new(room_type.as_str(), nights.arrival, nights.departure, 1);
     let amounts = plan.and_then(|plan| stay_amounts(inventory, rates, plan, &one_guest)).unwrap_or_default();
     let calendar = plan.and_then(|plan| rates.calendar(&plan.id, room_type));
@@ -175,7 +182,7 @@ fn days<'a>(occupancy: &'a Occupancy, room_type: &RoomTypeId, plan: Option<&Rate
 
 fn property_id(fields: &mut QueryFields, text: Option<String>) -> Option<PropertyId> {
     if text.is_none() {
-        fields.fault("`property_id` is missing; GET /api/properties lists them");
+        fields.violation("`property_id` is missing; GET /api/properties lists them");
     }
     text.map(PropertyId::new)
 }
@@ -185,7 +192,7 @@ pub(in super::super) fn range(fields: &mut QueryFields, from: Option<&str>, unti
     let (from, until) = (fields.date("from", from), fields.date("until", until));
     let nights = Nights::new(from?, until?);
     if !(1..=MAX_NIGHTS_SHOWN).contains(&nights.count()) {
-        fields.fault(format!("`until` takes a date 1 to {MAX_NIGHTS_SHOWN} days after `from`"));
+        fields.violation(format!("`until` takes a date 1 to {MAX_NIGHTS_SHOWN} days after `from`"));
     }
     Some(nights)
 }
@@ -198,5 +205,5 @@ pub(in crate::routes) async fn occupancy(app: &SharedApp, property: &PropertyId)
 }
 
 fn today(occupancy: &Occupancy) -> NaiveDate {
-    Timestamp::from(Utc::now()).local_date(occupancy.view().inventory().property.time_zone)
+    Timestamp::from(Utc::now()).local_date(occupancy.grid().inventory().property.time_zone)
 }

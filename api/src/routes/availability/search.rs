@@ -4,7 +4,7 @@ use super::search_query::SearchQuery;
 use super::search_view::PropertyView;
 use crate::app::SharedApp;
 use crate::page::PageQuery;
-use crate::problem::{Answer, Problem};
+use crate::problem::{HandlerResult, Problem};
 use axum::extract::State;
 use axum::http::{HeaderValue, Uri, header};
 use axum::response::IntoResponse;
@@ -22,7 +22,7 @@ struct Results<'a> {
 
 /// `GET /api/rooms/search`: what each property has for the stay, by property, a page at a time. A page may show fewer
 /// properties than its limit: those that have nothing of what is asked for are left out.
-pub(in super::super) async fn search(State(app): State<SharedApp>, uri: Uri) -> Answer {
+pub(in super::super) async fn search(State(app): State<SharedApp>, uri: Uri) -> HandlerResult {
     let query = SearchQuery::read(&uri)?;
     let page = PageQuery::read(&uri)?;
     let all = app.catalogue.all();

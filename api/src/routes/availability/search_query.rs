@@ -19,7 +19,7 @@ const YES_OR_NO: [(&str, bool); 2] = [("true", true), ("false", false)];
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Asked {
+struct SearchParameters {
     arrival: Option<String>,
     departure: Option<String>,
     guests: Option<String>,
@@ -63,19 +63,19 @@ pub(super) struct SearchQuery {
 impl SearchQuery {
     /// Reads the query string.
     pub(super) fn read(uri: &Uri) -> Result<Self, Problem> {
-        let asked: Asked = headers::query(uri)?;
+        let parameters: SearchParameters = headers::query(uri)?;
         let mut fields = QueryFields::default();
-        let nights = nights(&mut fields, asked.arrival.as_deref(), asked.departure.as_deref());
-        let guests = fields.optional("guests", asked.guests.as_deref(), "a number").unwrap_or(1);
+        let nights = nights(&mut fields, parameters.arrival.as_deref(), parameters.departure.as_deref());
+        let guests = fields.optional("guests", parameters.guests.as_deref(), "a number").unwrap_or(1);
         if !(1..=MAX_GROUP_GUESTS).contains(&guests) {
-            fields.fault(format!("`guests` takes 1 to {MAX_GROUP_GUESTS}"));
+            fields.violation(format!("`guests` takes 1 to {MAX_GROUP_GUESTS}"));
         }
         let price = "an amount in minor units, taxes included";
         let prices = (
-            fields.optional("min_price", asked.min_price.as_deref(), price),
-            fields.optional("max_price", asked.max_price.as_deref(), price),
+            fields.optional("min_price", parameters.min_price.as_deref(), price),
+            fields.optional("max_price", parameters.max_price.as_deref(), price),
         );
-        let properties: Vec<PropertyId> = asked
+        let properties: Vec<PropertyId> = parameters
             .property_id
             .as_deref()
             .unwrap_or_default()
@@ -84,20 +84,20 @@ impl SearchQuery {
             .map(PropertyId::from)
             .collect();
         if properties.len() > MAX_NAMED {
-            fields.fault(format!("`property_id` takes at most {MAX_NAMED} ids"));
+            fields.violation(format!("`property_id` takes at most {MAX_NAMED} ids"));
         }
         let read = nights.map(|nights| Self {
             nights,
             guests,
             prices,
             properties,
-            kind: fields.one_of("kind", asked.kind.as_deref(), &RoomKind::ALL),
-            gender: fields.one_of("gender", asked.gender.as_deref(), &PartyGender::ALL),
-            youngest_age: fields.optional("youngest_age", asked.youngest_age.as_deref(), "an age in years"),
-            bookable_only: fields.one_of("bookable", asked.bookable.as_deref(), &YES_OR_NO).unwrap_or(false),
-            rate_plan: asked.rate_plan_id.as_deref().map(RatePlanId::from),
-            room_type: asked.room_type_id.as_deref().map(RoomTypeId::from),
-            city: asked.city.map(|city| city.to_lowercase()),
+            kind: fields.one_of("kind", parameters.kind.as_deref(), &RoomKind::ALL),
+            gender: fields.one_of("gender", parameters.gender.as_deref(), &PartyGender::ALL),
+            youngest_age: fields.optional("youngest_age", parameters.youngest_age.as_deref(), "an age in years"),
+            bookable_only: fields.one_of("bookable", parameters.bookable.as_deref(), &YES_OR_NO).unwrap_or(false),
+            rate_plan: parameters.rate_plan_id.as_deref().map(RatePlanId::from),
+            room_type: parameters.room_type_id.as_deref().map(RoomTypeId::from),
+            city: parameters.city.map(|city| city.to_lowercase()),
         });
         fields.finish(read)
     }
@@ -123,8 +123,9 @@ impl SearchQuery {
 
     /// The stay in this room type.
     pub(super) fn stay(&self, room_type: &RoomType) -> StayRequest {
-        let asked = StayRequest::new(room_type.id.as_str(), self.nights.arrival, self.nights.departure, self.guests);
-        StayRequest { gender: self.gender, youngest_age: self.youngest_age, ..asked }
+        let parameters =
+            StayRequest::new(room_type.id.as_str(), self.nights.arrival, self.nights.departure, self.guests);
+        StayRequest { gender: self.gender, youngest_age: self.youngest_age, ..parameters }
     }
 }
 
@@ -133,7 +134,7 @@ fn nights(fields: &mut QueryFields, arrival: Option<&str>, departure: Option<&st
         (fields.date("arrival", arrival), fields.date("departure", departure));
     let nights = Nights::new(dates.0?, dates.1?);
     if !(1..=MAX_NIGHTS).contains(&nights.count()) {
-        fields.fault(format!("`departure` takes a date 1 to {MAX_NIGHTS} days after `arrival`"));
+        fields.violation(format!("`departure` takes a date 1 to {MAX_NIGHTS} days after `arrival`"));
     }
     Some(nights)
 }
@@ -149,13 +150,13 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_is_named_at_once() {
-        let faults =
+    fn all_violations_are_reported() {
+        let violations =
             read("departure=soon&guests=41&kind=cave&min_price=cheap&youngest_age=-1&bookable=perhaps").unwrap_err();
         for name in ["`arrival` is missing", "`departure` takes", "`guests` takes 1 to 40", "`min_price` takes"] {
-            assert!(faults.contains(name), "{name}: {faults}");
+            assert!(violations.contains(name), "{name}: {violations}");
         }
-        let faults =
+        let violations =
             read("arrival=2027-01-10&departure=2027-01-10&kind=cave&youngest_age=-1&bookable=perhaps").unwrap_err();
         for name in [
             "1 to 365 days after",
@@ -163,13 +164,13 @@ mod tests {
             "`youngest_age` takes",
             "`bookable` takes one of true, false",
         ] {
-            assert!(faults.contains(name), "{name}: {faults}");
+            assert!(violations.contains(name), "{name}: {violations}");
         }
         assert!(read("arrival=2027-01-10&departure=2027-01-12&colour=red").unwrap_err().contains("invalid_query"));
     }
 
     #[test]
-    fn properties_are_chosen_by_name_or_by_city() {
+    fn properties_are_filtered_by_id_or_city() {
         let wants = |filter: &str| {
             read(&format!("arrival=2027-01-10&departure=2027-01-12&{filter}")).unwrap().wants_property(&demo::hostel())
         };

@@ -3,11 +3,11 @@
 use super::search_query::SearchQuery;
 use crate::routes::availability::nights::is_sold_on;
 use chrono::{NaiveDate, Utc};
-use pvt_domain::availability::{Found, Occupancy, Offer};
+use pvt_domain::availability::{Occupancy, Offer, RoomTypeAvailability};
 use pvt_domain::booking::Rejection;
 use pvt_domain::inventory::{DormGender, Property, RoomKind, RoomType};
 use pvt_domain::money::Money;
-use pvt_domain::rates::restrictions::{RestrictionFault, RestrictionKind};
+use pvt_domain::rates::restrictions::{RestrictionKind, RestrictionViolation};
 use pvt_domain::timestamp::Timestamp;
 use serde::Serialize;
 
@@ -72,7 +72,7 @@ struct Restriction {
 impl<'a> PropertyView<'a> {
     /// What one property has; `None` when it has nothing of what is asked for.
     pub(super) fn of(occupancy: &'a Occupancy, query: &SearchQuery) -> Option<Self> {
-        let inventory = occupancy.view().inventory();
+        let inventory = occupancy.grid().inventory();
         let property = &inventory.property;
         let today = Timestamp::from(Utc::now()).local_date(property.time_zone);
         let room_types = inventory.room_types.iter().filter(|room_type| query.wants_type(room_type));
@@ -98,7 +98,7 @@ impl<'a> TypeView<'a> {
         query: &SearchQuery,
         today: NaiveDate,
     ) -> Option<Self> {
-        let mut found = occupancy.find(&query.stay(room_type), today);
+        let mut found = occupancy.search(&query.stay(room_type), today);
         found.offers.retain(|offer| {
             query.rate_plan.as_ref().is_none_or(|plan| offer.plan.id == *plan) && query.wants_price(offer.price.total)
         });
@@ -123,19 +123,19 @@ impl<'a> TypeView<'a> {
 /// What stands in the way whatever the plan.
 fn reason(
     occupancy: &Occupancy,
-    found: &Found<'_>,
+    found: &RoomTypeAvailability<'_>,
     room_type: &RoomType,
     query: &SearchQuery,
     today: NaiveDate,
 ) -> Option<Rejection> {
-    let capacity = occupancy.view().inventory().capacity(room_type);
+    let capacity = occupancy.grid().inventory().capacity(room_type);
     if !is_sold_on(query.nights.arrival, today) {
         return Some(Rejection::InvalidDates);
     }
     if usize::try_from(query.guests).unwrap_or(usize::MAX) > capacity {
         return Some(Rejection::OverCapacity);
     }
-    found.unwelcome.or((!found.vacancy.fits).then_some(Rejection::NoAvailability))
+    found.ineligible.or((!found.vacancy.fits).then_some(Rejection::NoAvailability))
 }
 
 impl<'a> OfferView<'a> {
@@ -145,7 +145,7 @@ impl<'a> OfferView<'a> {
         Self {
             rate_plan_id: offer.plan.id.as_str(),
             name: &offer.plan.name,
-            bookable: possible && offer.faults.is_empty(),
+            bookable: possible && offer.violations.is_empty(),
             room: money(price.nights.iter().flatten().sum()),
             total: money(price.total),
             taxes: price
@@ -153,13 +153,13 @@ impl<'a> OfferView<'a> {
                 .into_iter()
                 .map(|tax| Tax { code: tax.code, name: tax.name, amount: money(tax.amount) })
                 .collect(),
-            restrictions: offer.faults.into_iter().map(Restriction::from).collect(),
+            restrictions: offer.violations.into_iter().map(Restriction::from).collect(),
         }
     }
 }
 
-impl From<RestrictionFault> for Restriction {
-    fn from(RestrictionFault { date, kind, limit, .. }: RestrictionFault) -> Self {
+impl From<RestrictionViolation> for Restriction {
+    fn from(RestrictionViolation { date, kind, limit, .. }: RestrictionViolation) -> Self {
         Self { kind, date, limit: (limit > 0).then_some(limit) }
     }
 }

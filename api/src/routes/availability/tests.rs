@@ -8,11 +8,11 @@ use crate::routes::described::document;
 use chrono::{Datelike as _, Days, Months, NaiveDate, Utc};
 use pvt_domain::availability::Occupancy;
 use pvt_domain::demo;
+use pvt_domain::grid::OccupancyGrid;
 use pvt_domain::inventory::RatePlan;
 use pvt_domain::nights::Nights;
 use pvt_domain::rates::restrictions::Restriction;
 use pvt_domain::rates::{DateSet, RateCalendar, Rates};
-use pvt_domain::view::PropertyView;
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -33,7 +33,7 @@ fn occupancy() -> Occupancy {
     let mut house = demo::hostel();
     let prepaid = RatePlan { id: "prepaid".into(), ..house.rate_plans[0].clone() };
     house.rate_plans.push(prepaid);
-    let view = PropertyView::new(Arc::new(house), day(0) - Days::new(2)).with_rates(Arc::new(Rates::new([calendar])));
+    let view = OccupancyGrid::new(Arc::new(house), day(0) - Days::new(2)).with_rates(Arc::new(Rates::new([calendar])));
     let mut occupancy = Occupancy::new(view);
     occupancy.block(&["d6a-1".into()], Nights::new(day(20), day(24)));
     occupancy
@@ -61,7 +61,7 @@ fn ids(found: &[Value]) -> Vec<&str> {
 }
 
 #[test]
-fn a_search_says_what_is_left_what_it_costs_and_what_stands_in_the_way() {
+fn search_returns_availability_prices_and_restrictions() {
     let found = search("guests=2&kind=dorm&room_type_id=dorm-6-mixed");
     assert_eq!(found.len(), 1);
     assert_eq!(
@@ -78,7 +78,7 @@ fn a_search_says_what_is_left_what_it_costs_and_what_stands_in_the_way() {
 }
 
 #[test]
-fn who_the_guests_are_decides_what_they_may_have() {
+fn guest_gender_and_age_filter_room_types() {
     let reason = |filter: &str| search(filter)[0]["reason"].clone();
     assert_eq!(reason("room_type_id=dorm-4-female&gender=male"), json!("gender"));
     assert_eq!(reason("room_type_id=dorm-4-female&gender=female"), Value::Null);
@@ -89,7 +89,7 @@ fn who_the_guests_are_decides_what_they_may_have() {
 }
 
 #[test]
-fn a_price_is_that_of_the_whole_stay() {
+fn price_covers_the_whole_stay() {
     let total =
         search("room_type_id=dorm-6-mixed&rate_plan_id=prepaid")[0]["offers"][0]["total"]["amount"].as_i64().unwrap();
     let within = |filter: String| search(&format!("room_type_id=dorm-6-mixed&rate_plan_id=prepaid&{filter}")).len();
@@ -98,7 +98,7 @@ fn a_price_is_that_of_the_whole_stay() {
 }
 
 #[test]
-fn a_month_has_its_prices_and_restrictions() {
+fn month_calendar_shows_prices_and_restrictions() {
     let occupancy = occupancy();
     let first = day(21).with_day(1).unwrap();
     let month = sent("RoomTypeMonth", &Month::of(&occupancy, &DORM.into(), None, first).unwrap());
@@ -121,9 +121,9 @@ fn a_month_has_its_prices_and_restrictions() {
 }
 
 #[test]
-fn a_room_has_its_free_beds() {
+fn room_calendar_shows_free_beds() {
     let occupancy = occupancy();
-    let room = occupancy.view().inventory().room_of(&"d6a-1".into()).unwrap().id.clone();
+    let room = occupancy.grid().inventory().room_of(&"d6a-1".into()).unwrap().id.clone();
     let nights = sent("RoomNights", &RoomNights::of(&occupancy, room.as_str(), Nights::new(day(23), day(25))).unwrap());
     assert_eq!(nights["nights"], json!([{ "date": day(23), "free_beds": 5 }, { "date": day(24), "free_beds": 6 }]));
     assert!(RoomNights::of(&occupancy, "cellar", Nights::new(day(23), day(25))).is_none());

@@ -1,10 +1,10 @@
 //! A booking as a calendar file. It has the `UID`s of the one in the guest's mails, so that a calendar that has both
 //! shows one stay.
 
-use super::visitor::Visitor;
+use super::booking_access::BookingAccess;
 use crate::app::SharedApp;
 use crate::catalogue::Lookup;
-use crate::problem::{self, Answer, Problem};
+use crate::problem::{self, HandlerResult, Problem};
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderValue, header};
 use axum::response::IntoResponse;
@@ -23,9 +23,9 @@ pub(in crate::routes) async fn calendar(
     State(app): State<SharedApp>,
     Path(id): Path<String>,
     request: Request,
-) -> Answer {
+) -> HandlerResult {
     let (parts, _) = request.into_parts();
-    let booking = Visitor::of(&app, &id, &parts)?.decided_booking(&app).await?;
+    let booking = BookingAccess::of(&app, &id, &parts)?.decided_booking(&app).await?;
     let Lookup::Found(inventory) = app.catalogue.find(booking.property_id.as_str()).await else {
         return Err(Problem::from(problem::NOT_READY).retry_after(RETRY_AFTER_SECS));
     };
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stay_is_an_event_from_check_in_to_check_out_and_says_when_it_is_off() {
+    fn stay_becomes_calendar_event() {
         let (mut booking, hostel) = (stored(), hostel());
         let confirmed = file(&booking, &hostel.property);
         assert_eq!(confirmed.matches("BEGIN:VEVENT").count(), 1, "stays with the same dates are one event");

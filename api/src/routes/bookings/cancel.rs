@@ -1,14 +1,14 @@
 //! Cancelling a booking: `DELETE` and `POST …/cancel` are the same. `dry_run` says what it would cost and changes
 //! nothing.
 
-use super::forms::{self, CANCELLATION, Cancellation};
-use super::order::{Desk, Instruction};
-use super::visitor::Visitor;
+use super::booking_access::BookingAccess;
+use super::forms::{self, CANCEL_MEMBERS, CancelForm};
+use super::submit::{BookingCommand, CommandSpec};
 use crate::app::{App, SharedApp};
 use crate::booking_form::staff_only;
 use crate::catalogue::Lookup;
 use crate::headers;
-use crate::problem::{self, Answer, Problem};
+use crate::problem::{self, HandlerResult, Problem};
 use axum::Json;
 use axum::extract::{Path, Request, State};
 use axum::http::header;
@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 /// States that a cancellation starts from.
-const FROM: &[Status] = &[Status::Held, Status::Confirmed];
+const CANCELLABLE: &[Status] = &[Status::Held, Status::Confirmed];
 
 #[derive(Debug, Deserialize)]
 struct CancelQuery {
@@ -56,43 +56,43 @@ pub(in crate::routes) async fn cancel(
     State(app): State<SharedApp>,
     Path(id): Path<String>,
     request: Request,
-) -> Answer {
-    let begun = Instant::now();
+) -> HandlerResult {
+    let started = Instant::now();
     let (parts, body) = request.into_parts();
-    let visitor = Visitor::of(&app, &id, &parts)?;
+    let access = BookingAccess::of(&app, &id, &parts)?;
     let query: CancelQuery = headers::query(&parts.uri)?;
-    let (asked, fingerprint) = forms::read(&parts.headers, body, CANCELLATION, forms::cancellation).await?;
+    let (asked, fingerprint) = forms::read(&parts.headers, body, CANCEL_MEMBERS, forms::cancellation).await?;
     let expected_rev = headers::optional_if_match(&parts.headers)?;
     // Also where it is not needed: a key that is none is a mistake of the caller's.
     headers::optional_idempotency_key(&parts.headers)?;
-    let booking = visitor.decided_booking(&app).await?;
-    let Cancellation { reason, dry_run, waive_fee } = asked;
-    if waive_fee && !visitor.is_staff_of(&booking) {
+    let booking = access.decided_booking(&app).await?;
+    let CancelForm { reason, dry_run, waive_fee } = asked;
+    if waive_fee && !access.is_staff_of(&booking) {
         return Err(Problem::fields(vec![staff_only("/waive_fee")]));
     }
-    let desk = Desk { app: &app, visitor: &visitor, parts: &parts, begun };
+    let command = BookingCommand { app: &app, access: &access, parts: &parts, started };
     if dry_run || query.dry_run.unwrap_or_default() {
-        if !FROM.contains(&booking.status) {
-            return Err(desk.overtaken(problem::NOT_CANCELLABLE, &booking));
+        if !CANCELLABLE.contains(&booking.status) {
+            return Err(command.conflict(problem::NOT_CANCELLABLE, &booking));
         }
         return quote(&app, &booking, waive_fee).await;
     }
     if booking.status == Status::Cancelled {
-        return Ok(desk.shown(&booking, None));
+        return Ok(command.booking_response(&booking, None));
     }
-    let what = Instruction {
+    let spec = CommandSpec {
         name: "cancel",
         kind: BOOKING_CANCEL,
         fingerprint,
         reason,
         expected_rev,
-        from: FROM,
-        otherwise: problem::NOT_CANCELLABLE,
+        from: CANCELLABLE,
+        conflict_problem: problem::NOT_CANCELLABLE,
     };
-    desk.carry_out(booking, what, |order| CancelBooking { order, waive_fee }).await
+    command.submit(booking, spec, |order| CancelBooking { header: order, waive_fee }).await
 }
 
-async fn quote(app: &App, booking: &Booking, waived: bool) -> Answer {
+async fn quote(app: &App, booking: &Booking, waived: bool) -> HandlerResult {
     let Lookup::Found(inventory) = app.catalogue.find(booking.property_id.as_str()).await else {
         return Err(problem::NOT_READY.into());
     };

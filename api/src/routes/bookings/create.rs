@@ -1,18 +1,18 @@
 //! Asking for a booking: checked, handed to the broker, answered.
 
 use super::{etag, refusal};
-use crate::accepted::Seen;
+use crate::accepted::KeyState;
 use crate::app::{App, SharedApp};
 use crate::body::{read_json, read_node, refuse_card_numbers};
-use crate::booking_form::{self, Asked};
+use crate::booking_form::{self, BookingRequest};
 use crate::catalogue::Lookup;
-use crate::credentials::Presented;
-use crate::decisions::{Awaited, Waiting};
-use crate::edge::Context;
+use crate::credentials::Credentials;
+use crate::decisions::{Awaited, PendingDecision};
+use crate::edge::RequestContext;
 use crate::fingerprint::Fingerprint;
 use crate::headers::{self, IDEMPOTENCY_REPLAYED, PREFERENCE_APPLIED};
 use crate::policy::Caller;
-use crate::problem::{self, Answer, Problem};
+use crate::problem::{self, HandlerResult, Problem};
 use crate::view::{BookingView, Links, RequestedView};
 use axum::Json;
 use axum::extract::{Request, State};
@@ -33,52 +33,52 @@ use tokio::time::{Instant, timeout};
 /// When to look for the result of an accepted request, in seconds.
 const RETRY_AFTER_SECS: u16 = 1;
 /// While the properties are not known yet, in seconds.
-const STARTING_RETRY_AFTER_SECS: u32 = 2;
+const NOT_READY_RETRY_AFTER_SECS: u32 = 2;
 /// How long intake waits for a look at a stored booking; without it, the worker notices a reused key.
-const STORED_LOOK_TIMEOUT: Duration = Duration::from_millis(500);
+const STORED_LOOKUP_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// A request that can be published.
-struct Checked {
+struct ValidRequest {
     id: BookingId,
     client: Option<String>,
     actor: String,
     fingerprint: Fingerprint,
     inventory: Arc<Inventory>,
-    asked: Asked,
+    request: BookingRequest,
     quote: Option<Quote>,
 }
 
 /// `POST /api/bookings`: 202 once the broker has the request; with `Prefer: wait=N` the result itself, if it comes in
 /// time.
-pub(in crate::routes) async fn create(State(app): State<SharedApp>, request: Request) -> Answer {
-    let begun = Instant::now();
+pub(in crate::routes) async fn create(State(app): State<SharedApp>, request: Request) -> HandlerResult {
+    let started = Instant::now();
     let (parts, body) = request.into_parts();
-    let caller = Presented::of(&parts).caller;
+    let caller = Credentials::of(&parts).caller;
     let key = headers::idempotency_key(&parts.headers)?;
     let wait = headers::preferred_wait(&parts.headers);
     let body = read_json(&parts.headers, body).await?;
-    let checked = check(&app, &caller, key, &body).await.inspect_err(|problem| {
-        let outcome = if problem.is_callers() { &app.intake.invalid } else { &app.intake.unavailable };
+    let valid = validate(&app, &caller, key, &body).await.inspect_err(|problem| {
+        let outcome = if problem.is_client_error() { &app.intake.invalid } else { &app.intake.unavailable };
         outcome.increment(1);
     })?;
-    let (id, fingerprint) = (checked.id, checked.fingerprint);
-    let seen = seen(&app, &checked).await;
-    if seen == Seen::Other {
+    let (id, fingerprint) = (valid.id, valid.fingerprint);
+    let known = known(&app, &valid).await;
+    if known == KeyState::Reused {
         app.intake.key_reused.increment(1);
         return Err(problem::IDEMPOTENCY_KEY_REUSED.into());
     }
     // A place among the waiting comes before the request, so that no reply is missed.
-    let queue = wait.and_then(|_| app.replies.queue()).filter(|_| seen == Seen::New);
+    let queue = wait.and_then(|_| app.replies.queue()).filter(|_| known == KeyState::New);
     let waiting = wait.and_then(|_| app.decisions.wait_for(Awaited { id, rev: 1, reply_expected: queue.is_some() }));
-    if seen == Seen::New {
-        send(&app, checked, &parts, queue).await?;
+    if known == KeyState::New {
+        publish_request(&app, valid, &parts, queue).await?;
         app.intake.accepted.increment(1);
     } else {
         app.intake.replayed.increment(1);
     }
-    let deadline = begun + wait.unwrap_or_default();
+    let deadline = started + wait.unwrap_or_default();
     let mut answer = result(&app, id, fingerprint, waiting, deadline).await?;
-    if seen == Seen::Accepted {
+    if known == KeyState::Replayed {
         answer.headers_mut().insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
     }
     if let Some(wait) = wait.filter(|_| answer.status() != StatusCode::ACCEPTED)
@@ -90,38 +90,39 @@ pub(in crate::routes) async fn create(State(app): State<SharedApp>, request: Req
 }
 
 /// Everything that can be said about the body; nothing is sent unless all of it is good.
-async fn check(app: &App, caller: &Caller, key: &str, body: &[u8]) -> Result<Checked, Problem> {
+async fn validate(app: &App, caller: &Caller, key: &str, body: &[u8]) -> Result<ValidRequest, Problem> {
     let node = read_node(body)?;
-    refuse_card_numbers(&node, &booking_form::NO_CARDS)?;
+    refuse_card_numbers(&node, &booking_form::CARD_CHECK_EXEMPT)?;
     let fingerprint = Fingerprint::of(&node);
     let draft = booking_form::read(&node);
     let now = Utc::now();
     let Some(property) = draft.property_id else {
         return Err(match app.catalogue.all().values().next() {
-            Some(any) => Problem::fields(draft.faults_without_property(any, yesterday(now))),
-            None => starting(),
+            Some(any) => Problem::fields(draft.violations_without_property(any, yesterday(now))),
+            None => not_ready(),
         });
     };
     match app.catalogue.find(property).await {
         Lookup::Found(inventory) => {
             let today = Timestamp::new(now).local_date(inventory.property.time_zone);
-            let asked =
-                draft.judge(&inventory, today, caller.acts_on(&inventory.property.id)).map_err(Problem::fields)?;
-            let sold = (&inventory.property.id, &asked.rate_plan_id, asked.stays.as_slice());
-            let quote = asked.quote.as_deref().map(|text| app.quotes.of(text, sold)).transpose()?;
+            let request = draft
+                .validate(&inventory, today, caller.is_staff_of(&inventory.property.id))
+                .map_err(Problem::fields)?;
+            let sold = (&inventory.property.id, &request.rate_plan_id, request.stays.as_slice());
+            let quote = request.quote.as_deref().map(|text| app.quotes.of(text, sold)).transpose()?;
             let id = BookingId::derive(caller.client(), key, &fingerprint.to_string());
-            Ok(Checked {
+            Ok(ValidRequest {
                 id,
                 client: caller.client().map(str::to_owned),
                 actor: caller.actor(),
                 fingerprint,
                 inventory,
-                asked,
+                request,
                 quote,
             })
         }
-        Lookup::Unknown(any) => Err(Problem::fields(draft.faults_without_property(&any, yesterday(now)))),
-        Lookup::Unavailable => Err(starting()),
+        Lookup::Unknown(any) => Err(Problem::fields(draft.violations_without_property(&any, yesterday(now)))),
+        Lookup::Unavailable => Err(not_ready()),
     }
 }
 
@@ -131,56 +132,61 @@ fn yesterday(now: DateTime<Utc>) -> chrono::NaiveDate {
     today.checked_sub_days(Days::new(1)).unwrap_or(today)
 }
 
-fn starting() -> Problem {
+fn not_ready() -> Problem {
     Problem::new(
         problem::NOT_READY,
         "The properties are not known yet. Send the same request with the same \
         Idempotency-Key after the time in Retry-After.",
     )
-    .retry_after(STARTING_RETRY_AFTER_SECS)
+    .retry_after(NOT_READY_RETRY_AFTER_SECS)
 }
 
 /// Whether this id was used before. An anonymous id covers the body, so only an authenticated client's can be used
 /// twice.
-async fn seen(app: &App, checked: &Checked) -> Seen {
-    let (id, fingerprint) = (checked.id.as_uuid(), checked.fingerprint);
-    if checked.client.is_none() {
+async fn known(app: &App, valid: &ValidRequest) -> KeyState {
+    let (id, fingerprint) = (valid.id.as_uuid(), valid.fingerprint);
+    if valid.client.is_none() {
         return match app.accepted.look_up(id, fingerprint) {
-            Seen::UnderWay => Seen::New,
+            KeyState::InFlight => KeyState::New,
             known => known,
         };
     }
     match app.accepted.reserve(id, fingerprint) {
-        Seen::New => {}
+        KeyState::New => {}
         // The reservation is the other request's to give back.
-        Seen::UnderWay => return Seen::New,
+        KeyState::InFlight => return KeyState::New,
         known => return known,
     }
     // A client that hangs up here must not leave its key taken.
-    let reserved = app.accepted.until_kept(id);
-    let (mongo, booking) = (app.mongo.clone(), checked.id);
-    let stored = timeout(STORED_LOOK_TIMEOUT, tokio::spawn(async move { mongo.booking(booking).await })).await;
+    let reserved = app.accepted.hold_reservation(id);
+    let (mongo, booking) = (app.mongo.clone(), valid.id);
+    let stored = timeout(STORED_LOOKUP_TIMEOUT, tokio::spawn(async move { mongo.booking(booking).await })).await;
     reserved.keep();
     match stored {
         Ok(Ok(Ok(Some(booking)))) if booking.fingerprint == fingerprint.to_string() => {
             app.accepted.confirm(id, fingerprint);
-            Seen::Accepted
+            KeyState::Replayed
         }
         Ok(Ok(Ok(Some(_)))) => {
             app.accepted.release(id);
-            Seen::Other
+            KeyState::Reused
         }
         // Not stored, or not to be found out: the worker judges.
-        _ => Seen::New,
+        _ => KeyState::New,
     }
 }
 
 /// Hands the request to the broker.
-async fn send(app: &SharedApp, checked: Checked, parts: &Parts, reply_to: Option<String>) -> Result<(), Problem> {
-    let Checked { id, client, actor, fingerprint, inventory, asked, quote } = checked;
+async fn publish_request(
+    app: &SharedApp,
+    valid: ValidRequest,
+    parts: &Parts,
+    reply_to: Option<String>,
+) -> Result<(), Problem> {
+    let ValidRequest { id, client, actor, fingerprint, inventory, request, quote } = valid;
     let property_id = inventory.property.id.clone();
     let key = app.topology.command_key(BOOKING_REQUEST, property_id.as_str());
-    let Asked { rate_plan_id, source, stays, guest, override_restrictions, quote: _ } = asked;
+    let BookingRequest { rate_plan_id, source, stays, guest, override_restrictions, quote: _ } = request;
     let command = RequestBooking {
         booking_id: id,
         client,
@@ -195,7 +201,10 @@ async fn send(app: &SharedApp, checked: Checked, parts: &Parts, reply_to: Option
         override_restrictions,
     };
     let message = Outgoing::command(key, id.request_command_id(), &command).map(|message| {
-        let message = message.correlated(id.as_uuid()).traced(Context::traceparent(parts)).by(actor);
+        let message = message
+            .with_correlation_id(id.as_uuid())
+            .with_traceparent(RequestContext::traceparent(parts))
+            .with_actor(actor);
         Outgoing { reply_to, ..message }
     });
     let remember = app.clone();
@@ -211,9 +220,9 @@ async fn result(
     app: &App,
     id: BookingId,
     fingerprint: Fingerprint,
-    waiting: Option<Waiting>,
+    waiting: Option<PendingDecision>,
     deadline: Instant,
-) -> Answer {
+) -> HandlerResult {
     let token = app.tokens.token(id);
     let links = Links::new(id, Some(&token));
     let decided = match waiting {
@@ -226,7 +235,7 @@ async fn result(
         return Err(problem::IDEMPOTENCY_KEY_REUSED.into());
     }
     if let Some(rejection) = booking.rejection {
-        let problem = refusal::rejected(app, &booking, rejection);
+        let problem = refusal::rejection_problem(app, &booking, rejection);
         return Err(problem.with_header(header::LOCATION, location(&links)?));
     }
     let location = location(&links)?;
@@ -235,7 +244,7 @@ async fn result(
         .into_response())
 }
 
-fn accepted(id: BookingId, token: &str, links: Links) -> Answer {
+fn accepted(id: BookingId, token: &str, links: Links) -> HandlerResult {
     let headers = [(header::LOCATION, location(&links)?), (header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECS))];
     Ok((StatusCode::ACCEPTED, headers, Json(RequestedView::new(id, Some(token), links))).into_response())
 }

@@ -3,10 +3,10 @@
 //! It waits as `?wait=` does. An event says which revision there is and what brought it about; the booking itself is
 //! read apart, so no guest's data is here.
 
-use super::visitor::Visitor;
+use super::booking_access::BookingAccess;
 use crate::app::SharedApp;
 use crate::decisions::Awaited;
-use crate::problem::{self, Answer, Problem};
+use crate::problem::{self, HandlerResult, Problem};
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::request::Parts;
@@ -27,10 +27,10 @@ use tokio::time::Instant;
 /// Between two comments that keep the connection open while nothing happens.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Longest that one connection follows; whoever wants more connects again, with credentials that are looked at again.
-const LONGEST: Duration = Duration::from_secs(15 * 60);
+const MAX_STREAM_TIME: Duration = Duration::from_secs(15 * 60);
 /// What is sent first: how long to wait before connecting again, in milliseconds.
-const GREETING: &[u8] = b"retry: 2000\n\n";
-const COMMENT: &[u8] = b":\n\n";
+const RETRY_DIRECTIVE: &[u8] = b"retry: 2000\n\n";
+const HEARTBEAT_COMMENT: &[u8] = b":\n\n";
 const OVERLOADED_RETRY_AFTER_SECS: u32 = 10;
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -51,32 +51,32 @@ pub(in crate::routes) async fn events(
     State(app): State<SharedApp>,
     Path(id): Path<String>,
     request: Request,
-) -> Answer {
+) -> HandlerResult {
     let (parts, _) = request.into_parts();
-    let visitor = Visitor::of(&app, &id, &parts)?;
+    let access = BookingAccess::of(&app, &id, &parts)?;
     let known = last_event_id(&parts)?;
-    let booking = visitor.booking(&app).await?;
+    let booking = access.booking(&app).await?;
     let overloaded = |_| Problem::from(problem::OVERLOADED).retry_after(OVERLOADED_RETRY_AFTER_SECS);
-    let place = app.followers.clone().try_acquire_owned().map_err(overloaded)?;
-    let mut follow = Follow {
+    let permit = app.followers.clone().try_acquire_owned().map_err(overloaded)?;
+    let mut stream = EventStream {
         app,
-        id: visitor.id,
-        told: 0,
-        ready: VecDeque::from([Bytes::from_static(GREETING)]),
+        id: access.id,
+        last_rev: 0,
+        ready: VecDeque::from([Bytes::from_static(RETRY_DIRECTIVE)]),
         ended: false,
-        until: Instant::now() + LONGEST,
-        _place: place,
+        until: Instant::now() + MAX_STREAM_TIME,
+        _permit: permit,
     };
     if let Some(booking) = booking {
-        follow.told = known.unwrap_or_else(|| booking.rev.saturating_sub(1));
-        if is_final(booking.status) && booking.rev <= follow.told {
+        stream.last_rev = known.unwrap_or_else(|| booking.rev.saturating_sub(1));
+        if is_final(booking.status) && booking.rev <= stream.last_rev {
             // Whoever follows by EventSource stops connecting again.
             return Ok(StatusCode::NO_CONTENT.into_response());
         }
-        follow.tell(&booking);
+        stream.enqueue(&booking);
     }
-    let body = Body::from_stream(stream::unfold(follow, async |mut follow| {
-        follow.next().await.map(|bytes| (Ok::<_, Infallible>(bytes), follow))
+    let body = Body::from_stream(stream::unfold(stream, async |mut stream| {
+        stream.next().await.map(|bytes| (Ok::<_, Infallible>(bytes), stream))
     }));
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
@@ -98,18 +98,18 @@ fn is_final(status: Status) -> bool {
 }
 
 /// Somebody who follows.
-struct Follow {
+struct EventStream {
     app: SharedApp,
     id: BookingId,
     /// The newest revision that was told.
-    told: u32,
+    last_rev: u32,
     ready: VecDeque<Bytes>,
     ended: bool,
     until: Instant,
-    _place: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
-impl Follow {
+impl EventStream {
     /// What is sent next; `None` at the end.
     async fn next(&mut self) -> Option<Bytes> {
         loop {
@@ -121,18 +121,18 @@ impl Follow {
                 return None;
             }
             let waiting =
-                self.app.decisions.wait_for(Awaited { id: self.id, rev: self.told + 1, reply_expected: false })?;
+                self.app.decisions.wait_for(Awaited { id: self.id, rev: self.last_rev + 1, reply_expected: false })?;
             match waiting.until(self.until.min(now + HEARTBEAT)).await {
-                Some(booking) => self.tell(&booking),
-                None => self.ready.push_back(Bytes::from_static(COMMENT)),
+                Some(booking) => self.enqueue(&booking),
+                None => self.ready.push_back(Bytes::from_static(HEARTBEAT_COMMENT)),
             }
         }
     }
 
-    fn tell(&mut self, booking: &Booking) {
-        let told = self.told;
-        self.ready.extend(booking.history.iter().filter(|entry| entry.rev > told).filter_map(event));
-        self.told = told.max(booking.rev);
+    fn enqueue(&mut self, booking: &Booking) {
+        let last_rev = self.last_rev;
+        self.ready.extend(booking.history.iter().filter(|entry| entry.rev > last_rev).filter_map(event));
+        self.last_rev = last_rev.max(booking.rev);
         self.ended = is_final(booking.status);
     }
 }

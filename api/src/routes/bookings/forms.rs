@@ -2,9 +2,9 @@
 
 use crate::body::read_optional_json;
 use crate::fingerprint::Fingerprint;
-use crate::form::{parse, words};
+use crate::form::{free_text, parse};
 use crate::problem::Problem;
-use crate::reader::{At, Field, Fields, Reader};
+use crate::reader::{Field, Fields, Pointer, Reader};
 use axum::body::Body;
 use axum::http::HeaderMap;
 use bytes::Bytes;
@@ -25,15 +25,15 @@ pub(super) async fn read<T>(
     form: impl for<'n, 'a, 'p> FnOnce(Fields<'n, 'a, 'p>, &mut Reader) -> T,
 ) -> Result<(T, Fingerprint), Problem> {
     let bytes = read_optional_json(headers, body).await?.unwrap_or_else(|| Bytes::from_static(b"{}"));
-    parse(&bytes, exempt, |node, reader| reader.object(node, &At::Root, known).map(|fields| form(fields, reader)))
+    parse(&bytes, exempt, |node, reader| reader.object(node, &Pointer::Root, known).map(|fields| form(fields, reader)))
 }
 
 /// Only `reason`, which may be missing.
-pub(super) const NOTE: (&[&str], &[&str]) = (&["reason"], &[]);
+pub(super) const REASON_MEMBERS: (&[&str], &[&str]) = (&["reason"], &[]);
 
 /// A reason in somebody's words.
 pub(super) fn reason(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> Option<String> {
-    words(fields.optional("reason")?, "invalid_reason", reader)
+    free_text(fields.optional("reason")?, "invalid_reason", reader)
 }
 
 /// As [`reason`], where one must be given.
@@ -49,7 +49,7 @@ pub(super) fn flag(fields: Fields<'_, '_, '_>, key: &'static str, reader: &mut R
 
 /// A cancellation.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Cancellation {
+pub(super) struct CancelForm {
     pub(super) reason: Option<String>,
     /// Only say what it would cost.
     pub(super) dry_run: bool,
@@ -57,35 +57,35 @@ pub(super) struct Cancellation {
 }
 
 /// The members of a cancellation.
-pub(super) const CANCELLATION: (&[&str], &[&str]) = (&["reason", "dry_run", "waive_fee"], &[]);
+pub(super) const CANCEL_MEMBERS: (&[&str], &[&str]) = (&["reason", "dry_run", "waive_fee"], &[]);
 
 /// A fee is waived for a reason.
-pub(super) fn cancellation(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> Cancellation {
+pub(super) fn cancellation(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> CancelForm {
     let waive_fee = flag(fields, "waive_fee", reader);
     let reason = if waive_fee { required_reason(fields, reader) } else { reason(fields, reader) };
-    Cancellation { reason, dry_run: flag(fields, "dry_run", reader), waive_fee }
+    CancelForm { reason, dry_run: flag(fields, "dry_run", reader), waive_fee }
 }
 
 /// A departure.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Departure {
+pub(super) struct CheckOutForm {
     pub(super) reason: Option<String>,
     pub(super) allow_open_balance: bool,
     pub(super) reprice: bool,
 }
 
 /// The members of a departure.
-pub(super) const DEPARTURE: (&[&str], &[&str]) = (&["reason", "allow_open_balance", "reprice"], &[]);
+pub(super) const CHECK_OUT_MEMBERS: (&[&str], &[&str]) = (&["reason", "allow_open_balance", "reprice"], &[]);
 
 /// Who may leave without having paid, may do so for a reason.
-pub(super) fn departure(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> Departure {
+pub(super) fn departure(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> CheckOutForm {
     let allow_open_balance = flag(fields, "allow_open_balance", reader);
     let reason = if allow_open_balance { required_reason(fields, reader) } else { reason(fields, reader) };
-    Departure { reason, allow_open_balance, reprice: flag(fields, "reprice", reader) }
+    CheckOutForm { reason, allow_open_balance, reprice: flag(fields, "reprice", reader) }
 }
 
 /// The members of a choice of beds.
-pub(super) const BEDS: (&[&str], &[&str]) = (&["reason", "assignments"], &[]);
+pub(super) const ASSIGN_MEMBERS: (&[&str], &[&str]) = (&["reason", "assignments"], &[]);
 
 /// What staff decide about the beds of stays, and why.
 pub(super) fn beds(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> (Vec<Assignment>, Option<String>) {
@@ -94,11 +94,11 @@ pub(super) fn beds(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> (Vec<Assi
     let items = reader.list(field).unwrap_or_default();
     let at = field.at();
     if items.is_empty() || items.len() > MAX_GROUP_STAYS {
-        reader.fault(&at, "assignment_count", format!("send 1 to {MAX_GROUP_STAYS} assignments"));
+        reader.violation(&at, "assignment_count", format!("send 1 to {MAX_GROUP_STAYS} assignments"));
     }
     let mut assignments = Vec::new();
     for (index, item) in items.iter().take(MAX_GROUP_STAYS).enumerate() {
-        let at = At::Index(&at, index);
+        let at = Pointer::Index(&at, index);
         let Some(fields) = reader.object(item, &at, &["stay", "beds", "locked"]) else { continue };
         let stay = reader
             .required(fields, "stay")
@@ -107,7 +107,7 @@ pub(super) fn beds(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> (Vec<Assi
         let beds = fields.optional("beds").and_then(|field| bed_list(field, reader));
         let locked = fields.optional("locked").and_then(|field| reader.flag(field));
         if beds.is_none() && locked.is_none() {
-            reader.fault(&at, "nothing_to_do", "send beds, locked or both");
+            reader.violation(&at, "nothing_to_do", "send beds, locked or both");
         }
         assignments.push(Assignment { stay: stay.unwrap_or_default(), beds, locked });
     }
@@ -119,13 +119,13 @@ pub(super) fn bed_list(field: Field<'_, '_, '_>, reader: &mut Reader) -> Option<
     let items = reader.list(field)?;
     let at = field.at();
     if items.is_empty() || items.len() > MAX_BEDS {
-        reader.fault(&at, "bed_count", format!("send 1 to {MAX_BEDS} beds"));
+        reader.violation(&at, "bed_count", format!("send 1 to {MAX_BEDS} beds"));
     }
     let mut beds = Vec::new();
     for (index, item) in items.iter().take(MAX_BEDS).enumerate() {
-        let text = reader.item_text(item, &At::Index(&at, index)).unwrap_or_default();
+        let text = reader.item_text(item, &Pointer::Index(&at, index)).unwrap_or_default();
         if text.len() > MAX_BED_ID_BYTES {
-            reader.fault(&At::Index(&at, index), "invalid_id", "must be the id of a bed");
+            reader.violation(&Pointer::Index(&at, index), "invalid_id", "must be the id of a bed");
         }
         beds.push(text.into());
     }
@@ -134,7 +134,7 @@ pub(super) fn bed_list(field: Field<'_, '_, '_>, reader: &mut Reader) -> Option<
 
 #[cfg(test)]
 mod tests {
-    use super::{BEDS, CANCELLATION, Cancellation, DEPARTURE, beds, cancellation, departure, read};
+    use super::{ASSIGN_MEMBERS, CANCEL_MEMBERS, CHECK_OUT_MEMBERS, CancelForm, beds, cancellation, departure, read};
     use crate::problem::Problem;
     use axum::body::Body;
     use axum::http::{HeaderMap, HeaderValue, header};
@@ -143,19 +143,19 @@ mod tests {
         HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))])
     }
 
-    fn faults(problem: &Problem) -> Vec<(&str, &str)> {
+    fn violations(problem: &Problem) -> Vec<(&str, &str)> {
         problem.errors().iter().map(|error| (error.pointer.as_str(), error.code)).collect()
     }
 
     #[tokio::test]
-    async fn a_cancellation_needs_nothing_and_a_waived_fee_a_reason() {
-        let (none, _) = read(&HeaderMap::new(), Body::empty(), CANCELLATION, cancellation).await.unwrap();
-        assert_eq!(none, Cancellation::default());
+    async fn waived_fee_requires_reason() {
+        let (none, _) = read(&HeaderMap::new(), Body::empty(), CANCEL_MEMBERS, cancellation).await.unwrap();
+        assert_eq!(none, CancelForm::default());
         let (some, _) =
-            read(&json(), Body::from(r#"{"reason":"plans changed","dry_run":true}"#), CANCELLATION, cancellation)
+            read(&json(), Body::from(r#"{"reason":"plans changed","dry_run":true}"#), CANCEL_MEMBERS, cancellation)
                 .await
                 .unwrap();
-        assert_eq!(some, Cancellation { reason: Some("plans changed".to_owned()), dry_run: true, waive_fee: false });
+        assert_eq!(some, CancelForm { reason: Some("plans changed".to_owned()), dry_run: true, waive_fee: false });
         let table = [
             (r#"{"reason":""}"#, ("/reason", "invalid_reason")),
             (r#"{"reason":1}"#, ("/reason", "wrong_type")),
@@ -163,37 +163,39 @@ mod tests {
             (r#"{"status":"cancelled"}"#, ("/status", "unknown_field")),
             (r#"{"rev":1}"#, ("/rev", "unknown_field")),
         ];
-        for (body, fault) in table {
+        for (body, violation) in table {
             assert_eq!(
-                faults(&read(&json(), Body::from(body), CANCELLATION, cancellation).await.unwrap_err()),
-                [fault],
+                violations(&read(&json(), Body::from(body), CANCEL_MEMBERS, cancellation).await.unwrap_err()),
+                [violation],
                 "{body}"
             );
         }
-        let card = read(&json(), Body::from(r#"{"reason":"refund 4242 4242 4242 4242"}"#), CANCELLATION, cancellation)
-            .await
-            .unwrap_err();
+        let card =
+            read(&json(), Body::from(r#"{"reason":"refund 4242 4242 4242 4242"}"#), CANCEL_MEMBERS, cancellation)
+                .await
+                .unwrap_err();
         assert_eq!(card.code(), "card_number_refused");
     }
 
     #[tokio::test]
-    async fn who_leaves_without_having_paid_needs_a_reason() {
-        let refused = read(&json(), Body::from(r#"{"allow_open_balance":true,"price":0}"#), DEPARTURE, departure)
-            .await
-            .unwrap_err();
-        assert_eq!(faults(&refused), [("/price", "unknown_field"), ("/reason", "required")]);
+    async fn check_out_with_open_balance_requires_reason() {
+        let refused =
+            read(&json(), Body::from(r#"{"allow_open_balance":true,"price":0}"#), CHECK_OUT_MEMBERS, departure)
+                .await
+                .unwrap_err();
+        assert_eq!(violations(&refused), [("/price", "unknown_field"), ("/reason", "required")]);
     }
 
     #[tokio::test]
-    async fn beds_are_chosen_stay_by_stay() {
+    async fn beds_are_assigned_per_stay() {
         let body = r#"{"assignments":[{"stay":1,"beds":["a","b"]},{"stay":0,"locked":true}]}"#;
-        let ((chosen, _), _) = read(&json(), Body::from(body), BEDS, beds).await.unwrap();
+        let ((chosen, _), _) = read(&json(), Body::from(body), ASSIGN_MEMBERS, beds).await.unwrap();
         assert_eq!(
             (chosen.len(), chosen[0].stay, chosen[0].beds.as_ref().map(Vec::len), chosen[1].locked),
             (2, 1, Some(2), Some(true))
         );
         let body = r#"{"assignments":[{"stay":-1,"beds":[7]},{"beds":[]},{"stay":0}]}"#;
-        let refused = read(&json(), Body::from(body), BEDS, beds).await.unwrap_err();
+        let refused = read(&json(), Body::from(body), ASSIGN_MEMBERS, beds).await.unwrap_err();
         let expected = [
             ("/assignments/0/stay", "out_of_range"),
             ("/assignments/0/beds/0", "wrong_type"),
@@ -201,6 +203,6 @@ mod tests {
             ("/assignments/1/beds", "bed_count"),
             ("/assignments/2", "nothing_to_do"),
         ];
-        assert_eq!(faults(&refused), expected);
+        assert_eq!(violations(&refused), expected);
     }
 }

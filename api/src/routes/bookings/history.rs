@@ -1,9 +1,9 @@
 //! What happened to a booking, for the hostel's staff: one entry a revision, with who, why, before and after.
 
+use super::booking_access::BookingAccess;
 use super::etag;
-use super::visitor::Visitor;
 use crate::app::SharedApp;
-use crate::problem::Answer;
+use crate::problem::HandlerResult;
 use axum::Json;
 use axum::extract::{Path, Request, State};
 use axum::http::header;
@@ -95,9 +95,9 @@ pub(in crate::routes) async fn history(
     State(app): State<SharedApp>,
     Path(id): Path<String>,
     request: Request,
-) -> Answer {
+) -> HandlerResult {
     let (parts, _) = request.into_parts();
-    let booking = Visitor::of(&app, &id, &parts)?.booking_of_staff(&app).await?;
+    let booking = BookingAccess::of(&app, &id, &parts)?.booking_for_staff(&app).await?;
     let items = booking.history.iter().map(EntryView::from).collect();
     let view = HistoryView { id: booking.id, reference: &booking.reference, rev: booking.rev, items };
     Ok(([(header::ETAG, etag(booking.rev))], Json(view)).into_response())

@@ -1,10 +1,10 @@
 //! Lists of bookings: staff see those of their properties, everybody else their own. The newest requests come first.
 
 use crate::app::SharedApp;
-use crate::credentials::Presented;
+use crate::credentials::Credentials;
 use crate::headers;
 use crate::page::{Page, PageQuery};
-use crate::problem::{self, Answer, Problem};
+use crate::problem::{self, HandlerResult, Problem};
 use crate::store_call;
 use crate::view::{BookingView, Links};
 use axum::extract::{Request, State};
@@ -31,13 +31,13 @@ struct ListQuery {
 
 /// `GET /api/bookings`, filtered by `property_id`, `status`, `arrival_from` and `arrival_until` (both included),
 /// `email`, `reference`.
-pub(in crate::routes) async fn list(State(app): State<SharedApp>, request: Request) -> Answer {
+pub(in crate::routes) async fn list(State(app): State<SharedApp>, request: Request) -> HandlerResult {
     let (parts, _) = request.into_parts();
-    let caller = Presented::of(&parts).caller;
+    let caller = Credentials::of(&parts).caller;
     let query = PageQuery::read(&parts.uri)?;
     let asked: ListQuery = headers::query(&parts.uri)?;
     let properties: Vec<PropertyId> =
-        app.catalogue.all().keys().filter(|property| caller.acts_on(property)).cloned().collect();
+        app.catalogue.all().keys().filter(|property| caller.is_staff_of(property)).cloned().collect();
     let whose = match (&asked.property_id, caller.client()) {
         // Another property's bookings are nobody's to see, and neither is whether there are any.
         (Some(wanted), _) if properties.iter().any(|property| property.as_str() == wanted) => {
@@ -50,7 +50,7 @@ pub(in crate::routes) async fn list(State(app): State<SharedApp>, request: Reque
     };
     let filter = read(asked, whose)?;
     let after = query.after.as_deref().map(position).transpose()?;
-    let (mongo, wanted) = (app.mongo.clone(), query.one_more());
+    let (mongo, wanted) = (app.mongo.clone(), query.fetch_limit());
     let found = store_call::read(async move { mongo.list_bookings(&filter, after.as_ref(), wanted).await }).await?;
     let page = Page::of(found, &query, |booking: &Booking| format!("{}{SEPARATOR}{}", booking.created_at, booking.id));
     page.answer(&path_of(parts.uri.query()), &query, |booking| {
@@ -111,7 +111,7 @@ mod tests {
     use super::{path_of, position};
 
     #[test]
-    fn the_next_page_keeps_the_filters() {
+    fn next_link_keeps_filters() {
         assert_eq!(path_of(None), "/api/bookings");
         assert_eq!(
             path_of(Some("limit=2&status=confirmed&cursor=abc&email=a%40b.example")),
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_is_a_place_in_the_list() {
+    fn malformed_cursors_are_refused() {
         assert!(position("2026-12-01T12:00:00.000Z|11111111-2222-5333-8444-555555555555").is_ok());
         assert!(["", "|", "2026-12-01T12:00:00.000Z|1"].iter().all(|bad| position(bad).is_err()));
     }

@@ -3,15 +3,15 @@
 //!
 //! Guests change what is not begun, at today's prices. Beds, old prices and exceptions from restrictions are for staff.
 
+use super::booking_access::BookingAccess;
 use super::forms;
-use super::modify_form::{self, Draft, Wanted};
-use super::order::{Desk, Instruction};
-use super::visitor::Visitor;
+use super::modify_form::{self, Modification, ModificationDraft};
+use super::submit::{BookingCommand, CommandSpec};
 use crate::app::{App, SharedApp};
-use crate::booking_form::NO_CARDS;
+use crate::booking_form::CARD_CHECK_EXEMPT;
 use crate::catalogue::Lookup;
 use crate::headers;
-use crate::problem::{self, Answer, Problem};
+use crate::problem::{self, HandlerResult, Problem};
 use axum::extract::{Path, Request, State};
 use chrono::Utc;
 use pvt_domain::booking::{Booking, Status, Stay, StayRequest};
@@ -21,72 +21,81 @@ use pvt_domain::timestamp::Timestamp;
 use tokio::time::Instant;
 
 /// While the property is not known here, in seconds.
-const STARTING_RETRY_AFTER_SECS: u32 = 2;
+const NOT_READY_RETRY_AFTER_SECS: u32 = 2;
 
 /// `PATCH /api/bookings/{id}`: what is missing stays as it is.
-pub(in crate::routes) async fn patch(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> Answer {
+pub(in crate::routes) async fn patch(
+    State(app): State<SharedApp>,
+    Path(id): Path<String>,
+    request: Request,
+) -> HandlerResult {
     modify(app, id, request, false).await
 }
 
 /// `PUT /api/bookings/{id}`: stays and guest are what is sent.
-pub(in crate::routes) async fn put(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> Answer {
+pub(in crate::routes) async fn put(
+    State(app): State<SharedApp>,
+    Path(id): Path<String>,
+    request: Request,
+) -> HandlerResult {
     modify(app, id, request, true).await
 }
 
-async fn modify(app: SharedApp, id: String, request: Request, whole: bool) -> Answer {
-    let begun = Instant::now();
+async fn modify(app: SharedApp, id: String, request: Request, whole: bool) -> HandlerResult {
+    let started = Instant::now();
     let (parts, body) = request.into_parts();
-    let visitor = Visitor::of(&app, &id, &parts)?;
+    let access = BookingAccess::of(&app, &id, &parts)?;
     let rev = headers::if_match(&parts.headers)?;
-    let (draft, fingerprint): (Draft, _) =
-        forms::read(&parts.headers, body, (modify_form::BODY, &NO_CARDS), |fields, reader| {
+    let (draft, fingerprint): (ModificationDraft, _) =
+        forms::read(&parts.headers, body, (modify_form::BODY, &CARD_CHECK_EXEMPT), |fields, reader| {
             modify_form::read(fields, reader, whole)
         })
         .await?;
-    let booking = visitor.decided_booking(&app).await?;
-    let by_staff = visitor.is_staff_of(&booking);
+    let booking = access.decided_booking(&app).await?;
+    let by_staff = access.is_staff_of(&booking);
     let Lookup::Found(inventory) = app.catalogue.find(booking.property_id.as_str()).await else {
-        return Err(Problem::from(problem::NOT_READY).retry_after(STARTING_RETRY_AFTER_SECS));
+        return Err(Problem::from(problem::NOT_READY).retry_after(NOT_READY_RETRY_AFTER_SECS));
     };
-    let desk = Desk { app: &app, visitor: &visitor, parts: &parts, begun };
+    let command = BookingCommand { app: &app, access: &access, parts: &parts, started };
     let from: &'static [Status] = if by_staff { &[Status::Confirmed, Status::CheckedIn] } else { &[Status::Confirmed] };
     // Whoever looks at an old revision judges by what is no longer so; nothing else in the request is worth a word
     // then.
     if rev != booking.rev && headers::optional_idempotency_key(&parts.headers)?.is_none() {
-        return Err(desk.overtaken(problem::PRECONDITION_FAILED, &booking));
+        return Err(command.conflict(problem::PRECONDITION_FAILED, &booking));
     }
     let today = Timestamp::new(Utc::now()).local_date(inventory.property.time_zone);
-    let wanted = draft.judge(&booking, &inventory, today, by_staff).map_err(Problem::fields)?;
-    let quote = quoted(&app, &booking, &wanted)?;
-    let Wanted { stays, guest, rate_plan_id, reprice, override_restrictions, quote: _, reason } = wanted;
-    let what = Instruction {
+    let modification = draft.validate(&booking, &inventory, today, by_staff).map_err(Problem::fields)?;
+    let quote = verified_quote(&app, &booking, &modification)?;
+    let Modification { stays, guest, rate_plan_id, reprice, override_restrictions, quote: _, reason } = modification;
+    let spec = CommandSpec {
         name: "modify",
         kind: BOOKING_MODIFY,
         fingerprint,
         reason,
         expected_rev: Some(rev),
         from,
-        otherwise: problem::STATE_CONFLICT,
+        conflict_problem: problem::STATE_CONFLICT,
     };
-    desk.carry_out(booking, what, |order| ModifyBooking {
-        order,
-        stays,
-        rate_plan_id,
-        guest,
-        reprice,
-        quote,
-        override_restrictions,
-    })
-    .await
+    command
+        .submit(booking, spec, |header| ModifyBooking {
+            header,
+            stays,
+            rate_plan_id,
+            guest,
+            reprice,
+            quote,
+            override_restrictions,
+        })
+        .await
 }
 
 /// The quote that came with a change, if it is of all stays as they are to be.
-fn quoted(app: &App, booking: &Booking, wanted: &Wanted) -> Result<Option<Quote>, Problem> {
-    let Some(text) = wanted.quote.as_deref() else { return Ok(None) };
-    let stays: Vec<StayRequest> = match &wanted.stays {
-        Some(wishes) => wishes.iter().map(|wish| wish.stay.clone()).collect(),
+fn verified_quote(app: &App, booking: &Booking, modification: &Modification) -> Result<Option<Quote>, Problem> {
+    let Some(text) = modification.quote.as_deref() else { return Ok(None) };
+    let stays: Vec<StayRequest> = match &modification.stays {
+        Some(changes) => changes.iter().map(|change| change.stay.clone()).collect(),
         None => booking.stays.iter().map(Stay::as_request).collect(),
     };
-    let plan = wanted.rate_plan_id.as_ref().unwrap_or(&booking.rate_plan_id);
+    let plan = modification.rate_plan_id.as_ref().unwrap_or(&booking.rate_plan_id);
     app.quotes.of(text, (&booking.property_id, plan, &stays)).map(Some)
 }

@@ -2,13 +2,13 @@
 
 use super::forms;
 use crate::booking_form::{GUEST, read_age, read_gender, staff_only};
-use crate::reader::{At, Fields, Reader};
+use crate::reader::{Fields, Pointer, Reader};
 use chrono::NaiveDate;
 use pvt_domain::booking::{Booking, Guest, PartyGender, Stay, StayRequest};
 use pvt_domain::ids::{BedId, RatePlanId, RoomTypeId};
 use pvt_domain::intake::{FieldError, MAX_GROUP_STAYS, PartyLimits, check_request};
 use pvt_domain::inventory::Inventory;
-use pvt_domain::messages::StayWish;
+use pvt_domain::messages::StayModification;
 use std::collections::HashSet;
 
 /// The members of a modification.
@@ -18,7 +18,7 @@ const STAY: &[&str] =
     &["continues", "room_type_id", "arrival", "departure", "guests", "gender", "youngest_age", "beds"];
 
 /// A modification as sent.
-pub(super) struct Draft {
+pub(super) struct ModificationDraft {
     stays: Option<Vec<StayDraft>>,
     guest: Option<GuestDraft>,
     rate_plan_id: Option<RatePlanId>,
@@ -51,8 +51,8 @@ struct GuestDraft {
 
 /// A modification that can be decided.
 #[derive(Debug)]
-pub(super) struct Wanted {
-    pub(super) stays: Option<Vec<StayWish>>,
+pub(super) struct Modification {
+    pub(super) stays: Option<Vec<StayModification>>,
     pub(super) guest: Option<Guest>,
     pub(super) rate_plan_id: Option<RatePlanId>,
     pub(super) reprice: bool,
@@ -63,12 +63,12 @@ pub(super) struct Wanted {
 }
 
 /// Reads the form; `whole`: stays and guest must be there with everything.
-pub(super) fn read(fields: Fields<'_, '_, '_>, reader: &mut Reader, whole: bool) -> Draft {
+pub(super) fn read(fields: Fields<'_, '_, '_>, reader: &mut Reader, whole: bool) -> ModificationDraft {
     if whole {
         reader.required(fields, "stays");
         reader.required(fields, "guest");
     }
-    Draft {
+    ModificationDraft {
         stays: read_stays(fields, reader, whole),
         guest: read_guest(fields, reader, whole),
         rate_plan_id: fields.optional("rate_plan_id").and_then(|field| reader.text(field)).map(RatePlanId::from),
@@ -84,11 +84,15 @@ fn read_stays(fields: Fields<'_, '_, '_>, reader: &mut Reader, whole: bool) -> O
     let items = reader.list(field)?;
     let at = field.at();
     if items.is_empty() || items.len() > MAX_GROUP_STAYS {
-        reader.fault(&at, "stay_count", format!("send 1 to {MAX_GROUP_STAYS} stays; what is left out is cancelled"));
+        reader.violation(
+            &at,
+            "stay_count",
+            format!("send 1 to {MAX_GROUP_STAYS} stays; what is left out is cancelled"),
+        );
     }
     let mut stays = Vec::new();
     for (index, item) in items.iter().take(MAX_GROUP_STAYS).enumerate() {
-        let at = At::Index(&at, index);
+        let at = Pointer::Index(&at, index);
         let Some(fields) = reader.object(item, &at, STAY) else { continue };
         if whole {
             for key in ["room_type_id", "arrival", "departure", "guests"] {
@@ -127,7 +131,7 @@ fn read_guest(fields: Fields<'_, '_, '_>, reader: &mut Reader, whole: bool) -> O
 }
 
 impl GuestDraft {
-    fn upon(self, before: &Guest) -> Guest {
+    fn apply_to(self, before: &Guest) -> Guest {
         let kept = |before: &Option<String>| if self.whole { None } else { before.clone() };
         Guest {
             phone: self.phone.or_else(|| kept(&before.phone)),
@@ -139,21 +143,21 @@ impl GuestDraft {
     }
 }
 
-impl Draft {
+impl ModificationDraft {
     /// Puts it upon the booking and checks it against what the property sells; `today` is the date there.
     ///
     /// # Errors
     /// Every fault, each place once.
-    pub(super) fn judge(
+    pub(super) fn validate(
         self,
         booking: &Booking,
         inventory: &Inventory,
         today: NaiveDate,
         by_staff: bool,
-    ) -> Result<Wanted, Vec<FieldError>> {
-        let mut faults = Vec::new();
+    ) -> Result<Modification, Vec<FieldError>> {
+        let mut violations = Vec::new();
         if self.stays.is_none() && self.guest.is_none() && self.rate_plan_id.is_none() && self.reprice.is_none() {
-            faults.push(FieldError::new("", "nothing_to_do", "send stays, guest, rate_plan_id or reprice"));
+            violations.push(FieldError::new("", "nothing_to_do", "send stays, guest, rate_plan_id or reprice"));
         }
         if !by_staff {
             let sent = [
@@ -161,23 +165,23 @@ impl Draft {
                 ("/reprice", self.reprice.is_some()),
                 ("/override_restrictions", self.override_restrictions),
             ];
-            faults.extend(sent.into_iter().filter(|(_, sent)| *sent).map(|(pointer, _)| staff_only(pointer)));
+            violations.extend(sent.into_iter().filter(|(_, sent)| *sent).map(|(pointer, _)| staff_only(pointer)));
         }
-        let stays = self.stays.map(|stays| wishes(stays, booking, by_staff, &mut faults));
-        let guest = self.guest.map(|guest| guest.upon(&booking.guest));
-        faults.extend(check(
+        let stays = self.stays.map(|stays| changes(stays, booking, by_staff, &mut violations));
+        let guest = self.guest.map(|guest| guest.apply_to(&booking.guest));
+        violations.extend(check(
             booking,
             inventory,
             (stays.as_deref(), guest.as_ref(), self.rate_plan_id.as_ref()),
             today,
             by_staff,
         ));
-        if !faults.is_empty() {
-            return Err(faults);
+        if !violations.is_empty() {
+            return Err(violations);
         }
-        let changed = stays
-            .as_ref()
-            .is_some_and(|stays| stays.len() != booking.stays.len() || stays.iter().any(|wish| differs(booking, wish)));
+        let changed = stays.as_ref().is_some_and(|stays| {
+            stays.len() != booking.stays.len() || stays.iter().any(|change| differs(booking, change))
+        });
         if self.quote.is_some() && self.reprice == Some(false) {
             return Err(vec![FieldError::new(
                 "/quote",
@@ -194,7 +198,7 @@ impl Draft {
             )]);
         }
         let reprice = self.reprice.unwrap_or(changed);
-        Ok(Wanted {
+        Ok(Modification {
             stays,
             guest,
             rate_plan_id: self.rate_plan_id,
@@ -207,37 +211,46 @@ impl Draft {
 }
 
 /// Whether the stay is sold differently than before.
-fn differs(booking: &Booking, wish: &StayWish) -> bool {
-    let before = wish.continues.and_then(|place| booking.stays.get(place));
-    before.is_none_or(|before| before.as_request() != wish.stay)
+fn differs(booking: &Booking, change: &StayModification) -> bool {
+    let before = change.continues.and_then(|place| booking.stays.get(place));
+    before.is_none_or(|before| before.as_request() != change.stay)
 }
 
 /// All stays as they are to be. Unless some say which present stay they continue, each continues the one at its place.
-fn wishes(drafts: Vec<StayDraft>, booking: &Booking, by_staff: bool, faults: &mut Vec<FieldError>) -> Vec<StayWish> {
+fn changes(
+    drafts: Vec<StayDraft>,
+    booking: &Booking,
+    by_staff: bool,
+    violations: &mut Vec<FieldError>,
+) -> Vec<StayModification> {
     let by_place = drafts.iter().all(|draft| draft.continues.is_none());
     let mut continued = HashSet::new();
-    let mut wishes = Vec::with_capacity(drafts.len());
+    let mut changes = Vec::with_capacity(drafts.len());
     for (index, draft) in drafts.into_iter().enumerate() {
         let place = if by_place { Some(index).filter(|index| *index < booking.stays.len()) } else { draft.continues };
         let before = place.and_then(|place| booking.stays.get(place));
         if place.is_some_and(|place| !continued.insert(place)) || (place.is_some() && before.is_none()) {
             let advice = "names each stay of the booking at most once, the first with 0";
-            faults.push(FieldError::new(format!("/stays/{index}/continues"), "unknown_stay", advice));
+            violations.push(FieldError::new(format!("/stays/{index}/continues"), "unknown_stay", advice));
         }
         if draft.beds.is_some() && !by_staff {
-            faults.push(staff_only(format!("/stays/{index}/beds")));
+            violations.push(staff_only(format!("/stays/{index}/beds")));
         }
-        wishes.push(StayWish { continues: place, beds: draft.beds.clone(), stay: draft.upon(before, index, faults) });
+        changes.push(StayModification {
+            continues: place,
+            beds: draft.beds.clone(),
+            stay: draft.apply_to(before, index, violations),
+        });
     }
-    wishes
+    changes
 }
 
 impl StayDraft {
-    fn upon(self, before: Option<&Stay>, index: usize, faults: &mut Vec<FieldError>) -> StayRequest {
+    fn apply_to(self, before: Option<&Stay>, index: usize, violations: &mut Vec<FieldError>) -> StayRequest {
         let before = before.map(Stay::as_request);
         let mut missing = |key: &str, is_missing: bool| {
             if is_missing && before.is_none() {
-                faults.push(FieldError::new(
+                violations.push(FieldError::new(
                     format!("/stays/{index}/{key}"),
                     "required",
                     "is missing, and the stay continues none that has it",
@@ -263,47 +276,47 @@ impl StayDraft {
 fn check(
     booking: &Booking,
     inventory: &Inventory,
-    (stays, guest, plan): (Option<&[StayWish]>, Option<&Guest>, Option<&RatePlanId>),
+    (stays, guest, plan): (Option<&[StayModification]>, Option<&Guest>, Option<&RatePlanId>),
     today: NaiveDate,
     by_staff: bool,
 ) -> Vec<FieldError> {
-    let asked: Vec<StayRequest> = match stays {
-        Some(wishes) => wishes.iter().map(|wish| wish.stay.clone()).collect(),
+    let stay_requests: Vec<StayRequest> = match stays {
+        Some(changes) => changes.iter().map(|change| change.stay.clone()).collect(),
         None => booking.stays.iter().map(Stay::as_request).collect(),
     };
     let limits = if by_staff { PartyLimits::STAFF } else { PartyLimits::GUEST };
-    let mut faults = check_request(
+    let mut violations = check_request(
         inventory,
         plan.unwrap_or(&booking.rate_plan_id),
-        &asked,
+        &stay_requests,
         guest.unwrap_or(&booking.guest),
         today,
         limits,
     );
-    faults.retain(|fault| match fault.pointer.split('/').nth(1) {
-        Some("stays") => stays.is_some_and(|wishes| concerns_change(booking, wishes, fault)),
+    violations.retain(|violation| match violation.pointer.split('/').nth(1) {
+        Some("stays") => stays.is_some_and(|changes| concerns_change(booking, changes, violation)),
         Some("guest") => guest.is_some(),
         Some("rate_plan_id") => plan.is_some(),
         _ => true,
     });
-    faults
+    violations
 }
 
-fn concerns_change(booking: &Booking, wishes: &[StayWish], fault: &FieldError) -> bool {
-    let mut parts = fault.pointer.split('/').skip(2);
+fn concerns_change(booking: &Booking, changes: &[StayModification], violation: &FieldError) -> bool {
+    let mut parts = violation.pointer.split('/').skip(2);
     let (Some(index), Some(field)) = (parts.next().and_then(|index| index.parse::<usize>().ok()), parts.next()) else {
         // Of all stays together: how many there are and how many sleep in them, if that grows.
         let before: u64 = booking.stays.iter().map(|stay| u64::from(stay.guests)).sum();
-        let after: u64 = wishes.iter().map(|wish| u64::from(wish.stay.guests)).sum();
-        return wishes.len() > booking.stays.len() || after > before || wishes.is_empty();
+        let after: u64 = changes.iter().map(|change| u64::from(change.stay.guests)).sum();
+        return changes.len() > booking.stays.len() || after > before || changes.is_empty();
     };
-    let Some(wish) = wishes.get(index) else { return true };
-    let Some(before) = wish.continues.and_then(|place| booking.stays.get(place)) else { return true };
+    let Some(change) = changes.get(index) else { return true };
+    let Some(before) = change.continues.and_then(|place| booking.stays.get(place)) else { return true };
     match field {
-        "arrival" => before.arrival != wish.stay.arrival,
-        "departure" => before.nights() != wish.stay.nights(),
-        "guests" => before.guests != wish.stay.guests || before.room_type_id != wish.stay.room_type_id,
-        "room_type_id" => before.room_type_id != wish.stay.room_type_id,
+        "arrival" => before.arrival != change.stay.arrival,
+        "departure" => before.nights() != change.stay.nights(),
+        "guests" => before.guests != change.stay.guests || before.room_type_id != change.stay.room_type_id,
+        "room_type_id" => before.room_type_id != change.stay.room_type_id,
         _ => true,
     }
 }

@@ -1,13 +1,13 @@
 //! The receipt of a booking: a page to print.
 
-use super::visitor::Visitor;
+use super::booking_access::BookingAccess;
 use crate::app::SharedApp;
 use crate::decisions::Awaited;
 use crate::html_page;
 use crate::payments::receipt::Receipt;
-use crate::problem::{self, Answer, Problem};
+use crate::problem::{self, HandlerResult, Problem};
 use crate::routes::parts::known;
-use crate::routes::payments::ask;
+use crate::routes::payments::submit;
 use askama::Template;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
@@ -27,7 +27,7 @@ struct ReceiptPage<'a> {
 }
 
 /// Longest time that the page waits for Stripe's word.
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
+const MAX_RECEIPT_WAIT: Duration = Duration::from_secs(10);
 
 /// `GET /api/bookings/{id}/receipt`; 404 for a booking that has no price. Guests come from Stripe's page before Stripe
 /// has told us that they have paid: `?wait=10s` holds the page until it has, and else the page says that they must not
@@ -36,45 +36,45 @@ pub(in crate::routes) async fn receipt(
     State(app): State<SharedApp>,
     Path(id): Path<String>,
     request: Request,
-) -> Answer {
-    let begun = Instant::now();
+) -> HandlerResult {
+    let started = Instant::now();
     let (parts, _) = request.into_parts();
-    let visitor = Visitor::of(&app, &id, &parts)?;
-    let mut booking = Arc::new(visitor.decided_booking(&app).await?);
-    let wait = visitor.wait.map(|wait| wait.min(LONGEST_WAIT)).filter(|_| is_unheard(&booking));
+    let access = BookingAccess::of(&app, &id, &parts)?;
+    let mut booking = Arc::new(access.decided_booking(&app).await?);
+    let wait = access.wait.map(|wait| wait.min(MAX_RECEIPT_WAIT)).filter(|_| is_payment_unconfirmed(&booking));
     if let Some(wait) = wait
         && let Some(waiting) =
             app.decisions.wait_for(Awaited { id: booking.id, rev: booking.rev + 1, reply_expected: false })
-        && let Some(newer) = waiting.until(begun + wait).await
+        && let Some(newer) = waiting.until(started + wait).await
     {
         booking = newer;
     }
     let price = booking.price.as_ref().ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
     let house = known(&app, &booking.property_id).await?;
-    let ledger = ask::ledger(&app, booking.id).await?;
+    let ledger = submit::ledger(&app, booking.id).await?;
     let mut receipt = Receipt::new(&booking, price, &house, ledger.as_ref());
-    if wait.is_some() && is_unheard(&booking) {
-        receipt.notice = Some(receipt.words.unheard);
+    if wait.is_some() && is_payment_unconfirmed(&booking) {
+        receipt.notice = Some(receipt.phrases.unconfirmed);
     }
     let page = ReceiptPage { style: STYLE, receipt };
-    html_page::answer(StatusCode::OK, &page, (STYLE, page.receipt.words.tag))
+    html_page::answer(StatusCode::OK, &page, (STYLE, page.receipt.phrases.tag))
 }
 
 /// Whether beds wait for a payment of which nothing is known.
-fn is_unheard(booking: &Booking) -> bool {
+fn is_payment_unconfirmed(booking: &Booking) -> bool {
     booking.status == Status::Held && booking.payable() > 0 && booking.payment_status() != PaymentStatus::Processing
 }
 
 #[cfg(test)]
 mod tests {
     use super::{ReceiptPage, STYLE};
-    use crate::payments::receipt::{Receipt, Words};
+    use crate::payments::receipt::{Phrases, Receipt};
     use askama::Template as _;
 
     #[test]
-    fn what_guests_write_is_shown_and_never_obeyed() {
+    fn guest_text_is_escaped() {
         let receipt = Receipt {
-            words: Words::choose(Some("fr"), &[]),
+            phrases: Phrases::choose(Some("fr"), &[]),
             hostel: "PVT <Montréal>",
             address: "1 rue de la Commune",
             reference: "PVT-0000000000",

@@ -1,14 +1,14 @@
 //! Why something was refused, as the problem that says so, with what could be had instead.
 
 use crate::app::App;
-use crate::problem::{self, Kind, Problem};
+use crate::problem::{self, Problem, ProblemKind};
 use crate::view::AlternativeView;
 use pvt_domain::booking::{Booking, Rejection};
 use pvt_domain::ids::PropertyId;
-use pvt_domain::messages::{RefusalCode, Why};
+use pvt_domain::messages::{RefusalCode, RefusalDetail};
 use pvt_domain::money::Currency;
 
-fn kind(code: RefusalCode) -> &'static Kind {
+fn kind(code: RefusalCode) -> &'static ProblemKind {
     match code {
         RefusalCode::NoAvailability => problem::NO_AVAILABILITY,
         RefusalCode::InvalidDates => problem::INVALID_DATES,
@@ -33,7 +33,7 @@ fn kind(code: RefusalCode) -> &'static Kind {
 }
 
 /// Why a request was refused.
-pub(super) fn rejected(app: &App, booking: &Booking, rejection: Rejection) -> Problem {
+pub(super) fn rejection_problem(app: &App, booking: &Booking, rejection: Rejection) -> Problem {
     let problem = Problem::from(kind(rejection.into()));
     match currency_of(app, &booking.property_id) {
         Some(currency) if !booking.alternatives.is_empty() => {
@@ -44,7 +44,12 @@ pub(super) fn rejected(app: &App, booking: &Booking, rejection: Rejection) -> Pr
 }
 
 /// Why a command about a stored booking was refused. Which bookings are in the way is for staff only.
-pub(in crate::routes) fn refused(app: &App, property: &PropertyId, why: &Why, to_staff: bool) -> Problem {
+pub(in crate::routes) fn refusal_problem(
+    app: &App,
+    property: &PropertyId,
+    why: &RefusalDetail,
+    to_staff: bool,
+) -> Problem {
     let kind = kind(why.code);
     let mut problem = Problem::new(kind, format!("Nothing was changed. {}", kind.advice));
     if let Some(currency) = currency_of(app, property).filter(|_| !why.alternatives.is_empty()) {

@@ -1,11 +1,11 @@
 //! Looking at a booking, also while it is being decided.
 
+use super::booking_access::BookingAccess;
 use super::etag;
 use super::refusal::currency_of;
-use super::visitor::Visitor;
 use crate::app::{App, SharedApp};
 use crate::decisions::Awaited;
-use crate::problem::Answer;
+use crate::problem::HandlerResult;
 use crate::view::{BookingView, RequestedView};
 use axum::Json;
 use axum::extract::{Path, Request, State};
@@ -20,30 +20,34 @@ const RETRY_AFTER_SECS: u16 = 1;
 
 /// `GET /api/bookings/{id}`: the booking, or that it is still being decided. `?wait=20s` holds the answer until it is
 /// decided.
-pub(in crate::routes) async fn show(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> Answer {
-    let begun = Instant::now();
+pub(in crate::routes) async fn show(
+    State(app): State<SharedApp>,
+    Path(id): Path<String>,
+    request: Request,
+) -> HandlerResult {
+    let started = Instant::now();
     let (parts, _) = request.into_parts();
-    let visitor = Visitor::of(&app, &id, &parts)?;
-    if let Some(booking) = visitor.booking(&app).await? {
-        return Ok(shown(&app, &booking, &visitor, &parts));
+    let access = BookingAccess::of(&app, &id, &parts)?;
+    if let Some(booking) = access.booking(&app).await? {
+        return Ok(response(&app, &booking, &access, &parts));
     }
     let waiting =
-        visitor.wait.and_then(|_| app.decisions.wait_for(Awaited { id: visitor.id, rev: 1, reply_expected: false }));
+        access.wait.and_then(|_| app.decisions.wait_for(Awaited { id: access.id, rev: 1, reply_expected: false }));
     let decided = match waiting {
-        Some(waiting) => waiting.until(begun + visitor.wait.unwrap_or_default()).await,
+        Some(waiting) => waiting.until(started + access.wait.unwrap_or_default()).await,
         None => None,
     };
     match decided {
-        Some(booking) => Ok(shown(&app, &booking, &visitor, &parts)),
+        Some(booking) => Ok(response(&app, &booking, &access, &parts)),
         None => {
-            let view = RequestedView::new(visitor.id, None, visitor.links());
+            let view = RequestedView::new(access.id, None, access.links());
             Ok(([(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECS))], Json(view)).into_response())
         }
     }
 }
 
 /// 200 with the booking, or 304 when the caller has this revision already.
-fn shown(app: &App, booking: &Booking, visitor: &Visitor, parts: &Parts) -> Response {
+fn response(app: &App, booking: &Booking, access: &BookingAccess, parts: &Parts) -> Response {
     let etag = etag(booking.rev);
     let known = parts
         .headers
@@ -55,7 +59,7 @@ fn shown(app: &App, booking: &Booking, visitor: &Visitor, parts: &Parts) -> Resp
     if known.any(|tag| tag == "*" || tag.as_bytes() == etag.as_bytes()) {
         return (StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response();
     }
-    let view = BookingView::new(booking, visitor.links(), None);
+    let view = BookingView::new(booking, access.links(), None);
     let view = match currency_of(app, &booking.property_id) {
         Some(currency) => view.with_alternatives(booking, currency),
         None => view,

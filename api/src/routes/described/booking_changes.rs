@@ -1,7 +1,7 @@
 //! What is said of changing a booking and of what staff do with it.
 
 use super::bookings::{CHANGE_REFUSALS, STATUSES, booking_operation};
-use crate::form::MAX_REASON_CHARS;
+use crate::form::MAX_FREE_TEXT_CHARS;
 use crate::openapi::schema::{
     about, choice, date, flag, form, instant, list, list_of, named, object, one_of, text, text_of, uuid, whole,
     whole_of,
@@ -43,7 +43,7 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
 }
 
 pub(super) fn reason() -> Value {
-    text_of(1, MAX_REASON_CHARS)
+    text_of(1, MAX_FREE_TEXT_CHARS)
 }
 
 /// What every command about a stored booking can end with.

@@ -6,7 +6,7 @@ use crate::openapi::schema::{
     whole, whole_of,
 };
 use crate::openapi::{Group, Operation, delete, get, post};
-use crate::problem::{self, Kind};
+use crate::problem::{self, ProblemKind};
 use axum::http::StatusCode;
 use pvt_domain::booking::{PartyGender, Rejection, Source};
 use pvt_domain::intake::{MAX_EMAIL_BYTES, MAX_GROUP_GUESTS, MAX_GROUP_STAYS, MAX_NAME_CHARS};
@@ -19,7 +19,7 @@ pub(super) const STATUSES: [&str; 9] =
     ["requested", "held", "confirmed", "checked_in", "checked_out", "no_show", "rejected", "cancelled", "expired"];
 
 /// Why a command about a stored booking is refused.
-pub(super) const CHANGE_REFUSALS: [&Kind; 19] = [
+pub(super) const CHANGE_REFUSALS: [&ProblemKind; 19] = [
     problem::NO_AVAILABILITY,
     problem::INVALID_DATES,
     problem::OVER_CAPACITY,

@@ -68,7 +68,7 @@ pub(super) fn made(operation: Operation, view: Value) -> Operation {
 
 /// Changes a house as a whole.
 pub(super) fn changed(operation: Operation) -> Operation {
-    operation.problems([problem::NOT_FOUND, problem::HOUSE_BUSY]).stored()
+    operation.problems([problem::NOT_FOUND, problem::PROPERTY_BUSY]).stored()
 }
 
 fn form(new: bool) -> Value {

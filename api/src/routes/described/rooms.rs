@@ -1,7 +1,7 @@
 //! What is said of rooms, beds and blocks.
 
 use super::properties::{changed, made, of_property};
-use crate::form::MAX_REASON_CHARS;
+use crate::form::MAX_FREE_TEXT_CHARS;
 use crate::openapi::schema::{
     about, choice, date, form, instant, list, list_of, named, object, one_of, page, text, text_of, uuid, whole_of,
 };
@@ -152,7 +152,7 @@ fn blocks() -> Vec<Operation> {
         ("bed_ids", list_of(text(), 1, MAX_BLOCK_BEDS)),
         ("from", about(date(), "First night.")),
         ("until", about(date(), "The first night that is free again.")),
-        ("reason?", text_of(0, MAX_REASON_CHARS)),
+        ("reason?", text_of(0, MAX_FREE_TEXT_CHARS)),
     ]);
     let queued = |operation: Operation| {
         operation

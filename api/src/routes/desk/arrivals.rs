@@ -2,9 +2,9 @@
 
 use super::{house, today};
 use crate::app::SharedApp;
-use crate::credentials::Presented;
+use crate::credentials::Credentials;
 use crate::headers;
-use crate::problem::{Answer, Problem};
+use crate::problem::{HandlerResult, Problem};
 use crate::query_fields::QueryFields;
 use crate::store_call;
 use axum::Json;
@@ -69,9 +69,9 @@ pub(in super::super) async fn arrivals(
     State(app): State<SharedApp>,
     Path(id): Path<String>,
     request: Request,
-) -> Answer {
+) -> HandlerResult {
     let (parts, _) = request.into_parts();
-    let inventory = house(&app, &Presented::of(&parts).caller, id).await?;
+    let inventory = house(&app, &Credentials::of(&parts).caller, id).await?;
     let date = day(&parts.uri, &inventory)?;
     let (mongo, property) = (app.mongo.clone(), inventory.property.id.clone());
     let bookings = store_call::read(async move { mongo.arriving(&property, date).await }).await?;
@@ -83,9 +83,9 @@ pub(in super::super) async fn departures(
     State(app): State<SharedApp>,
     Path(id): Path<String>,
     request: Request,
-) -> Answer {
+) -> HandlerResult {
     let (parts, _) = request.into_parts();
-    let inventory = house(&app, &Presented::of(&parts).caller, id).await?;
+    let inventory = house(&app, &Credentials::of(&parts).caller, id).await?;
     let date = day(&parts.uri, &inventory)?;
     let (mongo, property) = (app.mongo.clone(), inventory.property.id.clone());
     let mut bookings = store_call::read(async move { mongo.departing(&property, date).await }).await?;

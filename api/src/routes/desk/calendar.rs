@@ -2,9 +2,9 @@
 
 use super::house;
 use crate::app::SharedApp;
-use crate::credentials::Presented;
+use crate::credentials::Credentials;
 use crate::headers;
-use crate::problem::Answer;
+use crate::problem::HandlerResult;
 use crate::query_fields::QueryFields;
 use crate::routes::availability::nights::range;
 use crate::store_call;
@@ -28,7 +28,7 @@ struct RangeQuery {
 }
 
 #[derive(Serialize)]
-pub(super) struct Plan<'a> {
+pub(super) struct BedCalendar<'a> {
     property_id: &'a str,
     from: NaiveDate,
     until: NaiveDate,
@@ -57,12 +57,12 @@ struct Entry<'a> {
     from: NaiveDate,
     until: NaiveDate,
     #[serde(flatten)]
-    by: By<'a>,
+    by: Occupant<'a>,
 }
 
 #[derive(Clone, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-enum By<'a> {
+enum Occupant<'a> {
     Booking { booking_id: BookingId, reference: &'a str, status: Status, guest: String, stay: usize, locked: bool },
     Block { block_id: BlockId, reason: BlockKind },
 }
@@ -72,9 +72,9 @@ pub(in super::super) async fn calendar(
     State(app): State<SharedApp>,
     Path(id): Path<String>,
     request: Request,
-) -> Answer {
+) -> HandlerResult {
     let (parts, _) = request.into_parts();
-    let inventory = house(&app, &Presented::of(&parts).caller, id).await?;
+    let inventory = house(&app, &Credentials::of(&parts).caller, id).await?;
     let query: RangeQuery = headers::query(&parts.uri)?;
     let mut fields = QueryFields::default();
     let nights = range(&mut fields, query.from.as_deref(), query.until.as_deref());
@@ -85,10 +85,10 @@ pub(in super::super) async fn calendar(
     })
     .await?;
     let bookings: Vec<&Booking> = bookings.values().collect();
-    Ok(Json(Plan::of(&inventory, &bookings, &blocks, nights)).into_response())
+    Ok(Json(BedCalendar::of(&inventory, &bookings, &blocks, nights)).into_response())
 }
 
-impl<'a> Plan<'a> {
+impl<'a> BedCalendar<'a> {
     /// The house on these nights.
     pub(super) fn of(inventory: &'a Inventory, bookings: &[&'a Booking], blocks: &'a [Block], nights: Nights) -> Self {
         let mut entries = entries(bookings, blocks, nights);
@@ -99,7 +99,7 @@ impl<'a> Plan<'a> {
 
 fn entries<'a>(bookings: &[&'a Booking], blocks: &'a [Block], shown: Nights) -> HashMap<&'a BedId, Vec<Entry<'a>>> {
     let mut entries: HashMap<&BedId, Vec<Entry<'a>>> = HashMap::new();
-    let mut add = |bed: &'a BedId, nights: Nights, by: &By<'a>| {
+    let mut add = |bed: &'a BedId, nights: Nights, by: &Occupant<'a>| {
         if nights.arrival < shown.departure && shown.arrival < nights.departure {
             entries.entry(bed).or_default().push(Entry {
                 from: nights.arrival,
@@ -111,7 +111,7 @@ fn entries<'a>(bookings: &[&'a Booking], blocks: &'a [Block], shown: Nights) -> 
     for booking in bookings {
         for (index, stay) in booking.stays.iter().enumerate() {
             let guest = format!("{} {}", booking.guest.first_name, booking.guest.last_name);
-            let by = By::Booking {
+            let by = Occupant::Booking {
                 booking_id: booking.id,
                 reference: &booking.reference,
                 status: booking.status,
@@ -123,7 +123,7 @@ fn entries<'a>(bookings: &[&'a Booking], blocks: &'a [Block], shown: Nights) -> 
         }
     }
     for block in blocks {
-        let by = By::Block { block_id: block.id, reason: block.kind };
+        let by = Occupant::Block { block_id: block.id, reason: block.kind };
         block.bed_ids.iter().for_each(|bed| add(bed, block.nights(), &by));
     }
     entries.values_mut().for_each(|of_bed| of_bed.sort_unstable_by_key(|entry| entry.from));

@@ -2,9 +2,9 @@
 
 use super::today;
 use crate::app::SharedApp;
-use crate::credentials::Presented;
+use crate::credentials::Credentials;
 use crate::headers;
-use crate::problem::{self, Answer, Problem};
+use crate::problem::{self, HandlerResult, Problem};
 use crate::query_fields::QueryFields;
 use axum::Json;
 use axum::extract::{Request, State};
@@ -62,16 +62,16 @@ struct BedStats {
 
 /// `GET /api/rooms/stats`: beds by state and use on a night, tonight unless another is named, at the caller's
 /// properties.
-pub(in super::super) async fn stats(State(app): State<SharedApp>, request: Request) -> Answer {
+pub(in super::super) async fn stats(State(app): State<SharedApp>, request: Request) -> HandlerResult {
     let (parts, _) = request.into_parts();
-    let caller = &Presented::of(&parts).caller;
+    let caller = &Credentials::of(&parts).caller;
     let query: StatsQuery = headers::query(&parts.uri)?;
     let mut fields = QueryFields::default();
     let date = fields.optional_date("date", query.date.as_deref());
     fields.finish(Some(()))?;
     let known = app.catalogue.all();
     let wanted = |id: &PropertyId| query.property_id.as_ref().is_none_or(|wanted| id.as_str() == wanted.as_str());
-    let properties: Vec<PropertyId> = known.keys().filter(|id| wanted(id) && caller.acts_on(id)).cloned().collect();
+    let properties: Vec<PropertyId> = known.keys().filter(|id| wanted(id) && caller.is_staff_of(id)).cloned().collect();
     if properties.is_empty() && query.property_id.is_some() {
         return Err(Problem::from(problem::NOT_FOUND));
     }
@@ -81,7 +81,7 @@ pub(in super::super) async fn stats(State(app): State<SharedApp>, request: Reque
 
 /// One property on one night, tonight unless another is named.
 pub(super) fn property_stats(occupancy: &Occupancy, date: Option<NaiveDate>) -> PropertyStats {
-    let inventory = occupancy.view().inventory();
+    let inventory = occupancy.grid().inventory();
     let date = date.unwrap_or_else(|| today(inventory));
     let blocked = occupancy.blocked_on(date);
     let of_type = |id: &RoomTypeId| count(occupancy, inventory.rooms_of(id), &blocked, date);
@@ -103,7 +103,7 @@ fn count<'a>(
     blocked: &BTreeSet<usize>,
     date: NaiveDate,
 ) -> BedStats {
-    let view = occupancy.view();
+    let view = occupancy.grid();
     let night = view.span(Nights::new(date, date.checked_add_days(Days::new(1)).unwrap_or(date)));
     let mut stats = BedStats::default();
     for room in rooms {

@@ -1,7 +1,7 @@
 //! What the desk is shown, and that it looks as documented.
 
 use super::arrivals::listing;
-use super::calendar::Plan;
+use super::calendar::BedCalendar;
 use super::stats::property_stats;
 use crate::openapi::tests::conform::faults;
 use crate::routes::described::document;
@@ -11,9 +11,9 @@ use pvt_domain::availability::{Holding, Occupancy};
 use pvt_domain::block::Block;
 use pvt_domain::booking::Booking;
 use pvt_domain::demo;
+use pvt_domain::grid::OccupancyGrid;
 use pvt_domain::inventory::{BedService, BedState, Cleanliness, Inventory};
 use pvt_domain::nights::Nights;
-use pvt_domain::view::PropertyView;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -67,7 +67,7 @@ fn looks_as_documented(schema: &str, value: &Value) {
 }
 
 #[tokio::test]
-async fn arrivals_are_by_name_with_the_stays_of_the_day_and_whether_their_beds_are_made() {
+async fn arrivals_are_sorted_by_name_with_stays_and_bed_status() {
     let bookings = vec![
         booking("11111111-2222-5333-8444-555555555555", "Lovelace"),
         booking("21111111-2222-5333-8444-555555555555", "Byron"),
@@ -88,9 +88,9 @@ async fn arrivals_are_by_name_with_the_stays_of_the_day_and_whether_their_beds_a
 }
 
 #[test]
-fn a_plan_shows_every_bed_by_night_also_those_that_were_left() {
+fn calendar_shows_every_bed_per_night() {
     let (house, booking, blocks) = (house(), booking("11111111-2222-5333-8444-555555555555", "Lovelace"), [block()]);
-    let plan = serde_json::to_value(Plan::of(
+    let plan = serde_json::to_value(BedCalendar::of(
         &house,
         &[&booking],
         &blocks,
@@ -113,9 +113,9 @@ fn a_plan_shows_every_bed_by_night_also_those_that_were_left() {
 }
 
 #[test]
-fn every_bed_counts_once_on_a_night() {
+fn each_bed_is_counted_once_a_night() {
     let (house, booking, block) = (house(), booking("11111111-2222-5333-8444-555555555555", "Lovelace"), block());
-    let mut occupancy = Occupancy::new(PropertyView::new(Arc::new(house), date("2027-01-01")));
+    let mut occupancy = Occupancy::new(OccupancyGrid::new(Arc::new(house), date("2027-01-01")));
     occupancy.block(&block.bed_ids, block.nights());
     occupancy.hold(Holding { booking_id: booking.id, rev: booking.rev, status: booking.status, stays: &booking.stays });
     let stats = serde_json::to_value(property_stats(&occupancy, Some(date("2027-01-12")))).unwrap();

@@ -2,8 +2,8 @@
 
 use crate::app::SharedApp;
 use crate::headers;
-use crate::payments::analytics::{DayView, Days, SumsView};
-use crate::problem::{self, Answer, Problem};
+use crate::payments::analytics::{DayView, Days, TotalsView};
+use crate::problem::{self, HandlerResult, Problem};
 use crate::query_fields::QueryFields;
 use crate::routes::parts::{known, property_of, worker_of};
 use crate::store_call;
@@ -29,7 +29,7 @@ const MAX_READS: usize = 30;
 const MARGIN: TimeDelta = TimeDelta::days(1);
 
 #[derive(Deserialize)]
-struct Asked {
+struct AnalyticsQuery {
     from: Option<String>,
     until: Option<String>,
 }
@@ -39,13 +39,13 @@ struct View {
     property_id: PropertyId,
     from: NaiveDate,
     until: NaiveDate,
-    total: SumsView,
+    total: TotalsView,
     /// Days on which something moved.
     days: Vec<DayView>,
 }
 
 /// `GET /api/payments/analytics?property_id=…&from=…&until=…`; `until` is the first day that is not meant.
-pub(in crate::routes) async fn analytics(State(app): State<SharedApp>, request: Request) -> Answer {
+pub(in crate::routes) async fn analytics(State(app): State<SharedApp>, request: Request) -> HandlerResult {
     let (parts, _) = request.into_parts();
     let property = property_of(&parts.uri)?;
     let dates = dates(&parts.uri)?;
@@ -57,12 +57,12 @@ pub(in crate::routes) async fn analytics(State(app): State<SharedApp>, request: 
 }
 
 fn dates(uri: &Uri) -> Result<Range<NaiveDate>, Problem> {
-    let asked: Asked = headers::query(uri)?;
+    let query: AnalyticsQuery = headers::query(uri)?;
     let mut fields = QueryFields::default();
-    let (from, until) = (fields.date("from", asked.from.as_deref()), fields.date("until", asked.until.as_deref()));
+    let (from, until) = (fields.date("from", query.from.as_deref()), fields.date("until", query.until.as_deref()));
     let range = from.zip(until).map(|(from, until)| from..until);
     if range.as_ref().is_some_and(|range| !(1..=MAX_DAYS).contains(&(range.end - range.start).num_days())) {
-        fields.fault(format!("`until` takes a date 1 to {MAX_DAYS} days after `from`"));
+        fields.violation(format!("`until` takes a date 1 to {MAX_DAYS} days after `from`"));
     }
     fields.finish(range)
 }

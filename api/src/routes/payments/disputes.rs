@@ -1,8 +1,8 @@
 //! What banks argue about, for administrators.
 
 use crate::app::SharedApp;
-use crate::payments::disputes::{DisputeView, disputes_of, sort};
-use crate::problem::Answer;
+use crate::payments::disputes::{DisputeView, disputes_of, sort_open_first};
+use crate::problem::HandlerResult;
 use crate::store_call;
 use axum::Json;
 use axum::extract::State;
@@ -20,7 +20,7 @@ struct Disputes {
 }
 
 /// `GET /api/disputes`: open ones first, then the newest.
-pub(in crate::routes) async fn list(State(app): State<SharedApp>) -> Answer {
+pub(in crate::routes) async fn list(State(app): State<SharedApp>) -> HandlerResult {
     let mongo = app.mongo.clone();
     let filter = LedgerFilter { disputed: true, ..LedgerFilter::default() };
     let ledgers = store_call::read(async move { mongo.list_ledgers(&filter, MAX_LEDGERS).await }).await?;
@@ -28,6 +28,6 @@ pub(in crate::routes) async fn list(State(app): State<SharedApp>) -> Answer {
     let bookings = store_call::read(async move { mongo.bookings(ids).await }).await?;
     let mut items: Vec<DisputeView> =
         ledgers.iter().flat_map(|ledger| disputes_of(ledger, bookings.get(&ledger.booking_id))).collect();
-    sort(&mut items);
+    sort_open_first(&mut items);
     Ok(Json(Disputes { items }).into_response())
 }

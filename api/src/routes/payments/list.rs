@@ -4,12 +4,12 @@
 //! more: it then still leads on.
 
 use crate::app::SharedApp;
-use crate::credentials::Presented;
+use crate::credentials::Credentials;
 use crate::headers;
 use crate::page::{Page, PageQuery};
 use crate::payments::view::{PaymentView, payments_of};
 use crate::policy::Caller;
-use crate::problem::{self, Answer, Problem};
+use crate::problem::{self, HandlerResult, Problem};
 use crate::store_call;
 use axum::extract::{Request, State};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -25,7 +25,7 @@ use std::cmp::Reverse;
 const MAX_OWN_BOOKINGS: i64 = 500;
 /// Ledgers read beyond those of the page, for those that changed in the same millisecond as the last one of the page
 /// before.
-const SLACK: i64 = 50;
+const OVERREAD: i64 = 50;
 /// Between the parts of a cursor.
 const SEPARATOR: char = '|';
 
@@ -45,21 +45,24 @@ struct Position {
 }
 
 /// `GET /api/payments`, filtered by `property_id`, `booking_id`, `attention`.
-pub(in crate::routes) async fn list(State(app): State<SharedApp>, request: Request) -> Answer {
+pub(in crate::routes) async fn list(State(app): State<SharedApp>, request: Request) -> HandlerResult {
     let (parts, _) = request.into_parts();
-    let caller = Presented::of(&parts).caller;
+    let caller = Credentials::of(&parts).caller;
     let query = PageQuery::read(&parts.uri)?;
     let asked: ListQuery = headers::query(&parts.uri)?;
-    let after = query.after.as_deref().map(position).transpose()?;
+    let after = query.after.as_deref().map(parse_cursor).transpose()?;
     let filter = filter(&app, &caller, asked, after).await?;
-    let wanted = query.one_more() + SLACK;
+    let wanted = query.fetch_limit() + OVERREAD;
     let mongo = app.mongo.clone();
     let ledgers = store_call::read(async move { mongo.list_ledgers(&filter, wanted).await }).await?;
     let may_be_more = i64::try_from(ledgers.len()).is_ok_and(|count| count >= wanted);
     let (items, next) = page_of(ledgers, after, query.limit(), may_be_more, Utc::now().into());
-    let items = seen_by(&caller, items);
-    Page::ending(items, next.map(|next| format!("{}{SEPARATOR}{}{SEPARATOR}{}", next.at, next.booking, next.shown)))
-        .answer_at(&parts.uri, &query, |view| view)
+    let items = shown_to_caller(&caller, items);
+    Page::with_cursor(
+        items,
+        next.map(|next| format!("{}{SEPARATOR}{}{SEPARATOR}{}", next.at, next.booking, next.shown)),
+    )
+    .respond_at(&parts.uri, &query, |view| view)
 }
 
 async fn filter(
@@ -73,7 +76,7 @@ async fn filter(
         .transpose()
         .map_err(|_| Problem::new(problem::INVALID_QUERY, "`booking_id` takes a booking's id, a UUID."))?;
     let properties: Vec<PropertyId> =
-        app.catalogue.all().keys().filter(|property| caller.acts_on(property)).cloned().collect();
+        app.catalogue.all().keys().filter(|property| caller.is_staff_of(property)).cloned().collect();
     let wanted: Option<PropertyId> = asked.property_id.map(|id| id.as_str().into());
     // The store takes what changed at the instant or before; what is not after the position is left out when it is
     // here.
@@ -110,8 +113,8 @@ async fn own_bookings(app: &SharedApp, client: &str, only: Option<BookingId>) ->
 }
 
 /// What lists show of them to this caller.
-fn seen_by(caller: &Caller, payments: Vec<PaymentView>) -> Vec<PaymentView> {
-    payments.into_iter().map(|payment| payment.without_page().shown_to(caller)).collect()
+fn shown_to_caller(caller: &Caller, payments: Vec<PaymentView>) -> Vec<PaymentView> {
+    payments.into_iter().map(|payment| payment.without_checkout_url().visible_to(caller)).collect()
 }
 
 /// The payments of one page, and where it ended if there may be more.
@@ -145,12 +148,12 @@ fn page_of(
     (items, last.filter(|_| may_be_more))
 }
 
-fn position(cursor: &str) -> Result<Position, Problem> {
+fn parse_cursor(cursor: &str) -> Result<Position, Problem> {
     let read = || {
         let mut parts = cursor.split(SEPARATOR);
         let at = DateTime::parse_from_rfc3339(parts.next()?).ok()?.to_utc().into();
-        let position = Position { at, booking: parts.next()?.parse().ok()?, shown: parts.next()?.parse().ok()? };
-        parts.next().is_none().then_some(position)
+        let parse_cursor = Position { at, booking: parts.next()?.parse().ok()?, shown: parts.next()?.parse().ok()? };
+        parts.next().is_none().then_some(parse_cursor)
     };
     read()
         .ok_or_else(|| Problem::new(problem::INVALID_QUERY, "`cursor` takes what an earlier page gave as next_cursor."))
@@ -158,13 +161,13 @@ fn position(cursor: &str) -> Result<Position, Problem> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Position, page_of, position, seen_by};
+    use super::{Position, page_of, parse_cursor, shown_to_caller};
     use crate::payments::fixtures::{at, paid};
     use crate::payments::view::payments_of;
     use crate::policy::Caller;
     use chrono::{DateTime, TimeDelta};
     use pvt_domain::ids::BookingId;
-    use pvt_domain::ledger::{Channel, Ledger};
+    use pvt_domain::ledger::{Ledger, PaymentChannel};
     use pvt_domain::money::Currency;
     use pvt_domain::timestamp::Timestamp;
     use uuid::Uuid;
@@ -174,13 +177,13 @@ mod tests {
         let mut ledger =
             Ledger::new(BookingId::from_uuid(Uuid::from_u128(number)), "pvt-montreal".into(), Currency::CAD, at);
         for payment in 0..payments {
-            ledger.open(Uuid::from_u128(number * 100 + payment), Channel::Checkout, 1_000, at);
+            ledger.open(Uuid::from_u128(number * 100 + payment), PaymentChannel::Checkout, 1_000, at);
         }
         ledger
     }
 
     #[test]
-    fn every_payment_stands_on_one_page_whatever_the_size_of_pages() {
+    fn every_payment_appears_once_for_any_page_size() {
         let all = || vec![ledger(1, 30, 2), ledger(2, 20, 3), ledger(3, 20, 0), ledger(4, 20, 1), ledger(5, 10, 2)];
         let ids =
             |payments: &[super::PaymentView]| payments.iter().map(|payment| payment.id.clone()).collect::<Vec<_>>();
@@ -202,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_without_payments_still_leads_on() {
+    fn empty_page_has_a_next_cursor() {
         let (page, next) = page_of(vec![ledger(1, 30, 0)], None, 50, true, DateTime::UNIX_EPOCH.into());
         assert!(page.is_empty());
         let booking = BookingId::from_uuid(Uuid::from_u128(1));
@@ -213,21 +216,21 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_is_a_place_in_the_list() {
-        assert!(position("2026-12-01T12:00:00.000Z|11111111-2222-5333-8444-555555555555|2").is_ok());
+    fn malformed_cursors_are_refused() {
+        assert!(parse_cursor("2026-12-01T12:00:00.000Z|11111111-2222-5333-8444-555555555555|2").is_ok());
         for bad in [
             "",
             "||",
             "2026-12-01T12:00:00.000Z|1|0",
             "2026-12-01T12:00:00.000Z|11111111-2222-5333-8444-555555555555|-1",
         ] {
-            assert!(position(bad).is_err(), "{bad}");
+            assert!(parse_cursor(bad).is_err(), "{bad}");
         }
     }
 
     #[test]
-    fn strangers_are_listed_a_payment_as_it_is_shown_to_them() {
-        let listed = seen_by(&Caller::Anonymous, payments_of(&paid(), at("2027-01-15T08:10:00Z")));
+    fn listed_payments_hide_staff_fields_from_guests() {
+        let listed = shown_to_caller(&Caller::Anonymous, payments_of(&paid(), at("2027-01-15T08:10:00Z")));
         let listed = serde_json::to_value(&listed[0]).unwrap();
         assert_eq!((listed.get("fee"), listed.get("attention"), listed.get("checkout_url")), (None, None, None));
     }

@@ -1,14 +1,14 @@
 //! Staff take or give back money that Stripe does not see: cash, a terminal of the hostel's own, a bank transfer.
 
-use super::ask::{self, Wish};
+use super::submit::{self, CommandKey};
 use crate::app::SharedApp;
-use crate::credentials::Presented;
+use crate::credentials::Credentials;
 use crate::form;
 use crate::headers;
 use crate::json::Node;
 use crate::payments::view::payment_of;
-use crate::problem::{Answer, Problem};
-use crate::reader::{At, Field, Reader};
+use crate::problem::{HandlerResult, Problem};
+use crate::reader::{Field, Pointer, Reader};
 use crate::routes::bookings::refusal::currency_of;
 use crate::store_call;
 use axum::extract::{Request, State};
@@ -25,7 +25,7 @@ use pvt_domain::money::{Currency, Money};
 pub(in crate::routes) const MAX_AMOUNT: i64 = 1_000_000_000;
 
 /// What was taken.
-struct Taken {
+struct RecordForm {
     booking_id: BookingId,
     method: RecordMethod,
     amount: Money,
@@ -33,16 +33,16 @@ struct Taken {
 }
 
 /// `POST /api/payments/record`: 201 with the payment.
-pub(in crate::routes) async fn record(State(app): State<SharedApp>, request: Request) -> Answer {
+pub(in crate::routes) async fn record(State(app): State<SharedApp>, request: Request) -> HandlerResult {
     let (parts, body) = request.into_parts();
-    let caller = Presented::of(&parts).caller;
+    let caller = Credentials::of(&parts).caller;
     let key = headers::idempotency_key(&parts.headers)?;
     let body = crate::body::read_json(&parts.headers, body).await?;
-    let (taken, fingerprint) = form::parse(&body, &["/booking_id"], read)?;
-    let (mongo, id) = (app.mongo.clone(), taken.booking_id);
+    let (form, fingerprint) = form::parse(&body, &["/booking_id"], read)?;
+    let (mongo, id) = (app.mongo.clone(), form.booking_id);
     let booking = store_call::read(async move { mongo.booking(id).await })
         .await?
-        .filter(|booking| caller.acts_on(&booking.property_id));
+        .filter(|booking| caller.is_staff_of(&booking.property_id));
     let unknown = || {
         FieldError::new(
             "/booking_id",
@@ -52,48 +52,49 @@ pub(in crate::routes) async fn record(State(app): State<SharedApp>, request: Req
     };
     let booking: Booking = booking.ok_or_else(|| Problem::fields(vec![unknown()]))?;
     let currency = booking.price.as_ref().map(|price| price.currency).or(currency_of(&app, &booking.property_id));
-    if currency != Some(taken.amount.currency) {
+    if currency != Some(form.amount.currency) {
         let message =
             format!("the booking is priced in {}", currency.map_or("no currency", |currency| currency.code()));
         return Err(Problem::fields(vec![FieldError::new("/amount/currency", "wrong_currency", message)]));
     }
-    let wish = Wish::new(PAYMENT_RECORD, booking.id, &caller, key, fingerprint);
+    let command_key = CommandKey::new(PAYMENT_RECORD, booking.id, &caller, key, fingerprint);
     let record = Record {
-        id: wish.id,
-        method: taken.method,
-        amount: taken.amount.amount,
+        id: command_key.id,
+        method: form.method,
+        amount: form.amount.amount,
         actor: caller.actor(),
-        note: taken.note,
+        note: form.note,
         at: Utc::now().into(),
     };
     let command = RecordPayment { booking_id: booking.id, property_id: booking.property_id.clone(), record };
-    let asked = ask::ask(&app, &parts, &caller, (booking.id, &booking.property_id), &wish, &command).await?;
-    let id = wish.id.to_string();
+    let submitted =
+        submit::submit(&app, &parts, &caller, (booking.id, &booking.property_id), &command_key, &command).await?;
+    let id = command_key.id.to_string();
     let location = format!("/api/payments/{id}");
     // A reply may get lost: what is stored is done.
-    let stored = ask::ledger(&app, booking.id).await?.and_then(|ledger| payment_of(&ledger, &id, Utc::now().into()));
+    let stored = submit::ledger(&app, booking.id).await?.and_then(|ledger| payment_of(&ledger, &id, Utc::now().into()));
     match stored {
-        Some(payment) => asked.done(&parts, StatusCode::CREATED, &location, payment),
-        None => asked.pending(&id, booking.id, &location),
+        Some(payment) => submitted.response(&parts, StatusCode::CREATED, &location, payment),
+        None => submitted.pending(&id, booking.id, &location),
     }
 }
 
-fn read(node: &Node<'_>, reader: &mut Reader) -> Option<Taken> {
-    let fields = reader.object(node, &At::Root, &["booking_id", "method", "amount", "note"])?;
+fn read(node: &Node<'_>, reader: &mut Reader) -> Option<RecordForm> {
+    let fields = reader.object(node, &Pointer::Root, &["booking_id", "method", "amount", "note"])?;
     let booking_id = form::booking_id(fields, reader);
     let method = reader.required(fields, "method").and_then(|field| reader.one_of(field, &RecordMethod::ALL));
-    let amount = reader.required(fields, "amount").and_then(|field| either_way(field, reader));
-    let note = fields.optional("note").and_then(|field| form::words(field, "invalid_note", reader));
-    Some(Taken { booking_id: booking_id?, method: method?, amount: amount?, note })
+    let amount = reader.required(fields, "amount").and_then(|field| signed_money(field, reader));
+    let note = fields.optional("note").and_then(|field| form::free_text(field, "invalid_note", reader));
+    Some(RecordForm { booking_id: booking_id?, method: method?, amount: amount?, note })
 }
 
 /// Money that came, or, negative, was given back.
-fn either_way(field: Field<'_, '_, '_>, reader: &mut Reader) -> Option<Money> {
+fn signed_money(field: Field<'_, '_, '_>, reader: &mut Reader) -> Option<Money> {
     let at = field.at();
     let fields = reader.object(field.node(), &at, &["amount", "currency"])?;
     let amount = reader.required(fields, "amount").and_then(|field| reader.whole(field, -MAX_AMOUNT..=MAX_AMOUNT));
     if amount == Some(0) {
-        reader.fault(&At::Key(&at, "amount"), "out_of_range", "must not be 0");
+        reader.violation(&Pointer::Key(&at, "amount"), "out_of_range", "must not be 0");
     }
     reader.required(fields, "currency");
     let currency = form::parsed(fields, "currency", reader, "an ISO 4217 code such as CAD", Currency::from_code);
@@ -107,12 +108,12 @@ mod tests {
     use pvt_domain::ledger::RecordMethod;
 
     #[test]
-    fn money_is_recorded_either_way_but_never_none() {
+    fn recorded_amount_is_signed_and_not_zero() {
         let body = |amount: &str| {
             format!(r#"{{"booking_id":"11111111-2222-5333-8444-555555555555","method":"cash","amount":{amount}}}"#)
         };
-        let (taken, _) = parse(body(r#"{"amount":-500,"currency":"CAD"}"#).as_bytes(), &[], read).unwrap();
-        assert_eq!((taken.method, taken.amount.amount, taken.note), (RecordMethod::Cash, -500, None));
+        let (form, _) = parse(body(r#"{"amount":-500,"currency":"CAD"}"#).as_bytes(), &[], read).unwrap();
+        assert_eq!((form.method, form.amount.amount, form.note), (RecordMethod::Cash, -500, None));
         let pointers = |body: &str| {
             let refused = parse(body.as_bytes(), &[], read).err().unwrap();
             refused.errors().iter().map(|error| error.pointer.clone()).collect::<Vec<_>>()

@@ -1,13 +1,13 @@
 //! One payment, for whoever may see its booking.
 
-use super::ask;
+use super::submit;
 use crate::app::SharedApp;
-use crate::credentials::Presented;
+use crate::credentials::Credentials;
 use crate::headers;
 use crate::payments::view::{PaymentView, payment_of};
 use crate::policy::Caller;
-use crate::problem::{self, Answer, Problem};
-use crate::routes::bookings::visitor::Visitor;
+use crate::problem::{self, HandlerResult, Problem};
+use crate::routes::bookings::booking_access::BookingAccess;
 use crate::store_call;
 use axum::Json;
 use axum::extract::{Path, Request, State};
@@ -27,25 +27,29 @@ struct ShowQuery {
 }
 
 /// `GET /api/payments/{id}`; who has only the booking's token names the booking, too: `?booking_id=…&token=…`.
-pub(in crate::routes) async fn show(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> Answer {
+pub(in crate::routes) async fn show(
+    State(app): State<SharedApp>,
+    Path(id): Path<String>,
+    request: Request,
+) -> HandlerResult {
     let (parts, _) = request.into_parts();
     let asked: ShowQuery = headers::query(&parts.uri)?;
     let booking_id: Option<BookingId> = asked.booking_id.and_then(|text| text.parse().ok());
-    let visitor = Visitor::at(&app, booking_id, None, &parts)?;
-    let id = sound(&id)?;
-    let caller = Presented::of(&parts).caller;
-    let view = match visitor.filter(|visitor| visitor.token.is_some()) {
-        Some(visitor) => {
-            let ledger = ask::ledger(&app, visitor.id).await?;
+    let access = BookingAccess::at(&app, booking_id, None, &parts)?;
+    let id = checked_id(&id)?;
+    let caller = Credentials::of(&parts).caller;
+    let view = match access.filter(|access| access.token.is_some()) {
+        Some(access) => {
+            let ledger = submit::ledger(&app, access.id).await?;
             ledger.and_then(|ledger| payment_of(&ledger, id, Utc::now().into()))
         }
-        None => seen(&app, &caller, id).await?,
+        None => visible_payment(&app, &caller, id).await?,
     };
-    view.map(|view| Json(view.shown_to(&caller)).into_response()).ok_or_else(|| problem::NOT_FOUND.into())
+    view.map(|view| Json(view.visible_to(&caller)).into_response()).ok_or_else(|| problem::NOT_FOUND.into())
 }
 
 /// What can be a payment's id at all.
-pub(in crate::routes) fn sound(id: &str) -> Result<&str, Problem> {
+pub(in crate::routes) fn checked_id(id: &str) -> Result<&str, Problem> {
     let stripes = id.starts_with("pi_")
         && id.len() <= MAX_ID_BYTES
         && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
@@ -64,12 +68,12 @@ pub(in crate::routes) async fn ledger_of(app: &SharedApp, payment: &str) -> Resu
     store_call::read(async move { mongo.ledger_of_payment(&payment).await }).await
 }
 
-async fn seen(app: &SharedApp, caller: &Caller, id: &str) -> Result<Option<PaymentView>, Problem> {
+async fn visible_payment(app: &SharedApp, caller: &Caller, id: &str) -> Result<Option<PaymentView>, Problem> {
     let Some(ledger) = ledger_of(app, id).await? else { return Ok(None) };
-    if !caller.acts_on(&ledger.property_id) {
+    if !caller.is_staff_of(&ledger.property_id) {
         let (mongo, booking) = (app.mongo.clone(), ledger.booking_id);
         let booking = store_call::read(async move { mongo.booking(booking).await }).await?;
-        if !booking.is_some_and(|booking| caller.sees(&booking)) {
+        if !booking.is_some_and(|booking| caller.may_see(&booking)) {
             return Ok(None);
         }
     }

@@ -3,10 +3,10 @@
 
 use crate::app::SharedApp;
 use crate::body;
-use crate::edge::Context;
-use crate::problem::{self, Answer, Problem};
+use crate::edge::RequestContext;
+use crate::problem::{self, HandlerResult, Problem};
 use crate::signals::WEBHOOKS;
-use crate::stripe_signature::SignatureFault;
+use crate::stripe_signature::SignatureError;
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -26,7 +26,7 @@ const STRIPE_SIGNATURE: HeaderName = HeaderName::from_static("stripe-signature")
 const ACTOR: &str = "stripe";
 
 /// `POST /api/payments/webhook`: 200 once the broker has the event, 400 for what Stripe did not sign.
-pub(in crate::routes) async fn webhook(State(app): State<SharedApp>, request: Request) -> Answer {
+pub(in crate::routes) async fn webhook(State(app): State<SharedApp>, request: Request) -> HandlerResult {
     let (parts, body) = request.into_parts();
     let raw =
         body::read(&parts.headers, body, MAX_EVENT_BYTES).await.map_err(too_large).inspect_err(|_| count("refused"))?;
@@ -37,7 +37,7 @@ pub(in crate::routes) async fn webhook(State(app): State<SharedApp>, request: Re
     let event = StripeEvent { event_id, event_type, payload, received_at: now.into() };
     let key = app.topology.command_key(STRIPE_EVENT, "");
     let message = Outgoing::command(key, message_id, &event)
-        .map(|message| message.traced(Context::traceparent(&parts)).by(ACTOR));
+        .map(|message| message.with_traceparent(RequestContext::traceparent(&parts)).with_actor(ACTOR));
     app.publish(message, |confirmed| count(if confirmed { "accepted" } else { "unavailable" }))
         .await
         .map_err(too_large)?;
@@ -60,7 +60,7 @@ fn count(outcome: &'static str) {
 fn verify(app: &crate::app::App, headers: &HeaderMap, raw: &[u8], now: i64) -> Result<(), Problem> {
     let header = headers.get(STRIPE_SIGNATURE).and_then(|value| value.to_str().ok());
     let verified =
-        header.ok_or(SignatureFault::Malformed).and_then(|header| app.webhook_secrets.verify(header, raw, now));
+        header.ok_or(SignatureError::Malformed).and_then(|header| app.webhook_secrets.verify(header, raw, now));
     verified.map_err(|fault| {
         debug!(reason = fault.as_str(), "a webhook call was refused");
         Problem::new(problem::INVALID_SIGNATURE, fault.as_str())
@@ -100,7 +100,7 @@ mod tests {
     use super::read_event;
 
     #[test]
-    fn an_event_is_whole() {
+    fn incomplete_events_are_refused() {
         let (id, kind, payload) =
             read_event(br#"{"id":"evt_1","type":"charge.succeeded","created":1,"data":{"object":{}}}"#).unwrap();
         assert_eq!((id.as_str(), kind.as_str()), ("evt_1", "charge.succeeded"));

@@ -1,14 +1,14 @@
 //! Making and changing properties. What everything there is counted by (currency, time zone) is chosen once.
 
-use super::Whole;
+use super::PropertyView;
 use crate::app::SharedApp;
 use crate::form;
 use crate::headers;
-use crate::house::{self, Change, Edited};
+use crate::house::{self, EditOutcome, PropertyChange};
 use crate::json::Node;
-use crate::once::Once;
-use crate::problem::{self, Answer};
-use crate::reader::{At, Field, Fields, Reader};
+use crate::once::IdempotentRequest;
+use crate::problem::{self, HandlerResult};
+use crate::reader::{Field, Fields, Pointer, Reader};
 use crate::routes::parts::{made, shown, worker_of};
 use axum::extract::{Path, Request, State};
 use chrono::NaiveTime;
@@ -37,7 +37,7 @@ const fn time(hour: u32) -> NaiveTime {
 }
 
 /// What may be said of a property at any time.
-struct Said {
+struct PropertyFields {
     name: Option<String>,
     address: Option<String>,
     check_in_from: Option<NaiveTime>,
@@ -49,21 +49,22 @@ struct Said {
 }
 
 /// `POST /api/properties`: 201 with the property, which has no rooms and sells nothing yet.
-pub(in crate::routes) async fn create(State(app): State<SharedApp>, request: Request) -> Answer {
+pub(in crate::routes) async fn create(State(app): State<SharedApp>, request: Request) -> HandlerResult {
     let (parts, body) = request.into_parts();
     let key = headers::idempotency_key(&parts.headers)?;
     let (property, fingerprint) = form::read(&parts.headers, body, read_new).await?;
     let caller = worker_of(&parts, &property.id)?;
-    let once = Once::take_audited(&app, &caller, key, fingerprint, &house::subject(&property.id, "")).await?;
-    let (house, is_new) = match house::found(&app, &property, &caller.actor(), once.id()).await? {
+    let once =
+        IdempotentRequest::begin_audited(&app, &caller, key, fingerprint, &house::subject(&property.id, "")).await?;
+    let (house, is_new) = match house::create_property(&app, &property, &caller.actor(), once.id()).await? {
         Some(house) => (house, true),
         None => (house::read(&app, &property.id).await?.into(), false),
     };
-    if house.property != property && !once.is_repeated() {
+    if house.property != property && !once.is_replay() {
         return Err(problem::ALREADY_EXISTS.into());
     }
     once.done();
-    made(house.rev, is_new, &format!("/api/properties/{}", property.id), Whole::new(&house))
+    made(house.rev, is_new, &format!("/api/properties/{}", property.id), PropertyView::new(&house))
 }
 
 /// `PATCH /api/properties/{id}`: what is not sent stays.
@@ -71,16 +72,16 @@ pub(in crate::routes) async fn change(
     State(app): State<SharedApp>,
     Path(id): Path<String>,
     request: Request,
-) -> Answer {
+) -> HandlerResult {
     let (parts, body) = request.into_parts();
     let expected = Some(headers::if_match(&parts.headers)?);
     let property = PropertyId::new(id);
     let caller = worker_of(&parts, &property)?;
     let (said, _) = form::read(&parts.headers, body, |node, reader| {
-        reader.object(node, &At::Root, &CHANGEABLE).map(|fields| read(fields, reader))
+        reader.object(node, &Pointer::Root, &CHANGEABLE).map(|fields| read(fields, reader))
     })
     .await?;
-    let change = Change {
+    let change = PropertyChange {
         property: property.clone(),
         actor: caller.actor(),
         action: "property.change",
@@ -92,13 +93,17 @@ pub(in crate::routes) async fn change(
         .apply(&app, |house| {
             let before = house.property.clone();
             house.property = said.upon(before.clone());
-            Ok(if house.property == before { Edited::Nothing } else { Edited::At("/property".to_owned()) })
+            Ok(if house.property == before {
+                EditOutcome::Unchanged
+            } else {
+                EditOutcome::ChangedAt("/property".to_owned())
+            })
         })
         .await?;
-    shown(house.rev, Whole::new(&house))
+    shown(house.rev, PropertyView::new(&house))
 }
 
-impl Said {
+impl PropertyFields {
     fn upon(&self, before: Property) -> Property {
         Property {
             name: self.name.clone().unwrap_or(before.name),
@@ -115,7 +120,7 @@ impl Said {
 }
 
 fn read_new(node: &Node<'_>, reader: &mut Reader) -> Option<Property> {
-    let fields = reader.object(node, &At::Root, &[&["id", "time_zone", "currency"], &CHANGEABLE[..]].concat())?;
+    let fields = reader.object(node, &Pointer::Root, &[&["id", "time_zone", "currency"], &CHANGEABLE[..]].concat())?;
     let id = form::text(fields, "id", reader);
     for key in ["name", "address", "time_zone", "currency"] {
         reader.required(fields, key);
@@ -141,7 +146,7 @@ fn read_new(node: &Node<'_>, reader: &mut Reader) -> Option<Property> {
     Some(said.upon(empty))
 }
 
-fn read(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> Said {
+fn read(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> PropertyFields {
     let clock = |key, reader: &mut Reader| {
         form::parsed(fields, key, reader, "a time such as 15:00", |text| NaiveTime::parse_from_str(text, "%H:%M").ok())
     };
@@ -149,29 +154,29 @@ fn read(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> Said {
     if address.is_some_and(|text| {
         text.trim().is_empty() || text.chars().count() > MAX_ADDRESS_CHARS || text.chars().any(char::is_control)
     }) {
-        reader.fault(
-            &At::Key(&At::Root, "address"),
+        reader.violation(
+            &Pointer::Key(&Pointer::Root, "address"),
             "invalid_address",
             format!("1 to {MAX_ADDRESS_CHARS} characters, no control characters"),
         );
     }
     let bounds = i64::from(*HOLD_MINUTES.start())..=i64::from(*HOLD_MINUTES.end());
     let hold = fields.optional("hold_minutes").and_then(|field| reader.whole(field, bounds));
-    Said {
+    PropertyFields {
         name: form::optional_text(fields, "name", reader).map(str::to_owned),
         address: address.map(str::to_owned),
         check_in_from: clock("check_in_from", reader),
         check_out_until: clock("check_out_until", reader),
         business_day_cutoff: clock("business_day_cutoff", reader),
         locales: form::optional_items(fields, "locales", LANGUAGES.len(), reader, |node, at, reader| {
-            reader.one_of(Field::at_place(node, *at), &LANGUAGES).map(str::to_owned)
+            reader.one_of(Field::located(node, *at), &LANGUAGES).map(str::to_owned)
         }),
         taxes: form::optional_items(fields, "taxes", MAX_TAXES, reader, read_tax),
         hold_minutes: hold.and_then(|minutes| u32::try_from(minutes).ok()),
     }
 }
 
-fn read_tax(node: &Node<'_>, at: &At<'_>, reader: &mut Reader) -> Option<TaxRule> {
+fn read_tax(node: &Node<'_>, at: &Pointer<'_>, reader: &mut Reader) -> Option<TaxRule> {
     let fields = reader.object(node, at, &["code", "name", "rate_ppm", "compounds_on", "valid_from", "valid_until"])?;
     let (code, name) = (form::text(fields, "code", reader), form::text(fields, "name", reader));
     let rate = reader

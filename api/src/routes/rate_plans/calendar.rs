@@ -3,10 +3,10 @@
 use crate::app::SharedApp;
 use crate::form;
 use crate::headers;
-use crate::house::Change;
+use crate::house::PropertyChange;
 use crate::json::Node;
-use crate::problem::{self, Answer, Problem};
-use crate::reader::{At, Fields, Reader};
+use crate::problem::{self, HandlerResult, Problem};
+use crate::reader::{Fields, Pointer, Reader};
 use crate::routes::availability::nights::occupancy;
 use crate::routes::parts::{property_of, shown, worker_of};
 use axum::extract::{Path, Request, State};
@@ -86,7 +86,7 @@ struct DayView<'a> {
 
 /// `GET /api/rate-plans/{id}/calendar?property_id=…&room_type_id=…&from=…&until=…`: what each night costs, and its
 /// restrictions.
-pub(in crate::routes) async fn show(State(app): State<SharedApp>, Path(id): Path<String>, uri: Uri) -> Answer {
+pub(in crate::routes) async fn show(State(app): State<SharedApp>, Path(id): Path<String>, uri: Uri) -> HandlerResult {
     let (property, plan_id, query): (_, _, ShowQuery) =
         (property_of(&uri)?, RatePlanId::new(id), headers::query(&uri)?);
     let (Some(room_type), Some(from), Some(until)) = (query.room_type_id.map(RoomTypeId::new), query.from, query.until)
@@ -101,7 +101,7 @@ pub(in crate::routes) async fn show(State(app): State<SharedApp>, Path(id): Path
         ));
     }
     let occupancy = occupancy(&app, &property).await?;
-    let (house, rates) = (occupancy.view().inventory(), occupancy.view().rates());
+    let (house, rates) = (occupancy.grid().inventory(), occupancy.grid().rates());
     let plan = house.rate_plan(&plan_id).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
     let base = *plan.nightly.get(&room_type).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
     let calendar = rates.calendar(&plan_id, &room_type);
@@ -124,7 +124,7 @@ pub(in crate::routes) async fn set_prices(
     State(app): State<SharedApp>,
     Path(id): Path<String>,
     request: Request,
-) -> Answer {
+) -> HandlerResult {
     let read = |fields: Fields<'_, '_, '_>, reader: &mut Reader| {
         if !fields.has("price") {
             reader.required(fields, "price");
@@ -154,7 +154,7 @@ pub(in crate::routes) async fn set_restrictions(
     State(app): State<SharedApp>,
     Path(id): Path<String>,
     request: Request,
-) -> Answer {
+) -> HandlerResult {
     set(
         app,
         id,
@@ -176,13 +176,13 @@ async fn set<T: Debug>(
     (member, action): (&'static str, &'static str),
     read: impl Fn(Fields<'_, '_, '_>, &mut Reader) -> Option<T>,
     put: impl Fn(&Inventory, &mut RateCalendar, &DatesChange<T>) -> Result<(), Problem>,
-) -> Answer {
+) -> HandlerResult {
     let (parts, body) = request.into_parts();
     let expected = Some(headers::if_match(&parts.headers)?);
     let (property, plan) = (property_of(&parts.uri)?, RatePlanId::new(id));
     let caller = worker_of(&parts, &property)?;
     let (changes, _) = form::read(&parts.headers, body, |node, reader| {
-        let fields = reader.object(node, &At::Root, &["changes"])?;
+        let fields = reader.object(node, &Pointer::Root, &["changes"])?;
         form::items(fields, "changes", MAX_CHANGES, reader, |node, at, reader| {
             read_change(node, at, reader, member, &read)
         })
@@ -191,7 +191,7 @@ async fn set<T: Debug>(
     if changes.is_empty() {
         return Err(Problem::fields(vec![FieldError::new("/changes", "missing", "send at least one change")]));
     }
-    let change = Change {
+    let change = PropertyChange {
         property: property.clone(),
         actor: caller.actor(),
         action,
@@ -199,8 +199,9 @@ async fn set<T: Debug>(
         expected,
         wish: None,
     };
-    let house =
-        change.apply_rates(&app, &told(&changes), |house, rates| put_all(house, rates, &plan, &changes, &put)).await?;
+    let house = change
+        .apply_rates(&app, &describe_changes(&changes), |house, rates| put_all(house, rates, &plan, &changes, &put))
+        .await?;
     let mut dates = BTreeMap::new();
     for change in &changes {
         for room_type in &change.room_types {
@@ -211,7 +212,7 @@ async fn set<T: Debug>(
 }
 
 /// What is set, for the audit.
-fn told<T: Debug>(changes: &[DatesChange<T>]) -> String {
+fn describe_changes<T: Debug>(changes: &[DatesChange<T>]) -> String {
     let one = |change: &DatesChange<T>| {
         let types: Vec<&str> = change.room_types.iter().map(RoomTypeId::as_str).collect();
         let Nights { arrival, departure } = change.dates.range;
@@ -263,17 +264,17 @@ fn put_all<T>(
 fn check_reach<T>(today: NaiveDate, changes: &[DatesChange<T>]) -> Result<(), Problem> {
     let last = today.checked_add_days(Days::new(MAX_DAYS_AHEAD + MAX_NIGHTS.unsigned_abs() + 1)).unwrap_or(today);
     let first = today.checked_sub_days(Days::new(DAYS_KEPT)).unwrap_or(today);
-    let faults: Vec<FieldError> = changes
+    let violations: Vec<FieldError> = changes
         .iter()
         .filter(|change| change.dates.range.arrival < first || change.dates.range.departure > last)
         .map(|change| FieldError::new(&change.place, "out_of_range", format!("dates from {first} to {last}")))
         .collect();
-    if faults.is_empty() { Ok(()) } else { Err(Problem::fields(faults)) }
+    if violations.is_empty() { Ok(()) } else { Err(Problem::fields(violations)) }
 }
 
 fn read_change<T>(
     node: &Node<'_>,
-    at: &At<'_>,
+    at: &Pointer<'_>,
     reader: &mut Reader,
     member: &'static str,
     read: impl Fn(Fields<'_, '_, '_>, &mut Reader) -> Option<T>,
@@ -285,10 +286,10 @@ fn read_change<T>(
     let mut date = |key| reader.required(fields, key).and_then(|field| reader.date(field));
     let (from, until) = (date("from"), date("until"));
     if from.zip(until).is_some_and(|(from, until)| until <= from) {
-        reader.fault(&At::Key(at, "until"), "empty_range", "must lie after from");
+        reader.violation(&Pointer::Key(at, "until"), "empty_range", "must lie after from");
     }
     let weekdays = form::optional_items(fields, "weekdays", WEEKDAYS.len(), reader, |node, at, reader| {
-        reader.one_of(crate::reader::Field::at_place(node, *at), &WEEKDAYS)
+        reader.one_of(crate::reader::Field::located(node, *at), &WEEKDAYS)
     });
     let becomes = read(fields, reader);
     let dates = DateSet { range: Nights::new(from?, until?), weekdays: weekdays.unwrap_or_default() };
@@ -349,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn later_changes_of_a_request_win_and_one_calendar_a_type_is_stored() {
+    fn later_changes_win_and_one_calendar_per_type_is_stored() {
         let first = put(&Rates::default(), &[change((10, 20), vec![], 5), change((12, 13), vec![], 7)]).unwrap();
         assert_eq!((first.len(), first[0].rev, first[0].prices.len()), (1, 1, 10));
         assert_eq!(first[0].prices.values().filter(|price| **price == 7).count(), 1);
@@ -358,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn dates_that_nobody_can_book_are_refused() {
+    fn dates_beyond_the_horizon_are_refused() {
         assert!(put(&Rates::default(), &[change((900, 905), vec![], 5)]).is_ok());
         assert_eq!(put(&Rates::default(), &[change((900, 1_000), vec![], 5)]).unwrap_err(), Some("validation_failed"));
     }

@@ -43,7 +43,7 @@ impl Api {
 }
 
 #[tokio::test]
-async fn every_route_answers_every_caller_as_its_rule_declares() {
+async fn every_route_enforces_its_rule() {
     let api = Api::new().await;
     let tokens = [Role::Guest, Role::Staff, Role::Admin].map(|role| api.access_token(role));
     let callers = [
@@ -84,7 +84,7 @@ async fn every_route_answers_every_caller_as_its_rule_declares() {
 }
 
 #[tokio::test]
-async fn a_bad_credential_is_refused_wherever_credentials_count() {
+async fn invalid_credential_is_refused_on_every_protected_route() {
     let api = Api::new().await;
     let good = api.access_token(Role::Admin);
     let (message, signature) = good.rsplit_once('.').unwrap();
@@ -117,8 +117,8 @@ async fn a_bad_credential_is_refused_wherever_credentials_count() {
 }
 
 #[tokio::test]
-async fn pages_on_the_list_may_call_and_no_others() {
-    let mut pairs = super::NOWHERE.to_vec();
+async fn cors_allows_listed_origins_only() {
+    let mut pairs = super::UNREACHABLE.to_vec();
     pairs.push(("PVT_CORS_ORIGINS", "https://app.example.com"));
     let api = Api::with(pvt_service::Config::from_pairs(pairs).unwrap(), [super::hostel()]).await;
     let preflight = |origin: &'static str| {

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 const PASSWORD: &str = "correct horse battery";
 
-struct House {
+struct TestAccounts {
     api: Api,
     mongo: Mongo,
     broker: Broker,
@@ -23,7 +23,7 @@ struct House {
     _namespace: Namespace,
 }
 
-impl House {
+impl TestAccounts {
     async fn open() -> Self {
         let namespace = Namespace::new().await.unwrap();
         let mongo = namespace.mongo().await.unwrap();
@@ -84,7 +84,7 @@ impl House {
     }
 
     async fn mails(&self) -> Vec<AccountMail> {
-        let letters = self.broker.look("emails", 20).await.unwrap();
+        let letters = self.broker.peek("emails", 20).await.unwrap();
         letters
             .iter()
             .filter(|letter| letter.kind == "account.mail.v1")
@@ -98,8 +98,8 @@ fn text(body: &Value, name: &str) -> String {
 }
 
 #[tokio::test]
-async fn registering_tells_nobody_who_has_an_account() {
-    let house = House::open().await;
+async fn registration_does_not_reveal_accounts() {
+    let house = TestAccounts::open().await;
     let first = house.register("Ada@Example.com").await;
     let again = house.register("ada@example.com").await;
     assert_eq!((first.status, &first.body), (again.status, &again.body));
@@ -117,8 +117,8 @@ async fn registering_tells_nobody_who_has_an_account() {
 }
 
 #[tokio::test]
-async fn logging_in_has_one_answer_for_every_wrong_reason() {
-    let house = House::open().await;
+async fn failed_login_has_one_response() {
+    let house = TestAccounts::open().await;
     house.account("ada@example.com").await;
     let wrong = house.login("ada@example.com", "wrong horse battery").await;
     assert_eq!((wrong.status.as_u16(), wrong.code()), (401, "invalid_login"));
@@ -136,8 +136,8 @@ async fn logging_in_has_one_answer_for_every_wrong_reason() {
 }
 
 #[tokio::test]
-async fn a_refresh_token_that_comes_twice_ends_its_session() {
-    let house = House::open().await;
+async fn reused_refresh_token_ends_the_session() {
+    let house = TestAccounts::open().await;
     let session = house.account("ada@example.com").await;
     let other = text(&house.login("ada@example.com", PASSWORD).await.body, "refresh_token");
     let first = text(&session, "refresh_token");
@@ -159,8 +159,8 @@ async fn a_refresh_token_that_comes_twice_ends_its_session() {
 }
 
 #[tokio::test]
-async fn of_many_who_rotate_one_token_at_once_at_most_one_wins() {
-    let house = House::open().await;
+async fn concurrent_token_rotation_has_one_winner() {
+    let house = TestAccounts::open().await;
     let user = {
         house.account("ada@example.com").await;
         house.user("ada@example.com").await
@@ -186,8 +186,8 @@ async fn of_many_who_rotate_one_token_at_once_at_most_one_wins() {
 }
 
 #[tokio::test]
-async fn sessions_run_out_and_can_be_ended() {
-    let house = House::open().await;
+async fn sessions_expire_and_can_be_ended() {
+    let house = TestAccounts::open().await;
     let session = house.account("ada@example.com").await;
     let user = house.user("ada@example.com").await;
     let old = house.mongo.begin_session(user.id, (Utc::now() - TimeDelta::days(8)).into()).await.unwrap();
@@ -206,8 +206,8 @@ async fn sessions_run_out_and_can_be_ended() {
 }
 
 #[tokio::test]
-async fn a_changed_password_ends_every_other_session() {
-    let house = House::open().await;
+async fn password_change_ends_other_sessions() {
+    let house = TestAccounts::open().await;
     let session = house.account("ada@example.com").await;
     let (access, refresh) = (text(&session, "access_token"), text(&session, "refresh_token"));
     let change = async |current: &str, new: &str| {
@@ -230,8 +230,8 @@ async fn a_changed_password_ends_every_other_session() {
 }
 
 #[tokio::test]
-async fn a_mailed_token_resets_a_password_once() {
-    let house = House::open().await;
+async fn reset_token_works_once() {
+    let house = TestAccounts::open().await;
     let session = house.account("ada@example.com").await;
     let user = house.user("ada@example.com").await;
     let forgot =
@@ -278,8 +278,8 @@ async fn a_mailed_token_resets_a_password_once() {
 }
 
 #[tokio::test]
-async fn a_profile_is_changed_by_its_owner_at_its_revision() {
-    let house = House::open().await;
+async fn profile_update_requires_current_revision() {
+    let house = TestAccounts::open().await;
     let session = house.account("ada@example.com").await;
     let access = text(&session, "access_token");
     let shown = house.call("GET", "/api/auth/profile", Some(&access), &Value::Null).await;
@@ -299,8 +299,8 @@ async fn a_profile_is_changed_by_its_owner_at_its_revision() {
 }
 
 #[tokio::test]
-async fn admins_list_accounts_and_give_roles() {
-    let house = House::open().await;
+async fn admins_list_accounts_and_assign_roles() {
+    let house = TestAccounts::open().await;
     let (ada, admin) = (house.account("ada@example.com").await, house.admin().await);
     let page = house.call("GET", "/api/auth/users?limit=1", Some(&admin), &Value::Null).await;
     assert_eq!(
@@ -345,8 +345,8 @@ async fn admins_list_accounts_and_give_roles() {
 }
 
 #[tokio::test]
-async fn a_key_is_shown_once_and_void_once_revoked() {
-    let house = House::open().await;
+async fn api_key_is_shown_once_and_revocable() {
+    let house = TestAccounts::open().await;
     let admin = house.admin().await;
     let new = json!({ "role": "admin", "name": "app", "scopes": ["accounts:write"] });
     let made = house.call("POST", "/api/auth/api-keys", Some(&admin), &new).await;

@@ -38,7 +38,7 @@ impl Api {
 }
 
 #[tokio::test]
-async fn nobody_sends_what_is_decided() {
+async fn decided_fields_are_refused() {
     let api = Api::new().await;
     let staff = api.access_token(Role::Staff);
     let token = api.app.tokens.token(BookingId::derive(None, "k", "f"));
@@ -58,7 +58,7 @@ async fn nobody_sends_what_is_decided() {
 }
 
 #[tokio::test]
-async fn a_bookings_token_opens_what_is_its_guests_and_nothing_of_the_desks() {
+async fn booking_token_grants_guest_access_only() {
     let api = Api::new().await;
     let token = api.app.tokens.token(BookingId::derive(None, "k", "f"));
     let guest = api.access_token(Role::Guest);
@@ -73,7 +73,7 @@ async fn a_bookings_token_opens_what_is_its_guests_and_nothing_of_the_desks() {
 }
 
 #[tokio::test]
-async fn a_change_names_the_revision_that_it_is_meant_for() {
+async fn modification_requires_if_match() {
     let api = Api::new().await;
     let id = BookingId::derive(None, "k", "f");
     for (method, if_match, expected) in

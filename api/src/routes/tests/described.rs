@@ -54,7 +54,7 @@ async fn ask(
 }
 
 #[tokio::test]
-async fn whatever_a_route_answers_is_documented() {
+async fn every_response_is_documented() {
     let api = Api::new().await;
     let document = document();
     let admin = api.access_token(Role::Admin);
@@ -84,7 +84,7 @@ async fn whatever_a_route_answers_is_documented() {
 }
 
 #[tokio::test]
-async fn headers_that_are_documented_as_needed_are_needed() {
+async fn required_headers_are_enforced() {
     let api = Api::new().await;
     let document = document();
     let admin = api.access_token(Role::Admin);
@@ -109,7 +109,7 @@ async fn headers_that_are_documented_as_needed_are_needed() {
 }
 
 #[tokio::test]
-async fn nobody_sends_what_is_decided_here() {
+async fn decided_fields_are_refused() {
     const DECIDED: [&str; 4] = ["price", "status", "role", "rev"];
     let api = Api::new().await;
     let document = document();
@@ -153,7 +153,7 @@ async fn nobody_sends_what_is_decided_here() {
 }
 
 #[tokio::test]
-async fn views_look_as_documented() {
+async fn views_match_their_schemas() {
     let api = Api::new().await;
     let document = document();
     for (path, operation) in [
@@ -230,7 +230,7 @@ fn with_peer(path: &str) -> Request<Body> {
 }
 
 #[test]
-fn the_document_names_no_secret_and_no_machine() {
+fn document_names_no_secret_or_host() {
     fn texts<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
         match value {
             Value::String(text) => found.push(text),

@@ -1,13 +1,13 @@
 //! Rate limits as callers meet them.
 
-use super::{Answer, Api, NOWHERE, hostel};
+use super::{Answer, Api, UNREACHABLE, hostel};
 use axum::body::Body;
 use axum::http::{Request, header};
 use pvt_domain::accounts::Role;
 use pvt_service::Config;
 
 async fn behind_a_proxy(limits: &[(&'static str, &'static str)]) -> Api {
-    let pairs = NOWHERE.into_iter().chain([("PVT_TRUSTED_PROXIES", "127.0.0.1")]).chain(limits.iter().copied());
+    let pairs = UNREACHABLE.into_iter().chain([("PVT_TRUSTED_PROXIES", "127.0.0.1")]).chain(limits.iter().copied());
     Api::with(Config::from_pairs(pairs).unwrap(), [hostel()]).await
 }
 
@@ -24,7 +24,7 @@ async fn ask(api: &Api, method: &str, path: &str, from: &str, token: Option<&str
 }
 
 #[tokio::test]
-async fn the_sixth_attempt_at_a_password_is_one_too_many() {
+async fn sixth_login_attempt_is_rate_limited() {
     let api = behind_a_proxy(&[]).await;
     for attempt in 1..=5 {
         let answer = ask(&api, "POST", "/api/auth/login", "203.0.113.7", None).await;
@@ -56,7 +56,7 @@ async fn the_sixth_attempt_at_a_password_is_one_too_many() {
 }
 
 #[tokio::test]
-async fn bookings_of_strangers_are_few_and_those_of_clients_are_not() {
+async fn anonymous_bookings_are_limited_more_than_clients() {
     let api = behind_a_proxy(&[("PVT_RATE_BOOKING", "1/1h"), ("PVT_RATE_CLIENT", "3/1h")]).await;
     let book = |token| ask(&api, "POST", "/api/bookings", "203.0.113.7", token);
     assert_eq!(book(None).await.code(), "idempotency_key_missing");
@@ -74,7 +74,7 @@ async fn bookings_of_strangers_are_few_and_those_of_clients_are_not() {
 }
 
 #[tokio::test]
-async fn probes_and_webhooks_are_not_counted() {
+async fn probes_and_webhooks_are_not_rate_limited() {
     let api = behind_a_proxy(&[("PVT_RATE_GENERAL", "1/1h")]).await;
     for _ in 0..3 {
         assert_eq!(ask(&api, "POST", "/api/payments/webhook", "203.0.113.7", None).await.code(), "invalid_signature");

@@ -23,7 +23,7 @@ async fn post(api: &Api, path: &str, body: &Value, bearer: Option<&str>) -> Answ
 }
 
 #[tokio::test]
-async fn who_pays_has_the_bookings_token_wherever_it_stands() {
+async fn booking_token_is_accepted_in_body_query_and_header() {
     let api = Api::new().await;
     let (token, other) = (api.app.tokens.token(id()), api.app.tokens.token(BookingId::derive(None, "other", "f")));
     for path in OPENING {
@@ -56,7 +56,7 @@ async fn who_pays_has_the_bookings_token_wherever_it_stands() {
 }
 
 #[tokio::test]
-async fn guests_are_sent_to_our_own_pages_only() {
+async fn return_urls_must_be_ours() {
     let api = Api::new().await;
     let token = api.app.tokens.token(id());
     let body = json!({ "booking_id": id(), "token": token, "success_url": "https://evil.example.com/thanks",
@@ -75,7 +75,7 @@ async fn guests_are_sent_to_our_own_pages_only() {
 }
 
 #[tokio::test]
-async fn what_staff_ask_wrongly_is_named() {
+async fn staff_violations_are_reported() {
     let api = Api::new().await;
     let staff = api.access_token(Role::Staff);
     let record =
@@ -110,7 +110,7 @@ async fn what_staff_ask_wrongly_is_named() {
 }
 
 #[tokio::test]
-async fn a_guest_who_cannot_pay_just_now_gets_a_page() {
+async fn unavailable_payment_renders_page() {
     let api = Api::new().await;
     let path = format!("/api/bookings/{}/pay?token={}", id(), api.app.tokens.token(id()));
     for (languages, spoken) in [("fr-CA,fr;q=0.9,en;q=0.8", "fr"), ("de, en;q=0.5", "en"), ("de", "en")] {
@@ -128,7 +128,7 @@ async fn a_guest_who_cannot_pay_just_now_gets_a_page() {
 }
 
 #[test]
-fn the_document_promises_no_answer_that_cannot_come() {
+fn documented_statuses_are_reachable() {
     let document = document();
     let answers = |path: &str| document["paths"][path]["post"]["responses"].clone();
     let codes = |answer: &Value| {

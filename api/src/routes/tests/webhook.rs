@@ -1,7 +1,7 @@
 //! Stripe's webhook with the real router: what is not a whole, fresh, signed event of ours is 400, and nothing is
 //! handed on.
 
-use super::{Answer, Api, NOWHERE};
+use super::{Answer, Api, UNREACHABLE};
 use axum::body::Body;
 use axum::http::Request;
 use chrono::Utc;
@@ -26,8 +26,8 @@ async fn send(api: &Api, signature: &str, body: impl Into<Body>) -> Answer {
 }
 
 #[tokio::test]
-async fn only_whole_events_of_our_own_are_taken() {
-    let mut pairs = NOWHERE.to_vec();
+async fn only_complete_own_events_are_accepted() {
+    let mut pairs = UNREACHABLE.to_vec();
     pairs.push(("STRIPE_WEBHOOK_SECRETS", SECRET));
     let api = Api::with(Config::from_pairs(pairs).unwrap(), [hostel()]).await;
     let now = Utc::now().timestamp();

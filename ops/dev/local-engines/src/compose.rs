@@ -26,8 +26,8 @@ pub(crate) struct Compose {
 }
 
 impl Compose {
-    pub(crate) fn new(instance: &str, home: &Path, ports: Ports) -> Result<Self, EngineError> {
-        let file = home.join("docker-compose.yml");
+    pub(crate) fn new(instance: &str, state_dir: &Path, ports: Ports) -> Result<Self, EngineError> {
+        let file = state_dir.join("docker-compose.yml");
         fs::write(&file, COMPOSE_FILE).map_err(|source| EngineError::file("write", &file, source))?;
         Ok(Self { file, project: format!("pvt-{instance}"), ports })
     }
@@ -72,7 +72,7 @@ impl Compose {
     }
 
     /// `kill`, `pause` or `unpause`.
-    pub(crate) async fn inflict(&self, verb: &str, kind: EngineKind) -> Result<(), EngineError> {
+    pub(crate) async fn service_command(&self, verb: &str, kind: EngineKind) -> Result<(), EngineError> {
         self.run(&[verb], &[kind]).await.map(drop)
     }
 
@@ -88,14 +88,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_names_file_project_and_services() {
+    fn compose_command_names_file_project_and_services() {
         let compose = Compose { file: "/h/c.yml".into(), project: "pvt-dev".into(), ports: Ports::DOCUMENTED };
         let line = compose.arguments(&["up", "-d", "--wait"], &EngineKind::ALL).join(" ");
         assert_eq!(line, "compose -f /h/c.yml -p pvt-dev up -d --wait rabbitmq mongodb postgres");
     }
 
     #[test]
-    fn the_compose_file_has_every_engine_on_its_documented_port() {
+    fn compose_file_publishes_documented_ports() {
         for kind in EngineKind::ALL {
             assert!(COMPOSE_FILE.contains(&format!("\n  {}:\n", kind.slug())), "{kind}");
         }

@@ -9,12 +9,12 @@ use crate::urls::Urls;
 
 /// A handle on one engine; it owns nothing and can be made as often as needed.
 #[derive(Clone, Copy, Debug)]
-pub struct Engine<'a> {
+pub struct LocalEngine<'a> {
     instance: &'a Instance,
     kind: EngineKind,
 }
 
-impl<'a> Engine<'a> {
+impl<'a> LocalEngine<'a> {
     pub(crate) fn new(instance: &'a Instance, kind: EngineKind) -> Self {
         Self { instance, kind }
     }
@@ -30,7 +30,7 @@ impl<'a> Engine<'a> {
     /// # Errors
     /// The record cannot be read.
     pub fn pid(&self) -> Result<Option<i32>, EngineError> {
-        Ok(native::alive(self.instance.home(), self.kind)?.map(|process| process.pid))
+        Ok(native::alive(self.instance.state_dir(), self.kind)?.map(|process| process.pid))
     }
 
     /// Ends every process of the engine with SIGKILL and returns when they are gone.
@@ -39,8 +39,8 @@ impl<'a> Engine<'a> {
     /// It does not run, or does not die.
     pub async fn kill9(&self) -> Result<(), EngineError> {
         match self.instance.containers()? {
-            Some(compose) => compose.inflict("kill", self.kind).await,
-            None => native::kill9(self.instance.home(), self.kind).await,
+            Some(compose) => compose.service_command("kill", self.kind).await,
+            None => native::kill9(self.instance.state_dir(), self.kind).await,
         }
     }
 
@@ -67,19 +67,19 @@ impl<'a> Engine<'a> {
     /// It does not run.
     pub async fn pause(&self) -> Result<(), EngineError> {
         match self.instance.containers()? {
-            Some(compose) => compose.inflict("pause", self.kind).await,
-            None => native::pause(self.instance.home(), self.kind),
+            Some(compose) => compose.service_command("pause", self.kind).await,
+            None => native::pause(self.instance.state_dir(), self.kind),
         }
     }
 
-    /// Lets it go on after [`Engine::pause`].
+    /// Lets it go on after [`LocalEngine::pause`].
     ///
     /// # Errors
     /// It does not run.
     pub async fn resume(&self) -> Result<(), EngineError> {
         match self.instance.containers()? {
-            Some(compose) => compose.inflict("unpause", self.kind).await,
-            None => native::resume(self.instance.home(), self.kind),
+            Some(compose) => compose.service_command("unpause", self.kind).await,
+            None => native::resume(self.instance.state_dir(), self.kind),
         }
     }
 }

@@ -20,7 +20,7 @@ pub enum EngineError {
     },
     /// There is no usable place for the engines' files.
     #[error("no home for the local engines: {0}")]
-    Home(String),
+    StateDir(String),
     /// An instance was given a name that cannot be a folder and a node name.
     #[error("instance name `{0}`: use 1 to 48 of a-z, 0-9 and -")]
     Name(String),
@@ -117,7 +117,7 @@ pub enum EngineError {
     },
     /// The caller asked for a way to run engines that does not exist.
     #[error("PVT_ENGINES={0}: use `native` or `containers`")]
-    Way(String),
+    Backend(String),
 }
 
 impl EngineError {

@@ -6,18 +6,18 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::Progress;
+use crate::backend::Backend;
 use crate::compose::Compose;
-use crate::engine::Engine;
+use crate::engine::LocalEngine;
 use crate::error::EngineError;
-use crate::home;
 use crate::install::Programs;
 use crate::kind::EngineKind;
 use crate::lock::Lock;
-use crate::native::{self, Site};
+use crate::native::{self, NativeEngine};
 use crate::ports::{PortPlan, Ports, is_free, recorded_elsewhere};
 use crate::record;
+use crate::state_dir;
 use crate::urls::Urls;
-use crate::way::Way;
 
 /// The record of an instance's ports, which other instances read to stay off them.
 const SETTINGS_FILE: &str = "instance.json";
@@ -27,7 +27,7 @@ const NAME_LIMIT: usize = 48;
 /// What an instance has settled on at its first start.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Settings {
-    way: Way,
+    way: Backend,
     ports: Ports,
 }
 
@@ -36,9 +36,9 @@ struct Settings {
 pub struct Instance {
     name: String,
     root: PathBuf,
-    home: PathBuf,
+    state_dir: PathBuf,
     plan: PortPlan,
-    way: Option<Way>,
+    way: Option<Backend>,
 }
 
 /// What is known of one engine.
@@ -64,14 +64,14 @@ impl Instance {
         if name.is_empty() || name.len() > NAME_LIMIT || !name.bytes().all(allowed) {
             return Err(EngineError::Name(name.to_owned()));
         }
-        let root = home::root()?;
-        let home = root.join(name);
-        Ok(Self { name: name.to_owned(), root, home, plan, way: Way::from_env()? })
+        let root = state_dir::root()?;
+        let state_dir = root.join(name);
+        Ok(Self { name: name.to_owned(), root, state_dir, plan, way: Backend::from_env()? })
     }
 
     /// Runs the engines this way, whatever the environment and the machine suggest.
     #[must_use]
-    pub fn by(mut self, way: Way) -> Self {
+    pub fn by(mut self, way: Backend) -> Self {
         self.way = Some(way);
         self
     }
@@ -84,20 +84,20 @@ impl Instance {
 
     /// The folder of its data, logs and records.
     #[must_use]
-    pub fn home(&self) -> &Path {
-        &self.home
+    pub fn state_dir(&self) -> &Path {
+        &self.state_dir
     }
 
     /// Where the log of an engine that runs as a local program is.
     #[must_use]
     pub fn log(&self, kind: EngineKind) -> PathBuf {
-        self.home.join(format!("{}.log", kind.slug()))
+        self.state_dir.join(format!("{}.log", kind.slug()))
     }
 
     /// One engine, to inflict faults on it.
     #[must_use]
-    pub fn engine(&self, kind: EngineKind) -> Engine<'_> {
-        Engine::new(self, kind)
+    pub fn engine(&self, kind: EngineKind) -> LocalEngine<'_> {
+        LocalEngine::new(self, kind)
     }
 
     /// Makes sure that these engines run and answer, installing and starting what is missing, and says where.
@@ -110,12 +110,12 @@ impl Instance {
         if let Some(urls) = self.all_ready(kinds).await? {
             return Ok(urls);
         }
-        home::create_dir(&self.home)?;
+        state_dir::create_dir(&self.state_dir)?;
         let waiting = || progress("waiting for another process that starts these engines");
-        let _lock = Lock::acquire(&self.home.join("lock"), waiting).await?;
-        match self.choose_way().await? {
-            Way::Native => self.ensure_native(kinds, progress).await,
-            Way::Containers => self.ensure_containers(kinds, progress).await,
+        let _lock = Lock::acquire(&self.state_dir.join("lock"), waiting).await?;
+        match self.choose_backend().await? {
+            Backend::Native => self.ensure_native(kinds, progress).await,
+            Backend::Containers => self.ensure_containers(kinds, progress).await,
         }
     }
 
@@ -126,12 +126,13 @@ impl Instance {
     /// A process outlives even SIGKILL, or the records cannot be read.
     pub async fn stop(&self, kinds: &[EngineKind]) -> Result<(), EngineError> {
         let Some(settings) = self.settings()? else { return Ok(()) };
-        let _lock = Lock::acquire(&self.home.join("lock"), || {}).await?;
-        if settings.way == Way::Containers {
+        let _lock = Lock::acquire(&self.state_dir.join("lock"), || {}).await?;
+        if settings.way == Backend::Containers {
             return self.compose(settings.ports)?.stop(kinds).await;
         }
-        let stop =
-            |kind| async move { if kinds.contains(&kind) { native::stop(&self.home, kind).await } else { Ok(()) } };
+        let stop = |kind| async move {
+            if kinds.contains(&kind) { native::stop(&self.state_dir, kind).await } else { Ok(()) }
+        };
         let (rabbitmq, mongodb, postgres) =
             tokio::join!(stop(EngineKind::RabbitMq), stop(EngineKind::MongoDb), stop(EngineKind::PostgreSql));
         rabbitmq.and(mongodb).and(postgres)
@@ -142,10 +143,10 @@ impl Instance {
     ///
     /// # Errors
     /// As [`Instance::stop`].
-    pub async fn stop_hard(&self, kinds: &[EngineKind]) -> Result<(), EngineError> {
-        let Some(compose) = self.containers()? else { return native::end_hard(&self.home, kinds).await };
+    pub async fn force_stop(&self, kinds: &[EngineKind]) -> Result<(), EngineError> {
+        let Some(compose) = self.containers()? else { return native::force_stop(&self.state_dir, kinds).await };
         for kind in compose.running().await?.into_iter().filter(|kind| kinds.contains(kind)) {
-            compose.inflict("kill", kind).await?;
+            compose.service_command("kill", kind).await?;
         }
         Ok(())
     }
@@ -157,15 +158,15 @@ impl Instance {
     pub async fn status(&self) -> Result<Vec<EngineStatus>, EngineError> {
         let settings = self.settings()?;
         let containers = match settings {
-            Some(Settings { way: Way::Containers, ports }) => Some(self.compose(ports)?.running().await?),
+            Some(Settings { way: Backend::Containers, ports }) => Some(self.compose(ports)?.running().await?),
             _ => None,
         };
         let mut all = Vec::with_capacity(EngineKind::ALL.len());
         for kind in EngineKind::ALL {
-            let process = native::alive(&self.home, kind)?;
+            let process = native::alive(&self.state_dir, kind)?;
             let running = containers.as_ref().map_or(process.is_some(), |running| running.contains(&kind));
             let trouble = match settings {
-                Some(Settings { ports, .. }) if running => self.site(kind, ports).probe().await.err(),
+                Some(Settings { ports, .. }) if running => self.native_engine(kind, ports).probe().await.err(),
                 _ => None,
             };
             all.push(EngineStatus { kind, running, pid: process.map(|process| process.pid), trouble });
@@ -188,45 +189,46 @@ impl Instance {
     /// The compose project, when this instance runs in containers.
     pub(crate) fn containers(&self) -> Result<Option<Compose>, EngineError> {
         match self.settings()? {
-            Some(Settings { way: Way::Containers, ports }) => self.compose(ports).map(Some),
+            Some(Settings { way: Backend::Containers, ports }) => self.compose(ports).map(Some),
             _ => Ok(None),
         }
     }
 
     fn compose(&self, ports: Ports) -> Result<Compose, EngineError> {
-        Compose::new(&self.name, &self.home, ports)
+        Compose::new(&self.name, &self.state_dir, ports)
     }
 
     fn settings(&self) -> Result<Option<Settings>, EngineError> {
-        record::load(&self.home.join(SETTINGS_FILE))
+        record::load(&self.state_dir.join(SETTINGS_FILE))
     }
 
-    fn site(&self, kind: EngineKind, ports: Ports) -> Site {
-        Site { kind, instance: self.name.clone(), home: self.home.clone(), ports }
+    fn native_engine(&self, kind: EngineKind, ports: Ports) -> NativeEngine {
+        NativeEngine { kind, instance: self.name.clone(), state_dir: self.state_dir.clone(), ports }
     }
 
     /// The way asked for, else the one its data was made with, else what the machine offers.
-    async fn choose_way(&self) -> Result<Way, EngineError> {
+    async fn choose_backend(&self) -> Result<Backend, EngineError> {
         let known = self.way.or(self.settings()?.map(|settings| settings.way));
         Ok(match known {
             Some(way) => way,
-            None => Way::detect().await,
+            None => Backend::detect().await,
         })
     }
 
     /// The usual case, without the lock: all of them run and answer.
     async fn all_ready(&self, kinds: &[EngineKind]) -> Result<Option<Urls>, EngineError> {
         let Some(settings) = self.settings()? else { return Ok(None) };
-        if settings.way != Way::Native || self.way == Some(Way::Containers) {
+        if settings.way != Backend::Native || self.way == Some(Backend::Containers) {
             return Ok(None);
         }
         for kind in kinds {
-            if native::alive(&self.home, *kind)?.is_none() {
+            if native::alive(&self.state_dir, *kind)?.is_none() {
                 return Ok(None);
             }
         }
-        let ready =
-            |kind| async move { !kinds.contains(&kind) || self.site(kind, settings.ports).probe().await.is_ok() };
+        let ready = |kind| async move {
+            !kinds.contains(&kind) || self.native_engine(kind, settings.ports).probe().await.is_ok()
+        };
         let (rabbitmq, mongodb, postgres) =
             tokio::join!(ready(EngineKind::RabbitMq), ready(EngineKind::MongoDb), ready(EngineKind::PostgreSql));
         Ok((rabbitmq && mongodb && postgres).then(|| settings.urls()))
@@ -234,15 +236,19 @@ impl Instance {
 
     async fn ensure_native(&self, kinds: &[EngineKind], progress: Progress<'_>) -> Result<Urls, EngineError> {
         // Before anything is installed or started for nothing.
-        if kinds.contains(&EngineKind::PostgreSql) && home::is_root() {
-            home::check_enterable_by_others(&self.home)?;
+        if kinds.contains(&EngineKind::PostgreSql) && state_dir::is_root() {
+            state_dir::check_enterable_by_others(&self.state_dir)?;
         }
         let programs = Programs::ensure(kinds, &self.root, progress).await?;
-        let ports = self.settle_ports(Way::Native).await?;
+        let ports = self.assign_ports(Backend::Native).await?;
         let start = |kind| {
             let programs = &programs;
             async move {
-                if kinds.contains(&kind) { self.site(kind, ports).start(programs, progress).await } else { Ok(()) }
+                if kinds.contains(&kind) {
+                    self.native_engine(kind, ports).start(programs, progress).await
+                } else {
+                    Ok(())
+                }
             }
         };
         let (rabbitmq, mongodb, postgres) =
@@ -252,7 +258,7 @@ impl Instance {
     }
 
     async fn ensure_containers(&self, kinds: &[EngineKind], progress: Progress<'_>) -> Result<Urls, EngineError> {
-        let ports = self.settle_ports(Way::Containers).await?;
+        let ports = self.assign_ports(Backend::Containers).await?;
         progress("starting the engines as containers (the first time, their images are pulled)");
         self.compose(ports)?.up(kinds).await?;
         Ok(Urls::containers(&ports))
@@ -260,7 +266,7 @@ impl Instance {
 
     /// Decides the ports: those of engines that run, else the recorded ones while they are free, else new ones; and
     /// records them before anything listens. One lock for all instances, so that two do not choose the same.
-    async fn settle_ports(&self, way: Way) -> Result<Ports, EngineError> {
+    async fn assign_ports(&self, way: Backend) -> Result<Ports, EngineError> {
         let _lock = Lock::acquire(&self.root.join("ports.lock"), || {}).await?;
         let recorded = self.settings()?.filter(|settings| settings.way == way).map(|settings| settings.ports);
         let mut ports = match self.plan {
@@ -268,24 +274,24 @@ impl Instance {
             PortPlan::Free => self.free_ports(recorded, way)?,
         };
         for kind in EngineKind::ALL {
-            let Some(running) = native::recorded(&self.home, kind)? else { continue };
+            let Some(running) = native::recorded(&self.state_dir, kind)? else { continue };
             if running.process.is_alive() {
                 ports = ports.with(kind, &running.ports);
             }
         }
-        record::save(&self.home.join(SETTINGS_FILE), &Settings { way, ports })?;
+        record::save(&self.state_dir.join(SETTINGS_FILE), &Settings { way, ports })?;
         Ok(ports)
     }
 
-    fn free_ports(&self, recorded: Option<Ports>, way: Way) -> Result<Ports, EngineError> {
-        let choose = || Ports::choose_free(&recorded_elsewhere(&self.root, &self.home, SETTINGS_FILE));
+    fn free_ports(&self, recorded: Option<Ports>, way: Backend) -> Result<Ports, EngineError> {
+        let choose = || Ports::choose_free(&recorded_elsewhere(&self.root, &self.state_dir, SETTINGS_FILE));
         let Some(mut ports) = recorded else { return choose() };
         // Containers that run hold their ports themselves.
-        if way == Way::Containers {
+        if way == Backend::Containers {
             return Ok(ports);
         }
         for kind in EngineKind::ALL {
-            let usable = native::alive(&self.home, kind)?.is_some() || ports.of(kind).into_iter().all(is_free);
+            let usable = native::alive(&self.state_dir, kind)?.is_some() || ports.of(kind).into_iter().all(is_free);
             if !usable {
                 ports = ports.with(kind, &choose()?);
             }
@@ -297,8 +303,8 @@ impl Instance {
 impl Settings {
     fn urls(&self) -> Urls {
         match self.way {
-            Way::Native => Urls::native(&self.ports),
-            Way::Containers => Urls::containers(&self.ports),
+            Backend::Native => Urls::native(&self.ports),
+            Backend::Containers => Urls::containers(&self.ports),
         }
     }
 }

@@ -8,10 +8,11 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod backend;
 mod compose;
 mod engine;
+mod ephemeral;
 mod error;
-mod home;
 mod install;
 mod instance;
 mod kind;
@@ -21,18 +22,17 @@ mod native;
 mod ports;
 pub mod process;
 pub mod record;
-mod throw_away;
+mod state_dir;
 mod urls;
-mod way;
 
-pub use engine::Engine;
+pub use backend::Backend;
+pub use engine::LocalEngine;
+pub use ephemeral::EphemeralInstance;
 pub use error::EngineError;
 pub use instance::{EngineStatus, Instance};
 pub use kind::EngineKind;
 pub use ports::{PortPlan, Ports};
-pub use throw_away::ThrowAway;
 pub use urls::{EnvUrls, Urls, kinds_missing_from_env};
-pub use way::Way;
 
 /// Receives one line of plain text for each step that takes time (an install, a start).
 pub type Progress<'a> = &'a (dyn Fn(&str) + Send + Sync);

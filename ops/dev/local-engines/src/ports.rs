@@ -109,7 +109,7 @@ pub(crate) fn is_free(port: u16) -> bool {
 }
 
 /// The ports that other instances under the same root have recorded, running or not.
-pub(crate) fn recorded_elsewhere(root: &Path, own_home: &Path, file_name: &str) -> HashSet<u16> {
+pub(crate) fn recorded_elsewhere(root: &Path, own_state_dir: &Path, file_name: &str) -> HashSet<u16> {
     #[derive(Deserialize)]
     struct Recorded {
         ports: Ports,
@@ -117,8 +117,8 @@ pub(crate) fn recorded_elsewhere(root: &Path, own_home: &Path, file_name: &str) 
     let Ok(homes) = fs::read_dir(root) else { return HashSet::new() };
     homes
         .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|home| home != own_home)
-        .filter_map(|home| fs::read(home.join(file_name)).ok())
+        .filter(|state_dir| state_dir != own_state_dir)
+        .filter_map(|state_dir| fs::read(state_dir.join(file_name)).ok())
         .filter_map(|bytes| serde_json::from_slice::<Recorded>(&bytes).ok())
         .flat_map(|recorded| recorded.ports.all())
         .chain(Ports::DOCUMENTED.all())
@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn chosen_ports_differ_and_avoid_reserved_and_taken_ones() {
+    fn free_ports_are_distinct_and_avoid_reserved_ports() {
         let held = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         assert!(!is_free(held.local_addr().unwrap().port()));
         let first = Ports::choose_free(&HashSet::new()).unwrap();

@@ -121,14 +121,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_with_brackets_does_not_shift_the_fields() {
+    fn proc_stat_name_with_parentheses_is_parsed() {
         let line = "42 (tmux: a) b (c)) S 7 42 42 0 -1 4194560 1 0 0 0 1 2 0 0 20 0 1 0 98765 1 2";
         let stat = Stat::parse(line).unwrap();
         assert_eq!((stat.state, stat.parent, stat.threads, stat.start_ticks), ('S', 7, 1, 98765));
     }
 
     #[test]
-    fn a_zombie_with_threads_still_holds_its_ports() {
+    fn zombie_with_threads_is_still_alive() {
         let ended = |state, threads| Stat { state, parent: 1, threads, start_ticks: 1 }.has_ended();
         assert!(!ended('Z', 2));
         assert!(ended('Z', 1));
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_recycled_pid_is_not_ours() {
+    fn recycled_pid_is_another_process() {
         let current = ProcessIdentity::current().unwrap();
         assert!(current.is_alive());
         let earlier = ProcessIdentity { start_ticks: current.start_ticks - 1, ..current };

@@ -163,14 +163,14 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_environment_names_nothing() {
+    fn empty_environment_names_no_engine() {
         let env = read(&[(AMQP_URL, " ")]);
         assert_eq!(env, EnvUrls::default());
         assert_eq!(env.missing(), EngineKind::ALL);
     }
 
     #[test]
-    fn a_named_engine_is_not_missing_and_brings_its_management_api() {
+    fn configured_engine_is_not_missing_and_implies_management_url() {
         let env = read(&[(AMQP_URL, "amqp://ann:secret@broker.example:5672/%2f"), (DATABASE_URL, "postgres://x/y")]);
         assert_eq!(env.missing(), [EngineKind::MongoDb]);
         assert_eq!(env.management.as_deref(), Some("http://ann:secret@broker.example:15672"));

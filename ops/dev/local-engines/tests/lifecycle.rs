@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use mongodb::bson::{Document, doc};
-use pvt_local_engines::{EngineError, EngineKind, Instance, PortPlan, Ports, ThrowAway, Urls};
+use pvt_local_engines::{EngineError, EngineKind, EphemeralInstance, Instance, PortPlan, Ports, Urls};
 use sqlx::{Connection, PgConnection};
 
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -17,20 +17,20 @@ const DEADLINE: Duration = Duration::from_secs(20);
 fn quiet(_: &str) {}
 
 /// Every process whose working folder is in this home: all engines are launched there.
-fn processes_of(home: &Path) -> Vec<String> {
+fn processes_of(state_dir: &Path) -> Vec<String> {
     let entries = fs::read_dir("/proc").unwrap().filter_map(|entry| Some(entry.ok()?.path()));
     entries
-        .filter(|process| fs::read_link(process.join("cwd")).is_ok_and(|folder| folder.starts_with(home)))
+        .filter(|process| fs::read_link(process.join("cwd")).is_ok_and(|folder| folder.starts_with(state_dir)))
         .map(|process| fs::read_to_string(process.join("cmdline")).unwrap_or_default())
         .collect()
 }
 
 /// Every process that is still there after a moment: a start that is given up while a cluster is made leaves a probe of
 /// `initdb`'s, which ends by itself.
-async fn left_behind(home: &Path) -> Vec<String> {
+async fn leftover_processes(state_dir: &Path) -> Vec<String> {
     let since = Instant::now();
     loop {
-        let left = processes_of(home);
+        let left = processes_of(state_dir);
         if left.is_empty() || since.elapsed() > Duration::from_secs(5) {
             return left;
         }
@@ -77,9 +77,9 @@ async fn assert_marks(urls: &Urls) {
 }
 
 #[tokio::test]
-async fn engines_are_shared_survive_a_kill_and_leave_nothing_behind() {
-    let instance = ThrowAway::open().unwrap();
-    let home = instance.home().to_owned();
+async fn engines_are_shared_survive_sigkill_and_leave_no_process() {
+    let instance = EphemeralInstance::open().unwrap();
+    let state_dir = instance.state_dir().to_owned();
 
     // Two starters at once: one starts, the other finds.
     let other = Instance::open(instance.name(), PortPlan::Free).unwrap();
@@ -113,59 +113,59 @@ async fn engines_are_shared_survive_a_kill_and_leave_nothing_behind() {
     let since = Instant::now();
     instance.stop(&EngineKind::ALL).await.unwrap();
     assert!(since.elapsed() < DEADLINE, "an orderly stop, also of a frozen engine, took {:?}", since.elapsed());
-    assert_eq!(processes_of(&home), Vec::<String>::new());
+    assert_eq!(processes_of(&state_dir), Vec::<String>::new());
 
     assert_eq!(instance.ensure(&EngineKind::ALL, &quiet).await.unwrap(), urls);
     assert_marks(&urls).await;
-    assert!(processes_of(&home).len() >= 4);
+    assert!(processes_of(&state_dir).len() >= 4);
     drop(instance);
-    assert_eq!(processes_of(&home), Vec::<String>::new());
-    assert!(!home.exists());
+    assert_eq!(processes_of(&state_dir), Vec::<String>::new());
+    assert!(!state_dir.exists());
 }
 
 #[tokio::test]
-async fn a_failing_start_shows_the_log_and_leaves_no_process() {
-    let instance = ThrowAway::open().unwrap();
+async fn failed_start_reports_log_and_leaves_no_process() {
+    let instance = EphemeralInstance::open().unwrap();
     let engine = [EngineKind::PostgreSql];
     instance.ensure(&engine, &quiet).await.unwrap();
     instance.stop(&engine).await.unwrap();
-    fs::write(instance.home().join("postgres/data/postgresql.conf"), "no_such_setting = 1\n").unwrap();
+    fs::write(instance.state_dir().join("postgres/data/postgresql.conf"), "no_such_setting = 1\n").unwrap();
     let error = instance.ensure(&engine, &quiet).await.unwrap_err();
     assert!(matches!(error, EngineError::Start { .. }), "{error}");
     assert!(error.to_string().contains("no_such_setting"), "{error}");
-    assert_eq!(processes_of(instance.home()), Vec::<String>::new());
+    assert_eq!(processes_of(instance.state_dir()), Vec::<String>::new());
     instance.close().await.unwrap();
 }
 
 #[tokio::test]
-async fn a_port_that_is_taken_is_named() {
+async fn port_conflict_names_the_port() {
     let held = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = held.local_addr().unwrap().port();
     let ports = Ports { postgres: port, ..Ports::DOCUMENTED };
     let instance = Instance::open(&format!("taken-{port}"), PortPlan::Fixed(ports)).unwrap();
     let error = instance.ensure(&[EngineKind::PostgreSql], &quiet).await.unwrap_err();
-    fs::remove_dir_all(instance.home()).unwrap();
+    fs::remove_dir_all(instance.state_dir()).unwrap();
     assert!(matches!(error, EngineError::PortTaken { port: named, .. } if named == port), "{error}");
 }
 
 #[tokio::test]
-async fn what_a_dead_test_left_behind_is_swept() {
+async fn instances_of_dead_processes_are_removed() {
     let abandoned = Instance::open(&format!("throwaway-dead-{}", std::process::id()), PortPlan::Free).unwrap();
-    fs::create_dir_all(abandoned.home()).unwrap();
+    fs::create_dir_all(abandoned.state_dir()).unwrap();
     let engine = abandoned.engine(EngineKind::MongoDb);
     engine.start(&quiet).await.unwrap();
     // The pid is taken, but by a process that started at another time.
     let owner = format!(r#"{{ "pid": {}, "start_ticks": 1 }}"#, std::process::id());
-    fs::write(abandoned.home().join("owner.json"), owner).unwrap();
-    let next = ThrowAway::open().unwrap();
-    assert!(!abandoned.home().exists());
-    assert_eq!(processes_of(abandoned.home()), Vec::<String>::new());
+    fs::write(abandoned.state_dir().join("owner.json"), owner).unwrap();
+    let next = EphemeralInstance::open().unwrap();
+    assert!(!abandoned.state_dir().exists());
+    assert_eq!(processes_of(abandoned.state_dir()), Vec::<String>::new());
     next.close().await.unwrap();
 }
 
 #[tokio::test]
-async fn whoever_is_in_a_hurry_leaves_nothing_behind_and_loses_nothing() {
-    let instance = ThrowAway::open().unwrap();
+async fn interrupted_start_and_forced_stop_leave_no_process() {
+    let instance = EphemeralInstance::open().unwrap();
     let kinds = [EngineKind::RabbitMq, EngineKind::PostgreSql];
     // The start is given up as soon as both processes are there: neither has answered.
     let starting = instance.ensure(&kinds, &quiet);
@@ -181,11 +181,11 @@ async fn whoever_is_in_a_hurry_leaves_nothing_behind_and_loses_nothing() {
     let since = Instant::now();
     instance.stop(&kinds).await.unwrap();
     assert!(since.elapsed() < Duration::from_secs(15), "a young engine is not waited for: {:?}", since.elapsed());
-    assert_eq!(left_behind(instance.home()).await, Vec::<String>::new());
+    assert_eq!(leftover_processes(instance.state_dir()).await, Vec::<String>::new());
 
     instance.ensure(&kinds, &quiet).await.unwrap();
-    instance.stop_hard(&kinds).await.unwrap();
-    assert_eq!(processes_of(instance.home()), Vec::<String>::new());
+    instance.force_stop(&kinds).await.unwrap();
+    assert_eq!(processes_of(instance.state_dir()), Vec::<String>::new());
     instance.ensure(&kinds, &quiet).await.unwrap();
 
     // One that is on its way out is waited for and started anew.

@@ -59,7 +59,7 @@ fn route(state: &mut State, cause: &Cause, call: &Call<'_>) -> Result<Value, Api
         ("GET", ["disputes"]) => money::list_disputes(state, params),
         ("GET", ["disputes", id]) => money::retrieve(state, params, id, "dispute"),
         ("POST", ["disputes", id]) => money::answer_dispute(state, cause, params, id),
-        ("POST", ["disputes", id, "close"]) => money::concede(state, cause, params, id),
+        ("POST", ["disputes", id, "close"]) => money::close_dispute(state, cause, params, id),
         ("GET", ["balance_transactions"]) => money::list_balance(state, params),
         ("GET", ["balance_transactions", id]) => money::retrieve(state, params, id, "balance transaction"),
         ("GET", ["events"]) => events::list(state, params),

@@ -2,12 +2,12 @@
 //! dashboard. Also the faults and the counters. Nothing here exists at Stripe's API.
 
 use crate::error::ApiError;
-use crate::faults::Faults;
-use crate::hub::Hub;
+use crate::fault_injection::FaultInjection;
+use crate::simulation::Simulation;
 use crate::state::State;
 use crate::state::checkout::PayOutcome;
 use crate::state::effects::{Counts, EffectsReport};
-use crate::state::refunding::{RefundOrder, RefundOutcome};
+use crate::state::refunds::{RefundOutcome, RefundRequest};
 use crate::webhooks::{DeliveryAttempt, Endpoint};
 use serde_json::Value;
 use std::sync::Arc;
@@ -17,22 +17,22 @@ const MAX_OUTCOMES: usize = 10_000;
 
 /// What was asked for cannot be, in Stripe's words.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refused {
+pub struct ControlError {
     /// 404 when there is no such object, else 400.
     pub status: u16,
     /// Why.
     pub message: String,
 }
 
-impl std::fmt::Display for Refused {
+impl std::fmt::Display for ControlError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.message)
     }
 }
 
-impl std::error::Error for Refused {}
+impl std::error::Error for ControlError {}
 
-impl From<ApiError> for Refused {
+impl From<ApiError> for ControlError {
     fn from(error: ApiError) -> Self {
         Self { status: error.status, message: error.message().to_owned() }
     }
@@ -41,36 +41,36 @@ impl From<ApiError> for Refused {
 /// Plays everyone but the product.
 #[derive(Debug, Clone)]
 pub struct Control {
-    hub: Arc<Hub>,
+    simulation: Arc<Simulation>,
 }
 
 impl Control {
-    pub(crate) fn new(hub: Arc<Hub>) -> Self {
-        Self { hub }
+    pub(crate) fn new(simulation: Arc<Simulation>) -> Self {
+        Self { simulation }
     }
 
     /// A guest tries to pay a Checkout Session.
     ///
     /// # Errors
     /// When it is not open.
-    pub fn pay(&self, session: &str, outcome: PayOutcome) -> Result<(), Refused> {
-        Ok(self.hub.act(|state, cause| state.pay_session(cause, session, outcome))?)
+    pub fn pay(&self, session: &str, outcome: PayOutcome) -> Result<(), ControlError> {
+        Ok(self.simulation.act(|state, cause| state.pay_session(cause, session, outcome))?)
     }
 
     /// The bank's answer to a debit; `id` is a session or a payment.
     ///
     /// # Errors
     /// When no debit is under way.
-    pub fn complete_async(&self, id: &str, paid: bool) -> Result<(), Refused> {
-        Ok(self.hub.act(|state, cause| {
+    pub fn complete_async(&self, id: &str, paid: bool) -> Result<(), ControlError> {
+        Ok(self.simulation.act(|state, cause| {
             let intent = intent_of(state, id)?;
-            state.answer_of_bank(cause, &intent, paid)
+            state.settle_bank_debit(cause, &intent, paid)
         })?)
     }
 
     /// How the refunds after this go, one entry each; then they succeed again. At most 10,000 are remembered.
     pub fn next_refunds(&self, outcomes: impl IntoIterator<Item = RefundOutcome>) {
-        self.hub.change(|state| {
+        self.simulation.change(|state| {
             state.refund_outcomes.extend(outcomes);
             state.refund_outcomes.truncate(MAX_OUTCOMES);
         });
@@ -81,9 +81,9 @@ impl Control {
     ///
     /// # Errors
     /// When so much is not left.
-    pub fn refund(&self, id: &str, amount: Option<i64>) -> Result<String, Refused> {
-        Ok(self.hub.act(|state, cause| {
-            let order = RefundOrder { charge: charge_of(state, id)?, amount, ..RefundOrder::default() };
+    pub fn refund(&self, id: &str, amount: Option<i64>) -> Result<String, ControlError> {
+        Ok(self.simulation.act(|state, cause| {
+            let order = RefundRequest { charge: charge_of(state, id)?, amount, ..RefundRequest::default() };
             state.refund_charge(cause, order)
         })?)
     }
@@ -92,16 +92,16 @@ impl Control {
     ///
     /// # Errors
     /// When it is settled.
-    pub fn settle_refund(&self, refund: &str, succeeds: bool) -> Result<(), Refused> {
-        Ok(self.hub.act(|state, cause| state.settle_refund(cause, refund, succeeds))?)
+    pub fn settle_refund(&self, refund: &str, succeeds: bool) -> Result<(), ControlError> {
+        Ok(self.simulation.act(|state, cause| state.settle_refund(cause, refund, succeeds))?)
     }
 
     /// The guest's bank takes the money back; `id` is a session, a payment or a charge. Returns the dispute's id.
     ///
     /// # Errors
     /// When nothing is left of it, or it is disputed already.
-    pub fn dispute(&self, id: &str, reason: &str) -> Result<String, Refused> {
-        Ok(self.hub.act(|state, cause| {
+    pub fn dispute(&self, id: &str, reason: &str) -> Result<String, ControlError> {
+        Ok(self.simulation.act(|state, cause| {
             let charge = charge_of(state, id)?;
             state.open_dispute(cause, &charge, reason)
         })?)
@@ -111,18 +111,18 @@ impl Control {
     ///
     /// # Errors
     /// When it is closed.
-    pub fn close_dispute(&self, dispute: &str, won: bool) -> Result<(), Refused> {
-        Ok(self.hub.act(|state, cause| state.close_dispute(cause, dispute, won))?)
+    pub fn close_dispute(&self, dispute: &str, won: bool) -> Result<(), ControlError> {
+        Ok(self.simulation.act(|state, cause| state.close_dispute(cause, dispute, won))?)
     }
 
     /// Where events go from now on, with which secrets. Two secrets of one endpoint are a rotation under way.
     pub fn set_endpoints(&self, endpoints: Vec<Endpoint>) {
-        self.hub.set_endpoints(endpoints);
+        self.simulation.set_endpoints(endpoints);
     }
 
     /// Where events go.
     pub fn endpoints(&self) -> Vec<Endpoint> {
-        self.hub.webhooks.endpoints()
+        self.simulation.webhooks.endpoints()
     }
 
     /// Other secrets for every endpoint.
@@ -135,63 +135,63 @@ impl Control {
     ///
     /// # Errors
     /// When it is not known.
-    pub fn resend(&self, event: &str) -> Result<(), Refused> {
+    pub fn resend(&self, event: &str) -> Result<(), ControlError> {
         let event =
-            self.hub.read().events.get(event).cloned().ok_or_else(|| ApiError::missing("event", event, "id"))?;
-        self.hub.webhooks.send(&event, &Default::default());
+            self.simulation.read().events.get(event).cloned().ok_or_else(|| ApiError::missing("event", event, "id"))?;
+        self.simulation.webhooks.send(&event, &Default::default());
         Ok(())
     }
 
     /// What goes wrong from now on; what was set before is forgotten. When an outage ends, everything that waited is
     /// sent.
-    pub fn set_faults(&self, faults: Faults) {
-        self.hub.faults.set(faults);
-        self.hub.webhooks.wake();
+    pub fn set_faults(&self, faults: FaultInjection) {
+        self.simulation.faults.set(faults);
+        self.simulation.webhooks.wake();
     }
 
     /// What is set to go wrong, counted down.
-    pub fn faults(&self) -> Faults {
-        self.hub.faults.get()
+    pub fn faults(&self) -> FaultInjection {
+        self.simulation.faults.get()
     }
 
     /// What was really done, by key and by booking.
     pub fn effects(&self) -> EffectsReport {
-        self.hub.read().effects.report()
+        self.simulation.read().effects.report()
     }
 
     /// What was really done, in all.
     pub fn total(&self) -> Counts {
-        self.hub.read().effects.total()
+        self.simulation.read().effects.total()
     }
 
     /// What was really done for one `metadata[booking_id]`.
     pub fn effects_of_booking(&self, booking: &str) -> Counts {
-        self.hub.read().effects.of_booking(booking)
+        self.simulation.read().effects.of_booking(booking)
     }
 
     /// What was really done for one idempotency key.
     pub fn effects_of_key(&self, key: &str) -> Counts {
-        self.hub.read().effects.of_key(key)
+        self.simulation.read().effects.of_key(key)
     }
 
     /// Any object by its id, as Stripe shows it.
     pub fn object(&self, id: &str) -> Option<Value> {
-        self.hub.read().json(id)
+        self.simulation.read().json(id)
     }
 
     /// Attempts to deliver, newest first; of one event, or of all.
     pub fn deliveries(&self, event: Option<&str>, limit: usize) -> Vec<DeliveryAttempt> {
-        self.hub.webhooks.attempts(event, limit)
+        self.simulation.webhooks.attempts(event, limit)
     }
 
     /// Deliveries that wait or are under way.
     pub fn outstanding(&self) -> usize {
-        self.hub.webhooks.outstanding()
+        self.simulation.webhooks.outstanding()
     }
 
     /// Waits until every delivery has its end. While endpoints refuse that is minutes: the caller sets a limit.
-    pub async fn until_quiet(&self) {
-        self.hub.webhooks.until_quiet().await;
+    pub async fn until_idle(&self) {
+        self.simulation.webhooks.until_idle().await;
     }
 }
 

@@ -83,7 +83,7 @@ mod tests {
     use serde_json::{Value, json};
 
     #[test]
-    fn brackets_become_a_tree() {
+    fn bracketed_keys_become_a_tree() {
         let text = "line_items[0][price_data][unit_amount]=1200&line_items[0][quantity]=2&metadata[booking_id]=b%201&metadata[0]=x&expand[]=a&expand[]=b&mode=payment";
         let tree = Value::Object(parse(text).unwrap());
         let expected = json!({
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn more_than_nine_stay_in_order() {
+    fn more_than_nine_list_items_stay_in_order() {
         let text: Vec<String> = (0..12).map(|index| format!("types[{index}]=t{index}")).collect();
         let tree = parse(&text.join("&")).unwrap();
         assert_eq!(tree["types"][11], "t11");
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_refused_and_not_followed() {
+    fn malformed_forms_are_refused() {
         let deep = format!("a{}=1", "[b]".repeat(40));
         for bad in ["a[b=1", "[b]=1", "a=1&a[b]=2", deep.as_str()] {
             assert!(parse(bad).is_err(), "{bad}");

@@ -3,12 +3,12 @@
 
 use crate::api::{self, Call};
 use crate::error::ApiError;
-use crate::faults::{RequestFault, RequestFaultKind};
-use crate::hub::{Hub, now_ms};
+use crate::fault_injection::{RequestFault, RequestFaultKind};
 use crate::objects::event::API_VERSION;
 use crate::params::Params;
+use crate::simulation::{Simulation, now_ms};
 use crate::state::Cause;
-use crate::state::keys::Answer;
+use crate::state::idempotency_keys::StoredResponse;
 use crate::{form, ids};
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
@@ -22,31 +22,31 @@ const MAX_BODY_BYTES: usize = 256 * 1024;
 
 /// Marks an answer that must not be given: the connection is closed instead.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Cut;
+pub(crate) struct AbortConnection;
 
 /// How a request ends.
 enum Reply {
-    Answer(Given),
+    StoredResponse(PreparedResponse),
     /// No answer: the connection hangs so long, then closes.
     Silence(Duration),
 }
 
 /// An answer and what is said about it in headers.
-struct Given {
-    answer: Answer,
+struct PreparedResponse {
+    answer: StoredResponse,
     /// The request that this is the answer of, when it is given again.
     original: Option<String>,
     retry_after_s: Option<u64>,
 }
 
-impl From<Answer> for Given {
-    fn from(answer: Answer) -> Self {
+impl From<StoredResponse> for PreparedResponse {
+    fn from(answer: StoredResponse) -> Self {
         Self { answer, original: None, retry_after_s: None }
     }
 }
 
 /// What a request brings.
-struct Asked {
+struct ApiRequest {
     method: String,
     /// With `/v1`.
     path: String,
@@ -57,7 +57,7 @@ struct Asked {
 }
 
 /// Everything under `/v1`.
-pub(crate) async fn v1(State(hub): State<Arc<Hub>>, request: Request) -> Response<Body> {
+pub(crate) async fn v1(State(simulation): State<Arc<Simulation>>, request: Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let request_id = ids::request();
     let version = parts.headers.get("stripe-version").cloned();
@@ -67,9 +67,9 @@ pub(crate) async fn v1(State(hub): State<Arc<Hub>>, request: Request) -> Respons
         String::from_utf8(bytes.into()).map_err(|_| ApiError::invalid("Invalid UTF-8 in the request's body"))
     });
     let reply = match authenticate(&parts.headers).and(body) {
-        Err(error) => Reply::Answer(failed(&hub, &error, &request_id).into()),
+        Err(error) => Reply::StoredResponse(failed(&simulation, &error, &request_id).into()),
         Ok(body) => {
-            let asked = Asked {
+            let api_request = ApiRequest {
                 method: parts.method.to_string(),
                 path: parts.uri.path().to_owned(),
                 query: parts.uri.query().unwrap_or_default().to_owned(),
@@ -77,17 +77,17 @@ pub(crate) async fn v1(State(hub): State<Arc<Hub>>, request: Request) -> Respons
                 key: key.clone(),
                 request_id: request_id.clone(),
             };
-            let (hub_of_task, id) = (hub.clone(), request_id.clone());
+            let (task_simulation, id) = (simulation.clone(), request_id.clone());
             // In a task of its own: like Stripe, it is finished when the client does not wait for it.
-            let task = tokio::spawn(async move { reply(&hub_of_task, asked).await });
-            task.await.unwrap_or_else(|_| Reply::Answer(failed(&hub, &ApiError::internal(), &id).into()))
+            let task = tokio::spawn(async move { reply(&task_simulation, api_request).await });
+            task.await.unwrap_or_else(|_| Reply::StoredResponse(failed(&simulation, &ApiError::internal(), &id).into()))
         }
     };
     match reply {
-        Reply::Answer(given) => respond(given, &request_id, version, key),
+        Reply::StoredResponse(given) => respond(given, &request_id, version, key),
         Reply::Silence(time) => {
             tokio::time::sleep(time).await;
-            cut()
+            abort_connection()
         }
     }
 }
@@ -117,81 +117,102 @@ fn authenticate(headers: &HeaderMap) -> Result<(), ApiError> {
     }
 }
 
-fn failed(hub: &Hub, error: &ApiError, request_id: &str) -> Answer {
-    Answer {
+fn failed(simulation: &Simulation, error: &ApiError, request_id: &str) -> StoredResponse {
+    StoredResponse {
         status: error.status,
-        body: error.json(request_id, &hub.account).to_string(),
+        body: error.json(request_id, &simulation.account).to_string(),
         request_id: request_id.to_owned(),
     }
 }
 
 /// Faults that strike before anything begins, then the request itself, then faults that strike afterwards.
-async fn reply(hub: &Hub, asked: Asked) -> Reply {
+async fn reply(simulation: &Simulation, api_request: ApiRequest) -> Reply {
     use RequestFaultKind::{RateLimited, ServerError, ServerErrorAfterEffect, TimeoutAfterEffect, TimeoutBeforeEffect};
-    let fault = hub.faults.strike(&asked.method, &asked.path);
+    let fault = simulation.faults.inject(&api_request.method, &api_request.path);
     match &fault {
         Some(fault) if fault.kind == RateLimited => {
-            let answer = failed(hub, &ApiError::rate_limited(), &asked.request_id);
-            Reply::Answer(Given { answer, original: None, retry_after_s: Some(fault.retry_after_s()) })
+            let answer = failed(simulation, &ApiError::rate_limited(), &api_request.request_id);
+            Reply::StoredResponse(PreparedResponse {
+                answer,
+                original: None,
+                retry_after_s: Some(fault.retry_after_s()),
+            })
         }
         Some(fault) if fault.kind == ServerError => {
-            Reply::Answer(failed(hub, &ApiError::internal(), &asked.request_id).into())
+            Reply::StoredResponse(failed(simulation, &ApiError::internal(), &api_request.request_id).into())
         }
-        Some(fault) if fault.kind == TimeoutBeforeEffect => Reply::Silence(fault.hangs_for()),
+        Some(fault) if fault.kind == TimeoutBeforeEffect => Reply::Silence(fault.delay_time()),
         _ => {
-            let given = once(hub, &asked, fault.as_ref()).await;
+            let given = execute_idempotently(simulation, &api_request, fault.as_ref()).await;
             match fault {
-                Some(fault) if fault.kind == TimeoutAfterEffect => Reply::Silence(fault.hangs_for()),
-                Some(fault) if fault.kind == ServerErrorAfterEffect && asked.key.is_none() => {
-                    Reply::Answer(failed(hub, &ApiError::internal(), &asked.request_id).into())
+                Some(fault) if fault.kind == TimeoutAfterEffect => Reply::Silence(fault.delay_time()),
+                Some(fault) if fault.kind == ServerErrorAfterEffect && api_request.key.is_none() => {
+                    Reply::StoredResponse(failed(simulation, &ApiError::internal(), &api_request.request_id).into())
                 }
-                _ => Reply::Answer(given),
+                _ => Reply::StoredResponse(given),
             }
         }
     }
 }
 
 /// Does what is asked, once for each idempotency key.
-async fn once(hub: &Hub, asked: &Asked, fault: Option<&RequestFault>) -> Given {
-    let params = match form::parse(if asked.method == "POST" { &asked.body } else { &asked.query }) {
+async fn execute_idempotently(
+    simulation: &Simulation,
+    api_request: &ApiRequest,
+    fault: Option<&RequestFault>,
+) -> PreparedResponse {
+    let params = match form::parse(if api_request.method == "POST" { &api_request.body } else { &api_request.query }) {
         Ok(params) => params,
-        Err(error) => return failed(hub, &error, &asked.request_id).into(),
+        Err(error) => return failed(simulation, &error, &api_request.request_id).into(),
     };
-    if let Some(key) = &asked.key {
-        let request = format!("{} {} {}", asked.method, asked.path, Value::Object(params.clone()));
-        match hub.read().keys.begin(key, &request, now_ms() / 1_000) {
+    if let Some(key) = &api_request.key {
+        let request = format!("{} {} {}", api_request.method, api_request.path, Value::Object(params.clone()));
+        match simulation.read().keys.begin(key, &request, now_ms() / 1_000) {
             Ok(None) => {}
             Ok(Some(answer)) => {
                 let original = Some(answer.request_id.clone());
-                return Given { original, ..answer.into() };
+                return PreparedResponse { original, ..answer.into() };
             }
-            Err(error) => return failed(hub, &error, &asked.request_id).into(),
+            Err(error) => return failed(simulation, &error, &api_request.request_id).into(),
         }
     }
     if let Some(fault) = fault.filter(|fault| fault.kind == RequestFaultKind::Slow) {
-        tokio::time::sleep(fault.hangs_for()).await;
+        tokio::time::sleep(fault.delay_time()).await;
     }
-    execute(hub, asked, &Params::new(params), fault.map(|fault| fault.kind)).into()
+    execute(simulation, api_request, &Params::new(params), fault.map(|fault| fault.kind)).into()
 }
 
 /// The effect and what the key remembers of it are one change.
-fn execute(hub: &Hub, asked: &Asked, params: &Params, fault: Option<RequestFaultKind>) -> Answer {
-    let call = Call { method: &asked.method, path: asked.path.strip_prefix("/v1").unwrap_or(&asked.path), params };
-    let cause = Cause { now_ms: now_ms(), request_id: Some(asked.request_id.clone()), key: asked.key.clone() };
+fn execute(
+    simulation: &Simulation,
+    api_request: &ApiRequest,
+    params: &Params,
+    fault: Option<RequestFaultKind>,
+) -> StoredResponse {
+    let call = Call {
+        method: &api_request.method,
+        path: api_request.path.strip_prefix("/v1").unwrap_or(&api_request.path),
+        params,
+    };
+    let cause =
+        Cause { now_ms: now_ms(), request_id: Some(api_request.request_id.clone()), key: api_request.key.clone() };
     let work = |state: &mut crate::state::State| {
         let result = match fault {
             Some(RequestFaultKind::ServerErrorKept) => Err(ApiError::internal()),
-            Some(RequestFaultKind::ServerErrorAfterEffect) if asked.key.is_some() => {
+            Some(RequestFaultKind::ServerErrorAfterEffect) if api_request.key.is_some() => {
                 let done = api::answer(state, &cause, &call);
                 done.and_then(|_| Err(ApiError::internal()))
             }
             _ => api::answer(state, &cause, &call),
         };
         let (answer, kept) = match result {
-            Ok(body) => (Answer { status: 200, body: body.to_string(), request_id: asked.request_id.clone() }, true),
-            Err(error) => (failed(hub, &error, &asked.request_id), error.kept),
+            Ok(body) => (
+                StoredResponse { status: 200, body: body.to_string(), request_id: api_request.request_id.clone() },
+                true,
+            ),
+            Err(error) => (failed(simulation, &error, &api_request.request_id), error.kept),
         };
-        match &asked.key {
+        match &api_request.key {
             Some(key) if kept => state.keys.keep(key, answer.clone()),
             Some(key) => state.keys.forget(key),
             None => {}
@@ -199,10 +220,15 @@ fn execute(hub: &Hub, asked: &Asked, params: &Params, fault: Option<RequestFault
         answer
     };
     // Only requests that may change something count as a change.
-    if asked.method == "POST" { hub.change(work) } else { work(&mut hub.read()) }
+    if api_request.method == "POST" { simulation.change(work) } else { work(&mut simulation.read()) }
 }
 
-fn respond(given: Given, request_id: &str, version: Option<HeaderValue>, key: Option<String>) -> Response<Body> {
+fn respond(
+    given: PreparedResponse,
+    request_id: &str,
+    version: Option<HeaderValue>,
+    key: Option<String>,
+) -> Response<Body> {
     let replayed = given.original.is_some();
     let should_retry = matches!(given.answer.status, 409 | 429).then_some("true");
     let retry_after = given.retry_after_s.map(|seconds| seconds.to_string());
@@ -227,8 +253,8 @@ fn respond(given: Given, request_id: &str, version: Option<HeaderValue>, key: Op
     response
 }
 
-fn cut() -> Response<Body> {
+fn abort_connection() -> Response<Body> {
     let mut response = Response::new(Body::empty());
-    response.extensions_mut().insert(Cut);
+    response.extensions_mut().insert(AbortConnection);
     response
 }

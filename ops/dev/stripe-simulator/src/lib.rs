@@ -10,34 +10,34 @@
 
 mod api;
 mod control;
+mod control_api;
 mod error;
-mod faults;
+mod fault_injection;
 mod form;
 mod http;
-mod hub;
 mod ids;
 mod objects;
 mod pages;
 mod params;
 mod serve;
-mod sim;
+mod simulation;
 mod state;
 mod store;
 mod table;
 mod webhooks;
 
-pub use control::{Control, Refused};
-pub use faults::{Faults, RequestFault, RequestFaultKind, WebhookFaults};
+pub use control::{Control, ControlError};
+pub use fault_injection::{FaultInjection, RequestFault, RequestFaultKind, WebhookFaults};
 pub use objects::event::API_VERSION;
 pub use state::checkout::PayOutcome;
 pub use state::effects::{Counts, EffectsReport};
-pub use state::refunding::RefundOutcome;
+pub use state::refunds::RefundOutcome;
 pub use webhooks::{DeliveryAttempt, Endpoint};
 
 use anyhow::{Context, Result, bail};
 use axum::Router;
 use axum::routing::any;
-use hub::{Hub, now_ms};
+use simulation::{Simulation, now_ms};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -77,7 +77,7 @@ impl Default for SimulatorOptions {
 pub struct Simulator {
     listener: TcpListener,
     addr: SocketAddr,
-    hub: Arc<Hub>,
+    simulation: Arc<Simulation>,
     store: Option<PathBuf>,
 }
 
@@ -101,9 +101,9 @@ impl Simulator {
             .map_or_else(|| format!("http://{addr}"), |base| base.as_str().trim_end_matches('/').to_owned());
         state.endpoints = options.endpoints.len();
         let hosts = ["localhost", "127.0.0.1", "[::1]"].map(str::to_owned).into_iter().chain(host).collect();
-        let hub = Hub::new(state, webhooks::Webhooks::new(options.endpoints)?, options.account, hosts);
-        hub.send_unsent();
-        Ok(Self { listener, addr, hub: Arc::new(hub), store: options.store })
+        let simulation = Simulation::new(state, webhooks::Webhooks::new(options.endpoints)?, options.account, hosts);
+        simulation.send_unsent();
+        Ok(Self { listener, addr, simulation: Arc::new(simulation), store: options.store })
     }
 
     /// Where it listens.
@@ -113,7 +113,7 @@ impl Simulator {
 
     /// Plays guests, banks and staff; sets faults; counts effects.
     pub fn handle(&self) -> Control {
-        Control::new(self.hub.clone())
+        Control::new(self.simulation.clone())
     }
 
     /// Serves until `stop`, then writes what is to be kept.
@@ -121,24 +121,24 @@ impl Simulator {
     /// # Errors
     /// When the state cannot be written at the end.
     pub async fn run(self, stop: CancellationToken) -> Result<()> {
-        let router = Router::new().route("/v1/{*path}", any(http::v1)).with_state(self.hub.clone());
+        let router = Router::new().route("/v1/{*path}", any(http::v1)).with_state(self.simulation.clone());
         let router = pages::guard(
-            router.merge(pages::router(self.hub.clone())).merge(sim::router(self.handle())),
-            self.hub.clone(),
+            router.merge(pages::router(self.simulation.clone())).merge(control_api::router(self.handle())),
+            self.simulation.clone(),
         );
         // What is kept is written last, after the last request.
         let served = CancellationToken::new();
         let working = async {
             tokio::join!(
                 serve::serve(self.listener, router, stop.clone()),
-                hub::deliver(self.hub.clone(), stop.clone()),
-                pass_time(&self.hub, &stop)
+                simulation::deliver(self.simulation.clone(), stop.clone()),
+                advance_time(&self.simulation, &stop)
             );
             served.cancel();
         };
         let keeping = async {
             match self.store {
-                Some(folder) => store::keep(self.hub.clone(), folder, served.clone()).await,
+                Some(folder) => store::keep(self.simulation.clone(), folder, served.clone()).await,
                 None => Ok(()),
             }
         };
@@ -147,11 +147,11 @@ impl Simulator {
 }
 
 /// Lets sessions expire and banks answer.
-async fn pass_time(hub: &Hub, stop: &CancellationToken) {
+async fn advance_time(simulation: &Simulation, stop: &CancellationToken) {
     while tokio::time::timeout(TICK, stop.cancelled()).await.is_err() {
         let now_ms = now_ms();
-        if hub.read().is_due(now_ms) {
-            hub.change(|state| state.pass_time(now_ms));
+        if simulation.read().is_due(now_ms) {
+            simulation.change(|state| state.advance_time(now_ms));
         }
     }
 }

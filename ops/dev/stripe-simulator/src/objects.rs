@@ -79,7 +79,7 @@ pub(crate) fn shown(amount: i64, currency: &str) -> String {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn amounts_are_shown_with_the_digits_of_their_currency() {
+    fn amounts_are_formatted_by_currency() {
         let shown = |amount, currency| super::shown(amount, currency);
         assert_eq!(
             [shown(1_250, "cad"), shown(-5, "eur"), shown(900, "jpy"), shown(1_001, "kwd")],

@@ -2,10 +2,10 @@
 //! everything that a request brought is escaped; nobody else's page may use these.
 
 mod checkout;
-mod desk;
+mod dashboard;
 
-use crate::control::Refused;
-use crate::hub::Hub;
+use crate::control::ControlError;
+use crate::simulation::Simulation;
 use askama::Template;
 use axum::Router;
 use axum::extract::{Request, State};
@@ -21,24 +21,24 @@ const POLICY: &str =
     "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /// Every page.
-pub(crate) fn router(hub: Arc<Hub>) -> Router {
+pub(crate) fn router(simulation: Arc<Simulation>) -> Router {
     Router::new()
-        .route("/", get(desk::show).post(desk::act))
+        .route("/", get(dashboard::show).post(dashboard::act))
         .route("/style.css", get(style))
         .route("/pay/{session}", get(checkout::show).post(checkout::pay))
         .route("/pay/intent/{intent}", get(checkout::show_intent))
         .route("/pay/intent/{intent}/confirm", post(checkout::pay_intent))
         .route("/receipts/{charge}", get(checkout::receipt))
-        .with_state(hub)
+        .with_state(simulation)
 }
 
 /// Guards every route: a page elsewhere could point a name of its own at this machine, or send a form here.
-pub(crate) fn guard(router: Router, hub: Arc<Hub>) -> Router {
-    router.layer(from_fn_with_state(hub, local_only))
+pub(crate) fn guard(router: Router, simulation: Arc<Simulation>) -> Router {
+    router.layer(from_fn_with_state(simulation, local_only))
 }
 
-async fn local_only(State(hub): State<Arc<Hub>>, request: Request, next: Next) -> Response {
-    if !hub.hosts.iter().any(|host| host == host_of(request.headers())) {
+async fn local_only(State(simulation): State<Arc<Simulation>>, request: Request, next: Next) -> Response {
+    if !simulation.hosts.iter().any(|host| host == host_of(request.headers())) {
         return (StatusCode::FORBIDDEN, "the Stripe simulator answers to the name it was given only\n").into_response();
     }
     if request.headers().get("sec-fetch-site").is_some_and(|site| site == "cross-site") && request.method() != "GET" {
@@ -87,7 +87,7 @@ fn note(title: &str, text: &str) -> Response {
     page(&Note { title: title.to_owned(), text: text.to_owned(), link: None })
 }
 
-fn refused(refused: &Refused) -> Response {
+fn refused(refused: &ControlError) -> Response {
     let status = StatusCode::from_u16(refused.status).unwrap_or(StatusCode::BAD_REQUEST);
     (status, note("That cannot be", &refused.message)).into_response()
 }

@@ -1,6 +1,6 @@
-//! Accepting connections. An answer that is marked [`Cut`] is not sent: its connection closes without a word.
+//! Accepting connections. An answer that is marked [`AbortConnection`] is not sent: its connection closes without a word.
 
-use crate::http::Cut;
+use crate::http::AbortConnection;
 use axum::Router;
 use hyper::Request;
 use hyper::body::Incoming;
@@ -64,8 +64,8 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, stop: Cancellat
 
 async fn answer(router: Router, request: Request<Incoming>) -> std::io::Result<axum::response::Response> {
     let response = router.oneshot(request).await.unwrap_or_else(|never: Infallible| match never {});
-    match response.extensions().get::<Cut>() {
-        Some(Cut) => Err(std::io::Error::other("no answer, as was asked for")),
+    match response.extensions().get::<AbortConnection>() {
+        Some(AbortConnection) => Err(std::io::Error::other("no answer, as was asked for")),
         None => Ok(response),
     }
 }

@@ -2,12 +2,12 @@
 //! when and hands on the events that come out. One lock guards it, and every change happens whole under that lock.
 
 pub(crate) mod checkout;
-pub(crate) mod disputing;
+pub(crate) mod disputes;
 pub(crate) mod effects;
-pub(crate) mod keys;
-pub(crate) mod later;
+pub(crate) mod idempotency_keys;
 pub(crate) mod payments;
-pub(crate) mod refunding;
+pub(crate) mod refunds;
+pub(crate) mod scheduled;
 
 use crate::error::ApiError;
 use crate::ids;
@@ -20,9 +20,9 @@ use crate::objects::refund::Refund;
 use crate::objects::session::Session;
 use crate::table::Table;
 use effects::Effects;
-use keys::Keys;
-use later::Later;
-use refunding::RefundOutcome;
+use idempotency_keys::IdempotencyKeys;
+use refunds::RefundOutcome;
+use scheduled::ScheduledResults;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::{BTreeSet, VecDeque};
@@ -38,7 +38,7 @@ pub(crate) struct Cause {
 
 impl Cause {
     /// Not a request: a guest, a bank, time.
-    pub(crate) fn outside(now_ms: i64) -> Self {
+    pub(crate) fn external(now_ms: i64) -> Self {
         Self { now_ms, request_id: None, key: None }
     }
 
@@ -58,12 +58,12 @@ pub(crate) struct State {
     pub(crate) disputes: Table<Dispute>,
     pub(crate) balance: Table<BalanceTransaction>,
     pub(crate) events: Table<Event>,
-    pub(crate) keys: Keys,
+    pub(crate) keys: IdempotencyKeys,
     pub(crate) effects: Effects,
     /// Open sessions by when they expire.
     pub(crate) expiring: BTreeSet<(i64, String)>,
     /// What happens by itself.
-    pub(crate) later: Later,
+    pub(crate) later: ScheduledResults,
     /// How the next refunds go, first to come first.
     pub(crate) refund_outcomes: VecDeque<RefundOutcome>,
     /// Where the pages are, without a slash at its end.

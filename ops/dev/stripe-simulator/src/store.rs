@@ -1,7 +1,7 @@
 //! The state in a file, so that a restart forgets nothing. Written beside and renamed: a crash leaves the last one
 //! whole.
 
-use crate::hub::Hub;
+use crate::simulation::Simulation;
 use crate::state::State;
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
@@ -28,14 +28,15 @@ pub(crate) fn load(folder: &Path) -> Result<State> {
 }
 
 /// Writes the state when it changed, until `stop`, and once more then.
-pub(crate) async fn keep(hub: Arc<Hub>, folder: PathBuf, stop: CancellationToken) -> Result<()> {
+pub(crate) async fn keep(simulation: Arc<Simulation>, folder: PathBuf, stop: CancellationToken) -> Result<()> {
     let mut written = 0;
     loop {
         let stopped = tokio::time::timeout(EVERY, stop.cancelled()).await.is_ok();
-        let version = hub.read().version;
+        let version = simulation.read().version;
         if version != written {
-            let (hub, folder) = (hub.clone(), folder.clone());
-            let saved = tokio::task::spawn_blocking(move || save(&hub, &folder)).await.context("writing the state")?;
+            let (simulation, folder) = (simulation.clone(), folder.clone());
+            let saved =
+                tokio::task::spawn_blocking(move || save(&simulation, &folder)).await.context("writing the state")?;
             match saved {
                 Ok(()) => written = version,
                 Err(error) if stopped => return Err(error),
@@ -50,8 +51,8 @@ pub(crate) async fn keep(hub: Arc<Hub>, folder: PathBuf, stop: CancellationToken
     }
 }
 
-fn save(hub: &Hub, folder: &Path) -> Result<()> {
-    let bytes = serde_json::to_vec(&*hub.read()).context("encoding the state")?;
+fn save(simulation: &Simulation, folder: &Path) -> Result<()> {
+    let bytes = serde_json::to_vec(&*simulation.read()).context("encoding the state")?;
     let (path, beside) = (folder.join(FILE), folder.join(format!("{FILE}.new")));
     std::fs::write(&beside, bytes).with_context(|| format!("writing {}", beside.display()))?;
     std::fs::rename(&beside, &path).with_context(|| format!("renaming to {}", path.display()))

@@ -4,7 +4,7 @@
 mod queue;
 mod signature;
 
-use crate::faults::{MAX_DUPLICATES, WebhookFaults};
+use crate::fault_injection::{MAX_DUPLICATES, WebhookFaults};
 use crate::objects::event::Event;
 use anyhow::{Context, Result};
 use queue::{Delivery, Next, Queue};
@@ -139,8 +139,8 @@ impl Webhooks {
         self.queue.outstanding()
     }
 
-    pub(crate) async fn until_quiet(&self) {
-        self.queue.until_quiet().await;
+    pub(crate) async fn until_idle(&self) {
+        self.queue.until_idle().await;
     }
 
     /// Looks again at what is due.
@@ -241,7 +241,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn pauses_grow_and_end() {
+    fn retry_pauses_grow_up_to_a_limit() {
         assert_eq!([1, 2, 3].map(pause_after), [200, 400, 800].map(Duration::from_millis));
         assert_eq!(pause_after(MAX_ATTEMPTS), LONGEST_PAUSE);
         let all: Duration = (1..MAX_ATTEMPTS).map(pause_after).sum();

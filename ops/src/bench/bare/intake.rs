@@ -58,7 +58,7 @@ async fn publish(State(bare): State<Arc<Bare>>, _request: Bytes) -> Response {
     let key = bare.keys.get(turn).cloned().unwrap_or_default();
     match bare
         .publisher
-        .publish(Outgoing::raw(Target::Commands, key, id, "bench.bare.v1", bare.body.clone()).correlated(id))
+        .publish(Outgoing::raw(Target::Commands, key, id, "bench.bare.v1", bare.body.clone()).with_correlation_id(id))
         .await
     {
         Ok(()) => (StatusCode::ACCEPTED, [(header::CONTENT_TYPE, "application/json")], ANSWER).into_response(),

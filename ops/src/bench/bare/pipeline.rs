@@ -1,6 +1,6 @@
 //! Consume, publish with confirms, acknowledge: what every worker does at least.
 
-use crate::bench::corner::Corner;
+use crate::bench::namespace::Namespace;
 use anyhow::{Result, bail};
 use bytes::Bytes;
 use pvt_messaging::{Ack, Delivery, Outgoing, Publisher, Subscriber, Subscription, Target};
@@ -16,15 +16,15 @@ const PREFETCH: u16 = 600;
 /// For all of it.
 const LIMIT: Duration = Duration::from_secs(120);
 const READY_LIMIT: Duration = Duration::from_secs(20);
-const LOOK_EVERY: Duration = Duration::from_millis(10);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 
 /// Messages per second through all booking queues into one queue of events.
 #[allow(clippy::cast_precision_loss)] // far below 2^52
-pub(crate) async fn measure(corner: &Corner, messages: u64, body_bytes: usize) -> Result<f64> {
-    let topology = corner.topology();
-    let publisher = Publisher::start(&corner.urls().amqp, topology.clone(), "bare pipeline");
-    let subscriber = Subscriber::start(&corner.urls().amqp, topology.clone(), "bare pipeline");
+pub(crate) async fn measure(namespace: &Namespace, messages: u64, body_bytes: usize) -> Result<f64> {
+    let topology = namespace.topology();
+    let publisher = Publisher::start(&namespace.urls().amqp, topology.clone(), "bare pipeline");
+    let subscriber = Subscriber::start(&namespace.urls().amqp, topology.clone(), "bare pipeline");
     wait_for(&publisher).await?;
     fill(&publisher, messages, body_bytes, topology.partitions()).await?;
     let mut lines = JoinSet::new();
@@ -47,7 +47,7 @@ pub(crate) async fn measure(corner: &Corner, messages: u64, body_bytes: usize) -
     let rate = messages as f64 / begun.elapsed().as_secs_f64();
     subscriber.close(CLOSE_LIMIT).await;
     publisher.close(CLOSE_LIMIT).await;
-    corner.purge("analytics").await?;
+    namespace.purge("analytics").await?;
     Ok(rate)
 }
 
@@ -57,7 +57,7 @@ async fn wait_for(publisher: &Publisher) -> Result<()> {
         if Instant::now() > deadline {
             bail!("the broker does not answer");
         }
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
     Ok(())
 }
@@ -77,10 +77,10 @@ async fn fill(publisher: &Publisher, messages: u64, body_bytes: usize, partition
 
 /// Moves one queue's messages until none is left anywhere.
 async fn pass_on(mut subscription: Subscription, publisher: Publisher, left: Arc<AtomicU64>) -> Result<()> {
-    let acks = subscription.acks();
+    let acker = subscription.acker();
     while left.load(Ordering::Acquire) > 0 {
         // The last messages may be another queue's.
-        let Ok(first) = tokio::time::timeout(LOOK_EVERY, subscription.next()).await else { continue };
+        let Ok(first) = tokio::time::timeout(POLL_INTERVAL, subscription.next()).await else { continue };
         let mut batch = vec![first?];
         while batch.len() < BATCH {
             match subscription.try_next()? {
@@ -91,7 +91,7 @@ async fn pass_on(mut subscription: Subscription, publisher: Publisher, left: Arc
         let events: Vec<Outgoing> = batch.iter().map(event).collect();
         publisher.publish_all(&events).await?;
         let tag = batch.last().map_or(0, |delivery| delivery.tag);
-        acks.send(&[Ack { tag, multiple: true }]).await?;
+        acker.send(&[Ack { tag, multiple: true }]).await?;
         left.fetch_sub(u64::try_from(batch.len())?, Ordering::AcqRel);
     }
     Ok(())

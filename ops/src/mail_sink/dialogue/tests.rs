@@ -43,7 +43,7 @@ fn codes(input: &str) -> Vec<String> {
 const OPENING: &str = "EHLO me\r\nMAIL FROM:<a@pvt.test>\r\nRCPT TO:<ada@example.com>\r\nDATA\r\n";
 
 #[test]
-fn a_letter_goes_through_in_pieces_of_any_size() {
+fn mail_is_accepted_in_chunks_of_any_size() {
     let input = format!("{OPENING}Subject: x\r\n\r\n..dot\r\n.\r\nQUIT\r\n");
     for piece in [1, 2, 3, 7, 1_000] {
         let (codes, mails) = talk(input.as_bytes(), piece);
@@ -58,7 +58,7 @@ fn a_letter_goes_through_in_pieces_of_any_size() {
 }
 
 #[test]
-fn only_crlf_dot_crlf_ends_a_letter() {
+fn only_crlf_dot_crlf_ends_a_message() {
     let input = format!("{OPENING}one\n.\nMAIL FROM:<x@y.z>\r\n.\n.\r\r\n\r\n.\r\n");
     let (codes, mails) = talk(input.as_bytes(), usize::MAX);
     assert_eq!(codes, ["250", "250", "250", "354", "250"]);
@@ -67,7 +67,7 @@ fn only_crlf_dot_crlf_ends_a_letter() {
 }
 
 #[test]
-fn commands_out_of_order_are_refused_and_the_session_goes_on() {
+fn out_of_order_commands_are_refused_and_session_continues() {
     assert_eq!(
         codes("MAIL FROM:<a@b.c>\r\nRCPT TO:<a@b.c>\r\nDATA\r\nEHLO\r\nNOOP\r\nWHAT\r\n"),
         ["503", "503", "503", "501", "250", "502"]
@@ -79,7 +79,7 @@ fn commands_out_of_order_are_refused_and_the_session_goes_on() {
 }
 
 #[test]
-fn addresses_are_read_strictly() {
+fn addresses_are_parsed_strictly() {
     let rcpt = |text: &str| codes(&format!("EHLO me\r\nMAIL FROM:<a@b.c>\r\n{text}\r\n"))[2].clone();
     assert_eq!(rcpt("rcpt to:<ada@example.com>"), "250");
     assert_eq!(rcpt("RCPT TO: <ada@example.com> NOTIFY=NEVER"), "250");
@@ -97,7 +97,7 @@ fn addresses_are_read_strictly() {
 }
 
 #[test]
-fn what_is_too_large_is_refused() {
+fn oversized_messages_and_lines_are_refused() {
     assert_eq!(codes(&format!("EHLO me\r\nMAIL FROM:<a@b.c> SIZE={}\r\n", MAX_MESSAGE_BYTES + 1)), ["250", "552"]);
     let line = format!("{}\r\n", "x".repeat(998));
     let input = format!("{OPENING}{}.\r\nNOOP\r\n", line.repeat(MAX_MESSAGE_BYTES / line.len() + 1));
@@ -107,19 +107,19 @@ fn what_is_too_large_is_refused() {
 }
 
 #[test]
-fn a_client_that_makes_no_sense_is_sent_away() {
+fn session_closes_after_too_many_errors() {
     assert_eq!(codes(&"WHAT\r\n".repeat(50)).last().map(String::as_str), Some("421"));
 }
 
 proptest! {
     #[test]
-    fn any_bytes_in_any_pieces_are_survived(input in proptest::collection::vec(any::<u8>(), 0..4_000),
+    fn arbitrary_input_does_not_panic(input in proptest::collection::vec(any::<u8>(), 0..4_000),
         piece in 1_usize..500) {
         talk(&input, piece);
     }
 
     #[test]
-    fn any_order_of_commands_is_survived(
+    fn replies_do_not_depend_on_chunking(
         commands in proptest::collection::vec(prop_oneof![
             Just("EHLO me"), Just("HELO me"), Just("MAIL FROM:<a@b.c>"), Just("MAIL FROM:<>"), Just("RCPT TO:<a@b.c>"),
                 Just("DATA"), Just("RSET"),
@@ -132,7 +132,7 @@ proptest! {
     }
 
     #[test]
-    fn every_text_arrives_as_it_was_sent(lines in proptest::collection::vec("[ -~]{0,60}", 0..30),
+    fn dot_stuffing_round_trips(lines in proptest::collection::vec("[ -~]{0,60}", 0..30),
         piece in 1_usize..200) {
         let stuffed: String = lines.iter().map(|line| format!("{}{line}\r\n",
             if line.starts_with('.') { "." } else { "" })).collect();

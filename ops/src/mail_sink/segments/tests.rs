@@ -33,7 +33,7 @@ fn texts(store: &MailStore) -> Vec<String> {
 }
 
 #[test]
-fn what_was_kept_is_there_after_a_restart() {
+fn mails_survive_restart() {
     let folder = Folder::new();
     let store = open(&folder.0);
     keep(&store, "one\n{\"n\":9}\n");
@@ -45,7 +45,7 @@ fn what_was_kept_is_there_after_a_restart() {
 }
 
 #[test]
-fn a_torn_end_is_cut_off_and_the_rest_stays() {
+fn torn_record_is_truncated() {
     let folder = Folder::new();
     let store = open(&folder.0);
     keep(&store, "one");
@@ -66,7 +66,7 @@ fn a_torn_end_is_cut_off_and_the_rest_stays() {
 }
 
 #[test]
-fn clearing_keeps_the_count() {
+fn clearing_keeps_accepted_count() {
     let folder = Folder::new();
     let store = open(&folder.0);
     keep(&store, "one");

@@ -41,30 +41,33 @@ mod tests {
     use crate::fixtures::{hostel, stay};
     use crate::inventory::{DormGender, Inventory};
 
-    fn house() -> Inventory {
-        let mut house = hostel();
-        (house.room_types[0].gender, house.room_types[0].minimum_age, house.room_types[0].max_group) =
+    fn inventory() -> Inventory {
+        let mut inventory = hostel();
+        (inventory.room_types[0].gender, inventory.room_types[0].minimum_age, inventory.room_types[0].max_group) =
             (DormGender::Female, Some(18), Some(4));
-        house
+        inventory
     }
 
-    fn asked(gender: Option<PartyGender>, youngest_age: Option<u8>, guests: u32) -> StayRequest {
+    fn requested(gender: Option<PartyGender>, youngest_age: Option<u8>, guests: u32) -> StayRequest {
         StayRequest { gender, youngest_age, ..stay("dorm-6-mixed", "2027-01-10", "2027-01-12", guests) }
     }
 
     #[test]
-    fn only_what_was_declared_counts() {
-        let house = house();
-        assert_eq!(check_party(&house, &[asked(None, None, 2)]), Ok(()));
-        assert_eq!(check_party(&house, &[asked(Some(PartyGender::Female), Some(18), 2)]), Ok(()));
-        assert_eq!(check_party(&house, &[asked(Some(PartyGender::Mixed), None, 2)]), Err(Rejection::Gender));
-        assert_eq!(check_party(&house, &[asked(Some(PartyGender::Male), None, 2)]), Err(Rejection::Gender));
-        assert_eq!(check_party(&house, &[asked(None, Some(17), 2)]), Err(Rejection::Age));
+    fn only_declared_gender_and_age_count() {
+        let inventory = inventory();
+        assert_eq!(check_party(&inventory, &[requested(None, None, 2)]), Ok(()));
+        assert_eq!(check_party(&inventory, &[requested(Some(PartyGender::Female), Some(18), 2)]), Ok(()));
+        assert_eq!(check_party(&inventory, &[requested(Some(PartyGender::Mixed), None, 2)]), Err(Rejection::Gender));
+        assert_eq!(check_party(&inventory, &[requested(Some(PartyGender::Male), None, 2)]), Err(Rejection::Gender));
+        assert_eq!(check_party(&inventory, &[requested(None, Some(17), 2)]), Err(Rejection::Age));
     }
 
     #[test]
-    fn a_group_is_counted_over_all_its_stays_of_a_type() {
-        assert_eq!(check_party(&house(), &[asked(None, None, 2), asked(None, None, 2)]), Ok(()));
-        assert_eq!(check_party(&house(), &[asked(None, None, 3), asked(None, None, 2)]), Err(Rejection::OverCapacity));
+    fn group_size_counts_all_stays_of_a_room_type() {
+        assert_eq!(check_party(&inventory(), &[requested(None, None, 2), requested(None, None, 2)]), Ok(()));
+        assert_eq!(
+            check_party(&inventory(), &[requested(None, None, 3), requested(None, None, 2)]),
+            Err(Rejection::OverCapacity)
+        );
     }
 }

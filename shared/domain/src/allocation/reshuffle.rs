@@ -5,7 +5,7 @@
 //! those do not do, everything that may move is seated anew.
 
 use super::sweep::seat;
-use crate::view::{Row, Span};
+use crate::grid::{Row, Span};
 
 /// Most moves that are tried one by one before everything is seated anew.
 const FEW_MOVES: usize = 3;
@@ -27,7 +27,7 @@ pub struct Item {
 
 /// Units and who wants them.
 #[derive(Debug, Clone, Default)]
-pub struct Puzzle {
+pub struct ReshuffleProblem {
     /// Number of beds of each unit.
     pub units: Vec<usize>,
     /// What cannot be moved, by unit.
@@ -36,7 +36,7 @@ pub struct Puzzle {
     pub items: Vec<Item>,
 }
 
-impl Puzzle {
+impl ReshuffleProblem {
     /// Whether the unit is large enough for the item and not promised to somebody on its nights.
     pub(super) fn can_hold(&self, unit: usize, item: &Item) -> bool {
         self.units[unit] >= item.beds && !self.fixed[unit].overlaps(&item.span)
@@ -92,7 +92,7 @@ const FREE: usize = usize::MAX;
 
 /// The search for few moves: whoever is placed may push others out, who are placed in turn.
 struct FewMoves<'a> {
-    puzzle: &'a Puzzle,
+    problem: &'a ReshuffleProblem,
     seats: Vec<Option<usize>>,
     /// Who has which unit on which night, from `first` on: unit by unit.
     guests: Vec<usize>,
@@ -104,21 +104,21 @@ struct FewMoves<'a> {
 }
 
 impl<'a> FewMoves<'a> {
-    fn search(puzzle: &'a Puzzle) -> Option<Vec<usize>> {
-        let first = puzzle.items.iter().map(|item| item.span.first()).min()?;
-        let nights = puzzle.items.iter().map(|item| item.span.end()).max()? - first;
-        let guests = vec![FREE; nights * puzzle.units.len()];
+    fn search(problem: &'a ReshuffleProblem) -> Option<Vec<usize>> {
+        let first = problem.items.iter().map(|item| item.span.first()).min()?;
+        let nights = problem.items.iter().map(|item| item.span.end()).max()? - first;
+        let guests = vec![FREE; nights * problem.units.len()];
         let mut few = Self {
-            puzzle,
-            seats: vec![None; puzzle.items.len()],
+            problem,
+            seats: vec![None; problem.items.len()],
             guests,
             first,
             nights,
-            settled: vec![false; puzzle.items.len()],
+            settled: vec![false; problem.items.len()],
             steps: 0,
         };
         let mut homeless = Vec::new();
-        for (index, item) in puzzle.items.iter().enumerate() {
+        for (index, item) in problem.items.iter().enumerate() {
             match item.home {
                 Some(home) => few.seat(index, home),
                 None => homeless.push(index),
@@ -128,7 +128,7 @@ impl<'a> FewMoves<'a> {
     }
 
     fn fill(&mut self, index: usize, unit: usize, guest: usize) {
-        let span = &self.puzzle.items[index].span;
+        let span = &self.problem.items[index].span;
         let row = unit * self.nights;
         self.guests[row + span.first() - self.first..row + span.end() - self.first].fill(guest);
     }
@@ -171,14 +171,14 @@ impl<'a> FewMoves<'a> {
     /// Units for an item with whom it would push out, fewest first. Going back home would be no move at all, and never
     /// helps.
     fn options(&self, index: usize, moves: usize) -> Vec<(usize, Vec<usize>)> {
-        let wanted = &self.puzzle.items[index];
+        let wanted = &self.problem.items[index];
         let mut options: Vec<(usize, Vec<usize>)> = Vec::new();
-        for unit in (0..self.puzzle.units.len())
-            .filter(|unit| wanted.home != Some(*unit) && self.puzzle.can_hold(*unit, wanted))
+        for unit in (0..self.problem.units.len())
+            .filter(|unit| wanted.home != Some(*unit) && self.problem.can_hold(*unit, wanted))
         {
             options.extend(self.pushed_out(unit, &wanted.span, moves).map(|pushed| (unit, pushed)));
         }
-        options.sort_by_key(|(unit, pushed)| (pushed.len(), self.puzzle.units[*unit], *unit));
+        options.sort_by_key(|(unit, pushed)| (pushed.len(), self.problem.units[*unit], *unit));
         options
     }
 

@@ -4,7 +4,7 @@
 //! ones a choice can lead nowhere; then the sweep goes back, remembering which situations it has seen fail, up to a
 //! bound on its steps.
 
-use super::reshuffle::{Item, Puzzle};
+use super::reshuffle::{Item, ReshuffleProblem};
 use std::collections::HashSet;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
@@ -21,17 +21,17 @@ struct Level {
 }
 
 /// A unit for each item, or `None` when there is no way or `steps` choices were not enough to find one.
-pub(super) fn seat(puzzle: &Puzzle, steps: usize) -> Option<Vec<usize>> {
-    let mut by_arrival: Vec<usize> = (0..puzzle.items.len()).collect();
+pub(super) fn seat(problem: &ReshuffleProblem, steps: usize) -> Option<Vec<usize>> {
+    let mut by_arrival: Vec<usize> = (0..problem.items.len()).collect();
     by_arrival.sort_by_key(|item| {
-        (puzzle.items[*item].span.first(), std::cmp::Reverse(puzzle.items[*item].span.end()), *item)
+        (problem.items[*item].span.first(), std::cmp::Reverse(problem.items[*item].span.end()), *item)
     });
-    let mut busy_until = vec![0_usize; puzzle.units.len()];
+    let mut busy_until = vec![0_usize; problem.units.len()];
     let mut failed: HashSet<u64> = HashSet::new();
     let mut levels: Vec<Level> = Vec::with_capacity(by_arrival.len());
     let mut steps_left = steps;
     while let Some(next) = by_arrival.get(levels.len()) {
-        let night = puzzle.items[*next].span.first();
+        let night = problem.items[*next].span.first();
         let hopeless = !failed.is_empty() && failed.contains(&situation(levels.len(), &busy_until, night));
         levels.push(if hopeless {
             Level { was_home: true, others: Some(Vec::new()), ..Level::default() }
@@ -41,12 +41,12 @@ pub(super) fn seat(puzzle: &Puzzle, steps: usize) -> Option<Vec<usize>> {
         // Take the next choice of the last stay that has one.
         loop {
             let depth = levels.len().checked_sub(1)?;
-            let item = &puzzle.items[by_arrival[depth]];
+            let item = &problem.items[by_arrival[depth]];
             let level = levels.last_mut()?;
             if let Some((unit, before)) = level.taken.take() {
                 busy_until[unit] = before;
             }
-            if let Some(unit) = level.next(puzzle, item, &busy_until) {
+            if let Some(unit) = level.next(problem, item, &busy_until) {
                 steps_left = steps_left.checked_sub(1)?;
                 level.taken = Some((unit, busy_until[unit]));
                 busy_until[unit] = item.span.end();
@@ -56,7 +56,7 @@ pub(super) fn seat(puzzle: &Puzzle, steps: usize) -> Option<Vec<usize>> {
             levels.pop();
         }
     }
-    let mut seats = vec![0; puzzle.items.len()];
+    let mut seats = vec![0; problem.items.len()];
     for (item, level) in by_arrival.iter().zip(&levels) {
         seats[*item] = level.taken?.0;
     }
@@ -64,18 +64,18 @@ pub(super) fn seat(puzzle: &Puzzle, steps: usize) -> Option<Vec<usize>> {
 }
 
 impl Level {
-    fn next(&mut self, puzzle: &Puzzle, item: &Item, busy_until: &[usize]) -> Option<usize> {
+    fn next(&mut self, problem: &ReshuffleProblem, item: &Item, busy_until: &[usize]) -> Option<usize> {
         if !std::mem::replace(&mut self.was_home, true)
-            && let Some(home) = item.home.filter(|home| is_open(puzzle, item, busy_until, *home))
+            && let Some(home) = item.home.filter(|home| is_open(problem, item, busy_until, *home))
         {
             return Some(home);
         }
-        self.others.get_or_insert_with(|| others(puzzle, item, busy_until)).pop()
+        self.others.get_or_insert_with(|| others(problem, item, busy_until)).pop()
     }
 }
 
-fn is_open(puzzle: &Puzzle, item: &Item, busy_until: &[usize], unit: usize) -> bool {
-    busy_until[unit] <= item.span.first() && puzzle.can_hold(unit, item)
+fn is_open(problem: &ReshuffleProblem, item: &Item, busy_until: &[usize], unit: usize) -> bool {
+    busy_until[unit] <= item.span.first() && problem.can_hold(unit, item)
 }
 
 /// What decides about everything that follows: who is next, and until when each unit is busy.
@@ -88,11 +88,11 @@ fn situation(depth: usize, busy_until: &[usize], night: usize) -> u64 {
 
 /// Units beside its home that can take the item, the best one last: the smallest that is free for the shortest time, so
 /// that others stay open for longer stays.
-fn others(puzzle: &Puzzle, item: &Item, busy_until: &[usize]) -> Vec<usize> {
+fn others(problem: &ReshuffleProblem, item: &Item, busy_until: &[usize]) -> Vec<usize> {
     let open =
-        (0..puzzle.units.len()).filter(|unit| item.home != Some(*unit) && is_open(puzzle, item, busy_until, *unit));
+        (0..problem.units.len()).filter(|unit| item.home != Some(*unit) && is_open(problem, item, busy_until, *unit));
     let mut units: Vec<(usize, usize, usize)> =
-        open.map(|unit| (puzzle.units[unit], puzzle.fixed[unit].free_run(item.span.end()), unit)).collect();
+        open.map(|unit| (problem.units[unit], problem.fixed[unit].free_run(item.span.end()), unit)).collect();
     units.sort_unstable_by(|a, b| b.cmp(a));
     units.into_iter().map(|(.., unit)| unit).collect()
 }

@@ -6,9 +6,9 @@
 use crate::booking::{Status, Stay};
 use crate::decide::MAX_REVISIONS;
 use crate::events::BookingEvent;
+use crate::grid::{OccupancyGrid, Span};
 use crate::ids::{BedId, BookingId, RoomTypeId};
 use crate::nights::Nights;
-use crate::view::{PropertyView, Span};
 use chrono::NaiveDate;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -40,9 +40,9 @@ struct Run {
 }
 
 impl Run {
-    fn of(view: &PropertyView, beds: &[BedId], nights: Nights) -> Option<Self> {
-        let span = view.clipped_span(nights)?;
-        let number = |bed: &BedId| u16::try_from(view.bed_number(bed)?).ok();
+    fn of(grid: &OccupancyGrid, beds: &[BedId], nights: Nights) -> Option<Self> {
+        let span = grid.clipped_span(nights)?;
+        let number = |bed: &BedId| u16::try_from(grid.bed_number(bed)?).ok();
         Some(Self {
             first: u16::try_from(span.first()).ok()?,
             end: u16::try_from(span.end()).ok()?,
@@ -58,9 +58,9 @@ impl Run {
         self.beds.iter().map(|bed| usize::from(*bed))
     }
 
-    fn draw(&self, view: &mut PropertyView) {
+    fn draw(&self, grid: &mut OccupancyGrid) {
         let span = self.span();
-        self.beds().for_each(|bed| view.take(bed, &span));
+        self.beds().for_each(|bed| grid.take(bed, &span));
     }
 }
 
@@ -84,27 +84,27 @@ struct Held {
 /// Who has which beds at one property.
 #[derive(Debug, Clone)]
 pub struct Occupancy {
-    empty: PropertyView,
-    view: PropertyView,
+    empty: OccupancyGrid,
+    grid: OccupancyGrid,
     held: BTreeMap<BookingId, Held>,
     blocked: Vec<Run>,
 }
 
 impl Occupancy {
     /// Nobody yet, in this empty house.
-    pub fn new(empty: PropertyView) -> Self {
-        Self { view: empty.clone(), empty, held: BTreeMap::new(), blocked: Vec::new() }
+    pub fn new(empty: OccupancyGrid) -> Self {
+        Self { grid: empty.clone(), empty, held: BTreeMap::new(), blocked: Vec::new() }
     }
 
     /// The nights as they are taken.
-    pub fn view(&self) -> &PropertyView {
-        &self.view
+    pub fn grid(&self) -> &OccupancyGrid {
+        &self.grid
     }
 
     /// These beds are not for sale on these nights.
     pub fn block(&mut self, beds: &[BedId], nights: Nights) {
         if let Some(run) = Run::of(&self.empty, beds, nights) {
-            run.draw(&mut self.view);
+            run.draw(&mut self.grid);
             self.blocked.push(run);
         }
     }
@@ -118,7 +118,7 @@ impl Occupancy {
         }
         let stays = if holding.status.holds_beds() { holding.stays } else { &[] };
         let stays: Box<[HeldStay]> = stays.iter().flat_map(|stay| self.held_stay(&holding, stay)).collect();
-        stays.iter().for_each(|stay| stay.run.draw(&mut self.view));
+        stays.iter().for_each(|stay| stay.run.draw(&mut self.grid));
         // What holds nothing is remembered too: an older event of it may still be on its way.
         if self.held.insert(holding.booking_id, Held { rev: holding.rev, stays }).is_some() {
             self.draw();
@@ -126,10 +126,10 @@ impl Occupancy {
     }
 
     fn draw(&mut self) {
-        let mut view = self.empty.clone();
+        let mut grid = self.empty.clone();
         let held = self.held.values().flat_map(|held| &held.stays).map(|stay| &stay.run);
-        held.chain(&self.blocked).for_each(|run| run.draw(&mut view));
-        self.view = view;
+        held.chain(&self.blocked).for_each(|run| run.draw(&mut grid));
+        self.grid = grid;
     }
 
     fn held_stay(&self, holding: &Holding<'_>, stay: &Stay) -> Vec<HeldStay> {
@@ -137,7 +137,7 @@ impl Occupancy {
             self.empty.inventory().room_types.iter().position(|room_type| room_type.id == stay.room_type_id);
         // A type that is no longer there has nobody to move, but its beds are as taken as before.
         let room_type = room_type.and_then(|index| u16::try_from(index).ok()).unwrap_or(u16::MAX);
-        let movable = holding.status.may_move()
+        let movable = holding.status.allows_reassignment()
             && holding.rev < MAX_REVISIONS
             && !stay.locked
             && stay.earlier_beds.is_empty()
@@ -165,7 +165,7 @@ impl Occupancy {
 
     /// The numbers of the beds that are blocked on a night.
     pub fn blocked_on(&self, night: NaiveDate) -> BTreeSet<usize> {
-        let span = self.view.span(Nights::new(night, night.succ_opt().unwrap_or(night)));
+        let span = self.grid.span(Nights::new(night, night.succ_opt().unwrap_or(night)));
         let on = |run: &&Run| span.is_some_and(|span| run.span().meets(&span));
         self.blocked.iter().filter(on).flat_map(Run::beds).collect()
     }

@@ -1,71 +1,78 @@
 //! What is bookable, by value; that it is what decisions confirm is tested beside those.
 
-use super::{Found, Holding, Occupancy, Vacancy};
+use super::{Holding, Occupancy, RoomTypeAvailability, Vacancy};
 use crate::allocation::allocate;
 use crate::booking::{PartyGender, Rejection, Status, Stay, StayRequest};
 use crate::fixtures::{date, hostel, stay};
+use crate::grid::OccupancyGrid;
 use crate::ids::{BedId, BookingId};
 use crate::inventory::{BedService, BedState, DormGender};
 use crate::nights::Nights;
 use crate::rates::restrictions::{Restriction, RestrictionKind};
 use crate::rates::{RateCalendar, Rates};
-use crate::view::PropertyView;
 use std::sync::Arc;
 
 const DORM: &str = "dorm-6-mixed";
 const PRIVATE: &str = "private-double";
 
-fn house() -> Occupancy {
-    Occupancy::new(PropertyView::new(Arc::new(hostel()), date("2026-12-01")))
+fn occupancy() -> Occupancy {
+    Occupancy::new(OccupancyGrid::new(Arc::new(hostel()), date("2026-12-01")))
 }
 
 fn id(key: &str) -> BookingId {
     BookingId::derive(None, key, "fingerprint")
 }
 
-fn hold(house: &mut Occupancy, key: &str, rev: u32, status: Status, asked: &StayRequest, beds: &[&str]) {
-    let stay = Stay::of(asked, beds.iter().map(|bed| BedId::from(*bed)).collect());
-    house.hold(Holding { booking_id: id(key), rev, status, stays: &[stay] });
+fn hold(occupancy: &mut Occupancy, key: &str, rev: u32, status: Status, requested: &StayRequest, beds: &[&str]) {
+    let stay = Stay::of(requested, beds.iter().map(|bed| BedId::from(*bed)).collect());
+    occupancy.hold(Holding { booking_id: id(key), rev, status, stays: &[stay] });
 }
 
-fn book(house: &mut Occupancy, key: &str, asked: &StayRequest) -> Vec<String> {
-    let beds: Vec<String> =
-        allocate(house.view(), asked).unwrap().into_iter().map(|bed| house.view().bed_id(bed).to_string()).collect();
-    hold(house, key, 1, Status::Confirmed, asked, &beds.iter().map(String::as_str).collect::<Vec<_>>());
+fn book(occupancy: &mut Occupancy, key: &str, requested: &StayRequest) -> Vec<String> {
+    let beds: Vec<String> = allocate(occupancy.grid(), requested)
+        .unwrap()
+        .into_iter()
+        .map(|bed| occupancy.grid().bed_id(bed).to_string())
+        .collect();
+    hold(occupancy, key, 1, Status::Confirmed, requested, &beds.iter().map(String::as_str).collect::<Vec<_>>());
     beds
 }
 
-fn vacancy(house: &Occupancy, room_type: &str, arrival: &str, departure: &str, guests: u32) -> (usize, bool) {
-    let Vacancy { units, fits } = house.vacancy(&stay(room_type, arrival, departure, guests));
+fn vacancy(occupancy: &Occupancy, room_type: &str, arrival: &str, departure: &str, guests: u32) -> (usize, bool) {
+    let Vacancy { units, fits } = occupancy.vacancy(&stay(room_type, arrival, departure, guests));
     (units, fits)
 }
 
 #[test]
-fn the_fullest_night_counts() {
-    let mut house = house();
-    book(&mut house, "1", &stay(DORM, "2027-01-10", "2027-01-11", 8));
-    book(&mut house, "2", &stay(DORM, "2027-01-11", "2027-01-12", 3));
-    assert_eq!(vacancy(&house, DORM, "2027-01-10", "2027-01-12", 4), (4, true));
-    assert_eq!(vacancy(&house, DORM, "2027-01-10", "2027-01-12", 5), (4, false));
-    assert_eq!(vacancy(&house, DORM, "2027-01-11", "2027-01-13", 5), (9, true));
-    assert_eq!(vacancy(&house, "castle", "2027-01-11", "2027-01-13", 1), (0, false));
+fn fullest_night_limits_availability() {
+    let mut occupancy = occupancy();
+    book(&mut occupancy, "1", &stay(DORM, "2027-01-10", "2027-01-11", 8));
+    book(&mut occupancy, "2", &stay(DORM, "2027-01-11", "2027-01-12", 3));
+    assert_eq!(vacancy(&occupancy, DORM, "2027-01-10", "2027-01-12", 4), (4, true));
+    assert_eq!(vacancy(&occupancy, DORM, "2027-01-10", "2027-01-12", 5), (4, false));
+    assert_eq!(vacancy(&occupancy, DORM, "2027-01-11", "2027-01-13", 5), (9, true));
+    assert_eq!(vacancy(&occupancy, "castle", "2027-01-11", "2027-01-13", 1), (0, false));
     assert_eq!(
-        vacancy(&house, DORM, "2026-11-11", "2026-11-13", 1),
+        vacancy(&occupancy, DORM, "2026-11-11", "2026-11-13", 1),
         (0, false),
         "before the first night that can be sold"
     );
 }
 
 #[test]
-fn private_rooms_are_whole_or_taken() {
-    let mut house = house();
-    book(&mut house, "1", &stay(PRIVATE, "2027-01-10", "2027-01-12", 1));
-    assert_eq!(vacancy(&house, PRIVATE, "2027-01-10", "2027-01-12", 2), (1, true));
-    assert_eq!(vacancy(&house, PRIVATE, "2027-01-10", "2027-01-12", 3), (0, false));
-    house.block(&["p2-1".into()], Nights::new(date("2027-01-11"), date("2027-01-12")));
-    assert_eq!(vacancy(&house, PRIVATE, "2027-01-10", "2027-01-12", 1), (0, false), "one blocked bed takes the room");
+fn private_rooms_are_free_as_a_whole() {
+    let mut occupancy = occupancy();
+    book(&mut occupancy, "1", &stay(PRIVATE, "2027-01-10", "2027-01-12", 1));
+    assert_eq!(vacancy(&occupancy, PRIVATE, "2027-01-10", "2027-01-12", 2), (1, true));
+    assert_eq!(vacancy(&occupancy, PRIVATE, "2027-01-10", "2027-01-12", 3), (0, false));
+    occupancy.block(&["p2-1".into()], Nights::new(date("2027-01-11"), date("2027-01-12")));
     assert_eq!(
-        house
+        vacancy(&occupancy, PRIVATE, "2027-01-10", "2027-01-12", 1),
+        (0, false),
+        "one blocked bed takes the room"
+    );
+    assert_eq!(
+        occupancy
             .free_units(&PRIVATE.into(), Nights::new(date("2027-01-10"), date("2027-01-13")))
             .iter()
             .map(|(_, free)| *free)
@@ -75,58 +82,58 @@ fn private_rooms_are_whole_or_taken() {
 }
 
 #[test]
-fn stays_give_way_and_blocks_do_not() {
-    let asked = |arrival: &str, departure: &str| stay(PRIVATE, arrival, departure, 2);
-    let mut house = house();
-    hold(&mut house, "1", 1, Status::Confirmed, &asked("2027-01-10", "2027-01-11"), &["p1-1", "p1-2"]);
-    hold(&mut house, "2", 1, Status::Confirmed, &asked("2027-01-11", "2027-01-12"), &["p2-1", "p2-2"]);
+fn stays_are_reassigned_and_blocks_are_not() {
+    let requested = |arrival: &str, departure: &str| stay(PRIVATE, arrival, departure, 2);
+    let mut occupancy = occupancy();
+    hold(&mut occupancy, "1", 1, Status::Confirmed, &requested("2027-01-10", "2027-01-11"), &["p1-1", "p1-2"]);
+    hold(&mut occupancy, "2", 1, Status::Confirmed, &requested("2027-01-11", "2027-01-12"), &["p2-1", "p2-2"]);
     assert_eq!(
-        vacancy(&house, PRIVATE, "2027-01-10", "2027-01-12", 2),
+        vacancy(&occupancy, PRIVATE, "2027-01-10", "2027-01-12", 2),
         (1, true),
         "the second moves to the first room"
     );
-    hold(&mut house, "2", 2, Status::CheckedIn, &asked("2027-01-11", "2027-01-12"), &["p2-1", "p2-2"]);
+    hold(&mut occupancy, "2", 2, Status::CheckedIn, &requested("2027-01-11", "2027-01-12"), &["p2-1", "p2-2"]);
     assert_eq!(
-        vacancy(&house, PRIVATE, "2027-01-10", "2027-01-12", 2),
+        vacancy(&occupancy, PRIVATE, "2027-01-10", "2027-01-12", 2),
         (1, true),
         "the first moves to the second room"
     );
-    hold(&mut house, "1", 2, Status::CheckedIn, &asked("2027-01-10", "2027-01-11"), &["p1-1", "p1-2"]);
+    hold(&mut occupancy, "1", 2, Status::CheckedIn, &requested("2027-01-10", "2027-01-11"), &["p1-1", "p1-2"]);
     assert_eq!(
-        vacancy(&house, PRIVATE, "2027-01-10", "2027-01-12", 2),
+        vacancy(&occupancy, PRIVATE, "2027-01-10", "2027-01-12", 2),
         (0, false),
         "who is in the house stays where they are"
     );
 }
 
 #[test]
-fn what_happened_is_the_same_in_whatever_order_it_is_heard() {
-    let asked = stay(DORM, "2027-01-10", "2027-01-12", 1);
-    let mut house = house();
-    hold(&mut house, "1", 1, Status::Confirmed, &asked, &["a-1"]);
+fn occupancy_is_independent_of_event_order() {
+    let requested = stay(DORM, "2027-01-10", "2027-01-12", 1);
+    let mut occupancy = occupancy();
+    hold(&mut occupancy, "1", 1, Status::Confirmed, &requested, &["a-1"]);
     // The second got the first one's bed, which is heard before the first one's move.
-    hold(&mut house, "2", 1, Status::Confirmed, &asked, &["a-1"]);
-    hold(&mut house, "1", 2, Status::Confirmed, &asked, &["a-2"]);
-    hold(&mut house, "1", 1, Status::Confirmed, &asked, &["a-1"]);
-    assert_eq!(vacancy(&house, DORM, "2027-01-10", "2027-01-12", 1), (10, true));
-    hold(&mut house, "3", 2, Status::Cancelled, &asked, &["a-3"]);
-    hold(&mut house, "3", 1, Status::Confirmed, &asked, &["a-3"]);
-    hold(&mut house, "2", 2, Status::NoShow, &asked, &["a-1"]);
+    hold(&mut occupancy, "2", 1, Status::Confirmed, &requested, &["a-1"]);
+    hold(&mut occupancy, "1", 2, Status::Confirmed, &requested, &["a-2"]);
+    hold(&mut occupancy, "1", 1, Status::Confirmed, &requested, &["a-1"]);
+    assert_eq!(vacancy(&occupancy, DORM, "2027-01-10", "2027-01-12", 1), (10, true));
+    hold(&mut occupancy, "3", 2, Status::Cancelled, &requested, &["a-3"]);
+    hold(&mut occupancy, "3", 1, Status::Confirmed, &requested, &["a-3"]);
+    hold(&mut occupancy, "2", 2, Status::NoShow, &requested, &["a-1"]);
     assert_eq!(
-        vacancy(&house, DORM, "2027-01-10", "2027-01-12", 1),
+        vacancy(&occupancy, DORM, "2027-01-10", "2027-01-12", 1),
         (11, true),
         "a late confirmation of what is cancelled takes nothing"
     );
-    let span = house.view().span(asked.nights()).unwrap();
-    assert!(house.view().is_free(0, &span) && !house.view().is_free(1, &span));
+    let span = occupancy.grid().span(requested.nights()).unwrap();
+    assert!(occupancy.grid().is_free(0, &span) && !occupancy.grid().is_free(1, &span));
 }
 
-fn kinds(found: &Found<'_>) -> Vec<RestrictionKind> {
-    found.offers.iter().flat_map(|offer| offer.faults.iter().map(|fault| fault.kind)).collect()
+fn kinds(found: &RoomTypeAvailability<'_>) -> Vec<RestrictionKind> {
+    found.offers.iter().flat_map(|offer| offer.violations.iter().map(|violation| violation.kind)).collect()
 }
 
 #[test]
-fn price_restrictions_and_guests_are_judged_as_decisions_judge_them() {
+fn search_applies_the_rules_of_decisions() {
     let mut inventory = hostel();
     inventory.rate_plans.truncate(1);
     (inventory.room_types[0].gender, inventory.room_types[0].minimum_age) = (DormGender::Female, Some(18));
@@ -139,22 +146,22 @@ fn price_restrictions_and_guests_are_judged_as_decisions_judge_them() {
         date("2027-01-12"),
         Restriction { closed_to_arrival: true, min_stay_arrival: Some(3), ..Restriction::default() },
     );
-    let view = PropertyView::new(Arc::new(inventory), date("2026-12-01")).with_rates(Arc::new(Rates::new([calendar])));
-    let house = Occupancy::new(view);
+    let grid = OccupancyGrid::new(Arc::new(inventory), date("2026-12-01")).with_rates(Arc::new(Rates::new([calendar])));
+    let occupancy = Occupancy::new(grid);
     let today = date("2026-12-01");
-    let asked = stay(DORM, "2027-01-10", "2027-01-12", 2);
-    let found = house.find(&asked, today);
+    let requested = stay(DORM, "2027-01-10", "2027-01-12", 2);
+    let found = occupancy.search(&requested, today);
     assert_eq!(
         (found.is_bookable(), found.vacancy.units, &found.offers[0].price.nights[0][..]),
         (true, 11, &[8_000, 18_000][..])
     );
-    let late = house.find(&stay(DORM, "2027-01-12", "2027-01-14", 2), today);
+    let late = occupancy.search(&stay(DORM, "2027-01-12", "2027-01-14", 2), today);
     assert_eq!(
         (late.is_bookable(), late.vacancy.fits, kinds(&late)),
         (false, true, vec![RestrictionKind::ClosedToArrival, RestrictionKind::MinStayArrival])
     );
-    let men = house.find(&StayRequest { gender: Some(PartyGender::Male), ..asked.clone() }, today);
-    assert_eq!((men.is_bookable(), men.unwelcome), (false, Some(Rejection::Gender)));
-    let child = house.find(&StayRequest { youngest_age: Some(9), ..asked }, today);
-    assert_eq!((child.is_bookable(), child.unwelcome), (false, Some(Rejection::Age)));
+    let men = occupancy.search(&StayRequest { gender: Some(PartyGender::Male), ..requested.clone() }, today);
+    assert_eq!((men.is_bookable(), men.ineligible), (false, Some(Rejection::Gender)));
+    let child = occupancy.search(&StayRequest { youngest_age: Some(9), ..requested }, today);
+    assert_eq!((child.is_bookable(), child.ineligible), (false, Some(Rejection::Age)));
 }

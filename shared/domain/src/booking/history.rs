@@ -149,7 +149,7 @@ impl Changes {
     }
 
     /// Takes the terms back to what they were before.
-    fn undo(&self, Terms { stays, price, rate_plan_id, payment }: &mut Terms) {
+    fn undo(&self, RevisionState { stays, price, rate_plan_id, payment }: &mut RevisionState) {
         for change in self.stays.iter().rev() {
             match (&change.before, stays.get_mut(change.index)) {
                 (Some(before), Some(stay)) => *stay = before.clone(),
@@ -218,7 +218,7 @@ impl HistoryEntry {
 
 /// Stays, price, price list and payment as they were at a revision.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Terms {
+pub struct RevisionState {
     /// What was booked.
     pub stays: Vec<Stay>,
     /// What it cost.
@@ -231,8 +231,8 @@ pub struct Terms {
 
 impl Booking {
     /// What the booking was right after revision `rev`, by taking back what later revisions changed.
-    pub fn terms_at(&self, rev: u32) -> Terms {
-        let mut terms = Terms {
+    pub fn state_at(&self, rev: u32) -> RevisionState {
+        let mut terms = RevisionState {
             stays: self.stays.clone(),
             price: self.price.clone(),
             rate_plan_id: self.rate_plan_id.clone(),

@@ -69,7 +69,7 @@ impl Status {
     }
 
     /// Whether a booking in this state may be given other beds to make room for somebody else.
-    pub fn may_move(self) -> bool {
+    pub fn allows_reassignment(self) -> bool {
         matches!(self, Self::Held | Self::Confirmed)
     }
 
@@ -147,7 +147,7 @@ mod tests {
     use super::{Rejection, Status};
 
     #[test]
-    fn what_is_final_stays() {
+    fn final_statuses_have_no_successor() {
         for end in [Status::CheckedOut, Status::Rejected, Status::Cancelled] {
             assert!(Status::ALL.iter().all(|next| !end.may_become(*next)), "{end:?}");
             assert!(!end.is_changeable());
@@ -155,14 +155,14 @@ mod tests {
     }
 
     #[test]
-    fn queries_ask_for_all_who_hold_beds() {
+    fn holding_lists_every_status_that_holds_beds() {
         let holding: Vec<&str> =
             Status::ALL.into_iter().filter(|status| status.holds_beds()).map(Status::as_str).collect();
         assert_eq!(holding, Status::HOLDING);
     }
 
     #[test]
-    fn names_are_what_is_sent() {
+    fn wire_names_match_serde() {
         for status in Status::ALL {
             assert_eq!(serde_json::to_value(status).unwrap(), status.as_str());
         }

@@ -92,17 +92,17 @@ pub struct Stay {
 
 impl Stay {
     /// The stay that was asked for, in these beds.
-    pub fn of(asked: &StayRequest, assigned_beds: Vec<BedId>) -> Self {
+    pub fn of(requested: &StayRequest, assigned_beds: Vec<BedId>) -> Self {
         Self {
-            room_type_id: asked.room_type_id.clone(),
-            arrival: asked.arrival,
-            departure: asked.departure,
-            guests: asked.guests,
+            room_type_id: requested.room_type_id.clone(),
+            arrival: requested.arrival,
+            departure: requested.departure,
+            guests: requested.guests,
             assigned_beds,
             earlier_beds: Vec::new(),
             locked: false,
-            gender: asked.gender,
-            youngest_age: asked.youngest_age,
+            gender: requested.gender,
+            youngest_age: requested.youngest_age,
         }
     }
 
@@ -156,7 +156,7 @@ mod tests {
     use crate::fixtures::date;
 
     #[test]
-    fn a_guest_who_moved_has_slept_in_both_beds() {
+    fn moved_guest_has_nights_in_both_beds() {
         let mut stay = Stay::of(&StayRequest::new("dorm", date("2027-01-10"), date("2027-01-14"), 1), vec!["a".into()]);
         stay.move_to(vec!["b".into()], date("2027-01-12"));
         stay.move_to(vec!["c".into()], date("2027-01-13"));
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn moving_twice_on_one_day_counts_once() {
+    fn two_moves_on_one_day_count_once() {
         let mut stay = Stay::of(&StayRequest::new("dorm", date("2027-01-10"), date("2027-01-13"), 1), vec!["a".into()]);
         stay.move_to(vec!["b".into()], date("2027-01-11"));
         stay.move_to(vec!["c".into()], date("2027-01-11"));

@@ -25,11 +25,11 @@ impl Decider<'_> {
             return Vec::new();
         }
         let property = &request.property_id;
-        self.journal.adopt(property, self.known.views.get(property));
+        self.journal.adopt(property, self.known.grids.get(property));
         let today = self.local_date(property, request.requested_at);
-        let Some(view) = self.view(property) else { return Vec::new() };
+        let Some(grid) = self.grid(property) else { return Vec::new() };
         let others: Vec<RoomTypeId> =
-            view.inventory().room_types.iter().map(|room_type| room_type.id.clone()).collect();
+            grid.inventory().room_types.iter().map(|room_type| room_type.id.clone()).collect();
         let shifted = SHIFTS.into_iter().filter_map(|days| shifted(&request.stays, days));
         let retyped = others.iter().map(|id| retyped(&request.stays, id)).filter(|stays| *stays != request.stays);
         let mut offers = Vec::new();
@@ -44,13 +44,13 @@ impl Decider<'_> {
 
     fn offer(&mut self, request: &RequestBooking, stays: Vec<StayRequest>, today: NaiveDate) -> Option<Alternative> {
         let property = &request.property_id;
-        let view = self.view(property)?;
-        let inventory = view.inventory();
+        let grid = self.grid(property)?;
+        let inventory = grid.inventory();
         let sold = stays.iter().all(|stay| stay.arrival >= today)
             && check_party(inventory, &stays).is_ok()
-            && restrictions::check(view.rates(), &request.rate_plan_id, &stays, today).is_empty();
+            && restrictions::check(grid.rates(), &request.rate_plan_id, &stays, today).is_empty();
         let price =
-            price(inventory, view.rates(), inventory.rate_plan(&request.rate_plan_id)?, &stays).filter(|_| sold)?;
+            price(inventory, grid.rates(), inventory.rate_plan(&request.rate_plan_id)?, &stays).filter(|_| sold)?;
         let mark = self.journal.mark();
         let fits = stays.iter().all(|stay| self.try_on(request, stay).is_some());
         self.journal.undo_to(mark);
@@ -58,8 +58,8 @@ impl Decider<'_> {
     }
 
     fn try_on(&mut self, request: &RequestBooking, stay: &StayRequest) -> Option<()> {
-        let view = self.view(&request.property_id)?;
-        let (beds, span) = (allocate(view, stay).ok()?, view.span(stay.nights())?);
+        let grid = self.grid(&request.property_id)?;
+        let (beds, span) = (allocate(grid, stay).ok()?, grid.span(stay.nights())?);
         beds.into_iter().for_each(|bed| self.journal.take(&request.property_id, bed, &span));
         Some(())
     }

@@ -2,11 +2,11 @@
 
 use super::place::Wanted;
 use super::repricing::{Continued, agreed};
-use super::{Decider, MAX_REVISIONS, Revision, Stop, Unsold, Verdict};
+use super::{Decider, Decision, MAX_REVISIONS, NoRevision, NotSellable, Revision};
 use crate::booking::{Action, Booking, Rejection, Status, Stay, StayRequest};
 use crate::ids::RatePlanId;
 use crate::intake::{MAX_GROUP_STAYS, MAX_NIGHTS, MAX_STAY_NIGHTS};
-use crate::messages::{ModifyBooking, Order, RefusalCode, StayWish};
+use crate::messages::{CommandHeader, ModifyBooking, RefusalCode, StayModification};
 use crate::nights::Nights;
 use crate::pricing::Price;
 use crate::rates::restrictions::{self, RestrictionKind};
@@ -15,26 +15,26 @@ use std::collections::HashSet;
 use uuid::Uuid;
 
 impl Decider<'_> {
-    pub(super) fn modify(&mut self, command_id: Uuid, modify: &ModifyBooking) -> Result<Verdict, Stop> {
-        let order = &modify.order;
-        let booking = self.changeable(command_id, order)?;
-        let mut revision = Revision::of(Action::Modify, command_id, order);
+    pub(super) fn modify(&mut self, command_id: Uuid, modify: &ModifyBooking) -> Result<Decision, NoRevision> {
+        let header = &modify.header;
+        let booking = self.changeable(command_id, header)?;
+        let mut revision = Revision::of(Action::Modify, command_id, header);
         let mut changed = booking.clone();
         if let Some(guest) = &modify.guest {
             changed.guest = guest.clone();
         }
-        if let Some(wishes) = &modify.stays {
-            let today = self.today(&order.property_id);
-            let allowed = check_wishes(&booking, wishes, today);
-            allowed.map_err(Stop::because)?;
-            self.check_sale(&booking, modify, wishes)?;
+        if let Some(modifications) = &modify.stays {
+            let today = self.today(&header.property_id);
+            let allowed = check_modifications(&booking, modifications, today);
+            allowed.map_err(NoRevision::because)?;
+            self.check_sale(&booking, modify, modifications)?;
             let mark = self.journal.mark();
-            match self.reseat(&booking, order, wishes, today) {
+            match self.reseat(&booking, header, modifications, today) {
                 Ok((stays, moves)) => {
                     changed.stays = stays;
-                    self.settle_price(&booking, &mut changed, modify, today)
+                    self.apply_price(&booking, &mut changed, modify, today)
                         .inspect_err(|_| self.journal.undo_to(mark))?;
-                    revision.moved = self.give_way(&order.property_id, moves, command_id);
+                    revision.moved = self.reassign_others(&header.property_id, moves, command_id);
                 }
                 Err(stop) => {
                     self.journal.undo_to(mark);
@@ -42,59 +42,69 @@ impl Decider<'_> {
                 }
             }
         } else {
-            let today = self.today(&order.property_id);
-            self.settle_price(&booking, &mut changed, modify, today)?;
+            let today = self.today(&header.property_id);
+            self.apply_price(&booking, &mut changed, modify, today)?;
         }
         let status = booking.status;
-        Ok(Verdict::Decided(Box::new(self.advance(changed, status, revision))))
+        Ok(Decision::Decided(Box::new(self.advance(changed, status, revision))))
     }
 
     /// The booking of an order that changes its stays or beds.
-    pub(super) fn changeable(&mut self, command_id: Uuid, order: &Order) -> Result<Booking, Stop> {
-        let booking = self.ordered(command_id, order)?;
+    pub(super) fn changeable(&mut self, command_id: Uuid, header: &CommandHeader) -> Result<Booking, NoRevision> {
+        let booking = self.target_of(command_id, header)?;
         if !booking.status.is_changeable() {
-            return Err(Stop::conflict());
+            return Err(NoRevision::conflict());
         }
         if booking.rev >= MAX_REVISIONS {
-            return Err(Stop::because(RefusalCode::TooManyChanges));
+            return Err(NoRevision::because(RefusalCode::TooManyChanges));
         }
         Ok(booking)
     }
 
     /// Gender, age, size of the group, and the restrictions of what differs from before.
-    fn check_sale(&mut self, booking: &Booking, modify: &ModifyBooking, wishes: &[StayWish]) -> Result<(), Unsold> {
+    fn check_sale(
+        &mut self,
+        booking: &Booking,
+        modify: &ModifyBooking,
+        modifications: &[StayModification],
+    ) -> Result<(), NotSellable> {
         let property = &booking.property_id;
-        let asked: Vec<StayRequest> = wishes.iter().map(|wish| wish.stay.clone()).collect();
-        self.check_stays(property, &asked)?;
-        let changed = |wish: &StayWish| before(booking, wish).is_none_or(|before| before.as_request() != wish.stay);
-        if modify.override_restrictions || !wishes.iter().any(changed) {
+        let requested: Vec<StayRequest> = modifications.iter().map(|modification| modification.stay.clone()).collect();
+        self.check_stays(property, &requested)?;
+        let changed = |modification: &StayModification| {
+            before(booking, modification).is_none_or(|before| before.as_request() != modification.stay)
+        };
+        if modify.override_restrictions || !modifications.iter().any(changed) {
             return Ok(());
         }
         let plan = modify.rate_plan_id.as_ref().filter(|_| modify.reprice).unwrap_or(&booking.rate_plan_id);
-        let booked_on = self.local_date(property, modify.order.requested_at);
-        let faults = self
-            .view(property)
-            .map_or_else(Vec::new, |view| restrictions::check(view.rates(), plan, &asked, booked_on));
-        let new_faults = faults.iter().filter(|fault| {
-            let Some(wish) = wishes.get(fault.stay).filter(|wish| changed(wish)) else { return false };
-            let Some(before) = before(booking, wish) else { return true };
+        let booked_on = self.local_date(property, modify.header.requested_at);
+        let violations = self
+            .grid(property)
+            .map_or_else(Vec::new, |grid| restrictions::check(grid.rates(), plan, &requested, booked_on));
+        let new_violations = violations.iter().filter(|violation| {
+            let Some(modification) = modifications.get(violation.stay).filter(|modification| changed(modification))
+            else {
+                return false;
+            };
+            let Some(before) = before(booking, modification) else { return true };
             // What was sold stays sold: an arrival or departure that does not change is not restricted anew.
-            match fault.kind {
+            match violation.kind {
                 RestrictionKind::ClosedToArrival
                 | RestrictionKind::AdvanceTooShort
-                | RestrictionKind::AdvanceTooLong => before.arrival != wish.stay.arrival,
-                RestrictionKind::ClosedToDeparture => before.departure != wish.stay.departure,
+                | RestrictionKind::AdvanceTooLong => before.arrival != modification.stay.arrival,
+                RestrictionKind::ClosedToDeparture => before.departure != modification.stay.departure,
                 RestrictionKind::StopSell => {
-                    before.room_type_id != wish.stay.room_type_id
-                        || !before.nights().iter().any(|night| night == fault.date)
+                    before.room_type_id != modification.stay.room_type_id
+                        || !before.nights().iter().any(|night| night == violation.date)
                 }
                 RestrictionKind::MinStayArrival | RestrictionKind::MinStayThrough => {
-                    wish.stay.nights().count() < before.nights().count()
+                    modification.stay.nights().count() < before.nights().count()
                 }
-                RestrictionKind::MaxStay => wish.stay.nights().count() > before.nights().count(),
+                RestrictionKind::MaxStay => modification.stay.nights().count() > before.nights().count(),
             }
         });
-        if new_faults.count() == 0 { Ok(()) } else { Err(self.unsold(property, Rejection::Restriction)) }
+        if new_violations.count() == 0 { Ok(()) } else { Err(self.not_sellable(property, Rejection::Restriction)) }
     }
 
     /// Gives the stays beds on all nights from `today` on; nights before stay as they were slept.
@@ -102,14 +112,17 @@ impl Decider<'_> {
     fn reseat(
         &mut self,
         booking: &Booking,
-        order: &Order,
-        wishes: &[StayWish],
+        header: &CommandHeader,
+        modifications: &[StayModification],
         today: NaiveDate,
-    ) -> Result<(Vec<Stay>, Vec<(crate::ids::BookingId, usize, Vec<usize>)>), Stop> {
-        let property = &order.property_id;
+    ) -> Result<(Vec<Stay>, Vec<(crate::ids::BookingId, usize, Vec<usize>)>), NoRevision> {
+        let property = &header.property_id;
         let from = if booking.status == Status::CheckedIn { today } else { NaiveDate::MIN };
-        let kept: HashSet<usize> =
-            wishes.iter().filter(|wish| is_kept(booking, wish)).filter_map(|wish| wish.continues).collect();
+        let kept: HashSet<usize> = modifications
+            .iter()
+            .filter(|modification| is_kept(booking, modification))
+            .filter_map(|modification| modification.continues)
+            .collect();
         let leaving: Vec<Stay> = booking
             .stays
             .iter()
@@ -117,24 +130,26 @@ impl Decider<'_> {
             .filter(|(index, _)| !kept.contains(index))
             .map(|(_, stay)| stay.clone())
             .collect();
-        self.vacate(property, &leaving, from);
-        let mut stays: Vec<Option<Stay>> = vec![None; wishes.len()];
+        self.release_beds(property, &leaving, from);
+        let mut stays: Vec<Option<Stay>> = vec![None; modifications.len()];
         let mut waiting = Vec::new();
-        for (index, wish) in wishes.iter().enumerate() {
-            let present = before(booking, wish);
-            let mut stay =
-                present.map_or_else(|| Stay::of(&wish.stay, Vec::new()), |present| continued(present, &wish.stay));
-            let ahead = Nights::new(wish.stay.arrival.max(from), wish.stay.departure);
-            if is_kept(booking, wish) || ahead.count() < 1 {
+        for (index, modification) in modifications.iter().enumerate() {
+            let present = before(booking, modification);
+            let mut stay = present.map_or_else(
+                || Stay::of(&modification.stay, Vec::new()),
+                |present| continued(present, &modification.stay),
+            );
+            let ahead = Nights::new(modification.stay.arrival.max(from), modification.stay.departure);
+            if is_kept(booking, modification) || ahead.count() < 1 {
                 stays[index] = Some(stay);
                 continue;
             }
             let same_shape = present.is_some_and(|present| {
-                present.room_type_id == wish.stay.room_type_id && present.guests == wish.stay.guests
+                present.room_type_id == modification.stay.room_type_id && present.guests == modification.stay.guests
             });
             let promised = present.filter(|present| present.locked && same_shape).map(|present| &present.assigned_beds);
-            if let Some(beds) = wish.beds.as_ref().or(promised) {
-                self.seat_in(order, &wish.stay, ahead, beds)?;
+            if let Some(beds) = modification.beds.as_ref().or(promised) {
+                self.assign_beds(header, &modification.stay, ahead, beds)?;
                 stay.move_to(beds.clone(), ahead.arrival);
                 stays[index] = Some(stay);
             } else {
@@ -142,15 +157,15 @@ impl Decider<'_> {
                 waiting.push((index, ahead));
             }
         }
-        let view = self.view(property);
-        let number = |bed| view.and_then(|view| view.bed_number(bed));
+        let grid = self.grid(property);
+        let number = |bed| grid.and_then(|grid| grid.bed_number(bed));
         let wanted: Vec<Wanted> = waiting
             .iter()
             .map(|(index, ahead)| Wanted {
-                asked: StayRequest {
+                requested: StayRequest {
                     arrival: ahead.arrival,
                     departure: ahead.departure,
-                    ..wishes[*index].stay.clone()
+                    ..modifications[*index].stay.clone()
                 },
                 present: stays[*index].iter().flat_map(|stay| stay.assigned_beds.iter().filter_map(number)).collect(),
             })
@@ -170,13 +185,13 @@ impl Decider<'_> {
         Ok((stays.into_iter().flatten().collect(), placement.moves))
     }
 
-    fn settle_price(
+    fn apply_price(
         &mut self,
         booking: &Booking,
         changed: &mut Booking,
         modify: &ModifyBooking,
         today: NaiveDate,
-    ) -> Result<(), Unsold> {
+    ) -> Result<(), NotSellable> {
         if !modify.reprice && modify.quote.is_none() {
             changed.price = agreed(booking, &changed.stays);
             return Ok(());
@@ -198,72 +213,80 @@ impl Decider<'_> {
         modify: &ModifyBooking,
         plan: &RatePlanId,
         today: NaiveDate,
-    ) -> Result<Price, Unsold> {
+    ) -> Result<Price, NotSellable> {
         let requests: Vec<StayRequest> = changed.stays.iter().map(Stay::as_request).collect();
         let holds = |quote: &&crate::rates::quote::Quote| {
-            quote.covers(&booking.property_id, plan, &requests, modify.order.requested_at)
+            quote.covers(&booking.property_id, plan, &requests, modify.header.requested_at)
         };
         if let Some(quote) = modify.quote.as_ref().filter(holds) {
             return Ok(quote.price.clone());
         }
         let place = |index: usize| match &modify.stays {
-            Some(wishes) => wishes.get(index).and_then(|wish| wish.continues),
+            Some(modifications) => modifications.get(index).and_then(|modification| modification.continues),
             None => Some(index),
         };
-        let stays: Vec<Continued> =
-            requests.into_iter().enumerate().map(|(index, asked)| Continued { asked, before: place(index) }).collect();
+        let stays: Vec<Continued> = requests
+            .into_iter()
+            .enumerate()
+            .map(|(index, requested)| Continued { requested, before: place(index) })
+            .collect();
         let price = self.reprice(booking, plan, &stays, today)?;
         if modify.quote.as_ref().is_some_and(|quote| quote.price != price) {
-            return Err(self.unsold(&booking.property_id, Rejection::PriceChanged));
+            return Err(self.not_sellable(&booking.property_id, Rejection::PriceChanged));
         }
         Ok(price)
     }
 }
 
-fn before<'a>(booking: &'a Booking, wish: &StayWish) -> Option<&'a Stay> {
-    wish.continues.and_then(|index| booking.stays.get(index))
+fn before<'a>(booking: &'a Booking, modification: &StayModification) -> Option<&'a Stay> {
+    modification.continues.and_then(|index| booking.stays.get(index))
 }
 
 /// Whether the stay keeps everything, its beds included.
-fn is_kept(booking: &Booking, wish: &StayWish) -> bool {
-    before(booking, wish).is_some_and(|before| {
-        before.as_request() == wish.stay && wish.beds.as_ref().is_none_or(|beds| *beds == before.assigned_beds)
+fn is_kept(booking: &Booking, modification: &StayModification) -> bool {
+    before(booking, modification).is_some_and(|before| {
+        before.as_request() == modification.stay
+            && modification.beds.as_ref().is_none_or(|beds| *beds == before.assigned_beds)
     })
 }
 
-fn continued(before: &Stay, asked: &StayRequest) -> Stay {
+fn continued(before: &Stay, requested: &StayRequest) -> Stay {
     let mut stay = Stay {
         assigned_beds: before.assigned_beds.clone(),
         earlier_beds: before.earlier_beds.clone(),
         locked: before.locked,
-        ..Stay::of(asked, Vec::new())
+        ..Stay::of(requested, Vec::new())
     };
     // Beds of nights that are no longer part of the stay are nobody's.
-    stay.earlier_beds.retain(|earlier| earlier.until > asked.arrival);
+    stay.earlier_beds.retain(|earlier| earlier.until > requested.arrival);
     stay
 }
 
 /// What does not depend on who sleeps where. After check-in only nights to come change.
-fn check_wishes(booking: &Booking, wishes: &[StayWish], today: NaiveDate) -> Result<(), RefusalCode> {
+fn check_modifications(
+    booking: &Booking,
+    modifications: &[StayModification],
+    today: NaiveDate,
+) -> Result<(), RefusalCode> {
     let mut continued = HashSet::new();
-    if wishes.is_empty() || wishes.len() > MAX_GROUP_STAYS {
+    if modifications.is_empty() || modifications.len() > MAX_GROUP_STAYS {
         return Err(RefusalCode::UnknownStay);
     }
-    if wishes
+    if modifications
         .iter()
-        .filter_map(|wish| wish.continues)
+        .filter_map(|modification| modification.continues)
         .any(|index| index >= booking.stays.len() || !continued.insert(index))
     {
         return Err(RefusalCode::UnknownStay);
     }
     let in_house = booking.status == Status::CheckedIn;
-    for wish in wishes {
-        let (stay, nights) = (&wish.stay, wish.stay.nights().count());
+    for modification in modifications {
+        let (stay, nights) = (&modification.stay, modification.stay.nights().count());
         if !(1..=MAX_NIGHTS).contains(&nights) {
             return Err(RefusalCode::InvalidDates);
         }
         let slept = |before: &&Stay| in_house && before.arrival < today;
-        match before(booking, wish) {
+        match before(booking, modification) {
             Some(before) if slept(&before) => {
                 let same_past = before.departure <= today && stay.departure != before.departure;
                 if stay.arrival != before.arrival || stay.departure < today.min(before.departure) || same_past {
@@ -280,6 +303,6 @@ fn check_wishes(booking: &Booking, wishes: &[StayWish], today: NaiveDate) -> Res
         .iter()
         .enumerate()
         .any(|(index, stay)| in_house && stay.arrival < today && !continued.contains(&index));
-    let total: i64 = wishes.iter().map(|wish| wish.stay.nights().count()).sum();
+    let total: i64 = modifications.iter().map(|modification| modification.stay.nights().count()).sum();
     if dropped_past || total > MAX_STAY_NIGHTS { Err(RefusalCode::InvalidDates) } else { Ok(()) }
 }

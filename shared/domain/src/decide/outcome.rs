@@ -3,10 +3,10 @@
 use crate::block::Block;
 use crate::booking::Booking;
 use crate::events::{BookingEvent, InventoryChanged};
+use crate::grid::OccupancyGrid;
 use crate::ids::{BedId, BlockId, BookingId, PropertyId};
-use crate::messages::{ReplyOutcome, Why};
+use crate::messages::{RefusalDetail, ReplyOutcome};
 use crate::nights::Nights;
-use crate::view::PropertyView;
 use chrono::NaiveDate;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
@@ -43,7 +43,7 @@ impl std::str::FromStr for Owner {
 
 /// One bed for one night, owned by a booking or a block.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Claim {
+pub struct BedNightClaim {
     /// The hostel.
     pub property_id: PropertyId,
     /// The bed.
@@ -74,22 +74,22 @@ pub struct BlockChange {
 
 /// What became of one command.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Verdict {
+pub enum Decision {
     /// It was applied to a booking, now or by an earlier delivery: this event tells of it.
     Decided(Box<BookingEvent>),
     /// It was applied to a block, now or by an earlier delivery: this event tells of it.
     Changed(Box<InventoryChanged>),
     /// It cannot be applied and changes nothing.
-    Refused(ReplyOutcome, Option<Box<Why>>),
+    Refused(ReplyOutcome, Option<Box<RefusalDetail>>),
     /// The booking or block it is about has not been requested yet, as far as the store knows.
     NotYet,
 }
 
 /// What a batch comes to.
 #[derive(Debug, Clone, Default)]
-pub struct Decisions {
+pub struct BatchOutcome {
     /// One for each command, in their order.
-    pub verdicts: Vec<Verdict>,
+    pub decisions: Vec<Decision>,
     /// Events of other bookings that a command moved, each with the index of that command: to be published with its
     /// own.
     pub consequences: Vec<(usize, BookingEvent)>,
@@ -98,14 +98,14 @@ pub struct Decisions {
     /// Each changed block once, in the order of their first change.
     pub block_changes: Vec<BlockChange>,
     /// Claims to insert, after those released are gone.
-    pub claimed: BTreeSet<Claim>,
+    pub claimed: BTreeSet<BedNightClaim>,
     /// Claims to delete.
-    pub released: BTreeSet<Claim>,
+    pub released: BTreeSet<BedNightClaim>,
     /// The views of the properties that changed, as they will be once all this is stored.
-    pub views: HashMap<PropertyId, PropertyView>,
+    pub grids: HashMap<PropertyId, OccupancyGrid>,
 }
 
-impl Decisions {
+impl BatchOutcome {
     /// Adds the difference between what an owner has and what it is to have.
     pub(super) fn reclaim<'a>(
         &mut self,
@@ -114,7 +114,7 @@ impl Decisions {
         had: Option<impl Iterator<Item = (&'a BedId, NaiveDate)>>,
         has: impl Iterator<Item = (&'a BedId, NaiveDate)>,
     ) {
-        let claim = |(bed, night): (&BedId, NaiveDate)| Claim {
+        let claim = |(bed, night): (&BedId, NaiveDate)| BedNightClaim {
             property_id: property.clone(),
             bed_id: bed.clone(),
             night,
@@ -137,18 +137,18 @@ impl Decisions {
 
 /// What has to be read before a batch can be decided; then it is decided once more.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Missing {
+pub struct MissingState {
     /// Something would be refused on a view of these properties that may be old: read them again.
-    pub views: HashSet<PropertyId>,
+    pub grids: HashSet<PropertyId>,
     /// Who owns beds of these properties on these nights: read the bookings, all stays of each, and put the nights into
-    /// [`super::Known::occupied`]. Nights only grow from one round to the next.
+    /// [`super::KnownState::occupied`]. Nights only grow from one round to the next.
     pub occupants: HashMap<PropertyId, Nights>,
     /// Bookings that an earlier delivery of a command had moved.
     pub bookings: HashSet<BookingId>,
 }
 
-impl Missing {
+impl MissingState {
     pub(super) fn is_empty(&self) -> bool {
-        self.views.is_empty() && self.occupants.is_empty() && self.bookings.is_empty()
+        self.grids.is_empty() && self.occupants.is_empty() && self.bookings.is_empty()
     }
 }

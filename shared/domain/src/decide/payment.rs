@@ -4,7 +4,7 @@
 //! What is to be given back is decided here, with the booking, so that no payment both confirms and is given back: see
 //! [`Booking::returnable`]. Giving it back is somebody else's work.
 
-use super::{Decider, Revision, Stop, Verdict};
+use super::{Decider, Decision, NoRevision, Revision};
 use crate::booking::{Action, Booking, Status};
 use crate::events::BookingEvent;
 use crate::ids::BookingId;
@@ -15,39 +15,43 @@ use uuid::Uuid;
 impl Decider<'_> {
     /// Takes over what the ledger comes to. A hold that is paid is confirmed; one that was paid after its beds were
     /// released gets beds for the same dates again or, if there are none, is given its money back.
-    pub(super) fn settle(&mut self, command_id: Uuid, settle: &SettlePayment) -> Result<Verdict, Stop> {
-        let order = &settle.order;
-        let booking = self.ordered(command_id, order)?;
+    pub(super) fn apply_payment(&mut self, command_id: Uuid, settle: &SettlePayment) -> Result<Decision, NoRevision> {
+        let header = &settle.header;
+        let booking = self.target_of(command_id, header)?;
         // An older sum than the one that is known says nothing new.
         if booking.payment.ledger.as_ref().is_some_and(|known| known.ledger_rev >= settle.ledger.ledger_rev) {
-            return Ok(Verdict::Decided(Box::new(latest(&booking).ok_or_else(Stop::conflict)?)));
+            return Ok(Decision::Decided(Box::new(latest(&booking).ok_or_else(NoRevision::conflict)?)));
         }
         let mut paid = booking;
         paid.payment.ledger = Some(settle.ledger.clone());
-        let mut revision = Revision::of(Action::RecordPayment, command_id, order);
+        let mut revision = Revision::of(Action::RecordPayment, command_id, header);
         let mut to = paid.status;
         let moved = match paid.status {
             Status::Held if paid.payment.covers() => Some(Vec::new()),
-            Status::Expired if paid.payment.covers_late() => self.seat_late(&mut paid, command_id)?,
+            Status::Expired if paid.payment.covers_late() => self.reallocate_late(&mut paid, command_id)?,
             _ => None,
         };
         if let Some(moved) = moved {
             (to, revision.action, revision.moved) = (Status::Confirmed, Action::Confirm, moved);
         }
-        Ok(Verdict::Decided(Box::new(self.advance(paid, to, revision))))
+        Ok(Decision::Decided(Box::new(self.advance(paid, to, revision))))
     }
 
     /// Beds for an expired booking, on the dates that it was for; `None` when there are none left.
-    fn seat_late(&mut self, booking: &mut Booking, command_id: Uuid) -> Result<Option<Vec<BookingId>>, Stop> {
+    fn reallocate_late(
+        &mut self,
+        booking: &mut Booking,
+        command_id: Uuid,
+    ) -> Result<Option<Vec<BookingId>>, NoRevision> {
         let today = self.today(&booking.property_id);
         if booking.stays.iter().any(|stay| stay.arrival < today) {
             return Ok(None);
         }
         let mark = self.journal.mark();
-        match self.seat_again(booking, command_id) {
+        match self.reallocate(booking, command_id) {
             Ok(moved) => Ok(Some(moved)),
-            Err(Stop::Unread) => Err(Stop::Unread),
-            Err(Stop::Answer(_)) => {
+            Err(NoRevision::Unread) => Err(NoRevision::Unread),
+            Err(NoRevision::Answer(_)) => {
                 self.journal.undo_to(mark);
                 Ok(None)
             }
@@ -56,40 +60,40 @@ impl Decider<'_> {
 
     /// Releases the beds of a hold whose time is up. Whoever asks has made sure that nobody can pay any more; money
     /// that came meanwhile keeps the beds, also money that confirms nothing, because staff have to look at it.
-    pub(super) fn expire_hold(&mut self, command_id: Uuid, expire: &ExpireHold) -> Result<Verdict, Stop> {
-        let order = &expire.order;
-        let booking = self.ordered(command_id, order)?;
+    pub(super) fn expire_hold(&mut self, command_id: Uuid, expire: &ExpireHold) -> Result<Decision, NoRevision> {
+        let header = &expire.header;
+        let booking = self.target_of(command_id, header)?;
         if booking.status == Status::Expired {
-            return Ok(Verdict::Decided(Box::new(latest(&booking).ok_or_else(Stop::conflict)?)));
+            return Ok(Decision::Decided(Box::new(latest(&booking).ok_or_else(NoRevision::conflict)?)));
         }
         if booking.status != Status::Held {
-            return Err(Stop::conflict());
+            return Err(NoRevision::conflict());
         }
         if booking.payment.expires_at.is_none_or(|expires_at| expires_at > self.now) {
-            return Err(Stop::because(RefusalCode::TooEarly));
+            return Err(NoRevision::because(RefusalCode::TooEarly));
         }
         if booking.payment.ledger.as_ref().is_some_and(|ledger| ledger.kept() > 0 || ledger.processing) {
-            return Err(Stop::because(RefusalCode::PaymentUnderWay));
+            return Err(NoRevision::because(RefusalCode::PaymentUnderWay));
         }
-        self.vacate(&order.property_id, &booking.stays, NaiveDate::MIN);
-        Ok(Verdict::Decided(Box::new(self.advance(
+        self.release_beds(&header.property_id, &booking.stays, NaiveDate::MIN);
+        Ok(Decision::Decided(Box::new(self.advance(
             booking,
             Status::Expired,
-            Revision::of(Action::Expire, command_id, order),
+            Revision::of(Action::Expire, command_id, header),
         ))))
     }
 
     /// Staff let the guests pay later.
-    pub(super) fn confirm(&mut self, command_id: Uuid, confirm: &ConfirmBooking) -> Result<Verdict, Stop> {
-        let order = &confirm.order;
-        let booking = self.ordered(command_id, order)?;
+    pub(super) fn confirm(&mut self, command_id: Uuid, confirm: &ConfirmBooking) -> Result<Decision, NoRevision> {
+        let header = &confirm.header;
+        let booking = self.target_of(command_id, header)?;
         if booking.status != Status::Held {
-            return Err(Stop::conflict());
+            return Err(NoRevision::conflict());
         }
-        Ok(Verdict::Decided(Box::new(self.advance(
+        Ok(Decision::Decided(Box::new(self.advance(
             booking,
             Status::Confirmed,
-            Revision::of(Action::Confirm, command_id, order),
+            Revision::of(Action::Confirm, command_id, header),
         ))))
     }
 }

@@ -1,14 +1,14 @@
 //! Finding beds for the stays of one booking, and making room for them where that is needed.
 
-use super::{Decider, Revision, Unsold};
-use crate::allocation::reshuffle::{Item, Puzzle};
-use crate::allocation::surroundings::{homes, reach, unit_of};
-use crate::allocation::{NoBeds, allocate_keeping};
+use super::{Decider, NotSellable, Revision};
+use crate::allocation::neighbourhood::{homes, reach, unit_of};
+use crate::allocation::reshuffle::{Item, ReshuffleProblem};
+use crate::allocation::{AllocationError, allocate_keeping};
 use crate::booking::{Action, Booking, Rejection, Stay, StayRequest};
+use crate::grid::{OccupancyGrid, Row, Span};
 use crate::ids::{BedId, BookingId, PropertyId, RoomTypeId};
 use crate::inventory::RoomKind;
 use crate::nights::Nights;
-use crate::view::{PropertyView, Row, Span};
 use chrono::NaiveDate;
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -17,7 +17,7 @@ use uuid::Uuid;
 #[derive(Debug, Clone)]
 pub(super) struct Wanted {
     /// What is wanted; its nights are those that need beds.
-    pub(super) asked: StayRequest,
+    pub(super) requested: StayRequest,
     /// The beds that it should keep if it can, by number.
     pub(super) present: Vec<usize>,
 }
@@ -41,8 +41,8 @@ struct Movable {
 
 /// The units of a room type as they are, ready to be solved.
 #[derive(Clone)]
-struct House {
-    puzzle: Puzzle,
+struct UnitPool {
+    problem: ReshuffleProblem,
     units: Vec<Vec<usize>>,
     movables: Vec<Movable>,
 }
@@ -54,7 +54,7 @@ impl Decider<'_> {
         property: &PropertyId,
         own: BookingId,
         wanted: &[Wanted],
-    ) -> Result<Placement, Unsold> {
+    ) -> Result<Placement, NotSellable> {
         let mark = self.journal.mark();
         let placed = self.place_all(property, own, wanted);
         if placed.is_err() {
@@ -63,29 +63,34 @@ impl Decider<'_> {
         placed
     }
 
-    fn place_all(&mut self, property: &PropertyId, own: BookingId, wanted: &[Wanted]) -> Result<Placement, Unsold> {
-        if self.view(property).is_none() {
-            return Err(self.refuse(property, Rejection::Closed.into(), Unsold::Unread));
+    fn place_all(
+        &mut self,
+        property: &PropertyId,
+        own: BookingId,
+        wanted: &[Wanted],
+    ) -> Result<Placement, NotSellable> {
+        if self.grid(property).is_none() {
+            return Err(self.refuse(property, Rejection::Closed.into(), NotSellable::Unread));
         }
-        self.journal.adopt(property, self.known.views.get(property));
+        self.journal.adopt(property, self.known.grids.get(property));
         let mut placement = Placement { beds: vec![Vec::new(); wanted.len()], moves: Vec::new() };
         // By room type: what does not fit in turn is then seated together.
         let mut types: Vec<(&RoomTypeId, Vec<usize>)> = Vec::new();
         for (index, stay) in wanted.iter().enumerate() {
-            match types.iter_mut().find(|(id, _)| **id == stay.asked.room_type_id) {
+            match types.iter_mut().find(|(id, _)| **id == stay.requested.room_type_id) {
                 Some((_, stays)) => stays.push(index),
-                None => types.push((&stay.asked.room_type_id, vec![index])),
+                None => types.push((&stay.requested.room_type_id, vec![index])),
             }
         }
         for (room_type, stays) in types {
             let mark = self.journal.mark();
             match self.place_in_turn(property, wanted, &stays, &mut placement) {
                 Ok(()) => {}
-                Err(NoBeds::Taken) => {
+                Err(AllocationError::Taken) => {
                     self.journal.undo_to(mark);
-                    self.make_room(property, own, room_type, wanted, &stays, &mut placement)?;
+                    self.reshuffle(property, own, room_type, wanted, &stays, &mut placement)?;
                 }
-                Err(none) => return Err(self.refuse(property, Rejection::from(none).into(), Unsold::Unread)),
+                Err(none) => return Err(self.refuse(property, Rejection::from(none).into(), NotSellable::Unread)),
             }
         }
         Ok(placement)
@@ -97,12 +102,12 @@ impl Decider<'_> {
         wanted: &[Wanted],
         stays: &[usize],
         placement: &mut Placement,
-    ) -> Result<(), NoBeds> {
+    ) -> Result<(), AllocationError> {
         for index in stays {
-            let view = self.view(property).ok_or(NoBeds::UnknownType)?;
-            let Wanted { asked, present } = &wanted[*index];
-            let beds = allocate_keeping(view, asked, present)?;
-            let span = view.span(asked.nights()).ok_or(NoBeds::OutsideHorizon)?;
+            let grid = self.grid(property).ok_or(AllocationError::UnknownType)?;
+            let Wanted { requested, present } = &wanted[*index];
+            let beds = allocate_keeping(grid, requested, present)?;
+            let span = grid.span(requested.nights()).ok_or(AllocationError::OutsideHorizon)?;
             beds.iter().for_each(|bed| self.journal.take(property, *bed, &span));
             placement.beds[*index] = beds;
         }
@@ -110,7 +115,7 @@ impl Decider<'_> {
     }
 
     /// Moves stays that nobody promised a bed, as few as it can, so that all of `stays` fit.
-    fn make_room(
+    fn reshuffle(
         &mut self,
         property: &PropertyId,
         own: BookingId,
@@ -118,67 +123,67 @@ impl Decider<'_> {
         wanted: &[Wanted],
         stays: &[usize],
         placement: &mut Placement,
-    ) -> Result<(), Unsold> {
+    ) -> Result<(), NotSellable> {
         if !self.known.fresh.contains(property) {
-            self.missing.views.insert(property.clone());
-            return Err(Unsold::Unread);
+            self.missing.grids.insert(property.clone());
+            return Err(NotSellable::Unread);
         }
-        let full = Unsold::from(Rejection::NoAvailability);
-        let Some(view) = self.view(property) else { return Err(full) };
-        let Some(house) = House::empty(view, room_type) else { return Err(full) };
-        let asked: Vec<(usize, Span, usize)> = stays
+        let full = NotSellable::from(Rejection::NoAvailability);
+        let Some(grid) = self.grid(property) else { return Err(full) };
+        let Some(pool) = UnitPool::empty(grid, room_type) else { return Err(full) };
+        let requested: Vec<(usize, Span, usize)> = stays
             .iter()
             .filter_map(|index| {
-                let asked = &wanted[*index].asked;
-                Some((*index, view.span(asked.nights())?, usize::try_from(asked.guests).ok()?))
+                let requested = &wanted[*index].requested;
+                Some((*index, grid.span(requested.nights())?, usize::try_from(requested.guests).ok()?))
             })
             .collect();
-        let kind = view.beds_of(room_type).map_or(RoomKind::Dorm, |layout| layout.kind);
-        if !house.clone_with(&asked, kind).puzzle.has_room() {
+        let kind = grid.beds_of(room_type).map_or(RoomKind::Dorm, |layout| layout.kind);
+        if !pool.clone_with(&requested, kind).problem.has_room() {
             return Err(full);
         }
         let mut solved = None;
-        let spans: Vec<Span> = asked.iter().map(|(_, span, _)| *span).collect();
-        for nights in reach(view, &house.puzzle.fixed, &spans) {
+        let spans: Vec<Span> = requested.iter().map(|(_, span, _)| *span).collect();
+        for nights in reach(grid, &pool.problem.fixed, &spans) {
             let known = self.known.occupied.get(property);
             if !known.is_some_and(|known| known.arrival <= nights.arrival && nights.departure <= known.departure) {
                 self.missing.occupants.insert(property.clone(), widened(known, nights));
-                return Err(Unsold::Unread);
+                return Err(NotSellable::Unread);
             }
-            let mut house = self.with_movables(house.clone(), property, own, room_type, nights);
-            let items = house.add(&asked, kind);
-            if let Some(seats) = house.puzzle.solve() {
-                solved = Some((house, items, seats));
+            let mut pool = self.with_movables(pool.clone(), property, own, room_type, nights);
+            let items = pool.add(&requested, kind);
+            if let Some(seats) = pool.problem.solve() {
+                solved = Some((pool, items, seats));
                 break;
             }
         }
-        let Some((house, items, seats)) = solved else { return Err(full) };
+        let Some((pool, items, seats)) = solved else { return Err(full) };
         let beds_of =
-            |items: &[usize]| items.iter().flat_map(|item| house.units[seats[*item]].clone()).collect::<Vec<usize>>();
-        for ((index, ..), items) in asked.iter().zip(&items) {
+            |items: &[usize]| items.iter().flat_map(|item| pool.units[seats[*item]].clone()).collect::<Vec<usize>>();
+        for ((index, ..), items) in requested.iter().zip(&items) {
             placement.beds[*index] = beds_of(items);
         }
-        let moved: Vec<(&Movable, Vec<usize>)> = house
+        let moved: Vec<(&Movable, Vec<usize>)> = pool
             .movables
             .iter()
-            .filter(|movable| house.is_moved(movable, &seats))
+            .filter(|movable| pool.is_moved(movable, &seats))
             .map(|movable| (movable, beds_of(&movable.items)))
             .collect();
         // First everybody out, then everybody in: beds change hands.
         for (movable, _) in &moved {
             for item in &movable.items {
-                let Item { span, home, .. } = house.puzzle.items[*item];
+                let Item { span, home, .. } = pool.problem.items[*item];
                 home.into_iter()
-                    .flat_map(|home| &house.units[home])
+                    .flat_map(|home| &pool.units[home])
                     .for_each(|bed| self.journal.free(property, *bed, &span));
             }
         }
         for (movable, beds) in moved {
-            let span = movable.items.first().map(|item| house.puzzle.items[*item].span);
+            let span = movable.items.first().map(|item| pool.problem.items[*item].span);
             span.iter().for_each(|span| beds.iter().for_each(|bed| self.journal.take(property, *bed, span)));
             placement.moves.push((movable.booking, movable.stay, beds));
         }
-        for (index, span, _) in &asked {
+        for (index, span, _) in &requested {
             placement.beds[*index].iter().for_each(|bed| self.journal.take(property, *bed, span));
         }
         Ok(())
@@ -187,15 +192,15 @@ impl Decider<'_> {
     /// Adds everybody who may be moved, and takes them out of what is fixed.
     fn with_movables(
         &self,
-        mut house: House,
+        mut pool: UnitPool,
         property: &PropertyId,
         own: BookingId,
         room_type: &RoomTypeId,
         nights: Nights,
-    ) -> House {
-        let Some(view) = self.view(property) else { return house };
-        let kind = view.beds_of(room_type).map_or(RoomKind::Dorm, |layout| layout.kind);
-        let unit_of = unit_of(&house.units);
+    ) -> UnitPool {
+        let Some(grid) = self.grid(property) else { return pool };
+        let kind = grid.beds_of(room_type).map_or(RoomKind::Dorm, |layout| layout.kind);
+        let unit_of = unit_of(&pool.units);
         let meets = |stay: &Stay| {
             stay.room_type_id == *room_type
                 && stay.arrival < nights.departure
@@ -203,7 +208,7 @@ impl Decider<'_> {
                 && is_movable(stay)
         };
         let candidate = |booking: &&Booking| {
-            booking.status.may_move()
+            booking.status.allows_reassignment()
                 && booking.id != own
                 && booking.property_id == *property
                 && booking.stays.iter().any(meets)
@@ -215,32 +220,32 @@ impl Decider<'_> {
         bookings.sort_unstable_by_key(|booking| booking.id);
         for booking in bookings.into_iter().filter(|booking| booking.rev < super::MAX_REVISIONS) {
             for (index, stay) in booking.stays.iter().enumerate().filter(|(_, stay)| meets(stay)) {
-                let Some(span) = view.span(stay.nights()) else { continue };
-                let numbers: Option<Vec<usize>> = stay.assigned_beds.iter().map(|bed| view.bed_number(bed)).collect();
-                let Some(homes) = numbers.and_then(|beds| homes(&beds, &house.units, &unit_of, kind)) else { continue };
+                let Some(span) = grid.span(stay.nights()) else { continue };
+                let numbers: Option<Vec<usize>> = stay.assigned_beds.iter().map(|bed| grid.bed_number(bed)).collect();
+                let Some(homes) = numbers.and_then(|beds| homes(&beds, &pool.units, &unit_of, kind)) else { continue };
                 // A view that does not show the stay in its beds is not what this booking says; leave it alone.
-                if homes.iter().any(|home| house.units[*home].iter().any(|bed| !all_taken(view.row(*bed), &span))) {
+                if homes.iter().any(|home| pool.units[*home].iter().any(|bed| !all_taken(grid.row(*bed), &span))) {
                     continue;
                 }
                 let beds =
                     if kind == RoomKind::Private { usize::try_from(stay.guests).unwrap_or(usize::MAX) } else { 1 };
-                let first = house.puzzle.items.len();
+                let first = pool.problem.items.len();
                 for home in homes {
-                    house.puzzle.fixed[home].free(&span);
-                    house.puzzle.items.push(Item { span, beds, home: Some(home) });
+                    pool.problem.fixed[home].free(&span);
+                    pool.problem.items.push(Item { span, beds, home: Some(home) });
                 }
-                house.movables.push(Movable {
+                pool.movables.push(Movable {
                     booking: booking.id,
                     stay: index,
-                    items: (first..house.puzzle.items.len()).collect(),
+                    items: (first..pool.problem.items.len()).collect(),
                 });
             }
         }
-        house
+        pool
     }
 
     /// Writes the moves of a placement into the bookings, one revision each, and gives the ids of those moved.
-    pub(super) fn give_way(
+    pub(super) fn reassign_others(
         &mut self,
         property: &PropertyId,
         moves: Vec<(BookingId, usize, Vec<usize>)>,
@@ -273,14 +278,14 @@ impl Decider<'_> {
     }
 
     pub(super) fn bed_ids(&self, property: &PropertyId, beds: &[usize]) -> Vec<BedId> {
-        let Some(view) = self.view(property) else { return Vec::new() };
-        beds.iter().map(|bed| view.bed_id(*bed).clone()).collect()
+        let Some(grid) = self.grid(property) else { return Vec::new() };
+        beds.iter().map(|bed| grid.bed_id(*bed).clone()).collect()
     }
 
     /// Frees the beds of these stays from `from` on, as far as the view reaches.
-    pub(super) fn vacate(&mut self, property: &PropertyId, stays: &[Stay], from: NaiveDate) {
-        self.journal.adopt(property, self.known.views.get(property));
-        let Some(view) = self.view(property) else { return };
+    pub(super) fn release_beds(&mut self, property: &PropertyId, stays: &[Stay], from: NaiveDate) {
+        self.journal.adopt(property, self.known.grids.get(property));
+        let Some(grid) = self.grid(property) else { return };
         let mut freed: Vec<(usize, Span)> = Vec::new();
         for stay in stays {
             let mut begin = stay.arrival;
@@ -290,9 +295,9 @@ impl Decider<'_> {
                 .map(|earlier| (earlier.until, &earlier.beds))
                 .chain([(stay.departure, &stay.assigned_beds)]);
             for (until, beds) in parts {
-                let span = view.clipped_span(Nights::new(begin.max(from), until.min(stay.departure)));
+                let span = grid.clipped_span(Nights::new(begin.max(from), until.min(stay.departure)));
                 freed.extend(
-                    span.iter().flat_map(|span| beds.iter().filter_map(|bed| Some((view.bed_number(bed)?, *span)))),
+                    span.iter().flat_map(|span| beds.iter().filter_map(|bed| Some((grid.bed_number(bed)?, *span)))),
                 );
                 begin = until;
             }
@@ -314,36 +319,36 @@ fn widened(known: Option<&Nights>, wanted: Nights) -> Nights {
     known.map_or(wanted, |known| Nights::new(known.arrival.min(wanted.arrival), known.departure.max(wanted.departure)))
 }
 
-impl House {
+impl UnitPool {
     /// The units of a type with everything that is taken counted as fixed.
-    fn empty(view: &PropertyView, room_type: &RoomTypeId) -> Option<Self> {
-        let units = view.beds_of(room_type)?.units();
-        let puzzle = Puzzle::of_units(view, &units);
-        Some(Self { puzzle, units, movables: Vec::new() })
+    fn empty(grid: &OccupancyGrid, room_type: &RoomTypeId) -> Option<Self> {
+        let units = grid.beds_of(room_type)?.units();
+        let problem = ReshuffleProblem::of_units(grid, &units);
+        Some(Self { problem, units, movables: Vec::new() })
     }
 
     /// Adds those who are to be placed; gives the items of each.
-    fn add(&mut self, asked: &[(usize, Span, usize)], kind: RoomKind) -> Vec<Vec<usize>> {
-        let mut all = Vec::with_capacity(asked.len());
-        for (_, span, guests) in asked {
+    fn add(&mut self, requested: &[(usize, Span, usize)], kind: RoomKind) -> Vec<Vec<usize>> {
+        let mut all = Vec::with_capacity(requested.len());
+        for (_, span, guests) in requested {
             let (count, beds) = if kind == RoomKind::Private { (1, *guests) } else { (*guests, 1) };
-            let first = self.puzzle.items.len();
-            self.puzzle.items.extend(std::iter::repeat_n(Item { span: *span, beds, home: None }, count));
-            all.push((first..self.puzzle.items.len()).collect());
+            let first = self.problem.items.len();
+            self.problem.items.extend(std::iter::repeat_n(Item { span: *span, beds, home: None }, count));
+            all.push((first..self.problem.items.len()).collect());
         }
         all
     }
 
-    fn clone_with(&self, asked: &[(usize, Span, usize)], kind: RoomKind) -> Self {
-        let mut house = Self { puzzle: self.puzzle.clone(), units: Vec::new(), movables: Vec::new() };
-        house.add(asked, kind);
-        house
+    fn clone_with(&self, requested: &[(usize, Span, usize)], kind: RoomKind) -> Self {
+        let mut pool = Self { problem: self.problem.clone(), units: Vec::new(), movables: Vec::new() };
+        pool.add(requested, kind);
+        pool
     }
 
     /// Whether a stay ends up in other units than before; guests of one stay who change places with each other do not
     /// move.
     fn is_moved(&self, movable: &Movable, seats: &[usize]) -> bool {
-        let mut homes: Vec<Option<usize>> = movable.items.iter().map(|item| self.puzzle.items[*item].home).collect();
+        let mut homes: Vec<Option<usize>> = movable.items.iter().map(|item| self.problem.items[*item].home).collect();
         let mut now: Vec<Option<usize>> = movable.items.iter().map(|item| Some(seats[*item])).collect();
         homes.sort_unstable();
         now.sort_unstable();

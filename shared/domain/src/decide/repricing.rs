@@ -1,6 +1,6 @@
 //! What a changed booking costs: anew, or what was agreed.
 
-use super::{Decider, Unsold};
+use super::{Decider, NotSellable};
 use crate::booking::{Booking, Rejection, Stay, StayRequest};
 use crate::ids::RatePlanId;
 use crate::nights::Nights;
@@ -10,7 +10,7 @@ use chrono::NaiveDate;
 /// A stay as it is to be, and the one that it continues.
 #[derive(Debug, Clone)]
 pub(super) struct Continued {
-    pub(super) asked: StayRequest,
+    pub(super) requested: StayRequest,
     pub(super) before: Option<usize>,
 }
 
@@ -22,30 +22,30 @@ impl Decider<'_> {
         plan: &RatePlanId,
         stays: &[Continued],
         today: NaiveDate,
-    ) -> Result<Price, Unsold> {
+    ) -> Result<Price, NotSellable> {
         let property = &booking.property_id;
-        let priced = self.view(property).and_then(|view| {
-            let inventory = view.inventory();
+        let priced = self.grid(property).and_then(|grid| {
+            let inventory = grid.inventory();
             let plan = inventory.rate_plan(plan)?;
             let mut nights = Vec::with_capacity(stays.len());
             for stay in stays {
-                let mut amounts = stay_amounts(inventory, view.rates(), plan, &stay.asked)?;
+                let mut amounts = stay_amounts(inventory, grid.rates(), plan, &stay.requested)?;
                 if let Some(index) = stay.before {
-                    keep_past(&mut amounts, booking, index, &stay.asked, today);
+                    keep_past(&mut amounts, booking, index, &stay.requested, today);
                 }
                 nights.push(amounts);
             }
-            let requests: Vec<StayRequest> = stays.iter().map(|stay| stay.asked.clone()).collect();
+            let requests: Vec<StayRequest> = stays.iter().map(|stay| stay.requested.clone()).collect();
             total_of(inventory, &requests, nights)
         });
-        priced.ok_or_else(|| self.unsold(property, Rejection::Closed))
+        priced.ok_or_else(|| self.not_sellable(property, Rejection::Closed))
     }
 }
 
-fn keep_past(amounts: &mut [i64], booking: &Booking, index: usize, asked: &StayRequest, today: NaiveDate) {
+fn keep_past(amounts: &mut [i64], booking: &Booking, index: usize, requested: &StayRequest, today: NaiveDate) {
     let agreed = booking.price.as_ref().and_then(|price| price.nights.get(index));
     let (Some(agreed), Some(before)) = (agreed, booking.stays.get(index)) else { return };
-    let past = asked.nights().iter().zip(amounts).take_while(|(night, _)| *night < today);
+    let past = requested.nights().iter().zip(amounts).take_while(|(night, _)| *night < today);
     for (night, amount) in past {
         let place = usize::try_from((night - before.arrival).num_days()).ok();
         if let Some(known) = place.and_then(|place| agreed.get(place)) {

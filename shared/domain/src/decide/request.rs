@@ -1,7 +1,7 @@
 //! Deciding a request: whether it can be sold, at which price, and in which beds.
 
 use super::place::{Placement, Wanted};
-use super::{Decider, Revision, Stop, Unsold, Verdict};
+use super::{Decider, Decision, NoRevision, NotSellable, Revision};
 use crate::allocation::eligibility::check_party;
 use crate::booking::{Action, Booking, Payment, Rejection, Status, Stay, StayRequest};
 use crate::events::BookingEvent;
@@ -16,13 +16,13 @@ use chrono::{NaiveDate, TimeDelta};
 use uuid::Uuid;
 
 impl Decider<'_> {
-    pub(super) fn request(&mut self, command_id: Uuid, request: &RequestBooking) -> Result<Verdict, Stop> {
+    pub(super) fn request(&mut self, command_id: Uuid, request: &RequestBooking) -> Result<Decision, NoRevision> {
         if let Some(booking) = self.booking(request.booking_id) {
             let Some(first) = booking.history.first().filter(|_| booking.fingerprint == request.fingerprint) else {
-                return Err(Stop::Answer(Verdict::Refused(ReplyOutcome::KeyReused, None)));
+                return Err(NoRevision::Answer(Decision::Refused(ReplyOutcome::KeyReused, None)));
             };
             let (event, moved) = (BookingEvent::of(booking, first), first.moved.clone());
-            return Err(self.repeat(first.command_id, event, &moved));
+            return Err(self.replay(first.command_id, event, &moved));
         }
         let mut booking = requested(request);
         let actor = request.client.as_ref().map_or_else(|| "guest".to_owned(), |client| format!("client:{client}"));
@@ -30,25 +30,26 @@ impl Decider<'_> {
         let status = match self.sell(request) {
             Ok((placement, price)) => {
                 let beds: Vec<_> = placement.beds.iter().map(|beds| self.bed_ids(&request.property_id, beds)).collect();
-                booking.stays = request.stays.iter().zip(beds).map(|(asked, beds)| Stay::of(asked, beds)).collect();
+                booking.stays =
+                    request.stays.iter().zip(beds).map(|(requested, beds)| Stay::of(requested, beds)).collect();
                 booking.price = Some(price);
                 booking.cancellation_policy = self.policy(&request.property_id, &request.rate_plan_id);
                 booking.payment = self.hold(&request.property_id, &request.rate_plan_id, booking.price.as_ref());
-                revision.moved = self.give_way(&request.property_id, placement.moves, command_id);
+                revision.moved = self.reassign_others(&request.property_id, placement.moves, command_id);
                 if booking.payment.required > 0 { Status::Held } else { Status::Confirmed }
             }
-            Err(Unsold::Unread) => return Err(Stop::Unread),
-            Err(Unsold::Rejected(rejection)) => {
+            Err(NotSellable::Unread) => return Err(NoRevision::Unread),
+            Err(NotSellable::Rejected(rejection)) => {
                 booking.rejection = Some(rejection);
                 booking.alternatives = self.alternatives(request, rejection);
                 Status::Rejected
             }
         };
-        Ok(Verdict::Decided(Box::new(self.advance(booking, status, revision))))
+        Ok(Decision::Decided(Box::new(self.advance(booking, status, revision))))
     }
 
     /// Priced and checked first: what cannot be sold must not take beds.
-    fn sell(&mut self, request: &RequestBooking) -> Result<(Placement, Price), Unsold> {
+    fn sell(&mut self, request: &RequestBooking) -> Result<(Placement, Price), NotSellable> {
         let property = &request.property_id;
         let price =
             self.quoted(property, &request.rate_plan_id, &request.stays, request.quote.as_ref(), request.requested_at)?;
@@ -57,8 +58,11 @@ impl Decider<'_> {
             let booked_on = self.local_date(property, request.requested_at);
             self.check_restrictions(property, &request.rate_plan_id, &request.stays, booked_on)?;
         }
-        let wanted: Vec<Wanted> =
-            request.stays.iter().map(|asked| Wanted { asked: asked.clone(), present: Vec::new() }).collect();
+        let wanted: Vec<Wanted> = request
+            .stays
+            .iter()
+            .map(|requested| Wanted { requested: requested.clone(), present: Vec::new() })
+            .collect();
         let placement = self.place(property, request.booking_id, &wanted)?;
         Ok((placement, price))
     }
@@ -71,25 +75,25 @@ impl Decider<'_> {
         stays: &[StayRequest],
         quote: Option<&Quote>,
         asked_at: Timestamp,
-    ) -> Result<Price, Unsold> {
+    ) -> Result<Price, NotSellable> {
         if let Some(quote) = quote.filter(|quote| quote.covers(property, plan, stays, asked_at)) {
             return Ok(quote.price.clone());
         }
-        let priced = self.view(property).and_then(|view| {
-            let inventory = view.inventory();
-            price(inventory, view.rates(), inventory.rate_plan(plan)?, stays)
+        let priced = self.grid(property).and_then(|grid| {
+            let inventory = grid.inventory();
+            price(inventory, grid.rates(), inventory.rate_plan(plan)?, stays)
         });
-        let Some(price) = priced else { return Err(self.unsold(property, Rejection::Closed)) };
+        let Some(price) = priced else { return Err(self.not_sellable(property, Rejection::Closed)) };
         if quote.is_some_and(|quote| quote.price != price) {
-            return Err(self.unsold(property, Rejection::PriceChanged));
+            return Err(self.not_sellable(property, Rejection::PriceChanged));
         }
         Ok(price)
     }
 
     /// Who may sleep there at all.
-    pub(super) fn check_stays(&mut self, property: &PropertyId, stays: &[StayRequest]) -> Result<(), Unsold> {
-        let checked = self.view(property).map_or(Ok(()), |view| check_party(view.inventory(), stays));
-        checked.map_err(|rejection| self.unsold(property, rejection))
+    pub(super) fn check_stays(&mut self, property: &PropertyId, stays: &[StayRequest]) -> Result<(), NotSellable> {
+        let checked = self.grid(property).map_or(Ok(()), |grid| check_party(grid.inventory(), stays));
+        checked.map_err(|rejection| self.not_sellable(property, rejection))
     }
 
     fn check_restrictions(
@@ -98,27 +102,27 @@ impl Decider<'_> {
         plan: &RatePlanId,
         stays: &[StayRequest],
         booked_on: NaiveDate,
-    ) -> Result<(), Unsold> {
+    ) -> Result<(), NotSellable> {
         let free =
-            self.view(property).is_none_or(|view| restrictions::check(view.rates(), plan, stays, booked_on).is_empty());
-        if free { Ok(()) } else { Err(self.unsold(property, Rejection::Restriction)) }
+            self.grid(property).is_none_or(|grid| restrictions::check(grid.rates(), plan, stays, booked_on).is_empty());
+        if free { Ok(()) } else { Err(self.not_sellable(property, Rejection::Restriction)) }
     }
 
-    pub(super) fn unsold(&mut self, property: &PropertyId, rejection: Rejection) -> Unsold {
-        self.refuse(property, rejection.into(), Unsold::Unread)
+    pub(super) fn not_sellable(&mut self, property: &PropertyId, rejection: Rejection) -> NotSellable {
+        self.refuse(property, rejection.into(), NotSellable::Unread)
     }
 
     /// The calendar date at a property; that of UTC at one that does not exist.
     pub(super) fn local_date(&self, property: &PropertyId, at: Timestamp) -> NaiveDate {
-        self.view(property)
-            .map_or_else(|| at.as_datetime().date_naive(), |view| at.local_date(view.inventory().property.time_zone))
+        self.grid(property)
+            .map_or_else(|| at.as_datetime().date_naive(), |grid| at.local_date(grid.inventory().property.time_zone))
     }
 
     /// What has to be paid at once on this plan, and until when the beds wait for it. The time begins with the
     /// decision: a guest is not to pay for an outage of ours.
     fn hold(&self, property: &PropertyId, plan: &RatePlanId, price: Option<&Price>) -> Payment {
-        let terms = self.view(property).and_then(|view| {
-            let inventory = view.inventory();
+        let terms = self.grid(property).and_then(|grid| {
+            let inventory = grid.inventory();
             let required = inventory.rate_plan(plan)?.deposit?.amount(price?);
             let ends = self.now.as_datetime() + TimeDelta::minutes(i64::from(inventory.property.hold_minutes));
             (required > 0).then(|| Payment { required, expires_at: Some(ends.into()), ..Payment::default() })
@@ -127,7 +131,7 @@ impl Decider<'_> {
     }
 
     pub(super) fn policy(&self, property: &PropertyId, plan: &RatePlanId) -> Option<CancellationPolicy> {
-        let inventory = self.view(property)?.inventory();
+        let inventory = self.grid(property)?.inventory();
         inventory.rate_plan(plan).map(|plan| inventory.cancellation_policy(plan))
     }
 }
@@ -141,7 +145,7 @@ fn requested(request: &RequestBooking) -> Booking {
         property_id: request.property_id.clone(),
         rate_plan_id: request.rate_plan_id.clone(),
         source: request.source,
-        stays: request.stays.iter().map(|asked| Stay::of(asked, Vec::new())).collect(),
+        stays: request.stays.iter().map(|requested| Stay::of(requested, Vec::new())).collect(),
         guest: request.guest.clone(),
         price: None,
         payment: Payment::default(),

@@ -2,7 +2,7 @@
 
 use super::place::Wanted;
 use super::repricing::{Continued, agreed};
-use super::{Decider, Revision, Stop, Verdict};
+use super::{Decider, Decision, NoRevision, Revision};
 use crate::booking::{Action, Booking, Rejection, Status, Stay, StayRequest};
 use crate::business_day::business_date;
 use crate::inventory::{Cleanliness, RoomKind};
@@ -15,32 +15,32 @@ use uuid::Uuid;
 
 impl Decider<'_> {
     /// From the day of arrival, into beds that are assigned and clean.
-    pub(super) fn check_in(&mut self, command_id: Uuid, check_in: &CheckInBooking) -> Result<Verdict, Stop> {
-        let order = &check_in.order;
-        let booking = self.ordered(command_id, order)?;
+    pub(super) fn check_in(&mut self, command_id: Uuid, check_in: &CheckInBooking) -> Result<Decision, NoRevision> {
+        let header = &check_in.header;
+        let booking = self.target_of(command_id, header)?;
         if booking.status != Status::Confirmed {
-            return Err(Stop::conflict());
+            return Err(NoRevision::conflict());
         }
-        let (date, today) = (self.local_date(&order.property_id, self.now), self.today(&order.property_id));
+        let (date, today) = (self.local_date(&header.property_id, self.now), self.today(&header.property_id));
         let (arrival, departure) = extent(&booking);
         if arrival.is_some_and(|arrival| date < arrival) {
-            return Err(Stop::because(RefusalCode::TooEarly));
+            return Err(NoRevision::because(RefusalCode::TooEarly));
         }
         if departure.is_some_and(|departure| today >= departure) {
-            return Err(Stop::because(RefusalCode::TooLate));
+            return Err(NoRevision::because(RefusalCode::TooLate));
         }
         if let Some(code) = self.beds_unready(&booking, date) {
-            return Err(self.refuse_order(order, code));
+            return Err(self.refuse_command(header, code));
         }
-        Ok(Verdict::Decided(Box::new(self.advance(
+        Ok(Decision::Decided(Box::new(self.advance(
             booking,
             Status::CheckedIn,
-            Revision::of(Action::CheckIn, command_id, order),
+            Revision::of(Action::CheckIn, command_id, header),
         ))))
     }
 
     fn beds_unready(&self, booking: &Booking, date: NaiveDate) -> Option<RefusalCode> {
-        let inventory = self.view(&booking.property_id)?.inventory();
+        let inventory = self.grid(&booking.property_id)?.inventory();
         for stay in booking.stays.iter().filter(|stay| stay.arrival <= date && date <= stay.departure) {
             let by_the_bed =
                 inventory.room_type(&stay.room_type_id).is_none_or(|room_type| room_type.kind == RoomKind::Dorm);
@@ -58,24 +58,24 @@ impl Decider<'_> {
     }
 
     /// Ends the stays today: nights that are not slept are freed. An open balance needs permission and a note.
-    pub(super) fn check_out(&mut self, command_id: Uuid, check_out: &CheckOutBooking) -> Result<Verdict, Stop> {
-        let order = &check_out.order;
-        let booking = self.ordered(command_id, order)?;
+    pub(super) fn check_out(&mut self, command_id: Uuid, check_out: &CheckOutBooking) -> Result<Decision, NoRevision> {
+        let header = &check_out.header;
+        let booking = self.target_of(command_id, header)?;
         if booking.status != Status::CheckedIn {
-            return Err(Stop::conflict());
+            return Err(NoRevision::conflict());
         }
-        let today = self.today(&order.property_id);
+        let today = self.today(&header.property_id);
         let mut left = booking.clone();
         let shortened: Vec<(usize, Stay)> =
             booking.stays.iter().enumerate().filter_map(|(index, stay)| Some((index, ended(stay, today)?))).collect();
         left.stays = shortened.iter().map(|(_, stay)| stay.clone()).collect();
         if left.stays.is_empty() {
-            return Err(Stop::because(RefusalCode::TooEarly));
+            return Err(NoRevision::because(RefusalCode::TooEarly));
         }
         left.price = if check_out.reprice && left.stays != booking.stays {
             let stays: Vec<Continued> = shortened
                 .iter()
-                .map(|(index, stay)| Continued { asked: stay.as_request(), before: Some(*index) })
+                .map(|(index, stay)| Continued { requested: stay.as_request(), before: Some(*index) })
                 .collect();
             Some(self.reprice(&booking, &booking.rate_plan_id, &stays, today)?)
         } else {
@@ -83,86 +83,88 @@ impl Decider<'_> {
         };
         if left.balance() > 0 {
             if !check_out.allow_open_balance {
-                return Err(Stop::because(RefusalCode::BalanceOpen));
+                return Err(NoRevision::because(RefusalCode::BalanceOpen));
             }
-            if !is_given(order.reason.as_deref()) {
-                return Err(Stop::because(RefusalCode::ReasonMissing));
+            if !is_given(header.reason.as_deref()) {
+                return Err(NoRevision::because(RefusalCode::ReasonMissing));
             }
         }
         for (index, stay) in booking.stays.iter().enumerate() {
             let until =
                 shortened.iter().find(|(kept, _)| *kept == index).map_or(stay.arrival, |(_, kept)| kept.departure);
-            self.vacate(&order.property_id, std::slice::from_ref(stay), until);
+            self.release_beds(&header.property_id, std::slice::from_ref(stay), until);
         }
-        Ok(Verdict::Decided(Box::new(self.advance(
+        Ok(Decision::Decided(Box::new(self.advance(
             left,
             Status::CheckedOut,
-            Revision::of(Action::CheckOut, command_id, order),
+            Revision::of(Action::CheckOut, command_id, header),
         ))))
     }
 
     /// After the business day of arrival is over. The beds are free again; it costs what cancelling would cost now.
-    pub(super) fn no_show(&mut self, command_id: Uuid, no_show: &MarkNoShow) -> Result<Verdict, Stop> {
-        let order = &no_show.order;
-        let mut booking = self.ordered(command_id, order)?;
+    pub(super) fn no_show(&mut self, command_id: Uuid, no_show: &MarkNoShow) -> Result<Decision, NoRevision> {
+        let header = &no_show.header;
+        let mut booking = self.target_of(command_id, header)?;
         if booking.status != Status::Confirmed {
-            return Err(Stop::conflict());
+            return Err(NoRevision::conflict());
         }
-        if extent(&booking).0.is_none_or(|arrival| self.today(&order.property_id) <= arrival) {
-            return Err(Stop::because(RefusalCode::TooEarly));
+        if extent(&booking).0.is_none_or(|arrival| self.today(&header.property_id) <= arrival) {
+            return Err(NoRevision::because(RefusalCode::TooEarly));
         }
         let fee =
-            self.view(&order.property_id).map(|view| cancellation_fee(&booking, &view.inventory().property, self.now));
+            self.grid(&header.property_id).map(|grid| cancellation_fee(&booking, &grid.inventory().property, self.now));
         booking.cancellation_fee = Some(fee.unwrap_or(0));
-        self.vacate(&order.property_id, &booking.stays, NaiveDate::MIN);
-        Ok(Verdict::Decided(Box::new(self.advance(
+        self.release_beds(&header.property_id, &booking.stays, NaiveDate::MIN);
+        Ok(Decision::Decided(Box::new(self.advance(
             booking,
             Status::NoShow,
-            Revision::of(Action::NoShow, command_id, order),
+            Revision::of(Action::NoShow, command_id, header),
         ))))
     }
 
     /// Undoes a check-in or a no-show: with a reason, on the same business day, or later by an administrator.
-    pub(super) fn reinstate(&mut self, command_id: Uuid, reinstate: &ReinstateBooking) -> Result<Verdict, Stop> {
-        let order = &reinstate.order;
-        let mut booking = self.ordered(command_id, order)?;
+    pub(super) fn reinstate(&mut self, command_id: Uuid, reinstate: &ReinstateBooking) -> Result<Decision, NoRevision> {
+        let header = &reinstate.header;
+        let mut booking = self.target_of(command_id, header)?;
         let undone = booking.status;
         if !matches!(undone, Status::CheckedIn | Status::NoShow) {
-            return Err(Stop::conflict());
+            return Err(NoRevision::conflict());
         }
-        if !is_given(order.reason.as_deref()) {
-            return Err(Stop::because(RefusalCode::ReasonMissing));
+        if !is_given(header.reason.as_deref()) {
+            return Err(NoRevision::because(RefusalCode::ReasonMissing));
         }
         let entered =
             booking.history.iter().rfind(|entry| entry.to == undone && entry.from != undone).map(|entry| entry.at);
-        if !order.as_admin && !entered.is_some_and(|at| self.is_same_day(&booking, at)) {
-            return Err(Stop::because(RefusalCode::TooLate));
+        if !header.as_admin && !entered.is_some_and(|at| self.is_same_day(&booking, at)) {
+            return Err(NoRevision::because(RefusalCode::TooLate));
         }
-        let mut revision = Revision::of(Action::Reinstate, command_id, order);
+        let mut revision = Revision::of(Action::Reinstate, command_id, header);
         if undone == Status::NoShow {
-            if extent(&booking).1.is_none_or(|departure| departure <= self.today(&order.property_id)) {
-                return Err(Stop::because(RefusalCode::TooLate));
+            if extent(&booking).1.is_none_or(|departure| departure <= self.today(&header.property_id)) {
+                return Err(NoRevision::because(RefusalCode::TooLate));
             }
-            revision.moved = self.seat_again(&mut booking, command_id)?;
+            revision.moved = self.reallocate(&mut booking, command_id)?;
             booking.cancellation_fee = None;
         }
-        Ok(Verdict::Decided(Box::new(self.advance(booking, Status::Confirmed, revision))))
+        Ok(Decision::Decided(Box::new(self.advance(booking, Status::Confirmed, revision))))
     }
 
     fn is_same_day(&self, booking: &Booking, at: Timestamp) -> bool {
-        self.view(&booking.property_id)
-            .is_some_and(|view| business_date(&view.inventory().property, at) == self.today(&booking.property_id))
+        self.grid(&booking.property_id)
+            .is_some_and(|grid| business_date(&grid.inventory().property, at) == self.today(&booking.property_id))
     }
 
     /// Claims beds for all stays again, the old ones where they are still free.
-    pub(super) fn seat_again(
+    pub(super) fn reallocate(
         &mut self,
         booking: &mut Booking,
         command_id: Uuid,
-    ) -> Result<Vec<crate::ids::BookingId>, Stop> {
+    ) -> Result<Vec<crate::ids::BookingId>, NoRevision> {
         let property = booking.property_id.clone();
-        let Some(view) = self.view(&property) else { return Err(self.unsold(&property, Rejection::Closed).into()) };
-        let seen = |stay: &Stay| Nights::new(stay.arrival.max(view.origin()), stay.departure);
+        let Some(grid) = self.grid(&property) else {
+            return Err(self.not_sellable(&property, Rejection::Closed).into());
+        };
+        let seen = |stay: &Stay| Nights::new(stay.arrival.max(grid.origin()), stay.departure);
         let wanted: Vec<(usize, Wanted)> = booking
             .stays
             .iter()
@@ -170,12 +172,13 @@ impl Decider<'_> {
             .filter(|(_, stay)| seen(stay).count() >= 1)
             .map(|(index, stay)| {
                 let nights = seen(stay);
-                let asked = StayRequest { arrival: nights.arrival, departure: nights.departure, ..stay.as_request() };
+                let requested =
+                    StayRequest { arrival: nights.arrival, departure: nights.departure, ..stay.as_request() };
                 (
                     index,
                     Wanted {
-                        asked,
-                        present: stay.assigned_beds.iter().filter_map(|bed| view.bed_number(bed)).collect(),
+                        requested,
+                        present: stay.assigned_beds.iter().filter_map(|bed| grid.bed_number(bed)).collect(),
                     },
                 )
             })
@@ -189,7 +192,7 @@ impl Decider<'_> {
                 stay.assigned_beds = beds;
             }
         }
-        Ok(self.give_way(&property, placement.moves, command_id))
+        Ok(self.reassign_others(&property, placement.moves, command_id))
     }
 }
 

@@ -78,7 +78,7 @@ impl InventoryChanged {
     }
 
     /// The event that announces revision `rev` of a house; `rates` when only prices or restrictions changed.
-    pub fn of_house(property_id: PropertyId, rev: u64, rates: bool, occurred_at: Timestamp) -> Self {
+    pub fn of_property(property_id: PropertyId, rev: u64, rates: bool, occurred_at: Timestamp) -> Self {
         let change = if rates { InventoryChange::Rates } else { InventoryChange::Inventory { rev } };
         Self { event_id: inventory_event_id(&property_id, rev), property_id, change, occurred_at }
     }

@@ -2,7 +2,7 @@
 //! could pay.
 
 use crate::ids::{BookingId, PropertyId, uuid_text};
-use crate::ledger::{EntryKind, Ledger, News, NewsKind};
+use crate::ledger::{EntryKind, Ledger, LedgerChange, LedgerChangeKind};
 use crate::messages::{DecodeError, MessageType, decode_body};
 use crate::money::Currency;
 use crate::timestamp::Timestamp;
@@ -26,7 +26,7 @@ pub const PAYMENT_EVENTS: [&str; 5] =
 
 /// An entry of the ledger as it is now. One that was taken back, because a refund came back, has the amount 0.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Booked {
+pub struct EntrySnapshot {
     /// The object that it stands for.
     pub id: String,
     /// What kind.
@@ -50,12 +50,12 @@ pub struct PaymentEvent {
     /// Its hostel.
     pub property_id: PropertyId,
     /// What happened: the wire name without its version.
-    pub what: What,
+    pub what: PaymentEventKind,
     /// The payment: `pi_…`, or our own id.
     pub payment: String,
     /// The entry that moved, if one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub entry: Option<Booked>,
+    pub entry: Option<EntrySnapshot>,
     /// What it is about, in minor units.
     pub amount: i64,
     /// Of every amount.
@@ -69,7 +69,7 @@ pub struct PaymentEvent {
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum What {
+pub enum PaymentEventKind {
     /// A guest was sent to pay.
     Opened,
     /// Money came.
@@ -82,7 +82,7 @@ pub enum What {
     Disputed,
 }
 
-impl What {
+impl PaymentEventKind {
     /// The word for it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -97,31 +97,31 @@ impl What {
 
 impl PaymentEvent {
     /// The event of a piece of news of this ledger, the same whenever it is made again.
-    pub fn of(ledger: &Ledger, news: News) -> Self {
-        let what = match news.kind {
-            NewsKind::Opened => What::Opened,
-            NewsKind::Captured => What::Captured,
-            NewsKind::Failed => What::Failed,
-            NewsKind::Refunded => What::Refunded,
-            NewsKind::Disputed => What::Disputed,
+    pub fn of(ledger: &Ledger, changes: LedgerChange) -> Self {
+        let what = match changes.kind {
+            LedgerChangeKind::Opened => PaymentEventKind::Opened,
+            LedgerChangeKind::Captured => PaymentEventKind::Captured,
+            LedgerChangeKind::Failed => PaymentEventKind::Failed,
+            LedgerChangeKind::Refunded => PaymentEventKind::Refunded,
+            LedgerChangeKind::Disputed => PaymentEventKind::Disputed,
         };
         Self {
             event_id: Uuid::new_v5(
                 &ledger.booking_id.as_uuid(),
-                format!("{}|{}", kind_of(what), news.subject).as_bytes(),
+                format!("{}|{}", kind_of(what), changes.subject).as_bytes(),
             ),
             booking_id: ledger.booking_id,
             property_id: ledger.property_id.clone(),
             what,
-            payment: news.payment,
-            entry: news.entry.map(|entry| Booked {
+            payment: changes.payment,
+            entry: changes.entry.map(|entry| EntrySnapshot {
                 id: entry.id,
                 kind: entry.kind,
                 amount: entry.amount,
                 fee: entry.fee,
                 at: entry.at,
             }),
-            amount: news.amount,
+            amount: changes.amount,
             currency: ledger.currency,
             ledger_rev: ledger.rev,
             occurred_at: ledger.updated_at,
@@ -145,13 +145,13 @@ impl PaymentEvent {
     }
 }
 
-fn kind_of(what: What) -> &'static str {
+fn kind_of(what: PaymentEventKind) -> &'static str {
     match what {
-        What::Opened => PAYMENT_OPENED,
-        What::Captured => PAYMENT_CAPTURED,
-        What::Failed => PAYMENT_FAILED,
-        What::Refunded => PAYMENT_REFUNDED,
-        What::Disputed => PAYMENT_DISPUTED,
+        PaymentEventKind::Opened => PAYMENT_OPENED,
+        PaymentEventKind::Captured => PAYMENT_CAPTURED,
+        PaymentEventKind::Failed => PAYMENT_FAILED,
+        PaymentEventKind::Refunded => PAYMENT_REFUNDED,
+        PaymentEventKind::Disputed => PAYMENT_DISPUTED,
     }
 }
 

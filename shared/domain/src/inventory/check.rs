@@ -23,82 +23,86 @@ pub const PPM: u32 = 1_000_000;
 
 /// Every fault of this inventory, as JSON pointers into it.
 pub fn check_inventory(inventory: &Inventory) -> Vec<FieldError> {
-    let mut faults = Vec::new();
-    check_property(inventory, &mut faults);
-    check_room_types(inventory, &mut faults);
-    check_rooms(inventory, &mut faults);
-    check_plans(inventory, &mut faults);
-    check_policies(inventory, &mut faults);
-    faults
+    let mut violations = Vec::new();
+    check_property(inventory, &mut violations);
+    check_room_types(inventory, &mut violations);
+    check_rooms(inventory, &mut violations);
+    check_plans(inventory, &mut violations);
+    check_policies(inventory, &mut violations);
+    violations
 }
 
-fn check_property(inventory: &Inventory, faults: &mut Vec<FieldError>) {
+fn check_property(inventory: &Inventory, violations: &mut Vec<FieldError>) {
     let property = &inventory.property;
-    check_id("/property/_id", property.id.as_str(), faults);
-    check_name("/property/name", &property.name, faults);
+    check_id("/property/_id", property.id.as_str(), violations);
+    check_name("/property/name", &property.name, violations);
     if property.locales.is_empty() {
-        faults.push(FieldError::new("/property/locales", "missing", "name at least one language, for example fr"));
+        violations.push(FieldError::new("/property/locales", "missing", "name at least one language, for example fr"));
     }
     if !HOLD_MINUTES.contains(&property.hold_minutes) {
         let message = format!("{} to {} minutes", HOLD_MINUTES.start(), HOLD_MINUTES.end());
-        faults.push(FieldError::new("/property/hold_minutes", "out_of_range", message));
+        violations.push(FieldError::new("/property/hold_minutes", "out_of_range", message));
     }
     let mut earlier: HashSet<&str> = HashSet::new();
     for (index, tax) in property.taxes.iter().enumerate() {
         let at = |field: &str| format!("/property/taxes/{index}/{field}");
         if tax.rate_ppm > PPM {
-            faults.push(FieldError::new(at("rate_ppm"), "out_of_range", "at most 1000000, which is 100 %"));
+            violations.push(FieldError::new(at("rate_ppm"), "out_of_range", "at most 1000000, which is 100 %"));
         }
         if tax.compounds_on.iter().any(|code| !earlier.contains(code.as_str())) {
-            faults.push(FieldError::new(at("compounds_on"), "unknown_tax", "name taxes that stand before this one"));
+            violations.push(FieldError::new(
+                at("compounds_on"),
+                "unknown_tax",
+                "name taxes that stand before this one",
+            ));
         }
         if tax.valid_from.zip(tax.valid_until).is_some_and(|(from, until)| until <= from) {
-            faults.push(FieldError::new(at("valid_until"), "empty_range", "must lie after valid_from"));
+            violations.push(FieldError::new(at("valid_until"), "empty_range", "must lie after valid_from"));
         }
         earlier.insert(&tax.code);
     }
 }
 
-fn check_room_types(inventory: &Inventory, faults: &mut Vec<FieldError>) {
-    check_unique("/room_types", inventory.room_types.iter().map(|room_type| &room_type.id), faults);
+fn check_room_types(inventory: &Inventory, violations: &mut Vec<FieldError>) {
+    check_unique("/room_types", inventory.room_types.iter().map(|room_type| &room_type.id), violations);
     for (index, room_type) in inventory.room_types.iter().enumerate() {
         let at = |field: &str| format!("/room_types/{index}/{field}");
-        check_id(&at("id"), room_type.id.as_str(), faults);
-        check_name(&at("name"), &room_type.name, faults);
+        check_id(&at("id"), room_type.id.as_str(), violations);
+        check_name(&at("name"), &room_type.name, violations);
         if room_type.kind == RoomKind::Private && room_type.gender != DormGender::Mixed {
-            faults.push(FieldError::new(at("gender"), "not_a_dorm", "private rooms are mixed"));
+            violations.push(FieldError::new(at("gender"), "not_a_dorm", "private rooms are mixed"));
         }
         if room_type.max_group == Some(0) {
-            faults.push(FieldError::new(at("max_group"), "out_of_range", "at least 1"));
+            violations.push(FieldError::new(at("max_group"), "out_of_range", "at least 1"));
         }
     }
 }
 
-fn check_rooms(inventory: &Inventory, faults: &mut Vec<FieldError>) {
-    check_unique("/rooms", inventory.rooms.iter().map(|room| &room.id), faults);
+fn check_rooms(inventory: &Inventory, violations: &mut Vec<FieldError>) {
+    check_unique("/rooms", inventory.rooms.iter().map(|room| &room.id), violations);
     let mut beds = HashSet::new();
     for (index, room) in inventory.rooms.iter().enumerate() {
         let at = |field: &str| format!("/rooms/{index}/{field}");
-        check_id(&at("id"), room.id.as_str(), faults);
+        check_id(&at("id"), room.id.as_str(), violations);
         if inventory.room_type(&room.room_type_id).is_none() {
-            faults.push(FieldError::new(
+            violations.push(FieldError::new(
                 at("room_type_id"),
                 "unknown_room_type",
                 "this property has no such room type",
             ));
         }
         if room.beds.is_empty() {
-            faults.push(FieldError::new(at("beds"), "missing", "a room has at least one bed"));
+            violations.push(FieldError::new(at("beds"), "missing", "a room has at least one bed"));
         }
         for (number, bed) in room.beds.iter().enumerate() {
             let place = at(&format!("beds/{number}"));
-            check_id(&place, bed.as_str(), faults);
+            check_id(&place, bed.as_str(), violations);
             if !beds.insert(bed) {
-                faults.push(FieldError::new(place, "duplicate", format!("bed `{bed}` stands somewhere else, too")));
+                violations.push(FieldError::new(place, "duplicate", format!("bed `{bed}` stands somewhere else, too")));
             }
         }
         for bed in room.bed_states.keys().filter(|bed| !room.beds.contains(bed)) {
-            faults.push(FieldError::new(
+            violations.push(FieldError::new(
                 at(&format!("bed_states/{}", escaped(bed.as_str()))),
                 "unknown_bed",
                 "the room has no such bed",
@@ -106,33 +110,33 @@ fn check_rooms(inventory: &Inventory, faults: &mut Vec<FieldError>) {
         }
     }
     if beds.len() > MAX_BEDS {
-        faults.push(FieldError::new("/rooms", "too_many_beds", format!("at most {MAX_BEDS} beds")));
+        violations.push(FieldError::new("/rooms", "too_many_beds", format!("at most {MAX_BEDS} beds")));
     }
 }
 
-fn check_plans(inventory: &Inventory, faults: &mut Vec<FieldError>) {
-    check_unique("/rate_plans", inventory.rate_plans.iter().map(|plan| &plan.id), faults);
+fn check_plans(inventory: &Inventory, violations: &mut Vec<FieldError>) {
+    check_unique("/rate_plans", inventory.rate_plans.iter().map(|plan| &plan.id), violations);
     for (index, plan) in inventory.rate_plans.iter().enumerate() {
         let at = |field: &str| format!("/rate_plans/{index}/{field}");
-        check_id(&at("id"), plan.id.as_str(), faults);
-        check_name(&at("name"), &plan.name, faults);
+        check_id(&at("id"), plan.id.as_str(), violations);
+        check_name(&at("name"), &plan.name, violations);
         for (room_type, amount) in &plan.nightly {
             let place = at(&format!("nightly/{}", escaped(room_type.as_str())));
             if inventory.room_type(room_type).is_none() {
-                faults.push(FieldError::new(&place, "unknown_room_type", "this property has no such room type"));
+                violations.push(FieldError::new(&place, "unknown_room_type", "this property has no such room type"));
             }
             if !(0..=MAX_NIGHTLY).contains(amount) {
-                faults.push(FieldError::new(place, "out_of_range", format!("0 to {MAX_NIGHTLY} minor units")));
+                violations.push(FieldError::new(place, "out_of_range", format!("0 to {MAX_NIGHTLY} minor units")));
             }
         }
         if let Some(Deposit::Percent { ppm }) = plan.deposit
             && !(1..=PPM).contains(&ppm)
         {
-            faults.push(FieldError::new(at("deposit/ppm"), "out_of_range", "1 to 1000000, which is 100 %"));
+            violations.push(FieldError::new(at("deposit/ppm"), "out_of_range", "1 to 1000000, which is 100 %"));
         }
         let known = |id: &PolicyId| inventory.cancellation_policies.iter().any(|policy| policy.id == *id);
         if plan.cancellation_policy_id.as_ref().is_some_and(|id| !known(id)) {
-            faults.push(FieldError::new(
+            violations.push(FieldError::new(
                 at("cancellation_policy_id"),
                 "unknown_policy",
                 "this property has no such cancellation policy",
@@ -141,30 +145,30 @@ fn check_plans(inventory: &Inventory, faults: &mut Vec<FieldError>) {
     }
 }
 
-fn check_policies(inventory: &Inventory, faults: &mut Vec<FieldError>) {
-    check_unique("/cancellation_policies", inventory.cancellation_policies.iter().map(|policy| &policy.id), faults);
+fn check_policies(inventory: &Inventory, violations: &mut Vec<FieldError>) {
+    check_unique("/cancellation_policies", inventory.cancellation_policies.iter().map(|policy| &policy.id), violations);
     for (index, policy) in inventory.cancellation_policies.iter().enumerate() {
         let at = |field: &str| format!("/cancellation_policies/{index}/{field}");
-        check_id(&at("id"), policy.id.as_str(), faults);
-        check_name(&at("name"), &policy.name, faults);
-        faults.extend(check_tiers(&policy.tiers, &at("tiers")));
+        check_id(&at("id"), policy.id.as_str(), violations);
+        check_name(&at("name"), &policy.name, violations);
+        violations.extend(check_tiers(&policy.tiers, &at("tiers")));
     }
 }
 
 /// Every fault of the tiers of a policy, found below the pointer `at`.
 pub fn check_tiers(tiers: &[Tier], at: &str) -> Vec<FieldError> {
-    let mut faults = Vec::new();
+    let mut violations = Vec::new();
     for (index, tier) in tiers.iter().enumerate() {
         let place = |field: &str| format!("{at}/{index}/{field}");
         if tier.hours_before > MAX_HOURS_BEFORE {
-            faults.push(FieldError::new(
+            violations.push(FieldError::new(
                 place("hours_before"),
                 "out_of_range",
                 format!("at most {MAX_HOURS_BEFORE} hours"),
             ));
         }
         if index > 0 && tiers[index - 1].hours_before <= tier.hours_before {
-            faults.push(FieldError::new(
+            violations.push(FieldError::new(
                 place("hours_before"),
                 "not_in_order",
                 "from the longest time before arrival to the shortest",
@@ -176,21 +180,21 @@ pub fn check_tiers(tiers: &[Tier], at: &str) -> Vec<FieldError> {
             Fee::Nights { count } => count >= 1,
         };
         if !sound {
-            faults.push(FieldError::new(
+            violations.push(FieldError::new(
                 place("fee"),
                 "out_of_range",
                 "an amount of at least 0, at most 1000000 ppm, or at least 1 night",
             ));
         }
     }
-    faults
+    violations
 }
 
 /// `|` would make two claims' keys alike; the rest keeps ids fit for addresses and headers.
-fn check_id(at: &str, id: &str, faults: &mut Vec<FieldError>) {
+fn check_id(at: &str, id: &str, violations: &mut Vec<FieldError>) {
     let letter = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     if id.is_empty() || id.len() > MAX_ID_BYTES || !id.chars().all(letter) {
-        faults.push(FieldError::new(
+        violations.push(FieldError::new(
             at,
             "invalid_id",
             format!("1 to {MAX_ID_BYTES} letters, digits, hyphens, underscores or dots"),
@@ -198,10 +202,10 @@ fn check_id(at: &str, id: &str, faults: &mut Vec<FieldError>) {
     }
 }
 
-fn check_name(at: &str, name: &str, faults: &mut Vec<FieldError>) {
+fn check_name(at: &str, name: &str, violations: &mut Vec<FieldError>) {
     let length = name.chars().count();
     if name.trim().is_empty() || length > crate::intake::MAX_NAME_CHARS || name.chars().any(char::is_control) {
-        faults.push(FieldError::new(
+        violations.push(FieldError::new(
             at,
             "invalid_name",
             format!("1 to {} characters, no control characters", crate::intake::MAX_NAME_CHARS),
@@ -212,12 +216,12 @@ fn check_name(at: &str, name: &str, faults: &mut Vec<FieldError>) {
 fn check_unique<'a, T: Eq + Hash + Display + 'a>(
     at: &str,
     ids: impl Iterator<Item = &'a T>,
-    faults: &mut Vec<FieldError>,
+    violations: &mut Vec<FieldError>,
 ) {
     let mut seen = HashSet::new();
     for (index, id) in ids.enumerate() {
         if !seen.insert(id) {
-            faults.push(FieldError::new(format!("{at}/{index}/id"), "duplicate", format!("`{id}` is used before")));
+            violations.push(FieldError::new(format!("{at}/{index}/id"), "duplicate", format!("`{id}` is used before")));
         }
     }
 }
@@ -236,28 +240,28 @@ mod tests {
     use crate::rates::deposit::Deposit;
 
     #[test]
-    fn the_hostels_of_the_guides_are_sound() {
+    fn sample_inventories_are_valid() {
         assert_eq!(check_inventory(&hostel()), []);
         assert_eq!(check_inventory(&crate::demo::hostel()), []);
     }
 
     #[test]
-    fn every_fault_is_named_at_once() {
-        let mut house = hostel();
-        house.property.hold_minutes = 0;
-        house.property.taxes.swap(0, 1);
-        house.room_types[1].gender = DormGender::Female;
-        house.room_types[0].name = " ".to_owned();
-        house.rooms.push(Room::new("a", "castle", vec!["a-1".into(), "x|y".into()]));
-        house.rooms[0].bed_states.insert("ghost/1".into(), Default::default());
-        house.rate_plans[0].nightly.insert("castle".into(), -1);
-        house.rate_plans[0].deposit = Some(Deposit::Percent { ppm: 0 });
-        house.rate_plans[0].cancellation_policy_id = Some("none".into());
+    fn all_violations_are_reported_at_once() {
+        let mut inventory = hostel();
+        inventory.property.hold_minutes = 0;
+        inventory.property.taxes.swap(0, 1);
+        inventory.room_types[1].gender = DormGender::Female;
+        inventory.room_types[0].name = " ".to_owned();
+        inventory.rooms.push(Room::new("a", "castle", vec!["a-1".into(), "x|y".into()]));
+        inventory.rooms[0].bed_states.insert("ghost/1".into(), Default::default());
+        inventory.rate_plans[0].nightly.insert("castle".into(), -1);
+        inventory.rate_plans[0].deposit = Some(Deposit::Percent { ppm: 0 });
+        inventory.rate_plans[0].cancellation_policy_id = Some("none".into());
         let tier = |hours_before| Tier { hours_before, fee: Fee::Percent { ppm: 2_000_000 } };
-        house.cancellation_policies =
+        inventory.cancellation_policies =
             vec![CancellationPolicy { tiers: vec![tier(24), tier(48)], ..CancellationPolicy::standard() }];
         let found: Vec<(String, &str)> =
-            check_inventory(&house).into_iter().map(|fault| (fault.pointer, fault.code)).collect();
+            check_inventory(&inventory).into_iter().map(|violation| (violation.pointer, violation.code)).collect();
         let expected = [
             ("/property/hold_minutes", "out_of_range"),
             ("/property/taxes/0/compounds_on", "unknown_tax"),

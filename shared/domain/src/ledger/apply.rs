@@ -1,7 +1,9 @@
 //! Taking in what Stripe tells: one pure step for every event and for every object that was read again.
 
 use super::Ledger;
-use super::facts::{ChargeFact, DisputeFact, DisputeStage, IntentFact, RefundFact, SessionFact, SessionState, Told};
+use super::facts::{
+    ChargeFact, DisputeFact, DisputeStage, IntentFact, Observation, RefundFact, SessionFact, SessionState,
+};
 use crate::stripe::metadata::{self, REFUND_KEY};
 use crate::stripe::{
     Charge, CheckoutSession, Dispute, Event, IntentStatus, Object, PaymentIntent, Refund, SessionPayment, SessionStatus,
@@ -9,7 +11,7 @@ use crate::stripe::{
 
 /// What has to be read from Stripe, because what it told lacks something.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reread {
+pub enum Refetch {
     /// All refunds of this payment: more was given back than we know of.
     Refunds {
         /// `pi_…`.
@@ -24,21 +26,21 @@ const SESSION_FAILED: &str = "checkout.session.async_payment_failed";
 
 impl Ledger {
     /// Takes in an event. The result does not depend on the order of events, nor on how often each is taken in.
-    pub fn apply(&mut self, event: &Event) -> Option<Reread> {
-        let told = Told { at: event.created, by: event.id.clone() };
+    pub fn apply(&mut self, event: &Event) -> Option<Refetch> {
+        let told = Observation { at: event.created, by: event.id.clone() };
         match &event.object {
-            Object::Session(session) => self.tell_session(session, event.kind == SESSION_FAILED, told),
-            Object::Intent(intent) => self.tell_intent(intent, event.kind == INTENT_FAILED, told),
-            Object::Charge(charge) => return self.tell_charge(charge),
-            Object::Refund(refund) => self.tell_refund(refund, told),
-            Object::Dispute(dispute) => self.tell_dispute(dispute, told),
+            Object::Session(session) => self.observe_session(session, event.kind == SESSION_FAILED, told),
+            Object::Intent(intent) => self.observe_intent(intent, event.kind == INTENT_FAILED, told),
+            Object::Charge(charge) => return self.observe_charge(charge),
+            Object::Refund(refund) => self.observe_refund(refund, told),
+            Object::Dispute(dispute) => self.observe_dispute(dispute, told),
             Object::Other => {}
         }
         None
     }
 
     /// Takes in a session. One that is paid tells of its payment, too, in case nothing else does.
-    pub fn tell_session(&mut self, session: &CheckoutSession, failed: bool, told: Told) {
+    pub fn observe_session(&mut self, session: &CheckoutSession, failed: bool, told: Observation) {
         let state = match (session.status, session.payment_status) {
             (_, SessionPayment::Paid | SessionPayment::NotNeeded) => SessionState::Paid,
             (SessionStatus::Expired, _) => SessionState::Expired,
@@ -47,11 +49,11 @@ impl Ledger {
             (SessionStatus::Open | SessionStatus::Unknown, _) => SessionState::Open,
         };
         if let Some(intent) = session.payment_intent.as_ref().filter(|_| state == SessionState::Paid) {
-            self.intents.tell(IntentFact {
+            self.intents.observe(IntentFact {
                 id: intent.clone(),
                 status: IntentStatus::Succeeded,
                 // The payment's own telling is the better one.
-                told: Told { at: 0, by: session.id.clone() },
+                told: Observation { at: 0, by: session.id.clone() },
                 amount: session.amount_total,
                 received: session.amount_total,
                 currency: session.currency.clone(),
@@ -60,7 +62,7 @@ impl Ledger {
                 failed_at: None,
             });
         }
-        self.sessions.tell(SessionFact {
+        self.sessions.observe(SessionFact {
             id: session.id.clone(),
             state,
             told,
@@ -71,8 +73,8 @@ impl Ledger {
     }
 
     /// Takes in a payment.
-    pub fn tell_intent(&mut self, intent: &PaymentIntent, failed: bool, told: Told) {
-        self.intents.tell(IntentFact {
+    pub fn observe_intent(&mut self, intent: &PaymentIntent, failed: bool, told: Observation) {
+        self.intents.observe(IntentFact {
             id: intent.id.clone(),
             status: intent.status,
             amount: intent.amount,
@@ -85,14 +87,14 @@ impl Ledger {
         });
     }
 
-    fn tell_charge(&mut self, charge: &Charge) -> Option<Reread> {
+    fn observe_charge(&mut self, charge: &Charge) -> Option<Refetch> {
         let intent = charge.payment_intent.clone()?;
-        self.charges.tell(ChargeFact {
+        self.charges.observe(ChargeFact {
             id: charge.id.clone(),
             intent: intent.clone(),
             refunded: charge.amount_refunded,
         });
-        self.lacks_refunds(&intent).then_some(Reread::Refunds { intent })
+        self.lacks_refunds(&intent).then_some(Refetch::Refunds { intent })
     }
 
     /// Whether more of this payment was given back than is known.
@@ -104,9 +106,9 @@ impl Ledger {
     }
 
     /// Takes in a refund.
-    pub fn tell_refund(&mut self, refund: &Refund, told: Told) {
+    pub fn observe_refund(&mut self, refund: &Refund, told: Observation) {
         let Some(intent) = refund.payment_intent.clone() else { return };
-        self.refunds.tell(RefundFact {
+        self.refunds.observe(RefundFact {
             id: refund.id.clone(),
             status: refund.status,
             told,
@@ -120,14 +122,14 @@ impl Ledger {
     }
 
     /// Takes in a dispute.
-    pub fn tell_dispute(&mut self, dispute: &Dispute, told: Told) {
+    pub fn observe_dispute(&mut self, dispute: &Dispute, told: Observation) {
         let Some(intent) = dispute.payment_intent.clone() else { return };
         let stage = match dispute.status.as_str() {
             "won" | "lost" | "warning_closed" | "prevented" => DisputeStage::Closed,
             "under_review" | "warning_under_review" => DisputeStage::UnderReview,
             _ => DisputeStage::Open,
         };
-        self.disputes.tell(DisputeFact {
+        self.disputes.observe(DisputeFact {
             id: dispute.id.clone(),
             stage,
             status: dispute.status.clone(),

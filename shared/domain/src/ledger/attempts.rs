@@ -15,7 +15,7 @@ use uuid::Uuid;
 /// Where a guest pays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Channel {
+pub enum PaymentChannel {
     /// On Stripe's page.
     Checkout,
     /// In an app that takes cards by Stripe's own fields.
@@ -33,7 +33,7 @@ pub struct Attempt {
     /// What is owed, in minor units of the ledger's currency.
     pub amount: i64,
     /// Where.
-    pub channel: Channel,
+    pub channel: PaymentChannel,
     /// `cs_…` or `pi_…`, once Stripe has answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub object: Option<String>,
@@ -43,7 +43,7 @@ pub struct Attempt {
 
 /// What opening an attempt comes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Opening {
+pub struct OpenedAttempt {
     /// The attempt: the one that was asked for, or one that is open already and just as good.
     pub attempt: Attempt,
     /// Sessions and payments of the guest that must not be paid any more.
@@ -61,7 +61,7 @@ impl Ledger {
     /// The attempt of this id, made if it is not there; what is open for the same amount is used again. `None` when
     /// there were too many. Attempts that never came to Stripe are dropped after some time, so that a Stripe that was
     /// away keeps nobody from paying.
-    pub fn open(&mut self, id: Uuid, channel: Channel, amount: i64, now: Timestamp) -> Option<Opening> {
+    pub fn open(&mut self, id: Uuid, channel: PaymentChannel, amount: i64, now: Timestamp) -> Option<OpenedAttempt> {
         let known = self.attempts.iter().position(|attempt| attempt.id == id);
         let (earlier, amount) = known
             .map_or((self.attempts.as_slice(), amount), |place| (&self.attempts[..place], self.attempts[place].amount));
@@ -72,23 +72,23 @@ impl Ledger {
             .filter_map(|attempt| attempt.object.clone())
             .collect();
         if let Some(place) = known {
-            return Some(Opening { attempt: self.attempts[place].clone(), superseded });
+            return Some(OpenedAttempt { attempt: self.attempts[place].clone(), superseded });
         }
         if let Some(reused) = open.into_iter().find(|attempt| attempt.channel == channel && attempt.amount == amount) {
-            return Some(Opening { attempt: reused.clone(), superseded });
+            return Some(OpenedAttempt { attempt: reused.clone(), superseded });
         }
         let last = self.attempts.last();
         let again = last.filter(|last| last.amount == amount && self.paying(last.demand).next().is_none());
         let demand = again.map_or(last.map_or(1, |last| last.demand + 1), |again| again.demand);
         let attempt = Attempt { id, demand, amount, channel, object: None, opened_at: now };
-        self.make_room(now).then(|| {
+        self.prune_attempts(now).then(|| {
             self.attempts.push(attempt.clone());
-            Opening { attempt, superseded }
+            OpenedAttempt { attempt, superseded }
         })
     }
 
     /// Whether there is room for one more attempt, once those are dropped that Stripe will not know any more.
-    fn make_room(&mut self, now: Timestamp) -> bool {
+    fn prune_attempts(&mut self, now: Timestamp) -> bool {
         let age = |attempt: &Attempt| now.as_datetime().timestamp() - attempt.opened_at.as_datetime().timestamp();
         self.attempts.retain(|attempt| attempt.object.is_some() || age(attempt) < UNKNOWN_FOR_SECS);
         let known = self.attempts.iter().filter(|attempt| attempt.object.is_some()).count();
@@ -112,7 +112,7 @@ impl Ledger {
 
     /// Objects at Stripe by which money could still come: sessions and payments that are not over, and sessions that no
     /// attempt names, because two deliveries of one wish made two.
-    pub fn payable(&self) -> Vec<String> {
+    pub fn payable_objects(&self) -> Vec<String> {
         let over = |id: &str| {
             self.sessions.get(id).is_some_and(|session| session.state != SessionState::Open)
                 || self.intents.get(id).is_some_and(|intent| intent.status.is_over())
@@ -125,11 +125,11 @@ impl Ledger {
 
     /// Payments that pay this demand, to the last minor unit.
     pub(super) fn paying(&self, demand: u32) -> impl Iterator<Item = &IntentFact> {
-        let asked = self.attempts.iter().find(|attempt| attempt.demand == demand).map(|attempt| attempt.amount);
+        let requested = self.attempts.iter().find(|attempt| attempt.demand == demand).map(|attempt| attempt.amount);
         self.intents.iter().filter(move |intent| {
             intent.status == IntentStatus::Succeeded
                 && intent.demand == Some(demand)
-                && Some(intent.received) == asked
+                && Some(intent.received) == requested
                 && self.is_ours(&intent.currency)
         })
     }

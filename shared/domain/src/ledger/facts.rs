@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 /// One telling: when Stripe made it, in Unix seconds, and its id (`evt_…`, or the id of the request that read the
 /// object).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Told {
+pub struct Observation {
     /// When.
     pub at: i64,
     /// By which event.
@@ -63,7 +63,7 @@ impl<T: Fact> Facts<T> {
     }
 
     /// Takes in a telling.
-    pub fn tell(&mut self, fact: T) {
+    pub fn observe(&mut self, fact: T) {
         match self.place(fact.id()) {
             Ok(place) => self.0[place].join(fact),
             Err(place) => self.0.insert(place, fact),
@@ -99,7 +99,7 @@ pub struct SessionFact {
     /// Where it stands.
     pub state: SessionState,
     /// By whom this was told.
-    pub told: Told,
+    pub told: Observation,
     /// The payment, once there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub intent: Option<String>,
@@ -118,7 +118,7 @@ pub struct IntentFact {
     /// Where it stands.
     pub status: IntentStatus,
     /// By whom this was told.
-    pub told: Told,
+    pub told: Observation,
     /// What is to be paid, in minor units.
     pub amount: i64,
     /// What was.
@@ -154,7 +154,7 @@ pub struct RefundFact {
     /// Where it stands.
     pub status: RefundStatus,
     /// By whom this was told.
-    pub told: Told,
+    pub told: Observation,
     /// Its payment.
     pub intent: String,
     /// Minor units.
@@ -193,7 +193,7 @@ pub struct DisputeFact {
     /// Stripe's word for where it stands.
     pub status: String,
     /// By whom this was told.
-    pub told: Told,
+    pub told: Observation,
     /// Its payment.
     pub intent: String,
     /// Minor units.

@@ -22,7 +22,7 @@ pub enum RefundReason {
 
 /// A refund that is to be made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RefundOrder {
+pub struct RefundInstruction {
     /// Names it, here and at Stripe.
     pub key: String,
     /// Which payment gives it back.
@@ -48,7 +48,7 @@ pub struct RefundOrder {
 
 /// What became of an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OrderState {
+pub enum InstructionState {
     /// Stripe has not made it, as far as is known.
     Open,
     /// It is made or on its way.
@@ -59,29 +59,31 @@ pub enum OrderState {
 
 impl Ledger {
     /// What became of an order.
-    pub fn state_of(&self, order: &RefundOrder) -> OrderState {
-        let made = self.refunds.iter().find(|refund| refund.key.as_deref() == Some(&order.key));
+    pub fn instruction_state(&self, instruction: &RefundInstruction) -> InstructionState {
+        let made = self.refunds.iter().find(|refund| refund.key.as_deref() == Some(&instruction.key));
         match made {
-            Some(refund) if refund.status.is_effective() => OrderState::Made,
-            Some(_) => OrderState::Failed,
-            None if order.refused.is_some() => OrderState::Failed,
-            None => OrderState::Open,
+            Some(refund) if refund.status.is_effective() => InstructionState::Made,
+            Some(_) => InstructionState::Failed,
+            None if instruction.refused.is_some() => InstructionState::Failed,
+            None => InstructionState::Open,
         }
     }
 
     /// Orders that Stripe has not made.
-    pub fn open_orders(&self) -> impl Iterator<Item = &RefundOrder> {
-        self.orders.iter().filter(|order| self.state_of(order) == OrderState::Open)
+    pub fn open_instructions(&self) -> impl Iterator<Item = &RefundInstruction> {
+        self.orders.iter().filter(|instruction| self.instruction_state(instruction) == InstructionState::Open)
     }
 
     /// What Stripe is still to give back, in minor units: as good as gone.
-    pub fn ordered(&self) -> i64 {
-        self.open_orders().map(|order| order.amount).sum()
+    pub fn instructed(&self) -> i64 {
+        self.open_instructions().map(|instruction| instruction.amount).sum()
     }
 
     /// Orders that the system decided, and of which this became.
-    fn of_system(&self, state: OrderState) -> impl Iterator<Item = &RefundOrder> {
-        self.orders.iter().filter(move |order| order.reason == RefundReason::NotOwed && self.state_of(order) == state)
+    fn of_system(&self, state: InstructionState) -> impl Iterator<Item = &RefundInstruction> {
+        self.orders.iter().filter(move |instruction| {
+            instruction.reason == RefundReason::NotOwed && self.instruction_state(instruction) == state
+        })
     }
 
     /// The payment of this id: an attempt's, or Stripe's `pi_…`.
@@ -108,52 +110,56 @@ impl Ledger {
             .filter(|refund| refund.intent == intent.id && refund.status.is_effective())
             .map(|refund| refund.amount)
             .sum();
-        let ordered: i64 = self.open_orders().filter(|order| order.intent == intent.id).map(|order| order.amount).sum();
+        let instructed: i64 = self
+            .open_instructions()
+            .filter(|instruction| instruction.intent == intent.id)
+            .map(|instruction| instruction.amount)
+            .sum();
         let taken: i64 =
             self.disputes.iter().filter(|dispute| dispute.intent == intent.id).map(DisputeFact::taken).sum();
-        (intent.received - given - ordered - taken).max(0)
+        (intent.received - given - instructed - taken).max(0)
     }
 
     /// What the system ordered and failed, and nobody gave back in another way: it would fail again, so staff have to
     /// see to it.
     fn left_to_staff(&self) -> i64 {
-        let sum = |state| self.of_system(state).map(|order| order.amount).sum::<i64>();
-        let otherwise = self.summary().refunded - sum(OrderState::Made);
-        (sum(OrderState::Failed) - otherwise.max(0)).max(0)
+        let sum = |state| self.of_system(state).map(|instruction| instruction.amount).sum::<i64>();
+        let otherwise = self.summary().refunded - sum(InstructionState::Made);
+        (sum(InstructionState::Failed) - otherwise.max(0)).max(0)
     }
 
     /// What is neither given back, nor ordered, nor left to staff, until `to_return` has been given back in all.
-    fn missing(&self, to_return: i64) -> i64 {
-        to_return - self.summary().refunded - self.ordered() - self.left_to_staff()
+    fn shortfall(&self, to_return: i64) -> i64 {
+        to_return - self.summary().refunded - self.instructed() - self.left_to_staff()
     }
 
     /// What the system may order of a payment: not what failed and is left to staff.
-    fn orderable(&self, payment: &IntentFact) -> i64 {
+    fn instructable(&self, payment: &IntentFact) -> i64 {
         let failed: i64 = self
-            .of_system(OrderState::Failed)
-            .filter(|order| order.intent == payment.id)
-            .map(|order| order.amount)
+            .of_system(InstructionState::Failed)
+            .filter(|instruction| instruction.intent == payment.id)
+            .map(|instruction| instruction.amount)
             .sum();
         (self.refundable(payment) - failed.min(self.left_to_staff())).max(0)
     }
 
-    /// Whether [`Self::order_returns`] would order anything.
-    pub fn can_return(&self, to_return: i64) -> bool {
-        self.missing(to_return) > 0 && self.succeeded().any(|payment| self.orderable(payment) > 0)
+    /// Whether [`Self::instruct_refunds`] would order anything.
+    pub fn can_instruct_refunds(&self, to_return: i64) -> bool {
+        self.shortfall(to_return) > 0 && self.succeeded().any(|payment| self.instructable(payment) > 0)
     }
 
     /// Orders whatever is missing until `to_return` has been given back in all, from the newest payment on. What failed
     /// once is not ordered again by itself: it would fail again, and staff have to look at it.
-    pub fn order_returns(&mut self, to_return: i64, now: Timestamp) -> usize {
-        let mut missing = self.missing(to_return);
+    pub fn instruct_refunds(&mut self, to_return: i64, now: Timestamp) -> usize {
+        let mut shortfall = self.shortfall(to_return);
         let before = self.orders.len();
         let mut payments: Vec<IntentFact> = self.succeeded().cloned().collect();
         payments.sort_by(|one, two| (two.created, &two.id).cmp(&(one.created, &one.id)));
         for payment in payments {
-            let amount = self.orderable(&payment).min(missing);
+            let amount = self.instructable(&payment).min(shortfall);
             if amount > 0 {
-                missing -= amount;
-                self.order(&payment.id, amount, RefundReason::NotOwed, "system", now);
+                shortfall -= amount;
+                self.instruct(&payment.id, amount, RefundReason::NotOwed, "system", now);
             }
         }
         self.orders.len() - before
@@ -161,7 +167,7 @@ impl Ledger {
 
     /// Orders what staff want of one payment; the caller has looked whether the payment can give it, and that the wish
     /// is new.
-    pub fn order_wish(
+    pub fn instruct_requested_refund(
         &mut self,
         wish: Uuid,
         intent: &str,
@@ -169,23 +175,23 @@ impl Ledger {
         actor: &str,
         note: &str,
         now: Timestamp,
-    ) -> &RefundOrder {
-        let order = self.order(intent, amount, RefundReason::Staff, actor, now);
-        (order.wish, order.note) = (Some(wish), Some(note.to_owned()));
-        order
+    ) -> &RefundInstruction {
+        let instruction = self.instruct(intent, amount, RefundReason::Staff, actor, now);
+        (instruction.wish, instruction.note) = (Some(wish), Some(note.to_owned()));
+        instruction
     }
 
-    fn order(
+    fn instruct(
         &mut self,
         intent: &str,
         amount: i64,
         reason: RefundReason,
         actor: &str,
         now: Timestamp,
-    ) -> &mut RefundOrder {
+    ) -> &mut RefundInstruction {
         let key = format!("refund:{}:{}", self.booking_id, self.orders.len() + 1);
         let (intent, actor, place) = (intent.to_owned(), actor.to_owned(), self.orders.len());
-        self.orders.push(RefundOrder {
+        self.orders.push(RefundInstruction {
             key,
             intent,
             amount,
@@ -200,9 +206,9 @@ impl Ledger {
     }
 
     /// Stripe refused an order for good.
-    pub fn refuse_order(&mut self, key: &str, reason: &str) {
-        if let Some(order) = self.orders.iter_mut().find(|order| order.key == key) {
-            order.refused = Some(reason.to_owned());
+    pub fn reject_instruction(&mut self, key: &str, reason: &str) {
+        if let Some(instruction) = self.orders.iter_mut().find(|instruction| instruction.key == key) {
+            instruction.refused = Some(reason.to_owned());
         }
     }
 }

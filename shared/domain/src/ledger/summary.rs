@@ -1,7 +1,7 @@
 //! What a ledger comes to.
 
 use super::facts::{DisputeStage, IntentFact, SessionState};
-use super::{Ledger, OrderState};
+use super::{InstructionState, Ledger};
 use crate::money::is_zero;
 use crate::stripe::IntentStatus;
 use serde::{Deserialize, Serialize};
@@ -32,7 +32,7 @@ pub struct Summary {
 
 impl Summary {
     /// Whether both say the same, of whichever revisions.
-    pub fn agrees_with(&self, other: &Self) -> bool {
+    pub fn same_totals_as(&self, other: &Self) -> bool {
         Self { ledger_rev: other.ledger_rev, ..self.clone() } == *other
     }
 
@@ -126,11 +126,11 @@ impl Ledger {
 
     /// What staff must look at, each kind once.
     pub fn attention(&self) -> BTreeSet<Attention> {
-        self.concerns().into_iter().map(|(kind, _)| kind).collect()
+        self.attention_items().into_iter().map(|(kind, _)| kind).collect()
     }
 
     /// What staff must look at, with the payment, order, refund or dispute that it is about.
-    pub fn concerns(&self) -> BTreeSet<(Attention, &str)> {
+    pub fn attention_items(&self) -> BTreeSet<(Attention, &str)> {
         let mut found = BTreeSet::new();
         for intent in self.intents.iter().filter(|intent| intent.status == IntentStatus::Succeeded) {
             let pays = intent.demand.is_some_and(|demand| self.paying(demand).any(|paying| paying.id == intent.id));
@@ -143,8 +143,8 @@ impl Ledger {
         let orders = self
             .orders
             .iter()
-            .filter(|order| self.state_of(order) == OrderState::Failed)
-            .map(|order| order.key.as_str());
+            .filter(|instruction| self.instruction_state(instruction) == InstructionState::Failed)
+            .map(|instruction| instruction.key.as_str());
         // What somebody gave back at Stripe, and came back.
         let foreign = self
             .refunds

@@ -2,7 +2,7 @@
 
 mod refunds;
 
-use super::{Attention, Channel, EntryKind, Ledger, NewsKind, Record, RecordMethod, Reread, Summary};
+use super::{Attention, EntryKind, Ledger, LedgerChangeKind, PaymentChannel, Record, RecordMethod, Refetch, Summary};
 use crate::fixtures::now;
 use crate::ids::BookingId;
 use crate::money::Currency;
@@ -21,7 +21,7 @@ fn booking_id() -> BookingId {
 fn ledger() -> Ledger {
     let mut ledger = Ledger::new(booking_id(), "pvt-montreal".into(), Currency::CAD, now());
     for (id, object) in [(1, "cs_1"), (2, "cs_2")] {
-        ledger.open(Uuid::from_u128(id), Channel::Checkout, OWED, now());
+        ledger.open(Uuid::from_u128(id), PaymentChannel::Checkout, OWED, now());
         ledger.opened(Uuid::from_u128(id), object);
     }
     ledger
@@ -170,7 +170,7 @@ fn events(story: &[(&str, Value)]) -> Vec<Event> {
     (0..).zip(story).map(|(number, (kind, object))| event(number, kind, object.clone())).collect()
 }
 
-fn told(events: impl IntoIterator<Item = Event>) -> Ledger {
+fn observed(events: impl IntoIterator<Item = Event>) -> Ledger {
     let mut ledger = ledger();
     for event in events {
         ledger.apply(&event);
@@ -183,9 +183,9 @@ fn sums(summary: &Summary) -> Sums {
 }
 
 #[test]
-fn every_story_comes_to_what_it_should() {
+fn every_event_sequence_yields_its_totals() {
     for (name, story, expected) in stories() {
-        let ledger = told(events(&story));
+        let ledger = observed(events(&story));
         assert_eq!(sums(&ledger.summary()), expected, "{name}");
         assert!(!ledger.summary().processing, "{name}");
         let entries = ledger.entries();
@@ -198,7 +198,7 @@ proptest! {
 
     /// 3,000 orders of a story, with repetitions: the same ledger as told in order and once.
     #[test]
-    fn order_and_repetition_change_nothing(story in 0..stories().len(),
+    fn observations_commute_and_are_idempotent(story in 0..stories().len(),
         order in prop::collection::vec((any::<prop::sample::Index>(), 1_usize..4), 0..24)) {
         let (name, story, _) = &stories()[story];
         let straight = events(story);
@@ -209,31 +209,31 @@ proptest! {
         }
         // Whatever was not drawn comes last, backwards: nothing is lost, only late.
         shuffled.extend(straight.iter().rev().cloned());
-        prop_assert_eq!(told(shuffled), told(straight), "{}", name);
+        prop_assert_eq!(observed(shuffled), observed(straight), "{}", name);
     }
 }
 
 #[test]
-fn more_given_back_than_is_known_is_read_again() {
-    let mut ledger = told(events(&stories()[0].1));
+fn unknown_refunds_are_refetched() {
+    let mut ledger = observed(events(&stories()[0].1));
     assert_eq!(
         ledger.apply(&event(50, "charge.refunded", charge(3_000))),
-        Some(Reread::Refunds { intent: "pi_1".to_owned() })
+        Some(Refetch::Refunds { intent: "pi_1".to_owned() })
     );
     ledger.apply(&event(51, "refund.created", refund("re_1", "succeeded", 3_000)));
     assert_eq!(ledger.apply(&event(50, "charge.refunded", charge(3_000))), None);
 }
 
 #[test]
-fn another_amount_or_currency_clears_nothing_and_is_shown_to_staff() {
+fn mismatched_amount_or_currency_needs_attention() {
     let paid = |id: &str, amount: i64, currency: &str| {
         json!({ "id": id, "status": "succeeded", "amount": amount,
         "amount_received": amount, "currency": currency, "metadata": metadata() })
     };
-    let less = told([event(1, "payment_intent.succeeded", paid("pi_1", OWED - 1, "cad"))]);
+    let less = observed([event(1, "payment_intent.succeeded", paid("pi_1", OWED - 1, "cad"))]);
     assert_eq!((less.summary().captured, less.summary().cleared), (OWED - 1, 0));
     assert_eq!(less.attention().into_iter().collect::<Vec<_>>(), [Attention::AmountMismatch]);
-    let foreign = told([event(1, "payment_intent.succeeded", paid("pi_1", OWED, "usd"))]);
+    let foreign = observed([event(1, "payment_intent.succeeded", paid("pi_1", OWED, "usd"))]);
     assert_eq!(
         (foreign.summary().captured, foreign.attention().into_iter().collect::<Vec<_>>()),
         (0, vec![Attention::CurrencyMismatch])
@@ -241,12 +241,12 @@ fn another_amount_or_currency_clears_nothing_and_is_shown_to_staff() {
 }
 
 #[test]
-fn the_revision_of_the_sums_moves_with_them_alone() {
+fn totals_rev_changes_only_with_the_totals() {
     let before = ledger();
     let step = |before: &Ledger, event: &Event| {
         let mut after = before.clone();
         after.apply(event);
-        after.revised(before, now());
+        after.advance_rev(before, now());
         after
     };
     let [failed, paid] = [&stories()[1].1[0], &stories()[1].1[2]].map(|(kind, object)| event(1, kind, object.clone()));
@@ -256,7 +256,7 @@ fn the_revision_of_the_sums_moves_with_them_alone() {
     assert_eq!((paid.rev, paid.sums_rev), (2, 2));
     let given = step(&paid, &event(2, "refund.created", refund("re_1", "succeeded", OWED)));
     let back = step(&given, &event(3, "refund.failed", refund("re_1", "failed", OWED)));
-    assert!(back.summary().agrees_with(&paid.summary()));
+    assert!(back.summary().same_totals_as(&paid.summary()));
     assert_eq!(back.sums_rev, 4, "whoever knows revision 2 is told, because revision 3 is on its way");
     let again = step(&back, &event(4, "payment_intent.succeeded", intent("pi_1", "succeeded")));
     assert_eq!(
@@ -267,29 +267,30 @@ fn the_revision_of_the_sums_moves_with_them_alone() {
 }
 
 #[test]
-fn a_page_that_is_open_is_used_again_and_one_for_another_amount_is_replaced() {
+fn open_session_is_reused_for_the_same_amount_only() {
     let mut ledger = Ledger::new(booking_id(), "pvt-montreal".into(), Currency::CAD, now());
     let mut page = session("cs_1", "open", "unpaid", None);
     page["expires_at"] = json!(now().as_datetime().timestamp() + 1_800);
-    ledger.open(Uuid::from_u128(1), Channel::Checkout, OWED, now());
+    ledger.open(Uuid::from_u128(1), PaymentChannel::Checkout, OWED, now());
     ledger.opened(Uuid::from_u128(1), "cs_1");
     ledger.apply(&event(1, "checkout.session.created", page));
     let mut open = |id, channel, amount| ledger.open(Uuid::from_u128(id), channel, amount, now()).unwrap();
-    assert_eq!(open(2, Channel::Checkout, OWED).attempt.id, Uuid::from_u128(1));
-    let other = open(3, Channel::Checkout, OWED + 1);
+    assert_eq!(open(2, PaymentChannel::Checkout, OWED).attempt.id, Uuid::from_u128(1));
+    let other = open(3, PaymentChannel::Checkout, OWED + 1);
     assert_eq!((other.attempt.demand, other.superseded), (2, vec!["cs_1".to_owned()]));
-    let again = open(3, Channel::Checkout, 1);
+    let again = open(3, PaymentChannel::Checkout, 1);
     assert_eq!(again.attempt.amount, OWED + 1, "the same wish again");
     assert_eq!(again.superseded, ["cs_1"], "whoever wished it may have died before it was closed");
 }
 
 #[test]
-fn a_payment_in_an_app_is_used_again_and_one_for_another_amount_is_replaced() {
+fn open_intent_is_reused_for_the_same_amount_only() {
     let mut ledger = Ledger::new(booking_id(), "pvt-montreal".into(), Currency::CAD, now());
-    ledger.open(Uuid::from_u128(1), Channel::App, OWED, now()).unwrap();
+    ledger.open(Uuid::from_u128(1), PaymentChannel::App, OWED, now()).unwrap();
     ledger.opened(Uuid::from_u128(1), "pi_1");
     ledger.apply(&event(1, "payment_intent.created", intent("pi_1", "requires_payment_method")));
-    let open = |ledger: &mut Ledger, id, amount| ledger.open(Uuid::from_u128(id), Channel::App, amount, now()).unwrap();
+    let open =
+        |ledger: &mut Ledger, id, amount| ledger.open(Uuid::from_u128(id), PaymentChannel::App, amount, now()).unwrap();
     assert_eq!(open(&mut ledger, 2, OWED).attempt.object.as_deref(), Some("pi_1"));
     assert_eq!(ledger.attempts.len(), 1);
     assert_eq!(open(&mut ledger, 3, OWED - 1).superseded, ["pi_1"]);
@@ -298,39 +299,42 @@ fn a_payment_in_an_app_is_used_again_and_one_for_another_amount_is_replaced() {
 }
 
 #[test]
-fn nobody_opens_payments_without_end() {
+fn number_of_attempts_is_bounded() {
     let mut ledger = Ledger::new(booking_id(), "pvt-montreal".into(), Currency::CAD, now());
     let opened =
-        (1..=1_000).filter(|id| ledger.open(Uuid::from_u128(*id), Channel::App, OWED, now()).is_some()).count();
+        (1..=1_000).filter(|id| ledger.open(Uuid::from_u128(*id), PaymentChannel::App, OWED, now()).is_some()).count();
     assert_eq!((opened, ledger.attempts.len()), (50, 50));
-    assert!(ledger.open(Uuid::from_u128(7), Channel::App, OWED, now()).is_some(), "the same wish is the same still");
+    assert!(
+        ledger.open(Uuid::from_u128(7), PaymentChannel::App, OWED, now()).is_some(),
+        "the same wish is the same still"
+    );
     let later = (now().as_datetime() + chrono::TimeDelta::minutes(11)).into();
     assert!(
-        ledger.open(Uuid::from_u128(2_000), Channel::App, OWED, later).is_some(),
+        ledger.open(Uuid::from_u128(2_000), PaymentChannel::App, OWED, later).is_some(),
         "what Stripe never knew is in nobody's way for long"
     );
     let mut known = Ledger::new(booking_id(), "pvt-montreal".into(), Currency::CAD, now());
     for id in 1..=60 {
-        known.open(Uuid::from_u128(id), Channel::App, OWED + i64::try_from(id).unwrap(), now());
+        known.open(Uuid::from_u128(id), PaymentChannel::App, OWED + i64::try_from(id).unwrap(), now());
         known.opened(Uuid::from_u128(id), &format!("pi_{id}"));
     }
     assert_eq!(known.attempts.len(), 50);
-    assert!(known.open(Uuid::from_u128(2_000), Channel::App, OWED, later).is_none());
+    assert!(known.open(Uuid::from_u128(2_000), PaymentChannel::App, OWED, later).is_none());
 }
 
 #[test]
-fn a_page_that_no_attempt_names_is_closed_with_the_others() {
+fn session_without_attempt_is_payable() {
     let mut ledger = ledger();
     for id in ["cs_1", "cs_2", "cs_3"] {
         ledger.apply(&event(1, "checkout.session.created", session(id, "open", "unpaid", None)));
     }
-    assert_eq!(ledger.payable(), ["cs_1", "cs_2", "cs_3"]);
+    assert_eq!(ledger.payable_objects(), ["cs_1", "cs_2", "cs_3"]);
     ledger.apply(&event(2, "checkout.session.expired", session("cs_3", "expired", "unpaid", None)));
-    assert_eq!(ledger.payable(), ["cs_1", "cs_2"]);
+    assert_eq!(ledger.payable_objects(), ["cs_1", "cs_2"]);
 }
 
 #[test]
-fn money_that_staff_took_counts_and_is_noted_once() {
+fn manual_payment_counts_once() {
     let mut ledger = ledger();
     let cash = Record {
         id: Uuid::from_u128(9),
@@ -355,39 +359,48 @@ fn money_that_staff_took_counts_and_is_noted_once() {
 }
 
 #[test]
-fn news_is_what_changed() {
+fn changes_are_what_differs() {
     let before = ledger();
-    let after = told(events(&stories()[7].1));
-    let kinds = |news: Vec<super::News>| {
-        news.iter().map(|news| (news.kind, news.entry.as_ref().map(|entry| entry.amount))).collect::<Vec<_>>()
+    let after = observed(events(&stories()[7].1));
+    let kinds = |changes: Vec<super::LedgerChange>| {
+        changes
+            .iter()
+            .map(|changes| (changes.kind, changes.entry.as_ref().map(|entry| entry.amount)))
+            .collect::<Vec<_>>()
     };
-    assert_eq!(kinds(after.news_since(&before)), [(NewsKind::Captured, Some(OWED)), (NewsKind::Refunded, Some(-OWED))]);
-    assert_eq!(after.news_since(&after), []);
-    let failed = told(events(&stories()[8].1));
-    let gone = failed.news_since(&after);
-    assert_eq!(kinds(gone), [(NewsKind::Refunded, Some(0))], "what came back is no entry any more");
+    assert_eq!(
+        kinds(after.changes_since(&before)),
+        [(LedgerChangeKind::Captured, Some(OWED)), (LedgerChangeKind::Refunded, Some(-OWED))]
+    );
+    assert_eq!(after.changes_since(&after), []);
+    let failed = observed(events(&stories()[8].1));
+    let gone = failed.changes_since(&after);
+    assert_eq!(kinds(gone), [(LedgerChangeKind::Refunded, Some(0))], "what came back is no entry any more");
     let Event { object, .. } = event(1, "refund.failed", refund("re_1", "failed", OWED));
-    assert_eq!(failed.news_of(&object), failed.news_since(&after), "told again, the same");
+    assert_eq!(failed.changes_of(&object), failed.changes_since(&after), "told again, the same");
     for (name, story, _) in stories() {
         let steps: Vec<Event> = events(&story);
-        let all: Vec<String> = told(steps.clone()).news().into_iter().map(|news| news.subject).collect();
+        let all: Vec<String> = observed(steps.clone()).changes().into_iter().map(|changes| changes.subject).collect();
         let mut known = ledger();
         for event in steps {
             let mut next = known.clone();
             next.apply(&event);
             known = next;
         }
-        let last = known.news_of(&events(&story).pop().unwrap().object);
-        assert!(last.iter().all(|news| all.contains(&news.subject)), "{name}: all news hold what the last event told");
+        let last = known.changes_of(&events(&story).pop().unwrap().object);
+        assert!(
+            last.iter().all(|changes| all.contains(&changes.subject)),
+            "{name}: all news hold what the last event told"
+        );
     }
-    let declined = told(events(&stories()[1].1[..1]));
-    assert_eq!(kinds(declined.news_since(&before)), [(NewsKind::Failed, None)]);
+    let declined = observed(events(&stories()[1].1[..1]));
+    assert_eq!(kinds(declined.changes_since(&before)), [(LedgerChangeKind::Failed, None)]);
 }
 
 #[test]
-fn a_ledger_is_stored_and_read_as_it_is() {
+fn ledger_round_trips() {
     for (_, story, _) in stories() {
-        let ledger = told(events(&story));
+        let ledger = observed(events(&story));
         assert_eq!(serde_json::from_value::<Ledger>(serde_json::to_value(&ledger).unwrap()).unwrap(), ledger);
     }
 }

@@ -91,7 +91,7 @@ pub struct RequestBooking {
 
 /// What every command about a stored booking says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Order {
+pub struct CommandHeader {
     /// Which.
     pub booking_id: BookingId,
     /// Its hostel, which decides the partition.
@@ -114,7 +114,7 @@ pub struct Order {
 
 /// A stay as it is to be after a modification.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StayWish {
+pub struct StayModification {
     /// The stay.
     #[serde(flatten)]
     pub stay: StayRequest,
@@ -132,10 +132,10 @@ pub struct StayWish {
 pub struct ModifyBooking {
     /// Which, and who asks.
     #[serde(flatten)]
-    pub order: Order,
+    pub header: CommandHeader,
     /// All stays as they are to be; a present stay that none continues is dropped. Absent leaves them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stays: Option<Vec<StayWish>>,
+    pub stays: Option<Vec<StayModification>>,
     /// Another price list; it takes effect when prices are made anew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_plan_id: Option<RatePlanId>,
@@ -158,7 +158,7 @@ pub struct ModifyBooking {
 pub struct CancelBooking {
     /// Which, and who asks.
     #[serde(flatten)]
-    pub order: Order,
+    pub header: CommandHeader,
     /// Staff let the guest off the fee.
     #[serde(default, skip_serializing_if = "is_false")]
     pub waive_fee: bool,
@@ -169,7 +169,7 @@ pub struct CancelBooking {
 pub struct ConfirmBooking {
     /// Which, and who asks.
     #[serde(flatten)]
-    pub order: Order,
+    pub header: CommandHeader,
 }
 
 /// The guests are here.
@@ -177,7 +177,7 @@ pub struct ConfirmBooking {
 pub struct CheckInBooking {
     /// Which, and who asks.
     #[serde(flatten)]
-    pub order: Order,
+    pub header: CommandHeader,
 }
 
 /// The guests leave. Nights that they do not sleep are freed.
@@ -185,7 +185,7 @@ pub struct CheckInBooking {
 pub struct CheckOutBooking {
     /// Which, and who asks. `reason` is the note that an open balance needs.
     #[serde(flatten)]
-    pub order: Order,
+    pub header: CommandHeader,
     /// They may leave without having paid.
     #[serde(default, skip_serializing_if = "is_false")]
     pub allow_open_balance: bool,
@@ -199,7 +199,7 @@ pub struct CheckOutBooking {
 pub struct MarkNoShow {
     /// Which, and who asks.
     #[serde(flatten)]
-    pub order: Order,
+    pub header: CommandHeader,
 }
 
 /// A check-in or a no-show was a mistake.
@@ -207,7 +207,7 @@ pub struct MarkNoShow {
 pub struct ReinstateBooking {
     /// Which, and who asks.
     #[serde(flatten)]
-    pub order: Order,
+    pub header: CommandHeader,
 }
 
 /// What staff decide about the beds of one stay.
@@ -228,7 +228,7 @@ pub struct Assignment {
 pub struct AssignBeds {
     /// Which, and who asks.
     #[serde(flatten)]
-    pub order: Order,
+    pub header: CommandHeader,
     /// For which stays.
     pub assignments: Vec<Assignment>,
 }
@@ -238,7 +238,7 @@ pub struct AssignBeds {
 pub struct ExpireHold {
     /// Which, and who asks.
     #[serde(flatten)]
-    pub order: Order,
+    pub header: CommandHeader,
 }
 
 /// The money of a booking has changed.
@@ -246,7 +246,7 @@ pub struct ExpireHold {
 pub struct SettlePayment {
     /// Which, and who asks.
     #[serde(flatten)]
-    pub order: Order,
+    pub header: CommandHeader,
     /// What its ledger comes to.
     pub ledger: Summary,
 }
@@ -331,7 +331,7 @@ pub enum BookingCommand {
     /// Beds that nobody paid for are to be released.
     ExpireHold(ExpireHold),
     /// Money came or went.
-    Settle(SettlePayment),
+    SettlePayment(SettlePayment),
     /// Beds are not to be sold.
     Block(BlockBeds),
     /// Blocked beds are to be sold again.
@@ -340,19 +340,19 @@ pub enum BookingCommand {
 
 impl BookingCommand {
     /// The order about a stored booking, for every command that is one.
-    pub fn order(&self) -> Option<&Order> {
+    pub fn header(&self) -> Option<&CommandHeader> {
         match self {
             Self::Request(_) | Self::Block(_) | Self::Unblock(_) => None,
-            Self::Modify(command) => Some(&command.order),
-            Self::Cancel(command) => Some(&command.order),
-            Self::Confirm(command) => Some(&command.order),
-            Self::CheckIn(command) => Some(&command.order),
-            Self::CheckOut(command) => Some(&command.order),
-            Self::NoShow(command) => Some(&command.order),
-            Self::Reinstate(command) => Some(&command.order),
-            Self::Assign(command) => Some(&command.order),
-            Self::ExpireHold(command) => Some(&command.order),
-            Self::Settle(command) => Some(&command.order),
+            Self::Modify(command) => Some(&command.header),
+            Self::Cancel(command) => Some(&command.header),
+            Self::Confirm(command) => Some(&command.header),
+            Self::CheckIn(command) => Some(&command.header),
+            Self::CheckOut(command) => Some(&command.header),
+            Self::NoShow(command) => Some(&command.header),
+            Self::Reinstate(command) => Some(&command.header),
+            Self::Assign(command) => Some(&command.header),
+            Self::ExpireHold(command) => Some(&command.header),
+            Self::SettlePayment(command) => Some(&command.header),
         }
     }
 
@@ -360,7 +360,7 @@ impl BookingCommand {
     pub fn booking_id(&self) -> Option<BookingId> {
         match self {
             Self::Request(request) => Some(request.booking_id),
-            other => other.order().map(|order| order.booking_id),
+            other => other.header().map(|header| header.booking_id),
         }
     }
 
@@ -383,16 +383,16 @@ impl BookingCommand {
     pub fn property_id(&self) -> &PropertyId {
         match self {
             Self::Request(request) => &request.property_id,
-            Self::Modify(command) => &command.order.property_id,
-            Self::Cancel(command) => &command.order.property_id,
-            Self::Confirm(command) => &command.order.property_id,
-            Self::CheckIn(command) => &command.order.property_id,
-            Self::CheckOut(command) => &command.order.property_id,
-            Self::NoShow(command) => &command.order.property_id,
-            Self::Reinstate(command) => &command.order.property_id,
-            Self::Assign(command) => &command.order.property_id,
-            Self::ExpireHold(command) => &command.order.property_id,
-            Self::Settle(command) => &command.order.property_id,
+            Self::Modify(command) => &command.header.property_id,
+            Self::Cancel(command) => &command.header.property_id,
+            Self::Confirm(command) => &command.header.property_id,
+            Self::CheckIn(command) => &command.header.property_id,
+            Self::CheckOut(command) => &command.header.property_id,
+            Self::NoShow(command) => &command.header.property_id,
+            Self::Reinstate(command) => &command.header.property_id,
+            Self::Assign(command) => &command.header.property_id,
+            Self::ExpireHold(command) => &command.header.property_id,
+            Self::SettlePayment(command) => &command.header.property_id,
             Self::Block(block) => &block.property_id,
             Self::Unblock(unblock) => &unblock.property_id,
         }
@@ -412,7 +412,7 @@ impl Inbox for BookingCommand {
             BOOKING_REINSTATE => decode_body(body).map(Self::Reinstate),
             BOOKING_ASSIGN => decode_body(body).map(Self::Assign),
             BOOKING_EXPIRE_HOLD => decode_body(body).map(Self::ExpireHold),
-            BOOKING_SETTLE_PAYMENT => decode_body(body).map(Self::Settle),
+            BOOKING_SETTLE_PAYMENT => decode_body(body).map(Self::SettlePayment),
             INVENTORY_BLOCK => decode_body(body).map(Self::Block),
             INVENTORY_UNBLOCK => decode_body(body).map(Self::Unblock),
             other => Err(DecodeError::unknown(other, &KINDS)),

@@ -5,7 +5,7 @@
 
 use super::{DecodeError, Inbox, MessageType, decode_body};
 use crate::ids::{BookingId, PropertyId, uuid_text};
-use crate::ledger::{Channel, Record};
+use crate::ledger::{PaymentChannel, Record};
 use crate::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -76,7 +76,7 @@ pub struct OpenPayment {
     /// Its hostel.
     pub property_id: PropertyId,
     /// Where.
-    pub channel: Channel,
+    pub channel: PaymentChannel,
     /// Where Stripe's page sends who has paid.
     pub success_url: String,
     /// Where Stripe's page sends who has not.
@@ -104,7 +104,7 @@ pub struct ExpireCheckout {
 
 /// Staff want money to be given back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RefundWish {
+pub struct RefundRequest {
     /// Derived at intake; the same for every repetition.
     #[serde(with = "uuid_text")]
     pub refund_id: Uuid,
@@ -126,7 +126,7 @@ pub struct Refund {
     pub property_id: PropertyId,
     /// What staff want; absent: whatever the booking says is to be given back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub wish: Option<RefundWish>,
+    pub wish: Option<RefundRequest>,
     /// Who asks.
     pub actor: String,
     /// When it was asked.
@@ -251,8 +251,8 @@ pub const PAYMENT_REPLY: &str = "payment.reply.v1";
 impl MessageType for OpenPayment {
     fn kind(&self) -> &'static str {
         match self.channel {
-            Channel::Checkout => PAYMENT_OPEN_CHECKOUT,
-            Channel::App => PAYMENT_CREATE_INTENT,
+            PaymentChannel::Checkout => PAYMENT_OPEN_CHECKOUT,
+            PaymentChannel::App => PAYMENT_CREATE_INTENT,
         }
     }
 }

@@ -13,7 +13,7 @@ impl BookingCommand {
         };
         match self {
             Self::Request(request) => request.stays.iter().map(of_stay).sum(),
-            Self::Modify(modify) => modify.stays.iter().flatten().map(|wish| of_stay(&wish.stay)).sum(),
+            Self::Modify(modify) => modify.stays.iter().flatten().map(|modification| of_stay(&modification.stay)).sum(),
             Self::Block(block) => usize::try_from(Nights::new(block.from, block.until).count())
                 .unwrap_or(0)
                 .saturating_mul(block.bed_ids.len()),

@@ -4,7 +4,7 @@ use crate::booking::Booking;
 use crate::business_day::instant_of;
 use crate::ids::PolicyId;
 use crate::inventory::Property;
-use crate::money::portion;
+use crate::money::apply_rate;
 use crate::pricing::Price;
 use crate::timestamp::Timestamp;
 use chrono::{NaiveDate, TimeDelta};
@@ -81,7 +81,7 @@ impl CancellationPolicy {
 pub fn fee_amount(fee: Fee, price: &Price) -> i64 {
     let amount = match fee {
         Fee::Fixed { amount } => amount,
-        Fee::Percent { ppm } => portion(price.total, ppm),
+        Fee::Percent { ppm } => apply_rate(price.total, ppm),
         Fee::Nights { count } => first_nights(price, usize::from(count)),
     };
     amount.clamp(0, price.total.max(0))
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn deadlines_are_times_on_the_wall_across_a_change_of_clocks() {
+    fn fee_deadlines_are_local_times_across_dst() {
         assert_eq!(percent("2027-03-07T20:00:00Z"), 10, "15:00 in winter time");
         assert_eq!(percent("2027-03-07T20:00:00.001Z"), 25);
         assert_eq!(percent("2027-03-12T20:00:00Z"), 25);
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn fees_are_shares_of_what_was_sold() {
+    fn fees_are_computed_from_the_price() {
         let price = priced();
         assert_eq!(price.total, 28_560);
         assert_eq!(fee_amount(Fee::Percent { ppm: 250_000 }, &price), 7_140);
@@ -152,13 +152,13 @@ mod tests {
     }
 
     #[test]
-    fn without_tiers_cancelling_is_free() {
+    fn cancellation_without_tiers_is_free() {
         let free = CancellationPolicy { tiers: Vec::new(), ..CancellationPolicy::standard() };
         assert_eq!(free.fee_at(&hostel().property, date("2027-03-14"), at("2027-03-14T00:00:00Z")), None);
     }
 
     #[test]
-    fn a_policy_reads_as_it_is_documented() {
+    fn policy_serializes_as_documented() {
         let policy = serde_json::to_value(CancellationPolicy::standard()).unwrap();
         assert_eq!(
             policy["tiers"][0],

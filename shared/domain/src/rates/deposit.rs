@@ -1,7 +1,7 @@
 //! What has to be paid before a booking is confirmed.
 
 use super::cancellation::first_nights;
-use crate::money::portion;
+use crate::money::apply_rate;
 use crate::pricing::Price;
 use serde::{Deserialize, Serialize};
 
@@ -27,7 +27,7 @@ impl Deposit {
     /// Minor units of the price's currency: never negative, never more than the total.
     pub fn amount(self, price: &Price) -> i64 {
         let amount = match self {
-            Self::Percent { ppm } => portion(price.total, ppm),
+            Self::Percent { ppm } => apply_rate(price.total, ppm),
             Self::FirstNight => first_nights(price, 1),
             Self::Full => price.total,
         };
@@ -43,7 +43,7 @@ mod tests {
     use crate::rates::Rates;
 
     #[test]
-    fn deposits_are_parts_of_what_was_sold() {
+    fn deposits_are_computed_from_the_price() {
         let hostel = hostel();
         let stays = [stay("dorm-6-mixed", "2027-03-14", "2027-03-17", 2)];
         let price = price(&hostel, &Rates::default(), &hostel.rate_plans[0], &stays).unwrap();
@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deposit_reads_as_it_is_documented() {
+    fn deposit_serializes_as_documented() {
         assert_eq!(
             serde_json::to_value(Deposit::Percent { ppm: 200_000 }).unwrap(),
             serde_json::json!({ "kind": "percent", "ppm": 200_000 })

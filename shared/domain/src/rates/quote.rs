@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quote_survives_being_sent_and_is_signed_in_one_form() {
+    fn quote_round_trips_and_has_one_signed_form() {
         let bytes = quote().to_bytes();
         let back = Quote::from_bytes(&bytes).unwrap();
         assert_eq!((back.to_bytes(), &back), (bytes.clone(), &quote()));
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quote_holds_for_its_stays_and_a_quarter_of_an_hour() {
+    fn quote_is_valid_for_its_stays_for_fifteen_minutes() {
         let quote = quote();
         let covers = |stays: &[_], at| quote.covers(&"pvt-montreal".into(), &"standard".into(), stays, at);
         assert!(covers(&quote.stays, at("2026-12-01T12:14:59.999Z")));

@@ -59,7 +59,7 @@ pub enum RestrictionKind {
 
 /// One rule that a stay breaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RestrictionFault {
+pub struct RestrictionViolation {
     /// Index of the stay.
     pub stay: usize,
     /// Date whose restriction it is.
@@ -71,18 +71,24 @@ pub struct RestrictionFault {
 }
 
 /// Every restriction that these stays break on this plan when they are booked on `booked_on`, a date at the property.
-pub fn check(rates: &Rates, plan: &RatePlanId, stays: &[StayRequest], booked_on: NaiveDate) -> Vec<RestrictionFault> {
-    let mut faults = Vec::new();
+pub fn check(
+    rates: &Rates,
+    plan: &RatePlanId,
+    stays: &[StayRequest],
+    booked_on: NaiveDate,
+) -> Vec<RestrictionViolation> {
+    let mut violations = Vec::new();
     for (index, stay) in stays.iter().enumerate() {
         let Some(calendar) = rates.calendar(plan, &stay.room_type_id) else { continue };
-        let mut fault = |date, kind, limit| faults.push(RestrictionFault { stay: index, date, kind, limit });
+        let mut violation =
+            |date, kind, limit| violations.push(RestrictionViolation { stay: index, date, kind, limit });
         let nights = stay.nights().count();
         for (date, on) in calendar.restrictions.range(stay.arrival..stay.departure.max(stay.arrival)) {
             if on.stop_sell {
-                fault(*date, RestrictionKind::StopSell, 0);
+                violation(*date, RestrictionKind::StopSell, 0);
             }
             if let Some(limit) = on.min_stay_through.filter(|limit| nights < i64::from(*limit)) {
-                fault(*date, RestrictionKind::MinStayThrough, limit);
+                violation(*date, RestrictionKind::MinStayThrough, limit);
             }
         }
         if let Some(on) = calendar.restrictions.get(&stay.arrival) {
@@ -94,17 +100,17 @@ pub fn check(rates: &Rates, plan: &RatePlanId, stays: &[StayRequest], booked_on:
                 (RestrictionKind::AdvanceTooLong, on.max_advance_days.filter(|limit| advance > i64::from(*limit))),
             ];
             if on.closed_to_arrival {
-                fault(stay.arrival, RestrictionKind::ClosedToArrival, 0);
+                violation(stay.arrival, RestrictionKind::ClosedToArrival, 0);
             }
             for (kind, limit) in limits {
-                limit.into_iter().for_each(|limit| fault(stay.arrival, kind, limit));
+                limit.into_iter().for_each(|limit| violation(stay.arrival, kind, limit));
             }
         }
         if calendar.restrictions.get(&stay.departure).is_some_and(|on| on.closed_to_departure) {
-            fault(stay.departure, RestrictionKind::ClosedToDeparture, 0);
+            violation(stay.departure, RestrictionKind::ClosedToDeparture, 0);
         }
     }
-    faults
+    violations
 }
 
 #[cfg(test)]
@@ -118,17 +124,17 @@ mod tests {
     fn broken(day: &str, restriction: Restriction) -> Vec<RestrictionKind> {
         let mut calendar = RateCalendar::new("p".into(), "standard".into(), "dorm".into());
         calendar.restrictions.insert(date(day), restriction);
-        let faults = check(
+        let violations = check(
             &Rates::new([calendar]),
             &"standard".into(),
             &[stay("dorm", "2027-01-10", "2027-01-13", 1)],
             date("2027-01-01"),
         );
-        faults.into_iter().map(|fault| fault.kind).collect()
+        violations.into_iter().map(|violation| violation.kind).collect()
     }
 
     #[test]
-    fn each_rule_looks_at_its_own_date() {
+    fn each_restriction_applies_to_its_own_date() {
         let none = Restriction::default;
         let rules = [
             (Restriction { stop_sell: true, ..none() }, StopSell, [true, true, true, false]),
@@ -149,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_that_is_just_met_is_met() {
+    fn restriction_limits_are_inclusive() {
         let met = Restriction {
             min_stay_arrival: Some(3),
             min_stay_through: Some(3),

@@ -10,7 +10,7 @@ fn event(kind: &str, object: Value) -> Value {
 }
 
 #[test]
-fn a_session_names_its_booking_and_payment() {
+fn session_names_its_booking_and_payment() {
     let booking = "11111111-2222-5333-8444-555555555555";
     let session = json!({ "id": "cs_test_1", "object": "checkout.session", "status": "complete",
         "payment_status": "paid", "payment_intent": "pi_1",
@@ -25,7 +25,7 @@ fn a_session_names_its_booking_and_payment() {
 }
 
 #[test]
-fn references_may_be_expanded_and_nothing_may_be_null() {
+fn references_may_be_expanded_or_null() {
     let refund = json!({ "id": "re_1", "amount": 5, "currency": "cad", "status": "pending",
         "payment_intent": { "id": "pi_1" }, "charge": "ch_1",
         "metadata": null, "created": null });
@@ -35,7 +35,7 @@ fn references_may_be_expanded_and_nothing_may_be_null() {
 }
 
 #[test]
-fn what_is_newer_than_we_are_is_no_error() {
+fn unknown_event_types_and_statuses_are_accepted() {
     assert_eq!(Event::read(&event("invoice.paid", json!({ "id": "in_1" }))).unwrap().object, Object::Other);
     let intent = json!({ "id": "pi_1", "amount": 5, "currency": "cad", "status": "requires_patience" });
     let Object::Intent(intent) = Event::read(&event("payment_intent.created", intent)).unwrap().object else {
@@ -48,7 +48,7 @@ fn what_is_newer_than_we_are_is_no_error() {
 }
 
 #[test]
-fn what_money_depends_on_must_be_there() {
+fn required_fields_must_be_present() {
     let broken = Event::read(&event(
         "payment_intent.succeeded",
         json!({ "id": "pi_1", "status": "succeeded", "currency": "cad" }),

@@ -11,7 +11,7 @@ pub enum PublishError {
     Invalid(String),
     /// The broker has been away for longer than is worth waiting.
     #[error("the broker is away: {0}")]
-    Down(Arc<str>),
+    Unreachable(Arc<str>),
     /// The broker refuses publishes because it runs out of memory or disk.
     #[error("the broker is blocked by a resource alarm")]
     Blocked,
@@ -34,7 +34,7 @@ impl PublishError {
     pub fn class(&self) -> &'static str {
         match self {
             Self::Invalid(_) => "publish_invalid",
-            Self::Down(_) => "broker_down",
+            Self::Unreachable(_) => "broker_down",
             Self::Blocked => "broker_blocked",
             Self::Timeout => "confirm_timeout",
             Self::Nacked => "broker_refused",

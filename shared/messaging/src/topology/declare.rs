@@ -95,8 +95,8 @@ impl Topology {
         if queue.single_active_consumer() {
             arguments.push(("x-single-active-consumer", Argument::Flag(true)));
         }
-        if let QueueRole::Retry(rung) = queue.role {
-            arguments.push(("x-message-ttl", Argument::Number(rung.ttl_ms(self.ladder_divisor()))));
+        if let QueueRole::Retry(delay) = queue.role {
+            arguments.push(("x-message-ttl", Argument::Number(delay.ttl_ms(self.retry_divisor()))));
             // The default exchange with the message's own routing key: home.
             arguments.push(("x-dead-letter-exchange", Argument::Text("")));
             // Without these two an expired message is published home without a confirm, and may be lost.

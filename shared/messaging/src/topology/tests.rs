@@ -18,7 +18,7 @@ fn every_name_carries_the_prefix_and_no_routing_key_does() {
 }
 
 #[test]
-fn work_queues_are_those_of_the_design() {
+fn work_queue_names_and_consumer_modes_are_pinned() {
     let work: Vec<_> = Topology::new("", 4)
         .queues()
         .into_iter()
@@ -40,7 +40,7 @@ fn work_queues_are_those_of_the_design() {
 }
 
 #[test]
-fn commands_that_touch_availability_go_to_their_partition() {
+fn booking_and_inventory_commands_go_to_the_partition_of_their_property() {
     let topology = Topology::new("x.", 4);
     let partition = topology.partition("pvt-montreal");
     assert_eq!(topology.command_key("booking.request.v1", "pvt-montreal"), format!("bookings.{partition}"));
@@ -51,7 +51,7 @@ fn commands_that_touch_availability_go_to_their_partition() {
 
 #[test]
 fn every_command_has_a_queue() {
-    use pvt_domain::messages::catalogue::{CATALOGUE, Road};
+    use pvt_domain::messages::catalog::{CATALOG, MessageClass};
     let topology = Topology::new("x.", 4);
     let bound: Vec<String> = topology
         .queues()
@@ -60,13 +60,13 @@ fn every_command_has_a_queue() {
         .filter(|binding| binding.exchange == "x.commands")
         .map(|binding| binding.key)
         .collect();
-    for kind in CATALOGUE.iter().filter(|entry| entry.road == Road::Command).map(|entry| entry.kind) {
+    for kind in CATALOG.iter().filter(|entry| entry.class == MessageClass::Command).map(|entry| entry.kind) {
         assert!(bound.contains(&topology.command_key(kind, "pvt-montreal")), "{kind} has no queue");
     }
 }
 
 #[test]
-fn only_a_version_is_cut_off_a_type() {
+fn unversioned_strips_only_a_version() {
     assert_eq!(unversioned("booking.confirmed.v1"), "booking.confirmed");
     assert_eq!(unversioned("booking.confirmed.v12"), "booking.confirmed");
     assert_eq!(unversioned("booking.verified"), "booking.verified");
@@ -88,14 +88,14 @@ fn every_work_queue_has_a_dead_letter_queue_and_a_policy_that_names_it() {
 }
 
 #[test]
-fn patterns_take_the_prefix_literally() {
+fn policy_patterns_escape_the_prefix() {
     let topology = Topology::new("a.b+", 1);
     let policy = topology.policies().into_iter().next().map(|policy| policy.pattern);
     assert_eq!(policy.as_deref(), Some(r"^a\.b\+bookings\.0$"));
 }
 
 #[test]
-fn definitions_hold_what_the_code_declares() {
+fn definitions_document_matches_the_declared_topology() {
     let topology = Topology::new("", 4);
     let document = definitions_json(&topology);
     let count = |key: &str| document[key].as_array().map_or(0, Vec::len);

@@ -1,7 +1,7 @@
 //! Entries of ledgers in the mart: of an entry the newest revision of its ledger counts, in whatever order they come.
 
 use chrono::{DateTime, Utc};
-use pvt_domain::events::{Booked, PaymentEvent};
+use pvt_domain::events::{EntrySnapshot, PaymentEvent};
 use sqlx::PgConnection;
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -34,7 +34,7 @@ pub(super) struct PaymentColumns {
 impl PaymentColumns {
     /// The newest of what these events say of each entry; events without one move no money.
     pub(super) fn of<'a>(events: impl Iterator<Item = &'a PaymentEvent>) -> Self {
-        let mut newest: BTreeMap<&str, (&PaymentEvent, &Booked)> = BTreeMap::new();
+        let mut newest: BTreeMap<&str, (&PaymentEvent, &EntrySnapshot)> = BTreeMap::new();
         for (event, entry) in events.filter_map(|event| event.entry.as_ref().map(|entry| (event, entry))) {
             let held = newest.entry(&entry.id).or_insert((event, entry));
             if event.ledger_rev > held.0.ledger_rev {
@@ -46,7 +46,7 @@ impl PaymentColumns {
         columns
     }
 
-    fn push(&mut self, event: &PaymentEvent, entry: &Booked) {
+    fn push(&mut self, event: &PaymentEvent, entry: &EntrySnapshot) {
         self.entry_id.push(entry.id.clone());
         self.booking_id.push(event.booking_id.as_uuid());
         self.property_id.push(event.property_id.as_str().to_owned());

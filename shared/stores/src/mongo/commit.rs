@@ -11,7 +11,7 @@ use mongodb::bson::{Bson, RawDocumentBuf, doc, serialize_to_bson, serialize_to_r
 use mongodb::error::UNKNOWN_TRANSACTION_COMMIT_RESULT;
 use pvt_domain::block::Block;
 use pvt_domain::booking::Booking;
-use pvt_domain::decide::{BlockChange, Change, Claim, Decisions};
+use pvt_domain::decide::{BatchOutcome, BedNightClaim, BlockChange, Change};
 use pvt_domain::ids::{BedId, PropertyId};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
@@ -37,7 +37,7 @@ pub struct StoredClaim {
 
 impl StoredClaim {
     /// The stored form of a claim.
-    pub fn of(claim: &Claim) -> Self {
+    pub fn of(claim: &BedNightClaim) -> Self {
         Self { key: claim_key(&claim.property_id, &claim.bed_id, claim.night), booking: claim.owner.to_string() }
     }
 
@@ -70,7 +70,7 @@ struct Batch {
 }
 
 impl Batch {
-    fn of(decisions: &Decisions) -> Result<Self, StoreError> {
+    fn of(decisions: &BatchOutcome) -> Result<Self, StoreError> {
         let broken =
             |error: mongodb::bson::error::Error| StoreError::Broken { store: "mongodb", message: error.to_string() };
         let (new, changed): (Vec<&Change>, Vec<&Change>) =
@@ -160,7 +160,7 @@ impl Mongo {
     /// [`StoreError::BookingExists`] when a booking that was decided as new does. [`StoreError::Stale`] when a changed
     /// booking is no longer at the revision that was decided upon. All of them mean that nothing was stored **by this
     /// attempt**; an earlier attempt whose answer was lost may have stored the batch.
-    pub async fn commit(&self, decisions: &Decisions) -> Result<(), StoreError> {
+    pub async fn commit(&self, decisions: &BatchOutcome) -> Result<(), StoreError> {
         if decisions.is_empty() {
             return Ok(());
         }

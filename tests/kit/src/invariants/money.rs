@@ -6,7 +6,7 @@
 use crate::Records;
 use pvt_domain::booking::{Action, Booking, Status};
 use pvt_domain::ids::BookingId;
-use pvt_domain::ledger::{Ledger, OrderState, Summary};
+use pvt_domain::ledger::{InstructionState, Ledger, Summary};
 use std::collections::{BTreeMap, HashMap};
 
 /// Ledgers against bookings.
@@ -16,7 +16,7 @@ pub(super) fn ledgers_match(records: &Records, wrong: &mut Vec<String>) {
     for booking in &records.bookings {
         let comes_to = ledgers.get(&booking.id).map(|ledger| ledger.summary()).unwrap_or_default();
         let known = booking.payment.ledger();
-        if !comes_to.agrees_with(&known) {
+        if !comes_to.same_totals_as(&known) {
             wrong.push(format!("booking {} knows {known:?}, its ledger comes to {comes_to:?}", booking.id));
         }
         if let Some(ledger) = ledgers.get(&booking.id) {
@@ -34,11 +34,11 @@ fn is_sound(booking: &Booking, ledger: &Ledger, sum: &Summary, wrong: &mut Vec<S
     if sum.refunded > sum.captured || sum.captured < 0 || sum.charged_back < 0 {
         wrong.push(format!("booking {}: more went than came: {sum:?}", booking.id));
     }
-    let open = ledger.open_orders().count();
+    let open = ledger.open_instructions().count();
     if open > 0 {
         wrong.push(format!("booking {}: {open} refunds are ordered and not made", booking.id));
     }
-    let failed = ledger.orders.iter().any(|order| ledger.state_of(order) == OrderState::Failed);
+    let failed = ledger.orders.iter().any(|order| ledger.instruction_state(order) == InstructionState::Failed);
     let frozen = ledger.disputes.iter().any(|dispute| dispute.freezes());
     // What staff took in cash is given back in cash.
     if booking.payment.return_due() > 0 && !failed && !frozen && ledger.records.is_empty() {

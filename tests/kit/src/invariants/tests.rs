@@ -109,7 +109,7 @@ fn expected() -> Expected {
 }
 
 #[test]
-fn sound_records_have_no_violation() {
+fn consistent_records_have_no_violation() {
     let (records, mails) = sound();
     assert_eq!(violations(&records, &mails, &expected()), Vec::<String>::new());
 }
@@ -118,7 +118,7 @@ fn sound_records_have_no_violation() {
 type Spoiling = (&'static str, fn(&mut Records, &mut Vec<Mail>));
 
 #[test]
-fn every_way_to_spoil_them_is_noticed() {
+fn every_corruption_is_detected() {
     let spoilings: Vec<Spoiling> = vec![
         ("not stored", |records, _| records.bookings.clear()),
         ("not decided", |records, _| records.bookings[0].status = Status::Requested),
@@ -185,7 +185,7 @@ fn every_way_to_spoil_them_is_noticed() {
 }
 
 #[test]
-fn a_leak_is_found_and_not_repeated() {
+fn leaks_are_found_and_masked() {
     let secrets = ["ada@example.com".to_owned()];
     assert_eq!(leaks("all is well\nto ada@example.com now", &secrets), ["to ▇ now"]);
 }

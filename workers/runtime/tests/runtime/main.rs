@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod batches;
-mod bench;
 mod crash_loops;
 mod outcomes;
 mod recovery;
 mod scripted;
+mod test_broker;

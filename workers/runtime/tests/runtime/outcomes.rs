@@ -1,7 +1,7 @@
 //! What each outcome of a handler does to its message.
 
-use crate::bench::{Bench, eventually};
-use crate::scripted::{Act, Clerk, Lost, Mailer, Rival, SINGLE};
+use crate::scripted::{Action, SINGLE, SameQueueWorker, ScriptedBatchWorker, ScriptedWorker, UnknownQueueWorker};
+use crate::test_broker::{TestBroker, eventually};
 use pvt_domain::failure::{Cause, Failure};
 use pvt_worker_runtime::{EngineError, WorkerState};
 use std::sync::Arc;
@@ -11,32 +11,32 @@ use tokio_util::sync::CancellationToken;
 
 #[tokio::test]
 async fn ok_publishes_what_was_emitted_and_acknowledges() {
-    let bench = Bench::new().await;
-    let mailer = Mailer::new(|_| Act::Emit);
-    let log = mailer.log.clone();
-    let running = bench.run(bench.engine().register(mailer).unwrap());
+    let broker = TestBroker::new().await;
+    let worker = ScriptedWorker::new(|_| Action::Emit);
+    let log = worker.log.clone();
+    let running = broker.run(broker.engine().register(worker).unwrap());
     let mut sent = Vec::new();
     for n in 0..30 {
-        sent.push(bench.send(SINGLE, &n.to_string()).await);
+        sent.push(broker.send(SINGLE, &n.to_string()).await);
     }
-    let published = bench.take_all("payments", 30).await;
+    let published = broker.take_all("payments", 30).await;
     running.stop().await.unwrap();
     sent.sort_unstable();
     assert_eq!(published.into_keys().collect::<Vec<_>>(), sent, "each message's event, once");
     assert_eq!(log.count(), 30, "each message handled once");
-    assert_eq!(bench.ready(SINGLE).await, 0, "nothing came back when the consumer closed: all was acknowledged");
-    bench.close().await;
+    assert_eq!(broker.ready(SINGLE).await, 0, "nothing came back when the consumer closed: all was acknowledged");
+    broker.close().await;
 }
 
 #[tokio::test]
-async fn a_failing_message_climbs_the_ladder_and_is_buried_with_its_reason() {
-    let bench = Bench::new().await;
-    let mailer = Mailer::new(|_| Act::Fail(Failure::retry("smtp_down", "no route to the post office")));
-    let log = mailer.log.clone();
-    let running = bench.run(bench.engine().register(mailer).unwrap());
+async fn retries_follow_the_schedule_then_dead_letter_with_the_error() {
+    let broker = TestBroker::new().await;
+    let worker = ScriptedWorker::new(|_| Action::Fail(Failure::retry("smtp_down", "no route to the post office")));
+    let log = worker.log.clone();
+    let running = broker.run(broker.engine().register(worker).unwrap());
     let begun = Instant::now();
-    let id = bench.send(SINGLE, "x").await;
-    let dead = bench.take_all("emails.dead", 1).await;
+    let id = broker.send(SINGLE, "x").await;
+    let dead = broker.take_all("emails.dead", 1).await;
     assert!(begun.elapsed() >= Duration::from_millis(650), "50 ms on the first rung, 600 ms on the second");
     running.stop().await.unwrap();
 
@@ -48,22 +48,25 @@ async fn a_failing_message_climbs_the_ladder_and_is_buried_with_its_reason() {
     assert_eq!(header("worker"), "mailer");
     assert_eq!(header("attempt"), "3");
     assert!(header("first-failed-at").starts_with("20"), "{headers:?}");
-    bench.close().await;
+    broker.close().await;
 }
 
 #[tokio::test]
-async fn a_deferral_and_a_wanted_delay_come_back() {
-    let bench = Bench::new().await;
-    let mailer = Mailer::new(|job| match (job.message.text.as_str(), job.meta.attempt, job.meta.header("deferrals")) {
-        ("defer", _, None) => Act::Fail(Failure::Defer(Duration::from_secs(5))),
-        ("later", 1, _) => Act::Fail(Failure::RetryAfter(Cause::new("rate_limited", ""), Duration::from_secs(6))),
-        _ => Act::Emit,
-    });
-    let log = mailer.log.clone();
-    let running = bench.run(bench.engine().register(mailer).unwrap());
-    bench.send(SINGLE, "defer").await;
-    let later = bench.send(SINGLE, "later").await;
-    let done = bench.take_all("payments", 2).await;
+async fn deferred_and_delayed_messages_return() {
+    let broker = TestBroker::new().await;
+    let worker =
+        ScriptedWorker::new(|job| match (job.message.text.as_str(), job.meta.attempt, job.meta.header("deferrals")) {
+            ("defer", _, None) => Action::Fail(Failure::Defer(Duration::from_secs(5))),
+            ("later", 1, _) => {
+                Action::Fail(Failure::RetryAfter(Cause::new("rate_limited", ""), Duration::from_secs(6)))
+            }
+            _ => Action::Emit,
+        });
+    let log = worker.log.clone();
+    let running = broker.run(broker.engine().register(worker).unwrap());
+    broker.send(SINGLE, "defer").await;
+    let later = broker.send(SINGLE, "later").await;
+    let done = broker.take_all("payments", 2).await;
     running.stop().await.unwrap();
     let attempts = |text: &str| {
         log.calls().iter().filter(|call| call.texts == [text]).map(|call| call.attempts[0]).collect::<Vec<_>>()
@@ -71,64 +74,66 @@ async fn a_deferral_and_a_wanted_delay_come_back() {
     assert_eq!(attempts("defer"), [1, 1], "a deferral costs no attempt");
     assert_eq!(attempts("later"), [1, 2]);
     assert!(done.contains_key(&later));
-    bench.close().await;
+    broker.close().await;
 }
 
 #[tokio::test]
-async fn a_dependency_that_is_down_pauses_the_worker_and_burns_no_attempt() {
-    let bench = Bench::new().await;
+async fn unavailable_dependency_pauses_the_worker_without_costing_attempts() {
+    let broker = TestBroker::new().await;
     let down = Arc::new(AtomicBool::new(true));
     let state = down.clone();
-    let mailer = Mailer::new(move |_| match state.load(Ordering::SeqCst) {
-        true => Act::Fail(Failure::unavailable("post_office_down", "closed")),
-        false => Act::Emit,
+    let worker = ScriptedWorker::new(move |_| match state.load(Ordering::SeqCst) {
+        true => Action::Fail(Failure::unavailable("post_office_down", "closed")),
+        false => Action::Emit,
     });
-    let log = mailer.log.clone();
-    let running = bench.run(bench.engine().register(mailer).unwrap());
+    let log = worker.log.clone();
+    let running = broker.run(broker.engine().register(worker).unwrap());
     for n in 0..10 {
-        bench.send(SINGLE, &n.to_string()).await;
+        broker.send(SINGLE, &n.to_string()).await;
     }
     let paused = WorkerState::Paused { class: "post_office_down" };
     eventually("the pause", || async { (running.health.snapshot()[0].state == paused).then_some(()) }).await;
     eventually("a probe", || async { (log.count() >= 4).then_some(()) }).await;
     down.store(false, Ordering::SeqCst);
-    assert_eq!(bench.take_all("payments", 10).await.len(), 10);
+    assert_eq!(broker.take_all("payments", 10).await.len(), 10);
     eventually("the end of the pause", || async {
         (running.health.snapshot()[0].state == WorkerState::Running).then_some(())
     })
     .await;
     running.stop().await.unwrap();
     assert!(log.calls().iter().all(|call| call.attempts == [1]));
-    assert_eq!(bench.ready("emails.dead").await, 0);
-    bench.close().await;
+    assert_eq!(broker.ready("emails.dead").await, 0);
+    broker.close().await;
 }
 
 #[tokio::test]
-async fn a_paused_worker_drains_and_gives_its_messages_back() {
-    let bench = Bench::new().await;
-    let mailer = Mailer::new(|_| Act::Fail(Failure::unavailable("down", "")));
-    let log = mailer.log.clone();
-    let running = bench.run(bench.engine().register(mailer).unwrap());
+async fn paused_worker_drains_and_requeues() {
+    let broker = TestBroker::new().await;
+    let worker = ScriptedWorker::new(|_| Action::Fail(Failure::unavailable("down", "")));
+    let log = worker.log.clone();
+    let running = broker.run(broker.engine().register(worker).unwrap());
     for n in 0..5 {
-        bench.send(SINGLE, &n.to_string()).await;
+        broker.send(SINGLE, &n.to_string()).await;
     }
     eventually("a try", || async { (log.count() > 0).then_some(()) }).await;
     running.stop().await.unwrap();
-    eventually("the messages to come back", || async { (bench.ready(SINGLE).await == 5).then_some(()) }).await;
-    bench.close().await;
+    eventually("the messages to come back", || async { (broker.ready(SINGLE).await == 5).then_some(()) }).await;
+    broker.close().await;
 }
 
 #[tokio::test]
-async fn draining_finishes_what_is_being_handled_and_returns_the_rest() {
-    let bench = Bench::new().await;
+async fn draining_finishes_running_handlers_and_requeues_the_rest() {
+    let broker = TestBroker::new().await;
     let gate = Arc::new(tokio::sync::Notify::new());
     let held = gate.clone();
-    let mailer =
-        Mailer::new(move |job| if job.message.text == "slow" { Act::WaitFor(held.clone()) } else { Act::Succeed });
-    let log = mailer.log.clone();
-    let running = bench.run(bench.engine().register(mailer).unwrap());
+    let worker =
+        ScriptedWorker::new(
+            move |job| if job.message.text == "slow" { Action::WaitFor(held.clone()) } else { Action::Succeed },
+        );
+    let log = worker.log.clone();
+    let running = broker.run(broker.engine().register(worker).unwrap());
     for _ in 0..6 {
-        bench.send(SINGLE, "slow").await;
+        broker.send(SINGLE, "slow").await;
     }
     eventually("both slots busy", || async { (log.count() == 2).then_some(()) }).await;
     running.signal();
@@ -137,23 +142,26 @@ async fn draining_finishes_what_is_being_handled_and_returns_the_rest() {
     gate.notify_waiters();
     running.stop().await.unwrap();
     assert_eq!(log.count(), 2, "nothing new was begun");
-    eventually("the rest to come back", || async { (bench.ready(SINGLE).await == 4).then_some(()) }).await;
-    bench.close().await;
+    eventually("the rest to come back", || async { (broker.ready(SINGLE).await == 4).then_some(()) }).await;
+    broker.close().await;
 }
 
 #[tokio::test]
-async fn a_name_or_a_queue_twice_and_an_empty_engine_are_refused() {
-    let bench = Bench::new().await;
-    let engine = bench.engine().register(Mailer::new(|_| Act::Succeed)).unwrap();
-    let twice = engine.register(Mailer::new(|_| Act::Succeed)).err();
+async fn duplicates_unknown_queues_and_empty_engines_are_refused() {
+    let broker = TestBroker::new().await;
+    let engine = broker.engine().register(ScriptedWorker::new(|_| Action::Succeed)).unwrap();
+    let twice = engine.register(ScriptedWorker::new(|_| Action::Succeed)).err();
     assert_eq!(twice, Some(EngineError::DuplicateName("mailer")));
-    let both =
-        bench.engine().register(Mailer::new(|_| Act::Succeed)).unwrap().register_batch(Clerk::new(|_| Act::Succeed));
+    let both = broker
+        .engine()
+        .register(ScriptedWorker::new(|_| Action::Succeed))
+        .unwrap()
+        .register_batch(ScriptedBatchWorker::new(|_| Action::Succeed));
     assert!(both.is_ok());
-    let rival = bench.engine().register(Mailer::new(|_| Act::Succeed)).unwrap().register(Rival);
+    let rival = broker.engine().register(ScriptedWorker::new(|_| Action::Succeed)).unwrap().register(SameQueueWorker);
     assert_eq!(rival.err(), Some(EngineError::DuplicateQueue("emails")));
-    let lost = bench.engine().register(Lost).err();
+    let lost = broker.engine().register(UnknownQueueWorker).err();
     assert_eq!(lost, Some(EngineError::UnknownQueue { worker: "lost", queue: "nowhere" }));
-    assert_eq!(bench.engine().run(CancellationToken::new()).await, Err(EngineError::Empty));
-    bench.close().await;
+    assert_eq!(broker.engine().run(CancellationToken::new()).await, Err(EngineError::Empty));
+    broker.close().await;
 }

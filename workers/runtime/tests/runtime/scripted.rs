@@ -3,7 +3,7 @@
 use pvt_domain::failure::Failure;
 use pvt_domain::messages::{DecodeError, Inbox, decode_body};
 use pvt_messaging::{Outgoing, Target};
-use pvt_worker_runtime::{Batch, BatchWorker, Job, Queue, Rung, Shape, Spec, Worker};
+use pvt_worker_runtime::{Batch, BatchWorker, Job, Queue, RetryDelay, Shape, Spec, Worker};
 use serde::Deserialize;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -27,7 +27,7 @@ impl Inbox for Note {
 }
 
 /// What a scripted handler does.
-pub(crate) enum Act {
+pub(crate) enum Action {
     Succeed,
     /// Emits a command to `payments` under the id of the message handled.
     Emit,
@@ -51,7 +51,7 @@ pub(crate) struct Call {
 pub(crate) struct Log(Arc<Mutex<Vec<Call>>>);
 
 impl Log {
-    fn note<'a>(&self, jobs: impl Iterator<Item = &'a Job<Note>>) {
+    fn record<'a>(&self, jobs: impl Iterator<Item = &'a Job<Note>>) {
         let mut call = Call { texts: Vec::new(), ids: Vec::new(), attempts: Vec::new() };
         for job in jobs {
             call.texts.push(job.message.text.clone());
@@ -74,42 +74,42 @@ impl Log {
     }
 }
 
-type Script<T> = Arc<dyn Fn(&T) -> Act + Send + Sync>;
+type Script<T> = Arc<dyn Fn(&T) -> Action + Send + Sync>;
 
 /// Handles notes of `emails`, two at a time.
-pub(crate) struct Mailer {
+pub(crate) struct ScriptedWorker {
     pub(crate) log: Log,
     script: Script<Job<Note>>,
 }
 
-impl Mailer {
-    pub(crate) fn new(script: impl Fn(&Job<Note>) -> Act + Send + Sync + 'static) -> Self {
+impl ScriptedWorker {
+    pub(crate) fn new(script: impl Fn(&Job<Note>) -> Action + Send + Sync + 'static) -> Self {
         Self { log: Log::default(), script: Arc::new(script) }
     }
 }
 
-impl Worker for Mailer {
+impl Worker for ScriptedWorker {
     const SPEC: Spec = Spec {
         name: "mailer",
         queue: Queue::One("emails"),
-        ladder: &[Rung::S5, Rung::M1],
+        retry_schedule: &[RetryDelay::S5, RetryDelay::M1],
         timeout: Duration::from_secs(10),
         shape: Shape::Single { concurrency: 2 },
     };
     type Message = Note;
 
     async fn handle(&self, job: &mut Job<Note>) -> Result<(), Failure> {
-        self.log.note(std::iter::once(&*job));
-        let act = (self.script)(job);
-        perform(act, std::slice::from_mut(job)).await
+        self.log.record(std::iter::once(&*job));
+        let action = (self.script)(job);
+        perform(action, std::slice::from_mut(job)).await
     }
 }
 
 /// Wants the mailer's queue.
-pub(crate) struct Rival;
+pub(crate) struct SameQueueWorker;
 
-impl Worker for Rival {
-    const SPEC: Spec = Spec { name: "rival", ..Mailer::SPEC };
+impl Worker for SameQueueWorker {
+    const SPEC: Spec = Spec { name: "rival", ..ScriptedWorker::SPEC };
     type Message = Note;
 
     async fn handle(&self, _job: &mut Job<Note>) -> Result<(), Failure> {
@@ -118,10 +118,10 @@ impl Worker for Rival {
 }
 
 /// Wants a queue that does not exist.
-pub(crate) struct Lost;
+pub(crate) struct UnknownQueueWorker;
 
-impl Worker for Lost {
-    const SPEC: Spec = Spec { name: "lost", queue: Queue::One("nowhere"), ..Mailer::SPEC };
+impl Worker for UnknownQueueWorker {
+    const SPEC: Spec = Spec { name: "lost", queue: Queue::One("nowhere"), ..ScriptedWorker::SPEC };
     type Message = Note;
 
     async fn handle(&self, _job: &mut Job<Note>) -> Result<(), Failure> {
@@ -130,58 +130,58 @@ impl Worker for Lost {
 }
 
 /// Handles batches of notes of the bookings' only partition; has no ladder.
-pub(crate) struct Clerk {
+pub(crate) struct ScriptedBatchWorker {
     pub(crate) log: Log,
     script: Script<Batch<Note>>,
 }
 
-impl Clerk {
-    pub(crate) fn new(script: impl Fn(&Batch<Note>) -> Act + Send + Sync + 'static) -> Self {
+impl ScriptedBatchWorker {
+    pub(crate) fn new(script: impl Fn(&Batch<Note>) -> Action + Send + Sync + 'static) -> Self {
         Self { log: Log::default(), script: Arc::new(script) }
     }
 }
 
-impl BatchWorker for Clerk {
+impl BatchWorker for ScriptedBatchWorker {
     const SPEC: Spec = Spec {
         name: "clerk",
         queue: Queue::Partitioned("bookings"),
-        ladder: &[],
+        retry_schedule: &[],
         timeout: Duration::from_millis(400),
         shape: Shape::Batch { max: 20, linger: Duration::from_millis(100) },
     };
     type Message = Note;
 
     async fn handle(&self, batch: &mut Batch<Note>) -> Result<(), Failure> {
-        self.log.note(batch.items.iter());
+        self.log.record(batch.items.iter());
         for job in &mut batch.items {
             if job.message.text == "fails alone" {
                 job.fail(Failure::reject("told_so", "by the test"));
             }
         }
-        let act = (self.script)(batch);
-        perform(act, &mut batch.items).await
+        let action = (self.script)(batch);
+        perform(action, &mut batch.items).await
     }
 }
 
-async fn perform(act: Act, jobs: &mut [Job<Note>]) -> Result<(), Failure> {
-    match act {
-        Act::Succeed => {}
-        Act::Emit => {
+async fn perform(action: Action, jobs: &mut [Job<Note>]) -> Result<(), Failure> {
+    match action {
+        Action::Succeed => {}
+        Action::Emit => {
             for job in jobs {
                 let id = job.meta.id;
                 job.emit(Outgoing::raw(Target::Commands, "stripe.event", id, "stripe.event.v1", "{}"));
             }
         }
-        Act::EmitTo(queue) => {
+        Action::EmitTo(queue) => {
             for job in jobs {
                 let id = job.meta.id;
                 job.emit(Outgoing::raw(Target::Queue, queue.clone(), id, "stripe.event.v1", "{}"));
             }
         }
-        Act::Fail(failure) => return Err(failure),
-        Act::Panic => panic!("as the test wished"),
-        Act::Stall(time) => tokio::time::sleep(time).await,
-        Act::WaitFor(gate) => gate.notified().await,
+        Action::Fail(failure) => return Err(failure),
+        Action::Panic => panic!("as the test wished"),
+        Action::Stall(time) => tokio::time::sleep(time).await,
+        Action::WaitFor(gate) => gate.notified().await,
     }
     Ok(())
 }

@@ -3,11 +3,11 @@
 //! The token of a reset is made here, after the ledger's row and before the mail; its hash is stored and it goes
 //! nowhere but into the mail.
 
-use super::errands::is_first_sight;
-use super::{Emails, MAILS, UNDER_WAY_DELAY};
-use crate::mail::account::{self, AccountDecision, AccountLetter};
-use crate::mail::smtp::Outcome;
-use crate::mail::{Letter, MailError};
+use super::pending_mails::is_first_delivery;
+use super::{Emails, IN_FLIGHT_DELAY, MAILS};
+use crate::mail::account::{self, AccountDecision, AccountMailParts};
+use crate::mail::smtp::DeliveryOutcome;
+use crate::mail::{MailError, OutgoingMail};
 use metrics::counter;
 use pvt_domain::accounts::mail::{AccountMail, AccountMailKind};
 use pvt_domain::accounts::{User, UserId};
@@ -20,12 +20,12 @@ use pvt_worker_runtime::Job;
 use tracing::warn;
 
 /// A mail that is ours to send.
-struct Planned {
-    place: usize,
+struct PendingAccountMail {
+    position: usize,
     key: String,
     kind: AccountMailKind,
     user_id: UserId,
-    letter: Letter,
+    letter: OutgoingMail,
 }
 
 /// Handles every message of the batch that is about an account.
@@ -34,22 +34,22 @@ struct Planned {
 /// When MongoDB fails; then some of them may have been sent, and the ledger knows which.
 pub(super) async fn handle(worker: &Emails, jobs: &mut [Job<EmailCommand>]) -> Result<(), Failure> {
     let now = (worker.clock)();
-    let mut planned: Vec<Planned> = Vec::new();
-    for (place, job) in jobs.iter_mut().enumerate() {
+    let mut planned: Vec<PendingAccountMail> = Vec::new();
+    for (position, job) in jobs.iter_mut().enumerate() {
         let EmailCommand::Account(mail) = &job.message else { continue };
         let mail = mail.clone();
         let user = worker.mongo.user(mail.user_id).await?;
         match account::decide(&mail, user.as_ref(), now) {
-            AccountDecision::Nothing(reason) => {
+            AccountDecision::Skip(reason) => {
                 counter!(MAILS, "kind" => mail.kind.as_str(), "outcome" => reason).increment(1)
             }
-            AccountDecision::Send(user) => planned.extend(plan(worker, job, place, &mail, user, now).await?),
+            AccountDecision::Send(user) => planned.extend(plan(worker, job, position, &mail, user, now).await?),
         }
     }
     if planned.is_empty() {
         return Ok(());
     }
-    let letters: Vec<Letter> = planned.iter().map(|planned| planned.letter.clone()).collect();
+    let letters: Vec<OutgoingMail> = planned.iter().map(|planned| planned.letter.clone()).collect();
     let outcomes = worker.smtp.send_all(&letters).await;
     for (planned, outcome) in planned.iter().zip(outcomes) {
         let (row, failure) = meaning(&outcome);
@@ -61,7 +61,7 @@ pub(super) async fn handle(worker: &Emails, jobs: &mut [Job<EmailCommand>]) -> R
         if let Some(status) = row {
             worker.mongo.record_account_mail(&planned.key, status, reason(&outcome), (worker.clock)()).await?;
         }
-        if let (Some(failure), Some(job)) = (failure, jobs.get_mut(planned.place)) {
+        if let (Some(failure), Some(job)) = (failure, jobs.get_mut(planned.position)) {
             job.fail(failure);
         }
     }
@@ -72,11 +72,11 @@ pub(super) async fn handle(worker: &Emails, jobs: &mut [Job<EmailCommand>]) -> R
 async fn plan(
     worker: &Emails,
     job: &mut Job<EmailCommand>,
-    place: usize,
+    position: usize,
     mail: &AccountMail,
     user: &User,
     now: Timestamp,
-) -> Result<Option<Planned>, Failure> {
+) -> Result<Option<PendingAccountMail>, Failure> {
     let key = account::ledger_key(mail, user);
     let message_id = account::message_id(&key, mail, worker.sender.domain());
     let row = AccountMailRow {
@@ -90,11 +90,11 @@ async fn plan(
         created_at: now,
         updated_at: now,
     };
-    match worker.mongo.begin_account_mail(&row, is_first_sight(&job.meta)).await? {
+    match worker.mongo.begin_account_mail(&row, is_first_delivery(&job.meta)).await? {
         AccountMailTurn::Ours => {}
         AccountMailTurn::Settled => return Ok(None),
         AccountMailTurn::UnderWay => {
-            job.fail(Failure::Defer(UNDER_WAY_DELAY));
+            job.fail(Failure::Defer(IN_FLIGHT_DELAY));
             return Ok(None);
         }
     }
@@ -102,15 +102,15 @@ async fn plan(
         AccountMailKind::PasswordReset => Some(worker.mongo.create_password_reset(mail.mail_id, user.id, now).await?),
         AccountMailKind::Welcome | AccountMailKind::AlreadyRegistered | AccountMailKind::StaffAlert => None,
     };
-    let letter = AccountLetter {
+    let letter = AccountMailParts {
         kind: mail.kind,
         token: token.as_deref(),
         alert: mail.alert.as_ref(),
         public_url: worker.links.public_url(),
         message_id: &message_id,
     };
-    match account::compose_account(letter, user, &worker.sender, now) {
-        Ok(letter) => Ok(Some(Planned { place, key, kind: mail.kind, user_id: user.id, letter })),
+    match account::compose_account_mail(letter, user, &worker.sender, now) {
+        Ok(letter) => Ok(Some(PendingAccountMail { position, key, kind: mail.kind, user_id: user.id, letter })),
         Err(error) => {
             counter!(MAILS, "kind" => mail.kind.as_str(), "outcome" => "unwritable").increment(1);
             worker.mongo.record_account_mail(&key, NotificationStatus::Failed, Some(&error.to_string()), now).await?;
@@ -123,23 +123,26 @@ async fn plan(
 }
 
 /// What an outcome means for the ledger and for the message. Where it is unknown, `sending` stays the truth.
-fn meaning(outcome: &Outcome) -> (Option<NotificationStatus>, Option<Failure>) {
+fn meaning(outcome: &DeliveryOutcome) -> (Option<NotificationStatus>, Option<Failure>) {
     match outcome {
-        Outcome::Accepted => (Some(NotificationStatus::Sent), None),
-        Outcome::Refused(_) => (Some(NotificationStatus::Failed), None),
-        Outcome::Later(reply) => {
+        DeliveryOutcome::Accepted => (Some(NotificationStatus::Sent), None),
+        DeliveryOutcome::Refused(_) => (Some(NotificationStatus::Failed), None),
+        DeliveryOutcome::Deferred(reply) => {
             (Some(NotificationStatus::Waiting), Some(Failure::retry("smtp_refused_for_now", reply)))
         }
-        Outcome::Unsent(reason) => {
+        DeliveryOutcome::Unsent(reason) => {
             (Some(NotificationStatus::Waiting), Some(Failure::unavailable("smtp_unavailable", reason)))
         }
-        Outcome::Unknown(reason) => (None, Some(Failure::retry("smtp_outcome_unknown", reason))),
+        DeliveryOutcome::Unknown(reason) => (None, Some(Failure::retry("smtp_outcome_unknown", reason))),
     }
 }
 
-fn reason(outcome: &Outcome) -> Option<&str> {
+fn reason(outcome: &DeliveryOutcome) -> Option<&str> {
     match outcome {
-        Outcome::Accepted => None,
-        Outcome::Refused(why) | Outcome::Later(why) | Outcome::Unsent(why) | Outcome::Unknown(why) => Some(why),
+        DeliveryOutcome::Accepted => None,
+        DeliveryOutcome::Refused(why)
+        | DeliveryOutcome::Deferred(why)
+        | DeliveryOutcome::Unsent(why)
+        | DeliveryOutcome::Unknown(why) => Some(why),
     }
 }

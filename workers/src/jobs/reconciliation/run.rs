@@ -1,7 +1,7 @@
 //! One run over one property, step by step: read, compare, repair, ask the mart, report.
 
 use super::Reconciliation;
-use super::drift::{self, Drift};
+use super::mismatches::{self, ClaimMismatch};
 use chrono::TimeDelta;
 use pvt_domain::booking::HistoryEntry;
 use pvt_domain::events::BookingEvent;
@@ -15,7 +15,7 @@ use pvt_stores::mongo::audit::AuditEntry;
 use pvt_stores::mongo::reconciliations::{
     BookingSummary, Checked, ClaimRepair, Finding, FindingKind, PropertySnapshot, Report,
 };
-use pvt_worker_runtime::fault;
+use pvt_worker_runtime::failpoint;
 use std::collections::HashSet;
 use std::time::Instant;
 use uuid::Uuid;
@@ -65,15 +65,15 @@ impl<'a> Run<'a> {
         self.describe_property().await?;
         self.check_mart(snapshot.bookings).await?;
         self.recall_earlier_repairs().await?;
-        fault::point("after_repair_before_report");
+        failpoint::hit("after_repair_before_report");
         self.report().await?;
         Ok(self.events)
     }
 
     async fn check_claims(&mut self, snapshot: &PropertySnapshot) -> Result<(), StoreError> {
-        for (number, drift) in drift::claims(&self.command.property_id, snapshot).iter().enumerate() {
-            let mut finding = drift.finding();
-            if !self.command.dry_run && number < REPAIRS_MAX && !self.repair(drift, &mut finding).await? {
+        for (number, mismatch) in mismatches::claims(&self.command.property_id, snapshot).iter().enumerate() {
+            let mut finding = mismatch.finding();
+            if !self.command.dry_run && number < REPAIRS_MAX && !self.repair(mismatch, &mut finding).await? {
                 continue;
             }
             self.findings.push(finding);
@@ -82,12 +82,12 @@ impl<'a> Run<'a> {
     }
 
     /// Repairs what can be repaired; `false` when it was in order by then, and is no finding.
-    async fn repair(&self, drift: &Drift, finding: &mut Finding) -> Result<bool, StoreError> {
+    async fn repair(&self, mismatch: &ClaimMismatch, finding: &mut Finding) -> Result<bool, StoreError> {
         let audit = self.audit(finding);
-        let outcome = match drift {
-            Drift::Orphan(claim, _) => self.worker.mongo.release_orphan_claim(claim, &audit).await?,
-            Drift::Missing(lost) => self.worker.mongo.restore_claim(lost, &audit).await?,
-            Drift::Conflict { .. } | Drift::Unreadable(_) => return Ok(true),
+        let outcome = match mismatch {
+            ClaimMismatch::Orphan(claim, _) => self.worker.mongo.release_orphan_claim(claim, &audit).await?,
+            ClaimMismatch::Missing(lost) => self.worker.mongo.restore_claim(lost, &audit).await?,
+            ClaimMismatch::Conflict { .. } | ClaimMismatch::Unreadable(_) => return Ok(true),
         };
         match outcome {
             ClaimRepair::Done => finding.repaired = true,
@@ -128,7 +128,7 @@ impl<'a> Run<'a> {
         let (now, later) = late.split_at(late.len().min(REPUBLISH_MAX));
         let stored = self.worker.mongo.bookings(now.iter().copied()).await?;
         for booking in now.iter().filter_map(|id| stored.get(id)) {
-            for (kind, entry) in lost_entries(&booking.history, &missing, behind.contains(&booking.id)) {
+            for (kind, entry) in entries_to_republish(&booking.history, &missing, behind.contains(&booking.id)) {
                 self.republish(kind, &BookingEvent::of(booking, entry)).await?;
             }
         }
@@ -147,7 +147,7 @@ impl<'a> Run<'a> {
             self.findings.push(finding);
             return Ok(());
         }
-        let message = Outgoing::event(event.event_id, event)?.correlated(event.booking_id.as_uuid());
+        let message = Outgoing::event(event.event_id, event)?.with_correlation_id(event.booking_id.as_uuid());
         self.worker.mongo.append_audit(&self.audit(&finding)).await?;
         self.findings.push(Finding { repaired: true, ..finding });
         self.events.push(message);
@@ -226,7 +226,7 @@ impl<'a> Run<'a> {
 
 /// The entries whose events are to be published again: those never seen, and the newest one if the mart's row is behind
 /// for any other reason.
-fn lost_entries<'h>(
+fn entries_to_republish<'h>(
     history: &'h [HistoryEntry],
     missing: &HashSet<Uuid>,
     behind: bool,

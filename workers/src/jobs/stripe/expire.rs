@@ -4,7 +4,7 @@
 use super::{NOT_YET_DELAY, StripeCalls};
 use pvt_domain::booking::Status;
 use pvt_domain::failure::Failure;
-use pvt_domain::messages::{BOOKING_EXPIRE_HOLD, ExpireCheckout, ExpireHold, Order, StripeCommand};
+use pvt_domain::messages::{BOOKING_EXPIRE_HOLD, CommandHeader, ExpireCheckout, ExpireHold, StripeCommand};
 use pvt_messaging::{EncodeError, Outgoing};
 use pvt_stores::mongo::ledgers::BookingHead;
 use pvt_worker_runtime::Job;
@@ -26,11 +26,11 @@ impl StripeCalls {
             return Ok(());
         }
         let mut kept = shut;
-        for object in kept.after.payable() {
+        for object in kept.after.payable_objects() {
             let closed = self.close(self.client()?, command.booking_id, &object).await?;
             kept = closed.ok_or(Failure::Defer(NOT_YET_DELAY))?;
         }
-        self.follow(job, &kept).await?;
+        self.emit_follow_ups(job, &kept).await?;
         let summary = kept.after.summary();
         if command.release && summary.kept() <= 0 && !summary.processing {
             job.emit(self.release(command, &kept.head)?);
@@ -42,7 +42,7 @@ impl StripeCalls {
     fn release(&self, command: &ExpireCheckout, head: &BookingHead) -> Result<Outgoing, EncodeError> {
         let ends = head.payment.expires_at.map(|ends| ends.to_string()).unwrap_or_default();
         let id = Uuid::new_v5(&command.booking_id.as_uuid(), format!("expire|{ends}").as_bytes());
-        let order = Order {
+        let header = CommandHeader {
             booking_id: command.booking_id,
             property_id: command.property_id.clone(),
             expected_rev: None,
@@ -52,8 +52,8 @@ impl StripeCalls {
             requested_at: command.requested_at,
         };
         let key = self.ledgers.topology.command_key(BOOKING_EXPIRE_HOLD, command.property_id.as_str());
-        Ok(Outgoing::command(key, id, &ExpireHold { order })?
-            .correlated(command.booking_id.as_uuid())
-            .by(command.actor.clone()))
+        Ok(Outgoing::command(key, id, &ExpireHold { header })?
+            .with_correlation_id(command.booking_id.as_uuid())
+            .with_actor(command.actor.clone()))
     }
 }

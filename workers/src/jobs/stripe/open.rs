@@ -1,30 +1,30 @@
 //! Sending a guest to pay what a booking owes at this moment.
 
-use super::close::{Payable, Trouble};
+use super::close::{CallError, PayableObject};
 use super::{NOT_YET_DELAY, StripeCalls, answer, refused};
 use pvt_domain::booking::{Booking, Payment, Status};
 use pvt_domain::failure::Failure;
-use pvt_domain::ledger::facts::{SessionState, Told};
-use pvt_domain::ledger::{Attempt, Channel, Ledger};
+use pvt_domain::ledger::facts::{Observation, SessionState};
+use pvt_domain::ledger::{Attempt, Ledger, PaymentChannel};
 use pvt_domain::messages::{OpenPayment, PaymentRefusal, PaymentReply, StripeCommand};
 use pvt_domain::money::Currency;
 use pvt_domain::stripe::ClientSecret;
 use pvt_domain::stripe::metadata::{BOOKING_ID, DEMAND, Metadata, PAYMENT_ID, PROPERTY_ID};
 use pvt_domain::timestamp::Timestamp;
 use pvt_stripe::{NewIntent, NewSession, StripeClient, StripeError};
-use pvt_worker_runtime::{Job, fault};
+use pvt_worker_runtime::{Job, failpoint};
 
 /// A page lives by itself for at least this long, in seconds: Stripe wants 30 minutes from when it makes it, which may
 /// be some time after it was asked. A hold that ends sooner ends it by a call.
-const LEAST_PAGE_SECS: i64 = 40 * 60;
+const MIN_SESSION_SECS: i64 = 40 * 60;
 /// The longest that it may, in seconds, with a margin for clocks that differ.
-const LONGEST_PAGE_SECS: i64 = 24 * 3_600 - 120;
+const MAX_SESSION_SECS: i64 = 24 * 3_600 - 120;
 
 /// Metadata of a page: the booking's revision for which it was made.
 const REV: &str = "rev";
 
 /// Where the guest goes, or by what their app pays.
-struct Way {
+struct OpenedPayment {
     attempt: Attempt,
     url: Option<String>,
     client_secret: Option<String>,
@@ -38,7 +38,7 @@ impl StripeCalls {
         let Some(client) = &self.client else {
             return answer(job, refused(booking.id, PaymentRefusal::ProviderUnavailable));
         };
-        match self.send_to_pay(job, client, &booking, command).await {
+        match self.open_payment(job, client, &booking, command).await {
             Ok(Ok(way)) => {
                 let payment_id = Some(way.attempt.id.to_string());
                 answer(
@@ -53,27 +53,27 @@ impl StripeCalls {
                 )
             }
             Ok(Err(refusal)) => answer(job, refused(booking.id, refusal)),
-            Err(Trouble::Stripe(error @ StripeError::Refused { .. })) => {
+            Err(CallError::Stripe(error @ StripeError::Refused { .. })) => {
                 tracing::warn!(booking = %booking.id, %error, "Stripe makes no payment");
                 answer(job, refused(booking.id, PaymentRefusal::ProviderRefused))
             }
             // Somebody is waiting: whoever still wants to pay asks again, under the same key.
-            Err(Trouble::Stripe(error)) if job.meta.reply_to.is_some() => {
+            Err(CallError::Stripe(error)) if job.meta.reply_to.is_some() => {
                 tracing::warn!(booking = %booking.id, %error, "Stripe cannot be asked");
                 answer(job, refused(booking.id, PaymentRefusal::ProviderUnavailable))
             }
-            Err(Trouble::Stripe(error)) => Err(error.into()),
-            Err(Trouble::Other(failure)) => Err(failure),
+            Err(CallError::Stripe(error)) => Err(error.into()),
+            Err(CallError::Other(failure)) => Err(failure),
         }
     }
 
-    async fn send_to_pay(
+    async fn open_payment(
         &self,
         job: &mut Job<StripeCommand>,
         client: &StripeClient,
         booking: &Booking,
         command: &OpenPayment,
-    ) -> Result<Result<Way, PaymentRefusal>, Trouble> {
+    ) -> Result<Result<OpenedPayment, PaymentRefusal>, CallError> {
         let now = self.ledgers.now();
         let is_known = |ledger: &Ledger| ledger.attempts.iter().any(|attempt| attempt.id == command.payment_id);
         let opened = self.ledgers.change(booking.id, |ledger, _| {
@@ -95,12 +95,14 @@ impl StripeCalls {
         for object in &opening.superseded {
             self.close(client, booking.id, object).await?;
         }
-        fault::point("before_stripe");
+        failpoint::hit("before_stripe");
         let way = match (opening.attempt.channel, &opening.attempt.object) {
-            (Channel::Checkout, object) => {
+            (PaymentChannel::Checkout, object) => {
                 self.page(job, client, booking, command, &opening.attempt, object.as_deref()).await?
             }
-            (Channel::App, object) => self.intent(job, client, booking, &opening.attempt, object.as_deref()).await?,
+            (PaymentChannel::App, object) => {
+                self.intent(job, client, booking, &opening.attempt, object.as_deref()).await?
+            }
         };
         Ok(way.ok_or(PaymentRefusal::NotPayable))
     }
@@ -114,25 +116,26 @@ impl StripeCalls {
         command: &OpenPayment,
         attempt: &Attempt,
         object: Option<&str>,
-    ) -> Result<Option<Way>, Trouble> {
+    ) -> Result<Option<OpenedPayment>, CallError> {
         let (session, told) = match object {
-            Some(id) => (client.session(id).await?, self.told("session")),
+            Some(id) => (client.session(id).await?, self.observation("session")),
             None => {
                 let wish = new_session(booking, command, attempt)?;
                 // Under the revision, too, as all that is asked follows from it: what somebody asked for and never saw
                 // must not be in the way.
                 (
                     client.create_session(&wish, &format!("checkout:{}:{}", attempt.id, booking.rev)).await?,
-                    self.told("create"),
+                    self.observation("create"),
                 )
             }
         };
         let (id, url) = (session.id.clone(), session.url.clone());
-        let Some(ledger) = self.opened(job, client, attempt, booking, (&Payable::Session(session), told)).await? else {
+        let Some(ledger) = self.opened(job, client, attempt, booking, (&PayableObject::Session(session), told)).await?
+        else {
             return Ok(None);
         };
         let is_open = ledger.sessions.get(&id).is_some_and(|known| known.state == SessionState::Open);
-        Ok(is_open.then(|| Way { attempt: attempt.clone(), url, client_secret: None }))
+        Ok(is_open.then(|| OpenedPayment { attempt: attempt.clone(), url, client_secret: None }))
     }
 
     async fn intent(
@@ -142,7 +145,7 @@ impl StripeCalls {
         booking: &Booking,
         attempt: &Attempt,
         object: Option<&str>,
-    ) -> Result<Option<Way>, Trouble> {
+    ) -> Result<Option<OpenedPayment>, CallError> {
         let intent = match object {
             Some(id) => client.intent(id).await?,
             None => {
@@ -159,9 +162,10 @@ impl StripeCalls {
             }
         };
         let client_secret = intent.client_secret.clone().map(ClientSecret::into_text);
-        let ledger =
-            self.opened(job, client, attempt, booking, (&Payable::Intent(intent), self.told("intent"))).await?;
-        Ok(ledger.map(|_| Way { attempt: attempt.clone(), url: None, client_secret }))
+        let ledger = self
+            .opened(job, client, attempt, booking, (&PayableObject::Intent(intent), self.observation("intent")))
+            .await?;
+        Ok(ledger.map(|_| OpenedPayment { attempt: attempt.clone(), url: None, client_secret }))
     }
 
     /// Notes what Stripe made for an attempt; the ledger then, or `None` when nobody may pay by it any more.
@@ -171,17 +175,17 @@ impl StripeCalls {
         client: &StripeClient,
         attempt: &Attempt,
         booking: &Booking,
-        (made, told): (&Payable, Told),
-    ) -> Result<Option<Ledger>, Trouble> {
-        fault::point("after_stripe_before_record");
+        (made, told): (&PayableObject, Observation),
+    ) -> Result<Option<Ledger>, CallError> {
+        failpoint::hit("after_stripe_before_record");
         let kept = self.ledgers.change(booking.id, |ledger, head| {
             ledger.opened(attempt.id, made.id());
-            made.tell(ledger, told.clone());
+            made.observe(ledger, told.clone());
             // Whoever ends the hold closes what they see; what they did not see yet is closed here.
             !(ledger.closed && head.status == Status::Held) && head.status.holds_beds()
         });
         let Some(kept) = kept.await.map_err(Failure::from)? else { return Ok(None) };
-        self.follow(job, &kept).await?;
+        self.emit_follow_ups(job, &kept).await?;
         if !kept.answer {
             self.close(client, booking.id, made.id()).await?;
             return Ok(None);
@@ -216,7 +220,7 @@ fn new_session(booking: &Booking, command: &OpenPayment, attempt: &Attempt) -> R
         locale: booking.guest.locale.clone().unwrap_or_default(),
         success_url: command.success_url.clone(),
         cancel_url: command.cancel_url.clone(),
-        expires_at: Some(ends.clamp(opened + LEAST_PAGE_SECS, opened + LONGEST_PAGE_SECS)),
+        expires_at: Some(ends.clamp(opened + MIN_SESSION_SECS, opened + MAX_SESSION_SECS)),
         metadata: metadata(booking, attempt),
     })
 }

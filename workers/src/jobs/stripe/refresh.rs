@@ -9,7 +9,7 @@ use pvt_worker_runtime::{HEADER_DEFERRALS, Job};
 use std::time::Duration;
 
 /// What a ledger lacks mostly comes by itself a moment later; what was not joined to one does not.
-const PATIENCE: Duration = Duration::from_secs(5);
+const GRACE: Duration = Duration::from_secs(5);
 
 impl StripeCalls {
     pub(super) async fn refresh(&self, job: &mut Job<StripeCommand>, command: &RefreshPayment) -> Result<(), Failure> {
@@ -17,12 +17,12 @@ impl StripeCalls {
         let known = self.ledgers.mongo.bookings_of_intents(&[intent_id]).await?.remove(intent_id);
         if let Some(booking) = known.filter(|_| command.joined) {
             if job.meta.header(HEADER_DEFERRALS).is_none() {
-                return Err(Failure::Defer(PATIENCE));
+                return Err(Failure::Defer(GRACE));
             }
             // It is there: perhaps an earlier delivery of this brought it, and died before it told of it.
             let kept = self.ledgers.change(booking, |_, _| ()).await?;
             if let Some(kept) = kept.filter(|kept| !kept.after.lacks_refunds(intent_id)) {
-                return self.follow(job, &kept).await;
+                return self.emit_follow_ups(job, &kept).await;
             }
         }
         let client = self.client()?;
@@ -40,14 +40,14 @@ impl StripeCalls {
             return Ok(());
         };
         let (refunds, disputes) = (client.refunds_of(intent_id).await?, client.disputes_of(intent_id).await?);
-        let told = self.told("refresh");
+        let told = self.observation("refresh");
         let kept = self.ledgers.change(booking, |ledger, _| {
-            ledger.tell_intent(&intent, false, told.clone());
-            refunds.iter().for_each(|refund| ledger.tell_refund(refund, told.clone()));
-            disputes.iter().for_each(|dispute| ledger.tell_dispute(dispute, told.clone()));
+            ledger.observe_intent(&intent, false, told.clone());
+            refunds.iter().for_each(|refund| ledger.observe_refund(refund, told.clone()));
+            disputes.iter().for_each(|dispute| ledger.observe_dispute(dispute, told.clone()));
         });
         if let Some(kept) = kept.await? {
-            self.follow(job, &kept).await?;
+            self.emit_follow_ups(job, &kept).await?;
         }
         Ok(())
     }

@@ -3,27 +3,27 @@
 use super::{NOT_YET_DELAY, StripeCalls, answer, done, refused};
 use chrono::TimeDelta;
 use pvt_domain::failure::Failure;
-use pvt_domain::ledger::{Ledger, RefundOrder};
-use pvt_domain::messages::{PaymentRefusal, Refund, RefundWish, StripeCommand};
+use pvt_domain::ledger::{Ledger, RefundInstruction};
+use pvt_domain::messages::{PaymentRefusal, Refund, RefundRequest, StripeCommand};
 use pvt_domain::stripe;
 use pvt_domain::stripe::metadata::{BOOKING_ID, PROPERTY_ID, REFUND_KEY};
 use pvt_domain::timestamp::Timestamp;
 use pvt_stripe::{NewRefund, StripeClient, StripeError};
-use pvt_worker_runtime::{Job, fault};
+use pvt_worker_runtime::{Job, failpoint};
 
 /// Stripe may forget an idempotency key after 24 hours: an order that is older than this is looked for before it is
 /// asked for again.
-const KEY_TRUSTED: TimeDelta = TimeDelta::hours(20);
+const KEY_LIFETIME: TimeDelta = TimeDelta::hours(20);
 
 impl StripeCalls {
     pub(super) async fn refund(&self, job: &mut Job<StripeCommand>, command: &Refund) -> Result<(), Failure> {
         let now = self.ledgers.now();
         let ordered = self.ledgers.change(command.booking_id, |ledger, head| match &command.wish {
-            Some(wish) => order_wish(ledger, wish, &command.actor, now).map(Some),
+            Some(wish) => instruct_requested_refund(ledger, wish, &command.actor, now).map(Some),
             None => {
                 // Decided upon sums that have moved on, it is told them first, and asks again.
                 if head.ledger_rev() >= ledger.sums_rev {
-                    ledger.order_returns(head.payment.to_return, now);
+                    ledger.instruct_refunds(head.payment.to_return, now);
                 }
                 Ok(None)
             }
@@ -33,19 +33,19 @@ impl StripeCalls {
             Ok(key) => key,
             Err(refusal) => return answer(job, refused(command.booking_id, refusal)),
         };
-        let open: Vec<RefundOrder> = ordered
+        let open: Vec<RefundInstruction> = ordered
             .after
-            .open_orders()
+            .open_instructions()
             .filter(|order| wanted.as_ref().is_none_or(|key| *key == order.key))
             .cloned()
             .collect();
         for order in &open {
-            self.carry_out(command, order, job.meta.attempt > 1).await?;
+            self.execute_refund(command, order, job.meta.attempt > 1).await?;
         }
         let Some(kept) = self.ledgers.change(command.booking_id, |_, _| ()).await? else {
             return Err(Failure::Defer(NOT_YET_DELAY));
         };
-        self.follow(job, &kept).await?;
+        self.emit_follow_ups(job, &kept).await?;
         let Some(wish) = &command.wish else { return Ok(()) };
         // Asked of the ledger, so that whoever repeats a wish is answered as they were.
         let is_refused =
@@ -60,14 +60,14 @@ impl StripeCalls {
     }
 
     /// Makes the refund of an order, or finds it made, and notes what Stripe says.
-    async fn carry_out(&self, command: &Refund, order: &RefundOrder, is_again: bool) -> Result<(), Failure> {
+    async fn execute_refund(&self, command: &Refund, order: &RefundInstruction, is_again: bool) -> Result<(), Failure> {
         let (client, booking) = (self.client()?, command.booking_id);
         let age = self.ledgers.now().as_datetime() - order.ordered_at.as_datetime();
-        let earlier = if age > KEY_TRUSTED || is_again { made(client, order).await? } else { None };
+        let earlier = if age > KEY_LIFETIME || is_again { made(client, order).await? } else { None };
         let refund = match earlier {
             Some(refund) => Ok(refund),
             None => {
-                fault::point("before_stripe");
+                failpoint::hit("before_stripe");
                 let metadata = [
                     (BOOKING_ID.to_owned(), booking.to_string()),
                     (PROPERTY_ID.to_owned(), command.property_id.to_string()),
@@ -82,11 +82,11 @@ impl StripeCalls {
                 client.create_refund(&wish, &order.key).await
             }
         };
-        fault::point("after_stripe_before_record");
-        let told = self.told("refund");
+        failpoint::hit("after_stripe_before_record");
+        let told = self.observation("refund");
         match refund {
             Ok(refund) => {
-                self.ledgers.change(booking, |ledger, _| ledger.tell_refund(&refund, told.clone())).await?;
+                self.ledgers.change(booking, |ledger, _| ledger.observe_refund(&refund, told.clone())).await?;
                 Ok(())
             }
             Err(StripeError::Refused { code, message, .. }) => {
@@ -96,8 +96,8 @@ impl StripeCalls {
                 tracing::warn!(%booking, order = %order.key, %why, "Stripe refused a refund");
                 self.ledgers
                     .change(booking, |ledger, _| {
-                        there.iter().for_each(|refund| ledger.tell_refund(refund, told.clone()));
-                        ledger.refuse_order(&order.key, &why);
+                        there.iter().for_each(|refund| ledger.observe_refund(refund, told.clone()));
+                        ledger.reject_instruction(&order.key, &why);
                     })
                     .await?;
                 Ok(())
@@ -108,13 +108,18 @@ impl StripeCalls {
 }
 
 /// The refund of an order, if Stripe has made it.
-async fn made(client: &StripeClient, order: &RefundOrder) -> Result<Option<stripe::Refund>, StripeError> {
+async fn made(client: &StripeClient, order: &RefundInstruction) -> Result<Option<stripe::Refund>, StripeError> {
     let there = client.refunds_of(&order.intent).await?;
     Ok(there.into_iter().find(|refund| refund.metadata.get(REFUND_KEY) == Some(&order.key)))
 }
 
 /// Orders what staff want; the key of the order.
-fn order_wish(ledger: &mut Ledger, wish: &RefundWish, actor: &str, now: Timestamp) -> Result<String, PaymentRefusal> {
+fn instruct_requested_refund(
+    ledger: &mut Ledger,
+    wish: &RefundRequest,
+    actor: &str,
+    now: Timestamp,
+) -> Result<String, PaymentRefusal> {
     let Some(intent) = ledger.intent_of(&wish.payment_id).cloned() else { return Err(PaymentRefusal::UnknownPayment) };
     if let Some(order) = ledger.orders.iter().find(|order| order.wish == Some(wish.refund_id)) {
         let is_same = order.intent == intent.id
@@ -130,5 +135,5 @@ fn order_wish(ledger: &mut Ledger, wish: &RefundWish, actor: &str, now: Timestam
     if amount <= 0 || amount > left {
         return Err(PaymentRefusal::TooMuch);
     }
-    Ok(ledger.order_wish(wish.refund_id, &intent.id, amount, actor, &wish.note, now).key.clone())
+    Ok(ledger.instruct_requested_refund(wish.refund_id, &intent.id, amount, actor, &wish.note, now).key.clone())
 }

@@ -23,23 +23,23 @@ use std::time::{Duration, Instant};
 /// How far before the last run's end events are looked for again: whatever was on its way then.
 const OVERLAP: TimeDelta = TimeDelta::hours(2);
 /// How far back the first run looks, and the longest gap that is made up for: Stripe keeps events for 30 days.
-const FARTHEST: TimeDelta = TimeDelta::days(29);
+const MAX_LOOKBACK: TimeDelta = TimeDelta::days(29);
 /// What is younger than this may still be on its way by itself.
 const GRACE: TimeDelta = TimeDelta::seconds(60);
 /// Sums are compared for so many whole days before today, and today so far.
 const DAYS_COMPARED: i64 = 3;
 /// Events are looked for in spans, oldest first: the first is short, the next ones are longer where there are few and
 /// shorter where many.
-const FIRST_SPAN: TimeDelta = TimeDelta::minutes(15);
-const LONGEST_SPAN: TimeDelta = TimeDelta::hours(12);
+const FIRST_WINDOW: TimeDelta = TimeDelta::minutes(15);
+const MAX_WINDOW: TimeDelta = TimeDelta::hours(12);
 /// Of so many events there are few.
-const FEW: u32 = 1_000;
+const SPARSE_EVENTS: u32 = 1_000;
 /// No span is made shorter than this.
-const LEAST_SPAN: TimeDelta = TimeDelta::minutes(1);
+const MIN_WINDOW: TimeDelta = TimeDelta::minutes(1);
 /// Most pages of events of a span that can still be made shorter.
-const SPAN_PAGES: usize = 50;
+const MAX_WINDOW_PAGES: usize = 50;
 /// No further span is begun after this; the next run goes on where this one stopped.
-const LOOKING: Duration = Duration::from_secs(40);
+const TIME_BUDGET: Duration = Duration::from_secs(40);
 /// Most pages of Stripe's ledger.
 const MAX_PAGES: usize = 500;
 const PAGE: u32 = 100;
@@ -47,7 +47,7 @@ const PAGE: u32 = 100;
 const MAX_LEDGERS: i64 = 100_000;
 
 /// A day, a kind of entry and a currency.
-type Cell = (NaiveDate, &'static str, String);
+type SumKey = (NaiveDate, &'static str, String);
 
 impl StripeCalls {
     pub(super) async fn sweep(&self, job: &mut Job<StripeCommand>, command: &ReconcilePayments) -> Result<(), Failure> {
@@ -92,7 +92,7 @@ impl StripeCalls {
         if let Some(this) = self.ledgers.mongo.payment_sweep(command.run_id).await? {
             return Ok(this.since);
         }
-        let farthest = now.as_datetime() - FARTHEST;
+        let farthest = now.as_datetime() - MAX_LOOKBACK;
         let Some(last) = self.ledgers.mongo.last_payment_sweep().await? else { return Ok(farthest.into()) };
         // Whoever did not get to the end goes on there; only at the end something may still have been on its way.
         let to_its_end = last.until >= (last.started_at.as_datetime() - GRACE).into();
@@ -111,18 +111,18 @@ impl StripeCalls {
     ) -> Result<(u32, Vec<Value>, Timestamp), Failure> {
         let (mut events, mut missing) = (0, Vec::new());
         let (since, until) = (since.as_datetime(), until.as_datetime());
-        let (mut from, mut span) = (since, FIRST_SPAN);
+        let (mut from, mut span) = (since, FIRST_WINDOW);
         // One span at least, so that there is always progress.
-        while from < until && (from == since || began.elapsed() < LOOKING) {
+        while from < until && (from == since || began.elapsed() < TIME_BUDGET) {
             let to = (from + span).min(until);
-            let pages = if span > LEAST_SPAN { SPAN_PAGES } else { usize::MAX };
+            let pages = if span > MIN_WINDOW { MAX_WINDOW_PAGES } else { usize::MAX };
             match self.span(client, from.timestamp(), to.timestamp() + 1, pages).await? {
                 Some((found, lost)) => {
                     events += found;
                     missing.extend(lost);
-                    (from, span) = (to, if found < FEW { (span * 2).min(LONGEST_SPAN) } else { span });
+                    (from, span) = (to, if found < SPARSE_EVENTS { (span * 2).min(MAX_WINDOW) } else { span });
                 }
-                None => span = (span / 2).max(LEAST_SPAN),
+                None => span = (span / 2).max(MIN_WINDOW),
             }
         }
         if from < until {
@@ -175,7 +175,7 @@ impl StripeCalls {
         let id = stripe_event_message_id(&event_id);
         let event = StripeEvent { event_id, event_type, payload, received_at: now };
         Ok(Outgoing::command(self.ledgers.topology.command_key(STRIPE_EVENT, ""), id, &event)?
-            .by("schedule:reconcile_payments"))
+            .with_actor("schedule:reconcile_payments"))
     }
 
     /// Days on which Stripe's ledger and ours differ, and how many fees were noted.
@@ -192,7 +192,7 @@ impl StripeCalls {
         let filter = LedgerFilter { since: Some(since), ..LedgerFilter::default() };
         let ledgers = self.ledgers.mongo.list_ledgers(&filter, MAX_LEDGERS).await?;
         let fees = if dry_run { 0 } else { self.note_fees(&transactions, &ledgers).await? };
-        let mut sums: BTreeMap<Cell, (i64, i64)> = BTreeMap::new();
+        let mut sums: BTreeMap<SumKey, (i64, i64)> = BTreeMap::new();
         for line in &transactions {
             if let Some(kind) = kind_of(line) {
                 sums.entry((day_of(line.created), kind.as_str(), line.currency.clone())).or_default().0 += line.amount;
@@ -207,7 +207,7 @@ impl StripeCalls {
             }
         }
         let differing = sums.into_iter().filter(|(_, (stripe, ledger))| stripe != ledger);
-        let sum = |((day, kind, currency), (stripe, ledger)): (Cell, (i64, i64))| DaySum {
+        let sum = |((day, kind, currency), (stripe, ledger)): (SumKey, (i64, i64))| DaySum {
             day,
             kind: kind.to_owned(),
             currency,

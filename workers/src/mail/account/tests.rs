@@ -1,6 +1,6 @@
 //! Mails about accounts as their readers see them.
 
-use super::{AccountDecision, AccountLetter, compose_account, decide, ledger_key, message_id};
+use super::{AccountDecision, AccountMailParts, compose_account_mail, decide, ledger_key, message_id};
 use crate::mail::Sender;
 use crate::mail::fixtures::at;
 use mail_parser::MessageParser;
@@ -29,7 +29,7 @@ fn now() -> Timestamp {
     at("2026-12-01T12:00:00Z")
 }
 
-fn wish(kind: AccountMailKind) -> AccountMail {
+fn account_mail(kind: AccountMailKind) -> AccountMail {
     AccountMail {
         mail_id: Uuid::from_u128(1),
         user_id: user("", None).id,
@@ -43,8 +43,8 @@ fn wish(kind: AccountMailKind) -> AccountMail {
 fn read(kind: AccountMailKind, user: &User, token: Option<&str>) -> (String, String, String) {
     let sender = Sender::parse("PVT Booking <bookings@pvt.test>").unwrap();
     let public_url = "https://booking.example.com/".parse().unwrap();
-    let letter = AccountLetter { kind, token, alert: None, public_url: &public_url, message_id: "<abc@pvt.test>" };
-    let letter = compose_account(letter, user, &sender, at("2026-12-01T12:00:00Z")).unwrap();
+    let letter = AccountMailParts { kind, token, alert: None, public_url: &public_url, message_id: "<abc@pvt.test>" };
+    let letter = compose_account_mail(letter, user, &sender, at("2026-12-01T12:00:00Z")).unwrap();
     let parsed = MessageParser::default().parse(&letter.message).unwrap();
     (
         parsed.subject().unwrap().to_owned(),
@@ -69,7 +69,7 @@ fn a_reset_carries_its_token_and_its_link() {
 }
 
 #[test]
-fn french_is_written_to_who_reads_french() {
+fn french_account_gets_french_mail() {
     let (subject, text, html) = read(AccountMailKind::Welcome, &user("Ada", Some("fr")), None);
     assert_eq!(subject, "Bienvenue");
     assert!(text.contains("Bonjour Ada,") && html.contains("lang=\"fr\"") && !text.contains("token"), "{text}");
@@ -85,27 +85,29 @@ fn a_hostile_name_adds_nothing() {
 }
 
 #[test]
-fn nothing_is_sent_to_nobody_to_the_disabled_or_too_late() {
+fn missing_disabled_and_expired_requests_send_nothing() {
     let (now, late) = (at("2026-12-01T12:30:00Z"), at("2026-12-01T13:00:01Z"));
     let (ada, mut gone) = (user("Ada", None), user("Ada", None));
     gone.disabled_at = Some(now);
-    let reset = wish(AccountMailKind::PasswordReset);
+    let reset = account_mail(AccountMailKind::PasswordReset);
     assert_eq!(decide(&reset, Some(&ada), now), AccountDecision::Send(&ada));
-    assert_eq!(decide(&reset, None, now), AccountDecision::Nothing("no_account"));
-    assert_eq!(decide(&reset, Some(&gone), now), AccountDecision::Nothing("account_disabled"));
-    assert_eq!(decide(&reset, Some(&ada), late), AccountDecision::Nothing("too_late"));
+    assert_eq!(decide(&reset, None, now), AccountDecision::Skip("no_account"));
+    assert_eq!(decide(&reset, Some(&gone), now), AccountDecision::Skip("account_disabled"));
+    assert_eq!(decide(&reset, Some(&ada), late), AccountDecision::Skip("too_late"));
     assert_eq!(
-        decide(&wish(AccountMailKind::Welcome), Some(&ada), late),
+        decide(&account_mail(AccountMailKind::Welcome), Some(&ada), late),
         AccountDecision::Send(&ada),
         "a welcome keeps"
     );
 }
 
 #[test]
-fn a_wish_names_one_mail_and_no_address() {
+fn each_request_has_its_own_key_without_address() {
     let ada = user("Ada", None);
-    let (one, other) =
-        (wish(AccountMailKind::Welcome), AccountMail { mail_id: Uuid::from_u128(2), ..wish(AccountMailKind::Welcome) });
+    let (one, other) = (
+        account_mail(AccountMailKind::Welcome),
+        AccountMail { mail_id: Uuid::from_u128(2), ..account_mail(AccountMailKind::Welcome) },
+    );
     let key = ledger_key(&one, &ada);
     assert!(key.contains("|welcome|") && !key.contains("ada"), "{key}");
     assert_ne!(key, ledger_key(&other, &ada));
@@ -114,7 +116,7 @@ fn a_wish_names_one_mail_and_no_address() {
 }
 
 #[test]
-fn staff_are_told_what_needs_them_and_where_and_nothing_of_the_guest() {
+fn staff_alert_links_the_payment_in_both_languages() {
     let (booking_id, property_id) =
         (BookingId::derive(None, "1", "f"), pvt_domain::ids::PropertyId::from("pvt-montreal"));
     let public_url = "https://hostels.pvt.test".parse().unwrap();
@@ -123,14 +125,14 @@ fn staff_are_told_what_needs_them_and_where_and_nothing_of_the_guest() {
     for (_, attention) in Attention::ALL {
         for locale in ["en", "fr"] {
             let alert = StaffAlert { booking_id, property_id: property_id.clone(), attention };
-            let letter = AccountLetter {
+            let letter = AccountMailParts {
                 kind: AccountMailKind::StaffAlert,
                 token: None,
                 alert: Some(&alert),
                 public_url: &public_url,
                 message_id: "<abc@pvt.test>",
             };
-            let message = compose_account(letter, &user("Sam", Some(locale)), &sender, now()).unwrap().message;
+            let message = compose_account_mail(letter, &user("Sam", Some(locale)), &sender, now()).unwrap().message;
             let parsed = MessageParser::default().parse(message.as_bytes()).unwrap();
             let text = parsed.body_text(0).unwrap().into_owned();
             assert!(
@@ -145,7 +147,7 @@ fn staff_are_told_what_needs_them_and_where_and_nothing_of_the_guest() {
 }
 
 #[test]
-fn who_no_longer_works_there_is_told_nothing_and_the_same_thing_is_one_mail() {
+fn former_staff_get_no_alert_and_alerts_are_deduplicated() {
     let alert = StaffAlert {
         booking_id: BookingId::derive(None, "1", "f"),
         property_id: "pvt-montreal".into(),
@@ -158,5 +160,5 @@ fn who_no_longer_works_there_is_told_nothing_and_the_same_thing_is_one_mail() {
     assert_ne!(mail.mail_id, alert.mail_to(sam.id, "re_2", now()).mail_id, "another refund that fails is another mail");
     assert_eq!(decide(&mail, Some(&sam), now()), AccountDecision::Send(&sam));
     sam.properties.clear();
-    assert_eq!(decide(&mail, Some(&sam), now()), AccountDecision::Nothing("not_staff"));
+    assert_eq!(decide(&mail, Some(&sam), now()), AccountDecision::Skip("not_staff"));
 }

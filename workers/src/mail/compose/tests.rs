@@ -2,9 +2,9 @@
 
 mod money;
 
-use super::{Desk, Letter, Sender, compose};
+use super::{MailContext, OutgoingMail, Sender, compose};
 use crate::mail::MailError;
-use crate::mail::fixtures::{at, booking, cancelled, hostel, links, modified};
+use crate::mail::fixtures::{at, booking, cancelled, inventory, links, modified};
 use mail_parser::{Message, MessageParser, MimeHeaders};
 use pvt_domain::booking::Booking;
 use pvt_domain::inventory::Inventory;
@@ -12,14 +12,14 @@ use pvt_domain::messages::NotificationKind::{
     self, ArrivalSoon, ArrivalToday, BookingCancelled, BookingConfirmed, BookingModified, BookingNoShow,
 };
 
-fn letter(kind: NotificationKind, booking: &Booking, hostel: &Inventory) -> Letter {
+fn letter(kind: NotificationKind, booking: &Booking, inventory: &Inventory) -> OutgoingMail {
     let sender = Sender::parse("PVT Booking <bookings@pvt.test>").unwrap();
     compose(
         kind,
         booking.rev,
         booking,
-        hostel,
-        Desk { sender: &sender, links: &links() },
+        inventory,
+        MailContext { sender: &sender, links: &links() },
         "<abc@pvt.test>",
         at("2026-12-01T12:00:00Z"),
     )
@@ -27,7 +27,7 @@ fn letter(kind: NotificationKind, booking: &Booking, hostel: &Inventory) -> Lett
 }
 
 /// Subject, text and HTML of a mail, read back as a mail program would.
-fn read(letter: &Letter) -> (String, String, String) {
+fn read(letter: &OutgoingMail) -> (String, String, String) {
     let parsed = MessageParser::default().parse(&letter.message).unwrap();
     let text = parsed.body_text(0).unwrap().replace("\r\n", "\n").replace('\u{a0}', " ");
     let html = unreferenced(&parsed.body_html(0).unwrap()).replace('\u{a0}', " ");
@@ -49,7 +49,7 @@ fn unreferenced(html: &str) -> String {
     text
 }
 
-fn parsed(letter: &Letter) -> Message<'_> {
+fn parsed(letter: &OutgoingMail) -> Message<'_> {
     MessageParser::default().parse(&letter.message).unwrap()
 }
 
@@ -61,8 +61,8 @@ fn contains_all(haystack: &str, needles: &[&str]) {
 
 #[test]
 fn a_confirmation_in_english_has_everything_a_guest_needs() {
-    let (booking, hostel) = (booking(), hostel());
-    let (subject, text, html) = read(&letter(BookingConfirmed, &booking, &hostel));
+    let (booking, inventory) = (booking(), inventory());
+    let (subject, text, html) = read(&letter(BookingConfirmed, &booking, &inventory));
     assert_eq!(subject, format!("Your booking is confirmed – PVT Montréal – {}", booking.reference));
     let facts = [
         "Hello Ada,",
@@ -86,10 +86,10 @@ fn a_confirmation_in_english_has_everything_a_guest_needs() {
 }
 
 #[test]
-fn a_guest_without_a_language_is_written_to_in_the_propertys_first() {
-    let (mut booking, hostel) = (booking(), hostel());
+fn guest_without_locale_gets_the_property_language() {
+    let (mut booking, inventory) = (booking(), inventory());
     booking.guest.locale = None;
-    let (subject, text, html) = read(&letter(BookingConfirmed, &booking, &hostel));
+    let (subject, text, html) = read(&letter(BookingConfirmed, &booking, &inventory));
     assert_eq!(subject, format!("Votre réservation est confirmée – PVT Montréal – {}", booking.reference));
     let facts = [
         "Bonjour Ada,",
@@ -105,9 +105,9 @@ fn a_guest_without_a_language_is_written_to_in_the_propertys_first() {
 }
 
 #[test]
-fn a_cancellation_tells_figures_and_no_price() {
-    let (booking, hostel) = (cancelled(), hostel());
-    let (subject, text, html) = read(&letter(BookingCancelled, &booking, &hostel));
+fn cancellation_shows_fee_and_refund_but_no_price() {
+    let (booking, inventory) = (cancelled(), inventory());
+    let (subject, text, html) = read(&letter(BookingCancelled, &booking, &inventory));
     assert!(subject.starts_with("Your booking is cancelled"));
     for body in [&text, &html] {
         contains_all(body, &["Paid", "Cancellation fee", "28.56 CAD", "Refund", "0.00 CAD"]);
@@ -116,9 +116,9 @@ fn a_cancellation_tells_figures_and_no_price() {
 }
 
 #[test]
-fn a_modification_tells_what_was_and_what_is() {
-    let (mut booking, hostel) = (modified(), hostel());
-    let (subject, text, html) = read(&letter(BookingModified, &booking, &hostel));
+fn modification_shows_before_and_after() {
+    let (mut booking, inventory) = (modified(), inventory());
+    let (subject, text, html) = read(&letter(BookingModified, &booking, &inventory));
     assert!(subject.starts_with("Your booking has changed"));
     let facts = [
         "What changed",
@@ -132,16 +132,16 @@ fn a_modification_tells_what_was_and_what_is() {
     contains_all(&text, &facts);
     contains_all(&html, &facts);
     booking.guest.locale = Some("fr".to_owned());
-    let (subject, text, _) = read(&letter(BookingModified, &booking, &hostel));
+    let (subject, text, _) = read(&letter(BookingModified, &booking, &inventory));
     assert!(subject.starts_with("Votre réservation a changé"));
     contains_all(&text, &["Ce qui a changé", "285,60 CAD → 190,40 CAD", "→ aucun"]);
 }
 
 #[test]
-fn reminders_say_when_where_and_what_is_due() {
-    let (booking, hostel) = (booking(), hostel());
+fn reminder_shows_arrival_address_and_balance() {
+    let (booking, inventory) = (booking(), inventory());
     for (kind, title) in [(ArrivalSoon, "See you soon"), (ArrivalToday, "Welcome today")] {
-        let (subject, text, html) = read(&letter(kind, &booking, &hostel));
+        let (subject, text, html) = read(&letter(kind, &booking, &inventory));
         assert!(subject.starts_with(title), "{subject}");
         for body in [&text, &html] {
             contains_all(
@@ -154,15 +154,15 @@ fn reminders_say_when_where_and_what_is_due() {
 }
 
 #[test]
-fn whoever_did_not_come_is_shown_no_price() {
-    let (subject, text, _) = read(&letter(BookingNoShow, &booking(), &hostel()));
+fn no_show_mail_has_no_price() {
+    let (subject, text, _) = read(&letter(BookingNoShow, &booking(), &inventory()));
     assert!(subject.starts_with("We missed you"));
     assert!(!text.contains("285.60") && !text.contains("due on arrival"));
 }
 
 #[test]
 fn the_parts_are_an_alternative_and_the_calendar_file() {
-    let letter = letter(BookingConfirmed, &booking(), &hostel());
+    let letter = letter(BookingConfirmed, &booking(), &inventory());
     let mail = parsed(&letter);
     assert_eq!(mail.content_type().unwrap().subtype(), Some("mixed"));
     assert_eq!((mail.text_body_count(), mail.html_body_count(), mail.attachment_count()), (1, 1, 1));
@@ -175,7 +175,7 @@ fn the_parts_are_an_alternative_and_the_calendar_file() {
 
 #[test]
 fn headers_mark_the_mail_as_automatic_and_name_it_stably() {
-    let letter = letter(BookingConfirmed, &booking(), &hostel());
+    let letter = letter(BookingConfirmed, &booking(), &inventory());
     let mail = parsed(&letter);
     assert_eq!(mail.message_id(), Some("abc@pvt.test"));
     assert_eq!(mail.header_raw("Auto-Submitted").map(str::trim), Some("auto-generated"));
@@ -187,11 +187,11 @@ fn headers_mark_the_mail_as_automatic_and_name_it_stably() {
 
 #[test]
 fn a_hostile_name_adds_no_header_and_no_recipient() {
-    let (mut booking, mut hostel) = (booking(), hostel());
+    let (mut booking, mut inventory) = (booking(), inventory());
     booking.guest.first_name = "Eve\r\nBcc: all@example.com\r\n\r\nBody".to_owned();
     booking.guest.last_name = "\"<x@example.com>, y@example.com\u{0}\u{1b}[31m".to_owned();
-    hostel.property.name = "H\r\nSubject: spoofed\r\n\r\n<p>".to_owned();
-    let letter = letter(BookingConfirmed, &booking, &hostel);
+    inventory.property.name = "H\r\nSubject: spoofed\r\n\r\n<p>".to_owned();
+    let letter = letter(BookingConfirmed, &booking, &inventory);
     let mail = parsed(&letter);
     assert!(mail.bcc().is_none());
     let to: Vec<_> = mail.to().unwrap().iter().map(|to| to.address()).collect();
@@ -203,37 +203,37 @@ fn a_hostile_name_adds_no_header_and_no_recipient() {
 
 #[test]
 fn markup_in_a_name_is_text() {
-    let (mut booking, mut hostel) = (booking(), hostel());
+    let (mut booking, mut inventory) = (booking(), inventory());
     booking.guest.first_name = "<script>alert(1)</script>".to_owned();
-    hostel.room_types[0].name = "<img src=x onerror=alert(2)>".to_owned();
-    let (_, text, html) = read(&letter(BookingConfirmed, &booking, &hostel));
+    inventory.room_types[0].name = "<img src=x onerror=alert(2)>".to_owned();
+    let (_, text, html) = read(&letter(BookingConfirmed, &booking, &inventory));
     assert!(!html.contains("<script>") && !html.contains("<img"), "{html}");
     assert!(text.contains("<script>alert(1)</script>"), "plain text shows what was typed");
 }
 
 #[test]
-fn html_travels_unencoded_and_a_long_line_does_not() {
-    let (booking, mut hostel) = (booking(), hostel());
-    let confirmation = letter(BookingConfirmed, &booking, &hostel);
+fn html_is_sent_as_7bit_unless_a_line_is_too_long() {
+    let (booking, mut inventory) = (booking(), inventory());
+    let confirmation = letter(BookingConfirmed, &booking, &inventory);
     assert!(confirmation.message.contains("<h1>Your booking is confirmed</h1>"), "no encoding");
     assert!(confirmation.message.lines().all(|line| line.len() <= super::MAX_LINE_BYTES));
-    hostel.property.address = "é".repeat(200);
-    let confirmation = letter(BookingConfirmed, &booking, &hostel);
+    inventory.property.address = "é".repeat(200);
+    let confirmation = letter(BookingConfirmed, &booking, &inventory);
     assert!(confirmation.message.lines().all(|line| line.len() <= 78));
     assert!(read(&confirmation).2.contains(&"é".repeat(200)));
 }
 
 #[test]
-fn an_essay_in_place_of_a_name_is_cut() {
-    let (mut booking, hostel) = (booking(), hostel());
+fn overlong_name_is_truncated() {
+    let (mut booking, inventory) = (booking(), inventory());
     booking.guest.first_name = "word ".repeat(500);
-    let (_, text, _) = read(&letter(BookingConfirmed, &booking, &hostel));
+    let (_, text, _) = read(&letter(BookingConfirmed, &booking, &inventory));
     assert!(text.lines().next().unwrap().chars().count() < 80);
 }
 
 #[test]
-fn an_address_that_is_none_is_told_apart() {
-    let (mut booking, hostel) = (booking(), hostel());
+fn invalid_recipient_is_a_recipient_error() {
+    let (mut booking, inventory) = (booking(), inventory());
     let sender = Sender::parse("bookings@pvt.test").unwrap();
     for address in ["", "ada", "ada@", "a@b\r\nRCPT TO:<c@d>", "a@b> SIZE=1", "a b@c.d"] {
         booking.guest.email = address.to_owned();
@@ -241,8 +241,8 @@ fn an_address_that_is_none_is_told_apart() {
             BookingConfirmed,
             1,
             &booking,
-            &hostel,
-            Desk { sender: &sender, links: &links() },
+            &inventory,
+            MailContext { sender: &sender, links: &links() },
             "<a@b>",
             at("2026-12-01T12:00:00Z"),
         );

@@ -1,9 +1,9 @@
 //! What a modification changed, as lines a guest understands: what was, an arrow, what is. Beds are not told: nobody is
 //! promised one.
 
-use super::{Line, detail, title};
+use super::{Row, detail, title};
 use crate::mail::language::Language;
-use pvt_domain::booking::history::Terms;
+use pvt_domain::booking::history::RevisionState;
 use pvt_domain::booking::{Booking, Stay};
 use pvt_domain::inventory::Inventory;
 use pvt_domain::money::Money;
@@ -11,12 +11,12 @@ use pvt_domain::pricing::Price;
 
 /// The difference between what was booked before revision `rev` and what is booked now.
 pub(super) fn since(
-    before: &Terms,
+    before: &RevisionState,
     rev: u32,
     booking: &Booking,
     inventory: &Inventory,
     language: Language,
-) -> Vec<Line> {
+) -> Vec<Row> {
     let say = language.phrases();
     let arrow = |was: String, is: String| format!("{was} → {is}");
     let shown = |stay: Option<&Stay>| {
@@ -31,7 +31,7 @@ pub(super) fn since(
         let (was, is) = (before.stays.get(index), booking.stays.get(index));
         if was.map(Stay::as_request) != is.map(Stay::as_request) {
             let label = if count == 1 { say.stay.to_owned() } else { format!("{} {}", say.stay_number, index + 1) };
-            lines.push(Line { label, value: arrow(shown(was), shown(is)) });
+            lines.push(Row { label, value: arrow(shown(was), shown(is)) });
         }
     }
     let total = |price: Option<&Price>| {
@@ -39,11 +39,11 @@ pub(super) fn since(
     };
     let (was, is) = (total(before.price.as_ref()), total(booking.price.as_ref()));
     if was != is {
-        lines.push(Line { label: say.total.to_owned(), value: arrow(was, is) });
+        lines.push(Row { label: say.total.to_owned(), value: arrow(was, is) });
     }
     let entries = booking.history.iter().filter(|entry| entry.rev >= rev);
     if entries.filter_map(|entry| entry.changes.as_ref()).any(|changes| changes.guest) {
-        lines.push(Line { label: say.details.to_owned(), value: say.updated.to_owned() });
+        lines.push(Row { label: say.details.to_owned(), value: say.updated.to_owned() });
     }
     lines
 }

@@ -2,8 +2,8 @@
 
 mod money;
 
-use super::{Decision, Errand, decide};
-use crate::mail::fixtures::{at, booking, cancelled, event, follow, hostel, modified};
+use super::{MailDecision, PlannedMail, decide};
+use crate::mail::fixtures::{at, booking, cancelled, event, inventory, modified, next_revision};
 use crate::mail::identity::{LedgerKey, Version};
 use pvt_domain::booking::{Action, Booking, Rejection, Status};
 use pvt_domain::messages::{EmailCommand, NotificationKind, SendNotification};
@@ -11,11 +11,11 @@ use uuid::Uuid;
 
 const NOW: &str = "2027-01-08T12:00:00Z";
 
-fn judge(command: &EmailCommand, stored: Option<&Booking>) -> Decision {
-    decide(command, stored, Some(&hostel().property), at(NOW))
+fn decide_now(command: &EmailCommand, stored: Option<&Booking>) -> MailDecision {
+    decide(command, stored, Some(&inventory().property), at(NOW))
 }
 
-fn wish(kind: NotificationKind) -> EmailCommand {
+fn request(kind: NotificationKind) -> EmailCommand {
     let booking = booking();
     EmailCommand::Send(SendNotification {
         notification_id: Uuid::from_u128(7),
@@ -26,88 +26,97 @@ fn wish(kind: NotificationKind) -> EmailCommand {
     })
 }
 
-fn sends(booking: &Booking, kind: NotificationKind, rev: u32, version: Version) -> Decision {
-    Decision::Send(Errand { kind, rev, key: LedgerKey::new(booking.id, kind, version, &booking.guest.email) })
+fn sends(booking: &Booking, kind: NotificationKind, rev: u32, version: Version) -> MailDecision {
+    MailDecision::Send(PlannedMail { kind, rev, key: LedgerKey::new(booking.id, kind, version, &booking.guest.email) })
 }
 
 #[test]
-fn an_event_is_told_while_it_is_the_newest_state() {
+fn event_is_mailed_only_while_current() {
     use NotificationKind::{BookingCancelled, BookingConfirmed};
     let (confirmed, cancelled) = (booking(), cancelled());
     let table = [
         (event(&confirmed, 1), Some(&confirmed), sends(&confirmed, BookingConfirmed, 1, Version::Rev(1))),
         (event(&cancelled, 2), Some(&cancelled), sends(&cancelled, BookingCancelled, 2, Version::Rev(2))),
-        (event(&cancelled, 1), Some(&cancelled), Decision::Nothing("superseded")),
-        (event(&cancelled, 2), Some(&confirmed), Decision::NotYet("booking_behind_event")),
-        (event(&confirmed, 1), None, Decision::NotYet("booking_missing")),
+        (event(&cancelled, 1), Some(&cancelled), MailDecision::Skip("superseded")),
+        (event(&cancelled, 2), Some(&confirmed), MailDecision::NotYet("booking_behind_event")),
+        (event(&confirmed, 1), None, MailDecision::NotYet("booking_missing")),
     ];
     for (command, stored, expected) in table {
-        assert_eq!(judge(&command, stored), expected);
+        assert_eq!(decide_now(&command, stored), expected);
     }
 }
 
 #[test]
-fn a_refused_request_is_not_mailed() {
+fn rejected_request_is_not_mailed() {
     let mut refused = booking();
     refused.status = Status::Rejected;
     refused.rejection = Some(Rejection::NoAvailability);
     refused.history[0].to = Status::Rejected;
-    assert_eq!(judge(&event(&refused, 1), Some(&refused)), Decision::Nothing("not_notified"));
+    assert_eq!(decide_now(&event(&refused, 1), Some(&refused)), MailDecision::Skip("not_notified"));
 }
 
 #[test]
-fn a_modification_is_told_once_by_the_newest() {
+fn only_newest_modification_is_mailed() {
     use NotificationKind::BookingModified;
     let once = modified();
-    assert_eq!(judge(&event(&once, 2), Some(&once)), sends(&once, BookingModified, 2, Version::Rev(2)));
+    assert_eq!(decide_now(&event(&once, 2), Some(&once)), sends(&once, BookingModified, 2, Version::Rev(2)));
     let mut other = once.clone();
     other.stays[0].guests = 1;
-    let twice = follow(&once, other, Action::Modify, Status::Confirmed);
-    assert_eq!(judge(&event(&twice, 2), Some(&twice)), Decision::Nothing("superseded"));
-    assert_eq!(judge(&event(&twice, 3), Some(&twice)), sends(&twice, BookingModified, 3, Version::Rev(3)));
-    let ended = follow(&twice, twice.clone(), Action::Cancel, Status::Cancelled);
-    assert_eq!(judge(&event(&ended, 3), Some(&ended)), Decision::Nothing("superseded"));
-    let in_house = follow(&once, once.clone(), Action::CheckIn, Status::CheckedIn);
-    assert_eq!(judge(&event(&in_house, 2), Some(&in_house)), sends(&in_house, BookingModified, 2, Version::Rev(2)));
+    let twice = next_revision(&once, other, Action::Modify, Status::Confirmed);
+    assert_eq!(decide_now(&event(&twice, 2), Some(&twice)), MailDecision::Skip("superseded"));
+    assert_eq!(decide_now(&event(&twice, 3), Some(&twice)), sends(&twice, BookingModified, 3, Version::Rev(3)));
+    let ended = next_revision(&twice, twice.clone(), Action::Cancel, Status::Cancelled);
+    assert_eq!(decide_now(&event(&ended, 3), Some(&ended)), MailDecision::Skip("superseded"));
+    let in_house = next_revision(&once, once.clone(), Action::CheckIn, Status::CheckedIn);
+    assert_eq!(
+        decide_now(&event(&in_house, 2), Some(&in_house)),
+        sends(&in_house, BookingModified, 2, Version::Rev(2))
+    );
 }
 
 #[test]
-fn beds_alone_are_not_worth_a_mail() {
+fn bed_reassignment_is_not_mailed() {
     for action in [Action::Move, Action::Assign, Action::Modify] {
         let before = booking();
         let mut after = before.clone();
         after.stays[0].assigned_beds = vec!["a-3".into(), "a-4".into()];
-        let moved = follow(&before, after, action, Status::Confirmed);
-        assert_eq!(judge(&event(&moved, 2), Some(&moved)), Decision::Nothing("not_notified"), "{action:?}");
+        let moved = next_revision(&before, after, action, Status::Confirmed);
+        assert_eq!(decide_now(&event(&moved, 2), Some(&moved)), MailDecision::Skip("not_notified"), "{action:?}");
     }
 }
 
 #[test]
-fn who_did_not_come_is_told_and_so_is_the_undoing() {
+fn no_show_and_its_reinstatement_are_mailed() {
     use NotificationKind::{BookingConfirmed, BookingNoShow};
     let before = booking();
-    let missed = follow(&before, before.clone(), Action::NoShow, Status::NoShow);
-    assert_eq!(judge(&event(&missed, 2), Some(&missed)), sends(&missed, BookingNoShow, 2, Version::Rev(2)));
-    let back = follow(&missed, missed.clone(), Action::Reinstate, Status::Confirmed);
-    assert_eq!(judge(&event(&back, 2), Some(&back)), Decision::Nothing("superseded"));
-    assert_eq!(judge(&event(&back, 3), Some(&back)), sends(&back, BookingConfirmed, 3, Version::Rev(3)));
-    let came = follow(&before, before.clone(), Action::CheckIn, Status::CheckedIn);
-    let undone = follow(&came, came.clone(), Action::Reinstate, Status::Confirmed);
+    let missed = next_revision(&before, before.clone(), Action::NoShow, Status::NoShow);
+    assert_eq!(decide_now(&event(&missed, 2), Some(&missed)), sends(&missed, BookingNoShow, 2, Version::Rev(2)));
+    let back = next_revision(&missed, missed.clone(), Action::Reinstate, Status::Confirmed);
+    assert_eq!(decide_now(&event(&back, 2), Some(&back)), MailDecision::Skip("superseded"));
+    assert_eq!(decide_now(&event(&back, 3), Some(&back)), sends(&back, BookingConfirmed, 3, Version::Rev(3)));
+    let came = next_revision(&before, before.clone(), Action::CheckIn, Status::CheckedIn);
+    let undone = next_revision(&came, came.clone(), Action::Reinstate, Status::Confirmed);
     assert_eq!(
-        judge(&event(&undone, 3), Some(&undone)),
-        Decision::Nothing("not_notified"),
+        decide_now(&event(&undone, 3), Some(&undone)),
+        MailDecision::Skip("not_notified"),
         "nobody heard of the check-in"
     );
 }
 
 #[test]
-fn a_wish_is_its_own_mail_and_never_contradicts_the_booking() {
+fn staff_request_is_its_own_mail_and_matches_booking_state() {
     use NotificationKind::{BookingCancelled, BookingConfirmed, BookingModified, BookingNoShow};
     let (confirmed, cancelled, modified) = (booking(), cancelled(), modified());
-    let version = Version::Wish(Uuid::from_u128(7));
-    assert_eq!(judge(&wish(BookingConfirmed), Some(&confirmed)), sends(&confirmed, BookingConfirmed, 1, version));
-    assert_eq!(judge(&wish(BookingCancelled), Some(&cancelled)), sends(&cancelled, BookingCancelled, 2, version));
-    assert_eq!(judge(&wish(BookingModified), Some(&modified)), sends(&modified, BookingModified, 2, version));
+    let version = Version::Request(Uuid::from_u128(7));
+    assert_eq!(
+        decide_now(&request(BookingConfirmed), Some(&confirmed)),
+        sends(&confirmed, BookingConfirmed, 1, version)
+    );
+    assert_eq!(
+        decide_now(&request(BookingCancelled), Some(&cancelled)),
+        sends(&cancelled, BookingCancelled, 2, version)
+    );
+    assert_eq!(decide_now(&request(BookingModified), Some(&modified)), sends(&modified, BookingModified, 2, version));
     for (kind, stored) in [
         (BookingConfirmed, &cancelled),
         (BookingCancelled, &confirmed),
@@ -115,12 +124,12 @@ fn a_wish_is_its_own_mail_and_never_contradicts_the_booking() {
         (BookingModified, &confirmed),
         (BookingModified, &cancelled),
     ] {
-        assert_eq!(judge(&wish(kind), Some(stored)), Decision::Nothing("contradicts_state"), "{kind:?}");
+        assert_eq!(decide_now(&request(kind), Some(stored)), MailDecision::Skip("contradicts_state"), "{kind:?}");
     }
 }
 
 #[test]
-fn a_reminder_that_is_late_is_dropped() {
+fn late_reminder_is_dropped() {
     use NotificationKind::{ArrivalSoon, ArrivalToday};
     // Montréal is five hours behind: the 10th begins at 5:00 UTC.
     let table = [
@@ -134,24 +143,27 @@ fn a_reminder_that_is_late_is_dropped() {
         (ArrivalToday, "2027-01-11T05:00:00Z", false),
     ];
     let booking = booking();
-    let property = hostel().property;
+    let property = inventory().property;
     for (kind, now, due) in table {
         let expected = if due {
-            sends(&booking, kind, 1, Version::Wish(Uuid::from_u128(7)))
+            sends(&booking, kind, 1, Version::Request(Uuid::from_u128(7)))
         } else {
-            Decision::Nothing("expired")
+            MailDecision::Skip("expired")
         };
-        assert_eq!(decide(&wish(kind), Some(&booking), Some(&property), at(now)), expected, "{kind:?} at {now}");
+        assert_eq!(decide(&request(kind), Some(&booking), Some(&property), at(now)), expected, "{kind:?} at {now}");
     }
-    let came = follow(&booking, booking.clone(), Action::CheckIn, Status::CheckedIn);
+    let came = next_revision(&booking, booking.clone(), Action::CheckIn, Status::CheckedIn);
     let noon = at("2027-01-10T17:00:00Z");
-    assert_eq!(decide(&wish(ArrivalToday), Some(&came), Some(&property), noon), Decision::Nothing("contradicts_state"));
+    assert_eq!(
+        decide(&request(ArrivalToday), Some(&came), Some(&property), noon),
+        MailDecision::Skip("contradicts_state")
+    );
     let mut later = booking.clone();
     later.stays[0].arrival = "2027-01-12".parse().unwrap();
-    let put_off = follow(&booking, later, Action::Modify, Status::Confirmed);
+    let put_off = next_revision(&booking, later, Action::Modify, Status::Confirmed);
     assert_eq!(
-        decide(&wish(ArrivalToday), Some(&put_off), Some(&property), noon),
-        Decision::Nothing("expired"),
+        decide(&request(ArrivalToday), Some(&put_off), Some(&property), noon),
+        MailDecision::Skip("expired"),
         "the stay was put off"
     );
 }

@@ -1,10 +1,10 @@
 //! One connection to a mail server, and the dialogue of one letter.
 
-use super::Outcome;
+use super::DeliveryOutcome;
 use super::pool::SmtpLimits;
 use super::tls::TlsClient;
 use super::url::{Security, SmtpUrl};
-use crate::mail::{Letter, MailError};
+use crate::mail::{MailError, OutgoingMail};
 use lettre::transport::smtp::Error;
 use lettre::transport::smtp::authentication::DEFAULT_MECHANISMS;
 use lettre::transport::smtp::client::{AsyncSmtpConnection, TlsParameters};
@@ -22,7 +22,7 @@ const CLOSING: &str = "421";
 const MAX_REPLY_CHARS: usize = 200;
 
 /// Everything that opening a connection needs.
-pub(super) struct Dialler {
+pub(super) struct Connector {
     url: SmtpUrl,
     hello: ClientId,
     tls: Option<TlsClient>,
@@ -30,7 +30,7 @@ pub(super) struct Dialler {
     limits: SmtpLimits,
 }
 
-impl Dialler {
+impl Connector {
     pub(super) fn new(url: SmtpUrl, hello_name: &str, limits: SmtpLimits) -> Result<Self, MailError> {
         let tls = (url.security == Security::Tls).then(|| TlsClient::new(&url.host)).transpose()?;
         let start_tls = (url.security == Security::StartTls).then(|| TlsParameters::new(url.host.clone())).transpose();
@@ -91,48 +91,48 @@ pub(super) struct Connection {
     pub(super) used: bool,
     pub(super) idle_since: Instant,
     /// How the server answered an envelope that was sent ahead of its letter.
-    opened: Option<Result<(), Stop>>,
+    opened: Option<Result<(), NegativeReply>>,
     reply_timeout: Duration,
     accept_timeout: Duration,
 }
 
 /// What the dialogue of a letter came to.
-pub(super) struct Dialogue {
-    pub(super) outcome: Outcome,
+pub(super) struct Delivery {
+    pub(super) outcome: DeliveryOutcome,
     /// Whether the connection can carry another letter.
     pub(super) usable: bool,
 }
 
 /// A reply other than the one hoped for.
 #[derive(Clone)]
-struct Stop {
-    outcome: Outcome,
+struct NegativeReply {
+    outcome: DeliveryOutcome,
     usable: bool,
 }
 
-impl Stop {
+impl NegativeReply {
     /// The end of a dialogue, without the address that servers like to repeat.
-    fn without(self, recipient: &str) -> Dialogue {
+    fn without(self, recipient: &str) -> Delivery {
         let outcome = match self.outcome {
-            Outcome::Refused(reply) => Outcome::Refused(without_address(&reply, recipient)),
-            Outcome::Later(reply) => Outcome::Later(without_address(&reply, recipient)),
-            Outcome::Unsent(reply) => Outcome::Unsent(without_address(&reply, recipient)),
+            DeliveryOutcome::Refused(reply) => DeliveryOutcome::Refused(without_address(&reply, recipient)),
+            DeliveryOutcome::Deferred(reply) => DeliveryOutcome::Deferred(without_address(&reply, recipient)),
+            DeliveryOutcome::Unsent(reply) => DeliveryOutcome::Unsent(without_address(&reply, recipient)),
             other => other,
         };
-        Dialogue { outcome, usable: self.usable }
+        Delivery { outcome, usable: self.usable }
     }
 }
 
 impl Connection {
     /// Hands one letter over. Where the server allows it, the envelope of the `next` one travels with it, which halves
     /// the round trips; then that letter must be the next to be delivered here.
-    pub(super) async fn deliver(&mut self, letter: &Letter, next: Option<&Letter>) -> Dialogue {
+    pub(super) async fn deliver(&mut self, mail: &OutgoingMail, next: Option<&OutgoingMail>) -> Delivery {
         self.used = true;
-        let recipient = letter.envelope.to().first().map(ToString::to_string).unwrap_or_default();
+        let recipient = mail.envelope.to().first().map(ToString::to_string).unwrap_or_default();
         let opened = match self.opened.take() {
             Some(opened) => opened,
-            None => match self.opening(letter) {
-                Err(reason) => return Dialogue { outcome: Outcome::Refused(reason.to_owned()), usable: true },
+            None => match self.opening(mail) {
+                Err(reason) => return Delivery { outcome: DeliveryOutcome::Refused(reason.to_owned()), usable: true },
                 Ok(opening) => timeout(self.reply_timeout, self.open(&opening))
                     .await
                     .unwrap_or_else(|_| Err(lost("no reply in time"))),
@@ -142,14 +142,15 @@ impl Connection {
             return self.abandon(stop, &recipient).await;
         }
         let next = next.filter(|_| self.pipelining).and_then(|next| self.opening(next).ok());
-        let text = Text { letter: &letter.message, next: next.as_ref() };
+        let text = MessageData { mail: &mail.message, next: next.as_ref() };
         let dialogue = match timeout(self.accept_timeout, self.smtp.command(text)).await {
-            Ok(Ok(_)) => Dialogue { outcome: Outcome::Accepted, usable: true },
+            Ok(Ok(_)) => Delivery { outcome: DeliveryOutcome::Accepted, usable: true },
             Ok(Err(error)) if error.status().is_some() => refusal(&error).without(&recipient),
-            Ok(Err(error)) => Dialogue { outcome: Outcome::Unknown(describe(&error)), usable: false },
-            Err(_) => {
-                Dialogue { outcome: Outcome::Unknown("no reply to the letter in time".to_owned()), usable: false }
-            }
+            Ok(Err(error)) => Delivery { outcome: DeliveryOutcome::Unknown(describe(&error)), usable: false },
+            Err(_) => Delivery {
+                outcome: DeliveryOutcome::Unknown("no reply to the letter in time".to_owned()),
+                usable: false,
+            },
         };
         if next.is_some() && dialogue.usable {
             let opened = timeout(self.reply_timeout, self.finish_opening(None)).await;
@@ -163,21 +164,21 @@ impl Connection {
         self.opened.is_some()
     }
 
-    fn opening(&self, letter: &Letter) -> Result<Opening, &'static str> {
-        let [recipient] = letter.envelope.to() else { return Err("a letter has exactly one recipient") };
+    fn opening(&self, mail: &OutgoingMail) -> Result<EnvelopeCommands, &'static str> {
+        let [recipient] = mail.envelope.to() else { return Err("a letter has exactly one recipient") };
         let is_ascii = recipient.to_string().is_ascii();
         if !is_ascii && !self.smtp.server_info().supports_feature(Extension::SmtpUtfEight) {
             return Err("the server takes no addresses beyond ASCII");
         }
         let parameters = if is_ascii { Vec::new() } else { vec![MailParameter::SmtpUtfEight] };
-        Ok(Opening {
-            mail: Mail::new(letter.envelope.from().cloned(), parameters),
+        Ok(EnvelopeCommands {
+            mail: Mail::new(mail.envelope.from().cloned(), parameters),
             rcpt: Rcpt::new(recipient.clone(), Vec::new()),
         })
     }
 
     /// `MAIL`, `RCPT` and `DATA`, in one packet where the server allows it.
-    async fn open(&mut self, opening: &Opening) -> Result<(), Stop> {
+    async fn open(&mut self, opening: &EnvelopeCommands) -> Result<(), NegativeReply> {
         if !self.pipelining {
             self.smtp.command(&opening.mail).await.map_err(|error| sender_refusal(&error))?;
             self.smtp.command(&opening.rcpt).await.map_err(|error| refusal(&error))?;
@@ -189,7 +190,7 @@ impl Connection {
     }
 
     /// Reads the replies to `MAIL`, `RCPT` and `DATA`, all three whatever they are, or the next letter would read them.
-    async fn finish_opening(&mut self, first: Option<Result<Response, Error>>) -> Result<(), Stop> {
+    async fn finish_opening(&mut self, first: Option<Result<Response, Error>>) -> Result<(), NegativeReply> {
         let mail = match first {
             Some(mail) => mail,
             None => self.smtp.read_response().await,
@@ -211,7 +212,10 @@ impl Connection {
     }
 
     /// The next of several replies; fails only when none can follow the one before.
-    async fn next_reply(&mut self, previous: &Result<Response, Stop>) -> Result<Result<Response, Stop>, Stop> {
+    async fn next_reply(
+        &mut self,
+        previous: &Result<Response, NegativeReply>,
+    ) -> Result<Result<Response, NegativeReply>, NegativeReply> {
         if let Err(stop) = previous
             && !stop.usable
         {
@@ -221,34 +225,34 @@ impl Connection {
     }
 
     /// Takes back the envelope of a refused letter so that the connection can carry the next.
-    async fn abandon(&mut self, stop: Stop, recipient: &str) -> Dialogue {
+    async fn abandon(&mut self, stop: NegativeReply, recipient: &str) -> Delivery {
         let usable = stop.usable && matches!(timeout(self.reply_timeout, self.smtp.command(Rset)).await, Ok(Ok(_)));
-        Dialogue { usable, ..stop.without(recipient) }
+        Delivery { usable, ..stop.without(recipient) }
     }
 }
 
 /// What a negative reply says about this letter.
-fn refusal(error: &Error) -> Stop {
+fn refusal(error: &Error) -> NegativeReply {
     let Some(code) = error.status() else { return lost(describe(error)) };
     let outcome = match code.severity {
-        Severity::PermanentNegativeCompletion => Outcome::Refused(describe(error)),
-        _ => Outcome::Later(describe(error)),
+        Severity::PermanentNegativeCompletion => DeliveryOutcome::Refused(describe(error)),
+        _ => DeliveryOutcome::Deferred(describe(error)),
     };
-    Stop { outcome, usable: code.to_string() != CLOSING }
+    NegativeReply { outcome, usable: code.to_string() != CLOSING }
 }
 
 /// A refused sender is no fault of the letter: every other would be refused as well, so none may be given up for it.
-fn sender_refusal(error: &Error) -> Stop {
+fn sender_refusal(error: &Error) -> NegativeReply {
     match refusal(error) {
-        Stop { outcome: Outcome::Refused(reply), usable } => {
-            Stop { outcome: Outcome::Unsent(format!("the sender is refused: {reply}")), usable }
+        NegativeReply { outcome: DeliveryOutcome::Refused(reply), usable } => {
+            NegativeReply { outcome: DeliveryOutcome::Unsent(format!("the sender is refused: {reply}")), usable }
         }
         other => other,
     }
 }
 
-fn lost(reason: impl Into<String>) -> Stop {
-    Stop { outcome: Outcome::Unsent(reason.into()), usable: false }
+fn lost(reason: impl Into<String>) -> NegativeReply {
+    NegativeReply { outcome: DeliveryOutcome::Unsent(reason.into()), usable: false }
 }
 
 /// The server's words on one bounded line.
@@ -269,12 +273,12 @@ fn without_address(reply: &str, address: &str) -> String {
 }
 
 /// The commands before a letter, as one write.
-struct Opening {
+struct EnvelopeCommands {
     mail: Mail,
     rcpt: Rcpt,
 }
 
-impl fmt::Display for Opening {
+impl fmt::Display for EnvelopeCommands {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}{}{Data}", self.mail, self.rcpt)
     }
@@ -282,17 +286,17 @@ impl fmt::Display for Opening {
 
 /// A letter as it travels: no line of its own begins with a lone dot, and a lone dot ends it; then the envelope of the
 /// next. The library could write a letter too, but with its end in a packet of its own.
-struct Text<'a> {
-    letter: &'a str,
-    next: Option<&'a Opening>,
+struct MessageData<'a> {
+    mail: &'a str,
+    next: Option<&'a EnvelopeCommands>,
 }
 
-impl fmt::Display for Text<'_> {
+impl fmt::Display for MessageData<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.letter.starts_with('.') {
+        if self.mail.starts_with('.') {
             f.write_str(".")?;
         }
-        let mut rest = self.letter;
+        let mut rest = self.mail;
         while let Some(at) = rest.find("\r\n.") {
             let (line, next) = rest.split_at(at + "\r\n".len());
             f.write_str(line)?;
@@ -300,7 +304,7 @@ impl fmt::Display for Text<'_> {
             rest = &next[".".len()..];
         }
         f.write_str(rest)?;
-        f.write_str(if self.letter.ends_with("\r\n") { ".\r\n" } else { "\r\n.\r\n" })?;
+        f.write_str(if self.mail.ends_with("\r\n") { ".\r\n" } else { "\r\n.\r\n" })?;
         self.next.map_or(Ok(()), |next| next.fmt(f))
     }
 }
@@ -316,11 +320,11 @@ impl fmt::Display for EndOfData {
 
 #[cfg(test)]
 mod tests {
-    use super::{Text, without_address};
+    use super::{MessageData, without_address};
 
     #[test]
-    fn a_letter_travels_with_its_dots_doubled_and_an_end() {
-        let text = |letter| Text { letter, next: None }.to_string();
+    fn message_is_dot_stuffed_and_terminated() {
+        let text = |mail| MessageData { mail, next: None }.to_string();
         assert_eq!(text("a\r\n"), "a\r\n.\r\n");
         assert_eq!(text("a"), "a\r\n.\r\n");
         assert_eq!(text(""), "\r\n.\r\n");
@@ -328,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kept_reply_names_nobody() {
+    fn stored_reply_has_no_address() {
         assert_eq!(
             without_address("550 <Ada@Example.com>: ada@example.com unknown", "ada@example.com"),
             "550 <…>: … unknown"

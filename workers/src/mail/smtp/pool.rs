@@ -1,9 +1,9 @@
 //! A few connections, reused across batches, over which the letters of a batch are spread.
 
-use super::Outcome;
-use super::connection::{Connection, Dialler, Dialogue};
+use super::DeliveryOutcome;
+use super::connection::{Connection, Connector, Delivery};
 use super::url::SmtpUrl;
-use crate::mail::{Letter, MailError};
+use crate::mail::{MailError, OutgoingMail};
 use futures_util::future::join_all;
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,7 +15,7 @@ use tokio::time::Instant;
 /// that is going down.
 const MAX_LOSSES: u32 = 1;
 /// Letters for which a further connection is worth opening.
-const LETTERS_PER_LANE: usize = 8;
+const MAILS_PER_LANE: usize = 8;
 
 /// The bounds of a client.
 #[derive(Debug, Clone, Copy)]
@@ -51,14 +51,14 @@ impl SmtpLimits {
     /// The longest that [`SmtpClient::send_all`] can take: just before the budget ends a letter is begun on a
     /// connection that proves dead, is sent on a new one together with the envelope of the next, and that one is sent
     /// too.
-    pub fn longest_batch(&self) -> Duration {
+    pub fn max_batch_duration(&self) -> Duration {
         self.batch_budget + 2 * self.connect_timeout + 4 * self.reply_timeout + 2 * self.accept_timeout
     }
 }
 
 /// A mail server and the connections to it.
 pub struct SmtpClient {
-    dialler: Dialler,
+    connector: Connector,
     limits: SmtpLimits,
     permits: Semaphore,
     idle: Mutex<Vec<Connection>>,
@@ -66,7 +66,7 @@ pub struct SmtpClient {
 
 /// What the lanes of one batch share.
 struct Batch<'a> {
-    letters: &'a [Letter],
+    mails: &'a [OutgoingMail],
     waiting: Mutex<VecDeque<usize>>,
     ends: Instant,
 }
@@ -80,7 +80,7 @@ impl Batch<'_> {
         locked(&self.waiting).pop_front()
     }
 
-    fn give_back(&self, index: usize) {
+    fn requeue(&self, index: usize) {
         locked(&self.waiting).push_front(index);
     }
 }
@@ -92,7 +92,7 @@ impl SmtpClient {
     /// [`MailError::Tls`] when TLS cannot be set up for the host's name.
     pub fn new(url: SmtpUrl, hello_name: &str, limits: SmtpLimits) -> Result<Self, MailError> {
         Ok(Self {
-            dialler: Dialler::new(url, hello_name, limits)?,
+            connector: Connector::new(url, hello_name, limits)?,
             permits: Semaphore::new(limits.connections.max(1)),
             idle: Mutex::new(Vec::new()),
             limits,
@@ -100,17 +100,17 @@ impl SmtpClient {
     }
 
     /// Hands all letters over and tells what is known of each, in their order. Takes at most
-    /// [`SmtpLimits::longest_batch`].
-    pub async fn send_all(&self, letters: &[Letter]) -> Vec<Outcome> {
+    /// [`SmtpLimits::max_batch_duration`].
+    pub async fn send_all(&self, mails: &[OutgoingMail]) -> Vec<DeliveryOutcome> {
         let batch = Batch {
-            letters,
-            waiting: Mutex::new((0..letters.len()).collect()),
+            mails,
+            waiting: Mutex::new((0..mails.len()).collect()),
             ends: Instant::now() + self.limits.batch_budget,
         };
-        let lanes = letters.len().div_ceil(LETTERS_PER_LANE).min(self.limits.connections.max(1));
+        let lanes = mails.len().div_ceil(MAILS_PER_LANE).min(self.limits.connections.max(1));
         let lanes = join_all((0..lanes).map(|_| self.lane(&batch))).await;
         let mut why = None;
-        let mut outcomes: Vec<Option<Outcome>> = vec![None; letters.len()];
+        let mut outcomes: Vec<Option<DeliveryOutcome>> = vec![None; mails.len()];
         for lane in lanes {
             why = why.or(lane.gave_up);
             for (index, outcome) in lane.outcomes {
@@ -118,7 +118,7 @@ impl SmtpClient {
             }
         }
         let why = why.unwrap_or_else(|| "the time for this batch was up".to_owned());
-        outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(|| Outcome::Unsent(why.clone()))).collect()
+        outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(|| DeliveryOutcome::Unsent(why.clone()))).collect()
     }
 
     async fn lane(&self, batch: &Batch<'_>) -> Lane {
@@ -130,22 +130,23 @@ impl SmtpClient {
         let mut current = batch.take();
         while let Some(index) = current.take() {
             let next = batch.take();
-            let following = next.and_then(|next| batch.letters.get(next));
-            match self.deliver(&mut connection, &batch.letters[index], following).await {
-                Attempt::Told(outcome) => {
+            let following = next.and_then(|next| batch.mails.get(next));
+            match self.deliver(&mut connection, &batch.mails[index], following).await {
+                Attempt::Finished(outcome) => {
                     losses += u32::from(connection.is_none());
                     // The server takes nothing from us now, so asking it for the others would only cost time.
-                    lane.gave_up = if let Outcome::Unsent(reason) = &outcome { Some(reason.clone()) } else { None };
+                    lane.gave_up =
+                        if let DeliveryOutcome::Unsent(reason) = &outcome { Some(reason.clone()) } else { None };
                     lane.outcomes.push((index, outcome));
                 }
-                Attempt::NotBegun(reason) => {
+                Attempt::NotStarted(reason) => {
                     // Another lane may have a connection that works.
-                    batch.give_back(index);
+                    batch.requeue(index);
                     lane.gave_up = Some(reason);
                 }
             }
             if lane.gave_up.is_some() || losses > MAX_LOSSES {
-                next.into_iter().for_each(|next| batch.give_back(next));
+                next.into_iter().for_each(|next| batch.requeue(next));
                 break;
             }
             current = next;
@@ -160,30 +161,35 @@ impl SmtpClient {
 
     /// One letter, on the lane's connection or a new one; `next` is the one that follows there if all goes well. Leaves
     /// `connection` empty when it broke.
-    async fn deliver(&self, connection: &mut Option<Connection>, letter: &Letter, next: Option<&Letter>) -> Attempt {
+    async fn deliver(
+        &self,
+        connection: &mut Option<Connection>,
+        mail: &OutgoingMail,
+        next: Option<&OutgoingMail>,
+    ) -> Attempt {
         // A connection that has been used may have been closed by the server since: that is found out only by using it,
         // and says nothing about the server. So once, a letter that certainly was not accepted is tried again on a new
         // one.
         if let Some(used) = connection.as_mut().filter(|connection| connection.used) {
-            let Dialogue { outcome, usable } = used.deliver(letter, next).await;
+            let Delivery { outcome, usable } = used.deliver(mail, next).await;
             if usable {
-                return Attempt::Told(outcome);
+                return Attempt::Finished(outcome);
             }
             *connection = None;
-            if !matches!(outcome, Outcome::Unsent(_)) {
-                return Attempt::Told(outcome);
+            if !matches!(outcome, DeliveryOutcome::Unsent(_)) {
+                return Attempt::Finished(outcome);
             }
         }
         let fresh = match connection.take() {
             Some(unused) => Ok(unused),
-            None => self.dialler.open().await,
+            None => self.connector.open().await,
         };
         match fresh {
-            Err(reason) => Attempt::NotBegun(reason),
+            Err(reason) => Attempt::NotStarted(reason),
             Ok(mut fresh) => {
-                let Dialogue { outcome, usable } = fresh.deliver(letter, next).await;
+                let Delivery { outcome, usable } = fresh.deliver(mail, next).await;
                 *connection = usable.then_some(fresh);
-                Attempt::Told(outcome)
+                Attempt::Finished(outcome)
             }
         }
     }
@@ -198,13 +204,13 @@ impl SmtpClient {
 /// What one lane achieved.
 #[derive(Default)]
 struct Lane {
-    outcomes: Vec<(usize, Outcome)>,
+    outcomes: Vec<(usize, DeliveryOutcome)>,
     gave_up: Option<String>,
 }
 
 enum Attempt {
-    Told(Outcome),
-    NotBegun(String),
+    Finished(DeliveryOutcome),
+    NotStarted(String),
 }
 
 /// Nothing is awaited and nothing can panic while a lock here is held, so a poisoned one is as good as any.

@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn each_scheme_has_its_protection_and_port() {
+    fn each_scheme_has_its_security_and_port() {
         assert_eq!(parse("smtp://127.0.0.1:2525").unwrap(), ("127.0.0.1".into(), 2525, Security::Plain, false));
         assert_eq!(parse("smtp://[::1]").unwrap(), ("::1".into(), 25, Security::Plain, false));
         assert_eq!(
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_work_is_refused_with_an_example() {
+    fn unusable_url_is_refused_with_an_example() {
         for (text, reason) in [
             ("mail.example.com", "is not a URL"),
             ("http://mail.example.com", "must begin with"),

@@ -1,7 +1,7 @@
 //! Fires on ordinary days, after outages, and on the two days a year on which clocks are turned.
 
 use super::{CatchUp, due, next_fire};
-use crate::scheduler::Plan;
+use crate::scheduler::Schedule;
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use proptest::prelude::*;
@@ -11,74 +11,77 @@ const HOURLY: &str = "0 0 * * * *";
 /// UTC).
 const MONTREAL: Tz = Tz::America__Toronto;
 
-fn plan(cron: &str, time_zone: Tz, catch_up: CatchUp) -> Plan {
-    Plan { catch_up, ..Plan::new("test", cron, time_zone).unwrap() }
+fn schedule(cron: &str, time_zone: Tz, catch_up: CatchUp) -> Schedule {
+    Schedule { catch_up, ..Schedule::new("test", cron, time_zone).unwrap() }
 }
 
 fn at(text: &str) -> DateTime<Utc> {
     text.parse().unwrap()
 }
 
-fn fires(plan: &Plan, settled: &str, now: &str) -> Vec<String> {
-    due(plan, at(settled), at(now)).iter().map(|fire| fire.format("%dT%H:%M").to_string()).collect()
+fn fires(schedule: &Schedule, settled: &str, now: &str) -> Vec<String> {
+    due(schedule, at(settled), at(now)).iter().map(|fire| fire.format("%dT%H:%M").to_string()).collect()
 }
 
 #[test]
 fn a_fire_is_due_at_its_second_and_only_once() {
-    let plan = plan(HOURLY, Tz::UTC, CatchUp::Latest);
-    assert_eq!(fires(&plan, "2027-01-10T11:00:00Z", "2027-01-10T11:59:59.999Z"), [""; 0]);
-    assert_eq!(fires(&plan, "2027-01-10T11:00:00Z", "2027-01-10T12:00:00Z"), ["10T12:00"]);
-    assert_eq!(fires(&plan, "2027-01-10T12:00:00Z", "2027-01-10T12:00:00.500Z"), [""; 0]);
+    let schedule = schedule(HOURLY, Tz::UTC, CatchUp::Latest);
+    assert_eq!(fires(&schedule, "2027-01-10T11:00:00Z", "2027-01-10T11:59:59.999Z"), [""; 0]);
+    assert_eq!(fires(&schedule, "2027-01-10T11:00:00Z", "2027-01-10T12:00:00Z"), ["10T12:00"]);
+    assert_eq!(fires(&schedule, "2027-01-10T12:00:00Z", "2027-01-10T12:00:00.500Z"), [""; 0]);
 }
 
 #[test]
-fn after_an_outage_the_rule_decides() {
+fn catch_up_policy_applies_after_outage() {
     let (settled, now) = ("2027-01-10T08:00:00Z", "2027-01-10T12:30:00Z");
-    assert_eq!(fires(&plan(HOURLY, Tz::UTC, CatchUp::Latest), settled, now), ["10T12:00"]);
-    assert_eq!(fires(&plan(HOURLY, Tz::UTC, CatchUp::Skip), settled, now), [""; 0]);
+    assert_eq!(fires(&schedule(HOURLY, Tz::UTC, CatchUp::Latest), settled, now), ["10T12:00"]);
+    assert_eq!(fires(&schedule(HOURLY, Tz::UTC, CatchUp::Skip), settled, now), [""; 0]);
     assert_eq!(
-        fires(&plan(HOURLY, Tz::UTC, CatchUp::All), settled, now),
+        fires(&schedule(HOURLY, Tz::UTC, CatchUp::All), settled, now),
         ["10T09:00", "10T10:00", "10T11:00", "10T12:00"]
     );
 }
 
 #[test]
-fn a_change_of_leader_is_no_outage() {
+fn leader_change_is_not_an_outage() {
     assert_eq!(
-        fires(&plan(HOURLY, Tz::UTC, CatchUp::Skip), "2027-01-10T11:00:00Z", "2027-01-10T12:00:20Z"),
+        fires(&schedule(HOURLY, Tz::UTC, CatchUp::Skip), "2027-01-10T11:00:00Z", "2027-01-10T12:00:20Z"),
         ["10T12:00"]
     );
 }
 
 #[test]
 fn catching_up_is_bounded() {
-    let all = fires(&plan("* * * * * *", Tz::UTC, CatchUp::All), "2020-01-01T00:00:00Z", "2027-01-10T12:00:00Z");
+    let all = fires(&schedule("* * * * * *", Tz::UTC, CatchUp::All), "2020-01-01T00:00:00Z", "2027-01-10T12:00:00Z");
     assert_eq!((all.len(), all.last().map(String::as_str)), (24, Some("10T12:00")));
 }
 
 #[test]
-fn a_clock_that_went_back_fires_nothing_again() {
-    assert_eq!(fires(&plan(HOURLY, Tz::UTC, CatchUp::All), "2027-01-10T12:00:00Z", "2027-01-10T10:30:00Z"), [""; 0]);
+fn clock_set_back_fires_nothing_again() {
+    assert_eq!(
+        fires(&schedule(HOURLY, Tz::UTC, CatchUp::All), "2027-01-10T12:00:00Z", "2027-01-10T10:30:00Z"),
+        [""; 0]
+    );
 }
 
 #[test]
-fn a_wall_time_that_spring_skips_fires_when_the_clock_jumps() {
-    let nightly = plan("0 30 2 * * *", MONTREAL, CatchUp::All);
+fn local_time_in_dst_gap_fires_at_the_jump() {
+    let nightly = schedule("0 30 2 * * *", MONTREAL, CatchUp::All);
     assert_eq!(fires(&nightly, "2027-03-12T12:00:00Z", "2027-03-15T12:00:00Z"), ["13T07:30", "14T07:00", "15T06:30"]);
     assert_eq!(next_fire(&nightly, at("2027-03-14T06:00:00Z")), Some(at("2027-03-14T07:00:00Z")));
 }
 
 #[test]
-fn a_wall_time_that_autumn_repeats_fires_the_first_time_only() {
-    let nightly = plan("0 30 1 * * *", MONTREAL, CatchUp::All);
+fn ambiguous_local_time_fires_once() {
+    let nightly = schedule("0 30 1 * * *", MONTREAL, CatchUp::All);
     assert_eq!(fires(&nightly, "2027-11-06T12:00:00Z", "2027-11-08T12:00:00Z"), ["07T05:30", "08T06:30"]);
     assert_eq!(fires(&nightly, "2027-11-07T05:30:00Z", "2027-11-07T06:45:00Z"), [""; 0]);
     assert_eq!(next_fire(&nightly, at("2027-11-07T05:30:00Z")), Some(at("2027-11-08T06:30:00Z")));
 }
 
 #[test]
-fn every_hour_is_every_hour_when_clocks_are_turned() {
-    let hourly = plan(HOURLY, MONTREAL, CatchUp::All);
+fn hourly_schedule_counts_hours_across_dst() {
+    let hourly = schedule(HOURLY, MONTREAL, CatchUp::All);
     assert_eq!(
         fires(&hourly, "2027-03-14T05:30:00Z", "2027-03-14T09:00:00Z"),
         ["14T06:00", "14T07:00", "14T08:00", "14T09:00"]
@@ -90,17 +93,17 @@ fn every_hour_is_every_hour_when_clocks_are_turned() {
 }
 
 #[test]
-fn a_schedule_that_is_over_has_no_next_fire() {
-    assert_eq!(next_fire(&plan("0 0 0 1 1 * 2026", Tz::UTC, CatchUp::Latest), at("2027-01-01T00:00:00Z")), None);
+fn finished_schedule_has_no_next_fire() {
+    assert_eq!(next_fire(&schedule("0 0 0 1 1 * 2026", Tz::UTC, CatchUp::Latest), at("2027-01-01T00:00:00Z")), None);
 }
 
 proptest! {
     /// Whatever the moments at which somebody looks, an hourly schedule fires every hour once, also across turns of the
     /// clock.
     #[test]
-    fn looking_often_or_seldom_gives_every_fire_once(steps in proptest::collection::vec(1_i64..7_000, 1..60),
+    fn every_fire_happens_once_at_any_polling_rate(steps in proptest::collection::vec(1_i64..7_000, 1..60),
         start in 0_i64..31_000_000) {
-        let hourly = plan(HOURLY, MONTREAL, CatchUp::All);
+        let hourly = schedule(HOURLY, MONTREAL, CatchUp::All);
         let begin = at("2027-01-01T00:00:00Z") + TimeDelta::seconds(start);
         let (mut now, mut settled, mut seen) = (begin, begin, Vec::new());
         for step in steps {
@@ -116,8 +119,8 @@ proptest! {
     }
 
     #[test]
-    fn the_next_fire_is_the_next_that_becomes_due(start in 0_i64..31_000_000) {
-        let nightly = plan("0 30 2 * * *", MONTREAL, CatchUp::Latest);
+    fn next_fire_is_the_next_to_become_due(start in 0_i64..31_000_000) {
+        let nightly = schedule("0 30 2 * * *", MONTREAL, CatchUp::Latest);
         let now = at("2027-01-01T00:00:00Z") + TimeDelta::seconds(start);
         let next = next_fire(&nightly, now).unwrap();
         prop_assert_eq!(due(&nightly, now, next), vec![next]);

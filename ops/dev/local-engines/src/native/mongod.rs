@@ -7,12 +7,12 @@ use ::mongodb::bson::{Document, doc};
 use ::mongodb::error::{Error, ErrorKind};
 use ::mongodb::options::{ClientOptions, ServerAddress};
 
-use super::Site;
+use super::NativeEngine;
 use crate::error::EngineError;
-use crate::home;
 use crate::install::Programs;
 use crate::launch::Launch;
 use crate::ports::Ports;
+use crate::state_dir;
 
 const REPLICA_SET: &str = "pvt";
 
@@ -30,14 +30,14 @@ const NOT_YET_INITIALIZED: i32 = 94;
 
 const SELECTION_TIMEOUT: Duration = Duration::from_secs(2);
 
-pub(super) fn prepare(site: &Site, programs: &Programs) -> Result<Launch, EngineError> {
-    let data = site.dir().join("data");
-    home::create_dir(&data)?;
-    Ok(Launch::new(programs.mongod()?.to_owned(), site.dir())
+pub(super) fn prepare(native_engine: &NativeEngine, programs: &Programs) -> Result<Launch, EngineError> {
+    let data = native_engine.dir().join("data");
+    state_dir::create_dir(&data)?;
+    Ok(Launch::new(programs.mongod()?.to_owned(), native_engine.dir())
         .arg("--dbpath")
         .arg(data)
         .arg("--port")
-        .arg(site.ports.mongodb.to_string())
+        .arg(native_engine.ports.mongodb.to_string())
         .arg("--bind_ip")
         .arg("127.0.0.1")
         // A socket in /tmp that another user left behind would stop the start.
@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_set_is_reconfigured_only_when_its_address_has_changed() {
+    fn replica_set_is_reconfigured_only_on_address_change() {
         let answer =
             doc! { "config": { "_id": "pvt", "version": 3, "members": [{ "_id": 0, "host": "127.0.0.1:1" }] } };
         assert_eq!(correction(&answer, "127.0.0.1:1"), Ok(None));

@@ -9,12 +9,12 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::{ConnectOptions, Connection, PgConnection};
 
-use super::Site;
+use super::NativeEngine;
 use crate::error::EngineError;
-use crate::home;
 use crate::install::Programs;
 use crate::launch::{Account, Launch};
 use crate::ports::Ports;
+use crate::state_dir;
 
 /// Role and database of the product.
 const NAME: &str = "pvt";
@@ -38,9 +38,9 @@ const SETTINGS: [&str; 7] = [
     "log_min_messages=warning",
 ];
 
-pub(super) async fn prepare(site: &Site, programs: &Programs) -> Result<Launch, EngineError> {
+pub(super) async fn prepare(native_engine: &NativeEngine, programs: &Programs) -> Result<Launch, EngineError> {
     let bin = programs.postgres()?;
-    let dir = site.dir();
+    let dir = native_engine.dir();
     let account = account()?;
     fs::set_permissions(&dir, fs::Permissions::from_mode(0o700))
         .map_err(|source| EngineError::file("protect", &dir, source))?;
@@ -52,7 +52,7 @@ pub(super) async fn prepare(site: &Site, programs: &Programs) -> Result<Launch, 
         create_cluster(&bin.join("initdb"), &dir, account).await?;
     }
     remove_stale_lock(&data)?;
-    let port = site.ports.postgres;
+    let port = native_engine.ports.postgres;
     let mut launch =
         Launch::new(bin.join("postgres"), dir).account(account).arg("-D").arg(data).arg("-p").arg(port.to_string());
     for setting in SETTINGS {
@@ -97,7 +97,7 @@ fn remove_stale_lock(data: &Path) -> Result<(), EngineError> {
 
 /// Whom PostgreSQL runs as: ourselves (`None`), or its own user when we are root.
 fn account() -> Result<Option<Account>, EngineError> {
-    if !home::is_root() {
+    if !state_dir::is_root() {
         return Ok(None);
     }
     let users = Path::new("/etc/passwd");
@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_account_is_found_by_its_exact_name() {
+    fn account_is_found_by_exact_name() {
         let passwd = "root:x:0:0::/root:/bin/sh\npostgresql:x:9:9::/:/bin/sh\npostgres:x:101:104:PostgreSQL,,,:/var/lib/postgresql:/bin/bash\n";
         let account = find_account(passwd).unwrap();
         assert_eq!((account.uid, account.gid), (101, 104));

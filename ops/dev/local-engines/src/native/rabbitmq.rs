@@ -8,15 +8,15 @@ use rustix::process::Signal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::{KILL_TIMEOUT, PROBE_TIMEOUT, Site};
+use super::{KILL_TIMEOUT, NativeEngine, PROBE_TIMEOUT};
 use crate::error::EngineError;
-use crate::home;
 use crate::install::Programs;
 use crate::kind::EngineKind;
 use crate::launch::Launch;
 use crate::ports::Ports;
 use crate::process::{ProcessIdentity, first_alive_after};
 use crate::record::{self, Running};
+use crate::state_dir;
 
 /// Above this, RabbitMQ blocks publishers; less on a small machine.
 const MEMORY_LIMIT_BYTES: u64 = 4 * 1024 * 1024 * 1024;
@@ -41,23 +41,23 @@ const MAPPER_TIMEOUT: Duration = Duration::from_secs(10);
 const ERLANG_ARGS: &str = "+sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}";
 
 /// Writes the node's configuration and starts its port mapper.
-pub(super) async fn prepare(site: &Site, programs: &Programs) -> Result<Launch, EngineError> {
-    let dir = site.dir();
+pub(super) async fn prepare(native_engine: &NativeEngine, programs: &Programs) -> Result<Launch, EngineError> {
+    let dir = native_engine.dir();
     for folder in ["data", "log", "conf.d"] {
-        home::create_dir(&dir.join(folder))?;
+        state_dir::create_dir(&dir.join(folder))?;
     }
-    write(&dir.join("rabbitmq.conf"), &configuration(&site.ports))?;
+    write(&dir.join("rabbitmq.conf"), &configuration(&native_engine.ports))?;
     write(&dir.join("enabled_plugins"), "[rabbitmq_management].\n")?;
     // Given explicitly, so that nothing of the system's own node in /etc is read.
     write(&dir.join("advanced.config"), "[].\n")?;
     write(&dir.join("env.conf"), "")?;
     let program = programs.rabbitmq()?;
-    ensure_mapper(site, &program.mapper).await?;
+    ensure_mapper(native_engine, &program.mapper).await?;
     Ok(Launch::new(program.server.clone(), dir.clone())
         .env("HOME", &dir)
-        .env("RABBITMQ_NODENAME", format!("pvt-{}@localhost", site.instance))
-        .env("RABBITMQ_DIST_PORT", site.ports.distribution.to_string())
-        .env("ERL_EPMD_PORT", site.ports.mapper.to_string())
+        .env("RABBITMQ_NODENAME", format!("pvt-{}@localhost", native_engine.instance))
+        .env("RABBITMQ_DIST_PORT", native_engine.ports.distribution.to_string())
+        .env("ERL_EPMD_PORT", native_engine.ports.mapper.to_string())
         .env("ERL_EPMD_ADDRESS", "127.0.0.1")
         .env("ERL_CRASH_DUMP_BYTES", "0")
         .env("RABBITMQ_CONFIG_FILE", dir.join("rabbitmq.conf"))
@@ -105,26 +105,32 @@ fn write(path: &Path, content: &str) -> Result<(), EngineError> {
     fs::write(path, content).map_err(|source| EngineError::file("write", path, source))
 }
 
-fn mapper_record(home: &Path) -> PathBuf {
-    home.join("rabbitmq-mapper.json")
+fn mapper_record(state_dir: &Path) -> PathBuf {
+    state_dir.join("rabbitmq-mapper.json")
 }
 
 /// The instance's own Erlang port mapper, if it runs.
-pub(super) fn mapper(home: &Path) -> Result<Option<ProcessIdentity>, EngineError> {
-    let running: Option<Running> = record::load(&mapper_record(home))?;
+pub(super) fn mapper(state_dir: &Path) -> Result<Option<ProcessIdentity>, EngineError> {
+    let running: Option<Running> = record::load(&mapper_record(state_dir))?;
     Ok(running.map(|running| running.process).filter(|process| process.is_alive()))
 }
 
 /// Started by us rather than by the node, which would leave it behind as a daemon without an owner.
-async fn ensure_mapper(site: &Site, program: &Path) -> Result<(), EngineError> {
-    let port = site.ports.mapper;
-    if mapper(&site.home)?.is_some() {
+async fn ensure_mapper(native_engine: &NativeEngine, program: &Path) -> Result<(), EngineError> {
+    let port = native_engine.ports.mapper;
+    if mapper(&native_engine.state_dir)?.is_some() {
         return Ok(());
     }
-    let launch =
-        Launch::new(program.to_owned(), site.dir()).arg("-port").arg(port.to_string()).arg("-address").arg("127.0.0.1");
-    let process = launch.spawn(&site.log())?;
-    record::save(&mapper_record(&site.home), &Running { process, ports: site.ports, answered: false })?;
+    let launch = Launch::new(program.to_owned(), native_engine.dir())
+        .arg("-port")
+        .arg(port.to_string())
+        .arg("-address")
+        .arg("127.0.0.1");
+    let process = launch.spawn(&native_engine.log())?;
+    record::save(
+        &mapper_record(&native_engine.state_dir),
+        &Running { process, ports: native_engine.ports, answered: false },
+    )?;
     let deadline = Instant::now() + MAPPER_TIMEOUT;
     while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
         if !process.is_alive() || Instant::now() >= deadline {
@@ -136,14 +142,14 @@ async fn ensure_mapper(site: &Site, program: &Path) -> Result<(), EngineError> {
 }
 
 /// Ends the port mapper that belongs to this instance.
-pub(super) async fn stop_mapper(home: &Path) -> Result<(), EngineError> {
-    if let Some(process) = mapper(home)? {
+pub(super) async fn stop_mapper(state_dir: &Path) -> Result<(), EngineError> {
+    if let Some(process) = mapper(state_dir)? {
         process.signal(Signal::KILL);
         if first_alive_after(&[process], KILL_TIMEOUT).await.is_some() {
             return Err(EngineError::Undead { kind: EngineKind::RabbitMq, pid: process.pid });
         }
     }
-    record::remove(&mapper_record(home))
+    record::remove(&mapper_record(state_dir))
 }
 
 /// The AMQP listener speaks AMQP, the management API answers, and no alarm blocks publishers.
@@ -183,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_memory_limit_fits_the_machine() {
+    fn memory_limit_depends_on_machine_memory() {
         assert_eq!(memory_limit_bytes("MemTotal:       24000000 kB\nMemFree: 1 kB"), MEMORY_LIMIT_BYTES);
         assert_eq!(memory_limit_bytes("MemTotal:        2000000 kB"), 1_024_000_000);
         assert_eq!(memory_limit_bytes(""), MEMORY_LIMIT_BYTES);

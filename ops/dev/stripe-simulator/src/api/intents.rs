@@ -7,7 +7,7 @@ use crate::objects::intent::{CaptureMethod, Intent};
 use crate::params::Params;
 use crate::state::effects::BOOKING;
 use crate::state::payments::Attempt;
-use crate::state::refunding::RefundOutcome;
+use crate::state::refunds::RefundOutcome;
 use crate::state::{Cause, State};
 use serde_json::{Value, json};
 

@@ -7,7 +7,7 @@ use crate::objects::balance::BalanceTransaction;
 use crate::objects::dispute::{Dispute, EVIDENCE};
 use crate::objects::refund::Refund;
 use crate::params::{Metadata, Params};
-use crate::state::refunding::RefundOrder;
+use crate::state::refunds::RefundRequest;
 use crate::state::{Cause, State};
 use serde_json::Value;
 
@@ -40,7 +40,7 @@ fn attempts<'a>(state: &'a State, intent: &str) -> &'a [String] {
 
 pub(super) fn refund(state: &mut State, cause: &Cause, params: &Params) -> Result<Value, ApiError> {
     params.only(&["payment_intent", "charge", "amount", "reason", "metadata", "instructions_email", "expand"])?;
-    let order = RefundOrder {
+    let order = RefundRequest {
         amount: params.positive("amount")?,
         reason: params.choice("reason", &["duplicate", "fraudulent", "requested_by_customer"])?,
         metadata: params.metadata()?,
@@ -102,7 +102,7 @@ pub(super) fn answer_dispute(state: &mut State, cause: &Cause, params: &Params, 
     Ok(state.dispute(id)?.json())
 }
 
-pub(super) fn concede(state: &mut State, cause: &Cause, params: &Params, id: &str) -> Result<Value, ApiError> {
+pub(super) fn close_dispute(state: &mut State, cause: &Cause, params: &Params, id: &str) -> Result<Value, ApiError> {
     params.only(&["expand"])?;
     state.close_dispute(cause, id, false)?;
     Ok(state.dispute(id)?.json())

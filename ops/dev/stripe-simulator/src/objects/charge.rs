@@ -2,7 +2,7 @@
 
 use super::Method;
 use crate::params::Metadata;
-use crate::state::refunding::RefundOutcome;
+use crate::state::refunds::RefundOutcome;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 

@@ -2,15 +2,15 @@
 
 use super::{Note, note, page, refused};
 use crate::api::{self, Call};
-use crate::control::{Control, Refused};
+use crate::control::{Control, ControlError};
 use crate::error::ApiError;
 use crate::form;
-use crate::hub::Hub;
 use crate::objects::charge::ChargeStatus;
 use crate::objects::intent::{Intent, IntentStatus};
 use crate::objects::session::{Session, SessionStatus};
 use crate::objects::shown;
 use crate::params::Params;
+use crate::simulation::Simulation;
 use crate::state::checkout::PayOutcome;
 use askama::Template;
 use axum::extract::{Path, Query, State};
@@ -45,8 +45,8 @@ struct PayPage {
 }
 
 /// `GET /pay/{session}`.
-pub(super) async fn show(State(hub): State<Arc<Hub>>, Path(id): Path<String>) -> Response {
-    let state = hub.read();
+pub(super) async fn show(State(simulation): State<Arc<Simulation>>, Path(id): Path<String>) -> Response {
+    let state = simulation.read();
     let session = match state.session(&id) {
         Ok(session) => session,
         Err(error) => return refused(&error.into()),
@@ -119,8 +119,8 @@ fn field(body: &str, name: &str) -> Option<String> {
 }
 
 /// `POST /pay/{session}`: one of the page's buttons.
-pub(super) async fn pay(State(hub): State<Arc<Hub>>, Path(id): Path<String>, body: String) -> Response {
-    let session = match hub.read().session(&id) {
+pub(super) async fn pay(State(simulation): State<Arc<Simulation>>, Path(id): Path<String>, body: String) -> Response {
+    let session = match simulation.read().session(&id) {
         Ok(session) => session.clone(),
         Err(error) => return refused(&error.into()),
     };
@@ -129,9 +129,9 @@ pub(super) async fn pay(State(hub): State<Arc<Hub>>, Path(id): Path<String>, bod
         Some("decline") => PayOutcome::Declined,
         Some("bank") => PayOutcome::AsyncPending,
         Some("cancel") => return Redirect::to(session.cancel_url.as_deref().unwrap_or("/")).into_response(),
-        _ => return refused(&Refused { status: 400, message: "There is no such button.".to_owned() }),
+        _ => return refused(&ControlError { status: 400, message: "There is no such button.".to_owned() }),
     };
-    match Control::new(hub).pay(&id, outcome) {
+    match Control::new(simulation).pay(&id, outcome) {
         // The page says what became of it.
         Err(_) | Ok(()) if outcome == PayOutcome::Declined => Redirect::to(&format!("/pay/{id}")).into_response(),
         Err(error) => refused(&error),
@@ -146,11 +146,11 @@ pub(super) struct Secret {
 
 /// `GET /pay/intent/{intent}?client_secret=…`: for apps that take cards themselves.
 pub(super) async fn show_intent(
-    State(hub): State<Arc<Hub>>,
+    State(simulation): State<Arc<Simulation>>,
     Path(id): Path<String>,
     Query(secret): Query<Secret>,
 ) -> Response {
-    let state = hub.read();
+    let state = simulation.read();
     let intent = match with_secret(&state, &id, secret.client_secret.as_deref()) {
         Ok(intent) => intent,
         Err(error) => return refused(&error.into()),
@@ -181,21 +181,25 @@ fn with_secret<'a>(state: &'a crate::state::State, id: &str, secret: Option<&str
 }
 
 /// `POST /pay/intent/{intent}/confirm`.
-pub(super) async fn pay_intent(State(hub): State<Arc<Hub>>, Path(id): Path<String>, body: String) -> Response {
+pub(super) async fn pay_intent(
+    State(simulation): State<Arc<Simulation>>,
+    Path(id): Path<String>,
+    body: String,
+) -> Response {
     let secret = field(&body, "client_secret");
-    if let Err(error) = with_secret(&hub.read(), &id, secret.as_deref()) {
+    if let Err(error) = with_secret(&simulation.read(), &id, secret.as_deref()) {
         return refused(&error.into());
     }
     let method = match field(&body, "action").as_deref() {
         Some("pay") => "pm_card_visa",
         Some("decline") => "pm_card_chargeDeclined",
         Some("bank") => "pm_bankDebit",
-        _ => return refused(&Refused { status: 400, message: "There is no such button.".to_owned() }),
+        _ => return refused(&ControlError { status: 400, message: "There is no such button.".to_owned() }),
     };
     let params = Params::new(Map::from_iter([("payment_method".to_owned(), json!(method))]));
     let path = format!("/payment_intents/{id}/confirm");
-    let confirmed: Result<Value, ApiError> =
-        hub.act(|state, cause| api::answer(state, cause, &Call { method: "POST", path: &path, params: &params }));
+    let confirmed: Result<Value, ApiError> = simulation
+        .act(|state, cause| api::answer(state, cause, &Call { method: "POST", path: &path, params: &params }));
     match confirmed {
         Err(error) if error.status != 402 => refused(&error.into()),
         // The page says what became of it.
@@ -204,8 +208,8 @@ pub(super) async fn pay_intent(State(hub): State<Arc<Hub>>, Path(id): Path<Strin
 }
 
 /// `GET /receipts/{charge}`, where a charge's `receipt_url` leads.
-pub(super) async fn receipt(State(hub): State<Arc<Hub>>, Path(id): Path<String>) -> Response {
-    let state = hub.read();
+pub(super) async fn receipt(State(simulation): State<Arc<Simulation>>, Path(id): Path<String>) -> Response {
+    let state = simulation.read();
     match state.charge(&id) {
         Ok(charge) if charge.status == ChargeStatus::Succeeded => {
             let back = if charge.amount_refunded > 0 {

@@ -62,7 +62,7 @@ impl State {
                 self.attempt(cause, &intent, Attempt::BankDebit)?;
                 self.complete_session(cause, id);
                 if outcome != PayOutcome::AsyncPending {
-                    self.answer_of_bank(cause, &intent, outcome == PayOutcome::AsyncSuccess)?;
+                    self.settle_bank_debit(cause, &intent, outcome == PayOutcome::AsyncSuccess)?;
                 }
             }
         }

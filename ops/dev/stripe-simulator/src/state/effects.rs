@@ -43,12 +43,12 @@ pub struct EffectsReport {
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Named {
+struct NamedCounts {
     name: String,
     counts: Counts,
 }
 
-impl Row for Named {
+impl Row for NamedCounts {
     fn id(&self) -> &str {
         &self.name
     }
@@ -62,8 +62,8 @@ impl Row for Named {
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Effects {
     total: Counts,
-    by_key: Table<Named>,
-    by_booking: Table<Named>,
+    by_key: Table<NamedCounts>,
+    by_booking: Table<NamedCounts>,
 }
 
 /// Entry of the metadata that names a booking.
@@ -75,7 +75,7 @@ impl Effects {
         for (table, name) in [(&mut self.by_key, key), (&mut self.by_booking, booking)] {
             let Some(name) = name else { continue };
             if table.get(name).is_none() {
-                table.add(Named { name: name.to_owned(), counts: Counts::default() });
+                table.add(NamedCounts { name: name.to_owned(), counts: Counts::default() });
             }
             if let Some(named) = table.get_mut(name) {
                 add(&mut named.counts);
@@ -84,7 +84,7 @@ impl Effects {
     }
 
     pub(crate) fn report(&self) -> EffectsReport {
-        let all = |table: &Table<Named>| {
+        let all = |table: &Table<NamedCounts>| {
             table.newest().take(MAX_ROWS).map(|named| (named.name.clone(), named.counts)).collect()
         };
         EffectsReport { total: self.total, by_key: all(&self.by_key), by_booking: all(&self.by_booking) }

@@ -109,11 +109,11 @@ impl State {
             intent.charges.push(charge_id.clone());
         }
         self.charges.add(charge);
-        self.tell_attempt(cause, id, &charge_id, attempt, captured);
+        self.emit_attempt(cause, id, &charge_id, attempt, captured);
         Ok(charge_id)
     }
 
-    fn tell_attempt(&mut self, cause: &Cause, intent: &str, charge: &str, attempt: Attempt, captured: bool) {
+    fn emit_attempt(&mut self, cause: &Cause, intent: &str, charge: &str, attempt: Attempt, captured: bool) {
         match attempt {
             Attempt::Decline => {
                 self.count_charge(intent, |counts| counts.failed_charges += 1);
@@ -166,7 +166,7 @@ impl State {
     }
 
     /// A bank debit ends.
-    pub(crate) fn answer_of_bank(&mut self, cause: &Cause, id: &str, paid: bool) -> Result<(), ApiError> {
+    pub(crate) fn settle_bank_debit(&mut self, cause: &Cause, id: &str, paid: bool) -> Result<(), ApiError> {
         let intent = self.intent(id)?;
         let charge = intent.charges.last().cloned().filter(|_| intent.status == IntentStatus::Processing);
         let (Some(charge), session, amount) = (charge, intent.session.clone(), intent.amount) else {

@@ -92,7 +92,7 @@ impl Queue {
     }
 
     /// Waits until nothing is to be sent.
-    pub(crate) async fn until_quiet(&self) {
+    pub(crate) async fn until_idle(&self) {
         loop {
             let quiet = self.quiet.notified();
             tokio::pin!(quiet);

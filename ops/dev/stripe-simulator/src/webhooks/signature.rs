@@ -24,7 +24,7 @@ pub(crate) fn header(secrets: &[String], at: i64, body: &str) -> String {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn a_signature_is_as_computed_by_hand() {
+    fn signature_matches_reference_value() {
         // printf '1700000000.{}' | openssl dgst -sha256 -hmac whsec_test
         let expected = "t=1700000000,v1=35495024f4ef3f94e5a93e22221544c4b75e9a42300cd965ab81cb85cd994e91";
         assert_eq!(super::header(&["whsec_test".to_owned()], 1_700_000_000, "{}"), expected);

@@ -1,6 +1,6 @@
 //! Events: their order, what they hold, and how they are listed.
 
-use crate::harness::{Rig, texts};
+use crate::harness::{Harness, texts};
 use pvt_stripe_simulator::PayOutcome;
 use serde_json::Value;
 
@@ -13,19 +13,19 @@ const PAID: [&str; 5] = [
 ];
 
 #[tokio::test]
-async fn a_paid_session_makes_its_events_in_order() {
-    let rig = Rig::start().await;
-    let id = rig.session("b-1").await;
-    rig.control.pay(&id, PayOutcome::Success).unwrap();
-    assert_eq!(rig.event_types().await, PAID);
-    rig.quiet().await;
-    let mut sent = rig.inbox.types();
+async fn paid_session_emits_events_in_order() {
+    let harness = Harness::start().await;
+    let id = harness.session("b-1").await;
+    harness.control.pay(&id, PayOutcome::Success).unwrap();
+    assert_eq!(harness.event_types().await, PAID);
+    harness.idle().await;
+    let mut sent = harness.inbox.types();
     sent.sort();
     let mut expected = PAID.map(str::to_owned);
     expected.sort();
     assert_eq!(sent, expected, "each is sent, once");
 
-    let list = rig.get("/v1/events", &[("types[]", "charge.succeeded"), ("types[]", "charge.updated")]).await.ok();
+    let list = harness.get("/v1/events", &[("types[]", "charge.succeeded"), ("types[]", "charge.updated")]).await.ok();
     let (updated, succeeded) = (&list["data"][0], &list["data"][1]);
     // A snapshot of then, not of now.
     assert_eq!(succeeded["data"]["object"]["balance_transaction"], Value::Null);
@@ -35,33 +35,33 @@ async fn a_paid_session_makes_its_events_in_order() {
         (&updated["object"], &updated["livemode"], &updated["pending_webhooks"]),
         (&"event".into(), &false.into(), &0.into())
     );
-    let one = rig.get(&format!("/v1/events/{}", updated["id"].as_str().unwrap()), &[]).await.ok();
+    let one = harness.get(&format!("/v1/events/{}", updated["id"].as_str().unwrap()), &[]).await.ok();
     assert_eq!(&one, updated);
 }
 
 #[tokio::test]
-async fn an_event_names_the_request_that_caused_it() {
-    let rig = Rig::start().await;
-    let id = rig.session("b-1").await;
+async fn event_names_its_causing_request() {
+    let harness = Harness::start().await;
+    let id = harness.session("b-1").await;
     let path = format!("/v1/checkout/sessions/{id}/expire");
-    let answer = rig.send("POST", &path, &[], Some("expire:b-1")).await.unwrap();
-    let event = rig.get("/v1/events", &[]).await.ok()["data"][0].clone();
+    let answer = harness.send("POST", &path, &[], Some("expire:b-1")).await.unwrap();
+    let event = harness.get("/v1/events", &[]).await.ok()["data"][0].clone();
     assert_eq!(event["request"]["id"].as_str(), answer.header("request-id"));
     assert_eq!(event["request"]["idempotency_key"], "expire:b-1");
 }
 
 #[tokio::test]
-async fn lists_are_paged_without_gap_or_repetition() {
-    let rig = Rig::start().await;
+async fn pagination_has_no_gap_and_no_duplicate() {
+    let harness = Harness::start().await;
     for number in 0..25 {
-        let id = rig.session(&format!("b-{number}")).await;
-        rig.control.pay(&id, PayOutcome::Success).unwrap();
+        let id = harness.session(&format!("b-{number}")).await;
+        harness.control.pay(&id, PayOutcome::Success).unwrap();
     }
     let (mut ids, mut after): (Vec<String>, Option<String>) = (Vec::new(), None);
     loop {
         let mut query = vec![("limit", "7"), ("type", "payment_intent.succeeded")];
         query.extend(after.as_deref().map(|id| ("starting_after", id)));
-        let page = rig.get("/v1/events", &query).await.ok();
+        let page = harness.get("/v1/events", &query).await.ok();
         assert_eq!((&page["object"], &page["url"]), (&"list".into(), &"/v1/events".into()));
         let found = texts(&page, "id");
         after = found.last().cloned();
@@ -72,10 +72,11 @@ async fn lists_are_paged_without_gap_or_repetition() {
     }
     assert_eq!(ids.len(), 25);
     let whole =
-        texts(&rig.get("/v1/events", &[("limit", "100"), ("type", "payment_intent.succeeded")]).await.ok(), "id");
+        texts(&harness.get("/v1/events", &[("limit", "100"), ("type", "payment_intent.succeeded")]).await.ok(), "id");
     assert_eq!(ids, whole);
     let back = texts(
-        &rig.get("/v1/events", &[("limit", "7"), ("type", "payment_intent.succeeded"), ("ending_before", &ids[7])])
+        &harness
+            .get("/v1/events", &[("limit", "7"), ("type", "payment_intent.succeeded"), ("ending_before", &ids[7])])
             .await
             .ok(),
         "id",
@@ -84,7 +85,10 @@ async fn lists_are_paged_without_gap_or_repetition() {
 
     let now = chrono::Utc::now().timestamp();
     let count = async |name: &str, at: i64| {
-        rig.get("/v1/events", &[("limit", "100"), (name, &at.to_string())]).await.ok()["data"].as_array().unwrap().len()
+        harness.get("/v1/events", &[("limit", "100"), (name, &at.to_string())]).await.ok()["data"]
+            .as_array()
+            .unwrap()
+            .len()
     };
     assert_eq!(
         [
@@ -94,6 +98,6 @@ async fn lists_are_paged_without_gap_or_repetition() {
         ],
         [0, 0, 100]
     );
-    assert_eq!(rig.get("/v1/events", &[("limit", "101")]).await.status, 400);
-    assert_eq!(rig.get("/v1/events", &[("starting_after", "evt_none")]).await.status, 404);
+    assert_eq!(harness.get("/v1/events", &[("limit", "101")]).await.status, 400);
+    assert_eq!(harness.get("/v1/events", &[("starting_after", "evt_none")]).await.status, 404);
 }

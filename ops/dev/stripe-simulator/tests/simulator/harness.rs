@@ -34,7 +34,7 @@ impl Received {
 /// An endpoint for webhooks.
 #[derive(Debug, Default)]
 pub(crate) struct Inbox {
-    got: Mutex<Vec<Received>>,
+    received: Mutex<Vec<Received>>,
     /// What it answers; 0 is 200.
     pub(crate) status: AtomicU16,
 }
@@ -49,19 +49,19 @@ impl Inbox {
         (inbox, url)
     }
 
-    pub(crate) fn got(&self) -> Vec<Received> {
-        self.got.lock().unwrap().clone()
+    pub(crate) fn received(&self) -> Vec<Received> {
+        self.received.lock().unwrap().clone()
     }
 
     /// The types of what came, in the order in which it came.
     pub(crate) fn types(&self) -> Vec<String> {
-        self.got().iter().map(|one| one.event()["type"].as_str().unwrap().to_owned()).collect()
+        self.received().iter().map(|one| one.event()["type"].as_str().unwrap().to_owned()).collect()
     }
 }
 
 async fn take(State(inbox): State<Arc<Inbox>>, headers: HeaderMap, body: Bytes) -> StatusCode {
     let signature = headers["stripe-signature"].to_str().unwrap().to_owned();
-    inbox.got.lock().unwrap().push(Received { signature, body: String::from_utf8(body.into()).unwrap() });
+    inbox.received.lock().unwrap().push(Received { signature, body: String::from_utf8(body.into()).unwrap() });
     StatusCode::from_u16(inbox.status.load(Ordering::SeqCst)).unwrap_or(StatusCode::OK)
 }
 
@@ -96,7 +96,7 @@ impl Answer {
 }
 
 /// A simulator that runs.
-pub(crate) struct Rig {
+pub(crate) struct Harness {
     pub(crate) base: String,
     pub(crate) control: Control,
     pub(crate) inbox: Arc<Inbox>,
@@ -105,7 +105,7 @@ pub(crate) struct Rig {
     running: JoinHandle<anyhow::Result<()>>,
 }
 
-impl Rig {
+impl Harness {
     pub(crate) async fn start() -> Self {
         Self::start_with(SimulatorOptions::default()).await
     }
@@ -175,8 +175,8 @@ impl Rig {
     }
 
     /// Every delivery has had its end.
-    pub(crate) async fn quiet(&self) {
-        within(self.control.until_quiet()).await;
+    pub(crate) async fn idle(&self) {
+        within(self.control.until_idle()).await;
     }
 
     /// Types of all events, oldest first.

@@ -1,7 +1,7 @@
 //! Webhooks: signed, repeated until they are taken, and disordered on request.
 
-use crate::harness::{Rig, SECRET, within};
-use pvt_stripe_simulator::{Faults, PayOutcome, WebhookFaults};
+use crate::harness::{Harness, SECRET, within};
+use pvt_stripe_simulator::{FaultInjection, PayOutcome, WebhookFaults};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -16,17 +16,17 @@ fn hmac_hex(key: &str, message: &str) -> String {
 }
 
 #[tokio::test]
-async fn each_delivery_is_signed_with_every_secret_in_force() {
-    let rig = Rig::start().await;
-    let id = rig.session("b-1").await;
-    rig.control.pay(&id, PayOutcome::Declined).unwrap();
-    rig.quiet().await;
-    rig.control.rotate_secrets(&["whsec_second".to_owned(), SECRET.to_owned()]);
-    rig.control.pay(&id, PayOutcome::Success).unwrap();
-    rig.quiet().await;
-    let got = rig.inbox.got();
+async fn deliveries_are_signed_with_every_active_secret() {
+    let harness = Harness::start().await;
+    let id = harness.session("b-1").await;
+    harness.control.pay(&id, PayOutcome::Declined).unwrap();
+    harness.idle().await;
+    harness.control.rotate_secrets(&["whsec_second".to_owned(), SECRET.to_owned()]);
+    harness.control.pay(&id, PayOutcome::Success).unwrap();
+    harness.idle().await;
+    let received = harness.inbox.received();
     for (one, secrets) in
-        got.iter().zip(vec![vec![SECRET]; 3].into_iter().chain(std::iter::repeat(vec!["whsec_second", SECRET])))
+        received.iter().zip(vec![vec![SECRET]; 3].into_iter().chain(std::iter::repeat(vec!["whsec_second", SECRET])))
     {
         let at = one.signature.strip_prefix("t=").unwrap().split(',').next().unwrap();
         assert!((chrono::Utc::now().timestamp() - at.parse::<i64>().unwrap()).abs() < 60);
@@ -36,53 +36,54 @@ async fn each_delivery_is_signed_with_every_secret_in_force() {
             .collect::<String>();
         assert_eq!(one.signature, format!("t={at}{signed}"));
     }
-    assert_eq!(got.len(), 7);
+    assert_eq!(received.len(), 7);
 }
 
 #[tokio::test]
-async fn what_is_not_taken_is_sent_again() {
-    let rig = Rig::start().await;
-    rig.inbox.status.store(503, Ordering::SeqCst);
-    let id = rig.session("b-1").await;
-    rig.post(&format!("/v1/checkout/sessions/{id}/expire"), &[]).await.ok();
+async fn failed_deliveries_are_retried() {
+    let harness = Harness::start().await;
+    harness.inbox.status.store(503, Ordering::SeqCst);
+    let id = harness.session("b-1").await;
+    harness.post(&format!("/v1/checkout/sessions/{id}/expire"), &[]).await.ok();
     within(async {
-        while rig.inbox.got().len() < 2 {
+        while harness.inbox.received().len() < 2 {
             tokio::task::yield_now().await;
         }
     })
     .await;
-    let event = rig.get("/v1/events", &[("delivery_success", "false")]).await.ok()["data"][0].clone();
+    let event = harness.get("/v1/events", &[("delivery_success", "false")]).await.ok()["data"][0].clone();
     assert_eq!(event["pending_webhooks"], 1);
-    rig.inbox.status.store(200, Ordering::SeqCst);
-    rig.quiet().await;
-    let attempts = rig.control.deliveries(event["id"].as_str(), 10);
+    harness.inbox.status.store(200, Ordering::SeqCst);
+    harness.idle().await;
+    let attempts = harness.control.deliveries(event["id"].as_str(), 10);
     assert_eq!((attempts[0].status, attempts[0].again), (Some(200), false));
     assert_eq!((attempts.last().unwrap().status, attempts.last().unwrap().again), (Some(503), true));
     assert!(attempts.iter().rev().zip(1..).all(|(attempt, number)| attempt.attempt == number));
     assert_eq!(
-        rig.get(&format!("/v1/events/{}", event["id"].as_str().unwrap()), &[]).await.ok()["pending_webhooks"],
+        harness.get(&format!("/v1/events/{}", event["id"].as_str().unwrap()), &[]).await.ok()["pending_webhooks"],
         0
     );
-    let bodies: Vec<String> = rig.inbox.got().into_iter().map(|one| one.body).collect();
+    let bodies: Vec<String> = harness.inbox.received().into_iter().map(|one| one.body).collect();
     assert!(bodies.windows(2).all(|pair| pair[0] == pair[1]), "the same event under the same id");
 }
 
 #[tokio::test]
-async fn duplicates_and_disorder_come_on_request() {
-    let rig = Rig::start().await;
-    rig.control.set_faults(Faults::of_webhooks(WebhookFaults {
+async fn duplicates_and_reordering_are_injected_on_request() {
+    let harness = Harness::start().await;
+    harness.control.set_faults(FaultInjection::of_webhooks(WebhookFaults {
         duplicates: 2,
         shuffle_window_ms: 300,
         delay_max_ms: 20,
         ..WebhookFaults::default()
     }));
     for number in 0..20 {
-        let id = rig.session(&format!("b-{number}")).await;
-        rig.control.pay(&id, PayOutcome::Success).unwrap();
+        let id = harness.session(&format!("b-{number}")).await;
+        harness.control.pay(&id, PayOutcome::Success).unwrap();
     }
-    rig.quiet().await;
+    harness.idle().await;
     let mut times: BTreeMap<String, usize> = BTreeMap::new();
-    let order: Vec<String> = rig.inbox.got().iter().map(|one| one.event()["id"].as_str().unwrap().to_owned()).collect();
+    let order: Vec<String> =
+        harness.inbox.received().iter().map(|one| one.event()["id"].as_str().unwrap().to_owned()).collect();
     order.iter().for_each(|id| *times.entry(id.clone()).or_default() += 1);
     assert_eq!((times.len(), times.values().all(|times| *times == 3)), (100, true));
     let mut made: Vec<String> = Vec::new();
@@ -91,43 +92,44 @@ async fn duplicates_and_disorder_come_on_request() {
             made.push(id);
         }
     }
-    let mut listed: Vec<String> = crate::harness::texts(&rig.get("/v1/events", &[("limit", "100")]).await.ok(), "id");
+    let mut listed: Vec<String> =
+        crate::harness::texts(&harness.get("/v1/events", &[("limit", "100")]).await.ok(), "id");
     listed.reverse();
     assert_ne!(made, listed, "a hundred events in their own order by chance: once in 10^157");
 }
 
 #[tokio::test]
-async fn what_is_dropped_is_only_in_the_list() {
-    let rig = Rig::start().await;
-    rig.control.set_faults(Faults::of_webhooks(WebhookFaults {
+async fn dropped_events_are_only_in_the_event_list() {
+    let harness = Harness::start().await;
+    harness.control.set_faults(FaultInjection::of_webhooks(WebhookFaults {
         drop_next: 1,
         drop_types: vec!["checkout.session.completed".to_owned()],
         ..WebhookFaults::default()
     }));
-    let id = rig.session("b-1").await;
-    rig.control.pay(&id, PayOutcome::Success).unwrap();
-    rig.quiet().await;
-    let mut sent = rig.inbox.types();
+    let id = harness.session("b-1").await;
+    harness.control.pay(&id, PayOutcome::Success).unwrap();
+    harness.idle().await;
+    let mut sent = harness.inbox.types();
     sent.sort();
     assert_eq!(sent, ["charge.succeeded", "charge.updated", "payment_intent.succeeded"]);
-    assert_eq!(rig.event_types().await.len(), 5);
-    let lost = rig.get("/v1/events", &[("type", "checkout.session.completed")]).await.ok()["data"][0]["id"]
+    assert_eq!(harness.event_types().await.len(), 5);
+    let lost = harness.get("/v1/events", &[("type", "checkout.session.completed")]).await.ok()["data"][0]["id"]
         .as_str()
         .unwrap()
         .to_owned();
-    rig.control.resend(&lost).unwrap();
-    rig.quiet().await;
-    assert_eq!(rig.inbox.types().last().unwrap(), "checkout.session.completed");
+    harness.control.resend(&lost).unwrap();
+    harness.idle().await;
+    assert_eq!(harness.inbox.types().last().unwrap(), "checkout.session.completed");
 }
 
 #[tokio::test]
-async fn an_outage_delays_everything_and_loses_nothing() {
-    let rig = Rig::start().await;
-    rig.control.set_faults(Faults::of_webhooks(WebhookFaults { outage: true, ..WebhookFaults::default() }));
-    let id = rig.session("b-1").await;
-    rig.control.pay(&id, PayOutcome::Success).unwrap();
-    assert_eq!((rig.control.outstanding(), rig.inbox.got().len()), (5, 0));
-    rig.control.set_faults(Faults::default());
-    rig.quiet().await;
-    assert_eq!(rig.inbox.got().len(), 5);
+async fn webhook_outage_delays_deliveries_and_loses_none() {
+    let harness = Harness::start().await;
+    harness.control.set_faults(FaultInjection::of_webhooks(WebhookFaults { outage: true, ..WebhookFaults::default() }));
+    let id = harness.session("b-1").await;
+    harness.control.pay(&id, PayOutcome::Success).unwrap();
+    assert_eq!((harness.control.outstanding(), harness.inbox.received().len()), (5, 0));
+    harness.control.set_faults(FaultInjection::default());
+    harness.idle().await;
+    assert_eq!(harness.inbox.received().len(), 5);
 }

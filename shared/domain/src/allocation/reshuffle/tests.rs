@@ -1,34 +1,34 @@
 //! Puzzles by value.
 
-use super::{Item, Puzzle};
+use super::{Item, ReshuffleProblem};
 use crate::allocation::sweep::seat;
 use crate::fixtures::{date, hostel};
+use crate::grid::{OccupancyGrid, Row, Span};
 use crate::nights::Nights;
-use crate::view::{PropertyView, Row, Span};
 use chrono::Days;
 use proptest::prelude::*;
 use std::sync::Arc;
 
 fn span(first: u64, nights: u64) -> Span {
     let origin = date("2027-01-01");
-    let view = PropertyView::new(Arc::new(hostel()), origin);
-    view.span(Nights::new(origin + Days::new(first), origin + Days::new(first + nights))).unwrap()
+    let grid = OccupancyGrid::new(Arc::new(hostel()), origin);
+    grid.span(Nights::new(origin + Days::new(first), origin + Days::new(first + nights))).unwrap()
 }
 
-fn puzzle(units: usize, items: &[(u64, u64, Option<usize>)]) -> Puzzle {
+fn problem(units: usize, items: &[(u64, u64, Option<usize>)]) -> ReshuffleProblem {
     let items =
         items.iter().map(|(first, nights, home)| Item { span: span(*first, *nights), beds: 1, home: *home }).collect();
-    Puzzle { units: vec![1; units], fixed: vec![Row::EMPTY; units], items }
+    ReshuffleProblem { units: vec![1; units], fixed: vec![Row::EMPTY; units], items }
 }
 
-fn is_sound(puzzle: &Puzzle, seats: &[usize]) -> bool {
-    let apart = |a: usize, b: usize| seats[a] != seats[b] || !puzzle.items[a].span.meets(&puzzle.items[b].span);
-    (0..seats.len()).all(|a| puzzle.can_hold(seats[a], &puzzle.items[a]) && (0..a).all(|b| apart(a, b)))
+fn is_sound(problem: &ReshuffleProblem, seats: &[usize]) -> bool {
+    let apart = |a: usize, b: usize| seats[a] != seats[b] || !problem.items[a].span.meets(&problem.items[b].span);
+    (0..seats.len()).all(|a| problem.can_hold(seats[a], &problem.items[a]) && (0..a).all(|b| apart(a, b)))
 }
 
 #[test]
-fn the_fewest_are_moved() {
-    let fragmented = puzzle(2, &[(0, 2, Some(0)), (2, 2, Some(1)), (4, 2, Some(0)), (0, 4, None)]);
+fn fewest_stays_are_moved() {
+    let fragmented = problem(2, &[(0, 2, Some(0)), (2, 2, Some(1)), (4, 2, Some(0)), (0, 4, None)]);
     let seats = fragmented.solve().unwrap();
     assert!(is_sound(&fragmented, &seats));
     let moved =
@@ -37,8 +37,8 @@ fn the_fewest_are_moved() {
 }
 
 #[test]
-fn a_large_party_needs_a_large_room() {
-    let mut rooms = puzzle(2, &[(0, 2, Some(1)), (0, 2, None)]);
+fn large_party_needs_a_large_room() {
+    let mut rooms = problem(2, &[(0, 2, Some(1)), (0, 2, None)]);
     (rooms.units, rooms.items[1].beds) = (vec![1, 2], 2);
     assert_eq!(rooms.solve(), Some(vec![0, 1]));
     rooms.items[0].beds = 2;
@@ -46,16 +46,16 @@ fn a_large_party_needs_a_large_room() {
 }
 
 #[test]
-fn a_full_night_cannot_be_made_room_in() {
-    let full = puzzle(2, &[(0, 2, Some(0)), (1, 2, Some(1)), (0, 4, None)]);
+fn full_night_has_no_solution() {
+    let full = problem(2, &[(0, 2, Some(0)), (1, 2, Some(1)), (0, 4, None)]);
     assert!(!full.has_room());
     assert_eq!(full.solve(), None);
 }
 
 #[test]
-fn a_choice_that_leads_nowhere_is_taken_back() {
+fn dead_ends_are_backtracked_within_the_bound() {
     // The first stay must not go where it fits best: the second one fits nowhere else.
-    let mut pinned = puzzle(2, &[(0, 2, None), (1, 4, None), (2, 6, None)]);
+    let mut pinned = problem(2, &[(0, 2, None), (1, 4, None), (2, 6, None)]);
     pinned.fixed[0].take(&span(5, 1));
     assert_eq!(seat(&pinned, 100), Some(vec![1, 0, 1]));
     assert_eq!(seat(&pinned, 3), None, "a bound is a bound");
@@ -64,7 +64,7 @@ fn a_choice_that_leads_nowhere_is_taken_back() {
 proptest! {
     /// Where no night is over capacity and nothing is fixed, the sweep never has to go back.
     #[test]
-    fn an_interval_graph_is_always_seated(units in 1_usize..6,
+    fn interval_graph_is_always_solved(units in 1_usize..6,
         wished in prop::collection::vec((0_u64..20, 1_u64..8), 1..60)) {
         let mut load = [0_usize; 40];
         let mut items = Vec::new();
@@ -75,26 +75,26 @@ proptest! {
                 items.push((first, nights, None));
             }
         }
-        let puzzle = puzzle(units, &items);
-        let seats = seat(&puzzle, items.len()).unwrap();
-        prop_assert!(is_sound(&puzzle, &seats));
+        let problem = problem(units, &items);
+        let seats = seat(&problem, items.len()).unwrap();
+        prop_assert!(is_sound(&problem, &seats));
     }
 
     /// The sweep finds a way around what is fixed whenever there is one.
     #[test]
-    fn what_is_fixed_is_worked_around(
+    fn fixed_stays_are_worked_around(
         fixed in prop::collection::vec((0_usize..3, 0_u64..10, 1_u64..3), 0..6),
         wished in prop::collection::vec((0_u64..10, 1_u64..5), 1..9),
     ) {
         let items: Vec<(u64, u64, Option<usize>)> = wished.into_iter().map(|(first, nights)| (first, nights,
             None)).collect();
-        let mut puzzle = puzzle(3, &items);
-        fixed.into_iter().for_each(|(unit, first, nights)| puzzle.fixed[unit].take(&span(first, nights)));
+        let mut problem = problem(3, &items);
+        fixed.into_iter().for_each(|(unit, first, nights)| problem.fixed[unit].take(&span(first, nights)));
         let every_way = (0..3_usize.pow(u32::try_from(items.len()).unwrap()))
-            .any(|code| is_sound(&puzzle, &(0..items.len()).map(|place| code / 3_usize.pow(u32::try_from(place).unwrap()) % 3).collect::<Vec<_>>()));
-        for found in [puzzle.solve(), seat(&puzzle, 10_000)] {
+            .any(|code| is_sound(&problem, &(0..items.len()).map(|place| code / 3_usize.pow(u32::try_from(place).unwrap()) % 3).collect::<Vec<_>>()));
+        for found in [problem.solve(), seat(&problem, 10_000)] {
             prop_assert_eq!(found.is_some(), every_way);
-            prop_assert!(found.is_none_or(|seats| is_sound(&puzzle, &seats)));
+            prop_assert!(found.is_none_or(|seats| is_sound(&problem, &seats)));
         }
     }
 }

@@ -1,18 +1,18 @@
 //! What a search calls bookable is exactly what is confirmed when it is asked for.
 
-use super::house::{House, asks, status};
-use super::random::{inventory, steps, take, wish};
+use super::property::{TestProperty, booking_request, status};
+use super::random::{inventory, stay_request, steps, take};
 use crate::availability::{Holding, Occupancy};
 use crate::block::BlockStatus;
 use crate::booking::Status;
-use crate::view::PropertyView;
+use crate::grid::OccupancyGrid;
 use proptest::prelude::*;
 use std::sync::Arc;
 
 /// What a search knows of the house: its bookings and blocks, heard in any order.
-fn occupancy(house: &House) -> Occupancy {
-    let mut occupancy = Occupancy::new(PropertyView::new(Arc::clone(&house.inventory()), house.view().origin()));
-    for booking in house.bookings.values() {
+fn occupancy(property: &TestProperty) -> Occupancy {
+    let mut occupancy = Occupancy::new(OccupancyGrid::new(Arc::clone(&property.inventory()), property.grid().origin()));
+    for booking in property.bookings.values() {
         occupancy.hold(Holding {
             booking_id: booking.id,
             rev: booking.rev,
@@ -20,7 +20,7 @@ fn occupancy(house: &House) -> Occupancy {
             stays: &booking.stays,
         });
     }
-    for block in house.blocks.values().filter(|block| block.status == BlockStatus::Active) {
+    for block in property.blocks.values().filter(|block| block.status == BlockStatus::Active) {
         occupancy.block(&block.bed_ids, block.nights());
     }
     occupancy
@@ -30,27 +30,27 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 600, ..ProptestConfig::default() })]
 
     #[test]
-    fn bookable_is_what_is_confirmed(
+    fn bookable_stays_are_confirmed(
         dorms in (1_usize..4, 0_usize..3),
         rooms in prop::collection::vec(1_usize..4, 1..4),
         broken in any::<bool>(),
         steps in steps(),
-        wishes in prop::collection::vec((any::<bool>(), 0_u64..8, 1_u64..5, 1_u32..4), 1..6),
+        stay_requests in prop::collection::vec((any::<bool>(), 0_u64..8, 1_u64..5, 1_u32..4), 1..6),
     ) {
-        let mut house = House::of(inventory(dorms, &rooms, broken));
-        let mut asked = 0;
+        let mut property = TestProperty::of(inventory(dorms, &rooms, broken));
+        let mut requested = 0;
         for (number, step) in steps.into_iter().enumerate() {
-            take(&mut house, step, number, &mut asked)?;
+            take(&mut property, step, number, &mut requested)?;
         }
-        let occupancy = occupancy(&house);
-        let beds = house.inventory().rooms.iter().map(|room| room.beds.len()).sum::<usize>();
-        prop_assert!((0..beds).all(|bed| occupancy.view().row(bed) == house.view().row(bed)),
+        let occupancy = occupancy(&property);
+        let beds = property.inventory().rooms.iter().map(|room| room.beds.len()).sum::<usize>();
+        prop_assert!((0..beds).all(|bed| occupancy.grid().row(bed) == property.grid().row(bed)),
             "the same nights are taken");
-        for (number, (private, offset, nights, guests)) in wishes.into_iter().enumerate() {
-            let wish = wish(private, offset, nights, guests);
-            let found = occupancy.find(&wish, wish.arrival);
-            let verdict = house.settle(&[asks(&format!("wish-{number}"), vec![wish])]).verdicts.remove(0);
-            prop_assert_eq!(status(&verdict) == Some(Status::Confirmed), found.is_bookable(), "{:?}", found.vacancy);
+        for (number, (private, offset, nights, guests)) in stay_requests.into_iter().enumerate() {
+            let stay_request = stay_request(private, offset, nights, guests);
+            let found = occupancy.search(&stay_request, stay_request.arrival);
+            let decision = property.decide_until_known(&[booking_request(&format!("wish-{number}"), vec![stay_request])]).decisions.remove(0);
+            prop_assert_eq!(status(&decision) == Some(Status::Confirmed), found.is_bookable(), "{:?}", found.vacancy);
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Modifications and assignments: one decision each, all of it or nothing.
 
-use super::house::{House, asks, code, id, status};
+use super::property::{TestProperty, booking_request, code, id, status};
 use crate::booking::{Action, Status};
-use crate::decide::{MAX_REVISIONS, Verdict};
+use crate::decide::{Decision, MAX_REVISIONS};
 use crate::events::BookingEvent;
 use crate::fixtures::{date, hostel, stay};
 use crate::messages::*;
@@ -11,40 +11,40 @@ use crate::rates::restrictions::Restriction;
 use crate::rates::{DateSet, RateCalendar, Rates};
 use uuid::Uuid;
 
-fn booked() -> House {
-    let mut house = House::new();
-    house.book("1", vec![stay("dorm-6-mixed", "2027-01-10", "2027-01-13", 2)]);
-    house
+fn booked() -> TestProperty {
+    let mut property = TestProperty::new();
+    property.book("1", vec![stay("dorm-6-mixed", "2027-01-10", "2027-01-13", 2)]);
+    property
 }
 
 #[test]
-fn an_extension_keeps_the_beds_and_costs_its_nights() {
-    let mut house = booked();
-    let beds: Vec<String> = house.beds("1").into_iter().map(str::to_owned).collect();
-    let verdict = house.modify("1", vec![stay("dorm-6-mixed", "2027-01-10", "2027-01-15", 2)]);
-    let Verdict::Decided(event) = verdict else { panic!("{verdict:?}") };
+fn extension_keeps_the_beds_and_charges_the_new_nights() {
+    let mut property = booked();
+    let beds: Vec<String> = property.beds("1").into_iter().map(str::to_owned).collect();
+    let decision = property.modify("1", vec![stay("dorm-6-mixed", "2027-01-10", "2027-01-15", 2)]);
+    let Decision::Decided(event) = decision else { panic!("{decision:?}") };
     assert_eq!((event.rev, event.status, event.action), (2, Status::Confirmed, Some(Action::Modify)));
-    assert_eq!(house.beds("1"), beds);
-    assert_eq!(house.booking("1").price.as_ref().unwrap().nights, [vec![8_000; 5]]);
+    assert_eq!(property.beds("1"), beds);
+    assert_eq!(property.booking("1").price.as_ref().unwrap().nights, [vec![8_000; 5]]);
 }
 
 #[test]
-fn history_tells_what_was_booked_before_and_after() {
-    let mut house = booked();
-    let first = house.booking("1").clone();
-    house.modify(
+fn history_records_stays_before_and_after() {
+    let mut property = booked();
+    let first = property.booking("1").clone();
+    property.modify(
         "1",
         vec![
             stay("private-double", "2027-01-11", "2027-01-12", 2),
             stay("dorm-6-mixed", "2027-01-11", "2027-01-13", 1),
         ],
     );
-    let second = house.booking("1").clone();
-    house.modify("1", vec![stay("dorm-6-mixed", "2027-02-10", "2027-02-13", 1)]);
-    let third = house.booking("1");
-    assert_eq!((third.terms_at(1).stays, third.terms_at(1).price), (first.stays.clone(), first.price.clone()));
-    assert_eq!((third.terms_at(2).stays, third.terms_at(2).price), (second.stays.clone(), second.price));
-    assert_eq!(third.terms_at(3).stays, third.stays);
+    let second = property.booking("1").clone();
+    property.modify("1", vec![stay("dorm-6-mixed", "2027-02-10", "2027-02-13", 1)]);
+    let third = property.booking("1");
+    assert_eq!((third.state_at(1).stays, third.state_at(1).price), (first.stays.clone(), first.price.clone()));
+    assert_eq!((third.state_at(2).stays, third.state_at(2).price), (second.stays.clone(), second.price));
+    assert_eq!(third.state_at(3).stays, third.stays);
     assert_eq!(
         BookingEvent::of(third, &third.history[0]).stays,
         first.stays,
@@ -55,122 +55,125 @@ fn history_tells_what_was_booked_before_and_after() {
 }
 
 #[test]
-fn a_change_without_a_new_price_keeps_the_total() {
-    let mut house = booked();
-    let agreed = house.booking("1").price.clone().unwrap();
+fn modification_without_repricing_keeps_the_total() {
+    let mut property = booked();
+    let agreed = property.booking("1").price.clone().unwrap();
     let modify = ModifyBooking {
         reprice: false,
-        ..house.modification("1", vec![stay("dorm-6-mixed", "2027-01-10", "2027-01-14", 2)])
+        ..property.modification("1", vec![stay("dorm-6-mixed", "2027-01-10", "2027-01-14", 2)])
     };
-    house.one(BookingCommand::Modify(Box::new(modify)));
-    let price = house.booking("1").price.clone().unwrap();
+    property.one(BookingCommand::Modify(Box::new(modify)));
+    let price = property.booking("1").price.clone().unwrap();
     assert_eq!((price.total, price.nights), (agreed.total, vec![vec![6_000; 4]]));
 }
 
 #[test]
-fn a_change_that_does_not_fit_changes_nothing() {
-    let mut house = booked();
-    house.book("others", vec![stay("dorm-6-mixed", "2027-01-13", "2027-01-15", 11)]);
-    let before = house.booking("1").clone();
-    let refused = house.modify("1", vec![stay("dorm-6-mixed", "2027-01-10", "2027-01-14", 2)]);
+fn refused_modification_changes_nothing() {
+    let mut property = booked();
+    property.book("others", vec![stay("dorm-6-mixed", "2027-01-13", "2027-01-15", 11)]);
+    let before = property.booking("1").clone();
+    let refused = property.modify("1", vec![stay("dorm-6-mixed", "2027-01-10", "2027-01-14", 2)]);
     assert_eq!(code(&refused), Some(RefusalCode::NoAvailability));
-    assert_eq!(house.booking("1"), &before);
+    assert_eq!(property.booking("1"), &before);
     assert_eq!(
-        code(&house.modify("1", vec![stay("castle", "2027-01-10", "2027-01-14", 2)])),
+        code(&property.modify("1", vec![stay("castle", "2027-01-10", "2027-01-14", 2)])),
         Some(RefusalCode::Closed)
     );
     assert_eq!(
-        code(&house.modify("1", vec![stay("dorm-6-mixed", "2027-01-14", "2027-01-14", 2)])),
+        code(&property.modify("1", vec![stay("dorm-6-mixed", "2027-01-14", "2027-01-14", 2)])),
         Some(RefusalCode::InvalidDates)
     );
     assert_eq!(
-        code(&house.modify("1", vec![stay("dorm-6-mixed", "2026-11-14", "2026-11-15", 2)])),
+        code(&property.modify("1", vec![stay("dorm-6-mixed", "2026-11-14", "2026-11-15", 2)])),
         Some(RefusalCode::InvalidDates)
     );
-    assert_eq!(code(&house.modify("1", vec![])), Some(RefusalCode::UnknownStay));
-    house.check();
+    assert_eq!(code(&property.modify("1", vec![])), Some(RefusalCode::UnknownStay));
+    property.check();
 }
 
 #[test]
-fn a_repeated_change_is_applied_once() {
-    let mut house = booked();
-    let modify = house.modification("1", vec![stay("dorm-6-mixed", "2027-01-10", "2027-01-14", 2)]);
+fn redelivered_modification_is_applied_once() {
+    let mut property = booked();
+    let modify = property.modification("1", vec![stay("dorm-6-mixed", "2027-01-10", "2027-01-14", 2)]);
     let command = (Uuid::from_u128(7), BookingCommand::Modify(Box::new(modify)));
-    let first = house.run(std::slice::from_ref(&command));
-    let again = house.settle(&[command]);
-    assert_eq!((&again.verdicts, again.changes.len()), (&first, 0));
+    let first = property.run(std::slice::from_ref(&command));
+    let again = property.decide_until_known(&[command]);
+    assert_eq!((&again.decisions, again.changes.len()), (&first, 0));
 }
 
 #[test]
-fn a_hundred_changes_at_once_apply_one_after_another_or_see_that_they_are_late() {
-    let mut house = booked();
-    let modification = |house: &House, nights: u64, expected_rev| {
-        let mut asked = stay("dorm-6-mixed", "2027-01-10", "2027-01-11", 2);
-        asked.departure = asked.arrival + chrono::Days::new(nights);
-        let mut modify = house.modification("1", vec![asked]);
-        modify.order.expected_rev = expected_rev;
+fn concurrent_modifications_apply_in_order_or_are_stale() {
+    let mut property = booked();
+    let modification = |property: &TestProperty, nights: u64, expected_rev| {
+        let mut requested = stay("dorm-6-mixed", "2027-01-10", "2027-01-11", 2);
+        requested.departure = requested.arrival + chrono::Days::new(nights);
+        let mut modify = property.modification("1", vec![requested]);
+        modify.header.expected_rev = expected_rev;
         BookingCommand::Modify(Box::new(modify))
     };
     let open: Vec<_> =
-        (0..100_u64).map(|n| (Uuid::from_u128(n.into()), modification(&house, 1 + n % 5, None))).collect();
-    assert!(house.run(&open).iter().all(|verdict| status(verdict) == Some(Status::Confirmed)));
-    assert_eq!(house.booking("1").rev, 101);
+        (0..100_u64).map(|n| (Uuid::from_u128(n.into()), modification(&property, 1 + n % 5, None))).collect();
+    assert!(property.run(&open).iter().all(|decision| status(decision) == Some(Status::Confirmed)));
+    assert_eq!(property.booking("1").rev, 101);
     let guarded: Vec<_> =
-        (100..200_u64).map(|n| (Uuid::from_u128(n.into()), modification(&house, 1 + n % 5, Some(101)))).collect();
-    let verdicts = house.run(&guarded);
-    assert_eq!(verdicts.iter().filter(|verdict| **verdict == Verdict::Refused(ReplyOutcome::Stale, None)).count(), 99);
-    assert_eq!(house.booking("1").rev, 102);
+        (100..200_u64).map(|n| (Uuid::from_u128(n.into()), modification(&property, 1 + n % 5, Some(101)))).collect();
+    let decisions = property.run(&guarded);
+    assert_eq!(
+        decisions.iter().filter(|decision| **decision == Decision::Refused(ReplyOutcome::Stale, None)).count(),
+        99
+    );
+    assert_eq!(property.booking("1").rev, 102);
 }
 
 #[test]
-fn a_booking_is_not_changed_without_end() {
-    let mut house = booked();
-    house.bookings.get_mut(&id("1")).unwrap().rev = MAX_REVISIONS;
+fn number_of_revisions_is_bounded() {
+    let mut property = booked();
+    property.bookings.get_mut(&id("1")).unwrap().rev = MAX_REVISIONS;
     assert_eq!(
-        code(&house.modify("1", vec![stay("dorm-6-mixed", "2027-01-10", "2027-01-14", 2)])),
+        code(&property.modify("1", vec![stay("dorm-6-mixed", "2027-01-10", "2027-01-14", 2)])),
         Some(RefusalCode::TooManyChanges)
     );
 }
 
 #[test]
-fn after_check_in_only_nights_to_come_change() {
-    let mut house = booked();
-    house.at_check_in("2027-01-10");
-    house.check_in("1");
-    house.at_check_in("2027-01-12");
-    for asked in
+fn after_check_in_only_future_nights_change() {
+    let mut property = booked();
+    property.at_check_in("2027-01-10");
+    property.check_in("1");
+    property.at_check_in("2027-01-12");
+    for requested in
         [stay("dorm-6-mixed", "2027-01-11", "2027-01-14", 2), stay("dorm-6-mixed", "2027-01-10", "2027-01-11", 2)]
     {
-        assert_eq!(code(&house.modify("1", vec![asked])), Some(RefusalCode::InvalidDates));
+        assert_eq!(code(&property.modify("1", vec![requested])), Some(RefusalCode::InvalidDates));
     }
-    let beds: Vec<String> = house.beds("1").into_iter().map(str::to_owned).collect();
+    let beds: Vec<String> = property.beds("1").into_iter().map(str::to_owned).collect();
     let mut dearer = RateCalendar::new("pvt-montreal".into(), "standard".into(), "dorm-6-mixed".into());
     dearer.set_prices(
         &DateSet { range: Nights::new(date("2027-01-01"), date("2027-02-01")), weekdays: vec![] },
         Some(5_000),
     );
-    house.rebuild(hostel(), Rates::new([dearer]));
+    property.rebuild(hostel(), Rates::new([dearer]));
     assert_eq!(
-        status(&house.modify("1", vec![stay("dorm-6-mixed", "2027-01-10", "2027-01-14", 2)])),
+        status(&property.modify("1", vec![stay("dorm-6-mixed", "2027-01-10", "2027-01-14", 2)])),
         Some(Status::CheckedIn)
     );
-    assert_eq!(house.beds("1"), beds);
+    assert_eq!(property.beds("1"), beds);
     assert_eq!(
-        house.booking("1").price.as_ref().unwrap().nights,
+        property.booking("1").price.as_ref().unwrap().nights,
         [vec![8_000, 8_000, 10_000, 10_000]],
         "nights that were slept cost what was agreed"
     );
 }
 
 #[test]
-fn guests_in_the_house_move_for_the_nights_to_come() {
-    let mut house = booked();
-    house.at_check_in("2027-01-10");
-    house.check_in("1");
-    house.at_check_in("2027-01-11");
-    assert_eq!(status(&house.assign("1", Some(&["b-1", "b-2"]), None)), Some(Status::CheckedIn));
+fn checked_in_guests_move_for_future_nights() {
+    let mut property = booked();
+    property.at_check_in("2027-01-10");
+    property.check_in("1");
+    property.at_check_in("2027-01-11");
+    assert_eq!(status(&property.assign("1", Some(&["b-1", "b-2"]), None)), Some(Status::CheckedIn));
     let slept: Vec<(&str, String)> =
-        house.booking("1").claims().map(|(bed, night)| (bed.as_str(), night.to_string())).collect();
+        property.booking("1").claims().map(|(bed, night)| (bed.as_str(), night.to_string())).collect();
     assert!(
         slept.contains(&("a-1", "2027-01-10".to_owned())) && slept.contains(&("b-1", "2027-01-11".to_owned())),
         "{slept:?}"
@@ -179,25 +182,25 @@ fn guests_in_the_house_move_for_the_nights_to_come() {
 }
 
 #[test]
-fn staff_choose_free_beds_of_the_right_kind() {
-    let mut house = booked();
-    house.book("2", vec![stay("dorm-6-mixed", "2027-01-11", "2027-01-12", 1)]);
-    house.assign("2", Some(&["b-6"]), None);
-    let refused = house.assign("1", Some(&["b-5", "b-6"]), None);
+fn staff_assign_free_beds_of_the_room_type() {
+    let mut property = booked();
+    property.book("2", vec![stay("dorm-6-mixed", "2027-01-11", "2027-01-12", 1)]);
+    property.assign("2", Some(&["b-6"]), None);
+    let refused = property.assign("1", Some(&["b-5", "b-6"]), None);
     assert!(
-        matches!(&refused, Verdict::Refused(_, Some(why)) if why.code == RefusalCode::BedTaken && why.bookings == [id("2")]),
+        matches!(&refused, Decision::Refused(_, Some(why)) if why.code == RefusalCode::BedTaken && why.bookings == [id("2")]),
         "{refused:?}"
     );
-    assert_eq!(code(&house.assign("1", Some(&["b-5"]), None)), Some(RefusalCode::BedUnfit));
-    assert_eq!(code(&house.assign("1", Some(&["p1-1", "p1-2"]), None)), Some(RefusalCode::BedUnfit));
-    assert_eq!(status(&house.assign("1", Some(&["b-4", "b-5"]), Some(true))), Some(Status::Confirmed));
-    assert!(house.booking("1").stays[0].locked);
-    assert_eq!(house.booking("1").history[1].action, Action::Assign);
+    assert_eq!(code(&property.assign("1", Some(&["b-5"]), None)), Some(RefusalCode::BedUnfit));
+    assert_eq!(code(&property.assign("1", Some(&["p1-1", "p1-2"]), None)), Some(RefusalCode::BedUnfit));
+    assert_eq!(status(&property.assign("1", Some(&["b-4", "b-5"]), Some(true))), Some(Status::Confirmed));
+    assert!(property.booking("1").stays[0].locked);
+    assert_eq!(property.booking("1").history[1].action, Action::Assign);
 }
 
 #[test]
-fn what_was_sold_is_not_restricted_anew() {
-    let mut house = booked();
+fn sold_nights_are_not_restricted_again() {
+    let mut property = booked();
     let mut calendar = RateCalendar::new("pvt-montreal".into(), "standard".into(), "dorm-6-mixed".into());
     let day = |day: &str| DateSet { range: Nights::new(date(day), date(day) + chrono::Days::new(1)), weekdays: vec![] };
     calendar.set_restrictions(
@@ -205,30 +208,30 @@ fn what_was_sold_is_not_restricted_anew() {
         &Restriction { closed_to_arrival: true, stop_sell: true, ..Restriction::default() },
     );
     calendar.set_restrictions(&day("2027-01-14"), &Restriction { stop_sell: true, ..Restriction::default() });
-    house.rebuild(hostel(), Rates::new([calendar]));
+    property.rebuild(hostel(), Rates::new([calendar]));
     assert_eq!(
-        status(&house.modify("1", vec![stay("dorm-6-mixed", "2027-01-10", "2027-01-14", 2)])),
+        status(&property.modify("1", vec![stay("dorm-6-mixed", "2027-01-10", "2027-01-14", 2)])),
         Some(Status::Confirmed)
     );
     assert_eq!(
-        code(&house.modify("1", vec![stay("dorm-6-mixed", "2027-01-10", "2027-01-15", 2)])),
+        code(&property.modify("1", vec![stay("dorm-6-mixed", "2027-01-10", "2027-01-15", 2)])),
         Some(RefusalCode::Restriction)
     );
     let modify = ModifyBooking {
         override_restrictions: true,
-        ..house.modification("1", vec![stay("dorm-6-mixed", "2027-01-10", "2027-01-15", 2)])
+        ..property.modification("1", vec![stay("dorm-6-mixed", "2027-01-10", "2027-01-15", 2)])
     };
-    assert_eq!(status(&house.one(BookingCommand::Modify(Box::new(modify)))), Some(Status::Confirmed));
+    assert_eq!(status(&property.one(BookingCommand::Modify(Box::new(modify)))), Some(Status::Confirmed));
 }
 
 #[test]
-fn a_change_waits_for_its_request() {
-    let mut house = House::new();
-    assert_eq!(house.modify("1", vec![stay("dorm-6-mixed", "2027-01-10", "2027-01-14", 2)]), Verdict::NotYet);
-    let (_, request) = asks("1", vec![stay("castle", "2027-01-10", "2027-01-14", 2)]);
-    house.one(request);
+fn modification_waits_for_the_request() {
+    let mut property = TestProperty::new();
+    assert_eq!(property.modify("1", vec![stay("dorm-6-mixed", "2027-01-10", "2027-01-14", 2)]), Decision::NotYet);
+    let (_, request) = booking_request("1", vec![stay("castle", "2027-01-10", "2027-01-14", 2)]);
+    property.one(request);
     assert_eq!(
-        house.modify("1", vec![stay("dorm-6-mixed", "2027-01-10", "2027-01-14", 2)]),
-        Verdict::Refused(ReplyOutcome::Conflict, None)
+        property.modify("1", vec![stay("dorm-6-mixed", "2027-01-10", "2027-01-14", 2)]),
+        Decision::Refused(ReplyOutcome::Conflict, None)
     );
 }

@@ -1,8 +1,8 @@
 //! Guests come, leave, do not come; mistakes are undone. By the property's time.
 
-use super::house::{House, code, status};
+use super::property::{TestProperty, code, status};
 use crate::booking::{Action, Booking, Status};
-use crate::decide::Verdict;
+use crate::decide::Decision;
 use crate::events::BookingEvent;
 use crate::fixtures::{at, date, hostel, stay};
 use crate::inventory::{BedState, Cleanliness};
@@ -10,34 +10,34 @@ use crate::messages::*;
 use crate::rates::Rates;
 
 /// A house in Montréal with one booking from 2027-03-13 to 2027-03-16: clocks change in its first night.
-fn booked() -> House {
-    let mut house = House::new();
-    house.book("1", vec![stay("dorm-6-mixed", "2027-03-13", "2027-03-16", 2)]);
-    house
+fn booked() -> TestProperty {
+    let mut property = TestProperty::new();
+    property.book("1", vec![stay("dorm-6-mixed", "2027-03-13", "2027-03-16", 2)]);
+    property
 }
 
-fn check_out(house: &mut House, allow_open_balance: bool, reason: Option<&str>, reprice: bool) -> Verdict {
-    let order = Order { reason: reason.map(str::to_owned), ..house.order("1") };
-    house.one(BookingCommand::CheckOut(CheckOutBooking { order, allow_open_balance, reprice }))
+fn check_out(property: &mut TestProperty, allow_open_balance: bool, reason: Option<&str>, reprice: bool) -> Decision {
+    let header = CommandHeader { reason: reason.map(str::to_owned), ..property.header("1") };
+    property.one(BookingCommand::CheckOut(CheckOutBooking { header, allow_open_balance, reprice }))
 }
 
-fn no_show(house: &mut House) -> Verdict {
-    let order = house.order("1");
-    house.one(BookingCommand::NoShow(MarkNoShow { order }))
+fn no_show(property: &mut TestProperty) -> Decision {
+    let header = property.header("1");
+    property.one(BookingCommand::NoShow(MarkNoShow { header }))
 }
 
-fn reinstate(house: &mut House, reason: Option<&str>, as_admin: bool) -> Verdict {
-    let order = Order { reason: reason.map(str::to_owned), as_admin, ..house.order("1") };
-    house.one(BookingCommand::Reinstate(ReinstateBooking { order }))
+fn reinstate(property: &mut TestProperty, reason: Option<&str>, as_admin: bool) -> Decision {
+    let header = CommandHeader { reason: reason.map(str::to_owned), as_admin, ..property.header("1") };
+    property.one(BookingCommand::Reinstate(ReinstateBooking { header }))
 }
 
 #[test]
-fn guests_check_in_from_the_day_of_arrival_at_the_property() {
-    let mut house = booked();
-    house.now = at("2027-03-13T04:59:59Z");
-    assert_eq!(code(&house.check_in("1")), Some(RefusalCode::TooEarly), "one second before midnight in Montréal");
-    house.now = at("2027-03-13T05:00:00Z");
-    assert_eq!(status(&house.check_in("1")), Some(Status::CheckedIn));
+fn check_in_opens_on_the_local_day_of_arrival() {
+    let mut property = booked();
+    property.now = at("2027-03-13T04:59:59Z");
+    assert_eq!(code(&property.check_in("1")), Some(RefusalCode::TooEarly), "one second before midnight in Montréal");
+    property.now = at("2027-03-13T05:00:00Z");
+    assert_eq!(status(&property.check_in("1")), Some(Status::CheckedIn));
     let mut late = booked();
     late.now = at("2027-03-16T07:59:59Z");
     assert_eq!(
@@ -51,94 +51,94 @@ fn guests_check_in_from_the_day_of_arrival_at_the_property() {
 }
 
 #[test]
-fn a_bed_is_made_before_a_guest_is_shown_to_it() {
-    let mut house = booked();
+fn check_in_requires_a_clean_bed() {
+    let mut property = booked();
     let mut dirty = hostel();
-    let bed = house.booking("1").stays[0].assigned_beds[0].clone();
+    let bed = property.booking("1").stays[0].assigned_beds[0].clone();
     dirty.rooms[0].bed_states.insert(bed, BedState { cleanliness: Cleanliness::Dirty, ..BedState::default() });
-    house.rebuild(dirty, Rates::default());
-    house.at_check_in("2027-03-13");
-    assert_eq!(code(&house.check_in("1")), Some(RefusalCode::BedNotClean));
-    house.rebuild(hostel(), Rates::default());
-    assert_eq!(status(&house.check_in("1")), Some(Status::CheckedIn));
+    property.rebuild(dirty, Rates::default());
+    property.at_check_in("2027-03-13");
+    assert_eq!(code(&property.check_in("1")), Some(RefusalCode::BedNotClean));
+    property.rebuild(hostel(), Rates::default());
+    assert_eq!(status(&property.check_in("1")), Some(Status::CheckedIn));
 }
 
 #[test]
-fn leaving_early_frees_the_nights_that_are_not_slept() {
-    let mut house = booked();
-    house.at_check_in("2027-03-13");
-    house.check_in("1");
-    house.at_check_in("2027-03-14");
-    assert_eq!(code(&check_out(&mut house, false, None, true)), Some(RefusalCode::BalanceOpen));
-    assert_eq!(code(&check_out(&mut house, true, None, true)), Some(RefusalCode::ReasonMissing));
-    assert_eq!(status(&check_out(&mut house, true, Some("pays by transfer"), true)), Some(Status::CheckedOut));
-    let booking = house.booking("1");
+fn early_check_out_releases_unused_nights() {
+    let mut property = booked();
+    property.at_check_in("2027-03-13");
+    property.check_in("1");
+    property.at_check_in("2027-03-14");
+    assert_eq!(code(&check_out(&mut property, false, None, true)), Some(RefusalCode::BalanceOpen));
+    assert_eq!(code(&check_out(&mut property, true, None, true)), Some(RefusalCode::ReasonMissing));
+    assert_eq!(status(&check_out(&mut property, true, Some("pays by transfer"), true)), Some(Status::CheckedOut));
+    let booking = property.booking("1");
     assert_eq!(booking.stays[0].departure, date("2027-03-14"));
     assert_eq!(booking.price.as_ref().unwrap().nights, [vec![8_000]]);
-    assert_eq!(house.claims.len(), 2, "the night that was slept stays theirs");
-    assert_eq!(code(&check_out(&mut house, true, Some("again"), true)), None);
-    assert_eq!(status(&house.modify("1", vec![stay("dorm-6-mixed", "2027-03-13", "2027-03-20", 2)])), None, "final");
+    assert_eq!(property.claims.len(), 2, "the night that was slept stays theirs");
+    assert_eq!(code(&check_out(&mut property, true, Some("again"), true)), None);
+    assert_eq!(status(&property.modify("1", vec![stay("dorm-6-mixed", "2027-03-13", "2027-03-20", 2)])), None, "final");
 }
 
 #[test]
-fn leaving_early_without_a_new_price_costs_what_was_agreed() {
-    let mut house = booked();
-    let agreed = house.booking("1").price.clone().unwrap();
-    house.at_check_in("2027-03-13");
-    house.check_in("1");
-    house.at_check_in("2027-03-15");
-    check_out(&mut house, true, Some("as agreed"), false);
-    let price = house.booking("1").price.clone().unwrap();
+fn early_check_out_without_repricing_keeps_the_total() {
+    let mut property = booked();
+    let agreed = property.booking("1").price.clone().unwrap();
+    property.at_check_in("2027-03-13");
+    property.check_in("1");
+    property.at_check_in("2027-03-15");
+    check_out(&mut property, true, Some("as agreed"), false);
+    let price = property.booking("1").price.clone().unwrap();
     assert_eq!((price.total, price.nights), (agreed.total, vec![vec![12_000, 12_000]]));
 }
 
 #[test]
-fn nobody_is_a_no_show_before_the_cut_off() {
-    let mut house = booked();
-    house.now = at("2027-03-14T07:59:59Z");
+fn no_show_is_refused_before_the_cutoff() {
+    let mut property = booked();
+    property.now = at("2027-03-14T07:59:59Z");
     assert_eq!(
-        code(&no_show(&mut house)),
+        code(&no_show(&mut property)),
         Some(RefusalCode::TooEarly),
         "3:59 in the morning after, clocks have changed"
     );
-    house.now = at("2027-03-14T08:00:00Z");
-    assert_eq!(status(&no_show(&mut house)), Some(Status::NoShow));
-    assert!(house.claims.is_empty());
-    assert_eq!(status(&house.check_in("1")), None);
+    property.now = at("2027-03-14T08:00:00Z");
+    assert_eq!(status(&no_show(&mut property)), Some(Status::NoShow));
+    assert!(property.claims.is_empty());
+    assert_eq!(status(&property.check_in("1")), None);
 }
 
 #[test]
-fn a_no_show_is_undone_with_a_reason_on_the_same_business_day_or_by_an_administrator() {
-    let mut house = booked();
-    house.now = at("2027-03-14T08:00:00Z");
-    no_show(&mut house);
-    house.now = at("2027-03-15T07:59:59Z");
-    assert_eq!(code(&reinstate(&mut house, None, false)), Some(RefusalCode::ReasonMissing));
-    assert_eq!(status(&reinstate(&mut house, Some("their bus was late"), false)), Some(Status::Confirmed));
-    assert_eq!(house.claims.len(), 6);
-    no_show(&mut house);
-    house.now = at("2027-03-15T08:00:00Z");
-    assert_eq!(code(&reinstate(&mut house, Some("too late"), false)), Some(RefusalCode::TooLate));
-    assert_eq!(status(&reinstate(&mut house, Some("by an administrator"), true)), Some(Status::Confirmed));
+fn reinstating_a_no_show_requires_reason_and_same_business_day_or_admin() {
+    let mut property = booked();
+    property.now = at("2027-03-14T08:00:00Z");
+    no_show(&mut property);
+    property.now = at("2027-03-15T07:59:59Z");
+    assert_eq!(code(&reinstate(&mut property, None, false)), Some(RefusalCode::ReasonMissing));
+    assert_eq!(status(&reinstate(&mut property, Some("their bus was late"), false)), Some(Status::Confirmed));
+    assert_eq!(property.claims.len(), 6);
+    no_show(&mut property);
+    property.now = at("2027-03-15T08:00:00Z");
+    assert_eq!(code(&reinstate(&mut property, Some("too late"), false)), Some(RefusalCode::TooLate));
+    assert_eq!(status(&reinstate(&mut property, Some("by an administrator"), true)), Some(Status::Confirmed));
 }
 
 #[test]
-fn a_no_show_whose_beds_were_sold_is_not_undone() {
-    let mut house = booked();
-    house.now = at("2027-03-14T08:00:00Z");
-    no_show(&mut house);
-    house.book("others", vec![stay("dorm-6-mixed", "2027-03-14", "2027-03-15", 12)]);
-    assert_eq!(code(&reinstate(&mut house, Some("they are here"), false)), Some(RefusalCode::NoAvailability));
-    assert_eq!(house.booking("1").status, Status::NoShow);
+fn no_show_without_free_beds_is_not_reinstated() {
+    let mut property = booked();
+    property.now = at("2027-03-14T08:00:00Z");
+    no_show(&mut property);
+    property.book("others", vec![stay("dorm-6-mixed", "2027-03-14", "2027-03-15", 12)]);
+    assert_eq!(code(&reinstate(&mut property, Some("they are here"), false)), Some(RefusalCode::NoAvailability));
+    assert_eq!(property.booking("1").status, Status::NoShow);
 }
 
 #[test]
-fn a_check_in_is_undone_and_every_step_is_in_the_history() {
-    let mut house = booked();
-    house.at_check_in("2027-03-13");
-    house.check_in("1");
-    assert_eq!(status(&reinstate(&mut house, Some("the wrong Ada"), false)), Some(Status::Confirmed));
-    let booking = house.booking("1");
+fn reinstated_check_in_is_in_the_history() {
+    let mut property = booked();
+    property.at_check_in("2027-03-13");
+    property.check_in("1");
+    assert_eq!(status(&reinstate(&mut property, Some("the wrong Ada"), false)), Some(Status::Confirmed));
+    let booking = property.booking("1");
     let steps: Vec<_> =
         booking.history.iter().map(|entry| (entry.action, entry.from, entry.to, entry.event_kind())).collect();
     assert_eq!(
@@ -153,7 +153,7 @@ fn a_check_in_is_undone_and_every_step_is_in_the_history() {
 }
 
 #[test]
-fn houses_in_other_time_zones_have_their_own_day() {
+fn business_day_follows_the_property_time_zone() {
     for (zone, midnight) in [
         ("Asia/Tokyo", "2028-02-28T15:00:00Z"),
         ("Pacific/Auckland", "2028-02-28T11:00:00Z"),
@@ -161,43 +161,43 @@ fn houses_in_other_time_zones_have_their_own_day() {
     ] {
         let mut inventory = hostel();
         inventory.property.time_zone = zone.parse().unwrap();
-        let mut house = House::of(inventory);
-        house.book("1", vec![stay("dorm-6-mixed", "2028-02-29", "2028-03-01", 1)]);
-        house.now = (at(midnight).as_datetime() - chrono::TimeDelta::milliseconds(1)).into();
-        assert_eq!(code(&house.check_in("1")), Some(RefusalCode::TooEarly), "{zone}");
-        house.now = at(midnight);
-        assert_eq!(status(&house.check_in("1")), Some(Status::CheckedIn), "{zone}, on the leap day");
+        let mut property = TestProperty::of(inventory);
+        property.book("1", vec![stay("dorm-6-mixed", "2028-02-29", "2028-03-01", 1)]);
+        property.now = (at(midnight).as_datetime() - chrono::TimeDelta::milliseconds(1)).into();
+        assert_eq!(code(&property.check_in("1")), Some(RefusalCode::TooEarly), "{zone}");
+        property.now = at(midnight);
+        assert_eq!(status(&property.check_in("1")), Some(Status::CheckedIn), "{zone}, on the leap day");
     }
 }
 
 #[test]
-fn the_slower_of_two_sees_that_the_booking_has_moved_on() {
-    let mut house = booked();
-    house.at_check_in("2027-03-13");
-    let stale = Order { expected_rev: Some(1), ..house.order("1") };
-    house.check_in("1");
-    let cancel = BookingCommand::Cancel(CancelBooking { order: stale, waive_fee: false });
-    assert_eq!(house.one(cancel), Verdict::Refused(ReplyOutcome::Stale, None));
-    let order = house.order("1");
+fn outdated_expected_rev_is_stale() {
+    let mut property = booked();
+    property.at_check_in("2027-03-13");
+    let stale = CommandHeader { expected_rev: Some(1), ..property.header("1") };
+    property.check_in("1");
+    let cancel = BookingCommand::Cancel(CancelBooking { header: stale, waive_fee: false });
+    assert_eq!(property.one(cancel), Decision::Refused(ReplyOutcome::Stale, None));
+    let header = property.header("1");
     assert_eq!(
-        house.one(BookingCommand::Cancel(CancelBooking { order, waive_fee: false })),
-        Verdict::Refused(ReplyOutcome::Conflict, None)
+        property.one(BookingCommand::Cancel(CancelBooking { header, waive_fee: false })),
+        Decision::Refused(ReplyOutcome::Conflict, None)
     );
-    let order = house.order("1");
+    let header = property.header("1");
     assert_eq!(
-        house.one(BookingCommand::Confirm(ConfirmBooking { order })),
-        Verdict::Refused(ReplyOutcome::Conflict, None)
+        property.one(BookingCommand::Confirm(ConfirmBooking { header })),
+        Decision::Refused(ReplyOutcome::Conflict, None)
     );
 }
 
 #[test]
-fn cancelling_costs_what_the_policy_says_unless_staff_waive_it() {
+fn cancellation_fee_follows_the_policy_unless_waived() {
     for (waive_fee, expected) in [(false, 7_140), (true, 0)] {
-        let mut house = booked();
-        house.now = at("2027-03-10T12:00:00Z");
-        let order = house.order("1");
-        house.one(BookingCommand::Cancel(CancelBooking { order, waive_fee }));
-        let booking: &Booking = house.booking("1");
+        let mut property = booked();
+        property.now = at("2027-03-10T12:00:00Z");
+        let header = property.header("1");
+        property.one(BookingCommand::Cancel(CancelBooking { header, waive_fee }));
+        let booking: &Booking = property.booking("1");
         assert_eq!((booking.price.as_ref().unwrap().total, booking.cancellation_fee), (28_560, Some(expected)));
         assert_eq!(BookingEvent::of(booking, &booking.history[1]).cancellation_fee, Some(expected));
         assert_eq!(BookingEvent::of(booking, &booking.history[0]).cancellation_fee, None);

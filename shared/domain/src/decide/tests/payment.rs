@@ -1,8 +1,8 @@
 //! Money and beds: holds that are paid, that nobody pays, that are paid late, and what goes back.
 
-use super::house::{House, PROPERTY, code, id, status};
+use super::property::{PROPERTY, TestProperty, code, id, status};
 use crate::booking::{Action, PaymentStatus, Status, StayRequest};
-use crate::decide::Verdict;
+use crate::decide::Decision;
 use crate::fixtures::{at, request, stay};
 use crate::ledger::Summary;
 use crate::messages::*;
@@ -17,48 +17,48 @@ fn room() -> Vec<StayRequest> {
 }
 
 /// A house with one held booking; there are two rooms of its kind.
-fn held() -> House {
-    let mut house = House::new();
-    hold(&mut house, "1", room());
-    house
+fn held() -> TestProperty {
+    let mut property = TestProperty::new();
+    hold(&mut property, "1", room());
+    property
 }
 
-fn hold(house: &mut House, key: &str, stays: Vec<StayRequest>) -> Verdict {
-    let asked = RequestBooking { rate_plan_id: "prepaid".into(), ..request(key, stays) };
-    house.run(&[(asked.booking_id.request_command_id(), BookingCommand::Request(Box::new(asked)))]).remove(0)
+fn hold(property: &mut TestProperty, key: &str, stays: Vec<StayRequest>) -> Decision {
+    let requested = RequestBooking { rate_plan_id: "prepaid".into(), ..request(key, stays) };
+    property.run(&[(requested.booking_id.request_command_id(), BookingCommand::Request(Box::new(requested)))]).remove(0)
 }
 
 fn paid(ledger_rev: u64, captured: i64) -> Summary {
     Summary { ledger_rev, captured, cleared: captured, ..Summary::default() }
 }
 
-fn settle(house: &mut House, key: &str, ledger: Summary) -> Verdict {
-    let order = house.order(key);
-    house.one(BookingCommand::Settle(SettlePayment { order, ledger }))
+fn apply_payment(property: &mut TestProperty, key: &str, ledger: Summary) -> Decision {
+    let header = property.header(key);
+    property.one(BookingCommand::SettlePayment(SettlePayment { header, ledger }))
 }
 
-fn expire(house: &mut House, key: &str) -> Verdict {
-    let order = house.order(key);
-    house.one(BookingCommand::ExpireHold(ExpireHold { order }))
+fn expire(property: &mut TestProperty, key: &str) -> Decision {
+    let header = property.header(key);
+    property.one(BookingCommand::ExpireHold(ExpireHold { header }))
 }
 
 /// The hold of half an hour is over.
-fn time_is_up(house: &mut House) {
-    house.now = at("2026-12-01T12:30:00Z");
+fn time_is_up(property: &mut TestProperty) {
+    property.now = at("2026-12-01T12:30:00Z");
 }
 
 #[test]
-fn what_has_to_be_paid_first_is_held_until_then() {
-    let mut house = held();
-    let booking = house.booking("1");
+fn prepaid_booking_is_held_until_paid() {
+    let mut property = held();
+    let booking = property.booking("1");
     assert_eq!(
         (booking.status, booking.payment.required, booking.payment_status()),
         (Status::Held, TOTAL, PaymentStatus::Pending)
     );
     assert_eq!(booking.payment.expires_at, Some(at("2026-12-01T12:30:00Z")));
-    assert_eq!((house.claims.len(), booking.payable()), (6, TOTAL), "holds claim like bookings");
-    assert_eq!(status(&settle(&mut house, "1", paid(1, TOTAL))), Some(Status::Confirmed));
-    let booking = house.booking("1");
+    assert_eq!((property.claims.len(), booking.payable()), (6, TOTAL), "holds claim like bookings");
+    assert_eq!(status(&apply_payment(&mut property, "1", paid(1, TOTAL))), Some(Status::Confirmed));
+    let booking = property.booking("1");
     assert_eq!(
         (booking.payment_status(), booking.balance(), booking.history[1].action),
         (PaymentStatus::Paid, 0, Action::Confirm)
@@ -66,51 +66,54 @@ fn what_has_to_be_paid_first_is_held_until_then() {
 }
 
 #[test]
-fn a_part_or_another_amount_confirms_nothing_and_keeps_the_beds() {
-    let mut house = held();
+fn partial_payment_confirms_nothing_and_keeps_the_hold() {
+    let mut property = held();
     let less = Summary { ledger_rev: 1, captured: TOTAL - 1, cleared: 0, ..Summary::default() };
-    assert_eq!(status(&settle(&mut house, "1", less)), Some(Status::Held));
-    time_is_up(&mut house);
-    assert_eq!(code(&expire(&mut house, "1")), Some(RefusalCode::PaymentUnderWay), "staff have to look at it");
-    let order = house.order("1");
-    assert_eq!(status(&house.one(BookingCommand::Confirm(ConfirmBooking { order }))), Some(Status::Confirmed));
-    assert_eq!((house.booking("1").balance(), house.booking("1").payment_status()), (1, PaymentStatus::PartiallyPaid));
+    assert_eq!(status(&apply_payment(&mut property, "1", less)), Some(Status::Held));
+    time_is_up(&mut property);
+    assert_eq!(code(&expire(&mut property, "1")), Some(RefusalCode::PaymentUnderWay), "staff have to look at it");
+    let header = property.header("1");
+    assert_eq!(status(&property.one(BookingCommand::Confirm(ConfirmBooking { header }))), Some(Status::Confirmed));
+    assert_eq!(
+        (property.booking("1").balance(), property.booking("1").payment_status()),
+        (1, PaymentStatus::PartiallyPaid)
+    );
 }
 
 #[test]
-fn a_hold_ends_when_its_time_is_up_and_not_before() {
-    let mut house = held();
-    assert_eq!(code(&expire(&mut house, "1")), Some(RefusalCode::TooEarly));
-    time_is_up(&mut house);
-    let first = expire(&mut house, "1");
-    assert_eq!((status(&first), house.claims.len()), (Some(Status::Expired), 0));
-    assert_eq!(expire(&mut house, "1"), first, "once more says the same");
+fn hold_expires_at_its_deadline_and_not_before() {
+    let mut property = held();
+    assert_eq!(code(&expire(&mut property, "1")), Some(RefusalCode::TooEarly));
+    time_is_up(&mut property);
+    let first = expire(&mut property, "1");
+    assert_eq!((status(&first), property.claims.len()), (Some(Status::Expired), 0));
+    assert_eq!(expire(&mut property, "1"), first, "once more says the same");
     let mut paid_in_time = held();
-    settle(&mut paid_in_time, "1", paid(1, TOTAL));
+    apply_payment(&mut paid_in_time, "1", paid(1, TOTAL));
     time_is_up(&mut paid_in_time);
-    assert!(matches!(expire(&mut paid_in_time, "1"), Verdict::Refused(ReplyOutcome::Conflict, _)));
+    assert!(matches!(expire(&mut paid_in_time, "1"), Decision::Refused(ReplyOutcome::Conflict, _)));
 }
 
 #[test]
-fn who_pays_late_gets_beds_again_or_their_money() {
-    let mut house = held();
-    time_is_up(&mut house);
-    expire(&mut house, "1");
-    assert_eq!(status(&settle(&mut house, "1", paid(1, TOTAL))), Some(Status::Confirmed));
-    assert_eq!((house.claims.len(), house.booking("1").payment.to_return), (6, 0));
+fn late_payment_gets_beds_again_or_a_refund() {
+    let mut property = held();
+    time_is_up(&mut property);
+    expire(&mut property, "1");
+    assert_eq!(status(&apply_payment(&mut property, "1", paid(1, TOTAL))), Some(Status::Confirmed));
+    assert_eq!((property.claims.len(), property.booking("1").payment.to_return), (6, 0));
 
     let mut full = held();
     time_is_up(&mut full);
     expire(&mut full, "1");
     full.book("2", room());
     full.book("3", room());
-    assert_eq!(status(&settle(&mut full, "1", paid(1, TOTAL))), Some(Status::Expired));
+    assert_eq!(status(&apply_payment(&mut full, "1", paid(1, TOTAL))), Some(Status::Expired));
     assert_eq!((full.booking("1").payment.to_return, full.booking("1").payment.return_due()), (TOTAL, TOTAL));
     // The beds become free; the money is on its way back all the same, and must not confirm what it is given back for.
-    let order = full.order("2");
-    full.one(BookingCommand::Cancel(CancelBooking { order, waive_fee: true }));
+    let header = full.header("2");
+    full.one(BookingCommand::Cancel(CancelBooking { header, waive_fee: true }));
     let back = Summary { refunded: TOTAL, ..paid(2, TOTAL) };
-    assert_eq!(status(&settle(&mut full, "1", back)), Some(Status::Expired));
+    assert_eq!(status(&apply_payment(&mut full, "1", back)), Some(Status::Expired));
     assert_eq!(
         (full.booking("1").payment.return_due(), full.booking("1").payment_status()),
         (0, PaymentStatus::Refunded)
@@ -118,64 +121,68 @@ fn who_pays_late_gets_beds_again_or_their_money() {
 }
 
 #[test]
-fn beds_that_were_released_are_not_claimed_again_for_what_went_back() {
+fn refunded_late_payment_claims_no_beds() {
     for gone in [Summary { refunded: TOTAL, ..paid(1, TOTAL) }, Summary { charged_back: TOTAL, ..paid(1, TOTAL) }] {
-        let mut house = held();
-        time_is_up(&mut house);
-        expire(&mut house, "1");
-        assert_eq!(status(&settle(&mut house, "1", gone)), Some(Status::Expired), "somebody was faster at Stripe");
+        let mut property = held();
+        time_is_up(&mut property);
+        expire(&mut property, "1");
+        assert_eq!(
+            status(&apply_payment(&mut property, "1", gone)),
+            Some(Status::Expired),
+            "somebody was faster at Stripe"
+        );
     }
     // Given back because there were no beds; then a bank took it as well, and returned that: it is given back all the
     // same.
-    let mut house = held();
-    time_is_up(&mut house);
-    expire(&mut house, "1");
-    house.book("2", room());
-    house.book("3", room());
-    settle(&mut house, "1", paid(1, TOTAL));
-    settle(&mut house, "1", Summary { refunded: TOTAL, ..paid(2, TOTAL) });
-    settle(&mut house, "1", Summary { refunded: TOTAL, charged_back: TOTAL, ..paid(3, TOTAL) });
-    let order = house.order("2");
-    house.one(BookingCommand::Cancel(CancelBooking { order, waive_fee: true }));
+    let mut property = held();
+    time_is_up(&mut property);
+    expire(&mut property, "1");
+    property.book("2", room());
+    property.book("3", room());
+    apply_payment(&mut property, "1", paid(1, TOTAL));
+    apply_payment(&mut property, "1", Summary { refunded: TOTAL, ..paid(2, TOTAL) });
+    apply_payment(&mut property, "1", Summary { refunded: TOTAL, charged_back: TOTAL, ..paid(3, TOTAL) });
+    let header = property.header("2");
+    property.one(BookingCommand::Cancel(CancelBooking { header, waive_fee: true }));
     assert_eq!(
-        status(&settle(&mut house, "1", Summary { refunded: TOTAL, ..paid(4, TOTAL) })),
+        status(&apply_payment(&mut property, "1", Summary { refunded: TOTAL, ..paid(4, TOTAL) })),
         Some(Status::Expired),
         "though there are beds now"
     );
 }
 
 #[test]
-fn an_older_sum_says_nothing_new() {
-    let mut house = held();
-    settle(&mut house, "1", paid(5, TOTAL));
-    let rev = house.booking("1").rev;
-    settle(&mut house, "1", Summary { ledger_rev: 4, ..Summary::default() });
-    settle(&mut house, "1", paid(5, TOTAL));
-    assert_eq!((house.booking("1").rev, house.booking("1").status), (rev, Status::Confirmed));
+fn older_ledger_summary_is_ignored() {
+    let mut property = held();
+    apply_payment(&mut property, "1", paid(5, TOTAL));
+    let rev = property.booking("1").rev;
+    apply_payment(&mut property, "1", Summary { ledger_rev: 4, ..Summary::default() });
+    apply_payment(&mut property, "1", paid(5, TOTAL));
+    assert_eq!((property.booking("1").rev, property.booking("1").status), (rev, Status::Confirmed));
 }
 
 #[test]
-fn cancelling_keeps_the_fee_and_gives_the_rest_back() {
-    let mut house = held();
-    settle(&mut house, "1", paid(1, TOTAL));
-    house.now = at("2027-01-09T12:00:00Z");
-    let order = house.order("1");
-    house.one(BookingCommand::Cancel(CancelBooking { order, waive_fee: false }));
-    let booking = house.booking("1");
+fn cancellation_keeps_the_fee_and_refunds_the_rest() {
+    let mut property = held();
+    apply_payment(&mut property, "1", paid(1, TOTAL));
+    property.now = at("2027-01-09T12:00:00Z");
+    let header = property.header("1");
+    property.one(BookingCommand::Cancel(CancelBooking { header, waive_fee: false }));
+    let booking = property.booking("1");
     assert_eq!(
         (booking.cancellation_fee, booking.payment.to_return),
         (Some(TOTAL / 2), TOTAL - TOTAL / 2),
         "half of it, a day before"
     );
     let mut unpaid = held();
-    let order = unpaid.order("1");
-    unpaid.one(BookingCommand::Cancel(CancelBooking { order, waive_fee: false }));
+    let header = unpaid.header("1");
+    unpaid.one(BookingCommand::Cancel(CancelBooking { header, waive_fee: false }));
     assert_eq!(
         (unpaid.booking("1").cancellation_fee, unpaid.booking("1").payment.to_return),
         (Some(0), 0),
         "who was not confirmed owes nothing"
     );
-    settle(&mut unpaid, "1", paid(1, TOTAL));
+    apply_payment(&mut unpaid, "1", paid(1, TOTAL));
     assert_eq!(
         (unpaid.booking("1").status, unpaid.booking("1").payment.to_return),
         (Status::Cancelled, TOTAL),
@@ -184,13 +191,13 @@ fn cancelling_keeps_the_fee_and_gives_the_rest_back() {
 }
 
 #[test]
-fn what_is_paid_twice_or_becomes_cheaper_goes_back() {
-    let mut house = held();
+fn double_payment_and_price_reduction_are_refunded() {
+    let mut property = held();
     let twice = Summary { surplus: TOTAL, cleared: TOTAL, ..paid(1, 2 * TOTAL) };
-    assert_eq!(status(&settle(&mut house, "1", twice)), Some(Status::Confirmed));
-    assert_eq!(house.booking("1").payment.to_return, TOTAL);
+    assert_eq!(status(&apply_payment(&mut property, "1", twice)), Some(Status::Confirmed));
+    assert_eq!(property.booking("1").payment.to_return, TOTAL);
     let mut shorter = held();
-    settle(&mut shorter, "1", paid(1, TOTAL));
+    apply_payment(&mut shorter, "1", paid(1, TOTAL));
     shorter.modify("1", vec![stay("private-double", "2027-01-10", "2027-01-12", 2)]);
     let booking = shorter.booking("1");
     assert_eq!(booking.payment.to_return, TOTAL - booking.price.as_ref().unwrap().total);
@@ -203,13 +210,13 @@ fn what_is_paid_twice_or_becomes_cheaper_goes_back() {
 }
 
 #[test]
-fn an_event_tells_of_the_money_as_it_was() {
-    let mut house = held();
-    let confirmed = settle(&mut house, "1", paid(1, TOTAL));
-    settle(&mut house, "1", Summary { refunded: 1_000, ..paid(2, TOTAL) });
-    let booking = house.booking("1");
+fn event_carries_the_payment_of_its_revision() {
+    let mut property = held();
+    let confirmed = apply_payment(&mut property, "1", paid(1, TOTAL));
+    apply_payment(&mut property, "1", Summary { refunded: 1_000, ..paid(2, TOTAL) });
+    let booking = property.booking("1");
     let again = crate::events::BookingEvent::of(booking, &booking.history[1]);
-    assert_eq!(Verdict::Decided(Box::new(again)), confirmed);
+    assert_eq!(Decision::Decided(Box::new(again)), confirmed);
 }
 
 #[derive(Debug, Clone)]
@@ -231,9 +238,9 @@ proptest! {
 
     /// However the ends of a hold race: who has paid has beds or gets the money, never both, never neither.
     #[test]
-    fn paid_means_beds_or_money(steps in steps()) {
-        let mut house = held();
-        time_is_up(&mut house);
+    fn payment_yields_beds_or_a_refund(steps in steps()) {
+        let mut property = held();
+        time_is_up(&mut property);
         // What the ledger comes to, revision by revision: nothing, paid, paid twice, one of them given back.
         let sums = [
             Summary { ledger_rev: 1, ..Summary::default() },
@@ -243,15 +250,15 @@ proptest! {
         ];
         for (number, step) in steps.iter().enumerate() {
             match step {
-                Step::Tell(which) => drop(settle(&mut house, "1", sums[*which].clone())),
-                Step::Expire => drop(expire(&mut house, "1")),
+                Step::Tell(which) => drop(apply_payment(&mut property, "1", sums[*which].clone())),
+                Step::Expire => drop(expire(&mut property, "1")),
                 Step::Cancel => {
-                    let order = house.order("1");
-                    house.one(BookingCommand::Cancel(CancelBooking { order, waive_fee: true }));
+                    let header = property.header("1");
+                    property.one(BookingCommand::Cancel(CancelBooking { header, waive_fee: true }));
                 }
-                Step::Others => drop(house.book(&format!("other {number}"), room())),
+                Step::Others => drop(property.book(&format!("other {number}"), room())),
             }
-            let booking = house.booking("1");
+            let booking = property.booking("1");
             let ledger = booking.payment.ledger();
             let has_beds = booking.claims().count() > 0;
             let kept_in_the_end = ledger.captured - booking.payment.to_return;
@@ -268,7 +275,7 @@ proptest! {
 
     /// Any order and repetition of what the ledger came to ends in the same booking.
     #[test]
-    fn the_order_of_sums_changes_nothing(order in prop::collection::vec(0_usize..5, 1..16)) {
+    fn order_of_ledger_summaries_does_not_matter(order in prop::collection::vec(0_usize..5, 1..16)) {
         let sums = [
             Summary { ledger_rev: 1, processing: true, ..Summary::default() },
             paid(2, TOTAL),
@@ -277,12 +284,12 @@ proptest! {
             Summary { refunded: 2_000, ..paid(5, TOTAL) },
         ];
         let mut straight = held();
-        sums.iter().for_each(|sum| drop(settle(&mut straight, "1", sum.clone())));
+        sums.iter().for_each(|sum| drop(apply_payment(&mut straight, "1", sum.clone())));
         let mut shuffled = held();
         for which in order {
-            settle(&mut shuffled, "1", sums[which].clone());
+            apply_payment(&mut shuffled, "1", sums[which].clone());
         }
-        settle(&mut shuffled, "1", sums[4].clone());
+        apply_payment(&mut shuffled, "1", sums[4].clone());
         let (one, two) = (straight.booking("1"), shuffled.booking("1"));
         prop_assert_eq!((one.status, &one.payment, &one.stays), (two.status, &two.payment, &two.stays));
         prop_assert_eq!(straight.claims, shuffled.claims);
@@ -290,8 +297,8 @@ proptest! {
 }
 
 #[test]
-fn the_property_and_ids_of_a_hold_are_its_own() {
-    let house = held();
-    assert_eq!((house.booking("1").property_id.as_str(), house.booking("1").id), (PROPERTY, id("1")));
-    assert!(house.booking("1").entry_of(Uuid::nil()).is_none());
+fn hold_has_its_own_property_and_event_ids() {
+    let property = held();
+    assert_eq!((property.booking("1").property_id.as_str(), property.booking("1").id), (PROPERTY, id("1")));
+    assert!(property.booking("1").entry_of(Uuid::nil()).is_none());
 }

@@ -3,9 +3,9 @@
 //!
 //! What fits is found by trying every way, without any of the product's rules.
 
-use super::house::{House, PROPERTY, asks, cancels, id, status};
+use super::property::{PROPERTY, TestProperty, booking_request, cancellation, id, status};
 use crate::booking::{Action, Booking, Status, Stay, StayRequest};
-use crate::decide::Verdict;
+use crate::decide::Decision;
 use crate::fixtures::{date, hostel, stay};
 use crate::ids::{BedId, BookingId};
 use crate::inventory::{BedService, BedState, Inventory, Room, RoomKind};
@@ -21,14 +21,14 @@ const PRIVATE: &str = "private-double";
 type Item = (NaiveDate, NaiveDate, usize);
 
 /// Whether the stay fits when everybody who is not pinned may be moved; `own` is the booking that is changed.
-fn fits(house: &House, asked: &StayRequest, own: Option<BookingId>) -> bool {
-    let inventory = house.inventory();
-    let private = inventory.room_type(&asked.room_type_id).unwrap().kind == RoomKind::Private;
+fn fits(property: &TestProperty, requested: &StayRequest, own: Option<BookingId>) -> bool {
+    let inventory = property.inventory();
+    let private = inventory.room_type(&requested.room_type_id).unwrap().kind == RoomKind::Private;
     let active = |room: &Room| -> Vec<BedId> {
         let service = |bed: &BedId| room.bed_states.get(bed).map_or(BedService::Active, |state| state.service);
         room.beds.iter().filter(|bed| service(bed) == BedService::Active).cloned().collect()
     };
-    let rooms = inventory.rooms.iter().filter(|room| room.room_type_id == asked.room_type_id).map(active);
+    let rooms = inventory.rooms.iter().filter(|room| room.room_type_id == requested.room_type_id).map(active);
     let units: Vec<Vec<BedId>> = match private {
         true => rooms.filter(|beds| !beds.is_empty()).collect(),
         false => rooms.flatten().map(|bed| vec![bed]).collect(),
@@ -42,12 +42,12 @@ fn fits(house: &House, asked: &StayRequest, own: Option<BookingId>) -> bool {
             items.extend(vec![(arrival, departure, 1); guests])
         }
     };
-    add(asked.arrival, asked.departure, asked.guests);
+    add(requested.arrival, requested.departure, requested.guests);
     let mut free: HashSet<(BedId, NaiveDate)> = HashSet::new();
-    for booking in house.bookings.values() {
+    for booking in property.bookings.values() {
         let movable = own != Some(booking.id) && matches!(booking.status, Status::Held | Status::Confirmed);
         for one in
-            booking.stays.iter().filter(|one| one.room_type_id == asked.room_type_id && booking.status.holds_beds())
+            booking.stays.iter().filter(|one| one.room_type_id == requested.room_type_id && booking.status.holds_beds())
         {
             if movable && !one.locked {
                 add(one.arrival, one.departure, one.guests);
@@ -58,7 +58,7 @@ fn fits(house: &House, asked: &StayRequest, own: Option<BookingId>) -> bool {
         }
     }
     let mut taken: Vec<BTreeSet<NaiveDate>> = vec![BTreeSet::new(); units.len()];
-    for claim in &house.claims {
+    for claim in &property.claims {
         for (unit, beds) in units.iter().enumerate() {
             if beds.contains(&claim.bed_id) && !free.contains(&(claim.bed_id.clone(), claim.night)) {
                 taken[unit].insert(claim.night);
@@ -96,8 +96,8 @@ fn is_pinned(booking: &Booking, stay: &Stay) -> bool {
 }
 
 /// Beds of everybody who may not be moved.
-fn pinned(house: &House) -> BTreeMap<(BookingId, usize), Vec<BedId>> {
-    let stays = house
+fn pinned(property: &TestProperty) -> BTreeMap<(BookingId, usize), Vec<BedId>> {
+    let stays = property
         .bookings
         .values()
         .flat_map(|booking| booking.stays.iter().enumerate().map(move |(index, stay)| (booking, index, stay)));
@@ -151,7 +151,7 @@ pub(super) fn inventory(dorms: (usize, usize), rooms: &[usize], broken: bool) ->
     inventory
 }
 
-pub(super) fn wish(private: bool, offset: u64, nights: u64, guests: u32) -> StayRequest {
+pub(super) fn stay_request(private: bool, offset: u64, nights: u64, guests: u32) -> StayRequest {
     let arrival = date("2026-12-01") + Days::new(offset);
     StayRequest {
         arrival,
@@ -160,55 +160,60 @@ pub(super) fn wish(private: bool, offset: u64, nights: u64, guests: u32) -> Stay
     }
 }
 
-/// Runs one step and checks what it came to; `asked` counts the bookings so far.
-pub(super) fn take(house: &mut House, step: Step, number: usize, asked: &mut usize) -> Result<(), TestCaseError> {
-    let before = pinned(house);
+/// Runs one step and checks what it came to; `requested` counts the bookings so far.
+pub(super) fn take(
+    property: &mut TestProperty,
+    step: Step,
+    number: usize,
+    requested: &mut usize,
+) -> Result<(), TestCaseError> {
+    let before = pinned(property);
     let mut subject = None;
-    let key = |index: prop::sample::Index, asked: usize| index.index(asked).to_string();
+    let key = |index: prop::sample::Index, requested: usize| index.index(requested).to_string();
     match step {
         Step::Ask { private, offset, nights, guests } => {
-            let wish = wish(private, offset, nights, guests);
-            let expected = if fits(house, &wish, None) { Status::Confirmed } else { Status::Rejected };
-            let verdict = house.run(&[asks(&asked.to_string(), vec![wish])]).remove(0);
-            prop_assert_eq!(status(&verdict), Some(expected));
-            *asked += 1;
+            let stay_request = stay_request(private, offset, nights, guests);
+            let expected = if fits(property, &stay_request, None) { Status::Confirmed } else { Status::Rejected };
+            let decision = property.run(&[booking_request(&requested.to_string(), vec![stay_request])]).remove(0);
+            prop_assert_eq!(status(&decision), Some(expected));
+            *requested += 1;
         }
-        _ if *asked == 0 => {}
+        _ if *requested == 0 => {}
         Step::Change { which, private, offset, nights, guests } => {
-            let key = key(which, *asked);
+            let key = key(which, *requested);
             subject = Some(id(&key));
-            let wish = wish(private, offset, nights, guests);
-            let booking = house.booking(&key);
+            let stay_request = stay_request(private, offset, nights, guests);
+            let booking = property.booking(&key);
             let judged = booking.status == Status::Confirmed && !booking.stays[0].locked;
-            let expected = judged.then(|| fits(house, &wish, subject));
-            let verdict = house.modify(&key, vec![wish]);
+            let expected = judged.then(|| fits(property, &stay_request, subject));
+            let decision = property.modify(&key, vec![stay_request]);
             if let Some(expected) = expected {
-                prop_assert_eq!(status(&verdict), expected.then_some(Status::Confirmed), "{:?}", verdict);
+                prop_assert_eq!(status(&decision), expected.then_some(Status::Confirmed), "{:?}", decision);
             }
         }
         Step::Cancel(which) => {
-            house.run(&[cancels(&key(which, *asked), number as u128)]);
+            property.run(&[cancellation(&key(which, *requested), number as u128)]);
         }
         Step::Lock(which, locked) => {
-            house.assign(&key(which, *asked), None, Some(locked));
+            property.assign(&key(which, *requested), None, Some(locked));
         }
         Step::CheckIn(which) => {
-            house.check_in(&key(which, *asked));
+            property.check_in(&key(which, *requested));
         }
         Step::Block { bed, offset, nights } => {
             let beds: Vec<String> =
-                house.inventory().rooms.iter().flat_map(|room| room.beds.iter().map(ToString::to_string)).collect();
+                property.inventory().rooms.iter().flat_map(|room| room.beds.iter().map(ToString::to_string)).collect();
             let bed = &beds[bed.index(beds.len())];
             let from = date("2026-12-01") + Days::new(offset);
             let until = from + Days::new(nights);
-            let met: BTreeSet<BookingId> = in_the_way(house, bed, from, until);
-            let free = !house
+            let met: BTreeSet<BookingId> = in_the_way(property, bed, from, until);
+            let free = !property
                 .claims
                 .iter()
                 .any(|claim| claim.bed_id.as_str() == bed && from <= claim.night && claim.night < until);
-            match house.block(&number.to_string(), &[bed], &from.to_string(), &until.to_string()) {
-                Verdict::Changed(_) => prop_assert!(free),
-                Verdict::Refused(_, Some(why)) => {
+            match property.block(&number.to_string(), &[bed], &from.to_string(), &until.to_string()) {
+                Decision::Changed(_) => prop_assert!(free),
+                Decision::Refused(_, Some(why)) => {
                     prop_assert_eq!(
                         (why.code, why.bookings.into_iter().collect::<BTreeSet<_>>(), free),
                         (RefusalCode::BedTaken, met, false)
@@ -218,23 +223,23 @@ pub(super) fn take(house: &mut House, step: Step, number: usize, asked: &mut usi
             }
         }
         Step::Unblock(which) => {
-            house.unblock(&which.index(number + 1).to_string());
+            property.unblock(&which.index(number + 1).to_string());
         }
     }
     for ((booking, index), beds) in before.into_iter().filter(|((booking, _), _)| Some(*booking) != subject) {
-        let after = &house.bookings[&booking];
+        let after = &property.bookings[&booking];
         prop_assert_eq!(&after.stays[index].assigned_beds, &beds, "a pinned stay was moved");
     }
-    for booking in house.bookings.values() {
+    for booking in property.bookings.values() {
         moved_for_a_reason(booking)?;
     }
     Ok(())
 }
 
-fn in_the_way(house: &House, bed: &str, from: NaiveDate, until: NaiveDate) -> BTreeSet<BookingId> {
+fn in_the_way(property: &TestProperty, bed: &str, from: NaiveDate, until: NaiveDate) -> BTreeSet<BookingId> {
     let meets =
         |booking: &&Booking| booking.claims().any(|(own, night)| own.as_str() == bed && from <= night && night < until);
-    house.bookings.values().filter(meets).map(|booking| booking.id).collect()
+    property.bookings.values().filter(meets).map(|booking| booking.id).collect()
 }
 
 /// Every move is a revision that changed beds and nothing else.
@@ -261,30 +266,30 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
 
     #[test]
-    fn never_a_double_booking_never_a_refusal_of_what_fits_never_a_pinned_stay_moved(
+    fn random_batches_keep_the_allocation_invariants(
         dorms in (1_usize..4, 0_usize..3),
         rooms in prop::collection::vec(1_usize..4, 1..4),
         broken in any::<bool>(),
         steps in steps(),
     ) {
-        let mut house = House::of(inventory(dorms, &rooms, broken));
-        let mut asked = 0;
+        let mut property = TestProperty::of(inventory(dorms, &rooms, broken));
+        let mut requested = 0;
         for (number, step) in steps.into_iter().enumerate() {
-            take(&mut house, step, number, &mut asked)?;
+            take(&mut property, step, number, &mut requested)?;
         }
     }
 
     #[test]
-    fn a_batch_comes_to_the_same_as_its_commands_one_by_one(steps in prop::collection::vec((any::<bool>(), 0_u64..8,
+    fn batch_equals_its_commands_one_by_one(steps in prop::collection::vec((any::<bool>(), 0_u64..8,
         1_u64..5, 1_u32..4), 1..20)) {
         let commands: Vec<_> = steps.into_iter().enumerate().map(|(number, (private, offset, nights, guests))| {
-            asks(&number.to_string(), vec![wish(private, offset, nights, guests)])
+            booking_request(&number.to_string(), vec![stay_request(private, offset, nights, guests)])
         }).collect();
-        let (mut together, mut apart) = (House::of(inventory((2, 2), &[2, 3], false)),
-            House::of(inventory((2, 2), &[2, 3], false)));
-        let verdicts = together.run(&commands);
-        let one_by_one: Vec<Verdict> = commands.iter().flat_map(|command| apart.run(std::slice::from_ref(command))).collect();
-        prop_assert_eq!(verdicts, one_by_one);
+        let (mut together, mut apart) = (TestProperty::of(inventory((2, 2), &[2, 3], false)),
+            TestProperty::of(inventory((2, 2), &[2, 3], false)));
+        let decisions = together.run(&commands);
+        let one_by_one: Vec<Decision> = commands.iter().flat_map(|command| apart.run(std::slice::from_ref(command))).collect();
+        prop_assert_eq!(decisions, one_by_one);
         prop_assert_eq!(&together.claims, &apart.claims);
         prop_assert!(together.bookings.values().all(|booking| booking.property_id.as_str() == PROPERTY));
     }

@@ -1,7 +1,7 @@
 //! What mails say of money, in both languages.
 
 use super::{contains_all, letter, read};
-use crate::mail::fixtures::{booking, cancelled, held, hostel, links, settled};
+use crate::mail::fixtures::{booking, cancelled, held, inventory, links, with_payments};
 use pvt_domain::booking::{Booking, Status};
 use pvt_domain::messages::NotificationKind::{
     self, BookingCancelled, BookingConfirmed, BookingNoShow, HoldExpired, PaymentFailed, PaymentLink, PaymentReceived,
@@ -13,7 +13,7 @@ fn both(kind: NotificationKind, booking: &Booking) -> [(String, String, String);
     ["en", "fr"].map(|locale| {
         let mut booking = booking.clone();
         booking.guest.locale = Some(locale.to_owned());
-        read(&letter(kind, &booking, &hostel()))
+        read(&letter(kind, &booking, &inventory()))
     })
 }
 
@@ -35,7 +35,7 @@ fn lacks(kind: NotificationKind, booking: &Booking, words: &[&str]) {
 }
 
 #[test]
-fn a_demand_says_how_much_until_when_and_where() {
+fn payment_request_shows_amount_deadline_and_link() {
     let held = held();
     let link = links().pay(held.id);
     assert!(link.starts_with(&format!("https://booking.example.com/api/bookings/{}/pay?token=", held.id)), "{link}");
@@ -66,7 +66,7 @@ fn a_demand_says_how_much_until_when_and_where() {
 }
 
 #[test]
-fn the_link_opens_what_the_api_checks() {
+fn link_token_verifies_for_its_booking_only() {
     let held = held();
     let (link, key) = (links().pay(held.id), pvt_service::tokens::TokenKey::derive(&"a secret".into()).unwrap());
     let token = link.split_once("token=").unwrap().1;
@@ -75,8 +75,8 @@ fn the_link_opens_what_the_api_checks() {
 }
 
 #[test]
-fn a_paid_booking_is_confirmed_with_what_is_left_and_a_receipt() {
-    let part = settled(&held(), 14_280, 0, Status::Confirmed);
+fn confirmation_of_paid_booking_shows_balance_and_receipt() {
+    let part = with_payments(&held(), 14_280, 0, Status::Confirmed);
     let link = links().receipt(part.id);
     says(
         BookingConfirmed,
@@ -84,15 +84,15 @@ fn a_paid_booking_is_confirmed_with_what_is_left_and_a_receipt() {
         &["Paid", "142.80 CAD", "Balance due", "The balance is due on arrival.", "View the receipt", &link],
         &["Réglé", "142,80 CAD", "Solde à régler", "Le solde est à régler à l’arrivée.", "Voir le reçu", &link],
     );
-    let whole = settled(&held(), 28_560, 0, Status::Confirmed);
+    let whole = with_payments(&held(), 28_560, 0, Status::Confirmed);
     says(BookingConfirmed, &whole, &["Everything is paid.", "0.00 CAD"], &["Tout est réglé.", "0,00 CAD"]);
     lacks(BookingConfirmed, &booking(), &["Balance due", "Solde", "token="]);
 }
 
 #[test]
-fn a_payment_is_told_with_its_own_amount() {
-    let part = settled(&held(), 14_280, 0, Status::Confirmed);
-    let rest = settled(&part, 28_560, 0, Status::Confirmed);
+fn payment_receipt_shows_its_own_amount() {
+    let part = with_payments(&held(), 14_280, 0, Status::Confirmed);
+    let rest = with_payments(&part, 28_560, 0, Status::Confirmed);
     says(
         PaymentReceived,
         &rest,
@@ -103,9 +103,9 @@ fn a_payment_is_told_with_its_own_amount() {
 }
 
 #[test]
-fn who_paid_twice_is_told_that_it_goes_back() {
-    let whole = settled(&held(), 28_560, 0, Status::Confirmed);
-    let mut twice = settled(&whole, 57_120, 0, Status::Confirmed);
+fn duplicate_payment_mail_announces_refund() {
+    let whole = with_payments(&held(), 28_560, 0, Status::Confirmed);
+    let mut twice = with_payments(&whole, 57_120, 0, Status::Confirmed);
     let surplus = |booking: &mut Booking| {
         let ledger = booking.payment.ledger.as_mut().unwrap();
         (ledger.surplus, ledger.cleared) = (28_560, 28_560);
@@ -123,9 +123,9 @@ fn who_paid_twice_is_told_that_it_goes_back() {
 }
 
 #[test]
-fn refunds_are_told_with_what_is_left() {
-    let whole = settled(&held(), 28_560, 0, Status::Confirmed);
-    let refunded = settled(&whole, 28_560, 5_000, Status::Confirmed);
+fn refund_mail_shows_amount_and_balance() {
+    let whole = with_payments(&held(), 28_560, 0, Status::Confirmed);
+    let refunded = with_payments(&whole, 28_560, 5_000, Status::Confirmed);
     says(
         PaymentRefunded,
         &refunded,
@@ -135,9 +135,9 @@ fn refunds_are_told_with_what_is_left() {
 }
 
 #[test]
-fn an_ended_booking_tells_fee_paid_and_refund() {
+fn ended_booking_shows_paid_fee_and_refund() {
     let mut ended = cancelled();
-    let paid = settled(&held(), 28_560, 0, Status::Confirmed);
+    let paid = with_payments(&held(), 28_560, 0, Status::Confirmed);
     ended.payment = paid.payment;
     ended.payment.to_return = ended.returnable();
     says(
@@ -157,11 +157,11 @@ fn an_ended_booking_tells_fee_paid_and_refund() {
 }
 
 #[test]
-fn a_hold_that_ended_asks_for_nothing() {
+fn expired_hold_mail_requests_no_payment() {
     let mut expired = held();
     expired.status = Status::Expired;
     lacks(HoldExpired, &expired, &["token=", "CAD", "due on arrival", "à régler à l’arrivée"]);
-    let late = settled(&expired, 28_560, 0, Status::Expired);
+    let late = with_payments(&expired, 28_560, 0, Status::Expired);
     says(
         PaymentReturned,
         &late,

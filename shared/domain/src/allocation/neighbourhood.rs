@@ -1,0 +1,63 @@
+//! What making room begins with: the units as they are, whose they are, and how far around a stay to look.
+
+use super::reshuffle::ReshuffleProblem;
+use crate::grid::{HORIZON_NIGHTS, OccupancyGrid, Row, Span};
+use crate::inventory::RoomKind;
+use crate::nights::Nights;
+use std::collections::HashMap;
+
+/// Nights around a stay within which room is looked for first. Reading everybody of a busy house takes long and is
+/// seldom needed.
+const NEAR_NIGHTS: usize = 14;
+/// Nights around a stay that are looked at next.
+const NEARBY_NIGHTS: usize = 70;
+
+impl ReshuffleProblem {
+    /// These units with everything that is taken counted as fixed.
+    pub(crate) fn of_units(grid: &OccupancyGrid, units: &[Vec<usize>]) -> Self {
+        let fixed = units.iter().map(|beds| {
+            let mut row = Row::EMPTY;
+            beds.iter().for_each(|bed| row.merge(grid.row(*bed)));
+            row
+        });
+        Self { fixed: fixed.collect(), units: units.iter().map(Vec::len).collect(), items: Vec::new() }
+    }
+}
+
+/// Which unit each bed belongs to.
+pub(crate) fn unit_of(units: &[Vec<usize>]) -> HashMap<usize, usize> {
+    units.iter().enumerate().flat_map(|(unit, beds)| beds.iter().map(move |bed| (*bed, unit))).collect()
+}
+
+/// The units of a stay: its room, or each of its beds; `None` when its beds are not those of whole units of this type.
+pub(crate) fn homes(
+    beds: &[usize],
+    units: &[Vec<usize>],
+    unit_of: &HashMap<usize, usize>,
+    kind: RoomKind,
+) -> Option<Vec<usize>> {
+    let mut homes: Vec<usize> = beds.iter().map(|bed| unit_of.get(bed).copied()).collect::<Option<_>>()?;
+    if kind == RoomKind::Private {
+        homes.dedup();
+        let whole = homes.len() == 1 && units[homes[0]].len() == beds.len();
+        return whole.then_some(homes);
+    }
+    Some(homes)
+}
+
+/// The nights whose guests may be moved: near the stays first, at last as far as one stay may hold on to the next.
+///
+/// Where no unit is taken on both sides of a midnight, nobody stays through it, so nothing beyond it can make room
+/// here.
+pub(crate) fn reach(grid: &OccupancyGrid, fixed: &[Row], requested: &[Span]) -> Vec<Nights> {
+    let first = requested.iter().map(Span::first).min().unwrap_or(0);
+    let end = requested.iter().map(Span::end).max().unwrap_or(first);
+    let stayed_through = |midnight: usize| fixed.iter().any(|row| row.taken(midnight - 1) && row.taken(midnight));
+    let begin = (1..=first).rev().find(|midnight| !stayed_through(*midnight)).unwrap_or(0);
+    let last = (end..HORIZON_NIGHTS).find(|midnight| !stayed_through(*midnight)).unwrap_or(HORIZON_NIGHTS);
+    let nights = |from: usize, until: usize| Nights::new(grid.date_at(from), grid.date_at(until));
+    let near = |by: usize| nights(begin.max(first.saturating_sub(by)), last.min(end + by));
+    let mut reaches = vec![near(NEAR_NIGHTS), near(NEARBY_NIGHTS), nights(begin, last)];
+    reaches.dedup();
+    reaches
+}

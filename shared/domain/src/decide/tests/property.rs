@@ -1,0 +1,294 @@
+//! A house with its store, as the worker and MongoDB keep it together, and short ways to ask things of it.
+
+use crate::block::{Block, BlockKind};
+use crate::booking::{Booking, Status, StayRequest};
+use crate::business_day::check_in_instant;
+use crate::decide::{BatchOutcome, BedNightClaim, Decision, KnownState, MissingState, Owner, decide};
+use crate::fixtures::{date, hostel, now, request};
+use crate::grid::OccupancyGrid;
+use crate::ids::{BedId, BlockId, BookingId, PropertyId};
+use crate::inventory::Inventory;
+use crate::messages::*;
+use crate::nights::Nights;
+use crate::rates::Rates;
+use crate::timestamp::Timestamp;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+use uuid::Uuid;
+
+pub(super) const PROPERTY: &str = "pvt-montreal";
+
+pub(super) struct TestProperty {
+    pub(super) grids: HashMap<PropertyId, OccupancyGrid>,
+    pub(super) bookings: HashMap<BookingId, Booking>,
+    pub(super) blocks: HashMap<BlockId, Block>,
+    pub(super) claims: BTreeSet<BedNightClaim>,
+    pub(super) now: Timestamp,
+    next: u128,
+}
+
+impl TestProperty {
+    pub(super) fn new() -> Self {
+        Self::of(hostel())
+    }
+
+    pub(super) fn of(inventory: Inventory) -> Self {
+        let grid = OccupancyGrid::new(Arc::new(inventory), date("2026-12-01"));
+        Self {
+            grids: [(PropertyId::from(PROPERTY), grid)].into(),
+            bookings: HashMap::new(),
+            blocks: HashMap::new(),
+            claims: BTreeSet::new(),
+            now: now(),
+            next: 1_000_000,
+        }
+    }
+
+    pub(super) fn grid(&self) -> &OccupancyGrid {
+        &self.grids[&PropertyId::from(PROPERTY)]
+    }
+
+    pub(super) fn inventory(&self) -> Arc<Inventory> {
+        Arc::clone(self.grid().inventory())
+    }
+
+    /// The house after its document or calendars were changed: the view is read again.
+    pub(super) fn rebuild(&mut self, inventory: Inventory, rates: Rates) {
+        let mut grid = OccupancyGrid::new(Arc::new(inventory), self.grid().origin()).with_rates(Arc::new(rates));
+        self.claims.iter().for_each(|claim| grid.take_night(&claim.bed_id, claim.night));
+        self.grids.insert(PROPERTY.into(), grid);
+    }
+
+    /// It is now the time at which guests arriving on `day` may check in.
+    pub(super) fn at_check_in(&mut self, day: &str) {
+        self.now = check_in_instant(&self.inventory().property, date(day));
+    }
+
+    pub(super) fn booking(&self, key: &str) -> &Booking {
+        &self.bookings[&id(key)]
+    }
+
+    /// Decides once, knowing everybody only on `occupied` nights.
+    fn decide_knowing(
+        &self,
+        fresh: bool,
+        occupied: &HashMap<PropertyId, Nights>,
+        also: &HashSet<BookingId>,
+        commands: &[(Uuid, BookingCommand)],
+    ) -> Result<BatchOutcome, Box<MissingState>> {
+        let fresh: HashSet<PropertyId> = fresh.then(|| PropertyId::from(PROPERTY)).into_iter().collect();
+        let there = |booking: &Booking| {
+            occupied.get(&booking.property_id).is_some_and(|nights| {
+                booking.claims().any(|(_, night)| nights.arrival <= night && night < nights.departure)
+            })
+        };
+        let requested: HashSet<BookingId> = commands.iter().filter_map(|(_, command)| command.booking_id()).collect();
+        let bookings =
+            self.bookings.iter().filter(|(id, booking)| requested.contains(id) || also.contains(id) || there(booking));
+        let bookings: HashMap<BookingId, Booking> = bookings.map(|(id, booking)| (*id, booking.clone())).collect();
+        let commands: Vec<(Uuid, &BookingCommand)> = commands.iter().map(|(id, command)| (*id, command)).collect();
+        let known =
+            KnownState { grids: &self.grids, fresh: &fresh, bookings: &bookings, blocks: &self.blocks, occupied };
+        decide(known, &commands, self.now)
+    }
+
+    pub(super) fn decide(
+        &self,
+        fresh: bool,
+        commands: &[(Uuid, BookingCommand)],
+    ) -> Result<BatchOutcome, Box<MissingState>> {
+        self.decide_knowing(fresh, &HashMap::new(), &HashSet::new(), commands)
+    }
+
+    /// Decides as the worker does: what is missing is read, and only that.
+    pub(super) fn decide_until_known(&self, commands: &[(Uuid, BookingCommand)]) -> BatchOutcome {
+        let (mut occupied, mut also) = (HashMap::new(), HashSet::new());
+        for _ in 0..8 {
+            match self.decide_knowing(true, &occupied, &also, commands) {
+                Ok(outcome) => return outcome,
+                Err(missing) => {
+                    assert!(missing.grids.is_empty(), "fresh views are fresh");
+                    occupied.extend(missing.occupants);
+                    also.extend(missing.bookings);
+                }
+            }
+        }
+        panic!("never enough is known")
+    }
+
+    /// Stores decisions as the transaction does; panics where an index would object, or where memory and store part.
+    pub(super) fn apply(&mut self, outcome: &BatchOutcome) {
+        for claim in &outcome.released {
+            assert!(self.claims.remove(claim), "released what nobody owned: {claim:?}");
+        }
+        for claim in &outcome.claimed {
+            let taken = self.claims.iter().any(|own| (&own.bed_id, own.night) == (&claim.bed_id, claim.night));
+            assert!(!taken, "double booking: {claim:?}");
+            self.claims.insert(claim.clone());
+        }
+        for change in &outcome.changes {
+            assert_eq!(self.bookings.get(&change.booking.id).map(|stored| stored.rev), change.stored_rev);
+            self.bookings.insert(change.booking.id, change.booking.clone());
+        }
+        for change in &outcome.block_changes {
+            assert_eq!(self.blocks.get(&change.block.id).map(|stored| stored.rev), change.stored_rev);
+            self.blocks.insert(change.block.id, change.block.clone());
+        }
+        self.grids.extend(outcome.grids.clone());
+        self.check();
+    }
+
+    /// Claims are those of bookings and blocks, and the view shows them, no more and no less.
+    pub(super) fn check(&self) {
+        let claim = |property: &PropertyId, owner, bed: &BedId, night| BedNightClaim {
+            property_id: property.clone(),
+            bed_id: bed.clone(),
+            night,
+            owner,
+        };
+        let of_bookings = self.bookings.values().flat_map(|one| {
+            one.claims().map(|(bed, night)| claim(&one.property_id, Owner::Booking(one.id), bed, night))
+        });
+        let of_blocks = self
+            .blocks
+            .values()
+            .flat_map(|one| one.claims().map(|(bed, night)| claim(&one.property_id, Owner::Block(one.id), bed, night)));
+        assert_eq!(
+            of_bookings.chain(of_blocks).collect::<BTreeSet<_>>(),
+            self.claims,
+            "claims are those of the bookings"
+        );
+        let grid = self.grid();
+        let mut read = OccupancyGrid::new(Arc::clone(grid.inventory()), grid.origin());
+        self.claims.iter().for_each(|claim| read.take_night(&claim.bed_id, claim.night));
+        let beds = grid.inventory().rooms.iter().map(|room| room.beds.len()).sum::<usize>();
+        assert!((0..beds).all(|bed| grid.row(bed) == read.row(bed)), "memory shows what is claimed");
+    }
+
+    pub(super) fn run(&mut self, commands: &[(Uuid, BookingCommand)]) -> Vec<Decision> {
+        let outcome = self.decide_until_known(commands);
+        self.apply(&outcome);
+        outcome.decisions
+    }
+
+    /// Runs one command under an id of its own.
+    pub(super) fn one(&mut self, command: BookingCommand) -> Decision {
+        self.next += 1;
+        let command_id = Uuid::from_u128(self.next);
+        self.run(&[(command_id, command)]).remove(0)
+    }
+
+    pub(super) fn book(&mut self, key: &str, stays: Vec<StayRequest>) -> Decision {
+        self.run(&[booking_request(key, stays)]).remove(0)
+    }
+
+    /// What staff say about a booking at this time.
+    pub(super) fn header(&self, key: &str) -> CommandHeader {
+        CommandHeader {
+            booking_id: id(key),
+            property_id: PROPERTY.into(),
+            expected_rev: None,
+            actor: "staff:1".to_owned(),
+            as_admin: false,
+            reason: None,
+            requested_at: self.now,
+        }
+    }
+
+    pub(super) fn check_in(&mut self, key: &str) -> Decision {
+        let header = self.header(key);
+        self.one(BookingCommand::CheckIn(CheckInBooking { header }))
+    }
+
+    /// Stays of a booking, each continuing the one at its place.
+    pub(super) fn modify(&mut self, key: &str, stays: Vec<StayRequest>) -> Decision {
+        let command = self.modification(key, stays);
+        self.one(BookingCommand::Modify(Box::new(command)))
+    }
+
+    pub(super) fn modification(&self, key: &str, stays: Vec<StayRequest>) -> ModifyBooking {
+        let known = self.bookings.get(&id(key)).map_or(0, |booking| booking.stays.len());
+        let stay_requests = stays.into_iter().enumerate().map(|(index, stay)| StayModification {
+            stay,
+            continues: (index < known).then_some(index),
+            beds: None,
+        });
+        ModifyBooking {
+            header: self.header(key),
+            stays: Some(stay_requests.collect()),
+            rate_plan_id: None,
+            guest: None,
+            reprice: true,
+            quote: None,
+            override_restrictions: false,
+        }
+    }
+
+    pub(super) fn assign(&mut self, key: &str, beds: Option<&[&str]>, locked: Option<bool>) -> Decision {
+        let beds = beds.map(|beds| beds.iter().map(|bed| BedId::from(*bed)).collect());
+        let header = self.header(key);
+        self.one(BookingCommand::Assign(AssignBeds { header, assignments: vec![Assignment { stay: 0, beds, locked }] }))
+    }
+
+    pub(super) fn block(&mut self, key: &str, beds: &[&str], from: &str, until: &str) -> Decision {
+        let command = BlockBeds {
+            block_id: BlockId::derive("staff:1", key),
+            property_id: PROPERTY.into(),
+            kind: BlockKind::Maintenance,
+            bed_ids: beds.iter().map(|bed| BedId::from(*bed)).collect(),
+            from: date(from),
+            until: date(until),
+            actor: "staff:1".to_owned(),
+            reason: Some("paint".to_owned()),
+            requested_at: self.now,
+        };
+        self.one(BookingCommand::Block(command))
+    }
+
+    pub(super) fn unblock(&mut self, key: &str) -> Decision {
+        let block_id = BlockId::derive("staff:1", key);
+        self.one(BookingCommand::Unblock(UnblockBeds {
+            block_id,
+            property_id: PROPERTY.into(),
+            actor: "staff:1".to_owned(),
+            reason: None,
+            requested_at: self.now,
+        }))
+    }
+
+    /// Beds of the first stay.
+    pub(super) fn beds(&self, key: &str) -> Vec<&str> {
+        self.booking(key).stays[0].assigned_beds.iter().map(BedId::as_str).collect()
+    }
+}
+
+pub(super) fn id(key: &str) -> BookingId {
+    BookingId::derive(None, key, "fingerprint")
+}
+
+pub(super) fn booking_request(key: &str, stays: Vec<StayRequest>) -> (Uuid, BookingCommand) {
+    let requested = request(key, stays);
+    (requested.booking_id.request_command_id(), BookingCommand::Request(Box::new(requested)))
+}
+
+pub(super) fn cancellation(key: &str, command: u128) -> (Uuid, BookingCommand) {
+    let header = CommandHeader {
+        booking_id: id(key),
+        property_id: PROPERTY.into(),
+        expected_rev: None,
+        actor: "guest".to_owned(),
+        as_admin: false,
+        reason: None,
+        requested_at: now(),
+    };
+    (Uuid::from_u128(command), BookingCommand::Cancel(CancelBooking { header, waive_fee: false }))
+}
+
+pub(super) fn status(decision: &Decision) -> Option<Status> {
+    if let Decision::Decided(event) = decision { Some(event.status) } else { None }
+}
+
+/// The reason of a refusal that changed nothing.
+pub(super) fn code(decision: &Decision) -> Option<RefusalCode> {
+    if let Decision::Refused(ReplyOutcome::Refused, Some(why)) = decision { Some(why.code) } else { None }
+}

@@ -1,0 +1,156 @@
+//! What changed between two states of a ledger, for those who are told.
+
+use super::facts::{DisputeFact, IntentFact, RefundFact};
+use super::{Entry, EntryKind, Ledger};
+use crate::stripe::{IntentStatus, Object};
+use chrono::DateTime;
+use std::collections::BTreeMap;
+
+/// What kind of news.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LedgerChangeKind {
+    /// A guest was sent to pay.
+    Opened,
+    /// Money came.
+    Captured,
+    /// An attempt failed.
+    Failed,
+    /// Money was given back, or came back to us because giving it back failed.
+    Refunded,
+    /// A bank argues, or has decided.
+    Disputed,
+}
+
+/// One piece of news.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LedgerChange {
+    /// What kind.
+    pub kind: LedgerChangeKind,
+    /// What it is about, and in which state: two of the same are one.
+    pub subject: String,
+    /// The payment: `pi_…`, or the id of a record or an attempt.
+    pub payment: String,
+    /// The entry as it is now, with the amount 0 when it was taken back; absent where nothing moved.
+    pub entry: Option<Entry>,
+    /// What it is about, in minor units.
+    pub amount: i64,
+}
+
+impl Ledger {
+    /// All that is to be told of one object: what would be new if nothing had been known of it.
+    pub fn changes_of(&self, object: &Object) -> Vec<LedgerChange> {
+        let mut without = self.clone();
+        match object {
+            Object::Session(session) => {
+                without.sessions.forget(&session.id);
+                session.payment_intent.iter().for_each(|intent| without.intents.forget(intent));
+            }
+            Object::Intent(intent) => without.intents.forget(&intent.id),
+            Object::Refund(refund) => without.refunds.forget(&refund.id),
+            Object::Dispute(dispute) => without.disputes.forget(&dispute.id),
+            Object::Charge(_) | Object::Other => return Vec::new(),
+        }
+        let mut changes = self.changes_since(&without);
+        if let Object::Refund(refund) = object {
+            changes.extend(self.refunds.get(&refund.id).and_then(returned_refund));
+        }
+        changes
+    }
+
+    /// All that is to be told: what would be new if nothing had been known.
+    pub fn changes(&self) -> Vec<LedgerChange> {
+        let nothing = Self::new(self.booking_id, self.property_id.clone(), self.currency, self.updated_at);
+        let mut changes = self.changes_since(&nothing);
+        changes.extend(self.refunds.iter().filter_map(returned_refund));
+        changes
+    }
+
+    /// What is new compared with `before`.
+    pub fn changes_since(&self, before: &Self) -> Vec<LedgerChange> {
+        let mut changes = Vec::new();
+        for attempt in self.attempts.iter().filter(|attempt| attempt.object.is_some()) {
+            if !before.attempts.iter().any(|known| known.id == attempt.id && known.object.is_some()) {
+                let id = attempt.id.to_string();
+                changes.push(LedgerChange {
+                    kind: LedgerChangeKind::Opened,
+                    subject: id.clone(),
+                    payment: id,
+                    entry: None,
+                    amount: attempt.amount,
+                });
+            }
+        }
+        let by_id = |ledger: &Self| {
+            ledger.entries().into_iter().map(|entry| (entry.id.clone(), entry)).collect::<BTreeMap<_, _>>()
+        };
+        let (old, new) = (by_id(before), by_id(self));
+        let moved = |id: &str| {
+            old.get(id).map(|entry| (entry.amount, entry.fee)) != new.get(id).map(|entry| (entry.amount, entry.fee))
+        };
+        for id in old.keys().chain(new.keys().filter(|id| !old.contains_key(*id))).filter(|id| moved(id)) {
+            let Some(known) = new.get(id).or(old.get(id)) else { continue };
+            let taken_back = !new.contains_key(id);
+            let entry = Some(Entry { amount: if taken_back { 0 } else { known.amount }, balance: 0, ..known.clone() });
+            let kind = match known.kind {
+                EntryKind::Payment => LedgerChangeKind::Captured,
+                EntryKind::Refund => LedgerChangeKind::Refunded,
+                EntryKind::Chargeback | EntryKind::ChargebackReversal => LedgerChangeKind::Disputed,
+            };
+            let subject = format!("{id}|{}|{}", known.fee, if taken_back { "taken_back" } else { "booked" });
+            changes.push(LedgerChange {
+                kind,
+                subject,
+                payment: known.payment.clone(),
+                entry,
+                amount: known.amount.abs(),
+            });
+        }
+        changes.extend(self.intents.iter().filter_map(|intent| failure(before, intent)));
+        changes.extend(self.disputes.iter().filter_map(|dispute| dispute_change(before, dispute)));
+        changes
+    }
+}
+
+/// A refund that came back leaves no entry that could be missed.
+fn returned_refund(refund: &RefundFact) -> Option<LedgerChange> {
+    let at = DateTime::from_timestamp(refund.created, 0).unwrap_or_default().into();
+    let entry = Entry {
+        id: refund.id.clone(),
+        kind: EntryKind::Refund,
+        payment: refund.intent.clone(),
+        amount: 0,
+        fee: 0,
+        at,
+        balance: 0,
+    };
+    (!refund.status.is_effective()).then(|| LedgerChange {
+        kind: LedgerChangeKind::Refunded,
+        subject: format!("{}|0|taken_back", refund.id),
+        payment: refund.intent.clone(),
+        entry: Some(entry),
+        amount: refund.amount,
+    })
+}
+
+fn failure(before: &Ledger, intent: &IntentFact) -> Option<LedgerChange> {
+    let at = intent.failed_at.filter(|_| intent.status != IntentStatus::Succeeded)?;
+    let known = before.intents.get(&intent.id).and_then(|known| known.failed_at);
+    (known < Some(at)).then(|| LedgerChange {
+        kind: LedgerChangeKind::Failed,
+        subject: format!("{}|{at}", intent.id),
+        payment: intent.id.clone(),
+        entry: None,
+        amount: intent.amount,
+    })
+}
+
+fn dispute_change(before: &Ledger, dispute: &DisputeFact) -> Option<LedgerChange> {
+    let known = before.disputes.get(&dispute.id).map(|known| (known.stage, known.status.as_str()));
+    (known != Some((dispute.stage, dispute.status.as_str()))).then(|| LedgerChange {
+        kind: LedgerChangeKind::Disputed,
+        subject: format!("{}|{}", dispute.id, dispute.status),
+        payment: dispute.intent.clone(),
+        entry: None,
+        amount: dispute.amount,
+    })
+}

@@ -1,0 +1,149 @@
+//! A message in lapin's terms, checked: everything that could make lapin panic or the broker close the channel is
+//! refused here.
+
+use super::PublishError;
+use crate::outgoing::{FIRST_ATTEMPT, HEADER_ACTOR, HEADER_ATTEMPT, HEADER_TRACEPARENT, Outgoing, Target};
+use crate::topology::{RetryDelay, Topology};
+use bytes::Bytes;
+use chrono::Utc;
+use lapin::BasicProperties;
+use lapin::types::{AMQPValue, FieldTable, ShortString};
+use pvt_domain::messages::MAX_BODY_BYTES;
+
+/// AMQP's delivery mode for messages that survive a restart.
+const PERSISTENT: u8 = 2;
+const CONTENT_TYPE: &str = "application/json";
+/// `app_id` of everything we send.
+const APP_ID: &str = "pvt-booking";
+
+/// The exchanges of one topology, ready for use.
+pub(super) struct ExchangeNames {
+    commands: String,
+    events: String,
+    dead: String,
+    retry: [(RetryDelay, String); 4],
+}
+
+impl ExchangeNames {
+    pub(super) fn of(topology: &Topology) -> Self {
+        Self {
+            commands: topology.commands_exchange(),
+            events: topology.events_exchange(),
+            dead: topology.dead_exchange(),
+            retry: RetryDelay::ALL.map(|delay| (delay, topology.retry_exchange(delay))),
+        }
+    }
+
+    fn name(&self, target: Target) -> &str {
+        match target {
+            Target::Commands => &self.commands,
+            Target::Events => &self.events,
+            Target::Dead => &self.dead,
+            Target::Queue => "",
+            Target::Retry(wanted) => self.retry.iter().find(|(delay, _)| *delay == wanted).map_or("", |(_, name)| name),
+        }
+    }
+}
+
+/// Ready for `basic.publish`.
+pub(super) struct AmqpMessage {
+    pub(super) exchange: ShortString,
+    pub(super) routing_key: ShortString,
+    pub(super) properties: BasicProperties,
+    pub(super) body: Bytes,
+}
+
+impl AmqpMessage {
+    pub(super) fn new(message: &Outgoing, exchanges: &ExchangeNames) -> Result<Self, PublishError> {
+        // What others sent oversize must still be able to become a dead letter.
+        let ours = matches!(message.target, Target::Commands | Target::Events);
+        if ours && message.body.len() > MAX_BODY_BYTES {
+            let reason = format!("the body has {} bytes, more than {MAX_BODY_BYTES}", message.body.len());
+            return Err(PublishError::Invalid(reason));
+        }
+        let headers = headers(message)?;
+        let sent_at = message.timestamp.unwrap_or_else(Utc::now).timestamp();
+        let mut properties = BasicProperties::default()
+            .with_content_type(short_string(CONTENT_TYPE)?)
+            .with_delivery_mode(PERSISTENT)
+            .with_message_id(short_string(message.id.hyphenated().to_string())?)
+            .with_timestamp(u64::try_from(sent_at).unwrap_or_default())
+            .with_type(short_string(&*message.kind)?)
+            .with_app_id(short_string(APP_ID)?);
+        if let Some(headers) = headers {
+            properties = properties.with_headers(headers);
+        }
+        if let Some(booking) = message.correlation_id {
+            properties = properties.with_correlation_id(short_string(booking.hyphenated().to_string())?);
+        }
+        if let Some(queue) = &message.reply_to {
+            properties = properties.with_reply_to(short_string(queue)?);
+        }
+        Ok(Self {
+            exchange: short_string(exchanges.name(message.target))?,
+            routing_key: short_string(&*message.routing_key)?,
+            properties,
+            body: message.body.clone(),
+        })
+    }
+}
+
+fn headers(message: &Outgoing) -> Result<Option<FieldTable>, PublishError> {
+    let plain = message.attempt <= FIRST_ATTEMPT && message.headers.is_empty();
+    if plain && message.traceparent.is_none() && message.actor.is_none() {
+        return Ok(None);
+    }
+    let mut table = FieldTable::default();
+    if message.attempt > FIRST_ATTEMPT {
+        table.insert(short_string(HEADER_ATTEMPT)?, AMQPValue::LongLongInt(i64::from(message.attempt)));
+    }
+    let mut text = |name: &str, value: &str| -> Result<(), PublishError> {
+        table.insert(short_string(name)?, AMQPValue::LongString(value.into()));
+        Ok(())
+    };
+    if let Some(value) = &message.traceparent {
+        text(HEADER_TRACEPARENT, value)?;
+    }
+    if let Some(value) = &message.actor {
+        text(HEADER_ACTOR, value)?;
+    }
+    for (name, value) in &message.headers {
+        text(name, value)?;
+    }
+    Ok(Some(table))
+}
+
+fn short_string(text: impl Into<String>) -> Result<ShortString, PublishError> {
+    ShortString::try_new(text).map_err(|error| PublishError::Invalid(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    fn exchanges() -> ExchangeNames {
+        ExchangeNames::of(&Topology::new("t.", 1))
+    }
+
+    #[test]
+    fn retry_goes_to_its_delay_exchange_with_its_attempt() {
+        let mut message = Outgoing::raw(Target::Retry(RetryDelay::M1), "t.emails", Uuid::from_u128(1), "a.b.v1", "{}");
+        message.attempt = 2;
+        let prepared = AmqpMessage::new(&message, &exchanges()).unwrap();
+        assert_eq!((prepared.exchange.as_str(), prepared.routing_key.as_str()), ("t.retry.1m", "t.emails"));
+        let headers = prepared.properties.headers().clone().unwrap();
+        assert_eq!(headers.inner().get("attempt"), Some(&AMQPValue::LongLongInt(2)));
+        assert_eq!(*prepared.properties.delivery_mode(), Some(2));
+    }
+
+    #[test]
+    fn oversize_names_and_bodies_are_refused_before_lapin_panics() {
+        let message = Outgoing::raw(Target::Queue, "k".repeat(256), Uuid::nil(), "a.b.v1", "{}");
+        assert!(matches!(AmqpMessage::new(&message, &exchanges()), Err(PublishError::Invalid(_))));
+        let mut message = Outgoing::raw(Target::Events, "k", Uuid::nil(), "a.b.v1", vec![0; MAX_BODY_BYTES + 1]);
+        assert!(matches!(AmqpMessage::new(&message, &exchanges()), Err(PublishError::Invalid(_))));
+        message.target = Target::Dead;
+        assert!(AmqpMessage::new(&message, &exchanges()).is_ok(), "an oversize message can become a dead letter");
+    }
+}

@@ -1,0 +1,78 @@
+//! The rungs of the retry ladder and how long each holds a message.
+
+use std::time::Duration;
+
+/// One rung: an exchange and a queue of the same name whose messages return home after [`RetryDelay::duration`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RetryDelay {
+    /// 5 seconds.
+    S5,
+    /// 1 minute.
+    M1,
+    /// 10 minutes.
+    M10,
+    /// 1 hour.
+    H1,
+}
+
+impl RetryDelay {
+    /// All rungs, shortest first.
+    pub const ALL: [Self; 4] = [Self::S5, Self::M1, Self::M10, Self::H1];
+
+    /// The name of its exchange and queue without the prefix.
+    pub const fn base_name(self) -> &'static str {
+        match self {
+            Self::S5 => "retry.5s",
+            Self::M1 => "retry.1m",
+            Self::M10 => "retry.10m",
+            Self::H1 => "retry.1h",
+        }
+    }
+
+    /// How long it holds a message in production.
+    pub const fn duration(self) -> Duration {
+        Duration::from_secs(match self {
+            Self::S5 => 5,
+            Self::M1 => 60,
+            Self::M10 => 600,
+            Self::H1 => 3_600,
+        })
+    }
+
+    /// The shortest rung that holds a message for at least `wanted`; the longest when none does.
+    pub fn at_least(wanted: Duration) -> Self {
+        Self::ALL.into_iter().find(|delay| delay.duration() >= wanted).unwrap_or(Self::H1)
+    }
+
+    /// The queue's time to live in milliseconds when the ladder is shortened by `divisor`.
+    pub(crate) fn ttl_ms(self, divisor: u32) -> i64 {
+        let ms = self.duration().as_millis() / u128::from(divisor.max(1));
+        i64::try_from(ms).unwrap_or(i64::MAX).max(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shortest_sufficient_delay_is_chosen() {
+        let chosen = |secs| RetryDelay::at_least(Duration::from_secs(secs));
+        assert_eq!(chosen(0), RetryDelay::S5);
+        assert_eq!(chosen(5), RetryDelay::S5);
+        assert_eq!(chosen(6), RetryDelay::M1);
+        assert_eq!(chosen(601), RetryDelay::H1);
+        assert_eq!(chosen(999_999), RetryDelay::H1, "nothing is held longer than the last rung");
+    }
+
+    #[test]
+    fn a_divisor_shortens_the_time_to_live() {
+        assert_eq!(RetryDelay::S5.ttl_ms(1), 5_000);
+        assert_eq!(RetryDelay::S5.ttl_ms(50), 100);
+        assert_eq!(
+            RetryDelay::S5.ttl_ms(u32::MAX),
+            1,
+            "never zero: a zero time to live expires before it can be consumed"
+        );
+    }
+}

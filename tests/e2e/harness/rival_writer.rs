@@ -1,0 +1,156 @@
+//! A writer beside the workers: somebody else's process, or a worker that believes that it is still the only one.
+
+use super::Stack;
+use anyhow::{Context, Result, bail};
+use chrono::Utc;
+use pvt_domain::block::BlockKind;
+use pvt_domain::booking::{Guest, Source, StayRequest};
+use pvt_domain::decide::{Decision, KnownState, decide};
+use pvt_domain::events::BookingEvent;
+use pvt_domain::grid::OccupancyGrid;
+use pvt_domain::ids::{BlockId, BookingId, PropertyId};
+use pvt_domain::messages::{
+    BlockBeds, BookingCommand, CancelBooking, CommandHeader, INVENTORY_BLOCK, INVENTORY_UNBLOCK, RequestBooking,
+    UnblockBeds,
+};
+use pvt_domain::nights::Nights;
+use pvt_messaging::{Outgoing, Publisher, Topology};
+use pvt_stores::StoreError;
+use pvt_stores::mongo::Mongo;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// Tries of one command against a contended property.
+const ATTEMPTS: u32 = 200;
+
+/// Decides and stores by the product's own means, without its queues.
+#[derive(Clone)]
+pub(crate) struct RivalWriter {
+    mongo: Mongo,
+    publisher: Publisher,
+    topology: Topology,
+}
+
+impl RivalWriter {
+    pub(crate) fn of(stack: &Stack) -> Self {
+        let publisher = Publisher::start(stack.namespace.amqp_url(), stack.topology.clone(), "outsider");
+        Self { mongo: stack.mongo.clone(), publisher, topology: stack.topology.clone() }
+    }
+
+    /// Books; `key` names the booking.
+    pub(crate) async fn book(&self, key: &str, property: &str, stay: StayRequest) -> Result<BookingEvent> {
+        let guest = Guest {
+            first_name: "Nemo".into(),
+            last_name: "Outsider".into(),
+            email: format!("{key}@example.com"),
+            phone: None,
+            locale: None,
+        };
+        let request = RequestBooking {
+            booking_id: BookingId::derive(None, key, "outsider"),
+            client: None,
+            fingerprint: "outsider".into(),
+            property_id: property.into(),
+            rate_plan_id: "standard".into(),
+            source: Source::Phone,
+            stays: vec![stay],
+            guest,
+            requested_at: Utc::now().into(),
+            quote: None,
+            override_restrictions: false,
+        };
+        self.apply(BookingCommand::Request(Box::new(request))).await
+    }
+
+    /// Cancels a confirmed booking.
+    pub(crate) async fn cancel(&self, id: Uuid, property: &str) -> Result<BookingEvent> {
+        let booking_id = BookingId::from_uuid(id);
+        let header = CommandHeader {
+            booking_id,
+            property_id: property.into(),
+            expected_rev: None,
+            actor: "outsider".into(),
+            as_admin: false,
+            reason: None,
+            requested_at: Utc::now().into(),
+        };
+        let cancel = CancelBooking { header, waive_fee: false };
+        self.apply(BookingCommand::Cancel(cancel)).await
+    }
+
+    async fn apply(&self, command: BookingCommand) -> Result<BookingEvent> {
+        let id = Uuid::new_v4();
+        for _ in 0..ATTEMPTS {
+            match self.attempt(id, &command).await {
+                Err(error) if matches!(error.downcast_ref(), Some(StoreError::Duplicate(_) | StoreError::Stale(_))) => {
+                }
+                other => return other,
+            }
+        }
+        bail!("{ATTEMPTS} attempts lost against others")
+    }
+
+    async fn attempt(&self, id: Uuid, command: &BookingCommand) -> Result<BookingEvent> {
+        let property: &PropertyId = command.property_id();
+        let inventory = self.mongo.inventory(property).await?.context("the property exists")?;
+        let today = Utc::now().date_naive();
+        let mut view = OccupancyGrid::new(Arc::new(inventory), today);
+        for (bed, night) in self.mongo.claimed_nights(property, today).await? {
+            view.take_night(&bed, night);
+        }
+        let bookings = self.mongo.bookings(command.booking_id()).await?;
+        let (views, fresh) = (HashMap::from([(property.clone(), view)]), HashSet::from([property.clone()]));
+        let (blocks, occupied) = (HashMap::new(), HashMap::new());
+        let known =
+            KnownState { grids: &views, fresh: &fresh, bookings: &bookings, blocks: &blocks, occupied: &occupied };
+        let decided = decide(known, &[(id, command)], Utc::now().into());
+        let decisions = decided.map_err(|missing| anyhow::anyhow!("{missing:?}"))?;
+        self.mongo.commit(&decisions).await?;
+        match decisions.decisions.into_iter().next() {
+            Some(Decision::Decided(event)) => {
+                self.publisher.publish(Outgoing::event(event.event_id, event.as_ref())?).await?;
+                Ok(*event)
+            }
+            other => bail!("{other:?}"),
+        }
+    }
+
+    /// Has beds blocked by the workers, for it asks in the property's queue as the desk would.
+    pub(crate) async fn block(&self, property: &str, bed: &str, nights: Nights) -> Result<BlockId> {
+        let block_id = BlockId::derive("outsider", &format!("{property}/{bed}/{}", nights.arrival));
+        let block = BlockBeds {
+            block_id,
+            property_id: property.into(),
+            kind: BlockKind::Maintenance,
+            bed_ids: vec![bed.into()],
+            from: nights.arrival,
+            until: nights.departure,
+            actor: "outsider".into(),
+            reason: None,
+            requested_at: Utc::now().into(),
+        };
+        let key = self.topology.command_key(INVENTORY_BLOCK, property);
+        self.publisher.publish(Outgoing::command(key, Uuid::new_v4(), &block)?).await?;
+        Ok(block_id)
+    }
+
+    /// Has a block lifted in the same way.
+    pub(crate) async fn unblock(&self, property: &str, block_id: BlockId) -> Result<()> {
+        let unblock = UnblockBeds {
+            block_id,
+            property_id: property.into(),
+            actor: "outsider".into(),
+            reason: None,
+            requested_at: Utc::now().into(),
+        };
+        let key = self.topology.command_key(INVENTORY_UNBLOCK, property);
+        self.publisher.publish(Outgoing::command(key, Uuid::new_v4(), &unblock)?).await?;
+        Ok(())
+    }
+
+    pub(crate) async fn close(&self) {
+        self.publisher.close(Duration::from_secs(5)).await;
+    }
+}

@@ -1,0 +1,171 @@
+//! Where a failed message goes: a rung of the ladder, a later time, or the dead letters. Pure.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use pvt_domain::failure::{Cause, Failure};
+use pvt_messaging::{Delivery, Outgoing, RetryDelay, Target};
+use std::borrow::Cow;
+
+/// After so many deferrals a message is treated as failed.
+pub const DEFERRAL_CAP: u32 = 50;
+/// How much of an error's message a dead letter carries.
+pub const ERROR_MESSAGE_MAX_BYTES: usize = 1_024;
+
+/// Header of a dead letter and of a message on the ladder: the class of its last error.
+pub const HEADER_ERROR_CLASS: &str = "error-class";
+/// Header: the message of its last error, cut to [`ERROR_MESSAGE_MAX_BYTES`].
+pub const HEADER_ERROR_MESSAGE: &str = "error-message";
+/// Header: the worker that failed.
+pub const HEADER_WORKER: &str = "worker";
+/// Header: when it failed first, RFC 3339.
+pub const HEADER_FIRST_FAILED_AT: &str = "first-failed-at";
+/// Header: how often it was deferred.
+pub const HEADER_DEFERRALS: &str = "deferrals";
+
+/// What is to be done with a failed message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Disposition {
+    /// Another attempt after this rung.
+    Retry(RetryDelay, Cause),
+    /// The same attempt after this rung.
+    Defer(RetryDelay),
+    /// No further attempt.
+    Dead(Cause),
+}
+
+/// Chooses the route. `attempt` is the one that failed, counted from 1. [`Failure::Unavailable`] never comes here: it
+/// moves no message; should it, the message is retried.
+pub(crate) fn choose(failure: Failure, attempt: u32, deferrals: u32, retry_schedule: &[RetryDelay]) -> Disposition {
+    let failed_before = usize::try_from(attempt.saturating_sub(1)).unwrap_or(usize::MAX);
+    let next = retry_schedule.get(failed_before).copied();
+    match failure {
+        Failure::Retry(cause) | Failure::Unavailable(cause) => match next {
+            Some(delay) => Disposition::Retry(delay, cause),
+            None => Disposition::Dead(cause),
+        },
+        Failure::RetryAfter(cause, delay) => match next {
+            Some(_) => Disposition::Retry(RetryDelay::at_least(delay), cause),
+            None => Disposition::Dead(cause),
+        },
+        Failure::Defer(_) if deferrals >= DEFERRAL_CAP => choose(
+            Failure::retry("deferred_too_often", format!("deferred {deferrals} times")),
+            attempt,
+            deferrals,
+            retry_schedule,
+        ),
+        Failure::Defer(delay) => Disposition::Defer(RetryDelay::at_least(delay)),
+        Failure::Reject(cause) => Disposition::Dead(cause),
+    }
+}
+
+/// How often a message was deferred.
+pub(crate) fn deferrals(delivery: &Delivery) -> u32 {
+    delivery.envelope.header(HEADER_DEFERRALS).and_then(|count| count.parse().ok()).unwrap_or(0)
+}
+
+/// The message to publish for a route. `queue` is the full name of the home queue.
+pub(crate) fn message(
+    disposition: &Disposition,
+    delivery: &Delivery,
+    queue: &str,
+    worker: &str,
+    now: DateTime<Utc>,
+) -> Outgoing {
+    let mut message = match disposition {
+        Disposition::Retry(delay, _) => {
+            let mut message = delivery.republish(Target::Retry(*delay), queue);
+            message.attempt = message.attempt.saturating_add(1);
+            message
+        }
+        Disposition::Defer(delay) => {
+            let mut message = delivery.republish(Target::Retry(*delay), queue);
+            set(&mut message, HEADER_DEFERRALS, (deferrals(delivery) + 1).to_string());
+            message
+        }
+        Disposition::Dead(_) => delivery.republish(Target::Dead, queue),
+    };
+    if let Disposition::Retry(_, cause) | Disposition::Dead(cause) = disposition {
+        set(&mut message, HEADER_ERROR_CLASS, cause.class.to_owned());
+        set(&mut message, HEADER_ERROR_MESSAGE, cut(&cause.message).to_owned());
+        set(&mut message, HEADER_WORKER, worker.to_owned());
+        if delivery.envelope.header(HEADER_FIRST_FAILED_AT).is_none() {
+            set(&mut message, HEADER_FIRST_FAILED_AT, now.to_rfc3339_opts(SecondsFormat::Millis, true));
+        }
+    }
+    message
+}
+
+fn set(message: &mut Outgoing, name: &'static str, value: String) {
+    message.headers.retain(|(key, _)| key != name);
+    message.headers.push((Cow::Borrowed(name), value));
+}
+
+/// The longest prefix within the cap that ends between characters.
+fn cut(text: &str) -> &str {
+    let mut end = text.len().min(ERROR_MESSAGE_MAX_BYTES);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pvt_messaging::Envelope;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    const RETRY_SCHEDULE: &[RetryDelay] = &[RetryDelay::S5, RetryDelay::M10];
+
+    fn delivery(headers: &[(&str, &str)]) -> Delivery {
+        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let envelope = Envelope { kind: "a.b.v1".into(), attempt: 1, headers, ..Envelope::default() };
+        Delivery { tag: 1, redelivered: false, delivery_count: 0, envelope: Arc::new(envelope), body: "{}".into() }
+    }
+
+    #[test]
+    fn attempts_follow_the_retry_schedule_then_dead_letter() {
+        let disposition = |attempt| choose(Failure::retry("c", "m"), attempt, 0, RETRY_SCHEDULE);
+        assert!(matches!(disposition(1), Disposition::Retry(RetryDelay::S5, _)));
+        assert!(matches!(disposition(2), Disposition::Retry(RetryDelay::M10, _)));
+        assert!(matches!(disposition(3), Disposition::Dead(cause) if cause.class == "c"));
+        assert!(matches!(choose(Failure::retry("c", "m"), 1, 0, &[]), Disposition::Dead(_)), "no ladder, no retry");
+    }
+
+    #[test]
+    fn requested_delay_costs_an_attempt() {
+        let wait = Duration::from_secs(61);
+        let disposition = |attempt| choose(Failure::RetryAfter(Cause::new("c", "m"), wait), attempt, 0, RETRY_SCHEDULE);
+        assert!(matches!(disposition(1), Disposition::Retry(RetryDelay::M10, _)));
+        assert!(matches!(disposition(3), Disposition::Dead(_)));
+    }
+
+    #[test]
+    fn deferrals_cost_no_attempt_until_the_cap() {
+        let wait = Failure::Defer(Duration::from_secs(1));
+        assert_eq!(choose(wait.clone(), 3, 0, RETRY_SCHEDULE), Disposition::Defer(RetryDelay::S5));
+        assert!(matches!(choose(wait.clone(), 1, DEFERRAL_CAP, RETRY_SCHEDULE),
+                Disposition::Retry(RetryDelay::S5, cause) if cause.class == "deferred_too_often"));
+        assert!(matches!(choose(wait, 3, DEFERRAL_CAP, RETRY_SCHEDULE), Disposition::Dead(_)));
+
+        let sent = message(&Disposition::Defer(RetryDelay::S5), &delivery(&[("deferrals", "4")]), "q", "w", Utc::now());
+        assert_eq!(sent.attempt, 1);
+        assert_eq!(sent.headers, [("deferrals".into(), "5".to_owned())]);
+    }
+
+    #[test]
+    fn dead_letter_carries_the_error_and_the_first_failure() {
+        let before = "2026-01-01T00:00:00.000Z";
+        let cause = Cause::new("smtp_refused", "é".repeat(ERROR_MESSAGE_MAX_BYTES));
+        let held = delivery(&[(HEADER_FIRST_FAILED_AT, before), (HEADER_ERROR_CLASS, "older")]);
+        let sent = message(&Disposition::Dead(cause), &held, "t.emails", "emails", Utc::now());
+        let header = |name: &str| {
+            sent.headers.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str()).collect::<Vec<_>>()
+        };
+        assert_eq!((sent.target, &*sent.routing_key), (Target::Dead, "t.emails"));
+        assert_eq!(header(HEADER_ERROR_CLASS), ["smtp_refused"]);
+        assert_eq!(header(HEADER_FIRST_FAILED_AT), [before]);
+        assert_eq!(header(HEADER_WORKER), ["emails"]);
+        assert_eq!(header(HEADER_ERROR_MESSAGE).first().map(|text| text.len()), Some(ERROR_MESSAGE_MAX_BYTES));
+    }
+}

@@ -1,0 +1,198 @@
+//! A registered worker with its types erased: from here on the engine knows deliveries and verdicts only.
+//!
+//! An attempt decodes, runs the handler in a task of its own, and says what became of each message. It publishes
+//! nothing and acknowledges nothing.
+
+use crate::job::{Batch, Job};
+use crate::spec::Spec;
+use crate::worker::{BatchWorker, Worker};
+use futures_util::future::BoxFuture;
+use pvt_domain::failure::{Cause, Failure};
+use pvt_domain::messages::Inbox;
+use pvt_messaging::{Delivery, Outgoing};
+use std::any::Any;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::{JoinError, JoinHandle};
+use tokio::time::timeout;
+use tracing::{Instrument as _, Span, error};
+
+/// A handler that overran its timeout is waited for as long again, at most this long, before its future is dropped:
+/// dropping it can corrupt a driver's session, so it is the last resort.
+const OVERRUN_CAP: Duration = Duration::from_secs(10);
+
+/// The class of a failure by panic.
+pub(crate) const PANIC: &str = "panic";
+/// The class of a failure by timeout.
+pub(crate) const TIMEOUT: &str = "timeout";
+
+/// A queue that a worker consumes.
+#[derive(Debug, Clone)]
+pub(crate) struct QueueId {
+    pub(crate) name: Arc<str>,
+    pub(crate) partition: Option<u16>,
+}
+
+/// What became of one message.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// Handled; these are to be published.
+    Done(Vec<Outgoing>),
+    /// Not handled.
+    Failed(Failure),
+}
+
+/// What became of a batch.
+#[derive(Debug)]
+pub(crate) struct BatchOutcome {
+    /// One verdict per delivery, in their order.
+    pub(crate) outcomes: Vec<Outcome>,
+    /// Several messages share one failure, and perhaps only one of them is guilty.
+    pub(crate) failed_as_a_whole: bool,
+}
+
+type Run = Box<dyn Fn(QueueId, Vec<Delivery>) -> BoxFuture<'static, BatchOutcome> + Send + Sync>;
+
+/// A worker without its types.
+pub(crate) struct ErasedWorker {
+    pub(crate) spec: Spec,
+    run: Run,
+}
+
+impl ErasedWorker {
+    pub(crate) fn single<W: Worker>(worker: W) -> Self {
+        let worker = Arc::new(worker);
+        let run = move |_queue: QueueId, deliveries: Vec<Delivery>| -> BoxFuture<'static, BatchOutcome> {
+            let worker = worker.clone();
+            let handle = move |mut jobs: Vec<Job<W::Message>>| async move {
+                let mut result = Ok(());
+                for job in &mut jobs {
+                    result = worker.handle(job).await;
+                }
+                (jobs, result)
+            };
+            Box::pin(attempt(W::SPEC.timeout, deliveries, handle))
+        };
+        Self { spec: W::SPEC, run: Box::new(run) }
+    }
+
+    pub(crate) fn batch<W: BatchWorker>(worker: W) -> Self {
+        let worker = Arc::new(worker);
+        let run = move |queue: QueueId, deliveries: Vec<Delivery>| -> BoxFuture<'static, BatchOutcome> {
+            let worker = worker.clone();
+            let handle = move |jobs: Vec<Job<W::Message>>| async move {
+                let mut batch = Batch { queue: queue.name, partition: queue.partition, items: jobs };
+                let result = worker.handle(&mut batch).await;
+                (batch.items, result)
+            };
+            Box::pin(attempt(W::SPEC.timeout, deliveries, handle))
+        };
+        Self { spec: W::SPEC, run: Box::new(run) }
+    }
+
+    /// Hands these deliveries to the worker.
+    pub(crate) fn attempt(&self, queue: &QueueId, deliveries: Vec<Delivery>) -> BoxFuture<'static, BatchOutcome> {
+        (self.run)(queue.clone(), deliveries)
+    }
+}
+
+async fn attempt<M, H, F>(limit: Duration, deliveries: Vec<Delivery>, handle: H) -> BatchOutcome
+where
+    M: Inbox,
+    H: FnOnce(Vec<Job<M>>) -> F,
+    F: Future<Output = (Vec<Job<M>>, Result<(), Failure>)> + Send + 'static,
+{
+    let (jobs, mut outcomes) = decode(deliveries);
+    if jobs.is_empty() {
+        return BatchOutcome { outcomes: outcomes.into_iter().flatten().collect(), failed_as_a_whole: false };
+    }
+    let handled = jobs.len();
+    let task = tokio::spawn(handle(jobs).instrument(Span::current()));
+    let common = match join(task, limit).await {
+        Ok((jobs, result)) => {
+            for job in jobs {
+                if let Some(position) = outcomes.get_mut(job.position) {
+                    *position = own_outcome(job.failure, job.outbox, &result);
+                }
+            }
+            // A handler that returned `Ok` without some of its items has lost them.
+            result.err().unwrap_or_else(|| Failure::retry("item_lost", "the handler did not give this item back"))
+        }
+        Err(failure) => failure,
+    };
+    let blames_all = matches!(common, Failure::Retry(_) | Failure::RetryAfter(..) | Failure::Reject(_));
+    let undecided = outcomes.iter().filter(|outcome| outcome.is_none()).count();
+    let outcomes =
+        outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(|| Outcome::Failed(common.clone()))).collect();
+    BatchOutcome { outcomes, failed_as_a_whole: blames_all && undecided > 0 && handled > 1 }
+}
+
+/// What a message that came back from its handler deserves by itself; `None` when the failure of all decides.
+fn own_outcome(failure: Option<Failure>, outbox: Vec<Outgoing>, result: &Result<(), Failure>) -> Option<Outcome> {
+    match (failure, result) {
+        (Some(failure), _) => Some(Outcome::Failed(failure)),
+        (None, Ok(())) => Some(Outcome::Done(outbox)),
+        (None, Err(_)) => None,
+    }
+}
+
+/// Jobs for what can be read; a verdict at once for what can't.
+fn decode<M: Inbox>(deliveries: Vec<Delivery>) -> (Vec<Job<M>>, Vec<Option<Outcome>>) {
+    let mut jobs = Vec::with_capacity(deliveries.len());
+    let mut outcomes = Vec::with_capacity(deliveries.len());
+    for (position, delivery) in deliveries.into_iter().enumerate() {
+        if delivery.envelope.id.is_nil() {
+            outcomes
+                .push(Some(Outcome::Failed(Failure::reject("invalid_envelope", "message_id is absent or not a UUID"))));
+            continue;
+        }
+        match M::decode(&delivery.envelope.kind, &delivery.body) {
+            Ok(message) => {
+                jobs.push(Job::at_position(message, delivery.envelope, position));
+                outcomes.push(None);
+            }
+            Err(error) => outcomes.push(Some(Outcome::Failed(Failure::reject(error.class(), &error)))),
+        }
+    }
+    (jobs, outcomes)
+}
+
+/// Waits for a handler's task within its timeout. Never drops a handler's future before it had its grace.
+async fn join<T>(mut task: JoinHandle<T>, limit: Duration) -> Result<T, Failure> {
+    if let Ok(joined) = timeout(limit, &mut task).await {
+        return joined.map_err(join_failure);
+    }
+    // A handler that ends within the grace is taken at its word: its effects are there.
+    if let Ok(joined) = timeout(limit.min(OVERRUN_CAP), &mut task).await {
+        return joined.map_err(join_failure);
+    }
+    error!(
+        timeout_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX),
+        "a handler overran its timeout and its grace; ending it"
+    );
+    task.abort();
+    Err(Failure::retry(TIMEOUT, format!("no result within {limit:?} and its grace")))
+}
+
+fn join_failure(error: JoinError) -> Failure {
+    match error.try_into_panic() {
+        Ok(payload) => Failure::retry(PANIC, panic_text(&*payload)),
+        Err(_) => Failure::retry("cancelled", "the handler's task was ended"),
+    }
+}
+
+fn panic_text(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("a panic without a message").to_owned()
+}
+
+/// The cause of a failure, for logs; deferrals have none.
+pub(crate) fn cause(failure: &Failure) -> Option<&Cause> {
+    match failure {
+        Failure::Retry(cause)
+        | Failure::RetryAfter(cause, _)
+        | Failure::Reject(cause)
+        | Failure::Unavailable(cause) => Some(cause),
+        Failure::Defer(_) => None,
+    }
+}

@@ -1,0 +1,118 @@
+//! What a partition's worker remembers of its properties.
+//!
+//! Memory is a hint: it is dropped whenever the store may disagree, and a refusal never stands on it alone.
+
+use chrono::Days;
+use futures_util::future::try_join_all;
+use pvt_domain::grid::OccupancyGrid;
+use pvt_domain::ids::PropertyId;
+use pvt_domain::timestamp::Timestamp;
+use pvt_stores::StoreError;
+use pvt_stores::mongo::Mongo;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+/// A view is read anew when it is older than this, because its origin ages. What changes beside us (prices, new beds)
+/// raises the property's revision, which every batch asks for.
+const MAX_AGE_MINUTES: i64 = 10;
+/// Nights before today that a view still covers: commands may have waited in the queue through an outage.
+const NIGHTS_BACK: u64 = 3;
+
+/// The views of one partition.
+#[derive(Default)]
+pub(super) struct GridCache {
+    known: HashMap<PropertyId, OccupancyGrid>,
+    read_at: HashMap<PropertyId, Timestamp>,
+    /// Read since the batch began.
+    fresh: HashSet<PropertyId>,
+}
+
+impl GridCache {
+    /// From here on nothing counts as fresh that is not read again.
+    pub(super) fn begin_batch(&mut self) {
+        self.fresh.clear();
+    }
+
+    pub(super) fn known(&self) -> &HashMap<PropertyId, OccupancyGrid> {
+        &self.known
+    }
+
+    pub(super) fn fresh(&self) -> &HashSet<PropertyId> {
+        &self.fresh
+    }
+
+    /// Drops what is remembered of these properties.
+    pub(super) fn invalidate<'a>(&mut self, properties: impl IntoIterator<Item = &'a PropertyId>) {
+        for property in properties {
+            self.known.remove(property);
+            self.read_at.remove(property);
+            self.fresh.remove(property);
+        }
+    }
+
+    /// Takes over the views as a committed batch left them.
+    pub(super) fn replace(&mut self, changed: HashMap<PropertyId, OccupancyGrid>) {
+        self.known.extend(changed);
+    }
+
+    /// Reads those of these properties that are not remembered, for too long, or as they were before their houses or
+    /// prices changed.
+    pub(super) async fn load<'a>(
+        &mut self,
+        mongo: &Mongo,
+        properties: impl IntoIterator<Item = &'a PropertyId>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let asked: HashSet<&PropertyId> =
+            properties.into_iter().filter(|property| !self.fresh.contains(*property)).collect();
+        let (mut wanted, remembered): (Vec<&PropertyId>, Vec<&PropertyId>) =
+            asked.into_iter().partition(|property| self.is_old(property, now));
+        let remembered: Vec<PropertyId> = remembered.into_iter().cloned().collect();
+        let revisions = mongo.inventory_revisions(&remembered).await?;
+        let is_current = |property: &PropertyId| {
+            self.known.get(property).map(|view| view.inventory().rev) == revisions.get(property).copied()
+        };
+        wanted.extend(remembered.iter().filter(|property| !is_current(property)));
+        let read = try_join_all(wanted.into_iter().map(|property| read(mongo, property, now))).await?;
+        for (property, view) in read {
+            // A property that does not exist was looked for just now: its absence is fresh, too.
+            self.fresh.insert(property.clone());
+            match view {
+                Some(view) => {
+                    self.known.insert(property.clone(), view);
+                    self.read_at.insert(property, now);
+                }
+                None => self.remove_missing(&property),
+            }
+        }
+        Ok(())
+    }
+
+    fn remove_missing(&mut self, property: &PropertyId) {
+        self.known.remove(property);
+        self.read_at.remove(property);
+    }
+
+    fn is_old(&self, property: &PropertyId, now: Timestamp) -> bool {
+        self.read_at
+            .get(property)
+            .is_none_or(|read_at| (now.as_datetime() - read_at.as_datetime()).num_minutes().abs() >= MAX_AGE_MINUTES)
+    }
+}
+
+async fn read(
+    mongo: &Mongo,
+    property: &PropertyId,
+    now: Timestamp,
+) -> Result<(PropertyId, Option<OccupancyGrid>), StoreError> {
+    let Some(inventory) = mongo.inventory(property).await? else { return Ok((property.clone(), None)) };
+    let today = now.local_date(inventory.property.time_zone);
+    let origin = today.checked_sub_days(Days::new(NIGHTS_BACK)).unwrap_or(today);
+    // After the house: prices that changed in between raise its revision, and are then read again.
+    let rates = mongo.rates(property).await?;
+    let mut view = OccupancyGrid::new(Arc::new(inventory), origin).with_rates(Arc::new(rates));
+    for (bed, night) in mongo.claimed_nights(property, origin).await? {
+        view.take_night(&bed, night);
+    }
+    Ok((property.clone(), Some(view)))
+}

@@ -1,0 +1,254 @@
+//! The mails that a batch asks for, each once, and which of them this batch may send.
+
+use super::MAILS;
+use crate::mail::decide::{MailDecision, PlannedMail, decide};
+use metrics::counter;
+use pvt_domain::booking::Booking;
+use pvt_domain::events::NotificationEvent;
+use pvt_domain::failure::Failure;
+use pvt_domain::ids::{BookingId, PropertyId};
+use pvt_domain::inventory::Inventory;
+use pvt_domain::messages::EmailCommand;
+use pvt_domain::timestamp::Timestamp;
+use pvt_stores::StoreError;
+use pvt_stores::mongo::Mongo;
+use pvt_stores::mongo::notifications::{Notification, NotificationClaim, NotificationStatus};
+use pvt_worker_runtime::{HEADER_DEFERRALS, Job, Meta};
+use std::collections::HashMap;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// Where a mail stands before this batch sends anything.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum SendState {
+    /// Ours to send under this `Message-ID`.
+    Claimed { message_id: String },
+    /// Settled earlier; only the event has to go out, in case it never did.
+    Completed { delivered: bool, at: Timestamp },
+    /// Perhaps being sent by somebody else at this moment.
+    InFlight,
+}
+
+/// A mail, what it needs, and the messages that ask for it.
+pub(super) struct PendingMail<'a> {
+    pub(super) plan: PlannedMail,
+    pub(super) booking: &'a Booking,
+    pub(super) inventory: Arc<Inventory>,
+    /// Places in the batch.
+    pub(super) positions: Vec<usize>,
+    /// None of its messages was handled before.
+    first_delivery: bool,
+    pub(super) state: SendState,
+}
+
+impl PendingMail<'_> {
+    /// The event that tells what became of it; the same whenever it is made again.
+    pub(super) fn event(&self, delivered: bool, at: Timestamp) -> NotificationEvent {
+        NotificationEvent {
+            event_id: self.plan.key.event_id(),
+            booking_id: self.booking.id,
+            property_id: self.booking.property_id.clone(),
+            kind: self.plan.kind,
+            version: self.plan.rev,
+            delivered,
+            occurred_at: at,
+        }
+    }
+
+    fn ledger_row(&self, message_id: String, sender: Uuid, now: Timestamp) -> Notification {
+        Notification {
+            key: self.plan.key.as_str().to_owned(),
+            booking_id: self.booking.id,
+            property_id: self.booking.property_id.clone(),
+            kind: self.plan.kind,
+            version: self.plan.rev,
+            status: NotificationStatus::Sending,
+            message_id,
+            attempts: 1,
+            maybe_duplicate: 0,
+            sender,
+            reason: None,
+            created_at: now,
+            updated_at: now,
+        }
+    }
+}
+
+/// Decides about every message about a booking and returns the mails they ask for. Those that cannot be decided fail;
+/// those that need no mail are done.
+pub(super) fn collect<'a>(
+    jobs: &mut [Job<EmailCommand>],
+    bookings: &'a HashMap<BookingId, Booking>,
+    properties: &HashMap<PropertyId, Arc<Inventory>>,
+    now: Timestamp,
+) -> Vec<PendingMail<'a>> {
+    let mut list: Vec<PendingMail<'a>> = Vec::with_capacity(jobs.len());
+    let mut known: HashMap<String, usize> = HashMap::with_capacity(jobs.len());
+    for (position, job) in jobs.iter_mut().enumerate() {
+        let Some(booking_id) = super::booking_of(&job.message) else { continue };
+        let stored = bookings.get(&booking_id);
+        let inventory = stored.and_then(|booking| properties.get(&booking.property_id));
+        let property = inventory.map(|inventory| &inventory.property);
+        let (plan, booking) = match (decide(&job.message, stored, property, now), stored) {
+            (MailDecision::Send(plan), Some(booking)) => (plan, booking),
+            (MailDecision::Skip(reason), _) => {
+                counter!(MAILS, "kind" => "none", "outcome" => reason).increment(1);
+                continue;
+            }
+            (MailDecision::NotYet(class), _) => {
+                job.fail(Failure::retry(class, "the store does not know yet what the message tells of"));
+                continue;
+            }
+            (MailDecision::Send(_), None) => continue,
+        };
+        let first_delivery = is_first_delivery(&job.meta);
+        if let Some(index) = known.get(plan.key.as_str()) {
+            list[*index].positions.push(position);
+            list[*index].first_delivery &= first_delivery;
+            continue;
+        }
+        let Some(inventory) = inventory else {
+            job.fail(Failure::retry("property_missing", format!("there is no property `{}`", booking.property_id)));
+            continue;
+        };
+        known.insert(plan.key.as_str().to_owned(), list.len());
+        list.push(PendingMail {
+            plan,
+            booking,
+            inventory: inventory.clone(),
+            positions: vec![position],
+            first_delivery,
+            state: SendState::InFlight,
+        });
+    }
+    list
+}
+
+/// Writes a ledger row for every mail, or takes an unfinished one over, and so finds out which are ours.
+pub(super) async fn reserve(
+    mails: &mut [PendingMail<'_>],
+    mongo: &Mongo,
+    domain: &str,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let sender = Uuid::new_v4();
+    let rows: Vec<Notification> =
+        mails.iter().map(|mail| mail.ledger_row(mail.plan.key.message_id(domain), sender, now)).collect();
+    let existing = mongo.begin_notifications(&rows).await?;
+    let mut claims = Vec::new();
+    for (mail, row) in mails.iter_mut().zip(rows) {
+        mail.state = match existing.get(&row.key) {
+            None => SendState::Claimed { message_id: row.message_id },
+            Some(found) => {
+                let (state, claim) = take_over(found, mail.first_delivery);
+                claims.extend(claim);
+                state
+            }
+        };
+    }
+    let won = mongo.claim_notifications(&claims, sender, now).await?;
+    for claim in claims.iter().filter(|claim| !won.contains(&claim.key)) {
+        if let Some(mail) = mails.iter_mut().find(|mail| mail.plan.key.as_str() == claim.key) {
+            mail.state = SendState::InFlight;
+        }
+    }
+    Ok(())
+}
+
+/// Whether this message was never handled before, as far as it can tell itself.
+pub(super) fn is_first_delivery(meta: &Meta) -> bool {
+    meta.attempt <= 1 && meta.header(HEADER_DEFERRALS).is_none()
+}
+
+/// What a row that exists already means for a mail.
+///
+/// A row in `sending` belongs to a sender that is at work or that died. A message that sees it for the first time gives
+/// way once, which is long enough for a living sender; whoever comes back to it sends, at the risk of a duplicate.
+fn take_over(found: &Notification, first_delivery: bool) -> (SendState, Option<NotificationClaim>) {
+    let maybe_duplicate = match found.status {
+        NotificationStatus::Sent | NotificationStatus::Failed => {
+            return (
+                SendState::Completed { delivered: found.status == NotificationStatus::Sent, at: found.updated_at },
+                None,
+            );
+        }
+        NotificationStatus::Sending if first_delivery => return (SendState::InFlight, None),
+        NotificationStatus::Sending => true,
+        NotificationStatus::Waiting => false,
+    };
+    let claim = NotificationClaim { key: found.key.clone(), attempts: found.attempts, maybe_duplicate };
+    (SendState::Claimed { message_id: found.message_id.clone() }, Some(claim))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{SendState, collect, take_over};
+    use crate::mail::fixtures::{at, booking, cancelled, event, inventory};
+    use pvt_domain::ids::BookingId;
+    use pvt_domain::messages::EmailCommand;
+    use pvt_stores::mongo::notifications::NotificationStatus::{self, Failed, Sending, Sent, Waiting};
+    use pvt_worker_runtime::{Job, Meta};
+    use std::collections::HashMap;
+    use std::sync::Arc;
+    use uuid::Uuid;
+
+    fn job(message: EmailCommand, attempt: u32, deferrals: Option<&str>) -> Job<EmailCommand> {
+        let headers = deferrals.map(|count| ("deferrals".to_owned(), count.to_owned())).into_iter().collect();
+        Job::new(message, Meta { attempt, headers, ..Meta::default() })
+    }
+
+    #[test]
+    fn duplicate_messages_share_one_mail() {
+        let booking = booking();
+        let mut jobs = vec![job(event(&booking, 1), 1, None), job(event(&booking, 1), 1, None)];
+        let bookings = HashMap::from([(booking.id, booking)]);
+        let inventory = inventory();
+        let properties = HashMap::from([(inventory.property.id.clone(), Arc::new(inventory))]);
+        let errands = collect(&mut jobs, &bookings, &properties, at("2026-12-01T12:00:00Z"));
+        assert_eq!(errands.len(), 1);
+        assert_eq!(errands[0].positions, [0, 1]);
+    }
+
+    #[test]
+    fn superseded_message_is_skipped_and_early_message_is_retried() {
+        let stored = cancelled();
+        let mut early = cancelled();
+        early.id = BookingId::from_uuid(Uuid::from_u128(9));
+        let mut jobs = vec![job(event(&stored, 1), 1, None), job(event(&early, 2), 1, None)];
+        let bookings = HashMap::from([(stored.id, stored)]);
+        let errands = collect(&mut jobs, &bookings, &HashMap::new(), at("2026-12-01T12:00:00Z"));
+        assert!(errands.is_empty());
+        assert!(jobs[0].failed().is_none());
+        assert!(jobs[1].failed().is_some());
+    }
+
+    #[test]
+    fn existing_ledger_row_decides_send_state() {
+        let stored = booking();
+        let mut jobs = vec![job(event(&stored, 1), 1, None)];
+        let bookings = HashMap::from([(stored.id, stored)]);
+        let inventory = inventory();
+        let properties = HashMap::from([(inventory.property.id.clone(), Arc::new(inventory))]);
+        let errands = collect(&mut jobs, &bookings, &properties, at("2026-12-01T12:00:00Z"));
+        let mut row = errands[0].ledger_row("<kept@pvt.test>".to_owned(), Uuid::nil(), at("2026-12-01T12:00:00Z"));
+        let mut state = |status: NotificationStatus, first_delivery| {
+            row.status = status;
+            let (state, claim) = take_over(&row, first_delivery);
+            (state, claim.map(|claim| claim.maybe_duplicate))
+        };
+        let ours = SendState::Claimed { message_id: "<kept@pvt.test>".to_owned() };
+        let settled = |delivered| SendState::Completed { delivered, at: at("2026-12-01T12:00:00Z") };
+        assert_eq!(state(Sent, true), (settled(true), None));
+        assert_eq!(state(Failed, false), (settled(false), None));
+        assert_eq!(state(Sending, true), (SendState::InFlight, None));
+        assert_eq!(state(Sending, false), (ours.clone(), Some(true)));
+        assert_eq!(state(Waiting, true), (ours, Some(false)));
+    }
+
+    #[test]
+    fn redelivery_is_not_a_first_delivery() {
+        assert!(super::is_first_delivery(&job(event(&booking(), 1), 1, None).meta));
+        assert!(!super::is_first_delivery(&job(event(&booking(), 1), 2, None).meta));
+        assert!(!super::is_first_delivery(&job(event(&booking(), 1), 1, Some("1")).meta));
+    }
+}

@@ -1,0 +1,350 @@
+//! What a fire asks for at one property.
+//!
+//! The night audit and the reminders belong to a time on the wall of each property. A schedule that fires often asks
+//! for those whose time has come since the fire before, however long ago that was: an outage is made up for with the
+//! next fire.
+
+use super::FireError;
+use super::schedule::Schedule;
+use crate::mail::decide::REMINDER_DAYS_BEFORE;
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, SecondsFormat, Utc};
+use pvt_domain::business_day::{business_date, instant_of};
+use pvt_domain::ids::{BookingId, PropertyId, fire_id};
+use pvt_domain::inventory::Property;
+use pvt_domain::messages::{
+    BOOKING_MARK_NO_SHOW, CommandHeader, ExpireCheckout, MarkNoShow, NOTIFICATION_SEND, NotificationKind,
+    PAYMENT_EXPIRE_CHECKOUT, RECONCILE_PAYMENTS, RECONCILE_PROPERTY, ReconcilePayments, ReconcileProperty,
+    SendNotification,
+};
+use pvt_domain::nights::Nights;
+use pvt_messaging::{EncodeError, Outgoing, Topology};
+use pvt_stores::mongo::Mongo;
+use pvt_stores::mongo::bookings::Expected;
+
+/// When guests are reminded some days before, local time.
+const ARRIVAL_SOON_TIME: NaiveTime = clock(9);
+/// When guests are reminded on the day itself, local time.
+const ARRIVAL_TODAY_TIME: NaiveTime = clock(7);
+/// Days that are made up for after an outage. Older reminders would be dropped anyway, and one audit covers all days
+/// before it.
+const MAX_DAYS_BACK: u64 = 3;
+/// How far back the audit looks for guests who never came.
+const AUDIT_LOOKBACK: Days = Days::new(365);
+
+/// Holds that one fire ends; the next one goes on.
+const MAX_HOLDS: i64 = 10_000;
+
+const fn clock(hour: u32) -> NaiveTime {
+    match NaiveTime::from_hms_opt(hour, 0, 0) {
+        Some(time) => time,
+        None => NaiveTime::MIN,
+    }
+}
+
+/// What a schedule does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Task {
+    /// Compares the stores, for every property at every fire.
+    ReconcileProperties,
+    /// When a business day is over: whoever was expected on it and did not come is a no-show.
+    NightAudit,
+    /// Tells guests of their stay some days before.
+    RemindArrivalSoon,
+    /// Tells guests of their stay on its first day.
+    RemindArrivalToday,
+    /// Ends holds that nobody paid for in time.
+    ExpireHolds,
+    /// Compares Stripe's events and its ledger with ours.
+    ReconcilePayments,
+}
+
+impl Task {
+    /// Whether a fire is one thing for all properties together.
+    pub(super) fn is_global(self) -> bool {
+        matches!(self, Self::ExpireHolds | Self::ReconcilePayments)
+    }
+}
+
+/// The time that a fire answers for: after the fire before, up to its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FireWindow {
+    /// The fire before, or when the schedule was first seen.
+    pub after: DateTime<Utc>,
+    /// The fire.
+    pub until: DateTime<Utc>,
+}
+
+impl FireWindow {
+    /// The dates on which a clock at the property showed `time` within the span, oldest first.
+    fn days(&self, property: &Property, time: NaiveTime) -> Vec<NaiveDate> {
+        let today = self.until.with_timezone(&property.time_zone).date_naive();
+        let first = today.checked_sub_days(Days::new(MAX_DAYS_BACK)).unwrap_or(today);
+        let came = |date: &NaiveDate| {
+            let instant = instant_of(property.time_zone, date.and_time(time));
+            self.after < instant && instant <= self.until
+        };
+        first.iter_days().take_while(|date| *date <= today).filter(came).collect()
+    }
+}
+
+/// The commands of one fire of what concerns all properties together.
+pub(super) async fn global_commands(
+    schedule: &Schedule,
+    span: FireWindow,
+    mongo: &Mongo,
+    topology: &Topology,
+) -> Result<Vec<Outgoing>, FireError> {
+    let actor = format!("schedule:{}", schedule.name);
+    if schedule.task == Task::ReconcilePayments {
+        let run_id = fire_id(&schedule.name, &span.until.to_rfc3339_opts(SecondsFormat::Secs, true), "");
+        let command = ReconcilePayments {
+            run_id,
+            dry_run: schedule.dry_run,
+            actor: actor.clone(),
+            requested_at: span.until.into(),
+        };
+        return Ok(vec![
+            Outgoing::command(topology.command_key(RECONCILE_PAYMENTS, ""), run_id, &command)?.with_actor(actor),
+        ]);
+    }
+    let overdue = mongo.overdue_holds(span.until.into(), MAX_HOLDS).await?;
+    if !overdue.is_empty() {
+        tracing::info!(schedule = schedule.name, holds = overdue.len(), dry_run = schedule.dry_run, "holds are over");
+    }
+    let expire = |(booking_id, property_id): (BookingId, PropertyId)| {
+        let id =
+            fire_id(&schedule.name, &span.until.to_rfc3339_opts(SecondsFormat::Secs, true), &booking_id.to_string());
+        let command = ExpireCheckout {
+            booking_id,
+            property_id,
+            release: true,
+            actor: actor.clone(),
+            requested_at: span.until.into(),
+        };
+        let key = topology.command_key(PAYMENT_EXPIRE_CHECKOUT, "");
+        Ok(Outgoing::command(key, id, &command)?.with_correlation_id(booking_id.as_uuid()).with_actor(actor.clone()))
+    };
+    if schedule.dry_run { Ok(Vec::new()) } else { overdue.into_iter().map(expire).collect() }
+}
+
+/// The commands of one fire at one property.
+pub(super) async fn property_commands(
+    schedule: &Schedule,
+    span: FireWindow,
+    property_id: &PropertyId,
+    mongo: &Mongo,
+    topology: &Topology,
+) -> Result<Vec<Outgoing>, FireError> {
+    if schedule.task == Task::ReconcileProperties {
+        return Ok(vec![reconcile(schedule, span.until, property_id, topology)?]);
+    }
+    let Some(inventory) = mongo.inventory(property_id).await? else { return Ok(Vec::new()) };
+    let property = &inventory.property;
+    let mut commands = Vec::new();
+    match schedule.task {
+        Task::ReconcileProperties | Task::ExpireHolds | Task::ReconcilePayments => {}
+        Task::NightAudit => {
+            if let Some(today) = span.days(property, property.business_day_cutoff).pop() {
+                let since = today.checked_sub_days(AUDIT_LOOKBACK).unwrap_or(today);
+                for expected in mongo
+                    .expected(property_id, Nights::new(since, today))
+                    .await?
+                    .iter()
+                    .filter(|expected| is_no_show(expected, property, today))
+                {
+                    commands.push(no_show(schedule, span.until, today, property_id, expected.id, topology)?);
+                }
+            }
+        }
+        Task::RemindArrivalSoon | Task::RemindArrivalToday => {
+            for arrival in arrivals_to_remind(schedule.task, span, property) {
+                let next = arrival.succ_opt().unwrap_or(arrival);
+                for expected in mongo.expected(property_id, Nights::new(arrival, next)).await? {
+                    commands.push(reminder(schedule, span.until, &expected, topology)?);
+                }
+            }
+        }
+    }
+    if schedule.dry_run {
+        tracing::info!(schedule = schedule.name, property = %property_id, commands = commands.len(),
+            "a dry run sends nothing");
+        commands.clear();
+    }
+    Ok(commands)
+}
+
+/// Whether the day on which they were expected is over. Who was only confirmed today, by an undone no-show for
+/// instance, may still come until the next audit.
+fn is_no_show(expected: &Expected, property: &Property, today: NaiveDate) -> bool {
+    expected.arrival < today && business_date(property, expected.confirmed_at) < today
+}
+
+/// The first nights of those who are to be reminded now.
+fn arrivals_to_remind(task: Task, span: FireWindow, property: &Property) -> Vec<NaiveDate> {
+    match task {
+        Task::RemindArrivalSoon => {
+            let ahead = Days::new(REMINDER_DAYS_BEFORE.unsigned_abs());
+            span.days(property, ARRIVAL_SOON_TIME).into_iter().filter_map(|day| day.checked_add_days(ahead)).collect()
+        }
+        // Who was to come on an earlier day needs no reminder any more.
+        Task::RemindArrivalToday => span.days(property, ARRIVAL_TODAY_TIME).pop().into_iter().collect(),
+        Task::ReconcileProperties | Task::NightAudit | Task::ExpireHolds | Task::ReconcilePayments => Vec::new(),
+    }
+}
+
+fn reconcile(
+    schedule: &Schedule,
+    fire: DateTime<Utc>,
+    property_id: &PropertyId,
+    topology: &Topology,
+) -> Result<Outgoing, EncodeError> {
+    let run_id = fire_id(&schedule.name, &fire.to_rfc3339_opts(SecondsFormat::Secs, true), property_id.as_str());
+    let actor = format!("schedule:{}", schedule.name);
+    let command = ReconcileProperty {
+        run_id,
+        property_id: property_id.clone(),
+        dry_run: schedule.dry_run,
+        actor: actor.clone(),
+        requested_at: fire.into(),
+    };
+    let key = topology.command_key(RECONCILE_PROPERTY, property_id.as_str());
+    Ok(Outgoing::command(key, run_id, &command)?.with_actor(actor))
+}
+
+fn no_show(
+    schedule: &Schedule,
+    fire: DateTime<Utc>,
+    today: NaiveDate,
+    property_id: &PropertyId,
+    booking_id: BookingId,
+    topology: &Topology,
+) -> Result<Outgoing, EncodeError> {
+    let id = fire_id(&schedule.name, &today.to_string(), &booking_id.to_string());
+    let header = CommandHeader {
+        booking_id,
+        property_id: property_id.clone(),
+        // Whatever it is by then: the decision refuses what has come or was put off meanwhile, and being moved to
+        // another bed is no excuse.
+        expected_rev: None,
+        actor: "system".to_owned(),
+        as_admin: false,
+        reason: Some("night audit".to_owned()),
+        requested_at: fire.into(),
+    };
+    let key = topology.command_key(BOOKING_MARK_NO_SHOW, property_id.as_str());
+    Ok(Outgoing::command(key, id, &MarkNoShow { header })?
+        .with_correlation_id(booking_id.as_uuid())
+        .with_actor(format!("schedule:{}", schedule.name)))
+}
+
+/// One mail for each first night of a booking: a stay that is put off has its reminder on its new day.
+fn reminder(
+    schedule: &Schedule,
+    fire: DateTime<Utc>,
+    expected: &Expected,
+    topology: &Topology,
+) -> Result<Outgoing, EncodeError> {
+    let id = fire_id(&schedule.name, &expected.arrival.to_string(), &expected.id.to_string());
+    let kind = if schedule.task == Task::RemindArrivalToday {
+        NotificationKind::ArrivalToday
+    } else {
+        NotificationKind::ArrivalSoon
+    };
+    let actor = format!("schedule:{}", schedule.name);
+    let wish = SendNotification {
+        notification_id: id,
+        booking_id: expected.id,
+        kind,
+        actor: actor.clone(),
+        requested_at: fire.into(),
+    };
+    Ok(Outgoing::command(topology.command_key(NOTIFICATION_SEND, ""), id, &wish)?
+        .with_correlation_id(expected.id.as_uuid())
+        .with_actor(actor))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Expected, FireWindow, Property, Task, arrivals_to_remind, is_no_show};
+    use chrono::NaiveDate;
+    use pvt_domain::demo;
+    use pvt_domain::ids::BookingId;
+
+    fn span(after: &str, until: &str) -> FireWindow {
+        FireWindow { after: after.parse().unwrap(), until: until.parse().unwrap() }
+    }
+
+    fn date(text: &str) -> NaiveDate {
+        text.parse().unwrap()
+    }
+
+    fn property(cutoff: &str) -> Property {
+        Property { business_day_cutoff: cutoff.parse().unwrap(), ..demo::hostel().property }
+    }
+
+    fn audited(property: &Property, after: &str, until: &str) -> Vec<NaiveDate> {
+        span(after, until).days(property, property.business_day_cutoff)
+    }
+
+    #[test]
+    fn day_is_audited_once_at_cutoff() {
+        // Four in the morning in Montréal is 9:00 UTC in winter.
+        let montreal = property("04:00:00");
+        assert_eq!(audited(&montreal, "2027-01-11T08:30:00Z", "2027-01-11T08:45:00Z"), []);
+        assert_eq!(audited(&montreal, "2027-01-11T08:45:00Z", "2027-01-11T09:00:00Z"), [date("2027-01-11")]);
+        assert_eq!(audited(&montreal, "2027-01-11T09:00:00Z", "2027-01-11T09:15:00Z"), []);
+    }
+
+    #[test]
+    fn missed_days_are_caught_up_within_bounds() {
+        let montreal = property("04:00:00");
+        assert_eq!(
+            audited(&montreal, "2027-01-09T20:00:00Z", "2027-01-11T12:00:00Z"),
+            [date("2027-01-10"), date("2027-01-11")]
+        );
+        assert_eq!(audited(&montreal, "2026-01-01T00:00:00Z", "2027-01-11T12:00:00Z").len(), 4, "and is bounded");
+        let soon = arrivals_to_remind(
+            Task::RemindArrivalSoon,
+            span("2027-01-09T20:00:00Z", "2027-01-11T18:00:00Z"),
+            &montreal,
+        );
+        assert_eq!(soon, [date("2027-01-13"), date("2027-01-14")]);
+        let today = arrivals_to_remind(
+            Task::RemindArrivalToday,
+            span("2027-01-09T20:00:00Z", "2027-01-11T18:00:00Z"),
+            &montreal,
+        );
+        assert_eq!(today, [date("2027-01-11")]);
+    }
+
+    #[test]
+    fn cutoff_at_dst_change_happens_once() {
+        let early = property("02:30:00");
+        assert_eq!(
+            audited(&early, "2027-03-14T06:45:00Z", "2027-03-14T07:00:00Z"),
+            [date("2027-03-14")],
+            "2:30 is never shown: 3:00"
+        );
+        assert_eq!(audited(&early, "2027-03-14T07:00:00Z", "2027-03-14T08:00:00Z"), []);
+        let twice = property("01:30:00");
+        assert_eq!(audited(&twice, "2027-11-07T05:15:00Z", "2027-11-07T05:30:00Z"), [date("2027-11-07")]);
+        assert_eq!(audited(&twice, "2027-11-07T06:15:00Z", "2027-11-07T06:30:00Z"), []);
+    }
+
+    #[test]
+    fn guest_expected_today_is_not_a_no_show() {
+        let montreal = property("04:00:00");
+        let id = BookingId::derive(None, "k", "f");
+        let expected = |arrival: &str, confirmed_at: &str| Expected {
+            id,
+            arrival: date(arrival),
+            confirmed_at: confirmed_at.parse::<chrono::DateTime<chrono::Utc>>().unwrap().into(),
+        };
+        let missed =
+            |arrival, confirmed_at| is_no_show(&expected(arrival, confirmed_at), &montreal, date("2027-01-11"));
+        assert!(missed("2027-01-10", "2027-01-01T12:00:00Z"));
+        assert!(!missed("2027-01-11", "2027-01-01T12:00:00Z"), "the day has only begun");
+        assert!(missed("2027-01-10", "2027-01-11T08:59:00Z"), "still yesterday's business");
+        assert!(!missed("2027-01-10", "2027-01-11T09:01:00Z"), "reinstated after the cut-off");
+    }
+}

@@ -1,0 +1,207 @@
+//! The schedules: compiled-in defaults, and what the configuration changes of them. Pure.
+
+use super::due::CatchUp;
+use super::fire::Task;
+use chrono_tz::Tz;
+use cron::Schedule as CronExpression;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::str::FromStr;
+use thiserror::Error;
+
+/// Checks every property.
+const RECONCILE_PROPERTIES: &str = "reconcile_properties";
+/// Marks who did not come.
+const NIGHT_AUDIT: &str = "night_audit";
+/// Writes to guests some days before they come.
+const REMIND_ARRIVAL_SOON: &str = "remind_arrival_soon";
+/// Writes to guests on the day on which they come.
+const REMIND_ARRIVAL_TODAY: &str = "remind_arrival_today";
+/// Ends holds that are over.
+const EXPIRE_HOLDS: &str = "expire_holds";
+/// Looks for what Stripe told and nobody heard.
+const RECONCILE_PAYMENTS: &str = "reconcile_payments";
+/// Second, minute, hour, day of month, month, day of week: at every full hour.
+const HOURLY: &str = "0 0 * * * *";
+/// Guests wait for beds that nobody paid for.
+const EVERY_MINUTE: &str = "0 * * * * *";
+/// Often enough for the wall of any time zone, some of which differ by a quarter of an hour.
+const QUARTERLY: &str = "0 */15 * * * *";
+
+/// Every schedule that there is.
+const SCHEDULES: [(&str, &str, Task); 6] = [
+    (EXPIRE_HOLDS, EVERY_MINUTE, Task::ExpireHolds),
+    (RECONCILE_PAYMENTS, HOURLY, Task::ReconcilePayments),
+    (RECONCILE_PROPERTIES, HOURLY, Task::ReconcileProperties),
+    (NIGHT_AUDIT, QUARTERLY, Task::NightAudit),
+    (REMIND_ARRIVAL_SOON, QUARTERLY, Task::RemindArrivalSoon),
+    (REMIND_ARRIVAL_TODAY, QUARTERLY, Task::RemindArrivalToday),
+];
+
+/// A schedule as it runs.
+#[derive(Debug, Clone)]
+pub struct Schedule {
+    /// Its name, also in the store and in ids: renaming it forgets how far it has come.
+    pub name: String,
+    /// When, on a wall in `time_zone`.
+    pub cron: CronExpression,
+    /// Where the wall is.
+    pub time_zone: Tz,
+    /// What becomes of fires that nobody was there for.
+    pub catch_up: CatchUp,
+    /// Whether its runs only report.
+    pub dry_run: bool,
+    /// What it does.
+    pub task: Task,
+}
+
+impl Schedule {
+    /// A schedule that compares the stores and catches up with its latest fire.
+    ///
+    /// # Errors
+    /// [`ScheduleError::Cron`] when the expression cannot be read.
+    pub fn new(name: &str, cron: &str, time_zone: Tz) -> Result<Self, ScheduleError> {
+        let cron = parse(name, cron)?;
+        Ok(Self {
+            name: name.to_owned(),
+            cron,
+            time_zone,
+            catch_up: CatchUp::Latest,
+            dry_run: false,
+            task: Task::ReconcileProperties,
+        })
+    }
+
+    /// The same, doing something else.
+    #[must_use]
+    pub fn with_task(self, task: Task) -> Self {
+        Self { task, ..self }
+    }
+}
+
+/// Why the configuration of the schedules cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ScheduleError {
+    /// Not the JSON that is expected.
+    #[error("the schedules are not a JSON object of schedules: {0}")]
+    Json(String),
+    /// No such schedule.
+    #[error("there is no schedule `{0}`; there are {names}", names = SCHEDULES.map(|(name, ..)| name).join(", "))]
+    Unknown(String),
+    /// The expression cannot be read.
+    #[error("schedule `{name}`: `{cron}` is not a cron expression (second minute hour day month weekday): {reason}")]
+    Cron {
+        /// Which schedule.
+        name: String,
+        /// As written.
+        cron: String,
+        /// What the parser says.
+        reason: String,
+    },
+}
+
+/// What the configuration may say of a schedule; what it does not say stays as compiled in.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Override {
+    cron: Option<String>,
+    time_zone: Option<Tz>,
+    catch_up: Option<CatchUp>,
+    dry_run: Option<bool>,
+    enabled: Option<bool>,
+}
+
+/// The schedules that run when nothing else is configured.
+pub fn default_schedules() -> Vec<Schedule> {
+    // A test reads every compiled-in expression, so none is ever dropped here.
+    SCHEDULES
+        .into_iter()
+        .filter_map(|(name, cron, task)| Some(Schedule::new(name, cron, Tz::UTC).ok()?.with_task(task)))
+        .collect()
+}
+
+/// The schedules with what `overrides` changes of them: a JSON object by name, for example
+/// `{"reconcile_properties": {"cron": "0 30 * * * *", "time_zone": "America/Montreal", "catch_up": "skip"}}`.
+///
+/// # Errors
+/// Everything that is wrong with it, not only the first.
+pub fn parse_schedules(overrides: &str) -> Result<Vec<Schedule>, Vec<ScheduleError>> {
+    let changes: BTreeMap<String, Override> =
+        serde_json::from_str(overrides).map_err(|error| vec![ScheduleError::Json(error.to_string())])?;
+    let mut schedules = default_schedules();
+    let mut errors = Vec::new();
+    for (name, change) in changes {
+        let Some(place) = schedules.iter().position(|schedule| schedule.name == name) else {
+            errors.push(ScheduleError::Unknown(name));
+            continue;
+        };
+        if change.enabled == Some(false) {
+            schedules.remove(place);
+            continue;
+        }
+        if let Err(error) = apply(&mut schedules[place], change) {
+            errors.push(error);
+        }
+    }
+    if errors.is_empty() { Ok(schedules) } else { Err(errors) }
+}
+
+fn apply(schedule: &mut Schedule, change: Override) -> Result<(), ScheduleError> {
+    if let Some(cron) = change.cron {
+        schedule.cron = parse(&schedule.name, &cron)?;
+    }
+    schedule.time_zone = change.time_zone.unwrap_or(schedule.time_zone);
+    schedule.catch_up = change.catch_up.unwrap_or(schedule.catch_up);
+    schedule.dry_run = change.dry_run.unwrap_or(schedule.dry_run);
+    Ok(())
+}
+
+fn parse(name: &str, cron: &str) -> Result<CronExpression, ScheduleError> {
+    CronExpression::from_str(cron).map_err(|error| ScheduleError::Cron {
+        name: name.to_owned(),
+        cron: cron.to_owned(),
+        reason: error.to_string(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ScheduleError, default_schedules, parse_schedules};
+    use crate::scheduler::CatchUp;
+
+    #[test]
+    fn every_compiled_in_schedule_can_be_read() {
+        assert_eq!(default_schedules().len(), super::SCHEDULES.len());
+    }
+
+    #[test]
+    fn override_changes_only_named_settings() {
+        let schedules =
+            parse_schedules(r#"{"reconcile_properties": {"cron": "0 30 * * * *", "catch_up": "skip"}}"#).unwrap();
+        let schedule = schedules.iter().find(|schedule| schedule.name == "reconcile_properties").unwrap();
+        assert_eq!(
+            (schedule.cron.source(), schedule.catch_up, schedule.dry_run),
+            ("0 30 * * * *", CatchUp::Skip, false)
+        );
+    }
+
+    #[test]
+    fn schedule_can_be_disabled() {
+        let schedules = parse_schedules(r#"{"night_audit": {"enabled": false}}"#).unwrap();
+        assert!(
+            schedules.len() == super::SCHEDULES.len() - 1
+                && schedules.iter().all(|schedule| schedule.name != "night_audit")
+        );
+    }
+
+    #[test]
+    fn all_configuration_errors_are_reported() {
+        let errors =
+            parse_schedules(r#"{"reconcile_properties": {"cron": "whenever"}, "night_aduit": {}}"#).unwrap_err();
+        assert!(matches!(errors[..], [ScheduleError::Unknown(_), ScheduleError::Cron { .. }]), "{errors:?}");
+        assert!(matches!(
+            parse_schedules(r#"{"reconcile_properties": {"crn": ""}}"#).unwrap_err()[..],
+            [ScheduleError::Json(_)]
+        ));
+    }
+}

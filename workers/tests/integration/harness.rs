@@ -1,0 +1,258 @@
+//! A hostel in a name space of its own, booked and changed through the real confirmations worker.
+
+use anyhow::{Context, Result, ensure};
+use chrono::NaiveDate;
+use mongodb::bson::{Document, doc};
+use mongodb::{Client, Collection};
+use pvt_domain::booking::{Booking, Guest, Source, Status, StayRequest};
+use pvt_domain::demo;
+use pvt_domain::failure::Failure;
+use pvt_domain::ids::{BedId, BookingId, PropertyId};
+use pvt_domain::inventory::Inventory;
+use pvt_domain::messages::{
+    AnalyticsEvent, AssignBeds, Assignment, BookingCommand, CancelBooking, CommandHeader, Inbox, ReconcileCommand,
+    ReconcileProperty, Reply, RequestBooking,
+};
+use pvt_messaging::{Outgoing, Target};
+use pvt_stores::mart::Mart;
+use pvt_stores::mongo::Mongo;
+use pvt_stores::mongo::reconciliations::{FindingKind, Report};
+use pvt_testkit::{DORM, Expected, Namespace, Stores, days_from_now, violations};
+use pvt_worker_runtime::{Batch, BatchWorker, Job, Meta, Worker};
+use pvt_workers::clock::{self, Clock};
+use pvt_workers::jobs::confirmations::Confirmations;
+use pvt_workers::jobs::reconciliation::Reconciliation;
+use std::sync::Arc;
+use std::time::Duration;
+use uuid::Uuid;
+
+pub(crate) struct Harness {
+    pub(crate) mongo: Mongo,
+    pub(crate) mart: Mart,
+    confirmations: Confirmations,
+    raw: mongodb::Database,
+    pub(crate) namespace: Namespace,
+}
+
+impl Harness {
+    pub(crate) async fn open() -> Result<Self> {
+        Self::with_inventory(demo::hostel()).await
+    }
+
+    /// One that sells this, under the demonstration hostel's id.
+    pub(crate) async fn with_inventory(inventory: Inventory) -> Result<Self> {
+        let namespace = Namespace::new().await?;
+        let mongo = namespace.mongo().await?;
+        mongo.save_inventory(&inventory).await?;
+        let mart = Mart::connect(&namespace.database_url(), "tests")?;
+        mart.migrate().await?;
+        let raw = Client::with_uri_str(namespace.mongodb_uri())
+            .await?
+            .default_database()
+            .context("the URI names a database")?;
+        Ok(Self { confirmations: Confirmations::new(mongo.clone(), clock::system), mongo, mart, raw, namespace })
+    }
+
+    pub(crate) fn property() -> PropertyId {
+        demo::PROPERTY_ID.into()
+    }
+
+    /// A worker like this hostel's that remembers nothing and has another clock.
+    pub(crate) fn worker(&self, clock: Clock) -> Confirmations {
+        Confirmations::new(self.mongo.clone(), clock)
+    }
+
+    /// Two nights for one guest from that many days on. The events are returned, and nowhere published.
+    pub(crate) async fn book(&self, key: &str, days: u64) -> Result<(Booking, Vec<Outgoing>)> {
+        let (id, request) = booking_request(key, days_from_now(days), days_from_now(days + 2));
+        let events = self.decide(id.request_command_id(), request).await?;
+        Ok((self.mongo.booking(id).await?.context("the booking is stored")?, events))
+    }
+
+    /// A confirmed guest in this bed, promised or not.
+    pub(crate) async fn book_bed(
+        &self,
+        key: &str,
+        arrival: NaiveDate,
+        departure: NaiveDate,
+        bed: &str,
+        locked: bool,
+    ) -> Result<Booking> {
+        let (id, request) = booking_request(key, arrival, departure);
+        self.decide(id.request_command_id(), request).await?;
+        let assignments = vec![Assignment { stay: 0, beds: Some(vec![bed.into()]), locked: Some(locked) }];
+        self.decide(Uuid::new_v4(), BookingCommand::Assign(AssignBeds { header: header(id), assignments })).await?;
+        let booking = self.stored(id).await?;
+        ensure!(
+            booking.status == Status::Confirmed && booking.stays[0].assigned_beds == [BedId::from(bed)],
+            "{key} is not in {bed}"
+        );
+        Ok(booking)
+    }
+
+    pub(crate) async fn stored(&self, id: BookingId) -> Result<Booking> {
+        self.mongo.booking(id).await?.context("the booking is stored")
+    }
+
+    pub(crate) async fn cancel(&self, booking: &Booking) -> Result<Vec<Outgoing>> {
+        self.decide(Uuid::new_v4(), cancel_command(booking.id)).await
+    }
+
+    pub(crate) async fn decide(&self, command_id: Uuid, command: BookingCommand) -> Result<Vec<Outgoing>> {
+        Ok(deliver(&self.confirmations, &[(command_id, command)]).await?.swap_remove(0).events)
+    }
+
+    /// The batch at this hostel's own worker.
+    pub(crate) async fn decide_all(&self, commands: &[(Uuid, BookingCommand)]) -> Result<Vec<Delivered>> {
+        deliver(&self.confirmations, commands).await
+    }
+
+    /// What is wrong with the stores, as an outsider sees it; nobody loads the mart or writes to guests here.
+    pub(crate) async fn violations(&self) -> Result<Vec<String>> {
+        let records = Stores::connect(&self.namespace).await?.records().await?;
+        Ok(violations(&records, &[], &Expected::default()))
+    }
+
+    /// What the analytics worker would do with these events.
+    pub(crate) async fn load(&self, events: &[Outgoing]) -> Result<()> {
+        let events = events
+            .iter()
+            .map(|event| AnalyticsEvent::decode(&event.kind, &event.body))
+            .collect::<Result<Vec<_>, _>>()?;
+        self.mart.load(&events).await?;
+        Ok(())
+    }
+
+    /// Runs reconciliation without any grace; the events that it publishes are returned, and nowhere published.
+    pub(crate) async fn reconcile(&self, run_id: Uuid, dry_run: bool) -> Result<(Report, Vec<Outgoing>)> {
+        let worker =
+            Reconciliation::new(self.mongo.clone(), self.mart.clone(), clock::system).with_grace(Duration::ZERO);
+        self.reconcile_with(&worker, run_id, dry_run).await
+    }
+
+    pub(crate) async fn reconcile_with(
+        &self,
+        worker: &Reconciliation,
+        run_id: Uuid,
+        dry_run: bool,
+    ) -> Result<(Report, Vec<Outgoing>)> {
+        let command = ReconcileProperty {
+            run_id,
+            property_id: Self::property(),
+            dry_run,
+            actor: "tests".into(),
+            requested_at: clock::system(),
+        };
+        let mut job = Job::new(ReconcileCommand::Property(command), Meta { id: run_id, ..Meta::default() });
+        worker.handle(&mut job).await.map_err(failed)?;
+        Ok((self.mongo.reconciliation(run_id).await?.context("the report is stored")?, job.emitted().to_vec()))
+    }
+
+    /// The claims behind the back of every repository.
+    pub(crate) fn claims(&self) -> Collection<Document> {
+        self.raw.collection("claims")
+    }
+
+    /// The bookings behind the back of every repository.
+    pub(crate) fn bookings(&self) -> Collection<Document> {
+        self.raw.collection("bookings")
+    }
+
+    /// How many claims a booking has.
+    pub(crate) async fn claims_of(&self, booking: &Booking) -> Result<u64> {
+        Ok(self.claims().count_documents(doc! { "booking": booking.id.to_string() }).await?)
+    }
+}
+
+/// The kinds of a report's findings, with whether each was repaired.
+pub(crate) fn kinds(report: &Report) -> Vec<(FindingKind, bool)> {
+    let mut kinds: Vec<_> = report.findings.iter().map(|finding| (finding.kind, finding.repaired)).collect();
+    kinds.sort();
+    kinds
+}
+
+/// As often as a message climbs the ladder.
+const DELIVERIES: u32 = 5;
+
+/// What became of one message.
+pub(crate) struct Delivered {
+    /// What goes to the exchange of events.
+    pub(crate) events: Vec<Outgoing>,
+    /// What whoever waits is told.
+    pub(crate) reply: Reply,
+}
+
+impl Delivered {
+    pub(crate) fn event_ids(&self) -> Vec<Uuid> {
+        self.events.iter().map(|event| event.id).collect()
+    }
+}
+
+/// One batch, as the runtime delivers it, with somebody waiting for every answer: again when the worker asks for that,
+/// because others were faster too often.
+pub(crate) async fn deliver(worker: &Confirmations, commands: &[(Uuid, BookingCommand)]) -> Result<Vec<Delivered>> {
+    let meta = |id| Meta { id, reply_to: Some("replies".into()), ..Meta::default() };
+    let mut times = 1;
+    let batch = loop {
+        let items = commands.iter().map(|(id, command)| Job::new(Arc::new(command.clone()), meta(*id))).collect();
+        let mut batch = Batch { queue: Arc::from("bookings.0"), partition: Some(0), items };
+        match worker.handle(&mut batch).await {
+            Ok(()) => break batch,
+            Err(Failure::Retry(_)) if times < DELIVERIES => times += 1,
+            Err(failure) => return Err(failed(failure)),
+        }
+    };
+    let settle = |job: &Job<_>| {
+        ensure!(job.failed().is_none(), "{:?}", job.failed());
+        let reply =
+            job.emitted().iter().find(|message| message.target == Target::Queue).context("somebody is answered")?;
+        let events = job.emitted().iter().filter(|message| message.target == Target::Events).cloned().collect();
+        Ok(Delivered { events, reply: serde_json::from_slice(&reply.body)? })
+    };
+    batch.items.iter().map(settle).collect()
+}
+
+/// A request for one bed of the dormitory.
+pub(crate) fn booking_request(key: &str, arrival: NaiveDate, departure: NaiveDate) -> (BookingId, BookingCommand) {
+    let id = BookingId::derive(Some("tests"), key, "");
+    let request = RequestBooking {
+        booking_id: id,
+        client: Some("tests".to_owned()),
+        fingerprint: key.to_owned(),
+        property_id: Harness::property(),
+        rate_plan_id: "standard".into(),
+        source: Source::Direct,
+        stays: vec![StayRequest::new(DORM, arrival, departure, 1)],
+        guest: Guest {
+            first_name: "Ada".into(),
+            last_name: "Lovelace".into(),
+            email: "ada@example.com".into(),
+            phone: None,
+            locale: None,
+        },
+        requested_at: clock::system(),
+        quote: None,
+        override_restrictions: false,
+    };
+    (id, BookingCommand::Request(Box::new(request)))
+}
+
+pub(crate) fn header(booking_id: BookingId) -> CommandHeader {
+    CommandHeader {
+        booking_id,
+        property_id: Harness::property(),
+        expected_rev: None,
+        actor: "staff:1".into(),
+        as_admin: false,
+        reason: Some("because".into()),
+        requested_at: clock::system(),
+    }
+}
+
+pub(crate) fn cancel_command(booking_id: BookingId) -> BookingCommand {
+    BookingCommand::Cancel(CancelBooking { header: header(booking_id), waive_fee: false })
+}
+
+fn failed(failure: Failure) -> anyhow::Error {
+    anyhow::anyhow!("{failure}")
+}

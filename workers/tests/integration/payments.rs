@@ -1,0 +1,258 @@
+//! What asks Stripe, before a simulated one: whatever a delivery stored and died before it told is told by the next.
+
+use crate::harness::Harness;
+use anyhow::{Context, Result};
+use pvt_domain::booking::Booking;
+use pvt_domain::events::PaymentEvent;
+use pvt_domain::ledger::{PaymentChannel, Record, RecordMethod};
+use pvt_domain::messages::*;
+use pvt_domain::timestamp::Timestamp;
+use pvt_messaging::{Outgoing, Target};
+use pvt_stripe::{StripeClient, StripeConfig};
+use pvt_stripe_simulator::{Control, PayOutcome, Simulator, SimulatorOptions};
+use pvt_worker_runtime::{HEADER_DEFERRALS, Job, Meta, Worker};
+use pvt_workers::clock::{self, Clock};
+use pvt_workers::jobs::stripe::StripeCalls;
+use std::collections::BTreeSet;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// A hostel that asks a Stripe which tells nobody anything.
+struct StripeHarness {
+    harness: Harness,
+    stripe: Control,
+    client: StripeClient,
+    stop: CancellationToken,
+}
+
+impl StripeHarness {
+    async fn open() -> Result<Self> {
+        let simulator = Simulator::bind(SimulatorOptions::default()).await?;
+        let api_base = format!("http://{}", simulator.addr()).parse()?;
+        let config = StripeConfig {
+            secret_key: "sk_test_of_the_tests".into(),
+            api_base,
+            api_version: "2025-09-30.clover".into(),
+            call_timeout: StripeConfig::CALL_TIMEOUT,
+        };
+        let (stripe, client, stop) = (simulator.handle(), StripeClient::new(config)?, CancellationToken::new());
+        tokio::spawn(simulator.run(stop.clone()));
+        Ok(Self { harness: Harness::open().await?, stripe, client, stop })
+    }
+
+    /// Delivers a command once, with these further headers; what follows from it.
+    async fn deliver_with(
+        &self,
+        command: &StripeCommand,
+        clock: Clock,
+        headers: &[(&str, &str)],
+    ) -> Result<Vec<Outgoing>> {
+        let worker = StripeCalls::new(
+            self.harness.mongo.clone(),
+            self.harness.namespace.topology(),
+            Some(self.client.clone()),
+            clock,
+        );
+        let headers = headers.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let mut job =
+            Job::new(command.clone(), Meta { id: Uuid::from_u128(1), attempt: 1, headers, ..Meta::default() });
+        worker.handle(&mut job).await.map_err(|failure| anyhow::anyhow!("{failure}"))?;
+        Ok(job.emitted().to_vec())
+    }
+
+    /// What is told by the second of two deliveries of a command, of which the first died after it had stored
+    /// everything.
+    async fn redeliver(&self, command: &StripeCommand) -> Result<Told> {
+        self.deliver_with(command, clock::system, &[]).await?;
+        Told::of(&self.deliver_with(command, clock::system, &[]).await?)
+    }
+
+    /// Sends the guest to pay under this payment's id, and the guest pays: the payment's id at Stripe.
+    async fn pay(&self, booking: &Booking, payment: u128) -> Result<String> {
+        let told = self.redeliver(&opens(booking, payment)).await?;
+        assert!(told.events.contains(&("opened", Uuid::from_u128(payment).to_string())), "{told:?}");
+        let session = self.session(booking, payment).await?;
+        self.stripe.pay(&session, PayOutcome::Success)?;
+        let paid = self.stripe.object(&session).context("the session")?;
+        Ok(paid["payment_intent"].as_str().context("a payment")?.to_owned())
+    }
+
+    async fn session(&self, booking: &Booking, payment: u128) -> Result<String> {
+        let ledger = self.harness.mongo.ledger(booking.id).await?.context("a ledger")?;
+        let attempt =
+            ledger.attempts.iter().find(|attempt| attempt.id == Uuid::from_u128(payment)).context("an attempt")?;
+        attempt.object.clone().context("a session")
+    }
+}
+
+impl Drop for StripeHarness {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// What a delivery told.
+#[derive(Debug)]
+struct Told {
+    /// Payment events, by what happened and to which payment.
+    events: BTreeSet<(&'static str, String)>,
+    /// Whether the booking is told what its ledger comes to.
+    settles: bool,
+}
+
+impl Told {
+    fn of(messages: &[Outgoing]) -> Result<Self> {
+        let events = messages.iter().filter(|message| message.target == Target::Events).map(|message| {
+            let event: PaymentEvent = serde_json::from_slice(&message.body)?;
+            anyhow::Ok((event.what.as_str(), event.payment))
+        });
+        Ok(Self {
+            events: events.collect::<Result<_>>()?,
+            settles: messages.iter().any(|message| message.kind == BOOKING_SETTLE_PAYMENT),
+        })
+    }
+}
+
+fn opens(booking: &Booking, payment: u128) -> StripeCommand {
+    StripeCommand::Open(OpenPayment {
+        payment_id: Uuid::from_u128(payment),
+        booking_id: booking.id,
+        property_id: booking.property_id.clone(),
+        channel: PaymentChannel::Checkout,
+        success_url: "http://127.0.0.1/paid".into(),
+        cancel_url: "http://127.0.0.1/not-paid".into(),
+        actor: "guest".into(),
+        requested_at: clock::system(),
+    })
+}
+
+#[tokio::test]
+async fn redelivery_emits_what_the_crashed_delivery_stored() -> Result<()> {
+    let stripe_harness = StripeHarness::open().await?;
+    let (booking, _) = stripe_harness.harness.book("a", 30).await?;
+    let (booking_id, property_id, requested_at) = (booking.id, booking.property_id.clone(), clock::system());
+    let total = booking.price.as_ref().context("a price")?.total;
+
+    // Read, because an event told of it without saying whose it is.
+    let intent = stripe_harness.pay(&booking, 1).await?;
+    let refresh = StripeCommand::Refresh(RefreshPayment {
+        intent: intent.clone(),
+        event_id: "evt_1".into(),
+        joined: true,
+        requested_at,
+    });
+    stripe_harness.deliver_with(&refresh, clock::system, &[]).await?;
+    let told = Told::of(&stripe_harness.deliver_with(&refresh, clock::system, &[(HEADER_DEFERRALS, "1")]).await?)?;
+    assert!(told.settles && told.events.contains(&("captured", intent.clone())), "{told:?}");
+
+    // Given back by staff, and taken in cash.
+    let wish = RefundRequest {
+        refund_id: Uuid::from_u128(5),
+        payment_id: intent.clone(),
+        amount: Some(total / 2),
+        note: "the shower was cold".into(),
+    };
+    let refund = Refund {
+        booking_id,
+        property_id: property_id.clone(),
+        wish: Some(wish),
+        actor: "staff:1".into(),
+        requested_at,
+    };
+    let told = stripe_harness.redeliver(&StripeCommand::Refund(refund)).await?;
+    assert!(told.settles && told.events.contains(&("refunded", intent)), "{told:?}");
+    assert_eq!(stripe_harness.stripe.total().refunds, 1);
+    let record = Record {
+        id: Uuid::from_u128(6),
+        method: RecordMethod::Cash,
+        amount: 100,
+        actor: "staff:1".into(),
+        note: None,
+        at: requested_at,
+    };
+    let told = stripe_harness
+        .redeliver(&StripeCommand::Record(RecordPayment { booking_id, property_id: property_id.clone(), record }))
+        .await?;
+    assert!(told.settles && told.events.contains(&("captured", Uuid::from_u128(6).to_string())), "{told:?}");
+
+    // What is on its way back cannot be handed out as well.
+    let all: i64 = stripe_harness.harness.mongo.ledger(booking_id).await?.context("a ledger")?.summary().kept();
+    let out = |amount| Record {
+        id: Uuid::new_v4(),
+        method: RecordMethod::Cash,
+        amount,
+        actor: "staff:1".into(),
+        note: None,
+        at: requested_at,
+    };
+    let slip = RecordPayment { booking_id, property_id: property_id.clone(), record: out(-all - 1) };
+    stripe_harness.deliver_with(&StripeCommand::Record(slip), clock::system, &[]).await?;
+    let mut ledger = stripe_harness.harness.mongo.ledger(booking_id).await?.context("a ledger")?;
+    assert_eq!(ledger.summary().kept(), all, "more than there is");
+    let before = ledger.clone();
+    ledger.instruct_requested_refund(Uuid::from_u128(8), "pi_elsewhere", all, "staff:1", "on its way", requested_at);
+    ledger.advance_rev(&before, requested_at);
+    assert!(stripe_harness.harness.mongo.save_ledgers(&[ledger]).await?);
+    let twice = RecordPayment { booking_id, property_id: property_id.clone(), record: out(-1) };
+    stripe_harness.deliver_with(&StripeCommand::Record(twice), clock::system, &[]).await?;
+    assert_eq!(
+        stripe_harness.harness.mongo.ledger(booking_id).await?.context("a ledger")?.summary().kept(),
+        all,
+        "it is ordered already"
+    );
+
+    // Closed, and found paid.
+    let (late, _) = stripe_harness.harness.book("b", 40).await?;
+    let intent = stripe_harness.pay(&late, 7).await?;
+    let expire =
+        ExpireCheckout { booking_id: late.id, property_id, release: false, actor: "system".into(), requested_at };
+    let told = stripe_harness.redeliver(&StripeCommand::Expire(expire)).await?;
+    assert!(told.settles && told.events.contains(&("captured", intent)), "{told:?}");
+    Ok(())
+}
+
+/// As long after now as Stripe could not reach us.
+fn much_later() -> Timestamp {
+    (clock::system().as_datetime() + chrono::TimeDelta::hours(30)).into()
+}
+
+#[tokio::test]
+async fn redelivered_sweep_replays_the_same_events() -> Result<()> {
+    let stripe_harness = StripeHarness::open().await?;
+    let sweep = |run: u128| {
+        StripeCommand::Reconcile(ReconcilePayments {
+            run_id: Uuid::from_u128(run),
+            dry_run: false,
+            actor: "schedule:reconcile_payments".into(),
+            requested_at: clock::system(),
+        })
+    };
+    stripe_harness.deliver_with(&sweep(1), clock::system, &[]).await?;
+    let (booking, _) = stripe_harness.harness.book("a", 30).await?;
+    stripe_harness.pay(&booking, 1).await?;
+    let found = |messages: Vec<Outgoing>| {
+        messages
+            .into_iter()
+            .filter(|message| message.kind == STRIPE_EVENT)
+            .map(|message| message.id)
+            .collect::<BTreeSet<_>>()
+    };
+    let first = found(stripe_harness.deliver_with(&sweep(2), much_later, &[]).await?);
+    assert!(first.len() >= 4, "{first:?}");
+    let again = found(stripe_harness.deliver_with(&sweep(2), much_later, &[]).await?);
+    assert_eq!(first, again, "the report of the run that died is no reason to look later only");
+    let report = stripe_harness.harness.mongo.payment_sweep(Uuid::from_u128(2)).await?.context("the report")?;
+    assert_eq!(
+        (
+            usize::try_from(report.missing)?,
+            report.until
+                >= much_later()
+                    .as_datetime()
+                    .checked_sub_signed(chrono::TimeDelta::minutes(2))
+                    .context("a time")?
+                    .into()
+        ),
+        (first.len(), true)
+    );
+    Ok(())
+}
