@@ -1,10 +1,16 @@
 //! Reading the body of a request into a value: every fault named at once, nothing accepted that has one.
 
-use crate::body::{read_json, read_node, refuse_card_numbers};
-use crate::fingerprint::Fingerprint;
-use crate::json::Node;
-use crate::problem::Problem;
-use crate::reader::{Field, Fields, Pointer, Reader};
+pub(crate) mod card_numbers;
+pub(crate) mod fingerprint;
+pub(crate) mod json;
+pub(crate) mod query;
+pub(crate) mod reader;
+
+use crate::form::fingerprint::Fingerprint;
+use crate::form::json::Node;
+use crate::form::reader::{Field, Fields, Pointer, Reader};
+use crate::http::body::{read_json, read_node, refuse_card_numbers};
+use crate::http::problem::Problem;
 use axum::body::Body;
 use axum::http::HeaderMap;
 use pvt_domain::ids::BookingId;

@@ -3,54 +3,21 @@
 //! It is small and stateless. It must never change a booking itself, and never answer 2xx to something that the broker
 //! has not confirmed.
 
-mod accepted;
-mod access_tokens;
-mod app;
-mod asyncapi;
-mod bed_blocks;
-mod body;
-mod booking_form;
-mod card_numbers;
-mod catalogue;
-mod client_address;
-mod cors;
-mod credentials;
-mod decisions;
-mod edge;
-mod fingerprint;
+mod auth;
+mod commands;
 mod form;
-mod guard;
-mod headers;
-mod house;
-mod html_page;
-mod json;
-mod keys;
-mod limits;
-mod occupancy;
-mod once;
+mod http;
 mod openapi;
-mod orders;
-mod page;
-mod passwords;
-mod payments;
-mod policy;
-pub mod problem;
-mod query_fields;
-mod quotes;
-mod reader;
-mod replies;
-mod return_urls;
-mod routes;
-mod serve;
-pub mod signals;
+mod read_models;
+mod resources;
+mod router;
+mod state;
 mod store_call;
-mod stripe_signature;
-mod view;
 
 use anyhow::Context as _;
-use app::{App, SharedApp};
 use axum::Router;
 use pvt_service::Config;
+use state::{App, SharedApp};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -90,7 +57,7 @@ impl Server {
             .await
             .with_context(|| format!("PVT_HTTP_ADDR {} cannot be listened on", config.http_addr))?;
         let app = App::start(config, &parts).await?;
-        let router = routes::router(app.clone(), config)?;
+        let router = router::router(app.clone(), config)?;
         Ok(Self { app, router, listener, parts, guard })
     }
 
@@ -114,7 +81,7 @@ impl Server {
             stop.cancelled().await;
             parts.cancel();
         };
-        tokio::join!(told, serve::serve(listener, router, stop.clone(), DRAIN_LIMIT));
+        tokio::join!(told, http::serve::serve(listener, router, stop.clone(), DRAIN_LIMIT));
         app.close(PUBLISH_LIMIT).await;
         drop(guard);
         info!("the API has stopped");

@@ -4,6 +4,7 @@
 //! Who may use a route and what that can be refused with comes from its rule; forms and answers are described in
 //! `routes/described`. Nothing here may describe a route that the table does not have: a test compares the two.
 
+pub(crate) mod asyncapi;
 mod document;
 mod operation;
 pub(crate) mod schema;

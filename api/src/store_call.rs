@@ -1,7 +1,7 @@
 //! Asking MongoDB on behalf of a request: reading, and writing what belongs to accounts.
 
-use crate::problem::{self, Problem};
-use crate::signals::STORE_FAILURES;
+use crate::http::metrics::STORE_FAILURES;
+use crate::http::problem::{self, Problem};
 use pvt_stores::StoreError;
 use std::time::Duration;
 use tokio::time::timeout;

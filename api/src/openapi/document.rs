@@ -2,10 +2,10 @@
 
 use super::schema::{about, list, named, object, text, uuid, whole_of};
 use super::{Group, Operation};
-use crate::app::ABOUT;
-use crate::guard::Route;
-use crate::policy::{Access, Bucket, Rule};
-use crate::problem::{self, CONTENT_TYPE, PROBLEMS, ProblemKind};
+use crate::auth::guard::Route;
+use crate::auth::policy::{Access, Bucket, Rule};
+use crate::http::problem::{self, CONTENT_TYPE, PROBLEMS, ProblemKind};
+use crate::state::ABOUT;
 use axum::http::Method;
 #[cfg(test)]
 use axum::http::StatusCode;

@@ -4,8 +4,8 @@
 //! of it: who reads a body with `read_json` can answer 400, 408, 413, 415 and 422.
 
 use super::schema::{self, about, text, whole_of};
-use crate::headers::MAX_WAIT;
-use crate::problem::{self, ProblemKind};
+use crate::http::headers::MAX_WAIT;
+use crate::http::problem::{self, ProblemKind};
 use axum::http::{Method, StatusCode};
 use pvt_domain::ids::MAX_IDEMPOTENCY_KEY_CHARS;
 use serde_json::{Value, json};

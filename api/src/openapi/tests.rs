@@ -3,11 +3,11 @@
 pub(crate) mod conform;
 
 use super::document::{operations, speaks_of};
-use crate::guard::Endpoint;
-use crate::policy::{Access, Bucket};
-use crate::problem::PROBLEMS;
-use crate::routes::described::{document, groups};
-use crate::routes::table;
+use crate::auth::guard::Endpoint;
+use crate::auth::policy::{Access, Bucket};
+use crate::http::problem::PROBLEMS;
+use crate::resources::described::{document, groups};
+use crate::router::table;
 use axum::http::{Method, StatusCode};
 use conform::faults;
 use serde_json::{Value, json};

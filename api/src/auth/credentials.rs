@@ -1,0 +1,46 @@
+//! What a request carries to show who sends it: an API key, an access token, or a booking's token.
+
+use crate::auth::access_tokens::is_signed_token;
+use crate::auth::policy::{Caller, SignedInUser};
+use crate::http::headers::bearer;
+use crate::http::problem::{self, Problem};
+use crate::state::App;
+use axum::http::HeaderMap;
+use axum::http::request::Parts;
+use std::sync::Arc;
+
+/// Who sends a request, as its credentials show. The guard puts it among the request's extensions; handlers read it
+/// there.
+#[derive(Debug, Clone)]
+pub(crate) struct Credentials {
+    /// The caller.
+    pub(crate) caller: Caller,
+    /// A bearer value that is neither key nor access token: a booking's token, perhaps.
+    pub(crate) token: Option<Arc<str>>,
+}
+
+impl Credentials {
+    /// Nothing was shown.
+    pub(crate) const NONE: Self = Self { caller: Caller::Anonymous, token: None };
+
+    /// Reads the credentials of a request.
+    ///
+    /// # Errors
+    /// 401 for a credential that is not valid, 503 when that cannot be found out.
+    pub(crate) async fn read(app: &App, headers: &HeaderMap) -> Result<Self, Problem> {
+        let Some(value) = bearer(headers)? else { return Ok(Self::NONE) };
+        if is_signed_token(value) {
+            let claims = app.access_tokens.verify(value).ok_or_else(|| Problem::from(problem::UNAUTHENTICATED))?;
+            return Ok(Self { caller: Caller::User(Arc::new(SignedInUser::new(claims))), token: None });
+        }
+        match app.api_keys.authenticate(value).await? {
+            Some(key) => Ok(Self { caller: Caller::Key(key), token: None }),
+            None => Ok(Self { caller: Caller::Anonymous, token: Some(value.into()) }),
+        }
+    }
+
+    /// What the guard of this request's route found. Nothing, where it did not look.
+    pub(crate) fn of(parts: &Parts) -> Self {
+        parts.extensions.get().cloned().unwrap_or(Self::NONE)
+    }
+}

@@ -1,0 +1,110 @@
+//! The only way to register a route: with the rule that says who may use it. A handler without a rule does not compile
+//! into the table.
+//!
+//! The guard of a route finds out who calls, counts the request, asks the rule, and leaves what it found for the
+//! handler.
+
+use crate::auth::credentials::Credentials;
+use crate::auth::policy::{Access, Caller, Rule};
+use crate::http::client_address::client_address;
+use crate::http::problem::{self, Problem};
+use crate::state::SharedApp;
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::handler::Handler;
+use axum::http::Method;
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{self, MethodRouter};
+
+/// A handler of one method, with its rule.
+pub(crate) struct Endpoint {
+    pub(crate) method: Method,
+    pub(crate) rule: Rule,
+    handler: MethodRouter<SharedApp>,
+}
+
+macro_rules! methods {
+    ($($name:ident $method:ident $doc:literal;)*) => {
+        $(
+            #[doc = $doc]
+            pub(crate) fn $name<H: Handler<T, SharedApp>, T: 'static>(rule: Rule, handler: H) -> Endpoint {
+                Endpoint {
+                    method: Method::$method,
+                    rule,
+                    handler: routing::$name(handler),
+                }
+            }
+        )*
+    };
+}
+
+methods! {
+    get GET "`GET`, and `HEAD` with it.";
+    post POST "`POST`.";
+    put PUT "`PUT`.";
+    patch PATCH "`PATCH`.";
+    delete DELETE "`DELETE`.";
+}
+
+/// A path and what may be done there.
+pub(crate) struct Route {
+    pub(crate) path: &'static str,
+    pub(crate) methods: Vec<Endpoint>,
+}
+
+/// These methods at this path.
+pub(crate) fn at<const N: usize>(path: &'static str, methods: [Endpoint; N]) -> Route {
+    Route { path, methods: methods.into() }
+}
+
+/// The router of these routes, each behind its guard.
+pub(crate) fn assemble(app: &SharedApp, routes: Vec<Route>) -> Router {
+    let guarded = |guarded: Endpoint| {
+        guarded.handler.route_layer(from_fn_with_state(AccessLayer { app: app.clone(), rule: guarded.rule }, guard))
+    };
+    let router = routes.into_iter().fold(Router::new(), |router, route| {
+        router.route(route.path, route.methods.into_iter().map(guarded).fold(MethodRouter::new(), MethodRouter::merge))
+    });
+    router.with_state(app.clone())
+}
+
+/// Where a guard stands.
+#[derive(Clone)]
+struct AccessLayer {
+    app: SharedApp,
+    rule: Rule,
+}
+
+async fn guard(State(AccessLayer { app, rule }): State<AccessLayer>, mut request: Request, next: Next) -> Response {
+    let address = client_address(request.extensions(), request.headers(), &app.proxies);
+    let credentials = if rule.access == Access::Open {
+        Ok(Credentials::NONE)
+    } else {
+        Credentials::read(&app, request.headers()).await
+    };
+    // Whoever sends a credential that is none is counted as what they are: a stranger at an address.
+    let caller = credentials.as_ref().map_or(&Caller::Anonymous, |credentials| &credentials.caller);
+    let counted = match app.rate_limits.count(rule.bucket, caller, address) {
+        Ok(counted) => counted,
+        Err(refused) => return refused.into_response(),
+    };
+    let mut response = match credentials.and_then(|credentials| authorize(rule, credentials)) {
+        Ok(credentials) => {
+            request.extensions_mut().insert(credentials);
+            next.run(request).await
+        }
+        Err(problem) => problem.into_response(),
+    };
+    counted.write_to(response.headers_mut());
+    response
+}
+
+fn authorize(rule: Rule, credentials: Credentials) -> Result<Credentials, Problem> {
+    // Only bookings have tokens: elsewhere such a value is a credential that is none.
+    if credentials.token.is_some() && rule.access != Access::Guest {
+        return Err(problem::UNAUTHENTICATED.into());
+    }
+    rule.authorize(&credentials.caller)?;
+    Ok(credentials)
+}

@@ -1,0 +1,222 @@
+//! Who may do what: every rule of access, in this one place. Whatever is not allowed here is denied.
+//!
+//! A route's [`Rule`] says who may use it at all and is written where the route is registered; which objects they may
+//! touch is asked of the [`Caller`] by the handler, and whoever may not touch one must not learn that it exists.
+
+use crate::http::problem::{self, Problem};
+use pvt_domain::accounts::{AccessClaims, Role, UserId};
+use pvt_domain::booking::Booking;
+use pvt_domain::ids::PropertyId;
+use pvt_stores::mongo::api_keys::{ApiKey, ApiRole, Scope};
+use std::sync::Arc;
+
+/// Who sends a request.
+#[derive(Debug, Clone)]
+pub(crate) enum Caller {
+    /// Anybody.
+    Anonymous,
+    /// A program with a valid key.
+    Key(Arc<ApiKey>),
+    /// Somebody who has logged in.
+    User(Arc<SignedInUser>),
+}
+
+/// Somebody who has logged in, as their access token says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SignedInUser {
+    /// Their account.
+    pub(crate) id: UserId,
+    role: Role,
+    properties: Vec<PropertyId>,
+    /// Under which their bookings are filed. Keys' ids hold no colon.
+    client: String,
+}
+
+impl SignedInUser {
+    pub(crate) fn new(claims: AccessClaims) -> Self {
+        Self {
+            id: claims.sub,
+            role: claims.role,
+            properties: claims.properties,
+            client: format!("user:{}", claims.sub),
+        }
+    }
+}
+
+/// How far a caller reaches, from the least.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum AccessLevel {
+    Nobody,
+    /// Their own bookings.
+    Own,
+    /// Their properties.
+    Properties,
+    Everything,
+}
+
+/// Who may use a route at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Everybody; no credential is looked at, or the route looks at one of its own kind.
+    Open,
+    /// Everybody; who sends a credential must send a valid one.
+    Public,
+    /// Whoever has a booking's token, and everybody who is known; the handler shows each only their own bookings and
+    /// else answers 404.
+    Guest,
+    /// Whoever is known: people who have logged in, and keys; the handler shows each what they may see.
+    Known,
+    /// People who have logged in.
+    Account,
+    /// Who works for some property; the handler asks which.
+    Staff,
+    /// Who works for all of them.
+    Admin,
+}
+
+/// Which of the limits counts a route's requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bucket {
+    /// None: probes, and callers that prove themselves by a signature.
+    Unlimited,
+    /// The general one.
+    General,
+    /// The one of passwords.
+    Auth,
+    /// The one of booking requests.
+    Booking,
+}
+
+/// What a route demands of its callers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Rule {
+    pub(crate) access: Access,
+    /// What a key must be for. Keys without a scope at a route that names none are not refused.
+    pub(crate) scope: Option<Scope>,
+    pub(crate) bucket: Bucket,
+}
+
+impl Rule {
+    /// Open to these, and counted generally.
+    pub(crate) const fn new(access: Access) -> Self {
+        Self { access, scope: None, bucket: Bucket::General }
+    }
+
+    /// For keys with this scope only; people have all scopes of their role.
+    pub(crate) const fn scoped(mut self, scope: Scope) -> Self {
+        self.scope = Some(scope);
+        self
+    }
+
+    /// Counted by this limit.
+    pub(crate) const fn limited_by(mut self, bucket: Bucket) -> Self {
+        self.bucket = bucket;
+        self
+    }
+
+    /// Whether this caller may use the route at all.
+    ///
+    /// # Errors
+    /// 401 for whoever might be allowed with a credential, 403 for whoever has one that is not enough.
+    pub(crate) fn authorize(self, caller: &Caller) -> Result<(), Problem> {
+        let needed = match self.access {
+            Access::Open => return Ok(()),
+            Access::Public | Access::Guest => AccessLevel::Nobody,
+            Access::Account if matches!(caller, Caller::Key(_)) => {
+                return Err(Problem::new(problem::FORBIDDEN, "Log in: API keys have no account of their own."));
+            }
+            Access::Known | Access::Account => AccessLevel::Own,
+            Access::Staff => AccessLevel::Properties,
+            Access::Admin => AccessLevel::Everything,
+        };
+        match caller.access_level() {
+            reach if reach < needed && reach == AccessLevel::Nobody => Err(problem::UNAUTHENTICATED.into()),
+            reach if reach < needed => Err(problem::FORBIDDEN.into()),
+            _ if self.scope.is_some_and(|scope| !caller.has_scope(scope)) => {
+                Err(Problem::new(problem::FORBIDDEN, "Use an API key whose scopes cover this."))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Caller {
+    fn access_level(&self) -> AccessLevel {
+        match self {
+            Self::Anonymous => AccessLevel::Nobody,
+            Self::Key(key) => match key.role {
+                ApiRole::Client => AccessLevel::Own,
+                ApiRole::Staff => AccessLevel::Properties,
+                ApiRole::Admin => AccessLevel::Everything,
+            },
+            Self::User(user) => match user.role {
+                Role::Guest => AccessLevel::Own,
+                Role::Staff => AccessLevel::Properties,
+                Role::Admin => AccessLevel::Everything,
+            },
+        }
+    }
+
+    fn has_scope(&self, scope: Scope) -> bool {
+        match self {
+            Self::Key(key) => key.scopes.covers(scope),
+            Self::Anonymous | Self::User(_) => true,
+        }
+    }
+
+    /// The client's id under which its idempotency keys and bookings are filed.
+    pub(crate) fn client(&self) -> Option<&str> {
+        match self {
+            Self::Anonymous => None,
+            Self::Key(key) => Some(&key.id),
+            Self::User(user) => Some(&user.client),
+        }
+    }
+
+    /// Who has logged in.
+    ///
+    /// # Errors
+    /// 401 when nobody has: at a route of [`Access::Account`] that cannot happen.
+    pub(crate) fn signed_in_user(&self) -> Result<&SignedInUser, Problem> {
+        match self {
+            Self::User(user) => Ok(user),
+            Self::Anonymous | Self::Key(_) => Err(problem::UNAUTHENTICATED.into()),
+        }
+    }
+
+    /// How the caller appears in histories and headers.
+    pub(crate) fn actor(&self) -> String {
+        match (self, self.access_level()) {
+            (Self::Anonymous, _) => "guest".to_owned(),
+            (Self::Key(key), AccessLevel::Nobody | AccessLevel::Own) => format!("client:{}", key.id),
+            (Self::Key(key), AccessLevel::Properties | AccessLevel::Everything) => format!("staff:{}", key.id),
+            (Self::User(user), AccessLevel::Nobody | AccessLevel::Own) => format!("user:{}", user.id),
+            (Self::User(user), AccessLevel::Properties | AccessLevel::Everything) => format!("staff:{}", user.id),
+        }
+    }
+
+    /// Whether the caller works for all properties.
+    pub(crate) fn is_admin(&self) -> bool {
+        self.access_level() == AccessLevel::Everything
+    }
+
+    /// Whether the caller works for this property.
+    pub(crate) fn is_staff_of(&self, property: &PropertyId) -> bool {
+        match (self.access_level(), self) {
+            (AccessLevel::Everything, _) => true,
+            (AccessLevel::Properties, Self::Key(key)) => key.properties.covers(property),
+            (AccessLevel::Properties, Self::User(user)) => user.properties.contains(property),
+            _ => false,
+        }
+    }
+
+    /// Whether this booking is the caller's own or of a property that the caller works for. Who may not, must not learn
+    /// that it exists.
+    pub(crate) fn may_see(&self, booking: &Booking) -> bool {
+        let own = self.client().is_some_and(|client| booking.client.as_deref() == Some(client));
+        own || self.is_staff_of(&booking.property_id)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,108 @@
+//! Quotes as callers carry them: the promised price with our signature.
+//!
+//! Nothing is stored. What is not signed here is no quote, whatever it says.
+
+use crate::http::problem::Problem;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit, Mac};
+use pvt_domain::booking::StayRequest;
+use pvt_domain::ids::{PropertyId, RatePlanId};
+use pvt_domain::intake::FieldError;
+use pvt_domain::rates::quote::Quote;
+use secrecy::{ExposeSecret, SecretString};
+use sha2::Sha256;
+
+/// What the key is derived for; another use of the same secret derives another key.
+const PURPOSE: &[u8] = b"pvt-booking/quote/v1";
+
+/// The key that signs quotes.
+pub(crate) struct QuoteKey(Hmac<Sha256>);
+
+impl QuoteKey {
+    /// Derives the key from the configured secret.
+    ///
+    /// # Errors
+    /// Never for any secret: HMAC takes keys of every length. The type says otherwise, so the caller may see it.
+    pub(crate) fn derive(secret: &SecretString) -> Result<Self, hmac::digest::InvalidLength> {
+        let mut derivation = Hmac::<Sha256>::new_from_slice(secret.expose_secret().as_bytes())?;
+        derivation.update(PURPOSE);
+        Hmac::new_from_slice(&derivation.finalize().into_bytes()).map(Self)
+    }
+
+    /// The quote and its signature as one text.
+    pub(crate) fn sign(&self, quote: &Quote) -> String {
+        let bytes = quote.to_bytes();
+        let signature = self.0.clone().chain_update(&bytes).finalize().into_bytes();
+        format!("{}.{}", URL_SAFE_NO_PAD.encode(&bytes), URL_SAFE_NO_PAD.encode(signature))
+    }
+
+    /// The quote in a text that was signed here; `None` for any other. Says nothing of whether its time is over.
+    pub(crate) fn verify(&self, text: &str) -> Option<Quote> {
+        let (quote, signature) = text.split_once('.')?;
+        let (bytes, signature) = (URL_SAFE_NO_PAD.decode(quote).ok()?, URL_SAFE_NO_PAD.decode(signature).ok()?);
+        self.0.clone().chain_update(&bytes).verify_slice(&signature).ok()?;
+        Quote::from_bytes(&bytes)
+    }
+
+    /// The quote in a text that came with a request for these stays. Whether its price still holds is decided with the
+    /// request.
+    ///
+    /// # Errors
+    /// 422 for what is no quote, or one of something else.
+    pub(crate) fn of(
+        &self,
+        text: &str,
+        (property, plan, stays): (&PropertyId, &RatePlanId, &[StayRequest]),
+    ) -> Result<Quote, Problem> {
+        let violation = |code, message| Problem::fields(vec![FieldError::new("/quote", code, message)]);
+        let quote = self
+            .verify(text)
+            .ok_or_else(|| violation("invalid_quote", "send what POST /api/quotes gave as `quote`, unchanged"))?;
+        let same = quote.property_id == *property && quote.rate_plan_id == *plan && quote.stays == stays;
+        if same {
+            Ok(quote)
+        } else {
+            Err(violation("quote_of_other_stays", "the quote is for another property, rate plan or other stays"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::QuoteKey;
+    use chrono::DateTime;
+    use pvt_domain::booking::StayRequest;
+    use pvt_domain::demo::hostel;
+    use pvt_domain::pricing::price;
+    use pvt_domain::rates::Rates;
+    use pvt_domain::rates::quote::Quote;
+    use secrecy::SecretString;
+
+    #[test]
+    fn foreign_signatures_are_refused() {
+        let house = hostel();
+        let stays =
+            vec![StayRequest::new("dorm-6-mixed", "2027-01-10".parse().unwrap(), "2027-01-13".parse().unwrap(), 2)];
+        let price = price(&house, &Rates::default(), &house.rate_plans[0], &stays).unwrap();
+        let quote = Quote::new(house.property.id, "standard".into(), stays, price, DateTime::UNIX_EPOCH.into());
+        let key = |secret: &str| QuoteKey::derive(&SecretString::from(secret)).unwrap();
+        let text = key("a").sign(&quote);
+        assert_eq!(key("a").verify(&text), Some(quote.clone()));
+        assert_eq!(key("b").verify(&text), None, "another secret is another key");
+        let (body, signature) = text.split_once('.').unwrap();
+        let mut cheaper = quote;
+        cheaper.price.total = 1;
+        let forged = key("b").sign(&cheaper);
+        for bad in [
+            "",
+            ".",
+            body,
+            &format!("{body}."),
+            &format!("{}.{signature}", forged.split_once('.').unwrap().0),
+            &format!("{text}x"),
+        ] {
+            assert_eq!(key("a").verify(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! Reads fields out of parsed JSON and collects every fault, so that a caller can mend all of them at once.
+//!
+//! Messages never repeat a value: it may be a guest's data.
+
+use crate::form::json::{Members, Node};
+use crate::http::problem::MAX_ERRORS;
+use chrono::NaiveDate;
+use pvt_domain::intake::FieldError;
+use std::borrow::Cow;
+use std::ops::RangeInclusive;
+
+/// Longest key that is repeated in a pointer, in characters.
+const MAX_KEY_CHARS: usize = 64;
+
+/// A place in the document. Becomes text only when there is something to report.
+#[derive(Clone, Copy)]
+pub(crate) enum Pointer<'p> {
+    Root,
+    Key(&'p Pointer<'p>, &'p str),
+    Index(&'p Pointer<'p>, usize),
+}
+
+impl Pointer<'_> {
+    /// The JSON pointer (RFC 6901).
+    pub(crate) fn pointer(&self) -> String {
+        match self {
+            Self::Root => String::new(),
+            Self::Key(parent, key) => {
+                let key: String = key.chars().take(MAX_KEY_CHARS).collect();
+                format!("{}/{}", parent.pointer(), key.replace('~', "~0").replace('/', "~1"))
+            }
+            Self::Index(parent, index) => format!("{}/{index}", parent.pointer()),
+        }
+    }
+}
+
+/// The known members of one object.
+#[derive(Clone, Copy)]
+pub(crate) struct Fields<'n, 'a, 'p> {
+    members: &'n [(Cow<'a, str>, Node<'a>)],
+    at: &'p Pointer<'p>,
+}
+
+/// A value and where it stands.
+#[derive(Clone, Copy)]
+pub(crate) struct Field<'n, 'a, 'p> {
+    node: &'n Node<'a>,
+    at: Pointer<'p>,
+}
+
+/// What was found wrong so far.
+#[derive(Debug, Default)]
+pub(crate) struct Reader {
+    violations: Vec<FieldError>,
+}
+
+impl Reader {
+    /// The faults found.
+    pub(crate) fn into_violations(self) -> Vec<FieldError> {
+        self.violations
+    }
+
+    /// Reports a fault. Beyond what a problem lists, more would only cost memory.
+    pub(crate) fn violation(&mut self, at: &Pointer<'_>, code: &'static str, message: impl Into<String>) {
+        if self.violations.len() < MAX_ERRORS {
+            self.violations.push(FieldError::new(at.pointer(), code, message));
+        }
+    }
+
+    fn wrong_type(&mut self, field: Field<'_, '_, '_>, expected: &str) {
+        self.violation(&field.at, "wrong_type", format!("must be {expected}, not {}", field.node.kind()));
+    }
+
+    /// The members of an object; members that are not known are faults.
+    pub(crate) fn object<'n, 'a, 'p>(
+        &mut self,
+        node: &'n Node<'a>,
+        at: &'p Pointer<'p>,
+        known: &[&str],
+    ) -> Option<Fields<'n, 'a, 'p>> {
+        let Node::Object(members) = node else {
+            self.wrong_type(Field { node, at: *at }, "an object");
+            return None;
+        };
+        for (key, _) in members.iter().filter(|(key, _)| !known.contains(&&**key)) {
+            self.violation(
+                &Pointer::Key(at, key),
+                "unknown_field",
+                format!("not a field here; known are: {}", known.join(", ")),
+            );
+        }
+        Some(Fields { members, at })
+    }
+
+    /// A member that must be there; `null` is not.
+    pub(crate) fn required<'n, 'a, 'p>(
+        &mut self,
+        fields: Fields<'n, 'a, 'p>,
+        key: &'p str,
+    ) -> Option<Field<'n, 'a, 'p>> {
+        let found = fields.optional(key);
+        if found.is_none() {
+            self.violation(&Pointer::Key(fields.at, key), "required", "is missing");
+        }
+        found
+    }
+
+    /// An item of a list that must be a text.
+    pub(crate) fn item_text<'n>(&mut self, node: &'n Node<'_>, at: &Pointer<'_>) -> Option<&'n str> {
+        self.text(Field { node, at: *at })
+    }
+
+    /// A text.
+    pub(crate) fn text<'n>(&mut self, field: Field<'n, '_, '_>) -> Option<&'n str> {
+        let Node::Text(text) = field.node else {
+            self.wrong_type(field, "a text");
+            return None;
+        };
+        Some(text)
+    }
+
+    /// A date as `2027-01-10`.
+    pub(crate) fn date(&mut self, field: Field<'_, '_, '_>) -> Option<NaiveDate> {
+        let text = self.text(field)?;
+        let date = is_rfc3339_date(text).then(|| text.parse().ok()).flatten();
+        if date.is_none() {
+            self.violation(&field.at, "invalid_date", "must be a date of the calendar such as 2027-01-10");
+        }
+        date
+    }
+
+    /// A whole number that fits.
+    pub(crate) fn count(&mut self, field: Field<'_, '_, '_>) -> Option<u32> {
+        let Node::Int(number) = field.node else {
+            self.wrong_type(field, "a whole number");
+            return None;
+        };
+        let count = u32::try_from(*number).ok();
+        if count.is_none() {
+            self.violation(&field.at, "out_of_range", "must not be negative or that large");
+        }
+        count
+    }
+
+    /// `true` or `false`.
+    pub(crate) fn flag(&mut self, field: Field<'_, '_, '_>) -> Option<bool> {
+        let Node::Bool(value) = field.node else {
+            self.wrong_type(field, "true or false");
+            return None;
+        };
+        Some(*value)
+    }
+
+    /// A whole number within bounds.
+    pub(crate) fn whole(&mut self, field: Field<'_, '_, '_>, bounds: RangeInclusive<i64>) -> Option<i64> {
+        let Node::Int(number) = field.node else {
+            self.wrong_type(field, "a whole number");
+            return None;
+        };
+        let number = i64::try_from(*number).ok().filter(|number| bounds.contains(number));
+        if number.is_none() {
+            self.violation(&field.at, "out_of_range", format!("must be from {} to {}", bounds.start(), bounds.end()));
+        }
+        number
+    }
+
+    /// The members of an object whose names are the caller's own.
+    pub(crate) fn entries<'n, 'a>(&mut self, field: Field<'n, 'a, '_>) -> Option<&'n Members<'a>> {
+        let Node::Object(members) = field.node else {
+            self.wrong_type(field, "an object");
+            return None;
+        };
+        Some(members)
+    }
+
+    /// One of these names.
+    pub(crate) fn one_of<T: Copy>(&mut self, field: Field<'_, '_, '_>, choices: &[(&str, T)]) -> Option<T> {
+        let text = self.text(field)?;
+        let chosen = choices.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
+        if chosen.is_none() {
+            let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+            self.violation(&field.at, "unknown_value", format!("must be one of: {}", names.join(", ")));
+        }
+        chosen
+    }
+
+    /// The items of a list.
+    pub(crate) fn list<'n, 'a>(&mut self, field: Field<'n, 'a, '_>) -> Option<&'n [Node<'a>]> {
+        let Node::List(items) = field.node else {
+            self.wrong_type(field, "a list");
+            return None;
+        };
+        Some(items)
+    }
+}
+
+/// RFC 3339's full-date; chrono alone would also take `+2027-1-10`.
+pub(crate) fn is_rfc3339_date(text: &str) -> bool {
+    text.len() == 10
+        && text
+            .bytes()
+            .enumerate()
+            .all(|(place, byte)| if matches!(place, 4 | 7) { byte == b'-' } else { byte.is_ascii_digit() })
+}
+
+impl<'n, 'a, 'p> Fields<'n, 'a, 'p> {
+    /// Whether a member is there, `null` or not: `null` takes away what may be missing.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.members.iter().any(|(name, _)| name == key)
+    }
+
+    /// A member that may be missing or `null`.
+    pub(crate) fn optional(&self, key: &'p str) -> Option<Field<'n, 'a, 'p>> {
+        let found = self.members.iter().find(|(name, value)| name == key && *value != Node::Null);
+        found.map(|(_, node)| Field { node, at: Pointer::Key(self.at, key) })
+    }
+}
+
+impl<'n, 'a, 'p> Field<'n, 'a, 'p> {
+    /// An item of a list or a member of [`Reader::entries`].
+    pub(crate) fn located(node: &'n Node<'a>, at: Pointer<'p>) -> Self {
+        Self { node, at }
+    }
+
+    /// The value itself.
+    pub(crate) fn node(&self) -> &'n Node<'a> {
+        self.node
+    }
+
+    /// Where it stands.
+    pub(crate) fn at(&self) -> Pointer<'p> {
+        self.at
+    }
+}
+
+/// Adds faults of rules to faults of form. A place whose form is wrong already is not reported again, nor is anything
+/// inside it.
+pub(crate) fn merge(violations: &mut Vec<FieldError>, more: Vec<FieldError>) {
+    let of_form = violations.len();
+    for violation in more {
+        let covered = violations.iter().take(of_form).any(|known| {
+            violation.pointer.strip_prefix(&known.pointer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        });
+        if !covered {
+            violations.push(violation);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Pointer, Reader, merge};
+    use crate::form::json::parse;
+    use pvt_domain::intake::FieldError;
+
+    #[test]
+    fn all_violations_are_collected() {
+        let node =
+            parse(br#"{"name":1,"day":"2027-02-30","many":-1,"half":1.5,"kind":"x","list":{},"gone":null,"a/b~c":0}"#)
+                .unwrap();
+        let mut reader = Reader::default();
+        let fields =
+            reader.object(&node, &Pointer::Root, &["name", "day", "many", "half", "kind", "list", "gone"]).unwrap();
+        fields.optional("name").and_then(|field| reader.text(field));
+        fields.optional("day").and_then(|field| reader.date(field));
+        fields.optional("many").and_then(|field| reader.count(field));
+        fields.optional("half").and_then(|field| reader.count(field));
+        fields.optional("kind").and_then(|field| reader.one_of(field, &[("y", 1), ("z", 2)]));
+        fields.optional("list").and_then(|field| reader.list(field));
+        assert!(reader.required(fields, "gone").is_none());
+        let violations = reader.into_violations();
+        let found: Vec<_> = violations.iter().map(|violation| (violation.pointer.as_str(), violation.code)).collect();
+        let expected = [
+            ("/a~1b~0c", "unknown_field"),
+            ("/name", "wrong_type"),
+            ("/day", "invalid_date"),
+            ("/many", "out_of_range"),
+            ("/half", "wrong_type"),
+            ("/kind", "unknown_value"),
+            ("/list", "wrong_type"),
+            ("/gone", "required"),
+        ];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn only_rfc3339_dates_are_accepted() {
+        for (text, good) in [
+            ("2027-01-10", true),
+            ("2028-02-29", true),
+            ("2027-1-10", false),
+            ("+2027-01-1", false),
+            ("2027-01-10T00:00:00Z", false),
+            ("10/01/2027", false),
+        ] {
+            let body = format!("{{\"d\":\"{text}\"}}");
+            let node = parse(body.as_bytes()).unwrap();
+            let mut reader = Reader::default();
+            let fields = reader.object(&node, &Pointer::Root, &["d"]).unwrap();
+            let date = fields.optional("d").and_then(|field| reader.date(field));
+            assert_eq!(date.is_some(), good, "{text}");
+        }
+    }
+
+    #[test]
+    fn nested_violations_are_not_repeated() {
+        let violation = |pointer: &str| FieldError::new(pointer, "x", "");
+        let mut violations = vec![violation("/guest"), violation("/stays/1")];
+        merge(
+            &mut violations,
+            vec![
+                violation("/guest/email"),
+                violation("/guest"),
+                violation("/guests"),
+                violation("/stays/10/guests"),
+                violation("/stays/1/arrival"),
+                violation("/stays"),
+            ],
+        );
+        let pointers: Vec<_> = violations.iter().map(|violation| violation.pointer.as_str()).collect();
+        assert_eq!(pointers, ["/guest", "/stays/1", "/guests", "/stays/10/guests", "/stays"]);
+    }
+}

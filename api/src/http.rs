@@ -1,0 +1,12 @@
+//! HTTP: accepting connections, what every request passes through, headers, bodies, problems and pages.
+
+pub(crate) mod body;
+pub(crate) mod client_address;
+pub(crate) mod cors;
+pub(crate) mod headers;
+pub(crate) mod html_page;
+pub(crate) mod metrics;
+pub(crate) mod middleware;
+pub(crate) mod pagination;
+pub(crate) mod problem;
+pub(crate) mod serve;

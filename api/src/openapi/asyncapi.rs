@@ -1,0 +1,165 @@
+//! The description of the queues for programs: AsyncAPI 3, made from the catalogue of messages.
+//!
+//! The form of a message is found by asking its own reader: what of the committed example can be left out, be `null` or
+//! be of another type without the reader minding. So the document promises exactly what consumers rely on.
+
+mod probe;
+
+use crate::state::ABOUT;
+use probe::schema_of;
+use pvt_domain::messages::catalog::{CATALOG, CatalogEntry, MessageClass};
+use pvt_messaging::Topology;
+use serde_json::{Map, Value, json};
+
+const INFO: &str = "What travels between the API and its workers: JSON of at most 64 KiB. Unknown fields are ignored \
+    on read; a removed or retyped field is a \
+    new version. Every message comes at least once, so its `message_id` tells a repetition.";
+
+/// The document of these queues.
+pub(crate) fn document(topology: &Topology) -> Value {
+    let (mut channels, mut operations, mut messages) = (Map::new(), Map::new(), Map::new());
+    for entry in CATALOG {
+        let channel = channel_of(entry, topology);
+        let at = channels.entry(channel.name.clone()).or_insert_with(|| channel.described());
+        at["messages"][entry.kind] = json!({ "$ref": format!("#/components/messages/{}", entry.kind) });
+        messages.insert(entry.kind.to_owned(), message(entry));
+        operations.entry(channel.name.clone()).or_insert_with(|| channel.operation());
+    }
+    json!({
+        "asyncapi": "3.0.0",
+        "info": { "title": "PVT Booking", "version": ABOUT.version, "description": INFO },
+        "defaultContentType": "application/json",
+        "channels": channels,
+        "operations": operations,
+        "components": { "messages": messages },
+    })
+}
+
+struct Channel {
+    name: String,
+    address: Value,
+    exchange: Option<(String, &'static str)>,
+    about: &'static str,
+}
+
+fn channel_of(entry: &CatalogEntry, topology: &Topology) -> Channel {
+    let unversioned = entry.kind.rsplit_once(".v").map_or(entry.kind, |(stem, _)| stem);
+    match entry.class {
+        MessageClass::Command => {
+            let key = topology.command_key(entry.kind, "");
+            // Partitioned ones end in a number.
+            let partitioned = key
+                .rsplit_once('.')
+                .filter(|(_, partition)| partition.parse::<u16>().is_ok())
+                .map(|(base, _)| base.to_owned());
+            let (name, address) = partitioned
+                .map_or_else(|| (key.clone(), key.clone()), |base| (base.clone(), format!("{base}.{{partition}}")));
+            Channel {
+                name,
+                address: address.into(),
+                exchange: Some((topology.commands_exchange(), "direct")),
+                about: "Commands, each for one worker.",
+            }
+        }
+        MessageClass::Event => Channel {
+            name: unversioned.to_owned(),
+            address: unversioned.into(),
+            exchange: Some((topology.events_exchange(), "topic")),
+            about: "What happened, for everybody who listens.",
+        },
+        MessageClass::Reply => Channel {
+            name: "replies".to_owned(),
+            address: Value::Null,
+            exchange: None,
+            about: "Answers, straight to the queue that a command named in `reply_to`.",
+        },
+    }
+}
+
+impl Channel {
+    fn described(&self) -> Value {
+        let mut channel = json!({ "address": self.address, "description": self.about, "messages": {} });
+        if self.address.as_str().is_some_and(|address| address.contains("{partition}")) {
+            channel["parameters"] = json!({ "partition": { "description": "The first eight bytes of SHA-256 of the \
+                property's id, modulo the number of partitions." } });
+        }
+        if let Some((exchange, kind)) = &self.exchange {
+            let exchange = json!({ "name": exchange, "type": kind, "durable": true });
+            channel["bindings"] =
+                json!({ "amqp": { "is": "routingKey", "exchange": exchange, "bindingVersion": "0.3.0" } });
+        }
+        channel
+    }
+
+    fn operation(&self) -> Value {
+        // As JSON pointers have it (RFC 6901); names hold neither of the two characters that need it today.
+        let name = self.name.replace('~', "~0").replace('/', "~1");
+        json!({ "action": "send", "channel": { "$ref": format!("#/channels/{name}") } })
+    }
+}
+
+fn message(entry: &CatalogEntry) -> Value {
+    // The examples are compiled in, and a test reads every one.
+    let example: Value = serde_json::from_str(entry.example).unwrap_or_default();
+    let text = |words: &str| json!({ "type": "string", "description": words });
+    let headers = json!({
+        "type": "object",
+        "properties": {
+            "attempt": { "type": "integer", "minimum": 1, "description": "1 when absent." },
+            "traceparent": text("The trace that it belongs to (W3C)."),
+            "actor": text("Who asked."),
+        },
+    });
+    json!({
+        "name": entry.kind,
+        "title": entry.kind,
+        "summary": entry.about,
+        "contentType": "application/json",
+        "headers": headers,
+        "payload": schema_of(&example, |body| entry.takes(body.to_string().as_bytes())),
+        "bindings": { "amqp": { "contentEncoding": "utf-8", "messageType": entry.kind, "bindingVersion": "0.3.0" } },
+        "examples": [{ "name": "example", "payload": example }],
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::document;
+    use pvt_domain::messages::catalog::CATALOG;
+    use pvt_messaging::Topology;
+
+    #[test]
+    fn every_message_is_described_in_a_channel() {
+        let document = document(&Topology::new("", 4));
+        let channels = document["channels"].as_object().unwrap();
+        for entry in CATALOG {
+            let message = &document["components"]["messages"][entry.kind];
+            assert_eq!(message["name"], entry.kind);
+            assert_eq!(message["payload"]["type"], "object", "{}", entry.kind);
+            assert!(!message["payload"]["required"].as_array().unwrap().is_empty(), "{}", entry.kind);
+            assert!(
+                channels.values().any(|channel| channel["messages"].get(entry.kind).is_some()),
+                "{} is in no channel",
+                entry.kind
+            );
+        }
+        assert_eq!(document["channels"]["bookings"]["address"], "bookings.{partition}");
+        assert!(channels["bookings"]["messages"].get("inventory.block.v1").is_some());
+        assert_eq!(document["channels"]["booking.confirmed"]["bindings"]["amqp"]["exchange"]["type"], "topic");
+        assert!(document["channels"]["replies"]["address"].is_null());
+        assert_eq!(document["operations"].as_object().unwrap().len(), channels.len());
+    }
+
+    #[test]
+    fn payload_schema_matches_the_decoder() {
+        let document = document(&Topology::new("", 4));
+        let request = &document["components"]["messages"]["booking.request.v1"]["payload"];
+        let required: Vec<_> =
+            request["required"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+        assert!(required.contains(&"property_id") && !required.contains(&"client"), "{required:?}");
+        assert_eq!(request["properties"]["stays"]["items"]["properties"]["arrival"]["format"], "date");
+        assert_eq!(request["properties"]["client"]["type"], serde_json::json!(["string", "null"]));
+        let event = &document["components"]["messages"]["stripe.event.v1"]["payload"]["properties"]["payload"];
+        assert_eq!(*event, serde_json::json!({}), "what Stripe writes is Stripe's");
+    }
+}

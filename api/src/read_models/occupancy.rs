@@ -1,0 +1,292 @@
+//! Who has which beds, as this instance knows it: what a search is answered from.
+//!
+//! Each property that somebody looks at is read from the store once, and again when it is old; in between events keep
+//! it up to date. What nobody has looked at for a while is forgotten, and while nothing is known no events are heard:
+//! every event that is costs the broker a delivery. It is a hint like the catalogue: the worker decides on what is
+//! stored.
+
+mod event_feed;
+
+use crate::http::metrics::OCCUPANCY_READS;
+use crate::http::problem::Problem;
+use crate::read_models::inventory::InventoryCache;
+use crate::store_call;
+use chrono::{Days, Utc};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use pvt_domain::availability::{Holding, Occupancy};
+use pvt_domain::events::BookingEvent;
+use pvt_domain::grid::{HORIZON_NIGHTS, OccupancyGrid};
+use pvt_domain::ids::PropertyId;
+use pvt_domain::nights::Nights;
+use pvt_domain::timestamp::Timestamp;
+use pvt_messaging::{Subscriber, Topology};
+use pvt_stores::StoreError;
+use pvt_stores::mongo::Mongo;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+/// How old a reading may get while events are heard, for what changes without one.
+const MAX_AGE: Duration = Duration::from_secs(120);
+/// How old while none are heard.
+const MAX_AGE_UNSUBSCRIBED: Duration = Duration::from_secs(1);
+/// At this age a reading is renewed before anybody has to wait for that.
+const RENEWAL_AGE: Duration = Duration::from_secs(60);
+/// What nobody has looked at for so long is forgotten.
+const IDLE_EVICTION_AGE: Duration = Duration::from_secs(600);
+/// Between two looks for what is to be renewed, and for houses that have another revision.
+const RENEWAL_INTERVAL: Duration = Duration::from_secs(1);
+/// Properties read at once for one request.
+const CONCURRENT_READS: usize = 8;
+/// Nights before today that are still known: a property's today is not everybody's.
+const NIGHTS_BACK: u64 = 2;
+
+/// The handle to what is known. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct OccupancyCache {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    mongo: Mongo,
+    /// Learns of houses that changed, which are seen here first.
+    catalogue: InventoryCache,
+    slots: RwLock<HashMap<PropertyId, Arc<Slot>>>,
+    /// Whether somebody looks at anything.
+    wanted: watch::Sender<bool>,
+    /// Whether events arrive.
+    hearing: AtomicBool,
+}
+
+/// One property's place.
+#[derive(Default)]
+struct Slot {
+    state: Mutex<State>,
+    /// Held by whoever reads, so that one reads for all.
+    reading: Arc<tokio::sync::Mutex<()>>,
+}
+
+#[derive(Default)]
+struct State {
+    known: Option<Known>,
+    /// When somebody last looked.
+    last_used_at: Option<Instant>,
+    /// Something changed that events do not tell in full: read again.
+    stale: bool,
+    /// What was heard since a reading began; it may or may not have seen it.
+    heard: Option<Vec<BookingEvent>>,
+}
+
+struct Known {
+    occupancy: Arc<Occupancy>,
+    read_at: Instant,
+}
+
+impl Slot {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing that holds it can leave it half-changed.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is known, unless it is to be read again.
+    fn fresh(&self, max_age: Duration) -> Option<Arc<Occupancy>> {
+        let state = self.lock();
+        let known = state.known.as_ref().filter(|known| !state.stale && known.read_at.elapsed() < max_age)?;
+        Some(known.occupancy.clone())
+    }
+}
+
+impl OccupancyCache {
+    /// Starts hearing events and renewing what is known, until `stop`.
+    pub(crate) fn start(
+        mongo: Mongo,
+        catalogue: InventoryCache,
+        amqp_url: &str,
+        topology: Topology,
+        stop: &CancellationToken,
+    ) -> Self {
+        let (wanted, _) = watch::channel(false);
+        let shared =
+            Arc::new(Shared { mongo, catalogue, slots: RwLock::default(), wanted, hearing: AtomicBool::new(false) });
+        let occupancies = Self { shared };
+        let subscriber = Subscriber::start(amqp_url, topology, "pvt-api occupancy");
+        tokio::spawn(event_feed::run(subscriber, occupancies.clone(), stop.clone()));
+        tokio::spawn(stop.clone().run_until_cancelled_owned(occupancies.clone().renew()));
+        occupancies
+    }
+
+    /// One property; `None` when there is none of that name.
+    ///
+    /// # Errors
+    /// 503 when nothing is known and the store cannot be read.
+    pub(crate) async fn of(&self, property: &PropertyId) -> Result<Option<Arc<Occupancy>>, Problem> {
+        self.slot(property).lock().last_used_at = Some(Instant::now());
+        self.shared.wanted.send_if_modified(|wanted| !std::mem::replace(wanted, true));
+        let max_age = if self.shared.hearing.load(Ordering::Acquire) { MAX_AGE } else { MAX_AGE_UNSUBSCRIBED };
+        self.no_older(property, max_age).await
+    }
+
+    /// All of these, in their order; those that are not there are left out.
+    ///
+    /// # Errors
+    /// As [`OccupancyCache::of`].
+    pub(crate) async fn of_all(&self, properties: Vec<PropertyId>) -> Result<Vec<Arc<Occupancy>>, Problem> {
+        let read =
+            stream::iter(properties).map(|property| async move { self.of(&property).await }).buffered(CONCURRENT_READS);
+        Ok(read.try_collect::<Vec<_>>().await?.into_iter().flatten().collect())
+    }
+
+    async fn no_older(&self, property: &PropertyId, max_age: Duration) -> Result<Option<Arc<Occupancy>>, Problem> {
+        let slot = self.slot(property);
+        if let Some(known) = slot.fresh(max_age) {
+            return Ok(Some(known));
+        }
+        let reading = slot.reading.clone().lock_owned().await;
+        if let Some(known) = slot.fresh(max_age) {
+            return Ok(Some(known));
+        }
+        let (shared, place, id) = (self.shared.clone(), slot.clone(), property.clone());
+        let read = store_call::read(async move {
+            let found = shared.read(&place, &id).await;
+            drop(reading);
+            found
+        });
+        match read.await {
+            // While the store is away, what was read last is the best there is: nothing changes without it.
+            Err(problem) => slot.lock().known.as_ref().map(|known| Some(known.occupancy.clone())).ok_or(problem),
+            found => found,
+        }
+    }
+
+    fn slot(&self, property: &PropertyId) -> Arc<Slot> {
+        if let Some(slot) = self.existing_slot(property) {
+            return slot;
+        }
+        self.shared.slots.write().unwrap_or_else(PoisonError::into_inner).entry(property.clone()).or_default().clone()
+    }
+
+    fn existing_slot(&self, property: &PropertyId) -> Option<Arc<Slot>> {
+        self.shared.slots.read().unwrap_or_else(PoisonError::into_inner).get(property).cloned()
+    }
+
+    /// A booking has changed.
+    fn heard(&self, event: BookingEvent) {
+        let Some(slot) = self.existing_slot(&event.property_id) else { return };
+        let mut state = slot.lock();
+        if let Some(known) = &mut state.known {
+            Arc::make_mut(&mut known.occupancy).hold(Holding::from(&event));
+        }
+        state.heard.iter_mut().for_each(|heard| heard.push(event.clone()));
+    }
+
+    /// Something else of a property has changed.
+    pub(crate) fn invalidate(&self, property: &PropertyId) {
+        if let Some(slot) = self.existing_slot(property) {
+            slot.lock().stale = true;
+        }
+    }
+
+    /// From here on events arrive; what was said before was not heard.
+    fn hearing(&self, hearing: bool) {
+        if hearing {
+            let slots = self.shared.slots.read().unwrap_or_else(PoisonError::into_inner);
+            slots.values().for_each(|slot| slot.lock().stale = true);
+        }
+        self.shared.hearing.store(hearing, Ordering::Release);
+    }
+
+    async fn renew(self) {
+        let mut ticks = interval(RENEWAL_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let known = self.evict_idle();
+            if known.is_empty() {
+                continue;
+            }
+            self.compare_revisions(known.clone()).await;
+            for property in known {
+                if self.no_older(&property, RENEWAL_AGE).await.is_err() {
+                    debug!(%property, "the occupancy cannot be read");
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Forgets what nobody has looked at for long; gives what is left.
+    fn evict_idle(&self) -> Vec<PropertyId> {
+        let mut slots = self.shared.slots.write().unwrap_or_else(PoisonError::into_inner);
+        slots.retain(|_, slot| {
+            slot.lock().last_used_at.is_none_or(|last_used_at| last_used_at.elapsed() < IDLE_EVICTION_AGE)
+        });
+        let left: Vec<PropertyId> = slots.keys().cloned().collect();
+        self.shared.wanted.send_if_modified(|wanted| std::mem::replace(wanted, !left.is_empty()) == left.is_empty());
+        left
+    }
+
+    /// Waits until somebody looks at something, or nobody does any more.
+    async fn until_wanted(&self, is: bool) {
+        // The sender lives as long as we do.
+        drop(self.shared.wanted.subscribe().wait_for(|wanted| *wanted == is).await);
+    }
+
+    /// Finds houses that were changed, prices and restrictions among them, also where the event of it was lost.
+    async fn compare_revisions(&self, properties: Vec<PropertyId>) {
+        let mongo = self.shared.mongo.clone();
+        let Ok(stored) = store_call::read(async move { mongo.inventory_revisions(&properties).await }).await else {
+            return;
+        };
+        for (property, rev) in stored {
+            if let Some(slot) = self.existing_slot(&property) {
+                let mut state = slot.lock();
+                let read = state.known.as_ref().map(|known| known.occupancy.grid().inventory().rev);
+                state.stale |= read.is_some_and(|read| read != rev);
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// Reads one property anew; events that come meanwhile are applied afterwards.
+    async fn read(&self, slot: &Slot, property: &PropertyId) -> Result<Option<Arc<Occupancy>>, StoreError> {
+        let read_at = Instant::now();
+        {
+            let mut state = slot.lock();
+            (state.heard, state.stale) = (Some(Vec::new()), false);
+        }
+        metrics::counter!(OCCUPANCY_READS).increment(1);
+        let read = occupancy(&self.mongo, property).await;
+        let mut state = slot.lock();
+        let heard = state.heard.take().unwrap_or_default();
+        let Some(mut occupancy) = read.inspect_err(|_| state.stale = true)? else {
+            state.known = None;
+            return Ok(None);
+        };
+        heard.iter().for_each(|event| occupancy.hold(Holding::from(event)));
+        self.catalogue.insert_newer(occupancy.grid().inventory());
+        let occupancy = Arc::new(occupancy);
+        state.known = Some(Known { occupancy: occupancy.clone(), read_at });
+        Ok(Some(occupancy))
+    }
+}
+
+async fn occupancy(mongo: &Mongo, property: &PropertyId) -> Result<Option<Occupancy>, StoreError> {
+    let Some(inventory) = mongo.inventory(property).await? else { return Ok(None) };
+    let today = Timestamp::from(Utc::now()).local_date(inventory.property.time_zone);
+    let origin = today.checked_sub_days(Days::new(NIGHTS_BACK)).unwrap_or(today);
+    // After the house: prices that are newer than its revision are read again when that is seen to have changed.
+    let rates = mongo.rates(property).await?;
+    let mut occupancy = Occupancy::new(OccupancyGrid::new(Arc::new(inventory), origin).with_rates(Arc::new(rates)));
+    let end = origin.checked_add_days(Days::new(u64::try_from(HORIZON_NIGHTS).unwrap_or(u64::MAX))).unwrap_or(origin);
+    for block in mongo.blocks_within(property, Nights::new(origin, end)).await? {
+        occupancy.block(&block.bed_ids, block.nights());
+    }
+    mongo.holdings(property, origin).await?.iter().for_each(|stored| occupancy.hold(Holding::from(stored)));
+    Ok(Some(occupancy))
+}

@@ -1,0 +1,81 @@
+//! Hearing what changes: events of bookings and of houses.
+//!
+//! Events are only looked on at. While none arrive, answers come from the store more often and are otherwise the same.
+
+use super::OccupancyCache;
+use pvt_domain::events::{BookingEvent, InventoryChanged};
+use pvt_messaging::{Backoff, ConsumeError, Delivery, Subscriber};
+use std::time::Duration;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+const BOOKINGS: &str = "booking.*";
+const PROPERTIES: &str = "inventory.*";
+/// Events on their way to us at once; they are acknowledged by being sent, so this bounds nothing but memory.
+const PREFETCH: u16 = 500;
+const BACKOFF_FIRST: Duration = Duration::from_millis(200);
+const BACKOFF_CAP: Duration = Duration::from_secs(10);
+const CLOSE_LIMIT: Duration = Duration::from_secs(2);
+
+/// Hears events until `stop`.
+pub(crate) async fn run(subscriber: Subscriber, occupancies: OccupancyCache, stop: CancellationToken) {
+    let mut backoff = Backoff::new(BACKOFF_FIRST, BACKOFF_CAP);
+    let hearing = async {
+        loop {
+            occupancies.until_wanted(true).await;
+            let ended = session(&subscriber, &occupancies, &mut backoff).await;
+            occupancies.hearing(false);
+            if let Err(error) = ended {
+                debug!(%error, "no events of occupancy");
+                sleep(backoff.step()).await;
+            }
+        }
+    };
+    let stopped: Option<std::convert::Infallible> = stop.run_until_cancelled(hearing).await;
+    debug_assert!(stopped.is_none());
+    subscriber.close(CLOSE_LIMIT).await;
+}
+
+/// Both subscriptions, until nobody looks at anything any more, or one ends.
+///
+/// # Errors
+/// When a subscription cannot be made, or ended.
+async fn session(
+    subscriber: &Subscriber,
+    occupancies: &OccupancyCache,
+    backoff: &mut Backoff,
+) -> Result<(), ConsumeError> {
+    let subscribed = tokio::try_join!(
+        subscriber.subscribe_events(BOOKINGS, PREFETCH),
+        subscriber.subscribe_events(PROPERTIES, PREFETCH)
+    );
+    let (mut bookings, mut properties) = subscribed?;
+    occupancies.hearing(true);
+    backoff.reset();
+    let unwanted = occupancies.until_wanted(false);
+    tokio::pin!(unwanted);
+    loop {
+        let delivery = tokio::select! {
+            delivery = bookings.next() => delivery?,
+            delivery = properties.next() => delivery?,
+            () = &mut unwanted => break,
+        };
+        apply(occupancies, &delivery);
+    }
+    // Their queues go with them.
+    drop(tokio::join!(bookings.close(), properties.close()));
+    Ok(())
+}
+
+fn apply(occupancies: &OccupancyCache, delivery: &Delivery) {
+    let kind = &delivery.envelope.kind;
+    let heard = if kind.starts_with("inventory.") {
+        InventoryChanged::decode(kind, &delivery.body).map(|event| occupancies.invalidate(&event.property_id))
+    } else {
+        BookingEvent::decode(kind, &delivery.body).map(|event| occupancies.heard(event))
+    };
+    if let Err(error) = heard {
+        warn!(%error, %kind, "an event cannot be read");
+    }
+}

@@ -1,0 +1,180 @@
+//! What a search asks for.
+
+use crate::form::query::QueryFields;
+use crate::http::headers;
+use crate::http::problem::Problem;
+use axum::http::Uri;
+use chrono::NaiveDate;
+use pvt_domain::booking::{PartyGender, StayRequest};
+use pvt_domain::ids::{PropertyId, RatePlanId, RoomTypeId};
+use pvt_domain::intake::{MAX_GROUP_GUESTS, MAX_NIGHTS};
+use pvt_domain::inventory::{Inventory, RoomKind, RoomType};
+use pvt_domain::nights::Nights;
+use serde::Deserialize;
+
+/// Most properties that one search names.
+const MAX_NAMED: usize = 200;
+
+const YES_OR_NO: [(&str, bool); 2] = [("true", true), ("false", false)];
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SearchParameters {
+    arrival: Option<String>,
+    departure: Option<String>,
+    guests: Option<String>,
+    kind: Option<String>,
+    gender: Option<String>,
+    youngest_age: Option<String>,
+    room_type_id: Option<String>,
+    rate_plan_id: Option<String>,
+    property_id: Option<String>,
+    city: Option<String>,
+    min_price: Option<String>,
+    max_price: Option<String>,
+    bookable: Option<String>,
+    // The page's own.
+    #[serde(rename = "limit")]
+    _limit: Option<String>,
+    #[serde(rename = "cursor")]
+    _cursor: Option<String>,
+}
+
+/// A search as it is understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SearchQuery {
+    pub(crate) nights: Nights,
+    pub(crate) guests: u32,
+    pub(crate) rate_plan: Option<RatePlanId>,
+    /// Bounds of the whole price, taxes included, in minor units.
+    pub(crate) prices: (Option<i64>, Option<i64>),
+    /// Only what can be booked as it is.
+    pub(crate) bookable_only: bool,
+    kind: Option<RoomKind>,
+    gender: Option<PartyGender>,
+    youngest_age: Option<u8>,
+    room_type: Option<RoomTypeId>,
+    /// None named means all.
+    properties: Vec<PropertyId>,
+    /// In lower case.
+    city: Option<String>,
+}
+
+impl SearchQuery {
+    /// Reads the query string.
+    pub(crate) fn read(uri: &Uri) -> Result<Self, Problem> {
+        let parameters: SearchParameters = headers::query(uri)?;
+        let mut fields = QueryFields::default();
+        let nights = nights(&mut fields, parameters.arrival.as_deref(), parameters.departure.as_deref());
+        let guests = fields.optional("guests", parameters.guests.as_deref(), "a number").unwrap_or(1);
+        if !(1..=MAX_GROUP_GUESTS).contains(&guests) {
+            fields.violation(format!("`guests` takes 1 to {MAX_GROUP_GUESTS}"));
+        }
+        let price = "an amount in minor units, taxes included";
+        let prices = (
+            fields.optional("min_price", parameters.min_price.as_deref(), price),
+            fields.optional("max_price", parameters.max_price.as_deref(), price),
+        );
+        let properties: Vec<PropertyId> = parameters
+            .property_id
+            .as_deref()
+            .unwrap_or_default()
+            .split(',')
+            .filter(|id| !id.is_empty())
+            .map(PropertyId::from)
+            .collect();
+        if properties.len() > MAX_NAMED {
+            fields.violation(format!("`property_id` takes at most {MAX_NAMED} ids"));
+        }
+        let read = nights.map(|nights| Self {
+            nights,
+            guests,
+            prices,
+            properties,
+            kind: fields.one_of("kind", parameters.kind.as_deref(), &RoomKind::ALL),
+            gender: fields.one_of("gender", parameters.gender.as_deref(), &PartyGender::ALL),
+            youngest_age: fields.optional("youngest_age", parameters.youngest_age.as_deref(), "an age in years"),
+            bookable_only: fields.one_of("bookable", parameters.bookable.as_deref(), &YES_OR_NO).unwrap_or(false),
+            rate_plan: parameters.rate_plan_id.as_deref().map(RatePlanId::from),
+            room_type: parameters.room_type_id.as_deref().map(RoomTypeId::from),
+            city: parameters.city.map(|city| city.to_lowercase()),
+        });
+        fields.finish(read)
+    }
+
+    /// Whether this property is one of those that are asked for.
+    pub(crate) fn wants_property(&self, inventory: &Inventory) -> bool {
+        let property = &inventory.property;
+        (self.properties.is_empty() || self.properties.contains(&property.id))
+            && self.city.as_ref().is_none_or(|city| property.address.to_lowercase().contains(city.as_str()))
+    }
+
+    /// Whether this room type is one of those that are asked for.
+    pub(crate) fn wants_type(&self, room_type: &RoomType) -> bool {
+        self.kind.is_none_or(|kind| room_type.kind == kind)
+            && self.room_type.as_ref().is_none_or(|id| room_type.id == *id)
+    }
+
+    /// Whether a price is within the bounds.
+    pub(crate) fn wants_price(&self, total: i64) -> bool {
+        let (least, most) = self.prices;
+        least.is_none_or(|least| total >= least) && most.is_none_or(|most| total <= most)
+    }
+
+    /// The stay in this room type.
+    pub(crate) fn stay(&self, room_type: &RoomType) -> StayRequest {
+        let parameters =
+            StayRequest::new(room_type.id.as_str(), self.nights.arrival, self.nights.departure, self.guests);
+        StayRequest { gender: self.gender, youngest_age: self.youngest_age, ..parameters }
+    }
+}
+
+fn nights(fields: &mut QueryFields, arrival: Option<&str>, departure: Option<&str>) -> Option<Nights> {
+    let dates: (Option<NaiveDate>, Option<NaiveDate>) =
+        (fields.date("arrival", arrival), fields.date("departure", departure));
+    let nights = Nights::new(dates.0?, dates.1?);
+    if !(1..=MAX_NIGHTS).contains(&nights.count()) {
+        fields.violation(format!("`departure` takes a date 1 to {MAX_NIGHTS} days after `arrival`"));
+    }
+    Some(nights)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::SearchQuery;
+    use pvt_domain::demo;
+
+    fn read(query: &str) -> Result<SearchQuery, String> {
+        SearchQuery::read(&format!("/api/rooms/search?{query}").parse().unwrap())
+            .map_err(|problem| String::from_utf8(problem.document("r")).unwrap())
+    }
+
+    #[test]
+    fn all_violations_are_reported() {
+        let violations =
+            read("departure=soon&guests=41&kind=cave&min_price=cheap&youngest_age=-1&bookable=perhaps").unwrap_err();
+        for name in ["`arrival` is missing", "`departure` takes", "`guests` takes 1 to 40", "`min_price` takes"] {
+            assert!(violations.contains(name), "{name}: {violations}");
+        }
+        let violations =
+            read("arrival=2027-01-10&departure=2027-01-10&kind=cave&youngest_age=-1&bookable=perhaps").unwrap_err();
+        for name in [
+            "1 to 365 days after",
+            "`kind` takes one of dorm, private",
+            "`youngest_age` takes",
+            "`bookable` takes one of true, false",
+        ] {
+            assert!(violations.contains(name), "{name}: {violations}");
+        }
+        assert!(read("arrival=2027-01-10&departure=2027-01-12&colour=red").unwrap_err().contains("invalid_query"));
+    }
+
+    #[test]
+    fn properties_are_filtered_by_id_or_city() {
+        let wants = |filter: &str| {
+            read(&format!("arrival=2027-01-10&departure=2027-01-12&{filter}")).unwrap().wants_property(&demo::hostel())
+        };
+        assert!(wants("limit=3") && wants("city=montr%C3%A9al") && wants("property_id=x,pvt-montreal"));
+        assert!(!wants("city=qu%C3%A9bec%20city") && !wants("property_id=x"));
+    }
+}

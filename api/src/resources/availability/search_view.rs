@@ -1,0 +1,165 @@
+//! The form in which a search answers.
+
+use super::search_query::SearchQuery;
+use crate::resources::availability::nights::is_sold_on;
+use chrono::{NaiveDate, Utc};
+use pvt_domain::availability::{Occupancy, Offer, RoomTypeAvailability};
+use pvt_domain::booking::Rejection;
+use pvt_domain::inventory::{DormGender, Property, RoomKind, RoomType};
+use pvt_domain::money::Money;
+use pvt_domain::rates::restrictions::{RestrictionKind, RestrictionViolation};
+use pvt_domain::timestamp::Timestamp;
+use serde::Serialize;
+
+/// One property with those of its room types that are asked for.
+#[derive(Serialize)]
+pub(crate) struct PropertyView<'a> {
+    property_id: &'a str,
+    name: &'a str,
+    address: &'a str,
+    arrival: NaiveDate,
+    departure: NaiveDate,
+    guests: u32,
+    room_types: Vec<TypeView<'a>>,
+}
+
+#[derive(Serialize)]
+struct TypeView<'a> {
+    room_type_id: &'a str,
+    name: &'a str,
+    kind: RoomKind,
+    gender: DormGender,
+    /// Beds of a dorm or private rooms that are left on the fullest night.
+    units_left: usize,
+    /// Whether a request for the stay would be confirmed now.
+    bookable: bool,
+    /// Why not, where no rate plan can help.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<Rejection>,
+    offers: Vec<OfferView<'a>>,
+}
+
+#[derive(Serialize)]
+struct OfferView<'a> {
+    rate_plan_id: &'a str,
+    name: &'a str,
+    bookable: bool,
+    /// The nights before tax.
+    room: Money,
+    taxes: Vec<Tax>,
+    total: Money,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    restrictions: Vec<Restriction>,
+}
+
+#[derive(Serialize)]
+struct Tax {
+    code: String,
+    name: String,
+    amount: Money,
+}
+
+/// A restriction of the plan that the stay would break.
+#[derive(Serialize)]
+struct Restriction {
+    kind: RestrictionKind,
+    date: NaiveDate,
+    /// In nights or days.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<u16>,
+}
+
+impl<'a> PropertyView<'a> {
+    /// What one property has; `None` when it has nothing of what is asked for.
+    pub(crate) fn of(occupancy: &'a Occupancy, query: &SearchQuery) -> Option<Self> {
+        let inventory = occupancy.grid().inventory();
+        let property = &inventory.property;
+        let today = Timestamp::from(Utc::now()).local_date(property.time_zone);
+        let room_types = inventory.room_types.iter().filter(|room_type| query.wants_type(room_type));
+        let room_types: Vec<TypeView<'a>> =
+            room_types.filter_map(|room_type| TypeView::of(occupancy, property, room_type, query, today)).collect();
+        (!room_types.is_empty()).then(|| Self {
+            property_id: property.id.as_str(),
+            name: &property.name,
+            address: &property.address,
+            arrival: query.nights.arrival,
+            departure: query.nights.departure,
+            guests: query.guests,
+            room_types,
+        })
+    }
+}
+
+impl<'a> TypeView<'a> {
+    fn of(
+        occupancy: &'a Occupancy,
+        property: &Property,
+        room_type: &'a RoomType,
+        query: &SearchQuery,
+        today: NaiveDate,
+    ) -> Option<Self> {
+        let mut found = occupancy.search(&query.stay(room_type), today);
+        found.offers.retain(|offer| {
+            query.rate_plan.as_ref().is_none_or(|plan| offer.plan.id == *plan) && query.wants_price(offer.price.total)
+        });
+        let reason = reason(occupancy, &found, room_type, query, today);
+        let bookable = reason.is_none() && found.is_bookable();
+        if found.offers.is_empty() || (query.bookable_only && !bookable) {
+            return None;
+        }
+        Some(Self {
+            room_type_id: room_type.id.as_str(),
+            name: &room_type.name,
+            kind: room_type.kind,
+            gender: room_type.gender,
+            units_left: found.vacancy.units,
+            bookable,
+            reason,
+            offers: found.offers.into_iter().map(|offer| OfferView::of(offer, property, reason.is_none())).collect(),
+        })
+    }
+}
+
+/// What stands in the way whatever the plan.
+fn reason(
+    occupancy: &Occupancy,
+    found: &RoomTypeAvailability<'_>,
+    room_type: &RoomType,
+    query: &SearchQuery,
+    today: NaiveDate,
+) -> Option<Rejection> {
+    let capacity = occupancy.grid().inventory().capacity(room_type);
+    if !is_sold_on(query.nights.arrival, today) {
+        return Some(Rejection::InvalidDates);
+    }
+    if usize::try_from(query.guests).unwrap_or(usize::MAX) > capacity {
+        return Some(Rejection::OverCapacity);
+    }
+    found.ineligible.or((!found.vacancy.fits).then_some(Rejection::NoAvailability))
+}
+
+impl<'a> OfferView<'a> {
+    fn of(offer: Offer<'a>, property: &Property, possible: bool) -> Self {
+        let money = |amount| Money::new(amount, property.currency);
+        let price = offer.price;
+        Self {
+            rate_plan_id: offer.plan.id.as_str(),
+            name: &offer.plan.name,
+            bookable: possible && offer.violations.is_empty(),
+            room: money(price.nights.iter().flatten().sum()),
+            total: money(price.total),
+            taxes: price
+                .taxes
+                .into_iter()
+                .map(|tax| Tax { code: tax.code, name: tax.name, amount: money(tax.amount) })
+                .collect(),
+            restrictions: offer.violations.into_iter().map(Restriction::from).collect(),
+        }
+    }
+}
+
+impl From<RestrictionViolation> for Restriction {
+    fn from(RestrictionViolation { date, kind, limit, .. }: RestrictionViolation) -> Self {
+        Self { kind, date, limit: (limit > 0).then_some(limit) }
+    }
+}

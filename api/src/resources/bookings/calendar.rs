@@ -1,0 +1,123 @@
+//! A booking as a calendar file. It has the `UID`s of the one in the guest's mails, so that a calendar that has both
+//! shows one stay.
+
+use crate::auth::booking_access::BookingAccess;
+use crate::http::problem::{self, HandlerResult, Problem};
+use crate::read_models::inventory::Lookup;
+use crate::state::SharedApp;
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderValue, header};
+use axum::response::IntoResponse;
+use chrono::NaiveDate;
+use icalendar::{Calendar, Component, Event, EventLike, EventStatus, Property as Line};
+use pvt_domain::booking::{Booking, Status};
+use pvt_domain::business_day::{check_in_instant, instant_of};
+use pvt_domain::inventory::Property;
+
+const CONTENT_TYPE: &str = "text/calendar; charset=utf-8";
+/// While the property is not known here, in seconds.
+const RETRY_AFTER_SECS: u32 = 2;
+
+/// `GET /api/bookings/{id}/calendar.ics`.
+pub(crate) async fn calendar(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> HandlerResult {
+    let (parts, _) = request.into_parts();
+    let booking = BookingAccess::of(&app, &id, &parts)?.decided_booking(&app).await?;
+    let Lookup::Found(inventory) = app.inventory_cache.find(booking.property_id.as_str()).await else {
+        return Err(Problem::from(problem::NOT_READY).retry_after(RETRY_AFTER_SECS));
+    };
+    let name = HeaderValue::try_from(format!("attachment; filename=\"{}.ics\"", booking.reference))
+        .map_err(Problem::internal)?;
+    let headers = [(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE)), (header::CONTENT_DISPOSITION, name)];
+    Ok((headers, file(&booking, &inventory.property)).into_response())
+}
+
+/// Stays with the same dates are one event. Times are UTC, so that no reader needs our definition of a time zone.
+fn file(booking: &Booking, property: &Property) -> String {
+    let mut calendar = Calendar::empty();
+    for line in [
+        ("VERSION", "2.0"),
+        ("PRODID", "-//PVT Booking//Bookings//EN"),
+        ("CALSCALE", "GREGORIAN"),
+        ("METHOD", "PUBLISH"),
+    ] {
+        calendar.append_property(Line::from(line));
+    }
+    let mut dates: Vec<(NaiveDate, NaiveDate)> = Vec::new();
+    for stay in &booking.stays {
+        if !dates.contains(&(stay.arrival, stay.departure)) {
+            dates.push((stay.arrival, stay.departure));
+        }
+    }
+    for (index, (arrival, departure)) in dates.into_iter().enumerate() {
+        let uid = if index == 0 { booking.id.to_string() } else { format!("{}-{index}", booking.id) };
+        let mut event = Event::with_uid(&uid);
+        event
+            .timestamp(booking.updated_at.as_datetime())
+            .sequence(booking.rev)
+            .starts(check_in_instant(property, arrival).as_datetime())
+            .ends(instant_of(property.time_zone, departure.and_time(property.check_out_until)))
+            .summary(&format!("{} – {}", property.name, booking.reference))
+            .location(&property.address)
+            .status(status_of(booking.status));
+        calendar.push(event.done());
+    }
+    calendar.to_string()
+}
+
+fn status_of(status: Status) -> EventStatus {
+    match status {
+        Status::Requested | Status::Held => EventStatus::Tentative,
+        Status::Confirmed | Status::CheckedIn | Status::CheckedOut => EventStatus::Confirmed,
+        Status::NoShow | Status::Rejected | Status::Cancelled | Status::Expired => EventStatus::Cancelled,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::file;
+    use pvt_domain::booking::{Booking, Status};
+    use pvt_domain::demo::hostel;
+    use serde_json::json;
+
+    fn stored() -> Booking {
+        let stay = json!({ "room_type_id": "dorm-6-mixed", "arrival": "2027-01-10", "departure": "2027-01-13",
+            "guests": 1, "assigned_beds": ["d6a-1"] });
+        serde_json::from_value(json!({
+            "_id": "11111111-2222-5333-8444-555555555555", "reference": "PVT-0000000000", "status": "confirmed",
+            "rev": 1,
+            "property_id": "pvt-montreal", "rate_plan_id": "standard", "source": "direct", "stays": [stay, stay],
+            "guest": { "first_name": "Ada", "last_name": "Lovelace", "email": "ada@example.com" },
+            "payment_status": "pay_on_arrival", "fingerprint": "f",
+            "created_at": "2026-12-01T12:00:00.000Z", "updated_at": "2026-12-01T12:00:01.000Z", "history": [],
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn stay_becomes_calendar_event() {
+        let (mut booking, hostel) = (stored(), hostel());
+        let confirmed = file(&booking, &hostel.property);
+        assert_eq!(confirmed.matches("BEGIN:VEVENT").count(), 1, "stays with the same dates are one event");
+        for line in [
+            "UID:11111111-2222-5333-8444-555555555555",
+            "DTSTART:20270110T200000Z",
+            "DTEND:20270113T160000Z",
+            "SEQUENCE:1",
+            "STATUS:CONFIRMED",
+            "METHOD:PUBLISH",
+        ] {
+            assert!(confirmed.split("\r\n").any(|found| found == line), "no {line} in\n{confirmed}");
+        }
+        assert!(
+            !confirmed.contains("Lovelace") && !confirmed.contains("ada@"),
+            "a file that is passed on names nobody"
+        );
+        booking.status = Status::Held;
+        assert!(
+            file(&booking, &hostel.property).contains("STATUS:TENTATIVE"),
+            "nobody counts on beds that are not paid"
+        );
+        booking.status = Status::Cancelled;
+        assert!(file(&booking, &hostel.property).contains("STATUS:CANCELLED"));
+    }
+}

@@ -1,0 +1,255 @@
+//! Asking for a booking: checked, handed to the broker, answered.
+
+use super::{etag, refusal};
+use crate::auth::credentials::Credentials;
+use crate::auth::policy::Caller;
+use crate::commands::booking_watch::{Awaited, PendingDecision};
+use crate::commands::idempotency_cache::KeyState;
+use crate::form::fingerprint::Fingerprint;
+use crate::http::body::{read_json, read_node, refuse_card_numbers};
+use crate::http::headers::{self, IDEMPOTENCY_REPLAYED, PREFERENCE_APPLIED};
+use crate::http::middleware::RequestContext;
+use crate::http::problem::{self, HandlerResult, Problem};
+use crate::read_models::inventory::Lookup;
+use crate::resources::bookings::form::{self, BookingRequest};
+use crate::resources::bookings::view::{BookingView, Links, RequestedView};
+use crate::state::{App, SharedApp};
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::IntoResponse;
+use chrono::{DateTime, Days, Utc};
+use pvt_domain::ids::BookingId;
+use pvt_domain::inventory::Inventory;
+use pvt_domain::messages::{BOOKING_REQUEST, RequestBooking};
+use pvt_domain::rates::quote::Quote;
+use pvt_domain::timestamp::Timestamp;
+use pvt_messaging::Outgoing;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, timeout};
+
+/// When to look for the result of an accepted request, in seconds.
+const RETRY_AFTER_SECS: u16 = 1;
+/// While the properties are not known yet, in seconds.
+const NOT_READY_RETRY_AFTER_SECS: u32 = 2;
+/// How long intake waits for a look at a stored booking; without it, the worker notices a reused key.
+const STORED_LOOKUP_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// A request that can be published.
+struct ValidRequest {
+    id: BookingId,
+    client: Option<String>,
+    actor: String,
+    fingerprint: Fingerprint,
+    inventory: Arc<Inventory>,
+    request: BookingRequest,
+    quote: Option<Quote>,
+}
+
+/// `POST /api/bookings`: 202 once the broker has the request; with `Prefer: wait=N` the result itself, if it comes in
+/// time.
+pub(crate) async fn create(State(app): State<SharedApp>, request: Request) -> HandlerResult {
+    let started = Instant::now();
+    let (parts, body) = request.into_parts();
+    let caller = Credentials::of(&parts).caller;
+    let key = headers::idempotency_key(&parts.headers)?;
+    let wait = headers::preferred_wait(&parts.headers);
+    let body = read_json(&parts.headers, body).await?;
+    let valid = validate(&app, &caller, key, &body).await.inspect_err(|problem| {
+        let outcome = if problem.is_client_error() { &app.intake.invalid } else { &app.intake.unavailable };
+        outcome.increment(1);
+    })?;
+    let (id, fingerprint) = (valid.id, valid.fingerprint);
+    let known = known(&app, &valid).await;
+    if known == KeyState::Reused {
+        app.intake.key_reused.increment(1);
+        return Err(problem::IDEMPOTENCY_KEY_REUSED.into());
+    }
+    // A place among the waiting comes before the request, so that no reply is missed.
+    let queue = wait.and_then(|_| app.reply_queue.queue()).filter(|_| known == KeyState::New);
+    let waiting =
+        wait.and_then(|_| app.booking_watch.wait_for(Awaited { id, rev: 1, reply_expected: queue.is_some() }));
+    if known == KeyState::New {
+        publish_request(&app, valid, &parts, queue).await?;
+        app.intake.accepted.increment(1);
+    } else {
+        app.intake.replayed.increment(1);
+    }
+    let deadline = started + wait.unwrap_or_default();
+    let mut answer = result(&app, id, fingerprint, waiting, deadline).await?;
+    if known == KeyState::Replayed {
+        answer.headers_mut().insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
+    }
+    if let Some(wait) = wait.filter(|_| answer.status() != StatusCode::ACCEPTED)
+        && let Ok(applied) = HeaderValue::try_from(format!("wait={}", wait.as_secs()))
+    {
+        answer.headers_mut().insert(PREFERENCE_APPLIED, applied);
+    }
+    Ok(answer)
+}
+
+/// Everything that can be said about the body; nothing is sent unless all of it is good.
+async fn validate(app: &App, caller: &Caller, key: &str, body: &[u8]) -> Result<ValidRequest, Problem> {
+    let node = read_node(body)?;
+    refuse_card_numbers(&node, &form::CARD_CHECK_EXEMPT)?;
+    let fingerprint = Fingerprint::of(&node);
+    let draft = form::read(&node);
+    let now = Utc::now();
+    let Some(property) = draft.property_id else {
+        return Err(match app.inventory_cache.all().values().next() {
+            Some(any) => Problem::fields(draft.violations_without_property(any, yesterday(now))),
+            None => not_ready(),
+        });
+    };
+    match app.inventory_cache.find(property).await {
+        Lookup::Found(inventory) => {
+            let today = Timestamp::new(now).local_date(inventory.property.time_zone);
+            let request = draft
+                .validate(&inventory, today, caller.is_staff_of(&inventory.property.id))
+                .map_err(Problem::fields)?;
+            let sold = (&inventory.property.id, &request.rate_plan_id, request.stays.as_slice());
+            let quote = request.quote.as_deref().map(|text| app.quote_key.of(text, sold)).transpose()?;
+            let id = BookingId::derive(caller.client(), key, &fingerprint.to_string());
+            Ok(ValidRequest {
+                id,
+                client: caller.client().map(str::to_owned),
+                actor: caller.actor(),
+                fingerprint,
+                inventory,
+                request,
+                quote,
+            })
+        }
+        Lookup::Unknown(any) => Err(Problem::fields(draft.violations_without_property(&any, yesterday(now)))),
+        Lookup::Unavailable => Err(not_ready()),
+    }
+}
+
+/// A date that is past at no property.
+fn yesterday(now: DateTime<Utc>) -> chrono::NaiveDate {
+    let today = now.date_naive();
+    today.checked_sub_days(Days::new(1)).unwrap_or(today)
+}
+
+fn not_ready() -> Problem {
+    Problem::new(
+        problem::NOT_READY,
+        "The properties are not known yet. Send the same request with the same \
+        Idempotency-Key after the time in Retry-After.",
+    )
+    .retry_after(NOT_READY_RETRY_AFTER_SECS)
+}
+
+/// Whether this id was used before. An anonymous id covers the body, so only an authenticated client's can be used
+/// twice.
+async fn known(app: &App, valid: &ValidRequest) -> KeyState {
+    let (id, fingerprint) = (valid.id.as_uuid(), valid.fingerprint);
+    if valid.client.is_none() {
+        return match app.idempotency.look_up(id, fingerprint) {
+            KeyState::InFlight => KeyState::New,
+            known => known,
+        };
+    }
+    match app.idempotency.reserve(id, fingerprint) {
+        KeyState::New => {}
+        // The reservation is the other request's to give back.
+        KeyState::InFlight => return KeyState::New,
+        known => return known,
+    }
+    // A client that hangs up here must not leave its key taken.
+    let reserved = app.idempotency.hold_reservation(id);
+    let (mongo, booking) = (app.mongo.clone(), valid.id);
+    let stored = timeout(STORED_LOOKUP_TIMEOUT, tokio::spawn(async move { mongo.booking(booking).await })).await;
+    reserved.keep();
+    match stored {
+        Ok(Ok(Ok(Some(booking)))) if booking.fingerprint == fingerprint.to_string() => {
+            app.idempotency.confirm(id, fingerprint);
+            KeyState::Replayed
+        }
+        Ok(Ok(Ok(Some(_)))) => {
+            app.idempotency.release(id);
+            KeyState::Reused
+        }
+        // Not stored, or not to be found out: the worker judges.
+        _ => KeyState::New,
+    }
+}
+
+/// Hands the request to the broker.
+async fn publish_request(
+    app: &SharedApp,
+    valid: ValidRequest,
+    parts: &Parts,
+    reply_to: Option<String>,
+) -> Result<(), Problem> {
+    let ValidRequest { id, client, actor, fingerprint, inventory, request, quote } = valid;
+    let property_id = inventory.property.id.clone();
+    let key = app.topology.command_key(BOOKING_REQUEST, property_id.as_str());
+    let BookingRequest { rate_plan_id, source, stays, guest, override_restrictions, quote: _ } = request;
+    let command = RequestBooking {
+        booking_id: id,
+        client,
+        fingerprint: fingerprint.to_string(),
+        property_id,
+        rate_plan_id,
+        source,
+        stays,
+        guest,
+        requested_at: Utc::now().into(),
+        quote,
+        override_restrictions,
+    };
+    let message = Outgoing::command(key, id.request_command_id(), &command).map(|message| {
+        let message = message
+            .with_correlation_id(id.as_uuid())
+            .with_traceparent(RequestContext::traceparent(parts))
+            .with_actor(actor);
+        Outgoing { reply_to, ..message }
+    });
+    let remember = app.clone();
+    let ended = move |confirmed: bool| match confirmed {
+        true => remember.idempotency.confirm(id.as_uuid(), fingerprint),
+        false => remember.idempotency.release(id.as_uuid()),
+    };
+    app.publish(message, ended).await.inspect_err(|_| app.intake.unavailable.increment(1))
+}
+
+/// The booking if it is decided before `deadline`, else where to find it.
+async fn result(
+    app: &App,
+    id: BookingId,
+    fingerprint: Fingerprint,
+    waiting: Option<PendingDecision>,
+    deadline: Instant,
+) -> HandlerResult {
+    let token = app.booking_tokens.token(id);
+    let links = Links::new(id, Some(&token));
+    let decided = match waiting {
+        Some(waiting) => waiting.until(deadline).await,
+        None => None,
+    };
+    let Some(booking) = decided else { return accepted(id, &token, links) };
+    if booking.fingerprint != fingerprint.to_string() {
+        app.idempotency.forget(id.as_uuid());
+        return Err(problem::IDEMPOTENCY_KEY_REUSED.into());
+    }
+    if let Some(rejection) = booking.rejection {
+        let problem = refusal::rejection_problem(app, &booking, rejection);
+        return Err(problem.with_header(header::LOCATION, location(&links)?));
+    }
+    let location = location(&links)?;
+    let view = BookingView::new(&booking, links, Some(&token));
+    Ok((StatusCode::CREATED, [(header::LOCATION, location), (header::ETAG, etag(booking.rev))], Json(view))
+        .into_response())
+}
+
+fn accepted(id: BookingId, token: &str, links: Links) -> HandlerResult {
+    let headers = [(header::LOCATION, location(&links)?), (header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECS))];
+    Ok((StatusCode::ACCEPTED, headers, Json(RequestedView::new(id, Some(token), links))).into_response())
+}
+
+fn location(links: &Links) -> Result<HeaderValue, Problem> {
+    HeaderValue::try_from(links.this()).map_err(Problem::internal)
+}

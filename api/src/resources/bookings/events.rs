@@ -1,0 +1,144 @@
+//! Following a booking: server-sent events, one a revision, from the present one on until a state that is final.
+//!
+//! It waits as `?wait=` does. An event says which revision there is and what brought it about; the booking itself is
+//! read apart, so no guest's data is here.
+
+use crate::auth::booking_access::BookingAccess;
+use crate::commands::booking_watch::Awaited;
+use crate::http::problem::{self, HandlerResult, Problem};
+use crate::state::SharedApp;
+use axum::body::Body;
+use axum::extract::{Path, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::IntoResponse;
+use bytes::Bytes;
+use futures_util::stream;
+use pvt_domain::booking::{Action, Booking, HistoryEntry, Status};
+use pvt_domain::ids::BookingId;
+use pvt_domain::timestamp::Timestamp;
+use serde::Serialize;
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+
+/// Between two comments that keep the connection open while nothing happens.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// Longest that one connection follows; whoever wants more connects again, with credentials that are looked at again.
+const MAX_STREAM_TIME: Duration = Duration::from_secs(15 * 60);
+/// What is sent first: how long to wait before connecting again, in milliseconds.
+const RETRY_DIRECTIVE: &[u8] = b"retry: 2000\n\n";
+const HEARTBEAT_COMMENT: &[u8] = b":\n\n";
+const OVERLOADED_RETRY_AFTER_SECS: u32 = 10;
+
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+/// For proxies that would collect the events.
+const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+#[derive(Serialize)]
+struct Event {
+    rev: u32,
+    action: Action,
+    status: Status,
+    at: Timestamp,
+}
+
+/// `GET /api/bookings/{id}/events`. `Last-Event-ID` is the last revision that the caller knows of; 204 when nothing can
+/// follow it.
+pub(crate) async fn events(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> HandlerResult {
+    let (parts, _) = request.into_parts();
+    let access = BookingAccess::of(&app, &id, &parts)?;
+    let known = last_event_id(&parts)?;
+    let booking = access.booking(&app).await?;
+    let overloaded = |_| Problem::from(problem::OVERLOADED).retry_after(OVERLOADED_RETRY_AFTER_SECS);
+    let permit = app.event_streams.clone().try_acquire_owned().map_err(overloaded)?;
+    let mut stream = EventStream {
+        app,
+        id: access.id,
+        last_rev: 0,
+        ready: VecDeque::from([Bytes::from_static(RETRY_DIRECTIVE)]),
+        ended: false,
+        until: Instant::now() + MAX_STREAM_TIME,
+        _permit: permit,
+    };
+    if let Some(booking) = booking {
+        stream.last_rev = known.unwrap_or_else(|| booking.rev.saturating_sub(1));
+        if is_final(booking.status) && booking.rev <= stream.last_rev {
+            // Whoever follows by EventSource stops connecting again.
+            return Ok(StatusCode::NO_CONTENT.into_response());
+        }
+        stream.enqueue(&booking);
+    }
+    let body = Body::from_stream(stream::unfold(stream, async |mut stream| {
+        stream.next().await.map(|bytes| (Ok::<_, Infallible>(bytes), stream))
+    }));
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
+        (X_ACCEL_BUFFERING, HeaderValue::from_static("no")),
+    ];
+    Ok((headers, body).into_response())
+}
+
+fn last_event_id(parts: &Parts) -> Result<Option<u32>, Problem> {
+    let Some(value) = parts.headers.get(LAST_EVENT_ID) else { return Ok(None) };
+    let rev = value.to_str().ok().and_then(|text| text.parse().ok());
+    rev.map(Some).ok_or_else(|| {
+        Problem::new(problem::INVALID_QUERY, "Last-Event-ID takes the id of an earlier event, a number.")
+    })
+}
+
+fn is_final(status: Status) -> bool {
+    matches!(status, Status::CheckedOut | Status::Rejected | Status::Cancelled)
+}
+
+/// Somebody who follows.
+struct EventStream {
+    app: SharedApp,
+    id: BookingId,
+    /// The newest revision that was told.
+    last_rev: u32,
+    ready: VecDeque<Bytes>,
+    ended: bool,
+    until: Instant,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl EventStream {
+    /// What is sent next; `None` at the end.
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            if let Some(bytes) = self.ready.pop_front() {
+                return Some(bytes);
+            }
+            let now = Instant::now();
+            if self.ended || now >= self.until || self.app.booking_watch.is_stopping() {
+                return None;
+            }
+            let waiting = self.app.booking_watch.wait_for(Awaited {
+                id: self.id,
+                rev: self.last_rev + 1,
+                reply_expected: false,
+            })?;
+            match waiting.until(self.until.min(now + HEARTBEAT)).await {
+                Some(booking) => self.enqueue(&booking),
+                None => self.ready.push_back(Bytes::from_static(HEARTBEAT_COMMENT)),
+            }
+        }
+    }
+
+    fn enqueue(&mut self, booking: &Booking) {
+        let last_rev = self.last_rev;
+        self.ready.extend(booking.history.iter().filter(|entry| entry.rev > last_rev).filter_map(event));
+        self.last_rev = last_rev.max(booking.rev);
+        self.ended = is_final(booking.status);
+    }
+}
+
+/// The event of a revision, named after its action.
+fn event(entry: &HistoryEntry) -> Option<Bytes> {
+    let data =
+        serde_json::to_string(&Event { rev: entry.rev, action: entry.action, status: entry.to, at: entry.at }).ok()?;
+    Some(format!("id: {}\nevent: {}\ndata: {data}\n\n", entry.rev, entry.action.as_str()).into())
+}

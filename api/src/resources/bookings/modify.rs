@@ -1,0 +1,93 @@
+//! Changing a booking: dates, guests, room types, beds, price list, or who it is for. `PATCH` changes what is sent;
+//! `PUT` wants stays and guest whole.
+//!
+//! Guests change what is not begun, at today's prices. Beds, old prices and exceptions from restrictions are for staff.
+
+use super::command_forms;
+use super::modify_form::{self, Modification, ModificationDraft};
+use super::submit::{BookingCommand, CommandSpec};
+use crate::auth::booking_access::BookingAccess;
+use crate::http::headers;
+use crate::http::problem::{self, HandlerResult, Problem};
+use crate::read_models::inventory::Lookup;
+use crate::resources::bookings::form::CARD_CHECK_EXEMPT;
+use crate::state::{App, SharedApp};
+use axum::extract::{Path, Request, State};
+use chrono::Utc;
+use pvt_domain::booking::{Booking, Status, Stay, StayRequest};
+use pvt_domain::messages::{BOOKING_MODIFY, ModifyBooking};
+use pvt_domain::rates::quote::Quote;
+use pvt_domain::timestamp::Timestamp;
+use tokio::time::Instant;
+
+/// While the property is not known here, in seconds.
+const NOT_READY_RETRY_AFTER_SECS: u32 = 2;
+
+/// `PATCH /api/bookings/{id}`: what is missing stays as it is.
+pub(crate) async fn patch(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> HandlerResult {
+    modify(app, id, request, false).await
+}
+
+/// `PUT /api/bookings/{id}`: stays and guest are what is sent.
+pub(crate) async fn put(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> HandlerResult {
+    modify(app, id, request, true).await
+}
+
+async fn modify(app: SharedApp, id: String, request: Request, whole: bool) -> HandlerResult {
+    let started = Instant::now();
+    let (parts, body) = request.into_parts();
+    let access = BookingAccess::of(&app, &id, &parts)?;
+    let rev = headers::if_match(&parts.headers)?;
+    let (draft, fingerprint): (ModificationDraft, _) =
+        command_forms::read(&parts.headers, body, (modify_form::BODY, &CARD_CHECK_EXEMPT), |fields, reader| {
+            modify_form::read(fields, reader, whole)
+        })
+        .await?;
+    let booking = access.decided_booking(&app).await?;
+    let by_staff = access.is_staff_of(&booking);
+    let Lookup::Found(inventory) = app.inventory_cache.find(booking.property_id.as_str()).await else {
+        return Err(Problem::from(problem::NOT_READY).retry_after(NOT_READY_RETRY_AFTER_SECS));
+    };
+    let command = BookingCommand { app: &app, access: &access, parts: &parts, started };
+    let from: &'static [Status] = if by_staff { &[Status::Confirmed, Status::CheckedIn] } else { &[Status::Confirmed] };
+    // Whoever looks at an old revision judges by what is no longer so; nothing else in the request is worth a word
+    // then.
+    if rev != booking.rev && headers::optional_idempotency_key(&parts.headers)?.is_none() {
+        return Err(command.conflict(problem::PRECONDITION_FAILED, &booking));
+    }
+    let today = Timestamp::new(Utc::now()).local_date(inventory.property.time_zone);
+    let modification = draft.validate(&booking, &inventory, today, by_staff).map_err(Problem::fields)?;
+    let quote = verified_quote(&app, &booking, &modification)?;
+    let Modification { stays, guest, rate_plan_id, reprice, override_restrictions, quote: _, reason } = modification;
+    let spec = CommandSpec {
+        name: "modify",
+        kind: BOOKING_MODIFY,
+        fingerprint,
+        reason,
+        expected_rev: Some(rev),
+        from,
+        conflict_problem: problem::STATE_CONFLICT,
+    };
+    command
+        .submit(booking, spec, |header| ModifyBooking {
+            header,
+            stays,
+            rate_plan_id,
+            guest,
+            reprice,
+            quote,
+            override_restrictions,
+        })
+        .await
+}
+
+/// The quote that came with a change, if it is of all stays as they are to be.
+fn verified_quote(app: &App, booking: &Booking, modification: &Modification) -> Result<Option<Quote>, Problem> {
+    let Some(text) = modification.quote.as_deref() else { return Ok(None) };
+    let stays: Vec<StayRequest> = match &modification.stays {
+        Some(changes) => changes.iter().map(|change| change.stay.clone()).collect(),
+        None => booking.stays.iter().map(Stay::as_request).collect(),
+    };
+    let plan = modification.rate_plan_id.as_ref().unwrap_or(&booking.rate_plan_id);
+    app.quote_key.of(text, (&booking.property_id, plan, &stays)).map(Some)
+}

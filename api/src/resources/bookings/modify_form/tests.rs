@@ -1,0 +1,175 @@
+//! What may be sent, by whom, and what it comes to upon a booking.
+
+use super::{Modification, ModificationDraft, read};
+use crate::form::json::parse;
+use crate::form::reader::{Pointer, Reader};
+use chrono::NaiveDate;
+use pvt_domain::booking::Booking;
+use pvt_domain::demo::hostel;
+use pvt_domain::intake::FieldError;
+use serde_json::{Value, json};
+
+fn booking() -> Booking {
+    let stay = |arrival: &str, departure: &str| {
+        json!({ "room_type_id": "dorm-6-mixed", "arrival": arrival,
+        "departure": departure, "guests": 2, "assigned_beds": ["d6a-1", "d6a-2"] })
+    };
+    serde_json::from_value(json!({
+        "_id": "11111111-2222-5333-8444-555555555555", "reference": "PVT-0000000000", "status": "confirmed", "rev": 1,
+        "property_id": "pvt-montreal", "rate_plan_id": "standard", "source": "direct",
+        "stays": [stay("2027-01-10", "2027-01-13"), stay("2027-01-20", "2027-01-22")],
+        "guest": { "first_name": "Ada", "last_name": "Lovelace", "email": "ada@example.com", "phone": "+15145550100" },
+        "payment_status": "pay_on_arrival", "fingerprint": "f",
+        "created_at": "2026-12-01T12:00:00.000Z", "updated_at": "2026-12-01T12:00:01.000Z", "history": [],
+    }))
+    .unwrap()
+}
+
+fn validate(body: &Value, today: &str, by_staff: bool, whole: bool) -> Result<Modification, Vec<FieldError>> {
+    let text = body.to_string();
+    let node = parse(text.as_bytes()).unwrap();
+    let mut reader = Reader::default();
+    let fields = reader.object(&node, &Pointer::Root, super::BODY).unwrap();
+    let draft: ModificationDraft = read(fields, &mut reader, whole);
+    let violations = reader.into_violations();
+    let today: NaiveDate = today.parse().unwrap();
+    if violations.is_empty() { draft.validate(&booking(), &hostel(), today, by_staff) } else { Err(violations) }
+}
+
+fn violations(body: &Value, by_staff: bool, whole: bool) -> Vec<(String, &'static str)> {
+    validate(body, "2026-12-01", by_staff, whole)
+        .unwrap_err()
+        .into_iter()
+        .map(|violation| (violation.pointer, violation.code))
+        .collect()
+}
+
+fn owned<const N: usize>(expected: [(&str, &'static str); N]) -> Vec<(String, &'static str)> {
+    expected.map(|(pointer, code)| (pointer.to_owned(), code)).into()
+}
+
+#[test]
+fn omitted_fields_are_unchanged() {
+    let modification = validate(
+        &json!({ "stays": [{ "departure": "2027-01-14" }, {}], "guest": { "email": "a@b.example" } }),
+        "2026-12-01",
+        false,
+        false,
+    )
+    .unwrap();
+    let stays = modification.stays.unwrap();
+    assert_eq!(
+        (stays[0].continues, stays[0].stay.arrival.to_string(), stays[0].stay.departure.to_string()),
+        (Some(0), "2027-01-10".into(), "2027-01-14".into())
+    );
+    assert_eq!(stays[1].stay, booking().stays[1].as_request());
+    let guest = modification.guest.unwrap();
+    assert_eq!(
+        (guest.email.as_str(), guest.last_name.as_str(), guest.phone.as_deref()),
+        ("a@b.example", "Lovelace", Some("+15145550100"))
+    );
+    assert!(modification.reprice, "a guest pays for what is longer");
+    let renamed = validate(&json!({ "guest": { "first_name": "Augusta" } }), "2026-12-01", false, false).unwrap();
+    assert!(!renamed.reprice && renamed.stays.is_none());
+}
+
+#[test]
+fn stays_are_added_removed_and_continued() {
+    let dropped =
+        validate(&json!({ "stays": [{ "continues": 1 }] }), "2026-12-01", false, false).unwrap().stays.unwrap();
+    assert_eq!(
+        (dropped.len(), dropped[0].continues, dropped[0].stay.arrival.to_string()),
+        (1, Some(1), "2027-01-20".into())
+    );
+    let more =
+        json!({ "room_type_id": "private-twin", "arrival": "2027-02-01", "departure": "2027-02-02", "guests": 1 });
+    let added = validate(&json!({ "stays": [{}, {}, more] }), "2026-12-01", false, false).unwrap().stays.unwrap();
+    assert_eq!((added.len(), added[2].continues), (3, None));
+    let wrong = json!({ "stays": [{ "continues": 1 }, { "continues": 1 }, { "continues": 7, "guests": 1 }] });
+    let unknown = [("/stays/1/continues", "unknown_stay"), ("/stays/2/continues", "unknown_stay")];
+    assert_eq!(violations(&wrong, false, false)[..2], owned(unknown));
+}
+
+#[test]
+fn beds_prices_and_restrictions_are_staff_only() {
+    let body = json!({ "stays": [{ "beds": ["d6a-3", "d6a-4"] }, {}], "rate_plan_id": "standard", "reprice": false,
+        "override_restrictions": true });
+    let expected = [
+        ("/rate_plan_id", "staff_only"),
+        ("/reprice", "staff_only"),
+        ("/override_restrictions", "staff_only"),
+        ("/stays/0/beds", "staff_only"),
+    ];
+    assert_eq!(violations(&body, false, false), owned(expected));
+    let modification = validate(&body, "2026-12-01", true, false).unwrap();
+    assert!(!modification.reprice && modification.override_restrictions);
+    assert_eq!(modification.stays.unwrap()[0].beds.as_ref().map(Vec::len), Some(2));
+}
+
+#[test]
+fn decided_fields_are_refused() {
+    for name in ["price", "status", "role", "rev", "payment", "cancellation_fee"] {
+        assert_eq!(
+            violations(&json!({ "reason": "r", name: 1 }), true, false),
+            [(format!("/{name}"), "unknown_field")]
+        );
+    }
+    assert_eq!(
+        violations(&json!({ "stays": [{ "locked": true }] }), true, false),
+        owned([("/stays/0/locked", "unknown_field")])
+    );
+    assert_eq!(violations(&json!({}), true, false), owned([("", "nothing_to_do")]));
+}
+
+#[test]
+fn unchanged_stays_are_not_checked_again() {
+    let later = validate(&json!({ "stays": [{ "departure": "2027-01-12" }, {}] }), "2027-01-11", true, false);
+    assert!(later.is_ok(), "an arrival that is past and does not change is no fault: {later:?}");
+    let moved =
+        validate(&json!({ "stays": [{ "arrival": "2027-01-09" }, {}] }), "2027-01-11", true, false).unwrap_err();
+    assert_eq!((moved[0].pointer.as_str(), moved[0].code), ("/stays/0/arrival", "arrival_in_past"));
+    assert_eq!(
+        violations(&json!({ "stays": [{ "guests": 7 }, {}] }), false, false),
+        owned([("/stays", "too_many_guests")])
+    );
+    assert!(validate(&json!({ "stays": [{ "guests": 7 }, {}] }), "2026-12-01", true, false).is_ok(), "staff may");
+}
+
+#[test]
+fn put_requires_every_field() {
+    let expected = [("/stays", "required"), ("/guest", "required")];
+    assert_eq!(violations(&json!({}), false, true), owned(expected));
+    let part = json!({ "stays": [{ "guests": 1 }], "guest": { "first_name": "Ada", "last_name": "Lovelace" } });
+    let expected = [
+        ("/stays/0/room_type_id", "required"),
+        ("/stays/0/arrival", "required"),
+        ("/stays/0/departure", "required"),
+        ("/guest/email", "required"),
+    ];
+    assert_eq!(violations(&part, false, true), owned(expected));
+    let whole = json!({
+        "stays": [{ "room_type_id": "dorm-6-mixed", "arrival": "2027-01-10", "departure": "2027-01-13", "guests": 2 }],
+        "guest": { "first_name": "Ada", "last_name": "Lovelace", "email": "ada@example.com" },
+    });
+    let modification = validate(&whole, "2026-12-01", false, true).unwrap();
+    assert_eq!((modification.stays.unwrap().len(), modification.guest.unwrap().phone), (1, None));
+    assert!(modification.reprice, "a stay was dropped");
+}
+
+#[test]
+fn quote_prices_only_changed_stays() {
+    let longer = json!([{ "departure": "2027-01-14" }, {}]);
+    assert_eq!(
+        validate(&json!({ "stays": longer, "quote": "q" }), "2026-12-01", false, false).unwrap().quote.as_deref(),
+        Some("q")
+    );
+    assert_eq!(
+        violations(&json!({ "guest": {}, "quote": "q" }), false, false),
+        owned([("/quote", "nothing_to_price")]),
+        "what was agreed does not fall"
+    );
+    assert_eq!(
+        violations(&json!({ "stays": longer, "quote": "q", "reprice": false }), true, false),
+        owned([("/quote", "not_with_reprice")])
+    );
+}

@@ -1,0 +1,225 @@
+//! The address that mails lead to: on to Stripe's page, or to what there is to say when nothing is to be paid any more.
+//!
+//! Asking again leads to the same page while it is open. No answer here depends on who else is asking.
+
+use super::receipt::STYLE;
+use crate::auth::booking_access::BookingAccess;
+use crate::form::fingerprint::Fingerprint;
+use crate::form::json::Node;
+use crate::http::html_page;
+use crate::http::problem::{self, HandlerResult, Problem, ProblemKind};
+use crate::resources::bookings::receipt_view::Phrases;
+use crate::resources::payments::checkout;
+use crate::resources::payments::submit::{self, CommandKey};
+use crate::resources::payments::view::{payment_of, payments_of};
+use crate::state::{App, SharedApp};
+use askama::Template;
+use axum::extract::{Path, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::IntoResponse;
+use chrono::{TimeDelta, Utc};
+use pvt_domain::booking::Booking;
+use pvt_domain::ledger::{Ledger, PaymentChannel};
+use pvt_domain::timestamp::Timestamp;
+
+/// A page that ends sooner than this is not worth going to.
+const MIN_TIME_LEFT: TimeDelta = TimeDelta::minutes(2);
+
+/// What is over after a while, by itself or by somebody's hand.
+const TRANSIENT: [&ProblemKind; 5] = [
+    problem::PROVIDER_REFUSED,
+    problem::PROVIDER_UNAVAILABLE,
+    problem::BROKER_UNAVAILABLE,
+    problem::STORE_UNAVAILABLE,
+    problem::RATE_LIMITED,
+];
+/// Most languages of a browser that are looked at.
+const MAX_LANGUAGES: usize = 8;
+
+/// Something to say to a guest.
+#[derive(Template)]
+#[template(path = "notice.html")]
+struct Notice<'a> {
+    style: &'static str,
+    language: &'static str,
+    reference: &'a str,
+    title: &'static str,
+    text: &'static str,
+}
+
+/// `GET /api/bookings/{id}/pay`: 303 to where it is paid, or to the receipt; a page that says why not, else.
+pub(crate) async fn pay(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> HandlerResult {
+    let (parts, _) = request.into_parts();
+    let access = BookingAccess::of(&app, &id, &parts)?;
+    let booking = match access.decided_booking(&app).await {
+        Err(problem) if is_transient(&problem) => {
+            return unavailable(phrases_from_accept_language(&parts.headers), &access.id.reference());
+        }
+        found => found?,
+    };
+    let money = booking.payment.ledger();
+    let phrases = phrases(&app, &booking);
+    let reference = booking.reference.as_str();
+    let receipt = app.return_urls.path_of_booking(booking.id, "/receipt", &app.booking_tokens.token(booking.id));
+    if money.processing {
+        return notice(phrases, reference, StatusCode::OK, (phrases.processing, phrases.processing_more));
+    }
+    if booking.payable() <= 0 || !booking.status.holds_beds() {
+        return match booking.status.holds_beds() {
+            _ if money.captured > 0 => redirect(&receipt),
+            true => notice(phrases, reference, StatusCode::OK, (phrases.nothing_due, phrases.nothing_due_more)),
+            false => notice(phrases, reference, StatusCode::OK, (phrases.hold_expired, phrases.hold_expired_more)),
+        };
+    }
+    match page(&app, &parts, &access, &booking).await {
+        Ok(Some(url)) => redirect(&url),
+        Ok(None) => unavailable(phrases, reference),
+        Err(problem) => refused(phrases, reference, &receipt, problem),
+    }
+}
+
+/// Stripe's page for what is owed now: one that is open, or a new one. `None` when it takes longer than a guest waits.
+async fn page(
+    app: &SharedApp,
+    parts: &Parts,
+    access: &BookingAccess,
+    booking: &Booking,
+) -> Result<Option<String>, Problem> {
+    let ledger = submit::ledger(app, booking.id).await?;
+    let now = Utc::now();
+    if let Some(open) =
+        ledger.as_ref().and_then(|ledger| open_page(ledger, booking.payable(), (now + MIN_TIME_LEFT).into()))
+    {
+        return Ok(Some(open));
+    }
+    // Clicks at the same time see the same last attempt, and are one more together.
+    let last = ledger.and_then(|ledger| ledger.attempts.last().map(|attempt| attempt.id)).unwrap_or_default();
+    let command_key =
+        CommandKey::named(booking.id, &format!("pay\n{last}\n{}", booking.payable()), Fingerprint::of(&Node::Null));
+    let open_command =
+        checkout::open_command(app, access, booking, &command_key, (PaymentChannel::Checkout, None, None));
+    let asked =
+        submit::submit(app, parts, &access.caller, (booking.id, &booking.property_id), &command_key, &open_command)
+            .await?;
+    if let Some(url) = asked.reply.and_then(|reply| reply.url) {
+        return Ok(Some(url));
+    }
+    // A reply may get lost: an open page is as good as one.
+    let stored = submit::ledger(app, booking.id).await?;
+    Ok(stored
+        .and_then(|ledger| payment_of(&ledger, &command_key.id.to_string(), now.into()))
+        .and_then(|payment| payment.checkout_url))
+}
+
+/// A page for this amount that is open at `until`, too.
+fn open_page(ledger: &Ledger, amount: i64, until: Timestamp) -> Option<String> {
+    let mut open =
+        payments_of(ledger, until).into_iter().filter(|payment| !ledger.closed && payment.amount.amount == amount);
+    open.find_map(|payment| payment.checkout_url)
+}
+
+/// What was refused, in words for a guest, and an outage as a page; everything else is a problem as anywhere.
+fn refused(phrases: &'static Phrases, reference: &str, receipt: &str, problem: Problem) -> HandlerResult {
+    match problem.code() {
+        "not_payable" => notice(phrases, reference, StatusCode::OK, (phrases.hold_expired, phrases.hold_expired_more)),
+        "nothing_due" => redirect(receipt),
+        _ if is_transient(&problem) => unavailable(phrases, reference),
+        _ => Err(problem),
+    }
+}
+
+/// Whether opening the link once more is all that a guest can do.
+fn is_transient(problem: &Problem) -> bool {
+    TRANSIENT.iter().any(|kind| kind.code == problem.code())
+}
+
+fn unavailable(phrases: &'static Phrases, reference: &str) -> HandlerResult {
+    let mut answer =
+        notice(phrases, reference, StatusCode::SERVICE_UNAVAILABLE, (phrases.unavailable, phrases.unavailable_more))?;
+    answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(submit::RETRY_AFTER_SECS));
+    Ok(answer)
+}
+
+fn redirect(url: &str) -> HandlerResult {
+    let location = HeaderValue::try_from(url).map_err(Problem::internal)?;
+    Ok((StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response())
+}
+
+fn notice(
+    phrases: &'static Phrases,
+    reference: &str,
+    status: StatusCode,
+    (title, text): (&'static str, &'static str),
+) -> HandlerResult {
+    let page = Notice { style: STYLE, language: phrases.tag, reference, title, text };
+    html_page::answer(status, &page, (STYLE, phrases.tag))
+}
+
+/// While the booking cannot be read, the browser says which language to speak. Its order counts, weights do not.
+fn phrases_from_accept_language(headers: &HeaderMap) -> &'static Phrases {
+    let asked = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let tags: Vec<String> = asked
+        .split(',')
+        .take(MAX_LANGUAGES)
+        .filter_map(|tag| tag.split(';').next())
+        .map(|tag| tag.trim().to_owned())
+        .collect();
+    Phrases::choose(None, &tags)
+}
+
+fn phrases(app: &App, booking: &Booking) -> &'static Phrases {
+    let all = app.inventory_cache.all();
+    let locales = all.get(&booking.property_id).map(|house| house.property.locales.as_slice()).unwrap_or_default();
+    Phrases::choose(booking.guest.locale.as_deref(), locales)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{open_page, refused};
+    use crate::http::problem;
+    use crate::resources::bookings::receipt_view::Phrases;
+    use crate::resources::payments::fixtures::{BALANCE, at, opened, paid};
+    use axum::http::{HeaderName, StatusCode, header};
+    use axum::response::Response;
+
+    fn text(answer: &Response, name: HeaderName) -> &str {
+        answer.headers()[name].to_str().unwrap()
+    }
+
+    #[test]
+    fn outage_renders_page_and_paid_booking_redirects_to_receipt() {
+        let ended = |kind: &'static problem::ProblemKind| {
+            refused(Phrases::choose(Some("fr"), &[]), "PVT-0000000000", "/below/receipt", kind.into())
+        };
+        for kind in [
+            problem::BROKER_UNAVAILABLE,
+            problem::STORE_UNAVAILABLE,
+            problem::PROVIDER_UNAVAILABLE,
+            problem::PROVIDER_REFUSED,
+        ] {
+            let page = ended(kind).unwrap_or_else(|_| panic!("{} is no page", kind.code));
+            assert_eq!(page.status(), StatusCode::SERVICE_UNAVAILABLE, "{}", kind.code);
+            assert_eq!(
+                (text(&page, header::CONTENT_TYPE), text(&page, header::CONTENT_LANGUAGE)),
+                ("text/html; charset=utf-8", "fr")
+            );
+            assert!(page.headers().contains_key(header::RETRY_AFTER));
+        }
+        let receipt = ended(problem::NOTHING_DUE).unwrap();
+        assert_eq!((receipt.status(), text(&receipt, header::LOCATION)), (StatusCode::SEE_OTHER, "/below/receipt"));
+        assert_eq!(ended(problem::NOT_FOUND).unwrap_err().code(), "not_found");
+    }
+
+    #[test]
+    fn open_checkout_for_the_same_amount_is_reused() {
+        let mut ledger = opened();
+        let soon = at("2027-01-15T08:10:00Z");
+        assert_eq!(open_page(&ledger, BALANCE, soon).as_deref(), Some("https://pay.example.com/cs_1"));
+        assert_eq!(open_page(&ledger, BALANCE - 1, soon), None, "it asks for another amount");
+        assert_eq!(open_page(&ledger, BALANCE, at("2027-01-15T08:30:00Z")), None, "it has ended");
+        ledger.closed = true;
+        assert_eq!(open_page(&ledger, BALANCE, soon), None, "the hold is over");
+        assert_eq!(open_page(&paid(), BALANCE, soon), None);
+    }
+}

@@ -1,0 +1,92 @@
+//! The receipt of a booking: a page to print.
+
+use crate::auth::booking_access::BookingAccess;
+use crate::commands::booking_watch::Awaited;
+use crate::http::html_page;
+use crate::http::problem::{self, HandlerResult, Problem};
+use crate::resources::bookings::receipt_view::Receipt;
+use crate::resources::payments::submit;
+use crate::resources::properties::responses::known;
+use crate::state::SharedApp;
+use askama::Template;
+use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
+use pvt_domain::booking::{Booking, PaymentStatus, Status};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Of pages that guests are led to.
+pub(crate) const STYLE: &str = include_str!("../../../templates/receipt.css");
+
+#[derive(Template)]
+#[template(path = "receipt.html")]
+struct ReceiptPage<'a> {
+    style: &'static str,
+    receipt: Receipt<'a>,
+}
+
+/// Longest time that the page waits for Stripe's word.
+const MAX_RECEIPT_WAIT: Duration = Duration::from_secs(10);
+
+/// `GET /api/bookings/{id}/receipt`; 404 for a booking that has no price. Guests come from Stripe's page before Stripe
+/// has told us that they have paid: `?wait=10s` holds the page until it has, and else the page says that they must not
+/// pay again.
+pub(crate) async fn receipt(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> HandlerResult {
+    let started = Instant::now();
+    let (parts, _) = request.into_parts();
+    let access = BookingAccess::of(&app, &id, &parts)?;
+    let mut booking = Arc::new(access.decided_booking(&app).await?);
+    let wait = access.wait.map(|wait| wait.min(MAX_RECEIPT_WAIT)).filter(|_| is_payment_unconfirmed(&booking));
+    if let Some(wait) = wait
+        && let Some(waiting) =
+            app.booking_watch.wait_for(Awaited { id: booking.id, rev: booking.rev + 1, reply_expected: false })
+        && let Some(newer) = waiting.until(started + wait).await
+    {
+        booking = newer;
+    }
+    let price = booking.price.as_ref().ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
+    let house = known(&app, &booking.property_id).await?;
+    let ledger = submit::ledger(&app, booking.id).await?;
+    let mut receipt = Receipt::new(&booking, price, &house, ledger.as_ref());
+    if wait.is_some() && is_payment_unconfirmed(&booking) {
+        receipt.notice = Some(receipt.phrases.unconfirmed);
+    }
+    let page = ReceiptPage { style: STYLE, receipt };
+    html_page::answer(StatusCode::OK, &page, (STYLE, page.receipt.phrases.tag))
+}
+
+/// Whether beds wait for a payment of which nothing is known.
+fn is_payment_unconfirmed(booking: &Booking) -> bool {
+    booking.status == Status::Held && booking.payable() > 0 && booking.payment_status() != PaymentStatus::Processing
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ReceiptPage, STYLE};
+    use crate::resources::bookings::receipt_view::{Phrases, Receipt};
+    use askama::Template as _;
+
+    #[test]
+    fn guest_text_is_escaped() {
+        let receipt = Receipt {
+            phrases: Phrases::choose(Some("fr"), &[]),
+            hostel: "PVT <Montréal>",
+            address: "1 rue de la Commune",
+            reference: "PVT-0000000000",
+            guest: "Ada <script>alert(1)</script>".to_owned(),
+            notice: None,
+            stays: vec!["A & B".to_owned()],
+            prices: Vec::new(),
+            total: "1.00 CAD".to_owned(),
+            cancellation_fee: None,
+            payments: Vec::new(),
+            balance: "0.00 CAD".to_owned(),
+        };
+        let html = ReceiptPage { style: STYLE, receipt }.render().unwrap();
+        assert!(html.contains("lang=\"fr\"") && html.contains("Reçu") && html.contains("@media print"));
+        for foreign in ["<script", "src=", "<link", "@import", "url("] {
+            assert!(!html.contains(foreign), "the page holds {foreign}");
+        }
+    }
+}

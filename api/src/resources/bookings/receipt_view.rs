@@ -1,0 +1,267 @@
+//! What a receipt says: who stayed where, what it cost, what was paid and given back, and what is left. In French or
+//! English.
+
+use crate::resources::payments::analytics_view::channel_of;
+use pvt_domain::booking::{Booking, PaymentStatus};
+use pvt_domain::inventory::Inventory;
+use pvt_domain::ledger::{EntryKind, Ledger};
+use pvt_domain::money::Money;
+use pvt_domain::pricing::Price;
+
+/// The fixed words of one language.
+pub(crate) struct Phrases {
+    /// The language's tag.
+    pub(crate) tag: &'static str,
+    pub(crate) receipt: &'static str,
+    pub(crate) reference: &'static str,
+    pub(crate) guest: &'static str,
+    pub(crate) stays: &'static str,
+    pub(crate) guests: &'static str,
+    pub(crate) prices: &'static str,
+    pub(crate) total: &'static str,
+    pub(crate) cancellation_fee: &'static str,
+    pub(crate) payments: &'static str,
+    pub(crate) nothing_paid: &'static str,
+    pub(crate) balance: &'static str,
+    payment: &'static str,
+    refund: &'static str,
+    chargeback: &'static str,
+    chargeback_reversal: &'static str,
+    card: &'static str,
+    cash: &'static str,
+    terminal: &'static str,
+    bank_transfer: &'static str,
+    pub(crate) hold_expired: &'static str,
+    pub(crate) hold_expired_more: &'static str,
+    pub(crate) nothing_due: &'static str,
+    pub(crate) nothing_due_more: &'static str,
+    pub(crate) unconfirmed: &'static str,
+    pub(crate) processing: &'static str,
+    pub(crate) processing_more: &'static str,
+    pub(crate) unavailable: &'static str,
+    pub(crate) unavailable_more: &'static str,
+}
+
+const ENGLISH: Phrases = Phrases {
+    tag: "en",
+    receipt: "Receipt",
+    reference: "Reference",
+    guest: "Guest",
+    stays: "Stays",
+    guests: "guests",
+    prices: "Prices",
+    total: "Total",
+    cancellation_fee: "Cancellation fee",
+    payments: "Payments",
+    nothing_paid: "Nothing has been paid yet.",
+    balance: "Balance due",
+    payment: "Payment",
+    refund: "Refund",
+    chargeback: "Taken back by the bank",
+    chargeback_reversal: "Returned by the bank",
+    card: "card",
+    cash: "cash",
+    terminal: "card terminal",
+    bank_transfer: "bank transfer",
+    hold_expired: "Your beds are no longer held",
+    hold_expired_more: "They were not paid in time, or the booking was cancelled. Nothing was charged for this visit. \
+        Please book again.",
+    nothing_due: "There is nothing to pay",
+    nothing_due_more: "This booking needs no payment now.",
+    unconfirmed: "We have not heard of your payment yet. If you have just paid, open this page again in a minute; please \
+        do not pay again.",
+    processing: "Your payment is on its way",
+    processing_more: "Your bank may take some days. We write to you when it has arrived; please do not pay again.",
+    unavailable: "The payment page cannot be opened right now",
+    unavailable_more: "Please open the link again in a minute.",
+};
+
+const FRENCH: Phrases = Phrases {
+    tag: "fr",
+    receipt: "Reçu",
+    reference: "Référence",
+    guest: "Client",
+    stays: "Séjours",
+    guests: "personnes",
+    prices: "Prix",
+    total: "Total",
+    cancellation_fee: "Frais d’annulation",
+    payments: "Paiements",
+    nothing_paid: "Rien n’a encore été payé.",
+    balance: "Solde à payer",
+    payment: "Paiement",
+    refund: "Remboursement",
+    chargeback: "Repris par la banque",
+    chargeback_reversal: "Rendu par la banque",
+    card: "carte",
+    cash: "espèces",
+    terminal: "terminal de paiement",
+    bank_transfer: "virement",
+    hold_expired: "Vos lits ne sont plus réservés",
+    hold_expired_more: "Ils n’ont pas été payés à temps, ou la réservation a été annulée. Cette visite n’a rien coûté. \
+        Veuillez réserver de nouveau.",
+    nothing_due: "Il n’y a rien à payer",
+    nothing_due_more: "Cette réservation ne demande aucun paiement pour le moment.",
+    unconfirmed: "Nous n’avons pas encore de nouvelles de votre paiement. Si vous venez de payer, rouvrez cette page \
+        dans une minute ; veuillez ne pas payer de nouveau.",
+    processing: "Votre paiement est en route",
+    processing_more: "Votre banque peut prendre quelques jours. Nous vous écrirons à son arrivée ; veuillez ne pas \
+        payer de nouveau.",
+    unavailable: "La page de paiement ne peut pas être ouverte pour l’instant",
+    unavailable_more: "Veuillez rouvrir le lien dans une minute.",
+};
+
+impl Phrases {
+    /// The guest's language if it is spoken here, else the first of the property's that is, else English: as mails
+    /// choose.
+    pub(crate) fn choose(guest: Option<&str>, property: &[String]) -> &'static Self {
+        let of_tag = |tag: &str| match tag.split(['-', '_']).next()?.to_ascii_lowercase().as_str() {
+            "en" => Some(&ENGLISH),
+            "fr" => Some(&FRENCH),
+            _ => None,
+        };
+        guest.into_iter().chain(property.iter().map(String::as_str)).find_map(of_tag).unwrap_or(&ENGLISH)
+    }
+
+    fn kind(&self, kind: EntryKind) -> &'static str {
+        match kind {
+            EntryKind::Payment => self.payment,
+            EntryKind::Refund => self.refund,
+            EntryKind::Chargeback => self.chargeback,
+            EntryKind::ChargebackReversal => self.chargeback_reversal,
+        }
+    }
+
+    fn channel(&self, channel: &str) -> &'static str {
+        match channel {
+            "cash" => self.cash,
+            "terminal" => self.terminal,
+            "bank_transfer" => self.bank_transfer,
+            _ => self.card,
+        }
+    }
+}
+
+/// A line with an amount, as text.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct ReceiptRow {
+    pub(crate) label: String,
+    pub(crate) amount: String,
+}
+
+/// A receipt, as texts that are not escaped yet.
+pub(crate) struct Receipt<'a> {
+    pub(crate) phrases: &'static Phrases,
+    pub(crate) hostel: &'a str,
+    pub(crate) address: &'a str,
+    pub(crate) reference: &'a str,
+    pub(crate) guest: String,
+    /// What a guest must know before anything else.
+    pub(crate) notice: Option<&'static str>,
+    pub(crate) stays: Vec<String>,
+    pub(crate) prices: Vec<ReceiptRow>,
+    pub(crate) total: String,
+    pub(crate) cancellation_fee: Option<String>,
+    pub(crate) payments: Vec<ReceiptRow>,
+    pub(crate) balance: String,
+}
+
+impl<'a> Receipt<'a> {
+    /// The receipt of a priced booking.
+    pub(crate) fn new(booking: &'a Booking, price: &Price, house: &'a Inventory, ledger: Option<&Ledger>) -> Self {
+        let phrases = Phrases::choose(booking.guest.locale.as_deref(), &house.property.locales);
+        let money = |amount| Money::new(amount, price.currency).to_string();
+        let name = |stay: usize| {
+            let id = booking.stays.get(stay).map(|stay| &stay.room_type_id);
+            id.map(|id| house.room_type(id).map_or_else(|| id.to_string(), |room_type| room_type.name.clone()))
+                .unwrap_or_default()
+        };
+        let stays = booking.stays.iter().enumerate();
+        let stays = stays.map(|(index, stay)| {
+            format!("{}: {} – {}, {} {}", name(index), stay.arrival, stay.departure, stay.guests, phrases.guests)
+        });
+        let nights = price
+            .nights
+            .iter()
+            .enumerate()
+            .map(|(index, nights)| ReceiptRow { label: name(index), amount: money(nights.iter().sum()) });
+        let taxes = price.taxes.iter().map(|tax| ReceiptRow { label: tax.name.clone(), amount: money(tax.amount) });
+        let zone = house.property.time_zone;
+        let entries =
+            ledger.into_iter().flat_map(|ledger| ledger.entries().into_iter().map(move |entry| (ledger, entry)));
+        let payments = entries.map(|(ledger, entry)| ReceiptRow {
+            label: format!(
+                "{} – {} ({})",
+                entry.at.local_date(zone),
+                phrases.kind(entry.kind),
+                phrases.channel(channel_of(ledger, &entry.payment))
+            ),
+            amount: Money::new(entry.amount, ledger.currency).to_string(),
+        });
+        Self {
+            phrases,
+            hostel: &house.property.name,
+            address: &house.property.address,
+            reference: &booking.reference,
+            guest: format!("{} {}", booking.guest.first_name, booking.guest.last_name),
+            notice: (booking.payment_status() == PaymentStatus::Processing).then_some(phrases.processing_more),
+            stays: stays.collect(),
+            prices: nights.chain(taxes).collect(),
+            total: money(price.total),
+            cancellation_fee: booking.cancellation_fee.map(money),
+            payments: payments.collect(),
+            balance: money(booking.balance()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Phrases, Receipt, ReceiptRow};
+    use crate::resources::payments::fixtures::{at, paid, recorded};
+    use pvt_domain::booking::Booking;
+    use pvt_domain::demo::hostel;
+    use serde_json::json;
+
+    fn stored(locale: Option<&str>) -> Booking {
+        serde_json::from_value(json!({
+            "_id": "00000000-0000-0000-0000-000000000001", "reference": "PVT-0000000000", "status": "confirmed",
+            "rev": 1,
+            "property_id": "pvt-montreal", "rate_plan_id": "prepaid", "source": "direct",
+            "stays": [{ "room_type_id": "dorm-6-mixed", "arrival": "2027-01-20", "departure": "2027-01-22", "guests": 1,
+            "assigned_beds": [] }],
+            "guest": { "first_name": "Ada", "last_name": "<b>Lovelace</b>", "email": "ada@example.com",
+            "locale": locale },
+            "price": { "currency": "CAD", "nights": [[4200, 4300]],
+            "taxes": [{ "code": "gst", "name": "GST", "rate_ppm": 50000, "amount": 425 }], "total": 8925 },
+            "fingerprint": "f", "created_at": "2026-12-01T12:00:00.000Z", "updated_at": "2026-12-01T12:00:01.000Z",
+            "history": [],
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn receipt_lists_prices_and_payments() {
+        let (booking, house) = (stored(Some("en-CA")), hostel());
+        let mut ledger = paid();
+        recorded(&mut ledger, 7, -500, at("2027-01-16T03:00:00Z"));
+        let receipt = Receipt::new(&booking, booking.price.as_ref().unwrap(), &house, Some(&ledger));
+        let line = |label: &str, amount: &str| ReceiptRow { label: label.to_owned(), amount: amount.to_owned() };
+        let dorm = &house.room_types.iter().find(|one| one.id.as_str() == "dorm-6-mixed").unwrap().name;
+        assert_eq!(receipt.prices, [line(dorm, "85.00 CAD"), line("GST", "4.25 CAD")]);
+        assert_eq!(
+            receipt.payments,
+            [line("2027-01-15 – Payment (card)", "100.00 CAD"), line("2027-01-15 – Refund (cash)", "-5.00 CAD")]
+        );
+        assert_eq!((receipt.total.as_str(), receipt.stays.len()), ("89.25 CAD", 1));
+    }
+
+    #[test]
+    fn language_falls_back_to_the_property() {
+        let house = ["fr".to_owned(), "en".to_owned()];
+        for (guest, expected) in [(Some("en-CA"), "en"), (Some("fr_FR"), "fr"), (Some("de"), "fr"), (None, "fr")] {
+            assert_eq!(Phrases::choose(guest, &house).tag, expected, "{guest:?}");
+        }
+        assert_eq!(Phrases::choose(None, &[]).tag, "en");
+    }
+}

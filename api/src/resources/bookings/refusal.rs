@@ -1,0 +1,68 @@
+//! Why something was refused, as the problem that says so, with what could be had instead.
+
+use crate::http::problem::{self, Problem, ProblemKind};
+use crate::resources::bookings::view::AlternativeView;
+use crate::state::App;
+use pvt_domain::booking::{Booking, Rejection};
+use pvt_domain::ids::PropertyId;
+use pvt_domain::messages::{RefusalCode, RefusalDetail};
+use pvt_domain::money::Currency;
+
+fn kind(code: RefusalCode) -> &'static ProblemKind {
+    match code {
+        RefusalCode::NoAvailability => problem::NO_AVAILABILITY,
+        RefusalCode::InvalidDates => problem::INVALID_DATES,
+        RefusalCode::OverCapacity => problem::OVER_CAPACITY,
+        RefusalCode::Closed => problem::CLOSED,
+        RefusalCode::Restriction => problem::RESTRICTION,
+        RefusalCode::PriceChanged => problem::PRICE_CHANGED,
+        RefusalCode::Gender => problem::GENDER,
+        RefusalCode::Age => problem::AGE,
+        RefusalCode::TooEarly => problem::TOO_EARLY,
+        RefusalCode::TooLate => problem::TOO_LATE,
+        RefusalCode::BalanceOpen => problem::BALANCE_OPEN,
+        RefusalCode::PaymentUnderWay => problem::PAYMENT_UNDER_WAY,
+        RefusalCode::BedsMissing => problem::BEDS_MISSING,
+        RefusalCode::BedNotClean => problem::BED_NOT_CLEAN,
+        RefusalCode::BedTaken => problem::BED_TAKEN,
+        RefusalCode::BedUnfit => problem::BED_UNFIT,
+        RefusalCode::UnknownStay => problem::UNKNOWN_STAY,
+        RefusalCode::ReasonMissing => problem::REASON_MISSING,
+        RefusalCode::TooManyChanges => problem::TOO_MANY_CHANGES,
+    }
+}
+
+/// Why a request was refused.
+pub(crate) fn rejection_problem(app: &App, booking: &Booking, rejection: Rejection) -> Problem {
+    let problem = Problem::from(kind(rejection.into()));
+    match currency_of(app, &booking.property_id) {
+        Some(currency) if !booking.alternatives.is_empty() => {
+            problem.with_member("alternatives", &AlternativeView::all(&booking.alternatives, currency))
+        }
+        _ => problem,
+    }
+}
+
+/// Why a command about a stored booking was refused. Which bookings are in the way is for staff only.
+pub(crate) fn refusal_problem(app: &App, property: &PropertyId, why: &RefusalDetail, to_staff: bool) -> Problem {
+    let kind = kind(why.code);
+    let mut problem = Problem::new(kind, format!("Nothing was changed. {}", kind.advice));
+    if let Some(currency) = currency_of(app, property).filter(|_| !why.alternatives.is_empty()) {
+        problem = problem.with_member("alternatives", &AlternativeView::all(&why.alternatives, currency));
+    }
+    if to_staff && why.code == RefusalCode::BedTaken && why.bookings.is_empty() {
+        problem = Problem::new(
+            kind,
+            "Nothing was changed. A block is in the way: GET /api/blocks lists them, DELETE lifts one.",
+        );
+    }
+    if to_staff && !why.bookings.is_empty() {
+        problem = problem.with_member("bookings", &why.bookings);
+    }
+    problem
+}
+
+/// The currency of a property, while it is known here.
+pub(crate) fn currency_of(app: &App, property: &PropertyId) -> Option<Currency> {
+    app.inventory_cache.all().get(property).map(|inventory| inventory.property.currency)
+}

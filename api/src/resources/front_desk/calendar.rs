@@ -1,0 +1,158 @@
+//! The plan of the house: every bed with whoever has it, and with what it is blocked for.
+
+use super::house;
+use crate::auth::credentials::Credentials;
+use crate::form::query::QueryFields;
+use crate::http::headers;
+use crate::http::problem::HandlerResult;
+use crate::resources::availability::nights::range;
+use crate::state::SharedApp;
+use crate::store_call;
+use axum::Json;
+use axum::extract::{Path, Request, State};
+use axum::response::IntoResponse;
+use chrono::NaiveDate;
+use pvt_domain::block::{Block, BlockKind};
+use pvt_domain::booking::{Booking, Status, Stay};
+use pvt_domain::ids::{BedId, BlockId, BookingId};
+use pvt_domain::inventory::{BedState, Inventory, Room};
+use pvt_domain::nights::Nights;
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RangeQuery {
+    from: Option<String>,
+    until: Option<String>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct BedCalendar<'a> {
+    property_id: &'a str,
+    from: NaiveDate,
+    until: NaiveDate,
+    rooms: Vec<RoomView<'a>>,
+}
+
+#[derive(Serialize)]
+struct RoomView<'a> {
+    id: &'a str,
+    room_type_id: &'a str,
+    beds: Vec<BedView<'a>>,
+}
+
+#[derive(Serialize)]
+struct BedView<'a> {
+    id: &'a str,
+    #[serde(flatten)]
+    state: BedState,
+    /// By their first night.
+    entries: Vec<Entry<'a>>,
+}
+
+/// Nights of one bed, `[from, until)`.
+#[derive(Clone, Serialize)]
+struct Entry<'a> {
+    from: NaiveDate,
+    until: NaiveDate,
+    #[serde(flatten)]
+    by: Occupant<'a>,
+}
+
+#[derive(Clone, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+enum Occupant<'a> {
+    Booking { booking_id: BookingId, reference: &'a str, status: Status, guest: String, stay: usize, locked: bool },
+    Block { block_id: BlockId, reason: BlockKind },
+}
+
+/// `GET /api/properties/{id}/calendar?from=…&until=…`: at most 92 nights.
+pub(crate) async fn calendar(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> HandlerResult {
+    let (parts, _) = request.into_parts();
+    let inventory = house(&app, &Credentials::of(&parts).caller, id).await?;
+    let query: RangeQuery = headers::query(&parts.uri)?;
+    let mut fields = QueryFields::default();
+    let nights = range(&mut fields, query.from.as_deref(), query.until.as_deref());
+    let nights = fields.finish(nights)?;
+    let (mongo, property) = (app.mongo.clone(), inventory.property.id.clone());
+    let (bookings, blocks) = store_call::read(async move {
+        Ok((mongo.occupants(&property, nights).await?, mongo.blocks_within(&property, nights).await?))
+    })
+    .await?;
+    let bookings: Vec<&Booking> = bookings.values().collect();
+    Ok(Json(BedCalendar::of(&inventory, &bookings, &blocks, nights)).into_response())
+}
+
+impl<'a> BedCalendar<'a> {
+    /// The house on these nights.
+    pub(crate) fn of(inventory: &'a Inventory, bookings: &[&'a Booking], blocks: &'a [Block], nights: Nights) -> Self {
+        let mut entries = entries(bookings, blocks, nights);
+        let rooms = inventory.rooms.iter().map(|room| RoomView::of(room, &mut entries)).collect();
+        Self { property_id: inventory.property.id.as_str(), from: nights.arrival, until: nights.departure, rooms }
+    }
+}
+
+fn entries<'a>(bookings: &[&'a Booking], blocks: &'a [Block], shown: Nights) -> HashMap<&'a BedId, Vec<Entry<'a>>> {
+    let mut entries: HashMap<&BedId, Vec<Entry<'a>>> = HashMap::new();
+    let mut add = |bed: &'a BedId, nights: Nights, by: &Occupant<'a>| {
+        if nights.arrival < shown.departure && shown.arrival < nights.departure {
+            entries.entry(bed).or_default().push(Entry {
+                from: nights.arrival,
+                until: nights.departure,
+                by: by.clone(),
+            });
+        }
+    };
+    for booking in bookings {
+        for (index, stay) in booking.stays.iter().enumerate() {
+            let guest = format!("{} {}", booking.guest.first_name, booking.guest.last_name);
+            let by = Occupant::Booking {
+                booking_id: booking.id,
+                reference: &booking.reference,
+                status: booking.status,
+                guest,
+                stay: index,
+                locked: stay.locked,
+            };
+            parts(stay).for_each(|(bed, nights)| add(bed, nights, &by));
+        }
+    }
+    for block in blocks {
+        let by = Occupant::Block { block_id: block.id, reason: block.kind };
+        block.bed_ids.iter().for_each(|bed| add(bed, block.nights(), &by));
+    }
+    entries.values_mut().for_each(|of_bed| of_bed.sort_unstable_by_key(|entry| entry.from));
+    entries
+}
+
+/// Each bed of a stay with the nights that it is slept in.
+fn parts(stay: &Stay) -> impl Iterator<Item = (&BedId, Nights)> {
+    let ends = stay
+        .earlier_beds
+        .iter()
+        .map(|earlier| (earlier.until, &earlier.beds))
+        .chain([(stay.departure, &stay.assigned_beds)]);
+    ends.scan(stay.arrival, |begin, (until, beds)| {
+        let nights = Nights::new(*begin, until.min(stay.departure));
+        *begin = until;
+        Some(beds.iter().map(move |bed| (bed, nights)))
+    })
+    .flatten()
+    .filter(|(_, nights)| nights.count() > 0)
+}
+
+impl<'a> RoomView<'a> {
+    fn of(room: &'a Room, entries: &mut HashMap<&'a BedId, Vec<Entry<'a>>>) -> Self {
+        let bed = |bed: &'a BedId| BedView {
+            id: bed.as_str(),
+            state: room.state_of(bed),
+            entries: entries.remove(bed).unwrap_or_default(),
+        };
+        Self {
+            id: room.id.as_str(),
+            room_type_id: room.room_type_id.as_str(),
+            beds: room.beds.iter().map(bed).collect(),
+        }
+    }
+}

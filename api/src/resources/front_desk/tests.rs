@@ -1,0 +1,133 @@
+//! What the desk is shown, and that it looks as documented.
+
+use super::arrivals::listing;
+use super::calendar::BedCalendar;
+use super::stats::property_stats;
+use crate::openapi::tests::conform::faults;
+use crate::resources::described::document;
+use axum::body::to_bytes;
+use chrono::NaiveDate;
+use pvt_domain::availability::{Holding, Occupancy};
+use pvt_domain::block::Block;
+use pvt_domain::booking::Booking;
+use pvt_domain::demo;
+use pvt_domain::grid::OccupancyGrid;
+use pvt_domain::inventory::{BedService, BedState, Cleanliness, Inventory};
+use pvt_domain::nights::Nights;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+fn date(text: &str) -> NaiveDate {
+    text.parse().unwrap()
+}
+
+/// The demonstration hostel with a bed that is not made and one that cannot be sold.
+fn house() -> Inventory {
+    let mut house = demo::hostel();
+    let room = house.rooms.iter_mut().find(|room| room.beds.contains(&"d6a-1".into())).unwrap();
+    room.bed_states.insert("d6a-2".into(), BedState { service: BedService::Active, cleanliness: Cleanliness::Dirty });
+    room.bed_states
+        .insert("d6a-6".into(), BedState { service: BedService::OutOfService, cleanliness: Cleanliness::Clean });
+    house
+}
+
+/// Two stays: one of two guests who changed beds after their first night, one that begins later.
+fn booking(id: &str, last_name: &str) -> Booking {
+    serde_json::from_value(json!({
+        "_id": id, "reference": "PVT-0000000000", "status": "confirmed", "rev": 3, "property_id": "pvt-montreal",
+        "rate_plan_id": "standard", "source": "direct",
+        "stays": [
+            { "room_type_id": "dorm-6-mixed", "arrival": "2027-01-10", "departure": "2027-01-13", "guests": 2,
+                "assigned_beds": ["d6a-1", "d6a-2"], "locked": true,
+              "earlier_beds": [{ "until": "2027-01-11", "beds": ["d6a-3", "d6a-4"] }] },
+            { "room_type_id": "dorm-6-mixed", "arrival": "2027-01-20", "departure": "2027-01-21", "guests": 1,
+                "assigned_beds": ["d6a-1"] },
+        ],
+        "guest": { "first_name": "Ada", "last_name": last_name, "email": "ada@example.com" },
+        "price": { "currency": "CAD", "nights": [[8400, 8400, 8400], [4200]], "taxes": [], "total": 29400 },
+        "payment_status": "pay_on_arrival", "fingerprint": "f",
+        "created_at": "2026-12-01T12:00:00.000Z", "updated_at": "2026-12-01T12:00:01.000Z", "history": [],
+    }))
+    .unwrap()
+}
+
+fn block() -> Block {
+    serde_json::from_value(json!({
+        "_id": "99999999-2222-5333-8444-555555555555", "property_id": "pvt-montreal", "kind": "maintenance",
+        "bed_ids": ["d6a-5"],
+        "from": "2027-01-11", "until": "2027-01-15", "status": "active", "rev": 1,
+        "created_at": "2026-12-01T12:00:00.000Z", "updated_at": "2026-12-01T12:00:00.000Z", "history": [],
+    }))
+    .unwrap()
+}
+
+fn looks_as_documented(schema: &str, value: &Value) {
+    let reference = json!({ "$ref": format!("#/components/schemas/{schema}") });
+    assert_eq!(faults(&document(), &reference, value), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn arrivals_are_sorted_by_name_with_stays_and_bed_status() {
+    let bookings = vec![
+        booking("11111111-2222-5333-8444-555555555555", "Lovelace"),
+        booking("21111111-2222-5333-8444-555555555555", "Byron"),
+    ];
+    let answer = listing(&house(), date("2027-01-10"), bookings, |stay| stay.arrival == date("2027-01-10"));
+    let body: Value = serde_json::from_slice(&to_bytes(answer.into_body(), usize::MAX).await.unwrap()).unwrap();
+    looks_as_documented("DeskListing", &body);
+    let names: Vec<&str> =
+        body["items"].as_array().unwrap().iter().filter_map(|item| item["guest"]["last_name"].as_str()).collect();
+    assert_eq!(names, ["Byron", "Lovelace"]);
+    let item = &body["items"][0];
+    assert_eq!((&item["due"]["amount"], item["stays"].as_array().map(Vec::len)), (&json!(29_400), Some(1)));
+    assert_eq!(
+        (&item["stays"][0]["index"], &item["stays"][0]["ready"]),
+        (&json!(0), &json!(false)),
+        "one of its beds is not made"
+    );
+}
+
+#[test]
+fn calendar_shows_every_bed_per_night() {
+    let (house, booking, blocks) = (house(), booking("11111111-2222-5333-8444-555555555555", "Lovelace"), [block()]);
+    let plan = serde_json::to_value(BedCalendar::of(
+        &house,
+        &[&booking],
+        &blocks,
+        Nights::new(date("2027-01-11"), date("2027-01-14")),
+    ))
+    .unwrap();
+    looks_as_documented("BedPlan", &plan);
+    let beds: Vec<&Value> =
+        plan["rooms"].as_array().unwrap().iter().flat_map(|room| room["beds"].as_array().unwrap()).collect();
+    let entries = |id: &str| beds.iter().find(|bed| bed["id"] == id).unwrap()["entries"].as_array().unwrap().clone();
+    assert_eq!(entries("d6a-3"), Vec::<Value>::new(), "left before the first night that is shown");
+    assert_eq!(
+        (entries("d6a-1").len(), &entries("d6a-1")[0]["from"], &entries("d6a-1")[0]["until"]),
+        (1, &json!("2027-01-11"), &json!("2027-01-13"))
+    );
+    assert_eq!(
+        (&entries("d6a-5")[0]["kind"], &entries("d6a-5")[0]["reason"]),
+        (&json!("block"), &json!("maintenance"))
+    );
+}
+
+#[test]
+fn each_bed_is_counted_once_a_night() {
+    let (house, booking, block) = (house(), booking("11111111-2222-5333-8444-555555555555", "Lovelace"), block());
+    let mut occupancy = Occupancy::new(OccupancyGrid::new(Arc::new(house), date("2027-01-01")));
+    occupancy.block(&block.bed_ids, block.nights());
+    occupancy.hold(Holding { booking_id: booking.id, rev: booking.rev, status: booking.status, stays: &booking.stays });
+    let stats = serde_json::to_value(property_stats(&occupancy, Some(date("2027-01-12")))).unwrap();
+    looks_as_documented("HouseStats", &stats);
+    let of_type =
+        stats["room_types"].as_array().unwrap().iter().find(|one| one["room_type_id"] == "dorm-6-mixed").unwrap();
+    let counts =
+        ["beds", "occupied", "blocked", "out_of_service", "dirty", "free"].map(|name| of_type[name].as_u64().unwrap());
+    assert_eq!(counts, [12, 2, 1, 1, 1, 8]);
+    let sum =
+        |name: &str| stats["room_types"].as_array().unwrap().iter().map(|one| one[name].as_u64().unwrap()).sum::<u64>();
+    for name in ["rooms", "beds", "occupied", "blocked", "out_of_service", "dirty", "free"] {
+        assert_eq!(stats[name], json!(sum(name)), "{name}: the house is the sum of its types");
+    }
+}

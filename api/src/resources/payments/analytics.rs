@@ -1,0 +1,101 @@
+//! What came and went at a property, by day.
+
+use crate::form::query::QueryFields;
+use crate::http::headers;
+use crate::http::problem::{self, HandlerResult, Problem};
+use crate::resources::payments::analytics_view::{DayView, Days, TotalsView};
+use crate::resources::properties::responses::{known, property_of, worker_of};
+use crate::state::SharedApp;
+use crate::store_call;
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::Uri;
+use axum::response::IntoResponse;
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use pvt_domain::ids::PropertyId;
+use pvt_domain::inventory::Property;
+use pvt_domain::timestamp::Timestamp;
+use pvt_stores::mongo::ledgers::LedgerFilter;
+use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
+use std::ops::Range;
+
+/// Most days of one question.
+pub(crate) const MAX_DAYS: i64 = 366;
+/// Ledgers of one read, and reads of one question.
+const BATCH: i64 = 1_000;
+const MAX_READS: usize = 30;
+/// What moved on a day is in a ledger that changed since, by clocks that may differ so much.
+const MARGIN: TimeDelta = TimeDelta::days(1);
+
+#[derive(Deserialize)]
+struct AnalyticsQuery {
+    from: Option<String>,
+    until: Option<String>,
+}
+
+#[derive(Serialize)]
+struct View {
+    property_id: PropertyId,
+    from: NaiveDate,
+    until: NaiveDate,
+    total: TotalsView,
+    /// Days on which something moved.
+    days: Vec<DayView>,
+}
+
+/// `GET /api/payments/analytics?property_id=…&from=…&until=…`; `until` is the first day that is not meant.
+pub(crate) async fn analytics(State(app): State<SharedApp>, request: Request) -> HandlerResult {
+    let (parts, _) = request.into_parts();
+    let property = property_of(&parts.uri)?;
+    let dates = dates(&parts.uri)?;
+    worker_of(&parts, &property)?;
+    let house = known(&app, &property).await?;
+    let days = read(&app, &house.property, &dates).await?;
+    let (total, days) = days.views(house.property.currency);
+    Ok(Json(View { property_id: property, from: dates.start, until: dates.end, total, days }).into_response())
+}
+
+fn dates(uri: &Uri) -> Result<Range<NaiveDate>, Problem> {
+    let query: AnalyticsQuery = headers::query(uri)?;
+    let mut fields = QueryFields::default();
+    let (from, until) = (fields.date("from", query.from.as_deref()), fields.date("until", query.until.as_deref()));
+    let range = from.zip(until).map(|(from, until)| from..until);
+    if range.as_ref().is_some_and(|range| !(1..=MAX_DAYS).contains(&(range.end - range.start).num_days())) {
+        fields.violation(format!("`until` takes a date 1 to {MAX_DAYS} days after `from`"));
+    }
+    fields.finish(range)
+}
+
+/// Reads all ledgers that changed since the first day, from the oldest change on: one that changes meanwhile is met
+/// before or after it, and counted once.
+async fn read(app: &SharedApp, property: &Property, dates: &Range<NaiveDate>) -> Result<Days, Problem> {
+    let begin: DateTime<Utc> = dates.start.and_time(chrono::NaiveTime::MIN).and_utc();
+    let mut filter = LedgerFilter {
+        properties: Some(vec![property.id.clone()]),
+        since: Some((begin - MARGIN).into()),
+        oldest_first: true,
+        ..LedgerFilter::default()
+    };
+    let (mut days, mut seen) = (Days::default(), HashSet::new());
+    for _ in 0..MAX_READS {
+        let (mongo, wanted) = (app.mongo.clone(), filter.clone());
+        let ledgers = store_call::read(async move { mongo.list_ledgers(&wanted, BATCH).await }).await?;
+        let is_last = i64::try_from(ledgers.len()).is_ok_and(|count| count < BATCH);
+        let newest: Option<Timestamp> = ledgers.last().map(|ledger| ledger.updated_at);
+        let mut is_new = false;
+        // Ledgers at the edge of a batch come twice.
+        for ledger in ledgers.iter().filter(|ledger| seen.insert(ledger.booking_id)) {
+            is_new = true;
+            days.add(ledger, property, dates);
+        }
+        if is_last || !is_new {
+            return Ok(days);
+        }
+        filter.since = newest;
+    }
+    Err(Problem::new(
+        problem::INVALID_QUERY,
+        "More payments changed since `from` than are added up at once. Ask for later days.",
+    ))
+}

@@ -1,0 +1,196 @@
+//! Sending a guest to pay: on Stripe's page, or in an app that takes cards by Stripe's own fields.
+
+use super::submit::{self, CommandKey, Submitted};
+use crate::auth::booking_access::BookingAccess;
+use crate::form;
+use crate::form::card_numbers::contains_card_number;
+use crate::form::fingerprint::Fingerprint;
+use crate::form::json::Node;
+use crate::form::reader::{Pointer, Reader};
+use crate::http::body::{read_json, read_node, refuse_card_numbers};
+use crate::http::headers;
+use crate::http::problem::{self, HandlerResult, Problem};
+use crate::resources::payments::return_urls::ReturnUrls;
+use crate::resources::payments::view::{PaymentView, payment_of};
+use crate::state::SharedApp;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use chrono::Utc;
+use pvt_domain::booking::{Booking, Status};
+use pvt_domain::ids::BookingId;
+use pvt_domain::ledger::PaymentChannel;
+use pvt_domain::messages::{OpenPayment, PAYMENT_CREATE_INTENT, PAYMENT_OPEN_CHECKOUT};
+use pvt_domain::money::Money;
+use pvt_domain::timestamp::Timestamp;
+use serde::Serialize;
+
+const MEMBERS: [&str; 4] = ["booking_id", "token", "success_url", "cancel_url"];
+/// Ids of ours hold many digits, also within addresses; those are looked at without them.
+const CARD_CHECK_EXEMPT: [&str; 4] = ["/booking_id", "/token", "/success_url", "/cancel_url"];
+
+/// What was sent.
+#[derive(Default)]
+struct CheckoutForm {
+    booking_id: Option<BookingId>,
+    token: Option<String>,
+    success_url: Option<String>,
+    cancel_url: Option<String>,
+}
+
+/// A way to pay.
+#[derive(Serialize)]
+struct CheckoutView<'a> {
+    id: &'a str,
+    booking_id: BookingId,
+    status: &'static str,
+    amount: Money,
+    /// Stripe's page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<&'a str>,
+    /// By what an app lets the guest pay.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_secret: Option<&'a str>,
+    /// When the page ends, or the beds are released.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<Timestamp>,
+    links: CheckoutLinks<'a>,
+}
+
+#[derive(Serialize)]
+struct CheckoutLinks<'a> {
+    #[serde(rename = "self")]
+    this: &'a str,
+    booking: &'a str,
+}
+
+/// `POST /api/payments/checkout`: 201 with the address of Stripe's page.
+pub(crate) async fn checkout(State(app): State<SharedApp>, request: Request) -> HandlerResult {
+    open_payment(&app, request, PaymentChannel::Checkout).await
+}
+
+/// `POST /api/payments/create-intent`: 201 with the client secret.
+pub(crate) async fn create_intent(State(app): State<SharedApp>, request: Request) -> HandlerResult {
+    open_payment(&app, request, PaymentChannel::App).await
+}
+
+async fn open_payment(app: &SharedApp, request: Request, channel: PaymentChannel) -> HandlerResult {
+    let (parts, body) = request.into_parts();
+    let body = read_json(&parts.headers, body).await?;
+    let node = read_node(&body)?;
+    let mut reader = Reader::default();
+    let form = read(&node, &app.return_urls, &mut reader);
+    // Who opens nothing learns nothing, not even what is wrong with the request.
+    let access = BookingAccess::at(app, form.booking_id, form.token.as_deref(), &parts)?;
+    let key = headers::idempotency_key(&parts.headers)?;
+    refuse_cards(&node, &form)?;
+    let violations = reader.into_violations();
+    let (Some(access), true) = (access, violations.is_empty()) else { return Err(Problem::fields(violations)) };
+    let booking = access.decided_booking(app).await?;
+    payable(&booking)?;
+    let kind = match channel {
+        PaymentChannel::Checkout => PAYMENT_OPEN_CHECKOUT,
+        PaymentChannel::App => PAYMENT_CREATE_INTENT,
+    };
+    let command_key = CommandKey::new(kind, booking.id, &access.caller, key, Fingerprint::of(&node));
+    let open_command = open_command(app, &access, &booking, &command_key, (channel, form.success_url, form.cancel_url));
+    let submitted =
+        submit::submit(app, &parts, &access.caller, (booking.id, &booking.property_id), &command_key, &open_command)
+            .await?;
+    answer(app, &parts, &access, &booking, &command_key, &submitted).await
+}
+
+/// The command that opens a payment; where nothing else is said, guests come back to our own pages.
+pub(crate) fn open_command(
+    app: &SharedApp,
+    access: &BookingAccess,
+    booking: &Booking,
+    command_key: &CommandKey,
+    (channel, success_url, cancel_url): (PaymentChannel, Option<String>, Option<String>),
+) -> OpenPayment {
+    let token = app.booking_tokens.token(booking.id);
+    let page = |part| app.return_urls.of_booking(booking.id, part, &token);
+    OpenPayment {
+        payment_id: command_key.id,
+        booking_id: booking.id,
+        property_id: booking.property_id.clone(),
+        channel,
+        success_url: success_url.unwrap_or_else(|| format!("{}&wait=10s", page("/receipt"))),
+        cancel_url: cancel_url.unwrap_or_else(|| page("/receipt")),
+        actor: access.actor(),
+        requested_at: Utc::now().into(),
+    }
+}
+
+/// Said at once, where it can be: the worker has the last word.
+fn payable(booking: &Booking) -> Result<(), Problem> {
+    match booking.payable() {
+        _ if !booking.status.holds_beds() => Err(problem::NOT_PAYABLE.into()),
+        ..=0 => Err(problem::NOTHING_DUE.into()),
+        _ => Ok(()),
+    }
+}
+
+async fn answer(
+    app: &SharedApp,
+    parts: &Parts,
+    access: &BookingAccess,
+    booking: &Booking,
+    command_key: &CommandKey,
+    submitted: &Submitted,
+) -> HandlerResult {
+    let reply = submitted.reply.as_ref();
+    let id = reply.and_then(|reply| reply.payment_id.clone()).unwrap_or_else(|| command_key.id.to_string());
+    let location = access.payment_path(&id);
+    let ledger = submit::ledger(app, booking.id).await?;
+    let payment = ledger.as_ref().and_then(|ledger| payment_of(ledger, &id, Utc::now().into()));
+    // A reply may get lost: an open page is as good as one.
+    let url = reply
+        .and_then(|reply| reply.url.as_deref())
+        .or(payment.as_ref().and_then(|payment| payment.checkout_url.as_deref()));
+    let client_secret = reply.and_then(|reply| reply.client_secret.as_deref());
+    if url.is_none() && client_secret.is_none() {
+        return submitted.pending(&id, booking.id, &location);
+    }
+    let currency =
+        booking.price.as_ref().map(|price| price.currency).ok_or_else(|| Problem::from(problem::NOT_PAYABLE))?;
+    let links = access.links();
+    let view = CheckoutView {
+        id: &id,
+        booking_id: booking.id,
+        status: payment.as_ref().map_or("open", |payment| payment.status),
+        amount: payment.as_ref().map_or(Money::new(booking.payable(), currency), |payment| payment.amount),
+        url,
+        client_secret,
+        expires_at: expires_at(booking, payment.as_ref()),
+        links: CheckoutLinks { this: &location, booking: links.this() },
+    };
+    submitted.response(parts, StatusCode::CREATED, &location, view)
+}
+
+fn expires_at(booking: &Booking, payment: Option<&PaymentView>) -> Option<Timestamp> {
+    let hold = booking.payment.expires_at.filter(|_| booking.status == Status::Held);
+    let page = payment.and_then(|payment| payment.expires_at);
+    hold.into_iter().chain(page).min()
+}
+
+fn read(node: &Node<'_>, urls: &ReturnUrls, reader: &mut Reader) -> CheckoutForm {
+    let Some(fields) = reader.object(node, &Pointer::Root, &MEMBERS) else { return CheckoutForm::default() };
+    CheckoutForm {
+        booking_id: form::booking_id(fields, reader),
+        token: fields.optional("token").and_then(|field| reader.text(field)).map(str::to_owned),
+        success_url: fields.optional("success_url").and_then(|field| urls.read(field, reader)),
+        cancel_url: fields.optional("cancel_url").and_then(|field| urls.read(field, reader)),
+    }
+}
+
+/// An address may hold the booking's id, which looks like a card number now and then; anything else in it may not.
+fn refuse_cards(node: &Node<'_>, form: &CheckoutForm) -> Result<(), Problem> {
+    refuse_card_numbers(node, &CARD_CHECK_EXEMPT)?;
+    let own = form.booking_id.map(|id| id.to_string()).unwrap_or_default();
+    let holds = |url: &Option<String>| {
+        url.as_ref()
+            .is_some_and(|url| contains_card_number(&if own.is_empty() { url.clone() } else { url.replace(&own, "") }))
+    };
+    if holds(&form.success_url) || holds(&form.cancel_url) { Err(problem::CARD_NUMBER_REFUSED.into()) } else { Ok(()) }
+}

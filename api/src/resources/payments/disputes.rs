@@ -1,0 +1,33 @@
+//! What banks argue about, for administrators.
+
+use crate::http::problem::HandlerResult;
+use crate::resources::payments::disputes_view::{DisputeView, disputes_of, sort_open_first};
+use crate::state::SharedApp;
+use crate::store_call;
+use axum::Json;
+use axum::extract::State;
+use axum::response::IntoResponse;
+use pvt_domain::ids::BookingId;
+use pvt_stores::mongo::ledgers::LedgerFilter;
+use serde::Serialize;
+
+/// Most ledgers whose disputes are listed: those that changed last. Stripe closes accounts that have nearly as many.
+const MAX_LEDGERS: i64 = 500;
+
+#[derive(Serialize)]
+struct Disputes {
+    items: Vec<DisputeView>,
+}
+
+/// `GET /api/disputes`: open ones first, then the newest.
+pub(crate) async fn list(State(app): State<SharedApp>) -> HandlerResult {
+    let mongo = app.mongo.clone();
+    let filter = LedgerFilter { disputed: true, ..LedgerFilter::default() };
+    let ledgers = store_call::read(async move { mongo.list_ledgers(&filter, MAX_LEDGERS).await }).await?;
+    let (mongo, ids) = (app.mongo.clone(), ledgers.iter().map(|ledger| ledger.booking_id).collect::<Vec<BookingId>>());
+    let bookings = store_call::read(async move { mongo.bookings(ids).await }).await?;
+    let mut items: Vec<DisputeView> =
+        ledgers.iter().flat_map(|ledger| disputes_of(ledger, bookings.get(&ledger.booking_id))).collect();
+    sort_open_first(&mut items);
+    Ok(Json(Disputes { items }).into_response())
+}

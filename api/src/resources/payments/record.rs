@@ -1,0 +1,131 @@
+//! Staff take or give back money that Stripe does not see: cash, a terminal of the hostel's own, a bank transfer.
+
+use super::submit::{self, CommandKey};
+use crate::auth::credentials::Credentials;
+use crate::form;
+use crate::form::json::Node;
+use crate::form::reader::{Field, Pointer, Reader};
+use crate::http::headers;
+use crate::http::problem::{HandlerResult, Problem};
+use crate::resources::bookings::refusal::currency_of;
+use crate::resources::payments::view::payment_of;
+use crate::state::SharedApp;
+use crate::store_call;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use chrono::Utc;
+use pvt_domain::booking::Booking;
+use pvt_domain::ids::BookingId;
+use pvt_domain::intake::FieldError;
+use pvt_domain::ledger::{Record, RecordMethod};
+use pvt_domain::messages::{PAYMENT_RECORD, RecordPayment};
+use pvt_domain::money::{Currency, Money};
+
+/// Most that is recorded at once, either way, in minor units.
+pub(crate) const MAX_AMOUNT: i64 = 1_000_000_000;
+
+/// What was taken.
+struct RecordForm {
+    booking_id: BookingId,
+    method: RecordMethod,
+    amount: Money,
+    note: Option<String>,
+}
+
+/// `POST /api/payments/record`: 201 with the payment.
+pub(crate) async fn record(State(app): State<SharedApp>, request: Request) -> HandlerResult {
+    let (parts, body) = request.into_parts();
+    let caller = Credentials::of(&parts).caller;
+    let key = headers::idempotency_key(&parts.headers)?;
+    let body = crate::http::body::read_json(&parts.headers, body).await?;
+    let (form, fingerprint) = form::parse(&body, &["/booking_id"], read)?;
+    let (mongo, id) = (app.mongo.clone(), form.booking_id);
+    let booking = store_call::read(async move { mongo.booking(id).await })
+        .await?
+        .filter(|booking| caller.is_staff_of(&booking.property_id));
+    let unknown = || {
+        FieldError::new(
+            "/booking_id",
+            "unknown_booking",
+            "there is no such booking at a property of yours, or it is not decided yet",
+        )
+    };
+    let booking: Booking = booking.ok_or_else(|| Problem::fields(vec![unknown()]))?;
+    let currency = booking.price.as_ref().map(|price| price.currency).or(currency_of(&app, &booking.property_id));
+    if currency != Some(form.amount.currency) {
+        let message =
+            format!("the booking is priced in {}", currency.map_or("no currency", |currency| currency.code()));
+        return Err(Problem::fields(vec![FieldError::new("/amount/currency", "wrong_currency", message)]));
+    }
+    let command_key = CommandKey::new(PAYMENT_RECORD, booking.id, &caller, key, fingerprint);
+    let record = Record {
+        id: command_key.id,
+        method: form.method,
+        amount: form.amount.amount,
+        actor: caller.actor(),
+        note: form.note,
+        at: Utc::now().into(),
+    };
+    let command = RecordPayment { booking_id: booking.id, property_id: booking.property_id.clone(), record };
+    let submitted =
+        submit::submit(&app, &parts, &caller, (booking.id, &booking.property_id), &command_key, &command).await?;
+    let id = command_key.id.to_string();
+    let location = format!("/api/payments/{id}");
+    // A reply may get lost: what is stored is done.
+    let stored = submit::ledger(&app, booking.id).await?.and_then(|ledger| payment_of(&ledger, &id, Utc::now().into()));
+    match stored {
+        Some(payment) => submitted.response(&parts, StatusCode::CREATED, &location, payment),
+        None => submitted.pending(&id, booking.id, &location),
+    }
+}
+
+fn read(node: &Node<'_>, reader: &mut Reader) -> Option<RecordForm> {
+    let fields = reader.object(node, &Pointer::Root, &["booking_id", "method", "amount", "note"])?;
+    let booking_id = form::booking_id(fields, reader);
+    let method = reader.required(fields, "method").and_then(|field| reader.one_of(field, &RecordMethod::ALL));
+    let amount = reader.required(fields, "amount").and_then(|field| signed_money(field, reader));
+    let note = fields.optional("note").and_then(|field| form::free_text(field, "invalid_note", reader));
+    Some(RecordForm { booking_id: booking_id?, method: method?, amount: amount?, note })
+}
+
+/// Money that came, or, negative, was given back.
+fn signed_money(field: Field<'_, '_, '_>, reader: &mut Reader) -> Option<Money> {
+    let at = field.at();
+    let fields = reader.object(field.node(), &at, &["amount", "currency"])?;
+    let amount = reader.required(fields, "amount").and_then(|field| reader.whole(field, -MAX_AMOUNT..=MAX_AMOUNT));
+    if amount == Some(0) {
+        reader.violation(&Pointer::Key(&at, "amount"), "out_of_range", "must not be 0");
+    }
+    reader.required(fields, "currency");
+    let currency = form::parsed(fields, "currency", reader, "an ISO 4217 code such as CAD", Currency::from_code);
+    Some(Money::new(amount?, currency?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::read;
+    use crate::form::parse;
+    use pvt_domain::ledger::RecordMethod;
+
+    #[test]
+    fn recorded_amount_is_signed_and_not_zero() {
+        let body = |amount: &str| {
+            format!(r#"{{"booking_id":"11111111-2222-5333-8444-555555555555","method":"cash","amount":{amount}}}"#)
+        };
+        let (form, _) = parse(body(r#"{"amount":-500,"currency":"CAD"}"#).as_bytes(), &[], read).unwrap();
+        assert_eq!((form.method, form.amount.amount, form.note), (RecordMethod::Cash, -500, None));
+        let pointers = |body: &str| {
+            let refused = parse(body.as_bytes(), &[], read).err().unwrap();
+            refused.errors().iter().map(|error| error.pointer.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(pointers(&body(r#"{"amount":0,"currency":"CAD"}"#)), ["/amount/amount"]);
+        assert_eq!(
+            pointers(&body(r#"{"amount":1000000001,"currency":"XXXX"}"#)),
+            ["/amount/amount", "/amount/currency"]
+        );
+        assert_eq!(
+            pointers(r#"{"booking_id":"x","method":"card","note":""}"#),
+            ["/booking_id", "/method", "/amount", "/note"]
+        );
+    }
+}

@@ -1,0 +1,139 @@
+//! Where Stripe's page sends guests back to: only to pages that belong to us. Nobody must be able to make Stripe lead a
+//! guest elsewhere.
+
+use crate::form::reader::{Field, Reader};
+use axum::http::Uri;
+use pvt_domain::ids::BookingId;
+use pvt_service::Config;
+use pvt_service::config::Environment;
+
+/// Longest address, in bytes.
+pub(crate) const MAX_URL_BYTES: usize = 2_000;
+/// Names of this machine for itself.
+const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
+
+/// Which addresses guests may be sent back to.
+pub(crate) struct ReturnUrls {
+    /// Where the API is reached, without a slash at the end.
+    base: String,
+    /// What of it stands after the host.
+    path: String,
+    /// `https://host[:port]`, in lower case.
+    origins: Vec<String>,
+    /// Whether a page on this very machine may be without TLS.
+    development: bool,
+}
+
+impl ReturnUrls {
+    /// Those of `PUBLIC_URL` and of the pages that may call this API.
+    pub(crate) fn new(config: &Config) -> Self {
+        let own = config.public_url.origin().ascii_serialization();
+        let origins =
+            config.cors_origins.iter().cloned().chain([own]).map(|origin| origin.to_ascii_lowercase()).collect();
+        let without_end = |text: &str| text.trim_end_matches('/').to_owned();
+        Self {
+            base: without_end(config.public_url.as_str()),
+            path: without_end(config.public_url.path()),
+            origins,
+            development: config.environment == Environment::Development,
+        }
+    }
+
+    /// Our own page of a booking: `part` is empty or begins with a slash.
+    pub(crate) fn of_booking(&self, id: BookingId, part: &str, token: &str) -> String {
+        Self::below(&self.base, id, part, token)
+    }
+
+    /// As [`Self::of_booking`], for a browser that is at our host already and stays there.
+    pub(crate) fn path_of_booking(&self, id: BookingId, part: &str, token: &str) -> String {
+        Self::below(&self.path, id, part, token)
+    }
+
+    fn below(root: &str, id: BookingId, part: &str, token: &str) -> String {
+        format!("{root}/api/bookings/{id}{part}?token={token}")
+    }
+
+    /// An address of a form, if guests may be sent there.
+    pub(crate) fn read(&self, field: Field<'_, '_, '_>, reader: &mut Reader) -> Option<String> {
+        let text = reader.text(field)?;
+        if !self.allows(text) {
+            let message = format!(
+                "an address of at most {MAX_URL_BYTES} bytes that begins with https:// and one of our own origins"
+            );
+            reader.violation(&field.at(), "foreign_url", message);
+        }
+        Some(text.to_owned())
+    }
+
+    fn allows(&self, text: &str) -> bool {
+        let Some(uri) = Some(text).filter(|text| text.len() <= MAX_URL_BYTES).and_then(|text| text.parse::<Uri>().ok())
+        else {
+            return false;
+        };
+        let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else { return false };
+        let encrypted =
+            scheme == "https" || (scheme == "http" && self.development && LOOPBACK.contains(&authority.host()));
+        let origin = format!("{scheme}://{authority}").to_ascii_lowercase();
+        encrypted && self.origins.contains(&origin)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ReturnUrls;
+    use pvt_domain::ids::BookingId;
+    use pvt_service::Config;
+    use uuid::Uuid;
+
+    fn urls(base: &str, development: bool) -> ReturnUrls {
+        ReturnUrls {
+            base: base.to_owned(),
+            path: String::new(),
+            origins: vec![base.to_owned(), "https://app.example.com".to_owned()],
+            development,
+        }
+    }
+
+    #[test]
+    fn only_own_origins_are_accepted() {
+        let ours = urls("https://book.example.com", false);
+        for good in ["https://book.example.com/thanks?b=1", "https://app.example.com", "https://APP.example.com/x"] {
+            assert!(ours.allows(good), "{good}");
+        }
+        for bad in [
+            "https://evil.example.com/",
+            "https://app.example.com.evil.test/",
+            "https://app.example.com@evil.test/",
+            "https://app.example.com:8443/",
+            "http://app.example.com/",
+            "//app.example.com/",
+            "/thanks",
+            "javascript:alert(1)",
+            "",
+            &format!("https://app.example.com/{}", "x".repeat(2_000)),
+        ] {
+            assert!(!ours.allows(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn plain_http_is_for_loopback_in_development() {
+        assert!(urls("http://127.0.0.1:8080", true).allows("http://127.0.0.1:8080/done"));
+        assert!(!urls("http://127.0.0.1:8080", false).allows("http://127.0.0.1:8080/done"));
+        assert!(!urls("http://book.example.com", true).allows("http://book.example.com/done"));
+    }
+
+    #[test]
+    fn booking_has_a_default_return_page() {
+        let id = BookingId::from_uuid(Uuid::nil());
+        let expected = "https://book.example.com/api/bookings/00000000-0000-0000-0000-000000000000/receipt?token=t";
+        assert_eq!(urls("https://book.example.com", false).of_booking(id, "/receipt", "t"), expected);
+        let config = Config::from_pairs([("PUBLIC_URL", "https://book.example.com/hostels/")]).unwrap();
+        let below = "/hostels/api/bookings/00000000-0000-0000-0000-000000000000/receipt?token=t";
+        assert_eq!(ReturnUrls::new(&config).path_of_booking(id, "/receipt", "t"), below);
+        assert_eq!(
+            ReturnUrls::new(&config).of_booking(id, "/receipt", "t"),
+            format!("https://book.example.com{below}")
+        );
+    }
+}

@@ -1,0 +1,198 @@
+//! Asking a worker for something about money, and waiting for what becomes of it.
+//!
+//! A command's id is a function of the booking, the caller and their `Idempotency-Key`, so that the worker recognises a
+//! repetition. A repetition is sent again: the worker answers it as it did the first time.
+
+use crate::auth::policy::Caller;
+use crate::commands::idempotency_cache::KeyState;
+use crate::form::fingerprint::Fingerprint;
+use crate::http::headers::{self, IDEMPOTENCY_REPLAYED, PREFERENCE_APPLIED};
+use crate::http::middleware::RequestContext;
+use crate::http::problem::{self, Problem};
+use crate::state::SharedApp;
+use crate::store_call;
+use axum::Json;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use pvt_domain::ids::{BookingId, PropertyId};
+use pvt_domain::ledger::Ledger;
+use pvt_domain::messages::{MessageType, PaymentRefusal, PaymentReply};
+use pvt_messaging::Outgoing;
+use serde::Serialize;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+use uuid::Uuid;
+
+/// How long an answer about money is waited for when nothing is preferred: Stripe takes a second, or several.
+const WAIT: Duration = Duration::from_secs(10);
+/// When to ask again for what was not answered in time, or while Stripe does not answer, in seconds.
+pub(crate) const RETRY_AFTER_SECS: u32 = 2;
+/// When a booking that was sent to pay too often may be again, in seconds.
+const TOO_MANY_ATTEMPTS_RETRY_SECS: u32 = 600;
+/// Name space of wishes about money.
+const KEY_NAMESPACE: Uuid = Uuid::from_u128(0x51c7_0e3a_94bd_4e18_a2f6_7d09_c48b_31e5);
+
+/// A wish about the money of one booking.
+pub(crate) struct CommandKey {
+    /// Names it for ever, to workers and to callers.
+    pub(crate) id: Uuid,
+    /// The place of its key: what the caller may use once.
+    slot: Uuid,
+    fingerprint: Fingerprint,
+}
+
+impl CommandKey {
+    /// The wish of this caller with this key; `kind` names what it is about, too. Strangers' keys are their bookings'
+    /// own, those of known callers are theirs altogether.
+    pub(crate) fn new(kind: &str, booking: BookingId, caller: &Caller, key: &str, fingerprint: Fingerprint) -> Self {
+        let slot = match caller.client() {
+            Some(client) => Uuid::new_v5(&KEY_NAMESPACE, format!("{client}\n{key}").as_bytes()),
+            None => Uuid::new_v5(&booking.as_uuid(), format!("money\n{key}").as_bytes()),
+        };
+        let what = format!("{kind}\n{booking}");
+        Self { id: Uuid::new_v5(&slot, what.as_bytes()), slot, fingerprint: fingerprint.for_target(&what) }
+    }
+
+    /// A wish that needs no key, because what it is made of names it.
+    pub(crate) fn named(booking: BookingId, name: &str, fingerprint: Fingerprint) -> Self {
+        let id = Uuid::new_v5(&booking.as_uuid(), name.as_bytes());
+        Self { id, slot: id, fingerprint }
+    }
+}
+
+/// What became of a wish.
+pub(crate) struct Submitted {
+    /// What the worker said; `None` when that took too long.
+    pub(crate) reply: Option<PaymentReply>,
+    /// Whether this instance had accepted the same wish before.
+    repeated: bool,
+}
+
+/// Sends the command and waits: as preferred, else 10 s.
+///
+/// # Errors
+/// 422 for a key that was used for something else, 503 when the broker did not take it, and the worker's refusal.
+pub(crate) async fn submit<M: MessageType>(
+    app: &SharedApp,
+    parts: &Parts,
+    caller: &Caller,
+    (booking, property): (BookingId, &PropertyId),
+    command_key: &CommandKey,
+    command: &M,
+) -> Result<Submitted, Problem> {
+    let deadline = Instant::now() + headers::preferred_wait(&parts.headers).unwrap_or(WAIT);
+    let (slot, fingerprint) = (command_key.slot, command_key.fingerprint);
+    let known = app.idempotency.reserve(slot, fingerprint);
+    if known == KeyState::Reused {
+        return Err(problem::IDEMPOTENCY_KEY_REUSED.into());
+    }
+    let reserved = app.idempotency.hold_reservation(slot);
+    // A place among the waiting comes before the command, so that no reply is missed.
+    let mut place = app.payment_replies.wait_for(command_key.id);
+    let reply_to = place.as_ref().and_then(|_| app.reply_queue.queue());
+    let key = app.topology.command_key(command.kind(), property.as_str());
+    let message = Outgoing::command(key, command_key.id, command).map(|message| {
+        let message = message
+            .with_correlation_id(booking.as_uuid())
+            .with_traceparent(RequestContext::traceparent(parts))
+            .with_actor(caller.actor());
+        Outgoing { reply_to, ..message }
+    });
+    let remember = app.clone();
+    let ended = move |confirmed: bool| match confirmed {
+        true => remember.idempotency.confirm(slot, fingerprint),
+        false => remember.idempotency.release(slot),
+    };
+    reserved.keep();
+    app.publish(message, ended).await?;
+    let reply = match &mut place {
+        Some(place) => timeout_at(deadline, &mut place.told).await.ok().and_then(Result::ok),
+        None => None,
+    };
+    if let Some(refusal) = reply.as_ref().and_then(|reply| reply.refusal) {
+        return Err(refusal_problem(refusal));
+    }
+    Ok(Submitted { reply, repeated: known == KeyState::Replayed })
+}
+
+/// Why a worker refused.
+fn refusal_problem(refusal: PaymentRefusal) -> Problem {
+    match refusal {
+        PaymentRefusal::NothingDue => problem::NOTHING_DUE.into(),
+        PaymentRefusal::NotPayable => problem::NOT_PAYABLE.into(),
+        PaymentRefusal::UnknownPayment => problem::NOT_FOUND.into(),
+        PaymentRefusal::TooMuch => problem::TOO_MUCH.into(),
+        PaymentRefusal::Disputed => problem::DISPUTED.into(),
+        PaymentRefusal::KeyReused => problem::IDEMPOTENCY_KEY_REUSED.into(),
+        PaymentRefusal::TooManyAttempts => {
+            Problem::from(problem::RATE_LIMITED).retry_after(TOO_MANY_ATTEMPTS_RETRY_SECS)
+        }
+        PaymentRefusal::ProviderRefused => problem::PROVIDER_REFUSED.into(),
+        PaymentRefusal::ProviderUnavailable => {
+            Problem::from(problem::PROVIDER_UNAVAILABLE).retry_after(RETRY_AFTER_SECS)
+        }
+    }
+}
+
+/// The money of a booking, as it is stored.
+pub(crate) async fn ledger(app: &SharedApp, booking: BookingId) -> Result<Option<Ledger>, Problem> {
+    let mongo = app.mongo.clone();
+    store_call::read(async move { mongo.ledger(booking).await }).await
+}
+
+#[derive(Serialize)]
+struct Pending<'a> {
+    id: &'a str,
+    booking_id: BookingId,
+    status: &'static str,
+    links: PendingLinks<'a>,
+}
+
+#[derive(Serialize)]
+struct PendingLinks<'a> {
+    #[serde(rename = "self")]
+    this: &'a str,
+}
+
+impl Submitted {
+    /// The answer with what is stored.
+    pub(crate) fn response(
+        &self,
+        parts: &Parts,
+        status: StatusCode,
+        location: &str,
+        view: impl Serialize,
+    ) -> Result<Response, Problem> {
+        let location = HeaderValue::try_from(location).map_err(Problem::internal)?;
+        let mut answer = (status, Json(view)).into_response();
+        self.set_headers(parts, answer.headers_mut());
+        if status == StatusCode::CREATED {
+            answer.headers_mut().insert(header::LOCATION, location);
+        }
+        Ok(answer)
+    }
+
+    /// 202: it will be done, and `location` shows when it is.
+    pub(crate) fn pending(&self, id: &str, booking_id: BookingId, location: &str) -> Result<Response, Problem> {
+        let view = Pending { id, booking_id, status: "queued", links: PendingLinks { this: location } };
+        let location = HeaderValue::try_from(location).map_err(Problem::internal)?;
+        let headers = [(header::LOCATION, location), (header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECS))];
+        let mut answer = (StatusCode::ACCEPTED, headers, Json(view)).into_response();
+        if self.repeated {
+            answer.headers_mut().insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
+        }
+        Ok(answer)
+    }
+
+    fn set_headers(&self, parts: &Parts, headers: &mut HeaderMap) {
+        if self.repeated {
+            headers.insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
+        }
+        if let Some(wait) = headers::preferred_wait(&parts.headers)
+            && let Ok(applied) = HeaderValue::try_from(format!("wait={}", wait.as_secs()))
+        {
+            headers.insert(PREFERENCE_APPLIED, applied);
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Stripe's webhook: verified over the raw bytes, handed to the broker, answered 200. What an event means is a worker's
+//! business.
+
+use crate::http::body;
+use crate::http::metrics::WEBHOOKS;
+use crate::http::middleware::RequestContext;
+use crate::http::problem::{self, HandlerResult, Problem};
+use crate::resources::payments::webhook_signature::SignatureError;
+use crate::state::SharedApp;
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::response::IntoResponse;
+use chrono::Utc;
+use pvt_domain::messages::{STRIPE_EVENT, StripeEvent, stripe_event_message_id};
+use pvt_messaging::Outgoing;
+use serde_json::{Value, json};
+use tracing::debug;
+
+/// Largest event, in bytes: with its envelope it must fit into a message of 64 KiB. Stripe's are a few KiB.
+const MAX_EVENT_BYTES: usize = 60 * 1024;
+/// Longest id or type of an event, in bytes. Stripe promises 255 for ids.
+const MAX_NAME_BYTES: usize = 255;
+const STRIPE_SIGNATURE: HeaderName = HeaderName::from_static("stripe-signature");
+/// Who asked, as histories show it.
+const ACTOR: &str = "stripe";
+
+/// `POST /api/payments/webhook`: 200 once the broker has the event, 400 for what Stripe did not sign.
+pub(crate) async fn webhook(State(app): State<SharedApp>, request: Request) -> HandlerResult {
+    let (parts, body) = request.into_parts();
+    let raw =
+        body::read(&parts.headers, body, MAX_EVENT_BYTES).await.map_err(too_large).inspect_err(|_| count("refused"))?;
+    let now = Utc::now();
+    verify(&app, &parts.headers, &raw, now.timestamp()).inspect_err(|_| count("refused"))?;
+    let (event_id, event_type, payload) = read_event(&raw).inspect_err(|_| count("refused"))?;
+    let message_id = stripe_event_message_id(&event_id);
+    let event = StripeEvent { event_id, event_type, payload, received_at: now.into() };
+    let key = app.topology.command_key(STRIPE_EVENT, "");
+    let message = Outgoing::command(key, message_id, &event)
+        .map(|message| message.with_traceparent(RequestContext::traceparent(&parts)).with_actor(ACTOR));
+    app.publish(message, |confirmed| count(if confirmed { "accepted" } else { "unavailable" }))
+        .await
+        .map_err(too_large)?;
+    Ok(Json(json!({ "received": true })).into_response())
+}
+
+/// Stripe sends nothing so large, neither as it comes nor as it is written here: whoever does is refused as for any
+/// other fault, and not asked to send less.
+fn too_large(problem: Problem) -> Problem {
+    // The rest of the body is not read, so the connection ends here.
+    let refused =
+        || Problem::from(problem::EVENT_REFUSED).with_header(header::CONNECTION, HeaderValue::from_static("close"));
+    if problem.code() == problem::PAYLOAD_TOO_LARGE.code { refused() } else { problem }
+}
+
+fn count(outcome: &'static str) {
+    metrics::counter!(WEBHOOKS, "outcome" => outcome).increment(1);
+}
+
+fn verify(app: &crate::state::App, headers: &HeaderMap, raw: &[u8], now: i64) -> Result<(), Problem> {
+    let header = headers.get(STRIPE_SIGNATURE).and_then(|value| value.to_str().ok());
+    let verified =
+        header.ok_or(SignatureError::Malformed).and_then(|header| app.webhook_secrets.verify(header, raw, now));
+    verified.map_err(|fault| {
+        debug!(reason = fault.as_str(), "a webhook call was refused");
+        Problem::new(problem::INVALID_SIGNATURE, fault.as_str())
+    })
+}
+
+/// Id, type and the whole of an event of our own account: those of accounts connected to it are nobody's here.
+fn read_event(raw: &[u8]) -> Result<(String, String, Value), Problem> {
+    let payload: Value = serde_json::from_slice(raw)
+        .map_err(|_| Problem::new(problem::INVALID_JSON, "The signature is valid, but the body is not JSON."))?;
+    if payload.get("account").is_some_and(|account| !account.is_null()) {
+        return Err(Problem::new(
+            problem::EVENT_REFUSED,
+            "The event is another account's: let the endpoint listen to events of this account only.",
+        ));
+    }
+    let is_whole = payload["created"].is_i64() && payload["data"]["object"].is_object();
+    let name = |field: &str| {
+        payload
+            .get(field)
+            .and_then(Value::as_str)
+            .filter(|text| (1..=MAX_NAME_BYTES).contains(&text.len()))
+            .map(str::to_owned)
+    };
+    match (name("id"), name("type")) {
+        (Some(id), Some(kind)) if is_whole => Ok((id, kind, payload)),
+        _ => Err(Problem::new(
+            problem::EVENT_REFUSED,
+            "The signature is valid, but the body is not a whole Stripe event: it lacks id, type, created or \
+                data.object.",
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::read_event;
+
+    #[test]
+    fn incomplete_events_are_refused() {
+        let (id, kind, payload) =
+            read_event(br#"{"id":"evt_1","type":"charge.succeeded","created":1,"data":{"object":{}}}"#).unwrap();
+        assert_eq!((id.as_str(), kind.as_str()), ("evt_1", "charge.succeeded"));
+        assert!(payload.get("data").is_some());
+        assert_eq!(read_event(b"").unwrap_err().code(), "invalid_json");
+        for bad in [
+            "[]",
+            r#"{"id":"evt_1"}"#,
+            r#"{"id":"evt_1","type":"x"}"#,
+            r#"{"id":"evt_1","type":"x","created":1,"data":{}}"#,
+        ] {
+            assert_eq!(read_event(bad.as_bytes()).unwrap_err().code(), "event_refused", "{bad}");
+        }
+        let rest = r#""created":1,"data":{"object":{}}"#;
+        for bad in [r#""id":1,"type":"x""#, r#""id":"","type":"x""#] {
+            assert_eq!(
+                read_event(format!("{{{bad},{rest}}}").as_bytes()).unwrap_err().code(),
+                "event_refused",
+                "{bad}"
+            );
+        }
+        assert_eq!(read_event(br#"{"id":"evt_1","type":"x","account":"acct_2"}"#).unwrap_err().code(), "event_refused");
+        assert!(read_event(br#"{"id":"evt_1","type":"x","account":null,"created":1,"data":{"object":{}}}"#).is_ok());
+    }
+}

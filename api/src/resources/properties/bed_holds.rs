@@ -1,0 +1,271 @@
+//! Blocking and freeing beds: commands through the property's queue, waited for.
+//!
+//! Beds that leave the house are blocked first, for as long as anybody could hold them: the queue alone can say that
+//! nobody does, and while they are blocked nobody can begin to.
+
+use crate::http::middleware::RequestContext;
+use crate::http::problem::{self, Problem};
+use crate::resources::properties::change::{ATTEMPTS, EditOutcome, PropertyChange};
+use crate::router::refused_beds;
+use crate::state::SharedApp;
+use crate::store_call;
+use axum::http::request::Parts;
+use chrono::{Days, NaiveDate, Utc};
+use pvt_domain::block::{Block, BlockKind, BlockStatus};
+use pvt_domain::business_day::business_date;
+use pvt_domain::ids::{BedId, BlockId, PropertyId};
+use pvt_domain::intake::{MAX_DAYS_AHEAD, MAX_NIGHTS};
+use pvt_domain::inventory::Inventory;
+use pvt_domain::messages::{
+    BlockBeds, INVENTORY_BLOCK, INVENTORY_UNBLOCK, MessageType, RefusalDetail, Reply, ReplyOutcome, UnblockBeds,
+};
+use pvt_messaging::Outgoing;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
+use uuid::Uuid;
+
+/// How long a change of the house waits for its beds.
+const HOLD_WAIT: Duration = Duration::from_secs(10);
+/// How often, and after what pause, a block is lifted while the broker is away.
+const RELEASE_ATTEMPTS: u32 = 5;
+const RELEASE_PAUSE: Duration = Duration::from_secs(3);
+/// When to try again, in seconds.
+const RETRY_AFTER_SECS: u32 = 2;
+
+/// What became of a command.
+enum Outcome {
+    /// The block, unless that is not known in time.
+    Decided(Option<Block>),
+    /// It was refused, and changed nothing.
+    Refused(RefusalDetail),
+}
+
+impl Outcome {
+    fn decided(self, app: &SharedApp, property: &PropertyId) -> Result<Option<Block>, Problem> {
+        match self {
+            Self::Decided(block) => Ok(block),
+            Self::Refused(why) => Err(refused_beds(app, property, &why)),
+        }
+    }
+}
+
+/// Has beds blocked, and gives the block; `None` when that is not known in time.
+///
+/// # Errors
+/// 409 with the bookings in the way, 422 for a key that named another block.
+pub(crate) async fn block(
+    app: &SharedApp,
+    parts: &Parts,
+    asked: BlockBeds,
+    wait: Duration,
+) -> Result<Option<Block>, Problem> {
+    let property = asked.property_id.clone();
+    ask(app, parts, asked, wait).await?.decided(app, &property)
+}
+
+async fn ask(app: &SharedApp, parts: &Parts, asked: BlockBeds, wait: Duration) -> Result<Outcome, Problem> {
+    let id = asked.block_id;
+    let command_id = Uuid::new_v5(&id.as_uuid(), b"block");
+    let reply =
+        command(app, parts, (&asked.property_id, INVENTORY_BLOCK, asked.actor.clone()), id, command_id, &asked, wait)
+            .await?;
+    settled(app, id, BlockStatus::Active, reply).await
+}
+
+/// Has a block lifted, and gives it; `None` when that is not known in time.
+///
+/// # Errors
+/// When it cannot be asked for.
+pub(crate) async fn unblock(
+    app: &SharedApp,
+    parts: &Parts,
+    asked: UnblockBeds,
+    wait: Duration,
+) -> Result<Option<Block>, Problem> {
+    let (id, property) = (asked.block_id, asked.property_id.clone());
+    let reply = lift(app, parts, &asked, wait).await?;
+    settled(app, id, BlockStatus::Lifted, reply).await?.decided(app, &property)
+}
+
+async fn lift(app: &SharedApp, parts: &Parts, asked: &UnblockBeds, wait: Duration) -> Result<Option<Reply>, Problem> {
+    let command_id = Uuid::new_v5(&asked.block_id.as_uuid(), b"unblock");
+    command(
+        app,
+        parts,
+        (&asked.property_id, INVENTORY_UNBLOCK, asked.actor.clone()),
+        asked.block_id,
+        command_id,
+        asked,
+        wait,
+    )
+    .await
+}
+
+async fn command<M: MessageType>(
+    app: &SharedApp,
+    parts: &Parts,
+    (property, kind, actor): (&PropertyId, &str, String),
+    id: BlockId,
+    command_id: Uuid,
+    command: &M,
+    wait: Duration,
+) -> Result<Option<Reply>, Problem> {
+    let mut place = app.booking_replies.wait_for(command_id);
+    let reply_to = place.as_ref().and_then(|_| app.reply_queue.queue());
+    let key = app.topology.command_key(kind, property.as_str());
+    let message = Outgoing::command(key, command_id, command).map(|message| {
+        let message = message
+            .with_correlation_id(id.as_uuid())
+            .with_traceparent(RequestContext::traceparent(parts))
+            .with_actor(actor);
+        Outgoing { reply_to, ..message }
+    });
+    app.publish(message, |_| {}).await?;
+    Ok(match &mut place {
+        Some(place) => timeout(wait, &mut place.told).await.ok().and_then(Result::ok),
+        None => None,
+    })
+}
+
+async fn settled(app: &SharedApp, id: BlockId, status: BlockStatus, reply: Option<Reply>) -> Result<Outcome, Problem> {
+    match reply {
+        Some(Reply { outcome: ReplyOutcome::KeyReused, .. }) => return Err(problem::IDEMPOTENCY_KEY_REUSED.into()),
+        Some(Reply { outcome: ReplyOutcome::Refused, why: Some(why), .. }) => return Ok(Outcome::Refused(*why)),
+        _ => {}
+    }
+    Ok(Outcome::Decided(stored(app, id).await?.filter(|block| block.status == status || reply.is_some())))
+}
+
+/// The block as it is stored.
+///
+/// # Errors
+/// 503 when that cannot be read.
+pub(crate) async fn stored(app: &SharedApp, id: BlockId) -> Result<Option<Block>, Problem> {
+    let mongo = app.mongo.clone();
+    Ok(store_call::read(async move { mongo.blocks([id]).await }).await?.remove(&id))
+}
+
+/// Changes a house by an edit that makes beds leave, those that `leaving` names: for as long as it takes they are kept
+/// from everybody.
+///
+/// # Errors
+/// 409 with the bookings that hold one of them, and what [`PropertyChange::apply`] refuses; then nothing is changed.
+pub(crate) async fn change_removing_beds(
+    app: &SharedApp,
+    parts: &Parts,
+    change: PropertyChange,
+    leaving: impl Fn(&Inventory) -> Result<Vec<BedId>, Problem> + Send + Sync + 'static,
+    edit: impl Fn(&mut Inventory) -> Result<EditOutcome, Problem> + Send + Sync + 'static,
+) -> Result<Arc<Inventory>, Problem> {
+    let tasks = app.tasks.clone();
+    let (app, parts) = (app.clone(), parts.clone());
+    // Not by the request itself: a caller who hangs up would leave the beds blocked.
+    let changing = tasks.spawn(async move {
+        for _ in 0..ATTEMPTS {
+            let house = change.read(&app).await?;
+            let beds = leaving(&house)?;
+            let held = hold(&app, &parts, &house, &beds, &change.actor).await?;
+            // Upon the house by which it was judged which beds leave: another one may have others. And only while they
+            // are held: whoever lifts one of the blocks, and be it the release below, makes a change fail that has not
+            // ended yet.
+            let changed = change.apply_to(&app, house, &held.blocks, &edit).await;
+            held.release(&app, &parts).await;
+            if let Some((house, _)) = changed? {
+                return Ok(house);
+            }
+        }
+        Err(problem::PROPERTY_BUSY.into())
+    });
+    changing.await.map_err(Problem::internal)?
+}
+
+/// Beds that are kept from everybody while the house is changed.
+struct HeldBeds {
+    property: PropertyId,
+    blocks: Vec<BlockId>,
+    actor: String,
+}
+
+/// Keeps these beds from everybody, from today to the last night that can be booked.
+///
+/// # Errors
+/// 409 with the bookings that hold one of them; then none is kept.
+async fn hold(
+    app: &SharedApp,
+    parts: &Parts,
+    house: &Inventory,
+    beds: &[BedId],
+    actor: &str,
+) -> Result<HeldBeds, Problem> {
+    let today = business_date(&house.property, Utc::now().into());
+    let mut held = HeldBeds { property: house.property.id.clone(), blocks: Vec::new(), actor: actor.to_owned() };
+    let mut conflicts: Option<RefusalDetail> = None;
+    // One bed a block: a block of several would be too large for one transaction.
+    for bed in beds {
+        let block_id = BlockId::from_uuid(Uuid::new_v4());
+        held.blocks.push(block_id);
+        let asked = BlockBeds {
+            block_id,
+            property_id: house.property.id.clone(),
+            kind: BlockKind::InternalUse,
+            bed_ids: vec![bed.clone()],
+            from: today,
+            until: booking_horizon(today),
+            actor: actor.to_owned(),
+            reason: Some("the bed is to leave the house".to_owned()),
+            requested_at: Utc::now().into(),
+        };
+        // Anything but a refusal may be a block by now, or later, and is released.
+        let outcome = match ask(app, parts, asked, HOLD_WAIT).await {
+            Ok(Outcome::Decided(Some(_))) => continue,
+            Ok(Outcome::Decided(None)) => Problem::from(problem::STILL_PROCESSING).retry_after(RETRY_AFTER_SECS),
+            Ok(Outcome::Refused(why)) => {
+                held.blocks.pop();
+                // Whatever else is in the way of the other beds is told at once.
+                let all = conflicts.get_or_insert(RefusalDetail { bookings: Vec::new(), ..why.clone() });
+                all.bookings.extend(why.bookings);
+                continue;
+            }
+            Err(problem) => problem,
+        };
+        held.release(app, parts).await;
+        return Err(outcome);
+    }
+    let Some(mut why) = conflicts else { return Ok(held) };
+    held.release(app, parts).await;
+    why.bookings.sort_unstable();
+    why.bookings.dedup();
+    Err(refused_beds(app, &house.property.id, &why))
+}
+
+/// The first date on which nobody can hold a bed yet.
+fn booking_horizon(today: NaiveDate) -> NaiveDate {
+    let reach = MAX_DAYS_AHEAD.saturating_add(MAX_NIGHTS.unsigned_abs());
+    today.checked_add_days(Days::new(reach)).unwrap_or(today)
+}
+
+impl HeldBeds {
+    /// Gives the beds back. A block that could not be lifted stays, and staff see it among the property's blocks.
+    async fn release(self, app: &SharedApp, parts: &Parts) {
+        for block_id in self.blocks {
+            let asked = UnblockBeds {
+                block_id,
+                property_id: self.property.clone(),
+                actor: self.actor.clone(),
+                reason: None,
+                requested_at: Utc::now().into(),
+            };
+            for attempt in 1..=RELEASE_ATTEMPTS {
+                match lift(app, parts, &asked, Duration::ZERO).await {
+                    Ok(_) => break,
+                    Err(_) if attempt < RELEASE_ATTEMPTS => tokio::time::sleep(RELEASE_PAUSE).await,
+                    Err(_) => {
+                        tracing::warn!(%block_id, property = %asked.property_id, "a block of beds that were to leave \
+                            could not be lifted")
+                    }
+                }
+            }
+        }
+    }
+}

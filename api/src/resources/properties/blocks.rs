@@ -1,0 +1,185 @@
+//! Blocks: beds that are not for sale on some nights. They go through the property's queue, as bookings do.
+
+use super::responses::{property_of, worker_of};
+use crate::auth::credentials::Credentials;
+use crate::commands::idempotency::IdempotentRequest;
+use crate::form::MAX_FREE_TEXT_CHARS;
+use crate::form::json::Node;
+use crate::form::reader::{Pointer, Reader};
+use crate::http::headers;
+use crate::http::pagination::{Page, PageQuery};
+use crate::http::problem::{self, HandlerResult, Problem};
+use crate::resources::properties::bed_holds;
+use crate::state::SharedApp;
+use crate::{form, store_call};
+use axum::Json;
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::IntoResponse;
+use chrono::{NaiveDate, Utc};
+use pvt_domain::block::{Block, BlockKind, BlockStatus, MAX_BLOCK_BEDS};
+use pvt_domain::ids::{BedId, BlockId, PropertyId};
+use pvt_domain::messages::{BlockBeds, UnblockBeds};
+use pvt_domain::timestamp::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+/// When to look for the result, in seconds.
+const RETRY_AFTER_SECS: u32 = 1;
+
+#[derive(Serialize)]
+struct BlockView {
+    id: BlockId,
+    property_id: PropertyId,
+    status: BlockStatus,
+    kind: BlockKind,
+    bed_ids: Vec<BedId>,
+    from: NaiveDate,
+    until: NaiveDate,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    /// Who made it, and who lifted it.
+    created_by: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lifted_by: Option<String>,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+}
+
+impl From<Block> for BlockView {
+    fn from(block: Block) -> Self {
+        let reason = block.history.first().and_then(|entry| entry.reason.clone());
+        let created_by = block.history.first().map(|entry| entry.actor.clone()).unwrap_or_default();
+        let lifted_by =
+            block.history.iter().rfind(|entry| entry.to == BlockStatus::Lifted).map(|entry| entry.actor.clone());
+        let Block { id, property_id, status, kind, bed_ids, from, until, created_at, updated_at, .. } = block;
+        Self {
+            id,
+            property_id,
+            status,
+            kind,
+            bed_ids,
+            from,
+            until,
+            reason,
+            created_by,
+            lifted_by,
+            created_at,
+            updated_at,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct ListQuery {
+    all: Option<String>,
+}
+
+struct NewBlock {
+    property: PropertyId,
+    kind: BlockKind,
+    bed_ids: Vec<BedId>,
+    from: NaiveDate,
+    until: NaiveDate,
+    reason: Option<String>,
+}
+
+/// `GET /api/blocks?property_id=…`: those that hold their beds; with `all=true` lifted ones too.
+pub(crate) async fn list(State(app): State<SharedApp>, request: Request) -> HandlerResult {
+    let (parts, _) = request.into_parts();
+    let property = property_of(&parts.uri)?;
+    worker_of(&parts, &property)?;
+    let (query, list): (PageQuery, ListQuery) = (PageQuery::read(&parts.uri)?, headers::query(&parts.uri)?);
+    let active = match list.all.as_deref() {
+        None | Some("false") => true,
+        Some("true") => false,
+        Some(_) => return Err(Problem::new(problem::INVALID_QUERY, "`all` takes true or false.")),
+    };
+    let (mongo, of, after, wanted) = (app.mongo.clone(), property.clone(), query.after.clone(), query.fetch_limit());
+    let found = store_call::read(async move { mongo.list_blocks(&of, active, after.as_deref(), wanted).await }).await?;
+    let path = format!("/api/blocks?property_id={property}{}", if active { "" } else { "&all=true" });
+    Page::of(found, &query, |block| block.id.to_string()).answer(&path, &query, BlockView::from)
+}
+
+/// `POST /api/blocks`: 201 with the block, 409 with the bookings in the way, 202 when that takes longer.
+pub(crate) async fn create(State(app): State<SharedApp>, request: Request) -> HandlerResult {
+    let (parts, body) = request.into_parts();
+    let key = headers::idempotency_key(&parts.headers)?;
+    let (wish, fingerprint) = form::read(&parts.headers, body, read_new).await?;
+    let caller = worker_of(&parts, &wish.property)?;
+    let block_id = BlockId::derive(caller.client().unwrap_or_default(), key);
+    let once = IdempotentRequest::take(&app, &caller, key, fingerprint)?;
+    let NewBlock { property, kind, bed_ids, from, until, reason } = wish;
+    let asked = BlockBeds {
+        block_id,
+        property_id: property,
+        kind,
+        bed_ids,
+        from,
+        until,
+        actor: caller.actor(),
+        reason,
+        requested_at: Utc::now().into(),
+    };
+    let block = bed_holds::block(&app, &parts, asked, headers::command_wait(&parts.headers)).await?;
+    once.done();
+    match block {
+        Some(block) => Ok((StatusCode::CREATED, Json(BlockView::from(block))).into_response()),
+        None => Ok(pending(block_id)),
+    }
+}
+
+/// `DELETE /api/blocks/{id}`: the beds are for sale again.
+pub(crate) async fn lift(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> HandlerResult {
+    let (parts, _) = request.into_parts();
+    let caller = Credentials::of(&parts).caller;
+    let block_id: BlockId = id.parse().map_err(|_| Problem::from(problem::NOT_FOUND))?;
+    let block = bed_holds::stored(&app, block_id).await?.filter(|block| caller.is_staff_of(&block.property_id));
+    let block = block.ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
+    let asked = UnblockBeds {
+        block_id,
+        property_id: block.property_id,
+        actor: caller.actor(),
+        reason: None,
+        requested_at: Utc::now().into(),
+    };
+    match bed_holds::unblock(&app, &parts, asked, headers::command_wait(&parts.headers)).await? {
+        Some(block) => Ok(Json(BlockView::from(block)).into_response()),
+        None => Ok(pending(block_id)),
+    }
+}
+
+fn pending(id: BlockId) -> axum::response::Response {
+    (
+        StatusCode::ACCEPTED,
+        [(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECS))],
+        Json(json!({ "id": id, "pending": true })),
+    )
+        .into_response()
+}
+
+fn read_new(node: &Node<'_>, reader: &mut Reader) -> Option<NewBlock> {
+    let fields = reader.object(node, &Pointer::Root, &["property_id", "kind", "bed_ids", "from", "until", "reason"])?;
+    let property = form::text(fields, "property_id", reader);
+    let kind = reader.required(fields, "kind").and_then(|field| reader.one_of(field, &BlockKind::ALL));
+    let bed_ids = form::items(fields, "bed_ids", MAX_BLOCK_BEDS, reader, |node, at, reader| {
+        reader.item_text(node, at).map(BedId::from)
+    });
+    let from = reader.required(fields, "from").and_then(|field| reader.date(field));
+    let until = reader.required(fields, "until").and_then(|field| reader.date(field));
+    let reason = form::optional_text(fields, "reason", reader).map(str::to_owned);
+    if reason.as_ref().is_some_and(|text| text.chars().count() > MAX_FREE_TEXT_CHARS) {
+        reader.violation(
+            &Pointer::Key(&Pointer::Root, "reason"),
+            "invalid_reason",
+            format!("at most {MAX_FREE_TEXT_CHARS} characters"),
+        );
+    }
+    if bed_ids.as_ref().is_some_and(Vec::is_empty) {
+        reader.violation(&Pointer::Key(&Pointer::Root, "bed_ids"), "missing", "name at least one bed");
+    }
+    if from.zip(until).is_some_and(|(from, until)| until <= from) {
+        reader.violation(&Pointer::Key(&Pointer::Root, "until"), "empty_range", "must lie after from");
+    }
+    Some(NewBlock { property: property?.into(), kind: kind?, bed_ids: bed_ids?, from: from?, until: until?, reason })
+}

@@ -1,0 +1,216 @@
+//! Rate plans: price lists, and what cancelling costs on them.
+
+pub(crate) mod calendar;
+
+use super::responses::{add, known, made, property_of, shown, worker_of};
+use crate::commands::idempotency::IdempotentRequest;
+use crate::form;
+use crate::form::json::Node;
+use crate::form::reader::{Field, Fields, Pointer, Reader};
+use crate::http::headers;
+use crate::http::problem::{self, HandlerResult, Problem};
+use crate::resources::properties::change::{self, EditOutcome, PropertyChange};
+use crate::state::SharedApp;
+use axum::extract::{Path, Request, State};
+use axum::http::Uri;
+use pvt_domain::ids::{PolicyId, PropertyId, RatePlanId, RoomTypeId};
+use pvt_domain::inventory::check::PPM;
+use pvt_domain::inventory::{Inventory, RatePlan};
+use pvt_domain::money::Money;
+use pvt_domain::rates::deposit::{DEFAULT_DEPOSIT_PPM, Deposit};
+use serde::Serialize;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+/// Kinds of deposits by their names.
+pub(crate) const DEPOSITS: [(&str, Deposit); 3] = [
+    ("percent", Deposit::Percent { ppm: DEFAULT_DEPOSIT_PPM }),
+    ("first_night", Deposit::FirstNight),
+    ("full", Deposit::Full),
+];
+
+/// A price list as everybody sees it.
+#[derive(Serialize)]
+pub(crate) struct PlanView<'a> {
+    id: &'a str,
+    name: &'a str,
+    /// One night before tax: per guest in a dorm, per room in a private room type.
+    nightly: BTreeMap<&'a str, Money>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cancellation_policy_id: Option<&'a str>,
+    /// What has to be paid before a booking is confirmed; missing when guests pay on arrival.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deposit: Option<Deposit>,
+}
+
+#[derive(Serialize)]
+struct Plans<'a> {
+    items: Vec<PlanView<'a>>,
+}
+
+impl<'a> PlanView<'a> {
+    pub(crate) fn new(house: &Inventory, plan: &'a RatePlan) -> Self {
+        let money = |amount| Money::new(amount, house.property.currency);
+        Self {
+            id: plan.id.as_str(),
+            name: &plan.name,
+            nightly: plan.nightly.iter().map(|(room_type, amount)| (room_type.as_str(), money(*amount))).collect(),
+            cancellation_policy_id: plan.cancellation_policy_id.as_ref().map(PolicyId::as_str),
+            deposit: plan.deposit,
+        }
+    }
+}
+
+/// `GET /api/rate-plans?property_id=…`.
+pub(crate) async fn list(State(app): State<SharedApp>, uri: Uri) -> HandlerResult {
+    let house = known(&app, &property_of(&uri)?).await?;
+    shown(house.rev, Plans { items: house.rate_plans.iter().map(|plan| PlanView::new(&house, plan)).collect() })
+}
+
+/// What is said of a plan; what is missing stays.
+struct RatePlanFields {
+    name: Option<String>,
+    nightly: Option<BTreeMap<RoomTypeId, Money>>,
+    cancellation_policy_id: Option<Option<PolicyId>>,
+    deposit: Option<Option<Deposit>>,
+}
+
+/// `POST /api/rate-plans`: 201 with the plan.
+pub(crate) async fn create(State(app): State<SharedApp>, request: Request) -> HandlerResult {
+    let (parts, body) = request.into_parts();
+    let key = headers::idempotency_key(&parts.headers)?;
+    let ((property, id, said), fingerprint) = form::read(&parts.headers, body, read_new).await?;
+    let caller = worker_of(&parts, &property)?;
+    let subject = format!("rate_plan:{id}");
+    let once = IdempotentRequest::begin_audited(&app, &caller, key, fingerprint, &change::subject(&property, &subject))
+        .await?;
+    let change = PropertyChange {
+        property: property.clone(),
+        actor: caller.actor(),
+        action: "rate_plan.create",
+        subject,
+        expected: None,
+        wish: Some(once.id()),
+    };
+    let empty = || RatePlan {
+        id: id.clone(),
+        name: String::new(),
+        nightly: BTreeMap::new(),
+        cancellation_policy_id: None,
+        deposit: None,
+    };
+    let (house, is_new) = change
+        .apply(&app, |house| {
+            let new = said.upon(empty(), house)?;
+            add(&mut house.rate_plans, &new, &once, |one| one.id == id, "/rate_plans")
+        })
+        .await?;
+    once.done();
+    let plan = house.rate_plan(&id).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
+    made(house.rev, is_new, &format!("/api/rate-plans?property_id={property}"), PlanView::new(&house, plan))
+}
+
+/// `PATCH /api/rate-plans/{id}?property_id=…`: what is not sent stays; `nightly` replaces all prices of the plan.
+pub(crate) async fn change(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> HandlerResult {
+    let (parts, body) = request.into_parts();
+    let expected = Some(headers::if_match(&parts.headers)?);
+    let (property, id) = (property_of(&parts.uri)?, RatePlanId::new(id));
+    let caller = worker_of(&parts, &property)?;
+    let (said, _) = form::read(&parts.headers, body, |node, reader| {
+        let fields = reader.object(node, &Pointer::Root, &["name", "nightly", "cancellation_policy_id", "deposit"])?;
+        Some(read(fields, reader))
+    })
+    .await?;
+    let change = PropertyChange {
+        property: property.clone(),
+        actor: caller.actor(),
+        action: "rate_plan.change",
+        subject: format!("rate_plan:{id}"),
+        expected,
+        wish: None,
+    };
+    let (house, _) = change
+        .apply(&app, |house| {
+            let index = house
+                .rate_plans
+                .iter()
+                .position(|one| one.id == id)
+                .ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
+            house.rate_plans[index] = said.upon(house.rate_plans[index].clone(), house)?;
+            Ok(EditOutcome::ChangedAt(format!("/rate_plans/{index}")))
+        })
+        .await?;
+    let plan = house.rate_plan(&id).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
+    shown(house.rev, PlanView::new(&house, plan))
+}
+
+impl RatePlanFields {
+    fn upon(&self, before: RatePlan, house: &Inventory) -> Result<RatePlan, Problem> {
+        let nightly = self.nightly.as_ref().map(|nightly| {
+            let amount = |(room_type, money): (&RoomTypeId, &Money)| {
+                Ok((room_type.clone(), form::amount(*money, house, || format!("/nightly/{room_type}"))?))
+            };
+            nightly.iter().map(amount).collect::<Result<_, Problem>>()
+        });
+        Ok(RatePlan {
+            name: self.name.clone().unwrap_or(before.name),
+            nightly: nightly.transpose()?.unwrap_or(before.nightly),
+            cancellation_policy_id: self.cancellation_policy_id.clone().unwrap_or(before.cancellation_policy_id),
+            deposit: self.deposit.unwrap_or(before.deposit),
+            ..before
+        })
+    }
+}
+
+fn read_new(node: &Node<'_>, reader: &mut Reader) -> Option<(PropertyId, RatePlanId, RatePlanFields)> {
+    let fields = reader.object(
+        node,
+        &Pointer::Root,
+        &["property_id", "id", "name", "nightly", "cancellation_policy_id", "deposit"],
+    )?;
+    let (property, id) = (form::text(fields, "property_id", reader), form::text(fields, "id", reader));
+    reader.required(fields, "name");
+    reader.required(fields, "nightly");
+    let said = read(fields, reader);
+    Some((property?.into(), id?.into(), said))
+}
+
+fn read(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> RatePlanFields {
+    let name = form::optional_text(fields, "name", reader).map(str::to_owned);
+    let nightly = fields.optional("nightly").and_then(|field| {
+        let (at, prices) = (field.at(), reader.entries(field)?);
+        let price = |(room_type, node): &(Cow<'_, str>, Node<'_>)| {
+            let room_type: &str = room_type;
+            form::money(Field::located(node, Pointer::Key(&at, room_type)), reader)
+                .map(|money| (RoomTypeId::from(room_type), money))
+        };
+        Some(prices.iter().filter_map(price).collect())
+    });
+    let policy = form::optional_text(fields, "cancellation_policy_id", reader).map(PolicyId::from);
+    let deposit = fields.optional("deposit").and_then(|field| read_deposit(field, reader));
+    RatePlanFields {
+        name,
+        nightly,
+        cancellation_policy_id: fields.has("cancellation_policy_id").then_some(policy),
+        deposit: fields.has("deposit").then_some(deposit),
+    }
+}
+
+fn read_deposit(field: Field<'_, '_, '_>, reader: &mut Reader) -> Option<Deposit> {
+    let at = field.at();
+    let fields = reader.object(field.node(), &at, &["kind", "ppm"])?;
+    let kind = reader.required(fields, "kind").and_then(|field| reader.one_of(field, &DEPOSITS))?;
+    let ppm = fields.optional("ppm").and_then(|field| reader.whole(field, 1..=PPM.into()));
+    match kind {
+        Deposit::Percent { .. } => {
+            reader.required(fields, "ppm");
+            Some(Deposit::Percent { ppm: u32::try_from(ppm?).ok()? })
+        }
+        other => {
+            if fields.has("ppm") {
+                reader.violation(&Pointer::Key(&at, "ppm"), "not_of_this_kind", "belongs to `percent` only");
+            }
+            Some(other)
+        }
+    }
+}

@@ -1,0 +1,366 @@
+//! Prices and restrictions by date, set for many dates at once.
+
+use crate::form;
+use crate::form::json::Node;
+use crate::form::reader::{Fields, Pointer, Reader};
+use crate::http::headers;
+use crate::http::problem::{self, HandlerResult, Problem};
+use crate::resources::availability::nights::occupancy;
+use crate::resources::properties::change::PropertyChange;
+use crate::resources::properties::responses::{property_of, shown, worker_of};
+use crate::state::SharedApp;
+use axum::extract::{Path, Request, State};
+use axum::http::Uri;
+use chrono::{Days, NaiveDate, Utc, Weekday};
+use pvt_domain::ids::{RatePlanId, RoomTypeId};
+use pvt_domain::intake::{FieldError, MAX_DAYS_AHEAD, MAX_NIGHTS};
+use pvt_domain::inventory::Inventory;
+use pvt_domain::money::Money;
+use pvt_domain::nights::Nights;
+use pvt_domain::rates::restrictions::Restriction;
+use pvt_domain::rates::{DateSet, RateCalendar, Rates};
+use pvt_domain::timestamp::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+
+/// Most changes of one request.
+pub(crate) const MAX_CHANGES: usize = 100;
+/// Most room types of one change.
+pub(crate) const MAX_TYPES: usize = 100;
+/// Most days that are shown at once.
+const MAX_DAYS_SHOWN: i64 = 400;
+/// How long dates that are past are kept: the longest stay may still be repriced.
+const DAYS_KEPT: u64 = MAX_NIGHTS.unsigned_abs() + 35;
+/// Highest limit of a restriction, in nights or days.
+pub(crate) const MAX_LIMIT: i64 = 1_000;
+
+/// Weekdays by their names.
+pub(crate) const WEEKDAYS: [(&str, Weekday); 7] = [
+    ("mon", Weekday::Mon),
+    ("tue", Weekday::Tue),
+    ("wed", Weekday::Wed),
+    ("thu", Weekday::Thu),
+    ("fri", Weekday::Fri),
+    ("sat", Weekday::Sat),
+    ("sun", Weekday::Sun),
+];
+
+/// One change of a request: what becomes of these dates of these room types.
+struct DatesChange<T> {
+    /// Its pointer in the body.
+    place: String,
+    room_types: Vec<RoomTypeId>,
+    dates: DateSet,
+    becomes: T,
+}
+
+#[derive(Serialize)]
+struct Changed {
+    rate_plan_id: RatePlanId,
+    /// How many dates of which room type were set.
+    dates: BTreeMap<RoomTypeId, usize>,
+}
+
+#[derive(Deserialize)]
+struct ShowQuery {
+    room_type_id: Option<String>,
+    from: Option<NaiveDate>,
+    until: Option<NaiveDate>,
+}
+
+#[derive(Serialize)]
+struct CalendarView<'a> {
+    rate_plan_id: &'a RatePlanId,
+    room_type_id: &'a RoomTypeId,
+    days: Vec<DayView<'a>>,
+}
+
+#[derive(Serialize)]
+struct DayView<'a> {
+    date: NaiveDate,
+    price: Money,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    restriction: Option<&'a Restriction>,
+}
+
+/// `GET /api/rate-plans/{id}/calendar?property_id=…&room_type_id=…&from=…&until=…`: what each night costs, and its
+/// restrictions.
+pub(crate) async fn show(State(app): State<SharedApp>, Path(id): Path<String>, uri: Uri) -> HandlerResult {
+    let (property, plan_id, query): (_, _, ShowQuery) =
+        (property_of(&uri)?, RatePlanId::new(id), headers::query(&uri)?);
+    let (Some(room_type), Some(from), Some(until)) = (query.room_type_id.map(RoomTypeId::new), query.from, query.until)
+    else {
+        return Err(Problem::new(problem::INVALID_QUERY, "`room_type_id`, `from` and `until` are needed."));
+    };
+    let nights = Nights::new(from, until);
+    if !(1..=MAX_DAYS_SHOWN).contains(&nights.count()) {
+        return Err(Problem::new(
+            problem::INVALID_QUERY,
+            format!("`until` must lie 1 to {MAX_DAYS_SHOWN} days after `from`."),
+        ));
+    }
+    let occupancy = occupancy(&app, &property).await?;
+    let (house, rates) = (occupancy.grid().inventory(), occupancy.grid().rates());
+    let plan = house.rate_plan(&plan_id).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
+    let base = *plan.nightly.get(&room_type).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
+    let calendar = rates.calendar(&plan_id, &room_type);
+    let day = |date| DayView {
+        date,
+        price: Money::new(
+            calendar.and_then(|calendar| calendar.prices.get(&date)).copied().unwrap_or(base),
+            house.property.currency,
+        ),
+        restriction: calendar.and_then(|calendar| calendar.restrictions.get(&date)),
+    };
+    shown(
+        house.rev,
+        CalendarView { rate_plan_id: &plan_id, room_type_id: &room_type, days: nights.iter().map(day).collect() },
+    )
+}
+
+/// `PUT /api/rate-plans/{id}/calendar?property_id=…`: prices; `null` returns to the plan's own.
+pub(crate) async fn set_prices(
+    State(app): State<SharedApp>,
+    Path(id): Path<String>,
+    request: Request,
+) -> HandlerResult {
+    let read = |fields: Fields<'_, '_, '_>, reader: &mut Reader| {
+        if !fields.has("price") {
+            reader.required(fields, "price");
+        }
+        Some(fields.optional("price").and_then(|field| form::money(field, reader)))
+    };
+    set(
+        app,
+        id,
+        request,
+        ("price", "rate_plan.set_prices"),
+        read,
+        |house, calendar, change: &DatesChange<Option<Money>>| {
+            let amount = change
+                .becomes
+                .map(|money| form::amount(money, house, || format!("{}/price", change.place)))
+                .transpose()?;
+            calendar.set_prices(&change.dates, amount);
+            Ok(())
+        },
+    )
+    .await
+}
+
+/// `PUT /api/rate-plans/{id}/restrictions?property_id=…`: all restrictions of these dates; an empty one lifts them.
+pub(crate) async fn set_restrictions(
+    State(app): State<SharedApp>,
+    Path(id): Path<String>,
+    request: Request,
+) -> HandlerResult {
+    set(
+        app,
+        id,
+        request,
+        ("restriction", "rate_plan.set_restrictions"),
+        read_restriction,
+        |_, calendar, change: &DatesChange<Restriction>| {
+            calendar.set_restrictions(&change.dates, &change.becomes);
+            Ok(())
+        },
+    )
+    .await
+}
+
+async fn set<T: Debug>(
+    app: SharedApp,
+    id: String,
+    request: Request,
+    (member, action): (&'static str, &'static str),
+    read: impl Fn(Fields<'_, '_, '_>, &mut Reader) -> Option<T>,
+    put: impl Fn(&Inventory, &mut RateCalendar, &DatesChange<T>) -> Result<(), Problem>,
+) -> HandlerResult {
+    let (parts, body) = request.into_parts();
+    let expected = Some(headers::if_match(&parts.headers)?);
+    let (property, plan) = (property_of(&parts.uri)?, RatePlanId::new(id));
+    let caller = worker_of(&parts, &property)?;
+    let (changes, _) = form::read(&parts.headers, body, |node, reader| {
+        let fields = reader.object(node, &Pointer::Root, &["changes"])?;
+        form::items(fields, "changes", MAX_CHANGES, reader, |node, at, reader| {
+            read_change(node, at, reader, member, &read)
+        })
+    })
+    .await?;
+    if changes.is_empty() {
+        return Err(Problem::fields(vec![FieldError::new("/changes", "missing", "send at least one change")]));
+    }
+    let change = PropertyChange {
+        property: property.clone(),
+        actor: caller.actor(),
+        action,
+        subject: format!("rate_plan:{plan}"),
+        expected,
+        wish: None,
+    };
+    let house = change
+        .apply_rates(&app, &describe_changes(&changes), |house, rates| put_all(house, rates, &plan, &changes, &put))
+        .await?;
+    let mut dates = BTreeMap::new();
+    for change in &changes {
+        for room_type in &change.room_types {
+            *dates.entry(room_type.clone()).or_default() += change.dates.iter().count();
+        }
+    }
+    shown(house.rev, Changed { rate_plan_id: plan, dates })
+}
+
+/// What is set, for the audit.
+fn describe_changes<T: Debug>(changes: &[DatesChange<T>]) -> String {
+    let one = |change: &DatesChange<T>| {
+        let types: Vec<&str> = change.room_types.iter().map(RoomTypeId::as_str).collect();
+        let Nights { arrival, departure } = change.dates.range;
+        let weekdays: String = change.dates.weekdays.iter().map(|day| format!(" {day}")).collect();
+        format!("{} from {arrival} until {departure}{weekdays}: {:?}", types.join(", "), change.becomes)
+    };
+    changes.iter().map(one).collect::<Vec<_>>().join("; ")
+}
+
+fn put_all<T>(
+    house: &Inventory,
+    rates: &Rates,
+    plan_id: &RatePlanId,
+    changes: &[DatesChange<T>],
+    put: impl Fn(&Inventory, &mut RateCalendar, &DatesChange<T>) -> Result<(), Problem>,
+) -> Result<Vec<RateCalendar>, Problem> {
+    let plan = house.rate_plan(plan_id).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
+    let today = Timestamp::from(Utc::now()).local_date(house.property.time_zone);
+    check_reach(today, changes)?;
+    let mut calendars: BTreeMap<&RoomTypeId, RateCalendar> = BTreeMap::new();
+    for change in changes {
+        for (number, room_type) in change.room_types.iter().enumerate() {
+            if !plan.nightly.contains_key(room_type) {
+                let place = format!("{}/room_type_ids/{number}", change.place);
+                return Err(Problem::fields(vec![FieldError::new(
+                    place,
+                    "not_on_plan",
+                    "this plan does not sell such a room type",
+                )]));
+            }
+            let stored = || rates.calendar(plan_id, room_type).cloned();
+            let empty = || RateCalendar::new(house.property.id.clone(), plan_id.clone(), room_type.clone());
+            let calendar = calendars.entry(room_type).or_insert_with(|| stored().unwrap_or_else(empty));
+            put(house, calendar, change)?;
+        }
+    }
+    let oldest = today.checked_sub_days(Days::new(DAYS_KEPT)).unwrap_or(today);
+    Ok(calendars
+        .into_values()
+        .map(|mut calendar| {
+            calendar.forget_before(oldest);
+            calendar.rev += 1;
+            calendar
+        })
+        .collect())
+}
+
+/// Dates that nobody can book any more, or not for years, would only make calendars grow.
+fn check_reach<T>(today: NaiveDate, changes: &[DatesChange<T>]) -> Result<(), Problem> {
+    let last = today.checked_add_days(Days::new(MAX_DAYS_AHEAD + MAX_NIGHTS.unsigned_abs() + 1)).unwrap_or(today);
+    let first = today.checked_sub_days(Days::new(DAYS_KEPT)).unwrap_or(today);
+    let violations: Vec<FieldError> = changes
+        .iter()
+        .filter(|change| change.dates.range.arrival < first || change.dates.range.departure > last)
+        .map(|change| FieldError::new(&change.place, "out_of_range", format!("dates from {first} to {last}")))
+        .collect();
+    if violations.is_empty() { Ok(()) } else { Err(Problem::fields(violations)) }
+}
+
+fn read_change<T>(
+    node: &Node<'_>,
+    at: &Pointer<'_>,
+    reader: &mut Reader,
+    member: &'static str,
+    read: impl Fn(Fields<'_, '_, '_>, &mut Reader) -> Option<T>,
+) -> Option<DatesChange<T>> {
+    let fields = reader.object(node, at, &["room_type_ids", "from", "until", "weekdays", member])?;
+    let room_types = form::items(fields, "room_type_ids", MAX_TYPES, reader, |node, at, reader| {
+        reader.item_text(node, at).map(RoomTypeId::from)
+    });
+    let mut date = |key| reader.required(fields, key).and_then(|field| reader.date(field));
+    let (from, until) = (date("from"), date("until"));
+    if from.zip(until).is_some_and(|(from, until)| until <= from) {
+        reader.violation(&Pointer::Key(at, "until"), "empty_range", "must lie after from");
+    }
+    let weekdays = form::optional_items(fields, "weekdays", WEEKDAYS.len(), reader, |node, at, reader| {
+        reader.one_of(crate::form::reader::Field::located(node, *at), &WEEKDAYS)
+    });
+    let becomes = read(fields, reader);
+    let dates = DateSet { range: Nights::new(from?, until?), weekdays: weekdays.unwrap_or_default() };
+    Some(DatesChange { place: at.pointer(), room_types: room_types?, dates, becomes: becomes? })
+}
+
+fn read_restriction(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> Option<Restriction> {
+    const FLAGS: [&str; 3] = ["stop_sell", "closed_to_arrival", "closed_to_departure"];
+    const LIMITS: [&str; 5] =
+        ["min_stay_arrival", "min_stay_through", "max_stay", "min_advance_days", "max_advance_days"];
+    let field = reader.required(fields, "restriction")?;
+    let at = field.at();
+    let fields = reader.object(field.node(), &at, &[&FLAGS[..], &LIMITS[..]].concat())?;
+    let [stop_sell, closed_to_arrival, closed_to_departure] =
+        FLAGS.map(|key| fields.optional(key).and_then(|field| reader.flag(field)).unwrap_or_default());
+    let [min_stay_arrival, min_stay_through, max_stay, min_advance_days, max_advance_days] = LIMITS.map(|key| {
+        fields
+            .optional(key)
+            .and_then(|field| reader.whole(field, 0..=MAX_LIMIT))
+            .and_then(|limit| u16::try_from(limit).ok())
+    });
+    Some(Restriction {
+        stop_sell,
+        closed_to_arrival,
+        closed_to_departure,
+        min_stay_arrival,
+        min_stay_through,
+        max_stay,
+        min_advance_days,
+        max_advance_days,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DatesChange, put_all};
+    use chrono::{Days, Utc, Weekday};
+    use pvt_domain::demo::hostel;
+    use pvt_domain::nights::Nights;
+    use pvt_domain::rates::{DateSet, RateCalendar, Rates};
+
+    fn change(days: (u64, u64), weekdays: Vec<Weekday>, price: i64) -> DatesChange<i64> {
+        let day = |number| Utc::now().date_naive().checked_add_days(Days::new(number)).unwrap();
+        DatesChange {
+            place: "/changes/0".to_owned(),
+            room_types: vec!["dorm-6-mixed".into()],
+            dates: DateSet { range: Nights::new(day(days.0), day(days.1)), weekdays },
+            becomes: price,
+        }
+    }
+
+    fn put(rates: &Rates, changes: &[DatesChange<i64>]) -> Result<Vec<RateCalendar>, Option<&'static str>> {
+        let put = |_: &_, calendar: &mut RateCalendar, change: &DatesChange<i64>| {
+            calendar.set_prices(&change.dates, Some(change.becomes));
+            Ok(())
+        };
+        put_all(&hostel(), rates, &"standard".into(), changes, put).map_err(|problem| Some(problem.code()))
+    }
+
+    #[test]
+    fn later_changes_win_and_one_calendar_per_type_is_stored() {
+        let first = put(&Rates::default(), &[change((10, 20), vec![], 5), change((12, 13), vec![], 7)]).unwrap();
+        assert_eq!((first.len(), first[0].rev, first[0].prices.len()), (1, 1, 10));
+        assert_eq!(first[0].prices.values().filter(|price| **price == 7).count(), 1);
+        let second = put(&Rates::new(first), &[change((10, 12), vec![], 9)]).unwrap();
+        assert_eq!((second[0].rev, second[0].prices.len()), (2, 10), "what was there stays");
+    }
+
+    #[test]
+    fn dates_beyond_the_horizon_are_refused() {
+        assert!(put(&Rates::default(), &[change((900, 905), vec![], 5)]).is_ok());
+        assert_eq!(put(&Rates::default(), &[change((900, 1_000), vec![], 5)]).unwrap_err(), Some("validation_failed"));
+    }
+}

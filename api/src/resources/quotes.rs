@@ -1,0 +1,81 @@
+//! Quotes: what stays would cost, promised for a quarter of an hour.
+
+use crate::auth::credentials::Credentials;
+use crate::http::body::{read_json, read_node, refuse_card_numbers};
+use crate::http::problem::{self, HandlerResult, Problem};
+use crate::read_models::inventory::Lookup;
+use crate::resources::bookings::form;
+use crate::resources::bookings::view::PriceView;
+use crate::resources::properties::change;
+use crate::state::SharedApp;
+use crate::store_call;
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::response::IntoResponse;
+use chrono::{Days, Utc};
+use pvt_domain::booking::{Stay, StayRequest};
+use pvt_domain::money::Money;
+use pvt_domain::pricing::price;
+use pvt_domain::rates::quote::Quote;
+use pvt_domain::rates::restrictions;
+use pvt_domain::timestamp::Timestamp;
+use serde::Serialize;
+
+#[derive(Serialize)]
+struct QuoteView<'a> {
+    /// To be sent with the booking.
+    quote: String,
+    expires_at: Timestamp,
+    property_id: &'a str,
+    rate_plan_id: &'a str,
+    stays: &'a [StayRequest],
+    price: PriceView<'a>,
+    /// What of it has to be paid before the booking is confirmed.
+    due_now: Money,
+}
+
+/// `POST /api/quotes` with `property_id`, `rate_plan_id` and `stays`. It takes no beds.
+pub(crate) async fn create(State(app): State<SharedApp>, request: Request) -> HandlerResult {
+    let (parts, body) = request.into_parts();
+    let body = read_json(&parts.headers, body).await?;
+    let node = read_node(&body)?;
+    refuse_card_numbers(&node, &[])?;
+    let draft = form::read_quote(&node);
+    let property = match app.inventory_cache.find(draft.property_id.unwrap_or_default()).await {
+        Lookup::Found(house) => house.property.id.clone(),
+        Lookup::Unavailable => return Err(problem::NOT_READY.into()),
+        Lookup::Unknown(any) => {
+            let today = Utc::now().date_naive();
+            return Err(Problem::fields(
+                draft.violations_without_property(&any, today.checked_sub_days(Days::new(1)).unwrap_or(today)),
+            ));
+        }
+    };
+    // What is stored, not what is remembered: a promise must not be older than the price.
+    let house = change::read(&app, &property).await?;
+    let (mongo, of) = (app.mongo.clone(), property.clone());
+    let rates = store_call::read(async move { mongo.rates(&of).await }).await?;
+    let now = Timestamp::from(Utc::now());
+    let today = now.local_date(house.property.time_zone);
+    let asked = draft
+        .validate(&house, today, Credentials::of(&parts).caller.is_staff_of(&property))
+        .map_err(Problem::fields)?;
+    if !restrictions::check(&rates, &asked.rate_plan_id, &asked.stays, today).is_empty() {
+        return Err(problem::RESTRICTION.into());
+    }
+    let plan = house.rate_plan(&asked.rate_plan_id).ok_or_else(|| Problem::from(problem::CLOSED))?;
+    let price = price(&house, &rates, plan, &asked.stays).ok_or_else(|| Problem::from(problem::CLOSED))?;
+    let due_now = Money::new(plan.deposit.map_or(0, |deposit| deposit.amount(&price)), price.currency);
+    let quote = Quote::new(property, asked.rate_plan_id, asked.stays, price, now);
+    let stays: Vec<Stay> = quote.stays.iter().map(|asked| Stay::of(asked, Vec::new())).collect();
+    let view = QuoteView {
+        quote: app.quote_key.sign(&quote),
+        expires_at: quote.expires_at,
+        property_id: quote.property_id.as_str(),
+        rate_plan_id: quote.rate_plan_id.as_str(),
+        stays: &quote.stays,
+        price: PriceView::new(&quote.price, &stays),
+        due_now,
+    };
+    Ok(Json(view).into_response())
+}

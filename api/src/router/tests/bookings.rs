@@ -1,0 +1,91 @@
+//! Commands about bookings: what is wrong with a request is said before any store or queue is asked.
+
+use super::{Answer, Api, Request};
+use axum::body::Body;
+use axum::http::{Method, header};
+use pvt_domain::accounts::Role;
+use pvt_domain::ids::BookingId;
+use serde_json::{Value, json};
+
+/// Every route that takes a body about a stored booking: method, what follows the id, and whether only staff may use
+/// it.
+const COMMANDS: [(Method, &str, bool); 10] = [
+    (Method::PATCH, "", false),
+    (Method::PUT, "", false),
+    (Method::DELETE, "", false),
+    (Method::POST, "/cancel", false),
+    (Method::POST, "/checkin", true),
+    (Method::POST, "/checkout", true),
+    (Method::POST, "/no-show", true),
+    (Method::POST, "/reinstate", true),
+    (Method::POST, "/assign", true),
+    (Method::POST, "/confirm", true),
+];
+
+impl Api {
+    async fn command(&self, method: &Method, path: &str, bearer: Option<&str>, body: &Value) -> Answer {
+        let id = BookingId::derive(None, "k", "f");
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("/api/bookings/{id}{path}"))
+            .header(header::CONTENT_TYPE, "application/json");
+        let request = request.header(header::IF_MATCH, "\"1\"");
+        let request = bearer
+            .into_iter()
+            .fold(request, |request, token| request.header(header::AUTHORIZATION, format!("Bearer {token}")));
+        self.send(request.body(Body::from(body.to_string())).unwrap()).await
+    }
+}
+
+#[tokio::test]
+async fn decided_fields_are_refused() {
+    let api = Api::new().await;
+    let staff = api.access_token(Role::Staff);
+    let token = api.app.booking_tokens.token(BookingId::derive(None, "k", "f"));
+    for (method, path, of_staff) in COMMANDS {
+        for bearer in [Some(&staff), (!of_staff).then_some(&token)].into_iter().flatten() {
+            for name in ["price", "status", "role", "rev"] {
+                let answer = api.command(&method, path, Some(bearer), &json!({ name: 1 })).await;
+                assert_eq!((answer.status.as_u16(), answer.code()), (422, "validation_failed"), "{method} {path}");
+                assert_eq!(
+                    (answer.pointers()[0], &answer.body["errors"][0]["code"]),
+                    (&*format!("/{name}"), &json!("unknown_field")),
+                    "{method} {path}"
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn booking_token_grants_guest_access_only() {
+    let api = Api::new().await;
+    let token = api.app.booking_tokens.token(BookingId::derive(None, "k", "f"));
+    let guest = api.access_token(Role::Guest);
+    for (method, path, of_staff) in COMMANDS {
+        let answer = api.command(&method, path, Some(&token), &json!({})).await;
+        assert_eq!(answer.status.as_u16() == 401, of_staff, "{method} {path}: {}", answer.body);
+        let answer = api.command(&method, path, Some(&guest), &json!({})).await;
+        assert_eq!(answer.status.as_u16() == 403, of_staff, "{method} {path}: {}", answer.body);
+        let answer = api.command(&method, path, None, &json!({})).await;
+        assert_eq!(answer.status.as_u16(), if of_staff { 401 } else { 404 }, "{method} {path}: {}", answer.body);
+    }
+}
+
+#[tokio::test]
+async fn modification_requires_if_match() {
+    let api = Api::new().await;
+    let id = BookingId::derive(None, "k", "f");
+    for (method, if_match, expected) in
+        [(Method::PATCH, None, "precondition_required"), (Method::PUT, Some("*"), "precondition_failed")]
+    {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("/api/bookings/{id}?token={}", api.app.booking_tokens.token(id)));
+        let request =
+            if_match.into_iter().fold(request.header(header::CONTENT_TYPE, "application/json"), |request, tag| {
+                request.header(header::IF_MATCH, tag)
+            });
+        assert_eq!(api.send(request.body(Body::from("{}")).unwrap()).await.code(), expected);
+    }
+}

@@ -1,0 +1,228 @@
+//! What handlers work with: connections, memory and api_keys of one API instance.
+
+use crate::auth::access_tokens::AccessTokens;
+use crate::auth::api_key_cache::ApiKeyCache;
+use crate::auth::passwords::Hasher;
+use crate::auth::quote_key::QuoteKey;
+use crate::auth::rate_limits::RateLimits;
+use crate::commands::booking_watch::BookingWatch;
+use crate::commands::idempotency_cache::IdempotencyCache;
+use crate::commands::pending_replies::PendingReplies;
+use crate::commands::reply_queue::{ReplyListeners, ReplyQueue};
+use crate::http::metrics::IntakeMetrics;
+use crate::http::problem::{self, Problem};
+use crate::read_models::inventory::InventoryCache;
+use crate::read_models::occupancy::OccupancyCache;
+use crate::resources::payments::return_urls::ReturnUrls;
+use crate::resources::payments::webhook_signature::WebhookSecrets;
+use anyhow::Context as _;
+use pvt_domain::messages::{PaymentReply, Reply};
+use pvt_domain::timestamp::Timestamp;
+use pvt_messaging::{EncodeError, Outgoing, PublishError, Publisher, Topology};
+use pvt_service::Config;
+use pvt_service::config::Network;
+use pvt_service::health::{Health, Need};
+use pvt_service::http::About;
+use pvt_service::tokens::TokenKey;
+use pvt_stores::mongo::Mongo;
+use secrecy::ExposeSecret as _;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, error, warn};
+
+/// What callers are told to wait while the broker is away, in seconds.
+const RETRY_AFTER_SECS: u32 = 2;
+/// Who may follow a booking's events at once; each is a connection and a question to the store now and then.
+const MAX_EVENT_STREAMS: usize = 1_000;
+/// For the goodbye to the broker.
+const CLOSE_LIMIT: Duration = Duration::from_secs(2);
+
+/// This program.
+pub(crate) const ABOUT: About = About::new("pvt-api");
+
+/// One API instance. Handlers share it.
+pub(crate) struct App {
+    pub(crate) topology: Topology,
+    pub(crate) mongo: Mongo,
+    pub(crate) inventory_cache: InventoryCache,
+    pub(crate) occupancy: OccupancyCache,
+    pub(crate) booking_watch: BookingWatch,
+    pub(crate) reply_queue: ReplyQueue,
+    pub(crate) booking_replies: PendingReplies<Reply>,
+    /// Who waits for what becomes of money.
+    pub(crate) payment_replies: PendingReplies<PaymentReply>,
+    pub(crate) return_urls: ReturnUrls,
+    /// Places of those who follow a booking's events.
+    pub(crate) event_streams: Arc<Semaphore>,
+    pub(crate) idempotency: IdempotencyCache,
+    pub(crate) api_keys: ApiKeyCache,
+    pub(crate) booking_tokens: TokenKey,
+    pub(crate) quote_key: QuoteKey,
+    pub(crate) access_tokens: AccessTokens,
+    pub(crate) password_hasher: Hasher,
+    pub(crate) rate_limits: Arc<RateLimits>,
+    pub(crate) proxies: Vec<Network>,
+    pub(crate) webhook_secrets: WebhookSecrets,
+    pub(crate) health: Arc<Health>,
+    pub(crate) intake: IntakeMetrics,
+    pub(crate) started_at: Timestamp,
+    pub(crate) environment: &'static str,
+    publisher: Publisher,
+    /// Publishes that outlive the requests that began them.
+    pub(crate) tasks: TaskTracker,
+}
+
+/// How handlers hold it.
+pub(crate) type SharedApp = Arc<App>;
+
+impl App {
+    /// Starts connecting to everything; nothing needs to be there yet.
+    ///
+    /// # Errors
+    /// When a setting cannot be used at all.
+    pub(crate) async fn start(config: &Config, stop: &CancellationToken) -> anyhow::Result<SharedApp> {
+        let mongo = Mongo::connect(config.mongodb_uri.expose_secret(), ABOUT.name)
+            .await
+            .context("MONGODB_URI cannot be used")?;
+        let inventory_cache = InventoryCache::start(mongo.clone(), stop.clone());
+        Self::with_inventory_cache(config, stop, mongo, inventory_cache)
+    }
+
+    /// As [`App::start`], knowing these properties.
+    pub(crate) fn with_inventory_cache(
+        config: &Config,
+        stop: &CancellationToken,
+        mongo: Mongo,
+        inventory_cache: InventoryCache,
+    ) -> anyhow::Result<SharedApp> {
+        let topology = Topology::new(&config.queue_prefix, config.partitions).with_retry_divisor(config.retry_divisor);
+        let amqp_url = config.amqp_url.expose_secret();
+        let publisher = Publisher::start(amqp_url, topology.clone(), ABOUT.name);
+        let booking_watch = BookingWatch::start(mongo.clone(), stop.clone());
+        let (booking_replies, payment_replies) = (PendingReplies::default(), PendingReplies::default());
+        let listeners = ReplyListeners {
+            booking_watch: booking_watch.clone(),
+            booking_replies: booking_replies.clone(),
+            payment_replies: payment_replies.clone(),
+        };
+        let reply_queue = ReplyQueue::start(amqp_url, topology.clone(), listeners, stop.clone());
+        let occupancy = OccupancyCache::start(mongo.clone(), inventory_cache.clone(), amqp_url, topology.clone(), stop);
+        let rate_limits = RateLimits::new(config);
+        tokio::spawn(rate_limits.clone().evict_idle(stop.clone()));
+        Ok(Arc::new(Self {
+            rate_limits,
+            health: Arc::new(health(&publisher, &mongo, &inventory_cache, &reply_queue)),
+            api_keys: ApiKeyCache::new(mongo.clone()),
+            booking_tokens: TokenKey::derive(&config.jwt_secret).context("JWT_SECRET cannot be used")?,
+            quote_key: QuoteKey::derive(&config.jwt_secret).context("JWT_SECRET cannot be used")?,
+            access_tokens: AccessTokens::new(&config.jwt_secret, config.public_url.as_str())
+                .context("JWT_SECRET cannot be used")?,
+            password_hasher: Hasher::new(),
+            proxies: config.trusted_proxies.clone(),
+            webhook_secrets: WebhookSecrets::new(&config.stripe_webhook_secrets)
+                .context("STRIPE_WEBHOOK_SECRETS cannot be used")?,
+            idempotency: IdempotencyCache::new(),
+            intake: IntakeMetrics::new(),
+            started_at: chrono::Utc::now().into(),
+            environment: config.environment.as_str(),
+            topology,
+            mongo,
+            inventory_cache,
+            occupancy,
+            booking_watch,
+            reply_queue,
+            booking_replies,
+            payment_replies,
+            return_urls: ReturnUrls::new(config),
+            event_streams: Arc::new(Semaphore::new(MAX_EVENT_STREAMS)),
+            publisher,
+            tasks: TaskTracker::new(),
+        }))
+    }
+
+    /// Publishes and waits for the broker's confirm; `ended` learns whether it came, also when the caller has gone
+    /// away.
+    ///
+    /// # Errors
+    /// 503 when the broker did not take it: sending the same again is safe.
+    pub(crate) async fn publish(
+        &self,
+        message: Result<Outgoing, EncodeError>,
+        ended: impl FnOnce(bool) + Send + 'static,
+    ) -> Result<(), Problem> {
+        let message = match message {
+            Ok(message) => message,
+            Err(error) => {
+                ended(false);
+                return Err(match error {
+                    EncodeError::Oversize { .. } => Problem::from(problem::PAYLOAD_TOO_LARGE),
+                    EncodeError::Json { .. } => Problem::internal(error),
+                });
+            }
+        };
+        let publisher = self.publisher.clone();
+        let sent = self.tasks.spawn(async move {
+            let result = publisher.publish(message).await;
+            ended(result.is_ok());
+            result
+        });
+        match sent.await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error @ PublishError::Invalid(_))) => Err(Problem::internal(error)),
+            Ok(Err(failure)) => {
+                // Counted by the publisher; a line for each request of an outage would only hide its cause.
+                debug!(%failure, class = failure.class(), "the broker did not take a message");
+                Err(Problem::from(problem::BROKER_UNAVAILABLE).retry_after(RETRY_AFTER_SECS))
+            }
+            Err(panic) => Err(Problem::internal(panic)),
+        }
+    }
+
+    /// Finishes publishing, within `limit`, and says goodbye to broker and store.
+    pub(crate) async fn close(&self, limit: Duration) {
+        self.tasks.close();
+        if tokio::time::timeout(limit, self.tasks.wait()).await.is_err() {
+            error!("publishes were still unconfirmed at the end; their callers were not answered 202");
+        }
+        self.publisher.close(CLOSE_LIMIT).await;
+        if tokio::time::timeout(CLOSE_LIMIT, self.mongo.shutdown()).await.is_err() {
+            warn!("the store's connections did not close in time");
+        }
+    }
+}
+
+/// Ready means: a booking request would be idempotency. MongoDB is not needed for that once the properties are known.
+fn health(publisher: &Publisher, mongo: &Mongo, inventory_cache: &InventoryCache, reply_queue: &ReplyQueue) -> Health {
+    let (publisher, mongo, inventory_cache, reply_queue) =
+        (publisher.clone(), mongo.clone(), inventory_cache.clone(), reply_queue.clone());
+    let broker = move || {
+        let ready = publisher.is_ready();
+        async move { if ready { Ok(None) } else { Err("not connected, or blocked by a resource alarm".to_owned()) } }
+    };
+    let properties = move || {
+        let count = inventory_cache.all().len();
+        async move {
+            if count > 0 {
+                Ok(Some(format!("{count} properties can be booked")))
+            } else {
+                Err("no property is known; is the database seeded?".to_owned())
+            }
+        }
+    };
+    let store = move || {
+        let mongo = mongo.clone();
+        async move { mongo.ping().await.map(|()| None).map_err(|_| "the primary does not answer".to_owned()) }
+    };
+    let reply_queue = move || {
+        let there = reply_queue.queue().is_some();
+        async move { if there { Ok(None) } else { Err("waiting for booking_watch is slower without it".to_owned()) } }
+    };
+    Health::new()
+        .with("broker", Need::Required, broker)
+        .with("properties", Need::Required, properties)
+        .with("mongodb", Need::Optional, store)
+        .with("reply_queue", Need::Optional, reply_queue)
+}
