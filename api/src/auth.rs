@@ -9,3 +9,4 @@ pub(crate) mod passwords;
 pub(crate) mod policy;
 pub(crate) mod quote_key;
 pub(crate) mod rate_limits;
+pub(crate) mod rules;

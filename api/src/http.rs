@@ -3,10 +3,12 @@
 pub(crate) mod body;
 pub(crate) mod client_address;
 pub(crate) mod cors;
+pub(crate) mod extract;
 pub(crate) mod headers;
 pub(crate) mod html_page;
 pub(crate) mod metrics;
 pub(crate) mod middleware;
 pub(crate) mod pagination;
 pub(crate) mod problem;
+pub(crate) mod response;
 pub(crate) mod serve;

@@ -8,9 +8,12 @@ pub(crate) mod asyncapi;
 mod document;
 mod operation;
 pub(crate) mod schema;
+pub(crate) mod schemas;
+mod signature;
 
 pub(crate) use document::{document, operations};
 pub(crate) use operation::{Operation, delete, get, patch, post, put};
+pub(crate) use signature::{DescribeInput, DescribeOutput, Signature};
 
 use serde_json::Value;
 

@@ -1,6 +1,7 @@
 //! All routes of the API, and nothing of what they do.
 
-use crate::auth::guard::{Route, assemble, at, delete, get, patch, post, put};
+use crate::auth::guard::without_description::{delete, get, patch, post, put};
+use crate::auth::guard::{Resource, Route, assemble, at};
 use crate::auth::policy::{Access, Bucket, Rule};
 use crate::http::cors::Cors;
 use crate::http::metrics::HttpMetrics;
@@ -21,8 +22,18 @@ use pvt_stores::mongo::api_keys::Scope;
 /// Routes that the service crate brings.
 const OPERATING: [&str; 4] = ["/livez", "/readyz", "/metrics", "/version"];
 
-/// Every route with its rule. Keys need the scope that a rule names.
+/// Every resource, in the order of the document.
+pub(crate) fn resources() -> Vec<Resource> {
+    vec![system::resource(), audit::resource(), system::docs::resource()]
+}
+
+/// Every route with its rule.
 pub(crate) fn table() -> Vec<Route> {
+    resources().into_iter().flat_map(|resource| resource.routes).chain(without_description()).collect()
+}
+
+/// Routes whose handlers are described in `resources::described`.
+fn without_description() -> Vec<Route> {
     let open = Rule::new(Access::Open);
     let guarded = |bucket| open.limited_by(bucket);
     let reading = Rule::new(Access::Guest).scoped(Scope::BookingsRead);
@@ -39,18 +50,10 @@ pub(crate) fn table() -> Vec<Route> {
     let paying = Rule::new(Access::Guest).scoped(Scope::PaymentsWrite);
     let till = Rule::new(Access::Staff).scoped(Scope::PaymentsWrite);
     vec![
-        at("/api", [get(open, system::index)]),
-        at("/api/health", [get(guarded(Bucket::Unlimited), system::health)]),
-        at("/api/status", [get(open, system::status)]),
-        at("/api/openapi.json", [get(open, system::docs::openapi)]),
-        at("/api/asyncapi.json", [get(open, system::docs::asyncapi)]),
-        at("/api/docs", [get(open, system::docs::index)]),
-        at("/api/docs/quickstart", [get(open, system::docs::quickstart)]),
-        at("/api/docs/examples", [get(open, system::docs::examples)]),
-        at("/api/docs/hostel", [get(open, system::docs::hostel)]),
-        at("/api/docs/faq", [get(open, system::docs::faq)]),
-        at("/api/docs/payments", [get(open, system::docs::payments)]),
-        at("/api/docs/support", [get(open, system::docs::support)]),
+        at(
+            "/api/notifications",
+            [post(Rule::new(Access::Staff).scoped(Scope::NotificationsWrite), notifications::create)],
+        ),
         at("/api/auth/register", [post(guarded(Bucket::Auth), accounts::register::register)]),
         at("/api/auth/login", [post(guarded(Bucket::Auth), accounts::sessions::login)]),
         at("/api/auth/refresh", [post(open, accounts::sessions::refresh)]),
@@ -104,7 +107,6 @@ pub(crate) fn table() -> Vec<Route> {
             ],
         ),
         at("/api/quotes", [post(Rule::new(Access::Public), quotes::create)]),
-        at("/api/audit", [get(Rule::new(Access::Admin).scoped(Scope::ReportsRead), audit::list)]),
         at("/api/bookings", [post(booking, bookings::create::create), get(listing, bookings::list::list)]),
         at(
             "/api/bookings/{id}",
@@ -139,10 +141,6 @@ pub(crate) fn table() -> Vec<Route> {
         at("/api/payments/{id}", [get(Rule::new(Access::Guest).scoped(Scope::PaymentsRead), payments::show::show)]),
         at("/api/payments/{id}/refund", [post(till, payments::refund::refund)]),
         at("/api/disputes", [get(Rule::new(Access::Admin).scoped(Scope::PaymentsRead), payments::disputes::list)]),
-        at(
-            "/api/notifications",
-            [post(Rule::new(Access::Staff).scoped(Scope::NotificationsWrite), notifications::create)],
-        ),
     ]
 }
 

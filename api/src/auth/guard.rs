@@ -7,35 +7,79 @@
 use crate::auth::credentials::Credentials;
 use crate::auth::policy::{Access, Caller, Rule};
 use crate::http::client_address::client_address;
-use crate::http::problem::{self, Problem};
+use crate::http::problem::{self, Problem, ProblemKind};
+use crate::openapi::schemas::Schemas;
+use crate::openapi::{Operation, Signature};
 use crate::state::SharedApp;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::handler::Handler;
-use axum::http::Method;
+use axum::http::{Method, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{self, MethodRouter};
 
-/// A handler of one method, with its rule.
+/// A handler of one method, with its rule and its description.
 pub(crate) struct Endpoint {
     pub(crate) method: Method,
     pub(crate) rule: Rule,
     handler: MethodRouter<SharedApp>,
+    description: Option<Description>,
+}
+
+/// The description of an operation: what its signature says, and what only its author can.
+struct Description {
+    id: &'static str,
+    summary: &'static str,
+    about: Option<&'static str>,
+    answers: Vec<(StatusCode, &'static str)>,
+    problems: Vec<&'static ProblemKind>,
+    signature: fn(Operation, &mut Schemas) -> Operation,
 }
 
 macro_rules! methods {
     ($($name:ident $method:ident $doc:literal;)*) => {
         $(
             #[doc = $doc]
-            pub(crate) fn $name<H: Handler<T, SharedApp>, T: 'static>(rule: Rule, handler: H) -> Endpoint {
+            #[doc = "`id` names the operation in generated clients."]
+            pub(crate) fn $name<H, T, A>(rule: Rule, id: &'static str, handler: H) -> Endpoint
+            where
+                H: Handler<T, SharedApp> + Signature<A>,
+                T: 'static,
+            {
+                let description = Description {
+                    id,
+                    summary: "",
+                    about: None,
+                    answers: Vec::new(),
+                    problems: Vec::new(),
+                    signature: <H as Signature<A>>::describe,
+                };
                 Endpoint {
                     method: Method::$method,
                     rule,
                     handler: routing::$name(handler),
+                    description: Some(description),
                 }
             }
         )*
+
+        /// Registration of handlers that are described in `resources::described`.
+        pub(crate) mod without_description {
+            use super::*;
+
+            $(
+                #[doc = $doc]
+                pub(crate) fn $name<H: Handler<T, SharedApp>, T: 'static>(rule: Rule, handler: H) -> Endpoint {
+                    Endpoint {
+                        method: Method::$method,
+                        rule,
+                        handler: routing::$name(handler),
+                        description: None,
+                    }
+                }
+            )*
+        }
     };
 }
 
@@ -45,6 +89,68 @@ methods! {
     put PUT "`PUT`.";
     patch PATCH "`PATCH`.";
     delete DELETE "`DELETE`.";
+}
+
+impl Endpoint {
+    fn describe(mut self, add: impl FnOnce(&mut Description)) -> Self {
+        if let Some(description) = &mut self.description {
+            add(description);
+        }
+        self
+    }
+
+    /// What it does, in a few words.
+    pub(crate) fn summary(self, words: &'static str) -> Self {
+        self.describe(|description| description.summary = words)
+    }
+
+    /// What a client must know beyond the summary.
+    pub(crate) fn about(self, words: &'static str) -> Self {
+        self.describe(|description| description.about = Some(words))
+    }
+
+    /// What the answer of this status means, where its view does not say it.
+    pub(crate) fn answers(self, status: StatusCode, words: &'static str) -> Self {
+        self.describe(|description| description.answers.push((status, words)))
+    }
+
+    /// Problems that the handler itself answers with.
+    pub(crate) fn problems<const N: usize>(self, kinds: [&'static ProblemKind; N]) -> Self {
+        self.describe(|description| description.problems.extend(kinds))
+    }
+
+    /// Reads or writes the store: 503 while it is unreachable.
+    pub(crate) fn stored(self) -> Self {
+        self.problems([problem::STORE_UNAVAILABLE])
+    }
+
+    /// Publishes: 503 while the broker is unreachable.
+    pub(crate) fn queued(self) -> Self {
+        self.problems([problem::BROKER_UNAVAILABLE])
+    }
+
+    /// The operation at this path.
+    pub(crate) fn operation(&self, path: &'static str, schemas: &mut Schemas) -> Option<Operation> {
+        let description = self.description.as_ref()?;
+        let operation = Operation::new(self.method.clone(), path, description.id, description.summary);
+        let mut operation = (description.signature)(operation, schemas).all_problems(&description.problems);
+        for (status, words) in &description.answers {
+            operation = operation.says(*status, words);
+        }
+        Some(match description.about {
+            Some(words) => operation.about(words),
+            None => operation,
+        })
+    }
+}
+
+/// The routes of one resource, under its tag in the document.
+pub(crate) struct Resource {
+    /// For example `Bookings`.
+    pub(crate) name: &'static str,
+    /// What the resource is.
+    pub(crate) about: &'static str,
+    pub(crate) routes: Vec<Route>,
 }
 
 /// A path and what may be done there.

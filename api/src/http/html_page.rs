@@ -1,9 +1,11 @@
 //! Pages for people: HTML with one style of our own, which works without scripts and loads nothing from anywhere.
 
 use crate::http::problem::{HandlerResult, Problem};
+use crate::openapi::schemas::Schemas;
+use crate::openapi::{DescribeOutput, Operation};
 use askama::Template;
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{Html, IntoResponse};
+use axum::response::{Html, IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
@@ -15,6 +17,21 @@ pub(crate) fn policy(style: &str) -> Option<HeaderValue> {
         "default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ))
     .ok()
+}
+
+/// A page with status 200.
+pub(crate) struct HtmlPage(pub(crate) Response);
+
+impl IntoResponse for HtmlPage {
+    fn into_response(self) -> Response {
+        self.0
+    }
+}
+
+impl DescribeOutput for HtmlPage {
+    fn describe(operation: Operation, _: &mut Schemas) -> Operation {
+        operation.answers_page(StatusCode::OK, "A page.")
+    }
 }
 
 /// A page in this language.

@@ -8,25 +8,25 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 /// Counter: answers. Labels `route`, `method`, `status`.
-pub const HTTP_REQUESTS: &str = "pvt_http_requests_total";
+pub(crate) const HTTP_REQUESTS: &str = "pvt_http_requests_total";
 /// Histogram, seconds: from the request's head to the answer's. Labels `route`, `method`.
-pub const HTTP_REQUEST_SECONDS: &str = "pvt_http_request_seconds";
+pub(crate) const HTTP_REQUEST_SECONDS: &str = "pvt_http_request_seconds";
 /// Counter: booking requests. Label `outcome`: `accepted`, `replayed`, `invalid`, `key_reused`, `unavailable`.
-pub const INTAKE: &str = "pvt_intake_requests_total";
+pub(crate) const INTAKE: &str = "pvt_intake_requests_total";
 /// Counter: webhook events. Label `outcome`: `accepted`, `refused`, `unavailable`.
-pub const WEBHOOKS: &str = "pvt_webhook_events_total";
+pub(crate) const WEBHOOKS: &str = "pvt_webhook_events_total";
 /// Counter: reads of the store on behalf of requests that failed. Label `class`: `unavailable`, `timeout`, `broken`.
-pub const STORE_FAILURES: &str = "pvt_store_read_failures_total";
+pub(crate) const STORE_FAILURES: &str = "pvt_store_read_failures_total";
 /// Counter: requests that were one too many. Label `limit`: `general`, `auth`, `booking`, `client`.
-pub const RATE_LIMITED: &str = "pvt_rate_limited_total";
+pub(crate) const RATE_LIMITED: &str = "pvt_rate_limited_total";
 /// Counter: what became of attempts to log in. Label `outcome`: `accepted`, `refused`, `refreshed`, `reused`, `ended`.
-pub const LOGINS: &str = "pvt_logins_total";
+pub(crate) const LOGINS: &str = "pvt_logins_total";
 /// Gauge: requests that wait for a booking's decision.
-pub const DECISION_WAITERS: &str = "pvt_decision_waiters";
+pub(crate) const DECISION_WAITERS: &str = "pvt_decision_waiters";
 /// Gauge: properties that can be booked, as this instance knows them.
-pub const CACHED_PROPERTIES: &str = "pvt_catalogue_properties";
+pub(crate) const CACHED_PROPERTIES: &str = "pvt_catalogue_properties";
 /// Counter: readings of who has which beds at a property. Events make most of them unnecessary.
-pub const OCCUPANCY_READS: &str = "pvt_occupancy_reads_total";
+pub(crate) const OCCUPANCY_READS: &str = "pvt_occupancy_reads_total";
 
 /// The label of what matched no route: callers choose paths, and labels must be bounded.
 const NO_ROUTE: &str = "none";

@@ -47,6 +47,16 @@ impl RequestContext {
         Self { request_id, trace }
     }
 
+    /// The context of a request.
+    pub(crate) fn of_request(parts: &Parts) -> Self {
+        parts.extensions.get().cloned().unwrap_or_else(|| Self::of(&parts.headers))
+    }
+
+    /// The `traceparent` of a message that this request sends, in the name of its own hop.
+    pub(crate) fn child_traceparent(&self) -> Option<String> {
+        Some(self.trace.child().to_string())
+    }
+
     /// The `traceparent` of a message that this request sends.
     pub(crate) fn traceparent(parts: &Parts) -> Option<String> {
         parts.extensions.get::<Self>().map(|context| context.trace.child().to_string())

@@ -2,11 +2,12 @@
 
 use crate::http::headers;
 use crate::http::problem::{self, HandlerResult, Problem};
-use axum::Json;
+use crate::http::response::{JsonResponse, Link};
 use axum::http::{HeaderValue, Uri, header};
 use axum::response::IntoResponse;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Items of one page unless the caller says otherwise, and at most.
@@ -79,15 +80,21 @@ fn unpaged(uri: &Uri) -> String {
     if kept.is_empty() { uri.path().to_owned() } else { format!("{}?{}", uri.path(), kept.join("&")) }
 }
 
+/// The answer of a list: a page of these views.
+pub(crate) type Paged<V> = JsonResponse<200, PageView<V>, Link>;
+
 /// A page's items.
 pub(crate) struct Page<T> {
     items: Vec<T>,
     next_cursor: Option<String>,
 }
 
-#[derive(Serialize)]
-struct PageView<V> {
+/// A page of a list.
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
+pub(crate) struct PageView<V> {
     items: Vec<V>,
+    /// Leads to the next page; missing on the last.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
 }
@@ -107,20 +114,43 @@ impl<T> Page<T> {
     }
 
     /// The answer of the list at `uri`, whatever else that asks for.
-    pub(crate) fn respond_at<V: Serialize>(self, uri: &Uri, query: &PageQuery, view: impl Fn(T) -> V) -> HandlerResult {
-        self.answer(&unpaged(uri), query, view)
+    ///
+    /// # Errors
+    /// 500 for an address that cannot be a header.
+    pub(crate) fn respond_at<V: Serialize>(
+        self,
+        uri: &Uri,
+        query: &PageQuery,
+        view: impl Fn(T) -> V,
+    ) -> Result<Paged<V>, Problem> {
+        self.respond(&unpaged(uri), query, view)
     }
 
     /// The answer of the list at `path`, which may have a query of its own.
-    pub(crate) fn answer<V: Serialize>(self, path: &str, query: &PageQuery, view: impl Fn(T) -> V) -> HandlerResult {
+    ///
+    /// # Errors
+    /// As [`Page::respond_at`].
+    pub(crate) fn respond<V: Serialize>(
+        self,
+        path: &str,
+        query: &PageQuery,
+        view: impl Fn(T) -> V,
+    ) -> Result<Paged<V>, Problem> {
         let link = self.next_cursor.as_ref().map(|cursor| query.link(path, cursor));
-        let mut answer =
-            Json(PageView { items: self.items.into_iter().map(view).collect(), next_cursor: self.next_cursor })
-                .into_response();
-        if let Some(link) = link {
-            answer.headers_mut().insert(header::LINK, HeaderValue::try_from(link).map_err(Problem::internal)?);
-        }
-        Ok(answer)
+        let view = PageView { items: self.items.into_iter().map(view).collect(), next_cursor: self.next_cursor };
+        let page = Paged::new(&view);
+        Ok(match link {
+            Some(link) => page.with(header::LINK, HeaderValue::try_from(link).map_err(Problem::internal)?),
+            None => page,
+        })
+    }
+
+    /// As [`Page::respond`], for handlers that answer with any response.
+    ///
+    /// # Errors
+    /// As [`Page::respond_at`].
+    pub(crate) fn answer<V: Serialize>(self, path: &str, query: &PageQuery, view: impl Fn(T) -> V) -> HandlerResult {
+        self.respond(path, query, view).map(IntoResponse::into_response)
     }
 }
 

@@ -19,7 +19,7 @@ pub(crate) const MAX_ERRORS: usize = 100;
 
 /// A kind of problem. Its code is a contract with callers.
 #[derive(Debug, PartialEq, Eq, Serialize)]
-pub struct ProblemKind {
+pub(crate) struct ProblemKind {
     /// Stable name.
     pub code: &'static str,
     /// HTTP status.
@@ -34,7 +34,7 @@ macro_rules! problems {
     ($($id:ident $code:literal $status:literal $title:literal $advice:literal;)*) => {
         $(pub(crate) const $id: &ProblemKind = &ProblemKind { code: $code, status: $status, title: $title, advice: $advice };)*
         /// All kinds of problems, by status.
-        pub const PROBLEMS: &[&ProblemKind] = &[$($id),*];
+        pub(crate) const PROBLEMS: &[&ProblemKind] = &[$($id),*];
     };
 }
 

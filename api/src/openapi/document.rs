@@ -1,8 +1,9 @@
 //! Puts the document together: what is said of the routes, what their rules add, and what every answer has.
 
 use super::schema::{about, list, named, object, text, uuid, whole_of};
+use super::schemas::Schemas;
 use super::{Group, Operation};
-use crate::auth::guard::Route;
+use crate::auth::guard::{Resource, Route};
 use crate::auth::policy::{Access, Bucket, Rule};
 use crate::http::problem::{self, CONTENT_TYPE, PROBLEMS, ProblemKind};
 use crate::state::ABOUT;
@@ -19,21 +20,35 @@ const INFO: &str = "Books beds in hostels. Errors are problems of RFC 9457 with 
 
 /// The document of these routes. What a route's rule does not say comes from `groups`; a route that none of them
 /// describes is left out.
-pub(crate) fn document(routes: &[Route], groups: Vec<Group>) -> Value {
+pub(crate) fn document(resources: &[Resource], routes: &[Route], groups: Vec<Group>) -> Value {
     let rule_of = |path: &str, method: &Method| {
         let mut guarded = routes.iter().filter(|route| route.path == path).flat_map(|route| &route.methods);
         guarded.find(|one| one.method == *method).map(|one| one.rule)
     };
-    let (mut paths, mut schemas, mut tags) = (Map::new(), shared_schemas(), Vec::new());
+    let (mut paths, mut components, mut tags) = (Map::new(), shared_schemas(), Vec::new());
+    let mut schemas = Schemas::new();
+    for resource in resources {
+        tags.push(json!({ "name": resource.name, "description": resource.about }));
+        for (route, endpoint) in
+            resource.routes.iter().flat_map(|route| route.methods.iter().map(move |method| (route, method)))
+        {
+            let Some(operation) = endpoint.operation(route.path, &mut schemas) else { continue };
+            let operation = operation.with_path_parameters();
+            let at_path = paths.entry(route.path).or_insert_with(|| json!({}));
+            at_path[endpoint.method.as_str().to_lowercase()] =
+                operation_object(operation, endpoint.rule, resource.name);
+        }
+    }
+    components.extend(schemas.into_components());
     for group in groups {
         tags.push(json!({ "name": group.name, "description": group.about }));
-        schemas.extend(group.schemas.into_iter().map(|(name, schema)| (name.to_owned(), schema)));
+        components.extend(group.schemas.into_iter().map(|(name, schema)| (name.to_owned(), schema)));
         for operation in group.operations {
-            let operation = operation.parts_described();
+            let operation = operation.with_path_parameters();
             let Some(rule) = rule_of(operation.path, &operation.method) else { continue };
             let method = operation.method.as_str().to_lowercase();
             let at_path = paths.entry(operation.path).or_insert_with(|| json!({}));
-            at_path[method] = described(operation, rule, group.name);
+            at_path[method] = operation_object(operation, rule, group.name);
         }
     }
     json!({
@@ -44,11 +59,11 @@ pub(crate) fn document(routes: &[Route], groups: Vec<Group>) -> Value {
         "servers": [{ "url": "/" }],
         "tags": tags,
         "paths": paths,
-        "components": { "schemas": schemas, "headers": headers(), "securitySchemes": security_schemes() },
+        "components": { "schemas": components, "headers": headers(), "securitySchemes": security_schemes() },
     })
 }
 
-fn described(operation: Operation, rule: Rule, tag: &str) -> Value {
+fn operation_object(operation: Operation, rule: Rule, tag: &str) -> Value {
     let mut words = operation.about.map(|about| format!("{about}\n\n")).unwrap_or_default();
     words.push_str(&audience(rule));
     let mut value = json!({

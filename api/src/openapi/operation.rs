@@ -4,10 +4,12 @@
 //! of it: who reads a body with `read_json` can answer 400, 408, 413, 415 and 422.
 
 use super::schema::{self, about, text, whole_of};
+use super::schemas::{BodySchema, Parameter, Schemas};
 use crate::http::headers::MAX_WAIT;
 use crate::http::problem::{self, ProblemKind};
 use axum::http::{Method, StatusCode};
 use pvt_domain::ids::MAX_IDEMPOTENCY_KEY_CHARS;
+use schemars::JsonSchema;
 use serde_json::{Value, json};
 
 /// The JSON of answers and forms.
@@ -36,7 +38,7 @@ pub(crate) struct Operation {
 /// An answer that is not a problem.
 pub(super) struct Success {
     pub(super) status: StatusCode,
-    pub(super) about: &'static str,
+    pub(super) about: String,
     pub(super) media: Option<(&'static str, Value)>,
     pub(super) example: Option<Value>,
     pub(super) headers: Vec<&'static str>,
@@ -62,7 +64,7 @@ methods! {
 }
 
 impl Operation {
-    fn new(method: Method, path: &'static str, id: &'static str, summary: &'static str) -> Self {
+    pub(crate) fn new(method: Method, path: &'static str, id: &'static str, summary: &'static str) -> Self {
         Self {
             method,
             path,
@@ -104,9 +106,46 @@ impl Operation {
         self.parameter("query", name, schema, true, words).problems([problem::INVALID_QUERY])
     }
 
+    /// Takes the parameters of a query of this type.
+    pub(crate) fn query_of<T: JsonSchema>(mut self, schemas: &mut Schemas) -> Self {
+        for Parameter { name, schema, description, required } in schemas.parameters::<T>() {
+            self = self.parameter("query", &name, schema, required, description);
+        }
+        self.problems([problem::INVALID_QUERY])
+    }
+
+    /// Answers with this view and these headers. An answer of one status that may hold one view or another is described
+    /// once for each.
+    pub(crate) fn answers_view(mut self, status: StatusCode, view: BodySchema, headers: &[&'static str]) -> Self {
+        if let Some(answer) = self.answers.iter_mut().find(|answer| answer.status == status) {
+            let first = answer.media.take();
+            answer.media = first.map(|(media, first)| (media, json!({ "anyOf": [first, view.schema] })));
+            answer.headers.extend(headers);
+            return self;
+        }
+        let about = view.description.or_else(|| status.canonical_reason().map(str::to_owned)).unwrap_or_default();
+        let headers = headers.to_vec();
+        let media = Some((JSON, view.schema));
+        self.answers.push(Success { status, about, media, example: view.example, headers });
+        self
+    }
+
+    /// Words about the answer of this status.
+    pub(crate) fn says(mut self, status: StatusCode, words: &str) -> Self {
+        if let Some(answer) = self.answers.iter_mut().find(|answer| answer.status == status) {
+            words.clone_into(&mut answer.about);
+        }
+        self
+    }
+
     /// Lists a page at a time. Goes after the answer.
     pub(crate) fn paged(self) -> Self {
-        self.header("Link").query("limit", whole_of(1, 200), "Most items of the page; 50 unless said.").query(
+        self.header("Link").page_parameters()
+    }
+
+    /// Takes which page is asked for.
+    pub(crate) fn page_parameters(self) -> Self {
+        self.query("limit", whole_of(1, 200), "Most items of the page; 50 unless said.").query(
             "cursor",
             text(),
             "Where the page begins: `next_cursor` of the page before.",
@@ -238,8 +277,8 @@ impl Operation {
         self.success(StatusCode::OK, about, Some(("text/event-stream", event)))
     }
 
-    fn success(mut self, status: StatusCode, about: &'static str, media: Option<(&'static str, Value)>) -> Self {
-        self.answers.push(Success { status, about, media, example: None, headers: Vec::new() });
+    fn success(mut self, status: StatusCode, about: &str, media: Option<(&'static str, Value)>) -> Self {
+        self.answers.push(Success { status, about: about.to_owned(), media, example: None, headers: Vec::new() });
         self
     }
 
@@ -265,6 +304,12 @@ impl Operation {
         self
     }
 
+    /// As [`Self::problems`], of a list.
+    pub(crate) fn all_problems(mut self, kinds: &[&'static ProblemKind]) -> Self {
+        self.problems.extend(kinds);
+        self
+    }
+
     /// Asks the store: 503 while it is away.
     pub(crate) fn stored(self) -> Self {
         self.problems([problem::STORE_UNAVAILABLE])
@@ -281,7 +326,7 @@ impl Operation {
     }
 
     /// A name of the path that is not described is a text.
-    pub(super) fn parts_described(mut self) -> Self {
+    pub(super) fn with_path_parameters(mut self) -> Self {
         let names = self.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
         let described =
             |parameters: &[Value], name: &str| parameters.iter().any(|one| one["in"] == "path" && one["name"] == name);

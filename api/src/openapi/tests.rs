@@ -6,7 +6,7 @@ use super::document::{operations, speaks_of};
 use crate::auth::guard::Endpoint;
 use crate::auth::policy::{Access, Bucket};
 use crate::http::problem::PROBLEMS;
-use crate::resources::described::{document, groups};
+use crate::resources::described::document;
 use crate::router::table;
 use axum::http::{Method, StatusCode};
 use conform::faults;
@@ -19,30 +19,23 @@ fn registered() -> Vec<(&'static str, Endpoint)> {
 
 #[test]
 fn every_route_is_documented_once() {
-    let routes: BTreeSet<(String, String)> =
-        registered().iter().map(|(path, one)| ((*path).to_owned(), one.method.to_string())).collect();
-    let described: Vec<(String, String)> = groups()
-        .iter()
-        .flat_map(|group| &group.operations)
-        .map(|operation| (operation.path.to_owned(), operation.method.to_string()))
-        .collect();
-    let once: BTreeSet<(String, String)> = described.iter().cloned().collect();
-    assert_eq!(
-        routes.difference(&once).collect::<Vec<_>>(),
-        Vec::<&(String, String)>::new(),
-        "routes without a description in routes/described"
-    );
-    assert_eq!(
-        once.difference(&routes).collect::<Vec<_>>(),
-        Vec::<&(String, String)>::new(),
-        "descriptions without a route"
-    );
-    assert_eq!(described.len(), once.len(), "each once");
     let document = document();
-    assert_eq!(operations(&document).count(), routes.len());
+    let routes: Vec<(String, String)> =
+        registered().iter().map(|(path, one)| ((*path).to_owned(), one.method.as_str().to_lowercase())).collect();
+    let documented: BTreeSet<(String, String)> =
+        operations(&document).map(|(path, method, _)| (path.to_owned(), method.to_owned())).collect();
+    assert_eq!(routes.iter().cloned().collect::<BTreeSet<_>>(), documented);
+    assert_eq!(routes.len(), documented.len(), "each once");
     let ids: BTreeSet<&str> =
         operations(&document).map(|(.., operation)| operation["operationId"].as_str().unwrap()).collect();
     assert_eq!(ids.len(), routes.len(), "operation ids are unique");
+}
+
+#[test]
+fn dump() {
+    if let Ok(path) = std::env::var("PVT_DUMP_OPENAPI") {
+        std::fs::write(path, document().to_string()).unwrap();
+    }
 }
 
 #[test]

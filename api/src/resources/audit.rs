@@ -1,31 +1,53 @@
-//! Who did what, for administrators.
+//! Audit log, for administrators.
 
-use crate::http::headers;
-use crate::http::pagination::{Page, PageQuery};
-use crate::http::problem::{self, HandlerResult, Problem};
+use crate::auth::guard::{Resource, at, get};
+use crate::auth::rules::REPORTS_ADMIN;
+use crate::http::extract::QueryParams;
+use crate::http::pagination::{Page, PageQuery, Paged};
+use crate::http::problem::{self, Problem};
 use crate::state::SharedApp;
 use crate::store_call;
 use axum::extract::State;
 use axum::http::Uri;
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
 use pvt_domain::timestamp::Timestamp;
 use pvt_stores::mongo::audit::AuditEntry;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-#[derive(Deserialize)]
+pub(crate) fn resource() -> Resource {
+    Resource {
+        name: "Audit",
+        about: "Audit log of changes by staff and administrators.",
+        routes: vec![at(
+            "/api/audit",
+            [get(REPORTS_ADMIN, "list_audit", list).summary("List audit entries, newest first").stored()],
+        )],
+    }
+}
+
+#[derive(Deserialize, JsonSchema)]
 struct AuditQuery {
+    /// Only entries about this subject.
     subject: Option<String>,
 }
 
-#[derive(Serialize)]
+/// A change by staff or an administrator.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "AuditEntry")]
 struct AuditView {
     id: Uuid,
+    #[schemars(with = "DateTime<Utc>")]
     at: Timestamp,
+    /// For example `staff:a1b2c3d4e5f6`.
     actor: String,
+    /// For example `room.create`.
     action: String,
+    /// What was changed, for example `pvt-quebec|room:q1`.
     subject: String,
     detail: String,
+    /// The message or request that caused it.
     cause: Uuid,
 }
 
@@ -37,11 +59,14 @@ impl From<AuditEntry> for AuditView {
 }
 
 /// `GET /api/audit`: everything, the newest first, or what was done to one `subject`.
-pub(crate) async fn list(State(app): State<SharedApp>, uri: Uri) -> HandlerResult {
-    let (query, asked): (PageQuery, AuditQuery) = (PageQuery::read(&uri)?, headers::query(&uri)?);
+async fn list(
+    State(app): State<SharedApp>,
+    uri: Uri,
+    query: PageQuery,
+    QueryParams(AuditQuery { subject }): QueryParams<AuditQuery>,
+) -> Result<Paged<AuditView>, Problem> {
     let before = query.after.as_deref().map(read_cursor).transpose()?;
     let (mongo, wanted) = (app.mongo.clone(), query.fetch_limit());
-    let subject = asked.subject.clone();
     let found = store_call::read(async move {
         let before = before.as_ref().map(|(at, id)| (at.as_str(), id.as_str()));
         mongo.list_audit(subject.as_deref(), before, wanted).await

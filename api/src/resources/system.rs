@@ -1,49 +1,148 @@
-//! What this is, and how it is.
+//! Service metadata and health.
 
 pub(crate) mod docs;
 
+use crate::auth::guard::{Resource, at, get};
+use crate::auth::rules::{OPEN, OPEN_UNLIMITED};
+use crate::http::response::{Either, JsonResponse, Shown};
 use crate::state::{ABOUT, SharedApp};
-use axum::Json;
-use axum::extract::State;
-use axum::response::{IntoResponse, Response};
-use chrono::Utc;
+use axum::extract::State as Shared;
+use axum::http::StatusCode;
+use chrono::{DateTime, Utc};
+use pvt_domain::timestamp::Timestamp;
+use pvt_service::health::{Report, State};
 use pvt_service::http::status_of;
-use serde_json::{Value, json};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Serialize;
+use serde_json::json;
+use std::collections::BTreeMap;
 
-/// `GET /api`: the way in.
-pub(crate) async fn index() -> Json<Value> {
-    Json(json!({
-        "name": ABOUT.name,
-        "version": ABOUT.version,
-        "links": {
-            "properties": "/api/properties",
-            "bookings": "/api/bookings",
-            "health": "/api/health",
-            "status": "/api/status",
-            "docs": "/api/docs",
-            "openapi": "/api/openapi.json",
-            "asyncapi": "/api/asyncapi.json",
-        },
-    }))
+pub(crate) fn resource() -> Resource {
+    Resource {
+        name: "System",
+        about: "Service metadata and health.",
+        routes: vec![
+            at("/api", [get(OPEN, "index", index).summary("Show name, version and links")]),
+            at(
+                "/api/health",
+                [get(OPEN_UNLIMITED, "health", health)
+                    .summary("Show health by component")
+                    .answers(StatusCode::OK, "Booking requests can be accepted.")
+                    .answers(StatusCode::SERVICE_UNAVAILABLE, "No booking request can be accepted.")],
+            ),
+            at("/api/status", [get(OPEN, "status", status).summary("Show the status of this instance")]),
+        ],
+    }
 }
 
-/// `GET /api/health`: part by part; 503 when no booking request could be accepted.
-pub(crate) async fn health(State(app): State<SharedApp>) -> Response {
+/// Name, version and links.
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline, example = json!({
+    "name": "pvt-api", "version": "0.1.0", "links": { "properties": "/api/properties" }
+}))]
+struct IndexView {
+    name: &'static str,
+    version: &'static str,
+    links: BTreeMap<&'static str, &'static str>,
+}
+
+/// Health of the instance, component by component.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Health", example = json!({
+    "status": "up",
+    "components": [{ "name": "broker", "status": "up", "required": true, "latency_ms": 0.1 }],
+}))]
+struct HealthView<'a> {
+    #[schemars(schema_with = "state_schema")]
+    status: State,
+    components: Vec<ComponentView<'a>>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
+struct ComponentView<'a> {
+    name: &'a str,
+    #[schemars(schema_with = "state_schema")]
+    status: State,
+    required: bool,
+    latency_ms: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'a str>,
+}
+
+/// Status of this instance.
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
+struct StatusView {
+    #[schemars(schema_with = "state_schema")]
+    status: State,
+    name: &'static str,
+    version: &'static str,
+    #[schemars(extend("enum" = ["development", "production"]))]
+    environment: &'static str,
+    #[schemars(with = "DateTime<Utc>")]
+    started_at: Timestamp,
+    #[schemars(range(min = 0))]
+    uptime_seconds: i64,
+    /// How many can be booked.
+    properties: usize,
+}
+
+fn state_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "enum": ["up", "degraded", "down"] })
+}
+
+impl<'a> HealthView<'a> {
+    fn new(report: &'a Report) -> Self {
+        let components = report.components.iter().map(|component| ComponentView {
+            name: component.name,
+            status: component.status,
+            required: component.required,
+            latency_ms: component.latency_ms,
+            detail: component.detail.as_deref(),
+        });
+        Self { status: report.status, components: components.collect() }
+    }
+}
+
+/// `GET /api`.
+async fn index() -> Shown<IndexView> {
+    let links = [
+        ("properties", "/api/properties"),
+        ("bookings", "/api/bookings"),
+        ("health", "/api/health"),
+        ("status", "/api/status"),
+        ("docs", "/api/docs"),
+        ("openapi", "/api/openapi.json"),
+        ("asyncapi", "/api/asyncapi.json"),
+    ];
+    Shown::new(&IndexView { name: ABOUT.name, version: ABOUT.version, links: links.into() })
+}
+
+/// `GET /api/health`: 503 when no booking request could be accepted.
+async fn health(
+    Shared(app): Shared<SharedApp>,
+) -> Either<Shown<HealthView<'static>>, JsonResponse<503, HealthView<'static>>> {
     let report = app.health.report().await;
-    (status_of(&report), Json(&*report)).into_response()
+    let view = HealthView::new(&report);
+    if status_of(&report) == StatusCode::OK {
+        Either::This(JsonResponse::new(&view))
+    } else {
+        Either::That(JsonResponse::new(&view))
+    }
 }
 
-/// `GET /api/status`: this instance in a few words; always 200.
-pub(crate) async fn status(State(app): State<SharedApp>) -> Json<Value> {
+/// `GET /api/status`: always 200.
+async fn status(Shared(app): Shared<SharedApp>) -> Shown<StatusView> {
     let report = app.health.report().await;
     let uptime = Utc::now().signed_duration_since(app.started_at.as_datetime());
-    Json(json!({
-        "status": report.status,
-        "name": ABOUT.name,
-        "version": ABOUT.version,
-        "environment": app.environment,
-        "started_at": app.started_at,
-        "uptime_seconds": uptime.num_seconds().max(0),
-        "properties": app.inventory_cache.all().len(),
-    }))
+    Shown::new(&StatusView {
+        status: report.status,
+        name: ABOUT.name,
+        version: ABOUT.version,
+        environment: app.environment,
+        started_at: app.started_at,
+        uptime_seconds: uptime.num_seconds().max(0),
+        properties: app.inventory_cache.all().len(),
+    })
 }

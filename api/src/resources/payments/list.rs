@@ -12,6 +12,7 @@ use crate::resources::payments::view::{PaymentView, payments_of};
 use crate::state::SharedApp;
 use crate::store_call;
 use axum::extract::{Request, State};
+use axum::response::IntoResponse;
 use chrono::{DateTime, TimeDelta, Utc};
 use pvt_domain::ids::{BookingId, PropertyId};
 use pvt_domain::ledger::Ledger;
@@ -63,6 +64,7 @@ pub(crate) async fn list(State(app): State<SharedApp>, request: Request) -> Hand
         next.map(|next| format!("{}{SEPARATOR}{}{SEPARATOR}{}", next.at, next.booking, next.shown)),
     )
     .respond_at(&parts.uri, &query, |view| view)
+    .map(IntoResponse::into_response)
 }
 
 async fn filter(

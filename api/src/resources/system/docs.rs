@@ -1,9 +1,14 @@
-//! The API described: documents for programs, pages for people. Made once; nothing here asks a broker or a store.
+//! Documentation of the API: OpenAPI and AsyncAPI documents, and pages of them and of the guides. Made once, without
+//! broker or store.
 //!
 //! Pages work without scripts and load nothing from anywhere.
 
+use crate::auth::guard::{Resource, at, get};
+use crate::auth::rules::OPEN;
 use crate::http::html_page;
-use crate::http::problem::{HandlerResult, PROBLEMS, Problem, ProblemKind};
+use crate::http::html_page::HtmlPage;
+use crate::http::problem::{PROBLEMS, Problem, ProblemKind};
+use crate::http::response::JsonDocument;
 use crate::openapi::asyncapi;
 use crate::openapi::operations;
 use crate::resources::described;
@@ -11,7 +16,7 @@ use crate::state::SharedApp;
 use askama::Template;
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{Html, IntoResponse};
 use bytes::Bytes;
 use serde_json::Value;
 use std::sync::{LazyLock, OnceLock};
@@ -34,17 +39,41 @@ fn text_of(document: &Value) -> Bytes {
     serde_json::to_vec(document).unwrap_or_default().into()
 }
 
-fn json(text: Bytes) -> Response {
-    ([(header::CONTENT_TYPE, JSON), (header::CACHE_CONTROL, FRESH)], text).into_response()
+fn json(text: Bytes) -> JsonDocument {
+    JsonDocument(([(header::CONTENT_TYPE, JSON), (header::CACHE_CONTROL, FRESH)], text).into_response())
+}
+
+pub(crate) fn resource() -> Resource {
+    Resource {
+        name: "Documentation",
+        about: "Documents and guides of the API.",
+        routes: vec![
+            at("/api/openapi.json", [get(OPEN, "openapi", openapi).summary("Get this document (OpenAPI 3.1)")]),
+            at(
+                "/api/asyncapi.json",
+                [get(OPEN, "asyncapi", asyncapi).summary("Get the messages on the queues (AsyncAPI 3)")],
+            ),
+            at("/api/docs", [get(OPEN, "docs", index).summary("Read the API reference")]),
+            at(
+                "/api/docs/quickstart",
+                [get(OPEN, "docs_quickstart", quickstart).summary("Read how to make a first booking")],
+            ),
+            at("/api/docs/examples", [get(OPEN, "docs_examples", examples).summary("Read examples of common tasks")]),
+            at("/api/docs/hostel", [get(OPEN, "docs_hostel", hostel).summary("Read how to set up a property")]),
+            at("/api/docs/faq", [get(OPEN, "docs_faq", faq).summary("Read frequently asked questions")]),
+            at("/api/docs/payments", [get(OPEN, "docs_payments", payments).summary("Read how payments work")]),
+            at("/api/docs/support", [get(OPEN, "docs_support", support).summary("Read how to get support")]),
+        ],
+    }
 }
 
 /// `GET /api/openapi.json`.
-pub(crate) async fn openapi() -> Response {
+async fn openapi() -> JsonDocument {
     json(OPENAPI_TEXT.clone())
 }
 
 /// `GET /api/asyncapi.json`.
-pub(crate) async fn asyncapi(State(app): State<SharedApp>) -> Response {
+async fn asyncapi(State(app): State<SharedApp>) -> JsonDocument {
     json(ASYNCAPI_TEXT.get_or_init(|| text_of(&asyncapi::document(&app.topology))).clone())
 }
 
@@ -91,7 +120,7 @@ struct Parameter<'a> {
 }
 
 /// `GET /api/docs`: every operation, from the document.
-pub(crate) async fn index() -> HandlerResult {
+async fn index() -> Result<HtmlPage, Problem> {
     let mut subjects: Vec<Subject<'_>> = OPENAPI["tags"].as_array().into_iter().flatten().map(Subject::new).collect();
     for (path, method, operation) in operations(&OPENAPI) {
         if let Some(subject) = subjects.iter_mut().find(|subject| operation["tags"][0] == subject.name) {
@@ -142,7 +171,7 @@ macro_rules! guides {
     ($($name:ident $title:literal $file:literal;)*) => {
         $(
             #[doc = concat!("`GET /api/docs/", stringify!($name), "`.")]
-            pub(crate) async fn $name() -> HandlerResult {
+            async fn $name() -> Result<HtmlPage, Problem> {
                 static CONTENT: LazyLock<String> = LazyLock::new(|| rendered(include_str!($file)));
                 page(&GuidePage { style: STYLE, title: $title, content: &CONTENT })
             }
@@ -166,12 +195,12 @@ fn rendered(markdown: &str) -> String {
     comrak::markdown_to_html(markdown, &options).replace(".md\"", "\"")
 }
 
-fn page(template: &impl Template) -> HandlerResult {
+fn page(template: &impl Template) -> Result<HtmlPage, Problem> {
     let html = template.render().map_err(Problem::internal)?;
     let mut answer = Html(html).into_response();
     answer.headers_mut().insert(header::CACHE_CONTROL, FRESH);
     if let Some(policy) = POLICY.clone() {
         answer.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
     }
-    Ok(answer)
+    Ok(HtmlPage(answer))
 }

@@ -1,0 +1,280 @@
+//! Typed parts of requests: what a handler reads stands in its signature, and so in the description of its operation.
+
+use crate::auth::credentials::Credentials;
+use crate::auth::policy::Caller;
+use crate::http::body::read_json;
+use crate::http::headers;
+use crate::http::middleware::RequestContext;
+use crate::http::pagination::PageQuery;
+use crate::http::problem::{self, Problem};
+use crate::openapi::schemas::Schemas;
+use crate::openapi::{DescribeInput, Operation};
+use crate::state::SharedApp;
+use axum::extract::{FromRequest, FromRequestParts, Path, Request, State};
+use axum::http::Uri;
+use axum::http::request::Parts;
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use pvt_domain::accounts::UserId;
+use pvt_domain::ids::{BedId, BlockId, BookingId, PropertyId, RatePlanId, RoomId, RoomTypeId};
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+/// Arguments that are no part of what a client sends, or that the rule of the route describes.
+macro_rules! no_description {
+    ($($argument:ty),*) => {
+        $(
+            impl DescribeInput for $argument {
+                fn describe(operation: Operation, _: &mut Schemas) -> Operation {
+                    operation
+                }
+            }
+        )*
+    };
+}
+
+no_description!(State<SharedApp>, Uri, Parts, RequestContext, Caller);
+
+/// An id that can stand in a path.
+pub(crate) trait PathParameter: Sized {
+    /// Reads it; `None` for what cannot be the id of anything.
+    fn read(text: String) -> Option<Self>;
+
+    /// Describes it; a text unless said.
+    fn describe(operation: Operation) -> Operation {
+        operation
+    }
+}
+
+macro_rules! text_ids {
+    ($($id:ident),*) => {
+        $(
+            impl PathParameter for $id {
+                fn read(text: String) -> Option<Self> {
+                    Some(Self::new(text))
+                }
+            }
+        )*
+    };
+}
+
+text_ids!(PropertyId, RoomTypeId, RoomId, BedId, RatePlanId);
+
+impl PathParameter for String {
+    fn read(text: String) -> Option<Self> {
+        Some(text)
+    }
+}
+
+impl PathParameter for UserId {
+    fn read(text: String) -> Option<Self> {
+        text.parse().ok()
+    }
+}
+
+impl PathParameter for BlockId {
+    fn read(text: String) -> Option<Self> {
+        text.parse().ok()
+    }
+}
+
+impl PathParameter for BookingId {
+    fn read(text: String) -> Option<Self> {
+        text.parse().ok()
+    }
+
+    fn describe(operation: Operation) -> Operation {
+        operation.part("id", crate::openapi::schema::uuid(), "The booking.")
+    }
+}
+
+/// The id in the path; 404 for what cannot be one.
+pub(crate) struct PathId<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: PathParameter> FromRequestParts<S> for PathId<T> {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+        let Path(text) = Path::<String>::from_request_parts(parts, state).await.map_err(|it| it.into_response())?;
+        T::read(text).map(Self).ok_or_else(|| Problem::from(problem::NOT_FOUND).into_response())
+    }
+}
+
+impl<T: PathParameter> DescribeInput for PathId<T> {
+    fn describe(operation: Operation, _: &mut Schemas) -> Operation {
+        T::describe(operation).problems([problem::NOT_FOUND])
+    }
+}
+
+/// The parameters of the query; 400 for those that are not known or not of their type.
+pub(crate) struct QueryParams<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for QueryParams<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        headers::query(&parts.uri).map(Self)
+    }
+}
+
+impl<T: JsonSchema> DescribeInput for QueryParams<T> {
+    fn describe(operation: Operation, schemas: &mut Schemas) -> Operation {
+        operation.query_of::<T>(schemas)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for PageQuery {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        Self::read(&parts.uri)
+    }
+}
+
+impl DescribeInput for PageQuery {
+    fn describe(operation: Operation, _: &mut Schemas) -> Operation {
+        operation.page_parameters()
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        Ok(Credentials::of(parts).caller)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for RequestContext {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        Ok(Self::of_request(parts))
+    }
+}
+
+/// `Idempotency-Key`, which must be sent.
+pub(crate) struct IdempotencyKey(pub(crate) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        headers::idempotency_key(&parts.headers).map(|key| Self(key.to_owned()))
+    }
+}
+
+impl DescribeInput for IdempotencyKey {
+    fn describe(operation: Operation, _: &mut Schemas) -> Operation {
+        operation.idempotent()
+    }
+}
+
+/// `Idempotency-Key`, which may be sent.
+pub(crate) struct OptionalIdempotencyKey(pub(crate) Option<String>);
+
+impl<S: Send + Sync> FromRequestParts<S> for OptionalIdempotencyKey {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        headers::optional_idempotency_key(&parts.headers).map(|key| Self(key.map(str::to_owned)))
+    }
+}
+
+impl DescribeInput for OptionalIdempotencyKey {
+    fn describe(operation: Operation, _: &mut Schemas) -> Operation {
+        operation.repeatable()
+    }
+}
+
+/// The revision in `If-Match`, which must be sent.
+pub(crate) struct IfMatch(pub(crate) u32);
+
+impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        headers::if_match(&parts.headers).map(Self)
+    }
+}
+
+impl DescribeInput for IfMatch {
+    fn describe(operation: Operation, _: &mut Schemas) -> Operation {
+        operation.if_match()
+    }
+}
+
+/// The revision in `If-Match`, which may be sent.
+pub(crate) struct OptionalIfMatch(pub(crate) Option<u32>);
+
+impl<S: Send + Sync> FromRequestParts<S> for OptionalIfMatch {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        headers::optional_if_match(&parts.headers).map(Self)
+    }
+}
+
+impl DescribeInput for OptionalIfMatch {
+    fn describe(operation: Operation, _: &mut Schemas) -> Operation {
+        operation.may_match()
+    }
+}
+
+/// For how long a command about something stored is waited for, as `Prefer` says or by default.
+pub(crate) struct CommandWait(pub(crate) Duration);
+
+impl<S: Send + Sync> FromRequestParts<S> for CommandWait {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        Ok(Self(headers::command_wait(&parts.headers)))
+    }
+}
+
+impl DescribeInput for CommandWait {
+    fn describe(operation: Operation, _: &mut Schemas) -> Operation {
+        operation.waits()
+    }
+}
+
+/// For how long the decision of a request is waited for, if `Prefer: wait=N` asks for that.
+pub(crate) struct PreferredWait(pub(crate) Option<Duration>);
+
+impl<S: Send + Sync> FromRequestParts<S> for PreferredWait {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        Ok(Self(headers::preferred_wait(&parts.headers)))
+    }
+}
+
+impl DescribeInput for PreferredWait {
+    fn describe(operation: Operation, _: &mut Schemas) -> Operation {
+        operation.waits()
+    }
+}
+
+/// The bytes of a JSON body that is described as `T`, for handlers that read it piece by piece.
+pub(crate) struct JsonBody<T> {
+    pub(crate) bytes: Bytes,
+    shape: PhantomData<fn(T)>,
+}
+
+impl<S: Send + Sync, T> FromRequest<S> for JsonBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        Ok(Self { bytes: read_json(&parts.headers, body).await?, shape: PhantomData })
+    }
+}
+
+impl<T: JsonSchema> DescribeInput for JsonBody<T> {
+    fn describe(operation: Operation, schemas: &mut Schemas) -> Operation {
+        let form = schemas.form::<T>();
+        operation.body(form.schema, form.example.unwrap_or_default())
+    }
+}
