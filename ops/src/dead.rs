@@ -139,7 +139,8 @@ async fn append_audit_entries(config: &Config, chosen: &[(Uuid, String, String)]
     for (id, kind, label) in chosen {
         let detail = format!("{kind} of {label}: {reason}");
         mongo
-            .append_audit(&AuditEntry::new(
+            .audit_log()
+            .append(&AuditEntry::new(
                 cause,
                 now.into(),
                 ACTOR,

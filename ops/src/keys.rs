@@ -29,7 +29,7 @@ pub(crate) async fn create(config: &Config, args: KeyArgs) -> Result<()> {
     };
     let mongo = Mongo::connect(config.mongodb_uri.expose_secret(), "pvt keys").await?;
     let new = NewApiKey { role, name: args.name, properties, scopes: scopes(&args.scope)? };
-    let (_, key) = mongo.create_api_key(new, Utc::now().into()).await?;
+    let (_, key) = mongo.api_keys().create(new, Utc::now().into()).await?;
     mongo.shutdown().await;
     if args.json {
         return output::json(&json!({ "key": key }));
@@ -44,7 +44,7 @@ pub(crate) async fn list(config: &Config, as_json: bool) -> Result<()> {
     let mongo = Mongo::connect(config.mongodb_uri.expose_secret(), "pvt keys").await?;
     let mut keys: Vec<ApiKey> = Vec::new();
     loop {
-        let page = mongo.list_api_keys(keys.last().map(|key| key.id.as_str()), PAGE).await?;
+        let page = mongo.api_keys().list(keys.last().map(|key| key.id.as_str()), PAGE).await?;
         if page.is_empty() {
             break;
         }
@@ -69,14 +69,15 @@ pub(crate) async fn revoke(config: &Config, id: &str) -> Result<()> {
     // Whoever pastes the whole key means its public part.
     let id = parse_api_key(id).map_or(id, |(id, _)| id);
     let mongo = Mongo::connect(config.mongodb_uri.expose_secret(), "pvt keys").await?;
-    let Some(key) = mongo.api_key(id).await? else {
+    let Some(key) = mongo.api_keys().find(id).await? else {
         return Err(CliError::NotFound(format!("there is no key `{id}`; `pvt keys list` shows all")).into());
     };
     let now = Utc::now();
-    if mongo.revoke_api_key(id, now.into()).await? {
+    if mongo.api_keys().revoke(id, now.into()).await? {
         let detail = format!("{} key `{}`", role_name(key.role), key.name);
         mongo
-            .append_audit(&AuditEntry::new(Uuid::now_v7(), now.into(), ACTOR, "api_key.revoke".to_owned(), id, &detail))
+            .audit_log()
+            .append(&AuditEntry::new(Uuid::now_v7(), now.into(), ACTOR, "api_key.revoke".to_owned(), id, &detail))
             .await?;
         output::note(format_args!("{id} is void; processes that know it notice within a minute"));
     } else {

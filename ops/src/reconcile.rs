@@ -23,7 +23,7 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 /// Queues the runs, waits for their reports, prints them.
 pub(crate) async fn run(config: &Config, args: ReconcileArgs) -> Result<()> {
     let mongo = Mongo::connect(config.mongodb_uri.expose_secret(), "pvt reconcile").await?;
-    let all = mongo.property_ids().await?;
+    let all = mongo.inventories().property_ids().await?;
     let properties: Vec<PropertyId> = match &args.property {
         Some(one) => vec![
             all.into_iter()
@@ -67,7 +67,7 @@ pub(crate) async fn reports(
 async fn report_of(mongo: &Mongo, run_id: Uuid, property_id: &PropertyId) -> Result<Report> {
     let deadline = Instant::now() + REPORT_LIMIT;
     while Instant::now() < deadline {
-        if let Some(report) = mongo.reconciliation(run_id).await? {
+        if let Some(report) = mongo.reconciliations().find(run_id).await? {
             return Ok(report);
         }
         tokio::time::sleep(POLL_INTERVAL).await;

@@ -41,9 +41,9 @@ const ROOM_TYPES: [(&str, u32); 5] =
 pub(crate) async fn run(config: &Config, days: u64) -> Result<bool> {
     let mongo = Mongo::connect(config.mongodb_uri.expose_secret(), "pvt seed").await?;
     let hostel = demo::hostel();
-    let new = mongo.inventory(&hostel.property.id).await?.is_none();
+    let new = mongo.inventories().find(&hostel.property.id).await?.is_none();
     if new {
-        mongo.save_inventory(&hostel).await?;
+        mongo.inventories().save(&hostel).await?;
         let sent = send_bookings(config, days).await?;
         output::note(format_args!("  seeded {} with {sent} bookings over {days} days", hostel.property.name));
     }

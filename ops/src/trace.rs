@@ -28,12 +28,12 @@ const TEXT_CHARS: usize = 160;
 pub(crate) async fn run(config: &Config, args: TraceArgs) -> Result<()> {
     let mongo = Mongo::connect(config.mongodb_uri.expose_secret(), "pvt trace").await?;
     let booking = find(&mongo, &args.booking).await?;
-    let ledger = mongo.ledger(booking.id).await?;
+    let ledger = mongo.ledgers().find(booking.id).await?;
     let told = ledger.as_ref().map(timeline::source_events).unwrap_or_default();
     let ids: Vec<&str> = told.iter().map(String::as_str).collect();
-    let events = mongo.stripe_events(&ids).await?;
-    let mails = mongo.notifications_of(booking.id).await?;
-    let claims = mongo.claims_of(&booking).await?;
+    let events = mongo.stripe_events().find_by_ids(&ids).await?;
+    let mails = mongo.notifications().of_booking(booking.id).await?;
+    let claims = mongo.claims().count_of(&booking).await?;
     mongo.shutdown().await;
     let mart = Mart::connect(config.database_url.expose_secret(), "pvt trace")?;
     let event_ids: Vec<_> = booking.history.iter().map(|entry| entry.event_id).collect();
@@ -101,10 +101,10 @@ async fn find(mongo: &Mongo, named: &str) -> Result<Booking> {
         ))
     };
     if let Ok(id) = named.trim().parse::<BookingId>() {
-        return Ok(mongo.booking(id).await?.ok_or_else(none)?);
+        return Ok(mongo.bookings().find(id).await?.ok_or_else(none)?);
     }
     let ids = BookingId::range_of_reference(named).ok_or_else(none)?;
-    let properties = mongo.property_ids().await?;
+    let properties = mongo.inventories().property_ids().await?;
     let filter = BookingFilter {
         whose: Whose::Of(properties),
         property_id: None,
@@ -114,5 +114,5 @@ async fn find(mongo: &Mongo, named: &str) -> Result<Booking> {
         email: None,
         ids: Some(ids),
     };
-    Ok(mongo.list_bookings(&filter, None, 1).await?.pop().ok_or_else(none)?)
+    Ok(mongo.bookings().list(&filter, None, 1).await?.pop().ok_or_else(none)?)
 }

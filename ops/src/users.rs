@@ -47,7 +47,7 @@ fn read_role(name: &str, properties: &[String]) -> Result<(Role, Vec<PropertyId>
 }
 
 async fn find(mongo: &Mongo, email: &str) -> Result<User> {
-    let found = mongo.user_by_email(&read_email(email)?).await?;
+    let found = mongo.users().find_by_email(&read_email(email)?).await?;
     Ok(found.ok_or_else(|| CliError::NotFound(format!("nobody has the address {email}")))?)
 }
 
@@ -77,7 +77,7 @@ pub(crate) async fn create(config: &Config, args: UserArgs) -> Result<()> {
     };
     let mongo = connect(config).await?;
     let (id, hash) = (user.id, passwords::hash(&password)?);
-    match mongo.create_user(user, hash).await {
+    match mongo.users().create(user, hash).await {
         Ok(()) => {}
         Err(StoreError::Duplicate(_)) => bail!("{} has an account already", args.email),
         Err(error) => return Err(error.into()),
@@ -109,7 +109,7 @@ pub(crate) async fn list(config: &Config, as_json: bool) -> Result<()> {
     let mut users: Vec<User> = Vec::new();
     loop {
         let after = users.last().map(|user| user.id.to_string());
-        let page = mongo.list_users(after.as_deref(), PAGE).await?;
+        let page = mongo.users().list(after.as_deref(), PAGE).await?;
         if page.is_empty() {
             break;
         }
@@ -152,7 +152,7 @@ pub(crate) async fn set_role(config: &Config, args: SetRoleArgs) -> Result<()> {
     let (role, properties) = read_role(&args.role, &args.property)?;
     let mongo = connect(config).await?;
     let user = find(&mongo, &args.email).await?;
-    mongo.set_role(user.id, user.rev, role, &properties).await?;
+    mongo.users().set_role(user.id, user.rev, role, &properties).await?;
     audit(&mongo, "account.role", user.id, role.as_str()).await?;
     mongo.shutdown().await;
     output::note(format_args!(
@@ -167,7 +167,7 @@ pub(crate) async fn set_role(config: &Config, args: SetRoleArgs) -> Result<()> {
 pub(crate) async fn disable(config: &Config, email: &str) -> Result<()> {
     let mongo = connect(config).await?;
     let user = find(&mongo, email).await?;
-    let changed = mongo.disable_user(user.id, Utc::now().into()).await?;
+    let changed = mongo.users().disable(user.id, Utc::now().into()).await?;
     if changed {
         audit(&mongo, "account.disable", user.id, "").await?;
     }
@@ -178,7 +178,7 @@ pub(crate) async fn disable(config: &Config, email: &str) -> Result<()> {
 
 async fn audit(mongo: &Mongo, action: &str, user: UserId, detail: &str) -> Result<()> {
     let entry = AuditEntry::new(Uuid::new_v4(), Utc::now().into(), ACTOR, action.to_owned(), &user.to_string(), detail);
-    Ok(mongo.append_audit(&entry).await?)
+    Ok(mongo.audit_log().append(&entry).await?)
 }
 
 #[cfg(test)]

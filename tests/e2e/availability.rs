@@ -135,7 +135,7 @@ async fn search_follows_rates_restrictions_and_inventory() -> Result<()> {
     };
     let calendars: Vec<RateCalendar> = house.rate_plans.iter().map(|plan| priced(&plan.id)).collect();
     ensure!(
-        stack.mongo.save_rates(&PROPERTY.into(), house.rev, &calendars, &entry("rates.set")).await?,
+        stack.mongo.rates().save(&PROPERTY.into(), house.rev, &calendars, &entry("rates.set")).await?,
         "nobody else changes the house"
     );
     eventually("too short a stay", BEFORE_LONG, || async {
@@ -167,7 +167,7 @@ async fn search_follows_rates_restrictions_and_inventory() -> Result<()> {
         .bed_states
         .insert("r-2".into(), BedState { service: BedService::OutOfService, cleanliness: Cleanliness::Dirty });
     ensure!(
-        stack.mongo.replace_inventory(&changed, house.rev + 1, &entry("bed.set"), &[]).await?,
+        stack.mongo.inventories().replace(&changed, house.rev + 1, &entry("bed.set"), &[]).await?,
         "nobody else changes the house"
     );
     eventually("a bed less", BEFORE_LONG, || async {

@@ -81,7 +81,7 @@ async fn migrate_and_topology_apply_prepare_empty_stores() -> Result<()> {
     let expected = namespace.topology().queues().into_iter().map(|queue| queue.name).collect();
     assert_eq!(names("queues"), expected);
     assert!(!names("exchanges").is_empty() && !names("policies").is_empty());
-    let inventory = namespace.mongo().await?.inventory(&"pvt-montreal".into()).await?;
+    let inventory = namespace.mongo().await?.inventories().find(&"pvt-montreal".into()).await?;
     assert!(inventory.is_some(), "the demonstration hostel is seeded");
     Ok(())
 }

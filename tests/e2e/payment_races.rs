@@ -235,7 +235,7 @@ async fn stripe_worker_survives_abort_at_every_fault_point() -> Result<()> {
         stack.restart("payments").await?;
         let id = BookingId::from_uuid(booked.id);
         eventually("the money is back", LONG_TIMEOUT, || async {
-            let booking = stack.mongo.booking(id).await?.context("it is stored")?;
+            let booking = stack.mongo.bookings().find(id).await?.context("it is stored")?;
             Ok((booking.payment.return_due() == 0 && booking.payment.ledger().refunded > 0).then_some(()))
         })
         .await

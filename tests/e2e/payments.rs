@@ -50,8 +50,12 @@ pub(crate) async fn checkout(stack: &Stack, booked: &AcceptedBooking, key: &str)
 
 pub(crate) async fn until(stack: &Stack, booked: &AcceptedBooking, status: Status) -> Result<Booking> {
     eventually(&format!("{} is {status:?}", booked.id), SHORT_TIMEOUT, || async {
-        let booking =
-            stack.mongo.booking(pvt_domain::ids::BookingId::from_uuid(booked.id)).await?.context("it is stored")?;
+        let booking = stack
+            .mongo
+            .bookings()
+            .find(pvt_domain::ids::BookingId::from_uuid(booked.id))
+            .await?
+            .context("it is stored")?;
         Ok((booking.status == status).then_some(booking))
     })
     .await
@@ -274,8 +278,12 @@ async fn sweep_finds_missed_events() -> Result<()> {
         .set_faults(FaultInjection::of_webhooks(WebhookFaults { drop_probability: 1.0, ..WebhookFaults::default() }));
     stack.stripe()?.pay(&session, PayOutcome::Success)?;
     eventually("the sweep finds it", Duration::from_secs(150), || async {
-        let booking =
-            stack.mongo.booking(pvt_domain::ids::BookingId::from_uuid(booked.id)).await?.context("it is stored")?;
+        let booking = stack
+            .mongo
+            .bookings()
+            .find(pvt_domain::ids::BookingId::from_uuid(booked.id))
+            .await?
+            .context("it is stored")?;
         Ok((booking.status == Status::Confirmed).then_some(()))
     })
     .await?;

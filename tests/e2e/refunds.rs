@@ -86,7 +86,8 @@ async fn refused_refund_is_refused_on_replay() -> Result<()> {
             "{time}: {answer:?}"
         );
     }
-    let ledger = stack.mongo.ledger(pvt_domain::ids::BookingId::from_uuid(booked.id)).await?.context("a ledger")?;
+    let ledger =
+        stack.mongo.ledgers().find(pvt_domain::ids::BookingId::from_uuid(booked.id)).await?.context("a ledger")?;
     assert_eq!(ledger.summary().kept(), 0, "what Stripe said is taken in");
     stack.end(Expectations::clean()).await
 }
@@ -108,7 +109,7 @@ async fn refund_held_by_inquiry_is_made_when_it_closes() -> Result<()> {
     inquiry("charge.dispute.created", "warning_needs_response").await?;
     let id = pvt_domain::ids::BookingId::from_uuid(booked.id);
     let frozen = || async {
-        Ok(stack.mongo.ledger(id).await?.is_some_and(|ledger| !ledger.attention().is_empty()).then_some(()))
+        Ok(stack.mongo.ledgers().find(id).await?.is_some_and(|ledger| !ledger.attention().is_empty()).then_some(()))
     };
     eventually("the inquiry is known", SHORT_TIMEOUT, frozen).await?;
     assert_eq!(stack.client.cancel(&booked).await?.status, StatusCode::OK);
@@ -132,7 +133,7 @@ async fn failed_refund_reopens_the_balance() -> Result<()> {
     stack.client.cancel(&booked).await?;
     eventually("the debt is open again", SHORT_TIMEOUT, || async {
         let booking = until(&stack, &booked, Status::Cancelled).await?;
-        let ledger = stack.mongo.ledger(booking.id).await?.context("a ledger")?;
+        let ledger = stack.mongo.ledgers().find(booking.id).await?.context("a ledger")?;
         Ok((booking.payment.return_due() > 0 && !ledger.attention().is_empty()).then_some(()))
     })
     .await?;

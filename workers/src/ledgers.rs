@@ -62,7 +62,8 @@ impl Ledgers {
         change: impl Fn(&mut Ledger, &BookingHead) -> T,
     ) -> Result<Option<SavedLedger<T>>, StoreError> {
         for _ in 0..SAVE_ATTEMPTS {
-            let (heads, ledger) = tokio::join!(self.mongo.booking_heads([booking]), self.mongo.ledger(booking));
+            let (heads, ledger) =
+                tokio::join!(self.mongo.ledgers().booking_heads([booking]), self.mongo.ledgers().find(booking));
             let Some(head) = heads?.remove(&booking) else { return Ok(None) };
             let Some(before) = ledger?.or_else(|| self.empty(&head)) else { return Ok(None) };
             let mut after = before.clone();
@@ -71,7 +72,7 @@ impl Ledgers {
                 return Ok(Some(SavedLedger { after, head, answer }));
             }
             after.advance_rev(&before, self.now());
-            if self.mongo.save_ledgers(std::slice::from_ref(&after)).await? {
+            if self.mongo.ledgers().save(std::slice::from_ref(&after)).await? {
                 return Ok(Some(SavedLedger { after, head, answer }));
             }
         }
@@ -155,7 +156,7 @@ impl Ledgers {
         if attention_items.is_empty() {
             return Ok(Vec::new());
         }
-        let (people, now) = (self.mongo.told_of(&ledger.property_id).await?, self.now());
+        let (people, now) = (self.mongo.users().staff_alert_recipients(&ledger.property_id).await?, self.now());
         let mut mails = Vec::new();
         for (attention, subject) in attention_items {
             let alert =

@@ -124,7 +124,7 @@ impl Scheduler {
     /// Takes or renews the lease. When MongoDB cannot say, the old one is kept until it runs out.
     async fn renew(&self, term: Option<LeaderTerm>) -> Option<LeaderTerm> {
         let renewed_at = Instant::now();
-        match self.mongo.lead(&self.holder, LEASE).await {
+        match self.mongo.schedules().lead(&self.holder, LEASE).await {
             Ok(Some(Leadership { token, server_time })) => {
                 let server_time = server_time.as_datetime();
                 match term {
@@ -155,7 +155,7 @@ impl Scheduler {
     }
 
     async fn step_down(&self, token: i64) {
-        match timeout(STEP_DOWN_LIMIT, self.mongo.step_down(&self.holder, token)).await {
+        match timeout(STEP_DOWN_LIMIT, self.mongo.schedules().step_down(&self.holder, token)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(%error, "stepping down failed; the lease runs out by itself"),
             Err(_) => tracing::warn!("stepping down took too long; the lease runs out by itself"),
@@ -183,7 +183,7 @@ impl Scheduler {
         for fire in due(schedule, settled_until, term.now()) {
             self.fire(schedule, FireWindow { after, until: fire }, term).await?;
             after = fire;
-            self.mongo.settle_schedule(&schedule.name, fire.into(), true, term.token).await?;
+            self.mongo.schedules().record_fire(&schedule.name, fire.into(), true, term.token).await?;
             term.settled_until.insert(schedule.name.clone(), fire);
             metrics::counter!("pvt_schedule_fires_total", "schedule" => schedule.name.clone()).increment(1);
         }
@@ -195,12 +195,12 @@ impl Scheduler {
         if let Some(known) = term.settled_until.get(&schedule.name) {
             return Ok(*known);
         }
-        let stored = self.mongo.schedule(&schedule.name).await?;
+        let stored = self.mongo.schedules().find(&schedule.name).await?;
         let until = match stored {
             Some(state) => state.settled_until.as_datetime(),
             None => {
                 let now = term.now();
-                self.mongo.settle_schedule(&schedule.name, now.into(), false, term.token).await?;
+                self.mongo.schedules().record_fire(&schedule.name, now.into(), false, term.token).await?;
                 now
             }
         };
@@ -213,7 +213,7 @@ impl Scheduler {
             let mut commands = fire::global_commands(schedule, span, &self.mongo, &self.topology).await?;
             return self.publish(&mut commands, term).await;
         }
-        let properties = self.mongo.property_ids().await?;
+        let properties = self.mongo.inventories().property_ids().await?;
         tracing::info!(schedule = schedule.name, fire = %span.until, properties = properties.len(), "a schedule fires");
         let mut waiting = Vec::with_capacity(CHUNK);
         for property in &properties {

@@ -58,7 +58,7 @@ impl ApiKeyCache {
             return Ok(known.key.clone());
         }
         let (mongo, wanted) = (self.mongo.clone(), id.to_owned());
-        match store_call::read(async move { mongo.api_key(&wanted).await }).await {
+        match store_call::read(async move { mongo.api_keys().find(&wanted).await }).await {
             Ok(key) => {
                 let key = key.map(Arc::new);
                 let age = if key.is_some() { MAX_KEY_AGE } else { MAX_UNKNOWN_AGE };

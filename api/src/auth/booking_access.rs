@@ -73,7 +73,7 @@ impl BookingAccess {
     /// 404 when the caller may not see it or cannot know that it was requested.
     pub(crate) async fn booking(&self, app: &App) -> Result<Option<Booking>, Problem> {
         let (mongo, id) = (app.mongo.clone(), self.id);
-        match store_call::read(async move { mongo.booking(id).await }).await? {
+        match store_call::read(async move { mongo.bookings().find(id).await }).await? {
             Some(booking) if self.token.is_some() || self.caller.may_see(&booking) => Ok(Some(booking)),
             None if self.token.is_some() => Ok(None),
             _ => Err(problem::NOT_FOUND.into()),

@@ -160,7 +160,7 @@ impl Shared {
                 continue;
             }
             let mongo = self.mongo.clone();
-            let query = tokio::spawn(async move { mongo.bookings(due).await });
+            let query = tokio::spawn(async move { mongo.bookings().find_by_ids(due).await });
             match timeout(QUERY_TIMEOUT, query).await {
                 Ok(Ok(Ok(found))) => self.notify(found),
                 // The waiting go on waiting; their next question is due already.

@@ -50,7 +50,7 @@ impl<'a> IdempotentRequest<'a> {
     ) -> Result<Self, Problem> {
         let taken = Self::take(app, caller, key, fingerprint)?;
         let (mongo, id) = (app.mongo.clone(), taken.id);
-        let earlier = store_call::read(async move { mongo.audit_of(id).await }).await?;
+        let earlier = store_call::read(async move { mongo.audit_log().of_cause(id).await }).await?;
         if earlier.iter().any(|entry| entry.subject != subject) {
             return Err(problem::IDEMPOTENCY_KEY_REUSED.into());
         }

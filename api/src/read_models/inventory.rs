@@ -172,7 +172,7 @@ impl Refresher {
 
     /// Reads which properties there are, all new ones, and some of the known ones in turn.
     async fn refresh(&mut self) -> Result<(), StoreError> {
-        let ids = self.mongo.property_ids().await?;
+        let ids = self.mongo.inventories().property_ids().await?;
         let before = self.known.load_full();
         let (known, new): (Vec<&PropertyId>, Vec<&PropertyId>) = ids.iter().partition(|id| before.contains_key(*id));
         let again = known.iter().cycle().skip(self.cursor.min(known.len())).take(known.len().min(REREAD_PER_REFRESH));
@@ -183,7 +183,7 @@ impl Refresher {
         let mongo = &self.mongo;
         let mut read = stream::iter(wanted)
             .map(|id| async move {
-                let found = mongo.inventory(&id).await;
+                let found = mongo.inventories().find(&id).await;
                 (id, found)
             })
             .buffer_unordered(CONCURRENT_READS);

@@ -239,7 +239,7 @@ impl OccupancyCache {
     /// Finds houses that were changed, prices and restrictions among them, also where the event of it was lost.
     async fn compare_revisions(&self, properties: Vec<PropertyId>) {
         let mongo = self.shared.mongo.clone();
-        let Ok(stored) = store_call::read(async move { mongo.inventory_revisions(&properties).await }).await else {
+        let Ok(stored) = store_call::read(async move { mongo.inventories().revisions(&properties).await }).await else {
             return;
         };
         for (property, rev) in stored {
@@ -277,16 +277,16 @@ impl Shared {
 }
 
 async fn occupancy(mongo: &Mongo, property: &PropertyId) -> Result<Option<Occupancy>, StoreError> {
-    let Some(inventory) = mongo.inventory(property).await? else { return Ok(None) };
+    let Some(inventory) = mongo.inventories().find(property).await? else { return Ok(None) };
     let today = Timestamp::from(Utc::now()).local_date(inventory.property.time_zone);
     let origin = today.checked_sub_days(Days::new(NIGHTS_BACK)).unwrap_or(today);
     // After the house: prices that are newer than its revision are read again when that is seen to have changed.
-    let rates = mongo.rates(property).await?;
+    let rates = mongo.rates().of_property(property).await?;
     let mut occupancy = Occupancy::new(OccupancyGrid::new(Arc::new(inventory), origin).with_rates(Arc::new(rates)));
     let end = origin.checked_add_days(Days::new(u64::try_from(HORIZON_NIGHTS).unwrap_or(u64::MAX))).unwrap_or(origin);
-    for block in mongo.blocks_within(property, Nights::new(origin, end)).await? {
+    for block in mongo.occupancy().blocks_within(property, Nights::new(origin, end)).await? {
         occupancy.block(&block.bed_ids, block.nights());
     }
-    mongo.holdings(property, origin).await?.iter().for_each(|stored| occupancy.hold(Holding::from(stored)));
+    mongo.occupancy().holdings(property, origin).await?.iter().for_each(|stored| occupancy.hold(Holding::from(stored)));
     Ok(Some(occupancy))
 }

@@ -69,7 +69,7 @@ async fn list(
     let (mongo, wanted) = (app.mongo.clone(), query.fetch_limit());
     let found = store_call::read(async move {
         let before = before.as_ref().map(|(at, id)| (at.as_str(), id.as_str()));
-        mongo.list_audit(subject.as_deref(), before, wanted).await
+        mongo.audit_log().list(subject.as_deref(), before, wanted).await
     });
     Page::of(found.await?, &query, |entry| format!("{}|{}", entry.at, entry.id)).respond_at(
         &uri,

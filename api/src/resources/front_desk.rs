@@ -22,7 +22,7 @@ async fn house(app: &SharedApp, caller: &Caller, id: String) -> Result<Inventory
         return Err(problem::NOT_FOUND.into());
     }
     let mongo = app.mongo.clone();
-    store_call::read(async move { mongo.inventory(&id).await }).await?.ok_or_else(|| problem::NOT_FOUND.into())
+    store_call::read(async move { mongo.inventories().find(&id).await }).await?.ok_or_else(|| problem::NOT_FOUND.into())
 }
 
 /// The business day at a property.

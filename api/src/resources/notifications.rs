@@ -37,7 +37,7 @@ pub(crate) async fn create(State(app): State<SharedApp>, request: Request) -> Ha
     refuse_card_numbers(&node, &["/booking_id"])?;
     let (booking_id, kind) = read_new(&node)?;
     let mongo = app.mongo.clone();
-    let booking = store_call::read(async move { mongo.booking(booking_id).await })
+    let booking = store_call::read(async move { mongo.bookings().find(booking_id).await })
         .await?
         .filter(|booking| caller.is_staff_of(&booking.property_id));
     if booking.is_none() {

@@ -54,7 +54,7 @@ pub(crate) async fn create(State(app): State<SharedApp>, request: Request) -> Ha
     // What is stored, not what is remembered: a promise must not be older than the price.
     let house = change::read(&app, &property).await?;
     let (mongo, of) = (app.mongo.clone(), property.clone());
-    let rates = store_call::read(async move { mongo.rates(&of).await }).await?;
+    let rates = store_call::read(async move { mongo.rates().of_property(&of).await }).await?;
     let now = Timestamp::from(Utc::now());
     let today = now.local_date(house.property.time_zone);
     let asked = draft

@@ -119,9 +119,9 @@ impl BenchmarkRun<'_> {
         let Scale { properties, beds, .. } = *self.scale;
         output::note(format_args!("  creating {properties} hostels with {beds} beds each"));
         let mongo = &self.namespace.mongo;
-        mongo.save_inventory(&workload::searched_property()).await?;
+        mongo.inventories().save(&workload::searched_property()).await?;
         let all = stream::iter(0..properties)
-            .map(|number| async move { mongo.save_inventory(&workload::hostel(HOSTELS, number, beds)).await });
+            .map(|number| async move { mongo.inventories().save(&workload::hostel(HOSTELS, number, beds)).await });
         all.buffer_unordered(CONCURRENT_WRITES).try_collect::<()>().await.context("the hostels cannot be created")
     }
 

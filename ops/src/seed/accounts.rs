@@ -28,7 +28,7 @@ pub(crate) const ACCOUNTS: [Account; 3] = [
 pub(super) async fn create(mongo: &Mongo) -> Result<()> {
     for Account { email, password, name, role } in ACCOUNTS {
         let Some(email) = Email::parse(email) else { continue };
-        if mongo.user_by_email(&email).await?.is_some() {
+        if mongo.users().find_by_email(&email).await?.is_some() {
             continue;
         }
         let properties = if role == Role::Staff { vec![demo::PROPERTY_ID.into()] } else { Vec::new() };
@@ -44,7 +44,7 @@ pub(super) async fn create(mongo: &Mongo) -> Result<()> {
             disabled_at: None,
         };
         let hash = tokio::task::spawn_blocking(move || passwords::hash(password)).await??;
-        match mongo.create_user(user, hash).await {
+        match mongo.users().create(user, hash).await {
             Ok(()) | Err(StoreError::Duplicate(_)) => {}
             Err(error) => return Err(error.into()),
         }

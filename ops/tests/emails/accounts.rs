@@ -25,7 +25,7 @@ async fn ada(harness: &MailHarness) -> User {
         created_at,
         disabled_at: None,
     };
-    harness.mongo.create_user(user.clone(), "none".to_owned()).await.unwrap();
+    harness.mongo.users().create(user.clone(), "none".to_owned()).await.unwrap();
     user
 }
 
@@ -57,7 +57,7 @@ async fn redelivered_account_mail_is_sent_once() {
     handle(&other, vec![job(reset(user.id), 1)]).await;
     let sent = tokens(&harness);
     assert_eq!(sent.len(), 1);
-    assert_eq!(harness.mongo.password_reset(&sent[0], Utc::now().into()).await.unwrap(), Some(user.id));
+    assert_eq!(harness.mongo.password_resets().find(&sent[0], Utc::now().into()).await.unwrap(), Some(user.id));
 }
 
 #[tokio::test]
@@ -71,12 +71,12 @@ async fn unknown_outcome_invalidates_the_first_reset_token() {
     let sent = tokens(&harness);
     let now = Utc::now().into();
     assert_eq!(
-        harness.mongo.password_reset(&sent[0], now).await.unwrap(),
+        harness.mongo.password_resets().find(&sent[0], now).await.unwrap(),
         Some(user.id),
         "the newest mail's token is good"
     );
     for older in &sent[1..] {
-        assert_eq!(harness.mongo.password_reset(older, now).await.unwrap(), None);
+        assert_eq!(harness.mongo.password_resets().find(older, now).await.unwrap(), None);
     }
 }
 

@@ -109,7 +109,7 @@ impl Mongo {
                 IndexModel::builder().keys(keys).options(IndexOptions::builder().unique(unique).build()).build();
             self.database.collection::<Document>(collection).create_index(index).await?;
         }
-        self.index_few().await?;
+        self.bookings().create_partial_indexes().await?;
         // Collections cannot be created inside a transaction cheaply, so those that a transaction writes exist
         // beforehand.
         for name in [rates::COLLECTION, bookings::COLLECTION, blocks::COLLECTION, commit::CLAIMS] {
@@ -126,6 +126,96 @@ impl Mongo {
             }
             other => Ok(other?),
         }
+    }
+
+    /// Ledger of mails about accounts, one row a mail.
+    pub fn account_mails(&self) -> account_mails::AccountMails<'_> {
+        account_mails::AccountMails(self)
+    }
+
+    /// API keys, of which only hashes of the secrets are stored.
+    pub fn api_keys(&self) -> api_keys::ApiKeys<'_> {
+        api_keys::ApiKeys(self)
+    }
+
+    /// Audit log: insert-only.
+    pub fn audit_log(&self) -> audit::AuditLog<'_> {
+        audit::AuditLog(self)
+    }
+
+    /// Blocks, read only; they are written by [`Claims::commit`](commit::Claims::commit).
+    pub fn blocks(&self) -> blocks::Blocks<'_> {
+        blocks::Blocks(self)
+    }
+
+    /// Bookings, read only; they are written by [`Claims::commit`](commit::Claims::commit).
+    pub fn bookings(&self) -> bookings::Bookings<'_> {
+        bookings::Bookings(self)
+    }
+
+    /// Bed-night claims, and the transaction that writes them together with bookings and blocks.
+    pub fn claims(&self) -> commit::Claims<'_> {
+        commit::Claims(self)
+    }
+
+    /// Properties with what they sell, one document each.
+    pub fn inventories(&self) -> inventory::Inventories<'_> {
+        inventory::Inventories(self)
+    }
+
+    /// Payment ledgers, one document a booking.
+    pub fn ledgers(&self) -> ledgers::Ledgers<'_> {
+        ledgers::Ledgers(self)
+    }
+
+    /// Ledger of mails about bookings, one row a mail.
+    pub fn notifications(&self) -> notifications::Notifications<'_> {
+        notifications::Notifications(self)
+    }
+
+    /// Read models of occupancy: search, calendars and the front desk.
+    pub fn occupancy(&self) -> occupancy::OccupancyReads<'_> {
+        occupancy::OccupancyReads(self)
+    }
+
+    /// Single-use tokens for password resets.
+    pub fn password_resets(&self) -> password_resets::PasswordResets<'_> {
+        password_resets::PasswordResets(self)
+    }
+
+    /// Reports of the sweeps that compare Stripe with the ledgers.
+    pub fn payment_sweeps(&self) -> payment_sweeps::PaymentSweeps<'_> {
+        payment_sweeps::PaymentSweeps(self)
+    }
+
+    /// Price calendars by property.
+    pub fn rates(&self) -> rates::PropertyRates<'_> {
+        rates::PropertyRates(self)
+    }
+
+    /// Reports, snapshots and repairs of reconciliation.
+    pub fn reconciliations(&self) -> reconciliations::Reconciliations<'_> {
+        reconciliations::Reconciliations(self)
+    }
+
+    /// Sessions: families of refresh tokens.
+    pub fn refresh_tokens(&self) -> refresh_tokens::RefreshTokens<'_> {
+        refresh_tokens::RefreshTokens(self)
+    }
+
+    /// State of the scheduler: its lease and the progress of each schedule.
+    pub fn schedules(&self) -> schedules::Schedules<'_> {
+        schedules::Schedules(self)
+    }
+
+    /// Events as Stripe pushed them, each once.
+    pub fn stripe_events(&self) -> stripe_events::StripeEvents<'_> {
+        stripe_events::StripeEvents(self)
+    }
+
+    /// Accounts.
+    pub fn users(&self) -> users::Users<'_> {
+        users::Users(self)
     }
 
     pub(crate) fn collection<T: Send + Sync>(&self, name: &str) -> Collection<T> {

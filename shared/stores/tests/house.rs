@@ -30,16 +30,23 @@ async fn a_house_is_changed_by_the_revision_that_was_read() -> Result<()> {
     let raw =
         Client::with_uri_str(namespace.mongodb_uri()).await?.default_database().context("the URI names a database")?;
     let id = hostel().property.id;
-    assert!(mongo.create_inventory(&named("first", 0), &entry("create")).await?);
-    assert!(!mongo.create_inventory(&named("again", 0), &entry("create")).await?, "there is one");
-    assert!(mongo.replace_inventory(&named("second", 1), 0, &entry("change"), &[]).await?);
-    assert!(!mongo.replace_inventory(&named("late", 1), 0, &entry("change"), &[]).await?, "it has another revision");
+    assert!(mongo.inventories().create(&named("first", 0), &entry("create")).await?);
+    assert!(!mongo.inventories().create(&named("again", 0), &entry("create")).await?, "there is one");
+    assert!(mongo.inventories().replace(&named("second", 1), 0, &entry("change"), &[]).await?);
+    assert!(
+        !mongo.inventories().replace(&named("late", 1), 0, &entry("change"), &[]).await?,
+        "it has another revision"
+    );
 
     let calendar = RateCalendar::new(id.clone(), "standard".into(), "dorm-6-mixed".into());
-    assert!(!mongo.save_rates(&id, 0, std::slice::from_ref(&calendar), &entry("rates")).await?);
-    assert!(mongo.save_rates(&id, 1, &[calendar], &entry("rates")).await?);
-    assert_eq!(mongo.inventory_revisions(std::slice::from_ref(&id)).await?.get(&id), Some(&2), "prices are part of it");
-    assert!(mongo.rates(&id).await?.calendar(&"standard".into(), &"dorm-6-mixed".into()).is_some());
+    assert!(!mongo.rates().save(&id, 0, std::slice::from_ref(&calendar), &entry("rates")).await?);
+    assert!(mongo.rates().save(&id, 1, &[calendar], &entry("rates")).await?);
+    assert_eq!(
+        mongo.inventories().revisions(std::slice::from_ref(&id)).await?.get(&id),
+        Some(&2),
+        "prices are part of it"
+    );
+    assert!(mongo.rates().of_property(&id).await?.calendar(&"standard".into(), &"dorm-6-mixed".into()).is_some());
 
     let (active, lifted) = (BlockId::from_uuid(Uuid::from_u128(1)), BlockId::from_uuid(Uuid::from_u128(2)));
     let blocks = [
@@ -48,12 +55,12 @@ async fn a_house_is_changed_by_the_revision_that_was_read() -> Result<()> {
     ];
     raw.collection::<Document>("blocks").insert_many(blocks).await?;
     for holds in [vec![active, lifted], vec![BlockId::from_uuid(Uuid::from_u128(3))]] {
-        assert!(!mongo.replace_inventory(&named("unheld", 3), 2, &entry("change"), &holds).await?, "{holds:?}");
+        assert!(!mongo.inventories().replace(&named("unheld", 3), 2, &entry("change"), &holds).await?, "{holds:?}");
     }
-    assert!(mongo.replace_inventory(&named("held", 3), 2, &entry("change"), &[active]).await?);
-    let house = mongo.inventory(&id).await?.context("the house")?;
+    assert!(mongo.inventories().replace(&named("held", 3), 2, &entry("change"), &[active]).await?);
+    let house = mongo.inventories().find(&id).await?.context("the house")?;
     assert_eq!((house.property.name.as_str(), house.rev), ("held", 3));
-    assert_eq!(mongo.list_audit(Some("here"), None, 50).await?.len(), 4, "what was not done is not audited");
+    assert_eq!(mongo.audit_log().list(Some("here"), None, 50).await?.len(), 4, "what was not done is not audited");
     Ok(())
 }
 
@@ -63,7 +70,7 @@ async fn whoever_lifts_a_hold_meanwhile_makes_the_change_fail() -> Result<()> {
     let mongo = namespace.mongo().await?;
     let client = Client::with_uri_str(namespace.mongodb_uri()).await?;
     let raw = client.default_database().context("the URI names a database")?;
-    mongo.create_inventory(&named("first", 0), &entry("create")).await?;
+    mongo.inventories().create(&named("first", 0), &entry("create")).await?;
     let hold = BlockId::from_uuid(Uuid::from_u128(1));
     let blocks = raw.collection::<Document>("blocks");
     blocks.insert_one(doc! { "_id": hold.to_string(), "status": "active" }).await?;
@@ -74,8 +81,8 @@ async fn whoever_lifts_a_hold_meanwhile_makes_the_change_fail() -> Result<()> {
         .update_one(doc! { "_id": hold.to_string() }, doc! { "$set": { "status": "lifted" } })
         .session(&mut lifting)
         .await?;
-    assert!(!mongo.replace_inventory(&named("second", 1), 0, &entry("change"), &[hold]).await?);
+    assert!(!mongo.inventories().replace(&named("second", 1), 0, &entry("change"), &[hold]).await?);
     lifting.commit_transaction().await?;
-    assert!(!mongo.replace_inventory(&named("second", 1), 0, &entry("change"), &[hold]).await?);
+    assert!(!mongo.inventories().replace(&named("second", 1), 0, &entry("change"), &[hold]).await?);
     Ok(())
 }

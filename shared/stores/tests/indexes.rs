@@ -43,14 +43,15 @@ async fn no_query_of_the_workers_looks_at_everything() -> Result<()> {
     fill(&raw).await?;
     raw.run_command(doc! { "profile": 2 }).await?;
     let here = PropertyId::from("here");
-    let expected = mongo.expected(&here, Nights::new(days_from_now(100), days_from_now(103))).await?;
+    let expected =
+        mongo.bookings().expected_arrivals(&here, Nights::new(days_from_now(100), days_from_now(103))).await?;
     assert_eq!(expected.len(), 2, "the third is cancelled");
     // What the fixture lacks cannot be read as a whole booking, but the server has answered by then.
-    let _ = mongo.occupants(&here, Nights::new(days_from_now(100), days_from_now(103))).await;
-    let _ = mongo.bookings([BookingId::from_uuid(Uuid::nil())]).await?;
-    let _ = mongo.blocks([BlockId::from_uuid(Uuid::nil())]).await?;
-    let _ = mongo.claimed_nights(&here, days_from_now(0)).await?;
-    let _ = mongo.property_snapshot(&here).await;
+    let _ = mongo.bookings().occupants(&here, Nights::new(days_from_now(100), days_from_now(103))).await;
+    let _ = mongo.bookings().find_by_ids([BookingId::from_uuid(Uuid::nil())]).await?;
+    let _ = mongo.blocks().find_by_ids([BlockId::from_uuid(Uuid::nil())]).await?;
+    let _ = mongo.claims().of_property(&here, days_from_now(0)).await?;
+    let _ = mongo.reconciliations().property_snapshot(&here).await;
     let profile = queries(&raw).await?;
     assert!(profile.len() >= 5, "{profile:?}");
     refuse_scans(&profile)?;
@@ -92,20 +93,17 @@ async fn no_list_of_the_api_looks_at_everything_or_sorts() -> Result<()> {
     ];
     for filter in &lists {
         // What the fixture lacks cannot be read as a whole booking, but the server has answered by then.
-        let _ = mongo.list_bookings(filter, None, 20).await;
+        let _ = mongo.bookings().list(filter, None, 20).await;
         let _ = mongo
-            .list_bookings(
-                filter,
-                Some(&("2026-12-01T12:00:01.000Z".to_owned(), BookingId::from_uuid(Uuid::nil()))),
-                20,
-            )
+            .bookings()
+            .list(filter, Some(&("2026-12-01T12:00:01.000Z".to_owned(), BookingId::from_uuid(Uuid::nil()))), 20)
             .await;
     }
-    let _ = mongo.list_blocks(&"here".into(), true, None, 20).await?;
-    let _ = mongo.list_blocks(&"here".into(), false, Some("a"), 20).await?;
+    let _ = mongo.blocks().list(&"here".into(), true, None, 20).await?;
+    let _ = mongo.blocks().list(&"here".into(), false, Some("a"), 20).await?;
     for subject in [None, Some("here|room:a")] {
-        let _ = mongo.list_audit(subject, None, 20).await?;
-        let _ = mongo.list_audit(subject, Some(("2026-12-01T12:00:01.000Z", "a")), 20).await?;
+        let _ = mongo.audit_log().list(subject, None, 20).await?;
+        let _ = mongo.audit_log().list(subject, Some(("2026-12-01T12:00:01.000Z", "a")), 20).await?;
     }
     let profile = queries(&raw).await?;
     assert!(profile.len() >= 16, "{profile:?}");

@@ -41,7 +41,7 @@ async fn fill(mongo: &Mongo, properties: &[PropertyId]) -> Result<()> {
     for property in properties {
         let mut inventory = demo::hostel();
         inventory.property.id = property.clone();
-        mongo.save_inventory(&inventory).await?;
+        mongo.inventories().save(&inventory).await?;
         let view = OccupancyGrid::new(Arc::new(inventory), day(0));
         let mut commands = Vec::new();
         for number in 0..60 {
@@ -66,7 +66,7 @@ async fn fill(mongo: &Mongo, properties: &[PropertyId]) -> Result<()> {
             KnownState { grids: &views, fresh: &fresh, bookings: &bookings, blocks: &blocks, occupied: &occupied };
         let commands: Vec<(Uuid, &BookingCommand)> = commands.iter().map(|(id, command)| (*id, command)).collect();
         let decisions = decide(known, &commands, Utc::now().into()).ok().context("something is missing")?;
-        mongo.commit(&decisions).await?;
+        mongo.claims().commit(&decisions).await?;
     }
     Ok(())
 }
@@ -94,28 +94,40 @@ async fn what_is_read_is_right_and_comes_from_indexes() -> Result<()> {
             property.as_str(),
             "",
         );
-        assert!(mongo.save_rates(property, 0, &[calendar(property.as_str())], &entry).await?);
+        assert!(mongo.rates().save(property, 0, &[calendar(property.as_str())], &entry).await?);
         let late = AuditEntry { id: Uuid::new_v4(), ..entry };
-        assert!(!mongo.save_rates(property, 0, &[], &late).await?, "the house has another revision since");
+        assert!(!mongo.rates().save(property, 0, &[], &late).await?, "the house has another revision since");
     }
     // From here on the server writes down how it finds what is asked for.
     database.run_command(doc! { "profile": 2 }).await?;
     let one = &properties[0];
-    assert_eq!(mongo.inventory(one).await?.map(|inventory| inventory.rooms.len()), Some(10));
-    assert_eq!(mongo.holdings(one, day(0)).await?.len(), 60);
-    assert_eq!(mongo.holdings(one, day(21)).await?.len(), 50, "who has left by then holds nothing");
-    assert_eq!((mongo.arriving(one, day(11)).await?.len(), mongo.arriving(one, day(12)).await?.len()), (1, 0));
-    assert_eq!((mongo.departing(one, day(11)).await?.len(), mongo.departing(one, day(12)).await?.len()), (1, 0));
-    assert_eq!(mongo.occupants(one, Nights::new(day(11), day(15))).await?.len(), 2);
+    assert_eq!(mongo.inventories().find(one).await?.map(|inventory| inventory.rooms.len()), Some(10));
+    assert_eq!(mongo.occupancy().holdings(one, day(0)).await?.len(), 60);
+    assert_eq!(mongo.occupancy().holdings(one, day(21)).await?.len(), 50, "who has left by then holds nothing");
+    assert_eq!(
+        (mongo.occupancy().arrivals(one, day(11)).await?.len(), mongo.occupancy().arrivals(one, day(12)).await?.len()),
+        (1, 0)
+    );
+    assert_eq!(
+        (
+            mongo.occupancy().departures(one, day(11)).await?.len(),
+            mongo.occupancy().departures(one, day(12)).await?.len()
+        ),
+        (1, 0)
+    );
+    assert_eq!(mongo.bookings().occupants(one, Nights::new(day(11), day(15))).await?.len(), 2);
     let blocks = async |from, until| {
-        Ok::<_, anyhow::Error>(mongo.blocks_within(one, Nights::new(day(from), day(until))).await?.len())
+        Ok::<_, anyhow::Error>(mongo.occupancy().blocks_within(one, Nights::new(day(from), day(until))).await?.len())
     };
     assert_eq!(
         (blocks(0, 10).await?, blocks(0, 11).await?, blocks(19, 30).await?, blocks(20, 30).await?),
         (0, 1, 1, 0)
     );
-    assert_eq!(mongo.rates(one).await?, Rates::new([calendar("one")]), "those of one property alone");
-    assert_eq!(mongo.inventory_revisions(&properties).await?, HashMap::from([("one".into(), 1), ("two".into(), 1)]));
+    assert_eq!(mongo.rates().of_property(one).await?, Rates::new([calendar("one")]), "those of one property alone");
+    assert_eq!(
+        mongo.inventories().revisions(&properties).await?,
+        HashMap::from([("one".into(), 1), ("two".into(), 1)])
+    );
     database.run_command(doc! { "profile": 0 }).await?;
 
     let queries: Vec<Document> = database

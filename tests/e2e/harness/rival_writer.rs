@@ -94,20 +94,20 @@ impl RivalWriter {
 
     async fn attempt(&self, id: Uuid, command: &BookingCommand) -> Result<BookingEvent> {
         let property: &PropertyId = command.property_id();
-        let inventory = self.mongo.inventory(property).await?.context("the property exists")?;
+        let inventory = self.mongo.inventories().find(property).await?.context("the property exists")?;
         let today = Utc::now().date_naive();
         let mut view = OccupancyGrid::new(Arc::new(inventory), today);
-        for (bed, night) in self.mongo.claimed_nights(property, today).await? {
+        for (bed, night) in self.mongo.claims().of_property(property, today).await? {
             view.take_night(&bed, night);
         }
-        let bookings = self.mongo.bookings(command.booking_id()).await?;
+        let bookings = self.mongo.bookings().find_by_ids(command.booking_id()).await?;
         let (views, fresh) = (HashMap::from([(property.clone(), view)]), HashSet::from([property.clone()]));
         let (blocks, occupied) = (HashMap::new(), HashMap::new());
         let known =
             KnownState { grids: &views, fresh: &fresh, bookings: &bookings, blocks: &blocks, occupied: &occupied };
         let decided = decide(known, &[(id, command)], Utc::now().into());
         let decisions = decided.map_err(|missing| anyhow::anyhow!("{missing:?}"))?;
-        self.mongo.commit(&decisions).await?;
+        self.mongo.claims().commit(&decisions).await?;
         match decisions.decisions.into_iter().next() {
             Some(Decision::Decided(event)) => {
                 self.publisher.publish(Outgoing::event(event.event_id, event.as_ref())?).await?;

@@ -164,7 +164,7 @@ impl StackBuilder {
 async fn make_stores_and_queues(namespace: &Namespace, inventories: &[Inventory]) -> Result<Broker> {
     let mongo = namespace.mongo().await?;
     for inventory in inventories {
-        mongo.save_inventory(inventory).await?;
+        mongo.inventories().save(inventory).await?;
     }
     mongo.shutdown().await;
     let mart = Mart::connect(&namespace.database_url(), "tests")?;

@@ -203,15 +203,15 @@ impl Confirmations {
         let now = (self.clock)();
         let read = || commands.iter().filter(|(_, command)| look_up.covers(command));
         let (bookings, blocks, loaded) = tokio::join!(
-            self.mongo.bookings(read().filter_map(|(_, command)| command.booking_id())),
-            self.mongo.blocks(read().filter_map(|(_, command)| command.block_id())),
+            self.mongo.bookings().find_by_ids(read().filter_map(|(_, command)| command.booking_id())),
+            self.mongo.blocks().find_by_ids(read().filter_map(|(_, command)| command.block_id())),
             views.load(&self.mongo, commands.iter().map(|(_, command)| command.property_id()), now),
         );
         let (bookings, blocks) = (bookings?, blocks?);
         loaded?;
         let decisions = self.decide_with_reads(views, commands, now, bookings, blocks).await?;
         failpoint::hit("before_commit");
-        self.mongo.commit(&decisions).await?;
+        self.mongo.claims().commit(&decisions).await?;
         failpoint::hit("after_commit_before_publish");
         let BatchOutcome { decisions, consequences, grids: changed, .. } = decisions;
         views.replace(changed);
@@ -250,9 +250,9 @@ impl Confirmations {
             };
             views.invalidate(&missing.grids);
             views.load(&self.mongo, &missing.grids, now).await?;
-            bookings.extend(self.mongo.bookings(missing.bookings).await?);
+            bookings.extend(self.mongo.bookings().find_by_ids(missing.bookings).await?);
             for (property, nights) in missing.occupants {
-                bookings.extend(self.mongo.occupants(&property, nights).await?);
+                bookings.extend(self.mongo.bookings().occupants(&property, nights).await?);
                 occupied.insert(property, nights);
             }
         }

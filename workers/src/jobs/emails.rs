@@ -97,7 +97,7 @@ impl Emails {
             return Ok(());
         }
         self.unrecorded().extend(outcomes.iter().map(|outcome| (outcome.key.clone(), outcome.clone())));
-        self.mongo.record_notifications(&outcomes, (self.clock)()).await?;
+        self.mongo.notifications().record(&outcomes, (self.clock)()).await?;
         let mut unrecorded = self.unrecorded();
         outcomes.iter().for_each(|outcome| drop(unrecorded.remove(&outcome.key)));
         Ok(())
@@ -152,7 +152,8 @@ impl BatchWorker for Emails {
         let left_over: Vec<NotificationOutcome> = self.unrecorded().values().cloned().collect();
         self.record(left_over).await?;
         accounts::handle(self, &mut batch.items).await?;
-        let bookings = self.mongo.bookings(batch.items.iter().filter_map(|job| booking_of(&job.message))).await?;
+        let bookings =
+            self.mongo.bookings().find_by_ids(batch.items.iter().filter_map(|job| booking_of(&job.message))).await?;
         let wanted = bookings.values().map(|booking| &booking.property_id);
         let properties = self.properties.load(&self.mongo, wanted).await?;
         let mut mails = pending_mails::collect(&mut batch.items, &bookings, &properties, (self.clock)());

@@ -68,7 +68,7 @@ impl Payments {
                 Err(error) => job.fail(Failure::reject("stripe_event_unstorable", error)),
             }
         }
-        let new = self.ledgers.mongo.store_stripe_events(&events).await?;
+        let new = self.ledgers.mongo.stripe_events().insert(&events).await?;
         count("stored", new);
         count("known", events.len().saturating_sub(new));
         Ok(())
@@ -90,7 +90,7 @@ impl Payments {
             .filter(|one| one.event.object.booking_id().is_none())
             .filter_map(|one| one.event.object.intent_id())
             .collect();
-        let mut owners = self.ledgers.mongo.bookings_of_intents(&unnamed).await?;
+        let mut owners = self.ledgers.mongo.ledgers().bookings_of_intents(&unnamed).await?;
         let named =
             incoming_events.iter().filter_map(|one| one.event.object.intent_id().zip(one.event.object.booking_id()));
         owners.extend(named.map(|(intent, booking)| (intent.to_owned(), booking)).collect::<Vec<_>>());
@@ -113,7 +113,7 @@ impl Payments {
     ) -> Result<MergedLedgers, StoreError> {
         for _ in 0..SAVE_ATTEMPTS {
             let mut merged = MergedLedgers {
-                ledgers: self.ledgers.mongo.ledgers(heads.keys().copied()).await?,
+                ledgers: self.ledgers.mongo.ledgers().find_by_ids(heads.keys().copied()).await?,
                 rereads: Vec::new(),
             };
             let mut changed = Vec::new();
@@ -132,7 +132,7 @@ impl Payments {
                 }
                 merged.ledgers.insert(*booking, after);
             }
-            if self.ledgers.mongo.save_ledgers(&changed).await? {
+            if self.ledgers.mongo.ledgers().save(&changed).await? {
                 return Ok(merged);
             }
         }
@@ -210,7 +210,7 @@ impl BatchWorker for Payments {
     async fn handle(&self, batch: &mut Batch<PaymentCommand>) -> Result<(), Failure> {
         self.store_events(&mut batch.items).await?;
         let sorted = self.group_by_booking(&mut batch.items).await?;
-        let heads = self.ledgers.mongo.booking_heads(sorted.by_booking.keys().copied()).await?;
+        let heads = self.ledgers.mongo.ledgers().booking_heads(sorted.by_booking.keys().copied()).await?;
         let merged = self.merge_into_ledgers(&sorted.by_booking, &heads).await?;
         failpoint::hit("after_ledger_before_settle");
         self.emit_follow_ups(&mut batch.items, &sorted, &merged, &heads).await

@@ -107,7 +107,7 @@ pub(super) async fn global_commands(
             Outgoing::command(topology.command_key(RECONCILE_PAYMENTS, ""), run_id, &command)?.with_actor(actor),
         ]);
     }
-    let overdue = mongo.overdue_holds(span.until.into(), MAX_HOLDS).await?;
+    let overdue = mongo.ledgers().overdue_holds(span.until.into(), MAX_HOLDS).await?;
     if !overdue.is_empty() {
         tracing::info!(schedule = schedule.name, holds = overdue.len(), dry_run = schedule.dry_run, "holds are over");
     }
@@ -138,7 +138,7 @@ pub(super) async fn property_commands(
     if schedule.task == Task::ReconcileProperties {
         return Ok(vec![reconcile(schedule, span.until, property_id, topology)?]);
     }
-    let Some(inventory) = mongo.inventory(property_id).await? else { return Ok(Vec::new()) };
+    let Some(inventory) = mongo.inventories().find(property_id).await? else { return Ok(Vec::new()) };
     let property = &inventory.property;
     let mut commands = Vec::new();
     match schedule.task {
@@ -147,7 +147,8 @@ pub(super) async fn property_commands(
             if let Some(today) = span.days(property, property.business_day_cutoff).pop() {
                 let since = today.checked_sub_days(AUDIT_LOOKBACK).unwrap_or(today);
                 for expected in mongo
-                    .expected(property_id, Nights::new(since, today))
+                    .bookings()
+                    .expected_arrivals(property_id, Nights::new(since, today))
                     .await?
                     .iter()
                     .filter(|expected| is_no_show(expected, property, today))
@@ -159,7 +160,7 @@ pub(super) async fn property_commands(
         Task::RemindArrivalSoon | Task::RemindArrivalToday => {
             for arrival in arrivals_to_remind(schedule.task, span, property) {
                 let next = arrival.succ_opt().unwrap_or(arrival);
-                for expected in mongo.expected(property_id, Nights::new(arrival, next)).await? {
+                for expected in mongo.bookings().expected_arrivals(property_id, Nights::new(arrival, next)).await? {
                     commands.push(reminder(schedule, span.until, &expected, topology)?);
                 }
             }

@@ -85,7 +85,7 @@ async fn missed_audit_and_reminders_are_caught_up_once() -> Result<()> {
     let running = tokio::spawn(engine.run(stop.clone()));
     let mut schedules = Vec::new();
     for (name, work) in [("audit", Task::NightAudit), ("soon", Task::RemindArrivalSoon)] {
-        harness.mongo.settle_schedule(name, (Utc::now() - TimeDelta::hours(24)).into(), false, 0).await?;
+        harness.mongo.schedules().record_fire(name, (Utc::now() - TimeDelta::hours(24)).into(), false, 0).await?;
         schedules.push(Schedule::new(name, EVERY_SECOND, Tz::UTC)?.with_task(work));
     }
     let scheduler = tokio::spawn(
@@ -100,9 +100,9 @@ async fn missed_audit_and_reminders_are_caught_up_once() -> Result<()> {
         Ok(requests.0.lock().unwrap().contains(&(days_from_now, NotificationKind::ArrivalSoon)).then_some(()))
     })
     .await?;
-    let fired = harness.mongo.schedule("soon").await?.expect("it is recorded").last_fire;
+    let fired = harness.mongo.schedules().find("soon").await?.expect("it is recorded").last_fire;
     eventually("it fires again", LIMIT, async || {
-        Ok((harness.mongo.schedule("soon").await?.and_then(|state| state.last_fire) > fired).then_some(()))
+        Ok((harness.mongo.schedules().find("soon").await?.and_then(|state| state.last_fire) > fired).then_some(()))
     })
     .await?;
     let requests = requests.0.lock().unwrap().clone();

@@ -43,7 +43,7 @@ impl Harness {
     pub(crate) async fn with_inventory(inventory: Inventory) -> Result<Self> {
         let namespace = Namespace::new().await?;
         let mongo = namespace.mongo().await?;
-        mongo.save_inventory(&inventory).await?;
+        mongo.inventories().save(&inventory).await?;
         let mart = Mart::connect(&namespace.database_url(), "tests")?;
         mart.migrate().await?;
         let raw = Client::with_uri_str(namespace.mongodb_uri())
@@ -66,7 +66,7 @@ impl Harness {
     pub(crate) async fn book(&self, key: &str, days: u64) -> Result<(Booking, Vec<Outgoing>)> {
         let (id, request) = booking_request(key, days_from_now(days), days_from_now(days + 2));
         let events = self.decide(id.request_command_id(), request).await?;
-        Ok((self.mongo.booking(id).await?.context("the booking is stored")?, events))
+        Ok((self.mongo.bookings().find(id).await?.context("the booking is stored")?, events))
     }
 
     /// A confirmed guest in this bed, promised or not.
@@ -91,7 +91,7 @@ impl Harness {
     }
 
     pub(crate) async fn stored(&self, id: BookingId) -> Result<Booking> {
-        self.mongo.booking(id).await?.context("the booking is stored")
+        self.mongo.bookings().find(id).await?.context("the booking is stored")
     }
 
     pub(crate) async fn cancel(&self, booking: &Booking) -> Result<Vec<Outgoing>> {
@@ -145,7 +145,7 @@ impl Harness {
         };
         let mut job = Job::new(ReconcileCommand::Property(command), Meta { id: run_id, ..Meta::default() });
         worker.handle(&mut job).await.map_err(failed)?;
-        Ok((self.mongo.reconciliation(run_id).await?.context("the report is stored")?, job.emitted().to_vec()))
+        Ok((self.mongo.reconciliations().find(run_id).await?.context("the report is stored")?, job.emitted().to_vec()))
     }
 
     /// The claims behind the back of every repository.

@@ -154,13 +154,13 @@ async fn blocks_stop_sale_until_lifted() -> Result<()> {
 
     let kept = twice(&harness, &now, clock::system, blocks(block, "r-1", 12, 14)).await?;
     assert_eq!((kept.events.len(), kept.events[0].kind.as_ref()), (1, "inventory.changed.v1"));
-    assert_eq!(harness.mongo.blocks([block]).await?[&block].status, BlockStatus::Active);
+    assert_eq!(harness.mongo.blocks().find_by_ids([block]).await?[&block].status, BlockStatus::Active);
     assert_eq!(harness.claims().count_documents(mongodb::bson::doc! { "booking": format!("block:{block}") }).await?, 2);
     assert_eq!(harness.book("refused", 12).await?.0.status, Status::Rejected);
 
     let lifted = twice(&harness, &now, clock::system, unblocks(block)).await?;
     assert_ne!(lifted.event_ids(), kept.event_ids());
-    let stored = &harness.mongo.blocks([block]).await?[&block];
+    let stored = &harness.mongo.blocks().find_by_ids([block]).await?[&block];
     assert_eq!((stored.status, stored.rev), (BlockStatus::Lifted, 2));
     assert_eq!(harness.book("welcome", 12).await?.0.status, Status::Confirmed);
     Ok(())

@@ -52,7 +52,8 @@ async fn lost_events_reach_the_mart_through_the_broker() -> Result<()> {
         Ok(harness.mart.behind(&[(two.id, 1)]).await?.is_empty().then_some(()))
     })
     .await?;
-    let report = eventually("the report", LIMIT, async || Ok(harness.mongo.reconciliation(run_id).await?)).await?;
+    let report =
+        eventually("the report", LIMIT, async || Ok(harness.mongo.reconciliations().find(run_id).await?)).await?;
     assert_eq!((report.found, report.repaired), (1, 1), "{report}");
 
     let event = StripeEvent {
@@ -66,7 +67,8 @@ async fn lost_events_reach_the_mart_through_the_broker() -> Result<()> {
     let push = Outgoing::command(key, Uuid::new_v4(), &event)?;
     publisher.publish_all([push.clone(), push.clone(), push]).await?;
     let stored =
-        eventually("the event is stored", LIMIT, async || Ok(harness.mongo.stripe_event("evt_1").await?)).await?;
+        eventually("the event is stored", LIMIT, async || Ok(harness.mongo.stripe_events().find("evt_1").await?))
+            .await?;
     assert_eq!(serde_json::to_value(&stored.payload)?, event.payload);
     assert_eq!(stored.event_type, event.event_type);
 

@@ -78,7 +78,7 @@ impl StripeHarness {
     }
 
     async fn session(&self, booking: &Booking, payment: u128) -> Result<String> {
-        let ledger = self.harness.mongo.ledger(booking.id).await?.context("a ledger")?;
+        let ledger = self.harness.mongo.ledgers().find(booking.id).await?.context("a ledger")?;
         let attempt =
             ledger.attempts.iter().find(|attempt| attempt.id == Uuid::from_u128(payment)).context("an attempt")?;
         attempt.object.clone().context("a session")
@@ -176,7 +176,7 @@ async fn redelivery_emits_what_the_crashed_delivery_stored() -> Result<()> {
     assert!(told.settles && told.events.contains(&("captured", Uuid::from_u128(6).to_string())), "{told:?}");
 
     // What is on its way back cannot be handed out as well.
-    let all: i64 = stripe_harness.harness.mongo.ledger(booking_id).await?.context("a ledger")?.summary().kept();
+    let all: i64 = stripe_harness.harness.mongo.ledgers().find(booking_id).await?.context("a ledger")?.summary().kept();
     let out = |amount| Record {
         id: Uuid::new_v4(),
         method: RecordMethod::Cash,
@@ -187,16 +187,16 @@ async fn redelivery_emits_what_the_crashed_delivery_stored() -> Result<()> {
     };
     let slip = RecordPayment { booking_id, property_id: property_id.clone(), record: out(-all - 1) };
     stripe_harness.deliver_with(&StripeCommand::Record(slip), clock::system, &[]).await?;
-    let mut ledger = stripe_harness.harness.mongo.ledger(booking_id).await?.context("a ledger")?;
+    let mut ledger = stripe_harness.harness.mongo.ledgers().find(booking_id).await?.context("a ledger")?;
     assert_eq!(ledger.summary().kept(), all, "more than there is");
     let before = ledger.clone();
     ledger.instruct_requested_refund(Uuid::from_u128(8), "pi_elsewhere", all, "staff:1", "on its way", requested_at);
     ledger.advance_rev(&before, requested_at);
-    assert!(stripe_harness.harness.mongo.save_ledgers(&[ledger]).await?);
+    assert!(stripe_harness.harness.mongo.ledgers().save(&[ledger]).await?);
     let twice = RecordPayment { booking_id, property_id: property_id.clone(), record: out(-1) };
     stripe_harness.deliver_with(&StripeCommand::Record(twice), clock::system, &[]).await?;
     assert_eq!(
-        stripe_harness.harness.mongo.ledger(booking_id).await?.context("a ledger")?.summary().kept(),
+        stripe_harness.harness.mongo.ledgers().find(booking_id).await?.context("a ledger")?.summary().kept(),
         all,
         "it is ordered already"
     );
@@ -241,7 +241,7 @@ async fn redelivered_sweep_replays_the_same_events() -> Result<()> {
     assert!(first.len() >= 4, "{first:?}");
     let again = found(stripe_harness.deliver_with(&sweep(2), much_later, &[]).await?);
     assert_eq!(first, again, "the report of the run that died is no reason to look later only");
-    let report = stripe_harness.harness.mongo.payment_sweep(Uuid::from_u128(2)).await?.context("the report")?;
+    let report = stripe_harness.harness.mongo.payment_sweeps().find(Uuid::from_u128(2)).await?.context("the report")?;
     assert_eq!(
         (
             usize::try_from(report.missing)?,

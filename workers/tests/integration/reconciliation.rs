@@ -66,13 +66,13 @@ async fn claim_mismatches_are_found_and_repaired() -> Result<()> {
     );
     assert_eq!(harness.claims_of(&kept).await?, 2);
     assert_eq!(harness.claims_of(&gone).await?, 0);
-    let audit = harness.mongo.audit_of(run_id).await?;
+    let audit = harness.mongo.audit_log().of_cause(run_id).await?;
     assert_eq!(audit.len(), 4);
     assert!(audit.iter().all(|entry| entry.actor == "tests" && entry.action.starts_with("repair.")));
 
     let (again, _) = harness.reconcile(run_id, false).await?;
     assert_eq!(kinds(&again), kinds(&report), "a redelivered run still tells what it repaired");
-    assert_eq!(harness.mongo.audit_of(run_id).await?.len(), 4);
+    assert_eq!(harness.mongo.audit_log().of_cause(run_id).await?.len(), 4);
     let (next, _) = harness.reconcile(Uuid::new_v4(), false).await?;
     assert_eq!(next.found, 0, "{next}");
     Ok(())
@@ -186,16 +186,28 @@ async fn a_repair_that_is_no_longer_due_is_not_made() -> Result<()> {
         bed_id: bed,
         night,
     };
-    assert_eq!(harness.mongo.release_orphan_claim(&claim, &audit()).await?, ClaimRepair::NotDue, "its owner is active");
-    assert_eq!(harness.mongo.restore_claim(&missing, &audit()).await?, ClaimRepair::NotDue, "it is there");
+    assert_eq!(
+        harness.mongo.reconciliations().release_orphan_claim(&claim, &audit()).await?,
+        ClaimRepair::NotDue,
+        "its owner is active"
+    );
+    assert_eq!(
+        harness.mongo.reconciliations().restore_claim(&missing, &audit()).await?,
+        ClaimRepair::NotDue,
+        "it is there"
+    );
     harness
         .claims()
         .update_one(doc! { "_id": &claim.key }, doc! { "$set": { "booking": Uuid::new_v4().to_string() } })
         .await?;
-    assert_eq!(harness.mongo.restore_claim(&missing, &audit()).await?, ClaimRepair::Taken);
+    assert_eq!(harness.mongo.reconciliations().restore_claim(&missing, &audit()).await?, ClaimRepair::Taken);
     harness.claims().delete_one(doc! { "_id": &claim.key }).await?;
     harness.cancel(&booking).await?;
-    assert_eq!(harness.mongo.restore_claim(&missing, &audit()).await?, ClaimRepair::NotDue, "the booking is cancelled");
+    assert_eq!(
+        harness.mongo.reconciliations().restore_claim(&missing, &audit()).await?,
+        ClaimRepair::NotDue,
+        "the booking is cancelled"
+    );
     assert_eq!(harness.claims_of(&booking).await?, 0);
     Ok(())
 }

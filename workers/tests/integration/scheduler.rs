@@ -53,7 +53,7 @@ impl Inbox {
 async fn one_leader_fires_and_standby_takes_over() -> Result<()> {
     let namespace = Namespace::new().await?;
     let mongo = namespace.mongo().await?;
-    mongo.save_inventory(&demo::hostel()).await?;
+    mongo.inventories().save(&demo::hostel()).await?;
     let publisher = Publisher::start(namespace.amqp_url(), namespace.topology(), "tests");
     let stop = CancellationToken::new();
     let inbox = Inbox::default();
@@ -71,7 +71,7 @@ async fn one_leader_fires_and_standby_takes_over() -> Result<()> {
     eventually("the first leader fires", LIMIT, async || Ok((inbox.len() >= 2).then_some(()))).await?;
     let second = start(stop_second.clone());
     eventually("only one of two fires", LIMIT, async || Ok((inbox.len() >= 4).then_some(()))).await?;
-    let token_of_first = mongo.schedule("every_second").await?.expect("it is recorded").token;
+    let token_of_first = mongo.schedules().find("every_second").await?.expect("it is recorded").token;
     stop_first.cancel();
     let Ok(()) = first.await?;
     let before = inbox.len();
@@ -79,9 +79,9 @@ async fn one_leader_fires_and_standby_takes_over() -> Result<()> {
     stop_second.cancel();
     let Ok(()) = second.await?;
 
-    let state = mongo.schedule("every_second").await?.expect("it is recorded");
+    let state = mongo.schedules().find("every_second").await?.expect("it is recorded");
     assert!(state.token > token_of_first, "a new leader has a newer token");
-    let late = mongo.settle_schedule("every_second", clock::system(), true, token_of_first).await;
+    let late = mongo.schedules().record_fire("every_second", clock::system(), true, token_of_first).await;
     assert!(matches!(late, Err(StoreError::Stale(_))), "a former leader's write is refused: {late:?}");
     let received = inbox.0.lock().unwrap().clone();
     assert_eq!(received.iter().collect::<HashSet<_>>().len(), received.len(), "nothing was sent twice");
@@ -96,17 +96,17 @@ async fn one_leader_fires_and_standby_takes_over() -> Result<()> {
 async fn lease_has_one_holder_and_rising_token() -> Result<()> {
     let namespace = Namespace::new().await?;
     let mongo = namespace.mongo().await?;
-    let first = mongo.lead("a", LEASE).await?.expect("nobody led");
-    assert_eq!(mongo.lead("b", LEASE).await?, None);
-    let renewed = mongo.lead("a", LEASE).await?.expect("it leads");
+    let first = mongo.schedules().lead("a", LEASE).await?.expect("nobody led");
+    assert_eq!(mongo.schedules().lead("b", LEASE).await?, None);
+    let renewed = mongo.schedules().lead("a", LEASE).await?.expect("it leads");
     assert_eq!(renewed.token, first.token, "renewing is no new leadership");
-    mongo.step_down("b", first.token).await?;
-    assert_eq!(mongo.lead("b", LEASE).await?, None, "only the leader steps down");
-    mongo.step_down("a", first.token).await?;
-    let second = mongo.lead("b", Duration::ZERO).await?.expect("the place is free");
+    mongo.schedules().step_down("b", first.token).await?;
+    assert_eq!(mongo.schedules().lead("b", LEASE).await?, None, "only the leader steps down");
+    mongo.schedules().step_down("a", first.token).await?;
+    let second = mongo.schedules().lead("b", Duration::ZERO).await?.expect("the place is free");
     assert_eq!(second.token, first.token + 1);
     // A lease that ran out, even of the same holder, is a new leadership: somebody else might have led meanwhile.
-    let third = mongo.lead("b", LEASE).await?.expect("it had run out");
+    let third = mongo.schedules().lead("b", LEASE).await?.expect("it had run out");
     assert_eq!(third.token, second.token + 1);
     Ok(())
 }
@@ -116,7 +116,7 @@ async fn racing_for_the_lease_has_one_winner() -> Result<()> {
     let namespace = Namespace::new().await?;
     let mongo = namespace.mongo().await?;
     let racers: Vec<String> = (0..8).map(|number| format!("racer {number}")).collect();
-    let results = futures_util::future::join_all(racers.iter().map(|racer| mongo.lead(racer, LEASE))).await;
+    let results = futures_util::future::join_all(racers.iter().map(|racer| mongo.schedules().lead(racer, LEASE))).await;
     let mut winners = 0;
     for result in results {
         match result {
@@ -135,11 +135,11 @@ async fn schedule_progress_never_goes_back() -> Result<()> {
     let namespace = Namespace::new().await?;
     let mongo = namespace.mongo().await?;
     let (early, late) = (chrono::DateTime::UNIX_EPOCH.into(), clock::system());
-    mongo.settle_schedule("s", late, true, 3).await?;
-    mongo.settle_schedule("s", early, false, 3).await?;
-    let state = mongo.schedule("s").await?.expect("it is recorded");
+    mongo.schedules().record_fire("s", late, true, 3).await?;
+    mongo.schedules().record_fire("s", early, false, 3).await?;
+    let state = mongo.schedules().find("s").await?.expect("it is recorded");
     assert_eq!((state.settled_until, state.last_fire, state.token), (late, Some(late), 3));
-    assert!(matches!(mongo.settle_schedule("s", late, true, 2).await, Err(StoreError::Stale(_))));
-    assert_eq!(mongo.schedules().await?.len(), 1);
+    assert!(matches!(mongo.schedules().record_fire("s", late, true, 2).await, Err(StoreError::Stale(_))));
+    assert_eq!(mongo.schedules().list().await?.len(), 1);
     Ok(())
 }

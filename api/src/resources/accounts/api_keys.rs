@@ -57,7 +57,7 @@ impl KeyView {
 pub(crate) async fn list(State(app): State<SharedApp>, uri: Uri) -> HandlerResult {
     let query = PageQuery::read(&uri)?;
     let (mongo, after, wanted) = (app.mongo.clone(), query.after.clone(), query.fetch_limit());
-    let keys = store_call::read(async move { mongo.list_api_keys(after.as_deref(), wanted).await }).await?;
+    let keys = store_call::read(async move { mongo.api_keys().list(after.as_deref(), wanted).await }).await?;
     Page::of(keys, &query, |key| key.id.clone()).answer("/api/auth/api-keys", &query, |key| KeyView::new(key, None))
 }
 
@@ -69,9 +69,9 @@ pub(crate) async fn create(State(app): State<SharedApp>, request: Request) -> Ha
     let mongo = app.mongo.clone();
     let (stored, key) = store_call::write(async move {
         let now = Utc::now().into();
-        let (stored, key) = mongo.create_api_key(new, now).await?;
+        let (stored, key) = mongo.api_keys().create(new, now).await?;
         let entry = AuditEntry::new(Uuid::new_v4(), now, &actor, "api_key.create".to_owned(), &stored.id, &stored.name);
-        mongo.append_audit(&entry).await?;
+        mongo.audit_log().append(&entry).await?;
         Ok((stored, key))
     })
     .await?;
@@ -85,10 +85,10 @@ pub(crate) async fn revoke(State(app): State<SharedApp>, Path(id): Path<String>,
     let mongo = app.mongo.clone();
     let revoked = store_call::write(async move {
         let now = Utc::now().into();
-        let revoked = mongo.revoke_api_key(&id, now).await?;
+        let revoked = mongo.api_keys().revoke(&id, now).await?;
         if revoked {
             let entry = AuditEntry::new(Uuid::new_v4(), now, &actor, "api_key.revoke".to_owned(), &id, "");
-            mongo.append_audit(&entry).await?;
+            mongo.audit_log().append(&entry).await?;
         }
         Ok(revoked)
     });

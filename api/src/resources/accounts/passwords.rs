@@ -26,7 +26,7 @@ pub(crate) async fn change(State(app): State<SharedApp>, request: Request) -> Ha
     let id = Credentials::of(&parts).caller.signed_in_user()?.id;
     let NewPassword { proof, password } = forms::read(&parts.headers, body, forms::password_change).await?;
     let mongo = app.mongo.clone();
-    let found = store_call::read(async move { mongo.password_of(id).await }).await?;
+    let found = store_call::read(async move { mongo.users().credentials(id).await }).await?;
     let (user, hash) = found.ok_or_else(|| Problem::from(problem::UNAUTHENTICATED))?;
     if !app.password_hasher.verify(proof, Some(hash)).await? || user.disabled_at.is_some() {
         return Err(Problem::fields(vec![FieldError::new(
@@ -45,7 +45,7 @@ pub(crate) async fn forgot(State(app): State<SharedApp>, request: Request) -> Ha
     let (parts, body) = request.into_parts();
     let email = forms::read(&parts.headers, body, forms::address).await?;
     let mongo = app.mongo.clone();
-    let user = store_call::read(async move { mongo.user_by_email(&email).await }).await?;
+    let user = store_call::read(async move { mongo.users().find_by_email(&email).await }).await?;
     // For nobody's address a mail to nobody is queued: the same work, and the worker drops it.
     let id = user.map_or_else(|| UserId::from_uuid(Uuid::now_v7()), |user| user.id);
     send_mail(&app, &parts, id, AccountMailKind::PasswordReset).await?;
@@ -60,8 +60,8 @@ pub(crate) async fn reset(State(app): State<SharedApp>, request: Request) -> Han
     let (mongo, token) = (app.mongo.clone(), proof.clone());
     // The token is used up only once the new password is acceptable, or a slip of the hand would cost another mail.
     let owner = store_call::read(async move {
-        match mongo.password_reset(token.expose_secret(), Utc::now().into()).await? {
-            Some(id) => mongo.user(id).await,
+        match mongo.password_resets().find(token.expose_secret(), Utc::now().into()).await? {
+            Some(id) => mongo.users().find(id).await,
             None => Ok(None),
         }
     })
@@ -71,8 +71,8 @@ pub(crate) async fn reset(State(app): State<SharedApp>, request: Request) -> Han
     let hash = hashed(&app, &owner, password).await?;
     let reset = store_call::write(async move {
         let now = Utc::now().into();
-        match mongo.use_password_reset(proof.expose_secret(), now).await? {
-            Some(id) => mongo.set_password(id, &hash, now).await.map(Some),
+        match mongo.password_resets().consume(proof.expose_secret(), now).await? {
+            Some(id) => mongo.users().set_password(id, &hash, now).await.map(Some),
             None => Ok(None),
         }
     });
@@ -99,5 +99,5 @@ async fn hashed(app: &App, user: &User, password: SecretString) -> Result<String
 async fn replace(app: &App, user: &User, password: SecretString) -> Result<(), Problem> {
     let hash = hashed(app, user, password).await?;
     let (mongo, id) = (app.mongo.clone(), user.id);
-    store_call::write(async move { mongo.set_password(id, &hash, Utc::now().into()).await }).await
+    store_call::write(async move { mongo.users().set_password(id, &hash, Utc::now().into()).await }).await
 }

@@ -58,7 +58,7 @@ pub(crate) async fn show(State(app): State<SharedApp>, request: Request) -> Hand
     let (parts, _) = request.into_parts();
     let id = Credentials::of(&parts).caller.signed_in_user()?.id;
     let mongo = app.mongo.clone();
-    let user = store_call::read(async move { mongo.user(id).await }).await?;
+    let user = store_call::read(async move { mongo.users().find(id).await }).await?;
     // The token outlives an account for minutes.
     user.as_ref().map(shown).ok_or_else(|| problem::UNAUTHENTICATED.into())
 }
@@ -70,6 +70,6 @@ pub(crate) async fn change(State(app): State<SharedApp>, request: Request) -> Ha
     let rev = headers::if_match(&parts.headers)?;
     let profile = forms::read(&parts.headers, body, forms::profile).await?;
     let mongo = app.mongo.clone();
-    let changed = store_call::write(async move { current(mongo.set_profile(id, rev, &profile).await) }).await?;
+    let changed = store_call::write(async move { current(mongo.users().set_profile(id, rev, &profile).await) }).await?;
     changed.as_ref().map(shown).ok_or_else(|| Problem::from(problem::PRECONDITION_FAILED))
 }

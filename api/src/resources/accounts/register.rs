@@ -36,10 +36,10 @@ pub(crate) async fn register(State(app): State<SharedApp>, request: Request) -> 
     let mongo = app.mongo.clone();
     let (owner, kind) = store_call::write(async move {
         let (id, email) = (user.id, user.email.clone());
-        match mongo.create_user(user, hash).await {
+        match mongo.users().create(user, hash).await {
             Ok(()) => Ok((id, AccountMailKind::Welcome)),
             Err(StoreError::Duplicate(_)) => {
-                let owner = mongo.user_by_email(&email).await?;
+                let owner = mongo.users().find_by_email(&email).await?;
                 Ok((owner.map_or(id, |owner| owner.id), AccountMailKind::AlreadyRegistered))
             }
             Err(error) => Err(error),

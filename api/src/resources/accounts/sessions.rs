@@ -42,7 +42,7 @@ pub(crate) async fn login(State(app): State<SharedApp>, request: Request) -> Han
     let form = forms::read(&parts.headers, body, forms::login).await?;
     let mongo = app.mongo.clone();
     let found = match form.email {
-        Some(email) => store_call::read(async move { mongo.login_of(&email).await }).await?,
+        Some(email) => store_call::read(async move { mongo.users().credentials_by_email(&email).await }).await?,
         None => None,
     };
     let (user, hash) = found.unzip();
@@ -64,7 +64,8 @@ pub(crate) async fn login(State(app): State<SharedApp>, request: Request) -> Han
 /// Begins a session of this account and answers with its tokens.
 pub(crate) async fn begin(app: &App, user: &User) -> HandlerResult {
     let (mongo, id) = (app.mongo.clone(), user.id);
-    let refresh_token = store_call::write(async move { mongo.begin_session(id, Utc::now().into()).await }).await?;
+    let refresh_token =
+        store_call::write(async move { mongo.refresh_tokens().begin_session(id, Utc::now().into()).await }).await?;
     tokens(app, user, refresh_token)
 }
 
@@ -88,7 +89,7 @@ pub(crate) async fn refresh(State(app): State<SharedApp>, request: Request) -> H
     let token = forms::read(&parts.headers, body, forms::refresh_token).await?;
     let mongo = app.mongo.clone();
     let rotation =
-        store_call::write(async move { mongo.rotate_refresh_token(&token, Utc::now().into()).await }).await?;
+        store_call::write(async move { mongo.refresh_tokens().rotate(&token, Utc::now().into()).await }).await?;
     let (user_id, next) = match rotation {
         Rotation::Rotated { user_id, token } => (user_id, token),
         Rotation::Reused { user_id } => {
@@ -102,8 +103,9 @@ pub(crate) async fn refresh(State(app): State<SharedApp>, request: Request) -> H
         }
     };
     let mongo = app.mongo.clone();
-    let user =
-        store_call::read(async move { mongo.user(user_id).await }).await?.filter(|user| user.disabled_at.is_none());
+    let user = store_call::read(async move { mongo.users().find(user_id).await })
+        .await?
+        .filter(|user| user.disabled_at.is_none());
     let user = user.ok_or_else(|| Problem::from(problem::SESSION_ENDED))?;
     count("refreshed");
     tokens(&app, &user, next)
@@ -114,6 +116,6 @@ pub(crate) async fn logout(State(app): State<SharedApp>, request: Request) -> Ha
     let (parts, body) = request.into_parts();
     let token = forms::read(&parts.headers, body, forms::refresh_token).await?;
     let mongo = app.mongo.clone();
-    store_call::write(async move { mongo.end_session(&token, Utc::now().into()).await }).await?;
+    store_call::write(async move { mongo.refresh_tokens().end_session(&token, Utc::now().into()).await }).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

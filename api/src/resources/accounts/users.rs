@@ -20,7 +20,7 @@ use uuid::Uuid;
 pub(crate) async fn list(State(app): State<SharedApp>, uri: Uri) -> HandlerResult {
     let query = PageQuery::read(&uri)?;
     let (mongo, after, wanted) = (app.mongo.clone(), query.after.clone(), query.fetch_limit());
-    let users = store_call::read(async move { mongo.list_users(after.as_deref(), wanted).await }).await?;
+    let users = store_call::read(async move { mongo.users().list(after.as_deref(), wanted).await }).await?;
     Page::of(users, &query, |user| user.id.to_string()).answer("/api/auth/users", &query, |user| UserView::from(&user))
 }
 
@@ -37,13 +37,13 @@ pub(crate) async fn set_role(State(app): State<SharedApp>, Path(id): Path<String
         return Err(Problem::new(problem::FORBIDDEN, "Ask another admin: nobody changes their own role."));
     }
     let mongo = app.mongo.clone();
-    let exists = store_call::read(async move { mongo.user(id).await }).await?;
+    let exists = store_call::read(async move { mongo.users().find(id).await }).await?;
     if exists.is_none() {
         return Err(problem::NOT_FOUND.into());
     }
     let (mongo, actor) = (app.mongo.clone(), caller.actor());
     let changed = store_call::write(async move {
-        let changed = current(mongo.set_role(id, rev, role, &properties).await)?;
+        let changed = current(mongo.users().set_role(id, rev, role, &properties).await)?;
         if changed.is_some() {
             let detail = format!(
                 "{} {}",
@@ -58,7 +58,7 @@ pub(crate) async fn set_role(State(app): State<SharedApp>, Path(id): Path<String
                 &id.to_string(),
                 detail.trim(),
             );
-            mongo.append_audit(&entry).await?;
+            mongo.audit_log().append(&entry).await?;
         }
         Ok(changed)
     });

@@ -161,7 +161,8 @@ async fn known(app: &App, valid: &ValidRequest) -> KeyState {
     // A client that hangs up here must not leave its key taken.
     let reserved = app.idempotency.hold_reservation(id);
     let (mongo, booking) = (app.mongo.clone(), valid.id);
-    let stored = timeout(STORED_LOOKUP_TIMEOUT, tokio::spawn(async move { mongo.booking(booking).await })).await;
+    let stored =
+        timeout(STORED_LOOKUP_TIMEOUT, tokio::spawn(async move { mongo.bookings().find(booking).await })).await;
     reserved.keep();
     match stored {
         Ok(Ok(Ok(Some(booking)))) if booking.fingerprint == fingerprint.to_string() => {

@@ -51,7 +51,7 @@ pub(crate) async fn list(State(app): State<SharedApp>, request: Request) -> Hand
     let filter = read(asked, whose)?;
     let after = query.after.as_deref().map(position).transpose()?;
     let (mongo, wanted) = (app.mongo.clone(), query.fetch_limit());
-    let found = store_call::read(async move { mongo.list_bookings(&filter, after.as_ref(), wanted).await }).await?;
+    let found = store_call::read(async move { mongo.bookings().list(&filter, after.as_ref(), wanted).await }).await?;
     let page = Page::of(found, &query, |booking: &Booking| format!("{}{SEPARATOR}{}", booking.created_at, booking.id));
     page.answer(&path_of(parts.uri.query()), &query, |booking| {
         // A view of texts and numbers always has a JSON form.

@@ -70,7 +70,7 @@ pub(crate) async fn arrivals(State(app): State<SharedApp>, Path(id): Path<String
     let inventory = house(&app, &Credentials::of(&parts).caller, id).await?;
     let date = day(&parts.uri, &inventory)?;
     let (mongo, property) = (app.mongo.clone(), inventory.property.id.clone());
-    let bookings = store_call::read(async move { mongo.arriving(&property, date).await }).await?;
+    let bookings = store_call::read(async move { mongo.occupancy().arrivals(&property, date).await }).await?;
     Ok(listing(&inventory, date, bookings, |stay| stay.arrival == date))
 }
 
@@ -84,7 +84,7 @@ pub(crate) async fn departures(
     let inventory = house(&app, &Credentials::of(&parts).caller, id).await?;
     let date = day(&parts.uri, &inventory)?;
     let (mongo, property) = (app.mongo.clone(), inventory.property.id.clone());
-    let mut bookings = store_call::read(async move { mongo.departing(&property, date).await }).await?;
+    let mut bookings = store_call::read(async move { mongo.occupancy().departures(&property, date).await }).await?;
     // Who never came does not leave.
     bookings.retain(|booking| booking.status != Status::NoShow);
     Ok(listing(&inventory, date, bookings, |stay| stay.departure == date))

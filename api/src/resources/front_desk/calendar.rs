@@ -77,7 +77,10 @@ pub(crate) async fn calendar(State(app): State<SharedApp>, Path(id): Path<String
     let nights = fields.finish(nights)?;
     let (mongo, property) = (app.mongo.clone(), inventory.property.id.clone());
     let (bookings, blocks) = store_call::read(async move {
-        Ok((mongo.occupants(&property, nights).await?, mongo.blocks_within(&property, nights).await?))
+        Ok((
+            mongo.bookings().occupants(&property, nights).await?,
+            mongo.occupancy().blocks_within(&property, nights).await?,
+        ))
     })
     .await?;
     let bookings: Vec<&Booking> = bookings.values().collect();

@@ -80,7 +80,7 @@ async fn read(app: &SharedApp, property: &Property, dates: &Range<NaiveDate>) ->
     let (mut days, mut seen) = (Days::default(), HashSet::new());
     for _ in 0..MAX_READS {
         let (mongo, wanted) = (app.mongo.clone(), filter.clone());
-        let ledgers = store_call::read(async move { mongo.list_ledgers(&wanted, BATCH).await }).await?;
+        let ledgers = store_call::read(async move { mongo.ledgers().list(&wanted, BATCH).await }).await?;
         let is_last = i64::try_from(ledgers.len()).is_ok_and(|count| count < BATCH);
         let newest: Option<Timestamp> = ledgers.last().map(|ledger| ledger.updated_at);
         let mut is_new = false;

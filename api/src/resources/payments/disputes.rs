@@ -23,9 +23,9 @@ struct Disputes {
 pub(crate) async fn list(State(app): State<SharedApp>) -> HandlerResult {
     let mongo = app.mongo.clone();
     let filter = LedgerFilter { disputed: true, ..LedgerFilter::default() };
-    let ledgers = store_call::read(async move { mongo.list_ledgers(&filter, MAX_LEDGERS).await }).await?;
+    let ledgers = store_call::read(async move { mongo.ledgers().list(&filter, MAX_LEDGERS).await }).await?;
     let (mongo, ids) = (app.mongo.clone(), ledgers.iter().map(|ledger| ledger.booking_id).collect::<Vec<BookingId>>());
-    let bookings = store_call::read(async move { mongo.bookings(ids).await }).await?;
+    let bookings = store_call::read(async move { mongo.bookings().find_by_ids(ids).await }).await?;
     let mut items: Vec<DisputeView> =
         ledgers.iter().flat_map(|ledger| disputes_of(ledger, bookings.get(&ledger.booking_id))).collect();
     sort_open_first(&mut items);

@@ -55,7 +55,7 @@ pub(crate) async fn list(State(app): State<SharedApp>, request: Request) -> Hand
     let filter = filter(&app, &caller, asked, after).await?;
     let wanted = query.fetch_limit() + OVERREAD;
     let mongo = app.mongo.clone();
-    let ledgers = store_call::read(async move { mongo.list_ledgers(&filter, wanted).await }).await?;
+    let ledgers = store_call::read(async move { mongo.ledgers().list(&filter, wanted).await }).await?;
     let may_be_more = i64::try_from(ledgers.len()).is_ok_and(|count| count >= wanted);
     let (items, next) = page_of(ledgers, after, query.limit(), may_be_more, Utc::now().into());
     let items = shown_to_caller(&caller, items);
@@ -110,7 +110,7 @@ async fn own_bookings(app: &SharedApp, client: &str, only: Option<BookingId>) ->
         ids: only.map(|id| (id, id)),
     };
     let mongo = app.mongo.clone();
-    let found = store_call::read(async move { mongo.list_bookings(&filter, None, MAX_OWN_BOOKINGS).await }).await?;
+    let found = store_call::read(async move { mongo.bookings().list(&filter, None, MAX_OWN_BOOKINGS).await }).await?;
     Ok(found.into_iter().map(|booking| booking.id).collect())
 }
 

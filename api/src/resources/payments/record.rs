@@ -40,7 +40,7 @@ pub(crate) async fn record(State(app): State<SharedApp>, request: Request) -> Ha
     let body = crate::http::body::read_json(&parts.headers, body).await?;
     let (form, fingerprint) = form::parse(&body, &["/booking_id"], read)?;
     let (mongo, id) = (app.mongo.clone(), form.booking_id);
-    let booking = store_call::read(async move { mongo.booking(id).await })
+    let booking = store_call::read(async move { mongo.bookings().find(id).await })
         .await?
         .filter(|booking| caller.is_staff_of(&booking.property_id));
     let unknown = || {

@@ -61,14 +61,14 @@ pub(crate) async fn ledger_of(app: &SharedApp, payment: &str) -> Result<Option<L
         Uuid::try_parse(payment).map_or_else(|_| payment.to_owned(), |id| id.to_string())
     };
     let mongo = app.mongo.clone();
-    store_call::read(async move { mongo.ledger_of_payment(&payment).await }).await
+    store_call::read(async move { mongo.ledgers().find_by_payment(&payment).await }).await
 }
 
 async fn visible_payment(app: &SharedApp, caller: &Caller, id: &str) -> Result<Option<PaymentView>, Problem> {
     let Some(ledger) = ledger_of(app, id).await? else { return Ok(None) };
     if !caller.is_staff_of(&ledger.property_id) {
         let (mongo, booking) = (app.mongo.clone(), ledger.booking_id);
-        let booking = store_call::read(async move { mongo.booking(booking).await }).await?;
+        let booking = store_call::read(async move { mongo.bookings().find(booking).await }).await?;
         if !booking.is_some_and(|booking| caller.may_see(&booking)) {
             return Ok(None);
         }

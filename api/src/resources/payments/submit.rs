@@ -138,7 +138,7 @@ fn refusal_problem(refusal: PaymentRefusal) -> Problem {
 /// The money of a booking, as it is stored.
 pub(crate) async fn ledger(app: &SharedApp, booking: BookingId) -> Result<Option<Ledger>, Problem> {
     let mongo = app.mongo.clone();
-    store_call::read(async move { mongo.ledger(booking).await }).await
+    store_call::read(async move { mongo.ledgers().find(booking).await }).await
 }
 
 #[derive(Serialize)]

@@ -143,7 +143,7 @@ async fn settled(app: &SharedApp, id: BlockId, status: BlockStatus, reply: Optio
 /// 503 when that cannot be read.
 pub(crate) async fn stored(app: &SharedApp, id: BlockId) -> Result<Option<Block>, Problem> {
     let mongo = app.mongo.clone();
-    Ok(store_call::read(async move { mongo.blocks([id]).await }).await?.remove(&id))
+    Ok(store_call::read(async move { mongo.blocks().find_by_ids([id]).await }).await?.remove(&id))
 }
 
 /// Changes a house by an edit that makes beds leave, those that `leaving` names: for as long as it takes they are kept

@@ -96,7 +96,8 @@ pub(crate) async fn list(State(app): State<SharedApp>, request: Request) -> Hand
         Some(_) => return Err(Problem::new(problem::INVALID_QUERY, "`all` takes true or false.")),
     };
     let (mongo, of, after, wanted) = (app.mongo.clone(), property.clone(), query.after.clone(), query.fetch_limit());
-    let found = store_call::read(async move { mongo.list_blocks(&of, active, after.as_deref(), wanted).await }).await?;
+    let found =
+        store_call::read(async move { mongo.blocks().list(&of, active, after.as_deref(), wanted).await }).await?;
     let path = format!("/api/blocks?property_id={property}{}", if active { "" } else { "&all=true" });
     Page::of(found, &query, |block| block.id.to_string()).answer(&path, &query, BlockView::from)
 }

@@ -90,7 +90,7 @@ impl PropertyChange {
         let entry = self.entry(&difference(&before, &house, &place));
         let (mongo, stored, holds) = (app.mongo.clone(), house.clone(), holds.to_vec());
         let is_stored =
-            store_call::write(async move { mongo.replace_inventory(&stored, before.rev, &entry, &holds).await })
+            store_call::write(async move { mongo.inventories().replace(&stored, before.rev, &entry, &holds).await })
                 .await?;
         Ok(if is_stored { Some((publish_change(app, house, false).await, true)) } else { None })
     }
@@ -109,11 +109,11 @@ impl PropertyChange {
         for _ in 0..ATTEMPTS {
             let mut house = self.read(app).await?;
             let (mongo, property) = (app.mongo.clone(), self.property.clone());
-            let rates = store_call::read(async move { mongo.rates(&property).await }).await?;
+            let rates = store_call::read(async move { mongo.rates().of_property(&property).await }).await?;
             let calendars = edit(&house, &rates)?;
             let (mongo, property, rev, entry) =
                 (app.mongo.clone(), self.property.clone(), house.rev, self.entry(detail));
-            if store_call::write(async move { mongo.save_rates(&property, rev, &calendars, &entry).await }).await? {
+            if store_call::write(async move { mongo.rates().save(&property, rev, &calendars, &entry).await }).await? {
                 house.rev += 1;
                 return Ok(publish_change(app, house, true).await);
             }
@@ -185,7 +185,7 @@ pub(crate) fn subject(property: &PropertyId, part: &str) -> String {
 /// 404 when there is none.
 pub(crate) async fn read(app: &App, property: &PropertyId) -> Result<Inventory, Problem> {
     let (mongo, id) = (app.mongo.clone(), property.clone());
-    store_call::read(async move { mongo.inventory(&id).await }).await?.ok_or_else(|| problem::NOT_FOUND.into())
+    store_call::read(async move { mongo.inventories().find(&id).await }).await?.ok_or_else(|| problem::NOT_FOUND.into())
 }
 
 /// Stores a new house, which is empty. `None` when there is one of its id.
@@ -215,7 +215,7 @@ pub(crate) async fn create_property(
     let id = property.id.to_string();
     let entry = AuditEntry::new(wish, Utc::now().into(), actor, "property.create".to_owned(), &id, "");
     let (mongo, stored) = (app.mongo.clone(), house.clone());
-    let created = store_call::write(async move { mongo.create_inventory(&stored, &entry).await }).await?;
+    let created = store_call::write(async move { mongo.inventories().create(&stored, &entry).await }).await?;
     Ok(if created { Some(publish_change(app, house, false).await) } else { None })
 }
 

@@ -71,12 +71,12 @@ impl TestAccounts {
     async fn admin(&self) -> String {
         self.account("admin@example.com").await;
         let user = self.user("admin@example.com").await;
-        self.mongo.set_role(user.id, user.rev, Role::Admin, &[]).await.unwrap();
+        self.mongo.users().set_role(user.id, user.rev, Role::Admin, &[]).await.unwrap();
         text(&self.login("admin@example.com", PASSWORD).await.body, "access_token")
     }
 
     async fn user(&self, email: &str) -> User {
-        self.mongo.user_by_email(&Email::parse(email).unwrap()).await.unwrap().unwrap()
+        self.mongo.users().find_by_email(&Email::parse(email).unwrap()).await.unwrap().unwrap()
     }
 
     async fn refresh(&self, token: &str) -> Answer {
@@ -122,7 +122,7 @@ async fn failed_login_has_one_response() {
     house.account("ada@example.com").await;
     let wrong = house.login("ada@example.com", "wrong horse battery").await;
     assert_eq!((wrong.status.as_u16(), wrong.code()), (401, "invalid_login"));
-    house.mongo.disable_user(house.user("ada@example.com").await.id, Utc::now().into()).await.unwrap();
+    house.mongo.users().disable(house.user("ada@example.com").await.id, Utc::now().into()).await.unwrap();
     for (email, password) in
         [("nobody@example.com", PASSWORD), ("ada@example.com", PASSWORD), ("not an address", PASSWORD)]
     {
@@ -165,9 +165,9 @@ async fn concurrent_token_rotation_has_one_winner() {
         house.account("ada@example.com").await;
         house.user("ada@example.com").await
     };
-    let token = house.mongo.begin_session(user.id, Utc::now().into()).await.unwrap();
+    let token = house.mongo.refresh_tokens().begin_session(user.id, Utc::now().into()).await.unwrap();
     let rotations =
-        futures_util::future::join_all((0..8).map(|_| house.mongo.rotate_refresh_token(&token, Utc::now().into())))
+        futures_util::future::join_all((0..8).map(|_| house.mongo.refresh_tokens().rotate(&token, Utc::now().into())))
             .await;
     let rotations: Vec<Rotation> = rotations.into_iter().map(Result::unwrap).collect();
     let won: Vec<&String> = rotations
@@ -179,7 +179,7 @@ async fn concurrent_token_rotation_has_one_winner() {
         (1, 1)
     );
     assert_eq!(
-        house.mongo.rotate_refresh_token(won[0], Utc::now().into()).await.unwrap(),
+        house.mongo.refresh_tokens().rotate(won[0], Utc::now().into()).await.unwrap(),
         Rotation::Unknown,
         "the session has ended"
     );
@@ -190,7 +190,8 @@ async fn sessions_expire_and_can_be_ended() {
     let house = TestAccounts::open().await;
     let session = house.account("ada@example.com").await;
     let user = house.user("ada@example.com").await;
-    let old = house.mongo.begin_session(user.id, (Utc::now() - TimeDelta::days(8)).into()).await.unwrap();
+    let old =
+        house.mongo.refresh_tokens().begin_session(user.id, (Utc::now() - TimeDelta::days(8)).into()).await.unwrap();
     assert_eq!(house.refresh(&old).await.code(), "session_ended");
     let token = text(&session, "refresh_token");
     for body in [&token, "nonsense"] {
@@ -201,7 +202,7 @@ async fn sessions_expire_and_can_be_ended() {
     }
     assert_eq!(house.refresh(&token).await.code(), "session_ended");
     let session = text(&house.login("ada@example.com", PASSWORD).await.body, "refresh_token");
-    house.mongo.disable_user(user.id, Utc::now().into()).await.unwrap();
+    house.mongo.users().disable(user.id, Utc::now().into()).await.unwrap();
     assert_eq!(house.refresh(&session).await.code(), "session_ended", "nobody goes on in a disabled account");
 }
 
@@ -250,12 +251,13 @@ async fn reset_token_works_once() {
     let reset = async |token: &str, password: &str| {
         house.call("POST", "/api/auth/reset-password", None, &json!({ "token": token, "new_password": password })).await
     };
-    let first = house.mongo.create_password_reset(asked[0].mail_id, user.id, now.into()).await.unwrap();
-    let second_try = house.mongo.create_password_reset(asked[0].mail_id, user.id, now.into()).await.unwrap();
-    let other_mail = house.mongo.create_password_reset(Uuid::from_u128(1), user.id, now.into()).await.unwrap();
+    let first = house.mongo.password_resets().create(asked[0].mail_id, user.id, now.into()).await.unwrap();
+    let second_try = house.mongo.password_resets().create(asked[0].mail_id, user.id, now.into()).await.unwrap();
+    let other_mail = house.mongo.password_resets().create(Uuid::from_u128(1), user.id, now.into()).await.unwrap();
     let late = house
         .mongo
-        .create_password_reset(Uuid::from_u128(2), user.id, (now - TimeDelta::minutes(61)).into())
+        .password_resets()
+        .create(Uuid::from_u128(2), user.id, (now - TimeDelta::minutes(61)).into())
         .await
         .unwrap();
     for bad in [&first, &late, "nonsense", ""] {
@@ -380,5 +382,5 @@ async fn api_key_is_shown_once_and_revocable() {
     let revoke = format!("/api/auth/api-keys/{}", text(&narrow.body, "id"));
     assert_eq!(house.call("DELETE", &revoke, Some(&admin), &Value::Null).await.status.as_u16(), 204);
     assert_eq!(house.call("DELETE", &revoke, Some(&admin), &Value::Null).await.code(), "not_found");
-    assert!(house.mongo.api_key(&id).await.unwrap().unwrap().revoked_at.is_none());
+    assert!(house.mongo.api_keys().find(&id).await.unwrap().unwrap().revoked_at.is_none());
 }

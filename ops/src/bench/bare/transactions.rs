@@ -34,7 +34,7 @@ pub(crate) async fn measure(mongo: &Mongo, batches: usize) -> Result<f64> {
         let mongo = mongo.clone();
         writers.spawn(async move {
             for decisions in &batches {
-                mongo.commit(decisions).await?;
+                mongo.claims().commit(decisions).await?;
             }
             anyhow::Ok(())
         });

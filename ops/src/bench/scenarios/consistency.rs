@@ -18,7 +18,7 @@ impl BenchmarkRun<'_> {
         output::note("  comparing bookings, claims and the mart");
         self.wait_for_mart().await?;
         self.process_group.worker(RECONCILIATION).await?;
-        let properties = self.namespace.mongo.property_ids().await?;
+        let properties = self.namespace.mongo.inventories().property_ids().await?;
         let reports = reconcile::reports(self.namespace.config(), &self.namespace.mongo, properties, true).await?;
         // What the mart lacks is counted above; that parts before threw events away is no disagreement.
         let graver =

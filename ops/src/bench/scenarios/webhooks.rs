@@ -50,7 +50,7 @@ impl BenchmarkRun<'_> {
         self.process_group.stop(EMAILS).await?;
         let (properties, beds, mongo) = (self.scale.properties, self.scale.beds, &self.namespace.mongo);
         let hostels = stream::iter(0..properties)
-            .map(|number| async move { mongo.save_inventory(&workload::hostel(PREPAID, number, beds)).await });
+            .map(|number| async move { mongo.inventories().save(&workload::hostel(PREPAID, number, beds)).await });
         hostels.buffer_unordered(CONCURRENT_WRITES).try_collect::<()>().await?;
         let address = self.process_group.api().await?;
         let workload = BookingSeries::new(format!("{}-{PREPAID}", self.namespace.name()), PREPAID, properties);
@@ -62,7 +62,7 @@ impl BenchmarkRun<'_> {
         self.expect_equal("bookings held", u64::try_from(payments.len())?, count);
         for some in payments.chunks(LEDGERS_AT_ONCE) {
             let ledgers: Vec<_> = some.iter().map(PendingPayment::ledger).collect();
-            if !self.namespace.mongo.save_ledgers(&ledgers).await? {
+            if !self.namespace.mongo.ledgers().save(&ledgers).await? {
                 bail!("some held bookings had ledgers already");
             }
         }
@@ -165,8 +165,10 @@ impl BenchmarkRun<'_> {
         let (mut confirmed, mut agreeing) = (0, 0);
         for some in payments.chunks(LEDGERS_AT_ONCE) {
             let ids = || some.iter().map(|due| due.id);
-            let (heads, ledgers) =
-                tokio::try_join!(self.namespace.mongo.booking_heads(ids()), self.namespace.mongo.ledgers(ids()))?;
+            let (heads, ledgers) = tokio::try_join!(
+                self.namespace.mongo.ledgers().booking_heads(ids()),
+                self.namespace.mongo.ledgers().find_by_ids(ids())
+            )?;
             for due in some {
                 let head = heads.get(&due.id);
                 confirmed += u64::from(head.is_some_and(|head| head.status == Status::Confirmed));

@@ -54,23 +54,23 @@ pub enum AccountMailTurn {
     UnderWay,
 }
 
-impl Mongo {
+/// Ledger of mails about accounts, one row a mail.
+#[derive(Debug, Clone, Copy)]
+pub struct AccountMails<'a>(pub(super) &'a Mongo);
+
+impl AccountMails<'_> {
     /// Writes the row of a mail, or takes an unfinished one over. `first_sight`: the message that asks for it was never
     /// handled before.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails; then the row may have been written.
-    pub async fn begin_account_mail(
-        &self,
-        row: &AccountMailRow,
-        first_sight: bool,
-    ) -> Result<AccountMailTurn, StoreError> {
-        match self.account_mails().insert_one(row).await.map_err(StoreError::from) {
+    pub async fn begin(self, row: &AccountMailRow, first_sight: bool) -> Result<AccountMailTurn, StoreError> {
+        match self.rows().insert_one(row).await.map_err(StoreError::from) {
             Ok(_) => return Ok(AccountMailTurn::Ours),
             Err(StoreError::Duplicate(_)) => {}
             Err(error) => return Err(error),
         }
-        let Some(found) = self.account_mails().find_one(doc! { "_id": &row.key }).await? else {
+        let Some(found) = self.rows().find_one(doc! { "_id": &row.key }).await? else {
             return Ok(AccountMailTurn::UnderWay);
         };
         match found.status {
@@ -82,7 +82,7 @@ impl Mongo {
         let as_read = doc! { "_id": &row.key, "attempts": found.attempts, "status": { "$in": ["sending", "waiting"] } };
         let change = doc! { "$set": { "status": "sending", "updated_at": row.updated_at.to_string() },
         "$inc": { "attempts": 1 } };
-        let taken = self.account_mails().update_one(as_read, change).await?;
+        let taken = self.rows().update_one(as_read, change).await?;
         Ok(if taken.modified_count == 1 { AccountMailTurn::Ours } else { AccountMailTurn::UnderWay })
     }
 
@@ -90,8 +90,8 @@ impl Mongo {
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails; recording the same again is harmless.
-    pub async fn record_account_mail(
-        &self,
+    pub async fn record(
+        self,
         key: &str,
         status: NotificationStatus,
         reason: Option<&str>,
@@ -99,11 +99,11 @@ impl Mongo {
     ) -> Result<(), StoreError> {
         let unsent = doc! { "_id": key, "status": { "$ne": "sent" } };
         let change = doc! { "$set": { "status": status.as_str(), "reason": reason, "updated_at": now.to_string() } };
-        self.account_mails().update_one(unsent, change).await?;
+        self.rows().update_one(unsent, change).await?;
         Ok(())
     }
 
-    fn account_mails(&self) -> Collection<AccountMailRow> {
-        self.collection(COLLECTION)
+    fn rows(self) -> Collection<AccountMailRow> {
+        self.0.collection(COLLECTION)
     }
 }

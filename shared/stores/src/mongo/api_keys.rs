@@ -179,12 +179,16 @@ pub fn hash_api_secret(secret: &str) -> String {
     hex(&Sha256::digest(secret.as_bytes()))
 }
 
-impl Mongo {
+/// API keys, of which only hashes of the secrets are stored.
+#[derive(Debug, Clone, Copy)]
+pub struct ApiKeys<'a>(pub(super) &'a Mongo);
+
+impl ApiKeys<'_> {
     /// Makes a key and stores it. Returns it with its text, which cannot be had again.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn create_api_key(&self, new: NewApiKey, now: Timestamp) -> Result<(ApiKey, String), StoreError> {
+    pub async fn create(self, new: NewApiKey, now: Timestamp) -> Result<(ApiKey, String), StoreError> {
         let (id, secret) = (random_hex::<ID_BYTES>(), random_hex::<SECRET_BYTES>());
         let NewApiKey { role, name, properties, scopes } = new;
         let key = ApiKey {
@@ -197,7 +201,7 @@ impl Mongo {
             revoked_at: None,
             id,
         };
-        self.collection::<ApiKey>(COLLECTION).insert_one(&key).await?;
+        self.0.collection::<ApiKey>(COLLECTION).insert_one(&key).await?;
         let text = format!("{PREFIX}{}_{secret}", key.id);
         Ok((key, text))
     }
@@ -206,16 +210,17 @@ impl Mongo {
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn api_key(&self, id: &str) -> Result<Option<ApiKey>, StoreError> {
-        Ok(self.collection::<ApiKey>(COLLECTION).find_one(doc! { "_id": id }).await?)
+    pub async fn find(self, id: &str) -> Result<Option<ApiKey>, StoreError> {
+        Ok(self.0.collection::<ApiKey>(COLLECTION).find_one(doc! { "_id": id }).await?)
     }
 
     /// Keys by id, those after `after`, at most `limit`; revoked ones too.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn list_api_keys(&self, after: Option<&str>, limit: i64) -> Result<Vec<ApiKey>, StoreError> {
+    pub async fn list(self, after: Option<&str>, limit: i64) -> Result<Vec<ApiKey>, StoreError> {
         let found = self
+            .0
             .collection::<ApiKey>(COLLECTION)
             .find(doc! { "_id": { "$gt": after.unwrap_or_default() } })
             .sort(doc! { "_id": 1 })
@@ -229,9 +234,10 @@ impl Mongo {
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn revoke_api_key(&self, id: &str, now: Timestamp) -> Result<bool, StoreError> {
+    pub async fn revoke(self, id: &str, now: Timestamp) -> Result<bool, StoreError> {
         let active = doc! { "_id": id, "revoked_at": { "$exists": false } };
         let revoked = self
+            .0
             .collection::<ApiKey>(COLLECTION)
             .update_one(active, doc! { "$set": { "revoked_at": now.to_string() } })
             .await?;

@@ -48,25 +48,25 @@ impl AuditEntry {
     }
 }
 
-impl Mongo {
+/// Audit log: insert-only.
+#[derive(Debug, Clone, Copy)]
+pub struct AuditLog<'a>(pub(super) &'a Mongo);
+
+impl AuditLog<'_> {
     /// Adds an entry; the same one again changes nothing.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn append_audit(&self, entry: &AuditEntry) -> Result<(), StoreError> {
-        match self.audit().insert_one(entry).await.map_err(StoreError::from) {
+    pub async fn append(self, entry: &AuditEntry) -> Result<(), StoreError> {
+        match self.rows().insert_one(entry).await.map_err(StoreError::from) {
             Ok(_) | Err(StoreError::Duplicate(_)) => Ok(()),
             Err(error) => Err(error),
         }
     }
 
     /// Adds an entry within a transaction, where a repetition fails it.
-    pub(super) async fn append_audit_in(
-        &self,
-        session: &mut ClientSession,
-        entry: &AuditEntry,
-    ) -> Result<(), StoreError> {
-        self.audit().insert_one(entry).session(session).await?;
+    pub(super) async fn append_in(self, session: &mut ClientSession, entry: &AuditEntry) -> Result<(), StoreError> {
+        self.rows().insert_one(entry).session(session).await?;
         Ok(())
     }
 
@@ -74,8 +74,8 @@ impl Mongo {
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn audit_of(&self, cause: Uuid) -> Result<Vec<AuditEntry>, StoreError> {
-        let found = self.audit().find(doc! { "cause": cause.to_string() }).sort(doc! { "at": 1, "_id": 1 }).await?;
+    pub async fn of_cause(self, cause: Uuid) -> Result<Vec<AuditEntry>, StoreError> {
+        let found = self.rows().find(doc! { "cause": cause.to_string() }).sort(doc! { "at": 1, "_id": 1 }).await?;
         Ok(found.try_collect().await?)
     }
 
@@ -83,8 +83,8 @@ impl Mongo {
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn list_audit(
-        &self,
+    pub async fn list(
+        self,
         subject: Option<&str>,
         before: Option<(&str, &str)>,
         limit: i64,
@@ -98,11 +98,11 @@ impl Mongo {
             // The bound that an index can use.
             query.insert("at", doc! { "$lte": at });
         }
-        let found = self.audit().find(query).sort(doc! { "at": -1, "_id": -1 }).limit(limit).await?;
+        let found = self.rows().find(query).sort(doc! { "at": -1, "_id": -1 }).limit(limit).await?;
         Ok(found.try_collect().await?)
     }
 
-    fn audit(&self) -> Collection<AuditEntry> {
-        self.collection(COLLECTION)
+    fn rows(self) -> Collection<AuditEntry> {
+        self.0.collection(COLLECTION)
     }
 }

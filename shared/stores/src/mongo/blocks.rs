@@ -16,17 +16,24 @@ pub(crate) const INDEXES: &[Index] = &[
     (COLLECTION, &[("property_id", 1), ("_id", 1)], false),
 ];
 
-impl Mongo {
+/// Blocks, read only; they are written by [`Claims::commit`](super::commit::Claims::commit).
+#[derive(Debug, Clone, Copy)]
+pub struct Blocks<'a>(pub(super) &'a Mongo);
+
+impl Blocks<'_> {
     /// Those of the given blocks that are stored.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn blocks(&self, ids: impl IntoIterator<Item = BlockId>) -> Result<HashMap<BlockId, Block>, StoreError> {
+    pub async fn find_by_ids(
+        self,
+        ids: impl IntoIterator<Item = BlockId>,
+    ) -> Result<HashMap<BlockId, Block>, StoreError> {
         let ids: Vec<String> = ids.into_iter().map(|id| id.to_string()).collect();
         if ids.is_empty() {
             return Ok(HashMap::new());
         }
-        let found = self.collection::<Block>(COLLECTION).find(doc! { "_id": { "$in": ids } }).await?;
+        let found = self.0.collection::<Block>(COLLECTION).find(doc! { "_id": { "$in": ids } }).await?;
         Ok(found.map_ok(|block| (block.id, block)).try_collect().await?)
     }
 
@@ -34,8 +41,8 @@ impl Mongo {
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn list_blocks(
-        &self,
+    pub async fn list(
+        self,
         property_id: &PropertyId,
         active: bool,
         after: Option<&str>,
@@ -46,6 +53,7 @@ impl Mongo {
             query.insert("status", "active");
         }
         Ok(self
+            .0
             .collection::<Block>(COLLECTION)
             .find(query)
             .sort(doc! { "_id": 1 })

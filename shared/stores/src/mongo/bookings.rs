@@ -127,28 +127,32 @@ impl Confirmed {
     }
 }
 
-impl Mongo {
+/// Bookings, read only; they are written by [`Claims::commit`](super::commit::Claims::commit).
+#[derive(Debug, Clone, Copy)]
+pub struct Bookings<'a>(pub(super) &'a Mongo);
+
+impl Bookings<'_> {
     /// One booking.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn booking(&self, id: BookingId) -> Result<Option<Booking>, StoreError> {
-        Ok(self.collection::<Booking>(COLLECTION).find_one(doc! { "_id": id.to_string() }).await?)
+    pub async fn find(self, id: BookingId) -> Result<Option<Booking>, StoreError> {
+        Ok(self.0.collection::<Booking>(COLLECTION).find_one(doc! { "_id": id.to_string() }).await?)
     }
 
     /// Those of the given bookings that are stored.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn bookings(
-        &self,
+    pub async fn find_by_ids(
+        self,
         ids: impl IntoIterator<Item = BookingId>,
     ) -> Result<HashMap<BookingId, Booking>, StoreError> {
         let ids: Vec<String> = ids.into_iter().map(|id| id.to_string()).collect();
         if ids.is_empty() {
             return Ok(HashMap::new());
         }
-        let found = self.collection::<Booking>(COLLECTION).find(doc! { "_id": { "$in": ids } }).await?;
+        let found = self.0.collection::<Booking>(COLLECTION).find(doc! { "_id": { "$in": ids } }).await?;
         Ok(found.map_ok(|booking| (booking.id, booking)).try_collect().await?)
     }
 
@@ -157,7 +161,7 @@ impl Mongo {
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
     pub async fn occupants(
-        &self,
+        self,
         property_id: &PropertyId,
         nights: Nights,
     ) -> Result<HashMap<BookingId, Booking>, StoreError> {
@@ -170,6 +174,7 @@ impl Mongo {
         let within = doc! { "$elemMatch": { "arrival": arrival, "departure": departure } };
         let holding = doc! { "$in": Status::HOLDING.to_vec() };
         let found = self
+            .0
             .collection::<Booking>(COLLECTION)
             .find(doc! { "property_id": property_id.as_str(), "status": holding, "stays": within })
             .await?;
@@ -180,8 +185,8 @@ impl Mongo {
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn list_bookings(
-        &self,
+    pub async fn list(
+        self,
         filter: &BookingFilter,
         after: Option<&(String, BookingId)>,
         limit: i64,
@@ -197,6 +202,7 @@ impl Mongo {
             query.insert("created_at", doc! { "$lte": at });
         }
         let found = self
+            .0
             .collection::<Booking>(COLLECTION)
             .find(query)
             .sort(doc! { "created_at": -1, "_id": -1 })
@@ -206,12 +212,13 @@ impl Mongo {
     }
 
     /// The indexes of few bookings, so that they cost the others nothing: clients' own, and holds by when they end.
-    pub(super) async fn index_few(&self) -> Result<(), StoreError> {
+    pub(super) async fn create_partial_indexes(self) -> Result<(), StoreError> {
         let of_clients = (doc! { "client": { "$exists": true } }, doc! { "client": 1, "created_at": 1, "_id": 1 });
         let of_holds = (doc! { "status": Status::Held.as_str() }, doc! { "payment.expires_at": 1 });
         for (only, keys) in [of_clients, of_holds] {
             let options = IndexOptions::builder().partial_filter_expression(only).build();
-            self.collection::<Document>(COLLECTION)
+            self.0
+                .collection::<Document>(COLLECTION)
                 .create_index(IndexModel::builder().keys(keys).options(options).build())
                 .await?;
         }
@@ -222,7 +229,11 @@ impl Mongo {
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn expected(&self, property_id: &PropertyId, arrivals: Nights) -> Result<Vec<Expected>, StoreError> {
+    pub async fn expected_arrivals(
+        self,
+        property_id: &PropertyId,
+        arrivals: Nights,
+    ) -> Result<Vec<Expected>, StoreError> {
         // The bound that the index begins with.
         let latest = arrivals.departure.checked_add_days(LONGEST_STAY).unwrap_or(NaiveDate::MAX);
         let arrival = doc! { "$gte": arrivals.arrival.to_string(), "$lt": arrivals.departure.to_string() };
@@ -231,7 +242,7 @@ impl Mongo {
         let filter = doc! { "property_id": property_id.as_str(), "status": "confirmed", "stays": within };
         let fields = doc! { "stays.arrival": 1, "history.at": 1, "history.from": 1, "history.to": 1 };
         let found: Vec<Confirmed> =
-            self.collection::<Confirmed>(COLLECTION).find(filter).projection(fields).await?.try_collect().await?;
+            self.0.collection::<Confirmed>(COLLECTION).find(filter).projection(fields).await?.try_collect().await?;
         let is_first =
             |expected: &Expected| arrivals.arrival <= expected.arrival && expected.arrival < arrivals.departure;
         let mut expected: Vec<Expected> = found.into_iter().filter_map(Confirmed::expected).filter(is_first).collect();
@@ -243,8 +254,8 @@ impl Mongo {
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn bookings_of(&self, property_id: &PropertyId) -> Result<Vec<Booking>, StoreError> {
-        let found = self.collection::<Booking>(COLLECTION).find(doc! { "property_id": property_id.as_str() }).await?;
+    pub async fn of_property(self, property_id: &PropertyId) -> Result<Vec<Booking>, StoreError> {
+        let found = self.0.collection::<Booking>(COLLECTION).find(doc! { "property_id": property_id.as_str() }).await?;
         Ok(found.try_collect().await?)
     }
 }

@@ -118,19 +118,23 @@ impl Batch {
     }
 }
 
-impl Mongo {
+/// Bed-night claims, and the transaction that writes them together with bookings and blocks.
+#[derive(Debug, Clone, Copy)]
+pub struct Claims<'a>(pub(super) &'a Mongo);
+
+impl Claims<'_> {
     /// The claimed nights of a property from `from` on, for building a view.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn claimed_nights(
-        &self,
+    pub async fn of_property(
+        self,
         property_id: &PropertyId,
         from: NaiveDate,
     ) -> Result<Vec<(BedId, NaiveDate)>, StoreError> {
         // Ids only: answered from the index on `_id` alone.
         let range = doc! { "_id": { "$gte": format!("{property_id}|"), "$lt": format!("{property_id}}}") } };
-        let mut found = self.collection::<RawDocumentBuf>(CLAIMS).find(range).projection(doc! { "_id": 1 }).await?;
+        let mut found = self.0.collection::<RawDocumentBuf>(CLAIMS).find(range).projection(doc! { "_id": 1 }).await?;
         let mut nights = Vec::new();
         while found.advance().await? {
             let bed_night = found.current().get_str("_id").ok().and_then(split_key);
@@ -143,11 +147,11 @@ impl Mongo {
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn claims_of(&self, booking: &Booking) -> Result<u64, StoreError> {
+    pub async fn count_of(self, booking: &Booking) -> Result<u64, StoreError> {
         let keys: Vec<String> =
             booking.claims().map(|(bed, night)| claim_key(&booking.property_id, bed, night)).collect();
         let owned = doc! { "_id": { "$in": keys }, "booking": booking.id.to_string() };
-        Ok(self.collection::<StoredClaim>(CLAIMS).count_documents(owned).await?)
+        Ok(self.0.collection::<StoredClaim>(CLAIMS).count_documents(owned).await?)
     }
 
     /// Stores a batch of decisions, all or nothing: releases, changed bookings, new bookings, new claims, in this
@@ -160,23 +164,23 @@ impl Mongo {
     /// [`StoreError::BookingExists`] when a booking that was decided as new does. [`StoreError::Stale`] when a changed
     /// booking is no longer at the revision that was decided upon. All of them mean that nothing was stored **by this
     /// attempt**; an earlier attempt whose answer was lost may have stored the batch.
-    pub async fn commit(&self, decisions: &BatchOutcome) -> Result<(), StoreError> {
+    pub async fn commit(self, decisions: &BatchOutcome) -> Result<(), StoreError> {
         if decisions.is_empty() {
             return Ok(());
         }
         let batch = Arc::new(Batch::of(decisions)?);
-        let mongo = self.clone();
+        let mongo = self.0.clone();
         // A dropped driver future can leave its session in the middle of a transaction, so a caller that gives up must
         // not drop it.
-        let stored = tokio::spawn(async move { mongo.store_batch(&batch).await }).await;
+        let stored = tokio::spawn(async move { mongo.claims().store_batch(&batch).await }).await;
         stored.unwrap_or_else(|lost| Err(StoreError::Broken { store: "mongodb", message: lost.to_string() }))
     }
 
-    async fn store_batch(&self, batch: &Batch) -> Result<(), StoreError> {
+    async fn store_batch(self, batch: &Batch) -> Result<(), StoreError> {
         let started = Instant::now();
         let mut backoff = FIRST_BACKOFF;
         loop {
-            let mut session = self.client().start_session().await?;
+            let mut session = self.0.client().start_session().await?;
             let outcome = match self.write_batch(&mut session, batch).await {
                 Ok(()) => commit_until_known(&mut session, started).await,
                 Err(error) => {
@@ -199,16 +203,17 @@ impl Mongo {
         }
     }
 
-    async fn write_batch(&self, session: &mut ClientSession, batch: &Batch) -> Result<(), StoreError> {
+    async fn write_batch(self, session: &mut ClientSession, batch: &Batch) -> Result<(), StoreError> {
         session.start_transaction().await?;
         if !batch.released_keys.is_empty() {
             let owned = doc! { "_id": { "$in": &batch.released_keys }, "booking": { "$in": &batch.released_owners } };
-            self.collection::<RawDocumentBuf>(CLAIMS).delete_many(owned).session(&mut *session).await?;
+            self.0.collection::<RawDocumentBuf>(CLAIMS).delete_many(owned).session(&mut *session).await?;
         }
         self.replace_all(session, bookings::COLLECTION, &batch.updates).await?;
         self.replace_all(session, blocks::COLLECTION, &batch.block_updates).await?;
         if !batch.inserted.is_empty() {
             let inserted = self
+                .0
                 .collection::<RawDocumentBuf>(bookings::COLLECTION)
                 .insert_many(&batch.inserted)
                 .session(&mut *session)
@@ -219,20 +224,21 @@ impl Mongo {
             })?;
         }
         if !batch.inserted_blocks.is_empty() {
-            self.collection::<RawDocumentBuf>(blocks::COLLECTION)
+            self.0
+                .collection::<RawDocumentBuf>(blocks::COLLECTION)
                 .insert_many(&batch.inserted_blocks)
                 .session(&mut *session)
                 .await?;
         }
         if !batch.claimed.is_empty() {
-            self.collection::<RawDocumentBuf>(CLAIMS).insert_many(&batch.claimed).session(&mut *session).await?;
+            self.0.collection::<RawDocumentBuf>(CLAIMS).insert_many(&batch.claimed).session(&mut *session).await?;
         }
         Ok(())
     }
 
     /// Replaces documents that are still at the revision that was decided upon.
     async fn replace_all(
-        &self,
+        self,
         session: &mut ClientSession,
         collection: &str,
         updates: &[Bson],
@@ -241,7 +247,7 @@ impl Mongo {
             return Ok(());
         }
         let command = doc! { "update": collection, "updates": updates, "ordered": true };
-        let reply = self.database().run_command(command).session(session).await?;
+        let reply = self.0.database().run_command(command).session(session).await?;
         let matched = reply.get_i32("n").unwrap_or(0);
         if usize::try_from(matched).ok() != Some(updates.len()) {
             return Err(StoreError::Stale(format!("{matched} of {} {collection} were as expected", updates.len())));

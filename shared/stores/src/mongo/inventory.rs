@@ -24,13 +24,17 @@ struct Stored {
     inventory: Inventory,
 }
 
-impl Mongo {
+/// Properties with what they sell, one document each.
+#[derive(Debug, Clone, Copy)]
+pub struct Inventories<'a>(pub(super) &'a Mongo);
+
+impl Inventories<'_> {
     /// Everything about one property; `None` when there is no such property.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn inventory(&self, property_id: &PropertyId) -> Result<Option<Inventory>, StoreError> {
-        let found = self.collection::<Stored>(PROPERTIES).find_one(doc! { "_id": property_id.as_str() }).await?;
+    pub async fn find(self, property_id: &PropertyId) -> Result<Option<Inventory>, StoreError> {
+        let found = self.0.collection::<Stored>(PROPERTIES).find_one(doc! { "_id": property_id.as_str() }).await?;
         Ok(found.map(|stored| stored.inventory))
     }
 
@@ -38,8 +42,9 @@ impl Mongo {
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn property_ids(&self) -> Result<Vec<PropertyId>, StoreError> {
+    pub async fn property_ids(self) -> Result<Vec<PropertyId>, StoreError> {
         let found: Vec<Document> = self
+            .0
             .collection::<Document>(PROPERTIES)
             .find(doc! {})
             .projection(doc! { "_id": 1 })
@@ -54,13 +59,14 @@ impl Mongo {
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn inventory_revisions(&self, properties: &[PropertyId]) -> Result<HashMap<PropertyId, u64>, StoreError> {
+    pub async fn revisions(self, properties: &[PropertyId]) -> Result<HashMap<PropertyId, u64>, StoreError> {
         if properties.is_empty() {
             return Ok(HashMap::new());
         }
         let ids: Vec<&str> = properties.iter().map(PropertyId::as_str).collect();
         let wanted = doc! { "_id": { "$in": ids } };
         let found: Vec<Document> = self
+            .0
             .collection::<Document>(PROPERTIES)
             .find(wanted)
             .projection(doc! { "inventory.rev": 1 })
@@ -82,8 +88,8 @@ impl Mongo {
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn create_inventory(&self, inventory: &Inventory, entry: &AuditEntry) -> Result<bool, StoreError> {
-        self.write_house(inventory, None, entry, &[]).await
+    pub async fn create(self, inventory: &Inventory, entry: &AuditEntry) -> Result<bool, StoreError> {
+        self.write(inventory, None, entry, &[]).await
     }
 
     /// Replaces a property if it still has revision `rev` and all these blocks still hold their beds. `false` when not.
@@ -93,31 +99,31 @@ impl Mongo {
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn replace_inventory(
-        &self,
+    pub async fn replace(
+        self,
         inventory: &Inventory,
         rev: u64,
         entry: &AuditEntry,
         holds: &[BlockId],
     ) -> Result<bool, StoreError> {
-        self.write_house(inventory, Some(rev), entry, holds).await
+        self.write(inventory, Some(rev), entry, holds).await
     }
 
-    async fn write_house(
-        &self,
+    async fn write(
+        self,
         inventory: &Inventory,
         rev: Option<u64>,
         entry: &AuditEntry,
         holds: &[BlockId],
     ) -> Result<bool, StoreError> {
-        let mut session = self.client().start_session().await?;
+        let mut session = self.0.client().start_session().await?;
         session.start_transaction().await?;
-        let written = self.write_house_in(&mut session, (inventory, rev), entry, holds).await;
+        let written = self.write_in(&mut session, (inventory, rev), entry, holds).await;
         end(&mut session, written).await
     }
 
-    async fn write_house_in(
-        &self,
+    async fn write_in(
+        self,
         session: &mut ClientSession,
         (inventory, rev): (&Inventory, Option<u64>),
         entry: &AuditEntry,
@@ -125,7 +131,7 @@ impl Mongo {
     ) -> Result<bool, StoreError> {
         let id = &inventory.property.id;
         let stored = Stored { id: id.clone(), inventory: inventory.clone() };
-        let houses = self.collection::<Stored>(PROPERTIES);
+        let houses = self.0.collection::<Stored>(PROPERTIES);
         match rev {
             None => drop(houses.insert_one(stored).session(&mut *session).await?),
             Some(rev) => {
@@ -139,6 +145,7 @@ impl Mongo {
             let active = doc! { "_id": block.to_string(), "status": "active" };
             let used = doc! { "$set": { "used_for_house_rev": revision(inventory.rev) } };
             if self
+                .0
                 .collection::<Document>(blocks::COLLECTION)
                 .update_one(active, used)
                 .session(&mut *session)
@@ -149,7 +156,7 @@ impl Mongo {
                 return Ok(false);
             }
         }
-        self.append_audit_in(session, entry).await?;
+        self.0.audit_log().append_in(session, entry).await?;
         Ok(true)
     }
 
@@ -157,10 +164,10 @@ impl Mongo {
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn save_inventory(&self, inventory: &Inventory) -> Result<(), StoreError> {
+    pub async fn save(self, inventory: &Inventory) -> Result<(), StoreError> {
         let id = &inventory.property.id;
         let stored = Stored { id: id.clone(), inventory: inventory.clone() };
-        self.collection::<Stored>(PROPERTIES).replace_one(doc! { "_id": id.as_str() }, &stored).upsert(true).await?;
+        self.0.collection::<Stored>(PROPERTIES).replace_one(doc! { "_id": id.as_str() }, &stored).upsert(true).await?;
         Ok(())
     }
 }

@@ -88,28 +88,32 @@ impl BookingHead {
     }
 }
 
-impl Mongo {
+/// Payment ledgers, one document a booking.
+#[derive(Debug, Clone, Copy)]
+pub struct Ledgers<'a>(pub(super) &'a Mongo);
+
+impl Ledgers<'_> {
     /// The ledger of a booking.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn ledger(&self, booking: BookingId) -> Result<Option<Ledger>, StoreError> {
-        Ok(self.collection::<Ledger>(COLLECTION).find_one(doc! { "_id": booking.to_string() }).await?)
+    pub async fn find(self, booking: BookingId) -> Result<Option<Ledger>, StoreError> {
+        Ok(self.0.collection::<Ledger>(COLLECTION).find_one(doc! { "_id": booking.to_string() }).await?)
     }
 
     /// Those of these bookings that have one.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn ledgers(
-        &self,
+    pub async fn find_by_ids(
+        self,
         bookings: impl IntoIterator<Item = BookingId>,
     ) -> Result<HashMap<BookingId, Ledger>, StoreError> {
         let ids: Vec<String> = bookings.into_iter().map(|id| id.to_string()).collect();
         if ids.is_empty() {
             return Ok(HashMap::new());
         }
-        let found = self.collection::<Ledger>(COLLECTION).find(doc! { "_id": { "$in": ids } }).await?;
+        let found = self.0.collection::<Ledger>(COLLECTION).find(doc! { "_id": { "$in": ids } }).await?;
         Ok(found.map_ok(|ledger| (ledger.booking_id, ledger)).try_collect().await?)
     }
 
@@ -117,10 +121,10 @@ impl Mongo {
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn ledger_of_payment(&self, payment: &str) -> Result<Option<Ledger>, StoreError> {
+    pub async fn find_by_payment(self, payment: &str) -> Result<Option<Ledger>, StoreError> {
         let field = if payment.starts_with("pi_") { vec!["intents.id"] } else { vec!["attempts.id", "records.id"] };
         for field in field {
-            if let Some(found) = self.collection::<Ledger>(COLLECTION).find_one(doc! { field: payment }).await? {
+            if let Some(found) = self.0.collection::<Ledger>(COLLECTION).find_one(doc! { field: payment }).await? {
                 return Ok(Some(found));
             }
         }
@@ -131,7 +135,7 @@ impl Mongo {
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn bookings_of_intents(&self, intents: &[&str]) -> Result<HashMap<String, BookingId>, StoreError> {
+    pub async fn bookings_of_intents(self, intents: &[&str]) -> Result<HashMap<String, BookingId>, StoreError> {
         #[derive(Deserialize)]
         struct Owner {
             #[serde(rename = "_id")]
@@ -147,6 +151,7 @@ impl Mongo {
         }
         let filter = doc! { "intents.id": { "$in": intents } };
         let found: Vec<Owner> = self
+            .0
             .collection::<Owner>(COLLECTION)
             .find(filter)
             .projection(doc! { "intents.id": 1 })
@@ -164,7 +169,7 @@ impl Mongo {
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
     pub async fn booking_heads(
-        &self,
+        self,
         ids: impl IntoIterator<Item = BookingId>,
     ) -> Result<HashMap<BookingId, BookingHead>, StoreError> {
         let ids: Vec<String> = ids.into_iter().map(|id| id.to_string()).collect();
@@ -173,6 +178,7 @@ impl Mongo {
         }
         let fields = doc! { "status": 1, "property_id": 1, "payment": 1, "price.currency": 1 };
         let found = self
+            .0
             .collection::<BookingHead>(super::bookings::COLLECTION)
             .find(doc! { "_id": { "$in": ids } })
             .projection(fields)
@@ -186,7 +192,7 @@ impl Mongo {
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails; then any of them may have been stored.
-    pub async fn save_ledgers(&self, ledgers: &[Ledger]) -> Result<bool, StoreError> {
+    pub async fn save(self, ledgers: &[Ledger]) -> Result<bool, StoreError> {
         let broken =
             |error: mongodb::bson::error::Error| StoreError::Broken { store: "mongodb", message: error.to_string() };
         let stored = |ledger: &Ledger| {
@@ -200,8 +206,9 @@ impl Mongo {
                 .into_iter()
                 .map(|ledger| stored(ledger).map(|value| value.as_document().cloned().unwrap_or_default()));
             let documents: Vec<Document> = documents.collect::<Result<_, _>>()?;
-            all &= there_already(self.collection::<Document>(COLLECTION).insert_many(documents).ordered(false).await)?
-                .is_empty();
+            all &=
+                there_already(self.0.collection::<Document>(COLLECTION).insert_many(documents).ordered(false).await)?
+                    .is_empty();
         }
         if !changed.is_empty() {
             let update = |ledger: &&Ledger| {
@@ -211,7 +218,7 @@ impl Mongo {
             let updates: Vec<Document> = changed.iter().map(update).collect::<Result<_, StoreError>>()?;
             let command = doc! { "update": COLLECTION, "updates": updates, "ordered": false,
             "writeConcern": { "w": "majority", "j": true } };
-            let reply = self.database().run_command(command).await?;
+            let reply = self.0.database().run_command(command).await?;
             if let Some(error) = reply.get("writeErrors").or(reply.get("writeConcernError")) {
                 return Err(StoreError::Unavailable { store: "mongodb", message: error.to_string() });
             }
@@ -225,7 +232,7 @@ impl Mongo {
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn list_ledgers(&self, filter: &LedgerFilter, limit: i64) -> Result<Vec<Ledger>, StoreError> {
+    pub async fn list(self, filter: &LedgerFilter, limit: i64) -> Result<Vec<Ledger>, StoreError> {
         let mut query = Document::new();
         if let Some(properties) = &filter.properties {
             query.insert("property_id", doc! { "$in": properties.iter().map(PropertyId::as_str).collect::<Vec<_>>() });
@@ -247,6 +254,7 @@ impl Mongo {
         }
         let way = if filter.oldest_first { 1 } else { -1 };
         let found = self
+            .0
             .collection::<Ledger>(COLLECTION)
             .find(query)
             .sort(doc! { "updated_at": way, "_id": way })
@@ -259,10 +267,10 @@ impl Mongo {
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn overdue_holds(&self, now: Timestamp, limit: i64) -> Result<Vec<(BookingId, PropertyId)>, StoreError> {
+    pub async fn overdue_holds(self, now: Timestamp, limit: i64) -> Result<Vec<(BookingId, PropertyId)>, StoreError> {
         let filter = doc! { "status": Status::Held.as_str(), "payment.expires_at": { "$lte": now.to_string() } };
         let fields = doc! { "status": 1, "property_id": 1 };
-        let holds = self.collection::<BookingHead>(super::bookings::COLLECTION);
+        let holds = self.0.collection::<BookingHead>(super::bookings::COLLECTION);
         let found = holds.find(filter).projection(fields).sort(doc! { "payment.expires_at": 1 }).limit(limit).await?;
         Ok(found.map_ok(|head| (head.id, head.property_id)).try_collect().await?)
     }

@@ -107,26 +107,27 @@ pub struct NotificationOutcome {
     pub reason: Option<String>,
 }
 
-impl Mongo {
+/// Ledger of mails about bookings, one row a mail.
+#[derive(Debug, Clone, Copy)]
+pub struct Notifications<'a>(pub(super) &'a Mongo);
+
+impl Notifications<'_> {
     /// Inserts the rows that do not exist yet and returns, by key, those that do. Whatever is not returned belongs to
     /// the caller.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails; then any of the rows may have been inserted.
-    pub async fn begin_notifications(
-        &self,
-        rows: &[Notification],
-    ) -> Result<HashMap<String, Notification>, StoreError> {
+    pub async fn begin(self, rows: &[Notification]) -> Result<HashMap<String, Notification>, StoreError> {
         if rows.is_empty() {
             return Ok(HashMap::new());
         }
-        let existing = there_already(self.notifications().insert_many(rows).ordered(false).await)?;
+        let existing = there_already(self.rows().insert_many(rows).ordered(false).await)?;
         if existing.is_empty() {
             return Ok(HashMap::new());
         }
         let existing: Vec<&str> =
             existing.into_iter().filter_map(|place| rows.get(place)).map(|row| row.key.as_str()).collect();
-        let found = self.notifications().find(doc! { "_id": { "$in": existing } }).await?;
+        let found = self.rows().find(doc! { "_id": { "$in": existing } }).await?;
         Ok(found.map_ok(|row| (row.key.clone(), row)).try_collect().await?)
     }
 
@@ -135,8 +136,8 @@ impl Mongo {
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails; then any of the rows may have been claimed.
-    pub async fn claim_notifications(
-        &self,
+    pub async fn claim(
+        self,
         claims: &[NotificationClaim],
         sender: Uuid,
         now: Timestamp,
@@ -158,6 +159,7 @@ impl Mongo {
         // The reply of a bulk update does not say which statements matched, so the rows are asked.
         let keys: Vec<&str> = claims.iter().map(|claim| claim.key.as_str()).collect();
         let mine = self
+            .0
             .collection::<Document>(COLLECTION)
             .find(doc! { "_id": { "$in": keys }, "sender": sender })
             .projection(doc! { "_id": 1 })
@@ -171,11 +173,7 @@ impl Mongo {
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails; recording the same again is harmless.
-    pub async fn record_notifications(
-        &self,
-        outcomes: &[NotificationOutcome],
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
+    pub async fn record(self, outcomes: &[NotificationOutcome], now: Timestamp) -> Result<(), StoreError> {
         if outcomes.is_empty() {
             return Ok(());
         }
@@ -198,26 +196,24 @@ impl Mongo {
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn notifications_of(&self, booking: BookingId) -> Result<Vec<Notification>, StoreError> {
+    pub async fn of_booking(self, booking: BookingId) -> Result<Vec<Notification>, StoreError> {
         // `}` is the character after `|`.
-        let found = self
-            .notifications()
-            .find(doc! { "_id": { "$gte": format!("{booking}|"), "$lt": format!("{booking}}}") } })
-            .await?;
+        let found =
+            self.rows().find(doc! { "_id": { "$gte": format!("{booking}|"), "$lt": format!("{booking}}}") } }).await?;
         Ok(found.try_collect().await?)
     }
 
-    fn notifications(&self) -> mongodb::Collection<Notification> {
-        self.collection(COLLECTION)
+    fn rows(self) -> mongodb::Collection<Notification> {
+        self.0.collection(COLLECTION)
     }
 
     /// One `update` command with many statements. Its statements fail one by one, so the reply is looked at, not only
     /// the result.
-    async fn update_rows(&self, statements: impl Iterator<Item = Document>) -> Result<(), StoreError> {
+    async fn update_rows(self, statements: impl Iterator<Item = Document>) -> Result<(), StoreError> {
         let updates: Vec<Document> = statements.collect();
         let command = doc! { "update": COLLECTION, "updates": updates, "ordered": false,
         "writeConcern": { "w": "majority", "j": true } };
-        let reply = self.database().run_command(command).await?;
+        let reply = self.0.database().run_command(command).await?;
         match reply.get("writeErrors").or_else(|| reply.get("writeConcernError")) {
             None => Ok(()),
             Some(error) => Err(StoreError::Transient {

@@ -37,16 +37,20 @@ impl<'a> From<&'a StoredHolding> for Holding<'a> {
     }
 }
 
-impl Mongo {
+/// Read models of occupancy: search, calendars and the front desk.
+#[derive(Debug, Clone, Copy)]
+pub struct OccupancyReads<'a>(pub(super) &'a Mongo);
+
+impl OccupancyReads<'_> {
     /// What the bookings of a property hold on nights from `from` on.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn holdings(&self, property_id: &PropertyId, from: NaiveDate) -> Result<Vec<StoredHolding>, StoreError> {
+    pub async fn holdings(self, property_id: &PropertyId, from: NaiveDate) -> Result<Vec<StoredHolding>, StoreError> {
         let mut filter = of_property(property_id, doc! { "departure": { "$gt": from.to_string() } });
         filter.insert("status", doc! { "$in": Status::HOLDING.to_vec() });
         let fields = doc! { "rev": 1, "status": 1, "stays": 1 };
-        let found = self.collection::<StoredHolding>(bookings::COLLECTION).find(filter).projection(fields).await?;
+        let found = self.0.collection::<StoredHolding>(bookings::COLLECTION).find(filter).projection(fields).await?;
         Ok(found.try_collect().await?)
     }
 
@@ -54,35 +58,35 @@ impl Mongo {
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn blocks_within(&self, property_id: &PropertyId, nights: Nights) -> Result<Vec<Block>, StoreError> {
+    pub async fn blocks_within(self, property_id: &PropertyId, nights: Nights) -> Result<Vec<Block>, StoreError> {
         let (arrival, departure) = (nights.arrival.to_string(), nights.departure.to_string());
         let filter = doc! { "property_id": property_id.as_str(), "status": "active", "until": { "$gt": arrival },
         "from": { "$lt": departure } };
-        Ok(self.collection::<Block>(blocks::COLLECTION).find(filter).await?.try_collect().await?)
+        Ok(self.0.collection::<Block>(blocks::COLLECTION).find(filter).await?.try_collect().await?)
     }
 
     /// Bookings of a property with a stay that begins on this date, except those that were refused or cancelled.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn arriving(&self, property_id: &PropertyId, date: NaiveDate) -> Result<Vec<Booking>, StoreError> {
+    pub async fn arrivals(self, property_id: &PropertyId, date: NaiveDate) -> Result<Vec<Booking>, StoreError> {
         let longest = date.checked_add_days(Days::new(MAX_NIGHTS.unsigned_abs())).unwrap_or(NaiveDate::MAX);
         let departure = doc! { "$gt": date.to_string(), "$lte": longest.to_string() };
-        self.at_desk(property_id, doc! { "departure": departure, "arrival": date.to_string() }).await
+        self.with_stay(property_id, doc! { "departure": departure, "arrival": date.to_string() }).await
     }
 
     /// Bookings of a property with a stay that ends on this date, except those that were refused or cancelled.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn departing(&self, property_id: &PropertyId, date: NaiveDate) -> Result<Vec<Booking>, StoreError> {
-        self.at_desk(property_id, doc! { "departure": date.to_string() }).await
+    pub async fn departures(self, property_id: &PropertyId, date: NaiveDate) -> Result<Vec<Booking>, StoreError> {
+        self.with_stay(property_id, doc! { "departure": date.to_string() }).await
     }
 
-    async fn at_desk(&self, property_id: &PropertyId, stay: Document) -> Result<Vec<Booking>, StoreError> {
+    async fn with_stay(self, property_id: &PropertyId, stay: Document) -> Result<Vec<Booking>, StoreError> {
         let mut filter = of_property(property_id, stay);
         filter.insert("status", doc! { "$in": ["confirmed", "checked_in", "checked_out", "no_show"] });
-        let found = self.collection::<Booking>(bookings::COLLECTION).find(filter).await?;
+        let found = self.0.collection::<Booking>(bookings::COLLECTION).find(filter).await?;
         Ok(found.try_collect().await?)
     }
 }

@@ -33,25 +33,24 @@ struct Reset {
     expires_at: Timestamp,
 }
 
-impl Mongo {
+/// Single-use tokens for password resets.
+#[derive(Debug, Clone, Copy)]
+pub struct PasswordResets<'a>(pub(super) &'a Mongo);
+
+impl PasswordResets<'_> {
     /// Makes the token that this mail will carry and returns it. A second try at the same mail makes another one, and
     /// the first void.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn create_password_reset(
-        &self,
-        mail_id: Uuid,
-        user_id: UserId,
-        now: Timestamp,
-    ) -> Result<String, StoreError> {
+    pub async fn create(self, mail_id: Uuid, user_id: UserId, now: Timestamp) -> Result<String, StoreError> {
         let token = random_hex::<SECRET_BYTES>();
         let expires_at = (now.as_datetime() + PASSWORD_RESET_AGE).into();
         let reset = Reset { mail_id, user_id, hash: hash_api_secret(&token), expires_at };
-        self.resets()
+        self.rows()
             .delete_many(doc! { "user_id": user_id.to_string(), "expires_at": { "$lt": now.to_string() } })
             .await?;
-        self.resets().replace_one(doc! { "_id": mail_id.to_string() }, &reset).upsert(true).await?;
+        self.rows().replace_one(doc! { "_id": mail_id.to_string() }, &reset).upsert(true).await?;
         Ok(token)
     }
 
@@ -59,9 +58,9 @@ impl Mongo {
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn password_reset(&self, token: &str, now: Timestamp) -> Result<Option<UserId>, StoreError> {
+    pub async fn find(self, token: &str, now: Timestamp) -> Result<Option<UserId>, StoreError> {
         let found = self
-            .resets()
+            .rows()
             .find_one(doc! { "hash": hash_api_secret(token), "expires_at": { "$gt": now.to_string() } })
             .await?;
         Ok(found.map(|reset| reset.user_id))
@@ -71,9 +70,9 @@ impl Mongo {
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails; then the token may have been used up.
-    pub async fn use_password_reset(&self, token: &str, now: Timestamp) -> Result<Option<UserId>, StoreError> {
+    pub async fn consume(self, token: &str, now: Timestamp) -> Result<Option<UserId>, StoreError> {
         let used = self
-            .resets()
+            .rows()
             .find_one_and_delete(doc! { "hash": hash_api_secret(token), "expires_at": { "$gt": now.to_string() } })
             .await?;
         Ok(used.map(|reset| reset.user_id))
@@ -83,12 +82,12 @@ impl Mongo {
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn void_password_resets(&self, user_id: UserId) -> Result<(), StoreError> {
-        self.resets().delete_many(doc! { "user_id": user_id.to_string() }).await?;
+    pub async fn void_all(self, user_id: UserId) -> Result<(), StoreError> {
+        self.rows().delete_many(doc! { "user_id": user_id.to_string() }).await?;
         Ok(())
     }
 
-    fn resets(&self) -> Collection<Reset> {
-        self.collection(COLLECTION)
+    fn rows(self) -> Collection<Reset> {
+        self.0.collection(COLLECTION)
     }
 }

@@ -59,13 +59,18 @@ pub struct PaymentSweep {
     pub took_ms: u64,
 }
 
-impl Mongo {
+/// Reports of the sweeps that compare Stripe with the ledgers.
+#[derive(Debug, Clone, Copy)]
+pub struct PaymentSweeps<'a>(pub(super) &'a Mongo);
+
+impl PaymentSweeps<'_> {
     /// Stores a run, in place of an earlier one of the same id.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn save_payment_sweep(&self, sweep: &PaymentSweep) -> Result<(), StoreError> {
-        self.collection::<PaymentSweep>(COLLECTION)
+    pub async fn save(self, sweep: &PaymentSweep) -> Result<(), StoreError> {
+        self.0
+            .collection::<PaymentSweep>(COLLECTION)
             .replace_one(doc! { "_id": sweep.run_id.to_string() }, sweep)
             .upsert(true)
             .await?;
@@ -76,8 +81,9 @@ impl Mongo {
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn last_payment_sweep(&self) -> Result<Option<PaymentSweep>, StoreError> {
+    pub async fn last(self) -> Result<Option<PaymentSweep>, StoreError> {
         Ok(self
+            .0
             .collection::<PaymentSweep>(COLLECTION)
             .find_one(doc! { "dry_run": false })
             .sort(doc! { "until": -1 })
@@ -88,7 +94,7 @@ impl Mongo {
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn payment_sweep(&self, run_id: Uuid) -> Result<Option<PaymentSweep>, StoreError> {
-        Ok(self.collection::<PaymentSweep>(COLLECTION).find_one(doc! { "_id": run_id.to_string() }).await?)
+    pub async fn find(self, run_id: Uuid) -> Result<Option<PaymentSweep>, StoreError> {
+        Ok(self.0.collection::<PaymentSweep>(COLLECTION).find_one(doc! { "_id": run_id.to_string() }).await?)
     }
 }

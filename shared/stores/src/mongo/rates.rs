@@ -28,15 +28,19 @@ fn key(property: &PropertyId, plan: &RatePlanId, room_type: &RoomTypeId) -> Stri
     format!("{property}|{plan}|{room_type}")
 }
 
-impl Mongo {
+/// Price calendars by property.
+#[derive(Debug, Clone, Copy)]
+pub struct PropertyRates<'a>(pub(super) &'a Mongo);
+
+impl PropertyRates<'_> {
     /// Every calendar of a property, in one read.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn rates(&self, property: &PropertyId) -> Result<Rates, StoreError> {
+    pub async fn of_property(self, property: &PropertyId) -> Result<Rates, StoreError> {
         // No id holds either sign, and `}` is the one after `|`.
         let range = doc! { "_id": { "$gte": format!("{property}|"), "$lt": format!("{property}}}") } };
-        let found: Vec<Stored> = self.collection::<Stored>(COLLECTION).find(range).await?.try_collect().await?;
+        let found: Vec<Stored> = self.0.collection::<Stored>(COLLECTION).find(range).await?.try_collect().await?;
         Ok(Rates::new(found.into_iter().map(|stored| stored.calendar)))
     }
 
@@ -45,21 +49,21 @@ impl Mongo {
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn save_rates(
-        &self,
+    pub async fn save(
+        self,
         property: &PropertyId,
         rev: u64,
         calendars: &[RateCalendar],
         entry: &AuditEntry,
     ) -> Result<bool, StoreError> {
-        let mut session = self.client().start_session().await?;
+        let mut session = self.0.client().start_session().await?;
         session.start_transaction().await?;
-        let written = self.write_rates(&mut session, (property, rev), calendars, entry).await;
+        let written = self.write(&mut session, (property, rev), calendars, entry).await;
         end(&mut session, written).await
     }
 
-    async fn write_rates(
-        &self,
+    async fn write(
+        self,
         session: &mut ClientSession,
         (property, rev): (&PropertyId, u64),
         calendars: &[RateCalendar],
@@ -67,6 +71,7 @@ impl Mongo {
     ) -> Result<bool, StoreError> {
         let raised = doc! { "$set": { "inventory.rev": revision(rev + 1) } };
         let house = self
+            .0
             .collection::<Document>(PROPERTIES)
             .update_one(at_revision(property, rev), raised)
             .session(&mut *session)
@@ -77,13 +82,14 @@ impl Mongo {
         for calendar in calendars {
             let key = key(property, &calendar.rate_plan_id, &calendar.room_type_id);
             let stored = Stored { key: key.clone(), calendar: calendar.clone() };
-            self.collection::<Stored>(COLLECTION)
+            self.0
+                .collection::<Stored>(COLLECTION)
                 .replace_one(doc! { "_id": key }, stored)
                 .upsert(true)
                 .session(&mut *session)
                 .await?;
         }
-        self.append_audit_in(session, entry).await?;
+        self.0.audit_log().append_in(session, entry).await?;
         Ok(true)
     }
 }

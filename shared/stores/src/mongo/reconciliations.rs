@@ -29,13 +29,17 @@ pub(crate) const INDEXES: &[Index] =
 /// Most reports in one listing.
 const LISTING_MAX: i64 = 200;
 
-impl Mongo {
+/// Reports, snapshots and repairs of reconciliation.
+#[derive(Debug, Clone, Copy)]
+pub struct Reconciliations<'a>(pub(super) &'a Mongo);
+
+impl Reconciliations<'_> {
     /// Stores the report of a run, in place of an earlier one of the same run.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn save_reconciliation(&self, report: &Report) -> Result<(), StoreError> {
-        self.reports().replace_one(doc! { "_id": report.run_id.to_string() }, report).upsert(true).await?;
+    pub async fn save(self, report: &Report) -> Result<(), StoreError> {
+        self.rows().replace_one(doc! { "_id": report.run_id.to_string() }, report).upsert(true).await?;
         Ok(())
     }
 
@@ -43,22 +47,18 @@ impl Mongo {
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn reconciliation(&self, run_id: Uuid) -> Result<Option<Report>, StoreError> {
-        Ok(self.reports().find_one(doc! { "_id": run_id.to_string() }).await?)
+    pub async fn find(self, run_id: Uuid) -> Result<Option<Report>, StoreError> {
+        Ok(self.rows().find_one(doc! { "_id": run_id.to_string() }).await?)
     }
 
     /// The newest reports, newest first, of one property or of all: at most `limit`, and never more than 200.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn reconciliations(
-        &self,
-        property_id: Option<&PropertyId>,
-        limit: u32,
-    ) -> Result<Vec<Report>, StoreError> {
+    pub async fn list(self, property_id: Option<&PropertyId>, limit: u32) -> Result<Vec<Report>, StoreError> {
         let filter = property_id.map(|id| doc! { "property_id": id.as_str() }).unwrap_or_default();
         let found = self
-            .reports()
+            .rows()
             .find(filter)
             .sort(doc! { "started_at": -1 })
             .limit(i64::from(limit).clamp(1, LISTING_MAX))
@@ -66,7 +66,7 @@ impl Mongo {
         Ok(found.try_collect().await?)
     }
 
-    fn reports(&self) -> Collection<Report> {
-        self.collection(COLLECTION)
+    fn rows(self) -> Collection<Report> {
+        self.0.collection(COLLECTION)
     }
 }

@@ -79,12 +79,16 @@ fn expiry(now: Timestamp) -> Timestamp {
     (now.as_datetime() + REFRESH_TOKEN_AGE).into()
 }
 
-impl Mongo {
+/// Sessions: families of refresh tokens.
+#[derive(Debug, Clone, Copy)]
+pub struct RefreshTokens<'a>(pub(super) &'a Mongo);
+
+impl RefreshTokens<'_> {
     /// Begins a session and returns its first refresh token. Forgets the account's sessions that ran out.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn begin_session(&self, user_id: UserId, now: Timestamp) -> Result<String, StoreError> {
+    pub async fn begin_session(self, user_id: UserId, now: Timestamp) -> Result<String, StoreError> {
         let secret = random_hex::<SECRET_BYTES>();
         let hash = hash_api_secret(&secret);
         let family = Family {
@@ -96,10 +100,10 @@ impl Mongo {
             expires_at: expiry(now),
             revoked_at: None,
         };
-        self.families()
+        self.rows()
             .delete_many(doc! { "user_id": user_id.to_string(), "expires_at": { "$lt": now.to_string() } })
             .await?;
-        self.families().insert_one(&family).await?;
+        self.rows().insert_one(&family).await?;
         Ok(text(family.id, &secret))
     }
 
@@ -107,7 +111,7 @@ impl Mongo {
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails; then the token may have been used up.
-    pub async fn rotate_refresh_token(&self, token: &str, now: Timestamp) -> Result<Rotation, StoreError> {
+    pub async fn rotate(self, token: &str, now: Timestamp) -> Result<Rotation, StoreError> {
         let Some((id, secret)) = parse(token) else { return Ok(Rotation::Unknown) };
         let next = random_hex::<SECRET_BYTES>();
         let live = doc! { "_id": id.to_string(), "revoked_at": { "$exists": false },
@@ -116,11 +120,10 @@ impl Mongo {
         good.insert("hash", hash_api_secret(secret));
         let change = doc! { "$set": { "hash": hash_api_secret(&next), "rotated_at": now.to_string(),
         "expires_at": expiry(now).to_string() } };
-        if let Some(family) = self.families().find_one_and_update(good, change).await? {
+        if let Some(family) = self.rows().find_one_and_update(good, change).await? {
             return Ok(Rotation::Rotated { user_id: family.user_id, token: text(id, &next) });
         }
-        let ended =
-            self.families().find_one_and_update(live, doc! { "$set": { "revoked_at": now.to_string() } }).await?;
+        let ended = self.rows().find_one_and_update(live, doc! { "$set": { "revoked_at": now.to_string() } }).await?;
         Ok(ended.map_or(Rotation::Unknown, |family| Rotation::Reused { user_id: family.user_id }))
     }
 
@@ -128,10 +131,10 @@ impl Mongo {
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn end_session(&self, token: &str, now: Timestamp) -> Result<(), StoreError> {
+    pub async fn end_session(self, token: &str, now: Timestamp) -> Result<(), StoreError> {
         let Some((id, _)) = parse(token) else { return Ok(()) };
         let live = doc! { "_id": id.to_string(), "revoked_at": { "$exists": false } };
-        self.families().update_one(live, doc! { "$set": { "revoked_at": now.to_string() } }).await?;
+        self.rows().update_one(live, doc! { "$set": { "revoked_at": now.to_string() } }).await?;
         Ok(())
     }
 
@@ -139,14 +142,14 @@ impl Mongo {
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn revoke_sessions(&self, user_id: UserId, now: Timestamp) -> Result<(), StoreError> {
+    pub async fn revoke_sessions(self, user_id: UserId, now: Timestamp) -> Result<(), StoreError> {
         let live = doc! { "user_id": user_id.to_string(), "revoked_at": { "$exists": false } };
-        self.families().update_many(live, doc! { "$set": { "revoked_at": now.to_string() } }).await?;
+        self.rows().update_many(live, doc! { "$set": { "revoked_at": now.to_string() } }).await?;
         Ok(())
     }
 
-    fn families(&self) -> Collection<Family> {
-        self.collection(COLLECTION)
+    fn rows(self) -> Collection<Family> {
+        self.0.collection(COLLECTION)
     }
 }
 

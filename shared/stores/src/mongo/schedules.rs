@@ -61,13 +61,17 @@ impl From<Row> for ScheduleState {
     }
 }
 
-impl Mongo {
+/// State of the scheduler: its lease and the progress of each schedule.
+#[derive(Debug, Clone, Copy)]
+pub struct Schedules<'a>(pub(super) &'a Mongo);
+
+impl Schedules<'_> {
     /// Takes or renews the lease for `holder`; `None` while somebody else holds it. A lease that had run out gets a new
     /// token.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails; then the lease may have been taken or renewed.
-    pub async fn lead(&self, holder: &str, lease: Duration) -> Result<Option<Leadership>, StoreError> {
+    pub async fn lead(self, holder: &str, lease: Duration) -> Result<Option<Leadership>, StoreError> {
         let lease_ms = i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
         let us: Bson = doc! { "$literal": holder }.into();
         let mine = doc! { "$eq": ["$holder", us.clone()] };
@@ -84,6 +88,7 @@ impl Mongo {
             "now": "$$NOW",
         } };
         let held = self
+            .0
             .collection::<Lease>(COLLECTION)
             .find_one_and_update(doc! { "_id": LEADER }, vec![update])
             .upsert(true)
@@ -100,9 +105,10 @@ impl Mongo {
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn step_down(&self, holder: &str, token: i64) -> Result<(), StoreError> {
+    pub async fn step_down(self, holder: &str, token: i64) -> Result<(), StoreError> {
         let mine = doc! { "_id": LEADER, "holder": holder, "token": token };
-        self.collection::<Document>(COLLECTION)
+        self.0
+            .collection::<Document>(COLLECTION)
             .update_one(mine, vec![doc! { "$set": { "expires_at": "$$NOW" } }])
             .await?;
         Ok(())
@@ -112,8 +118,8 @@ impl Mongo {
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn schedule(&self, name: &str) -> Result<Option<ScheduleState>, StoreError> {
-        let found = self.collection::<Row>(COLLECTION).find_one(doc! { "_id": key(name) }).await?;
+    pub async fn find(self, name: &str) -> Result<Option<ScheduleState>, StoreError> {
+        let found = self.0.collection::<Row>(COLLECTION).find_one(doc! { "_id": key(name) }).await?;
         Ok(found.map(ScheduleState::from))
     }
 
@@ -121,9 +127,13 @@ impl Mongo {
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn schedules(&self) -> Result<Vec<ScheduleState>, StoreError> {
-        let found =
-            self.collection::<Row>(COLLECTION).find(doc! { "_id": { "$ne": LEADER } }).sort(doc! { "_id": 1 }).await?;
+    pub async fn list(self) -> Result<Vec<ScheduleState>, StoreError> {
+        let found = self
+            .0
+            .collection::<Row>(COLLECTION)
+            .find(doc! { "_id": { "$ne": LEADER } })
+            .sort(doc! { "_id": 1 })
+            .await?;
         Ok(found.map_ok(ScheduleState::from).try_collect().await?)
     }
 
@@ -131,13 +141,7 @@ impl Mongo {
     ///
     /// # Errors
     /// [`StoreError::Stale`] when a newer leader has written since; other [`StoreError`]s when MongoDB fails.
-    pub async fn settle_schedule(
-        &self,
-        name: &str,
-        until: Timestamp,
-        fired: bool,
-        token: i64,
-    ) -> Result<(), StoreError> {
+    pub async fn record_fire(self, name: &str, until: Timestamp, fired: bool, token: i64) -> Result<(), StoreError> {
         let mut reached = doc! { "settled_until": until.to_string() };
         if fired {
             reached.insert("last_fire", until.to_string());
@@ -145,6 +149,7 @@ impl Mongo {
         let not_newer = doc! { "_id": key(name), "token": { "$lte": token } };
         let update = doc! { "$max": reached, "$set": { "token": token } };
         match self
+            .0
             .collection::<Document>(COLLECTION)
             .update_one(not_newer, update)
             .upsert(true)

@@ -44,17 +44,21 @@ impl StoredStripeEvent {
     }
 }
 
-impl Mongo {
+/// Events as Stripe pushed them, each once.
+#[derive(Debug, Clone, Copy)]
+pub struct StripeEvents<'a>(pub(super) &'a Mongo);
+
+impl StripeEvents<'_> {
     /// Stores those that are not known yet and says how many were new.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails; then any of them may have been stored. Storing all of them again is right.
-    pub async fn store_stripe_events(&self, events: &[StoredStripeEvent]) -> Result<usize, StoreError> {
+    pub async fn insert(self, events: &[StoredStripeEvent]) -> Result<usize, StoreError> {
         if events.is_empty() {
             return Ok(0);
         }
         let known =
-            there_already(self.collection::<StoredStripeEvent>(COLLECTION).insert_many(events).ordered(false).await)?;
+            there_already(self.0.collection::<StoredStripeEvent>(COLLECTION).insert_many(events).ordered(false).await)?;
         Ok(events.len().saturating_sub(known.len()))
     }
 
@@ -62,13 +66,14 @@ impl Mongo {
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn known_stripe_events(&self, ids: &[&str]) -> Result<HashSet<String>, StoreError> {
+    pub async fn known(self, ids: &[&str]) -> Result<HashSet<String>, StoreError> {
         #[derive(Deserialize)]
         struct Named {
             #[serde(rename = "_id")]
             id: String,
         }
         let found = self
+            .0
             .collection::<Named>(COLLECTION)
             .find(doc! { "_id": { "$in": ids } })
             .projection(doc! { "_id": 1 })
@@ -80,8 +85,9 @@ impl Mongo {
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn stripe_events(&self, ids: &[&str]) -> Result<Vec<StoredStripeEvent>, StoreError> {
+    pub async fn find_by_ids(self, ids: &[&str]) -> Result<Vec<StoredStripeEvent>, StoreError> {
         Ok(self
+            .0
             .collection::<StoredStripeEvent>(COLLECTION)
             .find(doc! { "_id": { "$in": ids } })
             .await?
@@ -93,7 +99,7 @@ impl Mongo {
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn stripe_event(&self, id: &str) -> Result<Option<StoredStripeEvent>, StoreError> {
-        Ok(self.collection::<StoredStripeEvent>(COLLECTION).find_one(doc! { "_id": id }).await?)
+    pub async fn find(self, id: &str) -> Result<Option<StoredStripeEvent>, StoreError> {
+        Ok(self.0.collection::<StoredStripeEvent>(COLLECTION).find_one(doc! { "_id": id }).await?)
     }
 }

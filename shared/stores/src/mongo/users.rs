@@ -1,5 +1,5 @@
-//! Accounts. The hash of a password lies in the document and leaves this repository only through [`Mongo::login_of`]
-//! and [`Mongo::password_of`]; a [`User`] never carries it.
+//! Accounts. The hash of a password lies in the document and leaves this repository only through [`Users::credentials_by_email`]
+//! and [`Users::credentials`]; a [`User`] never carries it.
 
 use super::{Index, Mongo};
 use crate::StoreError;
@@ -28,13 +28,17 @@ struct Stored {
     password_hash: String,
 }
 
-impl Mongo {
+/// Accounts.
+#[derive(Debug, Clone, Copy)]
+pub struct Users<'a>(pub(super) &'a Mongo);
+
+impl Users<'_> {
     /// Makes an account.
     ///
     /// # Errors
     /// [`StoreError::Duplicate`] when the address has one.
-    pub async fn create_user(&self, user: User, password_hash: String) -> Result<(), StoreError> {
-        self.collection::<Stored>(COLLECTION).insert_one(Stored { user, password_hash }).await?;
+    pub async fn create(self, user: User, password_hash: String) -> Result<(), StoreError> {
+        self.0.collection::<Stored>(COLLECTION).insert_one(Stored { user, password_hash }).await?;
         Ok(())
     }
 
@@ -42,24 +46,24 @@ impl Mongo {
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn user(&self, id: UserId) -> Result<Option<User>, StoreError> {
-        Ok(self.users().find_one(doc! { "_id": id.to_string() }).await?)
+    pub async fn find(self, id: UserId) -> Result<Option<User>, StoreError> {
+        Ok(self.rows().find_one(doc! { "_id": id.to_string() }).await?)
     }
 
     /// The account of this address.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn user_by_email(&self, email: &Email) -> Result<Option<User>, StoreError> {
-        Ok(self.users().find_one(doc! { "email": email.as_str() }).await?)
+    pub async fn find_by_email(self, email: &Email) -> Result<Option<User>, StoreError> {
+        Ok(self.rows().find_one(doc! { "email": email.as_str() }).await?)
     }
 
     /// The account of this address with its password's hash.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn login_of(&self, email: &Email) -> Result<Option<(User, String)>, StoreError> {
-        let found = self.collection::<Stored>(COLLECTION).find_one(doc! { "email": email.as_str() }).await?;
+    pub async fn credentials_by_email(self, email: &Email) -> Result<Option<(User, String)>, StoreError> {
+        let found = self.0.collection::<Stored>(COLLECTION).find_one(doc! { "email": email.as_str() }).await?;
         Ok(found.map(|stored| (stored.user, stored.password_hash)))
     }
 
@@ -67,8 +71,8 @@ impl Mongo {
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn password_of(&self, id: UserId) -> Result<Option<(User, String)>, StoreError> {
-        let found = self.collection::<Stored>(COLLECTION).find_one(doc! { "_id": id.to_string() }).await?;
+    pub async fn credentials(self, id: UserId) -> Result<Option<(User, String)>, StoreError> {
+        let found = self.0.collection::<Stored>(COLLECTION).find_one(doc! { "_id": id.to_string() }).await?;
         Ok(found.map(|stored| (stored.user, stored.password_hash)))
     }
 
@@ -76,9 +80,9 @@ impl Mongo {
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn list_users(&self, after: Option<&str>, limit: i64) -> Result<Vec<User>, StoreError> {
+    pub async fn list(self, after: Option<&str>, limit: i64) -> Result<Vec<User>, StoreError> {
         let found = self
-            .users()
+            .rows()
             .find(doc! { "_id": { "$gt": after.unwrap_or_default() } })
             .sort(doc! { "_id": 1 })
             .limit(limit)
@@ -91,24 +95,24 @@ impl Mongo {
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn told_of(&self, property: &PropertyId) -> Result<Vec<User>, StoreError> {
+    pub async fn staff_alert_recipients(self, property: &PropertyId) -> Result<Vec<User>, StoreError> {
         let active = doc! { "$exists": false };
         let staff = doc! { "role": "staff", "properties": property.as_str(), "disabled_at": active.clone() };
         let found: Vec<User> =
-            self.users().find(staff).sort(doc! { "_id": 1 }).limit(MOST_TOLD).await?.try_collect().await?;
+            self.rows().find(staff).sort(doc! { "_id": 1 }).limit(MOST_TOLD).await?.try_collect().await?;
         if !found.is_empty() {
             return Ok(found);
         }
         let admins = doc! { "role": "admin", "disabled_at": active };
-        Ok(self.users().find(admins).sort(doc! { "_id": 1 }).limit(MOST_TOLD).await?.try_collect().await?)
+        Ok(self.rows().find(admins).sort(doc! { "_id": 1 }).limit(MOST_TOLD).await?.try_collect().await?)
     }
 
     /// Changes what a person chose about themselves, if the account still has this revision. Returns it as it is now.
     ///
     /// # Errors
     /// [`StoreError::Stale`] when it has another revision, or is gone.
-    pub async fn set_profile(&self, id: UserId, rev: u32, profile: &Profile) -> Result<User, StoreError> {
-        self.change_user(id, rev, doc! { "name": &profile.name, "locale": profile.locale.as_deref() }).await
+    pub async fn set_profile(self, id: UserId, rev: u32, profile: &Profile) -> Result<User, StoreError> {
+        self.update(id, rev, doc! { "name": &profile.name, "locale": profile.locale.as_deref() }).await
     }
 
     /// Changes what an account may do and where, if it still has this revision. Returns it as it is now.
@@ -116,27 +120,27 @@ impl Mongo {
     /// # Errors
     /// [`StoreError::Stale`] when it has another revision, or is gone.
     pub async fn set_role(
-        &self,
+        self,
         id: UserId,
         rev: u32,
         role: Role,
         properties: &[PropertyId],
     ) -> Result<User, StoreError> {
         let properties: Vec<&str> = properties.iter().map(PropertyId::as_str).collect();
-        self.change_user(id, rev, doc! { "role": role.as_str(), "properties": properties }).await
+        self.update(id, rev, doc! { "role": role.as_str(), "properties": properties }).await
     }
 
     /// Stops an account from being used, and ends its sessions; `false` when there is none or it was disabled already.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn disable_user(&self, id: UserId, now: Timestamp) -> Result<bool, StoreError> {
+    pub async fn disable(self, id: UserId, now: Timestamp) -> Result<bool, StoreError> {
         let active = doc! { "_id": id.to_string(), "disabled_at": { "$exists": false } };
         let disabled = self
-            .users()
+            .rows()
             .update_one(active, doc! { "$set": { "disabled_at": now.to_string() }, "$inc": { "rev": 1 } })
             .await?;
-        self.revoke_sessions(id, now).await?;
+        self.0.refresh_tokens().revoke_sessions(id, now).await?;
         Ok(disabled.modified_count == 1)
     }
 
@@ -144,15 +148,15 @@ impl Mongo {
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails; then the password may have been replaced already.
-    pub async fn set_password(&self, id: UserId, password_hash: &str, now: Timestamp) -> Result<(), StoreError> {
-        self.users()
+    pub async fn set_password(self, id: UserId, password_hash: &str, now: Timestamp) -> Result<(), StoreError> {
+        self.rows()
             .update_one(doc! { "_id": id.to_string() }, doc! { "$set": { "password_hash": password_hash } })
             .await?;
-        self.revoke_sessions(id, now).await?;
-        self.void_password_resets(id).await
+        self.0.refresh_tokens().revoke_sessions(id, now).await?;
+        self.0.password_resets().void_all(id).await
     }
 
-    async fn change_user(&self, id: UserId, rev: u32, fields: Document) -> Result<User, StoreError> {
+    async fn update(self, id: UserId, rev: u32, fields: Document) -> Result<User, StoreError> {
         let (set, unset): (Vec<_>, Vec<_>) = fields.into_iter().partition(|(_, value)| value.as_null().is_none());
         let mut change = doc! { "$set": Document::from_iter(set), "$inc": { "rev": 1 } };
         if !unset.is_empty() {
@@ -160,14 +164,14 @@ impl Mongo {
         }
         let expected = doc! { "_id": id.to_string(), "rev": rev };
         let changed = self
-            .users()
+            .rows()
             .find_one_and_update(expected, change)
             .return_document(mongodb::options::ReturnDocument::After)
             .await?;
         changed.ok_or_else(|| StoreError::Stale(format!("user {id} is not at revision {rev}")))
     }
 
-    fn users(&self) -> Collection<User> {
-        self.collection(COLLECTION)
+    fn rows(self) -> Collection<User> {
+        self.0.collection(COLLECTION)
     }
 }

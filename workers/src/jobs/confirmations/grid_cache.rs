@@ -68,7 +68,7 @@ impl GridCache {
         let (mut wanted, remembered): (Vec<&PropertyId>, Vec<&PropertyId>) =
             asked.into_iter().partition(|property| self.is_old(property, now));
         let remembered: Vec<PropertyId> = remembered.into_iter().cloned().collect();
-        let revisions = mongo.inventory_revisions(&remembered).await?;
+        let revisions = mongo.inventories().revisions(&remembered).await?;
         let is_current = |property: &PropertyId| {
             self.known.get(property).map(|view| view.inventory().rev) == revisions.get(property).copied()
         };
@@ -105,13 +105,13 @@ async fn read(
     property: &PropertyId,
     now: Timestamp,
 ) -> Result<(PropertyId, Option<OccupancyGrid>), StoreError> {
-    let Some(inventory) = mongo.inventory(property).await? else { return Ok((property.clone(), None)) };
+    let Some(inventory) = mongo.inventories().find(property).await? else { return Ok((property.clone(), None)) };
     let today = now.local_date(inventory.property.time_zone);
     let origin = today.checked_sub_days(Days::new(NIGHTS_BACK)).unwrap_or(today);
     // After the house: prices that changed in between raise its revision, and are then read again.
-    let rates = mongo.rates(property).await?;
+    let rates = mongo.rates().of_property(property).await?;
     let mut view = OccupancyGrid::new(Arc::new(inventory), origin).with_rates(Arc::new(rates));
-    for (bed, night) in mongo.claimed_nights(property, origin).await? {
+    for (bed, night) in mongo.claims().of_property(property, origin).await? {
         view.take_night(&bed, night);
     }
     Ok((property.clone(), Some(view)))

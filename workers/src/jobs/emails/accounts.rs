@@ -38,7 +38,7 @@ pub(super) async fn handle(worker: &Emails, jobs: &mut [Job<EmailCommand>]) -> R
     for (position, job) in jobs.iter_mut().enumerate() {
         let EmailCommand::Account(mail) = &job.message else { continue };
         let mail = mail.clone();
-        let user = worker.mongo.user(mail.user_id).await?;
+        let user = worker.mongo.users().find(mail.user_id).await?;
         match account::decide(&mail, user.as_ref(), now) {
             AccountDecision::Skip(reason) => {
                 counter!(MAILS, "kind" => mail.kind.as_str(), "outcome" => reason).increment(1)
@@ -59,7 +59,7 @@ pub(super) async fn handle(worker: &Emails, jobs: &mut [Job<EmailCommand>]) -> R
                 "a mail was not accepted");
         }
         if let Some(status) = row {
-            worker.mongo.record_account_mail(&planned.key, status, reason(&outcome), (worker.clock)()).await?;
+            worker.mongo.account_mails().record(&planned.key, status, reason(&outcome), (worker.clock)()).await?;
         }
         if let (Some(failure), Some(job)) = (failure, jobs.get_mut(planned.position)) {
             job.fail(failure);
@@ -90,7 +90,7 @@ async fn plan(
         created_at: now,
         updated_at: now,
     };
-    match worker.mongo.begin_account_mail(&row, is_first_delivery(&job.meta)).await? {
+    match worker.mongo.account_mails().begin(&row, is_first_delivery(&job.meta)).await? {
         AccountMailTurn::Ours => {}
         AccountMailTurn::Settled => return Ok(None),
         AccountMailTurn::UnderWay => {
@@ -99,7 +99,9 @@ async fn plan(
         }
     }
     let token = match mail.kind {
-        AccountMailKind::PasswordReset => Some(worker.mongo.create_password_reset(mail.mail_id, user.id, now).await?),
+        AccountMailKind::PasswordReset => {
+            Some(worker.mongo.password_resets().create(mail.mail_id, user.id, now).await?)
+        }
         AccountMailKind::Welcome | AccountMailKind::AlreadyRegistered | AccountMailKind::StaffAlert => None,
     };
     let letter = AccountMailParts {
@@ -113,7 +115,11 @@ async fn plan(
         Ok(letter) => Ok(Some(PendingAccountMail { position, key, kind: mail.kind, user_id: user.id, letter })),
         Err(error) => {
             counter!(MAILS, "kind" => mail.kind.as_str(), "outcome" => "unwritable").increment(1);
-            worker.mongo.record_account_mail(&key, NotificationStatus::Failed, Some(&error.to_string()), now).await?;
+            worker
+                .mongo
+                .account_mails()
+                .record(&key, NotificationStatus::Failed, Some(&error.to_string()), now)
+                .await?;
             if !matches!(error, MailError::Recipient) {
                 job.fail(error.into());
             }

@@ -134,7 +134,7 @@ pub(super) async fn reserve(
     let sender = Uuid::new_v4();
     let rows: Vec<Notification> =
         mails.iter().map(|mail| mail.ledger_row(mail.plan.key.message_id(domain), sender, now)).collect();
-    let existing = mongo.begin_notifications(&rows).await?;
+    let existing = mongo.notifications().begin(&rows).await?;
     let mut claims = Vec::new();
     for (mail, row) in mails.iter_mut().zip(rows) {
         mail.state = match existing.get(&row.key) {
@@ -146,7 +146,7 @@ pub(super) async fn reserve(
             }
         };
     }
-    let won = mongo.claim_notifications(&claims, sender, now).await?;
+    let won = mongo.notifications().claim(&claims, sender, now).await?;
     for claim in claims.iter().filter(|claim| !won.contains(&claim.key)) {
         if let Some(mail) = mails.iter_mut().find(|mail| mail.plan.key.as_str() == claim.key) {
             mail.state = SendState::InFlight;

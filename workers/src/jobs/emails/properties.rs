@@ -30,7 +30,7 @@ impl Properties {
         for id in wanted.collect::<HashSet<_>>() {
             if let Some(inventory) = self.get(id) {
                 found.insert(id.clone(), inventory);
-            } else if let Some(inventory) = mongo.inventory(id).await? {
+            } else if let Some(inventory) = mongo.inventories().find(id).await? {
                 let inventory = Arc::new(inventory);
                 self.keep(id, &inventory);
                 found.insert(id.clone(), inventory);

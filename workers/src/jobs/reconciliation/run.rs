@@ -57,7 +57,7 @@ impl<'a> Run<'a> {
 
     /// Does everything and stores the report; what is returned is to be published.
     pub(super) async fn finish(mut self) -> Result<Vec<Outgoing>, Failure> {
-        let snapshot = self.worker.mongo.property_snapshot(&self.command.property_id).await?;
+        let snapshot = self.worker.mongo.reconciliations().property_snapshot(&self.command.property_id).await?;
         self.checked.bookings = count(snapshot.bookings.len());
         self.checked.blocks = count(snapshot.blocks.len());
         self.checked.claims = count(snapshot.claims.len());
@@ -85,8 +85,10 @@ impl<'a> Run<'a> {
     async fn repair(&self, mismatch: &ClaimMismatch, finding: &mut Finding) -> Result<bool, StoreError> {
         let audit = self.audit(finding);
         let outcome = match mismatch {
-            ClaimMismatch::Orphan(claim, _) => self.worker.mongo.release_orphan_claim(claim, &audit).await?,
-            ClaimMismatch::Missing(lost) => self.worker.mongo.restore_claim(lost, &audit).await?,
+            ClaimMismatch::Orphan(claim, _) => {
+                self.worker.mongo.reconciliations().release_orphan_claim(claim, &audit).await?
+            }
+            ClaimMismatch::Missing(lost) => self.worker.mongo.reconciliations().restore_claim(lost, &audit).await?,
             ClaimMismatch::Conflict { .. } | ClaimMismatch::Unreadable(_) => return Ok(true),
         };
         match outcome {
@@ -105,7 +107,7 @@ impl<'a> Run<'a> {
         if self.command.dry_run {
             return Ok(());
         }
-        match self.worker.mongo.inventory(&self.command.property_id).await? {
+        match self.worker.mongo.inventories().find(&self.command.property_id).await? {
             Some(inventory) => self.worker.mart.describe(&inventory).await,
             None => Ok(()),
         }
@@ -126,7 +128,7 @@ impl<'a> Run<'a> {
             .filter(|booking| behind.contains(&booking.id) || booking.event_ids().any(|id| missing.contains(&id)));
         let late: Vec<BookingId> = late.map(|booking| booking.id).collect();
         let (now, later) = late.split_at(late.len().min(REPUBLISH_MAX));
-        let stored = self.worker.mongo.bookings(now.iter().copied()).await?;
+        let stored = self.worker.mongo.bookings().find_by_ids(now.iter().copied()).await?;
         for booking in now.iter().filter_map(|id| stored.get(id)) {
             for (kind, entry) in entries_to_republish(&booking.history, &missing, behind.contains(&booking.id)) {
                 self.republish(kind, &BookingEvent::of(booking, entry)).await?;
@@ -148,7 +150,7 @@ impl<'a> Run<'a> {
             return Ok(());
         }
         let message = Outgoing::event(event.event_id, event)?.with_correlation_id(event.booking_id.as_uuid());
-        self.worker.mongo.append_audit(&self.audit(&finding)).await?;
+        self.worker.mongo.audit_log().append(&self.audit(&finding)).await?;
         self.findings.push(Finding { repaired: true, ..finding });
         self.events.push(message);
         Ok(())
@@ -158,7 +160,7 @@ impl<'a> Run<'a> {
     async fn recall_earlier_repairs(&mut self) -> Result<(), StoreError> {
         let told: HashSet<(FindingKind, String)> =
             self.findings.iter().map(|finding| (finding.kind, finding.subject.clone())).collect();
-        for entry in self.worker.mongo.audit_of(self.command.run_id).await? {
+        for entry in self.worker.mongo.audit_log().of_cause(self.command.run_id).await? {
             let kind =
                 FindingKind::ALL.into_iter().find(|kind| entry.action.strip_prefix(REPAIR) == Some(kind.as_str()));
             let Some(kind) = kind.filter(|kind| !told.contains(&(*kind, entry.subject.clone()))) else { continue };
@@ -204,7 +206,7 @@ impl<'a> Run<'a> {
             finished_at: (self.worker.clock)(),
             took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
         };
-        self.worker.mongo.save_reconciliation(&report).await
+        self.worker.mongo.reconciliations().save(&report).await
     }
 
     fn find(&mut self, kind: FindingKind, subject: String, detail: String) {

@@ -32,7 +32,7 @@ struct OpenedPayment {
 
 impl StripeCalls {
     pub(super) async fn open(&self, job: &mut Job<StripeCommand>, command: &OpenPayment) -> Result<(), Failure> {
-        let Some(booking) = self.ledgers.mongo.booking(command.booking_id).await? else {
+        let Some(booking) = self.ledgers.mongo.bookings().find(command.booking_id).await? else {
             return Err(Failure::Defer(NOT_YET_DELAY));
         };
         let Some(client) = &self.client else {

@@ -14,7 +14,7 @@ const GRACE: Duration = Duration::from_secs(5);
 impl StripeCalls {
     pub(super) async fn refresh(&self, job: &mut Job<StripeCommand>, command: &RefreshPayment) -> Result<(), Failure> {
         let intent_id = command.intent.as_str();
-        let known = self.ledgers.mongo.bookings_of_intents(&[intent_id]).await?.remove(intent_id);
+        let known = self.ledgers.mongo.ledgers().bookings_of_intents(&[intent_id]).await?.remove(intent_id);
         if let Some(booking) = known.filter(|_| command.joined) {
             if job.meta.header(HEADER_DEFERRALS).is_none() {
                 return Err(Failure::Defer(GRACE));

@@ -83,17 +83,17 @@ impl StripeCalls {
             started_at: now,
             took_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
         };
-        Ok(self.ledgers.mongo.save_payment_sweep(&sweep).await?)
+        Ok(self.ledgers.mongo.payment_sweeps().save(&sweep).await?)
     }
 
     /// From when on a run looks for events: some time before the last one stopped. A run that is delivered again begins
     /// where it began, whatever it has reported: it may have died before what it found was handed on.
     async fn since(&self, command: &ReconcilePayments, now: Timestamp) -> Result<Timestamp, Failure> {
-        if let Some(this) = self.ledgers.mongo.payment_sweep(command.run_id).await? {
+        if let Some(this) = self.ledgers.mongo.payment_sweeps().find(command.run_id).await? {
             return Ok(this.since);
         }
         let farthest = now.as_datetime() - MAX_LOOKBACK;
-        let Some(last) = self.ledgers.mongo.last_payment_sweep().await? else { return Ok(farthest.into()) };
+        let Some(last) = self.ledgers.mongo.payment_sweeps().last().await? else { return Ok(farthest.into()) };
         // Whoever did not get to the end goes on there; only at the end something may still have been on its way.
         let to_its_end = last.until >= (last.started_at.as_datetime() - GRACE).into();
         let from = last.until.as_datetime() - if to_its_end { OVERLAP } else { TimeDelta::zero() };
@@ -156,7 +156,7 @@ impl StripeCalls {
             read += 1;
             events += u32::try_from(page.items.len()).unwrap_or(u32::MAX);
             let ids: Vec<&str> = page.items.iter().filter_map(|event| event["id"].as_str()).collect();
-            let known: HashSet<String> = self.ledgers.mongo.known_stripe_events(&ids).await?;
+            let known: HashSet<String> = self.ledgers.mongo.stripe_events().known(&ids).await?;
             missing.extend(
                 page.items.into_iter().filter(|event| event["id"].as_str().is_some_and(|id| !known.contains(id))),
             );
@@ -190,7 +190,7 @@ impl StripeCalls {
         let since: Timestamp = first.and_time(chrono::NaiveTime::MIN).and_utc().into();
         let transactions = transactions(client, since).await?;
         let filter = LedgerFilter { since: Some(since), ..LedgerFilter::default() };
-        let ledgers = self.ledgers.mongo.list_ledgers(&filter, MAX_LEDGERS).await?;
+        let ledgers = self.ledgers.mongo.ledgers().list(&filter, MAX_LEDGERS).await?;
         let fees = if dry_run { 0 } else { self.note_fees(&transactions, &ledgers).await? };
         let mut sums: BTreeMap<SumKey, (i64, i64)> = BTreeMap::new();
         for line in &transactions {

@@ -6,7 +6,8 @@
 
 use super::super::audit::AuditEntry;
 use super::super::commit::{CLAIMS, StoredClaim, claim_key};
-use super::super::{Mongo, blocks, bookings};
+use super::super::{blocks, bookings};
+use super::Reconciliations;
 use crate::StoreError;
 use chrono::NaiveDate;
 use mongodb::ClientSession;
@@ -57,13 +58,13 @@ enum Work {
     Restore,
 }
 
-impl Mongo {
+impl Reconciliations<'_> {
     /// Deletes a claim that no active booking or block owns.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
     pub async fn release_orphan_claim(
-        &self,
+        self,
         claim: &StoredClaim,
         audit: &AuditEntry,
     ) -> Result<ClaimRepair, StoreError> {
@@ -74,24 +75,28 @@ impl Mongo {
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn restore_claim(&self, missing: &ClaimToRestore, audit: &AuditEntry) -> Result<ClaimRepair, StoreError> {
+    pub async fn restore_claim(self, missing: &ClaimToRestore, audit: &AuditEntry) -> Result<ClaimRepair, StoreError> {
         self.repair(Work::Restore, missing.claim(), audit.clone()).await
     }
 
-    async fn repair(&self, work: Work, claim: StoredClaim, audit: AuditEntry) -> Result<ClaimRepair, StoreError> {
-        let mongo = self.clone();
+    async fn repair(self, work: Work, claim: StoredClaim, audit: AuditEntry) -> Result<ClaimRepair, StoreError> {
+        let mongo = self.0.clone();
         // A dropped driver future can leave its session in the middle of a transaction.
         let repaired = tokio::spawn(async move {
             let mut attempt = 1;
             loop {
-                match mongo.repair_once(work, &claim, &audit).await {
+                match mongo.reconciliations().repair_once(work, &claim, &audit).await {
                     Err(StoreError::Transient { .. }) if attempt < ATTEMPTS => {
                         tokio::time::sleep(PAUSE * attempt).await;
                         attempt += 1;
                     }
                     // An earlier attempt, or the same run before it was interrupted, has written the audit entry.
                     Err(StoreError::Duplicate(_))
-                        if mongo.owner_of(&claim.key).await?.is_none_or(|owner| owner == claim.booking) =>
+                        if mongo
+                            .reconciliations()
+                            .owner_of(&claim.key)
+                            .await?
+                            .is_none_or(|owner| owner == claim.booking) =>
                     {
                         return Ok(ClaimRepair::NotDue);
                     }
@@ -103,20 +108,15 @@ impl Mongo {
         repaired.await.unwrap_or_else(|lost| Err(StoreError::Broken { store: "mongodb", message: lost.to_string() }))
     }
 
-    async fn repair_once(
-        &self,
-        work: Work,
-        claim: &StoredClaim,
-        audit: &AuditEntry,
-    ) -> Result<ClaimRepair, StoreError> {
-        let mut session = self.client().start_session().await?;
+    async fn repair_once(self, work: Work, claim: &StoredClaim, audit: &AuditEntry) -> Result<ClaimRepair, StoreError> {
+        let mut session = self.0.client().start_session().await?;
         session.start_transaction().await?;
         let outcome = match work {
             Work::Release => self.release_in(&mut session, claim).await,
             Work::Restore => self.restore_in(&mut session, claim).await,
         };
         let outcome = match outcome {
-            Ok(true) => self.append_audit_in(&mut session, audit).await.map(|()| ClaimRepair::Done),
+            Ok(true) => self.0.audit_log().append_in(&mut session, audit).await.map(|()| ClaimRepair::Done),
             Ok(false) => Ok(ClaimRepair::NotDue),
             Err(error) => Err(error),
         };
@@ -130,17 +130,17 @@ impl Mongo {
     }
 
     /// Whether a claim was deleted.
-    async fn release_in(&self, session: &mut ClientSession, claim: &StoredClaim) -> Result<bool, StoreError> {
+    async fn release_in(self, session: &mut ClientSession, claim: &StoredClaim) -> Result<bool, StoreError> {
         if self.owner_has(session, claim).await? {
             return Ok(false);
         }
         let orphan = doc! { "_id": &claim.key, "booking": &claim.booking };
-        let done = self.collection::<StoredClaim>(CLAIMS).delete_one(orphan).session(session).await?;
+        let done = self.0.collection::<StoredClaim>(CLAIMS).delete_one(orphan).session(session).await?;
         Ok(done.deleted_count > 0)
     }
 
     /// Whether a claim was inserted.
-    async fn restore_in(&self, session: &mut ClientSession, claim: &StoredClaim) -> Result<bool, StoreError> {
+    async fn restore_in(self, session: &mut ClientSession, claim: &StoredClaim) -> Result<bool, StoreError> {
         if !self.owner_has(session, claim).await? {
             return Ok(false);
         }
@@ -152,17 +152,18 @@ impl Mongo {
             Ok(Owner::Block(id)) => (blocks::COLLECTION, id.to_string()),
             Err(_) => return Ok(false),
         };
-        self.collection::<Document>(collection).update_one(doc! { "_id": id }, mark).session(&mut *session).await?;
-        self.collection::<StoredClaim>(CLAIMS).insert_one(claim).session(session).await?;
+        self.0.collection::<Document>(collection).update_one(doc! { "_id": id }, mark).session(&mut *session).await?;
+        self.0.collection::<StoredClaim>(CLAIMS).insert_one(claim).session(session).await?;
         Ok(true)
     }
 
     /// Whether the claim's owner is active and has this bed on this night.
-    async fn owner_has(&self, session: &mut ClientSession, claim: &StoredClaim) -> Result<bool, StoreError> {
+    async fn owner_has(self, session: &mut ClientSession, claim: &StoredClaim) -> Result<bool, StoreError> {
         let is_it = |property: &PropertyId, bed: &BedId, night| claim_key(property, bed, night) == claim.key;
         match claim.booking.parse() {
             Ok(Owner::Booking(id)) => {
                 let found = self
+                    .0
                     .collection::<Booking>(bookings::COLLECTION)
                     .find_one(doc! { "_id": id.to_string() })
                     .session(session)
@@ -173,6 +174,7 @@ impl Mongo {
             }
             Ok(Owner::Block(id)) => {
                 let found = self
+                    .0
                     .collection::<Block>(blocks::COLLECTION)
                     .find_one(doc! { "_id": id.to_string() })
                     .session(session)
@@ -183,8 +185,8 @@ impl Mongo {
         }
     }
 
-    async fn owner_of(&self, key: &str) -> Result<Option<String>, StoreError> {
-        let held = self.collection::<StoredClaim>(CLAIMS).find_one(doc! { "_id": key }).await?;
+    async fn owner_of(self, key: &str) -> Result<Option<String>, StoreError> {
+        let held = self.0.collection::<StoredClaim>(CLAIMS).find_one(doc! { "_id": key }).await?;
         Ok(held.map(|claim| claim.booking))
     }
 }

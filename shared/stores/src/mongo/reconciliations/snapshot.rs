@@ -1,7 +1,8 @@
 //! One consistent reading of a property's bookings, blocks and claims.
 
 use super::super::commit::{CLAIMS, StoredClaim};
-use super::super::{Mongo, blocks, bookings};
+use super::super::{blocks, bookings};
+use super::Reconciliations;
 use crate::StoreError;
 use chrono::NaiveDate;
 use mongodb::ClientSession;
@@ -73,19 +74,19 @@ pub struct PropertySnapshot {
     pub claims: Vec<StoredClaim>,
 }
 
-impl Mongo {
+impl Reconciliations<'_> {
     /// Reads a property's bookings, blocks and claims as they were at one instant, so that a commit is seen whole or
     /// not at all.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn property_snapshot(&self, property_id: &PropertyId) -> Result<PropertySnapshot, StoreError> {
-        let (mongo, property_id) = (self.clone(), property_id.clone());
+    pub async fn property_snapshot(self, property_id: &PropertyId) -> Result<PropertySnapshot, StoreError> {
+        let (mongo, property_id) = (self.0.clone(), property_id.clone());
         // A dropped driver future can leave its session in the middle of a transaction.
         let read = tokio::spawn(async move {
             let mut session = mongo.client().start_session().await?;
             session.start_transaction().read_concern(ReadConcern::snapshot()).await?;
-            let snapshot = mongo.read_snapshot(&mut session, &property_id).await;
+            let snapshot = mongo.reconciliations().read_snapshot(&mut session, &property_id).await;
             // It wrote nothing, so nothing depends on how it ends.
             if let Err(error) = session.abort_transaction().await {
                 tracing::debug!(%error, "ending a reading was not acknowledged");
@@ -96,7 +97,7 @@ impl Mongo {
     }
 
     async fn read_snapshot(
-        &self,
+        self,
         session: &mut ClientSession,
         property_id: &PropertyId,
     ) -> Result<PropertySnapshot, StoreError> {
@@ -104,6 +105,7 @@ impl Mongo {
         let fields = doc! { "status": 1, "rev": 1, "stays": 1, "updated_at": 1, "history.event_id": 1 };
         let mine = doc! { "property_id": property_id.as_str() };
         let mut found = self
+            .0
             .collection::<BookingSummary>(bookings::COLLECTION)
             .find(mine)
             .projection(fields)
@@ -113,12 +115,12 @@ impl Mongo {
             snapshot.bookings.push(found.deserialize_current()?);
         }
         let holding = doc! { "property_id": property_id.as_str(), "status": "active" };
-        let mut found = self.collection::<Block>(blocks::COLLECTION).find(holding).session(&mut *session).await?;
+        let mut found = self.0.collection::<Block>(blocks::COLLECTION).find(holding).session(&mut *session).await?;
         while found.advance(session).await? {
             snapshot.blocks.push(found.deserialize_current()?);
         }
         let mut found =
-            self.collection::<RawDocumentBuf>(CLAIMS).find(claims_of(property_id)).session(&mut *session).await?;
+            self.0.collection::<RawDocumentBuf>(CLAIMS).find(claims_of(property_id)).session(&mut *session).await?;
         while found.advance(session).await? {
             let claim = found.current();
             let text = |field: &str| claim.get_str(field).unwrap_or_default().to_owned();
