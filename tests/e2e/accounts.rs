@@ -1,5 +1,4 @@
-//! People with accounts: from registering over a forgotten password to their own bookings, and what staff and strangers
-//! see of those.
+//! User accounts: registration, password reset, and access to bookings by owner, staff and strangers.
 
 use crate::harness::{ApiResponse, Expectations, SHORT_TIMEOUT, Stack, StackBuilder};
 use anyhow::{Context, Result, ensure};
@@ -75,14 +74,14 @@ async fn password_reset_requires_the_mailed_token() -> Result<()> {
     login(&stack, "Ada@Example.com", "another horse battery").await?;
     assert!(
         stack.mailbox.all().await?.iter().all(|mail| mail.to != "nobody@example.com"),
-        "nobody has no account and gets no mail"
+        "an address without an account gets no mail"
     );
 
-    let unsaid = [token.as_str(), PASSWORD, "another horse battery", "ada@example.com", "argon2"];
+    let secrets = [token.as_str(), PASSWORD, "another horse battery", "ada@example.com", "argon2"];
     for name in ["api", "workers"] {
         let log = stack.program(name)?.log();
         assert!(!log.is_empty());
-        assert_eq!(unsaid.iter().find(|secret| log.contains(**secret)), None, "in the log of {name}");
+        assert_eq!(secrets.iter().find(|secret| log.contains(**secret)), None, "in the log of {name}");
     }
     let rows: Vec<Value> = stack.stores.all("account_mails").await?;
     assert_eq!(rows.len(), 4);
@@ -99,14 +98,14 @@ async fn bookings_are_visible_to_owner_and_property_staff_only() -> Result<()> {
     let seeded = stack.pvt(&["seed", "--days", "0"]).await?;
     ensure!(seeded.status.success(), "{}", String::from_utf8_lossy(&seeded.stderr));
     register(&stack, "ada@example.com", "en").await?;
-    let made = stack.pvt(&["users", "create", "québec@example.com", "--role", "staff"]).await?;
-    assert!(!made.status.success(), "neither an address nor a property");
-    let made =
+    let created = stack.pvt(&["users", "create", "québec@example.com", "--role", "staff"]).await?;
+    assert!(!created.status.success(), "neither an address nor a property");
+    let created =
         stack.pvt(&["users", "create", "quebec@example.com", "--role", "staff", "--property", "pvt-quebec"]).await?;
-    let quebec = String::from_utf8(made.stdout)?;
+    let quebec = String::from_utf8(created.stdout)?;
     let ada = login(&stack, "ada@example.com", PASSWORD).await?;
     let staff = login(&stack, "staff@pvt.test", "staff-of-the-demo").await?;
-    let others = [
+    let strangers = [
         login(&stack, "guest@pvt.test", "guest-of-the-demo").await?,
         login(&stack, "quebec@example.com", quebec.trim()).await?,
     ];
@@ -117,13 +116,13 @@ async fn bookings_are_visible_to_owner_and_property_staff_only() -> Result<()> {
     assert_eq!(booked.status, StatusCode::CREATED, "{booked:?}");
     stack.record_accepted(booked.text("/id").parse()?);
     let path = format!("/api/bookings/{}", booked.text("/id"));
-    let look =
+    let read =
         async |token: &str| stack.client.send(Method::GET, &path, &[("authorization", &bearer(token))], None).await;
     for token in [&ada, &staff] {
-        assert_eq!(look(token).await?.text("/status"), "confirmed");
+        assert_eq!(read(token).await?.text("/status"), "confirmed");
     }
-    for token in &others {
-        assert_eq!(look(token).await?.problem()?, "not_found");
+    for token in &strangers {
+        assert_eq!(read(token).await?.problem()?, "not_found");
         let cancel = stack.client.send(Method::DELETE, &path, &[("authorization", &bearer(token))], None).await?;
         assert_eq!(cancel.problem()?, "not_found");
     }

@@ -1,5 +1,4 @@
-//! Searching: what is booked, cancelled, blocked or priced anew changes what the next search says, at once; and what
-//! the desk sees of it.
+//! Availability search: bookings, cancellations, blocks and rates change the next result; and the front desk's lists.
 
 use crate::harness::{ApiResponse, Expectations, RivalWriter, SHORT_TIMEOUT, Stack, StackBuilder};
 use anyhow::{Context, Result, ensure};
@@ -17,10 +16,10 @@ use std::time::Duration;
 use uuid::Uuid;
 
 const PROPERTY: &str = "seek";
-/// How long an answer may be behind what was decided.
-const AT_ONCE: Duration = Duration::from_secs(1);
-/// The same for what is changed in the store without an event.
-const BEFORE_LONG: Duration = Duration::from_secs(5);
+/// Longest delay between a decision and a search that reflects it.
+const EVENT_DELAY: Duration = Duration::from_secs(1);
+/// The same for a change in the store without an event.
+const REFRESH_DELAY: Duration = Duration::from_secs(5);
 
 fn body(arrival: u64, nights: u64, guests: u32) -> Value {
     let mut body = booking_body(DORM, days_from_now(arrival), nights, guests);
@@ -40,9 +39,9 @@ async fn search(stack: &Stack, arrival: u64, nights: u64, guests: u32) -> Result
     Ok(answer.body["items"][0]["room_types"][0].clone())
 }
 
-/// Waits until a search says so.
-async fn says(stack: &Stack, stay: (u64, u64, u32), units: u64, bookable: bool) -> Result<()> {
-    eventually(&format!("{units} units, bookable: {bookable}"), AT_ONCE, || async {
+/// Waits until a search returns this availability.
+async fn wait_for_availability(stack: &Stack, stay: (u64, u64, u32), units: u64, bookable: bool) -> Result<()> {
+    eventually(&format!("{units} units, bookable: {bookable}"), EVENT_DELAY, || async {
         let found = search(stack, stay.0, stay.1, stay.2).await?;
         let said = found["units_left"] == units && found["bookable"] == bookable;
         if said { Ok(Some(())) } else { anyhow::bail!("{found}") }
@@ -70,15 +69,19 @@ async fn search_reflects_bookings_and_cancellations_immediately() -> Result<()> 
     assert_eq!(found["offers"][0]["room"], json!({ "amount": 16_800, "currency": "CAD" }));
     let booked = stack.book("1", &body(20, 2, 2)).await?;
     let decided = stack.client.wait_for_decision(&booked).await?;
-    assert_eq!(found["offers"][0]["total"], decided["price"]["total"], "what a search shows is what is charged");
-    says(&stack, (20, 2, 1), 1, true).await?;
-    says(&stack, (20, 2, 2), 1, false).await?;
-    says(&stack, (22, 2, 3), 3, true).await?;
+    assert_eq!(found["offers"][0]["total"], decided["price"]["total"], "the search shows the price that is charged");
+    wait_for_availability(&stack, (20, 2, 1), 1, true).await?;
+    wait_for_availability(&stack, (20, 2, 2), 1, false).await?;
+    wait_for_availability(&stack, (22, 2, 3), 3, true).await?;
     assert_eq!(search(&stack, 20, 2, 2).await?["reason"], "no_availability");
     let full = stack.book("2", &body(21, 1, 2)).await?;
-    assert_eq!(stack.client.wait_for_decision(&full).await?["status"], "rejected", "what is not bookable is refused");
+    assert_eq!(
+        stack.client.wait_for_decision(&full).await?["status"],
+        "rejected",
+        "a stay that is not bookable is refused"
+    );
     stack.client.cancel(&booked).await?;
-    says(&stack, (20, 2, 3), 3, true).await?;
+    wait_for_availability(&stack, (20, 2, 3), 3, true).await?;
 
     let month = days_from_now(20).format("%Y-%m").to_string();
     let calendar =
@@ -108,19 +111,19 @@ async fn blocked_beds_leave_search_results_and_stays_are_reassigned() -> Result<
         Ok(search(&stack, 20, 4, 1).await.ok().filter(|found| found["units_left"] == 2))
     })
     .await?;
-    // Each bed has somebody for half of the stay: a search knows that one of them will give way.
+    // Each bed is occupied for half of the stay: the search knows that one stay can be reassigned.
     for (key, arrival) in [("1", 20), ("2", 22)] {
         let booked = stack.book(key, &body(arrival, 2, 1)).await?;
         stack.client.wait_for_decision(&booked).await?;
     }
-    says(&stack, (20, 4, 1), 1, true).await?;
+    wait_for_availability(&stack, (20, 4, 1), 1, true).await?;
     let rival_writer = RivalWriter::of(&stack);
-    // Where nobody sleeps yet, for a block takes nobody's bed.
+    // On free nights, because a block never takes an occupied bed.
     let block = rival_writer.block(PROPERTY, "r-2", Nights::new(days_from_now(30), days_from_now(34))).await?;
-    says(&stack, (31, 2, 1), 1, true).await?;
-    says(&stack, (31, 2, 2), 1, false).await?;
+    wait_for_availability(&stack, (31, 2, 1), 1, true).await?;
+    wait_for_availability(&stack, (31, 2, 2), 1, false).await?;
     rival_writer.unblock(PROPERTY, block).await?;
-    says(&stack, (31, 2, 2), 2, true).await?;
+    wait_for_availability(&stack, (31, 2, 2), 2, true).await?;
     rival_writer.close().await;
     stack.end(Expectations::clean()).await
 }
@@ -129,16 +132,16 @@ async fn blocked_beds_leave_search_results_and_stays_are_reassigned() -> Result<
 async fn search_follows_rates_restrictions_and_inventory() -> Result<()> {
     let house = dormitory(PROPERTY, 2);
     let stack = StackBuilder::new().selling([house.clone()]).start().await?;
-    says(&stack, (20, 2, 1), 2, true).await?;
+    wait_for_availability(&stack, (20, 2, 1), 2, true).await?;
     let entry = |action: &str| {
         AuditEntry::new(Uuid::new_v4(), Utc::now().into(), "staff:test", action.to_owned(), PROPERTY, "")
     };
-    let calendars: Vec<RateCalendar> = house.rate_plans.iter().map(|plan| priced(&plan.id)).collect();
+    let calendars: Vec<RateCalendar> = house.rate_plans.iter().map(|plan| special_rates(&plan.id)).collect();
     ensure!(
         stack.mongo.rates().save(&PROPERTY.into(), house.rev, &calendars, &entry("rates.set")).await?,
         "nobody else changes the house"
     );
-    eventually("too short a stay", BEFORE_LONG, || async {
+    eventually("too short a stay", REFRESH_DELAY, || async {
         Ok((search(&stack, 20, 2, 1).await?["bookable"] == false).then_some(()))
     })
     .await?;
@@ -170,7 +173,7 @@ async fn search_follows_rates_restrictions_and_inventory() -> Result<()> {
         stack.mongo.inventories().replace(&changed, house.rev + 1, &entry("bed.set"), &[]).await?,
         "nobody else changes the house"
     );
-    eventually("a bed less", BEFORE_LONG, || async {
+    eventually("a bed less", REFRESH_DELAY, || async {
         Ok((search(&stack, 20, 3, 2).await?["units_left"] == 1).then_some(()))
     })
     .await?;
@@ -178,8 +181,8 @@ async fn search_follows_rates_restrictions_and_inventory() -> Result<()> {
     stack.end(Expectations::clean()).await
 }
 
-/// Three nights at least from night 20 on, and a price of its own for night 21.
-fn priced(plan: &RatePlanId) -> RateCalendar {
+/// A minimum stay of three nights on arrival at night 20, and a special rate for night 21.
+fn special_rates(plan: &RatePlanId) -> RateCalendar {
     let mut calendar = RateCalendar::new(PROPERTY.into(), plan.clone(), DORM.into());
     let night =
         |days| DateSet { range: Nights::new(days_from_now(days), days_from_now(days + 1)), weekdays: Vec::new() };
@@ -217,7 +220,7 @@ async fn front_desk_sees_arrivals_and_departures_of_its_own_property_only() -> R
         (&entries[0]["kind"], &entries[0]["from"], &entries[0]["until"]),
         (&json!("booking"), &json!(days_from_now(20)), &json!(days_from_now(22)))
     );
-    let stats = eventually("the night's figures", AT_ONCE, || async {
+    let stats = eventually("the night's figures", EVENT_DELAY, || async {
         let stats = staff_get(&stack, &mine, &format!("/api/rooms/stats?date={}", days_from_now(20))).await?;
         Ok((stats.body["items"][0]["occupied"] == 2).then_some(stats))
     })

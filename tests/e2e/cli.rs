@@ -1,4 +1,4 @@
-//! The operator's commands, as an operator runs them.
+//! The operator's command line, run as an operator runs it.
 
 use crate::harness::{Expectations, SHORT_TIMEOUT, StackBuilder, pvt};
 use anyhow::{Context, Result};
@@ -53,7 +53,7 @@ async fn migrate_and_topology_apply_prepare_empty_stores() -> Result<()> {
     let namespace = Namespace::new().await?;
     let environment = namespace.environment().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    // Each of them twice: what exists already stays as it is.
+    // Each of them twice: existing objects are left unchanged.
     for arguments in
         [["migrate"].as_slice(), &["migrate"], &["topology", "apply"], &["topology", "apply"], &["seed", "--days", "3"]]
     {
@@ -82,7 +82,7 @@ async fn migrate_and_topology_apply_prepare_empty_stores() -> Result<()> {
     assert_eq!(names("queues"), expected);
     assert!(!names("exchanges").is_empty() && !names("policies").is_empty());
     let inventory = namespace.mongo().await?.inventories().find(&"pvt-montreal".into()).await?;
-    assert!(inventory.is_some(), "the demonstration hostel is seeded");
+    assert!(inventory.is_some(), "the demonstration property is seeded");
     Ok(())
 }
 
@@ -97,11 +97,11 @@ async fn queue_depths_are_listed() -> Result<()> {
     let waiting = || async {
         let queues = stack.pvt_json(&["queues", "list", "--json"]).await?;
         let queues = queues.as_array().context("an array")?.clone();
-        assert_eq!(queues.len(), stack.topology.queues().len(), "one object a queue");
+        assert_eq!(queues.len(), stack.topology.queues().len(), "one object per queue");
         let ours = queues.iter().find(|queue| queue["name"] == partition.as_str()).context("the partition's queue")?;
         Ok((ours["ready"] == 5 && ours["role"] == "work").then_some(()))
     };
-    eventually("five requests wait", SHORT_TIMEOUT, waiting).await?;
+    eventually("five requests are queued", SHORT_TIMEOUT, waiting).await?;
     let table = stack.pvt(&["queues", "list"]).await?;
     assert!(text(&table).contains(&partition), "{}", text(&table));
     let status = stack.pvt(&["doctor"]).await?;
@@ -128,7 +128,7 @@ async fn api_keys_grant_the_access_of_their_role() -> Result<()> {
         async move { client.send(reqwest::Method::GET, &path, &[("authorization", bearer.as_str())], None).await }
     };
     assert_eq!(get(staff.clone()).await?.text("/status"), "confirmed");
-    assert_eq!(get(client).await?.status.as_u16(), 404, "another's booking does not exist for a client");
+    assert_eq!(get(client).await?.status.as_u16(), 404, "a client cannot see another client's booking");
     let spoilt = format!("{}{}", &staff[..staff.len() - 1], if staff.ends_with('0') { '1' } else { '0' });
     assert_eq!(get(spoilt).await?.status.as_u16(), 401);
     let unknown = stack.pvt(&["keys", "create", "--role", "emperor"]).await?;
@@ -190,7 +190,7 @@ async fn discard_requires_reason() -> Result<()> {
     stack.run(&["mail-sink", "api", "workers"]).await?;
     let (id, poison) = properties("carrier.pigeon.v1");
     stack.broker.send("emails", poison, b"{}").await?;
-    // Two that nothing tells apart but their place.
+    // Two messages that differ only in their position.
     for _ in 0..2 {
         stack.broker.send("emails", BasicProperties::default().with_type("notification.send.v1".into()), b"{}").await?;
     }

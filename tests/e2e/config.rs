@@ -1,4 +1,4 @@
-//! A wrong or missing setting stops the start, and the whole list of them is told at once.
+//! Settings: invalid or missing ones prevent the start and are all reported at once.
 
 use crate::harness::pvt;
 use anyhow::Result;
@@ -10,11 +10,11 @@ async fn run(arguments: &[&str], settings: &[(&str, &str)]) -> Result<Output> {
     pvt(arguments, &environment, Path::new(env!("CARGO_TARGET_TMPDIR"))).await
 }
 
-fn told(output: &Output) -> String {
+fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-const WRONG: &[(&str, &str)] = &[
+const INVALID: &[(&str, &str)] = &[
     ("AMQP_URL", "http://broker"),
     ("MONGODB_URI", "127.0.0.1"),
     ("DATABASE_URL", "mysql://pvt:hunter2@db/pvt"),
@@ -29,13 +29,13 @@ const WRONG: &[(&str, &str)] = &[
 #[tokio::test]
 async fn every_program_reports_all_invalid_settings() -> Result<()> {
     for arguments in [&["api"][..], &["workers", "run", "--all"], &["config", "check"], &["migrate"]] {
-        let output = run(arguments, WRONG).await?;
-        let told = told(&output);
-        assert_eq!(output.status.code(), Some(1), "pvt {arguments:?}: {told}");
-        for (name, _) in WRONG {
-            assert!(told.contains(name), "pvt {arguments:?} does not tell of {name}:\n{told}");
+        let output = run(arguments, INVALID).await?;
+        let message = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "pvt {arguments:?}: {message}");
+        for (name, _) in INVALID {
+            assert!(message.contains(name), "pvt {arguments:?} does not report {name}:\n{message}");
         }
-        assert!(!told.contains("hunter2"), "a password is shown:\n{told}");
+        assert!(!message.contains("hunter2"), "a password is shown:\n{message}");
     }
     Ok(())
 }
@@ -43,8 +43,8 @@ async fn every_program_reports_all_invalid_settings() -> Result<()> {
 #[tokio::test]
 async fn production_refuses_development_defaults() -> Result<()> {
     let output = run(&["api"], &[("PVT_ENV", "production")]).await?;
-    let told = told(&output);
-    assert_eq!(output.status.code(), Some(1), "{told}");
+    let message = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{message}");
     for name in [
         "AMQP_URL",
         "MONGODB_URI",
@@ -55,7 +55,7 @@ async fn production_refuses_development_defaults() -> Result<()> {
         "JWT_SECRET",
         "PUBLIC_URL",
     ] {
-        assert!(told.contains(name), "{name} is missing and not told:\n{told}");
+        assert!(message.contains(name), "{name} is missing and not reported:\n{message}");
     }
     Ok(())
 }
@@ -68,7 +68,7 @@ async fn config_check_masks_secrets() -> Result<()> {
     ];
     let output = run(&["config", "check"], &settings).await?;
     let shown = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{}", told(&output));
+    assert!(output.status.success(), "{}", stderr(&output));
     for name in ["AMQP_URL", "JWT_SECRET", "PVT_HTTP_ADDR"] {
         assert!(shown.contains(name), "{shown}");
     }
@@ -80,6 +80,6 @@ async fn config_check_masks_secrets() -> Result<()> {
 async fn unknown_worker_is_refused() -> Result<()> {
     let output = run(&["workers", "run", "emails", "butlers"], &[]).await?;
     assert_eq!(output.status.code(), Some(1));
-    assert!(told(&output).contains("butlers") && told(&output).contains("confirmations"), "{}", told(&output));
+    assert!(stderr(&output).contains("butlers") && stderr(&output).contains("confirmations"), "{}", stderr(&output));
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Many want what only a few can have: exactly as many get it as fit, whoever decides.
+//! Contention for beds: exactly as many bookings are confirmed as fit, whichever process decides.
 
 use crate::harness::{ApiResponse, Expectations, RivalWriter, Stack, StackBuilder, booked};
 use anyhow::Result;
@@ -20,8 +20,8 @@ fn body(first_night: u64, nights: u64) -> Value {
     body
 }
 
-/// All at once, each with a key of its own.
-async fn ask_all(stack: &Stack, bodies: impl IntoIterator<Item = Value>) -> Result<()> {
+/// Requests all bookings concurrently, each under its own key.
+async fn request_all(stack: &Stack, bodies: impl IntoIterator<Item = Value>) -> Result<()> {
     let requests: Vec<(String, Value)> =
         bodies.into_iter().enumerate().map(|(number, body)| (format!("guest-{number}"), body)).collect();
     let answers: Vec<ApiResponse> =
@@ -33,7 +33,7 @@ async fn ask_all(stack: &Stack, bodies: impl IntoIterator<Item = Value>) -> Resu
     Ok(())
 }
 
-/// Of the decided ones, how many were confirmed; all others must have been refused for lack of beds.
+/// Number of confirmed bookings; all others must have been rejected for lack of beds.
 fn confirmed(bookings: &[Booking]) -> usize {
     for booking in bookings.iter().filter(|booking| booking.status != Status::Confirmed) {
         assert_eq!(
@@ -45,9 +45,9 @@ fn confirmed(bookings: &[Booking]) -> usize {
     bookings.iter().filter(|booking| booking.status == Status::Confirmed).count()
 }
 
-async fn contend(plan: StackBuilder) -> Result<()> {
-    let stack = plan.selling([dormitory(PROPERTY, BEDS)]).start().await?;
-    ask_all(&stack, (0..REQUESTS).map(|_| body(40, 3))).await?;
+async fn overbook(builder: StackBuilder) -> Result<()> {
+    let stack = builder.selling([dormitory(PROPERTY, BEDS)]).start().await?;
+    request_all(&stack, (0..REQUESTS).map(|_| body(40, 3))).await?;
     let expectations = Expectations::clean();
     stack.wait_until_quiet(&expectations).await?;
     let bookings = stack.stores.records().await?.bookings;
@@ -57,29 +57,29 @@ async fn contend(plan: StackBuilder) -> Result<()> {
 
 #[tokio::test]
 async fn capacity_limits_concurrent_confirmations() -> Result<()> {
-    contend(StackBuilder::new()).await
+    overbook(StackBuilder::new()).await
 }
 
 #[tokio::test]
 async fn capacity_holds_with_several_worker_processes() -> Result<()> {
-    let decides: &[&str] = &["confirmations"];
-    contend(StackBuilder::new().workers(&[
+    let decider: &[&str] = &["confirmations"];
+    overbook(StackBuilder::new().workers(&[
         ("w1", &["confirmations", "emails"]),
-        ("w2", decides),
+        ("w2", decider),
         ("w3", &["confirmations", "analytics"]),
     ]))
     .await
 }
 
-/// A worker that lost its partition without noticing, or any other writer, decides for the same property at the same
-/// time.
+/// A worker that has lost its partition without noticing, or any other writer, decides concurrently for the same
+/// property.
 #[tokio::test]
 async fn concurrent_writers_on_one_partition_do_not_double_book() -> Result<()> {
     const NIGHTS: u64 = 20;
     const RIVALS: u64 = 3;
     const EACH: u64 = 40;
-    let plan = StackBuilder::new().workers(&[("w1", &["confirmations"]), ("w2", &["analytics", "emails"])]);
-    let stack = plan.selling([dormitory(PROPERTY, BEDS)]).start().await?;
+    let builder = StackBuilder::new().workers(&[("w1", &["confirmations"]), ("w2", &["analytics", "emails"])]);
+    let stack = builder.selling([dormitory(PROPERTY, BEDS)]).start().await?;
     let rival_writer = RivalWriter::of(&stack);
     let beside = (0..RIVALS).map(|number| {
         let rival_writer = rival_writer.clone();
@@ -87,12 +87,12 @@ async fn concurrent_writers_on_one_partition_do_not_double_book() -> Result<()> 
             for turn in 0..EACH {
                 let arrival = days_from_now(30 + (number + turn) % NIGHTS);
                 let stay = StayRequest::new(DORM, arrival, arrival + Days::new(1), 1);
-                rival_writer.book(&format!("outsider-{number}-{turn}"), PROPERTY, stay).await?;
+                rival_writer.book(&format!("rival-{number}-{turn}"), PROPERTY, stay).await?;
             }
             Ok(())
         }
     });
-    let through_the_queue = ask_all(&stack, (0..200).map(|number| body(30 + number % NIGHTS, 1)));
+    let through_the_queue = request_all(&stack, (0..200).map(|number| body(30 + number % NIGHTS, 1)));
     tokio::try_join!(try_join_all(beside), through_the_queue)?;
     let expectations = Expectations::clean();
     stack.wait_until_quiet(&expectations).await?;
@@ -101,7 +101,7 @@ async fn concurrent_writers_on_one_partition_do_not_double_book() -> Result<()> 
     for booking in bookings.iter().filter(|booking| booking.status == Status::Confirmed) {
         *sold.entry(booking.stays[0].arrival).or_default() += 1;
     }
-    // 320 requests for 20 nights of 6 beds: every night is asked for more often than it has beds.
+    // 320 requests for 20 nights of 6 beds: demand exceeds supply on every night.
     assert_eq!(sold.values().copied().collect::<Vec<_>>(), vec![BEDS; usize::try_from(NIGHTS)?], "{sold:?}");
     assert_eq!(confirmed(&bookings), BEDS * usize::try_from(NIGHTS)?);
     rival_writer.close().await;

@@ -1,5 +1,4 @@
-//! Processes die at the worst moments: nothing accepted is lost, nothing is doubled, and no healthy message is given
-//! up.
+//! Crashes at the worst moments: nothing accepted is lost, nothing is duplicated, no healthy message is dead-lettered.
 
 use crate::harness::{AcceptedBooking, Expectations, SHORT_TIMEOUT, Stack, StackBuilder, booked};
 use anyhow::{Result, ensure};
@@ -14,8 +13,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use uuid::Uuid;
 
-/// Each worker in a process of its own.
-const APART: &[(&str, &[&str])] =
+/// One process per worker.
+const SEPARATE: &[(&str, &[&str])] =
     &[("confirmations", &["confirmations"]), ("emails", &["emails"]), ("analytics", &["analytics"])];
 
 fn body(number: u64) -> Value {
@@ -37,15 +36,15 @@ async fn book_some(stack: &Stack, label: &str, count: u64) -> Result<Vec<Accepte
     .await
 }
 
-/// The worker aborts at every one of these points, and goes on where it died.
+/// Aborts the worker at each of these points and lets it resume.
 async fn abort_at(worker: &str, points: &[&str], expectations: Expectations) -> Result<()> {
-    let mut stack = StackBuilder::new().workers(APART).start().await?;
+    let mut stack = StackBuilder::new().workers(SEPARATE).start().await?;
     for (round, point) in points.iter().enumerate() {
         stack.program(worker)?.stop().await?;
         stack.start_with_fault_point(worker, point).await?;
         let booked = book_some(&stack, &format!("{round}-{point}"), 6).await?;
         if point.ends_with(":2") {
-            // The first batch passes.
+            // The first batch gets through.
             stack.client.wait_for_decision(&booked[0]).await?;
             book_some(&stack, &format!("{round}-{point}-more"), 6).await?;
         }
@@ -70,12 +69,12 @@ async fn confirmations_survive_abort_at_every_fault_point() -> Result<()> {
 
 #[tokio::test]
 async fn emails_survive_abort_at_every_fault_point() -> Result<()> {
-    // Between the server's 250 and the record nobody can know: such a mail may come twice, under one Message-ID.
+    // Between the server's 250 and the record the outcome is unknown: a mail may arrive twice, with one Message-ID.
     let points = ["after_smtp_before_record", "after_handle_before_publish", "after_publish_before_ack"];
     abort_at("emails", &points, Expectations::clean().mail_copies(2)).await
 }
 
-/// Once the record is written, a death sends nothing again.
+/// Once the record is written, a crash causes no second mail.
 #[tokio::test]
 async fn recorded_mail_is_not_sent_again() -> Result<()> {
     abort_at("emails", &["after_handle_before_publish", "after_publish_before_ack"], Expectations::clean()).await
@@ -117,24 +116,24 @@ async fn payments_and_reconciliation_survive_abort_at_every_fault_point() -> Res
         stack.restart("payments").await?;
         let kept =
             || async { Ok((stack.stores.all::<Value>("stripe_events").await?.len() == 3 * (round + 1)).then_some(())) };
-        eventually("every event is kept once", SHORT_TIMEOUT, kept).await?;
+        eventually("every event is stored once", SHORT_TIMEOUT, kept).await?;
     }
     for point in ["after_repair_before_report", "after_handle_before_publish", "after_publish_before_ack"] {
         stack.program("reconciliation")?.stop().await?;
         stack.start_with_fault_point("reconciliation", point).await?;
-        // The run is delivered again: who asked for it gets its report all the same.
-        let asked = stack.spawn_pvt(&["reconcile", "run", "--json"]);
+        // The command is redelivered, and the caller still gets the report.
+        let report = stack.spawn_pvt(&["reconcile", "run", "--json"]);
         stack.program("reconciliation")?.wait_for_abort().await?;
         stack.restart("reconciliation").await?;
-        let asked = asked.await??;
-        ensure!(asked.status.success(), "{point}: {}", String::from_utf8_lossy(&asked.stderr));
+        let report = report.await??;
+        ensure!(report.status.success(), "{point}: {}", String::from_utf8_lossy(&report.stderr));
     }
     let reports: Vec<Value> = stack.stores.all("reconciliations").await?;
-    assert_eq!(reports.len(), 3, "one report a run: {reports:?}");
+    assert_eq!(reports.len(), 3, "one report per run: {reports:?}");
     stack.end(Expectations::clean().without_mails().without_mart()).await
 }
 
-/// A burst of clients that try again with the same key, while the API is killed again and again.
+/// A burst of clients that retry with the same key while the API is killed repeatedly.
 #[tokio::test]
 async fn api_killed_during_burst_loses_no_booking() -> Result<()> {
     const CLIENTS: u64 = 150;
@@ -157,7 +156,7 @@ async fn api_killed_during_burst_loses_no_booking() -> Result<()> {
                 Ok::<Uuid, anyhow::Error>(id)
             }
         });
-        // So many at once that every death finds requests under way, and some are still to come.
+        // Enough concurrency that every kill hits requests in flight, with more to come.
         stream::iter(requests).buffer_unordered(16).try_collect::<Vec<Uuid>>().await
     });
     for kill in 1..=KILLS {
@@ -170,25 +169,27 @@ async fn api_killed_during_burst_loses_no_booking() -> Result<()> {
     ids.iter().for_each(|id| stack.record_accepted(*id));
     let expectations = Expectations::clean();
     stack.wait_until_quiet(&expectations).await?;
-    assert_eq!(stack.stores.records().await?.bookings.len(), ids.len(), "every key is one booking");
+    assert_eq!(stack.stores.records().await?.bookings.len(), ids.len(), "one booking per key");
     stack.end(expectations).await
 }
 
-/// A client that hangs up does not stop what it began, and its retry is the same booking.
+/// A client that disconnects does not cancel its request, and its retry is the same booking.
 #[tokio::test]
 async fn disconnected_clients_get_one_booking_each() -> Result<()> {
     let stack = StackBuilder::new().start().await?;
     let keys: Vec<String> = (0..30).map(|number| format!("hasty-{number}")).collect();
     let client = &stack.client;
     let hang_up = keys.iter().zip(0..).map(|(key, number)| async move {
-        // Somewhere between the request's first byte and the answer.
+        // Somewhere between the first byte of the request and the response.
         let patience = Duration::from_micros(500 * number);
         drop(tokio::time::timeout(patience, client.request_booking(key, &body(number))).await);
     });
     join_all(hang_up).await;
-    let stubborn = &stack;
+    let persistent_client = &stack;
     try_join_all(
-        keys.iter().zip(0..).map(|(key, number)| async move { stubborn.book_with_retries(key, &body(number)).await }),
+        keys.iter()
+            .zip(0..)
+            .map(|(key, number)| async move { persistent_client.book_with_retries(key, &body(number)).await }),
     )
     .await?;
     let expectations = Expectations::clean();
@@ -197,8 +198,8 @@ async fn disconnected_clients_get_one_booking_each() -> Result<()> {
     stack.end(expectations).await
 }
 
-/// Killed as soon as it has taken messages, far more often than any limit on deliveries: a crash loop of the process is
-/// not the messages' fault.
+/// Kills workers as soon as they hold messages, far more often than any delivery limit: healthy messages must not be
+/// mistaken for the cause of a crash loop.
 #[tokio::test]
 async fn repeatedly_killed_workers_dead_letter_no_healthy_message() -> Result<()> {
     const KILLS: u64 = 26;
@@ -208,15 +209,15 @@ async fn repeatedly_killed_workers_dead_letter_no_healthy_message() -> Result<()
         book_some(&stack, &format!("round-{round}"), 10).await?;
         stack.restart("workers").await?;
     }
-    // Any of these deaths may have been between a mail's acceptance and its record.
+    // Any of these kills may have hit between a mail's acceptance and its record.
     stack.end(Expectations::clean().mail_copies(usize::try_from(KILLS)?)).await
 }
 
-/// Killed again and again while they hold messages that they cannot finish: what they hold pays nothing for that.
+/// Kills workers while they hold messages that they cannot finish, which costs those messages no attempt.
 #[tokio::test]
 async fn workers_killed_while_waiting_dead_letter_no_healthy_message() -> Result<()> {
     const KILLS: u64 = 26;
-    let mut stack = StackBuilder::new().workers(APART).start().await?;
+    let mut stack = StackBuilder::new().workers(SEPARATE).start().await?;
     stack.mailbox.inject_fault(&json!({ "mode": "tarpit", "delay_ms": 120_000 })).await?;
     book_some(&stack, "held", 20).await?;
     let metrics = stack.metrics_url("emails")?;
@@ -240,7 +241,7 @@ async fn workers_killed_while_waiting_dead_letter_no_healthy_message() -> Result
     stack.end(Expectations::clean()).await
 }
 
-/// Told to stop under load, a worker finishes what it has and gives the rest back.
+/// On SIGTERM under load, a worker drains and requeues the rest.
 #[tokio::test]
 async fn rolling_restart_loses_and_duplicates_nothing() -> Result<()> {
     let mut stack = StackBuilder::new().workers(&[("w1", &["--all"]), ("w2", &["--all"])]).start().await?;

@@ -1,4 +1,4 @@
-//! A booking from request to mail to cancellation, with the names and forms that other programs rely on (docs/http.md).
+//! A booking from request to mail to cancellation, with the names and shapes that clients rely on (docs/http.md).
 
 use crate::harness::{Expectations, SHORT_TIMEOUT, Stack, StackBuilder, booked};
 use anyhow::{Context, Result};
@@ -41,7 +41,7 @@ async fn booking_is_confirmed_mailed_and_cancelled() -> Result<()> {
     assert_eq!(confirmed["reference"], accepted.body["reference"]);
     assert_eq!(confirmed["stays"][0]["assigned_beds"].as_array().context("beds")?.len(), 2);
     assert_eq!(confirmed["guest"], body["guest"]);
-    // 2 guests × 42.00 a night; 3.5 % lodging, then 5 % and 9.975 % on both: rounded once, on the sum.
+    // 2 guests × 42.00 per night; 3.5 % lodging tax, then 5 % and 9.975 % on both: rounded once, on the sum.
     assert_eq!(amounts(&confirmed["price"]["nights"]), [8_400, 8_400, 8_400]);
     assert_eq!(amounts(&confirmed["price"]["taxes"]), [882, 1_304, 2_602]);
     assert_eq!(confirmed["price"]["total"], json!({ "amount": 29_988, "currency": "CAD" }));
@@ -86,7 +86,7 @@ async fn mails_use_the_language_of_the_guest() -> Result<()> {
         (body["guest"]["locale"], body["guest"]["email"]) = (json!(locale), json!(format!("{locale}@example.com")));
         stack.book(locale, &body).await?;
         let mail = mails_to(&stack, &format!("{locale}@example.com"), 1).await?.remove(0);
-        // The hostel's first language serves guests whose own is not spoken.
+        // Guests whose language is not available get the property's first one.
         assert_eq!(mail.headers.get("Content-Language").map(String::as_str), Some(expected), "{locale}");
         assert!(mail.html.contains(&format!("lang=\"{expected}\"")), "{}", mail.html);
     }
@@ -156,16 +156,16 @@ async fn staff_can_resend_a_mail() -> Result<()> {
     let bearer = format!("Bearer {}", key["key"].as_str().context("a key")?);
     let ours = stack.book("one", &booking_body(DORM, days_from_now(10), 1, 1)).await?;
     let first = mails_to(&stack, "ada@example.com", 1).await?.remove(0);
-    let wish = json!({ "booking_id": ours.id, "kind": "booking_confirmed" });
+    let request = json!({ "booking_id": ours.id, "kind": "booking_confirmed" });
     for _ in 0..3 {
         let headers = [("authorization", bearer.as_str()), ("idempotency-key", "again")];
-        let answer = stack.client.post("/api/notifications", &headers, &wish).await?;
+        let answer = stack.client.post("/api/notifications", &headers, &request).await?;
         assert_eq!(answer.status, StatusCode::ACCEPTED, "{answer:?}");
     }
     let mails = mails_to(&stack, "ada@example.com", 2).await?;
-    assert_ne!(mails[1].message_id, first.message_id, "another wish is another mail");
+    assert_ne!(mails[1].message_id, first.message_id, "another request is another mail");
     assert_eq!(mails[1].subject, first.subject);
-    let anonymous = stack.client.post("/api/notifications", &[("idempotency-key", "k")], &wish).await?;
+    let anonymous = stack.client.post("/api/notifications", &[("idempotency-key", "k")], &request).await?;
     assert!([StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].contains(&anonymous.status), "{anonymous:?}");
     let seen = stack
         .client
@@ -174,6 +174,6 @@ async fn staff_can_resend_a_mail() -> Result<()> {
     assert_eq!(seen.text("/status"), "confirmed", "staff see every booking: {seen:?}");
     let count = stack.mailbox.all().await?.len();
     stack.end(Expectations::clean()).await?;
-    assert_eq!(count, 2, "the same wish three times is one mail");
+    assert_eq!(count, 2, "the same request three times is one mail");
     Ok(())
 }

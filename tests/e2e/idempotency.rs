@@ -1,4 +1,4 @@
-//! The same request is the same booking, however often and however it is sent; and nobody else's.
+//! Idempotency of booking requests: a repeated request is the same booking, and never another caller's.
 
 use crate::harness::{ApiResponse, Expectations, Stack, StackBuilder, booked};
 use anyhow::{Context, Result};
@@ -55,7 +55,7 @@ async fn client_key(stack: &Stack) -> Result<String> {
     Ok(format!("Bearer {}", key["key"].as_str().context("a key")?))
 }
 
-async fn ask_as(stack: &Stack, bearer: &str, key: &str, body: &Value) -> Result<ApiResponse> {
+async fn request_as(stack: &Stack, bearer: &str, key: &str, body: &Value) -> Result<ApiResponse> {
     stack.client.post("/api/bookings", &[("authorization", bearer), ("idempotency-key", key)], body).await
 }
 
@@ -64,26 +64,26 @@ async fn client_key_is_bound_to_its_first_body() -> Result<()> {
     let mut stack = StackBuilder::new().start().await?;
     let (app, other_app) = (client_key(&stack).await?, client_key(&stack).await?);
     let (body, other_body) = (booking_body(DORM, days_from_now(15), 2, 1), booking_body(DORM, days_from_now(15), 3, 1));
-    let first = ask_as(&stack, &app, "k", &body).await?;
+    let first = request_as(&stack, &app, "k", &body).await?;
     assert_eq!((first.status, first.header(REPLAYED)), (StatusCode::ACCEPTED, ""));
     let ours = booked(&first)?;
     stack.record_accepted(ours.id);
     stack.client.wait_for_decision(&ours).await?;
-    let reused = ask_as(&stack, &app, "k", &other_body).await?;
+    let reused = request_as(&stack, &app, "k", &other_body).await?;
     assert_eq!((reused.status, reused.problem()?), (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused"));
-    let again = ask_as(&stack, &app, "k", &body).await?;
+    let again = request_as(&stack, &app, "k", &body).await?;
     assert_eq!((again.status, again.header(REPLAYED), booked(&again)?), (StatusCode::ACCEPTED, "true", ours.clone()));
-    let other = ask_as(&stack, &other_app, "k", &other_body).await?;
+    let other = request_as(&stack, &other_app, "k", &other_body).await?;
     assert_eq!(other.status, StatusCode::ACCEPTED, "another client's keys are its own: {other:?}");
     stack.record_accepted(booked(&other)?.id);
     stack.client.wait_for_decision(&booked(&other)?).await?;
 
-    // An instance that remembers nothing.
+    // An instance without any memory of the first request.
     stack.program("api")?.kill9()?;
     stack.restart("api").await?;
-    let reused = ask_as(&stack, &app, "k", &other_body).await?;
+    let reused = request_as(&stack, &app, "k", &other_body).await?;
     assert_eq!((reused.status, reused.problem()?), (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused"));
-    let again = ask_as(&stack, &app, "k", &body).await?;
+    let again = request_as(&stack, &app, "k", &body).await?;
     assert_eq!((again.header(REPLAYED), booked(&again)?), ("true", ours));
     let expectations = Expectations::clean();
     stack.wait_until_quiet(&expectations).await?;

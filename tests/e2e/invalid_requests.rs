@@ -1,4 +1,4 @@
-//! What cannot be accepted is refused with every fault named at once, and nothing of it reaches a queue.
+//! Invalid requests: all violations are reported at once, and nothing reaches a queue.
 
 use crate::harness::{ApiResponse, Expectations, Stack, StackBuilder};
 use anyhow::Result;
@@ -7,8 +7,8 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-/// The faults of a problem as (pointer, code), after checking its form.
-fn faults(answer: &ApiResponse) -> Result<BTreeSet<(String, String)>> {
+/// The field errors of a problem as (pointer, code), after checking its shape.
+fn field_errors(answer: &ApiResponse) -> Result<BTreeSet<(String, String)>> {
     assert_eq!(
         (answer.status, answer.problem()?),
         (StatusCode::UNPROCESSABLE_ENTITY, "validation_failed"),
@@ -35,7 +35,8 @@ async fn all_field_errors_are_reported_at_once() -> Result<()> {
     let mut body = booking_body(DORM, days_from_now(10), 1, 1);
     body["stays"] = json!([
         { "room_type_id": "dorm-9-imaginary", "arrival": "2020-01-10", "departure": "2020-01-09", "guests": 0 },
-        { "room_type_id": DORM, "arrival": days_from_now(10), "departure": days_from_now(410), "guests": 1, "pillow": "soft" },
+        { "room_type_id": DORM, "arrival": days_from_now(10), "departure": days_from_now(410), "guests": 1,
+          "pillow": "soft" },
     ]);
     body["rate_plan_id"] = json!("cheapest");
     body["total"] = json!(1);
@@ -53,12 +54,12 @@ async fn all_field_errors_are_reported_at_once() -> Result<()> {
         ("/guest/email", "invalid_email"),
         ("/guest/last_name", "invalid_name"),
     ]);
-    assert_eq!(faults(&stack.client.request_booking("k", &body).await?)?, expected);
+    assert_eq!(field_errors(&stack.client.request_booking("k", &body).await?)?, expected);
     nothing_was_queued(&stack).await?;
     stack.end(Expectations::clean().without_mails().without_mart()).await
 }
 
-/// One change of a good body, and the one fault that it makes.
+/// One change to a valid body, and the violation that it causes.
 type Spoiling = (fn(&mut Value), &'static str, &'static str);
 
 #[tokio::test]
@@ -95,7 +96,7 @@ async fn each_field_error_points_at_its_field() -> Result<()> {
     for (spoil, pointer, code) in table {
         let mut body = booking_body(DORM, days_from_now(10), 1, 1);
         spoil(&mut body);
-        let found = faults(&stack.client.request_booking("k", &body).await?)?;
+        let found = field_errors(&stack.client.request_booking("k", &body).await?)?;
         assert!(found.iter().any(|(at, _)| at == pointer), "{pointer} {code} is not in {found:?}");
         assert_eq!(found, set(&[(pointer, code)]), "{body}");
     }

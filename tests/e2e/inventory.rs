@@ -1,5 +1,4 @@
-//! A hostel set up over HTTP alone: property, rooms, prices and restrictions, blocks; and what becomes of changes that
-//! meet bookings or each other.
+//! A property set up over HTTP: rooms, rates, restrictions and blocks; and changes that race bookings or each other.
 
 use crate::harness::{ApiResponse, Expectations, SHORT_TIMEOUT, Stack, StackBuilder};
 use anyhow::{Context, Result, ensure};
@@ -10,14 +9,14 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-const HOUSE: &str = "pvt-quebec";
+const PROPERTY: &str = "pvt-quebec";
 
-/// What nothing here is about: how mails and mart tell of changes is tested beside them.
+/// Mails and mart are not checked here: other journeys cover them.
 fn expectations() -> Expectations {
     Expectations::clean().without_mails().without_mart()
 }
 
-/// Somebody with an API key.
+/// A caller with an API key.
 struct Key<'a> {
     stack: &'a Stack,
     bearer: String,
@@ -36,7 +35,7 @@ impl<'a> Key<'a> {
         self.stack.client.send(method, &format!("/api{path}"), &all, Some(body.to_string().into_bytes())).await
     }
 
-    /// Makes something under a key of its own.
+    /// Creates an object under its own idempotency key.
     async fn make(&self, path: &str, key: &str, body: &Value) -> Result<ApiResponse> {
         self.send(Method::POST, path, &[("idempotency-key", key)], body).await
     }
@@ -47,30 +46,31 @@ impl<'a> Key<'a> {
         Ok(answer)
     }
 
-    /// Changes the house as it is now.
+    /// Changes the property at its current revision.
     async fn change(&self, method: Method, path: &str, body: &Value) -> Result<ApiResponse> {
-        let now = self.stack.client.get(&format!("/api/properties/{HOUSE}")).await?;
+        let now = self.stack.client.get(&format!("/api/properties/{PROPERTY}")).await?;
         self.send(method, path, &[("if-match", now.header("etag"))], body).await
     }
 }
 
 /// `pvt-quebec` with one dorm of four beds, sold for 40 dollars a night without tax.
 async fn set_up(admin: &Key<'_>) -> Result<()> {
-    let property = json!({ "id": HOUSE, "name": "PVT Québec", "address": "19 rue Sainte-Ursule, \
+    let property = json!({ "id": PROPERTY, "name": "PVT Québec", "address": "19 rue Sainte-Ursule, \
         Québec", "time_zone": "America/Toronto", "currency": "CAD" });
     admin.made("/properties", "house", &property).await?;
     admin
         .made(
             "/room-types",
             "type",
-            &json!({ "property_id": HOUSE, "id": DORM, "name": "Bed in 4-bed dorm", "kind": "dorm" }),
+            &json!({ "property_id": PROPERTY, "id": DORM, "name": "Bed in 4-bed dorm", "kind": "dorm" }),
         )
         .await?;
     let beds = ["q1-1", "q1-2", "q1-3", "q1-4"];
     admin
-        .made("/rooms", "room", &json!({ "property_id": HOUSE, "id": "q1", "room_type_id": DORM, "beds": beds }))
+        .made("/rooms", "room", &json!({ "property_id": PROPERTY, "id": "q1", "room_type_id": DORM, "beds": beds }))
         .await?;
-    let plan = json!({ "property_id": HOUSE, "id": "standard", "name": "Standard", "nightly": { DORM: cad(4_000) } });
+    let plan =
+        json!({ "property_id": PROPERTY, "id": "standard", "name": "Standard", "nightly": { DORM: cad(4_000) } });
     admin.made("/rate-plans", "plan", &plan).await?;
     Ok(())
 }
@@ -79,9 +79,9 @@ fn cad(amount: i64) -> Value {
     json!({ "amount": amount, "currency": "CAD" })
 }
 
-fn asked(first: u64, nights: u64, guests: u32) -> Value {
+fn booking_for(first: u64, nights: u64, guests: u32) -> Value {
     let mut body = booking_body(DORM, days_from_now(first), nights, guests);
-    body["property_id"] = json!(HOUSE);
+    body["property_id"] = json!(PROPERTY);
     body
 }
 
@@ -101,26 +101,26 @@ async fn property_created_by_api_sells_at_its_rates() -> Result<()> {
     let stack = StackBuilder::new().start().await?;
     let admin = Key::of(&stack, "admin", &[]).await?;
     set_up(&admin).await?;
-    let policy = json!({ "property_id": HOUSE, "id": "strict", "name": "Strict",
+    let policy = json!({ "property_id": PROPERTY, "id": "strict", "name": "Strict",
         "tiers": [{ "hours_before": 0, "fee": { "kind": "percent", "ppm": 1_000_000 } }] });
     admin.made("/cancellation-policies", "strict", &policy).await?;
     let set = admin
         .change(
             Method::PATCH,
-            &format!("/rate-plans/standard?property_id={HOUSE}"),
+            &format!("/rate-plans/standard?property_id={PROPERTY}"),
             &json!({ "cancellation_policy_id": "strict" }),
         )
         .await?;
     assert_eq!((set.status, set.text("/cancellation_policy_id")), (StatusCode::OK, "strict"), "{set:?}");
 
-    // Two nights, the second of which is the weekday that costs more.
+    // Two nights, the second of which is the more expensive weekday.
     let weekday =
         ["mon", "tue", "wed", "thu", "fri", "sat", "sun"][days_from_now(41).weekday().num_days_from_monday() as usize];
     let season = |price: Value| {
         json!({ "changes": [{ "room_type_ids": [DORM], "from": days_from_now(30), "until": days_from_now(60),
         "weekdays": [weekday], "price": price }] })
     };
-    let calendar = format!("/rate-plans/standard/calendar?property_id={HOUSE}");
+    let calendar = format!("/rate-plans/standard/calendar?property_id={PROPERTY}");
     let priced = admin.change(Method::PUT, &calendar, &season(cad(5_500))).await?;
     assert_eq!(priced.status, StatusCode::OK, "{priced:?}");
     let days = stack
@@ -136,21 +136,21 @@ async fn property_created_by_api_sells_at_its_rates() -> Result<()> {
         .post(
             "/api/quotes",
             &[],
-            &json!({ "property_id": HOUSE, "rate_plan_id": "standard", "stays": asked(40, 2, 2)["stays"] }),
+            &json!({ "property_id": PROPERTY, "rate_plan_id": "standard", "stays": booking_for(40, 2, 2)["stays"] }),
         )
         .await?;
     assert_eq!((quoted.status, total(&quoted)), (StatusCode::OK, Some(19_000)), "{quoted:?}");
     assert_eq!(
-        total(&booked(&stack, "before", &asked(40, 2, 1)).await?),
+        total(&booked(&stack, "before", &booking_for(40, 2, 1)).await?),
         Some(9_500),
         "the worker follows the season at once"
     );
     admin.change(Method::PUT, &calendar, &season(cad(9_900))).await?;
-    let mut with_quote = asked(40, 2, 2);
+    let mut with_quote = booking_for(40, 2, 2);
     with_quote["quote"] = quoted.body["quote"].clone();
     let promised = booked(&stack, "quoted", &with_quote).await?;
     assert_eq!(
-        (total(&promised), total(&booked(&stack, "after", &asked(40, 2, 1)).await?)),
+        (total(&promised), total(&booked(&stack, "after", &booking_for(40, 2, 1)).await?)),
         (Some(19_000), Some(13_900)),
         "a quote is a promise"
     );
@@ -167,19 +167,23 @@ async fn property_created_by_api_sells_at_its_rates() -> Result<()> {
 
     let closed = json!({ "changes": [{ "room_type_ids": [DORM], "from": days_from_now(50), "until": days_from_now(51),
         "restriction": { "stop_sell": true } }] });
-    let restrictions = format!("/rate-plans/standard/restrictions?property_id={HOUSE}");
+    let restrictions = format!("/rate-plans/standard/restrictions?property_id={PROPERTY}");
     assert_eq!(admin.change(Method::PUT, &restrictions, &closed).await?.status, StatusCode::OK);
-    assert_eq!(stack.client.request_booking_and_wait("closed", &asked(49, 2, 1)).await?.problem()?, "restriction");
-    let mut anyway = asked(49, 2, 1);
+    assert_eq!(
+        stack.client.request_booking_and_wait("closed", &booking_for(49, 2, 1)).await?.problem()?,
+        "restriction"
+    );
+    let mut anyway = booking_for(49, 2, 1);
     anyway["override_restrictions"] = json!(true);
     let sold = admin.made("/bookings", "anyway", &anyway).await?;
     stack.record_accepted(sold.text("/id").parse()?);
-    let lifted = json!({ "changes": [{ "room_type_ids": [DORM], "from": days_from_now(50), "until": days_from_now(51), "restriction": {} }] });
+    let lifted = json!({ "changes": [{ "room_type_ids": [DORM], "from": days_from_now(50),
+        "until": days_from_now(51), "restriction": {} }] });
     admin.change(Method::PUT, &restrictions, &lifted).await?;
-    booked(&stack, "open", &asked(49, 2, 1)).await?;
+    booked(&stack, "open", &booking_for(49, 2, 1)).await?;
 
     let audit =
-        admin.send(Method::GET, &format!("/audit?subject={HOUSE}%7Crate_plan:standard"), &[], &json!({})).await?;
+        admin.send(Method::GET, &format!("/audit?subject={PROPERTY}%7Crate_plan:standard"), &[], &json!({})).await?;
     let actions: Vec<&str> =
         audit.body["items"].as_array().into_iter().flatten().filter_map(|entry| entry["action"].as_str()).collect();
     let expected = ["set_restrictions", "set_restrictions", "set_prices", "set_prices", "change", "create"]
@@ -197,7 +201,7 @@ async fn inventory_changes_require_if_match_and_replays_create_nothing_twice() -
     let stack = StackBuilder::new().start().await?;
     let admin = Key::of(&stack, "admin", &[]).await?;
     set_up(&admin).await?;
-    let room = json!({ "property_id": HOUSE, "id": "q2", "room_type_id": DORM, "beds": ["q2-1"] });
+    let room = json!({ "property_id": PROPERTY, "id": "q2", "room_type_id": DORM, "beds": ["q2-1"] });
     let first = admin.made("/rooms", "q2", &room).await?;
     let again = admin.made("/rooms", "q2", &room).await?;
     assert_eq!((first.header("idempotency-replayed"), again.header("idempotency-replayed")), ("", "true"));
@@ -205,7 +209,7 @@ async fn inventory_changes_require_if_match_and_replays_create_nothing_twice() -
     other["beds"] = json!(["q2-2"]);
     assert_eq!(admin.make("/rooms", "q2", &other).await?.problem()?, "idempotency_key_reused");
     assert_eq!(admin.make("/rooms", "another", &other).await?.problem()?, "already_exists");
-    let gone = admin.send(Method::DELETE, &format!("/rooms/q2?property_id={HOUSE}"), &[], &json!({})).await?;
+    let gone = admin.send(Method::DELETE, &format!("/rooms/q2?property_id={PROPERTY}"), &[], &json!({})).await?;
     assert_eq!(gone.status, StatusCode::NO_CONTENT, "{gone:?}");
     assert_eq!(
         admin.make("/rooms", "q2", &room).await?.problem()?,
@@ -213,7 +217,7 @@ async fn inventory_changes_require_if_match_and_replays_create_nothing_twice() -
         "a late repetition brings nothing back"
     );
     admin.made("/rooms", "q2 again", &room).await?;
-    let faulty = json!({ "property_id": HOUSE, "id": "q 3", "room_type_id": "castle", "beds": ["q1-1"] });
+    let faulty = json!({ "property_id": PROPERTY, "id": "q 3", "room_type_id": "castle", "beds": ["q1-1"] });
     let refused = admin.make("/rooms", "faulty", &faulty).await?;
     let faults: BTreeSet<(&str, &str)> = refused.body["errors"]
         .as_array()
@@ -228,7 +232,7 @@ async fn inventory_changes_require_if_match_and_replays_create_nothing_twice() -
     );
 
     let name = json!({ "name": "PVT Vieux-Québec" });
-    let path = format!("/properties/{HOUSE}");
+    let path = format!("/properties/{PROPERTY}");
     assert_eq!(admin.send(Method::PATCH, &path, &[], &name).await?.problem()?, "precondition_required");
     assert_eq!(
         admin.send(Method::PATCH, &path, &[("if-match", "\"1\"")], &name).await?.problem()?,
@@ -241,27 +245,28 @@ async fn inventory_changes_require_if_match_and_replays_create_nothing_twice() -
         "unknown_field"
     );
 
-    // Many at once, each of whom reads, changes and writes the whole house.
+    // Many callers at once, each reading, changing and writing the whole property.
     let makes = (0..12).map(|number| {
-        let room = json!({ "property_id": HOUSE, "id": format!("r{number}"), "room_type_id": DORM,
+        let room = json!({ "property_id": PROPERTY, "id": format!("r{number}"), "room_type_id": DORM,
             "beds": [format!("r{number}-1")] });
         let (admin, key) = (&admin, format!("r{number}"));
         async move { admin.made("/rooms", &key, &room).await }
     });
     try_join_all(makes).await?;
-    let rooms = stack.client.get(&format!("/api/rooms?property_id={HOUSE}")).await?;
+    let rooms = stack.client.get(&format!("/api/rooms?property_id={PROPERTY}")).await?;
     assert_eq!(rooms.body["items"].as_array().map(Vec::len), Some(14), "{rooms:?}");
 
     let staff = Key::of(&stack, "staff", &["--property", "pvt-montreal"]).await?;
     assert_eq!(staff.make("/rooms", "theirs", &room).await?.problem()?, "forbidden");
-    let block = json!({ "property_id": HOUSE, "kind": "maintenance", "bed_ids": ["q2-1"], "from": days_from_now(3), "until": days_from_now(4) });
+    let block = json!({ "property_id": PROPERTY, "kind": "maintenance", "bed_ids": ["q2-1"],
+        "from": days_from_now(3), "until": days_from_now(4) });
     assert_eq!(staff.make("/blocks", "theirs", &block).await?.problem()?, "not_found");
     assert_eq!(
-        staff.send(Method::GET, &format!("/blocks?property_id={HOUSE}"), &[], &json!({})).await?.problem()?,
+        staff.send(Method::GET, &format!("/blocks?property_id={PROPERTY}"), &[], &json!({})).await?.problem()?,
         "not_found"
     );
     let bed = staff
-        .send(Method::PATCH, &format!("/beds/q2-1?property_id={HOUSE}"), &[], &json!({ "cleanliness": "dirty" }))
+        .send(Method::PATCH, &format!("/beds/q2-1?property_id={PROPERTY}"), &[], &json!({ "cleanliness": "dirty" }))
         .await?;
     assert_eq!(bed.problem()?, "not_found");
     stack.end(expectations()).await
@@ -272,11 +277,11 @@ async fn occupied_beds_cannot_be_removed() -> Result<()> {
     let stack = StackBuilder::new().start().await?;
     let admin = Key::of(&stack, "admin", &[]).await?;
     set_up(&admin).await?;
-    let guest = booked(&stack, "guest", &asked(20, 3, 3)).await?;
+    let guest = booked(&stack, "guest", &booking_for(20, 3, 3)).await?;
     let beds: Vec<&str> =
         guest.body["stays"][0]["assigned_beds"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let free = ["q1-1", "q1-2", "q1-3", "q1-4"].into_iter().find(|bed| !beds.contains(bed)).context("a free bed")?;
-    let room = format!("/rooms/q1?property_id={HOUSE}");
+    let room = format!("/rooms/q1?property_id={PROPERTY}");
     let in_the_way = json!([guest.text("/id")]);
 
     let refused = admin.send(Method::DELETE, &room, &[], &json!({})).await?;
@@ -284,9 +289,9 @@ async fn occupied_beds_cannot_be_removed() -> Result<()> {
     let refused = admin.change(Method::PUT, &room, &json!({ "room_type_id": DORM, "beds": [free] })).await?;
     assert_eq!((refused.problem()?, &refused.body["bookings"]), ("bed_taken", &in_the_way), "{refused:?}");
     let state = json!({ "service": "out_of_service" });
-    let refused = admin.send(Method::PATCH, &format!("/beds/{}?property_id={HOUSE}", beds[0]), &[], &state).await?;
+    let refused = admin.send(Method::PATCH, &format!("/beds/{}?property_id={PROPERTY}", beds[0]), &[], &state).await?;
     assert_eq!((refused.problem()?, &refused.body["bookings"]), ("bed_taken", &in_the_way), "{refused:?}");
-    let second = booked(&stack, "second", &asked(40, 1, 4)).await?;
+    let second = booked(&stack, "second", &booking_for(40, 1, 4)).await?;
     let refused = admin.send(Method::DELETE, &room, &[], &json!({})).await?;
     let named: BTreeSet<&str> =
         refused.body["bookings"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
@@ -308,17 +313,20 @@ async fn occupied_beds_cannot_be_removed() -> Result<()> {
         let stores = &stack.stores;
         move || async move { Ok((stores.records().await?.claims.len() == left).then_some(())) }
     };
-    // Given back behind the answer, and not at once: it is every night that can be sold.
-    eventually("what was held for the change is free again", SHORT_TIMEOUT, claims(9)).await?;
+    // Released after the response, and not at once: the block covers every night that can be sold.
+    eventually("the beds blocked for the change are released", SHORT_TIMEOUT, claims(9)).await?;
 
-    let gone = admin.send(Method::PATCH, &format!("/beds/{free}?property_id={HOUSE}"), &[], &state).await?;
+    let gone = admin.send(Method::PATCH, &format!("/beds/{free}?property_id={PROPERTY}"), &[], &state).await?;
     assert_eq!((gone.status, gone.text("/service")), (StatusCode::OK, "out_of_service"), "{gone:?}");
-    assert_eq!(stack.client.request_booking_and_wait("full", &asked(20, 1, 1)).await?.problem()?, "no_availability");
+    assert_eq!(
+        stack.client.request_booking_and_wait("full", &booking_for(20, 1, 1)).await?.problem()?,
+        "no_availability"
+    );
     let back = admin
-        .send(Method::PATCH, &format!("/beds/{free}?property_id={HOUSE}"), &[], &json!({ "service": "active" }))
+        .send(Method::PATCH, &format!("/beds/{free}?property_id={PROPERTY}"), &[], &json!({ "service": "active" }))
         .await?;
     assert_eq!(back.status, StatusCode::OK, "{back:?}");
-    let last = booked(&stack, "last", &asked(20, 1, 1)).await?;
+    let last = booked(&stack, "last", &booking_for(20, 1, 1)).await?;
     for guest in [&guest, &last] {
         let cancelled = stack
             .client
@@ -333,31 +341,37 @@ async fn occupied_beds_cannot_be_removed() -> Result<()> {
     }
     let shorter = admin.change(Method::PUT, &room, &json!({ "room_type_id": DORM, "beds": ["q1-1"] })).await?;
     assert_eq!(shorter.status, StatusCode::OK, "{shorter:?}");
-    assert_eq!(stack.client.request_booking("two", &asked(20, 1, 2)).await?.text("/errors/0/code"), "over_capacity");
+    assert_eq!(
+        stack.client.request_booking("two", &booking_for(20, 1, 2)).await?.text("/errors/0/code"),
+        "over_capacity"
+    );
     let deleted = admin.send(Method::DELETE, &room, &[], &json!({})).await?;
     assert_eq!(deleted.status, StatusCode::NO_CONTENT, "{deleted:?}");
     assert_eq!(admin.send(Method::DELETE, &room, &[], &json!({})).await?.problem()?, "not_found");
-    eventually("nothing is held any more", SHORT_TIMEOUT, claims(0)).await?;
+    eventually("no bed is blocked any more", SHORT_TIMEOUT, claims(0)).await?;
     stack.end(expectations()).await
 }
 
 #[tokio::test]
 async fn block_racing_a_booking_never_takes_an_occupied_bed() -> Result<()> {
     const ROUNDS: u64 = 12;
-    let stack = StackBuilder::new().selling([dormitory(HOUSE, 4)]).start().await?;
-    let staff = Key::of(&stack, "staff", &["--property", HOUSE]).await?;
+    let stack = StackBuilder::new().selling([dormitory(PROPERTY, 4)]).start().await?;
+    let staff = Key::of(&stack, "staff", &["--property", PROPERTY]).await?;
     let beds: Vec<String> = (1..=4).map(|bed| format!("r-{bed}")).collect();
     let rounds = (0..ROUNDS).map(|round| {
         let (stack, staff, beds) = (&stack, &staff, &beds);
         async move {
-            // All four beds for three nights, of which somebody wants the middle one.
+            // Blocks all four beds for three nights while a guest requests the middle one.
             let first = 20 + 4 * round;
-            let block = json!({ "property_id": HOUSE, "kind": "maintenance", "bed_ids": beds, "from": days_from_now(first),
+            let block = json!({ "property_id": PROPERTY, "kind": "maintenance", "bed_ids": beds,
+                "from": days_from_now(first),
                     "until": days_from_now(first + 3), "reason": "paint" });
             let key = round.to_string();
-            let request = asked(first + 1, 1, 1);
-            let (blocked, guest) =
-                tokio::try_join!(staff.make("/blocks", &key, &block), stack.client.request_booking_and_wait(&key, &request))?;
+            let request = booking_for(first + 1, 1, 1);
+            let (blocked, guest) = tokio::try_join!(
+                staff.make("/blocks", &key, &block),
+                stack.client.request_booking_and_wait(&key, &request)
+            )?;
             anyhow::Ok((first, blocked, guest))
         }
     });
@@ -380,12 +394,12 @@ async fn block_racing_a_booking_never_takes_an_occupied_bed() -> Result<()> {
         }
     }
     stack.wait_until_quiet(&expectations()).await?;
-    let list = staff.send(Method::GET, &format!("/blocks?property_id={HOUSE}"), &[], &json!({})).await?;
+    let list = staff.send(Method::GET, &format!("/blocks?property_id={PROPERTY}"), &[], &json!({})).await?;
     assert_eq!(list.body["items"].as_array().map(Vec::len), Some(lifted.len()), "{list:?}");
     for (first, id) in lifted {
         let answer = staff.send(Method::DELETE, &format!("/blocks/{id}"), &[], &json!({})).await?;
         assert_eq!((answer.status, answer.text("/status")), (StatusCode::OK, "lifted"), "{answer:?}");
-        booked(&stack, &format!("after-{first}"), &asked(first + 1, 1, 4)).await?;
+        booked(&stack, &format!("after-{first}"), &booking_for(first + 1, 1, 4)).await?;
     }
     stack.end(expectations()).await
 }

@@ -1,5 +1,5 @@
-//! The whole life of a booking over HTTP: changed, assigned, checked in, extended, shortened, checked out; and what
-//! becomes of many who want to change it at once.
+//! Life cycle of a booking over HTTP: changed, assigned, checked in, extended, shortened, checked out; and concurrent
+//! changes.
 
 use crate::harness::{AcceptedBooking, ApiResponse, Expectations, Stack, StackBuilder, booked};
 use anyhow::{Context, Result, ensure};
@@ -13,8 +13,8 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-/// A hostel whose day is UTC's, so that today is the same for it and for the test.
-fn of_utc(mut inventory: Inventory) -> Result<Inventory> {
+/// Moves the property to UTC, so that its business day is the test's.
+fn in_utc(mut inventory: Inventory) -> Result<Inventory> {
     (inventory.property.time_zone, inventory.property.business_day_cutoff) = ("UTC".parse()?, NaiveTime::MIN);
     Ok(inventory)
 }
@@ -23,12 +23,12 @@ fn today() -> NaiveDate {
     Utc::now().date_naive()
 }
 
-/// What nothing here is about: how mails and mart tell of changes is tested beside them.
+/// Mails and mart are not checked here: other journeys cover them.
 fn expectations() -> Expectations {
     Expectations::clean().without_mails().without_mart()
 }
 
-/// Somebody at the desk.
+/// A member of staff with an API key.
 struct Staff<'a> {
     stack: &'a Stack,
     bearer: String,
@@ -51,14 +51,14 @@ impl<'a> Staff<'a> {
         self.stack.client.send(method, &format!("/api/bookings{path}"), &all, Some(body.to_string().into_bytes())).await
     }
 
-    async fn order(&self, booking: &AcceptedBooking, order: &str, body: &Value) -> Result<ApiResponse> {
-        self.send(Method::POST, &format!("/{}/{order}", booking.id), &[], body).await
+    async fn command(&self, booking: &AcceptedBooking, command: &str, body: &Value) -> Result<ApiResponse> {
+        self.send(Method::POST, &format!("/{}/{command}", booking.id), &[], body).await
     }
 
-    /// As [`Self::order`], which must be done.
-    async fn done(&self, booking: &AcceptedBooking, order: &str, body: &Value) -> Result<ApiResponse> {
-        let answer = self.order(booking, order, body).await?;
-        ensure!(answer.status == StatusCode::OK, "{order}: {answer:?}");
+    /// As [`Self::command`], which must succeed.
+    async fn succeed(&self, booking: &AcceptedBooking, command: &str, body: &Value) -> Result<ApiResponse> {
+        let answer = self.command(booking, command, body).await?;
+        ensure!(answer.status == StatusCode::OK, "{command}: {answer:?}");
         Ok(answer)
     }
 
@@ -75,7 +75,7 @@ impl<'a> Staff<'a> {
     }
 }
 
-/// A booking as its guest, who waits for the decision.
+/// Books as a guest who waits for the decision.
 async fn book(stack: &Stack, key: &str, body: &Value) -> Result<AcceptedBooking> {
     let answer = stack.client.request_booking_and_wait(key, body).await?;
     ensure!(answer.status == StatusCode::CREATED, "{answer:?}");
@@ -84,7 +84,7 @@ async fn book(stack: &Stack, key: &str, body: &Value) -> Result<AcceptedBooking>
     Ok(booked)
 }
 
-/// What a guest changes with the token alone.
+/// Changes a booking as its guest, with the booking's token.
 async fn guest_changes(
     stack: &Stack,
     AcceptedBooking { id, token }: &AcceptedBooking,
@@ -106,7 +106,7 @@ async fn stored(stack: &Stack, booked: &AcceptedBooking) -> Result<Booking> {
 
 #[tokio::test]
 async fn booking_lifecycle_from_request_to_check_out() -> Result<()> {
-    let stack = StackBuilder::new().selling([of_utc(demo::hostel())?]).start().await?;
+    let stack = StackBuilder::new().selling([in_utc(demo::hostel())?]).start().await?;
     let staff = Staff::of(&stack).await?;
     let ours = book(&stack, "one", &booking_body(DORM, today(), 2, 2)).await?;
     let followed = {
@@ -154,7 +154,7 @@ async fn booking_lifecycle_from_request_to_check_out() -> Result<()> {
     );
 
     let moved = staff
-        .done(
+        .succeed(
             &ours,
             "assign",
             &json!({ "assignments": [{ "stay": 0, "beds": ["d6b-5", "d6b-6"], "locked": true }],
@@ -165,8 +165,8 @@ async fn booking_lifecycle_from_request_to_check_out() -> Result<()> {
         (&moved.body["stays"][0]["assigned_beds"], &moved.body["stays"][0]["locked"]),
         (&json!(["d6b-5", "d6b-6"]), &json!(true))
     );
-    assert_eq!(staff.order(&ours, "checkout", &json!({})).await?.problem()?, "state_conflict");
-    assert_eq!(staff.done(&ours, "checkin", &json!({})).await?.text("/status"), "checked_in");
+    assert_eq!(staff.command(&ours, "checkout", &json!({})).await?.problem()?, "state_conflict");
+    assert_eq!(staff.succeed(&ours, "checkin", &json!({})).await?.text("/status"), "checked_in");
     let inside = guest_changes(&stack, &ours, &[("if-match", "\"4\"")], &json!({ "stays": [{ "guests": 1 }] })).await?;
     assert_eq!(inside.problem()?, "state_conflict", "guests in the house ask the desk");
     let extended = staff
@@ -182,20 +182,20 @@ async fn booking_lifecycle_from_request_to_check_out() -> Result<()> {
     );
     staff.change(&ours, 5, &json!({ "stays": [{ "departure": today() + Days::new(2) }] })).await?;
 
-    assert_eq!(staff.order(&ours, "checkout", &json!({})).await?.problem()?, "balance_open");
+    assert_eq!(staff.command(&ours, "checkout", &json!({})).await?.problem()?, "balance_open");
     assert_eq!(
-        staff.order(&ours, "checkout", &json!({ "allow_open_balance": true })).await?.text("/errors/0/pointer"),
+        staff.command(&ours, "checkout", &json!({ "allow_open_balance": true })).await?.text("/errors/0/pointer"),
         "/reason"
     );
     let left = staff
-        .done(&ours, "checkout", &json!({ "allow_open_balance": true, "reason": "invoice to the school" }))
+        .succeed(&ours, "checkout", &json!({ "allow_open_balance": true, "reason": "invoice to the school" }))
         .await?;
     assert_eq!(
         (left.text("/status"), left.text("/stays/0/departure")),
         ("checked_out", &*(today() + Days::new(1)).to_string()),
         "{left:?}"
     );
-    assert_eq!(staff.order(&ours, "cancel", &json!({})).await?.problem()?, "not_cancellable");
+    assert_eq!(staff.command(&ours, "cancel", &json!({})).await?.problem()?, "not_cancellable");
 
     let history = staff.read(&format!("/{}/history", ours.id)).await?;
     let actions: Vec<&str> =
@@ -239,7 +239,7 @@ async fn booking_lifecycle_from_request_to_check_out() -> Result<()> {
             None,
         )
         .await?;
-    assert_eq!(known.status, StatusCode::NO_CONTENT, "nothing can follow");
+    assert_eq!(known.status, StatusCode::NO_CONTENT, "no further change is possible");
     let file = stack.client.get(&format!("/api/bookings/{}/calendar.ics?token={}", ours.id, ours.token)).await?;
     assert!(file.body.as_str().is_some_and(|text| text.contains(&format!("UID:{}", ours.id))), "{file:?}");
     stack.end(expectations()).await
@@ -341,7 +341,7 @@ async fn hundred_concurrent_changes_are_serialized_or_refused() -> Result<()> {
     .await?;
     let (done, refused): (Vec<&ApiResponse>, Vec<&ApiResponse>) =
         answers.iter().partition(|answer| answer.status == StatusCode::OK);
-    assert_eq!((done.len(), refused.len()), (1, CHANGES - 1), "one of those who saw the first revision");
+    assert_eq!((done.len(), refused.len()), (1, CHANGES - 1), "one of the changes to the first revision");
     for answer in refused {
         assert_eq!(
             (answer.status, answer.problem()?, &answer.body["current"]["rev"]),
@@ -350,14 +350,14 @@ async fn hundred_concurrent_changes_are_serialized_or_refused() -> Result<()> {
     }
     assert_eq!(stored(&stack, &ours).await?.guest.first_name, done[0].text("/guest/first_name"));
 
-    // Whoever does not say what they saw is applied upon whatever is there.
+    // A change without `If-Match` applies to any revision.
     let locks: Vec<Value> = (0..CHANGES)
         .map(|number| {
             json!({ "assignments": [{ "stay": 0, "locked": number % 2 == 0 }],
             "reason": format!("change {number}") })
         })
         .collect();
-    let answers = try_join_all(locks.iter().map(|body| staff.order(&ours, "assign", body))).await?;
+    let answers = try_join_all(locks.iter().map(|body| staff.command(&ours, "assign", body))).await?;
     assert!(answers.iter().all(|answer| answer.status == StatusCode::OK), "{answers:?}");
     let after = stored(&stack, &ours).await?;
     let reasons: BTreeSet<&str> = after
@@ -366,20 +366,20 @@ async fn hundred_concurrent_changes_are_serialized_or_refused() -> Result<()> {
         .filter(|entry| entry.action == Action::Assign)
         .filter_map(|entry| entry.reason.as_deref())
         .collect();
-    assert_eq!((after.rev, reasons.len()), (u32::try_from(CHANGES)? + 2, CHANGES), "each left its entry");
+    assert_eq!((after.rev, reasons.len()), (u32::try_from(CHANGES)? + 2, CHANGES), "each left a history entry");
     stack.end(expectations()).await
 }
 
 #[tokio::test]
 async fn concurrent_check_in_and_cancel_have_one_winner() -> Result<()> {
     const ROUNDS: usize = 12;
-    let stack = StackBuilder::new().selling([of_utc(demo::hostel())?]).start().await?;
+    let stack = StackBuilder::new().selling([in_utc(demo::hostel())?]).start().await?;
     let staff = Staff::of(&stack).await?;
     let keys: Vec<String> = (0..ROUNDS).map(|number| number.to_string()).collect();
     let body = booking_body(DORM, today(), 1, 1);
     let bookings = try_join_all(keys.iter().map(|key| book(&stack, key, &body))).await?;
     let races = bookings.iter().map(async |booking| {
-        let (came, went) = join(staff.order(booking, "checkin", &json!({})), stack.client.cancel(booking)).await;
+        let (came, went) = join(staff.command(booking, "checkin", &json!({})), stack.client.cancel(booking)).await;
         anyhow::Ok((came?, went?))
     });
     for (booking, (came, went)) in bookings.iter().zip(try_join_all(races).await?) {
@@ -451,14 +451,14 @@ async fn reassignment_makes_room_for_a_stay_and_is_recorded_in_history() -> Resu
     let first = book(&stack, "first", &body(20, 1)).await?;
     let second = book(&stack, "second", &body(21, 1)).await?;
     for (booking, bed) in [(&first, "r-1"), (&second, "r-2")] {
-        staff.done(booking, "assign", &json!({ "assignments": [{ "stay": 0, "beds": [bed] }] })).await?;
+        staff.succeed(booking, "assign", &json!({ "assignments": [{ "stay": 0, "beds": [bed] }] })).await?;
     }
-    let taken = staff.order(&first, "assign", &json!({ "assignments": [{ "stay": 0, "beds": ["r-3"] }] })).await?;
+    let taken = staff.command(&first, "assign", &json!({ "assignments": [{ "stay": 0, "beds": ["r-3"] }] })).await?;
     assert_eq!(taken.problem()?, "bed_unfit");
     let through = book(&stack, "through", &body(20, 2)).await?;
     let (first, second, through) =
         (stored(&stack, &first).await?, stored(&stack, &second).await?, stored(&stack, &through).await?);
-    assert_eq!(first.stays[0].assigned_beds, second.stays[0].assigned_beds, "one of the two moved over");
+    assert_eq!(first.stays[0].assigned_beds, second.stays[0].assigned_beds, "one of the two was reassigned");
     let moved: Vec<&Booking> = [&first, &second]
         .into_iter()
         .filter(|booking| booking.history.last().is_some_and(|entry| entry.action == Action::Move))

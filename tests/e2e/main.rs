@@ -1,7 +1,7 @@
 //! Journeys through the whole system: real programs, real engines, HTTP in, stores and mails out.
 //!
-//! Every test has a name space of its own on the shared engines, or engines of its own when it stops them, and ends
-//! with [`harness::Stack::end`]: whatever the test was about, everything that must always hold is looked at.
+//! Every test has a namespace on the shared engines, or engines of its own if it stops them, and ends with
+//! [`harness::Stack::end`], which checks every invariant whatever the test is about.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 

@@ -1,7 +1,6 @@
-//! An engine goes away under load and comes back: nothing accepted is lost, nothing is doubled, and callers are told
-//! the truth meanwhile.
+//! Outages of engines under load: nothing accepted is lost, nothing is duplicated, and responses stay truthful.
 //!
-//! Each test runs the engine that it stops as its own and uses the shared ones for the rest.
+//! Each test runs the engine that it stops for itself and uses the shared ones for the rest.
 
 use crate::harness::{Expectations, LONG_TIMEOUT, SHORT_TIMEOUT, Stack, StackBuilder};
 use crate::payments;
@@ -15,13 +14,13 @@ use serde_json::{Value, json};
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-/// Intake says within 5 s that the broker is away; the rest is the machine's.
+/// Intake reports an unreachable broker within 5 s; the rest is for a slow machine.
 const ANSWER_LIMIT: Duration = Duration::from_secs(6);
 
-/// Shown when the test fails.
+/// Captured and shown when the test fails.
 const PROGRESS: &(dyn Fn(&str) + Send + Sync) = &|line| drop(writeln!(std::io::stderr(), "engines: {line}"));
 
-/// The shared engines, with this one replaced by one that may be stopped.
+/// The shared engines, with this one replaced by one that can be stopped.
 async fn with_own(kind: EngineKind) -> Result<(EphemeralInstance, Urls)> {
     let own = EphemeralInstance::open()?;
     let kinds = [kind];
@@ -54,7 +53,7 @@ async fn intake_without_broker_answers_retry_later() -> Result<()> {
     let stack = StackBuilder::new().on(urls).start().await?;
     book_all(&stack, "before", 20).await?;
     own.engine(EngineKind::RabbitMq).kill9().await?;
-    // Accepted just before, not all of them handled; and now nothing can be accepted.
+    // Accepted just before and not all handled; from now on nothing can be accepted.
     let asked = Instant::now();
     let answer = stack.client.request_booking("meanwhile", &body(200)).await?;
     assert_eq!((answer.status, answer.problem()?), (StatusCode::SERVICE_UNAVAILABLE, "broker_unavailable"));
@@ -73,7 +72,7 @@ async fn intake_without_broker_answers_retry_later() -> Result<()> {
     );
     stack.wait_until_quiet(&Expectations::clean()).await?;
 
-    // It hangs: connections stay, nothing is confirmed.
+    // The broker hangs: connections stay open, nothing is confirmed.
     let engine = own.engine(EngineKind::RabbitMq);
     engine.pause().await?;
     let asked = Instant::now();
@@ -86,7 +85,7 @@ async fn intake_without_broker_answers_retry_later() -> Result<()> {
     assert_eq!(stack.client.wait_for_decision(&retried).await?["status"], "confirmed");
     stack.wait_until_quiet(&Expectations::clean()).await?;
 
-    // An orderly restart, with requests coming all the while.
+    // An orderly restart, under load.
     let (restarted, booked) = tokio::join!(engine.restart(PROGRESS), book_all(&stack, "during", 60));
     restarted?;
     booked?;
@@ -94,7 +93,7 @@ async fn intake_without_broker_answers_retry_later() -> Result<()> {
     Ok(own.close().await?)
 }
 
-/// Stripe is told that its event was not taken, and sends it again.
+/// Stripe gets an error response and redelivers the event.
 #[tokio::test]
 async fn webhook_during_broker_outage_is_accepted_on_redelivery() -> Result<()> {
     let (own, urls) = with_own(EngineKind::RabbitMq).await?;
@@ -104,7 +103,7 @@ async fn webhook_during_broker_outage_is_accepted_on_redelivery() -> Result<()> 
     stack.stripe()?.until_idle().await;
     own.engine(EngineKind::RabbitMq).kill9().await?;
     stack.stripe()?.pay(&session, PayOutcome::Success)?;
-    eventually("Stripe is told to come back", SHORT_TIMEOUT, || async {
+    eventually("Stripe is asked to retry", SHORT_TIMEOUT, || async {
         let refused = stack
             .stripe()?
             .deliveries(None, 20)
@@ -139,7 +138,7 @@ async fn intake_continues_without_mongodb() -> Result<()> {
     assert_eq!(stack.client.wait_for_decision(&kept).await?["status"], "confirmed");
     stack.wait_until_quiet(&Expectations::clean()).await?;
 
-    // It hangs under load, until readers no longer wait for it.
+    // It hangs under load, until readers time out.
     let engine = own.engine(EngineKind::MongoDb);
     engine.pause().await?;
     book_all(&stack, "while it hangs", 40).await?;
@@ -147,11 +146,11 @@ async fn intake_continues_without_mongodb() -> Result<()> {
         let seen = stack.client.get(&format!("/api/bookings/{}?token={}", kept.id, kept.token)).await?;
         Ok((seen.status == StatusCode::SERVICE_UNAVAILABLE).then_some(()))
     };
-    eventually("readers are told", LONG_TIMEOUT, given_up).await?;
+    eventually("readers get an error", LONG_TIMEOUT, given_up).await?;
     engine.resume().await?;
     stack.wait_until_quiet(&Expectations::clean()).await?;
 
-    // Twice more under load, without mercy.
+    // Two more kills under load.
     for round in 0..2 {
         let bounce = async {
             engine.kill9().await?;
@@ -173,10 +172,10 @@ async fn mart_catches_up_after_postgresql_outage() -> Result<()> {
     book_all(&stack, "before", 30).await?;
     own.engine(EngineKind::PostgreSql).kill9().await?;
     book_all(&stack, "during", 30).await?;
-    // Guests are served all the same.
+    // Guests are not affected.
     let mails = || async { Ok((stack.mailbox.all().await?.len() == 60).then_some(())) };
-    eventually("every guest is written to", LONG_TIMEOUT, mails).await?;
-    // A worker that starts while its store is away waits for it.
+    eventually("every guest gets a mail", LONG_TIMEOUT, mails).await?;
+    // A worker that starts while its store is down waits for it.
     stack.program("workers")?.stop().await?;
     stack.program("workers")?.start(&[])?;
     own.engine(EngineKind::PostgreSql).start(PROGRESS).await?;
@@ -218,20 +217,20 @@ async fn faulty_mail_server_receives_every_mail_once() -> Result<()> {
         book_all(&stack, &format!("mood-{number}"), 8).await?;
         stack.wait_until_quiet(&Expectations::clean()).await?;
     }
-    // Kept, but never answered: the sender cannot know, and the guest may get it twice under one Message-ID.
+    // Stored without a response: the sender cannot know, and the guest may get it twice with one Message-ID.
     stack.mailbox.inject_fault(&json!({ "mode": "drop_before_250", "next": 2 })).await?;
     book_all(&stack, "cannot-know", 8).await?;
     stack.end(Expectations::clean().mail_copies(3)).await
 }
 
-/// A mailbox that does not exist is no reason to try for hours.
+/// A mailbox that does not exist is not retried for hours.
 #[tokio::test]
 async fn refused_recipient_is_final() -> Result<()> {
     let stack = StackBuilder::new().start().await?;
     stack.mailbox.inject_fault(&json!({ "mode": "550", "next": 1 })).await?;
     let booked = stack.client.book("nobody-there", &body(1)).await?;
     let refused = || async {
-        let ledger = stack.stores.records().await?.ledger;
+        let ledger = stack.stores.records().await?.notifications;
         ensure!(ledger.len() == 1, "{ledger:?}");
         Ok((ledger[0].status == pvt_stores::mongo::notifications::NotificationStatus::Failed).then_some(()))
     };

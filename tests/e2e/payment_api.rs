@@ -1,4 +1,4 @@
-//! What guests and staff see and do about money over HTTP: pages, lists, refunds, cash, receipts.
+//! Payments over HTTP, as guests and staff use them: payment pages, lists, refunds, cash, receipts.
 
 use crate::harness::{ApiResponse, Expectations, SHORT_TIMEOUT, Stack, StackBuilder};
 use anyhow::{Context, Result};
@@ -55,7 +55,7 @@ async fn payments_are_listed_refunded_and_recorded() -> Result<()> {
     let first = page(&stack, &pay).await?;
     assert_eq!(first.status(), StatusCode::SEE_OTHER);
     let url = first.headers()["location"].to_str()?.to_owned();
-    assert_eq!(page(&stack, &pay).await?.headers()["location"], url.as_str(), "the same page while it is open");
+    assert_eq!(page(&stack, &pay).await?.headers()["location"], url.as_str(), "the same session while it is open");
     let session = url.rsplit('/').next().context("a session")?.to_owned();
     let mine = stack
         .client
@@ -97,19 +97,19 @@ async fn payments_are_listed_refunded_and_recorded() -> Result<()> {
     assert_eq!(intent.status, StatusCode::CREATED, "{intent:?}");
     assert!(intent.text("/client_secret").contains("_secret_"), "{intent:?}");
 
-    // Stripe sends the guest back before it tells us: the page waits for that.
+    // Stripe redirects the guest before its webhook arrives: the page waits for it.
     let back = stack.stripe()?.object(&session).context("the session")?["success_url"]
         .as_str()
         .context("an address")?
         .to_owned();
     let back = back.get(back.find("/api/").context("a path")?..).context("a path")?.to_owned();
-    let unheard = page(&stack, &back.replace("wait=10s", "wait=1ms")).await?.text().await?;
-    assert!(unheard.contains("nouvelles de votre paiement"), "{unheard}");
+    let pending_page = page(&stack, &back.replace("wait=10s", "wait=1ms")).await?.text().await?;
+    assert!(pending_page.contains("nouvelles de votre paiement"), "{pending_page}");
     let waiting = page(&stack, &back);
     let paying = async { stack.stripe()?.pay(&session, PayOutcome::Success).map_err(anyhow::Error::from) };
-    let (page_of_who_paid, paid) = tokio::join!(waiting, paying);
+    let (receipt_page, paid) = tokio::join!(waiting, paying);
     paid?;
-    let html = page_of_who_paid?.text().await?;
+    let html = receipt_page?.text().await?;
     assert!(html.contains("Paiement (carte)") && !html.contains("nouvelles de votre paiement"), "{html}");
     eventually("it is paid", SHORT_TIMEOUT, || async {
         Ok((stack.client.wait_for_decision(&booked).await?["payment"]["status"] == "paid").then_some(()))
@@ -149,11 +149,7 @@ async fn payments_are_listed_refunded_and_recorded() -> Result<()> {
     assert_eq!(other.problem()?, "idempotency_key_reused");
     let elsewhere =
         post(&stack, &staff, "r1", &format!("/api/payments/{}/refund", intent.text("/id")), &refund(700)).await?;
-    assert_eq!(
-        elsewhere.problem()?,
-        "idempotency_key_reused",
-        "the same body about another payment is another request"
-    );
+    assert_eq!(elsewhere.problem()?, "idempotency_key_reused", "the same body for another payment is another request");
     assert_eq!(post(&stack, &stranger, "r2", &path, &refund(1)).await?.status, StatusCode::FORBIDDEN);
     let cash = json!({ "booking_id": booked.id, "method": "cash", "amount": { "amount": 700, "currency": "CAD" },
         "note": "at the desk" });
@@ -171,8 +167,8 @@ async fn payments_are_listed_refunded_and_recorded() -> Result<()> {
         "amount": { "amount": amount, "currency": "CAD" }, "note": "at the desk" })
     };
     let slip = post(&stack, &staff, "slip", "/api/payments/record", &record(-due - 1)).await?;
-    assert_eq!(slip.problem()?, "too_much", "more than ever came: {slip:?}");
-    // An instance that has seen neither key asks the ledger.
+    assert_eq!(slip.problem()?, "too_much", "more than was ever captured: {slip:?}");
+    // An instance that has seen neither key reads the ledger.
     stack.program("api")?.stop().await?;
     stack.restart("api").await?;
     assert_eq!(

@@ -1,10 +1,9 @@
-//! Money under stress: floods of events while programs are killed, the race of the end of a hold against payment, a
-//! worker that dies at every point.
+//! Payments under stress: a flood of webhooks with kills, hold expiry racing payment, aborts at every fault point.
 //!
-//! What really happened is counted by the other side: the simulated Stripe.
+//! The other side, the simulated Stripe, counts actual effects.
 
 use crate::harness::{AcceptedBooking, Expectations, LONG_TIMEOUT, SHORT_TIMEOUT, Stack, StackBuilder};
-use crate::payments::{HASTE, checkout, hold, prepaid, until};
+use crate::payments::{FREQUENT_EXPIRY, checkout, hold, prepaid, until};
 use anyhow::{Context, Result, ensure};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use pvt_domain::booking::{Booking, Status};
@@ -19,48 +18,48 @@ use std::collections::HashMap;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// Bookings of the flood: each is five events at Stripe, and each of those comes three times.
+/// Bookings of the flood: each causes five events at Stripe, each delivered three times.
 const PAYING: u64 = 1_000;
 /// Bookings of the race.
 const RACING: u64 = 1_000;
-/// Beds of the hostel in which both happen; every night has room for all who ask for it.
+/// Beds of the property; every night has room for all requests.
 const BEDS: u64 = 200;
-/// Requests at the same time.
-const AT_ONCE: usize = 32;
-/// Programs of the flood, killed in turn.
+/// Concurrent requests.
+const CONCURRENCY: usize = 32;
+/// Programs that are killed during the flood, in order.
 const KILLED: [&str; 5] = ["payments", "confirmations", "emails", "api", "payments"];
-/// For everything to end that thousands of events began.
-const MINUTES: Duration = Duration::from_secs(300);
+/// For thousands of events to be applied.
+const FLOOD_TIMEOUT: Duration = Duration::from_secs(300);
 
-fn separately() -> StackBuilder {
+fn separate_processes() -> StackBuilder {
     let processes: [(&str, &[&str]); 4] = [
         ("confirmations", &["confirmations"]),
         ("payments", &["payments"]),
         ("emails", &["emails"]),
         ("others", &["analytics", "scheduler"]),
     ];
-    StackBuilder::new().paid_online().with(HASTE.0, HASTE.1).workers(&processes)
+    StackBuilder::new().paid_online().with(FREQUENT_EXPIRY.0, FREQUENT_EXPIRY.1).workers(&processes)
 }
 
-/// A bed for one night, paid at once.
+/// A bed for one night, paid in advance.
 fn bed(number: u64) -> Value {
     let mut body = booking_body(pvt_testkit::DORM, days_from_now(30 + number / BEDS), 1, 1);
-    (body["property_id"], body["rate_plan_id"]) = (json!("barracks"), json!("prepaid"));
+    (body["property_id"], body["rate_plan_id"]) = (json!("large"), json!("prepaid"));
     body
 }
 
-fn barracks() -> pvt_domain::inventory::Inventory {
-    dormitory("barracks", usize::try_from(BEDS).unwrap_or(usize::MAX))
+fn large_property() -> pvt_domain::inventory::Inventory {
+    dormitory("large", usize::try_from(BEDS).unwrap_or(usize::MAX))
 }
 
-/// Held bookings with a page each.
+/// Held bookings with a checkout session each.
 async fn held(stack: &Stack, count: u64) -> Result<Vec<(AcceptedBooking, String)>> {
     let one = |number: u64| async move {
         let booked = hold(stack, &format!("hold {number}"), &bed(number)).await?;
         let (session, _) = checkout(stack, &booked, &format!("page {number}")).await?;
         anyhow::Ok((booked, session))
     };
-    stream::iter(0..count).map(one).buffer_unordered(AT_ONCE).try_collect().await
+    stream::iter(0..count).map(one).buffer_unordered(CONCURRENCY).try_collect().await
 }
 
 async fn bookings(stack: &Stack) -> Result<HashMap<Uuid, Booking>> {
@@ -73,7 +72,7 @@ async fn bookings(stack: &Stack) -> Result<HashMap<Uuid, Booking>> {
         .collect())
 }
 
-/// Every ledger says what Stripe did.
+/// Checks that every ledger agrees with Stripe's effects.
 async fn ledgers_agree(stack: &Stack) -> Result<()> {
     for ledger in stack.stores.all::<Ledger>("payments").await? {
         let (sum, real) = (ledger.summary(), stack.stripe()?.effects_of_booking(&ledger.booking_id.to_string()));
@@ -88,7 +87,7 @@ async fn ledgers_agree(stack: &Stack) -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn webhook_flood_with_kills_is_applied_once() -> Result<()> {
-    let mut stack = separately().selling([barracks()]).start().await?;
+    let mut stack = separate_processes().selling([large_property()]).start().await?;
     let waiting = held(&stack, PAYING).await?;
     let storm =
         WebhookFaults { duplicates: 2, shuffle_window_ms: 1_500, delay_max_ms: 1_000, ..WebhookFaults::default() };
@@ -103,8 +102,8 @@ async fn webhook_flood_with_kills_is_applied_once() -> Result<()> {
         stack.program(killed)?.kill9()?;
         stack.restart(killed).await?;
     }
-    tokio::time::timeout(MINUTES, stack.stripe()?.until_idle()).await.context("all events are delivered")?;
-    eventually("everybody who paid is confirmed", MINUTES, || async {
+    tokio::time::timeout(FLOOD_TIMEOUT, stack.stripe()?.until_idle()).await.context("all events are delivered")?;
+    eventually("every paid booking is confirmed", FLOOD_TIMEOUT, || async {
         let confirmed = bookings(&stack).await?.values().filter(|booking| booking.status == Status::Confirmed).count();
         ensure!(confirmed == waiting.len(), "{confirmed} of {}", waiting.len());
         Ok(Some(()))
@@ -113,31 +112,31 @@ async fn webhook_flood_with_kills_is_applied_once() -> Result<()> {
     ledgers_agree(&stack).await?;
     let total = stack.stripe()?.total();
     assert_eq!((total.charges, total.refunds), (PAYING, 0));
-    eventually("every event is kept", MINUTES, || async {
+    eventually("every event is stored", FLOOD_TIMEOUT, || async {
         let events = stack.stores.all::<StoredStripeEvent>("stripe_events").await?.len();
         ensure!(u64::try_from(events)? >= 5 * PAYING, "{events} events");
         Ok(Some(()))
     })
     .await?;
-    // `emails` was killed once, so a mail may have come twice, under one Message-ID.
+    // `emails` was killed once, so a mail may have arrived twice, with one Message-ID.
     stack.end(Expectations::clean().mail_copies(2)).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hold_expiry_racing_payment_has_one_outcome() -> Result<()> {
-    let mut house = barracks();
+    let mut house = large_property();
     house.property.hold_minutes = 60;
-    let stack = separately().selling([house]).start().await?;
+    let stack = separate_processes().selling([house]).start().await?;
     let racing = held(&stack, RACING).await?;
-    // Who pays and whose time is up, both at random moments of the same few seconds; others want the beds as soon as
-    // they are free.
+    // Payments and hold expiries at random moments of the same few seconds, with other guests requesting the beds as
+    // soon as they are released.
     let race = |(booked, session): &(AcceptedBooking, String)| {
         let (booked, session, stack) = (booked.clone(), session.clone(), &stack);
         let (pays, ends) = (rand::rng().random_range(0..4_000), rand::rng().random_range(0..3_000));
         async move {
             let paying = async {
                 tokio::time::sleep(Duration::from_millis(pays)).await;
-                // Too late is no error: then the page has ended.
+                // Being too late is no error: then the session has expired.
                 anyhow::Ok(stack.stripe()?.pay(&session, PayOutcome::Success).is_ok())
             };
             let ending = async {
@@ -165,13 +164,13 @@ async fn hold_expiry_racing_payment_has_one_outcome() -> Result<()> {
     let (outcomes, others) = tokio::join!(outcomes, others);
     let (outcomes, _) = (outcomes?, others?);
     let over = |booking: &Booking| matches!(booking.status, Status::Confirmed | Status::Expired | Status::Rejected);
-    eventually("every race has an end", MINUTES, || async {
+    eventually("every race is decided", FLOOD_TIMEOUT, || async {
         let open = bookings(&stack).await?.values().filter(|booking| !over(booking)).count();
         ensure!(open == 0, "{open} are still held");
         Ok(Some(()))
     })
     .await?;
-    tokio::time::timeout(MINUTES, stack.stripe()?.until_idle()).await.context("all events are delivered")?;
+    tokio::time::timeout(FLOOD_TIMEOUT, stack.stripe()?.until_idle()).await.context("all events are delivered")?;
     stack.wait_until_quiet(&Expectations::clean()).await?;
     ledgers_agree(&stack).await?;
     let (stored, mut confirmed) = (bookings(&stack).await?, 0);
@@ -195,14 +194,14 @@ async fn hold_expiry_racing_payment_has_one_outcome() -> Result<()> {
 
 #[tokio::test]
 async fn stripe_worker_survives_abort_at_every_fault_point() -> Result<()> {
-    let mut stack = separately().start().await?;
+    let mut stack = separate_processes().start().await?;
     for (round, point) in
         ["before_stripe", "after_stripe_before_record", "after_handle_before_publish", "after_publish_before_ack"]
             .into_iter()
             .enumerate()
     {
         let arrival = days_from_now(60 + 5 * u64::try_from(round)?);
-        // While a guest is sent to pay …
+        // While a checkout session is opened …
         let booked = hold(&stack, &format!("{round}"), &prepaid(arrival, 2)).await?;
         stack.program("payments")?.stop().await?;
         stack.start_with_fault_point("payments", point).await?;
@@ -215,7 +214,7 @@ async fn stripe_worker_survives_abort_at_every_fault_point() -> Result<()> {
         stack.program("payments")?.wait_for_abort().await?;
         stack.restart("payments").await?;
         let (session, _) = checkout(&stack, &booked, &key).await?;
-        // … while it is heard that they have …
+        // … while its payment is applied …
         stack.program("payments")?.stop().await?;
         let hearing = if point == "before_stripe" { "after_ledger_before_settle" } else { point };
         if hearing != "after_stripe_before_record" {
@@ -227,15 +226,15 @@ async fn stripe_worker_survives_abort_at_every_fault_point() -> Result<()> {
         }
         stack.restart("payments").await?;
         let booking = until(&stack, &booked, Status::Confirmed).await?;
-        // … and while the money goes back.
+        // … and while it is refunded.
         stack.program("payments")?.stop().await?;
         stack.start_with_fault_point("payments", point).await?;
         stack.client.cancel(&booked).await?;
         stack.program("payments")?.wait_for_abort().await?;
         stack.restart("payments").await?;
         let id = BookingId::from_uuid(booked.id);
-        eventually("the money is back", LONG_TIMEOUT, || async {
-            let booking = stack.mongo.bookings().find(id).await?.context("it is stored")?;
+        eventually("the payment is refunded", LONG_TIMEOUT, || async {
+            let booking = stack.mongo.bookings().find(id).await?.context("the booking is stored")?;
             Ok((booking.payment.return_due() == 0 && booking.payment.ledger().refunded > 0).then_some(()))
         })
         .await

@@ -1,5 +1,4 @@
-//! Money: a guest pays and is confirmed because Stripe says so, holds end without taking a bed from who paid, and what
-//! is owed goes back.
+//! Payments: Stripe's events confirm bookings, holds expire without taking beds from paid ones, and refunds are made.
 
 use crate::harness::{AcceptedBooking, Expectations, SHORT_TIMEOUT, Stack, StackBuilder};
 use anyhow::{Context, Result, ensure};
@@ -13,14 +12,14 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// One room for two, with taxes, for two nights: what `prepaid` asks for at once.
+/// The room type of the prepaid bookings, a room for two.
 const PRIVATE: &str = "private-double";
 
-/// Holds are looked for every second instead of every minute.
-pub(crate) const HASTE: (&str, &str) = ("PVT_SCHEDULES", r#"{"expire_holds": {"cron": "* * * * * *"}}"#);
+/// Expires holds every second instead of every minute.
+pub(crate) const FREQUENT_EXPIRY: (&str, &str) = ("PVT_SCHEDULES", r#"{"expire_holds": {"cron": "* * * * * *"}}"#);
 
 pub(crate) async fn start() -> Result<Stack> {
-    StackBuilder::new().paid_online().with(HASTE.0, HASTE.1).start().await
+    StackBuilder::new().paid_online().with(FREQUENT_EXPIRY.0, FREQUENT_EXPIRY.1).start().await
 }
 
 pub(crate) fn prepaid(arrival: NaiveDate, nights: u64) -> Value {
@@ -29,7 +28,7 @@ pub(crate) fn prepaid(arrival: NaiveDate, nights: u64) -> Value {
     body
 }
 
-/// A booking whose beds wait for its payment.
+/// A held booking.
 pub(crate) async fn hold(stack: &Stack, key: &str, body: &Value) -> Result<AcceptedBooking> {
     let booked = stack.book(key, body).await?;
     let shown = stack.client.wait_for_decision(&booked).await?;
@@ -37,7 +36,7 @@ pub(crate) async fn hold(stack: &Stack, key: &str, body: &Value) -> Result<Accep
     Ok(booked)
 }
 
-/// The page on which the guest pays: its session's id at Stripe, and the payment's id here.
+/// Opens a checkout session; the session's id at Stripe, and the payment's id here.
 pub(crate) async fn checkout(stack: &Stack, booked: &AcceptedBooking, key: &str) -> Result<(String, String)> {
     let body = json!({ "booking_id": booked.id, "token": booked.token });
     let answer =
@@ -55,14 +54,13 @@ pub(crate) async fn until(stack: &Stack, booked: &AcceptedBooking, status: Statu
             .bookings()
             .find(pvt_domain::ids::BookingId::from_uuid(booked.id))
             .await?
-            .context("it is stored")?;
+            .context("the booking is stored")?;
         Ok((booking.status == status).then_some(booking))
     })
     .await
 }
 
-/// A booking of two nights that was paid and is confirmed for it, with the ids of its session at Stripe and of the
-/// payment here.
+/// A booking of two nights confirmed by payment, with the ids of its session at Stripe and of the payment here.
 pub(crate) async fn paid(stack: &Stack, key: &str, arrival: NaiveDate) -> Result<(AcceptedBooking, String, String)> {
     let booked = hold(stack, key, &prepaid(arrival, 2)).await?;
     let (session, payment) = checkout(stack, &booked, &format!("pay {key}")).await?;
@@ -71,24 +69,24 @@ pub(crate) async fn paid(stack: &Stack, key: &str, arrival: NaiveDate) -> Result
     Ok((booked, session, payment))
 }
 
-/// Waits until all that a cancelled booking leaves too much has gone back.
-pub(crate) async fn given_back(stack: &Stack, booked: &AcceptedBooking, limit: Duration) -> Result<()> {
-    eventually("the money is back", limit, || async {
+/// Waits until a cancelled booking is fully refunded.
+pub(crate) async fn wait_until_refunded(stack: &Stack, booked: &AcceptedBooking, limit: Duration) -> Result<()> {
+    eventually("the booking is refunded", limit, || async {
         let booking = until(stack, booked, Status::Cancelled).await?;
         Ok((booking.payment.return_due() == 0 && booking.payment.ledger().refunded > 0).then_some(()))
     })
     .await
 }
 
-/// As if the time of a hold were up.
-pub(crate) async fn time_is_up(stack: &Stack, booked: &AcceptedBooking) -> Result<()> {
+/// Sets the expiry of a hold into the past.
+pub(crate) async fn expire_hold(stack: &Stack, booked: &AcceptedBooking) -> Result<()> {
     stack
         .stores
         .set("bookings", &booked.id.to_string(), doc! { "payment.expires_at": "2026-01-01T00:00:00.000Z" })
         .await
 }
 
-/// What the guest was told, in order.
+/// Kinds of mail to the guest, in order.
 async fn mails(stack: &Stack, booked: &AcceptedBooking) -> Result<Vec<String>> {
     let mut rows: Vec<Notification> = stack.stores.all("notifications").await?;
     rows.retain(|row| row.booking_id.as_uuid() == booked.id);
@@ -126,11 +124,11 @@ async fn unpaid_hold_expires_and_releases_its_beds() -> Result<()> {
     let stack = start().await?;
     let booked = hold(&stack, "1", &prepaid(days_from_now(60), 2)).await?;
     let (session, _) = checkout(&stack, &booked, "pay").await?;
-    time_is_up(&stack, &booked).await?;
+    expire_hold(&stack, &booked).await?;
     until(&stack, &booked, Status::Expired).await?;
     let object = stack.stripe()?.object(&session).context("the session")?;
     assert_eq!(object["status"], "expired", "closed at Stripe before the beds were released");
-    assert!(stack.stripe()?.pay(&session, PayOutcome::Success).is_err(), "nobody can pay any more");
+    assert!(stack.stripe()?.pay(&session, PayOutcome::Success).is_err(), "the session is expired");
     let late = stack
         .client
         .post(
@@ -150,10 +148,10 @@ async fn hold_already_paid_at_stripe_is_confirmed() -> Result<()> {
     let stack = start().await?;
     let booked = hold(&stack, "1", &prepaid(days_from_now(60), 2)).await?;
     let (session, _) = checkout(&stack, &booked, "pay").await?;
-    // Paid, and none of the events arrives: only asking Stripe can tell.
+    // Paid, and no webhook arrives: only a request to Stripe can find out.
     stack.stripe()?.set_faults(FaultInjection::of_webhooks(WebhookFaults { outage: true, ..WebhookFaults::default() }));
     stack.stripe()?.pay(&session, PayOutcome::Success)?;
-    time_is_up(&stack, &booked).await?;
+    expire_hold(&stack, &booked).await?;
     until(&stack, &booked, Status::Confirmed).await?;
     stack.stripe()?.set_faults(FaultInjection::default());
     stack.end(Expectations::clean()).await
@@ -162,13 +160,13 @@ async fn hold_already_paid_at_stripe_is_confirmed() -> Result<()> {
 #[tokio::test]
 async fn cancellation_refunds_by_policy() -> Result<()> {
     let stack = start().await?;
-    // More than seven days ahead: a tenth.
+    // More than seven days ahead: a fee of 10 %.
     let booked = hold(&stack, "1", &prepaid(days_from_now(60), 2)).await?;
     let (session, _) = checkout(&stack, &booked, "pay").await?;
     stack.stripe()?.pay(&session, PayOutcome::Success)?;
     let total = until(&stack, &booked, Status::Confirmed).await?.price.context("a price")?.total;
     assert_eq!(stack.client.cancel(&booked).await?.status, StatusCode::OK);
-    eventually("the rest is given back", SHORT_TIMEOUT, || async {
+    eventually("the rest is refunded", SHORT_TIMEOUT, || async {
         let booking = until(&stack, &booked, Status::Cancelled).await?;
         Ok((booking.payment.ledger().refunded > 0).then_some(()))
     })
@@ -190,7 +188,7 @@ async fn late_payment_is_confirmed_or_refunded() -> Result<()> {
         async move {
             let booked = hold(stack, key, &prepaid(arrival, 2)).await?;
             let (session, _) = checkout(stack, &booked, key).await?;
-            // Stripe took the money, told nobody, and even said that the page had ended: as late as it gets.
+            // Stripe captured it, sent no webhook, and even reported the session as expired: as late as possible.
             stack
                 .stripe()?
                 .set_faults(FaultInjection::of_webhooks(WebhookFaults { outage: true, ..WebhookFaults::default() }));
@@ -198,7 +196,7 @@ async fn late_payment_is_confirmed_or_refunded() -> Result<()> {
                 .stores
                 .set("payments", &booked.id.to_string(), doc! { "sessions": [], "attempts.0.object": null })
                 .await?;
-            time_is_up(stack, &booked).await?;
+            expire_hold(stack, &booked).await?;
             until(stack, &booked, Status::Expired).await?;
             anyhow::Ok((booked, session))
         }
@@ -214,7 +212,7 @@ async fn late_payment_is_confirmed_or_refunded() -> Result<()> {
     }
     stack.stripe()?.pay(&session, PayOutcome::Success)?;
     stack.stripe()?.set_faults(FaultInjection::default());
-    eventually("the money is given back", SHORT_TIMEOUT, || async {
+    eventually("the payment is refunded", SHORT_TIMEOUT, || async {
         let booking = until(&stack, &unlucky, Status::Expired).await?;
         Ok((booking.payment.ledger().refunded > 0).then_some(()))
     })
@@ -231,7 +229,7 @@ async fn late_payment_is_confirmed_or_refunded() -> Result<()> {
     stack.end(Expectations::clean()).await
 }
 
-/// Nobody has to pay first here, and may all the same: until the booking is cancelled.
+/// On a plan without deposit guests can pay online too, until the booking is cancelled.
 #[tokio::test]
 async fn cancellation_expires_the_checkout_session() -> Result<()> {
     let stack = start().await?;
@@ -240,12 +238,12 @@ async fn cancellation_expires_the_checkout_session() -> Result<()> {
     let (session, _) = checkout(&stack, &booked, "pay").await?;
     assert_eq!(stack.client.cancel(&booked).await?.status, StatusCode::OK);
     let state = || stack.stripe().map(|stripe| stripe.object(&session).unwrap_or_default()["status"].clone());
-    eventually("the page is closed", SHORT_TIMEOUT, || async { Ok((state()? == "expired").then_some(())) }).await?;
+    eventually("the session is expired", SHORT_TIMEOUT, || async { Ok((state()? == "expired").then_some(())) }).await?;
     assert!(stack.stripe()?.pay(&session, PayOutcome::Success).is_err());
     stack.end(Expectations::clean()).await
 }
 
-/// The app of a guest that asks again and again is given the same payment.
+/// An app that repeats its request gets the same payment.
 #[tokio::test]
 async fn repeated_payment_request_returns_the_same_payment() -> Result<()> {
     let stack = start().await?;
@@ -262,7 +260,7 @@ async fn repeated_payment_request_returns_the_same_payment() -> Result<()> {
         secrets.insert(answer.text("/client_secret").to_owned());
     }
     assert_eq!(secrets.len(), 1);
-    time_is_up(&stack, &booked).await?;
+    expire_hold(&stack, &booked).await?;
     until(&stack, &booked, Status::Expired).await?;
     stack.end(Expectations::clean()).await
 }
@@ -277,13 +275,13 @@ async fn sweep_finds_missed_events() -> Result<()> {
         .stripe()?
         .set_faults(FaultInjection::of_webhooks(WebhookFaults { drop_probability: 1.0, ..WebhookFaults::default() }));
     stack.stripe()?.pay(&session, PayOutcome::Success)?;
-    eventually("the sweep finds it", Duration::from_secs(150), || async {
+    eventually("the sweep applies it", Duration::from_secs(150), || async {
         let booking = stack
             .mongo
             .bookings()
             .find(pvt_domain::ids::BookingId::from_uuid(booked.id))
             .await?
-            .context("it is stored")?;
+            .context("the booking is stored")?;
         Ok((booking.status == Status::Confirmed).then_some(()))
     })
     .await?;
@@ -326,6 +324,6 @@ async fn card_numbers_are_refused_and_never_stored() -> Result<()> {
         kept.push_str(&stack.program(program)?.log());
     }
     let digits = |text: &str| text.chars().filter(char::is_ascii_digit).collect::<String>();
-    assert!(CARDS.iter().all(|card| !kept.contains(card) && !kept.contains(&digits(card))), "a card number was kept");
+    assert!(CARDS.iter().all(|card| !kept.contains(card) && !kept.contains(&digits(card))), "a card number was stored");
     stack.end(Expectations::clean()).await
 }

@@ -1,5 +1,4 @@
-//! Messages that cannot be handled end among the dead letters, each with its reason, alone; and go home once their
-//! cause is gone.
+//! Poison messages: dead-lettered alone, each with its reason, and replayed once the cause is fixed.
 
 use crate::harness::{Expectations, InProcessWorkers, LONG_TIMEOUT, SHORT_TIMEOUT, Stack, StackBuilder};
 use anyhow::{Context, Result};
@@ -16,7 +15,7 @@ use std::collections::BTreeMap;
 const QUEUES: [&str; 4] = ["payments", "emails", "analytics", "reconciliation"];
 const MIB: usize = 1024 * 1024;
 
-/// A type that the queue carries.
+/// A message type of this queue.
 fn known_type(queue: &str) -> &'static str {
     match queue {
         "payments" => "stripe.event.v1",
@@ -27,7 +26,7 @@ fn known_type(queue: &str) -> &'static str {
     }
 }
 
-/// Sends one of every kind of poison; message ids with the class that each must be given.
+/// Publishes one poison message of every kind; message ids with the expected error class.
 async fn poison(stack: &Stack, queue: &str) -> Result<BTreeMap<String, &'static str>> {
     let known = known_type(queue);
     let newer = known.replace(".v1", ".v99");
@@ -59,7 +58,7 @@ async fn poison_messages_are_isolated_from_healthy_ones() -> Result<()> {
     let partition = stack.partition_of("pvt-montreal");
     let mut expected = BTreeMap::new();
     let mut expectations = Expectations::clean();
-    // Healthy ones before, between and after, so that batches hold both.
+    // Healthy messages before, between and after, so that batches contain both.
     for (turn, queue) in QUEUES.iter().copied().chain([partition.as_str()]).enumerate() {
         stack.book(&format!("neighbour-{turn}"), &body(10 + u64::try_from(turn)?)).await?;
         expected.extend(poison(&stack, queue).await?);
@@ -75,8 +74,8 @@ async fn poison_messages_are_isolated_from_healthy_ones() -> Result<()> {
 
     let listed = stack.pvt_json(&["dead", "list", "--json"]).await?;
     let listed = listed.as_array().context("an array")?;
-    let of_nobody = listed.iter().filter(|letter| letter["class"] == "invalid_envelope").count();
-    assert_eq!(of_nobody, 5, "without an id nothing can be deduplicated");
+    let without_id = listed.iter().filter(|letter| letter["class"] == "invalid_envelope").count();
+    assert_eq!(without_id, 5, "without an id nothing can be deduplicated");
     for (id, class) in &expected {
         let letter = listed
             .iter()
@@ -94,13 +93,13 @@ async fn poison_messages_are_isolated_from_healthy_ones() -> Result<()> {
     assert_eq!((&shown["id"], &shown["class"], &shown["body"]), (&json!(id), &json!("unknown_version"), &json!({})));
     let dry = stack.pvt(&["dead", "replay", "--all", "--class", "oversize", "--dry-run"]).await?;
     assert!(dry.status.success(), "{dry:?}");
-    // The cause is still there: it comes back, still alone.
+    // The cause is still there: it is dead-lettered again, still alone.
     let replayed = stack.pvt(&["dead", "replay", id]).await?;
     assert!(replayed.status.success(), "{replayed:?}");
     stack.end(expectations).await
 }
 
-/// The real worker with a defect: one booking makes it panic.
+/// The real worker with a defect: it panics on one booking.
 struct Trapped {
     emails: Emails,
     victim: BookingId,
@@ -130,7 +129,7 @@ async fn panic_dead_letters_one_message_and_replay_recovers_it() -> Result<()> {
     let processes: &[(&str, &[&str])] = &[("others", &["confirmations", "analytics"]), ("emails", &["emails"])];
     let mut stack = StackBuilder::new().workers(processes).prepare().await?;
     stack.run(&["mail-sink", "api", "others"]).await?;
-    // All of them wait for mails together, the victim in the middle.
+    // All of them are in one batch, the victim in the middle.
     let mut ours = Vec::new();
     for day in 10..19 {
         ours.push(stack.book(&format!("k-{day}"), &body(day)).await?);
@@ -141,7 +140,7 @@ async fn panic_dead_letters_one_message_and_replay_recovers_it() -> Result<()> {
     let victim = ours[4].id;
     let config = stack.config()?;
     let trapped = Trapped { emails: Emails::new(stack.mongo.clone(), &config)?, victim: BookingId::from_uuid(victim) };
-    let crew = InProcessWorkers::start(&stack, |engine| engine.register_batch(trapped))?;
+    let workers = InProcessWorkers::start(&stack, |engine| engine.register_batch(trapped))?;
     eventually("the neighbours get their mails", SHORT_TIMEOUT, || async {
         Ok((stack.mailbox.all().await?.len() == 8).then_some(()))
     })
@@ -150,15 +149,15 @@ async fn panic_dead_letters_one_message_and_replay_recovers_it() -> Result<()> {
         let letters = stack.broker.peek("emails.dead", 10).await?;
         Ok((!letters.is_empty()).then_some(letters))
     };
-    let letters = eventually("the victim is given up", SHORT_TIMEOUT, dead).await?;
-    crew.stop().await?;
+    let letters = eventually("the victim is dead-lettered", SHORT_TIMEOUT, dead).await?;
+    workers.stop().await?;
     assert_eq!(letters.len(), 1, "alone");
     let header = |name: &str| letters[0].headers.get(name).map(String::as_str).unwrap_or_default();
     assert_eq!((header("error-class"), header("worker"), header("attempt")), ("panic", "emails", "3"), "{letters:?}");
     assert!(header("error-message").contains("a defect"), "{letters:?}");
     assert_eq!(stack.mailbox.all().await?.len(), 8);
 
-    // The mended worker is deployed.
+    // The fixed worker is deployed.
     stack.run(&["emails"]).await?;
     let replayed = stack.pvt(&["dead", "replay", "--queue", "emails", "--class", "panic", "--all"]).await?;
     assert!(replayed.status.success(), "{replayed:?}");

@@ -1,4 +1,4 @@
-//! Drift between the stores is found, told, and mended where nothing can be lost by it.
+//! Reconciliation: mismatches between stores are detected, reported, and repaired where that is safe.
 
 use crate::harness::{Expectations, InProcessWorkers, Stack, StackBuilder};
 use anyhow::{Context, Result};
@@ -10,7 +10,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Runs the command and gives back its one report.
+/// Runs the command and returns its single report.
 async fn run(stack: &Stack, arguments: &[&str]) -> Result<Value> {
     let mut all = vec!["reconcile", "run", "--json", "--property", "pvt-montreal"];
     all.extend(arguments);
@@ -18,7 +18,7 @@ async fn run(stack: &Stack, arguments: &[&str]) -> Result<Value> {
     Ok(reports.as_array().and_then(|reports| reports.first()).context("one report")?.clone())
 }
 
-/// How many findings there are of each kind, and how many of all were repaired.
+/// Number of findings by kind, and of repaired ones.
 fn tally(report: &Value) -> (BTreeMap<String, usize>, u64) {
     let mut kinds = BTreeMap::new();
     for finding in report["findings"].as_array().into_iter().flatten() {
@@ -32,7 +32,7 @@ fn expected(kinds: &[(&str, usize)]) -> BTreeMap<String, usize> {
 }
 
 #[tokio::test]
-async fn drift_is_detected_reported_and_repaired() -> Result<()> {
+async fn mismatches_are_detected_reported_and_repaired() -> Result<()> {
     let stack = StackBuilder::new().workers(&[("others", &["confirmations", "emails", "analytics"])]).start().await?;
     let mart = Mart::connect(&stack.namespace.database_url(), "tests")?;
     let worker = Reconciliation::new(stack.mongo.clone(), mart.clone(), clock::system).with_grace(Duration::ZERO);
@@ -46,7 +46,7 @@ async fn drift_is_detected_reported_and_repaired() -> Result<()> {
     let clean = run(&stack, &[]).await?;
     assert_eq!(tally(&clean), (BTreeMap::new(), 0), "nothing is found where nothing is wrong: {clean}");
 
-    // A claim of nobody; a claim that is gone; a claim in another's name; and a booking whose events never reached the
+    // An orphan claim, a missing claim, a claim of the wrong booking, and a booking whose events never reached the
     // mart.
     let claims = stack.stores.records().await?.claims;
     let of = |booked: usize| {
@@ -102,7 +102,7 @@ async fn findings_that_need_staff_are_not_repaired() -> Result<()> {
     for booked in [&ours, &theirs] {
         stack.client.wait_for_decision(booked).await?;
     }
-    // By means that no writer of ours has, both get the same bed.
+    // Both get the same bed, which no writer of the product can do.
     let bed = stack.client.wait_for_decision(&ours).await?["stays"][0]["assigned_beds"][0]
         .as_str()
         .context("a bed")?
@@ -115,7 +115,7 @@ async fn findings_that_need_staff_are_not_repaired() -> Result<()> {
     assert_eq!(report["findings"][0]["severity"], "critical", "the worst comes first: {report}");
     let again = run(&stack, &[]).await?;
     assert_eq!(tally(&again), (expected(&[("conflict", 1)]), 0), "{again}");
-    // Somebody settles it: one of the two gets another bed.
+    // Staff resolve it: one of the two gets another bed.
     stack.stores.set("bookings", &theirs.id.to_string(), doc! { "stays.0.assigned_beds": ["d6b-1"] }).await?;
     let settled = run(&stack, &[]).await?;
     assert_eq!(tally(&settled), (expected(&[("missing_claim", 1)]), 1), "{settled}");

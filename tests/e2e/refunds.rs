@@ -1,8 +1,7 @@
-//! Money on its way back, and what may go wrong with that: a Stripe that fails, refuses or is away, a bank that asks
-//! first.
+//! Refunds and their failures: Stripe fails, refuses or is down, and inquiries hold refunds up.
 
 use crate::harness::{Expectations, LONG_TIMEOUT, SHORT_TIMEOUT};
-use crate::payments::{given_back, paid, start, until};
+use crate::payments::{paid, start, until, wait_until_refunded};
 use crate::webhook;
 use anyhow::{Context, Result, ensure};
 use pvt_domain::booking::Status;
@@ -31,7 +30,7 @@ async fn refund_with_stripe_failures_is_made_once() -> Result<()> {
         let fault = RequestFault::new(kind).at("/v1/refunds").next(2).delay(Duration::from_millis(300));
         stack.stripe()?.set_faults(FaultInjection::of_requests(fault));
         assert_eq!(stack.client.cancel(&one).await?.status, StatusCode::OK);
-        given_back(&stack, &one, LONG_TIMEOUT).await.with_context(|| format!("{kind:?}"))?;
+        wait_until_refunded(&stack, &one, LONG_TIMEOUT).await.with_context(|| format!("{kind:?}"))?;
         booked.push(one);
     }
     stack.stripe()?.set_faults(FaultInjection::default());
@@ -42,7 +41,7 @@ async fn refund_with_stripe_failures_is_made_once() -> Result<()> {
     stack.end(Expectations::clean()).await
 }
 
-/// What an operator sees of a Stripe that does not answer, and that everything goes on by itself when it does again.
+/// Health shows an unreachable Stripe, and everything resumes by itself once it answers again.
 #[tokio::test]
 async fn health_reports_stripe_outage() -> Result<()> {
     let mut stack = start().await?;
@@ -53,25 +52,25 @@ async fn health_reports_stripe_outage() -> Result<()> {
     stack.stripe()?.set_faults(FaultInjection::of_requests(RequestFault::new(RequestFaultKind::ServerError)));
     assert_eq!(stack.client.cancel(&booked).await?.status, StatusCode::OK, "cancelling does not wait for Stripe");
     let paused = || async { Ok(reads().await?.contains("stripe paused: stripe_unavailable").then_some(())) };
-    eventually("health says that Stripe is not there", LONG_TIMEOUT, paused).await?;
-    assert!(reads().await?.contains("payments running"), "whoever asks nothing of Stripe goes on");
+    eventually("health reports that Stripe is unreachable", LONG_TIMEOUT, paused).await?;
+    assert!(reads().await?.contains("payments running"), "workers that do not call Stripe go on");
     stack.stripe()?.set_faults(FaultInjection::default());
-    given_back(&stack, &booked, LONG_TIMEOUT).await?;
+    wait_until_refunded(&stack, &booked, LONG_TIMEOUT).await?;
     let running = || async { Ok(reads().await?.contains("stripe running").then_some(())) };
-    eventually("health says that it is back", SHORT_TIMEOUT, running).await?;
+    eventually("health reports the recovery", SHORT_TIMEOUT, running).await?;
     let effects = stack.stripe()?.effects_of_booking(&booked.id.to_string());
     assert_eq!((effects.charges, effects.refunds), (1, 1));
     stack.end(Expectations::clean()).await
 }
 
-/// Whoever did not hear the answer asks again, and must not be told that the money went back.
+/// A caller that missed the response repeats the request, and must not be told that the refund was made.
 #[tokio::test]
 async fn refused_refund_is_refused_on_replay() -> Result<()> {
     let stack = start().await?;
     let (booked, session, payment) = paid(&stack, "1", days_from_now(60)).await?;
     let made = stack.pvt_json(&["keys", "create", "--role", "staff", "--json"]).await?;
     let staff = format!("Bearer {}", made["key"].as_str().context("a key")?);
-    // Somebody gives all of it back at Stripe, which tells nobody.
+    // The payment is refunded in Stripe's dashboard, and no webhook arrives.
     stack
         .stripe()?
         .set_faults(FaultInjection::of_webhooks(WebhookFaults { drop_probability: 1.0, ..WebhookFaults::default() }));
@@ -88,11 +87,11 @@ async fn refused_refund_is_refused_on_replay() -> Result<()> {
     }
     let ledger =
         stack.mongo.ledgers().find(pvt_domain::ids::BookingId::from_uuid(booked.id)).await?.context("a ledger")?;
-    assert_eq!(ledger.summary().kept(), 0, "what Stripe said is taken in");
+    assert_eq!(ledger.summary().kept(), 0, "Stripe's answer is applied");
     stack.end(Expectations::clean()).await
 }
 
-/// A bank asks before it argues: until it says that it will not, nothing of the payment may be given back.
+/// While an inquiry is open, nothing of the payment may be refunded.
 #[tokio::test]
 async fn refund_held_by_inquiry_is_made_when_it_closes() -> Result<()> {
     let stack = start().await?;
@@ -104,7 +103,7 @@ async fn refund_held_by_inquiry_is_made_when_it_closes() -> Result<()> {
                               "created": 1_800_000_000, "balance_transactions": [] });
         let event = json!({ "id": format!("evt_{status}"), "type": kind, "created": 1_800_000_000,
             "data": { "object": dispute } });
-        webhook::tell(&stack, event)
+        webhook::push_event(&stack, event)
     };
     inquiry("charge.dispute.created", "warning_needs_response").await?;
     let id = pvt_domain::ids::BookingId::from_uuid(booked.id);
@@ -117,7 +116,7 @@ async fn refund_held_by_inquiry_is_made_when_it_closes() -> Result<()> {
     stack.wait_until_quiet(&Expectations::clean()).await?;
     assert_eq!(stack.stripe()?.effects_of_booking(&booked.id.to_string()).refunds, 0);
     inquiry("charge.dispute.closed", "warning_closed").await?;
-    given_back(&stack, &booked, SHORT_TIMEOUT).await?;
+    wait_until_refunded(&stack, &booked, SHORT_TIMEOUT).await?;
     assert_eq!(stack.stripe()?.effects_of_booking(&booked.id.to_string()).refunds, 1);
     stack.end(Expectations::clean()).await
 }
@@ -131,17 +130,21 @@ async fn failed_refund_reopens_the_balance() -> Result<()> {
     let (booked, ..) = paid(&stack, "1", days_from_now(60)).await?;
     stack.stripe()?.next_refunds([RefundOutcome::FailedLater]);
     stack.client.cancel(&booked).await?;
-    eventually("the debt is open again", SHORT_TIMEOUT, || async {
+    eventually("the balance is open again", SHORT_TIMEOUT, || async {
         let booking = until(&stack, &booked, Status::Cancelled).await?;
         let ledger = stack.mongo.ledgers().find(booking.id).await?.context("a ledger")?;
         Ok((booking.payment.return_due() > 0 && !ledger.attention().is_empty()).then_some(()))
     })
     .await?;
-    assert_eq!(stack.stripe()?.effects_of_booking(&booked.id.to_string()).refunds, 1, "nobody tries again by himself");
+    assert_eq!(
+        stack.stripe()?.effects_of_booking(&booked.id.to_string()).refunds,
+        1,
+        "the refund is not retried automatically"
+    );
     let alerts = || async {
         anyhow::Ok(stack.mailbox.all().await?.into_iter().filter(|mail| mail.to == "sam@pvt.test").count())
     };
-    eventually("staff are told", SHORT_TIMEOUT, || async { Ok((alerts().await? > 0).then_some(())) }).await?;
+    eventually("staff are notified", SHORT_TIMEOUT, || async { Ok((alerts().await? > 0).then_some(())) }).await?;
     stack.wait_until_quiet(&Expectations::clean()).await?;
     assert_eq!(alerts().await?, 1, "once");
     stack.end(Expectations::clean()).await

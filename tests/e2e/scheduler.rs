@@ -1,4 +1,4 @@
-//! What is due is sent once, by one leader, and by another when that one dies.
+//! Scheduler: one leader sends what is due, and a standby takes over when it dies.
 
 use crate::harness::{Expectations, LONG_TIMEOUT, Stack, StackBuilder};
 use anyhow::{Context, Result};
@@ -24,7 +24,7 @@ fn start(stack: &Stack, publisher: &Publisher, stop: &CancellationToken) -> Resu
     }))
 }
 
-/// How many reports there are for every property.
+/// Number of reports by property.
 async fn reports(stack: &Stack) -> Result<BTreeMap<String, usize>> {
     let mut count = BTreeMap::new();
     for report in stack.stores.all::<Report>("reconciliations").await? {
@@ -57,7 +57,7 @@ async fn every_fire_runs_once_per_property() -> Result<()> {
     fires(&stack, 0).await?;
     let second = start(&stack, &publisher, &stop)?;
     let by_both = fires(&stack, 2).await?;
-    // Dead without a word: its lease has to run out before the other one may lead.
+    // Killed without notice: its lease has to expire before the other one may lead.
     first.abort();
     fires(&stack, by_both + 2).await?;
     stop.cancel();
@@ -65,9 +65,9 @@ async fn every_fire_runs_once_per_property() -> Result<()> {
     publisher.close(Duration::from_secs(5)).await;
     let expectations = Expectations::clean().without_mails().without_mart();
     stack.wait_until_quiet(&expectations).await?;
-    // Commands of one fire have the same id whoever sends them, so a fire that was sent twice would still be one
-    // report: what counts is that every property has one for every fire.
-    let count = eventually("the last fire is reported for all", LONG_TIMEOUT, || async {
+    // Commands of one fire have the same id in every process, so a fire sent twice would still be one report: what
+    // counts is that every property has one per fire.
+    let count = eventually("every property has a report of the last fire", LONG_TIMEOUT, || async {
         let count = reports(&stack).await?;
         Ok((count.len() == PROPERTIES.len() && count["north"] == count["south"]).then_some(count))
     })
@@ -76,7 +76,7 @@ async fn every_fire_runs_once_per_property() -> Result<()> {
     stack.end(expectations).await
 }
 
-/// Which of the processes leads, by its metrics.
+/// The process that leads, according to its metrics.
 async fn leader(stack: &Stack, metrics: &[(&'static str, String)]) -> Result<Option<&'static str>> {
     let mut leaders = Vec::new();
     for (name, url) in metrics {
@@ -93,12 +93,12 @@ async fn leader(stack: &Stack, metrics: &[(&'static str, String)]) -> Result<Opt
 async fn standby_takes_over_scheduling() -> Result<()> {
     let mut stack = StackBuilder::new().workers(&[("s1", &["scheduler"]), ("s2", &["scheduler"])]).start().await?;
     let metrics = [("s1", stack.metrics_url("s1")?), ("s2", stack.metrics_url("s2")?)];
-    let first = eventually("somebody leads", LONG_TIMEOUT, || leader(&stack, &metrics)).await?;
+    let first = eventually("a process leads", LONG_TIMEOUT, || leader(&stack, &metrics)).await?;
     stack.program(first)?.kill9()?;
     let other = || async { Ok(leader(&stack, &metrics).await?.filter(|name| *name != first)) };
     let second = eventually("the other one takes over", LONG_TIMEOUT, other).await?;
     stack.restart(first).await?;
-    // Told to stop, it lets the lease go: nobody waits for it to run out.
+    // On SIGTERM it releases the lease, which therefore does not have to expire.
     stack.program(second)?.stop().await?;
     let begun = std::time::Instant::now();
     let back = || async { Ok(leader(&stack, &metrics).await?.filter(|name| *name == first)) };

@@ -1,7 +1,6 @@
-//! The API against its own description: schemathesis makes requests from the served document, good and bad, and judges
-//! the answers.
+//! Conformance of the API to its OpenAPI document: schemathesis generates requests from it and checks the responses.
 //!
-//! Not among the other tests, for it needs a program from elsewhere: `tests/schemathesis/run` brings it.
+//! Ignored by default, because it needs an external program, which `tests/schemathesis/run` installs.
 
 use crate::harness::{Stack, StackBuilder};
 use anyhow::{Context, Result, ensure};
@@ -14,31 +13,32 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 use tokio::process::Command;
 
-/// For one run of schemathesis.
+/// Longest run of schemathesis.
 const RUN_LIMIT: Duration = Duration::from_secs(300);
-/// What it judges. That a request which looks right is taken cannot be asked: dates pass, and beds are sold.
-const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,response_schema_conformance,\
+/// Checks of schemathesis. `positive_data_acceptance` is not among them: dates pass, and beds sell out.
+const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,\
+    response_headers_conformance,response_schema_conformance,\
     negative_data_rejection,missing_required_header,unsupported_method,ignored_auth";
 
-/// What a run asks.
+/// One run of schemathesis.
 struct Run<'a> {
     name: &'a str,
-    /// Most requests of one operation and phase.
+    /// Most requests per operation and phase.
     examples: u32,
     phases: &'a str,
-    /// Only addresses that match.
+    /// Regular expression for the paths to test.
     only: &'a str,
-    /// Paths and the id that stands there for random ones, of something at the demonstration hostel.
+    /// Paths with the id of an existing object at the demonstration property, used instead of random ids.
     known: &'a [(&'a str, String)],
 }
 
 impl Run<'_> {
-    /// Its settings in schemathesis' own file.
+    /// Its configuration file.
     fn settings(&self) -> Result<String> {
         let mut text =
             "[checks.missing_required_header]\nexpected-statuses = [400, 401, 403, 404, 412, 415, 422, 428]\n"
                 .to_owned();
-        // A request that is wrong in two ways is refused for either.
+        // A request with two errors may be refused for either.
         text.push_str(
             "[checks.negative_data_rejection]\nexpected-statuses = [400, 401, 403, 404, 405, 406, 408, \
             409, 412, 413, 415, 422, 428]\n",
@@ -53,9 +53,9 @@ impl Run<'_> {
         Ok(text)
     }
 
-    async fn judge(&self, stack: &Stack, url: &str, token: &str) -> Result<()> {
+    async fn check(&self, stack: &Stack, url: &str, token: &str) -> Result<()> {
         let program =
-            std::env::var_os("PVT_SCHEMATHESIS").context("run tests/schemathesis/run, which brings schemathesis")?;
+            std::env::var_os("PVT_SCHEMATHESIS").context("run tests/schemathesis/run, which installs schemathesis")?;
         let folder = stack.folder().join(self.name);
         std::fs::create_dir_all(&folder)?;
         let settings = folder.join("schemathesis.toml");
@@ -92,12 +92,12 @@ impl Run<'_> {
         let output = tokio::time::timeout(RUN_LIMIT, output)
             .await
             .with_context(|| format!("{} takes too long", self.name))??;
-        let told = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        #[allow(clippy::print_stderr)] // What was asked, for whoever reads the log of a run.
+        let summary = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        #[allow(clippy::print_stderr)] // The summary, for the log of the run.
         {
-            eprintln!("{} took {:?}\n{told}", self.name, begun.elapsed());
+            eprintln!("{} took {:?}\n{summary}", self.name, begun.elapsed());
         }
-        ensure!(output.status.success(), "{}: the API is not as its document says", self.name);
+        ensure!(output.status.success(), "{}: the API does not conform to its document", self.name);
         Ok(())
     }
 }
@@ -111,10 +111,10 @@ async fn access_token(stack: &Stack) -> Result<String> {
     Ok(answer.text("/access_token").to_owned())
 }
 
-/// The ids of things that are there.
+/// Ids of existing objects.
 async fn known(stack: &Stack, token: &str) -> Result<Vec<(&'static str, String)>> {
     let bearer = format!("Bearer {token}");
-    let booked = stack.book("described", &booking_body(DORM, days_from_now(30), 2, 1)).await?;
+    let booked = stack.book("schemathesis", &booking_body(DORM, days_from_now(30), 2, 1)).await?;
     stack.client.wait_for_decision(&booked).await?;
     let users = stack.client.send(Method::GET, "/api/auth/users", &[("authorization", &bearer)], None).await?;
     let guest = users.body["items"]
@@ -158,7 +158,7 @@ async fn api_conforms_to_its_openapi_document() -> Result<()> {
     let everything =
         Run { name: "everything", examples: 40, phases: "examples,coverage,fuzzing", only: "^/", known: &[] };
     let of_known = Run { name: "known", examples: 40, phases: "coverage,fuzzing", only: r"\{id\}", known: &known };
-    let results = [everything.judge(&stack, &url, &token).await, of_known.judge(&stack, &url, &token).await];
+    let results = [everything.check(&stack, &url, &token).await, of_known.check(&stack, &url, &token).await];
     results.into_iter().collect::<Result<()>>()?;
     stack.shut_down().await
 }

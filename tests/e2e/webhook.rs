@@ -1,4 +1,4 @@
-//! Stripe's webhook: what Stripe signed is kept once, everything else is refused.
+//! Stripe's webhook: signed events are stored once, everything else is refused.
 
 use crate::harness::{ApiResponse, Expectations, SHORT_TIMEOUT, Stack, StackBuilder, WEBHOOK_SECRET};
 use anyhow::{Result, ensure};
@@ -13,8 +13,8 @@ async fn push(stack: &Stack, signature: &str, body: &str) -> Result<ApiResponse>
     stack.client.send(Method::POST, "/api/payments/webhook", &headers, Some(body.as_bytes().to_vec())).await
 }
 
-/// As Stripe would tell it.
-pub(crate) async fn tell(stack: &Stack, event: Value) -> Result<()> {
+/// Pushes an event, signed as Stripe signs it.
+pub(crate) async fn push_event(stack: &Stack, event: Value) -> Result<()> {
     let body = event.to_string();
     let answer = push(stack, &stripe_signature(WEBHOOK_SECRET, Utc::now().timestamp(), body.as_bytes()), &body).await?;
     ensure!(answer.status == StatusCode::OK, "{answer:?}");
@@ -22,14 +22,14 @@ pub(crate) async fn tell(stack: &Stack, event: Value) -> Result<()> {
 }
 
 fn event(id: &str) -> String {
-    // Signed as these very bytes: the blanks and the order of the members count.
+    // The signature covers these exact bytes, including whitespace and the order of members.
     format!(
         "{{\n  \"type\": \"charge.succeeded\",\n  \"id\": \"{id}\", \"object\": \"event\", \"created\": \
             1800000000,\n  \"data\": {{ \"object\": {{ \"id\": \"ch_1\", \"amount\": 15000 }} }}\n}}"
     )
 }
 
-async fn kept(stack: &Stack) -> Result<Vec<StoredStripeEvent>> {
+async fn stored_events(stack: &Stack) -> Result<Vec<StoredStripeEvent>> {
     stack.stores.all("stripe_events").await
 }
 
@@ -42,17 +42,19 @@ async fn signed_events_are_stored_once() -> Result<()> {
         .start()
         .await?;
     for id in ["evt_1", "evt_2", "evt_1", "evt_1"] {
-        // During a rotation either secret is good.
+        // During a rotation either secret is valid.
         let secret = if id == "evt_2" { "whsec_the_newest" } else { WEBHOOK_SECRET };
         let answer =
             push(&stack, &stripe_signature(secret, Utc::now().timestamp(), event(id).as_bytes()), &event(id)).await?;
         assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
     }
     let expectations = Expectations::clean().without_mails().without_mart();
-    eventually("both events are kept", SHORT_TIMEOUT, || async { Ok((kept(&stack).await?.len() == 2).then_some(())) })
-        .await?;
+    eventually("both events are stored", SHORT_TIMEOUT, || async {
+        Ok((stored_events(&stack).await?.len() == 2).then_some(()))
+    })
+    .await?;
     stack.wait_until_quiet(&expectations).await?;
-    let events = kept(&stack).await?;
+    let events = stored_events(&stack).await?;
     assert_eq!(events.len(), 2, "repetitions are the same event");
     let first = events.iter().find(|event| event.id == "evt_1").unwrap();
     assert_eq!(first.event_type, "charge.succeeded");
@@ -66,7 +68,7 @@ async fn unsigned_events_are_refused() -> Result<()> {
     let sign = |secret, time, body: &str| stripe_signature(secret, time, body.as_bytes());
     let good = sign(WEBHOOK_SECRET, now, &body);
     for (what, signature, body) in [
-        ("another secret", sign("whsec_somebody_elses", now, &body), body.clone()),
+        ("another secret", sign("whsec_of_another_account", now, &body), body.clone()),
         ("another body", good.clone(), body.replace("15000", "1")),
         ("the same JSON in other bytes", good.clone(), body.replace('\n', "")),
         ("six minutes old", sign(WEBHOOK_SECRET, now - 360, &body), body.clone()),

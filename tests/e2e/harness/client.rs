@@ -1,4 +1,4 @@
-//! A caller of the API.
+//! HTTP client of the API.
 
 use anyhow::{Context, Result, ensure};
 use reqwest::header::HeaderMap;
@@ -8,10 +8,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// Above the longest wait that the API grants.
+/// Longer than the longest wait that the API grants.
 const TIMEOUT: Duration = Duration::from_secs(40);
 
-/// What the API answered.
+/// A response of the API, with its body parsed.
 #[derive(Debug, Clone)]
 pub(crate) struct ApiResponse {
     pub(crate) status: StatusCode,
@@ -20,17 +20,17 @@ pub(crate) struct ApiResponse {
 }
 
 impl ApiResponse {
-    /// A header's text; empty when absent.
+    /// The text of a header; empty if absent.
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
-    /// A text of the body, by JSON pointer; empty when absent.
+    /// A string in the body, by JSON pointer; empty if absent.
     pub(crate) fn text(&self, pointer: &str) -> &str {
         self.body.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
     }
 
-    /// The code of a problem document, after checking its form.
+    /// The code of a problem document, after checking its members.
     pub(crate) fn problem(&self) -> Result<&str> {
         ensure!(self.header("content-type") == "application/problem+json", "not a problem: {self:?}");
         ensure!(self.body["status"] == self.status.as_u16(), "{self:?}");
@@ -41,7 +41,7 @@ impl ApiResponse {
     }
 }
 
-/// A request that was accepted.
+/// An accepted booking request.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct AcceptedBooking {
     pub(crate) id: Uuid,
@@ -65,12 +65,12 @@ impl Client {
         &self.http
     }
 
-    /// Where the API answers.
+    /// The base URL of the API.
     pub(crate) fn base(&self) -> &str {
         &self.base
     }
 
-    /// Any request.
+    /// An arbitrary request.
     pub(crate) async fn send(
         &self,
         method: Method,
@@ -91,7 +91,7 @@ impl Client {
         Ok(ApiResponse { status, headers, body: serde_json::from_str(&text).unwrap_or(Value::String(text)) })
     }
 
-    /// `POST` of JSON with these headers.
+    /// `POST` with a JSON body and these headers.
     pub(crate) async fn post(&self, path: &str, headers: &[(&str, &str)], body: &Value) -> Result<ApiResponse> {
         let mut all = vec![("content-type", "application/json")];
         all.extend(headers);
@@ -108,7 +108,7 @@ impl Client {
         self.post("/api/bookings", &[("idempotency-key", key), ("prefer", "wait=30")], body).await
     }
 
-    /// Asks for a booking, which must be accepted.
+    /// Requests a booking, which must be accepted.
     pub(crate) async fn book(&self, key: &str, body: &Value) -> Result<AcceptedBooking> {
         let answer = self.request_booking(key, body).await?;
         ensure!(answer.status == StatusCode::ACCEPTED, "{answer:?}");
@@ -119,12 +119,12 @@ impl Client {
         self.send(Method::GET, path, &[], None).await
     }
 
-    /// The booking as its guest sees it once it is decided.
+    /// The booking as its guest sees it, once it is decided.
     pub(crate) async fn wait_for_decision(&self, booked: &AcceptedBooking) -> Result<Value> {
         let AcceptedBooking { id, token } = booked;
         for _ in 0..4 {
             let answer = self.get(&format!("/api/bookings/{id}?token={token}&wait=20s")).await?;
-            // The store may be away for a moment in tests that take it away.
+            // Tests that stop the store make it unreachable for a moment.
             if answer.status == StatusCode::OK && answer.text("/status") != "requested" {
                 return Ok(answer.body);
             }
@@ -139,7 +139,7 @@ impl Client {
     }
 }
 
-/// The id and the token in an answer.
+/// Id and token in a response.
 pub(crate) fn booked(answer: &ApiResponse) -> Result<AcceptedBooking> {
     let id = answer.text("/id").parse().with_context(|| format!("{answer:?}"))?;
     Ok(AcceptedBooking { id, token: answer.text("/token").to_owned() })

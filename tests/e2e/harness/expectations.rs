@@ -1,4 +1,4 @@
-//! The end of a test: everything is waited for, stopped in order, counted and compared.
+//! The end of a test: wait for quiet, stop everything in order, count messages, and check the invariants.
 
 use super::{LONG_TIMEOUT, Stack};
 use anyhow::{Context, Result, bail, ensure};
@@ -6,10 +6,10 @@ use pvt_messaging::{Queue, QueueRole};
 use pvt_testkit::{Expected, eventually, leaks, violations};
 use std::collections::BTreeMap;
 
-/// How often programs are stopped until nothing is left behind.
+/// Most attempts to stop all programs with no message left behind.
 const STOPS: usize = 3;
 
-/// What a test expects at its end.
+/// Deviations that a test has provoked.
 #[derive(Debug, Clone)]
 pub(crate) struct Expectations {
     expected: Expected,
@@ -17,7 +17,7 @@ pub(crate) struct Expectations {
 }
 
 impl Expectations {
-    /// Everything that was accepted is decided, mailed once and in the mart; no dead letter.
+    /// Every accepted booking is decided, mailed once and in the mart; there are no dead letters.
     pub(crate) fn clean() -> Self {
         Self {
             expected: Expected { accepted: Vec::new(), mails: true, mail_copies: 1, mart: true },
@@ -25,25 +25,25 @@ impl Expectations {
         }
     }
 
-    /// Without looking at mails: nothing sends them in this test.
+    /// Skips mails: no worker sends them in this test.
     pub(crate) fn without_mails(mut self) -> Self {
         self.expected.mails = false;
         self
     }
 
-    /// Without looking at the mart: nothing loads it in this test.
+    /// Skips the mart: no worker loads it in this test.
     pub(crate) fn without_mart(mut self) -> Self {
         self.expected.mart = false;
         self
     }
 
-    /// A mail may have come so often: its sender was killed while it could not know.
+    /// Allows this many copies of a mail: its sender was killed between delivery and record.
     pub(crate) fn mail_copies(mut self, copies: usize) -> Self {
         self.expected.mail_copies = copies;
         self
     }
 
-    /// So many dead letters of this queue were provoked.
+    /// The test has provoked this many dead letters of a queue.
     pub(crate) fn dead(mut self, queue: &str, count: u32) -> Self {
         self.dead.insert(queue.to_owned(), count);
         self
@@ -51,12 +51,12 @@ impl Expectations {
 }
 
 impl Stack {
-    /// Waits until all is quiet and as it must be.
+    /// Waits until all queues are empty and the invariants hold.
     pub(crate) async fn wait_until_quiet(&self, expectations: &Expectations) -> Result<()> {
         let expected = Expected { accepted: self.accepted(), ..expectations.expected.clone() };
-        eventually("everything settles", LONG_TIMEOUT, || async {
+        eventually("all queues are empty and the invariants hold", LONG_TIMEOUT, || async {
             let pending = self.broker.pending().await?;
-            ensure!(pending == 0, "{pending} messages wait in queues");
+            ensure!(pending == 0, "{pending} messages are pending");
             self.compare(&expected).await.map(Some)
         })
         .await
@@ -74,15 +74,14 @@ impl Stack {
         Ok(())
     }
 
-    /// Waits until all is quiet, stops every program in order, and looks at everything once more: exact depths, stores,
-    /// mails, and whether anything of a guest stands where it must not.
+    /// Waits until all is quiet, stops every program in order, and checks everything once more: exact queue depths,
+    /// stores, mails, and leaks of personal data.
     pub(crate) async fn end(mut self, expectations: Expectations) -> Result<()> {
         let sink = "mail-sink";
         for stop in 1..=STOPS {
             self.wait_until_quiet(&expectations).await?;
             let stopped = self.stop_all_except(sink).await?;
-            // What was in hand when a program was told to stop may have sent one more message, which nobody was left to
-            // take.
+            // A program that drained may have published one more message after its consumer had stopped.
             if stop == STOPS || self.broker.pending().await? == 0 {
                 break;
             }
@@ -90,8 +89,8 @@ impl Stack {
         }
         let expected = Expected { accepted: self.accepted(), ..expectations.expected.clone() };
         self.compare(&expected).await?;
-        self.count(&expectations).await?;
-        self.search_for_leaks(&expectations).await?;
+        self.check_queue_depths(&expectations).await?;
+        self.check_leaks(&expectations).await?;
         if self.program(sink)?.is_running()? {
             self.program(sink)?.stop().await?;
         }
@@ -99,7 +98,7 @@ impl Stack {
         Ok(())
     }
 
-    /// Stops every program that runs, in order, but one; gives their names.
+    /// Stops every running program but one, in order, and returns their names.
     async fn stop_all_except(&mut self, one: &str) -> Result<Vec<String>> {
         let mut stopped = Vec::new();
         for (name, program) in self.programs().iter_mut().filter(|(name, _)| *name != one) {
@@ -111,7 +110,7 @@ impl Stack {
         Ok(stopped)
     }
 
-    /// Ends a test whose requests nobody has counted: every program stops in order, and that is all that is looked at.
+    /// Ends a test that did not record its requests: stops every program in order and checks nothing else.
     pub(crate) async fn shut_down(mut self) -> Result<()> {
         for program in self.programs().values_mut() {
             if program.is_running()? {
@@ -122,8 +121,8 @@ impl Stack {
         Ok(())
     }
 
-    /// 11 and 12: with nobody consuming, every message that is left is ready and counted.
-    async fn count(&self, expectations: &Expectations) -> Result<()> {
+    /// 11 and 12: without consumers, every message that is left is ready and counted.
+    async fn check_queue_depths(&self, expectations: &Expectations) -> Result<()> {
         let depths = self.broker.depths().await?;
         let mut wrong = Vec::new();
         for queue in self.topology.queues() {
@@ -131,20 +130,22 @@ impl Stack {
                 QueueRole::Dead { of } => expectations.dead.get(self.base(of)).copied().unwrap_or_default(),
                 _ => 0,
             };
-            let found = depths.get(&queue.name).copied().context("every queue is counted")?;
+            let found = depths.get(&queue.name).copied().context("depth of every queue")?;
             if found != expected {
-                wrong.push(format!("{}: {found} messages, not {expected}", queue.name));
-                let letters = self.broker.peek(self.base(&queue.name), 3).await?;
+                wrong.push(format!("{}: {found} messages instead of {expected}", queue.name));
+                let messages = self.broker.peek(self.base(&queue.name), 3).await?;
                 wrong.extend(
-                    letters.into_iter().map(|letter| format!("    {} {} {:?}", letter.id, letter.kind, letter.headers)),
+                    messages
+                        .into_iter()
+                        .map(|message| format!("    {} {} {:?}", message.id, message.kind, message.headers)),
                 );
             }
         }
         if wrong.is_empty() { Ok(()) } else { bail!("{}", wrong.join("\n")) }
     }
 
-    /// 13: no log, no header and no row of the mart tells of a guest.
-    async fn search_for_leaks(&mut self, expectations: &Expectations) -> Result<()> {
+    /// 13: no log line, message header or mart row contains personal data of a guest.
+    async fn check_leaks(&mut self, expectations: &Expectations) -> Result<()> {
         let records = self.stores.records().await?;
         let mut secrets: Vec<String> = Vec::new();
         for guest in records.bookings.iter().map(|booking| &booking.guest) {
@@ -155,22 +156,22 @@ impl Stack {
         secrets.dedup();
         let mut found = leaks(&records.mart_text, &secrets);
         for (name, program) in self.programs().iter().filter(|(_, program)| program.was_started()) {
-            // What logs nothing leaks nothing, and helps nobody either.
+            // A program that logs nothing would pass this check vacuously.
             ensure!(name == "mail-sink" || program.log().contains("\"level\":"), "{name} logs nothing");
             found.extend(leaks(&program.log(), &secrets).into_iter().map(|line| format!("{name}: {line}")));
         }
         for queue in expectations.dead.keys() {
-            for letter in self.broker.peek(&format!("{queue}.dead"), 100).await? {
+            for message in self.broker.peek(&format!("{queue}.dead"), 100).await? {
                 let headers: Vec<String> =
-                    letter.headers.into_iter().map(|(name, value)| format!("{name}: {value}")).collect();
+                    message.headers.into_iter().map(|(name, value)| format!("{name}: {value}")).collect();
                 found.extend(leaks(&headers.join("\n"), &secrets));
             }
         }
-        ensure!(found.is_empty(), "something of a guest stands where it must not:\n  {}", found.join("\n  "));
+        ensure!(found.is_empty(), "personal data has leaked:\n  {}", found.join("\n  "));
         Ok(())
     }
 
-    /// A queue's name without the prefix.
+    /// The name of a queue without the prefix.
     fn base<'n>(&self, name: &'n str) -> &'n str {
         name.strip_prefix(self.topology.prefix()).unwrap_or(name)
     }

@@ -1,4 +1,4 @@
-//! Workers that run within the test itself, because no setting of a program makes them as the test needs them.
+//! Workers inside the test process, for tests that need a worker that no program provides.
 
 use super::Stack;
 use anyhow::{Context, Result};
@@ -18,15 +18,15 @@ pub(crate) struct InProcessWorkers {
 }
 
 impl InProcessWorkers {
-    /// Runs what `register` registers.
+    /// Runs the workers that `register` adds to the engine.
     pub(crate) fn start(stack: &Stack, register: impl FnOnce(Engine) -> Result<Engine, EngineError>) -> Result<Self> {
-        let publisher = Publisher::start(stack.namespace.amqp_url(), stack.topology.clone(), "crew");
+        let publisher = Publisher::start(stack.namespace.amqp_url(), stack.topology.clone(), "in-process-workers");
         let engine = register(Engine::new(stack.namespace.amqp_url(), stack.topology.clone(), publisher.clone()))?;
         let stop = CancellationToken::new();
         Ok(Self { running: tokio::spawn(engine.run(stop.clone())), stop, publisher })
     }
 
-    /// Lets them finish.
+    /// Drains and stops them.
     pub(crate) async fn stop(self) -> Result<()> {
         self.stop.cancel();
         self.running.await.context("the workers' task")??;

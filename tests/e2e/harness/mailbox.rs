@@ -1,14 +1,14 @@
-//! The mail sink's side: what arrived, and how it is to misbehave.
+//! Client of the mail sink: arrived mails and fault injection.
 
 use anyhow::{Result, ensure};
 use pvt_testkit::Mail;
 use serde_json::Value;
 use std::net::SocketAddr;
 
-/// More than any test sends.
+/// More mails than any test sends.
 const LIMIT: usize = 20_000;
 
-/// Asks a mail sink.
+/// The mail sink of one stack.
 #[derive(Debug, Clone)]
 pub(crate) struct Mailbox {
     http: reqwest::Client,
@@ -20,12 +20,12 @@ impl Mailbox {
         Self { http, base: format!("http://{address}/dev/mail") }
     }
 
-    /// Where the sink says that it is there.
+    /// The URL that answers once the sink is ready.
     pub(crate) fn ready_url(&self) -> String {
         format!("{}/count", self.base)
     }
 
-    /// Everything that arrived, in the order of arrival.
+    /// All mails, in order of arrival.
     pub(crate) async fn all(&self) -> Result<Vec<Mail>> {
         let mut mails: Vec<Mail> =
             self.http.get(format!("{}.json?limit={LIMIT}", self.base)).send().await?.error_for_status()?.json().await?;
@@ -34,7 +34,7 @@ impl Mailbox {
         Ok(mails)
     }
 
-    /// Makes it fail: see the sink's `/dev/mail/faults`.
+    /// Injects a fault, see `POST /dev/mail/faults` of the sink.
     pub(crate) async fn inject_fault(&self, fault: &Value) -> Result<()> {
         self.http.post(format!("{}/faults", self.base)).json(fault).send().await?.error_for_status()?;
         Ok(())

@@ -1,5 +1,4 @@
-//! A whole system for one test: a name space of its own on the engines, the real programs, and what must hold at the
-//! end.
+//! A complete system for one test: a namespace on the engines, the real programs, and the checks at the end.
 
 mod client;
 mod expectations;
@@ -21,7 +20,7 @@ pub(crate) use stack::{Stack, StackBuilder, WEBHOOK_SECRET};
 
 use std::time::Duration;
 
-/// For what takes milliseconds on an idle machine; long enough for a busy one.
+/// For conditions that take milliseconds on an idle machine.
 pub(crate) const SHORT_TIMEOUT: Duration = Duration::from_secs(30);
-/// For what an engine's restart delays.
+/// For conditions that an engine's restart delays.
 pub(crate) const LONG_TIMEOUT: Duration = Duration::from_secs(90);

@@ -1,4 +1,4 @@
-//! One of our programs, run as it is shipped: started, watched, killed, started again.
+//! One of our programs, run as shipped: started, watched, killed and restarted.
 
 use super::SHORT_TIMEOUT;
 use anyhow::{Context, Result, bail};
@@ -12,12 +12,12 @@ use std::time::Duration;
 
 /// A drain may take 25 s.
 const STOP_LIMIT: Duration = Duration::from_secs(40);
-/// What of a log is shown when something goes wrong.
+/// Lines of a log that are shown when a test fails.
 const SHOWN_LINES: usize = 40;
 
 type Environment = Vec<(String, String)>;
 
-/// The program under test with these arguments, and nothing of the caller's environment but what follows.
+/// The program under test with these arguments. Of the caller's environment it inherits only `PATH` and `HOME`.
 fn command(arguments: &[String], environment: &Environment, folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pvt"));
     command.args(arguments).env_clear().envs(environment.iter().map(|(name, value)| (name, value))).current_dir(folder);
@@ -27,14 +27,14 @@ fn command(arguments: &[String], environment: &Environment, folder: &Path) -> Co
     command
 }
 
-/// Runs a command of `pvt` to its end.
+/// Runs a `pvt` command to completion.
 pub(crate) async fn pvt(arguments: &[&str], environment: &Environment, folder: &Path) -> Result<Output> {
     let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
     let mut command = command(&arguments, environment, folder);
     command.stdin(Stdio::null());
     let output = tokio::time::timeout(super::LONG_TIMEOUT, tokio::task::spawn_blocking(move || command.output())).await;
     output
-        .with_context(|| format!("pvt {arguments:?} does not end"))?
+        .with_context(|| format!("pvt {arguments:?} does not finish"))?
         .map_err(anyhow::Error::from)?
         .context("pvt cannot be started")
 }
@@ -66,18 +66,18 @@ impl Program {
         self.folder.join(format!("{}.log", self.name))
     }
 
-    /// Whether it ever ran.
+    /// Whether it was ever started.
     pub(crate) fn was_started(&self) -> bool {
         self.log_path().exists()
     }
 
-    /// Everything that it wrote.
+    /// Its complete log.
     pub(crate) fn log(&self) -> String {
         let bytes = std::fs::read(self.log_path()).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// The end of its log, with its name.
+    /// The end of its log, under its name.
     pub(crate) fn tail(&self) -> String {
         let log = self.log();
         let lines: Vec<&str> = log.lines().collect();
@@ -85,10 +85,10 @@ impl Program {
         format!("--- {} {:?}\n{shown}\n", self.name, self.arguments)
     }
 
-    /// Starts it with further settings that only this start has.
+    /// Starts it with additional settings for this start only.
     pub(crate) fn start(&mut self, extra: &[(&str, &str)]) -> Result<()> {
         if self.child.is_some() {
-            bail!("{} runs already", self.name);
+            bail!("{} is already running", self.name);
         }
         let log = OpenOptions::new().create(true).append(true).open(self.log_path())?;
         let mut environment = self.environment.clone();
@@ -100,32 +100,32 @@ impl Program {
         Ok(())
     }
 
-    /// Waits until it says that it is ready.
+    /// Waits until it is ready.
     pub(crate) async fn ready(&mut self, http: &reqwest::Client) -> Result<()> {
         let url = self.ready_url.clone();
         let (name, log) = (self.name.clone(), self.log_path());
         let child = self.child.as_mut().with_context(|| format!("{name} was not started"))?;
         let what = format!("{name} is ready");
-        let answered = eventually(&what, SHORT_TIMEOUT, || {
-            let ended = child.try_wait();
-            let asked = http.get(&url).send();
+        let ready = eventually(&what, SHORT_TIMEOUT, || {
+            let exited = child.try_wait();
+            let response = http.get(&url).send();
             let name = name.clone();
             async move {
-                if let Some(status) = ended? {
-                    bail!("{name} ended: {status}");
+                if let Some(status) = exited? {
+                    bail!("{name} exited: {status}");
                 }
-                Ok(asked.await?.status().is_success().then_some(()))
+                Ok(response.await?.status().is_success().then_some(()))
             }
         });
-        answered.await.with_context(|| std::fs::read_to_string(log).unwrap_or_default())
+        ready.await.with_context(|| std::fs::read_to_string(log).unwrap_or_default())
     }
 
-    /// Where it says that it is ready.
+    /// The URL that answers once it is ready.
     pub(crate) fn ready_url(&self) -> &str {
         &self.ready_url
     }
 
-    /// Whether it runs.
+    /// Whether it is running.
     pub(crate) fn is_running(&mut self) -> Result<bool> {
         Ok(match &mut self.child {
             Some(child) => child.try_wait()?.is_none(),
@@ -134,43 +134,43 @@ impl Program {
     }
 
     fn signal(&self, signal: Signal) -> Result<()> {
-        let child = self.child.as_ref().with_context(|| format!("{} does not run", self.name))?;
+        let child = self.child.as_ref().with_context(|| format!("{} is not running", self.name))?;
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).context("a pid")?;
         Ok(kill_process(pid, signal)?)
     }
 
-    /// Ends it at once.
+    /// Kills it with SIGKILL.
     pub(crate) fn kill9(&mut self) -> Result<()> {
-        let mut child = self.child.take().with_context(|| format!("{} does not run", self.name))?;
+        let mut child = self.child.take().with_context(|| format!("{} is not running", self.name))?;
         child.kill()?;
         child.wait()?;
         Ok(())
     }
 
-    /// Waits until it ended by itself.
+    /// Waits until it exits by itself.
     pub(crate) async fn wait_for_exit(&mut self, limit: Duration) -> Result<ExitStatus> {
-        let child = self.child.as_mut().with_context(|| format!("{} does not run", self.name))?;
+        let child = self.child.as_mut().with_context(|| format!("{} is not running", self.name))?;
         let status =
-            eventually("it ends", limit, || std::future::ready(child.try_wait().map_err(anyhow::Error::from))).await;
+            eventually("it exits", limit, || std::future::ready(child.try_wait().map_err(anyhow::Error::from))).await;
         let status = status.with_context(|| self.tail())?;
         self.child = None;
         Ok(status)
     }
 
-    /// Asks it to end and waits until it did, which must be an ordinary end.
+    /// Sends SIGTERM and waits for a successful exit.
     pub(crate) async fn stop(&mut self) -> Result<()> {
         self.signal(Signal::TERM)?;
         let status = self.wait_for_exit(STOP_LIMIT).await?;
-        if status.success() { Ok(()) } else { bail!("{} ended with {status}\n{}", self.name, self.tail()) }
+        if status.success() { Ok(()) } else { bail!("{} exited with {status}\n{}", self.name, self.tail()) }
     }
 
-    /// Waits until it ended at the fault point that it was started with.
+    /// Waits until it has aborted at its fault point.
     pub(crate) async fn wait_for_abort(&mut self) -> Result<()> {
         let status = self.wait_for_exit(super::LONG_TIMEOUT).await?;
         if status.signal() == Some(Signal::ABORT.as_raw()) {
             Ok(())
         } else {
-            bail!("{} ended with {status}\n{}", self.name, self.tail())
+            bail!("{} exited with {status}\n{}", self.name, self.tail())
         }
     }
 }
@@ -178,7 +178,7 @@ impl Program {
 impl Drop for Program {
     fn drop(&mut self) {
         if let Some(mut child) = self.child.take() {
-            // It may have ended just now.
+            // It may have exited just now.
             drop(child.kill());
             drop(child.wait());
         }

@@ -1,4 +1,4 @@
-//! A writer beside the workers: somebody else's process, or a worker that believes that it is still the only one.
+//! A concurrent writer beside the workers, such as a worker that has lost its partition without noticing.
 
 use super::Stack;
 use anyhow::{Context, Result, bail};
@@ -22,10 +22,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// Tries of one command against a contended property.
+/// Attempts of one command at a contended property.
 const ATTEMPTS: u32 = 200;
 
-/// Decides and stores by the product's own means, without its queues.
+/// Decides and commits with the product's code, bypassing its queues.
 #[derive(Clone)]
 pub(crate) struct RivalWriter {
     mongo: Mongo,
@@ -35,23 +35,23 @@ pub(crate) struct RivalWriter {
 
 impl RivalWriter {
     pub(crate) fn of(stack: &Stack) -> Self {
-        let publisher = Publisher::start(stack.namespace.amqp_url(), stack.topology.clone(), "outsider");
+        let publisher = Publisher::start(stack.namespace.amqp_url(), stack.topology.clone(), "rival-writer");
         Self { mongo: stack.mongo.clone(), publisher, topology: stack.topology.clone() }
     }
 
-    /// Books; `key` names the booking.
+    /// Requests a booking, named by `key`.
     pub(crate) async fn book(&self, key: &str, property: &str, stay: StayRequest) -> Result<BookingEvent> {
         let guest = Guest {
             first_name: "Nemo".into(),
-            last_name: "Outsider".into(),
+            last_name: "Writer".into(),
             email: format!("{key}@example.com"),
             phone: None,
             locale: None,
         };
         let request = RequestBooking {
-            booking_id: BookingId::derive(None, key, "outsider"),
+            booking_id: BookingId::derive(None, key, "rival-writer"),
             client: None,
-            fingerprint: "outsider".into(),
+            fingerprint: "rival-writer".into(),
             property_id: property.into(),
             rate_plan_id: "standard".into(),
             source: Source::Phone,
@@ -71,7 +71,7 @@ impl RivalWriter {
             booking_id,
             property_id: property.into(),
             expected_rev: None,
-            actor: "outsider".into(),
+            actor: "rival-writer".into(),
             as_admin: false,
             reason: None,
             requested_at: Utc::now().into(),
@@ -89,7 +89,7 @@ impl RivalWriter {
                 other => return other,
             }
         }
-        bail!("{ATTEMPTS} attempts lost against others")
+        bail!("{ATTEMPTS} attempts lost against concurrent writers")
     }
 
     async fn attempt(&self, id: Uuid, command: &BookingCommand) -> Result<BookingEvent> {
@@ -117,9 +117,9 @@ impl RivalWriter {
         }
     }
 
-    /// Has beds blocked by the workers, for it asks in the property's queue as the desk would.
+    /// Blocks a bed through the property's queue, as the API does.
     pub(crate) async fn block(&self, property: &str, bed: &str, nights: Nights) -> Result<BlockId> {
-        let block_id = BlockId::derive("outsider", &format!("{property}/{bed}/{}", nights.arrival));
+        let block_id = BlockId::derive("rival-writer", &format!("{property}/{bed}/{}", nights.arrival));
         let block = BlockBeds {
             block_id,
             property_id: property.into(),
@@ -127,7 +127,7 @@ impl RivalWriter {
             bed_ids: vec![bed.into()],
             from: nights.arrival,
             until: nights.departure,
-            actor: "outsider".into(),
+            actor: "rival-writer".into(),
             reason: None,
             requested_at: Utc::now().into(),
         };
@@ -136,12 +136,12 @@ impl RivalWriter {
         Ok(block_id)
     }
 
-    /// Has a block lifted in the same way.
+    /// Lifts a block in the same way.
     pub(crate) async fn unblock(&self, property: &str, block_id: BlockId) -> Result<()> {
         let unblock = UnblockBeds {
             block_id,
             property_id: property.into(),
-            actor: "outsider".into(),
+            actor: "rival-writer".into(),
             reason: None,
             requested_at: Utc::now().into(),
         };

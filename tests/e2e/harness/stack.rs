@@ -1,4 +1,4 @@
-//! The whole system of one test.
+//! The programs, stores and clients of one test.
 
 use super::client::{Client, booked};
 use super::stripe::Stripe;
@@ -22,15 +22,15 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use uuid::Uuid;
 
-/// What is logged: enough to catch a secret that only a debug line shows.
+/// Log levels: low enough to catch a secret that only a debug line contains.
 const LOG: &str = "info,pvt_api=debug,pvt_workers=debug,pvt_worker_runtime=debug,pvt_messaging=debug,pvt_stores=debug";
 /// Signs the webhooks of tests.
 pub(crate) const WEBHOOK_SECRET: &str = "whsec_of_the_tests";
 
-/// What a client waits before it tries again. Much less than it is told: tests are in a hurry.
+/// Pause of a retrying client, much shorter than `Retry-After` asks for.
 const CLIENT_PAUSE: Duration = Duration::from_millis(200);
 
-/// What a test wants to run.
+/// Builder of a [`Stack`].
 pub(crate) struct StackBuilder {
     inventories: Vec<Inventory>,
     workers: Vec<(String, Vec<String>)>,
@@ -40,7 +40,7 @@ pub(crate) struct StackBuilder {
 }
 
 impl StackBuilder {
-    /// The demonstration hostel, one API, and one process with every worker.
+    /// The demonstration property, one API, and one process with every worker.
     pub(crate) fn new() -> Self {
         let all = ("workers".to_owned(), vec!["--all".to_owned()]);
         Self {
@@ -52,19 +52,19 @@ impl StackBuilder {
         }
     }
 
-    /// With a Stripe to ask, which pushes to the API.
+    /// Adds a simulated Stripe, which pushes to the API.
     pub(crate) fn paid_online(mut self) -> Self {
         self.paid_online = true;
         self
     }
 
-    /// These properties instead.
+    /// Replaces the properties.
     pub(crate) fn selling(mut self, inventories: impl IntoIterator<Item = Inventory>) -> Self {
         self.inventories = inventories.into_iter().collect();
         self
     }
 
-    /// These worker processes instead, each with its workers.
+    /// Replaces the worker processes, each with its workers.
     pub(crate) fn workers(mut self, processes: &[(&str, &[&str])]) -> Self {
         let owned = |(name, workers): &(&str, &[&str])| {
             ((*name).to_owned(), workers.iter().map(|worker| (*worker).to_owned()).collect())
@@ -73,19 +73,19 @@ impl StackBuilder {
         self
     }
 
-    /// On these engines.
+    /// Uses these engines.
     pub(crate) fn on(mut self, urls: Urls) -> Self {
         self.urls = Some(urls);
         self
     }
 
-    /// With this setting in every process.
+    /// Adds a setting to every process.
     pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// Starts everything and waits until it is ready.
+    /// Starts all programs and waits until they are ready.
     pub(crate) async fn start(self) -> Result<Stack> {
         let mut stack = self.prepare().await?;
         let names: Vec<String> = stack.programs.keys().cloned().collect();
@@ -93,7 +93,7 @@ impl StackBuilder {
         Ok(stack)
     }
 
-    /// Makes stores, queues and programs, and starts none of the programs.
+    /// Prepares stores, queues and programs without starting any program.
     pub(crate) async fn prepare(self) -> Result<Stack> {
         let namespace = match self.urls {
             Some(urls) => Namespace::on(urls).await?,
@@ -141,7 +141,7 @@ impl StackBuilder {
                 Program::new(&name, &arguments, environment, &folder, format!("http://{address}/readyz")),
             );
         }
-        let broker = make_stores_and_queues(&namespace, &self.inventories).await?;
+        let broker = prepare_stores_and_queues(&namespace, &self.inventories).await?;
         Ok(Stack {
             programs,
             topology: namespace.topology(),
@@ -160,8 +160,8 @@ impl StackBuilder {
     }
 }
 
-/// What `pvt migrate`, `pvt topology apply` and `pvt seed` do, without starting them.
-async fn make_stores_and_queues(namespace: &Namespace, inventories: &[Inventory]) -> Result<Broker> {
+/// Does what `pvt migrate`, `pvt topology apply` and `pvt seed` do, without starting them.
+async fn prepare_stores_and_queues(namespace: &Namespace, inventories: &[Inventory]) -> Result<Broker> {
     let mongo = namespace.mongo().await?;
     for inventory in inventories {
         mongo.inventories().save(inventory).await?;
@@ -176,14 +176,14 @@ async fn make_stores_and_queues(namespace: &Namespace, inventories: &[Inventory]
     Ok(broker)
 }
 
-/// A running system. Everything of it is gone when it is dropped.
+/// A running system, removed completely on drop.
 pub(crate) struct Stack {
-    // Dropped first: nothing may run when the name space is removed.
+    // Dropped first: nothing may run when the namespace is removed.
     programs: BTreeMap<String, Program>,
     pub(crate) topology: Topology,
-    /// The product's own way to MongoDB.
+    /// MongoDB through the product's repositories.
     pub(crate) mongo: Mongo,
-    /// A way around the product.
+    /// The stores, bypassing the product.
     pub(crate) stores: Stores,
     pub(crate) broker: Broker,
     pub(crate) client: Client,
@@ -197,17 +197,17 @@ pub(crate) struct Stack {
 }
 
 impl Stack {
-    /// Where its logs are, and whatever else a test writes; removed when the test ends well.
+    /// The directory of its logs and of files that the test writes; removed when the test passes.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Its Stripe.
+    /// Its simulated Stripe.
     pub(crate) fn stripe(&self) -> Result<&Control> {
-        self.stripe.as_ref().map(Stripe::control).context("the plan has no Stripe")
+        self.stripe.as_ref().map(Stripe::control).context("the stack has no Stripe")
     }
 
-    /// One of its programs: `api`, `mail-sink`, or a worker process by its name.
+    /// One of its programs: `api`, `mail-sink`, or a worker process by name.
     pub(crate) fn program(&mut self, name: &str) -> Result<&mut Program> {
         self.programs.get_mut(name).with_context(|| format!("there is no program {name}"))
     }
@@ -229,18 +229,18 @@ impl Stack {
         Ok(())
     }
 
-    /// Starts a program that was killed, and waits until it is ready.
+    /// Restarts a stopped program and waits until it is ready.
     pub(crate) async fn restart(&mut self, name: &str) -> Result<()> {
         self.program(name)?.start(&[])?;
         self.ready(name).await
     }
 
-    /// Where a worker process shows its metrics.
+    /// The metrics URL of a worker process.
     pub(crate) fn metrics_url(&mut self, name: &str) -> Result<String> {
         Ok(self.program(name)?.ready_url().replace("/readyz", "/metrics"))
     }
 
-    /// Starts a program that will abort at this point.
+    /// Starts a program that will abort at this fault point.
     pub(crate) async fn start_with_fault_point(&mut self, name: &str, fault: &str) -> Result<()> {
         self.program(name)?.start(&[("PVT_FAULT", fault)])
     }
@@ -249,14 +249,14 @@ impl Stack {
         &mut self.programs
     }
 
-    /// Asks for a booking and remembers that it was accepted.
+    /// Requests a booking and records that it was accepted.
     pub(crate) async fn book(&self, key: &str, body: &Value) -> Result<AcceptedBooking> {
         let booked = self.client.book(key, body).await?;
         self.record_accepted(booked.id);
         Ok(booked)
     }
 
-    /// Asks for a booking as often as it takes until it is accepted, as a good client does, always with the same key.
+    /// Requests a booking with the same key until it is accepted, as a well-behaved client does.
     pub(crate) async fn book_with_retries(&self, key: &str, body: &Value) -> Result<AcceptedBooking> {
         pvt_testkit::eventually(&format!("request {key} is accepted"), super::LONG_TIMEOUT, || async {
             match self.client.request_booking(key, body).await {
@@ -272,7 +272,7 @@ impl Stack {
         .inspect(|booked| self.record_accepted(booked.id))
     }
 
-    /// This booking's request was answered with success.
+    /// Records that this booking's request was accepted.
     pub(crate) fn record_accepted(&self, id: Uuid) {
         self.accepted.lock().unwrap_or_else(PoisonError::into_inner).push(id);
     }
@@ -281,17 +281,17 @@ impl Stack {
         self.accepted.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The settings of its programs, for workers that a test runs itself.
+    /// The settings of its programs, for in-process workers.
     pub(crate) fn config(&self) -> Result<Config> {
         Ok(Config::from_pairs(self.environment.iter().cloned())?)
     }
 
-    /// Runs a command of the operator's against this system.
+    /// Runs an operator's command against this system.
     pub(crate) async fn pvt(&self, arguments: &[&str]) -> Result<Output> {
         super::pvt(arguments, &self.environment, &self.folder).await
     }
 
-    /// As [`Stack::pvt`], while the test goes on.
+    /// As [`Stack::pvt`], in the background.
     pub(crate) fn spawn_pvt(&self, arguments: &[&str]) -> tokio::task::JoinHandle<Result<Output>> {
         let (environment, folder) = (self.environment.clone(), self.folder.clone());
         let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
@@ -301,7 +301,7 @@ impl Stack {
         })
     }
 
-    /// As [`Stack::pvt`]; it must succeed and print JSON.
+    /// As [`Stack::pvt`], for a command that must succeed and print JSON.
     pub(crate) async fn pvt_json(&self, arguments: &[&str]) -> Result<Value> {
         let output = self.pvt(arguments).await?;
         anyhow::ensure!(output.status.success(), "pvt {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
@@ -316,6 +316,6 @@ impl Drop for Stack {
             return;
         }
         let logs: String = self.programs.values().map(Program::tail).collect();
-        drop(writeln!(std::io::stderr(), "{logs}all of it: {}", self.folder.display()));
+        drop(writeln!(std::io::stderr(), "{logs}full logs: {}", self.folder.display()));
     }
 }

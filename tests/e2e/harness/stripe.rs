@@ -1,4 +1,4 @@
-//! The other side of payments: a simulated Stripe that runs in the test itself and pushes to the API under test.
+//! A simulated Stripe inside the test process that pushes its events to the API under test.
 
 use super::stack::WEBHOOK_SECRET;
 use anyhow::Result;
@@ -6,7 +6,7 @@ use pvt_stripe_simulator::{Control, Endpoint, Simulator, SimulatorOptions};
 use std::net::SocketAddr;
 use tokio_util::sync::CancellationToken;
 
-/// A running simulator; it ends when it is dropped.
+/// A running simulator, stopped on drop.
 pub(crate) struct Stripe {
     control: Control,
     base: String,
@@ -14,7 +14,7 @@ pub(crate) struct Stripe {
 }
 
 impl Stripe {
-    /// One that pushes to the API at this address.
+    /// Starts a simulator that pushes to the API at this address.
     pub(crate) async fn start(api: SocketAddr) -> Result<Self> {
         let endpoint = Endpoint {
             url: format!("http://{api}/api/payments/webhook").parse()?,
@@ -28,12 +28,12 @@ impl Stripe {
         Ok(Self { control, base, stop })
     }
 
-    /// Plays guests, banks and staff; sets faults; counts effects.
+    /// Plays guests, banks and staff, injects faults, and counts effects.
     pub(crate) fn control(&self) -> &Control {
         &self.control
     }
 
-    /// What our programs need to find it.
+    /// Settings with which our programs reach it.
     pub(super) fn environment(&self) -> [(String, String); 2] {
         [
             ("STRIPE_SECRET_KEY".to_owned(), "sk_test_of_the_tests".to_owned()),

@@ -1,4 +1,4 @@
-//! The broker as an outsider sees it: exact depths, messages of any form, and what lies among the dead letters.
+//! Direct access to the broker: exact queue depths, publishing of arbitrary messages, and a look at dead letters.
 
 use crate::Namespace;
 use anyhow::{Context, Result, bail};
@@ -13,9 +13,9 @@ use uuid::Uuid;
 /// A message found in a queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueuedMessage {
-    /// `message_id`, as it is.
+    /// `message_id`, verbatim.
     pub id: String,
-    /// `type`, as it is.
+    /// `type`, verbatim.
     pub kind: String,
     /// Text headers and numbers, as text.
     pub headers: BTreeMap<String, String>,
@@ -23,7 +23,7 @@ pub struct QueuedMessage {
     pub body: Vec<u8>,
 }
 
-/// A connection of a test's own.
+/// A connection for one test.
 #[derive(Debug)]
 pub struct Broker {
     url: String,
@@ -32,19 +32,19 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// Connects to the name space's broker.
+    /// Connects to the broker of the namespace.
     ///
     /// # Errors
-    /// When it does not answer.
+    /// When the broker does not answer.
     pub async fn connect(namespace: &Namespace) -> Result<Self> {
         let url = namespace.amqp_url().to_owned();
         Ok(Self { connection: Mutex::new(connect(&url).await?), url, topology: namespace.topology() })
     }
 
-    /// A fresh channel, on a fresh connection when the broker was away.
+    /// A new channel, on a new connection if the last one was lost.
     ///
     /// # Errors
-    /// When it does not answer.
+    /// When the broker does not answer.
     pub async fn channel(&self) -> Result<Channel> {
         let mut connection = self.connection.lock().await;
         if !connection.status().connected() {
@@ -53,8 +53,7 @@ impl Broker {
         Ok(connection.create_channel().await?)
     }
 
-    /// Messages that are ready in every queue of the topology, exact at this moment. What a consumer holds is not
-    /// counted.
+    /// Ready messages of every queue in the topology, exact at this moment. Unacknowledged messages are not counted.
     ///
     /// # Errors
     /// When a queue is missing or the connection is gone.
@@ -70,24 +69,24 @@ impl Broker {
         Ok(depths)
     }
 
-    /// Messages that are ready in work queues or wait on the ladder.
+    /// Messages that are ready in work queues or wait for a retry.
     ///
     /// # Errors
     /// As [`Broker::depths`].
     pub async fn pending(&self) -> Result<u32> {
-        let parked = |name: &str| {
+        let is_parked = |name: &str| {
             self.topology
                 .queues()
                 .iter()
                 .any(|queue| queue.name == name && matches!(queue.role, QueueRole::Dead { .. } | QueueRole::Unroutable))
         };
-        Ok(self.depths().await?.into_iter().filter(|(name, _)| !parked(name)).map(|(_, depth)| depth).sum())
+        Ok(self.depths().await?.into_iter().filter(|(name, _)| !is_parked(name)).map(|(_, depth)| depth).sum())
     }
 
-    /// Sends a message to one queue, whatever it is, and waits for the confirm.
+    /// Publishes an arbitrary message to one queue and waits for the confirm.
     ///
     /// # Errors
-    /// When the broker does not take it.
+    /// When the broker does not confirm it.
     pub async fn send(&self, queue: &str, properties: BasicProperties, body: &[u8]) -> Result<()> {
         let channel = self.channel().await?;
         channel.confirm_select(ConfirmSelectOptions::default()).await?;
@@ -101,7 +100,7 @@ impl Broker {
         }
     }
 
-    /// What is ready in a queue, at most `limit` messages. All of it stays there.
+    /// The first `limit` ready messages of a queue, which stay in it.
     ///
     /// # Errors
     /// When the queue is missing or the connection is gone.
@@ -113,7 +112,7 @@ impl Broker {
             let Some(got) = channel.basic_get(name.as_str().into(), BasicGetOptions::default()).await? else { break };
             messages.push(queued_message(got.delivery));
         }
-        // Closing the channel returns everything that was not acknowledged.
+        // Closing the channel requeues everything that was not acknowledged.
         channel.close(200, "done".into()).await?;
         Ok(messages)
     }
@@ -123,7 +122,7 @@ async fn connect(url: &str) -> Result<Connection> {
     Connection::connect(url, ConnectionProperties::default()).await.context("RabbitMQ")
 }
 
-/// The properties of an ordinary message: persistent, with this type and a fresh id, which is returned.
+/// Properties of an ordinary message: persistent, with this type and a new id, which is returned.
 pub fn properties(kind: &str) -> (Uuid, BasicProperties) {
     const PERSISTENT: u8 = 2;
     let id = Uuid::new_v4();

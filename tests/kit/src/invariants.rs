@@ -1,7 +1,7 @@
-//! What must be true of the stores and the mails once everything is quiet, recomputed from the records alone.
+//! Invariants of stores and mails once all queues are empty, recomputed from the records alone.
 //!
-//! Nothing here calls the product's rules, so that a wrong rule cannot agree with itself. Numbers are those of the list
-//! of invariants in docs/testing.md.
+//! They never call the product's rules, so that a wrong rule cannot agree with itself. The numbers are those of
+//! docs/testing.md.
 
 mod money;
 
@@ -16,32 +16,32 @@ use pvt_stores::mongo::notifications::{Notification, NotificationStatus};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use uuid::Uuid;
 
-/// What a test expects beyond the records.
+/// Expectations of a test beyond the records.
 #[derive(Debug, Clone, Default)]
 pub struct Expected {
     /// Bookings whose requests were answered with success.
     pub accepted: Vec<Uuid>,
-    /// Guests are written to: a worker for mails runs.
+    /// Mails are checked: a worker sends them.
     pub mails: bool,
     /// Most copies of one mail; 1 unless its sender was killed after the server had accepted it.
     pub mail_copies: usize,
-    /// The mart is loaded: a worker for analytics runs.
+    /// The mart is checked: a worker loads it.
     pub mart: bool,
 }
 
-/// A bed on a night at a property.
+/// Property, bed and night.
 type BedNight = (String, String, NaiveDate);
 
-/// Everything that is wrong, in words; empty when all is well.
+/// A description of each violation; empty when all invariants hold.
 pub fn violations(records: &Records, mails: &[Mail], expected: &Expected) -> Vec<String> {
     let mut wrong = Vec::new();
     accepted_are_decided(records, &expected.accepted, &mut wrong);
-    let owners = owners(records, &mut wrong);
-    let blocked = blocked(records, &owners, &mut wrong);
+    let owners = occupied_bed_nights(records, &mut wrong);
+    let blocked = blocked_bed_nights(records, &owners, &mut wrong);
     claims_match(records, &owners, &blocked, &mut wrong);
     records.bookings.iter().for_each(|booking| history_is_legal(booking, &mut wrong));
     records.blocks.iter().for_each(|block| block_is_legal(block, &mut wrong));
-    moves_are_known(records, &mut wrong);
+    reassignments_match(records, &mut wrong);
     money::ledgers_match(records, &mut wrong);
     if expected.mails {
         mails_match(records, mails, expected.mail_copies.max(1), &mut wrong);
@@ -53,7 +53,7 @@ pub fn violations(records: &Records, mails: &[Mail], expected: &Expected) -> Vec
     wrong
 }
 
-/// 1: every id that was answered with success is stored and decided.
+/// 1: every accepted request is stored and decided.
 fn accepted_are_decided(records: &Records, accepted: &[Uuid], wrong: &mut Vec<String>) {
     let stored: HashSet<Uuid> = records.bookings.iter().map(|booking| booking.id.as_uuid()).collect();
     let lost = accepted.iter().filter(|id| !stored.contains(id));
@@ -66,8 +66,8 @@ fn accepted_are_decided(records: &Records, accepted: &[Uuid], wrong: &mut Vec<St
     wrong.extend(undecided.map(|booking| format!("booking {} is stored and not decided", booking.id)));
 }
 
-/// 2: who sleeps where, from the bookings alone; nobody shares a bed.
-fn owners(records: &Records, wrong: &mut Vec<String>) -> BTreeMap<BedNight, Uuid> {
+/// 2: bed-nights by their booking; none has two.
+fn occupied_bed_nights(records: &Records, wrong: &mut Vec<String>) -> BTreeMap<BedNight, Uuid> {
     let mut owners = BTreeMap::new();
     for booking in records.bookings.iter().filter(|booking| booking.status.holds_beds()) {
         let mut nights = 0;
@@ -100,8 +100,12 @@ fn owners(records: &Records, wrong: &mut Vec<String>) -> BTreeMap<BedNight, Uuid
     owners
 }
 
-/// 2: which beds are kept from sale, from the blocks alone; nobody sleeps there, and no two blocks share one.
-fn blocked(records: &Records, owners: &BTreeMap<BedNight, Uuid>, wrong: &mut Vec<String>) -> BTreeMap<BedNight, Uuid> {
+/// 2: bed-nights by their block; none is occupied or blocked twice.
+fn blocked_bed_nights(
+    records: &Records,
+    owners: &BTreeMap<BedNight, Uuid>,
+    wrong: &mut Vec<String>,
+) -> BTreeMap<BedNight, Uuid> {
     let mut blocked = BTreeMap::new();
     for block in records.blocks.iter().filter(|block| block.status == BlockStatus::Active) {
         let mut night = block.from;
@@ -119,7 +123,7 @@ fn blocked(records: &Records, owners: &BTreeMap<BedNight, Uuid>, wrong: &mut Vec
     blocked
 }
 
-/// 3: claims and active bed-nights are the same, for bookings and for blocks.
+/// 3: claims are exactly the bed-nights of active bookings and blocks.
 fn claims_match(
     records: &Records,
     owners: &BTreeMap<BedNight, Uuid>,
@@ -144,11 +148,16 @@ fn claims_match(
             _ => wrong.push(format!("claim `{}` of `{}` cannot be read", claim.key, claim.booking)),
         }
     }
-    agree("sold", owners, &sold, wrong);
-    agree("blocked", blocked, &kept, wrong);
+    compare_claims("sold", owners, &sold, wrong);
+    compare_claims("blocked", blocked, &kept, wrong);
 }
 
-fn agree(word: &str, rights: &BTreeMap<BedNight, Uuid>, claimed: &BTreeMap<BedNight, Uuid>, wrong: &mut Vec<String>) {
+fn compare_claims(
+    word: &str,
+    rights: &BTreeMap<BedNight, Uuid>,
+    claimed: &BTreeMap<BedNight, Uuid>,
+    wrong: &mut Vec<String>,
+) {
     for (place, owner) in rights {
         match claimed.get(place) {
             None => wrong.push(format!("{place:?} is {word} to {owner} without a claim")),
@@ -162,7 +171,7 @@ fn agree(word: &str, rights: &BTreeMap<BedNight, Uuid>, claimed: &BTreeMap<BedNi
     wrong.extend(stray.map(|(place, owner)| format!("{place:?} is claimed by {owner} and not {word}")));
 }
 
-/// 5: the history is a legal path, revisions have no gaps, and ids of commands and events occur once.
+/// 5: the history follows legal transitions, revisions have no gaps, ids of commands and events occur once.
 fn history_is_legal(booking: &Booking, wrong: &mut Vec<String>) {
     let mut at = Status::Requested;
     let mut seen = HashSet::new();
@@ -175,11 +184,11 @@ fn history_is_legal(booking: &Booking, wrong: &mut Vec<String>) {
                 | (Status::Confirmed, Status::Confirmed | Status::Cancelled | Status::CheckedIn | Status::NoShow)
                 | (Status::CheckedIn, Status::CheckedIn | Status::CheckedOut | Status::Confirmed)
                 | (Status::NoShow, Status::NoShow | Status::Confirmed)
-                // Money comes and goes after the end, too.
+                // Payments and refunds continue after the end.
                 | (Status::Cancelled, Status::Cancelled)
                 | (Status::CheckedOut, Status::CheckedOut)
         );
-        let legal = legal && fits(entry);
+        let legal = legal && action_allows(entry);
         if entry.rev != expected || entry.from != at || !legal {
             wrong.push(format!(
                 "booking {}: entry {expected} is {:?} → {:?} at revision {}",
@@ -202,8 +211,8 @@ fn history_is_legal(booking: &Booking, wrong: &mut Vec<String>) {
     }
 }
 
-/// Whether the action of an entry is one that leads from its status to its next one.
-fn fits(entry: &HistoryEntry) -> bool {
+/// Whether the action of an entry allows its transition.
+fn action_allows(entry: &HistoryEntry) -> bool {
     match entry.action {
         Action::Request => entry.rev == 1 && entry.from == Status::Requested,
         Action::Cancel => entry.from != entry.to && entry.to == Status::Cancelled,
@@ -220,7 +229,7 @@ fn fits(entry: &HistoryEntry) -> bool {
     }
 }
 
-/// 5: a block begins active and may be lifted once.
+/// 5: a block starts active and is lifted at most once.
 fn block_is_legal(block: &Block, wrong: &mut Vec<String>) {
     let path: Vec<BlockStatus> = block.history.iter().map(|entry| entry.to).collect();
     let legal = matches!(path.as_slice(), [BlockStatus::Active] | [BlockStatus::Active, BlockStatus::Lifted]);
@@ -231,29 +240,29 @@ fn block_is_legal(block: &Block, wrong: &mut Vec<String>) {
     }
 }
 
-/// 5: whoever was moved to make room says so under the command that needed the room, and that command's booking names
-/// it.
-fn moves_are_known(records: &Records, wrong: &mut Vec<String>) {
+/// 4: a reassigned booking records the command that needed the room, and that command's booking names it.
+fn reassignments_match(records: &Records, wrong: &mut Vec<String>) {
     let entries =
         || records.bookings.iter().flat_map(|booking| booking.history.iter().map(move |entry| (booking.id, entry)));
-    let told: HashSet<_> =
+    let named: HashSet<_> =
         entries().flat_map(|(_, entry)| entry.moved.iter().map(|moved| (*moved, entry.command_id))).collect();
     let made: HashSet<_> =
         entries().filter(|(_, entry)| entry.action == Action::Move).map(|(id, entry)| (id, entry.command_id)).collect();
     wrong.extend(
-        told.difference(&made)
-            .map(|(id, command)| format!("booking {id} is said to be moved for {command} and was not")),
+        named
+            .difference(&made)
+            .map(|(id, command)| format!("booking {id} is named as reassigned for {command} and was not")),
     );
     wrong.extend(
-        made.difference(&told)
-            .map(|(id, command)| format!("booking {id} was moved for {command}, which says nothing of it")),
+        made.difference(&named)
+            .map(|(id, command)| format!("booking {id} was reassigned for {command}, which does not name it")),
     );
 }
 
-/// 8 and 9: every required mail arrived, none too often, none that contradicts the state.
+/// 8 and 9: every required mail arrived, none too often, and none contradicts the booking.
 fn mails_match(records: &Records, mails: &[Mail], copies: usize, wrong: &mut Vec<String>) {
     let rows: HashMap<String, &Notification> =
-        records.ledger.iter().map(|row| (row.message_id.trim_matches(['<', '>']).to_owned(), row)).collect();
+        records.notifications.iter().map(|row| (row.message_id.trim_matches(['<', '>']).to_owned(), row)).collect();
     let bookings: HashMap<Uuid, &Booking> =
         records.bookings.iter().map(|booking| (booking.id.as_uuid(), booking)).collect();
     let about_accounts: HashSet<&str> =
@@ -266,17 +275,17 @@ fn mails_match(records: &Records, mails: &[Mail], copies: usize, wrong: &mut Vec
             if about_accounts.contains(&*mail.message_id) {
                 continue;
             }
-            wrong.push(format!("a mail {} arrived that is not in the ledger", mail.message_id));
+            wrong.push(format!("mail {} arrived and is not in the notification ledger", mail.message_id));
             continue;
         };
         let id = row.booking_id.as_uuid();
         match bookings.get(&id) {
-            None => wrong.push(format!("a mail about {id}, which is not stored")),
+            None => wrong.push(format!("a mail arrived about {id}, which is not stored")),
             Some(booking) if booking.guest.email != mail.to => {
-                wrong.push(format!("the mail about {id} went to somebody else"))
+                wrong.push(format!("the mail about {id} went to another address"))
             }
-            Some(booking) if !booking.history.iter().any(|entry| is_told_of(row.kind, entry)) => {
-                wrong.push(format!("a mail {:?} about {id}, which never was", row.kind))
+            Some(booking) if !booking.history.iter().any(|entry| explains_mail(row.kind, entry)) => {
+                wrong.push(format!("mail {:?} about {id} has no revision behind it", row.kind))
             }
             Some(_) => {}
         }
@@ -286,10 +295,10 @@ fn mails_match(records: &Records, mails: &[Mail], copies: usize, wrong: &mut Vec
         match (ended.get(&id), row.kind) {
             (_, NotificationKind::PaymentRefunded) => {}
             (Some(NotificationKind::BookingCancelled), kind) if kind != NotificationKind::BookingCancelled => {
-                wrong.push(format!("{id} was told {kind:?} after cancelled"));
+                wrong.push(format!("{id}: mail {kind:?} after the cancellation"));
             }
             (Some(NotificationKind::BookingNoShow), kind) if kind != NotificationKind::BookingNoShow && !undone => {
-                wrong.push(format!("{id} was told {kind:?} after a no-show"));
+                wrong.push(format!("{id}: mail {kind:?} after a no-show"));
             }
             (_, NotificationKind::BookingCancelled | NotificationKind::BookingNoShow) => {
                 ended.insert(id, row.kind);
@@ -304,29 +313,29 @@ fn mails_match(records: &Records, mails: &[Mail], copies: usize, wrong: &mut Vec
             .map(|(id, count)| format!("mail {id} arrived {count} times")),
     );
     for booking in &records.bookings {
-        let told = |kind: NotificationKind, rev: u32| {
-            records.ledger.iter().any(|row| {
+        let notified = |kind: NotificationKind, rev: u32| {
+            records.notifications.iter().any(|row| {
                 let id = row.message_id.trim_matches(['<', '>']);
                 let sent = row.status == NotificationStatus::Sent && arrived.contains_key(id);
                 row.booking_id == booking.id && row.kind == kind && row.version >= rev && sent
             })
         };
-        if required(booking).is_some_and(|kind| !told(kind, 1)) {
-            wrong.push(format!("booking {} is {:?} and its guest was not told", booking.id, booking.status));
+        if required_mail(booking).is_some_and(|kind| !notified(kind, 1)) {
+            wrong.push(format!("booking {} is {:?} and its guest was not notified", booking.id, booking.status));
         }
         let changed = booking
             .history
             .iter()
-            .rfind(|entry| is_told_of(NotificationKind::BookingModified, entry))
+            .rfind(|entry| explains_mail(NotificationKind::BookingModified, entry))
             .filter(|_| booking.status == Status::Confirmed);
-        if changed.is_some_and(|entry| !told(NotificationKind::BookingModified, entry.rev)) {
-            wrong.push(format!("booking {} was changed and its guest was not told", booking.id));
+        if changed.is_some_and(|entry| !notified(NotificationKind::BookingModified, entry.rev)) {
+            wrong.push(format!("booking {} was changed and its guest was not notified", booking.id));
         }
     }
 }
 
-/// Whether a mail of this kind can be about this entry. What is changed of beds alone is not told.
-fn is_told_of(kind: NotificationKind, entry: &HistoryEntry) -> bool {
+/// Whether this entry can cause a mail of this kind. Changed beds alone cause none.
+fn explains_mail(kind: NotificationKind, entry: &HistoryEntry) -> bool {
     match kind {
         NotificationKind::BookingConfirmed | NotificationKind::ArrivalSoon | NotificationKind::ArrivalToday => {
             entry.to == Status::Confirmed
@@ -335,10 +344,10 @@ fn is_told_of(kind: NotificationKind, entry: &HistoryEntry) -> bool {
         NotificationKind::BookingNoShow => entry.to == Status::NoShow,
         NotificationKind::PaymentLink => entry.to == Status::Held,
         NotificationKind::HoldExpired => entry.action == Action::Expire,
-        NotificationKind::PaymentReceived => entry.to.holds_beds() && rose(entry, |ledger| ledger.captured),
-        NotificationKind::PaymentRefunded => rose(entry, |ledger| ledger.refunded),
-        NotificationKind::PaymentReturned => entry.to == Status::Expired && rose(entry, |ledger| ledger.captured),
-        // An attempt that fails changes no booking.
+        NotificationKind::PaymentReceived => entry.to.holds_beds() && increased(entry, |ledger| ledger.captured),
+        NotificationKind::PaymentRefunded => increased(entry, |ledger| ledger.refunded),
+        NotificationKind::PaymentReturned => entry.to == Status::Expired && increased(entry, |ledger| ledger.captured),
+        // A failed attempt to pay changes no booking.
         NotificationKind::PaymentFailed => true,
         NotificationKind::BookingModified => {
             let Some(changes) = entry.changes.as_deref().filter(|_| entry.action == Action::Modify) else {
@@ -363,19 +372,18 @@ fn is_told_of(kind: NotificationKind, entry: &HistoryEntry) -> bool {
     }
 }
 
-/// Whether this part of the ledger rose with an entry.
-fn rose(entry: &HistoryEntry, part: impl Fn(&Summary) -> i64) -> bool {
+/// Whether this total increased with an entry.
+fn increased(entry: &HistoryEntry, part: impl Fn(&Summary) -> i64) -> bool {
     let payment = entry.changes.as_deref().and_then(|changes| changes.payment.as_ref());
     payment.is_some_and(|change| part(&change.after.ledger()) > part(&change.before.ledger()))
 }
 
-/// The mail without which a guest does not know how their booking stands. Whoever's money came too late is told that in
-/// place of the end of the hold.
-fn required(booking: &Booking) -> Option<NotificationKind> {
-    let late = booking.history.iter().any(|entry| is_told_of(NotificationKind::PaymentReturned, entry));
+/// The mail that tells a guest how their booking stands. After a late payment it replaces the one about the hold's end.
+fn required_mail(booking: &Booking) -> Option<NotificationKind> {
+    let late = booking.history.iter().any(|entry| explains_mail(NotificationKind::PaymentReturned, entry));
     match booking.status {
         Status::Expired if late => Some(NotificationKind::PaymentReturned),
-        // It came in time, was no payment of what was asked for, and was given back.
+        // The payment was in time but not the requested one, and was refunded.
         Status::Expired if booking.payment.ledger().captured > 0 => None,
         Status::Held => Some(NotificationKind::PaymentLink),
         Status::Expired => Some(NotificationKind::HoldExpired),
@@ -386,7 +394,7 @@ fn required(booking: &Booking) -> Option<NotificationKind> {
     }
 }
 
-/// 7 and 10: the mart says what the bookings say, and knows each event once.
+/// 7 and 10: the mart agrees with the bookings and has each event once.
 fn mart_matches(records: &Records, wrong: &mut Vec<String>) {
     let rows = |booking: &Booking| MartBooking {
         booking_id: booking.id.as_uuid(),
@@ -394,8 +402,8 @@ fn mart_matches(records: &Records, wrong: &mut Vec<String>) {
         status: booking.status.as_str().to_owned(),
         total_amount: booking.price.as_ref().map(|price| price.total),
     };
-    differ("fact_booking", records.bookings.iter().map(rows).collect(), &records.mart_bookings, wrong);
-    let owned = owners(records, &mut Vec::new());
+    compare_rows("fact_booking", records.bookings.iter().map(rows).collect(), &records.mart_bookings, wrong);
+    let owned = occupied_bed_nights(records, &mut Vec::new());
     let held: HashSet<Uuid> = records
         .bookings
         .iter()
@@ -407,30 +415,35 @@ fn mart_matches(records: &Records, wrong: &mut Vec<String>) {
         .filter(|(_, owner)| !held.contains(owner))
         .map(|((_, bed_id, night), booking_id)| MartBedNight { booking_id, bed_id, night })
         .collect();
-    differ("fact_bed_night", nights, &records.mart_bed_nights, wrong);
+    compare_rows("fact_bed_night", nights, &records.mart_bed_nights, wrong);
     let events =
         records.bookings.iter().flat_map(|booking| booking.history.iter().map(|entry| entry.event_id)).collect();
-    differ("fact_booking_event", events, &records.mart_events, wrong);
-    let told = records.ledger.iter().filter(|row| row.status.is_final()).count();
-    if told != records.mart_notifications {
-        wrong.push(format!("the ledger has {told} settled mails, fact_notification {}", records.mart_notifications));
+    compare_rows("fact_booking_event", events, &records.mart_events, wrong);
+    let finished = records.notifications.iter().filter(|row| row.status.is_final()).count();
+    if finished != records.mart_notifications {
+        wrong.push(format!("{finished} notifications are final, fact_notification has {}", records.mart_notifications));
     }
 }
 
-fn differ<T: Ord + Clone + std::fmt::Debug>(table: &str, expected: BTreeSet<T>, found: &[T], wrong: &mut Vec<String>) {
+fn compare_rows<T: Ord + Clone + std::fmt::Debug>(
+    table: &str,
+    expected: BTreeSet<T>,
+    found: &[T],
+    wrong: &mut Vec<String>,
+) {
     let rows: BTreeSet<T> = found.iter().cloned().collect();
     if rows.len() != found.len() {
-        wrong.push(format!("{table} has rows twice"));
+        wrong.push(format!("{table} has duplicate rows"));
     }
     wrong.extend(expected.difference(&rows).take(5).map(|row| format!("{table} lacks {row:?}")));
-    wrong.extend(rows.difference(&expected).take(5).map(|row| format!("{table} has {row:?}, which is not so")));
+    wrong.extend(rows.difference(&expected).take(5).map(|row| format!("{table} has unexpected {row:?}")));
 }
 
-/// 13: which of these secrets a text holds.
+/// 13: lines of a text that contain one of these secrets, with the secret masked.
 pub fn leaks(text: &str, secrets: &[String]) -> Vec<String> {
-    let hidden = |line: &str, secret: &str| line.replace(secret, "▇");
+    let masked = |line: &str, secret: &str| line.replace(secret, "▇");
     let found = text.lines().flat_map(|line| {
-        secrets.iter().filter(|secret| line.contains(secret.as_str())).map(move |secret| hidden(line, secret))
+        secrets.iter().filter(|secret| line.contains(secret.as_str())).map(move |secret| masked(line, secret))
     });
     found.take(5).collect()
 }

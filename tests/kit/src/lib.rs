@@ -1,7 +1,6 @@
-//! What tests share: running engines, a name space of one's own on them, bookings to try, and what must be true
-//! afterwards.
+//! Test kit: running engines, namespaces on them, sample requests, records of the stores, and invariants.
 //!
-//! For tests only. A missing engine is installed or reported as an error; no test is ever skipped.
+//! A dev-dependency only. A missing engine is installed or reported as an error; no test is ever skipped.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -32,13 +31,13 @@ use std::io::Write;
 use std::time::Duration;
 use tokio::sync::OnceCell;
 
-/// Name of the instance that all tests share. It keeps running between runs, so that the next one starts at once.
+/// Name of the instance that all tests share. It keeps running between test runs, so that the next one starts at once.
 pub const INSTANCE: &str = "test";
 
-/// Pause between two looks at a condition.
+/// Pause between two checks of a condition.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Where the shared engines answer, started (and installed) on first use. URLs in the environment take precedence.
+/// URLs of the shared engines, which are installed and started on first use. URLs in the environment take precedence.
 ///
 /// # Errors
 /// When an engine can be neither found nor started; the error says what to do.
@@ -50,14 +49,14 @@ pub async fn engines() -> Result<&'static Urls> {
 async fn start() -> Result<Urls> {
     let instance = Instance::open(INSTANCE, PortPlan::Free)?;
     let ours = Urls::from_env();
-    // Test runners capture stderr of each test; on a first run this is what explains the wait.
+    // Test runners capture the stderr of each test; on a first run this explains the wait.
     let progress = |line: &str| drop(writeln!(std::io::stderr(), "engines: {line}"));
     let urls =
         instance.ensure(&ours.missing(), &progress).await.context("the engines for the tests cannot be started")?;
     Ok(urls.overridden_by(ours))
 }
 
-/// Waits until `probe` finds something, looking again every few milliseconds.
+/// Waits until `probe` finds something, polling every few milliseconds.
 ///
 /// # Errors
 /// When it finds nothing within `limit`; the error names `what`.
@@ -76,6 +75,6 @@ where
         }
         tokio::time::sleep(POLL_INTERVAL).await;
     }
-    Err(last.unwrap_or_else(|| anyhow::anyhow!("it did not happen")))
+    Err(last.unwrap_or_else(|| anyhow::anyhow!("nothing was found")))
         .with_context(|| format!("{what}: not within {limit:?}"))
 }

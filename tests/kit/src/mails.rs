@@ -1,4 +1,4 @@
-//! Mails as the development mail sink shows them.
+//! Mails as the mail sink's JSON shows them.
 
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 /// A mail that the sink accepted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Mail {
-    /// The sink's number; rises with the order of arrival.
+    /// The sink's number, in order of arrival.
     pub n: u64,
     /// Without angle brackets.
     pub message_id: String,
     /// The first recipient.
     pub to: String,
-    /// As shown.
+    /// The subject, decoded.
     pub subject: String,
     /// The plain part.
     pub text: String,
@@ -20,7 +20,7 @@ pub struct Mail {
     pub html: String,
     /// The calendar file, unfolded; empty when there is none.
     pub calendar: String,
-    /// As sent.
+    /// Headers by name.
     pub headers: BTreeMap<String, String>,
 }
 

@@ -1,4 +1,4 @@
-//! A corner of the shared engines that one test owns: a database, a schema and a queue prefix.
+//! Namespace of one test on the shared engines: a database, a schema and a queue prefix.
 
 use crate::engines;
 use anyhow::{Context, Result};
@@ -11,10 +11,10 @@ use uuid::Uuid;
 
 /// Partitions in tests: enough to have several, few enough to declare quickly.
 const PARTITIONS: u16 = 2;
-/// The ladder of tests is this many times quicker than in production (5 s become 50 ms).
+/// Retry delays of tests are this many times shorter than in production (5 s become 50 ms).
 pub(crate) const RETRY_DELAY_DIVISOR: u32 = 100;
 
-/// Owned names on the shared engines. Everything is removed when it is dropped.
+/// Names on the shared engines. Everything under them is removed on drop.
 #[derive(Debug)]
 pub struct Namespace {
     name: String,
@@ -22,7 +22,7 @@ pub struct Namespace {
 }
 
 impl Namespace {
-    /// A new one on the shared engines.
+    /// A new namespace on the shared engines.
     ///
     /// # Errors
     /// When the engines cannot be reached.
@@ -30,7 +30,7 @@ impl Namespace {
         Self::on(engines().await?.clone()).await
     }
 
-    /// A new one on these engines.
+    /// A new namespace on these engines.
     ///
     /// # Errors
     /// When PostgreSQL cannot be reached.
@@ -41,7 +41,7 @@ impl Namespace {
         Ok(Self { name, urls })
     }
 
-    /// The name that all its parts carry.
+    /// The name of its database, schema and queues.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -61,24 +61,24 @@ impl Namespace {
         format!("{}.", self.name)
     }
 
-    /// The topology under that prefix, with a quick ladder.
+    /// The topology under that prefix, with short retry delays.
     pub fn topology(&self) -> Topology {
         Topology::new(&self.queue_prefix(), PARTITIONS).with_retry_divisor(RETRY_DELAY_DIVISOR)
     }
 
-    /// MongoDB, with this name space's own database.
+    /// MongoDB, with the namespace's database.
     pub fn mongodb_uri(&self) -> String {
         let (server, options) = self.urls.mongodb.split_once('?').unwrap_or((&self.urls.mongodb, ""));
         format!("{}/{}?{options}", server.trim_end_matches('/'), self.name)
     }
 
-    /// PostgreSQL, with this name space's own schema first on the search path.
+    /// PostgreSQL, with the namespace's schema first on the search path.
     pub fn database_url(&self) -> String {
         let separator = if self.urls.postgres.contains('?') { '&' } else { '?' };
         format!("{}{separator}options=-csearch_path%3D{}", self.urls.postgres, self.name)
     }
 
-    /// The environment that makes any of our processes work in this name space.
+    /// Environment variables that place any of our processes in this namespace.
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         vec![
             ("AMQP_URL", self.amqp_url().to_owned()),
@@ -119,14 +119,14 @@ impl Namespace {
 impl Drop for Namespace {
     fn drop(&mut self) {
         let (name, urls, topology, uri) = (self.name.clone(), self.urls.clone(), self.topology(), self.mongodb_uri());
-        // A destructor cannot await, and the test's own runtime may be gone: a thread of its own does the cleaning.
-        // Engines that a fault test has stopped cannot be cleaned, and need not be: their data goes with them.
-        let cleaning = std::thread::spawn(move || {
+        // A destructor cannot await, and the test's runtime may have ended: another thread cleans up.
+        // Engines that a test has stopped cannot be cleaned and need not be: their data is deleted with them.
+        let cleanup = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(async {
                 tokio::time::timeout(std::time::Duration::from_secs(20), Self::remove(name, urls, topology, uri)).await
             })?
         });
-        drop(cleaning.join());
+        drop(cleanup.join());
     }
 }

@@ -1,4 +1,4 @@
-//! Everything that is stored in a name space, read from outside: not through the repositories that wrote it.
+//! Everything stored in a namespace, read directly and not through the repositories that wrote it.
 
 use crate::Namespace;
 use anyhow::{Context, Result};
@@ -17,7 +17,7 @@ use sqlx::postgres::{PgPool, PgPoolOptions};
 use std::time::Duration;
 use uuid::Uuid;
 
-/// Connections to the stores of one name space.
+/// Connections to the stores of one namespace.
 #[derive(Debug)]
 pub struct Stores {
     mongo: Database,
@@ -40,26 +40,26 @@ pub struct MartBooking {
 /// A sold bed-night in the mart.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, sqlx::FromRow)]
 pub struct MartBedNight {
-    /// Who sleeps.
+    /// The booking.
     pub booking_id: Uuid,
-    /// Where.
+    /// The bed.
     pub bed_id: String,
-    /// When.
+    /// The night.
     pub night: NaiveDate,
 }
 
 /// An entry of a ledger in the mart.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, sqlx::FromRow)]
 pub struct MartPayment {
-    /// The object that it stands for.
+    /// The object at Stripe, or the manual record, behind it.
     pub entry_id: String,
-    /// What kind.
+    /// The kind of entry.
     pub kind: String,
-    /// Minor units.
+    /// In minor units.
     pub amount: i64,
 }
 
-/// Everything.
+/// The records of all stores.
 #[derive(Debug, Clone, Default)]
 pub struct Records {
     /// Bookings as stored.
@@ -68,8 +68,8 @@ pub struct Records {
     pub blocks: Vec<Block>,
     /// Claims as stored.
     pub claims: Vec<StoredClaim>,
-    /// The ledger of mails.
-    pub ledger: Vec<Notification>,
+    /// The notification ledger.
+    pub notifications: Vec<Notification>,
     /// The ledger of mails about accounts.
     pub account_mails: Vec<AccountMailRow>,
     /// `fact_booking`.
@@ -84,17 +84,17 @@ pub struct Records {
     pub mart_payments: Vec<MartPayment>,
     /// Rows of `fact_notification`.
     pub mart_notifications: usize,
-    /// Every row of every fact as text, to search for what must not be there.
+    /// Every row of every fact table as text, to search for personal data.
     pub mart_text: String,
 }
 
 const FACTS: [&str; 5] = ["fact_booking", "fact_bed_night", "fact_booking_event", "fact_payment", "fact_notification"];
 
 impl Stores {
-    /// Connects when first used.
+    /// Prepares connections, which are opened on first use.
     ///
     /// # Errors
-    /// When an address cannot be read.
+    /// When a URL is invalid.
     pub async fn connect(namespace: &Namespace) -> Result<Self> {
         let client = Client::with_uri_str(namespace.mongodb_uri()).await?;
         let mongo = client.default_database().context("the URI names a database")?;
@@ -106,10 +106,10 @@ impl Stores {
         Ok(Self { mongo, mart })
     }
 
-    /// Everything that is stored now.
+    /// Everything that is stored at this moment.
     ///
     /// # Errors
-    /// When a store does not answer, or holds what cannot be read.
+    /// When a store does not answer, or a document cannot be read.
     pub async fn records(&self) -> Result<Records> {
         let mut mart_text = String::new();
         for fact in FACTS {
@@ -123,7 +123,7 @@ impl Stores {
             bookings: self.all("bookings").await?,
             blocks: self.all("blocks").await?,
             claims: self.all("claims").await?,
-            ledger: self.all("notifications").await?,
+            notifications: self.all("notifications").await?,
             account_mails: self.all("account_mails").await?,
             mart_bookings: sqlx::query_as("SELECT booking_id, rev, status, total_amount FROM fact_booking")
                 .fetch_all(&self.mart)
@@ -151,7 +151,7 @@ impl Stores {
     /// All documents of a collection.
     ///
     /// # Errors
-    /// When MongoDB does not answer, or one of them has another form.
+    /// When MongoDB does not answer, or a document has another shape.
     pub async fn all<T: DeserializeOwned + Send + Sync>(&self, collection: &str) -> Result<Vec<T>> {
         self.mongo
             .collection::<T>(collection)
@@ -162,7 +162,7 @@ impl Stores {
             .with_context(|| collection.to_owned())
     }
 
-    /// Adds a document behind everybody's back.
+    /// Inserts a document, bypassing the product.
     ///
     /// # Errors
     /// When MongoDB refuses.
@@ -171,7 +171,7 @@ impl Stores {
         Ok(())
     }
 
-    /// Removes the document of this id behind everybody's back.
+    /// Deletes the document with this id, bypassing the product.
     ///
     /// # Errors
     /// When MongoDB does not answer.
@@ -179,10 +179,10 @@ impl Stores {
         Ok(self.mongo.collection::<Document>(collection).delete_one(doc! { "_id": id }).await?.deleted_count)
     }
 
-    /// Changes fields of the document of this id behind everybody's back.
+    /// Sets fields of the document with this id, bypassing the product.
     ///
     /// # Errors
-    /// When there is none, or MongoDB does not answer.
+    /// When there is no such document, or MongoDB does not answer.
     pub async fn set(&self, collection: &str, id: &str, fields: Document) -> Result<()> {
         let found = self
             .mongo
@@ -193,7 +193,7 @@ impl Stores {
         Ok(())
     }
 
-    /// Forgets in the mart everything about a booking but its mails, as if its events had never come.
+    /// Deletes everything about a booking but its mails from the mart, as if its events had never arrived.
     ///
     /// # Errors
     /// When PostgreSQL does not answer.

@@ -1,4 +1,4 @@
-//! Requests to try, and small hostels to try them on.
+//! Sample booking requests, and small properties to send them to.
 
 use chrono::{Days, NaiveDate, Utc};
 use pvt_domain::demo;
@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 /// The room type of [`dormitory`].
 pub const DORM: &str = "dorm-6-mixed";
 
-/// A date so many days from today, safely inside what can be booked.
+/// The date this many days from today (UTC).
 pub fn days_from_now(days: u64) -> NaiveDate {
     Utc::now().date_naive() + Days::new(days)
 }
 
-/// The body of `POST /api/bookings` for one stay at the demonstration hostel.
+/// The body of `POST /api/bookings` for one stay at the demonstration property.
 pub fn booking_body(room_type: &str, arrival: NaiveDate, nights: u64, guests: u32) -> Value {
     json!({
         "property_id": demo::PROPERTY_ID,
@@ -26,15 +26,15 @@ pub fn booking_body(room_type: &str, arrival: NaiveDate, nights: u64, guests: u3
     })
 }
 
-/// A hostel that sells one room of so many beds, as the room type [`DORM`]. Priced and taxed like the demonstration
-/// hostel.
+/// A property with one room of this many beds, of the room type [`DORM`], with the demonstration property's rates and
+/// taxes.
 pub fn dormitory(property_id: &str, beds: usize) -> Inventory {
-    let mut hostel = demo::hostel();
-    hostel.property.id = property_id.into();
-    hostel.room_types.retain(|room_type| room_type.id.as_str() == DORM);
-    hostel.rooms = vec![Room::new("r", DORM, (1..=beds).map(|bed| format!("r-{bed}").as_str().into()).collect())];
-    for plan in &mut hostel.rate_plans {
+    let mut inventory = demo::hostel();
+    inventory.property.id = property_id.into();
+    inventory.room_types.retain(|room_type| room_type.id.as_str() == DORM);
+    inventory.rooms = vec![Room::new("r", DORM, (1..=beds).map(|bed| format!("r-{bed}").as_str().into()).collect())];
+    for plan in &mut inventory.rate_plans {
         plan.nightly.retain(|room_type, _| room_type.as_str() == DORM);
     }
-    hostel
+    inventory
 }

@@ -1,5 +1,4 @@
-//! Stripe's side of a webhook call: the signature as its documentation describes it, made anew and not with the
-//! product's code.
+//! Stripe's signature of a webhook call, implemented from its documentation and without the product's code.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;

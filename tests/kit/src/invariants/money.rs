@@ -1,7 +1,7 @@
-//! 6: what bookings, their ledgers and the mart say of money is one thing, and nobody is charged for nothing.
+//! Invariant 6: bookings, their ledgers and the mart agree on money, and every charge has its reason.
 //!
-//! What a ledger comes to is asked of the ledger itself; whether the ledger is right is for those to say who know the
-//! other side, which counts what really happened.
+//! Totals are taken from the ledger itself. Whether the ledger is right is checked by tests that know the other side:
+//! the Stripe simulator counts actual effects.
 
 use crate::Records;
 use pvt_domain::booking::{Action, Booking, Status};
@@ -9,53 +9,53 @@ use pvt_domain::ids::BookingId;
 use pvt_domain::ledger::{InstructionState, Ledger, Summary};
 use std::collections::{BTreeMap, HashMap};
 
-/// Ledgers against bookings.
+/// Compares ledgers with bookings.
 pub(super) fn ledgers_match(records: &Records, wrong: &mut Vec<String>) {
     let ledgers: HashMap<BookingId, &Ledger> =
         records.ledgers.iter().map(|ledger| (ledger.booking_id, ledger)).collect();
     for booking in &records.bookings {
-        let comes_to = ledgers.get(&booking.id).map(|ledger| ledger.summary()).unwrap_or_default();
+        let totals = ledgers.get(&booking.id).map(|ledger| ledger.summary()).unwrap_or_default();
         let known = booking.payment.ledger();
-        if !comes_to.same_totals_as(&known) {
-            wrong.push(format!("booking {} knows {known:?}, its ledger comes to {comes_to:?}", booking.id));
+        if !totals.same_totals_as(&known) {
+            wrong.push(format!("booking {} knows {known:?}, its ledger has {totals:?}", booking.id));
         }
         if let Some(ledger) = ledgers.get(&booking.id) {
-            is_sound(booking, ledger, &comes_to, wrong);
+            check_ledger(booking, ledger, &totals, wrong);
         }
-        is_paid(booking, wrong);
+        check_confirmation(booking, wrong);
     }
     let known: HashMap<BookingId, ()> = records.bookings.iter().map(|booking| (booking.id, ())).collect();
     wrong.extend(
-        ledgers.keys().filter(|id| !known.contains_key(id)).map(|id| format!("a ledger of {id}, which is no booking")),
+        ledgers.keys().filter(|id| !known.contains_key(id)).map(|id| format!("a ledger of {id}, which is not stored")),
     );
 }
 
-fn is_sound(booking: &Booking, ledger: &Ledger, sum: &Summary, wrong: &mut Vec<String>) {
+fn check_ledger(booking: &Booking, ledger: &Ledger, sum: &Summary, wrong: &mut Vec<String>) {
     if sum.refunded > sum.captured || sum.captured < 0 || sum.charged_back < 0 {
-        wrong.push(format!("booking {}: more went than came: {sum:?}", booking.id));
+        wrong.push(format!("booking {}: more was refunded than captured: {sum:?}", booking.id));
     }
     let open = ledger.open_instructions().count();
     if open > 0 {
-        wrong.push(format!("booking {}: {open} refunds are ordered and not made", booking.id));
+        wrong.push(format!("booking {}: {open} refund instructions are open", booking.id));
     }
     let failed = ledger.orders.iter().any(|order| ledger.instruction_state(order) == InstructionState::Failed);
     let frozen = ledger.disputes.iter().any(|dispute| dispute.freezes());
-    // What staff took in cash is given back in cash.
+    // What staff took in cash is refunded in cash.
     if booking.payment.return_due() > 0 && !failed && !frozen && ledger.records.is_empty() {
         wrong.push(format!(
-            "booking {}: {} is owed to the guest and nothing is done about it",
+            "booking {}: {} is owed to the guest and no refund is under way",
             booking.id,
             booking.payment.return_due()
         ));
     }
     let balance = ledger.entries().last().map_or(0, |entry| entry.balance);
     if balance != sum.kept() {
-        wrong.push(format!("booking {}: entries add up to {balance}, the sum says {}", booking.id, sum.kept()));
+        wrong.push(format!("booking {}: entries add up to {balance}, the total is {}", booking.id, sum.kept()));
     }
 }
 
-/// What had to be paid first is confirmed if and only if it was paid, unless staff said otherwise.
-fn is_paid(booking: &Booking, wrong: &mut Vec<String>) {
+/// A booking that requires payment is confirmed if and only if it was paid, unless staff decided otherwise.
+fn check_confirmation(booking: &Booking, wrong: &mut Vec<String>) {
     if booking.payment.required == 0 {
         return;
     }
@@ -65,26 +65,26 @@ fn is_paid(booking: &Booking, wrong: &mut Vec<String>) {
     let returned = booking.payment.to_return;
     let ledger = booking.payment.ledger();
     if confirmed && !by_staff && ledger.cleared < booking.payment.required {
-        wrong.push(format!("booking {} is {:?} and was not paid", booking.id, booking.status));
+        wrong.push(format!("booking {} is {:?} without payment", booking.id, booking.status));
     }
     if matches!(booking.status, Status::Held | Status::Expired) && booking.payment.covers() {
-        wrong.push(format!("booking {} is paid and {:?}", booking.id, booking.status));
+        wrong.push(format!("booking {} is paid and still {:?}", booking.id, booking.status));
     }
     if confirmed
         && returned > 0
         && ledger.captured - returned
             < booking.payment.required.min(booking.price.as_ref().map_or(0, |price| price.total))
     {
-        wrong.push(format!("booking {} is {:?} and its money is given back", booking.id, booking.status));
+        wrong.push(format!("booking {} is {:?} and its payment is refunded", booking.id, booking.status));
     }
 }
 
-/// The mart's entries are those of the ledgers.
+/// Compares the mart's entries with those of the ledgers.
 pub(super) fn mart_payments_match(records: &Records, wrong: &mut Vec<String>) {
     let entries = records.ledgers.iter().flat_map(Ledger::entries);
     let expected: BTreeMap<String, (String, i64)> =
         entries.map(|entry| (entry.id, (entry.kind.as_str().to_owned(), entry.amount))).collect();
-    // What was taken back stays with the amount 0.
+    // A reversed entry remains with the amount 0.
     let rows = records.mart_payments.iter().filter(|row| row.amount != 0 || expected.contains_key(&row.entry_id));
     let found: BTreeMap<String, (String, i64)> =
         rows.map(|row| (row.entry_id.clone(), (row.kind.clone(), row.amount))).collect();

@@ -1,4 +1,4 @@
-//! Every invariant is seen failing: the records are spoilt in one place at a time.
+//! Tests that every invariant can fail: consistent records are corrupted in one place at a time.
 
 use super::{Expected, leaks, violations};
 use crate::mails::Mail;
@@ -51,7 +51,7 @@ fn block() -> Block {
     .unwrap()
 }
 
-/// The booking after one more entry of this action.
+/// Adds an entry of this action to the booking.
 fn then(booking: &mut Booking, action: Action, to: Status) {
     let mut entry = booking.history[0].clone();
     let rev = booking.rev + 1;
@@ -62,7 +62,7 @@ fn then(booking: &mut Booking, action: Action, to: Status) {
     (booking.rev, booking.status) = (rev, to);
 }
 
-fn sound() -> (Records, Vec<Mail>) {
+fn consistent() -> (Records, Vec<Mail>) {
     let booking = booking();
     let row: Notification = serde_json::from_value(json!({
         "_id": "k", "booking_id": booking.id, "property_id": "p", "kind": "booking_confirmed", "version": 1,
@@ -95,7 +95,7 @@ fn sound() -> (Records, Vec<Mail>) {
             StoredClaim { key: format!("p|b9|{}", night(10)), booking: format!("block:{}", block().id) },
         ],
         blocks: vec![block()],
-        ledger: vec![row],
+        notifications: vec![row],
         account_mails: Vec::new(),
         bookings: vec![booking],
         mart_text: String::new(),
@@ -110,16 +110,16 @@ fn expected() -> Expected {
 
 #[test]
 fn consistent_records_have_no_violation() {
-    let (records, mails) = sound();
+    let (records, mails) = consistent();
     assert_eq!(violations(&records, &mails, &expected()), Vec::<String>::new());
 }
 
-/// One way to spoil the records, and a word that the violation must say.
-type Spoiling = (&'static str, fn(&mut Records, &mut Vec<Mail>));
+/// One corruption of the records, and a word that the violation must contain.
+type Corruption = (&'static str, fn(&mut Records, &mut Vec<Mail>));
 
 #[test]
 fn every_corruption_is_detected() {
-    let spoilings: Vec<Spoiling> = vec![
+    let corruptions: Vec<Corruption> = vec![
         ("not stored", |records, _| records.bookings.clear()),
         ("not decided", |records, _| records.bookings[0].status = Status::Requested),
         ("double booking", |records, _| {
@@ -137,16 +137,16 @@ fn every_corruption_is_detected() {
         ("entry 1", |records, _| records.bookings[0].history[0].from = Status::Confirmed),
         ("occur twice", |records, _| records.bookings[0].history[0].event_id = Uuid::from_u128(1)),
         ("rejection", |records, _| records.bookings[0].rejection = Some(Rejection::Closed)),
-        ("not in the ledger", |records, _| records.ledger.clear()),
-        ("somebody else", |_, mails| mails[0].to = "eve@example.com".to_owned()),
-        ("never was", |records, _| records.ledger[0].kind = NotificationKind::BookingCancelled),
+        ("not in the notification ledger", |records, _| records.notifications.clear()),
+        ("another address", |_, mails| mails[0].to = "eve@example.com".to_owned()),
+        ("has no revision behind it", |records, _| records.notifications[0].kind = NotificationKind::BookingCancelled),
         ("arrived 2 times", |_, mails| mails.push(mails[0].clone())),
-        ("was not told", |_, mails| mails.clear()),
-        ("was not told", |records, _| records.ledger[0].status = NotificationStatus::Sending),
-        ("BookingConfirmed after cancelled", |records, mails| {
-            let mut row = records.ledger[0].clone();
+        ("was not notified", |_, mails| mails.clear()),
+        ("was not notified", |records, _| records.notifications[0].status = NotificationStatus::Sending),
+        ("BookingConfirmed after the cancellation", |records, mails| {
+            let mut row = records.notifications[0].clone();
             (row.kind, row.message_id) = (NotificationKind::BookingCancelled, "<m2@pvt.test>".to_owned());
-            records.ledger.push(row);
+            records.notifications.push(row);
             mails.insert(0, Mail { message_id: "m2@pvt.test".to_owned(), ..mails[0].clone() });
         }),
         ("and not blocked", |records, _| records.blocks.clear()),
@@ -154,18 +154,18 @@ fn every_corruption_is_detected() {
         ("and held by", |records, _| records.blocks[0].bed_ids = vec!["b1".into()]),
         ("after [Active]", |records, _| records.blocks[0].rev = 2),
         ("entry 2", |records, _| then(&mut records.bookings[0], Action::Cancel, Status::Confirmed)),
-        ("which says nothing of it", |records, _| then(&mut records.bookings[0], Action::Move, Status::Confirmed)),
-        ("is said to be moved", |records, _| {
+        ("which does not name it", |records, _| then(&mut records.bookings[0], Action::Move, Status::Confirmed)),
+        ("is named as reassigned", |records, _| {
             records.bookings[0].history[0].moved = vec![pvt_domain::ids::BookingId::from_uuid(Uuid::from_u128(9))]
         }),
-        ("was changed and its guest was not told", |records, _| {
+        ("was changed and its guest was not notified", |records, _| {
             then(&mut records.bookings[0], Action::Modify, Status::Confirmed);
             records.bookings[0].history[1].changes = Some(Box::new(Changes { guest: true, ..Changes::default() }));
         }),
         ("after a no-show", |records, mails| {
-            let mut row = records.ledger[0].clone();
+            let mut row = records.notifications[0].clone();
             (row.kind, row.message_id) = (NotificationKind::BookingNoShow, "<m2@pvt.test>".to_owned());
-            records.ledger.push(row);
+            records.notifications.push(row);
             then(&mut records.bookings[0], Action::NoShow, Status::NoShow);
             mails.insert(0, Mail { message_id: "m2@pvt.test".to_owned(), ..mails[0].clone() });
         }),
@@ -173,12 +173,12 @@ fn every_corruption_is_detected() {
         ("fact_booking lacks", |records, _| records.mart_bookings[0].total_amount = None),
         ("fact_bed_night lacks", |records, _| drop(records.mart_bed_nights.pop())),
         ("fact_booking_event has", |records, _| records.mart_events.push(Uuid::from_u128(7))),
-        ("twice", |records, _| records.mart_events.push(Uuid::from_u128(2))),
+        ("duplicate rows", |records, _| records.mart_events.push(Uuid::from_u128(2))),
         ("fact_notification", |records, _| records.mart_notifications = 0),
     ];
-    for (word, spoil) in spoilings {
-        let (mut records, mut mails) = sound();
-        spoil(&mut records, &mut mails);
+    for (word, corrupt) in corruptions {
+        let (mut records, mut mails) = consistent();
+        corrupt(&mut records, &mut mails);
         let found = violations(&records, &mails, &expected());
         assert!(found.iter().any(|violation| violation.contains(word)), "`{word}` is not in {found:?}");
     }
