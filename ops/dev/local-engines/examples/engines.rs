@@ -1,4 +1,4 @@
-//! Starts, stops and shows an instance of the local engines by hand:
+//! Manual control of an instance of the local engines:
 //! `cargo run -p pvt-local-engines --example engines -- up test`, `down test`, `status test`.
 //! `dev` has the documented ports, every other name free ones. Only environment lines go to stdout.
 
@@ -23,7 +23,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Nothing is left to tell when stderr itself is closed.
+/// Writes to stderr; a closed stderr is ignored.
 fn say(line: &str) {
     let _ = writeln!(stderr(), "{line}");
 }

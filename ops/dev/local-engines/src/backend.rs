@@ -1,4 +1,4 @@
-//! The two ways to run engines, and how one of them is chosen.
+//! Backend of an instance: local programs or containers, and the choice between them.
 
 use std::env;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tokio::process::Command;
 use crate::error::EngineError;
 use crate::launch::output_within;
 
-/// How the engines of an instance are run.
+/// The backend that runs the engines of an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Backend {
@@ -19,11 +19,11 @@ pub enum Backend {
     Containers,
 }
 
-/// A daemon that does not answer soon is taken for none.
+/// A daemon that does not answer in this time counts as absent.
 const DOCKER_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Backend {
-    /// What the variable `PVT_ENGINES` says, if it is set.
+    /// The backend of the variable `PVT_ENGINES`, if it is set.
     pub(crate) fn from_env() -> Result<Option<Self>, EngineError> {
         match env::var("PVT_ENGINES").unwrap_or_default().as_str() {
             "" => Ok(None),
@@ -33,7 +33,7 @@ impl Backend {
         }
     }
 
-    /// Containers where Docker runs and knows `compose`, else local programs.
+    /// Containers where Docker runs with `compose`, else local programs.
     pub(crate) async fn detect() -> Self {
         if answers(&["info"]).await && answers(&["compose", "version"]).await { Self::Containers } else { Self::Native }
     }

@@ -1,5 +1,5 @@
-//! Engines as containers, by `docker compose`. Everything that can be left to the compose file is: images, volumes,
-//! health checks and the replica set's initiation.
+//! Container backend, by `docker compose`. Images, volumes, health checks and the initiation of the replica set are left
+//! to the compose file.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use crate::kind::EngineKind;
 use crate::launch::{check, output_within};
 use crate::ports::Ports;
 
-/// The repository's file, so that an installed binary works without a checkout.
+/// The repository's compose file, embedded so that an installed binary works without a checkout.
 const COMPOSE_FILE: &str = include_str!("../../../../docker-compose.yml");
 
 /// Images may have to be pulled.
@@ -56,7 +56,7 @@ impl Compose {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    /// Starts what does not run and waits for the health checks.
+    /// Starts the containers that do not run and waits for the health checks.
     pub(crate) async fn up(&self, kinds: &[EngineKind]) -> Result<(), EngineError> {
         self.run(&["up", "-d", "--wait"], kinds).await.map(drop)
     }
@@ -71,7 +71,7 @@ impl Compose {
         self.run(&["down", "--volumes"], &[]).await.map(drop)
     }
 
-    /// `kill`, `pause` or `unpause`.
+    /// Runs `kill`, `pause` or `unpause` on one service.
     pub(crate) async fn service_command(&self, verb: &str, kind: EngineKind) -> Result<(), EngineError> {
         self.run(&[verb], &[kind]).await.map(drop)
     }

@@ -1,31 +1,35 @@
-//! One engine of an instance, to be killed, frozen and brought back by fault tests.
+//! Control of one engine of an instance, for fault tests: kill, pause, resume, restart.
 
-use crate::Progress;
 use crate::error::EngineError;
 use crate::instance::Instance;
 use crate::kind::EngineKind;
 use crate::native;
+use crate::progress::Progress;
 use crate::urls::Urls;
 
-/// A handle on one engine; it owns nothing and can be made as often as needed.
+/// A handle on one engine. It owns nothing and can be created any number of times.
 #[derive(Clone, Copy, Debug)]
 pub struct LocalEngine<'a> {
     instance: &'a Instance,
     kind: EngineKind,
 }
 
-impl<'a> LocalEngine<'a> {
-    pub(crate) fn new(instance: &'a Instance, kind: EngineKind) -> Self {
-        Self { instance, kind }
+impl Instance {
+    /// A handle on one of its engines.
+    #[must_use]
+    pub fn engine(&self, kind: EngineKind) -> LocalEngine<'_> {
+        LocalEngine { instance: self, kind }
     }
+}
 
-    /// Which engine it is.
+impl LocalEngine<'_> {
+    /// The kind of the engine.
     #[must_use]
     pub fn kind(&self) -> EngineKind {
         self.kind
     }
 
-    /// Its main process while it runs as a local program.
+    /// The pid of its main process while it runs as a local program.
     ///
     /// # Errors
     /// The record cannot be read.
@@ -36,7 +40,7 @@ impl<'a> LocalEngine<'a> {
     /// Ends every process of the engine with SIGKILL and returns when they are gone.
     ///
     /// # Errors
-    /// It does not run, or does not die.
+    /// It does not run, or a process survives.
     pub async fn kill9(&self) -> Result<(), EngineError> {
         match self.instance.containers()? {
             Some(compose) => compose.service_command("kill", self.kind).await,
@@ -44,7 +48,7 @@ impl<'a> LocalEngine<'a> {
         }
     }
 
-    /// Starts it on its old ports with its old data, and returns when it answers. Running already is fine.
+    /// Starts it on its old ports with its old data, unless it runs, and returns when it answers.
     ///
     /// # Errors
     /// As [`Instance::ensure`].
@@ -61,7 +65,7 @@ impl<'a> LocalEngine<'a> {
         self.start(progress).await
     }
 
-    /// Freezes it (SIGSTOP): connections stay open, nothing is answered.
+    /// Pauses it (SIGSTOP): connections stay open, nothing is answered.
     ///
     /// # Errors
     /// It does not run.
@@ -72,7 +76,7 @@ impl<'a> LocalEngine<'a> {
         }
     }
 
-    /// Lets it go on after [`LocalEngine::pause`].
+    /// Resumes it after [`LocalEngine::pause`].
     ///
     /// # Errors
     /// It does not run.

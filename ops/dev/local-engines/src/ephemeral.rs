@@ -1,4 +1,4 @@
-//! An instance for one test: engines of its own, which may be killed and restarted, gone when the test is over.
+//! Ephemeral instance for one test: engines of its own, which it may kill and restart, removed at its end.
 
 use std::fs;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -16,21 +16,21 @@ use crate::state_dir;
 
 const PREFIX: &str = "throwaway-";
 
-/// The record of the process that a throw-away instance belongs to.
+/// The record of the process that owns an ephemeral instance.
 const OWNER_FILE: &str = "owner.json";
 
-/// An instance with a unique name and free ports. Dropping it kills its engines and removes its data; what a killed
-/// test process left behind is removed when the next one is opened.
+/// An instance with a unique name and free ports. Dropping it kills its engines and removes its data. Instances of
+/// killed test processes are removed when the next one is opened.
 #[derive(Debug)]
 pub struct EphemeralInstance {
     instance: Instance,
 }
 
 impl EphemeralInstance {
-    /// Makes a fresh instance; no engine runs yet.
+    /// Creates an instance without running engines.
     ///
     /// # Errors
-    /// Its home cannot be made.
+    /// Its folder cannot be created.
     pub fn open() -> Result<Self, EngineError> {
         let unique = RandomState::new().build_hasher().finish();
         let instance = Instance::open(&format!("{PREFIX}{unique:016x}"), PortPlan::Free)?;
@@ -74,16 +74,16 @@ fn discard(state_dir: &Path) {
     }
     native::kill_everything(state_dir);
     if let Err(error) = fs::remove_dir_all(state_dir) {
-        tracing::warn!(state_dir = %state_dir.display(), %error, "could not remove a throw-away instance");
+        tracing::warn!(state_dir = %state_dir.display(), %error, "ephemeral instance not removed");
     }
 }
 
-/// Discards instances whose owner has died without dropping them.
+/// Removes instances whose owner has died without dropping them.
 fn sweep(root: &Path) {
     let Ok(entries) = fs::read_dir(root) else { return };
     for state_dir in entries.filter_map(|entry| Some(entry.ok()?.path())) {
         let named = state_dir.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(PREFIX));
-        // Without an owner's record it is being made right now.
+        // An instance without an owner's record is being created at this moment.
         let owner = record::load::<Option<ProcessIdentity>>(&state_dir.join(OWNER_FILE)).ok().flatten().flatten();
         if named && owner.is_some_and(|owner| !owner.is_alive()) {
             discard(&state_dir);

@@ -1,30 +1,30 @@
-//! What can go wrong with a local engine, said so that the reader knows what to do next.
+//! Errors of local engines, with texts that name the next step.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::kind::EngineKind;
 
-/// Why an engine could not be found, installed, started, reached or stopped.
+/// A failure to find, install, start, reach or stop an engine.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// A file or folder of the instance could not be used.
     #[error("cannot {action} {path}: {source}")]
     File {
-        /// What was tried, as a verb: "create", "read".
+        /// The attempted action, as a verb: "create", "read".
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
-        /// The system's answer.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// There is no usable place for the engines' files.
-    #[error("no home for the local engines: {0}")]
+    /// There is no usable folder for the files of the engines.
+    #[error("no folder for the local engines: {0}")]
     StateDir(String),
-    /// An instance was given a name that cannot be a folder and a node name.
+    /// The name of an instance cannot be a folder and a node name.
     #[error("instance name `{0}`: use 1 to 48 of a-z, 0-9 and -")]
     Name(String),
-    /// Programs are missing and this user or system cannot install them from here.
+    /// Programs are missing and cannot be installed by this user on this system.
     #[error("{what} not found, and it cannot be installed from here. Run:\n{commands}")]
     NotInstalled {
         /// The missing programs.
@@ -32,7 +32,7 @@ pub enum EngineError {
         /// The commands that install them, one a line.
         commands: String,
     },
-    /// An installation was tried and failed.
+    /// An installation failed.
     #[error("installing {what} failed: {detail}")]
     Install {
         /// The package.
@@ -63,27 +63,27 @@ pub enum EngineError {
     Start {
         /// The engine.
         kind: EngineKind,
-        /// What was seen last.
+        /// The last observation.
         reason: String,
         /// Its log file.
         log: PathBuf,
-        /// The log's last lines.
+        /// The last lines of its log.
         tail: String,
     },
-    /// The engine runs, but does not answer as it should.
+    /// The engine runs but does not answer correctly.
     #[error("{kind} runs (pid {pid}) but does not answer: {reason}")]
     Unhealthy {
         /// The engine.
         kind: EngineKind,
         /// Its main process.
         pid: i32,
-        /// What was seen last.
+        /// The last observation.
         reason: String,
     },
-    /// A fault was to be injected into an engine that is not running.
+    /// A fault cannot be injected into an engine that does not run.
     #[error("{0} is not running in this instance")]
     NotRunning(EngineKind),
-    /// Processes outlived SIGKILL for longer than the bound.
+    /// A process survived SIGKILL for longer than the limit.
     #[error("{kind}: process {pid} did not end")]
     Undead {
         /// The engine.
@@ -91,31 +91,31 @@ pub enum EngineError {
         /// The process.
         pid: i32,
     },
-    /// Another process holds the instance's lock for too long.
+    /// Another process holds the lock of the instance for too long.
     #[error("another process has held {path} for {waited_s} s; is it still starting or installing engines?")]
     Locked {
         /// The lock file.
         path: PathBuf,
-        /// How long we waited, in seconds.
+        /// Time waited, in seconds.
         waited_s: u64,
     },
-    /// A program that we ran to its end failed.
+    /// A command failed.
     #[error("`{command}` failed: {detail}")]
     Command {
         /// The command line.
         command: String,
-        /// Its last lines of output, or why it could not be run.
+        /// The last lines of its output, or the reason why it could not be run.
         detail: String,
     },
-    /// A record that we wrote ourselves cannot be read.
+    /// A record of an instance cannot be read.
     #[error("{path} is not what was written there: {source}; delete it after making sure that the engine is stopped")]
     Record {
         /// The record.
         path: PathBuf,
-        /// What does not fit.
+        /// The parse error.
         source: serde_json::Error,
     },
-    /// The caller asked for a way to run engines that does not exist.
+    /// `PVT_ENGINES` names an unknown backend.
     #[error("PVT_ENGINES={0}: use `native` or `containers`")]
     Backend(String),
 }

@@ -1,33 +1,33 @@
-//! An instance: a named set of engines with its own home, ports and data. Many processes may ask for the same one at
-//! once; its engines are started once and shared.
+//! Instance: a named set of engines with its own folder, ports and data. Many processes may use the same one
+//! concurrently; its engines are started once and shared.
 
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::Progress;
 use crate::backend::Backend;
 use crate::compose::Compose;
-use crate::engine::LocalEngine;
 use crate::error::EngineError;
 use crate::install::Programs;
 use crate::kind::EngineKind;
 use crate::lock::Lock;
 use crate::native::{self, NativeEngine};
 use crate::ports::{PortPlan, Ports, is_free, recorded_elsewhere};
+use crate::progress::Progress;
 use crate::record;
 use crate::state_dir;
 use crate::urls::Urls;
 
-/// The record of an instance's ports, which other instances read to stay off them.
+/// The record of the ports of an instance, which other instances read to avoid them.
 const SETTINGS_FILE: &str = "instance.json";
 
 const NAME_LIMIT: usize = 48;
 
-/// What an instance has settled on at its first start.
+/// Backend and ports that an instance keeps from its first start.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Settings {
-    way: Backend,
+    #[serde(rename = "way")]
+    backend: Backend,
     ports: Ports,
 }
 
@@ -38,10 +38,10 @@ pub struct Instance {
     root: PathBuf,
     state_dir: PathBuf,
     plan: PortPlan,
-    way: Option<Backend>,
+    backend: Option<Backend>,
 }
 
-/// What is known of one engine.
+/// The status of one engine.
 #[derive(Clone, Debug)]
 pub struct EngineStatus {
     /// The engine.
@@ -50,7 +50,7 @@ pub struct EngineStatus {
     pub running: bool,
     /// Its main process, when it is a local program.
     pub pid: Option<i32>,
-    /// Why it does not answer, though it runs.
+    /// The reason why it does not answer although it runs.
     pub trouble: Option<String>,
 }
 
@@ -58,7 +58,7 @@ impl Instance {
     /// Names an instance; nothing is created or started yet.
     ///
     /// # Errors
-    /// The name is not usable, no home can be found, or `PVT_ENGINES` is not understood.
+    /// The name is not usable, no folder can be determined, or `PVT_ENGINES` is invalid.
     pub fn open(name: &str, plan: PortPlan) -> Result<Self, EngineError> {
         let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         if name.is_empty() || name.len() > NAME_LIMIT || !name.bytes().all(allowed) {
@@ -66,13 +66,13 @@ impl Instance {
         }
         let root = state_dir::root()?;
         let state_dir = root.join(name);
-        Ok(Self { name: name.to_owned(), root, state_dir, plan, way: Backend::from_env()? })
+        Ok(Self { name: name.to_owned(), root, state_dir, plan, backend: Backend::from_env()? })
     }
 
-    /// Runs the engines this way, whatever the environment and the machine suggest.
+    /// Sets the backend, overriding the environment and the detection.
     #[must_use]
-    pub fn by(mut self, way: Backend) -> Self {
-        self.way = Some(way);
+    pub fn with_backend(mut self, backend: Backend) -> Self {
+        self.backend = Some(backend);
         self
     }
 
@@ -88,30 +88,24 @@ impl Instance {
         &self.state_dir
     }
 
-    /// Where the log of an engine that runs as a local program is.
+    /// The log of an engine that runs as a local program.
     #[must_use]
     pub fn log(&self, kind: EngineKind) -> PathBuf {
         self.state_dir.join(format!("{}.log", kind.slug()))
     }
 
-    /// One engine, to inflict faults on it.
-    #[must_use]
-    pub fn engine(&self, kind: EngineKind) -> LocalEngine<'_> {
-        LocalEngine::new(self, kind)
-    }
-
-    /// Makes sure that these engines run and answer, installing and starting what is missing, and says where.
-    /// The URLs of other engines are those they would have.
+    /// Ensures that these engines run and answer, installing and starting the missing ones, and returns the URLs. Those
+    /// of other engines are the ones they would have.
     ///
     /// # Errors
-    /// An engine cannot be installed, started or reached; the error says why, with the end of its log. Engines that
-    /// did start keep running: call [`Instance::stop`] to be rid of them.
+    /// An engine cannot be installed, started or reached; the error has the reason and the end of its log. Engines that
+    /// did start keep running until [`Instance::stop`].
     pub async fn ensure(&self, kinds: &[EngineKind], progress: Progress<'_>) -> Result<Urls, EngineError> {
         if let Some(urls) = self.all_ready(kinds).await? {
             return Ok(urls);
         }
         state_dir::create_dir(&self.state_dir)?;
-        let waiting = || progress("waiting for another process that starts these engines");
+        let waiting = || progress("waiting for another process that is starting these engines");
         let _lock = Lock::acquire(&self.state_dir.join("lock"), waiting).await?;
         match self.choose_backend().await? {
             Backend::Native => self.ensure_native(kinds, progress).await,
@@ -119,15 +113,15 @@ impl Instance {
         }
     }
 
-    /// Stops these engines in an orderly way, by force when one takes longer than 30 s. Those that do not run are fine,
-    /// and so is an instance that was never started.
+    /// Stops these engines in an orderly way, by force when one takes longer than 30 s. Engines that do not run and
+    /// instances that were never started are no error.
     ///
     /// # Errors
-    /// A process outlives even SIGKILL, or the records cannot be read.
+    /// A process survives SIGKILL, or the records cannot be read.
     pub async fn stop(&self, kinds: &[EngineKind]) -> Result<(), EngineError> {
         let Some(settings) = self.settings()? else { return Ok(()) };
         let _lock = Lock::acquire(&self.state_dir.join("lock"), || {}).await?;
-        if settings.way == Backend::Containers {
+        if settings.backend == Backend::Containers {
             return self.compose(settings.ports)?.stop(kinds).await;
         }
         let stop = |kind| async move {
@@ -138,8 +132,7 @@ impl Instance {
         rabbitmq.and(mongodb).and(postgres)
     }
 
-    /// Stops these engines by force, whoever starts or stops them at the moment. Their data survives as it survives a
-    /// crash.
+    /// Kills these engines, even while another process starts or stops them. Their data survives as it survives a crash.
     ///
     /// # Errors
     /// As [`Instance::stop`].
@@ -151,14 +144,14 @@ impl Instance {
         Ok(())
     }
 
-    /// Looks at every engine without changing anything.
+    /// The status of every engine; nothing is changed.
     ///
     /// # Errors
     /// The records cannot be read, or Docker does not answer.
     pub async fn status(&self) -> Result<Vec<EngineStatus>, EngineError> {
         let settings = self.settings()?;
         let containers = match settings {
-            Some(Settings { way: Backend::Containers, ports }) => Some(self.compose(ports)?.running().await?),
+            Some(Settings { backend: Backend::Containers, ports }) => Some(self.compose(ports)?.running().await?),
             _ => None,
         };
         let mut all = Vec::with_capacity(EngineKind::ALL.len());
@@ -174,7 +167,7 @@ impl Instance {
         Ok(all)
     }
 
-    /// Where its engines answer, or did when they ran last; `None` when it was never started.
+    /// The URLs of its engines, present or last ones; `None` when it was never started.
     ///
     /// # Errors
     /// The record cannot be read.
@@ -189,7 +182,7 @@ impl Instance {
     /// The compose project, when this instance runs in containers.
     pub(crate) fn containers(&self) -> Result<Option<Compose>, EngineError> {
         match self.settings()? {
-            Some(Settings { way: Backend::Containers, ports }) => self.compose(ports).map(Some),
+            Some(Settings { backend: Backend::Containers, ports }) => self.compose(ports).map(Some),
             _ => Ok(None),
         }
     }
@@ -206,19 +199,19 @@ impl Instance {
         NativeEngine { kind, instance: self.name.clone(), state_dir: self.state_dir.clone(), ports }
     }
 
-    /// The way asked for, else the one its data was made with, else what the machine offers.
+    /// The requested backend, else the one that created its data, else the detected one.
     async fn choose_backend(&self) -> Result<Backend, EngineError> {
-        let known = self.way.or(self.settings()?.map(|settings| settings.way));
+        let known = self.backend.or(self.settings()?.map(|settings| settings.backend));
         Ok(match known {
-            Some(way) => way,
+            Some(backend) => backend,
             None => Backend::detect().await,
         })
     }
 
-    /// The usual case, without the lock: all of them run and answer.
+    /// The common case, without the lock: all of them run and answer.
     async fn all_ready(&self, kinds: &[EngineKind]) -> Result<Option<Urls>, EngineError> {
         let Some(settings) = self.settings()? else { return Ok(None) };
-        if settings.way != Backend::Native || self.way == Some(Backend::Containers) {
+        if settings.backend != Backend::Native || self.backend == Some(Backend::Containers) {
             return Ok(None);
         }
         for kind in kinds {
@@ -235,7 +228,7 @@ impl Instance {
     }
 
     async fn ensure_native(&self, kinds: &[EngineKind], progress: Progress<'_>) -> Result<Urls, EngineError> {
-        // Before anything is installed or started for nothing.
+        // Checked before anything is installed or started in vain.
         if kinds.contains(&EngineKind::PostgreSql) && state_dir::is_root() {
             state_dir::check_enterable_by_others(&self.state_dir)?;
         }
@@ -264,14 +257,14 @@ impl Instance {
         Ok(Urls::containers(&ports))
     }
 
-    /// Decides the ports: those of engines that run, else the recorded ones while they are free, else new ones; and
-    /// records them before anything listens. One lock for all instances, so that two do not choose the same.
-    async fn assign_ports(&self, way: Backend) -> Result<Ports, EngineError> {
+    /// Assigns the ports: those of running engines, else the recorded ones while they are free, else new ones. They are
+    /// recorded before anything listens, under one lock for all instances, so that no two choose the same.
+    async fn assign_ports(&self, backend: Backend) -> Result<Ports, EngineError> {
         let _lock = Lock::acquire(&self.root.join("ports.lock"), || {}).await?;
-        let recorded = self.settings()?.filter(|settings| settings.way == way).map(|settings| settings.ports);
+        let recorded = self.settings()?.filter(|settings| settings.backend == backend).map(|settings| settings.ports);
         let mut ports = match self.plan {
             PortPlan::Fixed(ports) => ports,
-            PortPlan::Free => self.free_ports(recorded, way)?,
+            PortPlan::Free => self.free_ports(recorded, backend)?,
         };
         for kind in EngineKind::ALL {
             let Some(running) = native::recorded(&self.state_dir, kind)? else { continue };
@@ -279,15 +272,15 @@ impl Instance {
                 ports = ports.with(kind, &running.ports);
             }
         }
-        record::save(&self.state_dir.join(SETTINGS_FILE), &Settings { way, ports })?;
+        record::save(&self.state_dir.join(SETTINGS_FILE), &Settings { backend, ports })?;
         Ok(ports)
     }
 
-    fn free_ports(&self, recorded: Option<Ports>, way: Backend) -> Result<Ports, EngineError> {
+    fn free_ports(&self, recorded: Option<Ports>, backend: Backend) -> Result<Ports, EngineError> {
         let choose = || Ports::choose_free(&recorded_elsewhere(&self.root, &self.state_dir, SETTINGS_FILE));
         let Some(mut ports) = recorded else { return choose() };
-        // Containers that run hold their ports themselves.
-        if way == Backend::Containers {
+        // Running containers occupy their ports themselves.
+        if backend == Backend::Containers {
             return Ok(ports);
         }
         for kind in EngineKind::ALL {
@@ -302,9 +295,22 @@ impl Instance {
 
 impl Settings {
     fn urls(&self) -> Urls {
-        match self.way {
+        match self.backend {
             Backend::Native => Urls::native(&self.ports),
             Backend::Containers => Urls::containers(&self.ports),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recorded_settings_keep_their_field_names() {
+        let settings = Settings { backend: Backend::Native, ports: Ports::DOCUMENTED };
+        let record = serde_json::to_value(settings).unwrap();
+        assert_eq!(record["way"], "native");
+        assert_eq!(record["ports"]["amqp"], Ports::DOCUMENTED.amqp);
     }
 }

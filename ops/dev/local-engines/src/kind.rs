@@ -1,18 +1,18 @@
-//! The three engines.
+//! Kinds of engines.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// One of the engines the product stands on.
+/// An engine that the product depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EngineKind {
     /// The message broker, with its management API.
     RabbitMq,
-    /// The store of bookings; a replica set `pvt` of one member.
+    /// The operational store; a replica set `pvt` of one member.
     MongoDb,
-    /// The mart and the operational tables.
+    /// The analytics mart.
     PostgreSql,
 }
 

@@ -1,5 +1,5 @@
-//! Launches a program that outlives us: its own process group (so that Ctrl-C reaches only us), no terminal, its
-//! output in a bounded log file.
+//! Launch of programs that outlive this process: a process group of their own (so that Ctrl-C does not reach them), no
+//! terminal, output in a bounded log file.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -14,15 +14,15 @@ use tokio::time::timeout;
 use crate::error::EngineError;
 use crate::process::ProcessIdentity;
 
-/// A log larger than this is set aside (one generation) at the next start.
+/// A larger log is rotated (one generation) at the next start.
 const LOG_LIMIT_BYTES: u64 = 16 * 1024 * 1024;
 
-/// How much of a log an error shows.
+/// Bytes and lines of a log that an error shows.
 const TAIL_BYTES: u64 = 8 * 1024;
 const TAIL_LINES: usize = 20;
 
-/// Engines hold one descriptor a connection, queue and table; the usual soft limit of 1024 is too low for them. The
-/// shell replaces itself, so the pid stays.
+/// Engines use a descriptor for each connection, queue and table; the usual soft limit of 1024 is too low. The shell
+/// replaces itself, so the pid stays.
 const RAISE_FILE_LIMIT: &str =
     r#"ulimit -S -n 65536 2>/dev/null || ulimit -S -n "$(ulimit -H -n)" 2>/dev/null; exec "$@""#;
 
@@ -33,7 +33,7 @@ pub(crate) struct Account {
     pub(crate) gid: u32,
 }
 
-/// A program with everything it needs; nothing of our environment but `PATH` reaches it.
+/// A program with its arguments and environment; of the present environment it inherits only `PATH`.
 #[derive(Debug)]
 pub(crate) struct Launch {
     pub(crate) program: PathBuf,
@@ -88,12 +88,12 @@ impl Launch {
         command.stdout(output).stderr(errors).process_group(0);
         let fail = |detail: String| EngineError::Command { command: self.line(), detail };
         let child = command.spawn().map_err(|error| fail(error.to_string()))?;
-        // Read before the handle is dropped: until then even a child that has ended keeps its pid.
+        // Read before the handle is dropped: until then even an ended child keeps its pid.
         let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
         pid.and_then(ProcessIdentity::of).ok_or_else(|| fail("it ended at once".into()))
     }
 
-    /// Runs it to its end, within `limit`; an error unless it succeeds.
+    /// Runs it to its end within `limit`; fails unless it succeeds.
     pub(crate) async fn run(&self, limit: Duration) -> Result<(), EngineError> {
         let mut command = self.command(&self.program);
         command.args(&self.args);
@@ -102,7 +102,7 @@ impl Launch {
     }
 }
 
-/// Runs a command to its end and collects its output; it is killed when the time is over.
+/// Runs a command to its end and collects its output; it is killed at the time limit.
 pub(crate) async fn output_within(mut command: Command, line: &str, limit: Duration) -> Result<Output, EngineError> {
     let fail = |detail: String| EngineError::Command { command: line.to_owned(), detail };
     command.kill_on_drop(true).stdin(Stdio::null());
@@ -129,7 +129,7 @@ fn open_log(path: &Path) -> Result<File, EngineError> {
     OpenOptions::new().create(true).append(true).open(path).map_err(|source| EngineError::file("open", path, source))
 }
 
-/// The last lines of a log, for an error's text.
+/// The last lines of a log, for an error.
 pub(crate) fn tail(log: &Path) -> String {
     let read = || -> io::Result<String> {
         let mut file = File::open(log)?;

@@ -1,5 +1,5 @@
-//! Finds, installs, starts, reuses and stops the engines the product stands on (RabbitMQ, MongoDB, PostgreSQL)
-//! on this machine, for `pvt up`, for the tests and for fault tests.
+//! Local engines: the RabbitMQ, MongoDB and PostgreSQL of a development machine are found, installed, started, shared and
+//! stopped, for `pvt up`, for the tests and for fault tests.
 //!
 //! It must never touch an engine it did not start: an engine whose URL is in the environment is left to its owner
 //! (see [`kinds_missing_from_env`]), system services are left alone, and processes are ended only by an identity
@@ -21,6 +21,7 @@ mod lock;
 mod native;
 mod ports;
 pub mod process;
+mod progress;
 pub mod record;
 mod state_dir;
 mod urls;
@@ -32,7 +33,5 @@ pub use error::EngineError;
 pub use instance::{EngineStatus, Instance};
 pub use kind::EngineKind;
 pub use ports::{PortPlan, Ports};
+pub use progress::Progress;
 pub use urls::{EnvUrls, Urls, kinds_missing_from_env};
-
-/// Receives one line of plain text for each step that takes time (an install, a start).
-pub type Progress<'a> = &'a (dyn Fn(&str) + Send + Sync);

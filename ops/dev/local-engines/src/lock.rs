@@ -1,4 +1,4 @@
-//! A lock between processes, so that many test processes start the engines once.
+//! Lock between processes, so that many test processes start the engines once.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
@@ -6,20 +6,20 @@ use std::time::{Duration, Instant};
 
 use crate::error::EngineError;
 
-/// An installation over a slow line is the longest thing done under a lock.
+/// An installation over a slow connection is the longest operation under a lock.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(20 * 60);
 
-/// How often a waiting process tries again.
+/// Interval at which a waiting process tries again.
 const POLL: Duration = Duration::from_millis(50);
 
-/// Held until dropped, and given back by the system when the process dies.
+/// A lock held until it is dropped; the operating system releases it when the process dies.
 #[derive(Debug)]
 pub(crate) struct Lock {
     _file: File,
 }
 
 impl Lock {
-    /// Waits for the lock; `on_wait` is called once when it has to.
+    /// Waits for the lock; `on_wait` is called once if it must wait.
     pub(crate) async fn acquire(path: &Path, on_wait: impl FnOnce()) -> Result<Self, EngineError> {
         let file = open(path)?;
         let deadline = Instant::now() + LOCK_TIMEOUT;

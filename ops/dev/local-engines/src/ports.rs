@@ -1,4 +1,4 @@
-//! The TCP ports of an instance, all on 127.0.0.1: the documented ones, or free ones chosen once and recorded.
+//! TCP ports of an instance, all on 127.0.0.1: the documented ones, or free ones chosen once and recorded.
 
 use std::collections::HashSet;
 use std::fs;
@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::EngineError;
 use crate::kind::EngineKind;
 
-/// Below the range from which the system gives ports to outgoing connections (32768 and up): a port given up by a
-/// killed engine must still be free when the engine comes back.
+/// Below the range of ephemeral ports (32768 and up): the port of a killed engine must still be free when the engine
+/// restarts.
 const FREE_FROM: u16 = 20_000;
 const FREE_TO: u16 = 32_000;
 
@@ -33,12 +33,12 @@ pub struct Ports {
     pub postgres: u16,
 }
 
-/// How an instance comes by its ports.
+/// The choice of the ports of an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PortPlan {
-    /// These, whatever else runs.
+    /// Exactly these ports.
     Fixed(Ports),
-    /// Free ones, chosen at the first start and kept as long as nobody else takes them.
+    /// Free ports, chosen at the first start and kept while no other program takes them.
     Free,
 }
 
@@ -64,7 +64,7 @@ impl Ports {
         }
     }
 
-    /// These ports with one engine's taken over from others.
+    /// These ports, with those of one engine replaced.
     pub(crate) fn with(mut self, kind: EngineKind, others: &Self) -> Self {
         match kind {
             EngineKind::RabbitMq => {
@@ -103,12 +103,12 @@ impl Ports {
     }
 }
 
-/// Whether an engine could listen on the port now.
+/// Whether the port is free.
 pub(crate) fn is_free(port: u16) -> bool {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
-/// The ports that other instances under the same root have recorded, running or not.
+/// The recorded ports of other instances under the same root, running or not.
 pub(crate) fn recorded_elsewhere(root: &Path, own_state_dir: &Path, file_name: &str) -> HashSet<u16> {
     #[derive(Deserialize)]
     struct Recorded {

@@ -1,5 +1,5 @@
-//! Identities of processes, and signals to them. A process is known by pid *and* start time, so that a recycled pid
-//! is never taken for ours; signals go through a pidfd, so that none can slip in between the check and the signal.
+//! Process identities and signals. A process is identified by pid *and* start time, so that a recycled pid is never
+//! mistaken for it; signals are sent through a pidfd, so that the check and the signal concern the same process.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
 
-/// How often a wait looks whether processes have ended.
+/// Interval at which a wait checks whether processes have ended.
 const POLL: Duration = Duration::from_millis(20);
 
 /// A process that cannot be confused with a later one of the same pid.
@@ -19,7 +19,7 @@ pub struct ProcessIdentity {
     pub start_ticks: u64,
 }
 
-/// The part of `/proc/<pid>/stat` that matters here.
+/// The used fields of `/proc/<pid>/stat`.
 struct Stat {
     state: char,
     parent: i32,
@@ -32,8 +32,8 @@ impl Stat {
         Self::parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
     }
 
-    /// The program's name stands in brackets and may itself hold blanks and brackets: fields are counted after the
-    /// last one.
+    /// The program's name is in parentheses and may itself contain blanks and parentheses, so fields are counted after
+    /// the last one.
     fn parse(line: &str) -> Option<Self> {
         let fields: Vec<&str> = line.get(line.rfind(')')? + 1..)?.split_whitespace().collect();
         let number = |place: usize| fields.get(place)?.parse::<u64>().ok();
@@ -45,37 +45,37 @@ impl Stat {
         })
     }
 
-    /// A killed process is a zombie as soon as its first thread is gone. As long as others are there, so are its ports
-    /// and locks.
+    /// A killed process is a zombie once its first thread has ended. While other threads remain, it holds its ports and
+    /// locks.
     fn has_ended(&self) -> bool {
         self.state == 'X' || (self.state == 'Z' && self.threads <= 1)
     }
 }
 
 impl ProcessIdentity {
-    /// The process that has this pid now, also when it has ended and was not yet reaped.
+    /// The process that has this pid now, even if it has ended and was not reaped yet.
     pub fn of(pid: i32) -> Option<Self> {
         Stat::read(pid).map(|stat| Self { pid, start_ticks: stat.start_ticks })
     }
 
-    /// This very process.
+    /// This process.
     pub fn current() -> Option<Self> {
         Self::of(i32::try_from(std::process::id()).ok()?)
     }
 
-    /// Whether it still runs or holds anything (a zombie does not).
+    /// Whether it runs or holds resources (a zombie does not).
     pub fn is_alive(self) -> bool {
         Stat::read(self.pid).is_some_and(|stat| stat.start_ticks == self.start_ticks && !stat.has_ended())
     }
 
-    /// Sends a signal; true when the process was there to get it.
+    /// Sends a signal; true when the process received it.
     pub fn signal(self, signal: Signal) -> bool {
         let Some(pid) = Pid::from_raw(self.pid) else { return false };
         let Ok(descriptor) = pidfd_open(pid, PidfdFlags::empty()) else { return false };
         self.is_alive() && pidfd_send_signal(descriptor, signal).is_ok()
     }
 
-    /// The process and all that descend from it now, itself first.
+    /// The process and its present descendants, itself first.
     pub fn tree(self) -> Vec<Self> {
         let Ok(entries) = fs::read_dir("/proc") else { return vec![self] };
         let all: Vec<(i32, Stat)> = entries
@@ -96,7 +96,7 @@ impl ProcessIdentity {
     }
 }
 
-/// Waits until none of them runs; the first that still does when the time is over.
+/// Waits until none of them runs; returns the first that still does at the time limit.
 pub async fn first_alive_after(processes: &[ProcessIdentity], limit: Duration) -> Option<ProcessIdentity> {
     let deadline = Instant::now() + limit;
     loop {

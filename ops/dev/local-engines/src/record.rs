@@ -1,4 +1,4 @@
-//! Small JSON records in an instance's home: what runs under which identity and on which ports.
+//! JSON records in the folder of an instance: running processes with their identity and ports.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -11,14 +11,14 @@ use crate::error::EngineError;
 use crate::ports::Ports;
 use crate::process::ProcessIdentity;
 
-/// Written when an engine has been launched; kept when it dies, so that the next start knows its ports.
+/// Record of a launched engine. It is kept when the engine dies, so that the next start knows its ports.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Running {
     /// The engine's main process.
     pub(crate) process: ProcessIdentity,
     /// The ports of the whole instance when it was launched; only those of this engine count.
     pub(crate) ports: Ports,
-    /// It has answered since it was launched. Records from before this was noted are of engines that had.
+    /// Whether it has answered since it was launched. True in older records, which lack it.
     #[serde(default = "answered")]
     pub(crate) answered: bool,
 }
@@ -41,7 +41,7 @@ pub fn load<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, EngineError> 
     }
 }
 
-/// Writes a record so that a reader sees the old or the new one, never a half.
+/// Writes a record atomically: a reader sees the old or the new one.
 ///
 /// # Errors
 /// When the folder cannot be written.
@@ -53,7 +53,7 @@ pub fn save<T: Serialize>(path: &Path, value: &T) -> Result<(), EngineError> {
     fs::rename(&fresh, path).map_err(|source| EngineError::file("replace", path, source))
 }
 
-/// Removes a record; having none is fine.
+/// Removes a record, if there is one.
 ///
 /// # Errors
 /// When the folder cannot be written.

@@ -1,4 +1,4 @@
-//! Where the engines' files live: one root for this user, one folder in it for each instance.
+//! State directory of the engines: one root for each user, one folder in it for each instance.
 
 use std::env;
 use std::fs;
@@ -12,7 +12,7 @@ pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// `$PVT_HOME`; else `/var/lib/pvt` for root, whose own home PostgreSQL's user cannot enter; else
+/// `$PVT_HOME`; else `/var/lib/pvt` for root, whose home directory the user `postgres` cannot enter; else
 /// `$XDG_STATE_HOME/pvt` or `~/.local/state/pvt`.
 pub(crate) fn root() -> Result<PathBuf, EngineError> {
     let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
@@ -38,7 +38,7 @@ pub(crate) fn create_dir(path: &Path) -> Result<(), EngineError> {
     fs::create_dir_all(path).map_err(|source| EngineError::file("create", path, source))
 }
 
-/// Refuses a home that another user (the one PostgreSQL runs as, when we are root) cannot enter.
+/// Refuses a folder that the user of PostgreSQL cannot enter; needed when this process runs as root.
 pub(crate) fn check_enterable_by_others(home: &Path) -> Result<(), EngineError> {
     const OTHERS_MAY_ENTER: u32 = 0o001;
     for folder in home.ancestors() {

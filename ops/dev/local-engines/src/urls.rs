@@ -1,4 +1,4 @@
-//! Connection strings, and which engines the environment already names.
+//! Connection strings of the engines, and those that the environment already has.
 
 use std::env;
 use std::fs;
@@ -13,10 +13,10 @@ const MANAGEMENT_URL: &str = "RABBITMQ_MANAGEMENT_URL";
 const MONGODB_URI: &str = "MONGODB_URI";
 const DATABASE_URL: &str = "DATABASE_URL";
 
-/// The port of RabbitMQ's management API when nothing else is said.
+/// Default port of RabbitMQ's management API.
 const MANAGEMENT_DEFAULT_PORT: u16 = 15672;
 
-/// Where the engines answer, as plain connection strings, under the names of the product's configuration.
+/// Connection strings of the engines, named as in the product's configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Urls {
     /// `AMQP_URL`, for example `amqp://guest:guest@127.0.0.1:5682/%2f`.
@@ -30,17 +30,17 @@ pub struct Urls {
 }
 
 impl Urls {
-    /// Engines started as local programs: the replica set's member is known to itself under the same address.
+    /// Engines as local programs: the member of the replica set knows itself by the same address.
     pub(crate) fn native(ports: &Ports) -> Self {
         Self::on(ports, "replicaSet=pvt")
     }
 
-    /// Engines in containers: the member's own name resolves only inside, so the driver must not follow it.
+    /// Engines in containers: the name of the member resolves only inside, so the driver must not follow it.
     pub(crate) fn containers(ports: &Ports) -> Self {
         Self::on(ports, "directConnection=true")
     }
 
-    /// Where the engines of `pvt up` answer unless something else is said.
+    /// The default URLs of the engines of `pvt up`.
     #[must_use]
     pub fn documented() -> Self {
         Self::native(&Ports::DOCUMENTED)
@@ -56,8 +56,8 @@ impl Urls {
         }
     }
 
-    /// The URLs that the environment sets (`NAME`, or the content of the file that `NAME_FILE` names); `None` for the
-    /// engines it says nothing about.
+    /// The URLs of the environment (`NAME`, or the content of the file that `NAME_FILE` names); `None` for engines that
+    /// it does not name.
     ///
     /// With `AMQP_URL` alone, the management API is expected on the broker's host: port 15672 for `amqp`, HTTPS for
     /// `amqps`.
@@ -77,7 +77,7 @@ impl Urls {
         }
     }
 
-    /// The environment variables that tell another process of these engines, as (name, value).
+    /// The environment variables that configure another process for these engines, as (name, value).
     #[must_use]
     pub fn as_env(&self) -> [(&'static str, &str); 4] {
         [
@@ -89,7 +89,7 @@ impl Urls {
     }
 }
 
-/// What the environment says about engines.
+/// The URLs of the environment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EnvUrls {
     /// `AMQP_URL`.
@@ -148,7 +148,7 @@ fn management_beside(amqp: &str) -> Option<String> {
     Some(management.as_str().trim_end_matches('/').to_owned())
 }
 
-/// The engines that must be started here, because the environment names no URL for them.
+/// The engines that the environment has no URL for, which must be started.
 #[must_use]
 pub fn kinds_missing_from_env() -> Vec<EngineKind> {
     Urls::from_env().missing()

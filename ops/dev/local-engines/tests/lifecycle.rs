@@ -1,5 +1,5 @@
-//! Real engines in throw-away instances: started once, shared, killed, frozen, brought back with their data, and gone
-//! without a trace.
+//! Lifecycle of real engines in ephemeral instances: started once, shared, killed, paused, restarted with their data, and
+//! removed.
 
 #![allow(clippy::unwrap_used)]
 
@@ -16,7 +16,7 @@ const DEADLINE: Duration = Duration::from_secs(20);
 
 fn quiet(_: &str) {}
 
-/// Every process whose working folder is in this home: all engines are launched there.
+/// Every process whose working directory is in this folder, in which all engines are launched.
 fn processes_of(state_dir: &Path) -> Vec<String> {
     let entries = fs::read_dir("/proc").unwrap().filter_map(|entry| Some(entry.ok()?.path()));
     entries
@@ -25,8 +25,8 @@ fn processes_of(state_dir: &Path) -> Vec<String> {
         .collect()
 }
 
-/// Every process that is still there after a moment: a start that is given up while a cluster is made leaves a probe of
-/// `initdb`'s, which ends by itself.
+/// Every process that is still there after a moment: an interrupted start leaves a probe of `initdb`, which ends by
+/// itself.
 async fn leftover_processes(state_dir: &Path) -> Vec<String> {
     let since = Instant::now();
     loop {
@@ -81,7 +81,7 @@ async fn engines_are_shared_survive_sigkill_and_leave_no_process() {
     let instance = EphemeralInstance::open().unwrap();
     let state_dir = instance.state_dir().to_owned();
 
-    // Two starters at once: one starts, the other finds.
+    // Two concurrent starts: one starts the engines, the other finds them.
     let other = Instance::open(instance.name(), PortPlan::Free).unwrap();
     let (urls, theirs) =
         tokio::join!(instance.ensure(&EngineKind::ALL, &quiet), other.ensure(&EngineKind::ALL, &quiet));
@@ -154,7 +154,7 @@ async fn instances_of_dead_processes_are_removed() {
     fs::create_dir_all(abandoned.state_dir()).unwrap();
     let engine = abandoned.engine(EngineKind::MongoDb);
     engine.start(&quiet).await.unwrap();
-    // The pid is taken, but by a process that started at another time.
+    // The pid exists, but belongs to a process with another start time.
     let owner = format!(r#"{{ "pid": {}, "start_ticks": 1 }}"#, std::process::id());
     fs::write(abandoned.state_dir().join("owner.json"), owner).unwrap();
     let next = EphemeralInstance::open().unwrap();
@@ -167,7 +167,7 @@ async fn instances_of_dead_processes_are_removed() {
 async fn interrupted_start_and_forced_stop_leave_no_process() {
     let instance = EphemeralInstance::open().unwrap();
     let kinds = [EngineKind::RabbitMq, EngineKind::PostgreSql];
-    // The start is given up as soon as both processes are there: neither has answered.
+    // The start is interrupted as soon as both processes exist: neither has answered.
     let starting = instance.ensure(&kinds, &quiet);
     let launched = async {
         while instance.engine(EngineKind::RabbitMq).pid().unwrap().is_none() {
@@ -180,7 +180,7 @@ async fn interrupted_start_and_forced_stop_leave_no_process() {
     }
     let since = Instant::now();
     instance.stop(&kinds).await.unwrap();
-    assert!(since.elapsed() < Duration::from_secs(15), "a young engine is not waited for: {:?}", since.elapsed());
+    assert!(since.elapsed() < Duration::from_secs(15), "a starting engine is not waited for: {:?}", since.elapsed());
     assert_eq!(leftover_processes(instance.state_dir()).await, Vec::<String>::new());
 
     instance.ensure(&kinds, &quiet).await.unwrap();
@@ -188,7 +188,7 @@ async fn interrupted_start_and_forced_stop_leave_no_process() {
     assert_eq!(processes_of(instance.state_dir()), Vec::<String>::new());
     instance.ensure(&kinds, &quiet).await.unwrap();
 
-    // One that is on its way out is waited for and started anew.
+    // A stopping engine is waited for and started again.
     let pid = instance.engine(EngineKind::RabbitMq).pid().unwrap().unwrap();
     let dying = pvt_local_engines::process::ProcessIdentity::of(pid).unwrap();
     assert!(dying.signal(rustix::process::Signal::TERM));

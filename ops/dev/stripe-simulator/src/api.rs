@@ -1,5 +1,5 @@
-//! Stripe's HTTP API as a function of the state: method, path and parameters in, JSON or Stripe's error out. No network
-//! and no clock here.
+//! Stripe's HTTP API as a function of the state: method, path and parameters in, JSON or Stripe's error out. It uses no
+//! network and no clock.
 
 mod events;
 mod expand;
@@ -26,7 +26,7 @@ pub(crate) struct Call<'a> {
     pub(crate) params: &'a Params,
 }
 
-/// Answers one request.
+/// The response to one request.
 pub(crate) fn answer(state: &mut State, cause: &Cause, call: &Call<'_>) -> Result<Value, ApiError> {
     let paths = call.params.texts("expand")?;
     let mut answer = route(state, cause, call)?;
@@ -68,7 +68,7 @@ fn route(state: &mut State, cause: &Cause, call: &Call<'_>) -> Result<Value, Api
     }
 }
 
-/// A currency as Stripe writes it.
+/// A currency code as Stripe writes it.
 fn currency(params: &Params, name: &str) -> Result<String, ApiError> {
     let given = params.required(name)?.to_ascii_lowercase();
     if given.len() == 3 && given.bytes().all(|letter| letter.is_ascii_lowercase()) {

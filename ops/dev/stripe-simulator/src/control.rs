@@ -1,13 +1,14 @@
-//! The other people of a payment, for tests and the pages: guests who pay, banks that answer, staff at Stripe's
-//! dashboard. Also the faults and the counters. Nothing here exists at Stripe's API.
+//! Control of the simulation by tests and pages: actions of guests, banks and staff at Stripe's dashboard, fault
+//! injection, and the counters of effects. None of it exists in Stripe's API.
 
 use crate::error::ApiError;
 use crate::fault_injection::FaultInjection;
+use crate::objects::refund::RefundOutcome;
 use crate::simulation::Simulation;
 use crate::state::State;
 use crate::state::checkout::PayOutcome;
 use crate::state::effects::{Counts, EffectsReport};
-use crate::state::refunds::{RefundOutcome, RefundRequest};
+use crate::state::refunds::RefundRequest;
 use crate::webhooks::{DeliveryAttempt, Endpoint};
 use serde_json::Value;
 use std::sync::Arc;
@@ -15,12 +16,12 @@ use std::sync::Arc;
 /// Most refunds whose outcome can be set in advance.
 const MAX_OUTCOMES: usize = 10_000;
 
-/// What was asked for cannot be, in Stripe's words.
+/// A refused action, in Stripe's words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ControlError {
     /// 404 when there is no such object, else 400.
     pub status: u16,
-    /// Why.
+    /// The reason.
     pub message: String,
 }
 
@@ -38,7 +39,7 @@ impl From<ApiError> for ControlError {
     }
 }
 
-/// Plays everyone but the product.
+/// Acts for every party of a payment but the product.
 #[derive(Debug, Clone)]
 pub struct Control {
     simulation: Arc<Simulation>,
@@ -57,7 +58,7 @@ impl Control {
         Ok(self.simulation.act(|state, cause| state.pay_session(cause, session, outcome))?)
     }
 
-    /// The bank's answer to a debit; `id` is a session or a payment.
+    /// Settles a bank debit; `id` is a session or a payment.
     ///
     /// # Errors
     /// When no debit is under way.
@@ -68,7 +69,7 @@ impl Control {
         })?)
     }
 
-    /// How the refunds after this go, one entry each; then they succeed again. At most 10,000 are remembered.
+    /// Outcomes of the next refunds, in order; later ones succeed again. At most 10,000 are kept.
     pub fn next_refunds(&self, outcomes: impl IntoIterator<Item = RefundOutcome>) {
         self.simulation.change(|state| {
             state.refund_outcomes.extend(outcomes);
@@ -76,11 +77,11 @@ impl Control {
         });
     }
 
-    /// Somebody refunds at Stripe's dashboard, all that is left when no amount (minor units) is given; `id` is a
-    /// session, a payment or a charge. Returns the refund's id.
+    /// Refunds at Stripe's dashboard; without an amount (in minor units) the whole remainder. `id` is a session, a
+    /// payment or a charge. Returns the refund's id.
     ///
     /// # Errors
-    /// When so much is not left.
+    /// When the amount exceeds the remainder.
     pub fn refund(&self, id: &str, amount: Option<i64>) -> Result<String, ControlError> {
         Ok(self.simulation.act(|state, cause| {
             let order = RefundRequest { charge: charge_of(state, id)?, amount, ..RefundRequest::default() };
@@ -88,18 +89,18 @@ impl Control {
         })?)
     }
 
-    /// The bank's answer to a refund: a pending one succeeds or fails, one that succeeded may still fail.
+    /// Settles a refund: a pending one succeeds or fails, one that succeeded may still fail.
     ///
     /// # Errors
-    /// When it is settled.
+    /// When it is settled already.
     pub fn settle_refund(&self, refund: &str, succeeds: bool) -> Result<(), ControlError> {
         Ok(self.simulation.act(|state, cause| state.settle_refund(cause, refund, succeeds))?)
     }
 
-    /// The guest's bank takes the money back; `id` is a session, a payment or a charge. Returns the dispute's id.
+    /// Opens a dispute; `id` is a session, a payment or a charge. Returns the dispute's id.
     ///
     /// # Errors
-    /// When nothing is left of it, or it is disputed already.
+    /// When nothing of the charge remains, or it is disputed already.
     pub fn dispute(&self, id: &str, reason: &str) -> Result<String, ControlError> {
         Ok(self.simulation.act(|state, cause| {
             let charge = charge_of(state, id)?;
@@ -107,34 +108,34 @@ impl Control {
         })?)
     }
 
-    /// The bank decides a dispute.
+    /// Closes a dispute with the bank's decision.
     ///
     /// # Errors
-    /// When it is closed.
+    /// When it is closed already.
     pub fn close_dispute(&self, dispute: &str, won: bool) -> Result<(), ControlError> {
         Ok(self.simulation.act(|state, cause| state.close_dispute(cause, dispute, won))?)
     }
 
-    /// Where events go from now on, with which secrets. Two secrets of one endpoint are a rotation under way.
+    /// Sets the webhook endpoints with their secrets. An endpoint has two secrets during a rotation.
     pub fn set_endpoints(&self, endpoints: Vec<Endpoint>) {
         self.simulation.set_endpoints(endpoints);
     }
 
-    /// Where events go.
+    /// The webhook endpoints.
     pub fn endpoints(&self) -> Vec<Endpoint> {
         self.simulation.webhooks.endpoints()
     }
 
-    /// Other secrets for every endpoint.
+    /// Sets new secrets for every endpoint.
     pub fn rotate_secrets(&self, secrets: &[String]) {
         let endpoints = self.endpoints().into_iter().map(|endpoint| Endpoint { secrets: secrets.to_vec(), ..endpoint });
         self.set_endpoints(endpoints.collect());
     }
 
-    /// Sends an event once more, as `stripe events resend` does.
+    /// Sends an event again, like `stripe events resend`.
     ///
     /// # Errors
-    /// When it is not known.
+    /// When it is unknown.
     pub fn resend(&self, event: &str) -> Result<(), ControlError> {
         let event =
             self.simulation.read().events.get(event).cloned().ok_or_else(|| ApiError::missing("event", event, "id"))?;
@@ -142,34 +143,33 @@ impl Control {
         Ok(())
     }
 
-    /// What goes wrong from now on; what was set before is forgotten. When an outage ends, everything that waited is
-    /// sent.
+    /// Replaces the injected faults. When an outage ends, everything that waited is sent.
     pub fn set_faults(&self, faults: FaultInjection) {
         self.simulation.faults.set(faults);
         self.simulation.webhooks.wake();
     }
 
-    /// What is set to go wrong, counted down.
+    /// The faults that are set, counted down.
     pub fn faults(&self) -> FaultInjection {
         self.simulation.faults.get()
     }
 
-    /// What was really done, by key and by booking.
+    /// Effects by idempotency key and by booking.
     pub fn effects(&self) -> EffectsReport {
         self.simulation.read().effects.report()
     }
 
-    /// What was really done, in all.
+    /// Effects in total.
     pub fn total(&self) -> Counts {
         self.simulation.read().effects.total()
     }
 
-    /// What was really done for one `metadata[booking_id]`.
+    /// Effects for one `metadata[booking_id]`.
     pub fn effects_of_booking(&self, booking: &str) -> Counts {
         self.simulation.read().effects.of_booking(booking)
     }
 
-    /// What was really done for one idempotency key.
+    /// Effects of one idempotency key.
     pub fn effects_of_key(&self, key: &str) -> Counts {
         self.simulation.read().effects.of_key(key)
     }
@@ -179,17 +179,17 @@ impl Control {
         self.simulation.read().json(id)
     }
 
-    /// Attempts to deliver, newest first; of one event, or of all.
+    /// Delivery attempts, newest first, of one event or of all.
     pub fn deliveries(&self, event: Option<&str>, limit: usize) -> Vec<DeliveryAttempt> {
         self.simulation.webhooks.attempts(event, limit)
     }
 
-    /// Deliveries that wait or are under way.
+    /// Deliveries that wait or are in flight.
     pub fn outstanding(&self) -> usize {
         self.simulation.webhooks.outstanding()
     }
 
-    /// Waits until every delivery has its end. While endpoints refuse that is minutes: the caller sets a limit.
+    /// Waits until no delivery is outstanding. While endpoints refuse, that takes minutes: the caller sets a limit.
     pub async fn until_idle(&self) {
         self.simulation.webhooks.until_idle().await;
     }
@@ -204,7 +204,7 @@ pub(crate) fn intent_of(state: &State, id: &str) -> Result<String, ApiError> {
         .session(id)?
         .payment_intent
         .clone()
-        .ok_or_else(|| ApiError::refused("Nobody tried to pay this Checkout Session yet."))
+        .ok_or_else(|| ApiError::refused("No payment of this Checkout Session was attempted yet."))
 }
 
 fn charge_of(state: &State, id: &str) -> Result<String, ApiError> {

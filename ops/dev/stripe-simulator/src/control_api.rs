@@ -1,11 +1,11 @@
-//! The control over HTTP, under `/sim`: the same as [`Control`], for the command line and for tests in other processes.
-//! JSON only, which no page elsewhere can send without asking first.
+//! HTTP form of [`Control`] under `/sim`, for the command line and for tests in other processes. It takes JSON only, which
+//! another site cannot send without a preflight request.
 
 use crate::control::{Control, ControlError};
 use crate::fault_injection::FaultInjection;
+use crate::objects::refund::RefundOutcome;
 use crate::state::checkout::PayOutcome;
 use crate::state::effects::EffectsReport;
-use crate::state::refunds::RefundOutcome;
 use crate::webhooks::{DeliveryAttempt, Endpoint};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
@@ -15,7 +15,7 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// Attempts in one answer unless told otherwise, and most of them.
+/// Attempts in one answer by default, and at most.
 const DEFAULT_LIMIT: usize = 100;
 const MAX_LIMIT: usize = 5_000;
 /// Most outcomes that one request sets.
@@ -32,7 +32,7 @@ impl IntoResponse for ControlError {
     }
 }
 
-/// Every route of the control.
+/// The routes of the control API.
 pub(crate) fn router(control: Control) -> Router {
     Router::new()
         .route("/sim/faults", get(show_faults).post(set_faults))
@@ -83,7 +83,7 @@ async fn deliveries(State(control): State<Control>, Query(filter): Query<Filter>
     })
 }
 
-/// Secrets are counted and not shown.
+/// Secrets are counted, not shown.
 async fn show_endpoints(State(control): State<Control>) -> Json<Value> {
     let shown = |endpoint: Endpoint| json!({ "url": endpoint.url, "secrets": endpoint.secrets.len() });
     Json(control.endpoints().into_iter().map(shown).collect())

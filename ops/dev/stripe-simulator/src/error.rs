@@ -1,8 +1,8 @@
-//! Stripe's errors: what went wrong, in the shape that Stripe's clients read. Nothing here decides when to fail.
+//! Stripe's errors in the shape that its clients read. Nothing here decides when a request fails.
 
 use serde_json::{Map, Value, json};
 
-/// An answer that is not a success.
+/// An error response.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct ApiError {
     /// The HTTP status.
@@ -12,7 +12,7 @@ pub(crate) struct ApiError {
     message: String,
     param: Option<String>,
     more: Map<String, Value>,
-    /// Whether execution had begun: only then is the answer kept under the idempotency key.
+    /// Whether execution had begun: only then is the response kept under the idempotency key.
     pub(crate) kept: bool,
 }
 
@@ -21,17 +21,17 @@ impl ApiError {
         Self { status, kind, code: None, message: message.into(), param: None, more: Map::new(), kept: false }
     }
 
-    /// 400: the parameters cannot be right. Not kept under an idempotency key.
+    /// 400: invalid parameters. Not kept under an idempotency key.
     pub(crate) fn invalid(message: impl Into<String>) -> Self {
         Self::new(400, "invalid_request_error", message)
     }
 
-    /// 400: the object is in no state for that. Kept under the idempotency key, because execution had begun.
+    /// 400: not possible in the state of the object. Kept under the idempotency key, because execution had begun.
     pub(crate) fn refused(message: impl Into<String>) -> Self {
         Self { kept: true, ..Self::invalid(message) }
     }
 
-    /// 402: the bank says no.
+    /// 402: the bank declines.
     pub(crate) fn card(code: &'static str, decline_code: &str, message: &str) -> Self {
         Self {
             kept: true,
@@ -46,17 +46,17 @@ impl ApiError {
             .param(param)
     }
 
-    /// 400: a parameter is needed.
+    /// 400: a required parameter is missing.
     pub(crate) fn required(param: &str) -> Self {
         Self::invalid(format!("Missing required param: {param}.")).code("parameter_missing").param(param)
     }
 
-    /// 400: no such parameter here.
+    /// 400: unknown parameter.
     pub(crate) fn unknown(param: &str) -> Self {
         Self::invalid(format!("Received unknown parameter: {param}")).code("parameter_unknown").param(param)
     }
 
-    /// 404: no such resource at all.
+    /// 404: no such resource.
     pub(crate) fn no_route(method: &str, path: &str) -> Self {
         Self::new(
             404,
@@ -69,7 +69,7 @@ impl ApiError {
         )
     }
 
-    /// 401: who asks is not known.
+    /// 401: no valid API key.
     pub(crate) fn unauthorized(message: impl Into<String>) -> Self {
         Self::new(401, "invalid_request_error", message)
     }
@@ -86,7 +86,7 @@ impl ApiError {
         )
     }
 
-    /// 409: the first request with this key is still under way.
+    /// 409: the first request with this key is still being executed.
     pub(crate) fn key_in_use(key: &str) -> Self {
         Self::new(
             409,
@@ -110,7 +110,7 @@ impl ApiError {
         .code("rate_limit")
     }
 
-    /// 500: Stripe's own fault. Kept under the key when execution had begun.
+    /// 500: an internal error. Kept under the key when execution had begun.
     pub(crate) fn internal() -> Self {
         Self { kept: true, ..Self::new(500, "api_error", "An unknown error occurred") }
     }
@@ -128,7 +128,7 @@ impl ApiError {
         self
     }
 
-    /// What Stripe would say, for people.
+    /// Stripe's message for people.
     pub(crate) fn message(&self) -> &str {
         &self.message
     }

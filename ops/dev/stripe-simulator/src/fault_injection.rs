@@ -1,68 +1,68 @@
-//! Misbehaviour on request: how Stripe and the way to it fail, so that the product can be shown to survive it. Nothing
-//! goes wrong unasked.
+//! Fault injection: failures of Stripe and of the network to it, so that the product can be tested against them. Without
+//! a request for it, nothing fails.
 
 use serde::{Deserialize, Serialize};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Longest delay that may be asked for, in milliseconds.
+/// Longest delay that can be requested, in milliseconds.
 const MAX_DELAY_MS: u64 = 600_000;
-/// How long a request that is never answered hangs unless told otherwise, in milliseconds.
+/// Time for which an unanswered request hangs by default, in milliseconds.
 const HANG_MS: u64 = 60_000;
-/// What `Retry-After` says unless told otherwise, in seconds.
+/// Value of `Retry-After` by default, in seconds.
 const RETRY_AFTER_S: u64 = 1;
-/// Most further copies of one event.
+/// Most duplicates of one event.
 pub(crate) const MAX_DUPLICATES: u32 = 20;
 
-/// How a request fails.
+/// The way in which a request fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RequestFaultKind {
-    /// 429 with `Retry-After`; nothing is done, nothing is kept under the idempotency key.
+    /// 429 with `Retry-After`; no effect, and nothing is kept under the idempotency key.
     RateLimited,
-    /// 500 before anything began; the same key may do it afterwards.
+    /// 500 before execution; a retry with the same key executes the request.
     ServerError,
-    /// 500 after execution began, without an effect: as at Stripe the key answers 500 from now on.
+    /// 500 after execution began, without an effect; as at Stripe, the key replays the 500.
     ServerErrorKept,
-    /// It is done, and the answer is 500, also to the same key from now on.
+    /// 500 after the effect; the key replays the 500.
     ServerErrorAfterEffect,
-    /// Nothing is done; no answer comes, and after `delay_ms` the connection closes.
+    /// No effect and no response; the connection closes after `delay_ms`.
     TimeoutBeforeEffect,
-    /// It is done and kept under the key; no answer comes, and after `delay_ms` the connection closes.
+    /// The effect happens and is kept under the key, without a response; the connection closes after `delay_ms`.
     TimeoutAfterEffect,
-    /// It is done and answered, after `delay_ms`. Meanwhile the same key answers 409.
+    /// Executed and answered after `delay_ms`. Meanwhile the same key answers 409.
     Slow,
 }
 
-/// What is to go wrong with requests.
+/// A fault of API requests.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RequestFault {
-    /// Leading segments of paths, where `*` is any one: `/v1/refunds`, `/v1/checkout/sessions/*/expire`. Empty means
-    /// every request.
+    /// Leading path segments, where `*` matches any one: `/v1/refunds`, `/v1/checkout/sessions/*/expire`. Empty
+    /// matches every request.
     #[serde(default)]
     pub path: String,
     /// Only this method.
     #[serde(default)]
     pub method: Option<String>,
-    /// How.
+    /// The kind of failure.
     pub kind: RequestFaultKind,
-    /// How often; `null` is until told otherwise.
+    /// How many times; `null` is until it is changed.
     #[serde(default)]
     pub next: Option<u32>,
-    /// Between 0 and 1; `null` is always.
+    /// Probability between 0 and 1; `null` is always.
     #[serde(default)]
     pub probability: Option<f64>,
-    /// How long it hangs or is slow, in milliseconds, at most ten minutes.
+    /// Delay of the failure, in milliseconds, at most ten minutes.
     #[serde(default)]
     pub delay_ms: Option<u64>,
-    /// What `Retry-After` says, in seconds.
+    /// Value of `Retry-After`, in seconds.
     #[serde(default)]
     pub retry_after_s: Option<u64>,
 }
 
 impl RequestFault {
-    /// A fault of every request until told otherwise.
+    /// A fault of every request until it is changed.
     pub fn new(kind: RequestFaultKind) -> Self {
         Self {
             path: String::new(),
@@ -75,25 +75,25 @@ impl RequestFault {
         }
     }
 
-    /// Only the next so many.
+    /// Limits it to the next requests, this many.
     #[must_use]
     pub fn next(self, count: u32) -> Self {
         Self { next: Some(count), ..self }
     }
 
-    /// Only requests to paths that begin like this.
+    /// Limits it to paths that begin with this one.
     #[must_use]
     pub fn at(self, path: &str) -> Self {
         Self { path: path.to_owned(), ..self }
     }
 
-    /// How long it hangs or is slow.
+    /// Sets the delay.
     #[must_use]
     pub fn delay(self, delay: Duration) -> Self {
         Self { delay_ms: Some(u64::try_from(delay.as_millis()).unwrap_or(MAX_DELAY_MS)), ..self }
     }
 
-    fn meets(&self, method: &str, path: &str) -> bool {
+    fn matches(&self, method: &str, path: &str) -> bool {
         let mut given = path.trim_matches('/').split('/');
         let fits = self
             .path
@@ -112,23 +112,23 @@ impl RequestFault {
     }
 }
 
-/// What is to go wrong with webhooks.
+/// Faults of webhooks.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WebhookFaults {
-    /// Each event is sent so many times more.
+    /// Duplicates of each event.
     pub duplicates: u32,
     /// Each delivery waits a random time up to this, in milliseconds.
     pub delay_max_ms: u64,
-    /// Events of each such span of time are sent at its end, in random order, in milliseconds.
+    /// Length of a time window in milliseconds; the events of a window are sent at its end, in random order.
     pub shuffle_window_ms: u64,
-    /// So many next events are never sent: only the list of events has them.
+    /// Number of next events that are never sent; only the list of events has them.
     pub drop_next: u32,
-    /// Each event is never sent with this probability, between 0 and 1.
+    /// Probability between 0 and 1 that an event is never sent.
     pub drop_probability: f64,
-    /// Events of these types are never sent.
+    /// Types of events that are never sent.
     pub drop_types: Vec<String>,
-    /// Nothing is sent until this ends; then everything is.
+    /// Nothing is sent while this is set; everything is sent afterwards.
     pub outage: bool,
 }
 
@@ -142,23 +142,23 @@ impl WebhookFaults {
     }
 }
 
-/// Everything that is to go wrong.
+/// All injected faults.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FaultInjection {
-    /// The first that meets a request strikes.
+    /// The first one that matches a request applies.
     pub requests: Vec<RequestFault>,
-    /// What happens to webhooks.
+    /// Faults of webhooks.
     pub webhooks: WebhookFaults,
 }
 
 impl FaultInjection {
-    /// Only a fault of requests.
+    /// A single fault of requests.
     pub fn of_requests(fault: RequestFault) -> Self {
         Self { requests: vec![fault], ..Self::default() }
     }
 
-    /// Only faults of webhooks.
+    /// Faults of webhooks alone.
     pub fn of_webhooks(webhooks: WebhookFaults) -> Self {
         Self { webhooks, ..Self::default() }
     }
@@ -183,7 +183,7 @@ impl FaultInjector {
         self.lock().webhooks.outage
     }
 
-    /// The fault that strikes this request, counted down.
+    /// The fault to inject into this request, counted down.
     pub(crate) fn inject(&self, method: &str, path: &str) -> Option<RequestFault> {
         let mut faults = self.lock();
         let chance =
@@ -191,14 +191,14 @@ impl FaultInjector {
         let fault = faults
             .requests
             .iter_mut()
-            .find(|fault| fault.next != Some(0) && fault.meets(method, path) && chance(fault))?;
+            .find(|fault| fault.next != Some(0) && fault.matches(method, path) && chance(fault))?;
         if let Some(left) = &mut fault.next {
             *left -= 1;
         }
         Some(fault.clone())
     }
 
-    /// What happens to the webhooks of one event; `None` when it is never sent.
+    /// The faults of the webhooks of one event; `None` when it is never sent.
     pub(crate) fn of_event(&self, kind: &str) -> Option<WebhookFaults> {
         let mut faults = self.lock();
         let webhooks = &mut faults.webhooks;
@@ -211,7 +211,7 @@ impl FaultInjector {
         (!dropped).then(|| webhooks.clone())
     }
 
-    /// Nothing can panic while it is held.
+    /// No panic can happen while it is held, so a poisoned lock is still consistent.
     fn lock(&self) -> MutexGuard<'_, FaultInjection> {
         self.set.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,5 +1,5 @@
-//! Stripe's forms: `a[b][0][c]=d` read into a tree of objects, lists and texts. Every number stays a text;
-//! [`crate::params`] reads it.
+//! Stripe's form encoding: `a[b][0][c]=d` parsed into a tree of objects, lists and strings. Numbers stay strings;
+//! [`crate::params`] parses them.
 
 use crate::error::ApiError;
 use serde_json::{Map, Value};
@@ -10,10 +10,10 @@ const MAX_PAIRS: usize = 1_000;
 /// Deepest nesting.
 const MAX_DEPTH: usize = 8;
 
-/// Reads a query or a body.
+/// Parses a query or a body.
 ///
-/// Pairs are taken in the order of their keys, so that the same parameters give the same tree however a client orders
-/// them.
+/// Pairs are processed in the order of their keys, so that the same parameters give the same tree in whatever order a
+/// client sends them.
 pub(crate) fn parse(text: &str) -> Result<Map<String, Value>, ApiError> {
     let mut pairs: Vec<(String, String)> =
         form_urlencoded::parse(text.as_bytes()).map(|(key, value)| (key.into_owned(), value.into_owned())).collect();

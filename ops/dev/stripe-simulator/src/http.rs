@@ -1,5 +1,5 @@
-//! Stripe's API over HTTP: who asks, which faults strike, what the idempotency key says, then the answer. What is done
-//! is decided in [`crate::api`].
+//! HTTP layer of Stripe's API: authentication, fault injection, idempotency, then the response. Effects are decided in
+//! [`crate::api`].
 
 use crate::api::{self, Call};
 use crate::error::ApiError;
@@ -17,24 +17,24 @@ use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Largest body of a request.
+/// Largest request body.
 const MAX_BODY_BYTES: usize = 256 * 1024;
 
-/// Marks an answer that must not be given: the connection is closed instead.
+/// Marks a response that must not be sent: the connection is closed instead.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct AbortConnection;
 
-/// How a request ends.
+/// The end of a request.
 enum Reply {
-    StoredResponse(PreparedResponse),
-    /// No answer: the connection hangs so long, then closes.
+    Response(PreparedResponse),
+    /// No response: the connection hangs for this long, then closes.
     Silence(Duration),
 }
 
-/// An answer and what is said about it in headers.
+/// A response with the data of its headers.
 struct PreparedResponse {
     answer: StoredResponse,
-    /// The request that this is the answer of, when it is given again.
+    /// The id of the original request, when the response is replayed.
     original: Option<String>,
     retry_after_s: Option<u64>,
 }
@@ -45,10 +45,10 @@ impl From<StoredResponse> for PreparedResponse {
     }
 }
 
-/// What a request brings.
+/// A received request.
 struct ApiRequest {
     method: String,
-    /// With `/v1`.
+    /// Including `/v1`.
     path: String,
     query: String,
     body: String,
@@ -67,7 +67,7 @@ pub(crate) async fn v1(State(simulation): State<Arc<Simulation>>, request: Reque
         String::from_utf8(bytes.into()).map_err(|_| ApiError::invalid("Invalid UTF-8 in the request's body"))
     });
     let reply = match authenticate(&parts.headers).and(body) {
-        Err(error) => Reply::StoredResponse(failed(&simulation, &error, &request_id).into()),
+        Err(error) => Reply::Response(failed(&simulation, &error, &request_id).into()),
         Ok(body) => {
             let api_request = ApiRequest {
                 method: parts.method.to_string(),
@@ -78,13 +78,13 @@ pub(crate) async fn v1(State(simulation): State<Arc<Simulation>>, request: Reque
                 request_id: request_id.clone(),
             };
             let (task_simulation, id) = (simulation.clone(), request_id.clone());
-            // In a task of its own: like Stripe, it is finished when the client does not wait for it.
+            // In a task of its own: as at Stripe, a request is completed even when its client disconnects.
             let task = tokio::spawn(async move { reply(&task_simulation, api_request).await });
-            task.await.unwrap_or_else(|_| Reply::StoredResponse(failed(&simulation, &ApiError::internal(), &id).into()))
+            task.await.unwrap_or_else(|_| Reply::Response(failed(&simulation, &ApiError::internal(), &id).into()))
         }
     };
     match reply {
-        Reply::StoredResponse(given) => respond(given, &request_id, version, key),
+        Reply::Response(given) => respond(given, &request_id, version, key),
         Reply::Silence(time) => {
             tokio::time::sleep(time).await;
             abort_connection()
@@ -96,7 +96,7 @@ fn text(headers: &HeaderMap, name: &str) -> Option<String> {
     headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned).filter(|text| !text.is_empty())
 }
 
-/// Any secret key of a test account is good.
+/// Accepts any secret key of a test account.
 fn authenticate(headers: &HeaderMap) -> Result<(), ApiError> {
     let given = text(headers, "authorization").unwrap_or_default();
     match given.split_once(' ') {
@@ -125,21 +125,17 @@ fn failed(simulation: &Simulation, error: &ApiError, request_id: &str) -> Stored
     }
 }
 
-/// Faults that strike before anything begins, then the request itself, then faults that strike afterwards.
+/// Faults before execution, the request itself, then faults after it.
 async fn reply(simulation: &Simulation, api_request: ApiRequest) -> Reply {
     use RequestFaultKind::{RateLimited, ServerError, ServerErrorAfterEffect, TimeoutAfterEffect, TimeoutBeforeEffect};
     let fault = simulation.faults.inject(&api_request.method, &api_request.path);
     match &fault {
         Some(fault) if fault.kind == RateLimited => {
             let answer = failed(simulation, &ApiError::rate_limited(), &api_request.request_id);
-            Reply::StoredResponse(PreparedResponse {
-                answer,
-                original: None,
-                retry_after_s: Some(fault.retry_after_s()),
-            })
+            Reply::Response(PreparedResponse { answer, original: None, retry_after_s: Some(fault.retry_after_s()) })
         }
         Some(fault) if fault.kind == ServerError => {
-            Reply::StoredResponse(failed(simulation, &ApiError::internal(), &api_request.request_id).into())
+            Reply::Response(failed(simulation, &ApiError::internal(), &api_request.request_id).into())
         }
         Some(fault) if fault.kind == TimeoutBeforeEffect => Reply::Silence(fault.delay_time()),
         _ => {
@@ -147,15 +143,15 @@ async fn reply(simulation: &Simulation, api_request: ApiRequest) -> Reply {
             match fault {
                 Some(fault) if fault.kind == TimeoutAfterEffect => Reply::Silence(fault.delay_time()),
                 Some(fault) if fault.kind == ServerErrorAfterEffect && api_request.key.is_none() => {
-                    Reply::StoredResponse(failed(simulation, &ApiError::internal(), &api_request.request_id).into())
+                    Reply::Response(failed(simulation, &ApiError::internal(), &api_request.request_id).into())
                 }
-                _ => Reply::StoredResponse(given),
+                _ => Reply::Response(given),
             }
         }
     }
 }
 
-/// Does what is asked, once for each idempotency key.
+/// Executes a request once for each idempotency key.
 async fn execute_idempotently(
     simulation: &Simulation,
     api_request: &ApiRequest,
@@ -182,7 +178,7 @@ async fn execute_idempotently(
     execute(simulation, api_request, &Params::new(params), fault.map(|fault| fault.kind)).into()
 }
 
-/// The effect and what the key remembers of it are one change.
+/// The effect and the record of the key are one change.
 fn execute(
     simulation: &Simulation,
     api_request: &ApiRequest,

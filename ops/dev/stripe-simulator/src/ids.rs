@@ -1,4 +1,4 @@
-//! Ids that look like Stripe's: a prefix that names the kind, then letters and digits.
+//! Ids in Stripe's format: a prefix that names the kind, then letters and digits.
 
 use uuid::Uuid;
 
@@ -21,7 +21,7 @@ pub(crate) fn request() -> String {
     format!("req_{}", &letters()[..14])
 }
 
-/// What lets a browser confirm one payment.
+/// The secret with which a browser confirms one payment.
 pub(crate) fn client_secret(intent: &str) -> String {
     format!("{intent}_secret_{}", &letters()[..25])
 }

@@ -1,9 +1,9 @@
-//! A Stripe for development and tests: Checkout with a payable page, payments, refunds, disputes, events and signed
-//! webhooks, with faults on request. It is the other side of the product's payment client and shares no code with it,
-//! so that both can be wrong only separately.
+//! Stripe simulator for development and tests: Checkout with a payable page, payments, refunds, disputes, events and
+//! signed webhooks, with fault injection. It is the counterpart of the product's Stripe client and shares no code with
+//! it, so that an error on one side is not repeated on the other.
 //!
-//! It must never be reachable from elsewhere (loopback only), and no real card number has a place in it. Everything it
-//! keeps is bounded.
+//! It must never be reachable from other machines (loopback only) and must never be given a real card number. Everything
+//! it keeps is bounded.
 
 #![recursion_limit = "256"]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -29,9 +29,9 @@ mod webhooks;
 pub use control::{Control, ControlError};
 pub use fault_injection::{FaultInjection, RequestFault, RequestFaultKind, WebhookFaults};
 pub use objects::event::API_VERSION;
+pub use objects::refund::RefundOutcome;
 pub use state::checkout::PayOutcome;
 pub use state::effects::{Counts, EffectsReport};
-pub use state::refunds::RefundOutcome;
 pub use webhooks::{DeliveryAttempt, Endpoint};
 
 use anyhow::{Context, Result, bail};
@@ -46,33 +46,33 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-/// How often it is looked whether a session expires or a bank answers.
+/// Interval at which due expirations and bank results are applied.
 const TICK: Duration = Duration::from_millis(100);
 
-/// How a simulator is run.
+/// Options of a simulator.
 #[derive(Debug, Clone)]
 pub struct SimulatorOptions {
-    /// Where it listens; loopback only. Port 0 takes a free one.
+    /// Address to listen on; loopback only. Port 0 takes a free one.
     pub addr: SocketAddr,
-    /// Where browsers find its pages; `http://<addr>` when `None`.
+    /// Base URL of its pages in a browser; `http://<addr>` when `None`.
     pub public_base: Option<Url>,
-    /// Where events are sent.
+    /// Webhook endpoints.
     pub endpoints: Vec<Endpoint>,
-    /// The folder that keeps everything across restarts; `None` keeps it in memory only.
+    /// Folder that keeps the state across restarts; `None` keeps it in memory only.
     pub store: Option<PathBuf>,
     /// The account that errors name, `acct_…`.
     pub account: String,
 }
 
 impl Default for SimulatorOptions {
-    /// A free port, no endpoint, nothing kept.
+    /// A free port, no endpoint, no folder.
     fn default() -> Self {
         let (addr, account) = (SocketAddr::from(([127, 0, 0, 1], 0)), "acct_1PvtSimulated00".to_owned());
         Self { addr, public_base: None, endpoints: Vec::new(), store: None, account }
     }
 }
 
-/// A simulator whose port is bound. It answers once it runs.
+/// A simulator whose port is bound. It answers once [`Simulator::run`] is called.
 #[derive(Debug)]
 pub struct Simulator {
     listener: TcpListener,
@@ -82,18 +82,23 @@ pub struct Simulator {
 }
 
 impl Simulator {
-    /// Loads what was kept and binds the port.
+    /// Loads the kept state and binds the port.
     ///
     /// # Errors
-    /// When the address is not loopback or taken, or the folder cannot be used.
+    /// When the address is not loopback or is taken, or the folder cannot be used.
     pub async fn bind(options: SimulatorOptions) -> Result<Self> {
         if !options.addr.ip().is_loopback() {
             bail!("the Stripe simulator listens on loopback only, not on {}", options.addr);
         }
-        let mut state =
-            options.store.as_deref().map(store::load).transpose().context("opening what was kept")?.unwrap_or_default();
+        let mut state = options
+            .store
+            .as_deref()
+            .map(store::load)
+            .transpose()
+            .context("the kept state cannot be loaded")?
+            .unwrap_or_default();
         let listener =
-            TcpListener::bind(options.addr).await.with_context(|| format!("listening on {}", options.addr))?;
+            TcpListener::bind(options.addr).await.with_context(|| format!("cannot listen on {}", options.addr))?;
         let addr = listener.local_addr()?;
         let host = options.public_base.as_ref().and_then(Url::host_str).map(str::to_owned);
         state.base = options
@@ -106,17 +111,17 @@ impl Simulator {
         Ok(Self { listener, addr, simulation: Arc::new(simulation), store: options.store })
     }
 
-    /// Where it listens.
+    /// The address it listens on.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// Plays guests, banks and staff; sets faults; counts effects.
+    /// Control of the simulation.
     pub fn handle(&self) -> Control {
         Control::new(self.simulation.clone())
     }
 
-    /// Serves until `stop`, then writes what is to be kept.
+    /// Serves until `stop`, then writes the state.
     ///
     /// # Errors
     /// When the state cannot be written at the end.
@@ -126,7 +131,7 @@ impl Simulator {
             router.merge(pages::router(self.simulation.clone())).merge(control_api::router(self.handle())),
             self.simulation.clone(),
         );
-        // What is kept is written last, after the last request.
+        // The state is written after the last request.
         let served = CancellationToken::new();
         let working = async {
             tokio::join!(
@@ -146,7 +151,7 @@ impl Simulator {
     }
 }
 
-/// Lets sessions expire and banks answer.
+/// Applies expirations and bank results when they are due.
 async fn advance_time(simulation: &Simulation, stop: &CancellationToken) {
     while tokio::time::timeout(TICK, stop.cancelled()).await.is_err() {
         let now_ms = now_ms();

@@ -1,5 +1,4 @@
-//! Stripe's objects: what is known of each, and its JSON in Stripe's documented shape. They hold facts and decide
-//! nothing.
+//! Stripe's objects with their JSON in Stripe's documented shape. They hold data and decide nothing.
 
 pub(crate) mod balance;
 pub(crate) mod charge;
@@ -12,18 +11,18 @@ pub(crate) mod session;
 use crate::table::Row;
 use serde::{Deserialize, Serialize};
 
-/// What kind of money a guest pays with.
+/// A payment method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Method {
-    /// A card: known at once.
+    /// A card: the result is immediate.
     Card,
-    /// A debit from a bank account: known some days later.
+    /// A bank debit: the result comes days later.
     BankDebit,
 }
 
 impl Method {
-    /// Stripe's name of it, which for bank debits depends on the currency.
+    /// Stripe's type name, which for bank debits depends on the currency.
     pub(crate) fn stripe_type(self, currency: &str) -> &'static str {
         match (self, currency) {
             (Self::Card, _) => "card",
@@ -57,7 +56,7 @@ rows!(
     session::Session
 );
 
-/// Digits after the point of an amount in this currency.
+/// Decimal digits of a currency.
 pub(crate) fn exponent(currency: &str) -> u32 {
     match currency {
         "bif" | "clp" | "djf" | "gnf" | "jpy" | "kmf" | "krw" | "mga" | "pyg" | "rwf" | "ugx" | "vnd" | "vuv"
@@ -67,7 +66,7 @@ pub(crate) fn exponent(currency: &str) -> u32 {
     }
 }
 
-/// An amount in minor units for people: `12.50 CAD`.
+/// An amount in minor units formatted for people: `12.50 CAD`.
 pub(crate) fn shown(amount: i64, currency: &str) -> String {
     let digits = exponent(currency) as usize;
     let (sign, minor) = (if amount < 0 { "-" } else { "" }, amount.unsigned_abs());

@@ -1,5 +1,5 @@
-//! What people see: the Checkout page that can be paid, and the desk from which banks and staff are played. No script;
-//! everything that a request brought is escaped; nobody else's page may use these.
+//! Pages for people: the payable Checkout page, and a dashboard with the actions of banks and staff. They contain no
+//! script, escape everything that a request brought, and refuse requests from other sites.
 
 mod checkout;
 mod dashboard;
@@ -16,11 +16,11 @@ use axum::routing::{get, post};
 use std::sync::Arc;
 
 const STYLE: &str = include_str!("../templates/style.css");
-/// Our style sheet and nothing else. Pages that lead elsewhere say so themselves.
+/// The simulator's style sheet and nothing else. Pages that lead to other sites extend it.
 const POLICY: &str =
     "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
-/// Every page.
+/// The routes of the pages.
 pub(crate) fn router(simulation: Arc<Simulation>) -> Router {
     Router::new()
         .route("/", get(dashboard::show).post(dashboard::act))
@@ -32,14 +32,16 @@ pub(crate) fn router(simulation: Arc<Simulation>) -> Router {
         .with_state(simulation)
 }
 
-/// Guards every route: a page elsewhere could point a name of its own at this machine, or send a form here.
+/// Protects every route against other sites, which could point a name of their own at this machine (DNS rebinding) or
+/// submit a form to it.
 pub(crate) fn guard(router: Router, simulation: Arc<Simulation>) -> Router {
     router.layer(from_fn_with_state(simulation, local_only))
 }
 
 async fn local_only(State(simulation): State<Arc<Simulation>>, request: Request, next: Next) -> Response {
     if !simulation.hosts.iter().any(|host| host == host_of(request.headers())) {
-        return (StatusCode::FORBIDDEN, "the Stripe simulator answers to the name it was given only\n").into_response();
+        return (StatusCode::FORBIDDEN, "the Stripe simulator answers under its configured host name only\n")
+            .into_response();
     }
     if request.headers().get("sec-fetch-site").is_some_and(|site| site == "cross-site") && request.method() != "GET" {
         return (StatusCode::FORBIDDEN, "this form came from another site\n").into_response();
@@ -68,13 +70,13 @@ fn page(template: &impl Template) -> Response {
     match template.render() {
         Ok(html) => Html(html).into_response(),
         Err(error) => {
-            tracing::error!(%error, "a page could not be rendered");
+            tracing::error!(%error, "page not rendered");
             (StatusCode::INTERNAL_SERVER_ERROR, "the page could not be rendered\n").into_response()
         }
     }
 }
 
-/// A page that only says something.
+/// A page with a message.
 #[derive(Template)]
 #[template(path = "note.html")]
 struct Note {
@@ -89,5 +91,5 @@ fn note(title: &str, text: &str) -> Response {
 
 fn refused(refused: &ControlError) -> Response {
     let status = StatusCode::from_u16(refused.status).unwrap_or(StatusCode::BAD_REQUEST);
-    (status, note("That cannot be", &refused.message)).into_response()
+    (status, note("Not possible", &refused.message)).into_response()
 }

@@ -1,4 +1,4 @@
-//! Parameters of one request, read strictly: what Stripe would refuse is refused here with Stripe's words.
+//! Parameters of a request, validated strictly: invalid ones are refused with Stripe's messages.
 
 use crate::error::ApiError;
 use serde_json::{Map, Value};
@@ -9,10 +9,10 @@ const MAX_METADATA: usize = 50;
 const MAX_METADATA_KEY: usize = 40;
 const MAX_METADATA_VALUE: usize = 500;
 
-/// What an object carries for the one who made it.
+/// `metadata` of an object.
 pub(crate) type Metadata = BTreeMap<String, String>;
 
-/// An object of parameters and where it stands.
+/// Parameters of one level, with the name of their parent.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Params {
     at: String,
@@ -25,12 +25,12 @@ impl Params {
         Self { at: String::new(), map }
     }
 
-    /// The full name of one, as in `line_items[0][quantity]`.
+    /// The full name of a parameter, as in `line_items[0][quantity]`.
     pub(crate) fn name(&self, name: &str) -> String {
         if self.at.is_empty() { name.to_owned() } else { format!("{}[{name}]", self.at) }
     }
 
-    /// Refuses what is not among `known`.
+    /// Refuses parameters that are not among `known`.
     pub(crate) fn only(&self, known: &[&str]) -> Result<(), ApiError> {
         match self.map.keys().find(|key| !known.contains(&key.as_str())) {
             Some(key) => Err(ApiError::unknown(&self.name(key))),
@@ -38,7 +38,7 @@ impl Params {
         }
     }
 
-    /// A text that is not empty.
+    /// A non-empty string.
     pub(crate) fn text(&self, name: &str) -> Result<Option<String>, ApiError> {
         match self.map.get(name) {
             None => Ok(None),
@@ -52,7 +52,7 @@ impl Params {
         self.text(name)?.ok_or_else(|| ApiError::required(&self.name(name)))
     }
 
-    /// A text that is one of these.
+    /// A string that is one of `choices`.
     pub(crate) fn choice(&self, name: &str, choices: &[&str]) -> Result<Option<String>, ApiError> {
         let text = self.text(name)?;
         match &text {
@@ -88,7 +88,7 @@ impl Params {
         Ok(self.choice(name, &["true", "false"])?.as_deref() == Some("true"))
     }
 
-    /// A nested object; empty when it is not there.
+    /// A nested object; empty when it is absent.
     pub(crate) fn child(&self, name: &str) -> Result<Self, ApiError> {
         match self.map.get(name) {
             None => Ok(Self { at: self.name(name), map: Map::new() }),
@@ -107,7 +107,7 @@ impl Params {
         list.as_array().ok_or_else(wrong)?.iter().enumerate().map(|one| read(one).ok_or_else(wrong)).collect()
     }
 
-    /// A list of texts.
+    /// A list of strings.
     pub(crate) fn texts(&self, name: &str) -> Result<Vec<String>, ApiError> {
         let Some(list) = self.map.get(name) else { return Ok(Vec::new()) };
         let wrong = || ApiError::invalid("Invalid array").param(&self.name(name));

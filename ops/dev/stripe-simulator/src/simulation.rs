@@ -1,5 +1,5 @@
-//! What requests, pages, deliveries and tests share: the state behind its lock, the faults, the webhooks. Whatever
-//! changes the state goes through [`Simulation::change`], so that no event is forgotten.
+//! Shared state of requests, pages, deliveries and tests: the state behind its lock, the injected faults, the webhooks.
+//! Every change of the state goes through [`Simulation::change`], so that no event is lost.
 
 use crate::error::ApiError;
 use crate::fault_injection::FaultInjector;
@@ -8,14 +8,14 @@ use crate::webhooks::{Endpoint, Webhooks};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio_util::sync::CancellationToken;
 
-/// One simulator.
+/// The simulation.
 #[derive(Debug)]
 pub(crate) struct Simulation {
     state: Mutex<State>,
     pub(crate) faults: FaultInjector,
     pub(crate) webhooks: Webhooks,
     pub(crate) account: String,
-    /// Names that requests may call this server by.
+    /// Host names that requests may use.
     pub(crate) hosts: Vec<String>,
 }
 
@@ -29,13 +29,13 @@ impl Simulation {
         Self { state: Mutex::new(state), faults: FaultInjector::default(), webhooks, account, hosts }
     }
 
-    /// Changes the state whole, then hands on the events that came of it.
+    /// Changes the state atomically, then queues the events of the change.
     pub(crate) fn change<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.read();
         let done = work(&mut state);
         state.version += 1;
         let events = std::mem::take(&mut state.outbox);
-        // Queued under the lock: events of two changes are queued in the order of the changes.
+        // Queued under the lock, so that events are queued in the order of the changes.
         for event in &events {
             match self.faults.of_event(&event.kind) {
                 Some(faults) => self.webhooks.send(event, &faults),
@@ -49,23 +49,23 @@ impl Simulation {
         done
     }
 
-    /// Changes the state because of nothing that a request asked for.
+    /// Changes the state without an API request as the cause.
     pub(crate) fn act<T>(&self, work: impl FnOnce(&mut State, &Cause) -> Result<T, ApiError>) -> Result<T, ApiError> {
         self.change(|state| work(state, &Cause::external(now_ms())))
     }
 
-    /// The state, to be read. Nothing can panic while it is held that leaves it half changed.
+    /// The state for reading. No panic can leave it half changed, so a poisoned lock is still consistent.
     pub(crate) fn read(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Other endpoints from now on.
+    /// Replaces the endpoints.
     pub(crate) fn set_endpoints(&self, endpoints: Vec<Endpoint>) {
         self.read().endpoints = endpoints.len();
         self.webhooks.set_endpoints(endpoints);
     }
 
-    /// Sends what an earlier process did not get delivered.
+    /// Sends events that an earlier process did not deliver.
     pub(crate) fn send_unsent(&self) {
         let state = self.read();
         let mut unsent: Vec<_> = state.events.newest().filter(|event| event.pending > 0 && !event.lost).collect();
@@ -74,7 +74,7 @@ impl Simulation {
     }
 }
 
-/// Sends what is due until `stop`.
+/// Sends due deliveries until `stop`.
 pub(crate) async fn deliver(simulation: Arc<Simulation>, stop: CancellationToken) {
     let sending = async {
         while let Some((delivery, place)) = simulation.webhooks.next(|| simulation.faults.outage()).await {

@@ -1,5 +1,5 @@
-//! Everything the simulator knows, as plain values, and what may happen to it. No clock, no network: the caller says
-//! when and hands on the events that come out. One lock guards it, and every change happens whole under that lock.
+//! State of the simulation as plain values, and its transitions. They use no clock and no network: the caller passes the
+//! time and sends the resulting events. One lock guards the state, and every change is made whole under it.
 
 pub(crate) mod checkout;
 pub(crate) mod disputes;
@@ -16,18 +16,17 @@ use crate::objects::charge::Charge;
 use crate::objects::dispute::Dispute;
 use crate::objects::event::Event;
 use crate::objects::intent::Intent;
-use crate::objects::refund::Refund;
+use crate::objects::refund::{Refund, RefundOutcome};
 use crate::objects::session::Session;
 use crate::table::Table;
 use effects::Effects;
 use idempotency_keys::IdempotencyKeys;
-use refunds::RefundOutcome;
 use scheduled::ScheduledResults;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::{BTreeSet, VecDeque};
 
-/// When something happens and because of which request.
+/// The time and the cause of a change.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Cause {
     /// Milliseconds since 1970.
@@ -37,7 +36,7 @@ pub(crate) struct Cause {
 }
 
 impl Cause {
-    /// Not a request: a guest, a bank, time.
+    /// A cause other than a request: a guest, a bank, time.
     pub(crate) fn external(now_ms: i64) -> Self {
         Self { now_ms, request_id: None, key: None }
     }
@@ -60,29 +59,28 @@ pub(crate) struct State {
     pub(crate) events: Table<Event>,
     pub(crate) keys: IdempotencyKeys,
     pub(crate) effects: Effects,
-    /// Open sessions by when they expire.
+    /// Open sessions by their expiry.
     pub(crate) expiring: BTreeSet<(i64, String)>,
-    /// What happens by itself.
+    /// Results that are scheduled for later.
     pub(crate) later: ScheduledResults,
-    /// How the next refunds go, first to come first.
+    /// Outcomes of the next refunds, in order.
     pub(crate) refund_outcomes: VecDeque<RefundOutcome>,
-    /// Where the pages are, without a slash at its end.
+    /// Base URL of the pages, without a trailing slash.
     #[serde(skip)]
     pub(crate) base: String,
-    /// How many endpoints get each event.
+    /// Number of endpoints.
     #[serde(skip)]
     pub(crate) endpoints: usize,
-    /// Events that nobody has handed on yet.
+    /// Events that are not queued for delivery yet.
     #[serde(skip)]
     pub(crate) outbox: Vec<Event>,
-    /// Grows with every change.
+    /// Incremented by every change.
     #[serde(skip)]
     pub(crate) version: u64,
 }
 
 impl State {
-    /// Notes that something happened to an object, which looks like this now. `previous` are the former values of what
-    /// changed.
+    /// Adds an event about an object with its present JSON; `previous` holds the former values of changed fields.
     pub(crate) fn emit(&mut self, cause: &Cause, kind: &str, object: &Value, previous: Option<Value>) {
         let data = match previous {
             Some(previous) => json!({ "object": object, "previous_attributes": previous }),
@@ -134,7 +132,7 @@ impl State {
         }
     }
 
-    /// Writes a line of Stripe's ledger and gives its id.
+    /// Adds a balance transaction and returns its id.
     pub(crate) fn book(&mut self, line: BalanceTransaction) -> String {
         let id = line.id.clone();
         self.balance.add(line);

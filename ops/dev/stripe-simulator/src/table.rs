@@ -1,5 +1,4 @@
-//! Objects of one kind in the order in which they were made. It keeps the newest and drops the oldest, so that it
-//! cannot grow without end.
+//! Bounded table of objects in the order of their creation. It drops the oldest when it is full.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::{BTreeMap, HashMap};
@@ -7,11 +6,11 @@ use std::collections::{BTreeMap, HashMap};
 /// Most objects of a kind.
 pub(crate) const MAX_ROWS: usize = 20_000;
 
-/// What a table needs to know of an object.
+/// An object of a table.
 pub(crate) trait Row {
     /// Its id.
     fn id(&self) -> &str;
-    /// When it was made, in seconds since 1970.
+    /// Creation time in seconds since 1970.
     fn created(&self) -> i64;
 }
 
@@ -30,7 +29,7 @@ impl<T> Default for Table<T> {
 }
 
 impl<T: Row> Table<T> {
-    /// Adds the newest; the oldest leaves when there are too many.
+    /// Adds the newest object and drops the oldest when there are too many.
     pub(crate) fn add(&mut self, row: T) {
         self.by_id.insert(row.id().to_owned(), self.next);
         self.rows.insert(self.next, row);
@@ -60,7 +59,7 @@ impl<T: Row> Table<T> {
         self.rows.values().rev()
     }
 
-    /// Newest first, from the one before `id`; nothing when `id` is not known.
+    /// Newest first, from the one before `id`; none when `id` is unknown.
     pub(crate) fn older_than(&self, id: &str) -> impl Iterator<Item = &T> {
         let end = self.by_id.get(id).copied().unwrap_or(0);
         self.rows.range(..end).rev().map(|(_, row)| row)

@@ -1,5 +1,5 @@
-//! Webhooks: every event goes to every endpoint, signed, again and again until the endpoint says 2xx or the attempts
-//! run out. Order and singleness are not promised, as at Stripe.
+//! Webhook delivery: every event is sent to every endpoint, signed, and retried until the endpoint answers 2xx or the
+//! attempts are exhausted. As at Stripe, neither order nor uniqueness is guaranteed.
 
 mod queue;
 mod signature;
@@ -16,28 +16,28 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use url::Url;
 
-/// Deliveries at once.
+/// Concurrent deliveries.
 const MAX_IN_FLIGHT: usize = 64;
-/// For an endpoint to answer.
+/// Time for an endpoint to answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 /// Attempts of one delivery: with the pauses below they span about nine minutes.
 const MAX_ATTEMPTS: u32 = 40;
-/// The pause after the first failure; it doubles up to the longest. Stripe's own begin with minutes.
+/// The pause after the first failure; it doubles up to the longest. Stripe's own pauses start at minutes.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
-/// Attempts that are remembered.
+/// Attempts that are kept.
 const MAX_REMEMBERED: usize = 20_000;
 
-/// Where events are sent.
+/// A webhook endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {
-    /// Where to.
+    /// Its URL.
     pub url: Url,
-    /// Secrets in force, `whsec_…`; two while one takes over from the other.
+    /// Active secrets, `whsec_…`; two during a rotation.
     pub secrets: Vec<String>,
 }
 
-/// One attempt to deliver one event.
+/// An attempt to deliver an event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DeliveryAttempt {
     /// The event's id.
@@ -45,23 +45,23 @@ pub struct DeliveryAttempt {
     /// Its type.
     #[serde(rename = "type")]
     pub kind: String,
-    /// Where to.
+    /// The URL of the endpoint.
     pub url: String,
     /// From 1.
     pub attempt: u32,
-    /// 0 is the event itself, the others are duplicates that were asked for.
+    /// 0 is the event itself, the others are injected duplicates.
     pub copy: u32,
-    /// When, in milliseconds since 1970.
+    /// Time in milliseconds since 1970.
     pub at_ms: i64,
-    /// What the endpoint said.
+    /// HTTP status of the answer.
     pub status: Option<u16>,
-    /// Why nothing was said.
+    /// Reason why there was no answer.
     pub error: Option<String>,
-    /// Whether it will be tried again.
+    /// Whether it is retried.
     pub again: bool,
 }
 
-/// The deliveries.
+/// Endpoints, queue and attempts.
 #[derive(Debug)]
 pub(crate) struct Webhooks {
     endpoints: RwLock<Vec<Endpoint>>,
@@ -71,19 +71,22 @@ pub(crate) struct Webhooks {
     places: Arc<Semaphore>,
 }
 
-/// How an attempt went.
+/// The result of an attempt.
 pub(crate) struct Outcome {
     pub(crate) event: String,
-    /// The endpoint has it now: for the event itself, not for duplicates.
+    /// Whether the event itself was delivered; never for duplicates.
     pub(crate) delivered: bool,
 }
 
 impl Webhooks {
     pub(crate) fn new(endpoints: Vec<Endpoint>) -> Result<Self> {
-        // A proxy of the machine has no business between two processes of it, and a webhook is never redirected.
+        // Both processes are on this machine, so no proxy is used, and webhooks follow no redirects.
         let http =
             reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).timeout(ANSWER_LIMIT);
-        let http = http.pool_max_idle_per_host(MAX_IN_FLIGHT).build().context("making the client for webhooks")?;
+        let http = http
+            .pool_max_idle_per_host(MAX_IN_FLIGHT)
+            .build()
+            .context("the HTTP client for webhooks cannot be created")?;
         let places = Arc::new(Semaphore::new(MAX_IN_FLIGHT));
         Ok(Self {
             endpoints: RwLock::new(endpoints),
@@ -102,7 +105,7 @@ impl Webhooks {
         *self.endpoints.write().unwrap_or_else(PoisonError::into_inner) = endpoints;
     }
 
-    /// Sends an event to every endpoint, as the faults say.
+    /// Queues an event for every endpoint, subject to the faults.
     pub(crate) fn send(&self, event: &Event, faults: &WebhookFaults) {
         let body: Arc<str> = event.json().to_string().into();
         for endpoint in 0..self.endpoints().len() {
@@ -117,7 +120,7 @@ impl Webhooks {
                     copy,
                 };
                 if !self.queue.add(delivery, at, order) {
-                    tracing::warn!(event = event.id, "too many deliveries wait: this one is lost");
+                    tracing::warn!(event = event.id, "delivery queue full, delivery dropped");
                 }
             }
         }
@@ -143,12 +146,12 @@ impl Webhooks {
         self.queue.until_idle().await;
     }
 
-    /// Looks again at what is due.
+    /// Wakes the delivery loop.
     pub(crate) fn wake(&self) {
         self.queue.changed.notify_one();
     }
 
-    /// Waits for the next delivery that is due and for a place to send it. While `stopped` says so, nothing is due.
+    /// Waits for the next due delivery and for capacity to send it. While `stopped` returns true, nothing is due.
     pub(crate) async fn next(&self, stopped: impl Fn() -> bool) -> Option<(Delivery, OwnedSemaphorePermit)> {
         let place = self.places.clone().acquire_owned().await.ok()?;
         loop {
@@ -166,7 +169,7 @@ impl Webhooks {
         }
     }
 
-    /// One attempt. When it fails, the next one is queued.
+    /// Makes an attempt. When it fails, the next one is queued.
     pub(crate) async fn attempt(&self, delivery: Delivery, now_ms: i64) -> Outcome {
         let Some(endpoint) = self.endpoints().into_iter().nth(delivery.endpoint) else {
             self.queue.done();
@@ -217,7 +220,7 @@ fn pause_after(attempt: u32) -> Duration {
     FIRST_PAUSE.saturating_mul(1 << attempt.saturating_sub(1).min(16)).min(LONGEST_PAUSE)
 }
 
-/// When a delivery is due, and its place among those that are due then.
+/// The due time of a delivery, and its order among those that are due then.
 fn due(faults: &WebhookFaults) -> (Instant, Option<u64>) {
     let (now, window) = (Instant::now(), faults.shuffle_window());
     let delay = faults.delay_max().mul_f64(rand::random::<f64>());
@@ -227,7 +230,7 @@ fn due(faults: &WebhookFaults) -> (Instant, Option<u64>) {
     (window_end(now, window) + delay, Some(rand::random()))
 }
 
-/// The end of the window of time that `now` is in: the same for all of one window.
+/// The end of the time window that contains `now`.
 fn window_end(now: Instant, window: Duration) -> Instant {
     static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
     let start = *START.get_or_init(|| now);

@@ -1,4 +1,4 @@
-//! The simulator over HTTP: everything that it promises to be like Stripe in, and every fault that it promises.
+//! The simulator over HTTP: its conformity to Stripe, and every fault that it can inject.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 

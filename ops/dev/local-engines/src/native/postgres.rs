@@ -1,4 +1,4 @@
-//! PostgreSQL with a data folder of its own. It refuses to run as root: as root, its files and processes belong to
+//! PostgreSQL with a data folder of its own. It refuses to run as root, so its files and processes then belong to the
 //! user `postgres`.
 
 use std::fs;
@@ -27,7 +27,7 @@ const INITDB_TIMEOUT: Duration = Duration::from_secs(120);
 /// SQLSTATE "invalid catalog name".
 const NO_SUCH_DATABASE: &str = "3D000";
 
-/// Writes stay as safe as in production (`fsync`); only sizes are set.
+/// Sizes only; writes stay as safe as in production (`fsync`).
 const SETTINGS: [&str; 7] = [
     "listen_addresses=127.0.0.1",
     "unix_socket_directories=.",
@@ -61,7 +61,7 @@ pub(super) async fn prepare(native_engine: &NativeEngine, programs: &Programs) -
     Ok(launch)
 }
 
-/// In a folder that is renamed when complete: one that was left half done would be refused for ever.
+/// Creates the cluster in a folder that is renamed when complete: PostgreSQL would refuse an incomplete one.
 async fn create_cluster(initdb: &Path, dir: &Path, account: Option<Account>) -> Result<(), EngineError> {
     let fresh = dir.join("data.new");
     if fresh.exists() {
@@ -81,21 +81,21 @@ async fn create_cluster(initdb: &Path, dir: &Path, account: Option<Account>) -> 
     fs::rename(&fresh, &data).map_err(|source| EngineError::file("rename", &fresh, source))
 }
 
-/// After a crash the lock names a pid that may belong to something else by now, which PostgreSQL takes for a living
-/// server. Ours is known to be dead when this is called.
+/// Removes the lock file of a crashed server, whose pid may belong to another process by now, which PostgreSQL would take
+/// for a running server. The caller knows that the server is dead.
 fn remove_stale_lock(data: &Path) -> Result<(), EngineError> {
     let lock = data.join("postmaster.pid");
     let Ok(content) = fs::read_to_string(&lock) else { return Ok(()) };
     let pid = content.lines().next().unwrap_or_default().trim().to_owned();
     let program = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
     if program.trim() == "postgres" {
-        // Perhaps a server that somebody started by hand on our files: let PostgreSQL itself refuse.
+        // Possibly a server that was started by hand on these files: PostgreSQL itself refuses then.
         return Ok(());
     }
     fs::remove_file(&lock).map_err(|source| EngineError::file("remove", &lock, source))
 }
 
-/// Whom PostgreSQL runs as: ourselves (`None`), or its own user when we are root.
+/// The user that PostgreSQL runs as: the present one (`None`), or its own when the present one is root.
 fn account() -> Result<Option<Account>, EngineError> {
     if !state_dir::is_root() {
         return Ok(None);
@@ -120,7 +120,7 @@ fn find_account(passwd: &str) -> Option<Account> {
     })
 }
 
-/// A query is answered in database `pvt`; creates it on the way.
+/// Checks that a query is answered in the database `pvt`, which is created if necessary.
 pub(super) async fn probe(ports: &Ports) -> Result<(), String> {
     match query(ports, NAME, "SELECT 1").await {
         Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(NO_SUCH_DATABASE) => {

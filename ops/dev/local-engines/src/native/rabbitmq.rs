@@ -1,4 +1,5 @@
-//! A private RabbitMQ node: own name, ports, data, cookie and Erlang port mapper; never the system's node.
+//! RabbitMQ as a private node with its own name, ports, data, cookie and Erlang port mapper, apart from the system's
+//! node.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,7 +19,7 @@ use crate::process::{ProcessIdentity, first_alive_after};
 use crate::record::{self, Running};
 use crate::state_dir;
 
-/// Above this, RabbitMQ blocks publishers; less on a small machine.
+/// Memory above which RabbitMQ blocks publishers; less on a small machine.
 const MEMORY_LIMIT_BYTES: u64 = 4 * 1024 * 1024 * 1024;
 
 /// Share of the machine's memory that the limit may not exceed, as a divisor.
@@ -27,17 +28,17 @@ const MEMORY_SHARE_DIVISOR: u64 = 2;
 /// Below this much free disk, RabbitMQ blocks publishers.
 const DISK_FREE_LIMIT_BYTES: u64 = 200 * 1024 * 1024;
 
-/// How fresh the figures of the management API are. More often costs CPU for every queue and channel.
+/// Interval of the statistics of the management API. A shorter one costs CPU for every queue and channel.
 const STATISTICS_INTERVAL_MS: u32 = 5_000;
 
-/// Quorum queues keep what one write-ahead file holds in memory; the default of 512 MB is for servers.
+/// Quorum queues keep the content of a write-ahead file in memory; the default of 512 MB is for servers.
 const WRITE_AHEAD_LIMIT_BYTES: u64 = 128 * 1024 * 1024;
 
-/// How long the port mapper may take to listen.
+/// Time for the port mapper to listen.
 const MAPPER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Spinning schedulers would take the cores from the product's own processes, as would threads bound to a core;
-/// distribution must not be reachable from outside.
+/// No spinning schedulers and no threads bound to a core, which would take the cores from the product's processes;
+/// distribution must not be reachable from other machines.
 const ERLANG_ARGS: &str = "+sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}";
 
 /// Writes the node's configuration and starts its port mapper.
@@ -48,7 +49,7 @@ pub(super) async fn prepare(native_engine: &NativeEngine, programs: &Programs) -
     }
     write(&dir.join("rabbitmq.conf"), &configuration(&native_engine.ports))?;
     write(&dir.join("enabled_plugins"), "[rabbitmq_management].\n")?;
-    // Given explicitly, so that nothing of the system's own node in /etc is read.
+    // Given explicitly, so that no configuration of the system's node in /etc is read.
     write(&dir.join("advanced.config"), "[].\n")?;
     write(&dir.join("env.conf"), "")?;
     let program = programs.rabbitmq()?;
@@ -69,11 +70,11 @@ pub(super) async fn prepare(native_engine: &NativeEngine, programs: &Programs) -
         .env("RABBITMQ_LOG_BASE", dir.join("log"))
         .env("RABBITMQ_SCHEDULER_BIND_TYPE", "u")
         .env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", ERLANG_ARGS)
-        // Makes the script become the Erlang machine instead of watching over it: one pid, and it is the right one.
+        // The script is replaced by the Erlang machine instead of supervising it, so its pid is the right one.
         .env("detached", "true"))
 }
 
-/// Connections log errors only: our own health probes leave without a handshake, which is a warning each time.
+/// Connections log errors only: each health probe disconnects without a handshake, which logs a warning.
 fn configuration(ports: &Ports) -> String {
     let Ports { amqp, management, .. } = ports;
     let memory = memory_limit_bytes(&fs::read_to_string("/proc/meminfo").unwrap_or_default());
@@ -109,13 +110,13 @@ fn mapper_record(state_dir: &Path) -> PathBuf {
     state_dir.join("rabbitmq-mapper.json")
 }
 
-/// The instance's own Erlang port mapper, if it runs.
+/// The Erlang port mapper of the instance, if it runs.
 pub(super) fn mapper(state_dir: &Path) -> Result<Option<ProcessIdentity>, EngineError> {
     let running: Option<Running> = record::load(&mapper_record(state_dir))?;
     Ok(running.map(|running| running.process).filter(|process| process.is_alive()))
 }
 
-/// Started by us rather than by the node, which would leave it behind as a daemon without an owner.
+/// Starts the port mapper. The node would start it as a daemon that outlives it.
 async fn ensure_mapper(native_engine: &NativeEngine, program: &Path) -> Result<(), EngineError> {
     let port = native_engine.ports.mapper;
     if mapper(&native_engine.state_dir)?.is_some() {
@@ -141,7 +142,7 @@ async fn ensure_mapper(native_engine: &NativeEngine, program: &Path) -> Result<(
     Ok(())
 }
 
-/// Ends the port mapper that belongs to this instance.
+/// Stops the port mapper of the instance.
 pub(super) async fn stop_mapper(state_dir: &Path) -> Result<(), EngineError> {
     if let Some(process) = mapper(state_dir)? {
         process.signal(Signal::KILL);
@@ -152,12 +153,12 @@ pub(super) async fn stop_mapper(state_dir: &Path) -> Result<(), EngineError> {
     record::remove(&mapper_record(state_dir))
 }
 
-/// The AMQP listener speaks AMQP, the management API answers, and no alarm blocks publishers.
+/// Checks that the AMQP listener speaks AMQP, the management API answers, and no alarm blocks publishers.
 pub(super) async fn probe(ports: &Ports) -> Result<(), String> {
     greet(ports.amqp).await.map_err(|error| format!("AMQP: {error}"))?;
     let url = format!("http://127.0.0.1:{}/api/health/checks/local-alarms", ports.management);
     let client = reqwest::Client::builder()
-        // A proxy from the environment has no business on loopback.
+        // Loopback needs no proxy of the environment.
         .no_proxy()
         .timeout(PROBE_TIMEOUT)
         .build()

@@ -1,4 +1,4 @@
-//! Events: <https://docs.stripe.com/api/events>. What webhooks lost is found here.
+//! Events: <https://docs.stripe.com/api/events>. They include those that webhooks have lost.
 
 use super::listing::{self, Rows};
 use crate::error::ApiError;
@@ -36,7 +36,7 @@ pub(super) fn list(state: &State, params: &Params) -> Result<Value, ApiError> {
     )
 }
 
-/// `charge.*` means all of them.
+/// `charge.*` matches every type of charges.
 fn matches(wanted: &str, kind: &str) -> bool {
     wanted.strip_suffix('*').map_or(wanted == kind, |prefix| kind.starts_with(prefix))
 }

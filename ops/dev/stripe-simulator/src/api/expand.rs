@@ -1,4 +1,5 @@
-//! `expand[]`: an id in an answer is replaced by the object. <https://docs.stripe.com/api/expanding_objects>
+//! Expansion by `expand[]`: an id in a response is replaced by the object.
+//! <https://docs.stripe.com/api/expanding_objects>
 
 use crate::error::ApiError;
 use crate::state::State;

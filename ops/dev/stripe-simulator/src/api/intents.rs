@@ -4,10 +4,10 @@ use super::listing::{self, Rows};
 use super::{check_amount, currency};
 use crate::error::ApiError;
 use crate::objects::intent::{CaptureMethod, Intent};
+use crate::objects::refund::RefundOutcome;
 use crate::params::Params;
 use crate::state::effects::BOOKING;
 use crate::state::payments::Attempt;
-use crate::state::refunds::RefundOutcome;
 use crate::state::{Cause, State};
 use serde_json::{Value, json};
 
@@ -27,7 +27,7 @@ const NAMES: [&str; 13] = [
     "expand",
 ];
 
-/// What a test payment method does, beside paying.
+/// Later results of a test payment method.
 struct TestMethod {
     attempt: Attempt,
     disputed: bool,

@@ -5,11 +5,11 @@ use crate::params::Params;
 use crate::table::{Row, Table};
 use serde_json::{Value, json};
 
-/// Rows of a page unless told otherwise, and most of them.
+/// Rows of a page by default, and at most.
 const DEFAULT_LIMIT: i64 = 10;
 const MAX_LIMIT: i64 = 100;
 
-/// What every list can be asked.
+/// Parameters of every list.
 pub(super) const NAMES: [&str; 5] = ["limit", "starting_after", "ending_before", "created", "expand"];
 
 struct Created {
@@ -35,16 +35,16 @@ impl Created {
     }
 }
 
-/// What a list is made of.
+/// The source of a list.
 pub(super) enum Rows<'a, T> {
     /// A whole table.
     All(&'a Table<T>),
-    /// A few that are known to be meant, newest first: no table is searched for them.
+    /// Known rows, newest first, without a search of the table.
     Few(Vec<&'a T>),
 }
 
 impl<'a, T: Row> Rows<'a, T> {
-    /// Those of a table with these ids, which are given oldest first.
+    /// The rows of a table with these ids, which are ordered oldest first.
     pub(super) fn of(table: &'a Table<T>, ids: &[String]) -> Self {
         Self::Few(ids.iter().rev().filter_map(|id| table.get(id)).collect())
     }
@@ -79,7 +79,7 @@ impl<'a, T: Row> Rows<'a, T> {
     }
 }
 
-/// One page of a list. `names` are the filters of this list, `wanted` judges by them, `render` shows one.
+/// One page of a list. `names` are the filters of the list, `wanted` applies them, `render` makes the JSON of a row.
 pub(super) fn page<T: Row>(
     rows: &Rows<'_, T>,
     params: &Params,
@@ -104,7 +104,7 @@ pub(super) fn page<T: Row>(
         }
     }
     let fits = |row: &&T| (created.from..created.until).contains(&row.created()) && wanted(row);
-    // What is older than the range cannot come again: rows are in the order of their making.
+    // Rows are in the order of creation, so nothing after an older one can be in the range.
     let recent = |row: &&T| row.created() >= created.from;
     let mut found: Vec<Value> = match (&after, &before) {
         (Some(id), _) => rows.older_than(id).take_while(recent).filter(fits).take(limit + 1).map(&render).collect(),

@@ -96,7 +96,7 @@ pub(super) fn answer_dispute(state: &mut State, cause: &Cause, params: &Params, 
     for name in EVIDENCE {
         evidence.extend(given.text(name)?.map(|text| (name.to_owned(), text)));
     }
-    // As at Stripe, evidence is submitted unless that is put off.
+    // As at Stripe, evidence is submitted unless `submit` is false.
     let submit = params.choice("submit", &["true", "false"])?.map_or(!evidence.is_empty(), |submit| submit == "true");
     state.answer_dispute(cause, id, evidence, params.metadata()?, submit)?;
     Ok(state.dispute(id)?.json())

@@ -11,12 +11,12 @@ use crate::state::{Cause, State};
 use serde_json::{Value, json};
 use url::Url;
 
-/// How long a session may be open, in seconds.
+/// Shortest and longest lifetime of a session, in seconds.
 const MIN_OPEN_S: i64 = 30 * 60;
 const MAX_OPEN_S: i64 = 24 * 3_600;
-/// Most lines, as at Stripe.
+/// Most line items, as at Stripe.
 const MAX_LINES: usize = 100;
-/// A second that passes on the way is not held against anyone.
+/// Tolerance for the time that a request is in transit.
 const TOLERANCE_S: i64 = 1;
 
 const NAMES: [&str; 17] = [
@@ -143,7 +143,7 @@ fn lines(params: &Params) -> Result<(String, Vec<Line>), ApiError> {
     Ok((first.unwrap_or_default(), lines))
 }
 
-/// An absolute web address. Only `http` and `https`: the page redirects there.
+/// An absolute URL, `http` or `https` only: the page redirects to it.
 fn url(params: &Params, name: &str) -> Result<Option<String>, ApiError> {
     let Some(text) = params.text(name)? else { return Ok(None) };
     match Url::parse(&text) {

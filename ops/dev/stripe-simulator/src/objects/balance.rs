@@ -3,15 +3,15 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// How long money waits before it can be paid out, in seconds.
+/// Time until funds are available for payouts, in seconds.
 const AVAILABLE_AFTER_S: i64 = 2 * 86_400;
 
-/// One movement of money.
+/// A balance transaction.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct BalanceTransaction {
     pub(crate) id: String,
     pub(crate) created: i64,
-    /// Minor units; negative when money leaves.
+    /// Minor units; negative when funds leave.
     pub(crate) amount: i64,
     pub(crate) fee: i64,
     pub(crate) currency: String,
@@ -24,7 +24,7 @@ pub(crate) struct BalanceTransaction {
 }
 
 impl BalanceTransaction {
-    /// As Stripe shows it.
+    /// Its JSON as Stripe shows it.
     pub(crate) fn json(&self) -> Value {
         let words = if self.reporting_category == "dispute" { "Dispute fee" } else { "Stripe processing fees" };
         let fees = match self.fee {

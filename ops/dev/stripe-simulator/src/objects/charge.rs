@@ -1,24 +1,24 @@
 //! Charges: <https://docs.stripe.com/api/charges/object>.
 
 use super::Method;
+use super::refund::RefundOutcome;
 use crate::params::Metadata;
-use crate::state::refunds::RefundOutcome;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// How an attempt ended.
+/// The status of a charge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum ChargeStatus {
-    /// The bank said yes.
+    /// Approved by the bank.
     Succeeded,
     /// The bank has not answered yet.
     Pending,
-    /// The bank said no.
+    /// Declined by the bank.
     Failed,
 }
 
-/// Why an attempt failed: Stripe's code, the bank's code, and words.
+/// Why a charge failed: Stripe's code, the bank's code, and a message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Decline {
     pub(crate) code: String,
@@ -26,7 +26,7 @@ pub(crate) struct Decline {
     pub(crate) message: String,
 }
 
-/// One attempt to get money.
+/// An attempt to charge a payment method.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Charge {
     pub(crate) id: String,
@@ -48,19 +48,19 @@ pub(crate) struct Charge {
     /// Oldest first.
     pub(crate) refunds: Vec<String>,
     pub(crate) dispute: Option<String>,
-    /// How its refunds go, when the test card says so.
+    /// The outcome of its refunds, when the test card determines it.
     #[serde(default)]
     pub(crate) refund_outcome: Option<RefundOutcome>,
 }
 
 impl Charge {
-    /// What can still be given back.
+    /// The amount that can still be refunded.
     pub(crate) fn refundable(&self) -> i64 {
         let taken = if self.captured { self.amount_captured } else { self.amount };
         taken - self.amount_refunded
     }
 
-    /// As Stripe shows it; `base` is where the pages are.
+    /// Its JSON as Stripe shows it; `base` is the base URL of the pages.
     pub(crate) fn json(&self, base: &str) -> Value {
         let refunded = self.status == ChargeStatus::Succeeded && self.refundable() == 0;
         let failed = self.decline.as_ref();

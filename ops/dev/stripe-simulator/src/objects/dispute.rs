@@ -4,21 +4,21 @@ use crate::params::Metadata;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-/// How far a dispute is.
+/// The status of a dispute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum DisputeStatus {
-    /// Waits for the hostel's evidence.
+    /// Evidence is awaited.
     NeedsResponse,
-    /// The bank reads it.
+    /// The bank reviews the evidence.
     UnderReview,
-    /// The money comes back.
+    /// Decided for the merchant: the funds are reinstated.
     Won,
-    /// The money stays away.
+    /// Decided for the cardholder: the funds stay withdrawn.
     Lost,
 }
 
-/// What evidence can be given as, among Stripe's fields.
+/// Stripe's fields of evidence.
 pub(crate) const EVIDENCE: [&str; 27] = [
     "access_activity_log",
     "billing_address",
@@ -49,10 +49,10 @@ pub(crate) const EVIDENCE: [&str; 27] = [
     "uncategorized_text",
 ];
 
-/// How long evidence may take, in seconds.
+/// Time for evidence, in seconds.
 const EVIDENCE_TIME_S: i64 = 20 * 86_400;
 
-/// A guest's bank takes money back.
+/// A dispute of a charge.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Dispute {
     pub(crate) id: String,
@@ -66,12 +66,12 @@ pub(crate) struct Dispute {
     pub(crate) evidence: Metadata,
     pub(crate) submissions: u32,
     pub(crate) metadata: Metadata,
-    /// What it did to the balance, oldest first, as it was.
+    /// Its balance transactions, oldest first.
     pub(crate) balance_transactions: Vec<Value>,
 }
 
 impl Dispute {
-    /// As Stripe shows it.
+    /// Its JSON as Stripe shows it.
     pub(crate) fn json(&self) -> Value {
         let mut evidence: Map<String, Value> =
             EVIDENCE.iter().map(|name| ((*name).to_owned(), json!(self.evidence.get(*name)))).collect();

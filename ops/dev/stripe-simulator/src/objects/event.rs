@@ -1,13 +1,13 @@
-//! Events: <https://docs.stripe.com/api/events/object>. What an object looked like when something happened is kept as
-//! text: nobody may change it.
+//! Events: <https://docs.stripe.com/api/events/object>. The object of an event is kept as text, so that later changes do
+//! not affect it.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// The account's API version, which events are written in.
+/// The account's API version, which events have.
 pub const API_VERSION: &str = "2025-09-30.clover";
 
-/// Something happened.
+/// An event.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Event {
     pub(crate) id: String,
@@ -20,13 +20,13 @@ pub(crate) struct Event {
     pub(crate) key: Option<String>,
     /// Endpoints that have not answered yet.
     pub(crate) pending: usize,
-    /// It is never sent.
+    /// Never sent, by fault injection.
     #[serde(default)]
     pub(crate) lost: bool,
 }
 
 impl Event {
-    /// As Stripe shows and sends it.
+    /// Its JSON as Stripe shows and sends it.
     pub(crate) fn json(&self) -> Value {
         json!({
             "id": self.id, "object": "event", "api_version": API_VERSION, "created": self.created,

@@ -5,21 +5,21 @@ use crate::params::Metadata;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// How far a payment is.
+/// The status of a PaymentIntent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum IntentStatus {
-    /// Nobody tried yet, or the last attempt failed.
+    /// No attempt yet, or the last one failed.
     RequiresPaymentMethod,
-    /// A method is there, nobody said go.
+    /// It has a method and is not confirmed.
     RequiresConfirmation,
     /// The bank has not answered yet.
     Processing,
-    /// The money is reserved.
+    /// Authorized, not captured.
     RequiresCapture,
-    /// The money is here.
+    /// Captured.
     Succeeded,
-    /// Given up.
+    /// Canceled.
     Canceled,
 }
 
@@ -36,15 +36,15 @@ impl IntentStatus {
     }
 }
 
-/// When money is taken.
+/// The time of the capture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum CaptureMethod {
-    /// When the guest pays; what the fee was is known a moment later.
+    /// At once; the fee is known a moment later.
     AutomaticAsync,
-    /// When the guest pays.
+    /// At once.
     Automatic,
-    /// When the hostel says so.
+    /// On request.
     Manual,
 }
 
@@ -60,7 +60,7 @@ impl CaptureMethod {
     }
 }
 
-/// One payment from its first attempt to its last.
+/// A PaymentIntent.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Intent {
     pub(crate) id: String,
@@ -85,12 +85,12 @@ pub(crate) struct Intent {
     pub(crate) refunds: Vec<String>,
     /// The Checkout Session that it belongs to.
     pub(crate) session: Option<String>,
-    /// The idempotency key that made it.
+    /// The idempotency key that created it.
     pub(crate) key: Option<String>,
 }
 
 impl Intent {
-    /// As Stripe shows it.
+    /// Its JSON as Stripe shows it.
     pub(crate) fn json(&self) -> Value {
         let capturable = if self.status == IntentStatus::RequiresCapture { self.amount } else { 0 };
         let method = self.method.stripe_type(&self.currency);

@@ -4,19 +4,31 @@ use crate::params::Metadata;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// How far a refund is.
+/// The course that a refund takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefundOutcome {
+    /// It succeeds at once.
+    Succeeded,
+    /// It stays pending until it is settled.
+    Pending,
+    /// It succeeds and fails a moment later: the funds return.
+    FailedLater,
+}
+
+/// The status of a refund.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum RefundStatus {
     /// The bank has not answered yet.
     Pending,
-    /// The money is on its way to the guest.
+    /// The funds are on their way to the guest.
     Succeeded,
-    /// The money came back.
+    /// The funds were returned.
     Failed,
 }
 
-/// Money given back.
+/// A refund.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Refund {
     pub(crate) id: String,
@@ -34,7 +46,7 @@ pub(crate) struct Refund {
 }
 
 impl Refund {
-    /// As Stripe shows it.
+    /// Its JSON as Stripe shows it.
     pub(crate) fn json(&self) -> Value {
         let settled = self.status == RefundStatus::Succeeded;
         let reference = if settled { "available" } else { "pending" };

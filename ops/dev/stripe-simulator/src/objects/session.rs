@@ -6,15 +6,15 @@ use crate::params::Metadata;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// What one is doing.
+/// The status of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum SessionStatus {
-    /// Waits for the guest.
+    /// Open for payment.
     Open,
-    /// The guest is done.
+    /// Completed by the guest.
     Complete,
-    /// Nobody can pay any more.
+    /// No longer payable.
     Expired,
 }
 
@@ -28,7 +28,7 @@ impl SessionStatus {
     }
 }
 
-/// What is bought.
+/// A line item.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Line {
     pub(crate) id: String,
@@ -38,7 +38,7 @@ pub(crate) struct Line {
     pub(crate) quantity: i64,
 }
 
-/// A page that asks for money.
+/// A Checkout Session.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Session {
     pub(crate) id: String,
@@ -59,12 +59,12 @@ pub(crate) struct Session {
     pub(crate) client_reference_id: Option<String>,
     pub(crate) locale: Option<String>,
     pub(crate) payment_intent: Option<String>,
-    /// The idempotency key that made it: the guest's charge is counted under it.
+    /// The idempotency key that created it; the guest's charge is counted under it.
     pub(crate) key: Option<String>,
 }
 
 impl Session {
-    /// As Stripe shows it; `base` is where the pages are.
+    /// Its JSON as Stripe shows it; `base` is the base URL of the pages.
     pub(crate) fn json(&self, base: &str) -> Value {
         let open = self.status == SessionStatus::Open;
         let url = open.then(|| format!("{}/pay/{}", base, self.id));
@@ -115,12 +115,12 @@ impl Session {
         })
     }
 
-    /// What may be paid with.
+    /// Accepted payment methods.
     pub(crate) fn method_types(&self) -> [&'static str; 2] {
         [Method::Card, Method::BankDebit].map(|method| method.stripe_type(&self.currency))
     }
 
-    /// The lines as Stripe lists them.
+    /// The line items as Stripe lists them.
     pub(crate) fn line_items(&self) -> Vec<Value> {
         let item = |line: &Line| {
             let amount = line.unit_amount.saturating_mul(line.quantity);

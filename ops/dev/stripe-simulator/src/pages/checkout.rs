@@ -1,4 +1,4 @@
-//! The page a guest pays on, and what it leads to.
+//! Checkout pages: payment by the guest, and the receipt.
 
 use super::{Note, note, page, refused};
 use crate::api::{self, Call};
@@ -35,11 +35,11 @@ struct PayPage {
     amount: String,
     rows: Vec<Row>,
     email: Option<String>,
-    /// Where the form goes.
+    /// URL that the form is sent to.
     action: String,
     client_secret: Option<String>,
     error: Option<String>,
-    /// When it ends, as a clock shows it.
+    /// Expiry, formatted.
     until: Option<String>,
     cancellable: bool,
 }
@@ -57,7 +57,11 @@ pub(super) async fn show(State(simulation): State<Arc<Simulation>>, Path(id): Pa
             return ended(session, "Paid", "Thank you: this is paid. You can close this page.");
         }
         (SessionStatus::Complete, false) => {
-            return ended(session, "Under way", "The debit is under way; you will be told when it is settled.");
+            return ended(
+                session,
+                "Processing",
+                "The debit is being processed. You will be notified when it is settled.",
+            );
         }
         (SessionStatus::Expired, _) => {
             return ended(session, "Expired", "This payment page has expired and can no longer be paid.");
@@ -82,7 +86,7 @@ pub(super) async fn show(State(simulation): State<Arc<Simulation>>, Path(id): Pa
             .map(|at| at.format("%Y-%m-%d %H:%M UTC").to_string()),
         cancellable: session.cancel_url.is_some(),
     });
-    // Browsers follow a form's redirect only to where the policy lets it go.
+    // Browsers follow the redirect of a form only to origins of the policy.
     let targets =
         [Some(session.success_url.as_str()), session.cancel_url.as_deref()].into_iter().flatten().filter_map(origin);
     let policy = format!(
@@ -109,7 +113,7 @@ fn ended(session: &Session, title: &str, text: &str) -> Response {
     page(&Note { title: title.to_owned(), text: text.to_owned(), link: back.map(|url| (url, "Back".to_owned())) })
 }
 
-/// Where a guest goes who has paid.
+/// The URL of a guest who has paid.
 fn target(session: &Session) -> String {
     session.success_url.replace("{CHECKOUT_SESSION_ID}", &session.id).replace("%7BCHECKOUT_SESSION_ID%7D", &session.id)
 }
@@ -132,7 +136,7 @@ pub(super) async fn pay(State(simulation): State<Arc<Simulation>>, Path(id): Pat
         _ => return refused(&ControlError { status: 400, message: "There is no such button.".to_owned() }),
     };
     match Control::new(simulation).pay(&id, outcome) {
-        // The page says what became of it.
+        // The page shows the result.
         Err(_) | Ok(()) if outcome == PayOutcome::Declined => Redirect::to(&format!("/pay/{id}")).into_response(),
         Err(error) => refused(&error),
         Ok(()) => Redirect::to(&target(&session)).into_response(),
@@ -167,11 +171,13 @@ pub(super) async fn show_intent(
             until: None,
             cancellable: false,
         }),
-        IntentStatus::Processing => note("Under way", "The debit is under way; you will be told when it is settled."),
+        IntentStatus::Processing => {
+            note("Processing", "The debit is being processed. You will be notified when it is settled.")
+        }
         IntentStatus::RequiresCapture | IntentStatus::Succeeded => {
             note("Paid", "Thank you: this is paid. You can close this page.")
         }
-        IntentStatus::Canceled => note("Cancelled", "This payment was given up and can no longer be paid."),
+        IntentStatus::Canceled => note("Cancelled", "This payment was cancelled and can no longer be paid."),
     }
 }
 
@@ -202,12 +208,12 @@ pub(super) async fn pay_intent(
         .act(|state, cause| api::answer(state, cause, &Call { method: "POST", path: &path, params: &params }));
     match confirmed {
         Err(error) if error.status != 402 => refused(&error.into()),
-        // The page says what became of it.
+        // The page shows the result.
         _ => Redirect::to(&format!("/pay/intent/{id}?client_secret={}", secret.unwrap_or_default())).into_response(),
     }
 }
 
-/// `GET /receipts/{charge}`, where a charge's `receipt_url` leads.
+/// `GET /receipts/{charge}`, the `receipt_url` of a charge.
 pub(super) async fn receipt(State(simulation): State<Arc<Simulation>>, Path(id): Path<String>) -> Response {
     let state = simulation.read();
     match state.charge(&id) {
@@ -219,7 +225,7 @@ pub(super) async fn receipt(State(simulation): State<Arc<Simulation>>, Path(id):
             };
             note("Receipt", &format!("{} paid{back}. Reference {id}.", shown(charge.amount, &charge.currency)))
         }
-        Ok(_) => note("No receipt", "This was not paid."),
+        Ok(_) => note("No receipt", "This charge was not paid."),
         Err(error) => refused(&error.into()),
     }
 }

@@ -1,4 +1,4 @@
-//! The desk: what there is, newest first, with buttons for what banks, guests and staff do elsewhere.
+//! Dashboard of the simulation: its objects, newest first, with buttons for the actions of banks, guests and staff.
 
 use super::{page, refused};
 use crate::control::{Control, ControlError};
@@ -21,7 +21,7 @@ use std::sync::Arc;
 /// Rows of each list.
 const ROWS: usize = 25;
 
-/// A button: what it says, what it does, to what.
+/// A button with its label, its action and the object of the action.
 struct Button {
     label: &'static str,
     action: &'static str,
@@ -123,7 +123,7 @@ fn payment(state: &Stripe, intent: &Intent) -> Row {
         .filter(|charge| charge.status == ChargeStatus::Succeeded);
     let buttons = match (intent.status, charge) {
         (IntentStatus::Processing, _) => {
-            vec![button("Money came", "async_ok", id), button("Money did not come", "async_failed", id)]
+            vec![button("Debit succeeded", "async_ok", id), button("Debit failed", "async_failed", id)]
         }
         (IntentStatus::Succeeded, Some(charge)) if charge.refundable() > 0 && charge.dispute.is_none() => {
             vec![
@@ -151,7 +151,7 @@ fn refund(refund: &Refund) -> Row {
         RefundStatus::Pending => {
             ("pending", vec![button("Succeeds", "refund_ok", &refund.id), button("Fails", "refund_failed", &refund.id)])
         }
-        RefundStatus::Succeeded => ("succeeded", vec![button("Fails after all", "refund_failed", &refund.id)]),
+        RefundStatus::Succeeded => ("succeeded", vec![button("Fail the refund", "refund_failed", &refund.id)]),
         RefundStatus::Failed => ("failed", Vec::new()),
     };
     let what = format!("{} of {}", shown(refund.amount, &refund.currency), refund.intent);
@@ -180,7 +180,7 @@ fn events(state: &Stripe) -> Vec<Row> {
         state: match (event.lost, event.pending) {
             (true, _) => "never sent",
             (false, 0) => "delivered",
-            (false, _) => "on its way",
+            (false, _) => "pending",
         },
         when: clock(event.created),
         link: None,
@@ -199,7 +199,7 @@ pub(super) async fn act(State(simulation): State<Arc<Simulation>>, body: String)
     }
 }
 
-/// Half of what is left of a payment.
+/// Half of the remainder of a payment.
 fn half(state: &Stripe, intent: &str) -> Option<i64> {
     let charge = state.charges.get(&state.charge_of_intent(intent).ok()?)?;
     Some((charge.refundable() / 2).max(1))
@@ -213,7 +213,7 @@ fn perform(simulation: &Arc<Simulation>, action: &str, id: &str) -> Result<(), C
         "async_failed" => control.complete_async(id, false),
         "refund" => control.refund(id, None).map(drop),
         "refund_half" => {
-            // The lock is given back before the refund takes it.
+            // The lock is released before the refund takes it.
             let half = half(&simulation.read(), id);
             control.refund(id, half).map(drop)
         }

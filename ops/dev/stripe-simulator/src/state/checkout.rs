@@ -1,5 +1,4 @@
-//! What may happen to a Checkout Session. As at Stripe the PaymentIntent comes into being when the guest first tries to
-//! pay.
+//! Transitions of Checkout Sessions. As at Stripe, the PaymentIntent is created at the first attempt to pay.
 
 use super::effects::BOOKING;
 use super::payments::Attempt;
@@ -9,7 +8,7 @@ use crate::objects::intent::{Intent, IntentStatus};
 use crate::objects::session::{Session, SessionStatus};
 use serde::{Deserialize, Serialize};
 
-/// How a guest's payment goes.
+/// The outcome of a guest's payment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PayOutcome {
@@ -17,16 +16,16 @@ pub enum PayOutcome {
     Success,
     /// The card is declined; the session stays open.
     Declined,
-    /// By bank debit; whether the money comes is told later.
+    /// Bank debit whose result comes later.
     AsyncPending,
-    /// By bank debit, and the money came at once after.
+    /// Bank debit that succeeds right afterwards.
     AsyncSuccess,
-    /// By bank debit, and the money did not come.
+    /// Bank debit that fails.
     AsyncFailure,
 }
 
 impl State {
-    /// Puts a new session in place.
+    /// Adds a new session.
     pub(crate) fn add_session(&mut self, cause: &Cause, session: Session) {
         self.effects.count(cause.key.as_deref(), session.metadata.get(BOOKING).map(String::as_str), |counts| {
             counts.sessions += 1
@@ -98,7 +97,7 @@ impl State {
         self.emit_session(cause, "checkout.session.completed", id);
     }
 
-    /// The bank's answer reached the session's payment.
+    /// Applies the bank's result of the session's payment.
     pub(crate) fn session_settled(&mut self, cause: &Cause, id: &str, paid: bool) {
         let Some(session) = self.sessions.get_mut(id) else { return };
         session.paid = paid;
@@ -109,7 +108,7 @@ impl State {
         );
     }
 
-    /// Ends an open session: nobody can pay it any more.
+    /// Expires an open session, which can no longer be paid.
     pub(crate) fn expire_session(&mut self, cause: &Cause, id: &str) -> Result<(), ApiError> {
         let session = self.session(id)?;
         if session.status != SessionStatus::Open {
@@ -127,7 +126,7 @@ impl State {
         self.expiring.remove(&(expires_at, id.to_owned()));
         self.effects.count(key.as_deref(), booking.as_deref(), |counts| counts.expired += 1);
         if let Some(intent) = intent {
-            // A payment that was tried and failed is given up with its session.
+            // A failed payment is canceled with its session.
             let _: Result<_, _> = self.cancel_intent(cause, &intent, Some("automatic".to_owned()));
         }
         self.emit_session(cause, "checkout.session.expired", id);

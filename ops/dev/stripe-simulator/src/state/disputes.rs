@@ -1,4 +1,4 @@
-//! What may happen to disputes: the guest's bank takes the money, and gives it back or not.
+//! Transitions of disputes: the funds are withdrawn, and reinstated when the dispute is won.
 
 use super::{Cause, State};
 use crate::error::ApiError;
@@ -9,11 +9,11 @@ use crate::objects::dispute::{Dispute, DisputeStatus};
 use crate::params::Metadata;
 use serde_json::json;
 
-/// What Stripe keeps of each dispute, in minor units.
+/// Stripe's fee for a dispute, in minor units.
 const DISPUTE_FEE: i64 = 1_500;
 
 impl State {
-    /// The guest's bank takes back what is left of a charge; returns the dispute's id.
+    /// Disputes the remainder of a charge; returns the dispute's id.
     pub(crate) fn open_dispute(&mut self, cause: &Cause, charge_id: &str, reason: &str) -> Result<String, ApiError> {
         let charge = self.charge(charge_id)?;
         if charge.status != ChargeStatus::Succeeded
@@ -70,7 +70,7 @@ impl State {
         self.book(line);
     }
 
-    /// The hostel answers. With `submit` the bank reads it.
+    /// Records evidence. With `submit` it goes to the bank.
     pub(crate) fn answer_dispute(
         &mut self,
         cause: &Cause,
@@ -98,7 +98,7 @@ impl State {
         Ok(())
     }
 
-    /// The bank decides.
+    /// Closes a dispute with the bank's decision.
     pub(crate) fn close_dispute(&mut self, cause: &Cause, id: &str, won: bool) -> Result<(), ApiError> {
         let mut dispute = self.dispute(id)?.clone();
         if matches!(dispute.status, DisputeStatus::Won | DisputeStatus::Lost) {

@@ -1,42 +1,40 @@
-//! Counts of what really happened, so that a test can show that nothing happened twice. Only effects are counted, never
-//! requests.
+//! Counters of effects, with which tests show that nothing happened twice. Effects are counted, never requests.
 
 use crate::table::{MAX_ROWS, Row, Table};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// How often each thing was done, and the money in minor units.
+/// Numbers of effects, and amounts in minor units.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
-    /// Checkout Sessions made.
+    /// Checkout Sessions created.
     pub sessions: u64,
     /// Checkout Sessions expired.
     pub expired: u64,
-    /// PaymentIntents made, by requests or by guests.
+    /// PaymentIntents created, by requests or by guests.
     pub payment_intents: u64,
     /// Charges that succeeded.
     pub charges: u64,
     /// Charges that failed.
     pub failed_charges: u64,
-    /// Money that was captured.
+    /// Captured amount.
     pub captured_amount: i64,
-    /// Refunds made, whatever became of them.
+    /// Refunds created, failed ones included.
     pub refunds: u64,
     /// Refunds that failed afterwards.
     pub failed_refunds: u64,
-    /// Money given back, without failed refunds.
+    /// Refunded amount, without failed refunds.
     pub refunded_amount: i64,
     /// Disputes opened.
     pub disputes: u64,
 }
 
-/// What a snapshot of the counters holds.
+/// A snapshot of the counters.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EffectsReport {
-    /// Everything.
+    /// In total.
     pub total: Counts,
-    /// By the idempotency key of the request that caused it; a guest's payment counts for the key that made its
-    /// session.
+    /// By the idempotency key of the causing request; a guest's payment counts for the key that created its session.
     pub by_key: BTreeMap<String, Counts>,
     /// By `metadata[booking_id]`.
     pub by_booking: BTreeMap<String, Counts>,
@@ -66,7 +64,7 @@ pub(crate) struct Effects {
     by_booking: Table<NamedCounts>,
 }
 
-/// Entry of the metadata that names a booking.
+/// Metadata key of a booking.
 pub(crate) const BOOKING: &str = "booking_id";
 
 impl Effects {
@@ -94,12 +92,12 @@ impl Effects {
         self.total
     }
 
-    /// What was done for one booking.
+    /// Effects for one booking.
     pub(crate) fn of_booking(&self, booking: &str) -> Counts {
         self.by_booking.get(booking).map(|named| named.counts).unwrap_or_default()
     }
 
-    /// What was done for one idempotency key.
+    /// Effects of one idempotency key.
     pub(crate) fn of_key(&self, key: &str) -> Counts {
         self.by_key.get(key).map(|named| named.counts).unwrap_or_default()
     }

@@ -1,16 +1,16 @@
-//! Idempotency keys, as Stripe keeps them: the first answer is given again, for as long as a day.
+//! Idempotency keys as Stripe keeps them: the first response is replayed for a day.
 //! <https://docs.stripe.com/api/idempotent_requests>
 
 use crate::error::ApiError;
 use crate::table::{Row, Table};
 use serde::{Deserialize, Serialize};
 
-/// How long a key is remembered, in seconds.
+/// Lifetime of a key, in seconds.
 const KEPT_S: i64 = 24 * 3_600;
 /// Longest key, in characters.
 const MAX_KEY: usize = 255;
 
-/// An answer as it went out.
+/// A response as it was sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct StoredResponse {
     pub(crate) status: u16,
@@ -24,7 +24,7 @@ struct IdempotencyRecord {
     created: i64,
     /// Method, path and parameters.
     request: String,
-    /// `None` while the first request is under way.
+    /// `None` while the first request is being executed.
     answer: Option<StoredResponse>,
 }
 
@@ -45,7 +45,7 @@ pub(crate) struct IdempotencyKeys {
 }
 
 impl IdempotencyKeys {
-    /// Begins a request: `Some` is the answer of the one before.
+    /// Begins a request; `Some` is the stored response of an earlier one.
     pub(crate) fn begin(&mut self, key: &str, request: &str, now: i64) -> Result<Option<StoredResponse>, ApiError> {
         if key.chars().count() > MAX_KEY {
             return Err(ApiError::invalid(format!("Idempotency keys must be at most {MAX_KEY} characters")));
@@ -69,19 +69,19 @@ impl IdempotencyKeys {
         }
     }
 
-    /// Ends a request whose answer is to be given again.
+    /// Ends a request whose response is to be replayed.
     pub(crate) fn keep(&mut self, key: &str, answer: StoredResponse) {
         if let Some(kept) = self.kept.get_mut(key) {
             kept.answer = Some(answer);
         }
     }
 
-    /// Ends a request that never began to be executed.
+    /// Ends a request that was not executed.
     pub(crate) fn forget(&mut self, key: &str) {
         self.kept.remove(key);
     }
 
-    /// After a restart nothing is under way.
+    /// Forgets requests that a restart interrupted.
     pub(crate) fn forget_unanswered(&mut self) {
         let open: Vec<String> =
             self.kept.newest().filter(|kept| kept.answer.is_none()).map(|kept| kept.key.clone()).collect();

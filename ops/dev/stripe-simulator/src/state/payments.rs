@@ -1,4 +1,4 @@
-//! What may happen to a PaymentIntent and its charges, with Stripe's events in Stripe's order.
+//! Transitions of PaymentIntents and their charges, with Stripe's events in Stripe's order.
 
 use super::effects::BOOKING;
 use super::{Cause, State};
@@ -10,25 +10,25 @@ use crate::objects::charge::{Charge, ChargeStatus, Decline};
 use crate::objects::intent::{CaptureMethod, Intent, IntentStatus};
 use serde_json::json;
 
-/// Stripe's fee of a charge: so many thousandths and so many minor units.
+/// Stripe's fee of a charge: thousandths of the amount, and a fixed amount in minor units.
 const FEE_PER_MILLE: i64 = 29;
 const FEE_FIXED: i64 = 30;
 /// Most attempts of one payment.
 const MAX_ATTEMPTS: usize = 50;
 
-/// How an attempt goes.
+/// The outcome of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Attempt {
-    /// The card is good.
+    /// The card is accepted.
     Card,
     /// The card is declined.
     Decline,
-    /// A bank debit begins.
+    /// A bank debit is started.
     BankDebit,
 }
 
 impl Intent {
-    /// One that nobody has tried to pay yet.
+    /// A new one without attempts.
     pub(crate) fn new(now: i64, amount: i64, currency: &str) -> Self {
         let id = ids::short("pi");
         Self {
@@ -63,7 +63,7 @@ impl Intent {
 }
 
 impl State {
-    /// Puts a new payment in place.
+    /// Adds a new payment.
     pub(crate) fn add_intent(&mut self, cause: &Cause, intent: Intent, booking: Option<&str>) {
         let id = intent.id.clone();
         self.effects.count(intent.key.as_deref(), booking, |counts| counts.payment_intents += 1);
@@ -71,7 +71,7 @@ impl State {
         self.emit_intent(cause, "payment_intent.created", &id);
     }
 
-    /// The booking that a payment is for.
+    /// The booking of a payment.
     pub(crate) fn booking_of(&self, intent: &Intent) -> Option<String> {
         let session = intent.session.as_deref().and_then(|id| self.sessions.get(id));
         intent.metadata.get(BOOKING).or_else(|| session?.metadata.get(BOOKING)).cloned()
@@ -83,7 +83,7 @@ impl State {
         self.effects.count(key.as_deref(), booking.as_deref(), add);
     }
 
-    /// One attempt; gives the charge that it made. What the fee was is told by [`Self::settle_charge`].
+    /// Makes an attempt and returns the id of its charge. The fee follows with [`Self::settle_charge`].
     pub(crate) fn attempt(&mut self, cause: &Cause, id: &str, attempt: Attempt) -> Result<String, ApiError> {
         let intent = self.intent(id)?;
         if !matches!(intent.status, IntentStatus::RequiresPaymentMethod | IntentStatus::RequiresConfirmation) {
@@ -140,7 +140,7 @@ impl State {
         }
     }
 
-    /// Books a captured charge in Stripe's ledger: then the fee is known, and the charge names the line.
+    /// Adds the balance transaction of a captured charge, with the fee, and links the charge to it.
     pub(crate) fn settle_charge(&mut self, cause: &Cause, id: &str) {
         let Some(charge) =
             self.charges.get(id).filter(|charge| charge.captured && charge.balance_transaction.is_none())
@@ -165,7 +165,7 @@ impl State {
         self.emit_charge(cause, "charge.updated", id, Some(json!({ "balance_transaction": null })));
     }
 
-    /// A bank debit ends.
+    /// Settles a bank debit.
     pub(crate) fn settle_bank_debit(&mut self, cause: &Cause, id: &str, paid: bool) -> Result<(), ApiError> {
         let intent = self.intent(id)?;
         let charge = intent.charges.last().cloned().filter(|_| intent.status == IntentStatus::Processing);
@@ -200,7 +200,7 @@ impl State {
         Ok(())
     }
 
-    /// Takes money that was reserved, all or a part of it; the rest is released.
+    /// Captures an authorized amount, whole or in part; the rest is released.
     pub(crate) fn capture_intent(&mut self, cause: &Cause, id: &str, amount: Option<i64>) -> Result<(), ApiError> {
         let intent = self.intent(id)?;
         let Some(charge) = intent.charges.last().cloned().filter(|_| intent.status == IntentStatus::RequiresCapture)
@@ -228,7 +228,7 @@ impl State {
         Ok(())
     }
 
-    /// Gives a payment up; reserved money is released.
+    /// Cancels a payment; an authorized amount is released.
     pub(crate) fn cancel_intent(&mut self, cause: &Cause, id: &str, reason: Option<String>) -> Result<(), ApiError> {
         let intent = self.intent(id)?;
         if matches!(intent.status, IntentStatus::Succeeded | IntentStatus::Canceled | IntentStatus::Processing) {

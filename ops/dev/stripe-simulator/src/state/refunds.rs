@@ -1,4 +1,4 @@
-//! What may happen to refunds. Never is more given back than was taken.
+//! Transitions of refunds. They never exceed the captured amount.
 
 use super::{Cause, State};
 use crate::error::ApiError;
@@ -6,39 +6,26 @@ use crate::ids;
 use crate::objects::balance::BalanceTransaction;
 use crate::objects::charge::ChargeStatus;
 use crate::objects::dispute::DisputeStatus;
-use crate::objects::refund::{Refund, RefundStatus};
+use crate::objects::refund::{Refund, RefundOutcome, RefundStatus};
 use crate::objects::{Method, shown};
 use crate::params::Metadata;
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// How long after it a refund that is to fail does so, in milliseconds.
+/// Delay after which a refund that fails later fails, in milliseconds.
 const FAILS_AFTER_MS: i64 = 300;
 
-/// How a refund goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RefundOutcome {
-    /// At once.
-    Succeeded,
-    /// Stays pending until someone settles it.
-    Pending,
-    /// Succeeds, and a moment later the money comes back.
-    FailedLater,
-}
-
-/// What is asked for.
+/// A request for a refund.
 #[derive(Debug, Default)]
 pub(crate) struct RefundRequest {
     pub(crate) charge: String,
-    /// Minor units; all that is left when `None`.
+    /// In minor units; the whole remainder when `None`.
     pub(crate) amount: Option<i64>,
     pub(crate) reason: Option<String>,
     pub(crate) metadata: Metadata,
 }
 
 impl State {
-    /// The charge whose money a payment took.
+    /// The charge that captured a payment.
     pub(crate) fn charge_of_intent(&self, id: &str) -> Result<String, ApiError> {
         let intent = self.intents.get(id).ok_or_else(|| ApiError::missing("payment_intent", id, "payment_intent"))?;
         let paid =
@@ -81,7 +68,7 @@ impl State {
         Ok(amount)
     }
 
-    /// Gives money back; returns the refund's id.
+    /// Refunds a charge; returns the refund's id.
     pub(crate) fn refund_charge(&mut self, cause: &Cause, request: RefundRequest) -> Result<String, ApiError> {
         let amount = self.check_refund(&request)?;
         let of_card = self.charge(&request.charge)?.refund_outcome;
@@ -118,7 +105,7 @@ impl State {
         self.emit_refund(cause, "refund.created", &id, None);
         self.emit_charge(cause, "charge.refunded", &request.charge, Some(before));
         match outcome {
-            // The acquirer's reference comes a moment later.
+            // The acquirer's reference follows a moment later.
             RefundOutcome::Succeeded => self.emit_update(
                 cause,
                 &id,
@@ -138,13 +125,13 @@ impl State {
         });
     }
 
-    /// Both names under which Stripe tells that a refund changed.
+    /// Emits both event types that Stripe has for a changed refund.
     fn emit_update(&mut self, cause: &Cause, id: &str, previous: Value) {
         self.emit_refund(cause, "refund.updated", id, Some(previous.clone()));
         self.emit_refund(cause, "charge.refund.updated", id, Some(previous));
     }
 
-    /// The bank's answer to a refund: one that is pending succeeds or fails, one that succeeded may still fail.
+    /// Settles a refund: a pending one succeeds or fails, one that succeeded may still fail.
     pub(crate) fn settle_refund(&mut self, cause: &Cause, id: &str, succeeds: bool) -> Result<(), ApiError> {
         let refund = self.refund(id)?.clone();
         let previous = json!({ "status": refund.status });
@@ -166,7 +153,7 @@ impl State {
         Ok(())
     }
 
-    /// The money of a failed refund is the hostel's again, and can be given back another time.
+    /// Returns the amount of a failed refund, so that it can be refunded again.
     fn reverse_refund(&mut self, cause: &Cause, refund: &Refund) {
         let line = self.book(line_of(cause, refund, refund.amount, "refund_failure", "refund_failure"));
         if let Some(refund) = self.refunds.get_mut(&refund.id) {

@@ -1,9 +1,9 @@
-//! What happens by itself: sessions expire, banks answer late. The caller's clock decides when.
+//! Scheduled changes: expiry of sessions and late results of banks. The caller passes the time.
 
 use super::{Cause, State};
 use serde::{Deserialize, Serialize};
 
-/// Most things that may be waiting.
+/// Most scheduled results.
 const MAX_WAITING: usize = 20_000;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -13,14 +13,14 @@ struct ScheduledRefundResult {
     succeeds: bool,
 }
 
-/// Refunds that settle by themselves.
+/// Results of refunds that are scheduled for later.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct ScheduledResults {
     due: Vec<ScheduledRefundResult>,
 }
 
 impl ScheduledResults {
-    /// The refund will succeed or fail then. With too many waiting it stays as it is.
+    /// Schedules the result of a refund. When too many are scheduled, the refund stays as it is.
     pub(crate) fn settle_refund(&mut self, refund: &str, succeeds: bool, at_ms: i64) {
         if self.due.len() < MAX_WAITING {
             self.due.push(ScheduledRefundResult { at_ms, refund: refund.to_owned(), succeeds });
@@ -35,7 +35,7 @@ impl State {
             || self.later.due.iter().any(|due| due.at_ms <= now_ms)
     }
 
-    /// Lets everything happen that is due.
+    /// Applies every change that is due.
     pub(crate) fn advance_time(&mut self, now_ms: i64) {
         let cause = Cause::external(now_ms);
         while let Some((expires_at, id)) = self.expiring.first().cloned() {
@@ -43,7 +43,7 @@ impl State {
                 break;
             }
             self.expiring.pop_first();
-            // A session that was dropped because there are too many has nothing to expire.
+            // A session that the table has dropped cannot expire.
             let _ = self.expire_session(&cause, &id);
         }
         if self.later.due.iter().any(|due| due.at_ms <= now_ms) {
@@ -78,7 +78,7 @@ mod tests {
         state.advance_time(1_001_799_999);
         assert!(state.outbox.is_empty());
         let late = state.pay_session(&Cause::external(1_001_800_000), id, PayOutcome::Success);
-        assert!(late.is_err(), "too late, even if nobody has looked at the clock yet");
+        assert!(late.is_err(), "too late, even before the expiry is applied");
         assert!(state.is_due(1_001_800_000));
         state.advance_time(1_001_800_000);
         let kinds: Vec<&str> = state.outbox.iter().map(|event| event.kind.as_str()).collect();

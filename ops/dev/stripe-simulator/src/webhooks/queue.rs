@@ -1,20 +1,20 @@
-//! What is to be sent and when. Bounded; a delivery that finds no place is given up, as if it had been lost on the way.
+//! Bounded queue of deliveries by due time. A delivery that finds it full is dropped, like one lost in transit.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// Most deliveries that may wait.
+/// Most waiting deliveries.
 const MAX_QUEUED: usize = 200_000;
 
-/// One event on its way to one endpoint.
+/// A delivery of an event to an endpoint.
 #[derive(Debug, Clone)]
 pub(crate) struct Delivery {
     pub(crate) event: String,
     pub(crate) kind: String,
     pub(crate) body: Arc<str>,
-    /// Place in the list of endpoints.
+    /// Index in the list of endpoints.
     pub(crate) endpoint: usize,
     /// From 1.
     pub(crate) attempt: u32,
@@ -29,16 +29,16 @@ struct Inner {
     in_flight: usize,
 }
 
-/// The deliveries that wait, in the order in which they are due.
+/// Waiting deliveries in the order of their due time.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     inner: Mutex<Inner>,
-    /// Something became due sooner than what was there.
+    /// Notified when a delivery becomes due before those that wait.
     pub(crate) changed: Notify,
     quiet: Notify,
 }
 
-/// What to do next.
+/// The next step of the delivery loop.
 pub(crate) enum Next {
     Send(Delivery),
     WaitUntil(Instant),
@@ -46,7 +46,7 @@ pub(crate) enum Next {
 }
 
 impl Queue {
-    /// Adds one; false when there is no place. `order` decides among those that are due at the same time.
+    /// Adds a delivery; false when the queue is full. `order` decides among those that are due at the same time.
     pub(crate) fn add(&self, delivery: Delivery, at: Instant, order: Option<u64>) -> bool {
         let mut inner = self.lock();
         if inner.due.len() >= MAX_QUEUED {
@@ -63,7 +63,7 @@ impl Queue {
         true
     }
 
-    /// Takes what is due. Whoever gets one says [`Self::done`] afterwards.
+    /// Takes a due delivery. The caller calls [`Self::done`] afterwards.
     pub(crate) fn next(&self, now: Instant) -> Next {
         let mut inner = self.lock();
         let Some((&(at, order), _)) = inner.due.first_key_value() else { return Next::Nothing };
@@ -75,7 +75,7 @@ impl Queue {
         Next::Send(delivery)
     }
 
-    /// One that was taken has its end, or waits again.
+    /// Ends a delivery that was taken, or lets it wait again.
     pub(crate) fn done(&self) {
         let mut inner = self.lock();
         inner.in_flight = inner.in_flight.saturating_sub(1);
@@ -85,13 +85,13 @@ impl Queue {
         }
     }
 
-    /// Deliveries that wait or are under way.
+    /// Deliveries that wait or are in flight.
     pub(crate) fn outstanding(&self) -> usize {
         let inner = self.lock();
         inner.due.len() + inner.in_flight
     }
 
-    /// Waits until nothing is to be sent.
+    /// Waits until no delivery is outstanding.
     pub(crate) async fn until_idle(&self) {
         loop {
             let quiet = self.quiet.notified();
@@ -104,7 +104,7 @@ impl Queue {
         }
     }
 
-    /// Nothing can panic while it is held.
+    /// No panic can happen while it is held, so a poisoned lock is still consistent.
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }

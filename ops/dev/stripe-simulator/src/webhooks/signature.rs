@@ -1,5 +1,5 @@
-//! `Stripe-Signature`: <https://docs.stripe.com/webhooks#verify-manually>. The time and the body are signed, once for
-//! each secret in force.
+//! `Stripe-Signature` header: <https://docs.stripe.com/webhooks#verify-manually>. Time and body are signed with each
+//! active secret.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;

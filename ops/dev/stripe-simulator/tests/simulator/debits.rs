@@ -1,4 +1,4 @@
-//! Bank debits: the guest is done long before the money is here.
+//! Bank debits: the session is completed long before the debit is settled.
 
 use crate::harness::Harness;
 use pvt_stripe_simulator::PayOutcome;

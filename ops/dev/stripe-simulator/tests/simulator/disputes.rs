@@ -1,4 +1,4 @@
-//! Disputes: the money goes, and comes back or not.
+//! Disputes: funds are withdrawn, and reinstated when the dispute is won.
 
 use crate::harness::{Harness, texts};
 use pvt_stripe_simulator::PayOutcome;

@@ -1,4 +1,4 @@
-//! Events: their order, what they hold, and how they are listed.
+//! Events: their order, content and listing.
 
 use crate::harness::{Harness, texts};
 use pvt_stripe_simulator::PayOutcome;
@@ -27,7 +27,7 @@ async fn paid_session_emits_events_in_order() {
 
     let list = harness.get("/v1/events", &[("types[]", "charge.succeeded"), ("types[]", "charge.updated")]).await.ok();
     let (updated, succeeded) = (&list["data"][0], &list["data"][1]);
-    // A snapshot of then, not of now.
+    // A snapshot of that time, not of the present.
     assert_eq!(succeeded["data"]["object"]["balance_transaction"], Value::Null);
     assert!(updated["data"]["object"]["balance_transaction"].as_str().unwrap().starts_with("txn_"));
     assert_eq!(updated["data"]["previous_attributes"]["balance_transaction"], Value::Null);

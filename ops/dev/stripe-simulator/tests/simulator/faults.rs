@@ -1,4 +1,4 @@
-//! Faults of requests: what the client sees, and what really happened.
+//! Faults of requests: the response that the client sees, and the effects.
 
 use crate::harness::{Harness, session_form};
 use pvt_stripe_simulator::{FaultInjection, PayOutcome, RequestFault, RequestFaultKind};

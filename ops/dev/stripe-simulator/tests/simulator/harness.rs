@@ -1,4 +1,4 @@
-//! A running simulator, a client that speaks to it as Stripe's would, and an endpoint that remembers what it was sent.
+//! Harness: a running simulator, a client like Stripe's, and an endpoint that records its deliveries.
 
 use axum::Router;
 use axum::body::Bytes;
@@ -14,11 +14,11 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// Longer than anything here may take.
+/// Time limit of every wait.
 const LIMIT: Duration = Duration::from_secs(20);
 pub(crate) const SECRET: &str = "whsec_first";
 
-/// What an endpoint got.
+/// A delivery that an endpoint received.
 #[derive(Debug, Clone)]
 pub(crate) struct Received {
     pub(crate) signature: String,
@@ -35,7 +35,7 @@ impl Received {
 #[derive(Debug, Default)]
 pub(crate) struct Inbox {
     received: Mutex<Vec<Received>>,
-    /// What it answers; 0 is 200.
+    /// The status that it answers; 0 means 200.
     pub(crate) status: AtomicU16,
 }
 
@@ -53,7 +53,7 @@ impl Inbox {
         self.received.lock().unwrap().clone()
     }
 
-    /// The types of what came, in the order in which it came.
+    /// The types of the received events, in the order of arrival.
     pub(crate) fn types(&self) -> Vec<String> {
         self.received().iter().map(|one| one.event()["type"].as_str().unwrap().to_owned()).collect()
     }
@@ -65,7 +65,7 @@ async fn take(State(inbox): State<Arc<Inbox>>, headers: HeaderMap, body: Bytes) 
     StatusCode::from_u16(inbox.status.load(Ordering::SeqCst)).unwrap_or(StatusCode::OK)
 }
 
-/// An answer, read whole.
+/// A response with its body.
 #[derive(Debug, Clone)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -78,13 +78,13 @@ impl Answer {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
     }
 
-    /// The JSON of a success.
+    /// The JSON of a successful response.
     pub(crate) fn ok(&self) -> Value {
         assert_eq!(self.status, 200, "{}", self.text);
         self.json()
     }
 
-    /// The error of anything else.
+    /// The error of a response with this status.
     pub(crate) fn error(&self, status: u16) -> Value {
         assert_eq!(self.status, status, "{}", self.text);
         self.json()["error"].clone()
@@ -95,7 +95,7 @@ impl Answer {
     }
 }
 
-/// A simulator that runs.
+/// A running simulator.
 pub(crate) struct Harness {
     pub(crate) base: String,
     pub(crate) control: Control,
@@ -132,7 +132,7 @@ impl Harness {
         self.running.await.unwrap().unwrap();
     }
 
-    /// Sends one request; an error is a connection that closed.
+    /// Sends a request; an error means that the connection was closed.
     pub(crate) async fn send(
         &self,
         method: &str,
@@ -169,12 +169,12 @@ impl Harness {
         self.send("GET", path, query, None).await.unwrap()
     }
 
-    /// A session over 120.00 CAD for this booking; its id.
+    /// Creates a session of 120.00 CAD for this booking and returns its id.
     pub(crate) async fn session(&self, booking: &str) -> String {
         self.post("/v1/checkout/sessions", &session_form(booking)).await.ok()["id"].as_str().unwrap().to_owned()
     }
 
-    /// Every delivery has had its end.
+    /// Waits until no delivery is outstanding.
     pub(crate) async fn idle(&self) {
         within(self.control.until_idle()).await;
     }
@@ -205,12 +205,12 @@ pub(crate) fn session_form(booking: &str) -> Vec<(&str, &str)> {
     ]
 }
 
-/// What ends in time.
+/// Runs a future within the time limit.
 pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(LIMIT, future).await.expect("it took too long")
 }
 
-/// Texts of a JSON list's field.
+/// The strings of one field of a JSON list.
 pub(crate) fn texts(list: &Value, field: &str) -> Vec<String> {
     list["data"].as_array().unwrap().iter().map(|one| one[field].as_str().unwrap().to_owned()).collect()
 }

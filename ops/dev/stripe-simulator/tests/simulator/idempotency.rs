@@ -1,4 +1,4 @@
-//! Idempotency keys, as Stripe documents them.
+//! Idempotency keys as Stripe documents them.
 
 use crate::harness::{Harness, session_form};
 use pvt_stripe_simulator::{FaultInjection, PayOutcome, RequestFault, RequestFaultKind};

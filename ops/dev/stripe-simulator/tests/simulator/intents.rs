@@ -1,4 +1,4 @@
-//! PaymentIntents, for apps that take cards themselves.
+//! PaymentIntents, for apps that collect cards themselves.
 
 use crate::harness::Harness;
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! The pages, as a browser without scripts uses them.
+//! Pages in a browser without scripts.
 
 use crate::harness::{Harness, session_form};
 

@@ -1,4 +1,4 @@
-//! Refunds: never more than was taken, and what becomes of them.
+//! Refunds: their limit and their outcomes.
 
 use crate::harness::{Harness, texts, within};
 use pvt_stripe_simulator::{PayOutcome, RefundOutcome};

@@ -1,4 +1,4 @@
-//! A restart forgets nothing.
+//! Persistence across a restart.
 
 use crate::harness::{Harness, session_form};
 use pvt_stripe_simulator::{PayOutcome, SimulatorOptions};

@@ -1,4 +1,4 @@
-//! Webhooks: signed, repeated until they are taken, and disordered on request.
+//! Webhooks: signatures, retries, and reordering on request.
 
 use crate::harness::{Harness, SECRET, within};
 use pvt_stripe_simulator::{FaultInjection, PayOutcome, WebhookFaults};
@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
-/// HMAC-SHA-256 as RFC 2104 writes it, of nothing but the hash.
+/// HMAC-SHA-256 as in RFC 2104, implemented with the hash alone.
 fn hmac_hex(key: &str, message: &str) -> String {
     let padded =
         |byte: u8| -> Vec<u8> { (0..64).map(|at| key.as_bytes().get(at).copied().unwrap_or(0) ^ byte).collect() };
