@@ -1,7 +1,7 @@
-//! Every setting, once: its name, meaning, default and example. `.env.example`, error messages and `pvt config check`
-//! all derive from this table.
+//! Table of every setting: name, meaning, default and example. `.env.example`, error messages and `pvt config check`
+//! derive from it.
 
-/// What a value looks like, and so how it is shown.
+/// The kind of a value, which determines how it is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Shown as it is.
@@ -109,8 +109,7 @@ variables! {
     )
     .url()
     .optional();
-    SMTP_URL = Variable::new("SMTP_URL", "Where mails are handed in: `smtps://`, or `smtp://…?tls=required` for \
-        STARTTLS.", "smtp://127.0.0.1:2525", "smtps://user:PASSWORD@mail.example.com:465").url().required();
+    SMTP_URL = Variable::new("SMTP_URL", "The mail server: `smtps://`, or `smtp://…?tls=required` for STARTTLS.", "smtp://127.0.0.1:2525", "smtps://user:PASSWORD@mail.example.com:465").url().required();
     MAIL_FROM = Variable::new("MAIL_FROM", "The sender of every mail.", "PVT Hostels <bookings@pvt.test>",
         "PVT Hostels <bookings@example.com>").required();
     STRIPE_WEBHOOK_SECRETS = Variable::new(
@@ -123,77 +122,70 @@ variables! {
     .required();
     STRIPE_SECRET_KEY = Variable::new(
         "STRIPE_SECRET_KEY",
-        "With what Stripe is asked: a secret or a restricted key. Unset: guests cannot pay online. Production takes \
-            no test key.",
+        "API key for Stripe, a secret or a restricted key. Unset: guests cannot pay online. Production \
+            accepts no test key.",
         "",
         "rk_live_KEY",
     )
     .secret()
     .optional();
-    STRIPE_API_BASE = Variable::new("STRIPE_API_BASE", "Where Stripe is, or a simulator of \
-        it.", "https://api.stripe.com", "https://api.stripe.com");
+    STRIPE_API_BASE = Variable::new("STRIPE_API_BASE", "Base URL of Stripe, or of a simulator.", "https://api.stripe.com", "https://api.stripe.com");
     STRIPE_API_VERSION = Variable::new(
         "STRIPE_API_VERSION",
-        "The version of Stripe's API that is asked for. Give the webhook endpoint the same.",
+        "Version of Stripe's API in requests. The webhook endpoint needs the same version.",
         "2025-09-30.clover",
         "2025-09-30.clover",
     );
     JWT_SECRET = Variable::new(
         "JWT_SECRET",
-        "At least 32 characters; the keys that sign booking tokens and access tokens are derived from it. Changing \
-            it makes issued tokens void.",
+        "At least 32 characters; the keys that sign booking tokens and access tokens are derived from it. \
+            Changing it invalidates issued tokens.",
         "development-only-secret-never-use-it-in-production",
         "the output of `openssl rand -base64 48`",
     )
     .secret()
     .required();
-    PUBLIC_URL = Variable::new("PUBLIC_URL", "How guests reach the API; links in mails begin with \
-        it.", "http://127.0.0.1:8080", "https://booking.example.com").required();
-    PVT_HTTP_ADDR = Variable::new("PVT_HTTP_ADDR", "Where the API listens. Port 0 takes a free \
-        one.", "127.0.0.1:8080", "0.0.0.0:8080");
+    PUBLIC_URL = Variable::new("PUBLIC_URL", "Public URL of the API; links in mails begin with it.", "http://127.0.0.1:8080", "https://booking.example.com").required();
+    PVT_HTTP_ADDR = Variable::new("PVT_HTTP_ADDR", "Address that the API listens on. Port 0 takes a free one.", "127.0.0.1:8080", "0.0.0.0:8080");
     PVT_TRUSTED_PROXIES = Variable::new(
         "PVT_TRUSTED_PROXIES",
-        "Addresses and networks of the proxies in front of the API, comma-separated. X-Forwarded-For counts from \
-            these alone.",
+        "Addresses and networks of the proxies in front of the API, comma-separated. X-Forwarded-For is \
+            accepted from these alone.",
         "",
         "10.0.0.0/8,fd00::/8",
     );
     PVT_CORS_ORIGINS = Variable::new(
         "PVT_CORS_ORIGINS",
-        "Origins whose pages may call the API from a browser, comma-separated, each as the browser writes it.",
+        "Origins whose pages may call the API from a browser, comma-separated, exactly as the browser \
+            sends them.",
         "",
         "https://app.example.com",
     );
     PVT_RATE_GENERAL = Variable::new(
         "PVT_RATE_GENERAL",
-        "What one address may ask without a credential: so many requests in so many s, m or h; `off` limits \
-            nothing.\nIn development no limit applies to loopback.",
+        "Requests of one address without credentials: a number per interval in s, m or h; `off` disables \
+            the limit.\nIn development no limit applies to loopback.",
         "100/15m",
         "100/15m",
     );
-    PVT_RATE_AUTH = Variable::new("PVT_RATE_AUTH", "How often one address may register, log in, or ask for or use a \
-        password reset.", "5/15m", "5/15m");
-    PVT_RATE_BOOKING = Variable::new("PVT_RATE_BOOKING", "How often one address may ask for a booking without a \
-        credential.", "10/1h", "10/1h");
-    PVT_RATE_CLIENT = Variable::new("PVT_RATE_CLIENT", "What one API key or one logged-in account may ask, whatever \
-        it asks for.", "6000/15m", "60000/15m");
-    PVT_OPS_ADDR = Variable::new("PVT_OPS_ADDR", "Where the operator's console \
-        listens.", "127.0.0.1:8090", "127.0.0.1:8090");
-    PVT_METRICS_ADDR = Variable::new("PVT_METRICS_ADDR", "Where a worker process answers /livez, /readyz and \
-        /metrics. Port 0 takes a free one.", "127.0.0.1:8092", "0.0.0.0:8092");
+    PVT_RATE_AUTH = Variable::new("PVT_RATE_AUTH", "Registrations, logins and password resets of one address.", "5/15m", "5/15m");
+    PVT_RATE_BOOKING = Variable::new("PVT_RATE_BOOKING", "Booking requests of one address without credentials.", "10/1h", "10/1h");
+    PVT_RATE_CLIENT = Variable::new("PVT_RATE_CLIENT", "Requests of one API key or one logged-in account, of any kind.", "6000/15m", "60000/15m");
+    PVT_OPS_ADDR = Variable::new("PVT_OPS_ADDR", "Address of the operator's pages; with `pvt up`, of the mail sink.", "127.0.0.1:8090", "127.0.0.1:8090");
+    PVT_METRICS_ADDR = Variable::new("PVT_METRICS_ADDR", "Address on which a worker process answers /livez, /readyz and /metrics. Port 0 takes a free one.", "127.0.0.1:8092", "0.0.0.0:8092");
     PVT_SCHEDULES = Variable::new(
         "PVT_SCHEDULES",
-        "What the scheduler does otherwise than compiled in: a JSON object by schedule, each with any of cron \
-            (second minute hour day\nmonth weekday), time_zone, catch_up (latest, skip, all), dry_run, enabled. \
+        "Overrides of the built-in schedules: a JSON object by schedule, each with any of cron (second \
+            minute hour day\nmonth weekday), time_zone, catch_up (latest, skip, all), dry_run, enabled. \
             docs/operations.md lists the schedules.\nIn a file within single quotes.",
         "{}",
         r#"{"night_audit":{"enabled":false},"reconcile_properties":{"cron":"0 30 * * * *"}}"#,
     );
-    PVT_LOG = Variable::new("PVT_LOG", "What is logged: a level, or levels by module.", "info", "info,pvt_api=debug");
+    PVT_LOG = Variable::new("PVT_LOG", "Log level, or levels by module.", "info", "info,pvt_api=debug");
     PVT_QUEUE_PREFIX = Variable::new(
         "PVT_QUEUE_PREFIX",
-        "What all exchanges' and queues' names begin with, so that several systems can share a broker. The same for \
-            every process.",
+        "Prefix of the names of all exchanges and queues, so that several systems can share a broker. The \
+            same for every process.",
         "",
         "staging.",
     );
@@ -206,8 +198,7 @@ variables! {
     );
     PVT_RETRY_DIVISOR = Variable::new(
         "PVT_RETRY_DIVISOR",
-        "By how much the waits of the retry ladder (5 s, 1 min, 10 min, 1 h) are shortened: for tests. Fixed once \
-            the queues exist.",
+        "Divisor of the retry delays (5 s, 1 min, 10 min, 1 h), for tests. Fixed once the queues exist.",
         "1",
         "1",
     );
