@@ -17,9 +17,10 @@ const MAX_LINES: usize = 600;
 /// Who may use whom in the product (docs/architecture.md). The test kit is for tests: nobody is listed as its user.
 ///
 /// What tests may need beyond that is [`FOR_TESTS`].
-const EDGES: [(&str, &[&str]); 12] = [
+const EDGES: [(&str, &[&str]); 16] = [
     ("pvt-domain", &[]),
     ("pvt-local-engines", &[]),
+    ("pvt-mail-sink", &[]),
     ("pvt-messaging", &["pvt-domain"]),
     ("pvt-stores", &["pvt-domain"]),
     ("pvt-stripe", &["pvt-domain"]),
@@ -29,21 +30,54 @@ const EDGES: [(&str, &[&str]); 12] = [
     ("pvt-worker-runtime", &["pvt-domain", "pvt-messaging"]),
     ("pvt-workers", &["pvt-domain", "pvt-messaging", "pvt-service", "pvt-stores", "pvt-stripe", "pvt-worker-runtime"]),
     ("pvt-api", &["pvt-domain", "pvt-messaging", "pvt-service", "pvt-stores"]),
+    ("pvt-operations", &["pvt-domain", "pvt-messaging", "pvt-service", "pvt-stores"]),
+    (
+        "pvt-supervisor",
+        &[
+            "pvt-domain",
+            "pvt-local-engines",
+            "pvt-messaging",
+            "pvt-operations",
+            "pvt-service",
+            "pvt-worker-runtime",
+            "pvt-workers",
+        ],
+    ),
+    (
+        "pvt-bench",
+        &[
+            "pvt-domain",
+            "pvt-local-engines",
+            "pvt-messaging",
+            "pvt-operations",
+            "pvt-service",
+            "pvt-stores",
+            "pvt-worker-runtime",
+            "pvt-workers",
+        ],
+    ),
     (
         "pvt-ops",
         &[
             "pvt-api",
+            "pvt-bench",
             "pvt-domain",
-            "pvt-local-engines",
+            "pvt-mail-sink",
             "pvt-messaging",
+            "pvt-operations",
             "pvt-service",
             "pvt-stores",
             "pvt-stripe-simulator",
+            "pvt-supervisor",
             "pvt-worker-runtime",
             "pvt-workers",
         ],
     ),
 ];
+
+/// Crates for development, which release images must not contain.
+const DEVELOPMENT: [&str; 6] =
+    ["pvt-bench", "pvt-local-engines", "pvt-mail-sink", "pvt-stripe-simulator", "pvt-supervisor", "pvt-testkit"];
 
 /// What any crate's tests may use.
 const FOR_TESTS: [&str; 3] = ["pvt-local-engines", "pvt-stripe-simulator", "pvt-testkit"];
@@ -191,6 +225,22 @@ fn crates_use_only_what_the_architecture_allows() {
             .map(|name| format!("{name} is listed and does not exist")),
     );
     assert_none("edges", wrong);
+}
+
+#[test]
+fn release_command_line_contains_no_development_crate() {
+    let output = Command::new(env!("CARGO"))
+        .args(["tree", "--offline", "--package=pvt-ops", "--no-default-features", "--edges=normal", "--prefix=none"])
+        .args(["--format={p}"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    let tree = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let crates: BTreeSet<&str> = tree.lines().filter_map(|line| line.split(' ').next()).collect();
+    assert!(crates.contains("pvt-api") && crates.contains("pvt-operations"), "{tree}");
+    let found = DEVELOPMENT.into_iter().filter(|name| crates.contains(name)).map(str::to_owned);
+    assert_none("development crates in the dependency tree of the release command line", found.collect());
 }
 
 #[test]

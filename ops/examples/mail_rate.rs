@@ -1,6 +1,6 @@
-//! Measures how many mails the emails worker sends: events from the broker, bookings and ledger in MongoDB, mails into
-//! a discarding sink, everything in this process. Loopback engines only; it uses a queue prefix and a database of its
-//! own and removes both.
+//! Measurement of the emails worker in mails per second: events from the broker, bookings and ledger in MongoDB, mails
+//! into a discarding sink, everything in this process. It needs engines on loopback, uses a queue prefix and a database of
+//! its own, and removes both.
 //!
 //! `AMQP_URL=… MONGODB_URI=… cargo run --release -p pvt-ops --example mail_rate -- 20000`
 #![allow(clippy::print_stdout, clippy::unwrap_used, missing_docs)]
@@ -13,8 +13,8 @@ mod bookings;
 use anyhow::Result;
 use pvt_domain::booking::Booking;
 use pvt_domain::demo;
+use pvt_mail_sink::{MailSink, SinkOptions};
 use pvt_messaging::{Outgoing, Publisher, Topology};
-use pvt_ops::mail_sink::{MailSink, SinkOptions};
 use pvt_stores::mongo::Mongo;
 use pvt_worker_runtime::Engine;
 use pvt_workers::jobs::emails::Emails;

@@ -1,16 +1,17 @@
-//! Whether what a command needs listens at all, asked before any driver is: a driver waits long and then says much.
+//! A connection test of what a command depends on, made before any driver is started: drivers wait long and report at
+//! length.
 
-use crate::cli_error::CliError;
 use anyhow::Result;
+use pvt_operations::OperationError;
 use pvt_service::config::Config;
 use secrecy::ExposeSecret;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-const DIAL_LIMIT: Duration = Duration::from_secs(3);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// What a command needs.
+/// A service that a command depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Dependency {
     RabbitMq,
@@ -19,8 +20,8 @@ pub(crate) enum Dependency {
     PostgreSql,
 }
 
-/// Fails with "try later" when one of them does not listen. Addresses that only their driver can resolve are left to
-/// it.
+/// Fails with [`OperationError::TryLater`] when one of them does not listen. Addresses that only their driver can
+/// resolve are left to it.
 pub(crate) async fn check(config: &Config, dependencies: &[Dependency]) -> Result<()> {
     for dependency in dependencies {
         let (name, url, port) = match dependency {
@@ -30,26 +31,27 @@ pub(crate) async fn check(config: &Config, dependencies: &[Dependency]) -> Resul
             Dependency::PostgreSql => ("PostgreSQL", &config.database_url, 5432),
         };
         let addresses = addresses(url.expose_secret(), port);
-        if !addresses.is_empty() && !any_listens(&addresses).await {
+        if !addresses.is_empty() && !is_any_reachable(&addresses).await {
             let text =
                 format!("{name} is not reachable at {}; on one machine `pvt up` starts it", addresses.join(", "));
-            return Err(CliError::TryLater(text).into());
+            return Err(OperationError::TryLater(text).into());
         }
     }
     Ok(())
 }
 
-async fn any_listens(addresses: &[String]) -> bool {
+async fn is_any_reachable(addresses: &[String]) -> bool {
     for address in addresses {
-        if timeout(DIAL_LIMIT, TcpStream::connect(address.as_str())).await.is_ok_and(|dialled| dialled.is_ok()) {
+        if timeout(CONNECT_TIMEOUT, TcpStream::connect(address.as_str())).await.is_ok_and(|connected| connected.is_ok())
+        {
             return true;
         }
     }
     false
 }
 
-/// `host:port` of every host of a URL, without user and password; none for `mongodb+srv`, whose hosts are in the DNS,
-/// and sockets.
+/// `host:port` of every host of a URL, without credentials. None for `mongodb+srv`, whose hosts are in the DNS, and for
+/// sockets.
 fn addresses(url: &str, default_port: u16) -> Vec<String> {
     let Some((scheme, rest)) = url.split_once("://") else { return Vec::new() };
     if scheme.ends_with("+srv") {

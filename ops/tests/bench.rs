@@ -1,5 +1,4 @@
-//! The benchmark runs to its end and prints the figures that other programs read. How large they are is no test's
-//! business.
+//! Quick run of the benchmark: it ends, and prints the figures that other programs read. Their size is not tested.
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -26,7 +25,7 @@ async fn quick_run_reports_every_figure_and_loses_nothing() -> Result<()> {
         "20",
     ]);
     command.envs(urls.as_env()).kill_on_drop(true);
-    let output = tokio::time::timeout(LIMIT, command.output()).await.context("it did not end")??;
+    let output = tokio::time::timeout(LIMIT, command.output()).await.context("the benchmark did not end in time")??;
     let notes = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{notes}");
     let figures: Value = serde_json::from_slice(&output.stdout).with_context(|| notes.into_owned())?;

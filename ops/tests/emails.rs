@@ -14,7 +14,7 @@ use pvt_domain::demo;
 use pvt_domain::events::{NotificationEvent, PaymentEvent, PaymentEventKind};
 use pvt_domain::failure::Failure;
 use pvt_domain::messages::{EmailCommand, NotificationKind, SendNotification};
-use pvt_ops::mail_sink::{MailSink, MailStore, SinkOptions};
+use pvt_mail_sink::{MailSink, MailStore, SinkOptions};
 use pvt_stores::mongo::Mongo;
 use pvt_stores::mongo::notifications::{Notification, NotificationStatus};
 use pvt_testkit::Namespace;

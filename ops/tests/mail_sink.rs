@@ -1,4 +1,4 @@
-//! The mail client against the mail sink, with every way in which the sink can misbehave, and the sink's page.
+//! SMTP client of the workers against the mail sink under every injected fault, and the pages of the sink.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
@@ -13,7 +13,7 @@ mod servers;
 
 use lettre::Address;
 use lettre::address::Envelope;
-use pvt_ops::mail_sink::{MailSink, MailStore, SinkOptions};
+use pvt_mail_sink::{MailSink, MailStore, SinkOptions};
 use pvt_workers::mail::OutgoingMail;
 use pvt_workers::mail::smtp::{DeliveryOutcome, SmtpClient, SmtpLimits};
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! What the client knows after each fault, and that it works again afterwards.
+//! Outcomes of the client under each fault, and its recovery afterwards.
 
 use crate::{LIMITS, Sink, count, outgoing_mail, outgoing_mails};
 use pvt_workers::mail::smtp::DeliveryOutcome;
@@ -7,14 +7,14 @@ use std::time::Instant;
 
 const MANY: usize = 60;
 
-/// Message ids of everything that the sink kept, without repetition, and how many mails there are.
+/// The number of kept mails, and of their distinct recipients.
 fn kept(sink: &Sink) -> (usize, usize) {
     let mails = sink.store.newest(None, 10_000);
     let distinct: HashSet<_> = mails.iter().map(|mail| mail.to[0].clone()).collect();
     (mails.len(), distinct.len())
 }
 
-/// Each letter that is told as accepted is kept, and no other.
+/// The sink keeps every mail with the outcome `Accepted`, and no other.
 fn assert_outcomes_match_store(sink: &Sink, outcomes: &[DeliveryOutcome]) {
     for (number, outcome) in outcomes.iter().enumerate() {
         let kept = sink.store.newest(Some(&format!("guest-{number}@example.com")), 10).len();
@@ -130,7 +130,7 @@ async fn lost_reply_makes_only_its_mail_unknown() {
     sink.fault(r#"{"mode":"drop_before_250","next":1}"#).await;
     let outcomes = client.send_all(&outgoing_mails(MANY)).await;
     assert_eq!((count(&outcomes, "unknown"), count(&outcomes, "accepted")), (1, MANY - 1), "{outcomes:?}");
-    assert_eq!(kept(&sink), (MANY, MANY), "no letter was sent twice by the client itself");
+    assert_eq!(kept(&sink), (MANY, MANY), "the client itself sent no mail twice");
     sink.stop().await;
 }
 

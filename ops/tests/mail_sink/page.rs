@@ -1,4 +1,4 @@
-//! The sink's JSON and page.
+//! JSON and pages of the mail sink.
 
 use crate::{Sink, address, outgoing_mails};
 use lettre::address::Envelope;
@@ -110,7 +110,7 @@ async fn only_loopback_addresses_are_accepted() {
     let everywhere = "0.0.0.0:0".parse().unwrap();
     let local = "127.0.0.1:0".parse().unwrap();
     for (smtp_addr, http_addr) in [(everywhere, local), (local, everywhere)] {
-        let options = pvt_ops::mail_sink::SinkOptions { smtp_addr, http_addr, store_dir: None, discard: false };
-        assert!(pvt_ops::mail_sink::MailSink::bind(options).await.is_err());
+        let options = pvt_mail_sink::SinkOptions { smtp_addr, http_addr, store_dir: None, discard: false };
+        assert!(pvt_mail_sink::MailSink::bind(options).await.is_err());
     }
 }

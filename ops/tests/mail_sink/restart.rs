@@ -1,4 +1,4 @@
-//! A sink that is killed without warning keeps every mail that it acknowledged.
+//! Durability of the mail sink: killed without warning, it keeps every mail that it acknowledged.
 
 use crate::{client_of, count, outgoing_mails};
 use std::collections::HashSet;
@@ -58,7 +58,7 @@ async fn killed_sink_keeps_every_acknowledged_mail() {
     let store = Folder(std::env::temp_dir().join(format!("pvt-sink-{}", uuid::Uuid::new_v4())));
     let (smtp, http) = (free_address(), free_address());
     let mut process = start(smtp, http, &store.0).await;
-    // One for all requests: making one reads the trusted certificates.
+    // One client for all requests: creating one reads the trusted certificates.
     let browser = reqwest::Client::new();
     let outgoing_mails = outgoing_mails(3_000);
     let client = client_of(smtp);
@@ -69,7 +69,7 @@ async fn killed_sink_keeps_every_acknowledged_mail() {
         }
         outcomes
     });
-    // Somewhere in the middle.
+    // Killed in the middle of the mails.
     let begun = Instant::now();
     loop {
         let answer = browser.get(format!("http://{http}/dev/mail/count")).send().await.unwrap().text().await.unwrap();

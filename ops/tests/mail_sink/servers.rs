@@ -1,4 +1,4 @@
-//! Mail servers unlike the sink: without pipelining, and with habits that are allowed.
+//! Mail servers that differ from the sink: without pipelining, and with other behaviour that the standard allows.
 
 use crate::{client_of, count, outgoing_mails};
 use pvt_workers::mail::smtp::DeliveryOutcome;
@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 
-/// A server that answers each line as `answer` says, one line at a time; within a letter it waits for the dot.
+/// A server that replies to each line with `answer`, one line at a time; within a message it waits for the final dot.
 async fn server(answer: fn(&str) -> &'static str) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -1,0 +1,29 @@
+//! The broker of the settings: its topology and its management API.
+
+use anyhow::Result;
+use pvt_messaging::Topology;
+use pvt_messaging::management::Management;
+use pvt_service::config::Config;
+use secrecy::ExposeSecret;
+use url::Url;
+
+/// The topology under the configured prefix.
+pub fn topology(config: &Config) -> Topology {
+    Topology::new(&config.queue_prefix, config.partitions).with_retry_divisor(config.retry_divisor)
+}
+
+/// A client of the management API for the virtual host of `AMQP_URL`.
+///
+/// # Errors
+/// When one of the URLs cannot be used.
+pub fn management(config: &Config) -> Result<Management> {
+    Ok(Management::new(config.rabbitmq_management_url.expose_secret(), &vhost(config)?)?)
+}
+
+/// The virtual host of `AMQP_URL`; without a path it is `/`.
+fn vhost(config: &Config) -> Result<String> {
+    let url = Url::parse(config.amqp_url.expose_secret())?;
+    let path = url.path().trim_start_matches('/');
+    let name = path.replace("%2f", "/").replace("%2F", "/");
+    Ok(if name.is_empty() { "/".to_owned() } else { name })
+}

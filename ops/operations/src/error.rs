@@ -1,0 +1,24 @@
+//! Failures that callers tell apart; every other error is just an error.
+
+use std::fmt;
+
+/// A failure that scripts react to.
+#[derive(Debug)]
+pub enum OperationError {
+    /// Something that was named does not exist.
+    NotFound(String),
+    /// A comparison found differences.
+    Different(String),
+    /// A dependency is down; the same operation may succeed later.
+    TryLater(String),
+}
+
+impl fmt::Display for OperationError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotFound(text) | Self::Different(text) | Self::TryLater(text) => f.write_str(text),
+        }
+    }
+}
+
+impl std::error::Error for OperationError {}

@@ -1,0 +1,19 @@
+//! Operations on stores and broker that the command line and the development tools share: migrations, topology,
+//! demonstration data, reconciliation on request, and output to the terminal.
+//!
+//! It knows no command-line arguments and starts no process.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod broker;
+mod error;
+pub mod migrate;
+pub mod reconcile;
+pub mod seed;
+pub mod terminal;
+pub mod topology;
+
+pub use error::OperationError;
+
+/// The actor of what an operator does, as the audit and reconciliation reports name it.
+pub const OPERATOR: &str = "operator";

@@ -1,0 +1,173 @@
+//! `pvt doctor`: checks settings, engines, queues and stores, and names a remedy for each failed check.
+
+use crate::output::Output;
+use crate::settings;
+use anyhow::{Result, bail};
+use pvt_messaging::{QueueDepth, QueueRole, queue_depths};
+use pvt_operations::{broker, terminal};
+use pvt_service::config::Config;
+use pvt_stores::mart::Mart;
+use pvt_stores::mongo::Mongo;
+use secrecy::ExposeSecret;
+use serde::Serialize;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use url::Url;
+
+const PROBE_LIMIT: Duration = Duration::from_secs(3);
+
+/// Checks settings, engines, queues and stores, and says what to do
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  pvt doctor
+  pvt doctor --json")]
+pub(crate) struct Doctor {
+    #[command(flatten)]
+    output: Output,
+}
+
+impl Doctor {
+    pub(crate) async fn run(self) -> Result<()> {
+        run(&settings::load()?, self.output.json).await
+    }
+}
+
+/// The result of one check.
+#[derive(Serialize)]
+struct Finding {
+    what: &'static str,
+    /// Why it failed; absent when it passed.
+    trouble: Option<String>,
+    remedy: &'static str,
+}
+
+/// Runs every check; fails when one of them does.
+async fn run(config: &Config, json: bool) -> Result<()> {
+    let mut findings = vec![mongodb(config).await, postgres(config).await, smtp(config).await, api(config).await];
+    findings.extend(rabbitmq(config).await);
+    if json {
+        terminal::json(&findings)?;
+    }
+    for finding in findings.iter().filter(|_| !json) {
+        match &finding.trouble {
+            None => terminal::data(format_args!("ok     {}", finding.what)),
+            Some(trouble) => {
+                terminal::data(format_args!("WRONG  {}: {trouble}\n       → {}", finding.what, finding.remedy))
+            }
+        }
+    }
+    let wrong = findings.iter().filter(|finding| finding.trouble.is_some()).count();
+    if wrong == 0 { Ok(()) } else { bail!("{wrong} of {} checks failed", findings.len()) }
+}
+
+async fn mongodb(config: &Config) -> Finding {
+    let probe = async {
+        let mongo = Mongo::connect(config.mongodb_uri.expose_secret(), "pvt doctor").await?;
+        let found = mongo.ping().await;
+        mongo.shutdown().await;
+        found
+    };
+    let trouble = bounded(probe).await;
+    Finding {
+        what: "MongoDB",
+        trouble,
+        remedy: "check MONGODB_URI; locally `pvt up` starts one; transactions need a replica set",
+    }
+}
+
+async fn postgres(config: &Config) -> Finding {
+    let probe = async { Mart::connect(config.database_url.expose_secret(), "pvt doctor")?.ping().await };
+    Finding {
+        what: "PostgreSQL",
+        trouble: bounded(probe).await,
+        remedy: "check DATABASE_URL; locally `pvt up` starts one",
+    }
+}
+
+async fn smtp(config: &Config) -> Finding {
+    let probe = async {
+        let url = Url::parse(config.smtp_url.expose_secret())?;
+        let port = url.port().unwrap_or(if url.scheme() == "smtps" { 465 } else { 25 });
+        TcpStream::connect((url.host_str().unwrap_or_default(), port)).await?;
+        anyhow::Ok(())
+    };
+    Finding {
+        what: "SMTP server",
+        trouble: bounded(probe).await,
+        remedy: "check SMTP_URL; mails wait in the queue until it answers",
+    }
+}
+
+async fn api(config: &Config) -> Finding {
+    let probe = async {
+        let response = reqwest::get(format!("http://{}/readyz?verbose", config.http_addr)).await?;
+        if response.status().is_success() { Ok(()) } else { Err(anyhow::anyhow!("{}", response.text().await?)) }
+    };
+    Finding {
+        what: "API",
+        trouble: bounded(probe).await,
+        remedy: "`pvt status` shows where its log is; `pvt up` starts it",
+    }
+}
+
+async fn rabbitmq(config: &Config) -> Vec<Finding> {
+    let topology = broker::topology(config);
+    let queues = topology.queues();
+    let names: Vec<String> = queues.iter().map(|queue| queue.name.clone()).collect();
+    let counts = match timeout(PROBE_LIMIT, queue_depths(config.amqp_url.expose_secret(), "pvt doctor", &names)).await {
+        Ok(Ok(counts)) => counts,
+        Ok(Err(error)) => return vec![broker_down(error.to_string())],
+        Err(_) => return vec![broker_down(format!("no answer within {PROBE_LIMIT:?}"))],
+    };
+    let names = |wrong: &dyn Fn(&QueueRole, Option<QueueDepth>) -> bool| {
+        let found: Vec<&str> = queues
+            .iter()
+            .zip(&counts)
+            .filter(|(queue, count)| wrong(&queue.role, **count))
+            .map(|(queue, _)| queue.name.as_str())
+            .collect();
+        (!found.is_empty()).then(|| found.join(", "))
+    };
+    let missing = names(&|_, count| count.is_none());
+    vec![
+        Finding { what: "RabbitMQ", trouble: None, remedy: "" },
+        Finding {
+            what: "queues",
+            trouble: missing.map(|missing| format!("missing: {missing}")),
+            remedy: "`pvt topology apply` declares them",
+        },
+        Finding {
+            what: "consumers",
+            trouble: names(&|role, count| {
+                matches!(role, QueueRole::Work { .. }) && count.is_some_and(|count| count.consumers == 0)
+            }),
+            remedy: "start the workers of these queues, for example with `pvt workers run --all`",
+        },
+        Finding {
+            what: "dead letters",
+            trouble: names(&|role, count| {
+                matches!(role, QueueRole::Dead { .. }) && count.is_some_and(|count| count.ready > 0)
+            }),
+            remedy: "`pvt dead list` shows the reasons; `pvt dead replay` returns them to their queues, `pvt dead discard` removes them",
+        },
+        Finding {
+            what: "unroutable messages",
+            trouble: names(&|role, count| *role == QueueRole::Unroutable && count.is_some_and(|count| count.ready > 0)),
+            remedy: "a publisher uses a routing key that no queue is bound to: see `pvt topology diff` and `pvt dead list \
+                --unroutable`",
+        },
+    ]
+}
+
+fn broker_down(trouble: String) -> Finding {
+    Finding { what: "RabbitMQ", trouble: Some(trouble), remedy: "check AMQP_URL; locally `pvt up` starts one" }
+}
+
+async fn bounded<E: std::fmt::Display>(probe: impl Future<Output = Result<(), E>>) -> Option<String> {
+    match timeout(PROBE_LIMIT, probe).await {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some(error.to_string()),
+        Err(_) => Some(format!("no answer within {PROBE_LIMIT:?}")),
+    }
+}

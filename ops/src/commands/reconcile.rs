@@ -1,0 +1,70 @@
+//! `pvt reconcile`: requests reconciliation through the queue, as the schedule does, and prints the reports.
+
+use crate::output::Output;
+use crate::reachability::Dependency::{MongoDb, RabbitMq};
+use crate::settings;
+use anyhow::Result;
+use clap::{Args, Subcommand};
+use pvt_domain::ids::PropertyId;
+use pvt_operations::{OperationError, reconcile, terminal};
+use pvt_stores::mongo::Mongo;
+use secrecy::ExposeSecret;
+
+/// Compares the stores with each other
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  pvt reconcile run --dry-run
+  pvt reconcile run --property pvt-montreal --json")]
+pub(crate) struct Reconcile {
+    #[command(subcommand)]
+    command: ReconcileCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum ReconcileCommand {
+    /// Queues a run for one property or for all, waits for the reports and prints them
+    Run(Run),
+}
+
+#[derive(Debug, Args)]
+struct Run {
+    /// Only this property
+    #[arg(long)]
+    property: Option<String>,
+    /// Report without repairing anything
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    output: Output,
+}
+
+impl Reconcile {
+    pub(crate) async fn run(self) -> Result<()> {
+        match self.command {
+            ReconcileCommand::Run(command) => command.run().await,
+        }
+    }
+}
+
+impl Run {
+    async fn run(self) -> Result<()> {
+        let config = settings::ready(&[MongoDb, RabbitMq]).await?;
+        let mongo = Mongo::connect(config.mongodb_uri.expose_secret(), "pvt reconcile").await?;
+        let all = mongo.inventories().property_ids().await?;
+        let properties: Vec<PropertyId> = match &self.property {
+            Some(one) => vec![
+                all.into_iter()
+                    .find(|id| id.as_str() == one)
+                    .ok_or_else(|| OperationError::NotFound(format!("there is no property `{one}`")))?,
+            ],
+            None => all,
+        };
+        let reports = reconcile::reports(&config, &mongo, properties, self.dry_run).await?;
+        mongo.shutdown().await;
+        if self.output.json {
+            return terminal::json(&reports);
+        }
+        reports.iter().for_each(terminal::data);
+        Ok(())
+    }
+}
