@@ -4,7 +4,7 @@
 //! whoever is delivered a message again finds the change made and tells of it again, under the same ids.
 
 use crate::clock::Clock;
-use pvt_domain::accounts::mail::{ACCOUNT_MAIL, StaffAlert};
+use pvt_domain::messages::{ACCOUNT_MAIL, StaffAlert};
 use pvt_domain::events::PaymentEvent;
 use pvt_domain::failure::Failure;
 use pvt_domain::ids::BookingId;

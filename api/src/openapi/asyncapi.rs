@@ -7,7 +7,7 @@ mod probe;
 
 use crate::state::ABOUT;
 use probe::schema_of;
-use pvt_domain::messages::catalog::{CATALOG, CatalogEntry, MessageClass};
+use pvt_domain::messages::catalog::{self, CatalogEntry, MessageClass};
 use pvt_messaging::Topology;
 use serde_json::{Map, Value, json};
 
@@ -18,7 +18,7 @@ const INFO: &str = "What travels between the API and its workers: JSON of at mos
 /// The document of these queues.
 pub(crate) fn document(topology: &Topology) -> Value {
     let (mut channels, mut operations, mut messages) = (Map::new(), Map::new(), Map::new());
-    for entry in CATALOG {
+    for entry in catalog::entries() {
         let channel = channel_of(entry, topology);
         let at = channels.entry(channel.name.clone()).or_insert_with(|| channel.described());
         at["messages"][entry.kind] = json!({ "$ref": format!("#/components/messages/{}", entry.kind) });
@@ -113,10 +113,10 @@ fn message(entry: &CatalogEntry) -> Value {
     json!({
         "name": entry.kind,
         "title": entry.kind,
-        "summary": entry.about,
+        "summary": entry.description,
         "contentType": "application/json",
         "headers": headers,
-        "payload": schema_of(&example, |body| entry.takes(body.to_string().as_bytes())),
+        "payload": schema_of(&example, |body| entry.accepts(body.to_string().as_bytes())),
         "bindings": { "amqp": { "contentEncoding": "utf-8", "messageType": entry.kind, "bindingVersion": "0.3.0" } },
         "examples": [{ "name": "example", "payload": example }],
     })
@@ -125,14 +125,14 @@ fn message(entry: &CatalogEntry) -> Value {
 #[cfg(test)]
 mod tests {
     use super::document;
-    use pvt_domain::messages::catalog::CATALOG;
+    use pvt_domain::messages::catalog;
     use pvt_messaging::Topology;
 
     #[test]
     fn every_message_is_described_in_a_channel() {
         let document = document(&Topology::new("", 4));
         let channels = document["channels"].as_object().unwrap();
-        for entry in CATALOG {
+        for entry in catalog::entries() {
             let message = &document["components"]["messages"][entry.kind];
             assert_eq!(message["name"], entry.kind);
             assert_eq!(message["payload"]["type"], "object", "{}", entry.kind);

@@ -18,7 +18,7 @@ use axum::http::HeaderValue;
 use axum::http::request::Parts;
 use chrono::Utc;
 use pvt_domain::accounts::UserId;
-use pvt_domain::accounts::mail::{ACCOUNT_MAIL, AccountMail, AccountMailKind};
+use pvt_domain::messages::{ACCOUNT_MAIL, AccountMail, AccountMailKind};
 use pvt_messaging::Outgoing;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};

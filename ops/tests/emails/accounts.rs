@@ -3,7 +3,7 @@
 use super::{MailHarness, class, handle, job, worker};
 use chrono::Utc;
 use mail_parser::MessageParser;
-use pvt_domain::accounts::mail::{AccountMail, AccountMailKind};
+use pvt_domain::messages::{AccountMail, AccountMailKind};
 use pvt_domain::accounts::{Email, Role, User, UserId};
 use pvt_domain::failure::Failure;
 use pvt_domain::messages::EmailCommand;

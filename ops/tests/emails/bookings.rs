@@ -1,6 +1,6 @@
 //! Confirmed, changed and cancelled bookings of the demonstration hostel, as the confirmations worker stores them.
 
-use pvt_domain::booking::{Booking, Changes, HistoryEntry, Status};
+use pvt_domain::booking::{Booking, HistoryEntry, Status};
 use pvt_domain::demo;
 use pvt_domain::events::{BookingEvent, event_kind};
 use pvt_domain::ids::BookingId;
@@ -53,7 +53,7 @@ pub(crate) fn modified(number: usize) -> Booking {
     (booking.stays[0].arrival, booking.stays[0].departure) =
         ("2097-01-10".parse().unwrap(), "2097-01-12".parse().unwrap());
     let mut entry = entry(booking.id, 2, "modify", Status::Confirmed, Status::Confirmed);
-    entry.changes = Changes::between(&before, &booking);
+    entry.changes = booking.changes_since(&before);
     booking.history.push(entry);
     booking.rev = 2;
     booking

@@ -1,6 +1,7 @@
-//! How long decisions take, without any store: `cargo bench -p pvt-domain`.
+//! Benchmark of decisions without a store: `cargo bench -p pvt-domain`.
 //!
-//! The limits are those of the product: a batch of 100 on 400 beds over 540 nights in 2 ms, moving 50 stays in 10 ms.
+//! The limits are those of the product: a batch of 100 on 400 beds over 540 nights in 2 ms, a reshuffle of 50 stays in
+//! 10 ms.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -46,7 +47,7 @@ fn hostel(beds: usize, room_beds: usize) -> Inventory {
     inventory
 }
 
-/// SplitMix64's finisher: the same houses on every run.
+/// SplitMix64's finisher: the same properties on every run.
 fn scatter(number: u64) -> u64 {
     let mut z = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -132,7 +133,7 @@ fn random_requests(keys: std::ops::Range<u64>) -> Vec<(Uuid, BookingCommand)> {
     keys.map(one).collect()
 }
 
-/// 100 requests for a house of 400 beds, of which so many requests were decided before.
+/// 100 requests for a property of 400 beds after `before` earlier ones.
 #[divan::bench(args = [0, 5_000, 20_000])]
 fn batch_of_100_on_400_beds(bencher: Bencher<'_, '_>, before: u64) {
     let mut property = TestProperty::new(hostel(400, 8));
@@ -143,7 +144,7 @@ fn batch_of_100_on_400_beds(bencher: Bencher<'_, '_>, before: u64) {
     bencher.bench(|| property.decide(&commands));
 }
 
-/// Two beds are taken on alternating nights; a stay of 100 nights fits once 50 stays have changed beds.
+/// Two beds are taken on alternating nights; a stay of 100 nights fits once 50 stays are reassigned.
 #[divan::bench]
 fn reshuffle_of_fifty_stays(bencher: Bencher<'_, '_>) {
     let mut property = TestProperty::new(hostel(4, 2));
@@ -163,7 +164,7 @@ fn reshuffle_of_fifty_stays(bencher: Bencher<'_, '_>) {
     bencher.bench(|| property.decide(&command));
 }
 
-/// A house so full that hardly anything fits: every request looks at what could be moved.
+/// A property so full that hardly anything fits: every request searches for a reshuffle.
 #[divan::bench]
 fn one_request_for_a_full_property_of_400_beds(bencher: Bencher<'_, '_>) {
     let mut property = TestProperty::new(hostel(400, 8));

@@ -1,65 +1,33 @@
-//! Accounts: who somebody is, what they may do, what makes a password acceptable, and what an access token says.
+//! Accounts: users, roles, password rules and access token claims.
 //!
-//! A password or its hash never appears in a value of this module: whoever needs the hash asks the store for it by
-//! name.
+//! A password or its hash never appears in a value of this module; the hash is read from the store by name.
 
-pub mod mail;
+pub use crate::ids::UserId;
 
 use crate::ids::{PropertyId, uuid_text};
-use crate::intake::{FieldError, MAX_NAME_CHARS, is_email, is_locale};
+use crate::intake::{MAX_NAME_CHARS, is_email, is_locale};
 use crate::timestamp::Timestamp;
+use crate::values::field_error::FieldError;
+use crate::wire_enum;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use std::fmt;
-use std::str::FromStr;
 use uuid::Uuid;
 
-/// Shortest password, in characters (NIST SP 800-63B asks for 8; length is all we ask for).
+/// Shortest password, in characters (NIST SP 800-63B requires 8; length is the only rule).
 pub const MIN_PASSWORD_CHARS: usize = 12;
 /// Longest password, in characters: hashing must not be fed megabytes.
 pub const MAX_PASSWORD_CHARS: usize = 256;
-/// Most properties that one member of staff is assigned to by name.
+/// Most properties that one staff account may be assigned to.
 pub const MAX_PROPERTIES: usize = 100;
 
-/// An account. Written as a hyphenated UUID everywhere.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct UserId(#[serde(with = "uuid_text")] Uuid);
-
-impl UserId {
-    /// Wraps a UUID.
-    pub fn from_uuid(uuid: Uuid) -> Self {
-        Self(uuid)
-    }
-
-    /// The UUID.
-    pub fn as_uuid(&self) -> Uuid {
-        self.0
-    }
-}
-
-impl fmt::Display for UserId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl FromStr for UserId {
-    type Err = uuid::Error;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Uuid::try_parse(text).map(Self)
-    }
-}
-
-/// A mail address in the one spelling under which accounts are filed: no space around it, lower case.
+/// A normalized mail address: trimmed, lower case.
 ///
-/// RFC 5321 lets servers tell `Ada@` from `ada@`; none that people use does, and two accounts for one mailbox would be
-/// a way in.
+/// RFC 5321 lets servers distinguish `Ada@` from `ada@`; no common server does, and two accounts for one mailbox would
+/// be a way in.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Email(String);
 
 impl Email {
-    /// The address, if it is one that mail servers take.
+    /// The address, if it is valid.
     pub fn parse(text: &str) -> Option<Self> {
         let normal = text.trim().to_ascii_lowercase();
         is_email(&normal).then_some(Self(normal))
@@ -83,56 +51,43 @@ impl<'de> Deserialize<'de> for Email {
     }
 }
 
-/// What an account may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Role {
-    /// Books, and sees what they booked.
-    Guest,
-    /// Works at some properties.
-    Staff,
-    /// Everything, everywhere.
-    Admin,
-}
-
-impl Role {
-    /// Every role with its wire name.
-    pub const ALL: [(&'static str, Self); 3] = [("guest", Self::Guest), ("staff", Self::Staff), ("admin", Self::Admin)];
-
-    /// The wire name.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Guest => "guest",
-            Self::Staff => "staff",
-            Self::Admin => "admin",
-        }
+wire_enum! {
+    /// Role of an account.
+    #[derive(Hash)]
+    pub enum Role {
+        /// Books, and sees their own bookings.
+        Guest = "guest",
+        /// Works at some properties.
+        Staff = "staff",
+        /// Has every permission at every property.
+        Admin = "admin",
     }
 }
 
-/// Somebody with an account.
+/// A user account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct User {
-    /// Which; never changes.
+    /// Id; never changes.
     #[serde(rename = "_id", alias = "id")]
     pub id: UserId,
-    /// Where mails go, and the name under which they log in. Unique.
+    /// Mail address and login name. Unique.
     pub email: Email,
-    /// What they are called.
+    /// Display name.
     pub name: String,
-    /// What they may do.
+    /// Role.
     pub role: Role,
-    /// Where they work; matters for staff only.
+    /// Properties of a staff account.
     #[serde(default)]
     pub properties: Vec<PropertyId>,
-    /// The language of mails, for example `fr` or `en-CA`.
+    /// Language of mails, for example `fr` or `en-CA`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub locale: Option<String>,
-    /// Counts the changes of this document, from 1.
+    /// Revision, from 1.
     #[serde(default = "first_rev")]
     pub rev: u32,
-    /// When the account was made.
+    /// Creation time.
     pub created_at: Timestamp,
-    /// Since when nobody can log in with it.
+    /// Time at which the account was disabled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disabled_at: Option<Timestamp>,
 }
@@ -141,17 +96,17 @@ fn first_rev() -> u32 {
     1
 }
 
-/// What a person chooses about their account.
+/// Data that users choose for their account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Profile {
-    /// What they are called.
+    /// Display name.
     pub name: String,
-    /// The language of mails.
+    /// Language of mails.
     pub locale: Option<String>,
 }
 
 impl Profile {
-    /// What is wrong with it; pointers are into an object of the same fields.
+    /// Violations; pointers are into an object of the same fields.
     pub fn check(&self) -> Vec<FieldError> {
         let mut errors = Vec::new();
         let length = self.name.chars().count();
@@ -169,10 +124,9 @@ impl Profile {
     }
 }
 
-/// What is wrong with a password of this account, if anything; `pointer` is where it stands.
+/// Checks a password of this account; `pointer` is its place in the form.
 ///
-/// Only length counts (NIST SP 800-63B §3.1.1.2: no rules of composition), and that it is not what everybody knows
-/// about the account.
+/// Only length counts (NIST SP 800-63B §3.1.1.2: no composition rules), and that it is not the mail address.
 pub fn check_password(password: &str, email: Option<&Email>, pointer: &str) -> Option<FieldError> {
     let length = password.chars().count();
     if !(MIN_PASSWORD_CHARS..=MAX_PASSWORD_CHARS).contains(&length) {
@@ -186,25 +140,25 @@ pub fn check_password(password: &str, email: Option<&Email>, pointer: &str) -> O
     is_email.then(|| FieldError::new(pointer, "password_is_email", "must not be the mail address"))
 }
 
-/// What an access token says (RFC 9068, with our own claims `role` and `properties`). Instants are Unix seconds.
+/// Claims of an access token (RFC 9068, with the private claims `role` and `properties`). Instants are Unix seconds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccessClaims {
-    /// Who made it.
+    /// Issuer.
     pub iss: String,
-    /// Whom it is for.
+    /// Audience.
     pub aud: String,
-    /// Whose it is.
+    /// Subject.
     pub sub: UserId,
-    /// Names this token.
+    /// Token id.
     #[serde(with = "uuid_text")]
     pub jti: Uuid,
-    /// When it was made.
+    /// Issued at.
     pub iat: i64,
-    /// From when on it is void.
+    /// Expires at.
     pub exp: i64,
-    /// What its bearer may do.
+    /// Role of the subject.
     pub role: Role,
-    /// Where its bearer works.
+    /// Properties of the subject.
     #[serde(default)]
     pub properties: Vec<PropertyId>,
 }

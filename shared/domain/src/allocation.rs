@@ -1,7 +1,7 @@
-//! Which beds a stay gets.
+//! Allocation of beds to a stay.
 //!
-//! A stay never changes bed for want of room. Among the possibilities: a group in one room before several rooms, then
-//! the smallest leftover gaps, then the fewest rooms; among whole rooms the fullest, so that empty rooms stay whole.
+//! A stay keeps its beds on all its nights. Preferences: a group in one room, then the smallest leftover gaps, then the
+//! fewest rooms; among private rooms the one with the smallest gaps, so that free runs stay whole.
 
 pub mod eligibility;
 pub(crate) mod neighbourhood;
@@ -12,16 +12,16 @@ use crate::booking::{Rejection, StayRequest};
 use crate::grid::{OccupancyGrid, Span};
 use crate::inventory::RoomKind;
 
-/// Why a stay got no beds.
+/// Reason for which no beds can be allocated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AllocationError {
-    /// Not enough are free on all its nights.
+    /// Not enough beds are free on all nights.
     Taken,
-    /// The type could not take so many guests even if it were empty.
+    /// More guests than the room type can take.
     OverCapacity,
-    /// The room type is not sold here.
+    /// The room type does not exist.
     UnknownType,
-    /// The nights lie outside what can be sold.
+    /// The nights lie outside the grid.
     OutsideHorizon,
 }
 
@@ -36,8 +36,8 @@ impl From<AllocationError> for Rejection {
     }
 }
 
-/// Beds by number for all guests of the stay on all its nights: for a private room type one whole room, else one bed a
-/// guest.
+/// Allocates beds by number for all guests of the stay on all its nights: one whole room of a private type, or one bed
+/// per guest of a dorm.
 ///
 /// # Errors
 /// [`AllocationError`] says why there are none.
@@ -45,7 +45,7 @@ pub fn allocate(grid: &OccupancyGrid, stay: &StayRequest) -> Result<Vec<usize>, 
     allocate_keeping(grid, stay, &[])
 }
 
-/// As [`allocate`]; of the beds that the stay has, `present`, it keeps as many as it can.
+/// As [`allocate`], keeping as many of the stay's `present` beds as possible.
 ///
 /// # Errors
 /// [`AllocationError`] says why there are none.
@@ -82,7 +82,7 @@ fn whole_room(
     rooms.iter().filter(fits).min_by_key(cost).cloned()
 }
 
-/// Free beds of one dorm, best fitting first.
+/// Free beds of one dorm, smallest gaps first.
 struct FreeBeds {
     beds: Vec<(usize, usize)>,
 }
@@ -133,8 +133,7 @@ fn beds_in_dorms(
     Some(kept.into_iter().chain(more).collect())
 }
 
-/// The beds with the smallest gaps; where gaps are equal, rooms that are touched anyway, then those with the most such
-/// beds.
+/// The beds with the smallest gaps; of equal ones those in rooms already used, then in rooms with the most of them.
 fn across_dorms(dorms: &[FreeBeds], wanted: usize, touched: impl Fn(usize) -> bool) -> Option<Vec<usize>> {
     let mut gaps: Vec<usize> = dorms.iter().flat_map(|dorm| dorm.beds.iter().map(|(gap, _)| *gap)).collect();
     if gaps.len() < wanted {

@@ -1,7 +1,7 @@
-//! What could be sold right now, at which price, and what stands in the way: the rules behind a search.
+//! Availability search: what could be sold now, at which price, and what prevents it.
 //!
-//! They are those by which [`crate::decide`] decides, asked without deciding: what is called bookable here is confirmed
-//! when it is requested on the same knowledge. An answer promises nothing; beds are only ever taken by a decision.
+//! It applies the rules of [`crate::decide`] without deciding: what is bookable here is confirmed when it is requested
+//! in the same state. A result reserves nothing; beds are claimed by decisions alone.
 
 mod occupancy;
 
@@ -20,12 +20,12 @@ use crate::pricing::{Price, price};
 use crate::rates::restrictions::{self, RestrictionViolation};
 use chrono::NaiveDate;
 
-/// Whether there is room for a stay.
+/// Free units for a stay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Vacancy {
-    /// Units that are left on the fullest of its nights: beds of a dorm, private rooms large enough for the guests.
+    /// Units left on its fullest night: beds of a dorm, or private rooms large enough for the guests.
     pub units: usize,
-    /// Whether the stay would get beds, others moved where that makes room.
+    /// Whether the stay would get beds, with others reassigned if needed.
     pub fits: bool,
 }
 
@@ -34,32 +34,32 @@ pub struct Vacancy {
 pub struct Offer<'a> {
     /// The plan.
     pub plan: &'a RatePlan,
-    /// What the stay costs, taxes included.
+    /// Price of the stay, taxes included.
     pub price: Price,
-    /// The plan's restrictions that stand in the way.
+    /// Restrictions of the plan that it violates.
     pub violations: Vec<RestrictionViolation>,
 }
 
-/// What can be said of one room type for one stay.
+/// Availability of one room type for one stay.
 #[derive(Debug, Clone)]
 pub struct RoomTypeAvailability<'a> {
-    /// Whether there is room.
+    /// Free units.
     pub vacancy: Vacancy,
-    /// Why these guests cannot have the type, whatever is free.
+    /// Reason for which these guests cannot book the type, whatever is free.
     pub ineligible: Option<Rejection>,
     /// Every plan that sells the type.
     pub offers: Vec<Offer<'a>>,
 }
 
 impl RoomTypeAvailability<'_> {
-    /// Whether some plan sells the stay as it is.
+    /// Whether some plan sells the stay.
     pub fn is_bookable(&self) -> bool {
         self.vacancy.fits && self.ineligible.is_none() && self.offers.iter().any(|offer| offer.violations.is_empty())
     }
 }
 
 impl Occupancy {
-    /// What can be said of a stay that is asked for on `today`, a date at the property.
+    /// The availability of a stay requested on `today`, a local date at the property.
     pub fn search(&self, requested: &StayRequest, today: NaiveDate) -> RoomTypeAvailability<'_> {
         let stays = std::slice::from_ref(requested);
         let (inventory, rates) = (self.grid().inventory(), self.grid().rates());
@@ -95,7 +95,7 @@ impl Occupancy {
             .unwrap_or(0);
         match allocate(grid, requested) {
             Ok(_) => Vacancy { units: left, fits: true },
-            // Somebody with a smaller party may give a large room back.
+            // A stay with fewer guests may free a larger room.
             Err(AllocationError::Taken) if self.can_reshuffle(requested, layout, span, guests) => {
                 Vacancy { units: left.max(1), fits: true }
             }
@@ -106,7 +106,7 @@ impl Occupancy {
         }
     }
 
-    /// Whether moving stays that nobody promised a bed makes room, looked for as a decision does.
+    /// Whether reassigning stays makes room, searched as a decision does.
     fn can_reshuffle(&self, requested: &StayRequest, layout: &RoomTypeLayout, span: Span, guests: usize) -> bool {
         let (grid, units, kind) = (self.grid(), layout.units(), layout.kind);
         let (count, beds) = if kind == RoomKind::Private { (1, guests) } else { (guests, 1) };

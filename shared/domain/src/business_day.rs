@@ -1,17 +1,17 @@
-//! A hostel's own time: its business day and the instants at which stays begin.
+//! Local time of a property: its business day, and the instants at which stays begin.
 //!
-//! Nights are dates, never instants. Where an instant is needed it is derived here from a time on the wall, so that a
-//! change of clocks is dealt with in one place.
+//! Nights are dates, never instants. Where an instant is needed it is derived here from a local time, so that changes
+//! of clocks are handled in one place.
 
-use crate::inventory::Property;
 use crate::timestamp::Timestamp;
+use crate::values::property::Property;
 use chrono::{DateTime, Days, LocalResult, NaiveDate, NaiveDateTime, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 
-/// Longest gap that a change of clocks ever made (a whole day, in the Pacific), in minutes.
+/// Longest gap that a change of clocks ever caused (a whole day, in the Pacific), in minutes.
 const LONGEST_GAP_MINUTES: i64 = 24 * 60;
 
-/// The business day that `now` belongs to: the local date, or the one before until the cut-off.
+/// The business day of `now`: the local date, or the one before until the cut-off.
 pub fn business_date(property: &Property, now: Timestamp) -> NaiveDate {
     let local = now.as_datetime().with_timezone(&property.time_zone).naive_local();
     if local.time() < property.business_day_cutoff {
@@ -21,13 +21,12 @@ pub fn business_date(property: &Property, now: Timestamp) -> NaiveDate {
     }
 }
 
-/// When guests of a stay that arrives on `date` may check in.
+/// Start of check-in on `date`.
 pub fn check_in_instant(property: &Property, date: NaiveDate) -> Timestamp {
     instant_of(property.time_zone, date.and_time(property.check_in_from)).into()
 }
 
-/// The instant at which a clock on the wall first shows `local`, or, where clocks jump over it, the first that they
-/// show after it.
+/// The first instant at which local time is `local` or, where clocks skip it, the first after it.
 pub fn instant_of(zone: Tz, local: NaiveDateTime) -> DateTime<Utc> {
     for minutes in 0..=LONGEST_GAP_MINUTES {
         let shown = local.checked_add_signed(TimeDelta::minutes(minutes)).unwrap_or(local);
@@ -36,7 +35,7 @@ pub fn instant_of(zone: Tz, local: NaiveDateTime) -> DateTime<Utc> {
             LocalResult::None => {}
         }
     }
-    // No zone has a longer gap; the wall's time taken for UTC's keeps this total.
+    // No zone has a longer gap; reading local time as UTC keeps the function total.
     local.and_utc()
 }
 

@@ -1,9 +1,9 @@
-//! The decision: a batch of commands against what is known, as one pure function.
+//! Decisions: a batch of commands against the known state, as one pure function.
 //!
-//! The caller stores [`BatchOutcome`] in one transaction or not at all; nothing here has an effect. A view may say yes
-//! from memory, because the unique claims in the store will object to a wrong yes. Nothing objects to a wrong no, so a
-//! refusal stands only on a view that was read after the batch began: otherwise [`MissingState`] asks for that, and for
-//! whatever else a decision lacks.
+//! The caller stores a [`BatchOutcome`] in one transaction or not at all; nothing here has an effect. A grid may
+//! wrongly say that beds are free, because the unique claims in the store will reject the commit. Nothing would reject
+//! a wrong refusal, so a refusal stands only on a grid that was read after the batch began; otherwise [`MissingState`]
+//! requests that, and whatever else a decision lacks.
 
 mod alternatives;
 mod assign;
@@ -21,7 +21,7 @@ mod stay_progress;
 pub use outcome::{BatchOutcome, BedNightClaim, BlockChange, Change, Decision, MissingState, Owner};
 
 use crate::block::Block;
-use crate::booking::{Action, Booking, Changes, HistoryEntry, Rejection, Status};
+use crate::booking::{Action, Booking, HistoryEntry, Rejection, Status};
 use crate::business_day::business_date;
 use crate::events::{BookingEvent, kind_of};
 use crate::grid::OccupancyGrid;
@@ -37,25 +37,22 @@ use uuid::Uuid;
 /// Most revisions of one booking, so that its document and its events stay within their limits.
 pub const MAX_REVISIONS: u32 = 400;
 
-/// What a batch is decided upon.
+/// State that a batch is decided upon.
 #[derive(Debug, Clone, Copy)]
 pub struct KnownState<'a> {
     /// Occupancy of every property of the batch that exists.
     pub grids: &'a HashMap<PropertyId, OccupancyGrid>,
-    /// Properties whose view was read after the batch began.
+    /// Properties whose grid was read after the batch began.
     pub fresh: &'a HashSet<PropertyId>,
-    /// Every booking of the batch that is stored, and those that were read for `occupied`.
+    /// Every stored booking of the batch, and those that were read for `occupied`.
     pub bookings: &'a HashMap<BookingId, Booking>,
-    /// Every block of the batch that is stored.
+    /// Every stored block of the batch.
     pub blocks: &'a HashMap<BlockId, Block>,
-    /// For which nights of a property `bookings` has everybody who owns a bed. Empty until a decision asks for it.
+    /// Nights of a property for which `bookings` is complete. Empty until a decision requests it.
     pub occupied: &'a HashMap<PropertyId, Nights>,
 }
 
-/// Decides a batch; each command sees the effects of those before it.
-///
-/// # Errors
-/// [`MissingState`] says what has to be read before this batch can be decided.
+/// [`MissingState`]: what has to be read before this batch can be decided.
 pub fn decide(
     known: KnownState<'_>,
     commands: &[(Uuid, &BookingCommand)],
@@ -77,19 +74,19 @@ pub fn decide(
     for (index, (command_id, command)) in commands.iter().enumerate() {
         decider.current = index;
         let decision = decider.one(*command_id, command);
-        // What was decided stays; what was given up has been taken back.
+        // Decided changes stay; abandoned ones have been reverted.
         decider.journal.commit();
         decisions.push(decision.unwrap_or_else(NoRevision::into_decision));
     }
     decider.finish(decisions)
 }
 
-/// Why a command ends without a revision.
+/// Reason for which a command ends without a revision.
 #[derive(Debug)]
 enum NoRevision {
-    /// With this answer.
+    /// It is decided.
     Answer(Decision),
-    /// Something has to be read first; the batch will be decided again, so this verdict is never seen.
+    /// State is missing; the batch will be decided again, so this decision is never seen.
     Unread,
 }
 
@@ -111,7 +108,7 @@ impl NoRevision {
     }
 }
 
-/// Why something cannot be sold, or that this is not known yet.
+/// Reason for which a stay cannot be sold, or that this is not known yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum NotSellable {
     Rejected(Rejection),
@@ -145,11 +142,11 @@ struct Decider<'a> {
     journal: Journal,
     missing: MissingState,
     consequences: Vec<(usize, BookingEvent)>,
-    /// Index of the command that is being decided.
+    /// Index of the command being decided.
     current: usize,
 }
 
-/// What a revision says of itself.
+/// Cause of a revision.
 struct Revision {
     action: Action,
     command_id: Uuid,
@@ -191,7 +188,7 @@ impl Decider<'_> {
         self.journal.grid(property).or_else(|| self.known.grids.get(property))
     }
 
-    /// The business day at a property; the calendar day of UTC at one that does not exist.
+    /// The business date at a property; the calendar date of UTC for an unknown one.
     fn today(&self, property: &PropertyId) -> NaiveDate {
         self.grid(property).map_or_else(
             || self.now.as_datetime().date_naive(),
@@ -199,8 +196,8 @@ impl Decider<'_> {
         )
     }
 
-    /// A refusal stands only on what was read after the batch began; beds, prices and claims may have changed since an
-    /// older reading.
+    /// A refusal stands only on state that was read after the batch began; beds, prices and claims may have changed
+    /// since an older reading.
     fn refuse<T>(&mut self, property: &PropertyId, refusal: T, unread: T) -> T {
         if self.known.fresh.contains(property) {
             return refusal;
@@ -209,12 +206,12 @@ impl Decider<'_> {
         unread
     }
 
-    /// As [`Self::refuse`], for commands about a booking that is stored.
+    /// As [`Self::refuse`], for commands about a stored booking.
     fn refuse_command(&mut self, header: &CommandHeader, code: impl Into<RefusalCode>) -> NoRevision {
         self.refuse(&header.property_id, NoRevision::because(code), NoRevision::Unread)
     }
 
-    /// The booking that an order is about, if it was not applied before and nobody else was faster.
+    /// The booking of a command, unless the command was applied before or the caller saw an older revision.
     fn target_of(&mut self, command_id: Uuid, header: &CommandHeader) -> Result<Booking, NoRevision> {
         let Some(booking) = self.booking(header.booking_id) else { return Err(NoRevision::Answer(Decision::NotYet)) };
         if let Some(entry) = booking.entry_of(command_id) {
@@ -227,7 +224,7 @@ impl Decider<'_> {
         Ok(booking.clone())
     }
 
-    /// What an earlier delivery of the command came to, with everything that it caused.
+    /// The outcome of an earlier delivery of the command, with every event that it caused.
     fn replay(&mut self, command_id: Uuid, event: BookingEvent, moved: &[BookingId]) -> NoRevision {
         for id in moved {
             let Some(booking) = self.booking(*id) else {
@@ -245,7 +242,7 @@ impl Decider<'_> {
         }
     }
 
-    /// Gives the booking its next revision, with status `to` and whatever differs from the one before.
+    /// Gives the booking its next revision, with status `to` and the changes from the one before.
     fn advance(&mut self, booking: Booking, to: Status, revision: Revision) -> BookingEvent {
         let id = booking.id;
         let before = self.booking(id).cloned();
@@ -253,7 +250,7 @@ impl Decider<'_> {
         debug_assert!(from == to || from.may_become(to), "{from:?} → {to:?}");
         booking.status = to;
         booking.payment.to_return = booking.returnable();
-        let changes = before.as_ref().and_then(|before| Changes::between(before, &booking));
+        let changes = before.as_ref().and_then(|before| booking.changes_since(before));
         let entry = HistoryEntry {
             rev,
             at: self.now,

@@ -1,17 +1,16 @@
-//! The demonstration hostel: what `pvt seed` creates and the guides and tests book.
+//! Demonstration property: what `pvt seed` creates, and the guides and tests book.
 
 use crate::inventory::{
     DEFAULT_CUTOFF, DEFAULT_HOLD_MINUTES, DormGender, Inventory, Property, RatePlan, Room, RoomKind, RoomType, TaxRule,
 };
 use crate::money::Currency;
-use crate::rates::deposit::Deposit;
+use crate::values::rate_plan::Deposit;
 use chrono::NaiveTime;
 
 /// Id of the demonstration property.
 pub const PROPERTY_ID: &str = "pvt-montreal";
 
-/// One line a room type: id, name, kind, gender, rooms as (prefix of their ids, how many, beds in each), price a night
-/// in cents.
+/// One row per room type: id, name, kind, gender, rooms as (id prefix, number, beds in each), nightly price in cents.
 type TypeLine = (&'static str, &'static str, RoomKind, DormGender, (&'static str, usize, usize), i64);
 
 const TYPES: [TypeLine; 5] = [
@@ -22,8 +21,8 @@ const TYPES: [TypeLine; 5] = [
     ("private-twin", "Private twin room", RoomKind::Private, DormGender::Mixed, ("pt", 2, 2), 11_500),
 ];
 
-/// A hostel in Montréal with 38 beds in 10 rooms, priced in Canadian dollars, paid on arrival or, on the plan
-/// `prepaid`, at once.
+/// A property in Montréal with 38 beds in 10 rooms, priced in Canadian dollars, paid on arrival or, on the plan
+/// `prepaid`, in advance.
 ///
 /// Taxes are Québec's: lodging tax 3.5 % on the room; GST 5 % and QST 9.975 % on the room plus the lodging tax.
 pub fn hostel() -> Inventory {

@@ -1,17 +1,17 @@
-//! How handling a message can fail, and what the failure asks for.
+//! Failures of message handling, and what each asks of the worker runtime.
 //!
-//! The variant is the whole protocol between a handler and the worker runtime: whoever returns one has decided what
-//! happens to the message. Crates convert their own errors into [`Failure`] beside the definition of those errors.
+//! The variant is the whole protocol between a handler and the runtime: returning one decides what happens to the
+//! message. Crates convert their own errors into [`Failure`] beside the definition of those errors.
 
 use std::fmt;
 use std::time::Duration;
 
-/// Why something failed.
+/// Cause of a failure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cause {
     /// Stable `snake_case` name: a metric label and the key by which dead letters are grouped.
     pub class: &'static str,
-    /// What happened, for the operator. Never carries a secret or a guest's data.
+    /// Description for the operator. Never carries a secret or personal data.
     pub message: String,
 }
 
@@ -28,18 +28,18 @@ impl fmt::Display for Cause {
     }
 }
 
-/// What is to become of a message whose handling did not succeed.
+/// Disposition of a message that was not handled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
-    /// Try again on the next rung of the ladder; after the last rung it becomes a dead letter.
+    /// Try again after the next retry delay; after the last one it is dead-lettered.
     Retry(Cause),
-    /// As `Retry`, but not before this much time has passed.
+    /// As `Retry`, but not before this delay has passed.
     RetryAfter(Cause, Duration),
-    /// Not due or not possible yet: come back later. Costs no attempt.
+    /// Not due or not possible yet: try again later. Costs no attempt.
     Defer(Duration),
-    /// Can never succeed: dead letter now.
+    /// Can never succeed: dead-letter it now.
     Reject(Cause),
-    /// A dependency is wholly down: pause consuming until it answers again. Costs no attempt.
+    /// A dependency is unavailable: pause consuming until it recovers. Costs no attempt.
     Unavailable(Cause),
 }
 

@@ -1,14 +1,14 @@
-//! A small hostel for this crate's own tests.
+//! A small property for the tests of this crate.
 
 use crate::booking::{Guest, Source, StayRequest};
+use crate::commands::RequestBooking;
 use crate::ids::BookingId;
 use crate::inventory::{
     DEFAULT_CUTOFF, DEFAULT_HOLD_MINUTES, DormGender, Inventory, Property, RatePlan, Room, RoomKind, RoomType, TaxRule,
 };
-use crate::messages::RequestBooking;
 use crate::money::Currency;
-use crate::rates::deposit::Deposit;
 use crate::timestamp::Timestamp;
+use crate::values::rate_plan::Deposit;
 use chrono::{DateTime, NaiveDate, NaiveTime};
 
 pub(crate) fn date(text: &str) -> NaiveDate {

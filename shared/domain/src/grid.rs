@@ -1,7 +1,7 @@
-//! Who sleeps where, as bits: the in-memory hint by which a worker decides.
+//! Occupancy grid of a property, one bit per bed and night: the in-memory hint by which a worker decides.
 //!
-//! One bit a bed and night. The view may say yes wrongly (the unique claim in the store then judges) but a no counts
-//! only when the view was read after the batch began: see [`crate::decide`].
+//! The grid may wrongly say that a bed is free (the unique claim in the store then rejects the commit); that it is
+//! taken counts only when the grid was read after the batch began: see [`crate::decide`].
 
 mod layout;
 
@@ -18,11 +18,10 @@ use std::sync::Arc;
 const WORD_BITS: usize = 64;
 const WORDS: usize = 15;
 
-/// Nights that a view covers, from its origin: 540 days ahead, 365 nights of stay, and slack for the days until it is
-/// read again.
+/// Nights that a grid covers, from its origin: 540 days ahead, 365 nights of stay, and slack until it is read again.
 pub const HORIZON_NIGHTS: usize = WORDS * WORD_BITS;
 
-/// How far from a stay's edges leftover gaps still matter, in nights.
+/// Reach of leftover gaps from a stay's edges, in nights.
 const GAP_LIMIT: usize = 14;
 
 /// Occupied nights of one bed.
@@ -30,7 +29,7 @@ const GAP_LIMIT: usize = 14;
 pub struct Row([u64; WORDS]);
 
 impl Row {
-    /// No night.
+    /// A row without taken nights.
     pub const EMPTY: Self = Self([0; WORDS]);
 
     /// Whether the night of this offset is taken.
@@ -54,12 +53,12 @@ impl Row {
         self.0.iter_mut().zip(&span.mask.0).for_each(|(row, mask)| *row &= !mask);
     }
 
-    /// Takes every night that the other one takes.
+    /// Takes every night that is taken in the other row.
     pub fn merge(&mut self, other: &Self) {
         self.0.iter_mut().zip(&other.0).for_each(|(row, other)| *row |= other);
     }
 
-    /// How many nights from `first` on are free, to the end of the view.
+    /// Number of free nights from `first` on, to the end of the grid.
     pub fn free_run(&self, first: usize) -> usize {
         let mut free = 0;
         while first + free < HORIZON_NIGHTS {
@@ -74,7 +73,7 @@ impl Row {
         free
     }
 
-    /// Up to 63 nights from `first` on as bits; nights outside the view count as taken.
+    /// Up to 63 nights from `first` on as bits; nights outside the grid count as taken.
     fn window(&self, first: usize, count: usize) -> u64 {
         let (word, shift) = (first / WORD_BITS, first % WORD_BITS);
         let at = |index: usize| u128::from(self.0.get(index).copied().unwrap_or(u64::MAX));
@@ -84,7 +83,7 @@ impl Row {
     }
 }
 
-/// A stay's nights as offsets from a view's origin; never empty.
+/// A stay's nights as offsets from a grid's origin; never empty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
     first: usize,
@@ -93,7 +92,7 @@ pub struct Span {
 }
 
 impl Span {
-    /// The nights from `first` to before `end`, both within a view.
+    /// The nights from `first` to before `end`, both within a grid.
     pub(crate) fn new(first: usize, end: usize) -> Self {
         let mut mask = Row::EMPTY;
         for night in first..end {
@@ -129,7 +128,7 @@ pub struct OccupancyGrid {
 }
 
 impl OccupancyGrid {
-    /// An empty house whose first night is `origin`, with the plans' own prices. Beds are numbered room by room.
+    /// An empty grid whose first night is `origin`, with the plans' own prices. Beds are numbered room by room.
     pub fn new(inventory: Arc<Inventory>, origin: NaiveDate) -> Self {
         let layout = Layout::of(&inventory);
         Self {
@@ -141,12 +140,12 @@ impl OccupancyGrid {
         }
     }
 
-    /// The same house with these calendars.
+    /// The same grid with these calendars.
     pub fn with_rates(self, rates: Arc<Rates>) -> Self {
         Self { rates, ..self }
     }
 
-    /// What the house consists of.
+    /// The inventory of the property.
     pub fn inventory(&self) -> &Arc<Inventory> {
         &self.inventory
     }
@@ -156,7 +155,7 @@ impl OccupancyGrid {
         &self.rates
     }
 
-    /// The beds of a room type that can be sold, room by room; `None` when there is no such type.
+    /// The active beds of a room type, room by room; `None` when there is no such type.
     pub fn beds_of(&self, room_type: &RoomTypeId) -> Option<&RoomTypeLayout> {
         self.layout.of_type(room_type)
     }
@@ -166,14 +165,14 @@ impl OccupancyGrid {
         self.origin
     }
 
-    /// The nights within this view, or `None` when some lie outside it.
+    /// The span of the nights, or `None` when some lie outside the grid.
     pub fn span(&self, nights: Nights) -> Option<Span> {
         let first = usize::try_from((nights.arrival - self.origin).num_days()).ok()?;
         let end = usize::try_from((nights.departure - self.origin).num_days()).ok()?;
         (first < end && end <= HORIZON_NIGHTS).then(|| Span::new(first, end))
     }
 
-    /// Those of the nights that lie within this view, or `None` when none does.
+    /// The span of those nights that lie within the grid, or `None` when none does.
     pub fn clipped_span(&self, nights: Nights) -> Option<Span> {
         let end = self.date_at(HORIZON_NIGHTS);
         self.span(Nights::new(nights.arrival.max(self.origin), nights.departure.min(end)))
@@ -189,7 +188,7 @@ impl OccupancyGrid {
         self.layout.bed_id(number)
     }
 
-    /// The bed's number, if the house has it.
+    /// The bed's number, if the property has it.
     pub fn bed_number(&self, bed: &BedId) -> Option<usize> {
         self.layout.bed_number(bed)
     }
@@ -199,7 +198,7 @@ impl OccupancyGrid {
         &self.rows[bed]
     }
 
-    /// Puts back what [`Self::row`] gave.
+    /// Restores a row returned by [`Self::row`].
     pub fn restore(&mut self, bed: usize, row: Row) {
         self.rows[bed] = row;
     }
@@ -219,7 +218,7 @@ impl OccupancyGrid {
         self.rows[bed].free(span);
     }
 
-    /// Marks one claimed night, as read from the store. Beds and nights that this view does not know are ignored: they
+    /// Marks one claimed night, as read from the store. Unknown beds and nights outside the grid are ignored: they
     /// cannot be sold from it.
     pub fn take_night(&mut self, bed: &BedId, night: NaiveDate) {
         let offset = usize::try_from((night - self.origin).num_days());
@@ -230,8 +229,8 @@ impl OccupancyGrid {
         }
     }
 
-    /// Free nights left beside the span on this bed, each side counted up to [`GAP_LIMIT`]; small is better: long free
-    /// runs are kept for long stays.
+    /// Free nights left beside the span on this bed, each side counted up to [`GAP_LIMIT`]. Smaller is better: long
+    /// free runs are kept for long stays.
     pub fn leftover_gap(&self, bed: usize, span: &Span) -> usize {
         let row = &self.rows[bed];
         let (reach, unused) = (span.first.min(GAP_LIMIT), u64::BITS as usize);

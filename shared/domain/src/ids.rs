@@ -1,7 +1,7 @@
-//! Identifiers, and how the derived ones are made.
+//! Identifiers and their derivation.
 //!
-//! Whatever may be computed twice (a booking, its events) has an id that is a function of its cause, so that a
-//! repetition anywhere in the system names the same thing again.
+//! Whatever may be computed twice (a booking, its events) has an id that is a function of its cause, so that a retry
+//! anywhere in the system yields the same id.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::borrow::Cow;
@@ -9,7 +9,7 @@ use std::fmt;
 use std::str::FromStr;
 use uuid::Uuid;
 
-/// Name space of every UUIDv5 made here (itself UUIDv5 of the DNS name space and `pvt.booking`).
+/// Namespace of every UUIDv5 derived here (itself UUIDv5 of the DNS namespace and `pvt.booking`).
 const NAMESPACE: Uuid = Uuid::from_u128(0x0f6c_3a52_9f0e_5d7b_8a41_6be1_c2d9_4e73);
 
 macro_rules! text_id {
@@ -52,11 +52,11 @@ macro_rules! text_id {
 }
 
 text_id!(
-    /// A hostel, for example `pvt-montreal`.
+    /// A property, for example `pvt-montreal`.
     PropertyId
 );
 text_id!(
-    /// What is sold, unique within its property, for example `dorm-6-mixed`.
+    /// A room type, unique within its property, for example `dorm-6-mixed`.
     RoomTypeId
 );
 text_id!(
@@ -83,7 +83,7 @@ pub const MAX_IDEMPOTENCY_KEY_CHARS: usize = 255;
 const REFERENCE_ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 /// Characters of a reference after its prefix.
 const REFERENCE_CHARS: usize = 10;
-/// Bits of an id that its reference leaves out.
+/// Bits of an id that its reference omits.
 const REFERENCE_SHIFT: u32 = 78;
 
 macro_rules! uuid_id {
@@ -137,28 +137,33 @@ uuid_id!(
     BookingId
 );
 uuid_id!(
-    /// A block of beds. Written like a booking's id; the two never meet, because each is derived from a name of its
-    /// own.
+    /// A block of beds. Written like a booking's id; the two never collide, because they are derived from distinct
+    /// names.
     BlockId
 );
 
+uuid_id!(
+    /// An account. Written as a hyphenated UUID everywhere.
+    UserId
+);
+
 impl BlockId {
-    /// The block that `client`'s request with this key names, however often and wherever it is sent.
+    /// The block of this idempotency key of `client`, however often and wherever the request is sent.
     pub fn derive(client: &str, idempotency_key: &str) -> Self {
         Self(Uuid::new_v5(&NAMESPACE, format!("block\n{client}\n{idempotency_key}").as_bytes()))
     }
 
-    /// Id of the event of `kind` (with its version) that this block's revision `rev` caused.
+    /// Id of the event of `kind` (with its version) of this block's revision `rev`.
     pub fn event_id(&self, rev: u32, kind: &str) -> Uuid {
         Uuid::new_v5(&self.0, format!("{rev}|{kind}").as_bytes())
     }
 }
 
 impl BookingId {
-    /// The booking that `client`'s request with this key names, however often and wherever it is sent.
+    /// The booking of this idempotency key of `client`, however often and wherever the request is sent.
     ///
-    /// `client` is the authenticated client's id; `None` is an anonymous caller. Two strangers may choose the same key,
-    /// so an anonymous id also covers the fingerprint of the body.
+    /// `client` is the authenticated client's id; `None` is an anonymous caller. Two anonymous callers may choose the
+    /// same key, so an anonymous id also covers the fingerprint of the body.
     pub fn derive(client: Option<&str>, idempotency_key: &str, fingerprint: &str) -> Self {
         let name = match client {
             Some(client) => format!("client\n{client}\n{idempotency_key}"),
@@ -178,8 +183,8 @@ impl BookingId {
         "PVT-".chars().chain(code).collect()
     }
 
-    /// The least and the greatest id that has this reference, so that it can be looked for by id; `None` for what is no
-    /// reference. Read as people write: in any case, with or without `PVT-`, O for 0, I and L for 1.
+    /// The least and the greatest id with this reference, for a lookup by id; `None` for what is no reference. Accepted
+    /// as people write it: in any case, with or without `PVT-`, O for 0, I and L for 1.
     pub fn range_of_reference(reference: &str) -> Option<(Self, Self)> {
         let upper = reference.trim().to_ascii_uppercase();
         let code = upper.strip_prefix("PVT-").unwrap_or(&upper);
@@ -200,23 +205,23 @@ impl BookingId {
         Some((Self(Uuid::from_u128(least)), Self(Uuid::from_u128(least | ((1 << REFERENCE_SHIFT) - 1)))))
     }
 
-    /// Id of the event of `kind` (with its version) that this booking's revision `rev` caused.
+    /// Id of the event of `kind` (with its version) of this booking's revision `rev`.
     pub fn event_id(&self, rev: u32, kind: &str) -> Uuid {
         Uuid::new_v5(&self.0, format!("{rev}|{kind}").as_bytes())
     }
 
-    /// Id of the command that requests this booking: the same for every repetition of the request.
+    /// Id of the command that requests this booking: the same for every retry of the request.
     pub fn request_command_id(&self) -> Uuid {
         Uuid::new_v5(&self.0, b"request")
     }
 }
 
-/// Id of the event that tells of this revision of a hostel.
+/// Id of the event of this revision of a property.
 pub fn inventory_event_id(property: &PropertyId, rev: u64) -> Uuid {
     Uuid::new_v5(&NAMESPACE, format!("inventory\n{property}\n{rev}").as_bytes())
 }
 
-/// Id of the message that `schedule` sends for its fire at `fire` (RFC 3339) about `subject`: the same from any leader.
+/// Id of the message of `schedule` for its fire at `fire` (RFC 3339) about `subject`: the same from any leader.
 pub fn fire_id(schedule: &str, fire: &str, subject: &str) -> Uuid {
     Uuid::new_v5(&NAMESPACE, format!("fire\n{schedule}\n{fire}\n{subject}").as_bytes())
 }

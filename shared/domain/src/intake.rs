@@ -1,6 +1,8 @@
-//! What may be asked for: the checks of a booking request that need no knowledge of who sleeps where.
+//! Intake checks: the rules of a booking request that need no knowledge of occupancy.
 //!
-//! Every fault is reported, not only the first: a guest's app can then show them all at once.
+//! Every violation is reported, not only the first, so that an app can show them all at once.
+
+pub use crate::values::field_error::FieldError;
 
 use crate::booking::{Guest, StayRequest};
 use crate::ids::RatePlanId;
@@ -11,13 +13,13 @@ use chrono::{Days, NaiveDate};
 pub const MAX_NIGHTS: i64 = 365;
 /// Furthest arrival, in days from today at the property.
 pub const MAX_DAYS_AHEAD: u64 = 540;
-/// Most guests of one booking that needs no staff.
+/// Most guests of one booking made by a guest.
 pub const MAX_GUESTS: u32 = 8;
-/// Most stays of one booking that needs no staff.
+/// Most stays of one booking made by a guest.
 pub const MAX_STAYS: usize = 8;
-/// Most guests of one booking at all: larger groups are several.
+/// Most guests of one booking made by staff; larger groups are several bookings.
 pub const MAX_GROUP_GUESTS: u32 = 40;
-/// Most stays of one booking at all.
+/// Most stays of one booking made by staff.
 pub const MAX_GROUP_STAYS: usize = 40;
 /// Most nights of all stays of one booking together: its event must fit a message.
 pub const MAX_STAY_NIGHTS: i64 = 2_920;
@@ -26,25 +28,7 @@ pub const MAX_NAME_CHARS: usize = 100;
 /// Longest mail address, in bytes (RFC 5321 §4.5.3.1.3 leaves 254 for the address itself).
 pub const MAX_EMAIL_BYTES: usize = 254;
 
-/// One fault of a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FieldError {
-    /// JSON pointer (RFC 6901) into the body.
-    pub pointer: String,
-    /// Stable name of the fault.
-    pub code: &'static str,
-    /// What to do about it.
-    pub message: String,
-}
-
-impl FieldError {
-    /// A fault at `pointer`.
-    pub fn new(pointer: impl Into<String>, code: &'static str, message: impl Into<String>) -> Self {
-        Self { pointer: pointer.into(), code, message: message.into() }
-    }
-}
-
-/// How large a booking somebody may ask for.
+/// Size limits of a booking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PartyLimits {
     /// Most guests.
@@ -54,13 +38,13 @@ pub struct PartyLimits {
 }
 
 impl PartyLimits {
-    /// What a guest may book alone.
+    /// Limits for guests.
     pub const GUEST: Self = Self { guests: MAX_GUESTS, stays: MAX_STAYS };
-    /// What staff may book for a group.
+    /// Limits for staff.
     pub const STAFF: Self = Self { guests: MAX_GROUP_GUESTS, stays: MAX_GROUP_STAYS };
 }
 
-/// Checks what is asked of this hostel against its inventory and limits; `today` is the date at the property.
+/// Checks a request against the inventory and limits; `today` is the local date at the property.
 pub fn check_request(
     inventory: &Inventory,
     plan: &RatePlanId,
@@ -173,7 +157,7 @@ fn check_room_type(inventory: &Inventory, stay: &StayRequest, at: &dyn Fn(&str) 
     errors
 }
 
-/// Checks who it is for.
+/// Checks the guest's data.
 pub fn check_guest(guest: &Guest) -> Vec<FieldError> {
     let mut errors = Vec::new();
     for (pointer, name) in [("/guest/first_name", &guest.first_name), ("/guest/last_name", &guest.last_name)] {
@@ -198,8 +182,8 @@ pub fn check_guest(guest: &Guest) -> Vec<FieldError> {
     errors
 }
 
-/// A dot-atom local part and a dotted host name (RFC 5321's `Mailbox` without quoting and literals): what mail servers
-/// take.
+/// Whether it is a dot-atom local part and a dotted host name (RFC 5321's `Mailbox` without quoting and literals), as
+/// mail servers accept.
 pub(crate) fn is_email(text: &str) -> bool {
     let Some((local, host)) = text.rsplit_once('@') else { return false };
     let atom = |part: &str| {
@@ -224,7 +208,7 @@ fn is_phone(text: &str) -> bool {
         .is_some_and(|digits| (7..=15).contains(&digits.len()) && digits.chars().all(|c| c.is_ascii_digit()))
 }
 
-/// A language, perhaps with a region: `fr`, `en-CA`.
+/// Whether it is a language with an optional region: `fr`, `en-CA`.
 pub(crate) fn is_locale(text: &str) -> bool {
     let (language, region) = text.split_once('-').map_or((text, None), |(language, region)| (language, Some(region)));
     language.len() == 2

@@ -1,9 +1,8 @@
-//! The money of one booking: what was asked for, what Stripe and staff say was paid and given back, and what that comes
-//! to.
+//! Ledger of one booking: payment attempts, Stripe's objects, manual records and refund instructions.
 //!
-//! Stripe tells of every object again and again, late, twice and in any order. So the ledger keeps, of each object, the
-//! furthest state that anybody has told of: telling is joining, and joins may be repeated and reordered ([`facts`]).
-//! Everything else, the [`entries`](Ledger::entries) among it, is computed from that and never stored.
+//! Stripe sends events late, repeatedly and in any order. The ledger therefore keeps the most advanced observed state
+//! per object, and observations merge as a join-semilattice ([`facts`]): they may be repeated and reordered. Everything
+//! else, the [`entries`](Ledger::entries) among it, is computed from that and never stored.
 
 mod apply;
 mod attempts;
@@ -15,7 +14,7 @@ mod summary;
 
 pub use apply::Refetch;
 pub use attempts::{Attempt, OpenedAttempt, PaymentChannel};
-pub use changes::{LedgerChange, LedgerChangeKind};
+pub use changes::{LedgerChange, PaymentEventKind};
 pub use entries::{Entry, EntryKind};
 pub use refunds::{InstructionState, RefundInstruction, RefundReason};
 pub use summary::{Attention, Summary};
@@ -24,100 +23,94 @@ use crate::ids::{BookingId, PropertyId, uuid_text};
 use crate::money::Currency;
 use crate::stripe::IntentStatus;
 use crate::timestamp::Timestamp;
+use crate::wire_enum;
 use facts::{ChargeFact, DisputeFact, Facts, IntentFact, RefundFact, SessionFact};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
-/// The money of one booking. One document, so that whatever is decided upon it is decided upon all of it.
+/// Ledger of one booking. One document, so that every decision sees all of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Ledger {
     /// The booking's id.
     #[serde(rename = "_id")]
     pub booking_id: BookingId,
-    /// Its hostel.
+    /// Its property.
     pub property_id: PropertyId,
-    /// Of every amount that counts; payments in another one are for staff to look at.
+    /// Currency of every amount that counts; payments in another one need the attention of staff.
     pub currency: Currency,
-    /// Counts the changes.
+    /// Revision: counts the changes.
     pub rev: u64,
-    /// The revision at which what it comes to last changed: whoever knows it as of this one or a later one knows
-    /// enough.
+    /// Revision at which the totals last changed: a reader with this one or a later one has the present totals.
     #[serde(default)]
     pub sums_rev: u64,
-    /// Whether the hold is over, so that no guest is sent to pay any more.
+    /// Whether the hold is over, so that no further attempt is opened.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub closed: bool,
-    /// What guests were sent to pay, in the order in which they were.
+    /// Payment attempts, in the order in which they were opened.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attempts: Vec<Attempt>,
     /// Checkout sessions.
     #[serde(default, skip_serializing_if = "Facts::is_empty")]
     pub sessions: Facts<SessionFact>,
-    /// Payments.
+    /// Payment intents.
     #[serde(default, skip_serializing_if = "Facts::is_empty")]
     pub intents: Facts<IntentFact>,
-    /// Attempts of payments, for what they say was given back.
+    /// Charges, for their refunded amounts.
     #[serde(default, skip_serializing_if = "Facts::is_empty")]
     pub charges: Facts<ChargeFact>,
-    /// Money on its way back.
+    /// Refunds.
     #[serde(default, skip_serializing_if = "Facts::is_empty")]
     pub refunds: Facts<RefundFact>,
-    /// Money that banks want back.
+    /// Disputes.
     #[serde(default, skip_serializing_if = "Facts::is_empty")]
     pub disputes: Facts<DisputeFact>,
-    /// Refunds that were decided here, whether or not Stripe has made them.
+    /// Refund instructions, whether or not Stripe has executed them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub orders: Vec<RefundInstruction>,
     /// Cash and terminal payments.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub records: Vec<Record>,
-    /// What Stripe kept, by the object for which it did; known after its own ledger was read.
+    /// Stripe's fees by object; known once its balance transactions were read.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub fees: BTreeMap<String, i64>,
-    /// When it last changed.
+    /// Time of the last change.
     pub updated_at: Timestamp,
 }
 
-/// How money came that Stripe did not see.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RecordMethod {
-    /// Notes and coins.
-    Cash,
-    /// A card terminal of the hostel's own.
-    Terminal,
-    /// To the hostel's account.
-    BankTransfer,
+wire_enum! {
+    /// Method of a payment made outside Stripe.
+    pub enum RecordMethod {
+        /// Cash.
+        Cash = "cash",
+        /// A card terminal of the property.
+        Terminal = "terminal",
+        /// Transfer to the property's account.
+        BankTransfer = "bank_transfer",
+    }
 }
 
-impl RecordMethod {
-    /// Every method with its wire name.
-    pub const ALL: [(&'static str, Self); 3] =
-        [("cash", Self::Cash), ("terminal", Self::Terminal), ("bank_transfer", Self::BankTransfer)];
-}
-
-/// Money that staff took or gave back.
+/// Payment or refund made outside Stripe.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
-    /// A function of who asked and their idempotency key: the same wish twice is one record.
+    /// A function of the caller and their idempotency key: a retry is the same record.
     #[serde(with = "uuid_text")]
     pub id: Uuid,
-    /// How.
+    /// Method.
     pub method: RecordMethod,
-    /// Minor units of the ledger's currency; negative when it was given back.
+    /// Minor units of the ledger's currency; negative for a refund.
     pub amount: i64,
-    /// Who took it: `staff:<id>`.
+    /// Who recorded it.
     pub actor: String,
-    /// What for.
+    /// Note.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
-    /// When.
+    /// Time.
     pub at: Timestamp,
 }
 
 impl Ledger {
-    /// The ledger of a booking of which no money is known.
+    /// An empty ledger.
     pub fn new(booking_id: BookingId, property_id: PropertyId, currency: Currency, now: Timestamp) -> Self {
         Self {
             booking_id,
@@ -139,7 +132,7 @@ impl Ledger {
         }
     }
 
-    /// Counts the change that made this of `before`.
+    /// Advances the revision after a change from `before`.
     pub fn advance_rev(&mut self, before: &Self, now: Timestamp) {
         (self.rev, self.updated_at) = (before.rev + 1, now);
         if !self.summary().same_totals_as(&before.summary()) {
@@ -147,7 +140,7 @@ impl Ledger {
         }
     }
 
-    /// Notes what staff took or gave back; whether it was new.
+    /// Adds a record; returns whether it was new.
     pub fn record(&mut self, record: Record) -> bool {
         let is_new = !self.records.iter().any(|known| known.id == record.id);
         if is_new {
@@ -156,7 +149,7 @@ impl Ledger {
         is_new
     }
 
-    /// Whether this is the currency that counts, as Stripe writes it.
+    /// Whether this is the ledger's currency, as Stripe writes it.
     fn is_ours(&self, currency: &str) -> bool {
         self.currency.code().eq_ignore_ascii_case(currency)
     }

@@ -1,6 +1,6 @@
-//! The rules of the hostel: values, messages and decisions.
+//! Rules of the booking system: values, messages and decisions.
 //!
-//! Pure by contract: no I/O, no clock, no randomness. Whoever calls passes `now` and the ids, so every rule here can be
+//! Pure by contract: no I/O, no clock, no randomness. The caller passes `now` and the ids, so every rule here can be
 //! tested by value and replayed from history.
 
 pub mod accounts;
@@ -9,6 +9,7 @@ pub mod availability;
 pub mod block;
 pub mod booking;
 pub mod business_day;
+mod commands;
 pub mod decide;
 pub mod demo;
 pub mod events;
@@ -24,8 +25,12 @@ pub mod nights;
 pub mod partition;
 pub mod pricing;
 pub mod rates;
+mod replies;
 pub mod stripe;
 pub mod timestamp;
+mod values;
+mod wire;
+mod wire_enum;
 
 #[cfg(test)]
 mod fixtures;

@@ -20,13 +20,13 @@ impl Money {
     }
 }
 
-/// Whether an amount need not be written.
+/// Whether an amount is left out of the serialized form.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
 pub(crate) fn is_zero(amount: &i64) -> bool {
     *amount == 0
 }
 
-/// For people: `150.00 CAD`, `9000 JPY`.
+/// For display: `150.00 CAD`, `9000 JPY`.
 impl fmt::Display for Money {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let exponent = usize::from(self.currency.exponent().unwrap_or(0));
@@ -45,8 +45,8 @@ pub fn apply_rate(amount: i64, rate_ppm: u32) -> i64 {
     i64::try_from((scaled + half) / 1_000_000).unwrap_or(i64::MAX)
 }
 
-/// `amount` in `parts` parts that differ by at most one and add up to it; the first ones take what is left over. No
-/// parts share nothing.
+/// Splits `amount` into `parts` parts that differ by at most one and add up to it; the first ones take the remainder.
+/// Zero parts share nothing.
 pub fn shares(amount: i64, parts: usize) -> impl Iterator<Item = i64> {
     // More parts than an i64 counts cannot exist.
     let count = i64::try_from(parts).unwrap_or(i64::MAX).max(1);

@@ -17,7 +17,7 @@ impl Nights {
         Self { arrival, departure }
     }
 
-    /// How many nights; negative when departure lies before arrival.
+    /// Number of nights; negative when departure lies before arrival.
     pub fn count(&self) -> i64 {
         (self.departure - self.arrival).num_days()
     }

@@ -1,4 +1,4 @@
-//! Which partition of the booking queue owns a property.
+//! Partition of the booking queue that owns a property.
 
 use sha2::{Digest, Sha256};
 

@@ -1,76 +1,26 @@
-//! What a booking costs: nights by the rate plan, then the property's taxes.
+//! Pricing: nights by the rate plan and its calendar, then the property's taxes.
 //!
-//! Every tax is computed once on the sum of the nights it applies to, not night by night, so no cent appears or
-//! vanishes by rounding each night.
+//! Every tax is computed once on the sum of its nights, not night by night, so that rounding neither adds nor loses a
+//! cent.
 
-use crate::booking::{Stay, StayRequest};
+pub use crate::values::price::{NightPrice, Price, TaxLine};
+
 use crate::inventory::{Inventory, RatePlan, RoomKind};
-use crate::money::{Currency, apply_rate, shares};
+use crate::money::{apply_rate, shares};
 use crate::nights::Nights;
 use crate::rates::Rates;
+use crate::values::stay::StayRequest;
 use chrono::NaiveDate;
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// A price with its parts, in minor units of one currency: `total = Σ nights + Σ taxes`.
-///
-/// Compact on purpose: the longest booking that may be asked for has thousands of nights, and its event must fit a
-/// message.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Price {
-    /// Of every amount here.
-    pub currency: Currency,
-    /// For each stay, in the booking's order: the amount of each of its nights, from arrival on, for all its guests,
-    /// before tax.
-    pub nights: Vec<Vec<i64>>,
-    /// One line a tax.
-    pub taxes: Vec<TaxLine>,
-    /// What the guest owes in all.
-    pub total: i64,
-}
-
-impl Price {
-    /// One line a stay and night; `stays` are those that were priced.
-    pub fn night_prices<'a>(&'a self, stays: &'a [Stay]) -> impl Iterator<Item = NightPrice> + 'a {
-        stays.iter().enumerate().zip(&self.nights).flat_map(|((stay, nights), amounts)| {
-            nights.nights().iter().zip(amounts).map(move |(night, amount)| NightPrice { stay, night, amount: *amount })
-        })
-    }
-}
-
-/// The price of one night of one stay.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NightPrice {
-    /// Index of the stay in the booking.
-    pub stay: usize,
-    /// The night.
-    pub night: NaiveDate,
-    /// For all guests of the stay, before tax, in minor units.
-    pub amount: i64,
-}
-
-/// One tax of a booking.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TaxLine {
-    /// The rule's code.
-    pub code: String,
-    /// The rule's name at the time.
-    pub name: String,
-    /// The rule's rate at the time.
-    pub rate_ppm: u32,
-    /// The amount.
-    pub amount: i64,
-}
-
 /// Prices the stays on the plan and its calendar; `None` when the plan does not sell one of the room types, or the sum
-/// cannot be written.
+/// overflows.
 pub fn price(inventory: &Inventory, rates: &Rates, plan: &RatePlan, stays: &[StayRequest]) -> Option<Price> {
     let nights = stays.iter().map(|stay| stay_amounts(inventory, rates, plan, stay)).collect::<Option<_>>()?;
     total_of(inventory, stays, nights)
 }
 
-/// The price of these amounts a stay and night, with the property's taxes on them; `None` when the sum cannot be
-/// written.
+/// The price of these amounts per stay and night, with taxes; `None` when the sum overflows.
 pub fn total_of(inventory: &Inventory, stays: &[StayRequest], nights: Vec<Vec<i64>>) -> Option<Price> {
     let taxes = taxes(inventory, stays, &nights);
     let parts = nights.iter().flatten().copied().chain(taxes.iter().map(|tax| tax.amount));
@@ -90,9 +40,9 @@ pub fn stay_amounts(inventory: &Inventory, rates: &Rates, plan: &RatePlan, stay:
     stay.nights().iter().map(|night| on(night).checked_mul(times)).collect()
 }
 
-/// The same total and taxes, spread over other nights: what a changed stay costs when prices are not made anew.
+/// Spreads the same total and taxes over other nights: the price of a modified stay without repricing.
 ///
-/// The room amount is shared equally, so that the parts add up to what was agreed, to the last minor unit.
+/// The room amount is shared equally, so that the parts add up to the agreed amount, to the last minor unit.
 pub fn spread(agreed: &Price, stays: &[Nights]) -> Price {
     let counts: Vec<usize> = stays.iter().map(|nights| usize::try_from(nights.count()).unwrap_or(0)).collect();
     let room: i64 = agreed.nights.iter().flatten().sum();
@@ -101,7 +51,7 @@ pub fn spread(agreed: &Price, stays: &[Nights]) -> Price {
     Price { nights, ..agreed.clone() }
 }
 
-/// The base of a rule is the room amount of the nights it applies to, plus what the rules it compounds on charged.
+/// The base of a tax is the room amount of its nights, plus the taxes it compounds on.
 fn taxes(inventory: &Inventory, stays: &[StayRequest], amounts: &[Vec<i64>]) -> Vec<TaxLine> {
     let mut charged: BTreeMap<&str, i64> = BTreeMap::new();
     let mut lines = Vec::new();

@@ -1,7 +1,8 @@
-//! Stripe's objects, as far as we read them: tolerant of every field that we do not know, strict about those that money
-//! depends on.
+//! Stripe's wire objects, as far as the ledger reads them: tolerant of unknown fields, strict about those that payments
+//! depend on.
 //!
-//! Shapes are those of Stripe's API reference. Nothing here decides what an object means; see [`crate::ledger`].
+//! Shapes are those of Stripe's API reference. They stand in this crate because the ledger's rules are about them;
+//! nothing here decides what an object means, see [`crate::ledger`].
 
 pub mod metadata;
 mod objects;
@@ -15,48 +16,48 @@ use serde::Deserialize;
 use serde_json::Value;
 use thiserror::Error;
 
-/// An event as Stripe pushes and lists it.
+/// An event, as Stripe pushes and lists it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
     /// `evt_…`.
     pub id: String,
-    /// For example `checkout.session.completed`.
+    /// Type, for example `checkout.session.completed`.
     pub kind: String,
-    /// When Stripe made it, in Unix seconds.
+    /// Creation, in Unix seconds.
     pub created: i64,
-    /// What it is about, as it was then.
+    /// Its object at that time.
     pub object: Object,
 }
 
-/// What an event is about.
+/// The object of an event.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Object {
-    /// A page on which a guest pays.
+    /// A checkout session.
     Session(CheckoutSession),
-    /// A payment.
+    /// A payment intent.
     Intent(PaymentIntent),
-    /// An attempt of a payment.
+    /// A charge.
     Charge(Charge),
-    /// Money on its way back.
+    /// A refund.
     Refund(Refund),
-    /// A guest's bank wants the money back.
+    /// A dispute.
     Dispute(Dispute),
-    /// Something that we do not follow: kept and counted, never an error.
+    /// An object that is not followed: stored and counted, never an error.
     Other,
 }
 
-/// Why an event cannot be read, however often it is tried.
+/// Reason for which an event can never be read.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum EventError {
-    /// It is not an event at all.
+    /// Not an event.
     #[error("not a Stripe event: {0}")]
     Envelope(String),
-    /// Its object is not what its type promises.
+    /// Its object does not match its type.
     #[error("the object of a `{kind}` cannot be read: {reason}")]
     Object {
         /// The event's type.
         kind: String,
-        /// What is wrong.
+        /// The mismatch.
         reason: String,
     },
 }
@@ -75,20 +76,17 @@ struct Data {
     object: Value,
 }
 
-/// Event types that we follow, by what comes before the last dot, and how their objects are called there.
+/// Event types that are followed, by what precedes the last dot.
 const SESSION_EVENTS: &str = "checkout.session.";
 const INTENT_EVENTS: &str = "payment_intent.";
 const DISPUTE_EVENTS: &str = "charge.dispute.";
 const REFUND_EVENTS: &str = "refund.";
-/// The older name of `refund.updated`.
+/// The former name of `refund.updated`.
 const CHARGE_REFUND_UPDATED: &str = "charge.refund.updated";
 const CHARGE_EVENTS: &str = "charge.";
 
 impl Event {
-    /// Reads an event as Stripe wrote it.
-    ///
-    /// # Errors
-    /// [`EventError`] when it is none, or when an object that money depends on is not of its documented shape.
+    /// [`EventError`] when it is not an event, or its object lacks a field that payments depend on.
     pub fn read(payload: &Value) -> Result<Self, EventError> {
         let envelope = Envelope::deserialize(payload).map_err(|error| EventError::Envelope(error.to_string()))?;
         let object = Object::read(&envelope.kind, envelope.data.object)?;
@@ -114,7 +112,7 @@ impl Object {
         read.map_err(|error| EventError::Object { kind: kind.to_owned(), reason: error.to_string() })
     }
 
-    /// The booking that it says it belongs to, if it does.
+    /// The booking named by its metadata, if any.
     pub fn booking_id(&self) -> Option<crate::ids::BookingId> {
         metadata::booking_id(match self {
             Self::Session(session) => &session.metadata,
@@ -125,7 +123,7 @@ impl Object {
         })
     }
 
-    /// The payment intent that it belongs to, if there is one yet.
+    /// Its payment intent, if there is one yet.
     pub fn intent_id(&self) -> Option<&str> {
         match self {
             Self::Session(session) => session.payment_intent.as_deref(),

@@ -1,4 +1,4 @@
-//! Instants as the whole system writes them: RFC 3339, UTC, always three decimals.
+//! Timestamps as the whole system writes them: RFC 3339, UTC, always three decimals.
 //!
 //! The fixed width makes the text sort like the instant, in JSON, in MongoDB and in a log.
 
@@ -13,7 +13,7 @@ use std::fmt;
 pub struct Timestamp(DateTime<Utc>);
 
 impl Timestamp {
-    /// The instant, cut to milliseconds so that what is stored equals what was decided.
+    /// The instant, truncated to milliseconds so that the stored value equals the decided one.
     pub fn new(instant: DateTime<Utc>) -> Self {
         Self(instant.trunc_subsecs(3))
     }
@@ -23,7 +23,7 @@ impl Timestamp {
         self.0
     }
 
-    /// The calendar date on a wall in `zone`.
+    /// The local calendar date in `zone`.
     pub fn local_date(&self, zone: Tz) -> NaiveDate {
         self.0.with_timezone(&zone).date_naive()
     }

@@ -9,7 +9,7 @@ use askama::Template;
 use lettre::Address;
 use lettre::address::Envelope;
 use lettre::message::{Mailbox, Message, MultiPart, SinglePart};
-use pvt_domain::accounts::mail::{AccountMail, AccountMailKind, StaffAlert};
+use pvt_domain::messages::{AccountMail, AccountMailKind, StaffAlert};
 use pvt_domain::accounts::{Role, User};
 use pvt_domain::ledger::Attention;
 use pvt_domain::timestamp::Timestamp;

@@ -1,7 +1,7 @@
 //! A booking and its hostel for this module's own tests.
 
 use crate::mail::Links;
-use pvt_domain::booking::{Action, Booking, Changes, Guest, HistoryEntry, Payment, Source, Status, Stay, StayRequest};
+use pvt_domain::booking::{Action, Booking, Guest, HistoryEntry, Payment, Source, Status, Stay, StayRequest};
 use pvt_domain::events::{BookingEvent, PaymentEvent, PaymentEventKind, kind_of};
 use pvt_domain::ids::BookingId;
 use pvt_domain::inventory::{
@@ -156,7 +156,7 @@ pub(crate) fn links() -> Links {
 /// `after` as the next revision of `before`.
 pub(crate) fn next_revision(before: &Booking, mut after: Booking, action: Action, to: Status) -> Booking {
     let mut next = entry(before.id, before.rev + 1, action, before.status, to);
-    next.changes = Changes::between(before, &after);
+    next.changes = after.changes_since(before);
     (after.status, after.rev) = (to, next.rev);
     after.history.push(next);
     after

@@ -12,7 +12,7 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use chrono::Utc;
-use pvt_domain::accounts::mail::AccountMailKind;
+use pvt_domain::messages::AccountMailKind;
 use pvt_domain::accounts::{User, UserId, check_password};
 use pvt_domain::intake::FieldError;
 use secrecy::{ExposeSecret, SecretString};

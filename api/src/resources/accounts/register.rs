@@ -9,7 +9,7 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use chrono::Utc;
-use pvt_domain::accounts::mail::AccountMailKind;
+use pvt_domain::messages::AccountMailKind;
 use pvt_domain::accounts::{Role, User, UserId};
 use pvt_stores::StoreError;
 use serde_json::json;

@@ -95,8 +95,12 @@ async fn quote(app: &App, booking: &Booking, waived: bool) -> HandlerResult {
     };
     let now = Timestamp::new(Utc::now());
     // Who was not confirmed yet owes nothing for leaving.
-    let fee =
-        if waived || booking.status == Status::Held { 0 } else { cancellation_fee(booking, &inventory.property, now) };
+    let (policy, price) = (booking.cancellation_policy.as_ref(), booking.price.as_ref());
+    let fee = if waived || booking.status == Status::Held {
+        0
+    } else {
+        cancellation_fee(policy, price, &booking.stays, &inventory.property, now)
+    };
     let money = |amount| booking.price.as_ref().map(|price| Money::new(amount, price.currency));
     let view = FeeView {
         id: booking.id,

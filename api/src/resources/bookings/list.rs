@@ -69,9 +69,7 @@ fn read(asked: ListQuery, whose: Whose) -> Result<BookingFilter, Problem> {
         None => Ok(None),
     };
     let status = asked.status.map(|text| {
-        Status::ALL
-            .into_iter()
-            .find(|status| status.as_str() == text)
+        Status::parse(&text)
             .ok_or_else(|| invalid("`status` takes the name of a state, such as confirmed."))
     });
     let ids = asked.reference.map(|text| {

@@ -1,6 +1,5 @@
 //! What came and went by day, from the entries of ledgers. Days are those of the property.
 
-use super::view::method_name;
 use chrono::NaiveDate;
 use pvt_domain::inventory::Property;
 use pvt_domain::ledger::{Entry, EntryKind, Ledger, PaymentChannel};
@@ -112,7 +111,7 @@ impl Totals {
 /// How the money of a payment came: `pi_…`, or the id of a record.
 pub(crate) fn channel_of(ledger: &Ledger, payment: &str) -> &'static str {
     if let Some(record) = ledger.records.iter().find(|record| record.id.to_string() == payment) {
-        return method_name(record.method);
+        return record.method.as_str();
     }
     let in_app = ledger
         .attempts

@@ -244,7 +244,7 @@ fn of_record(ledger: &Ledger, record: &Record) -> PaymentView {
     PaymentView {
         booking_id: ledger.booking_id,
         property_id: ledger.property_id.clone(),
-        channel: method_name(record.method),
+        channel: record.method.as_str(),
         status: if record.amount < 0 { "refunded" } else { "succeeded" },
         amount: Money::new(record.amount, ledger.currency),
         refunded: Money::new((-record.amount).max(0), ledger.currency),
@@ -258,11 +258,6 @@ fn of_record(ledger: &Ledger, record: &Record) -> PaymentView {
         attention: Some(Vec::new()),
         id,
     }
-}
-
-/// The name of a way in which staff take money.
-pub(crate) fn method_name(method: RecordMethod) -> &'static str {
-    RecordMethod::ALL.iter().find(|(_, known)| *known == method).map_or("cash", |(name, _)| name)
 }
 
 fn status_of(ledger: &Ledger, known: StripeObjects<'_>, now: Timestamp) -> &'static str {

@@ -17,7 +17,7 @@ use pvt_domain::ids::{PolicyId, PropertyId, RatePlanId, RoomTypeId};
 use pvt_domain::inventory::check::PPM;
 use pvt_domain::inventory::{Inventory, RatePlan};
 use pvt_domain::money::Money;
-use pvt_domain::rates::deposit::{DEFAULT_DEPOSIT_PPM, Deposit};
+use pvt_domain::rates::{DEFAULT_DEPOSIT_PPM, Deposit};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -4,7 +4,7 @@ use super::{Answer, Api, hostel};
 use axum::body::Body;
 use axum::http::{Request, header};
 use chrono::{TimeDelta, Utc};
-use pvt_domain::accounts::mail::{AccountMail, AccountMailKind};
+use pvt_domain::messages::{AccountMail, AccountMailKind};
 use pvt_domain::accounts::{Email, Role, User};
 use pvt_service::Config;
 use pvt_stores::mongo::Mongo;

@@ -7,7 +7,7 @@ use pvt_domain::demo;
 use pvt_domain::ids::{BookingId, PropertyId};
 use pvt_domain::inventory::{DormGender, Inventory, Property, RatePlan, Room, RoomKind, RoomType};
 use pvt_domain::messages::RequestBooking;
-use pvt_domain::rates::deposit::Deposit;
+use pvt_domain::rates::Deposit;
 use std::borrow::Cow;
 use std::io::Write;
 

@@ -1,18 +1,18 @@
-//! Who may sleep in what: gender, age, and the size of groups.
+//! Eligibility of guests for room types: gender, age and group size.
 
 use crate::booking::{PartyGender, Rejection, StayRequest};
 use crate::inventory::{DormGender, Inventory};
 
-/// Whether these guests may have these room types at all, whatever is free.
+/// Checks whether these guests may book these room types, whatever is free.
 ///
-/// What guests did not declare is not held against them: staff see them at the desk.
+/// Undeclared gender and age are accepted: staff check them at the front desk.
 ///
 /// # Errors
 /// [`Rejection::Gender`], [`Rejection::Age`], or [`Rejection::OverCapacity`] for a group that is too large for its
 /// type.
 pub fn check_party(inventory: &Inventory, stays: &[StayRequest]) -> Result<(), Rejection> {
     for stay in stays {
-        // A type that is not sold is somebody else's finding.
+        // Unknown room types are reported by the allocation.
         let Some(room_type) = inventory.room_type(&stay.room_type_id) else { continue };
         let welcome = match (room_type.gender, stay.gender) {
             (DormGender::Mixed, _) | (_, None) => true,

@@ -1,4 +1,4 @@
-//! What making room begins with: the units as they are, whose they are, and how far around a stay to look.
+//! Inputs of a reshuffle: the units and their occupants, and the nights around a stay to consider.
 
 use super::reshuffle::ReshuffleProblem;
 use crate::grid::{HORIZON_NIGHTS, OccupancyGrid, Row, Span};
@@ -6,14 +6,13 @@ use crate::inventory::RoomKind;
 use crate::nights::Nights;
 use std::collections::HashMap;
 
-/// Nights around a stay within which room is looked for first. Reading everybody of a busy house takes long and is
-/// seldom needed.
+/// Nights around a stay that are considered first. Reading every booking of a busy property is slow and seldom needed.
 const NEAR_NIGHTS: usize = 14;
-/// Nights around a stay that are looked at next.
+/// Nights around a stay that are considered next.
 const NEARBY_NIGHTS: usize = 70;
 
 impl ReshuffleProblem {
-    /// These units with everything that is taken counted as fixed.
+    /// These units, with every taken night counted as fixed.
     pub(crate) fn of_units(grid: &OccupancyGrid, units: &[Vec<usize>]) -> Self {
         let fixed = units.iter().map(|beds| {
             let mut row = Row::EMPTY;
@@ -24,7 +23,7 @@ impl ReshuffleProblem {
     }
 }
 
-/// Which unit each bed belongs to.
+/// Unit of each bed.
 pub(crate) fn unit_of(units: &[Vec<usize>]) -> HashMap<usize, usize> {
     units.iter().enumerate().flat_map(|(unit, beds)| beds.iter().map(move |bed| (*bed, unit))).collect()
 }
@@ -45,10 +44,10 @@ pub(crate) fn homes(
     Some(homes)
 }
 
-/// The nights whose guests may be moved: near the stays first, at last as far as one stay may hold on to the next.
+/// Ranges of nights whose stays may be reassigned: near the requested stays first, finally as far as stays can depend
+/// on each other.
 ///
-/// Where no unit is taken on both sides of a midnight, nobody stays through it, so nothing beyond it can make room
-/// here.
+/// Where no unit is taken on both sides of a midnight, no stay spans it, so reassignments beyond it cannot help.
 pub(crate) fn reach(grid: &OccupancyGrid, fixed: &[Row], requested: &[Span]) -> Vec<Nights> {
     let first = requested.iter().map(Span::first).min().unwrap_or(0);
     let end = requested.iter().map(Span::end).max().unwrap_or(first);

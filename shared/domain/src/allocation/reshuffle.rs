@@ -1,48 +1,48 @@
-//! Making room by moving stays that nobody promised a bed: when every night has room but no single bed is free for the
+//! Reshuffle: reassignment of stays that are not pinned, when every night has a free bed but no bed is free for the
 //! whole stay.
 //!
-//! Stays on interchangeable beds form an interval graph. First the fewest moves are looked for, one, two, three; when
-//! those do not do, everything that may move is seated anew.
+//! Stays on interchangeable beds form an interval graph. First one, two and three moves are searched; when those do not
+//! suffice, everything that may move is assigned again.
 
 use super::sweep::seat;
 use crate::grid::{Row, Span};
 
-/// Most moves that are tried one by one before everything is seated anew.
+/// Most moves that are searched before everything is assigned again.
 const FEW_MOVES: usize = 3;
-/// Bound on the search for few moves.
+/// Bound on the steps of that search.
 const FEW_MOVES_STEPS: usize = 1_000;
-/// Bound on seating everybody anew. Without fixed stays one step a stay is enough.
+/// Bound on the steps of a full reassignment. Without fixed stays one step per stay suffices.
 const SEATING_STEPS: usize = 10_000;
 
-/// One unit wanted for some nights: a dorm stay is one item a guest, a private stay is one item.
+/// A demand for one unit on some nights: a dorm stay is one item per guest, a private stay is one item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Item {
-    /// The nights.
+    /// Nights.
     pub span: Span,
     /// Fewest beds of the unit.
     pub beds: usize,
-    /// The unit that it has; `None` for those that are to be placed.
+    /// Its present unit; `None` for an item to place.
     pub home: Option<usize>,
 }
 
-/// Units and who wants them.
+/// A reshuffle to solve: units, fixed nights and items.
 #[derive(Debug, Clone, Default)]
 pub struct ReshuffleProblem {
     /// Number of beds of each unit.
     pub units: Vec<usize>,
-    /// What cannot be moved, by unit.
+    /// Nights that cannot be reassigned, by unit.
     pub fixed: Vec<Row>,
-    /// Whoever has or wants a unit and may be moved.
+    /// Items to place, and items that may be reassigned.
     pub items: Vec<Item>,
 }
 
 impl ReshuffleProblem {
-    /// Whether the unit is large enough for the item and not promised to somebody on its nights.
+    /// Whether the unit is large enough for the item and has no fixed night of it.
     pub(super) fn can_hold(&self, unit: usize, item: &Item) -> bool {
         self.units[unit] >= item.beds && !self.fixed[unit].overlaps(&item.span)
     }
 
-    /// Whether every night of every item has as many units as it has guests; if not, nothing helps.
+    /// Whether every night has as many units as items; if not, there is no solution.
     pub fn has_room(&self) -> bool {
         let nights =
             self.items.iter().filter(|item| item.home.is_none()).flat_map(|item| item.span.first()..item.span.end());
@@ -55,7 +55,7 @@ impl ReshuffleProblem {
         })
     }
 
-    /// A unit for each item, moving as few as it can; `None` when there is no way.
+    /// Assigns a unit to each item with as few moves as possible; `None` when there is no solution.
     pub fn solve(&self) -> Option<Vec<usize>> {
         if !self.has_room() {
             return None;
@@ -68,7 +68,7 @@ impl ReshuffleProblem {
         Some(seats)
     }
 
-    /// Lets those go home again whose unit turned out to be free.
+    /// Returns items to their present unit where it turned out to be free.
     fn take_back(&self, seats: &mut [usize]) {
         let mut changed = true;
         while changed {
@@ -87,18 +87,18 @@ impl ReshuffleProblem {
     }
 }
 
-/// Nobody, in [`FewMoves::guests`].
+/// A free night in [`FewMoves::guests`].
 const FREE: usize = usize::MAX;
 
-/// The search for few moves: whoever is placed may push others out, who are placed in turn.
+/// Search for few moves: a placed item may displace others, which are placed in turn.
 struct FewMoves<'a> {
     problem: &'a ReshuffleProblem,
     seats: Vec<Option<usize>>,
-    /// Who has which unit on which night, from `first` on: unit by unit.
+    /// Item in each unit on each night, from `first` on: unit by unit.
     guests: Vec<usize>,
     first: usize,
     nights: usize,
-    /// Placed in this attempt: not pushed out again.
+    /// Placed in this attempt: not displaced again.
     settled: Vec<bool>,
     steps: usize,
 }
@@ -144,7 +144,7 @@ impl<'a> FewMoves<'a> {
         Some(unit)
     }
 
-    /// Places all of these with at most so many moves of others, or leaves everything as it was.
+    /// Places all of these with at most `moves` displacements, or leaves everything unchanged.
     fn place(&mut self, waiting: &[usize], moves: usize) -> bool {
         let Some((item, rest)) = waiting.split_first() else { return true };
         for (unit, pushed) in self.options(*item, moves) {
@@ -168,8 +168,8 @@ impl<'a> FewMoves<'a> {
         false
     }
 
-    /// Units for an item with whom it would push out, fewest first. Going back home would be no move at all, and never
-    /// helps.
+    /// Units for an item with the items that it would displace, fewest first. Its present unit is left out: it would be
+    /// no move.
     fn options(&self, index: usize, moves: usize) -> Vec<(usize, Vec<usize>)> {
         let wanted = &self.problem.items[index];
         let mut options: Vec<(usize, Vec<usize>)> = Vec::new();
@@ -182,7 +182,7 @@ impl<'a> FewMoves<'a> {
         options
     }
 
-    /// Who has the unit on these nights, if they are at most so many and may be pushed out.
+    /// Items in the unit on these nights, if they are at most `moves` and may be displaced.
     fn pushed_out(&self, unit: usize, span: &Span, moves: usize) -> Option<Vec<usize>> {
         let row = unit * self.nights;
         let mut pushed = Vec::new();

@@ -1,26 +1,26 @@
-//! The exhaustive way to seat stays: night after night, each stay that begins gets one of the units that are free.
+//! Sweep assignment: night after night, each arriving stay gets one of the free units.
 //!
-//! Without fixed stays and with equal units the first choice always does (an interval graph is perfect). With fixed
-//! ones a choice can lead nowhere; then the sweep goes back, remembering which situations it has seen fail, up to a
-//! bound on its steps.
+//! Without fixed stays and with equal units the first choice always succeeds (an interval graph is perfect). With fixed
+//! ones a choice can be a dead end; then the sweep backtracks, remembering failed situations, up to a bound on its
+//! steps.
 
 use super::reshuffle::{Item, ReshuffleProblem};
 use std::collections::HashSet;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 
-/// One stay's choice: what it has now, and what is left to try.
+/// One stay's choice: its unit, and the units left to try.
 #[derive(Default)]
 struct Level {
     /// The unit, and until when it was busy before.
     taken: Option<(usize, usize)>,
-    /// Whether its home was tried; almost always that is all.
+    /// Whether its present unit was tried; almost always that is all.
     was_home: bool,
-    /// The other units, the best one last; made when home does not do.
+    /// The other units, best last; computed when the present one fails.
     others: Option<Vec<usize>>,
 }
 
-/// A unit for each item, or `None` when there is no way or `steps` choices were not enough to find one.
+/// Assigns a unit to each item; `None` when there is no solution or it takes more than `steps` choices.
 pub(super) fn seat(problem: &ReshuffleProblem, steps: usize) -> Option<Vec<usize>> {
     let mut by_arrival: Vec<usize> = (0..problem.items.len()).collect();
     by_arrival.sort_by_key(|item| {
@@ -38,7 +38,7 @@ pub(super) fn seat(problem: &ReshuffleProblem, steps: usize) -> Option<Vec<usize
         } else {
             Level::default()
         });
-        // Take the next choice of the last stay that has one.
+        // Take the next choice of the last stay that has one left.
         loop {
             let depth = levels.len().checked_sub(1)?;
             let item = &problem.items[by_arrival[depth]];
@@ -78,7 +78,7 @@ fn is_open(problem: &ReshuffleProblem, item: &Item, busy_until: &[usize], unit: 
     busy_until[unit] <= item.span.first() && problem.can_hold(unit, item)
 }
 
-/// What decides about everything that follows: who is next, and until when each unit is busy.
+/// Hash of the state that determines all later choices: the next stay, and until when each unit is busy.
 fn situation(depth: usize, busy_until: &[usize], night: usize) -> u64 {
     let mut hasher = DefaultHasher::new();
     depth.hash(&mut hasher);
@@ -86,8 +86,8 @@ fn situation(depth: usize, busy_until: &[usize], night: usize) -> u64 {
     hasher.finish()
 }
 
-/// Units beside its home that can take the item, the best one last: the smallest that is free for the shortest time, so
-/// that others stay open for longer stays.
+/// Other units that can hold the item, best last: the smallest that is free for the shortest time, so that others stay
+/// open for longer stays.
 fn others(problem: &ReshuffleProblem, item: &Item, busy_until: &[usize]) -> Vec<usize> {
     let open =
         (0..problem.units.len()).filter(|unit| item.home != Some(*unit) && is_open(problem, item, busy_until, *unit));

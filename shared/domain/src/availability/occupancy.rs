@@ -1,7 +1,7 @@
-//! Who has which beds at one property, kept up to date from one event after another.
+//! Occupancy of one property, kept up to date by events.
 //!
-//! Events of different bookings may come in any order, so nothing is ever freed by arithmetic: whenever a booking gives
-//! beds up, the nights are drawn anew from what every booking and block has.
+//! Events of different bookings may arrive in any order, so nights are never freed by arithmetic: whenever a booking
+//! releases beds, the grid is drawn again from every booking and block.
 
 use crate::booking::{Status, Stay};
 use crate::decide::MAX_REVISIONS;
@@ -12,14 +12,14 @@ use crate::nights::Nights;
 use chrono::NaiveDate;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What a booking has at one of its revisions.
+/// Beds of a booking at one of its revisions.
 #[derive(Debug, Clone, Copy)]
 pub struct Holding<'a> {
-    /// Which booking.
+    /// Booking.
     pub booking_id: BookingId,
-    /// The revision.
+    /// Revision.
     pub rev: u32,
-    /// Where it stands.
+    /// Status.
     pub status: Status,
     /// Its stays with their beds.
     pub stays: &'a [Stay],
@@ -31,7 +31,7 @@ impl<'a> From<&'a BookingEvent> for Holding<'a> {
     }
 }
 
-/// Beds for some nights, by number and offset. Small: an instance remembers those of all bookings to come.
+/// Beds for some nights, by number and offset. Compact: an instance holds those of all future bookings.
 #[derive(Debug, Clone)]
 struct Run {
     first: u16,
@@ -64,13 +64,12 @@ impl Run {
     }
 }
 
-/// Beds of a stay, and what it counts for when room is made. A stay that changed beds is one of these for each of its
-/// parts.
+/// Beds of a stay, and its weight in a reshuffle. A stay that changed beds is one of these for each of its parts.
 #[derive(Debug, Clone)]
 struct HeldStay {
     room_type: u16,
     guests: u16,
-    /// It is the whole stay, and may be put into other beds.
+    /// Whether it is the whole stay and may be reassigned.
     movable: bool,
     run: Run,
 }
@@ -81,7 +80,7 @@ struct Held {
     stays: Box<[HeldStay]>,
 }
 
-/// Who has which beds at one property.
+/// Occupancy of one property.
 #[derive(Debug, Clone)]
 pub struct Occupancy {
     empty: OccupancyGrid,
@@ -91,17 +90,17 @@ pub struct Occupancy {
 }
 
 impl Occupancy {
-    /// Nobody yet, in this empty house.
+    /// An empty occupancy with this empty grid.
     pub fn new(empty: OccupancyGrid) -> Self {
         Self { grid: empty.clone(), empty, held: BTreeMap::new(), blocked: Vec::new() }
     }
 
-    /// The nights as they are taken.
+    /// The grid of taken nights.
     pub fn grid(&self) -> &OccupancyGrid {
         &self.grid
     }
 
-    /// These beds are not for sale on these nights.
+    /// Blocks these beds on these nights.
     pub fn block(&mut self, beds: &[BedId], nights: Nights) {
         if let Some(run) = Run::of(&self.empty, beds, nights) {
             run.draw(&mut self.grid);
@@ -109,7 +108,7 @@ impl Occupancy {
         }
     }
 
-    /// A booking has this now; anything older than what is known of it is ignored.
+    /// Sets the beds of a booking; an older revision than the known one is ignored.
     pub fn hold(&mut self, holding: Holding<'_>) {
         if self.held.get(&holding.booking_id).is_some_and(|known| known.rev >= holding.rev)
             || holding.status == Status::Rejected
@@ -119,7 +118,7 @@ impl Occupancy {
         let stays = if holding.status.holds_beds() { holding.stays } else { &[] };
         let stays: Box<[HeldStay]> = stays.iter().flat_map(|stay| self.held_stay(&holding, stay)).collect();
         stays.iter().for_each(|stay| stay.run.draw(&mut self.grid));
-        // What holds nothing is remembered too: an older event of it may still be on its way.
+        // Bookings without beds are remembered too: an older event may still arrive.
         if self.held.insert(holding.booking_id, Held { rev: holding.rev, stays }).is_some() {
             self.draw();
         }
@@ -135,7 +134,7 @@ impl Occupancy {
     fn held_stay(&self, holding: &Holding<'_>, stay: &Stay) -> Vec<HeldStay> {
         let room_type =
             self.empty.inventory().room_types.iter().position(|room_type| room_type.id == stay.room_type_id);
-        // A type that is no longer there has nobody to move, but its beds are as taken as before.
+        // Stays of a removed room type cannot be reassigned, but their beds are taken as before.
         let room_type = room_type.and_then(|index| u16::try_from(index).ok()).unwrap_or(u16::MAX);
         let movable = holding.status.allows_reassignment()
             && holding.rev < MAX_REVISIONS
@@ -170,8 +169,8 @@ impl Occupancy {
         self.blocked.iter().filter(on).flat_map(Run::beds).collect()
     }
 
-    /// Stays of a room type within these nights that may be put into other beds, in the order of their bookings:
-    /// nights, beds, guests.
+    /// Stays of a room type within these nights that may be reassigned, in the order of their bookings: nights, beds,
+    /// guests.
     pub(super) fn movable(
         &self,
         room_type: &RoomTypeId,

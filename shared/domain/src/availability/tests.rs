@@ -1,4 +1,4 @@
-//! What is bookable, by value; that it is what decisions confirm is tested beside those.
+//! Availability by value; that it equals decisions is tested beside those.
 
 use super::{Holding, Occupancy, RoomTypeAvailability, Vacancy};
 use crate::allocation::allocate;
@@ -111,7 +111,7 @@ fn occupancy_is_independent_of_event_order() {
     let requested = stay(DORM, "2027-01-10", "2027-01-12", 1);
     let mut occupancy = occupancy();
     hold(&mut occupancy, "1", 1, Status::Confirmed, &requested, &["a-1"]);
-    // The second got the first one's bed, which is heard before the first one's move.
+    // The second got the first one's bed, which is observed before the first one's move.
     hold(&mut occupancy, "2", 1, Status::Confirmed, &requested, &["a-1"]);
     hold(&mut occupancy, "1", 2, Status::Confirmed, &requested, &["a-2"]);
     hold(&mut occupancy, "1", 1, Status::Confirmed, &requested, &["a-1"]);

@@ -1,75 +1,54 @@
-//! What happened to a booking: one entry a revision, with what it changed.
+//! History of a booking: one entry per revision, with the changes it made.
 
-use super::{Booking, Payment, Status, Stay};
-use crate::events;
+use super::lifecycle::Status;
+use super::payment::Payment;
 use crate::ids::{BookingId, RatePlanId, uuid_text};
-use crate::pricing::Price;
 use crate::timestamp::Timestamp;
+use crate::values::price::Price;
+use crate::values::stay::Stay;
+use crate::wire_enum;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// What caused a revision. The first history entry is always `Request`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Action {
-    /// The guest's request was decided.
-    Request,
-    /// The booking was cancelled.
-    Cancel,
-    /// Dates, guests, room types or prices were changed.
-    Modify,
-    /// Beds were assigned, locked or unlocked by staff.
-    Assign,
-    /// Other beds were given to make room for somebody else's stay.
-    Move,
-    /// The guests came.
-    CheckIn,
-    /// The guests left.
-    CheckOut,
-    /// Nobody came.
-    NoShow,
-    /// A check-in or a no-show was undone.
-    Reinstate,
-    /// It was paid, or staff let it be paid later.
-    Confirm,
-    /// Nobody paid in time.
-    Expire,
-    /// Money came or went without changing where the booking stands.
-    RecordPayment,
-}
-
-impl Action {
-    /// Every action with its wire name.
-    pub const ALL: [(&'static str, Self); 12] = [
-        ("request", Self::Request),
-        ("cancel", Self::Cancel),
-        ("modify", Self::Modify),
-        ("assign", Self::Assign),
-        ("move", Self::Move),
-        ("check_in", Self::CheckIn),
-        ("check_out", Self::CheckOut),
-        ("no_show", Self::NoShow),
-        ("reinstate", Self::Reinstate),
-        ("confirm", Self::Confirm),
-        ("expire", Self::Expire),
-        ("record_payment", Self::RecordPayment),
-    ];
-
-    /// The wire name.
-    pub fn as_str(self) -> &'static str {
-        Self::ALL.iter().find(|(_, action)| *action == self).map_or("request", |(name, _)| name)
+wire_enum! {
+    /// Cause of a revision. The first history entry is always `request`.
+    pub enum Action {
+        /// The guest's request was decided.
+        Request = "request",
+        /// The booking was cancelled.
+        Cancel = "cancel",
+        /// Dates, guests, room types or prices were changed.
+        Modify = "modify",
+        /// Beds were assigned, pinned or unpinned by staff.
+        Assign = "assign",
+        /// Other beds were assigned to make room for another booking.
+        Move = "move",
+        /// The guests checked in.
+        CheckIn = "check_in",
+        /// The guests checked out.
+        CheckOut = "check_out",
+        /// The guests did not arrive.
+        NoShow = "no_show",
+        /// A check-in or a no-show was undone.
+        Reinstate = "reinstate",
+        /// The booking was paid, or staff confirmed it unpaid.
+        Confirm = "confirm",
+        /// The hold expired unpaid.
+        Expire = "expire",
+        /// The ledger changed without changing the status.
+        RecordPayment = "record_payment",
     }
 }
 
 /// A stay before and after; absent means that it was not there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StayChange {
-    /// Its place in the booking.
+    /// Its index in the booking.
     pub index: usize,
-    /// As it was.
+    /// Before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Stay>,
-    /// As it became.
+    /// After.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Stay>,
 }
@@ -77,79 +56,55 @@ pub struct StayChange {
 /// The price before and after.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PriceChange {
-    /// As it was.
+    /// Before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Price>,
-    /// As it became.
+    /// After.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Price>,
 }
 
-/// The price list before and after.
+/// The rate plan before and after.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RatePlanChange {
-    /// As it was.
+    /// Before.
     pub before: RatePlanId,
-    /// As it became.
+    /// After.
     pub after: RatePlanId,
 }
 
-/// The money before and after.
+/// The payment before and after.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PaymentChange {
-    /// As it was.
+    /// Before.
     pub before: Payment,
-    /// As it became.
+    /// After.
     pub after: Payment,
 }
 
-/// What a revision changed beside the status. Compact: only what differs.
+/// Changes of a revision beside the status. Compact: only what differs.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Changes {
-    /// Stays that differ, by place.
+    /// Stays that differ, by index.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stays: Vec<StayChange>,
     /// The price, if it differs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<PriceChange>,
-    /// The price list, if it differs.
+    /// The rate plan, if it differs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_plan: Option<RatePlanChange>,
-    /// The money, if it differs.
+    /// The payment, if it differs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payment: Option<PaymentChange>,
-    /// Whether the guest's name or address was changed; the values are kept once only, in the booking.
+    /// Whether the guest's data were changed; the values are kept in the booking alone.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub guest: bool,
 }
 
 impl Changes {
-    /// What differs between two states of one booking; `None` when nothing does.
-    pub fn between(before: &Booking, after: &Booking) -> Option<Box<Self>> {
-        let count = before.stays.len().max(after.stays.len());
-        let differing = (0..count).filter(|index| before.stays.get(*index) != after.stays.get(*index));
-        let stays = differing
-            .map(|index| StayChange {
-                index,
-                before: before.stays.get(index).cloned(),
-                after: after.stays.get(index).cloned(),
-            })
-            .collect();
-        let changes = Self {
-            stays,
-            price: (before.price != after.price)
-                .then(|| PriceChange { before: before.price.clone(), after: after.price.clone() }),
-            rate_plan: (before.rate_plan_id != after.rate_plan_id)
-                .then(|| RatePlanChange { before: before.rate_plan_id.clone(), after: after.rate_plan_id.clone() }),
-            payment: (before.payment != after.payment)
-                .then(|| PaymentChange { before: before.payment.clone(), after: after.payment.clone() }),
-            guest: before.guest != after.guest,
-        };
-        (changes != Self::default()).then(|| Box::new(changes))
-    }
-
-    /// Takes the terms back to what they were before.
-    fn undo(&self, RevisionState { stays, price, rate_plan_id, payment }: &mut RevisionState) {
+    /// Reverts a state to the revision before this one.
+    pub(super) fn undo(&self, RevisionState { stays, price, rate_plan_id, payment }: &mut RevisionState) {
         for change in self.stays.iter().rev() {
             match (&change.before, stays.get_mut(change.index)) {
                 (Some(before), Some(stay)) => *stay = before.clone(),
@@ -157,7 +112,7 @@ impl Changes {
                 (None, _) => stays.truncate(change.index),
             }
         }
-        // Those that the change dropped lie behind what is left, in order.
+        // Stays that the change dropped follow those that are left, in order.
         let kept = stays.len();
         stays
             .extend(self.stays.iter().filter(|change| change.index >= kept).filter_map(|change| change.before.clone()));
@@ -173,7 +128,7 @@ impl Changes {
     }
 }
 
-/// One revision: what happened, why, and which message caused it.
+/// One revision, with its reason and the message that caused it.
 ///
 /// Because it names the command and the event, a redelivered command finds its own entry and publishes the same event
 /// again: the booking is inbox and outbox in one.
@@ -181,9 +136,9 @@ impl Changes {
 pub struct HistoryEntry {
     /// Revision that this entry made, counting from 1 without gaps.
     pub rev: u32,
-    /// When it was decided.
+    /// Time of the decision.
     pub at: Timestamp,
-    /// What was asked.
+    /// Its cause.
     pub action: Action,
     /// Status before; `requested` for the first entry.
     pub from: Status,
@@ -195,54 +150,29 @@ pub struct HistoryEntry {
     /// The event's message id.
     #[serde(with = "uuid_text")]
     pub event_id: Uuid,
-    /// Who asked: `guest`, `client:<id>`, `staff:<id>`, `system`.
+    /// Who requested it.
     pub actor: String,
-    /// Why, if somebody said so.
+    /// Reason, if one was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// What changed beside the status.
+    /// Changes beside the status.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changes: Option<Box<Changes>>,
-    /// Bookings that were given other beds to make this revision possible: a repetition of the command must tell of
-    /// them, too.
+    /// Bookings that were reassigned to make this revision possible: a redelivered command republishes their events,
+    /// too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub moved: Vec<BookingId>,
 }
 
-impl HistoryEntry {
-    /// The wire name of the event that tells of it.
-    pub fn event_kind(&self) -> &'static str {
-        events::kind_of(Some(self.action), self.to)
-    }
-}
-
-/// Stays, price, price list and payment as they were at a revision.
+/// Stays, price, rate plan and payment as they were at a revision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RevisionState {
-    /// What was booked.
+    /// Stays.
     pub stays: Vec<Stay>,
-    /// What it cost.
+    /// Price.
     pub price: Option<Price>,
-    /// By which price list.
+    /// Rate plan.
     pub rate_plan_id: RatePlanId,
-    /// How it was paid.
+    /// Payment.
     pub payment: Payment,
-}
-
-impl Booking {
-    /// What the booking was right after revision `rev`, by taking back what later revisions changed.
-    pub fn state_at(&self, rev: u32) -> RevisionState {
-        let mut terms = RevisionState {
-            stays: self.stays.clone(),
-            price: self.price.clone(),
-            rate_plan_id: self.rate_plan_id.clone(),
-            payment: self.payment.clone(),
-        };
-        for entry in self.history.iter().rev().take_while(|entry| entry.rev > rev) {
-            if let Some(changes) = &entry.changes {
-                changes.undo(&mut terms);
-            }
-        }
-        terms
-    }
 }

@@ -1,4 +1,4 @@
-//! What a refused guest could have instead: the same rooms some days earlier or later, or other rooms on the same
+//! Alternatives to a rejected request: the same room types some days earlier or later, or another one on the same
 //! dates.
 
 use super::Decider;
@@ -11,14 +11,14 @@ use crate::pricing::price;
 use crate::rates::restrictions;
 use chrono::{NaiveDate, TimeDelta};
 
-/// Most alternatives that are offered.
+/// Most alternatives per rejection.
 const MAX_ALTERNATIVES: usize = 3;
-/// Other dates that are looked at, nearest first, in days.
+/// Shifts of the dates that are tried, nearest first, in days.
 const SHIFTS: [i64; 6] = [1, -1, 2, -2, 3, -3];
 
 impl Decider<'_> {
-    /// At most three offers that could be booked right now without moving anybody, priced. Only where other dates or
-    /// rooms can help.
+    /// At most three priced offers that could be booked now without reassigning other bookings. Only for rejections
+    /// that other dates or room types can avoid.
     pub(super) fn alternatives(&mut self, request: &RequestBooking, rejection: Rejection) -> Vec<Alternative> {
         if !matches!(rejection, Rejection::NoAvailability | Rejection::Restriction | Rejection::Gender | Rejection::Age)
         {

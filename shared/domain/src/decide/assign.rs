@@ -1,4 +1,4 @@
-//! Deciding which beds a stay gets when staff choose them.
+//! Bed assignments by staff.
 
 use super::{Decider, Decision, NoRevision, Revision};
 use crate::booking::{Action, Booking, Status, Stay, StayRequest};
@@ -35,7 +35,7 @@ impl Decider<'_> {
         }
     }
 
-    /// First everybody leaves the beds that change, then everybody takes the new ones: guests may change places.
+    /// All changing beds are released before any is claimed, so that guests may swap beds.
     fn reassign(&mut self, booking: &Booking, assign: &AssignBeds) -> Result<Booking, NoRevision> {
         let header = &assign.header;
         let from = if booking.status == Status::CheckedIn { self.today(&header.property_id) } else { NaiveDate::MIN };
@@ -58,8 +58,8 @@ impl Decider<'_> {
         Ok(changed)
     }
 
-    /// Takes exactly these beds for a stay on the nights `ahead`; they must be free, of the stay's type, and as many as
-    /// it needs.
+    /// Claims exactly these beds for a stay on the nights `ahead`; they must be free, of the stay's type, and as many
+    /// as it needs.
     pub(super) fn assign_beds(
         &mut self,
         header: &CommandHeader,
@@ -94,8 +94,7 @@ impl Decider<'_> {
         Ok(())
     }
 
-    /// The refusal that names the bookings in the way. It waits until everybody who owns a bed on these nights is
-    /// known.
+    /// The refusal that names the conflicting bookings. It waits until every booking on these nights is known.
     pub(super) fn bed_taken(
         &mut self,
         property: &PropertyId,

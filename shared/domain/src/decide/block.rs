@@ -1,4 +1,4 @@
-//! Deciding blocks: they take free beds only, and a refusal names the bookings in the way.
+//! Blocks: they claim free beds only, and a refusal names the conflicting bookings.
 
 use super::{Decider, Decision, NoRevision};
 use crate::block::{Block, BlockEntry, BlockKind, BlockStatus, MAX_BLOCK_BED_NIGHTS, MAX_BLOCK_BEDS};
@@ -118,8 +118,8 @@ impl Decider<'_> {
     }
 }
 
-/// A block that was lifted before it was decided, or was refused: it may still wait somewhere, and then is another one
-/// than this.
+/// The record of a block that was lifted before it was created: its creation may still be queued, and will be refused
+/// as a reuse of its id.
 fn lifted_before_creation(requested: &UnblockBeds) -> Block {
     let day = requested.requested_at.as_datetime().date_naive();
     Block {

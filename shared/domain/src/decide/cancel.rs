@@ -1,16 +1,15 @@
-//! Deciding a cancellation.
+//! Cancellations.
 
+use super::stay_progress::fee_of;
 use super::{Decider, Decision, NoRevision, Revision};
 use crate::booking::{Action, Status};
 use crate::events::BookingEvent;
 use crate::messages::CancelBooking;
-use crate::rates::cancellation::cancellation_fee;
 use chrono::NaiveDate;
 use uuid::Uuid;
 
 impl Decider<'_> {
-    /// Frees the beds and says what it costs, at the time at which it was asked. Whether that is charged is decided
-    /// apart.
+    /// Releases the beds and sets the fee as of the time of the request. Whether the fee is charged is decided apart.
     pub(super) fn cancel(&mut self, command_id: Uuid, cancel: &CancelBooking) -> Result<Decision, NoRevision> {
         let header = &cancel.header;
         if let Some(booking) = self.booking(header.booking_id)
@@ -25,8 +24,8 @@ impl Decider<'_> {
         }
         let fee = self
             .grid(&header.property_id)
-            .map(|grid| cancellation_fee(&booking, &grid.inventory().property, header.requested_at));
-        // Who was not confirmed yet owes nothing for leaving.
+            .map(|grid| fee_of(&booking, &grid.inventory().property, header.requested_at));
+        // A booking that was not confirmed has no cancellation fee.
         let is_free = cancel.waive_fee || booking.status == Status::Held;
         booking.cancellation_fee = Some(if is_free { 0 } else { fee.unwrap_or(0) });
         self.release_beds(&header.property_id, &booking.stays, NaiveDate::MIN);

@@ -1,14 +1,14 @@
-//! The views of a batch, changed in place, with what it takes to undo the command at hand.
+//! Occupancy grids of a batch, changed in place, with an undo log of the present command.
 
 use crate::grid::{OccupancyGrid, Row, Span};
 use crate::ids::PropertyId;
 use std::collections::HashMap;
 
-/// Views that the batch has touched. A view is copied once a batch, when it is first touched.
+/// Grids that the batch has touched. A grid is copied once per batch, when it is first touched.
 #[derive(Default)]
 pub(super) struct Journal {
     grids: HashMap<PropertyId, OccupancyGrid>,
-    /// Rows as they were before the command at hand, oldest first.
+    /// Rows before the present command, oldest first.
     undo: Vec<(PropertyId, usize, Row)>,
 }
 
@@ -17,7 +17,7 @@ impl Journal {
         self.grids.get(property)
     }
 
-    /// Brings a view under the journal's care.
+    /// Copies a grid into the journal.
     pub(super) fn adopt(&mut self, property: &PropertyId, original: Option<&OccupancyGrid>) {
         if !self.grids.contains_key(property)
             && let Some(grid) = original
@@ -40,7 +40,7 @@ impl Journal {
         }
     }
 
-    /// A point to which [`Self::undo_to`] returns.
+    /// A savepoint for [`Self::undo_to`].
     pub(super) fn mark(&self) -> usize {
         self.undo.len()
     }
@@ -53,7 +53,7 @@ impl Journal {
         }
     }
 
-    /// The command at hand is over.
+    /// Keeps the changes of the present command.
     pub(super) fn commit(&mut self) {
         self.undo.clear();
     }

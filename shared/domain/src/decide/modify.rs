@@ -1,4 +1,4 @@
-//! Deciding a modification: new dates, guests, room types, beds and prices in one step, all of it or nothing.
+//! Modifications: new dates, guests, room types, beds and prices in one step, all or nothing.
 
 use super::place::Wanted;
 use super::repricing::{Continued, agreed};
@@ -49,7 +49,7 @@ impl Decider<'_> {
         Ok(Decision::Decided(Box::new(self.advance(changed, status, revision))))
     }
 
-    /// The booking of an order that changes its stays or beds.
+    /// The booking of a command that changes its stays or beds.
     pub(super) fn changeable(&mut self, command_id: Uuid, header: &CommandHeader) -> Result<Booking, NoRevision> {
         let booking = self.target_of(command_id, header)?;
         if !booking.status.is_changeable() {
@@ -61,7 +61,7 @@ impl Decider<'_> {
         Ok(booking)
     }
 
-    /// Gender, age, size of the group, and the restrictions of what differs from before.
+    /// Checks gender, age and group size, and the restrictions of what changed.
     fn check_sale(
         &mut self,
         booking: &Booking,
@@ -88,7 +88,7 @@ impl Decider<'_> {
                 return false;
             };
             let Some(before) = before(booking, modification) else { return true };
-            // What was sold stays sold: an arrival or departure that does not change is not restricted anew.
+            // What was sold stays sold: an unchanged arrival or departure is not restricted again.
             match violation.kind {
                 RestrictionKind::ClosedToArrival
                 | RestrictionKind::AdvanceTooShort
@@ -107,7 +107,7 @@ impl Decider<'_> {
         if new_violations.count() == 0 { Ok(()) } else { Err(self.not_sellable(property, Rejection::Restriction)) }
     }
 
-    /// Gives the stays beds on all nights from `today` on; nights before stay as they were slept.
+    /// Allocates beds for all nights from `today` on; earlier nights keep theirs.
     #[allow(clippy::type_complexity)] // stays, and who gave way for them
     fn reseat(
         &mut self,
@@ -175,7 +175,7 @@ impl Decider<'_> {
             let beds = self.bed_ids(property, numbers);
             if let Some(stay) = &mut stays[index] {
                 let same: HashSet<_> = stay.assigned_beds.iter().collect();
-                // The same beds in another order are no move.
+                // The same beds in another order are not a move.
                 if same != beds.iter().collect() {
                     stay.locked = false;
                     stay.move_to(beds, ahead.arrival);
@@ -242,7 +242,7 @@ fn before<'a>(booking: &'a Booking, modification: &StayModification) -> Option<&
     modification.continues.and_then(|index| booking.stays.get(index))
 }
 
-/// Whether the stay keeps everything, its beds included.
+/// Whether the stay is unchanged, its beds included.
 fn is_kept(booking: &Booking, modification: &StayModification) -> bool {
     before(booking, modification).is_some_and(|before| {
         before.as_request() == modification.stay
@@ -257,12 +257,12 @@ fn continued(before: &Stay, requested: &StayRequest) -> Stay {
         locked: before.locked,
         ..Stay::of(requested, Vec::new())
     };
-    // Beds of nights that are no longer part of the stay are nobody's.
+    // Earlier beds are kept only for nights that are still part of the stay.
     stay.earlier_beds.retain(|earlier| earlier.until > requested.arrival);
     stay
 }
 
-/// What does not depend on who sleeps where. After check-in only nights to come change.
+/// Checks that do not depend on occupancy. After check-in only future nights change.
 fn check_modifications(
     booking: &Booking,
     modifications: &[StayModification],

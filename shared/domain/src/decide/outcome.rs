@@ -1,4 +1,4 @@
-//! What a batch comes to, in values that a store can write.
+//! Outcome of a batch, in values that a store can write.
 
 use crate::block::Block;
 use crate::booking::Booking;
@@ -11,7 +11,7 @@ use chrono::NaiveDate;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 
-/// Who owns a claim.
+/// Owner of a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Owner {
     /// A booking.
@@ -20,7 +20,7 @@ pub enum Owner {
     Block(BlockId),
 }
 
-/// The id alone for a booking, `block:` and the id for a block.
+/// As stored: the id alone for a booking, `block:` and the id for a block.
 impl fmt::Display for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -41,72 +41,71 @@ impl std::str::FromStr for Owner {
     }
 }
 
-/// One bed for one night, owned by a booking or a block.
+/// Claim of one bed for one night by a booking or a block.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BedNightClaim {
-    /// The hostel.
+    /// Property.
     pub property_id: PropertyId,
-    /// The bed.
+    /// Bed.
     pub bed_id: BedId,
-    /// The night.
+    /// Night.
     pub night: NaiveDate,
-    /// Its owner.
+    /// Owner.
     pub owner: Owner,
 }
 
-/// A booking that must be written.
+/// A booking to write.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Change {
-    /// The revision in the store that this decision was made upon; `None` when the booking is new.
+    /// Stored revision that the decision was based on; `None` for a new booking.
     pub stored_rev: Option<u32>,
-    /// The booking as it is to be.
+    /// The booking to store.
     pub booking: Booking,
 }
 
-/// A block that must be written.
+/// A block to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlockChange {
-    /// The revision in the store that this decision was made upon; `None` when the block is new.
+    /// Stored revision that the decision was based on; `None` for a new block.
     pub stored_rev: Option<u32>,
-    /// The block as it is to be.
+    /// The block to store.
     pub block: Block,
 }
 
-/// What became of one command.
+/// Decision on one command.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Decision {
-    /// It was applied to a booking, now or by an earlier delivery: this event tells of it.
+    /// Applied to a booking, now or by an earlier delivery, with its event.
     Decided(Box<BookingEvent>),
-    /// It was applied to a block, now or by an earlier delivery: this event tells of it.
+    /// Applied to a block, now or by an earlier delivery, with its event.
     Changed(Box<InventoryChanged>),
-    /// It cannot be applied and changes nothing.
+    /// Refused; nothing changes.
     Refused(ReplyOutcome, Option<Box<RefusalDetail>>),
-    /// The booking or block it is about has not been requested yet, as far as the store knows.
+    /// The booking or block has not been requested yet, as far as the store knows.
     NotYet,
 }
 
-/// What a batch comes to.
+/// Outcome of a batch.
 #[derive(Debug, Clone, Default)]
 pub struct BatchOutcome {
-    /// One for each command, in their order.
+    /// One per command, in their order.
     pub decisions: Vec<Decision>,
-    /// Events of other bookings that a command moved, each with the index of that command: to be published with its
-    /// own.
+    /// Events of bookings that a command reassigned, each with the index of that command, to be published with its own.
     pub consequences: Vec<(usize, BookingEvent)>,
-    /// Each changed booking once, in the order of their first change.
+    /// Changed bookings, each once, in the order of their first change.
     pub changes: Vec<Change>,
-    /// Each changed block once, in the order of their first change.
+    /// Changed blocks, each once, in the order of their first change.
     pub block_changes: Vec<BlockChange>,
-    /// Claims to insert, after those released are gone.
+    /// Claims to insert, after `released` are deleted.
     pub claimed: BTreeSet<BedNightClaim>,
     /// Claims to delete.
     pub released: BTreeSet<BedNightClaim>,
-    /// The views of the properties that changed, as they will be once all this is stored.
+    /// Grids of the changed properties, as they will be once the outcome is stored.
     pub grids: HashMap<PropertyId, OccupancyGrid>,
 }
 
 impl BatchOutcome {
-    /// Adds the difference between what an owner has and what it is to have.
+    /// Adds the difference between the claims that an owner has and those that it must have.
     pub(super) fn reclaim<'a>(
         &mut self,
         property: &PropertyId,
@@ -129,21 +128,21 @@ impl BatchOutcome {
         self.claimed.extend(has.difference(&had).copied().map(claim));
     }
 
-    /// Whether nothing has to be written.
+    /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty() && self.block_changes.is_empty()
     }
 }
 
-/// What has to be read before a batch can be decided; then it is decided once more.
+/// State to read before a batch can be decided; then it is decided again.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MissingState {
-    /// Something would be refused on a view of these properties that may be old: read them again.
+    /// Properties for which a refusal would stand on a stale grid: read the grid again.
     pub grids: HashSet<PropertyId>,
-    /// Who owns beds of these properties on these nights: read the bookings, all stays of each, and put the nights into
+    /// Nights of a property whose occupants must be known: read the bookings, all stays of each, and add the nights to
     /// [`super::KnownState::occupied`]. Nights only grow from one round to the next.
     pub occupants: HashMap<PropertyId, Nights>,
-    /// Bookings that an earlier delivery of a command had moved.
+    /// Bookings that an earlier delivery of a command reassigned.
     pub bookings: HashSet<BookingId>,
 }
 

@@ -1,8 +1,7 @@
-//! Money and beds: a hold that is paid, that nobody paid in time, that was paid late, and one that staff confirm by
-//! hand.
+//! Payments and holds: a hold that is paid, expires, is paid late, or is confirmed by staff.
 //!
-//! What is to be given back is decided here, with the booking, so that no payment both confirms and is given back: see
-//! [`Booking::returnable`]. Giving it back is somebody else's work.
+//! The amount to refund is decided here, with the booking, so that no payment both confirms and is refunded: see
+//! [`Booking::returnable`]. Refunds are made by another worker.
 
 use super::{Decider, Decision, NoRevision, Revision};
 use crate::booking::{Action, Booking, Status};
@@ -13,12 +12,12 @@ use chrono::NaiveDate;
 use uuid::Uuid;
 
 impl Decider<'_> {
-    /// Takes over what the ledger comes to. A hold that is paid is confirmed; one that was paid after its beds were
-    /// released gets beds for the same dates again or, if there are none, is given its money back.
+    /// Applies the totals of the ledger. A paid hold is confirmed; one that was paid after its beds were released gets
+    /// beds for the same dates again or, if there are none, is refunded.
     pub(super) fn apply_payment(&mut self, command_id: Uuid, settle: &SettlePayment) -> Result<Decision, NoRevision> {
         let header = &settle.header;
         let booking = self.target_of(command_id, header)?;
-        // An older sum than the one that is known says nothing new.
+        // Older totals than the known ones change nothing.
         if booking.payment.ledger.as_ref().is_some_and(|known| known.ledger_rev >= settle.ledger.ledger_rev) {
             return Ok(Decision::Decided(Box::new(latest(&booking).ok_or_else(NoRevision::conflict)?)));
         }
@@ -37,7 +36,7 @@ impl Decider<'_> {
         Ok(Decision::Decided(Box::new(self.advance(paid, to, revision))))
     }
 
-    /// Beds for an expired booking, on the dates that it was for; `None` when there are none left.
+    /// Beds for an expired booking on its dates; `None` when there are none left.
     fn reallocate_late(
         &mut self,
         booking: &mut Booking,
@@ -58,8 +57,8 @@ impl Decider<'_> {
         }
     }
 
-    /// Releases the beds of a hold whose time is up. Whoever asks has made sure that nobody can pay any more; money
-    /// that came meanwhile keeps the beds, also money that confirms nothing, because staff have to look at it.
+    /// Releases the beds of an expired hold. The caller has made sure that it can no longer be paid. A payment that
+    /// arrived meanwhile keeps the beds, even one that confirms nothing, because staff must look at it.
     pub(super) fn expire_hold(&mut self, command_id: Uuid, expire: &ExpireHold) -> Result<Decision, NoRevision> {
         let header = &expire.header;
         let booking = self.target_of(command_id, header)?;
@@ -83,7 +82,7 @@ impl Decider<'_> {
         ))))
     }
 
-    /// Staff let the guests pay later.
+    /// Confirms a held booking unpaid.
     pub(super) fn confirm(&mut self, command_id: Uuid, confirm: &ConfirmBooking) -> Result<Decision, NoRevision> {
         let header = &confirm.header;
         let booking = self.target_of(command_id, header)?;
@@ -98,7 +97,7 @@ impl Decider<'_> {
     }
 }
 
-/// The event that tells of the booking as it is.
+/// The event of the booking's latest revision.
 fn latest(booking: &Booking) -> Option<BookingEvent> {
     booking.history.last().map(|entry| BookingEvent::of(booking, entry))
 }

@@ -1,4 +1,4 @@
-//! Finding beds for the stays of one booking, and making room for them where that is needed.
+//! Placement: beds for the stays of one booking, with other stays reassigned where that is needed.
 
 use super::{Decider, NotSellable, Revision};
 use crate::allocation::neighbourhood::{homes, reach, unit_of};
@@ -16,22 +16,22 @@ use uuid::Uuid;
 /// A stay to place.
 #[derive(Debug, Clone)]
 pub(super) struct Wanted {
-    /// What is wanted; its nights are those that need beds.
+    /// The request; its nights are those that need beds.
     pub(super) requested: StayRequest,
-    /// The beds that it should keep if it can, by number.
+    /// Beds to keep where possible, by number.
     pub(super) present: Vec<usize>,
 }
 
-/// Where stays are to go, before anything is written.
+/// A placement that is not applied yet.
 #[derive(Debug, Default)]
 pub(super) struct Placement {
-    /// Beds by number for each wanted stay, in their order.
+    /// Beds by number of each stay to place, in their order.
     pub(super) beds: Vec<Vec<usize>>,
-    /// Stays of other bookings that give way: booking, index of the stay, beds by number.
+    /// Reassigned stays of other bookings: booking, index of the stay, beds by number.
     pub(super) moves: Vec<(BookingId, usize, Vec<usize>)>,
 }
 
-/// A stay that may be moved, with the items that stand for it.
+/// A stay that may be reassigned, with its items in the problem.
 #[derive(Clone)]
 struct Movable {
     booking: BookingId,
@@ -39,7 +39,7 @@ struct Movable {
     items: Vec<usize>,
 }
 
-/// The units of a room type as they are, ready to be solved.
+/// The units of a room type and the problem of allocating them.
 #[derive(Clone)]
 struct UnitPool {
     problem: ReshuffleProblem,
@@ -48,7 +48,7 @@ struct UnitPool {
 }
 
 impl Decider<'_> {
-    /// Takes beds for all of these stays, or none; `own` is the booking they belong to.
+    /// Claims beds for all of these stays, or none; `own` is the booking they belong to.
     pub(super) fn place(
         &mut self,
         property: &PropertyId,
@@ -74,7 +74,7 @@ impl Decider<'_> {
         }
         self.journal.adopt(property, self.known.grids.get(property));
         let mut placement = Placement { beds: vec![Vec::new(); wanted.len()], moves: Vec::new() };
-        // By room type: what does not fit in turn is then seated together.
+        // By room type: stays that do not fit one after another are solved together.
         let mut types: Vec<(&RoomTypeId, Vec<usize>)> = Vec::new();
         for (index, stay) in wanted.iter().enumerate() {
             match types.iter_mut().find(|(id, _)| **id == stay.requested.room_type_id) {
@@ -114,7 +114,7 @@ impl Decider<'_> {
         Ok(())
     }
 
-    /// Moves stays that nobody promised a bed, as few as it can, so that all of `stays` fit.
+    /// Reassigns stays that are not pinned, as few as possible, so that all of `stays` fit.
     fn reshuffle(
         &mut self,
         property: &PropertyId,
@@ -169,7 +169,7 @@ impl Decider<'_> {
             .filter(|movable| pool.is_moved(movable, &seats))
             .map(|movable| (movable, beds_of(&movable.items)))
             .collect();
-        // First everybody out, then everybody in: beds change hands.
+        // All beds are released before any is claimed, because stays may swap beds.
         for (movable, _) in &moved {
             for item in &movable.items {
                 let Item { span, home, .. } = pool.problem.items[*item];
@@ -189,7 +189,7 @@ impl Decider<'_> {
         Ok(())
     }
 
-    /// Adds everybody who may be moved, and takes them out of what is fixed.
+    /// Adds the stays that may be reassigned, and removes them from what is fixed.
     fn with_movables(
         &self,
         mut pool: UnitPool,
@@ -216,14 +216,14 @@ impl Decider<'_> {
         let stored =
             self.known.bookings.values().filter(candidate).filter(|booking| !self.bookings.contains_key(&booking.id));
         let mut bookings: Vec<&Booking> = self.bookings.values().filter(candidate).chain(stored).collect();
-        // Maps have no order; a decision must not depend on it.
+        // The order of a map is arbitrary; a decision must be deterministic.
         bookings.sort_unstable_by_key(|booking| booking.id);
         for booking in bookings.into_iter().filter(|booking| booking.rev < super::MAX_REVISIONS) {
             for (index, stay) in booking.stays.iter().enumerate().filter(|(_, stay)| meets(stay)) {
                 let Some(span) = grid.span(stay.nights()) else { continue };
                 let numbers: Option<Vec<usize>> = stay.assigned_beds.iter().map(|bed| grid.bed_number(bed)).collect();
                 let Some(homes) = numbers.and_then(|beds| homes(&beds, &pool.units, &unit_of, kind)) else { continue };
-                // A view that does not show the stay in its beds is not what this booking says; leave it alone.
+                // A grid that does not show the stay in its beds contradicts the booking; the stay is left alone.
                 if homes.iter().any(|home| pool.units[*home].iter().any(|bed| !all_taken(grid.row(*bed), &span))) {
                     continue;
                 }
@@ -244,7 +244,7 @@ impl Decider<'_> {
         pool
     }
 
-    /// Writes the moves of a placement into the bookings, one revision each, and gives the ids of those moved.
+    /// Applies the reassignments of a placement to the bookings, one revision each; returns their ids.
     pub(super) fn reassign_others(
         &mut self,
         property: &PropertyId,
@@ -282,7 +282,7 @@ impl Decider<'_> {
         beds.iter().map(|bed| grid.bed_id(*bed).clone()).collect()
     }
 
-    /// Frees the beds of these stays from `from` on, as far as the view reaches.
+    /// Releases the beds of these stays from `from` on, as far as the grid extends.
     pub(super) fn release_beds(&mut self, property: &PropertyId, stays: &[Stay], from: NaiveDate) {
         self.journal.adopt(property, self.known.grids.get(property));
         let Some(grid) = self.grid(property) else { return };
@@ -306,7 +306,7 @@ impl Decider<'_> {
     }
 }
 
-/// Whether staff may give the stay other beds without asking: nobody promised them, and they are the only ones.
+/// Whether the stay may be reassigned: not pinned, and in the same beds on every night.
 fn is_movable(stay: &Stay) -> bool {
     !stay.locked && stay.earlier_beds.is_empty() && !stay.assigned_beds.is_empty()
 }
@@ -320,14 +320,14 @@ fn widened(known: Option<&Nights>, wanted: Nights) -> Nights {
 }
 
 impl UnitPool {
-    /// The units of a type with everything that is taken counted as fixed.
+    /// The units of a room type, with every claim counted as fixed.
     fn empty(grid: &OccupancyGrid, room_type: &RoomTypeId) -> Option<Self> {
         let units = grid.beds_of(room_type)?.units();
         let problem = ReshuffleProblem::of_units(grid, &units);
         Some(Self { problem, units, movables: Vec::new() })
     }
 
-    /// Adds those who are to be placed; gives the items of each.
+    /// Adds the stays to place; returns the items of each.
     fn add(&mut self, requested: &[(usize, Span, usize)], kind: RoomKind) -> Vec<Vec<usize>> {
         let mut all = Vec::with_capacity(requested.len());
         for (_, span, guests) in requested {
@@ -345,8 +345,7 @@ impl UnitPool {
         pool
     }
 
-    /// Whether a stay ends up in other units than before; guests of one stay who change places with each other do not
-    /// move.
+    /// Whether a stay ends up in other units than before; guests of one stay who swap beds are not moved.
     fn is_moved(&self, movable: &Movable, seats: &[usize]) -> bool {
         let mut homes: Vec<Option<usize>> = movable.items.iter().map(|item| self.problem.items[*item].home).collect();
         let mut now: Vec<Option<usize>> = movable.items.iter().map(|item| Some(seats[*item])).collect();

@@ -1,4 +1,4 @@
-//! What a changed booking costs: anew, or what was agreed.
+//! Price of a changed booking: repriced, or as agreed.
 
 use super::{Decider, NotSellable};
 use crate::booking::{Booking, Rejection, Stay, StayRequest};
@@ -7,7 +7,7 @@ use crate::nights::Nights;
 use crate::pricing::{Price, spread, stay_amounts, total_of};
 use chrono::NaiveDate;
 
-/// A stay as it is to be, and the one that it continues.
+/// A stay after the change, and the one that it continues.
 #[derive(Debug, Clone)]
 pub(super) struct Continued {
     pub(super) requested: StayRequest,
@@ -15,7 +15,7 @@ pub(super) struct Continued {
 }
 
 impl Decider<'_> {
-    /// Prices the stays by the plan of today; nights before `today` keep what was agreed for them.
+    /// Prices the stays by today's rates; nights before `today` keep their agreed amounts.
     pub(super) fn reprice(
         &mut self,
         booking: &Booking,

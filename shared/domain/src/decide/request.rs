@@ -1,4 +1,4 @@
-//! Deciding a request: whether it can be sold, at which price, and in which beds.
+//! Booking requests: whether they can be sold, at which price, and in which beds.
 
 use super::place::{Placement, Wanted};
 use super::{Decider, Decision, NoRevision, NotSellable, Revision};
@@ -48,7 +48,7 @@ impl Decider<'_> {
         Ok(Decision::Decided(Box::new(self.advance(booking, status, revision))))
     }
 
-    /// Priced and checked first: what cannot be sold must not take beds.
+    /// Prices and checks first: what cannot be sold must not claim beds.
     fn sell(&mut self, request: &RequestBooking) -> Result<(Placement, Price), NotSellable> {
         let property = &request.property_id;
         let price =
@@ -67,7 +67,8 @@ impl Decider<'_> {
         Ok((placement, price))
     }
 
-    /// The price of the stays: the quote's while it holds; else today's, which must still be the quote's.
+    /// The price of the stays: the quoted one while the quote is valid; otherwise today's, which must equal the quoted
+    /// one.
     pub(super) fn quoted(
         &mut self,
         property: &PropertyId,
@@ -90,7 +91,7 @@ impl Decider<'_> {
         Ok(price)
     }
 
-    /// Who may sleep there at all.
+    /// Checks gender, age and group size.
     pub(super) fn check_stays(&mut self, property: &PropertyId, stays: &[StayRequest]) -> Result<(), NotSellable> {
         let checked = self.grid(property).map_or(Ok(()), |grid| check_party(grid.inventory(), stays));
         checked.map_err(|rejection| self.not_sellable(property, rejection))
@@ -112,14 +113,14 @@ impl Decider<'_> {
         self.refuse(property, rejection.into(), NotSellable::Unread)
     }
 
-    /// The calendar date at a property; that of UTC at one that does not exist.
+    /// The calendar date at a property; that of UTC for an unknown one.
     pub(super) fn local_date(&self, property: &PropertyId, at: Timestamp) -> NaiveDate {
         self.grid(property)
             .map_or_else(|| at.as_datetime().date_naive(), |grid| at.local_date(grid.inventory().property.time_zone))
     }
 
-    /// What has to be paid at once on this plan, and until when the beds wait for it. The time begins with the
-    /// decision: a guest is not to pay for an outage of ours.
+    /// The deposit of this plan and the deadline of the hold. The hold begins with the decision: an outage must not
+    /// shorten it.
     fn hold(&self, property: &PropertyId, plan: &RatePlanId, price: Option<&Price>) -> Payment {
         let terms = self.grid(property).and_then(|grid| {
             let inventory = grid.inventory();

@@ -1,11 +1,11 @@
-//! Guests come, leave, do not come, and staff undo what was a mistake. All by the property's own time.
+//! Check-in, check-out, no-show and their reversal, in the property's local time.
 
 use super::place::Wanted;
 use super::repricing::{Continued, agreed};
 use super::{Decider, Decision, NoRevision, Revision};
 use crate::booking::{Action, Booking, Rejection, Status, Stay, StayRequest};
 use crate::business_day::business_date;
-use crate::inventory::{Cleanliness, RoomKind};
+use crate::inventory::{Cleanliness, Property, RoomKind};
 use crate::messages::{CheckInBooking, CheckOutBooking, MarkNoShow, RefusalCode, ReinstateBooking};
 use crate::nights::Nights;
 use crate::rates::cancellation::cancellation_fee;
@@ -14,7 +14,7 @@ use chrono::{Days, NaiveDate};
 use uuid::Uuid;
 
 impl Decider<'_> {
-    /// From the day of arrival, into beds that are assigned and clean.
+    /// Checks in from the day of arrival, into assigned and clean beds.
     pub(super) fn check_in(&mut self, command_id: Uuid, check_in: &CheckInBooking) -> Result<Decision, NoRevision> {
         let header = &check_in.header;
         let booking = self.target_of(command_id, header)?;
@@ -57,7 +57,7 @@ impl Decider<'_> {
         None
     }
 
-    /// Ends the stays today: nights that are not slept are freed. An open balance needs permission and a note.
+    /// Ends the stays today and releases unused nights. An open balance needs permission and a note.
     pub(super) fn check_out(&mut self, command_id: Uuid, check_out: &CheckOutBooking) -> Result<Decision, NoRevision> {
         let header = &check_out.header;
         let booking = self.target_of(command_id, header)?;
@@ -101,7 +101,7 @@ impl Decider<'_> {
         ))))
     }
 
-    /// After the business day of arrival is over. The beds are free again; it costs what cancelling would cost now.
+    /// Marks a no-show after the business day of arrival. The beds are released; the fee is that of a cancellation now.
     pub(super) fn no_show(&mut self, command_id: Uuid, no_show: &MarkNoShow) -> Result<Decision, NoRevision> {
         let header = &no_show.header;
         let mut booking = self.target_of(command_id, header)?;
@@ -111,8 +111,7 @@ impl Decider<'_> {
         if extent(&booking).0.is_none_or(|arrival| self.today(&header.property_id) <= arrival) {
             return Err(NoRevision::because(RefusalCode::TooEarly));
         }
-        let fee =
-            self.grid(&header.property_id).map(|grid| cancellation_fee(&booking, &grid.inventory().property, self.now));
+        let fee = self.grid(&header.property_id).map(|grid| fee_of(&booking, &grid.inventory().property, self.now));
         booking.cancellation_fee = Some(fee.unwrap_or(0));
         self.release_beds(&header.property_id, &booking.stays, NaiveDate::MIN);
         Ok(Decision::Decided(Box::new(self.advance(
@@ -154,7 +153,7 @@ impl Decider<'_> {
             .is_some_and(|grid| business_date(&grid.inventory().property, at) == self.today(&booking.property_id))
     }
 
-    /// Claims beds for all stays again, the old ones where they are still free.
+    /// Claims beds for all stays again, the same ones where they are still free.
     pub(super) fn reallocate(
         &mut self,
         booking: &mut Booking,
@@ -196,17 +195,23 @@ impl Decider<'_> {
     }
 }
 
+/// The cancellation fee of a booking at `now`.
+pub(super) fn fee_of(booking: &Booking, property: &Property, now: Timestamp) -> i64 {
+    let (policy, price) = (booking.cancellation_policy.as_ref(), booking.price.as_ref());
+    cancellation_fee(policy, price, &booking.stays, property, now)
+}
+
 /// First arrival and last departure.
 fn extent(booking: &Booking) -> (Option<NaiveDate>, Option<NaiveDate>) {
     (booking.stays.iter().map(|stay| stay.arrival).min(), booking.stays.iter().map(|stay| stay.departure).max())
 }
 
-/// Whoever came is sold at least one night.
+/// A stay that was checked in is at least one night.
 fn first_morning(stay: &Stay) -> NaiveDate {
     stay.arrival.checked_add_days(Days::new(1)).unwrap_or(stay.arrival)
 }
 
-/// The stay as it ends when its guests leave today; `None` for one that has not begun.
+/// The stay when its guests leave today; `None` for one that has not begun.
 fn ended(stay: &Stay, today: NaiveDate) -> Option<Stay> {
     let mut ended = stay.clone();
     ended.departure = stay.departure.min(today.max(first_morning(stay)));

@@ -1,4 +1,4 @@
-//! Decisions by value: what is confirmed, refused, repeated and released.
+//! Decisions by value: confirmed, refused, replayed and released.
 
 mod availability;
 mod blocks;

@@ -1,72 +1,76 @@
-//! The event of a hostel that can sell something else than before.
+//! The event of a property whose inventory, rates or blocks changed.
 
 use crate::block::{Block, BlockEntry, BlockKind, BlockStatus};
 use crate::ids::{BedId, BlockId, PropertyId, inventory_event_id, uuid_text};
-use crate::messages::{DecodeError, MessageType, decode_body};
 use crate::timestamp::Timestamp;
+use crate::wire::{DecodeError, MessageType, decode_body, message_family};
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// Wire name of the event of a changed house.
-pub const INVENTORY_CHANGED: &str = "inventory.changed.v1";
+message_family! {
+    Event InventoryChanged {
+        /// The inventory, rates or blocks of a property changed; `what` tells which.
+        INVENTORY_CHANGED = "inventory.changed.v1";
+    }
+}
 
-/// What changed.
+/// A change of what a property sells.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "what", rename_all = "snake_case")]
 pub enum InventoryChange {
-    /// Property, room types, rooms, beds, plans or policies: read the property again.
+    /// Property, room types, rooms, beds, plans or policies: the inventory must be read again.
     Inventory {
-        /// Its revision since.
+        /// Its new revision.
         rev: u64,
     },
     /// Prices or restrictions of some dates.
     Rates,
-    /// Beds are not for sale on some nights.
+    /// Beds were blocked.
     Blocked {
-        /// By which block.
+        /// Block.
         block_id: BlockId,
-        /// Why.
+        /// Kind.
         kind: BlockKind,
-        /// Which beds.
+        /// Beds.
         bed_ids: Vec<BedId>,
         /// First night.
         from: NaiveDate,
         /// First night that is for sale again.
         until: NaiveDate,
     },
-    /// They are for sale again.
+    /// A block was lifted.
     Unblocked {
-        /// By which block they were kept.
+        /// Block.
         block_id: BlockId,
-        /// Why they were.
+        /// Kind.
         kind: BlockKind,
-        /// Which beds.
+        /// Beds.
         bed_ids: Vec<BedId>,
         /// First night.
         from: NaiveDate,
-        /// First night that was for sale all along.
+        /// First night that was never blocked.
         until: NaiveDate,
     },
 }
 
-/// What a hostel can sell changed. Carries no prices: whoever needs them reads them.
+/// A change of what a property sells. Carries no prices; consumers read them from the store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InventoryChanged {
     /// Also the message id.
     #[serde(with = "uuid_text")]
     pub event_id: Uuid,
-    /// The hostel.
+    /// Property.
     pub property_id: PropertyId,
-    /// What changed.
+    /// The change.
     #[serde(flatten)]
     pub change: InventoryChange,
-    /// When.
+    /// Time.
     pub occurred_at: Timestamp,
 }
 
 impl InventoryChanged {
-    /// The event that announces `entry`, the same whenever it is made again from the stored block.
+    /// The event that announces `entry`: the same whenever it is derived from the stored block.
     pub fn of(block: &Block, entry: &BlockEntry) -> Self {
         let (block_id, kind, bed_ids, from, until) =
             (block.id, block.kind, block.bed_ids.clone(), block.from, block.until);
@@ -77,7 +81,7 @@ impl InventoryChanged {
         Self { event_id: entry.event_id, property_id: block.property_id.clone(), change, occurred_at: entry.at }
     }
 
-    /// The event that announces revision `rev` of a house; `rates` when only prices or restrictions changed.
+    /// The event that announces revision `rev` of a property; `rates` when only prices or restrictions changed.
     pub fn of_property(property_id: PropertyId, rev: u64, rates: bool, occurred_at: Timestamp) -> Self {
         let change = if rates { InventoryChange::Rates } else { InventoryChange::Inventory { rev } };
         Self { event_id: inventory_event_id(&property_id, rev), property_id, change, occurred_at }
@@ -88,11 +92,7 @@ impl InventoryChanged {
     /// # Errors
     /// See [`DecodeError`].
     pub fn decode(kind: &str, body: &[u8]) -> Result<Self, DecodeError> {
-        if kind == INVENTORY_CHANGED {
-            decode_body(body)
-        } else {
-            Err(DecodeError::unknown(kind, &[INVENTORY_CHANGED]))
-        }
+        if Self::KINDS.contains(&kind) { decode_body(body) } else { Err(DecodeError::unknown(kind, Self::KINDS)) }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The beds of a house by number, and which of them are sold as what.
+//! Beds by number, and the room type that each is sold as.
 
 use crate::ids::{BedId, RoomTypeId};
 use crate::inventory::{Inventory, RoomKind};
@@ -14,7 +14,7 @@ pub struct RoomTypeLayout {
 }
 
 impl RoomTypeLayout {
-    /// What is claimed at once: a whole private room, or one bed of a dorm.
+    /// Units of allocation: a whole private room, or one bed of a dorm.
     pub fn units(&self) -> Vec<Vec<usize>> {
         match self.kind {
             RoomKind::Private => self.rooms.clone(),

@@ -1,17 +1,17 @@
-//! Whether an inventory makes sense as a whole. Every fault is reported, each with the place it is found at.
+//! Validation of an inventory as a whole. Every violation is reported, each with its place.
 
 use super::{DormGender, HOLD_MINUTES, Inventory, RoomKind};
 use crate::ids::PolicyId;
-use crate::intake::FieldError;
-use crate::rates::cancellation::{Fee, Tier};
-use crate::rates::deposit::Deposit;
+use crate::values::field_error::FieldError;
+use crate::values::policy::{Fee, Tier};
+use crate::values::rate_plan::Deposit;
 use std::collections::HashSet;
 use std::fmt::Display;
 use std::hash::Hash;
 
-/// Longest id of anything in a property, in bytes: a claim's key is made of them.
+/// Longest id in a property, in bytes: the keys of claims are made of them.
 pub const MAX_ID_BYTES: usize = 64;
-/// Most beds of a property: one document and one view hold them.
+/// Most beds of a property: one document and one grid hold them.
 pub const MAX_BEDS: usize = 2_000;
 /// Highest price of one night, in minor units, so that no sum of a booking can overflow.
 pub const MAX_NIGHTLY: i64 = 1_000_000_000;
@@ -21,7 +21,7 @@ pub const MAX_HOURS_BEFORE: u32 = 366 * 24;
 /// The whole of an amount, in parts per million.
 pub const PPM: u32 = 1_000_000;
 
-/// Every fault of this inventory, as JSON pointers into it.
+/// Every violation of this inventory, as JSON pointers into it.
 pub fn check_inventory(inventory: &Inventory) -> Vec<FieldError> {
     let mut violations = Vec::new();
     check_property(inventory, &mut violations);
@@ -155,7 +155,7 @@ fn check_policies(inventory: &Inventory, violations: &mut Vec<FieldError>) {
     }
 }
 
-/// Every fault of the tiers of a policy, found below the pointer `at`.
+/// Every violation of the tiers of a policy, below the pointer `at`.
 pub fn check_tiers(tiers: &[Tier], at: &str) -> Vec<FieldError> {
     let mut violations = Vec::new();
     for (index, tier) in tiers.iter().enumerate() {
@@ -190,7 +190,7 @@ pub fn check_tiers(tiers: &[Tier], at: &str) -> Vec<FieldError> {
     violations
 }
 
-/// `|` would make two claims' keys alike; the rest keeps ids fit for addresses and headers.
+/// `|` would make keys of claims ambiguous; the rest keeps ids fit for URLs and headers.
 fn check_id(at: &str, id: &str, violations: &mut Vec<FieldError>) {
     let letter = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     if id.is_empty() || id.len() > MAX_ID_BYTES || !id.chars().all(letter) {
@@ -236,8 +236,8 @@ mod tests {
     use super::check_inventory;
     use crate::fixtures::hostel;
     use crate::inventory::{DormGender, Room};
-    use crate::rates::cancellation::{CancellationPolicy, Fee, Tier};
-    use crate::rates::deposit::Deposit;
+    use crate::values::policy::{CancellationPolicy, Fee, Tier};
+    use crate::values::rate_plan::Deposit;
 
     #[test]
     fn sample_inventories_are_valid() {

@@ -1,4 +1,4 @@
-//! Taking in what Stripe tells: one pure step for every event and for every object that was read again.
+//! Observation of Stripe's objects: one pure step for every event and for every object that was read.
 
 use super::Ledger;
 use super::facts::{
@@ -9,23 +9,23 @@ use crate::stripe::{
     Charge, CheckoutSession, Dispute, Event, IntentStatus, Object, PaymentIntent, Refund, SessionPayment, SessionStatus,
 };
 
-/// What has to be read from Stripe, because what it told lacks something.
+/// Objects to read from Stripe, because an event lacked something.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refetch {
-    /// All refunds of this payment: more was given back than we know of.
+    /// All refunds of this payment: more was refunded than is known.
     Refunds {
         /// `pi_…`.
         intent: String,
     },
 }
 
-/// An attempt of a payment failed.
+/// A payment attempt failed.
 const INTENT_FAILED: &str = "payment_intent.payment_failed";
-/// What a bank promised did not come.
+/// An asynchronous payment failed.
 const SESSION_FAILED: &str = "checkout.session.async_payment_failed";
 
 impl Ledger {
-    /// Takes in an event. The result does not depend on the order of events, nor on how often each is taken in.
+    /// Observes an event. The result does not depend on the order of events, nor on how often each is observed.
     pub fn apply(&mut self, event: &Event) -> Option<Refetch> {
         let told = Observation { at: event.created, by: event.id.clone() };
         match &event.object {
@@ -39,7 +39,7 @@ impl Ledger {
         None
     }
 
-    /// Takes in a session. One that is paid tells of its payment, too, in case nothing else does.
+    /// Observes a checkout session. A paid one also implies its payment intent, in case nothing else reports it.
     pub fn observe_session(&mut self, session: &CheckoutSession, failed: bool, told: Observation) {
         let state = match (session.status, session.payment_status) {
             (_, SessionPayment::Paid | SessionPayment::NotNeeded) => SessionState::Paid,
@@ -52,7 +52,7 @@ impl Ledger {
             self.intents.observe(IntentFact {
                 id: intent.clone(),
                 status: IntentStatus::Succeeded,
-                // The payment's own telling is the better one.
+                // An observation of the intent itself takes precedence.
                 told: Observation { at: 0, by: session.id.clone() },
                 amount: session.amount_total,
                 received: session.amount_total,
@@ -72,7 +72,7 @@ impl Ledger {
         });
     }
 
-    /// Takes in a payment.
+    /// Observes a payment intent.
     pub fn observe_intent(&mut self, intent: &PaymentIntent, failed: bool, told: Observation) {
         self.intents.observe(IntentFact {
             id: intent.id.clone(),
@@ -97,7 +97,7 @@ impl Ledger {
         self.lacks_refunds(&intent).then_some(Refetch::Refunds { intent })
     }
 
-    /// Whether more of this payment was given back than is known.
+    /// Whether more of this payment was refunded than is known.
     pub fn lacks_refunds(&self, intent: &str) -> bool {
         let known: i64 = self.refunds.iter().filter(|refund| refund.intent == intent).map(|refund| refund.amount).sum();
         let said: i64 =
@@ -105,7 +105,7 @@ impl Ledger {
         said > known
     }
 
-    /// Takes in a refund.
+    /// Observes a refund.
     pub fn observe_refund(&mut self, refund: &Refund, told: Observation) {
         let Some(intent) = refund.payment_intent.clone() else { return };
         self.refunds.observe(RefundFact {
@@ -121,7 +121,7 @@ impl Ledger {
         });
     }
 
-    /// Takes in a dispute.
+    /// Observes a dispute.
     pub fn observe_dispute(&mut self, dispute: &Dispute, told: Observation) {
         let Some(intent) = dispute.payment_intent.clone() else { return };
         let stage = match dispute.status.as_str() {

@@ -1,66 +1,67 @@
-//! Sending guests to pay: what was asked for, so that what comes back can be compared with it.
+//! Payment attempts: what was demanded, so that payments can be compared with it.
 //!
-//! A demand is an amount that is owed at one moment. A guest may try several times to pay it (another page, another
-//! card); whatever is paid more than once for one demand is given back.
+//! A demand is the amount due at one moment. A guest may make several attempts at it (another session, another card);
+//! what is paid more than once for one demand is surplus and refunded.
 
 use super::facts::SessionState;
 use super::{IntentFact, Ledger};
 use crate::ids::uuid_text;
 use crate::stripe::IntentStatus;
 use crate::timestamp::Timestamp;
+use crate::wire_enum;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
-/// Where a guest pays.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PaymentChannel {
-    /// On Stripe's page.
-    Checkout,
-    /// In an app that takes cards by Stripe's own fields.
-    App,
+wire_enum! {
+    /// Channel of a payment attempt.
+    pub enum PaymentChannel {
+        /// A Stripe Checkout session.
+        Checkout = "checkout",
+        /// A payment intent, for an app that collects cards with Stripe's own fields.
+        App = "app",
+    }
 }
 
-/// A guest was, or is to be, sent to pay. Written before Stripe is asked.
+/// A payment attempt. Stored before Stripe is called.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
-    /// A function of who asked and their idempotency key. Also the payment's id for everybody but Stripe.
+    /// A function of the caller and their idempotency key. Also the payment's public id.
     #[serde(with = "uuid_text")]
     pub id: Uuid,
-    /// Which demand it pays, counting from 1.
+    /// Number of the demand that it pays, counting from 1.
     pub demand: u32,
-    /// What is owed, in minor units of the ledger's currency.
+    /// Amount due, in minor units of the ledger's currency.
     pub amount: i64,
-    /// Where.
+    /// Channel.
     pub channel: PaymentChannel,
-    /// `cs_…` or `pi_…`, once Stripe has answered.
+    /// `cs_…` or `pi_…`, once Stripe has created it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub object: Option<String>,
-    /// When.
+    /// Time of opening.
     pub opened_at: Timestamp,
 }
 
-/// What opening an attempt comes to.
+/// Result of opening an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenedAttempt {
-    /// The attempt: the one that was asked for, or one that is open already and just as good.
+    /// The attempt: a new one, or an open one for the same amount.
     pub attempt: Attempt,
-    /// Sessions and payments of the guest that must not be paid any more.
+    /// Sessions and intents that must no longer be paid.
     pub superseded: Vec<String>,
 }
 
-/// An open page that ends sooner than this is replaced.
+/// An open session that expires sooner than this is replaced.
 const LEAST_LEFT_SECS: i64 = 120;
-/// Most attempts of a booking that Stripe knows, and most that it does not: whoever needs more is no guest who pays.
+/// Most attempts of a booking known to Stripe, and most unknown to it: more are abuse.
 const MAX_ATTEMPTS: usize = 50;
-/// Stripe will not know an attempt any more that it did not know after this, in seconds.
+/// Age, in seconds, after which an attempt that Stripe does not know will never be known.
 const UNKNOWN_FOR_SECS: i64 = 600;
 
 impl Ledger {
-    /// The attempt of this id, made if it is not there; what is open for the same amount is used again. `None` when
-    /// there were too many. Attempts that never came to Stripe are dropped after some time, so that a Stripe that was
-    /// away keeps nobody from paying.
+    /// Opens the attempt of this id, or returns it; an open one for the same amount is reused. `None` when there were
+    /// too many. Attempts that never reached Stripe are dropped after some time, so that an outage of Stripe locks
+    /// nobody out.
     pub fn open(&mut self, id: Uuid, channel: PaymentChannel, amount: i64, now: Timestamp) -> Option<OpenedAttempt> {
         let known = self.attempts.iter().position(|attempt| attempt.id == id);
         let (earlier, amount) = known
@@ -87,7 +88,7 @@ impl Ledger {
         })
     }
 
-    /// Whether there is room for one more attempt, once those are dropped that Stripe will not know any more.
+    /// Whether one more attempt is allowed, after dropping those that never reached Stripe.
     fn prune_attempts(&mut self, now: Timestamp) -> bool {
         let age = |attempt: &Attempt| now.as_datetime().timestamp() - attempt.opened_at.as_datetime().timestamp();
         self.attempts.retain(|attempt| attempt.object.is_some() || age(attempt) < UNKNOWN_FOR_SECS);
@@ -95,7 +96,7 @@ impl Ledger {
         known < MAX_ATTEMPTS && self.attempts.len() - known < MAX_ATTEMPTS
     }
 
-    /// Stripe has made the object of an attempt.
+    /// Records the object that Stripe created for an attempt.
     pub fn opened(&mut self, id: Uuid, object: &str) {
         if let Some(attempt) = self.attempts.iter_mut().find(|attempt| attempt.id == id) {
             attempt.object = Some(object.to_owned());
@@ -110,8 +111,8 @@ impl Ledger {
         }) || intent.is_some_and(|intent| intent.status != IntentStatus::Processing && !intent.status.is_over())
     }
 
-    /// Objects at Stripe by which money could still come: sessions and payments that are not over, and sessions that no
-    /// attempt names, because two deliveries of one wish made two.
+    /// Objects that can still be paid: sessions and intents that are not over, and sessions that no attempt names,
+    /// because two deliveries of one command created two.
     pub fn payable_objects(&self) -> Vec<String> {
         let over = |id: &str| {
             self.sessions.get(id).is_some_and(|session| session.state != SessionState::Open)
@@ -123,7 +124,7 @@ impl Ledger {
         open.into_iter().map(str::to_owned).collect()
     }
 
-    /// Payments that pay this demand, to the last minor unit.
+    /// Intents that pay exactly the amount of this demand.
     pub(super) fn paying(&self, demand: u32) -> impl Iterator<Item = &IntentFact> {
         let requested = self.attempts.iter().find(|attempt| attempt.demand == demand).map(|attempt| attempt.amount);
         self.intents.iter().filter(move |intent| {

@@ -1,43 +1,46 @@
-//! What changed between two states of a ledger, for those who are told.
+//! Changes between two states of a ledger, from which payment events are derived.
 
 use super::facts::{DisputeFact, IntentFact, RefundFact};
 use super::{Entry, EntryKind, Ledger};
 use crate::stripe::{IntentStatus, Object};
+use crate::wire_enum;
 use chrono::DateTime;
 use std::collections::BTreeMap;
 
-/// What kind of news.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum LedgerChangeKind {
-    /// A guest was sent to pay.
-    Opened,
-    /// Money came.
-    Captured,
-    /// An attempt failed.
-    Failed,
-    /// Money was given back, or came back to us because giving it back failed.
-    Refunded,
-    /// A bank argues, or has decided.
-    Disputed,
+wire_enum! {
+    /// Kind of a change of a booking's payments.
+    #[derive(PartialOrd, Ord)]
+    pub enum PaymentEventKind {
+        /// A payment attempt was opened.
+        Opened = "opened",
+        /// A payment was captured.
+        Captured = "captured",
+        /// A payment attempt failed.
+        Failed = "failed",
+        /// A refund was made, or reversed because it failed.
+        Refunded = "refunded",
+        /// A dispute was opened, updated or closed.
+        Disputed = "disputed",
+    }
 }
 
-/// One piece of news.
+/// One change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LedgerChange {
-    /// What kind.
-    pub kind: LedgerChangeKind,
-    /// What it is about, and in which state: two of the same are one.
+    /// Kind.
+    pub kind: PaymentEventKind,
+    /// Object and state: two changes with the same subject are one.
     pub subject: String,
     /// The payment: `pi_…`, or the id of a record or an attempt.
     pub payment: String,
-    /// The entry as it is now, with the amount 0 when it was taken back; absent where nothing moved.
+    /// The ledger entry, with the amount 0 when it was reversed; absent where no entry changed.
     pub entry: Option<Entry>,
-    /// What it is about, in minor units.
+    /// Amount in minor units.
     pub amount: i64,
 }
 
 impl Ledger {
-    /// All that is to be told of one object: what would be new if nothing had been known of it.
+    /// Every change of one object: the difference from a ledger that does not know it.
     pub fn changes_of(&self, object: &Object) -> Vec<LedgerChange> {
         let mut without = self.clone();
         match object {
@@ -57,7 +60,7 @@ impl Ledger {
         changes
     }
 
-    /// All that is to be told: what would be new if nothing had been known.
+    /// Every change: the difference from an empty ledger.
     pub fn changes(&self) -> Vec<LedgerChange> {
         let nothing = Self::new(self.booking_id, self.property_id.clone(), self.currency, self.updated_at);
         let mut changes = self.changes_since(&nothing);
@@ -65,14 +68,14 @@ impl Ledger {
         changes
     }
 
-    /// What is new compared with `before`.
+    /// Changes since `before`.
     pub fn changes_since(&self, before: &Self) -> Vec<LedgerChange> {
         let mut changes = Vec::new();
         for attempt in self.attempts.iter().filter(|attempt| attempt.object.is_some()) {
             if !before.attempts.iter().any(|known| known.id == attempt.id && known.object.is_some()) {
                 let id = attempt.id.to_string();
                 changes.push(LedgerChange {
-                    kind: LedgerChangeKind::Opened,
+                    kind: PaymentEventKind::Opened,
                     subject: id.clone(),
                     payment: id,
                     entry: None,
@@ -92,9 +95,9 @@ impl Ledger {
             let taken_back = !new.contains_key(id);
             let entry = Some(Entry { amount: if taken_back { 0 } else { known.amount }, balance: 0, ..known.clone() });
             let kind = match known.kind {
-                EntryKind::Payment => LedgerChangeKind::Captured,
-                EntryKind::Refund => LedgerChangeKind::Refunded,
-                EntryKind::Chargeback | EntryKind::ChargebackReversal => LedgerChangeKind::Disputed,
+                EntryKind::Payment => PaymentEventKind::Captured,
+                EntryKind::Refund => PaymentEventKind::Refunded,
+                EntryKind::Chargeback | EntryKind::ChargebackReversal => PaymentEventKind::Disputed,
             };
             let subject = format!("{id}|{}|{}", known.fee, if taken_back { "taken_back" } else { "booked" });
             changes.push(LedgerChange {
@@ -111,7 +114,7 @@ impl Ledger {
     }
 }
 
-/// A refund that came back leaves no entry that could be missed.
+/// The change of a refund that failed: it has no entry that could be missing.
 fn returned_refund(refund: &RefundFact) -> Option<LedgerChange> {
     let at = DateTime::from_timestamp(refund.created, 0).unwrap_or_default().into();
     let entry = Entry {
@@ -124,7 +127,7 @@ fn returned_refund(refund: &RefundFact) -> Option<LedgerChange> {
         balance: 0,
     };
     (!refund.status.is_effective()).then(|| LedgerChange {
-        kind: LedgerChangeKind::Refunded,
+        kind: PaymentEventKind::Refunded,
         subject: format!("{}|0|taken_back", refund.id),
         payment: refund.intent.clone(),
         entry: Some(entry),
@@ -136,7 +139,7 @@ fn failure(before: &Ledger, intent: &IntentFact) -> Option<LedgerChange> {
     let at = intent.failed_at.filter(|_| intent.status != IntentStatus::Succeeded)?;
     let known = before.intents.get(&intent.id).and_then(|known| known.failed_at);
     (known < Some(at)).then(|| LedgerChange {
-        kind: LedgerChangeKind::Failed,
+        kind: PaymentEventKind::Failed,
         subject: format!("{}|{at}", intent.id),
         payment: intent.id.clone(),
         entry: None,
@@ -147,7 +150,7 @@ fn failure(before: &Ledger, intent: &IntentFact) -> Option<LedgerChange> {
 fn dispute_change(before: &Ledger, dispute: &DisputeFact) -> Option<LedgerChange> {
     let known = before.disputes.get(&dispute.id).map(|known| (known.stage, known.status.as_str()));
     (known != Some((dispute.stage, dispute.status.as_str()))).then(|| LedgerChange {
-        kind: LedgerChangeKind::Disputed,
+        kind: PaymentEventKind::Disputed,
         subject: format!("{}|{}", dispute.id, dispute.status),
         payment: dispute.intent.clone(),
         entry: None,

@@ -1,55 +1,42 @@
-//! The ledger as accountants read it: entries in the order of time, with what Stripe kept and what is left.
+//! Ledger entries in the order of time, with fees and running balance.
 
 use super::Ledger;
 use crate::timestamp::Timestamp;
+use crate::wire_enum;
 use chrono::DateTime;
 use serde::{Deserialize, Serialize};
 
-/// What kind of entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum EntryKind {
-    /// Money came.
-    Payment,
-    /// Money was given back.
-    Refund,
-    /// A bank took money back.
-    Chargeback,
-    /// The bank gave it back.
-    ChargebackReversal,
-}
-
-impl EntryKind {
-    /// Every kind with its wire name.
-    pub const ALL: [(&'static str, Self); 4] = [
-        ("payment", Self::Payment),
-        ("refund", Self::Refund),
-        ("chargeback", Self::Chargeback),
-        ("chargeback_reversal", Self::ChargebackReversal),
-    ];
-
-    /// The wire name.
-    pub fn as_str(self) -> &'static str {
-        Self::ALL.iter().find(|(_, kind)| *kind == self).map_or("payment", |(name, _)| name)
+wire_enum! {
+    /// Kind of a ledger entry.
+    #[derive(PartialOrd, Ord)]
+    pub enum EntryKind {
+        /// A payment.
+        Payment = "payment",
+        /// A refund.
+        Refund = "refund",
+        /// A chargeback.
+        Chargeback = "chargeback",
+        /// A reversed chargeback.
+        ChargebackReversal = "chargeback_reversal",
     }
 }
 
-/// One entry.
+/// A ledger entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// The object that it stands for: `pi_…`, `re_…`, `txn_…`, or the id of a record.
+    /// Its object: `pi_…`, `re_…`, `txn_…`, or the id of a record.
     pub id: String,
-    /// What kind.
+    /// Kind.
     pub kind: EntryKind,
-    /// The payment that it belongs to: `pi_…`, or the id of a record.
+    /// Its payment: `pi_…`, or the id of a record.
     pub payment: String,
-    /// Minor units of the ledger's currency: what came, or, negative, what went.
+    /// Minor units of the ledger's currency; negative for outgoing amounts.
     pub amount: i64,
-    /// What Stripe kept, as far as is known.
+    /// Stripe's fee, as far as known.
     pub fee: i64,
-    /// When.
+    /// Time.
     pub at: Timestamp,
-    /// The sum of the amounts up to here.
+    /// Running balance.
     pub balance: i64,
 }
 

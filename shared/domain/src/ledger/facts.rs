@@ -1,32 +1,31 @@
-//! What is known of Stripe's objects, as joins: of two states of an object the further one counts, whichever was told
-//! first.
+//! Observed states of Stripe's objects, merged as a join-semilattice (CRDT): of two states of an object the more
+//! advanced one counts, whichever was observed first.
 //!
-//! A join is associative, commutative and idempotent, so any order and any repetition of what Stripe tells comes to the
-//! same. States of the same rank are told apart by when Stripe told them and, within a second, by the id of the
-//! telling.
+//! A join is associative, commutative and idempotent, so observations may arrive in any order and repeatedly. States of
+//! equal rank are ordered by the time of the observation and, within a second, by its id.
 
 use crate::stripe::{BalanceTransaction, IntentStatus, RefundStatus};
+use crate::wire_enum;
 use serde::{Deserialize, Serialize};
 
-/// One telling: when Stripe made it, in Unix seconds, and its id (`evt_…`, or the id of the request that read the
-/// object).
+/// An observation: its time in Unix seconds, and its id (`evt_…`, or the id of the request that read the object).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Observation {
-    /// When.
+    /// Time.
     pub at: i64,
-    /// By which event.
+    /// Event or request.
     pub by: String,
 }
 
-/// What can be known of an object.
+/// The observed state of an object.
 pub trait Fact {
     /// Stripe's id.
     fn id(&self) -> &str;
-    /// Takes in what another telling says of the same object.
+    /// Merges another observation of the same object.
     fn join(&mut self, other: Self);
 }
 
-/// Objects of one kind, by id, each with the furthest that is known of it.
+/// Objects of one kind, by id, each in the most advanced state observed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Facts<T>(Vec<T>);
@@ -38,31 +37,31 @@ impl<T> Default for Facts<T> {
 }
 
 impl<T> Facts<T> {
-    /// Whether nothing is known.
+    /// Whether no object was observed.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// All of them, by id.
+    /// Every object, by id.
     pub fn iter(&self) -> std::slice::Iter<'_, T> {
         self.0.iter()
     }
 }
 
 impl<T: Fact> Facts<T> {
-    /// What is known of one object.
+    /// The observed state of one object.
     pub fn get(&self, id: &str) -> Option<&T> {
         self.place(id).ok().and_then(|place| self.0.get(place))
     }
 
-    /// As if nothing had been told of this object.
+    /// Removes an object, as if it had never been observed.
     pub fn forget(&mut self, id: &str) {
         if let Ok(place) = self.place(id) {
             self.0.remove(place);
         }
     }
 
-    /// Takes in a telling.
+    /// Merges an observation.
     pub fn observe(&mut self, fact: T) {
         match self.place(fact.id()) {
             Ok(place) => self.0[place].join(fact),
@@ -75,20 +74,21 @@ impl<T: Fact> Facts<T> {
     }
 }
 
-/// Where a checkout session stands. In the order in which a session moves on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SessionState {
-    /// The guest may pay.
-    Open,
-    /// Nobody can pay any more.
-    Expired,
-    /// The guest went through it and the money is on its way.
-    Processing,
-    /// The money did not come.
-    Failed,
-    /// The money is there.
-    Paid,
+wire_enum! {
+    /// State of a checkout session, in the order in which it may advance.
+    #[derive(PartialOrd, Ord)]
+    pub enum SessionState {
+        /// The guest may pay.
+        Open = "open",
+        /// Expired.
+        Expired = "expired",
+        /// Completed; the payment is processing.
+        Processing = "processing",
+        /// The payment failed.
+        Failed = "failed",
+        /// Paid.
+        Paid = "paid",
+    }
 }
 
 /// A checkout session.
@@ -96,132 +96,133 @@ pub enum SessionState {
 pub struct SessionFact {
     /// `cs_…`.
     pub id: String,
-    /// Where it stands.
+    /// State.
     pub state: SessionState,
-    /// By whom this was told.
+    /// Observation of this state.
     pub told: Observation,
-    /// The payment, once there is one.
+    /// Its payment intent, once there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub intent: Option<String>,
-    /// Where its page is. A bearer secret of whoever may pay.
+    /// Its URL. A bearer secret: whoever has it may pay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// When it ends by itself, in Unix seconds.
+    /// Expiry, in Unix seconds.
     pub expires_at: i64,
 }
 
-/// A payment.
+/// A payment intent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IntentFact {
     /// `pi_…`.
     pub id: String,
-    /// Where it stands.
+    /// State.
     pub status: IntentStatus,
-    /// By whom this was told.
+    /// Observation of this state.
     pub told: Observation,
-    /// What is to be paid, in minor units.
+    /// Amount, in minor units.
     pub amount: i64,
-    /// What was.
+    /// Amount received.
     pub received: i64,
     /// Stripe's lower-case code.
     pub currency: String,
-    /// Which demand it pays, if it says so.
+    /// Number of the demand that it pays, from its metadata.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub demand: Option<u32>,
-    /// When it was made, in Unix seconds.
+    /// Creation, in Unix seconds.
     pub created: i64,
-    /// The last time that an attempt failed, in Unix seconds.
+    /// Last failure of an attempt, in Unix seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed_at: Option<i64>,
 }
 
-/// An attempt of a payment.
+/// A charge.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChargeFact {
     /// `ch_…`.
     pub id: String,
-    /// Its payment.
+    /// Its payment intent.
     pub intent: String,
-    /// The most that it was ever said to have given back.
+    /// The highest refunded amount observed.
     pub refunded: i64,
 }
 
-/// Money on its way back.
+/// A refund.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefundFact {
     /// `re_…`.
     pub id: String,
-    /// Where it stands.
+    /// State.
     pub status: RefundStatus,
-    /// By whom this was told.
+    /// Observation of this state.
     pub told: Observation,
-    /// Its payment.
+    /// Its payment intent.
     pub intent: String,
     /// Minor units.
     pub amount: i64,
     /// Stripe's lower-case code.
     pub currency: String,
-    /// The order that it carries out; absent when somebody made it at Stripe.
+    /// Key of the instruction that it executes; absent for one made in Stripe's dashboard.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
-    /// When it was made, in Unix seconds.
+    /// Creation, in Unix seconds.
     pub created: i64,
-    /// Stripe's word for why it failed.
+    /// Stripe's failure reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
 }
 
-/// How far a dispute has come. In the order in which a dispute moves on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DisputeStage {
-    /// The hostel may answer.
-    Open,
-    /// The bank reads the answer.
-    UnderReview,
-    /// It is over.
-    Closed,
+wire_enum! {
+    /// Stage of a dispute, in the order in which it may advance.
+    #[derive(PartialOrd, Ord)]
+    pub enum DisputeStage {
+        /// Evidence may be submitted.
+        Open = "open",
+        /// The bank reviews the evidence.
+        UnderReview = "under_review",
+        /// Closed.
+        Closed = "closed",
+    }
 }
 
-/// A bank wants money back.
+/// A dispute.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DisputeFact {
     /// `dp_…`.
     pub id: String,
-    /// How far it has come.
+    /// Stage.
     pub stage: DisputeStage,
-    /// Stripe's word for where it stands.
+    /// Stripe's status.
     pub status: String,
-    /// By whom this was told.
+    /// Observation of this state.
     pub told: Observation,
-    /// Its payment.
+    /// Its payment intent.
     pub intent: String,
     /// Minor units.
     pub amount: i64,
     /// Stripe's lower-case code.
     pub currency: String,
-    /// Stripe's word for why.
+    /// Stripe's reason.
     pub reason: String,
-    /// When it was opened, in Unix seconds.
+    /// Creation, in Unix seconds.
     pub created: i64,
-    /// What was taken and given back for it, by id.
+    /// Its balance transactions, by id.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub movements: Vec<BalanceTransaction>,
 }
 
 impl DisputeFact {
-    /// Whether it is still argued about, so that nothing of its payment may be given back by us.
+    /// Whether it is open, so that its payment must not be refunded.
     pub fn freezes(&self) -> bool {
         self.stage != DisputeStage::Closed
     }
 
-    /// Whether the bank took the money for good.
+    /// Whether it was lost.
     pub fn is_lost(&self) -> bool {
         self.stage == DisputeStage::Closed && self.status == "lost"
     }
 
-    /// What the bank has of it, in minor units; once it is lost, all of it, whether or not the movement was told
-    /// already.
+    /// Amount charged back, in minor units; once it is lost, all of it, whether or not the balance transaction was
+    /// observed.
     pub fn taken(&self) -> i64 {
         let moved = -self
             .movements
@@ -234,7 +235,7 @@ impl DisputeFact {
 }
 
 impl IntentFact {
-    /// When it came to where it stands, in Unix seconds; where only its session told of it, when that was made.
+    /// Time of its present status in Unix seconds; where only its session implied it, the creation of the session.
     pub fn since(&self) -> i64 {
         if self.told.at > 0 { self.told.at } else { self.created }
     }
@@ -246,7 +247,7 @@ impl Fact for SessionFact {
     }
 
     fn join(&mut self, other: Self) {
-        // Only what is open has a page, so an older telling of it is still right.
+        // Only an open session has a URL, so an older observation of it is still right.
         let (mine, theirs) = (self.intent.take(), other.intent.clone());
         if (self.state, &self.told) < (other.state, &other.told) {
             *self = other;

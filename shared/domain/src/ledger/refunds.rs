@@ -1,59 +1,60 @@
-//! Giving money back: which payment gives how much, decided and written down before Stripe is asked.
+//! Refund instructions: which payment is refunded by how much, decided and stored before Stripe is called.
 //!
-//! An order has a key of its own, which is Stripe's idempotency key and is written on the refund: whoever carries an
-//! order out twice, or looks whether it was carried out, meets the same refund.
+//! An instruction has a key, which is Stripe's idempotency key and is written on the refund: executing it twice, or
+//! checking whether it was executed, finds the same refund.
 
 use super::facts::{DisputeFact, IntentFact};
 use super::{IntentStatus, Ledger};
 use crate::ids::optional_uuid;
 use crate::timestamp::Timestamp;
+use crate::wire_enum;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// Why money is given back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RefundReason {
-    /// What the booking came to leaves more than is owed: a cancellation, a change, a double or a late payment.
-    NotOwed,
-    /// Staff decided it.
-    Staff,
+wire_enum! {
+    /// Reason of a refund.
+    pub enum RefundReason {
+        /// Overpayment: a cancellation, a modification, a double or a late payment.
+        NotOwed = "not_owed",
+        /// Requested by staff.
+        Staff = "staff",
+    }
 }
 
-/// A refund that is to be made.
+/// A refund to make.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefundInstruction {
-    /// Names it, here and at Stripe.
+    /// Its key, here and at Stripe.
     pub key: String,
-    /// Which payment gives it back.
+    /// Payment intent to refund.
     pub intent: String,
     /// Minor units of the ledger's currency.
     pub amount: i64,
-    /// Why.
+    /// Reason.
     pub reason: RefundReason,
     /// Who decided it: `system` or `staff:<id>`.
     pub actor: String,
-    /// In words, when staff decided it.
+    /// Note of staff.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
-    /// The wish of staff that it answers: the same wish twice is one order.
+    /// Request of staff that it fulfils; a retry is the same instruction.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "optional_uuid")]
     pub wish: Option<Uuid>,
-    /// When.
+    /// Time of the instruction.
     pub ordered_at: Timestamp,
-    /// Stripe's answer, when it refused it for good.
+    /// Stripe's error, when it permanently refused it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
 }
 
-/// What became of an order.
+/// State of an instruction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InstructionState {
-    /// Stripe has not made it, as far as is known.
+    /// Not executed by Stripe, as far as known.
     Open,
-    /// It is made or on its way.
+    /// Executed or pending.
     Made,
-    /// It was refused, taken back or came back.
+    /// Refused, canceled or failed.
     Failed,
 }
 
@@ -69,24 +70,24 @@ impl Ledger {
         }
     }
 
-    /// Orders that Stripe has not made.
+    /// Instructions that Stripe has not executed.
     pub fn open_instructions(&self) -> impl Iterator<Item = &RefundInstruction> {
         self.orders.iter().filter(|instruction| self.instruction_state(instruction) == InstructionState::Open)
     }
 
-    /// What Stripe is still to give back, in minor units: as good as gone.
+    /// Amount of open instructions, in minor units: as good as refunded.
     pub fn instructed(&self) -> i64 {
         self.open_instructions().map(|instruction| instruction.amount).sum()
     }
 
-    /// Orders that the system decided, and of which this became.
+    /// Instructions for overpayments in this state.
     fn of_system(&self, state: InstructionState) -> impl Iterator<Item = &RefundInstruction> {
         self.orders.iter().filter(move |instruction| {
             instruction.reason == RefundReason::NotOwed && self.instruction_state(instruction) == state
         })
     }
 
-    /// The payment of this id: an attempt's, or Stripe's `pi_…`.
+    /// The intent of this payment id: an attempt's, or Stripe's `pi_…`.
     pub fn intent_of(&self, payment: &str) -> Option<&IntentFact> {
         let attempt = self.attempts.iter().find(|attempt| attempt.id.to_string() == payment);
         let object = attempt.map_or(Some(payment), |attempt| attempt.object.as_deref())?;
@@ -94,12 +95,12 @@ impl Ledger {
         self.intents.get(behind.unwrap_or(object))
     }
 
-    /// Whether a bank argues about a payment.
+    /// Whether the payment is disputed.
     pub fn is_frozen(&self, intent: &str) -> bool {
         self.disputes.iter().any(|dispute| dispute.intent == intent && dispute.freezes())
     }
 
-    /// What a payment can still give back. Nothing while a bank argues about it.
+    /// Amount of a payment that can still be refunded; zero while it is disputed.
     pub fn refundable(&self, intent: &IntentFact) -> i64 {
         if intent.status != IntentStatus::Succeeded || self.is_frozen(&intent.id) {
             return 0;
@@ -120,20 +121,20 @@ impl Ledger {
         (intent.received - given - instructed - taken).max(0)
     }
 
-    /// What the system ordered and failed, and nobody gave back in another way: it would fail again, so staff have to
-    /// see to it.
+    /// Amount of failed instructions for overpayments that was not refunded in another way: it would fail again, so
+    /// staff must resolve it.
     fn left_to_staff(&self) -> i64 {
         let sum = |state| self.of_system(state).map(|instruction| instruction.amount).sum::<i64>();
         let otherwise = self.summary().refunded - sum(InstructionState::Made);
         (sum(InstructionState::Failed) - otherwise.max(0)).max(0)
     }
 
-    /// What is neither given back, nor ordered, nor left to staff, until `to_return` has been given back in all.
+    /// Amount that is neither refunded, nor instructed, nor left to staff, of a total of `to_return`.
     fn shortfall(&self, to_return: i64) -> i64 {
         to_return - self.summary().refunded - self.instructed() - self.left_to_staff()
     }
 
-    /// What the system may order of a payment: not what failed and is left to staff.
+    /// Amount of a payment for which the system may issue instructions: not what failed and is left to staff.
     fn instructable(&self, payment: &IntentFact) -> i64 {
         let failed: i64 = self
             .of_system(InstructionState::Failed)
@@ -143,13 +144,13 @@ impl Ledger {
         (self.refundable(payment) - failed.min(self.left_to_staff())).max(0)
     }
 
-    /// Whether [`Self::instruct_refunds`] would order anything.
+    /// Whether [`Self::instruct_refunds`] would issue an instruction.
     pub fn can_instruct_refunds(&self, to_return: i64) -> bool {
         self.shortfall(to_return) > 0 && self.succeeded().any(|payment| self.instructable(payment) > 0)
     }
 
-    /// Orders whatever is missing until `to_return` has been given back in all, from the newest payment on. What failed
-    /// once is not ordered again by itself: it would fail again, and staff have to look at it.
+    /// Issues instructions until `to_return` is refunded in total, from the newest payment on. What failed once is not
+    /// instructed again: it would fail again, and staff must look at it. Returns their number.
     pub fn instruct_refunds(&mut self, to_return: i64, now: Timestamp) -> usize {
         let mut shortfall = self.shortfall(to_return);
         let before = self.orders.len();
@@ -165,8 +166,8 @@ impl Ledger {
         self.orders.len() - before
     }
 
-    /// Orders what staff want of one payment; the caller has looked whether the payment can give it, and that the wish
-    /// is new.
+    /// Issues the instruction of a request of staff. The caller has checked that the payment is refundable and the
+    /// request is new.
     pub fn instruct_requested_refund(
         &mut self,
         wish: Uuid,
@@ -205,7 +206,7 @@ impl Ledger {
         &mut self.orders[place]
     }
 
-    /// Stripe refused an order for good.
+    /// Records that Stripe permanently refused an instruction.
     pub fn reject_instruction(&mut self, key: &str, reason: &str) {
         if let Some(instruction) = self.orders.iter_mut().find(|instruction| instruction.key == key) {
             instruction.refused = Some(reason.to_owned());

@@ -1,81 +1,66 @@
-//! What a ledger comes to.
+//! Totals of a ledger, and what in it needs the attention of staff.
 
 use super::facts::{DisputeStage, IntentFact, SessionState};
 use super::{InstructionState, Ledger};
 use crate::money::is_zero;
 use crate::stripe::IntentStatus;
+use crate::wire_enum;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
-/// What a booking is told of its money. All amounts are minor units of its currency and never negative.
+/// Totals of a ledger, as its booking knows them. Amounts are minor units of its currency and never negative.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Summary {
-    /// The ledger's revision at which it came to this: a later one replaces an earlier one, and two of one revision are
-    /// the same.
+    /// Revision of the ledger at which the totals last changed: later totals replace earlier ones.
     pub ledger_rev: u64,
-    /// What was paid, in all.
+    /// Total captured.
     pub captured: i64,
-    /// What was given back, or is on its way.
+    /// Total refunded, pending refunds included.
     pub refunded: i64,
-    /// What banks took back and did not give back.
+    /// Total charged back and not reversed.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub charged_back: i64,
-    /// What of `captured` was paid exactly as it was asked for, each demand once.
+    /// The part of `captured` that pays a demand exactly, each demand once.
     pub cleared: i64,
-    /// What was paid for a demand that had been paid already.
+    /// Payments for demands that had been paid already.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub surplus: i64,
-    /// Whether money is on its way that may take days.
+    /// Whether a payment is processing, which may take days.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub processing: bool,
 }
 
 impl Summary {
-    /// Whether both say the same, of whichever revisions.
+    /// Whether both have the same totals, whatever their revisions.
     pub fn same_totals_as(&self, other: &Self) -> bool {
         Self { ledger_rev: other.ledger_rev, ..self.clone() } == *other
     }
 
-    /// What the hostel has of it.
+    /// Net amount: captured, less refunds and chargebacks.
     pub fn kept(&self) -> i64 {
         self.captured - self.refunded - self.charged_back
     }
 }
 
-/// Something that staff must look at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Attention {
-    /// Another amount was paid than was asked for.
-    AmountMismatch,
-    /// It was paid in another currency.
-    CurrencyMismatch,
-    /// A refund failed or was refused: the guest still has to get the money.
-    RefundFailed,
-    /// A bank wants money back, and may be answered.
-    DisputeOpen,
-    /// A bank took money back for good.
-    DisputeLost,
-}
-
-impl Attention {
-    /// Every kind with its wire name.
-    pub const ALL: [(&'static str, Self); 5] = [
-        ("amount_mismatch", Self::AmountMismatch),
-        ("currency_mismatch", Self::CurrencyMismatch),
-        ("refund_failed", Self::RefundFailed),
-        ("dispute_open", Self::DisputeOpen),
-        ("dispute_lost", Self::DisputeLost),
-    ];
-
-    /// The wire name.
-    pub fn as_str(self) -> &'static str {
-        Self::ALL.iter().find(|(_, kind)| *kind == self).map_or("refund_failed", |(name, _)| name)
+wire_enum! {
+    /// Reason for which a booking's payments need the attention of staff.
+    #[derive(PartialOrd, Ord, Hash)]
+    pub enum Attention {
+        /// The amount paid is not the amount due.
+        AmountMismatch = "amount_mismatch",
+        /// Paid in another currency.
+        CurrencyMismatch = "currency_mismatch",
+        /// A refund failed or was refused: the guest must be refunded in another way.
+        RefundFailed = "refund_failed",
+        /// A dispute is open and may be answered.
+        DisputeOpen = "dispute_open",
+        /// A dispute was lost.
+        DisputeLost = "dispute_lost",
     }
 }
 
 impl Ledger {
-    /// What it comes to.
+    /// Its totals.
     pub fn summary(&self) -> Summary {
         let recorded = |sign: i64| self.records.iter().map(move |record| (record.amount * sign).max(0)).sum::<i64>();
         let refunds: i64 = self
@@ -101,14 +86,14 @@ impl Ledger {
             captured: self.succeeded().map(|intent| intent.received).sum::<i64>() + recorded(1),
             refunded: refunds + recorded(-1),
             charged_back: (-movements.map(|movement| movement.amount).sum::<i64>()).max(0),
-            // Of what staff noted, a correction takes back what it corrects.
+            // A negative record corrects a positive one.
             cleared: cleared + (recorded(1) - recorded(-1)).max(0),
             surplus,
             processing: self.is_processing(),
         }
     }
 
-    /// Payments that came in the currency that counts.
+    /// Succeeded intents in the ledger's currency.
     pub(super) fn succeeded(&self) -> impl Iterator<Item = &IntentFact> {
         self.intents.iter().filter(|intent| intent.status == IntentStatus::Succeeded && self.is_ours(&intent.currency))
     }
@@ -124,12 +109,12 @@ impl Ledger {
             })
     }
 
-    /// What staff must look at, each kind once.
+    /// Reasons for attention, each once.
     pub fn attention(&self) -> BTreeSet<Attention> {
         self.attention_items().into_iter().map(|(kind, _)| kind).collect()
     }
 
-    /// What staff must look at, with the payment, order, refund or dispute that it is about.
+    /// Reasons for attention, each with its payment, instruction, refund or dispute.
     pub fn attention_items(&self) -> BTreeSet<(Attention, &str)> {
         let mut found = BTreeSet::new();
         for intent in self.intents.iter().filter(|intent| intent.status == IntentStatus::Succeeded) {
@@ -145,7 +130,7 @@ impl Ledger {
             .iter()
             .filter(|instruction| self.instruction_state(instruction) == InstructionState::Failed)
             .map(|instruction| instruction.key.as_str());
-        // What somebody gave back at Stripe, and came back.
+        // Failed refunds made in Stripe's dashboard.
         let foreign = self
             .refunds
             .iter()

@@ -1,8 +1,8 @@
-//! Whatever Stripe tells, in whatever order and however often, comes to the same ledger; and what it comes to is right.
+//! Observations in any order and number yield the same ledger with the right totals.
 
 mod refunds;
 
-use super::{Attention, EntryKind, Ledger, LedgerChangeKind, PaymentChannel, Record, RecordMethod, Refetch, Summary};
+use super::{Attention, EntryKind, Ledger, PaymentChannel, PaymentEventKind, Record, RecordMethod, Refetch, Summary};
 use crate::fixtures::now;
 use crate::ids::BookingId;
 use crate::money::Currency;
@@ -17,7 +17,7 @@ fn booking_id() -> BookingId {
     BookingId::derive(None, "1", "f")
 }
 
-/// A ledger of a guest who was sent to pay twice: the second page replaced the first.
+/// A ledger with two attempts: the second session replaced the first.
 fn ledger() -> Ledger {
     let mut ledger = Ledger::new(booking_id(), "pvt-montreal".into(), Currency::CAD, now());
     for (id, object) in [(1, "cs_1"), (2, "cs_2")] {
@@ -70,7 +70,7 @@ fn dispute(status: &str, movements: &[i64]) -> Value {
 
 /// Captured, refunded, charged back, whether it is cleared.
 type Sums = (i64, i64, i64, bool);
-/// A name, what Stripe tells in its order, and what that comes to.
+/// A name, Stripe's events in order, and the resulting totals.
 type Story = (&'static str, Vec<(&'static str, Value)>, Sums);
 
 fn stories() -> Vec<Story> {
@@ -196,7 +196,7 @@ fn every_event_sequence_yields_its_totals() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(3_000))]
 
-    /// 3,000 orders of a story, with repetitions: the same ledger as told in order and once.
+    /// 3,000 permutations of a sequence with repetitions: the same ledger as in order and once.
     #[test]
     fn observations_commute_and_are_idempotent(story in 0..stories().len(),
         order in prop::collection::vec((any::<prop::sample::Index>(), 1_usize..4), 0..24)) {
@@ -207,7 +207,7 @@ proptest! {
             let event = place.get(&straight).clone();
             shuffled.extend(std::iter::repeat_n(event, *times));
         }
-        // Whatever was not drawn comes last, backwards: nothing is lost, only late.
+        // Events that were not drawn come last, backwards: nothing is lost, only late.
         shuffled.extend(straight.iter().rev().cloned());
         prop_assert_eq!(observed(shuffled), observed(straight), "{}", name);
     }
@@ -370,12 +370,12 @@ fn changes_are_what_differs() {
     };
     assert_eq!(
         kinds(after.changes_since(&before)),
-        [(LedgerChangeKind::Captured, Some(OWED)), (LedgerChangeKind::Refunded, Some(-OWED))]
+        [(PaymentEventKind::Captured, Some(OWED)), (PaymentEventKind::Refunded, Some(-OWED))]
     );
     assert_eq!(after.changes_since(&after), []);
     let failed = observed(events(&stories()[8].1));
     let gone = failed.changes_since(&after);
-    assert_eq!(kinds(gone), [(LedgerChangeKind::Refunded, Some(0))], "what came back is no entry any more");
+    assert_eq!(kinds(gone), [(PaymentEventKind::Refunded, Some(0))], "what came back is no entry any more");
     let Event { object, .. } = event(1, "refund.failed", refund("re_1", "failed", OWED));
     assert_eq!(failed.changes_of(&object), failed.changes_since(&after), "told again, the same");
     for (name, story, _) in stories() {
@@ -394,7 +394,7 @@ fn changes_are_what_differs() {
         );
     }
     let declined = observed(events(&stories()[1].1[..1]));
-    assert_eq!(kinds(declined.changes_since(&before)), [(LedgerChangeKind::Failed, None)]);
+    assert_eq!(kinds(declined.changes_since(&before)), [(PaymentEventKind::Failed, None)]);
 }
 
 #[test]

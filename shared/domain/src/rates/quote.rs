@@ -1,36 +1,36 @@
-//! Quotes: a price that holds for a while. Whoever publishes one signs [`Quote::to_bytes`]; whoever accepts one back
-//! verifies that first.
+//! Quotes: prices that are guaranteed for some minutes. The issuer signs [`Quote::to_bytes`], and verifies the
+//! signature before it accepts a quote back.
 
-use crate::booking::StayRequest;
 use crate::ids::{PropertyId, RatePlanId};
-use crate::pricing::Price;
 use crate::timestamp::Timestamp;
+use crate::values::price::Price;
+use crate::values::stay::StayRequest;
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 
-/// How long a quote holds, in minutes.
+/// Validity of a quote, in minutes.
 pub const QUOTE_MINUTES: i64 = 15;
 
-/// What is signed begins with this, so that a signature of something else is never one of a quote.
+/// Prefix of the signed bytes, so that a signature of something else is never one of a quote.
 const DOMAIN: &[u8] = b"pvt quote 1\n";
 
 /// A price for exactly these stays.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quote {
-    /// The hostel.
+    /// Property.
     pub property_id: PropertyId,
-    /// The price list.
+    /// Rate plan.
     pub rate_plan_id: RatePlanId,
     /// The stays, in this order.
     pub stays: Vec<StayRequest>,
-    /// What they cost.
+    /// Their price.
     pub price: Price,
-    /// The first instant at which the price no longer holds.
+    /// The first instant at which the quote is no longer valid.
     pub expires_at: Timestamp,
 }
 
 impl Quote {
-    /// A quote made at `now`.
+    /// A quote issued at `now`.
     pub fn new(
         property_id: PropertyId,
         rate_plan_id: RatePlanId,
@@ -42,21 +42,21 @@ impl Quote {
         Self { property_id, rate_plan_id, stays, price, expires_at }
     }
 
-    /// The bytes to sign and to send: one form only, whoever writes them.
+    /// The bytes to sign and to send, in one canonical form.
     pub fn to_bytes(&self) -> Vec<u8> {
-        // Fields in the order of their declaration and no maps: the same quote is the same text. Plain values cannot
-        // fail to be written.
+        // Fields in the order of their declaration and no maps: equal quotes have equal bytes. Serialization of plain
+        // values cannot fail.
         let mut bytes = DOMAIN.to_vec();
         bytes.extend(serde_json::to_vec(self).unwrap_or_default());
         bytes
     }
 
-    /// Reads what [`Quote::to_bytes`] wrote; `None` for anything else. Says nothing of the signature.
+    /// Reads the bytes of [`Quote::to_bytes`]; `None` for anything else. Does not check the signature.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         serde_json::from_slice(bytes.strip_prefix(DOMAIN)?).ok()
     }
 
-    /// Whether the price holds for these stays, asked for at `now`.
+    /// Whether the quote is valid for these stays, requested at `now`.
     pub fn covers(&self, property: &PropertyId, plan: &RatePlanId, stays: &[StayRequest], now: Timestamp) -> bool {
         self.property_id == *property && self.rate_plan_id == *plan && self.stays == stays && now < self.expires_at
     }

@@ -1,76 +1,51 @@
-//! Restrictions: which stays a rate plan does not sell although beds are free (SiteMinder's and apaleo's terms).
+//! Restrictions: stays that a rate plan does not sell although beds are free (in SiteMinder's and apaleo's terms).
 
-use super::Rates;
-use crate::booking::StayRequest;
+pub use super::calendar::Restriction;
+
+use super::calendar::Rates;
 use crate::ids::RatePlanId;
+use crate::values::stay::StayRequest;
+use crate::wire_enum;
 use chrono::NaiveDate;
-use serde::{Deserialize, Serialize};
 
-/// What is restricted on one date.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Restriction {
-    /// The night of this date is not sold.
-    #[serde(default)]
-    pub stop_sell: bool,
-    /// No stay begins on this date (CTA).
-    #[serde(default)]
-    pub closed_to_arrival: bool,
-    /// No stay ends on this date (CTD).
-    #[serde(default)]
-    pub closed_to_departure: bool,
-    /// Fewest nights of a stay that begins on this date.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub min_stay_arrival: Option<u16>,
-    /// Fewest nights of a stay that contains the night of this date.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub min_stay_through: Option<u16>,
-    /// Most nights of a stay that begins on this date.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_stay: Option<u16>,
-    /// Fewest days between booking and arrival on this date.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub min_advance_days: Option<u16>,
-    /// Most days between booking and arrival on this date.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_advance_days: Option<u16>,
+wire_enum! {
+    /// Kind of a restriction.
+    #[derive(PartialOrd, Ord, Hash)]
+    pub enum RestrictionKind {
+        /// One of the nights is not sold.
+        StopSell = "stop_sell",
+        /// Closed to arrival.
+        ClosedToArrival = "closed_to_arrival",
+        /// Closed to departure.
+        ClosedToDeparture = "closed_to_departure",
+        /// Too short for its arrival.
+        MinStayArrival = "min_stay_arrival",
+        /// Too short for one of its nights.
+        MinStayThrough = "min_stay_through",
+        /// Too long.
+        MaxStay = "max_stay",
+        /// Booked too late.
+        AdvanceTooShort = "advance_too_short",
+        /// Booked too early.
+        AdvanceTooLong = "advance_too_long",
+    }
 }
 
-/// Which rule a stay breaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RestrictionKind {
-    /// One of its nights is not sold.
-    StopSell,
-    /// It may not begin then.
-    ClosedToArrival,
-    /// It may not end then.
-    ClosedToDeparture,
-    /// It is too short for its arrival.
-    MinStayArrival,
-    /// It is too short for one of its nights.
-    MinStayThrough,
-    /// It is too long.
-    MaxStay,
-    /// It is booked too late.
-    AdvanceTooShort,
-    /// It is booked too early.
-    AdvanceTooLong,
-}
-
-/// One rule that a stay breaks.
+/// A restriction that a stay violates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RestrictionViolation {
     /// Index of the stay.
     pub stay: usize,
     /// Date whose restriction it is.
     pub date: NaiveDate,
-    /// Which rule.
+    /// Kind.
     pub kind: RestrictionKind,
     /// Its limit in nights or days; zero where it has none.
     pub limit: u16,
 }
 
-/// Every restriction that these stays break on this plan when they are booked on `booked_on`, a date at the property.
+/// Every restriction that these stays violate on this plan when they are booked on `booked_on`, a local date at the
+/// property.
 pub fn check(
     rates: &Rates,
     plan: &RatePlanId,
@@ -120,7 +95,7 @@ mod tests {
     use crate::fixtures::{date, stay};
     use crate::rates::{RateCalendar, Rates};
 
-    /// What a stay from the 10th to the 13th, booked on the 1st, breaks when `restriction` is set on `day`.
+    /// Violations of a stay from the 10th to the 13th, booked on the 1st, when `restriction` is set on `day`.
     fn broken(day: &str, restriction: Restriction) -> Vec<RestrictionKind> {
         let mut calendar = RateCalendar::new("p".into(), "standard".into(), "dorm".into());
         calendar.restrictions.insert(date(day), restriction);

@@ -1,28 +1,28 @@
-//! What we write on Stripe's objects, so that whatever comes back names what it is for.
+//! Metadata written on Stripe's objects, so that every event names what it is for.
 
 use crate::ids::BookingId;
 use std::collections::BTreeMap;
 
-/// Metadata as Stripe keeps it: at most 50 keys of 40 characters, values of 500.
+/// Metadata: at most 50 keys of 40 characters, values of 500.
 pub type Metadata = BTreeMap<String, String>;
 
-/// The booking's id.
+/// Id of the booking.
 pub const BOOKING_ID: &str = "booking_id";
-/// The hostel's id.
+/// Id of the property.
 pub const PROPERTY_ID: &str = "property_id";
-/// The number of the demand that is paid.
+/// Number of the demand that is paid.
 pub const DEMAND: &str = "demand";
-/// Our own name of a payment: the same as `Payment::id`.
+/// Id of the payment attempt.
 pub const PAYMENT_ID: &str = "payment_id";
-/// Our own name of a refund: what it is looked up by before it is asked for again.
+/// Key of the refund instruction, by which a refund is looked up before it is retried.
 pub const REFUND_KEY: &str = "refund_key";
 
-/// The booking that an object says it belongs to.
+/// The booking named by an object's metadata.
 pub fn booking_id(metadata: &Metadata) -> Option<BookingId> {
     metadata.get(BOOKING_ID)?.parse().ok()
 }
 
-/// The number of the demand that an object says it pays.
+/// The demand named by an object's metadata.
 pub fn demand(metadata: &Metadata) -> Option<u32> {
     metadata.get(DEMAND)?.parse().ok()
 }

@@ -1,11 +1,11 @@
-//! The objects themselves. Amounts are minor units, currencies are Stripe's lower-case codes, instants are Unix
-//! seconds.
+//! Stripe's objects. Amounts are minor units, currencies are Stripe's lower-case codes, instants are Unix seconds.
 
 use super::metadata::Metadata;
+use crate::wire_enum;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-/// A reference that Stripe writes as an id or, when asked to expand it, as the whole object.
+/// A reference, which Stripe writes as an id or, when expanded, as the whole object.
 fn id_of<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     Ok(match Option::<Value>::deserialize(deserializer)? {
         Some(Value::String(id)) => Some(id),
@@ -14,144 +14,118 @@ fn id_of<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D
     })
 }
 
-/// What may be `null` and then means nothing.
+/// A value that may be `null`, which is read as its default.
 fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
     Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
 }
 
-macro_rules! wire_enum {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $wire:literal),+ $(,)? } else $(#[$other_doc:meta])* $other:ident) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-        #[serde(rename_all = "snake_case")]
-        pub enum $name {
-            $(#[$other_doc])*
-            $other,
-            $($(#[$variant_doc])* #[serde(rename = $wire)] $variant,)+
-        }
-
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                Ok(match Option::<String>::deserialize(deserializer)?.as_deref() {
-                    $(Some($wire) => Self::$variant,)+
-                    _ => Self::$other,
-                })
-            }
-        }
-    };
-}
-
 wire_enum! {
-    /// Where a checkout session stands.
-    SessionStatus {
+    /// State of a checkout session.
+    pub enum SessionStatus {
         /// The guest may pay.
         Open = "open",
-        /// Nobody can pay any more.
+        /// Expired.
         Expired = "expired",
-        /// The guest has gone through it; whether the money is there is said apart.
+        /// Completed; the payment status is separate.
         Complete = "complete",
-    } else /// Something newer than this program.
-    Unknown
+    } else Unknown
 }
 
 wire_enum! {
-    /// Whether a session's money is there.
-    SessionPayment {
-        /// Not, or not yet.
+    /// Payment status of a checkout session.
+    pub enum SessionPayment {
+        /// Not paid, or not yet.
         Unpaid = "unpaid",
-        /// There was nothing to pay.
+        /// Nothing was due.
         NotNeeded = "no_payment_required",
-        /// It is.
+        /// Paid.
         Paid = "paid",
-    } else /// Something newer than this program.
-    Unknown
+    } else Unknown
 }
 
 wire_enum! {
-    /// Where a payment stands. The order is that in which a payment may move on: what is greater is later.
-    IntentStatus {
-        /// No means of payment, or the last one failed.
+    /// Status of a payment intent, in the order in which it may advance: what is greater is later.
+    pub enum IntentStatus {
+        /// No payment method, or the last one failed.
         RequiresPaymentMethod = "requires_payment_method",
         /// To be confirmed.
         RequiresConfirmation = "requires_confirmation",
-        /// The guest has to do something at their bank.
+        /// The guest must authenticate with their bank.
         RequiresAction = "requires_action",
-        /// On its way, for hours or days.
+        /// Processing, for hours or days.
         Processing = "processing",
-        /// Reserved on the card.
+        /// Authorized, not captured.
         RequiresCapture = "requires_capture",
-        /// Given up.
+        /// Canceled.
         Canceled = "canceled",
-        /// The money is there.
+        /// Paid.
         Succeeded = "succeeded",
-    } else /// Something newer than this program.
-    Unknown
+    } else Unknown
 }
 
 wire_enum! {
-    /// Where a refund stands. The order is that in which a refund may move on: even what succeeded may still fail.
-    RefundStatus {
-        /// On its way.
+    /// Status of a refund, in the order in which it may advance: even one that succeeded may still fail.
+    pub enum RefundStatus {
+        /// Pending.
         Pending = "pending",
-        /// The guest has to do something.
+        /// The guest must act.
         RequiresAction = "requires_action",
-        /// As far as Stripe knows the money is there.
+        /// Succeeded, as far as Stripe knows.
         Succeeded = "succeeded",
-        /// Taken back before it left.
+        /// Canceled before it was sent.
         Canceled = "canceled",
-        /// It came back.
+        /// Failed.
         Failed = "failed",
-    } else /// Something newer than this program.
-    Unknown
+    } else Unknown
 }
 
 impl IntentStatus {
-    /// Whether nobody can pay by it any more: it was paid, or given up.
+    /// Whether it can no longer be paid: it was paid or canceled.
     pub fn is_over(self) -> bool {
         matches!(self, Self::Succeeded | Self::Canceled)
     }
 }
 
 impl RefundStatus {
-    /// Whether the money left, or is leaving.
+    /// Whether the amount was refunded, or will be.
     pub fn is_effective(self) -> bool {
         !matches!(self, Self::Canceled | Self::Failed)
     }
 }
 
-/// A page at Stripe on which a guest pays.
+/// A checkout session.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct CheckoutSession {
     /// `cs_…`.
     pub id: String,
-    /// Where it stands.
+    /// Status.
     pub status: SessionStatus,
-    /// Whether the money is there.
+    /// Payment status.
     pub payment_status: SessionPayment,
-    /// The payment, once the guest has begun one.
+    /// Its payment intent, once there is one.
     #[serde(default, deserialize_with = "id_of")]
     pub payment_intent: Option<String>,
-    /// What is to be paid.
+    /// Amount.
     #[serde(default, deserialize_with = "or_default")]
     pub amount_total: i64,
-    /// In which currency.
+    /// Currency.
     #[serde(default, deserialize_with = "or_default")]
     pub currency: String,
-    /// Where the page is, while it is open.
+    /// Its URL, while it is open.
     #[serde(default)]
     pub url: Option<String>,
-    /// When it ends by itself.
+    /// Expiry.
     #[serde(default, deserialize_with = "or_default")]
     pub expires_at: i64,
-    /// When it was made.
+    /// Creation.
     #[serde(default, deserialize_with = "or_default")]
     pub created: i64,
-    /// What we wrote on it.
+    /// Metadata.
     #[serde(default, deserialize_with = "or_default")]
     pub metadata: Metadata,
 }
 
-/// By what whoever has it can pay. Shows nothing of itself, so that no log line ever can.
+/// A client secret: whoever has it can pay. Redacted in debug output, so that no log line can carry it.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct ClientSecret(String);
@@ -169,81 +143,81 @@ impl std::fmt::Debug for ClientSecret {
     }
 }
 
-/// A payment.
+/// A payment intent.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct PaymentIntent {
     /// `pi_…`.
     pub id: String,
-    /// Where it stands.
+    /// Status.
     pub status: IntentStatus,
-    /// What is to be paid.
+    /// Amount.
     pub amount: i64,
-    /// What was.
+    /// Amount received.
     #[serde(default, deserialize_with = "or_default")]
     pub amount_received: i64,
-    /// In which currency.
+    /// Currency.
     pub currency: String,
-    /// By what an app lets the guest pay it; secret.
+    /// Client secret for the app of the guest.
     #[serde(default)]
     pub client_secret: Option<ClientSecret>,
-    /// The attempt that counts.
+    /// Its latest charge.
     #[serde(default, deserialize_with = "id_of")]
     pub latest_charge: Option<String>,
-    /// When it was made.
+    /// Creation.
     #[serde(default, deserialize_with = "or_default")]
     pub created: i64,
-    /// What we wrote on it.
+    /// Metadata.
     #[serde(default, deserialize_with = "or_default")]
     pub metadata: Metadata,
 }
 
-/// An attempt of a payment.
+/// A charge.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Charge {
     /// `ch_…`.
     pub id: String,
-    /// The payment.
+    /// Its payment intent.
     #[serde(default, deserialize_with = "id_of")]
     pub payment_intent: Option<String>,
-    /// What it took.
+    /// Amount.
     #[serde(default, deserialize_with = "or_default")]
     pub amount: i64,
-    /// What it gave back so far.
+    /// Amount refunded so far.
     #[serde(default, deserialize_with = "or_default")]
     pub amount_refunded: i64,
-    /// In which currency.
+    /// Currency.
     #[serde(default, deserialize_with = "or_default")]
     pub currency: String,
-    /// What was written on the payment when it was made.
+    /// Metadata of the payment intent at its creation.
     #[serde(default, deserialize_with = "or_default")]
     pub metadata: Metadata,
 }
 
-/// Money on its way back.
+/// A refund.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Refund {
     /// `re_…`.
     pub id: String,
-    /// The payment.
+    /// Its payment intent.
     #[serde(default, deserialize_with = "id_of")]
     pub payment_intent: Option<String>,
-    /// The attempt.
+    /// Its charge.
     #[serde(default, deserialize_with = "id_of")]
     pub charge: Option<String>,
-    /// How much.
+    /// Amount.
     pub amount: i64,
-    /// In which currency.
+    /// Currency.
     pub currency: String,
-    /// Where it stands.
+    /// Status.
     #[serde(default = "unknown_refund")]
     pub status: RefundStatus,
-    /// Why it failed.
+    /// Failure reason.
     #[serde(default)]
     pub failure_reason: Option<String>,
-    /// When it was made.
+    /// Creation.
     #[serde(default, deserialize_with = "or_default")]
     pub created: i64,
-    /// What we wrote on it.
+    /// Metadata.
     #[serde(default, deserialize_with = "or_default")]
     pub metadata: Metadata,
 }
@@ -252,53 +226,53 @@ fn unknown_refund() -> RefundStatus {
     RefundStatus::Unknown
 }
 
-/// A guest's bank wants the money back.
+/// A dispute.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Dispute {
     /// `dp_…`.
     pub id: String,
-    /// The payment.
+    /// Its payment intent.
     #[serde(default, deserialize_with = "id_of")]
     pub payment_intent: Option<String>,
-    /// The attempt.
+    /// Its charge.
     #[serde(default, deserialize_with = "id_of")]
     pub charge: Option<String>,
-    /// How much.
+    /// Amount.
     pub amount: i64,
-    /// In which currency.
+    /// Currency.
     pub currency: String,
-    /// Stripe's word for where it stands, for example `needs_response`, `won`, `lost`.
+    /// Status, for example `needs_response`, `won`, `lost`.
     pub status: String,
-    /// Stripe's word for why.
+    /// Reason.
     #[serde(default, deserialize_with = "or_default")]
     pub reason: String,
-    /// When it was made.
+    /// Creation.
     #[serde(default, deserialize_with = "or_default")]
     pub created: i64,
-    /// What was taken and given back for it.
+    /// Its balance transactions.
     #[serde(default, deserialize_with = "or_default")]
     pub balance_transactions: Vec<BalanceTransaction>,
 }
 
-/// A line of Stripe's own ledger.
+/// A balance transaction.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BalanceTransaction {
     /// `txn_…`.
     pub id: String,
-    /// What came (positive) or went.
+    /// Amount, negative when outgoing.
     pub amount: i64,
-    /// What Stripe kept of it.
+    /// Fee.
     #[serde(default, deserialize_with = "or_default")]
     pub fee: i64,
-    /// In which currency.
+    /// Currency.
     pub currency: String,
-    /// When.
+    /// Creation.
     #[serde(default, deserialize_with = "or_default")]
     pub created: i64,
-    /// Stripe's word for what kind it is, for example `charge`, `refund`, `dispute`.
+    /// Type, for example `charge`, `refund`, `dispute`.
     #[serde(default, deserialize_with = "or_default")]
     pub reporting_category: String,
-    /// The object that made it.
+    /// Its source object.
     #[serde(default, deserialize_with = "id_of", skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
 }

@@ -51,7 +51,7 @@ fn booking_and_inventory_commands_go_to_the_partition_of_their_property() {
 
 #[test]
 fn every_command_has_a_queue() {
-    use pvt_domain::messages::catalog::{CATALOG, MessageClass};
+    use pvt_domain::messages::catalog::{MessageClass, entries};
     let topology = Topology::new("x.", 4);
     let bound: Vec<String> = topology
         .queues()
@@ -60,7 +60,7 @@ fn every_command_has_a_queue() {
         .filter(|binding| binding.exchange == "x.commands")
         .map(|binding| binding.key)
         .collect();
-    for kind in CATALOG.iter().filter(|entry| entry.class == MessageClass::Command).map(|entry| entry.kind) {
+    for kind in entries().filter(|entry| entry.class == MessageClass::Command).map(|entry| entry.kind) {
         assert!(bound.contains(&topology.command_key(kind, "pvt-montreal")), "{kind} has no queue");
     }
 }

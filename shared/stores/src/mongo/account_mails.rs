@@ -9,7 +9,7 @@ use crate::StoreError;
 use mongodb::Collection;
 use mongodb::bson::doc;
 use pvt_domain::accounts::UserId;
-use pvt_domain::accounts::mail::AccountMailKind;
+use pvt_domain::messages::AccountMailKind;
 use pvt_domain::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 

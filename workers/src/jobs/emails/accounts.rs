@@ -9,7 +9,7 @@ use crate::mail::account::{self, AccountDecision, AccountMailParts};
 use crate::mail::smtp::DeliveryOutcome;
 use crate::mail::{MailError, OutgoingMail};
 use metrics::counter;
-use pvt_domain::accounts::mail::{AccountMail, AccountMailKind};
+use pvt_domain::messages::{AccountMail, AccountMailKind};
 use pvt_domain::accounts::{User, UserId};
 use pvt_domain::failure::Failure;
 use pvt_domain::messages::EmailCommand;

@@ -4,7 +4,7 @@ use super::{AccountDecision, AccountMailParts, compose_account_mail, decide, led
 use crate::mail::Sender;
 use crate::mail::fixtures::at;
 use mail_parser::MessageParser;
-use pvt_domain::accounts::mail::{AccountMail, AccountMailKind, StaffAlert};
+use pvt_domain::messages::{AccountMail, AccountMailKind, StaffAlert};
 use pvt_domain::accounts::{Email, Role, User, UserId};
 use pvt_domain::ids::BookingId;
 use pvt_domain::ledger::Attention;

@@ -1,4 +1,4 @@
-//! Puzzles by value.
+//! Reshuffles by value.
 
 use super::{Item, ReshuffleProblem};
 use crate::allocation::sweep::seat;
@@ -54,7 +54,7 @@ fn full_night_has_no_solution() {
 
 #[test]
 fn dead_ends_are_backtracked_within_the_bound() {
-    // The first stay must not go where it fits best: the second one fits nowhere else.
+    // The first stay must not take its best unit: the second one fits nowhere else.
     let mut pinned = problem(2, &[(0, 2, None), (1, 4, None), (2, 6, None)]);
     pinned.fixed[0].take(&span(5, 1));
     assert_eq!(seat(&pinned, 100), Some(vec![1, 0, 1]));
@@ -62,7 +62,7 @@ fn dead_ends_are_backtracked_within_the_bound() {
 }
 
 proptest! {
-    /// Where no night is over capacity and nothing is fixed, the sweep never has to go back.
+    /// Where no night is over capacity and nothing is fixed, the sweep never backtracks.
     #[test]
     fn interval_graph_is_always_solved(units in 1_usize..6,
         wished in prop::collection::vec((0_u64..20, 1_u64..8), 1..60)) {
@@ -80,7 +80,7 @@ proptest! {
         prop_assert!(is_sound(&problem, &seats));
     }
 
-    /// The sweep finds a way around what is fixed whenever there is one.
+    /// The sweep finds a solution around fixed nights whenever there is one.
     #[test]
     fn fixed_stays_are_worked_around(
         fixed in prop::collection::vec((0_usize..3, 0_u64..10, 1_u64..3), 0..6),

@@ -1,4 +1,4 @@
-//! What a search calls bookable is exactly what is confirmed when it is asked for.
+//! Property test: a stay is bookable in a search exactly when its request is confirmed.
 
 use super::property::{TestProperty, booking_request, status};
 use super::random::{inventory, stay_request, steps, take};
@@ -9,7 +9,7 @@ use crate::grid::OccupancyGrid;
 use proptest::prelude::*;
 use std::sync::Arc;
 
-/// What a search knows of the house: its bookings and blocks, heard in any order.
+/// The occupancy that a search has: bookings and blocks, observed in any order.
 fn occupancy(property: &TestProperty) -> Occupancy {
     let mut occupancy = Occupancy::new(OccupancyGrid::new(Arc::clone(&property.inventory()), property.grid().origin()));
     for booking in property.bookings.values() {

@@ -1,4 +1,4 @@
-//! Blocks: they never overlap a booking, and say whom they met.
+//! Blocks: they never overlap a booking, and a refusal names the conflicting ones.
 
 use super::property::{TestProperty, code, id, status};
 use crate::booking::Status;

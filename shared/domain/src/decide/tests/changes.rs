@@ -1,4 +1,4 @@
-//! Modifications and assignments: one decision each, all of it or nothing.
+//! Modifications and assignments: one decision each, all or nothing.
 
 use super::property::{TestProperty, booking_request, code, id, status};
 use crate::booking::{Action, Status};

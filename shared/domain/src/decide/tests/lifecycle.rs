@@ -1,4 +1,4 @@
-//! Guests come, leave, do not come; mistakes are undone. By the property's time.
+//! Check-in, check-out, no-show and their reversal, in the property's local time.
 
 use super::property::{TestProperty, code, status};
 use crate::booking::{Action, Booking, Status};
@@ -9,7 +9,7 @@ use crate::inventory::{BedState, Cleanliness};
 use crate::messages::*;
 use crate::rates::Rates;
 
-/// A house in Montréal with one booking from 2027-03-13 to 2027-03-16: clocks change in its first night.
+/// A property in Montréal with one booking from 2027-03-13 to 2027-03-16: clocks change in its first night.
 fn booked() -> TestProperty {
     let mut property = TestProperty::new();
     property.book("1", vec![stay("dorm-6-mixed", "2027-03-13", "2027-03-16", 2)]);

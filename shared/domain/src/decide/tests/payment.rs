@@ -1,4 +1,4 @@
-//! Money and beds: holds that are paid, that nobody pays, that are paid late, and what goes back.
+//! Payments and holds: paid, expired, paid late, and refunded.
 
 use super::property::{PROPERTY, TestProperty, code, id, status};
 use crate::booking::{Action, PaymentStatus, Status, StayRequest};
@@ -16,7 +16,7 @@ fn room() -> Vec<StayRequest> {
     vec![stay("private-double", "2027-01-10", "2027-01-13", 2)]
 }
 
-/// A house with one held booking; there are two rooms of its kind.
+/// A property with one held booking; there are two rooms of its kind.
 fn held() -> TestProperty {
     let mut property = TestProperty::new();
     hold(&mut property, "1", room());
@@ -42,7 +42,7 @@ fn expire(property: &mut TestProperty, key: &str) -> Decision {
     property.one(BookingCommand::ExpireHold(ExpireHold { header }))
 }
 
-/// The hold of half an hour is over.
+/// Advances past the hold of half an hour.
 fn time_is_up(property: &mut TestProperty) {
     property.now = at("2026-12-01T12:30:00Z");
 }
@@ -109,7 +109,7 @@ fn late_payment_gets_beds_again_or_a_refund() {
     full.book("3", room());
     assert_eq!(status(&apply_payment(&mut full, "1", paid(1, TOTAL))), Some(Status::Expired));
     assert_eq!((full.booking("1").payment.to_return, full.booking("1").payment.return_due()), (TOTAL, TOTAL));
-    // The beds become free; the money is on its way back all the same, and must not confirm what it is given back for.
+    // The beds become free; the refund is pending all the same, and must not confirm what it refunds.
     let header = full.header("2");
     full.one(BookingCommand::Cancel(CancelBooking { header, waive_fee: true }));
     let back = Summary { refunded: TOTAL, ..paid(2, TOTAL) };
@@ -132,8 +132,7 @@ fn refunded_late_payment_claims_no_beds() {
             "somebody was faster at Stripe"
         );
     }
-    // Given back because there were no beds; then a bank took it as well, and returned that: it is given back all the
-    // same.
+    // Refunded because there were no beds; then charged back as well, and the chargeback reversed: it stays refunded.
     let mut property = held();
     time_is_up(&mut property);
     expire(&mut property, "1");
@@ -236,12 +235,12 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
-    /// However the ends of a hold race: who has paid has beds or gets the money, never both, never neither.
+    /// However payment and expiry race: a paid booking has its beds or is refunded, never both, never neither.
     #[test]
     fn payment_yields_beds_or_a_refund(steps in steps()) {
         let mut property = held();
         time_is_up(&mut property);
-        // What the ledger comes to, revision by revision: nothing, paid, paid twice, one of them given back.
+        // Totals by revision: nothing, paid, paid twice, one of them refunded.
         let sums = [
             Summary { ledger_rev: 1, ..Summary::default() },
             paid(2, TOTAL),
@@ -273,7 +272,7 @@ proptest! {
         }
     }
 
-    /// Any order and repetition of what the ledger came to ends in the same booking.
+    /// Any order and repetition of the totals ends in the same booking.
     #[test]
     fn order_of_ledger_summaries_does_not_matter(order in prop::collection::vec(0_usize..5, 1..16)) {
         let sums = [

@@ -1,4 +1,4 @@
-//! A house with its store, as the worker and MongoDB keep it together, and short ways to ask things of it.
+//! A property with its store, as the worker and MongoDB keep it together, and short commands for it.
 
 use crate::block::{Block, BlockKind};
 use crate::booking::{Booking, Status, StayRequest};
@@ -52,14 +52,14 @@ impl TestProperty {
         Arc::clone(self.grid().inventory())
     }
 
-    /// The house after its document or calendars were changed: the view is read again.
+    /// Replaces inventory and calendars: the grid is read again.
     pub(super) fn rebuild(&mut self, inventory: Inventory, rates: Rates) {
         let mut grid = OccupancyGrid::new(Arc::new(inventory), self.grid().origin()).with_rates(Arc::new(rates));
         self.claims.iter().for_each(|claim| grid.take_night(&claim.bed_id, claim.night));
         self.grids.insert(PROPERTY.into(), grid);
     }
 
-    /// It is now the time at which guests arriving on `day` may check in.
+    /// Advances to the start of check-in on `day`.
     pub(super) fn at_check_in(&mut self, day: &str) {
         self.now = check_in_instant(&self.inventory().property, date(day));
     }
@@ -68,7 +68,7 @@ impl TestProperty {
         &self.bookings[&id(key)]
     }
 
-    /// Decides once, knowing everybody only on `occupied` nights.
+    /// Decides once, knowing the occupants of `occupied` nights only.
     fn decide_knowing(
         &self,
         fresh: bool,
@@ -100,7 +100,7 @@ impl TestProperty {
         self.decide_knowing(fresh, &HashMap::new(), &HashSet::new(), commands)
     }
 
-    /// Decides as the worker does: what is missing is read, and only that.
+    /// Decides as the worker does: reads what is missing, and only that.
     pub(super) fn decide_until_known(&self, commands: &[(Uuid, BookingCommand)]) -> BatchOutcome {
         let (mut occupied, mut also) = (HashMap::new(), HashSet::new());
         for _ in 0..8 {
@@ -116,7 +116,8 @@ impl TestProperty {
         panic!("never enough is known")
     }
 
-    /// Stores decisions as the transaction does; panics where an index would object, or where memory and store part.
+    /// Stores an outcome as the transaction does; panics where an index would reject it, or where memory and store
+    /// differ.
     pub(super) fn apply(&mut self, outcome: &BatchOutcome) {
         for claim in &outcome.released {
             assert!(self.claims.remove(claim), "released what nobody owned: {claim:?}");
@@ -138,7 +139,7 @@ impl TestProperty {
         self.check();
     }
 
-    /// Claims are those of bookings and blocks, and the view shows them, no more and no less.
+    /// Asserts that claims are those of bookings and blocks, and the grid shows exactly them.
     pub(super) fn check(&self) {
         let claim = |property: &PropertyId, owner, bed: &BedId, night| BedNightClaim {
             property_id: property.clone(),
@@ -182,7 +183,7 @@ impl TestProperty {
         self.run(&[booking_request(key, stays)]).remove(0)
     }
 
-    /// What staff say about a booking at this time.
+    /// Header of a command by staff at this time.
     pub(super) fn header(&self, key: &str) -> CommandHeader {
         CommandHeader {
             booking_id: id(key),
@@ -200,7 +201,7 @@ impl TestProperty {
         self.one(BookingCommand::CheckIn(CheckInBooking { header }))
     }
 
-    /// Stays of a booking, each continuing the one at its place.
+    /// Modification of a booking, each stay continuing the one at its index.
     pub(super) fn modify(&mut self, key: &str, stays: Vec<StayRequest>) -> Decision {
         let command = self.modification(key, stays);
         self.one(BookingCommand::Modify(Box::new(command)))

@@ -1,7 +1,6 @@
-//! Whatever is asked in whatever order: never a double booking, never a refusal of what fits, never a move of what is
-//! pinned.
+//! Property tests: random batches never double-book, never refuse what fits, and never move a pinned stay.
 //!
-//! What fits is found by trying every way, without any of the product's rules.
+//! The expected result is found by trying every assignment, without any of the product's rules.
 
 use super::property::{PROPERTY, TestProperty, booking_request, cancellation, id, status};
 use crate::booking::{Action, Booking, Status, Stay, StayRequest};
@@ -20,7 +19,7 @@ const PRIVATE: &str = "private-double";
 /// A stay in the search: its nights, fewest beds of its unit.
 type Item = (NaiveDate, NaiveDate, usize);
 
-/// Whether the stay fits when everybody who is not pinned may be moved; `own` is the booking that is changed.
+/// Whether the stay fits when every stay that is not pinned may be moved; `own` is the booking that is changed.
 fn fits(property: &TestProperty, requested: &StayRequest, own: Option<BookingId>) -> bool {
     let inventory = property.inventory();
     let private = inventory.room_type(&requested.room_type_id).unwrap().kind == RoomKind::Private;
@@ -74,7 +73,7 @@ fn seat(items: &[Item], units: &[Vec<BedId>], taken: &mut Vec<BTreeSet<NaiveDate
     let nights: Vec<NaiveDate> = arrival.iter_days().take_while(|night| night < departure).collect();
     let mut tried: HashSet<(usize, BTreeSet<NaiveDate>)> = HashSet::new();
     for unit in 0..units.len() {
-        // Two units that look alike are one choice.
+        // Equal units are one choice.
         if units[unit].len() < *beds
             || nights.iter().any(|night| taken[unit].contains(night))
             || !tried.insert((units[unit].len(), taken[unit].clone()))
@@ -95,7 +94,7 @@ fn is_pinned(booking: &Booking, stay: &Stay) -> bool {
     booking.status == Status::CheckedIn || stay.locked
 }
 
-/// Beds of everybody who may not be moved.
+/// Beds of the stays that may not be moved.
 fn pinned(property: &TestProperty) -> BTreeMap<(BookingId, usize), Vec<BedId>> {
     let stays = property
         .bookings
@@ -160,7 +159,7 @@ pub(super) fn stay_request(private: bool, offset: u64, nights: u64, guests: u32)
     }
 }
 
-/// Runs one step and checks what it came to; `requested` counts the bookings so far.
+/// Runs one step and checks its result; `requested` counts the bookings so far.
 pub(super) fn take(
     property: &mut TestProperty,
     step: Step,

@@ -1,4 +1,4 @@
-//! Making room: stays that nobody promised a bed give way, and nobody else.
+//! Reshuffles: stays that are not pinned are reassigned, and no others.
 
 use super::property::{TestProperty, booking_request, id, status};
 use crate::booking::{Action, Status, StayRequest};
@@ -33,7 +33,7 @@ fn fragmented(private: bool) -> (TestProperty, &'static str) {
     property.book("blocker", nights(id, "10", "14"));
     property.book("y", nights(id, "12", "14"));
     property.run(&[super::property::cancellation("blocker", 1)]);
-    // Both sit in one unit now; put the second into the other.
+    // Both are in one unit now; move the second to the other.
     let other = if private { vec!["p2-1", "p2-2"] } else { vec!["a-2"] };
     let taken = property.beds("x")[0].to_owned();
     let other =

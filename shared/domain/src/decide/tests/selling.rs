@@ -1,4 +1,4 @@
-//! Selling: quotes, restrictions, who may sleep where, and what is offered instead.
+//! Sale rules: quotes, restrictions, eligibility and alternatives.
 
 use super::property::{TestProperty, booking_request, status};
 use crate::booking::{PartyGender, Rejection, Status, StayRequest};

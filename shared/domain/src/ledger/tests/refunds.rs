@@ -1,4 +1,4 @@
-//! What goes back, and what keeps it from going.
+//! Refunds, and what prevents them.
 
 use super::{OWED, dispute, event, events, metadata, observed, refund, stories};
 use crate::fixtures::now;
@@ -86,7 +86,7 @@ fn failed_refund_made_good_by_staff_reduces_no_later_refund() {
     give(&mut ledger, 81, "re_2", "succeeded");
     assert_eq!(ledger.instruct_refunds(OWED, now()), 1);
     assert_eq!(ledger.orders.last().unwrap().amount, 7_000);
-    // A gift that failed is no part of what is owed.
+    // A failed goodwill refund is no part of the overpayment.
     let mut gift = observed(events(&stories()[0].1));
     gift.instruct_requested_refund(Uuid::from_u128(6), "pi_1", 1_000, "staff:1", "sorry for the noise", now());
     give(&mut gift, 82, "re_3", "failed");

@@ -1,4 +1,4 @@
-//! How much a command is for the store.
+//! Size of a command in claims.
 
 use super::BookingCommand;
 use crate::block::MAX_BLOCK_BED_NIGHTS;
@@ -6,7 +6,8 @@ use crate::booking::StayRequest;
 use crate::nights::Nights;
 
 impl BookingCommand {
-    /// About how many claims it writes or deletes, in bed-nights: more for what says nothing of its own size.
+    /// Estimate of the claims that it inserts or deletes, in bed-nights; an upper bound for commands that do not state
+    /// their size.
     pub fn bed_nights(&self) -> usize {
         let of_stay = |stay: &StayRequest| {
             usize::try_from(stay.nights().count()).unwrap_or(0).saturating_mul(stay.guests as usize)

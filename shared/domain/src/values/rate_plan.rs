@@ -1,14 +1,33 @@
-//! What has to be paid before a booking is confirmed.
+//! Rate plans and the deposit they require.
 
-use super::cancellation::first_nights;
+use super::price::Price;
+use crate::ids::{PolicyId, RatePlanId, RoomTypeId};
 use crate::money::apply_rate;
-use crate::pricing::Price;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
-/// Parts per million of a deposit that says nothing else: a fifth.
+/// A rate plan.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RatePlan {
+    /// Unique within the property.
+    pub id: RatePlanId,
+    /// Display name.
+    pub name: String,
+    /// Price of one night in minor units: per guest in a dorm, per room in a private room type. A type that is not
+    /// listed is not sold on this plan.
+    pub nightly: BTreeMap<RoomTypeId, i64>,
+    /// Cancellation policy; absent means [`super::policy::CancellationPolicy::standard`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancellation_policy_id: Option<PolicyId>,
+    /// Deposit required before a booking is confirmed; absent when guests pay on arrival.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deposit: Option<Deposit>,
+}
+
+/// Default deposit in parts per million: 20 %.
 pub const DEFAULT_DEPOSIT_PPM: u32 = 200_000;
 
-/// What of the total is to be paid at once. A plan without one is paid on arrival.
+/// The part of the total that is paid at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Deposit {
@@ -28,7 +47,7 @@ impl Deposit {
     pub fn amount(self, price: &Price) -> i64 {
         let amount = match self {
             Self::Percent { ppm } => apply_rate(price.total, ppm),
-            Self::FirstNight => first_nights(price, 1),
+            Self::FirstNight => price.of_first_nights(1),
             Self::Full => price.total,
         };
         amount.clamp(0, price.total.max(0))

@@ -1,31 +1,27 @@
-//! Stays: what is asked for, what was sold, and which beds are assigned.
+//! Stays: what is requested, what was sold, and which beds are assigned.
 
 use crate::ids::{BedId, RoomTypeId};
 use crate::nights::Nights;
+use crate::wire_enum;
 use chrono::{Days, NaiveDate};
 use serde::{Deserialize, Serialize};
 
-/// What the guests of a stay say about themselves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PartyGender {
-    /// All are women.
-    Female,
-    /// All are men.
-    Male,
-    /// Neither.
-    Mixed,
+wire_enum! {
+    /// Gender of the guests of a stay, as they declared it.
+    pub enum PartyGender {
+        /// All are women.
+        Female = "female",
+        /// All are men.
+        Male = "male",
+        /// Neither.
+        Mixed = "mixed",
+    }
 }
 
-impl PartyGender {
-    /// Every choice with its wire name.
-    pub const ALL: [(&'static str, Self); 3] = [("female", Self::Female), ("male", Self::Male), ("mixed", Self::Mixed)];
-}
-
-/// A stay as asked for.
+/// A stay as requested.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StayRequest {
-    /// What is wanted.
+    /// Room type.
     pub room_type_id: RoomTypeId,
     /// First night.
     pub arrival: NaiveDate,
@@ -33,16 +29,16 @@ pub struct StayRequest {
     pub departure: NaiveDate,
     /// Guests in this stay.
     pub guests: u32,
-    /// Who they are, if they said so.
+    /// Gender, if declared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gender: Option<PartyGender>,
-    /// Age in years of the youngest, if they said so.
+    /// Age in years of the youngest, if declared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub youngest_age: Option<u8>,
 }
 
 impl StayRequest {
-    /// A stay of guests who said nothing of themselves.
+    /// A stay without declared gender or age.
     pub fn new(room_type_id: impl Into<RoomTypeId>, arrival: NaiveDate, departure: NaiveDate, guests: u32) -> Self {
         Self { room_type_id: room_type_id.into(), arrival, departure, guests, gender: None, youngest_age: None }
     }
@@ -53,19 +49,19 @@ impl StayRequest {
     }
 }
 
-/// The beds of a stay before the guests were moved in the middle of it.
+/// The beds of a stay before its guests were moved during it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EarlierBeds {
-    /// First night that was not spent in them.
+    /// First night not spent in them.
     pub until: NaiveDate,
     /// The beds.
     pub beds: Vec<BedId>,
 }
 
-/// A stay of a booking. What was sold and what is assigned are kept apart.
+/// A stay of a booking. The room type sold and the beds assigned are kept apart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stay {
-    /// What was asked for and sold.
+    /// The room type that was sold.
     pub room_type_id: RoomTypeId,
     /// First night.
     pub arrival: NaiveDate,
@@ -73,25 +69,25 @@ pub struct Stay {
     pub departure: NaiveDate,
     /// Guests in this stay.
     pub guests: u32,
-    /// The beds, the same on every night that [`Self::earlier_beds`] does not tell of; empty before any were assigned.
-    /// A booking that no longer holds beds keeps the last ones as a record.
+    /// The beds of every night that [`Self::earlier_beds`] does not cover; empty before assignment. A booking that no
+    /// longer holds beds keeps the last ones as a record.
     pub assigned_beds: Vec<BedId>,
-    /// Beds of the nights before guests in the house were moved, oldest first; almost always empty.
+    /// Beds of the nights before a move during the stay, oldest first; almost always empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub earlier_beds: Vec<EarlierBeds>,
-    /// Staff promised these beds: they are not moved to make room for others.
+    /// Pinned by staff: the stay is never reassigned to make room for others.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub locked: bool,
-    /// Who the guests are, if they said so.
+    /// Gender of the guests, if declared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gender: Option<PartyGender>,
-    /// Age in years of the youngest guest, if they said so.
+    /// Age in years of the youngest guest, if declared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub youngest_age: Option<u8>,
 }
 
 impl Stay {
-    /// The stay that was asked for, in these beds.
+    /// The requested stay in these beds.
     pub fn of(requested: &StayRequest, assigned_beds: Vec<BedId>) -> Self {
         Self {
             room_type_id: requested.room_type_id.clone(),
@@ -106,7 +102,7 @@ impl Stay {
         }
     }
 
-    /// What would have to be asked for to get this stay.
+    /// The request that would yield this stay.
     pub fn as_request(&self) -> StayRequest {
         StayRequest {
             room_type_id: self.room_type_id.clone(),
@@ -136,7 +132,7 @@ impl Stay {
         self.nights().iter().flat_map(move |night| self.beds_on(night).iter().map(move |bed| (bed, night)))
     }
 
-    /// Puts the guests into other beds from `night` on; what was slept before stays as it was.
+    /// Moves the guests to other beds from `night` on; earlier nights keep theirs.
     pub fn move_to(&mut self, beds: Vec<BedId>, night: NaiveDate) {
         if beds == self.assigned_beds {
             return;

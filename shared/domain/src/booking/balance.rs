@@ -1,0 +1,61 @@
+//! Balance of a booking: what is owed, payable and to be refunded in its present status.
+
+use super::{Booking, PaymentStatus, Status};
+use crate::ledger::Summary;
+
+impl Booking {
+    /// Amount that the property may keep in the booking's present status.
+    fn owed(&self) -> i64 {
+        let total = || self.price.as_ref().map_or(0, |price| price.total);
+        match self.status {
+            Status::Requested | Status::Held | Status::Confirmed | Status::CheckedIn | Status::CheckedOut => total(),
+            Status::NoShow | Status::Cancelled => self.cancellation_fee.unwrap_or(0),
+            Status::Expired | Status::Rejected => 0,
+        }
+    }
+
+    /// Open balance, in minor units of the price's currency. A cancellation fee is not collected by itself.
+    pub fn balance(&self) -> i64 {
+        if !self.status.holds_beds() {
+            return 0;
+        }
+        (self.owed() - self.payment.ledger.as_ref().map_or(0, Summary::kept)).max(0)
+    }
+
+    /// Amount that a guest can pay now: what confirms a held booking, otherwise the balance.
+    pub fn payable(&self) -> i64 {
+        match self.status {
+            Status::Held => {
+                (self.payment.required - self.payment.ledger.as_ref().map_or(0, |ledger| ledger.cleared)).max(0)
+            }
+            _ => self.balance(),
+        }
+    }
+
+    /// Total to refund in the booking's present status: overpayment and surplus payments.
+    ///
+    /// `refund = max(0, captured − refunded − fee)`; amounts charged back cannot be refunded.
+    pub fn returnable(&self) -> i64 {
+        let Some(ledger) = &self.payment.ledger else { return 0 };
+        (ledger.captured - ledger.charged_back - self.owed()).max(ledger.surplus).max(0)
+    }
+
+    /// Payment status for display.
+    pub fn payment_status(&self) -> PaymentStatus {
+        let ledger = self.payment.ledger();
+        let is_live = self.status.holds_beds();
+        match ledger {
+            Summary { captured: 1.., charged_back: 1.., .. } if ledger.kept() <= 0 => PaymentStatus::ChargedBack,
+            Summary { captured: 1.., refunded: 1.., .. } if ledger.kept() <= 0 => PaymentStatus::Refunded,
+            Summary { captured: 1.., refunded: 1.., .. } if !is_live || self.balance() > 0 => {
+                PaymentStatus::PartiallyRefunded
+            }
+            Summary { captured: 1.., .. } if self.balance() > 0 => PaymentStatus::PartiallyPaid,
+            Summary { captured: 1.., .. } => PaymentStatus::Paid,
+            Summary { processing: true, .. } => PaymentStatus::Processing,
+            _ if self.status == Status::Held => PaymentStatus::Pending,
+            _ if is_live && self.balance() > 0 => PaymentStatus::PayOnArrival,
+            _ => PaymentStatus::NotDue,
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! Revisions of a booking: its earlier states, and the changes between two of them.
+
+use super::Booking;
+use super::history::{Changes, HistoryEntry, PaymentChange, PriceChange, RatePlanChange, RevisionState, StayChange};
+use uuid::Uuid;
+
+impl Booking {
+    /// The entry that this command made, if it was applied before.
+    pub fn entry_of(&self, command_id: Uuid) -> Option<&HistoryEntry> {
+        self.history.iter().find(|entry| entry.command_id == command_id)
+    }
+
+    /// The booking right after revision `rev`, by reverting the changes of later revisions.
+    pub fn state_at(&self, rev: u32) -> RevisionState {
+        let mut state = RevisionState {
+            stays: self.stays.clone(),
+            price: self.price.clone(),
+            rate_plan_id: self.rate_plan_id.clone(),
+            payment: self.payment.clone(),
+        };
+        for entry in self.history.iter().rev().take_while(|entry| entry.rev > rev) {
+            if let Some(changes) = &entry.changes {
+                changes.undo(&mut state);
+            }
+        }
+        state
+    }
+
+    /// What differs from an earlier state of the same booking; `None` when nothing does.
+    pub fn changes_since(&self, before: &Self) -> Option<Box<Changes>> {
+        let count = before.stays.len().max(self.stays.len());
+        let differing = (0..count).filter(|index| before.stays.get(*index) != self.stays.get(*index));
+        let stays = differing
+            .map(|index| StayChange {
+                index,
+                before: before.stays.get(index).cloned(),
+                after: self.stays.get(index).cloned(),
+            })
+            .collect();
+        let changes = Changes {
+            stays,
+            price: (before.price != self.price)
+                .then(|| PriceChange { before: before.price.clone(), after: self.price.clone() }),
+            rate_plan: (before.rate_plan_id != self.rate_plan_id)
+                .then(|| RatePlanChange { before: before.rate_plan_id.clone(), after: self.rate_plan_id.clone() }),
+            payment: (before.payment != self.payment)
+                .then(|| PaymentChange { before: before.payment.clone(), after: self.payment.clone() }),
+            guest: before.guest != self.guest,
+        };
+        (changes != Changes::default()).then(|| Box::new(changes))
+    }
+}

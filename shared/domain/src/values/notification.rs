@@ -1,0 +1,49 @@
+//! Kinds of mails.
+
+use crate::wire_enum;
+
+wire_enum! {
+    /// Kind of a mail about a booking.
+    #[derive(Hash)]
+    pub enum NotificationKind {
+        /// The booking is confirmed.
+        BookingConfirmed = "booking_confirmed",
+        /// Dates, guests, room types or the price were changed.
+        BookingModified = "booking_modified",
+        /// The booking is cancelled.
+        BookingCancelled = "booking_cancelled",
+        /// The guests did not arrive, and their beds were released.
+        BookingNoShow = "booking_no_show",
+        /// Arrival is in a few days.
+        ArrivalSoon = "arrival_soon",
+        /// Arrival is today.
+        ArrivalToday = "arrival_today",
+        /// Beds are held until payment: where to pay, and until when.
+        PaymentLink = "payment_link",
+        /// A payment for a confirmed booking was received.
+        PaymentReceived = "payment_received",
+        /// A payment attempt failed.
+        PaymentFailed = "payment_failed",
+        /// The hold expired unpaid.
+        HoldExpired = "hold_expired",
+        /// A refund was made.
+        PaymentRefunded = "payment_refunded",
+        /// The payment came after the beds were released and sold: it is refunded, with an apology.
+        PaymentReturned = "payment_returned",
+    }
+}
+
+wire_enum! {
+    /// Kind of a mail about an account.
+    #[derive(Hash)]
+    pub enum AccountMailKind {
+        /// The account was created.
+        Welcome = "welcome",
+        /// The address that was registered already has an account.
+        AlreadyRegistered = "already_registered",
+        /// The password can be reset.
+        PasswordReset = "password_reset",
+        /// A booking's payment needs the attention of staff.
+        StaffAlert = "staff_alert",
+    }
+}

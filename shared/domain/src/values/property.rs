@@ -1,0 +1,88 @@
+//! A property: its clock, currency, taxes and booking terms.
+
+use crate::ids::PropertyId;
+use crate::money::Currency;
+use chrono::{NaiveDate, NaiveTime};
+use chrono_tz::Tz;
+use serde::{Deserialize, Serialize};
+
+/// Default end of the business day: four in the morning, after the last guests are in.
+pub const DEFAULT_CUTOFF: NaiveTime = match NaiveTime::from_hms_opt(4, 0, 0) {
+    Some(time) => time,
+    None => NaiveTime::MIN,
+};
+
+fn default_cutoff() -> NaiveTime {
+    DEFAULT_CUTOFF
+}
+
+/// Default time for which beds are held, in minutes: the shortest expiry of a Stripe Checkout session.
+pub const DEFAULT_HOLD_MINUTES: u32 = 30;
+/// Accepted hold times, in minutes.
+pub const HOLD_MINUTES: std::ops::RangeInclusive<u32> = 1..=7 * 24 * 60;
+
+fn default_hold() -> u32 {
+    DEFAULT_HOLD_MINUTES
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_default_hold(minutes: &u32) -> bool {
+    *minutes == DEFAULT_HOLD_MINUTES
+}
+
+/// A property.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Property {
+    /// Its id, used in every other document.
+    #[serde(rename = "_id")]
+    pub id: PropertyId,
+    /// Display name.
+    pub name: String,
+    /// Postal address in one line.
+    pub address: String,
+    /// Nights and deadlines are local dates and times in this zone.
+    pub time_zone: Tz,
+    /// Currency of every price.
+    pub currency: Currency,
+    /// From when guests may check in, local time.
+    pub check_in_from: NaiveTime,
+    /// Until when guests must check out, local time.
+    pub check_out_until: NaiveTime,
+    /// Local time after midnight at which the business day of the date before ends.
+    #[serde(default = "default_cutoff")]
+    pub business_day_cutoff: NaiveTime,
+    /// Languages for guests who chose none, preferred first (`fr`, `en`).
+    pub locales: Vec<String>,
+    /// Dated tax rules, applied in this order.
+    pub taxes: Vec<TaxRule>,
+    /// Time for which beds are held until a required prepayment, in minutes.
+    #[serde(default = "default_hold", skip_serializing_if = "is_default_hold")]
+    pub hold_minutes: u32,
+}
+
+/// A tax on nights from `valid_from` (inclusive) until `valid_until` (exclusive).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TaxRule {
+    /// Short stable name, for example `gst`.
+    pub code: String,
+    /// Display name, for example `GST`.
+    pub name: String,
+    /// Parts per million of the base: 5 % is 50,000.
+    pub rate_ppm: u32,
+    /// Codes of earlier rules whose amount belongs to the base; empty means the room alone.
+    #[serde(default)]
+    pub compounds_on: Vec<String>,
+    /// First night the rule applies to; absent means always.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_from: Option<NaiveDate>,
+    /// First night the rule no longer applies to; absent means never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_until: Option<NaiveDate>,
+}
+
+impl TaxRule {
+    /// Whether the night is taxed by this rule.
+    pub fn applies_to(&self, night: NaiveDate) -> bool {
+        self.valid_from.is_none_or(|from| night >= from) && self.valid_until.is_none_or(|until| night < until)
+    }
+}

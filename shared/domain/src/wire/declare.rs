@@ -1,0 +1,138 @@
+//! Declarations of messages: one place gives a wire name its constant, decoding, description and example.
+//!
+//! The example of `payment.refund.v1` is the file `messages/payment.refund.v1.json` of this crate; without it the crate
+//! does not compile. The doc comment of a wire name is its description in the catalog.
+
+/// Declares the inbox of a queue: its commands with their wire names, and the event families that it subscribes to.
+///
+/// Several wire names before one `=>` share a type, whose [`MessageType::kind`](super::MessageType::kind) chooses
+/// between them and is written by hand.
+macro_rules! inbox {
+    (
+        $(#[$meta:meta])*
+        pub enum $inbox:ident on $queue:path {
+            commands {
+                $( $( $(#[doc = $doc:literal])+ $constant:ident = $kind:literal ),+ => $variant:ident $payload:tt; )*
+            }
+            events {
+                $( $(#[$event_meta:meta])* $event:ident $event_payload:tt; )*
+            }
+        }
+    ) => {
+        $( $(
+            $(#[doc = $doc])+
+            pub const $constant: &str = $kind;
+        )+ )*
+
+        $(#[$meta])*
+        #[derive(Debug, Clone, PartialEq, ::serde::Serialize)]
+        #[serde(untagged)]
+        pub enum $inbox {
+            $( $( $(#[doc = $doc])+ )+ $variant $payload, )*
+            $( $(#[$event_meta])* $event $event_payload, )*
+        }
+
+        impl $inbox {
+            /// Base name of its queue.
+            pub const QUEUE: &'static str = $queue;
+            pub(crate) const ENTRIES: &'static [$crate::wire::CatalogEntry] = &[$( $(
+                $crate::wire::CatalogEntry {
+                    kind: $kind,
+                    class: $crate::wire::MessageClass::Command,
+                    queues: &[$queue],
+                    description: concat!($($doc),+).trim_ascii(),
+                    example: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/messages/", $kind, ".json")),
+                    decode: |body| {
+                        let message = <$inbox as $crate::wire::Inbox>::decode($kind, body)?;
+                        $crate::wire::Decoded::of(&message)
+                    },
+                },
+            )+ )*];
+        }
+
+        impl $crate::wire::MessageType for $inbox {
+            fn kind(&self) -> &'static str {
+                match self {
+                    $( Self::$variant(message) => message.kind(), )*
+                    $( Self::$event(event) => event.kind(), )*
+                }
+            }
+        }
+
+        impl $crate::wire::Inbox for $inbox {
+            fn decode(kind: &str, body: &[u8]) -> Result<Self, $crate::wire::DecodeError> {
+                $( $(
+                    if kind == $kind {
+                        return $crate::wire::decode_body(body).map(Self::$variant);
+                    }
+                )+ )*
+                $(
+                    if <$crate::wire::payload!($event_payload)>::KINDS.contains(&kind) {
+                        let event = <$crate::wire::payload!($event_payload)>::decode(kind, body)?;
+                        return Ok(Self::$event(event.into()));
+                    }
+                )*
+                let known: &[&[&str]] =
+                    &[&[$( $( $kind, )+ )*], $( <$crate::wire::payload!($event_payload)>::KINDS, )*];
+                Err($crate::wire::DecodeError::unknown(kind, &known.concat()))
+            }
+        }
+
+        $( $crate::wire::impl_kind!($payload; $($constant),+); )*
+    };
+}
+
+/// Declares the wire names of a family of events or replies, all of one type. The type decodes itself by
+/// `decode(kind, body)`.
+macro_rules! message_family {
+    (
+        $class:ident $family:ident {
+            $( $(#[doc = $doc:literal])+ $constant:ident = $kind:literal $(=> $queue:path)?; )+
+        }
+    ) => {
+        $(
+            $(#[doc = $doc])+
+            pub const $constant: &str = $kind;
+        )+
+
+        impl $family {
+            /// Its wire names.
+            pub const KINDS: &'static [&'static str] = &[$($kind),+];
+            pub(crate) const ENTRIES: &'static [$crate::wire::CatalogEntry] = &[$(
+                $crate::wire::CatalogEntry {
+                    kind: $kind,
+                    class: $crate::wire::MessageClass::$class,
+                    queues: &[$($queue)?],
+                    description: concat!($($doc),+).trim_ascii(),
+                    example: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/messages/", $kind, ".json")),
+                    decode: |body| $crate::wire::Decoded::of(&<$family>::decode($kind, body)?),
+                },
+            )+];
+        }
+    };
+}
+
+/// The message type of a variant's payload, boxed or not.
+macro_rules! payload {
+    ((Box<$message:ident>)) => {
+        $message
+    };
+    (($message:ident)) => {
+        $message
+    };
+}
+
+/// Implements [`MessageType`](super::MessageType) for a type with one wire name.
+macro_rules! impl_kind {
+    ((Box<$message:ident>); $constant:ident) => { $crate::wire::impl_kind!(($message); $constant); };
+    (($message:ident); $constant:ident) => {
+        impl $crate::wire::MessageType for $message {
+            fn kind(&self) -> &'static str {
+                $constant
+            }
+        }
+    };
+    ($payload:tt; $($constant:ident),+) => {};
+}
+
+pub(crate) use {impl_kind, inbox, message_family, payload};
