@@ -119,7 +119,7 @@ fn send_request(booking: &Booking, id: u128) -> EmailCommand {
         notification_id: Uuid::from_u128(id),
         booking_id: booking.id,
         kind: NotificationKind::BookingConfirmed,
-        actor: "staff:1".to_owned(),
+        actor: "staff:1".into(),
         requested_at: booking.created_at,
     })
 }
@@ -312,7 +312,7 @@ async fn modifications_and_reminders_are_mailed_only_while_current() {
             notification_id: Uuid::from_u128(booking.rev.into()),
             booking_id: booking.id,
             kind: NotificationKind::ArrivalToday,
-            actor: "schedule:remind_arrival_today".to_owned(),
+            actor: "schedule:remind_arrival_today".into(),
             requested_at: booking.created_at,
         })
     };

@@ -4,6 +4,7 @@
 //! whoever is delivered a message again finds the change made and tells of it again, under the same ids.
 
 use crate::clock::Clock;
+use pvt_domain::actor::Actor;
 use pvt_domain::messages::{ACCOUNT_MAIL, StaffAlert};
 use pvt_domain::events::PaymentEvent;
 use pvt_domain::failure::Failure;
@@ -21,8 +22,6 @@ use uuid::Uuid;
 
 /// How often a change is made anew because somebody else was faster.
 const SAVE_ATTEMPTS: u32 = 8;
-/// Who settles, as histories show it.
-const ACTOR: &str = "stripe";
 
 /// What keeps ledgers. Cheap to clone.
 #[derive(Clone)]
@@ -120,7 +119,7 @@ impl Ledgers {
             booking_id: ledger.booking_id,
             property_id: ledger.property_id.clone(),
             expected_rev: None,
-            actor: ACTOR.to_owned(),
+            actor: Actor::STRIPE,
             as_admin: false,
             reason: None,
             requested_at: self.now(),
@@ -129,7 +128,7 @@ impl Ledgers {
         let key = self.topology.command_key(BOOKING_SETTLE_PAYMENT, ledger.property_id.as_str());
         let command = SettlePayment { header, ledger: ledger.summary() };
         Ok(Some(
-            Outgoing::command(key, id, &command)?.with_correlation_id(ledger.booking_id.as_uuid()).with_actor(ACTOR),
+            Outgoing::command(key, id, &command)?.with_correlation_id(ledger.booking_id.as_uuid()).with_actor(Actor::STRIPE),
         ))
     }
 
@@ -142,11 +141,11 @@ impl Ledgers {
         }
         let (booking_id, property_id) = (ledger.booking_id, ledger.property_id.clone());
         let id = Uuid::new_v5(&booking_id.as_uuid(), format!("refund|{}|{to_return}", ledger.rev).as_bytes());
-        let command = Refund { booking_id, property_id, wish: None, actor: ACTOR.to_owned(), requested_at: self.now() };
+        let command = Refund { booking_id, property_id, wish: None, actor: Actor::STRIPE, requested_at: self.now() };
         Ok(Some(
             Outgoing::command(self.topology.command_key(PAYMENT_REFUND, ""), id, &command)?
                 .with_correlation_id(booking_id.as_uuid())
-                .with_actor(ACTOR),
+                .with_actor(Actor::STRIPE),
         ))
     }
 
@@ -165,7 +164,7 @@ impl Ledgers {
                 let mail = alert.mail_to(person.id, subject, now);
                 mails.push(
                     Outgoing::command(self.topology.command_key(ACCOUNT_MAIL, ""), mail.mail_id, &mail)?
-                        .with_actor(ACTOR),
+                        .with_actor(Actor::STRIPE),
                 );
             }
         }
@@ -181,6 +180,6 @@ impl Ledgers {
             joined,
             requested_at: self.now(),
         };
-        Ok(Outgoing::command(self.topology.command_key(PAYMENT_REFRESH, ""), id, &command)?.with_actor(ACTOR))
+        Ok(Outgoing::command(self.topology.command_key(PAYMENT_REFRESH, ""), id, &command)?.with_actor(Actor::STRIPE))
     }
 }

@@ -8,6 +8,7 @@ use crate::resources::bookings::view::Links;
 use crate::state::App;
 use crate::store_call;
 use axum::http::request::Parts;
+use pvt_domain::actor::Actor;
 use pvt_domain::booking::Booking;
 use pvt_domain::ids::BookingId;
 use serde::Deserialize;
@@ -103,7 +104,7 @@ impl BookingAccess {
     }
 
     /// How the caller appears in the booking's history. Who comes with the token alone is the guest.
-    pub(crate) fn actor(&self) -> String {
+    pub(crate) fn actor(&self) -> Actor {
         self.caller.actor()
     }
 

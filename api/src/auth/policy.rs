@@ -4,6 +4,7 @@
 //! touch is asked of the [`Caller`] by the handler, and whoever may not touch one must not learn that it exists.
 
 use crate::http::problem::{self, Problem};
+use pvt_domain::actor::Actor;
 use pvt_domain::accounts::{AccessClaims, Role, UserId};
 use pvt_domain::booking::Booking;
 use pvt_domain::ids::PropertyId;
@@ -185,13 +186,13 @@ impl Caller {
     }
 
     /// How the caller appears in histories and headers.
-    pub(crate) fn actor(&self) -> String {
+    pub(crate) fn actor(&self) -> Actor {
         match (self, self.access_level()) {
-            (Self::Anonymous, _) => "guest".to_owned(),
-            (Self::Key(key), AccessLevel::Nobody | AccessLevel::Own) => format!("client:{}", key.id),
-            (Self::Key(key), AccessLevel::Properties | AccessLevel::Everything) => format!("staff:{}", key.id),
-            (Self::User(user), AccessLevel::Nobody | AccessLevel::Own) => format!("user:{}", user.id),
-            (Self::User(user), AccessLevel::Properties | AccessLevel::Everything) => format!("staff:{}", user.id),
+            (Self::Anonymous, _) => Actor::GUEST,
+            (Self::Key(key), AccessLevel::Nobody | AccessLevel::Own) => Actor::client(&key.id),
+            (Self::Key(key), AccessLevel::Properties | AccessLevel::Everything) => Actor::staff(&key.id),
+            (Self::User(user), AccessLevel::Nobody | AccessLevel::Own) => Actor::user(user.id),
+            (Self::User(user), AccessLevel::Properties | AccessLevel::Everything) => Actor::staff(user.id),
         }
     }
 

@@ -10,6 +10,7 @@ use crate::store_call;
 use axum::extract::State;
 use axum::http::Uri;
 use chrono::{DateTime, Utc};
+use pvt_domain::actor::Actor;
 use pvt_domain::timestamp::Timestamp;
 use pvt_stores::mongo::audit::AuditEntry;
 use schemars::JsonSchema;
@@ -41,7 +42,8 @@ struct AuditView {
     #[schemars(with = "DateTime<Utc>")]
     at: Timestamp,
     /// For example `staff:a1b2c3d4e5f6`.
-    actor: String,
+    #[schemars(with = "String")]
+    actor: Actor,
     /// For example `room.create`.
     action: String,
     /// What was changed, for example `pvt-quebec|room:q1`.

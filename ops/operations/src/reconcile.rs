@@ -37,7 +37,7 @@ pub async fn reports(
             run_id,
             property_id: property_id.clone(),
             dry_run,
-            actor: OPERATOR.to_owned(),
+            actor: OPERATOR.into(),
             requested_at: Utc::now().into(),
         };
         let key = topology.command_key(RECONCILE_PROPERTY, property_id.as_str());

@@ -3,6 +3,7 @@
 //! A block claims its beds like a booking, through the same queue and under the same index, so it can never overlap
 //! one.
 
+use crate::actor::Actor;
 use crate::ids::{BedId, BlockId, PropertyId, uuid_text};
 use crate::nights::Nights;
 use crate::timestamp::Timestamp;
@@ -57,7 +58,7 @@ pub struct BlockEntry {
     #[serde(with = "uuid_text")]
     pub event_id: Uuid,
     /// Who requested it.
-    pub actor: String,
+    pub actor: Actor,
     /// Reason, if one was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,

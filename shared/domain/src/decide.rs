@@ -20,6 +20,7 @@ mod stay_progress;
 
 pub use outcome::{BatchOutcome, BedNightClaim, BlockChange, Change, Decision, MissingState, Owner};
 
+use crate::actor::Actor;
 use crate::block::Block;
 use crate::booking::{Action, Booking, HistoryEntry, Rejection, Status};
 use crate::business_day::business_date;
@@ -150,7 +151,7 @@ struct Decider<'a> {
 struct Revision {
     action: Action,
     command_id: Uuid,
-    actor: String,
+    actor: Actor,
     reason: Option<String>,
     moved: Vec<BookingId>,
 }

@@ -19,6 +19,7 @@ pub use entries::{Entry, EntryKind};
 pub use refunds::{InstructionState, RefundInstruction, RefundReason};
 pub use summary::{Attention, Summary};
 
+use crate::actor::Actor;
 use crate::ids::{BookingId, PropertyId, uuid_text};
 use crate::money::Currency;
 use crate::stripe::IntentStatus;
@@ -101,7 +102,7 @@ pub struct Record {
     /// Minor units of the ledger's currency; negative for a refund.
     pub amount: i64,
     /// Who recorded it.
-    pub actor: String,
+    pub actor: Actor,
     /// Note.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,

@@ -4,6 +4,7 @@
 //! tested by value and replayed from history.
 
 pub mod accounts;
+pub mod actor;
 pub mod allocation;
 pub mod availability;
 pub mod block;

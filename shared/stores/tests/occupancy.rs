@@ -55,7 +55,7 @@ async fn fill(mongo: &Mongo, properties: &[PropertyId]) -> Result<()> {
             bed_ids: vec!["d8a-1".into()],
             from: day(10),
             until: day(20),
-            actor: "staff:1".to_owned(),
+            actor: "staff:1".into(),
             reason: None,
             requested_at: Utc::now().into(),
         };

@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use futures_util::FutureExt;
 use grid_cache::GridCache;
 use group_commit::{CommitQueue, PendingBatch};
+use pvt_domain::actor::Actor;
 use pvt_domain::block::Block;
 use pvt_domain::booking::{Action, Booking};
 use pvt_domain::decide::{BatchOutcome, Decision, KnownState, decide};
@@ -50,7 +51,6 @@ const GROUP_ATTEMPTS: u32 = 3;
 const MAX_READ_ROUNDS: u32 = 32;
 
 /// Who asks for what follows from a decision.
-const ACTOR: &str = "system";
 
 /// A command with its message id.
 type ReceivedCommand = (Uuid, Arc<BookingCommand>);
@@ -335,17 +335,17 @@ fn follow_up_commands(event: &BookingEvent) -> Result<Vec<Outgoing>, EncodeError
     let mut commands = Vec::new();
     if event.payment.return_due() > 0 {
         let command =
-            Refund { booking_id, property_id: property_id.clone(), wish: None, actor: ACTOR.to_owned(), requested_at };
+            Refund { booking_id, property_id: property_id.clone(), wish: None, actor: Actor::SYSTEM, requested_at };
         commands
-            .push(Outgoing::command(unversioned(PAYMENT_REFUND), command_id("refund"), &command)?.with_actor(ACTOR));
+            .push(Outgoing::command(unversioned(PAYMENT_REFUND), command_id("refund"), &command)?.with_actor(Actor::SYSTEM));
     }
     // Pages that a guest may still have open must not be paid for nothing.
     let is_off = matches!(event.action, Some(Action::Cancel | Action::NoShow)) && !event.status.holds_beds();
     if is_off && event.price.is_some() {
-        let command = ExpireCheckout { booking_id, property_id, release: false, actor: ACTOR.to_owned(), requested_at };
+        let command = ExpireCheckout { booking_id, property_id, release: false, actor: Actor::SYSTEM, requested_at };
         commands.push(
             Outgoing::command(unversioned(PAYMENT_EXPIRE_CHECKOUT), command_id("expire_checkout"), &command)?
-                .with_actor(ACTOR),
+                .with_actor(Actor::SYSTEM),
         );
     }
     Ok(commands)

@@ -33,7 +33,7 @@ fn entry(id: BookingId, rev: u32, action: Action, from: Status, to: Status) -> H
         to,
         command_id: Uuid::from_u128(rev.into()),
         event_id,
-        actor: "guest".to_owned(),
+        actor: "guest".into(),
         reason: None,
         changes: None,
         moved: Vec::new(),

@@ -8,6 +8,7 @@ use super::FireError;
 use super::schedule::Schedule;
 use crate::mail::decide::REMINDER_DAYS_BEFORE;
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, SecondsFormat, Utc};
+use pvt_domain::actor::Actor;
 use pvt_domain::business_day::{business_date, instant_of};
 use pvt_domain::ids::{BookingId, PropertyId, fire_id};
 use pvt_domain::inventory::Property;
@@ -94,7 +95,7 @@ pub(super) async fn global_commands(
     mongo: &Mongo,
     topology: &Topology,
 ) -> Result<Vec<Outgoing>, FireError> {
-    let actor = format!("schedule:{}", schedule.name);
+    let actor = Actor::schedule(&schedule.name);
     if schedule.task == Task::ReconcilePayments {
         let run_id = fire_id(&schedule.name, &span.until.to_rfc3339_opts(SecondsFormat::Secs, true), "");
         let command = ReconcilePayments {
@@ -200,7 +201,7 @@ fn reconcile(
     topology: &Topology,
 ) -> Result<Outgoing, EncodeError> {
     let run_id = fire_id(&schedule.name, &fire.to_rfc3339_opts(SecondsFormat::Secs, true), property_id.as_str());
-    let actor = format!("schedule:{}", schedule.name);
+    let actor = Actor::schedule(&schedule.name);
     let command = ReconcileProperty {
         run_id,
         property_id: property_id.clone(),
@@ -227,7 +228,7 @@ fn no_show(
         // Whatever it is by then: the decision refuses what has come or was put off meanwhile, and being moved to
         // another bed is no excuse.
         expected_rev: None,
-        actor: "system".to_owned(),
+        actor: Actor::SYSTEM,
         as_admin: false,
         reason: Some("night audit".to_owned()),
         requested_at: fire.into(),
@@ -235,7 +236,7 @@ fn no_show(
     let key = topology.command_key(BOOKING_MARK_NO_SHOW, property_id.as_str());
     Ok(Outgoing::command(key, id, &MarkNoShow { header })?
         .with_correlation_id(booking_id.as_uuid())
-        .with_actor(format!("schedule:{}", schedule.name)))
+        .with_actor(Actor::schedule(&schedule.name)))
 }
 
 /// One mail for each first night of a booking: a stay that is put off has its reminder on its new day.
@@ -251,7 +252,7 @@ fn reminder(
     } else {
         NotificationKind::ArrivalSoon
     };
-    let actor = format!("schedule:{}", schedule.name);
+    let actor = Actor::schedule(&schedule.name);
     let wish = SendNotification {
         notification_id: id,
         booking_id: expected.id,

@@ -58,7 +58,7 @@ fn modifies(booking: &Booking, nights: u64, expected_rev: Option<u32>) -> Bookin
 }
 
 fn blocks(block_id: BlockId, bed: &str, from: u64, until: u64) -> BookingCommand {
-    let (kind, actor, reason) = (BlockKind::Maintenance, "staff:1".to_owned(), None);
+    let (kind, actor, reason) = (BlockKind::Maintenance, "staff:1".into(), None);
     let bed_ids = vec![BedId::from(bed)];
     let requested_at = clock::system();
     BookingCommand::Block(BlockBeds {
@@ -75,7 +75,7 @@ fn blocks(block_id: BlockId, bed: &str, from: u64, until: u64) -> BookingCommand
 }
 
 fn unblocks(block_id: BlockId) -> BookingCommand {
-    let (actor, reason, requested_at) = ("staff:1".to_owned(), None, clock::system());
+    let (actor, reason, requested_at) = ("staff:1".into(), None, clock::system());
     BookingCommand::Unblock(UnblockBeds { block_id, property_id: Harness::property(), actor, reason, requested_at })
 }
 

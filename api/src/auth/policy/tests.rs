@@ -2,6 +2,7 @@
 
 use super::{Access, Caller, Rule, SignedInUser};
 use chrono::DateTime;
+use pvt_domain::actor::Actor;
 use pvt_domain::accounts::{AccessClaims, Role, UserId};
 use pvt_domain::ids::PropertyId;
 use pvt_stores::mongo::api_keys::{ApiKey, ApiRole, PropertyScope, Scope, ScopeSet};
@@ -105,6 +106,6 @@ fn actor_names_the_kind_of_caller() {
         &format!("staff:{nobody}"),
         &format!("staff:{nobody}"),
     ]
-    .map(str::to_owned);
+    .map(Actor::from);
     assert_eq!(all_callers().map(|caller| caller.actor()), expected);
 }

@@ -20,6 +20,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::IntoResponse;
 use chrono::{DateTime, Days, Utc};
+use pvt_domain::actor::Actor;
 use pvt_domain::ids::BookingId;
 use pvt_domain::inventory::Inventory;
 use pvt_domain::messages::{BOOKING_REQUEST, RequestBooking};
@@ -41,7 +42,7 @@ const STORED_LOOKUP_TIMEOUT: Duration = Duration::from_millis(500);
 struct ValidRequest {
     id: BookingId,
     client: Option<String>,
-    actor: String,
+    actor: Actor,
     fingerprint: Fingerprint,
     inventory: Arc<Inventory>,
     request: BookingRequest,

@@ -8,6 +8,7 @@ use axum::Json;
 use axum::extract::{Path, Request, State};
 use axum::http::header;
 use axum::response::IntoResponse;
+use pvt_domain::actor::Actor;
 use pvt_domain::booking::history::{PriceChange, RatePlanChange, StayChange};
 use pvt_domain::booking::{Action, Changes, HistoryEntry, Status};
 use pvt_domain::ids::BookingId;
@@ -32,7 +33,7 @@ struct EntryView<'a> {
     action: Action,
     from: Status,
     to: Status,
-    actor: &'a str,
+    actor: &'a Actor,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]

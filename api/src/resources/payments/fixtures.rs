@@ -47,7 +47,7 @@ pub(crate) fn recorded(ledger: &mut Ledger, id: u128, amount: i64, at: Timestamp
         id: Uuid::from_u128(id),
         method: RecordMethod::Cash,
         amount,
-        actor: "staff:1".to_owned(),
+        actor: "staff:1".into(),
         note: None,
         at,
     });

@@ -2,6 +2,7 @@
 //! been asked for.
 
 use crate::auth::policy::Caller;
+use pvt_domain::actor::Actor;
 use pvt_domain::ids::{BookingId, PropertyId};
 use pvt_domain::ledger::facts::{DisputeStage, IntentFact, RefundFact, SessionFact, SessionState};
 use pvt_domain::ledger::{
@@ -23,8 +24,6 @@ pub(crate) const STATUSES: [&str; 9] =
 pub(crate) const REFUND_STATUSES: [&str; 8] =
     ["ordered", "pending", "requires_action", "succeeded", "canceled", "failed", "unknown", "refused"];
 
-/// How those appear who work for a property, before their id.
-const STAFF_PREFIX: &str = "staff:";
 /// All of them, to guests.
 const STAFF: &str = "staff";
 
@@ -97,7 +96,7 @@ struct RefundView {
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<String>,
     /// Guests are not told which of the staff.
-    actor: String,
+    actor: Actor,
     at: Timestamp,
 }
 
@@ -155,8 +154,8 @@ impl PaymentView {
         self.entries.iter_mut().for_each(|entry| entry.fee = None);
         for refund in &mut self.refunds {
             refund.note = None;
-            if refund.actor.starts_with(STAFF_PREFIX) {
-                refund.actor = STAFF.to_owned();
+            if refund.actor.is_staff() {
+                refund.actor = Actor::from(STAFF);
             }
         }
         self
@@ -363,7 +362,7 @@ fn made_refund(refund: &RefundFact, order: Option<&RefundInstruction>, currency:
         reason: order.map(|order| order.reason),
         note: order.and_then(|order| order.note.clone()),
         // Somebody made it at Stripe.
-        actor: order.map_or_else(|| "stripe".to_owned(), |order| order.actor.clone()),
+        actor: order.map_or(Actor::STRIPE, |order| order.actor.clone()),
         at: instant(refund.created),
     }
 }

@@ -11,6 +11,7 @@ use crate::state::SharedApp;
 use crate::store_call;
 use axum::http::request::Parts;
 use chrono::{Days, NaiveDate, Utc};
+use pvt_domain::actor::Actor;
 use pvt_domain::block::{Block, BlockKind, BlockStatus};
 use pvt_domain::business_day::business_date;
 use pvt_domain::ids::{BedId, BlockId, PropertyId};
@@ -105,7 +106,7 @@ async fn lift(app: &SharedApp, parts: &Parts, asked: &UnblockBeds, wait: Duratio
 async fn command<M: MessageType>(
     app: &SharedApp,
     parts: &Parts,
-    (property, kind, actor): (&PropertyId, &str, String),
+    (property, kind, actor): (&PropertyId, &str, Actor),
     id: BlockId,
     command_id: Uuid,
     command: &M,
@@ -184,7 +185,7 @@ pub(crate) async fn change_removing_beds(
 struct HeldBeds {
     property: PropertyId,
     blocks: Vec<BlockId>,
-    actor: String,
+    actor: Actor,
 }
 
 /// Keeps these beds from everybody, from today to the last night that can be booked.
@@ -196,10 +197,10 @@ async fn hold(
     parts: &Parts,
     house: &Inventory,
     beds: &[BedId],
-    actor: &str,
+    actor: &Actor,
 ) -> Result<HeldBeds, Problem> {
     let today = business_date(&house.property, Utc::now().into());
-    let mut held = HeldBeds { property: house.property.id.clone(), blocks: Vec::new(), actor: actor.to_owned() };
+    let mut held = HeldBeds { property: house.property.id.clone(), blocks: Vec::new(), actor: actor.clone() };
     let mut conflicts: Option<RefusalDetail> = None;
     // One bed a block: a block of several would be too large for one transaction.
     for bed in beds {
@@ -212,7 +213,7 @@ async fn hold(
             bed_ids: vec![bed.clone()],
             from: today,
             until: booking_horizon(today),
-            actor: actor.to_owned(),
+            actor: actor.clone(),
             reason: Some("the bed is to leave the house".to_owned()),
             requested_at: Utc::now().into(),
         };

@@ -49,9 +49,9 @@ struct BlockView {
 impl From<Block> for BlockView {
     fn from(block: Block) -> Self {
         let reason = block.history.first().and_then(|entry| entry.reason.clone());
-        let created_by = block.history.first().map(|entry| entry.actor.clone()).unwrap_or_default();
+        let created_by = block.history.first().map(|entry| entry.actor.to_string()).unwrap_or_default();
         let lifted_by =
-            block.history.iter().rfind(|entry| entry.to == BlockStatus::Lifted).map(|entry| entry.actor.clone());
+            block.history.iter().rfind(|entry| entry.to == BlockStatus::Lifted).map(|entry| entry.actor.to_string());
         let Block { id, property_id, status, kind, bed_ids, from, until, created_at, updated_at, .. } = block;
         Self {
             id,

@@ -8,6 +8,7 @@ use crate::state::{App, SharedApp};
 use crate::store_call;
 use axum::http::HeaderValue;
 use chrono::Utc;
+use pvt_domain::actor::Actor;
 use pvt_domain::events::InventoryChanged;
 use pvt_domain::ids::{BlockId, PropertyId};
 use pvt_domain::intake::FieldError;
@@ -29,7 +30,7 @@ const MAX_DETAIL_CHARS: usize = 2_000;
 /// Who changes a house, and what is written down about it.
 pub(crate) struct PropertyChange {
     pub(crate) property: PropertyId,
-    pub(crate) actor: String,
+    pub(crate) actor: Actor,
     /// For the audit, for example `room.create`.
     pub(crate) action: &'static str,
     /// Of what within the property.
@@ -195,7 +196,7 @@ pub(crate) async fn read(app: &App, property: &PropertyId) -> Result<Inventory, 
 pub(crate) async fn create_property(
     app: &SharedApp,
     property: &Property,
-    actor: &str,
+    actor: &Actor,
     wish: Uuid,
 ) -> Result<Option<Arc<Inventory>>, Problem> {
     let house = Inventory {

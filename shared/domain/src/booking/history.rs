@@ -2,6 +2,7 @@
 
 use super::lifecycle::Status;
 use super::payment::Payment;
+use crate::actor::Actor;
 use crate::ids::{BookingId, RatePlanId, uuid_text};
 use crate::timestamp::Timestamp;
 use crate::values::price::Price;
@@ -151,7 +152,7 @@ pub struct HistoryEntry {
     #[serde(with = "uuid_text")]
     pub event_id: Uuid,
     /// Who requested it.
-    pub actor: String,
+    pub actor: Actor,
     /// Reason, if one was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,

@@ -1,5 +1,6 @@
 //! Commands of the partitioned booking queues: everything that claims or releases beds, in one order per property.
 
+use crate::actor::Actor;
 use crate::block::BlockKind;
 use crate::booking::{Guest, Source, StayRequest};
 use crate::ids::{BedId, BlockId, BookingId, PropertyId, RatePlanId};
@@ -91,7 +92,7 @@ pub struct CommandHeader {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected_rev: Option<u32>,
     /// Who requests it: `guest`, `client:<id>`, `staff:<id>`, `system`.
-    pub actor: String,
+    pub actor: Actor,
     /// Whether the caller is an administrator, who may undo what is older than a business day.
     #[serde(default, skip_serializing_if = "is_false")]
     pub as_admin: bool,
@@ -256,7 +257,7 @@ pub struct BlockBeds {
     /// First night that is for sale again.
     pub until: NaiveDate,
     /// Who requests it.
-    pub actor: String,
+    pub actor: Actor,
     /// Reason, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -272,7 +273,7 @@ pub struct UnblockBeds {
     /// Its property, which decides the partition.
     pub property_id: PropertyId,
     /// Who requests it.
-    pub actor: String,
+    pub actor: Actor,
     /// Reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,

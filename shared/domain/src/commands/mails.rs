@@ -3,6 +3,7 @@
 //! An account mail names the account, never its address, and never carries the token of a reset: the worker creates that
 //! when it composes the mail, so that no queue or log contains it in clear.
 
+use crate::actor::Actor;
 use crate::events::{BookingEvent, PaymentEvent};
 use crate::ids::{BookingId, PropertyId, UserId, uuid_text};
 use crate::ledger::Attention;
@@ -42,7 +43,7 @@ pub struct SendNotification {
     /// Kind of mail.
     pub kind: NotificationKind,
     /// Who requests it.
-    pub actor: String,
+    pub actor: Actor,
     /// Time of the request.
     pub requested_at: Timestamp,
 }

@@ -3,6 +3,7 @@
 //! They travel in two queues. `payments` carries what only has to be recorded, and is fast; `stripe` carries what waits
 //! for an answer from Stripe, and must not delay bookings.
 
+use crate::actor::Actor;
 use crate::ids::{BookingId, PropertyId, uuid_text};
 use crate::ledger::{PaymentChannel, Record};
 use crate::timestamp::Timestamp;
@@ -91,7 +92,7 @@ pub struct OpenPayment {
     /// Return URL after the guest turned back.
     pub cancel_url: String,
     /// Who requests it.
-    pub actor: String,
+    pub actor: Actor,
     /// Time of the request.
     pub requested_at: Timestamp,
 }
@@ -106,7 +107,7 @@ pub struct ExpireCheckout {
     /// Whether its hold is over: the beds are released once it can no longer be paid.
     pub release: bool,
     /// Who requests it.
-    pub actor: String,
+    pub actor: Actor,
     /// Time of the request.
     pub requested_at: Timestamp,
 }
@@ -137,7 +138,7 @@ pub struct Refund {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wish: Option<RefundRequest>,
     /// Who requests it.
-    pub actor: String,
+    pub actor: Actor,
     /// Time of the request.
     pub requested_at: Timestamp,
 }
@@ -176,7 +177,7 @@ pub struct ReconcilePayments {
     /// Report only.
     pub dry_run: bool,
     /// Who requests it.
-    pub actor: String,
+    pub actor: Actor,
     /// Time of the request.
     pub requested_at: Timestamp,
 }

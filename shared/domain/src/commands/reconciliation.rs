@@ -1,5 +1,6 @@
 //! Commands that check the consistency of the stores.
 
+use crate::actor::Actor;
 use crate::ids::{PropertyId, uuid_text};
 use crate::timestamp::Timestamp;
 use crate::wire::{inbox, queues};
@@ -29,7 +30,7 @@ pub struct ReconcileProperty {
     /// Report only.
     pub dry_run: bool,
     /// Who requests it: `schedule:<name>` or `staff:<id>`.
-    pub actor: String,
+    pub actor: Actor,
     /// Time of the request.
     pub requested_at: Timestamp,
 }

@@ -1,6 +1,7 @@
 //! Blocks: they claim free beds only, and a refusal names the conflicting bookings.
 
 use super::{Decider, Decision, NoRevision};
+use crate::actor::Actor;
 use crate::block::{Block, BlockEntry, BlockKind, BlockStatus, MAX_BLOCK_BED_NIGHTS, MAX_BLOCK_BEDS};
 use crate::events::{INVENTORY_CHANGED, InventoryChanged};
 use crate::ids::{BlockId, PropertyId};
@@ -93,7 +94,7 @@ impl Decider<'_> {
         mut block: Block,
         to: BlockStatus,
         command_id: Uuid,
-        actor: &str,
+        actor: &Actor,
         reason: Option<&String>,
     ) -> Decision {
         let rev = block.rev + 1;
@@ -104,7 +105,7 @@ impl Decider<'_> {
             to,
             command_id,
             event_id,
-            actor: actor.to_owned(),
+            actor: actor.clone(),
             reason: reason.cloned(),
         };
         (block.rev, block.status, block.updated_at) = (rev, to, self.now);

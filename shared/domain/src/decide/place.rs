@@ -1,6 +1,7 @@
 //! Placement: beds for the stays of one booking, with other stays reassigned where that is needed.
 
 use super::{Decider, NotSellable, Revision};
+use crate::actor::Actor;
 use crate::allocation::neighbourhood::{homes, reach, unit_of};
 use crate::allocation::reshuffle::{Item, ReshuffleProblem};
 use crate::allocation::{AllocationError, allocate_keeping};
@@ -267,7 +268,7 @@ impl Decider<'_> {
             let revision = Revision {
                 action: Action::Move,
                 command_id,
-                actor: "system".to_owned(),
+                actor: Actor::SYSTEM,
                 reason: None,
                 moved: Vec::new(),
             };

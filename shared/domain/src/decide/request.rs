@@ -2,6 +2,7 @@
 
 use super::place::{Placement, Wanted};
 use super::{Decider, Decision, NoRevision, NotSellable, Revision};
+use crate::actor::Actor;
 use crate::allocation::eligibility::check_party;
 use crate::booking::{Action, Booking, Payment, Rejection, Status, Stay, StayRequest};
 use crate::events::BookingEvent;
@@ -25,7 +26,7 @@ impl Decider<'_> {
             return Err(self.replay(first.command_id, event, &moved));
         }
         let mut booking = requested(request);
-        let actor = request.client.as_ref().map_or_else(|| "guest".to_owned(), |client| format!("client:{client}"));
+        let actor = request.client.as_ref().map_or(Actor::GUEST, Actor::client);
         let mut revision = Revision { action: Action::Request, command_id, actor, reason: None, moved: Vec::new() };
         let status = match self.sell(request) {
             Ok((placement, price)) => {

@@ -5,6 +5,7 @@
 
 use super::facts::{DisputeFact, IntentFact};
 use super::{IntentStatus, Ledger};
+use crate::actor::Actor;
 use crate::ids::optional_uuid;
 use crate::timestamp::Timestamp;
 use crate::wire_enum;
@@ -33,7 +34,7 @@ pub struct RefundInstruction {
     /// Reason.
     pub reason: RefundReason,
     /// Who decided it: `system` or `staff:<id>`.
-    pub actor: String,
+    pub actor: Actor,
     /// Note of staff.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
@@ -160,7 +161,7 @@ impl Ledger {
             let amount = self.instructable(&payment).min(shortfall);
             if amount > 0 {
                 shortfall -= amount;
-                self.instruct(&payment.id, amount, RefundReason::NotOwed, "system", now);
+                self.instruct(&payment.id, amount, RefundReason::NotOwed, Actor::SYSTEM, now);
             }
         }
         self.orders.len() - before
@@ -173,11 +174,11 @@ impl Ledger {
         wish: Uuid,
         intent: &str,
         amount: i64,
-        actor: &str,
+        actor: impl Into<Actor>,
         note: &str,
         now: Timestamp,
     ) -> &RefundInstruction {
-        let instruction = self.instruct(intent, amount, RefundReason::Staff, actor, now);
+        let instruction = self.instruct(intent, amount, RefundReason::Staff, actor.into(), now);
         (instruction.wish, instruction.note) = (Some(wish), Some(note.to_owned()));
         instruction
     }
@@ -187,11 +188,11 @@ impl Ledger {
         intent: &str,
         amount: i64,
         reason: RefundReason,
-        actor: &str,
+        actor: Actor,
         now: Timestamp,
     ) -> &mut RefundInstruction {
         let key = format!("refund:{}:{}", self.booking_id, self.orders.len() + 1);
-        let (intent, actor, place) = (intent.to_owned(), actor.to_owned(), self.orders.len());
+        let (intent, place) = (intent.to_owned(), self.orders.len());
         self.orders.push(RefundInstruction {
             key,
             intent,

@@ -340,7 +340,7 @@ fn manual_payment_counts_once() {
         id: Uuid::from_u128(9),
         method: RecordMethod::Cash,
         amount: OWED,
-        actor: "staff:1".to_owned(),
+        actor: "staff:1".into(),
         note: None,
         at: now(),
     };

@@ -5,6 +5,7 @@ use crate::StoreError;
 use futures_util::TryStreamExt;
 use mongodb::bson::{Document, doc};
 use mongodb::{ClientSession, Collection};
+use pvt_domain::actor::Actor;
 use pvt_domain::ids::uuid_text;
 use pvt_domain::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -28,7 +29,7 @@ pub struct AuditEntry {
     /// When.
     pub at: Timestamp,
     /// Who: `staff:<id>`, `schedule:<name>`, …
-    pub actor: String,
+    pub actor: Actor,
     /// What, for example `repair.orphan_claim`.
     pub action: String,
     /// To what: a booking's id, a claim's key.
@@ -42,9 +43,9 @@ pub struct AuditEntry {
 
 impl AuditEntry {
     /// An entry whose id is derived from its cause, action and subject.
-    pub fn new(cause: Uuid, at: Timestamp, actor: &str, action: String, subject: &str, detail: &str) -> Self {
+    pub fn new(cause: Uuid, at: Timestamp, actor: impl Into<Actor>, action: String, subject: &str, detail: &str) -> Self {
         let id = Uuid::new_v5(&cause, format!("{action}\n{subject}").as_bytes());
-        Self { id, at, actor: actor.to_owned(), action, subject: subject.to_owned(), detail: detail.to_owned(), cause }
+        Self { id, at, actor: actor.into(), action, subject: subject.to_owned(), detail: detail.to_owned(), cause }
     }
 }
 

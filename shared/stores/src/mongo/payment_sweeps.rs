@@ -4,6 +4,7 @@
 use super::{Index, Mongo};
 use crate::StoreError;
 use mongodb::bson::doc;
+use pvt_domain::actor::Actor;
 use pvt_domain::ids::uuid_text;
 use pvt_domain::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -36,7 +37,7 @@ pub struct PaymentSweep {
     #[serde(rename = "_id", with = "uuid_text")]
     pub run_id: Uuid,
     /// Who asked.
-    pub actor: String,
+    pub actor: Actor,
     /// Whether nothing was to be replayed.
     pub dry_run: bool,
     /// From when on events were listed.

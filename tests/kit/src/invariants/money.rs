@@ -60,7 +60,7 @@ fn check_confirmation(booking: &Booking, wrong: &mut Vec<String>) {
         return;
     }
     let by_staff =
-        booking.history.iter().any(|entry| entry.action == Action::Confirm && entry.actor.starts_with("staff:"));
+        booking.history.iter().any(|entry| entry.action == Action::Confirm && entry.actor.is_staff());
     let confirmed = matches!(booking.status, Status::Confirmed | Status::CheckedIn | Status::CheckedOut);
     let returned = booking.payment.to_return;
     let ledger = booking.payment.ledger();

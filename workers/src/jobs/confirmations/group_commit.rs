@@ -114,7 +114,7 @@ mod tests {
             header: CommandHeader {
                 booking_id: BookingId::from_uuid(Uuid::nil()),
                 property_id: "p".into(),
-                actor: String::new(),
+                actor: "".into(),
                 reason: None,
                 expected_rev: None,
                 as_admin: false,
@@ -149,7 +149,7 @@ mod tests {
                 bed_ids: vec!["b".into(); beds],
                 from: day("2027-01-01"),
                 until: day("2027-04-11"),
-                actor: String::new(),
+                actor: "".into(),
                 reason: None,
                 requested_at: chrono::DateTime::UNIX_EPOCH.into(),
             };

@@ -2,6 +2,7 @@
 //! told so instead.
 
 use super::{NOT_YET_DELAY, StripeCalls};
+use pvt_domain::actor::Actor;
 use pvt_domain::booking::Status;
 use pvt_domain::failure::Failure;
 use pvt_domain::messages::{BOOKING_EXPIRE_HOLD, CommandHeader, ExpireCheckout, ExpireHold, StripeCommand};
@@ -46,7 +47,7 @@ impl StripeCalls {
             booking_id: command.booking_id,
             property_id: command.property_id.clone(),
             expected_rev: None,
-            actor: "system".to_owned(),
+            actor: Actor::SYSTEM,
             as_admin: false,
             reason: Some("nobody paid in time".to_owned()),
             requested_at: command.requested_at,

@@ -2,6 +2,7 @@
 
 use super::{NOT_YET_DELAY, StripeCalls, answer, done, refused};
 use chrono::TimeDelta;
+use pvt_domain::actor::Actor;
 use pvt_domain::failure::Failure;
 use pvt_domain::ledger::{Ledger, RefundInstruction};
 use pvt_domain::messages::{PaymentRefusal, Refund, RefundRequest, StripeCommand};
@@ -117,7 +118,7 @@ async fn made(client: &StripeClient, order: &RefundInstruction) -> Result<Option
 fn instruct_requested_refund(
     ledger: &mut Ledger,
     wish: &RefundRequest,
-    actor: &str,
+    actor: &Actor,
     now: Timestamp,
 ) -> Result<String, PaymentRefusal> {
     let Some(intent) = ledger.intent_of(&wish.payment_id).cloned() else { return Err(PaymentRefusal::UnknownPayment) };

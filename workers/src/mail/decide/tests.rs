@@ -21,7 +21,7 @@ fn request(kind: NotificationKind) -> EmailCommand {
         notification_id: Uuid::from_u128(7),
         booking_id: booking.id,
         kind,
-        actor: "staff:1".to_owned(),
+        actor: "staff:1".into(),
         requested_at: booking.created_at,
     })
 }

@@ -189,7 +189,7 @@ impl TestProperty {
             booking_id: id(key),
             property_id: PROPERTY.into(),
             expected_rev: None,
-            actor: "staff:1".to_owned(),
+            actor: "staff:1".into(),
             as_admin: false,
             reason: None,
             requested_at: self.now,
@@ -239,7 +239,7 @@ impl TestProperty {
             bed_ids: beds.iter().map(|bed| BedId::from(*bed)).collect(),
             from: date(from),
             until: date(until),
-            actor: "staff:1".to_owned(),
+            actor: "staff:1".into(),
             reason: Some("paint".to_owned()),
             requested_at: self.now,
         };
@@ -251,7 +251,7 @@ impl TestProperty {
         self.one(BookingCommand::Unblock(UnblockBeds {
             block_id,
             property_id: PROPERTY.into(),
-            actor: "staff:1".to_owned(),
+            actor: "staff:1".into(),
             reason: None,
             requested_at: self.now,
         }))
@@ -277,7 +277,7 @@ pub(super) fn cancellation(key: &str, command: u128) -> (Uuid, BookingCommand) {
         booking_id: id(key),
         property_id: PROPERTY.into(),
         expected_rev: None,
-        actor: "guest".to_owned(),
+        actor: "guest".into(),
         as_admin: false,
         reason: None,
         requested_at: now(),

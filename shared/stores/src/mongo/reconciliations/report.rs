@@ -1,5 +1,6 @@
 //! What a run found, as it is stored and shown.
 
+use pvt_domain::actor::Actor;
 use pvt_domain::ids::{PropertyId, uuid_text};
 use pvt_domain::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -15,7 +16,7 @@ pub struct Report {
     /// Which hostel.
     pub property_id: PropertyId,
     /// Who asked: `schedule:<name>` or `staff:<id>`.
-    pub actor: String,
+    pub actor: Actor,
     /// Whether nothing was to be repaired.
     pub dry_run: bool,
     /// How much was looked at.
