@@ -335,7 +335,7 @@ async fn payment_link_and_each_failure_are_mailed_once() {
             event_id: Uuid::from_u128(event_id),
             booking_id: booking.id,
             property_id: booking.property_id.clone(),
-            what: PaymentEventKind::Failed,
+            change: PaymentEventKind::Failed,
             payment: "pi_1".to_owned(),
             entry: None,
             amount: 26_460,

@@ -235,7 +235,7 @@ async fn stripe_worker_survives_abort_at_every_fault_point() -> Result<()> {
         let id = BookingId::from_uuid(booked.id);
         eventually("the payment is refunded", LONG_TIMEOUT, || async {
             let booking = stack.mongo.bookings().find(id).await?.context("the booking is stored")?;
-            Ok((booking.payment.return_due() == 0 && booking.payment.ledger().refunded > 0).then_some(()))
+            Ok((booking.payment.refund_due() == 0 && booking.payment.ledger().refunded > 0).then_some(()))
         })
         .await
         .context(point)?;

@@ -73,7 +73,7 @@ pub(crate) async fn paid(stack: &Stack, key: &str, arrival: NaiveDate) -> Result
 pub(crate) async fn wait_until_refunded(stack: &Stack, booked: &AcceptedBooking, limit: Duration) -> Result<()> {
     eventually("the booking is refunded", limit, || async {
         let booking = until(stack, booked, Status::Cancelled).await?;
-        Ok((booking.payment.return_due() == 0 && booking.payment.ledger().refunded > 0).then_some(()))
+        Ok((booking.payment.refund_due() == 0 && booking.payment.ledger().refunded > 0).then_some(()))
     })
     .await
 }

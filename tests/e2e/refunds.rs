@@ -133,7 +133,7 @@ async fn failed_refund_reopens_the_balance() -> Result<()> {
     eventually("the balance is open again", SHORT_TIMEOUT, || async {
         let booking = until(&stack, &booked, Status::Cancelled).await?;
         let ledger = stack.mongo.ledgers().find(booking.id).await?.context("a ledger")?;
-        Ok((booking.payment.return_due() > 0 && !ledger.attention().is_empty()).then_some(()))
+        Ok((booking.payment.refund_due() > 0 && !ledger.attention().is_empty()).then_some(()))
     })
     .await?;
     assert_eq!(

@@ -5,11 +5,11 @@
 
 use crate::clock::Clock;
 use pvt_domain::actor::Actor;
-use pvt_domain::messages::{ACCOUNT_MAIL, StaffAlert};
 use pvt_domain::events::PaymentEvent;
 use pvt_domain::failure::Failure;
 use pvt_domain::ids::BookingId;
 use pvt_domain::ledger::{Ledger, LedgerChange};
+use pvt_domain::messages::{ACCOUNT_MAIL, StaffAlert};
 use pvt_domain::messages::{
     BOOKING_SETTLE_PAYMENT, CommandHeader, PAYMENT_REFRESH, PAYMENT_REFUND, RefreshPayment, Refund, SettlePayment,
 };
@@ -112,7 +112,7 @@ impl Ledgers {
 
     /// Tells the booking what its ledger comes to, unless it knows.
     fn settle_payment_command(&self, ledger: &Ledger, head: &BookingHead) -> Result<Option<Outgoing>, EncodeError> {
-        if head.ledger_rev() >= ledger.sums_rev {
+        if head.ledger_rev() >= ledger.totals_rev {
             return Ok(None);
         }
         let header = CommandHeader {
@@ -124,24 +124,26 @@ impl Ledgers {
             reason: None,
             requested_at: self.now(),
         };
-        let id = Uuid::new_v5(&ledger.booking_id.as_uuid(), format!("settle|{}", ledger.sums_rev).as_bytes());
+        let id = Uuid::new_v5(&ledger.booking_id.as_uuid(), format!("settle|{}", ledger.totals_rev).as_bytes());
         let key = self.topology.command_key(BOOKING_SETTLE_PAYMENT, ledger.property_id.as_str());
         let command = SettlePayment { header, ledger: ledger.summary() };
         Ok(Some(
-            Outgoing::command(key, id, &command)?.with_correlation_id(ledger.booking_id.as_uuid()).with_actor(Actor::STRIPE),
+            Outgoing::command(key, id, &command)?
+                .with_correlation_id(ledger.booking_id.as_uuid())
+                .with_actor(Actor::STRIPE),
         ))
     }
 
     /// Has given back what the booking found too much and could not be given back then: a bank argued about it, for
     /// one.
     fn refund_command(&self, ledger: &Ledger, head: &BookingHead) -> Result<Option<Outgoing>, EncodeError> {
-        let to_return = head.payment.to_return;
-        if !ledger.can_instruct_refunds(to_return) {
+        let to_refund = head.payment.to_refund;
+        if !ledger.can_instruct_refunds(to_refund) {
             return Ok(None);
         }
         let (booking_id, property_id) = (ledger.booking_id, ledger.property_id.clone());
-        let id = Uuid::new_v5(&booking_id.as_uuid(), format!("refund|{}|{to_return}", ledger.rev).as_bytes());
-        let command = Refund { booking_id, property_id, wish: None, actor: Actor::STRIPE, requested_at: self.now() };
+        let id = Uuid::new_v5(&booking_id.as_uuid(), format!("refund|{}|{to_refund}", ledger.rev).as_bytes());
+        let command = Refund { booking_id, property_id, request: None, actor: Actor::STRIPE, requested_at: self.now() };
         Ok(Some(
             Outgoing::command(self.topology.command_key(PAYMENT_REFUND, ""), id, &command)?
                 .with_correlation_id(booking_id.as_uuid())

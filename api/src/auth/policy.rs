@@ -4,8 +4,8 @@
 //! touch is asked of the [`Caller`] by the handler, and whoever may not touch one must not learn that it exists.
 
 use crate::http::problem::{self, Problem};
-use pvt_domain::actor::Actor;
 use pvt_domain::accounts::{AccessClaims, Role, UserId};
+use pvt_domain::actor::Actor;
 use pvt_domain::booking::Booking;
 use pvt_domain::ids::PropertyId;
 use pvt_stores::mongo::api_keys::{ApiKey, ApiRole, Scope};

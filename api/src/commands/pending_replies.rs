@@ -96,7 +96,7 @@ mod tests {
         let (orders, reply) = (PendingReplies::default(), |outcome| Reply {
             booking_id: BookingId::from_uuid(Uuid::nil()),
             outcome,
-            why: None,
+            detail: None,
         });
         let (one, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
         let (mut first, mut again, mut second) =

@@ -3,10 +3,10 @@
 use super::{MailHarness, class, handle, job, worker};
 use chrono::Utc;
 use mail_parser::MessageParser;
-use pvt_domain::messages::{AccountMail, AccountMailKind};
 use pvt_domain::accounts::{Email, Role, User, UserId};
 use pvt_domain::failure::Failure;
 use pvt_domain::messages::EmailCommand;
+use pvt_domain::messages::{AccountMail, AccountMailKind};
 use uuid::Uuid;
 
 const ADA: &str = "ada@example.com";

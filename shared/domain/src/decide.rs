@@ -250,7 +250,7 @@ impl Decider<'_> {
         let (from, rev, mut booking) = (booking.status, booking.rev + 1, booking);
         debug_assert!(from == to || from.may_become(to), "{from:?} → {to:?}");
         booking.status = to;
-        booking.payment.to_return = booking.returnable();
+        booking.payment.to_refund = booking.total_to_refund();
         let changes = before.as_ref().and_then(|before| booking.changes_since(before));
         let entry = HistoryEntry {
             rev,

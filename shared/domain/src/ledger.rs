@@ -43,8 +43,8 @@ pub struct Ledger {
     /// Revision: counts the changes.
     pub rev: u64,
     /// Revision at which the totals last changed: a reader with this one or a later one has the present totals.
-    #[serde(default)]
-    pub sums_rev: u64,
+    #[serde(default, rename = "sums_rev")]
+    pub totals_rev: u64,
     /// Whether the hold is over, so that no further attempt is opened.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub closed: bool,
@@ -67,8 +67,8 @@ pub struct Ledger {
     #[serde(default, skip_serializing_if = "Facts::is_empty")]
     pub disputes: Facts<DisputeFact>,
     /// Refund instructions, whether or not Stripe has executed them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub orders: Vec<RefundInstruction>,
+    #[serde(default, rename = "orders", skip_serializing_if = "Vec::is_empty")]
+    pub refund_instructions: Vec<RefundInstruction>,
     /// Cash and terminal payments.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub records: Vec<Record>,
@@ -118,7 +118,7 @@ impl Ledger {
             property_id,
             currency,
             rev: 0,
-            sums_rev: 0,
+            totals_rev: 0,
             closed: false,
             attempts: Vec::new(),
             sessions: Facts::default(),
@@ -126,7 +126,7 @@ impl Ledger {
             charges: Facts::default(),
             refunds: Facts::default(),
             disputes: Facts::default(),
-            orders: Vec::new(),
+            refund_instructions: Vec::new(),
             records: Vec::new(),
             fees: BTreeMap::new(),
             updated_at: now,
@@ -137,7 +137,7 @@ impl Ledger {
     pub fn advance_rev(&mut self, before: &Self, now: Timestamp) {
         (self.rev, self.updated_at) = (before.rev + 1, now);
         if !self.summary().same_totals_as(&before.summary()) {
-            self.sums_rev = self.rev;
+            self.totals_rev = self.rev;
         }
     }
 

@@ -28,8 +28,8 @@ pub struct Reply {
     /// Result of the command.
     pub outcome: ReplyOutcome,
     /// Details of a refusal.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub why: Option<Box<RefusalDetail>>,
+    #[serde(default, rename = "why", skip_serializing_if = "Option::is_none")]
+    pub detail: Option<Box<RefusalDetail>>,
 }
 
 wire_enum! {

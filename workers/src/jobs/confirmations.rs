@@ -321,7 +321,7 @@ fn emit_outcome(job: &mut Job<Arc<BookingCommand>>, decision: Decision) -> Resul
         }
     };
     if let Some(queue) = job.meta.reply_to.clone() {
-        let reply = Reply { booking_id: BookingId::from_uuid(subject), outcome, why };
+        let reply = Reply { booking_id: BookingId::from_uuid(subject), outcome, detail: why };
         job.emit(Outgoing::reply(queue, job.meta.id, &reply)?.with_correlation_id(subject));
     }
     Ok(())
@@ -333,11 +333,12 @@ fn follow_up_commands(event: &BookingEvent) -> Result<Vec<Outgoing>, EncodeError
     let (booking_id, property_id, requested_at) = (event.booking_id, event.property_id.clone(), event.occurred_at);
     let command_id = |what: &str| Uuid::new_v5(&event.event_id, what.as_bytes());
     let mut commands = Vec::new();
-    if event.payment.return_due() > 0 {
+    if event.payment.refund_due() > 0 {
         let command =
-            Refund { booking_id, property_id: property_id.clone(), wish: None, actor: Actor::SYSTEM, requested_at };
-        commands
-            .push(Outgoing::command(unversioned(PAYMENT_REFUND), command_id("refund"), &command)?.with_actor(Actor::SYSTEM));
+            Refund { booking_id, property_id: property_id.clone(), request: None, actor: Actor::SYSTEM, requested_at };
+        commands.push(
+            Outgoing::command(unversioned(PAYMENT_REFUND), command_id("refund"), &command)?.with_actor(Actor::SYSTEM),
+        );
     }
     // Pages that a guest may still have open must not be paid for nothing.
     let is_off = matches!(event.action, Some(Action::Cancel | Action::NoShow)) && !event.status.holds_beds();

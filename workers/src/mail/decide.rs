@@ -147,7 +147,7 @@ fn payment_change(entry: &HistoryEntry) -> Option<&PaymentChange> {
 
 /// Decides about news of money that changed no booking: an attempt that failed is told while it can be repeated.
 fn on_payment_event(event: &PaymentEvent, booking: &Booking, now: Timestamp) -> MailDecision {
-    if event.what != PaymentEventKind::Failed {
+    if event.change != PaymentEventKind::Failed {
         return MailDecision::Skip("not_notified");
     }
     let is_over = booking.payment.expires_at.is_some_and(|expires_at| expires_at <= now);

@@ -128,18 +128,18 @@ pub(crate) fn with_payments(before: &Booking, captured: i64, refunded: i64, to: 
     let ledger_rev = before.payment.ledger().ledger_rev + 1;
     after.payment.ledger = Some(Summary { ledger_rev, captured, refunded, cleared: captured, ..Summary::default() });
     after.status = to;
-    after.payment.to_return = after.returnable();
+    after.payment.to_refund = after.total_to_refund();
     let action = if before.status == to { Action::RecordPayment } else { Action::Confirm };
     next_revision(before, after, action, to)
 }
 
 /// News of money, as the `emails` queue carries it.
-pub(crate) fn payment_event(booking: &Booking, what: PaymentEventKind, event_id: u128) -> EmailCommand {
+pub(crate) fn payment_event(booking: &Booking, change: PaymentEventKind, event_id: u128) -> EmailCommand {
     EmailCommand::Paid(Box::new(PaymentEvent {
         event_id: Uuid::from_u128(event_id),
         booking_id: booking.id,
         property_id: booking.property_id.clone(),
-        what,
+        change,
         payment: "pi_1".to_owned(),
         entry: None,
         amount: 14_280,

@@ -131,7 +131,7 @@ async fn no_show_can_be_reinstated() -> Result<()> {
     let booked = harness.stored(id).await?;
     let missed = || BookingCommand::NoShow(MarkNoShow { header: header(id) });
     let early = twice(&harness, &harness.worker(clock::system), clock::system, missed()).await?;
-    assert_eq!(early.reply.why.expect("a reason").code, RefusalCode::TooEarly);
+    assert_eq!(early.reply.detail.expect("a reason").code, RefusalCode::TooEarly);
 
     let later = harness.worker(in_two_days);
     let told = twice(&harness, &later, in_two_days, missed()).await?;
@@ -149,7 +149,7 @@ async fn blocks_stop_sale_until_lifted() -> Result<()> {
     let (guest, _) = harness.book("guest", 10).await?;
     let block = BlockId::derive("tests", "block");
     let refused = twice(&harness, &now, clock::system, blocks(block, "r-1", 11, 14)).await?;
-    let why = refused.reply.why.expect("a reason");
+    let why = refused.reply.detail.expect("a reason");
     assert_eq!((why.code, why.bookings, refused.events.len()), (RefusalCode::BedTaken, vec![guest.id], 0));
 
     let kept = twice(&harness, &now, clock::system, blocks(block, "r-1", 12, 14)).await?;

@@ -104,7 +104,7 @@ impl Told {
     fn of(messages: &[Outgoing]) -> Result<Self> {
         let events = messages.iter().filter(|message| message.target == Target::Events).map(|message| {
             let event: PaymentEvent = serde_json::from_slice(&message.body)?;
-            anyhow::Ok((event.what.as_str(), event.payment))
+            anyhow::Ok((event.change.as_str(), event.payment))
         });
         Ok(Self {
             events: events.collect::<Result<_>>()?,
@@ -155,7 +155,7 @@ async fn redelivery_emits_what_the_crashed_delivery_stored() -> Result<()> {
     let refund = Refund {
         booking_id,
         property_id: property_id.clone(),
-        wish: Some(wish),
+        request: Some(wish),
         actor: "staff:1".into(),
         requested_at,
     };

@@ -2,8 +2,8 @@
 
 use super::{Access, Caller, Rule, SignedInUser};
 use chrono::DateTime;
-use pvt_domain::actor::Actor;
 use pvt_domain::accounts::{AccessClaims, Role, UserId};
+use pvt_domain::actor::Actor;
 use pvt_domain::ids::PropertyId;
 use pvt_stores::mongo::api_keys::{ApiKey, ApiRole, PropertyScope, Scope, ScopeSet};
 use std::sync::Arc;

@@ -69,8 +69,7 @@ fn read(asked: ListQuery, whose: Whose) -> Result<BookingFilter, Problem> {
         None => Ok(None),
     };
     let status = asked.status.map(|text| {
-        Status::parse(&text)
-            .ok_or_else(|| invalid("`status` takes the name of a state, such as confirmed."))
+        Status::parse(&text).ok_or_else(|| invalid("`status` takes the name of a state, such as confirmed."))
     });
     let ids = asked.reference.map(|text| {
         BookingId::range_of_reference(&text).ok_or_else(|| invalid("`reference` takes a code such as PVT-0123456789."))

@@ -180,7 +180,7 @@ impl BookingCommand<'_> {
             Outcome::Replied(reply) => reply,
         };
         let now = self.access.decided_booking(self.app).await?;
-        match (reply.outcome, reply.why) {
+        match (reply.outcome, reply.detail) {
             (ReplyOutcome::Decided, _) => Ok(self.booking_response(&now, self.applied())),
             (ReplyOutcome::Stale, _) => Err(self.conflict(problem::PRECONDITION_FAILED, &now)),
             (ReplyOutcome::Refused, Some(why)) => Err(self.with_current(

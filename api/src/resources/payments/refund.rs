@@ -38,7 +38,7 @@ pub(crate) async fn refund(State(app): State<SharedApp>, Path(id): Path<String>,
     let command = Refund {
         booking_id: booking,
         property_id: property.clone(),
-        wish: Some(RefundRequest { refund_id: wish.id, payment_id: payment.id.clone(), amount, note }),
+        request: Some(RefundRequest { refund_id: wish.id, payment_id: payment.id.clone(), amount, note }),
         actor: caller.actor(),
         requested_at: Utc::now().into(),
     };

@@ -6,7 +6,7 @@ use pvt_domain::actor::Actor;
 use pvt_domain::ids::{BookingId, PropertyId};
 use pvt_domain::ledger::facts::{DisputeStage, IntentFact, RefundFact, SessionFact, SessionState};
 use pvt_domain::ledger::{
-    Attempt, Attention, EntryKind, InstructionState, Ledger, PaymentChannel, Record, RecordMethod, RefundInstruction,
+    Attempt, Attention, EntryKind, InstructionState, Ledger, PaymentChannel, Record, RefundInstruction,
     RefundReason,
 };
 use pvt_domain::money::{Currency, Money};
@@ -326,11 +326,12 @@ fn entries_of(ledger: &Ledger, payment: &str) -> Vec<EntryView> {
 }
 
 fn refunds_of(ledger: &Ledger, intent: &str, currency: Currency) -> Vec<RefundView> {
-    let order_of = |refund: &RefundFact| ledger.orders.iter().find(|order| refund.key.as_deref() == Some(&order.key));
+    let order_of =
+        |refund: &RefundFact| ledger.refund_instructions.iter().find(|order| refund.key.as_deref() == Some(&order.key));
     let made = ledger.refunds.iter().filter(|refund| refund.intent == intent);
     let mut refunds: Vec<RefundView> =
         made.clone().map(|refund| made_refund(refund, order_of(refund), currency)).collect();
-    let waiting = ledger.orders.iter().filter(|order| {
+    let waiting = ledger.refund_instructions.iter().filter(|order| {
         order.intent == intent && !made.clone().any(|refund| refund.key.as_deref() == Some(&order.key))
     });
     refunds.extend(waiting.map(|order| RefundView {
@@ -340,7 +341,7 @@ fn refunds_of(ledger: &Ledger, intent: &str, currency: Currency) -> Vec<RefundVi
         reason: Some(order.reason),
         note: order.note.clone(),
         actor: order.actor.clone(),
-        at: order.ordered_at,
+        at: order.instructed_at,
     }));
     refunds.sort_by(|one, two| (one.at, &one.id).cmp(&(two.at, &two.id)));
     refunds
@@ -379,7 +380,7 @@ fn attention_of(ledger: &Ledger, intent: &IntentFact) -> Vec<Attention> {
         Attention::AmountMismatch => paid && ours && asked != Some(intent.received),
         Attention::RefundFailed => {
             let failed = ledger
-                .orders
+                .refund_instructions
                 .iter()
                 .any(|order| order.intent == intent.id && ledger.instruction_state(order) == InstructionState::Failed);
             failed || ledger.refunds.iter().any(|refund| refund.intent == intent.id && !refund.status.is_effective())

@@ -132,7 +132,7 @@ async fn command<M: MessageType>(
 async fn settled(app: &SharedApp, id: BlockId, status: BlockStatus, reply: Option<Reply>) -> Result<Outcome, Problem> {
     match reply {
         Some(Reply { outcome: ReplyOutcome::KeyReused, .. }) => return Err(problem::IDEMPOTENCY_KEY_REUSED.into()),
-        Some(Reply { outcome: ReplyOutcome::Refused, why: Some(why), .. }) => return Ok(Outcome::Refused(*why)),
+        Some(Reply { outcome: ReplyOutcome::Refused, detail: Some(why), .. }) => return Ok(Outcome::Refused(*why)),
         _ => {}
     }
     Ok(Outcome::Decided(stored(app, id).await?.filter(|block| block.status == status || reply.is_some())))

@@ -183,7 +183,7 @@ fn line(delivery: &Delivery, seen: &mut SeenEvents) -> Option<String> {
         }
         Ok(AnalyticsEvent::Payment(event)) => {
             let amount = Money::new(event.entry.as_ref().map_or(event.amount, |entry| entry.amount), event.currency);
-            format!("{time}  booking {}  payment {}: {amount}", event.booking_id.reference(), event.what.as_str())
+            format!("{time}  booking {}  payment {}: {amount}", event.booking_id.reference(), event.change.as_str())
         }
         Ok(AnalyticsEvent::Inventory(event)) => format!("{time}  property {}  changed", event.property_id),
         Err(error) => format!("{time}  {}: {error}", delivery.envelope.kind),

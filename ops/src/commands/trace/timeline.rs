@@ -33,10 +33,10 @@ pub(super) struct Timeline<'a> {
 
 /// Ids of the Stripe events that a ledger was computed from.
 pub(super) fn source_events(ledger: &Ledger) -> BTreeSet<String> {
-    let sessions = ledger.sessions.iter().map(|fact| &fact.told.by);
-    let intents = ledger.intents.iter().map(|fact| &fact.told.by);
-    let refunds = ledger.refunds.iter().map(|fact| &fact.told.by);
-    let disputes = ledger.disputes.iter().map(|fact| &fact.told.by);
+    let sessions = ledger.sessions.iter().map(|fact| &fact.observation.by);
+    let intents = ledger.intents.iter().map(|fact| &fact.observation.by);
+    let refunds = ledger.refunds.iter().map(|fact| &fact.observation.by);
+    let disputes = ledger.disputes.iter().map(|fact| &fact.observation.by);
     sessions.chain(intents).chain(refunds).chain(disputes).filter(|by| by.starts_with("evt_")).cloned().collect()
 }
 
@@ -104,8 +104,8 @@ impl Timeline<'_> {
                     what.push_str(&format!(", {name} {}", shown(is)));
                 }
             }
-            if change.before.to_return != change.after.to_return {
-                what.push_str(&format!(", refundable in all {}", shown(change.after.to_return)));
+            if change.before.to_refund != change.after.to_refund {
+                what.push_str(&format!(", refundable in all {}", shown(change.after.to_refund)));
             }
         }
         if self.missing_in_mart.is_some_and(|missing| missing.contains(&entry.event_id)) {
@@ -135,7 +135,7 @@ impl Timeline<'_> {
             let known = booking.payment.ledger();
             let totals = ledger.summary();
             if !totals.same_totals_as(&known) {
-                waits.push(format!("the booking knows ledger revision {} of {}", known.ledger_rev, ledger.sums_rev));
+                waits.push(format!("the booking knows ledger revision {} of {}", known.ledger_rev, ledger.totals_rev));
             }
             for order in ledger.open_instructions() {
                 waits.push(format!(
@@ -147,8 +147,8 @@ impl Timeline<'_> {
             waits
                 .extend(ledger.attention().into_iter().map(|kind| format!("needs staff attention: {}", kind.as_str())));
         }
-        if booking.payment.return_due() > 0 {
-            waits.push(format!("{} is to be refunded", self.amount(booking.payment.return_due())));
+        if booking.payment.refund_due() > 0 {
+            waits.push(format!("{} is to be refunded", self.amount(booking.payment.refund_due())));
         }
         waits.extend(
             self.mails
@@ -193,7 +193,7 @@ fn money(ledger: &Ledger) -> Vec<TimelineEvent> {
     }
     for session in ledger.sessions.iter() {
         events.push(TimelineEvent {
-            at: unix(session.told.at),
+            at: unix(session.observation.at),
             place: "stripe",
             what: format!("{} is {:?}", session.id, session.state),
         });
@@ -210,14 +210,14 @@ fn money(ledger: &Ledger) -> Vec<TimelineEvent> {
         );
         events.push(TimelineEvent { at: unix(intent.since()), place: "stripe", what });
     }
-    for order in &ledger.orders {
+    for order in &ledger.refund_instructions {
         let state = match ledger.instruction_state(order) {
             InstructionState::Open => "not made yet",
             InstructionState::Made => "made",
             InstructionState::Failed => "failed",
         };
         events.push(TimelineEvent {
-            at: order.ordered_at,
+            at: order.instructed_at,
             place: "ledger",
             what: format!("{} of {} requested by {}: {state}", order.key, shown(order.amount), order.actor),
         });

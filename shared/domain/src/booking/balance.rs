@@ -35,7 +35,7 @@ impl Booking {
     /// Total to refund in the booking's present status: overpayment and surplus payments.
     ///
     /// `refund = max(0, captured − refunded − fee)`; amounts charged back cannot be refunded.
-    pub fn returnable(&self) -> i64 {
+    pub fn total_to_refund(&self) -> i64 {
         let Some(ledger) = &self.payment.ledger else { return 0 };
         (ledger.captured - ledger.charged_back - self.owed()).max(ledger.surplus).max(0)
     }

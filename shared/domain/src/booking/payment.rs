@@ -20,8 +20,8 @@ pub struct Payment {
     pub ledger: Option<Summary>,
     /// Total to refund, including what was refunded already. Decided with the booking, so that no payment is both
     /// refunded and counted.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub to_return: i64,
+    #[serde(default, rename = "to_return", skip_serializing_if = "is_zero")]
+    pub to_refund: i64,
 }
 
 wire_enum! {
@@ -61,21 +61,21 @@ impl Payment {
     }
 
     /// Amount still to refund.
-    pub fn return_due(&self) -> i64 {
-        (self.to_return - self.ledger.as_ref().map_or(0, |ledger| ledger.refunded)).max(0)
+    pub fn refund_due(&self) -> i64 {
+        (self.to_refund - self.ledger.as_ref().map_or(0, |ledger| ledger.refunded)).max(0)
     }
 
     /// Whether the payments confirm a hold. Amounts to refund do not count, except surplus payments, which never did.
     /// A refund made in Stripe's dashboard does count: observed in order, it would have followed the confirmation.
     pub fn covers(&self) -> bool {
         let Some(ledger) = &self.ledger else { return self.required == 0 };
-        ledger.cleared - (self.to_return - ledger.surplus).max(0) >= self.required
+        ledger.cleared - (self.to_refund - ledger.surplus).max(0) >= self.required
     }
 
     /// Whether, beyond that, the amount has not been refunded. Released beds are not claimed again for less: the payment
     /// may have been refunded because there were none.
     pub fn covers_late(&self) -> bool {
         let kept = self.ledger.as_ref().map_or(0, Summary::kept);
-        self.covers() && kept - self.return_due() >= self.required
+        self.covers() && kept - self.refund_due() >= self.required
     }
 }

@@ -135,8 +135,8 @@ pub struct Refund {
     /// Its property.
     pub property_id: PropertyId,
     /// Request of staff; absent: whatever the booking's payment still has to refund.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub wish: Option<RefundRequest>,
+    #[serde(default, rename = "wish", skip_serializing_if = "Option::is_none")]
+    pub request: Option<RefundRequest>,
     /// Who requests it.
     pub actor: Actor,
     /// Time of the request.

@@ -99,15 +99,8 @@ impl Decider<'_> {
     ) -> Decision {
         let rev = block.rev + 1;
         let event_id = block.id.event_id(rev, INVENTORY_CHANGED);
-        let entry = BlockEntry {
-            rev,
-            at: self.now,
-            to,
-            command_id,
-            event_id,
-            actor: actor.clone(),
-            reason: reason.cloned(),
-        };
+        let entry =
+            BlockEntry { rev, at: self.now, to, command_id, event_id, actor: actor.clone(), reason: reason.cloned() };
         (block.rev, block.status, block.updated_at) = (rev, to, self.now);
         let event = InventoryChanged::of(&block, &entry);
         block.history.push(entry);

@@ -1,7 +1,7 @@
 //! Payments and holds: a hold that is paid, expires, is paid late, or is confirmed by staff.
 //!
 //! The amount to refund is decided here, with the booking, so that no payment both confirms and is refunded: see
-//! [`Booking::returnable`]. Refunds are made by another worker.
+//! [`Booking::total_to_refund`]. Refunds are made by another worker.
 
 use super::{Decider, Decision, NoRevision, Revision};
 use crate::booking::{Action, Booking, Status};

@@ -265,13 +265,8 @@ impl Decider<'_> {
                 }
             }
             let status = booking.status;
-            let revision = Revision {
-                action: Action::Move,
-                command_id,
-                actor: Actor::SYSTEM,
-                reason: None,
-                moved: Vec::new(),
-            };
+            let revision =
+                Revision { action: Action::Move, command_id, actor: Actor::SYSTEM, reason: None, moved: Vec::new() };
             let event = self.advance(booking, status, revision);
             self.consequences.push((self.current, event));
         }

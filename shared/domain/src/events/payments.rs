@@ -52,7 +52,8 @@ pub struct PaymentEvent {
     /// Its property.
     pub property_id: PropertyId,
     /// Kind of the change.
-    pub what: PaymentEventKind,
+    #[serde(rename = "what")]
+    pub change: PaymentEventKind,
     /// The payment: `pi_…`, or our own id.
     pub payment: String,
     /// The ledger entry that changed, if one did.
@@ -76,7 +77,7 @@ impl PaymentEvent {
             event_id: Uuid::new_v5(&ledger.booking_id.as_uuid(), name.as_bytes()),
             booking_id: ledger.booking_id,
             property_id: ledger.property_id.clone(),
-            what: change.kind,
+            change: change.kind,
             payment: change.payment,
             entry: change.entry.map(|entry| EntrySnapshot {
                 id: entry.id,
@@ -104,7 +105,7 @@ impl PaymentEvent {
         if event.kind() == kind {
             Ok(event)
         } else {
-            Err(DecodeError::InvalidBody(format!("a `{kind}` cannot be of kind `{}`", event.what)))
+            Err(DecodeError::InvalidBody(format!("a `{kind}` cannot be of kind `{}`", event.change)))
         }
     }
 }
@@ -121,6 +122,6 @@ fn wire_name(kind: PaymentEventKind) -> &'static str {
 
 impl MessageType for PaymentEvent {
     fn kind(&self) -> &'static str {
-        wire_name(self.what)
+        wire_name(self.change)
     }
 }

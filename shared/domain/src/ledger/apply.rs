@@ -27,20 +27,20 @@ const SESSION_FAILED: &str = "checkout.session.async_payment_failed";
 impl Ledger {
     /// Observes an event. The result does not depend on the order of events, nor on how often each is observed.
     pub fn apply(&mut self, event: &Event) -> Option<Refetch> {
-        let told = Observation { at: event.created, by: event.id.clone() };
+        let observation = Observation { at: event.created, by: event.id.clone() };
         match &event.object {
-            Object::Session(session) => self.observe_session(session, event.kind == SESSION_FAILED, told),
-            Object::Intent(intent) => self.observe_intent(intent, event.kind == INTENT_FAILED, told),
+            Object::Session(session) => self.observe_session(session, event.kind == SESSION_FAILED, observation),
+            Object::Intent(intent) => self.observe_intent(intent, event.kind == INTENT_FAILED, observation),
             Object::Charge(charge) => return self.observe_charge(charge),
-            Object::Refund(refund) => self.observe_refund(refund, told),
-            Object::Dispute(dispute) => self.observe_dispute(dispute, told),
+            Object::Refund(refund) => self.observe_refund(refund, observation),
+            Object::Dispute(dispute) => self.observe_dispute(dispute, observation),
             Object::Other => {}
         }
         None
     }
 
     /// Observes a checkout session. A paid one also implies its payment intent, in case nothing else reports it.
-    pub fn observe_session(&mut self, session: &CheckoutSession, failed: bool, told: Observation) {
+    pub fn observe_session(&mut self, session: &CheckoutSession, failed: bool, observation: Observation) {
         let state = match (session.status, session.payment_status) {
             (_, SessionPayment::Paid | SessionPayment::NotNeeded) => SessionState::Paid,
             (SessionStatus::Expired, _) => SessionState::Expired,
@@ -53,7 +53,7 @@ impl Ledger {
                 id: intent.clone(),
                 status: IntentStatus::Succeeded,
                 // An observation of the intent itself takes precedence.
-                told: Observation { at: 0, by: session.id.clone() },
+                observation: Observation { at: 0, by: session.id.clone() },
                 amount: session.amount_total,
                 received: session.amount_total,
                 currency: session.currency.clone(),
@@ -65,7 +65,7 @@ impl Ledger {
         self.sessions.observe(SessionFact {
             id: session.id.clone(),
             state,
-            told,
+            observation,
             intent: session.payment_intent.clone(),
             url: session.url.clone(),
             expires_at: session.expires_at,
@@ -73,7 +73,7 @@ impl Ledger {
     }
 
     /// Observes a payment intent.
-    pub fn observe_intent(&mut self, intent: &PaymentIntent, failed: bool, told: Observation) {
+    pub fn observe_intent(&mut self, intent: &PaymentIntent, failed: bool, observation: Observation) {
         self.intents.observe(IntentFact {
             id: intent.id.clone(),
             status: intent.status,
@@ -82,8 +82,8 @@ impl Ledger {
             currency: intent.currency.clone(),
             demand: metadata::demand(&intent.metadata),
             created: intent.created,
-            failed_at: failed.then_some(told.at),
-            told,
+            failed_at: failed.then_some(observation.at),
+            observation,
         });
     }
 
@@ -106,12 +106,12 @@ impl Ledger {
     }
 
     /// Observes a refund.
-    pub fn observe_refund(&mut self, refund: &Refund, told: Observation) {
+    pub fn observe_refund(&mut self, refund: &Refund, observation: Observation) {
         let Some(intent) = refund.payment_intent.clone() else { return };
         self.refunds.observe(RefundFact {
             id: refund.id.clone(),
             status: refund.status,
-            told,
+            observation,
             intent,
             amount: refund.amount,
             currency: refund.currency.clone(),
@@ -122,7 +122,7 @@ impl Ledger {
     }
 
     /// Observes a dispute.
-    pub fn observe_dispute(&mut self, dispute: &Dispute, told: Observation) {
+    pub fn observe_dispute(&mut self, dispute: &Dispute, observation: Observation) {
         let Some(intent) = dispute.payment_intent.clone() else { return };
         let stage = match dispute.status.as_str() {
             "won" | "lost" | "warning_closed" | "prevented" => DisputeStage::Closed,
@@ -133,7 +133,7 @@ impl Ledger {
             id: dispute.id.clone(),
             stage,
             status: dispute.status.clone(),
-            told,
+            observation,
             intent,
             amount: dispute.amount,
             currency: dispute.currency.clone(),

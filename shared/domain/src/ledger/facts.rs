@@ -99,7 +99,8 @@ pub struct SessionFact {
     /// State.
     pub state: SessionState,
     /// Observation of this state.
-    pub told: Observation,
+    #[serde(rename = "told")]
+    pub observation: Observation,
     /// Its payment intent, once there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub intent: Option<String>,
@@ -118,7 +119,8 @@ pub struct IntentFact {
     /// State.
     pub status: IntentStatus,
     /// Observation of this state.
-    pub told: Observation,
+    #[serde(rename = "told")]
+    pub observation: Observation,
     /// Amount, in minor units.
     pub amount: i64,
     /// Amount received.
@@ -154,7 +156,8 @@ pub struct RefundFact {
     /// State.
     pub status: RefundStatus,
     /// Observation of this state.
-    pub told: Observation,
+    #[serde(rename = "told")]
+    pub observation: Observation,
     /// Its payment intent.
     pub intent: String,
     /// Minor units.
@@ -194,7 +197,8 @@ pub struct DisputeFact {
     /// Stripe's status.
     pub status: String,
     /// Observation of this state.
-    pub told: Observation,
+    #[serde(rename = "told")]
+    pub observation: Observation,
     /// Its payment intent.
     pub intent: String,
     /// Minor units.
@@ -237,7 +241,7 @@ impl DisputeFact {
 impl IntentFact {
     /// Time of its present status in Unix seconds; where only its session implied it, the creation of the session.
     pub fn since(&self) -> i64 {
-        if self.told.at > 0 { self.told.at } else { self.created }
+        if self.observation.at > 0 { self.observation.at } else { self.created }
     }
 }
 
@@ -249,7 +253,7 @@ impl Fact for SessionFact {
     fn join(&mut self, other: Self) {
         // Only an open session has a URL, so an older observation of it is still right.
         let (mine, theirs) = (self.intent.take(), other.intent.clone());
-        if (self.state, &self.told) < (other.state, &other.told) {
+        if (self.state, &self.observation) < (other.state, &other.observation) {
             *self = other;
         }
         self.intent = mine.max(theirs);
@@ -263,7 +267,7 @@ impl Fact for IntentFact {
 
     fn join(&mut self, other: Self) {
         let failed_at = self.failed_at.max(other.failed_at);
-        if (self.status, &self.told) < (other.status, &other.told) {
+        if (self.status, &self.observation) < (other.status, &other.observation) {
             *self = other;
         }
         self.failed_at = failed_at;
@@ -286,7 +290,7 @@ impl Fact for RefundFact {
     }
 
     fn join(&mut self, other: Self) {
-        if (self.status, &self.told) < (other.status, &other.told) {
+        if (self.status, &self.observation) < (other.status, &other.observation) {
             *self = other;
         }
     }
@@ -300,7 +304,7 @@ impl Fact for DisputeFact {
     fn join(&mut self, mut other: Self) {
         let mut movements = std::mem::take(&mut self.movements);
         movements.append(&mut other.movements);
-        if (self.stage, &self.told) < (other.stage, &other.told) {
+        if (self.stage, &self.observation) < (other.stage, &other.observation) {
             *self = other;
         }
         movements.sort_by(|one, two| one.id.cmp(&two.id));

@@ -39,10 +39,11 @@ pub struct RefundInstruction {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
     /// Request of staff that it fulfils; a retry is the same instruction.
-    #[serde(default, skip_serializing_if = "Option::is_none", with = "optional_uuid")]
-    pub wish: Option<Uuid>,
+    #[serde(default, rename = "wish", skip_serializing_if = "Option::is_none", with = "optional_uuid")]
+    pub request: Option<Uuid>,
     /// Time of the instruction.
-    pub ordered_at: Timestamp,
+    #[serde(rename = "ordered_at")]
+    pub instructed_at: Timestamp,
     /// Stripe's error, when it permanently refused it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
@@ -73,7 +74,9 @@ impl Ledger {
 
     /// Instructions that Stripe has not executed.
     pub fn open_instructions(&self) -> impl Iterator<Item = &RefundInstruction> {
-        self.orders.iter().filter(|instruction| self.instruction_state(instruction) == InstructionState::Open)
+        self.refund_instructions
+            .iter()
+            .filter(|instruction| self.instruction_state(instruction) == InstructionState::Open)
     }
 
     /// Amount of open instructions, in minor units: as good as refunded.
@@ -83,7 +86,7 @@ impl Ledger {
 
     /// Instructions for overpayments in this state.
     fn of_system(&self, state: InstructionState) -> impl Iterator<Item = &RefundInstruction> {
-        self.orders.iter().filter(move |instruction| {
+        self.refund_instructions.iter().filter(move |instruction| {
             instruction.reason == RefundReason::NotOwed && self.instruction_state(instruction) == state
         })
     }
@@ -130,9 +133,9 @@ impl Ledger {
         (sum(InstructionState::Failed) - otherwise.max(0)).max(0)
     }
 
-    /// Amount that is neither refunded, nor instructed, nor left to staff, of a total of `to_return`.
-    fn shortfall(&self, to_return: i64) -> i64 {
-        to_return - self.summary().refunded - self.instructed() - self.left_to_staff()
+    /// Amount that is neither refunded, nor instructed, nor left to staff, of a total of `to_refund`.
+    fn shortfall(&self, to_refund: i64) -> i64 {
+        to_refund - self.summary().refunded - self.instructed() - self.left_to_staff()
     }
 
     /// Amount of a payment for which the system may issue instructions: not what failed and is left to staff.
@@ -146,15 +149,15 @@ impl Ledger {
     }
 
     /// Whether [`Self::instruct_refunds`] would issue an instruction.
-    pub fn can_instruct_refunds(&self, to_return: i64) -> bool {
-        self.shortfall(to_return) > 0 && self.succeeded().any(|payment| self.instructable(payment) > 0)
+    pub fn can_instruct_refunds(&self, to_refund: i64) -> bool {
+        self.shortfall(to_refund) > 0 && self.succeeded().any(|payment| self.instructable(payment) > 0)
     }
 
-    /// Issues instructions until `to_return` is refunded in total, from the newest payment on. What failed once is not
+    /// Issues instructions until `to_refund` is refunded in total, from the newest payment on. What failed once is not
     /// instructed again: it would fail again, and staff must look at it. Returns their number.
-    pub fn instruct_refunds(&mut self, to_return: i64, now: Timestamp) -> usize {
-        let mut shortfall = self.shortfall(to_return);
-        let before = self.orders.len();
+    pub fn instruct_refunds(&mut self, to_refund: i64, now: Timestamp) -> usize {
+        let mut shortfall = self.shortfall(to_refund);
+        let before = self.refund_instructions.len();
         let mut payments: Vec<IntentFact> = self.succeeded().cloned().collect();
         payments.sort_by(|one, two| (two.created, &two.id).cmp(&(one.created, &one.id)));
         for payment in payments {
@@ -164,14 +167,14 @@ impl Ledger {
                 self.instruct(&payment.id, amount, RefundReason::NotOwed, Actor::SYSTEM, now);
             }
         }
-        self.orders.len() - before
+        self.refund_instructions.len() - before
     }
 
     /// Issues the instruction of a request of staff. The caller has checked that the payment is refundable and the
     /// request is new.
     pub fn instruct_requested_refund(
         &mut self,
-        wish: Uuid,
+        request: Uuid,
         intent: &str,
         amount: i64,
         actor: impl Into<Actor>,
@@ -179,7 +182,7 @@ impl Ledger {
         now: Timestamp,
     ) -> &RefundInstruction {
         let instruction = self.instruct(intent, amount, RefundReason::Staff, actor.into(), now);
-        (instruction.wish, instruction.note) = (Some(wish), Some(note.to_owned()));
+        (instruction.request, instruction.note) = (Some(request), Some(note.to_owned()));
         instruction
     }
 
@@ -191,25 +194,25 @@ impl Ledger {
         actor: Actor,
         now: Timestamp,
     ) -> &mut RefundInstruction {
-        let key = format!("refund:{}:{}", self.booking_id, self.orders.len() + 1);
-        let (intent, place) = (intent.to_owned(), self.orders.len());
-        self.orders.push(RefundInstruction {
+        let key = format!("refund:{}:{}", self.booking_id, self.refund_instructions.len() + 1);
+        let (intent, place) = (intent.to_owned(), self.refund_instructions.len());
+        self.refund_instructions.push(RefundInstruction {
             key,
             intent,
             amount,
             reason,
             actor,
             note: None,
-            wish: None,
-            ordered_at: now,
+            request: None,
+            instructed_at: now,
             refused: None,
         });
-        &mut self.orders[place]
+        &mut self.refund_instructions[place]
     }
 
     /// Records that Stripe permanently refused an instruction.
     pub fn reject_instruction(&mut self, key: &str, reason: &str) {
-        if let Some(instruction) = self.orders.iter_mut().find(|instruction| instruction.key == key) {
+        if let Some(instruction) = self.refund_instructions.iter_mut().find(|instruction| instruction.key == key) {
             instruction.refused = Some(reason.to_owned());
         }
     }

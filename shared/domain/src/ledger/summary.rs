@@ -82,7 +82,7 @@ impl Ledger {
             surplus += paid.sum::<i64>();
         }
         Summary {
-            ledger_rev: self.sums_rev,
+            ledger_rev: self.totals_rev,
             captured: self.succeeded().map(|intent| intent.received).sum::<i64>() + recorded(1),
             refunded: refunds + recorded(-1),
             charged_back: (-movements.map(|movement| movement.amount).sum::<i64>()).max(0),
@@ -126,7 +126,7 @@ impl Ledger {
             };
         }
         let orders = self
-            .orders
+            .refund_instructions
             .iter()
             .filter(|instruction| self.instruction_state(instruction) == InstructionState::Failed)
             .map(|instruction| instruction.key.as_str());

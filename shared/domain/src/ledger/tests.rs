@@ -251,13 +251,13 @@ fn totals_rev_changes_only_with_the_totals() {
     };
     let [failed, paid] = [&stories()[1].1[0], &stories()[1].1[2]].map(|(kind, object)| event(1, kind, object.clone()));
     let failed = step(&before, &failed);
-    assert_eq!((failed.rev, failed.sums_rev), (1, 0));
+    assert_eq!((failed.rev, failed.totals_rev), (1, 0));
     let paid = step(&failed, &paid);
-    assert_eq!((paid.rev, paid.sums_rev), (2, 2));
+    assert_eq!((paid.rev, paid.totals_rev), (2, 2));
     let given = step(&paid, &event(2, "refund.created", refund("re_1", "succeeded", OWED)));
     let back = step(&given, &event(3, "refund.failed", refund("re_1", "failed", OWED)));
     assert!(back.summary().same_totals_as(&paid.summary()));
-    assert_eq!(back.sums_rev, 4, "whoever knows revision 2 is told, because revision 3 is on its way");
+    assert_eq!(back.totals_rev, 4, "whoever knows revision 2 is told, because revision 3 is on its way");
     let again = step(&back, &event(4, "payment_intent.succeeded", intent("pi_1", "succeeded")));
     assert_eq!(
         (again.rev, again.summary()),

@@ -43,7 +43,14 @@ pub struct AuditEntry {
 
 impl AuditEntry {
     /// An entry whose id is derived from its cause, action and subject.
-    pub fn new(cause: Uuid, at: Timestamp, actor: impl Into<Actor>, action: String, subject: &str, detail: &str) -> Self {
+    pub fn new(
+        cause: Uuid,
+        at: Timestamp,
+        actor: impl Into<Actor>,
+        action: String,
+        subject: &str,
+        detail: &str,
+    ) -> Self {
         let id = Uuid::new_v5(&cause, format!("{action}\n{subject}").as_bytes());
         Self { id, at, actor: actor.into(), action, subject: subject.to_owned(), detail: detail.to_owned(), cause }
     }

@@ -38,14 +38,15 @@ fn check_ledger(booking: &Booking, ledger: &Ledger, sum: &Summary, wrong: &mut V
     if open > 0 {
         wrong.push(format!("booking {}: {open} refund instructions are open", booking.id));
     }
-    let failed = ledger.orders.iter().any(|order| ledger.instruction_state(order) == InstructionState::Failed);
+    let failed =
+        ledger.refund_instructions.iter().any(|order| ledger.instruction_state(order) == InstructionState::Failed);
     let frozen = ledger.disputes.iter().any(|dispute| dispute.freezes());
     // What staff took in cash is refunded in cash.
-    if booking.payment.return_due() > 0 && !failed && !frozen && ledger.records.is_empty() {
+    if booking.payment.refund_due() > 0 && !failed && !frozen && ledger.records.is_empty() {
         wrong.push(format!(
             "booking {}: {} is owed to the guest and no refund is under way",
             booking.id,
-            booking.payment.return_due()
+            booking.payment.refund_due()
         ));
     }
     let balance = ledger.entries().last().map_or(0, |entry| entry.balance);
@@ -59,10 +60,9 @@ fn check_confirmation(booking: &Booking, wrong: &mut Vec<String>) {
     if booking.payment.required == 0 {
         return;
     }
-    let by_staff =
-        booking.history.iter().any(|entry| entry.action == Action::Confirm && entry.actor.is_staff());
+    let by_staff = booking.history.iter().any(|entry| entry.action == Action::Confirm && entry.actor.is_staff());
     let confirmed = matches!(booking.status, Status::Confirmed | Status::CheckedIn | Status::CheckedOut);
-    let returned = booking.payment.to_return;
+    let returned = booking.payment.to_refund;
     let ledger = booking.payment.ledger();
     if confirmed && !by_staff && ledger.cleared < booking.payment.required {
         wrong.push(format!("booking {} is {:?} without payment", booking.id, booking.status));

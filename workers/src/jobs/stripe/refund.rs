@@ -19,12 +19,12 @@ const KEY_LIFETIME: TimeDelta = TimeDelta::hours(20);
 impl StripeCalls {
     pub(super) async fn refund(&self, job: &mut Job<StripeCommand>, command: &Refund) -> Result<(), Failure> {
         let now = self.ledgers.now();
-        let ordered = self.ledgers.change(command.booking_id, |ledger, head| match &command.wish {
+        let ordered = self.ledgers.change(command.booking_id, |ledger, head| match &command.request {
             Some(wish) => instruct_requested_refund(ledger, wish, &command.actor, now).map(Some),
             None => {
                 // Decided upon sums that have moved on, it is told them first, and asks again.
-                if head.ledger_rev() >= ledger.sums_rev {
-                    ledger.instruct_refunds(head.payment.to_return, now);
+                if head.ledger_rev() >= ledger.totals_rev {
+                    ledger.instruct_refunds(head.payment.to_refund, now);
                 }
                 Ok(None)
             }
@@ -47,10 +47,13 @@ impl StripeCalls {
             return Err(Failure::Defer(NOT_YET_DELAY));
         };
         self.emit_follow_ups(job, &kept).await?;
-        let Some(wish) = &command.wish else { return Ok(()) };
+        let Some(wish) = &command.request else { return Ok(()) };
         // Asked of the ledger, so that whoever repeats a wish is answered as they were.
-        let is_refused =
-            kept.after.orders.iter().any(|order| wanted.as_ref() == Some(&order.key) && order.refused.is_some());
+        let is_refused = kept
+            .after
+            .refund_instructions
+            .iter()
+            .any(|order| wanted.as_ref() == Some(&order.key) && order.refused.is_some());
         answer(
             job,
             match is_refused {
@@ -63,7 +66,7 @@ impl StripeCalls {
     /// Makes the refund of an order, or finds it made, and notes what Stripe says.
     async fn execute_refund(&self, command: &Refund, order: &RefundInstruction, is_again: bool) -> Result<(), Failure> {
         let (client, booking) = (self.client()?, command.booking_id);
-        let age = self.ledgers.now().as_datetime() - order.ordered_at.as_datetime();
+        let age = self.ledgers.now().as_datetime() - order.instructed_at.as_datetime();
         let earlier = if age > KEY_LIFETIME || is_again { made(client, order).await? } else { None };
         let refund = match earlier {
             Some(refund) => Ok(refund),
@@ -122,7 +125,7 @@ fn instruct_requested_refund(
     now: Timestamp,
 ) -> Result<String, PaymentRefusal> {
     let Some(intent) = ledger.intent_of(&wish.payment_id).cloned() else { return Err(PaymentRefusal::UnknownPayment) };
-    if let Some(order) = ledger.orders.iter().find(|order| order.wish == Some(wish.refund_id)) {
+    if let Some(order) = ledger.refund_instructions.iter().find(|order| order.request == Some(wish.refund_id)) {
         let is_same = order.intent == intent.id
             && wish.amount.is_none_or(|amount| amount == order.amount)
             && order.note.as_ref() == Some(&wish.note);

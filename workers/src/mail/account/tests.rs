@@ -4,10 +4,10 @@ use super::{AccountDecision, AccountMailParts, compose_account_mail, decide, led
 use crate::mail::Sender;
 use crate::mail::fixtures::at;
 use mail_parser::MessageParser;
-use pvt_domain::messages::{AccountMail, AccountMailKind, StaffAlert};
 use pvt_domain::accounts::{Email, Role, User, UserId};
 use pvt_domain::ids::BookingId;
 use pvt_domain::ledger::Attention;
+use pvt_domain::messages::{AccountMail, AccountMailKind, StaffAlert};
 use pvt_domain::timestamp::Timestamp;
 use uuid::Uuid;
 

@@ -101,7 +101,7 @@ impl<'a> PaymentSummary<'a> {
             (say.paid, self.ledger.captured),
             (say.refunded, self.ledger.refunded),
             (say.charged_back, self.ledger.charged_back),
-            (say.to_come_back, self.booking.payment.return_due()),
+            (say.to_come_back, self.booking.payment.refund_due()),
         ];
         let told = moved.into_iter().chain(parts).filter(|(_, amount)| *amount > 0);
         let mut lines: Vec<Row> = told.map(|(label, amount)| self.amount(label, amount)).collect();
@@ -113,7 +113,7 @@ impl<'a> PaymentSummary<'a> {
 
     /// What goes back in all, what went already included: somebody may have given back more than was decided.
     fn refund_total(&self) -> i64 {
-        self.booking.payment.to_return.max(self.ledger.refunded)
+        self.booking.payment.to_refund.max(self.ledger.refunded)
     }
 
     /// How much this part of the ledger rose with the revision that is told of.

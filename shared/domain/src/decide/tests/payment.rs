@@ -100,7 +100,7 @@ fn late_payment_gets_beds_again_or_a_refund() {
     time_is_up(&mut property);
     expire(&mut property, "1");
     assert_eq!(status(&apply_payment(&mut property, "1", paid(1, TOTAL))), Some(Status::Confirmed));
-    assert_eq!((property.claims.len(), property.booking("1").payment.to_return), (6, 0));
+    assert_eq!((property.claims.len(), property.booking("1").payment.to_refund), (6, 0));
 
     let mut full = held();
     time_is_up(&mut full);
@@ -108,14 +108,14 @@ fn late_payment_gets_beds_again_or_a_refund() {
     full.book("2", room());
     full.book("3", room());
     assert_eq!(status(&apply_payment(&mut full, "1", paid(1, TOTAL))), Some(Status::Expired));
-    assert_eq!((full.booking("1").payment.to_return, full.booking("1").payment.return_due()), (TOTAL, TOTAL));
+    assert_eq!((full.booking("1").payment.to_refund, full.booking("1").payment.refund_due()), (TOTAL, TOTAL));
     // The beds become free; the refund is pending all the same, and must not confirm what it refunds.
     let header = full.header("2");
     full.one(BookingCommand::Cancel(CancelBooking { header, waive_fee: true }));
     let back = Summary { refunded: TOTAL, ..paid(2, TOTAL) };
     assert_eq!(status(&apply_payment(&mut full, "1", back)), Some(Status::Expired));
     assert_eq!(
-        (full.booking("1").payment.return_due(), full.booking("1").payment_status()),
+        (full.booking("1").payment.refund_due(), full.booking("1").payment_status()),
         (0, PaymentStatus::Refunded)
     );
 }
@@ -169,7 +169,7 @@ fn cancellation_keeps_the_fee_and_refunds_the_rest() {
     property.one(BookingCommand::Cancel(CancelBooking { header, waive_fee: false }));
     let booking = property.booking("1");
     assert_eq!(
-        (booking.cancellation_fee, booking.payment.to_return),
+        (booking.cancellation_fee, booking.payment.to_refund),
         (Some(TOTAL / 2), TOTAL - TOTAL / 2),
         "half of it, a day before"
     );
@@ -177,13 +177,13 @@ fn cancellation_keeps_the_fee_and_refunds_the_rest() {
     let header = unpaid.header("1");
     unpaid.one(BookingCommand::Cancel(CancelBooking { header, waive_fee: false }));
     assert_eq!(
-        (unpaid.booking("1").cancellation_fee, unpaid.booking("1").payment.to_return),
+        (unpaid.booking("1").cancellation_fee, unpaid.booking("1").payment.to_refund),
         (Some(0), 0),
         "who was not confirmed owes nothing"
     );
     apply_payment(&mut unpaid, "1", paid(1, TOTAL));
     assert_eq!(
-        (unpaid.booking("1").status, unpaid.booking("1").payment.to_return),
+        (unpaid.booking("1").status, unpaid.booking("1").payment.to_refund),
         (Status::Cancelled, TOTAL),
         "and gets back what comes late"
     );
@@ -194,15 +194,15 @@ fn double_payment_and_price_reduction_are_refunded() {
     let mut property = held();
     let twice = Summary { surplus: TOTAL, cleared: TOTAL, ..paid(1, 2 * TOTAL) };
     assert_eq!(status(&apply_payment(&mut property, "1", twice)), Some(Status::Confirmed));
-    assert_eq!(property.booking("1").payment.to_return, TOTAL);
+    assert_eq!(property.booking("1").payment.to_refund, TOTAL);
     let mut shorter = held();
     apply_payment(&mut shorter, "1", paid(1, TOTAL));
     shorter.modify("1", vec![stay("private-double", "2027-01-10", "2027-01-12", 2)]);
     let booking = shorter.booking("1");
-    assert_eq!(booking.payment.to_return, TOTAL - booking.price.as_ref().unwrap().total);
+    assert_eq!(booking.payment.to_refund, TOTAL - booking.price.as_ref().unwrap().total);
     shorter.modify("1", vec![stay("private-double", "2027-01-10", "2027-01-14", 2)]);
     assert_eq!(
-        (shorter.booking("1").payment.to_return, shorter.booking("1").balance()),
+        (shorter.booking("1").payment.to_refund, shorter.booking("1").balance()),
         (0, TOTAL / 3),
         "longer again: owed, not given back"
     );
@@ -260,8 +260,8 @@ proptest! {
             let booking = property.booking("1");
             let ledger = booking.payment.ledger();
             let has_beds = booking.claims().count() > 0;
-            let kept_in_the_end = ledger.captured - booking.payment.to_return;
-            prop_assert_eq!(booking.payment.to_return, booking.returnable());
+            let kept_in_the_end = ledger.captured - booking.payment.to_refund;
+            prop_assert_eq!(booking.payment.to_refund, booking.total_to_refund());
             prop_assert!(kept_in_the_end == if has_beds { ledger.captured.min(TOTAL) } else { 0 }, "{:?}: {:?}",
                 booking.status, booking.payment);
             if booking.status == Status::Confirmed {

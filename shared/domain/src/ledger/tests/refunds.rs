@@ -18,9 +18,13 @@ fn double_payment_is_surplus_and_refunded() {
     let summary = ledger.summary();
     assert_eq!((summary.captured, summary.cleared, summary.surplus), (2 * OWED, OWED, OWED));
     assert_eq!(ledger.instruct_refunds(OWED, now()), 1);
-    assert_eq!((ledger.orders[0].intent.as_str(), ledger.orders[0].amount), ("pi_2", OWED), "the newer one");
+    assert_eq!(
+        (ledger.refund_instructions[0].intent.as_str(), ledger.refund_instructions[0].amount),
+        ("pi_2", OWED),
+        "the newer one"
+    );
     assert_eq!(ledger.instruct_refunds(OWED, now()), 0, "once");
-    let key = ledger.orders[0].key.clone();
+    let key = ledger.refund_instructions[0].key.clone();
     let made = json!({ "id": "re_9", "status": "succeeded", "payment_intent": "pi_2", "amount": OWED, "currency": "cad",
         "metadata": { "refund_key": key } });
     ledger.apply(&event(61, "refund.created", made.clone()));
@@ -53,7 +57,7 @@ fn rest_of_a_partial_chargeback_is_refundable() {
     let mut ledger = observed(events(&stories()[0].1));
     ledger.apply(&event(70, "charge.dispute.closed", part));
     assert_eq!(ledger.instruct_refunds(OWED, now()), 1);
-    assert_eq!(ledger.orders[0].amount, 6_000);
+    assert_eq!(ledger.refund_instructions[0].amount, 6_000);
 }
 
 #[test]
@@ -73,7 +77,7 @@ fn refund_is_possible_after_an_inquiry_closes() {
 fn failed_refund_made_good_by_staff_reduces_no_later_refund() {
     let mut ledger = observed(events(&stories()[0].1));
     let give = |ledger: &mut Ledger, number: i64, id: &str, status: &str| {
-        let instruction = ledger.orders.last().unwrap();
+        let instruction = ledger.refund_instructions.last().unwrap();
         let made = json!({ "id": id, "status": status, "payment_intent": "pi_1", "amount": instruction.amount,
             "currency": "cad", "created": 1_800_000_300,
                            "metadata": { "refund_key": instruction.key } });
@@ -85,13 +89,13 @@ fn failed_refund_made_good_by_staff_reduces_no_later_refund() {
     ledger.instruct_requested_refund(Uuid::from_u128(5), "pi_1", 3_000, "staff:1", "again", now());
     give(&mut ledger, 81, "re_2", "succeeded");
     assert_eq!(ledger.instruct_refunds(OWED, now()), 1);
-    assert_eq!(ledger.orders.last().unwrap().amount, 7_000);
+    assert_eq!(ledger.refund_instructions.last().unwrap().amount, 7_000);
     // A failed goodwill refund is no part of the overpayment.
     let mut gift = observed(events(&stories()[0].1));
     gift.instruct_requested_refund(Uuid::from_u128(6), "pi_1", 1_000, "staff:1", "sorry for the noise", now());
     give(&mut gift, 82, "re_3", "failed");
     gift.instruct_refunds(OWED, now());
-    assert_eq!(gift.orders.last().unwrap().amount, OWED);
+    assert_eq!(gift.refund_instructions.last().unwrap().amount, OWED);
 }
 
 #[test]
@@ -102,12 +106,12 @@ fn frozen_amount_is_refunded_after_the_dispute_despite_a_failed_refund() {
     ledger.apply(&event(60, "payment_intent.succeeded", second));
     ledger.apply(&event(70, "charge.dispute.created", dispute("warning_needs_response", &[])));
     assert_eq!(ledger.instruct_refunds(OWED + 4_000, now()), 1, "of the payment that nobody asks about");
-    let key = ledger.orders[0].key.clone();
+    let key = ledger.refund_instructions[0].key.clone();
     ledger.reject_instruction(&key, "insufficient_funds");
     assert!(!ledger.can_instruct_refunds(OWED + 4_000));
     ledger.apply(&event(71, "charge.dispute.closed", dispute("warning_closed", &[])));
     assert_eq!(ledger.instruct_refunds(OWED + 4_000, now()), 1);
-    let instruction = ledger.orders[1].clone();
+    let instruction = ledger.refund_instructions[1].clone();
     assert_eq!((instruction.intent.as_str(), instruction.amount), ("pi_1", OWED), "all but what staff know of");
     let made = json!({ "id": "re_1", "status": "succeeded", "payment_intent": "pi_1", "amount": OWED, "currency": "cad",
         "metadata": { "refund_key": instruction.key } });

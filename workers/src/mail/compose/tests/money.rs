@@ -139,7 +139,7 @@ fn ended_booking_shows_paid_fee_and_refund() {
     let mut ended = cancelled();
     let paid = with_payments(&held(), 28_560, 0, Status::Confirmed);
     ended.payment = paid.payment;
-    ended.payment.to_return = ended.returnable();
+    ended.payment.to_refund = ended.total_to_refund();
     says(
         BookingCancelled,
         &ended,
