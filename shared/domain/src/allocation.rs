@@ -5,7 +5,8 @@
 
 pub mod eligibility;
 pub(crate) mod neighbourhood;
-pub mod reshuffle;
+pub(crate) mod problem;
+mod reshuffle;
 mod sweep;
 
 use crate::booking::{Rejection, StayRequest};

@@ -9,7 +9,7 @@ pub use occupancy::{Holding, Occupancy};
 
 use crate::allocation::eligibility::check_party;
 use crate::allocation::neighbourhood::{homes, reach, unit_of};
-use crate::allocation::reshuffle::{Item, ReshuffleProblem};
+use crate::allocation::problem::{Item, ReshuffleProblem};
 use crate::allocation::{AllocationError, allocate};
 use crate::booking::{Rejection, StayRequest};
 use crate::grid::{RoomTypeLayout, Span};

@@ -1,6 +1,5 @@
-//! Inputs of a reshuffle: the units and their occupants, and the nights around a stay to consider.
+//! Inputs of a reshuffle: the units of stays, and the nights around a stay to consider.
 
-use super::reshuffle::ReshuffleProblem;
 use crate::grid::{HORIZON_NIGHTS, OccupancyGrid, Row, Span};
 use crate::inventory::RoomKind;
 use crate::nights::Nights;
@@ -10,18 +9,6 @@ use std::collections::HashMap;
 const NEAR_NIGHTS: usize = 14;
 /// Nights around a stay that are considered next.
 const NEARBY_NIGHTS: usize = 70;
-
-impl ReshuffleProblem {
-    /// These units, with every taken night counted as fixed.
-    pub(crate) fn of_units(grid: &OccupancyGrid, units: &[Vec<usize>]) -> Self {
-        let fixed = units.iter().map(|beds| {
-            let mut row = Row::EMPTY;
-            beds.iter().for_each(|bed| row.merge(grid.row(*bed)));
-            row
-        });
-        Self { fixed: fixed.collect(), units: units.iter().map(Vec::len).collect(), items: Vec::new() }
-    }
-}
 
 /// Unit of each bed.
 pub(crate) fn unit_of(units: &[Vec<usize>]) -> HashMap<usize, usize> {

@@ -4,8 +4,9 @@
 //! Stays on interchangeable beds form an interval graph. First one, two and three moves are searched; when those do not
 //! suffice, everything that may move is assigned again.
 
+use super::problem::ReshuffleProblem;
 use super::sweep::seat;
-use crate::grid::{Row, Span};
+use crate::grid::Span;
 
 /// Most moves that are searched before everything is assigned again.
 const FEW_MOVES: usize = 3;
@@ -14,49 +15,9 @@ const FEW_MOVES_STEPS: usize = 1_000;
 /// Bound on the steps of a full reassignment. Without fixed stays one step per stay suffices.
 const SEATING_STEPS: usize = 10_000;
 
-/// A demand for one unit on some nights: a dorm stay is one item per guest, a private stay is one item.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Item {
-    /// Nights.
-    pub span: Span,
-    /// Fewest beds of the unit.
-    pub beds: usize,
-    /// Its present unit; `None` for an item to place.
-    pub home: Option<usize>,
-}
-
-/// A reshuffle to solve: units, fixed nights and items.
-#[derive(Debug, Clone, Default)]
-pub struct ReshuffleProblem {
-    /// Number of beds of each unit.
-    pub units: Vec<usize>,
-    /// Nights that cannot be reassigned, by unit.
-    pub fixed: Vec<Row>,
-    /// Items to place, and items that may be reassigned.
-    pub items: Vec<Item>,
-}
-
 impl ReshuffleProblem {
-    /// Whether the unit is large enough for the item and has no fixed night of it.
-    pub(super) fn can_hold(&self, unit: usize, item: &Item) -> bool {
-        self.units[unit] >= item.beds && !self.fixed[unit].overlaps(&item.span)
-    }
-
-    /// Whether every night has as many units as items; if not, there is no solution.
-    pub fn has_room(&self) -> bool {
-        let nights =
-            self.items.iter().filter(|item| item.home.is_none()).flat_map(|item| item.span.first()..item.span.end());
-        let mut nights: Vec<usize> = nights.collect();
-        nights.sort_unstable();
-        nights.dedup();
-        nights.into_iter().all(|night| {
-            let open = self.fixed.iter().filter(|row| !row.taken(night)).count();
-            self.items.iter().filter(|item| (item.span.first()..item.span.end()).contains(&night)).count() <= open
-        })
-    }
-
     /// Assigns a unit to each item with as few moves as possible; `None` when there is no solution.
-    pub fn solve(&self) -> Option<Vec<usize>> {
+    pub(crate) fn solve(&self) -> Option<Vec<usize>> {
         if !self.has_room() {
             return None;
         }

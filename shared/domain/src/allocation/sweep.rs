@@ -4,7 +4,7 @@
 //! ones a choice can be a dead end; then the sweep backtracks, remembering failed situations, up to a bound on its
 //! steps.
 
-use super::reshuffle::{Item, ReshuffleProblem};
+use super::problem::{Item, ReshuffleProblem};
 use std::collections::HashSet;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};

@@ -3,7 +3,7 @@
 use super::{Decider, NotSellable, Revision};
 use crate::actor::Actor;
 use crate::allocation::neighbourhood::{homes, reach, unit_of};
-use crate::allocation::reshuffle::{Item, ReshuffleProblem};
+use crate::allocation::problem::{Item, ReshuffleProblem};
 use crate::allocation::{AllocationError, allocate_keeping};
 use crate::booking::{Action, Booking, Rejection, Stay, StayRequest};
 use crate::grid::{OccupancyGrid, Row, Span};

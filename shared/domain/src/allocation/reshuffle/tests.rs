@@ -1,6 +1,6 @@
 //! Reshuffles by value.
 
-use super::{Item, ReshuffleProblem};
+use crate::allocation::problem::{Item, ReshuffleProblem};
 use crate::allocation::sweep::seat;
 use crate::fixtures::{date, hostel};
 use crate::grid::{OccupancyGrid, Row, Span};
