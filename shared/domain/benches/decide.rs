@@ -35,7 +35,7 @@ fn first_night() -> NaiveDate {
 }
 
 /// Rooms of `room_beds` beds, half of them of each of two dorm types.
-fn hostel(beds: usize, room_beds: usize) -> Inventory {
+fn sample_inventory(beds: usize, room_beds: usize) -> Inventory {
     let mut inventory = demo::hostel();
     inventory.room_types = ["even", "odd"].map(|id| RoomType::new(id, id, RoomKind::Dorm, DormGender::Mixed)).to_vec();
     let room = |number: usize| {
@@ -136,7 +136,7 @@ fn random_requests(keys: std::ops::Range<u64>) -> Vec<(Uuid, BookingCommand)> {
 /// 100 requests for a property of 400 beds after `before` earlier ones.
 #[divan::bench(args = [0, 5_000, 20_000])]
 fn batch_of_100_on_400_beds(bencher: Bencher<'_, '_>, before: u64) {
-    let mut property = TestProperty::new(hostel(400, 8));
+    let mut property = TestProperty::new(sample_inventory(400, 8));
     for batch in (0..before).step_by(1_000) {
         property.run(&random_requests(batch..batch + 1_000));
     }
@@ -147,7 +147,7 @@ fn batch_of_100_on_400_beds(bencher: Bencher<'_, '_>, before: u64) {
 /// Two beds are taken on alternating nights; a stay of 100 nights fits once 50 stays are reassigned.
 #[divan::bench]
 fn reshuffle_of_fifty_stays(bencher: Bencher<'_, '_>) {
-    let mut property = TestProperty::new(hostel(4, 2));
+    let mut property = TestProperty::new(sample_inventory(4, 2));
     property.run(&(0..100).map(|night| request(night, "even", night, 1, 1)).collect::<Vec<_>>());
     let mut grid =
         OccupancyGrid::new(Arc::clone(property.grids[&PropertyId::from(demo::PROPERTY_ID)].inventory()), first_night());
@@ -167,7 +167,7 @@ fn reshuffle_of_fifty_stays(bencher: Bencher<'_, '_>) {
 /// A property so full that hardly anything fits: every request searches for a reshuffle.
 #[divan::bench]
 fn one_request_for_a_full_property_of_400_beds(bencher: Bencher<'_, '_>) {
-    let mut property = TestProperty::new(hostel(400, 8));
+    let mut property = TestProperty::new(sample_inventory(400, 8));
     for batch in (0..30_000).step_by(1_000) {
         let commands = random_requests(batch..batch + 1_000);
         property.run(&commands);

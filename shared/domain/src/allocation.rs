@@ -160,12 +160,12 @@ fn across_dorms(dorms: &[FreeBeds], wanted: usize, touched: impl Fn(usize) -> bo
 #[cfg(test)]
 mod tests {
     use super::{AllocationError, allocate};
-    use crate::fixtures::{date, hostel, stay};
+    use crate::fixtures::{date, sample_inventory, stay};
     use crate::grid::OccupancyGrid;
     use std::sync::Arc;
 
     fn grid() -> OccupancyGrid {
-        OccupancyGrid::new(Arc::new(hostel()), date("2026-12-01"))
+        OccupancyGrid::new(Arc::new(sample_inventory()), date("2026-12-01"))
     }
 
     fn book(grid: &mut OccupancyGrid, requested: &crate::booking::StayRequest) -> Result<Vec<usize>, AllocationError> {

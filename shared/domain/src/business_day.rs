@@ -42,7 +42,7 @@ pub fn instant_of(zone: Tz, local: NaiveDateTime) -> DateTime<Utc> {
 #[cfg(test)]
 mod tests {
     use super::{business_date, check_in_instant};
-    use crate::fixtures::{at, date, hostel};
+    use crate::fixtures::{at, date, sample_inventory};
     use crate::inventory::Property;
     use chrono::NaiveTime;
 
@@ -52,7 +52,7 @@ mod tests {
             time_zone: zone.parse().unwrap(),
             business_day_cutoff: time(cutoff_hour),
             check_in_from: time(check_in_hour),
-            ..hostel().property
+            ..sample_inventory().property
         }
     }
 

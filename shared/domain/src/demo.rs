@@ -90,11 +90,11 @@ fn property() -> Property {
 mod tests {
     #[test]
     fn demo_property_has_the_rooms_of_the_guides() {
-        let hostel = super::hostel();
-        let beds: Vec<(String, usize)> = hostel
+        let inventory = super::hostel();
+        let beds: Vec<(String, usize)> = inventory
             .room_types
             .iter()
-            .map(|kind| (kind.id.to_string(), hostel.rooms_of(&kind.id).map(|room| room.beds.len()).sum()))
+            .map(|kind| (kind.id.to_string(), inventory.rooms_of(&kind.id).map(|room| room.beds.len()).sum()))
             .collect();
         let promised = [
             ("dorm-6-mixed", 12),

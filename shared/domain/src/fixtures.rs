@@ -43,7 +43,7 @@ fn room(id: &str, room_type: &str, beds: usize) -> Room {
     Room::new(id, room_type, (1..=beds).map(|n| format!("{id}-{n}").as_str().into()).collect())
 }
 
-pub(crate) fn hostel() -> Inventory {
+pub(crate) fn sample_inventory() -> Inventory {
     let room_type = |id: &str, kind| RoomType::new(id, id, kind, DormGender::Mixed);
     Inventory {
         property: Property {

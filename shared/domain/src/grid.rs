@@ -244,13 +244,13 @@ impl OccupancyGrid {
 #[cfg(test)]
 mod tests {
     use super::{HORIZON_NIGHTS, OccupancyGrid};
-    use crate::fixtures::{date, hostel};
+    use crate::fixtures::{date, sample_inventory};
     use crate::nights::Nights;
     use chrono::Days;
     use std::sync::Arc;
 
     fn grid() -> OccupancyGrid {
-        OccupancyGrid::new(Arc::new(hostel()), date("2026-12-01"))
+        OccupancyGrid::new(Arc::new(sample_inventory()), date("2026-12-01"))
     }
 
     #[test]

@@ -94,7 +94,7 @@ pub fn check_request(
         let advice = if limits == PartyLimits::STAFF {
             "make several bookings for"
         } else {
-            "ask the hostel's staff to book for"
+            "ask the staff of the property to book for"
         };
         errors.push(FieldError::new(
             "/stays",
@@ -219,12 +219,12 @@ pub(crate) fn is_locale(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::{PartyLimits, check_request, is_email};
-    use crate::fixtures::{date, hostel, request, stay};
+    use crate::fixtures::{date, request, sample_inventory, stay};
 
     fn codes(stays: Vec<crate::booking::StayRequest>) -> Vec<(String, &'static str)> {
         let requested = request("k", stays);
         let errors = check_request(
-            &hostel(),
+            &sample_inventory(),
             &requested.rate_plan_id,
             &requested.stays,
             &requested.guest,

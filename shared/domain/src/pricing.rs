@@ -74,7 +74,7 @@ fn taxes(inventory: &Inventory, stays: &[StayRequest], amounts: &[Vec<i64>]) -> 
 #[cfg(test)]
 mod tests {
     use super::{price, spread};
-    use crate::fixtures::{date, hostel, stay};
+    use crate::fixtures::{date, sample_inventory, stay};
     use crate::money::{Currency, Money};
     use crate::nights::Nights;
     use crate::rates::{RateCalendar, Rates};
@@ -82,9 +82,9 @@ mod tests {
 
     #[test]
     fn gst_and_qst_compound_on_the_lodging_tax() {
-        let hostel = hostel();
+        let sample_inventory = sample_inventory();
         let stays = [stay("dorm-6-mixed", "2027-01-10", "2027-01-13", 2)];
-        let price = price(&hostel, &Rates::default(), &hostel.rate_plans[0], &stays).unwrap();
+        let price = price(&sample_inventory, &Rates::default(), &sample_inventory.rate_plans[0], &stays).unwrap();
         // 3 nights × 2 guests × 40.00 = 240.00; lodging 3.5 % = 8.40; GST 5 % and QST 9.975 % of 248.40.
         assert_eq!(price.nights.iter().flatten().sum::<i64>(), 24_000);
         assert_eq!(
@@ -96,18 +96,18 @@ mod tests {
 
     #[test]
     fn private_room_price_is_independent_of_guests() {
-        let hostel = hostel();
+        let sample_inventory = sample_inventory();
         let one = price(
-            &hostel,
+            &sample_inventory,
             &Rates::default(),
-            &hostel.rate_plans[0],
+            &sample_inventory.rate_plans[0],
             &[stay("private-double", "2027-01-10", "2027-01-11", 1)],
         )
         .unwrap();
         let two = price(
-            &hostel,
+            &sample_inventory,
             &Rates::default(),
-            &hostel.rate_plans[0],
+            &sample_inventory.rate_plans[0],
             &[stay("private-double", "2027-01-10", "2027-01-11", 2)],
         )
         .unwrap();
@@ -116,23 +116,23 @@ mod tests {
 
     #[test]
     fn dated_tax_applies_to_its_own_nights() {
-        let mut hostel = hostel();
-        hostel.property.taxes.truncate(1);
-        hostel.property.taxes[0].valid_from = Some(date("2027-01-12"));
+        let mut sample_inventory = sample_inventory();
+        sample_inventory.property.taxes.truncate(1);
+        sample_inventory.property.taxes[0].valid_from = Some(date("2027-01-12"));
         let stays = [stay("dorm-6-mixed", "2027-01-10", "2027-01-13", 1)];
-        let price = price(&hostel, &Rates::default(), &hostel.rate_plans[0], &stays).unwrap();
+        let price = price(&sample_inventory, &Rates::default(), &sample_inventory.rate_plans[0], &stays).unwrap();
         assert_eq!(price.taxes[0].amount, 140);
     }
 
     #[test]
     fn room_type_outside_the_plan_has_no_price() {
-        let mut hostel = hostel();
-        hostel.rate_plans[0].nightly.clear();
+        let mut sample_inventory = sample_inventory();
+        sample_inventory.rate_plans[0].nightly.clear();
         assert_eq!(
             price(
-                &hostel,
+                &sample_inventory,
                 &Rates::default(),
-                &hostel.rate_plans[0],
+                &sample_inventory.rate_plans[0],
                 &[stay("dorm-6-mixed", "2027-01-10", "2027-01-11", 1)]
             ),
             None
@@ -141,26 +141,26 @@ mod tests {
 
     #[test]
     fn calendar_price_replaces_the_plan_price() {
-        let hostel = hostel();
+        let sample_inventory = sample_inventory();
         let mut calendar = RateCalendar::new("pvt-montreal".into(), "standard".into(), "dorm-6-mixed".into());
         calendar.prices.insert(date("2028-02-29"), 9_000);
         let stays = [
             stay("dorm-6-mixed", "2028-02-28", "2028-03-02", 2),
             stay("private-double", "2028-02-28", "2028-03-01", 2),
         ];
-        let price = price(&hostel, &Rates::new([calendar]), &hostel.rate_plans[0], &stays).unwrap();
+        let price = price(&sample_inventory, &Rates::new([calendar]), &sample_inventory.rate_plans[0], &stays).unwrap();
         assert_eq!(price.nights, [vec![8_000, 18_000, 8_000], vec![12_000, 12_000]]);
     }
 
     #[test]
     fn price_that_overflows_is_none() {
-        let mut hostel = hostel();
-        hostel.rate_plans[0].nightly.values_mut().for_each(|price| *price = i64::MAX / 2);
+        let mut sample_inventory = sample_inventory();
+        sample_inventory.rate_plans[0].nightly.values_mut().for_each(|price| *price = i64::MAX / 2);
         assert_eq!(
             price(
-                &hostel,
+                &sample_inventory,
                 &Rates::default(),
-                &hostel.rate_plans[0],
+                &sample_inventory.rate_plans[0],
                 &[stay("dorm-6-mixed", "2027-01-10", "2027-01-20", 1)]
             ),
             None
@@ -169,11 +169,11 @@ mod tests {
 
     #[test]
     fn spreading_keeps_the_agreed_total() {
-        let hostel = hostel();
+        let sample_inventory = sample_inventory();
         let agreed = price(
-            &hostel,
+            &sample_inventory,
             &Rates::default(),
-            &hostel.rate_plans[0],
+            &sample_inventory.rate_plans[0],
             &[stay("dorm-6-mixed", "2027-01-10", "2027-01-12", 1)],
         )
         .unwrap();
@@ -189,17 +189,17 @@ mod tests {
         fn nights_and_taxes_add_up_to_the_total(currency in prop::sample::select(vec![Currency::JPY, Currency::CAD, Currency::KWD]),
             unit in 0_i64..5_000_000, guests in 1_u32..9, nights in 1_u64..60,
             rates in proptest::collection::vec(0_u32..300_000, 0..4)) {
-            let mut hostel = hostel();
-            hostel.property.currency = currency;
+            let mut sample_inventory = sample_inventory();
+            sample_inventory.property.currency = currency;
             let arrival = date("2027-01-10");
-            hostel.rate_plans[0].nightly.values_mut().for_each(|price| *price = unit);
-            hostel.property.taxes.truncate(rates.len());
-            for (rule, rate) in hostel.property.taxes.iter_mut().zip(&rates) {
+            sample_inventory.rate_plans[0].nightly.values_mut().for_each(|price| *price = unit);
+            sample_inventory.property.taxes.truncate(rates.len());
+            for (rule, rate) in sample_inventory.property.taxes.iter_mut().zip(&rates) {
                 rule.rate_ppm = *rate;
             }
             let mut requested = stay("dorm-6-mixed", "2027-01-10", "2027-01-11", guests);
             requested.departure = arrival + chrono::Days::new(nights);
-            let price = price(&hostel, &Rates::default(), &hostel.rate_plans[0], &[requested]).unwrap();
+            let price = price(&sample_inventory, &Rates::default(), &sample_inventory.rate_plans[0], &[requested]).unwrap();
             let parts = price.nights.iter().flatten().sum::<i64>() + price.taxes.iter().map(|t| t.amount).sum::<i64>();
             prop_assert_eq!((price.total, price.currency), (parts, currency));
             let shown = Money::new(price.total, currency).to_string();

@@ -24,7 +24,7 @@
 /// assert_eq!(Towel::ALL.map(|(name, _)| name), ["small", "extra_large"]);
 /// ```
 ///
-/// With `else` the enumeration belongs to somebody else's API: a name that is not declared (or `null`) is read as that
+/// With `else` the enumeration belongs to another provider's API: a name that is not declared (or `null`) is read as that
 /// variant, which is the least in order and is written as `unknown`.
 ///
 /// ```

@@ -38,11 +38,11 @@ pub fn check_party(inventory: &Inventory, stays: &[StayRequest]) -> Result<(), R
 mod tests {
     use super::check_party;
     use crate::booking::{PartyGender, Rejection, StayRequest};
-    use crate::fixtures::{hostel, stay};
+    use crate::fixtures::{sample_inventory, stay};
     use crate::inventory::{DormGender, Inventory};
 
     fn inventory() -> Inventory {
-        let mut inventory = hostel();
+        let mut inventory = sample_inventory();
         (inventory.room_types[0].gender, inventory.room_types[0].minimum_age, inventory.room_types[0].max_group) =
             (DormGender::Female, Some(18), Some(4));
         inventory

@@ -3,7 +3,7 @@
 use super::{Holding, Occupancy, RoomTypeAvailability, Vacancy};
 use crate::allocation::allocate;
 use crate::booking::{PartyGender, Rejection, Status, Stay, StayRequest};
-use crate::fixtures::{date, hostel, stay};
+use crate::fixtures::{date, sample_inventory, stay};
 use crate::grid::OccupancyGrid;
 use crate::ids::{BedId, BookingId};
 use crate::inventory::{BedService, BedState, DormGender};
@@ -16,7 +16,7 @@ const DORM: &str = "dorm-6-mixed";
 const PRIVATE: &str = "private-double";
 
 fn occupancy() -> Occupancy {
-    Occupancy::new(OccupancyGrid::new(Arc::new(hostel()), date("2026-12-01")))
+    Occupancy::new(OccupancyGrid::new(Arc::new(sample_inventory()), date("2026-12-01")))
 }
 
 fn id(key: &str) -> BookingId {
@@ -102,7 +102,7 @@ fn stays_are_reassigned_and_blocks_are_not() {
     assert_eq!(
         vacancy(&occupancy, PRIVATE, "2027-01-10", "2027-01-12", 2),
         (0, false),
-        "who is in the house stays where they are"
+        "checked-in guests keep their beds"
     );
 }
 
@@ -134,7 +134,7 @@ fn kinds(found: &RoomTypeAvailability<'_>) -> Vec<RestrictionKind> {
 
 #[test]
 fn search_applies_the_rules_of_decisions() {
-    let mut inventory = hostel();
+    let mut inventory = sample_inventory();
     inventory.rate_plans.truncate(1);
     (inventory.room_types[0].gender, inventory.room_types[0].minimum_age) = (DormGender::Female, Some(18));
     inventory.rooms[0]

@@ -50,11 +50,7 @@ fn check_property(inventory: &Inventory, violations: &mut Vec<FieldError>) {
             violations.push(FieldError::new(at("rate_ppm"), "out_of_range", "at most 1000000, which is 100 %"));
         }
         if tax.compounds_on.iter().any(|code| !earlier.contains(code.as_str())) {
-            violations.push(FieldError::new(
-                at("compounds_on"),
-                "unknown_tax",
-                "name taxes that stand before this one",
-            ));
+            violations.push(FieldError::new(at("compounds_on"), "unknown_tax", "name taxes listed before this one"));
         }
         if tax.valid_from.zip(tax.valid_until).is_some_and(|(from, until)| until <= from) {
             violations.push(FieldError::new(at("valid_until"), "empty_range", "must lie after valid_from"));
@@ -98,7 +94,7 @@ fn check_rooms(inventory: &Inventory, violations: &mut Vec<FieldError>) {
             let place = at(&format!("beds/{number}"));
             check_id(&place, bed.as_str(), violations);
             if !beds.insert(bed) {
-                violations.push(FieldError::new(place, "duplicate", format!("bed `{bed}` stands somewhere else, too")));
+                violations.push(FieldError::new(place, "duplicate", format!("bed `{bed}` is in another room, too")));
             }
         }
         for bed in room.bed_states.keys().filter(|bed| !room.beds.contains(bed)) {
@@ -234,20 +230,20 @@ fn escaped(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::check_inventory;
-    use crate::fixtures::hostel;
+    use crate::fixtures::sample_inventory;
     use crate::inventory::{DormGender, Room};
     use crate::values::policy::{CancellationPolicy, Fee, Tier};
     use crate::values::rate_plan::Deposit;
 
     #[test]
     fn sample_inventories_are_valid() {
-        assert_eq!(check_inventory(&hostel()), []);
+        assert_eq!(check_inventory(&sample_inventory()), []);
         assert_eq!(check_inventory(&crate::demo::hostel()), []);
     }
 
     #[test]
     fn all_violations_are_reported_at_once() {
-        let mut inventory = hostel();
+        let mut inventory = sample_inventory();
         inventory.property.hold_minutes = 0;
         inventory.property.taxes.swap(0, 1);
         inventory.room_types[1].gender = DormGender::Female;

@@ -104,7 +104,7 @@ pub struct SessionFact {
     /// Its payment intent, once there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub intent: Option<String>,
-    /// Its URL. A bearer secret: whoever has it may pay.
+    /// Its URL. A bearer secret: anyone who has it may pay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
     /// Expiry, in Unix seconds.

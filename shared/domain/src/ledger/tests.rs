@@ -257,12 +257,12 @@ fn totals_rev_changes_only_with_the_totals() {
     let given = step(&paid, &event(2, "refund.created", refund("re_1", "succeeded", OWED)));
     let back = step(&given, &event(3, "refund.failed", refund("re_1", "failed", OWED)));
     assert!(back.summary().same_totals_as(&paid.summary()));
-    assert_eq!(back.totals_rev, 4, "whoever knows revision 2 is told, because revision 3 is on its way");
+    assert_eq!(back.totals_rev, 4, "a booking that knows revision 2 is updated, because revision 3 may arrive later");
     let again = step(&back, &event(4, "payment_intent.succeeded", intent("pi_1", "succeeded")));
     assert_eq!(
         (again.rev, again.summary()),
         (5, back.summary()),
-        "the same sums are of the same revision, whenever they are told"
+        "equal totals have the same revision, whenever they are observed"
     );
 }
 
@@ -279,8 +279,8 @@ fn open_session_is_reused_for_the_same_amount_only() {
     let other = open(3, PaymentChannel::Checkout, OWED + 1);
     assert_eq!((other.attempt.demand, other.superseded), (2, vec!["cs_1".to_owned()]));
     let again = open(3, PaymentChannel::Checkout, 1);
-    assert_eq!(again.attempt.amount, OWED + 1, "the same wish again");
-    assert_eq!(again.superseded, ["cs_1"], "whoever wished it may have died before it was closed");
+    assert_eq!(again.attempt.amount, OWED + 1, "the same attempt again");
+    assert_eq!(again.superseded, ["cs_1"], "the process may have died before it expired the session");
 }
 
 #[test]
@@ -306,12 +306,12 @@ fn number_of_attempts_is_bounded() {
     assert_eq!((opened, ledger.attempts.len()), (50, 50));
     assert!(
         ledger.open(Uuid::from_u128(7), PaymentChannel::App, OWED, now()).is_some(),
-        "the same wish is the same still"
+        "the same attempt is the same still"
     );
     let later = (now().as_datetime() + chrono::TimeDelta::minutes(11)).into();
     assert!(
         ledger.open(Uuid::from_u128(2_000), PaymentChannel::App, OWED, later).is_some(),
-        "what Stripe never knew is in nobody's way for long"
+        "attempts that Stripe never knew are dropped after a while"
     );
     let mut known = Ledger::new(booking_id(), "pvt-montreal".into(), Currency::CAD, now());
     for id in 1..=60 {
@@ -350,7 +350,7 @@ fn manual_payment_counts_once() {
     assert_eq!(
         (summary.captured, summary.refunded, summary.cleared),
         (OWED, 1_000, OWED - 1_000),
-        "what is given back covers nothing"
+        "a refund covers nothing"
     );
     assert_eq!(
         ledger.entries().iter().map(|entry| (entry.kind, entry.balance)).collect::<Vec<_>>(),
@@ -377,7 +377,7 @@ fn changes_are_what_differs() {
     let gone = failed.changes_since(&after);
     assert_eq!(kinds(gone), [(PaymentEventKind::Refunded, Some(0))], "what came back is no entry any more");
     let Event { object, .. } = event(1, "refund.failed", refund("re_1", "failed", OWED));
-    assert_eq!(failed.changes_of(&object), failed.changes_since(&after), "told again, the same");
+    assert_eq!(failed.changes_of(&object), failed.changes_since(&after), "the same when observed again");
     for (name, story, _) in stories() {
         let steps: Vec<Event> = events(&story);
         let all: Vec<String> = observed(steps.clone()).changes().into_iter().map(|changes| changes.subject).collect();
@@ -390,7 +390,7 @@ fn changes_are_what_differs() {
         let last = known.changes_of(&events(&story).pop().unwrap().object);
         assert!(
             last.iter().all(|changes| all.contains(&changes.subject)),
-            "{name}: all news hold what the last event told"
+            "{name}: all changes include those of the last event"
         );
     }
     let declined = observed(events(&stories()[1].1[..1]));

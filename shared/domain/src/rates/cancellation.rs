@@ -38,20 +38,20 @@ pub fn cancellation_fee(
 #[cfg(test)]
 mod tests {
     use super::{CancellationPolicy, Fee, fee_at};
-    use crate::fixtures::{at, date, hostel, stay};
+    use crate::fixtures::{at, date, sample_inventory, stay};
     use crate::pricing::{Price, price};
     use crate::rates::Rates;
 
     fn priced() -> Price {
-        let hostel = hostel();
+        let sample_inventory = sample_inventory();
         let stays = [stay("dorm-6-mixed", "2027-03-14", "2027-03-17", 2)];
-        price(&hostel, &Rates::default(), &hostel.rate_plans[0], &stays).unwrap()
+        price(&sample_inventory, &Rates::default(), &sample_inventory.rate_plans[0], &stays).unwrap()
     }
 
     /// Fee in percent of cancelling at `now` a stay that arrives on 2027-03-14 at 15:00 in Montréal, 19:00 UTC: clocks
     /// change that night.
     fn percent(now: &str) -> u32 {
-        let fee = fee_at(&CancellationPolicy::standard(), &hostel().property, date("2027-03-14"), at(now));
+        let fee = fee_at(&CancellationPolicy::standard(), &sample_inventory().property, date("2027-03-14"), at(now));
         let Some(Fee::Percent { ppm }) = fee else { panic!("{fee:?}") };
         ppm / 10_000
     }
@@ -81,7 +81,7 @@ mod tests {
     #[test]
     fn cancellation_without_tiers_is_free() {
         let free = CancellationPolicy { tiers: Vec::new(), ..CancellationPolicy::standard() };
-        assert_eq!(fee_at(&free, &hostel().property, date("2027-03-14"), at("2027-03-14T00:00:00Z")), None);
+        assert_eq!(fee_at(&free, &sample_inventory().property, date("2027-03-14"), at("2027-03-14T00:00:00Z")), None);
     }
 
     #[test]

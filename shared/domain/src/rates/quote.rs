@@ -65,15 +65,15 @@ impl Quote {
 #[cfg(test)]
 mod tests {
     use super::Quote;
-    use crate::fixtures::{at, hostel, now, stay};
+    use crate::fixtures::{at, now, sample_inventory, stay};
     use crate::pricing::price;
     use crate::rates::Rates;
 
     fn quote() -> Quote {
-        let hostel = hostel();
+        let sample_inventory = sample_inventory();
         let stays = vec![stay("dorm-6-mixed", "2027-01-10", "2027-01-13", 2)];
-        let price = price(&hostel, &Rates::default(), &hostel.rate_plans[0], &stays).unwrap();
-        Quote::new(hostel.property.id, "standard".into(), stays, price, now())
+        let price = price(&sample_inventory, &Rates::default(), &sample_inventory.rate_plans[0], &stays).unwrap();
+        Quote::new(sample_inventory.property.id, "standard".into(), stays, price, now())
     }
 
     #[test]

@@ -125,7 +125,7 @@ pub struct CheckoutSession {
     pub metadata: Metadata,
 }
 
-/// A client secret: whoever has it can pay. Redacted in debug output, so that no log line can carry it.
+/// A client secret: a bearer of it can pay. Redacted in debug output, so that no log line can carry it.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct ClientSecret(String);

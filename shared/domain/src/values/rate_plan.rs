@@ -57,15 +57,15 @@ impl Deposit {
 #[cfg(test)]
 mod tests {
     use super::{DEFAULT_DEPOSIT_PPM, Deposit};
-    use crate::fixtures::{hostel, stay};
+    use crate::fixtures::{sample_inventory, stay};
     use crate::pricing::price;
     use crate::rates::Rates;
 
     #[test]
     fn deposits_are_computed_from_the_price() {
-        let hostel = hostel();
+        let sample_inventory = sample_inventory();
         let stays = [stay("dorm-6-mixed", "2027-03-14", "2027-03-17", 2)];
-        let price = price(&hostel, &Rates::default(), &hostel.rate_plans[0], &stays).unwrap();
+        let price = price(&sample_inventory, &Rates::default(), &sample_inventory.rate_plans[0], &stays).unwrap();
         assert_eq!(price.total, 28_560);
         assert_eq!(Deposit::Full.amount(&price), 28_560);
         assert_eq!(Deposit::FirstNight.amount(&price), 9_520);

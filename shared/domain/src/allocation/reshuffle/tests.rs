@@ -2,7 +2,7 @@
 
 use crate::allocation::problem::{Item, ReshuffleProblem};
 use crate::allocation::sweep::seat;
-use crate::fixtures::{date, hostel};
+use crate::fixtures::{date, sample_inventory};
 use crate::grid::{OccupancyGrid, Row, Span};
 use crate::nights::Nights;
 use chrono::Days;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 fn span(first: u64, nights: u64) -> Span {
     let origin = date("2027-01-01");
-    let grid = OccupancyGrid::new(Arc::new(hostel()), origin);
+    let grid = OccupancyGrid::new(Arc::new(sample_inventory()), origin);
     grid.span(Nights::new(origin + Days::new(first), origin + Days::new(first + nights))).unwrap()
 }
 

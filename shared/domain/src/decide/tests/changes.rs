@@ -4,7 +4,7 @@ use super::property::{TestProperty, booking_request, code, id, status};
 use crate::booking::{Action, Status};
 use crate::decide::{Decision, MAX_REVISIONS};
 use crate::events::BookingEvent;
-use crate::fixtures::{date, hostel, stay};
+use crate::fixtures::{date, sample_inventory, stay};
 use crate::messages::*;
 use crate::nights::Nights;
 use crate::rates::restrictions::Restriction;
@@ -152,7 +152,7 @@ fn after_check_in_only_future_nights_change() {
         &DateSet { range: Nights::new(date("2027-01-01"), date("2027-02-01")), weekdays: vec![] },
         Some(5_000),
     );
-    property.rebuild(hostel(), Rates::new([dearer]));
+    property.rebuild(sample_inventory(), Rates::new([dearer]));
     assert_eq!(
         status(&property.modify("1", vec![stay("dorm-6-mixed", "2027-01-10", "2027-01-14", 2)])),
         Some(Status::CheckedIn)
@@ -208,7 +208,7 @@ fn sold_nights_are_not_restricted_again() {
         &Restriction { closed_to_arrival: true, stop_sell: true, ..Restriction::default() },
     );
     calendar.set_restrictions(&day("2027-01-14"), &Restriction { stop_sell: true, ..Restriction::default() });
-    property.rebuild(hostel(), Rates::new([calendar]));
+    property.rebuild(sample_inventory(), Rates::new([calendar]));
     assert_eq!(
         status(&property.modify("1", vec![stay("dorm-6-mixed", "2027-01-10", "2027-01-14", 2)])),
         Some(Status::Confirmed)

@@ -4,7 +4,7 @@ use super::property::{TestProperty, code, status};
 use crate::booking::{Action, Booking, Status};
 use crate::decide::Decision;
 use crate::events::BookingEvent;
-use crate::fixtures::{at, date, hostel, stay};
+use crate::fixtures::{at, date, sample_inventory, stay};
 use crate::inventory::{BedState, Cleanliness};
 use crate::messages::*;
 use crate::rates::Rates;
@@ -53,13 +53,13 @@ fn check_in_opens_on_the_local_day_of_arrival() {
 #[test]
 fn check_in_requires_a_clean_bed() {
     let mut property = booked();
-    let mut dirty = hostel();
+    let mut dirty = sample_inventory();
     let bed = property.booking("1").stays[0].assigned_beds[0].clone();
     dirty.rooms[0].bed_states.insert(bed, BedState { cleanliness: Cleanliness::Dirty, ..BedState::default() });
     property.rebuild(dirty, Rates::default());
     property.at_check_in("2027-03-13");
     assert_eq!(code(&property.check_in("1")), Some(RefusalCode::BedNotClean));
-    property.rebuild(hostel(), Rates::default());
+    property.rebuild(sample_inventory(), Rates::default());
     assert_eq!(status(&property.check_in("1")), Some(Status::CheckedIn));
 }
 
@@ -159,7 +159,7 @@ fn business_day_follows_the_property_time_zone() {
         ("Pacific/Auckland", "2028-02-28T11:00:00Z"),
         ("America/Toronto", "2028-02-29T05:00:00Z"),
     ] {
-        let mut inventory = hostel();
+        let mut inventory = sample_inventory();
         inventory.property.time_zone = zone.parse().unwrap();
         let mut property = TestProperty::of(inventory);
         property.book("1", vec![stay("dorm-6-mixed", "2028-02-29", "2028-03-01", 1)]);

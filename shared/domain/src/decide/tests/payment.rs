@@ -129,7 +129,7 @@ fn refunded_late_payment_claims_no_beds() {
         assert_eq!(
             status(&apply_payment(&mut property, "1", gone)),
             Some(Status::Expired),
-            "somebody was faster at Stripe"
+            "a refund was made in the meantime"
         );
     }
     // Refunded because there were no beds; then charged back as well, and the chargeback reversed: it stays refunded.
@@ -204,7 +204,7 @@ fn double_payment_and_price_reduction_are_refunded() {
     assert_eq!(
         (shorter.booking("1").payment.to_refund, shorter.booking("1").balance()),
         (0, TOTAL / 3),
-        "longer again: owed, not given back"
+        "longer again: owed, not refunded"
     );
 }
 
@@ -220,14 +220,14 @@ fn event_carries_the_payment_of_its_revision() {
 
 #[derive(Debug, Clone)]
 enum Step {
-    Tell(usize),
+    Settle(usize),
     Expire,
     Cancel,
     Others,
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let step = prop_oneof![4 => (0_usize..4).prop_map(Step::Tell), 2 => Just(Step::Expire), 1 => Just(Step::Cancel),
+    let step = prop_oneof![4 => (0_usize..4).prop_map(Step::Settle), 2 => Just(Step::Expire), 1 => Just(Step::Cancel),
         1 => Just(Step::Others)];
     prop::collection::vec(step, 1..12)
 }
@@ -249,7 +249,7 @@ proptest! {
         ];
         for (number, step) in steps.iter().enumerate() {
             match step {
-                Step::Tell(which) => drop(apply_payment(&mut property, "1", sums[*which].clone())),
+                Step::Settle(which) => drop(apply_payment(&mut property, "1", sums[*which].clone())),
                 Step::Expire => drop(expire(&mut property, "1")),
                 Step::Cancel => {
                     let header = property.header("1");

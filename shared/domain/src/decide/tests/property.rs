@@ -4,7 +4,7 @@ use crate::block::{Block, BlockKind};
 use crate::booking::{Booking, Status, StayRequest};
 use crate::business_day::check_in_instant;
 use crate::decide::{BatchOutcome, BedNightClaim, Decision, KnownState, MissingState, Owner, decide};
-use crate::fixtures::{date, hostel, now, request};
+use crate::fixtures::{date, now, request, sample_inventory};
 use crate::grid::OccupancyGrid;
 use crate::ids::{BedId, BlockId, BookingId, PropertyId};
 use crate::inventory::Inventory;
@@ -29,7 +29,7 @@ pub(super) struct TestProperty {
 
 impl TestProperty {
     pub(super) fn new() -> Self {
-        Self::of(hostel())
+        Self::of(sample_inventory())
     }
 
     pub(super) fn of(inventory: Inventory) -> Self {

@@ -5,7 +5,7 @@
 use super::property::{PROPERTY, TestProperty, booking_request, cancellation, id, status};
 use crate::booking::{Action, Booking, Status, Stay, StayRequest};
 use crate::decide::Decision;
-use crate::fixtures::{date, hostel, stay};
+use crate::fixtures::{date, sample_inventory, stay};
 use crate::ids::{BedId, BookingId};
 use crate::inventory::{BedService, BedState, Inventory, Room, RoomKind};
 use crate::messages::RefusalCode;
@@ -136,7 +136,7 @@ pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 /// Two dorms of `dorms` beds, private rooms of `rooms` beds, one bed in each kind perhaps out of service.
 pub(super) fn inventory(dorms: (usize, usize), rooms: &[usize], broken: bool) -> Inventory {
-    let mut inventory = hostel();
+    let mut inventory = sample_inventory();
     let room = |id: &str, room_type: &str, beds: usize| {
         Room::new(id, room_type, (1..=beds).map(|bed| format!("{id}-{bed}").as_str().into()).collect())
     };

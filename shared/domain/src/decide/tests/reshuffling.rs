@@ -2,14 +2,14 @@
 
 use super::property::{TestProperty, booking_request, id, status};
 use crate::booking::{Action, Status, StayRequest};
-use crate::fixtures::{date, hostel, stay};
+use crate::fixtures::{date, sample_inventory, stay};
 use crate::inventory::Inventory;
 use crate::messages::BookingCommand;
 use chrono::Days;
 
 /// One private room type of two rooms, or one dorm of two beds.
 fn small(private: bool) -> (Inventory, &'static str) {
-    let mut inventory = hostel();
+    let mut inventory = sample_inventory();
     let id = if private { "private-double" } else { "dorm-6-mixed" };
     inventory.rooms.retain(|room| room.room_type_id.as_str() == id);
     inventory.rooms.truncate(2);
@@ -65,7 +65,7 @@ fn one_stay_is_reassigned_when_every_night_has_a_free_bed() {
         assert_eq!(
             (again.decisions, again.consequences, again.changes.len()),
             (outcome.decisions, outcome.consequences, 0),
-            "a repetition tells of both"
+            "a replay has both events"
         );
     }
 }

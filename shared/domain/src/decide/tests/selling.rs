@@ -3,7 +3,7 @@
 use super::property::{TestProperty, booking_request, status};
 use crate::booking::{PartyGender, Rejection, Status, StayRequest};
 use crate::decide::Decision;
-use crate::fixtures::{at, date, hostel, request, stay};
+use crate::fixtures::{at, date, request, sample_inventory, stay};
 use crate::inventory::{BedService, BedState, DormGender};
 use crate::messages::{BookingCommand, RequestBooking};
 use crate::nights::Nights;
@@ -36,7 +36,7 @@ fn valid_quote_sets_the_price() {
     let quoted = price(&inventory, &Rates::default(), &inventory.rate_plans[0], &stays).unwrap();
     let quote =
         Quote::new("pvt-montreal".into(), "standard".into(), stays.clone(), quoted.clone(), at("2026-12-01T11:50:00Z"));
-    property.rebuild(hostel(), calendar("2027-01-01", "2027-02-01", Some(9_000), &Restriction::default()));
+    property.rebuild(sample_inventory(), calendar("2027-01-01", "2027-02-01", Some(9_000), &Restriction::default()));
     sold(&mut property, RequestBooking { quote: Some(quote.clone()), ..request("in time", stays.clone()) });
     assert_eq!(property.booking("in time").price.as_ref(), Some(&quoted));
     let late = RequestBooking {
@@ -45,7 +45,7 @@ fn valid_quote_sets_the_price() {
         ..request("late", stays.clone())
     };
     assert_eq!(rejection(&sold(&mut property, late)), Some(Rejection::PriceChanged));
-    property.rebuild(hostel(), Rates::default());
+    property.rebuild(sample_inventory(), Rates::default());
     let unchanged =
         RequestBooking { quote: Some(quote), requested_at: at("2026-12-01T12:05:00Z"), ..request("unchanged", stays) };
     assert_eq!(status(&sold(&mut property, unchanged)), Some(Status::Confirmed), "late, but still the price");
@@ -55,7 +55,7 @@ fn valid_quote_sets_the_price() {
 fn restriction_rejects_despite_free_beds() {
     let mut property = TestProperty::new();
     property.rebuild(
-        hostel(),
+        sample_inventory(),
         calendar("2027-01-11", "2027-01-12", None, &Restriction { stop_sell: true, ..Restriction::default() }),
     );
     let stays = vec![stay("dorm-6-mixed", "2027-01-10", "2027-01-12", 1)];
@@ -67,7 +67,7 @@ fn restriction_rejects_despite_free_beds() {
 
 #[test]
 fn dorms_enforce_gender_and_age() {
-    let mut inventory = hostel();
+    let mut inventory = sample_inventory();
     (inventory.room_types[0].gender, inventory.room_types[0].minimum_age) = (DormGender::Female, Some(18));
     let mut property = TestProperty::of(inventory);
     let requested = |gender, youngest_age| {
@@ -102,7 +102,7 @@ fn group_booking_is_all_or_nothing() {
 
 #[test]
 fn out_of_service_bed_is_never_assigned() {
-    let mut inventory = hostel();
+    let mut inventory = sample_inventory();
     for (room, bed) in [(0, "a-1"), (2, "p1-1")] {
         inventory.rooms[room]
             .bed_states

@@ -105,7 +105,7 @@ fn frozen_amount_is_refunded_after_the_dispute_despite_a_failed_refund() {
         "currency": "cad", "created": 1_800_000_050, "metadata": metadata() });
     ledger.apply(&event(60, "payment_intent.succeeded", second));
     ledger.apply(&event(70, "charge.dispute.created", dispute("warning_needs_response", &[])));
-    assert_eq!(ledger.instruct_refunds(OWED + 4_000, now()), 1, "of the payment that nobody asks about");
+    assert_eq!(ledger.instruct_refunds(OWED + 4_000, now()), 1, "of the payment that is not disputed");
     let key = ledger.refund_instructions[0].key.clone();
     ledger.reject_instruction(&key, "insufficient_funds");
     assert!(!ledger.can_instruct_refunds(OWED + 4_000));
