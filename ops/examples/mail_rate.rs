@@ -35,7 +35,7 @@ async fn main() -> Result<()> {
     let topology = Topology::new(&format!("{name}."), 1);
     let (mongo, publisher) = (Mongo::connect(&uri, &name).await?, Publisher::start(&amqp, topology.clone(), &name));
     mongo.migrate().await?;
-    mongo.inventories().save(&demo::hostel()).await?;
+    mongo.inventories().save(&demo::inventory()).await?;
     let any = "127.0.0.1:0".parse()?;
     let sink = MailSink::bind(SinkOptions { smtp_addr: any, http_addr: any, store_dir: None, discard: true }).await?;
     let (smtp, mails, stop) = (sink.smtp_addr()?, sink.store(), CancellationToken::new());

@@ -51,7 +51,7 @@ impl MailHarness {
     async fn open() -> Self {
         let namespace = Namespace::new().await.unwrap();
         let mongo = namespace.mongo().await.unwrap();
-        mongo.inventories().save(&demo::hostel()).await.unwrap();
+        mongo.inventories().save(&demo::inventory()).await.unwrap();
         let driver = mongodb::Client::with_uri_str(namespace.mongodb_uri()).await.unwrap();
         let bookings = driver.default_database().unwrap().collection("bookings");
         let any = "127.0.0.1:0".parse().unwrap();

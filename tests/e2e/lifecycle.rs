@@ -106,7 +106,7 @@ async fn stored(stack: &Stack, booked: &AcceptedBooking) -> Result<Booking> {
 
 #[tokio::test]
 async fn booking_lifecycle_from_request_to_check_out() -> Result<()> {
-    let stack = StackBuilder::new().selling([in_utc(demo::hostel())?]).start().await?;
+    let stack = StackBuilder::new().selling([in_utc(demo::inventory())?]).start().await?;
     let staff = Staff::of(&stack).await?;
     let ours = book(&stack, "one", &booking_body(DORM, today(), 2, 2)).await?;
     let followed = {
@@ -248,7 +248,7 @@ async fn booking_lifecycle_from_request_to_check_out() -> Result<()> {
 #[tokio::test]
 async fn bookings_are_listed_to_authorized_callers_only() -> Result<()> {
     let elsewhere = dormitory("elsewhere", 2);
-    let stack = StackBuilder::new().selling([demo::hostel(), elsewhere]).start().await?;
+    let stack = StackBuilder::new().selling([demo::inventory(), elsewhere]).start().await?;
     let staff = Staff::of(&stack).await?;
     let client = stack.pvt_json(&["keys", "create", "--role", "client", "--json"]).await?;
     let bearer = format!("Bearer {}", client["key"].as_str().context("a key")?);
@@ -373,7 +373,7 @@ async fn hundred_concurrent_changes_are_serialized_or_refused() -> Result<()> {
 #[tokio::test]
 async fn concurrent_check_in_and_cancel_have_one_winner() -> Result<()> {
     const ROUNDS: usize = 12;
-    let stack = StackBuilder::new().selling([in_utc(demo::hostel())?]).start().await?;
+    let stack = StackBuilder::new().selling([in_utc(demo::inventory())?]).start().await?;
     let staff = Staff::of(&stack).await?;
     let keys: Vec<String> = (0..ROUNDS).map(|number| number.to_string()).collect();
     let body = booking_body(DORM, today(), 1, 1);

@@ -15,7 +15,7 @@ const EVERY_SECOND: &str = "* * * * * *";
 const PROPERTIES: [&str; 2] = ["north", "south"];
 
 fn start(stack: &Stack, publisher: &Publisher, stop: &CancellationToken) -> Result<JoinHandle<()>> {
-    let schedule = Schedule::new("every_second", EVERY_SECOND, pvt_domain::demo::hostel().property.time_zone)?;
+    let schedule = Schedule::new("every_second", EVERY_SECOND, pvt_domain::demo::inventory().property.time_zone)?;
     let scheduler =
         Scheduler::new(stack.mongo.clone(), publisher.clone(), stack.topology.clone()).with_schedules(vec![schedule]);
     let stop = stop.clone();

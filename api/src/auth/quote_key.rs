@@ -73,7 +73,7 @@ mod tests {
     use super::QuoteKey;
     use chrono::DateTime;
     use pvt_domain::booking::StayRequest;
-    use pvt_domain::demo::hostel;
+    use pvt_domain::demo;
     use pvt_domain::pricing::price;
     use pvt_domain::rates::Rates;
     use pvt_domain::rates::quote::Quote;
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn foreign_signatures_are_refused() {
-        let house = hostel();
+        let house = demo::inventory();
         let stays =
             vec![StayRequest::new("dorm-6-mixed", "2027-01-10".parse().unwrap(), "2027-01-13".parse().unwrap(), 2)];
         let price = price(&house, &Rates::default(), &house.rate_plans[0], &stays).unwrap();

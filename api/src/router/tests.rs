@@ -17,7 +17,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use axum::response::Response;
 use chrono::{Days, Utc};
-use pvt_domain::demo::hostel;
+use pvt_domain::demo;
 use pvt_domain::ids::BookingId;
 use pvt_domain::inventory::Inventory;
 use pvt_service::Config;
@@ -61,7 +61,7 @@ impl Api {
     }
 
     async fn new() -> Self {
-        Self::knowing([hostel()]).await
+        Self::knowing([demo::inventory()]).await
     }
 
     async fn send(&self, mut request: Request<Body>) -> Answer {
@@ -296,9 +296,9 @@ async fn every_response_carries_id_trace_and_security_headers() {
 
 #[tokio::test]
 async fn properties_are_listed_and_shown() {
-    let mut second = hostel();
+    let mut second = demo::inventory();
     second.property.id = "pvt-quebec".into();
-    let api = Api::knowing([hostel(), second]).await;
+    let api = Api::knowing([demo::inventory(), second]).await;
     let page = api.get("/api/properties?limit=1").await;
     assert_eq!(
         (page.body["items"].as_array().unwrap().len(), page.body["items"][0]["id"].as_str().unwrap()),

@@ -43,7 +43,7 @@ const ROOM_TYPES: [(&str, u32); 5] =
 /// When MongoDB or the broker cannot be used.
 pub async fn run(config: &Config, days: u64) -> Result<bool> {
     let mongo = Mongo::connect(config.mongodb_uri.expose_secret(), "pvt seed").await?;
-    let demo = demo::hostel();
+    let demo = demo::inventory();
     let new = mongo.inventories().find(&demo.property.id).await?.is_none();
     if new {
         mongo.inventories().save(&demo).await?;

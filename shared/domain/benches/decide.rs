@@ -36,7 +36,7 @@ fn first_night() -> NaiveDate {
 
 /// Rooms of `room_beds` beds, half of them of each of two dorm types.
 fn sample_inventory(beds: usize, room_beds: usize) -> Inventory {
-    let mut inventory = demo::hostel();
+    let mut inventory = demo::inventory();
     inventory.room_types = ["even", "odd"].map(|id| RoomType::new(id, id, RoomKind::Dorm, DormGender::Mixed)).to_vec();
     let room = |number: usize| {
         let beds = (0..room_beds).map(|bed| format!("r{number}-{bed}").as_str().into()).collect();

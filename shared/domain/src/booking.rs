@@ -57,8 +57,8 @@ pub struct Booking {
     /// Cancellation policy at the time of booking; absent in bookings from before there were policies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancellation_policy: Option<CancellationPolicy>,
-    /// Cancellation fee in minor units of the price's currency; zero when it was waived. Whether it is charged is decided
-    /// apart.
+    /// Cancellation fee in minor units of the price's currency; zero when it was waived. Whether it is charged is
+    /// decided apart.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancellation_fee: Option<i64>,
     /// Authenticated client that made the request; absent for anonymous callers.

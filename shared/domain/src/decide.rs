@@ -104,8 +104,8 @@ impl NoRevision {
     }
 
     fn because(code: impl Into<RefusalCode>) -> Self {
-        let why = RefusalDetail { code: code.into(), alternatives: Vec::new(), bookings: Vec::new() };
-        Self::Answer(Decision::Refused(ReplyOutcome::Refused, Some(Box::new(why))))
+        let detail = RefusalDetail { code: code.into(), alternatives: Vec::new(), bookings: Vec::new() };
+        Self::Answer(Decision::Refused(ReplyOutcome::Refused, Some(Box::new(detail))))
     }
 }
 

@@ -25,7 +25,7 @@ const TYPES: [TypeLine; 5] = [
 /// `prepaid`, in advance.
 ///
 /// Taxes are Québec's: lodging tax 3.5 % on the room; GST 5 % and QST 9.975 % on the room plus the lodging tax.
-pub fn hostel() -> Inventory {
+pub fn inventory() -> Inventory {
     Inventory {
         property: property(),
         room_types: TYPES
@@ -90,7 +90,7 @@ fn property() -> Property {
 mod tests {
     #[test]
     fn demo_property_has_the_rooms_of_the_guides() {
-        let inventory = super::hostel();
+        let inventory = super::inventory();
         let beds: Vec<(String, usize)> = inventory
             .room_types
             .iter()

@@ -186,9 +186,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nights_and_taxes_add_up_to_the_total(currency in prop::sample::select(vec![Currency::JPY, Currency::CAD, Currency::KWD]),
+        fn nights_and_taxes_add_up_to_the_total(
+            currency in prop::sample::select(vec![Currency::JPY, Currency::CAD, Currency::KWD]),
             unit in 0_i64..5_000_000, guests in 1_u32..9, nights in 1_u64..60,
-            rates in proptest::collection::vec(0_u32..300_000, 0..4)) {
+            rates in proptest::collection::vec(0_u32..300_000, 0..4),
+        ) {
             let mut sample_inventory = sample_inventory();
             sample_inventory.property.currency = currency;
             let arrival = date("2027-01-10");
@@ -199,7 +201,8 @@ mod tests {
             }
             let mut requested = stay("dorm-6-mixed", "2027-01-10", "2027-01-11", guests);
             requested.departure = arrival + chrono::Days::new(nights);
-            let price = price(&sample_inventory, &Rates::default(), &sample_inventory.rate_plans[0], &[requested]).unwrap();
+            let plan = &sample_inventory.rate_plans[0];
+            let price = price(&sample_inventory, &Rates::default(), plan, &[requested]).unwrap();
             let parts = price.nights.iter().flatten().sum::<i64>() + price.taxes.iter().map(|t| t.amount).sum::<i64>();
             prop_assert_eq!((price.total, price.currency), (parts, currency));
             let shown = Money::new(price.total, currency).to_string();

@@ -24,8 +24,8 @@
 /// assert_eq!(Towel::ALL.map(|(name, _)| name), ["small", "extra_large"]);
 /// ```
 ///
-/// With `else` the enumeration belongs to another provider's API: a name that is not declared (or `null`) is read as that
-/// variant, which is the least in order and is written as `unknown`.
+/// With `else` the enumeration belongs to another provider's API: a name that is not declared (or `null`) is read as
+/// that variant, which is the least in order and is written as `unknown`.
 ///
 /// ```
 /// pvt_domain::wire_enum! {

@@ -5,7 +5,7 @@
 use anyhow::{Context, Result};
 use mongodb::Client;
 use mongodb::bson::{Document, doc};
-use pvt_domain::demo::hostel;
+use pvt_domain::demo;
 use pvt_domain::ids::BlockId;
 use pvt_domain::inventory::Inventory;
 use pvt_domain::rates::RateCalendar;
@@ -18,7 +18,7 @@ fn entry(action: &str) -> AuditEntry {
 }
 
 fn named(name: &str, rev: u64) -> Inventory {
-    let mut house = hostel();
+    let mut house = demo::inventory();
     (house.property.name, house.rev) = (name.to_owned(), rev);
     house
 }
@@ -29,7 +29,7 @@ async fn a_house_is_changed_by_the_revision_that_was_read() -> Result<()> {
     let mongo = namespace.mongo().await?;
     let raw =
         Client::with_uri_str(namespace.mongodb_uri()).await?.default_database().context("the URI names a database")?;
-    let id = hostel().property.id;
+    let id = demo::inventory().property.id;
     assert!(mongo.inventories().create(&named("first", 0), &entry("create")).await?);
     assert!(!mongo.inventories().create(&named("again", 0), &entry("create")).await?, "there is one");
     assert!(mongo.inventories().replace(&named("second", 1), 0, &entry("change"), &[]).await?);

@@ -39,7 +39,7 @@ fn request(property: &PropertyId, key: &str, arrival: u64, nights: u64) -> Resul
 /// Two properties with bookings of 2 nights on every second day, and a block at the first one.
 async fn fill(mongo: &Mongo, properties: &[PropertyId]) -> Result<()> {
     for property in properties {
-        let mut inventory = demo::hostel();
+        let mut inventory = demo::inventory();
         inventory.property.id = property.clone();
         mongo.inventories().save(&inventory).await?;
         let view = OccupancyGrid::new(Arc::new(inventory), day(0));

@@ -44,7 +44,7 @@ impl StackBuilder {
     pub(crate) fn new() -> Self {
         let all = ("workers".to_owned(), vec!["--all".to_owned()]);
         Self {
-            inventories: vec![demo::hostel()],
+            inventories: vec![demo::inventory()],
             workers: vec![all],
             environment: Vec::new(),
             urls: None,

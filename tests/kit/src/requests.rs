@@ -29,7 +29,7 @@ pub fn booking_body(room_type: &str, arrival: NaiveDate, nights: u64, guests: u3
 /// A property with one room of this many beds, of the room type [`DORM`], with the demonstration property's rates and
 /// taxes.
 pub fn dormitory(property_id: &str, beds: usize) -> Inventory {
-    let mut inventory = demo::hostel();
+    let mut inventory = demo::inventory();
     inventory.property.id = property_id.into();
     inventory.room_types.retain(|room_type| room_type.id.as_str() == DORM);
     inventory.rooms = vec![Room::new("r", DORM, (1..=beds).map(|bed| format!("r-{bed}").as_str().into()).collect())];

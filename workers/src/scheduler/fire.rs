@@ -281,7 +281,7 @@ mod tests {
     }
 
     fn property(cutoff: &str) -> Property {
-        Property { business_day_cutoff: cutoff.parse().unwrap(), ..demo::hostel().property }
+        Property { business_day_cutoff: cutoff.parse().unwrap(), ..demo::inventory().property }
     }
 
     fn audited(property: &Property, after: &str, until: &str) -> Vec<NaiveDate> {

@@ -36,7 +36,7 @@ pub(crate) struct Harness {
 
 impl Harness {
     pub(crate) async fn open() -> Result<Self> {
-        Self::with_inventory(demo::hostel()).await
+        Self::with_inventory(demo::inventory()).await
     }
 
     /// One that sells this, under the demonstration hostel's id.

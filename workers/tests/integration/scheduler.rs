@@ -53,7 +53,7 @@ impl Inbox {
 async fn one_leader_fires_and_standby_takes_over() -> Result<()> {
     let namespace = Namespace::new().await?;
     let mongo = namespace.mongo().await?;
-    mongo.inventories().save(&demo::hostel()).await?;
+    mongo.inventories().save(&demo::inventory()).await?;
     let publisher = Publisher::start(namespace.amqp_url(), namespace.topology(), "tests");
     let stop = CancellationToken::new();
     let inbox = Inbox::default();

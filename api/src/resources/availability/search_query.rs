@@ -172,7 +172,9 @@ mod tests {
     #[test]
     fn properties_are_filtered_by_id_or_city() {
         let wants = |filter: &str| {
-            read(&format!("arrival=2027-01-10&departure=2027-01-12&{filter}")).unwrap().wants_property(&demo::hostel())
+            read(&format!("arrival=2027-01-10&departure=2027-01-12&{filter}"))
+                .unwrap()
+                .wants_property(&demo::inventory())
         };
         assert!(wants("limit=3") && wants("city=montr%C3%A9al") && wants("property_id=x,pvt-montreal"));
         assert!(!wants("city=qu%C3%A9bec%20city") && !wants("property_id=x"));

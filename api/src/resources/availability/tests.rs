@@ -30,7 +30,7 @@ fn occupancy() -> Occupancy {
     let night = DateSet { range: Nights::new(day(21), day(22)), weekdays: Vec::new() };
     calendar.set_prices(&night, Some(9_900));
     calendar.set_restrictions(&night, &Restriction { min_stay_through: Some(3), ..Restriction::default() });
-    let mut house = demo::hostel();
+    let mut house = demo::inventory();
     let prepaid = RatePlan { id: "prepaid".into(), ..house.rate_plans[0].clone() };
     house.rate_plans.push(prepaid);
     let view = OccupancyGrid::new(Arc::new(house), day(0) - Days::new(2)).with_rates(Arc::new(Rates::new([calendar])));

@@ -76,7 +76,7 @@ fn status_of(status: Status) -> EventStatus {
 mod tests {
     use super::file;
     use pvt_domain::booking::{Booking, Status};
-    use pvt_domain::demo::hostel;
+    use pvt_domain::demo;
     use serde_json::json;
 
     fn stored() -> Booking {
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn stay_becomes_calendar_event() {
-        let (mut booking, hostel) = (stored(), hostel());
+        let (mut booking, hostel) = (stored(), demo::inventory());
         let confirmed = file(&booking, &hostel.property);
         assert_eq!(confirmed.matches("BEGIN:VEVENT").count(), 1, "stays with the same dates are one event");
         for line in [

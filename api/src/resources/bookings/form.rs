@@ -270,7 +270,7 @@ mod tests {
     use crate::form::json::parse;
     use chrono::NaiveDate;
     use pvt_domain::booking::{PartyGender, Source};
-    use pvt_domain::demo::hostel;
+    use pvt_domain::demo;
     use serde_json::{Value, json};
 
     fn today() -> NaiveDate {
@@ -290,7 +290,7 @@ mod tests {
     fn violations(body: &Value) -> Vec<(String, &'static str)> {
         let text = body.to_string();
         let node = parse(text.as_bytes()).unwrap();
-        let found = read(&node).validate(&hostel(), today(), false).unwrap_err();
+        let found = read(&node).validate(&demo::inventory(), today(), false).unwrap_err();
         found.into_iter().map(|violation| (violation.pointer, violation.code)).collect()
     }
 
@@ -300,7 +300,7 @@ mod tests {
         let node = parse(text.as_bytes()).unwrap();
         let draft = read(&node);
         assert_eq!(draft.property_id, Some("pvt-montreal"));
-        let request = draft.validate(&hostel(), today(), false).unwrap();
+        let request = draft.validate(&demo::inventory(), today(), false).unwrap();
         assert_eq!((request.source, request.stays.len(), request.stays[0].guests), (Source::BookingCom, 1, 2));
         assert_eq!(request.guest.email, "ada@example.com");
     }
@@ -317,7 +317,7 @@ mod tests {
         assert_eq!(violations(&body), expected.map(|(pointer, code)| (pointer.to_owned(), code)));
         let text = body.to_string();
         let node = parse(text.as_bytes()).unwrap();
-        let request = read(&node).validate(&hostel(), today(), true).unwrap();
+        let request = read(&node).validate(&demo::inventory(), today(), true).unwrap();
         assert_eq!(
             (request.stays.len(), request.stays[11].gender, request.stays[11].youngest_age),
             (12, Some(PartyGender::Female), Some(19))
@@ -340,7 +340,7 @@ mod tests {
         body["guest"]["phone"] = Value::Null;
         let text = body.to_string();
         let node = parse(text.as_bytes()).unwrap();
-        let request = read(&node).validate(&hostel(), today(), false).unwrap();
+        let request = read(&node).validate(&demo::inventory(), today(), false).unwrap();
         assert_eq!((request.source, request.guest.phone), (Source::Direct, None));
     }
 
@@ -392,7 +392,7 @@ mod tests {
         let text = body.to_string();
         let node = parse(text.as_bytes()).unwrap();
         let found: Vec<_> = read(&node)
-            .violations_without_property(&hostel(), today())
+            .violations_without_property(&demo::inventory(), today())
             .into_iter()
             .map(|violation| violation.code)
             .collect();

@@ -220,7 +220,7 @@ mod tests {
     use super::{Phrases, Receipt, ReceiptRow};
     use crate::resources::payments::fixtures::{at, paid, recorded};
     use pvt_domain::booking::Booking;
-    use pvt_domain::demo::hostel;
+    use pvt_domain::demo;
     use serde_json::json;
 
     fn stored(locale: Option<&str>) -> Booking {
@@ -242,7 +242,7 @@ mod tests {
 
     #[test]
     fn receipt_lists_prices_and_payments() {
-        let (booking, house) = (stored(Some("en-CA")), hostel());
+        let (booking, house) = (stored(Some("en-CA")), demo::inventory());
         let mut ledger = paid();
         recorded(&mut ledger, 7, -500, at("2027-01-16T03:00:00Z"));
         let receipt = Receipt::new(&booking, booking.price.as_ref().unwrap(), &house, Some(&ledger));

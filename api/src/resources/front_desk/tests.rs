@@ -23,7 +23,7 @@ fn date(text: &str) -> NaiveDate {
 
 /// The demonstration hostel with a bed that is not made and one that cannot be sold.
 fn house() -> Inventory {
-    let mut house = demo::hostel();
+    let mut house = demo::inventory();
     let room = house.rooms.iter_mut().find(|room| room.beds.contains(&"d6a-1".into())).unwrap();
     room.bed_states.insert("d6a-2".into(), BedState { service: BedService::Active, cleanliness: Cleanliness::Dirty });
     room.bed_states

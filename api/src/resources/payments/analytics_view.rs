@@ -124,7 +124,7 @@ pub(crate) fn channel_of(ledger: &Ledger, payment: &str) -> &'static str {
 mod tests {
     use super::Days;
     use crate::resources::payments::fixtures::{BALANCE, at, paid, recorded};
-    use pvt_domain::demo::hostel;
+    use pvt_domain::demo;
     use pvt_domain::money::Currency;
     use serde_json::{Value, json};
 
@@ -137,7 +137,7 @@ mod tests {
         ledger.fees.insert("pi_1".to_owned(), 320);
         let mut days = Days::default();
         let dates = "2027-01-01".parse().unwrap().."2027-02-01".parse().unwrap();
-        days.add(&ledger, &hostel().property, &dates);
+        days.add(&ledger, &demo::inventory().property, &dates);
         let (all, each) = days.views(Currency::CAD);
         let each: Value = serde_json::to_value(each).unwrap();
         let money = |amount: i64| json!({ "amount": amount, "currency": "CAD" });

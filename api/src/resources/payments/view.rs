@@ -6,8 +6,7 @@ use pvt_domain::actor::Actor;
 use pvt_domain::ids::{BookingId, PropertyId};
 use pvt_domain::ledger::facts::{DisputeStage, IntentFact, RefundFact, SessionFact, SessionState};
 use pvt_domain::ledger::{
-    Attempt, Attention, EntryKind, InstructionState, Ledger, PaymentChannel, Record, RefundInstruction,
-    RefundReason,
+    Attempt, Attention, EntryKind, InstructionState, Ledger, PaymentChannel, Record, RefundInstruction, RefundReason,
 };
 use pvt_domain::money::{Currency, Money};
 use pvt_domain::stripe::{IntentStatus, RefundStatus};

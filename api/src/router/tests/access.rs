@@ -120,7 +120,7 @@ async fn invalid_credential_is_refused_on_every_protected_route() {
 async fn cors_allows_listed_origins_only() {
     let mut pairs = super::UNREACHABLE.to_vec();
     pairs.push(("PVT_CORS_ORIGINS", "https://app.example.com"));
-    let api = Api::with(pvt_service::Config::from_pairs(pairs).unwrap(), [super::hostel()]).await;
+    let api = Api::with(pvt_service::Config::from_pairs(pairs).unwrap(), [super::demo::inventory()]).await;
     let preflight = |origin: &'static str| {
         let request = Request::builder().method(Method::OPTIONS).uri("/api/bookings").header(header::ORIGIN, origin);
         api.send(request.header(header::ACCESS_CONTROL_REQUEST_METHOD, "POST").body(Body::empty()).unwrap())

@@ -1,6 +1,6 @@
 //! Accounts on the real engines: registering, sessions, passwords, roles and keys.
 
-use super::{Answer, Api, hostel};
+use super::{Answer, Api, demo};
 use axum::body::Body;
 use axum::http::{Request, header};
 use chrono::{TimeDelta, Utc};
@@ -29,7 +29,7 @@ impl TestAccounts {
         let mongo = namespace.mongo().await.unwrap();
         let broker = Broker::connect(&namespace).await.unwrap();
         namespace.topology().declare(&broker.channel().await.unwrap()).await.unwrap();
-        let api = Api::with(Config::from_pairs(namespace.environment()).unwrap(), [hostel()]).await;
+        let api = Api::with(Config::from_pairs(namespace.environment()).unwrap(), [demo::inventory()]).await;
         Self { api, mongo, broker, _namespace: namespace }
     }
 

@@ -1,6 +1,6 @@
 //! Rate limits as callers meet them.
 
-use super::{Answer, Api, UNREACHABLE, hostel};
+use super::{Answer, Api, UNREACHABLE, demo};
 use axum::body::Body;
 use axum::http::{Request, header};
 use pvt_domain::accounts::Role;
@@ -8,7 +8,7 @@ use pvt_service::Config;
 
 async fn behind_a_proxy(limits: &[(&'static str, &'static str)]) -> Api {
     let pairs = UNREACHABLE.into_iter().chain([("PVT_TRUSTED_PROXIES", "127.0.0.1")]).chain(limits.iter().copied());
-    Api::with(Config::from_pairs(pairs).unwrap(), [hostel()]).await
+    Api::with(Config::from_pairs(pairs).unwrap(), [demo::inventory()]).await
 }
 
 async fn ask(api: &Api, method: &str, path: &str, from: &str, token: Option<&str>) -> Answer {

@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::http::Request;
 use chrono::Utc;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use pvt_domain::demo::hostel;
+use pvt_domain::demo;
 use pvt_service::Config;
 use sha2::Sha256;
 
@@ -29,7 +29,7 @@ async fn send(api: &Api, signature: &str, body: impl Into<Body>) -> Answer {
 async fn only_complete_own_events_are_accepted() {
     let mut pairs = UNREACHABLE.to_vec();
     pairs.push(("STRIPE_WEBHOOK_SECRETS", SECRET));
-    let api = Api::with(Config::from_pairs(pairs).unwrap(), [hostel()]).await;
+    let api = Api::with(Config::from_pairs(pairs).unwrap(), [demo::inventory()]).await;
     let now = Utc::now().timestamp();
     // Whatever would be queued is 503 here: there is no broker.
     let good = send(&api, &signed(SECRET, now, EVENT), EVENT).await;

@@ -216,7 +216,7 @@ pub(super) fn write_search(number: u64, today: NaiveDate, property: &PropertyId,
 pub(super) fn dorm_property(prefix: &str, number: u16, beds: u16) -> Inventory {
     let id = property_id(prefix, number);
     let property =
-        Property { name: format!("Bench {number}"), check_in_from: NaiveTime::MIN, id, ..demo::hostel().property };
+        Property { name: format!("Bench {number}"), check_in_from: NaiveTime::MIN, id, ..demo::inventory().property };
     let kind = |(id, _): &(&str, i64)| RoomType::new(*id, *id, RoomKind::Dorm, DormGender::Mixed);
     let room = |number: u16| {
         let room_type = room_type(number.into());

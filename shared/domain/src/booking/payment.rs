@@ -72,8 +72,8 @@ impl Payment {
         ledger.cleared - (self.to_refund - ledger.surplus).max(0) >= self.required
     }
 
-    /// Whether, beyond that, the amount has not been refunded. Released beds are not claimed again for less: the payment
-    /// may have been refunded because there were none.
+    /// Whether, beyond that, the amount has not been refunded. Released beds are not claimed again for less: the
+    /// payment may have been refunded because there were none.
     pub fn covers_late(&self) -> bool {
         let kept = self.ledger.as_ref().map_or(0, Summary::kept);
         self.covers() && kept - self.refund_due() >= self.required

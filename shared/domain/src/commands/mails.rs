@@ -1,7 +1,7 @@
 //! Commands that send mails.
 //!
-//! An account mail names the account, never its address, and never carries the token of a reset: the worker creates that
-//! when it composes the mail, so that no queue or log contains it in clear.
+//! An account mail names the account, never its address, and never carries the token of a reset: the worker creates
+//! that when it composes the mail, so that no queue or log contains it in clear.
 
 use crate::actor::Actor;
 use crate::events::{BookingEvent, PaymentEvent};

@@ -125,7 +125,7 @@ impl Decider<'_> {
         let mut bookings: Vec<BookingId> =
             self.bookings.values().chain(stored).filter(in_the_way).map(|booking| booking.id).collect();
         bookings.sort_unstable();
-        let why = RefusalDetail { code: RefusalCode::BedTaken, alternatives: Vec::new(), bookings };
-        NoRevision::Answer(Decision::Refused(ReplyOutcome::Refused, Some(Box::new(why))))
+        let detail = RefusalDetail { code: RefusalCode::BedTaken, alternatives: Vec::new(), bookings };
+        NoRevision::Answer(Decision::Refused(ReplyOutcome::Refused, Some(Box::new(detail))))
     }
 }

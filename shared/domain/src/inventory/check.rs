@@ -238,7 +238,7 @@ mod tests {
     #[test]
     fn sample_inventories_are_valid() {
         assert_eq!(check_inventory(&sample_inventory()), []);
-        assert_eq!(check_inventory(&crate::demo::hostel()), []);
+        assert_eq!(check_inventory(&crate::demo::inventory()), []);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::form::json::parse;
 use crate::form::reader::{Pointer, Reader};
 use chrono::NaiveDate;
 use pvt_domain::booking::Booking;
-use pvt_domain::demo::hostel;
+use pvt_domain::demo;
 use pvt_domain::intake::FieldError;
 use serde_json::{Value, json};
 
@@ -33,7 +33,11 @@ fn validate(body: &Value, today: &str, by_staff: bool, whole: bool) -> Result<Mo
     let draft: ModificationDraft = read(fields, &mut reader, whole);
     let violations = reader.into_violations();
     let today: NaiveDate = today.parse().unwrap();
-    if violations.is_empty() { draft.validate(&booking(), &hostel(), today, by_staff) } else { Err(violations) }
+    if violations.is_empty() {
+        draft.validate(&booking(), &demo::inventory(), today, by_staff)
+    } else {
+        Err(violations)
+    }
 }
 
 fn violations(body: &Value, by_staff: bool, whole: bool) -> Vec<(String, &'static str)> {

@@ -327,7 +327,7 @@ fn read_restriction(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> Option<R
 mod tests {
     use super::{DatesChange, put_all};
     use chrono::{Days, Utc, Weekday};
-    use pvt_domain::demo::hostel;
+    use pvt_domain::demo;
     use pvt_domain::nights::Nights;
     use pvt_domain::rates::{DateSet, RateCalendar, Rates};
 
@@ -346,7 +346,7 @@ mod tests {
             calendar.set_prices(&change.dates, Some(change.becomes));
             Ok(())
         };
-        put_all(&hostel(), rates, &"standard".into(), changes, put).map_err(|problem| Some(problem.code()))
+        put_all(&demo::inventory(), rates, &"standard".into(), changes, put).map_err(|problem| Some(problem.code()))
     }
 
     #[test]

@@ -90,8 +90,9 @@ proptest! {
             None)).collect();
         let mut problem = problem(3, &items);
         fixed.into_iter().for_each(|(unit, first, nights)| problem.fixed[unit].take(&span(first, nights)));
-        let every_way = (0..3_usize.pow(u32::try_from(items.len()).unwrap()))
-            .any(|code| is_sound(&problem, &(0..items.len()).map(|place| code / 3_usize.pow(u32::try_from(place).unwrap()) % 3).collect::<Vec<_>>()));
+        let power = |exponent: usize| 3_usize.pow(u32::try_from(exponent).unwrap());
+        let seats = |code: usize| (0..items.len()).map(|place| code / power(place) % 3).collect::<Vec<_>>();
+        let every_way = (0..power(items.len())).any(|code| is_sound(&problem, &seats(code)));
         for found in [problem.solve(), seat(&problem, 10_000)] {
             prop_assert_eq!(found.is_some(), every_way);
             prop_assert!(found.is_none_or(|seats| is_sound(&problem, &seats)));

@@ -49,7 +49,8 @@ proptest! {
         for (number, (private, offset, nights, guests)) in stay_requests.into_iter().enumerate() {
             let stay_request = stay_request(private, offset, nights, guests);
             let found = occupancy.search(&stay_request, stay_request.arrival);
-            let decision = property.decide_until_known(&[booking_request(&format!("request-{number}"), vec![stay_request])]).decisions.remove(0);
+            let command = booking_request(&format!("request-{number}"), vec![stay_request]);
+            let decision = property.decide_until_known(&[command]).decisions.remove(0);
             prop_assert_eq!(status(&decision) == Some(Status::Confirmed), found.is_bookable(), "{:?}", found.vacancy);
         }
     }

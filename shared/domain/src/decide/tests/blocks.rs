@@ -47,7 +47,8 @@ fn block_refusal_names_conflicting_bookings() {
     let beds: Vec<&str> = beds.iter().map(String::as_str).collect();
     let refused = property.block("paint", &beds, "2027-01-11", "2027-01-13");
     assert!(
-        matches!(&refused, Decision::Refused(_, Some(why)) if why.code == RefusalCode::BedTaken && why.bookings == [id("1")]),
+        matches!(&refused, Decision::Refused(_, Some(detail))
+            if detail.code == RefusalCode::BedTaken && detail.bookings == [id("1")]),
         "{refused:?}"
     );
     assert!(property.blocks.is_empty());

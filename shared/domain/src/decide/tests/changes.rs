@@ -188,7 +188,8 @@ fn staff_assign_free_beds_of_the_room_type() {
     property.assign("2", Some(&["b-6"]), None);
     let refused = property.assign("1", Some(&["b-5", "b-6"]), None);
     assert!(
-        matches!(&refused, Decision::Refused(_, Some(why)) if why.code == RefusalCode::BedTaken && why.bookings == [id("2")]),
+        matches!(&refused, Decision::Refused(_, Some(detail))
+            if detail.code == RefusalCode::BedTaken && detail.bookings == [id("2")]),
         "{refused:?}"
     );
     assert_eq!(code(&property.assign("1", Some(&["b-5"]), None)), Some(RefusalCode::BedUnfit));

@@ -287,7 +287,8 @@ proptest! {
         let (mut together, mut apart) = (TestProperty::of(inventory((2, 2), &[2, 3], false)),
             TestProperty::of(inventory((2, 2), &[2, 3], false)));
         let decisions = together.run(&commands);
-        let one_by_one: Vec<Decision> = commands.iter().flat_map(|command| apart.run(std::slice::from_ref(command))).collect();
+        let run = |command| apart.run(std::slice::from_ref(command));
+        let one_by_one: Vec<Decision> = commands.iter().flat_map(run).collect();
         prop_assert_eq!(decisions, one_by_one);
         prop_assert_eq!(&together.claims, &apart.claims);
         prop_assert!(together.bookings.values().all(|booking| booking.property_id.as_str() == PROPERTY));
