@@ -1,59 +1,55 @@
-//! Sessions, payments, refunds and charges.
+//! Calls about Checkout sessions, payment intents, refunds and charges.
 
-use crate::client::StripeClient;
+use crate::client::{StripeClient, segment};
 use crate::error::StripeError;
-use crate::form::Form;
 use crate::requests::{NewIntent, NewRefund, NewSession};
 use pvt_domain::stripe::{Charge, CheckoutSession, IntentStatus, PaymentIntent, Refund, SessionStatus};
+use stripe_checkout::checkout_session::{ExpireCheckoutSession, RetrieveCheckoutSession};
+use stripe_core::charge::RetrieveCharge;
+use stripe_core::payment_intent::{CancelPaymentIntent, RetrievePaymentIntent};
+use stripe_core::refund::RetrieveRefund;
 
-const SESSIONS: [&str; 2] = ["checkout", "sessions"];
-const INTENTS: &str = "payment_intents";
-const REFUNDS: &str = "refunds";
-const CHARGES: &str = "charges";
-
-/// What ending a session came to.
+/// Outcome of expiring a Checkout session.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Expiry {
-    /// Nobody can pay on it any more and nobody has; by this call or by an earlier end.
+    /// It is expired, by this call or before, and was not paid.
     Expired(CheckoutSession),
-    /// The guest has gone through it: paid, or about to be.
+    /// The guest has completed it: it is paid or the payment is processing.
     NotOpen(CheckoutSession),
 }
 
-/// What giving up a payment came to.
+/// Outcome of cancelling a payment intent.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Cancellation {
-    /// It will never be paid; by this call or an earlier one.
+    /// It is canceled, by this call or before.
     Canceled(PaymentIntent),
-    /// It is paid or on its way.
+    /// It is paid or processing.
     NotCancelable(PaymentIntent),
 }
 
 impl StripeClient {
-    /// Makes a page on which a guest pays.
+    /// Creates a Checkout session.
     ///
     /// # Errors
     /// [`StripeError`].
     pub async fn create_session(&self, session: &NewSession, key: &str) -> Result<CheckoutSession, StripeError> {
-        self.post("create_session", &SESSIONS, &session.form()?, Some(key)).await
+        self.send("create_session", &session.request()?, Some(key)).await
     }
 
-    /// The session as it is now.
+    /// Retrieves a Checkout session.
     ///
     /// # Errors
     /// [`StripeError`].
     pub async fn session(&self, id: &str) -> Result<CheckoutSession, StripeError> {
-        let [checkout, sessions] = SESSIONS;
-        self.get("session", &[checkout, sessions, id], &Form::default()).await
+        self.send("session", &RetrieveCheckoutSession::new(segment(id)), None).await
     }
 
-    /// Ends a session, so that nobody can pay on it any more. Needs no key: an ended session stays ended.
+    /// Expires a Checkout session, so that it can no longer be paid. Needs no key: an expired session stays expired.
     ///
     /// # Errors
     /// [`StripeError`]; also when Stripe refuses although the session is open.
     pub async fn expire_session(&self, id: &str) -> Result<Expiry, StripeError> {
-        let [checkout, sessions] = SESSIONS;
-        let expired = self.post("expire_session", &[checkout, sessions, id, "expire"], &Form::default(), None).await;
+        let expired = self.send("expire_session", &ExpireCheckoutSession::new(segment(id)), None).await;
         let (session, refusal) = match expired {
             Ok(session) => (session, None),
             Err(refusal) if says_state(&refusal) => (self.session(id).await?, Some(refusal)),
@@ -63,33 +59,33 @@ impl StripeClient {
             (SessionStatus::Expired, _) => Ok(Expiry::Expired(session)),
             (SessionStatus::Complete, Some(_)) => Ok(Expiry::NotOpen(session)),
             (_, Some(refusal)) => Err(refusal),
-            (_, None) => Err(StripeError::Unreadable(format!("session {id} was ended and is {:?}", session.status))),
+            (_, None) => Err(StripeError::Unreadable(format!("session {id} was expired and is {:?}", session.status))),
         }
     }
 
-    /// Makes a payment that an app lets the guest pay.
+    /// Creates a payment intent for an app.
     ///
     /// # Errors
     /// [`StripeError`].
     pub async fn create_intent(&self, intent: &NewIntent, key: &str) -> Result<PaymentIntent, StripeError> {
-        self.post("create_intent", &[INTENTS], &intent.form()?, Some(key)).await
+        self.send("create_intent", &intent.request()?, Some(key)).await
     }
 
-    /// The payment as it is now.
+    /// Retrieves a payment intent.
     ///
     /// # Errors
     /// [`StripeError`].
     pub async fn intent(&self, id: &str) -> Result<PaymentIntent, StripeError> {
-        self.get("intent", &[INTENTS, id], &Form::default()).await
+        self.send("intent", &RetrievePaymentIntent::new(segment(id)), None).await
     }
 
-    /// Gives up a payment. Needs no key: a given up payment stays given up.
+    /// Cancels a payment intent. Needs no key: a canceled intent stays canceled.
     ///
     /// # Errors
-    /// [`StripeError`]; also when Stripe refuses for another reason than that the money is there or on its way. A
-    /// session's payment is given up by ending the session.
+    /// [`StripeError`]; also when Stripe refuses for another reason than that it is paid or processing. The intent of a
+    /// session is canceled by expiring the session.
     pub async fn cancel_intent(&self, id: &str) -> Result<Cancellation, StripeError> {
-        let canceled = self.post("cancel_intent", &[INTENTS, id, "cancel"], &Form::default(), None).await;
+        let canceled = self.send("cancel_intent", &CancelPaymentIntent::new(segment(id)), None).await;
         let (intent, refusal): (PaymentIntent, _) = match canceled {
             Ok(intent) => (intent, None),
             Err(refusal) if says_state(&refusal) => (self.intent(id).await?, Some(refusal)),
@@ -99,33 +95,33 @@ impl StripeClient {
             (IntentStatus::Canceled, _) => Ok(Cancellation::Canceled(intent)),
             (IntentStatus::Succeeded | IntentStatus::Processing, Some(_)) => Ok(Cancellation::NotCancelable(intent)),
             (_, Some(refusal)) => Err(refusal),
-            (_, None) => Err(StripeError::Unreadable(format!("payment {id} was given up and is {:?}", intent.status))),
+            (_, None) => Err(StripeError::Unreadable(format!("payment {id} was canceled and is {:?}", intent.status))),
         }
     }
 
-    /// Gives money back. Stripe may forget keys after 24 hours: after so long look for it by
+    /// Creates a refund. Stripe may forget idempotency keys after 24 hours: after that look for it with
     /// [`refunds_of`](Self::refunds_of) first.
     ///
     /// # Errors
     /// [`StripeError`].
     pub async fn create_refund(&self, refund: &NewRefund, key: &str) -> Result<Refund, StripeError> {
-        self.post("create_refund", &[REFUNDS], &refund.form(), Some(key)).await
+        self.send("create_refund", &refund.request(), Some(key)).await
     }
 
-    /// The refund as it is now.
+    /// Retrieves a refund.
     ///
     /// # Errors
     /// [`StripeError`].
     pub async fn refund(&self, id: &str) -> Result<Refund, StripeError> {
-        self.get("refund", &[REFUNDS, id], &Form::default()).await
+        self.send("refund", &RetrieveRefund::new(segment(id)), None).await
     }
 
-    /// The attempt of a payment as it is now.
+    /// Retrieves a charge: one attempt of a payment.
     ///
     /// # Errors
     /// [`StripeError`].
     pub async fn charge(&self, id: &str) -> Result<Charge, StripeError> {
-        self.get("charge", &[CHARGES, id], &Form::default()).await
+        self.send("charge", &RetrieveCharge::new(segment(id)), None).await
     }
 }
 

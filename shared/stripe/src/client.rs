@@ -1,12 +1,12 @@
-//! One call of Stripe: the request, its tries and its answer.
+//! Transport: one request to Stripe, its attempts and its response.
 //!
-//! Never follows a redirect: the key goes to the configured address alone.
+//! Never follows a redirect: the key is sent to the configured address only.
 
 use crate::answer::{self, Head};
 use crate::error::StripeError;
-use crate::form::Form;
+use crate::metrics as names;
 use crate::retry::Tries;
-use crate::signals;
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, RequestBuilder, Response, redirect};
 use rustls::{ClientConfig, RootCertStore};
@@ -14,9 +14,10 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use std::time::Duration;
+use stripe_client_core::{RequestBuilder as StripeCall, StripeMethod, StripeRequest};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
-use url::Url;
+use url::{Url, form_urlencoded};
 
 /// Longest answer that is read, in bytes: a full page of events has some hundred kilobytes.
 const MAX_ANSWER_BYTES: usize = 8 * 1024 * 1024;
@@ -84,36 +85,25 @@ impl StripeClient {
         Ok(Self { http, config: Arc::new(config) })
     }
 
-    pub(crate) async fn get<T: DeserializeOwned>(
+    /// Sends a request of one of async-stripe's builders. Without a key it must be one that may be repeated.
+    pub(crate) async fn send<T: DeserializeOwned>(
         &self,
         operation: &'static str,
-        path: &[&str],
-        query: &Form,
-    ) -> Result<T, StripeError> {
-        let mut url = self.url(path);
-        url.set_query(Some(&query.encoded()).filter(|query| !query.is_empty()).map(String::as_str));
-        self.ask(Call { operation, method: Method::GET, url, body: None, key: None }).await
-    }
-
-    /// Changes something. Without a key it must be such that doing it twice is doing it once.
-    pub(crate) async fn post<T: DeserializeOwned>(
-        &self,
-        operation: &'static str,
-        path: &[&str],
-        form: &Form,
+        request: &impl StripeRequest,
         key: Option<&str>,
     ) -> Result<T, StripeError> {
         let key = key.map(idempotency_key).transpose()?;
-        self.ask(Call { operation, method: Method::POST, url: self.url(path), body: Some(form.encoded()), key }).await
-    }
-
-    /// Ids come from elsewhere, so each is escaped into one segment.
-    fn url(&self, path: &[&str]) -> Url {
+        let StripeCall { query, body, path, method } = request.build();
         let mut url = self.config.api_base.clone();
-        if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().push("v1").extend(path);
-        }
-        url
+        url.set_path(&format!("{}/v1{path}", self.config.api_base.path().trim_end_matches('/')));
+        url.set_query(query.as_deref().filter(|query| !query.is_empty()));
+        let method = match method {
+            StripeMethod::Get => Method::GET,
+            StripeMethod::Post => Method::POST,
+            StripeMethod::Delete => Method::DELETE,
+        };
+        let body = (method == Method::POST).then(|| canonical(body.as_deref().unwrap_or_default()));
+        self.ask(Call { operation, method, url, body, key }).await
     }
 
     async fn ask<T: DeserializeOwned>(&self, call: Call) -> Result<T, StripeError> {
@@ -163,7 +153,33 @@ impl StripeClient {
     }
 }
 
-/// Trusts the public certificate authorities, those of the machine do not matter.
+/// The same fields in the order of their names: the builders keep metadata in hash maps, and a repeated request under the
+/// same idempotency key must be the same request.
+fn canonical(form: &str) -> String {
+    let mut fields: Vec<_> = form_urlencoded::parse(form.as_bytes()).collect();
+    fields.sort();
+    form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish()
+}
+
+/// An id as one segment of a path, whatever it holds.
+pub(crate) fn segment(id: &str) -> String {
+    const RESERVED: &AsciiSet = &CONTROLS
+        .add(b' ')
+        .add(b'"')
+        .add(b'#')
+        .add(b'%')
+        .add(b'/')
+        .add(b'<')
+        .add(b'>')
+        .add(b'?')
+        .add(b'`')
+        .add(b'{')
+        .add(b'}')
+        .add(b'\\');
+    utf8_percent_encode(id, RESERVED).to_string()
+}
+
+/// Trusts the public certificate authorities only, whatever the machine trusts.
 fn tls() -> Result<ClientConfig, rustls::Error> {
     let roots: RootCertStore = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
     let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
@@ -207,6 +223,6 @@ fn unavailable(error: reqwest::Error) -> StripeError {
 
 fn note<T>(operation: &'static str, begun: Instant, outcome: &Result<T, StripeError>) {
     let outcome = outcome.as_ref().map_or_else(StripeError::outcome, |_| "ok");
-    metrics::counter!(signals::CALLS, "operation" => operation, "outcome" => outcome).increment(1);
-    metrics::histogram!(signals::CALL_SECONDS, "operation" => operation).record(begun.elapsed().as_secs_f64());
+    metrics::counter!(names::CALLS, "operation" => operation, "outcome" => outcome).increment(1);
+    metrics::histogram!(names::CALL_SECONDS, "operation" => operation).record(begun.elapsed().as_secs_f64());
 }

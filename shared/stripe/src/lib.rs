@@ -1,20 +1,20 @@
-//! Everything that we ask of Stripe, behind one small client.
+//! Client of Stripe's API.
 //!
-//! A call either has the answer that Stripe documents, or a [`StripeError`] that says what to do about it. Whatever
-//! creates something carries an idempotency key, so that asking again never does it twice. The client decides nothing
-//! about bookings, keeps nothing, and never shows its key; pausing while Stripe is down is its caller's.
+//! Requests are built by async-stripe's typed builders and sent by a transport of our own (decision 41). A call returns
+//! the object that Stripe documents or a [`StripeError`] that says how to handle the failure. Every request that creates
+//! something carries an idempotency key, so that a retry never creates it twice. The client decides nothing about
+//! bookings, stores nothing and never shows its key; pausing while Stripe is down is up to its caller.
 
 mod answer;
 mod calls;
 mod client;
 mod error;
-mod form;
 mod lists;
 mod locale;
+mod metrics;
 mod redact;
 mod requests;
 mod retry;
-mod signals;
 
 pub use calls::{Cancellation, Expiry};
 pub use client::{StripeClient, StripeConfig};

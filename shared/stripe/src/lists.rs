@@ -1,52 +1,57 @@
-//! Lists: Stripe gives them newest first and at most 100 at a time.
+//! Lists, which Stripe returns newest first and at most 100 items a page.
 
 use crate::client::StripeClient;
 use crate::error::StripeError;
-use crate::form::Form;
 use pvt_domain::stripe::{BalanceTransaction, Dispute, Refund};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use stripe_client_core::StripeRequest;
+use stripe_core::balance_transaction::ListBalanceTransaction;
+use stripe_core::dispute::ListDispute;
+use stripe_core::event::ListEvent;
+use stripe_core::refund::ListRefund;
+use stripe_types::{RangeBoundsTs, RangeQueryTs};
 
-/// Most that Stripe gives at once.
-const MAX_PAGE: u32 = 100;
-/// Most pages of what belongs to one payment: nobody is refunded or disputes a payment so often.
+/// Largest page that Stripe returns.
+const MAX_PAGE: i64 = 100;
+/// Largest number of pages of one payment's refunds or disputes: no real payment has a thousand.
 const MAX_PAGES: u32 = 10;
 
-/// A part of a list.
+/// A page of a list.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Page<T> {
     /// Newest first.
     pub items: Vec<T>,
-    /// What the next page starts after; `None` when this is the last.
+    /// The cursor of the next page; `None` on the last.
     pub next: Option<String>,
 }
 
-/// Which events to list.
+/// Filter of events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventQuery {
-    /// Made then or later, in Unix seconds.
+    /// Created then or later, in Unix seconds.
     pub created_from: i64,
-    /// Made before then.
+    /// Created before then.
     pub created_until: Option<i64>,
     /// [`Page::next`] of the page before.
     pub starting_after: Option<String>,
-    /// How many at most, 1 to 100; what is outside is taken for the nearest.
+    /// Page size, 1 to 100; other values are clamped.
     pub limit: u32,
 }
 
-/// Which lines of Stripe's own ledger to list.
+/// Filter of balance transactions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TransactionQuery {
-    /// Made then or later, in Unix seconds.
+    /// Created then or later, in Unix seconds.
     pub created_from: i64,
-    /// Made before then.
+    /// Created before then.
     pub created_until: Option<i64>,
     /// [`Page::next`] of the page before.
     pub starting_after: Option<String>,
 }
 
-/// A list as Stripe writes it.
+/// A list as Stripe sends it.
 #[derive(Deserialize)]
 struct Wire {
     data: Vec<Value>,
@@ -59,7 +64,8 @@ impl StripeClient {
     /// # Errors
     /// [`StripeError`]; [`StripeError::Unreadable`] also when there are more than a thousand.
     pub async fn refunds_of(&self, payment_intent: &str) -> Result<Vec<Refund>, StripeError> {
-        self.all_of("refunds_of", "refunds", payment_intent).await
+        let first = ListRefund::new().payment_intent(payment_intent).limit(MAX_PAGE);
+        self.all_of("refunds_of", payment_intent, first, |list, after| list.starting_after(after)).await
     }
 
     /// Every dispute of a payment.
@@ -67,7 +73,8 @@ impl StripeClient {
     /// # Errors
     /// [`StripeError`]; [`StripeError::Unreadable`] also when there are more than a thousand.
     pub async fn disputes_of(&self, payment_intent: &str) -> Result<Vec<Dispute>, StripeError> {
-        self.all_of("disputes_of", "disputes", payment_intent).await
+        let first = ListDispute::new().payment_intent(payment_intent).limit(MAX_PAGE);
+        self.all_of("disputes_of", payment_intent, first, |list, after| list.starting_after(after)).await
     }
 
     /// Events as Stripe wrote them. It keeps them for 30 days.
@@ -75,11 +82,16 @@ impl StripeClient {
     /// # Errors
     /// [`StripeError`].
     pub async fn events(&self, query: &EventQuery) -> Result<Page<Value>, StripeError> {
-        let form = created(query.created_from, query.created_until);
-        self.page("events", "events", form, query.limit.clamp(1, MAX_PAGE), query.starting_after.as_deref()).await
+        let mut list = ListEvent::new()
+            .created(created(query.created_from, query.created_until))
+            .limit(i64::from(query.limit).clamp(1, MAX_PAGE));
+        if let Some(after) = &query.starting_after {
+            list = list.starting_after(after);
+        }
+        self.page("events", &list).await
     }
 
-    /// Lines of Stripe's own ledger.
+    /// Balance transactions: Stripe's own ledger.
     ///
     /// # Errors
     /// [`StripeError`].
@@ -87,40 +99,38 @@ impl StripeClient {
         &self,
         query: &TransactionQuery,
     ) -> Result<Page<BalanceTransaction>, StripeError> {
-        let form = created(query.created_from, query.created_until);
-        self.page("balance_transactions", "balance_transactions", form, MAX_PAGE, query.starting_after.as_deref()).await
+        let mut list =
+            ListBalanceTransaction::new().created(created(query.created_from, query.created_until)).limit(MAX_PAGE);
+        if let Some(after) = &query.starting_after {
+            list = list.starting_after(after);
+        }
+        self.page("balance_transactions", &list).await
     }
 
-    async fn all_of<T: DeserializeOwned>(
+    async fn all_of<T: DeserializeOwned, L: StripeRequest + Clone>(
         &self,
         operation: &'static str,
-        list: &'static str,
         payment_intent: &str,
+        first: L,
+        after: impl Fn(L, String) -> L,
     ) -> Result<Vec<T>, StripeError> {
-        let (mut all, mut after) = (Vec::new(), None);
+        let (mut all, mut list) = (Vec::new(), first.clone());
         for _ in 0..MAX_PAGES {
-            let form = Form::default().with("payment_intent", payment_intent);
-            let page: Page<T> = self.page(operation, list, form, MAX_PAGE, after.as_deref()).await?;
+            let page: Page<T> = self.page(operation, &list).await?;
             all.extend(page.items);
-            after = page.next;
-            if after.is_none() {
-                return Ok(all);
-            }
+            let Some(next) = page.next else { return Ok(all) };
+            list = after(first.clone(), next);
         }
-        Err(StripeError::Unreadable(format!("more than {MAX_PAGES} pages of {list} of {payment_intent}")))
+        Err(StripeError::Unreadable(format!("more than {MAX_PAGES} pages of {operation} {payment_intent}")))
     }
 
     async fn page<T: DeserializeOwned>(
         &self,
         operation: &'static str,
-        list: &'static str,
-        form: Form,
-        limit: u32,
-        after: Option<&str>,
+        list: &impl StripeRequest,
     ) -> Result<Page<T>, StripeError> {
-        let form = form.with("limit", limit).with_some("starting_after", after);
-        let wire: Wire = self.get(operation, &[list], &form).await?;
-        Page::read(wire).map_err(|reason| StripeError::Unreadable(format!("{list}: {reason}")))
+        let wire: Wire = self.send(operation, list, None).await?;
+        Page::read(wire).map_err(|reason| StripeError::Unreadable(format!("{operation}: {reason}")))
     }
 }
 
@@ -130,13 +140,13 @@ impl<T: DeserializeOwned> Page<T> {
         let next = match (wire.has_more, last) {
             (false, _) => None,
             (true, Some(last)) => Some(last),
-            (true, None) => return Err("there is more, and nothing to go on from"),
+            (true, None) => return Err("the page has more items but no id to continue from"),
         };
         let items = wire.data.into_iter().map(serde_json::from_value).collect::<Result<_, _>>();
         items.map(|items| Self { items, next }).map_err(|_| "an object is not of its documented shape")
     }
 }
 
-fn created(from: i64, until: Option<i64>) -> Form {
-    Form::default().with("created[gte]", from).with_some("created[lt]", until)
+fn created(from: i64, until: Option<i64>) -> RangeQueryTs {
+    RangeQueryTs::Bounds(RangeBoundsTs { gte: Some(from), lt: until, ..RangeBoundsTs::default() })
 }

@@ -1,108 +1,124 @@
-//! What can be made at Stripe, and the forms in which it is asked for.
+//! Requests that create something at Stripe, as async-stripe's builders write them.
 
 use crate::error::StripeError;
-use crate::form::Form;
 use crate::locale;
 use pvt_domain::money::Currency;
 use pvt_domain::stripe::metadata::{BOOKING_ID, Metadata, REFUND_KEY};
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::str::FromStr;
+use stripe_checkout::checkout_session::{
+    CreateCheckoutSession, CreateCheckoutSessionLineItems, CreateCheckoutSessionLineItemsPriceData,
+    CreateCheckoutSessionPaymentIntentData, ProductData,
+};
+use stripe_checkout::{CheckoutSessionLocale, CheckoutSessionMode};
+use stripe_core::payment_intent::{CreatePaymentIntent, CreatePaymentIntentAutomaticPaymentMethods};
+use stripe_core::refund::CreateRefund;
 
 /// Currencies of which Stripe counts other units than ISO 4217 does: it takes ISK and UGX in hundredths and MGA in
 /// whole ones. Sent as they are, amounts would be a hundredth or a hundredfold of what is meant.
 const OTHER_UNITS: [Currency; 3] = [Currency::ISK, Currency::UGX, Currency::MGA];
 
-/// A page on which a guest pays, to be made.
+/// A Checkout session to create: a page on which a guest pays.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewSession {
-    /// What is to be paid, in minor units.
+    /// Amount to pay, in minor units.
     pub amount: i64,
-    /// In which currency.
+    /// Its currency.
     pub currency: Currency,
-    /// What the page says it is for.
+    /// What the page shows as the product.
     pub title: String,
-    /// The guest's address, so that they need not type it.
+    /// The guest's e-mail address, filled in on the page.
     pub email: Option<String>,
-    /// The guest's language, for example `fr-CA`; the nearest that Stripe has is taken.
+    /// The guest's language, for example `fr-CA`; the nearest one that Stripe offers is used.
     pub locale: String,
-    /// Where the guest goes on after paying; Stripe puts the session's id for `{CHECKOUT_SESSION_ID}`.
+    /// Where the browser goes after payment; Stripe replaces `{CHECKOUT_SESSION_ID}` by the session's id.
     pub success_url: String,
-    /// Where they go on when they would rather not.
+    /// Where the browser goes when the guest cancels.
     pub cancel_url: String,
     /// When the page ends by itself, in Unix seconds: 30 minutes to 24 hours from now, else Stripe refuses. Unset: 24
     /// hours.
     pub expires_at: Option<i64>,
-    /// Written on the session and on its payment.
+    /// Metadata of the session and of its payment.
     pub metadata: Metadata,
 }
 
 impl NewSession {
-    pub(crate) fn form(&self) -> Result<Form, StripeError> {
-        Ok(Form::default()
-            .with("mode", "payment")
-            .with("line_items[0][quantity]", 1)
-            .with("line_items[0][price_data][currency]", code(self.currency)?)
-            .with("line_items[0][price_data][unit_amount]", self.amount)
-            .with("line_items[0][price_data][product_data][name]", &self.title)
-            .with_some("client_reference_id", self.metadata.get(BOOKING_ID))
-            .with_some("customer_email", self.email.as_ref())
-            .with("locale", locale::nearest(&self.locale))
-            .with("success_url", &self.success_url)
-            .with("cancel_url", &self.cancel_url)
-            .with_some("expires_at", self.expires_at)
-            .with_metadata("metadata", &self.metadata)
-            .with_metadata("payment_intent_data[metadata]", &self.metadata))
+    pub(crate) fn request(&self) -> Result<CreateCheckoutSession, StripeError> {
+        let mut price = CreateCheckoutSessionLineItemsPriceData::new(currency(self.currency)?);
+        price.unit_amount = Some(self.amount);
+        price.product_data = Some(ProductData::new(self.title.clone()));
+        let mut item = CreateCheckoutSessionLineItems::new();
+        (item.price_data, item.quantity) = (Some(price), Some(1));
+        let mut request = CreateCheckoutSession::new()
+            .mode(CheckoutSessionMode::Payment)
+            .line_items(vec![item])
+            .locale(known::<CheckoutSessionLocale>(locale::nearest(&self.locale)))
+            .success_url(&*self.success_url)
+            .cancel_url(&*self.cancel_url);
+        if let Some(booking) = self.metadata.get(BOOKING_ID) {
+            request = request.client_reference_id(booking);
+        }
+        if let Some(email) = &self.email {
+            request = request.customer_email(email);
+        }
+        if let Some(expires_at) = self.expires_at {
+            request = request.expires_at(expires_at);
+        }
+        if !self.metadata.is_empty() {
+            let mut payment = CreateCheckoutSessionPaymentIntentData::new();
+            payment.metadata = Some(entries(&self.metadata));
+            request = request.metadata(entries(&self.metadata)).payment_intent_data(payment);
+        }
+        Ok(request)
     }
 }
 
-/// A payment for an app that takes cards by Stripe's own fields, to be made.
+/// A payment intent to create, for an app with Stripe's own card fields.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewIntent {
-    /// What is to be paid, in minor units.
+    /// Amount to pay, in minor units.
     pub amount: i64,
-    /// In which currency.
+    /// Its currency.
     pub currency: Currency,
-    /// What it is for, as the dashboard shows it.
+    /// Description in Stripe's dashboard.
     pub title: String,
-    /// Written on it.
+    /// Metadata of the payment.
     pub metadata: Metadata,
 }
 
 impl NewIntent {
-    pub(crate) fn form(&self) -> Result<Form, StripeError> {
-        Ok(Form::default()
-            .with("amount", self.amount)
-            .with("currency", code(self.currency)?)
-            .with("automatic_payment_methods[enabled]", true)
-            .with("description", &self.title)
-            .with_metadata("metadata", &self.metadata))
+    pub(crate) fn request(&self) -> Result<CreatePaymentIntent, StripeError> {
+        Ok(CreatePaymentIntent::new(self.amount, currency(self.currency)?)
+            .automatic_payment_methods(CreatePaymentIntentAutomaticPaymentMethods::new(true))
+            .description(&*self.title)
+            .metadata(entries(&self.metadata)))
     }
 }
 
-/// Money to be given back.
+/// A refund to create.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewRefund {
-    /// The payment that gives it back: `pi_…`.
+    /// The payment to refund: `pi_…`.
     pub payment_intent: String,
-    /// How much, in minor units of the payment's currency.
+    /// Amount in minor units of the payment's currency.
     pub amount: i64,
-    /// Our own name of it, by which it is found again.
+    /// Our own key of the refund, by which it is found again.
     pub refund_key: String,
-    /// Written on it together with the key.
+    /// Metadata of the refund, beside the key.
     pub metadata: Metadata,
 }
 
 impl NewRefund {
-    pub(crate) fn form(&self) -> Form {
-        let mut metadata = self.metadata.clone();
+    pub(crate) fn request(&self) -> CreateRefund {
+        let mut metadata = entries(&self.metadata);
         metadata.insert(REFUND_KEY.to_owned(), self.refund_key.clone());
-        Form::default()
-            .with("payment_intent", &self.payment_intent)
-            .with("amount", self.amount)
-            .with_metadata("metadata", &metadata)
+        CreateRefund::new().payment_intent(&*self.payment_intent).amount(self.amount).metadata(metadata)
     }
 }
 
-/// As Stripe writes it.
-fn code(currency: Currency) -> Result<String, StripeError> {
+/// Stripe's name of a currency; refused where Stripe counts it in other units.
+fn currency(currency: Currency) -> Result<stripe_types::Currency, StripeError> {
     if OTHER_UNITS.contains(&currency) {
         return Err(StripeError::Refused {
             code: Some("currency_units".to_owned()),
@@ -112,5 +128,17 @@ fn code(currency: Currency) -> Result<String, StripeError> {
             decline_code: None,
         });
     }
-    Ok(currency.code().to_ascii_lowercase())
+    Ok(known(&currency.code().to_ascii_lowercase()))
+}
+
+/// A value of one of Stripe's enumerations; text that the crate does not know is kept and sent as it is.
+fn known<T: FromStr<Err = Infallible>>(name: &str) -> T {
+    match name.parse() {
+        Ok(value) => value,
+        Err(never) => match never {},
+    }
+}
+
+fn entries(metadata: &Metadata) -> HashMap<String, String> {
+    metadata.iter().map(|(key, value)| (key.clone(), value.clone())).collect()
 }

@@ -63,6 +63,19 @@ async fn a_session_is_asked_for_as_documented() {
 }
 
 #[tokio::test]
+async fn repeated_request_has_the_same_body() {
+    let server = Server::new([says(200, session("open")), says(200, session("open"))]).await;
+    // Enough entries that two hash maps hardly ever iterate in the same order.
+    let metadata = (0..12).map(|number| (format!("key_{number}"), number.to_string())).collect();
+    let request = NewSession { metadata, ..new_session() };
+    for _ in 0..2 {
+        server.client.create_session(&request, "session:b-1:1").await.unwrap();
+    }
+    let [first, second] = server.asked().try_into().unwrap();
+    assert_eq!(first.body, second.body);
+}
+
+#[tokio::test]
 async fn what_is_not_known_is_not_sent() {
     let server = Server::new([says(200, session("open"))]).await;
     let bare = NewSession { email: None, expires_at: None, metadata: BTreeMap::new(), ..new_session() };
