@@ -1,40 +1,40 @@
-//! Which acknowledgements to send: one `multiple` for a finished prefix, single ones for what finished out of order.
+//! Acknowledgement batching: one `multiple` ack for a finished prefix, single acks for what finished out of order.
 
 use std::collections::BTreeSet;
 
-/// One acknowledgement.
+/// One acknowledgement (AMQP `basic.ack`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ack {
     /// Delivery tag.
     pub tag: u64,
-    /// Whether all earlier tags of the channel are meant too.
+    /// Also acknowledges all earlier tags of the channel.
     pub multiple: bool,
 }
 
-/// The deliveries of one channel that are not acknowledged yet.
+/// Deliveries of one channel that are not acknowledged yet.
 #[derive(Debug, Default)]
 pub struct UnackedDeliveries {
     tags: BTreeSet<u64>,
 }
 
 impl UnackedDeliveries {
-    /// A delivery arrived.
+    /// Adds a delivery that arrived.
     pub fn track(&mut self, tag: u64) {
         self.tags.insert(tag);
     }
 
-    /// How many are not acknowledged.
+    /// The number of unacknowledged deliveries.
     pub fn len(&self) -> usize {
         self.tags.len()
     }
 
-    /// True when everything is acknowledged.
+    /// True when every delivery is acknowledged.
     pub fn is_empty(&self) -> bool {
         self.tags.is_empty()
     }
 
-    /// These are finished: the acknowledgements to send now. Tags that did not arrive or were settled before are
-    /// ignored, because acknowledging one twice closes the channel.
+    /// Removes finished deliveries and returns the acknowledgements to send for them. Unknown tags are ignored, because
+    /// the broker closes a channel on which a tag is acknowledged twice.
     pub fn acknowledge(&mut self, finished: &[u64]) -> Vec<Ack> {
         let mut known: Vec<u64> = finished.iter().copied().filter(|tag| self.tags.remove(tag)).collect();
         known.sort_unstable();
@@ -74,7 +74,7 @@ mod tests {
         assert_eq!(
             all.acknowledge(&[2, 4]),
             [Ack { tag: 4, multiple: true }],
-            "the earlier ones are gone, none is left between"
+            "earlier tags are acknowledged, so a prefix is finished"
         );
         assert!(all.is_empty());
     }

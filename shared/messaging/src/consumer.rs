@@ -1,7 +1,7 @@
-//! Consumes with manual acknowledgement over a supervised connection of its own.
+//! Consumers with manual acknowledgement, on a supervised connection of their own.
 //!
-//! A delivery stream that ends is a failure, never an end: the caller subscribes again and gets a fresh channel.
-//! Nothing is acknowledged here unless the caller says so.
+//! The end of a delivery stream is always a failure: the caller subscribes again and gets a fresh channel. Work is
+//! acknowledged only when the caller says so.
 
 use crate::acks::Ack;
 use crate::delivery::Delivery;
@@ -19,36 +19,37 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-/// For opening a channel and starting a consumer, a connection included.
+/// For opening a channel and starting a consumer, including the wait for a connection.
 const SUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(20);
-/// For putting an acknowledgement on the wire.
+/// For writing an acknowledgement to the socket.
 const ACK_TIMEOUT: Duration = Duration::from_secs(5);
-/// For the broker's answer to a cancel or a close.
+/// For the broker's reply to a cancel or a close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Why consuming stopped or an acknowledgement failed. The answer to all of them is a new subscription.
+/// A failed subscription or acknowledgement. The remedy is always a new subscription.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ConsumeError {
-    /// The broker is away or did not answer in time.
-    #[error("the broker is away: {0}")]
+    /// There is no connection to the broker.
+    #[error("broker unreachable: {0}")]
     Unreachable(Arc<str>),
-    /// The stream of deliveries ended: the queue or the channel is gone.
-    #[error("the stream of deliveries ended")]
+    /// The delivery stream ended: the queue or the channel is gone.
+    #[error("delivery stream ended")]
     Ended,
-    /// No answer in time.
-    #[error("the broker did not answer in time")]
+    /// The broker did not reply in time.
+    #[error("broker did not reply in time")]
     Timeout,
     /// The connection or the channel failed.
-    #[error("the channel failed: {0}")]
+    #[error("channel failed: {0}")]
     Broker(#[from] lapin::Error),
-    /// The queue's name does not fit AMQP.
+    /// The name does not fit an AMQP short string (255 bytes).
     #[error("not a valid queue name: {0}")]
     Name(String),
-    /// The subscriber was closed on purpose.
-    #[error("the subscriber is closed")]
+    /// The subscriber was closed.
+    #[error("subscriber is closed")]
     Closed,
 }
 
+/// Consumers open a channel for each subscription, none with the connection.
 struct NoChannels;
 
 impl OpenChannels for NoChannels {
@@ -71,13 +72,11 @@ pub struct Subscriber {
 }
 
 impl Subscriber {
-    /// Starts connecting and returns at once. `name` is what the broker's console shows. Must be called within a tokio
+    /// Starts connecting and returns at once. The broker lists the connection as `name`. Must be called within a tokio
     /// runtime.
     pub fn start(amqp_url: &str, topology: Topology, name: &str) -> Self {
-        Self {
-            link: Arc::new(Link::start(amqp_url, topology.clone(), &format!("{name} consumer"), NoChannels)),
-            topology,
-        }
+        let link = Link::start(amqp_url, topology.clone(), &format!("{name} consumer"), NoChannels);
+        Self { link: Arc::new(link), topology }
     }
 
     /// Consumes `queue` (full name) on a fresh channel; at most `prefetch` deliveries are unacknowledged at a time.
@@ -93,85 +92,74 @@ impl Subscriber {
         .await
     }
 
-    /// Consumes a queue that only this connection can see and that vanishes with it, named by the broker: for replies.
-    /// Its name goes into `reply_to`; after a lost connection a new subscription has a new name.
+    /// Consumes a fresh reply queue and returns its name, which goes into `reply_to`. After a lost connection a new
+    /// subscription has a new name.
     ///
     /// # Errors
     /// As [`Subscriber::subscribe`].
     pub async fn subscribe_replies(&self, prefetch: u16) -> Result<(String, Subscription), ConsumeError> {
-        self.within_timeout(async {
-            let channel = self.channel().await?;
-            let options = QueueDeclareOptions { exclusive: true, auto_delete: true, ..Default::default() };
-            let queue = channel.queue_declare(ShortString::default(), options, FieldTable::default()).await?;
-            let name = queue.name().clone();
-            // Lost replies are only waited for in vain, so they are acknowledged by being sent.
-            let options = BasicConsumeOptions { no_ack: true, exclusive: true, ..Default::default() };
-            let subscription = consume(channel, name.clone(), prefetch, options).await?;
-            Ok((name.as_str().to_owned(), subscription))
-        })
-        .await
+        self.subscribe_temporary(Vec::new(), prefetch).await
     }
 
-    /// Watches events whose routing key matches `pattern` (a topic pattern such as `booking.*`), from a queue that
-    /// vanishes with this connection: for looking on, never for work.
+    /// Observes events whose routing key matches `pattern` (a topic pattern such as `booking.*`). For caches and live
+    /// views, never for work: what is published while the connection is lost is missed.
     ///
     /// # Errors
     /// As [`Subscriber::subscribe`].
     pub async fn subscribe_events(&self, pattern: &str, prefetch: u16) -> Result<Subscription, ConsumeError> {
-        let (exchange, pattern) = (short_string(&self.topology.events_exchange())?, short_string(pattern)?);
-        self.within_timeout(async {
-            let channel = self.channel().await?;
-            let options = QueueDeclareOptions { exclusive: true, auto_delete: true, ..Default::default() };
-            let queue =
-                channel.queue_declare(ShortString::default(), options, FieldTable::default()).await?.name().clone();
-            channel
-                .queue_bind(queue.clone(), exchange, pattern, QueueBindOptions::default(), FieldTable::default())
-                .await?;
-            let options = BasicConsumeOptions { no_ack: true, exclusive: true, ..Default::default() };
-            consume(channel, queue, prefetch, options).await
-        })
-        .await
+        let bindings = vec![(short_string(&self.topology.events_exchange())?, short_string(pattern)?)];
+        Ok(self.subscribe_temporary(bindings, prefetch).await?.1)
     }
 
-    /// Watches messages of all work queues becoming dead letters, as copies in a queue that vanishes with this
-    /// connection: the dead letters themselves stay where they are.
+    /// Observes messages of all work queues as they are dead-lettered. The subscription gets copies; the dead letters
+    /// themselves stay in their queues.
     ///
     /// # Errors
     /// As [`Subscriber::subscribe`].
     pub async fn subscribe_dead(&self, prefetch: u16) -> Result<Subscription, ConsumeError> {
         let exchange = short_string(&self.topology.dead_exchange())?;
         let work = self.topology.queues().into_iter().filter(|queue| matches!(queue.role, QueueRole::Work { .. }));
-        let keys = work.map(|queue| short_string(&queue.name)).collect::<Result<Vec<_>, _>>()?;
-        self.within_timeout(async {
-            let channel = self.channel().await?;
-            let options = QueueDeclareOptions { exclusive: true, auto_delete: true, ..Default::default() };
-            let queue =
-                channel.queue_declare(ShortString::default(), options, FieldTable::default()).await?.name().clone();
-            for key in keys {
-                channel
-                    .queue_bind(
-                        queue.clone(),
-                        exchange.clone(),
-                        key,
-                        QueueBindOptions::default(),
-                        FieldTable::default(),
-                    )
-                    .await?;
-            }
-            let options = BasicConsumeOptions { no_ack: true, exclusive: true, ..Default::default() };
-            consume(channel, queue, prefetch, options).await
-        })
-        .await
+        let bindings = work
+            .map(|queue| Ok((exchange.clone(), short_string(&queue.name)?)))
+            .collect::<Result<Vec<_>, ConsumeError>>()?;
+        Ok(self.subscribe_temporary(bindings, prefetch).await?.1)
     }
 
-    /// Connected.
+    /// Whether the connection is up.
     pub fn is_ready(&self) -> bool {
         self.link.is_ready()
     }
 
-    /// Closes the connection; unacknowledged deliveries go back to their queues.
+    /// Closes the connection; unacknowledged deliveries return to their queues.
     pub async fn close(&self, limit: Duration) {
         self.link.close(limit).await;
+    }
+
+    /// Consumes a queue named by the broker that lives as long as this connection, bound to these (exchange, key).
+    async fn subscribe_temporary(
+        &self,
+        bindings: Vec<(ShortString, ShortString)>,
+        prefetch: u16,
+    ) -> Result<(String, Subscription), ConsumeError> {
+        // RabbitMQ docs, "Queues": an empty name lets the broker choose one; `exclusive` ties the queue to this
+        // connection and `auto_delete` to its consumer, so that nothing is left behind by a killed process.
+        let queue_options = QueueDeclareOptions { exclusive: true, auto_delete: true, ..Default::default() };
+        // RabbitMQ docs, "Consumer Acknowledgements": `no_ack` acknowledges by sending. These copies are hints; a lost
+        // one is not redelivered.
+        let consume_options = BasicConsumeOptions { no_ack: true, exclusive: true, ..Default::default() };
+        self.within_timeout(async {
+            let channel = self.channel().await?;
+            let declared = channel.queue_declare(ShortString::default(), queue_options, FieldTable::default()).await?;
+            let name = declared.name().clone();
+            for (exchange, key) in bindings {
+                channel
+                    .queue_bind(name.clone(), exchange, key, QueueBindOptions::default(), FieldTable::default())
+                    .await?;
+            }
+            let subscription = consume(channel, name.clone(), prefetch, consume_options).await?;
+            Ok((name.as_str().to_owned(), subscription))
+        })
+        .await
     }
 
     async fn within_timeout<T>(&self, work: impl Future<Output = Result<T, ConsumeError>>) -> Result<T, ConsumeError> {
@@ -184,7 +172,7 @@ impl Subscriber {
         }
     }
 
-    /// A fresh channel, waiting for a connection without a bound of its own.
+    /// A fresh channel. Waits for a connection; the caller bounds the wait.
     async fn channel(&self) -> Result<Channel, ConsumeError> {
         let mut changes = self.link.watch();
         loop {
@@ -203,7 +191,8 @@ async fn consume(
     prefetch: u16,
     options: BasicConsumeOptions,
 ) -> Result<Subscription, ConsumeError> {
-    // Before consume: otherwise the broker sends everything it has.
+    // RabbitMQ docs, "Consumer Prefetch": it applies to consumers started after it, and without it the broker sends
+    // the whole queue.
     channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
     let stream = channel.basic_consume(queue, ShortString::default(), options, FieldTable::default()).await?;
     Ok(Subscription { acker: Acker { channel }, stream })
@@ -235,25 +224,25 @@ impl Subscription {
         self.next().now_or_never().transpose()
     }
 
-    /// The handle to acknowledge with.
+    /// The handle that acknowledges deliveries of this subscription.
     pub fn acker(&self) -> Acker {
         self.acker.clone()
     }
 
-    /// Asks the broker to send no more. What has arrived may still be handled and acknowledged.
+    /// Asks the broker to send no more. Deliveries that have arrived may still be handled and acknowledged.
     ///
     /// # Errors
-    /// When the broker does not answer in time or the channel is gone.
+    /// When the broker does not reply in time or the channel is gone.
     pub async fn cancel(&self) -> Result<(), ConsumeError> {
         let cancel = self.acker.channel.basic_cancel(self.stream.tag(), BasicCancelOptions::default());
         timeout(CLOSE_TIMEOUT, cancel).await.map_err(|_| ConsumeError::Timeout)??;
         Ok(())
     }
 
-    /// Closes the channel; unacknowledged deliveries go back to the queue.
+    /// Closes the channel; unacknowledged deliveries return to the queue.
     ///
     /// # Errors
-    /// When the broker does not answer in time or the channel is already gone, which has the same effect.
+    /// When the broker does not reply in time or the channel is already gone, which has the same effect.
     pub async fn close(self) -> Result<(), ConsumeError> {
         let close = self.acker.channel.close(200, "done".into());
         timeout(CLOSE_TIMEOUT, close).await.map_err(|_| ConsumeError::Timeout)??;
@@ -282,11 +271,12 @@ impl Acker {
         timeout(ACK_TIMEOUT, work).await.map_err(|_| ConsumeError::Timeout)?
     }
 
-    /// Gives one delivery back to the queue.
+    /// Returns one delivery to the queue.
     ///
     /// # Errors
     /// When the channel is gone, which has the same effect.
     pub async fn requeue(&self, tag: u64) -> Result<(), ConsumeError> {
+        // RabbitMQ docs, "Negative Acknowledgements": without `requeue` the message would be dead-lettered.
         let nack = self.channel.basic_nack(tag, BasicNackOptions { requeue: true, multiple: false });
         timeout(ACK_TIMEOUT, nack).await.map_err(|_| ConsumeError::Timeout)??;
         Ok(())

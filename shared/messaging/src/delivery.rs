@@ -1,75 +1,46 @@
-//! A message as it arrived: its envelope decoded into plain values, its body untouched.
+//! Received messages: the envelope decoded into plain values, the body untouched.
 //!
-//! Reading an envelope never fails. What a sender left out or spoilt is absent here, and the runtime decides what that
-//! means.
+//! Decoding an envelope never fails. Missing or malformed properties are absent here, and the runtime decides what
+//! that means.
 
-use crate::outgoing::{FIRST_ATTEMPT, HEADER_ACTOR, HEADER_ATTEMPT, HEADER_TRACEPARENT, Outgoing, Target};
+use crate::envelope::{Envelope, FIRST_ATTEMPT, HEADER_ACTOR, HEADER_ATTEMPT, HEADER_TRACEPARENT};
+use crate::outgoing::{Outgoing, Target};
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
+use chrono::DateTime;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
+use std::borrow::Cow;
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// The header in which a quorum queue counts earlier deliveries.
+/// RabbitMQ docs, "Quorum Queues", "Poison Message Handling": the number of earlier deliveries.
 const HEADER_DELIVERY_COUNT: &str = "x-delivery-count";
-
-/// Everything about a message except its body.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Envelope {
-    /// `message_id`; nil when absent or not a UUID.
-    pub id: Uuid,
-    /// AMQP `type`; empty when absent.
-    pub kind: String,
-    /// The booking.
-    pub correlation_id: Option<Uuid>,
-    /// Where a reply is awaited.
-    pub reply_to: Option<String>,
-    /// How many times handling has begun, this time included: 1 on first delivery.
-    pub attempt: u32,
-    /// Trace context.
-    pub traceparent: Option<String>,
-    /// Who asked.
-    pub actor: Option<String>,
-    /// When it was first published; whole seconds.
-    pub timestamp: Option<DateTime<Utc>>,
-    /// Further text headers. Those that the broker adds (`x-…`) are left out.
-    pub headers: Vec<(String, String)>,
-}
-
-impl Envelope {
-    /// The value of a further header.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
-    }
-}
 
 /// One delivery of a message.
 #[derive(Debug, Clone)]
 pub struct Delivery {
     /// The channel's delivery tag, for acknowledgement.
     pub tag: u64,
-    /// Whether the broker delivered it before.
+    /// Delivered before, as far as the broker knows.
     pub redelivered: bool,
-    /// How many earlier deliveries ended without acknowledgement, as the quorum queue counts them.
+    /// Earlier deliveries that ended without acknowledgement, as counted by the quorum queue.
     pub delivery_count: u32,
-    /// Envelope; shared, because a job keeps it while the delivery waits for its acknowledgement.
+    /// Envelope; shared with the job while the delivery waits for its acknowledgement.
     pub envelope: Arc<Envelope>,
     /// Body as sent.
     pub body: Bytes,
 }
 
 impl Delivery {
-    /// Takes a delivery apart. Copies no body.
+    /// Decodes lapin's delivery without copying the body.
     pub(crate) fn read(raw: lapin::message::Delivery) -> Self {
         let properties = &raw.properties;
         let text = |value: &Option<ShortString>| value.as_ref().map(|value| value.as_str().to_owned());
         let id = |value: &Option<ShortString>| value.as_ref().and_then(|value| Uuid::try_parse(value.as_str()).ok());
         let mut envelope = Envelope {
             id: id(properties.message_id()).unwrap_or_default(),
-            kind: text(properties.kind()).unwrap_or_default(),
+            kind: text(properties.kind()).unwrap_or_default().into(),
             correlation_id: id(properties.correlation_id()),
             reply_to: text(properties.reply_to()),
-            attempt: FIRST_ATTEMPT,
             timestamp: properties.timestamp().and_then(|secs| DateTime::from_timestamp(i64::try_from(secs).ok()?, 0)),
             ..Envelope::default()
         };
@@ -83,27 +54,18 @@ impl Delivery {
         }
     }
 
-    /// The same message again, to another place: same id, same body, same envelope.
+    /// The same message for another destination: same id, envelope and body.
     pub fn republish(&self, target: Target, key: impl Into<String>) -> Outgoing {
-        let envelope = &self.envelope;
         Outgoing {
             target,
             routing_key: key.into().into(),
-            id: envelope.id,
-            kind: envelope.kind.clone().into(),
-            correlation_id: envelope.correlation_id,
-            reply_to: envelope.reply_to.clone(),
-            attempt: envelope.attempt,
-            traceparent: envelope.traceparent.clone(),
-            actor: envelope.actor.clone(),
-            timestamp: envelope.timestamp,
-            headers: envelope.headers.iter().map(|(name, value)| (name.clone().into(), value.clone())).collect(),
+            envelope: Envelope::clone(&self.envelope),
             body: self.body.clone(),
         }
     }
 }
 
-/// Fills the envelope from the headers and returns the broker's delivery count.
+/// Fills the envelope from the headers and returns the delivery count of the broker.
 fn read_headers(headers: &FieldTable, envelope: &mut Envelope) -> u32 {
     let mut delivery_count = 0;
     for (name, value) in headers {
@@ -113,7 +75,7 @@ fn read_headers(headers: &FieldTable, envelope: &mut Envelope) -> u32 {
             HEADER_ACTOR => envelope.actor = text(value),
             HEADER_DELIVERY_COUNT => delivery_count = number(value).unwrap_or_default(),
             name if name.starts_with("x-") => {}
-            name => envelope.headers.extend(text(value).map(|value| (name.to_owned(), value))),
+            name => envelope.headers.extend(text(value).map(|value| (Cow::Owned(name.to_owned()), value))),
         }
     }
     delivery_count
@@ -127,7 +89,7 @@ fn text(value: &AMQPValue) -> Option<String> {
     }
 }
 
-/// Integers come in whatever width a client or the broker chose.
+/// An integer of any width: clients and brokers choose their own.
 fn number(value: &AMQPValue) -> Option<u32> {
     match value {
         AMQPValue::ShortShortInt(n) => u32::try_from(*n).ok(),
@@ -156,7 +118,7 @@ mod tests {
     fn an_empty_envelope_reads_as_a_first_attempt() {
         let read = Delivery::read(raw(BasicProperties::default()));
         assert_eq!((read.tag, read.redelivered, read.delivery_count), (7, true, 0));
-        assert_eq!((read.envelope.id, read.envelope.attempt, read.envelope.kind.as_str()), (Uuid::nil(), 1, ""));
+        assert_eq!((read.envelope.id, read.envelope.attempt, &*read.envelope.kind), (Uuid::nil(), 1, ""));
     }
 
     #[test]
@@ -168,7 +130,7 @@ mod tests {
         headers.insert("deferrals".into(), AMQPValue::LongString("2".into()));
         let read = Delivery::read(raw(BasicProperties::default().with_headers(headers)));
         assert_eq!((read.envelope.attempt, read.delivery_count), (3, 5));
-        assert_eq!(read.envelope.headers, [("deferrals".to_owned(), "2".to_owned())]);
+        assert_eq!(read.envelope.headers, [("deferrals".into(), "2".to_owned())]);
         assert_eq!(read.envelope.header("deferrals"), Some("2"));
     }
 
@@ -178,6 +140,7 @@ mod tests {
         let properties =
             BasicProperties::default().with_message_id(id.to_string().as_str().into()).with_type("a.b.v1".into());
         let sent = Delivery::read(raw(properties)).republish(Target::Dead, "emails");
-        assert_eq!((sent.id, &*sent.kind, &*sent.routing_key, &*sent.body), (id, "a.b.v1", "emails", &b"{}"[..]));
+        assert_eq!((sent.envelope.id, &*sent.envelope.kind), (id, "a.b.v1"));
+        assert_eq!((&*sent.routing_key, &*sent.body), ("emails", &b"{}"[..]));
     }
 }

@@ -1,4 +1,4 @@
-//! The way to the broker: topology, publishing with confirms, consuming, and the envelope of every message.
+//! Messaging over RabbitMQ: the topology, publishing with confirms, consuming, and the envelope of every message.
 //!
 //! It knows AMQP and nothing of bookings or stores. It must never acknowledge a message by itself, never retry a
 //! publish under a new id, and never wait without a bound.
@@ -9,6 +9,7 @@ mod acks;
 mod backoff;
 mod consumer;
 mod delivery;
+mod envelope;
 mod link;
 pub mod management;
 pub mod metrics;
@@ -21,10 +22,9 @@ pub mod trace_context;
 pub use acks::{Ack, UnackedDeliveries};
 pub use backoff::Backoff;
 pub use consumer::{Acker, ConsumeError, Subscriber, Subscription};
-pub use delivery::{Delivery, Envelope};
-pub use outgoing::{
-    EncodeError, FIRST_ATTEMPT, HEADER_ACTOR, HEADER_ATTEMPT, HEADER_TRACEPARENT, Outgoing, Target, encode,
-};
+pub use delivery::Delivery;
+pub use envelope::{Envelope, FIRST_ATTEMPT, HEADER_ACTOR, HEADER_ATTEMPT, HEADER_TRACEPARENT};
+pub use outgoing::{EncodeError, Outgoing, Target, encode};
 pub use publisher::{CONFIRM_TIMEOUT, PublishError, Publisher};
 pub use queue_depths::{QueueDepth, queue_depths};
 pub use topology::{Queue, QueueRole, QueueSpec, RetryDelay, Topology, definitions_json, unversioned};

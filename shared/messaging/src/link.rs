@@ -1,12 +1,12 @@
-//! One supervised connection to the broker: made, watched, and made again for ever.
+//! A supervised connection to the broker: opened, watched and reopened for ever.
 //!
-//! lapin's own recovery leaves pending confirms hanging and gives up after 16 tries, so it stays off: whatever fails,
-//! the whole connection is thrown away and a fresh one with fresh channels takes its place. Publishing and consuming
-//! never share a link, because a connection blocked by a resource alarm stalls its acknowledgements too.
+//! lapin's own recovery leaves pending confirms hanging and gives up after 16 attempts, so it stays off: after any
+//! failure the whole connection is dropped and replaced by a fresh one with fresh channels. Publishing and consuming
+//! never share a connection, because one that is blocked by a resource alarm stalls its acknowledgements too.
 
-use crate::backoff::Backoff;
 use crate::metrics::{CONNECTED, RECONNECTS};
 use crate::topology::Topology;
+use backon::{BackoffBuilder as _, ExponentialBuilder};
 use futures_util::StreamExt as _;
 use lapin::uri::AMQPUri;
 use lapin::{Connection, ConnectionProperties, Event};
@@ -17,26 +17,32 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-/// Both sides notice a dead peer within about two of these.
+/// RabbitMQ docs, "Heartbeats": a peer counts as dead after two missed ones. The broker's default is 60 s.
 const HEARTBEAT_SECS: u16 = 10;
-/// From dialling to a usable set of channels, topology included.
+/// From dialling to open channels, including the declaration of the topology.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// For the TCP handshake alone.
 const DIAL_TIMEOUT_MS: u64 = 5_000;
-/// For a polite goodbye; a blocked connection never answers it.
+/// For the close handshake, which a blocked connection never answers.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-const BACKOFF_FIRST: Duration = Duration::from_millis(200);
-const BACKOFF_CAP: Duration = Duration::from_secs(5);
-/// A connection that lived this long was a success: the next loss is answered at once.
+const RECONNECT_MAX_DELAY: Duration = Duration::from_millis(2_500);
+/// 100–200 ms, doubling to 2.5–5 s: jitter adds up to the delay itself, so that processes that lost the same broker
+/// reconnect at different times.
+const RECONNECT: ExponentialBuilder = ExponentialBuilder::new()
+    .with_min_delay(Duration::from_millis(100))
+    .with_max_delay(RECONNECT_MAX_DELAY)
+    .with_jitter()
+    .without_max_times();
+/// A connection that lasted this long resets the delay before the next reconnection.
 const STABLE_AFTER: Duration = Duration::from_secs(5);
-/// How often the state is looked at besides the events that lapin sends.
+/// lapin reports errors as events, but neither a close by the broker nor a resource alarm: those are polled.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// What a link opens on each fresh connection.
+/// Opens the channels of a fresh connection.
 pub(crate) trait OpenChannels: Send + Sync + 'static {
     /// The channels that belong to one connection.
     type Channels: Send + Sync + 'static;
-    /// Opens them. Whoever finds one of them broken cancels `broken`, and the whole connection is replaced.
+    /// Opens them. Cancelling `broken` reports a broken channel and replaces the whole connection.
     fn open_channels(
         &self,
         connection: &Connection,
@@ -45,29 +51,29 @@ pub(crate) trait OpenChannels: Send + Sync + 'static {
 }
 
 /// One live connection with its channels.
-pub(crate) struct Session<G> {
+pub(crate) struct Session<C> {
     pub(crate) connection: Connection,
-    pub(crate) channels: G,
-    /// Cancelled when the session is over, by its supervisor or by whoever found it broken.
+    pub(crate) channels: C,
+    /// Cancelled when the session is over, by its supervisor or by the user of a broken channel.
     broken: CancellationToken,
 }
 
-/// What callers see of a link.
-pub(crate) enum State<G> {
+/// The state of a link.
+pub(crate) enum State<C> {
     /// There is no connection.
     Down {
-        /// Since when.
+        /// Time of the loss.
         since: Instant,
-        /// The last error; `None` while the first try after a loss is under way.
+        /// The last error; `None` during the first attempt after a loss.
         failure: Option<Arc<str>>,
     },
-    /// Usable. `blocked_since` tells of an alarm: the broker reads nothing from this connection.
-    Up { session: Arc<Session<G>>, blocked_since: Option<Instant> },
-    /// Closed on purpose.
+    /// Connected. `blocked_since` is set during a resource alarm: the broker reads nothing from this connection.
+    Up { session: Arc<Session<C>>, blocked_since: Option<Instant> },
+    /// Closed by this process.
     Closed,
 }
 
-impl<G> Clone for State<G> {
+impl<C> Clone for State<C> {
     fn clone(&self) -> Self {
         match self {
             Self::Down { since, failure } => Self::Down { since: *since, failure: failure.clone() },
@@ -78,26 +84,21 @@ impl<G> Clone for State<G> {
 }
 
 /// The handle to a supervised connection.
-pub(crate) struct Link<G> {
-    state: watch::Receiver<State<G>>,
+pub(crate) struct Link<C> {
+    state: watch::Receiver<State<C>>,
     closing: CancellationToken,
 }
 
-impl<G: Send + Sync + 'static> Link<G> {
-    /// Starts the supervisor. Returns at once, whether or not the broker is there.
-    pub(crate) fn start<E: OpenChannels<Channels = G>>(
-        url: &str,
-        topology: Topology,
-        name: &str,
-        open_channels: E,
-    ) -> Self {
+impl<C: Send + Sync + 'static> Link<C> {
+    /// Starts the supervisor and returns at once, whether or not the broker is reachable.
+    pub(crate) fn start<E: OpenChannels<Channels = C>>(url: &str, topology: Topology, name: &str, opener: E) -> Self {
         let (sender, state) = watch::channel(State::Down { since: Instant::now(), failure: None });
         let link = Self { state, closing: CancellationToken::new() };
         let supervisor = Supervisor {
             uri: parse(url),
             topology,
             name: name.to_owned(),
-            open_channels,
+            opener,
             state: sender,
             closing: link.closing.clone(),
         };
@@ -105,13 +106,13 @@ impl<G: Send + Sync + 'static> Link<G> {
         link
     }
 
-    /// The state now.
-    pub(crate) fn state(&self) -> State<G> {
+    /// The current state.
+    pub(crate) fn state(&self) -> State<C> {
         self.state.borrow().clone()
     }
 
     /// A receiver of state changes.
-    pub(crate) fn watch(&self) -> watch::Receiver<State<G>> {
+    pub(crate) fn watch(&self) -> watch::Receiver<State<C>> {
         self.state.clone()
     }
 
@@ -120,18 +121,18 @@ impl<G: Send + Sync + 'static> Link<G> {
         matches!(&*self.state.borrow(), State::Up { blocked_since: None, .. })
     }
 
-    /// Ends the supervisor and the connection. Returns when it is closed or `limit` has passed.
+    /// Ends the supervisor and closes the connection, waiting at most `limit`.
     pub(crate) async fn close(&self, limit: Duration) {
         self.closing.cancel();
         let mut state = self.state.clone();
         let closed = state.wait_for(|state| matches!(state, State::Closed));
         if timeout(limit, closed).await.is_err() {
-            debug!("the broker connection did not close in time");
+            debug!("broker connection did not close in time");
         }
     }
 }
 
-impl<G> Drop for Link<G> {
+impl<C> Drop for Link<C> {
     fn drop(&mut self) {
         self.closing.cancel();
     }
@@ -141,7 +142,7 @@ struct Supervisor<E: OpenChannels> {
     uri: Result<AMQPUri, String>,
     topology: Topology,
     name: String,
-    open_channels: E,
+    opener: E,
     state: watch::Sender<State<E::Channels>>,
     closing: CancellationToken,
 }
@@ -149,7 +150,7 @@ struct Supervisor<E: OpenChannels> {
 impl<E: OpenChannels> Supervisor<E> {
     async fn run(self) {
         let connected = metrics::gauge!(CONNECTED, "connection" => self.name.clone());
-        let mut backoff = Backoff::new(BACKOFF_FIRST, BACKOFF_CAP);
+        let mut delays = RECONNECT.build();
         let mut established = 0_u64;
         let closing = self.closing.clone();
         loop {
@@ -160,11 +161,11 @@ impl<E: OpenChannels> Supervisor<E> {
                         metrics::counter!(RECONNECTS, "connection" => self.name.clone()).increment(1);
                     }
                     established += 1;
-                    info!(connection = %self.name, "connected to the broker");
+                    info!(connection = %self.name, "connected to broker");
                     let begun = Instant::now();
                     let Some(reason) = self.serve(Arc::new(session), &connected).await else { break };
                     if begun.elapsed() >= STABLE_AFTER {
-                        backoff.reset();
+                        delays = RECONNECT.build();
                     }
                     self.mark_lost();
                     reason
@@ -175,9 +176,9 @@ impl<E: OpenChannels> Supervisor<E> {
                 }
             };
             connected.set(0.0);
-            let wait = backoff.step();
+            let wait = delays.next().unwrap_or(RECONNECT_MAX_DELAY);
             warn!(connection = %self.name, %reason, wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
-                "no broker connection");
+                "broker connection failed");
             if closing.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
                 break;
             }
@@ -186,7 +187,7 @@ impl<E: OpenChannels> Supervisor<E> {
         self.state.send_replace(State::Closed);
     }
 
-    /// Dials, declares the topology and opens the channels.
+    /// Connects, declares the topology and opens the channels.
     async fn establish(&self) -> Result<Session<E::Channels>, String> {
         let uri = self.uri.clone()?;
         let work = async {
@@ -194,11 +195,10 @@ impl<E: OpenChannels> Supervisor<E> {
             let connection = Connection::connect_uri(uri, properties).await.map_err(|error| error.to_string())?;
             self.declare(&connection).await?;
             let broken = CancellationToken::new();
-            let channels =
-                self.open_channels.open_channels(&connection, &broken).await.map_err(|error| error.to_string())?;
+            let channels = self.opener.open_channels(&connection, &broken).await.map_err(|error| error.to_string())?;
             Ok(Session { connection, channels, broken })
         };
-        // The state machine of a connection attempt is large; it lives on the heap so that its owner's does not.
+        // Boxed: the future of a connection attempt is large and would grow that of the supervisor.
         match timeout(CONNECT_TIMEOUT, Box::pin(work)).await {
             Ok(result) => result,
             Err(_) => Err(format!("no usable connection within {} s", CONNECT_TIMEOUT.as_secs())),
@@ -209,16 +209,16 @@ impl<E: OpenChannels> Supervisor<E> {
         let channel = connection.create_channel().await.map_err(|error| error.to_string())?;
         match self.topology.declare(&channel).await {
             Ok(()) => channel.close(200, "declared".into()).await.map_err(|error| error.to_string()),
-            // A service's own user may be allowed to use the topology without being allowed to declare it.
+            // A restricted user may use a topology that an operator declared without the right to declare it.
             Err(error) if error.is_access_refused() => {
-                warn!(connection = %self.name, "not permitted to declare the topology; using it as it is");
+                warn!(connection = %self.name, "not permitted to declare the topology, using the existing one");
                 Ok(())
             }
             Err(error) => Err(error.to_string()),
         }
     }
 
-    /// Offers the session until it breaks. `None` when the link was closed on purpose.
+    /// Publishes the session until it breaks; returns the reason, or `None` when the link was closed.
     async fn serve(&self, session: Arc<Session<E::Channels>>, connected: &metrics::Gauge) -> Option<String> {
         self.state.send_replace(State::Up { session: session.clone(), blocked_since: None });
         connected.set(1.0);
@@ -228,16 +228,16 @@ impl<E: OpenChannels> Supervisor<E> {
         let ended = loop {
             tokio::select! {
                 () = self.closing.cancelled() => break None,
-                () = session.broken.cancelled() => break Some("a channel failed".to_owned()),
+                () = session.broken.cancelled() => break Some("channel failed".to_owned()),
                 event = events.next() => match event {
                     Some(Event::Error(error)) => break Some(error.to_string()),
                     Some(_) => {}
-                    None => break Some("the connection ended".to_owned()),
+                    None => break Some("event stream ended".to_owned()),
                 },
                 _ = tick.tick() => {}
             }
             if !session.connection.status().connected() {
-                break Some("the connection was closed".to_owned());
+                break Some("connection closed".to_owned());
             }
             self.update_blocked(session.connection.status().blocked(), connected);
         };
@@ -246,7 +246,7 @@ impl<E: OpenChannels> Supervisor<E> {
         match timeout(CLOSE_TIMEOUT, close).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => debug!(connection = %self.name, %error, "closing a broken connection"),
-            Err(_) => debug!(connection = %self.name, "the broker did not answer the goodbye"),
+            Err(_) => debug!(connection = %self.name, "broker did not answer the close handshake"),
         }
         ended
     }
@@ -257,7 +257,7 @@ impl<E: OpenChannels> Supervisor<E> {
             if blocked == blocked_since.is_some() {
                 return false;
             }
-            warn!(connection = %self.name, blocked, "the broker's resource alarm changed");
+            warn!(connection = %self.name, blocked, "broker resource alarm changed");
             *blocked_since = blocked.then(Instant::now);
             connected.set(if blocked { 0.0 } else { 1.0 });
             true
@@ -277,9 +277,9 @@ impl<E: OpenChannels> Supervisor<E> {
     }
 }
 
-/// The URL with our heartbeat and dialling time, which are not the operator's to forget.
+/// Parses the URL and sets heartbeat and connection timeout, whatever the operator's URL says.
 pub(crate) fn parse(url: &str) -> Result<AMQPUri, String> {
-    let mut uri: AMQPUri = url.parse().map_err(|error| format!("AMQP_URL is not usable: {error}"))?;
+    let mut uri: AMQPUri = url.parse().map_err(|error| format!("AMQP_URL is invalid: {error}"))?;
     uri.query.heartbeat = Some(HEARTBEAT_SECS);
     uri.query.connection_timeout = Some(DIAL_TIMEOUT_MS);
     if uri.vhost.is_empty() {

@@ -1,6 +1,6 @@
-//! The broker's management API: policies, queue counts, and what only an operator or a test does.
+//! A client of RabbitMQ's management API: policies, queue figures, and operations of operators and tests.
 //!
-//! No message passes through here. Every request has a bound, and no error carries the URL, which holds a password.
+//! No message passes through it. Every request has a timeout, and no error contains the URL, which holds a password.
 
 use crate::topology::Topology;
 use reqwest::{Client, Method, StatusCode};
@@ -10,25 +10,25 @@ use serde_json::{Map, Value, json};
 use std::time::Duration;
 use url::Url;
 
-/// For one request.
+/// Timeout of one request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Why the management API did not do what was asked.
+/// A failed request to the management API.
 #[derive(Debug, thiserror::Error)]
 pub enum ManagementError {
-    /// The configured address is not one.
-    #[error("RABBITMQ_MANAGEMENT_URL is not usable: {0}")]
+    /// The configured address is not an HTTP URL.
+    #[error("RABBITMQ_MANAGEMENT_URL is invalid: {0}")]
     Url(String),
-    /// No answer, or not in the form expected.
-    #[error("the management API did not answer: {0}")]
+    /// No response, or one that cannot be decoded.
+    #[error("management API did not respond: {0}")]
     Http(reqwest::Error),
-    /// An answer other than success.
-    #[error("the management API answered {status} to {what}")]
+    /// A response other than success.
+    #[error("management API responded {status} to {request}")]
     Refused {
         /// HTTP status.
         status: u16,
         /// Method and path.
-        what: String,
+        request: String,
     },
 }
 
@@ -38,18 +38,18 @@ impl From<reqwest::Error> for ManagementError {
     }
 }
 
-/// One queue as the broker sees it.
+/// The figures of one queue.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 pub struct QueueState {
     /// Full name.
     pub name: String,
-    /// Ready and unacknowledged together.
+    /// Ready and unacknowledged messages.
     #[serde(default)]
     pub messages: u64,
-    /// Waiting for a consumer.
+    /// Messages ready for delivery.
     #[serde(default)]
     pub messages_ready: u64,
-    /// Delivered and not acknowledged.
+    /// Messages delivered and not acknowledged.
     #[serde(default)]
     pub messages_unacknowledged: u64,
     /// Consumers.
@@ -58,19 +58,19 @@ pub struct QueueState {
     /// The policy in force.
     #[serde(default)]
     pub policy: Option<String>,
-    /// Unix seconds of the head message's timestamp, where the broker knows it (not for quorum queues before 4.x).
+    /// Timestamp of the head message in Unix seconds, where the broker knows it (quorum queues: since 4.x).
     #[serde(default)]
     pub head_message_timestamp: Option<i64>,
 }
 
-/// A policy as the broker has it.
+/// A policy in the broker.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct PolicyState {
     /// Its name.
     pub name: String,
     /// Regular expression over queue names.
     pub pattern: String,
-    /// Only the matching policy of the highest priority is in force.
+    /// The matching policy of the highest priority is in force.
     pub priority: i64,
     /// Its keys.
     pub definition: Map<String, Value>,
@@ -81,7 +81,7 @@ pub struct PolicyState {
 pub struct ConnectionState {
     /// The broker's name for it.
     pub name: String,
-    /// The name that the client gave itself.
+    /// The name given by the client.
     #[serde(default)]
     pub user_provided_name: Option<String>,
 }
@@ -100,11 +100,12 @@ impl Management {
     /// A client for `url` (`http://user:password@host:port`) and virtual host `vhost` (`/` by default).
     ///
     /// # Errors
-    /// When the address is not usable.
+    /// When the address is not an HTTP URL.
     pub fn new(url: &str, vhost: &str) -> Result<Self, ManagementError> {
         let mut base = Url::parse(url).map_err(|error| ManagementError::Url(error.to_string()))?;
-        let decode =
-            |text: &str| urldecode(text).ok_or_else(|| ManagementError::Url("credentials are not UTF-8".to_owned()));
+        let decode = |text: &str| {
+            percent_decode(text).ok_or_else(|| ManagementError::Url("credentials are not UTF-8".to_owned()))
+        };
         let user = decode(base.username())?;
         let password = decode(base.password().unwrap_or_default())?;
         let cleared = base.set_username("").and_then(|()| base.set_password(None));
@@ -115,10 +116,10 @@ impl Management {
         Ok(Self { http, base, user, password, vhost: vhost.to_owned() })
     }
 
-    /// Sets the policies of `topology`. Those of other prefixes are left alone.
+    /// Creates or updates the policies of `topology`. Policies of other prefixes are left alone.
     ///
     /// # Errors
-    /// When the API is away or refuses.
+    /// When the API is unreachable or refuses.
     pub async fn apply_policies(&self, topology: &Topology) -> Result<(), ManagementError> {
         for policy in topology.policies() {
             let body = json!({
@@ -130,18 +131,18 @@ impl Management {
         Ok(())
     }
 
-    /// All policies of the virtual host, those of others included.
+    /// All policies of the virtual host, including those of other prefixes.
     ///
     /// # Errors
-    /// When the API is away or refuses.
+    /// When the API is unreachable or refuses.
     pub async fn policies(&self) -> Result<Vec<PolicyState>, ManagementError> {
         self.get(&["policies", &self.vhost]).await
     }
 
-    /// Removes the policies of `topology`.
+    /// Deletes the policies of `topology`.
     ///
     /// # Errors
-    /// When the API is away or refuses.
+    /// When the API is unreachable or refuses.
     pub async fn delete_policies(&self, topology: &Topology) -> Result<(), ManagementError> {
         for policy in topology.policies() {
             self.delete_if_present(&["policies", &self.vhost, &policy.name]).await?;
@@ -149,19 +150,19 @@ impl Management {
         Ok(())
     }
 
-    /// All queues whose name begins with `prefix`. Counts are up to five seconds old, as the broker gathers them.
+    /// All queues whose name starts with `prefix`. The broker refreshes the figures every five seconds.
     ///
     /// # Errors
-    /// When the API is away or refuses.
+    /// When the API is unreachable or refuses.
     pub async fn queues(&self, prefix: &str) -> Result<Vec<QueueState>, ManagementError> {
         let all: Vec<QueueState> = self.get(&["queues", &self.vhost]).await?;
         Ok(all.into_iter().filter(|queue| queue.name.starts_with(prefix)).collect())
     }
 
-    /// Throws away everything that is ready in a queue.
+    /// Deletes all ready messages of a queue.
     ///
     /// # Errors
-    /// When the API is away or refuses.
+    /// When the API is unreachable or refuses.
     pub async fn purge(&self, queue: &str) -> Result<(), ManagementError> {
         self.send(Method::DELETE, &["queues", &self.vhost, queue, "contents"], None).await?;
         Ok(())
@@ -170,15 +171,15 @@ impl Management {
     /// The client connections. A new one appears after up to five seconds.
     ///
     /// # Errors
-    /// When the API is away or refuses.
+    /// When the API is unreachable or refuses.
     pub async fn connections(&self) -> Result<Vec<ConnectionState>, ManagementError> {
         self.get(&["connections"]).await
     }
 
-    /// Cuts a connection; one that is gone already is no error.
+    /// Closes a connection; a missing one is no error.
     ///
     /// # Errors
-    /// When the API is away or refuses.
+    /// When the API is unreachable or refuses.
     pub async fn close_connection(&self, name: &str) -> Result<(), ManagementError> {
         self.delete_if_present(&["connections", name]).await
     }
@@ -204,21 +205,21 @@ impl Management {
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().push("api").extend(path);
         }
-        let what = format!("{method} /{}", path.join("/"));
+        let described = format!("{method} /{}", path.join("/"));
         let mut request = self.http.request(method, url).basic_auth(&self.user, Some(&self.password));
         if let Some(body) = body {
             request = request.json(&body);
         }
-        let answer = request.send().await?;
-        if answer.status().is_success() {
-            return Ok(answer);
+        let response = request.send().await?;
+        if response.status().is_success() {
+            return Ok(response);
         }
-        Err(ManagementError::Refused { status: answer.status().as_u16(), what })
+        Err(ManagementError::Refused { status: response.status().as_u16(), request: described })
     }
 }
 
-/// Percent-decodes credentials of a URL.
-fn urldecode(text: &str) -> Option<String> {
+/// Percent-decodes the credentials of a URL.
+fn percent_decode(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, tail @ ..] = rest {

@@ -1,8 +1,8 @@
-//! Publishes with confirms: persistent, pipelined over a few channels of one supervised connection.
+//! Publishing with confirms: persistent messages, pipelined over a few channels of one supervised connection.
 //!
-//! It never sets `mandatory` (lapin attaches returns to the wrong confirm; the alternate exchange catches what has no
-//! route) and never retries by itself: an error says that the outcome is unknown, and whoever repeats must repeat the
-//! same id.
+//! It never sets `mandatory`: lapin attaches returned messages to the wrong confirm, and the alternate exchange catches
+//! unroutable ones. It never retries by itself: after an error the outcome is unknown, and a retry must repeat the same
+//! id.
 
 mod amqp_message;
 mod error;
@@ -23,16 +23,16 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-/// For one publish in all: waiting for a connection, sending, and the broker's confirm.
+/// For one publish: the wait for a connection, the send and the broker's confirm.
 pub const CONFIRM_TIMEOUT: Duration = Duration::from_secs(5);
-/// Channels on the connection. The broker serves each with a process of its own.
+/// Channels on the connection. The broker runs a process for each, so several use more than one of its cores.
 const CHANNELS: usize = 4;
-/// How long a broker that is known to be away is waited for.
+/// After this long without a connection, publishes fail at once instead of waiting.
 const DOWN_GRACE: Duration = Duration::from_secs(1);
-/// Messages that share one budget in [`Publisher::publish_all`].
+/// Messages that share one [`CONFIRM_TIMEOUT`] in [`Publisher::publish_all`].
 const CHUNK: usize = 1_024;
 
-/// The handle to publish with. Cheap to clone; all clones share one connection.
+/// The publishing connection of a process. Cheap to clone; all clones share it.
 #[derive(Clone)]
 pub struct Publisher {
     shared: Arc<Shared>,
@@ -64,8 +64,8 @@ impl OpenChannels for ConfirmChannels {
 }
 
 impl Publisher {
-    /// Starts connecting and returns at once; a broker that is away is tried again for ever. `name` is what the
-    /// broker's console shows. Must be called within a tokio runtime.
+    /// Starts connecting and returns at once; an unreachable broker is retried for ever. The broker lists the connection
+    /// as `name`. Must be called within a tokio runtime.
     pub fn start(amqp_url: &str, topology: Topology, name: &str) -> Self {
         let exchanges = ExchangeNames::of(&topology);
         let link = Link::start(amqp_url, topology, &format!("{name} publisher"), ConfirmChannels);
@@ -73,11 +73,11 @@ impl Publisher {
         Self { shared: Arc::new(Shared { link, exchanges, next_channel: AtomicUsize::new(0), confirm_seconds }) }
     }
 
-    /// Publishes and waits for the broker's confirm, [`CONFIRM_TIMEOUT`] in all. Dropping the future does not take the
-    /// message back.
+    /// Publishes and waits for the broker's confirm, at most [`CONFIRM_TIMEOUT`]. Dropping the future does not cancel the
+    /// publish.
     ///
     /// # Errors
-    /// Everything but a confirm; see [`PublishError`].
+    /// When the broker did not confirm; see [`PublishError`].
     pub async fn publish(&self, message: Outgoing) -> Result<(), PublishError> {
         let begun = Instant::now();
         let sent = async {
@@ -85,7 +85,7 @@ impl Publisher {
             let channel = self.channel().await?;
             let (done, confirmed) = oneshot::channel();
             channel
-                .send(Request { message: prepared, done: Completion::One(done) })
+                .send(Request { message: prepared, completion: Completion::One(done) })
                 .await
                 .map_err(|_| PublishError::Lost)?;
             confirmed.await.map_err(|_| PublishError::Lost)?
@@ -95,11 +95,11 @@ impl Publisher {
         result
     }
 
-    /// Publishes all of them in a sliding window and waits until every one is confirmed. Each thousand or so has
-    /// [`CONFIRM_TIMEOUT`] of its own.
+    /// Publishes all of them in a sliding window and waits until each is confirmed. Every 1,024 messages have
+    /// [`CONFIRM_TIMEOUT`] of their own.
     ///
     /// # Errors
-    /// The first failure; the others may or may not have arrived. Repeat all of them under the same ids.
+    /// The first failure; the outcome of the others is unknown. Repeat all of them with the same ids.
     pub async fn publish_all(&self, messages: impl AsRef<[Outgoing]>) -> Result<(), PublishError> {
         for chunk in messages.as_ref().chunks(CHUNK) {
             let begun = Instant::now();
@@ -116,14 +116,14 @@ impl Publisher {
         for message in chunk {
             let prepared = AmqpMessage::new(message, &self.shared.exchanges)?;
             let channel = self.channel().await?;
-            let request = Request { message: prepared, done: Completion::Part(confirms.clone()) };
+            let request = Request { message: prepared, completion: Completion::Part(confirms.clone()) };
             channel.send(request).await.map_err(|_| PublishError::Lost)?;
         }
         drop(confirms);
         confirmed.await.map_err(|_| PublishError::Lost)?
     }
 
-    /// Whether the broker could take this message at all. Does no I/O.
+    /// Validates a message against the limits of AMQP. Does no I/O.
     ///
     /// # Errors
     /// [`PublishError::Invalid`].
@@ -131,17 +131,17 @@ impl Publisher {
         AmqpMessage::new(message, &self.shared.exchanges).map(drop)
     }
 
-    /// Connected, with all channels open, and not blocked by an alarm.
+    /// Whether the connection is up, with all channels open and not blocked by a resource alarm.
     pub fn is_ready(&self) -> bool {
         self.shared.link.is_ready()
     }
 
-    /// Closes the connection politely, within `limit`. Publishes under way fail; let them finish first.
+    /// Closes the connection within `limit`. Pending publishes fail; let them finish first.
     pub async fn close(&self, limit: Duration) {
         self.shared.link.close(limit).await;
     }
 
-    /// The next channel in turn, waiting for a connection where there is a chance of one.
+    /// The next channel, round robin. Waits for a connection unless the broker is known to be unreachable.
     async fn channel(&self) -> Result<mpsc::Sender<Request>, PublishError> {
         let turn = self.shared.next_channel.fetch_add(1, Ordering::Relaxed);
         let mut watch = None;

@@ -1,7 +1,6 @@
-//! How many messages and consumers queues have right now, asked over AMQP: the management API's figures are seconds
-//! old.
+//! Exact queue depths, read over AMQP because the figures of the management API are seconds old.
 //!
-//! It only looks: queues are asked passively, never made, and no message is taken.
+//! Read-only: queues are declared passively, never created, and no message is consumed.
 
 use crate::consumer::ConsumeError;
 use crate::link;
@@ -13,23 +12,23 @@ use tokio::time::timeout;
 
 /// AMQP's reply code for a queue that does not exist.
 const NOT_FOUND: u16 = 404;
-/// From dialling to the last answer.
+/// From dialling to the last reply.
 const TIMEOUT: Duration = Duration::from_secs(15);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What one queue holds.
+/// Messages and consumers of one queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QueueDepth {
-    /// Waiting for a consumer; those that a consumer holds are not among them.
+    /// Messages ready for delivery; those held unacknowledged by a consumer are not counted.
     pub ready: u32,
     /// Consumers.
     pub consumers: u32,
 }
 
-/// Counts these queues (full names), in this order; `None` for one that does not exist.
+/// The depths of these queues (full names), in their order; `None` for a queue that does not exist.
 ///
 /// # Errors
-/// When the broker is away or refuses.
+/// When the broker is unreachable or refuses.
 pub async fn queue_depths(
     amqp_url: &str,
     name: &str,
@@ -40,9 +39,9 @@ pub async fn queue_depths(
         let properties = ConnectionProperties::default().with_connection_name(name.into());
         let connection = Connection::connect_uri(uri, properties).await?;
         let depths = read_depths(&connection, queues).await;
-        // A connection that is merely dropped leaves the broker to find out.
-        if let Ok(Err(error)) = timeout(CLOSE_TIMEOUT, connection.close(200, "counted".into())).await {
-            tracing::debug!(%error, "closing a connection that only counted");
+        // The broker notices a connection that is only dropped after missed heartbeats.
+        if let Ok(Err(error)) = timeout(CLOSE_TIMEOUT, connection.close(200, "depths read".into())).await {
+            tracing::debug!(%error, "closing the connection that read queue depths");
         }
         depths
     };
@@ -50,24 +49,25 @@ pub async fn queue_depths(
 }
 
 async fn read_depths(connection: &Connection, queues: &[String]) -> Result<Vec<Option<QueueDepth>>, ConsumeError> {
+    // `passive` (AMQP 0-9-1, queue.declare) asks for the queue without creating it.
     let options = QueueDeclareOptions { passive: true, durable: true, ..Default::default() };
     let mut channel = connection.create_channel().await?;
     let mut depths = Vec::with_capacity(queues.len());
-    for queue in queues {
-        let name = ShortString::try_new(queue.as_str()).map_err(|_| ConsumeError::Name(queue.clone()))?;
-        match channel.queue_declare(name, options, FieldTable::default()).await {
-            Ok(found) => {
-                depths.push(Some(QueueDepth { ready: found.message_count(), consumers: found.consumer_count() }))
+    for name in queues {
+        let short = ShortString::try_new(name.as_str()).map_err(|_| ConsumeError::Name(name.clone()))?;
+        match channel.queue_declare(short, options, FieldTable::default()).await {
+            Ok(queue) => {
+                depths.push(Some(QueueDepth { ready: queue.message_count(), consumers: queue.consumer_count() }))
             }
             Err(error) if is_not_found(&error) => {
                 depths.push(None);
-                // The broker closes the channel on which it refuses.
+                // A refusal closes the channel.
                 channel = connection.create_channel().await?;
             }
             Err(error) => return Err(error.into()),
         }
     }
-    channel.close(200, "counted".into()).await?;
+    channel.close(200, "depths read".into()).await?;
     Ok(depths)
 }
 

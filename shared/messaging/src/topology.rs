@@ -1,7 +1,7 @@
-//! Every exchange, queue, binding and policy of the product: the one place that names them.
+//! The broker topology: the only declaration of exchanges, queues, bindings and policies.
 //!
-//! Publishers, workers, the operator's console, the generated broker definitions and the tests all derive from this
-//! module. It must never let a name be spelt out anywhere else, and never declare anything outside its own prefix.
+//! Publishers, workers, the operator's commands, the generated broker definitions and the tests derive from it. It must
+//! never declare anything outside its own prefix, and no other module spells out a name.
 
 mod declare;
 mod definitions;
@@ -15,10 +15,10 @@ pub use retry_delay::RetryDelay;
 
 use pvt_domain::partition::partition_of;
 
-/// Bookings are serialised per property in this many queues unless the configuration says otherwise.
+/// Default number of partition queues over which properties are spread.
 pub const DEFAULT_PARTITIONS: u16 = 4;
 
-/// The most partitions one deployment may have; each costs a quorum queue and a dead-letter queue.
+/// Maximum number of partitions; each costs a quorum queue and a dead-letter queue.
 pub const MAX_PARTITIONS: u16 = 256;
 
 /// The work queue that is split into partitions.
@@ -70,7 +70,7 @@ const FEEDS: [Feed; 5] = [
 /// Families of commands that change a property's availability and therefore travel through its partition.
 const PARTITIONED_FAMILIES: [&str; 2] = ["booking", "inventory"];
 
-/// What a worker consumes.
+/// The queue, or family of queues, that a worker consumes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Queue {
     /// One queue of this name (without the prefix).
@@ -80,7 +80,7 @@ pub enum Queue {
 }
 
 impl Queue {
-    /// The name without prefix and without partition.
+    /// The name without prefix and partition.
     pub fn base(self) -> &'static str {
         match self {
             Self::One(name) | Self::Partitioned(name) => name,
@@ -88,22 +88,22 @@ impl Queue {
     }
 }
 
-/// What a queue is for.
+/// The role of a queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum QueueRole {
-    /// Workers consume it.
+    /// Consumed by workers.
     Work {
-        /// Which partition of its family it is, for partitioned queues.
+        /// The partition of its family, for partitioned queues.
         partition: Option<u16>,
     },
-    /// Holds messages of one work queue that were given up; nobody consumes it.
+    /// Holds the dead letters of one work queue; it has no consumer.
     Dead {
         /// The full name of the work queue.
         of: String,
     },
-    /// Holds messages until their time to live sends them home.
+    /// Holds messages until their time to live returns them to their work queue.
     Retry(RetryDelay),
-    /// Holds what had no route; must stay empty.
+    /// Holds unroutable messages; must stay empty.
     Unroutable,
 }
 
@@ -121,14 +121,14 @@ pub struct Binding {
 pub struct QueueSpec {
     /// Full name, prefix included.
     pub name: String,
-    /// What it is for.
+    /// Its role.
     pub role: QueueRole,
-    /// What feeds it. Empty only for queues fed through the default exchange.
+    /// Its bindings. Empty only for queues that are published to through the default exchange.
     pub bindings: Vec<Binding>,
 }
 
 impl QueueSpec {
-    /// Whether only one of its consumers is served at a time.
+    /// Whether the broker delivers to one of its consumers only.
     pub fn single_active_consumer(&self) -> bool {
         matches!(self.role, QueueRole::Work { partition: Some(_) })
     }
@@ -141,11 +141,11 @@ pub struct ExchangeSpec {
     pub name: String,
     /// `direct`, `topic` or `fanout`.
     pub kind: &'static str,
-    /// Full name of the exchange that takes what this one cannot route.
+    /// Full name of the exchange for unroutable messages.
     pub alternate: Option<String>,
 }
 
-/// All names under one prefix. Cheap to clone.
+/// The topology under one prefix. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Topology {
     prefix: String,
@@ -154,16 +154,15 @@ pub struct Topology {
 }
 
 impl Topology {
-    /// The topology whose names begin with `prefix` (empty in production, unique in a test).
+    /// The topology whose names start with `prefix` (empty in production, unique in a test).
     ///
-    /// `partitions` is clamped to 1..=[`MAX_PARTITIONS`]. It may be raised while queues are empty of bookings'
-    /// commands; see `pvt_domain::partition`.
+    /// `partitions` is clamped to 1..=[`MAX_PARTITIONS`]. It may be raised while the booking queues are empty; see
+    /// `pvt_domain::partition`.
     pub fn new(prefix: &str, partitions: u16) -> Self {
         Self { prefix: prefix.to_owned(), partitions: partitions.clamp(1, MAX_PARTITIONS), retry_divisor: 1 }
     }
 
-    /// The same topology with every rung of the retry ladder shortened by `divisor`: tests climb a ladder in
-    /// milliseconds.
+    /// The same topology with every retry delay divided by `divisor`, so that tests retry within milliseconds.
     ///
     /// The time to live is an argument of the queue, so one prefix must always use one divisor.
     #[must_use]
@@ -172,17 +171,17 @@ impl Topology {
         self
     }
 
-    /// What all names begin with.
+    /// The prefix of all names.
     pub fn prefix(&self) -> &str {
         &self.prefix
     }
 
-    /// How many partitions the bookings have.
+    /// The number of booking partitions.
     pub fn partitions(&self) -> u16 {
         self.partitions
     }
 
-    /// How much shorter than in production the ladder is.
+    /// The divisor of retry delays; 1 in production.
     pub fn retry_divisor(&self) -> u32 {
         self.retry_divisor
     }
@@ -192,32 +191,32 @@ impl Topology {
         format!("{}{base}", self.prefix)
     }
 
-    /// `commands`: what someone wants done.
+    /// `commands`: instructions to workers.
     pub fn commands_exchange(&self) -> String {
         self.name("commands")
     }
 
-    /// `events`: what happened.
+    /// `events`: facts.
     pub fn events_exchange(&self) -> String {
         self.name("events")
     }
 
-    /// `dead`: the routing key is the full name of the work queue that gave up.
+    /// `dead`: the routing key is the full name of the work queue.
     pub fn dead_exchange(&self) -> String {
         self.name("dead")
     }
 
-    /// `unroutable`: the alternate of `commands` and `events`.
+    /// `unroutable`: the alternate exchange of `commands`, `events` and `dead`.
     pub fn unroutable_exchange(&self) -> String {
         self.name("unroutable")
     }
 
-    /// `retry.*`: the routing key is the full name of the home queue.
+    /// `retry.*`: the routing key is the full name of the work queue to return to.
     pub fn retry_exchange(&self, delay: RetryDelay) -> String {
         self.name(delay.base_name())
     }
 
-    /// The full name of the queue that holds what had no route.
+    /// The full name of the queue for unroutable messages.
     pub fn unroutable_queue(&self) -> String {
         self.name("unroutable")
     }
@@ -232,8 +231,8 @@ impl Topology {
         partition_of(property_id, self.partitions)
     }
 
-    /// The routing key of a command: `bookings.N` for the families that change a property's availability, otherwise the
-    /// type without its version (`payment.refund`). Never carries the prefix.
+    /// The routing key of a command, without the prefix: `bookings.N` for commands that change a property's
+    /// availability, else the type without its version (`payment.refund`).
     pub fn command_key(&self, kind: &str, property_id: &str) -> String {
         let family = kind.split('.').next().unwrap_or_default();
         if PARTITIONED_FAMILIES.contains(&family) {
@@ -257,8 +256,7 @@ impl Topology {
         let unroutable = self.unroutable_exchange();
         let routed = |name: String, kind| ExchangeSpec { name, kind, alternate: Some(unroutable.clone()) };
         let plain = |name: String, kind| ExchangeSpec { name, kind, alternate: None };
-        // A command has one receiver, named by its key: matching patterns would cost the broker a fifth of each
-        // publish.
+        // A command has one receiver, named by its key. Pattern matching would make each publish a fifth more expensive.
         let (commands, events, dead) = (self.commands_exchange(), self.events_exchange(), self.dead_exchange());
         let mut all = vec![
             plain(unroutable.clone(), "fanout"),
@@ -266,17 +264,17 @@ impl Topology {
             routed(events, "topic"),
             routed(dead, "direct"),
         ];
-        all.extend(RetryDelay::ALL.map(|delay| plain(self.retry_exchange(delay), "fanout")));
+        all.extend(RetryDelay::ALL.iter().map(|delay| plain(self.retry_exchange(*delay), "fanout")));
         all
     }
 
-    /// All queues: work queues first, then their dead-letter queues, the ladder and `unroutable`.
+    /// All queues: work queues, their dead-letter queues, retry delays and `unroutable`.
     pub fn queues(&self) -> Vec<QueueSpec> {
         let mut all = self.partition_queues();
         all.extend(FEEDS.iter().map(|feed| self.feed_queue(feed)));
         let dead: Vec<_> = all.iter().map(|work| self.dead_queue_of(&work.name)).collect();
         all.extend(dead);
-        all.extend(RetryDelay::ALL.map(|delay| self.retry_queue(delay)));
+        all.extend(RetryDelay::ALL.iter().map(|delay| self.retry_queue(*delay)));
         all.push(QueueSpec {
             name: self.unroutable_queue(),
             role: QueueRole::Unroutable,

@@ -1,7 +1,6 @@
-//! W3C Trace Context: the `traceparent` header that ties a request, its messages and their effects together.
+//! W3C Trace Context: the `traceparent` header that links a request with its messages and their effects.
 //!
-//! Only version `00` is written. It never reads or writes `tracestate`, and a header that does not parse is treated as
-//! absent.
+//! It writes version `00` only and never reads or writes `tracestate`. A malformed header counts as absent.
 
 use rand::RngExt as _;
 use std::fmt;
@@ -10,7 +9,7 @@ use std::str::FromStr;
 /// Length of a version-00 header.
 const LEN: usize = 55;
 
-/// One hop of a trace.
+/// One span of a trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TraceParent {
     trace_id: u128,
@@ -19,41 +18,41 @@ pub struct TraceParent {
 }
 
 impl TraceParent {
-    /// The first hop of a new, sampled trace, with random ids.
+    /// The first span of a new, sampled trace, with random ids.
     pub fn generate() -> Self {
         let mut rng = rand::rng();
-        // Zero is the only id that the standard forbids.
+        // The standard forbids ids of zero.
         Self { trace_id: rng.random::<u128>().max(1), span_id: rng.random::<u64>().max(1), sampled: true }
     }
 
-    /// The next hop of the same trace.
+    /// A child span in the same trace.
     #[must_use]
     pub fn child(&self) -> Self {
         Self { span_id: rand::rng().random::<u64>().max(1), ..*self }
     }
 
-    /// Parses a header, or begins a new trace where there is none or it is malformed.
+    /// A child of the span in this header, or a new trace when the header is absent or malformed.
     pub fn continue_or_generate(header: Option<&str>) -> Self {
         header.and_then(|text| text.parse().ok()).map_or_else(Self::generate, |parent: Self| parent.child())
     }
 
-    /// The trace's id as 32 lower-case hexadecimal digits.
+    /// The trace id as 32 lower-case hexadecimal digits.
     pub fn trace_id(&self) -> String {
         format!("{:032x}", self.trace_id)
     }
 
-    /// The span's id as 16 lower-case hexadecimal digits.
+    /// The span id as 16 lower-case hexadecimal digits.
     pub fn span_id(&self) -> String {
         format!("{:016x}", self.span_id)
     }
 
-    /// Whether the trace is recorded.
+    /// The `sampled` flag.
     pub fn sampled(&self) -> bool {
         self.sampled
     }
 }
 
-/// The trace id within a header, without checking the rest: for log lines on the hot path.
+/// The trace id of a header, without validation: for log lines on the hot path.
 pub fn trace_id_of(header: &str) -> Option<&str> {
     header.get(3..35)
 }
@@ -64,7 +63,7 @@ impl fmt::Display for TraceParent {
     }
 }
 
-/// Not a `traceparent` header.
+/// A malformed `traceparent` header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a W3C traceparent header")]
 pub struct InvalidTraceParent;
@@ -95,7 +94,7 @@ impl FromStr for TraceParent {
     }
 }
 
-/// Lower-case hexadecimal of exactly `len` digits, as the standard has it.
+/// Exactly `len` lower-case hexadecimal digits, as the standard requires.
 fn is_hex(text: &str, len: usize) -> bool {
     text.len() == len && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }

@@ -127,7 +127,7 @@ async fn published_messages_arrive_once_with_their_envelope() {
             note(Target::Commands, key, *id)
                 .with_correlation_id(*id)
                 .with_actor("user:1")
-                .with_reply_to("r")
+                .with_reply_to(Some("r".into()))
                 .with_traceparent(Some("00-x".into()))
                 .with_header("k", "v")
         })

@@ -1,16 +1,21 @@
-//! The circuit breaker of one worker: while a dependency is wholly down nothing is handled, and no message pays for it.
+//! Circuit breaker of one worker: while a dependency is unavailable no message is handled, and none loses an attempt.
 //!
-//! Closed: all pass. Open: nobody passes until the waiting time is over. Then one passes as a probe while the others
-//! wait; its outcome closes or opens the breaker again.
+//! Closed: all batches pass. Open: none passes until the pause is over. Half-open: one batch passes as a probe while the
+//! others wait, and its outcome closes or opens the breaker.
 
-use pvt_messaging::Backoff;
+use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const PAUSE_CAP: Duration = Duration::from_secs(5);
+const MAX_PAUSE: Duration = Duration::from_millis(2_500);
+/// 50–100 ms, doubling to 2.5–5 s with jitter.
+const PAUSES: ExponentialBuilder = ExponentialBuilder::new()
+    .with_min_delay(Duration::from_millis(50))
+    .with_max_delay(MAX_PAUSE)
+    .with_jitter()
+    .without_max_times();
 
 #[derive(Debug)]
 pub(crate) struct Breaker {
@@ -21,7 +26,7 @@ pub(crate) struct Breaker {
 #[derive(Debug)]
 struct Inner {
     state: State,
-    backoff: Backoff,
+    pauses: ExponentialBackoff,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -30,7 +35,7 @@ enum State {
     Open { class: &'static str, until: Instant, probing: bool },
 }
 
-/// Leave to handle. Its holder must report; dropping it unreported lets the next one probe.
+/// Permission to handle a batch. Its holder reports the outcome; a dropped probe lets the next batch probe.
 #[derive(Debug)]
 pub(crate) struct Pass<'a> {
     breaker: &'a Breaker,
@@ -39,13 +44,13 @@ pub(crate) struct Pass<'a> {
 
 impl Default for Breaker {
     fn default() -> Self {
-        let backoff = Backoff::new(FIRST_PAUSE, PAUSE_CAP);
-        Self { inner: Mutex::new(Inner { state: State::Closed, backoff }), changed: Notify::new() }
+        let inner = Inner { state: State::Closed, pauses: PAUSES.build() };
+        Self { inner: Mutex::new(inner), changed: Notify::new() }
     }
 }
 
 impl Breaker {
-    /// The class of the failure while paused.
+    /// The failure class while open.
     pub(crate) fn paused(&self) -> Option<&'static str> {
         match self.lock().state {
             State::Closed => None,
@@ -53,7 +58,7 @@ impl Breaker {
         }
     }
 
-    /// Waits until handling makes sense. Safe to drop while waiting.
+    /// Waits until a batch may be handled. Safe to drop while waiting.
     pub(crate) async fn enter(&self) -> Pass<'_> {
         loop {
             let changed = self.changed.notified();
@@ -82,21 +87,21 @@ impl Breaker {
 }
 
 impl Pass<'_> {
-    /// The dependency answered, whatever it said.
+    /// Reports that the dependency responded, with success or not.
     pub(crate) fn answered(self) {
         let mut inner = self.breaker.lock();
-        // Of many that ran at once when the breaker opened, only a probe may close it.
+        // Batches that were running when the breaker opened do not close it; only a probe does.
         if self.probe || matches!(inner.state, State::Closed) {
             inner.state = State::Closed;
-            inner.backoff.reset();
+            inner.pauses = PAUSES.build();
         }
     }
 
-    /// The dependency is down.
+    /// Reports that the dependency is unavailable.
     pub(crate) fn unavailable(self, class: &'static str) {
         let mut inner = self.breaker.lock();
         if self.probe || matches!(inner.state, State::Closed) {
-            let until = Instant::now() + inner.backoff.step();
+            let until = Instant::now() + inner.pauses.next().unwrap_or(MAX_PAUSE);
             inner.state = State::Open { class, until, probing: false };
         }
     }
@@ -121,12 +126,15 @@ mod tests {
     use futures_util::FutureExt as _;
     use tokio::time::advance;
 
+    /// The longest first pause.
+    const FIRST_PAUSE: Duration = Duration::from_millis(100);
+
     #[tokio::test(start_paused = true)]
     async fn half_open_breaker_admits_one_probe_and_its_success_closes_it() {
         let breaker = Breaker::default();
         breaker.enter().await.unavailable("db_down");
         assert_eq!(breaker.paused(), Some("db_down"));
-        assert!(breaker.enter().now_or_never().is_none(), "open: nobody passes");
+        assert!(breaker.enter().now_or_never().is_none(), "open: none passes");
 
         advance(FIRST_PAUSE).await;
         let probe = breaker.enter().await;
@@ -146,7 +154,7 @@ mod tests {
         assert!(breaker.enter().now_or_never().is_none(), "the second pause is at least as long as the first step");
         advance(FIRST_PAUSE * 2).await;
         drop(breaker.enter().await);
-        assert!(breaker.enter().now_or_never().is_some(), "a probe that vanished blocks nobody");
+        assert!(breaker.enter().now_or_never().is_some(), "a dropped probe is replaced");
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,7 +1,7 @@
-//! One subscription at work: hands deliveries to the worker and decides who of a failed batch is guilty.
+//! Consumer session: hands the deliveries of one channel to a worker and isolates poison messages of a failed batch.
 //!
-//! A line lives as long as its channel. When the channel is lost its deliveries come again elsewhere, so that whatever
-//! is left of a line may be dropped at any moment without losing anything.
+//! A session lives as long as its channel. After a lost channel the broker delivers again, so a session may be dropped
+//! at any moment without losing a message.
 
 use crate::erased_worker::{BatchOutcome, ErasedWorker, Outcome, QueueId, TIMEOUT, cause};
 use crate::health::Status;
@@ -19,41 +19,40 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span, info_span, warn};
 
-/// Batches of one queue that wait for their confirms while the next one is handled.
+/// Batches of one queue that may wait for publisher confirms while the next one is handled.
 const BATCHES_CONFIRMING: usize = 2;
-/// After so many messages of a failed batch overran their timeout alone, the rest are not tried: it is not the
-/// messages.
+/// After this many timeouts of single messages, the rest of a failed batch is not attempted: the cause is not a message.
 const ISOLATED_TIMEOUTS_MAX: u32 = 2;
 
-/// What a line needs from its worker's registration.
+/// A registered worker and what it shares with its sessions.
 #[derive(Clone)]
 pub(crate) struct WorkerContext {
-    pub(crate) unit: Arc<ErasedWorker>,
+    pub(crate) worker: Arc<ErasedWorker>,
     pub(crate) publisher: Publisher,
     pub(crate) status: Arc<Status>,
     pub(crate) metrics: Arc<WorkerMetrics>,
-    /// Cancelled when the process shuts down: nothing new is begun.
+    /// Cancelled on shutdown: no new batch is started.
     pub(crate) drain: CancellationToken,
 }
 
-/// One subscription at work.
+/// One consumer on its channel.
 pub(crate) struct ConsumerSession {
     pub(crate) context: WorkerContext,
     pub(crate) queue: QueueId,
-    /// Cancelled when the channel is gone: its delivery tags mean nothing any more.
+    /// Cancelled when the channel is lost, which invalidates its delivery tags.
     pub(crate) lost: CancellationToken,
     pub(crate) acker: Acker,
     pub(crate) unacked: Mutex<UnackedDeliveries>,
-    /// Acknowledgements are chosen and sent in one turn: a `multiple` one overtaken by a later one would close the
+    /// Held while acknowledgements are chosen and sent: a `multiple` ack overtaken by a later one would close the
     /// channel.
     pub(crate) ack_turn: tokio::sync::Mutex<()>,
     confirming: Semaphore,
 }
 
-/// A delivery and what became of it.
+/// A delivery and its outcome.
 pub(crate) type HandledDelivery = (Delivery, Outcome);
 
-/// Counts deliveries as in flight for as long as it lives.
+/// Counts deliveries as in flight until dropped.
 pub(crate) struct InFlight {
     context: WorkerContext,
     count: usize,
@@ -76,7 +75,7 @@ impl Drop for InFlight {
 
 impl ConsumerSession {
     pub(crate) fn new(context: WorkerContext, queue: QueueId, acker: Acker) -> Self {
-        let confirming = Semaphore::new(context.unit.spec.slots().max(BATCHES_CONFIRMING));
+        let confirming = Semaphore::new(context.worker.spec.slots().max(BATCHES_CONFIRMING));
         Self {
             context,
             queue,
@@ -88,30 +87,30 @@ impl ConsumerSession {
         }
     }
 
-    /// A delivery arrived on this line's channel.
+    /// Notes a delivery that must be acknowledged on this channel.
     pub(crate) fn track(&self, delivery: &Delivery) {
         self.unacked.lock().unwrap_or_else(PoisonError::into_inner).track(delivery.tag);
     }
 
-    /// Handles these deliveries, then frees the slot for the next ones while the results are still being confirmed.
+    /// Handles these deliveries; frees the slot for the next batch while their events are being confirmed.
     pub(crate) async fn process(self: Arc<Self>, deliveries: Vec<Delivery>, slot: OwnedSemaphorePermit) {
         let _in_flight = InFlight::of(&self.context, deliveries.len());
         let mut todo = deliveries;
         loop {
-            let Some((settled, again)) = self.round(todo).await else { return };
+            let Some((handled, again)) = self.attempt_all(todo).await else { return };
             if again.is_empty() {
                 let Ok(_confirming) = self.confirming.acquire().await else { return };
                 drop(slot);
-                return self.publish_and_acknowledge(settled).await;
+                return self.publish_and_acknowledge(handled).await;
             }
-            self.publish_and_acknowledge(settled).await;
+            self.publish_and_acknowledge(handled).await;
             todo = again;
         }
     }
 
-    /// One try at everything; returns what is settled and what must be handled again once the dependency is back.
-    /// `None` when there is no point in waiting for that.
-    async fn round(&self, deliveries: Vec<Delivery>) -> Option<(Vec<HandledDelivery>, Vec<Delivery>)> {
+    /// Attempts all deliveries once; returns those with an outcome, and those to attempt again because a dependency is
+    /// unavailable. `None` when the session ends first.
+    async fn attempt_all(&self, deliveries: Vec<Delivery>) -> Option<(Vec<HandledDelivery>, Vec<Delivery>)> {
         let breaker = &self.context.status.breaker;
         let pass = tokio::select! {
             biased;
@@ -120,69 +119,71 @@ impl ConsumerSession {
             () = self.context.drain.cancelled() => return None,
         };
         let outcomes = self.handle(&deliveries).await;
-        let (mut settled, mut again, mut down) = (Vec::with_capacity(deliveries.len()), Vec::new(), None);
+        let (mut handled, mut again, mut unavailable) = (Vec::with_capacity(deliveries.len()), Vec::new(), None);
         for (delivery, outcome) in deliveries.into_iter().zip(outcomes) {
             match outcome {
                 Outcome::Failed(Failure::Unavailable(cause)) => {
-                    down = Some(cause);
+                    unavailable = Some(cause);
                     again.push(delivery);
                 }
-                outcome => settled.push((delivery, outcome)),
+                outcome => handled.push((delivery, outcome)),
             }
         }
-        match down {
+        match unavailable {
             Some(cause) => {
-                warn!(worker = self.context.unit.spec.name, queue = %self.queue.name, class = cause.class,
-                    message = %cause.message, waiting = again.len(), "paused: a dependency is down");
+                warn!(worker = self.context.worker.spec.name, queue = %self.queue.name, class = cause.class,
+                    message = %cause.message, waiting = again.len(), "dependency unavailable, pausing");
                 self.context.status.record_error(cause.to_string());
                 pass.unavailable(cause.class);
             }
             None => pass.answered(),
         }
         self.context.metrics.paused.set(if breaker.paused().is_some() { 1.0 } else { 0.0 });
-        Some((settled, again))
+        Some((handled, again))
     }
 
-    /// One verdict per delivery. Those of a batch that failed as a whole are tried alone, so that only the guilty
-    /// suffer.
+    /// One outcome per delivery. The messages of a batch that failed as a whole are handled one by one, so that only
+    /// the poison message fails.
     async fn handle(&self, deliveries: &[Delivery]) -> Vec<Outcome> {
-        let together = self.attempt(deliveries).await;
-        if !together.failed_as_a_whole {
-            return together.outcomes;
+        let batch = self.attempt(deliveries).await;
+        if !batch.failed_as_a_whole {
+            return batch.outcomes;
         }
-        let spec = &self.context.unit.spec;
-        let failure = together
-            .outcomes
-            .iter()
-            .find_map(|outcome| if let Outcome::Failed(failure) = outcome { Some(failure) } else { None });
+        self.isolate(deliveries, &batch.outcomes).await
+    }
+
+    /// Handles the messages of a failed batch one by one.
+    async fn isolate(&self, deliveries: &[Delivery], failed: &[Outcome]) -> Vec<Outcome> {
+        let spec = &self.context.worker.spec;
+        let failure =
+            failed.iter().find_map(|outcome| if let Outcome::Failed(failure) = outcome { Some(failure) } else { None });
         let class = failure.and_then(cause).map_or("", |cause| cause.class);
         warn!(worker = spec.name, queue = %self.queue.name, size = deliveries.len(), class,
-            "a batch failed as a whole: trying its messages alone");
+            "batch failed as a whole, isolating its messages");
         let mut outcomes = Vec::with_capacity(deliveries.len());
         let mut timeouts = 0;
         for delivery in deliveries {
             if timeouts >= ISOLATED_TIMEOUTS_MAX {
                 outcomes.push(Outcome::Failed(Failure::retry(
                     TIMEOUT,
-                    "not tried: others of its batch overran their timeout alone",
+                    "not attempted: other messages of its batch timed out on their own",
                 )));
                 continue;
             }
-            let alone = self.attempt(slice::from_ref(delivery)).await.outcomes;
-            timeouts += u32::from(alone.iter().any(is_timeout));
-            outcomes.extend(alone);
+            let single = self.attempt(slice::from_ref(delivery)).await.outcomes;
+            timeouts += u32::from(single.iter().any(is_timeout));
+            outcomes.extend(single);
         }
         outcomes
     }
 
-    /// One call of the handler. A message during which the process died too often loses an attempt without it: the
-    /// ladder keeps it out of the way for a while, and only at its end is the message given up. Who keeps killing
-    /// processes is not known here.
+    /// One call of the handler. A message during which the process crashed too often loses an attempt without a call:
+    /// the retry delay keeps it out of the queue for a while, because it may not be the one that crashes the process.
     async fn attempt(&self, deliveries: &[Delivery]) -> BatchOutcome {
-        if let [lone] = deliveries
-            && lone.delivery_count >= GIVE_UP_DELIVERIES
+        if let [single] = deliveries
+            && single.delivery_count >= GIVE_UP_DELIVERIES
         {
-            let text = format!("delivered {} times without an end", lone.delivery_count);
+            let text = format!("delivered {} times without an outcome", single.delivery_count);
             return BatchOutcome {
                 outcomes: vec![Outcome::Failed(Failure::retry("crash_loop", text))],
                 failed_as_a_whole: false,
@@ -196,14 +197,14 @@ impl ConsumerSession {
         metrics.batch_size.record(as_f64(deliveries.len()));
         let begun = Instant::now();
         let attempt =
-            self.context.unit.attempt(&self.queue, deliveries.to_vec()).instrument(self.span(deliveries)).await;
+            self.context.worker.attempt(&self.queue, deliveries.to_vec()).instrument(self.span(deliveries)).await;
         metrics.handle_seconds.record(begun.elapsed().as_secs_f64());
         attempt
     }
 
-    /// The span of one call; the first message stands for a batch.
+    /// The span of one call, named after the first message of a batch.
     fn span(&self, deliveries: &[Delivery]) -> Span {
-        let worker = self.context.unit.spec.name;
+        let worker = self.context.worker.spec.name;
         let Some(first) = deliveries.first() else { return Span::none() };
         let envelope = &first.envelope;
         let trace_id = envelope.traceparent.as_deref().and_then(trace_id_of).unwrap_or_default();

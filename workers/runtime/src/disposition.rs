@@ -1,39 +1,38 @@
-//! Where a failed message goes: a rung of the ladder, a later time, or the dead letters. Pure.
+//! Disposition of failed messages: a retry delay, a deferral or the dead letters. Pure.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use pvt_domain::failure::{Cause, Failure};
 use pvt_messaging::{Delivery, Outgoing, RetryDelay, Target};
-use std::borrow::Cow;
 
-/// After so many deferrals a message is treated as failed.
+/// After this many deferrals a message counts as failed.
 pub const DEFERRAL_CAP: u32 = 50;
-/// How much of an error's message a dead letter carries.
+/// Maximum length of the error message in a dead letter.
 pub const ERROR_MESSAGE_MAX_BYTES: usize = 1_024;
 
-/// Header of a dead letter and of a message on the ladder: the class of its last error.
+/// Header of dead letters and retries: the class of the last error.
 pub const HEADER_ERROR_CLASS: &str = "error-class";
-/// Header: the message of its last error, cut to [`ERROR_MESSAGE_MAX_BYTES`].
+/// Header: the message of the last error, truncated to [`ERROR_MESSAGE_MAX_BYTES`].
 pub const HEADER_ERROR_MESSAGE: &str = "error-message";
-/// Header: the worker that failed.
+/// Header: the worker whose handler failed.
 pub const HEADER_WORKER: &str = "worker";
-/// Header: when it failed first, RFC 3339.
+/// Header: the time of the first failure, RFC 3339.
 pub const HEADER_FIRST_FAILED_AT: &str = "first-failed-at";
-/// Header: how often it was deferred.
+/// Header: the number of deferrals.
 pub const HEADER_DEFERRALS: &str = "deferrals";
 
-/// What is to be done with a failed message.
+/// What happens to a failed message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Disposition {
-    /// Another attempt after this rung.
+    /// Another attempt after this delay.
     Retry(RetryDelay, Cause),
-    /// The same attempt after this rung.
+    /// The same attempt after this delay.
     Defer(RetryDelay),
-    /// No further attempt.
+    /// Dead letter.
     Dead(Cause),
 }
 
-/// Chooses the route. `attempt` is the one that failed, counted from 1. [`Failure::Unavailable`] never comes here: it
-/// moves no message; should it, the message is retried.
+/// Chooses the disposition. `attempt` is the one that failed, counted from 1. [`Failure::Unavailable`] moves no message
+/// and is not expected here; it would be retried.
 pub(crate) fn choose(failure: Failure, attempt: u32, deferrals: u32, retry_schedule: &[RetryDelay]) -> Disposition {
     let failed_before = usize::try_from(attempt.saturating_sub(1)).unwrap_or(usize::MAX);
     let next = retry_schedule.get(failed_before).copied();
@@ -57,12 +56,12 @@ pub(crate) fn choose(failure: Failure, attempt: u32, deferrals: u32, retry_sched
     }
 }
 
-/// How often a message was deferred.
+/// The number of deferrals of a message.
 pub(crate) fn deferrals(delivery: &Delivery) -> u32 {
     delivery.envelope.header(HEADER_DEFERRALS).and_then(|count| count.parse().ok()).unwrap_or(0)
 }
 
-/// The message to publish for a route. `queue` is the full name of the home queue.
+/// The message to publish for a disposition. `queue` is the full name of the work queue.
 pub(crate) fn message(
     disposition: &Disposition,
     delivery: &Delivery,
@@ -73,34 +72,29 @@ pub(crate) fn message(
     let mut message = match disposition {
         Disposition::Retry(delay, _) => {
             let mut message = delivery.republish(Target::Retry(*delay), queue);
-            message.attempt = message.attempt.saturating_add(1);
+            message.envelope.attempt = message.envelope.attempt.saturating_add(1);
             message
         }
         Disposition::Defer(delay) => {
             let mut message = delivery.republish(Target::Retry(*delay), queue);
-            set(&mut message, HEADER_DEFERRALS, (deferrals(delivery) + 1).to_string());
+            message.envelope.set_header(HEADER_DEFERRALS, (deferrals(delivery) + 1).to_string());
             message
         }
         Disposition::Dead(_) => delivery.republish(Target::Dead, queue),
     };
     if let Disposition::Retry(_, cause) | Disposition::Dead(cause) = disposition {
-        set(&mut message, HEADER_ERROR_CLASS, cause.class.to_owned());
-        set(&mut message, HEADER_ERROR_MESSAGE, cut(&cause.message).to_owned());
-        set(&mut message, HEADER_WORKER, worker.to_owned());
+        message.envelope.set_header(HEADER_ERROR_CLASS, cause.class.to_owned());
+        message.envelope.set_header(HEADER_ERROR_MESSAGE, truncated(&cause.message).to_owned());
+        message.envelope.set_header(HEADER_WORKER, worker.to_owned());
         if delivery.envelope.header(HEADER_FIRST_FAILED_AT).is_none() {
-            set(&mut message, HEADER_FIRST_FAILED_AT, now.to_rfc3339_opts(SecondsFormat::Millis, true));
+            message.envelope.set_header(HEADER_FIRST_FAILED_AT, now.to_rfc3339_opts(SecondsFormat::Millis, true));
         }
     }
     message
 }
 
-fn set(message: &mut Outgoing, name: &'static str, value: String) {
-    message.headers.retain(|(key, _)| key != name);
-    message.headers.push((Cow::Borrowed(name), value));
-}
-
-/// The longest prefix within the cap that ends between characters.
-fn cut(text: &str) -> &str {
+/// The longest prefix within the limit that ends between characters.
+fn truncated(text: &str) -> &str {
     let mut end = text.len().min(ERROR_MESSAGE_MAX_BYTES);
     while !text.is_char_boundary(end) {
         end -= 1;
@@ -118,7 +112,7 @@ mod tests {
     const RETRY_SCHEDULE: &[RetryDelay] = &[RetryDelay::S5, RetryDelay::M10];
 
     fn delivery(headers: &[(&str, &str)]) -> Delivery {
-        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let headers = headers.iter().map(|(name, value)| ((*name).to_owned().into(), (*value).to_owned())).collect();
         let envelope = Envelope { kind: "a.b.v1".into(), attempt: 1, headers, ..Envelope::default() };
         Delivery { tag: 1, redelivered: false, delivery_count: 0, envelope: Arc::new(envelope), body: "{}".into() }
     }
@@ -129,7 +123,7 @@ mod tests {
         assert!(matches!(disposition(1), Disposition::Retry(RetryDelay::S5, _)));
         assert!(matches!(disposition(2), Disposition::Retry(RetryDelay::M10, _)));
         assert!(matches!(disposition(3), Disposition::Dead(cause) if cause.class == "c"));
-        assert!(matches!(choose(Failure::retry("c", "m"), 1, 0, &[]), Disposition::Dead(_)), "no ladder, no retry");
+        assert!(matches!(choose(Failure::retry("c", "m"), 1, 0, &[]), Disposition::Dead(_)), "no schedule, no retry");
     }
 
     #[test]
@@ -149,8 +143,8 @@ mod tests {
         assert!(matches!(choose(wait, 3, DEFERRAL_CAP, RETRY_SCHEDULE), Disposition::Dead(_)));
 
         let sent = message(&Disposition::Defer(RetryDelay::S5), &delivery(&[("deferrals", "4")]), "q", "w", Utc::now());
-        assert_eq!(sent.attempt, 1);
-        assert_eq!(sent.headers, [("deferrals".into(), "5".to_owned())]);
+        assert_eq!(sent.envelope.attempt, 1);
+        assert_eq!(sent.envelope.headers, [("deferrals".into(), "5".to_owned())]);
     }
 
     #[test]
@@ -160,7 +154,12 @@ mod tests {
         let held = delivery(&[(HEADER_FIRST_FAILED_AT, before), (HEADER_ERROR_CLASS, "older")]);
         let sent = message(&Disposition::Dead(cause), &held, "t.emails", "emails", Utc::now());
         let header = |name: &str| {
-            sent.headers.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str()).collect::<Vec<_>>()
+            sent.envelope
+                .headers
+                .iter()
+                .filter(|(key, _)| key == name)
+                .map(|(_, value)| value.as_str())
+                .collect::<Vec<_>>()
         };
         assert_eq!((sent.target, &*sent.routing_key), (Target::Dead, "t.emails"));
         assert_eq!(header(HEADER_ERROR_CLASS), ["smtp_refused"]);

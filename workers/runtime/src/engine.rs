@@ -1,4 +1,4 @@
-//! Runs registered workers until it is told to stop, then drains.
+//! The worker engine: runs registered workers until shutdown, then drains.
 
 use crate::consumer_session::WorkerContext;
 use crate::erased_worker::{ErasedWorker, QueueId};
@@ -16,18 +16,18 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-/// From the signal to the end: what is not finished by then is left to redelivery.
+/// From shutdown to exit. Messages unfinished by then are redelivered.
 pub const DRAIN_DEADLINE: Duration = Duration::from_secs(25);
-/// For closing the consuming connection.
+/// For the close handshake of the consuming connection.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Why an engine can't start or did not end well.
+/// An engine that cannot start or did not drain.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EngineError {
-    /// Two workers of one name.
-    #[error("two workers are called `{0}`")]
+    /// Two workers have one name.
+    #[error("two workers are named `{0}`")]
     DuplicateName(&'static str),
-    /// Two workers on one queue.
+    /// Two workers consume one queue.
     #[error("two workers consume `{0}`")]
     DuplicateQueue(&'static str),
     /// The topology has no such work queue.
@@ -35,25 +35,25 @@ pub enum EngineError {
     UnknownQueue {
         /// The worker.
         worker: &'static str,
-        /// The queue it names.
+        /// The missing queue.
         queue: &'static str,
     },
-    /// A declaration that can't be run.
+    /// A spec is invalid.
     #[error("worker `{worker}`: {reason}")]
     InvalidSpec {
         /// The worker.
         worker: &'static str,
-        /// What is wrong.
+        /// What is invalid.
         reason: &'static str,
     },
-    /// There is nothing to run.
+    /// No worker is registered.
     #[error("no worker is registered")]
     Empty,
-    /// A runner ended by itself, which only a defect of the engine can cause.
-    #[error("a runner ended unexpectedly")]
+    /// A runner ended by itself, which is a defect of the engine.
+    #[error("runner ended unexpectedly")]
     RunnerEnded,
-    /// The deadline passed; unfinished messages are delivered again.
-    #[error("not everything was finished within {} s", DRAIN_DEADLINE.as_secs())]
+    /// The deadline passed; unfinished messages are redelivered.
+    #[error("not drained within {} s", DRAIN_DEADLINE.as_secs())]
     DrainIncomplete,
 }
 
@@ -68,8 +68,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine that consumes over a connection of its own and publishes through `publisher`, which stays the caller's
-    /// to close.
+    /// An engine that consumes over a connection of its own and publishes through `publisher`, which the caller closes.
     pub fn new(amqp_url: &str, topology: Topology, publisher: Publisher) -> Self {
         let drain = CancellationToken::new();
         Self {
@@ -85,7 +84,7 @@ impl Engine {
     /// Adds a worker that handles messages one by one.
     ///
     /// # Errors
-    /// When its name or queue is taken, its queue does not exist, or its declaration can't be run.
+    /// When its name or queue is taken, its queue does not exist, or its spec is invalid.
     pub fn register<W: Worker>(self, worker: W) -> Result<Self, EngineError> {
         let single = matches!(W::SPEC.shape, Shape::Single { .. });
         self.add(ErasedWorker::single(worker), single)
@@ -100,44 +99,46 @@ impl Engine {
         self.add(ErasedWorker::batch(worker), batch)
     }
 
-    fn add(mut self, unit: ErasedWorker, shape_fits: bool) -> Result<Self, EngineError> {
-        let spec = unit.spec;
-        let (worker, queue) = (spec.name, spec.queue.base());
-        if let Some(reason) = spec.invalid_reason().or((!shape_fits).then_some("its shape does not fit its trait")) {
-            return Err(EngineError::InvalidSpec { worker, reason });
+    fn add(mut self, worker: ErasedWorker, shape_matches: bool) -> Result<Self, EngineError> {
+        let spec = worker.spec;
+        let (name, queue) = (spec.name, spec.queue.base());
+        if let Some(reason) = spec.invalid_reason().or((!shape_matches).then_some("its shape does not match its trait"))
+        {
+            return Err(EngineError::InvalidSpec { worker: name, reason });
         }
-        if self.workers.iter().any(|context| context.unit.spec.name == worker) {
-            return Err(EngineError::DuplicateName(worker));
+        if self.workers.iter().any(|context| context.worker.spec.name == name) {
+            return Err(EngineError::DuplicateName(name));
         }
-        if self.workers.iter().any(|context| context.unit.spec.queue.base() == queue) {
+        if self.workers.iter().any(|context| context.worker.spec.queue.base() == queue) {
             return Err(EngineError::DuplicateQueue(queue));
         }
         let known = self.topology.queues();
         let consumed = self.topology.work_queues(spec.queue);
-        let exists =
-            |name: &str| known.iter().any(|queue| queue.name == name && matches!(queue.role, QueueRole::Work { .. }));
+        let exists = |queue_name: &str| {
+            known.iter().any(|queue| queue.name == queue_name && matches!(queue.role, QueueRole::Work { .. }))
+        };
         if !consumed.iter().all(|(name, _)| exists(name)) {
-            return Err(EngineError::UnknownQueue { worker, queue });
+            return Err(EngineError::UnknownQueue { worker: name, queue });
         }
-        let status = Arc::new(Status::new(worker, consumed.len()));
+        let status = Arc::new(Status::new(name, consumed.len()));
         self.health.add(status.clone());
         self.workers.push(WorkerContext {
-            unit: Arc::new(unit),
+            worker: Arc::new(worker),
             publisher: self.publisher.clone(),
             status,
-            metrics: Arc::new(WorkerMetrics::of(worker)),
+            metrics: Arc::new(WorkerMetrics::of(name)),
             drain: self.drain.clone(),
         });
         Ok(self)
     }
 
-    /// The health of its workers; stays valid while the engine runs and after.
+    /// The health of its workers, valid during and after the run.
     pub fn health(&self) -> Health {
         self.health.clone()
     }
 
-    /// Runs all workers until `shutdown`, then stops consuming, finishes what is being handled, publishes, acknowledges
-    /// and closes. A broker that is away is waited for.
+    /// Runs all workers until `shutdown`, then stops consuming, finishes running handlers, publishes, acknowledges and
+    /// closes. Waits for an unreachable broker.
     ///
     /// # Errors
     /// When nothing is registered, or [`DRAIN_DEADLINE`] passed before everything was finished.
@@ -149,7 +150,7 @@ impl Engine {
             Subscriber::start(&self.amqp_url, self.topology.clone(), &format!("{}workers", self.topology.prefix()));
         let mut runners = JoinSet::new();
         for context in &self.workers {
-            for (name, partition) in self.topology.work_queues(context.unit.spec.queue) {
+            for (name, partition) in self.topology.work_queues(context.worker.spec.queue) {
                 let queue = QueueId { name: name.into(), partition };
                 runners.spawn(Runner { context: context.clone(), queue, subscriber: subscriber.clone() }.run());
             }
@@ -157,7 +158,7 @@ impl Engine {
         let early = tokio::select! {
             () = shutdown.cancelled() => false,
             ended = runners.join_next() => {
-                error!(?ended, "a runner ended unexpectedly; draining the others");
+                error!(?ended, "runner ended unexpectedly, draining the others");
                 true
             }
         };

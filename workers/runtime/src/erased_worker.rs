@@ -1,7 +1,7 @@
-//! A registered worker with its types erased: from here on the engine knows deliveries and verdicts only.
+//! Type erasure of workers: beyond this module the engine knows deliveries and outcomes only.
 //!
-//! An attempt decodes, runs the handler in a task of its own, and says what became of each message. It publishes
-//! nothing and acknowledges nothing.
+//! An attempt decodes the deliveries, runs the handler in a task of its own and returns an outcome for each. It
+//! publishes nothing and acknowledges nothing.
 
 use crate::job::{Batch, Job};
 use crate::spec::Spec;
@@ -17,43 +17,43 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio::time::timeout;
 use tracing::{Instrument as _, Span, error};
 
-/// A handler that overran its timeout is waited for as long again, at most this long, before its future is dropped:
-/// dropping it can corrupt a driver's session, so it is the last resort.
-const OVERRUN_CAP: Duration = Duration::from_secs(10);
+/// The maximum grace period after a timeout. Only then is the handler's future dropped, which can leave a database
+/// session in an undefined state.
+const GRACE_CAP: Duration = Duration::from_secs(10);
 
-/// The class of a failure by panic.
+/// Failure class of a panic.
 pub(crate) const PANIC: &str = "panic";
-/// The class of a failure by timeout.
+/// Failure class of a timeout.
 pub(crate) const TIMEOUT: &str = "timeout";
 
-/// A queue that a worker consumes.
+/// A queue consumed by a worker.
 #[derive(Debug, Clone)]
 pub(crate) struct QueueId {
     pub(crate) name: Arc<str>,
     pub(crate) partition: Option<u16>,
 }
 
-/// What became of one message.
+/// The outcome of one message.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    /// Handled; these are to be published.
+    /// Handled; these messages are to be published.
     Done(Vec<Outgoing>),
     /// Not handled.
     Failed(Failure),
 }
 
-/// What became of a batch.
+/// The outcomes of a batch.
 #[derive(Debug)]
 pub(crate) struct BatchOutcome {
-    /// One verdict per delivery, in their order.
+    /// One outcome per delivery, in their order.
     pub(crate) outcomes: Vec<Outcome>,
-    /// Several messages share one failure, and perhaps only one of them is guilty.
+    /// Several messages share one failure, which a single poison message may have caused.
     pub(crate) failed_as_a_whole: bool,
 }
 
 type Run = Box<dyn Fn(QueueId, Vec<Delivery>) -> BoxFuture<'static, BatchOutcome> + Send + Sync>;
 
-/// A worker without its types.
+/// A worker without its type parameters.
 pub(crate) struct ErasedWorker {
     pub(crate) spec: Spec,
     run: Run,
@@ -90,7 +90,7 @@ impl ErasedWorker {
         Self { spec: W::SPEC, run: Box::new(run) }
     }
 
-    /// Hands these deliveries to the worker.
+    /// Runs the handler on these deliveries.
     pub(crate) fn attempt(&self, queue: &QueueId, deliveries: Vec<Delivery>) -> BoxFuture<'static, BatchOutcome> {
         (self.run)(queue.clone(), deliveries)
     }
@@ -115,19 +115,19 @@ where
                     *position = own_outcome(job.failure, job.outbox, &result);
                 }
             }
-            // A handler that returned `Ok` without some of its items has lost them.
-            result.err().unwrap_or_else(|| Failure::retry("item_lost", "the handler did not give this item back"))
+            // The handler removed an item from its batch.
+            result.err().unwrap_or_else(|| Failure::retry("item_lost", "the handler did not return this item"))
         }
         Err(failure) => failure,
     };
-    let blames_all = matches!(common, Failure::Retry(_) | Failure::RetryAfter(..) | Failure::Reject(_));
+    let is_shared = matches!(common, Failure::Retry(_) | Failure::RetryAfter(..) | Failure::Reject(_));
     let undecided = outcomes.iter().filter(|outcome| outcome.is_none()).count();
     let outcomes =
         outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(|| Outcome::Failed(common.clone()))).collect();
-    BatchOutcome { outcomes, failed_as_a_whole: blames_all && undecided > 0 && handled > 1 }
+    BatchOutcome { outcomes, failed_as_a_whole: is_shared && undecided > 0 && handled > 1 }
 }
 
-/// What a message that came back from its handler deserves by itself; `None` when the failure of all decides.
+/// The outcome of a message that the handler returned; `None` when the failure of the whole batch decides.
 fn own_outcome(failure: Option<Failure>, outbox: Vec<Outgoing>, result: &Result<(), Failure>) -> Option<Outcome> {
     match (failure, result) {
         (Some(failure), _) => Some(Outcome::Failed(failure)),
@@ -136,7 +136,7 @@ fn own_outcome(failure: Option<Failure>, outbox: Vec<Outgoing>, result: &Result<
     }
 }
 
-/// Jobs for what can be read; a verdict at once for what can't.
+/// Jobs for deliveries that decode; an outcome at once for those that do not.
 fn decode<M: Inbox>(deliveries: Vec<Delivery>) -> (Vec<Job<M>>, Vec<Option<Outcome>>) {
     let mut jobs = Vec::with_capacity(deliveries.len());
     let mut outcomes = Vec::with_capacity(deliveries.len());
@@ -157,36 +157,36 @@ fn decode<M: Inbox>(deliveries: Vec<Delivery>) -> (Vec<Job<M>>, Vec<Option<Outco
     (jobs, outcomes)
 }
 
-/// Waits for a handler's task within its timeout. Never drops a handler's future before it had its grace.
+/// Waits for the task of a handler within its timeout and grace period.
 async fn join<T>(mut task: JoinHandle<T>, limit: Duration) -> Result<T, Failure> {
     if let Ok(joined) = timeout(limit, &mut task).await {
         return joined.map_err(join_failure);
     }
-    // A handler that ends within the grace is taken at its word: its effects are there.
-    if let Ok(joined) = timeout(limit.min(OVERRUN_CAP), &mut task).await {
+    // A result within the grace period counts: its effects have happened.
+    if let Ok(joined) = timeout(limit.min(GRACE_CAP), &mut task).await {
         return joined.map_err(join_failure);
     }
     error!(
         timeout_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX),
-        "a handler overran its timeout and its grace; ending it"
+        "handler exceeded its timeout and grace period, aborting it"
     );
     task.abort();
-    Err(Failure::retry(TIMEOUT, format!("no result within {limit:?} and its grace")))
+    Err(Failure::retry(TIMEOUT, format!("no result within {limit:?} and the grace period")))
 }
 
 fn join_failure(error: JoinError) -> Failure {
     match error.try_into_panic() {
         Ok(payload) => Failure::retry(PANIC, panic_text(&*payload)),
-        Err(_) => Failure::retry("cancelled", "the handler's task was ended"),
+        Err(_) => Failure::retry("cancelled", "the task of the handler was cancelled"),
     }
 }
 
 fn panic_text(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("a panic without a message").to_owned()
+    text.unwrap_or("panic without a message").to_owned()
 }
 
-/// The cause of a failure, for logs; deferrals have none.
+/// The cause of a failure, for logs. Deferrals have none.
 pub(crate) fn cause(failure: &Failure) -> Option<&Cause> {
     match failure {
         Failure::Retry(cause)

@@ -1,11 +1,11 @@
-//! Named points at which a test kills the process, to prove that nothing is lost there.
+//! Fail points: named places at which a test aborts the process, to prove that nothing is lost there.
 //!
-//! `PVT_FAULT="name"` aborts at the first passage, `"name:3"` at the third. Only in builds with debug assertions: in a
-//! release build a point compiles to nothing and the variable is never read.
+//! `PVT_FAULT="name"` aborts at the first hit, `"name:3"` at the third. They exist only in builds with debug assertions:
+//! in a release build a fail point compiles to nothing and the variable is never read.
 
-/// After a handler returned, before anything of it is published.
+/// After the handler returned, before its messages are published.
 pub const AFTER_HANDLE_BEFORE_PUBLISH: &str = "after_handle_before_publish";
-/// After everything was confirmed, before the message is acknowledged.
+/// After all confirms, before the acknowledgement.
 pub const AFTER_PUBLISH_BEFORE_ACK: &str = "after_publish_before_ack";
 
 #[cfg(debug_assertions)]
@@ -18,18 +18,18 @@ struct Armed {
 static ARMED: std::sync::LazyLock<Option<Armed>> =
     std::sync::LazyLock::new(|| parse(&std::env::var("PVT_FAULT").ok()?));
 
-/// Ends the process without any cleaning up if this point is armed.
+/// Aborts the process if this fail point is armed.
 #[cfg(debug_assertions)]
 pub fn hit(name: &str) {
     use std::sync::atomic::Ordering;
     let Some(armed) = ARMED.as_ref().filter(|armed| armed.name == name) else { return };
     if armed.hits_left.fetch_sub(1, Ordering::SeqCst) == 1 {
-        tracing::error!(name, "fault point reached: aborting");
+        tracing::error!(name, "fail point hit, aborting");
         std::process::abort();
     }
 }
 
-/// Nothing.
+/// Does nothing in release builds.
 #[cfg(not(debug_assertions))]
 #[inline(always)]
 pub fn hit(_name: &str) {}

@@ -1,35 +1,35 @@
-//! What an operator may know about running workers.
+//! Health of running workers.
 
 use crate::breaker::Breaker;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// What a worker is doing.
+/// The state of a worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WorkerState {
-    /// Consuming all its queues.
+    /// Consuming all of its queues.
     Running,
-    /// Handling nothing because a dependency is down.
+    /// Handling nothing because a dependency is unavailable.
     Paused {
-        /// Class of the failure.
+        /// The failure class.
         class: &'static str,
     },
     /// At least one of its queues is not being consumed.
     Reconnecting,
-    /// Finishing what it has; takes nothing new.
+    /// Finishing running handlers; takes no new messages.
     Draining,
 }
 
-/// One worker at one moment.
+/// A snapshot of one worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkerHealth {
     /// Its name.
     pub name: &'static str,
-    /// What it is doing.
+    /// Its state.
     pub state: WorkerState,
-    /// The last failure of a handler or of the broker, as class and message; never cleared.
+    /// The last error of a handler or of the broker, never cleared.
     pub last_error: Option<String>,
-    /// Messages taken and not settled.
+    /// Messages being handled or published for.
     pub in_flight: usize,
 }
 
@@ -40,12 +40,12 @@ pub struct Health {
 }
 
 impl Health {
-    /// How every worker is now.
+    /// A snapshot of every worker.
     pub fn snapshot(&self) -> Vec<WorkerHealth> {
         self.lock().iter().map(|status| status.snapshot()).collect()
     }
 
-    /// True when no worker is waiting for the broker.
+    /// Whether every worker is connected to the broker.
     pub fn is_ready(&self) -> bool {
         self.snapshot().iter().all(|worker| worker.state != WorkerState::Reconnecting)
     }
@@ -59,7 +59,7 @@ impl Health {
     }
 }
 
-/// The live facts of one worker.
+/// The live state of one worker.
 pub(crate) struct Status {
     name: &'static str,
     queues: usize,

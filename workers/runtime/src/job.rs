@@ -1,5 +1,4 @@
-//! What a handler is given: a decoded message, its envelope, and a place to put what should be published when it
-//! succeeds.
+//! Jobs: a decoded message with its envelope and the messages to publish when its handler succeeds.
 
 use pvt_domain::failure::Failure;
 use pvt_messaging::{Envelope, Outgoing};
@@ -12,18 +11,18 @@ pub type Meta = Envelope;
 /// One message to handle.
 #[derive(Debug)]
 pub struct Job<M> {
-    /// What was sent.
+    /// The decoded message.
     pub message: M,
-    /// How it was sent.
+    /// Its envelope.
     pub meta: Arc<Meta>,
-    /// Its place in the batch, whatever a handler does to the order.
+    /// Its index in the batch as delivered; a handler may reorder the items.
     pub(crate) position: usize,
     pub(crate) outbox: Vec<Outgoing>,
     pub(crate) failure: Option<Failure>,
 }
 
 impl<M> Job<M> {
-    /// A job outside the engine: for a worker's own tests.
+    /// A job outside the engine, for tests of a worker.
     pub fn new(message: M, meta: Meta) -> Self {
         Self::at_position(message, Arc::new(meta), 0)
     }
@@ -32,40 +31,40 @@ impl<M> Job<M> {
         Self { message, meta, position, outbox: Vec::new(), failure: None }
     }
 
-    /// Publishes this, with the broker's confirm, after the handler returned `Ok` and before the message is
-    /// acknowledged. If the message fails it is forgotten. The booking, the trace and the actor of the message handled
-    /// are filled in where absent.
+    /// Publishes `message`, with the broker's confirm, after the handler returned `Ok` and before its own message is
+    /// acknowledged; a failed job discards it. Correlation id, trace and actor default to those of the job.
     pub fn emit(&mut self, mut message: Outgoing) {
-        message.correlation_id = message.correlation_id.or(self.meta.correlation_id);
-        message.traceparent = message.traceparent.or_else(|| self.meta.traceparent.clone());
-        message.actor = message.actor.or_else(|| self.meta.actor.clone());
+        let envelope = &mut message.envelope;
+        envelope.correlation_id = envelope.correlation_id.or(self.meta.correlation_id);
+        envelope.traceparent = envelope.traceparent.take().or_else(|| self.meta.traceparent.clone());
+        envelope.actor = envelope.actor.take().or_else(|| self.meta.actor.clone());
         self.outbox.push(message);
     }
 
-    /// Fails this message alone, whatever the batch as a whole returns. The first failure stays.
+    /// Fails this message alone, independent of the result of its batch. The first failure wins.
     pub fn fail(&mut self, failure: Failure) {
         self.failure.get_or_insert(failure);
     }
 
-    /// What was emitted so far: for a worker's own tests.
+    /// The messages emitted so far, for tests of a worker.
     pub fn emitted(&self) -> &[Outgoing] {
         &self.outbox
     }
 
-    /// Why it failed alone: for a worker's own tests.
+    /// Its own failure, for tests of a worker.
     pub fn failed(&self) -> Option<&Failure> {
         self.failure.as_ref()
     }
 }
 
-/// Messages of one queue to handle together.
+/// Messages of one queue that are handled together.
 #[derive(Debug)]
 pub struct Batch<M> {
     /// Full name of the queue.
     pub queue: Arc<str>,
-    /// Which partition it is, for partitioned queues.
+    /// The partition, for partitioned queues.
     pub partition: Option<u16>,
-    /// The messages in the order in which the broker sent them. Never empty, never more than the worker's `max`.
+    /// The messages in order of delivery: at least one, at most the worker's `max`.
     pub items: Vec<Job<M>>,
 }
 
@@ -82,6 +81,7 @@ mod tests {
         let mut job = Job::new((), meta);
         job.emit(Outgoing::raw(Target::Events, "a.b", Uuid::nil(), "a.b.v1", "{}"));
         let sent = job.emitted().first().unwrap();
+        let sent = &sent.envelope;
         assert_eq!((sent.correlation_id, sent.traceparent.as_deref()), (Some(Uuid::from_u128(7)), Some("00-a")));
     }
 

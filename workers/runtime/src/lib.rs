@@ -1,11 +1,11 @@
-//! The engine that runs workers: it owns decoding, attempts, retries, dead letters, batching, timeouts, back-pressure,
-//! draining and recovery, so that a worker is one constant and one function.
+//! The worker engine: decoding, attempts, retries, dead letters, batching, timeouts, back-pressure, draining and
+//! recovery, so that a worker is one constant and one function.
 //!
-//! It knows messages and failures, and no store and no booking. It must never acknowledge a message before everything
-//! that follows from it is confirmed by the broker, and never let one message decide the fate of another.
+//! It knows messages and failures, no store and no booking. It must never acknowledge a message before everything that
+//! follows from it is confirmed by the broker, and one message must never decide the outcome of another.
 //!
-//! The outcome of `handle` is the whole protocol: `Ok` publishes what was emitted and acknowledges; a
-//! [`Failure`](pvt_domain::failure::Failure) says where the message goes instead.
+//! The result of `handle` is the whole protocol: `Ok` publishes the emitted messages and acknowledges; a
+//! [`Failure`](pvt_domain::failure::Failure) decides what happens to the message instead.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 

@@ -1,28 +1,28 @@
-//! Names of the metrics that the runtime emits, and the handles to them. Dashboards and alerts rely on the names.
+//! Metric names of the runtime, and the handles of one worker. Dashboards and alerts rely on the names.
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
-/// Counter, labels `worker`, `outcome` (`ok`, `retried`, `deferred`, `dead`): messages settled.
+/// Counter, labels `worker`, `outcome` (`ok`, `retried`, `deferred`, `dead`): messages by outcome.
 pub const MESSAGES: &str = "pvt_worker_messages_total";
 /// Histogram, seconds, label `worker`: one call of the handler.
 pub const HANDLE_SECONDS: &str = "pvt_worker_handle_seconds";
 /// Histogram, label `worker`: messages in one call of the handler.
 pub const BATCH_SIZE: &str = "pvt_worker_batch_size";
-/// Gauge, label `worker`: messages taken from the broker and not settled.
+/// Gauge, label `worker`: messages being handled or published for.
 pub const IN_FLIGHT: &str = "pvt_worker_in_flight";
-/// Gauge, label `worker`: 1 while paused because a dependency is down.
+/// Gauge, label `worker`: 1 while paused because a dependency is unavailable.
 pub const PAUSED: &str = "pvt_worker_paused";
-/// Histogram, seconds, label `worker`: age of the oldest message of a batch when its handling begins, by the sender's
-/// clock in whole seconds.
+/// Histogram, seconds, label `worker`: age of the oldest message of a batch when its handling starts, by the clock of
+/// the sender in whole seconds.
 pub const MESSAGE_AGE_SECONDS: &str = "pvt_worker_message_age_seconds";
-/// Counter, labels `worker`, `class`: messages sent to the ladder.
+/// Counter, labels `worker`, `class`: messages sent to a retry delay.
 pub const RETRIES: &str = "pvt_worker_retries_total";
-/// Counter, labels `worker`, `class`: messages given up.
+/// Counter, labels `worker`, `class`: messages dead-lettered.
 pub const DEAD_LETTERS: &str = "pvt_worker_dead_letters_total";
-/// Counter, label `worker`: consumers begun again after their channel or connection was lost.
+/// Counter, label `worker`: consumers restarted after a lost channel or connection.
 pub const RESUBSCRIBES: &str = "pvt_worker_resubscribes_total";
 
-/// The handles of one worker, looked up once.
+/// The metric handles of one worker, registered once.
 pub(crate) struct WorkerMetrics {
     worker: &'static str,
     pub(crate) ok: Counter,

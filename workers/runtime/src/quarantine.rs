@@ -1,14 +1,14 @@
-//! Crash loops: when a process is killed again and again, every message it had fetched looks as guilty as the one that
-//! killed it.
+//! Quarantine of suspects in a crash loop: after a crash, every message that the process had fetched has one more failed
+//! delivery, not only the one that caused it.
 //!
-//! A message that was delivered several times without an end is handled alone: everything else that this consumer holds
-//! is first put back as new, so that a further crash counts against the suspect only.
+//! A message that was delivered several times without an outcome is handled alone. All others that this consumer holds
+//! are first returned to the queue with a delivery count of zero, so that a further crash counts against the suspect.
 
 use pvt_messaging::Delivery;
 
-/// From so many unfinished deliveries on, a message is a suspect.
+/// Unfinished deliveries from which on a message is a suspect.
 pub(crate) const SUSPECT_DELIVERIES: u32 = 3;
-/// After so many its attempt has failed; the broker's own limit is twice as high.
+/// Unfinished deliveries after which its attempt has failed. The broker's limit is twice as high.
 pub(crate) const GIVE_UP_DELIVERIES: u32 = 10;
 
 /// Whether any of these is a suspect.
@@ -16,7 +16,7 @@ pub(crate) fn holds_suspect(deliveries: &[Delivery]) -> bool {
     deliveries.iter().any(|delivery| delivery.delivery_count >= SUSPECT_DELIVERIES)
 }
 
-/// Takes the prime suspect, the one delivered most often, the earliest of equals, from what is held.
+/// Removes the suspect with the most deliveries, the earliest of equals.
 pub(crate) fn take_suspect(held: &mut Vec<Delivery>) -> Option<Delivery> {
     let most =
         held.iter().map(|delivery| delivery.delivery_count).max().filter(|count| *count >= SUSPECT_DELIVERIES)?;

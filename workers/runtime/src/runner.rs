@@ -1,10 +1,10 @@
-//! Consumes one queue for one worker: subscribes, fills batches, hands them over, and begins anew when the channel is
-//! lost.
+//! The consumer loop of one queue: subscribes, fills batches, hands them to the worker, resubscribes after a loss.
 
 use crate::consumer_session::{ConsumerSession, WorkerContext};
 use crate::erased_worker::QueueId;
 use crate::quarantine;
-use pvt_messaging::{Backoff, ConsumeError, Delivery, Subscriber, Subscription};
+use backon::{BackoffBuilder as _, ExponentialBuilder};
+use pvt_messaging::{ConsumeError, Delivery, Subscriber, Subscription};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -13,11 +13,16 @@ use tokio::time::{timeout, timeout_at};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
-const BACKOFF_FIRST: Duration = Duration::from_millis(100);
-const BACKOFF_CAP: Duration = Duration::from_secs(5);
-/// A subscription that lived this long was a success: the next loss is answered quickly.
+const RESUBSCRIBE_MAX_DELAY: Duration = Duration::from_millis(2_500);
+/// 50–100 ms, doubling to 2.5–5 s with jitter.
+const RESUBSCRIBE: ExponentialBuilder = ExponentialBuilder::new()
+    .with_min_delay(Duration::from_millis(50))
+    .with_max_delay(RESUBSCRIBE_MAX_DELAY)
+    .with_jitter()
+    .without_max_times();
+/// A subscription that lasted this long resets the delay before the next one.
 const STABLE_AFTER: Duration = Duration::from_secs(5);
-/// For what is still under way to the client when the consumer is cancelled.
+/// For deliveries that were already sent when the consumer is cancelled.
 const GATHER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// One queue of one worker.
@@ -27,20 +32,20 @@ pub(crate) struct Runner {
     pub(crate) subscriber: Subscriber,
 }
 
-/// Why a subscription ended.
+/// The end of a subscription.
 enum End {
     Drained,
     Lost(ConsumeError),
-    /// A suspect was dealt with; a fresh subscription continues.
+    /// A suspect was handled alone; a fresh subscription continues.
     Quarantined,
 }
 
 impl Runner {
-    /// Runs until the process drains.
+    /// Runs until the engine drains.
     pub(crate) async fn run(self) {
-        let mut backoff = Backoff::new(BACKOFF_FIRST, BACKOFF_CAP);
-        let prefetch = self.context.unit.spec.prefetch();
-        let worker = self.context.unit.spec.name;
+        let mut delays = RESUBSCRIBE.build();
+        let prefetch = self.context.worker.spec.prefetch();
+        let worker = self.context.worker.spec.name;
         loop {
             let subscribing = self.subscriber.subscribe(&self.queue.name, prefetch);
             let Some(subscribed) = self.context.drain.run_until_cancelled(subscribing).await else { return };
@@ -52,7 +57,7 @@ impl Runner {
                     let end = self.consume(subscription).await;
                     self.context.status.consuming.fetch_sub(1, Ordering::Relaxed);
                     if begun.elapsed() >= STABLE_AFTER {
-                        backoff.reset();
+                        delays = RESUBSCRIBE.build();
                     }
                     match end {
                         End::Drained => return,
@@ -62,10 +67,11 @@ impl Runner {
                 }
                 Err(error) => error,
             };
-            warn!(worker, queue = %self.queue.name, %error, "not consuming");
+            warn!(worker, queue = %self.queue.name, %error, "consumer lost, resubscribing");
             self.context.status.record_error(error.to_string());
             self.context.metrics.resubscribes.increment(1);
-            if self.context.drain.run_until_cancelled(tokio::time::sleep(backoff.step())).await.is_none() {
+            let delay = delays.next().unwrap_or(RESUBSCRIBE_MAX_DELAY);
+            if self.context.drain.run_until_cancelled(tokio::time::sleep(delay)).await.is_none() {
                 return;
             }
         }
@@ -74,7 +80,7 @@ impl Runner {
     async fn consume(&self, mut subscription: Subscription) -> End {
         let session = Arc::new(ConsumerSession::new(self.context.clone(), self.queue.clone(), subscription.acker()));
         let tasks = TaskTracker::new();
-        let slots = Arc::new(Semaphore::new(self.context.unit.spec.slots()));
+        let slots = Arc::new(Semaphore::new(self.context.worker.spec.slots()));
         let end = loop {
             let Some(Ok(slot)) = self.context.drain.run_until_cancelled(slots.clone().acquire_owned()).await else {
                 break End::Drained;
@@ -91,7 +97,7 @@ impl Runner {
         };
         match &end {
             End::Lost(_) => session.lost.cancel(),
-            // What is under way is finished; what was fetched and not begun goes back when the channel closes.
+            // Running handlers finish; deliveries not started return to the queue when the channel closes.
             End::Drained => {
                 if let Err(error) = subscription.cancel().await {
                     debug!(queue = %self.queue.name, %error, "cancelling the consumer");
@@ -100,8 +106,8 @@ impl Runner {
             End::Quarantined => {}
         }
         tasks.close();
-        // Not begun anew before the old handlers are done: a partition has one writer at a time. Handlers are bounded
-        // by their timeout.
+        // Handlers finish before the next subscription, because a partition has one writer at a time. Their timeout
+        // bounds this wait.
         tasks.wait().await;
         if let Err(error) = subscription.close().await {
             debug!(queue = %self.queue.name, %error, "closing the channel");
@@ -109,14 +115,14 @@ impl Runner {
         end
     }
 
-    /// Waits for a message and takes what else is there, up to the batch's size. Only a batch that is not full waits
-    /// for company. Empty when the process drains.
+    /// Waits for a message and adds what has arrived, up to the batch size. A batch that is not full lingers for more.
+    /// Empty when the engine drains.
     async fn next_batch(
         &self,
         subscription: &mut Subscription,
         session: &ConsumerSession,
     ) -> Result<Vec<Delivery>, ConsumeError> {
-        let spec = &self.context.unit.spec;
+        let spec = &self.context.worker.spec;
         let max = spec.batch_max();
         let Some(first) = self.context.drain.run_until_cancelled(subscription.next()).await else {
             return Ok(Vec::new());
@@ -142,7 +148,7 @@ impl Runner {
         Ok(batch)
     }
 
-    /// Puts everything but the prime suspect back as new, then handles the suspect alone.
+    /// Returns all messages but one suspect to the queue, then handles the suspect alone.
     async fn quarantine(
         &self,
         subscription: &mut Subscription,
@@ -155,21 +161,21 @@ impl Runner {
             return End::Lost(error);
         }
         let gather = async {
-            // The cancelled stream ends after what had already been sent.
+            // The stream of a cancelled consumer ends after the deliveries that were already sent.
             while let Ok(delivery) = subscription.next().await {
                 session.track(&delivery);
                 held.push(delivery);
             }
         };
         if timeout(GATHER_TIMEOUT, gather).await.is_err() {
-            debug!(queue = %self.queue.name, "the cancelled consumer's stream did not end");
+            debug!(queue = %self.queue.name, "stream of the cancelled consumer did not end");
         }
         tasks.close();
         tasks.wait().await;
         let Some(suspect) = quarantine::take_suspect(&mut held) else { return End::Quarantined };
         warn!(
-            worker = self.context.unit.spec.name, queue = %self.queue.name, message_id = %suspect.envelope.id,
-            deliveries = suspect.delivery_count, bystanders = held.len(), "suspected of a crash loop: handling it alone"
+            worker = self.context.worker.spec.name, queue = %self.queue.name, message_id = %suspect.envelope.id,
+            deliveries = suspect.delivery_count, bystanders = held.len(), "possible crash loop, handling the message alone"
         );
         session.republish(held).await;
         session.clone().process(vec![suspect], slot).await;

@@ -1,35 +1,41 @@
-//! The end of a message: publish what follows from it, wait for the confirms, and only then acknowledge.
+//! Settlement of handled messages: publish what follows from them, wait for the confirms, only then acknowledge.
 
 use crate::consumer_session::{ConsumerSession, HandledDelivery};
 use crate::disposition::{self, Disposition};
 use crate::erased_worker::Outcome;
 use crate::failpoint;
+use backon::{BackoffBuilder as _, ExponentialBuilder};
 use chrono::Utc;
 use pvt_domain::failure::{Cause, Failure};
 use pvt_messaging::trace_context::trace_id_of;
-use pvt_messaging::{Backoff, Delivery, Outgoing, PublishError};
+use pvt_messaging::{Delivery, Outgoing, PublishError, Target};
 use std::sync::PoisonError;
 use std::time::Duration;
 use tracing::{debug, warn};
 
-const PUBLISH_BACKOFF_FIRST: Duration = Duration::from_millis(100);
-const PUBLISH_BACKOFF_CAP: Duration = Duration::from_secs(5);
+const REPUBLISH_MAX_DELAY: Duration = Duration::from_millis(2_500);
+/// 50–100 ms, doubling to 2.5–5 s with jitter.
+const REPUBLISH: ExponentialBuilder = ExponentialBuilder::new()
+    .with_min_delay(Duration::from_millis(50))
+    .with_max_delay(REPUBLISH_MAX_DELAY)
+    .with_jitter()
+    .without_max_times();
 
-/// Deliveries with what follows from each; `end` is where a delivery's messages end in `outgoing`.
+/// Deliveries with the messages that follow from them; each number is where a delivery's messages end in `outgoing`.
 struct Settlement {
     items: Vec<(Delivery, usize)>,
     outgoing: Vec<Outgoing>,
 }
 
 impl ConsumerSession {
-    /// Publishes, confirms, acknowledges. Returns without acknowledging only when the channel is lost: then all of it
-    /// comes again.
-    pub(crate) async fn publish_and_acknowledge(&self, settled: Vec<HandledDelivery>) {
-        if settled.is_empty() {
+    /// Publishes, waits for the confirms and acknowledges. Returns without acknowledging only when the channel is lost:
+    /// then all of it is delivered again.
+    pub(crate) async fn publish_and_acknowledge(&self, handled: Vec<HandledDelivery>) {
+        if handled.is_empty() {
             return;
         }
         failpoint::hit(failpoint::AFTER_HANDLE_BEFORE_PUBLISH);
-        let mut settlement = self.prepare_settlement(settled);
+        let mut settlement = self.prepare_settlement(handled);
         if !self.publish_confirmed(&mut settlement).await {
             return;
         }
@@ -38,27 +44,27 @@ impl ConsumerSession {
         self.acknowledge(&tags).await;
     }
 
-    fn prepare_settlement(&self, settled: Vec<HandledDelivery>) -> Settlement {
+    fn prepare_settlement(&self, handled: Vec<HandledDelivery>) -> Settlement {
         let mut settlement =
-            Settlement { items: Vec::with_capacity(settled.len()), outgoing: Vec::with_capacity(settled.len()) };
-        let mut handled = 0;
-        for (delivery, outcome) in settled {
+            Settlement { items: Vec::with_capacity(handled.len()), outgoing: Vec::with_capacity(handled.len()) };
+        let mut succeeded = 0;
+        for (delivery, outcome) in handled {
             match outcome {
                 Outcome::Done(outbox) => {
-                    handled += 1;
+                    succeeded += 1;
                     settlement.outgoing.extend(outbox);
                 }
                 Outcome::Failed(failure) => settlement.outgoing.push(self.redirect(&delivery, failure)),
             }
             settlement.items.push((delivery, settlement.outgoing.len()));
         }
-        self.context.metrics.ok.increment(handled);
+        self.context.metrics.ok.increment(succeeded);
         settlement
     }
 
-    /// The message that moves a failed one to where it belongs, with the one log line of its failure.
+    /// The message that moves a failed one to a retry delay or the dead letters; logs the failure.
     fn redirect(&self, delivery: &Delivery, failure: Failure) -> Outgoing {
-        let spec = &self.context.unit.spec;
+        let spec = &self.context.worker.spec;
         let envelope = &delivery.envelope;
         let disposition =
             disposition::choose(failure, envelope.attempt, disposition::deferrals(delivery), spec.retry_schedule);
@@ -85,10 +91,10 @@ impl ConsumerSession {
         disposition::message(&disposition, delivery, &self.queue.name, spec.name, Utc::now())
     }
 
-    /// Publishes until the broker has confirmed everything; the ids never change. False when the channel was lost
-    /// meanwhile.
+    /// Publishes until the broker has confirmed everything, always with the same ids. False when the channel is lost
+    /// first.
     async fn publish_confirmed(&self, settlement: &mut Settlement) -> bool {
-        let mut backoff = Backoff::new(PUBLISH_BACKOFF_FIRST, PUBLISH_BACKOFF_CAP);
+        let mut delays = REPUBLISH.build();
         let mut replaced = false;
         while !settlement.outgoing.is_empty() {
             let Err(error) = self.context.publisher.publish_all(&settlement.outgoing).await else { return true };
@@ -98,17 +104,17 @@ impl ConsumerSession {
                 self.replace_invalid(settlement);
                 continue;
             }
-            warn!(worker = self.context.unit.spec.name, queue = %self.queue.name, class = error.class(), %error,
-                "not confirmed; publishing again");
+            warn!(worker = self.context.worker.spec.name, queue = %self.queue.name, class = error.class(), %error,
+                "not confirmed, publishing again");
             tokio::select! {
                 () = self.lost.cancelled() => return false,
-                () = tokio::time::sleep(backoff.step()) => {}
+                () = tokio::time::sleep(delays.next().unwrap_or(REPUBLISH_MAX_DELAY)) => {}
             }
         }
         true
     }
 
-    /// Replaces the messages of every item that emitted something no broker can take by one dead letter of the item.
+    /// Replaces the messages of each delivery that emitted an invalid one by a dead letter of that delivery.
     fn replace_invalid(&self, settlement: &mut Settlement) {
         let mut valid = Vec::with_capacity(settlement.outgoing.len());
         let mut begin = 0;
@@ -124,22 +130,19 @@ impl ConsumerSession {
         settlement.outgoing = valid;
     }
 
-    /// Acknowledges these deliveries. An error means that the channel is gone and they come again.
+    /// Acknowledges these deliveries. After an error the channel is lost and they are delivered again.
     pub(crate) async fn acknowledge(&self, tags: &[u64]) {
         let _turn = self.ack_turn.lock().await;
         let acks = self.unacked.lock().unwrap_or_else(PoisonError::into_inner).acknowledge(tags);
         if let Err(error) = self.acker.send(&acks).await {
-            debug!(queue = %self.queue.name, %error, "not acknowledged; these come again");
+            debug!(queue = %self.queue.name, %error, "not acknowledged, the broker will deliver again");
         }
     }
 
-    /// Puts these back at the end of their queue as if they had just been sent: same ids, but the broker counts anew.
+    /// Moves these to the end of their queue with the same ids and a delivery count of zero.
     pub(crate) async fn republish(&self, deliveries: Vec<Delivery>) {
-        let outgoing = deliveries
-            .iter()
-            .map(|delivery| delivery.republish(pvt_messaging::Target::Queue, &*self.queue.name))
-            .collect();
-        let items = deliveries.into_iter().enumerate().map(|(place, delivery)| (delivery, place + 1)).collect();
+        let outgoing = deliveries.iter().map(|delivery| delivery.republish(Target::Queue, &*self.queue.name)).collect();
+        let items = deliveries.into_iter().enumerate().map(|(index, delivery)| (delivery, index + 1)).collect();
         let mut settlement = Settlement { items, outgoing };
         if self.publish_confirmed(&mut settlement).await {
             let tags: Vec<u64> = settlement.items.iter().map(|(delivery, _)| delivery.tag).collect();

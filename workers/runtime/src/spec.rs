@@ -1,49 +1,50 @@
-//! What a worker says about itself: a constant, so that names, queues and bounds are known before anything runs.
+//! Worker specs: constants, so that names, queues and limits are known before anything runs.
 
 use pvt_messaging::{Queue, RetryDelay};
 use std::time::Duration;
 
-/// The most unacknowledged deliveries one consumer may hold.
+/// Maximum number of unacknowledged deliveries of one consumer.
 pub const PREFETCH_CAP: u16 = 600;
-/// Deliveries held for each one that can be handled: one part is being handled, one is being confirmed, one waits.
+/// Deliveries per handler slot: one being handled, one being confirmed, one waiting.
 const PREFETCH_FACTOR: u16 = 3;
-/// A broker may cut off a consumer that acknowledges nothing for half an hour; handlers stay far below.
+/// Maximum timeout. RabbitMQ docs, "Delivery Acknowledgement Timeout": after 30 minutes without an acknowledgement the
+/// broker closes the channel.
 pub const TIMEOUT_CAP: Duration = Duration::from_secs(300);
 
-/// The declaration of a worker.
+/// The spec of a worker.
 #[derive(Debug, Clone, Copy)]
 pub struct Spec {
-    /// Its name: in logs, metrics, dead letters and on the command line. Unique in a process.
+    /// Its name in logs, metrics and dead letters. Unique in a process.
     pub name: &'static str,
-    /// What it consumes. Unique in a process.
+    /// The queue it consumes. Unique in a process.
     pub queue: Queue,
-    /// Where a message waits after its first, second, … failed attempt. Past the end it becomes a dead letter.
+    /// The delay after the first, second, … failed attempt. After the last one a message becomes a dead letter.
     pub retry_schedule: &'static [RetryDelay],
-    /// How long handling one message, or one batch, may take.
+    /// Timeout of one message, or one batch.
     pub timeout: Duration,
-    /// One message at a time or many.
+    /// Single messages or batches.
     pub shape: Shape,
 }
 
-/// How messages are handed over.
+/// How messages are passed to the handler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
-    /// One by one, so many at once.
+    /// One by one.
     Single {
-        /// Messages of one queue that are handled at the same time.
+        /// Messages of one queue that are handled concurrently.
         concurrency: u16,
     },
     /// In batches, one batch of a queue at a time.
     Batch {
-        /// The most messages in a batch. Above [`PREFETCH_CAP`] / 3 batches no longer overlap with their confirms.
+        /// Maximum size of a batch. Above [`PREFETCH_CAP`] / 3, handling no longer overlaps with confirms.
         max: u16,
-        /// How long the first message of a batch waits for company when there is none yet.
+        /// How long a batch that is not full waits for more messages.
         linger: Duration,
     },
 }
 
 impl Spec {
-    /// Messages handled at the same time per queue.
+    /// Concurrent handlers per queue.
     pub(crate) fn slots(&self) -> usize {
         match self.shape {
             Shape::Single { concurrency } => usize::from(concurrency),
@@ -51,7 +52,7 @@ impl Spec {
         }
     }
 
-    /// The most messages handed over at once.
+    /// Maximum number of messages per call.
     pub(crate) fn batch_max(&self) -> usize {
         match self.shape {
             Shape::Single { .. } => 1,
@@ -59,7 +60,7 @@ impl Spec {
         }
     }
 
-    /// How long an unfilled batch waits.
+    /// How long a batch that is not full waits.
     pub(crate) fn linger(&self) -> Duration {
         match self.shape {
             Shape::Single { .. } => Duration::ZERO,
@@ -67,7 +68,7 @@ impl Spec {
         }
     }
 
-    /// How many deliveries the broker may send ahead.
+    /// Unacknowledged deliveries that the broker may send (RabbitMQ docs, "Consumer Prefetch").
     pub(crate) fn prefetch(&self) -> u16 {
         let at_once = match self.shape {
             Shape::Single { concurrency } => concurrency,
@@ -76,7 +77,7 @@ impl Spec {
         at_once.saturating_mul(PREFETCH_FACTOR).clamp(1, PREFETCH_CAP.max(at_once))
     }
 
-    /// What is wrong with it, if anything.
+    /// The first invalid setting.
     pub(crate) fn invalid_reason(&self) -> Option<&'static str> {
         let at_once = match self.shape {
             Shape::Single { concurrency } => concurrency,

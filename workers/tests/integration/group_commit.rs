@@ -89,8 +89,8 @@ async fn repeated_request_stays_confirmed_when_property_is_full() -> Result<()> 
     assert_eq!(harness.book("guest-13", 60).await?.0.status, Status::Rejected);
     let (again, again_events) = harness.book("guest-0", 60).await?;
     assert_eq!(
-        (again, again_events[0].id),
-        (first, events[0].id),
+        (again, again_events[0].envelope.id),
+        (first, events[0].envelope.id),
         "the same booking, and the same event under the same id"
     );
     Ok(())

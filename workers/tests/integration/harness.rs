@@ -117,7 +117,7 @@ impl Harness {
     pub(crate) async fn load(&self, events: &[Outgoing]) -> Result<()> {
         let events = events
             .iter()
-            .map(|event| AnalyticsEvent::decode(&event.kind, &event.body))
+            .map(|event| AnalyticsEvent::decode(&event.envelope.kind, &event.body))
             .collect::<Result<Vec<_>, _>>()?;
         self.mart.load(&events).await?;
         Ok(())
@@ -184,7 +184,7 @@ pub(crate) struct Delivered {
 
 impl Delivered {
     pub(crate) fn event_ids(&self) -> Vec<Uuid> {
-        self.events.iter().map(|event| event.id).collect()
+        self.events.iter().map(|event| event.envelope.id).collect()
     }
 }
 

@@ -95,7 +95,7 @@ async fn check_in_and_check_out_move_claims() -> Result<()> {
 
     let changed = twice(&harness, &now, clock::system, modifies(&booked, 5, Some(1))).await?;
     assert_eq!(
-        (changed.reply.outcome, changed.events[0].kind.as_ref()),
+        (changed.reply.outcome, changed.events[0].envelope.kind.as_ref()),
         (ReplyOutcome::Decided, "booking.modified.v1")
     );
     assert_eq!(harness.claims_of(&booked).await?, 5);
@@ -109,7 +109,7 @@ async fn check_in_and_check_out_move_claims() -> Result<()> {
     let undone =
         twice(&harness, &now, clock::system, BookingCommand::Reinstate(ReinstateBooking { header: header(id) }))
             .await?;
-    assert_eq!(undone.events[0].kind, "booking.reinstated.v1");
+    assert_eq!(undone.events[0].envelope.kind, "booking.reinstated.v1");
     twice(&harness, &now, clock::system, BookingCommand::CheckIn(CheckInBooking { header: header(id) })).await?;
 
     let later = harness.worker(in_two_days);
@@ -135,7 +135,7 @@ async fn no_show_can_be_reinstated() -> Result<()> {
 
     let later = harness.worker(in_two_days);
     let told = twice(&harness, &later, in_two_days, missed()).await?;
-    assert_eq!(told.events[0].kind, "booking.no_show.v1");
+    assert_eq!(told.events[0].envelope.kind, "booking.no_show.v1");
     assert_eq!(harness.claims_of(&booked).await?, 0);
     twice(&harness, &later, in_two_days, BookingCommand::Reinstate(ReinstateBooking { header: header(id) })).await?;
     assert_eq!((status(&harness, id).await?, harness.claims_of(&booked).await?), (Status::Confirmed, 5));
@@ -153,7 +153,7 @@ async fn blocks_stop_sale_until_lifted() -> Result<()> {
     assert_eq!((why.code, why.bookings, refused.events.len()), (RefusalCode::BedTaken, vec![guest.id], 0));
 
     let kept = twice(&harness, &now, clock::system, blocks(block, "r-1", 12, 14)).await?;
-    assert_eq!((kept.events.len(), kept.events[0].kind.as_ref()), (1, "inventory.changed.v1"));
+    assert_eq!((kept.events.len(), kept.events[0].envelope.kind.as_ref()), (1, "inventory.changed.v1"));
     assert_eq!(harness.mongo.blocks().find_by_ids([block]).await?[&block].status, BlockStatus::Active);
     assert_eq!(harness.claims().count_documents(mongodb::bson::doc! { "booking": format!("block:{block}") }).await?, 2);
     assert_eq!(harness.book("refused", 12).await?.0.status, Status::Rejected);

@@ -53,7 +53,7 @@ impl StripeHarness {
             Some(self.client.clone()),
             clock,
         );
-        let headers = headers.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let headers = headers.iter().map(|(key, value)| ((*key).to_owned().into(), (*value).to_owned())).collect();
         let mut job =
             Job::new(command.clone(), Meta { id: Uuid::from_u128(1), attempt: 1, headers, ..Meta::default() });
         worker.handle(&mut job).await.map_err(|failure| anyhow::anyhow!("{failure}"))?;
@@ -108,7 +108,7 @@ impl Told {
         });
         Ok(Self {
             events: events.collect::<Result<_>>()?,
-            settles: messages.iter().any(|message| message.kind == BOOKING_SETTLE_PAYMENT),
+            settles: messages.iter().any(|message| message.envelope.kind == BOOKING_SETTLE_PAYMENT),
         })
     }
 }
@@ -233,8 +233,8 @@ async fn redelivered_sweep_replays_the_same_events() -> Result<()> {
     let found = |messages: Vec<Outgoing>| {
         messages
             .into_iter()
-            .filter(|message| message.kind == STRIPE_EVENT)
-            .map(|message| message.id)
+            .filter(|message| message.envelope.kind == STRIPE_EVENT)
+            .map(|message| message.envelope.id)
             .collect::<BTreeSet<_>>()
     };
     let first = found(stripe_harness.deliver_with(&sweep(2), much_later, &[]).await?);

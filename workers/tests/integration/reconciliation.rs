@@ -143,8 +143,8 @@ async fn lost_events_are_republished_under_the_same_ids() -> Result<()> {
 
     let (report, published) = harness.reconcile(Uuid::new_v4(), false).await?;
     assert_eq!(kinds(&report), [(EventMissing, true); 2], "{report}");
-    let mut ids: Vec<Uuid> = published.iter().map(|event| event.id).collect();
-    let mut expected = vec![cancelled[0].id, lost[0].id];
+    let mut ids: Vec<Uuid> = published.iter().map(|event| event.envelope.id).collect();
+    let mut expected = vec![cancelled[0].envelope.id, lost[0].envelope.id];
     ids.sort();
     expected.sort();
     assert_eq!(ids, expected);

@@ -1,8 +1,8 @@
-//! A message in lapin's terms, checked: everything that could make lapin panic or the broker close the channel is
-//! refused here.
+//! Validated messages in lapin's types: what would make lapin panic or the broker close the channel is refused here.
 
 use super::PublishError;
-use crate::outgoing::{FIRST_ATTEMPT, HEADER_ACTOR, HEADER_ATTEMPT, HEADER_TRACEPARENT, Outgoing, Target};
+use crate::envelope::{Envelope, FIRST_ATTEMPT, HEADER_ACTOR, HEADER_ATTEMPT, HEADER_TRACEPARENT};
+use crate::outgoing::{Outgoing, Target};
 use crate::topology::{RetryDelay, Topology};
 use bytes::Bytes;
 use chrono::Utc;
@@ -10,18 +10,18 @@ use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use pvt_domain::messages::MAX_BODY_BYTES;
 
-/// AMQP's delivery mode for messages that survive a restart.
+/// AMQP 0-9-1, basic class, `delivery-mode`: the message survives a restart of the broker.
 const PERSISTENT: u8 = 2;
 const CONTENT_TYPE: &str = "application/json";
-/// `app_id` of everything we send.
+/// `app_id` of all our messages.
 const APP_ID: &str = "pvt-booking";
 
-/// The exchanges of one topology, ready for use.
+/// The exchange names of one topology.
 pub(super) struct ExchangeNames {
     commands: String,
     events: String,
     dead: String,
-    retry: [(RetryDelay, String); 4],
+    retry: Vec<(RetryDelay, String)>,
 }
 
 impl ExchangeNames {
@@ -30,7 +30,7 @@ impl ExchangeNames {
             commands: topology.commands_exchange(),
             events: topology.events_exchange(),
             dead: topology.dead_exchange(),
-            retry: RetryDelay::ALL.map(|delay| (delay, topology.retry_exchange(delay))),
+            retry: RetryDelay::ALL.iter().map(|delay| (*delay, topology.retry_exchange(*delay))).collect(),
         }
     }
 
@@ -45,7 +45,7 @@ impl ExchangeNames {
     }
 }
 
-/// Ready for `basic.publish`.
+/// The arguments of `basic.publish`.
 pub(super) struct AmqpMessage {
     pub(super) exchange: ShortString,
     pub(super) routing_key: ShortString,
@@ -55,28 +55,29 @@ pub(super) struct AmqpMessage {
 
 impl AmqpMessage {
     pub(super) fn new(message: &Outgoing, exchanges: &ExchangeNames) -> Result<Self, PublishError> {
-        // What others sent oversize must still be able to become a dead letter.
+        // An oversize message of another producer must still fit into the dead letters.
         let ours = matches!(message.target, Target::Commands | Target::Events);
         if ours && message.body.len() > MAX_BODY_BYTES {
-            let reason = format!("the body has {} bytes, more than {MAX_BODY_BYTES}", message.body.len());
+            let reason = format!("body has {} bytes, the limit is {MAX_BODY_BYTES}", message.body.len());
             return Err(PublishError::Invalid(reason));
         }
-        let headers = headers(message)?;
-        let sent_at = message.timestamp.unwrap_or_else(Utc::now).timestamp();
+        let envelope = &message.envelope;
+        let headers = headers(envelope)?;
+        let sent_at = envelope.timestamp.unwrap_or_else(Utc::now).timestamp();
         let mut properties = BasicProperties::default()
             .with_content_type(short_string(CONTENT_TYPE)?)
             .with_delivery_mode(PERSISTENT)
-            .with_message_id(short_string(message.id.hyphenated().to_string())?)
+            .with_message_id(short_string(envelope.id.hyphenated().to_string())?)
             .with_timestamp(u64::try_from(sent_at).unwrap_or_default())
-            .with_type(short_string(&*message.kind)?)
+            .with_type(short_string(&*envelope.kind)?)
             .with_app_id(short_string(APP_ID)?);
         if let Some(headers) = headers {
             properties = properties.with_headers(headers);
         }
-        if let Some(booking) = message.correlation_id {
+        if let Some(booking) = envelope.correlation_id {
             properties = properties.with_correlation_id(short_string(booking.hyphenated().to_string())?);
         }
-        if let Some(queue) = &message.reply_to {
+        if let Some(queue) = &envelope.reply_to {
             properties = properties.with_reply_to(short_string(queue)?);
         }
         Ok(Self {
@@ -88,26 +89,26 @@ impl AmqpMessage {
     }
 }
 
-fn headers(message: &Outgoing) -> Result<Option<FieldTable>, PublishError> {
-    let plain = message.attempt <= FIRST_ATTEMPT && message.headers.is_empty();
-    if plain && message.traceparent.is_none() && message.actor.is_none() {
+fn headers(envelope: &Envelope) -> Result<Option<FieldTable>, PublishError> {
+    let plain = envelope.attempt <= FIRST_ATTEMPT && envelope.headers.is_empty();
+    if plain && envelope.traceparent.is_none() && envelope.actor.is_none() {
         return Ok(None);
     }
     let mut table = FieldTable::default();
-    if message.attempt > FIRST_ATTEMPT {
-        table.insert(short_string(HEADER_ATTEMPT)?, AMQPValue::LongLongInt(i64::from(message.attempt)));
+    if envelope.attempt > FIRST_ATTEMPT {
+        table.insert(short_string(HEADER_ATTEMPT)?, AMQPValue::LongLongInt(i64::from(envelope.attempt)));
     }
     let mut text = |name: &str, value: &str| -> Result<(), PublishError> {
         table.insert(short_string(name)?, AMQPValue::LongString(value.into()));
         Ok(())
     };
-    if let Some(value) = &message.traceparent {
+    if let Some(value) = &envelope.traceparent {
         text(HEADER_TRACEPARENT, value)?;
     }
-    if let Some(value) = &message.actor {
+    if let Some(value) = &envelope.actor {
         text(HEADER_ACTOR, value)?;
     }
-    for (name, value) in &message.headers {
+    for (name, value) in &envelope.headers {
         text(name, value)?;
     }
     Ok(Some(table))
@@ -129,7 +130,7 @@ mod tests {
     #[test]
     fn retry_goes_to_its_delay_exchange_with_its_attempt() {
         let mut message = Outgoing::raw(Target::Retry(RetryDelay::M1), "t.emails", Uuid::from_u128(1), "a.b.v1", "{}");
-        message.attempt = 2;
+        message.envelope.attempt = 2;
         let prepared = AmqpMessage::new(&message, &exchanges()).unwrap();
         assert_eq!((prepared.exchange.as_str(), prepared.routing_key.as_str()), ("t.retry.1m", "t.emails"));
         let headers = prepared.properties.headers().clone().unwrap();

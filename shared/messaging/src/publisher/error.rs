@@ -1,36 +1,36 @@
-//! Why a publish was not confirmed.
+//! Publish errors.
 
 use pvt_domain::failure::Failure;
 use std::sync::Arc;
 
-/// A publish without a confirm. Unless it is `Invalid`, the broker may have the message all the same.
+/// A publish without a confirm. Except for `Invalid`, the outcome is unknown: the broker may have the message.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum PublishError {
-    /// A name or header does not fit AMQP; repeating is pointless.
-    #[error("not a valid message: {0}")]
+    /// A name or header does not fit AMQP; repeating cannot help.
+    #[error("invalid message: {0}")]
     Invalid(String),
-    /// The broker has been away for longer than is worth waiting.
-    #[error("the broker is away: {0}")]
+    /// There has been no connection for longer than a publish waits.
+    #[error("broker unreachable: {0}")]
     Unreachable(Arc<str>),
-    /// The broker refuses publishes because it runs out of memory or disk.
-    #[error("the broker is blocked by a resource alarm")]
+    /// RabbitMQ docs, "Memory and Disk Alarms": publishing connections are blocked.
+    #[error("broker is blocked by a resource alarm")]
     Blocked,
     /// No confirm in time.
-    #[error("no confirm within the time allowed")]
+    #[error("no publisher confirm in time")]
     Timeout,
-    /// The broker said no: a queue is full.
-    #[error("the broker refused the message")]
+    /// A negative confirm: a queue is full (`reject-publish`).
+    #[error("broker refused the message")]
     Nacked,
-    /// The connection broke while the confirm was awaited.
-    #[error("the connection broke before the confirm")]
+    /// The connection was lost before the confirm.
+    #[error("connection lost before the confirm")]
     Lost,
     /// The publisher was closed.
-    #[error("the publisher is closed")]
+    #[error("publisher is closed")]
     Closed,
 }
 
 impl PublishError {
-    /// Stable name for metrics, logs and problems.
+    /// Stable name in metrics, logs and problems.
     pub fn class(&self) -> &'static str {
         match self {
             Self::Invalid(_) => "publish_invalid",
@@ -44,7 +44,7 @@ impl PublishError {
     }
 }
 
-/// A broker that does not take messages is a dependency that is down; a message it can never take is rejected.
+/// A broker that takes no messages is an unavailable dependency; a message that it can never take is rejected.
 impl From<PublishError> for Failure {
     fn from(error: PublishError) -> Self {
         match error {

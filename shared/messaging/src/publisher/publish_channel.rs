@@ -1,8 +1,8 @@
-//! One confirm channel and the task that owns it.
+//! A channel in confirm mode and the task that owns it.
 //!
-//! A single task issues all publishes of a channel: lapin gives out the confirm's number and queues the frames in two
-//! steps, so that two tasks publishing on one channel at once could receive each other's confirms. It also wakes once
-//! for a burst of confirms where a thousand callers would each be woken from lapin's thread.
+//! A single task issues all publishes of a channel: lapin assigns the delivery tag and queues the frames in two steps,
+//! so two tasks publishing on one channel could receive each other's confirms. The task also wakes once for a burst of
+//! confirms, instead of lapin's thread waking a thousand callers.
 
 use super::PublishError;
 use super::amqp_message::AmqpMessage;
@@ -16,20 +16,20 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-/// Unconfirmed publishes on one channel: the sliding window.
+/// The sliding window: unconfirmed publishes on one channel.
 const WINDOW: usize = 512;
-/// Publishes that wait for a place in the window.
+/// Publishes that wait for room in the window.
 const QUEUE: usize = 1_024;
-/// How many waiting publishes are taken at once.
+/// Waiting publishes taken from the queue at once.
 const TAKE: usize = 64;
 
-/// A message and who waits for it.
+/// A message and its waiting caller.
 pub(super) struct Request {
     pub(super) message: AmqpMessage,
-    pub(super) done: Completion,
+    pub(super) completion: Completion,
 }
 
-/// Who is told of the outcome.
+/// The receiver of a publish's outcome.
 pub(super) enum Completion {
     /// One caller for one message.
     One(oneshot::Sender<Result<(), PublishError>>),
@@ -40,14 +40,14 @@ pub(super) enum Completion {
 impl Completion {
     fn complete(self, result: Result<(), PublishError>) {
         match self {
-            // Whoever gave up waiting needs no answer.
+            // A caller that stopped waiting has dropped its receiver.
             Self::One(caller) => drop(caller.send(result)),
             Self::Part(confirms) => confirms.record(result),
         }
     }
 }
 
-/// Counts the confirms of a chunk and answers once: at the first failure or when all are confirmed.
+/// Counts the confirms of a chunk and completes once: at the first failure or when all are confirmed.
 pub(super) struct ChunkConfirms {
     left: AtomicUsize,
     caller: std::sync::Mutex<Option<oneshot::Sender<Result<(), PublishError>>>>,
@@ -72,7 +72,7 @@ impl ChunkConfirms {
     }
 }
 
-/// The handle to one channel's task. The task ends when the last handle is dropped.
+/// The handle to the task of one channel. The task ends when the last handle is dropped.
 pub(super) struct PublishChannel {
     requests: mpsc::Sender<Request>,
 }
@@ -81,6 +81,7 @@ impl PublishChannel {
     /// Opens a channel in confirm mode and starts its task.
     pub(super) async fn open(connection: &lapin::Connection, broken: &CancellationToken) -> Result<Self, lapin::Error> {
         let channel = connection.create_channel().await?;
+        // RabbitMQ docs, "Publisher Confirms": a quorum queue confirms once a majority of its replicas has the message.
         channel.confirm_select(ConfirmSelectOptions::default()).await?;
         let (requests, inbox) = mpsc::channel(QUEUE);
         tokio::spawn(run(channel, inbox, broken.clone()));
@@ -98,7 +99,7 @@ async fn run(channel: Channel, mut inbox: mpsc::Receiver<Request>, broken: Cance
     let mut pending = FuturesUnordered::new();
     let mut taken = Vec::with_capacity(TAKE);
     let mut open = true;
-    // Without a handle left, those who already wait still get their answer.
+    // After the last handle is dropped, pending publishes still complete.
     while open || !pending.is_empty() {
         let room = WINDOW.saturating_sub(pending.len()).min(TAKE);
         tokio::select! {
@@ -110,25 +111,25 @@ async fn run(channel: Channel, mut inbox: mpsc::Receiver<Request>, broken: Cance
                     pending.push(send(&channel, request, &broken));
                 }
             }
-            // Whoever still waits learns it by the loss of the answer.
+            // Dropping the pending publishes reports them as lost.
             () = &mut ended => break,
         }
     }
-    debug!("a publishing channel ended");
+    debug!("publish channel ended");
 }
 
 async fn send(channel: &Channel, request: Request, broken: &CancellationToken) {
-    let Request { message, done } = request;
+    let Request { message, completion } = request;
     let AmqpMessage { exchange, routing_key, properties, body } = message;
     let sent = channel.basic_publish(exchange, routing_key, BasicPublishOptions::default(), &body, properties).await;
     let confirmed = match sent {
         Ok(confirm) => confirm.await,
         Err(error) => Err(error),
     };
-    done.complete(match confirmed {
+    completion.complete(match confirmed {
         Ok(Confirmation::Ack(_)) => Ok(()),
         Ok(Confirmation::Nack(_)) => Err(PublishError::Nacked),
-        // Cannot be: the channel was put into confirm mode. Treated as the unknown outcome that it would be.
+        // Unreachable in confirm mode; if it ever happened, the outcome would be unknown.
         Ok(Confirmation::NotRequested) => Err(PublishError::Lost),
         Err(error) => {
             debug!(%error, "publish failed");

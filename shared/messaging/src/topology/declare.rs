@@ -1,4 +1,4 @@
-//! Declares and deletes the topology over an AMQP channel. Idempotent: every process does it on every fresh connection.
+//! Declaration of the topology over AMQP. Idempotent: every process declares it on every fresh connection.
 
 use super::{QueueRole, QueueSpec, Topology};
 use lapin::options::{
@@ -7,14 +7,14 @@ use lapin::options::{
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, ExchangeKind};
 
-/// A name longer than AMQP's 255 bytes, or a refusal of the broker.
+/// A topology that could not be declared.
 #[derive(Debug, thiserror::Error)]
 pub enum DeclareError {
-    /// The prefix makes this name too long.
+    /// With the prefix, a name exceeds AMQP's limit.
     #[error("name is longer than 255 bytes: {0}")]
     Name(String),
-    /// The broker or the connection refused.
-    #[error("the broker refused the topology: {0}")]
+    /// The broker refused, or the connection failed.
+    #[error("broker refused the topology: {0}")]
     Broker(#[from] lapin::Error),
 }
 
@@ -22,7 +22,7 @@ pub enum DeclareError {
 const ACCESS_REFUSED: u16 = 403;
 
 impl DeclareError {
-    /// True when the user may not declare: the operator applied the topology, and the process only uses it.
+    /// Whether the user lacks the permission to declare. Such a process uses the topology that an operator applied.
     pub fn is_access_refused(&self) -> bool {
         let Self::Broker(error) = self else { return false };
         matches!(error.kind(), lapin::ErrorKind::ProtocolError(reply) if reply.get_id() == ACCESS_REFUSED)
@@ -30,7 +30,7 @@ impl DeclareError {
 }
 
 impl Topology {
-    /// Declares all exchanges, queues and bindings. A refusal closes the channel, as AMQP has it.
+    /// Declares all exchanges, queues and bindings. A refusal closes the channel.
     ///
     /// # Errors
     /// When an entity exists with other arguments, the user may not declare, or the connection fails.
@@ -45,10 +45,12 @@ impl Topology {
                 "topic" => ExchangeKind::Topic,
                 _ => ExchangeKind::Fanout,
             };
+            // RabbitMQ docs, "Exchanges": `durable` survives a restart of the broker.
             let options = ExchangeDeclareOptions { durable: true, ..Default::default() };
             channel.exchange_declare(short(&exchange.name)?, kind, options, arguments).await?;
         }
         for queue in self.queues() {
+            // RabbitMQ docs, "Quorum Queues": they must be durable.
             let options = QueueDeclareOptions { durable: true, ..Default::default() };
             channel.queue_declare(short(&queue.name)?, options, self.arguments(&queue)).await?;
             for binding in &queue.bindings {
@@ -66,7 +68,7 @@ impl Topology {
         Ok(())
     }
 
-    /// Deletes all queues and exchanges with everything in them. For tests; the operator's tools never call it.
+    /// Deletes all queues, with their messages, and all exchanges. For tests; no operator's command calls it.
     ///
     /// # Errors
     /// When the connection fails.
@@ -80,7 +82,7 @@ impl Topology {
         Ok(())
     }
 
-    /// The arguments a queue is declared with. They can never change while the queue exists.
+    /// The arguments of a queue's declaration. They cannot change while the queue exists.
     pub(crate) fn arguments(&self, queue: &QueueSpec) -> FieldTable {
         let mut arguments = FieldTable::default();
         for (key, value) in self.plain_arguments(queue) {
@@ -90,16 +92,20 @@ impl Topology {
     }
 
     /// The same arguments as plain values, for the definitions document.
+    ///
+    /// RabbitMQ docs: "Quorum Queues", "Single Active Consumer", "Time-to-Live", "Dead Letter Exchanges".
     pub(crate) fn plain_arguments(&self, queue: &QueueSpec) -> Vec<(&'static str, Argument)> {
+        // Replicated and written to disk before a confirm; classic queues are neither.
         let mut arguments = vec![("x-queue-type", Argument::Text("quorum"))];
         if queue.single_active_consumer() {
+            // A partition has one writer at a time; a standby takes over when it disconnects.
             arguments.push(("x-single-active-consumer", Argument::Flag(true)));
         }
         if let QueueRole::Retry(delay) = queue.role {
             arguments.push(("x-message-ttl", Argument::Number(delay.ttl_ms(self.retry_divisor()))));
-            // The default exchange with the message's own routing key: home.
+            // The default exchange routes an expired message by its own routing key: the name of its work queue.
             arguments.push(("x-dead-letter-exchange", Argument::Text("")));
-            // Without these two an expired message is published home without a confirm, and may be lost.
+            // Without these two, expired messages are moved without a confirm and may be lost.
             arguments.push(("x-dead-letter-strategy", Argument::Text("at-least-once")));
             arguments.push(("x-overflow", Argument::Text("reject-publish")));
         }
@@ -107,7 +113,7 @@ impl Topology {
     }
 }
 
-/// A value of a queue's argument.
+/// The value of a queue argument.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Argument {
     Text(&'static str),

@@ -1,4 +1,4 @@
-//! The topology as a RabbitMQ definitions document, which a broker loads at boot (`load_definitions`).
+//! RabbitMQ definitions of the topology, which a broker loads at boot (RabbitMQ docs, "Definition Import").
 
 use super::Topology;
 use super::declare::Argument;
@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 /// The virtual host that the product uses unless its URL says otherwise.
 const DEFAULT_VHOST: &str = "/";
 
-/// Exchanges, queues, bindings and policies of `topology` as a definitions document. Holds no users and no secrets.
+/// Exchanges, queues, bindings and policies of `topology` as a definitions document, without users or secrets.
 pub fn definitions_json(topology: &Topology) -> Value {
     let exchanges: Vec<Value> = topology
         .exchanges()

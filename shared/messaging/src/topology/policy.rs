@@ -1,22 +1,22 @@
-//! Policies: what may be changed on a live broker without declaring a queue anew.
+//! Broker policies: settings that can change on a live broker without a new declaration of the queue.
 //!
-//! They are only the backstop and the bounds. What a message's life depends on (type, single active consumer, the
-//! ladder's time to live) is an argument of the queue, so that a broker without policies still loses nothing.
+//! They hold limits and backstops only. What the safety of a message depends on (queue type, single active consumer,
+//! time to live of retry delays) is an argument of the queue, so that a broker without policies loses nothing.
 
 use super::{QueueRole, Topology};
 use serde_json::{Map, Value, json};
 
-/// After this many deliveries the broker itself dead-letters a message. The runtime gives up earlier and says why.
+/// Deliveries after which the broker dead-letters a message. The runtime does so earlier and records the cause.
 pub const CRASH_BACKSTOP_DELIVERIES: u32 = 20;
 
-/// A work queue refuses publishes beyond this many messages.
+/// Length at which a work queue refuses publishes.
 pub const WORK_QUEUE_MAX_MESSAGES: u32 = 1_000_000;
 
-/// A queue that nobody consumes refuses publishes beyond this many messages.
+/// Length at which a queue without consumers refuses publishes.
 pub const DEAD_QUEUE_MAX_MESSAGES: u32 = 1_000_000;
 
-/// Looking at a dead letter counts as a delivery, and RabbitMQ 4 gives up after 20 of them unless told otherwise. No
-/// number means "never" to both 3.x and 4.x; this one comes close.
+/// Inspecting a dead letter counts as a delivery, and RabbitMQ 4 drops a message after 20 of them by default. No value
+/// means "unlimited" to both 3.x and 4.x, so a very large one is used.
 const PARKED_DELIVERIES: u32 = 1_000_000_000;
 
 const WORK_PRIORITY: u32 = 10;
@@ -25,19 +25,19 @@ const PARKED_PRIORITY: u32 = 5;
 /// One RabbitMQ policy.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Policy {
-    /// Its name; begins with the prefix.
+    /// Its name, which starts with the prefix.
     pub name: String,
-    /// Regular expression over queue names, anchored.
+    /// Anchored regular expression over queue names.
     pub pattern: String,
-    /// The broker applies only the matching policy of the highest priority.
+    /// The broker applies the matching policy of the highest priority only.
     pub priority: u32,
-    /// Its keys, as the management API takes them.
+    /// Its keys, in the form of the management API.
     pub definition: Map<String, Value>,
 }
 
 impl Topology {
-    /// One policy per work queue (its dead letters carry its name as routing key) and one for all queues that nobody
-    /// consumes.
+    /// One policy for each work queue, whose dead letters carry its name as routing key, and one for all queues without
+    /// consumers.
     pub fn policies(&self) -> Vec<Policy> {
         let queues = self.queues();
         let mut all: Vec<_> = queues
@@ -48,7 +48,7 @@ impl Topology {
         let parked: Vec<_> = queues
             .iter()
             .filter(|queue| matches!(queue.role, QueueRole::Dead { .. } | QueueRole::Unroutable))
-            .map(|queue| quoted(&queue.name))
+            .map(|queue| escaped(&queue.name))
             .collect();
         all.push(Policy {
             name: self.name("parked"),
@@ -63,7 +63,7 @@ impl Topology {
     fn work_policy(&self, queue: &str) -> Policy {
         Policy {
             name: queue.to_owned(),
-            pattern: format!("^{}$", quoted(queue)),
+            pattern: format!("^{}$", escaped(queue)),
             priority: WORK_PRIORITY,
             definition: definition(json!({
                 "delivery-limit": CRASH_BACKSTOP_DELIVERIES,
@@ -84,8 +84,8 @@ fn definition(value: Value) -> Map<String, Value> {
     }
 }
 
-/// The name with every character that means something in a regular expression escaped.
-fn quoted(name: &str) -> String {
+/// The name with the special characters of regular expressions escaped.
+fn escaped(name: &str) -> String {
     let mut out = String::with_capacity(name.len() + 4);
     for c in name.chars() {
         if !c.is_ascii_alphanumeric() && c != '_' && c != '-' {

@@ -1,8 +1,9 @@
-//! The rungs of the retry ladder and how long each holds a message.
+//! Retry delays: exchanges with a queue each that hold a message for a while (the retry ladder).
 
 use std::time::Duration;
 
-/// One rung: an exchange and a queue of the same name whose messages return home after [`RetryDelay::duration`].
+/// A delay before a retry: an exchange and a queue of the same name, whose messages return to their work queue after
+/// [`RetryDelay::duration`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RetryDelay {
     /// 5 seconds.
@@ -16,10 +17,10 @@ pub enum RetryDelay {
 }
 
 impl RetryDelay {
-    /// All rungs, shortest first.
-    pub const ALL: [Self; 4] = [Self::S5, Self::M1, Self::M10, Self::H1];
+    /// All delays, shortest first.
+    pub const ALL: &[Self] = &[Self::S5, Self::M1, Self::M10, Self::H1];
 
-    /// The name of its exchange and queue without the prefix.
+    /// The name of its exchange and queue, without the prefix.
     pub const fn base_name(self) -> &'static str {
         match self {
             Self::S5 => "retry.5s",
@@ -29,7 +30,7 @@ impl RetryDelay {
         }
     }
 
-    /// How long it holds a message in production.
+    /// The delay in production.
     pub const fn duration(self) -> Duration {
         Duration::from_secs(match self {
             Self::S5 => 5,
@@ -39,12 +40,12 @@ impl RetryDelay {
         })
     }
 
-    /// The shortest rung that holds a message for at least `wanted`; the longest when none does.
+    /// The shortest delay of at least `wanted`, else the longest.
     pub fn at_least(wanted: Duration) -> Self {
-        Self::ALL.into_iter().find(|delay| delay.duration() >= wanted).unwrap_or(Self::H1)
+        Self::ALL.iter().copied().find(|delay| delay.duration() >= wanted).unwrap_or(Self::H1)
     }
 
-    /// The queue's time to live in milliseconds when the ladder is shortened by `divisor`.
+    /// The time to live of its queue in milliseconds, when delays are shortened by `divisor`.
     pub(crate) fn ttl_ms(self, divisor: u32) -> i64 {
         let ms = self.duration().as_millis() / u128::from(divisor.max(1));
         i64::try_from(ms).unwrap_or(i64::MAX).max(1)
@@ -62,17 +63,13 @@ mod tests {
         assert_eq!(chosen(5), RetryDelay::S5);
         assert_eq!(chosen(6), RetryDelay::M1);
         assert_eq!(chosen(601), RetryDelay::H1);
-        assert_eq!(chosen(999_999), RetryDelay::H1, "nothing is held longer than the last rung");
+        assert_eq!(chosen(999_999), RetryDelay::H1, "the last delay is the longest");
     }
 
     #[test]
     fn a_divisor_shortens_the_time_to_live() {
         assert_eq!(RetryDelay::S5.ttl_ms(1), 5_000);
         assert_eq!(RetryDelay::S5.ttl_ms(50), 100);
-        assert_eq!(
-            RetryDelay::S5.ttl_ms(u32::MAX),
-            1,
-            "never zero: a zero time to live expires before it can be consumed"
-        );
+        assert_eq!(RetryDelay::S5.ttl_ms(u32::MAX), 1, "never zero: such a message would expire at once");
     }
 }
