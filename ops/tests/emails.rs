@@ -128,8 +128,9 @@ fn send_request(booking: &Booking, id: u128) -> EmailCommand {
 fn emitted(job: &Job<EmailCommand>) -> NotificationEvent {
     assert!(job.failed().is_none(), "{:?}", job.failed());
     let [sent] = job.emitted() else { panic!("not one event: {:?}", job.emitted()) };
-    let event = NotificationEvent::decode(&sent.kind, &sent.body).unwrap();
-    assert_eq!((sent.id, sent.correlation_id), (event.event_id, Some(event.booking_id.as_uuid())));
+    let event = NotificationEvent::decode(&sent.envelope.kind, &sent.body).unwrap();
+    let envelope = &sent.envelope;
+    assert_eq!((envelope.id, envelope.correlation_id), (event.event_id, Some(event.booking_id.as_uuid())));
     event
 }
 
@@ -280,7 +281,7 @@ async fn mail_left_in_flight_by_a_crash_is_deferred_then_sent() {
     ledger.replace_one(mongodb::bson::doc! { "_id": &row.key }, &row).await.unwrap();
 
     assert_eq!(class(&harness.handle(vec![job(booking_event(&booking, 1), 1)]).await[0]), "deferred");
-    let deferred = Meta { attempt: 1, headers: vec![(HEADER_DEFERRALS.to_owned(), "1".to_owned())], ..Meta::default() };
+    let deferred = Meta { attempt: 1, headers: vec![(HEADER_DEFERRALS.into(), "1".to_owned())], ..Meta::default() };
     assert!(emitted(&harness.handle(vec![Job::new(booking_event(&booking, 1), deferred)]).await[0]).delivered);
     let row = &harness.rows(&booking).await[0];
     assert_eq!((row.status, row.attempts, row.maybe_duplicate), (NotificationStatus::Sent, 2, 1));

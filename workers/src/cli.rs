@@ -1,11 +1,11 @@
 //! The command line of `pvt-workers`, which `pvt workers run` shares.
 
-use crate::registry;
+use crate::process::{self, worker_names, workers_help};
 use anyhow::Result;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use pvt_service::{Config, shutdown};
 
-/// Runs PVT Booking's workers. Any number of processes on any number of hosts may run the same ones.
+/// Runs PVT Booking's workers. Any number of processes on any number of hosts may run the same workers.
 #[derive(Debug, Parser)]
 #[command(
     name = "pvt-workers",
@@ -27,8 +27,9 @@ enum Command {
 
 /// The workers of a process.
 #[derive(Debug, Args)]
+#[command(after_help = workers_help())]
 pub struct Run {
-    /// confirmations, payments, emails, analytics, reconciliation, scheduler
+    /// Names of workers
     #[arg(required_unless_present = "all")]
     names: Vec<String>,
     /// Every worker
@@ -40,10 +41,10 @@ impl Run {
     /// Runs the workers until SIGTERM or Ctrl-C.
     ///
     /// # Errors
-    /// When a setting is wrong or a worker cannot be started.
+    /// When a setting is invalid or a worker cannot be started.
     pub async fn run(self) -> Result<()> {
-        let names = if self.all { registry::NAMES.map(str::to_owned).to_vec() } else { self.names };
-        registry::run(Config::from_env()?, &names, shutdown::signal()?).await
+        let names = if self.all { worker_names().map(str::to_owned).collect() } else { self.names };
+        process::run(Config::from_env()?, &names, shutdown::signal()?).await
     }
 }
 
@@ -56,7 +57,7 @@ pub async fn main() -> Result<()> {
     run.run().await
 }
 
-/// The definition of the command line, for whatever checks or documents it.
+/// The definition of the command line, for tests and documentation.
 pub fn command() -> clap::Command {
     Cli::command()
 }

@@ -1,9 +1,13 @@
-//! The workers: one file a worker under `jobs`, listed in `registry`, and the scheduler that sends what is due.
+//! The workers: one module each under `jobs`, which also lists them, and the scheduler.
 
 pub mod cli;
 pub mod clock;
+mod declaration;
 pub mod jobs;
 mod ledgers;
 pub mod mail;
-pub mod registry;
+mod process;
 pub mod scheduler;
+
+pub use declaration::WorkerDeclaration;
+pub use process::{run, worker_names};

@@ -226,7 +226,7 @@ impl Discard {
             if selection.includes(dead_letter) {
                 let kind = &dead_letter.delivery.envelope.kind;
                 terminal::data(format_args!("{} {kind} of {}", dead_letter.id, queue.label()));
-                chosen.push((dead_letter.id, kind.clone(), queue.label().to_owned()));
+                chosen.push((dead_letter.id, kind.to_string(), queue.label().to_owned()));
             }
             Disposition::Keep
         })

@@ -4,7 +4,6 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use pvt_operations::terminal;
 use pvt_workers::cli::Run;
-use pvt_workers::registry;
 
 /// Runs workers in this process
 #[derive(Debug, Args)]
@@ -30,7 +29,7 @@ impl Workers {
         match self.command {
             WorkersCommand::Run(command) => command.run().await,
             WorkersCommand::List => {
-                registry::NAMES.iter().for_each(terminal::data);
+                pvt_workers::worker_names().for_each(terminal::data);
                 Ok(())
             }
         }

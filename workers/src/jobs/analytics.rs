@@ -3,6 +3,7 @@
 //! It knows nothing of MongoDB: what an event does not say, the mart does not need. Loading again is always harmless,
 //! and when PostgreSQL is down the runtime pauses this worker, while the events wait in its queue.
 
+use crate::declaration::{Start, WorkerDeclaration};
 use chrono::Utc;
 use pvt_domain::failure::Failure;
 use pvt_domain::messages::AnalyticsEvent;
@@ -30,6 +31,17 @@ impl Analytics {
         Self { mart }
     }
 }
+
+/// The worker `analytics`.
+pub(crate) const WORKER: WorkerDeclaration = WorkerDeclaration {
+    name: Analytics::SPEC.name,
+    about: "loads events into the data mart",
+    health_port: 8084,
+    queues: &[Analytics::SPEC.queue],
+    start: Start::Consumers(|engine, dependencies| {
+        Ok(engine.register_batch(Analytics::new(dependencies.mart.clone()))?)
+    }),
+};
 
 impl BatchWorker for Analytics {
     const SPEC: Spec = Spec {

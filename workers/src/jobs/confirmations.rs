@@ -7,7 +7,8 @@
 mod grid_cache;
 mod group_commit;
 
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
+use crate::declaration::{Start, WorkerDeclaration};
 use futures_util::FutureExt;
 use grid_cache::GridCache;
 use group_commit::{CommitQueue, PendingBatch};
@@ -259,6 +260,17 @@ impl Confirmations {
         Err(StoreError::Stale(format!("{MAX_READ_ROUNDS} readings were not enough to decide upon")))
     }
 }
+
+/// The worker `confirmations`.
+pub(crate) const WORKER: WorkerDeclaration = WorkerDeclaration {
+    name: Confirmations::SPEC.name,
+    about: "decides commands about bookings and inventory",
+    health_port: 8081,
+    queues: &[Confirmations::SPEC.queue],
+    start: Start::Consumers(|engine, dependencies| {
+        Ok(engine.register_batch(Confirmations::new(dependencies.mongo.clone(), clock::system))?)
+    }),
+};
 
 impl BatchWorker for Confirmations {
     const SPEC: Spec = Spec {

@@ -11,6 +11,7 @@ mod pending_mails;
 mod properties;
 
 use crate::clock::{self, Clock};
+use crate::declaration::{Start, WorkerDeclaration};
 use crate::mail::smtp::{SmtpClient, SmtpLimits, SmtpUrl};
 use crate::mail::{Links, MailContext, MailError, Sender};
 use delivery::SendResult;
@@ -128,6 +129,17 @@ impl Emails {
         self.unrecorded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// The worker `emails`.
+pub(crate) const WORKER: WorkerDeclaration = WorkerDeclaration {
+    name: Emails::SPEC.name,
+    about: "sends mail",
+    health_port: 8083,
+    queues: &[Emails::SPEC.queue],
+    start: Start::Consumers(|engine, dependencies| {
+        Ok(engine.register_batch(Emails::new(dependencies.mongo.clone(), &dependencies.config)?)?)
+    }),
+};
 
 impl BatchWorker for Emails {
     const SPEC: Spec = Spec {

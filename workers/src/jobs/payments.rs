@@ -5,7 +5,9 @@
 //! there holds up no confirmation here. Stripe sends an event again until it is answered with success, and again when
 //! it feels like it; taking it in again changes nothing.
 
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
+use crate::declaration::{Dependencies, Start, WorkerDeclaration};
+use crate::jobs::stripe::StripeCalls;
 use crate::ledgers::Ledgers;
 use pvt_domain::failure::Failure;
 use pvt_domain::ids::BookingId;
@@ -17,7 +19,7 @@ use pvt_stores::StoreError;
 use pvt_stores::mongo::Mongo;
 use pvt_stores::mongo::ledgers::BookingHead;
 use pvt_stores::mongo::stripe_events::StoredStripeEvent;
-use pvt_worker_runtime::{Batch, BatchWorker, Job, Shape, Spec, failpoint};
+use pvt_worker_runtime::{Batch, BatchWorker, Job, Shape, Spec, Worker, failpoint};
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
@@ -196,6 +198,19 @@ struct MergedLedgers {
 fn count(outcome: &'static str, events: usize) {
     metrics::counter!(EVENTS, "outcome" => outcome).increment(u64::try_from(events).unwrap_or(u64::MAX));
 }
+
+/// The worker `payments`: two consumers, so that slow calls to Stripe never delay the events that Stripe sends.
+pub(crate) const WORKER: WorkerDeclaration = WorkerDeclaration {
+    name: Payments::SPEC.name,
+    about: "applies Stripe events to payment ledgers and makes calls to Stripe",
+    health_port: 8082,
+    queues: &[Payments::SPEC.queue, StripeCalls::SPEC.queue],
+    start: Start::Consumers(|engine, dependencies| {
+        let Dependencies { mongo, topology, .. } = dependencies;
+        let stripe = StripeCalls::new(mongo.clone(), topology.clone(), dependencies.stripe()?, clock::system);
+        Ok(engine.register_batch(Payments::new(mongo.clone(), topology.clone(), clock::system))?.register(stripe)?)
+    }),
+};
 
 impl BatchWorker for Payments {
     const SPEC: Spec = Spec {

@@ -7,7 +7,8 @@
 mod mismatches;
 mod run;
 
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
+use crate::declaration::{Dependencies, Start, WorkerDeclaration};
 use pvt_domain::failure::Failure;
 use pvt_domain::messages::ReconcileCommand;
 use pvt_messaging::{Queue, RetryDelay};
@@ -44,6 +45,18 @@ impl Reconciliation {
         self
     }
 }
+
+/// The worker `reconciliation`.
+pub(crate) const WORKER: WorkerDeclaration = WorkerDeclaration {
+    name: Reconciliation::SPEC.name,
+    about: "compares bookings with the payment ledger and the data mart, and repairs differences",
+    health_port: 8085,
+    queues: &[Reconciliation::SPEC.queue],
+    start: Start::Consumers(|engine, dependencies| {
+        let Dependencies { mongo, mart, .. } = dependencies;
+        Ok(engine.register(Reconciliation::new(mongo.clone(), mart.clone(), clock::system))?)
+    }),
+};
 
 impl Worker for Reconciliation {
     const SPEC: Spec = Spec {

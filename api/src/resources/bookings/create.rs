@@ -208,7 +208,7 @@ async fn publish_request(
             .with_correlation_id(id.as_uuid())
             .with_traceparent(RequestContext::traceparent(parts))
             .with_actor(actor);
-        Outgoing { reply_to, ..message }
+        message.with_reply_to(reply_to)
     });
     let remember = app.clone();
     let ended = move |confirmed: bool| match confirmed {

@@ -116,7 +116,7 @@ impl BookingCommand<'_> {
                 .with_correlation_id(booking.id.as_uuid())
                 .with_traceparent(RequestContext::traceparent(self.parts))
                 .with_actor(actor);
-            Outgoing { reply_to, ..message }
+            message.with_reply_to(reply_to)
         });
         let (remember, fingerprint, named) = (self.app.clone(), spec.fingerprint, key.is_some());
         let ended = move |confirmed: bool| match (named, confirmed) {

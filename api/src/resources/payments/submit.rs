@@ -97,7 +97,7 @@ pub(crate) async fn submit<M: MessageType>(
             .with_correlation_id(booking.as_uuid())
             .with_traceparent(RequestContext::traceparent(parts))
             .with_actor(caller.actor());
-        Outgoing { reply_to, ..message }
+        message.with_reply_to(reply_to)
     });
     let remember = app.clone();
     let ended = move |confirmed: bool| match confirmed {

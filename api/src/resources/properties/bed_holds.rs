@@ -120,7 +120,7 @@ async fn command<M: MessageType>(
             .with_correlation_id(id.as_uuid())
             .with_traceparent(RequestContext::traceparent(parts))
             .with_actor(actor);
-        Outgoing { reply_to, ..message }
+        message.with_reply_to(reply_to)
     });
     app.publish(message, |_| {}).await?;
     Ok(match &mut place {

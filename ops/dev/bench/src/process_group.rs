@@ -168,7 +168,7 @@ impl<'a> ProcessGroup<'a> {
         let running = self.running.lock().await;
         for process in running.iter() {
             snapshot.cpu.insert(process.name().to_owned(), usage::cpu(process.identity));
-            if let Some(worker) = pvt_workers::registry::NAMES.into_iter().find(|worker| *worker == process.name()) {
+            if let Some(worker) = pvt_workers::worker_names().find(|worker| *worker == process.name()) {
                 snapshot.workers.insert(worker, worker_probe::read_counters(process.address, worker).await?);
             }
         }

@@ -11,9 +11,6 @@ use std::path::Path;
 use std::time::Duration;
 use url::Url;
 
-/// First port of the workers' health and metrics; each worker takes the next.
-const FIRST_WORKER_PORT: u16 = 8081;
-
 /// Address of the Stripe simulator.
 const SIMULATOR_ADDR: &str = "127.0.0.1:8091";
 /// Its API key; it accepts any test key.
@@ -57,8 +54,8 @@ impl StartPlan {
         let mut processes =
             vec![process("api", &["api"], engines.clone(), &[&config.http_addr.to_string()], "/readyz", "/api")];
         let simulated = simulator(&config, state_dir);
-        for (port, worker) in (FIRST_WORKER_PORT..).zip(pvt_workers::registry::NAMES) {
-            let address = format!("127.0.0.1:{port}");
+        for worker in pvt_workers::jobs::WORKERS {
+            let address = format!("127.0.0.1:{}", worker.health_port);
             let mut environment = engines.clone();
             environment.push(("PVT_METRICS_ADDR".to_owned(), address.clone()));
             if simulated.is_some() {
@@ -66,8 +63,8 @@ impl StartPlan {
                 environment.push(("STRIPE_API_BASE".to_owned(), format!("http://{SIMULATOR_ADDR}")));
             }
             processes.push(process(
-                worker,
-                &["workers", "run", worker],
+                worker.name,
+                &["workers", "run", worker.name],
                 environment,
                 &[&address],
                 "/readyz",

@@ -145,8 +145,8 @@ impl DeadLetterReader {
                 (Disposition::Keep, _) | (Disposition::Replay, None) => continue,
                 (Disposition::Replay, Some(work_queue)) => {
                     let mut copy = dead_letter.delivery.republish(Target::Queue, work_queue);
-                    copy.attempt = FIRST_ATTEMPT;
-                    copy.headers.retain(|(name, _)| !RETRY_HEADERS.contains(&name.as_ref()));
+                    copy.envelope.attempt = FIRST_ATTEMPT;
+                    copy.envelope.headers.retain(|(name, _)| !RETRY_HEADERS.contains(&name.as_ref()));
                     self.publisher.publish(copy).await?;
                 }
                 (Disposition::Discard, _) => {}

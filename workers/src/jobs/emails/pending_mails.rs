@@ -193,7 +193,7 @@ mod tests {
     use uuid::Uuid;
 
     fn job(message: EmailCommand, attempt: u32, deferrals: Option<&str>) -> Job<EmailCommand> {
-        let headers = deferrals.map(|count| ("deferrals".to_owned(), count.to_owned())).into_iter().collect();
+        let headers = deferrals.map(|count| ("deferrals".into(), count.to_owned())).into_iter().collect();
         Job::new(message, Meta { attempt, headers, ..Meta::default() })
     }
 

@@ -1,0 +1,153 @@
+//! A worker process: runs some of the workers until shutdown, then drains.
+
+use crate::declaration::{Dependencies, Start, WorkerDeclaration};
+use crate::jobs::WORKERS;
+use crate::scheduler;
+use anyhow::{Context, Result, anyhow, bail};
+use futures_util::future::join_all;
+use pvt_messaging::{Publisher, Topology};
+use pvt_service::config::Config;
+use pvt_service::health::{Health, Need};
+use pvt_service::http::{self, About, Pages};
+use pvt_service::telemetry;
+use pvt_stores::mart::Mart;
+use pvt_stores::mongo::Mongo;
+use pvt_worker_runtime::{Engine, WorkerHealth, WorkerState};
+use secrecy::ExposeSecret;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+const CLOSE_LIMIT: Duration = Duration::from_secs(5);
+
+/// The names of all workers.
+pub fn worker_names() -> impl Iterator<Item = &'static str> {
+    WORKERS.iter().map(|worker| worker.name)
+}
+
+/// The workers with their purpose, for help texts.
+pub(crate) fn workers_help() -> String {
+    let row = |worker: &WorkerDeclaration| format!("  {:<15} {}", worker.name, worker.about);
+    format!("Workers:\n{}", WORKERS.iter().map(row).collect::<Vec<_>>().join("\n"))
+}
+
+/// Runs these workers in this process until the token is cancelled and all messages in hand are finished.
+///
+/// # Errors
+/// When a name is unknown, a setting is invalid, or the drain took too long.
+pub async fn run(config: Config, names: &[String], shutdown: CancellationToken) -> Result<()> {
+    let workers = names.iter().map(|name| find(name)).collect::<Result<Vec<_>>>()?;
+    let schedules = scheduler::parse_schedules(&config.schedules).map_err(|errors| {
+        let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        anyhow!("PVT_SCHEDULES: {}", lines.join("; "))
+    })?;
+    let process = names.join("+");
+    let metrics = telemetry::init(&config)?;
+    let listener = TcpListener::bind(config.metrics_addr)
+        .await
+        .with_context(|| format!("PVT_METRICS_ADDR {}", config.metrics_addr))?;
+    let amqp_url = config.amqp_url.expose_secret();
+    let topology = Topology::new(&config.queue_prefix, config.partitions).with_retry_divisor(config.retry_divisor);
+    let publisher = Publisher::start(amqp_url, topology.clone(), &process);
+    let mut engine = Engine::new(amqp_url, topology.clone(), publisher.clone());
+    let dependencies = Dependencies {
+        mongo: Mongo::connect(config.mongodb_uri.expose_secret(), &process).await.context("MONGODB_URI")?,
+        mart: Mart::connect(config.database_url.expose_secret(), &process).context("DATABASE_URL")?,
+        config,
+        schedules,
+        publisher,
+        topology,
+    };
+    let (mut consumes, mut tasks) = (false, Vec::new());
+    for worker in workers {
+        match worker.start {
+            Start::Consumers(register) => {
+                engine = register(engine, &dependencies)?;
+                consumes = true;
+            }
+            Start::Task(start) => tasks.push(start(&dependencies, shutdown.clone())),
+        }
+    }
+    let health = Arc::new(health(engine.health(), &dependencies));
+    let pages = Pages { about: About::new("pvt-workers"), health, metrics };
+    let stopped = CancellationToken::new();
+    let pages = tokio::spawn(http::serve(listener, pages, stopped.clone()));
+    let consumers = async { if consumes { engine.run(shutdown.clone()).await } else { Ok(()) } };
+    let (drained, finished) = tokio::join!(consumers, join_all(tasks));
+    // Health responds until the last message is acknowledged.
+    stopped.cancel();
+    pages.await??;
+    dependencies.publisher.close(CLOSE_LIMIT).await;
+    dependencies.mart.close().await;
+    dependencies.mongo.shutdown().await;
+    finished.into_iter().collect::<Result<()>>()?;
+    Ok(drained?)
+}
+
+fn find(name: &str) -> Result<&'static WorkerDeclaration> {
+    match WORKERS.iter().find(|worker| worker.name == name) {
+        Some(worker) => Ok(worker),
+        None => bail!("unknown worker `{name}`; workers are {}", worker_names().collect::<Vec<_>>().join(", ")),
+    }
+}
+
+/// Ready means consuming. An unavailable dependency pauses a worker, which then waits by itself: the process is
+/// degraded but stays ready, because a restart would not help.
+fn health(workers: pvt_worker_runtime::Health, dependencies: &Dependencies) -> Health {
+    let (mongo, publisher) = (dependencies.mongo.clone(), dependencies.publisher.clone());
+    Health::new()
+        .with("workers", Need::Required, move || {
+            let workers = workers.snapshot();
+            async move { describe(&workers) }
+        })
+        .with("publisher", Need::Required, move || {
+            let ready = publisher.is_ready();
+            async move { if ready { Ok(None) } else { Err("not connected to the broker".to_owned()) } }
+        })
+        .with("mongodb", Need::Optional, move || {
+            let mongo = mongo.clone();
+            async move { mongo.ping().await.map(|()| None).map_err(|error| error.to_string()) }
+        })
+}
+
+fn describe(workers: &[WorkerHealth]) -> Result<Option<String>, String> {
+    let state = |worker: &WorkerHealth| match &worker.state {
+        WorkerState::Running => format!("{} running", worker.name),
+        WorkerState::Paused { class } => format!("{} paused: {class}", worker.name),
+        WorkerState::Reconnecting => format!("{} reconnecting", worker.name),
+        WorkerState::Draining => format!("{} draining", worker.name),
+    };
+    let states = workers.iter().map(state).collect::<Vec<_>>().join(", ");
+    let consuming = workers.iter().all(|worker| worker.state != WorkerState::Reconnecting);
+    if consuming { Ok(Some(states)) } else { Err(states) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pvt_messaging::QueueRole;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn names_and_health_ports_are_unique() {
+        assert_eq!(worker_names().collect::<BTreeSet<_>>().len(), WORKERS.len());
+        assert_eq!(WORKERS.iter().map(|worker| worker.health_port).collect::<BTreeSet<_>>().len(), WORKERS.len());
+    }
+
+    #[test]
+    fn every_work_queue_has_one_worker() {
+        let topology = Topology::new("", 2);
+        let mut consumed: Vec<String> = WORKERS
+            .iter()
+            .flat_map(|worker| worker.queues)
+            .flat_map(|queue| topology.work_queues(*queue))
+            .map(|(name, _)| name)
+            .collect();
+        let work = topology.queues().into_iter().filter(|queue| matches!(queue.role, QueueRole::Work { .. }));
+        let mut declared: Vec<String> = work.map(|queue| queue.name).collect();
+        consumed.sort_unstable();
+        declared.sort_unstable();
+        assert_eq!(consumed, declared);
+    }
+}
