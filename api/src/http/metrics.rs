@@ -10,7 +10,7 @@ use std::time::Duration;
 /// Counter: answers. Labels `route`, `method`, `status`.
 pub(crate) const HTTP_REQUESTS: &str = "pvt_http_requests_total";
 /// Histogram, seconds: from the request's head to the answer's. Labels `route`, `method`.
-pub(crate) const HTTP_REQUEST_SECONDS: &str = "pvt_http_request_seconds";
+pub(crate) const HTTP_REQUEST_SECONDS: &str = "pvt_http_request_duration_seconds";
 /// Counter: booking requests. Label `outcome`: `accepted`, `replayed`, `invalid`, `key_reused`, `unavailable`.
 pub(crate) const INTAKE: &str = "pvt_intake_requests_total";
 /// Counter: webhook events. Label `outcome`: `accepted`, `refused`, `unavailable`.
@@ -24,7 +24,7 @@ pub(crate) const LOGINS: &str = "pvt_logins_total";
 /// Gauge: requests that wait for a booking's decision.
 pub(crate) const DECISION_WAITERS: &str = "pvt_decision_waiters";
 /// Gauge: properties that can be booked, as this instance knows them.
-pub(crate) const CACHED_PROPERTIES: &str = "pvt_catalogue_properties";
+pub(crate) const CACHED_PROPERTIES: &str = "pvt_inventory_cache_properties";
 /// Counter: readings of who has which beds at a property. Events make most of them unnecessary.
 pub(crate) const OCCUPANCY_READS: &str = "pvt_occupancy_reads_total";
 

@@ -1,7 +1,7 @@
 //! Metric names of messaging. Dashboards and alerts rely on them: renaming one is a breaking change.
 
 /// Histogram, seconds: from the call to the broker's confirm.
-pub const PUBLISH_CONFIRM_SECONDS: &str = "pvt_publish_confirm_seconds";
+pub const PUBLISH_CONFIRM_SECONDS: &str = "pvt_publish_confirm_duration_seconds";
 /// Counter: publishes without a confirm. Label `class`: the class of the error.
 pub const PUBLISH_FAILURES: &str = "pvt_publish_failures_total";
 /// Counter: reconnections to the broker. Label `connection`.

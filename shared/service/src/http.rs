@@ -2,12 +2,12 @@
 //! the API among its own routes.
 
 use crate::health::{Health, Report, State as HealthState};
+use crate::telemetry::MetricsHandle;
 use axum::extract::{RawQuery, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Serialize;
 use serde_json::json;
 use std::sync::Arc;
@@ -43,7 +43,7 @@ pub struct Pages {
     /// Its dependencies.
     pub health: Arc<Health>,
     /// Its metrics.
-    pub metrics: PrometheusHandle,
+    pub metrics: MetricsHandle,
 }
 
 /// The pages' routes.

@@ -3,6 +3,8 @@
 //! Logs go to standard error: one JSON object a line, or readable lines on a terminal. Metrics are kept for `/metrics`;
 //! nothing is pushed anywhere.
 
+mod renamed_metrics;
+
 use crate::config::Config;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use std::io::IsTerminal;
@@ -19,17 +21,28 @@ const SIZE_BUCKETS: &[f64] = &[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 50
 /// How often recorded samples are folded into their buckets; until then each of them takes memory.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Why telemetry could not be set up.
+/// Renders the metrics of this process in Prometheus' text format. Cheap to clone.
+#[derive(Clone)]
+pub struct MetricsHandle(PrometheusHandle);
+
+impl MetricsHandle {
+    /// Everything recorded so far, renamed metrics under both names.
+    pub fn render(&self) -> String {
+        renamed_metrics::with_aliases(self.0.render())
+    }
+}
+
+/// Failures of setting up telemetry.
 #[derive(Debug, Error)]
 pub enum TelemetryError {
     /// The filter was checked with the configuration, so this is a fault of the caller.
     #[error("PVT_LOG cannot be used: {0}")]
     Filter(String),
-    /// Something else in this process logs already.
-    #[error("logging is set up already: {0}")]
+    /// A logger is already installed in this process.
+    #[error("a logger is already installed: {0}")]
     Logging(String),
-    /// Something else in this process records metrics already.
-    #[error("metrics are set up already: {0}")]
+    /// A metrics recorder is already installed in this process.
+    #[error("a metrics recorder is already installed: {0}")]
     Metrics(String),
 }
 
@@ -42,7 +55,7 @@ pub(crate) fn check_filter(text: &str) -> Result<(), String> {
 ///
 /// # Errors
 /// [`TelemetryError`] when something else has set them up.
-pub fn init(config: &Config) -> Result<PrometheusHandle, TelemetryError> {
+pub fn init(config: &Config) -> Result<MetricsHandle, TelemetryError> {
     let filter = EnvFilter::try_new(&config.log).map_err(|error| TelemetryError::Filter(error.to_string()))?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let installed = if std::io::stderr().is_terminal() {
@@ -54,14 +67,14 @@ pub fn init(config: &Config) -> Result<PrometheusHandle, TelemetryError> {
     metrics_handle()
 }
 
-/// What `/metrics` shows. The first call installs the recorder: the metrics crate has one per process, so servers that
-/// share a process (in tests) share it.
+/// The metrics behind `/metrics`. The first call installs the recorder: the metrics crate has one per process, so
+/// servers that share a process (in tests) share it.
 ///
 /// # Errors
 /// [`TelemetryError::Metrics`] when another recorder is installed.
-pub fn metrics_handle() -> Result<PrometheusHandle, TelemetryError> {
+pub fn metrics_handle() -> Result<MetricsHandle, TelemetryError> {
     static HANDLE: OnceLock<Result<PrometheusHandle, String>> = OnceLock::new();
-    HANDLE.get_or_init(install_recorder).clone().map_err(TelemetryError::Metrics)
+    HANDLE.get_or_init(install_recorder).clone().map(MetricsHandle).map_err(TelemetryError::Metrics)
 }
 
 fn install_recorder() -> Result<PrometheusHandle, String> {

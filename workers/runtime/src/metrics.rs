@@ -5,7 +5,7 @@ use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 /// Counter, labels `worker`, `outcome` (`ok`, `retried`, `deferred`, `dead`): messages by outcome.
 pub const MESSAGES: &str = "pvt_worker_messages_total";
 /// Histogram, seconds, label `worker`: one call of the handler.
-pub const HANDLE_SECONDS: &str = "pvt_worker_handle_seconds";
+pub const HANDLE_SECONDS: &str = "pvt_worker_handle_duration_seconds";
 /// Histogram, label `worker`: messages in one call of the handler.
 pub const BATCH_SIZE: &str = "pvt_worker_batch_size";
 /// Gauge, label `worker`: messages being handled or published for.

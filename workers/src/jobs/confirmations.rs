@@ -178,7 +178,7 @@ impl Confirmations {
                 Err(error @ StoreError::BookingExists(_)) if look_up == Lookup::AllButRequests => error,
                 Err(error @ (StoreError::Duplicate(_) | StoreError::BookingExists(_) | StoreError::Stale(_))) => {
                     // The index or a revision disagrees with memory: read again what this batch is about.
-                    metrics::counter!("pvt_claims_conflicts_total").increment(1);
+                    metrics::counter!("pvt_claim_conflicts_total").increment(1);
                     views.invalidate(commands.iter().map(|(_, command)| command.property_id()));
                     error
                 }

@@ -136,8 +136,8 @@ mod tests {
             pvt_worker_messages_total{outcome=\"retried\",worker=\"emails\"} 2\n\
             pvt_worker_messages_total{worker=\"payments\",outcome=\"ok\"} 99\n\
             pvt_worker_batch_size_sum{worker=\"emails\"} 600\n\
-            pvt_worker_handle_seconds_sum{worker=\"emails\"} 0.6\n\
-            pvt_worker_handle_seconds_count{worker=\"emails\"} 4\n\
+            pvt_worker_handle_duration_seconds_sum{worker=\"emails\"} 0.6\n\
+            pvt_worker_handle_duration_seconds_count{worker=\"emails\"} 4\n\
             pvt_worker_in_flight{worker=\"emails\"} 200\n";
         let found = read(page, "emails");
         assert_eq!(

@@ -188,7 +188,7 @@ impl<'a> Run<'a> {
         self.findings.sort_by_key(|finding| (finding.repaired, std::cmp::Reverse(finding.severity)));
         self.findings.truncate(LISTED_MAX);
         let took = self.started.elapsed();
-        metrics::histogram!("pvt_reconciliation_seconds").record(took.as_secs_f64());
+        metrics::histogram!("pvt_reconciliation_duration_seconds").record(took.as_secs_f64());
         if found > 0 {
             tracing::warn!(property = %self.command.property_id, run_id = %self.command.run_id, found, repaired,
                 "reconciliation found drift");

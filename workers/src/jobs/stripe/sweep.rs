@@ -62,7 +62,7 @@ impl StripeCalls {
             }
         }
         let (differences, fees) = self.compare(&client, now, command.dry_run).await?;
-        metrics::gauge!("pvt_stripe_days_differing")
+        metrics::gauge!("pvt_stripe_reconciliation_mismatched_days")
             .set(f64::from(u32::try_from(differences.len()).unwrap_or(u32::MAX)));
         metrics::counter!("pvt_stripe_events_missed_total").increment(u64::from(lost));
         for sum in &differences {
