@@ -5,7 +5,7 @@
 use crate::answer::{self, Head};
 use crate::error::StripeError;
 use crate::metrics as names;
-use crate::retry::Tries;
+use crate::retry::Attempts;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, RequestBuilder, Response, redirect};
@@ -19,23 +19,23 @@ use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
 use url::{Url, form_urlencoded};
 
-/// Longest answer that is read, in bytes: a full page of events has some hundred kilobytes.
+/// Largest response that is read, in bytes: a full page of events has some hundred kilobytes.
 const MAX_ANSWER_BYTES: usize = 8 * 1024 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// Longest idempotency key that Stripe takes, in characters.
+/// Longest idempotency key that Stripe accepts, in characters.
 const MAX_KEY_CHARS: usize = 255;
 const USER_AGENT: &str = concat!("pvt-booking/", env!("CARGO_PKG_VERSION"));
 
-/// How Stripe is called. Printing it shows no key.
+/// Settings of the client. Printing them shows no key.
 #[derive(Debug, Clone)]
 pub struct StripeConfig {
     /// `sk_live_…`, `sk_test_…` or a restricted `rk_…`.
     pub secret_key: SecretString,
-    /// `https://api.stripe.com`, or where a simulator is.
+    /// `https://api.stripe.com`, or the URL of a simulator.
     pub api_base: Url,
-    /// The version of the API whose shapes are read, for example `2025-09-30.clover`.
+    /// The API version of requests and responses, for example `2025-09-30.clover`.
     pub api_version: String,
-    /// How long one try may take.
+    /// How long one attempt may take.
     pub call_timeout: Duration,
 }
 
@@ -44,14 +44,14 @@ impl StripeConfig {
     pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 }
 
-/// Asks Stripe. Clones share their connections.
+/// Client of Stripe's API. Clones share their connections.
 #[derive(Debug, Clone)]
 pub struct StripeClient {
     http: reqwest::Client,
     config: Arc<StripeConfig>,
 }
 
-/// A request, as often as it is sent.
+/// A request, sent once per attempt.
 struct Call {
     operation: &'static str,
     method: Method,
@@ -70,7 +70,7 @@ impl StripeClient {
         let sendable = |text: &str| !text.is_empty() && HeaderValue::from_str(text).is_ok();
         if !sendable(config.secret_key.expose_secret()) || !sendable(&config.api_version) {
             return Err(StripeError::Unauthorized(
-                "the key or the version is empty or has characters that cannot be sent".to_owned(),
+                "the key or the version is empty or has characters not allowed in a header".to_owned(),
             ));
         }
         let setup =
@@ -107,12 +107,12 @@ impl StripeClient {
     }
 
     async fn ask<T: DeserializeOwned>(&self, call: Call) -> Result<T, StripeError> {
-        let mut tries = Tries::new(self.config.call_timeout);
+        let mut attempts = Attempts::new(self.config.call_timeout);
         loop {
-            let limit = tries.begin();
+            let limit = attempts.timeout();
             let begun = Instant::now();
             let answered = timeout(limit, self.attempt(&call)).await.unwrap_or_else(|_| {
-                let message = format!("no answer within {} ms", limit.as_millis());
+                let message = format!("no response within {} ms", limit.as_millis());
                 Err(StripeError::Unavailable(message))
             });
             let is_final = answered.as_ref().is_ok_and(|(head, _)| head.is_final);
@@ -122,7 +122,7 @@ impl StripeClient {
                 Ok(object) => return Ok(object),
                 Err(error) => error,
             };
-            match tries.wait(&error).filter(|_| !is_final) {
+            match attempts.wait(&error).filter(|_| !is_final) {
                 Some(wait) => sleep(wait).await,
                 None => return Err(error),
             }
@@ -133,7 +133,12 @@ impl StripeClient {
         let mut response = self.request(call).send().await.map_err(unavailable)?;
         let head = Head::new(response.status(), response.headers());
         let body = body(&mut response).await?;
-        debug!(operation = call.operation, status = head.status.as_u16(), request = head.request_id, "Stripe answered");
+        debug!(
+            operation = call.operation,
+            status = head.status.as_u16(),
+            request = head.request_id,
+            "response from Stripe"
+        );
         Ok((head, body))
     }
 
@@ -193,32 +198,32 @@ fn idempotency_key(key: &str) -> Result<HeaderValue, StripeError> {
     let fits = !key.is_empty() && key.chars().count() <= MAX_KEY_CHARS;
     let value = HeaderValue::from_str(key).ok().filter(|_| fits);
     value.ok_or_else(|| {
-        StripeError::Idempotency(format!("it must have 1 to {MAX_KEY_CHARS} characters that a header may have"))
+        StripeError::Idempotency(format!("the key must have 1 to {MAX_KEY_CHARS} characters allowed in a header"))
     })
 }
 
-/// The answer's body, unless it has no end.
+/// The response's body, up to a bound.
 async fn body(response: &mut Response) -> Result<Vec<u8>, StripeError> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(unavailable)? {
         if body.len() + chunk.len() > MAX_ANSWER_BYTES {
-            return Err(StripeError::Unreadable(format!("it is longer than {MAX_ANSWER_BYTES} bytes")));
+            return Err(StripeError::Unreadable(format!("the response is longer than {MAX_ANSWER_BYTES} bytes")));
         }
         body.extend_from_slice(&chunk);
     }
     Ok(body)
 }
 
-/// Whatever went wrong on the way: nobody knows whether the request arrived.
+/// A transport failure: whether the request arrived is unknown.
 fn unavailable(error: reqwest::Error) -> StripeError {
     let error = error.without_url();
-    let mut words = error.to_string();
+    let mut message = error.to_string();
     let mut source = std::error::Error::source(&error);
     while let Some(cause) = source {
-        words = format!("{words}: {cause}");
+        message = format!("{message}: {cause}");
         source = cause.source();
     }
-    StripeError::Unavailable(crate::redact::redacted(&words))
+    StripeError::Unavailable(crate::redact::redacted(&message))
 }
 
 fn note<T>(operation: &'static str, begun: Instant, outcome: &Result<T, StripeError>) {

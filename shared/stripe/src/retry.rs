@@ -1,51 +1,49 @@
-//! How often, when and for how long one call is tried.
+//! Attempts of one request: how many, how long and how far apart.
 //!
-//! What takes longer than this is the retry ladder's: a worker that waits for Stripe holds up other guests.
+//! What takes longer belongs to the worker's retry schedule: a worker that waits for Stripe holds up other bookings.
 
 use crate::error::StripeError;
-use rand::RngExt as _;
+use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Most tries of one call, the first included.
-pub(crate) const MAX_TRIES: u32 = 3;
-/// How much longer than one try all of them may take.
+/// Most attempts of one request, the first included.
+pub(crate) const MAX_ATTEMPTS: usize = 3;
+/// How much longer than one attempt all of them together may take.
 pub(crate) const EXTRA_BUDGET: Duration = Duration::from_secs(2);
-const FIRST_WAIT: Duration = Duration::from_millis(200);
+/// Waits of 100–200 ms at first, doubling. The jitter adds up to the delay itself, so that requests that failed together
+/// are not repeated together.
+const DELAYS: ExponentialBuilder =
+    ExponentialBuilder::new().with_min_delay(Duration::from_millis(100)).with_max_times(MAX_ATTEMPTS - 1).with_jitter();
 
-/// The tries of one call.
-pub(crate) struct Tries {
+/// The attempts of one request.
+pub(crate) struct Attempts {
     call_timeout: Duration,
     deadline: Instant,
-    made: u32,
-    next_wait: Duration,
+    delays: ExponentialBackoff,
 }
 
-impl Tries {
+impl Attempts {
     pub(crate) fn new(call_timeout: Duration) -> Self {
-        Self { call_timeout, deadline: Instant::now() + call_timeout + EXTRA_BUDGET, made: 0, next_wait: FIRST_WAIT }
+        Self { call_timeout, deadline: Instant::now() + call_timeout + EXTRA_BUDGET, delays: DELAYS.build() }
     }
 
-    /// Begins a try: how long it may take.
-    pub(crate) fn begin(&mut self) -> Duration {
-        self.made += 1;
+    /// How long the attempt that begins now may take.
+    pub(crate) fn timeout(&self) -> Duration {
         self.call_timeout.min(self.deadline.saturating_duration_since(Instant::now()))
     }
 
-    /// How long to wait before the next try; `None` when there is to be none.
+    /// How long to wait before the next attempt; `None` when there is to be none.
     pub(crate) fn wait(&mut self, error: &StripeError) -> Option<Duration> {
-        if self.made >= MAX_TRIES || !error.is_worth_retrying() {
+        if !error.is_worth_retrying() {
             return None;
         }
-        // Jittered, so that what failed together does not come back together.
-        let own = self.next_wait.mul_f64(rand::rng().random_range(0.5..=1.0));
-        self.next_wait *= 2;
-        let asked = if let StripeError::RateLimited { retry_after } = error {
-            retry_after.unwrap_or_default()
-        } else {
-            Duration::ZERO
+        let own = self.delays.next()?;
+        let requested = match error {
+            StripeError::RateLimited { retry_after } => retry_after.unwrap_or_default(),
+            _ => Duration::ZERO,
         };
-        let wait = own.max(asked);
+        let wait = own.max(requested);
         let left = self.deadline.saturating_duration_since(Instant::now());
         (wait <= EXTRA_BUDGET && wait < left).then_some(wait)
     }
@@ -53,31 +51,30 @@ impl Tries {
 
 #[cfg(test)]
 mod tests {
-    use super::{EXTRA_BUDGET, MAX_TRIES, Tries};
+    use super::{Attempts, EXTRA_BUDGET, MAX_ATTEMPTS};
     use crate::error::StripeError;
     use std::time::Duration;
 
     #[test]
-    fn tries_end() {
+    fn attempts_are_bounded() {
         let down = StripeError::Unavailable("down".into());
-        let mut tries = Tries::new(Duration::from_secs(10));
+        let mut attempts = Attempts::new(Duration::from_secs(10));
         let mut made = 0;
         loop {
-            assert!(tries.begin() <= Duration::from_secs(10));
+            assert!(attempts.timeout() <= Duration::from_secs(10));
             made += 1;
-            let Some(wait) = tries.wait(&down) else { break };
+            let Some(wait) = attempts.wait(&down) else { break };
             assert!(wait <= EXTRA_BUDGET);
         }
-        assert_eq!(made, MAX_TRIES);
+        assert_eq!(made, MAX_ATTEMPTS);
     }
 
     #[test]
-    fn neither_a_refusal_nor_a_long_wait_is_worth_one() {
-        let mut tries = Tries::new(Duration::from_secs(10));
-        tries.begin();
-        assert_eq!(tries.wait(&StripeError::Idempotency("defect".into())), None);
-        assert_eq!(tries.wait(&StripeError::RateLimited { retry_after: Some(Duration::from_secs(30)) }), None);
+    fn refusals_and_long_waits_are_not_retried() {
+        let mut attempts = Attempts::new(Duration::from_secs(10));
+        assert_eq!(attempts.wait(&StripeError::Idempotency("defect".into())), None);
+        assert_eq!(attempts.wait(&StripeError::RateLimited { retry_after: Some(Duration::from_secs(30)) }), None);
         let soon = Duration::from_secs(1);
-        assert_eq!(tries.wait(&StripeError::RateLimited { retry_after: Some(soon) }), Some(soon));
+        assert_eq!(attempts.wait(&StripeError::RateLimited { retry_after: Some(soon) }), Some(soon));
     }
 }

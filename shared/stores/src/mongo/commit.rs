@@ -5,6 +5,7 @@
 
 use super::{Mongo, blocks, bookings};
 use crate::StoreError;
+use backon::{BackoffBuilder as _, ExponentialBuilder};
 use chrono::NaiveDate;
 use mongodb::ClientSession;
 use mongodb::bson::{Bson, RawDocumentBuf, doc, serialize_to_bson, serialize_to_raw_document_buf};
@@ -13,7 +14,6 @@ use pvt_domain::block::Block;
 use pvt_domain::booking::Booking;
 use pvt_domain::decide::{BatchOutcome, BedNightClaim, BlockChange, Change};
 use pvt_domain::ids::{BedId, PropertyId};
-use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,8 +22,13 @@ pub(crate) const CLAIMS: &str = "claims";
 
 /// How long a transaction is tried again after conflicts and elections before the message's own retries take over.
 const TRANSACTION_BUDGET: Duration = Duration::from_secs(10);
-const FIRST_BACKOFF: Duration = Duration::from_millis(5);
-const LONGEST_BACKOFF: Duration = Duration::from_millis(500);
+const MAX_DELAY: Duration = Duration::from_millis(350);
+/// Delays of 3–6 ms at first, doubling to 350–700 ms. The jitter adds up to the delay itself.
+const DELAYS: ExponentialBuilder = ExponentialBuilder::new()
+    .with_min_delay(Duration::from_millis(3))
+    .with_max_delay(MAX_DELAY)
+    .with_jitter()
+    .without_max_times();
 
 /// A claim as stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -178,7 +183,7 @@ impl Claims<'_> {
 
     async fn store_batch(self, batch: &Batch) -> Result<(), StoreError> {
         let started = Instant::now();
-        let mut backoff = FIRST_BACKOFF;
+        let mut delays = DELAYS.build();
         loop {
             let mut session = self.0.client().start_session().await?;
             let outcome = match self.write_batch(&mut session, batch).await {
@@ -194,9 +199,7 @@ impl Claims<'_> {
             match outcome {
                 Err(StoreError::Transient { .. }) if started.elapsed() < TRANSACTION_BUDGET => {
                     metrics::counter!("pvt_transaction_retries_total").increment(1);
-                    let jittered = backoff.mul_f64(rand::rng().random_range(0.5..1.5));
-                    tokio::time::sleep(jittered).await;
-                    backoff = (backoff * 2).min(LONGEST_BACKOFF);
+                    tokio::time::sleep(delays.next().unwrap_or(MAX_DELAY)).await;
                 }
                 other => return other,
             }
