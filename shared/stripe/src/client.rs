@@ -112,7 +112,7 @@ impl StripeClient {
             let limit = attempts.timeout();
             let begun = Instant::now();
             let answered = timeout(limit, self.attempt(&call)).await.unwrap_or_else(|_| {
-                let message = format!("no response within {} ms", limit.as_millis());
+                let message = format!("no answer within {} ms", limit.as_millis());
                 Err(StripeError::Unavailable(message))
             });
             let is_final = answered.as_ref().is_ok_and(|(head, _)| head.is_final);

@@ -22,6 +22,8 @@ pub(crate) const CLAIMS: &str = "claims";
 
 /// How long a transaction is tried again after conflicts and elections before the message's own retries take over.
 const TRANSACTION_BUDGET: Duration = Duration::from_secs(10);
+/// Between two requests for the outcome of one commit.
+const COMMIT_DELAY: Duration = Duration::from_millis(5);
 const MAX_DELAY: Duration = Duration::from_millis(350);
 /// Delays of 3–6 ms at first, doubling to 350–700 ms. The jitter adds up to the delay itself.
 const DELAYS: ExponentialBuilder = ExponentialBuilder::new()
@@ -269,7 +271,7 @@ async fn commit_until_known(session: &mut ClientSession, started: Instant) -> Re
                 if error.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT)
                     && started.elapsed() < TRANSACTION_BUDGET =>
             {
-                tokio::time::sleep(FIRST_BACKOFF).await;
+                tokio::time::sleep(COMMIT_DELAY).await;
             }
             Err(error) => return Err(error.into()),
         }
