@@ -27,7 +27,14 @@ fn decode(kind: &str, body: &Value) -> Decoded {
 /// Wire names as the sources spell them: string literals that end in a version, outside tests.
 fn wire_names() -> Vec<String> {
     let mut names = Vec::new();
-    for file in sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src")) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let is_test = |file: &Path| {
+        file.strip_prefix(&root).unwrap().components().any(|part| {
+            let name = part.as_os_str();
+            name == "tests" || name == "tests.rs"
+        })
+    };
+    for file in sources(&root).into_iter().filter(|file| !is_test(file)) {
         let Ok(text) = fs::read_to_string(&file) else { continue };
         let product = text.split("#[cfg(test)]").next().unwrap_or_default();
         let code = product.lines().filter(|line| !line.trim_start().starts_with("//"));
