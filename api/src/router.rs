@@ -24,7 +24,16 @@ const OPERATING: [&str; 4] = ["/livez", "/readyz", "/metrics", "/version"];
 
 /// Every resource, in the order of the document.
 pub(crate) fn resources() -> Vec<Resource> {
-    vec![system::resource(), audit::resource(), system::docs::resource()]
+    vec![
+        system::resource(),
+        properties::properties(),
+        properties::inventory(),
+        properties::rates(),
+        availability::resource(),
+        front_desk::resource(),
+        audit::resource(),
+        system::docs::resource(),
+    ]
 }
 
 /// Every route with its rule.
@@ -66,46 +75,19 @@ fn without_description() -> Vec<Route> {
         at("/api/auth/users/{id}/role", [patch(admin, accounts::users::set_role)]),
         at("/api/auth/api-keys", [get(admin, accounts::api_keys::list), post(admin, accounts::api_keys::create)]),
         at("/api/auth/api-keys/{id}", [delete(admin, accounts::api_keys::revoke)]),
-        at("/api/properties/{id}/arrivals", [get(looking, front_desk::arrivals::arrivals)]),
-        at("/api/properties/{id}/departures", [get(looking, front_desk::arrivals::departures)]),
-        at("/api/properties/{id}/calendar", [get(looking, front_desk::calendar::calendar)]),
-        at("/api/rooms/search", [get(open, availability::search::search)]),
-        at("/api/rooms/stats", [get(looking, front_desk::stats::stats)]),
-        at("/api/rooms/{id}/availability", [get(open, availability::nights::room)]),
-        at("/api/room-types/{id}/calendar", [get(open, availability::nights::room_type)]),
-        at("/api/properties", [get(open, properties::list), post(house, properties::edit::create)]),
-        at("/api/properties/{id}", [get(open, properties::show), patch(house, properties::edit::change)]),
-        at("/api/room-types", [get(open, properties::room_types::list), post(house, properties::room_types::create)]),
+        at("/api/properties", [post(house, properties::edit::create)]),
+        at("/api/properties/{id}", [patch(house, properties::edit::change)]),
+        at("/api/room-types", [post(house, properties::room_types::create)]),
         at("/api/room-types/{id}", [patch(house, properties::room_types::change)]),
-        at("/api/rooms", [get(open, properties::rooms::list), post(house, properties::rooms::create)]),
-        at(
-            "/api/rooms/{id}",
-            [
-                get(open, properties::rooms::show),
-                put(house, properties::rooms::replace),
-                delete(house, properties::rooms::remove),
-            ],
-        ),
+        at("/api/rooms", [post(house, properties::rooms::create)]),
+        at("/api/rooms/{id}", [put(house, properties::rooms::replace)]),
         at("/api/beds/{id}", [patch(floor, properties::rooms::change_bed)]),
-        at("/api/blocks", [get(floor, properties::blocks::list), post(floor, properties::blocks::create)]),
-        at("/api/blocks/{id}", [delete(floor, properties::blocks::lift)]),
-        at("/api/rate-plans", [get(open, properties::rate_plans::list), post(prices, properties::rate_plans::create)]),
+        at("/api/blocks", [post(floor, properties::blocks::create)]),
+        at("/api/rate-plans", [post(prices, properties::rate_plans::create)]),
         at("/api/rate-plans/{id}", [patch(prices, properties::rate_plans::change)]),
-        at(
-            "/api/rate-plans/{id}/calendar",
-            [
-                get(open, properties::rate_plans::calendar::show),
-                put(prices, properties::rate_plans::calendar::set_prices),
-            ],
-        ),
+        at("/api/rate-plans/{id}/calendar", [put(prices, properties::rate_plans::calendar::set_prices)]),
         at("/api/rate-plans/{id}/restrictions", [put(prices, properties::rate_plans::calendar::set_restrictions)]),
-        at(
-            "/api/cancellation-policies",
-            [
-                get(open, properties::cancellation_policies::list),
-                post(prices, properties::cancellation_policies::create),
-            ],
-        ),
+        at("/api/cancellation-policies", [post(prices, properties::cancellation_policies::create)]),
         at("/api/quotes", [post(Rule::new(Access::Public), quotes::create)]),
         at("/api/bookings", [post(booking, bookings::create::create), get(listing, bookings::list::list)]),
         at(

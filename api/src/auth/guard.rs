@@ -99,6 +99,11 @@ impl Endpoint {
         self
     }
 
+    /// Whether its signature describes it.
+    pub(crate) fn is_described(&self) -> bool {
+        self.description.is_some()
+    }
+
     /// What it does, in a few words.
     pub(crate) fn summary(self, words: &'static str) -> Self {
         self.describe(|description| description.summary = words)

@@ -211,6 +211,14 @@ impl Caller {
         }
     }
 
+    /// The caller, if they work for this property.
+    ///
+    /// # Errors
+    /// 404 for any other caller, who must not learn that it exists.
+    pub(crate) fn staff_of(self, property: &PropertyId) -> Result<Self, Problem> {
+        if self.is_staff_of(property) { Ok(self) } else { Err(problem::NOT_FOUND.into()) }
+    }
+
     /// Whether this booking is the caller's own or of a property that the caller works for. Who may not, must not learn
     /// that it exists.
     pub(crate) fn may_see(&self, booking: &Booking) -> bool {

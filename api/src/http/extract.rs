@@ -155,6 +155,57 @@ impl<S: Send + Sync> FromRequestParts<S> for RequestContext {
     }
 }
 
+#[derive(serde::Deserialize, JsonSchema)]
+struct PropertyParameter {
+    /// The property.
+    #[schemars(with = "String")]
+    property_id: Option<String>,
+}
+
+/// The property that the query names. Ids of rooms, beds, types, plans and policies are unique within their property
+/// only.
+pub(crate) struct OfProperty(pub(crate) PropertyId);
+
+impl<S: Send + Sync> FromRequestParts<S> for OfProperty {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let query: PropertyParameter = headers::query(&parts.uri)?;
+        let missing =
+            || Problem::new(problem::INVALID_QUERY, "`property_id` is missing; GET /api/properties lists them.");
+        query.property_id.map(|id| Self(PropertyId::new(id))).ok_or_else(missing)
+    }
+}
+
+impl DescribeInput for OfProperty {
+    fn describe(operation: Operation, schemas: &mut Schemas) -> Operation {
+        operation.query_of::<PropertyParameter>(schemas).problems([problem::NOT_FOUND])
+    }
+}
+
+/// The property that the query names, with a caller who works for it; 404 for any other caller, who must not learn
+/// that it exists.
+pub(crate) struct StaffOfProperty {
+    pub(crate) property: PropertyId,
+    pub(crate) caller: Caller,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for StaffOfProperty {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let OfProperty(property) = OfProperty::from_request_parts(parts, state).await?;
+        let caller = Credentials::of(parts).caller.staff_of(&property)?;
+        Ok(Self { property, caller })
+    }
+}
+
+impl DescribeInput for StaffOfProperty {
+    fn describe(operation: Operation, schemas: &mut Schemas) -> Operation {
+        OfProperty::describe(operation, schemas)
+    }
+}
+
 /// `Idempotency-Key`, which must be sent.
 pub(crate) struct IdempotencyKey(pub(crate) String);
 

@@ -99,6 +99,13 @@ pub(crate) struct PageView<V> {
     next_cursor: Option<String>,
 }
 
+impl<V> PageView<V> {
+    /// These items, and where the next page begins.
+    pub(crate) fn new(items: Vec<V>, next_cursor: Option<String>) -> Self {
+        Self { items, next_cursor }
+    }
+}
+
 impl<T> Page<T> {
     /// From what was found for [`PageQuery::fetch_limit`]; `key` is what the list is ordered by.
     pub(crate) fn of(mut found: Vec<T>, query: &PageQuery, key: impl Fn(&T) -> String) -> Self {

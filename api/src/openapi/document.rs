@@ -23,7 +23,7 @@ const INFO: &str = "Books beds in hostels. Errors are problems of RFC 9457 with 
 pub(crate) fn document(resources: &[Resource], routes: &[Route], groups: Vec<Group>) -> Value {
     let rule_of = |path: &str, method: &Method| {
         let mut guarded = routes.iter().filter(|route| route.path == path).flat_map(|route| &route.methods);
-        guarded.find(|one| one.method == *method).map(|one| one.rule)
+        guarded.find(|one| one.method == *method && !one.is_described()).map(|one| one.rule)
     };
     let (mut paths, mut components, mut tags) = (Map::new(), shared_schemas(), Vec::new());
     let mut schemas = Schemas::new();
@@ -42,7 +42,9 @@ pub(crate) fn document(resources: &[Resource], routes: &[Route], groups: Vec<Gro
     components.extend(schemas.into_components());
     for group in groups {
         tags.push(json!({ "name": group.name, "description": group.about }));
-        components.extend(group.schemas.into_iter().map(|(name, schema)| (name.to_owned(), schema)));
+        for (name, schema) in group.schemas {
+            components.entry(name).or_insert(schema);
+        }
         for operation in group.operations {
             let operation = operation.with_path_parameters();
             let Some(rule) = rule_of(operation.path, &operation.method) else { continue };

@@ -3,11 +3,9 @@
 //! A route of the table that is not described here fails a test, and so does a description without a route.
 
 mod auth;
-mod availability;
 mod booking_changes;
 mod booking_payments;
 mod bookings;
-mod front_desk;
 mod notifications;
 mod payments;
 mod properties;
@@ -25,9 +23,7 @@ pub(crate) fn groups() -> Vec<Group> {
         properties::group(),
         rooms::group(),
         rate_plans::group(),
-        availability::group(),
         bookings::group(),
-        front_desk::group(),
         payments::group(),
         notifications::group(),
     ]

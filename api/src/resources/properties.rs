@@ -1,4 +1,4 @@
-//! What can be booked, for everybody to see.
+//! Properties and what they sell: room types, rooms, beds, blocks, rate plans and cancellation policies.
 
 pub(crate) mod bed_holds;
 pub(crate) mod blocks;
@@ -10,54 +10,169 @@ pub(crate) mod responses;
 pub(crate) mod room_types;
 pub(crate) mod rooms;
 
-use crate::http::pagination::{Page, PageQuery};
-use crate::http::problem::{self, HandlerResult, Problem};
+use crate::auth::guard::{Endpoint, Resource, at, delete, get};
+use crate::auth::rules::{INVENTORY_ADMIN, INVENTORY_STAFF, OPEN};
+use crate::http::extract::PathId;
+use crate::http::pagination::{Page, PageQuery, Paged};
+use crate::http::problem::{self, Problem};
+use crate::http::response::Tagged;
 use crate::resources::properties::rate_plans::PlanView;
-use crate::resources::properties::responses::shown;
 use crate::state::SharedApp;
-use axum::extract::{Path, State};
-use axum::http::Uri;
+use axum::extract::State;
 use chrono::{NaiveTime, Timelike as _};
+use pvt_domain::ids::PropertyId;
 use pvt_domain::inventory::{DormGender, Inventory, RoomKind, RoomType, TaxRule};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
+use serde_json::{Value, json};
 use std::ops::Bound;
 
-#[derive(Serialize)]
+/// Properties.
+pub(crate) fn properties() -> Resource {
+    Resource {
+        name: "Properties",
+        about: "Properties: where beds can be booked.",
+        routes: vec![
+            at("/api/properties", [get(OPEN, "list_properties", list).summary("List properties")]),
+            at(
+                "/api/properties/{id}",
+                [get(OPEN, "show_property", show).summary("Show a property, what it sells and at which prices")],
+            ),
+        ],
+    }
+}
+
+/// What a property consists of.
+pub(crate) fn inventory() -> Resource {
+    Resource {
+        name: "Rooms",
+        about: "Room types, rooms, beds and blocks. Ids are unique within a property, so each request names it.",
+        routes: vec![
+            at(
+                "/api/room-types",
+                [get(OPEN, "list_room_types", room_types::list).summary("List room types of a property")],
+            ),
+            at(
+                "/api/rooms",
+                [get(OPEN, "list_rooms", rooms::list).summary("List rooms of a property, with their beds")],
+            ),
+            at(
+                "/api/rooms/{id}",
+                [
+                    get(OPEN, "show_room", rooms::show).summary("Show a room and its beds"),
+                    bed_removal(
+                        delete(INVENTORY_ADMIN, "delete_room", rooms::remove)
+                            .summary("Delete a room")
+                            .about("Its beds must be free from today on; the bookings in the way are listed."),
+                    ),
+                ],
+            ),
+            at(
+                "/api/blocks",
+                [get(INVENTORY_STAFF, "list_blocks", blocks::list).summary("List blocks of a property by id").stored()],
+            ),
+            at(
+                "/api/blocks/{id}",
+                [delete(INVENTORY_STAFF, "lift_block", blocks::lift)
+                    .summary("Lift a block: its beds are for sale again")
+                    .problems([problem::CLOSED])
+                    .stored()
+                    .queued()],
+            ),
+        ],
+    }
+}
+
+/// Rates and cancellation policies.
+pub(crate) fn rates() -> Resource {
+    Resource {
+        name: "Rates",
+        about: "Rate plans, their calendars, cancellation policies and quotes.",
+        routes: vec![
+            at(
+                "/api/rate-plans",
+                [get(OPEN, "list_rate_plans", rate_plans::list).summary("List rate plans of a property")],
+            ),
+            at(
+                "/api/rate-plans/{id}/calendar",
+                [get(OPEN, "show_rate_calendar", rate_plans::calendar::show)
+                    .summary("Show prices and restrictions of a room type by date")
+                    .stored()],
+            ),
+            at(
+                "/api/cancellation-policies",
+                [get(OPEN, "list_cancellation_policies", cancellation_policies::list)
+                    .summary("List cancellation policies of a property")],
+            ),
+        ],
+    }
+}
+
+/// Changes an inventory, perhaps against others who change it.
+fn change(endpoint: Endpoint) -> Endpoint {
+    endpoint.problems([problem::NOT_FOUND, problem::PROPERTY_BUSY]).stored()
+}
+
+/// Changes an inventory so that beds may leave it, which the property's queue must agree to.
+fn bed_removal(endpoint: Endpoint) -> Endpoint {
+    change(endpoint)
+        .problems([
+            problem::BED_TAKEN,
+            problem::BED_UNFIT,
+            problem::INVALID_DATES,
+            problem::CLOSED,
+            problem::STILL_PROCESSING,
+        ])
+        .queued()
+}
+
+/// A property.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "PropertySummary", example = summary_example())]
 struct Summary<'a> {
     id: &'a str,
     name: &'a str,
     address: &'a str,
+    /// IANA name, for example America/Toronto.
     time_zone: &'static str,
     currency: &'static str,
+    #[schemars(schema_with = "time_of_day")]
     check_in_from: String,
+    #[schemars(schema_with = "time_of_day")]
     check_out_until: String,
     links: Links,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
 struct Links {
     #[serde(rename = "self")]
     this: String,
 }
 
-#[derive(Serialize)]
+/// A property and what it sells.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Property")]
 pub(crate) struct PropertyView<'a> {
     #[serde(flatten)]
     summary: Summary<'a>,
+    #[schemars(schema_with = "time_of_day")]
     business_day_cutoff: String,
     locales: &'a [String],
     room_types: Vec<RoomTypeView<'a>>,
     rate_plans: Vec<PlanView<'a>>,
     taxes: &'a [TaxRule],
-    /// For how long beds are held for who has to pay first.
+    /// How long beds are held for guests who must pay first.
+    #[schemars(range(min = 1))]
     hold_minutes: u32,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
 struct RoomTypeView<'a> {
     id: &'a str,
     name: &'a str,
-    /// `dorm` is sold by the bed, `private` by the room.
+    /// A dorm is sold by the bed, a private room as a whole.
     kind: RoomKind,
     gender: DormGender,
     rooms: usize,
@@ -65,14 +180,15 @@ struct RoomTypeView<'a> {
     /// Most guests of one stay.
     max_guests: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<u32>")]
     minimum_age: Option<u8>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     max_group: Option<u32>,
 }
 
 /// `GET /api/properties`: all of them by id, a page at a time.
-pub(crate) async fn list(State(app): State<SharedApp>, uri: Uri) -> HandlerResult {
-    let query = PageQuery::read(&uri)?;
+async fn list(State(app): State<SharedApp>, query: PageQuery) -> Result<Paged<Summary<'static>>, Problem> {
     let all = app.inventory_cache.all();
     let from = query.after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
     let found = all
@@ -80,18 +196,18 @@ pub(crate) async fn list(State(app): State<SharedApp>, uri: Uri) -> HandlerResul
         .map(|(_, inventory)| &**inventory)
         .take(query.limit() + 1)
         .collect();
-    Page::of(found, &query, |inventory: &&Inventory| inventory.property.id.to_string()).answer(
-        "/api/properties",
-        &query,
-        Summary::new,
-    )
+    let key = |inventory: &&Inventory| inventory.property.id.to_string();
+    Page::of(found, &query, key).respond("/api/properties", &query, Summary::new)
 }
 
 /// `GET /api/properties/{id}`: what it sells and for how much.
-pub(crate) async fn show(State(app): State<SharedApp>, Path(id): Path<String>) -> HandlerResult {
+async fn show(
+    State(app): State<SharedApp>,
+    PathId(id): PathId<PropertyId>,
+) -> Result<Tagged<PropertyView<'static>>, Problem> {
     let all = app.inventory_cache.all();
-    let inventory = all.get(id.as_str()).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
-    shown(inventory.rev, PropertyView::new(inventory))
+    let inventory = all.get(&id).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
+    Ok(Tagged::at(inventory.rev, &PropertyView::new(inventory)))
 }
 
 /// A time on the wall.
@@ -144,4 +260,16 @@ impl<'a> RoomTypeView<'a> {
             max_group: room_type.max_group,
         }
     }
+}
+
+fn time_of_day(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "pattern": "^[0-2][0-9]:[0-5][0-9]$" })
+}
+
+fn summary_example() -> Value {
+    json!({
+        "id": "pvt-montreal", "name": "PVT Montréal", "address": "1 rue de la Commune, Montréal",
+        "time_zone": "America/Toronto", "currency": "CAD",
+        "check_in_from": "15:00", "check_out_until": "11:00", "links": { "self": "/api/properties/pvt-montreal" },
+    })
 }

@@ -1,14 +1,12 @@
-//! What is free night by night: one room, or a month of a room type with its prices and restrictions.
+//! Availability by night: of one room, or of a room type for a month with its prices and restrictions.
 
 use crate::form::query::QueryFields;
 use crate::form::reader::is_rfc3339_date;
-use crate::http::headers;
-use crate::http::problem::{self, HandlerResult, Problem};
+use crate::http::extract::{PathId, QueryParams};
+use crate::http::problem::{self, Problem};
+use crate::http::response::Shown;
 use crate::state::SharedApp;
-use axum::Json;
-use axum::extract::{Path, State};
-use axum::http::Uri;
-use axum::response::IntoResponse;
+use axum::extract::State;
 use chrono::{Days, Months, NaiveDate, Utc};
 use pvt_domain::availability::Occupancy;
 use pvt_domain::booking::StayRequest;
@@ -20,30 +18,46 @@ use pvt_domain::nights::Nights;
 use pvt_domain::pricing::stay_amounts;
 use pvt_domain::rates::restrictions::Restriction;
 use pvt_domain::timestamp::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// Most nights of one answer.
 const MAX_NIGHTS_SHOWN: i64 = 92;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct RoomQuery {
+pub(super) struct RoomQuery {
+    /// The property of the room.
+    #[schemars(with = "String")]
     property_id: Option<String>,
+    /// First night.
+    #[schemars(with = "NaiveDate")]
     from: Option<String>,
+    /// The day after the last night, at most 92 nights later.
+    #[schemars(with = "NaiveDate")]
     until: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct MonthQuery {
+pub(super) struct MonthQuery {
+    /// The property of the room type.
+    #[schemars(with = "String")]
     property_id: Option<String>,
+    /// The rate plan of prices and restrictions; the first plan that sells the type by default.
     rate_plan_id: Option<String>,
+    /// The month.
+    #[schemars(
+        with = "String",
+        extend("pattern" = "^[0-9]{4}-(0[1-9]|1[0-2])$", "examples" = ["2027-01"])
+    )]
     month: Option<String>,
 }
 
-#[derive(Serialize)]
-pub(crate) struct RoomNights<'a> {
+/// The nights of a room.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct RoomNights<'a> {
     property_id: &'a str,
     room_id: &'a str,
     room_type_id: &'a str,
@@ -51,22 +65,28 @@ pub(crate) struct RoomNights<'a> {
     nights: Vec<RoomNight>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
 struct RoomNight {
     date: NaiveDate,
     free_beds: usize,
 }
 
-#[derive(Serialize)]
-pub(crate) struct Month<'a> {
+/// The days of a room type.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "RoomTypeMonth")]
+pub(super) struct Month<'a> {
     property_id: &'a str,
     room_type_id: &'a str,
+    /// The plan of these prices; null when no plan sells the type.
     rate_plan_id: Option<&'a str>,
+    #[schemars(length(min = 7, max = 7))]
     month: String,
     days: Vec<Day<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
 struct Day<'a> {
     date: NaiveDate,
     /// Beds of a dorm, or whole private rooms.
@@ -79,25 +99,28 @@ struct Day<'a> {
 }
 
 /// Whether a stay may begin on this date at all.
-pub(crate) fn is_sold_on(date: NaiveDate, today: NaiveDate) -> bool {
+pub(super) fn is_sold_on(date: NaiveDate, today: NaiveDate) -> bool {
     today <= date && date <= today.checked_add_days(Days::new(MAX_DAYS_AHEAD)).unwrap_or(NaiveDate::MAX)
 }
 
 /// `GET /api/rooms/{id}/availability?property_id=…&from=…&until=…`: the free beds of a room, night by night.
-pub(crate) async fn room(State(app): State<SharedApp>, Path(id): Path<String>, uri: Uri) -> HandlerResult {
-    let query: RoomQuery = headers::query(&uri)?;
+pub(super) async fn room(
+    State(app): State<SharedApp>,
+    PathId(id): PathId<String>,
+    QueryParams(query): QueryParams<RoomQuery>,
+) -> Result<Shown<RoomNights<'static>>, Problem> {
     let mut fields = QueryFields::default();
     let property = property_id(&mut fields, query.property_id);
     let nights = range(&mut fields, query.from.as_deref(), query.until.as_deref());
     let (property, nights) = fields.finish(property.zip(nights))?;
     let occupancy = occupancy(&app, &property).await?;
-    let answer = RoomNights::of(&occupancy, &id, nights).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
-    Ok(Json(answer).into_response())
+    let view = RoomNights::of(&occupancy, &id, nights).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
+    Ok(Shown::new(&view))
 }
 
 impl<'a> RoomNights<'a> {
     /// Those of this room, if there is one of that name.
-    pub(crate) fn of(occupancy: &'a Occupancy, id: &str, nights: Nights) -> Option<Self> {
+    pub(super) fn of(occupancy: &'a Occupancy, id: &str, nights: Nights) -> Option<Self> {
         let inventory = occupancy.grid().inventory();
         let room = inventory.rooms.iter().find(|room| room.id.as_str() == id)?;
         let today = today(occupancy);
@@ -114,8 +137,11 @@ impl<'a> RoomNights<'a> {
 
 /// `GET /api/room-types/{id}/calendar?property_id=…&month=2027-01`: a month of a room type on one rate plan, the first
 /// that sells it unless another is named.
-pub(crate) async fn room_type(State(app): State<SharedApp>, Path(id): Path<String>, uri: Uri) -> HandlerResult {
-    let query: MonthQuery = headers::query(&uri)?;
+pub(super) async fn room_type(
+    State(app): State<SharedApp>,
+    PathId(id): PathId<RoomTypeId>,
+    QueryParams(query): QueryParams<MonthQuery>,
+) -> Result<Shown<Month<'static>>, Problem> {
     let mut fields = QueryFields::default();
     let property = property_id(&mut fields, query.property_id);
     let first = query
@@ -129,14 +155,13 @@ pub(crate) async fn room_type(State(app): State<SharedApp>, Path(id): Path<Strin
     let (property, first): (_, NaiveDate) = fields.finish(property.zip(first))?;
     let occupancy = occupancy(&app, &property).await?;
     let plan = query.rate_plan_id.map(RatePlanId::new);
-    let answer = Month::of(&occupancy, &RoomTypeId::new(id), plan.as_ref(), first)
-        .ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
-    Ok(Json(answer).into_response())
+    let view = Month::of(&occupancy, &id, plan.as_ref(), first).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
+    Ok(Shown::new(&view))
 }
 
 impl<'a> Month<'a> {
     /// The month that begins on `first`, if the plan that is named sells the type.
-    pub(crate) fn of(
+    pub(super) fn of(
         occupancy: &'a Occupancy,
         room_type: &RoomTypeId,
         plan: Option<&RatePlanId>,
@@ -193,7 +218,7 @@ pub(crate) fn range(fields: &mut QueryFields, from: Option<&str>, until: Option<
     Some(nights)
 }
 
-/// Only names that are known are looked for, so that nobody fills the memory with others.
+/// The occupancy of a property. Only known properties are looked for, so that no caller fills the cache with others.
 pub(crate) async fn occupancy(app: &SharedApp, property: &PropertyId) -> Result<Arc<Occupancy>, Problem> {
     let known = app.inventory_cache.all().contains_key(property);
     let found = if known { app.occupancy.of(property).await? } else { None };

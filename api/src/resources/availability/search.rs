@@ -1,30 +1,25 @@
-//! Searching all properties for a stay.
+//! Search of all properties for a stay.
 
-use super::search_query::SearchQuery;
+use super::search_query::{SearchParameters, SearchQuery};
 use super::search_view::PropertyView;
-use crate::http::pagination::PageQuery;
-use crate::http::problem::{HandlerResult, Problem};
+use crate::http::extract::QueryParams;
+use crate::http::pagination::{PageQuery, PageView, Paged};
+use crate::http::problem::Problem;
 use crate::state::SharedApp;
 use axum::extract::State;
 use axum::http::{HeaderValue, Uri, header};
-use axum::response::IntoResponse;
 use pvt_domain::ids::PropertyId;
-use serde::Serialize;
 use std::ops::Bound;
 use tokio::task::spawn_blocking;
 
-#[derive(Serialize)]
-struct Results<'a> {
-    items: Vec<PropertyView<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next_cursor: Option<&'a str>,
-}
-
-/// `GET /api/rooms/search`: what each property has for the stay, by property, a page at a time. A page may show fewer
-/// properties than its limit: those that have nothing of what is asked for are left out.
-pub(crate) async fn search(State(app): State<SharedApp>, uri: Uri) -> HandlerResult {
-    let query = SearchQuery::read(&uri)?;
-    let page = PageQuery::read(&uri)?;
+/// `GET /api/rooms/search`: what each property has for the stay, by property.
+pub(super) async fn search(
+    State(app): State<SharedApp>,
+    uri: Uri,
+    QueryParams(parameters): QueryParams<SearchParameters>,
+    page: PageQuery,
+) -> Result<Paged<PropertyView<'static>>, Problem> {
+    let query = SearchQuery::new(parameters)?;
     let all = app.inventory_cache.all();
     let from = page.after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
     let mut rest = all
@@ -35,15 +30,14 @@ pub(crate) async fn search(State(app): State<SharedApp>, uri: Uri) -> HandlerRes
     let next = rest.next().and(shown.last()).map(|last| page.next(&uri, last.as_str()));
     let found = app.occupancy.of_all(shown).await?;
     let cursor = next.as_ref().map(|(cursor, _)| cursor.clone());
-    // Seldom long, but a full house can take a while to be looked through.
-    let answered = spawn_blocking(move || {
+    // Seldom long, but a large property can take a while to be searched.
+    let page = spawn_blocking(move || -> Paged<PropertyView<'static>> {
         let items = found.iter().filter_map(|occupancy| PropertyView::of(occupancy, &query)).collect();
-        serde_json::to_vec(&Results { items, next_cursor: cursor.as_deref() })
+        Paged::new(&PageView::new(items, cursor))
     });
-    let body = answered.await.map_err(Problem::internal)?.map_err(Problem::internal)?;
-    let mut answer = ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response();
-    if let Some((_, link)) = next {
-        answer.headers_mut().insert(header::LINK, HeaderValue::try_from(link).map_err(Problem::internal)?);
-    }
-    Ok(answer)
+    let page = page.await.map_err(Problem::internal)?;
+    Ok(match next {
+        Some((_, link)) => page.with(header::LINK, HeaderValue::try_from(link).map_err(Problem::internal)?),
+        None => page,
+    })
 }

@@ -1,15 +1,14 @@
-//! What a search asks for.
+//! Parameters of a search.
 
 use crate::form::query::QueryFields;
-use crate::http::headers;
 use crate::http::problem::Problem;
-use axum::http::Uri;
 use chrono::NaiveDate;
 use pvt_domain::booking::{PartyGender, StayRequest};
 use pvt_domain::ids::{PropertyId, RatePlanId, RoomTypeId};
 use pvt_domain::intake::{MAX_GROUP_GUESTS, MAX_NIGHTS};
 use pvt_domain::inventory::{Inventory, RoomKind, RoomType};
 use pvt_domain::nights::Nights;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// Most properties that one search names.
@@ -17,39 +16,63 @@ const MAX_NAMED: usize = 200;
 
 const YES_OR_NO: [(&str, bool); 2] = [("true", true), ("false", false)];
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct SearchParameters {
+pub(super) struct SearchParameters {
+    /// First night.
+    #[schemars(with = "NaiveDate")]
     arrival: Option<String>,
+    /// Day of departure, at most a year later.
+    #[schemars(with = "NaiveDate")]
     departure: Option<String>,
+    /// Number of guests; 1 by default.
+    #[schemars(with = "Option<u32>", range(min = 1, max = MAX_GROUP_GUESTS))]
     guests: Option<String>,
+    /// Only such room types.
+    #[schemars(with = "Option<RoomKind>")]
     kind: Option<String>,
+    /// The guests' gender.
+    #[schemars(with = "Option<PartyGender>")]
     gender: Option<String>,
+    /// Age of the youngest guest in years.
+    #[schemars(with = "Option<u8>")]
     youngest_age: Option<String>,
+    /// Only this room type.
     room_type_id: Option<String>,
+    /// Only offers of this plan.
     rate_plan_id: Option<String>,
+    /// Only these properties, separated by commas.
     property_id: Option<String>,
+    /// Only properties with this in their address.
     city: Option<String>,
+    /// Lowest price of the whole stay in minor units, taxes included.
+    #[schemars(with = "Option<i64>")]
     min_price: Option<String>,
+    /// Highest price, likewise.
+    #[schemars(with = "Option<i64>")]
     max_price: Option<String>,
+    /// Only what can be booked as it is.
+    #[schemars(with = "Option<bool>")]
     bookable: Option<String>,
-    // The page's own.
+    // Read by `PageQuery`.
     #[serde(rename = "limit")]
+    #[schemars(skip)]
     _limit: Option<String>,
     #[serde(rename = "cursor")]
+    #[schemars(skip)]
     _cursor: Option<String>,
 }
 
 /// A search as it is understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct SearchQuery {
-    pub(crate) nights: Nights,
-    pub(crate) guests: u32,
-    pub(crate) rate_plan: Option<RatePlanId>,
+pub(super) struct SearchQuery {
+    pub(super) nights: Nights,
+    pub(super) guests: u32,
+    pub(super) rate_plan: Option<RatePlanId>,
     /// Bounds of the whole price, taxes included, in minor units.
-    pub(crate) prices: (Option<i64>, Option<i64>),
+    pub(super) prices: (Option<i64>, Option<i64>),
     /// Only what can be booked as it is.
-    pub(crate) bookable_only: bool,
+    pub(super) bookable_only: bool,
     kind: Option<RoomKind>,
     gender: Option<PartyGender>,
     youngest_age: Option<u8>,
@@ -61,9 +84,11 @@ pub(crate) struct SearchQuery {
 }
 
 impl SearchQuery {
-    /// Reads the query string.
-    pub(crate) fn read(uri: &Uri) -> Result<Self, Problem> {
-        let parameters: SearchParameters = headers::query(uri)?;
+    /// Checks the parameters.
+    ///
+    /// # Errors
+    /// 400 that names every parameter that cannot be used.
+    pub(super) fn new(parameters: SearchParameters) -> Result<Self, Problem> {
         let mut fields = QueryFields::default();
         let nights = nights(&mut fields, parameters.arrival.as_deref(), parameters.departure.as_deref());
         let guests = fields.optional("guests", parameters.guests.as_deref(), "a number").unwrap_or(1);
@@ -103,26 +128,26 @@ impl SearchQuery {
     }
 
     /// Whether this property is one of those that are asked for.
-    pub(crate) fn wants_property(&self, inventory: &Inventory) -> bool {
+    pub(super) fn wants_property(&self, inventory: &Inventory) -> bool {
         let property = &inventory.property;
         (self.properties.is_empty() || self.properties.contains(&property.id))
             && self.city.as_ref().is_none_or(|city| property.address.to_lowercase().contains(city.as_str()))
     }
 
     /// Whether this room type is one of those that are asked for.
-    pub(crate) fn wants_type(&self, room_type: &RoomType) -> bool {
+    pub(super) fn wants_type(&self, room_type: &RoomType) -> bool {
         self.kind.is_none_or(|kind| room_type.kind == kind)
             && self.room_type.as_ref().is_none_or(|id| room_type.id == *id)
     }
 
     /// Whether a price is within the bounds.
-    pub(crate) fn wants_price(&self, total: i64) -> bool {
+    pub(super) fn wants_price(&self, total: i64) -> bool {
         let (least, most) = self.prices;
         least.is_none_or(|least| total >= least) && most.is_none_or(|most| total <= most)
     }
 
     /// The stay in this room type.
-    pub(crate) fn stay(&self, room_type: &RoomType) -> StayRequest {
+    pub(super) fn stay(&self, room_type: &RoomType) -> StayRequest {
         let parameters =
             StayRequest::new(room_type.id.as_str(), self.nights.arrival, self.nights.departure, self.guests);
         StayRequest { gender: self.gender, youngest_age: self.youngest_age, ..parameters }
@@ -142,10 +167,12 @@ fn nights(fields: &mut QueryFields, arrival: Option<&str>, departure: Option<&st
 #[cfg(test)]
 mod tests {
     use super::SearchQuery;
+    use crate::http::headers;
     use pvt_domain::demo;
 
     fn read(query: &str) -> Result<SearchQuery, String> {
-        SearchQuery::read(&format!("/api/rooms/search?{query}").parse().unwrap())
+        headers::query(&format!("/api/rooms/search?{query}").parse().unwrap())
+            .and_then(SearchQuery::new)
             .map_err(|problem| String::from_utf8(problem.document("r")).unwrap())
     }
 

@@ -1,4 +1,4 @@
-//! The form in which a search answers.
+//! View of a search result.
 
 use super::search_query::SearchQuery;
 use crate::resources::availability::nights::is_sold_on;
@@ -9,37 +9,43 @@ use pvt_domain::inventory::{DormGender, Property, RoomKind, RoomType};
 use pvt_domain::money::Money;
 use pvt_domain::rates::restrictions::{RestrictionKind, RestrictionViolation};
 use pvt_domain::timestamp::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::{Value, json};
 
-/// One property with those of its room types that are asked for.
-#[derive(Serialize)]
-pub(crate) struct PropertyView<'a> {
+/// A property with its room types that match.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "FoundProperty", example = example())]
+pub(super) struct PropertyView<'a> {
     property_id: &'a str,
     name: &'a str,
     address: &'a str,
     arrival: NaiveDate,
     departure: NaiveDate,
+    #[schemars(range(min = 1))]
     guests: u32,
     room_types: Vec<TypeView<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "FoundRoomType")]
 struct TypeView<'a> {
     room_type_id: &'a str,
     name: &'a str,
     kind: RoomKind,
     gender: DormGender,
-    /// Beds of a dorm or private rooms that are left on the fullest night.
+    /// Beds of a dorm, or private rooms large enough, on the fullest night.
     units_left: usize,
-    /// Whether a request for the stay would be confirmed now.
+    /// A request would be confirmed now. It promises nothing: only a booking takes beds.
     bookable: bool,
-    /// Why not, where no rate plan can help.
+    /// Why not, where no plan can help.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<Rejection>,
     offers: Vec<OfferView<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Offer")]
 struct OfferView<'a> {
     rate_plan_id: &'a str,
     name: &'a str,
@@ -47,12 +53,15 @@ struct OfferView<'a> {
     /// The nights before tax.
     room: Money,
     taxes: Vec<Tax>,
+    /// What is charged.
     total: Money,
+    /// Restrictions of the plan that the stay would break.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    restrictions: Vec<Restriction>,
+    restrictions: Vec<BrokenRestriction>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
 struct Tax {
     code: String,
     name: String,
@@ -60,18 +69,20 @@ struct Tax {
 }
 
 /// A restriction of the plan that the stay would break.
-#[derive(Serialize)]
-struct Restriction {
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
+struct BrokenRestriction {
     kind: RestrictionKind,
     date: NaiveDate,
-    /// In nights or days.
+    /// In nights, or days in advance.
+    #[schemars(range(min = 1))]
     #[serde(skip_serializing_if = "Option::is_none")]
     limit: Option<u16>,
 }
 
 impl<'a> PropertyView<'a> {
     /// What one property has; `None` when it has nothing of what is asked for.
-    pub(crate) fn of(occupancy: &'a Occupancy, query: &SearchQuery) -> Option<Self> {
+    pub(super) fn of(occupancy: &'a Occupancy, query: &SearchQuery) -> Option<Self> {
         let inventory = occupancy.grid().inventory();
         let property = &inventory.property;
         let today = Timestamp::from(Utc::now()).local_date(property.time_zone);
@@ -153,13 +164,29 @@ impl<'a> OfferView<'a> {
                 .into_iter()
                 .map(|tax| Tax { code: tax.code, name: tax.name, amount: money(tax.amount) })
                 .collect(),
-            restrictions: offer.violations.into_iter().map(Restriction::from).collect(),
+            restrictions: offer.violations.into_iter().map(BrokenRestriction::from).collect(),
         }
     }
 }
 
-impl From<RestrictionViolation> for Restriction {
+impl From<RestrictionViolation> for BrokenRestriction {
     fn from(RestrictionViolation { date, kind, limit, .. }: RestrictionViolation) -> Self {
         Self { kind, date, limit: (limit > 0).then_some(limit) }
     }
+}
+
+fn example() -> Value {
+    let money = |amount: i64| json!({ "amount": amount, "currency": "CAD" });
+    let offer = json!({
+        "rate_plan_id": "standard", "name": "Pay on arrival", "bookable": true, "room": money(8_400),
+        "taxes": [{ "code": "gst", "name": "GST", "amount": money(420) }], "total": money(8_820),
+    });
+    json!({
+        "property_id": "pvt-montreal", "name": "PVT Montréal", "address": "1 rue de la Commune, Montréal",
+        "arrival": "2027-01-10", "departure": "2027-01-12", "guests": 1,
+        "room_types": [{
+            "room_type_id": "dorm-6-mixed", "name": "Six-bed dorm", "kind": "dorm", "gender": "mixed", "units_left": 9,
+            "bookable": true, "offers": [offer],
+        }],
+    })
 }

@@ -1,8 +1,9 @@
-//! What a search and the calendars answer, and that it looks as documented.
+//! Answers of searches and calendars.
 
 use super::nights::{Month, RoomNights};
 use super::search_query::SearchQuery;
 use super::search_view::PropertyView as Found;
+use crate::http::headers;
 use crate::openapi::tests::conform::faults;
 use crate::resources::described::document;
 use chrono::{Datelike as _, Days, Months, NaiveDate, Utc};
@@ -50,7 +51,7 @@ fn sent(schema: &str, view: &impl Serialize) -> Value {
 /// The room types that a search for nights 20 to 22 finds.
 fn search(filter: &str) -> Vec<Value> {
     let uri = format!("/api/rooms/search?arrival={}&departure={}&{filter}", day(20), day(22));
-    let query = SearchQuery::read(&uri.parse().unwrap()).unwrap();
+    let query = headers::query(&uri.parse().unwrap()).and_then(SearchQuery::new).unwrap();
     let occupancy = occupancy();
     let found = Found::of(&occupancy, &query).map(|found| sent("FoundProperty", &found));
     found.and_then(|found| found["room_types"].as_array().cloned()).unwrap_or_default()

@@ -1,63 +1,69 @@
-//! Who arrives and who leaves on a day.
+//! Arrivals and departures of a day.
 
-use super::{house, today};
-use crate::auth::credentials::Credentials;
+use super::{staffed_inventory, today};
+use crate::auth::policy::Caller;
 use crate::form::query::QueryFields;
-use crate::http::headers;
-use crate::http::problem::{HandlerResult, Problem};
+use crate::http::extract::{PathId, QueryParams};
+use crate::http::problem::Problem;
+use crate::http::response::Shown;
 use crate::state::SharedApp;
 use crate::store_call;
-use axum::Json;
-use axum::extract::{Path, Request, State};
-use axum::http::Uri;
-use axum::response::{IntoResponse, Response};
+use axum::extract::State;
 use chrono::NaiveDate;
 use pvt_domain::booking::{Booking, Guest, Status, Stay};
-use pvt_domain::ids::{BedId, BookingId};
+use pvt_domain::ids::{BedId, BookingId, PropertyId};
 use pvt_domain::inventory::{Cleanliness, Inventory};
 use pvt_domain::money::{Currency, Money};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct DayQuery {
+pub(super) struct DayQuery {
+    /// The day; the property's business day by default.
+    #[schemars(with = "Option<NaiveDate>")]
     date: Option<String>,
 }
 
-#[derive(Serialize)]
-struct Listing<'a> {
+/// Bookings of a day, by name.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DeskListing")]
+pub(super) struct Listing<'a> {
     property_id: &'a str,
     date: NaiveDate,
     items: Vec<Item<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
 struct Item<'a> {
     booking_id: BookingId,
     reference: &'a str,
     status: Status,
     rev: u32,
     guest: &'a Guest,
-    /// What is still to be paid.
+    /// Still to be paid.
     due: Money,
+    /// Those of this day.
     stays: Vec<StayView<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
 struct StayView<'a> {
     /// Its place in the booking.
     index: usize,
     room_type_id: &'a str,
     arrival: NaiveDate,
     departure: NaiveDate,
+    #[schemars(range(min = 1))]
     guests: u32,
     assigned_beds: &'a [BedId],
-    /// Whether all its beds are made.
+    /// All its beds are made.
     ready: bool,
 }
 
-fn day(uri: &Uri, inventory: &Inventory) -> Result<NaiveDate, Problem> {
-    let query: DayQuery = headers::query(uri)?;
+fn day(query: &DayQuery, inventory: &Inventory) -> Result<NaiveDate, Problem> {
     let mut fields = QueryFields::default();
     let date = fields.optional_date("date", query.date.as_deref());
     fields.finish(Some(date.unwrap_or_else(|| today(inventory))))
@@ -65,38 +71,42 @@ fn day(uri: &Uri, inventory: &Inventory) -> Result<NaiveDate, Problem> {
 
 /// `GET /api/properties/{id}/arrivals`: bookings with a stay that begins on `date`, the business day unless another is
 /// named.
-pub(crate) async fn arrivals(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> HandlerResult {
-    let (parts, _) = request.into_parts();
-    let inventory = house(&app, &Credentials::of(&parts).caller, id).await?;
-    let date = day(&parts.uri, &inventory)?;
+pub(super) async fn arrivals(
+    State(app): State<SharedApp>,
+    PathId(id): PathId<PropertyId>,
+    caller: Caller,
+    QueryParams(query): QueryParams<DayQuery>,
+) -> Result<Shown<Listing<'static>>, Problem> {
+    let inventory = staffed_inventory(&app, &caller, id).await?;
+    let date = day(&query, &inventory)?;
     let (mongo, property) = (app.mongo.clone(), inventory.property.id.clone());
     let bookings = store_call::read(async move { mongo.occupancy().arrivals(&property, date).await }).await?;
     Ok(listing(&inventory, date, bookings, |stay| stay.arrival == date))
 }
 
 /// `GET /api/properties/{id}/departures`: bookings with a stay that ends on `date`.
-pub(crate) async fn departures(
+pub(super) async fn departures(
     State(app): State<SharedApp>,
-    Path(id): Path<String>,
-    request: Request,
-) -> HandlerResult {
-    let (parts, _) = request.into_parts();
-    let inventory = house(&app, &Credentials::of(&parts).caller, id).await?;
-    let date = day(&parts.uri, &inventory)?;
+    PathId(id): PathId<PropertyId>,
+    caller: Caller,
+    QueryParams(query): QueryParams<DayQuery>,
+) -> Result<Shown<Listing<'static>>, Problem> {
+    let inventory = staffed_inventory(&app, &caller, id).await?;
+    let date = day(&query, &inventory)?;
     let (mongo, property) = (app.mongo.clone(), inventory.property.id.clone());
     let mut bookings = store_call::read(async move { mongo.occupancy().departures(&property, date).await }).await?;
-    // Who never came does not leave.
+    // No-shows do not depart.
     bookings.retain(|booking| booking.status != Status::NoShow);
     Ok(listing(&inventory, date, bookings, |stay| stay.departure == date))
 }
 
 /// These bookings by name, each with the stays that are of this day.
-pub(crate) fn listing(
+pub(super) fn listing(
     inventory: &Inventory,
     date: NaiveDate,
     mut bookings: Vec<Booking>,
     on: impl Fn(&Stay) -> bool,
-) -> Response {
+) -> Shown<Listing<'static>> {
     bookings.sort_unstable_by(|a, b| {
         (&a.guest.last_name, &a.guest.first_name, a.id).cmp(&(&b.guest.last_name, &b.guest.first_name, b.id))
     });
@@ -107,7 +117,7 @@ pub(crate) fn listing(
         (0..booking.stays.len()).filter(|index| on(&booking.stays[*index])).collect()
     };
     let items = bookings.iter().map(|booking| Item::of(booking, &stays(booking), currency, made)).collect();
-    Json(Listing { property_id: inventory.property.id.as_str(), date, items }).into_response()
+    Shown::new(&Listing { property_id: inventory.property.id.as_str(), date, items })
 }
 
 impl<'a> Item<'a> {

@@ -1,58 +1,67 @@
-//! The plan of the house: every bed with whoever has it, and with what it is blocked for.
+//! Bed calendar: every bed of a property with its bookings and blocks.
 
-use super::house;
-use crate::auth::credentials::Credentials;
+use super::staffed_inventory;
+use crate::auth::policy::Caller;
 use crate::form::query::QueryFields;
-use crate::http::headers;
-use crate::http::problem::HandlerResult;
-use crate::resources::availability::nights::range;
+use crate::http::extract::{PathId, QueryParams};
+use crate::http::problem::Problem;
+use crate::http::response::Shown;
+use crate::resources::availability::range;
 use crate::state::SharedApp;
 use crate::store_call;
-use axum::Json;
-use axum::extract::{Path, Request, State};
-use axum::response::IntoResponse;
+use axum::extract::State;
 use chrono::NaiveDate;
 use pvt_domain::block::{Block, BlockKind};
 use pvt_domain::booking::{Booking, Status, Stay};
-use pvt_domain::ids::{BedId, BlockId, BookingId};
+use pvt_domain::ids::{BedId, BlockId, BookingId, PropertyId};
 use pvt_domain::inventory::{BedState, Inventory, Room};
 use pvt_domain::nights::Nights;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct RangeQuery {
+pub(super) struct RangeQuery {
+    /// First night.
+    #[schemars(with = "NaiveDate")]
     from: Option<String>,
+    /// The day after the last night, at most 92 nights later.
+    #[schemars(with = "NaiveDate")]
     until: Option<String>,
 }
 
-#[derive(Serialize)]
-pub(crate) struct BedCalendar<'a> {
+/// The beds of a property.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "BedPlan")]
+pub(super) struct BedCalendar<'a> {
     property_id: &'a str,
     from: NaiveDate,
     until: NaiveDate,
     rooms: Vec<RoomView<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
 struct RoomView<'a> {
     id: &'a str,
     room_type_id: &'a str,
     beds: Vec<BedView<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
 struct BedView<'a> {
     id: &'a str,
     #[serde(flatten)]
     state: BedState,
-    /// By their first night.
+    /// By their first night; the guest departs on `until`.
     entries: Vec<Entry<'a>>,
 }
 
 /// Nights of one bed, `[from, until)`.
-#[derive(Clone, Serialize)]
+#[derive(Clone, Serialize, JsonSchema)]
+#[schemars(inline)]
 struct Entry<'a> {
     from: NaiveDate,
     until: NaiveDate,
@@ -60,7 +69,8 @@ struct Entry<'a> {
     by: Occupant<'a>,
 }
 
-#[derive(Clone, Serialize)]
+#[derive(Clone, Serialize, JsonSchema)]
+#[schemars(inline)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 enum Occupant<'a> {
     Booking { booking_id: BookingId, reference: &'a str, status: Status, guest: String, stay: usize, locked: bool },
@@ -68,10 +78,13 @@ enum Occupant<'a> {
 }
 
 /// `GET /api/properties/{id}/calendar?from=…&until=…`: at most 92 nights.
-pub(crate) async fn calendar(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> HandlerResult {
-    let (parts, _) = request.into_parts();
-    let inventory = house(&app, &Credentials::of(&parts).caller, id).await?;
-    let query: RangeQuery = headers::query(&parts.uri)?;
+pub(super) async fn calendar(
+    State(app): State<SharedApp>,
+    PathId(id): PathId<PropertyId>,
+    caller: Caller,
+    QueryParams(query): QueryParams<RangeQuery>,
+) -> Result<Shown<BedCalendar<'static>>, Problem> {
+    let inventory = staffed_inventory(&app, &caller, id).await?;
     let mut fields = QueryFields::default();
     let nights = range(&mut fields, query.from.as_deref(), query.until.as_deref());
     let nights = fields.finish(nights)?;
@@ -84,12 +97,12 @@ pub(crate) async fn calendar(State(app): State<SharedApp>, Path(id): Path<String
     })
     .await?;
     let bookings: Vec<&Booking> = bookings.values().collect();
-    Ok(Json(BedCalendar::of(&inventory, &bookings, &blocks, nights)).into_response())
+    Ok(Shown::new(&BedCalendar::of(&inventory, &bookings, &blocks, nights)))
 }
 
 impl<'a> BedCalendar<'a> {
-    /// The house on these nights.
-    pub(crate) fn of(inventory: &'a Inventory, bookings: &[&'a Booking], blocks: &'a [Block], nights: Nights) -> Self {
+    /// The property on these nights.
+    pub(super) fn of(inventory: &'a Inventory, bookings: &[&'a Booking], blocks: &'a [Block], nights: Nights) -> Self {
         let mut entries = entries(bookings, blocks, nights);
         let rooms = inventory.rooms.iter().map(|room| RoomView::of(room, &mut entries)).collect();
         Self { property_id: inventory.property.id.as_str(), from: nights.arrival, until: nights.departure, rooms }

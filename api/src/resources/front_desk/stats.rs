@@ -1,36 +1,42 @@
-//! How full the houses are tonight.
+//! Bed statistics of a night.
 
 use super::today;
-use crate::auth::credentials::Credentials;
+use crate::auth::policy::Caller;
 use crate::form::query::QueryFields;
-use crate::http::headers;
-use crate::http::problem::{self, HandlerResult, Problem};
+use crate::http::extract::QueryParams;
+use crate::http::problem::{self, Problem};
+use crate::http::response::Shown;
 use crate::state::SharedApp;
-use axum::Json;
-use axum::extract::{Request, State};
-use axum::response::IntoResponse;
+use axum::extract::State;
 use chrono::{Days, NaiveDate};
 use pvt_domain::availability::Occupancy;
 use pvt_domain::ids::{PropertyId, RoomTypeId};
 use pvt_domain::inventory::{BedService, Cleanliness, Room};
 use pvt_domain::nights::Nights;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct StatsQuery {
+pub(super) struct StatsQuery {
+    /// Only this property; all of the caller's by default.
     property_id: Option<String>,
+    /// The night; tonight by default.
+    #[schemars(with = "Option<NaiveDate>")]
     date: Option<String>,
 }
 
-#[derive(Serialize)]
-struct Stats {
+/// By property.
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
+pub(super) struct Stats {
     items: Vec<PropertyStats>,
 }
 
-#[derive(Serialize)]
-pub(crate) struct PropertyStats {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "HouseStats")]
+pub(super) struct PropertyStats {
     property_id: PropertyId,
     date: NaiveDate,
     #[serde(flatten)]
@@ -38,20 +44,21 @@ pub(crate) struct PropertyStats {
     room_types: Vec<TypeStats>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
 struct TypeStats {
     room_type_id: RoomTypeId,
     #[serde(flatten)]
     beds: BedStats,
 }
 
-#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 struct BedStats {
     rooms: usize,
     beds: usize,
     /// Cannot be sold until further notice.
     out_of_service: usize,
-    /// To be cleaned.
+    /// To be cleaned, occupied or not.
     dirty: usize,
     /// Not for sale on this night.
     blocked: usize,
@@ -62,10 +69,11 @@ struct BedStats {
 
 /// `GET /api/rooms/stats`: beds by state and use on a night, tonight unless another is named, at the caller's
 /// properties.
-pub(crate) async fn stats(State(app): State<SharedApp>, request: Request) -> HandlerResult {
-    let (parts, _) = request.into_parts();
-    let caller = &Credentials::of(&parts).caller;
-    let query: StatsQuery = headers::query(&parts.uri)?;
+pub(super) async fn stats(
+    State(app): State<SharedApp>,
+    caller: Caller,
+    QueryParams(query): QueryParams<StatsQuery>,
+) -> Result<Shown<Stats>, Problem> {
     let mut fields = QueryFields::default();
     let date = fields.optional_date("date", query.date.as_deref());
     fields.finish(Some(()))?;
@@ -76,11 +84,11 @@ pub(crate) async fn stats(State(app): State<SharedApp>, request: Request) -> Han
         return Err(Problem::from(problem::NOT_FOUND));
     }
     let found = app.occupancy.of_all(properties).await?;
-    Ok(Json(Stats { items: found.iter().map(|occupancy| property_stats(occupancy, date)).collect() }).into_response())
+    Ok(Shown::new(&Stats { items: found.iter().map(|occupancy| property_stats(occupancy, date)).collect() }))
 }
 
 /// One property on one night, tonight unless another is named.
-pub(crate) fn property_stats(occupancy: &Occupancy, date: Option<NaiveDate>) -> PropertyStats {
+pub(super) fn property_stats(occupancy: &Occupancy, date: Option<NaiveDate>) -> PropertyStats {
     let inventory = occupancy.grid().inventory();
     let date = date.unwrap_or_else(|| today(inventory));
     let blocked = occupancy.blocked_on(date);

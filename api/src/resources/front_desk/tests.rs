@@ -6,6 +6,7 @@ use super::stats::property_stats;
 use crate::openapi::tests::conform::faults;
 use crate::resources::described::document;
 use axum::body::to_bytes;
+use axum::response::IntoResponse as _;
 use chrono::NaiveDate;
 use pvt_domain::availability::{Holding, Occupancy};
 use pvt_domain::block::Block;
@@ -22,7 +23,7 @@ fn date(text: &str) -> NaiveDate {
 }
 
 /// The demonstration hostel with a bed that is not made and one that cannot be sold.
-fn house() -> Inventory {
+fn inventory() -> Inventory {
     let mut house = demo::inventory();
     let room = house.rooms.iter_mut().find(|room| room.beds.contains(&"d6a-1".into())).unwrap();
     room.bed_states.insert("d6a-2".into(), BedState { service: BedService::Active, cleanliness: Cleanliness::Dirty });
@@ -72,8 +73,9 @@ async fn arrivals_are_sorted_by_name_with_stays_and_bed_status() {
         booking("11111111-2222-5333-8444-555555555555", "Lovelace"),
         booking("21111111-2222-5333-8444-555555555555", "Byron"),
     ];
-    let answer = listing(&house(), date("2027-01-10"), bookings, |stay| stay.arrival == date("2027-01-10"));
-    let body: Value = serde_json::from_slice(&to_bytes(answer.into_body(), usize::MAX).await.unwrap()).unwrap();
+    let answer = listing(&inventory(), date("2027-01-10"), bookings, |stay| stay.arrival == date("2027-01-10"));
+    let body: Value =
+        serde_json::from_slice(&to_bytes(answer.into_response().into_body(), usize::MAX).await.unwrap()).unwrap();
     looks_as_documented("DeskListing", &body);
     let names: Vec<&str> =
         body["items"].as_array().unwrap().iter().filter_map(|item| item["guest"]["last_name"].as_str()).collect();
@@ -89,7 +91,8 @@ async fn arrivals_are_sorted_by_name_with_stays_and_bed_status() {
 
 #[test]
 fn calendar_shows_every_bed_per_night() {
-    let (house, booking, blocks) = (house(), booking("11111111-2222-5333-8444-555555555555", "Lovelace"), [block()]);
+    let (house, booking, blocks) =
+        (inventory(), booking("11111111-2222-5333-8444-555555555555", "Lovelace"), [block()]);
     let plan = serde_json::to_value(BedCalendar::of(
         &house,
         &[&booking],
@@ -114,7 +117,7 @@ fn calendar_shows_every_bed_per_night() {
 
 #[test]
 fn each_bed_is_counted_once_a_night() {
-    let (house, booking, block) = (house(), booking("11111111-2222-5333-8444-555555555555", "Lovelace"), block());
+    let (house, booking, block) = (inventory(), booking("11111111-2222-5333-8444-555555555555", "Lovelace"), block());
     let mut occupancy = Occupancy::new(OccupancyGrid::new(Arc::new(house), date("2027-01-01")));
     occupancy.block(&block.bed_ids, block.nights());
     occupancy.hold(Holding { booking_id: booking.id, rev: booking.rev, status: booking.status, stays: &booking.stays });

@@ -9,7 +9,6 @@ use crate::resources::properties::change::{ATTEMPTS, EditOutcome, PropertyChange
 use crate::router::refused_beds;
 use crate::state::SharedApp;
 use crate::store_call;
-use axum::http::request::Parts;
 use chrono::{Days, NaiveDate, Utc};
 use pvt_domain::actor::Actor;
 use pvt_domain::block::{Block, BlockKind, BlockStatus};
@@ -57,19 +56,19 @@ impl Outcome {
 /// 409 with the bookings in the way, 422 for a key that named another block.
 pub(crate) async fn block(
     app: &SharedApp,
-    parts: &Parts,
+    context: &RequestContext,
     asked: BlockBeds,
     wait: Duration,
 ) -> Result<Option<Block>, Problem> {
     let property = asked.property_id.clone();
-    ask(app, parts, asked, wait).await?.decided(app, &property)
+    ask(app, context, asked, wait).await?.decided(app, &property)
 }
 
-async fn ask(app: &SharedApp, parts: &Parts, asked: BlockBeds, wait: Duration) -> Result<Outcome, Problem> {
+async fn ask(app: &SharedApp, context: &RequestContext, asked: BlockBeds, wait: Duration) -> Result<Outcome, Problem> {
     let id = asked.block_id;
     let command_id = Uuid::new_v5(&id.as_uuid(), b"block");
     let reply =
-        command(app, parts, (&asked.property_id, INVENTORY_BLOCK, asked.actor.clone()), id, command_id, &asked, wait)
+        command(app, context, (&asked.property_id, INVENTORY_BLOCK, asked.actor.clone()), id, command_id, &asked, wait)
             .await?;
     settled(app, id, BlockStatus::Active, reply).await
 }
@@ -80,20 +79,25 @@ async fn ask(app: &SharedApp, parts: &Parts, asked: BlockBeds, wait: Duration) -
 /// When it cannot be asked for.
 pub(crate) async fn unblock(
     app: &SharedApp,
-    parts: &Parts,
+    context: &RequestContext,
     asked: UnblockBeds,
     wait: Duration,
 ) -> Result<Option<Block>, Problem> {
     let (id, property) = (asked.block_id, asked.property_id.clone());
-    let reply = lift(app, parts, &asked, wait).await?;
+    let reply = lift(app, context, &asked, wait).await?;
     settled(app, id, BlockStatus::Lifted, reply).await?.decided(app, &property)
 }
 
-async fn lift(app: &SharedApp, parts: &Parts, asked: &UnblockBeds, wait: Duration) -> Result<Option<Reply>, Problem> {
+async fn lift(
+    app: &SharedApp,
+    context: &RequestContext,
+    asked: &UnblockBeds,
+    wait: Duration,
+) -> Result<Option<Reply>, Problem> {
     let command_id = Uuid::new_v5(&asked.block_id.as_uuid(), b"unblock");
     command(
         app,
-        parts,
+        context,
         (&asked.property_id, INVENTORY_UNBLOCK, asked.actor.clone()),
         asked.block_id,
         command_id,
@@ -105,7 +109,7 @@ async fn lift(app: &SharedApp, parts: &Parts, asked: &UnblockBeds, wait: Duratio
 
 async fn command<M: MessageType>(
     app: &SharedApp,
-    parts: &Parts,
+    context: &RequestContext,
     (property, kind, actor): (&PropertyId, &str, Actor),
     id: BlockId,
     command_id: Uuid,
@@ -116,10 +120,8 @@ async fn command<M: MessageType>(
     let reply_to = place.as_ref().and_then(|_| app.reply_queue.queue());
     let key = app.topology.command_key(kind, property.as_str());
     let message = Outgoing::command(key, command_id, command).map(|message| {
-        let message = message
-            .with_correlation_id(id.as_uuid())
-            .with_traceparent(RequestContext::traceparent(parts))
-            .with_actor(actor);
+        let message =
+            message.with_correlation_id(id.as_uuid()).with_traceparent(context.child_traceparent()).with_actor(actor);
         message.with_reply_to(reply_to)
     });
     app.publish(message, |_| {}).await?;
@@ -154,24 +156,24 @@ pub(crate) async fn stored(app: &SharedApp, id: BlockId) -> Result<Option<Block>
 /// 409 with the bookings that hold one of them, and what [`PropertyChange::apply`] refuses; then nothing is changed.
 pub(crate) async fn change_removing_beds(
     app: &SharedApp,
-    parts: &Parts,
+    context: &RequestContext,
     change: PropertyChange,
     leaving: impl Fn(&Inventory) -> Result<Vec<BedId>, Problem> + Send + Sync + 'static,
     edit: impl Fn(&mut Inventory) -> Result<EditOutcome, Problem> + Send + Sync + 'static,
 ) -> Result<Arc<Inventory>, Problem> {
     let tasks = app.tasks.clone();
-    let (app, parts) = (app.clone(), parts.clone());
+    let (app, context) = (app.clone(), context.clone());
     // Not by the request itself: a caller who hangs up would leave the beds blocked.
     let changing = tasks.spawn(async move {
         for _ in 0..ATTEMPTS {
             let house = change.read(&app).await?;
             let beds = leaving(&house)?;
-            let held = hold(&app, &parts, &house, &beds, &change.actor).await?;
+            let held = hold(&app, &context, &house, &beds, &change.actor).await?;
             // Upon the house by which it was judged which beds leave: another one may have others. And only while they
             // are held: whoever lifts one of the blocks, and be it the release below, makes a change fail that has not
             // ended yet.
             let changed = change.apply_to(&app, house, &held.blocks, &edit).await;
-            held.release(&app, &parts).await;
+            held.release(&app, &context).await;
             if let Some((house, _)) = changed? {
                 return Ok(house);
             }
@@ -194,7 +196,7 @@ struct HeldBeds {
 /// 409 with the bookings that hold one of them; then none is kept.
 async fn hold(
     app: &SharedApp,
-    parts: &Parts,
+    context: &RequestContext,
     house: &Inventory,
     beds: &[BedId],
     actor: &Actor,
@@ -218,7 +220,7 @@ async fn hold(
             requested_at: Utc::now().into(),
         };
         // Anything but a refusal may be a block by now, or later, and is released.
-        let outcome = match ask(app, parts, asked, HOLD_WAIT).await {
+        let outcome = match ask(app, context, asked, HOLD_WAIT).await {
             Ok(Outcome::Decided(Some(_))) => continue,
             Ok(Outcome::Decided(None)) => Problem::from(problem::STILL_PROCESSING).retry_after(RETRY_AFTER_SECS),
             Ok(Outcome::Refused(why)) => {
@@ -230,11 +232,11 @@ async fn hold(
             }
             Err(problem) => problem,
         };
-        held.release(app, parts).await;
+        held.release(app, context).await;
         return Err(outcome);
     }
     let Some(mut why) = conflicts else { return Ok(held) };
-    held.release(app, parts).await;
+    held.release(app, context).await;
     why.bookings.sort_unstable();
     why.bookings.dedup();
     Err(refused_beds(app, &house.property.id, &why))
@@ -248,7 +250,7 @@ fn booking_horizon(today: NaiveDate) -> NaiveDate {
 
 impl HeldBeds {
     /// Gives the beds back. A block that could not be lifted stays, and staff see it among the property's blocks.
-    async fn release(self, app: &SharedApp, parts: &Parts) {
+    async fn release(self, app: &SharedApp, context: &RequestContext) {
         for block_id in self.blocks {
             let asked = UnblockBeds {
                 block_id,
@@ -258,7 +260,7 @@ impl HeldBeds {
                 requested_at: Utc::now().into(),
             };
             for attempt in 1..=RELEASE_ATTEMPTS {
-                match lift(app, parts, &asked, Duration::ZERO).await {
+                match lift(app, context, &asked, Duration::ZERO).await {
                     Ok(_) => break,
                     Err(_) if attempt < RELEASE_ATTEMPTS => tokio::time::sleep(RELEASE_PAUSE).await,
                     Err(_) => {

@@ -1,19 +1,22 @@
 //! Blocks: beds that are not for sale on some nights. They go through the property's queue, as bookings do.
 
-use super::responses::{property_of, worker_of};
-use crate::auth::credentials::Credentials;
+use super::responses::worker_of;
+use crate::auth::policy::Caller;
 use crate::commands::idempotency::IdempotentRequest;
 use crate::form::MAX_FREE_TEXT_CHARS;
 use crate::form::json::Node;
 use crate::form::reader::{Pointer, Reader};
+use crate::http::extract::{CommandWait, PathId, QueryParams, StaffOfProperty};
 use crate::http::headers;
-use crate::http::pagination::{Page, PageQuery};
+use crate::http::middleware::RequestContext;
+use crate::http::pagination::{Page, PageQuery, Paged};
 use crate::http::problem::{self, HandlerResult, Problem};
+use crate::http::response::{Either, JsonResponse, RetryAfter, Shown};
 use crate::resources::properties::bed_holds;
 use crate::state::SharedApp;
 use crate::{form, store_call};
 use axum::Json;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::IntoResponse;
 use chrono::{NaiveDate, Utc};
@@ -21,14 +24,16 @@ use pvt_domain::block::{Block, BlockKind, BlockStatus, MAX_BLOCK_BEDS};
 use pvt_domain::ids::{BedId, BlockId, PropertyId};
 use pvt_domain::messages::{BlockBeds, UnblockBeds};
 use pvt_domain::timestamp::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 /// When to look for the result, in seconds.
 const RETRY_AFTER_SECS: u32 = 1;
 
-#[derive(Serialize)]
-struct BlockView {
+/// A block: beds that are not for sale on some nights.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Block")]
+pub(super) struct BlockView {
     id: BlockId,
     property_id: PropertyId,
     status: BlockStatus,
@@ -38,7 +43,7 @@ struct BlockView {
     until: NaiveDate,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
-    /// Who made it, and who lifted it.
+    /// For example `staff:a1b2c3d4e5f6`.
     created_by: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     lifted_by: Option<String>,
@@ -70,8 +75,10 @@ impl From<Block> for BlockView {
     }
 }
 
-#[derive(Deserialize)]
-struct ListQuery {
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct ListQuery {
+    /// Lifted ones too.
+    #[schemars(extend("enum" = ["true", "false"]))]
     all: Option<String>,
 }
 
@@ -85,12 +92,13 @@ struct NewBlock {
 }
 
 /// `GET /api/blocks?property_id=…`: those that hold their beds; with `all=true` lifted ones too.
-pub(crate) async fn list(State(app): State<SharedApp>, request: Request) -> HandlerResult {
-    let (parts, _) = request.into_parts();
-    let property = property_of(&parts.uri)?;
-    worker_of(&parts, &property)?;
-    let (query, list): (PageQuery, ListQuery) = (PageQuery::read(&parts.uri)?, headers::query(&parts.uri)?);
-    let active = match list.all.as_deref() {
+pub(super) async fn list(
+    State(app): State<SharedApp>,
+    StaffOfProperty { property, .. }: StaffOfProperty,
+    query: PageQuery,
+    QueryParams(ListQuery { all }): QueryParams<ListQuery>,
+) -> Result<Paged<BlockView>, Problem> {
+    let active = match all.as_deref() {
         None | Some("false") => true,
         Some("true") => false,
         Some(_) => return Err(Problem::new(problem::INVALID_QUERY, "`all` takes true or false.")),
@@ -99,7 +107,7 @@ pub(crate) async fn list(State(app): State<SharedApp>, request: Request) -> Hand
     let found =
         store_call::read(async move { mongo.blocks().list(&of, active, after.as_deref(), wanted).await }).await?;
     let path = format!("/api/blocks?property_id={property}{}", if active { "" } else { "&all=true" });
-    Page::of(found, &query, |block| block.id.to_string()).answer(&path, &query, BlockView::from)
+    Page::of(found, &query, |block| block.id.to_string()).respond(&path, &query, BlockView::from)
 }
 
 /// `POST /api/blocks`: 201 with the block, 409 with the bookings in the way, 202 when that takes longer.
@@ -122,19 +130,24 @@ pub(crate) async fn create(State(app): State<SharedApp>, request: Request) -> Ha
         reason,
         requested_at: Utc::now().into(),
     };
-    let block = bed_holds::block(&app, &parts, asked, headers::command_wait(&parts.headers)).await?;
+    let block =
+        bed_holds::block(&app, &RequestContext::of_request(&parts), asked, headers::command_wait(&parts.headers))
+            .await?;
     once.done();
     match block {
         Some(block) => Ok((StatusCode::CREATED, Json(BlockView::from(block))).into_response()),
-        None => Ok(pending(block_id)),
+        None => Ok(pending(block_id).into_response()),
     }
 }
 
 /// `DELETE /api/blocks/{id}`: the beds are for sale again.
-pub(crate) async fn lift(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> HandlerResult {
-    let (parts, _) = request.into_parts();
-    let caller = Credentials::of(&parts).caller;
-    let block_id: BlockId = id.parse().map_err(|_| Problem::from(problem::NOT_FOUND))?;
+pub(super) async fn lift(
+    State(app): State<SharedApp>,
+    PathId(block_id): PathId<BlockId>,
+    caller: Caller,
+    context: RequestContext,
+    CommandWait(wait): CommandWait,
+) -> Result<Either<Shown<BlockView>, PendingBlock>, Problem> {
     let block = bed_holds::stored(&app, block_id).await?.filter(|block| caller.is_staff_of(&block.property_id));
     let block = block.ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
     let asked = UnblockBeds {
@@ -144,19 +157,25 @@ pub(crate) async fn lift(State(app): State<SharedApp>, Path(id): Path<String>, r
         reason: None,
         requested_at: Utc::now().into(),
     };
-    match bed_holds::unblock(&app, &parts, asked, headers::command_wait(&parts.headers)).await? {
-        Some(block) => Ok(Json(BlockView::from(block)).into_response()),
-        None => Ok(pending(block_id)),
-    }
+    Ok(match bed_holds::unblock(&app, &context, asked, wait).await? {
+        Some(block) => Either::This(Shown::new(&BlockView::from(block))),
+        None => Either::That(pending(block_id)),
+    })
 }
 
-fn pending(id: BlockId) -> axum::response::Response {
-    (
-        StatusCode::ACCEPTED,
-        [(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECS))],
-        Json(json!({ "id": id, "pending": true })),
-    )
-        .into_response()
+/// The broker has the command; it is not decided yet.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "PendingBlock")]
+pub(super) struct PendingView {
+    id: BlockId,
+    #[schemars(extend("const" = true))]
+    pending: bool,
+}
+
+type PendingBlock = JsonResponse<202, PendingView, RetryAfter>;
+
+fn pending(id: BlockId) -> PendingBlock {
+    PendingBlock::new(&PendingView { id, pending: true }).with(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECS))
 }
 
 fn read_new(node: &Node<'_>, reader: &mut Reader) -> Option<NewBlock> {

@@ -5,15 +5,17 @@ use crate::commands::idempotency::IdempotentRequest;
 use crate::form;
 use crate::form::json::Node;
 use crate::form::reader::{Pointer, Reader};
+use crate::http::extract::OfProperty;
 use crate::http::headers;
-use crate::http::problem::HandlerResult;
+use crate::http::problem::{HandlerResult, Problem};
+use crate::http::response::Tagged;
 use crate::resources::properties::change::{self, PropertyChange};
 use crate::state::SharedApp;
 use axum::extract::{Request, State};
-use axum::http::Uri;
 use pvt_domain::ids::PropertyId;
 use pvt_domain::inventory::check::{MAX_HOURS_BEFORE, MAX_NIGHTLY, PPM};
 use pvt_domain::rates::cancellation::{CancellationPolicy, Fee, Tier};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Most tiers of a policy.
@@ -22,19 +24,24 @@ pub(crate) const MAX_TIERS: usize = 20;
 const FEES: [(&str, (&str, i64)); 3] =
     [("fixed", ("amount", MAX_NIGHTLY)), ("percent", ("ppm", PPM as i64)), ("nights", ("count", 365))];
 
-#[derive(Serialize)]
-struct Policies<'a> {
+/// Cancellation policies of a property; `standard` is that of plans that name none.
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
+pub(super) struct Policies<'a> {
     items: Vec<&'a CancellationPolicy>,
 }
 
 /// `GET /api/cancellation-policies?property_id=…`: those of the property. Plans that name none have `standard`, which
 /// is the first.
-pub(crate) async fn list(State(app): State<SharedApp>, uri: Uri) -> HandlerResult {
-    let house = known(&app, &property_of(&uri)?).await?;
+pub(super) async fn list(
+    State(app): State<SharedApp>,
+    OfProperty(property): OfProperty,
+) -> Result<Tagged<Policies<'static>>, Problem> {
+    let inventory = known(&app, &property).await?;
     let standard = CancellationPolicy::standard();
-    let own = || house.cancellation_policies.iter();
+    let own = || inventory.cancellation_policies.iter();
     let default = own().all(|policy| policy.id != standard.id).then_some(&standard);
-    shown(house.rev, Policies { items: default.into_iter().chain(own()).collect() })
+    Ok(Tagged::at(inventory.rev, &Policies { items: default.into_iter().chain(own()).collect() }))
 }
 
 /// `POST /api/cancellation-policies`: 201 with the policy. What bookings were made on stays: a policy does not change.

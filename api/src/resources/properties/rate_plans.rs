@@ -7,17 +7,19 @@ use crate::commands::idempotency::IdempotentRequest;
 use crate::form;
 use crate::form::json::Node;
 use crate::form::reader::{Field, Fields, Pointer, Reader};
+use crate::http::extract::OfProperty;
 use crate::http::headers;
 use crate::http::problem::{self, HandlerResult, Problem};
+use crate::http::response::Tagged;
 use crate::resources::properties::change::{self, EditOutcome, PropertyChange};
 use crate::state::SharedApp;
 use axum::extract::{Path, Request, State};
-use axum::http::Uri;
 use pvt_domain::ids::{PolicyId, PropertyId, RatePlanId, RoomTypeId};
 use pvt_domain::inventory::check::PPM;
 use pvt_domain::inventory::{Inventory, RatePlan};
 use pvt_domain::money::Money;
 use pvt_domain::rates::{DEFAULT_DEPOSIT_PPM, Deposit};
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -29,12 +31,13 @@ pub(crate) const DEPOSITS: [(&str, Deposit); 3] = [
     ("full", Deposit::Full),
 ];
 
-/// A price list as everybody sees it.
-#[derive(Serialize)]
-pub(crate) struct PlanView<'a> {
+/// A rate plan.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "RatePlan")]
+pub(super) struct PlanView<'a> {
     id: &'a str,
     name: &'a str,
-    /// One night before tax: per guest in a dorm, per room in a private room type.
+    /// By room type, one night before tax: per guest in a dorm, else per room.
     nightly: BTreeMap<&'a str, Money>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cancellation_policy_id: Option<&'a str>,
@@ -43,13 +46,15 @@ pub(crate) struct PlanView<'a> {
     deposit: Option<Deposit>,
 }
 
-#[derive(Serialize)]
-struct Plans<'a> {
+/// Rate plans of a property.
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
+pub(super) struct Plans<'a> {
     items: Vec<PlanView<'a>>,
 }
 
 impl<'a> PlanView<'a> {
-    pub(crate) fn new(house: &Inventory, plan: &'a RatePlan) -> Self {
+    pub(super) fn new(house: &Inventory, plan: &'a RatePlan) -> Self {
         let money = |amount| Money::new(amount, house.property.currency);
         Self {
             id: plan.id.as_str(),
@@ -62,9 +67,13 @@ impl<'a> PlanView<'a> {
 }
 
 /// `GET /api/rate-plans?property_id=…`.
-pub(crate) async fn list(State(app): State<SharedApp>, uri: Uri) -> HandlerResult {
-    let house = known(&app, &property_of(&uri)?).await?;
-    shown(house.rev, Plans { items: house.rate_plans.iter().map(|plan| PlanView::new(&house, plan)).collect() })
+pub(super) async fn list(
+    State(app): State<SharedApp>,
+    OfProperty(property): OfProperty,
+) -> Result<Tagged<Plans<'static>>, Problem> {
+    let inventory = known(&app, &property).await?;
+    let items = inventory.rate_plans.iter().map(|plan| PlanView::new(&inventory, plan)).collect();
+    Ok(Tagged::at(inventory.rev, &Plans { items }))
 }
 
 /// What is said of a plan; what is missing stays.

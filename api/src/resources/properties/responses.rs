@@ -43,8 +43,7 @@ pub(crate) async fn known(app: &App, property: &PropertyId) -> Result<Arc<Invent
 
 /// The caller, who must work for this property: whoever does not, must not learn that it exists.
 pub(crate) fn worker_of(parts: &Parts, property: &PropertyId) -> Result<Caller, Problem> {
-    let caller = Credentials::of(parts).caller;
-    if caller.is_staff_of(property) { Ok(caller) } else { Err(problem::NOT_FOUND.into()) }
+    Credentials::of(parts).caller.staff_of(property)
 }
 
 /// A part of this revision of the house.

@@ -5,30 +5,38 @@ use crate::commands::idempotency::IdempotentRequest;
 use crate::form;
 use crate::form::json::Node;
 use crate::form::reader::{Fields, Pointer, Reader};
+use crate::http::extract::OfProperty;
 use crate::http::headers;
+use crate::http::middleware::RequestContext;
 use crate::http::problem::{self, HandlerResult, Problem};
+use crate::http::response::Tagged;
 use crate::resources::properties::bed_holds::change_removing_beds;
 use crate::resources::properties::change::{self, EditOutcome, PropertyChange};
 use crate::state::SharedApp;
 use axum::extract::{Path, Request, State};
-use axum::http::Uri;
 use pvt_domain::ids::{PropertyId, RoomTypeId};
 use pvt_domain::intake::MAX_GROUP_GUESTS;
 use pvt_domain::inventory::{DormGender, Inventory, Room, RoomKind, RoomType};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Highest minimum age, in years.
 const MAX_AGE: i64 = 120;
 
-#[derive(Serialize)]
-struct Types<'a> {
+/// Room types of a property.
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
+pub(super) struct Types<'a> {
     items: &'a [RoomType],
 }
 
 /// `GET /api/room-types?property_id=…`.
-pub(crate) async fn list(State(app): State<SharedApp>, uri: Uri) -> HandlerResult {
-    let house = known(&app, &property_of(&uri)?).await?;
-    shown(house.rev, Types { items: &house.room_types })
+pub(super) async fn list(
+    State(app): State<SharedApp>,
+    OfProperty(property): OfProperty,
+) -> Result<Tagged<Types<'static>>, Problem> {
+    let inventory = known(&app, &property).await?;
+    Ok(Tagged::at(inventory.rev, &Types { items: &inventory.room_types }))
 }
 
 /// `POST /api/room-types`: 201 with the type.
@@ -80,7 +88,7 @@ pub(crate) async fn change(State(app): State<SharedApp>, Path(id): Path<String>,
         Ok(if stricter { house.rooms_of(&of).flat_map(Room::active_beds).cloned().collect() } else { Vec::new() })
     };
     let of = id.clone();
-    let house = change_removing_beds(&app, &parts, change, leaving, move |house| {
+    let house = change_removing_beds(&app, &RequestContext::of_request(&parts), change, leaving, move |house| {
         let index =
             house.room_types.iter().position(|one| one.id == of).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
         let kind = &mut house.room_types[index];

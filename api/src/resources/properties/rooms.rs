@@ -5,44 +5,51 @@ use crate::commands::idempotency::IdempotentRequest;
 use crate::form;
 use crate::form::json::Node;
 use crate::form::reader::{Pointer, Reader};
+use crate::http::extract::{OfProperty, OptionalIfMatch, PathId, StaffOfProperty};
 use crate::http::headers;
+use crate::http::middleware::RequestContext;
 use crate::http::problem::{self, HandlerResult, Problem};
+use crate::http::response::{NoContent, Tagged};
 use crate::resources::properties::bed_holds::change_removing_beds;
 use crate::resources::properties::change::{self, EditOutcome, PropertyChange};
 use crate::state::SharedApp;
 use axum::Json;
 use axum::extract::{Path, Request, State};
-use axum::http::{StatusCode, Uri};
 use axum::response::IntoResponse;
 use pvt_domain::ids::{BedId, PropertyId, RoomId, RoomTypeId};
 use pvt_domain::inventory::check::MAX_BEDS;
 use pvt_domain::inventory::{BedService, Cleanliness, Inventory, Room};
+use schemars::JsonSchema;
 use serde::Serialize;
 
-/// A room as everybody sees it.
-#[derive(Serialize)]
-struct RoomView<'a> {
+/// A room and its beds.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Room")]
+pub(super) struct RoomView<'a> {
     property_id: &'a str,
     id: &'a str,
     room_type_id: &'a str,
     beds: Vec<BedView<'a>>,
 }
 
-/// A bed and what staff know about it.
-#[derive(Serialize)]
-pub(crate) struct BedView<'a> {
+/// A bed: whether it can be sold, and whether it is clean.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Bed")]
+pub(super) struct BedView<'a> {
     id: &'a str,
     service: BedService,
     cleanliness: Cleanliness,
 }
 
-#[derive(Serialize)]
-struct Rooms<'a> {
+/// Rooms of a property.
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
+pub(super) struct Rooms<'a> {
     items: Vec<RoomView<'a>>,
 }
 
 impl<'a> BedView<'a> {
-    pub(crate) fn new(room: &Room, bed: &'a BedId) -> Self {
+    fn new(room: &Room, bed: &'a BedId) -> Self {
         let state = room.state_of(bed);
         Self { id: bed.as_str(), service: state.service, cleanliness: state.cleanliness }
     }
@@ -65,15 +72,23 @@ fn room_of<'a>(house: &'a Inventory, id: &RoomId) -> Result<&'a Room, Problem> {
 }
 
 /// `GET /api/rooms?property_id=…`: all rooms of a property.
-pub(crate) async fn list(State(app): State<SharedApp>, uri: Uri) -> HandlerResult {
-    let house = known(&app, &property_of(&uri)?).await?;
-    shown(house.rev, Rooms { items: house.rooms.iter().map(|room| RoomView::new(&house, room)).collect() })
+pub(super) async fn list(
+    State(app): State<SharedApp>,
+    OfProperty(property): OfProperty,
+) -> Result<Tagged<Rooms<'static>>, Problem> {
+    let inventory = known(&app, &property).await?;
+    let items = inventory.rooms.iter().map(|room| RoomView::new(&inventory, room)).collect();
+    Ok(Tagged::at(inventory.rev, &Rooms { items }))
 }
 
 /// `GET /api/rooms/{id}?property_id=…`.
-pub(crate) async fn show(State(app): State<SharedApp>, Path(id): Path<String>, uri: Uri) -> HandlerResult {
-    let house = known(&app, &property_of(&uri)?).await?;
-    shown(house.rev, RoomView::new(&house, room_of(&house, &RoomId::new(id))?))
+pub(super) async fn show(
+    State(app): State<SharedApp>,
+    PathId(id): PathId<RoomId>,
+    OfProperty(property): OfProperty,
+) -> Result<Tagged<RoomView<'static>>, Problem> {
+    let inventory = known(&app, &property).await?;
+    Ok(Tagged::at(inventory.rev, &RoomView::new(&inventory, room_of(&inventory, &id)?)))
 }
 
 /// `POST /api/rooms`: 201 with the room.
@@ -126,7 +141,7 @@ pub(crate) async fn replace(State(app): State<SharedApp>, Path(id): Path<String>
     let (of, becomes) = (id.clone(), (room_type_id.clone(), beds.clone()));
     let leaving = move |house: &Inventory| Ok(leaving(room_of(house, &of)?, Some(&becomes)));
     let of = id.clone();
-    let house = change_removing_beds(&app, &parts, change, leaving, move |house| {
+    let house = change_removing_beds(&app, &RequestContext::of_request(&parts), change, leaving, move |house| {
         let index =
             house.rooms.iter().position(|room| room.id == of).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
         let room = &mut house.rooms[index];
@@ -139,11 +154,13 @@ pub(crate) async fn replace(State(app): State<SharedApp>, Path(id): Path<String>
 }
 
 /// `DELETE /api/rooms/{id}?property_id=…`: 204, or 409 with the bookings that hold one of its beds.
-pub(crate) async fn remove(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> HandlerResult {
-    let (parts, _) = request.into_parts();
-    let expected = headers::optional_if_match(&parts.headers)?;
-    let (property, id) = (property_of(&parts.uri)?, RoomId::new(id));
-    let caller = worker_of(&parts, &property)?;
+pub(super) async fn remove(
+    State(app): State<SharedApp>,
+    PathId(id): PathId<RoomId>,
+    context: RequestContext,
+    OptionalIfMatch(expected): OptionalIfMatch,
+    StaffOfProperty { property, caller }: StaffOfProperty,
+) -> Result<NoContent, Problem> {
     let change = PropertyChange {
         property: property.clone(),
         actor: caller.actor(),
@@ -154,12 +171,12 @@ pub(crate) async fn remove(State(app): State<SharedApp>, Path(id): Path<String>,
     };
     let of = id.clone();
     let leaving = move |house: &Inventory| Ok(leaving(room_of(house, &of)?, None));
-    change_removing_beds(&app, &parts, change, leaving, move |house| {
+    change_removing_beds(&app, &context, change, leaving, move |house| {
         house.rooms.retain(|room| room.id != id);
         Ok(EditOutcome::ChangedAt("/rooms".to_owned()))
     })
     .await?;
-    Ok(StatusCode::NO_CONTENT.into_response())
+    Ok(NoContent)
 }
 
 /// The beds that nobody may hold when the room gets this type and these beds; `None` is no room at all. Beds of another
@@ -218,7 +235,7 @@ pub(crate) async fn change_bed(
         Ok(if goes { vec![bed.clone()] } else { Vec::new() })
     };
     let bed = id.clone();
-    let house = change_removing_beds(&app, &parts, change, leaving, move |house| {
+    let house = change_removing_beds(&app, &RequestContext::of_request(&parts), change, leaving, move |house| {
         let index = house
             .rooms
             .iter()

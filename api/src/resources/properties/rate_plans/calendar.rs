@@ -3,14 +3,15 @@
 use crate::form;
 use crate::form::json::Node;
 use crate::form::reader::{Fields, Pointer, Reader};
+use crate::http::extract::{OfProperty, PathId, QueryParams};
 use crate::http::headers;
 use crate::http::problem::{self, HandlerResult, Problem};
-use crate::resources::availability::nights::occupancy;
+use crate::http::response::Tagged;
+use crate::resources::availability::occupancy;
 use crate::resources::properties::change::PropertyChange;
 use crate::resources::properties::responses::{property_of, shown, worker_of};
 use crate::state::SharedApp;
 use axum::extract::{Path, Request, State};
-use axum::http::Uri;
 use chrono::{Days, NaiveDate, Utc, Weekday};
 use pvt_domain::ids::{RatePlanId, RoomTypeId};
 use pvt_domain::intake::{FieldError, MAX_DAYS_AHEAD, MAX_NIGHTS};
@@ -20,6 +21,7 @@ use pvt_domain::nights::Nights;
 use pvt_domain::rates::restrictions::Restriction;
 use pvt_domain::rates::{DateSet, RateCalendar, Rates};
 use pvt_domain::timestamp::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -55,28 +57,39 @@ struct DatesChange<T> {
     becomes: T,
 }
 
-#[derive(Serialize)]
+/// The dates that were set.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "RatesSet")]
 struct Changed {
     rate_plan_id: RatePlanId,
-    /// How many dates of which room type were set.
+    /// Number of dates set, by room type.
     dates: BTreeMap<RoomTypeId, usize>,
 }
 
-#[derive(Deserialize)]
-struct ShowQuery {
+#[derive(Deserialize, JsonSchema)]
+pub(crate) struct ShowQuery {
+    /// The room type.
+    #[schemars(with = "String")]
     room_type_id: Option<String>,
+    /// First date.
+    #[schemars(with = "NaiveDate")]
     from: Option<NaiveDate>,
+    /// The first date that is not shown, at most 400 days later.
+    #[schemars(with = "NaiveDate")]
     until: Option<NaiveDate>,
 }
 
-#[derive(Serialize)]
-struct CalendarView<'a> {
+/// Prices and restrictions of a room type by date.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "RateCalendar")]
+pub(crate) struct CalendarView<'a> {
     rate_plan_id: &'a RatePlanId,
     room_type_id: &'a RoomTypeId,
     days: Vec<DayView<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
 struct DayView<'a> {
     date: NaiveDate,
     price: Money,
@@ -86,9 +99,12 @@ struct DayView<'a> {
 
 /// `GET /api/rate-plans/{id}/calendar?property_id=…&room_type_id=…&from=…&until=…`: what each night costs, and its
 /// restrictions.
-pub(crate) async fn show(State(app): State<SharedApp>, Path(id): Path<String>, uri: Uri) -> HandlerResult {
-    let (property, plan_id, query): (_, _, ShowQuery) =
-        (property_of(&uri)?, RatePlanId::new(id), headers::query(&uri)?);
+pub(crate) async fn show(
+    State(app): State<SharedApp>,
+    PathId(plan_id): PathId<RatePlanId>,
+    OfProperty(property): OfProperty,
+    QueryParams(query): QueryParams<ShowQuery>,
+) -> Result<Tagged<CalendarView<'static>>, Problem> {
     let (Some(room_type), Some(from), Some(until)) = (query.room_type_id.map(RoomTypeId::new), query.from, query.until)
     else {
         return Err(Problem::new(problem::INVALID_QUERY, "`room_type_id`, `from` and `until` are needed."));
@@ -113,10 +129,8 @@ pub(crate) async fn show(State(app): State<SharedApp>, Path(id): Path<String>, u
         ),
         restriction: calendar.and_then(|calendar| calendar.restrictions.get(&date)),
     };
-    shown(
-        house.rev,
-        CalendarView { rate_plan_id: &plan_id, room_type_id: &room_type, days: nights.iter().map(day).collect() },
-    )
+    let days = nights.iter().map(day).collect();
+    Ok(Tagged::at(house.rev, &CalendarView { rate_plan_id: &plan_id, room_type_id: &room_type, days }))
 }
 
 /// `PUT /api/rate-plans/{id}/calendar?property_id=…`: prices; `null` returns to the plan's own.
