@@ -92,13 +92,23 @@ impl BodySchema {
         let name = schema["$ref"].as_str().and_then(|reference| reference.rsplit_once('/')).map(|(_, name)| name);
         let whole = name.and_then(|name| components.get(name)).unwrap_or(&schema);
         let description = whole["description"].as_str().map(str::to_owned);
-        let example = whole["examples"].get(0).cloned();
+        let example = example_of(whole, components);
         if let Some(members) = schema.as_object_mut() {
             members.remove("examples");
         }
         normalize(&mut schema);
         Self { schema, description, example }
     }
+}
+
+/// The example of a schema; that of a list is one of its items.
+fn example_of(schema: &Value, components: &Map<String, Value>) -> Option<Value> {
+    if let Some(example) = schema["examples"].get(0) {
+        return Some(example.clone());
+    }
+    let item = schema.pointer("/properties/items/items/$ref")?.as_str()?.rsplit_once('/')?.1;
+    let example = components.get(item)?["examples"].get(0)?;
+    Some(serde_json::json!({ "items": [example] }))
 }
 
 /// What Rust says of a number's width is no promise to clients, and a default is the reader's affair.

@@ -152,7 +152,7 @@ struct Links {
 
 /// A property and what it sells.
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "Property")]
+#[schemars(rename = "Property", transform = without_examples)]
 pub(crate) struct PropertyView<'a> {
     #[serde(flatten)]
     summary: Summary<'a>,
@@ -260,6 +260,11 @@ impl<'a> RoomTypeView<'a> {
             max_group: room_type.max_group,
         }
     }
+}
+
+/// The example of a summary is none of the whole.
+fn without_examples(schema: &mut Schema) {
+    schema.remove("examples");
 }
 
 fn time_of_day(_: &mut SchemaGenerator) -> Schema {

@@ -16,9 +16,13 @@ fn check(document: &Value, schema: &Value, value: &Value, at: &str, found: &mut 
     }
     for alternatives in ["oneOf", "anyOf"] {
         if let Some(schemas) = schema[alternatives].as_array() {
-            let tries: Vec<Vec<String>> = schemas.iter().map(|schema| faults(document, schema, value)).collect();
+            let tries: Vec<Vec<String>> =
+                schemas.iter().map(|alternative| faults(document, &with_base(schema, alternative), value)).collect();
             if tries.iter().all(|faults| !faults.is_empty()) {
                 found.push(format!("{at}: none of the alternatives: {tries:?}"));
+            }
+            if schema.get("properties").is_some() {
+                return;
             }
         }
     }
@@ -59,6 +63,18 @@ fn check(document: &Value, schema: &Value, value: &Value, at: &str, found: &mut 
     {
         found.push(format!("{at}: {number} is less than {least}"));
     }
+}
+
+/// An alternative with the members that all of them have.
+fn with_base(base: &Value, alternative: &Value) -> Value {
+    let mut whole = alternative.clone();
+    for (name, member) in base["properties"].as_object().into_iter().flatten() {
+        whole["properties"][name] = member.clone();
+    }
+    if let (Some(all), Some(own)) = (base["required"].as_array(), whole["required"].as_array_mut()) {
+        own.extend(all.iter().cloned());
+    }
+    whole
 }
 
 fn object(document: &Value, schema: &Value, value: &Value, at: &str, found: &mut Vec<String>) {
