@@ -1,15 +1,19 @@
 //! Reading the body of a request into a value: every fault named at once, nothing accepted that has one.
 
 pub(crate) mod card_numbers;
+pub(crate) mod declare;
 pub(crate) mod fingerprint;
 pub(crate) mod json;
+pub(crate) mod presence;
 pub(crate) mod query;
 pub(crate) mod reader;
+pub(crate) mod types;
 
+use crate::form::declare::RequestForm;
 use crate::form::fingerprint::Fingerprint;
 use crate::form::json::Node;
 use crate::form::reader::{Field, Fields, Pointer, Reader};
-use crate::http::body::{read_json, read_node, refuse_card_numbers};
+use crate::http::body::{read_json, read_node, read_optional_json, refuse_card_numbers};
 use crate::http::problem::Problem;
 use axum::body::Body;
 use axum::http::HeaderMap;
@@ -47,6 +51,18 @@ pub(crate) fn parse<T>(
         Some(value) if violations.is_empty() => Ok((value, Fingerprint::of(&node))),
         _ => Err(Problem::fields(violations)),
     }
+}
+
+/// Reads a body as this form.
+pub(crate) async fn read_form<T: RequestForm>(headers: &HeaderMap, body: Body) -> Result<(T, Fingerprint), Problem> {
+    let bytes =
+        if T::OPTIONAL { read_optional_json(headers, body).await? } else { Some(read_json(headers, body).await?) };
+    parse_form(bytes.as_deref().unwrap_or(b"{}"))
+}
+
+/// As [`read_form`], of a body that has been received.
+pub(crate) fn parse_form<T: RequestForm>(body: &[u8]) -> Result<(T, Fingerprint), Problem> {
+    parse(body, T::CARD_CHECK_EXEMPT, |node, reader| T::read(node, &Pointer::Root, reader))
 }
 
 /// A text that must be there.
@@ -142,7 +158,7 @@ pub(crate) fn parsed<T>(
 pub(crate) fn money(field: Field<'_, '_, '_>, reader: &mut Reader) -> Option<Money> {
     let at = field.at();
     let fields = reader.object(field.node(), &at, &["amount", "currency"])?;
-    let amount = reader.required(fields, "amount").and_then(|field| reader.whole(field, 0..=MAX_NIGHTLY));
+    let amount = reader.required(fields, "amount").and_then(|field| reader.integer(field, 0..=MAX_NIGHTLY));
     reader.required(fields, "currency");
     let currency = parsed(fields, "currency", reader, "an ISO 4217 code such as CAD", Currency::from_code);
     Some(Money::new(amount?, currency?))

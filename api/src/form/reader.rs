@@ -143,7 +143,7 @@ impl Reader {
     }
 
     /// `true` or `false`.
-    pub(crate) fn flag(&mut self, field: Field<'_, '_, '_>) -> Option<bool> {
+    pub(crate) fn boolean(&mut self, field: Field<'_, '_, '_>) -> Option<bool> {
         let Node::Bool(value) = field.node else {
             self.wrong_type(field, "true or false");
             return None;
@@ -152,7 +152,7 @@ impl Reader {
     }
 
     /// A whole number within bounds.
-    pub(crate) fn whole(&mut self, field: Field<'_, '_, '_>, bounds: RangeInclusive<i64>) -> Option<i64> {
+    pub(crate) fn integer(&mut self, field: Field<'_, '_, '_>, bounds: RangeInclusive<i64>) -> Option<i64> {
         let Node::Int(number) = field.node else {
             self.wrong_type(field, "a whole number");
             return None;
@@ -178,10 +178,15 @@ impl Reader {
         let text = self.text(field)?;
         let chosen = choices.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
         if chosen.is_none() {
-            let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
-            self.violation(&field.at, "unknown_value", format!("must be one of: {}", names.join(", ")));
+            self.unknown_value(&field.at, choices);
         }
         chosen
+    }
+
+    /// Reports a value that is none of these names.
+    pub(crate) fn unknown_value<T>(&mut self, at: &Pointer<'_>, choices: &[(&str, T)]) {
+        let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+        self.violation(at, "unknown_value", format!("must be one of: {}", names.join(", ")));
     }
 
     /// The items of a list.

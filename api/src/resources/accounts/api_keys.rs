@@ -1,7 +1,8 @@
 //! API keys, as admins make and revoke them. A key's text is shown once.
 
-use super::forms;
+use super::forms::ApiKeyForm;
 use crate::auth::credentials::Credentials;
+use crate::form::read_form;
 use crate::http::pagination::{Page, PageQuery};
 use crate::http::problem::{self, HandlerResult};
 use crate::state::SharedApp;
@@ -65,7 +66,8 @@ pub(crate) async fn list(State(app): State<SharedApp>, uri: Uri) -> HandlerResul
 pub(crate) async fn create(State(app): State<SharedApp>, request: Request) -> HandlerResult {
     let (parts, body) = request.into_parts();
     let actor = Credentials::of(&parts).caller.actor();
-    let new = forms::read(&parts.headers, body, forms::api_key).await?;
+    let (form, _): (ApiKeyForm, _) = read_form(&parts.headers, body).await?;
+    let new = NewApiKey::from(form);
     let mongo = app.mongo.clone();
     let (stored, key) = store_call::write(async move {
         let now = Utc::now().into();

@@ -1,231 +1,211 @@
-//! The bodies of requests about accounts: read strictly, every fault named at once.
+//! Forms of requests about accounts and API keys.
 
-use crate::form;
+use crate::form::form;
 use crate::form::json::Node;
-use crate::form::reader::{Fields, Pointer, Reader};
-use crate::http::body::read_json;
-use crate::http::problem::Problem;
-use axum::body::Body;
-use axum::http::HeaderMap;
-use bytes::Bytes;
-use pvt_domain::accounts::{Email, MAX_PROPERTIES, Profile, Role, check_password};
+use crate::form::presence::{optional, required};
+use crate::form::reader::{Field, Pointer, Reader};
+use crate::form::types::{FieldType, Refusal, Text, list, one_line, one_of, parsed, refusal, text};
+use pvt_domain::accounts::{
+    Email, MAX_PASSWORD_CHARS, MAX_PROPERTIES, MIN_PASSWORD_CHARS, Profile, Role, check_password,
+};
 use pvt_domain::ids::PropertyId;
 use pvt_domain::intake::{FieldError, MAX_NAME_CHARS};
 use pvt_stores::mongo::api_keys::{ApiRole, NewApiKey, PropertyScope, Scope, ScopeSet};
+use schemars::{Schema, SchemaGenerator, json_schema};
 use secrecy::SecretString;
+use serde_json::json;
 
 /// A password may be any digits, and our tokens have many.
 const SECRETS: &[&str] = &["/password", "/current_password", "/new_password", "/token", "/refresh_token"];
 
-/// Reads the whole body with `read`, which gives a value unless something was wrong.
-pub(crate) async fn read<T>(
-    headers: &HeaderMap,
-    body: Body,
-    read: fn(&Node<'_>, &mut Reader) -> Option<T>,
-) -> Result<T, Problem> {
-    let body: Bytes = read_json(headers, body).await?;
-    parse(&body, read)
-}
-
-fn parse<T>(body: &[u8], read: fn(&Node<'_>, &mut Reader) -> Option<T>) -> Result<T, Problem> {
-    form::parse(body, SECRETS, read).map(|(value, _)| value)
-}
-
-/// Who wants an account.
-pub(crate) struct Registration {
-    pub(crate) email: Email,
-    pub(crate) password: SecretString,
-    pub(crate) profile: Profile,
-}
-
-/// `email`, `password`, `name`, `locale`.
-pub(crate) fn registration(node: &Node<'_>, reader: &mut Reader) -> Option<Registration> {
-    let fields = reader.object(node, &Pointer::Root, &["email", "password", "name", "locale"])?;
-    let email = email(fields, reader);
-    let password = new_password(fields, "password", email.as_ref(), reader);
-    let profile = profile_fields(fields, reader);
-    Some(Registration { email: email?, password: password?, profile: profile? })
-}
-
-/// Who wants to log in. Nothing is checked but the form: what is wrong with a password must not be told apart from a
-/// wrong one.
-pub(crate) struct Login {
-    pub(crate) email: Option<Email>,
-    pub(crate) password: SecretString,
-}
-
-/// `email`, `password`.
-pub(crate) fn login(node: &Node<'_>, reader: &mut Reader) -> Option<Login> {
-    let fields = reader.object(node, &Pointer::Root, &["email", "password"])?;
-    let email = text(fields, "email", reader);
-    let password = text(fields, "password", reader);
-    Some(Login { email: Email::parse(email?), password: SecretString::from(password?) })
-}
-
-/// `refresh_token`.
-pub(crate) fn refresh_token(node: &Node<'_>, reader: &mut Reader) -> Option<String> {
-    let fields = reader.object(node, &Pointer::Root, &["refresh_token"])?;
-    text(fields, "refresh_token", reader).map(str::to_owned)
-}
-
-/// `email`, which must be an address.
-pub(crate) fn address(node: &Node<'_>, reader: &mut Reader) -> Option<Email> {
-    let fields = reader.object(node, &Pointer::Root, &["email"])?;
-    email(fields, reader)
-}
-
-/// An old secret and a new password.
-pub(crate) struct NewPassword {
-    /// The password so far, or the token of a reset.
-    pub(crate) proof: SecretString,
-    pub(crate) password: SecretString,
-}
-
-/// `current_password`, `new_password`.
-pub(crate) fn password_change(node: &Node<'_>, reader: &mut Reader) -> Option<NewPassword> {
-    let fields = reader.object(node, &Pointer::Root, &["current_password", "new_password"])?;
-    let proof = text(fields, "current_password", reader);
-    let password = new_password(fields, "new_password", None, reader);
-    Some(NewPassword { proof: SecretString::from(proof?), password: password? })
-}
-
-/// `token`, `new_password`.
-pub(crate) fn password_reset(node: &Node<'_>, reader: &mut Reader) -> Option<NewPassword> {
-    let fields = reader.object(node, &Pointer::Root, &["token", "new_password"])?;
-    let proof = text(fields, "token", reader);
-    let password = new_password(fields, "new_password", None, reader);
-    Some(NewPassword { proof: SecretString::from(proof?), password: password? })
-}
-
-/// `name`, `locale`.
-pub(crate) fn profile(node: &Node<'_>, reader: &mut Reader) -> Option<Profile> {
-    let fields = reader.object(node, &Pointer::Root, &["name", "locale"])?;
-    profile_fields(fields, reader)
-}
-
-/// `role`, and for staff `properties`.
-pub(crate) fn role(node: &Node<'_>, reader: &mut Reader) -> Option<(Role, Vec<PropertyId>)> {
-    let fields = reader.object(node, &Pointer::Root, &["role", "properties"])?;
-    let role = reader.required(fields, "role").and_then(|field| reader.one_of(field, &Role::ALL));
-    let properties = properties(fields, reader);
-    if role.is_some_and(|role| role != Role::Staff) && properties.is_some() {
-        reader.violation(&Pointer::Key(&Pointer::Root, "properties"), "not_for_role", "only staff have properties");
+form! {
+    /// A new account.
+    pub(crate) struct RegistrationForm {
+        email: Email = required(email()),
+        password: SecretString = required(new_password(email.as_ref())),
+        name: String = required(profile_name()),
+        /// The language of mails: `fr`, `en` or `en-CA`.
+        locale: Option<String> = optional(text()),
     }
-    if role == Some(Role::Staff) && properties.is_none() {
-        reader.violation(
-            &Pointer::Key(&Pointer::Root, "properties"),
-            "required",
-            "staff need the properties they work at",
-        );
-    }
-    Some((role?, properties.unwrap_or_default()))
+    exempt SECRETS;
+    example json!({ "email": "ada@example.com", "password": "correct horse battery", "name": "Ada Lovelace",
+        "locale": "en" });
+    check(at, reader) { check_profile(name.as_ref(), locale.as_ref(), at, reader) }
 }
 
-/// `role`, `name`, `properties`, `scopes`.
-pub(crate) fn api_key(node: &Node<'_>, reader: &mut Reader) -> Option<NewApiKey> {
-    let fields = reader.object(node, &Pointer::Root, &["role", "name", "properties", "scopes"])?;
-    let role = reader.required(fields, "role").and_then(|field| reader.one_of(field, &ApiRole::ALL));
-    let name = text(fields, "name", reader);
-    if name.is_some_and(|name| {
-        name.trim().is_empty() || name.chars().count() > MAX_NAME_CHARS || name.chars().any(char::is_control)
-    }) {
-        reader.violation(
-            &Pointer::Key(&Pointer::Root, "name"),
-            "invalid_name",
-            format!("1 to {MAX_NAME_CHARS} characters, no control characters"),
-        );
+form! {
+    /// A sign-in. Only the shape is checked: a malformed address must not be told apart from a wrong password.
+    pub(crate) struct LoginForm {
+        email: Option<Email> = required(parsed(|text| Ok(Email::parse(text)))),
+        password: SecretString = required(text()),
     }
-    let properties = properties(fields, reader).map_or(PropertyScope::All, PropertyScope::Only);
-    let scopes = scopes(fields, reader).map_or(ScopeSet::All, ScopeSet::Only);
-    Some(NewApiKey { role: role?, name: name?.to_owned(), properties, scopes })
+    exempt SECRETS;
+    example json!({ "email": "guest@pvt.test", "password": "the password" });
 }
 
-fn text<'n>(fields: Fields<'n, '_, '_>, key: &'static str, reader: &mut Reader) -> Option<&'n str> {
-    reader.required(fields, key).and_then(|field| reader.text(field))
+form! {
+    /// The refresh token of a session.
+    pub(crate) struct RefreshForm {
+        refresh_token: String = required(text()),
+    }
+    exempt SECRETS;
+    example json!({ "refresh_token": "pvtr_…" });
 }
 
-fn email(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> Option<Email> {
-    let text = text(fields, "email", reader)?;
-    let email = Email::parse(text);
-    if email.is_none() {
-        reader.violation(&Pointer::Key(&Pointer::Root, "email"), "invalid_email", "an address such as ada@example.com");
+form! {
+    /// The address of an account whose password is forgotten.
+    pub(crate) struct ForgotPasswordForm {
+        email: Email = required(email()),
     }
-    email
+    exempt SECRETS;
+    example json!({ "email": "ada@example.com" });
 }
 
-fn new_password(
-    fields: Fields<'_, '_, '_>,
-    key: &'static str,
-    email: Option<&Email>,
-    reader: &mut Reader,
-) -> Option<SecretString> {
-    let password = text(fields, key, reader)?;
-    if let Some(FieldError { code, message, .. }) = check_password(password, email, key) {
-        reader.violation(&Pointer::Key(&Pointer::Root, key), code, message);
-        return None;
+form! {
+    /// A new password, and the present one.
+    pub(crate) struct PasswordChangeForm {
+        current_password: SecretString = required(text()),
+        new_password: SecretString = required(new_password(None)),
     }
-    Some(SecretString::from(password))
+    exempt SECRETS;
+    example json!({ "current_password": "correct horse battery", "new_password": "battery horse correct" });
 }
 
-fn profile_fields(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> Option<Profile> {
-    let name = text(fields, "name", reader);
-    let locale = fields.optional("locale").and_then(|field| reader.text(field));
-    let profile = Profile { name: name?.trim().to_owned(), locale: locale.map(str::to_owned) };
-    for FieldError { pointer, code, message } in profile.check() {
-        reader.violation(&Pointer::Key(&Pointer::Root, pointer.trim_start_matches('/')), code, message);
+form! {
+    /// A new password, and the token that was mailed for it.
+    pub(crate) struct PasswordResetForm {
+        token: SecretString = required(text()),
+        new_password: SecretString = required(new_password(None)),
     }
-    Some(profile)
+    exempt SECRETS;
+    example json!({ "token": "from the mail", "new_password": "battery horse correct" });
 }
 
-fn properties(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> Option<Vec<PropertyId>> {
-    let field = fields.optional("properties")?;
-    let (at, items) = (field.at(), reader.list(field)?);
-    if items.len() > MAX_PROPERTIES {
-        reader.violation(&at, "too_many", format!("at most {MAX_PROPERTIES}"));
+form! {
+    /// The name and the language of an account.
+    pub(crate) struct ProfileForm {
+        name: String = required(profile_name()),
+        /// The language of mails: `fr`, `en` or `en-CA`.
+        locale: Option<String> = optional(text()),
     }
-    let mut properties = Vec::new();
-    for (index, item) in items.iter().take(MAX_PROPERTIES).enumerate() {
-        match item {
-            Node::Text(id) => properties.push(PropertyId::from(&**id)),
-            other => reader.violation(
-                &Pointer::Index(&at, index),
-                "wrong_type",
-                format!("must be a text, not {}", other.kind()),
-            ),
+    exempt SECRETS;
+    example json!({ "name": "Ada King", "locale": "fr" });
+    check(at, reader) { check_profile(name.as_ref(), locale.as_ref(), at, reader) }
+}
+
+form! {
+    /// The role of an account, and for staff the properties they work at.
+    pub(crate) struct RoleForm {
+        role: Role = required(one_of(&Role::ALL)),
+        properties: Option<Vec<PropertyId>> = optional(list(text(), MAX_PROPERTIES)),
+    }
+    exempt SECRETS;
+    example json!({ "role": "staff", "properties": ["pvt-montreal"] });
+    check(at, reader) {
+        let has_properties = properties.as_ref().is_some_and(Option::is_some);
+        let refused = match role {
+            Some(Role::Staff) if !has_properties => Some(("required", "staff need the properties they work at")),
+            Some(role) if role != Role::Staff && has_properties => Some(("not_for_role", "only staff have properties")),
+            _ => None,
+        };
+        if let Some((code, message)) = refused {
+            reader.violation(&Pointer::Key(at, "properties"), code, message);
         }
     }
-    Some(properties)
 }
 
-fn scopes(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> Option<Vec<Scope>> {
-    let field = fields.optional("scopes")?;
-    let (at, items) = (field.at(), reader.list(field)?);
-    let mut scopes = Vec::new();
-    for (index, item) in items.iter().take(Scope::ALL.len()).enumerate() {
-        let known = if let Node::Text(text) = item { Scope::ALL.iter().find(|(name, _)| *name == text) } else { None };
-        match known {
-            Some((_, scope)) => scopes.push(*scope),
-            None => {
-                let names: Vec<&str> = Scope::ALL.iter().map(|(name, _)| *name).collect();
-                reader.violation(
-                    &Pointer::Index(&at, index),
-                    "unknown_value",
-                    format!("must be one of: {}", names.join(", ")),
-                );
+form! {
+    /// A new API key. Without properties or scopes it has all of its role.
+    pub(crate) struct ApiKeyForm {
+        role: ApiRole = required(one_of(&ApiRole::ALL)),
+        name: String = required(one_line("invalid_name", MAX_NAME_CHARS)),
+        properties: Option<Vec<PropertyId>> = optional(list(text(), MAX_PROPERTIES)),
+        scopes: Option<Vec<Scope>> = optional(Scopes),
+    }
+    exempt SECRETS;
+    example json!({ "role": "client", "name": "Booking site", "scopes": ["bookings:read", "bookings:write"] });
+}
+
+impl From<ApiKeyForm> for NewApiKey {
+    fn from(ApiKeyForm { role, name, properties, scopes }: ApiKeyForm) -> Self {
+        let properties = properties.map_or(PropertyScope::All, PropertyScope::Only);
+        Self { role, name, properties, scopes: scopes.map_or(ScopeSet::All, ScopeSet::Only) }
+    }
+}
+
+/// A mail address.
+fn email() -> Text<impl Fn(&str) -> Result<Email, Refusal>> {
+    parsed(|text| Email::parse(text).ok_or_else(|| ("invalid_email", "an address such as ada@example.com".into())))
+        .format("email")
+}
+
+/// A password for the account with this address, if that is known.
+fn new_password(email: Option<&Email>) -> Text<impl Fn(&str) -> Result<SecretString, Refusal>> {
+    parsed(move |password: &str| match check_password(password, email, "") {
+        Some(FieldError { code, message, .. }) => refusal(code, message),
+        None => Ok(SecretString::from(password)),
+    })
+    .length(MIN_PASSWORD_CHARS, MAX_PASSWORD_CHARS)
+}
+
+/// The name of a person; [`check_profile`] says what is wrong with it.
+fn profile_name() -> Text<impl Fn(&str) -> Result<String, Refusal>> {
+    parsed(|text| Ok(text.trim().to_owned())).length(1, MAX_NAME_CHARS)
+}
+
+fn check_profile(name: Option<&String>, locale: Option<&Option<String>>, at: &Pointer<'_>, reader: &mut Reader) {
+    let Some(name) = name else { return };
+    let profile = Profile { name: name.clone(), locale: locale.cloned().flatten() };
+    for FieldError { pointer, code, message } in profile.check() {
+        reader.violation(&Pointer::Key(at, pointer.trim_start_matches('/')), code, message);
+    }
+}
+
+/// Scopes, each once; anything that is no scope is an unknown value, whatever its type.
+struct Scopes;
+
+impl FieldType for Scopes {
+    type Value = Vec<Scope>;
+
+    fn read(&self, field: Field<'_, '_, '_>, reader: &mut Reader) -> Option<Vec<Scope>> {
+        let (at, items) = (field.at(), reader.list(field)?);
+        let mut scopes = Vec::new();
+        for (index, item) in items.iter().take(Scope::ALL.len()).enumerate() {
+            let Node::Text(text) = item else {
+                reader.unknown_value(&Pointer::Index(&at, index), &Scope::ALL);
+                continue;
+            };
+            match Scope::ALL.iter().find(|(name, _)| *name == text) {
+                Some((_, scope)) => scopes.push(*scope),
+                None => reader.unknown_value(&Pointer::Index(&at, index), &Scope::ALL),
             }
         }
+        if items.len() > Scope::ALL.len() {
+            reader.violation(&at, "too_many", "each scope once");
+        }
+        Some(scopes)
     }
-    if items.len() > Scope::ALL.len() {
-        reader.violation(&at, "too_many", "each scope once");
+
+    fn schema(&self, generator: &mut SchemaGenerator) -> Schema {
+        let scope = one_of(&Scope::ALL).schema(generator);
+        json_schema!({ "type": "array", "items": scope, "minItems": 0, "maxItems": Scope::ALL.len() })
     }
-    Some(scopes)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{api_key, login, parse, password_change, password_reset, profile, refresh_token, registration, role};
+    use super::{
+        ApiKeyForm, LoginForm, PasswordChangeForm, PasswordResetForm, ProfileForm, RefreshForm, RegistrationForm,
+        RoleForm,
+    };
+    use crate::form::declare::RequestForm;
+    use crate::form::parse_form;
     use crate::http::problem::Problem;
     use serde_json::json;
+
+    fn parse<T: RequestForm>(body: &[u8]) -> Result<T, Problem> {
+        parse_form(body).map(|(form, _)| form)
+    }
 
     fn violations<T>(result: Result<T, Problem>) -> Vec<(String, &'static str)> {
         result
@@ -236,7 +216,7 @@ mod tests {
 
     #[test]
     fn all_registration_violations_are_reported() {
-        let read = |body: serde_json::Value| violations(parse(body.to_string().as_bytes(), registration));
+        let read = |body: serde_json::Value| violations(parse::<RegistrationForm>(body.to_string().as_bytes()));
         assert_eq!(
             read(json!({ "email": "ada@example.com", "password": "correct horse", "name": "Ada", "locale": "fr" })),
             []
@@ -262,14 +242,15 @@ mod tests {
         for member in ["current_password", "new_password"] {
             let body =
                 json!({ "current_password": "some old words", "new_password": "some new words", member: digits });
-            assert!(parse(body.to_string().as_bytes(), password_change).is_ok(), "{member}");
+            assert!(parse::<PasswordChangeForm>(body.to_string().as_bytes()).is_ok(), "{member}");
         }
         assert!(
-            parse(json!({ "token": digits, "new_password": digits }).to_string().as_bytes(), password_reset).is_ok()
+            parse::<PasswordResetForm>(json!({ "token": digits, "new_password": digits }).to_string().as_bytes())
+                .is_ok()
         );
-        assert!(parse(json!({ "refresh_token": digits }).to_string().as_bytes(), refresh_token).is_ok());
+        assert!(parse::<RefreshForm>(json!({ "refresh_token": digits }).to_string().as_bytes()).is_ok());
         assert_eq!(
-            parse(json!({ "email": digits, "password": digits }).to_string().as_bytes(), login)
+            parse::<LoginForm>(json!({ "email": digits, "password": digits }).to_string().as_bytes())
                 .map_err(|problem| problem.code())
                 .err(),
             Some("card_number_refused")
@@ -278,21 +259,27 @@ mod tests {
 
     #[test]
     fn login_does_not_validate_the_address() {
-        assert!(parse(br#"{"email":"not an address","password":"x"}"#, login).is_ok_and(|login| login.email.is_none()));
-        assert_eq!(violations(parse(br#"{"email":"ada@example.com"}"#, login)), [("/password".to_owned(), "required")]);
+        assert!(
+            parse::<LoginForm>(br#"{"email":"not an address","password":"x"}"#)
+                .is_ok_and(|login| login.email.is_none())
+        );
+        assert_eq!(
+            violations(parse::<LoginForm>(br#"{"email":"ada@example.com"}"#)),
+            [("/password".to_owned(), "required")]
+        );
     }
 
     #[test]
     fn unknown_profile_fields_are_refused() {
         assert_eq!(
-            violations(parse(br#"{"name":"Ada","role":"admin","rev":9}"#, profile)),
+            violations(parse::<ProfileForm>(br#"{"name":"Ada","role":"admin","rev":9}"#)),
             [("/role".to_owned(), "unknown_field"), ("/rev".to_owned(), "unknown_field")]
         );
     }
 
     #[test]
     fn only_staff_have_properties() {
-        let read = |body: &str| violations(parse(body.as_bytes(), role));
+        let read = |body: &str| violations(parse::<RoleForm>(body.as_bytes()));
         assert_eq!(read(r#"{"role":"staff","properties":["pvt-montreal"]}"#), []);
         assert_eq!(read(r#"{"role":"admin"}"#), []);
         assert_eq!(read(r#"{"role":"staff"}"#), [("/properties".to_owned(), "required")]);
@@ -305,7 +292,7 @@ mod tests {
 
     #[test]
     fn api_key_form_requires_role_name_and_known_scopes() {
-        let read = |body: &str| violations(parse(body.as_bytes(), api_key));
+        let read = |body: &str| violations(parse::<ApiKeyForm>(body.as_bytes()));
         assert_eq!(read(r#"{"role":"client","name":"app","scopes":["bookings:read"]}"#), []);
         assert_eq!(
             read(r#"{"role":"client","name":" ","scopes":["all"]}"#),

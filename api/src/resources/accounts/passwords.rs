@@ -1,9 +1,10 @@
 //! Passwords: changed by who knows the old one, or chosen anew by who reads the account's mail. Either ends every
 //! session.
 
-use super::forms::NewPassword;
-use super::{forms, send_mail, sessions, settle};
+use super::forms::{ForgotPasswordForm, PasswordChangeForm, PasswordResetForm};
+use super::{send_mail, sessions, settle};
 use crate::auth::credentials::Credentials;
+use crate::form::read_form;
 use crate::http::problem::{self, HandlerResult, Problem};
 use crate::state::{App, SharedApp};
 use crate::store_call;
@@ -24,7 +25,8 @@ use uuid::Uuid;
 pub(crate) async fn change(State(app): State<SharedApp>, request: Request) -> HandlerResult {
     let (parts, body) = request.into_parts();
     let id = Credentials::of(&parts).caller.signed_in_user()?.id;
-    let NewPassword { proof, password } = forms::read(&parts.headers, body, forms::password_change).await?;
+    let (form, _): (PasswordChangeForm, _) = read_form(&parts.headers, body).await?;
+    let (proof, password) = (form.current_password, form.new_password);
     let mongo = app.mongo.clone();
     let found = store_call::read(async move { mongo.users().credentials(id).await }).await?;
     let (user, hash) = found.ok_or_else(|| Problem::from(problem::UNAUTHENTICATED))?;
@@ -43,7 +45,7 @@ pub(crate) async fn change(State(app): State<SharedApp>, request: Request) -> Ha
 pub(crate) async fn forgot(State(app): State<SharedApp>, request: Request) -> HandlerResult {
     let begun = Instant::now();
     let (parts, body) = request.into_parts();
-    let email = forms::read(&parts.headers, body, forms::address).await?;
+    let (ForgotPasswordForm { email }, _) = read_form(&parts.headers, body).await?;
     let mongo = app.mongo.clone();
     let user = store_call::read(async move { mongo.users().find_by_email(&email).await }).await?;
     // For nobody's address a mail to nobody is queued: the same work, and the worker drops it.
@@ -56,7 +58,7 @@ pub(crate) async fn forgot(State(app): State<SharedApp>, request: Request) -> Ha
 /// `POST /api/auth/reset-password`: 204, after which the token is used up and every session has ended.
 pub(crate) async fn reset(State(app): State<SharedApp>, request: Request) -> HandlerResult {
     let (parts, body) = request.into_parts();
-    let NewPassword { proof, password } = forms::read(&parts.headers, body, forms::password_reset).await?;
+    let (PasswordResetForm { token: proof, new_password: password }, _) = read_form(&parts.headers, body).await?;
     let (mongo, token) = (app.mongo.clone(), proof.clone());
     // The token is used up only once the new password is acceptable, or a slip of the hand would cost another mail.
     let owner = store_call::read(async move {

@@ -1,7 +1,9 @@
 //! What people see and change of their own account.
 
-use super::{etag, forms};
+use super::etag;
+use super::forms::ProfileForm;
 use crate::auth::credentials::Credentials;
+use crate::form::read_form;
 use crate::http::headers;
 use crate::http::problem::{self, HandlerResult, Problem};
 use crate::state::SharedApp;
@@ -10,7 +12,7 @@ use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use pvt_domain::accounts::{Role, User, UserId};
+use pvt_domain::accounts::{Profile, Role, User, UserId};
 use pvt_domain::ids::PropertyId;
 use pvt_domain::timestamp::Timestamp;
 use pvt_stores::StoreError;
@@ -68,7 +70,8 @@ pub(crate) async fn change(State(app): State<SharedApp>, request: Request) -> Ha
     let (parts, body) = request.into_parts();
     let id = Credentials::of(&parts).caller.signed_in_user()?.id;
     let rev = headers::if_match(&parts.headers)?;
-    let profile = forms::read(&parts.headers, body, forms::profile).await?;
+    let (ProfileForm { name, locale }, _) = read_form(&parts.headers, body).await?;
+    let profile = Profile { name, locale };
     let mongo = app.mongo.clone();
     let changed = store_call::write(async move { current(mongo.users().set_profile(id, rev, &profile).await) }).await?;
     changed.as_ref().map(shown).ok_or_else(|| Problem::from(problem::PRECONDITION_FAILED))

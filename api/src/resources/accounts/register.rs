@@ -1,6 +1,8 @@
 //! Registering.
 
-use super::{forms, send_mail, settle};
+use super::forms::RegistrationForm;
+use super::{send_mail, settle};
+use crate::form::read_form;
 use crate::http::problem::HandlerResult;
 use crate::state::SharedApp;
 use crate::store_call;
@@ -20,15 +22,15 @@ use uuid::Uuid;
 pub(crate) async fn register(State(app): State<SharedApp>, request: Request) -> HandlerResult {
     let begun = Instant::now();
     let (parts, body) = request.into_parts();
-    let form = forms::read(&parts.headers, body, forms::registration).await?;
+    let (form, _): (RegistrationForm, _) = read_form(&parts.headers, body).await?;
     let hash = app.password_hasher.hash(form.password).await?;
     let user = User {
         id: UserId::from_uuid(Uuid::now_v7()),
         email: form.email,
-        name: form.profile.name,
+        name: form.name,
         role: Role::Guest,
         properties: Vec::new(),
-        locale: form.profile.locale,
+        locale: form.locale,
         rev: 1,
         created_at: Utc::now().into(),
         disabled_at: None,

@@ -1,8 +1,10 @@
 //! Sessions: begun by logging in, continued by refresh tokens that rotate, ended by logging out or by a stolen token.
 
+use super::forms::{LoginForm, RefreshForm};
 use super::profile::UserView;
-use super::{forms, settle};
+use super::settle;
 use crate::auth::access_tokens::ACCESS_TOKEN_AGE;
+use crate::form::read_form;
 use crate::http::metrics::LOGINS;
 use crate::http::problem::{self, HandlerResult, Problem};
 use crate::state::{App, SharedApp};
@@ -39,7 +41,7 @@ fn count(outcome: &'static str) {
 pub(crate) async fn login(State(app): State<SharedApp>, request: Request) -> HandlerResult {
     let begun = Instant::now();
     let (parts, body) = request.into_parts();
-    let form = forms::read(&parts.headers, body, forms::login).await?;
+    let (form, _): (LoginForm, _) = read_form(&parts.headers, body).await?;
     let mongo = app.mongo.clone();
     let found = match form.email {
         Some(email) => store_call::read(async move { mongo.users().credentials_by_email(&email).await }).await?,
@@ -86,7 +88,7 @@ fn tokens(app: &App, user: &User, refresh_token: String) -> HandlerResult {
 /// session.
 pub(crate) async fn refresh(State(app): State<SharedApp>, request: Request) -> HandlerResult {
     let (parts, body) = request.into_parts();
-    let token = forms::read(&parts.headers, body, forms::refresh_token).await?;
+    let (RefreshForm { refresh_token: token }, _) = read_form(&parts.headers, body).await?;
     let mongo = app.mongo.clone();
     let rotation =
         store_call::write(async move { mongo.refresh_tokens().rotate(&token, Utc::now().into()).await }).await?;
@@ -114,7 +116,7 @@ pub(crate) async fn refresh(State(app): State<SharedApp>, request: Request) -> H
 /// `POST /api/auth/logout`: 204, whatever the token was.
 pub(crate) async fn logout(State(app): State<SharedApp>, request: Request) -> HandlerResult {
     let (parts, body) = request.into_parts();
-    let token = forms::read(&parts.headers, body, forms::refresh_token).await?;
+    let (RefreshForm { refresh_token: token }, _) = read_form(&parts.headers, body).await?;
     let mongo = app.mongo.clone();
     store_call::write(async move { mongo.refresh_tokens().end_session(&token, Utc::now().into()).await }).await?;
     Ok(StatusCode::NO_CONTENT.into_response())

@@ -1,9 +1,10 @@
 //! What admins see of accounts, and whom they give which role.
 
-use super::forms;
+use super::forms::RoleForm;
 use super::profile::{UserView, current, shown};
 use crate::auth::credentials::Credentials;
 use crate::auth::policy::Caller;
+use crate::form::read_form;
 use crate::http::headers;
 use crate::http::pagination::{Page, PageQuery};
 use crate::http::problem::{self, HandlerResult, Problem};
@@ -31,7 +32,8 @@ pub(crate) async fn set_role(State(app): State<SharedApp>, Path(id): Path<String
     let caller = Credentials::of(&parts).caller;
     let id: UserId = id.parse().map_err(|_| Problem::from(problem::NOT_FOUND))?;
     let rev = headers::if_match(&parts.headers)?;
-    let (role, properties) = forms::read(&parts.headers, body, forms::role).await?;
+    let (RoleForm { role, properties }, _) = read_form(&parts.headers, body).await?;
+    let properties = properties.unwrap_or_default();
     if matches!(&caller, Caller::User(user) if user.id == id) {
         // Or the last admin could lock everybody out by a slip of the hand.
         return Err(Problem::new(problem::FORBIDDEN, "Ask another admin: nobody changes their own role."));

@@ -44,7 +44,7 @@ pub(crate) fn required_reason(fields: Fields<'_, '_, '_>, reader: &mut Reader) -
 
 /// A choice that is `false` unless it is made.
 pub(crate) fn flag(fields: Fields<'_, '_, '_>, key: &'static str, reader: &mut Reader) -> bool {
-    fields.optional(key).and_then(|field| reader.flag(field)).unwrap_or_default()
+    fields.optional(key).and_then(|field| reader.boolean(field)).unwrap_or_default()
 }
 
 /// A cancellation.
@@ -105,7 +105,7 @@ pub(crate) fn beds(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> (Vec<Assi
             .and_then(|field| reader.count(field))
             .and_then(|stay| usize::try_from(stay).ok());
         let beds = fields.optional("beds").and_then(|field| bed_list(field, reader));
-        let locked = fields.optional("locked").and_then(|field| reader.flag(field));
+        let locked = fields.optional("locked").and_then(|field| reader.boolean(field));
         if beds.is_none() && locked.is_none() {
             reader.violation(&at, "nothing_to_do", "send beds, locked or both");
         }

@@ -80,7 +80,7 @@ pub(crate) fn read<'n>(node: &'n Node<'_>) -> BookingDraft<'n> {
         }
         draft.quote = fields.optional("quote").and_then(|field| reader.text(field));
         draft.override_restrictions =
-            fields.optional("override_restrictions").and_then(|field| reader.flag(field)).unwrap_or_default();
+            fields.optional("override_restrictions").and_then(|field| reader.boolean(field)).unwrap_or_default();
     }
     draft.violations = reader.into_violations();
     draft

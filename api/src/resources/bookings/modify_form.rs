@@ -72,7 +72,7 @@ pub(crate) fn read(fields: Fields<'_, '_, '_>, reader: &mut Reader, whole: bool)
         stays: read_stays(fields, reader, whole),
         guest: read_guest(fields, reader, whole),
         rate_plan_id: fields.optional("rate_plan_id").and_then(|field| reader.text(field)).map(RatePlanId::from),
-        reprice: fields.optional("reprice").and_then(|field| reader.flag(field)),
+        reprice: fields.optional("reprice").and_then(|field| reader.boolean(field)),
         override_restrictions: command_forms::flag(fields, "override_restrictions", reader),
         quote: fields.optional("quote").and_then(|field| reader.text(field)).map(str::to_owned),
         reason: command_forms::reason(fields, reader),

@@ -92,7 +92,7 @@ fn read(node: &Node<'_>, reader: &mut Reader) -> Option<RecordForm> {
 fn signed_money(field: Field<'_, '_, '_>, reader: &mut Reader) -> Option<Money> {
     let at = field.at();
     let fields = reader.object(field.node(), &at, &["amount", "currency"])?;
-    let amount = reader.required(fields, "amount").and_then(|field| reader.whole(field, -MAX_AMOUNT..=MAX_AMOUNT));
+    let amount = reader.required(fields, "amount").and_then(|field| reader.integer(field, -MAX_AMOUNT..=MAX_AMOUNT));
     if amount == Some(0) {
         reader.violation(&Pointer::Key(&at, "amount"), "out_of_range", "must not be 0");
     }

@@ -84,7 +84,7 @@ fn read_new(node: &Node<'_>, reader: &mut Reader) -> Option<(PropertyId, Cancell
 fn read_tier(node: &Node<'_>, at: &Pointer<'_>, reader: &mut Reader) -> Option<Tier> {
     let fields = reader.object(node, at, &["hours_before", "fee"])?;
     let hours =
-        reader.required(fields, "hours_before").and_then(|field| reader.whole(field, 0..=MAX_HOURS_BEFORE.into()));
+        reader.required(fields, "hours_before").and_then(|field| reader.integer(field, 0..=MAX_HOURS_BEFORE.into()));
     let fee = reader.required(fields, "fee")?;
     let place = fee.at();
     let fields = reader.object(fee.node(), &place, &["kind", "amount", "ppm", "count"])?;
@@ -96,7 +96,7 @@ fn read_tier(node: &Node<'_>, at: &Pointer<'_>, reader: &mut Reader) -> Option<T
             format!("a fee of this kind has `{member}` only"),
         );
     }
-    let much = reader.required(fields, member).and_then(|field| reader.whole(field, 0..=most))?;
+    let much = reader.required(fields, member).and_then(|field| reader.integer(field, 0..=most))?;
     let fee = match member {
         "amount" => Fee::Fixed { amount: much },
         "ppm" => Fee::Percent { ppm: u32::try_from(much).ok()? },

@@ -157,7 +157,7 @@ fn read(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> PropertyFields {
         );
     }
     let bounds = i64::from(*HOLD_MINUTES.start())..=i64::from(*HOLD_MINUTES.end());
-    let hold = fields.optional("hold_minutes").and_then(|field| reader.whole(field, bounds));
+    let hold = fields.optional("hold_minutes").and_then(|field| reader.integer(field, bounds));
     PropertyFields {
         name: form::optional_text(fields, "name", reader).map(str::to_owned),
         address: address.map(str::to_owned),
@@ -177,7 +177,7 @@ fn read_tax(node: &Node<'_>, at: &Pointer<'_>, reader: &mut Reader) -> Option<Ta
     let (code, name) = (form::text(fields, "code", reader), form::text(fields, "name", reader));
     let rate = reader
         .required(fields, "rate_ppm")
-        .and_then(|field| reader.whole(field, 0..=PPM.into()))
+        .and_then(|field| reader.integer(field, 0..=PPM.into()))
         .and_then(|rate| u32::try_from(rate).ok());
     let compounds_on = form::optional_items(fields, "compounds_on", MAX_TAXES, reader, |node, at, reader| {
         reader.item_text(node, at).map(str::to_owned)

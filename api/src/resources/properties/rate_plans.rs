@@ -209,7 +209,7 @@ fn read_deposit(field: Field<'_, '_, '_>, reader: &mut Reader) -> Option<Deposit
     let at = field.at();
     let fields = reader.object(field.node(), &at, &["kind", "ppm"])?;
     let kind = reader.required(fields, "kind").and_then(|field| reader.one_of(field, &DEPOSITS))?;
-    let ppm = fields.optional("ppm").and_then(|field| reader.whole(field, 1..=PPM.into()));
+    let ppm = fields.optional("ppm").and_then(|field| reader.integer(field, 1..=PPM.into()));
     match kind {
         Deposit::Percent { .. } => {
             reader.required(fields, "ppm");

@@ -143,8 +143,8 @@ fn read_new(node: &Node<'_>, reader: &mut Reader) -> Option<(PropertyId, RoomTyp
 fn limits(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> (Option<u8>, Option<u32>) {
     let age = fields
         .optional("minimum_age")
-        .and_then(|field| reader.whole(field, 0..=MAX_AGE))
+        .and_then(|field| reader.integer(field, 0..=MAX_AGE))
         .and_then(|age| u8::try_from(age).ok());
-    let group = fields.optional("max_group").and_then(|field| reader.whole(field, 1..=MAX_GROUP_GUESTS.into()));
+    let group = fields.optional("max_group").and_then(|field| reader.integer(field, 1..=MAX_GROUP_GUESTS.into()));
     (age, group.and_then(|group| u32::try_from(group).ok()))
 }

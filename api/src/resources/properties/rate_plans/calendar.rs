@@ -318,11 +318,11 @@ fn read_restriction(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> Option<R
     let at = field.at();
     let fields = reader.object(field.node(), &at, &[&FLAGS[..], &LIMITS[..]].concat())?;
     let [stop_sell, closed_to_arrival, closed_to_departure] =
-        FLAGS.map(|key| fields.optional(key).and_then(|field| reader.flag(field)).unwrap_or_default());
+        FLAGS.map(|key| fields.optional(key).and_then(|field| reader.boolean(field)).unwrap_or_default());
     let [min_stay_arrival, min_stay_through, max_stay, min_advance_days, max_advance_days] = LIMITS.map(|key| {
         fields
             .optional(key)
-            .and_then(|field| reader.whole(field, 0..=MAX_LIMIT))
+            .and_then(|field| reader.integer(field, 0..=MAX_LIMIT))
             .and_then(|limit| u16::try_from(limit).ok())
     });
     Some(Restriction {

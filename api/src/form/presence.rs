@@ -1,0 +1,221 @@
+//! Presence of a form's fields: whether a field may be missing, and what a missing one means.
+
+use super::reader::{Fields, Reader};
+use super::types::FieldType;
+use schemars::{Schema, SchemaGenerator};
+
+/// A field of a form: its type, and what it means when it is missing.
+pub(crate) trait Presence: Sized {
+    /// What the form's struct holds.
+    type Value;
+
+    /// Reads the member `key`; `None` only after a violation was reported.
+    fn read(&self, fields: Fields<'_, '_, '_>, key: &'static str, reader: &mut Reader) -> Option<Self::Value>;
+
+    /// The schema of a value that is there.
+    fn schema(&self, generator: &mut SchemaGenerator) -> Schema;
+
+    /// Whether the schema says that it must be there.
+    fn is_required(&self) -> bool {
+        false
+    }
+
+    /// The same, but unreadable values leave a gap instead of no form at all: rules can still be checked.
+    fn lenient(self) -> Lenient<Self> {
+        Lenient(self)
+    }
+
+    /// The same, read only if `condition` holds; otherwise it counts as unreadable.
+    fn when(self, condition: bool) -> When<Self> {
+        When { inner: self, condition }
+    }
+
+    /// The same, after the absence of any of `keys` was reported.
+    fn after_missing(self, keys: &'static [&'static str]) -> AfterMissing<Self> {
+        AfterMissing { inner: self, keys }
+    }
+}
+
+/// A field that must be there; `null` is missing.
+pub(crate) fn required<T: FieldType>(inner: T) -> Required<T> {
+    Required { inner, is_reported: false }
+}
+
+/// As [`required`], where [`Presence::after_missing`] of a field above has reported its absence.
+pub(crate) fn reported<T: FieldType>(inner: T) -> Required<T> {
+    Required { inner, is_reported: true }
+}
+
+/// A field that may be missing or `null`.
+pub(crate) fn optional<T: FieldType>(inner: T) -> Optional<T> {
+    Optional(inner)
+}
+
+/// A field that may be missing or `null`, and then has its type's default.
+pub(crate) fn defaulted<T: FieldType<Value: Default>>(inner: T) -> Defaulted<T> {
+    Defaulted(inner)
+}
+
+/// A field that must be there if `condition` holds, whatever the schema says.
+pub(crate) fn required_if<T: FieldType>(condition: bool, inner: T) -> RequiredIf<T> {
+    RequiredIf { inner, condition }
+}
+
+/// A field of a change: missing leaves the value as it is, `null` clears it.
+pub(crate) fn patch<T: FieldType>(inner: T) -> Patch<T> {
+    Patch(inner)
+}
+
+/// See [`required`].
+pub(crate) struct Required<T> {
+    inner: T,
+    is_reported: bool,
+}
+
+impl<T: FieldType> Presence for Required<T> {
+    type Value = T::Value;
+
+    fn read(&self, fields: Fields<'_, '_, '_>, key: &'static str, reader: &mut Reader) -> Option<T::Value> {
+        let field = if self.is_reported { fields.optional(key) } else { reader.required(fields, key) };
+        self.inner.read(field?, reader)
+    }
+
+    fn schema(&self, generator: &mut SchemaGenerator) -> Schema {
+        self.inner.schema(generator)
+    }
+
+    fn is_required(&self) -> bool {
+        true
+    }
+}
+
+/// See [`optional`].
+pub(crate) struct Optional<T>(T);
+
+impl<T: FieldType> Presence for Optional<T> {
+    type Value = Option<T::Value>;
+
+    fn read(&self, fields: Fields<'_, '_, '_>, key: &'static str, reader: &mut Reader) -> Option<Option<T::Value>> {
+        Some(fields.optional(key).and_then(|field| self.0.read(field, reader)))
+    }
+
+    fn schema(&self, generator: &mut SchemaGenerator) -> Schema {
+        self.0.schema(generator)
+    }
+}
+
+/// See [`defaulted`].
+pub(crate) struct Defaulted<T>(T);
+
+impl<T: FieldType<Value: Default>> Presence for Defaulted<T> {
+    type Value = T::Value;
+
+    fn read(&self, fields: Fields<'_, '_, '_>, key: &'static str, reader: &mut Reader) -> Option<T::Value> {
+        Some(fields.optional(key).and_then(|field| self.0.read(field, reader)).unwrap_or_default())
+    }
+
+    fn schema(&self, generator: &mut SchemaGenerator) -> Schema {
+        self.0.schema(generator)
+    }
+}
+
+/// See [`required_if`].
+pub(crate) struct RequiredIf<T> {
+    inner: T,
+    condition: bool,
+}
+
+impl<T: FieldType> Presence for RequiredIf<T> {
+    type Value = Option<T::Value>;
+
+    fn read(&self, fields: Fields<'_, '_, '_>, key: &'static str, reader: &mut Reader) -> Option<Option<T::Value>> {
+        let field = if self.condition { reader.required(fields, key) } else { fields.optional(key) };
+        Some(field.and_then(|field| self.inner.read(field, reader)))
+    }
+
+    fn schema(&self, generator: &mut SchemaGenerator) -> Schema {
+        self.inner.schema(generator)
+    }
+}
+
+/// See [`patch`].
+pub(crate) struct Patch<T>(T);
+
+impl<T: FieldType> Presence for Patch<T> {
+    type Value = Option<Option<T::Value>>;
+
+    fn read(&self, fields: Fields<'_, '_, '_>, key: &'static str, reader: &mut Reader) -> Option<Self::Value> {
+        let value = fields.optional(key).and_then(|field| self.0.read(field, reader));
+        Some(fields.has(key).then_some(value))
+    }
+
+    fn schema(&self, generator: &mut SchemaGenerator) -> Schema {
+        self.0.schema(generator)
+    }
+}
+
+/// See [`Presence::lenient`].
+pub(crate) struct Lenient<P>(P);
+
+impl<P: Presence> Presence for Lenient<P> {
+    type Value = Option<P::Value>;
+
+    fn read(&self, fields: Fields<'_, '_, '_>, key: &'static str, reader: &mut Reader) -> Option<Option<P::Value>> {
+        Some(self.0.read(fields, key, reader))
+    }
+
+    fn schema(&self, generator: &mut SchemaGenerator) -> Schema {
+        self.0.schema(generator)
+    }
+
+    fn is_required(&self) -> bool {
+        self.0.is_required()
+    }
+}
+
+/// See [`Presence::when`].
+pub(crate) struct When<P> {
+    inner: P,
+    condition: bool,
+}
+
+impl<P: Presence> Presence for When<P> {
+    type Value = P::Value;
+
+    fn read(&self, fields: Fields<'_, '_, '_>, key: &'static str, reader: &mut Reader) -> Option<P::Value> {
+        if self.condition { self.inner.read(fields, key, reader) } else { None }
+    }
+
+    fn schema(&self, generator: &mut SchemaGenerator) -> Schema {
+        self.inner.schema(generator)
+    }
+
+    fn is_required(&self) -> bool {
+        self.inner.is_required()
+    }
+}
+
+/// See [`Presence::after_missing`].
+pub(crate) struct AfterMissing<P> {
+    inner: P,
+    keys: &'static [&'static str],
+}
+
+impl<P: Presence> Presence for AfterMissing<P> {
+    type Value = P::Value;
+
+    fn read(&self, fields: Fields<'_, '_, '_>, key: &'static str, reader: &mut Reader) -> Option<P::Value> {
+        for key in self.keys {
+            reader.required(fields, key);
+        }
+        self.inner.read(fields, key, reader)
+    }
+
+    fn schema(&self, generator: &mut SchemaGenerator) -> Schema {
+        self.inner.schema(generator)
+    }
+
+    fn is_required(&self) -> bool {
+        self.inner.is_required()
+    }
+}
