@@ -94,8 +94,10 @@ macro_rules! form {
             #[allow(unused_variables, reason = "only a presence that depends on fields above it reads them")]
             fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
                 let mut schema = $crate::form::declare::FormSchema::default();
-                $( let $field: Option<$type> = None; )+
-                $( schema.add::<$type>(stringify!($field), &[$( $doc ),*], &$presence, generator); )+
+                $(
+                    schema.add::<$type>(stringify!($field), &[$( $doc ),*], &$presence, generator);
+                    let $field: Option<$type> = None;
+                )+
                 $( schema.example($example); )?
                 schema.finish()
             }

@@ -2,7 +2,7 @@
 
 use super::reader::{Fields, Reader};
 use super::types::FieldType;
-use schemars::{Schema, SchemaGenerator};
+use schemars::{Schema, SchemaGenerator, json_schema};
 
 /// A field of a form: its type, and what it means when it is missing.
 pub(crate) trait Presence: Sized {
@@ -23,11 +23,6 @@ pub(crate) trait Presence: Sized {
     /// The same, but unreadable values leave a gap instead of no form at all: rules can still be checked.
     fn lenient(self) -> Lenient<Self> {
         Lenient(self)
-    }
-
-    /// The same, read only if `condition` holds; otherwise it counts as unreadable.
-    fn when(self, condition: bool) -> When<Self> {
-        When { inner: self, condition }
     }
 
     /// The same, after the absence of any of `keys` was reported.
@@ -59,6 +54,17 @@ pub(crate) fn defaulted<T: FieldType<Value: Default>>(inner: T) -> Defaulted<T> 
 /// A field that must be there if `condition` holds, whatever the schema says.
 pub(crate) fn required_if<T: FieldType>(condition: bool, inner: T) -> RequiredIf<T> {
     RequiredIf { inner, condition }
+}
+
+/// A field that must be there if `condition` holds, as the schema says then, too; [`Presence::after_missing`] of a field
+/// above has reported its absence.
+pub(crate) fn reported_if<T: FieldType>(condition: bool, inner: T) -> ReportedIf<T> {
+    ReportedIf { inner, condition }
+}
+
+/// A field that must be there and may be `null`.
+pub(crate) fn nullable<T: FieldType>(inner: T) -> Nullable<T> {
+    Nullable(inner)
 }
 
 /// A field of a change: missing leaves the value as it is, `null` clears it.
@@ -138,6 +144,50 @@ impl<T: FieldType> Presence for RequiredIf<T> {
     }
 }
 
+/// See [`reported_if`].
+pub(crate) struct ReportedIf<T> {
+    inner: T,
+    condition: bool,
+}
+
+impl<T: FieldType> Presence for ReportedIf<T> {
+    type Value = Option<T::Value>;
+
+    fn read(&self, fields: Fields<'_, '_, '_>, key: &'static str, reader: &mut Reader) -> Option<Option<T::Value>> {
+        Some(fields.optional(key).and_then(|field| self.inner.read(field, reader)))
+    }
+
+    fn schema(&self, generator: &mut SchemaGenerator) -> Schema {
+        self.inner.schema(generator)
+    }
+
+    fn is_required(&self) -> bool {
+        self.condition
+    }
+}
+
+/// See [`nullable`].
+pub(crate) struct Nullable<T>(T);
+
+impl<T: FieldType> Presence for Nullable<T> {
+    type Value = Option<T::Value>;
+
+    fn read(&self, fields: Fields<'_, '_, '_>, key: &'static str, reader: &mut Reader) -> Option<Option<T::Value>> {
+        if !fields.has(key) {
+            reader.required(fields, key);
+        }
+        Some(fields.optional(key).and_then(|field| self.0.read(field, reader)))
+    }
+
+    fn schema(&self, generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "oneOf": [self.0.schema(generator), { "type": "null" }] })
+    }
+
+    fn is_required(&self) -> bool {
+        true
+    }
+}
+
 /// See [`patch`].
 pub(crate) struct Patch<T>(T);
 
@@ -170,28 +220,6 @@ impl<P: Presence> Presence for Lenient<P> {
 
     fn is_required(&self) -> bool {
         self.0.is_required()
-    }
-}
-
-/// See [`Presence::when`].
-pub(crate) struct When<P> {
-    inner: P,
-    condition: bool,
-}
-
-impl<P: Presence> Presence for When<P> {
-    type Value = P::Value;
-
-    fn read(&self, fields: Fields<'_, '_, '_>, key: &'static str, reader: &mut Reader) -> Option<P::Value> {
-        if self.condition { self.inner.read(fields, key, reader) } else { None }
-    }
-
-    fn schema(&self, generator: &mut SchemaGenerator) -> Schema {
-        self.inner.schema(generator)
-    }
-
-    fn is_required(&self) -> bool {
-        self.inner.is_required()
     }
 }
 

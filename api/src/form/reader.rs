@@ -1,10 +1,9 @@
-//! Reads fields out of parsed JSON and collects every fault, so that a caller can mend all of them at once.
+//! Reader of parsed JSON: collects every violation, so that a client can correct all of them at once.
 //!
 //! Messages never repeat a value: it may be a guest's data.
 
 use crate::form::json::{Members, Node};
 use crate::http::problem::MAX_ERRORS;
-use chrono::NaiveDate;
 use pvt_domain::intake::FieldError;
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
@@ -12,7 +11,7 @@ use std::ops::RangeInclusive;
 /// Longest key that is repeated in a pointer, in characters.
 const MAX_KEY_CHARS: usize = 64;
 
-/// A place in the document. Becomes text only when there is something to report.
+/// A location in the document. Becomes text only when there is something to report.
 #[derive(Clone, Copy)]
 pub(crate) enum Pointer<'p> {
     Root,
@@ -41,26 +40,26 @@ pub(crate) struct Fields<'n, 'a, 'p> {
     at: &'p Pointer<'p>,
 }
 
-/// A value and where it stands.
+/// A value and its location.
 #[derive(Clone, Copy)]
 pub(crate) struct Field<'n, 'a, 'p> {
     node: &'n Node<'a>,
     at: Pointer<'p>,
 }
 
-/// What was found wrong so far.
+/// The violations found so far.
 #[derive(Debug, Default)]
 pub(crate) struct Reader {
     violations: Vec<FieldError>,
 }
 
 impl Reader {
-    /// The faults found.
+    /// The violations found.
     pub(crate) fn into_violations(self) -> Vec<FieldError> {
         self.violations
     }
 
-    /// Reports a fault. Beyond what a problem lists, more would only cost memory.
+    /// Reports a violation. Beyond what a problem lists, more would only cost memory.
     pub(crate) fn violation(&mut self, at: &Pointer<'_>, code: &'static str, message: impl Into<String>) {
         if self.violations.len() < MAX_ERRORS {
             self.violations.push(FieldError::new(at.pointer(), code, message));
@@ -71,7 +70,7 @@ impl Reader {
         self.violation(&field.at, "wrong_type", format!("must be {expected}, not {}", field.node.kind()));
     }
 
-    /// The members of an object; members that are not known are faults.
+    /// The members of an object; unknown ones are violations.
     pub(crate) fn object<'n, 'a, 'p>(
         &mut self,
         node: &'n Node<'a>,
@@ -105,11 +104,6 @@ impl Reader {
         found
     }
 
-    /// An item of a list that must be a text.
-    pub(crate) fn item_text<'n>(&mut self, node: &'n Node<'_>, at: &Pointer<'_>) -> Option<&'n str> {
-        self.text(Field { node, at: *at })
-    }
-
     /// A text.
     pub(crate) fn text<'n>(&mut self, field: Field<'n, '_, '_>) -> Option<&'n str> {
         let Node::Text(text) = field.node else {
@@ -117,16 +111,6 @@ impl Reader {
             return None;
         };
         Some(text)
-    }
-
-    /// A date as `2027-01-10`.
-    pub(crate) fn date(&mut self, field: Field<'_, '_, '_>) -> Option<NaiveDate> {
-        let text = self.text(field)?;
-        let date = is_rfc3339_date(text).then(|| text.parse().ok()).flatten();
-        if date.is_none() {
-            self.violation(&field.at, "invalid_date", "must be a date of the calendar such as 2027-01-10");
-        }
-        date
     }
 
     /// A whole number that fits.
@@ -209,7 +193,7 @@ pub(crate) fn is_rfc3339_date(text: &str) -> bool {
 }
 
 impl<'n, 'a, 'p> Fields<'n, 'a, 'p> {
-    /// Whether a member is there, `null` or not: `null` takes away what may be missing.
+    /// Whether a member is there, `null` or not: in a change, `null` clears a value.
     pub(crate) fn has(&self, key: &str) -> bool {
         self.members.iter().any(|(name, _)| name == key)
     }
@@ -232,14 +216,14 @@ impl<'n, 'a, 'p> Field<'n, 'a, 'p> {
         self.node
     }
 
-    /// Where it stands.
+    /// Its location.
     pub(crate) fn at(&self) -> Pointer<'p> {
         self.at
     }
 }
 
-/// Adds faults of rules to faults of form. A place whose form is wrong already is not reported again, nor is anything
-/// inside it.
+/// Adds violations of rules to those of the form. A location that is reported already is not reported again, nor is
+/// anything inside it.
 pub(crate) fn merge(violations: &mut Vec<FieldError>, more: Vec<FieldError>) {
     let of_form = violations.len();
     for violation in more {
@@ -256,6 +240,7 @@ pub(crate) fn merge(violations: &mut Vec<FieldError>, more: Vec<FieldError>) {
 mod tests {
     use super::{Pointer, Reader, merge};
     use crate::form::json::parse;
+    use crate::form::types::{FieldType as _, date};
     use pvt_domain::intake::FieldError;
 
     #[test]
@@ -267,7 +252,7 @@ mod tests {
         let fields =
             reader.object(&node, &Pointer::Root, &["name", "day", "many", "half", "kind", "list", "gone"]).unwrap();
         fields.optional("name").and_then(|field| reader.text(field));
-        fields.optional("day").and_then(|field| reader.date(field));
+        fields.optional("day").and_then(|field| date().read(field, &mut reader));
         fields.optional("many").and_then(|field| reader.count(field));
         fields.optional("half").and_then(|field| reader.count(field));
         fields.optional("kind").and_then(|field| reader.one_of(field, &[("y", 1), ("z", 2)]));
@@ -302,7 +287,7 @@ mod tests {
             let node = parse(body.as_bytes()).unwrap();
             let mut reader = Reader::default();
             let fields = reader.object(&node, &Pointer::Root, &["d"]).unwrap();
-            let date = fields.optional("d").and_then(|field| reader.date(field));
+            let date = fields.optional("d").and_then(|field| date().read(field, &mut reader));
             assert_eq!(date.is_some(), good, "{text}");
         }
     }

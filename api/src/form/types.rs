@@ -5,7 +5,8 @@
 use super::declare::RequestForm;
 use super::reader::{Field, Pointer, Reader, is_rfc3339_date};
 use chrono::NaiveDate;
-use pvt_domain::inventory::check::MAX_NIGHTLY;
+use pvt_domain::ids::BookingId;
+use pvt_domain::inventory::check::{MAX_ID_BYTES, MAX_NIGHTLY};
 use pvt_domain::money::{Currency, Money};
 use schemars::{Schema, SchemaGenerator, json_schema};
 use std::borrow::Cow;
@@ -32,7 +33,15 @@ pub(crate) trait FieldType: Sized {
         Map { inner: self, convert }
     }
 
-    /// Only values that `check` finds no fault with.
+    /// The same values, and the default for one that is unreadable.
+    fn or_default(self) -> OrDefault<Self>
+    where
+        Self::Value: Default,
+    {
+        OrDefault(self)
+    }
+
+    /// Only values that `check` accepts.
     fn verify<F: Fn(&Self::Value) -> Result<(), Refusal>>(self, check: F) -> Verify<Self, F> {
         Verify { inner: self, check, member: None }
     }
@@ -105,6 +114,16 @@ pub(crate) fn date() -> Text<impl Fn(&str) -> Result<NaiveDate, Refusal>> {
         date.ok_or_else(|| ("invalid_date", "must be a date of the calendar such as 2027-01-10".into()))
     })
     .format("date")
+}
+
+/// A booking by its id.
+pub(crate) fn booking_id() -> Text<impl Fn(&str) -> Result<BookingId, Refusal>> {
+    parsed(|text| text.parse().map_err(|_| ("invalid_id", "must be a booking's id, a UUID".into()))).format("uuid")
+}
+
+/// The id of a part of the inventory: letters, digits, `.`, `_` and `-`, as the rules of the domain check.
+pub(crate) fn inventory_id<T: for<'t> From<&'t str>>() -> Text<impl Fn(&str) -> Result<T, Refusal>> {
+    text().length(1, MAX_ID_BYTES).pattern("^[A-Za-z0-9._-]+$")
 }
 
 /// A currency by its ISO 4217 code.
@@ -286,34 +305,29 @@ impl<T: Copy> FieldType for OneOf<T> {
 
 /// A list of at most `most` items.
 pub(crate) fn list<T: FieldType>(item: T, most: usize) -> List<T> {
-    List { item, most, count: None, documented: Some((0, most)) }
+    List { item, most, count: None, least: 0 }
 }
 
 /// See [`list`].
 pub(crate) struct List<T> {
     item: T,
     most: usize,
-    /// The violation of a list of none or too many.
-    count: Option<Refusal>,
-    documented: Option<(usize, usize)>,
+    /// The violation of an empty or too long list.
+    count: Option<(&'static str, fn() -> String)>,
+    /// Fewest items, as documented.
+    least: usize,
 }
 
 impl<T> List<T> {
     /// With at least one item; an empty or too long list is this violation.
-    pub(crate) fn counted(mut self, code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
-        self.count = Some((code, message.into()));
+    pub(crate) fn counted(mut self, code: &'static str, message: fn() -> String) -> Self {
+        self.count = Some((code, message));
         self.at_least(1)
     }
 
     /// Described as holding at least so many items.
     pub(crate) fn at_least(mut self, least: usize) -> Self {
-        self.documented = Some((least, self.most));
-        self
-    }
-
-    /// Described without bounds.
-    pub(crate) fn undocumented(mut self) -> Self {
-        self.documented = None;
+        self.least = least;
         self
     }
 }
@@ -323,9 +337,9 @@ impl<T: FieldType> FieldType for List<T> {
 
     fn read(&self, field: Field<'_, '_, '_>, reader: &mut Reader) -> Option<Self::Value> {
         let (at, items) = (field.at(), reader.list(field)?);
-        match &self.count {
+        match self.count {
             Some((code, message)) if items.is_empty() || items.len() > self.most => {
-                reader.violation(&at, code, message.clone());
+                reader.violation(&at, code, message());
             }
             None if items.len() > self.most => reader.violation(&at, "too_many", format!("at most {}", self.most)),
             _ => {}
@@ -339,12 +353,9 @@ impl<T: FieldType> FieldType for List<T> {
     }
 
     fn schema(&self, generator: &mut SchemaGenerator) -> Schema {
-        let mut schema = json_schema!({ "type": "array", "items": self.item.schema(generator) });
-        if let Some((least, most)) = self.documented {
-            schema.insert("minItems".to_owned(), least.into());
-            schema.insert("maxItems".to_owned(), most.into());
-        }
-        schema
+        json_schema!({
+            "type": "array", "items": self.item.schema(generator), "minItems": self.least, "maxItems": self.most,
+        })
     }
 }
 
@@ -445,6 +456,21 @@ impl<T: FieldType, U, F: Fn(T::Value) -> U> FieldType for Map<T, F> {
 
     fn schema(&self, generator: &mut SchemaGenerator) -> Schema {
         self.inner.schema(generator)
+    }
+}
+
+/// See [`FieldType::or_default`].
+pub(crate) struct OrDefault<T>(T);
+
+impl<T: FieldType<Value: Default>> FieldType for OrDefault<T> {
+    type Value = T::Value;
+
+    fn read(&self, field: Field<'_, '_, '_>, reader: &mut Reader) -> Option<T::Value> {
+        Some(self.0.read(field, reader).unwrap_or_default())
+    }
+
+    fn schema(&self, generator: &mut SchemaGenerator) -> Schema {
+        self.0.schema(generator)
     }
 }
 

@@ -1,12 +1,10 @@
-//! Staff have a mail sent, for the first time or again.
+//! Notifications: mails about a booking that staff send, for the first time or again.
 
 use crate::auth::credentials::Credentials;
 use crate::commands::idempotency_cache::KeyState;
-use crate::form;
-use crate::form::fingerprint::Fingerprint;
-use crate::form::json::Node;
-use crate::form::reader::{Pointer, Reader};
-use crate::http::body::{read_json, read_node, refuse_card_numbers};
+use crate::form::presence::required;
+use crate::form::types::{booking_id, one_of};
+use crate::form::{form, read_form};
 use crate::http::headers::{self, IDEMPOTENCY_REPLAYED};
 use crate::http::middleware::RequestContext;
 use crate::http::problem::{self, HandlerResult, Problem};
@@ -24,18 +22,25 @@ use pvt_messaging::Outgoing;
 use serde_json::json;
 use uuid::Uuid;
 
-/// Name space of the ids of wishes: the same client and key always name the same one.
+/// Namespace of notification ids: a client and its key always give the same id.
 const KEY_NAMESPACE: Uuid = Uuid::from_u128(0x3b1d_92f4_5e0a_4c86_8f27_61d9_a4e8_0c35);
 
-/// `POST /api/notifications` with `booking_id` and `kind`: 202 once the broker has the wish.
+form! {
+    /// A mail about a booking.
+    pub(crate) struct NotificationForm {
+        booking_id: BookingId = required(booking_id()),
+        kind: NotificationKind = required(one_of(&NotificationKind::ALL)),
+    }
+    exempt &["/booking_id"];
+    example json!({ "booking_id": "11111111-2222-5333-8444-555555555555", "kind": "booking_confirmed" });
+}
+
+/// `POST /api/notifications` with `booking_id` and `kind`: 202 once the broker has the command.
 pub(crate) async fn create(State(app): State<SharedApp>, request: Request) -> HandlerResult {
     let (parts, body) = request.into_parts();
     let caller = Credentials::of(&parts).caller;
     let key = headers::idempotency_key(&parts.headers)?;
-    let body = read_json(&parts.headers, body).await?;
-    let node = read_node(&body)?;
-    refuse_card_numbers(&node, &["/booking_id"])?;
-    let (booking_id, kind) = read_new(&node)?;
+    let (NotificationForm { booking_id, kind }, fingerprint) = read_form(&parts.headers, body).await?;
     let mongo = app.mongo.clone();
     let booking = store_call::read(async move { mongo.bookings().find(booking_id).await })
         .await?
@@ -49,13 +54,12 @@ pub(crate) async fn create(State(app): State<SharedApp>, request: Request) -> Ha
         return Err(Problem::fields(vec![violation]));
     }
     let id = Uuid::new_v5(&KEY_NAMESPACE, format!("{}\n{key}", caller.client().unwrap_or_default()).as_bytes());
-    let fingerprint = Fingerprint::of(&node);
     let seen = app.idempotency.reserve(id, fingerprint);
     match seen {
         KeyState::Reused => return Err(problem::IDEMPOTENCY_KEY_REUSED.into()),
         KeyState::Replayed => {}
         KeyState::New | KeyState::InFlight => {
-            let wish = SendNotification {
+            let command = SendNotification {
                 notification_id: id,
                 booking_id,
                 kind,
@@ -63,7 +67,7 @@ pub(crate) async fn create(State(app): State<SharedApp>, request: Request) -> Ha
                 requested_at: Utc::now().into(),
             };
             let routing_key = app.topology.command_key(NOTIFICATION_SEND, "");
-            let message = Outgoing::command(routing_key, id, &wish).map(|message| {
+            let message = Outgoing::command(routing_key, id, &command).map(|message| {
                 message
                     .with_correlation_id(booking_id.as_uuid())
                     .with_traceparent(RequestContext::traceparent(&parts))
@@ -85,32 +89,15 @@ pub(crate) async fn create(State(app): State<SharedApp>, request: Request) -> Ha
     Ok(answer)
 }
 
-fn read_new(node: &Node<'_>) -> Result<(BookingId, NotificationKind), Problem> {
-    let mut reader = Reader::default();
-    let mut wish = (None, None);
-    if let Some(fields) = reader.object(node, &Pointer::Root, &["booking_id", "kind"]) {
-        wish.0 = form::booking_id(fields, &mut reader);
-        wish.1 = reader.required(fields, "kind").and_then(|field| reader.one_of(field, &NotificationKind::ALL));
-    }
-    match wish {
-        (Some(booking_id), Some(kind)) => {
-            let violations = reader.into_violations();
-            if violations.is_empty() { Ok((booking_id, kind)) } else { Err(Problem::fields(violations)) }
-        }
-        _ => Err(Problem::fields(reader.into_violations())),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::read_new;
-    use crate::form::json::parse;
+    use super::NotificationForm;
+    use crate::form::parse_form;
 
     #[test]
     fn all_violations_are_reported() {
         let pointers = |body: &str| {
-            let node = parse(body.as_bytes()).unwrap();
-            read_new(&node)
+            parse_form::<NotificationForm>(body.as_bytes())
                 .map_err(|problem| problem.errors().iter().map(|error| error.pointer.clone()).collect::<Vec<_>>())
                 .map(|_| ())
         };

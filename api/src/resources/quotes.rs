@@ -41,7 +41,7 @@ pub(crate) async fn create(State(app): State<SharedApp>, request: Request) -> Ha
     let node = read_node(&body)?;
     refuse_card_numbers(&node, &[])?;
     let draft = form::read_quote(&node);
-    let property = match app.inventory_cache.find(draft.property_id.unwrap_or_default()).await {
+    let property = match app.inventory_cache.find(draft.property_id.as_deref().unwrap_or_default()).await {
         Lookup::Found(house) => house.property.id.clone(),
         Lookup::Unavailable => return Err(problem::NOT_READY.into()),
         Lookup::Unknown(any) => {

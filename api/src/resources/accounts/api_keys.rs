@@ -14,7 +14,7 @@ use axum::response::IntoResponse;
 use chrono::Utc;
 use pvt_domain::ids::PropertyId;
 use pvt_domain::timestamp::Timestamp;
-use pvt_stores::mongo::api_keys::{ApiKey, ApiRole, PropertyScope, Scope, ScopeSet};
+use pvt_stores::mongo::api_keys::{ApiKey, ApiRole, NewApiKey, PropertyScope, Scope, ScopeSet};
 use pvt_stores::mongo::audit::AuditEntry;
 use serde::Serialize;
 use uuid::Uuid;

@@ -1,9 +1,10 @@
 //! Cancelling a booking: `DELETE` and `POST …/cancel` are the same. `dry_run` says what it would cost and changes
 //! nothing.
 
-use super::command_forms::{self, CANCEL_MEMBERS, CancelForm};
+use super::command_forms::CancelForm;
 use super::submit::{BookingCommand, CommandSpec};
 use crate::auth::booking_access::BookingAccess;
+use crate::form::read_form;
 use crate::http::headers;
 use crate::http::problem::{self, HandlerResult, Problem};
 use crate::read_models::inventory::Lookup;
@@ -57,13 +58,11 @@ pub(crate) async fn cancel(State(app): State<SharedApp>, Path(id): Path<String>,
     let (parts, body) = request.into_parts();
     let access = BookingAccess::of(&app, &id, &parts)?;
     let query: CancelQuery = headers::query(&parts.uri)?;
-    let (asked, fingerprint) =
-        command_forms::read(&parts.headers, body, CANCEL_MEMBERS, command_forms::cancellation).await?;
+    let (CancelForm { reason, dry_run, waive_fee }, fingerprint) = read_form(&parts.headers, body).await?;
     let expected_rev = headers::optional_if_match(&parts.headers)?;
     // Also where it is not needed: a key that is none is a mistake of the caller's.
     headers::optional_idempotency_key(&parts.headers)?;
     let booking = access.decided_booking(&app).await?;
-    let CancelForm { reason, dry_run, waive_fee } = asked;
     if waive_fee && !access.is_staff_of(&booking) {
         return Err(Problem::fields(vec![staff_only("/waive_fee")]));
     }

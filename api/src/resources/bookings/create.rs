@@ -94,11 +94,11 @@ pub(crate) async fn create(State(app): State<SharedApp>, request: Request) -> Ha
 /// Everything that can be said about the body; nothing is sent unless all of it is good.
 async fn validate(app: &App, caller: &Caller, key: &str, body: &[u8]) -> Result<ValidRequest, Problem> {
     let node = read_node(body)?;
-    refuse_card_numbers(&node, &form::CARD_CHECK_EXEMPT)?;
+    refuse_card_numbers(&node, form::CARD_CHECK_EXEMPT)?;
     let fingerprint = Fingerprint::of(&node);
     let draft = form::read(&node);
     let now = Utc::now();
-    let Some(property) = draft.property_id else {
+    let Some(property) = draft.property_id.as_deref() else {
         return Err(match app.inventory_cache.all().values().next() {
             Some(any) => Problem::fields(draft.violations_without_property(any, yesterday(now))),
             None => not_ready(),

@@ -1,52 +1,138 @@
-//! The body of `POST /api/bookings`: read once, every fault named at once, nothing accepted that has one.
+//! Form of a request for beds: read once, checked by the rules of the property, every violation reported at once.
 
 use crate::form::json::Node;
-use crate::form::reader::{Fields, Pointer, Reader, merge};
+use crate::form::presence::{Presence as _, defaulted, optional, required};
+use crate::form::reader::{Pointer, Reader, merge};
+use crate::form::types::{FieldType, Refusal, Text, boolean, count, date, list, object, one_of, parsed, refusal, text};
+use crate::form::{RequestForm as _, form};
 use chrono::{Days, NaiveDate};
 use pvt_domain::booking::{Guest, PartyGender, Source, StayRequest};
-use pvt_domain::ids::RatePlanId;
-use pvt_domain::intake::{FieldError, MAX_GROUP_STAYS, MAX_STAYS, PartyLimits, check_request};
+use pvt_domain::ids::{RatePlanId, RoomTypeId};
+use pvt_domain::intake::{
+    FieldError, MAX_EMAIL_BYTES, MAX_GROUP_GUESTS, MAX_GROUP_STAYS, MAX_NAME_CHARS, MAX_STAYS, PartyLimits,
+    check_request,
+};
 use pvt_domain::inventory::Inventory;
+use serde_json::json;
 
-/// What may look like a card number and is none: the guest's phone number, and our own signature.
-pub(crate) const CARD_CHECK_EXEMPT: [&str; 2] = ["/guest/phone", "/quote"];
+/// Texts that may look like a card number: the guest's phone number, and our own signature.
+pub(crate) const CARD_CHECK_EXEMPT: &[&str] = &["/guest/phone", "/quote"];
 
-const BODY: &[&str] = &["property_id", "rate_plan_id", "source", "stays", "guest", "override_restrictions", "quote"];
-/// What a quote is asked for with.
-const QUOTE_BODY: &[&str] = &["property_id", "rate_plan_id", "stays"];
-const STAY: &[&str] = &["room_type_id", "arrival", "departure", "guests", "gender", "youngest_age"];
-/// What a guest consists of.
-pub(crate) const GUEST: &[&str] = &["first_name", "last_name", "email", "phone", "locale"];
-
-/// Codes of faults that depend on what the property has; without the property they say nothing.
+/// Violations that depend on the property; without one they mean nothing.
 const PROPERTY_CODES: &[&str] = &["unknown_rate_plan", "unknown_room_type", "not_sold", "over_capacity"];
 
-/// Who the guests of a stay may say that they are.
-/// Oldest age that is believed, in years.
+/// Oldest age that is accepted, in years.
 const MAX_AGE_YEARS: u8 = 120;
 
-/// A request as asked; what could not be read is absent and has been reported.
-pub(crate) struct BookingDraft<'n> {
-    /// The hostel, if it was readable.
-    pub(crate) property_id: Option<&'n str>,
-    rate_plan_id: Option<&'n str>,
-    source: Source,
-    stays: Vec<StayDraft<'n>>,
-    guest: Guest,
-    override_restrictions: bool,
-    quote: Option<&'n str>,
-    /// Nobody is named yet: only a price is asked for.
-    price_only: bool,
-    violations: Vec<FieldError>,
+form! {
+    /// A request for beds.
+    pub(crate) struct NewBookingForm {
+        property_id: Option<String> = required(text()).lenient(),
+        rate_plan_id: Option<RatePlanId> = required(text()).lenient(),
+        source: Option<Source> = optional(one_of(&Source::ALL)),
+        /// More than 8, or for more than 8 guests, only as the property's staff.
+        stays: Option<Vec<StayForm>> = required(stays()).lenient(),
+        guest: Option<GuestForm> = required(object()).lenient(),
+        /// As POST /api/quotes returned it, for exactly these stays.
+        quote: Option<String> = optional(text()),
+        /// For staff.
+        override_restrictions: bool = defaulted(boolean()),
+    }
+    named "NewBooking";
+    exempt CARD_CHECK_EXEMPT;
+    example json!({
+        "property_id": "pvt-montreal", "rate_plan_id": "standard", "source": "direct",
+        "stays": [{ "room_type_id": "dorm-6-mixed", "arrival": "2027-01-10", "departure": "2027-01-13", "guests": 2 }],
+        "guest": { "first_name": "Ada", "last_name": "Lovelace", "email": "ada@example.com", "phone": "+15145550100",
+            "locale": "en" },
+    });
 }
 
-struct StayDraft<'n> {
-    room_type_id: Option<&'n str>,
-    arrival: Option<NaiveDate>,
-    departure: Option<NaiveDate>,
-    guests: Option<u32>,
-    gender: Option<PartyGender>,
-    youngest_age: Option<u8>,
+form! {
+    /// A request for a price.
+    pub(crate) struct QuoteForm {
+        property_id: Option<String> = required(text()).lenient(),
+        rate_plan_id: Option<RatePlanId> = required(text()).lenient(),
+        stays: Option<Vec<StayForm>> = required(stays()).lenient(),
+    }
+    example json!({
+        "property_id": "pvt-montreal", "rate_plan_id": "standard",
+        "stays": [{ "room_type_id": "dorm-6-mixed", "arrival": "2027-01-10", "departure": "2027-01-13", "guests": 2 }],
+    });
+}
+
+form! {
+    /// A stay as it is requested.
+    #[derive(Default)]
+    pub(crate) struct StayForm {
+        room_type_id: Option<RoomTypeId> = required(text()).lenient(),
+        arrival: Option<NaiveDate> = required(date()).lenient(),
+        departure: Option<NaiveDate> = required(date()).lenient(),
+        guests: Option<u32> = required(guests()).lenient(),
+        gender: Option<PartyGender> = optional(one_of(&PartyGender::ALL)),
+        youngest_age: Option<u8> = optional(youngest_age()),
+    }
+}
+
+form! {
+    /// The guest of a request.
+    pub(crate) struct GuestForm {
+        first_name: Option<String> = required(name()).lenient(),
+        last_name: Option<String> = required(name()).lenient(),
+        email: Option<String> = required(email()).lenient(),
+        /// E.164, for example +15145550100.
+        phone: Option<String> = optional(text()),
+        /// A language tag: `fr`, `en` or `en-CA`.
+        locale: Option<String> = optional(text()),
+    }
+}
+
+fn stays() -> impl FieldType<Value = Vec<StayForm>> {
+    // A stay that is no object keeps its place, so that rules name the others by theirs.
+    list(object::<StayForm>().or_default(), MAX_GROUP_STAYS).counted("stay_count", || {
+        format!("send 1 to {MAX_GROUP_STAYS} stays; more than {MAX_STAYS} only as the property's staff")
+    })
+}
+
+/// The guests of a stay.
+pub(super) fn guests() -> impl FieldType<Value = u32> {
+    count(1, Some(MAX_GROUP_GUESTS.into()))
+}
+
+/// The age of the youngest guest of a stay, in years.
+pub(super) fn youngest_age() -> impl FieldType<Value = u8> {
+    let believed = |years: &u32| match *years {
+        years if years > MAX_AGE_YEARS.into() => {
+            refusal("out_of_range", format!("must be an age in years, at most {MAX_AGE_YEARS}"))
+        }
+        _ => Ok(()),
+    };
+    count(0, Some(MAX_AGE_YEARS.into())).verify(believed).map(|years| u8::try_from(years).unwrap_or(MAX_AGE_YEARS))
+}
+
+/// A name of a guest; the rules of the domain check it.
+pub(super) fn name() -> Text<impl Fn(&str) -> Result<String, Refusal>> {
+    text().length(1, MAX_NAME_CHARS)
+}
+
+/// The mail address of a guest; the rules of the domain check it.
+pub(super) fn email() -> Text<impl Fn(&str) -> Result<String, Refusal>> {
+    parsed(|text| Ok(text.to_owned())).format("email").longest(MAX_EMAIL_BYTES)
+}
+
+/// A request as far as it could be read.
+pub(crate) struct BookingDraft {
+    /// The property, if it was readable.
+    pub(crate) property_id: Option<String>,
+    rate_plan_id: Option<RatePlanId>,
+    source: Source,
+    stays: Vec<StayForm>,
+    guest: Guest,
+    override_restrictions: bool,
+    quote: Option<String>,
+    /// Only a price is asked for: there is no guest yet.
+    price_only: bool,
+    violations: Vec<FieldError>,
 }
 
 /// A request that can be decided.
@@ -58,140 +144,89 @@ pub(crate) struct BookingRequest {
     pub(crate) guest: Guest,
     /// Staff sell it in spite of restrictions.
     pub(crate) override_restrictions: bool,
-    /// The signed quote, as it came.
+    /// The signed quote, as it was sent.
     pub(crate) quote: Option<String>,
 }
 
-/// Reads the form of the body.
-pub(crate) fn read<'n>(node: &'n Node<'_>) -> BookingDraft<'n> {
+/// Reads the body of a request for beds.
+pub(crate) fn read(node: &Node<'_>) -> BookingDraft {
     let mut reader = Reader::default();
-    let mut draft = empty(false);
-    if let Some(fields) = reader.object(node, &Pointer::Root, BODY) {
-        draft.property_id = reader.required(fields, "property_id").and_then(|field| reader.text(field));
-        draft.rate_plan_id = reader.required(fields, "rate_plan_id").and_then(|field| reader.text(field));
-        if let Some(source) = fields.optional("source").and_then(|field| reader.one_of(field, &Source::ALL)) {
-            draft.source = source;
-        }
-        draft.stays = read_stays(fields, &mut reader);
-        if let Some(field) = reader.required(fields, "guest")
-            && let Some(fields) = reader.object(field.node(), &field.at(), GUEST)
-        {
-            draft.guest = read_guest(fields, &mut reader);
-        }
-        draft.quote = fields.optional("quote").and_then(|field| reader.text(field));
-        draft.override_restrictions =
-            fields.optional("override_restrictions").and_then(|field| reader.boolean(field)).unwrap_or_default();
-    }
-    draft.violations = reader.into_violations();
-    draft
+    let form = NewBookingForm::read(node, &Pointer::Root, &mut reader);
+    let draft = form.map_or_else(|| BookingDraft::empty(false), BookingDraft::from);
+    BookingDraft { violations: reader.into_violations(), ..draft }
 }
 
-/// Reads the form of a body that asks for a price.
-pub(crate) fn read_quote<'n>(node: &'n Node<'_>) -> BookingDraft<'n> {
+/// Reads the body of a request for a price.
+pub(crate) fn read_quote(node: &Node<'_>) -> BookingDraft {
     let mut reader = Reader::default();
-    let mut draft = empty(true);
-    if let Some(fields) = reader.object(node, &Pointer::Root, QUOTE_BODY) {
-        draft.property_id = reader.required(fields, "property_id").and_then(|field| reader.text(field));
-        draft.rate_plan_id = reader.required(fields, "rate_plan_id").and_then(|field| reader.text(field));
-        draft.stays = read_stays(fields, &mut reader);
-    }
-    draft.violations = reader.into_violations();
-    draft
+    let form = QuoteForm::read(node, &Pointer::Root, &mut reader);
+    let draft = form.map_or_else(|| BookingDraft::empty(true), BookingDraft::from);
+    BookingDraft { violations: reader.into_violations(), ..draft }
 }
 
-/// Whether a fault is one of this body: while nobody is named, none is of the guest.
+/// Whether a violation is about this body: without a guest, none is about one.
 fn applies(violation: &FieldError, price_only: bool) -> bool {
     !price_only || !violation.pointer.starts_with("/guest/")
 }
 
-fn empty<'n>(price_only: bool) -> BookingDraft<'n> {
-    BookingDraft {
-        property_id: None,
-        rate_plan_id: None,
-        source: Source::Direct,
-        stays: Vec::new(),
-        guest: empty_guest(),
-        override_restrictions: false,
-        quote: None,
-        price_only,
-        violations: Vec::new(),
+impl From<NewBookingForm> for BookingDraft {
+    fn from(form: NewBookingForm) -> Self {
+        Self {
+            property_id: form.property_id,
+            rate_plan_id: form.rate_plan_id,
+            source: form.source.unwrap_or(Source::Direct),
+            stays: form.stays.unwrap_or_default(),
+            guest: form.guest.map_or_else(empty_guest, Guest::from),
+            override_restrictions: form.override_restrictions,
+            quote: form.quote,
+            price_only: false,
+            violations: Vec::new(),
+        }
     }
 }
 
-fn read_stays<'n>(fields: Fields<'n, '_, '_>, reader: &mut Reader) -> Vec<StayDraft<'n>> {
-    let Some(field) = reader.required(fields, "stays") else { return Vec::new() };
-    let Some(items) = reader.list(field) else { return Vec::new() };
-    if items.is_empty() || items.len() > MAX_GROUP_STAYS {
-        reader.violation(
-            &field.at(),
-            "stay_count",
-            format!("send 1 to {MAX_GROUP_STAYS} stays; more than {MAX_STAYS} only as the hostel's staff"),
-        );
-    }
-    let at = field.at();
-    items
-        .iter()
-        .take(MAX_GROUP_STAYS)
-        .enumerate()
-        .map(|(index, item)| read_stay(item, &Pointer::Index(&at, index), reader))
-        .collect()
-}
-
-fn read_stay<'n>(node: &'n Node<'_>, at: &Pointer<'_>, reader: &mut Reader) -> StayDraft<'n> {
-    let Some(fields) = reader.object(node, at, STAY) else {
-        return StayDraft {
-            room_type_id: None,
-            arrival: None,
-            departure: None,
-            guests: None,
-            gender: None,
-            youngest_age: None,
-        };
-    };
-    StayDraft {
-        room_type_id: reader.required(fields, "room_type_id").and_then(|field| reader.text(field)),
-        arrival: reader.required(fields, "arrival").and_then(|field| reader.date(field)),
-        departure: reader.required(fields, "departure").and_then(|field| reader.date(field)),
-        guests: reader.required(fields, "guests").and_then(|field| reader.count(field)),
-        gender: read_gender(fields, reader),
-        youngest_age: read_age(fields, reader),
+impl From<QuoteForm> for BookingDraft {
+    fn from(QuoteForm { property_id, rate_plan_id, stays }: QuoteForm) -> Self {
+        Self { property_id, rate_plan_id, stays: stays.unwrap_or_default(), ..Self::empty(true) }
     }
 }
 
-/// Who the guests of a stay are, if they say so.
-pub(crate) fn read_gender(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> Option<PartyGender> {
-    fields.optional("gender").and_then(|field| reader.one_of(field, &PartyGender::ALL))
-}
-
-/// Age of the youngest guest of a stay, if they say so.
-pub(crate) fn read_age(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> Option<u8> {
-    let field = fields.optional("youngest_age")?;
-    let years = reader.count(field)?;
-    let age = u8::try_from(years).ok().filter(|age| *age <= MAX_AGE_YEARS);
-    if age.is_none() {
-        reader.violation(&field.at(), "out_of_range", format!("must be an age in years, at most {MAX_AGE_YEARS}"));
+impl From<GuestForm> for Guest {
+    fn from(form: GuestForm) -> Self {
+        Self {
+            first_name: form.first_name.unwrap_or_default(),
+            last_name: form.last_name.unwrap_or_default(),
+            email: form.email.unwrap_or_default(),
+            phone: form.phone,
+            locale: form.locale,
+        }
     }
-    age
-}
-
-fn read_guest(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> Guest {
-    let mut required =
-        |key| reader.required(fields, key).and_then(|field| reader.text(field)).unwrap_or_default().to_owned();
-    let (first_name, last_name, email) = (required("first_name"), required("last_name"), required("email"));
-    let mut optional = |key| fields.optional(key).and_then(|field| reader.text(field)).map(str::to_owned);
-    Guest { first_name, last_name, email, phone: optional("phone"), locale: optional("locale") }
 }
 
 fn empty_guest() -> Guest {
     Guest { first_name: String::new(), last_name: String::new(), email: String::new(), phone: None, locale: None }
 }
 
-impl BookingDraft<'_> {
+impl BookingDraft {
+    fn empty(price_only: bool) -> Self {
+        Self {
+            property_id: None,
+            rate_plan_id: None,
+            source: Source::Direct,
+            stays: Vec::new(),
+            guest: empty_guest(),
+            override_restrictions: false,
+            quote: None,
+            price_only,
+            violations: Vec::new(),
+        }
+    }
+
     /// Checks it against what the property sells; `today` is the date at the property. Staff may book for groups and in
     /// spite of restrictions.
     ///
     /// # Errors
-    /// Every fault of form and of rules, each place once.
+    /// Every violation of form and of rules, each place once.
     pub(crate) fn validate(
         self,
         inventory: &Inventory,
@@ -212,8 +247,8 @@ impl BookingDraft<'_> {
         if violations.is_empty() { Ok(request) } else { Err(violations) }
     }
 
-    /// Every fault that can be told without a property; `any` is any inventory, `yesterday` may be today at no
-    /// property.
+    /// Every violation that can be found without the property; `any` is any inventory, `yesterday` is a date that is
+    /// past at every property.
     pub(crate) fn violations_without_property(self, any: &Inventory, yesterday: NaiveDate) -> Vec<FieldError> {
         let (named, price_only) = (self.property_id.is_some(), self.price_only);
         let (request, mut violations) = self.fill_gaps(yesterday);
@@ -237,31 +272,31 @@ impl BookingDraft<'_> {
     /// Fills what could not be read with values that break no rule of their own.
     fn fill_gaps(self, today: NaiveDate) -> (BookingRequest, Vec<FieldError>) {
         let one_night = Days::new(1);
-        let stays = self.stays.iter().map(|stay| {
+        let stays = self.stays.into_iter().map(|stay| {
             let arrival = stay
                 .arrival
                 .or_else(|| stay.departure.and_then(|date| date.checked_sub_days(one_night)))
                 .unwrap_or(today);
             let departure = stay.departure.or_else(|| arrival.checked_add_days(one_night)).unwrap_or(arrival);
-            let request =
-                StayRequest::new(stay.room_type_id.unwrap_or_default(), arrival, departure, stay.guests.unwrap_or(1));
+            let room_type = stay.room_type_id.unwrap_or_else(|| RoomTypeId::from(""));
+            let request = StayRequest::new(room_type, arrival, departure, stay.guests.unwrap_or(1));
             StayRequest { gender: stay.gender, youngest_age: stay.youngest_age, ..request }
         });
         let request = BookingRequest {
             stays: stays.collect(),
-            rate_plan_id: self.rate_plan_id.unwrap_or_default().into(),
+            rate_plan_id: self.rate_plan_id.unwrap_or_else(|| RatePlanId::from("")),
             source: self.source,
             guest: self.guest,
             override_restrictions: self.override_restrictions,
-            quote: self.quote.map(str::to_owned),
+            quote: self.quote,
         };
         (request, self.violations)
     }
 }
 
-/// The fault of a field that only the hostel's staff may send.
+/// The violation of a field that only the property's staff may send.
 pub(crate) fn staff_only(pointer: impl Into<String>) -> FieldError {
-    FieldError::new(pointer, "staff_only", "only the hostel's staff may send this")
+    FieldError::new(pointer, "staff_only", "only the property's staff may send this")
 }
 
 #[cfg(test)]
@@ -299,7 +334,7 @@ mod tests {
         let text = good().to_string();
         let node = parse(text.as_bytes()).unwrap();
         let draft = read(&node);
-        assert_eq!(draft.property_id, Some("pvt-montreal"));
+        assert_eq!(draft.property_id.as_deref(), Some("pvt-montreal"));
         let request = draft.validate(&demo::inventory(), today(), false).unwrap();
         assert_eq!((request.source, request.stays.len(), request.stays[0].guests), (Source::BookingCom, 1, 2));
         assert_eq!(request.guest.email, "ada@example.com");

@@ -3,14 +3,13 @@
 //!
 //! Guests change what is not begun, at today's prices. Beds, old prices and exceptions from restrictions are for staff.
 
-use super::command_forms;
-use super::modify_form::{self, Modification, ModificationDraft};
+use super::modify_form::{Modification, ModificationForm};
 use super::submit::{BookingCommand, CommandSpec};
 use crate::auth::booking_access::BookingAccess;
+use crate::form::read_form;
 use crate::http::headers;
 use crate::http::problem::{self, HandlerResult, Problem};
 use crate::read_models::inventory::Lookup;
-use crate::resources::bookings::form::CARD_CHECK_EXEMPT;
 use crate::state::{App, SharedApp};
 use axum::extract::{Path, Request, State};
 use chrono::Utc;
@@ -25,24 +24,20 @@ const NOT_READY_RETRY_AFTER_SECS: u32 = 2;
 
 /// `PATCH /api/bookings/{id}`: what is missing stays as it is.
 pub(crate) async fn patch(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> HandlerResult {
-    modify(app, id, request, false).await
+    modify::<false>(app, id, request).await
 }
 
 /// `PUT /api/bookings/{id}`: stays and guest are what is sent.
 pub(crate) async fn put(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> HandlerResult {
-    modify(app, id, request, true).await
+    modify::<true>(app, id, request).await
 }
 
-async fn modify(app: SharedApp, id: String, request: Request, whole: bool) -> HandlerResult {
+async fn modify<const WHOLE: bool>(app: SharedApp, id: String, request: Request) -> HandlerResult {
     let started = Instant::now();
     let (parts, body) = request.into_parts();
     let access = BookingAccess::of(&app, &id, &parts)?;
     let rev = headers::if_match(&parts.headers)?;
-    let (draft, fingerprint): (ModificationDraft, _) =
-        command_forms::read(&parts.headers, body, (modify_form::BODY, &CARD_CHECK_EXEMPT), |fields, reader| {
-            modify_form::read(fields, reader, whole)
-        })
-        .await?;
+    let (form, fingerprint): (ModificationForm<WHOLE>, _) = read_form(&parts.headers, body).await?;
     let booking = access.decided_booking(&app).await?;
     let by_staff = access.is_staff_of(&booking);
     let Lookup::Found(inventory) = app.inventory_cache.find(booking.property_id.as_str()).await else {
@@ -56,7 +51,7 @@ async fn modify(app: SharedApp, id: String, request: Request, whole: bool) -> Ha
         return Err(command.conflict(problem::PRECONDITION_FAILED, &booking));
     }
     let today = Timestamp::new(Utc::now()).local_date(inventory.property.time_zone);
-    let modification = draft.validate(&booking, &inventory, today, by_staff).map_err(Problem::fields)?;
+    let modification = form.validate(&booking, &inventory, today, by_staff).map_err(Problem::fields)?;
     let quote = verified_quote(&app, &booking, &modification)?;
     let Modification { stays, guest, rate_plan_id, reprice, override_restrictions, quote: _, reason } = modification;
     let spec = CommandSpec {

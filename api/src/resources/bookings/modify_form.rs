@@ -1,52 +1,84 @@
-//! The body of a modification, read and put upon the booking as it is: every fault named at once.
+//! Form of a modification, read and applied to the booking as it is: every violation reported at once.
 
-use super::command_forms;
-use crate::form::reader::{Fields, Pointer, Reader};
-use crate::resources::bookings::form::{GUEST, read_age, read_gender, staff_only};
+use super::command_forms::{beds, index};
+use crate::form::form;
+use crate::form::presence::{Presence as _, defaulted, optional, reported_if};
+use crate::form::types::{FieldType, boolean, date, free_text, list, object, one_of, text};
+use crate::resources::bookings::form::{email, guests, name, staff_only, youngest_age};
 use chrono::NaiveDate;
 use pvt_domain::booking::{Booking, Guest, PartyGender, Stay, StayRequest};
 use pvt_domain::ids::{BedId, RatePlanId, RoomTypeId};
 use pvt_domain::intake::{FieldError, MAX_GROUP_STAYS, PartyLimits, check_request};
 use pvt_domain::inventory::Inventory;
 use pvt_domain::messages::StayModification;
+use serde_json::json;
 use std::collections::HashSet;
 
-/// The members of a modification.
-pub(crate) const BODY: &[&str] =
-    &["stays", "guest", "rate_plan_id", "reprice", "override_restrictions", "quote", "reason"];
-const STAY: &[&str] =
-    &["continues", "room_type_id", "arrival", "departure", "guests", "gender", "youngest_age", "beds"];
-
-/// A modification as sent.
-pub(crate) struct ModificationDraft {
-    stays: Option<Vec<StayDraft>>,
-    guest: Option<GuestDraft>,
-    rate_plan_id: Option<RatePlanId>,
-    reprice: Option<bool>,
-    override_restrictions: bool,
-    quote: Option<String>,
-    reason: Option<String>,
+form! {
+    /// A modification as sent; `WHOLE`: stays and guest must be there with everything.
+    pub(super) struct ModificationForm<const WHOLE: bool> {
+        stays: Option<Vec<StayChangeForm<WHOLE>>> = reported_if(WHOLE, stays()).after_missing(if WHOLE {
+            &["stays", "guest"]
+        } else {
+            &[]
+        }),
+        guest: Option<GuestChangeForm<WHOLE>> = reported_if(WHOLE, object()),
+        rate_plan_id: Option<RatePlanId> = optional(text()),
+        reprice: Option<bool> = optional(boolean()),
+        /// For staff.
+        override_restrictions: bool = defaulted(boolean()),
+        /// Of all stays as they are to be.
+        quote: Option<String> = optional(text()),
+        reason: Option<String> = optional(free_text("invalid_reason")),
+    }
+    named if WHOLE { "WholeBookingChange" } else { "BookingChange" };
+    exempt crate::resources::bookings::form::CARD_CHECK_EXEMPT;
+    body optional;
+    example json!({
+        "stays": [{ "continues": 0, "room_type_id": "dorm-6-mixed", "arrival": "2027-01-10", "departure": "2027-01-12",
+            "guests": 2 }],
+        "guest": { "first_name": "Ada", "last_name": "King", "email": "ada@example.com" },
+    });
 }
 
-/// What is missing stays as it is in the stay that is continued.
-struct StayDraft {
-    continues: Option<usize>,
-    room_type_id: Option<RoomTypeId>,
-    arrival: Option<NaiveDate>,
-    departure: Option<NaiveDate>,
-    guests: Option<u32>,
-    gender: Option<PartyGender>,
-    youngest_age: Option<u8>,
-    beds: Option<Vec<BedId>>,
+form! {
+    /// A stay; what is missing stays as it is in the stay that is continued.
+    pub(super) struct StayChangeForm<const WHOLE: bool> {
+        /// The present stay, by its index.
+        continues: Option<usize> = optional(index()).after_missing(if WHOLE {
+            &["room_type_id", "arrival", "departure", "guests"]
+        } else {
+            &[]
+        }),
+        room_type_id: Option<RoomTypeId> = reported_if(WHOLE, text()),
+        arrival: Option<NaiveDate> = reported_if(WHOLE, date()),
+        departure: Option<NaiveDate> = reported_if(WHOLE, date()),
+        guests: Option<u32> = reported_if(WHOLE, guests()),
+        gender: Option<PartyGender> = optional(one_of(&PartyGender::ALL)),
+        youngest_age: Option<u8> = optional(youngest_age()),
+        /// For staff.
+        beds: Option<Vec<BedId>> = optional(beds()),
+    }
 }
 
-struct GuestDraft {
-    first_name: Option<String>,
-    last_name: Option<String>,
-    email: Option<String>,
-    phone: Option<String>,
-    locale: Option<String>,
-    whole: bool,
+form! {
+    /// The guest; what is missing stays, unless everything is sent.
+    pub(super) struct GuestChangeForm<const WHOLE: bool> {
+        first_name: Option<String> = reported_if(WHOLE, name()).after_missing(if WHOLE {
+            &["first_name", "last_name", "email"]
+        } else {
+            &[]
+        }),
+        last_name: Option<String> = reported_if(WHOLE, name()),
+        email: Option<String> = reported_if(WHOLE, email()),
+        phone: Option<String> = optional(text()),
+        locale: Option<String> = optional(text()),
+    }
+}
+
+fn stays<const WHOLE: bool>() -> impl FieldType<Value = Vec<StayChangeForm<WHOLE>>> {
+    list(object(), MAX_GROUP_STAYS)
+        .counted("stay_count", || format!("send 1 to {MAX_GROUP_STAYS} stays; what is left out is cancelled"))
 }
 
 /// A modification that can be decided.
@@ -62,77 +94,9 @@ pub(crate) struct Modification {
     pub(crate) reason: Option<String>,
 }
 
-/// Reads the form; `whole`: stays and guest must be there with everything.
-pub(crate) fn read(fields: Fields<'_, '_, '_>, reader: &mut Reader, whole: bool) -> ModificationDraft {
-    if whole {
-        reader.required(fields, "stays");
-        reader.required(fields, "guest");
-    }
-    ModificationDraft {
-        stays: read_stays(fields, reader, whole),
-        guest: read_guest(fields, reader, whole),
-        rate_plan_id: fields.optional("rate_plan_id").and_then(|field| reader.text(field)).map(RatePlanId::from),
-        reprice: fields.optional("reprice").and_then(|field| reader.boolean(field)),
-        override_restrictions: command_forms::flag(fields, "override_restrictions", reader),
-        quote: fields.optional("quote").and_then(|field| reader.text(field)).map(str::to_owned),
-        reason: command_forms::reason(fields, reader),
-    }
-}
-
-fn read_stays(fields: Fields<'_, '_, '_>, reader: &mut Reader, whole: bool) -> Option<Vec<StayDraft>> {
-    let field = fields.optional("stays")?;
-    let items = reader.list(field)?;
-    let at = field.at();
-    if items.is_empty() || items.len() > MAX_GROUP_STAYS {
-        reader.violation(
-            &at,
-            "stay_count",
-            format!("send 1 to {MAX_GROUP_STAYS} stays; what is left out is cancelled"),
-        );
-    }
-    let mut stays = Vec::new();
-    for (index, item) in items.iter().take(MAX_GROUP_STAYS).enumerate() {
-        let at = Pointer::Index(&at, index);
-        let Some(fields) = reader.object(item, &at, STAY) else { continue };
-        if whole {
-            for key in ["room_type_id", "arrival", "departure", "guests"] {
-                reader.required(fields, key);
-            }
-        }
-        stays.push(StayDraft {
-            continues: fields
-                .optional("continues")
-                .and_then(|field| reader.count(field))
-                .and_then(|place| usize::try_from(place).ok()),
-            room_type_id: fields.optional("room_type_id").and_then(|field| reader.text(field)).map(RoomTypeId::from),
-            arrival: fields.optional("arrival").and_then(|field| reader.date(field)),
-            departure: fields.optional("departure").and_then(|field| reader.date(field)),
-            guests: fields.optional("guests").and_then(|field| reader.count(field)),
-            gender: read_gender(fields, reader),
-            youngest_age: read_age(fields, reader),
-            beds: fields.optional("beds").and_then(|field| command_forms::bed_list(field, reader)),
-        });
-    }
-    Some(stays)
-}
-
-fn read_guest(fields: Fields<'_, '_, '_>, reader: &mut Reader, whole: bool) -> Option<GuestDraft> {
-    let field = fields.optional("guest")?;
-    let at = field.at();
-    let fields = reader.object(field.node(), &at, GUEST)?;
-    if whole {
-        for key in ["first_name", "last_name", "email"] {
-            reader.required(fields, key);
-        }
-    }
-    let mut text = |key| fields.optional(key).and_then(|field| reader.text(field)).map(str::to_owned);
-    let (first_name, last_name, email) = (text("first_name"), text("last_name"), text("email"));
-    Some(GuestDraft { first_name, last_name, email, phone: text("phone"), locale: text("locale"), whole })
-}
-
-impl GuestDraft {
+impl<const WHOLE: bool> GuestChangeForm<WHOLE> {
     fn apply_to(self, before: &Guest) -> Guest {
-        let kept = |before: &Option<String>| if self.whole { None } else { before.clone() };
+        let kept = |before: &Option<String>| if WHOLE { None } else { before.clone() };
         Guest {
             phone: self.phone.or_else(|| kept(&before.phone)),
             locale: self.locale.or_else(|| kept(&before.locale)),
@@ -143,7 +107,7 @@ impl GuestDraft {
     }
 }
 
-impl ModificationDraft {
+impl<const WHOLE: bool> ModificationForm<WHOLE> {
     /// Puts it upon the booking and checks it against what the property sells; `today` is the date there.
     ///
     /// # Errors
@@ -217,8 +181,8 @@ fn differs(booking: &Booking, change: &StayModification) -> bool {
 }
 
 /// All stays as they are to be. Unless some say which present stay they continue, each continues the one at its place.
-fn changes(
-    drafts: Vec<StayDraft>,
+fn changes<const WHOLE: bool>(
+    drafts: Vec<StayChangeForm<WHOLE>>,
     booking: &Booking,
     by_staff: bool,
     violations: &mut Vec<FieldError>,
@@ -245,7 +209,7 @@ fn changes(
     changes
 }
 
-impl StayDraft {
+impl<const WHOLE: bool> StayChangeForm<WHOLE> {
     fn apply_to(self, before: Option<&Stay>, index: usize, violations: &mut Vec<FieldError>) -> StayRequest {
         let before = before.map(Stay::as_request);
         let mut missing = |key: &str, is_missing: bool| {

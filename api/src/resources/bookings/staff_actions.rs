@@ -1,11 +1,11 @@
 //! What the hostel's staff do with a booking: the guests come, leave, do not come; mistakes are undone; beds are
 //! chosen.
 
-use super::command_forms::{self, CheckOutForm, REASON_MEMBERS};
+use super::command_forms::{AssignForm, CheckOutForm, ReasonForm, ReinstateForm};
 use super::submit::{BookingCommand, CommandSpec};
 use crate::auth::booking_access::BookingAccess;
 use crate::form::fingerprint::Fingerprint;
-use crate::form::reader::{Fields, Reader};
+use crate::form::{RequestForm, read_form};
 use crate::http::headers;
 use crate::http::problem::{self, HandlerResult, Problem};
 use crate::state::SharedApp;
@@ -37,18 +37,12 @@ struct StaffAction {
     from: &'static [Status],
 }
 
-impl<T> StaffRequest<T> {
-    async fn read(
-        app: &SharedApp,
-        id: &str,
-        request: Request,
-        members: (&[&str], &[&str]),
-        form: impl for<'n, 'a, 'p> FnOnce(Fields<'n, 'a, 'p>, &mut Reader) -> T,
-    ) -> Result<Self, Problem> {
+impl<T: RequestForm> StaffRequest<T> {
+    async fn read(app: &SharedApp, id: &str, request: Request) -> Result<Self, Problem> {
         let started = Instant::now();
         let (parts, body) = request.into_parts();
         let access = BookingAccess::of(app, id, &parts)?;
-        let (form, fingerprint) = command_forms::read(&parts.headers, body, members, form).await?;
+        let (form, fingerprint) = read_form(&parts.headers, body).await?;
         let expected_rev = headers::optional_if_match(&parts.headers)?;
         let booking = access.booking_for_staff(app).await?;
         Ok(Self { started, parts, access, booking, form, fingerprint, expected_rev })
@@ -80,16 +74,15 @@ impl<T> StaffRequest<T> {
 
 /// `POST …/checkin`: the guests are here.
 pub(crate) async fn check_in(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> HandlerResult {
-    let request = StaffRequest::read(&app, &id, request, REASON_MEMBERS, command_forms::reason).await?;
-    let reason = request.form.clone();
+    let request = StaffRequest::<ReasonForm>::read(&app, &id, request).await?;
+    let reason = request.form.reason.clone();
     let action = StaffAction { name: "checkin", kind: BOOKING_CHECK_IN, from: &[Status::Confirmed] };
     request.submit(&app, action, reason, |order, _| CheckInBooking { header: order }).await
 }
 
 /// `POST …/checkout`: the guests leave; nights that they do not sleep are freed.
 pub(crate) async fn check_out(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> HandlerResult {
-    let request =
-        StaffRequest::read(&app, &id, request, command_forms::CHECK_OUT_MEMBERS, command_forms::departure).await?;
+    let request = StaffRequest::<CheckOutForm>::read(&app, &id, request).await?;
     let reason = request.form.reason.clone();
     let action = StaffAction { name: "checkout", kind: BOOKING_CHECK_OUT, from: &[Status::CheckedIn] };
     let command = |order, CheckOutForm { allow_open_balance, reprice, .. }| CheckOutBooking {
@@ -102,32 +95,34 @@ pub(crate) async fn check_out(State(app): State<SharedApp>, Path(id): Path<Strin
 
 /// `POST …/no-show`: nobody came; the beds are free again.
 pub(crate) async fn no_show(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> HandlerResult {
-    let request = StaffRequest::read(&app, &id, request, REASON_MEMBERS, command_forms::reason).await?;
-    let reason = request.form.clone();
+    let request = StaffRequest::<ReasonForm>::read(&app, &id, request).await?;
+    let reason = request.form.reason.clone();
     let action = StaffAction { name: "no-show", kind: BOOKING_MARK_NO_SHOW, from: &[Status::Confirmed] };
     request.submit(&app, action, reason, |order, _| MarkNoShow { header: order }).await
 }
 
 /// `POST …/reinstate`: a check-in or a no-show was a mistake. Needs a reason.
 pub(crate) async fn reinstate(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> HandlerResult {
-    let request = StaffRequest::read(&app, &id, request, REASON_MEMBERS, command_forms::required_reason).await?;
-    let reason = request.form.clone();
+    let request = StaffRequest::<ReinstateForm>::read(&app, &id, request).await?;
+    let reason = Some(request.form.reason.clone());
     let action = StaffAction { name: "reinstate", kind: BOOKING_REINSTATE, from: &[Status::CheckedIn, Status::NoShow] };
     request.submit(&app, action, reason, |order, _| ReinstateBooking { header: order }).await
 }
 
 /// `POST …/assign`: staff choose beds, or promise them.
 pub(crate) async fn assign(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> HandlerResult {
-    let request = StaffRequest::read(&app, &id, request, command_forms::ASSIGN_MEMBERS, command_forms::beds).await?;
-    let reason = request.form.1.clone();
+    let request = StaffRequest::<AssignForm>::read(&app, &id, request).await?;
+    let reason = request.form.reason.clone();
     let action = StaffAction { name: "assign", kind: BOOKING_ASSIGN, from: &[Status::Confirmed, Status::CheckedIn] };
-    request.submit(&app, action, reason, |order, (assignments, _)| AssignBeds { header: order, assignments }).await
+    request
+        .submit(&app, action, reason, |order, AssignForm { assignments, .. }| AssignBeds { header: order, assignments })
+        .await
 }
 
 /// `POST …/confirm`: staff confirm a booking that is held until it is paid; any other is 409.
 pub(crate) async fn confirm(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> HandlerResult {
-    let request = StaffRequest::read(&app, &id, request, REASON_MEMBERS, command_forms::reason).await?;
-    let reason = request.form.clone();
+    let request = StaffRequest::<ReasonForm>::read(&app, &id, request).await?;
+    let reason = request.form.reason.clone();
     let action = StaffAction { name: "confirm", kind: BOOKING_CONFIRM, from: &[Status::Held] };
     request.submit(&app, action, reason, |order, _| ConfirmBooking { header: order }).await
 }

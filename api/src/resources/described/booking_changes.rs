@@ -1,7 +1,7 @@
 //! What is said of changing a booking and of what staff do with it.
 
 use super::bookings::{CHANGE_REFUSALS, STATUSES, booking_operation};
-use crate::form::MAX_FREE_TEXT_CHARS;
+use crate::form::types::MAX_FREE_TEXT_CHARS;
 use crate::http::problem;
 use crate::openapi::schema::{
     about, choice, date, flag, form, instant, list, list_of, named, object, one_of, text, text_of, uuid, whole,

@@ -163,7 +163,7 @@ fn refund() -> Operation {
     let amount = form([("amount", about(whole_of(1, MAX_AMOUNT), "Minor units.")), ("currency", text())]);
     let body = form([
         ("amount?", about(amount, "All that is left, unless said.")),
-        ("reason", text_of(1, crate::form::MAX_FREE_TEXT_CHARS)),
+        ("reason", text_of(1, crate::form::types::MAX_FREE_TEXT_CHARS)),
     ]);
     let operation = post("/api/payments/{id}/refund", "refund_payment", "Gives money back through Stripe")
         .about("Cash and terminal payments are given back by hand: record them with a negative amount.")
@@ -183,7 +183,7 @@ fn record() -> Operation {
         ("booking_id", uuid()),
         ("method", choice(&RecordMethod::ALL)),
         ("amount", amount),
-        ("note?", about(text_of(1, crate::form::MAX_FREE_TEXT_CHARS), "What for.")),
+        ("note?", about(text_of(1, crate::form::types::MAX_FREE_TEXT_CHARS), "What for.")),
     ]);
     let operation = post("/api/payments/record", "record_payment", "Notes money that staff took or gave back")
         .body(body, json!({ "booking_id": SOME_BOOKING, "method": "cash", "amount": money_example(4_410) }))

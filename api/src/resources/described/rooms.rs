@@ -1,7 +1,7 @@
 //! What is said of rooms, beds and blocks.
 
 use super::properties::{changed, made, of_property};
-use crate::form::MAX_FREE_TEXT_CHARS;
+use crate::form::types::MAX_FREE_TEXT_CHARS;
 use crate::http::problem;
 use crate::openapi::schema::{
     about, choice, date, form, instant, list, list_of, named, object, one_of, page, text, text_of, uuid, whole_of,

@@ -2,15 +2,17 @@
 
 use super::submit::{self, CommandKey, Submitted};
 use crate::auth::booking_access::BookingAccess;
-use crate::form;
 use crate::form::card_numbers::contains_card_number;
 use crate::form::fingerprint::Fingerprint;
 use crate::form::json::Node;
+use crate::form::presence::{Presence as _, optional, required};
 use crate::form::reader::{Pointer, Reader};
+use crate::form::types::{booking_id, text};
+use crate::form::{RequestForm as _, form};
 use crate::http::body::{read_json, read_node, refuse_card_numbers};
 use crate::http::headers;
 use crate::http::problem::{self, HandlerResult, Problem};
-use crate::resources::payments::return_urls::ReturnUrls;
+use crate::resources::payments::return_urls::{MAX_URL_BYTES, ReturnUrls};
 use crate::resources::payments::view::{PaymentView, payment_of};
 use crate::state::SharedApp;
 use axum::extract::{Request, State};
@@ -19,23 +21,29 @@ use axum::http::request::Parts;
 use chrono::Utc;
 use pvt_domain::booking::{Booking, Status};
 use pvt_domain::ids::BookingId;
+use pvt_domain::intake::FieldError;
 use pvt_domain::ledger::PaymentChannel;
 use pvt_domain::messages::{OpenPayment, PAYMENT_CREATE_INTENT, PAYMENT_OPEN_CHECKOUT};
 use pvt_domain::money::Money;
 use pvt_domain::timestamp::Timestamp;
 use serde::Serialize;
+use serde_json::json;
 
-const MEMBERS: [&str; 4] = ["booking_id", "token", "success_url", "cancel_url"];
-/// Ids of ours hold many digits, also within addresses; those are looked at without them.
-const CARD_CHECK_EXEMPT: [&str; 4] = ["/booking_id", "/token", "/success_url", "/cancel_url"];
-
-/// What was sent.
-#[derive(Default)]
-struct CheckoutForm {
-    booking_id: Option<BookingId>,
-    token: Option<String>,
-    success_url: Option<String>,
-    cancel_url: Option<String>,
+form! {
+    /// A request to pay what a booking owes.
+    #[derive(Default)]
+    pub(crate) struct CheckoutForm {
+        booking_id: Option<BookingId> = required(booking_id()).lenient(),
+        /// The booking's, if it is neither in the query nor in Authorization.
+        token: Option<String> = optional(text()),
+        /// Where to send guests who have paid: one of our own origins; the receipt by default.
+        success_url: Option<String> = optional(text().length(1, MAX_URL_BYTES)),
+        /// Where to send guests who have not paid; by default the receipt, which shows what is due.
+        cancel_url: Option<String> = optional(text().length(1, MAX_URL_BYTES)),
+    }
+    // Our ids hold many digits, also within addresses; see `refuse_cards`.
+    exempt &["/booking_id", "/token", "/success_url", "/cancel_url"];
+    example json!({ "booking_id": "11111111-2222-5333-8444-555555555555", "token": "…" });
 }
 
 /// A way to pay.
@@ -78,13 +86,11 @@ async fn open_payment(app: &SharedApp, request: Request, channel: PaymentChannel
     let (parts, body) = request.into_parts();
     let body = read_json(&parts.headers, body).await?;
     let node = read_node(&body)?;
-    let mut reader = Reader::default();
-    let form = read(&node, &app.return_urls, &mut reader);
+    let (form, violations) = read(&node, &app.return_urls);
     // Who opens nothing learns nothing, not even what is wrong with the request.
     let access = BookingAccess::at(app, form.booking_id, form.token.as_deref(), &parts)?;
     let key = headers::idempotency_key(&parts.headers)?;
     refuse_cards(&node, &form)?;
-    let violations = reader.into_violations();
     let (Some(access), true) = (access, violations.is_empty()) else { return Err(Problem::fields(violations)) };
     let booking = access.decided_booking(app).await?;
     payable(&booking)?;
@@ -174,19 +180,21 @@ fn expires_at(booking: &Booking, payment: Option<&PaymentView>) -> Option<Timest
     hold.into_iter().chain(page).min()
 }
 
-fn read(node: &Node<'_>, urls: &ReturnUrls, reader: &mut Reader) -> CheckoutForm {
-    let Some(fields) = reader.object(node, &Pointer::Root, &MEMBERS) else { return CheckoutForm::default() };
-    CheckoutForm {
-        booking_id: form::booking_id(fields, reader),
-        token: fields.optional("token").and_then(|field| reader.text(field)).map(str::to_owned),
-        success_url: fields.optional("success_url").and_then(|field| urls.read(field, reader)),
-        cancel_url: fields.optional("cancel_url").and_then(|field| urls.read(field, reader)),
-    }
+/// Reads the form and its violations.
+fn read(node: &Node<'_>, urls: &ReturnUrls) -> (CheckoutForm, Vec<FieldError>) {
+    let mut reader = Reader::default();
+    let form = CheckoutForm::read(node, &Pointer::Root, &mut reader).unwrap_or_default();
+    let mut violations = reader.into_violations();
+    violations.extend(urls.violation("/success_url", form.success_url.as_deref()));
+    violations.extend(urls.violation("/cancel_url", form.cancel_url.as_deref()));
+    // In the order of the fields.
+    violations.sort_by_key(|violation| violation.pointer == "/cancel_url");
+    (form, violations)
 }
 
 /// An address may hold the booking's id, which looks like a card number now and then; anything else in it may not.
 fn refuse_cards(node: &Node<'_>, form: &CheckoutForm) -> Result<(), Problem> {
-    refuse_card_numbers(node, &CARD_CHECK_EXEMPT)?;
+    refuse_card_numbers(node, CheckoutForm::CARD_CHECK_EXEMPT)?;
     let own = form.booking_id.map(|id| id.to_string()).unwrap_or_default();
     let holds = |url: &Option<String>| {
         url.as_ref()

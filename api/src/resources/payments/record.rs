@@ -1,10 +1,10 @@
-//! Staff take or give back money that Stripe does not see: cash, a terminal of the hostel's own, a bank transfer.
+//! Recorded payments: cash, the property's own terminal, bank transfers. Stripe does not see them; staff record them.
 
 use super::submit::{self, CommandKey};
 use crate::auth::credentials::Credentials;
-use crate::form;
-use crate::form::json::Node;
-use crate::form::reader::{Field, Pointer, Reader};
+use crate::form::presence::{optional, required};
+use crate::form::types::{FieldType as _, Refusal, booking_id, free_text, integer, money_of, one_of, refusal};
+use crate::form::{form, read_form};
 use crate::http::headers;
 use crate::http::problem::{HandlerResult, Problem};
 use crate::resources::bookings::refusal::currency_of;
@@ -19,17 +19,28 @@ use pvt_domain::ids::BookingId;
 use pvt_domain::intake::FieldError;
 use pvt_domain::ledger::{Record, RecordMethod};
 use pvt_domain::messages::{PAYMENT_RECORD, RecordPayment};
-use pvt_domain::money::{Currency, Money};
+use pvt_domain::money::Money;
+use serde_json::json;
 
 /// Most that is recorded at once, either way, in minor units.
 pub(crate) const MAX_AMOUNT: i64 = 1_000_000_000;
 
-/// What was taken.
-struct RecordForm {
-    booking_id: BookingId,
-    method: RecordMethod,
-    amount: Money,
-    note: Option<String>,
+form! {
+    /// A payment that staff took, or, negative, gave back.
+    pub(crate) struct RecordForm {
+        booking_id: BookingId = required(booking_id()),
+        method: RecordMethod = required(one_of(&RecordMethod::ALL)),
+        amount: Money = required(money_of(integer(-MAX_AMOUNT..=MAX_AMOUNT).verify(is_not_zero))),
+        /// What it was for.
+        note: Option<String> = optional(free_text("invalid_note")),
+    }
+    exempt &["/booking_id"];
+    example json!({ "booking_id": "11111111-2222-5333-8444-555555555555", "method": "cash",
+        "amount": { "amount": 4_410, "currency": "CAD" } });
+}
+
+fn is_not_zero(amount: &i64) -> Result<(), Refusal> {
+    if *amount == 0 { refusal("out_of_range", "must not be 0") } else { Ok(()) }
 }
 
 /// `POST /api/payments/record`: 201 with the payment.
@@ -37,8 +48,7 @@ pub(crate) async fn record(State(app): State<SharedApp>, request: Request) -> Ha
     let (parts, body) = request.into_parts();
     let caller = Credentials::of(&parts).caller;
     let key = headers::idempotency_key(&parts.headers)?;
-    let body = crate::http::body::read_json(&parts.headers, body).await?;
-    let (form, fingerprint) = form::parse(&body, &["/booking_id"], read)?;
+    let (form, fingerprint): (RecordForm, _) = read_form(&parts.headers, body).await?;
     let (mongo, id) = (app.mongo.clone(), form.booking_id);
     let booking = store_call::read(async move { mongo.bookings().find(id).await })
         .await?
@@ -79,32 +89,10 @@ pub(crate) async fn record(State(app): State<SharedApp>, request: Request) -> Ha
     }
 }
 
-fn read(node: &Node<'_>, reader: &mut Reader) -> Option<RecordForm> {
-    let fields = reader.object(node, &Pointer::Root, &["booking_id", "method", "amount", "note"])?;
-    let booking_id = form::booking_id(fields, reader);
-    let method = reader.required(fields, "method").and_then(|field| reader.one_of(field, &RecordMethod::ALL));
-    let amount = reader.required(fields, "amount").and_then(|field| signed_money(field, reader));
-    let note = fields.optional("note").and_then(|field| form::free_text(field, "invalid_note", reader));
-    Some(RecordForm { booking_id: booking_id?, method: method?, amount: amount?, note })
-}
-
-/// Money that came, or, negative, was given back.
-fn signed_money(field: Field<'_, '_, '_>, reader: &mut Reader) -> Option<Money> {
-    let at = field.at();
-    let fields = reader.object(field.node(), &at, &["amount", "currency"])?;
-    let amount = reader.required(fields, "amount").and_then(|field| reader.integer(field, -MAX_AMOUNT..=MAX_AMOUNT));
-    if amount == Some(0) {
-        reader.violation(&Pointer::Key(&at, "amount"), "out_of_range", "must not be 0");
-    }
-    reader.required(fields, "currency");
-    let currency = form::parsed(fields, "currency", reader, "an ISO 4217 code such as CAD", Currency::from_code);
-    Some(Money::new(amount?, currency?))
-}
-
 #[cfg(test)]
 mod tests {
-    use super::read;
-    use crate::form::parse;
+    use super::RecordForm;
+    use crate::form::parse_form;
     use pvt_domain::ledger::RecordMethod;
 
     #[test]
@@ -112,10 +100,10 @@ mod tests {
         let body = |amount: &str| {
             format!(r#"{{"booking_id":"11111111-2222-5333-8444-555555555555","method":"cash","amount":{amount}}}"#)
         };
-        let (form, _) = parse(body(r#"{"amount":-500,"currency":"CAD"}"#).as_bytes(), &[], read).unwrap();
+        let (form, _) = parse_form::<RecordForm>(body(r#"{"amount":-500,"currency":"CAD"}"#).as_bytes()).unwrap();
         assert_eq!((form.method, form.amount.amount, form.note), (RecordMethod::Cash, -500, None));
         let pointers = |body: &str| {
-            let refused = parse(body.as_bytes(), &[], read).err().unwrap();
+            let refused = parse_form::<RecordForm>(body.as_bytes()).err().unwrap();
             refused.errors().iter().map(|error| error.pointer.clone()).collect::<Vec<_>>()
         };
         assert_eq!(pointers(&body(r#"{"amount":0,"currency":"CAD"}"#)), ["/amount/amount"]);

@@ -1,11 +1,12 @@
 //! Staff give money back through Stripe.
 
+use super::record::MAX_AMOUNT;
 use super::show::{checked_id, ledger_of};
 use super::submit::{self, CommandKey};
 use crate::auth::credentials::Credentials;
-use crate::form;
-use crate::form::json::Node;
-use crate::form::reader::{Pointer, Reader};
+use crate::form::presence::{optional, required};
+use crate::form::types::{FieldType, Refusal, free_text, integer, money_of, refusal};
+use crate::form::{form, read_form};
 use crate::http::headers;
 use crate::http::problem::{self, HandlerResult, Problem};
 use crate::resources::payments::view::{PaymentView, payment_of};
@@ -14,15 +15,39 @@ use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use chrono::Utc;
 use pvt_domain::intake::FieldError;
+use pvt_domain::inventory::check::MAX_NIGHTLY;
 use pvt_domain::messages::{PAYMENT_REFUND, Refund, RefundRequest};
 use pvt_domain::money::Money;
+use serde_json::json;
+
+form! {
+    /// A refund.
+    #[derive(Debug)]
+    pub(crate) struct RefundForm {
+        /// Everything that is left, unless given.
+        amount: Option<Money> = optional(refund_amount()),
+        reason: String = required(free_text("invalid_reason")),
+    }
+    example json!({ "amount": { "amount": 2_000, "currency": "CAD" }, "reason": "the shower was cold" });
+}
+
+fn refund_amount() -> impl FieldType<Value = Money> {
+    money_of(integer(0..=MAX_NIGHTLY).documented(1..=MAX_AMOUNT)).verify_member("amount", is_not_zero)
+}
+
+fn is_not_zero(money: &Money) -> Result<(), Refusal> {
+    if money.amount == 0 {
+        return refusal("out_of_range", "must be at least 1; without an amount everything that is left is refunded");
+    }
+    Ok(())
+}
 
 /// `POST /api/payments/{id}/refund`: 200 with the payment.
 pub(crate) async fn refund(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> HandlerResult {
     let (parts, body) = request.into_parts();
     let caller = Credentials::of(&parts).caller;
     let key = headers::idempotency_key(&parts.headers)?;
-    let ((amount, note), fingerprint) = form::read(&parts.headers, body, read).await?;
+    let (RefundForm { amount, reason: note }, fingerprint) = read_form(&parts.headers, body).await?;
     let id = checked_id(&id)?;
     let ledger = ledger_of(&app, id)
         .await?
@@ -62,27 +87,10 @@ fn amount_in_payment_currency(money: Money, payment: &PaymentView) -> Result<i64
     Err(Problem::fields(vec![FieldError::new("/amount/currency", "wrong_currency", message)]))
 }
 
-fn read(node: &Node<'_>, reader: &mut Reader) -> Option<(Option<Money>, String)> {
-    let fields = reader.object(node, &Pointer::Root, &["amount", "reason"])?;
-    let amount = fields.optional("amount").and_then(|field| {
-        let money = form::money(field, reader)?;
-        if money.amount == 0 {
-            reader.violation(
-                &Pointer::Key(&field.at(), "amount"),
-                "out_of_range",
-                "must be at least 1; without an amount all that is left is given back",
-            );
-        }
-        Some(money)
-    });
-    let reason = reader.required(fields, "reason").and_then(|field| form::free_text(field, "invalid_reason", reader));
-    Some((amount, reason?))
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{amount_in_payment_currency, read};
-    use crate::form::parse;
+    use super::{RefundForm, amount_in_payment_currency};
+    use crate::form::parse_form;
     use crate::resources::payments::fixtures::{at, intent, observe, opened};
     use crate::resources::payments::view::payment_of;
     use pvt_domain::money::{Currency, Money};
@@ -90,11 +98,11 @@ mod tests {
     #[test]
     fn refund_requires_reason_and_takes_optional_amount() {
         let violations = |body: &str| {
-            let refused = parse(body.as_bytes(), &[], read).unwrap_err();
+            let refused = parse_form::<RefundForm>(body.as_bytes()).unwrap_err();
             refused.errors().iter().map(|error| (error.pointer.clone(), error.code)).collect::<Vec<_>>()
         };
-        let (read_all, _) = parse(br#"{"reason":"the shower was cold"}"#, &[], read).unwrap();
-        assert_eq!(read_all, (None, "the shower was cold".to_owned()));
+        let (form, _) = parse_form::<RefundForm>(br#"{"reason":"the shower was cold"}"#).unwrap();
+        assert_eq!((form.amount, form.reason.as_str()), (None, "the shower was cold"));
         assert_eq!(
             violations(r#"{"amount":{"amount":0,"currency":"CAD"}}"#),
             [("/amount/amount".to_owned(), "out_of_range"), ("/reason".to_owned(), "required")]

@@ -1,9 +1,8 @@
-//! Where Stripe's page sends guests back to: only to pages that belong to us. Nobody must be able to make Stripe lead a
-//! guest elsewhere.
+//! Return addresses for Stripe's page: our own pages only. No client may make Stripe send a guest anywhere else.
 
-use crate::form::reader::{Field, Reader};
 use axum::http::Uri;
 use pvt_domain::ids::BookingId;
+use pvt_domain::intake::FieldError;
 use pvt_service::Config;
 use pvt_service::config::Environment;
 
@@ -53,16 +52,15 @@ impl ReturnUrls {
         format!("{root}/api/bookings/{id}{part}?token={token}")
     }
 
-    /// An address of a form, if guests may be sent there.
-    pub(crate) fn read(&self, field: Field<'_, '_, '_>, reader: &mut Reader) -> Option<String> {
-        let text = reader.text(field)?;
-        if !self.allows(text) {
+    /// The violation of an address at `pointer` that guests may not be sent to.
+    pub(crate) fn violation(&self, pointer: &str, url: Option<&str>) -> Option<FieldError> {
+        let refused = || {
             let message = format!(
                 "an address of at most {MAX_URL_BYTES} bytes that begins with https:// and one of our own origins"
             );
-            reader.violation(&field.at(), "foreign_url", message);
-        }
-        Some(text.to_owned())
+            FieldError::new(pointer, "foreign_url", message)
+        };
+        url.filter(|url| !self.allows(url)).map(|_| refused())
     }
 
     fn allows(&self, text: &str) -> bool {

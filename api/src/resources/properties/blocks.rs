@@ -3,9 +3,10 @@
 use super::responses::worker_of;
 use crate::auth::policy::Caller;
 use crate::commands::idempotency::IdempotentRequest;
-use crate::form::MAX_FREE_TEXT_CHARS;
-use crate::form::json::Node;
-use crate::form::reader::{Pointer, Reader};
+use crate::form::presence::{optional, required};
+use crate::form::reader::Pointer;
+use crate::form::types::{self, MAX_FREE_TEXT_CHARS, date, one_of, text};
+use crate::form::{form, read_form};
 use crate::http::extract::{CommandWait, PathId, QueryParams, StaffOfProperty};
 use crate::http::headers;
 use crate::http::middleware::RequestContext;
@@ -14,7 +15,7 @@ use crate::http::problem::{self, HandlerResult, Problem};
 use crate::http::response::{Either, JsonResponse, RetryAfter, Shown};
 use crate::resources::properties::bed_holds;
 use crate::state::SharedApp;
-use crate::{form, store_call};
+use crate::store_call;
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -82,13 +83,32 @@ pub(super) struct ListQuery {
     all: Option<String>,
 }
 
-struct NewBlock {
-    property: PropertyId,
-    kind: BlockKind,
-    bed_ids: Vec<BedId>,
-    from: NaiveDate,
-    until: NaiveDate,
-    reason: Option<String>,
+form! {
+    /// A block of beds.
+    pub(crate) struct BlockForm {
+        property_id: PropertyId = required(text()),
+        kind: BlockKind = required(one_of(&BlockKind::ALL)),
+        bed_ids: Vec<BedId> = required(types::list(text(), MAX_BLOCK_BEDS).at_least(1)),
+        /// First night.
+        from: NaiveDate = required(date()),
+        /// The first night that can be sold again.
+        until: NaiveDate = required(date()),
+        reason: Option<String> = optional(text().length(0, MAX_FREE_TEXT_CHARS)),
+    }
+    example json!({ "property_id": "pvt-quebec", "kind": "maintenance", "bed_ids": ["q1-1", "q1-2"],
+        "from": "2027-02-01", "until": "2027-02-05", "reason": "new mattresses" });
+    check(at, reader) {
+        if reason.iter().flatten().any(|text: &String| text.chars().count() > MAX_FREE_TEXT_CHARS) {
+            let message = format!("at most {MAX_FREE_TEXT_CHARS} characters");
+            reader.violation(&Pointer::Key(at, "reason"), "invalid_reason", message);
+        }
+        if bed_ids.as_ref().is_some_and(Vec::is_empty) {
+            reader.violation(&Pointer::Key(at, "bed_ids"), "missing", "name at least one bed");
+        }
+        if from.zip(until).is_some_and(|(from, until)| until <= from) {
+            reader.violation(&Pointer::Key(at, "until"), "empty_range", "must lie after from");
+        }
+    }
 }
 
 /// `GET /api/blocks?property_id=…`: those that hold their beds; with `all=true` lifted ones too.
@@ -114,14 +134,14 @@ pub(super) async fn list(
 pub(crate) async fn create(State(app): State<SharedApp>, request: Request) -> HandlerResult {
     let (parts, body) = request.into_parts();
     let key = headers::idempotency_key(&parts.headers)?;
-    let (wish, fingerprint) = form::read(&parts.headers, body, read_new).await?;
-    let caller = worker_of(&parts, &wish.property)?;
+    let (form, fingerprint): (BlockForm, _) = read_form(&parts.headers, body).await?;
+    let caller = worker_of(&parts, &form.property_id)?;
     let block_id = BlockId::derive(caller.client().unwrap_or_default(), key);
     let once = IdempotentRequest::take(&app, &caller, key, fingerprint)?;
-    let NewBlock { property, kind, bed_ids, from, until, reason } = wish;
+    let BlockForm { property_id, kind, bed_ids, from, until, reason } = form;
     let asked = BlockBeds {
         block_id,
-        property_id: property,
+        property_id,
         kind,
         bed_ids,
         from,
@@ -176,30 +196,4 @@ type PendingBlock = JsonResponse<202, PendingView, RetryAfter>;
 
 fn pending(id: BlockId) -> PendingBlock {
     PendingBlock::new(&PendingView { id, pending: true }).with(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECS))
-}
-
-fn read_new(node: &Node<'_>, reader: &mut Reader) -> Option<NewBlock> {
-    let fields = reader.object(node, &Pointer::Root, &["property_id", "kind", "bed_ids", "from", "until", "reason"])?;
-    let property = form::text(fields, "property_id", reader);
-    let kind = reader.required(fields, "kind").and_then(|field| reader.one_of(field, &BlockKind::ALL));
-    let bed_ids = form::items(fields, "bed_ids", MAX_BLOCK_BEDS, reader, |node, at, reader| {
-        reader.item_text(node, at).map(BedId::from)
-    });
-    let from = reader.required(fields, "from").and_then(|field| reader.date(field));
-    let until = reader.required(fields, "until").and_then(|field| reader.date(field));
-    let reason = form::optional_text(fields, "reason", reader).map(str::to_owned);
-    if reason.as_ref().is_some_and(|text| text.chars().count() > MAX_FREE_TEXT_CHARS) {
-        reader.violation(
-            &Pointer::Key(&Pointer::Root, "reason"),
-            "invalid_reason",
-            format!("at most {MAX_FREE_TEXT_CHARS} characters"),
-        );
-    }
-    if bed_ids.as_ref().is_some_and(Vec::is_empty) {
-        reader.violation(&Pointer::Key(&Pointer::Root, "bed_ids"), "missing", "name at least one bed");
-    }
-    if from.zip(until).is_some_and(|(from, until)| until <= from) {
-        reader.violation(&Pointer::Key(&Pointer::Root, "until"), "empty_range", "must lie after from");
-    }
-    Some(NewBlock { property: property?.into(), kind: kind?, bed_ids: bed_ids?, from: from?, until: until?, reason })
 }

@@ -2,9 +2,10 @@
 
 use super::responses::{add, known, made, property_of, shown, worker_of};
 use crate::commands::idempotency::IdempotentRequest;
-use crate::form;
-use crate::form::json::Node;
-use crate::form::reader::{Pointer, Reader};
+use crate::form::presence::required;
+use crate::form::reader::{Field, Pointer, Reader};
+use crate::form::types::{self, FieldType, integer, inventory_id, object, text};
+use crate::form::{form, read_form};
 use crate::http::extract::OfProperty;
 use crate::http::headers;
 use crate::http::problem::{HandlerResult, Problem};
@@ -12,11 +13,14 @@ use crate::http::response::Tagged;
 use crate::resources::properties::change::{self, PropertyChange};
 use crate::state::SharedApp;
 use axum::extract::{Request, State};
-use pvt_domain::ids::PropertyId;
+use pvt_domain::ids::{PolicyId, PropertyId};
+use pvt_domain::intake::MAX_NAME_CHARS;
 use pvt_domain::inventory::check::{MAX_HOURS_BEFORE, MAX_NIGHTLY, PPM};
 use pvt_domain::rates::cancellation::{CancellationPolicy, Fee, Tier};
+use schemars::{Schema, SchemaGenerator, json_schema};
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::{Map, json};
 
 /// Most tiers of a policy.
 pub(crate) const MAX_TIERS: usize = 20;
@@ -48,7 +52,9 @@ pub(super) async fn list(
 pub(crate) async fn create(State(app): State<SharedApp>, request: Request) -> HandlerResult {
     let (parts, body) = request.into_parts();
     let key = headers::idempotency_key(&parts.headers)?;
-    let ((property, new), fingerprint) = form::read(&parts.headers, body, read_new).await?;
+    let (NewPolicyForm { property_id: property, id, name, tiers }, fingerprint) =
+        read_form(&parts.headers, body).await?;
+    let new = CancellationPolicy { id, name, tiers };
     let caller = worker_of(&parts, &property)?;
     let subject = format!("cancellation_policy:{}", new.id);
     let once = IdempotentRequest::begin_audited(&app, &caller, key, fingerprint, &change::subject(&property, &subject))
@@ -70,37 +76,72 @@ pub(crate) async fn create(State(app): State<SharedApp>, request: Request) -> Ha
     made(house.rev, is_new, &format!("/api/cancellation-policies?property_id={property}"), &new)
 }
 
-fn read_new(node: &Node<'_>, reader: &mut Reader) -> Option<(PropertyId, CancellationPolicy)> {
-    let fields = reader.object(node, &Pointer::Root, &["property_id", "id", "name", "tiers"])?;
-    let (property, id, name) = (
-        form::text(fields, "property_id", reader),
-        form::text(fields, "id", reader),
-        form::text(fields, "name", reader),
-    );
-    let tiers = form::items(fields, "tiers", MAX_TIERS, reader, read_tier);
-    Some((property?.into(), CancellationPolicy { id: id?.into(), name: name?.to_owned(), tiers: tiers? }))
+form! {
+    /// A new cancellation policy.
+    pub(crate) struct NewPolicyForm {
+        property_id: PropertyId = required(text()),
+        id: PolicyId = required(inventory_id()),
+        name: String = required(text().length(1, MAX_NAME_CHARS)),
+        tiers: Vec<Tier> = required(types::list(object::<TierForm>().map(Tier::from), MAX_TIERS)),
+    }
+    example json!({
+        "property_id": "pvt-quebec", "id": "flexible", "name": "Flexible",
+        "tiers": [{ "hours_before": 24, "fee": { "kind": "fixed", "amount": 0 } },
+            { "hours_before": 0, "fee": { "kind": "nights", "count": 1 } }],
+    });
 }
 
-fn read_tier(node: &Node<'_>, at: &Pointer<'_>, reader: &mut Reader) -> Option<Tier> {
-    let fields = reader.object(node, at, &["hours_before", "fee"])?;
-    let hours =
-        reader.required(fields, "hours_before").and_then(|field| reader.integer(field, 0..=MAX_HOURS_BEFORE.into()));
-    let fee = reader.required(fields, "fee")?;
-    let place = fee.at();
-    let fields = reader.object(fee.node(), &place, &["kind", "amount", "ppm", "count"])?;
-    let (member, most) = reader.required(fields, "kind").and_then(|field| reader.one_of(field, &FEES))?;
-    for (_, (other, _)) in FEES.iter().filter(|(_, (other, _))| *other != member && fields.has(other)) {
-        reader.violation(
-            &Pointer::Key(&place, other),
-            "unknown_field",
-            format!("a fee of this kind has `{member}` only"),
-        );
+form! {
+    /// A fee, and from when on it is due.
+    struct TierForm {
+        /// Before check-in opens on the day of arrival.
+        hours_before: u32 = required(integer(0..=MAX_HOURS_BEFORE.into())),
+        fee: Fee = required(FeeType),
     }
-    let much = reader.required(fields, member).and_then(|field| reader.integer(field, 0..=most))?;
-    let fee = match member {
-        "amount" => Fee::Fixed { amount: much },
-        "ppm" => Fee::Percent { ppm: u32::try_from(much).ok()? },
-        _ => Fee::Nights { count: u16::try_from(much).ok()? },
-    };
-    Some(Tier { hours_before: u32::try_from(hours?).ok()?, fee })
+}
+
+impl From<TierForm> for Tier {
+    fn from(TierForm { hours_before, fee }: TierForm) -> Self {
+        Self { hours_before, fee }
+    }
+}
+
+/// A fee; its kind says which member has its size.
+struct FeeType;
+
+impl FieldType for FeeType {
+    type Value = Fee;
+
+    fn read(&self, field: Field<'_, '_, '_>, reader: &mut Reader) -> Option<Fee> {
+        let at = field.at();
+        let fields = reader.object(field.node(), &at, &["kind", "amount", "ppm", "count"])?;
+        let (member, most) = reader.required(fields, "kind").and_then(|field| reader.one_of(field, &FEES))?;
+        for (_, (other, _)) in FEES.iter().filter(|(_, (other, _))| *other != member && fields.has(other)) {
+            let message = format!("a fee of this kind has `{member}` only");
+            reader.violation(&Pointer::Key(&at, other), "unknown_field", message);
+        }
+        let size = reader.required(fields, member).and_then(|field| reader.integer(field, 0..=most))?;
+        Some(match member {
+            "amount" => Fee::Fixed { amount: size },
+            "ppm" => Fee::Percent { ppm: u32::try_from(size).ok()? },
+            _ => Fee::Nights { count: u16::try_from(size).ok()? },
+        })
+    }
+
+    fn schema(&self, _: &mut SchemaGenerator) -> Schema {
+        let about = |kind: &str| match kind {
+            "fixed" => "Of `fixed`: minor units.",
+            "percent" => "Of `percent`: parts per million of the total.",
+            _ => "Of `nights`: the first nights of every stay.",
+        };
+        let mut properties = Map::new();
+        properties.insert("kind".to_owned(), json!({ "type": "string", "enum": FEES.map(|(kind, _)| kind) }));
+        for (kind, (member, most)) in FEES {
+            let size = json!({ "type": "integer", "minimum": 0, "maximum": most, "description": about(kind) });
+            properties.insert(member.to_owned(), json!({ "oneOf": [size, { "type": "null" }] }));
+        }
+        json_schema!({
+            "type": "object", "properties": properties, "required": ["kind"], "additionalProperties": false,
+        })
+    }
 }

@@ -1,21 +1,24 @@
-//! Making and changing properties. What everything there is counted by (currency, time zone) is chosen once.
+//! Creation and change of properties. Currency and time zone, by which everything is counted, never change.
 
 use super::PropertyView;
 use crate::commands::idempotency::IdempotentRequest;
-use crate::form;
-use crate::form::json::Node;
-use crate::form::reader::{Field, Fields, Pointer, Reader};
+use crate::form::presence::{Presence as _, optional, reported, required};
+use crate::form::types::{FieldType, date, integer, inventory_id, list, object, one_line, one_of, text, value};
+use crate::form::{form, read_form};
 use crate::http::headers;
 use crate::http::problem::{self, HandlerResult};
 use crate::resources::properties::change::{self, EditOutcome, PropertyChange};
 use crate::resources::properties::responses::{made, shown, worker_of};
 use crate::state::SharedApp;
 use axum::extract::{Path, Request, State};
-use chrono::NaiveTime;
+use chrono::{NaiveDate, NaiveTime};
+use chrono_tz::Tz;
 use pvt_domain::ids::PropertyId;
+use pvt_domain::intake::MAX_NAME_CHARS;
 use pvt_domain::inventory::check::PPM;
 use pvt_domain::inventory::{DEFAULT_CUTOFF, DEFAULT_HOLD_MINUTES, HOLD_MINUTES, Property, TaxRule};
 use pvt_domain::money::Currency;
+use serde_json::json;
 
 /// When guests may come and must leave where nothing else is said.
 const CHECK_IN_FROM: NaiveTime = time(15);
@@ -26,8 +29,6 @@ pub(crate) const MAX_TAXES: usize = 20;
 pub(crate) const MAX_ADDRESS_CHARS: usize = 300;
 /// Languages that mails are written in.
 const LANGUAGES: [(&str, &str); 2] = [("fr", "fr"), ("en", "en")];
-const CHANGEABLE: [&str; 8] =
-    ["name", "address", "check_in_from", "check_out_until", "business_day_cutoff", "locales", "taxes", "hold_minutes"];
 
 const fn time(hour: u32) -> NaiveTime {
     match NaiveTime::from_hms_opt(hour, 0, 0) {
@@ -36,23 +37,137 @@ const fn time(hour: u32) -> NaiveTime {
     }
 }
 
-/// What may be said of a property at any time.
-struct PropertyFields {
-    name: Option<String>,
-    address: Option<String>,
-    check_in_from: Option<NaiveTime>,
-    check_out_until: Option<NaiveTime>,
-    business_day_cutoff: Option<NaiveTime>,
-    locales: Option<Vec<String>>,
-    taxes: Option<Vec<TaxRule>>,
-    hold_minutes: Option<u32>,
+form! {
+    /// A new property.
+    pub(crate) struct NewPropertyForm {
+        id: PropertyId = required(inventory_id()),
+        /// An IANA name. It never changes: nights are counted by it.
+        time_zone: Tz = reported(time_zone()).after_missing(&["name", "address", "time_zone", "currency"]),
+        /// ISO 4217. It never changes.
+        currency: Currency = reported(priced_currency()),
+        name: String = reported(name()),
+        address: String = reported(address()),
+        /// 15:00 by default.
+        check_in_from: Option<NaiveTime> = optional(time_of_day()),
+        /// 11:00 by default.
+        check_out_until: Option<NaiveTime> = optional(time_of_day()),
+        /// Until when after midnight the business day before continues; 04:00 by default.
+        business_day_cutoff: Option<NaiveTime> = optional(time_of_day()),
+        /// Languages of mails to guests who named none, the preferred one first.
+        locales: Option<Vec<String>> = optional(locales()),
+        /// In the order in which they are added.
+        taxes: Option<Vec<TaxRule>> = optional(taxes()),
+        /// How long beds are held for a payment; 30 by default.
+        hold_minutes: Option<u32> = optional(hold_minutes()),
+    }
+    example json!({
+        "id": "pvt-quebec", "name": "PVT Québec", "address": "19 rue Sainte-Ursule, Québec",
+        "time_zone": "America/Toronto", "currency": "CAD", "locales": ["fr", "en"],
+        "taxes": [{ "code": "gst", "name": "GST", "rate_ppm": 50000 }],
+    });
+}
+
+form! {
+    /// A change of a property: what is missing stays.
+    pub(crate) struct PropertyChangeForm {
+        name: Option<String> = optional(name()),
+        address: Option<String> = optional(address()),
+        /// 15:00 by default.
+        check_in_from: Option<NaiveTime> = optional(time_of_day()),
+        /// 11:00 by default.
+        check_out_until: Option<NaiveTime> = optional(time_of_day()),
+        /// Until when after midnight the business day before continues; 04:00 by default.
+        business_day_cutoff: Option<NaiveTime> = optional(time_of_day()),
+        /// Languages of mails to guests who named none, the preferred one first.
+        locales: Option<Vec<String>> = optional(locales()),
+        /// In the order in which they are added.
+        taxes: Option<Vec<TaxRule>> = optional(taxes()),
+        /// How long beds are held for a payment; 30 by default.
+        hold_minutes: Option<u32> = optional(hold_minutes()),
+    }
+    example json!({ "check_in_from": "14:00" });
+}
+
+form! {
+    /// A tax.
+    struct TaxForm {
+        code: String = required(text()),
+        name: String = required(text()),
+        /// Parts per million: 5 % is 50000.
+        rate_ppm: u32 = required(integer(0..=PPM.into())),
+        /// Codes of earlier taxes that belong to the base.
+        compounds_on: Option<Vec<String>> = optional(list(text(), MAX_TAXES)),
+        /// First night.
+        valid_from: Option<NaiveDate> = optional(date()),
+        /// First night that is no longer taxed.
+        valid_until: Option<NaiveDate> = optional(date()),
+    }
+}
+
+impl From<TaxForm> for TaxRule {
+    fn from(TaxForm { code, name, rate_ppm, compounds_on, valid_from, valid_until }: TaxForm) -> Self {
+        Self { code, name, rate_ppm, compounds_on: compounds_on.unwrap_or_default(), valid_from, valid_until }
+    }
+}
+
+impl From<NewPropertyForm> for Property {
+    fn from(form: NewPropertyForm) -> Self {
+        Self {
+            id: form.id,
+            name: form.name,
+            address: form.address,
+            time_zone: form.time_zone,
+            currency: form.currency,
+            check_in_from: form.check_in_from.unwrap_or(CHECK_IN_FROM),
+            check_out_until: form.check_out_until.unwrap_or(CHECK_OUT_UNTIL),
+            business_day_cutoff: form.business_day_cutoff.unwrap_or(DEFAULT_CUTOFF),
+            locales: form.locales.unwrap_or_else(|| vec!["en".to_owned()]),
+            taxes: form.taxes.unwrap_or_default(),
+            hold_minutes: form.hold_minutes.unwrap_or(DEFAULT_HOLD_MINUTES),
+        }
+    }
+}
+
+fn name() -> impl FieldType<Value = String> {
+    text().length(1, MAX_NAME_CHARS)
+}
+
+fn address() -> impl FieldType<Value = String> {
+    one_line("invalid_address", MAX_ADDRESS_CHARS)
+}
+
+fn time_zone() -> impl FieldType<Value = Tz> {
+    value("an IANA name such as America/Toronto", |text| text.parse().ok())
+}
+
+fn priced_currency() -> impl FieldType<Value = Currency> {
+    let priced = |text: &str| Currency::from_code(text).filter(|currency| currency.exponent().is_some());
+    value("an ISO 4217 code such as CAD", priced)
+}
+
+fn time_of_day() -> impl FieldType<Value = NaiveTime> {
+    value("a time such as 15:00", |text| NaiveTime::parse_from_str(text, "%H:%M").ok())
+        .pattern("^[0-2][0-9]:[0-5][0-9]$")
+}
+
+fn locales() -> impl FieldType<Value = Vec<String>> {
+    list(one_of(&LANGUAGES).map(str::to_owned), LANGUAGES.len()).at_least(1)
+}
+
+fn taxes() -> impl FieldType<Value = Vec<TaxRule>> {
+    list(object::<TaxForm>().map(TaxRule::from), MAX_TAXES)
+}
+
+fn hold_minutes() -> impl FieldType<Value = u32> {
+    integer(i64::from(*HOLD_MINUTES.start())..=i64::from(*HOLD_MINUTES.end()))
 }
 
 /// `POST /api/properties`: 201 with the property, which has no rooms and sells nothing yet.
 pub(crate) async fn create(State(app): State<SharedApp>, request: Request) -> HandlerResult {
     let (parts, body) = request.into_parts();
     let key = headers::idempotency_key(&parts.headers)?;
-    let (property, fingerprint) = form::read(&parts.headers, body, read_new).await?;
+    let (form, fingerprint): (NewPropertyForm, _) = read_form(&parts.headers, body).await?;
+    let property = Property::from(form);
     let caller = worker_of(&parts, &property.id)?;
     let once =
         IdempotentRequest::begin_audited(&app, &caller, key, fingerprint, &change::subject(&property.id, "")).await?;
@@ -73,10 +188,7 @@ pub(crate) async fn change(State(app): State<SharedApp>, Path(id): Path<String>,
     let expected = Some(headers::if_match(&parts.headers)?);
     let property = PropertyId::new(id);
     let caller = worker_of(&parts, &property)?;
-    let (said, _) = form::read(&parts.headers, body, |node, reader| {
-        reader.object(node, &Pointer::Root, &CHANGEABLE).map(|fields| read(fields, reader))
-    })
-    .await?;
+    let (form, _): (PropertyChangeForm, _) = read_form(&parts.headers, body).await?;
     let change = PropertyChange {
         property: property.clone(),
         actor: caller.actor(),
@@ -88,7 +200,7 @@ pub(crate) async fn change(State(app): State<SharedApp>, Path(id): Path<String>,
     let (house, _) = change
         .apply(&app, |house| {
             let before = house.property.clone();
-            house.property = said.upon(before.clone());
+            house.property = form.apply_to(before.clone());
             Ok(if house.property == before {
                 EditOutcome::Unchanged
             } else {
@@ -99,8 +211,8 @@ pub(crate) async fn change(State(app): State<SharedApp>, Path(id): Path<String>,
     shown(house.rev, PropertyView::new(&house))
 }
 
-impl PropertyFields {
-    fn upon(&self, before: Property) -> Property {
+impl PropertyChangeForm {
+    fn apply_to(&self, before: Property) -> Property {
         Property {
             name: self.name.clone().unwrap_or(before.name),
             address: self.address.clone().unwrap_or(before.address),
@@ -113,83 +225,4 @@ impl PropertyFields {
             ..before
         }
     }
-}
-
-fn read_new(node: &Node<'_>, reader: &mut Reader) -> Option<Property> {
-    let fields = reader.object(node, &Pointer::Root, &[&["id", "time_zone", "currency"], &CHANGEABLE[..]].concat())?;
-    let id = form::text(fields, "id", reader);
-    for key in ["name", "address", "time_zone", "currency"] {
-        reader.required(fields, key);
-    }
-    let time_zone =
-        form::parsed(fields, "time_zone", reader, "an IANA name such as America/Toronto", |text| text.parse().ok());
-    let priced = |text: &str| Currency::from_code(text).filter(|currency| currency.exponent().is_some());
-    let currency = form::parsed(fields, "currency", reader, "an ISO 4217 code such as CAD", priced);
-    let said = read(fields, reader);
-    let empty = Property {
-        id: id?.into(),
-        name: String::new(),
-        address: String::new(),
-        time_zone: time_zone?,
-        currency: currency?,
-        check_in_from: CHECK_IN_FROM,
-        check_out_until: CHECK_OUT_UNTIL,
-        business_day_cutoff: DEFAULT_CUTOFF,
-        locales: vec!["en".to_owned()],
-        taxes: Vec::new(),
-        hold_minutes: DEFAULT_HOLD_MINUTES,
-    };
-    Some(said.upon(empty))
-}
-
-fn read(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> PropertyFields {
-    let clock = |key, reader: &mut Reader| {
-        form::parsed(fields, key, reader, "a time such as 15:00", |text| NaiveTime::parse_from_str(text, "%H:%M").ok())
-    };
-    let address = form::optional_text(fields, "address", reader);
-    if address.is_some_and(|text| {
-        text.trim().is_empty() || text.chars().count() > MAX_ADDRESS_CHARS || text.chars().any(char::is_control)
-    }) {
-        reader.violation(
-            &Pointer::Key(&Pointer::Root, "address"),
-            "invalid_address",
-            format!("1 to {MAX_ADDRESS_CHARS} characters, no control characters"),
-        );
-    }
-    let bounds = i64::from(*HOLD_MINUTES.start())..=i64::from(*HOLD_MINUTES.end());
-    let hold = fields.optional("hold_minutes").and_then(|field| reader.integer(field, bounds));
-    PropertyFields {
-        name: form::optional_text(fields, "name", reader).map(str::to_owned),
-        address: address.map(str::to_owned),
-        check_in_from: clock("check_in_from", reader),
-        check_out_until: clock("check_out_until", reader),
-        business_day_cutoff: clock("business_day_cutoff", reader),
-        locales: form::optional_items(fields, "locales", LANGUAGES.len(), reader, |node, at, reader| {
-            reader.one_of(Field::located(node, *at), &LANGUAGES).map(str::to_owned)
-        }),
-        taxes: form::optional_items(fields, "taxes", MAX_TAXES, reader, read_tax),
-        hold_minutes: hold.and_then(|minutes| u32::try_from(minutes).ok()),
-    }
-}
-
-fn read_tax(node: &Node<'_>, at: &Pointer<'_>, reader: &mut Reader) -> Option<TaxRule> {
-    let fields = reader.object(node, at, &["code", "name", "rate_ppm", "compounds_on", "valid_from", "valid_until"])?;
-    let (code, name) = (form::text(fields, "code", reader), form::text(fields, "name", reader));
-    let rate = reader
-        .required(fields, "rate_ppm")
-        .and_then(|field| reader.integer(field, 0..=PPM.into()))
-        .and_then(|rate| u32::try_from(rate).ok());
-    let compounds_on = form::optional_items(fields, "compounds_on", MAX_TAXES, reader, |node, at, reader| {
-        reader.item_text(node, at).map(str::to_owned)
-    });
-    let mut date = |key| fields.optional(key).and_then(|field| reader.date(field));
-    let (valid_from, valid_until) = (date("valid_from"), date("valid_until"));
-    Some(TaxRule {
-        code: code?.to_owned(),
-        name: name?.to_owned(),
-        rate_ppm: rate?,
-        compounds_on: compounds_on.unwrap_or_default(),
-        valid_from,
-        valid_until,
-    })
 }

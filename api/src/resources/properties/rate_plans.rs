@@ -4,9 +4,10 @@ pub(crate) mod calendar;
 
 use super::responses::{add, known, made, property_of, shown, worker_of};
 use crate::commands::idempotency::IdempotentRequest;
-use crate::form;
-use crate::form::json::Node;
-use crate::form::reader::{Field, Fields, Pointer, Reader};
+use crate::form::presence::{Presence as _, optional, patch, reported, required};
+use crate::form::reader::{Field, Pointer, Reader};
+use crate::form::types::{FieldType, inventory_id, map_of, money, one_of, text};
+use crate::form::{amount_in_currency, form, read_form};
 use crate::http::extract::OfProperty;
 use crate::http::headers;
 use crate::http::problem::{self, HandlerResult, Problem};
@@ -15,13 +16,15 @@ use crate::resources::properties::change::{self, EditOutcome, PropertyChange};
 use crate::state::SharedApp;
 use axum::extract::{Path, Request, State};
 use pvt_domain::ids::{PolicyId, PropertyId, RatePlanId, RoomTypeId};
+use pvt_domain::intake::MAX_NAME_CHARS;
 use pvt_domain::inventory::check::PPM;
 use pvt_domain::inventory::{Inventory, RatePlan};
 use pvt_domain::money::Money;
 use pvt_domain::rates::{DEFAULT_DEPOSIT_PPM, Deposit};
+use schemars::{Schema, SchemaGenerator, json_schema};
 use schemars::JsonSchema;
 use serde::Serialize;
-use std::borrow::Cow;
+use serde_json::json;
 use std::collections::BTreeMap;
 
 /// Kinds of deposits by their names.
@@ -76,19 +79,83 @@ pub(super) async fn list(
     Ok(Tagged::at(inventory.rev, &Plans { items }))
 }
 
-/// What is said of a plan; what is missing stays.
-struct RatePlanFields {
-    name: Option<String>,
-    nightly: Option<BTreeMap<RoomTypeId, Money>>,
-    cancellation_policy_id: Option<Option<PolicyId>>,
-    deposit: Option<Option<Deposit>>,
+form! {
+    /// A new rate plan.
+    pub(crate) struct NewRatePlanForm {
+        property_id: PropertyId = required(text()),
+        id: RatePlanId = required(inventory_id()),
+        name: String = reported(text().length(1, MAX_NAME_CHARS)).after_missing(&["name", "nightly"]),
+        /// By room type, one night before tax: per guest in a dorm, per room otherwise. What is not listed is not sold
+        /// on the plan.
+        nightly: BTreeMap<RoomTypeId, Money> = reported(map_of(money())),
+        cancellation_policy_id: Option<PolicyId> = optional(text()),
+        /// What has to be paid before a booking is confirmed; without it guests pay on arrival.
+        deposit: Option<Deposit> = optional(DepositType),
+    }
+    example json!({ "property_id": "pvt-quebec", "id": "standard", "name": "Standard",
+        "nightly": { "dorm-6": { "amount": 4200, "currency": "CAD" } } });
+}
+
+form! {
+    /// A change of a rate plan: what is missing stays, `null` removes.
+    pub(crate) struct RatePlanChangeForm {
+        name: Option<String> = optional(text().length(1, MAX_NAME_CHARS)),
+        /// By room type, one night before tax: per guest in a dorm, per room otherwise. What is not listed is not sold
+        /// on the plan.
+        nightly: Option<BTreeMap<RoomTypeId, Money>> = optional(map_of(money())),
+        cancellation_policy_id: Option<Option<PolicyId>> = patch(text()),
+        /// What has to be paid before a booking is confirmed; without it guests pay on arrival.
+        deposit: Option<Option<Deposit>> = patch(DepositType),
+    }
+    example json!({ "nightly": { "dorm-6": { "amount": 4200, "currency": "CAD" } } });
+}
+
+/// A deposit; only `percent` has a size.
+struct DepositType;
+
+impl FieldType for DepositType {
+    type Value = Deposit;
+
+    fn read(&self, field: Field<'_, '_, '_>, reader: &mut Reader) -> Option<Deposit> {
+        let at = field.at();
+        let fields = reader.object(field.node(), &at, &["kind", "ppm"])?;
+        let kind = reader.required(fields, "kind").and_then(|field| reader.one_of(field, &DEPOSITS))?;
+        let ppm = fields.optional("ppm").and_then(|field| reader.integer(field, 1..=PPM.into()));
+        match kind {
+            Deposit::Percent { .. } => {
+                reader.required(fields, "ppm");
+                Some(Deposit::Percent { ppm: u32::try_from(ppm?).ok()? })
+            }
+            other => {
+                if fields.has("ppm") {
+                    reader.violation(&Pointer::Key(&at, "ppm"), "not_of_this_kind", "belongs to `percent` only");
+                }
+                Some(other)
+            }
+        }
+    }
+
+    fn schema(&self, generator: &mut SchemaGenerator) -> Schema {
+        let ppm = json!({ "type": "integer", "minimum": 1, "maximum": PPM,
+            "description": "Of `percent`: parts per million of the total." });
+        json_schema!({
+            "type": "object",
+            "properties": {
+                "kind": one_of(&DEPOSITS).schema(generator),
+                "ppm": { "oneOf": [ppm, { "type": "null" }] },
+            },
+            "required": ["kind"],
+            "additionalProperties": false,
+        })
+    }
 }
 
 /// `POST /api/rate-plans`: 201 with the plan.
 pub(crate) async fn create(State(app): State<SharedApp>, request: Request) -> HandlerResult {
     let (parts, body) = request.into_parts();
     let key = headers::idempotency_key(&parts.headers)?;
-    let ((property, id, said), fingerprint) = form::read(&parts.headers, body, read_new).await?;
+    let (form, fingerprint): (NewRatePlanForm, _) = read_form(&parts.headers, body).await?;
+    let (property, id, form) = form.into_change();
     let caller = worker_of(&parts, &property)?;
     let subject = format!("rate_plan:{id}");
     let once = IdempotentRequest::begin_audited(&app, &caller, key, fingerprint, &change::subject(&property, &subject))
@@ -110,7 +177,7 @@ pub(crate) async fn create(State(app): State<SharedApp>, request: Request) -> Ha
     };
     let (house, is_new) = change
         .apply(&app, |house| {
-            let new = said.upon(empty(), house)?;
+            let new = form.apply_to(empty(), house)?;
             add(&mut house.rate_plans, &new, &once, |one| one.id == id, "/rate_plans")
         })
         .await?;
@@ -125,11 +192,7 @@ pub(crate) async fn change(State(app): State<SharedApp>, Path(id): Path<String>,
     let expected = Some(headers::if_match(&parts.headers)?);
     let (property, id) = (property_of(&parts.uri)?, RatePlanId::new(id));
     let caller = worker_of(&parts, &property)?;
-    let (said, _) = form::read(&parts.headers, body, |node, reader| {
-        let fields = reader.object(node, &Pointer::Root, &["name", "nightly", "cancellation_policy_id", "deposit"])?;
-        Some(read(fields, reader))
-    })
-    .await?;
+    let (form, _): (RatePlanChangeForm, _) = read_form(&parts.headers, body).await?;
     let change = PropertyChange {
         property: property.clone(),
         actor: caller.actor(),
@@ -145,7 +208,7 @@ pub(crate) async fn change(State(app): State<SharedApp>, Path(id): Path<String>,
                 .iter()
                 .position(|one| one.id == id)
                 .ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
-            house.rate_plans[index] = said.upon(house.rate_plans[index].clone(), house)?;
+            house.rate_plans[index] = form.apply_to(house.rate_plans[index].clone(), house)?;
             Ok(EditOutcome::ChangedAt(format!("/rate_plans/{index}")))
         })
         .await?;
@@ -153,11 +216,24 @@ pub(crate) async fn change(State(app): State<SharedApp>, Path(id): Path<String>,
     shown(house.rev, PlanView::new(&house, plan))
 }
 
-impl RatePlanFields {
-    fn upon(&self, before: RatePlan, house: &Inventory) -> Result<RatePlan, Problem> {
+impl NewRatePlanForm {
+    fn into_change(self) -> (PropertyId, RatePlanId, RatePlanChangeForm) {
+        let Self { property_id, id, name, nightly, cancellation_policy_id, deposit } = self;
+        let change = RatePlanChangeForm {
+            name: Some(name),
+            nightly: Some(nightly),
+            cancellation_policy_id: Some(cancellation_policy_id),
+            deposit: Some(deposit),
+        };
+        (property_id, id, change)
+    }
+}
+
+impl RatePlanChangeForm {
+    fn apply_to(&self, before: RatePlan, house: &Inventory) -> Result<RatePlan, Problem> {
         let nightly = self.nightly.as_ref().map(|nightly| {
             let amount = |(room_type, money): (&RoomTypeId, &Money)| {
-                Ok((room_type.clone(), form::amount(*money, house, || format!("/nightly/{room_type}"))?))
+                Ok((room_type.clone(), amount_in_currency(*money, house, || format!("/nightly/{room_type}"))?))
             };
             nightly.iter().map(amount).collect::<Result<_, Problem>>()
         });
@@ -168,58 +244,5 @@ impl RatePlanFields {
             deposit: self.deposit.unwrap_or(before.deposit),
             ..before
         })
-    }
-}
-
-fn read_new(node: &Node<'_>, reader: &mut Reader) -> Option<(PropertyId, RatePlanId, RatePlanFields)> {
-    let fields = reader.object(
-        node,
-        &Pointer::Root,
-        &["property_id", "id", "name", "nightly", "cancellation_policy_id", "deposit"],
-    )?;
-    let (property, id) = (form::text(fields, "property_id", reader), form::text(fields, "id", reader));
-    reader.required(fields, "name");
-    reader.required(fields, "nightly");
-    let said = read(fields, reader);
-    Some((property?.into(), id?.into(), said))
-}
-
-fn read(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> RatePlanFields {
-    let name = form::optional_text(fields, "name", reader).map(str::to_owned);
-    let nightly = fields.optional("nightly").and_then(|field| {
-        let (at, prices) = (field.at(), reader.entries(field)?);
-        let price = |(room_type, node): &(Cow<'_, str>, Node<'_>)| {
-            let room_type: &str = room_type;
-            form::money(Field::located(node, Pointer::Key(&at, room_type)), reader)
-                .map(|money| (RoomTypeId::from(room_type), money))
-        };
-        Some(prices.iter().filter_map(price).collect())
-    });
-    let policy = form::optional_text(fields, "cancellation_policy_id", reader).map(PolicyId::from);
-    let deposit = fields.optional("deposit").and_then(|field| read_deposit(field, reader));
-    RatePlanFields {
-        name,
-        nightly,
-        cancellation_policy_id: fields.has("cancellation_policy_id").then_some(policy),
-        deposit: fields.has("deposit").then_some(deposit),
-    }
-}
-
-fn read_deposit(field: Field<'_, '_, '_>, reader: &mut Reader) -> Option<Deposit> {
-    let at = field.at();
-    let fields = reader.object(field.node(), &at, &["kind", "ppm"])?;
-    let kind = reader.required(fields, "kind").and_then(|field| reader.one_of(field, &DEPOSITS))?;
-    let ppm = fields.optional("ppm").and_then(|field| reader.integer(field, 1..=PPM.into()));
-    match kind {
-        Deposit::Percent { .. } => {
-            reader.required(fields, "ppm");
-            Some(Deposit::Percent { ppm: u32::try_from(ppm?).ok()? })
-        }
-        other => {
-            if fields.has("ppm") {
-                reader.violation(&Pointer::Key(&at, "ppm"), "not_of_this_kind", "belongs to `percent` only");
-            }
-            Some(other)
-        }
     }
 }

@@ -2,9 +2,9 @@
 
 use super::responses::{add, known, made, property_of, shown, worker_of};
 use crate::commands::idempotency::IdempotentRequest;
-use crate::form;
-use crate::form::json::Node;
-use crate::form::reader::{Fields, Pointer, Reader};
+use crate::form::presence::{optional, patch, required};
+use crate::form::types::{integer, inventory_id, one_of, text};
+use crate::form::{form, read_form};
 use crate::http::extract::OfProperty;
 use crate::http::headers;
 use crate::http::middleware::RequestContext;
@@ -15,10 +15,11 @@ use crate::resources::properties::change::{self, EditOutcome, PropertyChange};
 use crate::state::SharedApp;
 use axum::extract::{Path, Request, State};
 use pvt_domain::ids::{PropertyId, RoomTypeId};
-use pvt_domain::intake::MAX_GROUP_GUESTS;
+use pvt_domain::intake::{MAX_GROUP_GUESTS, MAX_NAME_CHARS};
 use pvt_domain::inventory::{DormGender, Inventory, Room, RoomKind, RoomType};
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::json;
 
 /// Highest minimum age, in years.
 const MAX_AGE: i64 = 120;
@@ -43,7 +44,8 @@ pub(super) async fn list(
 pub(crate) async fn create(State(app): State<SharedApp>, request: Request) -> HandlerResult {
     let (parts, body) = request.into_parts();
     let key = headers::idempotency_key(&parts.headers)?;
-    let ((property, new), fingerprint) = form::read(&parts.headers, body, read_new).await?;
+    let (form, fingerprint): (NewRoomTypeForm, _) = read_form(&parts.headers, body).await?;
+    let (property, new) = form.into_room_type();
     let caller = worker_of(&parts, &property)?;
     let subject = format!("room_type:{}", new.id);
     let once = IdempotentRequest::begin_audited(&app, &caller, key, fingerprint, &change::subject(&property, &subject))
@@ -70,7 +72,7 @@ pub(crate) async fn change(State(app): State<SharedApp>, Path(id): Path<String>,
     let expected = Some(headers::if_match(&parts.headers)?);
     let (property, id) = (property_of(&parts.uri)?, RoomTypeId::new(id));
     let caller = worker_of(&parts, &property)?;
-    let (wish, _) = form::read(&parts.headers, body, read_change).await?;
+    let (form, _): (RoomTypeChangeForm, _) = read_form(&parts.headers, body).await?;
     let change = PropertyChange {
         property: property.clone(),
         actor: caller.actor(),
@@ -80,7 +82,7 @@ pub(crate) async fn change(State(app): State<SharedApp>, Path(id): Path<String>,
         wish: None,
     };
     // Who sleeps in a dorm does not change around those who are promised a bed in it.
-    let (of, gender) = (id.clone(), wish.gender);
+    let (of, gender) = (id.clone(), form.gender);
     let leaving = move |house: &Inventory| {
         let stricter = house
             .room_type(&of)
@@ -92,59 +94,47 @@ pub(crate) async fn change(State(app): State<SharedApp>, Path(id): Path<String>,
         let index =
             house.room_types.iter().position(|one| one.id == of).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
         let kind = &mut house.room_types[index];
-        kind.name = wish.name.clone().unwrap_or_else(|| kind.name.clone());
-        kind.gender = wish.gender.unwrap_or(kind.gender);
-        kind.minimum_age = wish.minimum_age.unwrap_or(kind.minimum_age);
-        kind.max_group = wish.max_group.unwrap_or(kind.max_group);
+        kind.name = form.name.clone().unwrap_or_else(|| kind.name.clone());
+        kind.gender = form.gender.unwrap_or(kind.gender);
+        kind.minimum_age = form.minimum_age.unwrap_or(kind.minimum_age);
+        kind.max_group = form.max_group.unwrap_or(kind.max_group);
         Ok(EditOutcome::ChangedAt(format!("/room_types/{index}")))
     })
     .await?;
     shown(house.rev, house.room_type(&id))
 }
 
-struct TypeChange {
-    name: Option<String>,
-    gender: Option<DormGender>,
-    minimum_age: Option<Option<u8>>,
-    max_group: Option<Option<u32>>,
+form! {
+    /// A new room type.
+    pub(crate) struct NewRoomTypeForm {
+        property_id: PropertyId = required(text()),
+        id: RoomTypeId = required(inventory_id()),
+        name: String = required(text().length(1, MAX_NAME_CHARS)),
+        /// A dorm is sold by the bed, a private room as a whole.
+        kind: RoomKind = required(one_of(&RoomKind::ALL)),
+        gender: Option<DormGender> = optional(one_of(&DormGender::ALL)),
+        minimum_age: Option<u8> = optional(integer(0..=MAX_AGE)),
+        max_group: Option<u32> = optional(integer(1..=MAX_GROUP_GUESTS.into())),
+    }
+    example json!({ "property_id": "pvt-quebec", "id": "dorm-6", "name": "Bed in 6-bed dorm", "kind": "dorm",
+        "gender": "mixed", "minimum_age": 18 });
 }
 
-fn read_change(node: &Node<'_>, reader: &mut Reader) -> Option<TypeChange> {
-    let fields = reader.object(node, &Pointer::Root, &["name", "gender", "minimum_age", "max_group"])?;
-    let name = form::optional_text(fields, "name", reader).map(str::to_owned);
-    let gender = fields.optional("gender").and_then(|field| reader.one_of(field, &DormGender::ALL));
-    let (age, group) = limits(fields, reader);
-    Some(TypeChange {
-        name,
-        gender,
-        minimum_age: fields.has("minimum_age").then_some(age),
-        max_group: fields.has("max_group").then_some(group),
-    })
+form! {
+    /// A change of a room type: `null` removes a limit.
+    pub(crate) struct RoomTypeChangeForm {
+        name: Option<String> = optional(text().length(1, MAX_NAME_CHARS)),
+        gender: Option<DormGender> = optional(one_of(&DormGender::ALL)),
+        minimum_age: Option<Option<u8>> = patch(integer(0..=MAX_AGE)),
+        max_group: Option<Option<u32>> = patch(integer(1..=MAX_GROUP_GUESTS.into())),
+    }
+    example json!({ "max_group": 12, "minimum_age": null });
 }
 
-fn read_new(node: &Node<'_>, reader: &mut Reader) -> Option<(PropertyId, RoomType)> {
-    let fields = reader.object(
-        node,
-        &Pointer::Root,
-        &["property_id", "id", "name", "kind", "gender", "minimum_age", "max_group"],
-    )?;
-    let (property, id, name) = (
-        form::text(fields, "property_id", reader),
-        form::text(fields, "id", reader),
-        form::text(fields, "name", reader),
-    );
-    let kind = reader.required(fields, "kind").and_then(|field| reader.one_of(field, &RoomKind::ALL));
-    let gender =
-        fields.optional("gender").and_then(|field| reader.one_of(field, &DormGender::ALL)).unwrap_or(DormGender::Mixed);
-    let (minimum_age, max_group) = limits(fields, reader);
-    Some((property?.into(), RoomType { minimum_age, max_group, ..RoomType::new(id?, name?, kind?, gender) }))
-}
-
-fn limits(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> (Option<u8>, Option<u32>) {
-    let age = fields
-        .optional("minimum_age")
-        .and_then(|field| reader.integer(field, 0..=MAX_AGE))
-        .and_then(|age| u8::try_from(age).ok());
-    let group = fields.optional("max_group").and_then(|field| reader.integer(field, 1..=MAX_GROUP_GUESTS.into()));
-    (age, group.and_then(|group| u32::try_from(group).ok()))
+impl NewRoomTypeForm {
+    fn into_room_type(self) -> (PropertyId, RoomType) {
+        let Self { property_id, id, name, kind, gender, minimum_age, max_group } = self;
+        let gender = gender.unwrap_or(DormGender::Mixed);
+        (property_id, RoomType { minimum_age, max_group, ..RoomType::new(id.as_str(), &name, kind, gender) })
+    }
 }

@@ -2,9 +2,9 @@
 
 use super::responses::{add, known, made, property_of, shown, worker_of};
 use crate::commands::idempotency::IdempotentRequest;
-use crate::form;
-use crate::form::json::Node;
-use crate::form::reader::{Pointer, Reader};
+use crate::form::presence::{optional, required};
+use crate::form::types::{self, inventory_id, one_of, text};
+use crate::form::{form, read_form};
 use crate::http::extract::{OfProperty, OptionalIfMatch, PathId, StaffOfProperty};
 use crate::http::headers;
 use crate::http::middleware::RequestContext;
@@ -21,6 +21,7 @@ use pvt_domain::inventory::check::MAX_BEDS;
 use pvt_domain::inventory::{BedService, Cleanliness, Inventory, Room};
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::json;
 
 /// A room and its beds.
 #[derive(Serialize, JsonSchema)]
@@ -95,7 +96,9 @@ pub(super) async fn show(
 pub(crate) async fn create(State(app): State<SharedApp>, request: Request) -> HandlerResult {
     let (parts, body) = request.into_parts();
     let key = headers::idempotency_key(&parts.headers)?;
-    let ((property, room), fingerprint) = form::read(&parts.headers, body, read_new).await?;
+    let (form, fingerprint): (NewRoomForm, _) = read_form(&parts.headers, body).await?;
+    let property = form.property_id;
+    let room = Room::new(form.id, form.room_type_id, form.beds);
     let caller = worker_of(&parts, &property)?;
     let subject = format!("room:{}", room.id);
     let once = IdempotentRequest::begin_audited(&app, &caller, key, fingerprint, &change::subject(&property, &subject))
@@ -125,11 +128,7 @@ pub(crate) async fn replace(State(app): State<SharedApp>, Path(id): Path<String>
     let expected = headers::if_match(&parts.headers)?;
     let (property, id) = (property_of(&parts.uri)?, RoomId::new(id));
     let caller = worker_of(&parts, &property)?;
-    let ((room_type_id, beds), _) = form::read(&parts.headers, body, |node, reader| {
-        let fields = reader.object(node, &Pointer::Root, &["room_type_id", "beds"])?;
-        read_room(fields, reader)
-    })
-    .await?;
+    let (RoomForm { room_type_id, beds }, _) = read_form(&parts.headers, body).await?;
     let change = PropertyChange {
         property: property.clone(),
         actor: caller.actor(),
@@ -187,18 +186,37 @@ fn leaving(room: &Room, becomes: Option<&(RoomTypeId, Vec<BedId>)>) -> Vec<BedId
     room.active_beds().filter(|bed| !stays(bed)).cloned().collect()
 }
 
-fn read_new(node: &Node<'_>, reader: &mut Reader) -> Option<(PropertyId, Room)> {
-    let fields = reader.object(node, &Pointer::Root, &["property_id", "id", "room_type_id", "beds"])?;
-    let (property, id) = (form::text(fields, "property_id", reader), form::text(fields, "id", reader));
-    let (room_type_id, beds) = read_room(fields, reader)?;
-    Some((property?.into(), Room::new(id?, room_type_id.as_str(), beds)))
+const SERVICE: [(&str, BedService); 2] = [("active", BedService::Active), ("out_of_service", BedService::OutOfService)];
+const CLEANLINESS: [(&str, Cleanliness); 2] = [("clean", Cleanliness::Clean), ("dirty", Cleanliness::Dirty)];
+
+form! {
+    /// A new room, with its beds.
+    pub(crate) struct NewRoomForm {
+        property_id: PropertyId = required(text()),
+        id: RoomId = required(inventory_id()),
+        room_type_id: RoomTypeId = required(text()),
+        beds: Vec<BedId> = required(types::list(inventory_id(), MAX_BEDS).at_least(1)),
+    }
+    example json!({ "property_id": "pvt-quebec", "id": "q1", "room_type_id": "dorm-6", "beds": ["q1-1", "q1-2"] });
 }
 
-fn read_room(fields: crate::form::reader::Fields<'_, '_, '_>, reader: &mut Reader) -> Option<(RoomTypeId, Vec<BedId>)> {
-    let room_type = form::text(fields, "room_type_id", reader);
-    let beds =
-        form::items(fields, "beds", MAX_BEDS, reader, |node, at, reader| reader.item_text(node, at).map(BedId::from));
-    Some((room_type?.into(), beds?))
+form! {
+    /// The type and the beds of a room.
+    pub(crate) struct RoomForm {
+        room_type_id: RoomTypeId = required(text()),
+        /// Beds that are not listed are removed from the property.
+        beds: Vec<BedId> = required(types::list(inventory_id(), MAX_BEDS).at_least(1)),
+    }
+    example json!({ "room_type_id": "dorm-6", "beds": ["q1-1", "q1-2", "q1-3"] });
+}
+
+form! {
+    /// The state of a bed.
+    pub(crate) struct BedForm {
+        service: Option<BedService> = optional(one_of(&SERVICE)),
+        cleanliness: Option<Cleanliness> = optional(one_of(&CLEANLINESS)),
+    }
+    example json!({ "cleanliness": "dirty" });
 }
 
 /// `PATCH /api/beds/{id}?property_id=…` with `service` or `cleanliness`.
@@ -207,19 +225,11 @@ pub(crate) async fn change_bed(
     Path(id): Path<String>,
     request: Request,
 ) -> HandlerResult {
-    const SERVICE: [(&str, BedService); 2] =
-        [("active", BedService::Active), ("out_of_service", BedService::OutOfService)];
-    const CLEANLINESS: [(&str, Cleanliness); 2] = [("clean", Cleanliness::Clean), ("dirty", Cleanliness::Dirty)];
     let (parts, body) = request.into_parts();
     let expected = headers::optional_if_match(&parts.headers)?;
     let (property, id) = (property_of(&parts.uri)?, BedId::new(id));
     let caller = worker_of(&parts, &property)?;
-    let ((service, cleanliness), _) = form::read(&parts.headers, body, |node, reader| {
-        let fields = reader.object(node, &Pointer::Root, &["service", "cleanliness"])?;
-        let service = fields.optional("service").and_then(|field| reader.one_of(field, &SERVICE));
-        Some((service, fields.optional("cleanliness").and_then(|field| reader.one_of(field, &CLEANLINESS))))
-    })
-    .await?;
+    let (BedForm { service, cleanliness }, _) = read_form(&parts.headers, body).await?;
     let change = PropertyChange {
         property: property.clone(),
         actor: caller.actor(),

@@ -1,6 +1,7 @@
 //! What may be sent, by whom, and what it comes to upon a booking.
 
-use super::{Modification, ModificationDraft, read};
+use super::{Modification, ModificationForm};
+use crate::form::RequestForm as _;
 use crate::form::json::parse;
 use crate::form::reader::{Pointer, Reader};
 use chrono::NaiveDate;
@@ -26,18 +27,17 @@ fn booking() -> Booking {
 }
 
 fn validate(body: &Value, today: &str, by_staff: bool, whole: bool) -> Result<Modification, Vec<FieldError>> {
+    if whole { validate_as::<true>(body, today, by_staff) } else { validate_as::<false>(body, today, by_staff) }
+}
+
+fn validate_as<const WHOLE: bool>(body: &Value, today: &str, by_staff: bool) -> Result<Modification, Vec<FieldError>> {
     let text = body.to_string();
     let node = parse(text.as_bytes()).unwrap();
     let mut reader = Reader::default();
-    let fields = reader.object(&node, &Pointer::Root, super::BODY).unwrap();
-    let draft: ModificationDraft = read(fields, &mut reader, whole);
+    let form = ModificationForm::<WHOLE>::read(&node, &Pointer::Root, &mut reader);
     let violations = reader.into_violations();
     let today: NaiveDate = today.parse().unwrap();
-    if violations.is_empty() {
-        draft.validate(&booking(), &demo::inventory(), today, by_staff)
-    } else {
-        Err(violations)
-    }
+    if violations.is_empty() { form.unwrap().validate(&booking(), &demo::inventory(), today, by_staff) } else { Err(violations) }
 }
 
 fn violations(body: &Value, by_staff: bool, whole: bool) -> Vec<(String, &'static str)> {

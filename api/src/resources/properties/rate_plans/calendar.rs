@@ -1,8 +1,8 @@
 //! Prices and restrictions by date, set for many dates at once.
 
-use crate::form;
-use crate::form::json::Node;
-use crate::form::reader::{Fields, Pointer, Reader};
+use crate::form::presence::{defaulted, nullable, optional, required};
+use crate::form::types::{FieldType, boolean, date, integer, list, money, object, one_of, refusal, text};
+use crate::form::{RequestForm, amount_in_currency, form, read_form};
 use crate::http::extract::{OfProperty, PathId, QueryParams};
 use crate::http::headers;
 use crate::http::problem::{self, HandlerResult, Problem};
@@ -23,8 +23,10 @@ use pvt_domain::rates::{DateSet, RateCalendar, Rates};
 use pvt_domain::timestamp::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::ops::Range;
 
 /// Most changes of one request.
 pub(crate) const MAX_CHANGES: usize = 100;
@@ -133,28 +135,148 @@ pub(crate) async fn show(
     Ok(Tagged::at(house.rev, &CalendarView { rate_plan_id: &plan_id, room_type_id: &room_type, days }))
 }
 
+form! {
+    /// Prices of many dates.
+    pub(crate) struct PricesForm {
+        changes: Vec<PriceChangeForm> = required(list(object(), MAX_CHANGES).at_least(1)),
+    }
+    example json!({ "changes": [{ "room_type_ids": ["dorm-6"], "from": "2027-06-24", "until": "2027-09-06",
+        "weekdays": ["fri", "sat"], "price": { "amount": 5200, "currency": "CAD" } }] });
+}
+
+form! {
+    /// The price of some dates of some room types.
+    pub(crate) struct PriceChangeForm {
+        room_type_ids: Vec<RoomTypeId> = required(list(text(), MAX_TYPES)),
+        from: NaiveDate = required(date()),
+        /// The first date that is not changed.
+        until: NaiveDate = required(until(from)),
+        /// Only these; without it every day.
+        weekdays: Option<Vec<Weekday>> = optional(weekdays()),
+        /// `null` returns to the plan's own price.
+        price: Option<Money> = nullable(money()),
+    }
+}
+
+form! {
+    /// Restrictions of many dates.
+    pub(crate) struct RestrictionsForm {
+        changes: Vec<RestrictionChangeForm> = required(list(object(), MAX_CHANGES).at_least(1)),
+    }
+    example json!({ "changes": [{ "room_type_ids": ["dorm-6"], "from": "2027-06-24", "until": "2027-09-06",
+        "weekdays": ["fri", "sat"], "restriction": { "min_stay_arrival": 2 } }] });
+}
+
+form! {
+    /// All restrictions of some dates of some room types.
+    pub(crate) struct RestrictionChangeForm {
+        room_type_ids: Vec<RoomTypeId> = required(list(text(), MAX_TYPES)),
+        from: NaiveDate = required(date()),
+        /// The first date that is not changed.
+        until: NaiveDate = required(until(from)),
+        /// Only these; without it every day.
+        weekdays: Option<Vec<Weekday>> = optional(weekdays()),
+        restriction: Restriction = required(object::<RestrictionForm>().map(Restriction::from)),
+    }
+}
+
+form! {
+    /// Restrictions; an empty object lifts all.
+    struct RestrictionForm {
+        /// The night is not sold.
+        stop_sell: bool = defaulted(boolean()),
+        /// No stay begins.
+        closed_to_arrival: bool = defaulted(boolean()),
+        /// No stay ends.
+        closed_to_departure: bool = defaulted(boolean()),
+        /// Fewest nights of a stay that begins.
+        min_stay_arrival: Option<u16> = optional(limit()),
+        /// Fewest nights of a stay that contains the night.
+        min_stay_through: Option<u16> = optional(limit()),
+        /// Most nights of a stay that begins.
+        max_stay: Option<u16> = optional(limit()),
+        /// Fewest days between booking and arrival.
+        min_advance_days: Option<u16> = optional(limit()),
+        /// Most days between booking and arrival.
+        max_advance_days: Option<u16> = optional(limit()),
+    }
+}
+
+impl From<RestrictionForm> for Restriction {
+    fn from(form: RestrictionForm) -> Self {
+        Self {
+            stop_sell: form.stop_sell,
+            closed_to_arrival: form.closed_to_arrival,
+            closed_to_departure: form.closed_to_departure,
+            min_stay_arrival: form.min_stay_arrival,
+            min_stay_through: form.min_stay_through,
+            max_stay: form.max_stay,
+            min_advance_days: form.min_advance_days,
+            max_advance_days: form.max_advance_days,
+        }
+    }
+}
+
+fn until(from: Option<NaiveDate>) -> impl FieldType<Value = NaiveDate> {
+    date().verify(move |until| match from {
+        Some(from) if *until <= from => refusal("empty_range", "must lie after from"),
+        _ => Ok(()),
+    })
+}
+
+fn weekdays() -> impl FieldType<Value = Vec<Weekday>> {
+    list(one_of(&WEEKDAYS), WEEKDAYS.len())
+}
+
+fn limit() -> impl FieldType<Value = u16> {
+    integer(0..=MAX_LIMIT)
+}
+
+impl DatesChange<Option<Money>> {
+    fn of_price(place: usize, form: PriceChangeForm) -> Self {
+        let PriceChangeForm { room_type_ids, from, until, weekdays, price } = form;
+        Self::new(place, room_type_ids, from..until, weekdays, price)
+    }
+}
+
+impl DatesChange<Restriction> {
+    fn of_restriction(place: usize, form: RestrictionChangeForm) -> Self {
+        let RestrictionChangeForm { room_type_ids, from, until, weekdays, restriction } = form;
+        Self::new(place, room_type_ids, from..until, weekdays, restriction)
+    }
+}
+
+impl<T> DatesChange<T> {
+    fn new(
+        place: usize,
+        room_types: Vec<RoomTypeId>,
+        dates: Range<NaiveDate>,
+        weekdays: Option<Vec<Weekday>>,
+        becomes: T,
+    ) -> Self {
+        let dates = DateSet { range: Nights::new(dates.start, dates.end), weekdays: weekdays.unwrap_or_default() };
+        Self { place: format!("/changes/{place}"), room_types, dates, becomes }
+    }
+}
+
 /// `PUT /api/rate-plans/{id}/calendar?property_id=…`: prices; `null` returns to the plan's own.
 pub(crate) async fn set_prices(
     State(app): State<SharedApp>,
     Path(id): Path<String>,
     request: Request,
 ) -> HandlerResult {
-    let read = |fields: Fields<'_, '_, '_>, reader: &mut Reader| {
-        if !fields.has("price") {
-            reader.required(fields, "price");
-        }
-        Some(fields.optional("price").and_then(|field| form::money(field, reader)))
-    };
     set(
         app,
         id,
         request,
-        ("price", "rate_plan.set_prices"),
-        read,
+        "rate_plan.set_prices",
+        |form: PricesForm| {
+            form.changes.into_iter().enumerate().map(|(at, one)| DatesChange::of_price(at, one)).collect()
+        },
         |house, calendar, change: &DatesChange<Option<Money>>| {
             let amount = change
                 .becomes
-                .map(|money| form::amount(money, house, || format!("{}/price", change.place)))
+                .map(|money| amount_in_currency(money, house, || format!("{}/price", change.place)))
                 .transpose()?;
             calendar.set_prices(&change.dates, amount);
             Ok(())
@@ -169,39 +291,30 @@ pub(crate) async fn set_restrictions(
     Path(id): Path<String>,
     request: Request,
 ) -> HandlerResult {
-    set(
-        app,
-        id,
-        request,
-        ("restriction", "rate_plan.set_restrictions"),
-        read_restriction,
-        |_, calendar, change: &DatesChange<Restriction>| {
-            calendar.set_restrictions(&change.dates, &change.becomes);
-            Ok(())
-        },
-    )
+    let changes = |form: RestrictionsForm| {
+        form.changes.into_iter().enumerate().map(|(at, one)| DatesChange::of_restriction(at, one)).collect()
+    };
+    set(app, id, request, "rate_plan.set_restrictions", changes, |_, calendar, change: &DatesChange<Restriction>| {
+        calendar.set_restrictions(&change.dates, &change.becomes);
+        Ok(())
+    })
     .await
 }
 
-async fn set<T: Debug>(
+async fn set<F: RequestForm, T: Debug>(
     app: SharedApp,
     id: String,
     request: Request,
-    (member, action): (&'static str, &'static str),
-    read: impl Fn(Fields<'_, '_, '_>, &mut Reader) -> Option<T>,
+    action: &'static str,
+    changes: impl Fn(F) -> Vec<DatesChange<T>>,
     put: impl Fn(&Inventory, &mut RateCalendar, &DatesChange<T>) -> Result<(), Problem>,
 ) -> HandlerResult {
     let (parts, body) = request.into_parts();
     let expected = Some(headers::if_match(&parts.headers)?);
     let (property, plan) = (property_of(&parts.uri)?, RatePlanId::new(id));
     let caller = worker_of(&parts, &property)?;
-    let (changes, _) = form::read(&parts.headers, body, |node, reader| {
-        let fields = reader.object(node, &Pointer::Root, &["changes"])?;
-        form::items(fields, "changes", MAX_CHANGES, reader, |node, at, reader| {
-            read_change(node, at, reader, member, &read)
-        })
-    })
-    .await?;
+    let (form, _): (F, _) = read_form(&parts.headers, body).await?;
+    let changes = changes(form);
     if changes.is_empty() {
         return Err(Problem::fields(vec![FieldError::new("/changes", "missing", "send at least one change")]));
     }
@@ -284,57 +397,6 @@ fn check_reach<T>(today: NaiveDate, changes: &[DatesChange<T>]) -> Result<(), Pr
         .map(|change| FieldError::new(&change.place, "out_of_range", format!("dates from {first} to {last}")))
         .collect();
     if violations.is_empty() { Ok(()) } else { Err(Problem::fields(violations)) }
-}
-
-fn read_change<T>(
-    node: &Node<'_>,
-    at: &Pointer<'_>,
-    reader: &mut Reader,
-    member: &'static str,
-    read: impl Fn(Fields<'_, '_, '_>, &mut Reader) -> Option<T>,
-) -> Option<DatesChange<T>> {
-    let fields = reader.object(node, at, &["room_type_ids", "from", "until", "weekdays", member])?;
-    let room_types = form::items(fields, "room_type_ids", MAX_TYPES, reader, |node, at, reader| {
-        reader.item_text(node, at).map(RoomTypeId::from)
-    });
-    let mut date = |key| reader.required(fields, key).and_then(|field| reader.date(field));
-    let (from, until) = (date("from"), date("until"));
-    if from.zip(until).is_some_and(|(from, until)| until <= from) {
-        reader.violation(&Pointer::Key(at, "until"), "empty_range", "must lie after from");
-    }
-    let weekdays = form::optional_items(fields, "weekdays", WEEKDAYS.len(), reader, |node, at, reader| {
-        reader.one_of(crate::form::reader::Field::located(node, *at), &WEEKDAYS)
-    });
-    let becomes = read(fields, reader);
-    let dates = DateSet { range: Nights::new(from?, until?), weekdays: weekdays.unwrap_or_default() };
-    Some(DatesChange { place: at.pointer(), room_types: room_types?, dates, becomes: becomes? })
-}
-
-fn read_restriction(fields: Fields<'_, '_, '_>, reader: &mut Reader) -> Option<Restriction> {
-    const FLAGS: [&str; 3] = ["stop_sell", "closed_to_arrival", "closed_to_departure"];
-    const LIMITS: [&str; 5] =
-        ["min_stay_arrival", "min_stay_through", "max_stay", "min_advance_days", "max_advance_days"];
-    let field = reader.required(fields, "restriction")?;
-    let at = field.at();
-    let fields = reader.object(field.node(), &at, &[&FLAGS[..], &LIMITS[..]].concat())?;
-    let [stop_sell, closed_to_arrival, closed_to_departure] =
-        FLAGS.map(|key| fields.optional(key).and_then(|field| reader.boolean(field)).unwrap_or_default());
-    let [min_stay_arrival, min_stay_through, max_stay, min_advance_days, max_advance_days] = LIMITS.map(|key| {
-        fields
-            .optional(key)
-            .and_then(|field| reader.integer(field, 0..=MAX_LIMIT))
-            .and_then(|limit| u16::try_from(limit).ok())
-    });
-    Some(Restriction {
-        stop_sell,
-        closed_to_arrival,
-        closed_to_departure,
-        min_stay_arrival,
-        min_stay_through,
-        max_stay,
-        min_advance_days,
-        max_advance_days,
-    })
 }
 
 #[cfg(test)]
