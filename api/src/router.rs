@@ -26,11 +26,13 @@ const OPERATING: [&str; 4] = ["/livez", "/readyz", "/metrics", "/version"];
 pub(crate) fn resources() -> Vec<Resource> {
     vec![
         system::resource(),
+        accounts::resource(),
         properties::properties(),
         properties::inventory(),
         properties::rates(),
         availability::resource(),
         front_desk::resource(),
+        notifications::resource(),
         audit::resource(),
         system::docs::resource(),
     ]
@@ -59,35 +61,6 @@ fn without_description() -> Vec<Route> {
     let paying = Rule::new(Access::Guest).scoped(Scope::PaymentsWrite);
     let till = Rule::new(Access::Staff).scoped(Scope::PaymentsWrite);
     vec![
-        at(
-            "/api/notifications",
-            [post(Rule::new(Access::Staff).scoped(Scope::NotificationsWrite), notifications::create)],
-        ),
-        at("/api/auth/register", [post(guarded(Bucket::Auth), accounts::register::register)]),
-        at("/api/auth/login", [post(guarded(Bucket::Auth), accounts::sessions::login)]),
-        at("/api/auth/refresh", [post(open, accounts::sessions::refresh)]),
-        at("/api/auth/logout", [post(open, accounts::sessions::logout)]),
-        at("/api/auth/change-password", [post(account.limited_by(Bucket::Auth), accounts::passwords::change)]),
-        at("/api/auth/forgot-password", [post(guarded(Bucket::Auth), accounts::passwords::forgot)]),
-        at("/api/auth/reset-password", [post(guarded(Bucket::Auth), accounts::passwords::reset)]),
-        at("/api/auth/profile", [get(account, accounts::profile::show), put(account, accounts::profile::change)]),
-        at("/api/auth/users", [get(admin, accounts::users::list)]),
-        at("/api/auth/users/{id}/role", [patch(admin, accounts::users::set_role)]),
-        at("/api/auth/api-keys", [get(admin, accounts::api_keys::list), post(admin, accounts::api_keys::create)]),
-        at("/api/auth/api-keys/{id}", [delete(admin, accounts::api_keys::revoke)]),
-        at("/api/properties", [post(house, properties::edit::create)]),
-        at("/api/properties/{id}", [patch(house, properties::edit::change)]),
-        at("/api/room-types", [post(house, properties::room_types::create)]),
-        at("/api/room-types/{id}", [patch(house, properties::room_types::change)]),
-        at("/api/rooms", [post(house, properties::rooms::create)]),
-        at("/api/rooms/{id}", [put(house, properties::rooms::replace)]),
-        at("/api/beds/{id}", [patch(floor, properties::rooms::change_bed)]),
-        at("/api/blocks", [post(floor, properties::blocks::create)]),
-        at("/api/rate-plans", [post(prices, properties::rate_plans::create)]),
-        at("/api/rate-plans/{id}", [patch(prices, properties::rate_plans::change)]),
-        at("/api/rate-plans/{id}/calendar", [put(prices, properties::rate_plans::calendar::set_prices)]),
-        at("/api/rate-plans/{id}/restrictions", [put(prices, properties::rate_plans::calendar::set_restrictions)]),
-        at("/api/cancellation-policies", [post(prices, properties::cancellation_policies::create)]),
         at("/api/quotes", [post(Rule::new(Access::Public), quotes::create)]),
         at("/api/bookings", [post(booking, bookings::create::create), get(listing, bookings::list::list)]),
         at(

@@ -2,6 +2,9 @@
 
 use crate::auth::credentials::Credentials;
 use crate::auth::policy::Caller;
+use crate::form::declare::RequestForm;
+use crate::form::fingerprint::Fingerprint;
+use crate::form::read_form;
 use crate::http::body::read_json;
 use crate::http::headers;
 use crate::http::middleware::RequestContext;
@@ -305,6 +308,30 @@ impl<S: Send + Sync> FromRequestParts<S> for PreferredWait {
 impl DescribeInput for PreferredWait {
     fn describe(operation: Operation, _: &mut Schemas) -> Operation {
         operation.waits()
+    }
+}
+
+/// A body read as this form, with every violation reported at once.
+pub(crate) struct Form<T> {
+    pub(crate) value: T,
+    pub(crate) fingerprint: Fingerprint,
+}
+
+impl<S: Send + Sync, T: RequestForm> FromRequest<S> for Form<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        let (value, fingerprint) = read_form(&parts.headers, body).await?;
+        Ok(Self { value, fingerprint })
+    }
+}
+
+impl<T: RequestForm> DescribeInput for Form<T> {
+    fn describe(operation: Operation, schemas: &mut Schemas) -> Operation {
+        let form = schemas.form::<T>();
+        let example = form.example.unwrap_or_default();
+        if T::OPTIONAL { operation.optional_body(form.schema, example) } else { operation.body(form.schema, example) }
     }
 }
 

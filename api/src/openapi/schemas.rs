@@ -111,6 +111,12 @@ fn example_of(schema: &Value, components: &Map<String, Value>) -> Option<Value> 
     Some(serde_json::json!({ "items": [example] }))
 }
 
+/// The schema of a value that has one of these names.
+pub(crate) fn one_of<T>(choices: &[(&'static str, T)]) -> Schema {
+    let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+    schemars::json_schema!({ "type": "string", "enum": names })
+}
+
 /// What Rust says of a number's width is no promise to clients, and a default is the reader's affair.
 fn normalize(schema: &mut Value) {
     match schema {

@@ -1,24 +1,28 @@
 //! Notifications: mails about a booking that staff send, for the first time or again.
 
-use crate::auth::credentials::Credentials;
+use crate::auth::guard::{Resource, at, post};
+use crate::auth::policy::Caller;
+use crate::auth::rules::NOTIFICATIONS_STAFF;
 use crate::commands::idempotency_cache::KeyState;
+use crate::form::form;
 use crate::form::presence::required;
 use crate::form::types::{booking_id, one_of};
-use crate::form::{form, read_form};
-use crate::http::headers::{self, IDEMPOTENCY_REPLAYED};
+use crate::http::extract::{Form, IdempotencyKey};
+use crate::http::headers::IDEMPOTENCY_REPLAYED;
 use crate::http::middleware::RequestContext;
-use crate::http::problem::{self, HandlerResult, Problem};
+use crate::http::problem::{self, Problem};
+use crate::http::response::JsonResponse;
 use crate::state::SharedApp;
 use crate::store_call;
-use axum::Json;
-use axum::extract::{Request, State};
-use axum::http::{HeaderValue, StatusCode};
-use axum::response::IntoResponse;
+use axum::extract::State;
+use axum::http::HeaderValue;
 use chrono::Utc;
 use pvt_domain::ids::BookingId;
 use pvt_domain::intake::FieldError;
 use pvt_domain::messages::{NOTIFICATION_SEND, NotificationKind, SendNotification};
 use pvt_messaging::Outgoing;
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -35,12 +39,43 @@ form! {
     example json!({ "booking_id": "11111111-2222-5333-8444-555555555555", "kind": "booking_confirmed" });
 }
 
+/// The mail is queued.
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline, example = json!({
+    "id": "0b8d5f0e-3f2c-5c39-9f0e-6a7f2a9d1c11", "booking_id": "11111111-2222-5333-8444-555555555555",
+    "kind": "booking_confirmed", "status": "queued"
+}))]
+struct QueuedView {
+    id: Uuid,
+    booking_id: BookingId,
+    kind: NotificationKind,
+    #[schemars(extend("enum" = ["queued"]))]
+    status: &'static str,
+}
+
+pub(crate) fn resource() -> Resource {
+    Resource {
+        name: "Notifications",
+        about: "Mails to guests.",
+        routes: vec![at(
+            "/api/notifications",
+            [post(NOTIFICATIONS_STAFF, "send_notification", create)
+                .summary("Send a mail about a booking, for the first time or again")
+                .stored()
+                .queued()],
+        )],
+    }
+}
+
 /// `POST /api/notifications` with `booking_id` and `kind`: 202 once the broker has the command.
-pub(crate) async fn create(State(app): State<SharedApp>, request: Request) -> HandlerResult {
-    let (parts, body) = request.into_parts();
-    let caller = Credentials::of(&parts).caller;
-    let key = headers::idempotency_key(&parts.headers)?;
-    let (NotificationForm { booking_id, kind }, fingerprint) = read_form(&parts.headers, body).await?;
+async fn create(
+    State(app): State<SharedApp>,
+    caller: Caller,
+    context: RequestContext,
+    IdempotencyKey(key): IdempotencyKey,
+    Form { value: form, fingerprint }: Form<NotificationForm>,
+) -> Result<JsonResponse<202, QueuedView>, Problem> {
+    let NotificationForm { booking_id, kind } = form;
     let mongo = app.mongo.clone();
     let booking = store_call::read(async move { mongo.bookings().find(booking_id).await })
         .await?
@@ -70,7 +105,7 @@ pub(crate) async fn create(State(app): State<SharedApp>, request: Request) -> Ha
             let message = Outgoing::command(routing_key, id, &command).map(|message| {
                 message
                     .with_correlation_id(booking_id.as_uuid())
-                    .with_traceparent(RequestContext::traceparent(&parts))
+                    .with_traceparent(context.child_traceparent())
                     .with_actor(caller.actor())
             });
             let remember = app.clone();
@@ -80,13 +115,11 @@ pub(crate) async fn create(State(app): State<SharedApp>, request: Request) -> Ha
             app.publish(message, ended).await?;
         }
     }
-    let mut answer =
-        (StatusCode::ACCEPTED, Json(json!({ "id": id, "booking_id": booking_id, "kind": kind, "status": "queued" })))
-            .into_response();
-    if seen == KeyState::Replayed {
-        answer.headers_mut().insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
-    }
-    Ok(answer)
+    let queued = JsonResponse::new(&QueuedView { id, booking_id, kind, status: "queued" });
+    Ok(match seen {
+        KeyState::Replayed => queued.with(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true")),
+        _ => queued,
+    })
 }
 
 #[cfg(test)]

@@ -1,17 +1,17 @@
 //! Properties and what they sell: room types, rooms, beds, blocks, rate plans and cancellation policies.
 
-pub(crate) mod bed_holds;
-pub(crate) mod blocks;
-pub(crate) mod cancellation_policies;
+mod bed_holds;
+mod blocks;
+mod cancellation_policies;
 pub(crate) mod change;
-pub(crate) mod edit;
-pub(crate) mod rate_plans;
+mod edit;
+mod rate_plans;
 pub(crate) mod responses;
-pub(crate) mod room_types;
-pub(crate) mod rooms;
+mod room_types;
+mod rooms;
 
-use crate::auth::guard::{Endpoint, Resource, at, delete, get};
-use crate::auth::rules::{INVENTORY_ADMIN, INVENTORY_STAFF, OPEN};
+use crate::auth::guard::{Endpoint, Resource, at, delete, get, patch, post, put};
+use crate::auth::rules::{INVENTORY_ADMIN, INVENTORY_STAFF, OPEN, RATES_ADMIN};
 use crate::http::extract::PathId;
 use crate::http::pagination::{Page, PageQuery, Paged};
 use crate::http::problem::{self, Problem};
@@ -33,10 +33,25 @@ pub(crate) fn properties() -> Resource {
         name: "Properties",
         about: "Properties: where beds can be booked.",
         routes: vec![
-            at("/api/properties", [get(OPEN, "list_properties", list).summary("List properties")]),
+            at(
+                "/api/properties",
+                [
+                    get(OPEN, "list_properties", list).summary("List properties"),
+                    creation(
+                        post(INVENTORY_ADMIN, "create_property", edit::create)
+                            .summary("Create a property, without rooms or rates"),
+                    ),
+                ],
+            ),
             at(
                 "/api/properties/{id}",
-                [get(OPEN, "show_property", show).summary("Show a property, what it sells and at which prices")],
+                [
+                    get(OPEN, "show_property", show).summary("Show a property, what it sells and at which prices"),
+                    change(
+                        patch(INVENTORY_ADMIN, "change_property", edit::change)
+                            .summary("Change the fields that are sent; currency and time zone never change"),
+                    ),
+                ],
             ),
         ],
     }
@@ -50,16 +65,41 @@ pub(crate) fn inventory() -> Resource {
         routes: vec![
             at(
                 "/api/room-types",
-                [get(OPEN, "list_room_types", room_types::list).summary("List room types of a property")],
+                [
+                    get(OPEN, "list_room_types", room_types::list).summary("List room types of a property"),
+                    creation(
+                        post(INVENTORY_ADMIN, "create_room_type", room_types::create).summary("Create a room type"),
+                    ),
+                ],
+            ),
+            at(
+                "/api/room-types/{id}",
+                [bed_removal(
+                    patch(INVENTORY_ADMIN, "change_room_type", room_types::change)
+                        .summary("Change name and limits of a room type")
+                        .about("A dorm that becomes women-only or men-only must be free from today on."),
+                )],
             ),
             at(
                 "/api/rooms",
-                [get(OPEN, "list_rooms", rooms::list).summary("List rooms of a property, with their beds")],
+                [
+                    get(OPEN, "list_rooms", rooms::list).summary("List rooms of a property, with their beds"),
+                    creation(
+                        post(INVENTORY_ADMIN, "create_room", rooms::create).summary("Create a room with its beds"),
+                    ),
+                ],
             ),
             at(
                 "/api/rooms/{id}",
                 [
                     get(OPEN, "show_room", rooms::show).summary("Show a room and its beds"),
+                    bed_removal(
+                        put(INVENTORY_ADMIN, "replace_room", rooms::replace)
+                            .summary("Change type and beds of a room")
+                            .about(
+                                "Beds that are removed must be free from today on; the bookings in the way are listed.",
+                            ),
+                    ),
                     bed_removal(
                         delete(INVENTORY_ADMIN, "delete_room", rooms::remove)
                             .summary("Delete a room")
@@ -68,8 +108,35 @@ pub(crate) fn inventory() -> Resource {
                 ],
             ),
             at(
+                "/api/beds/{id}",
+                [bed_removal(
+                    patch(INVENTORY_STAFF, "change_bed", rooms::change_bed)
+                        .summary("Set whether a bed can be sold, and whether it is clean")
+                        .about("A bed that is taken out of service must be free from today on."),
+                )],
+            ),
+            at(
                 "/api/blocks",
-                [get(INVENTORY_STAFF, "list_blocks", blocks::list).summary("List blocks of a property by id").stored()],
+                [
+                    get(INVENTORY_STAFF, "list_blocks", blocks::list)
+                        .summary("List blocks of a property by id")
+                        .stored(),
+                    post(INVENTORY_STAFF, "create_block", blocks::create)
+                        .summary("Block free beds from sale")
+                        .about(
+                            "A block goes through the property's queue, as bookings do, and never takes a bed that is \
+                            booked: the bookings in the way are listed.",
+                        )
+                        .problems([
+                            problem::NOT_FOUND,
+                            problem::BED_TAKEN,
+                            problem::BED_UNFIT,
+                            problem::INVALID_DATES,
+                            problem::CLOSED,
+                        ])
+                        .stored()
+                        .queued(),
+                ],
             ),
             at(
                 "/api/blocks/{id}",
@@ -91,21 +158,55 @@ pub(crate) fn rates() -> Resource {
         routes: vec![
             at(
                 "/api/rate-plans",
-                [get(OPEN, "list_rate_plans", rate_plans::list).summary("List rate plans of a property")],
+                [
+                    get(OPEN, "list_rate_plans", rate_plans::list).summary("List rate plans of a property"),
+                    creation(post(RATES_ADMIN, "create_rate_plan", rate_plans::create).summary("Create a rate plan")),
+                ],
+            ),
+            at(
+                "/api/rate-plans/{id}",
+                [change(
+                    patch(RATES_ADMIN, "change_rate_plan", rate_plans::change)
+                        .summary("Change the fields that are sent; `nightly` replaces all prices"),
+                )],
             ),
             at(
                 "/api/rate-plans/{id}/calendar",
-                [get(OPEN, "show_rate_calendar", rate_plans::calendar::show)
-                    .summary("Show prices and restrictions of a room type by date")
-                    .stored()],
+                [
+                    get(OPEN, "show_rate_calendar", rate_plans::calendar::show)
+                        .summary("Show prices and restrictions of a room type by date")
+                        .stored(),
+                    change(
+                        put(RATES_ADMIN, "set_prices", rate_plans::calendar::set_prices)
+                            .summary("Set prices of many dates; null returns to the plan's own"),
+                    ),
+                ],
+            ),
+            at(
+                "/api/rate-plans/{id}/restrictions",
+                [change(
+                    put(RATES_ADMIN, "set_restrictions", rate_plans::calendar::set_restrictions)
+                        .summary("Replace the restrictions of many dates; an empty object lifts them"),
+                )],
             ),
             at(
                 "/api/cancellation-policies",
-                [get(OPEN, "list_cancellation_policies", cancellation_policies::list)
-                    .summary("List cancellation policies of a property")],
+                [
+                    get(OPEN, "list_cancellation_policies", cancellation_policies::list)
+                        .summary("List cancellation policies of a property"),
+                    creation(
+                        post(RATES_ADMIN, "create_cancellation_policy", cancellation_policies::create)
+                            .summary("Create a cancellation policy; policies never change"),
+                    ),
+                ],
             ),
         ],
     }
+}
+
+/// Creates a part of an inventory, once.
+fn creation(endpoint: Endpoint) -> Endpoint {
+    change(endpoint.problems([problem::ALREADY_EXISTS]))
 }
 
 /// Changes an inventory, perhaps against others who change it.

@@ -1,35 +1,39 @@
-//! API keys, as admins make and revoke them. A key's text is shown once.
+//! API keys: created, listed and revoked by administrators. The text of a key is shown once.
 
 use super::forms::ApiKeyForm;
-use crate::auth::credentials::Credentials;
-use crate::form::read_form;
-use crate::http::pagination::{Page, PageQuery};
-use crate::http::problem::{self, HandlerResult};
+use crate::auth::policy::Caller;
+use crate::http::extract::{Form, PathId};
+use crate::http::pagination::{Page, PageQuery, Paged};
+use crate::http::problem::{self, Problem};
+use crate::http::response::{JsonResponse, NoContent};
+use crate::openapi::schemas::one_of;
 use crate::state::SharedApp;
 use crate::store_call;
-use axum::Json;
-use axum::extract::{Path, Request, State};
-use axum::http::{StatusCode, Uri};
-use axum::response::IntoResponse;
+use axum::extract::State;
 use chrono::Utc;
 use pvt_domain::ids::PropertyId;
 use pvt_domain::timestamp::Timestamp;
 use pvt_stores::mongo::api_keys::{ApiKey, ApiRole, NewApiKey, PropertyScope, Scope, ScopeSet};
 use pvt_stores::mongo::audit::AuditEntry;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// A key as shown: without its hash.
-#[derive(Serialize)]
-struct KeyView {
+/// An API key.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ApiKey", example = example())]
+pub(super) struct KeyView {
     id: String,
     name: String,
+    #[schemars(schema_with = "role_schema")]
     role: ApiRole,
     /// Missing: all of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     properties: Option<Vec<PropertyId>>,
     /// Missing: all of them.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "scopes_schema")]
     scopes: Option<Vec<Scope>>,
     created_at: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -55,19 +59,19 @@ impl KeyView {
 }
 
 /// `GET /api/auth/api-keys`: all of them by id, revoked ones too, a page at a time.
-pub(crate) async fn list(State(app): State<SharedApp>, uri: Uri) -> HandlerResult {
-    let query = PageQuery::read(&uri)?;
+pub(super) async fn list(State(app): State<SharedApp>, query: PageQuery) -> Result<Paged<KeyView>, Problem> {
     let (mongo, after, wanted) = (app.mongo.clone(), query.after.clone(), query.fetch_limit());
     let keys = store_call::read(async move { mongo.api_keys().list(after.as_deref(), wanted).await }).await?;
-    Page::of(keys, &query, |key| key.id.clone()).answer("/api/auth/api-keys", &query, |key| KeyView::new(key, None))
+    Page::of(keys, &query, |key| key.id.clone()).respond("/api/auth/api-keys", &query, |key| KeyView::new(key, None))
 }
 
 /// `POST /api/auth/api-keys` with `role`, `name` and perhaps `properties` and `scopes`: 201 with the key, this once.
-pub(crate) async fn create(State(app): State<SharedApp>, request: Request) -> HandlerResult {
-    let (parts, body) = request.into_parts();
-    let actor = Credentials::of(&parts).caller.actor();
-    let (form, _): (ApiKeyForm, _) = read_form(&parts.headers, body).await?;
-    let new = NewApiKey::from(form);
+pub(super) async fn create(
+    State(app): State<SharedApp>,
+    caller: Caller,
+    form: Form<ApiKeyForm>,
+) -> Result<JsonResponse<201, KeyView>, Problem> {
+    let (actor, new) = (caller.actor(), NewApiKey::from(form.value));
     let mongo = app.mongo.clone();
     let (stored, key) = store_call::write(async move {
         let now = Utc::now().into();
@@ -77,13 +81,16 @@ pub(crate) async fn create(State(app): State<SharedApp>, request: Request) -> Ha
         Ok((stored, key))
     })
     .await?;
-    Ok((StatusCode::CREATED, Json(KeyView::new(stored, Some(key)))).into_response())
+    Ok(JsonResponse::new(&KeyView::new(stored, Some(key))))
 }
 
 /// `DELETE /api/auth/api-keys/{id}`: 204 once the key is void; instances notice within a minute.
-pub(crate) async fn revoke(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> HandlerResult {
-    let (parts, _) = request.into_parts();
-    let actor = Credentials::of(&parts).caller.actor();
+pub(super) async fn revoke(
+    State(app): State<SharedApp>,
+    PathId(id): PathId<String>,
+    caller: Caller,
+) -> Result<NoContent, Problem> {
+    let actor = caller.actor();
     let mongo = app.mongo.clone();
     let revoked = store_call::write(async move {
         let now = Utc::now().into();
@@ -94,5 +101,20 @@ pub(crate) async fn revoke(State(app): State<SharedApp>, Path(id): Path<String>,
         }
         Ok(revoked)
     });
-    if revoked.await? { Ok(StatusCode::NO_CONTENT.into_response()) } else { Err(problem::NOT_FOUND.into()) }
+    if revoked.await? { Ok(NoContent) } else { Err(problem::NOT_FOUND.into()) }
+}
+
+fn role_schema(_: &mut SchemaGenerator) -> Schema {
+    one_of(&ApiRole::ALL)
+}
+
+fn scopes_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "array", "items": one_of(&Scope::ALL) })
+}
+
+fn example() -> Value {
+    json!({
+        "id": "a1b2c3d4e5f6", "name": "Booking site", "role": "client", "scopes": ["bookings:read", "bookings:write"],
+        "created_at": "2026-12-01T12:00:00.000Z", "key": "pvt_a1b2c3d4e5f6_…",
+    })
 }

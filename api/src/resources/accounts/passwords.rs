@@ -1,32 +1,32 @@
-//! Passwords: changed by who knows the old one, or chosen anew by who reads the account's mail. Either ends every
-//! session.
+//! Passwords: changed with the present one, or reset with a mailed token. Either ends every other session.
 
 use super::forms::{ForgotPasswordForm, PasswordChangeForm, PasswordResetForm};
-use super::{send_mail, sessions, settle};
-use crate::auth::credentials::Credentials;
-use crate::form::read_form;
-use crate::http::problem::{self, HandlerResult, Problem};
+use super::sessions::{self, Tokens};
+use super::{Accepted, accepted, pad_answer_time, send_mail};
+use crate::auth::policy::Caller;
+use crate::http::extract::Form;
+use crate::http::middleware::RequestContext;
+use crate::http::problem::{self, Problem};
+use crate::http::response::{NoContent, Shown};
 use crate::state::{App, SharedApp};
 use crate::store_call;
-use axum::Json;
-use axum::extract::{Request, State};
-use axum::http::StatusCode;
-use axum::response::IntoResponse;
+use axum::extract::State;
 use chrono::Utc;
 use pvt_domain::accounts::{User, UserId, check_password};
 use pvt_domain::intake::FieldError;
 use pvt_domain::messages::AccountMailKind;
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::json;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 /// `POST /api/auth/change-password`: a new session, the only one left.
-pub(crate) async fn change(State(app): State<SharedApp>, request: Request) -> HandlerResult {
-    let (parts, body) = request.into_parts();
-    let id = Credentials::of(&parts).caller.signed_in_user()?.id;
-    let (form, _): (PasswordChangeForm, _) = read_form(&parts.headers, body).await?;
-    let (proof, password) = (form.current_password, form.new_password);
+pub(super) async fn change(
+    State(app): State<SharedApp>,
+    caller: Caller,
+    form: Form<PasswordChangeForm>,
+) -> Result<Shown<Tokens>, Problem> {
+    let id = caller.signed_in_user()?.id;
+    let PasswordChangeForm { current_password: proof, new_password: password } = form.value;
     let mongo = app.mongo.clone();
     let found = store_call::read(async move { mongo.users().credentials(id).await }).await?;
     let (user, hash) = found.ok_or_else(|| Problem::from(problem::UNAUTHENTICATED))?;
@@ -42,25 +42,26 @@ pub(crate) async fn change(State(app): State<SharedApp>, request: Request) -> Ha
 }
 
 /// `POST /api/auth/forgot-password`: 202 whether the address has an account or not.
-pub(crate) async fn forgot(State(app): State<SharedApp>, request: Request) -> HandlerResult {
-    let begun = Instant::now();
-    let (parts, body) = request.into_parts();
-    let (ForgotPasswordForm { email }, _) = read_form(&parts.headers, body).await?;
+pub(super) async fn forgot(
+    State(app): State<SharedApp>,
+    context: RequestContext,
+    form: Form<ForgotPasswordForm>,
+) -> Result<Accepted, Problem> {
+    let (started, ForgotPasswordForm { email }) = (Instant::now(), form.value);
     let mongo = app.mongo.clone();
     let user = store_call::read(async move { mongo.users().find_by_email(&email).await }).await?;
-    // For nobody's address a mail to nobody is queued: the same work, and the worker drops it.
+    // For an unknown address a mail to an unknown account is queued: the same work, and the worker drops it.
     let id = user.map_or_else(|| UserId::from_uuid(Uuid::now_v7()), |user| user.id);
-    send_mail(&app, &parts, id, AccountMailKind::PasswordReset).await?;
-    settle(begun).await;
-    Ok((StatusCode::ACCEPTED, Json(json!({ "status": "accepted" }))).into_response())
+    send_mail(&app, &context, id, AccountMailKind::PasswordReset).await?;
+    pad_answer_time(started).await;
+    Ok(accepted())
 }
 
 /// `POST /api/auth/reset-password`: 204, after which the token is used up and every session has ended.
-pub(crate) async fn reset(State(app): State<SharedApp>, request: Request) -> HandlerResult {
-    let (parts, body) = request.into_parts();
-    let (PasswordResetForm { token: proof, new_password: password }, _) = read_form(&parts.headers, body).await?;
+pub(super) async fn reset(State(app): State<SharedApp>, form: Form<PasswordResetForm>) -> Result<NoContent, Problem> {
+    let PasswordResetForm { token: proof, new_password: password } = form.value;
     let (mongo, token) = (app.mongo.clone(), proof.clone());
-    // The token is used up only once the new password is acceptable, or a slip of the hand would cost another mail.
+    // The token is used up only once the new password is acceptable, or a typing error would cost another mail.
     let owner = store_call::read(async move {
         match mongo.password_resets().find(token.expose_secret(), Utc::now().into()).await? {
             Some(id) => mongo.users().find(id).await,
@@ -79,7 +80,7 @@ pub(crate) async fn reset(State(app): State<SharedApp>, request: Request) -> Han
         }
     });
     reset.await?.ok_or_else(bad_token)?;
-    Ok(StatusCode::NO_CONTENT.into_response())
+    Ok(NoContent)
 }
 
 fn bad_token() -> Problem {

@@ -1,33 +1,34 @@
-//! What people see and change of their own account.
+//! Profile of the caller's own account.
 
-use super::etag;
 use super::forms::ProfileForm;
-use crate::auth::credentials::Credentials;
-use crate::form::read_form;
-use crate::http::headers;
-use crate::http::problem::{self, HandlerResult, Problem};
+use crate::auth::policy::Caller;
+use crate::http::extract::{Form, IfMatch};
+use crate::http::problem::{self, Problem};
+use crate::http::response::Tagged;
 use crate::state::SharedApp;
 use crate::store_call;
-use axum::Json;
-use axum::extract::{Request, State};
-use axum::http::header;
-use axum::response::{IntoResponse, Response};
+use axum::extract::State;
 use pvt_domain::accounts::{Profile, Role, User, UserId};
 use pvt_domain::ids::PropertyId;
 use pvt_domain::timestamp::Timestamp;
 use pvt_stores::StoreError;
+use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::{Value, json};
 
-/// An account as shown: never with anything about its password.
-#[derive(Serialize)]
-pub(crate) struct UserView {
+/// An account.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Account", example = account_example())]
+pub(super) struct UserView {
     id: UserId,
     email: String,
     name: String,
     role: Role,
+    /// The properties of staff.
     properties: Vec<PropertyId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     locale: Option<String>,
+    #[schemars(range(min = 1))]
     rev: u32,
     created_at: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -42,12 +43,12 @@ impl From<&User> for UserView {
 }
 
 /// An account with its revision as entity tag.
-pub(crate) fn shown(user: &User) -> Response {
-    ([(header::ETAG, etag(user.rev))], Json(UserView::from(user))).into_response()
+pub(super) fn shown(user: &User) -> Tagged<UserView> {
+    Tagged::at(user.rev, &UserView::from(user))
 }
 
 /// What came of a change that was meant for one revision.
-pub(crate) fn current<T>(changed: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
+pub(super) fn current<T>(changed: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
     match changed {
         Ok(value) => Ok(Some(value)),
         Err(StoreError::Stale(_)) => Ok(None),
@@ -56,9 +57,8 @@ pub(crate) fn current<T>(changed: Result<T, StoreError>) -> Result<Option<T>, St
 }
 
 /// `GET /api/auth/profile`.
-pub(crate) async fn show(State(app): State<SharedApp>, request: Request) -> HandlerResult {
-    let (parts, _) = request.into_parts();
-    let id = Credentials::of(&parts).caller.signed_in_user()?.id;
+pub(super) async fn show(State(app): State<SharedApp>, caller: Caller) -> Result<Tagged<UserView>, Problem> {
+    let id = caller.signed_in_user()?.id;
     let mongo = app.mongo.clone();
     let user = store_call::read(async move { mongo.users().find(id).await }).await?;
     // The token outlives an account for minutes.
@@ -66,13 +66,24 @@ pub(crate) async fn show(State(app): State<SharedApp>, request: Request) -> Hand
 }
 
 /// `PUT /api/auth/profile` with `name` and `locale`.
-pub(crate) async fn change(State(app): State<SharedApp>, request: Request) -> HandlerResult {
-    let (parts, body) = request.into_parts();
-    let id = Credentials::of(&parts).caller.signed_in_user()?.id;
-    let rev = headers::if_match(&parts.headers)?;
-    let (ProfileForm { name, locale }, _) = read_form(&parts.headers, body).await?;
+pub(super) async fn change(
+    State(app): State<SharedApp>,
+    caller: Caller,
+    IfMatch(rev): IfMatch,
+    form: Form<ProfileForm>,
+) -> Result<Tagged<UserView>, Problem> {
+    let id = caller.signed_in_user()?.id;
+    let ProfileForm { name, locale } = form.value;
     let profile = Profile { name, locale };
     let mongo = app.mongo.clone();
     let changed = store_call::write(async move { current(mongo.users().set_profile(id, rev, &profile).await) }).await?;
     changed.as_ref().map(shown).ok_or_else(|| Problem::from(problem::PRECONDITION_FAILED))
+}
+
+/// An account, as the document shows it.
+pub(super) fn account_example() -> Value {
+    json!({
+        "id": "0195d3c0-7a61-7e55-9f0e-6a7f2a9d1c11", "email": "ada@example.com", "name": "Ada Lovelace",
+        "role": "guest", "properties": [], "locale": "en", "rev": 1, "created_at": "2026-12-01T12:00:00.000Z",
+    })
 }

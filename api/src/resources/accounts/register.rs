@@ -1,28 +1,27 @@
-//! Registering.
+//! Registration.
 
 use super::forms::RegistrationForm;
-use super::{send_mail, settle};
-use crate::form::read_form;
-use crate::http::problem::HandlerResult;
+use super::{Accepted, accepted, pad_answer_time, send_mail};
+use crate::http::extract::Form;
+use crate::http::middleware::RequestContext;
+use crate::http::problem::Problem;
 use crate::state::SharedApp;
 use crate::store_call;
-use axum::Json;
-use axum::extract::{Request, State};
-use axum::http::StatusCode;
-use axum::response::IntoResponse;
+use axum::extract::State;
 use chrono::Utc;
 use pvt_domain::accounts::{Role, User, UserId};
 use pvt_domain::messages::AccountMailKind;
 use pvt_stores::StoreError;
-use serde_json::json;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 /// `POST /api/auth/register`: 202 whether the address had an account or not. A mail tells its owner which.
-pub(crate) async fn register(State(app): State<SharedApp>, request: Request) -> HandlerResult {
-    let begun = Instant::now();
-    let (parts, body) = request.into_parts();
-    let (form, _): (RegistrationForm, _) = read_form(&parts.headers, body).await?;
+pub(super) async fn register(
+    State(app): State<SharedApp>,
+    context: RequestContext,
+    form: Form<RegistrationForm>,
+) -> Result<Accepted, Problem> {
+    let (started, form) = (Instant::now(), form.value);
     let hash = app.password_hasher.hash(form.password).await?;
     let user = User {
         id: UserId::from_uuid(Uuid::now_v7()),
@@ -48,7 +47,7 @@ pub(crate) async fn register(State(app): State<SharedApp>, request: Request) -> 
         }
     })
     .await?;
-    send_mail(&app, &parts, owner, kind).await?;
-    settle(begun).await;
-    Ok((StatusCode::ACCEPTED, Json(json!({ "status": "accepted" }))).into_response())
+    send_mail(&app, &context, owner, kind).await?;
+    pad_answer_time(started).await;
+    Ok(accepted())
 }

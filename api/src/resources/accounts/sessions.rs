@@ -1,34 +1,39 @@
-//! Sessions: begun by logging in, continued by refresh tokens that rotate, ended by logging out or by a stolen token.
+//! Sessions: begun by login, continued by rotating refresh tokens, ended by logout or by reuse of a token.
 
 use super::forms::{LoginForm, RefreshForm};
-use super::profile::UserView;
-use super::settle;
+use super::pad_answer_time;
+use super::profile::{UserView, account_example};
 use crate::auth::access_tokens::ACCESS_TOKEN_AGE;
-use crate::form::read_form;
+use crate::http::extract::Form;
 use crate::http::metrics::LOGINS;
-use crate::http::problem::{self, HandlerResult, Problem};
+use crate::http::problem::{self, Problem};
+use crate::http::response::{NoContent, Shown};
 use crate::state::{App, SharedApp};
 use crate::store_call;
-use axum::Json;
-use axum::extract::{Request, State};
-use axum::http::StatusCode;
-use axum::response::IntoResponse;
+use axum::extract::State;
 use chrono::Utc;
 use pvt_domain::accounts::User;
 use pvt_stores::mongo::refresh_tokens::{REFRESH_TOKEN_AGE, Rotation};
+use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 use tracing::warn;
 
-/// What a session hands out (RFC 6749 §5.1 has most of the names).
-#[derive(Serialize)]
-struct Tokens {
+/// Tokens of a session. Most names are those of RFC 6749 §5.1.
+#[derive(Serialize, JsonSchema)]
+#[schemars(example = example())]
+pub(super) struct Tokens {
     access_token: String,
+    #[schemars(extend("enum" = ["Bearer"]))]
     token_type: &'static str,
-    /// Of the access token, in seconds.
+    /// Lifetime of the access token in seconds.
+    #[schemars(range(min = 1))]
     expires_in: u64,
+    /// Works once.
     refresh_token: String,
     /// In seconds.
+    #[schemars(range(min = 1))]
     refresh_expires_in: u64,
     user: UserView,
 }
@@ -38,10 +43,8 @@ fn count(outcome: &'static str) {
 }
 
 /// `POST /api/auth/login`: tokens, or one answer for every reason why not.
-pub(crate) async fn login(State(app): State<SharedApp>, request: Request) -> HandlerResult {
-    let begun = Instant::now();
-    let (parts, body) = request.into_parts();
-    let (form, _): (LoginForm, _) = read_form(&parts.headers, body).await?;
+pub(super) async fn login(State(app): State<SharedApp>, form: Form<LoginForm>) -> Result<Shown<Tokens>, Problem> {
+    let (started, form) = (Instant::now(), form.value);
     let mongo = app.mongo.clone();
     let found = match form.email {
         Some(email) => store_call::read(async move { mongo.users().credentials_by_email(&email).await }).await?,
@@ -57,21 +60,21 @@ pub(crate) async fn login(State(app): State<SharedApp>, request: Request) -> Han
         }
         None => {
             count("refused");
-            settle(begun).await;
+            pad_answer_time(started).await;
             Err(problem::INVALID_LOGIN.into())
         }
     }
 }
 
 /// Begins a session of this account and answers with its tokens.
-pub(crate) async fn begin(app: &App, user: &User) -> HandlerResult {
+pub(super) async fn begin(app: &App, user: &User) -> Result<Shown<Tokens>, Problem> {
     let (mongo, id) = (app.mongo.clone(), user.id);
     let refresh_token =
         store_call::write(async move { mongo.refresh_tokens().begin_session(id, Utc::now().into()).await }).await?;
     tokens(app, user, refresh_token)
 }
 
-fn tokens(app: &App, user: &User, refresh_token: String) -> HandlerResult {
+fn tokens(app: &App, user: &User, refresh_token: String) -> Result<Shown<Tokens>, Problem> {
     let access_token = app.access_tokens.issue(user, Utc::now()).map_err(Problem::internal)?;
     let tokens = Tokens {
         access_token,
@@ -81,14 +84,13 @@ fn tokens(app: &App, user: &User, refresh_token: String) -> HandlerResult {
         refresh_expires_in: REFRESH_TOKEN_AGE.as_secs(),
         user: UserView::from(user),
     };
-    Ok(Json(tokens).into_response())
+    Ok(Shown::new(&tokens))
 }
 
 /// `POST /api/auth/refresh`: the next pair of tokens. The one that was sent is used up; who sends it again ends the
 /// session.
-pub(crate) async fn refresh(State(app): State<SharedApp>, request: Request) -> HandlerResult {
-    let (parts, body) = request.into_parts();
-    let (RefreshForm { refresh_token: token }, _) = read_form(&parts.headers, body).await?;
+pub(super) async fn refresh(State(app): State<SharedApp>, form: Form<RefreshForm>) -> Result<Shown<Tokens>, Problem> {
+    let RefreshForm { refresh_token: token } = form.value;
     let mongo = app.mongo.clone();
     let rotation =
         store_call::write(async move { mongo.refresh_tokens().rotate(&token, Utc::now().into()).await }).await?;
@@ -96,7 +98,7 @@ pub(crate) async fn refresh(State(app): State<SharedApp>, request: Request) -> H
         Rotation::Rotated { user_id, token } => (user_id, token),
         Rotation::Reused { user_id } => {
             count("reused");
-            warn!(%user_id, "a refresh token came a second time: its session is ended");
+            warn!(%user_id, "refresh token reused, session ended");
             return Err(problem::SESSION_ENDED.into());
         }
         Rotation::Unknown => {
@@ -114,10 +116,16 @@ pub(crate) async fn refresh(State(app): State<SharedApp>, request: Request) -> H
 }
 
 /// `POST /api/auth/logout`: 204, whatever the token was.
-pub(crate) async fn logout(State(app): State<SharedApp>, request: Request) -> HandlerResult {
-    let (parts, body) = request.into_parts();
-    let (RefreshForm { refresh_token: token }, _) = read_form(&parts.headers, body).await?;
+pub(super) async fn logout(State(app): State<SharedApp>, form: Form<RefreshForm>) -> Result<NoContent, Problem> {
+    let RefreshForm { refresh_token: token } = form.value;
     let mongo = app.mongo.clone();
     store_call::write(async move { mongo.refresh_tokens().end_session(&token, Utc::now().into()).await }).await?;
-    Ok(StatusCode::NO_CONTENT.into_response())
+    Ok(NoContent)
+}
+
+fn example() -> Value {
+    json!({
+        "access_token": "eyJ0eXAiOiJhdCtqd3QiLCJhbGciOiJIUzI1NiJ9.…", "token_type": "Bearer", "expires_in": 900,
+        "refresh_token": "pvtr_…", "refresh_expires_in": 604_800, "user": account_example(),
+    })
 }

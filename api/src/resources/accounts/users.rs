@@ -1,42 +1,41 @@
-//! What admins see of accounts, and whom they give which role.
+//! Accounts and their roles, for administrators.
 
 use super::forms::RoleForm;
 use super::profile::{UserView, current, shown};
-use crate::auth::credentials::Credentials;
 use crate::auth::policy::Caller;
-use crate::form::read_form;
-use crate::http::headers;
-use crate::http::pagination::{Page, PageQuery};
-use crate::http::problem::{self, HandlerResult, Problem};
+use crate::http::extract::{Form, IfMatch, PathId};
+use crate::http::pagination::{Page, PageQuery, Paged};
+use crate::http::problem::{self, Problem};
+use crate::http::response::Tagged;
 use crate::state::SharedApp;
 use crate::store_call;
-use axum::extract::{Path, Request, State};
-use axum::http::Uri;
+use axum::extract::State;
 use chrono::Utc;
 use pvt_domain::accounts::UserId;
 use pvt_stores::mongo::audit::AuditEntry;
 use uuid::Uuid;
 
 /// `GET /api/auth/users`: all of them by id, which is by age, a page at a time.
-pub(crate) async fn list(State(app): State<SharedApp>, uri: Uri) -> HandlerResult {
-    let query = PageQuery::read(&uri)?;
+pub(super) async fn list(State(app): State<SharedApp>, query: PageQuery) -> Result<Paged<UserView>, Problem> {
     let (mongo, after, wanted) = (app.mongo.clone(), query.after.clone(), query.fetch_limit());
     let users = store_call::read(async move { mongo.users().list(after.as_deref(), wanted).await }).await?;
-    Page::of(users, &query, |user| user.id.to_string()).answer("/api/auth/users", &query, |user| UserView::from(&user))
+    Page::of(users, &query, |user| user.id.to_string()).respond("/api/auth/users", &query, |user| UserView::from(&user))
 }
 
 /// `PATCH /api/auth/users/{id}/role` with `role` and, for staff, `properties`. Access tokens that are out keep the old
 /// role until they run out.
-pub(crate) async fn set_role(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> HandlerResult {
-    let (parts, body) = request.into_parts();
-    let caller = Credentials::of(&parts).caller;
-    let id: UserId = id.parse().map_err(|_| Problem::from(problem::NOT_FOUND))?;
-    let rev = headers::if_match(&parts.headers)?;
-    let (RoleForm { role, properties }, _) = read_form(&parts.headers, body).await?;
+pub(super) async fn set_role(
+    State(app): State<SharedApp>,
+    PathId(id): PathId<UserId>,
+    caller: Caller,
+    IfMatch(rev): IfMatch,
+    form: Form<RoleForm>,
+) -> Result<Tagged<UserView>, Problem> {
+    let RoleForm { role, properties } = form.value;
     let properties = properties.unwrap_or_default();
     if matches!(&caller, Caller::User(user) if user.id == id) {
-        // Or the last admin could lock everybody out by a slip of the hand.
-        return Err(Problem::new(problem::FORBIDDEN, "Ask another admin: nobody changes their own role."));
+        // Or the last administrator could lock out all of them by mistake.
+        return Err(Problem::new(problem::FORBIDDEN, "Ask another administrator: you cannot change your own role."));
     }
     let mongo = app.mongo.clone();
     let exists = store_call::read(async move { mongo.users().find(id).await }).await?;

@@ -114,7 +114,9 @@ fn month_calendar_shows_prices_and_restrictions() {
 fn room_calendar_shows_free_beds() {
     let occupancy = occupancy();
     let room = occupancy.grid().inventory().room_of(&"d6a-1".into()).unwrap().id.clone();
-    let nights = serde_json::to_value(RoomNights::of(&occupancy, room.as_str(), Nights::new(day(23), day(25))).unwrap()).unwrap();
+    let nights =
+        serde_json::to_value(RoomNights::of(&occupancy, room.as_str(), Nights::new(day(23), day(25))).unwrap())
+            .unwrap();
     assert_eq!(nights["nights"], json!([{ "date": day(23), "free_beds": 5 }, { "date": day(24), "free_beds": 6 }]));
     assert!(RoomNights::of(&occupancy, "cellar", Nights::new(day(23), day(25))).is_none());
 }

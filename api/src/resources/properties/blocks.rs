@@ -3,23 +3,20 @@
 use super::responses::worker_of;
 use crate::auth::policy::Caller;
 use crate::commands::idempotency::IdempotentRequest;
+use crate::form::form;
 use crate::form::presence::{optional, required};
 use crate::form::reader::Pointer;
 use crate::form::types::{self, MAX_FREE_TEXT_CHARS, date, one_of, text};
-use crate::form::{form, read_form};
-use crate::http::extract::{CommandWait, PathId, QueryParams, StaffOfProperty};
-use crate::http::headers;
+use crate::http::extract::{CommandWait, Form, IdempotencyKey, PathId, QueryParams, StaffOfProperty};
 use crate::http::middleware::RequestContext;
 use crate::http::pagination::{Page, PageQuery, Paged};
-use crate::http::problem::{self, HandlerResult, Problem};
+use crate::http::problem::{self, Problem};
 use crate::http::response::{Either, JsonResponse, RetryAfter, Shown};
 use crate::resources::properties::bed_holds;
 use crate::state::SharedApp;
 use crate::store_call;
-use axum::Json;
-use axum::extract::{Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::IntoResponse;
+use axum::extract::State;
+use axum::http::{HeaderValue, header};
 use chrono::{NaiveDate, Utc};
 use pvt_domain::block::{Block, BlockKind, BlockStatus, MAX_BLOCK_BEDS};
 use pvt_domain::ids::{BedId, BlockId, PropertyId};
@@ -131,13 +128,17 @@ pub(super) async fn list(
 }
 
 /// `POST /api/blocks`: 201 with the block, 409 with the bookings in the way, 202 when that takes longer.
-pub(crate) async fn create(State(app): State<SharedApp>, request: Request) -> HandlerResult {
-    let (parts, body) = request.into_parts();
-    let key = headers::idempotency_key(&parts.headers)?;
-    let (form, fingerprint): (BlockForm, _) = read_form(&parts.headers, body).await?;
-    let caller = worker_of(&parts, &form.property_id)?;
-    let block_id = BlockId::derive(caller.client().unwrap_or_default(), key);
-    let once = IdempotentRequest::take(&app, &caller, key, fingerprint)?;
+pub(super) async fn create(
+    State(app): State<SharedApp>,
+    caller: Caller,
+    context: RequestContext,
+    IdempotencyKey(key): IdempotencyKey,
+    CommandWait(wait): CommandWait,
+    Form { value: form, fingerprint }: Form<BlockForm>,
+) -> Result<Either<JsonResponse<201, BlockView>, PendingBlock>, Problem> {
+    let caller = caller.staff_of(&form.property_id)?;
+    let block_id = BlockId::derive(caller.client().unwrap_or_default(), &key);
+    let once = IdempotentRequest::take(&app, &caller, &key, fingerprint)?;
     let BlockForm { property_id, kind, bed_ids, from, until, reason } = form;
     let asked = BlockBeds {
         block_id,
@@ -150,14 +151,12 @@ pub(crate) async fn create(State(app): State<SharedApp>, request: Request) -> Ha
         reason,
         requested_at: Utc::now().into(),
     };
-    let block =
-        bed_holds::block(&app, &RequestContext::of_request(&parts), asked, headers::command_wait(&parts.headers))
-            .await?;
+    let block = bed_holds::block(&app, &context, asked, wait).await?;
     once.done();
-    match block {
-        Some(block) => Ok((StatusCode::CREATED, Json(BlockView::from(block))).into_response()),
-        None => Ok(pending(block_id).into_response()),
-    }
+    Ok(match block {
+        Some(block) => Either::This(JsonResponse::new(&BlockView::from(block))),
+        None => Either::That(pending(block_id)),
+    })
 }
 
 /// `DELETE /api/blocks/{id}`: the beds are for sale again.

@@ -1,24 +1,24 @@
 //! Cancellation policies: what cancelling costs, by the time before arrival.
 
-use super::responses::{add, known, made, property_of, shown, worker_of};
+use super::responses::{add, known};
+use crate::auth::policy::Caller;
 use crate::commands::idempotency::IdempotentRequest;
+use crate::form::form;
 use crate::form::presence::required;
 use crate::form::reader::{Field, Pointer, Reader};
 use crate::form::types::{self, FieldType, integer, inventory_id, object, text};
-use crate::form::{form, read_form};
-use crate::http::extract::OfProperty;
-use crate::http::headers;
-use crate::http::problem::{HandlerResult, Problem};
-use crate::http::response::Tagged;
+use crate::http::extract::{Form, IdempotencyKey, OfProperty};
+use crate::http::problem::Problem;
+use crate::http::response::{Created, Tagged};
 use crate::resources::properties::change::{self, PropertyChange};
 use crate::state::SharedApp;
-use axum::extract::{Request, State};
+use axum::extract::State;
 use pvt_domain::ids::{PolicyId, PropertyId};
 use pvt_domain::intake::MAX_NAME_CHARS;
 use pvt_domain::inventory::check::{MAX_HOURS_BEFORE, MAX_NIGHTLY, PPM};
 use pvt_domain::rates::cancellation::{CancellationPolicy, Fee, Tier};
-use schemars::{Schema, SchemaGenerator, json_schema};
 use schemars::JsonSchema;
+use schemars::{Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use serde_json::{Map, json};
 
@@ -49,16 +49,19 @@ pub(super) async fn list(
 }
 
 /// `POST /api/cancellation-policies`: 201 with the policy. What bookings were made on stays: a policy does not change.
-pub(crate) async fn create(State(app): State<SharedApp>, request: Request) -> HandlerResult {
-    let (parts, body) = request.into_parts();
-    let key = headers::idempotency_key(&parts.headers)?;
-    let (NewPolicyForm { property_id: property, id, name, tiers }, fingerprint) =
-        read_form(&parts.headers, body).await?;
+pub(super) async fn create(
+    State(app): State<SharedApp>,
+    caller: Caller,
+    IdempotencyKey(key): IdempotencyKey,
+    Form { value: form, fingerprint }: Form<NewPolicyForm>,
+) -> Result<Created<CancellationPolicy>, Problem> {
+    let NewPolicyForm { property_id: property, id, name, tiers } = form;
     let new = CancellationPolicy { id, name, tiers };
-    let caller = worker_of(&parts, &property)?;
+    let caller = caller.staff_of(&property)?;
     let subject = format!("cancellation_policy:{}", new.id);
-    let once = IdempotentRequest::begin_audited(&app, &caller, key, fingerprint, &change::subject(&property, &subject))
-        .await?;
+    let once =
+        IdempotentRequest::begin_audited(&app, &caller, &key, fingerprint, &change::subject(&property, &subject))
+            .await?;
     let change = PropertyChange {
         property: property.clone(),
         actor: caller.actor(),
@@ -73,7 +76,7 @@ pub(crate) async fn create(State(app): State<SharedApp>, request: Request) -> Ha
         })
         .await?;
     once.done();
-    made(house.rev, is_new, &format!("/api/cancellation-policies?property_id={property}"), &new)
+    Created::at(house.rev, is_new, &format!("/api/cancellation-policies?property_id={property}"), &new)
 }
 
 form! {

@@ -1,16 +1,17 @@
 //! Creation and change of properties. Currency and time zone, by which everything is counted, never change.
 
 use super::PropertyView;
+use crate::auth::policy::Caller;
 use crate::commands::idempotency::IdempotentRequest;
+use crate::form::form;
 use crate::form::presence::{Presence as _, optional, reported, required};
 use crate::form::types::{FieldType, date, integer, inventory_id, list, object, one_line, one_of, text, value};
-use crate::form::{form, read_form};
-use crate::http::headers;
-use crate::http::problem::{self, HandlerResult};
+use crate::http::extract::{Form, IdempotencyKey, IfMatch, PathId};
+use crate::http::problem::{self, Problem};
+use crate::http::response::{Created, Tagged};
 use crate::resources::properties::change::{self, EditOutcome, PropertyChange};
-use crate::resources::properties::responses::{made, shown, worker_of};
 use crate::state::SharedApp;
-use axum::extract::{Path, Request, State};
+use axum::extract::State;
 use chrono::{NaiveDate, NaiveTime};
 use chrono_tz::Tz;
 use pvt_domain::ids::PropertyId;
@@ -163,14 +164,16 @@ fn hold_minutes() -> impl FieldType<Value = u32> {
 }
 
 /// `POST /api/properties`: 201 with the property, which has no rooms and sells nothing yet.
-pub(crate) async fn create(State(app): State<SharedApp>, request: Request) -> HandlerResult {
-    let (parts, body) = request.into_parts();
-    let key = headers::idempotency_key(&parts.headers)?;
-    let (form, fingerprint): (NewPropertyForm, _) = read_form(&parts.headers, body).await?;
+pub(super) async fn create(
+    State(app): State<SharedApp>,
+    caller: Caller,
+    IdempotencyKey(key): IdempotencyKey,
+    Form { value: form, fingerprint }: Form<NewPropertyForm>,
+) -> Result<Created<PropertyView<'static>>, Problem> {
     let property = Property::from(form);
-    let caller = worker_of(&parts, &property.id)?;
+    let caller = caller.staff_of(&property.id)?;
     let once =
-        IdempotentRequest::begin_audited(&app, &caller, key, fingerprint, &change::subject(&property.id, "")).await?;
+        IdempotentRequest::begin_audited(&app, &caller, &key, fingerprint, &change::subject(&property.id, "")).await?;
     let (house, is_new) = match change::create_property(&app, &property, &caller.actor(), once.id()).await? {
         Some(house) => (house, true),
         None => (change::read(&app, &property.id).await?.into(), false),
@@ -179,22 +182,24 @@ pub(crate) async fn create(State(app): State<SharedApp>, request: Request) -> Ha
         return Err(problem::ALREADY_EXISTS.into());
     }
     once.done();
-    made(house.rev, is_new, &format!("/api/properties/{}", property.id), PropertyView::new(&house))
+    Created::at(house.rev, is_new, &format!("/api/properties/{}", property.id), &PropertyView::new(&house))
 }
 
 /// `PATCH /api/properties/{id}`: what is not sent stays.
-pub(crate) async fn change(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> HandlerResult {
-    let (parts, body) = request.into_parts();
-    let expected = Some(headers::if_match(&parts.headers)?);
-    let property = PropertyId::new(id);
-    let caller = worker_of(&parts, &property)?;
-    let (form, _): (PropertyChangeForm, _) = read_form(&parts.headers, body).await?;
+pub(super) async fn change(
+    State(app): State<SharedApp>,
+    PathId(property): PathId<PropertyId>,
+    caller: Caller,
+    IfMatch(expected): IfMatch,
+    Form { value: form, .. }: Form<PropertyChangeForm>,
+) -> Result<Tagged<PropertyView<'static>>, Problem> {
+    let caller = caller.staff_of(&property)?;
     let change = PropertyChange {
         property: property.clone(),
         actor: caller.actor(),
         action: "property.change",
         subject: String::new(),
-        expected,
+        expected: Some(expected),
         wish: None,
     };
     let (house, _) = change
@@ -208,7 +213,7 @@ pub(crate) async fn change(State(app): State<SharedApp>, Path(id): Path<String>,
             })
         })
         .await?;
-    shown(house.rev, PropertyView::new(&house))
+    Ok(Tagged::at(house.rev, &PropertyView::new(&house)))
 }
 
 impl PropertyChangeForm {

@@ -2,19 +2,19 @@
 
 pub(crate) mod calendar;
 
-use super::responses::{add, known, made, property_of, shown, worker_of};
+use super::responses::{add, known};
+use crate::auth::policy::Caller;
 use crate::commands::idempotency::IdempotentRequest;
 use crate::form::presence::{Presence as _, optional, patch, reported, required};
 use crate::form::reader::{Field, Pointer, Reader};
 use crate::form::types::{FieldType, inventory_id, map_of, money, one_of, text};
-use crate::form::{amount_in_currency, form, read_form};
-use crate::http::extract::OfProperty;
-use crate::http::headers;
-use crate::http::problem::{self, HandlerResult, Problem};
-use crate::http::response::Tagged;
+use crate::form::{amount_in_currency, form};
+use crate::http::extract::{Form, IdempotencyKey, IfMatch, OfProperty, PathId, StaffOfProperty};
+use crate::http::problem::{self, Problem};
+use crate::http::response::{Created, Tagged};
 use crate::resources::properties::change::{self, EditOutcome, PropertyChange};
 use crate::state::SharedApp;
-use axum::extract::{Path, Request, State};
+use axum::extract::State;
 use pvt_domain::ids::{PolicyId, PropertyId, RatePlanId, RoomTypeId};
 use pvt_domain::intake::MAX_NAME_CHARS;
 use pvt_domain::inventory::check::PPM;
@@ -23,6 +23,7 @@ use pvt_domain::money::Money;
 use pvt_domain::rates::{DEFAULT_DEPOSIT_PPM, Deposit};
 use schemars::{Schema, SchemaGenerator, json_schema};
 use schemars::JsonSchema;
+use schemars::{Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -151,15 +152,18 @@ impl FieldType for DepositType {
 }
 
 /// `POST /api/rate-plans`: 201 with the plan.
-pub(crate) async fn create(State(app): State<SharedApp>, request: Request) -> HandlerResult {
-    let (parts, body) = request.into_parts();
-    let key = headers::idempotency_key(&parts.headers)?;
-    let (form, fingerprint): (NewRatePlanForm, _) = read_form(&parts.headers, body).await?;
+pub(super) async fn create(
+    State(app): State<SharedApp>,
+    caller: Caller,
+    IdempotencyKey(key): IdempotencyKey,
+    Form { value: form, fingerprint }: Form<NewRatePlanForm>,
+) -> Result<Created<PlanView<'static>>, Problem> {
     let (property, id, form) = form.into_change();
-    let caller = worker_of(&parts, &property)?;
+    let caller = caller.staff_of(&property)?;
     let subject = format!("rate_plan:{id}");
-    let once = IdempotentRequest::begin_audited(&app, &caller, key, fingerprint, &change::subject(&property, &subject))
-        .await?;
+    let once =
+        IdempotentRequest::begin_audited(&app, &caller, &key, fingerprint, &change::subject(&property, &subject))
+            .await?;
     let change = PropertyChange {
         property: property.clone(),
         actor: caller.actor(),
@@ -183,22 +187,24 @@ pub(crate) async fn create(State(app): State<SharedApp>, request: Request) -> Ha
         .await?;
     once.done();
     let plan = house.rate_plan(&id).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
-    made(house.rev, is_new, &format!("/api/rate-plans?property_id={property}"), PlanView::new(&house, plan))
+    let location = format!("/api/rate-plans?property_id={property}");
+    Created::at(house.rev, is_new, &location, &PlanView::new(&house, plan))
 }
 
 /// `PATCH /api/rate-plans/{id}?property_id=…`: what is not sent stays; `nightly` replaces all prices of the plan.
-pub(crate) async fn change(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> HandlerResult {
-    let (parts, body) = request.into_parts();
-    let expected = Some(headers::if_match(&parts.headers)?);
-    let (property, id) = (property_of(&parts.uri)?, RatePlanId::new(id));
-    let caller = worker_of(&parts, &property)?;
-    let (form, _): (RatePlanChangeForm, _) = read_form(&parts.headers, body).await?;
+pub(super) async fn change(
+    State(app): State<SharedApp>,
+    PathId(id): PathId<RatePlanId>,
+    IfMatch(expected): IfMatch,
+    StaffOfProperty { property, caller }: StaffOfProperty,
+    Form { value: form, .. }: Form<RatePlanChangeForm>,
+) -> Result<Tagged<PlanView<'static>>, Problem> {
     let change = PropertyChange {
         property: property.clone(),
         actor: caller.actor(),
         action: "rate_plan.change",
         subject: format!("rate_plan:{id}"),
-        expected,
+        expected: Some(expected),
         wish: None,
     };
     let (house, _) = change
@@ -213,7 +219,7 @@ pub(crate) async fn change(State(app): State<SharedApp>, Path(id): Path<String>,
         })
         .await?;
     let plan = house.rate_plan(&id).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
-    shown(house.rev, PlanView::new(&house, plan))
+    Ok(Tagged::at(house.rev, &PlanView::new(&house, plan)))
 }
 
 impl NewRatePlanForm {

@@ -1,19 +1,19 @@
 //! Room types: what is sold.
 
-use super::responses::{add, known, made, property_of, shown, worker_of};
+use super::responses::{add, known};
+use crate::auth::policy::Caller;
 use crate::commands::idempotency::IdempotentRequest;
+use crate::form::form;
 use crate::form::presence::{optional, patch, required};
 use crate::form::types::{integer, inventory_id, one_of, text};
-use crate::form::{form, read_form};
-use crate::http::extract::OfProperty;
-use crate::http::headers;
+use crate::http::extract::{Form, IdempotencyKey, IfMatch, OfProperty, PathId, StaffOfProperty};
 use crate::http::middleware::RequestContext;
-use crate::http::problem::{self, HandlerResult, Problem};
-use crate::http::response::Tagged;
+use crate::http::problem::{self, Problem};
+use crate::http::response::{Created, Tagged};
 use crate::resources::properties::bed_holds::change_removing_beds;
 use crate::resources::properties::change::{self, EditOutcome, PropertyChange};
 use crate::state::SharedApp;
-use axum::extract::{Path, Request, State};
+use axum::extract::State;
 use pvt_domain::ids::{PropertyId, RoomTypeId};
 use pvt_domain::intake::{MAX_GROUP_GUESTS, MAX_NAME_CHARS};
 use pvt_domain::inventory::{DormGender, Inventory, Room, RoomKind, RoomType};
@@ -41,15 +41,18 @@ pub(super) async fn list(
 }
 
 /// `POST /api/room-types`: 201 with the type.
-pub(crate) async fn create(State(app): State<SharedApp>, request: Request) -> HandlerResult {
-    let (parts, body) = request.into_parts();
-    let key = headers::idempotency_key(&parts.headers)?;
-    let (form, fingerprint): (NewRoomTypeForm, _) = read_form(&parts.headers, body).await?;
+pub(super) async fn create(
+    State(app): State<SharedApp>,
+    caller: Caller,
+    IdempotencyKey(key): IdempotencyKey,
+    Form { value: form, fingerprint }: Form<NewRoomTypeForm>,
+) -> Result<Created<RoomType>, Problem> {
     let (property, new) = form.into_room_type();
-    let caller = worker_of(&parts, &property)?;
+    let caller = caller.staff_of(&property)?;
     let subject = format!("room_type:{}", new.id);
-    let once = IdempotentRequest::begin_audited(&app, &caller, key, fingerprint, &change::subject(&property, &subject))
-        .await?;
+    let once =
+        IdempotentRequest::begin_audited(&app, &caller, &key, fingerprint, &change::subject(&property, &subject))
+            .await?;
     let change = PropertyChange {
         property: property.clone(),
         actor: caller.actor(),
@@ -62,26 +65,29 @@ pub(crate) async fn create(State(app): State<SharedApp>, request: Request) -> Ha
         .apply(&app, |house| add(&mut house.room_types, &new, &once, |one| one.id == new.id, "/room_types"))
         .await?;
     once.done();
-    made(house.rev, is_new, &format!("/api/room-types?property_id={property}"), house.room_type(&new.id))
+    let created = house.room_type(&new.id).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
+    Created::at(house.rev, is_new, &format!("/api/room-types?property_id={property}"), created)
 }
 
 /// `PATCH /api/room-types/{id}?property_id=…`: what is not sent stays; `null` lifts a limit. What a type is sold by
 /// never changes.
-pub(crate) async fn change(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> HandlerResult {
-    let (parts, body) = request.into_parts();
-    let expected = Some(headers::if_match(&parts.headers)?);
-    let (property, id) = (property_of(&parts.uri)?, RoomTypeId::new(id));
-    let caller = worker_of(&parts, &property)?;
-    let (form, _): (RoomTypeChangeForm, _) = read_form(&parts.headers, body).await?;
+pub(super) async fn change(
+    State(app): State<SharedApp>,
+    PathId(id): PathId<RoomTypeId>,
+    context: RequestContext,
+    IfMatch(expected): IfMatch,
+    StaffOfProperty { property, caller }: StaffOfProperty,
+    Form { value: form, .. }: Form<RoomTypeChangeForm>,
+) -> Result<Tagged<RoomType>, Problem> {
     let change = PropertyChange {
         property: property.clone(),
         actor: caller.actor(),
         action: "room_type.change",
         subject: format!("room_type:{id}"),
-        expected,
+        expected: Some(expected),
         wish: None,
     };
-    // Who sleeps in a dorm does not change around those who are promised a bed in it.
+    // The gender of a dorm does not change around guests who were promised a bed in it.
     let (of, gender) = (id.clone(), form.gender);
     let leaving = move |house: &Inventory| {
         let stricter = house
@@ -90,7 +96,7 @@ pub(crate) async fn change(State(app): State<SharedApp>, Path(id): Path<String>,
         Ok(if stricter { house.rooms_of(&of).flat_map(Room::active_beds).cloned().collect() } else { Vec::new() })
     };
     let of = id.clone();
-    let house = change_removing_beds(&app, &RequestContext::of_request(&parts), change, leaving, move |house| {
+    let house = change_removing_beds(&app, &context, change, leaving, move |house| {
         let index =
             house.room_types.iter().position(|one| one.id == of).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
         let kind = &mut house.room_types[index];
@@ -101,7 +107,8 @@ pub(crate) async fn change(State(app): State<SharedApp>, Path(id): Path<String>,
         Ok(EditOutcome::ChangedAt(format!("/room_types/{index}")))
     })
     .await?;
-    shown(house.rev, house.room_type(&id))
+    let changed = house.room_type(&id).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
+    Ok(Tagged::at(house.rev, changed))
 }
 
 form! {

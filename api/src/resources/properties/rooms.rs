@@ -1,21 +1,19 @@
 //! Rooms and their beds.
 
-use super::responses::{add, known, made, property_of, shown, worker_of};
+use super::responses::{add, known};
+use crate::auth::policy::Caller;
 use crate::commands::idempotency::IdempotentRequest;
+use crate::form::form;
 use crate::form::presence::{optional, required};
 use crate::form::types::{self, inventory_id, one_of, text};
-use crate::form::{form, read_form};
-use crate::http::extract::{OfProperty, OptionalIfMatch, PathId, StaffOfProperty};
-use crate::http::headers;
+use crate::http::extract::{Form, IdempotencyKey, IfMatch, OfProperty, OptionalIfMatch, PathId, StaffOfProperty};
 use crate::http::middleware::RequestContext;
-use crate::http::problem::{self, HandlerResult, Problem};
-use crate::http::response::{NoContent, Tagged};
+use crate::http::problem::{self, Problem};
+use crate::http::response::{Created, NoContent, Tagged};
 use crate::resources::properties::bed_holds::change_removing_beds;
 use crate::resources::properties::change::{self, EditOutcome, PropertyChange};
 use crate::state::SharedApp;
-use axum::Json;
-use axum::extract::{Path, Request, State};
-use axum::response::IntoResponse;
+use axum::extract::State;
 use pvt_domain::ids::{BedId, PropertyId, RoomId, RoomTypeId};
 use pvt_domain::inventory::check::MAX_BEDS;
 use pvt_domain::inventory::{BedService, Cleanliness, Inventory, Room};
@@ -93,16 +91,19 @@ pub(super) async fn show(
 }
 
 /// `POST /api/rooms`: 201 with the room.
-pub(crate) async fn create(State(app): State<SharedApp>, request: Request) -> HandlerResult {
-    let (parts, body) = request.into_parts();
-    let key = headers::idempotency_key(&parts.headers)?;
-    let (form, fingerprint): (NewRoomForm, _) = read_form(&parts.headers, body).await?;
+pub(super) async fn create(
+    State(app): State<SharedApp>,
+    caller: Caller,
+    IdempotencyKey(key): IdempotencyKey,
+    Form { value: form, fingerprint }: Form<NewRoomForm>,
+) -> Result<Created<RoomView<'static>>, Problem> {
     let property = form.property_id;
     let room = Room::new(form.id, form.room_type_id, form.beds);
-    let caller = worker_of(&parts, &property)?;
+    let caller = caller.staff_of(&property)?;
     let subject = format!("room:{}", room.id);
-    let once = IdempotentRequest::begin_audited(&app, &caller, key, fingerprint, &change::subject(&property, &subject))
-        .await?;
+    let once =
+        IdempotentRequest::begin_audited(&app, &caller, &key, fingerprint, &change::subject(&property, &subject))
+            .await?;
     let change = PropertyChange {
         property: property.clone(),
         actor: caller.actor(),
@@ -114,21 +115,20 @@ pub(crate) async fn create(State(app): State<SharedApp>, request: Request) -> Ha
     let (house, new) =
         change.apply(&app, |house| add(&mut house.rooms, &room, &once, |one| one.id == room.id, "/rooms")).await?;
     once.done();
-    made(
-        house.rev,
-        new,
-        &format!("/api/rooms/{}?property_id={property}", room.id),
-        RoomView::new(&house, room_of(&house, &room.id)?),
-    )
+    let location = format!("/api/rooms/{}?property_id={property}", room.id);
+    Created::at(house.rev, new, &location, &RoomView::new(&house, room_of(&house, &room.id)?))
 }
 
 /// `PUT /api/rooms/{id}?property_id=…` with `room_type_id` and `beds`: beds that are no longer listed leave the house.
-pub(crate) async fn replace(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> HandlerResult {
-    let (parts, body) = request.into_parts();
-    let expected = headers::if_match(&parts.headers)?;
-    let (property, id) = (property_of(&parts.uri)?, RoomId::new(id));
-    let caller = worker_of(&parts, &property)?;
-    let (RoomForm { room_type_id, beds }, _) = read_form(&parts.headers, body).await?;
+pub(super) async fn replace(
+    State(app): State<SharedApp>,
+    PathId(id): PathId<RoomId>,
+    context: RequestContext,
+    IfMatch(expected): IfMatch,
+    StaffOfProperty { property, caller }: StaffOfProperty,
+    form: Form<RoomForm>,
+) -> Result<Tagged<RoomView<'static>>, Problem> {
+    let RoomForm { room_type_id, beds } = form.value;
     let change = PropertyChange {
         property: property.clone(),
         actor: caller.actor(),
@@ -140,7 +140,7 @@ pub(crate) async fn replace(State(app): State<SharedApp>, Path(id): Path<String>
     let (of, becomes) = (id.clone(), (room_type_id.clone(), beds.clone()));
     let leaving = move |house: &Inventory| Ok(leaving(room_of(house, &of)?, Some(&becomes)));
     let of = id.clone();
-    let house = change_removing_beds(&app, &RequestContext::of_request(&parts), change, leaving, move |house| {
+    let house = change_removing_beds(&app, &context, change, leaving, move |house| {
         let index =
             house.rooms.iter().position(|room| room.id == of).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
         let room = &mut house.rooms[index];
@@ -149,7 +149,7 @@ pub(crate) async fn replace(State(app): State<SharedApp>, Path(id): Path<String>
         Ok(EditOutcome::ChangedAt(format!("/rooms/{index}")))
     })
     .await?;
-    shown(house.rev, RoomView::new(&house, room_of(&house, &id)?))
+    Ok(Tagged::at(house.rev, &RoomView::new(&house, room_of(&house, &id)?)))
 }
 
 /// `DELETE /api/rooms/{id}?property_id=…`: 204, or 409 with the bookings that hold one of its beds.
@@ -220,16 +220,15 @@ form! {
 }
 
 /// `PATCH /api/beds/{id}?property_id=…` with `service` or `cleanliness`.
-pub(crate) async fn change_bed(
+pub(super) async fn change_bed(
     State(app): State<SharedApp>,
-    Path(id): Path<String>,
-    request: Request,
-) -> HandlerResult {
-    let (parts, body) = request.into_parts();
-    let expected = headers::optional_if_match(&parts.headers)?;
-    let (property, id) = (property_of(&parts.uri)?, BedId::new(id));
-    let caller = worker_of(&parts, &property)?;
-    let (BedForm { service, cleanliness }, _) = read_form(&parts.headers, body).await?;
+    PathId(id): PathId<BedId>,
+    context: RequestContext,
+    OptionalIfMatch(expected): OptionalIfMatch,
+    StaffOfProperty { property, caller }: StaffOfProperty,
+    form: Form<BedForm>,
+) -> Result<Tagged<BedView<'static>>, Problem> {
+    let BedForm { service, cleanliness } = form.value;
     let change = PropertyChange {
         property: property.clone(),
         actor: caller.actor(),
@@ -245,7 +244,7 @@ pub(crate) async fn change_bed(
         Ok(if goes { vec![bed.clone()] } else { Vec::new() })
     };
     let bed = id.clone();
-    let house = change_removing_beds(&app, &RequestContext::of_request(&parts), change, leaving, move |house| {
+    let house = change_removing_beds(&app, &context, change, leaving, move |house| {
         let index = house
             .rooms
             .iter()
@@ -265,5 +264,5 @@ pub(crate) async fn change_bed(
     })
     .await?;
     let room = house.room_of(&id).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
-    Ok(([(axum::http::header::ETAG, change::etag(house.rev))], Json(BedView::new(room, &id))).into_response())
+    Ok(Tagged::at(house.rev, &BedView::new(room, &id)))
 }

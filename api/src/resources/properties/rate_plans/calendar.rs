@@ -2,16 +2,14 @@
 
 use crate::form::presence::{defaulted, nullable, optional, required};
 use crate::form::types::{FieldType, boolean, date, integer, list, money, object, one_of, refusal, text};
-use crate::form::{RequestForm, amount_in_currency, form, read_form};
-use crate::http::extract::{OfProperty, PathId, QueryParams};
-use crate::http::headers;
-use crate::http::problem::{self, HandlerResult, Problem};
+use crate::form::{amount_in_currency, form};
+use crate::http::extract::{Form, IfMatch, OfProperty, PathId, QueryParams, StaffOfProperty};
+use crate::http::problem::{self, Problem};
 use crate::http::response::Tagged;
 use crate::resources::availability::occupancy;
 use crate::resources::properties::change::PropertyChange;
-use crate::resources::properties::responses::{property_of, shown, worker_of};
 use crate::state::SharedApp;
-use axum::extract::{Path, Request, State};
+use axum::extract::State;
 use chrono::{Days, NaiveDate, Utc, Weekday};
 use pvt_domain::ids::{RatePlanId, RoomTypeId};
 use pvt_domain::intake::{FieldError, MAX_DAYS_AHEAD, MAX_NIGHTS};
@@ -62,7 +60,7 @@ struct DatesChange<T> {
 /// The dates that were set.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "RatesSet")]
-struct Changed {
+pub(crate) struct Changed {
     rate_plan_id: RatePlanId,
     /// Number of dates set, by room type.
     dates: BTreeMap<RoomTypeId, usize>,
@@ -262,59 +260,48 @@ impl<T> DatesChange<T> {
 /// `PUT /api/rate-plans/{id}/calendar?property_id=…`: prices; `null` returns to the plan's own.
 pub(crate) async fn set_prices(
     State(app): State<SharedApp>,
-    Path(id): Path<String>,
-    request: Request,
-) -> HandlerResult {
-    set(
-        app,
-        id,
-        request,
-        "rate_plan.set_prices",
-        |form: PricesForm| {
-            form.changes.into_iter().enumerate().map(|(at, one)| DatesChange::of_price(at, one)).collect()
-        },
-        |house, calendar, change: &DatesChange<Option<Money>>| {
-            let amount = change
-                .becomes
-                .map(|money| amount_in_currency(money, house, || format!("{}/price", change.place)))
-                .transpose()?;
-            calendar.set_prices(&change.dates, amount);
-            Ok(())
-        },
-    )
+    PathId(id): PathId<RatePlanId>,
+    IfMatch(expected): IfMatch,
+    staff: StaffOfProperty,
+    Form { value: form, .. }: Form<PricesForm>,
+) -> Result<Tagged<Changed>, Problem> {
+    let changes: Vec<_> =
+        form.changes.into_iter().enumerate().map(|(at, one)| DatesChange::of_price(at, one)).collect();
+    set(&app, (id, expected, staff), "rate_plan.set_prices", &changes, |house, calendar, change| {
+        let amount = change
+            .becomes
+            .map(|money| amount_in_currency(money, house, || format!("{}/price", change.place)))
+            .transpose()?;
+        calendar.set_prices(&change.dates, amount);
+        Ok(())
+    })
     .await
 }
 
 /// `PUT /api/rate-plans/{id}/restrictions?property_id=…`: all restrictions of these dates; an empty one lifts them.
 pub(crate) async fn set_restrictions(
     State(app): State<SharedApp>,
-    Path(id): Path<String>,
-    request: Request,
-) -> HandlerResult {
-    let changes = |form: RestrictionsForm| {
-        form.changes.into_iter().enumerate().map(|(at, one)| DatesChange::of_restriction(at, one)).collect()
-    };
-    set(app, id, request, "rate_plan.set_restrictions", changes, |_, calendar, change: &DatesChange<Restriction>| {
+    PathId(id): PathId<RatePlanId>,
+    IfMatch(expected): IfMatch,
+    staff: StaffOfProperty,
+    Form { value: form, .. }: Form<RestrictionsForm>,
+) -> Result<Tagged<Changed>, Problem> {
+    let changes: Vec<_> =
+        form.changes.into_iter().enumerate().map(|(at, one)| DatesChange::of_restriction(at, one)).collect();
+    set(&app, (id, expected, staff), "rate_plan.set_restrictions", &changes, |_, calendar, change| {
         calendar.set_restrictions(&change.dates, &change.becomes);
         Ok(())
     })
     .await
 }
 
-async fn set<F: RequestForm, T: Debug>(
-    app: SharedApp,
-    id: String,
-    request: Request,
+async fn set<T: Debug>(
+    app: &SharedApp,
+    (plan, expected, StaffOfProperty { property, caller }): (RatePlanId, u32, StaffOfProperty),
     action: &'static str,
-    changes: impl Fn(F) -> Vec<DatesChange<T>>,
+    changes: &[DatesChange<T>],
     put: impl Fn(&Inventory, &mut RateCalendar, &DatesChange<T>) -> Result<(), Problem>,
-) -> HandlerResult {
-    let (parts, body) = request.into_parts();
-    let expected = Some(headers::if_match(&parts.headers)?);
-    let (property, plan) = (property_of(&parts.uri)?, RatePlanId::new(id));
-    let caller = worker_of(&parts, &property)?;
-    let (form, _): (F, _) = read_form(&parts.headers, body).await?;
-    let changes = changes(form);
+) -> Result<Tagged<Changed>, Problem> {
     if changes.is_empty() {
         return Err(Problem::fields(vec![FieldError::new("/changes", "missing", "send at least one change")]));
     }
@@ -323,19 +310,19 @@ async fn set<F: RequestForm, T: Debug>(
         actor: caller.actor(),
         action,
         subject: format!("rate_plan:{plan}"),
-        expected,
+        expected: Some(expected),
         wish: None,
     };
     let house = change
-        .apply_rates(&app, &describe_changes(&changes), |house, rates| put_all(house, rates, &plan, &changes, &put))
+        .apply_rates(app, &describe_changes(changes), |house, rates| put_all(house, rates, &plan, changes, &put))
         .await?;
     let mut dates = BTreeMap::new();
-    for change in &changes {
+    for change in changes {
         for room_type in &change.room_types {
             *dates.entry(room_type.clone()).or_default() += change.dates.iter().count();
         }
     }
-    shown(house.rev, Changed { rate_plan_id: plan, dates })
+    Ok(Tagged::at(house.rev, &Changed { rate_plan_id: plan, dates }))
 }
 
 /// What is set, for the audit.
