@@ -1,6 +1,7 @@
-//! The HTTP API: authenticates, validates, publishes, answers.
+//! The HTTP API: bookings and payments are changed by commands to workers, inventory and accounts directly.
 //!
-//! It is small and stateless. It must never change a booking itself, and never answer 2xx to something that the broker
+//! It authenticates, validates, publishes and answers, and keeps caches that any instance can rebuild from the store
+//! and the broker. It must never change a booking or a ledger itself, and never answer 2xx to a command that the broker
 //! has not confirmed.
 
 mod auth;
@@ -24,12 +25,12 @@ use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::info;
 
-/// For requests that have begun when the process is told to stop; within Kubernetes' and systemd's usual 30 s.
+/// For requests in progress at shutdown; within Kubernetes' and systemd's usual 30 s.
 const DRAIN_LIMIT: Duration = Duration::from_secs(20);
 /// For what is still being published after the last answer.
 const PUBLISH_LIMIT: Duration = Duration::from_secs(5);
 
-/// An API instance that listens and does not answer yet.
+/// An API instance that listens and does not serve yet.
 pub struct Server {
     app: SharedApp,
     router: Router,
@@ -76,12 +77,12 @@ impl Server {
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         info!(address = %self.local_addr()?, "the API listens");
         let Self { app, router, listener, parts, guard } = self;
-        // Requests that only wait are answered once the parts are told to stop, so both are told at once.
-        let told = async {
+        // Requests that only wait are answered once the parts are stopped, so both stop at once.
+        let stopped = async {
             stop.cancelled().await;
             parts.cancel();
         };
-        tokio::join!(told, http::serve::serve(listener, router, stop.clone(), DRAIN_LIMIT));
+        tokio::join!(stopped, http::serve::serve(listener, router, stop.clone(), DRAIN_LIMIT));
         app.close(PUBLISH_LIMIT).await;
         drop(guard);
         info!("the API has stopped");

@@ -1,8 +1,7 @@
-//! The description of the API for programs: OpenAPI 3.1, built from the table of routes and from what is said of each
-//! route.
+//! OpenAPI 3.1 description of the API, assembled from the routes and the signatures of their handlers.
 //!
-//! Who may use a route and what that can be refused with comes from its rule; forms and answers are described in
-//! `routes/described`. Nothing here may describe a route that the table does not have: a test compares the two.
+//! The rule of a route says who may use it and what that can be refused with; the rest comes from the types that its
+//! handler takes and returns.
 
 pub(crate) mod asyncapi;
 mod document;

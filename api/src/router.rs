@@ -1,4 +1,4 @@
-//! All routes of the API, and nothing of what they do.
+//! The router: every resource with its routes, behind the middleware.
 
 use crate::auth::guard::without_description::{delete, get, patch, post, put};
 use crate::auth::guard::{Resource, Route, assemble, at};
@@ -30,6 +30,7 @@ pub(crate) fn resources() -> Vec<Resource> {
         properties::properties(),
         properties::inventory(),
         properties::rates(),
+        quotes::resource(),
         availability::resource(),
         front_desk::resource(),
         notifications::resource(),
@@ -61,7 +62,6 @@ fn without_description() -> Vec<Route> {
     let paying = Rule::new(Access::Guest).scoped(Scope::PaymentsWrite);
     let till = Rule::new(Access::Staff).scoped(Scope::PaymentsWrite);
     vec![
-        at("/api/quotes", [post(Rule::new(Access::Public), quotes::create)]),
         at("/api/bookings", [post(booking, bookings::create::create), get(listing, bookings::list::list)]),
         at(
             "/api/bookings/{id}",

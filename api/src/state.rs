@@ -1,4 +1,4 @@
-//! What handlers work with: connections, memory and api_keys of one API instance.
+//! Application state: the connections, caches and keys of one API instance.
 
 use crate::auth::access_tokens::AccessTokens;
 use crate::auth::api_key_cache::ApiKeyCache;

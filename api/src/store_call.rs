@@ -1,4 +1,4 @@
-//! Asking MongoDB on behalf of a request: reading, and writing what belongs to accounts.
+//! Calls of MongoDB on behalf of a request: reads, and writes of accounts and inventories.
 
 use crate::http::metrics::STORE_FAILURES;
 use crate::http::problem::{self, Problem};

@@ -1,4 +1,4 @@
-//! Which API key a request carries, with what was read kept for a minute.
+//! Authentication of API keys, with each key cached for a minute.
 
 use crate::http::problem::{self, Problem};
 use crate::store_call;

@@ -1,4 +1,4 @@
-//! What a request carries to show who sends it: an API key, an access token, or a booking's token.
+//! Credentials of a request: an API key, an access token, or a booking token.
 
 use crate::auth::access_tokens::is_signed_token;
 use crate::auth::policy::{Caller, SignedInUser};

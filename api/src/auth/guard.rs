@@ -1,8 +1,9 @@
-//! The only way to register a route: with the rule that says who may use it. A handler without a rule does not compile
-//! into the table.
+//! Registration of routes, each with the rule that says who may use it: a handler without a rule does not compile into
+//! the table. The handler's signature describes the operation, so that a route cannot be registered without a
+//! description either.
 //!
-//! The guard of a route finds out who calls, counts the request, asks the rule, and leaves what it found for the
-//! handler.
+//! The access layer of a route authenticates the caller, counts the request, applies the rule, and leaves the
+//! credentials for the handler.
 
 use crate::auth::credentials::Credentials;
 use crate::auth::policy::{Access, Caller, Rule};
@@ -100,7 +101,7 @@ impl Endpoint {
     }
 
     /// Whether its signature describes it.
-    pub(crate) fn is_described(&self) -> bool {
+    pub(crate) fn has_description(&self) -> bool {
         self.description.is_some()
     }
 

@@ -1,4 +1,5 @@
-//! Hashing passwords without starving intake: on threads of its own, few at a time, and nobody waits long for a place.
+//! Hashing of passwords without starving intake: on threads of its own, few at a time, with a bounded wait for a
+//! permit.
 
 use crate::http::problem::{self, Problem};
 use pvt_stores::passwords::{self, HashError};

@@ -1,7 +1,8 @@
-//! Who may do what: every rule of access, in this one place. Whatever is not allowed here is denied.
+//! Access policy: every rule of access, in one place. Whatever is not allowed here is denied.
 //!
-//! A route's [`Rule`] says who may use it at all and is written where the route is registered; which objects they may
-//! touch is asked of the [`Caller`] by the handler, and whoever may not touch one must not learn that it exists.
+//! A route's [`Rule`] says which callers may use it at all and is written where the route is registered; which objects
+//! they may touch is asked of the [`Caller`] by the handler. A caller who may not touch an object must not learn that
+//! it exists.
 
 use crate::http::problem::{self, Problem};
 use pvt_domain::accounts::{AccessClaims, Role, UserId};

@@ -1,6 +1,6 @@
-//! Quotes as callers carry them: the promised price with our signature.
+//! Signatures of quotes: a client carries the guaranteed price with our signature.
 //!
-//! Nothing is stored. What is not signed here is no quote, whatever it says.
+//! Nothing is stored. A quote with any other signature is not accepted, whatever it says.
 
 use crate::http::problem::Problem;
 use base64::Engine as _;

@@ -1,4 +1,4 @@
-//! How much one caller may ask of us: a known client by its id, everybody else by address.
+//! Rate limits: a known client is counted by its id, every other caller by address.
 //!
 //! Counted in this process alone, by GCRA: a quota of 100 in 15 minutes is a burst of 100 and one more every nine
 //! seconds.

@@ -1,7 +1,7 @@
-//! Waiting for a booking's decision.
+//! Watch on bookings that are not decided yet.
 //!
-//! However many requests wait, one task asks the store for all of them at once, soon after they came and then ever less
-//! often. A worker's reply only makes it ask at once: what is answered is always what is stored.
+//! However many requests wait, one task queries the store for all of them, soon after they arrived and then ever less
+//! often. A worker's reply only makes it query at once: what is answered is always what is stored.
 
 use crate::http::metrics::DECISION_WAITERS;
 use pvt_domain::booking::Booking;

@@ -1,8 +1,8 @@
-//! A key for something that is made: the same key with another body is refused, the same request makes nothing twice,
-//! also when what it made has changed or gone since.
+//! Idempotency of requests that create parts of an inventory: the same key with another body is refused, the same
+//! request creates nothing twice, also when what it created has changed or been deleted since.
 //!
-//! What was made is known by its audit entry, which names the key and is written in the same transaction; this instance
-//! also remembers.
+//! What was created is known by its audit entry, which names the key and is written in the same transaction; this
+//! instance also caches it.
 
 use crate::auth::policy::Caller;
 use crate::commands::idempotency_cache::{KeyState, Reservation};
@@ -12,7 +12,7 @@ use crate::state::App;
 use crate::store_call;
 use uuid::Uuid;
 
-/// Name space of keys: the same client and key always name the same wish.
+/// Namespace of keys: the same client and key always name the same request.
 const REQUEST_NAMESPACE: Uuid = Uuid::from_u128(0x9a4e_17c6_0d3b_4f52_b1c8_2e65_7f90_d4a1);
 
 /// A request with its key.
@@ -37,7 +37,8 @@ impl<'a> IdempotentRequest<'a> {
         Ok(Self { app, id, fingerprint, reserved: app.idempotency.hold_reservation(id), replayed: false })
     }
 
-    /// As [`IdempotentRequest::take`], for a change of a house that is audited under [`IdempotentRequest::id`] as `subject`.
+    /// As [`IdempotentRequest::take`], for a change of an inventory that is audited under [`IdempotentRequest::id`] as
+    /// `subject`.
     ///
     /// # Errors
     /// As [`IdempotentRequest::take`].
@@ -57,17 +58,17 @@ impl<'a> IdempotentRequest<'a> {
         Ok(Self { replayed: !earlier.is_empty(), ..taken })
     }
 
-    /// Names the wish.
+    /// Names the request.
     pub(crate) fn id(&self) -> Uuid {
         self.id
     }
 
-    /// Whether it was fulfilled before, whatever became of that.
+    /// Whether it was handled before, whatever happened since.
     pub(crate) fn is_replay(&self) -> bool {
         self.replayed
     }
 
-    /// It was done.
+    /// Completes the request.
     pub(crate) fn done(self) {
         self.reserved.keep();
         self.app.idempotency.confirm(self.id, self.fingerprint);

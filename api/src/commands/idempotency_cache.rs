@@ -1,5 +1,5 @@
-//! Requests that this instance has accepted lately: what answers a repetition at once, and notices a key that is used
-//! for something else.
+//! Idempotency cache: requests that this instance has accepted recently. It answers a repetition at once, and notices a
+//! key that is used for something else.
 //!
 //! It only saves work and answers early. What makes a repetition harmless is the id, which is a function of client and
 //! key.

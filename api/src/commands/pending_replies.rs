@@ -1,7 +1,7 @@
-//! Waiting for what becomes of one command about a stored booking or its money.
+//! Pending replies: requests that wait for the reply to one command about a stored booking or its payments.
 //!
 //! Many may change one booking at once, so each waits for the reply to its own command. A reply is a hint that may get
-//! lost: whoever waits looks into the store, too, and what is answered is what is stored.
+//! lost: the waiting request looks into the store, too, and what is answered is what is stored.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,4 +1,4 @@
-//! The queue in which workers tell this instance that something it waits for is decided.
+//! Reply queue of this instance, to which workers reply when a command that it waits for is decided.
 //!
 //! A reply is only a hint to look into the store sooner. Without the queue, waiting takes a little longer and is
 //! otherwise the same.

@@ -1,4 +1,4 @@
-//! Reading a request's body: bounded in size and time, before anything is made of it.
+//! Request bodies: bounded in size and time, before anything is parsed.
 
 use crate::form::card_numbers;
 use crate::form::json::{self, Node};

@@ -1,5 +1,5 @@
-//! Where a request comes from. What a proxy says about it counts only from proxies that are configured: anybody can
-//! write a header.
+//! Client addresses. What a proxy says about the origin of a request counts only from configured proxies: any client
+//! can write a header.
 
 use axum::http::{Extensions, HeaderMap, HeaderName};
 use pvt_service::config::Network;

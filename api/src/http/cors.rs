@@ -1,4 +1,5 @@
-//! Which pages of other origins may read our answers: those on the configured list, named back exactly, never `*`.
+//! Cross-origin access: pages on the configured list of origins may read answers; each origin is named back exactly,
+//! never `*`.
 //!
 //! Credentials travel in `Authorization` alone, so cookies are never allowed across origins.
 

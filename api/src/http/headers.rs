@@ -1,5 +1,4 @@
-//! What requests say in headers and query, read strictly: idempotency keys, waiting times, content types, bearer
-//! credentials.
+//! Headers and query parameters of requests, read strictly: idempotency keys, waits, content types, bearer credentials.
 
 use crate::http::problem::{self, Problem};
 use axum::extract::Query;

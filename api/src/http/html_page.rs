@@ -1,4 +1,4 @@
-//! Pages for people: HTML with one style of our own, which works without scripts and loads nothing from anywhere.
+//! HTML pages with one style of our own, which work without scripts and load nothing from other places.
 
 use crate::http::problem::{HandlerResult, Problem};
 use crate::openapi::schemas::Schemas;

@@ -1,4 +1,4 @@
-//! The API's metrics. Their names are contracts with dashboards; their handles are made once, so that recording costs
+//! Metrics of the API. Their names are contracts with dashboards; their handles are made once, so that recording costs
 //! no look-up of labels.
 
 use axum::http::{Method, StatusCode};

@@ -1,5 +1,5 @@
-//! What every request passes through: its id and trace, the time limit, the catching of panics, problems in their final
-//! form, headers for browsers, metrics.
+//! Outermost middleware: request id and trace, the time limit, panics, problems in their final form, headers for
+//! browsers, metrics.
 
 use crate::http::cors::Cors;
 use crate::http::metrics::HttpMetrics;

@@ -1,4 +1,4 @@
-//! Lists, a page at a time: an opaque cursor, a bounded number of items, and a `Link` to the next page.
+//! Pagination of lists: an opaque cursor, a bounded number of items, and a `Link` to the next page.
 
 use crate::http::headers;
 use crate::http::problem::{self, HandlerResult, Problem};

@@ -32,7 +32,10 @@ pub(crate) struct ProblemKind {
 
 macro_rules! problems {
     ($($id:ident $code:literal $status:literal $title:literal $advice:literal;)*) => {
-        $(pub(crate) const $id: &ProblemKind = &ProblemKind { code: $code, status: $status, title: $title, advice: $advice };)*
+        $(
+            pub(crate) const $id: &ProblemKind =
+                &ProblemKind { code: $code, status: $status, title: $title, advice: $advice };
+        )*
         /// All kinds of problems, by status.
         pub(crate) const PROBLEMS: &[&ProblemKind] = &[$($id),*];
     };

@@ -1,4 +1,4 @@
-//! Accepting connections: bounded in number, bounded in the time a head may take, drained at the end.
+//! Connections: bounded in number, bounded in the time a head may take, drained on shutdown.
 
 use crate::http::client_address::Peer;
 use axum::Router;

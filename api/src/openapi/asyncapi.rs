@@ -1,7 +1,7 @@
-//! The description of the queues for programs: AsyncAPI 3, made from the catalogue of messages.
+//! AsyncAPI 3 description of the queues, from the message catalog.
 //!
-//! The form of a message is found by asking its own reader: what of the committed example can be left out, be `null` or
-//! be of another type without the reader minding. So the document promises exactly what consumers rely on.
+//! The schema of a message is found by asking its own decoder: which members of the committed example can be missing,
+//! `null` or of another type. So the document promises exactly what consumers rely on.
 
 mod probe;
 
@@ -20,7 +20,7 @@ pub(crate) fn document(topology: &Topology) -> Value {
     let (mut channels, mut operations, mut messages) = (Map::new(), Map::new(), Map::new());
     for entry in catalog::entries() {
         let channel = channel_of(entry, topology);
-        let at = channels.entry(channel.name.clone()).or_insert_with(|| channel.described());
+        let at = channels.entry(channel.name.clone()).or_insert_with(|| channel.object());
         at["messages"][entry.kind] = json!({ "$ref": format!("#/components/messages/{}", entry.kind) });
         messages.insert(entry.kind.to_owned(), message(entry));
         operations.entry(channel.name.clone()).or_insert_with(|| channel.operation());
@@ -77,7 +77,7 @@ fn channel_of(entry: &CatalogEntry, topology: &Topology) -> Channel {
 }
 
 impl Channel {
-    fn described(&self) -> Value {
+    fn object(&self) -> Value {
         let mut channel = json!({ "address": self.address, "description": self.about, "messages": {} });
         if self.address.as_str().is_some_and(|address| address.contains("{partition}")) {
             channel["parameters"] = json!({ "partition": { "description": "The first eight bytes of SHA-256 of the \
@@ -129,7 +129,7 @@ mod tests {
     use pvt_messaging::Topology;
 
     #[test]
-    fn every_message_is_described_in_a_channel() {
+    fn every_message_has_a_channel() {
         let document = document(&Topology::new("", 4));
         let channels = document["channels"].as_object().unwrap();
         for entry in catalog::entries() {

@@ -1,4 +1,4 @@
-//! Puts the document together: what is said of the routes, what their rules add, and what every answer has.
+//! Assembly of the document: what the signatures say, what the rules add, and what every answer has.
 
 use super::schema::{about, list, named, object, text, uuid, whole_of};
 use super::schemas::Schemas;
@@ -14,21 +14,24 @@ use pvt_stores::mongo::api_keys::Scope;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
-const INFO: &str = "Books beds in hostels. Errors are problems of RFC 9457 with a stable `code`; money is in minor \
-    units; `POST`s that create need \
-    an `Idempotency-Key`, which makes repeating them safe. What somebody may not see is 404.";
+const INFO: &str = "Bookings of beds in hostels. Errors are problem details (RFC 9457) with a stable `code`. Amounts \
+    are in minor units. A `POST` that creates needs an `Idempotency-Key`, which makes retries safe. Resources that the \
+    caller may not see answer 404.";
 
 /// The document of these routes. What a route's rule does not say comes from `groups`; a route that none of them
 /// describes is left out.
 pub(crate) fn document(resources: &[Resource], routes: &[Route], groups: Vec<Group>) -> Value {
     let rule_of = |path: &str, method: &Method| {
         let mut guarded = routes.iter().filter(|route| route.path == path).flat_map(|route| &route.methods);
-        guarded.find(|one| one.method == *method && !one.is_described()).map(|one| one.rule)
+        guarded.find(|one| one.method == *method && !one.has_description()).map(|one| one.rule)
     };
     let (mut paths, mut components, mut tags) = (Map::new(), shared_schemas(), Vec::new());
     let mut schemas = Schemas::new();
     for resource in resources {
-        tags.push(json!({ "name": resource.name, "description": resource.about }));
+        let tag = json!({ "name": resource.name, "description": resource.about });
+        if !tags.contains(&tag) {
+            tags.push(tag);
+        }
         for (route, endpoint) in
             resource.routes.iter().flat_map(|route| route.methods.iter().map(move |method| (route, method)))
         {
@@ -88,10 +91,10 @@ fn operation_object(operation: Operation, rule: Rule, tag: &str) -> Value {
 /// Who may use it, in words.
 fn audience(rule: Rule) -> String {
     let who = match rule.access {
-        Access::Open | Access::Public => "For everybody.",
-        Access::Guest => "For the booking's guest, its client, and staff of the property.",
-        Access::Known => "For people who have logged in, and API keys; each sees what they may.",
-        Access::Account => "For people who have logged in.",
+        Access::Open | Access::Public => "Open to everyone.",
+        Access::Guest => "For the booking's guest and client, and staff of the property.",
+        Access::Known => "For users who have logged in and API keys; each sees their own.",
+        Access::Account => "For users who have logged in.",
         Access::Staff => "For staff.",
         Access::Admin => "For administrators.",
     };
@@ -222,19 +225,19 @@ fn headers() -> Value {
         "example": example })
     };
     json!({
-        "X-Request-Id": header("Names the request in logs and problems; a caller's own is \
-            kept.", "4bf92f3577b34da6a3ce929d0e0e4736"),
+        "X-Request-Id": header("Identifies the request in logs and problems; a valid one \
+            from the caller is kept.", "4bf92f3577b34da6a3ce929d0e0e4736"),
         "Traceparent": header("The request's trace (W3C).", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
-        "RateLimit": header("What is left of the limit; missing where nothing is counted.", "\"general\";r=99"),
-        "RateLimit-Policy": header("The limit.", "\"general\";q=100;w=900"),
-        "Retry-After": header("When to try again, in seconds.", "2"),
+        "RateLimit": header("Remaining quota; absent where there is no limit.", "\"general\";r=99"),
+        "RateLimit-Policy": header("The quota.", "\"general\";q=100;w=900"),
+        "Retry-After": header("Seconds after which to try again.", "2"),
         "ETag": header("The revision, for If-Match and If-None-Match.", "\"1\""),
-        "Location": header("Where the result is.", "/api/bookings/11111111-2222-5333-8444-555555555555?token=…"),
+        "Location": header("Address of the result.", "/api/bookings/11111111-2222-5333-8444-555555555555?token=…"),
         "Link": header("The next page (RFC 8288); missing on the last.", "</api/properties?limit=50&cursor=cHZ0>; \
             rel=\"next\""),
-        "Idempotency-Replayed": header("`true` when the answer repeats an earlier one.", "true"),
+        "Idempotency-Replayed": header("`true` if the answer repeats an earlier one.", "true"),
         "Preference-Applied": header("The preference that was honoured.", "wait=10"),
-        "WWW-Authenticate": header("How to send a credential.", "Bearer"),
+        "WWW-Authenticate": header("How to send credentials.", "Bearer"),
     })
 }
 

@@ -1,7 +1,7 @@
-//! What is said of one method at one path, beyond its rule.
+//! One operation of the document, beyond its rule.
 //!
-//! Each builder stands for something that the handlers do with one shared function, so saying it says all that can come
-//! of it: who reads a body with `read_json` can answer 400, 408, 413, 415 and 422.
+//! Each builder stands for something that the handlers do with one shared function, so calling it documents every
+//! outcome of that function: a body that is read as a form can be refused with 400, 408, 413, 415 and 422.
 
 use super::schema::{self, about, text, whole_of};
 use super::schemas::{BodySchema, Parameter, Schemas};

@@ -1,4 +1,4 @@
-//! The document and the routes say the same, and examples and answers look as the document says.
+//! Agreement of the document with the routes, and of examples with their schemas.
 
 pub(crate) mod conform;
 
@@ -45,7 +45,8 @@ fn documented_refusals_match_the_rule() {
     for (path, guarded) in registered() {
         let rule = guarded.rule;
         let forbids = rule.scope.is_some() || matches!(rule.access, Access::Account | Access::Staff | Access::Admin);
-        let own_401 = document["paths"][path][guarded.method.as_str().to_lowercase()]["responses"]["401"]["content"]["application/problem+json"]["examples"]
+        let operation = &document["paths"][path][guarded.method.as_str().to_lowercase()];
+        let own_401 = operation["responses"]["401"]["content"]["application/problem+json"]["examples"]
             .as_object()
             .is_some_and(|examples| !examples.contains_key("unauthenticated"));
         for (status, given) in [

@@ -1,7 +1,7 @@
-//! What can be booked, as this instance knows it: every property's inventory, in memory.
+//! Inventory cache: the inventory of every property, as this instance knows it.
 //!
-//! Intake reads it without a lock and without a store, so it keeps working while MongoDB is away. It is a hint for good
-//! error messages: the worker decides on what is stored.
+//! Intake reads it without a lock and without a store, so it keeps working while MongoDB is unreachable. It is a hint
+//! for good error messages: the worker decides on what is stored.
 
 use crate::http::metrics::CACHED_PROPERTIES;
 use arc_swap::ArcSwap;

@@ -1,9 +1,8 @@
-//! Who has which beds, as this instance knows it: what a search is answered from.
+//! Occupancy cache: the beds taken at each property, from which searches are answered.
 //!
-//! Each property that somebody looks at is read from the store once, and again when it is old; in between events keep
-//! it up to date. What nobody has looked at for a while is forgotten, and while nothing is known no events are heard:
-//! every event that is costs the broker a delivery. It is a hint like the catalogue: the worker decides on what is
-//! stored.
+//! A property is read from the store when it is first used, and again when it is old; in between events keep it up to
+//! date. What has not been used for a while is evicted, and while the cache is empty no events are consumed: each one
+//! costs the broker a delivery. It is a hint like the inventory cache: the worker decides on what is stored.
 
 mod event_feed;
 
@@ -31,9 +30,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-/// How old a reading may get while events are heard, for what changes without one.
+/// How old a reading may get while events are observed, for what changes without one.
 const MAX_AGE: Duration = Duration::from_secs(120);
-/// How old while none are heard.
+/// How old while none are observed.
 const MAX_AGE_UNSUBSCRIBED: Duration = Duration::from_secs(1);
 /// At this age a reading is renewed before anybody has to wait for that.
 const RENEWAL_AGE: Duration = Duration::from_secs(60);
@@ -78,8 +77,8 @@ struct State {
     last_used_at: Option<Instant>,
     /// Something changed that events do not tell in full: read again.
     stale: bool,
-    /// What was heard since a reading began; it may or may not have seen it.
-    heard: Option<Vec<BookingEvent>>,
+    /// What was observed since a reading began; it may or may not have seen it.
+    observed: Option<Vec<BookingEvent>>,
 }
 
 struct Known {
@@ -175,13 +174,13 @@ impl OccupancyCache {
     }
 
     /// A booking has changed.
-    fn heard(&self, event: BookingEvent) {
+    fn observed(&self, event: BookingEvent) {
         let Some(slot) = self.existing_slot(&event.property_id) else { return };
         let mut state = slot.lock();
         if let Some(known) = &mut state.known {
             Arc::make_mut(&mut known.occupancy).hold(Holding::from(&event));
         }
-        state.heard.iter_mut().for_each(|heard| heard.push(event.clone()));
+        state.observed.iter_mut().for_each(|observed| observed.push(event.clone()));
     }
 
     /// Something else of a property has changed.
@@ -191,7 +190,7 @@ impl OccupancyCache {
         }
     }
 
-    /// From here on events arrive; what was said before was not heard.
+    /// From here on events arrive; what was said before was not observed.
     fn hearing(&self, hearing: bool) {
         if hearing {
             let slots = self.shared.slots.read().unwrap_or_else(PoisonError::into_inner);
@@ -258,17 +257,17 @@ impl Shared {
         let read_at = Instant::now();
         {
             let mut state = slot.lock();
-            (state.heard, state.stale) = (Some(Vec::new()), false);
+            (state.observed, state.stale) = (Some(Vec::new()), false);
         }
         metrics::counter!(OCCUPANCY_READS).increment(1);
         let read = occupancy(&self.mongo, property).await;
         let mut state = slot.lock();
-        let heard = state.heard.take().unwrap_or_default();
+        let observed = state.observed.take().unwrap_or_default();
         let Some(mut occupancy) = read.inspect_err(|_| state.stale = true)? else {
             state.known = None;
             return Ok(None);
         };
-        heard.iter().for_each(|event| occupancy.hold(Holding::from(event)));
+        observed.iter().for_each(|event| occupancy.hold(Holding::from(event)));
         self.catalogue.insert_newer(occupancy.grid().inventory());
         let occupancy = Arc::new(occupancy);
         state.known = Some(Known { occupancy: occupancy.clone(), read_at });

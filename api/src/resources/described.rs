@@ -6,9 +6,6 @@ mod booking_changes;
 mod booking_payments;
 mod bookings;
 mod payments;
-mod properties;
-mod rate_plans;
-mod rooms;
 
 use crate::openapi::{self, Group};
 use crate::router::{resources, table};

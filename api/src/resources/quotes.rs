@@ -1,17 +1,19 @@
-//! Quotes: what stays would cost, promised for a quarter of an hour.
+//! Quotes: the price of stays, guaranteed for a quarter of an hour.
 
-use crate::auth::credentials::Credentials;
-use crate::http::body::{read_json, read_node, refuse_card_numbers};
-use crate::http::problem::{self, HandlerResult, Problem};
+use crate::auth::guard::{Resource, at, post};
+use crate::auth::policy::Caller;
+use crate::auth::rules::PUBLIC;
+use crate::http::body::{read_node, refuse_card_numbers};
+use crate::http::extract::JsonBody;
+use crate::http::problem::{self, Problem};
+use crate::http::response::Shown;
 use crate::read_models::inventory::Lookup;
-use crate::resources::bookings::form;
+use crate::resources::bookings::form::{self, QuoteForm};
 use crate::resources::bookings::view::PriceView;
 use crate::resources::properties::change;
 use crate::state::SharedApp;
 use crate::store_call;
-use axum::Json;
-use axum::extract::{Request, State};
-use axum::response::IntoResponse;
+use axum::extract::State;
 use chrono::{Days, Utc};
 use pvt_domain::booking::{Stay, StayRequest};
 use pvt_domain::money::Money;
@@ -19,26 +21,49 @@ use pvt_domain::pricing::price;
 use pvt_domain::rates::quote::Quote;
 use pvt_domain::rates::restrictions;
 use pvt_domain::timestamp::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 
-#[derive(Serialize)]
+pub(crate) fn resource() -> Resource {
+    Resource {
+        name: "Rates",
+        about: "Rate plans, their calendars, cancellation policies and quotes.",
+        routes: vec![at(
+            "/api/quotes",
+            [post(PUBLIC, "create_quote", create)
+                .summary("Quote the price of stays, guaranteed for 15 minutes")
+                .about(
+                    "A quote holds no beds. A booking with the quote costs exactly this, or is rejected with \
+                    `price_changed` when the quote has expired and the price is another.",
+                )
+                .problems([problem::RESTRICTION, problem::CLOSED, problem::NOT_READY, problem::NOT_FOUND])
+                .stored()],
+        )],
+    }
+}
+
+/// A quote.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Quote")]
 struct QuoteView<'a> {
-    /// To be sent with the booking.
+    /// To be sent with the booking, unchanged.
     quote: String,
     expires_at: Timestamp,
     property_id: &'a str,
     rate_plan_id: &'a str,
     stays: &'a [StayRequest],
     price: PriceView<'a>,
-    /// What of it has to be paid before the booking is confirmed.
+    /// The part that must be paid before the booking is confirmed.
     due_now: Money,
 }
 
 /// `POST /api/quotes` with `property_id`, `rate_plan_id` and `stays`. It takes no beds.
-pub(crate) async fn create(State(app): State<SharedApp>, request: Request) -> HandlerResult {
-    let (parts, body) = request.into_parts();
-    let body = read_json(&parts.headers, body).await?;
-    let node = read_node(&body)?;
+async fn create(
+    State(app): State<SharedApp>,
+    caller: Caller,
+    body: JsonBody<QuoteForm>,
+) -> Result<Shown<QuoteView<'static>>, Problem> {
+    let node = read_node(&body.bytes)?;
     refuse_card_numbers(&node, &[])?;
     let draft = form::read_quote(&node);
     let property = match app.inventory_cache.find(draft.property_id.as_deref().unwrap_or_default()).await {
@@ -51,15 +76,13 @@ pub(crate) async fn create(State(app): State<SharedApp>, request: Request) -> Ha
             ));
         }
     };
-    // What is stored, not what is remembered: a promise must not be older than the price.
+    // From the store, not from the cache: a guaranteed price must be current.
     let house = change::read(&app, &property).await?;
     let (mongo, of) = (app.mongo.clone(), property.clone());
     let rates = store_call::read(async move { mongo.rates().of_property(&of).await }).await?;
     let now = Timestamp::from(Utc::now());
     let today = now.local_date(house.property.time_zone);
-    let asked = draft
-        .validate(&house, today, Credentials::of(&parts).caller.is_staff_of(&property))
-        .map_err(Problem::fields)?;
+    let asked = draft.validate(&house, today, caller.is_staff_of(&property)).map_err(Problem::fields)?;
     if !restrictions::check(&rates, &asked.rate_plan_id, &asked.stays, today).is_empty() {
         return Err(problem::RESTRICTION.into());
     }
@@ -77,5 +100,5 @@ pub(crate) async fn create(State(app): State<SharedApp>, request: Request) -> Ha
         price: PriceView::new(&quote.price, &stays),
         due_now,
     };
-    Ok(Json(view).into_response())
+    Ok(Shown::new(&view))
 }

@@ -3,6 +3,7 @@
 //! Whatever may be computed twice (a booking, its events) has an id that is a function of its cause, so that a retry
 //! anywhere in the system yields the same id.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::borrow::Cow;
 use std::fmt;
@@ -15,8 +16,9 @@ const NAMESPACE: Uuid = Uuid::from_u128(0x0f6c_3a52_9f0e_5d7b_8a41_6be1_c2d9_4e7
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
         #[serde(transparent)]
+        #[schemars(inline, with = "String")]
         pub struct $name(String);
 
         impl $name {
@@ -89,7 +91,8 @@ const REFERENCE_SHIFT: u32 = 78;
 macro_rules! uuid_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
+        #[schemars(inline, with = "Uuid")]
         pub struct $name(Uuid);
 
         impl $name {

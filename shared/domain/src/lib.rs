@@ -27,6 +27,7 @@ pub mod partition;
 pub mod pricing;
 pub mod rates;
 mod replies;
+mod schema;
 pub mod stripe;
 pub mod timestamp;
 mod values;
@@ -35,3 +36,7 @@ mod wire_enum;
 
 #[cfg(test)]
 mod fixtures;
+
+/// For [`wire_enum`].
+#[doc(hidden)]
+pub use schemars;

@@ -1,15 +1,17 @@
 //! Money in minor units, and exact sharing of an amount.
 
 pub use iso_currency::Currency;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// An amount in the currency's minor unit (cents, or whole yen), as JSON `{"amount": 15000, "currency": "CAD"}`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Money {
-    /// Minor units.
+    /// Minor units, for example cents.
     pub amount: i64,
     /// ISO 4217 code.
+    #[schemars(with = "String", extend("pattern" = "^[A-Z]{3}$"))]
     pub currency: Currency,
 }
 

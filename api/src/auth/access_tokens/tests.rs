@@ -1,4 +1,4 @@
-//! What attackers do to tokens. Each forgery differs from a good token in one thing.
+//! Attacks on access tokens, and the tokens that must pass.
 
 use super::{AUDIENCE, AccessTokens, PURPOSE};
 use base64::Engine as _;

@@ -1,4 +1,4 @@
-//! Finds out what a reader demands of a document, from one document that it takes.
+//! Schema of a message, from its decoder and one document that it accepts.
 
 use serde_json::{Map, Value, json};
 
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_tells_what_it_demands() {
+    fn schema_follows_the_decoder() {
         let example = json!({ "id": "11111111-2222-5333-8444-555555555555", "count": 1, "note": "2027-01-10",
             "free": "x", "names": ["a"] });
         let schema = schema_of(&example, |value| serde_json::from_value::<Form>(value.clone()).is_ok());

@@ -1,5 +1,5 @@
-//! Whether a value looks as a schema of our document says. Knows what `schema.rs` writes, and is stricter than a client
-//! should be: a field that an answer has and its schema does not is a fault, so that the document cannot fall behind.
+//! Validation of a value against a schema of our document. It knows what the document uses, and is stricter than a
+//! client should be: a field of an answer that its schema does not have is an error.
 
 use serde_json::Value;
 

@@ -1,6 +1,6 @@
-//! Hearing what changes: events of bookings and of houses.
+//! Subscription to the events that change occupancy: of bookings and of inventories.
 //!
-//! Events are only looked on at. While none arrive, answers come from the store more often and are otherwise the same.
+//! Events are only observed. While none arrive, answers come from the store more often and are otherwise the same.
 
 use super::OccupancyCache;
 use pvt_domain::events::{BookingEvent, InventoryChanged};
@@ -70,12 +70,12 @@ async fn session(
 
 fn apply(occupancies: &OccupancyCache, delivery: &Delivery) {
     let kind = &delivery.envelope.kind;
-    let heard = if kind.starts_with("inventory.") {
+    let observed = if kind.starts_with("inventory.") {
         InventoryChanged::decode(kind, &delivery.body).map(|event| occupancies.invalidate(&event.property_id))
     } else {
-        BookingEvent::decode(kind, &delivery.body).map(|event| occupancies.heard(event))
+        BookingEvent::decode(kind, &delivery.body).map(|event| occupancies.observed(event))
     };
-    if let Err(error) = heard {
+    if let Err(error) = observed {
         warn!(%error, %kind, "an event cannot be read");
     }
 }

@@ -6,6 +6,7 @@ use pvt_domain::ids::BookingId;
 use pvt_domain::money::{Currency, Money};
 use pvt_domain::pricing::Price;
 use pvt_domain::timestamp::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Where to go from a booking. With the token, if that is how the caller came.
@@ -120,14 +121,17 @@ pub(crate) struct BookingView<'a> {
     token: Option<&'a str>,
 }
 
-#[derive(Debug, Serialize)]
+/// A price: nights, taxes and total.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(inline)]
 pub(crate) struct PriceView<'a> {
     nights: Vec<NightView>,
     taxes: Vec<TaxView<'a>>,
     total: Money,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(inline)]
 struct NightView {
     /// Index of the stay.
     stay: usize,
@@ -135,7 +139,8 @@ struct NightView {
     price: Money,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(inline)]
 struct TaxView<'a> {
     code: &'a str,
     name: &'a str,

@@ -1,4 +1,4 @@
-//! What the desk is shown, and that it looks as documented.
+//! Arrivals, the bed calendar and bed statistics of the demonstration property.
 
 use super::arrivals::listing;
 use super::calendar::BedCalendar;

@@ -1,7 +1,7 @@
-//! Blocking and freeing beds: commands through the property's queue, waited for.
+//! Blocks and releases of beds: commands through the property's queue, waited for.
 //!
-//! Beds that leave the house are blocked first, for as long as anybody could hold them: the queue alone can say that
-//! nobody does, and while they are blocked nobody can begin to.
+//! Beds that are removed are blocked first, for as long as any guest could hold them: only the queue can tell that they
+//! are free, and while they are blocked no booking can take them.
 
 use crate::http::middleware::RequestContext;
 use crate::http::problem::{self, Problem};
@@ -61,10 +61,15 @@ pub(crate) async fn block(
     wait: Duration,
 ) -> Result<Option<Block>, Problem> {
     let property = asked.property_id.clone();
-    ask(app, context, asked, wait).await?.decided(app, &property)
+    request_block(app, context, asked, wait).await?.decided(app, &property)
 }
 
-async fn ask(app: &SharedApp, context: &RequestContext, asked: BlockBeds, wait: Duration) -> Result<Outcome, Problem> {
+async fn request_block(
+    app: &SharedApp,
+    context: &RequestContext,
+    asked: BlockBeds,
+    wait: Duration,
+) -> Result<Outcome, Problem> {
     let id = asked.block_id;
     let command_id = Uuid::new_v5(&id.as_uuid(), b"block");
     let reply =
@@ -220,7 +225,7 @@ async fn hold(
             requested_at: Utc::now().into(),
         };
         // Anything but a refusal may be a block by now, or later, and is released.
-        let outcome = match ask(app, context, asked, HOLD_WAIT).await {
+        let outcome = match request_block(app, context, asked, HOLD_WAIT).await {
             Ok(Outcome::Decided(Some(_))) => continue,
             Ok(Outcome::Decided(None)) => Problem::from(problem::STILL_PROCESSING).retry_after(RETRY_AFTER_SECS),
             Ok(Outcome::Refused(why)) => {

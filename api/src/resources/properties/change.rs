@@ -1,7 +1,7 @@
-//! Changing a house: read whole, edited, checked as a whole, stored if nobody was faster, announced.
+//! Change of an inventory: read whole, edited, checked as a whole, stored unless another change was faster, published.
 //!
 //! The revision of the property counts every change of it and of its prices; it is the entity tag of everything that
-//! belongs to it. Nothing here gives or takes beds: that is for the queue.
+//! belongs to it. Beds are taken and released only by commands.
 
 use crate::http::problem::{self, Problem};
 use crate::state::{App, SharedApp};
@@ -69,8 +69,8 @@ impl PropertyChange {
         Err(problem::PROPERTY_BUSY.into())
     }
 
-    /// As [`PropertyChange::apply`], upon the house as it was read and while these blocks hold their beds; `None` when one or
-    /// the other is over.
+    /// As [`PropertyChange::apply`], on the inventory as it was read and while these blocks hold their beds; `None` when
+    /// one or the other is over.
     ///
     /// # Errors
     /// As [`PropertyChange::apply`].

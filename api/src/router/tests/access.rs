@@ -30,7 +30,7 @@ impl Api {
         self.app.access_tokens.issue(&user, Utc::now()).unwrap()
     }
 
-    async fn ask(&self, method: &Method, path: &str, token: Option<&str>) -> Answer {
+    async fn send_as(&self, method: &Method, path: &str, token: Option<&str>) -> Answer {
         let request = Request::builder()
             .method(method)
             .uri(path.replace("{id}", SOME_ID))
@@ -66,7 +66,7 @@ async fn every_route_enforces_its_rule() {
                 let (api, method, token, rule) =
                     (&api, guarded.method.clone(), token.map(String::as_str), guarded.rule);
                 asked.push(async move {
-                    let answer = api.ask(&method, route.path, token).await;
+                    let answer = api.send_as(&method, route.path, token).await;
                     let status = answer.status.as_u16();
                     let refusal = if matches!(status, 401 | 403) { status } else { 0 };
                     // Whether a rule's own refusal or that of a handler which looks at objects: strangers see no
@@ -95,7 +95,7 @@ async fn invalid_credential_is_refused_on_every_protected_route() {
     {
         for route in table() {
             for guarded in route.methods {
-                let answer = api.ask(&guarded.method, route.path, Some(&bad)).await;
+                let answer = api.send_as(&guarded.method, route.path, Some(&bad)).await;
                 let status = answer.status.as_u16();
                 match guarded.rule.access {
                     Access::Open => assert_ne!(status, 403, "{} {}", guarded.method, route.path),

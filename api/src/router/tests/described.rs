@@ -1,5 +1,4 @@
-//! What the API answers is what its document says: every route, asked wrongly in many ways, and views as they are
-//! served.
+//! Agreement of answers with the OpenAPI document: every route, sent invalid requests of many kinds.
 
 use super::{Answer, Api};
 use crate::openapi::tests::conform::faults;
@@ -24,21 +23,21 @@ const WAYS: [(Option<&str>, &str, &str); 6] = [
     (Some("application/json"), "?limit=0&cursor=%25&wait=long&token=x&token=y", "{}"),
 ];
 
-struct Asked {
+struct Exchange {
     method: Method,
     path: &'static str,
     query: &'static str,
     answer: Answer,
 }
 
-async fn ask(
+async fn send_as(
     api: &Api,
     method: Method,
     path: &'static str,
     way: (Option<&str>, &'static str, &'static str),
     token: Option<&str>,
     keyed: bool,
-) -> Asked {
+) -> Exchange {
     let (kind, query, body) = way;
     let uri = format!("{}{query}", path.replace("{id}", "11111111-2222-5333-8444-555555555555"));
     let mut request = Request::builder().method(&method).uri(uri);
@@ -50,7 +49,7 @@ async fn ask(
         request = request.header("idempotency-key", "k").header("if-match", "\"1\"");
     }
     let answer = api.send(request.body(Body::from(body)).unwrap()).await;
-    Asked { method, path, query, answer }
+    Exchange { method, path, query, answer }
 }
 
 #[tokio::test]
@@ -65,11 +64,11 @@ async fn every_response_is_documented() {
         for (way, token) in
             WAYS.iter().flat_map(|way| [(*way, None), (*way, Some(admin.as_str())), (*way, Some("a.b.c"))])
         {
-            requests.extend([true, false].map(|keyed| ask(&api, method.clone(), path, way, token, keyed)));
+            requests.extend([true, false].map(|keyed| send_as(&api, method.clone(), path, way, token, keyed)));
         }
     }
     let mut wrong = Vec::new();
-    for Asked { method, path, query, answer } in join_all(requests).await {
+    for Exchange { method, path, query, answer } in join_all(requests).await {
         let response = &document["paths"][path][method.as_str().to_lowercase()]["responses"][answer.status.as_str()];
         let code = answer.code();
         let documented = response["content"]["application/problem+json"]["examples"].get(code).is_some()
@@ -96,7 +95,7 @@ async fn required_headers_are_enforced() {
             .cloned()
             .unwrap_or_default();
         let answer =
-            ask(&api, method.clone(), path, (Some("application/json"), "", "{}"), Some(&admin), false).await.answer;
+            send_as(&api, method.clone(), path, (Some("application/json"), "", "{}"), Some(&admin), false).await.answer;
         for (name, code) in [("Idempotency-Key", "idempotency_key_missing"), ("If-Match", "precondition_required")] {
             // Whoever asks the store first finds none here.
             if parameters.iter().any(|parameter| parameter["name"] == name && parameter["required"] == true)
@@ -123,7 +122,7 @@ async fn decided_fields_are_refused() {
             &document["paths"][path][method.as_str().to_lowercase()]["requestBody"]["content"]["application/json"];
         // Bodies that are somebody else's, such as Stripe's, are not read here.
         let Some(schema) = content.get("schema").filter(|_| path != "/api/payments/webhook") else { continue };
-        let answer = ask(
+        let answer = send_as(
             &api,
             method.clone(),
             path,
@@ -164,8 +163,8 @@ async fn views_match_their_schemas() {
         ("/api/properties/pvt-montreal", "/api/properties/{id}"),
     ] {
         let answer = api.get(path).await;
-        let schema = &document["paths"][operation]["get"]["responses"][answer.status.as_str()]["content"]["application/json"]
-            ["schema"];
+        let response = &document["paths"][operation]["get"]["responses"][answer.status.as_str()];
+        let schema = &response["content"]["application/json"]["schema"];
         assert_eq!(faults(&document, schema, &answer.body), Vec::<String>::new(), "{path}");
     }
     let booking: Booking = serde_json::from_value(json!({

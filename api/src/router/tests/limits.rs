@@ -11,7 +11,7 @@ async fn behind_a_proxy(limits: &[(&'static str, &'static str)]) -> Api {
     Api::with(Config::from_pairs(pairs).unwrap(), [demo::inventory()]).await
 }
 
-async fn ask(api: &Api, method: &str, path: &str, from: &str, token: Option<&str>) -> Answer {
+async fn send_as(api: &Api, method: &str, path: &str, from: &str, token: Option<&str>) -> Answer {
     let request = Request::builder()
         .method(method)
         .uri(path)
@@ -27,14 +27,14 @@ async fn ask(api: &Api, method: &str, path: &str, from: &str, token: Option<&str
 async fn sixth_login_attempt_is_rate_limited() {
     let api = behind_a_proxy(&[]).await;
     for attempt in 1..=5 {
-        let answer = ask(&api, "POST", "/api/auth/login", "203.0.113.7", None).await;
+        let answer = send_as(&api, "POST", "/api/auth/login", "203.0.113.7", None).await;
         assert_eq!(
             (answer.status.as_u16(), answer.headers["ratelimit"].to_str().unwrap()),
             (422, &*format!("\"auth\";r={}", 5 - attempt))
         );
         assert_eq!(answer.headers["ratelimit-policy"], "\"auth\";q=5;w=900");
     }
-    let refused = ask(&api, "POST", "/api/auth/reset-password", "203.0.113.7", None).await;
+    let refused = send_as(&api, "POST", "/api/auth/reset-password", "203.0.113.7", None).await;
     assert_eq!(
         (refused.status.as_u16(), refused.code()),
         (429, "rate_limited"),
@@ -44,12 +44,12 @@ async fn sixth_login_attempt_is_rate_limited() {
     assert!((1..=181).contains(&wait), "{wait}");
     assert!(refused.headers.contains_key("ratelimit"));
     assert_eq!(
-        ask(&api, "POST", "/api/auth/login", "203.0.113.8", None).await.status.as_u16(),
+        send_as(&api, "POST", "/api/auth/login", "203.0.113.8", None).await.status.as_u16(),
         422,
         "somebody else's count is another"
     );
     assert_eq!(
-        ask(&api, "GET", "/api/properties", "203.0.113.7", None).await.status.as_u16(),
+        send_as(&api, "GET", "/api/properties", "203.0.113.7", None).await.status.as_u16(),
         200,
         "everything else goes on"
     );
@@ -58,7 +58,7 @@ async fn sixth_login_attempt_is_rate_limited() {
 #[tokio::test]
 async fn anonymous_bookings_are_limited_more_than_clients() {
     let api = behind_a_proxy(&[("PVT_RATE_BOOKING", "1/1h"), ("PVT_RATE_CLIENT", "3/1h")]).await;
-    let book = |token| ask(&api, "POST", "/api/bookings", "203.0.113.7", token);
+    let book = |token| send_as(&api, "POST", "/api/bookings", "203.0.113.7", token);
     assert_eq!(book(None).await.code(), "idempotency_key_missing");
     assert_eq!(book(None).await.code(), "rate_limited");
     let token = api.access_token(Role::Guest);
@@ -77,10 +77,13 @@ async fn anonymous_bookings_are_limited_more_than_clients() {
 async fn probes_and_webhooks_are_not_rate_limited() {
     let api = behind_a_proxy(&[("PVT_RATE_GENERAL", "1/1h")]).await;
     for _ in 0..3 {
-        assert_eq!(ask(&api, "POST", "/api/payments/webhook", "203.0.113.7", None).await.code(), "invalid_signature");
-        assert_eq!(ask(&api, "GET", "/livez", "203.0.113.7", None).await.status.as_u16(), 200);
-        assert_eq!(ask(&api, "GET", "/api/health", "203.0.113.7", None).await.status.as_u16(), 503);
+        assert_eq!(
+            send_as(&api, "POST", "/api/payments/webhook", "203.0.113.7", None).await.code(),
+            "invalid_signature"
+        );
+        assert_eq!(send_as(&api, "GET", "/livez", "203.0.113.7", None).await.status.as_u16(), 200);
+        assert_eq!(send_as(&api, "GET", "/api/health", "203.0.113.7", None).await.status.as_u16(), 503);
     }
-    assert_eq!(ask(&api, "GET", "/api", "203.0.113.7", None).await.status.as_u16(), 200);
-    assert_eq!(ask(&api, "GET", "/api", "203.0.113.7", None).await.status.as_u16(), 429);
+    assert_eq!(send_as(&api, "GET", "/api", "203.0.113.7", None).await.status.as_u16(), 200);
+    assert_eq!(send_as(&api, "GET", "/api", "203.0.113.7", None).await.status.as_u16(), 429);
 }

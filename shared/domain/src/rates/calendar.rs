@@ -4,11 +4,12 @@
 use crate::ids::{PropertyId, RatePlanId, RoomTypeId};
 use crate::nights::Nights;
 use chrono::{Datelike, NaiveDate, Weekday};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Restrictions of one date.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Restriction {
     /// The night of this date is not sold.
     #[serde(default)]

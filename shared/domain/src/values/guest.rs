@@ -1,6 +1,7 @@
 //! The person a booking is for, and the channel it was made through.
 
 use crate::wire_enum;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 wire_enum! {
@@ -24,13 +25,14 @@ wire_enum! {
 }
 
 /// The guest who booked and receives the mails. Personal data: never in an event, a header, a log or the mart.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Guest {
     /// Given name.
     pub first_name: String,
     /// Family name.
     pub last_name: String,
     /// Mail address.
+    #[schemars(email)]
     pub email: String,
     /// Phone number in E.164, if given.
     #[serde(default, skip_serializing_if = "Option::is_none")]

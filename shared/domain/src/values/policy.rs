@@ -3,15 +3,18 @@
 use super::price::Price;
 use crate::ids::PolicyId;
 use crate::money::apply_rate;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A cancellation fee.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
+#[schemars(transform = crate::schema::as_one_object)]
 pub enum Fee {
     /// A fixed amount for the whole booking.
     Fixed {
         /// Minor units of the property's currency.
+        #[schemars(range(min = 0))]
         amount: i64,
     },
     /// A part of the total.
@@ -39,7 +42,7 @@ impl Fee {
 }
 
 /// A fee and its deadline.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Tier {
     /// The fee of cancelling at least so many hours, in local time at the property, before check-in opens on the day
     /// of arrival.
@@ -49,7 +52,7 @@ pub struct Tier {
 }
 
 /// A cancellation policy. The first tier whose deadline has not passed applies; when all have, the last one does.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CancellationPolicy {
     /// Unique within the property.
     pub id: PolicyId,

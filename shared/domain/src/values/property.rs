@@ -4,6 +4,7 @@ use crate::ids::PropertyId;
 use crate::money::Currency;
 use chrono::{NaiveDate, NaiveTime};
 use chrono_tz::Tz;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Default end of the business day: four in the morning, after the last guests are in.
@@ -61,7 +62,7 @@ pub struct Property {
 }
 
 /// A tax on nights from `valid_from` (inclusive) until `valid_until` (exclusive).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TaxRule {
     /// Short stable name, for example `gst`.
     pub code: String,

@@ -3,6 +3,7 @@
 use super::price::Price;
 use crate::ids::{PolicyId, RatePlanId, RoomTypeId};
 use crate::money::apply_rate;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -28,12 +29,14 @@ pub struct RatePlan {
 pub const DEFAULT_DEPOSIT_PPM: u32 = 200_000;
 
 /// The part of the total that is paid at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
+#[schemars(transform = crate::schema::as_one_object)]
 pub enum Deposit {
     /// A part of the total.
     Percent {
         /// Parts per million: 20 % is 200,000.
+        #[schemars(range(min = 1))]
         ppm: u32,
     },
     /// The first night of every stay, with its share of the taxes.

@@ -2,6 +2,7 @@
 
 use crate::ids::{BedId, RoomId, RoomTypeId};
 use crate::wire_enum;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -28,7 +29,7 @@ wire_enum! {
 }
 
 /// A room type.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RoomType {
     /// Unique within the property.
     pub id: RoomTypeId,
@@ -43,6 +44,7 @@ pub struct RoomType {
     pub minimum_age: Option<u8>,
     /// Most guests of one booking in this type; absent when only the beds limit it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = u32::MAX))]
     pub max_group: Option<u32>,
 }
 
@@ -78,7 +80,7 @@ wire_enum! {
 }
 
 /// State of a bed, as set by staff.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BedState {
     /// Whether it is sold.
     #[serde(default)]

@@ -4,6 +4,7 @@ use crate::ids::{BedId, RoomTypeId};
 use crate::nights::Nights;
 use crate::wire_enum;
 use chrono::{Days, NaiveDate};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 wire_enum! {
@@ -19,7 +20,7 @@ wire_enum! {
 }
 
 /// A stay as requested.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StayRequest {
     /// Room type.
     pub room_type_id: RoomTypeId,
@@ -28,6 +29,7 @@ pub struct StayRequest {
     /// Morning of departure.
     pub departure: NaiveDate,
     /// Guests in this stay.
+    #[schemars(range(min = 1))]
     pub guests: u32,
     /// Gender, if declared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -50,7 +52,7 @@ impl StayRequest {
 }
 
 /// The beds of a stay before its guests were moved during it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EarlierBeds {
     /// First night not spent in them.
     pub until: NaiveDate,
@@ -59,7 +61,7 @@ pub struct EarlierBeds {
 }
 
 /// A stay of a booking. The room type sold and the beds assigned are kept apart.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Stay {
     /// The room type that was sold.
     pub room_type_id: RoomTypeId,
@@ -68,6 +70,7 @@ pub struct Stay {
     /// Morning of departure.
     pub departure: NaiveDate,
     /// Guests in this stay.
+    #[schemars(range(min = 1))]
     pub guests: u32,
     /// The beds of every night that [`Self::earlier_beds`] does not cover; empty before assignment. A booking that no
     /// longer holds beds keeps the last ones as a record.

@@ -37,7 +37,11 @@ fn validate_as<const WHOLE: bool>(body: &Value, today: &str, by_staff: bool) -> 
     let form = ModificationForm::<WHOLE>::read(&node, &Pointer::Root, &mut reader);
     let violations = reader.into_violations();
     let today: NaiveDate = today.parse().unwrap();
-    if violations.is_empty() { form.unwrap().validate(&booking(), &demo::inventory(), today, by_staff) } else { Err(violations) }
+    if violations.is_empty() {
+        form.unwrap().validate(&booking(), &demo::inventory(), today, by_staff)
+    } else {
+        Err(violations)
+    }
 }
 
 fn violations(body: &Value, by_staff: bool, whole: bool) -> Vec<(String, &'static str)> {
