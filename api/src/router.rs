@@ -2,7 +2,10 @@
 
 use crate::auth::guard::without_description::{delete, get, patch, post, put};
 use crate::auth::guard::{Resource, Route, assemble, at};
-use crate::auth::policy::{Access, Bucket, Rule};
+use crate::auth::rules::{
+    BOOKING_LIST, BOOKING_READ, BOOKING_REQUEST, BOOKING_WRITE, DISPUTES_ADMIN, FRONT_DESK_READ, FRONT_DESK_WRITE,
+    OPEN_UNLIMITED, PAYER, PAYMENT_LIST, PAYMENT_READ, PAYMENTS_REPORT, PAYMENTS_STAFF,
+};
 use crate::http::cors::Cors;
 use crate::http::metrics::HttpMetrics;
 use crate::http::middleware::{Edge, edge};
@@ -17,7 +20,6 @@ use pvt_domain::ids::PropertyId;
 use pvt_domain::messages::RefusalDetail;
 use pvt_service::http::Pages;
 use pvt_service::{Config, http, telemetry};
-use pvt_stores::mongo::api_keys::Scope;
 
 /// Routes that the service crate brings.
 const OPERATING: [&str; 4] = ["/livez", "/readyz", "/metrics", "/version"];
@@ -46,56 +48,38 @@ pub(crate) fn table() -> Vec<Route> {
 
 /// Routes whose handlers are described in `resources::described`.
 fn without_description() -> Vec<Route> {
-    let open = Rule::new(Access::Open);
-    let guarded = |bucket| open.limited_by(bucket);
-    let reading = Rule::new(Access::Guest).scoped(Scope::BookingsRead);
-    let changing = Rule::new(Access::Guest).scoped(Scope::BookingsWrite);
-    let listing = Rule::new(Access::Known).scoped(Scope::BookingsRead);
-    let desk = Rule::new(Access::Staff).scoped(Scope::BookingsWrite);
-    let looking = Rule::new(Access::Staff).scoped(Scope::BookingsRead);
-    let booking = Rule::new(Access::Public).scoped(Scope::BookingsWrite).limited_by(Bucket::Booking);
-    let account = Rule::new(Access::Account);
-    let admin = Rule::new(Access::Admin).scoped(Scope::AccountsWrite);
-    let house = Rule::new(Access::Admin).scoped(Scope::InventoryWrite);
-    let floor = Rule::new(Access::Staff).scoped(Scope::InventoryWrite);
-    let prices = Rule::new(Access::Admin).scoped(Scope::RatesWrite);
-    let paying = Rule::new(Access::Guest).scoped(Scope::PaymentsWrite);
-    let till = Rule::new(Access::Staff).scoped(Scope::PaymentsWrite);
     vec![
-        at("/api/bookings", [post(booking, bookings::create::create), get(listing, bookings::list::list)]),
+        at("/api/bookings", [post(BOOKING_REQUEST, bookings::create::create), get(BOOKING_LIST, bookings::list::list)]),
         at(
             "/api/bookings/{id}",
             [
-                get(reading, bookings::show::show),
-                patch(changing, bookings::modify::patch),
-                put(changing, bookings::modify::put),
-                delete(changing, bookings::cancel::cancel),
+                get(BOOKING_READ, bookings::show::show),
+                patch(BOOKING_WRITE, bookings::modify::patch),
+                put(BOOKING_WRITE, bookings::modify::put),
+                delete(BOOKING_WRITE, bookings::cancel::cancel),
             ],
         ),
-        at("/api/bookings/{id}/cancel", [post(changing, bookings::cancel::cancel)]),
-        at("/api/bookings/{id}/checkin", [post(desk, bookings::staff_actions::check_in)]),
-        at("/api/bookings/{id}/checkout", [post(desk, bookings::staff_actions::check_out)]),
-        at("/api/bookings/{id}/no-show", [post(desk, bookings::staff_actions::no_show)]),
-        at("/api/bookings/{id}/reinstate", [post(desk, bookings::staff_actions::reinstate)]),
-        at("/api/bookings/{id}/assign", [post(desk, bookings::staff_actions::assign)]),
-        at("/api/bookings/{id}/confirm", [post(desk, bookings::staff_actions::confirm)]),
-        at("/api/bookings/{id}/history", [get(looking, bookings::history::history)]),
-        at("/api/bookings/{id}/events", [get(reading, bookings::events::events)]),
-        at("/api/bookings/{id}/calendar.ics", [get(reading, bookings::calendar::calendar)]),
-        at("/api/bookings/{id}/pay", [get(paying, bookings::pay::pay)]),
-        at("/api/bookings/{id}/receipt", [get(reading, bookings::receipt::receipt)]),
-        at("/api/payments", [get(Rule::new(Access::Known).scoped(Scope::PaymentsRead), payments::list::list)]),
-        at("/api/payments/checkout", [post(paying, payments::checkout::checkout)]),
-        at("/api/payments/create-intent", [post(paying, payments::checkout::create_intent)]),
-        at("/api/payments/record", [post(till, payments::record::record)]),
-        at(
-            "/api/payments/analytics",
-            [get(Rule::new(Access::Staff).scoped(Scope::PaymentsRead), payments::analytics::analytics)],
-        ),
-        at("/api/payments/webhook", [post(guarded(Bucket::Unlimited), payments::webhook::webhook)]),
-        at("/api/payments/{id}", [get(Rule::new(Access::Guest).scoped(Scope::PaymentsRead), payments::show::show)]),
-        at("/api/payments/{id}/refund", [post(till, payments::refund::refund)]),
-        at("/api/disputes", [get(Rule::new(Access::Admin).scoped(Scope::PaymentsRead), payments::disputes::list)]),
+        at("/api/bookings/{id}/cancel", [post(BOOKING_WRITE, bookings::cancel::cancel)]),
+        at("/api/bookings/{id}/checkin", [post(FRONT_DESK_WRITE, bookings::staff_actions::check_in)]),
+        at("/api/bookings/{id}/checkout", [post(FRONT_DESK_WRITE, bookings::staff_actions::check_out)]),
+        at("/api/bookings/{id}/no-show", [post(FRONT_DESK_WRITE, bookings::staff_actions::no_show)]),
+        at("/api/bookings/{id}/reinstate", [post(FRONT_DESK_WRITE, bookings::staff_actions::reinstate)]),
+        at("/api/bookings/{id}/assign", [post(FRONT_DESK_WRITE, bookings::staff_actions::assign)]),
+        at("/api/bookings/{id}/confirm", [post(FRONT_DESK_WRITE, bookings::staff_actions::confirm)]),
+        at("/api/bookings/{id}/history", [get(FRONT_DESK_READ, bookings::history::history)]),
+        at("/api/bookings/{id}/events", [get(BOOKING_READ, bookings::events::events)]),
+        at("/api/bookings/{id}/calendar.ics", [get(BOOKING_READ, bookings::calendar::calendar)]),
+        at("/api/bookings/{id}/pay", [get(PAYER, bookings::pay::pay)]),
+        at("/api/bookings/{id}/receipt", [get(BOOKING_READ, bookings::receipt::receipt)]),
+        at("/api/payments", [get(PAYMENT_LIST, payments::list::list)]),
+        at("/api/payments/checkout", [post(PAYER, payments::checkout::checkout)]),
+        at("/api/payments/create-intent", [post(PAYER, payments::checkout::create_intent)]),
+        at("/api/payments/record", [post(PAYMENTS_STAFF, payments::record::record)]),
+        at("/api/payments/analytics", [get(PAYMENTS_REPORT, payments::analytics::analytics)]),
+        at("/api/payments/webhook", [post(OPEN_UNLIMITED, payments::webhook::webhook)]),
+        at("/api/payments/{id}", [get(PAYMENT_READ, payments::show::show)]),
+        at("/api/payments/{id}/refund", [post(PAYMENTS_STAFF, payments::refund::refund)]),
+        at("/api/disputes", [get(DISPUTES_ADMIN, payments::disputes::list)]),
     ]
 }
 

@@ -165,6 +165,13 @@ struct PropertyParameter {
     property_id: Option<String>,
 }
 
+/// Reads `property_id`.
+pub(crate) fn property_of(uri: &Uri) -> Result<PropertyId, Problem> {
+    let query: PropertyParameter = headers::query(uri)?;
+    let missing = || Problem::new(problem::INVALID_QUERY, "`property_id` is missing; GET /api/properties lists them.");
+    query.property_id.map(PropertyId::new).ok_or_else(missing)
+}
+
 /// The property that the query names. Ids of rooms, beds, types, plans and policies are unique within their property
 /// only.
 pub(crate) struct OfProperty(pub(crate) PropertyId);
@@ -173,10 +180,7 @@ impl<S: Send + Sync> FromRequestParts<S> for OfProperty {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let query: PropertyParameter = headers::query(&parts.uri)?;
-        let missing =
-            || Problem::new(problem::INVALID_QUERY, "`property_id` is missing; GET /api/properties lists them.");
-        query.property_id.map(|id| Self(PropertyId::new(id))).ok_or_else(missing)
+        property_of(&parts.uri).map(Self)
     }
 }
 

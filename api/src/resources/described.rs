@@ -13,7 +13,7 @@ use serde_json::Value;
 
 /// Every group, in the order of the document.
 pub(crate) fn groups() -> Vec<Group> {
-    vec![properties::group(), rooms::group(), rate_plans::group(), bookings::group(), payments::group()]
+    vec![bookings::group(), payments::group()]
 }
 
 /// The OpenAPI document of this API.

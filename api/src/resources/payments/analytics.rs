@@ -1,10 +1,12 @@
 //! What came and went at a property, by day.
 
+use crate::auth::credentials::Credentials;
 use crate::form::query::QueryFields;
+use crate::http::extract::property_of;
 use crate::http::headers;
 use crate::http::problem::{self, HandlerResult, Problem};
 use crate::resources::payments::analytics_view::{DayView, Days, TotalsView};
-use crate::resources::properties::responses::{known, property_of, worker_of};
+use crate::resources::properties::responses::known;
 use crate::state::SharedApp;
 use crate::store_call;
 use axum::Json;
@@ -49,7 +51,7 @@ pub(crate) async fn analytics(State(app): State<SharedApp>, request: Request) ->
     let (parts, _) = request.into_parts();
     let property = property_of(&parts.uri)?;
     let dates = dates(&parts.uri)?;
-    worker_of(&parts, &property)?;
+    Credentials::of(&parts).caller.staff_of(&property)?;
     let house = known(&app, &property).await?;
     let days = read(&app, &house.property, &dates).await?;
     let (total, days) = days.views(house.property.currency);

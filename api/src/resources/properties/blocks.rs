@@ -1,6 +1,5 @@
 //! Blocks: beds that are not for sale on some nights. They go through the property's queue, as bookings do.
 
-use super::responses::worker_of;
 use crate::auth::policy::Caller;
 use crate::commands::idempotency::IdempotentRequest;
 use crate::form::form;
@@ -24,6 +23,7 @@ use pvt_domain::messages::{BlockBeds, UnblockBeds};
 use pvt_domain::timestamp::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 /// When to look for the result, in seconds.
 const RETRY_AFTER_SECS: u32 = 1;

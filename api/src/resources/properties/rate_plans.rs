@@ -23,7 +23,6 @@ use pvt_domain::money::Money;
 use pvt_domain::rates::{DEFAULT_DEPOSIT_PPM, Deposit};
 use schemars::JsonSchema;
 use schemars::{Schema, SchemaGenerator, json_schema};
-use schemars::{Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use serde_json::json;
 use std::collections::BTreeMap;
