@@ -230,23 +230,6 @@ impl DescribeInput for IdempotencyKey {
     }
 }
 
-/// `Idempotency-Key`, which may be sent.
-pub(crate) struct OptionalIdempotencyKey(pub(crate) Option<String>);
-
-impl<S: Send + Sync> FromRequestParts<S> for OptionalIdempotencyKey {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        headers::optional_idempotency_key(&parts.headers).map(|key| Self(key.map(str::to_owned)))
-    }
-}
-
-impl DescribeInput for OptionalIdempotencyKey {
-    fn describe(operation: Operation, _: &mut Schemas) -> Operation {
-        operation.repeatable()
-    }
-}
-
 /// The revision in `If-Match`, which must be sent.
 pub(crate) struct IfMatch(pub(crate) u32);
 
@@ -293,23 +276,6 @@ impl<S: Send + Sync> FromRequestParts<S> for CommandWait {
 }
 
 impl DescribeInput for CommandWait {
-    fn describe(operation: Operation, _: &mut Schemas) -> Operation {
-        operation.waits()
-    }
-}
-
-/// For how long the decision of a request is waited for, if `Prefer: wait=N` asks for that.
-pub(crate) struct PreferredWait(pub(crate) Option<Duration>);
-
-impl<S: Send + Sync> FromRequestParts<S> for PreferredWait {
-    type Rejection = std::convert::Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        Ok(Self(headers::preferred_wait(&parts.headers)))
-    }
-}
-
-impl DescribeInput for PreferredWait {
     fn describe(operation: Operation, _: &mut Schemas) -> Operation {
         operation.waits()
     }

@@ -320,11 +320,6 @@ impl Operation {
         self.problems([problem::BROKER_UNAVAILABLE])
     }
 
-    /// Computes password hashes, of which there are only so many at once.
-    pub(crate) fn hashes(self) -> Self {
-        self.problems([problem::OVERLOADED])
-    }
-
     /// A name of the path that is not described is a text.
     pub(super) fn with_path_parameters(mut self) -> Self {
         let names = self.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));

@@ -40,11 +40,6 @@ pub(crate) fn email() -> Value {
     formatted("email")
 }
 
-/// A time of day such as `15:00`.
-pub(crate) fn time_of_day() -> Value {
-    json!({ "type": "string", "pattern": "^[0-2][0-9]:[0-5][0-9]$" })
-}
-
 /// A whole number from `least`.
 pub(crate) fn whole(least: i64) -> Value {
     json!({ "type": "integer", "minimum": least })
@@ -53,11 +48,6 @@ pub(crate) fn whole(least: i64) -> Value {
 /// A whole number within bounds.
 pub(crate) fn whole_of(least: i64, most: i64) -> Value {
     json!({ "type": "integer", "minimum": least, "maximum": most })
-}
-
-/// A number.
-pub(crate) fn number() -> Value {
-    json!({ "type": "number" })
 }
 
 /// Yes or no.

@@ -9,7 +9,6 @@ use crate::intake::{MAX_NAME_CHARS, is_email, is_locale};
 use crate::timestamp::Timestamp;
 use crate::values::field_error::FieldError;
 use crate::wire_enum;
-use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
