@@ -109,7 +109,12 @@ variables! {
     )
     .url()
     .optional();
-    SMTP_URL = Variable::new("SMTP_URL", "The mail server: `smtps://`, or `smtp://…?tls=required` for STARTTLS.", "smtp://127.0.0.1:2525", "smtps://user:PASSWORD@mail.example.com:465").url().required();
+    SMTP_URL = Variable::new(
+        "SMTP_URL",
+        "The mail server: `smtps://`, or `smtp://…?tls=required` for STARTTLS.",
+        "smtp://127.0.0.1:2525",
+        "smtps://user:PASSWORD@mail.example.com:465",
+    ).url().required();
     MAIL_FROM = Variable::new("MAIL_FROM", "The sender of every mail.", "PVT Hostels <bookings@pvt.test>",
         "PVT Hostels <bookings@example.com>").required();
     STRIPE_WEBHOOK_SECRETS = Variable::new(
@@ -129,7 +134,12 @@ variables! {
     )
     .secret()
     .optional();
-    STRIPE_API_BASE = Variable::new("STRIPE_API_BASE", "Base URL of Stripe, or of a simulator.", "https://api.stripe.com", "https://api.stripe.com");
+    STRIPE_API_BASE = Variable::new(
+        "STRIPE_API_BASE",
+        "Base URL of Stripe, or of a simulator.",
+        "https://api.stripe.com",
+        "https://api.stripe.com",
+    );
     STRIPE_API_VERSION = Variable::new(
         "STRIPE_API_VERSION",
         "Version of Stripe's API in requests. The webhook endpoint needs the same version.",
@@ -145,8 +155,18 @@ variables! {
     )
     .secret()
     .required();
-    PUBLIC_URL = Variable::new("PUBLIC_URL", "Public URL of the API; links in mails begin with it.", "http://127.0.0.1:8080", "https://booking.example.com").required();
-    PVT_HTTP_ADDR = Variable::new("PVT_HTTP_ADDR", "Address that the API listens on. Port 0 takes a free one.", "127.0.0.1:8080", "0.0.0.0:8080");
+    PUBLIC_URL = Variable::new(
+        "PUBLIC_URL",
+        "Public URL of the API; links in mails begin with it.",
+        "http://127.0.0.1:8080",
+        "https://booking.example.com",
+    ).required();
+    PVT_HTTP_ADDR = Variable::new(
+        "PVT_HTTP_ADDR",
+        "Address that the API listens on. Port 0 takes a free one.",
+        "127.0.0.1:8080",
+        "0.0.0.0:8080",
+    );
     PVT_TRUSTED_PROXIES = Variable::new(
         "PVT_TRUSTED_PROXIES",
         "Addresses and networks of the proxies in front of the API, comma-separated. X-Forwarded-For is \
@@ -168,11 +188,36 @@ variables! {
         "100/15m",
         "100/15m",
     );
-    PVT_RATE_AUTH = Variable::new("PVT_RATE_AUTH", "Registrations, logins and password resets of one address.", "5/15m", "5/15m");
-    PVT_RATE_BOOKING = Variable::new("PVT_RATE_BOOKING", "Booking requests of one address without credentials.", "10/1h", "10/1h");
-    PVT_RATE_CLIENT = Variable::new("PVT_RATE_CLIENT", "Requests of one API key or one logged-in account, of any kind.", "6000/15m", "60000/15m");
-    PVT_OPS_ADDR = Variable::new("PVT_OPS_ADDR", "Address of the operator's pages; with `pvt up`, of the mail sink.", "127.0.0.1:8090", "127.0.0.1:8090");
-    PVT_METRICS_ADDR = Variable::new("PVT_METRICS_ADDR", "Address on which a worker process answers /livez, /readyz and /metrics. Port 0 takes a free one.", "127.0.0.1:8092", "0.0.0.0:8092");
+    PVT_RATE_AUTH = Variable::new(
+        "PVT_RATE_AUTH",
+        "Registrations, logins and password resets of one address.",
+        "5/15m",
+        "5/15m",
+    );
+    PVT_RATE_BOOKING = Variable::new(
+        "PVT_RATE_BOOKING",
+        "Booking requests of one address without credentials.",
+        "10/1h",
+        "10/1h",
+    );
+    PVT_RATE_CLIENT = Variable::new(
+        "PVT_RATE_CLIENT",
+        "Requests of one API key or one logged-in account, of any kind.",
+        "6000/15m",
+        "60000/15m",
+    );
+    PVT_OPS_ADDR = Variable::new(
+        "PVT_OPS_ADDR",
+        "Address of the operator's pages; with `pvt up`, of the mail sink.",
+        "127.0.0.1:8090",
+        "127.0.0.1:8090",
+    );
+    PVT_METRICS_ADDR = Variable::new(
+        "PVT_METRICS_ADDR",
+        "Address on which a worker process answers /livez, /readyz and /metrics. Port 0 takes a free one.",
+        "127.0.0.1:8092",
+        "0.0.0.0:8092",
+    );
     PVT_SCHEDULES = Variable::new(
         "PVT_SCHEDULES",
         "Overrides of the built-in schedules: a JSON object by schedule, each with any of cron (second \
