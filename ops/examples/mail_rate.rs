@@ -1,6 +1,6 @@
 //! Measurement of the emails worker in mails per second: events from the broker, bookings and ledger in MongoDB, mails
-//! into a discarding sink, everything in this process. It needs engines on loopback, uses a queue prefix and a database of
-//! its own, and removes both.
+//! into a discarding sink, everything in this process. It needs engines on loopback, uses a queue prefix and a database
+//! of its own, and removes both.
 //!
 //! `AMQP_URL=… MONGODB_URI=… cargo run --release -p pvt-ops --example mail_rate -- 20000`
 #![allow(clippy::print_stdout, clippy::unwrap_used, missing_docs)]

@@ -13,32 +13,34 @@ pub(crate) struct Cli {
     command: Option<Command>,
 }
 
+/// The examples of `pvt --help`, with those of the development commands.
+macro_rules! examples {
+    ($($development:literal)?) => {
+        concat!(
+            "Examples:\n",
+            $($development,)?
+            "  pvt doctor                            find out what is wrong and what to do about it
+  pvt queues list                       show how many messages wait in each queue
+  pvt dead list                         group dead letters by reason
+  pvt dead replay --queue emails --all  return dead letters to their original queue
+  pvt trace PVT-HMY8YMKD1Q              show everything that happened to a booking
+  pvt reconcile run --dry-run           compare the stores without repairing anything
+
+Settings come from the environment (see .env.example); `pvt config check` shows them.
+Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 5 differences, 75 try again later."
+        )
+    };
+}
+
 #[cfg(feature = "dev")]
-const EXAMPLES: &str = "Examples:
-  pvt                                   start everything on this machine, stop it with Ctrl-C
+const EXAMPLES: &str = examples!(
+    "  pvt                                   start everything on this machine, stop it with Ctrl-C
   pvt up --detach && pvt status         the same in the background
-  pvt doctor                            find out what is wrong and what to do about it
-  pvt queues list                       show how many messages wait in each queue
-  pvt dead list                         group dead letters by reason
-  pvt dead replay --queue emails --all  return dead letters to their original queue
-  pvt trace PVT-HMY8YMKD1Q              show everything that happened to a booking
-  pvt reconcile run --dry-run           compare the stores without repairing anything
   pvt bench --json                      measure this machine
-
-Settings come from the environment (see .env.example); `pvt config check` shows them.
-Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 5 differences, 75 try again later.";
-
+"
+);
 #[cfg(not(feature = "dev"))]
-const EXAMPLES: &str = "Examples:
-  pvt doctor                            find out what is wrong and what to do about it
-  pvt queues list                       show how many messages wait in each queue
-  pvt dead list                         group dead letters by reason
-  pvt dead replay --queue emails --all  return dead letters to their original queue
-  pvt trace PVT-HMY8YMKD1Q              show everything that happened to a booking
-  pvt reconcile run --dry-run           compare the stores without repairing anything
-
-Settings come from the environment (see .env.example); `pvt config check` shows them.
-Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 5 differences, 75 try again later.";
+const EXAMPLES: &str = examples!();
 
 impl Cli {
     /// Runs the command; without one, everything is started on this machine.

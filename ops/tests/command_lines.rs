@@ -71,7 +71,7 @@ fn is_variable(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
 }
 
-/// Words as a shell splits them, up to a comment, a pipe or the next command.
+/// Words as a shell splits them, up to a comment, a redirection, a pipe or the next command.
 fn split(text: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word = String::new();
@@ -81,13 +81,21 @@ fn split(text: &str) -> Vec<String> {
             words.push(std::mem::take(word));
         }
     };
-    for c in text.chars() {
+    let mut characters = text.chars().peekable();
+    while let Some(c) = characters.next() {
         match (quote, c) {
             (Some(open), c) if c == open => quote = None,
             (Some(_), c) => word.push(c),
             (None, '\'' | '"') => (quote, begun) = (Some(c), true),
             (None, '#') if !begun => break,
             (None, '|' | '&' | ';' | ')') => break,
+            (None, '<' | '>') if characters.peek().is_none_or(|next| next.is_whitespace()) => break,
+            // A placeholder is one word, whatever blanks it contains.
+            (None, '<') => {
+                word.push(c);
+                word.extend(characters.by_ref().take_while(|c| *c != '>'));
+                begun = true;
+            }
             (None, c) if c.is_whitespace() => end(&mut word, &mut begun),
             (None, c) => {
                 word.push(c);
@@ -99,9 +107,10 @@ fn split(text: &str) -> Vec<String> {
     words
 }
 
-/// The code in backticks of a line of prose.
+/// The code in backticks of a line of prose, as far as it ends on the line.
 fn inline_code(line: &str) -> impl Iterator<Item = &str> {
-    line.split('`').skip(1).step_by(2)
+    let complete = line.matches('`').count() / 2;
+    line.split('`').skip(1).step_by(2).take(complete)
 }
 
 /// Code blocks line by line, and code within prose.
@@ -141,7 +150,7 @@ fn of_source(path: &str, lines: &mut Vec<CommandLine>) {
 fn of_help(command: &Command, lines: &mut Vec<CommandLine>) {
     let place = format!("`{} --help`", command.get_name());
     let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-    for line in help.lines().filter(|line| line.trim_start().starts_with("pvt")) {
+    for line in help.lines() {
         // An explanation follows after two blanks.
         let words = program_words(line.trim_start().split("  ").next().unwrap_or_default());
         lines.extend(words.map(|words| CommandLine { place: place.clone(), words, is_mention: false }));

@@ -1,4 +1,4 @@
-//! Failures that callers tell apart; every other error is just an error.
+//! Failures that callers distinguish; all others are plain errors.
 
 use std::fmt;
 

@@ -1,8 +1,9 @@
 //! `pvt dead`: dead letters and messages without a route. They are listed with their reasons, shown, replayed to their
 //! original queue, or discarded.
 //!
-//! A dead letter is removed only after the broker has confirmed its copy in the original queue, or after the audit holds
-//! why it was discarded. A copy keeps its message id, so the worker recognises a message that was handled after all.
+//! A dead letter is removed only after the broker has confirmed its copy in the original queue, or after the audit
+//! holds why it was discarded. A copy keeps its message id, so the worker recognises a message that was handled after
+//! all.
 
 mod reader;
 

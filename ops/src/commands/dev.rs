@@ -68,7 +68,8 @@ impl MailSink {
   pvt dev stripe-simulator
   pvt dev stripe-simulator --webhook-url http://127.0.0.1:8080/hooks --webhook-secret whsec_dev --store ./stripe
   curl -H 'Authorization: Bearer sk_test_any' http://127.0.0.1:8091/v1/events
-  curl http://127.0.0.1:8091/sim/faults --json '{\"requests\":[{\"path\":\"/v1/refunds\",\"kind\":\"timeout_after_effect\",\"next\":1}]}'
+  curl http://127.0.0.1:8091/sim/faults \\
+    --json '{\"requests\":[{\"path\":\"/v1/refunds\",\"kind\":\"timeout_after_effect\",\"next\":1}]}'
 
 Open http://127.0.0.1:8091/ to see payments and to act for banks, disputes and refunds.")]
 struct StripeSimulator {

@@ -68,21 +68,12 @@ async fn mongodb(config: &Config) -> Finding {
         mongo.shutdown().await;
         found
     };
-    let trouble = bounded(probe).await;
-    Finding {
-        what: "MongoDB",
-        trouble,
-        remedy: "check MONGODB_URI; locally `pvt up` starts one; transactions need a replica set",
-    }
+    check("MongoDB", probe, "check MONGODB_URI; locally `pvt up` starts one; transactions need a replica set").await
 }
 
 async fn postgres(config: &Config) -> Finding {
     let probe = async { Mart::connect(config.database_url.expose_secret(), "pvt doctor")?.ping().await };
-    Finding {
-        what: "PostgreSQL",
-        trouble: bounded(probe).await,
-        remedy: "check DATABASE_URL; locally `pvt up` starts one",
-    }
+    check("PostgreSQL", probe, "check DATABASE_URL; locally `pvt up` starts one").await
 }
 
 async fn smtp(config: &Config) -> Finding {
@@ -92,11 +83,7 @@ async fn smtp(config: &Config) -> Finding {
         TcpStream::connect((url.host_str().unwrap_or_default(), port)).await?;
         anyhow::Ok(())
     };
-    Finding {
-        what: "SMTP server",
-        trouble: bounded(probe).await,
-        remedy: "check SMTP_URL; mails wait in the queue until it answers",
-    }
+    check("SMTP server", probe, "check SMTP_URL; mails wait in the queue until it answers").await
 }
 
 async fn api(config: &Config) -> Finding {
@@ -104,11 +91,7 @@ async fn api(config: &Config) -> Finding {
         let response = reqwest::get(format!("http://{}/readyz?verbose", config.http_addr)).await?;
         if response.status().is_success() { Ok(()) } else { Err(anyhow::anyhow!("{}", response.text().await?)) }
     };
-    Finding {
-        what: "API",
-        trouble: bounded(probe).await,
-        remedy: "`pvt status` shows where its log is; `pvt up` starts it",
-    }
+    check("API", probe, "`pvt status` shows where its log is; `pvt up` starts it").await
 }
 
 async fn rabbitmq(config: &Config) -> Vec<Finding> {
@@ -149,12 +132,14 @@ async fn rabbitmq(config: &Config) -> Vec<Finding> {
             trouble: names(&|role, count| {
                 matches!(role, QueueRole::Dead { .. }) && count.is_some_and(|count| count.ready > 0)
             }),
-            remedy: "`pvt dead list` shows the reasons; `pvt dead replay` returns them to their queues, `pvt dead discard` removes them",
+            remedy: "`pvt dead list` shows the reasons; `pvt dead replay` returns them to their queues, `pvt dead \
+                discard` removes them",
         },
         Finding {
             what: "unroutable messages",
             trouble: names(&|role, count| *role == QueueRole::Unroutable && count.is_some_and(|count| count.ready > 0)),
-            remedy: "a publisher uses a routing key that no queue is bound to: see `pvt topology diff` and `pvt dead list \
+            remedy: "a publisher uses a routing key that no queue is bound to: see `pvt topology diff` and `pvt dead \
+                list \
                 --unroutable`",
         },
     ]
@@ -164,10 +149,16 @@ fn broker_down(trouble: String) -> Finding {
     Finding { what: "RabbitMQ", trouble: Some(trouble), remedy: "check AMQP_URL; locally `pvt up` starts one" }
 }
 
-async fn bounded<E: std::fmt::Display>(probe: impl Future<Output = Result<(), E>>) -> Option<String> {
-    match timeout(PROBE_LIMIT, probe).await {
+/// Runs one check within the time limit.
+async fn check<E: std::fmt::Display>(
+    what: &'static str,
+    probe: impl Future<Output = Result<(), E>>,
+    remedy: &'static str,
+) -> Finding {
+    let trouble = match timeout(PROBE_LIMIT, probe).await {
         Ok(Ok(())) => None,
         Ok(Err(error)) => Some(error.to_string()),
         Err(_) => Some(format!("no answer within {PROBE_LIMIT:?}")),
-    }
+    };
+    Finding { what, trouble, remedy }
 }

@@ -1,8 +1,8 @@
 //! `pvt trace`: everything that happened to one booking, from its request to its payments, mails and the mart, in
 //! chronological order.
 //!
-//! It only reads. It shows no personal data of the guest and nothing that a payment could be made with. Reasons are shown
-//! as they were written, on one line.
+//! It only reads. It shows no personal data of the guest and nothing that a payment could be made with. Reasons are
+//! shown as they were written, on one line.
 
 mod timeline;
 

@@ -72,8 +72,8 @@ impl BookingPool {
         Ok(())
     }
 
-    /// Writes the next change of a booking: one more night, another name, one night less; a booking of one night gets one
-    /// more instead.
+    /// Writes the next change of a booking: one more night, another name, one night less; a booking of one night gets
+    /// one more instead.
     pub(super) fn write_change(&self, number: u64, turn: u64, request: &mut Vec<u8>) -> Result<()> {
         let mut place = self.place(number)?.lock().unwrap_or_else(PoisonError::into_inner);
         let held = place.as_mut().context("a booking is to be changed before it is created")?;

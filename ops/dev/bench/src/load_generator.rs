@@ -56,8 +56,8 @@ impl<F: Fn(u64, &mut Vec<u8>) + Send + Sync> Workload for StatelessWorkload<F> {
 pub(super) enum Pace {
     /// Closed loop: each connection sends its next request when the last one is answered.
     ClosedLoop,
-    /// Open loop: so many requests a second on a fixed schedule. Latency counts from the scheduled time, so that a stall
-    /// shows in every request that it delayed.
+    /// Open loop: so many requests a second on a fixed schedule. Latency counts from the scheduled time, so that a
+    /// stall shows in every request that it delayed.
     OpenLoop(u32),
 }
 

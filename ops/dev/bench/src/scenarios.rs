@@ -130,6 +130,11 @@ impl BenchmarkRun<'_> {
         BookingSeries::new(format!("{}-{name}", self.namespace.name()), PROPERTY_PREFIX, self.scale.properties)
     }
 
+    /// A load with the connections of the run and the time limit of a scenario.
+    fn load(&self, address: SocketAddr, count: u64, pace: Pace) -> LoadGenerator {
+        LoadGenerator { address, connections: self.scale.connections, count, pace, limit: SCENARIO_TIMEOUT }
+    }
+
     /// Posts booking requests and counts the accepted ones.
     async fn post(
         &mut self,
@@ -139,8 +144,7 @@ impl BenchmarkRun<'_> {
         pace: Pace,
         expected: u16,
     ) -> Result<LoadReport> {
-        let load = LoadGenerator { address, connections: self.scale.connections, count, pace, limit: SCENARIO_TIMEOUT };
-        let answers = load.run(booking_requests(workload, expected)).await?;
+        let answers = self.load(address, count, pace).run(booking_requests(workload, expected)).await?;
         self.posted += answers.expected();
         self.note_unexpected(&answers);
         Ok(answers)

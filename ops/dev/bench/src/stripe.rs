@@ -117,7 +117,10 @@ impl PendingPayment {
         let object = object.replace("BOOKING", &self.id.to_string()).replace("EXPIRES", &(now + PAGE_SECS).to_string());
         let object = object.replace("NOW", &now.to_string()).replace("_ID", &format!("_{name}"));
         format!(
-            r#"{{"id":"evt_{name}_{place}","object":"event","api_version":"2025-09-30.clover","created":{now},"data":{{"object":{object}}},"livemode":false,"pending_webhooks":1,"request":{{"id":null,"idempotency_key":null}},"type":"{kind}"}}"#,
+            "{{\"id\":\"evt_{name}_{place}\",\"object\":\"event\",\
+                \"api_version\":\"2025-09-30.clover\",\"created\":{now},\
+                \"data\":{{\"object\":{object}}},\"livemode\":false,\"pending_webhooks\":1,\
+                \"request\":{{\"id\":null,\"idempotency_key\":null}},\"type\":\"{kind}\"}}",
             place = kind.replace('.', "_"),
         )
     }

@@ -1,5 +1,5 @@
-//! Workload of bookings and searches, and the properties it is about. Request `n` of a series is always the same, so that
-//! nothing need be stored.
+//! Workload of bookings and searches, and the properties it is about. Request `n` of a series is always the same, so
+//! that nothing need be stored.
 
 use chrono::{Days, NaiveDate, NaiveTime, Utc};
 use pvt_domain::booking::{Guest, Source, StayRequest};
@@ -116,7 +116,11 @@ impl BookingSeries {
         write_body(
             request,
             format_args!(
-                r#"{{"property_id":"{prefix}-{property:03}","rate_plan_id":"{RATE_PLAN}","source":"direct","stays":[{{"room_type_id":"{room_type}","arrival":"{arrival}","departure":"{departure}","guests":1}}],"guest":{{"first_name":"Ada","last_name":"Lovelace","email":"ada.{number}@example.com","phone":"+15145550100","locale":"en"}}}}"#
+                "{{\"property_id\":\"{prefix}-{property:03}\",\"rate_plan_id\":\"{RATE_PLAN}\",\
+                    \"source\":\"direct\",\"stays\":[{{\"room_type_id\":\"{room_type}\",\
+                    \"arrival\":\"{arrival}\",\"departure\":\"{departure}\",\"guests\":1}}],\
+                    \"guest\":{{\"first_name\":\"Ada\",\"last_name\":\"Lovelace\",\
+                    \"email\":\"ada.{number}@example.com\",\"phone\":\"+15145550100\",\"locale\":\"en\"}}}}"
             ),
         );
     }
@@ -243,7 +247,7 @@ pub(super) fn dorm_property(prefix: &str, number: u16, beds: u16) -> Inventory {
     }
 }
 
-/// SplitMix64's finisher (Steele, Lea, Flood 2014): neighbours in, strangers out.
+/// SplitMix64's finisher (Steele, Lea, Flood 2014): scatters consecutive numbers.
 fn scatter(number: u64) -> u64 {
     let mut z = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -1,5 +1,5 @@
-//! Container backend, by `docker compose`. Images, volumes, health checks and the initiation of the replica set are left
-//! to the compose file.
+//! Container backend, by `docker compose`. Images, volumes, health checks and the initiation of the replica set are
+//! left to the compose file.
 
 use std::fs;
 use std::path::{Path, PathBuf};

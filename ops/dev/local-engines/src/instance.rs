@@ -132,7 +132,8 @@ impl Instance {
         rabbitmq.and(mongodb).and(postgres)
     }
 
-    /// Kills these engines, even while another process starts or stops them. Their data survives as it survives a crash.
+    /// Kills these engines, even while another process starts or stops them. Their data survives as it survives a
+    /// crash.
     ///
     /// # Errors
     /// As [`Instance::stop`].

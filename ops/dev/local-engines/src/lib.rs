@@ -1,10 +1,9 @@
-//! Local engines: the RabbitMQ, MongoDB and PostgreSQL of a development machine are found, installed, started, shared and
-//! stopped, for `pvt up`, for the tests and for fault tests.
+//! Local engines: the RabbitMQ, MongoDB and PostgreSQL of a development machine are found, installed, started, shared
+//! and stopped, for `pvt up`, for the tests and for fault tests.
 //!
-//! It must never touch an engine it did not start: an engine whose URL is in the environment is left to its owner
-//! (see [`kinds_missing_from_env`]), system services are left alone, and processes are ended only by an identity
-//! (pid and start time) recorded when they were started. It knows nothing of the product's queues, collections or
-//! tables.
+//! It must never touch an engine it did not start: an engine whose URL is in the environment is left to its owner (see
+//! [`kinds_missing_from_env`]), system services are left alone, and processes are ended only by an identity (pid and
+//! start time) recorded when they were started. It knows nothing of the product's queues, collections or tables.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 

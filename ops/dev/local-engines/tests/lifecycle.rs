@@ -1,5 +1,5 @@
-//! Lifecycle of real engines in ephemeral instances: started once, shared, killed, paused, restarted with their data, and
-//! removed.
+//! Lifecycle of real engines in ephemeral instances: started once, shared, killed, paused, restarted with their data,
+//! and removed.
 
 #![allow(clippy::unwrap_used)]
 

@@ -1,5 +1,5 @@
-//! Server side of SMTP (RFC 5321) as a pure state machine: bytes in, steps out. It does no I/O and must not panic on any
-//! input.
+//! Server side of SMTP (RFC 5321) as a pure state machine: bytes in, steps out. It does no I/O and must not panic on
+//! any input.
 
 use std::borrow::Cow;
 
@@ -72,8 +72,8 @@ impl Dialogue {
         Self { phase: Phase::Idle, greeted: false, errors: 0 }
     }
 
-    /// Takes one step. `input` begins with what was not used before; returns how many bytes this step used. `checkpoint` may
-    /// refuse a sender or a recipient with a step of its own.
+    /// Takes one step. `input` begins with what was not used before; returns how many bytes this step used.
+    /// `checkpoint` may refuse a sender or a recipient with a step of its own.
     pub(super) fn step(
         &mut self,
         input: &[u8],

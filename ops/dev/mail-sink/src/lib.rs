@@ -1,7 +1,7 @@
 //! Mail server for development and tests: it accepts every mail, delivers none, and shows them on a web page.
 //!
-//! A mail is answered `250` only after it was written to the operating system, so that killing the process loses nothing
-//! that was acknowledged. It listens on loopback only, and everything that it keeps is bounded.
+//! A mail is answered `250` only after it was written to the operating system, so that killing the process loses
+//! nothing that was acknowledged. It listens on loopback only, and everything that it keeps is bounded.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 

@@ -1,5 +1,5 @@
-//! Web page and JSON of the kept mails. Mails are untrusted content: everything is escaped, and their HTML is shown only
-//! in a frame that can run no script, load nothing and send nothing.
+//! Web page and JSON of the kept mails. Mails are untrusted content: everything is escaped, and their HTML is shown
+//! only in a frame that can run no script, load nothing and send nothing.
 
 use super::SinkState;
 use super::fault_injection::FaultInjection;

@@ -1,7 +1,7 @@
 //! Accepted mails on disk, in append-only files. Each record is a line of JSON and the message that it announces.
 //!
-//! A record is written with one call before the mail is acknowledged, so a killed process leaves at most one torn record,
-//! at the end of the newest file, of a mail that was not acknowledged. Loading truncates it.
+//! A record is written with one call before the mail is acknowledged, so a killed process leaves at most one torn
+//! record, at the end of the newest file, of a mail that was not acknowledged. Loading truncates it.
 
 use super::kept_mail::KeptMail;
 use chrono::{DateTime, Utc};
@@ -52,7 +52,8 @@ impl Segments {
             let content = fs::read(path)?;
             let whole = read_records(&content, &mut records);
             if whole < content.len() {
-                tracing::warn!(file = %path.display(), cut = content.len() - whole, "torn record at the end of a file, truncating");
+                tracing::warn!(file = %path.display(), cut = content.len() - whole, "torn record at the end of a \
+                    file, truncating");
                 OpenOptions::new().write(true).open(path)?.set_len(whole as u64)?;
             }
         }

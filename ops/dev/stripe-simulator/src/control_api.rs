@@ -1,5 +1,5 @@
-//! HTTP form of [`Control`] under `/sim`, for the command line and for tests in other processes. It takes JSON only, which
-//! another site cannot send without a preflight request.
+//! HTTP form of [`Control`] under `/sim`, for the command line and for tests in other processes. It takes JSON only,
+//! which another site cannot send without a preflight request.
 
 use crate::control::{Control, ControlError};
 use crate::fault_injection::FaultInjection;

@@ -1,5 +1,5 @@
-//! Fault injection: failures of Stripe and of the network to it, so that the product can be tested against them. Without
-//! a request for it, nothing fails.
+//! Fault injection: failures of Stripe and of the network to it, so that the product can be tested against them.
+//! Without a request for it, nothing fails.
 
 use serde::{Deserialize, Serialize};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -227,9 +227,9 @@ mod tests {
         faults.set(FaultInjection::of_requests(
             RequestFault::new(RequestFaultKind::ServerError).at("/v1/checkout/sessions/*/expire").next(2),
         ));
-        let strikes = |path| faults.inject("POST", path).is_some();
-        assert!(!strikes("/v1/checkout/sessions") && !strikes("/v1/refunds"));
-        assert!(strikes("/v1/checkout/sessions/cs_1/expire") && strikes("/v1/checkout/sessions/cs_2/expire"));
-        assert!(!strikes("/v1/checkout/sessions/cs_3/expire"));
+        let applies = |path| faults.inject("POST", path).is_some();
+        assert!(!applies("/v1/checkout/sessions") && !applies("/v1/refunds"));
+        assert!(applies("/v1/checkout/sessions/cs_1/expire") && applies("/v1/checkout/sessions/cs_2/expire"));
+        assert!(!applies("/v1/checkout/sessions/cs_3/expire"));
     }
 }

@@ -84,7 +84,8 @@ mod tests {
 
     #[test]
     fn bracketed_keys_become_a_tree() {
-        let text = "line_items[0][price_data][unit_amount]=1200&line_items[0][quantity]=2&metadata[booking_id]=b%201&metadata[0]=x&expand[]=a&expand[]=b&mode=payment";
+        let text = "line_items[0][price_data][unit_amount]=1200&line_items[0][quantity]=2\
+            &metadata[booking_id]=b%201&metadata[0]=x&expand[]=a&expand[]=b&mode=payment";
         let tree = Value::Object(parse(text).unwrap());
         let expected = json!({
             "line_items": [{ "price_data": { "unit_amount": "1200" }, "quantity": "2" }],

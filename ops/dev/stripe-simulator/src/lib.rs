@@ -2,8 +2,8 @@
 //! signed webhooks, with fault injection. It is the counterpart of the product's Stripe client and shares no code with
 //! it, so that an error on one side is not repeated on the other.
 //!
-//! It must never be reachable from other machines (loopback only) and must never be given a real card number. Everything
-//! it keeps is bounded.
+//! It must never be reachable from other machines (loopback only) and must never be given a real card number.
+//! Everything it keeps is bounded.
 
 #![recursion_limit = "256"]
 #![cfg_attr(test, allow(clippy::unwrap_used))]

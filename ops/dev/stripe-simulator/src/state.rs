@@ -1,5 +1,5 @@
-//! State of the simulation as plain values, and its transitions. They use no clock and no network: the caller passes the
-//! time and sends the resulting events. One lock guards the state, and every change is made whole under it.
+//! State of the simulation as plain values, and its transitions. They use no clock and no network: the caller passes
+//! the time and sends the resulting events. One lock guards the state, and every change is made whole under it.
 
 pub(crate) mod checkout;
 pub(crate) mod disputes;

@@ -108,7 +108,8 @@ impl StartPlan {
         terminal::note(format_args!(
             r#"
 Try:
-  curl -s -X POST {api}/api/bookings -H 'Content-Type: application/json' -H 'Prefer: wait=10' -H "Idempotency-Key: $RANDOM-$RANDOM" \
+  curl -s -X POST {api}/api/bookings -H 'Content-Type: application/json' -H 'Prefer: wait=10' \
+    -H "Idempotency-Key: $RANDOM-$RANDOM" \
     -d '{{"property_id":"pvt-montreal","rate_plan_id":"standard","source":"direct",
          "stays":[{{"room_type_id":"dorm-6-mixed","arrival":"{arrival}","departure":"{departure}","guests":2}}],
          "guest":{{"first_name":"Ada","last_name":"Lovelace","email":"ada@example.com","locale":"en"}}}}'

@@ -1,4 +1,4 @@
-//! Reader of the queues that nothing consumes. It takes their messages to be looked at and returns those that are kept.
+//! Reader of the dead-letter queues, which nothing consumes. It takes their messages and returns those that are kept.
 
 use anyhow::{Context, Result};
 use pvt_messaging::{

@@ -44,7 +44,8 @@ pub(super) fn source_events(ledger: &Ledger) -> BTreeSet<String> {
 fn sanitized(text: &str) -> String {
     let is_control = |c: char| {
         c.is_control()
-            || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+            || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}')
+            || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
     text.chars().map(|c| if is_control(c) { ' ' } else { c }).collect()
 }

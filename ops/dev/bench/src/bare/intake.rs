@@ -1,4 +1,5 @@
-//! Bare intake: an HTTP handler that only publishes a body and waits for the confirm, in a process of its own like the API.
+//! Bare intake: an HTTP handler that only publishes a body and waits for the confirm, in a process of its own like the
+//! API.
 
 use crate::stripe;
 use anyhow::Result;
@@ -22,7 +23,10 @@ use uuid::Uuid;
 /// Path that answers 200 once messages can be published.
 pub(crate) const READY_PATH: &str = "/readyz";
 /// A response of about the length of the API's.
-const ANSWER: &str = r#"{"id":"00000000-0000-4000-8000-000000000000","reference":"PVT-0000000000","status":"requested","token":"0000000000000000000000000000000000000000000","links":{"self":"/api/bookings/00000000-0000-4000-8000-000000000000","events":"/api/bookings/00000000-0000-4000-8000-000000000000/events"}}"#;
+const ANSWER: &str = "{\"id\":\"00000000-0000-4000-8000-000000000000\",\"reference\":\"PVT-0000000000\",\
+    \"status\":\"requested\",\"token\":\"0000000000000000000000000000000000000000000\",\
+    \"links\":{\"self\":\"/api/bookings/00000000-0000-4000-8000-000000000000\",\
+    \"events\":\"/api/bookings/00000000-0000-4000-8000-000000000000/events\"}}";
 
 struct Bare {
     publisher: Publisher,

@@ -1,5 +1,5 @@
-//! Consistency of the stores once everything is decided: bookings, claims and the mart against each other and against the
-//! accepted requests.
+//! Consistency of the stores once everything is decided: bookings, claims and the mart against each other and against
+//! the accepted requests.
 //!
 //! Bookings and claims are compared by the product's own reconciliation, without repairs.
 

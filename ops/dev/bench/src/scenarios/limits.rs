@@ -1,8 +1,8 @@
 //! Bare limits of this machine, measured in the same run as the figures that are compared with them.
 
-use super::{BenchmarkRun, SCENARIO_TIMEOUT, Scenario, booking_requests};
+use super::{BenchmarkRun, Scenario, booking_requests};
 use crate::bare::{pipeline, transactions};
-use crate::load_generator::{LoadGenerator, Pace};
+use crate::load_generator::Pace;
 use crate::process_group::BARE;
 use anyhow::Result;
 use pvt_operations::terminal;
@@ -34,13 +34,7 @@ impl BenchmarkRun<'_> {
         terminal::note("  bare limit: a handler that only publishes");
         let address = self.process_group.bare_intake(body_bytes).await?;
         let count = self.scale.bare_messages;
-        let load = LoadGenerator {
-            address,
-            connections: self.scale.connections,
-            count,
-            pace: Pace::ClosedLoop,
-            limit: SCENARIO_TIMEOUT,
-        };
+        let load = self.load(address, count, Pace::ClosedLoop);
         let before = self.process_group.snapshot().await?;
         let answers = load.run(booking_requests(self.workload("bare"), 202)).await?;
         let after = self.process_group.snapshot().await?;

@@ -1,8 +1,8 @@
 //! Mixed scenario: 80 % of the requests search, 15 % create bookings, 5 % modify them, in a fixed order.
 
-use super::{BenchmarkRun, PROPERTY_PREFIX, SCENARIO_TIMEOUT, booking_flow};
+use super::{BenchmarkRun, PROPERTY_PREFIX, booking_flow};
 use crate::booking_pool::{BookingPool, WAIT_S};
-use crate::load_generator::{LoadGenerator, LoadReport, Pace, Workload};
+use crate::load_generator::{LoadReport, Pace, Workload};
 use crate::workload::{self, BookingSeries};
 use anyhow::Result;
 use chrono::{NaiveDate, Utc};
@@ -107,13 +107,7 @@ impl BenchmarkRun<'_> {
             self.scale.steady
         ));
         let before = self.process_group.snapshot().await?;
-        let load = LoadGenerator {
-            address,
-            connections: self.scale.connections,
-            count,
-            pace: Pace::OpenLoop(rate),
-            limit: SCENARIO_TIMEOUT,
-        };
+        let load = self.load(address, count, Pace::OpenLoop(rate));
         let answers = load.run(Arc::new(workload)).await?;
         let after = self.process_group.snapshot().await?;
         self.figures.record("mixed", &before, &after, answers.expected());

@@ -1,9 +1,9 @@
 //! Modification of confirmed bookings: each is a command in the queue of its property, and the caller waits for the
 //! decision.
 
-use super::{BenchmarkRun, SCENARIO_TIMEOUT, booking_flow};
+use super::{BenchmarkRun, booking_flow};
 use crate::booking_pool::{BookingPool, CreateWorkload, ModifyWorkload};
-use crate::load_generator::{LoadGenerator, Pace};
+use crate::load_generator::Pace;
 use anyhow::Result;
 use pvt_operations::terminal;
 use std::sync::Arc;
@@ -14,8 +14,8 @@ const TURNS: u64 = 3;
 const REST_S: u64 = 2;
 
 impl BenchmarkRun<'_> {
-    /// Everything runs: bookings are modified at half the steady rate, each with its last revision. One refusal ends the
-    /// scenario.
+    /// Everything runs: bookings are modified at half the steady rate, each with its last revision. One refusal ends
+    /// the scenario.
     pub(super) async fn modify(&mut self) -> Result<()> {
         self.process_group.sink().await?;
         self.process_group.worker(booking_flow::EMAILS).await?;
@@ -29,13 +29,7 @@ impl BenchmarkRun<'_> {
             self.scale.steady
         ));
         let before = self.process_group.snapshot().await?;
-        let load = LoadGenerator {
-            address,
-            connections: self.scale.connections,
-            count,
-            pace: Pace::OpenLoop(rate),
-            limit: SCENARIO_TIMEOUT,
-        };
+        let load = self.load(address, count, Pace::OpenLoop(rate));
         let answers = load.run(Arc::new(ModifyWorkload(pool))).await?;
         let after = self.process_group.snapshot().await?;
         self.changed += answers.expected();
@@ -54,13 +48,7 @@ impl BenchmarkRun<'_> {
         let address = self.process_group.api().await?;
         let pool = BookingPool::new(count);
         let booking_requests = CreateWorkload::new(self.workload(name), pool.clone());
-        let load = LoadGenerator {
-            address,
-            connections: self.scale.connections,
-            count,
-            pace: Pace::ClosedLoop,
-            limit: SCENARIO_TIMEOUT,
-        };
+        let load = self.load(address, count, Pace::ClosedLoop);
         self.posted += load.run(Arc::new(booking_requests)).await?.expected();
         self.wait_until_decided().await?;
         Ok(pool)

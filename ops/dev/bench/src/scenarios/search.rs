@@ -16,7 +16,8 @@ const SEARCHES_PER_BOOKING: u32 = 10;
 const CHANGING_CONNECTIONS: usize = 8;
 
 impl BenchmarkRun<'_> {
-    /// Everything runs: searches at the steady rate, and as many bookings of other properties, each until it is confirmed.
+    /// Everything runs: searches at the steady rate, and as many bookings of other properties, each until it is
+    /// confirmed.
     pub(super) async fn search(&mut self) -> Result<()> {
         self.process_group.sink().await?;
         self.process_group.worker(super::booking_flow::EMAILS).await?;
@@ -30,13 +31,7 @@ impl BenchmarkRun<'_> {
             self.scale.steady
         ));
         let before = self.process_group.snapshot().await?;
-        let load = LoadGenerator {
-            address,
-            connections: self.scale.connections,
-            count,
-            pace: Pace::OpenLoop(rate),
-            limit: SCENARIO_TIMEOUT,
-        };
+        let load = self.load(address, count, Pace::OpenLoop(rate));
         let found = load.run(search_requests());
         // The searched property changes too: some bookings go there, where they may be refused.
         let (some, slowly) =
@@ -87,13 +82,7 @@ impl BenchmarkRun<'_> {
 
     pub(super) async fn warm_up_searches(&self) -> Result<()> {
         let address = self.process_group.api().await?;
-        let load = LoadGenerator {
-            address,
-            connections: self.scale.connections,
-            count: WARM_UP,
-            pace: Pace::ClosedLoop,
-            limit: SCENARIO_TIMEOUT,
-        };
+        let load = self.load(address, WARM_UP, Pace::ClosedLoop);
         load.run(search_requests()).await?;
         Ok(())
     }

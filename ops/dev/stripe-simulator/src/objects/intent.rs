@@ -104,7 +104,9 @@ impl Intent {
             "id": self.id, "object": "payment_intent", "amount": self.amount, "amount_capturable": capturable,
             "amount_details": { "tip": {} },
             "amount_received": self.amount_received, "application": null, "application_fee_amount": null,
-            "automatic_payment_methods": if self.session.is_some() { Value::Null } else { json!({ "allow_redirects": "always", "enabled": true }) },
+            "automatic_payment_methods": if self.session.is_some() { Value::Null } else {
+                json!({ "allow_redirects": "always", "enabled": true })
+            },
             "canceled_at": self.canceled_at, "cancellation_reason": self.cancellation_reason,
             "capture_method": self.capture,
             "client_secret": self.client_secret, "confirmation_method": "automatic", "created": self.created,

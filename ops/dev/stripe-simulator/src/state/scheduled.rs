@@ -67,7 +67,8 @@ mod tests {
     #[test]
     fn session_expires_at_its_expiry_time() {
         let (mut state, cause) = (State::default(), Cause::external(1_000_000_000));
-        let form = "mode=payment&success_url=http://a.test/&expires_at=1001800&line_items[0][quantity]=1&line_items[0][price_data][currency]=cad\
+        let form = "mode=payment&success_url=http://a.test/&expires_at=1001800\
+            &line_items[0][quantity]=1&line_items[0][price_data][currency]=cad\
             &line_items[0][price_data][unit_amount]=5000&line_items[0][price_data][product_data][name]=Bed";
         let params = Params::new(form::parse(form).unwrap());
         let session =

@@ -21,7 +21,7 @@ async fn restart_keeps_sessions_keys_counters_and_pending_deliveries() {
     let again = harness.send("POST", "/v1/checkout/sessions", &session_form("b-1"), Some("k")).await.unwrap();
     assert_eq!((again.header("idempotent-replayed"), &again.text), (Some("true"), &first.text));
     harness.idle().await;
-    assert_eq!(harness.inbox.received().len(), 5, "events that nobody took are sent after the restart");
+    assert_eq!(harness.inbox.received().len(), 5, "undelivered events are sent after the restart");
     let other = harness.session("b-2").await;
     harness.control.pay(&other, PayOutcome::Success).unwrap();
     harness.stop().await;

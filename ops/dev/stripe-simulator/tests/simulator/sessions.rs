@@ -57,7 +57,7 @@ async fn session_has_stripe_shape_and_no_payment_intent_until_paid() {
     assert_eq!(line["id"], charge["balance_transaction"]);
     let effects = harness.control.effects_of_booking("b-1");
     assert_eq!((effects.sessions, effects.charges, effects.captured_amount, effects.refunds), (1, 1, 12_000, 0));
-    assert_eq!(harness.control.pay(id, PayOutcome::Success).unwrap_err().status, 400, "nobody pays twice");
+    assert_eq!(harness.control.pay(id, PayOutcome::Success).unwrap_err().status, 400, "a session is paid once");
     assert_eq!(harness.control.total().charges, 1);
 }
 
