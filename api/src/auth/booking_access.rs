@@ -1,4 +1,4 @@
-//! Who stands at a booking's address, and what that opens.
+//! Access to one booking: by its token, or as a caller who may see it.
 
 use crate::auth::credentials::Credentials;
 use crate::auth::policy::Caller;
@@ -14,17 +14,17 @@ use pvt_domain::ids::BookingId;
 use serde::Deserialize;
 use std::time::Duration;
 
-/// When to look again at a booking that is not decided, in seconds.
+/// When to poll again for a booking that is not decided, in seconds.
 const RETRY_AFTER_SECS: u32 = 1;
 
-/// What may follow a booking's address.
+/// Query parameters of a booking's address.
 #[derive(Debug, Deserialize)]
 struct BookingQuery {
     token: Option<String>,
     wait: Option<String>,
 }
 
-/// A caller at a booking's address, and what opens it.
+/// A caller's access to a booking.
 pub(crate) struct BookingAccess {
     pub(crate) id: BookingId,
     pub(crate) caller: Caller,
@@ -35,7 +35,8 @@ pub(crate) struct BookingAccess {
 }
 
 impl BookingAccess {
-    /// Reads address, query and credentials. Whoever has neither token nor key learns nothing, and no store is asked.
+    /// Reads address, query and credentials. A caller with neither token nor credential is refused before any
+    /// store is read.
     pub(crate) fn of(app: &App, id: &str, parts: &Parts) -> Result<Self, Problem> {
         let query: BookingQuery = headers::query(&parts.uri)?;
         let id: BookingId = id.parse().map_err(|_| Problem::from(problem::NOT_FOUND))?;
@@ -81,10 +82,10 @@ impl BookingAccess {
         }
     }
 
-    /// The stored booking, for whoever works for its property.
+    /// The stored booking, for staff of its property.
     ///
     /// # Errors
-    /// 404 for everybody else, 409 before it is decided.
+    /// 404 for other callers, 409 before it is decided.
     pub(crate) async fn booking_for_staff(&self, app: &App) -> Result<Booking, Problem> {
         let booking = self.decided_booking(app).await?;
         if self.is_staff_of(&booking) { Ok(booking) } else { Err(problem::NOT_FOUND.into()) }
@@ -98,24 +99,24 @@ impl BookingAccess {
         self.booking(app).await?.ok_or_else(|| Problem::from(problem::STILL_PROCESSING).retry_after(RETRY_AFTER_SECS))
     }
 
-    /// Whether the caller works for the booking's property.
+    /// Whether the caller is staff of the booking's property.
     pub(crate) fn is_staff_of(&self, booking: &Booking) -> bool {
         self.caller.is_staff_of(&booking.property_id)
     }
 
-    /// How the caller appears in the booking's history. Who comes with the token alone is the guest.
+    /// The caller as the booking's history names it. A caller with only the token is the guest.
     pub(crate) fn actor(&self) -> Actor {
         self.caller.actor()
     }
 
-    /// Where one of the booking's payments is, for this caller.
+    /// The address of one of the booking's payments, for this caller.
     pub(crate) fn payment_path(&self, payment: &str) -> String {
         let query =
             self.token.as_ref().map(|token| format!("?booking_id={}&token={token}", self.id)).unwrap_or_default();
         format!("/api/payments/{payment}{query}")
     }
 
-    /// Where to go from here, for this caller.
+    /// The booking's links, for this caller.
     pub(crate) fn links(&self) -> Links {
         Links::new(self.id, self.token.as_deref())
     }

@@ -1,7 +1,7 @@
-//! Finds what looks like a payment card's number in a request, so that none ever enters a queue, a store or a log.
+//! Search for card numbers in a request, so that none ever enters a queue, a store or a log.
 //!
-//! Cards are entered on Stripe's pages only. Exempt are, in their own fields alone, phone numbers, whose form is
-//! checked, and what we gave out ourselves: among so many random digits some look like a card's.
+//! Cards are entered on Stripe's pages only. Exempt, in their own fields, are phone numbers, whose format is checked,
+//! and our own ids and tokens: random digits sometimes look like a card number.
 
 use crate::form::json::Node;
 
@@ -9,13 +9,12 @@ use crate::form::json::Node;
 const CARD_DIGITS: std::ops::RangeInclusive<usize> = 13..=19;
 /// The least number of so many digits.
 const SMALLEST_CARD_NUMBER: i128 = 1_000_000_000_000;
-/// Groups of digits that are looked at together: cards are written in at most this many.
+/// Most groups of digits that are joined: cards are written in at most this many.
 const MAX_GROUPS: usize = 7;
 
-/// The place of the first value that holds a card-like number, as a JSON pointer. `exempt` are pointers that are not
-/// looked at.
+/// The JSON pointer of the first value that holds a card-like number. Values at `exempt` are skipped.
 pub(crate) fn find(node: &Node<'_>, exempt: &[&str]) -> Option<String> {
-    // Nearly every request holds none, and then no path needs to be written down.
+    // Nearly every request holds none, and then no path is built.
     if !may_hold_card_number(node) {
         return None;
     }

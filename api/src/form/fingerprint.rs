@@ -4,7 +4,7 @@ use crate::form::json::Node;
 use sha2::{Digest, Sha256};
 use std::fmt;
 
-/// The first half of a SHA-256: collisions would have to be sought among 2⁶⁴ bodies by a client against itself.
+/// The first half of a SHA-256: a client would have to search 2⁶⁴ bodies for a collision with itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Fingerprint([u8; 16]);
 
@@ -19,7 +19,7 @@ impl Fingerprint {
         Self(half)
     }
 
-    /// Of the same body sent to something else: `what` names it.
+    /// Of the same body with another target, named `what`.
     pub(crate) fn for_target(self, what: &str) -> Self {
         let Self(mut half) = self;
         let digest = Sha256::new().chain_update(half).chain_update(what.as_bytes()).finalize();

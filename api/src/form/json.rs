@@ -1,7 +1,7 @@
-//! Reading a request's JSON, once and strictly: bounded depth, no key twice, strings borrowed from the body.
+//! Strict JSON parser for requests: bounded depth, no duplicate keys, strings borrowed from the body.
 //!
-//! Two readers of one body must never see different things in it, so what JSON leaves open (a repeated key) is refused
-//! here.
+//! Two readers of one body must never see different values in it, so duplicate keys, which JSON leaves open, are
+//! refused.
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
@@ -10,7 +10,7 @@ use std::fmt;
 /// Deepest nesting of objects and lists. Our deepest request has four levels.
 const MAX_DEPTH: u8 = 16;
 
-/// The members of an object, in the order in which they came.
+/// The members of an object, in the order of the body.
 pub(crate) type Members<'a> = Vec<(Cow<'a, str>, Node<'a>)>;
 
 /// A JSON value.
@@ -28,7 +28,7 @@ pub(crate) enum Node<'a> {
 }
 
 impl Node<'_> {
-    /// What it is, for messages.
+    /// Its type, for messages.
     pub(crate) fn kind(&self) -> &'static str {
         match self {
             Self::Null => "null",
@@ -41,7 +41,7 @@ impl Node<'_> {
     }
 }
 
-/// Why a body is not usable JSON. Says where, and never what stands there.
+/// The reason why a body is not usable JSON. Names the position, never the value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct JsonError {
     pub(crate) reason: String,
@@ -54,7 +54,7 @@ pub(crate) fn parse(body: &[u8]) -> Result<Node<'_>, JsonError> {
     parsed.map_err(|error| JsonError { reason: error.to_string() })
 }
 
-/// Deserialises a value whose parents are this many.
+/// Deserialises a value at this depth.
 #[derive(Clone, Copy)]
 struct DepthLimit(u8);
 
@@ -121,7 +121,7 @@ impl<'de> Visitor<'de> for DepthLimit {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Node<'de>, A::Error> {
-        /// Members up to which a repeated key is looked for one by one.
+        /// Members up to which duplicate keys are found by comparing each pair.
         const FEW: usize = 16;
         let level = self.deeper()?;
         let mut members: Members<'de> = Vec::with_capacity(8);

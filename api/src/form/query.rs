@@ -1,18 +1,18 @@
-//! Query parameters read strictly: every fault is named at once.
+//! Strict reader of query parameters: every violation is reported at once.
 
 use crate::form::reader::is_rfc3339_date;
 use crate::http::problem::{self, Problem};
 use chrono::NaiveDate;
 use std::str::FromStr;
 
-/// Reads parameters and collects what is wrong with them.
+/// Reads parameters and collects their violations.
 #[derive(Debug, Default)]
 pub(crate) struct QueryFields {
     violations: Vec<String>,
 }
 
 impl QueryFields {
-    /// A parameter that is not needed; `expects` completes "`name` takes …".
+    /// An optional parameter; `expects` completes "`name` takes …".
     pub(crate) fn optional<T: FromStr>(&mut self, name: &str, text: Option<&str>, expects: &str) -> Option<T> {
         let value = text.map(str::parse);
         if let Some(Err(_)) = value {
@@ -21,7 +21,7 @@ impl QueryFields {
         value?.ok()
     }
 
-    /// A date that is not needed.
+    /// An optional date.
     pub(crate) fn optional_date(&mut self, name: &str, text: Option<&str>) -> Option<NaiveDate> {
         let text = text?;
         let date = is_rfc3339_date(text).then(|| text.parse().ok()).flatten();
@@ -31,7 +31,7 @@ impl QueryFields {
         date
     }
 
-    /// A date that is needed.
+    /// A required date.
     pub(crate) fn date(&mut self, name: &str, text: Option<&str>) -> Option<NaiveDate> {
         if text.is_none() {
             self.violation(format!("`{name}` is missing; it takes a date such as 2027-01-10"));
@@ -50,15 +50,15 @@ impl QueryFields {
         found.map(|(_, value)| *value)
     }
 
-    /// Something else that is wrong.
+    /// Reports any other violation.
     pub(crate) fn violation(&mut self, violation: impl Into<String>) {
         self.violations.push(violation.into());
     }
 
-    /// What was read, if nothing is wrong.
+    /// What was read, if there is no violation.
     ///
     /// # Errors
-    /// 400 that names every fault.
+    /// 400 with every violation.
     pub(crate) fn finish<T>(self, read: Option<T>) -> Result<T, Problem> {
         match read {
             Some(read) if self.violations.is_empty() => Ok(read),

@@ -1,4 +1,4 @@
-//! Bookings: asked for, looked at, changed, cancelled, and everything that happens at the desk.
+//! Bookings: requests, changes, cancellations, and everything the front desk does with them.
 
 pub(crate) mod calendar;
 pub(crate) mod cancel;

@@ -1,6 +1,6 @@
-//! Money: what Stripe tells, sending guests to pay, giving back, what staff take, and what it all comes to.
+//! Payments: checkout, refunds, recorded payments, disputes, analytics, and Stripe's webhook.
 //!
-//! Nothing here talks to Stripe or writes a ledger: commands go to a worker, and answers are what is stored then.
+//! Nothing here calls Stripe or writes a ledger: commands go to a worker, and answers show what is stored afterwards.
 
 pub(crate) mod analytics;
 pub(crate) mod analytics_view;

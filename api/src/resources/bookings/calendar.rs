@@ -1,5 +1,5 @@
-//! A booking as a calendar file. It has the `UID`s of the one in the guest's mails, so that a calendar that has both
-//! shows one stay.
+//! Calendar file of a booking. Its `UID`s are those of the file in the guest's mails, so that a calendar that imports
+//! both shows one stay.
 
 use crate::auth::booking_access::BookingAccess;
 use crate::http::problem::{self, HandlerResult, Problem};
@@ -15,7 +15,7 @@ use pvt_domain::business_day::{check_in_instant, instant_of};
 use pvt_domain::inventory::Property;
 
 const CONTENT_TYPE: &str = "text/calendar; charset=utf-8";
-/// While the property is not known here, in seconds.
+/// When to try again while the property is not cached yet, in seconds.
 const RETRY_AFTER_SECS: u32 = 2;
 
 /// `GET /api/bookings/{id}/calendar.ics`.
@@ -31,7 +31,7 @@ pub(crate) async fn calendar(State(app): State<SharedApp>, Path(id): Path<String
     Ok((headers, file(&booking, &inventory.property)).into_response())
 }
 
-/// Stays with the same dates are one event. Times are UTC, so that no reader needs our definition of a time zone.
+/// Stays with the same dates are one event. Times are UTC, so that no client needs our definition of a time zone.
 fn file(booking: &Booking, property: &Property) -> String {
     let mut calendar = Calendar::empty();
     for line in [

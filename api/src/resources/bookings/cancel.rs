@@ -1,5 +1,4 @@
-//! Cancelling a booking: `DELETE` and `POST …/cancel` are the same. `dry_run` says what it would cost and changes
-//! nothing.
+//! Cancellation of a booking: `DELETE` and `POST …/cancel` are the same. `dry_run` returns the fee and changes nothing.
 
 use super::command_forms::CancelForm;
 use super::submit::{BookingCommand, CommandSpec};
@@ -24,7 +23,7 @@ use pvt_domain::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-/// States that a cancellation starts from.
+/// States from which a booking can be cancelled.
 const CANCELLABLE: &[Status] = &[Status::Held, Status::Confirmed];
 
 #[derive(Debug, Deserialize)]
@@ -32,7 +31,7 @@ struct CancelQuery {
     dry_run: Option<bool>,
 }
 
-/// What cancelling would cost.
+/// The fee of a cancellation.
 #[derive(Serialize)]
 struct FeeView<'a> {
     id: BookingId,
@@ -40,14 +39,14 @@ struct FeeView<'a> {
     status: Status,
     rev: u32,
     dry_run: bool,
-    /// When the fee is looked at; it grows towards arrival.
+    /// The instant of the quote; the fee grows towards arrival.
     at: Timestamp,
     /// The policy as it was when the booking was made.
     #[serde(skip_serializing_if = "Option::is_none")]
     policy: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     fee: Option<Money>,
-    /// What would be given back of what was paid.
+    /// What would be refunded of what was paid.
     #[serde(skip_serializing_if = "Option::is_none")]
     refund: Option<Money>,
 }
@@ -60,7 +59,7 @@ pub(crate) async fn cancel(State(app): State<SharedApp>, Path(id): Path<String>,
     let query: CancelQuery = headers::query(&parts.uri)?;
     let (CancelForm { reason, dry_run, waive_fee }, fingerprint) = read_form(&parts.headers, body).await?;
     let expected_rev = headers::optional_if_match(&parts.headers)?;
-    // Also where it is not needed: a key that is none is a mistake of the caller's.
+    // Checked even where it is not used: a malformed key is the client's mistake.
     headers::optional_idempotency_key(&parts.headers)?;
     let booking = access.decided_booking(&app).await?;
     if waive_fee && !access.is_staff_of(&booking) {
@@ -93,8 +92,8 @@ async fn quote(app: &App, booking: &Booking, waived: bool) -> HandlerResult {
         return Err(problem::NOT_READY.into());
     };
     let now = Timestamp::new(Utc::now());
-    // Who was not confirmed yet owes nothing for leaving.
     let (policy, price) = (booking.cancellation_policy.as_ref(), booking.price.as_ref());
+    // A held booking is cancelled free of charge.
     let fee = if waived || booking.status == Status::Held {
         0
     } else {

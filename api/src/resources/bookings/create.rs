@@ -1,4 +1,4 @@
-//! Asking for a booking: checked, handed to the broker, answered.
+//! Booking requests: validated, handed to the broker, answered.
 
 use super::{etag, refusal};
 use crate::auth::credentials::Credentials;
@@ -33,9 +33,9 @@ use tokio::time::{Instant, timeout};
 
 /// When to look for the result of an accepted request, in seconds.
 const RETRY_AFTER_SECS: u16 = 1;
-/// While the properties are not known yet, in seconds.
+/// When to try again while the properties are not cached yet, in seconds.
 const NOT_READY_RETRY_AFTER_SECS: u32 = 2;
-/// How long intake waits for a look at a stored booking; without it, the worker notices a reused key.
+/// How long intake waits for the lookup of a stored booking; without it, the worker notices a reused key.
 const STORED_LOOKUP_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// A request that can be published.
@@ -49,8 +49,8 @@ struct ValidRequest {
     quote: Option<Quote>,
 }
 
-/// `POST /api/bookings`: 202 once the broker has the request; with `Prefer: wait=N` the result itself, if it comes in
-/// time.
+/// `POST /api/bookings`: 202 once the broker has the request; with `Prefer: wait=N` the result itself, if it is
+/// decided in time.
 pub(crate) async fn create(State(app): State<SharedApp>, request: Request) -> HandlerResult {
     let started = Instant::now();
     let (parts, body) = request.into_parts();
@@ -68,7 +68,7 @@ pub(crate) async fn create(State(app): State<SharedApp>, request: Request) -> Ha
         app.intake.key_reused.increment(1);
         return Err(problem::IDEMPOTENCY_KEY_REUSED.into());
     }
-    // A place among the waiting comes before the request, so that no reply is missed.
+    // The reply slot is taken before the request is sent, so that no reply is missed.
     let queue = wait.and_then(|_| app.reply_queue.queue()).filter(|_| known == KeyState::New);
     let waiting =
         wait.and_then(|_| app.booking_watch.wait_for(Awaited { id, rev: 1, reply_expected: queue.is_some() }));
@@ -91,7 +91,7 @@ pub(crate) async fn create(State(app): State<SharedApp>, request: Request) -> Ha
     Ok(answer)
 }
 
-/// Everything that can be said about the body; nothing is sent unless all of it is good.
+/// Validates the body; nothing is sent unless all of it is valid.
 async fn validate(app: &App, caller: &Caller, key: &str, body: &[u8]) -> Result<ValidRequest, Problem> {
     let node = read_node(body)?;
     refuse_card_numbers(&node, form::CARD_CHECK_EXEMPT)?;
@@ -128,7 +128,7 @@ async fn validate(app: &App, caller: &Caller, key: &str, body: &[u8]) -> Result<
     }
 }
 
-/// A date that is past at no property.
+/// A date that is in the past at every property.
 fn yesterday(now: DateTime<Utc>) -> chrono::NaiveDate {
     let today = now.date_naive();
     today.checked_sub_days(Days::new(1)).unwrap_or(today)
@@ -137,7 +137,7 @@ fn yesterday(now: DateTime<Utc>) -> chrono::NaiveDate {
 fn not_ready() -> Problem {
     Problem::new(
         problem::NOT_READY,
-        "The properties are not known yet. Send the same request with the same \
+        "The properties are not loaded yet. Send the same request with the same \
         Idempotency-Key after the time in Retry-After.",
     )
     .retry_after(NOT_READY_RETRY_AFTER_SECS)
@@ -155,11 +155,11 @@ async fn known(app: &App, valid: &ValidRequest) -> KeyState {
     }
     match app.idempotency.reserve(id, fingerprint) {
         KeyState::New => {}
-        // The reservation is the other request's to give back.
+        // The other request releases the reservation.
         KeyState::InFlight => return KeyState::New,
         known => return known,
     }
-    // A client that hangs up here must not leave its key taken.
+    // A client that disconnects here must not leave its key reserved.
     let reserved = app.idempotency.hold_reservation(id);
     let (mongo, booking) = (app.mongo.clone(), valid.id);
     let stored =
@@ -174,7 +174,7 @@ async fn known(app: &App, valid: &ValidRequest) -> KeyState {
             app.idempotency.release(id);
             KeyState::Reused
         }
-        // Not stored, or not to be found out: the worker judges.
+        // Not stored, or unknown: the worker decides.
         _ => KeyState::New,
     }
 }
@@ -218,7 +218,7 @@ async fn publish_request(
     app.publish(message, ended).await.inspect_err(|_| app.intake.unavailable.increment(1))
 }
 
-/// The booking if it is decided before `deadline`, else where to find it.
+/// The booking if it is decided before `deadline`, otherwise where to find it.
 async fn result(
     app: &App,
     id: BookingId,

@@ -1,7 +1,7 @@
-//! Following a booking: server-sent events, one a revision, from the present one on until a state that is final.
+//! Event stream of a booking: one server-sent event per revision, from the current one until a final state.
 //!
-//! It waits as `?wait=` does. An event says which revision there is and what brought it about; the booking itself is
-//! read apart, so no guest's data is here.
+//! An event names the revision and the action behind it; clients read the booking itself separately, so the stream
+//! holds no guest data.
 
 use crate::auth::booking_access::BookingAccess;
 use crate::commands::booking_watch::Awaited;
@@ -26,15 +26,15 @@ use tokio::time::Instant;
 
 /// Between two comments that keep the connection open while nothing happens.
 const HEARTBEAT: Duration = Duration::from_secs(15);
-/// Longest that one connection follows; whoever wants more connects again, with credentials that are looked at again.
+/// Longest that one connection stays open. A client that reconnects presents its credentials again.
 const MAX_STREAM_TIME: Duration = Duration::from_secs(15 * 60);
-/// What is sent first: how long to wait before connecting again, in milliseconds.
+/// The first event: how long to wait before reconnecting, in milliseconds.
 const RETRY_DIRECTIVE: &[u8] = b"retry: 2000\n\n";
 const HEARTBEAT_COMMENT: &[u8] = b":\n\n";
 const OVERLOADED_RETRY_AFTER_SECS: u32 = 10;
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-/// For proxies that would collect the events.
+/// Keeps proxies from buffering the events.
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 #[derive(Serialize)]
@@ -45,8 +45,8 @@ struct Event {
     at: Timestamp,
 }
 
-/// `GET /api/bookings/{id}/events`. `Last-Event-ID` is the last revision that the caller knows of; 204 when nothing can
-/// follow it.
+/// `GET /api/bookings/{id}/events`. `Last-Event-ID` is the last revision that the client has seen; 204 when none can
+/// follow.
 pub(crate) async fn events(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> HandlerResult {
     let (parts, _) = request.into_parts();
     let access = BookingAccess::of(&app, &id, &parts)?;
@@ -66,7 +66,7 @@ pub(crate) async fn events(State(app): State<SharedApp>, Path(id): Path<String>,
     if let Some(booking) = booking {
         stream.last_rev = known.unwrap_or_else(|| booking.rev.saturating_sub(1));
         if is_final(booking.status) && booking.rev <= stream.last_rev {
-            // Whoever follows by EventSource stops connecting again.
+            // Makes an EventSource stop reconnecting.
             return Ok(StatusCode::NO_CONTENT.into_response());
         }
         stream.enqueue(&booking);
@@ -93,11 +93,11 @@ fn is_final(status: Status) -> bool {
     matches!(status, Status::CheckedOut | Status::Rejected | Status::Cancelled)
 }
 
-/// Somebody who follows.
+/// One open stream.
 struct EventStream {
     app: SharedApp,
     id: BookingId,
-    /// The newest revision that was told.
+    /// The newest revision that was sent.
     last_rev: u32,
     ready: VecDeque<Bytes>,
     ended: bool,
@@ -106,7 +106,7 @@ struct EventStream {
 }
 
 impl EventStream {
-    /// What is sent next; `None` at the end.
+    /// The next bytes to send; `None` at the end.
     async fn next(&mut self) -> Option<Bytes> {
         loop {
             if let Some(bytes) = self.ready.pop_front() {

@@ -1,4 +1,4 @@
-//! What happened to a booking, for the hostel's staff: one entry a revision, with who, why, before and after.
+//! History of a booking for staff: one entry per revision, with actor, reason, and the values before and after.
 
 use super::etag;
 use crate::auth::booking_access::BookingAccess;
@@ -38,7 +38,7 @@ struct EntryView<'a> {
     reason: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     changes: Option<ChangesView<'a>>,
-    /// Bookings that were given other beds to make room.
+    /// Bookings that were reassigned to other beds.
     #[serde(skip_serializing_if = "<[BookingId]>::is_empty")]
     moved: &'a [BookingId],
 }

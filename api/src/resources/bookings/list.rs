@@ -1,4 +1,4 @@
-//! Lists of bookings: staff see those of their properties, everybody else their own. The newest requests come first.
+//! List of bookings: staff see those of their properties, other callers their own. The newest requests are first.
 
 use crate::auth::credentials::Credentials;
 use crate::http::headers;
@@ -14,7 +14,7 @@ use pvt_domain::ids::{BookingId, PropertyId};
 use pvt_stores::mongo::bookings::{BookingFilter, Whose};
 use serde::Deserialize;
 
-/// Longest text that is looked for, in bytes.
+/// Longest text of a filter, in bytes.
 const MAX_TEXT_BYTES: usize = 254;
 /// Between the parts of a cursor.
 const SEPARATOR: char = '|';
@@ -39,7 +39,7 @@ pub(crate) async fn list(State(app): State<SharedApp>, request: Request) -> Hand
     let properties: Vec<PropertyId> =
         app.inventory_cache.all().keys().filter(|property| caller.is_staff_of(property)).cloned().collect();
     let whose = match (&asked.property_id, caller.client()) {
-        // Another property's bookings are nobody's to see, and neither is whether there are any.
+        // Neither the bookings of another property are shown, nor whether there are any.
         (Some(wanted), _) if properties.iter().any(|property| property.as_str() == wanted) => {
             Whose::Of(vec![wanted.as_str().into()])
         }
@@ -54,7 +54,7 @@ pub(crate) async fn list(State(app): State<SharedApp>, request: Request) -> Hand
     let found = store_call::read(async move { mongo.bookings().list(&filter, after.as_ref(), wanted).await }).await?;
     let page = Page::of(found, &query, |booking: &Booking| format!("{}{SEPARATOR}{}", booking.created_at, booking.id));
     page.answer(&path_of(parts.uri.query()), &query, |booking| {
-        // A view of texts and numbers always has a JSON form.
+        // A view of texts and numbers always serializes.
         serde_json::to_value(BookingView::new(&booking, Links::new(booking.id, None), None)).unwrap_or_default()
     })
 }
@@ -88,7 +88,7 @@ fn read(asked: ListQuery, whose: Whose) -> Result<BookingFilter, Problem> {
     })
 }
 
-/// Where the page before ended: when its last booking was asked for, and its id.
+/// The end of the previous page: when its last booking was requested, and its id.
 fn position(cursor: &str) -> Result<(String, BookingId), Problem> {
     let parts = cursor.split_once(SEPARATOR).and_then(|(at, id)| Some((at.to_owned(), id.parse().ok()?)));
     parts

@@ -1,7 +1,8 @@
-//! Changing a booking: dates, guests, room types, beds, price list, or who it is for. `PATCH` changes what is sent;
-//! `PUT` wants stays and guest whole.
+//! Modification of a booking: dates, guests, room types, beds, rate plan, or the guest. `PATCH` changes what is sent;
+//! `PUT` takes stays and guest as a whole.
 //!
-//! Guests change what is not begun, at today's prices. Beds, old prices and exceptions from restrictions are for staff.
+//! Guests may change a stay before it begins, at today's prices. Beds, old prices and overrides of restrictions are for
+//! staff.
 
 use super::modify_form::{Modification, ModificationForm};
 use super::submit::{BookingCommand, CommandSpec};
@@ -19,7 +20,7 @@ use pvt_domain::rates::quote::Quote;
 use pvt_domain::timestamp::Timestamp;
 use tokio::time::Instant;
 
-/// While the property is not known here, in seconds.
+/// When to try again while the property is not cached yet, in seconds.
 const NOT_READY_RETRY_AFTER_SECS: u32 = 2;
 
 /// `PATCH /api/bookings/{id}`: what is missing stays as it is.
@@ -45,8 +46,7 @@ async fn modify<const WHOLE: bool>(app: SharedApp, id: String, request: Request)
     };
     let command = BookingCommand { app: &app, access: &access, parts: &parts, started };
     let from: &'static [Status] = if by_staff { &[Status::Confirmed, Status::CheckedIn] } else { &[Status::Confirmed] };
-    // Whoever looks at an old revision judges by what is no longer so; nothing else in the request is worth a word
-    // then.
+    // A request against an old revision is outdated as a whole; its other violations do not matter.
     if rev != booking.rev && headers::optional_idempotency_key(&parts.headers)?.is_none() {
         return Err(command.conflict(problem::PRECONDITION_FAILED, &booking));
     }
@@ -76,7 +76,7 @@ async fn modify<const WHOLE: bool>(app: SharedApp, id: String, request: Request)
         .await
 }
 
-/// The quote that came with a change, if it is of all stays as they are to be.
+/// The quote sent with a change, if it covers all stays as they are to be.
 fn verified_quote(app: &App, booking: &Booking, modification: &Modification) -> Result<Option<Quote>, Problem> {
     let Some(text) = modification.quote.as_deref() else { return Ok(None) };
     let stays: Vec<StayRequest> = match &modification.stays {

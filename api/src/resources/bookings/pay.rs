@@ -1,6 +1,6 @@
-//! The address that mails lead to: on to Stripe's page, or to what there is to say when nothing is to be paid any more.
+//! Payment link of mails: redirects to Stripe's page, or explains why there is nothing to pay.
 //!
-//! Asking again leads to the same page while it is open. No answer here depends on who else is asking.
+//! Repeated requests redirect to the same page while it is open. No answer depends on concurrent requests.
 
 use super::receipt::STYLE;
 use crate::auth::booking_access::BookingAccess;
@@ -23,10 +23,10 @@ use pvt_domain::booking::Booking;
 use pvt_domain::ledger::{Ledger, PaymentChannel};
 use pvt_domain::timestamp::Timestamp;
 
-/// A page that ends sooner than this is not worth going to.
+/// A checkout session that expires sooner than this is not reused.
 const MIN_TIME_LEFT: TimeDelta = TimeDelta::minutes(2);
 
-/// What is over after a while, by itself or by somebody's hand.
+/// Problems that pass after a while.
 const TRANSIENT: [&ProblemKind; 5] = [
     problem::PROVIDER_REFUSED,
     problem::PROVIDER_UNAVAILABLE,
@@ -34,10 +34,10 @@ const TRANSIENT: [&ProblemKind; 5] = [
     problem::STORE_UNAVAILABLE,
     problem::RATE_LIMITED,
 ];
-/// Most languages of a browser that are looked at.
+/// Most languages of `Accept-Language` that are considered.
 const MAX_LANGUAGES: usize = 8;
 
-/// Something to say to a guest.
+/// A notice to a guest.
 #[derive(Template)]
 #[template(path = "notice.html")]
 struct Notice<'a> {
@@ -48,7 +48,7 @@ struct Notice<'a> {
     text: &'static str,
 }
 
-/// `GET /api/bookings/{id}/pay`: 303 to where it is paid, or to the receipt; a page that says why not, else.
+/// `GET /api/bookings/{id}/pay`: 303 to Stripe's page or to the receipt, otherwise a page that says why not.
 pub(crate) async fn pay(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> HandlerResult {
     let (parts, _) = request.into_parts();
     let access = BookingAccess::of(&app, &id, &parts)?;
@@ -79,7 +79,7 @@ pub(crate) async fn pay(State(app): State<SharedApp>, Path(id): Path<String>, re
     }
 }
 
-/// Stripe's page for what is owed now: one that is open, or a new one. `None` when it takes longer than a guest waits.
+/// Stripe's page for the amount due: the open one, or a new one. `None` when it takes longer than a guest waits.
 async fn page(
     app: &SharedApp,
     parts: &Parts,
@@ -93,7 +93,7 @@ async fn page(
     {
         return Ok(Some(open));
     }
-    // Clicks at the same time see the same last attempt, and are one more together.
+    // Simultaneous clicks see the same last attempt, and together make one more.
     let last = ledger.and_then(|ledger| ledger.attempts.last().map(|attempt| attempt.id)).unwrap_or_default();
     let command_key =
         CommandKey::named(booking.id, &format!("pay\n{last}\n{}", booking.payable()), Fingerprint::of(&Node::Null));
@@ -105,21 +105,21 @@ async fn page(
     if let Some(url) = asked.reply.and_then(|reply| reply.url) {
         return Ok(Some(url));
     }
-    // A reply may get lost: an open page is as good as one.
+    // The reply may be lost: an open session serves as well.
     let stored = submit::ledger(app, booking.id).await?;
     Ok(stored
         .and_then(|ledger| payment_of(&ledger, &command_key.id.to_string(), now.into()))
         .and_then(|payment| payment.checkout_url))
 }
 
-/// A page for this amount that is open at `until`, too.
+/// A session for this amount that is still open at `until`.
 fn open_page(ledger: &Ledger, amount: i64, until: Timestamp) -> Option<String> {
     let mut open =
         payments_of(ledger, until).into_iter().filter(|payment| !ledger.closed && payment.amount.amount == amount);
     open.find_map(|payment| payment.checkout_url)
 }
 
-/// What was refused, in words for a guest, and an outage as a page; everything else is a problem as anywhere.
+/// A refusal or an outage as a page for guests; any other problem stays a problem.
 fn refused(phrases: &'static Phrases, reference: &str, receipt: &str, problem: Problem) -> HandlerResult {
     match problem.code() {
         "not_payable" => notice(phrases, reference, StatusCode::OK, (phrases.hold_expired, phrases.hold_expired_more)),
@@ -129,7 +129,7 @@ fn refused(phrases: &'static Phrases, reference: &str, receipt: &str, problem: P
     }
 }
 
-/// Whether opening the link once more is all that a guest can do.
+/// Whether all a guest can do is to open the link again.
 fn is_transient(problem: &Problem) -> bool {
     TRANSIENT.iter().any(|kind| kind.code == problem.code())
 }
@@ -156,7 +156,7 @@ fn notice(
     html_page::answer(status, &page, (STYLE, phrases.tag))
 }
 
-/// While the booking cannot be read, the browser says which language to speak. Its order counts, weights do not.
+/// The browser's language, while the booking's is unknown. The order counts, weights do not.
 fn phrases_from_accept_language(headers: &HeaderMap) -> &'static Phrases {
     let asked = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let tags: Vec<String> = asked

@@ -1,4 +1,4 @@
-//! The receipt of a booking: a page to print.
+//! Receipt page of a booking, for printing.
 
 use crate::auth::booking_access::BookingAccess;
 use crate::commands::booking_watch::Awaited;
@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Of pages that guests are led to.
+/// Style of pages for guests.
 pub(crate) const STYLE: &str = include_str!("../../../templates/receipt.css");
 
 #[derive(Template)]
@@ -26,12 +26,11 @@ struct ReceiptPage<'a> {
     receipt: Receipt<'a>,
 }
 
-/// Longest time that the page waits for Stripe's word.
+/// Longest time that the page waits for the payment's confirmation.
 const MAX_RECEIPT_WAIT: Duration = Duration::from_secs(10);
 
-/// `GET /api/bookings/{id}/receipt`; 404 for a booking that has no price. Guests come from Stripe's page before Stripe
-/// has told us that they have paid: `?wait=10s` holds the page until it has, and else the page says that they must not
-/// pay again.
+/// `GET /api/bookings/{id}/receipt`; 404 for a booking without a price. Stripe redirects guests here before its
+/// webhook arrives: `?wait=10s` holds the page until then; otherwise the page asks them not to pay again.
 pub(crate) async fn receipt(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> HandlerResult {
     let started = Instant::now();
     let (parts, _) = request.into_parts();
@@ -56,7 +55,7 @@ pub(crate) async fn receipt(State(app): State<SharedApp>, Path(id): Path<String>
     html_page::answer(StatusCode::OK, &page, (STYLE, page.receipt.phrases.tag))
 }
 
-/// Whether beds wait for a payment of which nothing is known.
+/// Whether beds are held for a payment of which nothing is known yet.
 fn is_payment_unconfirmed(booking: &Booking) -> bool {
     booking.status == Status::Held && booking.payable() > 0 && booking.payment_status() != PaymentStatus::Processing
 }

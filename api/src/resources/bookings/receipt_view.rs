@@ -1,5 +1,4 @@
-//! What a receipt says: who stayed where, what it cost, what was paid and given back, and what is left. In French or
-//! English.
+//! Receipt of a booking: stays, prices, payments and refunds, and the balance, in English or French.
 
 use crate::resources::payments::analytics_view::channel_of;
 use pvt_domain::booking::{Booking, PaymentStatus};
@@ -8,7 +7,7 @@ use pvt_domain::ledger::{EntryKind, Ledger};
 use pvt_domain::money::Money;
 use pvt_domain::pricing::Price;
 
-/// The fixed words of one language.
+/// The phrases of one language.
 pub(crate) struct Phrases {
     /// The language's tag.
     pub(crate) tag: &'static str,
@@ -53,26 +52,27 @@ const ENGLISH: Phrases = Phrases {
     total: "Total",
     cancellation_fee: "Cancellation fee",
     payments: "Payments",
-    nothing_paid: "Nothing has been paid yet.",
+    nothing_paid: "No payment received yet.",
     balance: "Balance due",
     payment: "Payment",
     refund: "Refund",
-    chargeback: "Taken back by the bank",
-    chargeback_reversal: "Returned by the bank",
+    chargeback: "Chargeback",
+    chargeback_reversal: "Chargeback reversed",
     card: "card",
     cash: "cash",
     terminal: "card terminal",
     bank_transfer: "bank transfer",
     hold_expired: "Your beds are no longer held",
-    hold_expired_more: "They were not paid in time, or the booking was cancelled. Nothing was charged for this visit. \
+    hold_expired_more: "Payment was not received in time, or the booking was cancelled. You have not been charged. \
         Please book again.",
     nothing_due: "There is nothing to pay",
-    nothing_due_more: "This booking needs no payment now.",
-    unconfirmed: "We have not heard of your payment yet. If you have just paid, open this page again in a minute; please \
-        do not pay again.",
-    processing: "Your payment is on its way",
-    processing_more: "Your bank may take some days. We write to you when it has arrived; please do not pay again.",
-    unavailable: "The payment page cannot be opened right now",
+    nothing_due_more: "No payment is due for this booking at the moment.",
+    unconfirmed: "Your payment has not been confirmed yet. If you have just paid, please reload this page in a minute; \
+        there is no need to pay again.",
+    processing: "Your payment is being processed",
+    processing_more: "Your bank may take a few days. We will e-mail you as soon as it arrives; there is no need to pay \
+        again.",
+    unavailable: "The payment page is temporarily unavailable",
     unavailable_more: "Please open the link again in a minute.",
 };
 
@@ -87,33 +87,33 @@ const FRENCH: Phrases = Phrases {
     total: "Total",
     cancellation_fee: "Frais d’annulation",
     payments: "Paiements",
-    nothing_paid: "Rien n’a encore été payé.",
+    nothing_paid: "Aucun paiement reçu à ce jour.",
     balance: "Solde à payer",
     payment: "Paiement",
     refund: "Remboursement",
-    chargeback: "Repris par la banque",
-    chargeback_reversal: "Rendu par la banque",
+    chargeback: "Rejet de débit",
+    chargeback_reversal: "Rejet annulé",
     card: "carte",
     cash: "espèces",
     terminal: "terminal de paiement",
     bank_transfer: "virement",
     hold_expired: "Vos lits ne sont plus réservés",
-    hold_expired_more: "Ils n’ont pas été payés à temps, ou la réservation a été annulée. Cette visite n’a rien coûté. \
-        Veuillez réserver de nouveau.",
-    nothing_due: "Il n’y a rien à payer",
-    nothing_due_more: "Cette réservation ne demande aucun paiement pour le moment.",
-    unconfirmed: "Nous n’avons pas encore de nouvelles de votre paiement. Si vous venez de payer, rouvrez cette page \
-        dans une minute ; veuillez ne pas payer de nouveau.",
-    processing: "Votre paiement est en route",
-    processing_more: "Votre banque peut prendre quelques jours. Nous vous écrirons à son arrivée ; veuillez ne pas \
-        payer de nouveau.",
-    unavailable: "La page de paiement ne peut pas être ouverte pour l’instant",
+    hold_expired_more: "Le paiement n’a pas été reçu à temps, ou la réservation a été annulée. Aucun montant n’a été \
+        débité. Nous vous invitons à réserver de nouveau.",
+    nothing_due: "Aucun paiement n’est dû",
+    nothing_due_more: "Cette réservation n’appelle aucun paiement pour le moment.",
+    unconfirmed: "Votre paiement n’est pas encore confirmé. Si vous venez de payer, actualisez cette page dans une \
+        minute ; il est inutile de payer de nouveau.",
+    processing: "Votre paiement est en cours de traitement",
+    processing_more: "Votre banque peut demander quelques jours. Nous vous enverrons un courriel dès réception ; il est \
+        inutile de payer de nouveau.",
+    unavailable: "La page de paiement est momentanément indisponible",
     unavailable_more: "Veuillez rouvrir le lien dans une minute.",
 };
 
 impl Phrases {
-    /// The guest's language if it is spoken here, else the first of the property's that is, else English: as mails
-    /// choose.
+    /// The guest's language if it is supported, else the first supported one of the property, else English: as for
+    /// mails.
     pub(crate) fn choose(guest: Option<&str>, property: &[String]) -> &'static Self {
         let of_tag = |tag: &str| match tag.split(['-', '_']).next()?.to_ascii_lowercase().as_str() {
             "en" => Some(&ENGLISH),
@@ -142,21 +142,21 @@ impl Phrases {
     }
 }
 
-/// A line with an amount, as text.
+/// A row with an amount, as text.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ReceiptRow {
     pub(crate) label: String,
     pub(crate) amount: String,
 }
 
-/// A receipt, as texts that are not escaped yet.
+/// A receipt as texts, not escaped yet.
 pub(crate) struct Receipt<'a> {
     pub(crate) phrases: &'static Phrases,
     pub(crate) hostel: &'a str,
     pub(crate) address: &'a str,
     pub(crate) reference: &'a str,
     pub(crate) guest: String,
-    /// What a guest must know before anything else.
+    /// A notice above everything else.
     pub(crate) notice: Option<&'static str>,
     pub(crate) stays: Vec<String>,
     pub(crate) prices: Vec<ReceiptRow>,

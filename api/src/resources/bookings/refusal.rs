@@ -1,4 +1,4 @@
-//! Why something was refused, as the problem that says so, with what could be had instead.
+//! Refusals of workers as problems, with alternatives.
 
 use crate::http::problem::{self, Problem, ProblemKind};
 use crate::resources::bookings::view::AlternativeView;
@@ -32,7 +32,7 @@ fn kind(code: RefusalCode) -> &'static ProblemKind {
     }
 }
 
-/// Why a request was refused.
+/// The problem of a rejected request.
 pub(crate) fn rejection_problem(app: &App, booking: &Booking, rejection: Rejection) -> Problem {
     let problem = Problem::from(kind(rejection.into()));
     match currency_of(app, &booking.property_id) {
@@ -43,7 +43,7 @@ pub(crate) fn rejection_problem(app: &App, booking: &Booking, rejection: Rejecti
     }
 }
 
-/// Why a command about a stored booking was refused. Which bookings are in the way is for staff only.
+/// The problem of a refused command about a stored booking. Only staff see the conflicting bookings.
 pub(crate) fn refusal_problem(app: &App, property: &PropertyId, why: &RefusalDetail, to_staff: bool) -> Problem {
     let kind = kind(why.code);
     let mut problem = Problem::new(kind, format!("Nothing was changed. {}", kind.advice));
@@ -62,7 +62,7 @@ pub(crate) fn refusal_problem(app: &App, property: &PropertyId, why: &RefusalDet
     problem
 }
 
-/// The currency of a property, while it is known here.
+/// The currency of a property, if it is cached.
 pub(crate) fn currency_of(app: &App, property: &PropertyId) -> Option<Currency> {
     app.inventory_cache.all().get(property).map(|inventory| inventory.property.currency)
 }

@@ -1,4 +1,4 @@
-//! Looking at a booking, also while it is being decided.
+//! One booking, decided or still pending.
 
 use super::etag;
 use super::refusal::currency_of;
@@ -15,7 +15,7 @@ use axum::response::{IntoResponse, Response};
 use pvt_domain::booking::Booking;
 use tokio::time::Instant;
 
-/// When to look again at a booking that is not decided, in seconds.
+/// When to poll again for a booking that is not decided, in seconds.
 const RETRY_AFTER_SECS: u16 = 1;
 
 /// `GET /api/bookings/{id}`: the booking, or that it is still being decided. `?wait=20s` holds the answer until it is

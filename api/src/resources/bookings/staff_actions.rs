@@ -1,5 +1,4 @@
-//! What the hostel's staff do with a booking: the guests come, leave, do not come; mistakes are undone; beds are
-//! chosen.
+//! Staff actions on a booking: check in, check out, no-show, reinstate, assign beds, confirm.
 
 use super::command_forms::{AssignForm, CheckOutForm, ReasonForm, ReinstateForm};
 use super::submit::{BookingCommand, CommandSpec};
@@ -19,7 +18,7 @@ use pvt_domain::messages::{
 };
 use tokio::time::Instant;
 
-/// A request of staff's whose form is good.
+/// A valid request of staff.
 struct StaffRequest<T> {
     started: Instant,
     parts: Parts,
@@ -30,7 +29,7 @@ struct StaffRequest<T> {
     expected_rev: Option<u32>,
 }
 
-/// What a command is and where it starts from.
+/// A command and the states from which it is possible.
 struct StaffAction {
     name: &'static str,
     kind: &'static str,
@@ -72,7 +71,7 @@ impl<T: RequestForm> StaffRequest<T> {
     }
 }
 
-/// `POST …/checkin`: the guests are here.
+/// `POST …/checkin`: the guests have arrived.
 pub(crate) async fn check_in(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> HandlerResult {
     let request = StaffRequest::<ReasonForm>::read(&app, &id, request).await?;
     let reason = request.form.reason.clone();
@@ -80,7 +79,7 @@ pub(crate) async fn check_in(State(app): State<SharedApp>, Path(id): Path<String
     request.submit(&app, action, reason, |order, _| CheckInBooking { header: order }).await
 }
 
-/// `POST …/checkout`: the guests leave; nights that they do not sleep are freed.
+/// `POST …/checkout`: the guests depart; unused nights are released.
 pub(crate) async fn check_out(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> HandlerResult {
     let request = StaffRequest::<CheckOutForm>::read(&app, &id, request).await?;
     let reason = request.form.reason.clone();
@@ -93,7 +92,7 @@ pub(crate) async fn check_out(State(app): State<SharedApp>, Path(id): Path<Strin
     request.submit(&app, action, reason, command).await
 }
 
-/// `POST …/no-show`: nobody came; the beds are free again.
+/// `POST …/no-show`: the guests did not arrive; the beds are released.
 pub(crate) async fn no_show(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> HandlerResult {
     let request = StaffRequest::<ReasonForm>::read(&app, &id, request).await?;
     let reason = request.form.reason.clone();
@@ -101,7 +100,7 @@ pub(crate) async fn no_show(State(app): State<SharedApp>, Path(id): Path<String>
     request.submit(&app, action, reason, |order, _| MarkNoShow { header: order }).await
 }
 
-/// `POST …/reinstate`: a check-in or a no-show was a mistake. Needs a reason.
+/// `POST …/reinstate`: undoes a check-in or a no-show. Needs a reason.
 pub(crate) async fn reinstate(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> HandlerResult {
     let request = StaffRequest::<ReinstateForm>::read(&app, &id, request).await?;
     let reason = Some(request.form.reason.clone());
@@ -109,7 +108,7 @@ pub(crate) async fn reinstate(State(app): State<SharedApp>, Path(id): Path<Strin
     request.submit(&app, action, reason, |order, _| ReinstateBooking { header: order }).await
 }
 
-/// `POST …/assign`: staff choose beds, or promise them.
+/// `POST …/assign`: assigns beds, or pins them.
 pub(crate) async fn assign(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> HandlerResult {
     let request = StaffRequest::<AssignForm>::read(&app, &id, request).await?;
     let reason = request.form.reason.clone();
@@ -119,7 +118,7 @@ pub(crate) async fn assign(State(app): State<SharedApp>, Path(id): Path<String>,
         .await
 }
 
-/// `POST …/confirm`: staff confirm a booking that is held until it is paid; any other is 409.
+/// `POST …/confirm`: confirms a booking that is held for a payment; any other is 409.
 pub(crate) async fn confirm(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> HandlerResult {
     let request = StaffRequest::<ReasonForm>::read(&app, &id, request).await?;
     let reason = request.form.reason.clone();

@@ -1,8 +1,8 @@
-//! How every change of a stored booking goes: as a command through its property's queue, waited for a little, answered
-//! with what is stored.
+//! Commands about a stored booking: sent through the property's queue, awaited for a while, answered with what is
+//! stored.
 //!
-//! A command's id is a function of booking, caller and `Idempotency-Key`, so that a repetition is recognised by whoever
-//! decides it. Nothing here changes a booking.
+//! A command's id is a function of booking, caller and `Idempotency-Key`, so that the worker recognises a replay.
+//! Nothing here changes a booking.
 
 use super::etag;
 use super::refusal;
@@ -31,19 +31,19 @@ use uuid::Uuid;
 /// When to look for the result, in seconds.
 const RETRY_AFTER_SECS: u32 = 1;
 
-/// What is asked of a stored booking.
+/// A command about a stored booking.
 pub(crate) struct CommandSpec {
-    /// Its name in the answer while it is not decided.
+    /// Its name in the answer while it is pending.
     pub(crate) name: &'static str,
     /// Wire name of its command.
     pub(crate) kind: &'static str,
-    /// Of its body, to notice a key that is used for something else.
+    /// Of its body, to notice a reused key.
     pub(crate) fingerprint: Fingerprint,
-    /// Why, in the caller's words.
+    /// The reason that the caller gives.
     pub(crate) reason: Option<String>,
-    /// The revision that the caller saw, where they must have seen it.
+    /// The revision that the command is meant for, if it names one.
     pub(crate) expected_rev: Option<u32>,
-    /// The states in which it can be done at all.
+    /// The states in which it is possible.
     pub(crate) from: &'static [Status],
     /// The problem of any other state.
     pub(crate) conflict_problem: &'static ProblemKind,
@@ -57,19 +57,19 @@ pub(crate) struct BookingCommand<'a> {
     pub(crate) started: Instant,
 }
 
-/// What became of a command, as far as can be told in time.
+/// The outcome of a command, as far as it is known in time.
 enum Outcome {
     Replied(Reply),
     /// Its revision is in the store.
     Stored(Box<Booking>),
-    /// Somebody else's is, on top of what the caller saw.
+    /// The revision of another command is, after the one that the caller saw.
     Superseded(Box<Booking>),
     Unknown,
 }
 
 impl BookingCommand<'_> {
     /// Sends the command and answers: 200 with the booking, 202 when it takes longer than the caller waits, 409 or 412
-    /// with the booking as it is now when it was not to be.
+    /// with the current booking when it was refused.
     pub(crate) async fn submit<M: MessageType>(
         &self,
         booking: Booking,
@@ -133,7 +133,7 @@ impl BookingCommand<'_> {
         self.respond(outcome, &booking, &spec).await
     }
 
-    /// Waits for the reply, and looks into the store now and then in case it gets lost.
+    /// Waits for the reply, and watches the stored booking in case the reply is lost.
     async fn outcome(
         &self,
         mut place: ReplySlot<Reply>,
@@ -207,7 +207,7 @@ impl BookingCommand<'_> {
         headers::preferred_wait(&self.parts.headers)
     }
 
-    /// The problem of whoever comes too late, with what is now.
+    /// A conflict, with the current booking.
     pub(crate) fn conflict(&self, kind: &'static ProblemKind, now: &Booking) -> Problem {
         self.with_current(kind.into(), now)
     }

@@ -1,4 +1,4 @@
-//! A booking as callers see it. What is stored and not listed here (history, fingerprint, client) is not theirs to see.
+//! Views of a booking. Stored fields that are not listed here (history, fingerprint, client) are never shown.
 
 use chrono::NaiveDate;
 use pvt_domain::booking::{Alternative, Booking, Guest, PaymentStatus, Rejection, Source, Status, Stay, StayRequest};
@@ -9,7 +9,7 @@ use pvt_domain::timestamp::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-/// Where to go from a booking. With the token, if that is how the caller came.
+/// Links of a booking, with the token if the caller presented it.
 #[derive(Debug, Serialize)]
 pub(crate) struct Links {
     #[serde(rename = "self")]
@@ -17,7 +17,7 @@ pub(crate) struct Links {
     cancel: String,
     events: String,
     calendar: String,
-    /// Where it is paid, while something can be.
+    /// Where to pay, while something is payable.
     #[serde(skip_serializing_if = "Option::is_none")]
     pay: Option<String>,
     /// Once something was paid.
@@ -38,12 +38,12 @@ impl Links {
         Self { this, cancel, events, calendar, pay: None, receipt: None, id, query }
     }
 
-    /// Where the booking's receipt is, whether or not there is anything on it.
+    /// The address of the receipt, whether or not it has entries.
     fn receipt(&self) -> String {
         format!("/api/bookings/{}/receipt{}", self.id, self.query)
     }
 
-    /// With what the money of the booking opens.
+    /// With the links that depend on payments.
     fn with_money(mut self, booking: &Booking) -> Self {
         if booking.payable() > 0 {
             self.pay = Some(format!("/api/bookings/{}/pay{}", self.id, self.query));
@@ -85,7 +85,7 @@ pub(crate) struct PendingView<'a> {
     pub(crate) reference: &'a str,
     /// As it was when the change was accepted.
     pub(crate) status: Status,
-    /// What was asked for.
+    /// The name of the command.
     pub(crate) pending: &'static str,
     pub(crate) links: Links,
 }
@@ -98,7 +98,7 @@ pub(crate) struct BookingView<'a> {
     status: Status,
     #[serde(skip_serializing_if = "Option::is_none")]
     rejection: Option<Rejection>,
-    /// What could be had instead.
+    /// Alternatives that are available.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     alternatives: Vec<AlternativeView<'a>>,
     rev: u32,
@@ -110,7 +110,7 @@ pub(crate) struct BookingView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     price: Option<PriceView<'a>>,
     payment: PaymentView,
-    /// What cancelling cost.
+    /// The fee that was charged for the cancellation.
     #[serde(skip_serializing_if = "Option::is_none")]
     cancellation_fee: Option<Money>,
     created_at: Timestamp,
@@ -152,25 +152,25 @@ struct TaxView<'a> {
 #[derive(Debug, Serialize)]
 struct PaymentView {
     status: PaymentStatus,
-    /// What the hostel has of what was paid.
+    /// Paid, less what was refunded or charged back.
     #[serde(skip_serializing_if = "Option::is_none")]
     paid: Option<Money>,
-    /// What is still owed.
+    /// The balance due.
     #[serde(skip_serializing_if = "Option::is_none")]
     due: Option<Money>,
-    /// What of it can be paid now, and confirms a held booking.
+    /// What has to be paid now to confirm a held booking.
     #[serde(skip_serializing_if = "Option::is_none")]
     payable: Option<Money>,
-    /// Until when beds are held for it.
+    /// Until when beds are held for a payment.
     #[serde(skip_serializing_if = "Option::is_none")]
     expires_at: Option<Timestamp>,
-    /// What was given back, or is on its way.
+    /// Refunded, or being refunded.
     #[serde(skip_serializing_if = "Option::is_none")]
     refunded: Option<Money>,
 }
 
 impl<'a> BookingView<'a> {
-    /// `token`: shown, and part of the links; pass it only to who came with it.
+    /// `token` is shown and part of the links; pass it only to a caller that presented it.
     pub(crate) fn new(booking: &'a Booking, links: Links, token: Option<&'a str>) -> Self {
         Self {
             id: booking.id,
@@ -197,14 +197,14 @@ impl<'a> BookingView<'a> {
         }
     }
 
-    /// With what could be had instead of a refused booking, in its property's currency.
+    /// With the alternatives of a rejected booking, in the property's currency.
     pub(crate) fn with_alternatives(mut self, booking: &'a Booking, currency: Currency) -> Self {
         self.alternatives = AlternativeView::all(&booking.alternatives, currency);
         self
     }
 }
 
-/// What a refused guest could have instead.
+/// An alternative to a rejected request.
 #[derive(Debug, Serialize)]
 pub(crate) struct AlternativeView<'a> {
     stays: &'a [StayRequest],

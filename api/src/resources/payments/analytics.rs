@@ -1,4 +1,4 @@
-//! What came and went at a property, by day.
+//! Payment analytics of a property, by day.
 
 use crate::auth::credentials::Credentials;
 use crate::form::query::QueryFields;
@@ -22,12 +22,12 @@ use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::ops::Range;
 
-/// Most days of one question.
+/// Most days of one request.
 pub(crate) const MAX_DAYS: i64 = 366;
-/// Ledgers of one read, and reads of one question.
+/// Ledgers per read, and reads per request.
 const BATCH: i64 = 1_000;
 const MAX_READS: usize = 30;
-/// What moved on a day is in a ledger that changed since, by clocks that may differ so much.
+/// Clocks may differ by so much: an entry of a day is in a ledger that changed since the day before.
 const MARGIN: TimeDelta = TimeDelta::days(1);
 
 #[derive(Deserialize)]
@@ -42,11 +42,11 @@ struct View {
     from: NaiveDate,
     until: NaiveDate,
     total: TotalsView,
-    /// Days on which something moved.
+    /// Days with entries.
     days: Vec<DayView>,
 }
 
-/// `GET /api/payments/analytics?property_id=…&from=…&until=…`; `until` is the first day that is not meant.
+/// `GET /api/payments/analytics?property_id=…&from=…&until=…`; `until` is exclusive.
 pub(crate) async fn analytics(State(app): State<SharedApp>, request: Request) -> HandlerResult {
     let (parts, _) = request.into_parts();
     let property = property_of(&parts.uri)?;
@@ -69,8 +69,8 @@ fn dates(uri: &Uri) -> Result<Range<NaiveDate>, Problem> {
     fields.finish(range)
 }
 
-/// Reads all ledgers that changed since the first day, from the oldest change on: one that changes meanwhile is met
-/// before or after it, and counted once.
+/// Reads all ledgers that changed since the first day, oldest change first: one that changes meanwhile is read
+/// before or after its change, and counted once.
 async fn read(app: &SharedApp, property: &Property, dates: &Range<NaiveDate>) -> Result<Days, Problem> {
     let begin: DateTime<Utc> = dates.start.and_time(chrono::NaiveTime::MIN).and_utc();
     let mut filter = LedgerFilter {
@@ -86,7 +86,7 @@ async fn read(app: &SharedApp, property: &Property, dates: &Range<NaiveDate>) ->
         let is_last = i64::try_from(ledgers.len()).is_ok_and(|count| count < BATCH);
         let newest: Option<Timestamp> = ledgers.last().map(|ledger| ledger.updated_at);
         let mut is_new = false;
-        // Ledgers at the edge of a batch come twice.
+        // Ledgers at the edge of a batch are read twice.
         for ledger in ledgers.iter().filter(|ledger| seen.insert(ledger.booking_id)) {
             is_new = true;
             days.add(ledger, property, dates);

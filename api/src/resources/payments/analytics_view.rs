@@ -1,4 +1,4 @@
-//! What came and went by day, from the entries of ledgers. Days are those of the property.
+//! Totals by day, from the entries of ledgers. Days are the property's.
 
 use chrono::NaiveDate;
 use pvt_domain::inventory::Property;
@@ -8,7 +8,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// Sums in minor units.
+/// Totals in minor units.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Totals {
     captured: i64,
@@ -19,20 +19,20 @@ struct Totals {
     by_method: BTreeMap<&'static str, i64>,
 }
 
-/// The sums of a day, or of all days.
+/// The totals of a day, or of all days.
 #[derive(Debug, Serialize)]
 pub(crate) struct TotalsView {
     captured: Money,
     refunded: Money,
-    /// What banks took, less what they gave back.
+    /// Chargebacks, less those reversed.
     charged_back: Money,
-    /// What Stripe kept, as far as is known.
+    /// Stripe's fees, as far as they are known.
     fees: Money,
-    /// What is left.
+    /// After refunds, chargebacks and fees.
     net: Money,
-    /// How many payments came.
+    /// Number of payments.
     count: u64,
-    /// What came less what went, by the payment's channel, before fees.
+    /// Captured less refunded and charged back, by the payment's channel, before fees.
     by_method: BTreeMap<&'static str, Money>,
 }
 
@@ -43,12 +43,12 @@ pub(crate) struct DayView {
     sums: TotalsView,
 }
 
-/// All days on which something moved.
+/// All days with entries.
 #[derive(Debug, Default)]
 pub(crate) struct Days(BTreeMap<NaiveDate, Totals>);
 
 impl Days {
-    /// Takes in the entries of a ledger on these dates.
+    /// Adds the entries of a ledger on these dates.
     pub(crate) fn add(&mut self, ledger: &Ledger, property: &Property, dates: &Range<NaiveDate>) {
         for entry in ledger.entries() {
             let date = entry.at.local_date(property.time_zone);
@@ -58,7 +58,7 @@ impl Days {
         }
     }
 
-    /// The sum of all days, and each day.
+    /// The totals of all days, and of each.
     pub(crate) fn views(&self, currency: Currency) -> (TotalsView, Vec<DayView>) {
         let mut all = Totals::default();
         self.0.values().for_each(|day| all.merge(day));
@@ -108,7 +108,7 @@ impl Totals {
     }
 }
 
-/// How the money of a payment came: `pi_…`, or the id of a record.
+/// The channel of a payment: `pi_…`, or the id of a record.
 pub(crate) fn channel_of(ledger: &Ledger, payment: &str) -> &'static str {
     if let Some(record) = ledger.records.iter().find(|record| record.id.to_string() == payment) {
         return record.method.as_str();

@@ -1,4 +1,4 @@
-//! Sending a guest to pay: on Stripe's page, or in an app that takes cards by Stripe's own fields.
+//! Checkout: on Stripe's page, or in an app with Stripe's card fields.
 
 use super::submit::{self, CommandKey, Submitted};
 use crate::auth::booking_access::BookingAccess;
@@ -46,7 +46,7 @@ form! {
     example json!({ "booking_id": "11111111-2222-5333-8444-555555555555", "token": "…" });
 }
 
-/// A way to pay.
+/// An opened payment.
 #[derive(Serialize)]
 struct CheckoutView<'a> {
     id: &'a str,
@@ -56,10 +56,10 @@ struct CheckoutView<'a> {
     /// Stripe's page.
     #[serde(skip_serializing_if = "Option::is_none")]
     url: Option<&'a str>,
-    /// By what an app lets the guest pay.
+    /// The client secret for Stripe's card fields in an app.
     #[serde(skip_serializing_if = "Option::is_none")]
     client_secret: Option<&'a str>,
-    /// When the page ends, or the beds are released.
+    /// When the page expires, or the beds are released.
     #[serde(skip_serializing_if = "Option::is_none")]
     expires_at: Option<Timestamp>,
     links: CheckoutLinks<'a>,
@@ -87,7 +87,7 @@ async fn open_payment(app: &SharedApp, request: Request, channel: PaymentChannel
     let body = read_json(&parts.headers, body).await?;
     let node = read_node(&body)?;
     let (form, violations) = read(&node, &app.return_urls);
-    // Who opens nothing learns nothing, not even what is wrong with the request.
+    // Without access to the booking, nothing is revealed, not even violations of the form.
     let access = BookingAccess::at(app, form.booking_id, form.token.as_deref(), &parts)?;
     let key = headers::idempotency_key(&parts.headers)?;
     refuse_cards(&node, &form)?;
@@ -106,7 +106,7 @@ async fn open_payment(app: &SharedApp, request: Request, channel: PaymentChannel
     answer(app, &parts, &access, &booking, &command_key, &submitted).await
 }
 
-/// The command that opens a payment; where nothing else is said, guests come back to our own pages.
+/// The command that opens a payment; by default guests return to our own pages.
 pub(crate) fn open_command(
     app: &SharedApp,
     access: &BookingAccess,
@@ -128,7 +128,7 @@ pub(crate) fn open_command(
     }
 }
 
-/// Said at once, where it can be: the worker has the last word.
+/// An early refusal; the worker decides.
 fn payable(booking: &Booking) -> Result<(), Problem> {
     match booking.payable() {
         _ if !booking.status.holds_beds() => Err(problem::NOT_PAYABLE.into()),
@@ -150,7 +150,7 @@ async fn answer(
     let location = access.payment_path(&id);
     let ledger = submit::ledger(app, booking.id).await?;
     let payment = ledger.as_ref().and_then(|ledger| payment_of(ledger, &id, Utc::now().into()));
-    // A reply may get lost: an open page is as good as one.
+    // The reply may be lost: an open page serves as well.
     let url = reply
         .and_then(|reply| reply.url.as_deref())
         .or(payment.as_ref().and_then(|payment| payment.checkout_url.as_deref()));
@@ -192,7 +192,7 @@ fn read(node: &Node<'_>, urls: &ReturnUrls) -> (CheckoutForm, Vec<FieldError>) {
     (form, violations)
 }
 
-/// An address may hold the booking's id, which looks like a card number now and then; anything else in it may not.
+/// An address may hold the booking's id, which may look like a card number by chance; the rest of it must not.
 fn refuse_cards(node: &Node<'_>, form: &CheckoutForm) -> Result<(), Problem> {
     refuse_card_numbers(node, CheckoutForm::CARD_CHECK_EXEMPT)?;
     let own = form.booking_id.map(|id| id.to_string()).unwrap_or_default();

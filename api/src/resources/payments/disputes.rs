@@ -1,4 +1,4 @@
-//! What banks argue about, for administrators.
+//! List of disputes, for administrators.
 
 use crate::http::problem::HandlerResult;
 use crate::resources::payments::disputes_view::{DisputeView, disputes_of, sort_open_first};
@@ -11,7 +11,7 @@ use pvt_domain::ids::BookingId;
 use pvt_stores::mongo::ledgers::LedgerFilter;
 use serde::Serialize;
 
-/// Most ledgers whose disputes are listed: those that changed last. Stripe closes accounts that have nearly as many.
+/// Most ledgers whose disputes are listed: those that changed last. Stripe closes accounts with nearly as many.
 const MAX_LEDGERS: i64 = 500;
 
 #[derive(Serialize)]

@@ -1,4 +1,4 @@
-//! Disputes, and what the hostel can say for itself: what was booked, on which terms, and whether the guests came.
+//! Disputes and their evidence: what was booked, on which terms, and whether the guests arrived.
 
 use super::view::{currency_of, instant};
 use pvt_domain::booking::{Booking, Status, Stay};
@@ -11,7 +11,7 @@ use pvt_domain::timestamp::Timestamp;
 use serde::Serialize;
 use std::cmp::Reverse;
 
-/// How far a dispute has come, in order.
+/// Stages of a dispute, in order.
 pub(crate) const STAGES: [&str; 3] = ["open", "under_review", "closed"];
 
 /// One dispute.
@@ -23,10 +23,10 @@ pub(crate) struct DisputeView {
     /// `pi_…`.
     payment: String,
     amount: Money,
-    /// Stripe's word for why.
+    /// Stripe's reason code.
     reason: String,
     stage: DisputeStage,
-    /// Stripe's word for where it stands.
+    /// Stripe's status.
     status: String,
     opened_at: Timestamp,
     movements: Vec<MovementView>,
@@ -37,21 +37,21 @@ pub(crate) struct DisputeView {
 #[derive(Debug, Serialize)]
 struct MovementView {
     id: String,
-    /// Negative when the bank took it.
+    /// Negative for a withdrawal by the bank.
     amount: Money,
     fee: Money,
     at: Timestamp,
 }
 
-/// What is known of the booking that was paid.
+/// Evidence from the booking that was paid.
 #[derive(Debug, Serialize)]
 struct Evidence {
     reference: String,
     status: Status,
     booked_at: Timestamp,
-    /// Who asked for it.
+    /// The client that requested it.
     booked_by: String,
-    /// The terms as they were when it was booked.
+    /// The policy as it was when it was booked.
     #[serde(skip_serializing_if = "Option::is_none")]
     cancellation_policy: Option<CancellationPolicy>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -66,7 +66,7 @@ pub(crate) fn disputes_of(ledger: &Ledger, booking: Option<&Booking>) -> Vec<Dis
     ledger.disputes.iter().map(|dispute| DisputeView::new(ledger, dispute, booking)).collect()
 }
 
-/// Open ones first, and then the newest.
+/// Sorts open ones first, then the newest.
 pub(crate) fn sort_open_first(disputes: &mut [DisputeView]) {
     disputes.sort_by_key(|dispute| (dispute.stage, Reverse(dispute.opened_at)));
 }

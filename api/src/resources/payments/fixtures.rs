@@ -9,7 +9,7 @@ use pvt_domain::timestamp::Timestamp;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// What is asked for, in cents.
+/// The amount due, in cents.
 pub(crate) const BALANCE: i64 = 10_000;
 /// 2027-01-15T08:00:00Z.
 pub(crate) const STARTED: i64 = 1_800_000_000;
@@ -23,7 +23,7 @@ fn booking_id() -> BookingId {
     BookingId::from_uuid(Uuid::from_u128(1))
 }
 
-/// A guest who was sent to Stripe's page.
+/// A ledger with an open checkout session.
 pub(crate) fn opened() -> Ledger {
     let now = at("2027-01-15T08:00:00Z");
     let mut ledger = Ledger::new(booking_id(), "pvt-montreal".into(), Currency::CAD, now);
@@ -33,7 +33,7 @@ pub(crate) fn opened() -> Ledger {
     ledger
 }
 
-/// Who has paid.
+/// A ledger that is paid in full.
 pub(crate) fn paid() -> Ledger {
     let mut ledger = opened();
     observe(&mut ledger, 2, "checkout.session.completed", session("complete", "paid", Some("pi_1")));
@@ -41,7 +41,7 @@ pub(crate) fn paid() -> Ledger {
     ledger
 }
 
-/// Staff took or gave back cash.
+/// Records cash that staff took or, negative, gave back.
 pub(crate) fn recorded(ledger: &mut Ledger, id: u128, amount: i64, at: Timestamp) {
     ledger.record(Record {
         id: Uuid::from_u128(id),
@@ -53,13 +53,13 @@ pub(crate) fn recorded(ledger: &mut Ledger, id: u128, amount: i64, at: Timestamp
     });
 }
 
-/// Stripe tells something.
+/// Applies an event of Stripe's.
 pub(crate) fn observe(ledger: &mut Ledger, number: i64, kind: &str, object: Value) {
     let event = json!({ "id": format!("evt_{number}"), "type": kind, "created": STARTED + number, "data": { "object": object } });
     ledger.apply(&Event::read(&event).unwrap());
 }
 
-/// A page.
+/// A checkout session.
 pub(crate) fn session(status: &str, payment_status: &str, intent: Option<&str>) -> Value {
     let url = (status == "open").then_some("https://pay.example.com/cs_1");
     json!({ "id": "cs_1", "status": status, "payment_status": payment_status, "payment_intent": intent,
@@ -68,7 +68,7 @@ pub(crate) fn session(status: &str, payment_status: &str, intent: Option<&str>) 
             "metadata": { "booking_id": booking_id().to_string(), "demand": "1" } })
 }
 
-/// A payment.
+/// A payment intent.
 pub(crate) fn intent(id: &str, status: &str, received: i64, demand: Option<&str>) -> Value {
     let mut intent = json!({ "id": id, "status": status, "amount": BALANCE, "amount_received": received, "currency": "cad",
         "created": STARTED,
@@ -79,14 +79,14 @@ pub(crate) fn intent(id: &str, status: &str, received: i64, demand: Option<&str>
     intent
 }
 
-/// Money on its way back.
+/// A refund.
 pub(crate) fn refund(id: &str, status: &str, amount: i64, key: Option<&str>) -> Value {
     json!({ "id": id, "status": status, "payment_intent": "pi_1", "amount": amount, "currency": "cad",
         "created": STARTED + 100,
             "metadata": key.map(|key| json!({ "refund_key": key })) })
 }
 
-/// A bank argues.
+/// A dispute.
 pub(crate) fn dispute(status: &str) -> Value {
     json!({ "id": "dp_1", "status": status, "payment_intent": "pi_1", "amount": BALANCE, "currency": "cad",
         "reason": "fraudulent", "created": STARTED + 200,

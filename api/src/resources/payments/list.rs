@@ -1,7 +1,6 @@
-//! Lists of payments: staff see those of their properties, everybody else those of their own bookings.
+//! List of payments: staff see those of their properties, other callers those of their own bookings.
 //!
-//! What is listed are the payments of ledgers, those that changed last first. A page may be short although there are
-//! more: it then still leads on.
+//! Payments are listed by ledger, the last changed first. A short page may still have a next one.
 
 use crate::auth::credentials::Credentials;
 use crate::auth::policy::Caller;
@@ -22,10 +21,10 @@ use pvt_stores::mongo::ledgers::LedgerFilter;
 use serde::Deserialize;
 use std::cmp::Reverse;
 
-/// Most of somebody's own bookings whose payments are listed: the newest.
+/// Most bookings of a caller whose payments are listed: the newest.
 const MAX_OWN_BOOKINGS: i64 = 500;
-/// Ledgers read beyond those of the page, for those that changed in the same millisecond as the last one of the page
-/// before.
+/// Ledgers read beyond those of the page, for those that changed in the same millisecond as the last one of the
+/// previous page.
 const OVERREAD: i64 = 50;
 /// Between the parts of a cursor.
 const SEPARATOR: char = '|';
@@ -37,7 +36,7 @@ struct ListQuery {
     attention: Option<bool>,
 }
 
-/// Where a page ended: so many payments of this ledger were shown.
+/// The end of a page: so many payments of this ledger were shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Position {
     at: Timestamp,
@@ -80,8 +79,7 @@ async fn filter(
     let properties: Vec<PropertyId> =
         app.inventory_cache.all().keys().filter(|property| caller.is_staff_of(property)).cloned().collect();
     let wanted: Option<PropertyId> = asked.property_id.map(|id| id.as_str().into());
-    // The store takes what changed at the instant or before; what is not after the position is left out when it is
-    // here.
+    // The store returns what changed at this instant or before; what is not after the position is skipped later.
     let until = after.map(|after| (after.at.as_datetime() + TimeDelta::milliseconds(1)).into());
     let attention = asked.attention.unwrap_or_default();
     let filter = LedgerFilter { bookings: booking.map(|id| vec![id]), attention, until, ..LedgerFilter::default() };
@@ -114,7 +112,7 @@ async fn own_bookings(app: &SharedApp, client: &str, only: Option<BookingId>) ->
     Ok(found.into_iter().map(|booking| booking.id).collect())
 }
 
-/// What lists show of them to this caller.
+/// Payments as lists show them to this caller.
 fn shown_to_caller(caller: &Caller, payments: Vec<PaymentView>) -> Vec<PaymentView> {
     payments.into_iter().map(|payment| payment.without_checkout_url().visible_to(caller)).collect()
 }
@@ -154,8 +152,8 @@ fn parse_cursor(cursor: &str) -> Result<Position, Problem> {
     let read = || {
         let mut parts = cursor.split(SEPARATOR);
         let at = DateTime::parse_from_rfc3339(parts.next()?).ok()?.to_utc().into();
-        let parse_cursor = Position { at, booking: parts.next()?.parse().ok()?, shown: parts.next()?.parse().ok()? };
-        parts.next().is_none().then_some(parse_cursor)
+        let position = Position { at, booking: parts.next()?.parse().ok()?, shown: parts.next()?.parse().ok()? };
+        parts.next().is_none().then_some(position)
     };
     read()
         .ok_or_else(|| Problem::new(problem::INVALID_QUERY, "`cursor` takes what an earlier page gave as next_cursor."))

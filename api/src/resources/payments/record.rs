@@ -22,7 +22,7 @@ use pvt_domain::messages::{PAYMENT_RECORD, RecordPayment};
 use pvt_domain::money::Money;
 use serde_json::json;
 
-/// Most that is recorded at once, either way, in minor units.
+/// Largest amount of a record, either way, in minor units.
 pub(crate) const MAX_AMOUNT: i64 = 1_000_000_000;
 
 form! {
@@ -81,7 +81,7 @@ pub(crate) async fn record(State(app): State<SharedApp>, request: Request) -> Ha
         submit::submit(&app, &parts, &caller, (booking.id, &booking.property_id), &command_key, &command).await?;
     let id = command_key.id.to_string();
     let location = format!("/api/payments/{id}");
-    // A reply may get lost: what is stored is done.
+    // The reply may be lost: what is stored is done.
     let stored = submit::ledger(&app, booking.id).await?.and_then(|ledger| payment_of(&ledger, &id, Utc::now().into()));
     match stored {
         Some(payment) => submitted.response(&parts, StatusCode::CREATED, &location, payment),

@@ -1,4 +1,4 @@
-//! Staff give money back through Stripe.
+//! Refunds through Stripe, by staff.
 
 use super::record::MAX_AMOUNT;
 use super::show::{checked_id, ledger_of};
@@ -77,7 +77,7 @@ pub(crate) async fn refund(State(app): State<SharedApp>, Path(id): Path<String>,
     submitted.response(&parts, StatusCode::OK, &location, now.ok_or_else(|| Problem::from(problem::NOT_FOUND))?)
 }
 
-/// Money goes back as it came, whatever the booking is priced in.
+/// The refunded amount. A refund is in the currency of the payment, whatever the booking is priced in.
 fn amount_in_payment_currency(money: Money, payment: &PaymentView) -> Result<i64, Problem> {
     let paid_in = payment.amount.currency;
     if money.currency == paid_in {

@@ -8,18 +8,18 @@ use pvt_service::config::Environment;
 
 /// Longest address, in bytes.
 pub(crate) const MAX_URL_BYTES: usize = 2_000;
-/// Names of this machine for itself.
+/// Names of the local host.
 const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
-/// Which addresses guests may be sent back to.
+/// The addresses that guests may be sent to.
 pub(crate) struct ReturnUrls {
     /// Where the API is reached, without a slash at the end.
     base: String,
-    /// What of it stands after the host.
+    /// Its path.
     path: String,
     /// `https://host[:port]`, in lower case.
     origins: Vec<String>,
-    /// Whether a page on this very machine may be without TLS.
+    /// Whether pages on the local host may be without TLS.
     development: bool,
 }
 
@@ -43,7 +43,7 @@ impl ReturnUrls {
         Self::below(&self.base, id, part, token)
     }
 
-    /// As [`Self::of_booking`], for a browser that is at our host already and stays there.
+    /// As [`Self::of_booking`], as a path for redirects within our host.
     pub(crate) fn path_of_booking(&self, id: BookingId, part: &str, token: &str) -> String {
         Self::below(&self.path, id, part, token)
     }

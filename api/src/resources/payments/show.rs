@@ -1,4 +1,4 @@
-//! One payment, for whoever may see its booking.
+//! One payment, for callers who may see its booking.
 
 use super::submit;
 use crate::auth::booking_access::BookingAccess;
@@ -26,7 +26,7 @@ struct ShowQuery {
     booking_id: Option<String>,
 }
 
-/// `GET /api/payments/{id}`; who has only the booking's token names the booking, too: `?booking_id=…&token=…`.
+/// `GET /api/payments/{id}`; a caller with the booking's token names the booking, too: `?booking_id=…&token=…`.
 pub(crate) async fn show(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> HandlerResult {
     let (parts, _) = request.into_parts();
     let asked: ShowQuery = headers::query(&parts.uri)?;
@@ -44,7 +44,7 @@ pub(crate) async fn show(State(app): State<SharedApp>, Path(id): Path<String>, r
     view.map(|view| Json(view.visible_to(&caller)).into_response()).ok_or_else(|| problem::NOT_FOUND.into())
 }
 
-/// What can be a payment's id at all.
+/// The id, if it can be that of a payment.
 pub(crate) fn checked_id(id: &str) -> Result<&str, Problem> {
     let stripes = id.starts_with("pi_")
         && id.len() <= MAX_ID_BYTES
@@ -54,7 +54,7 @@ pub(crate) fn checked_id(id: &str) -> Result<&str, Problem> {
 
 /// The ledger of a payment, as it is stored.
 pub(crate) async fn ledger_of(app: &SharedApp, payment: &str) -> Result<Option<Ledger>, Problem> {
-    // Ours are stored in lower case; Stripe's mean what they say.
+    // Ours are stored in lower case; Stripe's are case-sensitive.
     let payment = if payment.starts_with("pi_") {
         payment.to_owned()
     } else {

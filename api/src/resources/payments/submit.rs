@@ -1,7 +1,7 @@
-//! Asking a worker for something about money, and waiting for what becomes of it.
+//! Payment commands: sent to a worker, which is awaited.
 //!
 //! A command's id is a function of the booking, the caller and their `Idempotency-Key`, so that the worker recognises a
-//! repetition. A repetition is sent again: the worker answers it as it did the first time.
+//! replay. A replay is sent again: the worker answers it as it did the first time.
 
 use crate::auth::policy::Caller;
 use crate::commands::idempotency_cache::KeyState;
@@ -24,27 +24,27 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
-/// How long an answer about money is waited for when nothing is preferred: Stripe takes a second, or several.
+/// How long a worker is awaited by default: Stripe takes a second, or several.
 const WAIT: Duration = Duration::from_secs(10);
-/// When to ask again for what was not answered in time, or while Stripe does not answer, in seconds.
+/// When to try again after a timeout, or while Stripe is unavailable, in seconds.
 pub(crate) const RETRY_AFTER_SECS: u32 = 2;
-/// When a booking that was sent to pay too often may be again, in seconds.
+/// When to try again after too many payment attempts, in seconds.
 const TOO_MANY_ATTEMPTS_RETRY_SECS: u32 = 600;
-/// Name space of wishes about money.
+/// Namespace of idempotency keys of payment commands.
 const KEY_NAMESPACE: Uuid = Uuid::from_u128(0x51c7_0e3a_94bd_4e18_a2f6_7d09_c48b_31e5);
 
-/// A wish about the money of one booking.
+/// The identity of a payment command.
 pub(crate) struct CommandKey {
-    /// Names it for ever, to workers and to callers.
+    /// The id of the command, and of the payment it opens or records.
     pub(crate) id: Uuid,
-    /// The place of its key: what the caller may use once.
+    /// The id of the idempotency record of its key.
     slot: Uuid,
     fingerprint: Fingerprint,
 }
 
 impl CommandKey {
-    /// The wish of this caller with this key; `kind` names what it is about, too. Strangers' keys are their bookings'
-    /// own, those of known callers are theirs altogether.
+    /// From a caller and its key; `kind` also tells commands of different kinds apart. Keys of anonymous callers are
+    /// per booking, those of known callers per caller.
     pub(crate) fn new(kind: &str, booking: BookingId, caller: &Caller, key: &str, fingerprint: Fingerprint) -> Self {
         let slot = match caller.client() {
             Some(client) => Uuid::new_v5(&KEY_NAMESPACE, format!("{client}\n{key}").as_bytes()),
@@ -54,22 +54,22 @@ impl CommandKey {
         Self { id: Uuid::new_v5(&slot, what.as_bytes()), slot, fingerprint: fingerprint.for_target(&what) }
     }
 
-    /// A wish that needs no key, because what it is made of names it.
+    /// Without a key: the name identifies the command.
     pub(crate) fn named(booking: BookingId, name: &str, fingerprint: Fingerprint) -> Self {
         let id = Uuid::new_v5(&booking.as_uuid(), name.as_bytes());
         Self { id, slot: id, fingerprint }
     }
 }
 
-/// What became of a wish.
+/// The outcome of a payment command.
 pub(crate) struct Submitted {
-    /// What the worker said; `None` when that took too long.
+    /// The worker's reply; `None` after a timeout.
     pub(crate) reply: Option<PaymentReply>,
-    /// Whether this instance had accepted the same wish before.
+    /// Whether this instance had accepted the same command before.
     repeated: bool,
 }
 
-/// Sends the command and waits: as preferred, else 10 s.
+/// Sends the command and waits for the reply: as preferred, otherwise 10 s.
 ///
 /// # Errors
 /// 422 for a key that was used for something else, 503 when the broker did not take it, and the worker's refusal.
@@ -88,7 +88,7 @@ pub(crate) async fn submit<M: MessageType>(
         return Err(problem::IDEMPOTENCY_KEY_REUSED.into());
     }
     let reserved = app.idempotency.hold_reservation(slot);
-    // A place among the waiting comes before the command, so that no reply is missed.
+    // The reply slot is taken before the command is sent, so that no reply is missed.
     let mut place = app.payment_replies.wait_for(command_key.id);
     let reply_to = place.as_ref().and_then(|_| app.reply_queue.queue());
     let key = app.topology.command_key(command.kind(), property.as_str());
@@ -116,7 +116,7 @@ pub(crate) async fn submit<M: MessageType>(
     Ok(Submitted { reply, repeated: known == KeyState::Replayed })
 }
 
-/// Why a worker refused.
+/// The problem of a refusal.
 fn refusal_problem(refusal: PaymentRefusal) -> Problem {
     match refusal {
         PaymentRefusal::NothingDue => problem::NOTHING_DUE.into(),
@@ -135,7 +135,7 @@ fn refusal_problem(refusal: PaymentRefusal) -> Problem {
     }
 }
 
-/// The money of a booking, as it is stored.
+/// The stored ledger of a booking.
 pub(crate) async fn ledger(app: &SharedApp, booking: BookingId) -> Result<Option<Ledger>, Problem> {
     let mongo = app.mongo.clone();
     store_call::read(async move { mongo.ledgers().find(booking).await }).await

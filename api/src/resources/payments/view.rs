@@ -1,5 +1,4 @@
-//! The payments of a ledger: what guests were sent to pay, what staff recorded, and what came to Stripe without having
-//! been asked for.
+//! Payments of a ledger: checkouts, recorded payments, and payments that Stripe received without a checkout of ours.
 
 use crate::auth::policy::Caller;
 use pvt_domain::actor::Actor;
@@ -19,11 +18,11 @@ pub(crate) const CHANNELS: [&str; 5] = ["checkout", "app", "cash", "terminal", "
 /// Every status of a payment.
 pub(crate) const STATUSES: [&str; 9] =
     ["open", "processing", "failed", "succeeded", "canceled", "expired", "partially_refunded", "refunded", "disputed"];
-/// Every status of a refund: decided and not made yet, what Stripe says, and refused by it.
+/// Every status of a refund: instructed, Stripe's own, and refused by Stripe.
 pub(crate) const REFUND_STATUSES: [&str; 8] =
     ["ordered", "pending", "requires_action", "succeeded", "canceled", "failed", "unknown", "refused"];
 
-/// All of them, to guests.
+/// Staff as guests see them.
 const STAFF: &str = "staff";
 
 /// One payment.
@@ -35,9 +34,9 @@ pub(crate) struct PaymentView {
     pub(crate) channel: &'static str,
     pub(crate) status: &'static str,
     pub(crate) amount: Money,
-    /// What was given back, or is on its way.
+    /// Refunded, or being refunded.
     refunded: Money,
-    /// What Stripe kept, as far as is known; not for guests.
+    /// Stripe's fee, as far as it is known; not for guests.
     #[serde(skip_serializing_if = "Option::is_none")]
     fee: Option<Money>,
     #[serde(skip_serializing_if = "StripeIds::is_empty")]
@@ -45,13 +44,13 @@ pub(crate) struct PaymentView {
     /// Where it can be paid, while it can be.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) checkout_url: Option<String>,
-    /// When the page ends by itself, while it can be paid.
+    /// When the page expires, while it can be paid.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) expires_at: Option<Timestamp>,
     pub(crate) created_at: Timestamp,
     entries: Vec<EntryView>,
     refunds: Vec<RefundView>,
-    /// What staff must look at; not for guests.
+    /// Findings that need staff; not for guests.
     #[serde(skip_serializing_if = "Option::is_none")]
     attention: Option<Vec<Attention>>,
 }
@@ -85,28 +84,28 @@ struct EntryView {
 
 #[derive(Debug, Serialize)]
 struct RefundView {
-    /// `re_…`, or the order's name while Stripe has not made it.
+    /// `re_…`, or the key of the instruction until Stripe has made it.
     id: String,
     amount: Money,
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<RefundReason>,
-    /// What staff wrote to each other; not for guests.
+    /// The note of staff; not for guests.
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<String>,
-    /// Guests are not told which of the staff.
+    /// `staff` alone for guests.
     actor: Actor,
     at: Timestamp,
 }
 
-/// What Stripe knows of one payment.
+/// Stripe's objects of one payment.
 #[derive(Clone, Copy)]
 struct StripeObjects<'a> {
     session: Option<&'a SessionFact>,
     intent: Option<&'a IntentFact>,
 }
 
-/// All payments of a ledger, the newest first. `now` tells whether an open page has ended by itself.
+/// All payments of a ledger, the newest first. `now` decides whether an open page has expired.
 pub(crate) fn payments_of(ledger: &Ledger, now: Timestamp) -> Vec<PaymentView> {
     let mut payments: Vec<PaymentView> =
         ledger.attempts.iter().map(|attempt| of_attempt(ledger, attempt, now)).collect();
@@ -137,14 +136,13 @@ pub(crate) fn payment_of(ledger: &Ledger, id: &str, now: Timestamp) -> Option<Pa
 }
 
 impl PaymentView {
-    /// As lists show it: without what opens a page.
+    /// As lists show it: without the page.
     pub(crate) fn without_checkout_url(mut self) -> Self {
         self.checkout_url = None;
         self
     }
 
-    /// As this caller may see it: what staff note for each other, and what a payment costs the hostel, is for those
-    /// alone who act for its property.
+    /// As this caller may see it: notes of staff and fees are only for callers who act for its property.
     pub(crate) fn visible_to(mut self, caller: &Caller) -> Self {
         if caller.is_staff_of(&self.property_id) {
             return self;
@@ -160,7 +158,7 @@ impl PaymentView {
         self
     }
 
-    /// Whether Stripe was asked for it, so that Stripe can give it back.
+    /// Whether it was made through Stripe, which can refund it.
     pub(crate) fn is_stripe_payment(&self) -> bool {
         matches!(self.channel, "checkout" | "app")
     }
@@ -361,13 +359,13 @@ fn made_refund(refund: &RefundFact, order: Option<&RefundInstruction>, currency:
         status,
         reason: order.map(|order| order.reason),
         note: order.and_then(|order| order.note.clone()),
-        // Somebody made it at Stripe.
+        // Made in Stripe's dashboard.
         actor: order.map_or(Actor::STRIPE, |order| order.actor.clone()),
         at: instant(refund.created),
     }
 }
 
-/// What of the ledger's findings is about this payment.
+/// The ledger's findings about this payment.
 fn attention_of(ledger: &Ledger, intent: &IntentFact) -> Vec<Attention> {
     let paid = intent.status == IntentStatus::Succeeded;
     let ours = currency_of(&intent.currency) == Some(ledger.currency);

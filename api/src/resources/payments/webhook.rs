@@ -1,5 +1,5 @@
-//! Stripe's webhook: verified over the raw bytes, handed to the broker, answered 200. What an event means is a worker's
-//! business.
+//! Stripe's webhook: verified over the raw bytes, handed to the broker, answered 200. Workers interpret
+//! the events.
 
 use crate::http::body;
 use crate::http::metrics::WEBHOOKS;
@@ -22,7 +22,7 @@ const MAX_EVENT_BYTES: usize = 60 * 1024;
 /// Longest id or type of an event, in bytes. Stripe promises 255 for ids.
 const MAX_NAME_BYTES: usize = 255;
 const STRIPE_SIGNATURE: HeaderName = HeaderName::from_static("stripe-signature");
-/// Who asked, as histories show it.
+/// The actor, as histories show it.
 const ACTOR: &str = "stripe";
 
 /// `POST /api/payments/webhook`: 200 once the broker has the event, 400 for what Stripe did not sign.
@@ -44,8 +44,7 @@ pub(crate) async fn webhook(State(app): State<SharedApp>, request: Request) -> H
     Ok(Json(json!({ "received": true })).into_response())
 }
 
-/// Stripe sends nothing so large, neither as it comes nor as it is written here: whoever does is refused as for any
-/// other fault, and not asked to send less.
+/// Stripe sends nothing so large: it is refused as any other foreign event, without asking the client to send less.
 fn too_large(problem: Problem) -> Problem {
     // The rest of the body is not read, so the connection ends here.
     let refused =
@@ -62,12 +61,12 @@ fn verify(app: &crate::state::App, headers: &HeaderMap, raw: &[u8], now: i64) ->
     let verified =
         header.ok_or(SignatureError::Malformed).and_then(|header| app.webhook_secrets.verify(header, raw, now));
     verified.map_err(|fault| {
-        debug!(reason = fault.as_str(), "a webhook call was refused");
+        debug!(reason = fault.as_str(), "webhook call refused");
         Problem::new(problem::INVALID_SIGNATURE, fault.as_str())
     })
 }
 
-/// Id, type and the whole of an event of our own account: those of accounts connected to it are nobody's here.
+/// Id, type and the whole of an event of our own account: those of connected accounts are refused.
 fn read_event(raw: &[u8]) -> Result<(String, String, Value), Problem> {
     let payload: Value = serde_json::from_slice(raw)
         .map_err(|_| Problem::new(problem::INVALID_JSON, "The signature is valid, but the body is not JSON."))?;

@@ -17,7 +17,7 @@ const SIGNATURE_BYTES: usize = 32;
 
 type HmacSha256 = Hmac<Sha256>;
 
-/// Why an event is not believed.
+/// Reason for refusing an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SignatureError {
     /// The header is not of the documented form.
@@ -94,7 +94,7 @@ fn parse(header: &str) -> Option<(&str, Vec<[u8; SIGNATURE_BYTES]>)> {
     let time = pairs().find(|(name, _)| *name == "t").map(|(_, time)| time)?;
     let is_time = !time.is_empty() && time.len() <= 12 && time.bytes().all(|b| b.is_ascii_digit());
     let written = || pairs().filter(|(name, _)| *name == "v1");
-    // Whoever sends more is trying something out: none of them is looked at.
+    // More are sent by attackers only: none is checked.
     if written().nth(MAX_SIGNATURES).is_some() {
         return None;
     }

@@ -1,4 +1,4 @@
-//! What callers see of a ledger, story by story.
+//! Views of a ledger, case by case.
 
 use super::{CHANNELS, REFUND_STATUSES, STATUSES, payment_of, payments_of};
 use crate::auth::policy::{Caller, SignedInUser};
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// How it ends; then what is told of the session (status, payment status, event) and of the payment (status, event).
+/// The expected status; then the session (status, payment status, event) and the payment (status, event).
 type Story = (&'static str, Option<[&'static str; 3]>, Option<[&'static str; 2]>);
 
 fn soon() -> Timestamp {
