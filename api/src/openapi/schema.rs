@@ -3,6 +3,8 @@
 //! Forms of requests are closed, as the readers refuse what they do not know; answers are open, so that a field can be
 //! added.
 
+use crate::form::RequestForm;
+use schemars::SchemaGenerator;
 use serde_json::{Map, Value, json};
 
 /// A text.
@@ -110,6 +112,19 @@ pub(crate) fn form<const N: usize>(fields: [(&str, Value); N]) -> Value {
         members.insert("additionalProperties".to_owned(), false.into());
     }
     closed
+}
+
+/// The schema of a form, as it is declared.
+pub(crate) fn form_of<T: RequestForm>() -> Value {
+    let mut schema = T::json_schema(&mut SchemaGenerator::default());
+    schema.remove("examples");
+    schema.to_value()
+}
+
+/// The example of a form, as it is declared.
+pub(crate) fn example_of<T: RequestForm>() -> Value {
+    let schema = T::json_schema(&mut SchemaGenerator::default());
+    schema.get("examples").map(|examples| examples[0].clone()).unwrap_or_default()
 }
 
 /// As [`form`], of fields given as (name, schema, whether it must be there).

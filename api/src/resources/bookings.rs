@@ -2,14 +2,14 @@
 
 pub(crate) mod calendar;
 pub(crate) mod cancel;
-mod command_forms;
+pub(crate) mod command_forms;
 pub(crate) mod create;
 pub(crate) mod events;
 pub(crate) mod form;
 pub(crate) mod history;
 pub(crate) mod list;
 pub(crate) mod modify;
-mod modify_form;
+pub(crate) mod modify_form;
 pub(crate) mod pay;
 pub(crate) mod receipt;
 pub(crate) mod receipt_view;

@@ -16,7 +16,7 @@ use std::collections::HashSet;
 
 form! {
     /// A modification as sent; `WHOLE`: stays and guest must be there with everything.
-    pub(super) struct ModificationForm<const WHOLE: bool> {
+    pub(crate) struct ModificationForm<const WHOLE: bool> {
         stays: Option<Vec<StayChangeForm<WHOLE>>> = reported_if(WHOLE, stays()).after_missing(if WHOLE {
             &["stays", "guest"]
         } else {
@@ -43,7 +43,7 @@ form! {
 
 form! {
     /// A stay; what is missing stays as it is in the stay that is continued.
-    pub(super) struct StayChangeForm<const WHOLE: bool> {
+    pub(crate) struct StayChangeForm<const WHOLE: bool> {
         /// The present stay, by its index.
         continues: Option<usize> = optional(index()).after_missing(if WHOLE {
             &["room_type_id", "arrival", "departure", "guests"]
@@ -63,7 +63,7 @@ form! {
 
 form! {
     /// The guest; what is missing stays, unless everything is sent.
-    pub(super) struct GuestChangeForm<const WHOLE: bool> {
+    pub(crate) struct GuestChangeForm<const WHOLE: bool> {
         first_name: Option<String> = reported_if(WHOLE, name()).after_missing(if WHOLE {
             &["first_name", "last_name", "email"]
         } else {

@@ -1,15 +1,17 @@
-//! What is said of bookings.
+//! OpenAPI of bookings.
 
 use super::{booking_changes, booking_payments};
 use crate::http::problem::{self, ProblemKind};
 use crate::openapi::schema::{
-    about, choice, date, email, flag, form, instant, list, list_of, named, object, one_of, page, text, text_of, uuid,
-    whole, whole_of,
+    about, choice, date, email, example_of, flag, form_of, instant, list, named, object, one_of, page, text, text_of,
+    uuid, whole, whole_of,
 };
 use crate::openapi::{Group, Operation, delete, get, post};
+use crate::resources::bookings::command_forms::CancelForm;
+use crate::resources::bookings::form::NewBookingForm;
 use axum::http::StatusCode;
 use pvt_domain::booking::{PartyGender, Rejection, Source};
-use pvt_domain::intake::{MAX_EMAIL_BYTES, MAX_GROUP_GUESTS, MAX_GROUP_STAYS, MAX_NAME_CHARS};
+use pvt_domain::intake::MAX_EMAIL_BYTES;
 use serde_json::{Value, json};
 
 const SOME_ID: &str = "11111111-2222-5333-8444-555555555555";
@@ -18,7 +20,7 @@ const SOME_ID: &str = "11111111-2222-5333-8444-555555555555";
 pub(super) const STATUSES: [&str; 9] =
     ["requested", "held", "confirmed", "checked_in", "checked_out", "no_show", "rejected", "cancelled", "expired"];
 
-/// Why a command about a stored booking is refused.
+/// Refusals of a command about a stored booking.
 pub(super) const CHANGE_REFUSALS: [&ProblemKind; 19] = [
     problem::NO_AVAILABILITY,
     problem::INVALID_DATES,
@@ -46,15 +48,15 @@ pub(super) fn group() -> Group {
         create(),
         list_bookings(),
         show(),
-        cancel(delete("/api/bookings/{id}", "delete_booking", "Cancels a booking")),
-        cancel(post("/api/bookings/{id}/cancel", "cancel_booking", "Cancels a booking, as DELETE does")),
+        cancel(delete("/api/bookings/{id}", "delete_booking", "Cancel a booking")),
+        cancel(post("/api/bookings/{id}/cancel", "cancel_booking", "Cancel a booking, as DELETE does")),
         events(),
         calendar(),
     ];
     operations.extend(booking_payments::operations());
     operations.extend(booking_changes::operations());
     let mut schemas = vec![
-        ("NewBooking", new_booking()),
+        ("NewBooking", form_of::<NewBookingForm>()),
         ("Booking", booking()),
         ("RequestedBooking", requested()),
         ("PendingBooking", pending()),
@@ -65,7 +67,12 @@ pub(super) fn group() -> Group {
         ("Alternative", alternative()),
     ];
     schemas.extend(booking_changes::schemas());
-    Group { name: "Bookings", about: "Asking for beds, and what becomes of it.", operations, schemas }
+    Group {
+        name: "Bookings",
+        about: "Booking requests, modifications, cancellations and front-desk actions.",
+        operations,
+        schemas,
+    }
 }
 
 /// An operation on one booking.
@@ -74,21 +81,20 @@ pub(super) fn booking_operation(operation: Operation) -> Operation {
 }
 
 fn create() -> Operation {
-    post("/api/bookings", "create_booking", "Asks for beds")
+    post("/api/bookings", "create_booking", "Request a booking")
         .about(
-            "202 means that the request is safe and will be decided. Repeating it with the same key and body is \
-            the same booking, for ever.",
+            "202 means that the request is stored durably and will be decided. The same key and body always give the same \
+            booking.",
         )
-        .body(named("NewBooking"), new_booking_example())
-        .answers(StatusCode::ACCEPTED, "The broker has the request; it is not decided yet.", named("RequestedBooking"))
+        .body(named("NewBooking"), example_of::<NewBookingForm>())
+        .answers(StatusCode::ACCEPTED, "The request is accepted and pending.", named("RequestedBooking"))
         .header("Location")
         .header("Retry-After")
         .example(json!({ "id": SOME_ID, "reference": "PVT-0000000000", "status": "requested", "token": "…",
             "links": links() }))
         .answers(
             StatusCode::CREATED,
-            "It is confirmed, or held until it is paid; only with `Prefer: \
-            wait=N`.",
+            "The booking, confirmed or held for payment; only with `Prefer: wait=N`.",
             named("Booking"),
         )
         .header("Location")
@@ -111,54 +117,48 @@ fn create() -> Operation {
 }
 
 fn show() -> Operation {
-    booking_operation(get("/api/bookings/{id}", "show_booking", "The state of a booking"))
+    booking_operation(get("/api/bookings/{id}", "show_booking", "Show a booking"))
         .query(
             "wait",
             json!({ "type": "string", "pattern": "^[0-9]{1,6}(ms|s)?$" }),
             "Holds the answer until the booking is decided, at most 30 s: `20s`, `20` or `500ms`.",
         )
-        .takes_header("If-None-Match", text(), "The ETag of what is known already.")
+        .takes_header("If-None-Match", text(), "The ETag of the known revision.")
         .answers(
             StatusCode::OK,
-            "The booking, or that it is not decided yet.",
+            "The booking, or the pending request.",
             json!({ "anyOf": [named("Booking"), named("RequestedBooking")] }),
         )
         .header("ETag")
         .header("Retry-After")
         .example(booking_example())
-        .answers_nothing(StatusCode::NOT_MODIFIED, "It is as the caller knows it.")
+        .answers_nothing(StatusCode::NOT_MODIFIED, "Not modified.")
         .header("ETag")
         .stored()
 }
 
 fn list_bookings() -> Operation {
-    get("/api/bookings", "list_bookings", "Bookings, newest requests first")
-        .about("Staff see those of their properties, everybody else their own.")
+    get("/api/bookings", "list_bookings", "List bookings, newest requests first")
+        .about("Staff see the bookings of their properties, other callers their own.")
         .query("property_id", text(), "Only of this property.")
         .query("status", one_of(STATUSES), "Only in this state.")
         .query("arrival_from", date(), "Only arriving on this day or later.")
         .query("arrival_until", date(), "Only arriving on this day or earlier.")
         .query("email", text_of(0, MAX_EMAIL_BYTES), "Only of the guest with this address.")
         .query("reference", text(), "Only with this code, for example PVT-0123456789.")
-        .answers(StatusCode::OK, "A page of them.", page(named("Booking")))
+        .answers(StatusCode::OK, "A page of bookings.", page(named("Booking")))
         .paged()
         .problems([problem::NOT_FOUND])
         .stored()
 }
 
 fn cancel(operation: Operation) -> Operation {
-    let form = form([
-        ("reason?", booking_changes::reason()),
-        ("dry_run?", flag()),
-        ("waive_fee?", about(flag(), "For staff; needs a reason.")),
-    ]);
     booking_changes::decided(operation)
         .about(
-            "Frees the beds. Cancelling twice is cancelling once. `dry_run` says what it would cost and changes \
-            nothing.",
+            "Releases the beds. Repeated cancellations have no further effect. `dry_run` returns the fee and changes nothing.",
         )
-        .query("dry_run", flag(), "Only say what it would cost.")
-        .optional_body(form, json!({ "reason": "plans changed" }))
+        .query("dry_run", flag(), "Only return the fee.")
+        .optional_body(form_of::<CancelForm>(), example_of::<CancelForm>())
         .may_match()
         .problems([problem::NOT_CANCELLABLE, problem::NOT_READY])
         .or_answers(StatusCode::OK, named("CancellationFee"))
@@ -168,57 +168,20 @@ fn events() -> Operation {
     booking_operation(get(
         "/api/bookings/{id}/events",
         "booking_events",
-        "Follows a booking: server-sent events, one a revision",
+        "Stream the events of a booking: one server-sent event per revision",
     ))
-    .takes_header("Last-Event-ID", text(), "The last revision that the caller knows of.")
-    .answers_events("Events, until a state that is final or for 15 minutes.")
-    .answers_nothing(StatusCode::NO_CONTENT, "Nothing can follow what the caller knows of.")
+    .takes_header("Last-Event-ID", text(), "The last revision that the client has seen.")
+    .answers_events("Events, until a final state or for 15 minutes.")
+    .answers_nothing(StatusCode::NO_CONTENT, "No event can follow.")
     .problems([problem::OVERLOADED])
     .stored()
 }
 
 fn calendar() -> Operation {
-    booking_operation(get("/api/bookings/{id}/calendar.ics", "booking_calendar", "The stays as a calendar file"))
+    booking_operation(get("/api/bookings/{id}/calendar.ics", "booking_calendar", "Get the stays as a calendar file"))
         .answers_text("An iCalendar file.", "text/calendar; charset=utf-8")
         .problems([problem::STILL_PROCESSING, problem::NOT_READY])
         .stored()
-}
-
-/// A stay as it is asked for.
-pub(super) fn stay_form() -> Value {
-    form([
-        ("room_type_id", text()),
-        ("arrival", date()),
-        ("departure", date()),
-        ("guests", whole_of(1, MAX_GROUP_GUESTS.into())),
-        ("gender?", choice(&PartyGender::ALL)),
-        ("youngest_age?", whole_of(0, 120)),
-    ])
-}
-
-fn new_booking() -> Value {
-    let guest = form([
-        ("first_name", text_of(1, MAX_NAME_CHARS)),
-        ("last_name", text_of(1, MAX_NAME_CHARS)),
-        ("email", json!({ "type": "string", "format": "email", "maxLength": MAX_EMAIL_BYTES })),
-        ("phone?", about(text(), "E.164, for example +15145550100.")),
-        ("locale?", about(text(), "A language tag: `fr`, `en` or `en-CA`.")),
-    ]);
-    form([
-        ("property_id", text()),
-        ("rate_plan_id", text()),
-        ("source?", choice(&Source::ALL)),
-        (
-            "stays",
-            about(
-                list_of(stay_form(), 1, MAX_GROUP_STAYS),
-                "More than 8, or for more than 8 guests, only as the hostel's staff.",
-            ),
-        ),
-        ("guest", guest),
-        ("override_restrictions?", about(flag(), "For staff.")),
-        ("quote?", about(text(), "As POST /api/quotes gave it, for exactly these stays.")),
-    ])
 }
 
 /// A price with all that it consists of.
@@ -251,7 +214,7 @@ fn booking() -> Value {
         ("created_at", instant()),
         ("updated_at", instant()),
         ("links", named("BookingLinks")),
-        ("alternatives?", about(list(named("Alternative")), "What could be had instead.")),
+        ("alternatives?", about(list(named("Alternative")), "Available alternatives.")),
         ("cancellation_fee?", named("Money")),
         ("token?", about(text(), "Only in the answer to the request itself.")),
     ])
@@ -279,20 +242,21 @@ fn fee() -> Value {
         ("at", about(instant(), "The fee grows towards arrival.")),
         ("policy?", about(text(), "As it was when the booking was made.")),
         ("fee?", named("Money")),
-        ("refund?", about(named("Money"), "What would be given back of what was paid.")),
+        ("refund?", about(named("Money"), "What would be refunded of what was paid.")),
     ])
 }
 
 fn stay() -> Value {
-    let earlier = object([("until", about(date(), "First night that was not spent in them.")), ("beds", list(text()))]);
+    let earlier =
+        object([("until", about(date(), "First night that was not spent in these beds.")), ("beds", list(text()))]);
     object([
         ("room_type_id", text()),
         ("arrival", date()),
         ("departure", date()),
         ("guests", whole(1)),
         ("assigned_beds", list(text())),
-        ("earlier_beds?", about(list(earlier), "Beds before guests in the house were moved.")),
-        ("locked?", about(flag(), "Staff promised these beds.")),
+        ("earlier_beds?", about(list(earlier), "Beds before the guests were moved.")),
+        ("locked?", about(flag(), "Staff pinned these beds.")),
         ("gender?", choice(&PartyGender::ALL)),
         ("youngest_age?", whole_of(0, 255)),
     ])
@@ -303,7 +267,7 @@ fn guest() -> Value {
 }
 
 fn booking_links() -> Value {
-    let pay = about(text(), "Where it is paid, while something can be.");
+    let pay = about(text(), "Where to pay, while something is payable.");
     let receipt = about(text(), "Once something was paid.");
     object([
         ("self", text()),
@@ -330,7 +294,7 @@ fn pending() -> Value {
         ("id", uuid()),
         ("reference", text()),
         ("status", about(one_of(STATUSES), "As it was when the change was accepted.")),
-        ("pending", about(text(), "What was asked for.")),
+        ("pending", about(text(), "The name of the command.")),
         ("links", named("BookingLinks")),
     ])
 }
@@ -339,15 +303,6 @@ fn links() -> Value {
     let below = |part: &str| format!("/api/bookings/{SOME_ID}{part}?token=…");
     json!({ "self": below(""), "cancel": below("/cancel"), "events": below("/events"),
         "calendar": below("/calendar.ics") })
-}
-
-fn new_booking_example() -> Value {
-    json!({
-        "property_id": "pvt-montreal", "rate_plan_id": "standard", "source": "direct",
-        "stays": [{ "room_type_id": "dorm-6-mixed", "arrival": "2027-01-10", "departure": "2027-01-13", "guests": 2 }],
-        "guest": { "first_name": "Ada", "last_name": "Lovelace", "email": "ada@example.com", "phone": "+15145550100",
-        "locale": "en" },
-    })
 }
 
 fn booking_example() -> Value {

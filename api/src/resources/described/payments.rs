@@ -1,29 +1,30 @@
-//! What is said of payments, disputes and Stripe's webhook.
+//! OpenAPI of payments, disputes and Stripe's webhook.
 
 use crate::http::problem;
 use crate::openapi::schema::{
-    about, choice, date, flag, form, instant, joined, list, map, named, object, one_of, page, text, text_of, uuid,
-    whole, whole_of,
+    about, choice, date, example_of, flag, form_of, instant, joined, list, map, named, object, one_of, page, text,
+    text_of, uuid, whole,
 };
 use crate::openapi::{Group, Operation, get, post};
+use crate::resources::payments::checkout::CheckoutForm;
 use crate::resources::payments::disputes_view::STAGES;
-use crate::resources::payments::record::MAX_AMOUNT;
-use crate::resources::payments::return_urls::MAX_URL_BYTES;
+use crate::resources::payments::record::RecordForm;
+use crate::resources::payments::refund::RefundForm;
 use crate::resources::payments::view::{CHANNELS, REFUND_STATUSES, STATUSES};
 use axum::http::StatusCode;
-use pvt_domain::ledger::{Attention, EntryKind, RecordMethod};
+use pvt_domain::ledger::{Attention, EntryKind};
 use serde_json::{Value, json};
 
 const SOME_ID: &str = "22222222-3333-5444-8555-666666666666";
 const SOME_BOOKING: &str = "11111111-2222-5333-8444-555555555555";
 
-/// What guests are not shown.
-const FOR_STAFF: &str = "Only for who acts for the property.";
+/// Describes fields that guests are not shown.
+const FOR_STAFF: &str = "Only for callers who act for the property.";
 
 pub(super) fn group() -> Group {
     Group {
         name: "Payments",
-        about: "Sending guests to pay, giving money back, what staff take, and what Stripe tells us.",
+        about: "Checkout, refunds, recorded payments, disputes, analytics, and Stripe's webhook.",
         operations: vec![
             checkout(),
             create_intent(),
@@ -50,13 +51,13 @@ fn money_example(amount: i64) -> Value {
     json!({ "amount": amount, "currency": "CAD" })
 }
 
-/// What a worker is asked for takes longer than the caller waits.
-const LATER: &str = "It will be done; the answer took longer than the caller waits. `Location` shows it.";
+/// The command takes longer than the caller waits.
+const LATER: &str = "Accepted, but not done within the time that the caller waits. `Location` shows it.";
 /// As [`LATER`], for a secret that no address shows.
-const SECRET_LATER: &str = "It will be done; the answer took longer than the caller waits. Repeat the request with \
-    the same key: only its answer has the secret.";
+const SECRET_LATER: &str = "Accepted, but not done within the time that the caller waits. Repeat the request with the same key: \
+    only its answer has the secret.";
 
-/// Asks a worker and waits for it. Goes after the answer.
+/// Waits for a worker. Goes after the answer.
 fn asked(operation: Operation, later: &'static str) -> Operation {
     operation
         .answers(StatusCode::ACCEPTED, later, named("PendingPayment"))
@@ -68,33 +69,20 @@ fn asked(operation: Operation, later: &'static str) -> Operation {
         .queued()
 }
 
-/// As [`asked`], where the worker asks Stripe.
+/// As [`asked`], where the worker calls Stripe.
 fn asked_of_stripe(operation: Operation, later: &'static str) -> Operation {
     asked(operation, later).problems([problem::PROVIDER_REFUSED, problem::PROVIDER_UNAVAILABLE])
 }
 
-/// Opens a way to pay what a booking owes at this moment.
+/// Opens a payment of the amount due.
 fn opening(operation: Operation, (about_answer, later): (&'static str, &'static str), example: Value) -> Operation {
-    let url = || text_of(1, MAX_URL_BYTES);
-    let body = form([
-        ("booking_id", uuid()),
-        ("token?", about(text(), "The booking's, if it is neither in the query nor in Authorization.")),
-        (
-            "success_url?",
-            about(url(), "Where guests go who have paid, one of our own origins; the receipt unless said."),
-        ),
-        (
-            "cancel_url?",
-            about(url(), "Where guests go who have not; the receipt, which says what is due, unless said."),
-        ),
-    ]);
     let operation = operation
         .about(
-            "What is owed is what confirms a held booking, else its balance. It is waited for 10 s, or as \
+            "The amount due is what confirms a held booking, otherwise its balance. The answer is awaited for 10 s, or as \
             `Prefer: wait=N` says.",
         )
         .with_token()
-        .body(body, json!({ "booking_id": SOME_BOOKING, "token": "…" }))
+        .body(form_of::<CheckoutForm>(), example_of::<CheckoutForm>())
         .answers(StatusCode::CREATED, about_answer, named("OpenedPayment"))
         .header("Location")
         .example(example);
@@ -118,8 +106,8 @@ fn opened_example(name: &str, value: &str) -> Value {
 fn checkout() -> Operation {
     let example = opened_example("url", "https://checkout.stripe.com/c/pay/cs_test_1");
     opening(
-        post("/api/payments/checkout", "open_checkout", "Sends a guest to Stripe's page"),
-        ("The address of the page.", LATER),
+        post("/api/payments/checkout", "open_checkout", "Open a checkout session on Stripe's page"),
+        ("The checkout session, with its address.", LATER),
         example,
     )
 }
@@ -127,30 +115,34 @@ fn checkout() -> Operation {
 fn create_intent() -> Operation {
     let example = opened_example("client_secret", "pi_1_secret_1");
     opening(
-        post("/api/payments/create-intent", "create_intent", "Lets a guest pay in an app, by Stripe's own fields"),
-        ("The client secret.", SECRET_LATER),
+        post(
+            "/api/payments/create-intent",
+            "create_intent",
+            "Create a payment intent for Stripe's card fields in an app",
+        ),
+        ("The payment intent, with its client secret.", SECRET_LATER),
         example,
     )
 }
 
 fn list_payments() -> Operation {
-    get("/api/payments", "list_payments", "Payments, those of bookings whose money moved last first")
+    get("/api/payments", "list_payments", "List payments, last changed bookings first")
         .about(
-            "Staff see those of their properties, everybody else those of their own bookings. A page may be \
-            short, or empty, and still have a next one.",
+            "Staff see the payments of their properties, other callers those of their own bookings. A page may be short, or \
+            empty, and still have a next one.",
         )
         .query("property_id", text(), "Only of this property.")
         .query("booking_id", uuid(), "Only of this booking.")
-        .query("attention", flag(), "`true`: only of bookings whose money staff must look at.")
-        .answers(StatusCode::OK, "A page of them.", page(named("Payment")))
+        .query("attention", flag(), "`true`: only of bookings with findings that need staff.")
+        .answers(StatusCode::OK, "A page of payments.", page(named("Payment")))
         .paged()
         .problems([problem::NOT_FOUND])
         .stored()
 }
 
 fn show() -> Operation {
-    get("/api/payments/{id}", "show_payment", "A payment")
-        .about("Who does not act for the property sees neither fees nor what staff note for each other.")
+    get("/api/payments/{id}", "show_payment", "Show a payment")
+        .about("Only callers who act for the property see fees and notes of staff.")
         .part("id", text_of(1, 255), "Our id, or Stripe's `pi_…`.")
         .query("booking_id", uuid(), "Its booking; needed with the booking's token.")
         .with_token()
@@ -160,33 +152,18 @@ fn show() -> Operation {
 }
 
 fn refund() -> Operation {
-    let amount = form([("amount", about(whole_of(1, MAX_AMOUNT), "Minor units.")), ("currency", text())]);
-    let body = form([
-        ("amount?", about(amount, "All that is left, unless said.")),
-        ("reason", text_of(1, crate::form::types::MAX_FREE_TEXT_CHARS)),
-    ]);
-    let operation = post("/api/payments/{id}/refund", "refund_payment", "Gives money back through Stripe")
-        .about("Cash and terminal payments are given back by hand: record them with a negative amount.")
+    let operation = post("/api/payments/{id}/refund", "refund_payment", "Refund a payment through Stripe")
+        .about("Cash and terminal payments are refunded by hand: record them with a negative amount.")
         .part("id", text_of(1, 255), "Our id, or Stripe's `pi_…`.")
-        .body(body, json!({ "amount": money_example(2_000), "reason": "the shower was cold" }))
+        .body(form_of::<RefundForm>(), example_of::<RefundForm>())
         .answers(StatusCode::OK, "The payment, with the refund.", named("Payment"))
         .example(payment_example());
     asked_of_stripe(operation, LATER).problems([problem::TOO_MUCH, problem::DISPUTED, problem::NOT_REFUNDABLE])
 }
 
 fn record() -> Operation {
-    let amount = form([
-        ("amount", about(whole_of(-MAX_AMOUNT, MAX_AMOUNT), "Minor units; negative when it was given back, never 0.")),
-        ("currency", text()),
-    ]);
-    let body = form([
-        ("booking_id", uuid()),
-        ("method", choice(&RecordMethod::ALL)),
-        ("amount", amount),
-        ("note?", about(text_of(1, crate::form::types::MAX_FREE_TEXT_CHARS), "What for.")),
-    ]);
-    let operation = post("/api/payments/record", "record_payment", "Notes money that staff took or gave back")
-        .body(body, json!({ "booking_id": SOME_BOOKING, "method": "cash", "amount": money_example(4_410) }))
+    let operation = post("/api/payments/record", "record_payment", "Record a payment that staff took or refunded")
+        .body(form_of::<RecordForm>(), example_of::<RecordForm>())
         .answers(StatusCode::CREATED, "The payment.", named("Payment"))
         .header("Location")
         .example(record_example());
@@ -194,12 +171,12 @@ fn record() -> Operation {
 }
 
 fn analytics() -> Operation {
-    get("/api/payments/analytics", "payment_analytics", "What came and went at a property, by day")
-        .about("Days are the property's. What Stripe keeps is known when its own accounts were read, within the hour.")
+    get("/api/payments/analytics", "payment_analytics", "Show payment totals of a property by day")
+        .about("Days are the property's. Stripe's fees are known once its balance transactions were read, within the hour.")
         .required_query("property_id", text(), "Which property.")
         .required_query("from", date(), "First day.")
-        .required_query("until", date(), "The first day that is not meant, at most 366 days later.")
-        .answers(StatusCode::OK, "The sums.", named("PaymentAnalytics"))
+        .required_query("until", date(), "The first day that is not included, at most 366 days later.")
+        .answers(StatusCode::OK, "The totals.", named("PaymentAnalytics"))
         .example(json!({
             "property_id": "pvt-montreal", "from": "2027-01-01", "until": "2027-02-01", "total": sums_example(),
             "days": [with_date(sums_example())],
@@ -209,18 +186,18 @@ fn analytics() -> Operation {
 }
 
 fn disputes() -> Operation {
-    get("/api/disputes", "list_disputes", "What banks argue about, open ones first")
-        .about("With what can be said against it. The 500 bookings whose money moved last.")
-        .answers(StatusCode::OK, "All of them.", object([("items", list(named("Dispute")))]))
+    get("/api/disputes", "list_disputes", "List disputes, open first")
+        .about("With evidence from the booking. Covers the 500 bookings whose payments changed last.")
+        .answers(StatusCode::OK, "All disputes.", object([("items", list(named("Dispute")))]))
         .example(json!({ "items": [dispute_example()] }))
         .stored()
 }
 
 fn webhook() -> Operation {
-    post("/api/payments/webhook", "stripe_webhook", "Takes an event that Stripe signed")
+    post("/api/payments/webhook", "stripe_webhook", "Receive an event from Stripe")
         .about(
-            "The signature is checked over the raw body, within 300 s. Each event is kept once. Whatever is not a \
-            whole event of this account is 400.",
+            "The signature is verified over the raw body, within 300 s. Each event is processed once. Anything but a complete \
+            event of this account is 400.",
         )
         .raw_body(
             object([("id", text_of(1, 255)), ("type", text_of(1, 255))]),
@@ -229,10 +206,9 @@ fn webhook() -> Operation {
         .takes_header(
             "Stripe-Signature",
             text(),
-            "`t=…,v1=…`, as Stripe makes it; without a valid one the answer is \
-            400.",
+            "`t=…,v1=…`, as Stripe signs it; without a valid one the answer is 400.",
         )
-        .answers(StatusCode::OK, "The broker has the event.", object([("received", flag())]))
+        .answers(StatusCode::OK, "The event is accepted.", object([("received", flag())]))
         .example(json!({ "received": true }))
         .problems([problem::INVALID_SIGNATURE, problem::EVENT_REFUSED])
         .queued()
@@ -244,44 +220,53 @@ fn payment() -> Value {
     let entry = object([
         ("id", text()),
         ("kind", choice(&EntryKind::ALL)),
-        ("amount", money("What came, or, negative, what went.")),
+        ("amount", money("Captured, or, negative, refunded or charged back.")),
         ("fee?", about(named("Money"), FOR_STAFF)),
         ("balance", money("Of the whole booking, up to here.")),
         ("at", instant()),
     ]);
     let refund = object([
-        ("id", about(text(), "`re_…`, or the order's name while Stripe has not made it.")),
+        ("id", about(text(), "`re_…`, or the key of the instruction until Stripe has made it.")),
         ("amount", named("Money")),
-        ("status", about(one_of(REFUND_STATUSES), "`ordered`: Stripe has not made it yet; `refused`: it will not.")),
+        (
+            "status",
+            about(
+                one_of(REFUND_STATUSES),
+                "`ordered`: instructed, not made by Stripe yet; `refused`: refused by Stripe.",
+            ),
+        ),
         ("reason?", one_of(["not_owed", "staff"])),
         ("note?", about(text(), FOR_STAFF)),
         (
             "actor",
             about(
                 text(),
-                "`stripe` when somebody made it there; `staff` alone for whoever does not act for the property.",
+                "`stripe` for a refund from Stripe's dashboard; `staff` alone for callers who do not act for the property.",
             ),
         ),
         ("at", instant()),
     ]);
     object([
-        ("id", about(text(), "A UUID; `pi_…` for what nobody asked for here.")),
+        ("id", about(text(), "A UUID; `pi_…` for a payment without a checkout of ours.")),
         ("booking_id", uuid()),
         ("property_id", text()),
         ("channel", one_of(CHANNELS)),
         ("status", one_of(STATUSES)),
-        ("amount", money("What was asked for, and once it is paid what was; negative when staff gave it back.")),
-        ("refunded", money("What was given back, or is on its way.")),
-        ("fee?", money("What Stripe kept, as far as is known; only for who acts for the property.")),
+        ("amount", money("The requested amount, and once paid the captured one; negative for a recorded refund.")),
+        ("refunded", money("Refunded, or being refunded.")),
+        ("fee?", money("Stripe's fee, as far as it is known; only for callers who act for the property.")),
         ("stripe?", stripe),
         ("checkout_url?", about(text(), "While it can be paid; not in lists.")),
-        ("expires_at?", about(instant(), "When the page ends.")),
+        ("expires_at?", about(instant(), "When the page expires.")),
         ("created_at", instant()),
         ("entries", list(entry)),
         ("refunds", list(refund)),
         (
             "attention?",
-            about(list(choice(&Attention::ALL)), "What staff must look at; only for who acts for the property."),
+            about(
+                list(choice(&Attention::ALL)),
+                "Findings that need staff; only for callers who act for the property.",
+            ),
         ),
     ])
 }
@@ -320,13 +305,13 @@ fn record_example() -> Value {
 
 fn opened() -> Value {
     object([
-        ("id", about(text(), "The payment's; that of an open page for the same amount, if there is one.")),
+        ("id", about(text(), "The payment's id; that of the open page for the same amount, if there is one.")),
         ("booking_id", uuid()),
         ("status", one_of(STATUSES)),
         ("amount", named("Money")),
         ("url?", about(text(), "Stripe's page.")),
-        ("client_secret?", about(text(), "By what an app lets the guest pay. Keep it from everybody else.")),
-        ("expires_at?", about(instant(), "When the page ends, or the beds are released.")),
+        ("client_secret?", about(text(), "For Stripe's card fields in an app. Keep it secret.")),
+        ("expires_at?", about(instant(), "When the page expires, or the beds are released.")),
         ("links", object([("self", text()), ("booking", text())])),
     ])
 }
@@ -345,11 +330,17 @@ fn sums() -> Value {
     object([
         ("captured", named("Money")),
         ("refunded", named("Money")),
-        ("charged_back", money("What banks took, less what they gave back.")),
-        ("fees", money("What Stripe kept, as far as is known.")),
-        ("net", money("What is left.")),
-        ("count", about(whole(0), "How many payments came.")),
-        ("by_method", about(map(named("Money")), "What came less what went, by the payment's channel, before fees.")),
+        ("charged_back", money("Chargebacks, less those reversed.")),
+        ("fees", money("Stripe's fees, as far as they are known.")),
+        ("net", money("After refunds, chargebacks and fees.")),
+        ("count", about(whole(0), "Number of payments.")),
+        (
+            "by_method",
+            about(
+                map(named("Money")),
+                "Captured less refunded and charged back, by the payment's channel, before fees.",
+            ),
+        ),
     ])
 }
 
@@ -380,7 +371,7 @@ fn with_date(mut sums: Value) -> Value {
 fn dispute() -> Value {
     let movement = object([
         ("id", text()),
-        ("amount", about(named("Money"), "Negative when the bank took it.")),
+        ("amount", about(named("Money"), "Negative for a withdrawal by the bank.")),
         ("fee", named("Money")),
         ("at", instant()),
     ]);
@@ -388,7 +379,7 @@ fn dispute() -> Value {
         ("reference", text()),
         ("status", one_of(super::bookings::STATUSES)),
         ("booked_at", instant()),
-        ("booked_by", about(text(), "The client that asked, or `anonymous`.")),
+        ("booked_by", about(text(), "The client that requested it, or `anonymous`.")),
         ("cancellation_policy?", about(named("CancellationPolicy"), "As it was when it was booked.")),
         ("checked_in_at?", instant()),
         ("checked_out_at?", instant()),
@@ -400,9 +391,9 @@ fn dispute() -> Value {
         ("property_id", text()),
         ("payment", about(text(), "`pi_…`.")),
         ("amount", named("Money")),
-        ("reason", about(text(), "Stripe's word for why.")),
+        ("reason", about(text(), "Stripe's reason code.")),
         ("stage", one_of(STAGES)),
-        ("status", about(text(), "Stripe's word for where it stands.")),
+        ("status", about(text(), "Stripe's status.")),
         ("opened_at", instant()),
         ("movements", list(movement)),
         ("evidence?", evidence),
