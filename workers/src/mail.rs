@@ -1,24 +1,29 @@
-//! Mail: whether to write, what to say, how to write it down, and how to hand it to a server.
+//! Mail: the decision to write, the content, the finished message, and its delivery to a server.
 //!
 //! Everything but [`smtp`] is pure: the caller passes `now`, the stored booking and its property. Nothing here reads a
 //! store, and nothing here may put an address or a guest's name into a log, a metric or an error.
 
 pub mod account;
-pub mod calendar;
-pub mod compose;
+mod calendar;
+mod change;
+mod compose;
 mod content;
 pub mod decide;
 mod error;
 pub mod identity;
+mod kinds;
 mod language;
 mod links;
 mod local_time;
+mod message;
 pub mod smtp;
+mod text;
 
-pub use compose::{MailContext, OutgoingMail, Sender, compose};
+pub use compose::{MailContext, compose};
 pub use error::MailError;
 pub use language::Language;
 pub use links::Links;
+pub use message::{OutgoingMail, Sender};
 
 #[cfg(test)]
 pub(crate) mod fixtures;

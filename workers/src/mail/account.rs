@@ -1,14 +1,12 @@
-//! Mails about accounts: welcome, a second registration, and the choice of a new password.
+//! Mails about accounts: welcome, a second registration, a password reset, and alerts to staff.
 //!
 //! The token of a reset is in the mail and nowhere else: it must never reach a log, a metric or an error.
 
-use super::compose::{AutoSubmitted, ContentLanguage};
-use super::content::{MAX_NAME_CHARS, greeting, one_line};
+use super::message::{Headers, recipient};
+use super::text::full_name;
 use super::{Language, MailError, OutgoingMail, Sender};
 use askama::Template;
-use lettre::Address;
-use lettre::address::Envelope;
-use lettre::message::{Mailbox, Message, MultiPart, SinglePart};
+use lettre::message::{MultiPart, SinglePart};
 use pvt_domain::accounts::{Role, User};
 use pvt_domain::ledger::Attention;
 use pvt_domain::messages::{AccountMail, AccountMailKind, StaffAlert};
@@ -25,7 +23,7 @@ const RECIPIENT_HASH_BYTES: usize = 12;
 /// Whether a message about an account asks for a mail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AccountDecision<'u> {
-    /// Write to this person, unless the ledger says it was done.
+    /// Write to this user, unless the ledger says it was done.
     Send(&'u User),
     /// Send nothing, for this reason (a metric label).
     Skip(&'static str),
@@ -35,17 +33,17 @@ pub enum AccountDecision<'u> {
 pub fn decide<'u>(mail: &AccountMail, user: Option<&'u User>, now: Timestamp) -> AccountDecision<'u> {
     let age = now.as_datetime().signed_duration_since(mail.requested_at.as_datetime());
     match user {
-        // Also what is asked for an address that nobody has.
+        // Resets are also requested for addresses without an account.
         None => AccountDecision::Skip("no_account"),
         Some(user) if user.disabled_at.is_some() => AccountDecision::Skip("account_disabled"),
-        // Who asked has given up or asked again.
+        // By now the user has given up or asked again.
         Some(_)
             if mail.kind == AccountMailKind::PasswordReset
                 && age.to_std().is_ok_and(|age| age > PASSWORD_RESET_AGE) =>
         {
             AccountDecision::Skip("too_late")
         }
-        // Who no longer works there is told nothing of it.
+        // Former staff of the property get no alert about it.
         Some(user) if mail.alert.as_ref().is_some_and(|alert| !receives_alert(user, alert)) => {
             AccountDecision::Skip("not_staff")
         }
@@ -61,7 +59,7 @@ fn receives_alert(user: &User, alert: &StaffAlert) -> bool {
     }
 }
 
-/// The key of a mail in the ledger, `user|kind|wish|hash of the recipient`.
+/// The key of a mail in the ledger, `user|kind|mail id|hash of the recipient`.
 pub fn ledger_key(mail: &AccountMail, user: &User) -> String {
     let hash = Sha256::digest(user.email.as_str().as_bytes());
     let mut key = format!("{}|{}|{}|", mail.user_id, mail.kind.as_str(), mail.mail_id);
@@ -80,7 +78,7 @@ pub fn message_id(key: &str, mail: &AccountMail, domain: &str) -> String {
 /// All that the templates need.
 struct Content<'a> {
     language: Language,
-    say: &'static Phrases,
+    phrases: &'static Phrases,
     greeting: String,
     link: Option<&'a str>,
     /// A token to type where no link works, or a booking's reference.
@@ -100,16 +98,16 @@ struct TextBody<'a> {
     mail: &'a Content<'a>,
 }
 
-/// What a letter is written from, beside the account.
+/// What a mail is composed from, beside the account.
 #[derive(Debug, Clone, Copy)]
 pub struct AccountMailParts<'a> {
     /// Which mail.
     pub kind: AccountMailKind,
     /// The token of a reset; none in other mails.
     pub token: Option<&'a str>,
-    /// What staff have to look at; nothing in other mails.
+    /// What staff have to look at; none in other mails.
     pub alert: Option<&'a StaffAlert>,
-    /// How guests reach us.
+    /// The public address of the API.
     pub public_url: &'a Url,
     /// `Message-ID`, with its angle brackets.
     pub message_id: &'a str,
@@ -118,52 +116,41 @@ pub struct AccountMailParts<'a> {
 /// Writes a mail to this account.
 ///
 /// # Errors
-/// [`MailError::Recipient`] when the address is none; the other variants mean a fault in templates.
+/// [`MailError::Recipient`] when the address is invalid; the other variants mean a defect in templates.
 pub fn compose_account_mail(
-    letter: AccountMailParts<'_>,
+    parts: AccountMailParts<'_>,
     user: &User,
     sender: &Sender,
     now: Timestamp,
 ) -> Result<OutgoingMail, MailError> {
-    let address: Address = user.email.as_str().parse().map_err(|_| MailError::Recipient)?;
+    let recipient = recipient(full_name(&user.name), user.email.as_str())?;
     let language = Language::choose(user.locale.as_deref(), &[]);
-    let base = letter.public_url.as_str().trim_end_matches('/');
-    // Behind `#`, so that no server on the way to the page and no page beyond it is told the token.
-    let reset = letter.token.map(|token| format!("{base}/reset-password#token={token}"));
-    let link = letter.alert.map(|alert| format!("{base}/api/payments?booking_id={}", alert.booking_id)).or(reset);
-    let reference = letter.alert.map(|alert| alert.booking_id.reference());
+    let base = parts.public_url.as_str().trim_end_matches('/');
+    // Behind `#`, so that no server on the way to the page and no page beyond it sees the token.
+    let reset = parts.token.map(|token| format!("{base}/reset-password#token={token}"));
+    let link = parts.alert.map(|alert| format!("{base}/api/payments?booking_id={}", alert.booking_id)).or(reset);
+    let reference = parts.alert.map(|alert| alert.booking_id.reference());
     let content = Content {
         language,
-        say: letter
+        phrases: parts
             .alert
-            .map_or_else(|| phrases(letter.kind, language), |alert| alert_phrases(alert.attention, language)),
-        greeting: greeting(language.phrases(), &user.name),
+            .map_or_else(|| phrases(parts.kind, language), |alert| alert_phrases(alert.attention, language)),
+        greeting: language.greeting(&user.name),
         link: link.as_deref(),
-        code: letter.token.or(reference.as_deref()),
+        code: parts.token.or(reference.as_deref()),
         footer: match language {
-            Language::English => "This message was sent automatically.",
-            Language::French => "Ce message a été envoyé automatiquement.",
+            Language::English => "This is an automated message.",
+            Language::French => "Ceci est un message automatique.",
         },
     };
-    let bodies = MultiPart::alternative()
+    let body = MultiPart::alternative()
         .singlepart(SinglePart::plain(TextBody { mail: &content }.render()?))
         .singlepart(SinglePart::html(HtmlBody { mail: &content }.render()?));
-    let name = Some(one_line(&user.name, MAX_NAME_CHARS)).filter(|name| !name.is_empty());
-    let message = Message::builder()
-        .date(now.as_datetime().into())
-        .from(sender.mailbox().clone())
-        .to(Mailbox::new(name, address.clone()))
-        .subject(content.say.title)
-        .message_id(Some(letter.message_id.to_owned()))
-        .header(AutoSubmitted)
-        .header(ContentLanguage(language))
-        .multipart(bodies)?;
-    let envelope = Envelope::new(Some(sender.mailbox().email.clone()), vec![address])?;
-    let message = String::from_utf8(message.formatted()).map_err(|_| MailError::NotText)?;
-    Ok(OutgoingMail { envelope, message })
+    let subject = content.phrases.title.to_owned();
+    Headers { sender, recipient, subject, message_id: parts.message_id, language, date: now }.with_body(body)
 }
 
-/// What one kind of mail says in one language.
+/// The phrases of one kind of mail in one language.
 struct Phrases {
     title: &'static str,
     lead: &'static str,
@@ -174,75 +161,78 @@ struct Phrases {
 
 fn phrases(kind: AccountMailKind, language: Language) -> &'static Phrases {
     match (kind, language) {
-        // Only a message without its subject comes here.
+        // Only a malformed message, without its alert, leads here.
         (AccountMailKind::StaffAlert, language) => alert_phrases(Attention::RefundFailed, language),
         (AccountMailKind::Welcome, Language::English) => &Phrases {
             title: "Welcome",
-            lead: "Your account is ready: log in with this address and the password you chose.",
+            lead: "Your account is ready. You can now log in with this email address and the password you chose.",
             button: "",
             code: "",
-            hint: "If you did not open an account, somebody mistyped their address. Without your mailbox they cannot \
-                keep it: choose a new password and it is yours.",
+            hint: "If you did not create this account, someone entered your address by mistake. They cannot keep it \
+                without access to your mailbox: reset the password and the account is yours.",
         },
         (AccountMailKind::Welcome, Language::French) => &Phrases {
             title: "Bienvenue",
-            lead: "Votre compte est prêt : connectez-vous avec cette adresse et le mot de passe choisi.",
+            lead: "Votre compte est prêt. Vous pouvez vous connecter avec cette adresse et le mot de passe que vous \
+                avez choisi.",
             button: "",
             code: "",
-            hint: "Si vous n’avez pas ouvert de compte, quelqu’un s’est trompé d’adresse. Sans votre boîte, le \
-                compte ne lui restera pas : choisissez un nouveau mot de passe et il est à vous.",
+            hint: "Si vous n’avez pas créé ce compte, quelqu’un a saisi votre adresse par erreur. Sans accès à votre \
+                messagerie, cette personne ne pourra pas le garder\u{a0}: réinitialisez le mot de passe et le compte \
+                est à vous.",
         },
         (AccountMailKind::AlreadyRegistered, Language::English) => &Phrases {
-            title: "You have an account already",
-            lead: "Somebody tried to open an account with your address. You have one already, and nothing about it \
-                was changed.",
+            title: "You already have an account",
+            lead: "Someone tried to create an account with your email address. You already have one, and it has not \
+                been changed.",
             button: "",
             code: "",
-            hint: "If it was you and you have forgotten your password, ask for a new one where you log in. If it was \
-                not you, there is nothing to do.",
+            hint: "If this was you and you have forgotten your password, you can reset it on the login page. If it \
+                was not you, you do not need to do anything.",
         },
         (AccountMailKind::AlreadyRegistered, Language::French) => &Phrases {
             title: "Vous avez déjà un compte",
-            lead: "Quelqu’un a voulu ouvrir un compte avec votre adresse. Vous en avez déjà un, et rien n’y a été \
-                changé.",
+            lead: "Quelqu’un a essayé de créer un compte avec votre adresse. Vous en avez déjà un, et il n’a pas été \
+                modifié.",
             button: "",
             code: "",
-            hint: "Si c’était vous et que le mot de passe est oublié, demandez-en un nouveau à la connexion. Si ce \
-                n’était pas vous, il n’y a rien à faire.",
+            hint: "S’il s’agissait de vous et que vous avez oublié votre mot de passe, vous pouvez le réinitialiser \
+                depuis la page de connexion. Sinon, vous n’avez rien à faire.",
         },
         (AccountMailKind::PasswordReset, Language::English) => &Phrases {
-            title: "Choose a new password",
-            lead: "Somebody asked for a new password for your account. Within one hour, and once, you can choose it \
-                here:",
-            button: "Choose a password",
-            code: "Where no link works, enter this code:",
-            hint: "If it was not you, there is nothing to do: your password stays as it is.",
+            title: "Reset your password",
+            lead: "We received a request to reset the password of your account. The link below works once and expires \
+                in one hour:",
+            button: "Reset password",
+            code: "If the link does not work, enter this code:",
+            hint: "If you did not request this, you do not need to do anything: your password stays the same.",
         },
         (AccountMailKind::PasswordReset, Language::French) => &Phrases {
-            title: "Choisissez un nouveau mot de passe",
-            lead: "Quelqu’un a demandé un nouveau mot de passe pour votre compte. Pendant une heure, et une seule \
-                fois, vous pouvez le choisir ici :",
-            button: "Choisir un mot de passe",
-            code: "Si aucun lien ne fonctionne, saisissez ce code :",
-            hint: "Si ce n’était pas vous, il n’y a rien à faire : votre mot de passe reste le même.",
+            title: "Réinitialisez votre mot de passe",
+            lead: "Nous avons reçu une demande de réinitialisation du mot de passe de votre compte. Le lien ci-dessous \
+                est valable une heure et une seule fois\u{a0}:",
+            button: "Réinitialiser le mot de passe",
+            code: "Si le lien ne fonctionne pas, saisissez ce code\u{a0}:",
+            hint: "Si vous n’êtes pas à l’origine de cette demande, vous n’avez rien à faire\u{a0}: votre mot de passe \
+                reste inchangé.",
         },
     }
 }
 
-/// What staff are told about the money of a booking, and what they can do.
+/// What needs the attention of staff in the payments of a booking, and what they can do.
 fn alert_phrases(attention: Attention, language: Language) -> &'static Phrases {
     macro_rules! alert {
         ($lead_en:literal, $hint_en:literal, $lead_fr:literal, $hint_fr:literal) => {
             match language {
                 Language::English => &Phrases {
-                    title: "A payment needs you",
+                    title: "A payment needs your attention",
                     lead: $lead_en,
-                    button: "See the payment",
+                    button: "View payment",
                     code: "Booking",
                     hint: $hint_en,
                 },
                 Language::French => &Phrases {
-                    title: "Un paiement vous attend",
+                    title: "Un paiement requiert votre attention",
                     lead: $lead_fr,
                     button: "Voir le paiement",
                     code: "Réservation",
@@ -253,34 +243,35 @@ fn alert_phrases(attention: Attention, language: Language) -> &'static Phrases {
     }
     match attention {
         Attention::AmountMismatch => alert!(
-            "Another amount was paid than was asked for. Nothing was confirmed because of it.",
-            "Confirm the booking by hand, or cancel it and give the money back.",
-            "Un autre montant que celui demandé a été payé. Rien n’a été confirmé pour autant.",
-            "Confirmez la réservation à la main, ou annulez-la et remboursez."
+            "The amount paid differs from the amount requested. The payment has not confirmed the booking.",
+            "Confirm the booking manually, or cancel it and refund the guest.",
+            "Le montant payé diffère du montant demandé. Ce paiement n’a pas confirmé la réservation.",
+            "Confirmez la réservation manuellement, ou annulez-la et remboursez le client."
         ),
         Attention::CurrencyMismatch => alert!(
-            "It was paid in another currency than was asked for. Nothing was confirmed because of it.",
-            "Confirm the booking by hand, or cancel it and give the money back at Stripe.",
-            "Le paiement est arrivé dans une autre devise que celle demandée. Rien n’a été confirmé pour autant.",
-            "Confirmez la réservation à la main, ou annulez-la et remboursez chez Stripe."
+            "The payment was made in a different currency than requested. It has not confirmed the booking.",
+            "Confirm the booking manually, or cancel it and refund the payment in Stripe.",
+            "Le paiement a été effectué dans une autre devise que celle demandée. Il n’a pas confirmé la réservation.",
+            "Confirmez la réservation manuellement, ou annulez-la et remboursez le paiement dans Stripe."
         ),
         Attention::RefundFailed => alert!(
-            "A refund failed: the guest is still owed the money.",
-            "Give it back another way and note it, or try the refund again.",
-            "Un remboursement a échoué : l’argent est toujours dû au client.",
-            "Remboursez autrement et notez-le, ou relancez le remboursement."
+            "A refund failed. The guest is still owed the money.",
+            "Retry the refund, or refund the guest another way and record it.",
+            "Un remboursement a échoué\u{a0}: la somme est toujours due au client.",
+            "Relancez le remboursement, ou remboursez le client autrement et enregistrez l’opération."
         ),
         Attention::DisputeOpen => alert!(
-            "A guest’s bank disputes a payment. Nothing of it is given back meanwhile.",
-            "Answer in Stripe’s dashboard before its deadline; GET /api/disputes has the evidence.",
-            "La banque d’un client conteste un paiement. Rien n’en est remboursé entre-temps.",
-            "Répondez dans le tableau de bord de Stripe avant l’échéance ; GET /api/disputes réunit les preuves."
+            "A guest’s bank disputes a payment. Nothing of it can be refunded until the dispute is closed.",
+            "Respond in the Stripe dashboard before the deadline. GET /api/disputes lists the evidence.",
+            "La banque d’un client conteste un paiement. Aucun remboursement n’est possible tant que la contestation \
+                est ouverte.",
+            "Répondez dans le tableau de bord Stripe avant l’échéance. GET /api/disputes réunit les preuves."
         ),
         Attention::DisputeLost => alert!(
-            "A dispute is lost: the bank has taken the money back.",
-            "The booking owes it again. Ask the guest for another way to pay.",
-            "Une contestation est perdue : la banque a repris l’argent.",
-            "La réservation le doit à nouveau. Demandez au client un autre moyen de paiement."
+            "A dispute was lost: the bank has charged back the payment.",
+            "The amount is due on the booking again. Ask the guest for another payment method.",
+            "Une contestation a été perdue\u{a0}: la banque a repris le paiement.",
+            "Ce montant est de nouveau dû sur la réservation. Demandez au client un autre moyen de paiement."
         ),
     }
 }

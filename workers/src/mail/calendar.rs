@@ -2,18 +2,19 @@
 //! rising `SEQUENCE`.
 
 use super::content::Content;
+use super::kinds;
 use chrono::{DateTime, Utc};
 use icalendar::{Calendar, Component, Event, EventLike, EventStatus, Property};
 use lettre::message::Mailbox;
 use pvt_domain::booking::{Booking, Status};
 use pvt_domain::messages::NotificationKind;
 
-/// `METHOD` of the calendar and of its part: it informs, no reply is expected.
+/// `METHOD` of the calendar and of its part: it informs and expects no reply.
 pub(super) const METHOD: &str = "PUBLISH";
 
 const PRODUCT: &str = "-//PVT Booking//Bookings//EN";
 
-/// The calendar file of a mail. Times are UTC, so that no reader needs our definition of a time zone.
+/// The calendar file of a mail. Times are UTC, so that no client needs our definition of a time zone.
 pub(super) fn file(
     kind: NotificationKind,
     booking: &Booking,
@@ -45,17 +46,17 @@ pub(super) fn file(
     calendar.to_string()
 }
 
-/// How the stay stands, as the mail tells it.
+/// The status of the stay as the mail states it.
 fn status(kind: NotificationKind, booking: Status) -> EventStatus {
-    match (kind, booking) {
-        (NotificationKind::BookingCancelled | NotificationKind::BookingNoShow, _) => EventStatus::Cancelled,
-        (_, Status::Held) => EventStatus::Tentative,
-        (_, booking) if booking.holds_beds() => EventStatus::Confirmed,
+    match booking {
+        _ if kinds::of(kind).shows.ended => EventStatus::Cancelled,
+        Status::Held => EventStatus::Tentative,
+        booking if booking.holds_beds() => EventStatus::Confirmed,
         _ => EventStatus::Cancelled,
     }
 }
 
-/// The booking's id; a booking with several spans numbers the further ones.
+/// The booking's id; further spans of a booking are numbered.
 fn uid(booking: &Booking, index: usize) -> String {
     match index {
         0 => booking.id.to_string(),
@@ -64,12 +65,12 @@ fn uid(booking: &Booking, index: usize) -> String {
 }
 
 fn description(content: &Content) -> String {
-    let say = content.say;
-    let line = |label: &str, value: &str| format!("{label}{} {value}", say.colon);
+    let phrases = content.phrases;
+    let line = |label: &str, value: &str| format!("{label}{} {value}", phrases.colon);
     [
-        line(say.reference, &content.reference),
-        line(say.check_in, &content.check_in),
-        line(say.check_out, &content.check_out),
+        line(phrases.reference, &content.reference),
+        line(phrases.check_in, &content.check_in),
+        line(phrases.check_out, &content.check_out),
     ]
     .join("\n")
 }

@@ -1,4 +1,4 @@
-//! Why a mail cannot be written or handed over, before any server had its say.
+//! Errors before a mail reaches any server: it cannot be written, or the settings are unusable.
 
 use pvt_domain::failure::Failure;
 use thiserror::Error;
@@ -6,14 +6,14 @@ use thiserror::Error;
 /// A mail that cannot exist, or settings that cannot work. No variant carries an address.
 #[derive(Debug, Error)]
 pub enum MailError {
-    /// The guest's address is not one.
-    #[error("the recipient's address is not usable")]
+    /// The recipient's address is invalid.
+    #[error("the recipient's address is invalid")]
     Recipient,
     /// `MAIL_FROM` is not a mailbox.
-    #[error("`{0}` is not a sender; write for example `PVT Booking <bookings@example.com>`")]
+    #[error("MAIL_FROM: `{0}` is not a mailbox; write for example `PVT Booking <bookings@example.com>`")]
     Sender(String),
-    /// `JWT_SECRET` makes no key for the tokens in links.
-    #[error("JWT_SECRET cannot be used")]
+    /// `JWT_SECRET` yields no key for the tokens in links.
+    #[error("JWT_SECRET yields no key for the links in mails")]
     Secret,
     /// `SMTP_URL` is not one.
     #[error(

@@ -1,4 +1,4 @@
-//! A booking and its hostel for this module's own tests.
+//! A booking and its property for tests of mails.
 
 use crate::mail::Links;
 use pvt_domain::booking::{Action, Booking, Guest, HistoryEntry, Payment, Source, Status, Stay, StayRequest};
@@ -121,8 +121,7 @@ pub(crate) fn held() -> Booking {
     booking
 }
 
-/// `before` after money came and went: what its ledger comes to then, and where the booking stands. What is to be given
-/// back is what the domain decides.
+/// `before` after payments and refunds, with its new status. The refund due is what the domain decides.
 pub(crate) fn with_payments(before: &Booking, captured: i64, refunded: i64, to: Status) -> Booking {
     let mut after = before.clone();
     let ledger_rev = before.payment.ledger().ledger_rev + 1;
@@ -133,7 +132,7 @@ pub(crate) fn with_payments(before: &Booking, captured: i64, refunded: i64, to: 
     next_revision(before, after, action, to)
 }
 
-/// News of money, as the `emails` queue carries it.
+/// A payment event, as the `emails` queue carries it.
 pub(crate) fn payment_event(booking: &Booking, change: PaymentEventKind, event_id: u128) -> EmailCommand {
     EmailCommand::Paid(Box::new(PaymentEvent {
         event_id: Uuid::from_u128(event_id),

@@ -1,7 +1,7 @@
-//! What names a mail: its ledger key, and the ids that follow from it.
+//! The identity of a mail: its ledger key, and the ids derived from it.
 //!
-//! All of them are functions of the booking, the kind of mail, its version and its recipient, so that a second try
-//! names the same mail.
+//! All are functions of the booking, the kind of mail, its version and its recipient, so that a retry names the same
+//! mail.
 
 use pvt_domain::ids::BookingId;
 use pvt_domain::messages::NotificationKind;
@@ -10,7 +10,7 @@ use std::fmt;
 use std::fmt::Write as _;
 use uuid::Uuid;
 
-/// Bytes of the recipient's hash that the key keeps: enough to tell a booking's recipients apart.
+/// Bytes of the recipient's hash that the key keeps: enough to distinguish a booking's recipients.
 const RECIPIENT_HASH_BYTES: usize = 12;
 
 /// Which mail of its kind.
@@ -18,9 +18,9 @@ const RECIPIENT_HASH_BYTES: usize = 12;
 pub enum Version {
     /// The one about this revision.
     Rev(u32),
-    /// The one that staff asked for under this id: the same wish is one mail, another wish is another mail.
+    /// The one requested under this id: each request is one mail, however often it is delivered.
     Request(Uuid),
-    /// The one about this event, for news that makes no revision.
+    /// The one about this event, which made no revision.
     Event(Uuid),
 }
 
@@ -62,8 +62,7 @@ impl LedgerKey {
         format!("<{}@{domain}>", self.derived("message"))
     }
 
-    /// Id of the event that tells what became of the mail. One id for either outcome, because only one of them can
-    /// happen.
+    /// Id of the event that reports the outcome of the mail: one id for both outcomes, because only one can happen.
     pub fn event_id(&self) -> Uuid {
         self.derived("event")
     }

@@ -1,10 +1,10 @@
-//! The two languages that mails are written in: fixed phrases, and how each writes dates, times, counts and money.
+//! The two languages of mails: the phrases that all kinds share, and the formats of dates, times, counts and money.
 
 mod english;
 mod french;
 
+use super::text::{MAX_NAME_CHARS, one_line};
 use chrono::{Datelike, NaiveDate, NaiveTime, Timelike};
-use pvt_domain::messages::NotificationKind;
 use pvt_domain::money::Money;
 
 /// A language that mails are written in.
@@ -17,7 +17,7 @@ pub enum Language {
 }
 
 impl Language {
-    /// The guest's language if it is spoken here, else the first of the property's that is, else English.
+    /// The guest's language if it is supported, else the property's first supported one, else English.
     pub fn choose(guest: Option<&str>, property: &[String]) -> Self {
         guest.into_iter().chain(property.iter().map(String::as_str)).find_map(Self::of_tag).unwrap_or(Self::English)
     }
@@ -39,11 +39,20 @@ impl Language {
         }
     }
 
-    /// The fixed phrases.
+    /// The shared phrases.
     pub(super) fn phrases(self) -> &'static Phrases {
         match self {
             Self::English => &english::ENGLISH,
             Self::French => &french::FRENCH,
+        }
+    }
+
+    /// `Hello Ada,`, or `Hello,` without a name.
+    pub(super) fn greeting(self, name: &str) -> String {
+        let hello = self.phrases().hello;
+        match one_line(name, MAX_NAME_CHARS) {
+            name if name.is_empty() => format!("{hello},"),
+            name => format!("{hello} {name},"),
         }
     }
 
@@ -113,49 +122,39 @@ fn grouped(whole: &str, separator: char) -> String {
     text
 }
 
-/// The sentences of one kind of mail.
-pub(super) struct Wording {
-    pub title: &'static str,
-    pub lead: &'static str,
-    pub calendar: &'static str,
+/// What the attached calendar file does to the guest's calendar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CalendarNote {
+    AddsStay,
+    UpdatesStay,
+    CancelsStay,
+    RemovesStay,
+    Tentative,
+    ShowsStatus,
 }
 
 impl Phrases {
-    /// The sentences of a mail of this kind.
-    pub(super) fn wording(&self, kind: NotificationKind) -> &Wording {
-        match kind {
-            NotificationKind::BookingConfirmed => &self.confirmed,
-            NotificationKind::BookingModified => &self.modified,
-            NotificationKind::BookingCancelled => &self.cancelled,
-            NotificationKind::BookingNoShow => &self.no_show,
-            NotificationKind::ArrivalSoon => &self.arrival_soon,
-            NotificationKind::ArrivalToday => &self.arrival_today,
-            NotificationKind::PaymentLink => &self.payment_link,
-            NotificationKind::PaymentReceived => &self.payment_received,
-            NotificationKind::PaymentFailed => &self.payment_failed,
-            NotificationKind::HoldExpired => &self.hold_expired,
-            NotificationKind::PaymentRefunded => &self.payment_refunded,
-            NotificationKind::PaymentReturned => &self.payment_returned,
+    pub(super) fn calendar_note(&self, note: CalendarNote) -> &'static str {
+        match note {
+            CalendarNote::AddsStay => self.calendar_adds,
+            CalendarNote::UpdatesStay => self.calendar_updates,
+            CalendarNote::CancelsStay => self.calendar_cancels,
+            CalendarNote::RemovesStay => self.calendar_removes,
+            CalendarNote::Tentative => self.calendar_tentative,
+            CalendarNote::ShowsStatus => self.calendar_status,
         }
     }
 }
 
-/// Everything that does not depend on a booking. `{}` stands for nothing here: sentences with values are methods of
-/// `Content`.
+/// The phrases that all kinds share. Those of a single kind stand in its declaration.
 pub(super) struct Phrases {
     pub hello: &'static str,
-    pub confirmed: Wording,
-    pub modified: Wording,
-    pub cancelled: Wording,
-    pub no_show: Wording,
-    pub arrival_soon: Wording,
-    pub arrival_today: Wording,
-    pub payment_link: Wording,
-    pub payment_received: Wording,
-    pub payment_failed: Wording,
-    pub hold_expired: Wording,
-    pub payment_refunded: Wording,
-    pub payment_returned: Wording,
+    pub calendar_adds: &'static str,
+    pub calendar_updates: &'static str,
+    pub calendar_cancels: &'static str,
+    pub calendar_removes: &'static str,
+    pub calendar_tentative: &'static str,
+    pub calendar_status: &'static str,
     pub changes: &'static str,
     pub stay_number: &'static str,
     pub nothing: &'static str,
@@ -169,7 +168,7 @@ pub(super) struct Phrases {
     pub address: &'static str,
     pub stay: &'static str,
     pub price: &'static str,
-    pub figures: &'static str,
+    pub payments: &'static str,
     pub total: &'static str,
     pub pay_on_arrival: &'static str,
     pub not_due: &'static str,
@@ -186,7 +185,7 @@ pub(super) struct Phrases {
     pub paid: &'static str,
     pub refunded: &'static str,
     pub charged_back: &'static str,
-    pub to_come_back: &'static str,
+    pub refund_pending: &'static str,
     pub balance: &'static str,
     pub fee: &'static str,
     pub no_show_fee: &'static str,

@@ -1,4 +1,4 @@
-//! Addresses in mails that open one booking to whoever holds the mail: where to pay, and the receipt.
+//! Links in mails to one booking, to pay it and to see its receipt; they need no login.
 //!
 //! The token in them is the booking's own (`pvt_service::tokens`): it must never reach a log, a metric or an error.
 
@@ -8,7 +8,7 @@ use pvt_service::tokens::TokenKey;
 use secrecy::SecretString;
 use url::Url;
 
-/// How links are made.
+/// The base address and the key of links.
 #[derive(Debug, Clone)]
 pub struct Links {
     public_url: Url,
@@ -24,17 +24,17 @@ impl Links {
         Ok(Self { public_url, key: TokenKey::derive(secret).map_err(|_| MailError::Secret)? })
     }
 
-    /// How guests reach us.
+    /// The public address of the API.
     pub(crate) fn public_url(&self) -> &Url {
         &self.public_url
     }
 
-    /// Where this booking is paid.
+    /// The link to pay this booking.
     pub(super) fn pay(&self, id: BookingId) -> String {
         self.page(id, "pay")
     }
 
-    /// This booking's receipt.
+    /// The link to its receipt.
     pub(super) fn receipt(&self, id: BookingId) -> String {
         self.page(id, "receipt")
     }

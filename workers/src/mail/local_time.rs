@@ -1,4 +1,4 @@
-//! From a time on the hostel's wall to an instant.
+//! The instant of a local time at a property.
 
 use super::MailError;
 use chrono::{DateTime, Duration, LocalResult, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeZone, Utc};

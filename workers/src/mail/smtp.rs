@@ -1,7 +1,8 @@
-//! Handing letters to a mail server: a few long-lived connections that are shared by all batches.
+//! SMTP client: a few long-lived connections, shared by all batches.
 //!
-//! It tells exactly what is known of each letter afterwards, because a letter that may have been accepted must be
-//! treated otherwise than one that certainly was not. It never decides what to do about that.
+//! It reports exactly what is known of each mail afterwards, because one that may have been accepted must be treated
+//! differently from one that certainly was not. It never decides what follows. Why it is not the library's pool: decision
+//! 46.
 
 mod connection;
 mod pool;
@@ -11,18 +12,18 @@ mod url;
 pub use pool::{SmtpClient, SmtpLimits};
 pub use url::{Security, SmtpUrl};
 
-/// What is known of a letter after trying to hand it over.
+/// What is known of a mail after the attempt to deliver it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeliveryOutcome {
-    /// The server took responsibility for it.
+    /// The server accepted responsibility for it.
     Accepted,
-    /// The server refused this letter for good, with this reply.
+    /// The server refused this mail permanently, with this reply.
     Refused(String),
-    /// The server refused this letter for now, with this reply.
+    /// The server refused this mail temporarily, with this reply.
     Deferred(String),
-    /// It was not accepted: the server could not be reached, or takes no mail from us at all.
+    /// It was not accepted: the server is unreachable, or accepts no mail from us at all.
     Unsent(String),
-    /// The connection ended between the letter and the server's reply: it may or may not have been accepted.
+    /// The connection ended between the mail and the server's reply: it may or may not have been accepted.
     Unknown(String),
 }
 

@@ -1,4 +1,4 @@
-//! Mails about accounts as their readers see them.
+//! Mails about accounts as their recipients read them.
 
 use super::{AccountDecision, AccountMailParts, compose_account_mail, decide, ledger_key, message_id};
 use crate::mail::Sender;
@@ -57,7 +57,7 @@ fn read(kind: AccountMailKind, user: &User, token: Option<&str>) -> (String, Str
 fn a_reset_carries_its_token_and_its_link() {
     let (subject, text, html) =
         read(AccountMailKind::PasswordReset, &user("Ada Lovelace", Some("en-CA")), Some("t0ken"));
-    assert_eq!(subject, "Choose a new password");
+    assert_eq!(subject, "Reset your password");
     for part in [&text, &html] {
         assert!(
             part.contains("https://booking.example.com/reset-password#token=t0ken")
@@ -75,7 +75,7 @@ fn french_account_gets_french_mail() {
     assert!(text.contains("Bonjour Ada,") && html.contains("lang=\"fr\"") && !text.contains("token"), "{text}");
     let subjects = [AccountMailKind::AlreadyRegistered, AccountMailKind::PasswordReset]
         .map(|kind| read(kind, &user("Ada", Some("fr")), None).0);
-    assert_eq!(subjects, ["Vous avez déjà un compte", "Choisissez un nouveau mot de passe"]);
+    assert_eq!(subjects, ["Vous avez déjà un compte", "Réinitialisez votre mot de passe"]);
 }
 
 #[test]

@@ -1,7 +1,7 @@
-//! What a modification changed, as lines a guest understands: what was, an arrow, what is. Beds are not told: nobody is
-//! promised one.
+//! The changes of a modification, as rows of before and after. Beds are left out: no guest is promised one.
 
-use super::{Row, detail, title};
+use super::rows::Row;
+use super::stays::{detail, title};
 use crate::mail::language::Language;
 use pvt_domain::booking::history::RevisionState;
 use pvt_domain::booking::{Booking, Stay};
@@ -17,33 +17,35 @@ pub(super) fn since(
     inventory: &Inventory,
     language: Language,
 ) -> Vec<Row> {
-    let say = language.phrases();
+    let phrases = language.phrases();
     let arrow = |was: String, is: String| format!("{was} → {is}");
     let shown = |stay: Option<&Stay>| {
         stay.map_or_else(
-            || say.nothing.to_owned(),
+            || phrases.nothing.to_owned(),
             |stay| format!("{}, {}", title(stay, inventory), detail(stay, language)),
         )
     };
     let count = before.stays.len().max(booking.stays.len());
-    let mut lines = Vec::new();
+    let mut rows = Vec::new();
     for index in 0..count {
         let (was, is) = (before.stays.get(index), booking.stays.get(index));
         if was.map(Stay::as_request) != is.map(Stay::as_request) {
-            let label = if count == 1 { say.stay.to_owned() } else { format!("{} {}", say.stay_number, index + 1) };
-            lines.push(Row { label, value: arrow(shown(was), shown(is)) });
+            let label =
+                if count == 1 { phrases.stay.to_owned() } else { format!("{} {}", phrases.stay_number, index + 1) };
+            rows.push(Row { label, value: arrow(shown(was), shown(is)) });
         }
     }
     let total = |price: Option<&Price>| {
-        price.map_or_else(|| say.nothing.to_owned(), |price| language.money(Money::new(price.total, price.currency)))
+        price
+            .map_or_else(|| phrases.nothing.to_owned(), |price| language.money(Money::new(price.total, price.currency)))
     };
     let (was, is) = (total(before.price.as_ref()), total(booking.price.as_ref()));
     if was != is {
-        lines.push(Row { label: say.total.to_owned(), value: arrow(was, is) });
+        rows.push(Row { label: phrases.total.to_owned(), value: arrow(was, is) });
     }
     let entries = booking.history.iter().filter(|entry| entry.rev >= rev);
     if entries.filter_map(|entry| entry.changes.as_ref()).any(|changes| changes.guest) {
-        lines.push(Row { label: say.details.to_owned(), value: say.updated.to_owned() });
+        rows.push(Row { label: phrases.details.to_owned(), value: phrases.updated.to_owned() });
     }
-    lines
+    rows
 }

@@ -1,24 +1,24 @@
-//! What a mail says of money: lines and sentences, all from the booking as it is now but for what a single payment or
-//! refund came to.
+//! The payments of a booking as rows and sentences, all as the booking is now but for the amount of a single payment or
+//! refund.
 
-use super::{Link, Row};
+use super::rows::{Link, Row};
+use crate::mail::change::increase;
+use crate::mail::kinds::{Movement, PaymentRows, Shows};
 use crate::mail::language::Language;
 use crate::mail::links::Links;
 use chrono_tz::Tz;
-use pvt_domain::booking::history::PaymentChange;
-use pvt_domain::booking::{Booking, Status};
+use pvt_domain::booking::{Booking, HistoryEntry, Status};
 use pvt_domain::inventory::Property;
 use pvt_domain::ledger::Summary;
-use pvt_domain::messages::NotificationKind;
 use pvt_domain::money::{Currency, Money};
 use pvt_domain::timestamp::Timestamp;
 
-/// What is told.
+/// The payments that a mail shows.
 pub(super) struct PaymentSummary<'a> {
-    kind: NotificationKind,
+    shows: &'a Shows,
     booking: &'a Booking,
-    /// What the revision that the mail tells of changed.
-    change: Option<&'a PaymentChange>,
+    /// The revision that the mail reports.
+    entry: Option<&'a HistoryEntry>,
     ledger: Summary,
     language: Language,
     currency: Currency,
@@ -26,19 +26,17 @@ pub(super) struct PaymentSummary<'a> {
 }
 
 impl<'a> PaymentSummary<'a> {
-    /// The figures of a mail of this kind that tells of revision `rev`.
     pub(super) fn of(
-        kind: NotificationKind,
+        shows: &'a Shows,
         rev: u32,
         booking: &'a Booking,
         property: &Property,
         language: Language,
     ) -> Self {
-        let entry = booking.history.iter().find(|entry| entry.rev == rev);
         Self {
-            kind,
+            shows,
             booking,
-            change: entry.and_then(|entry| entry.changes.as_deref()).and_then(|changes| changes.payment.as_ref()),
+            entry: booking.history.iter().find(|entry| entry.rev == rev),
             ledger: booking.payment.ledger(),
             language,
             currency: booking.price.as_ref().map_or(property.currency, |price| price.currency),
@@ -46,112 +44,93 @@ impl<'a> PaymentSummary<'a> {
         }
     }
 
-    /// The lines under the heading of figures.
+    /// The rows under the heading of payments.
     pub(super) fn rows(&self) -> Vec<Row> {
-        let say = self.language.phrases();
-        let ledger = &self.ledger;
-        match self.kind {
-            NotificationKind::PaymentLink | NotificationKind::PaymentFailed => self.payment_request_rows(),
-            NotificationKind::BookingCancelled => self.cancellation_rows(say.fee),
-            NotificationKind::BookingNoShow => self.cancellation_rows(say.no_show_fee),
-            NotificationKind::HoldExpired => Vec::new(),
-            NotificationKind::PaymentReturned => {
-                vec![self.amount(say.paid, ledger.captured), self.amount(say.refund, self.refund_total())]
-            }
-            _ if ledger.captured == 0 => Vec::new(),
-            _ => self.account_rows(),
+        let phrases = self.language.phrases();
+        let (captured, refund) = (self.ledger.captured, self.refund_total());
+        match &self.shows.payments {
+            PaymentRows::None => Vec::new(),
+            PaymentRows::Request => self.request_rows(),
+            PaymentRows::Balance(movement) if captured > 0 => self.balance_rows(*movement),
+            PaymentRows::Balance(_) => Vec::new(),
+            PaymentRows::Fee(label) => vec![
+                self.amount(phrases.paid, captured),
+                self.amount(label(phrases), self.booking.cancellation_fee.unwrap_or(0)),
+                self.amount(phrases.refund, refund),
+            ],
+            PaymentRows::FullRefund => vec![self.amount(phrases.paid, captured), self.amount(phrases.refund, refund)],
         }
     }
 
-    /// What is asked for, until when, and what is left for later.
-    fn payment_request_rows(&self) -> Vec<Row> {
-        let say = self.language.phrases();
+    /// What is due now, until when, and what is left for later.
+    fn request_rows(&self) -> Vec<Row> {
+        let phrases = self.language.phrases();
         let due = self.booking.payable();
         let later = self.booking.balance() - due;
-        let mut lines = vec![self.amount(say.due_now, due)];
-        lines.extend(
-            self.booking
-                .payment
-                .expires_at
-                .map(|at| Row { label: say.deadline.to_owned(), value: self.local_moment(at) }),
-        );
-        lines.extend((later > 0).then(|| self.amount(say.due_on_arrival, later)));
-        lines
+        let deadline = self
+            .booking
+            .payment
+            .expires_at
+            .map(|at| Row { label: phrases.deadline.to_owned(), value: self.local_moment(at) });
+        let mut rows = vec![self.amount(phrases.due_now, due)];
+        rows.extend(deadline);
+        rows.extend((later > 0).then(|| self.amount(phrases.due_on_arrival, later)));
+        rows
     }
 
-    /// What ending the booking costs, of what was paid.
-    fn cancellation_rows(&self, fee: &str) -> Vec<Row> {
-        let say = self.language.phrases();
-        vec![
-            self.amount(say.paid, self.ledger.captured),
-            self.amount(fee, self.booking.cancellation_fee.unwrap_or(0)),
-            self.amount(say.refund, self.refund_total()),
-        ]
-    }
-
-    /// What came, what went, and what is left.
-    fn account_rows(&self) -> Vec<Row> {
-        let say = self.language.phrases();
-        let moved = match self.kind {
-            NotificationKind::PaymentReceived => Some((say.this_payment, self.increase(|ledger| ledger.captured))),
-            NotificationKind::PaymentRefunded => Some((say.this_refund, self.increase(|ledger| ledger.refunded))),
-            _ => None,
-        };
+    /// What was paid and refunded, and what is left.
+    fn balance_rows(&self, movement: Option<Movement>) -> Vec<Row> {
+        let phrases = self.language.phrases();
+        let moved = movement.map(|movement| ((movement.label)(phrases), self.increase(movement.part)));
         let parts = [
-            (say.paid, self.ledger.captured),
-            (say.refunded, self.ledger.refunded),
-            (say.charged_back, self.ledger.charged_back),
-            (say.to_come_back, self.booking.payment.refund_due()),
+            (phrases.paid, self.ledger.captured),
+            (phrases.refunded, self.ledger.refunded),
+            (phrases.charged_back, self.ledger.charged_back),
+            (phrases.refund_pending, self.booking.payment.refund_due()),
         ];
-        let told = moved.into_iter().chain(parts).filter(|(_, amount)| *amount > 0);
-        let mut lines: Vec<Row> = told.map(|(label, amount)| self.amount(label, amount)).collect();
+        let shown = moved.into_iter().chain(parts).filter(|(_, amount)| *amount > 0);
+        let mut rows: Vec<Row> = shown.map(|(label, amount)| self.amount(label, amount)).collect();
         if self.booking.status.holds_beds() {
-            lines.push(self.amount(say.balance, self.booking.balance()));
+            rows.push(self.amount(phrases.balance, self.booking.balance()));
         }
-        lines
+        rows
     }
 
-    /// What goes back in all, what went already included: somebody may have given back more than was decided.
+    /// The whole refund, including what is refunded already: staff may have refunded more than was decided.
     fn refund_total(&self) -> i64 {
         self.booking.payment.to_refund.max(self.ledger.refunded)
     }
 
-    /// How much this part of the ledger rose with the revision that is told of.
+    /// How much this part of the ledger rose with the reported revision.
     fn increase(&self, part: impl Fn(&Summary) -> i64) -> i64 {
-        self.change.map_or(0, |change| part(&change.after.ledger()) - part(&change.before.ledger()))
+        self.entry.map_or(0, |entry| increase(entry, part))
     }
 
-    /// The sentence on what is still to be paid; none about a stay that will not be, and none where lines say it.
-    pub(super) fn payment(&self) -> &'static str {
-        let say = self.language.phrases();
+    /// The sentence on what is still to be paid; empty while the rows ask for payment.
+    pub(super) fn balance_note(&self) -> &'static str {
+        let phrases = self.language.phrases();
         match self.booking.balance() {
             _ if self.booking.status == Status::Held => "",
-            0 if self.ledger.kept() > 0 => say.all_paid,
-            0 => say.not_due,
-            _ if self.ledger.kept() > 0 => say.balance_on_arrival,
-            _ => say.pay_on_arrival,
+            0 if self.ledger.kept() > 0 => phrases.all_paid,
+            0 => phrases.not_due,
+            _ if self.ledger.kept() > 0 => phrases.balance_on_arrival,
+            _ => phrases.pay_on_arrival,
         }
     }
 
-    /// The sentence to whoever paid twice.
-    pub(super) fn note(&self) -> &'static str {
-        let tells_of_payment =
-            matches!(self.kind, NotificationKind::PaymentReceived | NotificationKind::BookingConfirmed);
-        if tells_of_payment && self.increase(|ledger| ledger.surplus) > 0 {
-            self.language.phrases().paid_twice
-        } else {
-            ""
-        }
+    /// The sentence on a duplicate payment.
+    pub(super) fn payment_note(&self) -> &'static str {
+        let is_duplicate = self.shows.duplicate_payment && self.increase(|ledger| ledger.surplus) > 0;
+        if is_duplicate { self.language.phrases().paid_twice } else { "" }
     }
 
-    /// The button: where to pay, or the receipt of what was paid.
+    /// The button: pay, or see the receipt.
     pub(super) fn link(&self, links: &Links) -> Option<Link> {
-        let say = self.language.phrases();
-        let asks = matches!(self.kind, NotificationKind::PaymentLink | NotificationKind::PaymentFailed);
-        if asks && self.booking.payable() > 0 {
-            return Some(Link { label: say.pay, url: links.pay(self.booking.id) });
+        let phrases = self.language.phrases();
+        if matches!(self.shows.payments, PaymentRows::Request) && self.booking.payable() > 0 {
+            return Some(Link { label: phrases.pay, url: links.pay(self.booking.id) });
         }
-        (self.ledger.captured > 0).then(|| Link { label: say.receipt, url: links.receipt(self.booking.id) })
+        (self.ledger.captured > 0).then(|| Link { label: phrases.receipt, url: links.receipt(self.booking.id) })
     }
 
     fn amount(&self, label: &str, amount: i64) -> Row {

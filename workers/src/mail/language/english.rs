@@ -1,79 +1,21 @@
-//! What mails say in English.
+//! The shared phrases in English.
 
-use super::{Phrases, Wording};
+use super::Phrases;
 
 pub(super) static ENGLISH: Phrases = Phrases {
     hello: "Hello",
-    confirmed: Wording {
-        title: "Your booking is confirmed",
-        lead: "Your beds are reserved. We look forward to your stay.",
-        calendar: "The attached calendar file adds the stay to your calendar.",
-    },
-    modified: Wording {
-        title: "Your booking has changed",
-        lead: "Your booking was changed. This is how it stands now.",
-        calendar: "The attached calendar file updates the stay in your calendar.",
-    },
-    cancelled: Wording {
-        title: "Your booking is cancelled",
-        lead: "Your booking is cancelled and the beds are free again.",
-        calendar: "The attached calendar file marks the stay as cancelled in your calendar.",
-    },
-    no_show: Wording {
-        title: "We missed you",
-        lead: "You did not arrive, so your booking has ended and the beds are free again. Are you still on your way? \
-            Please call us.",
-        calendar: "The attached calendar file marks the stay as cancelled in your calendar.",
-    },
-    arrival_soon: Wording {
-        title: "See you soon",
-        lead: "Your stay begins in a few days. Here is what you need for your arrival.",
-        calendar: "The attached calendar file adds the stay to your calendar.",
-    },
-    arrival_today: Wording {
-        title: "Welcome today",
-        lead: "We expect you today. Please have the reference and an identity document at hand when you check in.",
-        calendar: "The attached calendar file adds the stay to your calendar.",
-    },
-    payment_link: Wording {
-        title: "Please pay to confirm your booking",
-        lead: "Your beds are held for you until the time below. Pay by then and your booking is confirmed at once.",
-        calendar: "The attached calendar file shows the stay as tentative.",
-    },
-    payment_received: Wording {
-        title: "We received your payment",
-        lead: "Thank you. Your payment has arrived; this message is your receipt.",
-        calendar: "The attached calendar file shows the stay.",
-    },
-    payment_failed: Wording {
-        title: "Your payment did not go through",
-        lead: "Your bank or card refused the payment, so nothing was taken. Your beds are still held: you can try \
-            again by the time below.",
-        calendar: "The attached calendar file shows the stay as tentative.",
-    },
-    hold_expired: Wording {
-        title: "Your beds were released",
-        lead: "No payment arrived in time, so the beds are free again and nothing is owed. You are welcome to book \
-            anew.",
-        calendar: "The attached calendar file removes the stay from your calendar.",
-    },
-    payment_refunded: Wording {
-        title: "We sent money back",
-        lead: "A refund is on its way to where you paid from. It usually arrives within five to ten days.",
-        calendar: "The attached calendar file shows how the stay stands.",
-    },
-    payment_returned: Wording {
-        title: "We are sorry: your payment came too late",
-        lead: "Your payment arrived after your beds had been released, and they are taken now. We are sorry. All of \
-            it goes back to where you paid from.",
-        calendar: "The attached calendar file removes the stay from your calendar.",
-    },
+    calendar_adds: "Use the attached file to add your stay to your calendar.",
+    calendar_updates: "Use the attached file to update your stay in your calendar.",
+    calendar_cancels: "Use the attached file to mark your stay as cancelled in your calendar.",
+    calendar_removes: "Use the attached file to remove your stay from your calendar.",
+    calendar_tentative: "The attached calendar file shows your stay as tentative.",
+    calendar_status: "The attached calendar file shows the current status of your stay.",
     changes: "What changed",
     stay_number: "Stay",
     nothing: "none",
     details: "Your details",
     updated: "updated",
-    reference: "Reference",
+    reference: "Booking reference",
     check_in: "Check-in",
     check_out: "Check-out",
     from: "from",
@@ -81,29 +23,30 @@ pub(super) static ENGLISH: Phrases = Phrases {
     address: "Address",
     stay: "Your stay",
     price: "Price",
-    figures: "Figures",
+    payments: "Payment summary",
     total: "Total",
     pay_on_arrival: "The total is due on arrival.",
-    not_due: "Nothing is due.",
-    all_paid: "Everything is paid.",
+    not_due: "There is nothing to pay.",
+    all_paid: "Your booking is paid in full.",
     balance_on_arrival: "The balance is due on arrival.",
-    paid_twice: "You had paid already: this second payment goes back to where you paid from.",
+    paid_twice: "You had already paid for your booking. We are refunding this second payment to your original payment \
+        method.",
     pay: "Pay now",
-    receipt: "View the receipt",
-    due_now: "To pay now",
+    receipt: "View receipt",
+    due_now: "Due now",
     deadline: "Pay by",
     due_on_arrival: "Due on arrival",
     this_payment: "This payment",
     this_refund: "This refund",
     paid: "Paid",
     refunded: "Refunded",
-    charged_back: "Taken back by your bank",
-    to_come_back: "On its way back to you",
+    charged_back: "Charged back by your bank",
+    refund_pending: "Refund in progress",
     balance: "Balance due",
     fee: "Cancellation fee",
     no_show_fee: "No-show fee",
     refund: "Refund",
-    footer: "This message was sent automatically. Please keep the reference at hand when you contact us.",
+    footer: "This is an automated message. Please quote your booking reference when you contact us.",
     colon: ":",
     nights: ["night", "nights"],
     guests: ["guest", "guests"],

@@ -1,4 +1,4 @@
-//! One connection to a mail server, and the dialogue of one letter.
+//! One connection to a mail server, and the delivery of mails on it.
 
 use super::DeliveryOutcome;
 use super::pool::SmtpLimits;
@@ -21,7 +21,7 @@ const CLOSING: &str = "421";
 /// Longest reply that is kept, in characters.
 const MAX_REPLY_CHARS: usize = 200;
 
-/// Everything that opening a connection needs.
+/// Opens connections.
 pub(super) struct Connector {
     url: SmtpUrl,
     hello: ClientId,
@@ -38,18 +38,17 @@ impl Connector {
         Ok(Self { hello: ClientId::Domain(hello_name.to_owned()), url, tls, start_tls, limits })
     }
 
-    /// Opens a connection that is ready for letters. The error is the operator's to read.
+    /// Opens a connection that is ready for mails. The error is for operators.
     pub(super) async fn open(&self) -> Result<Connection, String> {
         let limit = self.limits.connect_timeout;
-        timeout(limit, self.dial()).await.unwrap_or_else(|_| Err(format!("no usable connection within {limit:?}")))
+        timeout(limit, self.connect()).await.unwrap_or_else(|_| Err(format!("no usable connection within {limit:?}")))
     }
 
-    async fn dial(&self) -> Result<Connection, String> {
+    async fn connect(&self) -> Result<Connection, String> {
         let socket = TcpStream::connect((self.url.host.as_str(), self.url.port))
             .await
             .map_err(|error| format!("connecting: {error}"))?;
-        // A letter is a dialogue of small writes: without this each waits 40 ms for the other side's delayed
-        // acknowledgement.
+        // A delivery is a sequence of small writes: without this each waits 40 ms for a delayed acknowledgement.
         socket.set_nodelay(true).map_err(|error| format!("setting TCP_NODELAY: {error}"))?;
         let greeting = match &self.tls {
             Some(tls) => {
@@ -64,7 +63,7 @@ impl Connector {
                 .await
                 .map_err(|error| format!("STARTTLS: {}", describe(&error)))?;
         }
-        // The library keeps only the extensions that it uses itself, so pipelining is asked for once more.
+        // The library keeps only the extensions that it uses itself, so EHLO is sent once more for PIPELINING.
         let hello =
             smtp.command(Ehlo::new(self.hello.clone())).await.map_err(|error| format!("EHLO: {}", describe(&error)))?;
         let pipelining = hello.message().any(|line| line.eq_ignore_ascii_case("PIPELINING"));
@@ -87,23 +86,23 @@ impl Connector {
 pub(super) struct Connection {
     smtp: AsyncSmtpConnection,
     pipelining: bool,
-    /// Whether it has carried a letter: then the server may have closed it meanwhile.
+    /// Whether it has carried a mail: the server may have closed it since.
     pub(super) used: bool,
     pub(super) idle_since: Instant,
-    /// How the server answered an envelope that was sent ahead of its letter.
+    /// The reply to an envelope that was sent ahead of its mail.
     opened: Option<Result<(), NegativeReply>>,
     reply_timeout: Duration,
     accept_timeout: Duration,
 }
 
-/// What the dialogue of a letter came to.
+/// The end of a delivery.
 pub(super) struct Delivery {
     pub(super) outcome: DeliveryOutcome,
-    /// Whether the connection can carry another letter.
+    /// Whether the connection can carry another mail.
     pub(super) usable: bool,
 }
 
-/// A reply other than the one hoped for.
+/// A negative reply, or a lost connection.
 #[derive(Clone)]
 struct NegativeReply {
     outcome: DeliveryOutcome,
@@ -111,7 +110,7 @@ struct NegativeReply {
 }
 
 impl NegativeReply {
-    /// The end of a dialogue, without the address that servers like to repeat.
+    /// The end of the delivery, without the address that servers like to repeat.
     fn without(self, recipient: &str) -> Delivery {
         let outcome = match self.outcome {
             DeliveryOutcome::Refused(reply) => DeliveryOutcome::Refused(without_address(&reply, recipient)),
@@ -124,8 +123,8 @@ impl NegativeReply {
 }
 
 impl Connection {
-    /// Hands one letter over. Where the server allows it, the envelope of the `next` one travels with it, which halves
-    /// the round trips; then that letter must be the next to be delivered here.
+    /// Delivers one mail. If the server supports pipelining, the envelope of the `next` one is sent with it, which halves
+    /// the round trips; that mail must then be the next one delivered here.
     pub(super) async fn deliver(&mut self, mail: &OutgoingMail, next: Option<&OutgoingMail>) -> Delivery {
         self.used = true;
         let recipient = mail.envelope.to().first().map(ToString::to_string).unwrap_or_default();
@@ -138,8 +137,8 @@ impl Connection {
                     .unwrap_or_else(|_| Err(lost("no reply in time"))),
             },
         };
-        if let Err(stop) = opened {
-            return self.abandon(stop, &recipient).await;
+        if let Err(refused) = opened {
+            return self.abandon(refused, &recipient).await;
         }
         let next = next.filter(|_| self.pipelining).and_then(|next| self.opening(next).ok());
         let text = MessageData { mail: &mail.message, next: next.as_ref() };
@@ -147,10 +146,9 @@ impl Connection {
             Ok(Ok(_)) => Delivery { outcome: DeliveryOutcome::Accepted, usable: true },
             Ok(Err(error)) if error.status().is_some() => refusal(&error).without(&recipient),
             Ok(Err(error)) => Delivery { outcome: DeliveryOutcome::Unknown(describe(&error)), usable: false },
-            Err(_) => Delivery {
-                outcome: DeliveryOutcome::Unknown("no reply to the letter in time".to_owned()),
-                usable: false,
-            },
+            Err(_) => {
+                Delivery { outcome: DeliveryOutcome::Unknown("no reply to the mail in time".to_owned()), usable: false }
+            }
         };
         if next.is_some() && dialogue.usable {
             let opened = timeout(self.reply_timeout, self.finish_opening(None)).await;
@@ -159,16 +157,16 @@ impl Connection {
         dialogue
     }
 
-    /// Whether the envelope of a letter was sent whose text was not: nothing else can be sent here.
+    /// Whether an envelope was sent without its mail: nothing else can be sent here.
     pub(super) fn is_committed(&self) -> bool {
         self.opened.is_some()
     }
 
     fn opening(&self, mail: &OutgoingMail) -> Result<EnvelopeCommands, &'static str> {
-        let [recipient] = mail.envelope.to() else { return Err("a letter has exactly one recipient") };
+        let [recipient] = mail.envelope.to() else { return Err("a mail has exactly one recipient") };
         let is_ascii = recipient.to_string().is_ascii();
         if !is_ascii && !self.smtp.server_info().supports_feature(Extension::SmtpUtfEight) {
-            return Err("the server takes no addresses beyond ASCII");
+            return Err("the server does not support addresses beyond ASCII");
         }
         let parameters = if is_ascii { Vec::new() } else { vec![MailParameter::SmtpUtfEight] };
         Ok(EnvelopeCommands {
@@ -177,7 +175,7 @@ impl Connection {
         })
     }
 
-    /// `MAIL`, `RCPT` and `DATA`, in one packet where the server allows it.
+    /// Sends `MAIL`, `RCPT` and `DATA`, in one packet if the server supports pipelining.
     async fn open(&mut self, opening: &EnvelopeCommands) -> Result<(), NegativeReply> {
         if !self.pipelining {
             self.smtp.command(&opening.mail).await.map_err(|error| sender_refusal(&error))?;
@@ -189,7 +187,7 @@ impl Connection {
         self.finish_opening(Some(first)).await
     }
 
-    /// Reads the replies to `MAIL`, `RCPT` and `DATA`, all three whatever they are, or the next letter would read them.
+    /// Reads the replies to `MAIL`, `RCPT` and `DATA`: always all three, or the next mail would read the rest.
     async fn finish_opening(&mut self, first: Option<Result<Response, Error>>) -> Result<(), NegativeReply> {
         let mail = match first {
             Some(mail) => mail,
@@ -200,13 +198,13 @@ impl Connection {
         let data = self.next_reply(&rcpt).await?;
         match mail.and(rcpt) {
             Ok(_) => data.map(drop),
-            Err(stop) => {
+            Err(refused) => {
                 if data.is_ok() {
-                    // Refused, and yet the server waits for the letter: end it empty (RFC 2920 §3.1). Whatever it says
-                    // to that is meant for nobody; a broken connection shows when it is reset.
+                    // Refused, and yet the server waits for the data: end it empty (RFC 2920 §3.1). Its reply has no
+                    // meaning; a broken connection shows at the reset.
                     let _ = self.smtp.command(EndOfData).await;
                 }
-                Err(stop)
+                Err(refused)
             }
         }
     }
@@ -216,22 +214,22 @@ impl Connection {
         &mut self,
         previous: &Result<Response, NegativeReply>,
     ) -> Result<Result<Response, NegativeReply>, NegativeReply> {
-        if let Err(stop) = previous
-            && !stop.usable
+        if let Err(refused) = previous
+            && !refused.usable
         {
-            return Err(stop.clone());
+            return Err(refused.clone());
         }
         Ok(self.smtp.read_response().await.map_err(|error| refusal(&error)))
     }
 
-    /// Takes back the envelope of a refused letter so that the connection can carry the next.
-    async fn abandon(&mut self, stop: NegativeReply, recipient: &str) -> Delivery {
-        let usable = stop.usable && matches!(timeout(self.reply_timeout, self.smtp.command(Rset)).await, Ok(Ok(_)));
-        Delivery { usable, ..stop.without(recipient) }
+    /// Resets after a refused mail, so that the connection can carry the next.
+    async fn abandon(&mut self, refused: NegativeReply, recipient: &str) -> Delivery {
+        let usable = refused.usable && matches!(timeout(self.reply_timeout, self.smtp.command(Rset)).await, Ok(Ok(_)));
+        Delivery { usable, ..refused.without(recipient) }
     }
 }
 
-/// What a negative reply says about this letter.
+/// What a negative reply means for this mail.
 fn refusal(error: &Error) -> NegativeReply {
     let Some(code) = error.status() else { return lost(describe(error)) };
     let outcome = match code.severity {
@@ -241,11 +239,11 @@ fn refusal(error: &Error) -> NegativeReply {
     NegativeReply { outcome, usable: code.to_string() != CLOSING }
 }
 
-/// A refused sender is no fault of the letter: every other would be refused as well, so none may be given up for it.
+/// A refused sender is not the mail's fault: every other mail would be refused too, so none may be given up for it.
 fn sender_refusal(error: &Error) -> NegativeReply {
     match refusal(error) {
         NegativeReply { outcome: DeliveryOutcome::Refused(reply), usable } => {
-            NegativeReply { outcome: DeliveryOutcome::Unsent(format!("the sender is refused: {reply}")), usable }
+            NegativeReply { outcome: DeliveryOutcome::Unsent(format!("the sender was refused: {reply}")), usable }
         }
         other => other,
     }
@@ -255,12 +253,12 @@ fn lost(reason: impl Into<String>) -> NegativeReply {
     NegativeReply { outcome: DeliveryOutcome::Unsent(reason.into()), usable: false }
 }
 
-/// The server's words on one bounded line.
+/// The server's reply on one bounded line.
 fn describe(error: &Error) -> String {
     error.to_string().split_whitespace().collect::<Vec<_>>().join(" ").chars().take(MAX_REPLY_CHARS).collect()
 }
 
-/// What is kept of a reply names nobody.
+/// The reply without the recipient's address.
 fn without_address(reply: &str, address: &str) -> String {
     if address.is_empty() {
         return reply.to_owned();
@@ -272,7 +270,7 @@ fn without_address(reply: &str, address: &str) -> String {
     }
 }
 
-/// The commands before a letter, as one write.
+/// The commands before a mail, as one write.
 struct EnvelopeCommands {
     mail: Mail,
     rcpt: Rcpt,
@@ -284,8 +282,8 @@ impl fmt::Display for EnvelopeCommands {
     }
 }
 
-/// A letter as it travels: no line of its own begins with a lone dot, and a lone dot ends it; then the envelope of the
-/// next. The library could write a letter too, but with its end in a packet of its own.
+/// A mail in transparent form (RFC 5321 §4.5.2), its end, and the envelope of the next. The library's own command would
+/// send the end in a packet of its own.
 struct MessageData<'a> {
     mail: &'a str,
     next: Option<&'a EnvelopeCommands>,
@@ -309,7 +307,7 @@ impl fmt::Display for MessageData<'_> {
     }
 }
 
-/// The line that ends a letter.
+/// The line that ends a mail.
 struct EndOfData;
 
 impl fmt::Display for EndOfData {

@@ -1,4 +1,4 @@
-//! A few connections, reused across batches, over which the letters of a batch are spread.
+//! Connection pool: the mails of a batch are spread over a few connections, which later batches reuse.
 
 use super::DeliveryOutcome;
 use super::connection::{Connection, Connector, Delivery};
@@ -11,24 +11,23 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-/// Connections that may break within one lane of one batch before the lane gives up: an unlucky one, but not a server
-/// that is going down.
+/// Connections that a lane may lose in one batch before it gives up: one can be bad luck, two are a failing server.
 const MAX_LOSSES: u32 = 1;
-/// Letters for which a further connection is worth opening.
+/// Mails that are worth opening a further connection.
 const MAILS_PER_LANE: usize = 8;
 
-/// The bounds of a client.
+/// The limits of a client.
 #[derive(Debug, Clone, Copy)]
 pub struct SmtpLimits {
     /// Connections open at once.
     pub connections: usize,
     /// Connecting, greeting, TLS and login together.
     pub connect_timeout: Duration,
-    /// The replies to the commands before a letter.
+    /// The replies to the commands before a mail.
     pub reply_timeout: Duration,
-    /// The reply to the letter itself. Giving up too early here is how mails double.
+    /// The reply to the mail itself. A timeout here that is too short is how mails are duplicated.
     pub accept_timeout: Duration,
-    /// After this no further letter of a batch is begun, so that what was accepted is recorded in time.
+    /// After this no further mail of a batch is started, so that accepted ones are recorded in time.
     pub batch_budget: Duration,
     /// An idle connection older than this is not used again.
     pub idle_limit: Duration,
@@ -48,9 +47,8 @@ impl Default for SmtpLimits {
 }
 
 impl SmtpLimits {
-    /// The longest that [`SmtpClient::send_all`] can take: just before the budget ends a letter is begun on a
-    /// connection that proves dead, is sent on a new one together with the envelope of the next, and that one is sent
-    /// too.
+    /// Longest duration of [`SmtpClient::send_all`]: just before the budget ends a mail is started on a dead connection,
+    /// is sent on a new one together with the envelope of the next, and that one is sent too.
     pub fn max_batch_duration(&self) -> Duration {
         self.batch_budget + 2 * self.connect_timeout + 4 * self.reply_timeout + 2 * self.accept_timeout
     }
@@ -64,7 +62,7 @@ pub struct SmtpClient {
     idle: Mutex<Vec<Connection>>,
 }
 
-/// What the lanes of one batch share.
+/// The mails of a batch, shared by its lanes.
 struct Batch<'a> {
     mails: &'a [OutgoingMail],
     waiting: Mutex<VecDeque<usize>>,
@@ -72,7 +70,7 @@ struct Batch<'a> {
 }
 
 impl Batch<'_> {
-    /// The next letter, while there is time to begin one.
+    /// The next mail, while there is time to start one.
     fn take(&self) -> Option<usize> {
         if Instant::now() >= self.ends {
             return None;
@@ -86,7 +84,7 @@ impl Batch<'_> {
 }
 
 impl SmtpClient {
-    /// A client of this server; connects when there is something to send. `hello_name` is what it calls itself.
+    /// A client of this server, which connects when there is something to send. `hello_name` is its name in EHLO.
     ///
     /// # Errors
     /// [`MailError::Tls`] when TLS cannot be set up for the host's name.
@@ -99,7 +97,7 @@ impl SmtpClient {
         })
     }
 
-    /// Hands all letters over and tells what is known of each, in their order. Takes at most
+    /// Delivers all mails and reports what is known of each, in their order. Takes at most
     /// [`SmtpLimits::max_batch_duration`].
     pub async fn send_all(&self, mails: &[OutgoingMail]) -> Vec<DeliveryOutcome> {
         let batch = Batch {
@@ -109,16 +107,19 @@ impl SmtpClient {
         };
         let lanes = mails.len().div_ceil(MAILS_PER_LANE).min(self.limits.connections.max(1));
         let lanes = join_all((0..lanes).map(|_| self.lane(&batch))).await;
-        let mut why = None;
+        let mut gave_up = None;
         let mut outcomes: Vec<Option<DeliveryOutcome>> = vec![None; mails.len()];
         for lane in lanes {
-            why = why.or(lane.gave_up);
+            gave_up = gave_up.or(lane.gave_up);
             for (index, outcome) in lane.outcomes {
                 outcomes[index] = Some(outcome);
             }
         }
-        let why = why.unwrap_or_else(|| "the time for this batch was up".to_owned());
-        outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(|| DeliveryOutcome::Unsent(why.clone()))).collect()
+        let gave_up = gave_up.unwrap_or_else(|| "the time budget of the batch was used up".to_owned());
+        outcomes
+            .into_iter()
+            .map(|outcome| outcome.unwrap_or_else(|| DeliveryOutcome::Unsent(gave_up.clone())))
+            .collect()
     }
 
     async fn lane(&self, batch: &Batch<'_>) -> Lane {
@@ -134,7 +135,7 @@ impl SmtpClient {
             match self.deliver(&mut connection, &batch.mails[index], following).await {
                 Attempt::Finished(outcome) => {
                     losses += u32::from(connection.is_none());
-                    // The server takes nothing from us now, so asking it for the others would only cost time.
+                    // The server accepts nothing from us now, so the other mails would only cost time.
                     lane.gave_up =
                         if let DeliveryOutcome::Unsent(reason) = &outcome { Some(reason.clone()) } else { None };
                     lane.outcomes.push((index, outcome));
@@ -159,17 +160,16 @@ impl SmtpClient {
         lane
     }
 
-    /// One letter, on the lane's connection or a new one; `next` is the one that follows there if all goes well. Leaves
-    /// `connection` empty when it broke.
+    /// Delivers one mail on the lane's connection or a new one; `next` is the one that follows there if all goes well.
+    /// Leaves `connection` empty when it broke.
     async fn deliver(
         &self,
         connection: &mut Option<Connection>,
         mail: &OutgoingMail,
         next: Option<&OutgoingMail>,
     ) -> Attempt {
-        // A connection that has been used may have been closed by the server since: that is found out only by using it,
-        // and says nothing about the server. So once, a letter that certainly was not accepted is tried again on a new
-        // one.
+        // The server may have closed a used connection since. That shows only on use and means nothing, so a mail that
+        // certainly was not accepted is tried once more on a new connection.
         if let Some(used) = connection.as_mut().filter(|connection| connection.used) {
             let Delivery { outcome, usable } = used.deliver(mail, next).await;
             if usable {
@@ -201,7 +201,7 @@ impl SmtpClient {
     }
 }
 
-/// What one lane achieved.
+/// The result of one lane.
 #[derive(Default)]
 struct Lane {
     outcomes: Vec<(usize, DeliveryOutcome)>,
@@ -213,7 +213,7 @@ enum Attempt {
     NotStarted(String),
 }
 
-/// Nothing is awaited and nothing can panic while a lock here is held, so a poisoned one is as good as any.
+/// Nothing is awaited and nothing can panic while such a lock is held, so a poisoned one is as good as any.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,6 +1,6 @@
-//! TLS from the first byte over our own socket.
+//! Implicit TLS over our own socket.
 //!
-//! The library can open such a connection by itself, but then without `TCP_NODELAY`, which costs 40 ms a letter.
+//! The library can open such a connection by itself, but without `TCP_NODELAY`, which costs 40 ms for each mail.
 
 use crate::mail::MailError;
 use lettre::transport::smtp::client::AsyncTokioStream;
@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-/// What is needed to speak TLS to one server.
+/// The TLS configuration for one server.
 #[derive(Clone)]
 pub(super) struct TlsClient {
     connector: TlsConnector,

@@ -1,4 +1,4 @@
-//! `SMTP_URL`: where the mail server is and how to speak to it.
+//! The address of a mail server and the security of its connection (`SMTP_URL`).
 
 use crate::mail::MailError;
 use lettre::transport::smtp::authentication::Credentials;
@@ -6,12 +6,12 @@ use std::net::IpAddr;
 use std::str::FromStr;
 use url::{Host, Url};
 
-/// How the connection is protected.
+/// The security of the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Security {
-    /// Not at all: for a relay on the same machine or in the same private network.
+    /// None: for a relay on the same machine or in the same private network.
     Plain,
-    /// Begins in the clear and must be upgraded; there is no way back.
+    /// STARTTLS, required: no mail is sent without the upgrade.
     StartTls,
     /// TLS from the first byte.
     Tls,
@@ -45,7 +45,7 @@ pub struct SmtpUrl {
     pub host: String,
     /// Port.
     pub port: u16,
-    /// How the connection is protected.
+    /// The security of the connection.
     pub security: Security,
     pub(super) credentials: Option<Credentials>,
 }

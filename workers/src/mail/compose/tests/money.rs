@@ -1,4 +1,4 @@
-//! What mails say of money, in both languages.
+//! Amounts, links and sentences about payments, in both languages.
 
 use super::{contains_all, letter, read};
 use crate::mail::fixtures::{booking, cancelled, held, inventory, links, with_payments};
@@ -41,15 +41,8 @@ fn payment_request_shows_amount_deadline_and_link() {
     assert!(link.starts_with(&format!("https://booking.example.com/api/bookings/{}/pay?token=", held.id)), "{link}");
     for kind in [PaymentLink, PaymentFailed] {
         // Montréal is five hours behind UTC.
-        let english = [
-            "To pay now",
-            "142.80 CAD",
-            "Pay by",
-            "Tuesday 1 December 2026, 12:30",
-            "Due on arrival",
-            "Pay now",
-            &link,
-        ];
+        let english =
+            ["Due now", "142.80 CAD", "Pay by", "Tuesday 1 December 2026, 12:30", "Due on arrival", "Pay now", &link];
         let french = [
             "À régler maintenant",
             "142,80 CAD",
@@ -62,7 +55,9 @@ fn payment_request_shows_amount_deadline_and_link() {
         lacks(kind, &held, &["The total is due on arrival", "receipt?token"]);
     }
     let [english, french] = both(PaymentLink, &held);
-    assert!(english.0.starts_with("Please pay to confirm") && french.0.starts_with("Réglez pour confirmer"));
+    assert!(
+        english.0.starts_with("Complete your payment") && french.0.starts_with("Réglez votre séjour pour confirmer")
+    );
 }
 
 #[test]
@@ -81,11 +76,16 @@ fn confirmation_of_paid_booking_shows_balance_and_receipt() {
     says(
         BookingConfirmed,
         &part,
-        &["Paid", "142.80 CAD", "Balance due", "The balance is due on arrival.", "View the receipt", &link],
+        &["Paid", "142.80 CAD", "Balance due", "The balance is due on arrival.", "View receipt", &link],
         &["Réglé", "142,80 CAD", "Solde à régler", "Le solde est à régler à l’arrivée.", "Voir le reçu", &link],
     );
     let whole = with_payments(&held(), 28_560, 0, Status::Confirmed);
-    says(BookingConfirmed, &whole, &["Everything is paid.", "0.00 CAD"], &["Tout est réglé.", "0,00 CAD"]);
+    says(
+        BookingConfirmed,
+        &whole,
+        &["Your booking is paid in full.", "0.00 CAD"],
+        &["Votre réservation est entièrement réglée.", "0,00 CAD"],
+    );
     lacks(BookingConfirmed, &booking(), &["Balance due", "Solde", "token="]);
 }
 
@@ -96,10 +96,10 @@ fn payment_receipt_shows_its_own_amount() {
     says(
         PaymentReceived,
         &rest,
-        &["This payment", "142.80 CAD", "Paid", "285.60 CAD", "Everything is paid."],
+        &["This payment", "142.80 CAD", "Paid", "285.60 CAD", "Your booking is paid in full."],
         &["Ce paiement", "142,80 CAD", "285,60 CAD"],
     );
-    lacks(PaymentReceived, &rest, &["paid already", "déjà réglé"]);
+    lacks(PaymentReceived, &rest, &["already paid", "déjà réglé"]);
 }
 
 #[test]
@@ -117,8 +117,8 @@ fn duplicate_payment_mail_announces_refund() {
     says(
         PaymentReceived,
         &twice,
-        &["You had paid already: this second payment goes back", "On its way back to you", "285.60 CAD"],
-        &["Vous aviez déjà réglé", "En cours de remboursement", "285,60 CAD"],
+        &["You had already paid for your booking. We are refunding", "Refund in progress", "285.60 CAD"],
+        &["Vous aviez déjà réglé", "Remboursement en cours", "285,60 CAD"],
     );
 }
 
@@ -165,7 +165,7 @@ fn expired_hold_mail_requests_no_payment() {
     says(
         PaymentReturned,
         &late,
-        &["We are sorry", "Paid", "285.60 CAD", "Refund", "View the receipt"],
+        &["We are sorry", "Paid", "285.60 CAD", "Refund", "View receipt"],
         &["désolés", "Réglé", "285,60 CAD", "Remboursement", "Voir le reçu"],
     );
     lacks(PaymentReturned, &late, &["Balance", "Solde", "/pay?"]);

@@ -1,0 +1,81 @@
+//! A revision of a booking as its event announces it, and what of it guests notice.
+//!
+//! Beds alone are not noticed: no guest is promised one, and guests are reassigned to make room for others.
+
+use pvt_domain::booking::history::PaymentChange;
+use pvt_domain::booking::{Action, Booking, Changes, HistoryEntry, Status, Stay};
+use pvt_domain::events::BookingEvent;
+use pvt_domain::ledger::Summary;
+
+/// A revision that an event announces.
+pub(super) struct Change<'a> {
+    event: &'a BookingEvent,
+    /// Missing when the stored booking has no such revision.
+    entry: Option<&'a HistoryEntry>,
+}
+
+impl<'a> Change<'a> {
+    pub(super) fn of(event: &'a BookingEvent, booking: &'a Booking) -> Self {
+        Self { event, entry: booking.history.iter().find(|entry| entry.rev == event.rev) }
+    }
+
+    /// Whether the booking reaches this status by a request, a cancellation or the like; an undone step does not count.
+    pub(super) fn enters(&self, status: Status) -> bool {
+        let decides = matches!(
+            self.event.action,
+            None | Some(Action::Request | Action::Cancel | Action::NoShow | Action::Confirm | Action::Expire)
+        );
+        decides && self.event.status == status
+    }
+
+    /// Whether a no-show is undone.
+    pub(super) fn reinstates_no_show(&self) -> bool {
+        self.by(Action::Reinstate).is_some_and(|entry| entry.from == Status::NoShow)
+    }
+
+    /// Whether dates, guests, room types, the price or the guest's details are changed.
+    pub(super) fn modifies(&self) -> bool {
+        self.by(Action::Modify).is_some_and(is_guest_visible_change)
+    }
+
+    /// The entry, if a payment was captured.
+    pub(super) fn captured(&self) -> Option<&'a HistoryEntry> {
+        self.by(Action::RecordPayment).filter(|entry| captured_more(entry))
+    }
+
+    /// The entry, if money was refunded and none was captured.
+    pub(super) fn refunded(&self) -> Option<&'a HistoryEntry> {
+        self.by(Action::RecordPayment).filter(|entry| refunded_more(entry) && !captured_more(entry))
+    }
+
+    fn by(&self, action: Action) -> Option<&'a HistoryEntry> {
+        self.entry.filter(|_| self.event.action == Some(action))
+    }
+}
+
+/// Whether a modification changed what a guest was promised.
+pub(super) fn is_guest_visible_change(entry: &HistoryEntry) -> bool {
+    let request = |stay: &Option<Stay>| stay.as_ref().map(Stay::as_request);
+    let is_visible = |changes: &Changes| {
+        changes.guest
+            || changes.price.is_some()
+            || changes.stays.iter().any(|change| request(&change.before) != request(&change.after))
+    };
+    entry.action == Action::Modify && entry.changes.as_deref().is_some_and(is_visible)
+}
+
+/// Whether the captured amount rose with this revision.
+pub(super) fn captured_more(entry: &HistoryEntry) -> bool {
+    increase(entry, |ledger| ledger.captured) > 0
+}
+
+/// Whether the refunded amount rose with this revision.
+pub(super) fn refunded_more(entry: &HistoryEntry) -> bool {
+    increase(entry, |ledger| ledger.refunded) > 0
+}
+
+/// How much a part of the ledger rose with this revision.
+pub(super) fn increase(entry: &HistoryEntry, part: impl Fn(&Summary) -> i64) -> i64 {
+    let change: Option<&PaymentChange> = entry.changes.as_deref().and_then(|changes| changes.payment.as_ref());
+    change.map_or(0, |change| part(&change.after.ledger()) - part(&change.before.ledger()))
+}

@@ -1,0 +1,383 @@
+//! The kinds of mail about a booking: for each, when it is sent, what it shows and what it says in both languages.
+//!
+//! A new kind is a variant of [`NotificationKind`] and a declaration here. Conditions are pure: they read the booking,
+//! its history and the event, and nothing else.
+
+use super::change::{Change, captured_more, is_guest_visible_change, refunded_more};
+use super::language::{CalendarNote, Language, Phrases};
+use pvt_domain::booking::{Booking, HistoryEntry, Status};
+use pvt_domain::events::{PaymentEvent, PaymentEventKind};
+use pvt_domain::ledger::Summary;
+use pvt_domain::messages::NotificationKind;
+use std::ops::RangeInclusive;
+
+/// How many days before arrival guests are reminded.
+pub const REMINDER_DAYS_BEFORE: i64 = 3;
+
+/// The declaration of a kind.
+pub(super) struct Kind {
+    pub when: When,
+    pub shows: Shows,
+    english: Wording,
+    french: Wording,
+}
+
+/// The sentences of a kind in one language.
+pub(super) struct Wording {
+    pub title: &'static str,
+    pub lead: &'static str,
+}
+
+/// The conditions under which a mail is sent.
+pub(super) struct When {
+    pub trigger: Trigger,
+    /// Whether the mail is right for the booking as it is now.
+    pub applies: fn(&Booking) -> bool,
+    /// Whether a mail that staff ask for is about this entry; the newest such entry counts.
+    pub reports: fn(&Booking, &HistoryEntry) -> bool,
+    /// A later change of the same kind takes the place of an earlier one.
+    pub latest_only: bool,
+    /// Days before arrival on which it is of use. Later ones are dropped, and so are those of a postponed stay.
+    pub days_before_arrival: Option<RangeInclusive<i64>>,
+}
+
+/// The event that causes a mail.
+pub(super) enum Trigger {
+    /// A change of the booking for which this holds.
+    Change(fn(&Change<'_>) -> bool),
+    /// An event of a payment for which this holds, and which changed no booking.
+    Payment(fn(&PaymentEvent) -> bool),
+    /// None: staff or a schedule ask for it.
+    RequestOnly,
+}
+
+/// What a mail shows beside its sentences.
+pub(super) struct Shows {
+    pub payments: PaymentRows,
+    pub calendar: CalendarNote,
+    /// The stay is over or will not be: no price, and the calendar entry is cancelled.
+    pub ended: bool,
+    /// What changed with the revision, before and after.
+    pub changes: bool,
+    /// A sentence when the payment of the revision was not owed.
+    pub duplicate_payment: bool,
+}
+
+/// The rows on payments.
+pub(super) enum PaymentRows {
+    None,
+    /// What is due, until when, and what is left for later.
+    Request,
+    /// What was paid, refunded and is still due, once something was paid; first what moved with the revision.
+    Balance(Option<Movement>),
+    /// What was paid, the fee for ending the booking, and the refund.
+    Fee(fn(&Phrases) -> &'static str),
+    /// What was paid, all of which is refunded.
+    FullRefund,
+}
+
+/// An amount that moved with the revision that a mail is about.
+#[derive(Clone, Copy)]
+pub(super) struct Movement {
+    pub label: fn(&Phrases) -> &'static str,
+    pub part: fn(&Summary) -> i64,
+}
+
+impl Kind {
+    pub(super) fn wording(&self, language: Language) -> &Wording {
+        match language {
+            Language::English => &self.english,
+            Language::French => &self.french,
+        }
+    }
+}
+
+impl When {
+    /// On this trigger, while this holds of the booking; a mail that staff ask for reports the booking's status.
+    const fn new(trigger: Trigger, applies: fn(&Booking) -> bool) -> Self {
+        Self {
+            trigger,
+            applies,
+            reports: |booking, entry| entry.to == booking.status,
+            latest_only: false,
+            days_before_arrival: None,
+        }
+    }
+}
+
+impl Shows {
+    const fn new(payments: PaymentRows, calendar: CalendarNote) -> Self {
+        Self { payments, calendar, ended: false, changes: false, duplicate_payment: false }
+    }
+}
+
+/// The declaration of this kind.
+pub(super) fn of(kind: NotificationKind) -> &'static Kind {
+    match kind {
+        NotificationKind::BookingConfirmed => &BOOKING_CONFIRMED,
+        NotificationKind::BookingModified => &BOOKING_MODIFIED,
+        NotificationKind::BookingCancelled => &BOOKING_CANCELLED,
+        NotificationKind::BookingNoShow => &BOOKING_NO_SHOW,
+        NotificationKind::ArrivalSoon => &ARRIVAL_SOON,
+        NotificationKind::ArrivalToday => &ARRIVAL_TODAY,
+        NotificationKind::PaymentLink => &PAYMENT_LINK,
+        NotificationKind::PaymentReceived => &PAYMENT_RECEIVED,
+        NotificationKind::PaymentFailed => &PAYMENT_FAILED,
+        NotificationKind::HoldExpired => &HOLD_EXPIRED,
+        NotificationKind::PaymentRefunded => &PAYMENT_REFUNDED,
+        NotificationKind::PaymentReturned => &PAYMENT_RETURNED,
+    }
+}
+
+static BOOKING_CONFIRMED: Kind = Kind {
+    // A guest who was mailed about a no-show must hear that the beds are kept after all.
+    when: When::new(
+        Trigger::Change(|change| change.enters(Status::Confirmed) || change.reinstates_no_show()),
+        |booking| booking.status == Status::Confirmed,
+    ),
+    shows: Shows { duplicate_payment: true, ..Shows::new(PaymentRows::Balance(None), CalendarNote::AddsStay) },
+    english: Wording {
+        title: "Your booking is confirmed",
+        lead: "Your beds are reserved. We look forward to welcoming you.",
+    },
+    french: Wording {
+        title: "Votre réservation est confirmée",
+        lead: "Vos lits sont réservés. Au plaisir de vous accueillir.",
+    },
+};
+
+static BOOKING_MODIFIED: Kind = Kind {
+    when: When {
+        reports: |_, entry| is_guest_visible_change(entry),
+        latest_only: true,
+        ..When::new(Trigger::Change(|change| change.modifies()), |booking| booking.status.is_changeable())
+    },
+    shows: Shows { changes: true, ..Shows::new(PaymentRows::Balance(None), CalendarNote::UpdatesStay) },
+    english: Wording {
+        title: "Your booking has been updated",
+        lead: "We have updated your booking. Here are the current details.",
+    },
+    french: Wording {
+        title: "Votre réservation a été modifiée",
+        lead: "Nous avons modifié votre réservation. En voici le détail à jour.",
+    },
+};
+
+static BOOKING_CANCELLED: Kind = Kind {
+    when: When::new(Trigger::Change(|change| change.enters(Status::Cancelled)), |booking| {
+        booking.status == Status::Cancelled
+    }),
+    shows: Shows { ended: true, ..Shows::new(PaymentRows::Fee(|phrases| phrases.fee), CalendarNote::CancelsStay) },
+    english: Wording {
+        title: "Your booking has been cancelled",
+        lead: "Your booking has been cancelled and your beds have been released.",
+    },
+    french: Wording {
+        title: "Votre réservation est annulée",
+        lead: "Votre réservation a été annulée et vos lits ont été libérés.",
+    },
+};
+
+static BOOKING_NO_SHOW: Kind = Kind {
+    when: When::new(Trigger::Change(|change| change.enters(Status::NoShow)), |booking| {
+        booking.status == Status::NoShow
+    }),
+    shows: Shows {
+        ended: true,
+        ..Shows::new(PaymentRows::Fee(|phrases| phrases.no_show_fee), CalendarNote::CancelsStay)
+    },
+    english: Wording {
+        title: "We missed you",
+        lead: "You did not check in, so your booking has been recorded as a no-show and your beds have been released. \
+            Still on your way? Please call us.",
+    },
+    french: Wording {
+        title: "Nous vous attendions",
+        lead: "En l’absence d’arrivée à la date prévue, votre réservation a été enregistrée comme non-présentation et \
+            vos lits ont été libérés. Vous êtes encore en route\u{202f}? Appelez-nous.",
+    },
+};
+
+static ARRIVAL_SOON: Kind = Kind {
+    when: When {
+        days_before_arrival: Some(1..=REMINDER_DAYS_BEFORE),
+        ..When::new(Trigger::RequestOnly, |booking| booking.status == Status::Confirmed)
+    },
+    shows: Shows::new(PaymentRows::Balance(None), CalendarNote::AddsStay),
+    english: Wording {
+        title: "See you soon",
+        lead: "Your stay starts in a few days. Here is everything you need for your arrival.",
+    },
+    french: Wording {
+        title: "À bientôt",
+        lead: "Votre séjour commence dans quelques jours. Voici toutes les informations utiles pour votre arrivée.",
+    },
+};
+
+static ARRIVAL_TODAY: Kind = Kind {
+    when: When {
+        days_before_arrival: Some(0..=0),
+        ..When::new(Trigger::RequestOnly, |booking| booking.status == Status::Confirmed)
+    },
+    shows: Shows::new(PaymentRows::Balance(None), CalendarNote::AddsStay),
+    english: Wording {
+        title: "See you today",
+        lead: "We look forward to welcoming you today. Please have your booking reference and an identity document \
+            ready at check-in.",
+    },
+    french: Wording {
+        title: "Nous vous attendons aujourd’hui",
+        lead: "Au plaisir de vous accueillir aujourd’hui. Merci de préparer votre référence de réservation et une \
+            pièce d’identité pour votre arrivée.",
+    },
+};
+
+static PAYMENT_LINK: Kind = Kind {
+    when: When::new(Trigger::Change(|change| change.enters(Status::Held)), |booking| booking.status == Status::Held),
+    shows: Shows::new(PaymentRows::Request, CalendarNote::Tentative),
+    english: Wording {
+        title: "Complete your payment to confirm your booking",
+        lead: "We are holding your beds until the time shown below. Pay by then and your booking will be confirmed \
+            straight away.",
+    },
+    french: Wording {
+        title: "Réglez votre séjour pour confirmer votre réservation",
+        lead: "Nous gardons vos lits jusqu’à l’heure indiquée ci-dessous. Réglez d’ici là et votre réservation sera \
+            confirmée aussitôt.",
+    },
+};
+
+static PAYMENT_RECEIVED: Kind = Kind {
+    when: When {
+        reports: |_, entry| captured_more(entry),
+        ..When::new(Trigger::Change(|change| change.captured().is_some_and(|entry| entry.to.holds_beds())), |booking| {
+            booking.status.holds_beds()
+        })
+    },
+    shows: Shows {
+        duplicate_payment: true,
+        ..Shows::new(
+            PaymentRows::Balance(Some(Movement {
+                label: |phrases| phrases.this_payment,
+                part: |ledger| ledger.captured,
+            })),
+            CalendarNote::ShowsStatus,
+        )
+    },
+    english: Wording {
+        title: "We have received your payment",
+        lead: "Thank you for your payment. This message is your receipt.",
+    },
+    french: Wording {
+        title: "Nous avons bien reçu votre paiement",
+        lead: "Merci pour votre paiement. Ce message vous sert de reçu.",
+    },
+};
+
+static PAYMENT_FAILED: Kind = Kind {
+    when: When::new(Trigger::Payment(|event| event.change == PaymentEventKind::Failed), |booking| {
+        booking.status == Status::Held && booking.payable() > 0
+    }),
+    shows: Shows::new(PaymentRows::Request, CalendarNote::Tentative),
+    english: Wording {
+        title: "Your payment did not go through",
+        lead: "Your bank or card issuer declined the payment, so you have not been charged. We are still holding your \
+            beds: please try again by the time shown below.",
+    },
+    french: Wording {
+        title: "Votre paiement n’a pas abouti",
+        lead: "Votre banque ou l’émetteur de votre carte a refusé le paiement\u{202f}; rien n’a été débité. Nous gardons \
+            toujours vos lits\u{a0}: vous pouvez réessayer jusqu’à l’heure indiquée ci-dessous.",
+    },
+};
+
+static HOLD_EXPIRED: Kind = Kind {
+    when: When::new(Trigger::Change(|change| change.enters(Status::Expired)), |booking| {
+        let is_unpaid = booking.payment.ledger.as_ref().is_none_or(|ledger| ledger.captured == 0);
+        booking.status == Status::Expired && is_unpaid
+    }),
+    shows: Shows::new(PaymentRows::None, CalendarNote::RemovesStay),
+    english: Wording {
+        title: "Your booking has expired",
+        lead: "We did not receive your payment in time, so your beds have been released. You owe nothing, and you are \
+            welcome to book again.",
+    },
+    french: Wording {
+        title: "Votre réservation a expiré",
+        lead: "Nous n’avons pas reçu votre paiement à temps\u{202f}; vos lits ont été libérés et vous ne nous devez \
+            rien. Vous pouvez réserver de nouveau à tout moment.",
+    },
+};
+
+static PAYMENT_REFUNDED: Kind = Kind {
+    // After a payment that came too late, the apology has already announced the refund.
+    when: When {
+        reports: |_, entry| refunded_more(entry),
+        ..When::new(
+            Trigger::Change(|change| change.refunded().is_some_and(|entry| entry.to != Status::Expired)),
+            |_| true,
+        )
+    },
+    shows: Shows::new(
+        PaymentRows::Balance(Some(Movement { label: |phrases| phrases.this_refund, part: |ledger| ledger.refunded })),
+        CalendarNote::ShowsStatus,
+    ),
+    english: Wording {
+        title: "Your refund is on its way",
+        lead: "We have issued a refund to your original payment method. It usually arrives within five to ten days.",
+    },
+    french: Wording {
+        title: "Votre remboursement est en cours",
+        lead: "Nous avons effectué un remboursement sur votre moyen de paiement initial. Il arrive en général sous \
+            cinq à dix jours.",
+    },
+};
+
+static PAYMENT_RETURNED: Kind = Kind {
+    when: When {
+        reports: |_, entry| captured_more(entry) && entry.to == Status::Expired,
+        ..When::new(
+            Trigger::Change(|change| change.captured().is_some_and(|entry| entry.to == Status::Expired)),
+            |booking| booking.status == Status::Expired,
+        )
+    },
+    shows: Shows::new(PaymentRows::FullRefund, CalendarNote::RemovesStay),
+    english: Wording {
+        title: "We are sorry: your payment arrived too late",
+        lead: "Your payment arrived after your beds had been released, and they are no longer available. We are sorry \
+            for the inconvenience. We are refunding you in full to your original payment method.",
+    },
+    french: Wording {
+        title: "Nous sommes désolés\u{a0}: votre paiement est arrivé trop tard",
+        lead: "Votre paiement nous est parvenu après la libération de vos lits, qui ne sont plus disponibles. Nous en \
+            sommes désolés. Nous vous remboursons intégralement sur votre moyen de paiement initial.",
+    },
+};
+
+#[cfg(test)]
+mod tests {
+    //! Each kind says something of its own, in well-set French.
+    use super::of;
+    use crate::mail::language::Language;
+    use pvt_domain::messages::NotificationKind;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_kind_has_its_own_title_in_each_language() {
+        for language in [Language::English, Language::French] {
+            let titles = NotificationKind::ALL.iter().map(|(_, kind)| of(*kind).wording(language).title);
+            assert_eq!(titles.collect::<BTreeSet<_>>().len(), NotificationKind::ALL.len());
+        }
+    }
+
+    #[test]
+    fn french_has_no_breaking_space_before_double_punctuation() {
+        for (_, kind) in NotificationKind::ALL {
+            let wording = of(kind).wording(Language::French);
+            for text in [wording.title, wording.lead] {
+                let breaks = [" :", " ;", " ?", " !", "'"].iter().any(|mark| text.contains(mark));
+                assert!(!breaks, "{text}");
+            }
+        }
+    }
+}
