@@ -1,56 +1,42 @@
-//! Sends what is due: for every fire of a schedule the commands that it asks for at every property.
+//! The scheduler: sends the commands of each schedule when it fires.
 //!
-//! Any number of schedulers may run; a lease in MongoDB lets one of them fire. Ids of what is sent are functions of
-//! schedule, day and subject, so two leaders at once, or a fire that is repeated after a crash, change nothing. It
-//! reads whom its commands are about; it must never do any of the work itself.
+//! Any number of schedulers may run; a lease in MongoDB lets one of them fire. Message ids are functions of schedule, time
+//! and subject, so two leaders at once, or a fire repeated after a crash, change nothing. It reads what its commands are
+//! about; it must never do their work itself.
 
 mod due;
 mod fire;
 mod schedule;
 
-pub use due::{CatchUp, due, next_fire};
-pub use fire::{FireWindow, Task};
-pub use schedule::{Schedule, ScheduleError, default_schedules, parse_schedules};
+pub use due::{due, next_fire};
+pub use schedule::{CatchUp, Schedule, ScheduleError, Task, default_schedules, parse_schedules};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use pvt_messaging::{EncodeError, Outgoing, PublishError, Publisher, Topology};
+use fire::{FireError, FireWindow};
+use pvt_messaging::{Outgoing, Publisher, Topology};
 use pvt_stores::StoreError;
 use pvt_stores::mongo::Mongo;
 use pvt_stores::mongo::schedules::Leadership;
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::time::Duration;
-use thiserror::Error;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// How long a leader that has gone silent is still the leader.
+/// How long a silent leader keeps the lease.
 const LEASE: Duration = Duration::from_secs(15);
 const RENEW_EVERY: Duration = Duration::from_secs(5);
-/// A leader fires nothing in the last part of its lease, so that it has stopped for sure when another one begins.
+/// A leader does not fire in the last part of its lease, so that it has stopped when another one starts.
 const LEASE_MARGIN: Duration = Duration::from_secs(3);
-/// How often it looks whether something is due.
+/// Interval between checks for due fires.
 const TICK: Duration = Duration::from_millis(500);
-/// Pause after a fire that failed; the same fire is then repeated under the same ids.
+/// Pause after a failed fire, which is then repeated under the same ids.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(5);
-/// How long stepping down may delay the end of the process.
+/// Longest delay of shutdown for stepping down.
 const STEP_DOWN_LIMIT: Duration = Duration::from_secs(2);
-/// Commands published between two looks at the lease.
+/// Commands published between two checks of the lease.
 const CHUNK: usize = 500;
-
-/// Why a fire did not succeed. It is repeated until it does.
-#[derive(Debug, Error)]
-enum FireError {
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error(transparent)]
-    Publish(#[from] PublishError),
-    #[error(transparent)]
-    Encode(#[from] EncodeError),
-    #[error("the lease ran out")]
-    LeaseLost,
-}
 
 /// The scheduler of one process.
 pub struct Scheduler {
@@ -61,12 +47,12 @@ pub struct Scheduler {
     holder: String,
 }
 
-/// A lease that this process holds, and how far each schedule has come.
+/// A lease that this process holds, and the progress of each schedule.
 struct LeaderTerm {
     token: i64,
-    /// The server's clock when the lease was last renewed …
+    /// The server's clock when the lease was last renewed.
     server_time: DateTime<Utc>,
-    /// … and ours, just before: time that passes here passes there.
+    /// Our clock just before.
     renewed_at: Instant,
     settled_until: HashMap<String, DateTime<Utc>>,
     paused_until: Option<Instant>,
@@ -77,14 +63,14 @@ impl LeaderTerm {
         self.renewed_at.elapsed() + LEASE_MARGIN < LEASE
     }
 
-    /// The time by the server's clock, so that no process fires early or late because its own is wrong.
+    /// The time by the server's clock, so that no process fires early or late because its own clock is wrong.
     fn now(&self) -> DateTime<Utc> {
         self.server_time + TimeDelta::from_std(self.renewed_at.elapsed()).unwrap_or(TimeDelta::zero())
     }
 }
 
 impl Scheduler {
-    /// A scheduler of the compiled-in schedules.
+    /// A scheduler with the built-in schedules.
     pub fn new(mongo: Mongo, publisher: Publisher, topology: Topology) -> Self {
         Self { mongo, publisher, topology, schedules: default_schedules(), holder: Uuid::new_v4().to_string() }
     }
@@ -96,18 +82,18 @@ impl Scheduler {
         self
     }
 
-    /// Runs until the token is cancelled. Whatever is down is tried again.
+    /// Runs until the token is cancelled, and retries whatever fails.
     ///
     /// # Errors
-    /// Never; the type says so.
+    /// Never.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Infallible> {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut term: Option<LeaderTerm> = None;
-        let mut asked_at: Option<Instant> = None;
+        let mut renewed_at: Option<Instant> = None;
         while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
-            if asked_at.is_none_or(|asked| asked.elapsed() >= RENEW_EVERY) {
-                asked_at = Some(Instant::now());
+            if renewed_at.is_none_or(|renewed| renewed.elapsed() >= RENEW_EVERY) {
+                renewed_at = Some(Instant::now());
                 term = self.renew(term).await;
                 metrics::gauge!("pvt_scheduler_leader").set(if term.is_some() { 1.0 } else { 0.0 });
             }
@@ -121,7 +107,7 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Takes or renews the lease. When MongoDB cannot say, the old one is kept until it runs out.
+    /// Acquires or renews the lease. While MongoDB is unreachable the old one is kept until it expires.
     async fn renew(&self, term: Option<LeaderTerm>) -> Option<LeaderTerm> {
         let renewed_at = Instant::now();
         match self.mongo.schedules().lead(&self.holder, LEASE).await {
@@ -130,7 +116,7 @@ impl Scheduler {
                 match term {
                     Some(term) if term.token == token => Some(LeaderTerm { server_time, renewed_at, ..term }),
                     _ => {
-                        tracing::info!(token, "this process is the scheduler's leader now");
+                        tracing::info!(token, "scheduler lease acquired");
                         Some(LeaderTerm {
                             token,
                             server_time,
@@ -143,12 +129,12 @@ impl Scheduler {
             }
             Ok(None) => {
                 if term.is_some() {
-                    tracing::warn!("another process is the scheduler's leader now");
+                    tracing::warn!("scheduler lease lost to another process");
                 }
                 None
             }
             Err(error) => {
-                tracing::warn!(%error, "the scheduler's lease could not be renewed");
+                tracing::warn!(%error, "scheduler lease could not be renewed");
                 term.filter(LeaderTerm::holds)
             }
         }
@@ -157,8 +143,8 @@ impl Scheduler {
     async fn step_down(&self, token: i64) {
         match timeout(STEP_DOWN_LIMIT, self.mongo.schedules().step_down(&self.holder, token)).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "stepping down failed; the lease runs out by itself"),
-            Err(_) => tracing::warn!("stepping down took too long; the lease runs out by itself"),
+            Ok(Err(error)) => tracing::warn!(%error, "scheduler lease could not be released, it will expire"),
+            Err(_) => tracing::warn!("releasing the scheduler lease timed out, it will expire"),
         }
     }
 
@@ -169,14 +155,14 @@ impl Scheduler {
         for schedule in &self.schedules {
             if let Err(error) = self.advance(schedule, term).await {
                 metrics::counter!("pvt_schedule_failures_total", "schedule" => schedule.name.clone()).increment(1);
-                tracing::warn!(schedule = schedule.name, %error, "a schedule could not fire; it is tried again");
+                tracing::warn!(schedule = schedule.name, %error, "schedule failed to fire, retrying");
                 term.paused_until = Some(Instant::now() + PAUSE_AFTER_FAILURE);
                 return;
             }
         }
     }
 
-    /// Fires everything that is due of one schedule, oldest first, each recorded before the next.
+    /// Fires what is due of one schedule, oldest first, each recorded before the next.
     async fn advance(&self, schedule: &Schedule, term: &mut LeaderTerm) -> Result<(), FireError> {
         let settled_until = self.settled_until(schedule, term).await?;
         let mut after = settled_until;
@@ -190,7 +176,7 @@ impl Scheduler {
         Ok(())
     }
 
-    /// How far the schedule has come. One that was never seen begins now: nothing before is owed.
+    /// The progress of a schedule. A new one starts now: nothing earlier is due.
     async fn settled_until(&self, schedule: &Schedule, term: &mut LeaderTerm) -> Result<DateTime<Utc>, StoreError> {
         if let Some(known) = term.settled_until.get(&schedule.name) {
             return Ok(*known);
@@ -208,31 +194,31 @@ impl Scheduler {
         Ok(until)
     }
 
-    async fn fire(&self, schedule: &Schedule, span: FireWindow, term: &LeaderTerm) -> Result<(), FireError> {
+    async fn fire(&self, schedule: &Schedule, window: FireWindow, term: &LeaderTerm) -> Result<(), FireError> {
         if schedule.task.is_global() {
-            let mut commands = fire::global_commands(schedule, span, &self.mongo, &self.topology).await?;
+            let mut commands = fire::global_commands(schedule, window, &self.mongo, &self.topology).await?;
             return self.publish(&mut commands, term).await;
         }
         let properties = self.mongo.inventories().property_ids().await?;
-        tracing::info!(schedule = schedule.name, fire = %span.until, properties = properties.len(), "a schedule fires");
-        let mut waiting = Vec::with_capacity(CHUNK);
+        tracing::info!(schedule = schedule.name, fire = %window.until, properties = properties.len(), "schedule fired");
+        let mut pending = Vec::with_capacity(CHUNK);
         for property in &properties {
-            for command in fire::property_commands(schedule, span, property, &self.mongo, &self.topology).await? {
-                waiting.push(command);
-                if waiting.len() == CHUNK {
-                    self.publish(&mut waiting, term).await?;
+            for command in fire::property_commands(schedule, window, property, &self.mongo, &self.topology).await? {
+                pending.push(command);
+                if pending.len() == CHUNK {
+                    self.publish(&mut pending, term).await?;
                 }
             }
         }
-        self.publish(&mut waiting, term).await
+        self.publish(&mut pending, term).await
     }
 
-    async fn publish(&self, waiting: &mut Vec<Outgoing>, term: &LeaderTerm) -> Result<(), FireError> {
+    async fn publish(&self, pending: &mut Vec<Outgoing>, term: &LeaderTerm) -> Result<(), FireError> {
         if !term.holds() {
             return Err(FireError::LeaseLost);
         }
-        self.publisher.publish_all(waiting.as_slice()).await?;
-        waiting.clear();
+        self.publisher.publish_all(pending.as_slice()).await?;
+        pending.clear();
         Ok(())
     }
 }

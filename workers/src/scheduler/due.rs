@@ -1,36 +1,22 @@
-//! Which fires of a schedule are due: a pure function of the schedule, of how far it has come, and of the time.
+//! Due fires of a schedule: a pure function of the schedule, its progress, and the time.
 //!
-//! Times are those of a wall. A time that the wall skips in spring fires when it jumps; a time that it shows twice in
-//! autumn fires the first time only. A schedule of every hour counts hours instead: none is fired twice, none is
-//! missed.
+//! Schedules run in local time. A time that is skipped in spring fires at the jump; a time that occurs twice in autumn
+//! fires the first time only. An hourly schedule counts elapsed hours instead: none fires twice, none is missed.
 
-use super::schedule::Schedule;
+use super::schedule::{CatchUp, Schedule};
 use chrono::{DateTime, MappedLocalTime, NaiveDateTime, Offset, SubsecRound, TimeDelta, TimeZone, Timelike, Utc};
 use chrono_tz::Tz;
 use cron::TimeUnitSpec;
-use serde::Deserialize;
 use std::collections::BTreeSet;
 
-/// A fire that is not older than this was not missed: nobody was slow, a leader was replaced.
+/// A younger fire is not missed: a leader was replaced.
 const ON_TIME: TimeDelta = TimeDelta::seconds(60);
 /// Most missed fires that `all` makes up for, the newest ones.
 const CATCH_UP_MAX: usize = 24;
-/// No clock is ever turned by more.
+/// No clock change is larger.
 const MAX_CLOCK_CHANGE: TimeDelta = TimeDelta::hours(3);
-/// No wall ever skips more (a day, where the date line was moved).
+/// No gap in local time is longer (a day, where the date line was moved).
 const LONGEST_GAP_MINUTES: i64 = 25 * 60;
-
-/// What becomes of fires that nobody was there for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CatchUp {
-    /// The newest of them is made up for.
-    Latest,
-    /// None is.
-    Skip,
-    /// All are, oldest first, but not more than the newest 24.
-    All,
-}
 
 /// The fires after `settled_until`, up to and including `now`, that are to happen now, oldest first.
 pub fn due(schedule: &Schedule, settled_until: DateTime<Utc>, now: DateTime<Utc>) -> Vec<DateTime<Utc>> {
@@ -41,7 +27,7 @@ pub fn due(schedule: &Schedule, settled_until: DateTime<Utc>, now: DateTime<Utc>
     };
     let zone = schedule.time_zone;
     let mut fires = BTreeSet::new();
-    // The wall's times as if they were UTC, where none is missing and none is double.
+    // Local times treated as UTC, where none is missing and none occurs twice.
     let newest =
         local(zone, now) + if is_far_from_clock_change(zone, now) { TimeDelta::zero() } else { MAX_CLOCK_CHANGE };
     let oldest =
@@ -49,8 +35,7 @@ pub fn due(schedule: &Schedule, settled_until: DateTime<Utc>, now: DateTime<Utc>
     let from = newest.trunc_subsecs(0) + TimeDelta::seconds(1);
     for candidate in schedule.cron.after(&from.and_utc()).rev().map(|candidate| candidate.naive_utc()) {
         let instants = instants(schedule, candidate);
-        // Around a turn of the clock the order on the wall is not the order in time, so there all candidates are looked
-        // at.
+        // Around a clock change the local order is not the order in time, so all candidates are examined.
         let calm = instants.first().is_none_or(|instant| is_far_from_clock_change(zone, *instant));
         if candidate < oldest || (calm && fires.len() >= wanted) {
             break;
@@ -61,7 +46,7 @@ pub fn due(schedule: &Schedule, settled_until: DateTime<Utc>, now: DateTime<Utc>
     fires.into_iter().skip(surplus).collect()
 }
 
-/// The first fire after `now`; `None` when there is none any more.
+/// The first fire after `now`; `None` when there are no more.
 pub fn next_fire(schedule: &Schedule, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
     let zone = schedule.time_zone;
     let from =
@@ -79,7 +64,7 @@ pub fn next_fire(schedule: &Schedule, now: DateTime<Utc>) -> Option<DateTime<Utc
     next
 }
 
-/// When the wall shows this time: once, twice or, in a gap, not at all.
+/// The instants of a local time: one, two or, in a gap, none.
 fn instants(schedule: &Schedule, shown: NaiveDateTime) -> Vec<DateTime<Utc>> {
     let every_hour = schedule.cron.hours().is_all();
     match schedule.time_zone.from_local_datetime(&shown) {
@@ -91,7 +76,7 @@ fn instants(schedule: &Schedule, shown: NaiveDateTime) -> Vec<DateTime<Utc>> {
     }
 }
 
-/// The instant at which the wall jumps over this time.
+/// The end of the gap that skips this local time.
 fn end_of_gap(zone: Tz, skipped: NaiveDateTime) -> Option<DateTime<Utc>> {
     let minute = skipped.with_second(0)?.with_nanosecond(0)?;
     let later = (1..=LONGEST_GAP_MINUTES).map(|minutes| minute + TimeDelta::minutes(minutes));
@@ -102,7 +87,7 @@ fn local(zone: Tz, instant: DateTime<Utc>) -> NaiveDateTime {
     instant.with_timezone(&zone).naive_local()
 }
 
-/// Whether no clock is turned in the hours around.
+/// Whether no clock change is within hours.
 fn is_far_from_clock_change(zone: Tz, instant: DateTime<Utc>) -> bool {
     let offset_at = |instant: DateTime<Utc>| zone.offset_from_utc_datetime(&instant.naive_utc()).fix();
     offset_at(instant - MAX_CLOCK_CHANGE) == offset_at(instant + MAX_CLOCK_CHANGE)

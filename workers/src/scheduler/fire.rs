@@ -1,11 +1,9 @@
-//! What a fire asks for at one property.
+//! The commands of a fire.
 //!
-//! The night audit and the reminders belong to a time on the wall of each property. A schedule that fires often asks
-//! for those whose time has come since the fire before, however long ago that was: an outage is made up for with the
-//! next fire.
+//! The night audit and the reminders are due at a local time of each property. Their schedules fire often, and each fire
+//! covers the properties whose time has come since the previous one, so that the next fire makes up for an outage.
 
-use super::FireError;
-use super::schedule::Schedule;
+use super::schedule::{Schedule, Task};
 use crate::mail::decide::REMINDER_DAYS_BEFORE;
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, SecondsFormat, Utc};
 use pvt_domain::actor::Actor;
@@ -18,21 +16,22 @@ use pvt_domain::messages::{
     SendNotification,
 };
 use pvt_domain::nights::Nights;
-use pvt_messaging::{EncodeError, Outgoing, Topology};
+use pvt_messaging::{EncodeError, Outgoing, PublishError, Topology};
+use pvt_stores::StoreError;
 use pvt_stores::mongo::Mongo;
 use pvt_stores::mongo::bookings::Expected;
+use thiserror::Error;
 
-/// When guests are reminded some days before, local time.
+/// Local time of the reminder some days before arrival.
 const ARRIVAL_SOON_TIME: NaiveTime = clock(9);
-/// When guests are reminded on the day itself, local time.
+/// Local time of the reminder on the day of arrival.
 const ARRIVAL_TODAY_TIME: NaiveTime = clock(7);
-/// Days that are made up for after an outage. Older reminders would be dropped anyway, and one audit covers all days
-/// before it.
+/// Days that are caught up after an outage. Older reminders would be dropped, and one audit covers all days before it.
 const MAX_DAYS_BACK: u64 = 3;
-/// How far back the audit looks for guests who never came.
+/// How far back the audit looks for no-shows.
 const AUDIT_LOOKBACK: Days = Days::new(365);
 
-/// Holds that one fire ends; the next one goes on.
+/// Most holds that one fire ends; the next one continues.
 const MAX_HOLDS: i64 = 10_000;
 
 const fn clock(hour: u32) -> NaiveTime {
@@ -42,85 +41,79 @@ const fn clock(hour: u32) -> NaiveTime {
     }
 }
 
-/// What a schedule does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Task {
-    /// Compares the stores, for every property at every fire.
-    ReconcileProperties,
-    /// When a business day is over: whoever was expected on it and did not come is a no-show.
-    NightAudit,
-    /// Tells guests of their stay some days before.
-    RemindArrivalSoon,
-    /// Tells guests of their stay on its first day.
-    RemindArrivalToday,
-    /// Ends holds that nobody paid for in time.
-    ExpireHolds,
-    /// Compares Stripe's events and its ledger with ours.
-    ReconcilePayments,
+/// The reason why a fire failed. It is repeated until it succeeds.
+#[derive(Debug, Error)]
+pub(super) enum FireError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    #[error("the scheduler's lease has expired")]
+    LeaseLost,
 }
 
-impl Task {
-    /// Whether a fire is one thing for all properties together.
-    pub(super) fn is_global(self) -> bool {
-        matches!(self, Self::ExpireHolds | Self::ReconcilePayments)
-    }
-}
-
-/// The time that a fire answers for: after the fire before, up to its own.
+/// The time that a fire covers: after the previous fire, up to its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FireWindow {
-    /// The fire before, or when the schedule was first seen.
-    pub after: DateTime<Utc>,
+pub(super) struct FireWindow {
+    /// The previous fire, or the first time the schedule was seen.
+    pub(super) after: DateTime<Utc>,
     /// The fire.
-    pub until: DateTime<Utc>,
+    pub(super) until: DateTime<Utc>,
 }
 
 impl FireWindow {
-    /// The dates on which a clock at the property showed `time` within the span, oldest first.
+    /// The dates on which the property's local `time` lies in the window, oldest first.
     fn days(&self, property: &Property, time: NaiveTime) -> Vec<NaiveDate> {
         let today = self.until.with_timezone(&property.time_zone).date_naive();
         let first = today.checked_sub_days(Days::new(MAX_DAYS_BACK)).unwrap_or(today);
-        let came = |date: &NaiveDate| {
+        let is_within = |date: &NaiveDate| {
             let instant = instant_of(property.time_zone, date.and_time(time));
             self.after < instant && instant <= self.until
         };
-        first.iter_days().take_while(|date| *date <= today).filter(came).collect()
+        first.iter_days().take_while(|date| *date <= today).filter(is_within).collect()
     }
 }
 
-/// The commands of one fire of what concerns all properties together.
+/// The commands of one fire of a global task.
 pub(super) async fn global_commands(
     schedule: &Schedule,
-    span: FireWindow,
+    window: FireWindow,
     mongo: &Mongo,
     topology: &Topology,
 ) -> Result<Vec<Outgoing>, FireError> {
     let actor = Actor::schedule(&schedule.name);
     if schedule.task == Task::ReconcilePayments {
-        let run_id = fire_id(&schedule.name, &span.until.to_rfc3339_opts(SecondsFormat::Secs, true), "");
+        let run_id = fire_id(&schedule.name, &window.until.to_rfc3339_opts(SecondsFormat::Secs, true), "");
         let command = ReconcilePayments {
             run_id,
             dry_run: schedule.dry_run,
             actor: actor.clone(),
-            requested_at: span.until.into(),
+            requested_at: window.until.into(),
         };
         return Ok(vec![
             Outgoing::command(topology.command_key(RECONCILE_PAYMENTS, ""), run_id, &command)?.with_actor(actor),
         ]);
     }
-    let overdue = mongo.ledgers().overdue_holds(span.until.into(), MAX_HOLDS).await?;
+    let overdue = mongo.ledgers().overdue_holds(window.until.into(), MAX_HOLDS).await?;
     if !overdue.is_empty() {
-        tracing::info!(schedule = schedule.name, holds = overdue.len(), dry_run = schedule.dry_run, "holds are over");
+        tracing::info!(
+            schedule = schedule.name,
+            holds = overdue.len(),
+            dry_run = schedule.dry_run,
+            "expiring overdue holds"
+        );
     }
     let expire = |(booking_id, property_id): (BookingId, PropertyId)| {
         let id =
-            fire_id(&schedule.name, &span.until.to_rfc3339_opts(SecondsFormat::Secs, true), &booking_id.to_string());
+            fire_id(&schedule.name, &window.until.to_rfc3339_opts(SecondsFormat::Secs, true), &booking_id.to_string());
         let command = ExpireCheckout {
             booking_id,
             property_id,
             release: true,
             actor: actor.clone(),
-            requested_at: span.until.into(),
+            requested_at: window.until.into(),
         };
         let key = topology.command_key(PAYMENT_EXPIRE_CHECKOUT, "");
         Ok(Outgoing::command(key, id, &command)?.with_correlation_id(booking_id.as_uuid()).with_actor(actor.clone()))
@@ -131,13 +124,13 @@ pub(super) async fn global_commands(
 /// The commands of one fire at one property.
 pub(super) async fn property_commands(
     schedule: &Schedule,
-    span: FireWindow,
+    window: FireWindow,
     property_id: &PropertyId,
     mongo: &Mongo,
     topology: &Topology,
 ) -> Result<Vec<Outgoing>, FireError> {
     if schedule.task == Task::ReconcileProperties {
-        return Ok(vec![reconcile(schedule, span.until, property_id, topology)?]);
+        return Ok(vec![reconcile(schedule, window.until, property_id, topology)?]);
     }
     let Some(inventory) = mongo.inventories().find(property_id).await? else { return Ok(Vec::new()) };
     let property = &inventory.property;
@@ -145,7 +138,7 @@ pub(super) async fn property_commands(
     match schedule.task {
         Task::ReconcileProperties | Task::ExpireHolds | Task::ReconcilePayments => {}
         Task::NightAudit => {
-            if let Some(today) = span.days(property, property.business_day_cutoff).pop() {
+            if let Some(today) = window.days(property, property.business_day_cutoff).pop() {
                 let since = today.checked_sub_days(AUDIT_LOOKBACK).unwrap_or(today);
                 for expected in mongo
                     .bookings()
@@ -154,42 +147,42 @@ pub(super) async fn property_commands(
                     .iter()
                     .filter(|expected| is_no_show(expected, property, today))
                 {
-                    commands.push(no_show(schedule, span.until, today, property_id, expected.id, topology)?);
+                    commands.push(no_show(schedule, window.until, today, property_id, expected.id, topology)?);
                 }
             }
         }
         Task::RemindArrivalSoon | Task::RemindArrivalToday => {
-            for arrival in arrivals_to_remind(schedule.task, span, property) {
+            for arrival in arrivals_to_remind(schedule.task, window, property) {
                 let next = arrival.succ_opt().unwrap_or(arrival);
                 for expected in mongo.bookings().expected_arrivals(property_id, Nights::new(arrival, next)).await? {
-                    commands.push(reminder(schedule, span.until, &expected, topology)?);
+                    commands.push(reminder(schedule, window.until, &expected, topology)?);
                 }
             }
         }
     }
     if schedule.dry_run {
         tracing::info!(schedule = schedule.name, property = %property_id, commands = commands.len(),
-            "a dry run sends nothing");
+            "dry run, nothing is sent");
         commands.clear();
     }
     Ok(commands)
 }
 
-/// Whether the day on which they were expected is over. Who was only confirmed today, by an undone no-show for
-/// instance, may still come until the next audit.
+/// Whether the guests' day of arrival is over. A booking confirmed only today, by an undone no-show for instance, gets
+/// until the next audit.
 fn is_no_show(expected: &Expected, property: &Property, today: NaiveDate) -> bool {
     expected.arrival < today && business_date(property, expected.confirmed_at) < today
 }
 
-/// The first nights of those who are to be reminded now.
-fn arrivals_to_remind(task: Task, span: FireWindow, property: &Property) -> Vec<NaiveDate> {
+/// The arrivals that are reminded now.
+fn arrivals_to_remind(task: Task, window: FireWindow, property: &Property) -> Vec<NaiveDate> {
     match task {
         Task::RemindArrivalSoon => {
             let ahead = Days::new(REMINDER_DAYS_BEFORE.unsigned_abs());
-            span.days(property, ARRIVAL_SOON_TIME).into_iter().filter_map(|day| day.checked_add_days(ahead)).collect()
+            window.days(property, ARRIVAL_SOON_TIME).into_iter().filter_map(|day| day.checked_add_days(ahead)).collect()
         }
-        // Who was to come on an earlier day needs no reminder any more.
-        Task::RemindArrivalToday => span.days(property, ARRIVAL_TODAY_TIME).pop().into_iter().collect(),
+        // An arrival of an earlier day needs no reminder any more.
+        Task::RemindArrivalToday => window.days(property, ARRIVAL_TODAY_TIME).pop().into_iter().collect(),
         Task::ReconcileProperties | Task::NightAudit | Task::ExpireHolds | Task::ReconcilePayments => Vec::new(),
     }
 }
@@ -225,8 +218,7 @@ fn no_show(
     let header = CommandHeader {
         booking_id,
         property_id: property_id.clone(),
-        // Whatever it is by then: the decision refuses what has come or was put off meanwhile, and being moved to
-        // another bed is no excuse.
+        // At any revision: the decision refuses guests who checked in or postponed, and a reassigned bed does not matter.
         expected_rev: None,
         actor: Actor::SYSTEM,
         as_admin: false,
@@ -239,7 +231,7 @@ fn no_show(
         .with_actor(Actor::schedule(&schedule.name)))
 }
 
-/// One mail for each first night of a booking: a stay that is put off has its reminder on its new day.
+/// One mail for each arrival date of a booking: a postponed stay is reminded on its new date.
 fn reminder(
     schedule: &Schedule,
     fire: DateTime<Utc>,
@@ -253,14 +245,14 @@ fn reminder(
         NotificationKind::ArrivalSoon
     };
     let actor = Actor::schedule(&schedule.name);
-    let wish = SendNotification {
+    let request = SendNotification {
         notification_id: id,
         booking_id: expected.id,
         kind,
         actor: actor.clone(),
         requested_at: fire.into(),
     };
-    Ok(Outgoing::command(topology.command_key(NOTIFICATION_SEND, ""), id, &wish)?
+    Ok(Outgoing::command(topology.command_key(NOTIFICATION_SEND, ""), id, &request)?
         .with_correlation_id(expected.id.as_uuid())
         .with_actor(actor))
 }
@@ -272,7 +264,7 @@ mod tests {
     use pvt_domain::demo;
     use pvt_domain::ids::BookingId;
 
-    fn span(after: &str, until: &str) -> FireWindow {
+    fn window(after: &str, until: &str) -> FireWindow {
         FireWindow { after: after.parse().unwrap(), until: until.parse().unwrap() }
     }
 
@@ -285,7 +277,7 @@ mod tests {
     }
 
     fn audited(property: &Property, after: &str, until: &str) -> Vec<NaiveDate> {
-        span(after, until).days(property, property.business_day_cutoff)
+        window(after, until).days(property, property.business_day_cutoff)
     }
 
     #[test]
@@ -307,13 +299,13 @@ mod tests {
         assert_eq!(audited(&montreal, "2026-01-01T00:00:00Z", "2027-01-11T12:00:00Z").len(), 4, "and is bounded");
         let soon = arrivals_to_remind(
             Task::RemindArrivalSoon,
-            span("2027-01-09T20:00:00Z", "2027-01-11T18:00:00Z"),
+            window("2027-01-09T20:00:00Z", "2027-01-11T18:00:00Z"),
             &montreal,
         );
         assert_eq!(soon, [date("2027-01-13"), date("2027-01-14")]);
         let today = arrivals_to_remind(
             Task::RemindArrivalToday,
-            span("2027-01-09T20:00:00Z", "2027-01-11T18:00:00Z"),
+            window("2027-01-09T20:00:00Z", "2027-01-11T18:00:00Z"),
             &montreal,
         );
         assert_eq!(today, [date("2027-01-11")]);
@@ -325,7 +317,7 @@ mod tests {
         assert_eq!(
             audited(&early, "2027-03-14T06:45:00Z", "2027-03-14T07:00:00Z"),
             [date("2027-03-14")],
-            "2:30 is never shown: 3:00"
+            "2:30 is skipped: 3:00"
         );
         assert_eq!(audited(&early, "2027-03-14T07:00:00Z", "2027-03-14T08:00:00Z"), []);
         let twice = property("01:30:00");
@@ -346,7 +338,7 @@ mod tests {
             |arrival, confirmed_at| is_no_show(&expected(arrival, confirmed_at), &montreal, date("2027-01-11"));
         assert!(missed("2027-01-10", "2027-01-01T12:00:00Z"));
         assert!(!missed("2027-01-11", "2027-01-01T12:00:00Z"), "the day has only begun");
-        assert!(missed("2027-01-10", "2027-01-11T08:59:00Z"), "still yesterday's business");
+        assert!(missed("2027-01-10", "2027-01-11T08:59:00Z"), "still yesterday's business day");
         assert!(!missed("2027-01-10", "2027-01-11T09:01:00Z"), "reinstated after the cut-off");
     }
 }

@@ -1,7 +1,5 @@
-//! The schedules: compiled-in defaults, and what the configuration changes of them. Pure.
+//! The schedules: built-in defaults, and what the configuration overrides. Pure.
 
-use super::due::CatchUp;
-use super::fire::Task;
 use chrono_tz::Tz;
 use cron::Schedule as CronExpression;
 use serde::Deserialize;
@@ -9,26 +7,26 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 use thiserror::Error;
 
-/// Checks every property.
+/// Reconciles every property.
 const RECONCILE_PROPERTIES: &str = "reconcile_properties";
-/// Marks who did not come.
+/// Marks no-shows.
 const NIGHT_AUDIT: &str = "night_audit";
-/// Writes to guests some days before they come.
+/// Reminds guests some days before arrival.
 const REMIND_ARRIVAL_SOON: &str = "remind_arrival_soon";
-/// Writes to guests on the day on which they come.
+/// Reminds guests on the day of arrival.
 const REMIND_ARRIVAL_TODAY: &str = "remind_arrival_today";
-/// Ends holds that are over.
+/// Expires overdue holds.
 const EXPIRE_HOLDS: &str = "expire_holds";
-/// Looks for what Stripe told and nobody heard.
+/// Replays events of Stripe that were missed.
 const RECONCILE_PAYMENTS: &str = "reconcile_payments";
-/// Second, minute, hour, day of month, month, day of week: at every full hour.
+/// Second, minute, hour, day of month, month, day of week: every full hour.
 const HOURLY: &str = "0 0 * * * *";
-/// Guests wait for beds that nobody paid for.
+/// Guests wait for the beds of unpaid holds.
 const EVERY_MINUTE: &str = "0 * * * * *";
-/// Often enough for the wall of any time zone, some of which differ by a quarter of an hour.
+/// Often enough for all time zones, some of which differ by a quarter of an hour.
 const QUARTERLY: &str = "0 */15 * * * *";
 
-/// Every schedule that there is.
+/// All schedules.
 const SCHEDULES: [(&str, &str, Task); 6] = [
     (EXPIRE_HOLDS, EVERY_MINUTE, Task::ExpireHolds),
     (RECONCILE_PAYMENTS, HOURLY, Task::ReconcilePayments),
@@ -38,16 +36,52 @@ const SCHEDULES: [(&str, &str, Task); 6] = [
     (REMIND_ARRIVAL_TODAY, QUARTERLY, Task::RemindArrivalToday),
 ];
 
+/// What a fire does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Task {
+    /// Compares the stores, for every property at every fire.
+    ReconcileProperties,
+    /// At the end of a business day: bookings that were expected on it and did not check in become no-shows.
+    NightAudit,
+    /// Reminds guests of their stay some days before.
+    RemindArrivalSoon,
+    /// Reminds guests of their stay on its first day.
+    RemindArrivalToday,
+    /// Ends holds that were not paid in time.
+    ExpireHolds,
+    /// Compares Stripe's events and balance transactions with our ledgers.
+    ReconcilePayments,
+}
+
+impl Task {
+    /// Whether a fire sends its commands once for all properties, instead of for each.
+    pub(super) fn is_global(self) -> bool {
+        matches!(self, Self::ExpireHolds | Self::ReconcilePayments)
+    }
+}
+
+/// The policy for fires that were missed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CatchUp {
+    /// The newest is made up for.
+    Latest,
+    /// None is.
+    Skip,
+    /// All are, oldest first, but at most the newest 24.
+    All,
+}
+
 /// A schedule as it runs.
 #[derive(Debug, Clone)]
 pub struct Schedule {
     /// Its name, also in the store and in ids: renaming it forgets how far it has come.
     pub name: String,
-    /// When, on a wall in `time_zone`.
+    /// When, in local time of `time_zone`.
     pub cron: CronExpression,
-    /// Where the wall is.
+    /// The time zone of `cron`.
     pub time_zone: Tz,
-    /// What becomes of fires that nobody was there for.
+    /// The policy for missed fires.
     pub catch_up: CatchUp,
     /// Whether its runs only report.
     pub dry_run: bool,
@@ -56,10 +90,10 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// A schedule that compares the stores and catches up with its latest fire.
+    /// A schedule that reconciles properties and catches up with its latest fire.
     ///
     /// # Errors
-    /// [`ScheduleError::Cron`] when the expression cannot be read.
+    /// [`ScheduleError::Cron`] when the expression is invalid.
     pub fn new(name: &str, cron: &str, time_zone: Tz) -> Result<Self, ScheduleError> {
         let cron = parse(name, cron)?;
         Ok(Self {
@@ -72,23 +106,23 @@ impl Schedule {
         })
     }
 
-    /// The same, doing something else.
+    /// The same, with another task.
     #[must_use]
     pub fn with_task(self, task: Task) -> Self {
         Self { task, ..self }
     }
 }
 
-/// Why the configuration of the schedules cannot be used.
+/// The reason why the configuration of schedules is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ScheduleError {
-    /// Not the JSON that is expected.
-    #[error("the schedules are not a JSON object of schedules: {0}")]
+    /// It is not a JSON object of schedules.
+    #[error("expected a JSON object of schedules: {0}")]
     Json(String),
-    /// No such schedule.
-    #[error("there is no schedule `{0}`; there are {names}", names = SCHEDULES.map(|(name, ..)| name).join(", "))]
+    /// It names an unknown schedule.
+    #[error("unknown schedule `{0}`; the schedules are {names}", names = SCHEDULES.map(|(name, ..)| name).join(", "))]
     Unknown(String),
-    /// The expression cannot be read.
+    /// A cron expression is invalid.
     #[error("schedule `{name}`: `{cron}` is not a cron expression (second minute hour day month weekday): {reason}")]
     Cron {
         /// Which schedule.
@@ -100,7 +134,7 @@ pub enum ScheduleError {
     },
 }
 
-/// What the configuration may say of a schedule; what it does not say stays as compiled in.
+/// The settings that the configuration may override; the others keep their defaults.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Override {
@@ -111,20 +145,20 @@ struct Override {
     enabled: Option<bool>,
 }
 
-/// The schedules that run when nothing else is configured.
+/// The schedules without any configuration.
 pub fn default_schedules() -> Vec<Schedule> {
-    // A test reads every compiled-in expression, so none is ever dropped here.
+    // A test parses every built-in expression, so none is ever dropped here.
     SCHEDULES
         .into_iter()
         .filter_map(|(name, cron, task)| Some(Schedule::new(name, cron, Tz::UTC).ok()?.with_task(task)))
         .collect()
 }
 
-/// The schedules with what `overrides` changes of them: a JSON object by name, for example
+/// The schedules with `overrides`, a JSON object by name, for example
 /// `{"reconcile_properties": {"cron": "0 30 * * * *", "time_zone": "America/Montreal", "catch_up": "skip"}}`.
 ///
 /// # Errors
-/// Everything that is wrong with it, not only the first.
+/// All that is invalid in it, not only the first.
 pub fn parse_schedules(overrides: &str) -> Result<Vec<Schedule>, Vec<ScheduleError>> {
     let changes: BTreeMap<String, Override> =
         serde_json::from_str(overrides).map_err(|error| vec![ScheduleError::Json(error.to_string())])?;
@@ -170,7 +204,7 @@ mod tests {
     use crate::scheduler::CatchUp;
 
     #[test]
-    fn every_compiled_in_schedule_can_be_read() {
+    fn every_built_in_schedule_is_valid() {
         assert_eq!(default_schedules().len(), super::SCHEDULES.len());
     }
 

@@ -1,7 +1,7 @@
-//! Fires on ordinary days, after outages, and on the two days a year on which clocks are turned.
+//! Fires on ordinary days, after outages, and on the two days a year on which clocks change.
 
-use super::{CatchUp, due, next_fire};
-use crate::scheduler::Schedule;
+use super::{due, next_fire};
+use crate::scheduler::{CatchUp, Schedule};
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use proptest::prelude::*;
@@ -98,8 +98,7 @@ fn finished_schedule_has_no_next_fire() {
 }
 
 proptest! {
-    /// Whatever the moments at which somebody looks, an hourly schedule fires every hour once, also across turns of the
-    /// clock.
+    /// At any polling rate an hourly schedule fires once an hour, also across clock changes.
     #[test]
     fn every_fire_happens_once_at_any_polling_rate(steps in proptest::collection::vec(1_i64..7_000, 1..60),
         start in 0_i64..31_000_000) {
