@@ -1,9 +1,9 @@
-//! The time, as a dependency: tests and drills pass another one.
+//! The clock, as a dependency: tests pass another one.
 
 use chrono::Utc;
 use pvt_domain::timestamp::Timestamp;
 
-/// Tells the time.
+/// Returns the current time.
 pub type Clock = fn() -> Timestamp;
 
 /// The machine's clock.

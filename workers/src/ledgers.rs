@@ -1,7 +1,7 @@
-//! Keeping the ledgers of bookings: read, changed by a pure function, stored by compare-and-set, told of.
+//! Changes of ledgers: read, changed by a pure function, stored by compare-and-set, published.
 //!
-//! What follows from a change is computed from what is stored, never from what this process believes to have changed:
-//! whoever is delivered a message again finds the change made and tells of it again, under the same ids.
+//! Follow-ups are computed from the stored ledger, never from what this process believes to have changed: a redelivered
+//! message finds the change made and emits the same follow-ups under the same ids.
 
 use crate::clock::Clock;
 use pvt_domain::actor::Actor;
@@ -20,10 +20,10 @@ use pvt_stores::mongo::Mongo;
 use pvt_stores::mongo::ledgers::BookingHead;
 use uuid::Uuid;
 
-/// How often a change is made anew because somebody else was faster.
+/// How often a change is repeated because another writer was faster.
 const SAVE_ATTEMPTS: u32 = 8;
 
-/// What keeps ledgers. Cheap to clone.
+/// Access to ledgers. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Ledgers {
     pub(crate) mongo: Mongo,
@@ -31,13 +31,13 @@ pub(crate) struct Ledgers {
     clock: Clock,
 }
 
-/// A ledger after a change that is stored, and the booking that it belongs to.
+/// A ledger after a stored change, with its booking.
 pub(crate) struct SavedLedger<T> {
     /// As it is stored.
     pub(crate) after: Ledger,
-    /// The booking, as it was read together with the ledger.
+    /// The booking, as read together with the ledger.
     pub(crate) head: BookingHead,
-    /// What the change answered.
+    /// The result of the change.
     pub(crate) answer: T,
 }
 
@@ -50,11 +50,11 @@ impl Ledgers {
         (self.clock)()
     }
 
-    /// Changes the ledger of a booking; nothing is written when the change changes nothing. `None` when there is no
-    /// such booking, or it has no price.
+    /// Changes the ledger of a booking; a change without effect writes nothing. `None` when the booking does not exist or
+    /// has no price.
     ///
     /// # Errors
-    /// [`StoreError::Stale`] when others were faster again and again.
+    /// [`StoreError::Stale`] when other writers were faster on every attempt.
     pub(crate) async fn change<T>(
         &self,
         booking: BookingId,
@@ -78,31 +78,30 @@ impl Ledgers {
         Err(StoreError::Stale(format!("the ledger of {booking} changed {SAVE_ATTEMPTS} times")))
     }
 
-    /// The ledger of a booking that has none.
+    /// An empty ledger for a booking that has none.
     pub(crate) fn empty(&self, head: &BookingHead) -> Option<Ledger> {
         Some(Ledger::new(head.id, head.property_id.clone(), head.currency()?, self.now()))
     }
 
-    /// Events that tell of these news.
+    /// The events of these changes.
     pub(crate) fn payment_events(
         &self,
         ledger: &Ledger,
-        news: Vec<LedgerChange>,
+        changes: Vec<LedgerChange>,
     ) -> Result<Vec<Outgoing>, EncodeError> {
-        let tell = |news| {
-            let event = PaymentEvent::of(ledger, news);
+        let event = |change| {
+            let event = PaymentEvent::of(ledger, change);
             Ok(Outgoing::event(event.event_id, &event)?.with_correlation_id(ledger.booking_id.as_uuid()))
         };
-        news.into_iter().map(tell).collect()
+        changes.into_iter().map(event).collect()
     }
 
-    /// What a ledger as it is stored asks for: its booking to know what it comes to, its staff to look at it, and
-    /// whatever can be given back to be given back. Nothing of that depends on who changed it last, so nothing is lost
-    /// with whoever did.
+    /// The messages that a stored ledger calls for: totals for its booking, alerts to its staff, and refunds that became
+    /// possible. None depends on the last change, so a crash after storing loses nothing.
     pub(crate) async fn follow_ups(&self, ledger: &Ledger, head: &BookingHead) -> Result<Vec<Outgoing>, Failure> {
         let mut messages = self.staff_alerts(ledger).await?;
-        // What is to go back is decided upon the sums, so a booking that does not know them is told them first; that
-        // asks for it then.
+        // Refunds are decided from the totals, so a booking behind them is updated first, and then sends the refund
+        // itself.
         messages.extend(
             self.settle_payment_command(ledger, head)?
                 .map_or_else(|| self.refund_command(ledger, head), |settle| Ok(Some(settle)))?,
@@ -110,7 +109,7 @@ impl Ledgers {
         Ok(messages)
     }
 
-    /// Tells the booking what its ledger comes to, unless it knows.
+    /// The command that updates the booking's totals; `None` when they are current.
     fn settle_payment_command(&self, ledger: &Ledger, head: &BookingHead) -> Result<Option<Outgoing>, EncodeError> {
         if head.ledger_rev() >= ledger.totals_rev {
             return Ok(None);
@@ -134,8 +133,7 @@ impl Ledgers {
         ))
     }
 
-    /// Has given back what the booking found too much and could not be given back then: a bank argued about it, for
-    /// one.
+    /// The command for a refund that the booking decided and that was impossible then, during a dispute for example.
     fn refund_command(&self, ledger: &Ledger, head: &BookingHead) -> Result<Option<Outgoing>, EncodeError> {
         let to_refund = head.payment.to_refund;
         if !ledger.can_instruct_refunds(to_refund) {
@@ -151,19 +149,19 @@ impl Ledgers {
         ))
     }
 
-    /// Writes to the staff of a booking whose money needs them: the same mails however often it is found.
+    /// Alerts to staff about payments that need attention; the same mails on every delivery.
     async fn staff_alerts(&self, ledger: &Ledger) -> Result<Vec<Outgoing>, Failure> {
         let attention_items = ledger.attention_items();
         if attention_items.is_empty() {
             return Ok(Vec::new());
         }
-        let (people, now) = (self.mongo.users().staff_alert_recipients(&ledger.property_id).await?, self.now());
+        let (recipients, now) = (self.mongo.users().staff_alert_recipients(&ledger.property_id).await?, self.now());
         let mut mails = Vec::new();
         for (attention, subject) in attention_items {
             let alert =
                 StaffAlert { booking_id: ledger.booking_id, property_id: ledger.property_id.clone(), attention };
-            for person in &people {
-                let mail = alert.mail_to(person.id, subject, now);
+            for user in &recipients {
+                let mail = alert.mail_to(user.id, subject, now);
                 mails.push(
                     Outgoing::command(self.topology.command_key(ACCOUNT_MAIL, ""), mail.mail_id, &mail)?
                         .with_actor(Actor::STRIPE),
@@ -173,7 +171,8 @@ impl Ledgers {
         Ok(mails)
     }
 
-    /// Asks for a payment to be read from Stripe, because an event told of it in part: `joined` to its ledger or not.
+    /// The command to fetch a payment from Stripe, because an event carried only part of it. `joined`: the event is merged
+    /// into its ledger.
     pub(crate) fn refresh_command(&self, intent: &str, event_id: &str, joined: bool) -> Result<Outgoing, EncodeError> {
         let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("refresh|{intent}|{event_id}").as_bytes());
         let command = RefreshPayment {

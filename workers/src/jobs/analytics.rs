@@ -1,7 +1,7 @@
-//! Loads every event into the mart, a batch a transaction.
+//! Worker `analytics`: loads every event into the mart, a batch in one transaction.
 //!
-//! It knows nothing of MongoDB: what an event does not say, the mart does not need. Loading again is always harmless,
-//! and when PostgreSQL is down the runtime pauses this worker, while the events wait in its queue.
+//! It never reads MongoDB: events carry all that the mart needs. Loading an event again is harmless. While PostgreSQL is
+//! down the runtime pauses this worker, and the events wait in its queue.
 
 use crate::declaration::{Start, WorkerDeclaration};
 use chrono::Utc;
@@ -15,9 +15,9 @@ use std::time::Duration;
 
 /// Most events of one transaction.
 const BATCH_MAX: u16 = 200;
-/// How long a batch waits for company: nobody waits for the mart, and a fuller batch costs less an event.
+/// How long a batch waits for more events: no caller waits for the mart, and a fuller batch costs less per event.
 const LINGER: Duration = Duration::from_millis(20);
-/// Longest load of a batch; the transaction's own bounds are shorter.
+/// Longest load of a batch; the transaction's own timeouts are shorter.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The worker of the `analytics` queue.

@@ -1,8 +1,8 @@
-//! Decides bookings: takes a batch from its partition, decides it in memory, stores it in one transaction, then lets
-//! the runtime publish the events and acknowledge.
+//! Worker `confirmations`: decides the bookings of a partition, a batch in one transaction.
 //!
-//! It never calls an outside service and never publishes before the transaction is committed. Whether a command was
-//! handled before is read from the booking itself.
+//! It decides in memory, commits, and leaves publishing and acknowledging to the runtime. It never calls an outside
+//! service and never publishes before the transaction is committed. A redelivered command is recognised by the booking's
+//! own history.
 
 mod grid_cache;
 mod group_commit;
@@ -34,201 +34,199 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-/// Most commands that one partition brings to a transaction.
+/// Most commands of a batch.
 const BATCH_MAX: u16 = 100;
-/// How long a batch waits for company after its first command. Short: a guest is waiting.
+/// How long a batch waits for more commands after its first. Short: a guest is waiting.
 const LINGER: Duration = Duration::from_millis(2);
 /// Longest handling of a batch, elections included.
 const TIMEOUT: Duration = Duration::from_secs(60);
-/// A command for a booking that is not there yet comes back after this: its request is still on the way.
+/// Delay of a command whose booking is not stored yet: its request is still in a queue.
 const NOT_YET_DELAY: Duration = Duration::from_secs(5);
-/// How often a decision is made anew because the store had moved on, before the message climbs the ladder.
+/// How often a conflicting decision is repeated before the message is retried.
 const DECISION_ATTEMPTS: u32 = 8;
-/// The same for commands that are decided together and can still be decided apart.
+/// The same for several commands, which can still be decided one by one.
 const GROUP_ATTEMPTS: u32 = 3;
 
-/// Most readings for one decision: views, the stays around a night, those further off, everybody, for a few properties
-/// of a batch.
+/// Most rounds of reads for one decision: grids, the stays around a night, those further off and all others, for a few
+/// properties of a batch.
 const MAX_READ_ROUNDS: u32 = 32;
 
-/// Who asks for what follows from a decision.
 
 /// A command with its message id.
 type ReceivedCommand = (Uuid, Arc<BookingCommand>);
 
-/// What became of a command, with the events of the bookings that it moved.
+/// The decision on a command, with the events of the bookings that it reassigned.
 type CommandOutcome = (Decision, Vec<BookingEvent>);
 
 /// The worker of the partitioned booking queues.
 pub struct Confirmations {
     mongo: Mongo,
     clock: Clock,
-    /// What is remembered of the properties of this process's partitions; whoever holds it writes.
-    views: Mutex<GridCache>,
+    /// The grids of this process's partitions. The lock also makes transactions one after another.
+    grids: Mutex<GridCache>,
     commit_queue: CommitQueue,
 }
 
 impl Confirmations {
     /// A worker on this database.
     pub fn new(mongo: Mongo, clock: Clock) -> Self {
-        Self { mongo, clock, views: Mutex::default(), commit_queue: CommitQueue::default() }
+        Self { mongo, clock, grids: Mutex::default(), commit_queue: CommitQueue::default() }
     }
 
-    /// Decides and stores a partition's commands, together with what other partitions brought meanwhile: a transaction
-    /// costs the store much more than a booking in it.
+    /// Decides and stores a batch, together with those that other partitions enqueued meanwhile: a transaction costs the
+    /// store much more than a booking in it.
     async fn commit_batch(&self, commands: Arc<[ReceivedCommand]>) -> Result<Vec<CommandOutcome>, Failure> {
-        let mut answer = self.commit_queue.enqueue(commands.clone());
-        let mut views = self.views.lock().await;
-        // Whoever had the turn before may have taken these along.
-        if let Ok(answered) = answer.try_recv() {
-            return answered;
+        let mut result = self.commit_queue.enqueue(commands.clone());
+        let mut grids = self.grids.lock().await;
+        // The previous holder of the lock may have committed this batch with its own.
+        if let Ok(result) = result.try_recv() {
+            return result;
         }
-        for load in self.commit_queue.drain() {
-            self.commit_group(&mut views, load).await;
+        for group in self.commit_queue.drain() {
+            self.commit_group(&mut grids, group).await;
         }
-        match answer.try_recv() {
-            Ok(answered) => answered,
-            // Given up together, or taken along by somebody who was ended: these must not suffer from what the others
-            // brought.
-            Err(_) => Ok(self.commit_alone(&mut views, &commands).await?),
+        match result.try_recv() {
+            Ok(result) => result,
+            // The group failed, or the task that took this batch was cancelled: another batch may be the cause.
+            Err(_) => Ok(self.commit_alone(&mut grids, &commands).await?),
         }
     }
 
-    /// One transaction for several portions. Portions that could not be settled together are dropped, and their owners
-    /// settle them alone.
-    async fn commit_group(&self, views: &mut GridCache, load: Vec<PendingBatch>) {
-        if load.len() < 2 {
+    /// Commits several batches in one transaction. If that fails they are dropped, and each owner commits its own.
+    async fn commit_group(&self, grids: &mut GridCache, group: Vec<PendingBatch>) {
+        if group.len() < 2 {
             return;
         }
-        let commands: Vec<ReceivedCommand> = load.iter().flat_map(|pending| pending.commands.iter().cloned()).collect();
-        match AssertUnwindSafe(self.commit_with_retries(views, &commands, GROUP_ATTEMPTS)).catch_unwind().await {
-            Ok(Ok(settled)) => {
-                let mut settled = settled.into_iter();
-                for pending in load {
-                    let own = settled.by_ref().take(pending.commands.len()).collect();
+        let commands: Vec<ReceivedCommand> =
+            group.iter().flat_map(|pending| pending.commands.iter().cloned()).collect();
+        match AssertUnwindSafe(self.commit_with_retries(grids, &commands, GROUP_ATTEMPTS)).catch_unwind().await {
+            Ok(Ok(outcomes)) => {
+                let mut outcomes = outcomes.into_iter();
+                for pending in group {
+                    let own = outcomes.by_ref().take(pending.commands.len()).collect();
                     pending.complete(Ok(own));
                 }
             }
-            // Everybody waits for the same store.
+            // All batches depend on the same store.
             Ok(Err(error @ StoreError::Unavailable { .. })) => {
                 let failure = Failure::from(error);
-                load.into_iter().for_each(|pending| pending.complete(Err(failure.clone())));
+                group.into_iter().for_each(|pending| pending.complete(Err(failure.clone())));
             }
             Ok(Err(error)) => {
-                tracing::warn!(%error, pending_batches = load.len(), "batches could not be stored together: each by itself")
+                tracing::warn!(%error, batches = group.len(), "group commit failed, committing each batch separately")
             }
             Err(_) => {
-                views.invalidate(commands.iter().map(|(_, command)| command.property_id()));
-                tracing::error!(pending_batches = load.len(), "a decision panicked: each batch by itself");
+                grids.invalidate(commands.iter().map(|(_, command)| command.property_id()));
+                tracing::error!(batches = group.len(), "a decision panicked, committing each batch separately");
             }
         }
     }
 
-    /// Decides and stores one portion, in transactions that the store can take.
+    /// Decides and stores one batch, in as many transactions as its size needs.
     async fn commit_alone(
         &self,
-        views: &mut GridCache,
+        grids: &mut GridCache,
         commands: &[ReceivedCommand],
     ) -> Result<Vec<CommandOutcome>, StoreError> {
-        let mut settled = Vec::with_capacity(commands.len());
+        let mut outcomes = Vec::with_capacity(commands.len());
         for run in group_commit::transaction_runs(commands) {
-            settled.extend(self.commit_run(views, run).await?);
+            outcomes.extend(self.commit_run(grids, run).await?);
         }
-        Ok(settled)
+        Ok(outcomes)
     }
 
-    /// Decides and stores commands in one transaction; when the store keeps objecting, command by command, so that one
-    /// contended property does not hold up the others.
+    /// Decides and stores commands in one transaction; after repeated conflicts one by one, so that a contended property
+    /// does not hold up the others.
     async fn commit_run(
         &self,
-        views: &mut GridCache,
+        grids: &mut GridCache,
         commands: &[ReceivedCommand],
     ) -> Result<Vec<CommandOutcome>, StoreError> {
         match self
-            .commit_with_retries(views, commands, if commands.len() > 1 { GROUP_ATTEMPTS } else { DECISION_ATTEMPTS })
+            .commit_with_retries(grids, commands, if commands.len() > 1 { GROUP_ATTEMPTS } else { DECISION_ATTEMPTS })
             .await
         {
             Err(StoreError::Duplicate(_) | StoreError::BookingExists(_) | StoreError::Stale(_))
                 if commands.len() > 1 =>
             {
-                let mut settled = Vec::with_capacity(commands.len());
+                let mut outcomes = Vec::with_capacity(commands.len());
                 for command in commands {
-                    settled.extend(
-                        self.commit_with_retries(views, std::slice::from_ref(command), DECISION_ATTEMPTS).await?,
+                    outcomes.extend(
+                        self.commit_with_retries(grids, std::slice::from_ref(command), DECISION_ATTEMPTS).await?,
                     );
                 }
-                Ok(settled)
+                Ok(outcomes)
             }
-            settled => settled,
+            result => result,
         }
     }
 
     async fn commit_with_retries(
         &self,
-        views: &mut GridCache,
+        grids: &mut GridCache,
         commands: &[ReceivedCommand],
         attempts: u32,
     ) -> Result<Vec<CommandOutcome>, StoreError> {
-        let mut objection = None;
-        let mut look_up = Lookup::AllButRequests;
-        views.begin_batch();
+        let mut conflict = None;
+        let mut lookup = Lookup::AllButRequests;
+        grids.begin_batch();
         for _ in 0..attempts {
-            let error = match self.try_commit(views, commands, look_up).await {
-                // A repeated request says nothing against the views.
-                Err(error @ StoreError::BookingExists(_)) if look_up == Lookup::AllButRequests => error,
+            let error = match self.try_commit(grids, commands, lookup).await {
+                // A repeated request does not contradict the grids.
+                Err(error @ StoreError::BookingExists(_)) if lookup == Lookup::AllButRequests => error,
                 Err(error @ (StoreError::Duplicate(_) | StoreError::BookingExists(_) | StoreError::Stale(_))) => {
-                    // The index or a revision disagrees with memory: read again what this batch is about.
+                    // The index or a revision contradicts the cache: read the properties of this batch again.
                     metrics::counter!("pvt_claim_conflicts_total").increment(1);
-                    views.invalidate(commands.iter().map(|(_, command)| command.property_id()));
+                    grids.invalidate(commands.iter().map(|(_, command)| command.property_id()));
                     error
                 }
                 Err(error) => {
-                    // Whether the commit happened is unknown, so memory is no hint any more.
-                    views.invalidate(commands.iter().map(|(_, command)| command.property_id()));
+                    // Whether the commit happened is unknown, so the cache may be outdated.
+                    grids.invalidate(commands.iter().map(|(_, command)| command.property_id()));
                     return Err(error);
                 }
-                settled => return settled,
+                result => return result,
             };
-            look_up = Lookup::All;
-            objection = Some(error);
+            lookup = Lookup::All;
+            conflict = Some(error);
         }
-        Err(objection.unwrap_or_else(|| StoreError::Stale("no attempt was allowed".to_owned())))
+        Err(conflict.unwrap_or_else(|| StoreError::Stale("no attempt was allowed".to_owned())))
     }
 
     async fn try_commit(
         &self,
-        views: &mut GridCache,
+        grids: &mut GridCache,
         commands: &[ReceivedCommand],
-        look_up: Lookup,
+        lookup: Lookup,
     ) -> Result<Vec<CommandOutcome>, StoreError> {
         let now = (self.clock)();
-        let read = || commands.iter().filter(|(_, command)| look_up.covers(command));
+        let read = || commands.iter().filter(|(_, command)| lookup.covers(command));
         let (bookings, blocks, loaded) = tokio::join!(
             self.mongo.bookings().find_by_ids(read().filter_map(|(_, command)| command.booking_id())),
             self.mongo.blocks().find_by_ids(read().filter_map(|(_, command)| command.block_id())),
-            views.load(&self.mongo, commands.iter().map(|(_, command)| command.property_id()), now),
+            grids.load(&self.mongo, commands.iter().map(|(_, command)| command.property_id()), now),
         );
         let (bookings, blocks) = (bookings?, blocks?);
         loaded?;
-        let decisions = self.decide_with_reads(views, commands, now, bookings, blocks).await?;
+        let outcome = self.decide_with_reads(grids, commands, now, bookings, blocks).await?;
         failpoint::hit("before_commit");
-        self.mongo.claims().commit(&decisions).await?;
+        self.mongo.claims().commit(&outcome).await?;
         failpoint::hit("after_commit_before_publish");
-        let BatchOutcome { decisions, consequences, grids: changed, .. } = decisions;
-        views.replace(changed);
-        let mut settled: Vec<CommandOutcome> = decisions.into_iter().map(|decision| (decision, Vec::new())).collect();
+        let BatchOutcome { decisions, consequences, grids: changed_grids, .. } = outcome;
+        grids.replace(changed_grids);
+        let mut outcomes: Vec<CommandOutcome> = decisions.into_iter().map(|decision| (decision, Vec::new())).collect();
         for (index, event) in consequences {
-            if let Some((_, moved)) = settled.get_mut(index) {
+            if let Some((_, moved)) = outcomes.get_mut(index) {
                 moved.push(event);
             }
         }
-        Ok(settled)
+        Ok(outcomes)
     }
 
-    /// Decides, reading what a decision turns out to lack.
+    /// Decides, reading what the decision turns out to need.
     async fn decide_with_reads(
         &self,
-        views: &mut GridCache,
+        grids: &mut GridCache,
         commands: &[ReceivedCommand],
         now: Timestamp,
         mut bookings: HashMap<BookingId, Booking>,
@@ -239,25 +237,25 @@ impl Confirmations {
         let mut occupied = HashMap::new();
         for _ in 0..MAX_READ_ROUNDS {
             let known = KnownState {
-                grids: views.known(),
-                fresh: views.fresh(),
+                grids: grids.known(),
+                fresh: grids.fresh(),
                 bookings: &bookings,
                 blocks: &blocks,
                 occupied: &occupied,
             };
             let missing = match decide(known, &commands, now) {
-                Ok(decisions) => return Ok(decisions),
+                Ok(outcome) => return Ok(outcome),
                 Err(missing) => *missing,
             };
-            views.invalidate(&missing.grids);
-            views.load(&self.mongo, &missing.grids, now).await?;
+            grids.invalidate(&missing.grids);
+            grids.load(&self.mongo, &missing.grids, now).await?;
             bookings.extend(self.mongo.bookings().find_by_ids(missing.bookings).await?);
             for (property, nights) in missing.occupants {
                 bookings.extend(self.mongo.bookings().occupants(&property, nights).await?);
                 occupied.insert(property, nights);
             }
         }
-        Err(StoreError::Stale(format!("{MAX_READ_ROUNDS} readings were not enough to decide upon")))
+        Err(StoreError::Stale(format!("{MAX_READ_ROUNDS} rounds of reads were not enough for a decision")))
     }
 }
 
@@ -283,9 +281,9 @@ impl BatchWorker for Confirmations {
     type Message = Arc<BookingCommand>;
 
     async fn handle(&self, batch: &mut Batch<Arc<BookingCommand>>) -> Result<(), Failure> {
-        let decisions =
+        let outcomes =
             self.commit_batch(batch.items.iter().map(|job| (job.meta.id, job.message.clone())).collect()).await?;
-        for (job, (decision, moved)) in batch.items.iter_mut().zip(decisions) {
+        for (job, (decision, moved)) in batch.items.iter_mut().zip(outcomes) {
             for event in moved {
                 job.emit(Outgoing::event(event.event_id, &event)?.with_correlation_id(event.booking_id.as_uuid()));
             }
@@ -295,10 +293,10 @@ impl BatchWorker for Confirmations {
     }
 }
 
-/// Which bookings are read before deciding.
+/// The bookings that are read before deciding.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Lookup {
-    /// A request's booking almost never exists. If it does, the store refuses the new one, and then everything is read.
+    /// A requested booking almost never exists. If it does, the store refuses the insert, and then all are read.
     AllButRequests,
     All,
 }
@@ -309,7 +307,7 @@ impl Lookup {
     }
 }
 
-/// Queues what follows from a verdict: the event that tells of it, and the answer to whoever waits.
+/// Queues what follows from a decision: its event, follow-up commands, and the reply to a waiting caller.
 fn emit_outcome(job: &mut Job<Arc<BookingCommand>>, decision: Decision) -> Result<(), Failure> {
     let subject = job.message.subject();
     let (outcome, why) = match decision {
@@ -324,7 +322,7 @@ fn emit_outcome(job: &mut Job<Arc<BookingCommand>>, decision: Decision) -> Resul
             (ReplyOutcome::Decided, None)
         }
         Decision::Refused(outcome, why) => {
-            tracing::warn!(%subject, ?outcome, code = ?why.as_ref().map(|why| why.code), "the command was refused");
+            tracing::warn!(%subject, ?outcome, code = ?why.as_ref().map(|why| why.code), "command refused");
             (outcome, why)
         }
         Decision::NotYet => {
@@ -339,8 +337,8 @@ fn emit_outcome(job: &mut Job<Arc<BookingCommand>>, decision: Decision) -> Resul
     Ok(())
 }
 
-/// What follows from where a booking stands with its money, and is done by who talks to Stripe: the same commands
-/// whenever the decision is told of again.
+/// The commands to the `stripe` worker that follow from the payments of a booking; the same whenever the event is emitted
+/// again.
 fn follow_up_commands(event: &BookingEvent) -> Result<Vec<Outgoing>, EncodeError> {
     let (booking_id, property_id, requested_at) = (event.booking_id, event.property_id.clone(), event.occurred_at);
     let command_id = |what: &str| Uuid::new_v5(&event.event_id, what.as_bytes());
@@ -352,9 +350,9 @@ fn follow_up_commands(event: &BookingEvent) -> Result<Vec<Outgoing>, EncodeError
             Outgoing::command(unversioned(PAYMENT_REFUND), command_id("refund"), &command)?.with_actor(Actor::SYSTEM),
         );
     }
-    // Pages that a guest may still have open must not be paid for nothing.
-    let is_off = matches!(event.action, Some(Action::Cancel | Action::NoShow)) && !event.status.holds_beds();
-    if is_off && event.price.is_some() {
+    // A checkout session that a guest still has open must not be paid any more.
+    let has_ended = matches!(event.action, Some(Action::Cancel | Action::NoShow)) && !event.status.holds_beds();
+    if has_ended && event.price.is_some() {
         let command = ExpireCheckout { booking_id, property_id, release: false, actor: Actor::SYSTEM, requested_at };
         commands.push(
             Outgoing::command(unversioned(PAYMENT_EXPIRE_CHECKOUT), command_id("expire_checkout"), &command)?

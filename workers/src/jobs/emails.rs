@@ -1,8 +1,7 @@
-//! Worker `emails`: tells guests what happened to their bookings, sends what staff ask for, and writes to people about
-//! their accounts.
+//! Worker `emails`: mails guests about their bookings, sends what staff request, and mails users about their accounts.
 //!
-//! At least once, and twice only when the server's answer to a mail was lost: a row in the ledger is written before a
-//! mail leaves and settled before the message is acknowledged. It reads the booking when it sends, so no mail
+//! A mail is sent at least once, and twice only when the server's reply was lost: its row in the ledger is written before
+//! it is sent and completed before the message is acknowledged. The booking is read when the mail is sent, so that no mail
 //! contradicts the newest state. It never changes a booking.
 
 mod accounts;
@@ -21,6 +20,7 @@ use properties::Properties;
 use pvt_domain::failure::Failure;
 use pvt_domain::ids::BookingId;
 use pvt_domain::messages::EmailCommand;
+use pvt_domain::timestamp::Timestamp;
 use pvt_messaging::{Outgoing, Queue, RetryDelay};
 use pvt_service::config::Config;
 use pvt_stores::mongo::Mongo;
@@ -31,16 +31,16 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Counter, labels `kind` and `outcome`: mails sent, refused, postponed and not needed.
+/// Counter, labels `kind` and `outcome`: mails accepted, refused, deferred and skipped.
 pub const MAILS: &str = "pvt_mails_total";
 
-/// How long a message waits when its mail may be under way in another process right now.
+/// Delay of a message whose mail another process may be sending.
 const IN_FLIGHT_DELAY: Duration = Duration::from_secs(5);
 
 /// Most messages of a batch.
 const BATCH_MAX: u16 = 100;
 
-/// Mails of a batch that are reserved, sent and recorded together, beside the others.
+/// Mails of a batch that are reserved, sent and recorded together, concurrently with the others.
 const MAILS_PER_GROUP: usize = 50;
 
 /// The worker.
@@ -51,25 +51,25 @@ pub struct Emails {
     links: Links,
     properties: Properties,
     clock: Clock,
-    /// What the mail server said and the ledger does not know yet. While there is any, nothing more is sent, so it
-    /// holds one batch at most.
+    /// Outcomes that could not be written to the ledger yet. Nothing more is sent meanwhile, so it holds one batch at
+    /// most.
     unrecorded: Mutex<HashMap<String, NotificationOutcome>>,
 }
 
 impl Emails {
-    /// Sends through the configured server, in the configured name.
+    /// A worker with the configured server and sender.
     ///
     /// # Errors
-    /// When `SMTP_URL`, `MAIL_FROM` or `JWT_SECRET` cannot be used.
+    /// When `SMTP_URL`, `MAIL_FROM` or `JWT_SECRET` is unusable.
     pub fn new(mongo: Mongo, config: &Config) -> Result<Self, MailError> {
         let links = Links::new(config.public_url.clone(), &config.jwt_secret)?;
         Self::with(mongo, config.smtp_url.expose_secret(), &config.mail_from, links, SmtpLimits::default())
     }
 
-    /// Sends through this server, in this name, with these links, within these bounds.
+    /// A worker with this server, sender, links and limits.
     ///
     /// # Errors
-    /// When the URL or the sender cannot be used.
+    /// When the URL or the sender is unusable.
     pub fn with(
         mongo: Mongo,
         smtp_url: &str,
@@ -91,8 +91,7 @@ impl Emails {
         })
     }
 
-    /// Writes what the server said into the ledger. What cannot be written is kept, and is written before anything else
-    /// is sent.
+    /// Writes outcomes to the ledger. Those that cannot be written are kept, and written before anything else is sent.
     async fn record(&self, outcomes: Vec<NotificationOutcome>) -> Result<(), Failure> {
         if outcomes.is_empty() {
             return Ok(());
@@ -104,24 +103,24 @@ impl Emails {
         Ok(())
     }
 
-    /// Reserves, sends and records these mails; one verdict for each.
+    /// Reserves, sends and records these mails; one outcome for each.
     async fn send(&self, mails: &mut [PendingMail<'_>]) -> Result<Vec<MailOutcome>, Failure> {
         pending_mails::reserve(mails, &self.mongo, self.sender.domain(), (self.clock)()).await?;
-        let settlements =
+        let results =
             delivery::send(mails, &self.smtp, MailContext { sender: &self.sender, links: &self.links }, (self.clock)())
                 .await;
         pvt_worker_runtime::failpoint::hit("after_smtp_before_record");
-        self.record(settlements.iter().flatten().filter_map(SendResult::to_record).collect()).await?;
+        self.record(results.iter().flatten().filter_map(SendResult::to_record).collect()).await?;
         let now = (self.clock)();
-        let verdict = |(mail, settlement): (&PendingMail<'_>, Option<SendResult>)| match (&mail.state, settlement) {
+        let outcome = |(mail, result): (&PendingMail<'_>, Option<SendResult>)| match (&mail.state, result) {
             (SendState::Completed { delivered, at }, _) => MailOutcome::Done { delivered: *delivered, at: *at },
             (SendState::InFlight, _) => MailOutcome::Fail(Failure::Defer(IN_FLIGHT_DELAY)),
-            (SendState::Claimed { .. }, Some(settlement)) => settlement.outcome(now),
+            (SendState::Claimed { .. }, Some(result)) => result.outcome(now),
             (SendState::Claimed { .. }, None) => {
-                MailOutcome::Fail(Failure::retry("mail_not_tried", "the mail was not tried"))
+                MailOutcome::Fail(Failure::retry("mail_not_tried", "the mail was not attempted"))
             }
         };
-        Ok(mails.iter().zip(settlements).map(verdict).collect())
+        Ok(mails.iter().zip(results).map(outcome).collect())
     }
 
     /// Never held across an await; nothing can panic while it is.
@@ -153,31 +152,31 @@ impl BatchWorker for Emails {
             RetryDelay::H1,
             RetryDelay::H1,
         ],
-        // Above the longest that the mail client can take for the mails about accounts and then for those about
-        // bookings, or accepted mails would go unrecorded.
+        // Above the longest time of the mail client for mails about accounts and then for those about bookings, or
+        // accepted mails would go unrecorded.
         timeout: Duration::from_secs(240),
         shape: Shape::Batch { max: BATCH_MAX, linger: Duration::from_millis(20) },
     };
     type Message = EmailCommand;
 
     async fn handle(&self, batch: &mut Batch<EmailCommand>) -> Result<(), Failure> {
-        let left_over: Vec<NotificationOutcome> = self.unrecorded().values().cloned().collect();
-        self.record(left_over).await?;
+        let unrecorded: Vec<NotificationOutcome> = self.unrecorded().values().cloned().collect();
+        self.record(unrecorded).await?;
         accounts::handle(self, &mut batch.items).await?;
         let bookings =
             self.mongo.bookings().find_by_ids(batch.items.iter().filter_map(|job| booking_of(&job.message))).await?;
         let wanted = bookings.values().map(|booking| &booking.property_id);
         let properties = self.properties.load(&self.mongo, wanted).await?;
         let mut mails = pending_mails::collect(&mut batch.items, &bookings, &properties, (self.clock)());
-        // While one part waits for the database another talks to the mail server.
-        let parts = join_all(mails.chunks_mut(MAILS_PER_GROUP).map(|part| self.send(part))).await;
-        // A part that failed as a whole fails the batch: then each message is tried alone, and the ledger knows what
+        // While one group waits for the database another talks to the mail server.
+        let groups = join_all(mails.chunks_mut(MAILS_PER_GROUP).map(|group| self.send(group))).await;
+        // A group that failed as a whole fails the batch: then each message is handled alone, and the ledger knows what
         // was sent.
-        let parts = parts.into_iter().collect::<Result<Vec<Vec<MailOutcome>>, Failure>>()?;
-        for (mail, verdict) in mails.iter().zip(parts.into_iter().flatten()) {
+        let groups = groups.into_iter().collect::<Result<Vec<Vec<MailOutcome>>, Failure>>()?;
+        for (mail, outcome) in mails.iter().zip(groups.into_iter().flatten()) {
             for position in &mail.positions {
                 if let Some(job) = batch.items.get_mut(*position) {
-                    apply(job, mail, &verdict)?;
+                    apply(job, mail, &outcome)?;
                 }
             }
         }
@@ -185,16 +184,16 @@ impl BatchWorker for Emails {
     }
 }
 
-/// What becomes of the messages of one mail.
+/// The outcome for the messages of one mail.
 enum MailOutcome {
-    /// The mail is settled: say so.
-    Done { delivered: bool, at: pvt_domain::timestamp::Timestamp },
-    /// It is not.
+    /// The mail is sent or refused for good: report it.
+    Done { delivered: bool, at: Timestamp },
+    /// It is neither.
     Fail(Failure),
 }
 
-fn apply(job: &mut Job<EmailCommand>, mail: &PendingMail<'_>, verdict: &MailOutcome) -> Result<(), Failure> {
-    match verdict {
+fn apply(job: &mut Job<EmailCommand>, mail: &PendingMail<'_>, outcome: &MailOutcome) -> Result<(), Failure> {
+    match outcome {
         MailOutcome::Fail(failure) => job.fail(failure.clone()),
         MailOutcome::Done { delivered, at } => {
             let event = mail.event(*delivered, *at);
@@ -206,7 +205,7 @@ fn apply(job: &mut Job<EmailCommand>, mail: &PendingMail<'_>, verdict: &MailOutc
 
 fn booking_of(command: &EmailCommand) -> Option<BookingId> {
     match command {
-        EmailCommand::Send(wish) => Some(wish.booking_id),
+        EmailCommand::Send(request) => Some(request.booking_id),
         EmailCommand::Happened(event) => Some(event.booking_id),
         EmailCommand::Paid(event) => Some(event.booking_id),
         EmailCommand::Account(_) => None,
@@ -215,7 +214,7 @@ fn booking_of(command: &EmailCommand) -> Option<BookingId> {
 
 #[cfg(test)]
 mod tests {
-    //! The bounds fit together.
+    //! The timeouts fit together.
     use super::{BatchWorker, Emails, SmtpLimits};
 
     #[test]

@@ -1,9 +1,8 @@
-//! Takes in what Stripe pushed: keeps each event once, joins it to its booking's ledger, and tells the booking what
-//! that comes to.
+//! Worker `payments`: stores each event that Stripe pushed once, merges it into its booking's ledger, and sends the new
+//! totals to the booking.
 //!
-//! It never asks Stripe anything: what has to be read again is handed to the `stripe` queue, so that a slow answer
-//! there holds up no confirmation here. Stripe sends an event again until it is answered with success, and again when
-//! it feels like it; taking it in again changes nothing.
+//! It never calls Stripe: what has to be fetched is left to the `stripe` queue, so that a slow call delays no
+//! confirmation. Stripe may push an event any number of times; merging it again changes nothing.
 
 use crate::clock::{self, Clock};
 use crate::declaration::{Dependencies, Start, WorkerDeclaration};
@@ -23,15 +22,15 @@ use pvt_worker_runtime::{Batch, BatchWorker, Job, Shape, Spec, Worker, failpoint
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-/// Most events of one batch.
+/// Most events of incoming batch.
 const BATCH_MAX: u16 = 100;
 /// Short: a guest who has paid is waiting.
 const LINGER: Duration = Duration::from_millis(2);
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// How often a batch is taken in anew because somebody else wrote one of its ledgers.
+/// How often a batch is merged again because another writer changed incoming of its ledgers.
 const SAVE_ATTEMPTS: u32 = 8;
 
-/// Counter, label `outcome`: events that were new, known, about nothing that we follow, or about nobody's booking.
+/// Counter, label `outcome`: events that were new, known, of no interest, or of no booking of ours.
 const EVENTS: &str = "pvt_stripe_events_total";
 
 /// The worker of the `payments` queue.
@@ -39,14 +38,14 @@ pub struct Payments {
     ledgers: Ledgers,
 }
 
-/// An event of the batch that says something about money.
+/// An event of the batch about a payment.
 struct IncomingEvent {
-    /// Its place in the batch.
+    /// Its position in the batch.
     position: usize,
     event: Event,
 }
 
-/// Events by the booking that they are about, and those of which nothing but a payment is known.
+/// Events by booking, and those of which only the payment is known.
 #[derive(Default)]
 struct EventsByBooking {
     by_booking: BTreeMap<BookingId, Vec<IncomingEvent>>,
@@ -59,14 +58,14 @@ impl Payments {
         Self { ledgers: Ledgers::new(mongo, topology, clock) }
     }
 
-    /// Keeps the events as Stripe wrote them.
+    /// Stores the events as Stripe sent them.
     async fn store_events(&self, jobs: &mut [Job<PaymentCommand>]) -> Result<(), StoreError> {
         let mut events = Vec::with_capacity(jobs.len());
         for job in jobs {
             let PaymentCommand::Event(event) = &job.message;
             match StoredStripeEvent::of(event) {
                 Ok(event) => events.push(event),
-                // It would never fit, however often it is tried.
+                // It will not fit on any attempt.
                 Err(error) => job.fail(Failure::reject("stripe_event_unstorable", error)),
             }
         }
@@ -76,7 +75,7 @@ impl Payments {
         Ok(())
     }
 
-    /// Finds out whose money each event is about.
+    /// Finds the booking of each event.
     async fn group_by_booking(&self, jobs: &mut [Job<PaymentCommand>]) -> Result<EventsByBooking, StoreError> {
         let mut incoming_events = Vec::with_capacity(jobs.len());
         for (position, job) in jobs.iter_mut().enumerate() {
@@ -89,25 +88,26 @@ impl Payments {
         }
         let unnamed: Vec<&str> = incoming_events
             .iter()
-            .filter(|one| one.event.object.booking_id().is_none())
-            .filter_map(|one| one.event.object.intent_id())
+            .filter(|incoming| incoming.event.object.booking_id().is_none())
+            .filter_map(|incoming| incoming.event.object.intent_id())
             .collect();
         let mut owners = self.ledgers.mongo.ledgers().bookings_of_intents(&unnamed).await?;
-        let named =
-            incoming_events.iter().filter_map(|one| one.event.object.intent_id().zip(one.event.object.booking_id()));
+        let named = incoming_events
+            .iter()
+            .filter_map(|incoming| incoming.event.object.intent_id().zip(incoming.event.object.booking_id()));
         owners.extend(named.map(|(intent, booking)| (intent.to_owned(), booking)).collect::<Vec<_>>());
-        let mut sorted = EventsByBooking::default();
+        let mut events = EventsByBooking::default();
         for incoming in incoming_events {
             let object = &incoming.event.object;
             match object.booking_id().or_else(|| object.intent_id().and_then(|intent| owners.get(intent).copied())) {
-                Some(booking) => sorted.by_booking.entry(booking).or_default().push(incoming),
-                None => sorted.unattributed.push(incoming),
+                Some(booking) => events.by_booking.entry(booking).or_default().push(incoming),
+                None => events.unattributed.push(incoming),
             }
         }
-        Ok(sorted)
+        Ok(events)
     }
 
-    /// Joins the events to their ledgers and stores those; what was asked to be read again comes with its place.
+    /// Merges the events into their ledgers and stores those.
     async fn merge_into_ledgers(
         &self,
         incoming_events: &BTreeMap<BookingId, Vec<IncomingEvent>>,
@@ -116,7 +116,7 @@ impl Payments {
         for _ in 0..SAVE_ATTEMPTS {
             let mut merged = MergedLedgers {
                 ledgers: self.ledgers.mongo.ledgers().find_by_ids(heads.keys().copied()).await?,
-                rereads: Vec::new(),
+                refetches: Vec::new(),
             };
             let mut changed = Vec::new();
             for (booking, incoming_events) in incoming_events {
@@ -125,9 +125,9 @@ impl Payments {
                     continue;
                 };
                 let mut after = before.clone();
-                let reread =
-                    |incoming: &IncomingEvent| after.apply(&incoming.event).map(|reread| (incoming.position, reread));
-                merged.rereads.extend(incoming_events.iter().filter_map(reread).collect::<Vec<_>>());
+                let refetch =
+                    |incoming: &IncomingEvent| after.apply(&incoming.event).map(|refetch| (incoming.position, refetch));
+                merged.refetches.extend(incoming_events.iter().filter_map(refetch).collect::<Vec<_>>());
                 if after != before {
                     after.advance_rev(&before, self.ledgers.now());
                     changed.push(after.clone());
@@ -141,19 +141,19 @@ impl Payments {
         Err(StoreError::Stale(format!("ledgers changed {SAVE_ATTEMPTS} times")))
     }
 
-    /// What follows: the news of each event, what is to be read again, and once a booking what its ledger comes to.
+    /// Queues the changes of each event, what has to be fetched, and once for a booking its new totals.
     async fn emit_follow_ups(
         &self,
         jobs: &mut [Job<PaymentCommand>],
-        sorted: &EventsByBooking,
+        events: &EventsByBooking,
         merged: &MergedLedgers,
         heads: &HashMap<BookingId, BookingHead>,
     ) -> Result<(), Failure> {
-        for (booking, incoming_events) in &sorted.by_booking {
+        for (booking, incoming_events) in &events.by_booking {
             let (Some(ledger), Some(head)) = (merged.ledgers.get(booking), heads.get(booking)) else {
-                // Another system's, on the same account, or one that was never priced.
+                // Of another system on the same account, or never priced.
                 count("foreign", incoming_events.len());
-                tracing::warn!(%booking, "Stripe tells of money of a booking that is not known");
+                tracing::warn!(%booking, "payment event for unknown booking");
                 continue;
             };
             for incoming in incoming_events {
@@ -163,19 +163,19 @@ impl Payments {
                     .into_iter()
                     .for_each(|event| job.emit(event));
             }
-            let follows = self.ledgers.follow_ups(ledger, head).await?;
+            let follow_ups = self.ledgers.follow_ups(ledger, head).await?;
             if let Some(job) = incoming_events.last().and_then(|incoming| jobs.get_mut(incoming.position)) {
-                follows.into_iter().for_each(|message| job.emit(message));
+                follow_ups.into_iter().for_each(|message| job.emit(message));
             }
         }
-        for (position, Refetch::Refunds { intent }) in &merged.rereads {
+        for (position, Refetch::Refunds { intent }) in &merged.refetches {
             if let Some(job) = jobs.get_mut(*position) {
                 let PaymentCommand::Event(event) = &job.message;
                 let refresh = self.ledgers.refresh_command(intent, &event.event_id, true)?;
                 job.emit(refresh);
             }
         }
-        for incoming in &sorted.unattributed {
+        for incoming in &events.unattributed {
             let Some(intent) = incoming.event.object.intent_id() else {
                 count("foreign", 1);
                 continue;
@@ -189,10 +189,10 @@ impl Payments {
     }
 }
 
-/// Ledgers as they are stored, and what has to be read again for which message.
+/// The ledgers as stored, and what has to be fetched for which message.
 struct MergedLedgers {
     ledgers: HashMap<BookingId, Ledger>,
-    rereads: Vec<(usize, Refetch)>,
+    refetches: Vec<(usize, Refetch)>,
 }
 
 fn count(outcome: &'static str, events: usize) {
@@ -224,10 +224,10 @@ impl BatchWorker for Payments {
 
     async fn handle(&self, batch: &mut Batch<PaymentCommand>) -> Result<(), Failure> {
         self.store_events(&mut batch.items).await?;
-        let sorted = self.group_by_booking(&mut batch.items).await?;
-        let heads = self.ledgers.mongo.ledgers().booking_heads(sorted.by_booking.keys().copied()).await?;
-        let merged = self.merge_into_ledgers(&sorted.by_booking, &heads).await?;
+        let events = self.group_by_booking(&mut batch.items).await?;
+        let heads = self.ledgers.mongo.ledgers().booking_heads(events.by_booking.keys().copied()).await?;
+        let merged = self.merge_into_ledgers(&events.by_booking, &heads).await?;
         failpoint::hit("after_ledger_before_settle");
-        self.emit_follow_ups(&mut batch.items, &sorted, &merged, &heads).await
+        self.emit_follow_ups(&mut batch.items, &events, &merged, &heads).await
     }
 }

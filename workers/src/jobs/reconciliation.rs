@@ -1,8 +1,7 @@
-//! Checks one property: claims against bookings and blocks in both directions, and the mart against the bookings'
-//! history. Repairs what loses nothing, and reports everything.
+//! Worker `reconciliation`: compares the claims of a property with its bookings and blocks, and the mart with the bookings'
+//! history. It repairs what can be repaired without loss, and reports everything.
 //!
-//! It never changes a booking or block. A run that is delivered again looks again, and tells in its report also of what
-//! it repaired before.
+//! It never changes a booking or a block. A redelivered run compares again, and its report includes earlier repairs.
 
 mod mismatches;
 mod run;
@@ -18,7 +17,7 @@ use pvt_worker_runtime::{Job, Shape, Spec, Worker};
 use run::Run;
 use std::time::Duration;
 
-/// How long the events of a change may be on their way before they count as missing.
+/// How long the events of a change may be in flight before they count as missing.
 const GRACE: Duration = Duration::from_secs(60);
 /// Properties checked at the same time.
 const CONCURRENCY: u16 = 2;
@@ -38,7 +37,7 @@ impl Reconciliation {
         Self { mongo, mart, clock, grace: GRACE }
     }
 
-    /// The same, with another time that events may be on their way.
+    /// The same, with another grace period.
     #[must_use]
     pub fn with_grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
@@ -71,7 +70,7 @@ impl Worker for Reconciliation {
     async fn handle(&self, job: &mut Job<ReconcileCommand>) -> Result<(), Failure> {
         let ReconcileCommand::Property(command) = &job.message;
         let run = Run::begin(self, command);
-        for event in run.finish().await? {
+        for event in run.execute().await? {
             job.emit(event);
         }
         Ok(())

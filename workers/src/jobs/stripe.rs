@@ -1,12 +1,13 @@
-//! Whatever needs an answer from Stripe: sending guests to pay, closing their pages, giving money back, reading what
-//! was told in part; and what staff note of money that Stripe does not see.
+//! Worker `stripe`: everything that needs Stripe, one module for each command. It opens and expires checkout sessions,
+//! refunds, fetches what events carried only in part, and reconciles; it also records payments that staff take.
 //!
-//! What is to be done is written into the booking's ledger before Stripe is asked, and Stripe is asked under a key that
-//! is a function of it: whoever does it again does the same thing. No bed waits for any of this.
+//! Each step is written into the booking's ledger before Stripe is called, under an idempotency key derived from the
+//! ledger, so that a redelivery repeats the same call. No bed waits for any of this.
 
 mod close;
 mod expire;
 mod open;
+mod record;
 mod refresh;
 mod refund;
 mod sweep;
@@ -16,19 +17,18 @@ use crate::ledgers::{Ledgers, SavedLedger};
 use pvt_domain::failure::Failure;
 use pvt_domain::ids::BookingId;
 use pvt_domain::ledger::facts::Observation;
-use pvt_domain::ledger::{Ledger, Record};
-use pvt_domain::messages::{PaymentRefusal, PaymentReply, RecordPayment, StripeCommand};
+use pvt_domain::messages::{PaymentRefusal, PaymentReply, StripeCommand};
 use pvt_messaging::{Outgoing, Queue, RetryDelay, Topology};
 use pvt_stores::mongo::Mongo;
 use pvt_stripe::StripeClient;
 use pvt_worker_runtime::{Job, Shape, Spec, Worker};
 use std::time::Duration;
 
-/// Calls of Stripe at the same time.
+/// Messages handled at the same time.
 const CONCURRENCY: u16 = 16;
-/// Longest handling of a message: a few calls, each tried again within its own bounds.
+/// Longest handling of a message: a few calls, each with retries and a timeout of its own.
 const TIMEOUT: Duration = Duration::from_secs(120);
-/// A booking that is not stored yet comes back after this: its request is still on the way.
+/// Delay of a command whose booking is not stored yet: its request is still in a queue.
 const NOT_YET_DELAY: Duration = Duration::from_secs(5);
 
 /// The worker of the `stripe` queue.
@@ -38,69 +38,43 @@ pub struct StripeCalls {
 }
 
 impl StripeCalls {
-    /// A worker on this database that asks this Stripe; without one it only notes what staff take.
+    /// A worker with this client; without one it only records what staff take.
     pub fn new(mongo: Mongo, topology: Topology, client: Option<StripeClient>, clock: Clock) -> Self {
         Self { ledgers: Ledgers::new(mongo, topology, clock), client }
     }
 
-    /// Stripe, for what cannot be put off.
+    /// The client, for calls that cannot be skipped.
     fn client(&self) -> Result<&StripeClient, Failure> {
         self.client.as_ref().ok_or_else(|| Failure::unavailable("stripe_unconfigured", "set STRIPE_SECRET_KEY"))
     }
 
-    /// By whom an object is told that was read at this moment.
+    /// The source and time of an object that is read from Stripe now.
     fn observation(&self, operation: &str) -> Observation {
         Observation { at: self.ledgers.now().as_datetime().timestamp(), by: format!("read:{operation}") }
     }
 
-    /// Queues what follows from a ledger as it is stored: all that there is to tell of it, and what it asks for. Not
-    /// only what this delivery changed, so that nothing is lost when an earlier one died between storing and telling.
-    async fn emit_follow_ups<T>(&self, job: &mut Job<StripeCommand>, kept: &SavedLedger<T>) -> Result<(), Failure> {
-        let events = self.ledgers.payment_events(&kept.after, kept.after.changes())?;
-        let asked = self.ledgers.follow_ups(&kept.after, &kept.head).await?;
-        events.into_iter().chain(asked).for_each(|message| job.emit(message));
+    /// Queues all events and follow-ups of a stored ledger, not only those of this delivery: an earlier one may have
+    /// crashed between storing and publishing.
+    async fn emit_follow_ups<T>(&self, job: &mut Job<StripeCommand>, saved: &SavedLedger<T>) -> Result<(), Failure> {
+        let events = self.ledgers.payment_events(&saved.after, saved.after.changes())?;
+        let follow_ups = self.ledgers.follow_ups(&saved.after, &saved.head).await?;
+        events.into_iter().chain(follow_ups).for_each(|message| job.emit(message));
         Ok(())
     }
-
-    /// Notes what staff took or gave back.
-    async fn record(&self, job: &mut Job<StripeCommand>, command: &RecordPayment) -> Result<(), Failure> {
-        let kept = self.ledgers.change(command.booking_id, |ledger, _| note(ledger, &command.record)).await?;
-        let Some(kept) = kept else { return Err(Failure::Defer(NOT_YET_DELAY)) };
-        if let Err(refusal) = kept.answer {
-            return answer(job, refused(command.booking_id, refusal));
-        }
-        self.emit_follow_ups(job, &kept).await?;
-        answer(job, done(command.booking_id, command.record.id.to_string()))
-    }
 }
 
-/// Notes a record, unless more would have gone than came.
-fn note(ledger: &mut Ledger, record: &Record) -> Result<(), PaymentRefusal> {
-    match ledger.records.iter().find(|known| known.id == record.id) {
-        Some(known) if Record { at: record.at, ..known.clone() } == *record => Ok(()),
-        Some(_) => Err(PaymentRefusal::KeyReused),
-        None if record.amount < 0 && ledger.summary().kept() - ledger.instructed() + record.amount < 0 => {
-            Err(PaymentRefusal::TooMuch)
-        }
-        None => {
-            ledger.record(record.clone());
-            Ok(())
-        }
-    }
-}
-
-/// The answer that something was done about a payment.
+/// The reply of success.
 fn done(booking_id: BookingId, payment_id: String) -> PaymentReply {
     PaymentReply { booking_id, payment_id: Some(payment_id), url: None, client_secret: None, refusal: None }
 }
 
 fn refused(booking_id: BookingId, refusal: PaymentRefusal) -> PaymentReply {
-    tracing::warn!(booking = %booking_id, ?refusal, "a command about money was refused");
+    tracing::warn!(booking = %booking_id, ?refusal, "payment command refused");
     PaymentReply { booking_id, payment_id: None, url: None, client_secret: None, refusal: Some(refusal) }
 }
 
-/// Answers whoever waits.
-fn answer(job: &mut Job<StripeCommand>, reply: PaymentReply) -> Result<(), Failure> {
+/// Replies to a waiting caller.
+fn reply(job: &mut Job<StripeCommand>, reply: PaymentReply) -> Result<(), Failure> {
     if let Some(queue) = job.meta.reply_to.clone() {
         let reply = Outgoing::reply(queue, job.meta.id, &reply)?.with_correlation_id(reply.booking_id.as_uuid());
         job.emit(reply);

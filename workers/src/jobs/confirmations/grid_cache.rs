@@ -1,6 +1,6 @@
-//! What a partition's worker remembers of its properties.
+//! The occupancy grids of a process's properties, cached.
 //!
-//! Memory is a hint: it is dropped whenever the store may disagree, and a refusal never stands on it alone.
+//! The cache is a hint: it is dropped whenever the store may disagree, and no refusal rests on it alone.
 
 use chrono::Days;
 use futures_util::future::try_join_all;
@@ -12,13 +12,13 @@ use pvt_stores::mongo::Mongo;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-/// A view is read anew when it is older than this, because its origin ages. What changes beside us (prices, new beds)
-/// raises the property's revision, which every batch asks for.
+/// A grid older than this is read again, because its first night ages. Other changes (prices, new beds) raise the
+/// property's revision, which every batch compares.
 const MAX_AGE_MINUTES: i64 = 10;
-/// Nights before today that a view still covers: commands may have waited in the queue through an outage.
+/// Nights before today that a grid still covers: commands may have waited in the queue through an outage.
 const NIGHTS_BACK: u64 = 3;
 
-/// The views of one partition.
+/// The cached grids.
 #[derive(Default)]
 pub(super) struct GridCache {
     known: HashMap<PropertyId, OccupancyGrid>,
@@ -28,7 +28,7 @@ pub(super) struct GridCache {
 }
 
 impl GridCache {
-    /// From here on nothing counts as fresh that is not read again.
+    /// Marks all grids as not fresh.
     pub(super) fn begin_batch(&mut self) {
         self.fresh.clear();
     }
@@ -41,7 +41,7 @@ impl GridCache {
         &self.fresh
     }
 
-    /// Drops what is remembered of these properties.
+    /// Drops the grids of these properties.
     pub(super) fn invalidate<'a>(&mut self, properties: impl IntoIterator<Item = &'a PropertyId>) {
         for property in properties {
             self.known.remove(property);
@@ -50,36 +50,35 @@ impl GridCache {
         }
     }
 
-    /// Takes over the views as a committed batch left them.
+    /// Stores the grids as a committed batch left them.
     pub(super) fn replace(&mut self, changed: HashMap<PropertyId, OccupancyGrid>) {
         self.known.extend(changed);
     }
 
-    /// Reads those of these properties that are not remembered, for too long, or as they were before their houses or
-    /// prices changed.
+    /// Reads the grids of these properties that are missing, too old, or of an earlier revision of inventory or prices.
     pub(super) async fn load<'a>(
         &mut self,
         mongo: &Mongo,
         properties: impl IntoIterator<Item = &'a PropertyId>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let asked: HashSet<&PropertyId> =
+        let stale: HashSet<&PropertyId> =
             properties.into_iter().filter(|property| !self.fresh.contains(*property)).collect();
-        let (mut wanted, remembered): (Vec<&PropertyId>, Vec<&PropertyId>) =
-            asked.into_iter().partition(|property| self.is_old(property, now));
-        let remembered: Vec<PropertyId> = remembered.into_iter().cloned().collect();
-        let revisions = mongo.inventories().revisions(&remembered).await?;
+        let (mut to_read, cached): (Vec<&PropertyId>, Vec<&PropertyId>) =
+            stale.into_iter().partition(|property| self.is_old(property, now));
+        let cached: Vec<PropertyId> = cached.into_iter().cloned().collect();
+        let revisions = mongo.inventories().revisions(&cached).await?;
         let is_current = |property: &PropertyId| {
-            self.known.get(property).map(|view| view.inventory().rev) == revisions.get(property).copied()
+            self.known.get(property).map(|grid| grid.inventory().rev) == revisions.get(property).copied()
         };
-        wanted.extend(remembered.iter().filter(|property| !is_current(property)));
-        let read = try_join_all(wanted.into_iter().map(|property| read(mongo, property, now))).await?;
-        for (property, view) in read {
-            // A property that does not exist was looked for just now: its absence is fresh, too.
+        to_read.extend(cached.iter().filter(|property| !is_current(property)));
+        let read = try_join_all(to_read.into_iter().map(|property| read(mongo, property, now))).await?;
+        for (property, grid) in read {
+            // A missing property was looked up just now: its absence is fresh, too.
             self.fresh.insert(property.clone());
-            match view {
-                Some(view) => {
-                    self.known.insert(property.clone(), view);
+            match grid {
+                Some(grid) => {
+                    self.known.insert(property.clone(), grid);
                     self.read_at.insert(property, now);
                 }
                 None => self.remove_missing(&property),
@@ -108,11 +107,11 @@ async fn read(
     let Some(inventory) = mongo.inventories().find(property).await? else { return Ok((property.clone(), None)) };
     let today = now.local_date(inventory.property.time_zone);
     let origin = today.checked_sub_days(Days::new(NIGHTS_BACK)).unwrap_or(today);
-    // After the house: prices that changed in between raise its revision, and are then read again.
+    // After the inventory: prices that changed in between raise its revision, and are then read again.
     let rates = mongo.rates().of_property(property).await?;
-    let mut view = OccupancyGrid::new(Arc::new(inventory), origin).with_rates(Arc::new(rates));
+    let mut grid = OccupancyGrid::new(Arc::new(inventory), origin).with_rates(Arc::new(rates));
     for (bed, night) in mongo.claims().of_property(property, origin).await? {
-        view.take_night(&bed, night);
+        grid.take_night(&bed, night);
     }
-    Ok((property.clone(), Some(view)))
+    Ok((property.clone(), Some(grid)))
 }

@@ -1,7 +1,7 @@
-//! What the partitions of one process bring while a transaction is under way, until the next transaction takes it
-//! along.
+//! Group commit: the batches that partitions of one process enqueue while a transaction is running, until the next
+//! transaction commits them together.
 //!
-//! It only holds; it decides nothing. Whoever joins must take afterwards, so that nothing is left behind.
+//! It only holds them; it decides nothing. A task that enqueues must drain afterwards, so that no batch is left behind.
 
 use super::ReceivedCommand;
 use pvt_domain::failure::Failure;
@@ -11,11 +11,10 @@ use tokio::sync::oneshot;
 /// Most commands of one transaction.
 const MAX_COMMANDS: usize = 400;
 
-/// Most bed-nights of one transaction, unless a single command has more: each is a document that the store writes
-/// before it ends.
+/// Most bed-nights of one transaction, unless a single command has more: each is a document to write.
 const MAX_BED_NIGHTS: usize = 20_000;
 
-/// How much commands are for one transaction.
+/// The size of commands in a transaction.
 #[derive(Clone, Copy, Default)]
 struct Size {
     commands: usize,
@@ -36,50 +35,50 @@ impl Size {
     }
 }
 
-/// Commands in their order, in runs for one transaction each.
+/// The commands in their order, split into runs of one transaction each.
 pub(super) fn transaction_runs(commands: &[ReceivedCommand]) -> Vec<&[ReceivedCommand]> {
-    let (mut transaction_runs, mut begin, mut size) = (Vec::new(), 0, Size::default());
+    let (mut runs, mut begin, mut size) = (Vec::new(), 0, Size::default());
     for (index, command) in commands.iter().enumerate() {
         let one = Size::of(std::slice::from_ref(command));
         if index > begin && !size.with(one).fits() {
-            transaction_runs.push(&commands[begin..index]);
+            runs.push(&commands[begin..index]);
             (begin, size) = (index, Size::default());
         }
         size = size.with(one);
     }
-    transaction_runs.push(&commands[begin..]);
-    transaction_runs
+    runs.push(&commands[begin..]);
+    runs
 }
 
-/// What became of a portion: one settlement a command, or the failure of all.
-pub(super) type Answer = Result<Vec<super::CommandOutcome>, Failure>;
+/// The result of a batch: an outcome for each command, or the failure of all.
+pub(super) type BatchResult = Result<Vec<super::CommandOutcome>, Failure>;
 
-/// The commands that one partition's batch brought.
+/// A partition's batch that waits to be committed.
 pub(super) struct PendingBatch {
     pub(super) commands: Arc<[ReceivedCommand]>,
-    owner: oneshot::Sender<Answer>,
+    owner: oneshot::Sender<BatchResult>,
 }
 
 impl PendingBatch {
-    /// Tells its owner. An owner that is gone will see its messages again.
-    pub(super) fn complete(self, settled: Answer) {
-        let _ = self.owner.send(settled);
+    /// Hands the result to the owner. One that was cancelled gets its messages redelivered.
+    pub(super) fn complete(self, result: BatchResult) {
+        let _ = self.owner.send(result);
     }
 }
 
-/// Portions that wait.
+/// The waiting batches.
 #[derive(Default)]
 pub(super) struct CommitQueue(Mutex<Vec<PendingBatch>>);
 
 impl CommitQueue {
-    /// Leaves a portion; whoever takes it answers.
-    pub(super) fn enqueue(&self, commands: Arc<[ReceivedCommand]>) -> oneshot::Receiver<Answer> {
-        let (owner, settled) = oneshot::channel();
+    /// Adds a batch; the task that drains it completes it.
+    pub(super) fn enqueue(&self, commands: Arc<[ReceivedCommand]>) -> oneshot::Receiver<BatchResult> {
+        let (owner, result) = oneshot::channel();
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(PendingBatch { commands, owner });
-        settled
+        result
     }
 
-    /// Everything that waits, in loads for one transaction each.
+    /// All waiting batches, in groups of one transaction each.
     pub(super) fn drain(&self) -> Vec<Vec<PendingBatch>> {
         let queue = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         let mut groups: Vec<Vec<PendingBatch>> = Vec::new();
@@ -135,7 +134,7 @@ mod tests {
         assert_eq!(sizes, [vec![150, 200], vec![100], vec![500], vec![1]]);
         assert!(queue.drain().is_empty());
         drop(groups);
-        assert!(owners.remove(0).await.is_err(), "an owner learns that nobody will answer");
+        assert!(owners.remove(0).await.is_err(), "the owner of a dropped batch is notified");
     }
 
     #[test]
@@ -158,7 +157,7 @@ mod tests {
         // A hundred nights each.
         let commands: Vec<ReceivedCommand> = [50, 100, 50, 1, 300, 1].map(block).into();
         let sizes: Vec<usize> = transaction_runs(&commands).iter().map(|run| run.len()).collect();
-        assert_eq!(sizes, [3, 1, 1, 1], "in order, and what is too large alone");
+        assert_eq!(sizes, [3, 1, 1, 1], "in order, oversize commands alone");
         assert_eq!(transaction_runs(&pending(100)).len(), 1);
     }
 }

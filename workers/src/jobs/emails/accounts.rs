@@ -1,7 +1,7 @@
-//! Mails about accounts: few, so each is looked up and recorded by itself; all of a batch are handed over together.
+//! Mails about accounts. They are few, so each is looked up and recorded by itself; those of a batch are sent together.
 //!
-//! The token of a reset is made here, after the ledger's row and before the mail; its hash is stored and it goes
-//! nowhere but into the mail.
+//! The token of a password reset is created here, after the ledger's row and before the mail. Only its hash is stored, and
+//! the token itself must never leave the mail.
 
 use super::pending_mails::is_first_delivery;
 use super::{Emails, IN_FLIGHT_DELAY, MAILS};
@@ -19,22 +19,22 @@ use pvt_stores::mongo::notifications::NotificationStatus;
 use pvt_worker_runtime::Job;
 use tracing::warn;
 
-/// A mail that is ours to send.
+/// A mail that this batch sends.
 struct PendingAccountMail {
     position: usize,
     key: String,
     kind: AccountMailKind,
     user_id: UserId,
-    letter: OutgoingMail,
+    outgoing: OutgoingMail,
 }
 
 /// Handles every message of the batch that is about an account.
 ///
 /// # Errors
-/// When MongoDB fails; then some of them may have been sent, and the ledger knows which.
+/// When MongoDB fails; some mails may have been sent by then, and the ledger knows which.
 pub(super) async fn handle(worker: &Emails, jobs: &mut [Job<EmailCommand>]) -> Result<(), Failure> {
     let now = (worker.clock)();
-    let mut planned: Vec<PendingAccountMail> = Vec::new();
+    let mut pending: Vec<PendingAccountMail> = Vec::new();
     for (position, job) in jobs.iter_mut().enumerate() {
         let EmailCommand::Account(mail) = &job.message else { continue };
         let mail = mail.clone();
@@ -43,32 +43,32 @@ pub(super) async fn handle(worker: &Emails, jobs: &mut [Job<EmailCommand>]) -> R
             AccountDecision::Skip(reason) => {
                 counter!(MAILS, "kind" => mail.kind.as_str(), "outcome" => reason).increment(1)
             }
-            AccountDecision::Send(user) => planned.extend(plan(worker, job, position, &mail, user, now).await?),
+            AccountDecision::Send(user) => pending.extend(plan(worker, job, position, &mail, user, now).await?),
         }
     }
-    if planned.is_empty() {
+    if pending.is_empty() {
         return Ok(());
     }
-    let letters: Vec<OutgoingMail> = planned.iter().map(|planned| planned.letter.clone()).collect();
-    let outcomes = worker.smtp.send_all(&letters).await;
-    for (planned, outcome) in planned.iter().zip(outcomes) {
+    let outgoing: Vec<OutgoingMail> = pending.iter().map(|pending| pending.outgoing.clone()).collect();
+    let outcomes = worker.smtp.send_all(&outgoing).await;
+    for (pending, outcome) in pending.iter().zip(outcomes) {
         let (row, failure) = meaning(&outcome);
-        counter!(MAILS, "kind" => planned.kind.as_str(), "outcome" => outcome.as_str()).increment(1);
+        counter!(MAILS, "kind" => pending.kind.as_str(), "outcome" => outcome.as_str()).increment(1);
         if let Some(reason) = reason(&outcome) {
-            warn!(user_id = %planned.user_id, kind = planned.kind.as_str(), outcome = outcome.as_str(), reason,
-                "a mail was not accepted");
+            warn!(user_id = %pending.user_id, kind = pending.kind.as_str(), outcome = outcome.as_str(), reason,
+                "mail not accepted");
         }
         if let Some(status) = row {
-            worker.mongo.account_mails().record(&planned.key, status, reason(&outcome), (worker.clock)()).await?;
+            worker.mongo.account_mails().record(&pending.key, status, reason(&outcome), (worker.clock)()).await?;
         }
-        if let (Some(failure), Some(job)) = (failure, jobs.get_mut(planned.position)) {
+        if let (Some(failure), Some(job)) = (failure, jobs.get_mut(pending.position)) {
             job.fail(failure);
         }
     }
     Ok(())
 }
 
-/// Writes the ledger's row and then the letter; `None` when it is not ours to send, or cannot be written.
+/// Writes the ledger's row, then the mail; `None` when another delivery sends it, or it cannot be composed.
 async fn plan(
     worker: &Emails,
     job: &mut Job<EmailCommand>,
@@ -104,15 +104,15 @@ async fn plan(
         }
         AccountMailKind::Welcome | AccountMailKind::AlreadyRegistered | AccountMailKind::StaffAlert => None,
     };
-    let letter = AccountMailParts {
+    let parts = AccountMailParts {
         kind: mail.kind,
         token: token.as_deref(),
         alert: mail.alert.as_ref(),
         public_url: worker.links.public_url(),
         message_id: &message_id,
     };
-    match account::compose_account_mail(letter, user, &worker.sender, now) {
-        Ok(letter) => Ok(Some(PendingAccountMail { position, key, kind: mail.kind, user_id: user.id, letter })),
+    match account::compose_account_mail(parts, user, &worker.sender, now) {
+        Ok(outgoing) => Ok(Some(PendingAccountMail { position, key, kind: mail.kind, user_id: user.id, outgoing })),
         Err(error) => {
             counter!(MAILS, "kind" => mail.kind.as_str(), "outcome" => "unwritable").increment(1);
             worker
@@ -128,7 +128,7 @@ async fn plan(
     }
 }
 
-/// What an outcome means for the ledger and for the message. Where it is unknown, `sending` stays the truth.
+/// What an outcome means for the ledger and for the message. While it is unknown, `sending` remains right.
 fn meaning(outcome: &DeliveryOutcome) -> (Option<NotificationStatus>, Option<Failure>) {
     match outcome {
         DeliveryOutcome::Accepted => (Some(NotificationStatus::Sent), None),

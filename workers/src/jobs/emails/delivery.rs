@@ -1,4 +1,5 @@
-//! Writes and sends the mails that are ours, and says what each outcome means for the ledger and for its messages.
+//! Composition and delivery of the mails that this batch sends, and what each outcome means for the ledger and the
+//! messages.
 
 use super::pending_mails::{PendingMail, SendState};
 use super::{MAILS, MailOutcome};
@@ -10,7 +11,7 @@ use pvt_domain::timestamp::Timestamp;
 use pvt_stores::mongo::notifications::{NotificationOutcome, NotificationStatus};
 use tracing::warn;
 
-/// What became of one mail that was ours.
+/// The result of sending one mail.
 #[derive(Debug)]
 pub(super) struct SendResult {
     key: String,
@@ -19,14 +20,14 @@ pub(super) struct SendResult {
 
 #[derive(Debug)]
 enum SendAttempt {
-    /// The server had its say, or could not be asked.
+    /// It was handed to the mail client.
     Tried(DeliveryOutcome),
-    /// There is no mail to try.
+    /// It could not be composed.
     Unwritable(MailError),
 }
 
 impl SendResult {
-    /// What the ledger must know. Nothing when the outcome is unknown: `sending` is the truth then.
+    /// The ledger's update; none when the outcome is unknown, because `sending` remains right.
     pub(super) fn to_record(&self) -> Option<NotificationOutcome> {
         let (status, reason) = match &self.result {
             SendAttempt::Tried(DeliveryOutcome::Accepted) => (NotificationStatus::Sent, None),
@@ -43,7 +44,7 @@ impl SendResult {
         Some(NotificationOutcome { key: self.key.clone(), status, reason })
     }
 
-    /// What the messages that asked for it must do.
+    /// What follows for the messages that asked for it.
     pub(super) fn outcome(self, now: Timestamp) -> MailOutcome {
         match self.result {
             SendAttempt::Tried(DeliveryOutcome::Accepted) => MailOutcome::Done { delivered: true, at: now },
@@ -64,46 +65,46 @@ impl SendResult {
     }
 }
 
-/// Sends every mail that is ours; one settlement for each of those, in the order of the mails.
+/// Sends every claimed mail; one result for each of those, in the order of the mails.
 pub(super) async fn send(
     mails: &[PendingMail<'_>],
     smtp: &SmtpClient,
     context: MailContext<'_>,
     now: Timestamp,
 ) -> Vec<Option<SendResult>> {
-    let mut letters: Vec<OutgoingMail> = Vec::with_capacity(mails.len());
-    let mut written: Vec<Option<Result<(), MailError>>> = Vec::with_capacity(mails.len());
-    for planned in mails {
-        written.push(match &planned.state {
+    let mut outgoing: Vec<OutgoingMail> = Vec::with_capacity(mails.len());
+    let mut composed: Vec<Option<Result<(), MailError>>> = Vec::with_capacity(mails.len());
+    for pending in mails {
+        composed.push(match &pending.state {
             SendState::Claimed { message_id } => {
-                let letter = compose(
-                    planned.plan.kind,
-                    planned.plan.rev,
-                    planned.booking,
-                    &planned.inventory,
+                let mail = compose(
+                    pending.plan.kind,
+                    pending.plan.rev,
+                    pending.booking,
+                    &pending.inventory,
                     context,
                     message_id,
                     now,
                 );
-                Some(letter.map(|letter| letters.push(letter)))
+                Some(mail.map(|mail| outgoing.push(mail)))
             }
             SendState::Completed { .. } | SendState::InFlight => None,
         });
     }
-    let mut outcomes = smtp.send_all(&letters).await.into_iter();
-    let settle = |(planned, written): (&PendingMail<'_>, Option<Result<(), MailError>>)| {
-        let result = match written? {
+    let mut outcomes = smtp.send_all(&outgoing).await.into_iter();
+    let result = |(pending, composed): (&PendingMail<'_>, Option<Result<(), MailError>>)| {
+        let result = match composed? {
             Ok(()) => SendAttempt::Tried(outcomes.next()?),
             Err(error) => SendAttempt::Unwritable(error),
         };
-        observe(planned, &result);
-        Some(SendResult { key: planned.plan.key.as_str().to_owned(), result })
+        report(pending, &result);
+        Some(SendResult { key: pending.plan.key.as_str().to_owned(), result })
     };
-    mails.iter().zip(written).map(settle).collect()
+    mails.iter().zip(composed).map(result).collect()
 }
 
-fn observe(planned: &PendingMail<'_>, result: &SendAttempt) {
-    let (outcome, trouble) = match result {
+fn report(pending: &PendingMail<'_>, result: &SendAttempt) {
+    let (outcome, reason) = match result {
         SendAttempt::Tried(outcome @ DeliveryOutcome::Accepted) => (outcome.as_str(), None),
         SendAttempt::Tried(
             outcome @ (DeliveryOutcome::Refused(why)
@@ -113,10 +114,10 @@ fn observe(planned: &PendingMail<'_>, result: &SendAttempt) {
         ) => (outcome.as_str(), Some(why.clone())),
         SendAttempt::Unwritable(error) => ("unwritable", Some(error.to_string())),
     };
-    counter!(MAILS, "kind" => planned.plan.kind.as_str(), "outcome" => outcome).increment(1);
-    if let Some(reason) = trouble {
-        warn!(booking_id = %planned.booking.id, kind = planned.plan.kind.as_str(), rev = planned.plan.rev, outcome,
-            reason, "a mail was not accepted");
+    counter!(MAILS, "kind" => pending.plan.kind.as_str(), "outcome" => outcome).increment(1);
+    if let Some(reason) = reason {
+        warn!(booking_id = %pending.booking.id, kind = pending.plan.kind.as_str(), rev = pending.plan.rev, outcome,
+            reason, "mail not accepted");
     }
 }
 
@@ -131,33 +132,33 @@ mod tests {
     use pvt_stores::mongo::notifications::NotificationStatus::{self, Failed, Sent, Waiting};
 
     fn meaning(result: SendAttempt) -> (Option<NotificationStatus>, String) {
-        let settlement = SendResult { key: "k".to_owned(), result };
-        let recorded = settlement.to_record().map(|outcome| outcome.status);
-        let verdict = match settlement.outcome(at("2026-12-01T12:00:00Z")) {
-            MailOutcome::Done { delivered, .. } => format!("tell {delivered}"),
+        let result = SendResult { key: "k".to_owned(), result };
+        let recorded = result.to_record().map(|outcome| outcome.status);
+        let outcome = match result.outcome(at("2026-12-01T12:00:00Z")) {
+            MailOutcome::Done { delivered, .. } => format!("done {delivered}"),
             MailOutcome::Fail(Failure::Retry(cause)) => format!("retry {}", cause.class),
             MailOutcome::Fail(Failure::Unavailable(cause)) => format!("unavailable {}", cause.class),
             MailOutcome::Fail(other) => other.to_string(),
         };
-        (recorded, verdict)
+        (recorded, outcome)
     }
 
     #[test]
     fn each_outcome_maps_to_ledger_status_and_failure() {
         let why = || "451 later".to_owned();
         let table = [
-            (SendAttempt::Tried(DeliveryOutcome::Accepted), Some(Sent), "tell true"),
-            (SendAttempt::Tried(DeliveryOutcome::Refused(why())), Some(Failed), "tell false"),
+            (SendAttempt::Tried(DeliveryOutcome::Accepted), Some(Sent), "done true"),
+            (SendAttempt::Tried(DeliveryOutcome::Refused(why())), Some(Failed), "done false"),
             (SendAttempt::Tried(DeliveryOutcome::Deferred(why())), Some(Waiting), "retry smtp_refused_for_now"),
             (SendAttempt::Tried(DeliveryOutcome::Unsent(why())), Some(Waiting), "unavailable smtp_unavailable"),
             (SendAttempt::Tried(DeliveryOutcome::Unknown(why())), None, "retry smtp_outcome_unknown"),
-            (SendAttempt::Unwritable(MailError::Recipient), Some(Failed), "tell false"),
+            (SendAttempt::Unwritable(MailError::Recipient), Some(Failed), "done false"),
         ];
-        for (result, row, way) in table {
-            assert_eq!(meaning(result), (row, way.to_owned()));
+        for (result, row, outcome) in table {
+            assert_eq!(meaning(result), (row, outcome.to_owned()));
         }
-        let (row, way) = meaning(SendAttempt::Unwritable(MailError::Tls("x".to_owned())));
+        let (row, outcome) = meaning(SendAttempt::Unwritable(MailError::Tls("x".to_owned())));
         assert_eq!(row, Some(Waiting));
-        assert!(way.starts_with("rejected"));
+        assert!(outcome.starts_with("rejected"));
     }
 }

@@ -1,4 +1,4 @@
-//! The mails that a batch asks for, each once, and which of them this batch may send.
+//! The mails of a batch: each once, whatever the number of messages that ask for it, and with the right to send it.
 
 use super::MAILS;
 use crate::mail::decide::{MailDecision, PlannedMail, decide};
@@ -18,31 +18,31 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// Where a mail stands before this batch sends anything.
+/// The state of a mail before this batch sends anything.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum SendState {
-    /// Ours to send under this `Message-ID`.
+    /// This batch sends it, under this `Message-ID`.
     Claimed { message_id: String },
-    /// Settled earlier; only the event has to go out, in case it never did.
+    /// Completed earlier; only its event is published again, in case it never was.
     Completed { delivered: bool, at: Timestamp },
-    /// Perhaps being sent by somebody else at this moment.
+    /// Another sender may be sending it.
     InFlight,
 }
 
-/// A mail, what it needs, and the messages that ask for it.
+/// A mail, what it is written from, and the messages that ask for it.
 pub(super) struct PendingMail<'a> {
     pub(super) plan: PlannedMail,
     pub(super) booking: &'a Booking,
     pub(super) inventory: Arc<Inventory>,
-    /// Places in the batch.
+    /// Positions of its messages in the batch.
     pub(super) positions: Vec<usize>,
-    /// None of its messages was handled before.
+    /// Whether all of its messages are delivered for the first time.
     first_delivery: bool,
     pub(super) state: SendState,
 }
 
 impl PendingMail<'_> {
-    /// The event that tells what became of it; the same whenever it is made again.
+    /// The event that reports its outcome; the same on every delivery.
     pub(super) fn event(&self, delivered: bool, at: Timestamp) -> NotificationEvent {
         NotificationEvent {
             event_id: self.plan.key.event_id(),
@@ -74,8 +74,8 @@ impl PendingMail<'_> {
     }
 }
 
-/// Decides about every message about a booking and returns the mails they ask for. Those that cannot be decided fail;
-/// those that need no mail are done.
+/// Decides about every message about a booking and returns the mails they ask for. Messages that cannot be decided yet
+/// fail; those that need no mail are done.
 pub(super) fn collect<'a>(
     jobs: &mut [Job<EmailCommand>],
     bookings: &'a HashMap<BookingId, Booking>,
@@ -96,7 +96,7 @@ pub(super) fn collect<'a>(
                 continue;
             }
             (MailDecision::NotYet(class), _) => {
-                job.fail(Failure::retry(class, "the store does not know yet what the message tells of"));
+                job.fail(Failure::retry(class, "the stored booking is older than the message"));
                 continue;
             }
             (MailDecision::Send(_), None) => continue,
@@ -108,7 +108,7 @@ pub(super) fn collect<'a>(
             continue;
         }
         let Some(inventory) = inventory else {
-            job.fail(Failure::retry("property_missing", format!("there is no property `{}`", booking.property_id)));
+            job.fail(Failure::retry("property_missing", format!("property `{}` does not exist", booking.property_id)));
             continue;
         };
         known.insert(plan.key.as_str().to_owned(), list.len());
@@ -124,7 +124,7 @@ pub(super) fn collect<'a>(
     list
 }
 
-/// Writes a ledger row for every mail, or takes an unfinished one over, and so finds out which are ours.
+/// Writes a ledger row for every mail or takes over an unfinished one, which gives the right to send it.
 pub(super) async fn reserve(
     mails: &mut [PendingMail<'_>],
     mongo: &Mongo,
@@ -155,15 +155,15 @@ pub(super) async fn reserve(
     Ok(())
 }
 
-/// Whether this message was never handled before, as far as it can tell itself.
+/// Whether this message is delivered for the first time, as far as its properties show.
 pub(super) fn is_first_delivery(meta: &Meta) -> bool {
     meta.attempt <= 1 && meta.header(HEADER_DEFERRALS).is_none()
 }
 
-/// What a row that exists already means for a mail.
+/// What an existing row means for a mail.
 ///
-/// A row in `sending` belongs to a sender that is at work or that died. A message that sees it for the first time gives
-/// way once, which is long enough for a living sender; whoever comes back to it sends, at the risk of a duplicate.
+/// A row in `sending` belongs to a sender that is running or has crashed. A message delivered for the first time is
+/// deferred once, which is long enough for a running sender; the next delivery sends, at the risk of a duplicate.
 fn take_over(found: &Notification, first_delivery: bool) -> (SendState, Option<NotificationClaim>) {
     let maybe_duplicate = match found.status {
         NotificationStatus::Sent | NotificationStatus::Failed => {
@@ -204,9 +204,9 @@ mod tests {
         let bookings = HashMap::from([(booking.id, booking)]);
         let inventory = inventory();
         let properties = HashMap::from([(inventory.property.id.clone(), Arc::new(inventory))]);
-        let errands = collect(&mut jobs, &bookings, &properties, at("2026-12-01T12:00:00Z"));
-        assert_eq!(errands.len(), 1);
-        assert_eq!(errands[0].positions, [0, 1]);
+        let mails = collect(&mut jobs, &bookings, &properties, at("2026-12-01T12:00:00Z"));
+        assert_eq!(mails.len(), 1);
+        assert_eq!(mails[0].positions, [0, 1]);
     }
 
     #[test]
@@ -216,8 +216,8 @@ mod tests {
         early.id = BookingId::from_uuid(Uuid::from_u128(9));
         let mut jobs = vec![job(event(&stored, 1), 1, None), job(event(&early, 2), 1, None)];
         let bookings = HashMap::from([(stored.id, stored)]);
-        let errands = collect(&mut jobs, &bookings, &HashMap::new(), at("2026-12-01T12:00:00Z"));
-        assert!(errands.is_empty());
+        let mails = collect(&mut jobs, &bookings, &HashMap::new(), at("2026-12-01T12:00:00Z"));
+        assert!(mails.is_empty());
         assert!(jobs[0].failed().is_none());
         assert!(jobs[1].failed().is_some());
     }
@@ -229,8 +229,8 @@ mod tests {
         let bookings = HashMap::from([(stored.id, stored)]);
         let inventory = inventory();
         let properties = HashMap::from([(inventory.property.id.clone(), Arc::new(inventory))]);
-        let errands = collect(&mut jobs, &bookings, &properties, at("2026-12-01T12:00:00Z"));
-        let mut row = errands[0].ledger_row("<kept@pvt.test>".to_owned(), Uuid::nil(), at("2026-12-01T12:00:00Z"));
+        let mails = collect(&mut jobs, &bookings, &properties, at("2026-12-01T12:00:00Z"));
+        let mut row = mails[0].ledger_row("<kept@pvt.test>".to_owned(), Uuid::nil(), at("2026-12-01T12:00:00Z"));
         let mut state = |status: NotificationStatus, first_delivery| {
             row.status = status;
             let (state, claim) = take_over(&row, first_delivery);

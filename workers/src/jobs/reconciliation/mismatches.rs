@@ -1,4 +1,4 @@
-//! Compares a property's bookings and blocks with its claims. Pure: it judges one reading and repairs nothing.
+//! Mismatches between the bookings and blocks of a property and its claims, found in one snapshot. Pure.
 
 use chrono::NaiveDate;
 use pvt_domain::decide::Owner;
@@ -7,12 +7,12 @@ use pvt_stores::mongo::commit::{StoredClaim, claim_key};
 use pvt_stores::mongo::reconciliations::{ClaimToRestore, Finding, FindingKind, PropertySnapshot};
 use std::collections::{HashMap, HashSet};
 
-/// A disagreement of claims and their owners, with what its repair needs.
+/// A mismatch between a claim and its owner, with what its repair needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ClaimMismatch {
-    /// The claim is to be deleted.
+    /// The claim has no active owner and is deleted.
     Orphan(StoredClaim, &'static str),
-    /// The claim is to be inserted.
+    /// The claim is missing and is inserted.
     Missing(ClaimToRestore),
     /// Two active owners have the same bed-night.
     Conflict { owner: Owner, holder: Owner, key: String },
@@ -21,24 +21,28 @@ pub(super) enum ClaimMismatch {
 }
 
 impl ClaimMismatch {
-    /// How it is reported before any repair.
+    /// The finding before any repair.
     pub(super) fn finding(&self) -> Finding {
         let (kind, subject, detail) = match self {
-            Self::Orphan(claim, why) => {
-                (FindingKind::OrphanClaim, claim.key.clone(), format!("claimed by {}: {why}", claim.booking))
+            Self::Orphan(claim, reason) => {
+                (FindingKind::OrphanClaim, claim.key.clone(), format!("claimed by {}: {reason}", claim.booking))
             }
             Self::Missing(lost) => {
                 let key = claim_key(&lost.property_id, &lost.bed_id, lost.night);
                 (
                     FindingKind::MissingClaim,
                     key,
-                    format!("{} has this bed-night and no claim to it", describe_owner(lost.owner)),
+                    format!("{} owns this bed-night without a claim", describe_owner(lost.owner)),
                 )
             }
             Self::Conflict { owner, holder, key } => (
                 FindingKind::Conflict,
                 key.clone(),
-                format!("{} has this bed-night, claimed by active {}", describe_owner(*owner), describe_owner(*holder)),
+                format!(
+                    "{} owns this bed-night, which is claimed by active {}",
+                    describe_owner(*owner),
+                    describe_owner(*holder)
+                ),
             ),
             Self::Unreadable(claim) => {
                 (FindingKind::UnreadableClaim, claim.key.clone(), format!("owner `{}`", claim.booking))
@@ -55,9 +59,9 @@ fn describe_owner(owner: Owner) -> String {
     }
 }
 
-/// Every disagreement of bookings, blocks and claims. First those that free a bed-night, so that what is missing can be
-/// restored in its place.
-pub(super) fn claims(property_id: &PropertyId, snapshot: &PropertySnapshot) -> Vec<ClaimMismatch> {
+/// All mismatches of bookings, blocks and claims. Those that free a bed-night come first, so that a missing claim can take
+/// its place.
+pub(super) fn find(property_id: &PropertyId, snapshot: &PropertySnapshot) -> Vec<ClaimMismatch> {
     let of_bookings = snapshot
         .bookings
         .iter()
@@ -100,16 +104,16 @@ pub(super) fn claims(property_id: &PropertyId, snapshot: &PropertySnapshot) -> V
     mismatches
 }
 
-/// Why somebody does not own what was claimed for them.
+/// The reason reason a claim's owner does not own its bed-night.
 fn orphan_reason(owner: Owner, snapshot: &PropertySnapshot) -> &'static str {
     match owner {
         Owner::Booking(id) => match snapshot.bookings.iter().find(|booking| booking.id == id) {
-            None => "there is no such booking in this property",
+            None => "the property has no such booking",
             Some(booking) if !booking.status.holds_beds() => "the booking is not active",
             Some(_) => "the bed-night is not in its stays",
         },
         Owner::Block(id) if snapshot.blocks.iter().any(|block| block.id == id) => "the bed-night is not in the block",
-        Owner::Block(_) => "there is no such active block in this property",
+        Owner::Block(_) => "the property has no such active block",
     }
 }
 
@@ -121,7 +125,7 @@ mod tests {
     use pvt_domain::ids::{BlockId, BookingId};
     use pvt_stores::mongo::reconciliations::BookingSummary;
 
-    const HOSTEL: &str = "hostel";
+    const PROPERTY: &str = "property";
 
     fn id(number: u8) -> BookingId {
         BookingId::derive(None, &number.to_string(), "test")
@@ -134,7 +138,7 @@ mod tests {
     }
 
     fn claim(bed: &str, night: &str, owner: &str) -> StoredClaim {
-        StoredClaim { key: format!("{HOSTEL}|{bed}|{night}"), booking: owner.to_owned() }
+        StoredClaim { key: format!("{PROPERTY}|{bed}|{night}"), booking: owner.to_owned() }
     }
 
     fn kinds(bookings: Vec<BookingSummary>, claims: Vec<StoredClaim>) -> Vec<FindingKind> {
@@ -142,7 +146,7 @@ mod tests {
     }
 
     fn kinds_with(bookings: Vec<BookingSummary>, blocks: Vec<Block>, claims: Vec<StoredClaim>) -> Vec<FindingKind> {
-        super::claims(&HOSTEL.into(), &PropertySnapshot { bookings, blocks, claims })
+        super::find(&PROPERTY.into(), &PropertySnapshot { bookings, blocks, claims })
             .iter()
             .map(|mismatch| mismatch.finding().kind)
             .collect()
@@ -151,7 +155,7 @@ mod tests {
     fn block(bed: &str, status: BlockStatus) -> Block {
         let (from, until) = ("2027-02-10".parse().unwrap(), "2027-02-12".parse().unwrap());
         let at = chrono::DateTime::UNIX_EPOCH.into();
-        let (id, property_id, kind) = (BlockId::derive("tests", bed), HOSTEL.into(), BlockKind::Maintenance);
+        let (id, property_id, kind) = (BlockId::derive("tests", bed), PROPERTY.into(), BlockKind::Maintenance);
         Block {
             id,
             property_id,

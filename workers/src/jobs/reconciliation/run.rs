@@ -1,4 +1,4 @@
-//! One run over one property, step by step: read, compare, repair, ask the mart, report.
+//! One run over one property, step by step: read, compare, repair, check the mart, report.
 
 use super::Reconciliation;
 use super::mismatches::{self, ClaimMismatch};
@@ -20,10 +20,10 @@ use std::collections::HashSet;
 use std::time::Instant;
 use uuid::Uuid;
 
-/// Repairs of one run; the rest is found again by the next one.
+/// Most repairs of one run; the next one finds the rest.
 const REPAIRS_MAX: usize = 1_000;
-/// Bookings whose events one run publishes again. A backlog before the mart looks like drift, and must not be doubled
-/// at once.
+/// Most bookings whose events one run republishes. A backlog in front of the mart looks like missing events, and must not
+/// be doubled.
 const REPUBLISH_MAX: usize = 500;
 /// Findings listed in a report; the others are only counted.
 const LISTED_MAX: usize = 500;
@@ -55,8 +55,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Does everything and stores the report; what is returned is to be published.
-    pub(super) async fn finish(mut self) -> Result<Vec<Outgoing>, Failure> {
+    /// Executes the run and stores its report; returns what is to be published.
+    pub(super) async fn execute(mut self) -> Result<Vec<Outgoing>, Failure> {
         let snapshot = self.worker.mongo.reconciliations().property_snapshot(&self.command.property_id).await?;
         self.checked.bookings = count(snapshot.bookings.len());
         self.checked.blocks = count(snapshot.blocks.len());
@@ -71,7 +71,7 @@ impl<'a> Run<'a> {
     }
 
     async fn check_claims(&mut self, snapshot: &PropertySnapshot) -> Result<(), StoreError> {
-        for (number, mismatch) in mismatches::claims(&self.command.property_id, snapshot).iter().enumerate() {
+        for (number, mismatch) in mismatches::find(&self.command.property_id, snapshot).iter().enumerate() {
             let mut finding = mismatch.finding();
             if !self.command.dry_run && number < REPAIRS_MAX && !self.repair(mismatch, &mut finding).await? {
                 continue;
@@ -81,7 +81,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Repairs what can be repaired; `false` when it was in order by then, and is no finding.
+    /// Repairs what can be repaired; `false` when it was consistent by then, and is no finding.
     async fn repair(&self, mismatch: &ClaimMismatch, finding: &mut Finding) -> Result<bool, StoreError> {
         let audit = self.audit(finding);
         let outcome = match mismatch {
@@ -102,7 +102,7 @@ impl<'a> Run<'a> {
         Ok(true)
     }
 
-    /// The mart knows names only from here: events carry ids.
+    /// Writes the names to the mart, because events carry only ids.
     async fn describe_property(&self) -> Result<(), StoreError> {
         if self.command.dry_run {
             return Ok(());
@@ -156,14 +156,14 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// A run that was interrupted after a repair does not find it again: the audit log remembers.
+    /// Adds repairs of an interrupted delivery of this run from the audit log.
     async fn recall_earlier_repairs(&mut self) -> Result<(), StoreError> {
-        let told: HashSet<(FindingKind, String)> =
+        let listed: HashSet<(FindingKind, String)> =
             self.findings.iter().map(|finding| (finding.kind, finding.subject.clone())).collect();
         for entry in self.worker.mongo.audit_log().of_cause(self.command.run_id).await? {
             let kind =
                 FindingKind::ALL.into_iter().find(|kind| entry.action.strip_prefix(REPAIR) == Some(kind.as_str()));
-            let Some(kind) = kind.filter(|kind| !told.contains(&(*kind, entry.subject.clone()))) else { continue };
+            let Some(kind) = kind.filter(|kind| !listed.contains(&(*kind, entry.subject.clone()))) else { continue };
             self.findings.push(Finding {
                 kind,
                 severity: kind.severity(),
@@ -184,14 +184,14 @@ impl<'a> Run<'a> {
         }
         let found = count(self.findings.len());
         let repaired = count(self.findings.iter().filter(|finding| finding.repaired).count());
-        // What is left to people is listed first, the worst of it at the top.
+        // Findings left to staff come first, the most severe at the top.
         self.findings.sort_by_key(|finding| (finding.repaired, std::cmp::Reverse(finding.severity)));
         self.findings.truncate(LISTED_MAX);
         let took = self.started.elapsed();
         metrics::histogram!("pvt_reconciliation_duration_seconds").record(took.as_secs_f64());
         if found > 0 {
             tracing::warn!(property = %self.command.property_id, run_id = %self.command.run_id, found, repaired,
-                "reconciliation found drift");
+                "reconciliation found mismatches");
         }
         let report = Report {
             run_id: self.command.run_id,

@@ -1,4 +1,4 @@
-//! Closing what a guest may still pay by: one object at Stripe, noted before the next is closed.
+//! Closes checkout sessions and payments at Stripe, each recorded in the ledger before the next is closed.
 
 use super::StripeCalls;
 use crate::ledgers::SavedLedger;
@@ -10,7 +10,7 @@ use pvt_domain::stripe::{CheckoutSession, PaymentIntent};
 use pvt_stripe::{Cancellation, Expiry, StripeClient, StripeError};
 use pvt_worker_runtime::failpoint;
 
-/// An object at Stripe by which guests pay.
+/// A Stripe object that a guest can pay.
 pub(super) enum PayableObject {
     Session(CheckoutSession),
     Intent(PaymentIntent),
@@ -24,18 +24,18 @@ impl PayableObject {
         }
     }
 
-    /// Tells the ledger what Stripe said of it.
-    pub(super) fn observe(&self, ledger: &mut Ledger, told: Observation) {
+    /// Merges its state into the ledger.
+    pub(super) fn observe(&self, ledger: &mut Ledger, observation: Observation) {
         match self {
-            Self::Session(session) => ledger.observe_session(session, false, told),
-            Self::Intent(intent) => ledger.observe_intent(intent, false, told),
+            Self::Session(session) => ledger.observe_session(session, false, observation),
+            Self::Intent(intent) => ledger.observe_intent(intent, false, observation),
         }
     }
 }
 
 impl StripeCalls {
-    /// Closes a session or a payment and notes what became of it, for the caller to follow; `None` when there is no
-    /// such booking.
+    /// Closes a session or a payment and records its state; the caller emits the follow-ups. `None` when the booking does
+    /// not exist.
     pub(super) async fn close(
         &self,
         client: &StripeClient,
@@ -51,16 +51,16 @@ impl StripeCalls {
             PayableObject::Intent(intent)
         };
         failpoint::hit("after_stripe_before_record");
-        let told = self.observation("close");
+        let observation = self.observation("close");
         Ok(self
             .ledgers
-            .change(booking, |ledger, _| closed.observe(ledger, told.clone()))
+            .change(booking, |ledger, _| closed.observe(ledger, observation.clone()))
             .await
             .map_err(Failure::from)?)
     }
 }
 
-/// Stripe's or ours.
+/// A failed call of Stripe, or another failure.
 pub(super) enum CallError {
     Stripe(StripeError),
     Other(Failure),
@@ -79,8 +79,8 @@ impl From<Failure> for CallError {
 }
 
 impl From<CallError> for Failure {
-    fn from(trouble: CallError) -> Self {
-        match trouble {
+    fn from(error: CallError) -> Self {
+        match error {
             CallError::Stripe(error) => error.into(),
             CallError::Other(failure) => failure,
         }

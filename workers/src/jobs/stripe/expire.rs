@@ -1,5 +1,5 @@
-//! Closing a booking's pages at Stripe. Only when nobody can pay any more are its beds released; if somebody has, it is
-//! told so instead.
+//! Expires a booking's checkout sessions. Its beds are released only when it can no longer be paid; if it has been paid,
+//! the booking gets the payment instead.
 
 use super::{NOT_YET_DELAY, StripeCalls};
 use pvt_domain::actor::Actor;
@@ -16,30 +16,30 @@ impl StripeCalls {
         let now = self.ledgers.now();
         let due =
             |head: &BookingHead| head.status == Status::Held && head.payment.expires_at.is_some_and(|ends| ends <= now);
-        // First nobody is sent to pay any more; what was opened before is seen afterwards, or closed by who opens it.
-        let shut = self
+        // First no new session may open; earlier ones are seen below, or closed by the delivery that opens them.
+        let stopped = self
             .ledgers
             .change(command.booking_id, |ledger, head| ledger.closed |= command.release && due(head))
             .await?;
-        let Some(shut) = shut else { return Err(Failure::Defer(NOT_YET_DELAY)) };
-        if command.release && !due(&shut.head) {
-            // Paid, cancelled or expired meanwhile, or never held.
+        let Some(stopped) = stopped else { return Err(Failure::Defer(NOT_YET_DELAY)) };
+        if command.release && !due(&stopped.head) {
+            // Paid, cancelled or expired by now, or never held.
             return Ok(());
         }
-        let mut kept = shut;
-        for object in kept.after.payable_objects() {
+        let mut saved = stopped;
+        for object in saved.after.payable_objects() {
             let closed = self.close(self.client()?, command.booking_id, &object).await?;
-            kept = closed.ok_or(Failure::Defer(NOT_YET_DELAY))?;
+            saved = closed.ok_or(Failure::Defer(NOT_YET_DELAY))?;
         }
-        self.emit_follow_ups(job, &kept).await?;
-        let summary = kept.after.summary();
+        self.emit_follow_ups(job, &saved).await?;
+        let summary = saved.after.summary();
         if command.release && summary.kept() <= 0 && !summary.processing {
-            job.emit(self.release(command, &kept.head)?);
+            job.emit(self.release(command, &saved.head)?);
         }
         Ok(())
     }
 
-    /// The command that releases the beds: the same for every repetition of one end of a hold.
+    /// The command that releases the beds; the same on every delivery for one end of a hold.
     fn release(&self, command: &ExpireCheckout, head: &BookingHead) -> Result<Outgoing, EncodeError> {
         let ends = head.payment.expires_at.map(|ends| ends.to_string()).unwrap_or_default();
         let id = Uuid::new_v5(&command.booking_id.as_uuid(), format!("expire|{ends}").as_bytes());

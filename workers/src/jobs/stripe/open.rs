@@ -1,7 +1,7 @@
-//! Sending a guest to pay what a booking owes at this moment.
+//! Opens a payment for what a booking owes now: a checkout session, or a payment intent for the guest's app.
 
 use super::close::{CallError, PayableObject};
-use super::{NOT_YET_DELAY, StripeCalls, answer, refused};
+use super::{NOT_YET_DELAY, StripeCalls, refused, reply};
 use pvt_domain::booking::{Booking, Payment, Status};
 use pvt_domain::failure::Failure;
 use pvt_domain::ledger::facts::{Observation, SessionState};
@@ -14,16 +14,16 @@ use pvt_domain::timestamp::Timestamp;
 use pvt_stripe::{NewIntent, NewSession, StripeClient, StripeError};
 use pvt_worker_runtime::{Job, failpoint};
 
-/// A page lives by itself for at least this long, in seconds: Stripe wants 30 minutes from when it makes it, which may
-/// be some time after it was asked. A hold that ends sooner ends it by a call.
+/// Shortest lifetime of a session, in seconds: Stripe requires 30 minutes from its creation, which may be some time after
+/// the attempt. A hold that ends sooner expires the session by a call.
 const MIN_SESSION_SECS: i64 = 40 * 60;
-/// The longest that it may, in seconds, with a margin for clocks that differ.
+/// Longest lifetime of a session, in seconds, with a margin for clock skew.
 const MAX_SESSION_SECS: i64 = 24 * 3_600 - 120;
 
-/// Metadata of a page: the booking's revision for which it was made.
+/// Metadata of a session: the booking's revision that it was created for.
 const REV: &str = "rev";
 
-/// Where the guest goes, or by what their app pays.
+/// The URL of a session, or the client secret of a payment intent.
 struct OpenedPayment {
     attempt: Attempt,
     url: Option<String>,
@@ -36,31 +36,31 @@ impl StripeCalls {
             return Err(Failure::Defer(NOT_YET_DELAY));
         };
         let Some(client) = &self.client else {
-            return answer(job, refused(booking.id, PaymentRefusal::ProviderUnavailable));
+            return reply(job, refused(booking.id, PaymentRefusal::ProviderUnavailable));
         };
         match self.open_payment(job, client, &booking, command).await {
-            Ok(Ok(way)) => {
-                let payment_id = Some(way.attempt.id.to_string());
-                answer(
+            Ok(Ok(opened)) => {
+                let payment_id = Some(opened.attempt.id.to_string());
+                reply(
                     job,
                     PaymentReply {
                         booking_id: booking.id,
                         payment_id,
-                        url: way.url,
-                        client_secret: way.client_secret,
+                        url: opened.url,
+                        client_secret: opened.client_secret,
                         refusal: None,
                     },
                 )
             }
-            Ok(Err(refusal)) => answer(job, refused(booking.id, refusal)),
+            Ok(Err(refusal)) => reply(job, refused(booking.id, refusal)),
             Err(CallError::Stripe(error @ StripeError::Refused { .. })) => {
-                tracing::warn!(booking = %booking.id, %error, "Stripe makes no payment");
-                answer(job, refused(booking.id, PaymentRefusal::ProviderRefused))
+                tracing::warn!(booking = %booking.id, %error, "Stripe refused to open a payment");
+                reply(job, refused(booking.id, PaymentRefusal::ProviderRefused))
             }
-            // Somebody is waiting: whoever still wants to pay asks again, under the same key.
+            // A caller is waiting, and can repeat the request under the same key.
             Err(CallError::Stripe(error)) if job.meta.reply_to.is_some() => {
-                tracing::warn!(booking = %booking.id, %error, "Stripe cannot be asked");
-                answer(job, refused(booking.id, PaymentRefusal::ProviderUnavailable))
+                tracing::warn!(booking = %booking.id, %error, "Stripe is unreachable");
+                reply(job, refused(booking.id, PaymentRefusal::ProviderUnavailable))
             }
             Err(CallError::Stripe(error)) => Err(error.into()),
             Err(CallError::Other(failure)) => Err(failure),
@@ -77,7 +77,7 @@ impl StripeCalls {
         let now = self.ledgers.now();
         let is_known = |ledger: &Ledger| ledger.attempts.iter().any(|attempt| attempt.id == command.payment_id);
         let opened = self.ledgers.change(booking.id, |ledger, _| {
-            // The booking may not know yet what came: who has paid is not asked again.
+            // The booking may be behind its ledger: what is paid is not requested again.
             let known = Payment { ledger: Some(ledger.summary()), ..booking.payment.clone() };
             let booking = Booking { payment: known, ..booking.clone() };
             match refusal(&booking, ledger, now).filter(|_| !is_known(ledger)) {
@@ -96,19 +96,19 @@ impl StripeCalls {
             self.close(client, booking.id, object).await?;
         }
         failpoint::hit("before_stripe");
-        let way = match (opening.attempt.channel, &opening.attempt.object) {
+        let payment = match (opening.attempt.channel, &opening.attempt.object) {
             (PaymentChannel::Checkout, object) => {
-                self.page(job, client, booking, command, &opening.attempt, object.as_deref()).await?
+                self.open_session(job, client, booking, command, &opening.attempt, object.as_deref()).await?
             }
             (PaymentChannel::App, object) => {
-                self.intent(job, client, booking, &opening.attempt, object.as_deref()).await?
+                self.open_intent(job, client, booking, &opening.attempt, object.as_deref()).await?
             }
         };
-        Ok(way.ok_or(PaymentRefusal::NotPayable))
+        Ok(payment.ok_or(PaymentRefusal::NotPayable))
     }
 
-    /// A page at Stripe; `None` when the hold ended meanwhile.
-    async fn page(
+    /// Opens or finds a checkout session; `None` when the hold has ended.
+    async fn open_session(
         &self,
         job: &mut Job<StripeCommand>,
         client: &StripeClient,
@@ -117,20 +117,21 @@ impl StripeCalls {
         attempt: &Attempt,
         object: Option<&str>,
     ) -> Result<Option<OpenedPayment>, CallError> {
-        let (session, told) = match object {
+        let (session, observation) = match object {
             Some(id) => (client.session(id).await?, self.observation("session")),
             None => {
-                let wish = new_session(booking, command, attempt)?;
-                // Under the revision, too, as all that is asked follows from it: what somebody asked for and never saw
-                // must not be in the way.
+                let request = new_session(booking, command, attempt)?;
+                // Also under the revision, from which the request follows: a session that no caller saw must not block a
+                // later one.
                 (
-                    client.create_session(&wish, &format!("checkout:{}:{}", attempt.id, booking.rev)).await?,
+                    client.create_session(&request, &format!("checkout:{}:{}", attempt.id, booking.rev)).await?,
                     self.observation("create"),
                 )
             }
         };
         let (id, url) = (session.id.clone(), session.url.clone());
-        let Some(ledger) = self.opened(job, client, attempt, booking, (&PayableObject::Session(session), told)).await?
+        let Some(ledger) =
+            self.opened(job, client, attempt, booking, (&PayableObject::Session(session), observation)).await?
         else {
             return Ok(None);
         };
@@ -138,7 +139,8 @@ impl StripeCalls {
         Ok(is_open.then(|| OpenedPayment { attempt: attempt.clone(), url, client_secret: None }))
     }
 
-    async fn intent(
+    /// Opens or finds a payment intent; `None` when the hold has ended.
+    async fn open_intent(
         &self,
         job: &mut Job<StripeCommand>,
         client: &StripeClient,
@@ -149,16 +151,16 @@ impl StripeCalls {
         let intent = match object {
             Some(id) => client.intent(id).await?,
             None => {
-                // The same for every repetition, whatever the booking is by then.
+                // The same on every delivery, whatever the booking is by then.
                 let mut metadata = metadata(booking, attempt);
                 metadata.remove(REV);
-                let wish = NewIntent {
+                let request = NewIntent {
                     amount: attempt.amount,
                     currency: currency(booking)?,
                     title: booking.reference.clone(),
                     metadata,
                 };
-                client.create_intent(&wish, &format!("intent:{}", attempt.id)).await?
+                client.create_intent(&request, &format!("intent:{}", attempt.id)).await?
             }
         };
         let client_secret = intent.client_secret.clone().map(ClientSecret::into_text);
@@ -168,44 +170,44 @@ impl StripeCalls {
         Ok(ledger.map(|_| OpenedPayment { attempt: attempt.clone(), url: None, client_secret }))
     }
 
-    /// Notes what Stripe made for an attempt; the ledger then, or `None` when nobody may pay by it any more.
+    /// Records the object of an attempt; `None` when it must no longer be paid, and is closed.
     async fn opened(
         &self,
         job: &mut Job<StripeCommand>,
         client: &StripeClient,
         attempt: &Attempt,
         booking: &Booking,
-        (made, told): (&PayableObject, Observation),
+        (object, observation): (&PayableObject, Observation),
     ) -> Result<Option<Ledger>, CallError> {
         failpoint::hit("after_stripe_before_record");
-        let kept = self.ledgers.change(booking.id, |ledger, head| {
-            ledger.opened(attempt.id, made.id());
-            made.observe(ledger, told.clone());
-            // Whoever ends the hold closes what they see; what they did not see yet is closed here.
+        let saved = self.ledgers.change(booking.id, |ledger, head| {
+            ledger.opened(attempt.id, object.id());
+            object.observe(ledger, observation.clone());
+            // The end of the hold closes the objects it sees; one that it did not see is closed here.
             !(ledger.closed && head.status == Status::Held) && head.status.holds_beds()
         });
-        let Some(kept) = kept.await.map_err(Failure::from)? else { return Ok(None) };
-        self.emit_follow_ups(job, &kept).await?;
-        if !kept.answer {
-            self.close(client, booking.id, made.id()).await?;
+        let Some(saved) = saved.await.map_err(Failure::from)? else { return Ok(None) };
+        self.emit_follow_ups(job, &saved).await?;
+        if !saved.answer {
+            self.close(client, booking.id, object.id()).await?;
             return Ok(None);
         }
-        Ok(Some(kept.after))
+        Ok(Some(saved.after))
     }
 }
 
-/// Why a booking cannot be paid at this moment.
+/// The reason why a booking cannot be paid now.
 fn refusal(booking: &Booking, ledger: &Ledger, now: Timestamp) -> Option<PaymentRefusal> {
-    let is_over =
+    let hold_is_over =
         booking.status == Status::Held && (ledger.closed || booking.payment.expires_at.is_some_and(|ends| ends <= now));
-    if is_over || !booking.status.holds_beds() {
+    if hold_is_over || !booking.status.holds_beds() {
         return Some(PaymentRefusal::NotPayable);
     }
     (booking.payable() <= 0).then_some(PaymentRefusal::NothingDue)
 }
 
 fn new_session(booking: &Booking, command: &OpenPayment, attempt: &Attempt) -> Result<NewSession, Failure> {
-    // The same for every repetition of the command at this revision, or Stripe would take it for another one.
+    // The same on every delivery at this revision, or Stripe would reject the idempotency key.
     let opened = attempt.opened_at.as_datetime().timestamp();
     let ends = booking
         .payment
@@ -242,5 +244,5 @@ fn currency(booking: &Booking) -> Result<Currency, Failure> {
         .price
         .as_ref()
         .map(|price| price.currency)
-        .ok_or_else(|| Failure::reject("booking_unpriced", "there is nothing to pay"))
+        .ok_or_else(|| Failure::reject("booking_unpriced", "the booking has no price"))
 }

@@ -1,4 +1,4 @@
-//! Reading a payment from Stripe, because what was told of it named no booking or lacked something.
+//! Fetches a payment from Stripe whose event named no booking or lacked refunds.
 
 use super::StripeCalls;
 use pvt_domain::failure::Failure;
@@ -8,7 +8,7 @@ use pvt_stripe::StripeError;
 use pvt_worker_runtime::{HEADER_DEFERRALS, Job};
 use std::time::Duration;
 
-/// What a ledger lacks mostly comes by itself a moment later; what was not joined to one does not.
+/// Missing refunds of a known payment mostly arrive as events a moment later.
 const GRACE: Duration = Duration::from_secs(5);
 
 impl StripeCalls {
@@ -19,35 +19,35 @@ impl StripeCalls {
             if job.meta.header(HEADER_DEFERRALS).is_none() {
                 return Err(Failure::Defer(GRACE));
             }
-            // It is there: perhaps an earlier delivery of this brought it, and died before it told of it.
-            let kept = self.ledgers.change(booking, |_, _| ()).await?;
-            if let Some(kept) = kept.filter(|kept| !kept.after.lacks_refunds(intent_id)) {
-                return self.emit_follow_ups(job, &kept).await;
+            // They are there; an earlier delivery may have stored them and crashed before publishing.
+            let saved = self.ledgers.change(booking, |_, _| ()).await?;
+            if let Some(saved) = saved.filter(|saved| !saved.after.lacks_refunds(intent_id)) {
+                return self.emit_follow_ups(job, &saved).await;
             }
         }
         let client = self.client()?;
         let intent = match client.intent(intent_id).await {
             Ok(intent) => intent,
-            // Another account's, or another mode's.
+            // Of another account, or another mode.
             Err(error @ StripeError::Refused { .. }) => {
-                tracing::warn!(intent = intent_id, %error, "a payment that Stripe told of is not there");
+                tracing::warn!(intent = intent_id, %error, "payment of an event not found at Stripe");
                 return Ok(());
             }
             Err(error) => return Err(error.into()),
         };
         let Some(booking) = known.or_else(|| metadata::booking_id(&intent.metadata)) else {
-            tracing::info!(intent = intent_id, "a payment that is not for a booking");
+            tracing::info!(intent = intent_id, "payment is not for a booking");
             return Ok(());
         };
         let (refunds, disputes) = (client.refunds_of(intent_id).await?, client.disputes_of(intent_id).await?);
-        let told = self.observation("refresh");
-        let kept = self.ledgers.change(booking, |ledger, _| {
-            ledger.observe_intent(&intent, false, told.clone());
-            refunds.iter().for_each(|refund| ledger.observe_refund(refund, told.clone()));
-            disputes.iter().for_each(|dispute| ledger.observe_dispute(dispute, told.clone()));
+        let observation = self.observation("refresh");
+        let saved = self.ledgers.change(booking, |ledger, _| {
+            ledger.observe_intent(&intent, false, observation.clone());
+            refunds.iter().for_each(|refund| ledger.observe_refund(refund, observation.clone()));
+            disputes.iter().for_each(|dispute| ledger.observe_dispute(dispute, observation.clone()));
         });
-        if let Some(kept) = kept.await? {
-            self.emit_follow_ups(job, &kept).await?;
+        if let Some(saved) = saved.await? {
+            self.emit_follow_ups(job, &saved).await?;
         }
         Ok(())
     }

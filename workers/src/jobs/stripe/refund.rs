@@ -1,6 +1,6 @@
-//! Giving money back: first ordered in the ledger, then asked of Stripe under the order's own key, then noted.
+//! Refunds: first instructed in the ledger, then made at Stripe under the instruction's idempotency key, then recorded.
 
-use super::{NOT_YET_DELAY, StripeCalls, answer, done, refused};
+use super::{NOT_YET_DELAY, StripeCalls, done, refused, reply};
 use chrono::TimeDelta;
 use pvt_domain::actor::Actor;
 use pvt_domain::failure::Failure;
@@ -12,49 +12,49 @@ use pvt_domain::timestamp::Timestamp;
 use pvt_stripe::{NewRefund, StripeClient, StripeError};
 use pvt_worker_runtime::{Job, failpoint};
 
-/// Stripe may forget an idempotency key after 24 hours: an order that is older than this is looked for before it is
-/// asked for again.
+/// Stripe may forget an idempotency key after 24 hours: before an older instruction is sent again, its refund is looked
+/// up.
 const KEY_LIFETIME: TimeDelta = TimeDelta::hours(20);
 
 impl StripeCalls {
     pub(super) async fn refund(&self, job: &mut Job<StripeCommand>, command: &Refund) -> Result<(), Failure> {
         let now = self.ledgers.now();
-        let ordered = self.ledgers.change(command.booking_id, |ledger, head| match &command.request {
+        let instructed = self.ledgers.change(command.booking_id, |ledger, head| match &command.request {
             Some(wish) => instruct_requested_refund(ledger, wish, &command.actor, now).map(Some),
             None => {
-                // Decided upon sums that have moved on, it is told them first, and asks again.
+                // A refund decided from outdated totals waits: the booking gets the new ones and decides again.
                 if head.ledger_rev() >= ledger.totals_rev {
                     ledger.instruct_refunds(head.payment.to_refund, now);
                 }
                 Ok(None)
             }
         });
-        let Some(ordered) = ordered.await? else { return Err(Failure::Defer(NOT_YET_DELAY)) };
-        let wanted = match ordered.answer {
+        let Some(instructed) = instructed.await? else { return Err(Failure::Defer(NOT_YET_DELAY)) };
+        let requested_key = match instructed.answer {
             Ok(key) => key,
-            Err(refusal) => return answer(job, refused(command.booking_id, refusal)),
+            Err(refusal) => return reply(job, refused(command.booking_id, refusal)),
         };
-        let open: Vec<RefundInstruction> = ordered
+        let open: Vec<RefundInstruction> = instructed
             .after
             .open_instructions()
-            .filter(|order| wanted.as_ref().is_none_or(|key| *key == order.key))
+            .filter(|instruction| requested_key.as_ref().is_none_or(|key| *key == instruction.key))
             .cloned()
             .collect();
-        for order in &open {
-            self.execute_refund(command, order, job.meta.attempt > 1).await?;
+        for instruction in &open {
+            self.execute_refund(command, instruction, job.meta.attempt > 1).await?;
         }
-        let Some(kept) = self.ledgers.change(command.booking_id, |_, _| ()).await? else {
+        let Some(saved) = self.ledgers.change(command.booking_id, |_, _| ()).await? else {
             return Err(Failure::Defer(NOT_YET_DELAY));
         };
-        self.emit_follow_ups(job, &kept).await?;
+        self.emit_follow_ups(job, &saved).await?;
         let Some(wish) = &command.request else { return Ok(()) };
-        // Asked of the ledger, so that whoever repeats a wish is answered as they were.
-        let is_refused = kept
+        // Read from the ledger, so that a repeated request gets the same reply.
+        let is_refused = saved
             .after
             .refund_instructions
             .iter()
-            .any(|order| wanted.as_ref() == Some(&order.key) && order.refused.is_some());
-        answer(
+            .any(|instruction| requested_key.as_ref() == Some(&instruction.key) && instruction.refused.is_some());
+        reply(
             job,
             match is_refused {
                 true => refused(command.booking_id, PaymentRefusal::ProviderRefused),
@@ -63,11 +63,16 @@ impl StripeCalls {
         )
     }
 
-    /// Makes the refund of an order, or finds it made, and notes what Stripe says.
-    async fn execute_refund(&self, command: &Refund, order: &RefundInstruction, is_again: bool) -> Result<(), Failure> {
+    /// Makes the refund of an instruction, or finds it made, and records its state.
+    async fn execute_refund(
+        &self,
+        command: &Refund,
+        instruction: &RefundInstruction,
+        is_redelivery: bool,
+    ) -> Result<(), Failure> {
         let (client, booking) = (self.client()?, command.booking_id);
-        let age = self.ledgers.now().as_datetime() - order.instructed_at.as_datetime();
-        let earlier = if age > KEY_LIFETIME || is_again { made(client, order).await? } else { None };
+        let age = self.ledgers.now().as_datetime() - instruction.instructed_at.as_datetime();
+        let earlier = if age > KEY_LIFETIME || is_redelivery { find_refund(client, instruction).await? } else { None };
         let refund = match earlier {
             Some(refund) => Ok(refund),
             None => {
@@ -77,31 +82,31 @@ impl StripeCalls {
                     (PROPERTY_ID.to_owned(), command.property_id.to_string()),
                 ]
                 .into();
-                let wish = NewRefund {
-                    payment_intent: order.intent.clone(),
-                    amount: order.amount,
-                    refund_key: order.key.clone(),
+                let request = NewRefund {
+                    payment_intent: instruction.intent.clone(),
+                    amount: instruction.amount,
+                    refund_key: instruction.key.clone(),
                     metadata,
                 };
-                client.create_refund(&wish, &order.key).await
+                client.create_refund(&request, &instruction.key).await
             }
         };
         failpoint::hit("after_stripe_before_record");
-        let told = self.observation("refund");
+        let observation = self.observation("refund");
         match refund {
             Ok(refund) => {
-                self.ledgers.change(booking, |ledger, _| ledger.observe_refund(&refund, told.clone())).await?;
+                self.ledgers.change(booking, |ledger, _| ledger.observe_refund(&refund, observation.clone())).await?;
                 Ok(())
             }
             Err(StripeError::Refused { code, message, .. }) => {
-                // Somebody may have given it back at Stripe: what is there is taken in before the order is given up.
-                let there = client.refunds_of(&order.intent).await?;
+                // It may have been refunded in the Stripe dashboard: record what is there before rejecting.
+                let refunds = client.refunds_of(&instruction.intent).await?;
                 let why = code.unwrap_or(message);
-                tracing::warn!(%booking, order = %order.key, %why, "Stripe refused a refund");
+                tracing::warn!(%booking, instruction = %instruction.key, reason = %why, "Stripe refused a refund");
                 self.ledgers
                     .change(booking, |ledger, _| {
-                        there.iter().for_each(|refund| ledger.observe_refund(refund, told.clone()));
-                        ledger.reject_instruction(&order.key, &why);
+                        refunds.iter().for_each(|refund| ledger.observe_refund(refund, observation.clone()));
+                        ledger.reject_instruction(&instruction.key, &why);
                     })
                     .await?;
                 Ok(())
@@ -111,13 +116,16 @@ impl StripeCalls {
     }
 }
 
-/// The refund of an order, if Stripe has made it.
-async fn made(client: &StripeClient, order: &RefundInstruction) -> Result<Option<stripe::Refund>, StripeError> {
-    let there = client.refunds_of(&order.intent).await?;
-    Ok(there.into_iter().find(|refund| refund.metadata.get(REFUND_KEY) == Some(&order.key)))
+/// The refund of an instruction, if Stripe has made it.
+async fn find_refund(
+    client: &StripeClient,
+    instruction: &RefundInstruction,
+) -> Result<Option<stripe::Refund>, StripeError> {
+    let refunds = client.refunds_of(&instruction.intent).await?;
+    Ok(refunds.into_iter().find(|refund| refund.metadata.get(REFUND_KEY) == Some(&instruction.key)))
 }
 
-/// Orders what staff want; the key of the order.
+/// Instructs a refund that staff requested; the key of the instruction.
 fn instruct_requested_refund(
     ledger: &mut Ledger,
     wish: &RefundRequest,
@@ -125,11 +133,11 @@ fn instruct_requested_refund(
     now: Timestamp,
 ) -> Result<String, PaymentRefusal> {
     let Some(intent) = ledger.intent_of(&wish.payment_id).cloned() else { return Err(PaymentRefusal::UnknownPayment) };
-    if let Some(order) = ledger.refund_instructions.iter().find(|order| order.request == Some(wish.refund_id)) {
-        let is_same = order.intent == intent.id
-            && wish.amount.is_none_or(|amount| amount == order.amount)
-            && order.note.as_ref() == Some(&wish.note);
-        return is_same.then(|| order.key.clone()).ok_or(PaymentRefusal::KeyReused);
+    if let Some(instruction) = ledger.refund_instructions.iter().find(|instruction| instruction.request == Some(wish.refund_id)) {
+        let is_same = instruction.intent == intent.id
+            && wish.amount.is_none_or(|amount| amount == instruction.amount)
+            && instruction.note.as_ref() == Some(&wish.note);
+        return is_same.then(|| instruction.key.clone()).ok_or(PaymentRefusal::KeyReused);
     }
     if ledger.is_frozen(&intent.id) {
         return Err(PaymentRefusal::Disputed);

@@ -1,7 +1,7 @@
-//! The gap sweep: events that Stripe has and that never arrived are taken in like those that do, and Stripe's own
-//! ledger is compared with ours, day by day.
+//! Reconciliation with Stripe: missed events are replayed, and Stripe's balance transactions are compared with our ledgers
+//! day by day.
 //!
-//! It changes no booking and no amount: it hands events on, and notes the fees that only Stripe's ledger tells.
+//! It changes no booking and no amount: it replays events, and records the fees that only Stripe's ledger shows.
 
 use super::StripeCalls;
 use chrono::{DateTime, NaiveDate, TimeDelta};
@@ -20,27 +20,26 @@ use serde_json::Value;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-/// How far before the last run's end events are looked for again: whatever was on its way then.
+/// Overlap with the last run, for events that were in flight at its end.
 const OVERLAP: TimeDelta = TimeDelta::hours(2);
-/// How far back the first run looks, and the longest gap that is made up for: Stripe keeps events for 30 days.
+/// How far back the first run looks, and the longest gap that is closed: Stripe keeps events for 30 days.
 const MAX_LOOKBACK: TimeDelta = TimeDelta::days(29);
-/// What is younger than this may still be on its way by itself.
+/// Younger events may still be in flight.
 const GRACE: TimeDelta = TimeDelta::seconds(60);
-/// Sums are compared for so many whole days before today, and today so far.
+/// Whole days before today that are compared, beside today so far.
 const DAYS_COMPARED: i64 = 3;
-/// Events are looked for in spans, oldest first: the first is short, the next ones are longer where there are few and
-/// shorter where many.
+/// Events are listed in windows, oldest first. The first is short; the next are longer where events are sparse.
 const FIRST_WINDOW: TimeDelta = TimeDelta::minutes(15);
 const MAX_WINDOW: TimeDelta = TimeDelta::hours(12);
-/// Of so many events there are few.
+/// A window with fewer events than this is sparse.
 const SPARSE_EVENTS: u32 = 1_000;
-/// No span is made shorter than this.
+/// The shortest window.
 const MIN_WINDOW: TimeDelta = TimeDelta::minutes(1);
-/// Most pages of events of a span that can still be made shorter.
+/// Most pages of events of a window that can still be shortened.
 const MAX_WINDOW_PAGES: usize = 50;
-/// No further span is begun after this; the next run goes on where this one stopped.
+/// No further window starts after this; the next run continues where this one stopped.
 const TIME_BUDGET: Duration = Duration::from_secs(40);
-/// Most pages of Stripe's ledger.
+/// Most pages of balance transactions.
 const MAX_PAGES: usize = 500;
 const PAGE: u32 = 100;
 /// Most ledgers that one comparison reads.
@@ -51,10 +50,10 @@ type SumKey = (NaiveDate, &'static str, String);
 
 impl StripeCalls {
     pub(super) async fn sweep(&self, job: &mut Job<StripeCommand>, command: &ReconcilePayments) -> Result<(), Failure> {
-        let (client, began, now) = (self.client()?.clone(), Instant::now(), self.ledgers.now());
+        let (client, started, now) = (self.client()?.clone(), Instant::now(), self.ledgers.now());
         let since = self.since(command, now).await?;
         let (events, missing, until) =
-            self.missing_events(&client, since, (now.as_datetime() - GRACE).into(), began).await?;
+            self.missing_events(&client, since, (now.as_datetime() - GRACE).into(), started).await?;
         let lost = u32::try_from(missing.len()).unwrap_or(u32::MAX);
         if !command.dry_run {
             for event in missing {
@@ -67,7 +66,7 @@ impl StripeCalls {
         metrics::counter!("pvt_stripe_events_missed_total").increment(u64::from(lost));
         for sum in &differences {
             tracing::warn!(day = %sum.day, kind = %sum.kind, stripe = sum.stripe, ledger = sum.ledger,
-                currency = %sum.currency, "Stripe's ledger and ours differ");
+                currency = %sum.currency, "reconciliation mismatch with Stripe");
         }
         let sweep = PaymentSweep {
             run_id: command.run_id,
@@ -81,39 +80,39 @@ impl StripeCalls {
             fees,
             differences,
             started_at: now,
-            took_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+            took_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
         };
         Ok(self.ledgers.mongo.payment_sweeps().save(&sweep).await?)
     }
 
-    /// From when on a run looks for events: some time before the last one stopped. A run that is delivered again begins
-    /// where it began, whatever it has reported: it may have died before what it found was handed on.
+    /// The start of a run: a while before the end of the last one. A redelivered run starts where it started before,
+    /// because it may have crashed before its events were replayed.
     async fn since(&self, command: &ReconcilePayments, now: Timestamp) -> Result<Timestamp, Failure> {
         if let Some(this) = self.ledgers.mongo.payment_sweeps().find(command.run_id).await? {
             return Ok(this.since);
         }
         let farthest = now.as_datetime() - MAX_LOOKBACK;
         let Some(last) = self.ledgers.mongo.payment_sweeps().last().await? else { return Ok(farthest.into()) };
-        // Whoever did not get to the end goes on there; only at the end something may still have been on its way.
-        let to_its_end = last.until >= (last.started_at.as_datetime() - GRACE).into();
-        let from = last.until.as_datetime() - if to_its_end { OVERLAP } else { TimeDelta::zero() };
+        // An incomplete run is continued where it stopped; only at a real end may events have been in flight.
+        let was_complete = last.until >= (last.started_at.as_datetime() - GRACE).into();
+        let from = last.until.as_datetime() - if was_complete { OVERLAP } else { TimeDelta::zero() };
         Ok(from.max(farthest).into())
     }
 
-    /// How many events Stripe has from `since` on, those of them that are not stored, oldest first, and until when was
-    /// looked: `until`, or sooner when there is much to look through.
+    /// The number of events at Stripe from `since` on, those that are not stored, oldest first, and the end of the search:
+    /// `until`, or earlier when there are many.
     async fn missing_events(
         &self,
         client: &StripeClient,
         since: Timestamp,
         until: Timestamp,
-        began: Instant,
+        started: Instant,
     ) -> Result<(u32, Vec<Value>, Timestamp), Failure> {
         let (mut events, mut missing) = (0, Vec::new());
         let (since, until) = (since.as_datetime(), until.as_datetime());
         let (mut from, mut span) = (since, FIRST_WINDOW);
-        // One span at least, so that there is always progress.
-        while from < until && (from == since || began.elapsed() < TIME_BUDGET) {
+        // At least one window, so that there is always progress.
+        while from < until && (from == since || started.elapsed() < TIME_BUDGET) {
             let to = (from + span).min(until);
             let pages = if span > MIN_WINDOW { MAX_WINDOW_PAGES } else { usize::MAX };
             match self.span(client, from.timestamp(), to.timestamp() + 1, pages).await? {
@@ -126,13 +125,13 @@ impl StripeCalls {
             }
         }
         if from < until {
-            tracing::warn!(until = %from, "there are more events than one run looks through: the next one goes on");
+            tracing::warn!(until = %from, "too many events for one run, the next run continues");
         }
         Ok((events, missing, from.into()))
     }
 
-    /// The events of a span: how many, and those that are not stored, oldest first. `None` when there are more pages
-    /// than these.
+    /// The events of a window: their number, and those that are not stored, oldest first. `None` when there are more
+    /// `pages`.
     async fn span(
         &self,
         client: &StripeClient,
@@ -168,7 +167,7 @@ impl StripeCalls {
         }
     }
 
-    /// The event as intake would hand it on.
+    /// The command that the webhook would have sent.
     fn replay(&self, payload: Value, now: Timestamp) -> Result<Outgoing, Failure> {
         let text = |field: &str| payload[field].as_str().unwrap_or_default().to_owned();
         let (event_id, event_type) = (text("id"), text("type"));
@@ -178,7 +177,7 @@ impl StripeCalls {
             .with_actor("schedule:reconcile_payments"))
     }
 
-    /// Days on which Stripe's ledger and ours differ, and how many fees were noted.
+    /// The mismatching sums, and the number of fees recorded.
     async fn compare(
         &self,
         client: &StripeClient,
@@ -191,16 +190,18 @@ impl StripeCalls {
         let transactions = transactions(client, since).await?;
         let filter = LedgerFilter { since: Some(since), ..LedgerFilter::default() };
         let ledgers = self.ledgers.mongo.ledgers().list(&filter, MAX_LEDGERS).await?;
-        let fees = if dry_run { 0 } else { self.note_fees(&transactions, &ledgers).await? };
+        let fees = if dry_run { 0 } else { self.record_fees(&transactions, &ledgers).await? };
         let mut sums: BTreeMap<SumKey, (i64, i64)> = BTreeMap::new();
-        for line in &transactions {
-            if let Some(kind) = kind_of(line) {
-                sums.entry((day_of(line.created), kind.as_str(), line.currency.clone())).or_default().0 += line.amount;
+        for transaction in &transactions {
+            if let Some(kind) = kind_of(transaction) {
+                sums.entry((day_of(transaction.created), kind.as_str(), transaction.currency.clone()))
+                    .or_default()
+                    .0 += transaction.amount;
             }
         }
         for ledger in &ledgers {
             let currency = ledger.currency.code().to_ascii_lowercase();
-            // What staff noted, Stripe knows nothing of.
+            // Records of staff have no counterpart at Stripe.
             for entry in ledger.entries().into_iter().filter(|entry| entry.id.contains('_') && entry.at >= since) {
                 let cell = (entry.at.as_datetime().date_naive(), entry.kind.as_str(), currency.clone());
                 sums.entry(cell).or_default().1 += entry.amount;
@@ -217,19 +218,20 @@ impl StripeCalls {
         Ok((differing.map(sum).collect(), fees))
     }
 
-    /// Writes what Stripe kept into the ledgers of the payments for which it did.
-    async fn note_fees(&self, transactions: &[BalanceTransaction], ledgers: &[Ledger]) -> Result<u32, Failure> {
+    /// Records Stripe's fees in the ledgers of their payments.
+    async fn record_fees(&self, transactions: &[BalanceTransaction], ledgers: &[Ledger]) -> Result<u32, Failure> {
         let unknown = ledgers.iter().flat_map(|ledger| {
             let charges = ledger.charges.iter().filter(|charge| !ledger.fees.contains_key(&charge.intent));
             charges.map(|charge| (charge.id.as_str(), (ledger.booking_id, charge.intent.as_str())))
         });
         let owners: HashMap<&str, (BookingId, &str)> = unknown.collect();
         let mut noted = 0;
-        for line in transactions.iter().filter(|line| line.fee != 0) {
-            let Some((booking, intent)) = line.source.as_deref().and_then(|source| owners.get(source)).copied() else {
+        for transaction in transactions.iter().filter(|transaction| transaction.fee != 0) {
+            let Some((booking, intent)) = transaction.source.as_deref().and_then(|source| owners.get(source)).copied()
+            else {
                 continue;
             };
-            self.ledgers.change(booking, |ledger, _| ledger.fees.insert(intent.to_owned(), line.fee)).await?;
+            self.ledgers.change(booking, |ledger, _| ledger.fees.insert(intent.to_owned(), transaction.fee)).await?;
             noted += 1;
         }
         Ok(noted)
@@ -254,9 +256,9 @@ async fn transactions(client: &StripeClient, since: Timestamp) -> Result<Vec<Bal
     Ok(all)
 }
 
-/// What kind of entry a line of Stripe's ledger is; `None` for payouts, fees of the account and the like.
-fn kind_of(line: &BalanceTransaction) -> Option<EntryKind> {
-    match line.reporting_category.as_str() {
+/// The kind of a balance transaction; `None` for payouts, account fees and the like.
+fn kind_of(transaction: &BalanceTransaction) -> Option<EntryKind> {
+    match transaction.reporting_category.as_str() {
         "charge" => Some(EntryKind::Payment),
         "refund" | "refund_failure" => Some(EntryKind::Refund),
         "dispute" => Some(EntryKind::Chargeback),
