@@ -1,5 +1,5 @@
-//! The emails worker against a real MongoDB and the mail sink: what is sent, what is recorded, and what is never sent
-//! twice.
+//! The emails worker against a real MongoDB and the mail sink: what is sent, what is recorded, and what is not sent
+//! again.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
@@ -29,7 +29,7 @@ use uuid::Uuid;
 
 const MAIL_FROM: &str = "PVT Booking <bookings@pvt.test>";
 
-/// A database of one's own, a sink, and the worker between them.
+/// A database of its own, a mail sink, and the worker between them.
 struct MailHarness {
     _namespace: Namespace,
     mongo: Mongo,
@@ -261,7 +261,7 @@ async fn unreachable_server_fails_no_message_and_resends_nothing() {
         assert!(matches!(job.failed(), Some(Failure::Unavailable(cause)) if cause.class == "smtp_unavailable"));
     }
     harness.fault(r#"{"mode":null}"#).await;
-    // The runtime hands the same messages over again, with the same attempt.
+    // The runtime redelivers the same messages, with the same attempt.
     harness.handle(jobs(1)).await.iter().for_each(|job| assert!(emitted(job).delivered));
     assert_eq!(harness.mails.accepted(), 30);
     assert_eq!(harness.rows(&bookings[0]).await[0].maybe_duplicate, 0);
@@ -272,7 +272,7 @@ async fn mail_left_in_flight_by_a_crash_is_deferred_then_sent() {
     let harness = MailHarness::open().await;
     let booking = confirmed(1);
     harness.store(std::slice::from_ref(&booking)).await;
-    // What a process leaves behind that died between the server's answer and the record.
+    // The state after a crash between the server's reply and the record.
     emitted(&harness.handle(vec![job(booking_event(&booking, 1), 1)]).await[0]);
     let mut row = harness.rows(&booking).await.remove(0);
     row.status = NotificationStatus::Sending;
@@ -320,7 +320,7 @@ async fn modifications_and_reminders_are_mailed_only_while_current() {
     let done = harness.handle(vec![job(booking_event(&changed, 2), 1), job(remind(&changed), 1)]).await;
     let event = emitted(&done[0]);
     assert_eq!((event.kind, event.version, event.delivered), (NotificationKind::BookingModified, 2, true));
-    assert!(done[1].failed().is_none() && done[1].emitted().is_empty(), "they do not come today");
+    assert!(done[1].failed().is_none() && done[1].emitted().is_empty(), "they do not arrive today");
     assert_eq!(harness.message_ids(&changed).len(), 1);
     let raw = String::from_utf8_lossy(&harness.mails.newest(Some(&changed.guest.email), 1)[0].raw).into_owned();
     assert!(raw.contains("What changed"), "{raw}");

@@ -50,8 +50,8 @@ impl Ledgers {
         (self.clock)()
     }
 
-    /// Changes the ledger of a booking; a change without effect writes nothing. `None` when the booking does not exist or
-    /// has no price.
+    /// Changes the ledger of a booking; a change without effect writes nothing. `None` when the booking does not exist
+    /// or has no price.
     ///
     /// # Errors
     /// [`StoreError::Stale`] when other writers were faster on every attempt.
@@ -96,8 +96,8 @@ impl Ledgers {
         changes.into_iter().map(event).collect()
     }
 
-    /// The messages that a stored ledger calls for: totals for its booking, alerts to its staff, and refunds that became
-    /// possible. None depends on the last change, so a crash after storing loses nothing.
+    /// The messages that a stored ledger calls for: totals for its booking, alerts to its staff, and refunds that
+    /// became possible. None depends on the last change, so a crash after storing loses nothing.
     pub(crate) async fn follow_ups(&self, ledger: &Ledger, head: &BookingHead) -> Result<Vec<Outgoing>, Failure> {
         let mut messages = self.staff_alerts(ledger).await?;
         // Refunds are decided from the totals, so a booking behind them is updated first, and then sends the refund
@@ -171,8 +171,8 @@ impl Ledgers {
         Ok(mails)
     }
 
-    /// The command to fetch a payment from Stripe, because an event carried only part of it. `joined`: the event is merged
-    /// into its ledger.
+    /// The command to fetch a payment from Stripe, because an event carried only part of it. `joined`: the event is
+    /// merged into its ledger.
     pub(crate) fn refresh_command(&self, intent: &str, event_id: &str, joined: bool) -> Result<Outgoing, EncodeError> {
         let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("refresh|{intent}|{event_id}").as_bytes());
         let command = RefreshPayment {

@@ -1,8 +1,8 @@
 //! The scheduler: sends the commands of each schedule when it fires.
 //!
-//! Any number of schedulers may run; a lease in MongoDB lets one of them fire. Message ids are functions of schedule, time
-//! and subject, so two leaders at once, or a fire repeated after a crash, change nothing. It reads what its commands are
-//! about; it must never do their work itself.
+//! Any number of schedulers may run; a lease in MongoDB lets one of them fire. Message ids are functions of schedule,
+//! time and subject, so two leaders at once, or a fire repeated after a crash, change nothing. It reads what its
+//! commands are about; it must never do their work itself.
 
 mod due;
 mod fire;

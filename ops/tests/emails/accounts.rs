@@ -1,4 +1,4 @@
-//! Mails about accounts: never twice for one wish, and a token that is good only where the mail went.
+//! Mails about accounts: sent once for each request, with a reset token that only the newest mail carries.
 
 use super::{MailHarness, class, handle, job, worker};
 use chrono::Utc;
@@ -66,14 +66,14 @@ async fn unknown_outcome_invalidates_the_first_reset_token() {
     let user = ada(&harness).await;
     harness.fault(r#"{"mode":"drop_before_250","next":1}"#).await;
     let first = harness.handle(vec![job(reset(user.id), 1)]).await;
-    assert!(first[0].failed().is_some(), "the answer was lost");
+    assert!(first[0].failed().is_some(), "the reply was lost");
     assert!(harness.handle(vec![job(reset(user.id), 2)]).await[0].failed().is_none());
     let sent = tokens(&harness);
     let now = Utc::now().into();
     assert_eq!(
         harness.mongo.password_resets().find(&sent[0], now).await.unwrap(),
         Some(user.id),
-        "the newest mail's token is good"
+        "the token of the newest mail is valid"
     );
     for older in &sent[1..] {
         assert_eq!(harness.mongo.password_resets().find(older, now).await.unwrap(), None);

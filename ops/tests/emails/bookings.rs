@@ -1,4 +1,4 @@
-//! Confirmed, changed and cancelled bookings of the demonstration hostel, as the confirmations worker stores them.
+//! Confirmed, held, modified and cancelled bookings of the demo property, as the confirmations worker stores them.
 
 use pvt_domain::booking::{Booking, HistoryEntry, Status};
 use pvt_domain::demo;
@@ -27,7 +27,7 @@ pub(crate) fn confirmed(number: usize) -> Booking {
     serde_json::from_value(booking).unwrap()
 }
 
-/// A booking whose beds are held for long until it is paid.
+/// A booking that is held until it is paid, for decades.
 pub(crate) fn held(number: usize) -> Booking {
     let mut booking = confirmed(number);
     booking.history = vec![entry(booking.id, 1, "request", Status::Requested, Status::Held)];
@@ -37,7 +37,7 @@ pub(crate) fn held(number: usize) -> Booking {
     booking
 }
 
-/// The same booking after it was cancelled.
+/// The booking after it was cancelled.
 pub(crate) fn cancelled(number: usize) -> Booking {
     let mut booking = confirmed(number);
     booking.history.push(entry(booking.id, 2, "cancel", Status::Confirmed, Status::Cancelled));
@@ -46,7 +46,7 @@ pub(crate) fn cancelled(number: usize) -> Booking {
     booking
 }
 
-/// The same booking after it was put off for long and became a night shorter.
+/// The booking after it was postponed for decades and shortened by a night.
 pub(crate) fn modified(number: usize) -> Booking {
     let before = confirmed(number);
     let mut booking = before.clone();

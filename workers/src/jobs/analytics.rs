@@ -1,7 +1,7 @@
 //! Worker `analytics`: loads every event into the mart, a batch in one transaction.
 //!
-//! It never reads MongoDB: events carry all that the mart needs. Loading an event again is harmless. While PostgreSQL is
-//! down the runtime pauses this worker, and the events wait in its queue.
+//! It never reads MongoDB: events carry all that the mart needs. Loading an event again is harmless. While PostgreSQL
+//! is down the runtime pauses this worker, and the events wait in its queue.
 
 use crate::declaration::{Start, WorkerDeclaration};
 use chrono::Utc;

@@ -1,8 +1,8 @@
 //! Worker `confirmations`: decides the bookings of a partition, a batch in one transaction.
 //!
 //! It decides in memory, commits, and leaves publishing and acknowledging to the runtime. It never calls an outside
-//! service and never publishes before the transaction is committed. A redelivered command is recognised by the booking's
-//! own history.
+//! service and never publishes before the transaction is committed. A redelivered command is recognised by the
+//! booking's own history.
 
 mod grid_cache;
 mod group_commit;
@@ -51,7 +51,6 @@ const GROUP_ATTEMPTS: u32 = 3;
 /// properties of a batch.
 const MAX_READ_ROUNDS: u32 = 32;
 
-
 /// A command with its message id.
 type ReceivedCommand = (Uuid, Arc<BookingCommand>);
 
@@ -73,8 +72,8 @@ impl Confirmations {
         Self { mongo, clock, grids: Mutex::default(), commit_queue: CommitQueue::default() }
     }
 
-    /// Decides and stores a batch, together with those that other partitions enqueued meanwhile: a transaction costs the
-    /// store much more than a booking in it.
+    /// Decides and stores a batch, together with those that other partitions enqueued meanwhile: a transaction costs
+    /// the store much more than a booking in it.
     async fn commit_batch(&self, commands: Arc<[ReceivedCommand]>) -> Result<Vec<CommandOutcome>, Failure> {
         let mut result = self.commit_queue.enqueue(commands.clone());
         let mut grids = self.grids.lock().await;
@@ -135,8 +134,8 @@ impl Confirmations {
         Ok(outcomes)
     }
 
-    /// Decides and stores commands in one transaction; after repeated conflicts one by one, so that a contended property
-    /// does not hold up the others.
+    /// Decides and stores commands in one transaction; after repeated conflicts one by one, so that a contended
+    /// property does not hold up the others.
     async fn commit_run(
         &self,
         grids: &mut GridCache,
@@ -337,8 +336,8 @@ fn emit_outcome(job: &mut Job<Arc<BookingCommand>>, decision: Decision) -> Resul
     Ok(())
 }
 
-/// The commands to the `stripe` worker that follow from the payments of a booking; the same whenever the event is emitted
-/// again.
+/// The commands to the `stripe` worker that follow from the payments of a booking; the same whenever the event is
+/// emitted again.
 fn follow_up_commands(event: &BookingEvent) -> Result<Vec<Outgoing>, EncodeError> {
     let (booking_id, property_id, requested_at) = (event.booking_id, event.property_id.clone(), event.occurred_at);
     let command_id = |what: &str| Uuid::new_v5(&event.event_id, what.as_bytes());

@@ -1,8 +1,8 @@
 //! Worker `emails`: mails guests about their bookings, sends what staff request, and mails users about their accounts.
 //!
-//! A mail is sent at least once, and twice only when the server's reply was lost: its row in the ledger is written before
-//! it is sent and completed before the message is acknowledged. The booking is read when the mail is sent, so that no mail
-//! contradicts the newest state. It never changes a booking.
+//! A mail is sent at least once, and twice only when the server's reply was lost: its row in the ledger is written
+//! before it is sent and completed before the message is acknowledged. The booking is read when the mail is sent, so
+//! that no mail contradicts the newest state. It never changes a booking.
 
 mod accounts;
 mod delivery;
@@ -51,7 +51,7 @@ pub struct Emails {
     links: Links,
     properties: Properties,
     clock: Clock,
-    /// Outcomes that could not be written to the ledger yet. Nothing more is sent meanwhile, so it holds one batch at
+    /// Outcomes that could not be written to the ledger yet. Until then nothing more is sent, so it holds one batch at
     /// most.
     unrecorded: Mutex<HashMap<String, NotificationOutcome>>,
 }

@@ -1,5 +1,5 @@
-//! Worker `reconciliation`: compares the claims of a property with its bookings and blocks, and the mart with the bookings'
-//! history. It repairs what can be repaired without loss, and reports everything.
+//! Worker `reconciliation`: compares the claims of a property with its bookings and blocks, and the mart with the
+//! bookings' history. It repairs what can be repaired without loss, and reports everything.
 //!
 //! It never changes a booking or a block. A redelivered run compares again, and its report includes earlier repairs.
 

@@ -1,4 +1,4 @@
-//! Whether a message asks for a mail, judged against the newest state of its booking.
+//! The decision whether a message calls for a mail, from the newest state of its booking.
 //!
 //! An event reports what was true once; the mail is about what is true now. Nothing is sent that contradicts the stored
 //! booking, however late or often an event arrives.

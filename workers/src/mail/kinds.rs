@@ -286,8 +286,8 @@ static PAYMENT_FAILED: Kind = Kind {
     },
     french: Wording {
         title: "Votre paiement n’a pas abouti",
-        lead: "Votre banque ou l’émetteur de votre carte a refusé le paiement\u{202f}; rien n’a été débité. Nous gardons \
-            toujours vos lits\u{a0}: vous pouvez réessayer jusqu’à l’heure indiquée ci-dessous.",
+        lead: "Votre banque ou l’émetteur de votre carte a refusé le paiement\u{202f}; rien n’a été débité. Nous \
+            gardons toujours vos lits\u{a0}: vous pouvez réessayer jusqu’à l’heure indiquée ci-dessous.",
     },
 };
 
@@ -310,7 +310,7 @@ static HOLD_EXPIRED: Kind = Kind {
 };
 
 static PAYMENT_REFUNDED: Kind = Kind {
-    // After a payment that came too late, the apology has already announced the refund.
+    // After a late payment the apology has already announced the refund.
     when: When {
         reports: |_, entry| refunded_more(entry),
         ..When::new(

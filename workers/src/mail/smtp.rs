@@ -1,8 +1,8 @@
 //! SMTP client: a few long-lived connections, shared by all batches.
 //!
 //! It reports exactly what is known of each mail afterwards, because one that may have been accepted must be treated
-//! differently from one that certainly was not. It never decides what follows. Why it is not the library's pool: decision
-//! 46.
+//! differently from one that certainly was not. It never decides what follows. Why it is not the library's pool:
+//! decision 46.
 
 mod connection;
 mod pool;

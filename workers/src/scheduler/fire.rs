@@ -1,7 +1,7 @@
 //! The commands of a fire.
 //!
-//! The night audit and the reminders are due at a local time of each property. Their schedules fire often, and each fire
-//! covers the properties whose time has come since the previous one, so that the next fire makes up for an outage.
+//! The night audit and the reminders are due at a local time of each property. Their schedules fire often, and each
+//! fire covers the properties whose time has come since the previous one, so that the next fire makes up for an outage.
 
 use super::schedule::{Schedule, Task};
 use crate::mail::decide::REMINDER_DAYS_BEFORE;
@@ -218,7 +218,8 @@ fn no_show(
     let header = CommandHeader {
         booking_id,
         property_id: property_id.clone(),
-        // At any revision: the decision refuses guests who checked in or postponed, and a reassigned bed does not matter.
+        // At any revision: the decision refuses guests who checked in or postponed, and a reassigned bed does not
+        // matter.
         expected_rev: None,
         actor: Actor::SYSTEM,
         as_admin: false,

@@ -1,4 +1,4 @@
-//! The night audit and the reminders, from the schedule to the booking, after an outage of a day.
+//! The night audit and the reminders, from the schedule to the booking, after an outage of one day.
 
 use crate::harness::{Harness, booking_request};
 use anyhow::Result;
@@ -23,13 +23,13 @@ use tokio_util::sync::CancellationToken;
 const LIMIT: Duration = Duration::from_secs(30);
 const EVERY_SECOND: &str = "* * * * * *";
 
-/// Remembers whom a mail was asked for, duplicates included.
+/// Records the requested mails, duplicates included.
 #[derive(Clone, Default)]
 struct MailRequests(Arc<Mutex<Vec<(BookingId, NotificationKind)>>>);
 
 impl Worker for MailRequests {
     const SPEC: Spec = Spec {
-        name: "wishes",
+        name: "mail_requests",
         queue: Queue::One("emails"),
         retry_schedule: &[],
         timeout: Duration::from_secs(5),
@@ -65,7 +65,7 @@ async fn missed_audit_and_reminders_are_caught_up_once() -> Result<()> {
         .bookings()
         .update_one(doc! { "_id": missed.to_string() }, doc! { "$set": { "history.0.at": before } })
         .await?;
-    // Since the outage began, nine o'clock on the wall came today, or else only yesterday.
+    // Nine o'clock local time during the outage: today, or else yesterday.
     let local = Utc::now().with_timezone(&property.time_zone);
     let reminded = if local.time() >= NaiveTime::from_hms_opt(9, 0, 0).expect("a time") {
         local.date_naive()
@@ -92,11 +92,11 @@ async fn missed_audit_and_reminders_are_caught_up_once() -> Result<()> {
         Scheduler::new(harness.mongo.clone(), publisher.clone(), topology).with_schedules(schedules).run(stop.clone()),
     );
 
-    eventually("who did not come is a no-show", LIMIT, async || {
+    eventually("the missed booking is a no-show", LIMIT, async || {
         Ok((harness.stored(missed).await?.status == Status::NoShow).then_some(()))
     })
     .await?;
-    eventually("who comes soon is reminded", LIMIT, async || {
+    eventually("the guest arriving soon is reminded", LIMIT, async || {
         Ok(requests.0.lock().unwrap().contains(&(days_from_now, NotificationKind::ArrivalSoon)).then_some(()))
     })
     .await?;
@@ -106,9 +106,9 @@ async fn missed_audit_and_reminders_are_caught_up_once() -> Result<()> {
     })
     .await?;
     let requests = requests.0.lock().unwrap().clone();
-    assert_eq!(requests.iter().filter(|(id, _)| *id == days_from_now).count(), 1, "and asks for nothing twice");
+    assert_eq!(requests.iter().filter(|(id, _)| *id == days_from_now).count(), 1, "and requests nothing twice");
     assert!(!requests.iter().any(|(id, _)| *id == later));
-    assert_eq!(harness.stored(expected_again).await?.status, Status::Confirmed, "confirmed on this very day");
+    assert_eq!(harness.stored(expected_again).await?.status, Status::Confirmed, "confirmed today");
     let entry = harness.stored(missed).await?.history.pop().expect("a history");
     assert_eq!((entry.actor.as_str(), entry.reason.as_deref()), ("system", Some("night audit")));
 

@@ -1,4 +1,4 @@
-//! Batches that are decided at the same time share transactions, and none suffers from another.
+//! Group commit: concurrent batches share transactions, and none is affected by the failure of another.
 
 use crate::harness::Harness;
 use anyhow::{Context, Result, ensure};
@@ -21,10 +21,10 @@ async fn concurrent_batches_are_all_decided_without_double_booking() -> Result<(
         let (booking, events) = outcome?;
         ensure!(events.len() == 1, "one event a booking");
         for bed in booking.claims().map(|(bed, night)| (bed.clone(), night)) {
-            ensure!(beds.insert(bed), "a bed twice");
+            ensure!(beds.insert(bed), "a bed was given twice");
         }
     }
-    assert_eq!(beds.len(), 24, "12 beds for two nights, and nobody was refused while there was one");
+    assert_eq!(beds.len(), 24, "12 beds for two nights, and no request was refused while one was free");
     Ok(())
 }
 
@@ -41,7 +41,7 @@ async fn aborted_batch_does_not_block_its_group() -> Result<()> {
             async move { harness.book(&format!("kept-{round}-{number}"), 30 + round).await }
         }));
         let companions = tokio::spawn(companions);
-        // Anywhere on its way, also while it decides for the others.
+        // Abort at any point, also while it commits for the others.
         tokio::task::yield_now().await;
         lost.abort();
         for booked in companions.await? {
@@ -66,12 +66,9 @@ async fn unreadable_booking_fails_alone() -> Result<()> {
         raw.collection::<Document>("bookings").insert_one(unreadable).await?;
         let keys: Vec<String> = (0..3).map(|number| format!("whole-{round}-{number}")).collect();
         let companions = join_all(keys.iter().map(|key| harness.book(key, 40 + round)));
-        // The first decides at once; the others, the broken one among them, wait for it and are taken along together.
+        // The first commits at once; the others, among them the broken one, wait for it and are committed as a group.
         let (companions, broken) = join(companions, harness.book(&key, 40 + round)).await;
-        ensure!(
-            broken.is_err_and(|error| error.to_string().contains("retry")),
-            "it climbs the ladder and stops nobody"
-        );
+        ensure!(broken.is_err_and(|error| error.to_string().contains("retry")), "it is retried and blocks no other");
         for booked in companions {
             assert_eq!(booked?.0.status, Status::Confirmed);
         }

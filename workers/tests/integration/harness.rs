@@ -1,4 +1,4 @@
-//! A hostel in a name space of its own, booked and changed through the real confirmations worker.
+//! A property in a namespace of its own, booked and changed through the real confirmations worker.
 
 use anyhow::{Context, Result, ensure};
 use chrono::NaiveDate;
@@ -39,7 +39,7 @@ impl Harness {
         Self::with_inventory(demo::inventory()).await
     }
 
-    /// One that sells this, under the demonstration hostel's id.
+    /// With this inventory, under the id of the demo property.
     pub(crate) async fn with_inventory(inventory: Inventory) -> Result<Self> {
         let namespace = Namespace::new().await?;
         let mongo = namespace.mongo().await?;
@@ -57,19 +57,19 @@ impl Harness {
         demo::PROPERTY_ID.into()
     }
 
-    /// A worker like this hostel's that remembers nothing and has another clock.
+    /// Another confirmations worker, with an empty cache and another clock.
     pub(crate) fn worker(&self, clock: Clock) -> Confirmations {
         Confirmations::new(self.mongo.clone(), clock)
     }
 
-    /// Two nights for one guest from that many days on. The events are returned, and nowhere published.
+    /// Books two nights for one guest, that many days from now. The events are returned and not published.
     pub(crate) async fn book(&self, key: &str, days: u64) -> Result<(Booking, Vec<Outgoing>)> {
         let (id, request) = booking_request(key, days_from_now(days), days_from_now(days + 2));
         let events = self.decide(id.request_command_id(), request).await?;
         Ok((self.mongo.bookings().find(id).await?.context("the booking is stored")?, events))
     }
 
-    /// A confirmed guest in this bed, promised or not.
+    /// A confirmed booking in this bed, pinned or not.
     pub(crate) async fn book_bed(
         &self,
         key: &str,
@@ -102,18 +102,18 @@ impl Harness {
         Ok(deliver(&self.confirmations, &[(command_id, command)]).await?.swap_remove(0).events)
     }
 
-    /// The batch at this hostel's own worker.
+    /// Delivers a batch to the harness's own worker.
     pub(crate) async fn decide_all(&self, commands: &[(Uuid, BookingCommand)]) -> Result<Vec<Delivered>> {
         deliver(&self.confirmations, commands).await
     }
 
-    /// What is wrong with the stores, as an outsider sees it; nobody loads the mart or writes to guests here.
+    /// Violated invariants of the stores; neither mart nor mails are expected here.
     pub(crate) async fn violations(&self) -> Result<Vec<String>> {
         let records = Stores::connect(&self.namespace).await?.records().await?;
         Ok(violations(&records, &[], &Expected::default()))
     }
 
-    /// What the analytics worker would do with these events.
+    /// Loads these events into the mart as the analytics worker would.
     pub(crate) async fn load(&self, events: &[Outgoing]) -> Result<()> {
         let events = events
             .iter()
@@ -123,7 +123,7 @@ impl Harness {
         Ok(())
     }
 
-    /// Runs reconciliation without any grace; the events that it publishes are returned, and nowhere published.
+    /// Runs reconciliation without a grace period; its events are returned and not published.
     pub(crate) async fn reconcile(&self, run_id: Uuid, dry_run: bool) -> Result<(Report, Vec<Outgoing>)> {
         let worker =
             Reconciliation::new(self.mongo.clone(), self.mart.clone(), clock::system).with_grace(Duration::ZERO);
@@ -148,17 +148,17 @@ impl Harness {
         Ok((self.mongo.reconciliations().find(run_id).await?.context("the report is stored")?, job.emitted().to_vec()))
     }
 
-    /// The claims behind the back of every repository.
+    /// The raw collection of claims.
     pub(crate) fn claims(&self) -> Collection<Document> {
         self.raw.collection("claims")
     }
 
-    /// The bookings behind the back of every repository.
+    /// The raw collection of bookings.
     pub(crate) fn bookings(&self) -> Collection<Document> {
         self.raw.collection("bookings")
     }
 
-    /// How many claims a booking has.
+    /// The number of claims of a booking.
     pub(crate) async fn claims_of(&self, booking: &Booking) -> Result<u64> {
         Ok(self.claims().count_documents(doc! { "booking": booking.id.to_string() }).await?)
     }
@@ -171,14 +171,14 @@ pub(crate) fn kinds(report: &Report) -> Vec<(FindingKind, bool)> {
     kinds
 }
 
-/// As often as a message climbs the ladder.
+/// As often as the runtime retries a message.
 const DELIVERIES: u32 = 5;
 
-/// What became of one message.
+/// The outcome of one message.
 pub(crate) struct Delivered {
-    /// What goes to the exchange of events.
+    /// The published events.
     pub(crate) events: Vec<Outgoing>,
-    /// What whoever waits is told.
+    /// The reply to the waiting caller.
     pub(crate) reply: Reply,
 }
 
@@ -188,8 +188,8 @@ impl Delivered {
     }
 }
 
-/// One batch, as the runtime delivers it, with somebody waiting for every answer: again when the worker asks for that,
-/// because others were faster too often.
+/// Delivers one batch as the runtime does, with a caller waiting for every reply, and redelivers it when the worker
+/// asks for a retry.
 pub(crate) async fn deliver(worker: &Confirmations, commands: &[(Uuid, BookingCommand)]) -> Result<Vec<Delivered>> {
     let meta = |id| Meta { id, reply_to: Some("replies".into()), ..Meta::default() };
     let mut times = 1;
@@ -204,8 +204,7 @@ pub(crate) async fn deliver(worker: &Confirmations, commands: &[(Uuid, BookingCo
     };
     let settle = |job: &Job<_>| {
         ensure!(job.failed().is_none(), "{:?}", job.failed());
-        let reply =
-            job.emitted().iter().find(|message| message.target == Target::Queue).context("somebody is answered")?;
+        let reply = job.emitted().iter().find(|message| message.target == Target::Queue).context("a reply is sent")?;
         let events = job.emitted().iter().filter(|message| message.target == Target::Events).cloned().collect();
         Ok(Delivered { events, reply: serde_json::from_slice(&reply.body)? })
     };

@@ -1,4 +1,4 @@
-//! The whole life of bookings and blocks through the real worker and store, every command delivered twice.
+//! The lifecycle of bookings and blocks through the real worker and store, every command delivered twice.
 
 use crate::harness::{Delivered, Harness, booking_request, cancel_command, deliver, header};
 use anyhow::Result;
@@ -24,7 +24,7 @@ fn in_two_days() -> Timestamp {
     (Utc::now() + TimeDelta::days(2)).into()
 }
 
-/// Delivers a command twice, the second time to a process that remembers nothing: both say the same, and nothing is
+/// Delivers a command twice, the second time to a worker with an empty cache: both emit the same, and nothing is
 /// written again.
 async fn twice(
     harness: &Harness,
@@ -113,11 +113,11 @@ async fn check_in_and_check_out_move_claims() -> Result<()> {
     twice(&harness, &now, clock::system, BookingCommand::CheckIn(CheckInBooking { header: header(id) })).await?;
 
     let later = harness.worker(in_two_days);
-    let leaves = CheckOutBooking { header: header(id), allow_open_balance: true, reprice: true };
-    twice(&harness, &later, in_two_days, BookingCommand::CheckOut(leaves)).await?;
+    let check_out = CheckOutBooking { header: header(id), allow_open_balance: true, reprice: true };
+    twice(&harness, &later, in_two_days, BookingCommand::CheckOut(check_out)).await?;
     let left = harness.stored(id).await?;
     assert_eq!((left.status, left.stays[0].departure), (Status::CheckedOut, today + Days::new(2)));
-    assert_eq!(harness.claims_of(&left).await?, 2, "nights that nobody sleeps are free again");
+    assert_eq!(harness.claims_of(&left).await?, 2, "unused nights are free again");
     Ok(())
 }
 
@@ -134,8 +134,8 @@ async fn no_show_can_be_reinstated() -> Result<()> {
     assert_eq!(early.reply.detail.expect("a reason").code, RefusalCode::TooEarly);
 
     let later = harness.worker(in_two_days);
-    let told = twice(&harness, &later, in_two_days, missed()).await?;
-    assert_eq!(told.events[0].envelope.kind, "booking.no_show.v1");
+    let no_show = twice(&harness, &later, in_two_days, missed()).await?;
+    assert_eq!(no_show.events[0].envelope.kind, "booking.no_show.v1");
     assert_eq!(harness.claims_of(&booked).await?, 0);
     twice(&harness, &later, in_two_days, BookingCommand::Reinstate(ReinstateBooking { header: header(id) })).await?;
     assert_eq!((status(&harness, id).await?, harness.claims_of(&booked).await?), (Status::Confirmed, 5));
@@ -170,7 +170,7 @@ async fn blocks_stop_sale_until_lifted() -> Result<()> {
 async fn concurrent_modifications_win_once_or_are_stale() -> Result<()> {
     let harness = Harness::with_inventory(dormitory(PROPERTY, 4)).await?;
     let (booking, _) = harness.book("a", 30).await?;
-    // Several processes that all believe to be in charge, as while a partition changes hands.
+    // Several workers that all believe they own the partition, as during a handover.
     let workers: Vec<Confirmations> = (0..4).map(|_| harness.worker(clock::system)).collect();
     let attempts = (0..24_u32).map(|number| {
         let (worker, booking) = (&workers[number as usize % workers.len()], &booking);
@@ -188,7 +188,7 @@ async fn concurrent_modifications_win_once_or_are_stale() -> Result<()> {
         }
     }
     let stored = harness.stored(booking.id).await?;
-    assert!(won >= 1 && stored.rev == 1 + won, "{won} were told that they won, and there are {} revisions", stored.rev);
+    assert!(won >= 1 && stored.rev == 1 + won, "{won} modifications succeeded, and there are {} revisions", stored.rev);
     assert_eq!(harness.violations().await?, Vec::<String>::new());
     Ok(())
 }

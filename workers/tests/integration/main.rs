@@ -1,5 +1,4 @@
-//! The worker that decides and those that keep the books: mart, Stripe events, reconciliation and scheduler, on real
-//! engines.
+//! The workers for bookings, payments, mart and reconciliation, and the scheduler, against local engines.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 

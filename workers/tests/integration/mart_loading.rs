@@ -1,4 +1,4 @@
-//! Events and Stripe's pushes through the broker, more than once each.
+//! Events and Stripe webhooks through the broker, each more than once.
 
 use crate::harness::Harness;
 use anyhow::Result;
@@ -30,7 +30,7 @@ async fn lost_events_reach_the_mart_through_the_broker() -> Result<()> {
         )?;
     let running = tokio::spawn(engine.run(stop.clone()));
 
-    // Twice the same event: one row. Never the other: reconciliation publishes it.
+    // The first booking's event twice: one row. The second one's never: reconciliation republishes it.
     let (one, events) = harness.book("one", 10).await?;
     let (two, _) = harness.book("two", 10).await?;
     publisher.publish_all([events.clone(), events].concat()).await?;

@@ -1,4 +1,4 @@
-//! What asks Stripe, before a simulated one: whatever a delivery stored and died before it told is told by the next.
+//! The `stripe` worker against the simulator: a redelivery emits what a crashed delivery stored and did not publish.
 
 use crate::harness::Harness;
 use anyhow::{Context, Result};
@@ -17,10 +17,10 @@ use std::collections::BTreeSet;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// A hostel that asks a Stripe which tells nobody anything.
+/// A property with a Stripe simulator that pushes no events.
 struct StripeHarness {
     harness: Harness,
-    stripe: Control,
+    control: Control,
     client: StripeClient,
     stop: CancellationToken,
 }
@@ -35,12 +35,12 @@ impl StripeHarness {
             api_version: "2025-09-30.clover".into(),
             call_timeout: StripeConfig::CALL_TIMEOUT,
         };
-        let (stripe, client, stop) = (simulator.handle(), StripeClient::new(config)?, CancellationToken::new());
+        let (control, client, stop) = (simulator.handle(), StripeClient::new(config)?, CancellationToken::new());
         tokio::spawn(simulator.run(stop.clone()));
-        Ok(Self { harness: Harness::open().await?, stripe, client, stop })
+        Ok(Self { harness: Harness::open().await?, control, client, stop })
     }
 
-    /// Delivers a command once, with these further headers; what follows from it.
+    /// Delivers a command once, with these additional headers; the emitted messages.
     async fn deliver_with(
         &self,
         command: &StripeCommand,
@@ -60,20 +60,19 @@ impl StripeHarness {
         Ok(job.emitted().to_vec())
     }
 
-    /// What is told by the second of two deliveries of a command, of which the first died after it had stored
-    /// everything.
-    async fn redeliver(&self, command: &StripeCommand) -> Result<Told> {
+    /// Delivers a command twice, as if the first delivery crashed after storing; what the second one emits.
+    async fn redeliver(&self, command: &StripeCommand) -> Result<Emitted> {
         self.deliver_with(command, clock::system, &[]).await?;
-        Told::of(&self.deliver_with(command, clock::system, &[]).await?)
+        Emitted::of(&self.deliver_with(command, clock::system, &[]).await?)
     }
 
-    /// Sends the guest to pay under this payment's id, and the guest pays: the payment's id at Stripe.
+    /// Opens and pays a payment under this id; its id at Stripe.
     async fn pay(&self, booking: &Booking, payment: u128) -> Result<String> {
-        let told = self.redeliver(&opens(booking, payment)).await?;
-        assert!(told.events.contains(&("opened", Uuid::from_u128(payment).to_string())), "{told:?}");
+        let emitted = self.redeliver(&opens(booking, payment)).await?;
+        assert!(emitted.events.contains(&("opened", Uuid::from_u128(payment).to_string())), "{emitted:?}");
         let session = self.session(booking, payment).await?;
-        self.stripe.pay(&session, PayOutcome::Success)?;
-        let paid = self.stripe.object(&session).context("the session")?;
+        self.control.pay(&session, PayOutcome::Success)?;
+        let paid = self.control.object(&session).context("the session")?;
         Ok(paid["payment_intent"].as_str().context("a payment")?.to_owned())
     }
 
@@ -91,16 +90,16 @@ impl Drop for StripeHarness {
     }
 }
 
-/// What a delivery told.
+/// The messages of a delivery.
 #[derive(Debug)]
-struct Told {
-    /// Payment events, by what happened and to which payment.
+struct Emitted {
+    /// Payment events, by kind and payment.
     events: BTreeSet<(&'static str, String)>,
-    /// Whether the booking is told what its ledger comes to.
+    /// Whether the booking gets new totals.
     settles: bool,
 }
 
-impl Told {
+impl Emitted {
     fn of(messages: &[Outgoing]) -> Result<Self> {
         let events = messages.iter().filter(|message| message.target == Target::Events).map(|message| {
             let event: PaymentEvent = serde_json::from_slice(&message.body)?;
@@ -128,24 +127,24 @@ fn opens(booking: &Booking, payment: u128) -> StripeCommand {
 
 #[tokio::test]
 async fn redelivery_emits_what_the_crashed_delivery_stored() -> Result<()> {
-    let stripe_harness = StripeHarness::open().await?;
-    let (booking, _) = stripe_harness.harness.book("a", 30).await?;
+    let stripe = StripeHarness::open().await?;
+    let (booking, _) = stripe.harness.book("a", 30).await?;
     let (booking_id, property_id, requested_at) = (booking.id, booking.property_id.clone(), clock::system());
     let total = booking.price.as_ref().context("a price")?.total;
 
-    // Read, because an event told of it without saying whose it is.
-    let intent = stripe_harness.pay(&booking, 1).await?;
+    // Fetched, because its event named no booking.
+    let intent = stripe.pay(&booking, 1).await?;
     let refresh = StripeCommand::Refresh(RefreshPayment {
         intent: intent.clone(),
         event_id: "evt_1".into(),
         joined: true,
         requested_at,
     });
-    stripe_harness.deliver_with(&refresh, clock::system, &[]).await?;
-    let told = Told::of(&stripe_harness.deliver_with(&refresh, clock::system, &[(HEADER_DEFERRALS, "1")]).await?)?;
-    assert!(told.settles && told.events.contains(&("captured", intent.clone())), "{told:?}");
+    stripe.deliver_with(&refresh, clock::system, &[]).await?;
+    let emitted = Emitted::of(&stripe.deliver_with(&refresh, clock::system, &[(HEADER_DEFERRALS, "1")]).await?)?;
+    assert!(emitted.settles && emitted.events.contains(&("captured", intent.clone())), "{emitted:?}");
 
-    // Given back by staff, and taken in cash.
+    // Refunded by staff, and a payment taken in cash.
     let wish = RefundRequest {
         refund_id: Uuid::from_u128(5),
         payment_id: intent.clone(),
@@ -159,9 +158,9 @@ async fn redelivery_emits_what_the_crashed_delivery_stored() -> Result<()> {
         actor: "staff:1".into(),
         requested_at,
     };
-    let told = stripe_harness.redeliver(&StripeCommand::Refund(refund)).await?;
-    assert!(told.settles && told.events.contains(&("refunded", intent)), "{told:?}");
-    assert_eq!(stripe_harness.stripe.total().refunds, 1);
+    let emitted = stripe.redeliver(&StripeCommand::Refund(refund)).await?;
+    assert!(emitted.settles && emitted.events.contains(&("refunded", intent)), "{emitted:?}");
+    assert_eq!(stripe.control.total().refunds, 1);
     let record = Record {
         id: Uuid::from_u128(6),
         method: RecordMethod::Cash,
@@ -170,13 +169,13 @@ async fn redelivery_emits_what_the_crashed_delivery_stored() -> Result<()> {
         note: None,
         at: requested_at,
     };
-    let told = stripe_harness
+    let emitted = stripe
         .redeliver(&StripeCommand::Record(RecordPayment { booking_id, property_id: property_id.clone(), record }))
         .await?;
-    assert!(told.settles && told.events.contains(&("captured", Uuid::from_u128(6).to_string())), "{told:?}");
+    assert!(emitted.settles && emitted.events.contains(&("captured", Uuid::from_u128(6).to_string())), "{emitted:?}");
 
-    // What is on its way back cannot be handed out as well.
-    let all: i64 = stripe_harness.harness.mongo.ledgers().find(booking_id).await?.context("a ledger")?.summary().kept();
+    // A refund in progress cannot be paid out in cash as well.
+    let all: i64 = stripe.harness.mongo.ledgers().find(booking_id).await?.context("a ledger")?.summary().kept();
     let out = |amount| Record {
         id: Uuid::new_v4(),
         method: RecordMethod::Cash,
@@ -186,39 +185,39 @@ async fn redelivery_emits_what_the_crashed_delivery_stored() -> Result<()> {
         at: requested_at,
     };
     let slip = RecordPayment { booking_id, property_id: property_id.clone(), record: out(-all - 1) };
-    stripe_harness.deliver_with(&StripeCommand::Record(slip), clock::system, &[]).await?;
-    let mut ledger = stripe_harness.harness.mongo.ledgers().find(booking_id).await?.context("a ledger")?;
-    assert_eq!(ledger.summary().kept(), all, "more than there is");
+    stripe.deliver_with(&StripeCommand::Record(slip), clock::system, &[]).await?;
+    let mut ledger = stripe.harness.mongo.ledgers().find(booking_id).await?.context("a ledger")?;
+    assert_eq!(ledger.summary().kept(), all, "more than was paid");
     let before = ledger.clone();
     ledger.instruct_requested_refund(Uuid::from_u128(8), "pi_elsewhere", all, "staff:1", "on its way", requested_at);
     ledger.advance_rev(&before, requested_at);
-    assert!(stripe_harness.harness.mongo.ledgers().save(&[ledger]).await?);
+    assert!(stripe.harness.mongo.ledgers().save(&[ledger]).await?);
     let twice = RecordPayment { booking_id, property_id: property_id.clone(), record: out(-1) };
-    stripe_harness.deliver_with(&StripeCommand::Record(twice), clock::system, &[]).await?;
+    stripe.deliver_with(&StripeCommand::Record(twice), clock::system, &[]).await?;
     assert_eq!(
-        stripe_harness.harness.mongo.ledgers().find(booking_id).await?.context("a ledger")?.summary().kept(),
+        stripe.harness.mongo.ledgers().find(booking_id).await?.context("a ledger")?.summary().kept(),
         all,
-        "it is ordered already"
+        "it is instructed already"
     );
 
-    // Closed, and found paid.
-    let (late, _) = stripe_harness.harness.book("b", 40).await?;
-    let intent = stripe_harness.pay(&late, 7).await?;
+    // Expired, and found paid.
+    let (late, _) = stripe.harness.book("b", 40).await?;
+    let intent = stripe.pay(&late, 7).await?;
     let expire =
         ExpireCheckout { booking_id: late.id, property_id, release: false, actor: "system".into(), requested_at };
-    let told = stripe_harness.redeliver(&StripeCommand::Expire(expire)).await?;
-    assert!(told.settles && told.events.contains(&("captured", intent)), "{told:?}");
+    let emitted = stripe.redeliver(&StripeCommand::Expire(expire)).await?;
+    assert!(emitted.settles && emitted.events.contains(&("captured", intent)), "{emitted:?}");
     Ok(())
 }
 
-/// As long after now as Stripe could not reach us.
+/// A time at the end of a long outage of webhooks.
 fn much_later() -> Timestamp {
     (clock::system().as_datetime() + chrono::TimeDelta::hours(30)).into()
 }
 
 #[tokio::test]
 async fn redelivered_sweep_replays_the_same_events() -> Result<()> {
-    let stripe_harness = StripeHarness::open().await?;
+    let stripe = StripeHarness::open().await?;
     let sweep = |run: u128| {
         StripeCommand::Reconcile(ReconcilePayments {
             run_id: Uuid::from_u128(run),
@@ -227,9 +226,9 @@ async fn redelivered_sweep_replays_the_same_events() -> Result<()> {
             requested_at: clock::system(),
         })
     };
-    stripe_harness.deliver_with(&sweep(1), clock::system, &[]).await?;
-    let (booking, _) = stripe_harness.harness.book("a", 30).await?;
-    stripe_harness.pay(&booking, 1).await?;
+    stripe.deliver_with(&sweep(1), clock::system, &[]).await?;
+    let (booking, _) = stripe.harness.book("a", 30).await?;
+    stripe.pay(&booking, 1).await?;
     let found = |messages: Vec<Outgoing>| {
         messages
             .into_iter()
@@ -237,11 +236,11 @@ async fn redelivered_sweep_replays_the_same_events() -> Result<()> {
             .map(|message| message.envelope.id)
             .collect::<BTreeSet<_>>()
     };
-    let first = found(stripe_harness.deliver_with(&sweep(2), much_later, &[]).await?);
+    let first = found(stripe.deliver_with(&sweep(2), much_later, &[]).await?);
     assert!(first.len() >= 4, "{first:?}");
-    let again = found(stripe_harness.deliver_with(&sweep(2), much_later, &[]).await?);
-    assert_eq!(first, again, "the report of the run that died is no reason to look later only");
-    let report = stripe_harness.harness.mongo.payment_sweeps().find(Uuid::from_u128(2)).await?.context("the report")?;
+    let again = found(stripe.deliver_with(&sweep(2), much_later, &[]).await?);
+    assert_eq!(first, again, "the report of the crashed run must not move the start of the search");
+    let report = stripe.harness.mongo.payment_sweeps().find(Uuid::from_u128(2)).await?.context("the report")?;
     assert_eq!(
         (
             usize::try_from(report.missing)?,

@@ -1,4 +1,4 @@
-//! Making room in the real store: who is moved, in which transaction, and what is told when a message comes again.
+//! Reassignments in the real store: the moved bookings, their transaction, and the events on redelivery.
 
 use crate::harness::{Harness, booking_request, cancel_command, deliver};
 use anyhow::Result;
@@ -26,7 +26,7 @@ async fn reassignment_is_reported_again_on_redelivery() -> Result<()> {
     assert!(first.event_ids().contains(&entry.event_id) && first.event_ids().contains(&z.history[0].event_id));
     assert_eq!(harness.violations().await?, Vec::<String>::new());
 
-    // Killed after the commit: another process, which remembers nothing, gets the message.
+    // Crashed after the commit: a worker with an empty cache gets the message.
     let again = deliver(&harness.worker(clock::system), std::slice::from_ref(&command)).await?.remove(0);
     assert_eq!((again.event_ids(), again.reply), (first.event_ids(), first.reply));
     assert_eq!(harness.stored(moved.id).await?, moved, "nothing is written again");
@@ -65,7 +65,7 @@ async fn one_batch_may_reassign_a_booking_twice() -> Result<()> {
     assert_eq!((one.command_id, two.command_id), (batch[0].0, batch[2].0));
     assert!(
         settled[0].event_ids().contains(&one.event_id) && !settled[0].event_ids().contains(&two.event_id),
-        "each tells of its own"
+        "each reports its own"
     );
     assert!(settled[2].event_ids().contains(&two.event_id) && !settled[2].event_ids().contains(&one.event_id));
     assert_eq!(harness.violations().await?, Vec::<String>::new());
@@ -81,7 +81,7 @@ async fn one_batch_may_reassign_a_booking_twice() -> Result<()> {
 #[tokio::test]
 async fn stale_grid_reassigns_no_booking() -> Result<()> {
     let harness = Harness::with_inventory(dormitory(PROPERTY, 2)).await?;
-    // This worker remembers an empty house.
+    // This worker has cached an empty property.
     let old = harness.worker(clock::system);
     let (id, request) = booking_request("other", days_from_now(50), days_from_now(51));
     deliver(&old, &[(id.request_command_id(), request)]).await?;
@@ -89,7 +89,7 @@ async fn stale_grid_reassigns_no_booking() -> Result<()> {
     harness.book_bed("y", days_from_now(32), days_from_now(34), "r-2", true).await?;
     let (id, request) = booking_request("z", days_from_now(30), days_from_now(34));
     deliver(&old, &[(id.request_command_id(), request)]).await?;
-    assert_eq!(harness.stored(id).await?.status, Status::Rejected, "both are promised their beds");
+    assert_eq!(harness.stored(id).await?.status, Status::Rejected, "both are pinned to their beds");
     assert_eq!(harness.violations().await?, Vec::<String>::new());
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Drift that is made on purpose is found, and what loses nothing is repaired; what is in order stays untouched.
+//! Mismatches made on purpose are found, and repaired where nothing can be lost; consistent data stays untouched.
 
 use crate::harness::{Harness, kinds};
 use anyhow::Result;
@@ -42,7 +42,7 @@ async fn claim_mismatches_are_found_and_repaired() -> Result<()> {
     let (gone, events) = harness.book("gone", 20).await?;
     harness.load(&events).await?;
     harness.load(&harness.cancel(&gone).await?).await?;
-    // One claim lost, one taken by the cancelled booking, one of nobody.
+    // One claim missing, one held by the cancelled booking, one without any owner.
     let keys: Vec<String> = kept.claims().map(|(bed, night)| claim_key(&kept.property_id, bed, night)).collect();
     harness.claims().delete_one(doc! { "_id": &keys[0] }).await?;
     harness.claims().update_one(doc! { "_id": &keys[1] }, doc! { "$set": { "booking": gone.id.to_string() } }).await?;
@@ -71,7 +71,7 @@ async fn claim_mismatches_are_found_and_repaired() -> Result<()> {
     assert!(audit.iter().all(|entry| entry.actor == "tests" && entry.action.starts_with("repair.")));
 
     let (again, _) = harness.reconcile(run_id, false).await?;
-    assert_eq!(kinds(&again), kinds(&report), "a redelivered run still tells what it repaired");
+    assert_eq!(kinds(&again), kinds(&report), "a redelivered run still reports its repairs");
     assert_eq!(harness.mongo.audit_log().of_cause(run_id).await?.len(), 4);
     let (next, _) = harness.reconcile(Uuid::new_v4(), false).await?;
     assert_eq!(next.found, 0, "{next}");
@@ -96,7 +96,7 @@ async fn double_booked_bed_is_reported_only() -> Result<()> {
         [(OrphanClaim, true), (OrphanClaim, true), (Conflict, false), (Conflict, false)],
         "{report}"
     );
-    assert_eq!(report.findings[0].kind, Conflict, "what is left comes first");
+    assert_eq!(report.findings[0].kind, Conflict, "unrepaired findings come first");
     assert_eq!(harness.claims_of(&one).await?, 2, "the holder keeps its claims");
     Ok(())
 }
@@ -136,7 +136,7 @@ async fn lost_events_are_republished_under_the_same_ids() -> Result<()> {
 
     let patient = Reconciliation::new(harness.mongo.clone(), harness.mart.clone(), clock::system);
     let (report, published) = harness.reconcile_with(&patient, Uuid::new_v4(), false).await?;
-    assert_eq!((report.found, published.len()), (0, 0), "what happened a moment ago is still on its way");
+    assert_eq!((report.found, published.len()), (0, 0), "recent events may still be in flight");
 
     let (dry, published) = harness.reconcile(Uuid::new_v4(), true).await?;
     assert_eq!((kinds(&dry), published.len()), (vec![(EventMissing, false); 2], 0));

@@ -20,7 +20,7 @@ use uuid::Uuid;
 const LIMIT: Duration = Duration::from_secs(30);
 const LEASE: Duration = Duration::from_secs(15);
 
-/// Remembers what was sent, duplicates included.
+/// Records what was sent, duplicates included.
 #[derive(Clone, Default)]
 struct Inbox(Arc<Mutex<Vec<Uuid>>>);
 
@@ -96,17 +96,17 @@ async fn one_leader_fires_and_standby_takes_over() -> Result<()> {
 async fn lease_has_one_holder_and_rising_token() -> Result<()> {
     let namespace = Namespace::new().await?;
     let mongo = namespace.mongo().await?;
-    let first = mongo.schedules().lead("a", LEASE).await?.expect("nobody led");
+    let first = mongo.schedules().lead("a", LEASE).await?.expect("the lease is free");
     assert_eq!(mongo.schedules().lead("b", LEASE).await?, None);
-    let renewed = mongo.schedules().lead("a", LEASE).await?.expect("it leads");
-    assert_eq!(renewed.token, first.token, "renewing is no new leadership");
+    let renewed = mongo.schedules().lead("a", LEASE).await?.expect("it holds the lease");
+    assert_eq!(renewed.token, first.token, "renewing keeps the token");
     mongo.schedules().step_down("b", first.token).await?;
-    assert_eq!(mongo.schedules().lead("b", LEASE).await?, None, "only the leader steps down");
+    assert_eq!(mongo.schedules().lead("b", LEASE).await?, None, "only the leader can step down");
     mongo.schedules().step_down("a", first.token).await?;
-    let second = mongo.schedules().lead("b", Duration::ZERO).await?.expect("the place is free");
+    let second = mongo.schedules().lead("b", Duration::ZERO).await?.expect("the lease is free");
     assert_eq!(second.token, first.token + 1);
-    // A lease that ran out, even of the same holder, is a new leadership: somebody else might have led meanwhile.
-    let third = mongo.schedules().lead("b", LEASE).await?.expect("it had run out");
+    // After an expired lease even the same holder gets a new token: another process may have led in between.
+    let third = mongo.schedules().lead("b", LEASE).await?.expect("the lease had expired");
     assert_eq!(third.token, second.token + 1);
     Ok(())
 }
@@ -121,7 +121,7 @@ async fn racing_for_the_lease_has_one_winner() -> Result<()> {
     for result in results {
         match result {
             Ok(won) => winners += usize::from(won.is_some()),
-            // Two upserts of a document that does not exist yet may collide; whoever loses asks again at the next tick.
+            // Two upserts of a missing document may collide; the loser retries at the next tick.
             Err(StoreError::Duplicate(_)) => {}
             Err(error) => return Err(error.into()),
         }

@@ -1,7 +1,7 @@
 //! Mails about accounts. They are few, so each is looked up and recorded by itself; those of a batch are sent together.
 //!
-//! The token of a password reset is created here, after the ledger's row and before the mail. Only its hash is stored, and
-//! the token itself must never leave the mail.
+//! The token of a password reset is created here, after the ledger's row and before the mail. Only its hash is stored,
+//! and the token itself must never leave the mail.
 
 use super::pending_mails::is_first_delivery;
 use super::{Emails, IN_FLIGHT_DELAY, MAILS};

@@ -59,8 +59,8 @@ fn describe_owner(owner: Owner) -> String {
     }
 }
 
-/// All mismatches of bookings, blocks and claims. Those that free a bed-night come first, so that a missing claim can take
-/// its place.
+/// All mismatches of bookings, blocks and claims. Those that free a bed-night come first, so that a missing claim can
+/// take its place.
 pub(super) fn find(property_id: &PropertyId, snapshot: &PropertySnapshot) -> Vec<ClaimMismatch> {
     let of_bookings = snapshot
         .bookings

@@ -22,8 +22,8 @@ use uuid::Uuid;
 
 /// Most repairs of one run; the next one finds the rest.
 const REPAIRS_MAX: usize = 1_000;
-/// Most bookings whose events one run republishes. A backlog in front of the mart looks like missing events, and must not
-/// be doubled.
+/// Most bookings whose events one run republishes. A backlog in front of the mart looks like missing events, and must
+/// not be doubled.
 const REPUBLISH_MAX: usize = 500;
 /// Findings listed in a report; the others are only counted.
 const LISTED_MAX: usize = 500;

@@ -34,8 +34,8 @@ impl PayableObject {
 }
 
 impl StripeCalls {
-    /// Closes a session or a payment and records its state; the caller emits the follow-ups. `None` when the booking does
-    /// not exist.
+    /// Closes a session or a payment and records its state; the caller emits the follow-ups. `None` when the booking
+    /// does not exist.
     pub(super) async fn close(
         &self,
         client: &StripeClient,

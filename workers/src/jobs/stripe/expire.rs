@@ -1,5 +1,5 @@
-//! Expires a booking's checkout sessions. Its beds are released only when it can no longer be paid; if it has been paid,
-//! the booking gets the payment instead.
+//! Expires a booking's checkout sessions. Its beds are released only when it can no longer be paid; if it has been
+//! paid, the booking gets the payment instead.
 
 use super::{NOT_YET_DELAY, StripeCalls};
 use pvt_domain::actor::Actor;

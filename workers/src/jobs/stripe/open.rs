@@ -14,8 +14,8 @@ use pvt_domain::timestamp::Timestamp;
 use pvt_stripe::{NewIntent, NewSession, StripeClient, StripeError};
 use pvt_worker_runtime::{Job, failpoint};
 
-/// Shortest lifetime of a session, in seconds: Stripe requires 30 minutes from its creation, which may be some time after
-/// the attempt. A hold that ends sooner expires the session by a call.
+/// Shortest lifetime of a session, in seconds: Stripe requires 30 minutes from its creation, which may be some time
+/// after the attempt. A hold that ends sooner expires the session by a call.
 const MIN_SESSION_SECS: i64 = 40 * 60;
 /// Longest lifetime of a session, in seconds, with a margin for clock skew.
 const MAX_SESSION_SECS: i64 = 24 * 3_600 - 120;
@@ -121,8 +121,8 @@ impl StripeCalls {
             Some(id) => (client.session(id).await?, self.observation("session")),
             None => {
                 let request = new_session(booking, command, attempt)?;
-                // Also under the revision, from which the request follows: a session that no caller saw must not block a
-                // later one.
+                // Also under the revision, from which the request follows: a session that no caller saw must not block
+                // a later one.
                 (
                     client.create_session(&request, &format!("checkout:{}:{}", attempt.id, booking.rev)).await?,
                     self.observation("create"),

@@ -133,7 +133,9 @@ fn instruct_requested_refund(
     now: Timestamp,
 ) -> Result<String, PaymentRefusal> {
     let Some(intent) = ledger.intent_of(&wish.payment_id).cloned() else { return Err(PaymentRefusal::UnknownPayment) };
-    if let Some(instruction) = ledger.refund_instructions.iter().find(|instruction| instruction.request == Some(wish.refund_id)) {
+    if let Some(instruction) =
+        ledger.refund_instructions.iter().find(|instruction| instruction.request == Some(wish.refund_id))
+    {
         let is_same = instruction.intent == intent.id
             && wish.amount.is_none_or(|amount| amount == instruction.amount)
             && instruction.note.as_ref() == Some(&wish.note);

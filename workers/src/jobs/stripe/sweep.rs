@@ -1,5 +1,5 @@
-//! Reconciliation with Stripe: missed events are replayed, and Stripe's balance transactions are compared with our ledgers
-//! day by day.
+//! Reconciliation with Stripe: missed events are replayed, and Stripe's balance transactions are compared with our
+//! ledgers day by day.
 //!
 //! It changes no booking and no amount: it replays events, and records the fees that only Stripe's ledger shows.
 
@@ -99,8 +99,8 @@ impl StripeCalls {
         Ok(from.max(farthest).into())
     }
 
-    /// The number of events at Stripe from `since` on, those that are not stored, oldest first, and the end of the search:
-    /// `until`, or earlier when there are many.
+    /// The number of events at Stripe from `since` on, those that are not stored, oldest first, and the end of the
+    /// search: `until`, or earlier when there are many.
     async fn missing_events(
         &self,
         client: &StripeClient,

@@ -43,9 +43,9 @@ fn account_mail(kind: AccountMailKind) -> AccountMail {
 fn read(kind: AccountMailKind, user: &User, token: Option<&str>) -> (String, String, String) {
     let sender = Sender::parse("PVT Booking <bookings@pvt.test>").unwrap();
     let public_url = "https://booking.example.com/".parse().unwrap();
-    let letter = AccountMailParts { kind, token, alert: None, public_url: &public_url, message_id: "<abc@pvt.test>" };
-    let letter = compose_account_mail(letter, user, &sender, at("2026-12-01T12:00:00Z")).unwrap();
-    let parsed = MessageParser::default().parse(&letter.message).unwrap();
+    let parts = AccountMailParts { kind, token, alert: None, public_url: &public_url, message_id: "<abc@pvt.test>" };
+    let mail = compose_account_mail(parts, user, &sender, at("2026-12-01T12:00:00Z")).unwrap();
+    let parsed = MessageParser::default().parse(&mail.message).unwrap();
     (
         parsed.subject().unwrap().to_owned(),
         parsed.body_text(0).unwrap().replace("\r\n", "\n"),
@@ -125,14 +125,14 @@ fn staff_alert_links_the_payment_in_both_languages() {
     for (_, attention) in Attention::ALL {
         for locale in ["en", "fr"] {
             let alert = StaffAlert { booking_id, property_id: property_id.clone(), attention };
-            let letter = AccountMailParts {
+            let parts = AccountMailParts {
                 kind: AccountMailKind::StaffAlert,
                 token: None,
                 alert: Some(&alert),
                 public_url: &public_url,
                 message_id: "<abc@pvt.test>",
             };
-            let message = compose_account_mail(letter, &user("Sam", Some(locale)), &sender, now()).unwrap().message;
+            let message = compose_account_mail(parts, &user("Sam", Some(locale)), &sender, now()).unwrap().message;
             let parsed = MessageParser::default().parse(message.as_bytes()).unwrap();
             let text = parsed.body_text(0).unwrap().into_owned();
             assert!(

@@ -12,7 +12,7 @@ use pvt_domain::messages::NotificationKind::{
     self, ArrivalSoon, ArrivalToday, BookingCancelled, BookingConfirmed, BookingModified, BookingNoShow,
 };
 
-fn letter(kind: NotificationKind, booking: &Booking, inventory: &Inventory) -> OutgoingMail {
+fn composed(kind: NotificationKind, booking: &Booking, inventory: &Inventory) -> OutgoingMail {
     let sender = Sender::parse("PVT Booking <bookings@pvt.test>").unwrap();
     compose(
         kind,
@@ -27,8 +27,8 @@ fn letter(kind: NotificationKind, booking: &Booking, inventory: &Inventory) -> O
 }
 
 /// Subject, text and HTML of a mail, read back as a mail program would.
-fn read(letter: &OutgoingMail) -> (String, String, String) {
-    let parsed = MessageParser::default().parse(&letter.message).unwrap();
+fn read(mail: &OutgoingMail) -> (String, String, String) {
+    let parsed = MessageParser::default().parse(&mail.message).unwrap();
     let text = parsed.body_text(0).unwrap().replace("\r\n", "\n").replace('\u{a0}', " ");
     let html = unreferenced(&parsed.body_html(0).unwrap()).replace('\u{a0}', " ");
     (parsed.subject().unwrap().to_owned(), text, html)
@@ -49,8 +49,8 @@ fn unreferenced(html: &str) -> String {
     text
 }
 
-fn parsed(letter: &OutgoingMail) -> Message<'_> {
-    MessageParser::default().parse(&letter.message).unwrap()
+fn parsed(mail: &OutgoingMail) -> Message<'_> {
+    MessageParser::default().parse(&mail.message).unwrap()
 }
 
 fn contains_all(haystack: &str, needles: &[&str]) {
@@ -62,7 +62,7 @@ fn contains_all(haystack: &str, needles: &[&str]) {
 #[test]
 fn a_confirmation_in_english_has_everything_a_guest_needs() {
     let (booking, inventory) = (booking(), inventory());
-    let (subject, text, html) = read(&letter(BookingConfirmed, &booking, &inventory));
+    let (subject, text, html) = read(&composed(BookingConfirmed, &booking, &inventory));
     assert_eq!(subject, format!("Your booking is confirmed – PVT Montréal – {}", booking.reference));
     let facts = [
         "Hello Ada,",
@@ -89,7 +89,7 @@ fn a_confirmation_in_english_has_everything_a_guest_needs() {
 fn guest_without_locale_gets_the_property_language() {
     let (mut booking, inventory) = (booking(), inventory());
     booking.guest.locale = None;
-    let (subject, text, html) = read(&letter(BookingConfirmed, &booking, &inventory));
+    let (subject, text, html) = read(&composed(BookingConfirmed, &booking, &inventory));
     assert_eq!(subject, format!("Votre réservation est confirmée – PVT Montréal – {}", booking.reference));
     let facts = [
         "Bonjour Ada,",
@@ -107,7 +107,7 @@ fn guest_without_locale_gets_the_property_language() {
 #[test]
 fn cancellation_shows_fee_and_refund_but_no_price() {
     let (booking, inventory) = (cancelled(), inventory());
-    let (subject, text, html) = read(&letter(BookingCancelled, &booking, &inventory));
+    let (subject, text, html) = read(&composed(BookingCancelled, &booking, &inventory));
     assert!(subject.starts_with("Your booking has been cancelled"));
     for body in [&text, &html] {
         contains_all(body, &["Paid", "Cancellation fee", "28.56 CAD", "Refund", "0.00 CAD"]);
@@ -118,7 +118,7 @@ fn cancellation_shows_fee_and_refund_but_no_price() {
 #[test]
 fn modification_shows_before_and_after() {
     let (mut booking, inventory) = (modified(), inventory());
-    let (subject, text, html) = read(&letter(BookingModified, &booking, &inventory));
+    let (subject, text, html) = read(&composed(BookingModified, &booking, &inventory));
     assert!(subject.starts_with("Your booking has been updated"));
     let facts = [
         "What changed",
@@ -132,7 +132,7 @@ fn modification_shows_before_and_after() {
     contains_all(&text, &facts);
     contains_all(&html, &facts);
     booking.guest.locale = Some("fr".to_owned());
-    let (subject, text, _) = read(&letter(BookingModified, &booking, &inventory));
+    let (subject, text, _) = read(&composed(BookingModified, &booking, &inventory));
     assert!(subject.starts_with("Votre réservation a été modifiée"));
     contains_all(&text, &["Ce qui a changé", "285,60 CAD → 190,40 CAD", "→ aucun"]);
 }
@@ -141,7 +141,7 @@ fn modification_shows_before_and_after() {
 fn reminder_shows_arrival_address_and_balance() {
     let (booking, inventory) = (booking(), inventory());
     for (kind, title) in [(ArrivalSoon, "See you soon"), (ArrivalToday, "See you today")] {
-        let (subject, text, html) = read(&letter(kind, &booking, &inventory));
+        let (subject, text, html) = read(&composed(kind, &booking, &inventory));
         assert!(subject.starts_with(title), "{subject}");
         for body in [&text, &html] {
             contains_all(
@@ -155,15 +155,15 @@ fn reminder_shows_arrival_address_and_balance() {
 
 #[test]
 fn no_show_mail_has_no_price() {
-    let (subject, text, _) = read(&letter(BookingNoShow, &booking(), &inventory()));
+    let (subject, text, _) = read(&composed(BookingNoShow, &booking(), &inventory()));
     assert!(subject.starts_with("We missed you"));
     assert!(!text.contains("285.60") && !text.contains("due on arrival"));
 }
 
 #[test]
 fn the_parts_are_an_alternative_and_the_calendar_file() {
-    let letter = letter(BookingConfirmed, &booking(), &inventory());
-    let mail = parsed(&letter);
+    let outgoing = composed(BookingConfirmed, &booking(), &inventory());
+    let mail = parsed(&outgoing);
     assert_eq!(mail.content_type().unwrap().subtype(), Some("mixed"));
     assert_eq!((mail.text_body_count(), mail.html_body_count(), mail.attachment_count()), (1, 1, 1));
     let file = mail.attachment(0).unwrap();
@@ -175,14 +175,14 @@ fn the_parts_are_an_alternative_and_the_calendar_file() {
 
 #[test]
 fn headers_mark_the_mail_as_automatic_and_name_it_stably() {
-    let letter = letter(BookingConfirmed, &booking(), &inventory());
-    let mail = parsed(&letter);
+    let outgoing = composed(BookingConfirmed, &booking(), &inventory());
+    let mail = parsed(&outgoing);
     assert_eq!(mail.message_id(), Some("abc@pvt.test"));
     assert_eq!(mail.header_raw("Auto-Submitted").map(str::trim), Some("auto-generated"));
     assert_eq!(mail.header_raw("Content-Language").map(str::trim), Some("en"));
     assert_eq!(mail.from().unwrap().first().unwrap().address(), Some("bookings@pvt.test"));
-    assert_eq!(letter.envelope.to()[0].to_string(), "ada@example.com");
-    assert!(letter.message.is_ascii(), "no server needs 8BITMIME for it");
+    assert_eq!(outgoing.envelope.to()[0].to_string(), "ada@example.com");
+    assert!(outgoing.message.is_ascii(), "no 8BITMIME needed");
 }
 
 #[test]
@@ -191,14 +191,14 @@ fn a_hostile_name_adds_no_header_and_no_recipient() {
     booking.guest.first_name = "Eve\r\nBcc: all@example.com\r\n\r\nBody".to_owned();
     booking.guest.last_name = "\"<x@example.com>, y@example.com\u{0}\u{1b}[31m".to_owned();
     inventory.property.name = "H\r\nSubject: spoofed\r\n\r\n<p>".to_owned();
-    let letter = letter(BookingConfirmed, &booking, &inventory);
-    let mail = parsed(&letter);
+    let outgoing = composed(BookingConfirmed, &booking, &inventory);
+    let mail = parsed(&outgoing);
     assert!(mail.bcc().is_none());
     let to: Vec<_> = mail.to().unwrap().iter().map(|to| to.address()).collect();
     assert_eq!(to, [Some("ada@example.com")]);
     assert!(mail.subject().unwrap().starts_with("Your booking is confirmed – H Subject: spoofed <p> – PVT-"));
     assert_eq!(mail.headers().iter().filter(|header| header.name().eq_ignore_ascii_case("subject")).count(), 1);
-    assert_eq!(letter.envelope.to().len(), 1);
+    assert_eq!(outgoing.envelope.to().len(), 1);
 }
 
 #[test]
@@ -206,7 +206,7 @@ fn markup_in_a_name_is_text() {
     let (mut booking, mut inventory) = (booking(), inventory());
     booking.guest.first_name = "<script>alert(1)</script>".to_owned();
     inventory.room_types[0].name = "<img src=x onerror=alert(2)>".to_owned();
-    let (_, text, html) = read(&letter(BookingConfirmed, &booking, &inventory));
+    let (_, text, html) = read(&composed(BookingConfirmed, &booking, &inventory));
     assert!(!html.contains("<script>") && !html.contains("<img"), "{html}");
     assert!(text.contains("<script>alert(1)</script>"), "plain text shows what was typed");
 }
@@ -214,11 +214,11 @@ fn markup_in_a_name_is_text() {
 #[test]
 fn html_is_sent_as_7bit_unless_a_line_is_too_long() {
     let (booking, mut inventory) = (booking(), inventory());
-    let confirmation = letter(BookingConfirmed, &booking, &inventory);
+    let confirmation = composed(BookingConfirmed, &booking, &inventory);
     assert!(confirmation.message.contains("<h1>Your booking is confirmed</h1>"), "no encoding");
     assert!(confirmation.message.lines().all(|line| line.len() <= super::MAX_LINE_BYTES));
     inventory.property.address = "é".repeat(200);
-    let confirmation = letter(BookingConfirmed, &booking, &inventory);
+    let confirmation = composed(BookingConfirmed, &booking, &inventory);
     assert!(confirmation.message.lines().all(|line| line.len() <= 78));
     assert!(read(&confirmation).2.contains(&"é".repeat(200)));
 }
@@ -227,7 +227,7 @@ fn html_is_sent_as_7bit_unless_a_line_is_too_long() {
 fn overlong_name_is_truncated() {
     let (mut booking, inventory) = (booking(), inventory());
     booking.guest.first_name = "word ".repeat(500);
-    let (_, text, _) = read(&letter(BookingConfirmed, &booking, &inventory));
+    let (_, text, _) = read(&composed(BookingConfirmed, &booking, &inventory));
     assert!(text.lines().next().unwrap().chars().count() < 80);
 }
 

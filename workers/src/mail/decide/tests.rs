@@ -1,4 +1,4 @@
-//! Whatever the order of events and the time of day, nobody is told what is no longer so.
+//! No guest is mailed what is no longer true, whatever the order of events and the time of day.
 
 mod money;
 
@@ -94,12 +94,12 @@ fn no_show_and_its_reinstatement_are_mailed() {
     let back = next_revision(&missed, missed.clone(), Action::Reinstate, Status::Confirmed);
     assert_eq!(decide_now(&event(&back, 2), Some(&back)), MailDecision::Skip("superseded"));
     assert_eq!(decide_now(&event(&back, 3), Some(&back)), sends(&back, BookingConfirmed, 3, Version::Rev(3)));
-    let came = next_revision(&before, before.clone(), Action::CheckIn, Status::CheckedIn);
-    let undone = next_revision(&came, came.clone(), Action::Reinstate, Status::Confirmed);
+    let checked_in = next_revision(&before, before.clone(), Action::CheckIn, Status::CheckedIn);
+    let undone = next_revision(&checked_in, checked_in.clone(), Action::Reinstate, Status::Confirmed);
     assert_eq!(
         decide_now(&event(&undone, 3), Some(&undone)),
         MailDecision::Skip("not_notified"),
-        "nobody heard of the check-in"
+        "the guest was not mailed about the check-in"
     );
 }
 
@@ -152,18 +152,18 @@ fn late_reminder_is_dropped() {
         };
         assert_eq!(decide(&request(kind), Some(&booking), Some(&property), at(now)), expected, "{kind:?} at {now}");
     }
-    let came = next_revision(&booking, booking.clone(), Action::CheckIn, Status::CheckedIn);
+    let checked_in = next_revision(&booking, booking.clone(), Action::CheckIn, Status::CheckedIn);
     let noon = at("2027-01-10T17:00:00Z");
     assert_eq!(
-        decide(&request(ArrivalToday), Some(&came), Some(&property), noon),
+        decide(&request(ArrivalToday), Some(&checked_in), Some(&property), noon),
         MailDecision::Skip("contradicts_state")
     );
     let mut later = booking.clone();
     later.stays[0].arrival = "2027-01-12".parse().unwrap();
-    let put_off = next_revision(&booking, later, Action::Modify, Status::Confirmed);
+    let postponed = next_revision(&booking, later, Action::Modify, Status::Confirmed);
     assert_eq!(
-        decide(&request(ArrivalToday), Some(&put_off), Some(&property), noon),
+        decide(&request(ArrivalToday), Some(&postponed), Some(&property), noon),
         MailDecision::Skip("expired"),
-        "the stay was put off"
+        "the stay was postponed"
     );
 }

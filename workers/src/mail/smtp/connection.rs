@@ -123,8 +123,8 @@ impl NegativeReply {
 }
 
 impl Connection {
-    /// Delivers one mail. If the server supports pipelining, the envelope of the `next` one is sent with it, which halves
-    /// the round trips; that mail must then be the next one delivered here.
+    /// Delivers one mail. If the server supports pipelining, the envelope of the `next` one is sent with it, which
+    /// halves the round trips; that mail must then be the next one delivered here.
     pub(super) async fn deliver(&mut self, mail: &OutgoingMail, next: Option<&OutgoingMail>) -> Delivery {
         self.used = true;
         let recipient = mail.envelope.to().first().map(ToString::to_string).unwrap_or_default();

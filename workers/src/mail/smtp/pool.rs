@@ -47,8 +47,8 @@ impl Default for SmtpLimits {
 }
 
 impl SmtpLimits {
-    /// Longest duration of [`SmtpClient::send_all`]: just before the budget ends a mail is started on a dead connection,
-    /// is sent on a new one together with the envelope of the next, and that one is sent too.
+    /// Longest duration of [`SmtpClient::send_all`]: just before the budget ends a mail is started on a dead
+    /// connection, is sent on a new one together with the envelope of the next, and that one is sent too.
     pub fn max_batch_duration(&self) -> Duration {
         self.batch_budget + 2 * self.connect_timeout + 4 * self.reply_timeout + 2 * self.accept_timeout
     }

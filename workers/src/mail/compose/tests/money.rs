@@ -1,6 +1,6 @@
 //! Amounts, links and sentences about payments, in both languages.
 
-use super::{contains_all, letter, read};
+use super::{composed, contains_all, read};
 use crate::mail::fixtures::{booking, cancelled, held, inventory, links, with_payments};
 use pvt_domain::booking::{Booking, Status};
 use pvt_domain::messages::NotificationKind::{
@@ -13,11 +13,11 @@ fn both(kind: NotificationKind, booking: &Booking) -> [(String, String, String);
     ["en", "fr"].map(|locale| {
         let mut booking = booking.clone();
         booking.guest.locale = Some(locale.to_owned());
-        read(&letter(kind, &booking, &inventory()))
+        read(&composed(kind, &booking, &inventory()))
     })
 }
 
-/// That text and HTML have all of this, in English and in French.
+/// Asserts that text and HTML contain all of this, in English and in French.
 fn says(kind: NotificationKind, booking: &Booking, english: &[&str], french: &[&str]) {
     for ((_, text, html), facts) in both(kind, booking).iter().zip([english, french]) {
         contains_all(text, facts);
@@ -25,7 +25,7 @@ fn says(kind: NotificationKind, booking: &Booking, english: &[&str], french: &[&
     }
 }
 
-/// That neither has any of this.
+/// Asserts that neither contains any of this.
 fn lacks(kind: NotificationKind, booking: &Booking, words: &[&str]) {
     for (_, text, html) in both(kind, booking) {
         for word in words {

@@ -1,4 +1,4 @@
-//! Money: what came or went is told once, as the booking stands, and nobody is asked for what is no longer asked.
+//! Payments and refunds are mailed once, from the booking's current state, and no payment is requested that is not due.
 
 use super::{decide, decide_now, sends};
 use crate::mail::decide::MailDecision;
@@ -14,7 +14,7 @@ use uuid::Uuid;
 const SUPERSEDED: MailDecision = MailDecision::Skip("superseded");
 const CONTRADICTS: MailDecision = MailDecision::Skip("contradicts_state");
 
-fn told(booking: &Booking, kind: NotificationKind, rev: u32) -> MailDecision {
+fn mailed(booking: &Booking, kind: NotificationKind, rev: u32) -> MailDecision {
     sends(booking, kind, rev, Version::Rev(rev))
 }
 
@@ -26,27 +26,27 @@ fn expired() -> Booking {
 fn payment_link_is_mailed_only_while_held() {
     let (held, expired) = (held(), expired());
     let paid = with_payments(&held, 14_280, 0, Status::Confirmed);
-    assert_eq!(decide_now(&event(&held, 1), Some(&held)), told(&held, PaymentLink, 1));
+    assert_eq!(decide_now(&event(&held, 1), Some(&held)), mailed(&held, PaymentLink, 1));
     assert_eq!(decide_now(&event(&paid, 1), Some(&paid)), SUPERSEDED);
-    assert_eq!(decide_now(&event(&paid, 2), Some(&paid)), told(&paid, BookingConfirmed, 2));
+    assert_eq!(decide_now(&event(&paid, 2), Some(&paid)), mailed(&paid, BookingConfirmed, 2));
     assert_eq!(decide_now(&event(&expired, 1), Some(&expired)), SUPERSEDED);
 }
 
 #[test]
 fn hold_expiry_is_mailed_unless_paid() {
     let expired = expired();
-    assert_eq!(decide_now(&event(&expired, 2), Some(&expired)), told(&expired, HoldExpired, 2));
+    assert_eq!(decide_now(&event(&expired, 2), Some(&expired)), mailed(&expired, HoldExpired, 2));
     let late = with_payments(&expired, 14_280, 0, Status::Expired);
     assert_eq!(decide_now(&event(&late, 2), Some(&late)), SUPERSEDED);
-    assert_eq!(decide_now(&event(&late, 3), Some(&late)), told(&late, PaymentReturned, 3));
+    assert_eq!(decide_now(&event(&late, 3), Some(&late)), mailed(&late, PaymentReturned, 3));
     let saved = with_payments(&expired, 14_280, 0, Status::Confirmed);
     assert_eq!(decide_now(&event(&saved, 2), Some(&saved)), SUPERSEDED);
-    assert_eq!(decide_now(&event(&saved, 3), Some(&saved)), told(&saved, BookingConfirmed, 3));
+    assert_eq!(decide_now(&event(&saved, 3), Some(&saved)), mailed(&saved, BookingConfirmed, 3));
     let returned = with_payments(&late, 14_280, 14_280, Status::Expired);
     assert_eq!(
         decide_now(&event(&returned, 4), Some(&returned)),
         MailDecision::Skip("not_notified"),
-        "the apology said it"
+        "the apology announced it"
     );
 }
 
@@ -54,12 +54,12 @@ fn hold_expiry_is_mailed_unless_paid() {
 fn payments_and_refunds_are_mailed_per_revision() {
     let paid = with_payments(&held(), 14_280, 0, Status::Confirmed);
     let more = with_payments(&paid, 28_560, 0, Status::Confirmed);
-    assert_eq!(decide_now(&event(&more, 3), Some(&more)), told(&more, PaymentReceived, 3));
+    assert_eq!(decide_now(&event(&more, 3), Some(&more)), mailed(&more, PaymentReceived, 3));
     let less = with_payments(&more, 28_560, 5_000, Status::Confirmed);
-    assert_eq!(decide_now(&event(&less, 4), Some(&less)), told(&less, PaymentRefunded, 4));
+    assert_eq!(decide_now(&event(&less, 4), Some(&less)), mailed(&less, PaymentRefunded, 4));
     assert_eq!(
         decide_now(&event(&less, 3), Some(&less)),
-        told(&less, PaymentReceived, 3),
+        mailed(&less, PaymentReceived, 3),
         "each payment has its receipt"
     );
     let same = with_payments(&less, 28_560, 5_000, Status::Confirmed);
@@ -77,28 +77,28 @@ fn after_cancellation_only_refund_is_mailed() {
     let paid = with_payments(&cancelled(), 14_280, 0, Status::Cancelled);
     assert_eq!(decide_now(&event(&paid, 3), Some(&paid)), MailDecision::Skip("not_notified"));
     let refunded = with_payments(&paid, 14_280, 11_424, Status::Cancelled);
-    assert_eq!(decide_now(&event(&refunded, 4), Some(&refunded)), told(&refunded, PaymentRefunded, 4));
+    assert_eq!(decide_now(&event(&refunded, 4), Some(&refunded)), mailed(&refunded, PaymentRefunded, 4));
 }
 
 #[test]
 fn payment_failure_is_mailed_once_per_event_while_hold_lasts() {
     let held = held();
     let (before, after) = (at("2026-12-01T17:29:59Z"), at("2026-12-01T17:30:00Z"));
-    let judged = |what, stored: &Booking, now| {
+    let decided = |what, stored: &Booking, now| {
         decide(&payment_event(stored, what, 5), Some(stored), Some(&inventory().property), now)
     };
     let expected = sends(&held, PaymentFailed, 1, Version::Event(Uuid::from_u128(5)));
-    assert_eq!(judged(PaymentEventKind::Failed, &held, before), expected);
+    assert_eq!(decided(PaymentEventKind::Failed, &held, before), expected);
     let moved = next_revision(&held, held.clone(), Action::Move, Status::Held);
-    assert_eq!(judged(PaymentEventKind::Failed, &moved, before), expected, "a repetition is the same mail");
-    assert_eq!(judged(PaymentEventKind::Failed, &held, after), SUPERSEDED);
+    assert_eq!(decided(PaymentEventKind::Failed, &moved, before), expected, "a repetition is the same mail");
+    assert_eq!(decided(PaymentEventKind::Failed, &held, after), SUPERSEDED);
     for stored in [with_payments(&held, 14_280, 0, Status::Confirmed), expired()] {
-        assert_eq!(judged(PaymentEventKind::Failed, &stored, before), SUPERSEDED);
+        assert_eq!(decided(PaymentEventKind::Failed, &stored, before), SUPERSEDED);
     }
     for what in
         [PaymentEventKind::Opened, PaymentEventKind::Captured, PaymentEventKind::Refunded, PaymentEventKind::Disputed]
     {
-        assert_eq!(judged(what, &held, before), MailDecision::Skip("not_notified"));
+        assert_eq!(decided(what, &held, before), MailDecision::Skip("not_notified"));
     }
 }
 
