@@ -309,7 +309,7 @@ impl Lookup {
 /// Queues what follows from a decision: its event, follow-up commands, and the reply to a waiting caller.
 fn emit_outcome(job: &mut Job<Arc<BookingCommand>>, decision: Decision) -> Result<(), Failure> {
     let subject = job.message.subject();
-    let (outcome, why) = match decision {
+    let (outcome, detail) = match decision {
         Decision::Decided(event) => {
             metrics::counter!("pvt_bookings_decided_total", "status" => event.status.as_str()).increment(1);
             job.emit(Outgoing::event(event.event_id, event.as_ref())?.with_correlation_id(subject));
@@ -320,9 +320,9 @@ fn emit_outcome(job: &mut Job<Arc<BookingCommand>>, decision: Decision) -> Resul
             job.emit(Outgoing::event(event.event_id, event.as_ref())?.with_correlation_id(subject));
             (ReplyOutcome::Decided, None)
         }
-        Decision::Refused(outcome, why) => {
-            tracing::warn!(%subject, ?outcome, code = ?why.as_ref().map(|why| why.code), "command refused");
-            (outcome, why)
+        Decision::Refused(outcome, detail) => {
+            tracing::warn!(%subject, ?outcome, code = ?detail.as_ref().map(|detail| detail.code), "command refused");
+            (outcome, detail)
         }
         Decision::NotYet => {
             job.fail(Failure::Defer(NOT_YET_DELAY));
@@ -330,7 +330,7 @@ fn emit_outcome(job: &mut Job<Arc<BookingCommand>>, decision: Decision) -> Resul
         }
     };
     if let Some(queue) = job.meta.reply_to.clone() {
-        let reply = Reply { booking_id: BookingId::from_uuid(subject), outcome, detail: why };
+        let reply = Reply { booking_id: BookingId::from_uuid(subject), outcome, detail };
         job.emit(Outgoing::reply(queue, job.meta.id, &reply)?.with_correlation_id(subject));
     }
     Ok(())
@@ -340,7 +340,7 @@ fn emit_outcome(job: &mut Job<Arc<BookingCommand>>, decision: Decision) -> Resul
 /// emitted again.
 fn follow_up_commands(event: &BookingEvent) -> Result<Vec<Outgoing>, EncodeError> {
     let (booking_id, property_id, requested_at) = (event.booking_id, event.property_id.clone(), event.occurred_at);
-    let command_id = |what: &str| Uuid::new_v5(&event.event_id, what.as_bytes());
+    let command_id = |name: &str| Uuid::new_v5(&event.event_id, name.as_bytes());
     let mut commands = Vec::new();
     if event.payment.refund_due() > 0 {
         let command =

@@ -145,7 +145,7 @@ async fn redelivery_emits_what_the_crashed_delivery_stored() -> Result<()> {
     assert!(emitted.settles && emitted.events.contains(&("captured", intent.clone())), "{emitted:?}");
 
     // Refunded by staff, and a payment taken in cash.
-    let wish = RefundRequest {
+    let request = RefundRequest {
         refund_id: Uuid::from_u128(5),
         payment_id: intent.clone(),
         amount: Some(total / 2),
@@ -154,7 +154,7 @@ async fn redelivery_emits_what_the_crashed_delivery_stored() -> Result<()> {
     let refund = Refund {
         booking_id,
         property_id: property_id.clone(),
-        request: Some(wish),
+        request: Some(request),
         actor: "staff:1".into(),
         requested_at,
     };

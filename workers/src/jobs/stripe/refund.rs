@@ -20,7 +20,7 @@ impl StripeCalls {
     pub(super) async fn refund(&self, job: &mut Job<StripeCommand>, command: &Refund) -> Result<(), Failure> {
         let now = self.ledgers.now();
         let instructed = self.ledgers.change(command.booking_id, |ledger, head| match &command.request {
-            Some(wish) => instruct_requested_refund(ledger, wish, &command.actor, now).map(Some),
+            Some(request) => instruct_requested_refund(ledger, request, &command.actor, now).map(Some),
             None => {
                 // A refund decided from outdated totals waits: the booking gets the new ones and decides again.
                 if head.ledger_rev() >= ledger.totals_rev {
@@ -47,7 +47,7 @@ impl StripeCalls {
             return Err(Failure::Defer(NOT_YET_DELAY));
         };
         self.emit_follow_ups(job, &saved).await?;
-        let Some(wish) = &command.request else { return Ok(()) };
+        let Some(request) = &command.request else { return Ok(()) };
         // Read from the ledger, so that a repeated request gets the same reply.
         let is_refused = saved
             .after
@@ -58,7 +58,7 @@ impl StripeCalls {
             job,
             match is_refused {
                 true => refused(command.booking_id, PaymentRefusal::ProviderRefused),
-                false => done(command.booking_id, wish.payment_id.clone()),
+                false => done(command.booking_id, request.payment_id.clone()),
             },
         )
     }
@@ -128,26 +128,28 @@ async fn find_refund(
 /// Instructs a refund that staff requested; the key of the instruction.
 fn instruct_requested_refund(
     ledger: &mut Ledger,
-    wish: &RefundRequest,
+    request: &RefundRequest,
     actor: &Actor,
     now: Timestamp,
 ) -> Result<String, PaymentRefusal> {
-    let Some(intent) = ledger.intent_of(&wish.payment_id).cloned() else { return Err(PaymentRefusal::UnknownPayment) };
+    let Some(intent) = ledger.intent_of(&request.payment_id).cloned() else {
+        return Err(PaymentRefusal::UnknownPayment);
+    };
     if let Some(instruction) =
-        ledger.refund_instructions.iter().find(|instruction| instruction.request == Some(wish.refund_id))
+        ledger.refund_instructions.iter().find(|instruction| instruction.request == Some(request.refund_id))
     {
         let is_same = instruction.intent == intent.id
-            && wish.amount.is_none_or(|amount| amount == instruction.amount)
-            && instruction.note.as_ref() == Some(&wish.note);
+            && request.amount.is_none_or(|amount| amount == instruction.amount)
+            && instruction.note.as_ref() == Some(&request.note);
         return is_same.then(|| instruction.key.clone()).ok_or(PaymentRefusal::KeyReused);
     }
     if ledger.is_frozen(&intent.id) {
         return Err(PaymentRefusal::Disputed);
     }
     let left = ledger.refundable(&intent);
-    let amount = wish.amount.unwrap_or(left);
+    let amount = request.amount.unwrap_or(left);
     if amount <= 0 || amount > left {
         return Err(PaymentRefusal::TooMuch);
     }
-    Ok(ledger.instruct_requested_refund(wish.refund_id, &intent.id, amount, actor, &wish.note, now).key.clone())
+    Ok(ledger.instruct_requested_refund(request.refund_id, &intent.id, amount, actor, &request.note, now).key.clone())
 }
