@@ -1,7 +1,8 @@
 //! The broker topology: the only declaration of exchanges, queues, bindings and policies.
 //!
-//! Publishers, workers, the operator's commands, the generated broker definitions and the tests derive from it. It must
-//! never declare anything outside its own prefix, and no other module spells out a name.
+//! Work queues and their bindings follow from the message catalog. Publishers, workers, the operator's commands, the
+//! generated broker definitions and the tests derive from this module. It must never declare anything outside its own
+//! prefix.
 
 mod declare;
 mod definitions;
@@ -13,62 +14,19 @@ pub use definitions::definitions_json;
 pub use policy::{CRASH_BACKSTOP_DELIVERIES, DEAD_QUEUE_MAX_MESSAGES, Policy, WORK_QUEUE_MAX_MESSAGES};
 pub use retry_delay::RetryDelay;
 
+use pvt_domain::messages::MessageClass;
+use pvt_domain::messages::catalog::{self, CatalogEntry};
+use pvt_domain::messages::queues;
 use pvt_domain::partition::partition_of;
 
 /// Default number of partition queues over which properties are spread.
 pub const DEFAULT_PARTITIONS: u16 = 4;
 
+/// RabbitMQ docs, "Topics": `#` matches every routing key.
+const EVERY_EVENT: &str = "#";
+
 /// Maximum number of partitions; each costs a quorum queue and a dead-letter queue.
 pub const MAX_PARTITIONS: u16 = 256;
-
-/// The work queue that is split into partitions.
-pub const BOOKINGS: &str = "bookings";
-
-/// A work queue that is not partitioned, and what feeds it.
-struct Feed {
-    queue: &'static str,
-    commands: &'static [&'static str],
-    events: &'static [&'static str],
-}
-
-/// What feeds the queues that are not partitioned. Commands are named one by one; in keys of events `#` and `*` are
-/// wildcards.
-const FEEDS: [Feed; 5] = [
-    Feed { queue: "payments", commands: &["stripe.event"], events: &[] },
-    Feed {
-        queue: "stripe",
-        commands: &[
-            "payment.open_checkout",
-            "payment.create_intent",
-            "payment.expire_checkout",
-            "payment.refund",
-            "payment.record",
-            "payment.refresh",
-            "reconcile.payments",
-        ],
-        events: &[],
-    },
-    Feed {
-        queue: "emails",
-        commands: &["notification.send", "account.mail"],
-        events: &[
-            "booking.held",
-            "booking.confirmed",
-            "booking.modified",
-            "booking.cancelled",
-            "booking.no_show",
-            "booking.reinstated",
-            "booking.expired",
-            "booking.payment_changed",
-            "payment.failed",
-        ],
-    },
-    Feed { queue: "analytics", commands: &[], events: &["#"] },
-    Feed { queue: "reconciliation", commands: &["reconcile.property"], events: &[] },
-];
-
-/// Families of commands that change a property's availability and therefore travel through its partition.
-const PARTITIONED_FAMILIES: [&str; 2] = ["booking", "inventory"];
 
 /// The queue, or family of queues, that a worker consumes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -234,11 +192,12 @@ impl Topology {
     /// The routing key of a command, without the prefix: `bookings.N` for commands that change a property's
     /// availability, else the type without its version (`payment.refund`).
     pub fn command_key(&self, kind: &str, property_id: &str) -> String {
-        let family = kind.split('.').next().unwrap_or_default();
-        if PARTITIONED_FAMILIES.contains(&family) {
-            return format!("{BOOKINGS}.{}", self.partition(property_id));
+        let name = unversioned(kind);
+        let mut commands = catalog::entries().filter(|entry| entry.class == MessageClass::Command);
+        match commands.find(|entry| unversioned(entry.kind) == name).and_then(|entry| partitioned_queue(entry)) {
+            Some(queue) => format!("{queue}.{}", self.partition(property_id)),
+            None => name.to_owned(),
         }
-        unversioned(kind).to_owned()
     }
 
     /// The full names of the queues that a worker of `queue` consumes, each with its partition.
@@ -270,8 +229,7 @@ impl Topology {
 
     /// All queues: work queues, their dead-letter queues, retry delays and `unroutable`.
     pub fn queues(&self) -> Vec<QueueSpec> {
-        let mut all = self.partition_queues();
-        all.extend(FEEDS.iter().map(|feed| self.feed_queue(feed)));
+        let mut all: Vec<_> = queues::ALL.into_iter().flat_map(|base| self.work_queue_specs(base)).collect();
         let dead: Vec<_> = all.iter().map(|work| self.dead_queue_of(&work.name)).collect();
         all.extend(dead);
         all.extend(RetryDelay::ALL.iter().map(|delay| self.retry_queue(*delay)));
@@ -283,26 +241,39 @@ impl Topology {
         all
     }
 
-    fn partition_queues(&self) -> Vec<QueueSpec> {
-        (0..self.partitions)
-            .map(|partition| {
-                let key = format!("{BOOKINGS}.{partition}");
-                QueueSpec {
-                    name: self.name(&key),
-                    role: QueueRole::Work { partition: Some(partition) },
-                    bindings: vec![Binding { exchange: self.commands_exchange(), key }],
-                }
-            })
-            .collect()
+    fn work_queue_specs(&self, base: &'static str) -> Vec<QueueSpec> {
+        if queues::PARTITIONED.contains(&base) {
+            (0..self.partitions).map(|partition| self.partition_queue(base, partition)).collect()
+        } else {
+            vec![self.unpartitioned_queue(base)]
+        }
     }
 
-    fn feed_queue(&self, feed: &Feed) -> QueueSpec {
-        let bind = |exchange: String, keys: &[&str]| -> Vec<Binding> {
-            keys.iter().map(|key| Binding { exchange: exchange.clone(), key: (*key).to_owned() }).collect()
-        };
-        let mut bindings = bind(self.commands_exchange(), feed.commands);
-        bindings.extend(bind(self.events_exchange(), feed.events));
-        QueueSpec { name: self.name(feed.queue), role: QueueRole::Work { partition: None }, bindings }
+    fn partition_queue(&self, base: &str, partition: u16) -> QueueSpec {
+        let key = format!("{base}.{partition}");
+        QueueSpec {
+            name: self.name(&key),
+            role: QueueRole::Work { partition: Some(partition) },
+            bindings: vec![Binding { exchange: self.commands_exchange(), key }],
+        }
+    }
+
+    /// Commands are bound one by one; of events, those that the catalog lists for this queue, or all of them.
+    fn unpartitioned_queue(&self, base: &str) -> QueueSpec {
+        let entries =
+            |class| catalog::entries().filter(move |entry| entry.class == class && entry.queues.contains(&base));
+        let bind = |exchange: String, key: &str| Binding { exchange, key: key.to_owned() };
+        let mut bindings: Vec<_> = entries(MessageClass::Command)
+            .map(|entry| bind(self.commands_exchange(), unversioned(entry.kind)))
+            .collect();
+        if queues::ALL_EVENTS.contains(&base) {
+            bindings.push(bind(self.events_exchange(), EVERY_EVENT));
+        } else {
+            bindings.extend(
+                entries(MessageClass::Event).map(|entry| bind(self.events_exchange(), unversioned(entry.kind))),
+            );
+        }
+        QueueSpec { name: self.name(base), role: QueueRole::Work { partition: None }, bindings }
     }
 
     fn dead_queue_of(&self, work_queue: &str) -> QueueSpec {
@@ -321,6 +292,11 @@ impl Topology {
             bindings: vec![Binding { exchange: name, key: String::new() }],
         }
     }
+}
+
+/// The partitioned queue of a command, if it has one.
+fn partitioned_queue(entry: &CatalogEntry) -> Option<&'static str> {
+    entry.queues.iter().copied().find(|queue| queues::PARTITIONED.contains(queue))
 }
 
 /// A wire type without its version: `booking.confirmed.v1` → `booking.confirmed`. The routing key of an event.

@@ -46,7 +46,7 @@ pub(crate) const WORKER: WorkerDeclaration = WorkerDeclaration {
 impl BatchWorker for Analytics {
     const SPEC: Spec = Spec {
         name: "analytics",
-        queue: Queue::One("analytics"),
+        queue: Queue::One(AnalyticsEvent::QUEUE),
         retry_schedule: &[RetryDelay::S5, RetryDelay::M1, RetryDelay::M10, RetryDelay::H1],
         timeout: TIMEOUT,
         shape: Shape::Batch { max: BATCH_MAX, linger: LINGER },

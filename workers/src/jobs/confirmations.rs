@@ -272,7 +272,7 @@ pub(crate) const WORKER: WorkerDeclaration = WorkerDeclaration {
 impl BatchWorker for Confirmations {
     const SPEC: Spec = Spec {
         name: "confirmations",
-        queue: Queue::Partitioned("bookings"),
+        queue: Queue::Partitioned(BookingCommand::QUEUE),
         retry_schedule: &[RetryDelay::S5, RetryDelay::S5, RetryDelay::M1, RetryDelay::M10, RetryDelay::H1],
         timeout: TIMEOUT,
         shape: Shape::Batch { max: BATCH_MAX, linger: LINGER },

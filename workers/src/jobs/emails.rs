@@ -143,7 +143,7 @@ pub(crate) const WORKER: WorkerDeclaration = WorkerDeclaration {
 impl BatchWorker for Emails {
     const SPEC: Spec = Spec {
         name: "emails",
-        queue: Queue::One("emails"),
+        queue: Queue::One(EmailCommand::QUEUE),
         retry_schedule: &[
             RetryDelay::S5,
             RetryDelay::M1,

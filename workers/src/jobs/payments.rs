@@ -215,7 +215,7 @@ pub(crate) const WORKER: WorkerDeclaration = WorkerDeclaration {
 impl BatchWorker for Payments {
     const SPEC: Spec = Spec {
         name: "payments",
-        queue: Queue::One("payments"),
+        queue: Queue::One(PaymentCommand::QUEUE),
         retry_schedule: &[RetryDelay::S5, RetryDelay::M1, RetryDelay::M10, RetryDelay::H1],
         timeout: TIMEOUT,
         shape: Shape::Batch { max: BATCH_MAX, linger: LINGER },

@@ -60,7 +60,7 @@ pub(crate) const WORKER: WorkerDeclaration = WorkerDeclaration {
 impl Worker for Reconciliation {
     const SPEC: Spec = Spec {
         name: "reconciliation",
-        queue: Queue::One("reconciliation"),
+        queue: Queue::One(ReconcileCommand::QUEUE),
         retry_schedule: &[RetryDelay::S5, RetryDelay::M1, RetryDelay::M10],
         timeout: TIMEOUT,
         shape: Shape::Single { concurrency: CONCURRENCY },

@@ -85,7 +85,7 @@ fn reply(job: &mut Job<StripeCommand>, reply: PaymentReply) -> Result<(), Failur
 impl Worker for StripeCalls {
     const SPEC: Spec = Spec {
         name: "stripe",
-        queue: Queue::One("stripe"),
+        queue: Queue::One(StripeCommand::QUEUE),
         retry_schedule: &[
             RetryDelay::S5,
             RetryDelay::M1,

@@ -1,4 +1,4 @@
-//! Names are a contract with the broker's operators: these tests pin them.
+//! Tests of the topology: its names are a contract with operators.
 
 use super::*;
 
@@ -12,7 +12,11 @@ fn every_name_carries_the_prefix_and_no_routing_key_does() {
         assert!(queue.name.starts_with("t1."), "{queue:?}");
         for binding in &queue.bindings {
             let home = matches!(queue.role, QueueRole::Dead { .. });
-            assert_eq!(binding.key.starts_with("t1."), home, "only `dead` is keyed by full queue names: {queue:?}");
+            assert_eq!(
+                binding.key.starts_with("t1."),
+                home,
+                "routing keys of `dead` are full queue names, no others: {queue:?}"
+            );
         }
     }
 }
