@@ -6,8 +6,9 @@
 use crate::commands::booking_watch::BookingWatch;
 use crate::commands::pending_replies::PendingReplies;
 use arc_swap::ArcSwapOption;
+use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use pvt_domain::messages::{DecodeError, PAYMENT_REPLY, PaymentReply, Reply, decode_body};
-use pvt_messaging::{Backoff, ConsumeError, Delivery, Subscriber, Topology};
+use pvt_messaging::{ConsumeError, Delivery, Subscriber, Topology};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::sleep;
@@ -16,8 +17,13 @@ use tracing::{debug, warn};
 
 /// Replies on their way to us at once; they are acknowledged by being sent, so this bounds nothing but memory.
 const PREFETCH: u16 = 500;
-const BACKOFF_FIRST: Duration = Duration::from_millis(200);
-const BACKOFF_CAP: Duration = Duration::from_secs(10);
+const RESUBSCRIBE_MAX_DELAY: Duration = Duration::from_secs(5);
+/// 100–200 ms, doubling to 5–10 s with jitter.
+const RESUBSCRIBE: ExponentialBuilder = ExponentialBuilder::new()
+    .with_min_delay(Duration::from_millis(100))
+    .with_max_delay(RESUBSCRIBE_MAX_DELAY)
+    .with_jitter()
+    .without_max_times();
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
 /// The handle to the queue. Cheap to clone.
@@ -55,13 +61,13 @@ impl ReplyQueue {
 }
 
 async fn receive(subscriber: Subscriber, replies: ReplyQueue, listeners: ReplyListeners, stop: CancellationToken) {
-    let mut backoff = Backoff::new(BACKOFF_FIRST, BACKOFF_CAP);
+    let mut delays = RESUBSCRIBE.build();
     let receiving = async {
         loop {
-            let ended = session(&subscriber, &replies, &listeners, &mut backoff).await;
+            let ended = session(&subscriber, &replies, &listeners, &mut delays).await;
             replies.queue.store(None);
             debug!(error = %ended, "no reply queue");
-            sleep(backoff.step()).await;
+            sleep(delays.next().unwrap_or(RESUBSCRIBE_MAX_DELAY)).await;
         }
     };
     let stopped: Option<std::convert::Infallible> = stop.run_until_cancelled(receiving).await;
@@ -75,14 +81,14 @@ async fn session(
     subscriber: &Subscriber,
     replies: &ReplyQueue,
     listeners: &ReplyListeners,
-    backoff: &mut Backoff,
+    delays: &mut ExponentialBackoff,
 ) -> ConsumeError {
     let (queue, mut subscription) = match subscriber.subscribe_replies(PREFETCH).await {
         Ok(subscribed) => subscribed,
         Err(error) => return error,
     };
     replies.queue.store(Some(Arc::new(queue)));
-    backoff.reset();
+    *delays = RESUBSCRIBE.build();
     loop {
         let delivery = match subscription.next().await {
             Ok(delivery) => delivery,

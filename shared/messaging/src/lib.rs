@@ -6,7 +6,6 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod acks;
-mod backoff;
 mod consumer;
 mod delivery;
 mod envelope;
@@ -20,7 +19,6 @@ pub mod topology;
 pub mod trace_context;
 
 pub use acks::{Ack, UnackedDeliveries};
-pub use backoff::Backoff;
 pub use consumer::{Acker, ConsumeError, Subscriber, Subscription};
 pub use delivery::Delivery;
 pub use envelope::{Envelope, FIRST_ATTEMPT, HEADER_ACTOR, HEADER_ATTEMPT, HEADER_TRACEPARENT};

@@ -3,8 +3,9 @@
 //! Events are only observed. While none arrive, answers come from the store more often and are otherwise the same.
 
 use super::OccupancyCache;
+use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use pvt_domain::events::{BookingEvent, InventoryChanged};
-use pvt_messaging::{Backoff, ConsumeError, Delivery, Subscriber};
+use pvt_messaging::{ConsumeError, Delivery, Subscriber};
 use std::time::Duration;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -14,21 +15,26 @@ const BOOKINGS: &str = "booking.*";
 const PROPERTIES: &str = "inventory.*";
 /// Events on their way to us at once; they are acknowledged by being sent, so this bounds nothing but memory.
 const PREFETCH: u16 = 500;
-const BACKOFF_FIRST: Duration = Duration::from_millis(200);
-const BACKOFF_CAP: Duration = Duration::from_secs(10);
+const RESUBSCRIBE_MAX_DELAY: Duration = Duration::from_secs(5);
+/// 100–200 ms, doubling to 5–10 s with jitter.
+const RESUBSCRIBE: ExponentialBuilder = ExponentialBuilder::new()
+    .with_min_delay(Duration::from_millis(100))
+    .with_max_delay(RESUBSCRIBE_MAX_DELAY)
+    .with_jitter()
+    .without_max_times();
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
 /// Hears events until `stop`.
 pub(crate) async fn run(subscriber: Subscriber, occupancies: OccupancyCache, stop: CancellationToken) {
-    let mut backoff = Backoff::new(BACKOFF_FIRST, BACKOFF_CAP);
+    let mut delays = RESUBSCRIBE.build();
     let hearing = async {
         loop {
             occupancies.until_wanted(true).await;
-            let ended = session(&subscriber, &occupancies, &mut backoff).await;
+            let ended = session(&subscriber, &occupancies, &mut delays).await;
             occupancies.hearing(false);
             if let Err(error) = ended {
                 debug!(%error, "no events of occupancy");
-                sleep(backoff.step()).await;
+                sleep(delays.next().unwrap_or(RESUBSCRIBE_MAX_DELAY)).await;
             }
         }
     };
@@ -44,7 +50,7 @@ pub(crate) async fn run(subscriber: Subscriber, occupancies: OccupancyCache, sto
 async fn session(
     subscriber: &Subscriber,
     occupancies: &OccupancyCache,
-    backoff: &mut Backoff,
+    delays: &mut ExponentialBackoff,
 ) -> Result<(), ConsumeError> {
     let subscribed = tokio::try_join!(
         subscriber.subscribe_events(BOOKINGS, PREFETCH),
@@ -52,7 +58,7 @@ async fn session(
     );
     let (mut bookings, mut properties) = subscribed?;
     occupancies.hearing(true);
-    backoff.reset();
+    *delays = RESUBSCRIBE.build();
     let unwanted = occupancies.until_wanted(false);
     tokio::pin!(unwanted);
     loop {

@@ -1,13 +1,18 @@
 //! Watch over the local engines while the system runs: one that has died is restarted.
 
+use backon::{BackoffBuilder as _, ExponentialBuilder};
 use pvt_local_engines::{EngineKind, Instance};
-use pvt_messaging::Backoff;
 use pvt_operations::terminal;
 use std::time::Duration;
 
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
-const FIRST_RESTART: Duration = Duration::from_millis(500);
-const SLOWEST_RESTART: Duration = Duration::from_secs(30);
+const MAX_RESTART_DELAY: Duration = Duration::from_secs(15);
+/// 250–500 ms, doubling to 15–30 s with jitter.
+const RESTART: ExponentialBuilder = ExponentialBuilder::new()
+    .with_min_delay(Duration::from_millis(250))
+    .with_max_delay(MAX_RESTART_DELAY)
+    .with_jitter()
+    .without_max_times();
 /// Checks after which a restarted engine counts as stable.
 const STABLE_AFTER_CHECKS: u32 = 60;
 
@@ -20,19 +25,19 @@ pub(super) async fn watch(instance: &Instance, kinds: &[EngineKind]) {
 }
 
 async fn watch_one(instance: &Instance, kind: EngineKind) {
-    let mut backoff = Backoff::new(FIRST_RESTART, SLOWEST_RESTART);
+    let mut delays = RESTART.build();
     let mut checks_since_restart = 0_u32;
     loop {
         tokio::time::sleep(POLL_INTERVAL).await;
         if pid(instance, kind).is_some() {
             checks_since_restart = checks_since_restart.saturating_add(1);
             if checks_since_restart == STABLE_AFTER_CHECKS {
-                backoff.reset();
+                delays = RESTART.build();
             }
             continue;
         }
         checks_since_restart = 0;
-        let wait = backoff.step();
+        let wait = delays.next().unwrap_or(MAX_RESTART_DELAY);
         terminal::note(format_args!(
             "  {kind} ended, restarting it; processes that need it wait (log: {})",
             instance.log(kind).display()

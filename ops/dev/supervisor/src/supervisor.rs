@@ -4,8 +4,8 @@ use super::logs;
 use super::plan::{ProcessSpec, StartPlan};
 use super::record::{Process, RunRecord};
 use anyhow::{Context, Result, bail};
+use backon::{BackoffBuilder as _, ExponentialBuilder};
 use pvt_local_engines::process::ProcessIdentity;
-use pvt_messaging::Backoff;
 use pvt_operations::terminal;
 use rustix::process::Signal;
 use std::path::{Path, PathBuf};
@@ -23,8 +23,13 @@ const STOP_LIMIT: Duration = Duration::from_secs(28);
 const READY_LIMIT: Duration = Duration::from_secs(60);
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
-const FIRST_RESTART: Duration = Duration::from_millis(500);
-const SLOWEST_RESTART: Duration = Duration::from_secs(30);
+const MAX_RESTART_DELAY: Duration = Duration::from_secs(15);
+/// 250–500 ms, doubling to 15–30 s with jitter.
+const RESTART: ExponentialBuilder = ExponentialBuilder::new()
+    .with_min_delay(Duration::from_millis(250))
+    .with_max_delay(MAX_RESTART_DELAY)
+    .with_jitter()
+    .without_max_times();
 
 /// The running processes.
 pub(super) struct Supervisor {
@@ -161,7 +166,7 @@ impl ProcessSupervisor {
     }
 
     async fn keep(self, mut child: Child, mut log_begin: u64, stop: CancellationToken) {
-        let mut backoff = Backoff::new(FIRST_RESTART, SLOWEST_RESTART);
+        let mut delays = RESTART.build();
         loop {
             let ended = tokio::select! {
                 ended = child.wait() => ended,
@@ -175,7 +180,7 @@ impl ProcessSupervisor {
             terminal::note(format_args!("  {} ended ({how}), restarting it\n{log}", self.plan.name));
             child = loop {
                 tokio::select! {
-                    () = tokio::time::sleep(backoff.step()) => {}
+                    () = tokio::time::sleep(delays.next().unwrap_or(MAX_RESTART_DELAY)) => {}
                     () = self.shutdown.cancelled() => return,
                     () = stop.cancelled() => return,
                 }
