@@ -1,7 +1,7 @@
-//! Measures confirmed publishes per second into one partition's quorum queue. Loopback brokers only.
+//! Rate of confirmed publishes into the partition queues. For brokers on loopback only.
 //!
-//! `AMQP_URL=… cargo run --release -p pvt-messaging --example publish_rate -- 200000 64`: the number of messages, and
-//! how many callers publish at once (0: one caller with `publish_all`).
+//! `AMQP_URL=… cargo run --release -p pvt-messaging --example publish_rate -- 200000 64`: the number of messages and
+//! of concurrent callers (0: one caller with `publish_all`).
 #![allow(clippy::print_stdout)]
 
 use bytes::Bytes;

@@ -1,70 +1,19 @@
-//! Messaging against a real broker, and against none. Every test has a topology of its own and deletes it.
+//! Messaging against a real broker and against unreachable ones. Every test has a topology of its own and deletes it.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use pvt_local_engines::{EngineKind, Instance, PortPlan, Urls};
 use pvt_messaging::management::Management;
 use pvt_messaging::{CONFIRM_TIMEOUT, Outgoing, PublishError, Publisher, RetryDelay, Subscriber, Target, Topology};
+use pvt_testkit::TestTopology;
 use std::collections::BTreeSet;
 use std::net::TcpListener;
-use std::ops::Deref;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
-use tokio::sync::OnceCell;
 use uuid::Uuid;
 
-/// For anything that happens at once, with room for a busy machine.
+/// Timeout of what happens at once, with room for a busy machine.
 const SOON: Duration = Duration::from_secs(20);
 
-/// The broker's addresses: from the environment, else of the instance that all tests share.
-async fn broker() -> &'static (String, String) {
-    static URLS: OnceCell<(String, String)> = OnceCell::const_new();
-    URLS.get_or_init(|| async {
-        let env = Urls::from_env();
-        let instance = Instance::open("test", PortPlan::Free).unwrap();
-        let kinds: Vec<_> = env.missing().into_iter().filter(|kind| *kind == EngineKind::RabbitMq).collect();
-        let urls = instance.ensure(&kinds, &|_| {}).await.unwrap().overridden_by(env);
-        (urls.amqp, urls.management)
-    })
-    .await
-}
-
-fn topology() -> Swept {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let prefix = format!("ms{}-{}.", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-    Swept(Topology::new(&prefix, 1).with_retry_divisor(50))
-}
-
-/// Deletes a topology when dropped, also after a failure.
-struct Swept(Topology);
-
-impl Deref for Swept {
-    type Target = Topology;
-
-    fn deref(&self) -> &Topology {
-        &self.0
-    }
-}
-
-impl Drop for Swept {
-    fn drop(&mut self) {
-        let topology = self.0.clone();
-        // A destructor cannot await, and the test's own runtime is about to end: a thread of its own does the deleting.
-        let deleting = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(async {
-                let (url, _) = broker().await;
-                let connection = lapin::Connection::connect(url, lapin::ConnectionProperties::default()).await?;
-                let channel = connection.create_channel().await?;
-                topology.delete(&channel).await?;
-                connection.close(200, "done".into()).await?;
-                Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
-            })
-        });
-        let deleted = deleting.join();
-        if !std::thread::panicking() {
-            deleted.expect("no panic").expect("the topology is deleted");
-        }
-    }
+async fn topology() -> TestTopology {
+    TestTopology::new("ms", 50).await.unwrap()
 }
 
 fn note(target: Target, key: impl Into<String>, id: Uuid) -> Outgoing {
@@ -73,10 +22,10 @@ fn note(target: Target, key: impl Into<String>, id: Uuid) -> Outgoing {
 
 #[tokio::test]
 async fn unreachable_broker_fails_in_time_then_at_once() {
-    // A port that was free a moment ago: nobody listens.
+    // A port that was free a moment ago has no listener.
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let publisher =
-        Publisher::start(&format!("amqp://guest:guest@127.0.0.1:{port}/%2f"), Topology::new("away.", 1), "test");
+        Publisher::start(&format!("amqp://guest:guest@127.0.0.1:{port}/%2f"), Topology::new("unreachable.", 1), "test");
     let begun = Instant::now();
     let first = publisher.publish(note(Target::Events, "a.b", Uuid::nil())).await;
     assert!(matches!(first, Err(PublishError::Unreachable(_) | PublishError::Timeout)), "{first:?}");
@@ -84,7 +33,7 @@ async fn unreachable_broker_fails_in_time_then_at_once() {
     let begun = Instant::now();
     let second = publisher.publish(note(Target::Events, "a.b", Uuid::nil())).await;
     assert!(matches!(second, Err(PublishError::Unreachable(_))), "{second:?}");
-    assert!(begun.elapsed() < Duration::from_millis(500), "known to be down: no waiting");
+    assert!(begun.elapsed() < Duration::from_millis(500), "known to be unreachable: no wait");
     assert!(!publisher.is_ready());
     publisher.close(Duration::from_secs(1)).await;
     assert!(matches!(publisher.publish(note(Target::Events, "a.b", Uuid::nil())).await, Err(PublishError::Closed)));
@@ -92,11 +41,11 @@ async fn unreachable_broker_fails_in_time_then_at_once() {
 
 #[tokio::test]
 async fn silent_peer_times_out() {
-    // Accepts connections in its backlog and says nothing, like a host behind a broken network.
+    // Accepts connections into its backlog and sends nothing, like a host behind a broken network.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = silent.local_addr().unwrap().port();
     let publisher =
-        Publisher::start(&format!("amqp://guest:guest@127.0.0.1:{port}/%2f"), Topology::new("away.", 1), "test");
+        Publisher::start(&format!("amqp://guest:guest@127.0.0.1:{port}/%2f"), Topology::new("unreachable.", 1), "test");
     let begun = Instant::now();
     let result = publisher.publish(note(Target::Events, "a.b", Uuid::nil())).await;
     assert!(matches!(result, Err(PublishError::Timeout)), "{result:?}");
@@ -106,9 +55,9 @@ async fn silent_peer_times_out() {
 
 #[tokio::test]
 async fn publisher_waits_for_its_connection() {
-    let (url, _) = broker().await;
-    let topology = topology();
-    let publisher = Publisher::start(url, topology.clone(), "test");
+    let topology = topology().await;
+    let url = &topology.urls().amqp;
+    let publisher = Publisher::start(url, Topology::clone(&topology), "test");
     publisher.publish(note(Target::Commands, "stripe.event", Uuid::from_u128(1))).await.unwrap();
     assert!(publisher.is_ready());
     publisher.close(SOON).await;
@@ -116,9 +65,9 @@ async fn publisher_waits_for_its_connection() {
 
 #[tokio::test]
 async fn published_messages_arrive_once_with_their_envelope() {
-    let (url, _) = broker().await;
-    let topology = topology();
-    let publisher = Publisher::start(url, topology.clone(), "test");
+    let topology = topology().await;
+    let url = &topology.urls().amqp;
+    let publisher = Publisher::start(url, Topology::clone(&topology), "test");
     let sent: Vec<_> = (1..=3_000).map(Uuid::from_u128).collect();
     let messages: Vec<_> = sent
         .iter()
@@ -134,13 +83,13 @@ async fn published_messages_arrive_once_with_their_envelope() {
         .collect();
     publisher.publish_all(&messages).await.unwrap();
 
-    let subscriber = Subscriber::start(url, topology.clone(), "test");
+    let subscriber = Subscriber::start(url, Topology::clone(&topology), "test");
     let mut subscription = subscriber.subscribe(&topology.name("bookings.0"), 300).await.unwrap();
     let mut seen = BTreeSet::new();
     while seen.len() < sent.len() {
         let delivery = tokio::time::timeout(SOON, subscription.next()).await.unwrap().unwrap();
         let envelope = &delivery.envelope;
-        assert!(seen.insert(envelope.id), "twice: {}", envelope.id);
+        assert!(seen.insert(envelope.id), "delivered twice: {}", envelope.id);
         assert_eq!((envelope.correlation_id, envelope.attempt), (Some(envelope.id), 1));
         assert_eq!(
             (envelope.actor.as_deref(), envelope.reply_to.as_deref(), envelope.header("k")),
@@ -156,17 +105,17 @@ async fn published_messages_arrive_once_with_their_envelope() {
 
 #[tokio::test]
 async fn delayed_messages_return_to_their_queue_and_unroutable_ones_are_kept() {
-    let (url, _) = broker().await;
-    let topology = topology();
-    let publisher = Publisher::start(url, topology.clone(), "test");
+    let topology = topology().await;
+    let url = &topology.urls().amqp;
+    let publisher = Publisher::start(url, Topology::clone(&topology), "test");
     let home = topology.name("emails");
     let begun = Instant::now();
     for n in 1..=100 {
         publisher.publish(note(Target::Retry(RetryDelay::S5), home.clone(), Uuid::from_u128(n))).await.unwrap();
     }
-    publisher.publish(note(Target::Commands, "nobody.listens", Uuid::from_u128(7))).await.unwrap();
+    publisher.publish(note(Target::Commands, "no.consumer", Uuid::from_u128(7))).await.unwrap();
 
-    let subscriber = Subscriber::start(url, topology.clone(), "test");
+    let subscriber = Subscriber::start(url, Topology::clone(&topology), "test");
     let mut lost = subscriber.subscribe(&topology.unroutable_queue(), 1).await.unwrap();
     let kept = tokio::time::timeout(SOON, lost.next()).await.unwrap().unwrap();
     assert_eq!(kept.envelope.id, Uuid::from_u128(7));
@@ -175,16 +124,16 @@ async fn delayed_messages_return_to_their_queue_and_unroutable_ones_are_kept() {
     while seen.len() < 100 {
         seen.insert(tokio::time::timeout(SOON, returned.next()).await.unwrap().unwrap().envelope.id);
     }
-    assert!(begun.elapsed() >= Duration::from_millis(100), "the rung holds what it is given");
+    assert!(begun.elapsed() >= Duration::from_millis(100), "the delay queue holds its messages");
     subscriber.close(SOON).await;
     publisher.close(SOON).await;
 }
 
 #[tokio::test]
 async fn policies_are_applied_to_the_queues() {
-    let (url, management) = broker().await;
-    let topology = topology();
-    let publisher = Publisher::start(url, topology.clone(), "test");
+    let topology = topology().await;
+    let (url, management) = (&topology.urls().amqp, &topology.urls().management);
+    let publisher = Publisher::start(url, Topology::clone(&topology), "test");
     let id = Uuid::from_u128(1);
     publisher.publish(note(Target::Commands, "stripe.event", id)).await.unwrap();
     let management = Management::new(management, "/").unwrap();
@@ -208,9 +157,9 @@ async fn policies_are_applied_to_the_queues() {
 
 #[tokio::test]
 async fn full_queue_nacks_publishes() {
-    let (url, _) = broker().await;
-    let topology = topology();
-    let publisher = Publisher::start(url, topology.clone(), "test");
+    let topology = topology().await;
+    let url = &topology.urls().amqp;
+    let publisher = Publisher::start(url, Topology::clone(&topology), "test");
     let connection = lapin::Connection::connect(url, lapin::ConnectionProperties::default()).await.unwrap();
     let channel = connection.create_channel().await.unwrap();
     let mut arguments = lapin::types::FieldTable::default();
@@ -228,15 +177,15 @@ async fn full_queue_nacks_publishes() {
 
 #[tokio::test]
 async fn replies_arrive_in_the_reply_queue() {
-    let (url, _) = broker().await;
-    let topology = topology();
-    let publisher = Publisher::start(url, topology.clone(), "test");
-    let subscriber = Subscriber::start(url, topology.clone(), "test");
+    let topology = topology().await;
+    let url = &topology.urls().amqp;
+    let publisher = Publisher::start(url, Topology::clone(&topology), "test");
+    let subscriber = Subscriber::start(url, Topology::clone(&topology), "test");
     let (queue, mut replies) = subscriber.subscribe_replies(100).await.unwrap();
     publisher.publish(note(Target::Queue, queue, Uuid::from_u128(5))).await.unwrap();
     let reply = tokio::time::timeout(SOON, replies.next()).await.unwrap().unwrap();
     assert_eq!(reply.envelope.id, Uuid::from_u128(5));
-    // Whoever no longer waits is no reason to fail.
+    // A reply to a queue that is gone is not an error.
     subscriber.close(SOON).await;
     publisher.publish(note(Target::Queue, "amq.gen-gone", Uuid::from_u128(6))).await.unwrap();
     publisher.close(SOON).await;

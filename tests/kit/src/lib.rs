@@ -11,6 +11,7 @@ mod namespace;
 mod records;
 mod requests;
 mod stripe;
+mod test_topology;
 
 pub use broker::{Broker, QueuedMessage, properties};
 pub use invariants::{Expected, leaks, violations};
@@ -23,6 +24,7 @@ pub use pvt_local_engines::{EngineKind, EphemeralInstance, LocalEngine, Urls};
 pub use records::{MartBedNight, MartBooking, MartPayment, Records, Stores};
 pub use requests::{DORM, booking_body, days_from_now, dormitory};
 pub use stripe::stripe_signature;
+pub use test_topology::{BrokerUrls, TestTopology, broker_urls};
 
 use anyhow::{Context, Result};
 use pvt_local_engines::{Instance, PortPlan};

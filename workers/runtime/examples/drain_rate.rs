@@ -1,8 +1,8 @@
-//! Measures how fast a batch worker drains its partitions: decode, handle, publish one event a message with confirms,
-//! acknowledge. Loopback brokers only.
+//! Drain rate of a batch worker: decode, handle, publish one event per message with confirms, acknowledge. For brokers
+//! on loopback only.
 //!
-//! `AMQP_URL=… cargo run --release -p pvt-worker-runtime --example drain_rate -- 100000 1`: the number of messages, and
-//! the events that each of them causes.
+//! `AMQP_URL=… cargo run --release -p pvt-worker-runtime --example drain_rate -- 100000 1`: the number of messages and
+//! of events for each.
 #![allow(clippy::print_stdout)]
 
 use bytes::Bytes;

@@ -1,4 +1,4 @@
-//! In a batch nobody suffers for another.
+//! Batches: a failing message does not fail the others.
 
 use crate::scripted::{Action, BATCHED, ScriptedBatchWorker};
 use crate::test_broker::TestBroker;
@@ -27,7 +27,7 @@ async fn undecodable_messages_are_dead_lettered_alone() {
         broker.send_raw(BATCHED, id, kind, body).await;
         expected.push((id, class));
     }
-    broker.send_raw(BATCHED, Uuid::nil(), "note.take.v1", r#"{"text":"nobody"}"#).await;
+    broker.send_raw(BATCHED, Uuid::nil(), "note.take.v1", r#"{"text":"no id"}"#).await;
     for n in 5..10 {
         broker.send(BATCHED, &n.to_string()).await;
     }
@@ -41,7 +41,7 @@ async fn undecodable_messages_are_dead_lettered_alone() {
         assert_eq!(dead[&id]["error-class"], class);
     }
     assert_eq!(dead[&Uuid::nil()]["error-class"], "invalid_envelope");
-    assert_eq!(log.count(), 10, "no good message was handled twice");
+    assert_eq!(log.count(), 10, "no valid message is handled twice");
     broker.close().await;
 }
 
@@ -63,7 +63,7 @@ async fn panic_dead_letters_only_its_message() {
     running.stop().await.unwrap();
     assert_eq!(
         (dead[&bomb]["error-class"].as_str(), dead[&bomb]["error-message"].as_str()),
-        ("panic", "as the test wished")
+        ("panic", "scripted panic")
     );
     broker.close().await;
 }
@@ -94,10 +94,10 @@ async fn item_failure_does_not_fail_the_batch() {
     let worker = ScriptedBatchWorker::new(|_| Action::Emit);
     let log = worker.log.clone();
     let running = broker.run(broker.engine().register_batch(worker).unwrap());
-    assert_eq!(broker.take_all("payments", 5).await.len(), 5, "what a failed item emitted is forgotten");
+    assert_eq!(broker.take_all("payments", 5).await.len(), 5, "messages of a failed item are discarded");
     let dead = broker.take_all(DEAD, 1).await;
     running.stop().await.unwrap();
-    assert!(dead.values().all(|headers| headers["error-class"] == "told_so"));
+    assert!(dead.values().all(|headers| headers["error-class"] == "scripted"));
     assert_eq!(log.count(), 6);
     broker.close().await;
 }
@@ -131,7 +131,7 @@ async fn backlog_is_taken_in_full_batches() {
     broker.take_all("payments", 100).await;
     running.stop().await.unwrap();
     let texts: Vec<_> = log.calls().into_iter().flat_map(|call| call.texts).collect();
-    assert_eq!(texts, (0..100).map(|n| n.to_string()).collect::<Vec<_>>(), "in the order in which they were sent");
+    assert_eq!(texts, (0..100).map(|n| n.to_string()).collect::<Vec<_>>(), "in the order of sending");
     assert!(log.calls().len() <= 20, "{} batches for 100 messages of at most 20", log.calls().len());
     broker.close().await;
 }

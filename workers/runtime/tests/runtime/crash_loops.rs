@@ -1,4 +1,4 @@
-//! A process that is killed again and again must not take the bystanders with it.
+//! Crash loops: the other messages of a process that crashes again and again must not fail with it.
 
 use crate::scripted::{Action, BATCHED, ScriptedBatchWorker, ScriptedWorker};
 use crate::test_broker::TestBroker;
@@ -18,7 +18,7 @@ async fn suspect_is_handled_alone_before_the_others() {
     assert_eq!(broker.take_all("payments", 9).await.len(), 9);
     running.stop().await.unwrap();
     let with_suspect: Vec<_> = log.calls().into_iter().filter(|call| call.ids.contains(&suspect)).collect();
-    assert_eq!(with_suspect.iter().map(|call| call.ids.len()).collect::<Vec<_>>(), [1], "alone, once");
+    assert_eq!(with_suspect.iter().map(|call| call.ids.len()).collect::<Vec<_>>(), [1], "alone and once");
     assert_eq!(log.count(), 9);
     broker.close().await;
 }
@@ -40,7 +40,7 @@ async fn crash_loop_without_retry_schedule_is_dead_lettered_untried() {
     broker.close().await;
 }
 
-/// Ten deaths may be somebody else's doing: with a ladder they cost one attempt.
+/// Another message may have caused the crashes: with a retry schedule they cost one attempt.
 #[tokio::test]
 async fn ten_crashes_cost_one_attempt() {
     let broker = TestBroker::new().await;
@@ -53,6 +53,6 @@ async fn ten_crashes_cost_one_attempt() {
     running.stop().await.unwrap();
     assert_eq!(sent.len(), 1);
     let calls: Vec<_> = log.calls().into_iter().filter(|call| call.ids.contains(&survivor)).collect();
-    assert_eq!(calls.len(), 1, "handled once, when it came back from the ladder");
+    assert_eq!(calls.len(), 1, "handled once, after its retry delay");
     broker.close().await;
 }

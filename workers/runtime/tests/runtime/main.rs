@@ -1,4 +1,4 @@
-//! The runtime against a real broker. Every test has a topology of its own and deletes it.
+//! The worker engine against a real broker. Every test has a topology of its own and deletes it.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod batches;

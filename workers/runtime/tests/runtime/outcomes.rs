@@ -1,4 +1,4 @@
-//! What each outcome of a handler does to its message.
+//! Outcomes of a handler and their effect on the message.
 
 use crate::scripted::{Action, SINGLE, SameQueueWorker, ScriptedBatchWorker, ScriptedWorker, UnknownQueueWorker};
 use crate::test_broker::{TestBroker, eventually};
@@ -22,29 +22,33 @@ async fn ok_publishes_what_was_emitted_and_acknowledges() {
     let published = broker.take_all("payments", 30).await;
     running.stop().await.unwrap();
     sent.sort_unstable();
-    assert_eq!(published.into_keys().collect::<Vec<_>>(), sent, "each message's event, once");
+    assert_eq!(published.into_keys().collect::<Vec<_>>(), sent, "one event for each message");
     assert_eq!(log.count(), 30, "each message handled once");
-    assert_eq!(broker.ready(SINGLE).await, 0, "nothing came back when the consumer closed: all was acknowledged");
+    assert_eq!(
+        broker.ready(SINGLE).await,
+        0,
+        "nothing was requeued when the consumer closed: all messages are acknowledged"
+    );
     broker.close().await;
 }
 
 #[tokio::test]
 async fn retries_follow_the_schedule_then_dead_letter_with_the_error() {
     let broker = TestBroker::new().await;
-    let worker = ScriptedWorker::new(|_| Action::Fail(Failure::retry("smtp_down", "no route to the post office")));
+    let worker = ScriptedWorker::new(|_| Action::Fail(Failure::retry("smtp_down", "no route to host")));
     let log = worker.log.clone();
     let running = broker.run(broker.engine().register(worker).unwrap());
     let begun = Instant::now();
     let id = broker.send(SINGLE, "x").await;
     let dead = broker.take_all("emails.dead", 1).await;
-    assert!(begun.elapsed() >= Duration::from_millis(650), "50 ms on the first rung, 600 ms on the second");
+    assert!(begun.elapsed() >= Duration::from_millis(650), "delays of 50 ms and 600 ms");
     running.stop().await.unwrap();
 
     assert_eq!(log.calls().iter().flat_map(|call| call.attempts.clone()).collect::<Vec<_>>(), [1, 2, 3]);
     let headers = dead.get(&id).expect("the dead letter keeps its id");
     let header = |name: &str| headers.get(name).map_or("", String::as_str);
     assert_eq!(header("error-class"), "smtp_down");
-    assert_eq!(header("error-message"), "no route to the post office");
+    assert_eq!(header("error-message"), "no route to host");
     assert_eq!(header("worker"), "mailer");
     assert_eq!(header("attempt"), "3");
     assert!(header("first-failed-at").starts_with("20"), "{headers:?}");
@@ -83,7 +87,7 @@ async fn unavailable_dependency_pauses_the_worker_without_costing_attempts() {
     let down = Arc::new(AtomicBool::new(true));
     let state = down.clone();
     let worker = ScriptedWorker::new(move |_| match state.load(Ordering::SeqCst) {
-        true => Action::Fail(Failure::unavailable("post_office_down", "closed")),
+        true => Action::Fail(Failure::unavailable("smtp_down", "closed")),
         false => Action::Emit,
     });
     let log = worker.log.clone();
@@ -91,7 +95,7 @@ async fn unavailable_dependency_pauses_the_worker_without_costing_attempts() {
     for n in 0..10 {
         broker.send(SINGLE, &n.to_string()).await;
     }
-    let paused = WorkerState::Paused { class: "post_office_down" };
+    let paused = WorkerState::Paused { class: "smtp_down" };
     eventually("the pause", || async { (running.health.snapshot()[0].state == paused).then_some(()) }).await;
     eventually("a probe", || async { (log.count() >= 4).then_some(()) }).await;
     down.store(false, Ordering::SeqCst);
@@ -115,9 +119,9 @@ async fn paused_worker_drains_and_requeues() {
     for n in 0..5 {
         broker.send(SINGLE, &n.to_string()).await;
     }
-    eventually("a try", || async { (log.count() > 0).then_some(()) }).await;
+    eventually("an attempt", || async { (log.count() > 0).then_some(()) }).await;
     running.stop().await.unwrap();
-    eventually("the messages to come back", || async { (broker.ready(SINGLE).await == 5).then_some(()) }).await;
+    eventually("the messages to be requeued", || async { (broker.ready(SINGLE).await == 5).then_some(()) }).await;
     broker.close().await;
 }
 
@@ -141,8 +145,8 @@ async fn draining_finishes_running_handlers_and_requeues_the_rest() {
         .await;
     gate.notify_waiters();
     running.stop().await.unwrap();
-    assert_eq!(log.count(), 2, "nothing new was begun");
-    eventually("the rest to come back", || async { (broker.ready(SINGLE).await == 4).then_some(()) }).await;
+    assert_eq!(log.count(), 2, "no new message was started");
+    eventually("the rest to be requeued", || async { (broker.ready(SINGLE).await == 4).then_some(()) }).await;
     broker.close().await;
 }
 

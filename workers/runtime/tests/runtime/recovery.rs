@@ -1,4 +1,4 @@
-//! Lost connections: everything comes again, nothing is lost.
+//! Recovery from lost connections: messages are redelivered, none is lost.
 
 use crate::scripted::{Action, BATCHED, ScriptedBatchWorker};
 use crate::test_broker::{TestBroker, eventually};
@@ -17,8 +17,8 @@ async fn closed_connections_lose_no_message() {
     for round in 0..2 {
         close_connections(&broker).await;
         for n in 0..100 {
-            // The publisher's own connection may be the one cut: an error means an unknown outcome, and the test sends
-            // anew.
+            // The connection of the publisher may be the closed one. After an error the outcome is unknown, so the test
+            // sends a new message.
             let id = eventually("a confirmed publish", || async {
                 let id = uuid::Uuid::new_v4();
                 let message = pvt_messaging::Outgoing::raw(
@@ -42,7 +42,7 @@ async fn closed_connections_lose_no_message() {
     while let Some((id, _)) = broker.take("payments").await {
         published.insert(id);
     }
-    assert!(published.is_superset(&sent), "what follows from each message was published before it was acknowledged");
+    assert!(published.is_superset(&sent), "events are published before their message is acknowledged");
     broker.close().await;
 }
 
@@ -63,14 +63,14 @@ async fn unconfirmed_events_leave_the_message_unacknowledged() {
     let id = broker.send(BATCHED, "x").await;
     eventually("the first handling", || async { (log.count() == 1).then_some(()) }).await;
     close_connections(&broker).await;
-    assert!(broker.take_all("payments", 1).await.contains_key(&id), "it came again, because its event was refused");
+    assert!(broker.take_all("payments", 1).await.contains_key(&id), "redelivered, because its event was refused");
     running.stop().await.unwrap();
     assert_eq!(log.count(), 2);
     assert_eq!(broker.ready(BATCHED).await, 0);
     broker.close().await;
 }
 
-/// Closes the consuming connection and this bench's publishing connection from the broker's side.
+/// Closes the consuming and the publishing connection of this test from the broker's side.
 async fn close_connections(broker: &TestBroker) {
     let publisher = format!("{} publisher", broker.topology.prefix());
     let ours = eventually("the connections to be listed", || async {
@@ -88,9 +88,8 @@ async fn close_connections(broker: &TestBroker) {
     })
     .await;
     for connection in ours {
-        // Both ends may be closing it at this moment: then the broker may drop the request without an answer, and it is
-        // asked again.
-        eventually("a connection to be cut", || async {
+        // When both ends close it at once, the broker may drop the request without a response.
+        eventually("a connection to be closed", || async {
             broker.management.close_connection(&connection.name).await.ok()
         })
         .await;

@@ -1,4 +1,4 @@
-//! Workers that do what a test tells them, and remember what they were given.
+//! Scripted workers: they act as a test says and record their messages.
 
 use pvt_domain::failure::Failure;
 use pvt_domain::messages::{DecodeError, Inbox, decode_body};
@@ -26,10 +26,10 @@ impl Inbox for Note {
     }
 }
 
-/// What a scripted handler does.
+/// The action of a scripted handler.
 pub(crate) enum Action {
     Succeed,
-    /// Emits a command to `payments` under the id of the message handled.
+    /// Emits a command to `payments` with the id of the handled message.
     Emit,
     /// Emits to a queue of this full name.
     EmitTo(String),
@@ -39,7 +39,7 @@ pub(crate) enum Action {
     WaitFor(Arc<tokio::sync::Notify>),
 }
 
-/// One call of a handler: texts, ids and attempts of what it was given.
+/// One call of a handler: the texts, ids and attempts of its messages.
 #[derive(Debug, Clone)]
 pub(crate) struct Call {
     pub(crate) texts: Vec<String>,
@@ -105,7 +105,7 @@ impl Worker for ScriptedWorker {
     }
 }
 
-/// Wants the mailer's queue.
+/// Consumes the queue of [`ScriptedWorker`].
 pub(crate) struct SameQueueWorker;
 
 impl Worker for SameQueueWorker {
@@ -117,7 +117,7 @@ impl Worker for SameQueueWorker {
     }
 }
 
-/// Wants a queue that does not exist.
+/// Consumes a queue that does not exist.
 pub(crate) struct UnknownQueueWorker;
 
 impl Worker for UnknownQueueWorker {
@@ -129,7 +129,7 @@ impl Worker for UnknownQueueWorker {
     }
 }
 
-/// Handles batches of notes of the bookings' only partition; has no ladder.
+/// Handles batches of notes of the only booking partition; has no retry schedule.
 pub(crate) struct ScriptedBatchWorker {
     pub(crate) log: Log,
     script: Script<Batch<Note>>,
@@ -155,7 +155,7 @@ impl BatchWorker for ScriptedBatchWorker {
         self.log.record(batch.items.iter());
         for job in &mut batch.items {
             if job.message.text == "fails alone" {
-                job.fail(Failure::reject("told_so", "by the test"));
+                job.fail(Failure::reject("scripted", "by the test"));
             }
         }
         let action = (self.script)(batch);
@@ -179,7 +179,7 @@ async fn perform(action: Action, jobs: &mut [Job<Note>]) -> Result<(), Failure> 
             }
         }
         Action::Fail(failure) => return Err(failure),
-        Action::Panic => panic!("as the test wished"),
+        Action::Panic => panic!("scripted panic"),
         Action::Stall(time) => tokio::time::sleep(time).await,
         Action::WaitFor(gate) => gate.notified().await,
     }

@@ -1,13 +1,11 @@
-//! One test's corner of the broker, and the few things tests do with it.
+//! The broker of a test: a topology of its own and operations on its queues.
 
-use pvt_local_engines::{EngineKind, Instance, PortPlan, Urls};
 use pvt_messaging::management::Management;
 use pvt_messaging::{Outgoing, Publisher, Subscriber, Target, Topology};
+use pvt_testkit::TestTopology;
 use pvt_worker_runtime::{Engine, EngineError, Health};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
-use tokio::sync::OnceCell;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -15,26 +13,13 @@ use uuid::Uuid;
 use lapin::options::{BasicAckOptions, BasicGetOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
 
-/// For anything that happens at once, with room for a busy machine.
+/// Timeout of what happens at once, with room for a busy machine.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
-/// The broker's addresses: from the environment, else of the instance that all tests share.
-async fn broker_urls() -> &'static (String, String) {
-    static URLS: OnceCell<(String, String)> = OnceCell::const_new();
-    URLS.get_or_init(|| async {
-        let env = Urls::from_env();
-        let instance = Instance::open("test", PortPlan::Free).unwrap();
-        let kinds: Vec<_> = env.missing().into_iter().filter(|kind| *kind == EngineKind::RabbitMq).collect();
-        let urls = instance.ensure(&kinds, &|line| tracing::info!(line)).await.unwrap().overridden_by(env);
-        (urls.amqp, urls.management)
-    })
-    .await
-}
-
-/// A topology of one's own, a publisher and a channel to look with.
+/// A topology, a publisher, and a channel for inspection.
 pub(crate) struct TestBroker {
     pub(crate) url: String,
-    pub(crate) topology: Topology,
+    pub(crate) topology: TestTopology,
     pub(crate) publisher: Publisher,
     pub(crate) management: Management,
     connection: lapin::Connection,
@@ -49,12 +34,12 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Tells it to stop, without waiting.
+    /// Signals shutdown without waiting.
     pub(crate) fn signal(&self) {
         self.shutdown.cancel();
     }
 
-    /// Tells it to stop and waits for the end.
+    /// Signals shutdown and waits for the end.
     pub(crate) async fn stop(self) -> Result<(), EngineError> {
         self.shutdown.cancel();
         self.task.await.unwrap()
@@ -63,21 +48,19 @@ impl Running {
 
 impl TestBroker {
     pub(crate) async fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let (url, management) = broker_urls().await;
-        let prefix = format!("rt{}-{}.", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         // 5 s become 50 ms, 1 min becomes 600 ms.
-        let topology = Topology::new(&prefix, 1).with_retry_divisor(100);
-        let connection = lapin::Connection::connect(url, lapin::ConnectionProperties::default()).await.unwrap();
+        let topology = TestTopology::new("rt", 100).await.unwrap();
+        let url = topology.urls().amqp.clone();
+        let connection = lapin::Connection::connect(&url, lapin::ConnectionProperties::default()).await.unwrap();
         let channel = connection.create_channel().await.unwrap();
         topology.declare(&channel).await.unwrap();
-        let publisher = Publisher::start(url, topology.clone(), &prefix);
-        let management = Management::new(management, "/").unwrap();
-        Self { url: url.clone(), topology, publisher, management, connection, channel }
+        let publisher = Publisher::start(&url, Topology::clone(&topology), topology.prefix());
+        let management = Management::new(&topology.urls().management, "/").unwrap();
+        Self { url, topology, publisher, management, connection, channel }
     }
 
     pub(crate) fn engine(&self) -> Engine {
-        Engine::new(&self.url, self.topology.clone(), self.publisher.clone())
+        Engine::new(&self.url, Topology::clone(&self.topology), self.publisher.clone())
     }
 
     pub(crate) fn run(&self, engine: Engine) -> Running {
@@ -98,7 +81,7 @@ impl TestBroker {
         self.publisher.publish(message).await.unwrap();
     }
 
-    /// How many messages of a queue wait for a consumer.
+    /// The number of ready messages of a queue.
     pub(crate) async fn ready(&self, queue: &str) -> u32 {
         let options = QueueDeclareOptions { passive: true, ..Default::default() };
         let queue = self
@@ -109,7 +92,7 @@ impl TestBroker {
         queue.message_count()
     }
 
-    /// Takes one message from a queue: its id and its text headers.
+    /// Takes one message from a queue; returns its id and text headers.
     pub(crate) async fn take(&self, queue: &str) -> Option<(Uuid, BTreeMap<String, String>)> {
         let options = BasicGetOptions::default();
         let got = self.channel.basic_get(self.topology.name(queue).as_str().into(), options).await.unwrap()?;
@@ -124,7 +107,7 @@ impl TestBroker {
         Some((id, headers.inner().iter().filter_map(|(key, value)| Some((key.to_string(), text(value)?))).collect()))
     }
 
-    /// Takes the messages of a queue as soon as there are `count`.
+    /// Takes all messages of a queue once there are `count`.
     pub(crate) async fn take_all(&self, queue: &str, count: u32) -> BTreeMap<Uuid, BTreeMap<String, String>> {
         eventually(&format!("{count} messages in {queue}"), || async {
             (self.ready(queue).await == count).then_some(())
@@ -137,21 +120,20 @@ impl TestBroker {
         all
     }
 
-    /// Fetches the head of a queue and gives it back, `times` times, as a process does that is killed while it handles
-    /// it.
+    /// Receives the head of a queue and requeues it, `times` times, like a process that crashes while handling it.
     pub(crate) async fn bounce(&self, queue: &str, times: u32) {
-        let subscriber = Subscriber::start(&self.url, self.topology.clone(), "bounce");
+        let subscriber = Subscriber::start(&self.url, Topology::clone(&self.topology), "bounce");
         let mut subscription = subscriber.subscribe(&self.topology.name(queue), 1).await.unwrap();
         for seen in 0..times {
             let delivery = subscription.next().await.unwrap();
-            assert_eq!(delivery.delivery_count, seen, "the broker counts what comes back");
+            assert_eq!(delivery.delivery_count, seen, "the broker counts redeliveries");
             subscription.acker().requeue(delivery.tag).await.unwrap();
         }
-        // The one more delivery that this closes on counts as well.
+        // The delivery pending at the close counts as well.
         subscriber.close(SOON).await;
     }
 
-    /// A queue that refuses every publish, as long as this bench is connected.
+    /// A queue that refuses every publish; it lives as long as this connection.
     pub(crate) async fn full_queue(&self) -> String {
         let mut arguments = FieldTable::default();
         arguments.insert("x-max-length".into(), AMQPValue::LongInt(1));
@@ -163,35 +145,14 @@ impl TestBroker {
         queue
     }
 
-    /// Ends politely; dropping it deletes the topology, also after a failure.
+    /// Closes the connections. Dropping it deletes the topology, also after a failure.
     pub(crate) async fn close(self) {
         self.publisher.close(Duration::from_secs(2)).await;
         self.connection.close(200, "done".into()).await.unwrap();
     }
 }
 
-impl Drop for TestBroker {
-    fn drop(&mut self) {
-        let (url, topology) = (self.url.clone(), self.topology.clone());
-        // A destructor cannot await, and the test's own runtime is about to end: a thread of its own does the deleting.
-        let deleting = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(async {
-                let connection = lapin::Connection::connect(&url, lapin::ConnectionProperties::default()).await?;
-                let channel = connection.create_channel().await?;
-                topology.delete(&channel).await?;
-                connection.close(200, "done".into()).await?;
-                Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
-            })
-        });
-        let deleted = deleting.join();
-        if !std::thread::panicking() {
-            deleted.expect("no panic").expect("the topology is deleted");
-        }
-    }
-}
-
-/// Looks until there is something to see.
+/// Polls until the probe returns a value.
 pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut probe: impl FnMut() -> F) -> T {
     let looking = async {
         loop {
