@@ -16,7 +16,7 @@ use pvt_domain::ids::BookingId;
 use pvt_operations::{OperationError, terminal};
 use pvt_stores::mart::Mart;
 use pvt_stores::mongo::Mongo;
-use pvt_stores::mongo::bookings::{BookingFilter, Whose};
+use pvt_stores::mongo::bookings::{BookingFilter, BookingScope};
 use secrecy::ExposeSecret;
 use serde_json::json;
 use timeline::{Timeline, TimelineEvent};
@@ -119,7 +119,7 @@ async fn find(mongo: &Mongo, named: &str) -> Result<Booking> {
     let ids = BookingId::range_of_reference(named).ok_or_else(none)?;
     let properties = mongo.inventories().property_ids().await?;
     let filter = BookingFilter {
-        whose: Whose::Of(properties),
+        scope: BookingScope::Properties(properties),
         property_id: None,
         status: None,
         arrival_from: None,

@@ -1,42 +1,42 @@
-//! How a store fails, and what that means for the message being handled.
+//! Store errors, and their meaning for the message being handled.
 
 use pvt_domain::failure::Failure;
 use thiserror::Error;
 
-/// A failure of MongoDB or PostgreSQL, sorted by what helps.
+/// A failure of MongoDB or PostgreSQL, classified by how to handle it.
 #[derive(Debug, Error)]
 pub enum StoreError {
-    /// The store does not answer at all: waiting helps, trying this message elsewhere does not.
+    /// The store does not respond: waiting helps, retrying this message alone does not.
     #[error("{store} is unavailable: {message}")]
     Unavailable {
         /// `mongodb` or `postgres`.
         store: &'static str,
-        /// The driver's words, for operators.
+        /// The driver's message, for operators.
         message: String,
     },
-    /// The operation lost against another one or an election: trying again at once helps.
-    #[error("{store} asks to try again: {message}")]
+    /// The operation conflicted with another one or with an election: retrying at once helps.
+    #[error("{store} reported a transient error: {message}")]
     Transient {
         /// `mongodb` or `postgres`.
         store: &'static str,
-        /// The driver's words, for operators.
+        /// The driver's message, for operators.
         message: String,
     },
     /// A unique key exists already.
-    #[error("a unique key exists already: {0}")]
+    #[error("duplicate key: {0}")]
     Duplicate(String),
-    /// A booking exists already that was taken for new. What was read of beds may be true all the same.
-    #[error("a booking exists already: {0}")]
+    /// A booking that was decided as new exists already. The occupancy it was decided on may still be current.
+    #[error("the booking exists already: {0}")]
     BookingExists(String),
-    /// What was read before has changed since.
-    #[error("the stored revision has moved on: {0}")]
+    /// The document has changed since it was read.
+    #[error("the stored revision is newer: {0}")]
     Stale(String),
-    /// Anything else: a broken document, a refused statement.
+    /// Any other failure: an unreadable document, a refused statement.
     #[error("{store} failed: {message}")]
     Broken {
         /// `mongodb` or `postgres`.
         store: &'static str,
-        /// The driver's words, for operators.
+        /// The driver's message, for operators.
         message: String,
     },
 }
@@ -54,11 +54,11 @@ impl From<StoreError> for Failure {
     }
 }
 
-/// The places of the documents that an unordered insert found there already; none when all were new.
+/// Positions of the documents that an unordered insert found already stored; none when all were new.
 ///
 /// # Errors
-/// When anything else went wrong; then any of them may have been inserted.
-pub(crate) fn there_already<T>(inserted: mongodb::error::Result<T>) -> Result<Vec<usize>, StoreError> {
+/// On any other error; any of the documents may then have been inserted.
+pub(crate) fn duplicate_positions<T>(inserted: mongodb::error::Result<T>) -> Result<Vec<usize>, StoreError> {
     let Err(error) = inserted else { return Ok(Vec::new()) };
     if let mongodb::error::ErrorKind::InsertMany(many) = &*error.kind
         && let Some(refused) = &many.write_errors
@@ -92,7 +92,7 @@ impl From<mongodb::error::Error> for StoreError {
 /// MongoDB's code for a violated unique index.
 const DUPLICATE_KEY: i32 = 11_000;
 
-/// Server codes that mean "no primary here right now" (from the server's `error_codes.yml`): HostUnreachable,
+/// Server codes of a server that is no primary at the moment (from the server's `error_codes.yml`): HostUnreachable,
 /// HostNotFound, ShutdownInProgress, NotWritablePrimary, PrimarySteppedDown, InterruptedAtShutdown,
 /// InterruptedDueToReplStateChange, NotPrimaryNoSecondaryOk, NotPrimaryOrSecondary.
 const NO_PRIMARY: [i32; 9] = [6, 7, 91, 10_107, 189, 11_600, 11_602, 13_435, 13_436];
@@ -106,13 +106,13 @@ fn is_down(error: &mongodb::error::Error) -> bool {
     }
 }
 
-/// Server codes that a document or a statement of ours brings about by itself, whoever runs it (from
+/// Server codes that a document or a statement causes on every server (from
 /// `error_codes.yml`): BadValue, FailedToParse, TypeMismatch, Overflow, InvalidLength, DocumentValidationFailure,
 /// BSONObjectTooLarge.
 const OF_THE_DOCUMENT: [i32; 7] = [2, 9, 14, 15, 16, 121, 10_334];
 
-/// Whether the same message would fail the same way on a healthy server. Everything else (logins, rights, disks,
-/// elections) is the server's: waiting costs nothing, and giving up healthy messages would.
+/// Whether the same message would fail the same way on a healthy server. Every other error (authentication, rights,
+/// disks, elections) is the server's: waiting costs nothing, while giving up healthy messages would.
 fn is_about_the_document(error: &mongodb::error::Error) -> bool {
     use mongodb::error::{ErrorKind, WriteFailure};
     match &*error.kind {
@@ -153,9 +153,9 @@ impl From<sqlx::Error> for StoreError {
                 // Serialization failure and deadlock.
                 Some("40001" | "40P01") => Self::Transient { store, message },
                 Some("23505") => Self::Duplicate(message),
-                // Data exceptions, violated constraints and limits are the message's. Everything else (logins, rights,
-                // a missing table, a read-only standby, shutdowns) is the server's: waiting costs nothing, giving up
-                // healthy messages would.
+                // Data exceptions, violated constraints and limits are the message's. Every other error
+                // (authentication, rights, a missing table, a read-only standby, shutdowns) is the server's: waiting
+                // costs nothing, while giving up healthy messages would.
                 Some(code) if ["22", "23", "54"].iter().any(|class| code.starts_with(class)) => {
                     Self::Broken { store, message }
                 }
@@ -172,7 +172,7 @@ mod tests {
     use mongodb::bson::{deserialize_from_document, doc};
 
     #[test]
-    fn a_document_that_cannot_be_read_is_not_a_server_that_is_down() {
+    fn unreadable_document_is_not_an_unavailable_server() {
         let unreadable =
             deserialize_from_document::<std::collections::HashMap<String, u32>>(doc! { "n": "one" }).unwrap_err();
         assert!(matches!(StoreError::from(mongodb::error::Error::from(unreadable)), StoreError::Broken { .. }));

@@ -1,6 +1,6 @@
-//! What is stored, and where: MongoDB holds the operational truth, PostgreSQL the analytics mart.
+//! Stores: MongoDB holds the operational data, PostgreSQL the analytics mart.
 //!
-//! One repository per aggregate. Nothing here decides anything about a booking, and nothing here speaks to the broker.
+//! One repository an aggregate. Stores decide nothing about a booking and never use the broker.
 
 pub mod error;
 pub mod mart;

@@ -1,6 +1,6 @@
-//! PostgreSQL: the analytics mart. Events go in, in batches; any order and any repetition of them gives the same mart.
+//! Analytics mart on PostgreSQL, loaded with batches of events in any order and with any repetition.
 //!
-//! It holds no personal data and nothing that MongoDB could not give again. It must never be asked whether a booking
+//! It holds no personal data and nothing that could not be rebuilt from MongoDB. It never decides whether a booking
 //! exists.
 
 mod bed_nights;
@@ -20,13 +20,13 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use std::str::FromStr;
 use std::time::Duration;
 
-/// Connections of one process. Loads are batched, so few are ever needed at once.
+/// Connections of one process. Loads are batched, so few are needed at once.
 const MAX_CONNECTIONS: u32 = 8;
 /// How long an operation waits for a connection before PostgreSQL counts as down.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Begins a load. The bounds belong to the transaction, not to the session: behind a transaction pooler session
-/// settings are refused or leak to others. The second bound ends a transaction that nobody will ever commit.
+/// settings are refused or leak to others. The second bound ends an abandoned transaction.
 const BEGIN: &str = "BEGIN; SET LOCAL statement_timeout = '20s'; SET LOCAL idle_in_transaction_session_timeout = '20s'";
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
@@ -37,14 +37,14 @@ pub struct Mart {
     pool: PgPool,
 }
 
-/// What a load changed.
+/// Number of rows that a load changed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Load {
     /// Events that were not in the mart before.
     pub new_events: u64,
     /// Bookings that were added or moved to a newer revision.
     pub bookings: u64,
-    /// Bed-nights written.
+    /// Bed-nights that were written.
     pub bed_nights: u64,
     /// Entries of ledgers that were added or moved to a newer revision.
     pub entries: u64,
@@ -53,8 +53,7 @@ pub struct Load {
 impl Mart {
     /// A pool that connects when it is first used. Does not fail because the server is down.
     ///
-    /// The URL decides the schema, if it is not to be the user's own: `?options=-csearch_path%3Dname`. Must be called
-    /// within a tokio runtime.
+    /// The URL may choose a schema: `?options=-csearch_path%3Dname`. Must be called within a tokio runtime.
     ///
     /// # Errors
     /// [`StoreError::Broken`] when the URL cannot be read.
@@ -76,22 +75,22 @@ impl Mart {
         Ok(())
     }
 
-    /// Creates and updates the tables; several processes may do it at once. Needs a session of its own: not through a
-    /// transaction pooler.
+    /// Creates and updates the tables; several processes may do so at once. Needs a session of its own, not a transaction
+    /// pooler.
     ///
     /// # Errors
-    /// [`StoreError`] when the server refuses, or holds a migration that this program does not know.
+    /// [`StoreError`] when the server refuses, or has a migration that this build does not know.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         let pool = self.pool.clone();
         finish(async move { MIGRATIONS.run(&pool).await.map_err(migration_failed) }).await
     }
 
-    /// Loads events in one transaction. A booking's newest revision wins, whether it comes first or last; an event that
+    /// Loads events in one transaction. A booking's newest revision wins in whatever order events arrive; an event that
     /// was loaded before changes nothing.
     ///
     /// # Errors
     /// [`StoreError`]; then nothing was loaded, unless the connection broke during the commit. Loading again is always
-    /// right.
+    /// safe.
     pub async fn load<'a>(&self, events: impl IntoIterator<Item = &'a AnalyticsEvent>) -> Result<Load, StoreError> {
         let columns = Columns::of(events);
         let pool = self.pool.clone();
@@ -107,7 +106,7 @@ impl Mart {
         .await
     }
 
-    /// Describes a property and its room types, which events only name.
+    /// Stores names and attributes of a property and its room types, which events refer to by id only.
     ///
     /// # Errors
     /// [`StoreError`] when PostgreSQL fails.
@@ -121,7 +120,7 @@ impl Mart {
     }
 }
 
-/// Runs the work to its end, also when the caller stops waiting for it.
+/// Runs the work to its end, even when the caller stops waiting for it.
 async fn finish<T: Send + 'static>(
     work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
 ) -> Result<T, StoreError> {
@@ -131,18 +130,18 @@ async fn finish<T: Send + 'static>(
     }
 }
 
-/// Sorts an error of one of the statements here, which are the same for every message.
+/// Classifies an error of the statements of this module, which are the same for every message.
 ///
-/// A refused log-in, a missing table or a missing right is therefore never the fault of what is being loaded: the mart
-/// is not usable before somebody migrates it or grants access, and until then events must wait, not become dead
-/// letters.
+/// A refused log-in, a missing table or a missing right is therefore never caused by the loaded events: the mart is
+/// unusable until an operator migrates it or grants access. Until then events must wait, not become dead letters.
 fn failed(error: sqlx::Error) -> StoreError {
-    // Classes: 28 authorization, 3D no such database, 3F no such schema, 42 no such table or column, or no right to it.
+    // Classes: 28 authorization, 3D unknown database, 3F unknown schema, 42 unknown table or column, or no right to it.
     let unusable = |code: &str| ["28", "3D", "3F", "42"].iter().any(|class| code.starts_with(class));
     match error.as_database_error().and_then(|database| database.code()) {
-        Some(code) if unusable(&code) => {
-            StoreError::Unavailable { store: "postgres", message: format!("the mart cannot be used: {error}") }
-        }
+        Some(code) if unusable(&code) => StoreError::Unavailable {
+            store: "postgres",
+            message: format!("the mart is not usable; check its migrations and grants: {error}"),
+        },
         _ => error.into(),
     }
 }

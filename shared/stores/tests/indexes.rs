@@ -1,5 +1,4 @@
-//! Every query of the workers, and every list of the API, uses an index: what the server's profiler says of the queries
-//! as the repositories send them.
+//! Index use of every query of the workers and every list of the API, by the server's profiler.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -10,13 +9,13 @@ use mongodb::bson::{Document, doc};
 use pvt_domain::booking::Status;
 use pvt_domain::ids::{BlockId, BookingId, PropertyId};
 use pvt_domain::nights::Nights;
-use pvt_stores::mongo::bookings::{BookingFilter, Whose};
+use pvt_stores::mongo::bookings::{BookingFilter, BookingScope};
 use pvt_testkit::{Namespace, days_from_now};
 use uuid::Uuid;
 
 const STAYS: u64 = 300;
 
-/// A property with a stay on every night for three hundred nights, of which few are looked at, and as many elsewhere.
+/// A property with a stay on each of three hundred nights, of which few are queried, and as many in another property.
 async fn fill(raw: &mongodb::Database) -> Result<()> {
     let mut bookings = Vec::new();
     for (number, property) in (0..STAYS).flat_map(|number| [(number, "here"), (number, "there")]) {
@@ -35,7 +34,7 @@ async fn fill(raw: &mongodb::Database) -> Result<()> {
 }
 
 #[tokio::test]
-async fn no_query_of_the_workers_looks_at_everything() -> Result<()> {
+async fn worker_queries_use_indexes() -> Result<()> {
     let namespace = Namespace::new().await?;
     let mongo = namespace.mongo().await?;
     let raw =
@@ -46,7 +45,7 @@ async fn no_query_of_the_workers_looks_at_everything() -> Result<()> {
     let expected =
         mongo.bookings().expected_arrivals(&here, Nights::new(days_from_now(100), days_from_now(103))).await?;
     assert_eq!(expected.len(), 2, "the third is cancelled");
-    // What the fixture lacks cannot be read as a whole booking, but the server has answered by then.
+    // The fixtures lack fields of a booking and cannot be read as one, but the server has answered by then.
     let _ = mongo.bookings().occupants(&here, Nights::new(days_from_now(100), days_from_now(103))).await;
     let _ = mongo.bookings().find_by_ids([BookingId::from_uuid(Uuid::nil())]).await?;
     let _ = mongo.blocks().find_by_ids([BlockId::from_uuid(Uuid::nil())]).await?;
@@ -55,28 +54,28 @@ async fn no_query_of_the_workers_looks_at_everything() -> Result<()> {
     let profile = queries(&raw).await?;
     assert!(profile.len() >= 5, "{profile:?}");
     refuse_scans(&profile)?;
-    let looked_at = |by: &str| {
+    let documents_examined = |by: &str| {
         profile
             .iter()
             .filter(|query| query.to_string().contains(by))
             .filter_map(|query| query.get_i32("docsExamined").ok())
             .max()
     };
-    assert!(looked_at("$elemMatch").is_some_and(|documents| documents <= 5), "dates narrow it down in the index");
+    assert!(documents_examined("$elemMatch").is_some_and(|documents| documents <= 5), "the index filters by date");
     Ok(())
 }
 
 #[tokio::test]
-async fn no_list_of_the_api_looks_at_everything_or_sorts() -> Result<()> {
+async fn api_lists_use_indexes_and_do_not_sort() -> Result<()> {
     let namespace = Namespace::new().await?;
     let mongo = namespace.mongo().await?;
     let raw =
         Client::with_uri_str(namespace.mongodb_uri()).await?.default_database().context("the URI names a database")?;
     fill(&raw).await?;
     raw.run_command(doc! { "profile": 2 }).await?;
-    let here = || Whose::Of(vec!["here".into()]);
-    let all = |whose| BookingFilter {
-        whose,
+    let here = || BookingScope::Properties(vec!["here".into()]);
+    let all = |scope| BookingFilter {
+        scope,
         property_id: None,
         status: None,
         arrival_from: None,
@@ -86,13 +85,13 @@ async fn no_list_of_the_api_looks_at_everything_or_sorts() -> Result<()> {
     };
     let lists = [
         all(here()),
-        all(Whose::Client("a1b2".to_owned())),
+        all(BookingScope::Client("a1b2".to_owned())),
         BookingFilter { status: Some(Status::Confirmed), ..all(here()) },
         BookingFilter { arrival_from: Some(days_from_now(10)), arrival_until: Some(days_from_now(12)), ..all(here()) },
         BookingFilter { email: Some("ada@example.com".to_owned()), ..all(here()) },
     ];
     for filter in &lists {
-        // What the fixture lacks cannot be read as a whole booking, but the server has answered by then.
+        // The fixtures lack fields of a booking and cannot be read as one, but the server has answered by then.
         let _ = mongo.bookings().list(filter, None, 20).await;
         let _ = mongo
             .bookings()
@@ -108,14 +107,14 @@ async fn no_list_of_the_api_looks_at_everything_or_sorts() -> Result<()> {
     let profile = queries(&raw).await?;
     assert!(profile.len() >= 16, "{profile:?}");
     refuse_scans(&profile)?;
-    // A guest's few bookings and those of some days may be sorted; whatever grows with the house is read in order.
+    // The few bookings of a guest or of some days may be sorted; lists that grow with the property are read in order.
     let few = |query: &Document| ["guest.email", "$elemMatch"].iter().any(|narrow| query.to_string().contains(narrow));
     let sorted = profile.iter().filter(|query| query.get_bool("hasSortStage").unwrap_or_default() && !few(query));
     assert_eq!(sorted.map(ToString::to_string).collect::<Vec<_>>(), Vec::<String>::new());
     Ok(())
 }
 
-/// Every query that the profiler saw; it looks no further.
+/// Every query that the profiler recorded; ends the recording.
 async fn queries(raw: &mongodb::Database) -> Result<Vec<Document>> {
     raw.run_command(doc! { "profile": 0 }).await?;
     let of_ours = doc! { "op": { "$in": ["query", "command"] }, "planSummary": { "$exists": true },

@@ -1,4 +1,4 @@
-//! The mart on a real PostgreSQL: whatever the order, repetition and concurrency of its events, it ends up the same.
+//! The mart on PostgreSQL: the same result for any order, repetition and concurrency of events.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -28,7 +28,7 @@ const TABLES: [&str; 7] = [
     "fact_notification",
 ];
 
-/// A booking's life, from which its events are made.
+/// The lifecycle of a booking, from which its events are made.
 #[derive(Debug, Clone)]
 struct Life {
     property: u8,
@@ -39,7 +39,7 @@ struct Life {
     mailed: bool,
 }
 
-/// What a booking comes to after its changes.
+/// Last steps of a booking after its changes.
 #[derive(Debug, Clone, Copy)]
 enum End {
     Open,
@@ -180,7 +180,7 @@ async fn migrated() -> Result<(Namespace, Mart, PgConnection)> {
 }
 
 #[test]
-fn any_order_repetition_and_concurrency_gives_the_same_mart() {
+fn mart_is_independent_of_event_order_repetition_and_concurrency() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let (_namespace, mart, postgres) = runtime.block_on(migrated()).unwrap();
     let postgres = tokio::sync::Mutex::new(postgres);
@@ -237,7 +237,7 @@ fn disorder_of(events: &[AnalyticsEvent], seed: u64) -> Vec<AnalyticsEvent> {
     all
 }
 
-/// The bed-nights of every booking that holds beds add up to what its nights cost, and nobody else has any.
+/// The bed-nights of every booking that holds beds add up to the price of its nights; no other booking has any.
 async fn check_sums(postgres: &mut PgConnection) -> Result<()> {
     let wrong: i64 = sqlx::query_scalar(
         "SELECT count(*) FROM fact_booking AS b
@@ -254,19 +254,19 @@ async fn check_sums(postgres: &mut PgConnection) -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_load_says_what_it_changed_and_a_repetition_changes_nothing() -> Result<()> {
+async fn repeated_load_changes_nothing() -> Result<()> {
     let (_namespace, mart, mut postgres) = migrated().await?;
     let life = Life { property: 1, revisions: vec![(2, 2, 101)], rejected: false, end: End::Cancelled, mailed: true };
     let events = events_of(1, &life);
     assert_eq!(mart.load(&events[..1]).await?, Load { new_events: 1, bookings: 1, bed_nights: 5, entries: 0 });
     assert_eq!(mart.load(&events[..1]).await?, Load::default());
     assert_eq!(mart.load(&events).await?, Load { new_events: 2, bookings: 1, bed_nights: 0, entries: 0 });
-    assert_eq!(mart.load(&events[..1]).await?, Load::default(), "an older revision never comes back");
+    assert_eq!(mart.load(&events[..1]).await?, Load::default(), "an older revision never returns");
     check_sums(&mut postgres).await
 }
 
 #[tokio::test]
-async fn what_the_mart_lacks_is_told() -> Result<()> {
+async fn missing_events_and_outdated_bookings_are_reported() -> Result<()> {
     let (_namespace, mart, _postgres) = migrated().await?;
     let life = Life {
         property: 1,
@@ -294,7 +294,7 @@ async fn what_the_mart_lacks_is_told() -> Result<()> {
 }
 
 #[tokio::test]
-async fn migrating_twice_and_at_once_is_harmless() -> Result<()> {
+async fn concurrent_and_repeated_migration_succeeds() -> Result<()> {
     let namespace = Namespace::new().await?;
     let (one, two) =
         (Mart::connect(&namespace.database_url(), "one")?, Mart::connect(&namespace.database_url(), "two")?);
@@ -305,7 +305,7 @@ async fn migrating_twice_and_at_once_is_harmless() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_mart_that_nobody_has_migrated_is_unavailable() -> Result<()> {
+async fn unmigrated_mart_is_unavailable() -> Result<()> {
     let namespace = Namespace::new().await?;
     let mart = Mart::connect(&namespace.database_url(), "test")?;
     let life = Life { property: 1, revisions: vec![(1, 1, 1)], rejected: false, end: End::Open, mailed: false };
@@ -317,7 +317,7 @@ async fn a_mart_that_nobody_has_migrated_is_unavailable() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_caller_that_gives_up_leaves_no_transaction_open() -> Result<()> {
+async fn cancelled_load_leaves_no_transaction_open() -> Result<()> {
     let namespace = Namespace::new().await?;
     let name = namespace.name().to_owned();
     let mart = Mart::connect(&namespace.database_url(), &name)?;
@@ -325,8 +325,8 @@ async fn a_caller_that_gives_up_leaves_no_transaction_open() -> Result<()> {
     let life = Life { property: 1, revisions: vec![(2, 2, 7)], rejected: false, end: End::Open, mailed: false };
     let all: Vec<AnalyticsEvent> = (0..40).flat_map(|number| events_of(number, &life)).collect();
     for (number, event) in (0..).zip(&all) {
-        let patience = Duration::from_micros(number * 100);
-        let _gave_up = tokio::time::timeout(patience, mart.load([event])).await;
+        let limit = Duration::from_micros(number * 100);
+        let _cancelled = tokio::time::timeout(limit, mart.load([event])).await;
     }
     let mut postgres = PgConnection::connect(&namespace.database_url()).await?;
     let postgres = tokio::sync::Mutex::new(&mut postgres);
@@ -341,8 +341,8 @@ async fn a_caller_that_gives_up_leaves_no_transaction_open() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_server_that_is_away_is_unavailable() -> Result<()> {
-    let mart = Mart::connect("postgres://nobody@127.0.0.1:1/none", "test")?;
+async fn unreachable_server_is_unavailable() -> Result<()> {
+    let mart = Mart::connect("postgres://unknown@127.0.0.1:1/none", "test")?;
     let error = mart
         .load(&events_of(
             1,

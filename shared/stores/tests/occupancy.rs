@@ -1,4 +1,4 @@
-//! What search and the desk read: that it is right, and that no query looks through a whole collection.
+//! Read models of search and the front desk: correct results, and no collection scans.
 
 use anyhow::{Context, Result};
 use chrono::{Days, NaiveDate, Utc};
@@ -26,14 +26,14 @@ fn day(days: u64) -> NaiveDate {
 }
 
 fn request(property: &PropertyId, key: &str, arrival: u64, nights: u64) -> Result<RequestBooking> {
-    let asked = serde_json::json!({
+    let body = serde_json::json!({
         "booking_id": BookingId::derive(None, key, "f"), "fingerprint": "f", "property_id": property,
         "rate_plan_id": "standard", "source": "direct",
         "stays": [StayRequest::new(DORM, day(arrival), day(arrival + nights), 1)],
         "guest": { "first_name": "Ada", "last_name": "Lovelace", "email": "ada@example.com" },
         "requested_at": pvt_domain::timestamp::Timestamp::from(Utc::now()),
     });
-    Ok(serde_json::from_value(asked)?)
+    Ok(serde_json::from_value(body)?)
 }
 
 /// Two properties with bookings of 2 nights on every second day, and a block at the first one.
@@ -42,11 +42,11 @@ async fn fill(mongo: &Mongo, properties: &[PropertyId]) -> Result<()> {
         let mut inventory = demo::inventory();
         inventory.property.id = property.clone();
         mongo.inventories().save(&inventory).await?;
-        let view = OccupancyGrid::new(Arc::new(inventory), day(0));
+        let grid = OccupancyGrid::new(Arc::new(inventory), day(0));
         let mut commands = Vec::new();
         for number in 0..60 {
-            let asked = request(property, &format!("{property}-{number}"), 1 + 2 * number, 2)?;
-            commands.push((asked.booking_id.request_command_id(), BookingCommand::Request(Box::new(asked))));
+            let command = request(property, &format!("{property}-{number}"), 1 + 2 * number, 2)?;
+            commands.push((command.booking_id.request_command_id(), BookingCommand::Request(Box::new(command))));
         }
         let block = BlockBeds {
             block_id: BlockId::derive("staff:1", property.as_str()),
@@ -60,10 +60,10 @@ async fn fill(mongo: &Mongo, properties: &[PropertyId]) -> Result<()> {
             requested_at: Utc::now().into(),
         };
         commands.push((Uuid::new_v4(), BookingCommand::Block(block)));
-        let (views, fresh) = (HashMap::from([(property.clone(), view)]), HashSet::from([property.clone()]));
+        let (grids, fresh) = (HashMap::from([(property.clone(), grid)]), HashSet::from([property.clone()]));
         let (bookings, blocks, occupied) = (HashMap::new(), HashMap::new(), HashMap::new());
         let known =
-            KnownState { grids: &views, fresh: &fresh, bookings: &bookings, blocks: &blocks, occupied: &occupied };
+            KnownState { grids: &grids, fresh: &fresh, bookings: &bookings, blocks: &blocks, occupied: &occupied };
         let commands: Vec<(Uuid, &BookingCommand)> = commands.iter().map(|(id, command)| (*id, command)).collect();
         let decisions = decide(known, &commands, Utc::now().into()).ok().context("something is missing")?;
         mongo.claims().commit(&decisions).await?;
@@ -71,7 +71,7 @@ async fn fill(mongo: &Mongo, properties: &[PropertyId]) -> Result<()> {
     Ok(())
 }
 
-/// A price of its own for one night.
+/// A price for one night.
 fn calendar(property: &str) -> RateCalendar {
     let mut calendar = RateCalendar::new(property.into(), "standard".into(), DORM.into());
     calendar.set_prices(&DateSet { range: Nights::new(day(5), day(6)), weekdays: Vec::new() }, Some(9_900));
@@ -79,7 +79,7 @@ fn calendar(property: &str) -> RateCalendar {
 }
 
 #[tokio::test]
-async fn what_is_read_is_right_and_comes_from_indexes() -> Result<()> {
+async fn occupancy_reads_are_correct_and_use_indexes() -> Result<()> {
     let namespace = Namespace::new().await?;
     let mongo = namespace.mongo().await?;
     let properties: [PropertyId; 2] = ["one".into(), "two".into()];
@@ -96,14 +96,14 @@ async fn what_is_read_is_right_and_comes_from_indexes() -> Result<()> {
         );
         assert!(mongo.rates().save(property, 0, &[calendar(property.as_str())], &entry).await?);
         let late = AuditEntry { id: Uuid::new_v4(), ..entry };
-        assert!(!mongo.rates().save(property, 0, &[], &late).await?, "the house has another revision since");
+        assert!(!mongo.rates().save(property, 0, &[], &late).await?, "the property has another revision by now");
     }
-    // From here on the server writes down how it finds what is asked for.
+    // From here on the server records the plan of every query.
     database.run_command(doc! { "profile": 2 }).await?;
     let one = &properties[0];
     assert_eq!(mongo.inventories().find(one).await?.map(|inventory| inventory.rooms.len()), Some(10));
     assert_eq!(mongo.occupancy().holdings(one, day(0)).await?.len(), 60);
-    assert_eq!(mongo.occupancy().holdings(one, day(21)).await?.len(), 50, "who has left by then holds nothing");
+    assert_eq!(mongo.occupancy().holdings(one, day(21)).await?.len(), 50, "past stays hold no beds");
     assert_eq!(
         (mongo.occupancy().arrivals(one, day(11)).await?.len(), mongo.occupancy().arrivals(one, day(12)).await?.len()),
         (1, 0)
@@ -123,7 +123,7 @@ async fn what_is_read_is_right_and_comes_from_indexes() -> Result<()> {
         (blocks(0, 10).await?, blocks(0, 11).await?, blocks(19, 30).await?, blocks(20, 30).await?),
         (0, 1, 1, 0)
     );
-    assert_eq!(mongo.rates().of_property(one).await?, Rates::new([calendar("one")]), "those of one property alone");
+    assert_eq!(mongo.rates().of_property(one).await?, Rates::new([calendar("one")]), "of this property only");
     assert_eq!(
         mongo.inventories().revisions(&properties).await?,
         HashMap::from([("one".into(), 1), ("two".into(), 1)])
@@ -150,6 +150,6 @@ async fn what_is_read_is_right_and_comes_from_indexes() -> Result<()> {
         );
     }
     let arriving = queries.iter().find(|query| query.to_string().contains("$lte")).context("the query of arrivals")?;
-    assert_eq!(arriving.get_i32("docsExamined")?, 1, "arrivals are found in the index alone");
+    assert_eq!(arriving.get_i32("docsExamined")?, 1, "arrivals are filtered in the index");
     Ok(())
 }

@@ -19,7 +19,7 @@ use pvt_domain::nights::Nights;
 use pvt_messaging::{EncodeError, Outgoing, PublishError, Topology};
 use pvt_stores::StoreError;
 use pvt_stores::mongo::Mongo;
-use pvt_stores::mongo::bookings::Expected;
+use pvt_stores::mongo::bookings::ExpectedArrival;
 use thiserror::Error;
 
 /// Local time of the reminder some days before arrival.
@@ -170,7 +170,7 @@ pub(super) async fn property_commands(
 
 /// Whether the guests' day of arrival is over. A booking confirmed only today, by an undone no-show for instance, gets
 /// until the next audit.
-fn is_no_show(expected: &Expected, property: &Property, today: NaiveDate) -> bool {
+fn is_no_show(expected: &ExpectedArrival, property: &Property, today: NaiveDate) -> bool {
     expected.arrival < today && business_date(property, expected.confirmed_at) < today
 }
 
@@ -236,7 +236,7 @@ fn no_show(
 fn reminder(
     schedule: &Schedule,
     fire: DateTime<Utc>,
-    expected: &Expected,
+    expected: &ExpectedArrival,
     topology: &Topology,
 ) -> Result<Outgoing, EncodeError> {
     let id = fire_id(&schedule.name, &expected.arrival.to_string(), &expected.id.to_string());
@@ -260,7 +260,7 @@ fn reminder(
 
 #[cfg(test)]
 mod tests {
-    use super::{Expected, FireWindow, Property, Task, arrivals_to_remind, is_no_show};
+    use super::{ExpectedArrival, FireWindow, Property, Task, arrivals_to_remind, is_no_show};
     use chrono::NaiveDate;
     use pvt_domain::demo;
     use pvt_domain::ids::BookingId;
@@ -330,7 +330,7 @@ mod tests {
     fn guest_expected_today_is_not_a_no_show() {
         let montreal = property("04:00:00");
         let id = BookingId::derive(None, "k", "f");
-        let expected = |arrival: &str, confirmed_at: &str| Expected {
+        let expected = |arrival: &str, confirmed_at: &str| ExpectedArrival {
             id,
             arrival: date(arrival),
             confirmed_at: confirmed_at.parse::<chrono::DateTime<chrono::Utc>>().unwrap().into(),

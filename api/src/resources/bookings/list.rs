@@ -11,7 +11,7 @@ use axum::extract::{Request, State};
 use chrono::NaiveDate;
 use pvt_domain::booking::{Booking, Status};
 use pvt_domain::ids::{BookingId, PropertyId};
-use pvt_stores::mongo::bookings::{BookingFilter, Whose};
+use pvt_stores::mongo::bookings::{BookingFilter, BookingScope};
 use serde::Deserialize;
 
 /// Longest text of a filter, in bytes.
@@ -41,11 +41,11 @@ pub(crate) async fn list(State(app): State<SharedApp>, request: Request) -> Hand
     let whose = match (&asked.property_id, caller.client()) {
         // Neither the bookings of another property are shown, nor whether there are any.
         (Some(wanted), _) if properties.iter().any(|property| property.as_str() == wanted) => {
-            Whose::Of(vec![wanted.as_str().into()])
+            BookingScope::Properties(vec![wanted.as_str().into()])
         }
         (Some(_), _) if !properties.is_empty() => return Err(problem::NOT_FOUND.into()),
-        (None, _) if !properties.is_empty() => Whose::Of(properties),
-        (_, Some(client)) => Whose::Client(client.to_owned()),
+        (None, _) if !properties.is_empty() => BookingScope::Properties(properties),
+        (_, Some(client)) => BookingScope::Client(client.to_owned()),
         (_, None) => return Err(problem::UNAUTHENTICATED.into()),
     };
     let filter = read(asked, whose)?;
@@ -59,7 +59,7 @@ pub(crate) async fn list(State(app): State<SharedApp>, request: Request) -> Hand
     })
 }
 
-fn read(asked: ListQuery, whose: Whose) -> Result<BookingFilter, Problem> {
+fn read(asked: ListQuery, scope: BookingScope) -> Result<BookingFilter, Problem> {
     let invalid = |what: &'static str| Problem::new(problem::INVALID_QUERY, what);
     let date = |text: Option<String>| match text {
         Some(text) => text
@@ -78,7 +78,7 @@ fn read(asked: ListQuery, whose: Whose) -> Result<BookingFilter, Problem> {
         return Err(invalid("`email` takes an address."));
     }
     Ok(BookingFilter {
-        whose,
+        scope,
         property_id: asked.property_id.map(|id| id.as_str().into()),
         status: status.transpose()?,
         arrival_from: date(asked.arrival_from)?,

@@ -16,7 +16,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use pvt_domain::ids::{BookingId, PropertyId};
 use pvt_domain::ledger::Ledger;
 use pvt_domain::timestamp::Timestamp;
-use pvt_stores::mongo::bookings::{BookingFilter, Whose};
+use pvt_stores::mongo::bookings::{BookingFilter, BookingScope};
 use pvt_stores::mongo::ledgers::LedgerFilter;
 use serde::Deserialize;
 use std::cmp::Reverse;
@@ -99,7 +99,7 @@ async fn filter(
 
 async fn own_bookings(app: &SharedApp, client: &str, only: Option<BookingId>) -> Result<Vec<BookingId>, Problem> {
     let filter = BookingFilter {
-        whose: Whose::Client(client.to_owned()),
+        scope: BookingScope::Client(client.to_owned()),
         property_id: None,
         status: None,
         arrival_from: None,

@@ -1,4 +1,4 @@
-//! What a booking has sold: a row for every bed and night, each with its exact share of the price. Pure.
+//! Bed-nights sold by a booking: one row per bed and night, each with its exact share of the price. Pure.
 
 use chrono::NaiveDate;
 use pvt_domain::booking::Stay;
@@ -17,8 +17,7 @@ pub(super) struct BedNight<'a> {
     pub(super) amount: i64,
 }
 
-/// The bed-nights that this revision of the booking has sold: none when it holds no beds, or holds them for who has not
-/// paid yet.
+/// Bed-nights sold by this revision of the booking: none when it holds no beds, or only holds them until it is paid.
 ///
 /// The amounts of the beds of a stay on a night add up to that night's price. A stay without beds has none.
 pub(super) fn sold(event: &BookingEvent) -> Vec<BedNight<'_>> {

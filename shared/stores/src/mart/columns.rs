@@ -1,7 +1,7 @@
-//! A batch of events turned on its side: one vector a column, ready for `UNNEST`. Pure.
+//! Columns of a batch of events: one vector per column, ready for `UNNEST`. Pure.
 //!
-//! Every table's rows are sorted by their key, so that two loads never wait for each other in a circle, and a booking
-//! that occurs several times is reduced to its newest revision, because one statement cannot write a row twice.
+//! The rows of every table are sorted by their key, so that concurrent loads never deadlock. A booking that occurs
+//! several times is reduced to its newest revision, because one statement cannot write a row twice.
 
 use super::bed_nights::{BedNight, sold};
 use super::payments::PaymentColumns;
@@ -11,7 +11,7 @@ use pvt_domain::messages::{AnalyticsEvent, MessageType};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use uuid::Uuid;
 
-/// All that one batch writes.
+/// All rows of one batch.
 #[derive(Debug, Default)]
 pub(super) struct Columns {
     pub(super) events: EventColumns,
@@ -94,20 +94,20 @@ pub(super) struct PairColumns {
 
 impl Columns {
     pub(super) fn of<'a>(events: impl IntoIterator<Item = &'a AnalyticsEvent>) -> Self {
-        let mut announced: BTreeMap<Uuid, &BookingEvent> = BTreeMap::new();
+        let mut booking_events: BTreeMap<Uuid, &BookingEvent> = BTreeMap::new();
         let mut newest: BTreeMap<Uuid, &BookingEvent> = BTreeMap::new();
         let mut mails: BTreeMap<Uuid, &NotificationEvent> = BTreeMap::new();
         let mut payments: Vec<&PaymentEvent> = Vec::new();
         for event in events {
             match event {
                 AnalyticsEvent::Booking(event) => {
-                    announced.insert(event.event_id, event);
+                    booking_events.insert(event.event_id, event);
                     let held = newest.entry(event.booking_id.as_uuid()).or_insert(event);
                     if event.rev > held.rev {
                         *held = event;
                     }
                 }
-                // The mart describes properties from what is stored, not from what was announced.
+                // Properties are described from the stored inventory, not from events.
                 AnalyticsEvent::Inventory(_) => {}
                 AnalyticsEvent::Notification(event) => {
                     mails.insert(event.event_id, event);
@@ -116,7 +116,7 @@ impl Columns {
             }
         }
         let mut columns = Self { payments: PaymentColumns::of(payments.into_iter()), ..Self::default() };
-        announced.values().for_each(|event| columns.events.push(event));
+        booking_events.values().for_each(|event| columns.events.push(event));
         mails.values().for_each(|event| columns.notifications.push(event));
         newest.values().for_each(|event| columns.push_booking(event));
         columns.collect_dimensions(newest.values().copied(), mails.values().copied());
@@ -128,7 +128,7 @@ impl Columns {
         sold(event).iter().for_each(|bed_night| self.bed_nights.push(event, bed_night));
     }
 
-    /// All revisions of a booking share its property and channel, so the newest ones name every dimension of the batch.
+    /// All revisions of a booking share its property and channel, so the newest ones hold every dimension of the batch.
     fn collect_dimensions<'a>(
         &mut self,
         newest: impl Iterator<Item = &'a BookingEvent>,

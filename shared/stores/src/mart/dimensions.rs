@@ -1,10 +1,11 @@
-//! The dimensions. A load adds the members that its facts name; describing them is somebody else's, later or earlier.
+//! Dimensions of the mart. A load adds the members that its facts refer to; their descriptions are written separately,
+//! before or after.
 
 use super::columns::Columns;
 use pvt_domain::inventory::{DormGender, Inventory, RoomKind, RoomType};
 use sqlx::{PgConnection, PgPool};
 
-/// All four in one statement. Nothing here is ever updated, so a member that exists costs one look into an index.
+/// All four in one statement. Nothing is updated, so an existing member costs one index lookup.
 const FILL: &str = "
     WITH properties AS (INSERT INTO dim_property (property_id) SELECT unnest($1::text[]) ON CONFLICT DO NOTHING),
          channels AS (INSERT INTO dim_channel (channel) SELECT unnest($2::text[]) ON CONFLICT DO NOTHING),
@@ -23,7 +24,7 @@ const DESCRIBE_ROOM_TYPES: &str = "
     ON CONFLICT (property_id, room_type_id)
     DO UPDATE SET name = excluded.name, kind = excluded.kind, gender = excluded.gender, beds = excluded.beds";
 
-/// Adds every member that the batch names.
+/// Adds every member that the batch refers to.
 pub(super) async fn fill(connection: &mut PgConnection, columns: &Columns) -> sqlx::Result<()> {
     sqlx::query(FILL)
         .bind(&columns.properties)
@@ -36,7 +37,7 @@ pub(super) async fn fill(connection: &mut PgConnection, columns: &Columns) -> sq
     Ok(())
 }
 
-/// Writes what is known of a property and its room types.
+/// Writes the descriptions of a property and its room types.
 pub(super) async fn describe(pool: &PgPool, inventory: &Inventory) -> sqlx::Result<()> {
     let property = &inventory.property;
     sqlx::query(DESCRIBE_PROPERTY)

@@ -1,7 +1,7 @@
-//! The facts of one batch, in a fixed order of tables: events, mails, bookings, bed-nights.
+//! Facts of one batch, in a fixed order of tables: mails, payments, events, bookings, bed-nights.
 //!
-//! The row of `fact_booking` is the lock of everything about that booking: whoever moved it to a newer revision also
-//! replaces the bed-nights, and whoever comes with an older one touches nothing.
+//! The row of `fact_booking` is the lock of everything about its booking: the load that moves it to a newer revision
+//! also replaces its bed-nights, and a load with an older revision changes nothing.
 
 use super::columns::{BedNightColumns, BookingColumns, Columns, EventColumns, NotificationColumns};
 use super::{Load, payments};
@@ -19,7 +19,7 @@ const INSERT_NOTIFICATIONS: &str = "
     SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::bigint[], $6::boolean[], $7::timestamptz[])
     ON CONFLICT (event_id) DO NOTHING";
 
-/// Returns the bookings that moved, and whether a row of theirs existed before (`xmax` of a fresh row is 0).
+/// Returns the bookings whose revision advanced, and whether their row existed before (`xmax` of a new row is 0).
 const UPSERT_BOOKINGS: &str = "
     INSERT INTO fact_booking AS held (booking_id, rev, status, rejection, property_id, rate_plan_id, channel, arrival,
         departure, stays, guests,
@@ -61,14 +61,14 @@ pub(super) async fn load(connection: &mut PgConnection, columns: &Columns) -> sq
         return Ok(load);
     }
     load.new_events += insert_events(connection, &columns.events).await?;
-    let moved = upsert_bookings(connection, &columns.bookings).await?;
-    load.bookings = u64::try_from(moved.len()).unwrap_or(u64::MAX);
-    let had_older: Vec<Uuid> = moved.iter().filter(|(_, existed)| *existed).map(|(id, _)| *id).collect();
+    let advanced = upsert_bookings(connection, &columns.bookings).await?;
+    load.bookings = u64::try_from(advanced.len()).unwrap_or(u64::MAX);
+    let had_older: Vec<Uuid> = advanced.iter().filter(|(_, existed)| *existed).map(|(id, _)| *id).collect();
     if !had_older.is_empty() {
         sqlx::query(DELETE_BED_NIGHTS).bind(&had_older).execute(&mut *connection).await?;
     }
-    let moved: HashSet<Uuid> = moved.into_iter().map(|(id, _)| id).collect();
-    load.bed_nights = insert_bed_nights(connection, &columns.bed_nights, &moved).await?;
+    let advanced: HashSet<Uuid> = advanced.into_iter().map(|(id, _)| id).collect();
+    load.bed_nights = insert_bed_nights(connection, &columns.bed_nights, &advanced).await?;
     Ok(load)
 }
 
@@ -122,17 +122,17 @@ async fn upsert_bookings(connection: &mut PgConnection, rows: &BookingColumns) -
     query.fetch_all(connection).await
 }
 
-/// Inserts the bed-nights of those bookings that moved.
+/// Inserts the bed-nights of the bookings whose revision advanced.
 async fn insert_bed_nights(
     connection: &mut PgConnection,
     rows: &BedNightColumns,
-    moved: &HashSet<Uuid>,
+    advanced: &HashSet<Uuid>,
 ) -> sqlx::Result<u64> {
     let narrowed;
-    let rows = if rows.booking_id.iter().all(|id| moved.contains(id)) {
+    let rows = if rows.booking_id.iter().all(|id| advanced.contains(id)) {
         rows
     } else {
-        narrowed = rows.only(moved);
+        narrowed = rows.only(advanced);
         &narrowed
     };
     if rows.booking_id.is_empty() {

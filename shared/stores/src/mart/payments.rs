@@ -1,4 +1,4 @@
-//! Entries of ledgers in the mart: of an entry the newest revision of its ledger counts, in whatever order they come.
+//! Ledger entries in the mart: the newest ledger revision of an entry wins, in whatever order events arrive.
 
 use chrono::{DateTime, Utc};
 use pvt_domain::events::{EntrySnapshot, PaymentEvent};
@@ -32,7 +32,7 @@ pub(super) struct PaymentColumns {
 }
 
 impl PaymentColumns {
-    /// The newest of what these events say of each entry; events without one move no money.
+    /// The newest version of each entry in these events; events without an entry move no money.
     pub(super) fn of<'a>(events: impl Iterator<Item = &'a PaymentEvent>) -> Self {
         let mut newest: BTreeMap<&str, (&PaymentEvent, &EntrySnapshot)> = BTreeMap::new();
         for (event, entry) in events.filter_map(|event| event.entry.as_ref().map(|entry| (event, entry))) {

@@ -1,4 +1,4 @@
-//! What the mart has and what it lacks, for reconciliation. Reads only.
+//! Completeness of the mart, for reconciliation. Reads only.
 
 use super::{Mart, failed};
 use crate::StoreError;
@@ -6,19 +6,19 @@ use pvt_domain::ids::BookingId;
 use std::collections::HashSet;
 use uuid::Uuid;
 
-/// Ids asked about in one statement.
+/// Ids in one statement.
 const CHUNK: usize = 10_000;
 
 const MISSING_EVENTS: &str = "
-    SELECT asked.id FROM unnest($1::uuid[]) AS asked (id)
-    WHERE NOT EXISTS (SELECT 1 FROM fact_booking_event AS held WHERE held.event_id = asked.id)";
+    SELECT given.id FROM unnest($1::uuid[]) AS given (id)
+    WHERE NOT EXISTS (SELECT 1 FROM fact_booking_event AS held WHERE held.event_id = given.id)";
 
 const BEHIND: &str = "
-    SELECT asked.id FROM unnest($1::uuid[], $2::bigint[]) AS asked (id, rev)
-    WHERE NOT EXISTS (SELECT 1 FROM fact_booking AS held WHERE held.booking_id = asked.id AND held.rev >= asked.rev)";
+    SELECT given.id FROM unnest($1::uuid[], $2::bigint[]) AS given (id, rev)
+    WHERE NOT EXISTS (SELECT 1 FROM fact_booking AS held WHERE held.booking_id = given.id AND held.rev >= given.rev)";
 
 impl Mart {
-    /// Those of the given events of bookings that were never loaded.
+    /// The given booking events that were never loaded.
     ///
     /// # Errors
     /// [`StoreError`] when PostgreSQL fails.
@@ -36,7 +36,7 @@ impl Mart {
         Ok(missing)
     }
 
-    /// Those of the given bookings whose row is missing or of an older revision than given.
+    /// The given bookings whose row is missing or older than the given revision.
     ///
     /// # Errors
     /// [`StoreError`] when PostgreSQL fails.

@@ -1,7 +1,7 @@
-//! The ledger of mails about accounts: one row a mail, written before it leaves, as the notification ledger has it for
+//! Ledger of mails about accounts: one row a mail, written before the mail is sent, like the notification ledger of
 //! bookings.
 //!
-//! It never holds an address, and never the token that a mail carries.
+//! It never holds an address or the token in a mail.
 
 use super::notifications::NotificationStatus;
 use super::{Index, Mongo};
@@ -15,43 +15,43 @@ use serde::{Deserialize, Serialize};
 
 const COLLECTION: &str = "account_mails";
 
-/// None beyond `_id`: rows are only ever read by their key.
+/// None beyond `_id`: rows are only read by their key.
 pub(crate) const INDEXES: &[Index] = &[];
 
 /// One mail.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountMailRow {
-    /// `user|kind|id of the wish|hash of the recipient`.
+    /// `user|kind|id of the request|hash of the recipient`.
     #[serde(rename = "_id")]
     pub key: String,
-    /// To whom.
+    /// The recipient.
     pub user_id: UserId,
-    /// Which mail.
+    /// Kind of mail.
     pub kind: AccountMailKind,
-    /// How far it has come.
+    /// State of its delivery.
     pub status: NotificationStatus,
     /// `Message-ID` of every attempt, angle brackets included.
     pub message_id: String,
-    /// How often sending has begun.
+    /// Number of attempts to send it.
     pub attempts: u32,
-    /// Why it is not sent, if it is not. Never an address.
+    /// Why it is not sent. Never an address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// When sending first began.
+    /// When the first attempt began.
     pub created_at: Timestamp,
     /// When the row last changed.
     pub updated_at: Timestamp,
 }
 
-/// Who sends a mail.
+/// Result of claiming a mail for sending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AccountMailTurn {
-    /// The caller.
-    Ours,
-    /// Nobody: it was sent, or refused for good.
+pub enum AccountMailClaim {
+    /// The caller sends it.
+    Claimed,
+    /// It was sent, or permanently refused.
     Settled,
-    /// Perhaps somebody else at this moment.
-    UnderWay,
+    /// Another sender may be sending it.
+    InProgress,
 }
 
 /// Ledger of mails about accounts, one row a mail.
@@ -59,37 +59,37 @@ pub enum AccountMailTurn {
 pub struct AccountMails<'a>(pub(super) &'a Mongo);
 
 impl AccountMails<'_> {
-    /// Writes the row of a mail, or takes an unfinished one over. `first_sight`: the message that asks for it was never
-    /// handled before.
+    /// Inserts the row of a mail, or takes over an unfinished one. `first_delivery`: the message that requests the mail
+    /// is handled for the first time.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails; then the row may have been written.
-    pub async fn begin(self, row: &AccountMailRow, first_sight: bool) -> Result<AccountMailTurn, StoreError> {
+    pub async fn begin(self, row: &AccountMailRow, first_delivery: bool) -> Result<AccountMailClaim, StoreError> {
         match self.rows().insert_one(row).await.map_err(StoreError::from) {
-            Ok(_) => return Ok(AccountMailTurn::Ours),
+            Ok(_) => return Ok(AccountMailClaim::Claimed),
             Err(StoreError::Duplicate(_)) => {}
             Err(error) => return Err(error),
         }
         let Some(found) = self.rows().find_one(doc! { "_id": &row.key }).await? else {
-            return Ok(AccountMailTurn::UnderWay);
+            return Ok(AccountMailClaim::InProgress);
         };
         match found.status {
-            NotificationStatus::Sent | NotificationStatus::Failed => return Ok(AccountMailTurn::Settled),
-            // Its sender is at work or dead: giving way once is long enough for a living one.
-            NotificationStatus::Sending if first_sight => return Ok(AccountMailTurn::UnderWay),
+            NotificationStatus::Sent | NotificationStatus::Failed => return Ok(AccountMailClaim::Settled),
+            // Its sender is sending it or has crashed: one retry later, a running sender has finished.
+            NotificationStatus::Sending if first_delivery => return Ok(AccountMailClaim::InProgress),
             NotificationStatus::Sending | NotificationStatus::Waiting => {}
         }
         let as_read = doc! { "_id": &row.key, "attempts": found.attempts, "status": { "$in": ["sending", "waiting"] } };
         let change = doc! { "$set": { "status": "sending", "updated_at": row.updated_at.to_string() },
         "$inc": { "attempts": 1 } };
         let taken = self.rows().update_one(as_read, change).await?;
-        Ok(if taken.modified_count == 1 { AccountMailTurn::Ours } else { AccountMailTurn::UnderWay })
+        Ok(if taken.modified_count == 1 { AccountMailClaim::Claimed } else { AccountMailClaim::InProgress })
     }
 
-    /// Records what became of an attempt. A row that is `sent` stays so.
+    /// Records the outcome of an attempt. A row that is `sent` stays `sent`.
     ///
     /// # Errors
-    /// [`StoreError`] when MongoDB fails; recording the same again is harmless.
+    /// [`StoreError`] when MongoDB fails; recording the same outcome again is harmless.
     pub async fn record(
         self,
         key: &str,

@@ -1,5 +1,4 @@
-//! API keys: who may act through a program. Only a hash of the secret is stored; the key's text is shown once, when it
-//! is made.
+//! API keys: credentials of programs. Only a hash of the secret is stored; the key is shown once, when it is created.
 
 use super::{Index, Mongo};
 use crate::StoreError;
@@ -14,23 +13,23 @@ use std::fmt::Write as _;
 
 const COLLECTION: &str = "api_keys";
 
-/// None beyond `_id`: keys are only ever read by their id.
+/// None beyond `_id`: keys are only read by their id.
 pub(crate) const INDEXES: &[Index] = &[];
 
-/// What every key's text begins with, so that leaked ones can be searched for.
+/// Prefix of every key, so that leaked keys can be searched for.
 const PREFIX: &str = "pvt_";
 const ID_BYTES: usize = 6;
 const SECRET_BYTES: usize = 32;
 
-/// What a key may do.
+/// Role of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ApiRole {
-    /// Books in its own name and sees what it booked.
+    /// Creates bookings and sees those it created.
     Client,
-    /// Acts on every booking of its properties.
+    /// Manages every booking of its properties.
     Staff,
-    /// Everything.
+    /// Manages everything.
     Admin,
 }
 
@@ -40,18 +39,18 @@ impl ApiRole {
         [("client", Self::Client), ("staff", Self::Staff), ("admin", Self::Admin)];
 }
 
-/// The properties that a staff key is for.
+/// Properties that a staff key covers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PropertyScope {
-    /// Every one, also those that are added later.
+    /// Every property, including those added later.
     All,
-    /// These.
+    /// The listed properties.
     Only(Vec<PropertyId>),
 }
 
 impl PropertyScope {
-    /// Whether this property is among them.
+    /// Whether the property is covered.
     pub fn covers(&self, property: &PropertyId) -> bool {
         match self {
             Self::All => true,
@@ -60,19 +59,19 @@ impl PropertyScope {
     }
 }
 
-/// One thing that a key may be for, whatever its role.
+/// One permission of a key, within what its role allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Scope {
-    /// Look at bookings.
+    /// Read bookings.
     #[serde(rename = "bookings:read")]
     BookingsRead,
-    /// Ask for bookings, change and cancel them.
+    /// Create, change and cancel bookings.
     #[serde(rename = "bookings:write")]
     BookingsWrite,
-    /// Look at payments.
+    /// Read payments.
     #[serde(rename = "payments:read")]
     PaymentsRead,
-    /// Send guests to pay, record money and give it back.
+    /// Create checkouts, record payments and refund them.
     #[serde(rename = "payments:write")]
     PaymentsWrite,
     /// Change properties, rooms, beds and blocks.
@@ -81,13 +80,13 @@ pub enum Scope {
     /// Change prices and restrictions.
     #[serde(rename = "rates:write")]
     RatesWrite,
-    /// Have mails sent.
+    /// Send mails.
     #[serde(rename = "notifications:write")]
     NotificationsWrite,
-    /// Look at figures, reports and the audit.
+    /// Read analytics, reports and the audit log.
     #[serde(rename = "reports:read")]
     ReportsRead,
-    /// Look at accounts and keys, and change them.
+    /// Read and change accounts and keys.
     #[serde(rename = "accounts:write")]
     AccountsWrite,
 }
@@ -107,19 +106,19 @@ impl Scope {
     ];
 }
 
-/// What a key is for, within what its role allows.
+/// Permissions of a key, within what its role allows.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ScopeSet {
-    /// Everything; also keys that were made before there were scopes.
+    /// All; also the default of keys that were created before scopes existed.
     #[default]
     All,
-    /// These.
+    /// The listed scopes.
     Only(Vec<Scope>),
 }
 
 impl ScopeSet {
-    /// Whether this is among them.
+    /// Whether the scope is covered.
     pub fn covers(&self, scope: Scope) -> bool {
         match self {
             Self::All => true,
@@ -131,41 +130,41 @@ impl ScopeSet {
 /// A key as stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApiKey {
-    /// Its public part, which names it in histories and logs.
+    /// Its public part, which identifies it in histories and logs.
     #[serde(rename = "_id")]
     pub id: String,
     /// SHA-256 of the secret part, lower-case hexadecimal.
     pub hash: String,
-    /// What it may do.
+    /// Its role.
     pub role: ApiRole,
-    /// For people.
+    /// Display name.
     pub name: String,
-    /// Where it may do it; matters for staff only.
+    /// Properties it covers; only relevant for staff.
     pub properties: PropertyScope,
-    /// What it may be used for.
+    /// Its permissions.
     #[serde(default)]
     pub scopes: ScopeSet,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
-    /// Since when it is void.
+    /// When it was revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked_at: Option<Timestamp>,
 }
 
-/// What a new key is to be.
+/// A key to be created.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewApiKey {
-    /// What it may do.
+    /// Its role.
     pub role: ApiRole,
-    /// For people.
+    /// Display name.
     pub name: String,
-    /// Where it may do it.
+    /// Properties it covers.
     pub properties: PropertyScope,
-    /// What it may be used for.
+    /// Its permissions.
     pub scopes: ScopeSet,
 }
 
-/// Splits a key's text `pvt_<id>_<secret>` into id and secret; `None` when it has not that form.
+/// Splits a key `pvt_<id>_<secret>` into id and secret; `None` when it has another form.
 pub fn parse_api_key(text: &str) -> Option<(&str, &str)> {
     let (id, secret) = text.strip_prefix(PREFIX)?.split_once('_')?;
     let is_hex = |part: &str, bytes: usize| {
@@ -184,7 +183,7 @@ pub fn hash_api_secret(secret: &str) -> String {
 pub struct ApiKeys<'a>(pub(super) &'a Mongo);
 
 impl ApiKeys<'_> {
-    /// Makes a key and stores it. Returns it with its text, which cannot be had again.
+    /// Creates and stores a key. Returns it with its text, which cannot be retrieved later.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
@@ -214,7 +213,7 @@ impl ApiKeys<'_> {
         Ok(self.0.collection::<ApiKey>(COLLECTION).find_one(doc! { "_id": id }).await?)
     }
 
-    /// Keys by id, those after `after`, at most `limit`; revoked ones too.
+    /// Keys ordered by id, after `after`, at most `limit`; including revoked ones.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
@@ -229,8 +228,8 @@ impl ApiKeys<'_> {
         Ok(found.try_collect().await?)
     }
 
-    /// Makes a key void; `false` when there is no such key or it was void already. Processes that cache keys notice
-    /// within a minute.
+    /// Revokes a key; `false` when it does not exist or was revoked already. Processes that cache keys notice within a
+    /// minute.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
@@ -245,7 +244,7 @@ impl ApiKeys<'_> {
     }
 }
 
-/// So many random bytes, as lower-case hexadecimal.
+/// Random bytes as lower-case hexadecimal.
 pub(super) fn random_hex<const BYTES: usize>() -> String {
     let mut bytes = [0; BYTES];
     rand::rng().fill_bytes(&mut bytes);
@@ -266,24 +265,24 @@ mod tests {
     use super::{PREFIX, PropertyScope, hash_api_secret, parse_api_key, random_hex};
 
     #[test]
-    fn a_keys_text_splits_into_its_parts_and_nothing_else_does() {
+    fn only_well_formed_keys_are_parsed() {
         let (id, secret) = (random_hex::<6>(), random_hex::<32>());
         assert_eq!(parse_api_key(&format!("{PREFIX}{id}_{secret}")), Some((id.as_str(), secret.as_str())));
-        let shouted = format!("pvt_0123456789ab_{}", "A".repeat(64));
+        let upper_case = format!("pvt_0123456789ab_{}", "A".repeat(64));
         for bad in
-            ["", "pvt_", "pvt__", "pvt_abc_def", &format!("{id}_{secret}"), &format!("pvt_{id}_{secret}0"), &shouted]
+            ["", "pvt_", "pvt__", "pvt_abc_def", &format!("{id}_{secret}"), &format!("pvt_{id}_{secret}0"), &upper_case]
         {
             assert_eq!(parse_api_key(bad), None, "{bad}");
         }
     }
 
     #[test]
-    fn secrets_are_hashed_as_sha_256() {
+    fn secrets_are_hashed_with_sha_256() {
         assert_eq!(hash_api_secret("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
     }
 
     #[test]
-    fn a_scope_of_nothing_covers_nothing() {
+    fn empty_scope_covers_nothing() {
         assert!(!PropertyScope::Only(Vec::new()).covers(&"pvt-montreal".into()));
         assert!(PropertyScope::All.covers(&"pvt-montreal".into()));
     }

@@ -1,4 +1,4 @@
-//! Who did what: insert-only. Nothing here may ever change or delete a row.
+//! Audit log: who did what. Insert-only: rows are never changed or deleted.
 
 use super::{Index, Mongo};
 use crate::StoreError;
@@ -13,30 +13,30 @@ use uuid::Uuid;
 
 const COLLECTION: &str = "audit";
 
-/// What one run or command did; the history of one subject; the newest first.
+/// Entries of one run or command; entries of one subject, newest first; all entries, newest first.
 pub(crate) const INDEXES: &[Index] = &[
     (COLLECTION, &[("cause", 1)], false),
     (COLLECTION, &[("subject", 1), ("at", -1), ("_id", -1)], false),
     (COLLECTION, &[("at", -1), ("_id", -1)], false),
 ];
 
-/// One thing that somebody did.
+/// One recorded action.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditEntry {
-    /// A function of the cause, action and subject, so that a repetition is the same entry.
+    /// Derived from cause, action and subject, so that a repetition is the same entry.
     #[serde(rename = "_id", with = "uuid_text")]
     pub id: Uuid,
-    /// When.
+    /// When it happened.
     pub at: Timestamp,
-    /// Who: `staff:<id>`, `schedule:<name>`, …
+    /// Who did it: `staff:<id>`, `schedule:<name>`, …
     pub actor: Actor,
-    /// What, for example `repair.orphan_claim`.
+    /// What was done, for example `repair.orphan_claim`.
     pub action: String,
-    /// To what: a booking's id, a claim's key.
+    /// What it was done to: a booking's id, a claim's key.
     pub subject: String,
-    /// For people.
+    /// Description for people.
     pub detail: String,
-    /// The run or the command that this was part of.
+    /// The run or command that it was part of.
     #[serde(with = "uuid_text")]
     pub cause: Uuid,
 }
@@ -61,7 +61,7 @@ impl AuditEntry {
 pub struct AuditLog<'a>(pub(super) &'a Mongo);
 
 impl AuditLog<'_> {
-    /// Adds an entry; the same one again changes nothing.
+    /// Adds an entry; adding it again changes nothing.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
@@ -78,7 +78,7 @@ impl AuditLog<'_> {
         Ok(())
     }
 
-    /// What a run or a command did, in the order in which it did so.
+    /// Entries of a run or a command, oldest first.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
@@ -87,7 +87,7 @@ impl AuditLog<'_> {
         Ok(found.try_collect().await?)
     }
 
-    /// What was done, the newest first: what came before the given entry, at most `limit`, to one subject or to all.
+    /// Entries of one subject or of all, newest first: those before the given entry, at most `limit`.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
@@ -103,7 +103,7 @@ impl AuditLog<'_> {
         }
         if let Some((at, id)) = before {
             query.insert("$or", [doc! { "at": { "$lt": at } }, doc! { "at": at, "_id": { "$lt": id } }].to_vec());
-            // The bound that an index can use.
+            // A bound that the index can use.
             query.insert("at", doc! { "$lte": at });
         }
         let found = self.rows().find(query).sort(doc! { "at": -1, "_id": -1 }).limit(limit).await?;

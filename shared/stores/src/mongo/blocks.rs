@@ -1,4 +1,4 @@
-//! Blocks, read. They are written only by [`super::commit`], together with their claims.
+//! Blocks: read-only here, written only by [`super::commit`] together with their claims.
 
 use super::{Index, Mongo};
 use crate::StoreError;
@@ -10,7 +10,7 @@ use std::collections::HashMap;
 
 pub(crate) const COLLECTION: &str = "blocks";
 
-/// The blocks of one property that hold beds.
+/// Active blocks of a property; blocks of a property in the order of their ids.
 pub(crate) const INDEXES: &[Index] = &[
     (COLLECTION, &[("property_id", 1), ("status", 1)], false),
     (COLLECTION, &[("property_id", 1), ("_id", 1)], false),
@@ -21,7 +21,7 @@ pub(crate) const INDEXES: &[Index] = &[
 pub struct Blocks<'a>(pub(super) &'a Mongo);
 
 impl Blocks<'_> {
-    /// Those of the given blocks that are stored.
+    /// The given blocks, as far as they are stored.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
@@ -37,7 +37,7 @@ impl Blocks<'_> {
         Ok(found.map_ok(|block| (block.id, block)).try_collect().await?)
     }
 
-    /// Blocks of a property by id, those after `after`, at most `limit`; those that hold their beds, or all.
+    /// Blocks of a property ordered by id, after `after`, at most `limit`; all of them or the active ones.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.

@@ -1,4 +1,4 @@
-//! Bookings, read. They are written only by [`super::commit`], together with their claims.
+//! Bookings: read-only here, written only by [`super::commit`] together with their claims.
 
 use super::{Index, Mongo};
 use crate::StoreError;
@@ -15,32 +15,32 @@ use pvt_domain::timestamp::Timestamp;
 use serde::Deserialize;
 use std::collections::HashMap;
 
-/// The longest that one stay can be.
+/// Longest possible stay.
 const LONGEST_STAY: Days = Days::new(MAX_NIGHTS.unsigned_abs());
 
 pub(crate) const COLLECTION: &str = "bookings";
 
-/// Listing and reconciling one property's bookings; finding those of a guest. By their dates they are found by the
-/// index of [`super::occupancy`]: each that a booking is in costs every decision.
+/// Lists and reconciliation of one property's bookings; bookings of a guest. Queries by date use the index of
+/// [`super::occupancy`]: every further index would slow down every decision.
 pub(crate) const INDEXES: &[Index] = &[
     (COLLECTION, &[("property_id", 1), ("created_at", 1), ("_id", 1)], false),
     (COLLECTION, &[("guest.email", 1)], false),
 ];
 
-/// Whose bookings are listed.
+/// Bookings that the caller of a list may see.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Whose {
-    /// Those of these properties.
-    Of(Vec<PropertyId>),
-    /// Those that this client asked for.
+pub enum BookingScope {
+    /// Bookings of these properties.
+    Properties(Vec<PropertyId>),
+    /// Bookings that this client created.
     Client(String),
 }
 
-/// Which bookings are listed.
+/// Filter of a list of bookings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BookingFilter {
-    /// Whose.
-    pub whose: Whose,
+    /// Bookings that the caller may see.
+    pub scope: BookingScope,
     /// Of this property.
     pub property_id: Option<PropertyId>,
     /// In this state.
@@ -49,28 +49,28 @@ pub struct BookingFilter {
     pub arrival_from: Option<NaiveDate>,
     /// With a stay that arrives on this day or earlier.
     pub arrival_until: Option<NaiveDate>,
-    /// Of the guest with this address.
+    /// Of the guest with this email address.
     pub email: Option<String>,
-    /// With an id from the first to the second.
+    /// With an id in this range, both ends included.
     pub ids: Option<(BookingId, BookingId)>,
 }
 
 impl BookingFilter {
     fn query(&self) -> Document {
-        let mut query = match &self.whose {
-            Whose::Of(properties) => {
+        let mut query = match &self.scope {
+            BookingScope::Properties(properties) => {
                 doc! { "property_id": { "$in": properties.iter().map(PropertyId::as_str).collect::<Vec<_>>() } }
             }
-            Whose::Client(client) => doc! { "client": client },
+            BookingScope::Client(client) => doc! { "client": client },
         };
-        if let (Whose::Client(_), Some(property)) = (&self.whose, &self.property_id) {
+        if let (BookingScope::Client(_), Some(property)) = (&self.scope, &self.property_id) {
             query.insert("property_id", property.as_str());
         }
         if let Some(status) = self.status {
             query.insert("status", status.as_str());
         }
         let mut arrival = Document::new();
-        // Dates are text that sorts like what it means.
+        // Dates are stored as text that sorts chronologically.
         arrival.extend(self.arrival_from.map(|date| ("$gte".to_owned(), date.to_string().into())));
         arrival.extend(self.arrival_until.map(|date| ("$lte".to_owned(), date.to_string().into())));
         if !arrival.is_empty() {
@@ -86,18 +86,18 @@ impl BookingFilter {
     }
 }
 
-/// A confirmed booking whose guests are expected.
+/// A confirmed booking whose guests have yet to arrive.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Expected {
-    /// Which booking.
+pub struct ExpectedArrival {
+    /// The booking.
     pub id: BookingId,
     /// Its first night.
     pub arrival: NaiveDate,
-    /// Since when it is confirmed: the last time that it entered this status.
+    /// When it was confirmed: the last time it entered this status.
     pub confirmed_at: Timestamp,
 }
 
-/// What [`Expected`] is made of.
+/// The fields that [`ExpectedArrival`] is made of.
 #[derive(Deserialize)]
 struct Confirmed {
     #[serde(rename = "_id")]
@@ -119,11 +119,11 @@ struct Step {
 }
 
 impl Confirmed {
-    fn expected(self) -> Option<Expected> {
+    fn expected(self) -> Option<ExpectedArrival> {
         let arrival = self.stays.iter().map(|stay| stay.arrival).min()?;
         let entered =
             self.history.iter().rfind(|step| step.to == Status::Confirmed && step.from != Status::Confirmed)?;
-        Some(Expected { id: self.id, arrival, confirmed_at: entered.at })
+        Some(ExpectedArrival { id: self.id, arrival, confirmed_at: entered.at })
     }
 }
 
@@ -140,7 +140,7 @@ impl Bookings<'_> {
         Ok(self.0.collection::<Booking>(COLLECTION).find_one(doc! { "_id": id.to_string() }).await?)
     }
 
-    /// Those of the given bookings that are stored.
+    /// The given bookings, as far as they are stored.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
@@ -156,7 +156,7 @@ impl Bookings<'_> {
         Ok(found.map_ok(|booking| (booking.id, booking)).try_collect().await?)
     }
 
-    /// Bookings of a property that own beds on any of these nights.
+    /// Bookings of a property that hold beds on any of these nights.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
@@ -165,8 +165,7 @@ impl Bookings<'_> {
         property_id: &PropertyId,
         nights: Nights,
     ) -> Result<HashMap<BookingId, Booking>, StoreError> {
-        // Dates are text that sorts like what it means. No stay is longer than the longest, which bounds the range of
-        // the index.
+        // Dates are stored as text that sorts chronologically. The longest stay bounds the range of the index.
         let earliest = nights.arrival.checked_sub_days(LONGEST_STAY).unwrap_or(NaiveDate::MIN);
         let latest = nights.departure.checked_add_days(LONGEST_STAY).unwrap_or(NaiveDate::MAX);
         let arrival = doc! { "$gte": earliest.to_string(), "$lt": nights.departure.to_string() };
@@ -181,7 +180,7 @@ impl Bookings<'_> {
         Ok(found.map_ok(|booking| (booking.id, booking)).try_collect().await?)
     }
 
-    /// Bookings by when they were asked for, the newest first: those after the given one, at most `limit`.
+    /// Bookings in the order of their creation, newest first: those after the given one, at most `limit`.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
@@ -198,7 +197,7 @@ impl Bookings<'_> {
                 [doc! { "created_at": { "$lt": at } }, doc! { "created_at": at, "_id": { "$lt": id.to_string() } }]
                     .to_vec(),
             );
-            // The bound that an index can use.
+            // A bound that the index can use.
             query.insert("created_at", doc! { "$lte": at });
         }
         let found = self
@@ -211,7 +210,7 @@ impl Bookings<'_> {
         Ok(found.try_collect().await?)
     }
 
-    /// The indexes of few bookings, so that they cost the others nothing: clients' own, and holds by when they end.
+    /// Partial indexes, which cost other bookings nothing: bookings of clients, and holds by the end of their hold.
     pub(super) async fn create_partial_indexes(self) -> Result<(), StoreError> {
         let of_clients = (doc! { "client": { "$exists": true } }, doc! { "client": 1, "created_at": 1, "_id": 1 });
         let of_holds = (doc! { "status": Status::Held.as_str() }, doc! { "payment.expires_at": 1 });
@@ -225,7 +224,7 @@ impl Bookings<'_> {
         Ok(())
     }
 
-    /// Confirmed bookings of a property whose first night is one of these, oldest arrival first.
+    /// Confirmed bookings of a property that arrive on one of these days, earliest arrival first.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
@@ -233,8 +232,8 @@ impl Bookings<'_> {
         self,
         property_id: &PropertyId,
         arrivals: Nights,
-    ) -> Result<Vec<Expected>, StoreError> {
-        // The bound that the index begins with.
+    ) -> Result<Vec<ExpectedArrival>, StoreError> {
+        // Bounds the leading field of the index.
         let latest = arrivals.departure.checked_add_days(LONGEST_STAY).unwrap_or(NaiveDate::MAX);
         let arrival = doc! { "$gte": arrivals.arrival.to_string(), "$lt": arrivals.departure.to_string() };
         let departure = doc! { "$gt": arrivals.arrival.to_string(), "$lte": latest.to_string() };
@@ -244,13 +243,14 @@ impl Bookings<'_> {
         let found: Vec<Confirmed> =
             self.0.collection::<Confirmed>(COLLECTION).find(filter).projection(fields).await?.try_collect().await?;
         let is_first =
-            |expected: &Expected| arrivals.arrival <= expected.arrival && expected.arrival < arrivals.departure;
-        let mut expected: Vec<Expected> = found.into_iter().filter_map(Confirmed::expected).filter(is_first).collect();
+            |expected: &ExpectedArrival| arrivals.arrival <= expected.arrival && expected.arrival < arrivals.departure;
+        let mut expected: Vec<ExpectedArrival> =
+            found.into_iter().filter_map(Confirmed::expected).filter(is_first).collect();
         expected.sort_by_key(|expected| (expected.arrival, expected.id));
         Ok(expected)
     }
 
-    /// Every booking of a property, one at a time. For reconciliation and checks, not for request handling.
+    /// Every booking of a property: for reconciliation and checks, not for request handling.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.

@@ -1,7 +1,7 @@
 //! Properties with their room types, rooms and rate plans: one document each.
 //!
-//! A decision needs all of a property at one instant. A single document is replaced and read whole, so that nobody ever
-//! sees a house whose rooms are there and whose prices are not.
+//! A decision needs the whole property at one instant. The document is replaced and read as a whole, so that no reader
+//! sees its rooms without its rate plans.
 
 use super::audit::AuditEntry;
 use super::{Mongo, blocks};
@@ -29,7 +29,7 @@ struct Stored {
 pub struct Inventories<'a>(pub(super) &'a Mongo);
 
 impl Inventories<'_> {
-    /// Everything about one property; `None` when there is no such property.
+    /// The inventory of a property; `None` when the property does not exist.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
@@ -55,7 +55,7 @@ impl Inventories<'_> {
         Ok(found.iter().filter_map(|property| property.get_str("_id").ok()).map(PropertyId::from).collect())
     }
 
-    /// The revisions of those of these properties that there are.
+    /// Revisions of the given properties, as far as they exist.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
@@ -84,7 +84,7 @@ impl Inventories<'_> {
         Ok(found.iter().filter_map(read).collect())
     }
 
-    /// Makes a property. `false` when there is one of this id.
+    /// Creates a property; `false` when its id exists already.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
@@ -92,10 +92,10 @@ impl Inventories<'_> {
         self.write(inventory, None, entry, &[]).await
     }
 
-    /// Replaces a property if it still has revision `rev` and all these blocks still hold their beds. `false` when not.
+    /// Replaces a property if it still has revision `rev` and all these blocks are still active; else `false`.
     ///
-    /// Each block is written, too: whoever lifts one at the same time conflicts with this, however late its end becomes
-    /// known.
+    /// The blocks are written as well, so that a transaction that lifts one of them at the same time conflicts with this
+    /// one.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
@@ -131,11 +131,11 @@ impl Inventories<'_> {
     ) -> Result<bool, StoreError> {
         let id = &inventory.property.id;
         let stored = Stored { id: id.clone(), inventory: inventory.clone() };
-        let houses = self.0.collection::<Stored>(PROPERTIES);
+        let properties = self.0.collection::<Stored>(PROPERTIES);
         match rev {
-            None => drop(houses.insert_one(stored).session(&mut *session).await?),
+            None => drop(properties.insert_one(stored).session(&mut *session).await?),
             Some(rev) => {
-                let replaced = houses.replace_one(at_revision(id, rev), stored).session(&mut *session).await?;
+                let replaced = properties.replace_one(at_revision(id, rev), stored).session(&mut *session).await?;
                 if replaced.matched_count == 0 {
                     return Ok(false);
                 }
@@ -160,7 +160,7 @@ impl Inventories<'_> {
         Ok(true)
     }
 
-    /// Writes a property whole, replacing what was there.
+    /// Stores a property, replacing any stored version.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
@@ -172,12 +172,12 @@ impl Inventories<'_> {
     }
 }
 
-/// A revision as BSON has it.
+/// A revision as stored.
 pub(super) fn revision(rev: u64) -> Bson {
     Bson::Int64(i64::try_from(rev).unwrap_or(i64::MAX))
 }
 
-/// The property while it has this revision. Houses from before there were revisions have none.
+/// Matches the property while it has this revision. Properties stored before revisions existed have none.
 pub(super) fn at_revision(property: &PropertyId, rev: u64) -> Document {
     let wanted = if rev == 0 {
         doc! { "$in": [revision(0), Bson::Null] }
@@ -187,17 +187,17 @@ pub(super) fn at_revision(property: &PropertyId, rev: u64) -> Document {
     doc! { "_id": property.as_str(), "inventory.rev": wanted }
 }
 
-/// Ends a change of a house: commits what was written, and gives up what was not. Somebody else who writes the same
-/// house at the same time was faster: that is a lost race, not a failure.
+/// Ends a change of a property: commits it if it was written, aborts it otherwise. A concurrent change of the same
+/// property that was faster is a lost race, not a failure: `false`.
 pub(super) async fn end(session: &mut ClientSession, written: Result<bool, StoreError>) -> Result<bool, StoreError> {
     let outcome = match written {
         Ok(true) => session.commit_transaction().await.map(|()| true).map_err(StoreError::from),
-        given_up => {
-            // The server ends it in any case; this only frees its locks sooner.
+        not_written => {
+            // The server aborts it in any case; this only releases its locks sooner.
             if let Err(abort) = session.abort_transaction().await {
                 tracing::debug!(error = %abort, "abort was not acknowledged");
             }
-            given_up
+            not_written
         }
     };
     match outcome {

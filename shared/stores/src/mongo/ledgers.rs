@@ -1,9 +1,9 @@
-//! The ledgers of bookings, one document a booking. Written by compare-and-set on `rev`, so that two workers never lose
-//! what the other noted.
+//! Payment ledgers, one document a booking. Written by compare-and-set on `rev`, so that concurrent workers never
+//! overwrite each other's changes.
 
 use super::{Index, Mongo};
 use crate::StoreError;
-use crate::error::there_already;
+use crate::error::duplicate_positions;
 use futures_util::TryStreamExt;
 use mongodb::bson::{Document, doc, serialize_to_bson};
 use pvt_domain::booking::{Payment, Status};
@@ -16,8 +16,8 @@ use std::collections::HashMap;
 
 const COLLECTION: &str = "payments";
 
-/// The ledger of a payment, by Stripe's id and by ours; those with disputes; lists, newest change first; what staff
-/// must look at.
+/// The ledger of a payment, by Stripe's id and by ours; ledgers with disputes; lists by last change; ledgers that need
+/// attention.
 pub(crate) const INDEXES: &[Index] = &[
     (COLLECTION, &[("intents.id", 1)], false),
     (COLLECTION, &[("attempts.id", 1)], false),
@@ -28,7 +28,7 @@ pub(crate) const INDEXES: &[Index] = &[
     (COLLECTION, &[("attention", 1), ("updated_at", 1), ("_id", 1)], false),
 ];
 
-/// A ledger as stored: with what staff must look at, so that it can be asked for.
+/// A ledger as stored: with what needs attention, so that it can be queried.
 #[derive(Serialize)]
 struct Stored<'a> {
     #[serde(flatten)]
@@ -36,14 +36,14 @@ struct Stored<'a> {
     attention: Vec<Attention>,
 }
 
-/// Which ledgers are listed.
+/// Filter of a list of ledgers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LedgerFilter {
-    /// Of these properties; absent means of all.
+    /// Of these properties; unset: of all.
     pub properties: Option<Vec<PropertyId>>,
     /// Of these bookings.
     pub bookings: Option<Vec<BookingId>>,
-    /// Only those that staff must look at.
+    /// Only those that need attention by staff.
     pub attention: bool,
     /// Only those with a dispute.
     pub disputed: bool,
@@ -51,21 +51,21 @@ pub struct LedgerFilter {
     pub until: Option<Timestamp>,
     /// Not changed before this instant.
     pub since: Option<Timestamp>,
-    /// The oldest change first: what changes while somebody reads on comes again at the end, and is never missed.
+    /// Oldest change first: a ledger that changes while pages are read appears again at the end and is never missed.
     pub oldest_first: bool,
 }
 
-/// What a ledger has to know of its booking.
+/// The part of a booking that its ledger needs.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct BookingHead {
-    /// Which booking.
+    /// The booking.
     #[serde(rename = "_id")]
     pub id: BookingId,
-    /// Where it stands.
+    /// Its status.
     pub status: Status,
-    /// Its hostel.
+    /// Its property.
     pub property_id: PropertyId,
-    /// What it knows of its money.
+    /// Its payment state.
     #[serde(default)]
     pub payment: Payment,
     price: Option<Priced>,
@@ -77,12 +77,12 @@ struct Priced {
 }
 
 impl BookingHead {
-    /// What it is priced in; absent when it was refused before it could be priced.
+    /// Currency of its price; absent when it was rejected before it was priced.
     pub fn currency(&self) -> Option<Currency> {
         self.price.as_ref().map(|price| price.currency)
     }
 
-    /// The ledger's revision that it knows of.
+    /// The ledger's revision that the booking has applied.
     pub fn ledger_rev(&self) -> u64 {
         self.payment.ledger.as_ref().map_or(0, |ledger| ledger.ledger_rev)
     }
@@ -101,7 +101,7 @@ impl Ledgers<'_> {
         Ok(self.0.collection::<Ledger>(COLLECTION).find_one(doc! { "_id": booking.to_string() }).await?)
     }
 
-    /// Those of these bookings that have one.
+    /// Ledgers of the given bookings, as far as they have one.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
@@ -131,7 +131,7 @@ impl Ledgers<'_> {
         Ok(None)
     }
 
-    /// Which bookings these payments (`pi_…`) belong to, as far as is known.
+    /// Bookings of these payments (`pi_…`), as far as known.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
@@ -164,7 +164,7 @@ impl Ledgers<'_> {
             .collect())
     }
 
-    /// What ledgers have to know of these bookings.
+    /// The parts of these bookings that their ledgers need.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
@@ -186,9 +186,9 @@ impl Ledgers<'_> {
         Ok(found.map_ok(|head| (head.id, head)).try_collect().await?)
     }
 
-    /// Stores ledgers whose `rev` was raised by one since they were read; those with revision 1 are new. Says whether
-    /// all were stored: otherwise somebody else was faster with some, and the caller reads and applies all of them
-    /// again, which for what was stored changes nothing.
+    /// Stores ledgers whose `rev` was raised by one since they were read; those with revision 1 are new. `false` when a
+    /// concurrent change was faster with some of them: the caller then reads and applies all of them again, which
+    /// changes nothing in those that were stored.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails; then any of them may have been stored.
@@ -206,9 +206,10 @@ impl Ledgers<'_> {
                 .into_iter()
                 .map(|ledger| stored(ledger).map(|value| value.as_document().cloned().unwrap_or_default()));
             let documents: Vec<Document> = documents.collect::<Result<_, _>>()?;
-            all &=
-                there_already(self.0.collection::<Document>(COLLECTION).insert_many(documents).ordered(false).await)?
-                    .is_empty();
+            all &= duplicate_positions(
+                self.0.collection::<Document>(COLLECTION).insert_many(documents).ordered(false).await,
+            )?
+            .is_empty();
         }
         if !changed.is_empty() {
             let update = |ledger: &&Ledger| {
@@ -228,7 +229,7 @@ impl Ledgers<'_> {
         Ok(all)
     }
 
-    /// Ledgers by when they last changed, the newest first unless asked otherwise, at most `limit`.
+    /// Ledgers by their last change, newest first unless the filter says otherwise, at most `limit`.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
@@ -252,18 +253,18 @@ impl Ledgers<'_> {
         if !changed.is_empty() {
             query.insert("updated_at", changed);
         }
-        let way = if filter.oldest_first { 1 } else { -1 };
+        let direction = if filter.oldest_first { 1 } else { -1 };
         let found = self
             .0
             .collection::<Ledger>(COLLECTION)
             .find(query)
-            .sort(doc! { "updated_at": way, "_id": way })
+            .sort(doc! { "updated_at": direction, "_id": direction })
             .limit(limit)
             .await?;
         Ok(found.try_collect().await?)
     }
 
-    /// Held bookings whose time is up at `now`, the longest overdue first, at most `limit`.
+    /// Held bookings whose hold has expired at `now`, the longest overdue first, at most `limit`.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.

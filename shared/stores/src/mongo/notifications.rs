@@ -1,11 +1,11 @@
-//! The notification ledger: one row a mail, written before the mail leaves.
+//! Notification ledger: one row a mail, written before the mail is sent.
 //!
-//! The row is what makes a redelivered message send nothing twice: whoever inserts it, or claims an unfinished one, is
-//! the only sender. It never holds an address; the key carries a hash of it.
+//! The row keeps a redelivered message from sending a mail twice: the process that inserts it, or claims an unfinished
+//! one, is the only sender. It never holds an address; the key contains a hash of it.
 
 use super::{Index, Mongo};
 use crate::StoreError;
-use crate::error::there_already;
+use crate::error::duplicate_positions;
 use futures_util::TryStreamExt;
 use mongodb::bson::{Document, doc};
 use pvt_domain::ids::{BookingId, PropertyId, uuid_text};
@@ -17,20 +17,20 @@ use uuid::Uuid;
 
 pub(crate) const COLLECTION: &str = "notifications";
 
-/// None beyond `_id`, which begins with the booking: its range serves the only query that is not by whole keys.
+/// None beyond `_id`, which begins with the booking: a range of it serves the only query that is not by whole keys.
 pub(crate) const INDEXES: &[Index] = &[];
 
-/// How far a mail has come.
+/// State of the delivery of a mail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NotificationStatus {
-    /// Being handed over, or its sender died while doing so: whether it was accepted is unknown.
+    /// Being sent, or its sender crashed while sending: whether it was accepted is unknown.
     Sending,
-    /// Certainly not accepted yet; its message comes back.
+    /// Certainly not accepted yet; its message is redelivered.
     Waiting,
     /// The server accepted it.
     Sent,
-    /// The server refused it for good.
+    /// The server refused it permanently.
     Failed,
 }
 
@@ -54,32 +54,33 @@ impl NotificationStatus {
 /// One mail.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notification {
-    /// `booking|kind|version|hash of the recipient`; a staff's wish has its own id in place of the version.
+    /// `booking|kind|version|hash of the recipient`; a mail requested by staff has the request's id in place of the
+    /// version.
     #[serde(rename = "_id")]
     pub key: String,
-    /// About which booking.
+    /// The booking it is about.
     pub booking_id: BookingId,
-    /// Its hostel.
+    /// The booking's property.
     pub property_id: PropertyId,
-    /// Which mail.
+    /// Kind of mail.
     pub kind: NotificationKind,
-    /// The booking's revision that it tells of.
+    /// The booking's revision that it reports.
     pub version: u32,
-    /// How far it has come.
+    /// State of its delivery.
     pub status: NotificationStatus,
     /// `Message-ID` of every attempt, angle brackets included.
     pub message_id: String,
-    /// How often sending has begun.
+    /// Number of attempts to send it.
     pub attempts: u32,
-    /// How many attempts began without knowing whether an earlier one was accepted.
+    /// Number of attempts that began while it was unknown whether an earlier one had been accepted.
     pub maybe_duplicate: u32,
-    /// Who is sending, while it is being sent: one run of a batch.
+    /// The sender while it is being sent: one run of a batch.
     #[serde(with = "uuid_text")]
     pub sender: Uuid,
-    /// Why it is not sent, if it is not. Never an address.
+    /// Why it is not sent. Never an address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// When sending first began.
+    /// When the first attempt began.
     pub created_at: Timestamp,
     /// When the row last changed.
     pub updated_at: Timestamp,
@@ -90,13 +91,13 @@ pub struct Notification {
 pub struct NotificationClaim {
     /// The row.
     pub key: String,
-    /// Its attempts as read; the claim fails if somebody else has begun one since.
+    /// Its attempts as read; the claim fails if another sender has begun one since.
     pub attempts: u32,
     /// Whether an earlier attempt may have been accepted.
     pub maybe_duplicate: bool,
 }
 
-/// What became of an attempt.
+/// Outcome of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotificationOutcome {
     /// The row.
@@ -112,8 +113,8 @@ pub struct NotificationOutcome {
 pub struct Notifications<'a>(pub(super) &'a Mongo);
 
 impl Notifications<'_> {
-    /// Inserts the rows that do not exist yet and returns, by key, those that do. Whatever is not returned belongs to
-    /// the caller.
+    /// Inserts the rows that do not exist yet and returns, by key, those that do. The caller sends the mails of the
+    /// others.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails; then any of the rows may have been inserted.
@@ -121,18 +122,17 @@ impl Notifications<'_> {
         if rows.is_empty() {
             return Ok(HashMap::new());
         }
-        let existing = there_already(self.rows().insert_many(rows).ordered(false).await)?;
+        let existing = duplicate_positions(self.rows().insert_many(rows).ordered(false).await)?;
         if existing.is_empty() {
             return Ok(HashMap::new());
         }
         let existing: Vec<&str> =
-            existing.into_iter().filter_map(|place| rows.get(place)).map(|row| row.key.as_str()).collect();
+            existing.into_iter().filter_map(|position| rows.get(position)).map(|row| row.key.as_str()).collect();
         let found = self.rows().find(doc! { "_id": { "$in": existing } }).await?;
         Ok(found.map_ok(|row| (row.key.clone(), row)).try_collect().await?)
     }
 
-    /// Takes over unfinished rows for `sender` and returns the keys that it got; somebody else was faster with the
-    /// others.
+    /// Claims unfinished rows for `sender` and returns the keys it claimed; other senders were faster with the rest.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails; then any of the rows may have been claimed.
@@ -156,7 +156,7 @@ impl Notifications<'_> {
             }
         }))
         .await?;
-        // The reply of a bulk update does not say which statements matched, so the rows are asked.
+        // The reply of a bulk update does not say which statements matched, so the rows are read.
         let keys: Vec<&str> = claims.iter().map(|claim| claim.key.as_str()).collect();
         let mine = self
             .0
@@ -168,11 +168,11 @@ impl Notifications<'_> {
         Ok(mine.iter().filter_map(|row| row.get_str("_id").ok()).map(str::to_owned).collect())
     }
 
-    /// Records what became of attempts, all in one command: one statement for all that have the same outcome, which
-    /// costs the server a fraction of one for each. A row that is `sent` stays so.
+    /// Records the outcomes of attempts in one command: one statement for all rows with the same outcome, which costs
+    /// the server a fraction of one statement a row. A row that is `sent` stays `sent`.
     ///
     /// # Errors
-    /// [`StoreError`] when MongoDB fails; recording the same again is harmless.
+    /// [`StoreError`] when MongoDB fails; recording the same outcomes again is harmless.
     pub async fn record(self, outcomes: &[NotificationOutcome], now: Timestamp) -> Result<(), StoreError> {
         if outcomes.is_empty() {
             return Ok(());
@@ -207,8 +207,7 @@ impl Notifications<'_> {
         self.0.collection(COLLECTION)
     }
 
-    /// One `update` command with many statements. Its statements fail one by one, so the reply is looked at, not only
-    /// the result.
+    /// One `update` command with many statements. Statements fail one by one, so the reply is checked as well.
     async fn update_rows(self, statements: impl Iterator<Item = Document>) -> Result<(), StoreError> {
         let updates: Vec<Document> = statements.collect();
         let command = doc! { "update": COLLECTION, "updates": updates, "ordered": false,

@@ -1,5 +1,4 @@
-//! Who has which beds of a property, read for those who look on: search, calendars, and the desk. Nothing is decided on
-//! it.
+//! Read models of occupancy for search, calendars and the front desk. No decision is based on them.
 
 use super::{Index, Mongo, blocks, bookings};
 use crate::StoreError;
@@ -14,14 +13,14 @@ use pvt_domain::intake::MAX_NIGHTS;
 use pvt_domain::nights::Nights;
 use serde::Deserialize;
 
-/// Bookings and blocks of one property by the dates that they end on; arrivals are found in the same index, a year of
-/// departures wide, and what stands in the index need not be fetched to be passed over.
+/// Bookings and blocks of a property by their last day. Arrivals use the same index, over a year of departures: entries
+/// that do not match are skipped in the index, without reading their documents.
 pub(crate) const INDEXES: &[Index] = &[
     (bookings::COLLECTION, &[("property_id", 1), ("stays.departure", 1), ("stays.arrival", 1), ("status", 1)], false),
     (blocks::COLLECTION, &[("property_id", 1), ("until", 1)], false),
 ];
 
-/// What a booking holds, and nothing of its guest.
+/// Beds that a booking holds, without anything about its guest.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct StoredHolding {
     #[serde(rename = "_id")]
@@ -42,7 +41,7 @@ impl<'a> From<&'a StoredHolding> for Holding<'a> {
 pub struct OccupancyReads<'a>(pub(super) &'a Mongo);
 
 impl OccupancyReads<'_> {
-    /// What the bookings of a property hold on nights from `from` on.
+    /// Beds that bookings of a property hold on nights from `from` on.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
@@ -54,7 +53,7 @@ impl OccupancyReads<'_> {
         Ok(found.try_collect().await?)
     }
 
-    /// The blocks of a property that keep beds on any of these nights.
+    /// Active blocks of a property on any of these nights.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
@@ -65,7 +64,7 @@ impl OccupancyReads<'_> {
         Ok(self.0.collection::<Block>(blocks::COLLECTION).find(filter).await?.try_collect().await?)
     }
 
-    /// Bookings of a property with a stay that begins on this date, except those that were refused or cancelled.
+    /// Bookings of a property with a stay that begins on this date, except rejected and cancelled ones.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
@@ -75,7 +74,7 @@ impl OccupancyReads<'_> {
         self.with_stay(property_id, doc! { "departure": departure, "arrival": date.to_string() }).await
     }
 
-    /// Bookings of a property with a stay that ends on this date, except those that were refused or cancelled.
+    /// Bookings of a property with a stay that ends on this date, except rejected and cancelled ones.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
@@ -91,7 +90,7 @@ impl OccupancyReads<'_> {
     }
 }
 
-/// Bookings of a property with a stay like this. Dates are text that sorts like what it means.
+/// Matches bookings of a property with such a stay. Dates are stored as text that sorts chronologically.
 fn of_property(property_id: &PropertyId, stay: Document) -> Document {
     doc! { "property_id": property_id.as_str(), "stays": { "$elemMatch": stay } }
 }

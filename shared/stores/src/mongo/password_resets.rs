@@ -1,4 +1,4 @@
-//! Password resets: single-use tokens that were mailed, of which only hashes are stored.
+//! Password resets: single-use tokens sent by mail, of which only hashes are stored.
 
 use super::api_keys::{hash_api_secret, random_hex};
 use super::{Index, Mongo};
@@ -14,18 +14,18 @@ use uuid::Uuid;
 
 const COLLECTION: &str = "password_resets";
 
-/// All resets of an account, to make them void.
+/// Resets of an account, to void them; the reset of a token.
 pub(crate) const INDEXES: &[Index] = &[(COLLECTION, &[("user_id", 1)], false), (COLLECTION, &[("hash", 1)], true)];
 
-/// How long a mailed token is good.
+/// How long a token is valid.
 pub const PASSWORD_RESET_AGE: Duration = Duration::from_secs(3_600);
 
 const SECRET_BYTES: usize = 32;
 
-/// One mail's token.
+/// The token of one mail.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Reset {
-    /// The mail that carries it.
+    /// The mail that contains it.
     #[serde(rename = "_id", with = "uuid_text")]
     mail_id: Uuid,
     user_id: UserId,
@@ -38,8 +38,7 @@ struct Reset {
 pub struct PasswordResets<'a>(pub(super) &'a Mongo);
 
 impl PasswordResets<'_> {
-    /// Makes the token that this mail will carry and returns it. A second try at the same mail makes another one, and
-    /// the first void.
+    /// Creates the token of this mail and returns it. A second attempt at the same mail replaces the first token.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
@@ -54,7 +53,7 @@ impl PasswordResets<'_> {
         Ok(token)
     }
 
-    /// Whose token this is, while it is good. Does not use it up.
+    /// The account of a valid token. Does not consume it.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
@@ -66,10 +65,10 @@ impl PasswordResets<'_> {
         Ok(found.map(|reset| reset.user_id))
     }
 
-    /// Uses a token up and says whose it was: of two who present it at once, one gets an answer.
+    /// Consumes a token and returns its account: of two concurrent uses, one succeeds.
     ///
     /// # Errors
-    /// [`StoreError`] when MongoDB fails; then the token may have been used up.
+    /// [`StoreError`] when MongoDB fails; then the token may have been consumed.
     pub async fn consume(self, token: &str, now: Timestamp) -> Result<Option<UserId>, StoreError> {
         let used = self
             .rows()
@@ -78,7 +77,7 @@ impl PasswordResets<'_> {
         Ok(used.map(|reset| reset.user_id))
     }
 
-    /// Makes every mailed token of an account void.
+    /// Voids every token of an account.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.

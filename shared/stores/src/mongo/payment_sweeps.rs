@@ -1,5 +1,5 @@
-//! What comparing Stripe's events and its ledger with ours came to. The newest run also says up to when events were
-//! looked for.
+//! Reports of payment sweeps, which compare Stripe's events and balance transactions with our ledgers. The newest run
+//! also holds the time up to which events were compared.
 
 use super::{Index, Mongo};
 use crate::StoreError;
@@ -24,35 +24,35 @@ pub struct DaySum {
     pub kind: String,
     /// Stripe's lower-case code.
     pub currency: String,
-    /// What Stripe's ledger says, in minor units.
+    /// Sum of Stripe's balance transactions, in minor units.
     pub stripe: i64,
-    /// What ours say.
+    /// Sum of our ledgers, in minor units.
     pub ledger: i64,
 }
 
-/// One run.
+/// One sweep.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PaymentSweep {
-    /// Names the run.
+    /// Id of the run.
     #[serde(rename = "_id", with = "uuid_text")]
     pub run_id: Uuid,
-    /// Who asked.
+    /// Who started it.
     pub actor: Actor,
-    /// Whether nothing was to be replayed.
+    /// Whether missing events were only reported, not replayed.
     pub dry_run: bool,
-    /// From when on events were listed.
+    /// Start of the period whose events were listed.
     pub since: Timestamp,
-    /// Until when.
+    /// End of the period.
     pub until: Timestamp,
     /// Events that Stripe has.
     pub events: u32,
-    /// Those of them that never arrived.
+    /// Events that were never received.
     pub missing: u32,
-    /// Those that were handed on to be taken in.
+    /// Events that were replayed into intake.
     pub replayed: u32,
-    /// Fees that were noted.
+    /// Fees that were recorded.
     pub fees: u32,
-    /// Days on which the sums differ.
+    /// Reconciliation mismatches: days on which the sums differ.
     pub differences: Vec<DaySum>,
     /// When the run began.
     pub started_at: Timestamp,
@@ -65,7 +65,7 @@ pub struct PaymentSweep {
 pub struct PaymentSweeps<'a>(pub(super) &'a Mongo);
 
 impl PaymentSweeps<'_> {
-    /// Stores a run, in place of an earlier one of the same id.
+    /// Stores a sweep, replacing one of the same id.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
@@ -91,7 +91,7 @@ impl PaymentSweeps<'_> {
             .await?)
     }
 
-    /// One run.
+    /// One sweep.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.

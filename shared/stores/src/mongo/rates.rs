@@ -1,7 +1,7 @@
-//! Price calendars: one document a room type on a rate plan, read by property.
+//! Price calendars: one document a room type and rate plan, read by property.
 //!
-//! A change of calendars is a change of the house: it raises the revision of the property in the same transaction, so
-//! that whoever remembers prices learns that they are old. Nothing else writes here.
+//! A change of calendars is a change of the property: it raises the revision of the property in the same transaction, so
+//! that caches of prices notice it. No other module writes calendars.
 
 use super::Mongo;
 use super::audit::AuditEntry;
@@ -38,14 +38,14 @@ impl PropertyRates<'_> {
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
     pub async fn of_property(self, property: &PropertyId) -> Result<Rates, StoreError> {
-        // No id holds either sign, and `}` is the one after `|`.
+        // No id contains `|` or `}`, and `}` is the character after `|`.
         let range = doc! { "_id": { "$gte": format!("{property}|"), "$lt": format!("{property}}}") } };
         let found: Vec<Stored> = self.0.collection::<Stored>(COLLECTION).find(range).await?.try_collect().await?;
         Ok(Rates::new(found.into_iter().map(|stored| stored.calendar)))
     }
 
-    /// Replaces these calendars of a property if the house still has revision `rev`, which then is the next one.
-    /// `false` when it has another one.
+    /// Replaces these calendars if the property still has revision `rev`, and raises it; `false` when it has another
+    /// revision.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
@@ -69,14 +69,14 @@ impl PropertyRates<'_> {
         calendars: &[RateCalendar],
         entry: &AuditEntry,
     ) -> Result<bool, StoreError> {
-        let raised = doc! { "$set": { "inventory.rev": revision(rev + 1) } };
-        let house = self
+        let raise = doc! { "$set": { "inventory.rev": revision(rev + 1) } };
+        let raised = self
             .0
             .collection::<Document>(PROPERTIES)
-            .update_one(at_revision(property, rev), raised)
+            .update_one(at_revision(property, rev), raise)
             .session(&mut *session)
             .await?;
-        if house.matched_count == 0 {
+        if raised.matched_count == 0 {
             return Ok(false);
         }
         for calendar in calendars {

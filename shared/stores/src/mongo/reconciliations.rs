@@ -1,8 +1,7 @@
-//! Reconciliation: the reports of its runs, the consistent reading that a run judges, and the repairs that lose
-//! nothing.
+//! Reconciliation: reports of its runs, the consistent snapshot that a run checks, and safe repairs.
 //!
-//! Repairs change claims only, one at a time, in a transaction that looks again whether the repair is still due; never
-//! a booking.
+//! Repairs change claims only, one at a time, in a transaction that checks again whether the repair is still due. They
+//! never change a booking.
 
 mod repairs;
 mod report;
@@ -22,7 +21,7 @@ use uuid::Uuid;
 
 const COLLECTION: &str = "reconciliations";
 
-/// The newest reports, of one property or of all.
+/// Newest reports, of one property or of all.
 pub(crate) const INDEXES: &[Index] =
     &[(COLLECTION, &[("property_id", 1), ("started_at", -1)], false), (COLLECTION, &[("started_at", -1)], false)];
 
@@ -34,7 +33,7 @@ const LISTING_MAX: i64 = 200;
 pub struct Reconciliations<'a>(pub(super) &'a Mongo);
 
 impl Reconciliations<'_> {
-    /// Stores the report of a run, in place of an earlier one of the same run.
+    /// Stores the report of a run, replacing an earlier one of the same run.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.

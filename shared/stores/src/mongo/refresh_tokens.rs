@@ -1,8 +1,8 @@
-//! Sessions: families of refresh tokens, of which only the newest is good.
+//! Sessions: families of refresh tokens, of which only the newest is valid.
 //!
-//! A family is one document, so rotating is one atomic update: two who present the same token cannot both win. Whoever
-//! presents a token that was rotated away holds a copy of a stolen one, or was stolen from; the whole family ends, and
-//! both must log in again. Only hashes are stored.
+//! A family is one document, so rotation is one atomic update: of two concurrent uses of a token, one succeeds. Use of a
+//! rotated token means that the token was stolen, by this caller or from it: the whole family is revoked, and both must
+//! log in again. Only hashes are stored.
 
 use super::api_keys::{hash_api_secret, random_hex};
 use super::{Index, Mongo};
@@ -18,13 +18,13 @@ use uuid::Uuid;
 
 const COLLECTION: &str = "refresh_tokens";
 
-/// All sessions of an account, to end them; those that ran out, to forget them.
+/// Sessions of an account, to end them; its expired sessions, to delete them.
 pub(crate) const INDEXES: &[Index] = &[(COLLECTION, &[("user_id", 1), ("expires_at", 1)], false)];
 
-/// How long a refresh token is good when nobody uses it.
+/// How long an unused refresh token is valid.
 pub const REFRESH_TOKEN_AGE: Duration = Duration::from_secs(7 * 24 * 3_600);
 
-/// What every token's text begins with, so that leaked ones can be searched for.
+/// Prefix of every token, so that leaked tokens can be searched for.
 const PREFIX: &str = "pvtr_";
 const SECRET_BYTES: usize = 32;
 
@@ -34,7 +34,7 @@ struct Family {
     #[serde(rename = "_id", with = "uuid_text")]
     id: Uuid,
     user_id: UserId,
-    /// Hash of the only good token's secret.
+    /// Hash of the only valid token's secret.
     hash: String,
     began_at: Timestamp,
     rotated_at: Timestamp,
@@ -43,22 +43,22 @@ struct Family {
     revoked_at: Option<Timestamp>,
 }
 
-/// What came of presenting a refresh token.
+/// Result of using a refresh token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Rotation {
-    /// It was good, and is no more; here is the next.
+    /// It was valid and has been replaced.
     Rotated {
-        /// Whose session it is.
+        /// Account of the session.
         user_id: UserId,
         /// The next token, shown once.
         token: String,
     },
-    /// It was good once: its family has been ended now.
+    /// It was rotated before: its family has been revoked.
     Reused {
-        /// Whose session it was.
+        /// Account of the session.
         user_id: UserId,
     },
-    /// It is no token, or its session has ended.
+    /// It is not a token, or its session has ended.
     Unknown,
 }
 
@@ -84,7 +84,7 @@ fn expiry(now: Timestamp) -> Timestamp {
 pub struct RefreshTokens<'a>(pub(super) &'a Mongo);
 
 impl RefreshTokens<'_> {
-    /// Begins a session and returns its first refresh token. Forgets the account's sessions that ran out.
+    /// Begins a session and returns its first refresh token. Deletes the account's expired sessions.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
@@ -110,7 +110,7 @@ impl RefreshTokens<'_> {
     /// Exchanges a refresh token for the next one of its family.
     ///
     /// # Errors
-    /// [`StoreError`] when MongoDB fails; then the token may have been used up.
+    /// [`StoreError`] when MongoDB fails; then the token may have been rotated.
     pub async fn rotate(self, token: &str, now: Timestamp) -> Result<Rotation, StoreError> {
         let Some((id, secret)) = parse(token) else { return Ok(Rotation::Unknown) };
         let next = random_hex::<SECRET_BYTES>();
@@ -127,7 +127,7 @@ impl RefreshTokens<'_> {
         Ok(ended.map_or(Rotation::Unknown, |family| Rotation::Reused { user_id: family.user_id }))
     }
 
-    /// Ends the session of this refresh token, if it has one.
+    /// Ends the session of this refresh token, if there is one.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
@@ -159,7 +159,7 @@ mod tests {
     use uuid::Uuid;
 
     #[test]
-    fn only_a_tokens_own_form_is_read() {
+    fn only_well_formed_tokens_are_parsed() {
         let (id, secret) = (Uuid::from_u128(7), "ab".repeat(32));
         assert_eq!(parse(&text(id, &secret)), Some((id, secret.as_str())));
         for bad in [

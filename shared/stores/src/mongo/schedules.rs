@@ -1,7 +1,7 @@
-//! The scheduler's memory: who leads, and how far each schedule has come.
+//! State of the scheduler: its lease, and the progress of each schedule.
 //!
-//! Leases are measured by the server's clock alone, so that it does not matter what the clocks of the processes say.
-//! The fencing token rises with every new leadership; a former leader's late writes are refused by it.
+//! Leases use the clock of the server only, so that the clocks of the processes do not matter. The fencing token is
+//! raised with every new leadership; late writes of a former leader are refused by it.
 
 use super::Mongo;
 use crate::StoreError;
@@ -13,15 +13,15 @@ use serde::Deserialize;
 use std::time::Duration;
 
 const COLLECTION: &str = "schedules";
-/// The lease. Schedules have keys `schedule|name`, so none can be taken for it.
+/// Key of the lease. Keys of schedules are `schedule|name`, so none can equal it.
 const LEADER: &str = "leader";
 
 /// A lease that is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Leadership {
-    /// Rises with every new leadership.
+    /// Fencing token, raised with every new leadership.
     pub token: i64,
-    /// What the server's clock said.
+    /// Time of the server's clock.
     pub server_time: Timestamp,
 }
 
@@ -32,16 +32,16 @@ struct Lease {
     now: DateTime,
 }
 
-/// How far a schedule has come.
+/// Progress of a schedule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScheduleState {
     /// The schedule.
     pub name: String,
-    /// Nothing up to here is still to be fired.
+    /// Everything up to this time has fired or been skipped.
     pub settled_until: Timestamp,
-    /// When it last fired, if ever.
+    /// When it last fired.
     pub last_fire: Option<Timestamp>,
-    /// The leader that wrote this.
+    /// Fencing token of the leader that wrote this.
     pub token: i64,
 }
 
@@ -66,23 +66,22 @@ impl From<Row> for ScheduleState {
 pub struct Schedules<'a>(pub(super) &'a Mongo);
 
 impl Schedules<'_> {
-    /// Takes or renews the lease for `holder`; `None` while somebody else holds it. A lease that had run out gets a new
-    /// token.
+    /// Takes or renews the lease for `holder`; `None` while another process holds it. An expired lease gets a new token.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails; then the lease may have been taken or renewed.
     pub async fn lead(self, holder: &str, lease: Duration) -> Result<Option<Leadership>, StoreError> {
         let lease_ms = i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
-        let us: Bson = doc! { "$literal": holder }.into();
-        let mine = doc! { "$eq": ["$holder", us.clone()] };
+        let ours: Bson = doc! { "$literal": holder }.into();
+        let mine = doc! { "$eq": ["$holder", ours.clone()] };
         let running = doc! { "$gt": ["$expires_at", "$$NOW"] };
-        let others = doc! { "$and": [{ "$ne": ["$holder", us.clone()] }, running.clone()] };
+        let others = doc! { "$and": [{ "$ne": ["$holder", ours.clone()] }, running.clone()] };
         let renewed = doc! { "$and": [mine, running] };
         let next_token = doc! { "$add": [{ "$ifNull": ["$token", 0_i64] }, 1_i64] };
-        let unless_others = |theirs: &str, ours: Bson| doc! { "$cond": [others.clone(), theirs, ours] };
-        // All expressions of one stage see the document as it was before.
+        let unless_others = |theirs: &str, value: Bson| doc! { "$cond": [others.clone(), theirs, value] };
+        // All expressions of a stage see the document as it was before it.
         let update = doc! { "$set": {
-            "holder": unless_others("$holder", us),
+            "holder": unless_others("$holder", ours),
             "token": unless_others("$token", doc! { "$cond": [renewed, "$token", next_token] }.into()),
             "expires_at": unless_others("$expires_at", doc! { "$add": ["$$NOW", lease_ms] }.into()),
             "now": "$$NOW",
@@ -101,7 +100,7 @@ impl Schedules<'_> {
         }))
     }
 
-    /// Ends a leadership early, so that another process need not wait for the lease to run out.
+    /// Ends a leadership early, so that another process need not wait for the lease to expire.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
@@ -114,7 +113,7 @@ impl Schedules<'_> {
         Ok(())
     }
 
-    /// How far a schedule has come; `None` for one that was never seen.
+    /// Progress of a schedule; `None` before its first record.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
@@ -123,7 +122,7 @@ impl Schedules<'_> {
         Ok(found.map(ScheduleState::from))
     }
 
-    /// How far all schedules have come.
+    /// Progress of all schedules.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
@@ -137,7 +136,8 @@ impl Schedules<'_> {
         Ok(found.map_ok(ScheduleState::from).try_collect().await?)
     }
 
-    /// Records that nothing up to `until` is still to be fired, and that it fired then, if it did. Never goes back.
+    /// Records that everything up to `until` has fired or been skipped, and the fire itself if there was one. Progress
+    /// never moves back.
     ///
     /// # Errors
     /// [`StoreError::Stale`] when a newer leader has written since; other [`StoreError`]s when MongoDB fails.
@@ -157,9 +157,9 @@ impl Schedules<'_> {
             .map_err(StoreError::from)
         {
             Ok(_) => Ok(()),
-            // It exists, with a newer token: so the update matched nothing, and the insert met it.
+            // It exists with a newer token: the update matched nothing, so the upsert tried to insert it.
             Err(StoreError::Duplicate(_)) => {
-                Err(StoreError::Stale(format!("the schedule `{name}` has a newer leader than {token}")))
+                Err(StoreError::Stale(format!("schedule `{name}` has a newer leader than {token}")))
             }
             Err(error) => Err(error),
         }

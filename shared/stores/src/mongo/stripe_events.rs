@@ -1,8 +1,8 @@
-//! What Stripe pushed, each event once, as Stripe wrote it. Insert-only: nothing here interprets an event.
+//! Stripe events as received, each once. Insert-only: events are not interpreted here.
 
 use super::Mongo;
 use crate::StoreError;
-use crate::error::there_already;
+use crate::error::duplicate_positions;
 use futures_util::TryStreamExt;
 use mongodb::bson::{Bson, doc, serialize_to_bson};
 use pvt_domain::messages::StripeEvent;
@@ -12,7 +12,7 @@ use std::collections::HashSet;
 
 const COLLECTION: &str = "stripe_events";
 
-/// An event as stored. Its `_id` makes a repetition harmless.
+/// An event as stored. Its `_id` makes inserting it again harmless.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StoredStripeEvent {
     /// Stripe's `evt_…`.
@@ -23,7 +23,7 @@ pub struct StoredStripeEvent {
     pub event_type: String,
     /// The event as Stripe wrote it.
     pub payload: Bson,
-    /// When intake first verified it.
+    /// When intake first verified its signature.
     pub received_at: Timestamp,
 }
 
@@ -31,7 +31,7 @@ impl StoredStripeEvent {
     /// The stored form.
     ///
     /// # Errors
-    /// [`StoreError::Broken`] when the payload cannot be stored, whoever tries.
+    /// [`StoreError::Broken`] when the payload can never be stored.
     pub fn of(event: &StripeEvent) -> Result<Self, StoreError> {
         let payload = serialize_to_bson(&event.payload)
             .map_err(|error| StoreError::Broken { store: "mongodb", message: error.to_string() })?;
@@ -49,20 +49,21 @@ impl StoredStripeEvent {
 pub struct StripeEvents<'a>(pub(super) &'a Mongo);
 
 impl StripeEvents<'_> {
-    /// Stores those that are not known yet and says how many were new.
+    /// Stores the events that are not stored yet and returns their number.
     ///
     /// # Errors
-    /// [`StoreError`] when MongoDB fails; then any of them may have been stored. Storing all of them again is right.
+    /// [`StoreError`] when MongoDB fails; then any of them may have been stored. Inserting all of them again is safe.
     pub async fn insert(self, events: &[StoredStripeEvent]) -> Result<usize, StoreError> {
         if events.is_empty() {
             return Ok(0);
         }
-        let known =
-            there_already(self.0.collection::<StoredStripeEvent>(COLLECTION).insert_many(events).ordered(false).await)?;
+        let known = duplicate_positions(
+            self.0.collection::<StoredStripeEvent>(COLLECTION).insert_many(events).ordered(false).await,
+        )?;
         Ok(events.len().saturating_sub(known.len()))
     }
 
-    /// The ids of those of these events that are stored.
+    /// Ids of the given events that are stored.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
@@ -81,7 +82,7 @@ impl StripeEvents<'_> {
         Ok(found.map_ok(|event| event.id).try_collect().await?)
     }
 
-    /// Those of these events that are stored.
+    /// The given events, as far as they are stored.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.

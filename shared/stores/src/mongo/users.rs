@@ -1,5 +1,5 @@
-//! Accounts. The hash of a password lies in the document and leaves this repository only through [`Users::credentials_by_email`]
-//! and [`Users::credentials`]; a [`User`] never carries it.
+//! Accounts. The hash of a password is part of the document and leaves this repository only through
+//! [`Users::credentials_by_email`] and [`Users::credentials`]; a [`User`] never contains it.
 
 use super::{Index, Mongo};
 use crate::StoreError;
@@ -13,12 +13,12 @@ use serde::{Deserialize, Serialize};
 
 const COLLECTION: &str = "users";
 
-/// Logging in; it is unique, so that one address has one account. Who works where.
+/// Log-in, unique so that an address has one account; staff of a property.
 pub(crate) const INDEXES: &[Index] =
     &[(COLLECTION, &[("email", 1)], true), (COLLECTION, &[("role", 1), ("properties", 1)], false)];
 
-/// Most people who are told of one thing.
-const MOST_TOLD: i64 = 50;
+/// Most recipients of one alert.
+const MAX_RECIPIENTS: i64 = 50;
 
 /// A document as stored.
 #[derive(Serialize, Deserialize)]
@@ -33,10 +33,10 @@ struct Stored {
 pub struct Users<'a>(pub(super) &'a Mongo);
 
 impl Users<'_> {
-    /// Makes an account.
+    /// Creates an account.
     ///
     /// # Errors
-    /// [`StoreError::Duplicate`] when the address has one.
+    /// [`StoreError::Duplicate`] when the address has an account.
     pub async fn create(self, user: User, password_hash: String) -> Result<(), StoreError> {
         self.0.collection::<Stored>(COLLECTION).insert_one(Stored { user, password_hash }).await?;
         Ok(())
@@ -76,7 +76,7 @@ impl Users<'_> {
         Ok(found.map(|stored| (stored.user, stored.password_hash)))
     }
 
-    /// Accounts by id, those after `after`, at most `limit`.
+    /// Accounts ordered by id, after `after`, at most `limit`.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
@@ -90,8 +90,8 @@ impl Users<'_> {
         Ok(found.try_collect().await?)
     }
 
-    /// Who is told what happens at a property: its staff or, where there are none, administrators. At most 50, none who
-    /// is disabled.
+    /// Recipients of alerts about a property: its staff or, without any, administrators. At most 50, never disabled
+    /// accounts.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
@@ -99,26 +99,26 @@ impl Users<'_> {
         let active = doc! { "$exists": false };
         let staff = doc! { "role": "staff", "properties": property.as_str(), "disabled_at": active.clone() };
         let found: Vec<User> =
-            self.rows().find(staff).sort(doc! { "_id": 1 }).limit(MOST_TOLD).await?.try_collect().await?;
+            self.rows().find(staff).sort(doc! { "_id": 1 }).limit(MAX_RECIPIENTS).await?.try_collect().await?;
         if !found.is_empty() {
             return Ok(found);
         }
         let admins = doc! { "role": "admin", "disabled_at": active };
-        Ok(self.rows().find(admins).sort(doc! { "_id": 1 }).limit(MOST_TOLD).await?.try_collect().await?)
+        Ok(self.rows().find(admins).sort(doc! { "_id": 1 }).limit(MAX_RECIPIENTS).await?.try_collect().await?)
     }
 
-    /// Changes what a person chose about themselves, if the account still has this revision. Returns it as it is now.
+    /// Changes the profile if the account still has this revision. Returns the changed account.
     ///
     /// # Errors
-    /// [`StoreError::Stale`] when it has another revision, or is gone.
+    /// [`StoreError::Stale`] when it has another revision or does not exist.
     pub async fn set_profile(self, id: UserId, rev: u32, profile: &Profile) -> Result<User, StoreError> {
         self.update(id, rev, doc! { "name": &profile.name, "locale": profile.locale.as_deref() }).await
     }
 
-    /// Changes what an account may do and where, if it still has this revision. Returns it as it is now.
+    /// Changes role and properties if the account still has this revision. Returns the changed account.
     ///
     /// # Errors
-    /// [`StoreError::Stale`] when it has another revision, or is gone.
+    /// [`StoreError::Stale`] when it has another revision or does not exist.
     pub async fn set_role(
         self,
         id: UserId,
@@ -130,7 +130,7 @@ impl Users<'_> {
         self.update(id, rev, doc! { "role": role.as_str(), "properties": properties }).await
     }
 
-    /// Stops an account from being used, and ends its sessions; `false` when there is none or it was disabled already.
+    /// Disables an account and ends its sessions; `false` when it does not exist or was disabled already.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
@@ -144,7 +144,7 @@ impl Users<'_> {
         Ok(disabled.modified_count == 1)
     }
 
-    /// Replaces a password and ends every session and every reset that the account has.
+    /// Replaces the password, ends every session and voids every reset of the account.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails; then the password may have been replaced already.

@@ -14,7 +14,7 @@ use pvt_domain::failure::Failure;
 use pvt_domain::messages::EmailCommand;
 use pvt_domain::messages::{AccountMail, AccountMailKind};
 use pvt_domain::timestamp::Timestamp;
-use pvt_stores::mongo::account_mails::{AccountMailRow, AccountMailTurn};
+use pvt_stores::mongo::account_mails::{AccountMailClaim, AccountMailRow};
 use pvt_stores::mongo::notifications::NotificationStatus;
 use pvt_worker_runtime::Job;
 use tracing::warn;
@@ -91,9 +91,9 @@ async fn plan(
         updated_at: now,
     };
     match worker.mongo.account_mails().begin(&row, is_first_delivery(&job.meta)).await? {
-        AccountMailTurn::Ours => {}
-        AccountMailTurn::Settled => return Ok(None),
-        AccountMailTurn::UnderWay => {
+        AccountMailClaim::Claimed => {}
+        AccountMailClaim::Settled => return Ok(None),
+        AccountMailClaim::InProgress => {
             job.fail(Failure::Defer(IN_FLIGHT_DELAY));
             return Ok(None);
         }

@@ -1,8 +1,8 @@
-//! Repairs of claims. Each looks again inside its transaction, because the owner may have changed since the reading,
-//! and writes its line of the audit log in the same transaction.
+//! Repairs of claims. Each checks its owner again inside its transaction, because the owner may have changed since the
+//! snapshot, and writes its audit entry in the same transaction.
 //!
-//! An owner that changes at the very moment of a repair can leave one claim too many or too few; nothing is sold twice
-//! by that, since the claim's key stays the judge, and the next run finds it.
+//! An owner that changes during a repair can leave one claim too many or too few. No bed is sold twice by that, since
+//! the unique key of the claim still decides, and the next run finds it.
 
 use super::super::audit::AuditEntry;
 use super::super::commit::{CLAIMS, StoredClaim, claim_key};
@@ -18,31 +18,31 @@ use pvt_domain::decide::Owner;
 use pvt_domain::ids::{BedId, PropertyId};
 use std::time::Duration;
 
-/// How often a repair is tried again when it meets a commit of the same documents.
+/// Attempts of a repair that conflicts with a commit of the same documents.
 const ATTEMPTS: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// What became of a repair.
+/// Outcome of a repair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClaimRepair {
-    /// It was made, and is in the audit log.
+    /// Repaired, with an audit entry.
     Done,
-    /// Things are in order meanwhile.
+    /// No longer needed.
     NotDue,
-    /// Somebody else has the bed-night.
+    /// The bed-night is claimed by another booking or block.
     Taken,
 }
 
 /// A bed-night of a booking or block that has lost its claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClaimToRestore {
-    /// The hostel.
+    /// The property.
     pub property_id: PropertyId,
-    /// Whose it is.
+    /// The booking or block.
     pub owner: Owner,
-    /// Which bed.
+    /// The bed.
     pub bed_id: BedId,
-    /// Which night.
+    /// The night.
     pub night: NaiveDate,
 }
 
@@ -123,13 +123,13 @@ impl Reconciliations<'_> {
         if matches!(outcome, Ok(ClaimRepair::Done)) {
             session.commit_transaction().await?;
         } else if let Err(error) = session.abort_transaction().await {
-            // The server aborts it in any case; this only frees its locks sooner.
+            // The server aborts it in any case; this only releases its locks sooner.
             tracing::debug!(%error, "abort was not acknowledged");
         }
         outcome
     }
 
-    /// Whether a claim was deleted.
+    /// Deletes the claim; `false` when it has an owner or does not exist.
     async fn release_in(self, session: &mut ClientSession, claim: &StoredClaim) -> Result<bool, StoreError> {
         if self.owner_has(session, claim).await? {
             return Ok(false);
@@ -139,13 +139,12 @@ impl Reconciliations<'_> {
         Ok(done.deleted_count > 0)
     }
 
-    /// Whether a claim was inserted.
+    /// Inserts the claim; `false` when its owner no longer holds the bed-night.
     async fn restore_in(self, session: &mut ClientSession, claim: &StoredClaim) -> Result<bool, StoreError> {
         if !self.owner_has(session, claim).await? {
             return Ok(false);
         }
-        // Written, not only read: a cancellation at this very moment must conflict with the repair instead of missing
-        // its claim.
+        // Written, not only read: a concurrent cancellation must conflict with the repair instead of missing its claim.
         let mark = doc! { "$set": { "claims_restored_at": Bson::DateTime(DateTime::now()) } };
         let (collection, id) = match claim.booking.parse() {
             Ok(Owner::Booking(id)) => (bookings::COLLECTION, id.to_string()),
@@ -157,9 +156,9 @@ impl Reconciliations<'_> {
         Ok(true)
     }
 
-    /// Whether the claim's owner is active and has this bed on this night.
+    /// Whether the claim's owner is active and holds this bed on this night.
     async fn owner_has(self, session: &mut ClientSession, claim: &StoredClaim) -> Result<bool, StoreError> {
-        let is_it = |property: &PropertyId, bed: &BedId, night| claim_key(property, bed, night) == claim.key;
+        let matches = |property: &PropertyId, bed: &BedId, night| claim_key(property, bed, night) == claim.key;
         match claim.booking.parse() {
             Ok(Owner::Booking(id)) => {
                 let found = self
@@ -169,7 +168,7 @@ impl Reconciliations<'_> {
                     .session(session)
                     .await?;
                 Ok(found.is_some_and(|booking| {
-                    booking.claims().any(|(bed, night)| is_it(&booking.property_id, bed, night))
+                    booking.claims().any(|(bed, night)| matches(&booking.property_id, bed, night))
                 }))
             }
             Ok(Owner::Block(id)) => {
@@ -179,7 +178,8 @@ impl Reconciliations<'_> {
                     .find_one(doc! { "_id": id.to_string() })
                     .session(session)
                     .await?;
-                Ok(found.is_some_and(|block| block.claims().any(|(bed, night)| is_it(&block.property_id, bed, night))))
+                Ok(found
+                    .is_some_and(|block| block.claims().any(|(bed, night)| matches(&block.property_id, bed, night))))
             }
             Err(_) => Ok(false),
         }

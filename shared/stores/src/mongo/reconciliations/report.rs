@@ -1,4 +1,4 @@
-//! What a run found, as it is stored and shown.
+//! Report of a reconciliation run, as stored and shown.
 
 use pvt_domain::actor::Actor;
 use pvt_domain::ids::{PropertyId, uuid_text};
@@ -10,22 +10,22 @@ use uuid::Uuid;
 /// The report of one run over one property.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
-    /// Names the run.
+    /// Id of the run.
     #[serde(rename = "_id", with = "uuid_text")]
     pub run_id: Uuid,
-    /// Which hostel.
+    /// The property.
     pub property_id: PropertyId,
-    /// Who asked: `schedule:<name>` or `staff:<id>`.
+    /// Who started it: `schedule:<name>` or `staff:<id>`.
     pub actor: Actor,
-    /// Whether nothing was to be repaired.
+    /// Whether findings were only reported, not repaired.
     pub dry_run: bool,
-    /// How much was looked at.
+    /// Number of documents that were checked.
     pub checked: Checked,
-    /// How many findings there were, also beyond those that are listed.
+    /// Number of findings, including those not listed.
     pub found: u32,
-    /// How many of them were repaired.
+    /// Number of findings that were repaired.
     pub repaired: u32,
-    /// What was found; a very long list is cut.
+    /// Findings; a very long list is truncated.
     pub findings: Vec<Finding>,
     /// When the run began.
     pub started_at: Timestamp,
@@ -35,52 +35,51 @@ pub struct Report {
     pub took_ms: u64,
 }
 
-/// How much a run looked at.
+/// Number of documents that a run checked.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checked {
     /// Bookings of the property.
     pub bookings: u32,
-    /// Blocks of the property that hold beds.
+    /// Active blocks of the property.
     #[serde(default)]
     pub blocks: u32,
     /// Claims of the property.
     pub claims: u32,
-    /// Events that the mart must have. Those of bookings that changed a moment ago are still on their way and not
+    /// Events that the mart must have. Events of bookings that changed a moment ago are still in flight and not
     /// counted.
     pub events: u32,
 }
 
-/// One thing that is not as it should be.
+/// One inconsistency.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
-    /// What is wrong.
+    /// Kind of inconsistency.
     pub kind: FindingKind,
-    /// How bad it is.
+    /// Its severity.
     pub severity: Severity,
-    /// With what: a claim's key, a booking's id or an event's id.
+    /// What it concerns: a claim's key, a booking's id or an event's id.
     pub subject: String,
-    /// For people; names no guest.
+    /// Description for people; never names a guest.
     pub detail: String,
-    /// Whether this run put it right.
+    /// Whether this run repaired it.
     pub repaired: bool,
 }
 
-/// What can be wrong.
+/// Kind of inconsistency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FindingKind {
     /// A claim that no active booking or block owns.
     OrphanClaim,
-    /// A bed-night of an active booking or block that nothing protects.
+    /// A bed-night of an active booking or block without a claim.
     MissingClaim,
-    /// A bed-night that two of the active bookings and blocks have, of which one has claimed it: only people can settle
-    /// it.
+    /// A bed-night of two active bookings or blocks, of which one has the claim: staff must resolve it.
     Conflict,
-    /// A claim whose key or owner cannot be read: only people can settle it.
+    /// A claim whose key or owner cannot be read: staff must resolve it.
     UnreadableClaim,
-    /// An event of a booking that the mart has never seen.
+    /// An event of a booking that the mart has never received.
     EventMissing,
-    /// The mart's row of a booking is missing or old although its events arrived.
+    /// The mart's row of a booking is missing or outdated although its events were received.
     MartBehind,
 }
 
@@ -107,7 +106,7 @@ impl FindingKind {
         }
     }
 
-    /// How bad one of this kind is.
+    /// Severity of this kind.
     pub fn severity(self) -> Severity {
         match self {
             Self::EventMissing | Self::MartBehind => Severity::Low,
@@ -118,11 +117,11 @@ impl FindingKind {
     }
 }
 
-/// How bad a finding is for guests.
+/// Severity of a finding for guests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
-    /// Figures are late.
+    /// Analytics are outdated.
     Low,
     /// A bed cannot be sold.
     Medium,
@@ -144,7 +143,7 @@ impl Severity {
     }
 }
 
-/// For a terminal: a summary, then a line a finding.
+/// For a terminal: a summary, then one line per finding.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Checked { bookings, blocks, claims, events } = self.checked;

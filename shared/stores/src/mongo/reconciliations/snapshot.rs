@@ -1,4 +1,4 @@
-//! One consistent reading of a property's bookings, blocks and claims.
+//! Consistent snapshot of a property's bookings, blocks and claims.
 
 use super::super::commit::{CLAIMS, StoredClaim};
 use super::super::{blocks, bookings};
@@ -15,17 +15,17 @@ use pvt_domain::timestamp::Timestamp;
 use serde::Deserialize;
 use uuid::Uuid;
 
-/// What reconciliation needs to know of a booking: nothing of the guest.
+/// The part of a booking that reconciliation needs: nothing about the guest.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct BookingSummary {
     /// Its id.
     #[serde(rename = "_id")]
     pub id: BookingId,
-    /// Where it stands.
+    /// Its status.
     pub status: Status,
     /// Its revision.
     pub rev: u32,
-    /// What was booked.
+    /// Its stays.
     pub stays: Vec<Stay>,
     /// When it last changed.
     pub updated_at: Timestamp,
@@ -39,7 +39,7 @@ struct EventOf {
 }
 
 impl BookingSummary {
-    /// A summary by value, for judging without a store.
+    /// A summary by value, for checks without a store.
     pub fn new(
         id: BookingId,
         status: Status,
@@ -56,7 +56,7 @@ impl BookingSummary {
         self.history.iter().map(|entry| entry.event_id)
     }
 
-    /// The beds and nights that it must own.
+    /// The bed-nights it must have claimed.
     pub fn bed_nights(&self) -> impl Iterator<Item = (&BedId, NaiveDate)> {
         let stays = if self.status.holds_beds() { self.stays.as_slice() } else { &[] };
         stays.iter().flat_map(Stay::bed_nights)
@@ -68,15 +68,15 @@ impl BookingSummary {
 pub struct PropertySnapshot {
     /// Every booking.
     pub bookings: Vec<BookingSummary>,
-    /// Every block that holds beds.
+    /// Every active block.
     pub blocks: Vec<Block>,
-    /// Every claim. One without a readable owner has an empty one.
+    /// Every claim; an unreadable owner is empty.
     pub claims: Vec<StoredClaim>,
 }
 
 impl Reconciliations<'_> {
-    /// Reads a property's bookings, blocks and claims as they were at one instant, so that a commit is seen whole or
-    /// not at all.
+    /// Reads a property's bookings, blocks and claims as they were at one instant, so that every commit is
+    /// visible as a whole or not at all.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
@@ -87,9 +87,9 @@ impl Reconciliations<'_> {
             let mut session = mongo.client().start_session().await?;
             session.start_transaction().read_concern(ReadConcern::snapshot()).await?;
             let snapshot = mongo.reconciliations().read_snapshot(&mut session, &property_id).await;
-            // It wrote nothing, so nothing depends on how it ends.
+            // It wrote nothing, so its end has no effect.
             if let Err(error) = session.abort_transaction().await {
-                tracing::debug!(%error, "ending a reading was not acknowledged");
+                tracing::debug!(%error, "abort of a snapshot was not acknowledged");
             }
             snapshot
         });

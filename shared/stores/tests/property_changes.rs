@@ -1,4 +1,4 @@
-//! Changes of a house: by the revision that was read, with the prices, and only while the beds that leave are held.
+//! Changes of a property: by the revision that was read, together with prices, and only while removed beds are blocked.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -18,20 +18,20 @@ fn entry(action: &str) -> AuditEntry {
 }
 
 fn named(name: &str, rev: u64) -> Inventory {
-    let mut house = demo::inventory();
-    (house.property.name, house.rev) = (name.to_owned(), rev);
-    house
+    let mut inventory = demo::inventory();
+    (inventory.property.name, inventory.rev) = (name.to_owned(), rev);
+    inventory
 }
 
 #[tokio::test]
-async fn a_house_is_changed_by_the_revision_that_was_read() -> Result<()> {
+async fn property_changes_only_at_the_revision_that_was_read() -> Result<()> {
     let namespace = Namespace::new().await?;
     let mongo = namespace.mongo().await?;
     let raw =
         Client::with_uri_str(namespace.mongodb_uri()).await?.default_database().context("the URI names a database")?;
     let id = demo::inventory().property.id;
     assert!(mongo.inventories().create(&named("first", 0), &entry("create")).await?);
-    assert!(!mongo.inventories().create(&named("again", 0), &entry("create")).await?, "there is one");
+    assert!(!mongo.inventories().create(&named("again", 0), &entry("create")).await?, "the id exists already");
     assert!(mongo.inventories().replace(&named("second", 1), 0, &entry("change"), &[]).await?);
     assert!(
         !mongo.inventories().replace(&named("late", 1), 0, &entry("change"), &[]).await?,
@@ -44,7 +44,7 @@ async fn a_house_is_changed_by_the_revision_that_was_read() -> Result<()> {
     assert_eq!(
         mongo.inventories().revisions(std::slice::from_ref(&id)).await?.get(&id),
         Some(&2),
-        "prices are part of it"
+        "prices raise the revision"
     );
     assert!(mongo.rates().of_property(&id).await?.calendar(&"standard".into(), &"dorm-6-mixed".into()).is_some());
 
@@ -58,14 +58,14 @@ async fn a_house_is_changed_by_the_revision_that_was_read() -> Result<()> {
         assert!(!mongo.inventories().replace(&named("unheld", 3), 2, &entry("change"), &holds).await?, "{holds:?}");
     }
     assert!(mongo.inventories().replace(&named("held", 3), 2, &entry("change"), &[active]).await?);
-    let house = mongo.inventories().find(&id).await?.context("the house")?;
-    assert_eq!((house.property.name.as_str(), house.rev), ("held", 3));
-    assert_eq!(mongo.audit_log().list(Some("here"), None, 50).await?.len(), 4, "what was not done is not audited");
+    let stored = mongo.inventories().find(&id).await?.context("the property")?;
+    assert_eq!((stored.property.name.as_str(), stored.rev), ("held", 3));
+    assert_eq!(mongo.audit_log().list(Some("here"), None, 50).await?.len(), 4, "refused changes are not audited");
     Ok(())
 }
 
 #[tokio::test]
-async fn whoever_lifts_a_hold_meanwhile_makes_the_change_fail() -> Result<()> {
+async fn concurrently_lifted_block_makes_the_change_fail() -> Result<()> {
     let namespace = Namespace::new().await?;
     let mongo = namespace.mongo().await?;
     let client = Client::with_uri_str(namespace.mongodb_uri()).await?;
@@ -74,7 +74,7 @@ async fn whoever_lifts_a_hold_meanwhile_makes_the_change_fail() -> Result<()> {
     let hold = BlockId::from_uuid(Uuid::from_u128(1));
     let blocks = raw.collection::<Document>("blocks");
     blocks.insert_one(doc! { "_id": hold.to_string(), "status": "active" }).await?;
-    // Lifted in a transaction that has not ended when the change of the house begins.
+    // Lifted in a transaction that is still open when the change of the property begins.
     let mut lifting = client.start_session().await?;
     lifting.start_transaction().await?;
     blocks
