@@ -2,7 +2,7 @@
 //! permit.
 
 use crate::http::problem::{self, Problem};
-use pvt_stores::passwords::{self, HashError};
+use pvt_service::passwords::{self, HashError};
 use secrecy::{ExposeSecret, SecretString};
 use std::sync::Arc;
 use std::time::Duration;

@@ -10,7 +10,6 @@ use crate::state::ABOUT;
 use axum::http::Method;
 #[cfg(test)]
 use axum::http::StatusCode;
-use pvt_stores::mongo::api_keys::Scope;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -98,8 +97,7 @@ fn audience(rule: Rule) -> String {
         Access::Staff => "For staff.",
         Access::Admin => "For administrators.",
     };
-    let scope = rule.scope.and_then(|scope| Scope::ALL.iter().find(|(_, other)| *other == scope));
-    scope.map_or_else(|| who.to_owned(), |(name, _)| format!("{who} An API key needs the scope `{name}`."))
+    rule.scope.map_or_else(|| who.to_owned(), |scope| format!("{who} An API key needs the scope `{scope}`."))
 }
 
 fn security(rule: Rule) -> Value {

@@ -76,8 +76,7 @@ struct Create {
 
 impl Create {
     async fn run(self, config: &Config) -> Result<()> {
-        let known = ApiRole::ALL.into_iter().find(|(name, _)| *name == self.role);
-        let (_, role) = known.with_context(|| format!("there is no role `{}`", self.role))?;
+        let role = ApiRole::parse(&self.role).with_context(|| format!("there is no role `{}`", self.role))?;
         let properties = match self.property.as_slice() {
             [] => PropertyScope::All,
             some => PropertyScope::Only(some.iter().map(|property| property.as_str().into()).collect()),
@@ -111,8 +110,7 @@ async fn list(config: &Config, as_json: bool) -> Result<()> {
     }
     let rows = keys.into_iter().map(|key| {
         let state = key.revoked_at.map_or_else(|| "active".to_owned(), |since| format!("revoked {since}"));
-        let (role, properties, scopes) =
-            (role_name(key.role), property_names(&key.properties), scope_names(&key.scopes));
+        let (role, properties, scopes) = (key.role.as_str(), property_names(&key.properties), scope_names(&key.scopes));
         [key.id, role.to_owned(), key.name, properties.join(" "), scopes.join(" "), state, key.created_at.to_string()]
     });
     terminal::table(["ID", "ROLE", "NAME", "PROPERTIES", "SCOPES", "STATE", "SINCE"], rows);
@@ -128,7 +126,7 @@ async fn revoke(config: &Config, id: &str) -> Result<()> {
     };
     let now = Utc::now();
     if mongo.api_keys().revoke(id, now.into()).await? {
-        let detail = format!("{} key `{}`", role_name(key.role), key.name);
+        let detail = format!("{} key `{}`", key.role.as_str(), key.name);
         mongo
             .audit_log()
             .append(&AuditEntry::new(Uuid::now_v7(), now.into(), OPERATOR, "api_key.revoke".to_owned(), id, &detail))
@@ -151,10 +149,6 @@ fn shown(key: &ApiKey) -> Value {
         "created_at": key.created_at,
         "revoked_at": key.revoked_at,
     })
-}
-
-fn role_name(role: ApiRole) -> &'static str {
-    ApiRole::ALL.into_iter().find(|(_, known)| *known == role).map_or("-", |(name, _)| name)
 }
 
 fn property_names(scope: &PropertyScope) -> Vec<&str> {

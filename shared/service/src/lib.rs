@@ -7,6 +7,7 @@
 pub mod config;
 pub mod health;
 pub mod http;
+pub mod passwords;
 pub mod shutdown;
 pub mod telemetry;
 pub mod tls;

@@ -5,6 +5,5 @@
 pub mod error;
 pub mod mart;
 pub mod mongo;
-pub mod passwords;
 
 pub use error::StoreError;

@@ -22,9 +22,14 @@ pub mod stripe_events;
 pub mod users;
 
 use crate::StoreError;
+use futures_util::TryStreamExt as _;
 use mongodb::bson::{Document, doc};
 use mongodb::options::{Acknowledgment, ClientOptions, IndexOptions, ReadConcern, SelectionCriteria, WriteConcern};
 use mongodb::{Client, Collection, Database, IndexModel};
+use serde::de::DeserializeOwned;
+use std::collections::HashMap;
+use std::fmt::Display;
+use std::hash::Hash;
 use std::time::Duration;
 
 /// How long an operation waits for a primary before it counts as down.
@@ -220,6 +225,25 @@ impl Mongo {
 
     pub(crate) fn collection<T: Send + Sync>(&self, name: &str) -> Collection<T> {
         self.database.collection(name)
+    }
+
+    /// Documents of these ids, as far as they are stored.
+    pub(crate) async fn find_by_ids<I, T>(
+        &self,
+        collection: &str,
+        ids: impl IntoIterator<Item = I>,
+        id_of: impl Fn(&T) -> I,
+    ) -> Result<HashMap<I, T>, StoreError>
+    where
+        I: Display + Eq + Hash,
+        T: DeserializeOwned + Send + Sync,
+    {
+        let ids: Vec<String> = ids.into_iter().map(|id| id.to_string()).collect();
+        if ids.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let found = self.collection::<T>(collection).find(doc! { "_id": { "$in": ids } }).await?;
+        Ok(found.map_ok(|document| (id_of(&document), document)).try_collect().await?)
     }
 
     pub(crate) fn database(&self) -> &Database {

@@ -4,9 +4,9 @@ use anyhow::Result;
 use chrono::Utc;
 use pvt_domain::accounts::{Email, Role, User, UserId};
 use pvt_domain::demo;
+use pvt_service::passwords;
 use pvt_stores::StoreError;
 use pvt_stores::mongo::Mongo;
-use pvt_stores::passwords;
 use uuid::Uuid;
 
 /// A demonstration account.

@@ -2,7 +2,7 @@
 //! before or after.
 
 use super::columns::Columns;
-use pvt_domain::inventory::{DormGender, Inventory, RoomKind, RoomType};
+use pvt_domain::inventory::{Inventory, RoomType};
 use sqlx::{PgConnection, PgPool};
 
 /// All four in one statement. Nothing is updated, so an existing member costs one index lookup.
@@ -54,25 +54,10 @@ pub(super) async fn describe(pool: &PgPool, inventory: &Inventory) -> sqlx::Resu
         .bind(property.id.as_str())
         .bind(room_types.iter().map(|it| it.id.as_str()).collect::<Vec<_>>())
         .bind(room_types.iter().map(|it| it.name.as_str()).collect::<Vec<_>>())
-        .bind(room_types.iter().map(|it| kind(it.kind)).collect::<Vec<_>>())
-        .bind(room_types.iter().map(|it| gender(it.gender)).collect::<Vec<_>>())
+        .bind(room_types.iter().map(|it| it.kind.as_str()).collect::<Vec<_>>())
+        .bind(room_types.iter().map(|it| it.gender.as_str()).collect::<Vec<_>>())
         .bind(room_types.iter().map(|it| i64::try_from(beds(it)).unwrap_or(i64::MAX)).collect::<Vec<_>>())
         .execute(pool)
         .await?;
     Ok(())
-}
-
-fn kind(kind: RoomKind) -> &'static str {
-    match kind {
-        RoomKind::Private => "private",
-        RoomKind::Dorm => "dorm",
-    }
-}
-
-fn gender(gender: DormGender) -> &'static str {
-    match gender {
-        DormGender::Mixed => "mixed",
-        DormGender::Female => "female",
-        DormGender::Male => "male",
-    }
 }

@@ -6,6 +6,7 @@ use futures_util::TryStreamExt;
 use mongodb::bson::doc;
 use pvt_domain::ids::PropertyId;
 use pvt_domain::timestamp::Timestamp;
+use pvt_domain::wire_enum;
 use rand::Rng as _;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -21,22 +22,16 @@ const PREFIX: &str = "pvt_";
 const ID_BYTES: usize = 6;
 const SECRET_BYTES: usize = 32;
 
-/// Role of a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ApiRole {
-    /// Creates bookings and sees those it created.
-    Client,
-    /// Manages every booking of its properties.
-    Staff,
-    /// Manages everything.
-    Admin,
-}
-
-impl ApiRole {
-    /// Every role with its name.
-    pub const ALL: [(&'static str, Self); 3] =
-        [("client", Self::Client), ("staff", Self::Staff), ("admin", Self::Admin)];
+wire_enum! {
+    /// Role of a key.
+    pub enum ApiRole {
+        /// Creates bookings and sees those it created.
+        Client = "client",
+        /// Manages every booking of its properties.
+        Staff = "staff",
+        /// Manages everything.
+        Admin = "admin",
+    }
 }
 
 /// Properties that a staff key covers.
@@ -59,51 +54,29 @@ impl PropertyScope {
     }
 }
 
-/// One permission of a key, within what its role allows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Scope {
-    /// Read bookings.
-    #[serde(rename = "bookings:read")]
-    BookingsRead,
-    /// Create, change and cancel bookings.
-    #[serde(rename = "bookings:write")]
-    BookingsWrite,
-    /// Read payments.
-    #[serde(rename = "payments:read")]
-    PaymentsRead,
-    /// Create checkouts, record payments and refund them.
-    #[serde(rename = "payments:write")]
-    PaymentsWrite,
-    /// Change properties, rooms, beds and blocks.
-    #[serde(rename = "inventory:write")]
-    InventoryWrite,
-    /// Change prices and restrictions.
-    #[serde(rename = "rates:write")]
-    RatesWrite,
-    /// Send mails.
-    #[serde(rename = "notifications:write")]
-    NotificationsWrite,
-    /// Read analytics, reports and the audit log.
-    #[serde(rename = "reports:read")]
-    ReportsRead,
-    /// Read and change accounts and keys.
-    #[serde(rename = "accounts:write")]
-    AccountsWrite,
-}
-
-impl Scope {
-    /// Every scope with its wire name.
-    pub const ALL: [(&'static str, Self); 9] = [
-        ("bookings:read", Self::BookingsRead),
-        ("bookings:write", Self::BookingsWrite),
-        ("payments:read", Self::PaymentsRead),
-        ("payments:write", Self::PaymentsWrite),
-        ("inventory:write", Self::InventoryWrite),
-        ("rates:write", Self::RatesWrite),
-        ("notifications:write", Self::NotificationsWrite),
-        ("reports:read", Self::ReportsRead),
-        ("accounts:write", Self::AccountsWrite),
-    ];
+wire_enum! {
+    /// One permission of a key, within what its role allows.
+    #[derive(Hash)]
+    pub enum Scope {
+        /// Read bookings.
+        BookingsRead = "bookings:read",
+        /// Create, change and cancel bookings.
+        BookingsWrite = "bookings:write",
+        /// Read payments.
+        PaymentsRead = "payments:read",
+        /// Create checkouts, record payments and refund them.
+        PaymentsWrite = "payments:write",
+        /// Change properties, rooms, beds and blocks.
+        InventoryWrite = "inventory:write",
+        /// Change prices and restrictions.
+        RatesWrite = "rates:write",
+        /// Send mails.
+        NotificationsWrite = "notifications:write",
+        /// Read analytics, reports and the audit log.
+        ReportsRead = "reports:read",
+        /// Read and change accounts and keys.
+        AccountsWrite = "accounts:write",
+    }
 }
 
 /// Permissions of a key, within what its role allows.

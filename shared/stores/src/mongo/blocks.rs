@@ -29,12 +29,7 @@ impl Blocks<'_> {
         self,
         ids: impl IntoIterator<Item = BlockId>,
     ) -> Result<HashMap<BlockId, Block>, StoreError> {
-        let ids: Vec<String> = ids.into_iter().map(|id| id.to_string()).collect();
-        if ids.is_empty() {
-            return Ok(HashMap::new());
-        }
-        let found = self.0.collection::<Block>(COLLECTION).find(doc! { "_id": { "$in": ids } }).await?;
-        Ok(found.map_ok(|block| (block.id, block)).try_collect().await?)
+        self.0.find_by_ids(COLLECTION, ids, |found: &Block| found.id).await
     }
 
     /// Blocks of a property ordered by id, after `after`, at most `limit`; all of them or the active ones.

@@ -148,12 +148,7 @@ impl Bookings<'_> {
         self,
         ids: impl IntoIterator<Item = BookingId>,
     ) -> Result<HashMap<BookingId, Booking>, StoreError> {
-        let ids: Vec<String> = ids.into_iter().map(|id| id.to_string()).collect();
-        if ids.is_empty() {
-            return Ok(HashMap::new());
-        }
-        let found = self.0.collection::<Booking>(COLLECTION).find(doc! { "_id": { "$in": ids } }).await?;
-        Ok(found.map_ok(|booking| (booking.id, booking)).try_collect().await?)
+        self.0.find_by_ids(COLLECTION, ids, |found: &Booking| found.id).await
     }
 
     /// Bookings of a property that hold beds on any of these nights.

@@ -109,12 +109,7 @@ impl Ledgers<'_> {
         self,
         bookings: impl IntoIterator<Item = BookingId>,
     ) -> Result<HashMap<BookingId, Ledger>, StoreError> {
-        let ids: Vec<String> = bookings.into_iter().map(|id| id.to_string()).collect();
-        if ids.is_empty() {
-            return Ok(HashMap::new());
-        }
-        let found = self.0.collection::<Ledger>(COLLECTION).find(doc! { "_id": { "$in": ids } }).await?;
-        Ok(found.map_ok(|ledger| (ledger.booking_id, ledger)).try_collect().await?)
+        self.0.find_by_ids(COLLECTION, bookings, |found: &Ledger| found.booking_id).await
     }
 
     /// The ledger of a payment: our own id of an attempt or a record, or Stripe's `pi_…`.

@@ -11,6 +11,7 @@ use mongodb::bson::{Document, doc};
 use pvt_domain::ids::{BookingId, PropertyId, uuid_text};
 use pvt_domain::messages::NotificationKind;
 use pvt_domain::timestamp::Timestamp;
+use pvt_domain::wire_enum;
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
@@ -20,31 +21,21 @@ pub(crate) const COLLECTION: &str = "notifications";
 /// None beyond `_id`, which begins with the booking: a range of it serves the only query that is not by whole keys.
 pub(crate) const INDEXES: &[Index] = &[];
 
-/// State of the delivery of a mail.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum NotificationStatus {
-    /// Being sent, or its sender crashed while sending: whether it was accepted is unknown.
-    Sending,
-    /// Certainly not accepted yet; its message is redelivered.
-    Waiting,
-    /// The server accepted it.
-    Sent,
-    /// The server refused it permanently.
-    Failed,
+wire_enum! {
+    /// State of the delivery of a mail.
+    pub enum NotificationStatus {
+        /// Being sent, or its sender crashed while sending: whether it was accepted is unknown.
+        Sending = "sending",
+        /// Certainly not accepted yet; its message is redelivered.
+        Waiting = "waiting",
+        /// The server accepted it.
+        Sent = "sent",
+        /// The server refused it permanently.
+        Failed = "failed",
+    }
 }
 
 impl NotificationStatus {
-    /// The stored name.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Sending => "sending",
-            Self::Waiting => "waiting",
-            Self::Sent => "sent",
-            Self::Failed => "failed",
-        }
-    }
-
     /// Whether nothing more will be sent.
     pub fn is_final(self) -> bool {
         matches!(self, Self::Sent | Self::Failed)

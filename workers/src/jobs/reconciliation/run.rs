@@ -161,8 +161,7 @@ impl<'a> Run<'a> {
         let listed: HashSet<(FindingKind, String)> =
             self.findings.iter().map(|finding| (finding.kind, finding.subject.clone())).collect();
         for entry in self.worker.mongo.audit_log().of_cause(self.command.run_id).await? {
-            let kind =
-                FindingKind::ALL.into_iter().find(|kind| entry.action.strip_prefix(REPAIR) == Some(kind.as_str()));
+            let kind = entry.action.strip_prefix(REPAIR).and_then(FindingKind::parse);
             let Some(kind) = kind.filter(|kind| !listed.contains(&(*kind, entry.subject.clone()))) else { continue };
             self.findings.push(Finding {
                 kind,

@@ -3,6 +3,7 @@
 use pvt_domain::actor::Actor;
 use pvt_domain::ids::{PropertyId, uuid_text};
 use pvt_domain::timestamp::Timestamp;
+use pvt_domain::wire_enum;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use uuid::Uuid;
@@ -65,47 +66,26 @@ pub struct Finding {
     pub repaired: bool,
 }
 
-/// Kind of inconsistency.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FindingKind {
-    /// A claim that no active booking or block owns.
-    OrphanClaim,
-    /// A bed-night of an active booking or block without a claim.
-    MissingClaim,
-    /// A bed-night of two active bookings or blocks, of which one has the claim: staff must resolve it.
-    Conflict,
-    /// A claim whose key or owner cannot be read: staff must resolve it.
-    UnreadableClaim,
-    /// An event of a booking that the mart has never received.
-    EventMissing,
-    /// The mart's row of a booking is missing or outdated although its events were received.
-    MartBehind,
+wire_enum! {
+    /// Kind of inconsistency.
+    #[derive(Hash, PartialOrd, Ord)]
+    pub enum FindingKind {
+        /// A claim that no active booking or block owns.
+        OrphanClaim = "orphan_claim",
+        /// A bed-night of an active booking or block without a claim.
+        MissingClaim = "missing_claim",
+        /// A bed-night of two active bookings or blocks, of which one has the claim: staff must resolve it.
+        Conflict = "conflict",
+        /// A claim whose key or owner cannot be read: staff must resolve it.
+        UnreadableClaim = "unreadable_claim",
+        /// An event of a booking that the mart has never received.
+        EventMissing = "event_missing",
+        /// The mart's row of a booking is missing or outdated although its events were received.
+        MartBehind = "mart_behind",
+    }
 }
 
 impl FindingKind {
-    /// Every kind.
-    pub const ALL: [Self; 6] = [
-        Self::OrphanClaim,
-        Self::MissingClaim,
-        Self::Conflict,
-        Self::UnreadableClaim,
-        Self::EventMissing,
-        Self::MartBehind,
-    ];
-
-    /// The stored name; also a metric label.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::OrphanClaim => "orphan_claim",
-            Self::MissingClaim => "missing_claim",
-            Self::Conflict => "conflict",
-            Self::UnreadableClaim => "unreadable_claim",
-            Self::EventMissing => "event_missing",
-            Self::MartBehind => "mart_behind",
-        }
-    }
-
     /// Severity of this kind.
     pub fn severity(self) -> Severity {
         match self {
@@ -117,29 +97,18 @@ impl FindingKind {
     }
 }
 
-/// Severity of a finding for guests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Severity {
-    /// Analytics are outdated.
-    Low,
-    /// A bed cannot be sold.
-    Medium,
-    /// A bed could be sold twice.
-    High,
-    /// A bed was sold twice.
-    Critical,
-}
-
-impl Severity {
-    /// The stored name.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Low => "low",
-            Self::Medium => "medium",
-            Self::High => "high",
-            Self::Critical => "critical",
-        }
+wire_enum! {
+    /// Severity of a finding for guests.
+    #[derive(PartialOrd, Ord)]
+    pub enum Severity {
+        /// Analytics are outdated.
+        Low = "low",
+        /// A bed cannot be sold.
+        Medium = "medium",
+        /// A bed could be sold twice.
+        High = "high",
+        /// A bed was sold twice.
+        Critical = "critical",
     }
 }
 

@@ -1,7 +1,7 @@
-//! Hashing passwords: argon2id with OWASP's parameters, written as a PHC string that carries them.
+//! Password hashing: argon2id with OWASP's parameters, stored as a PHC string that contains them.
 //!
-//! Each call costs tens of milliseconds of one core and 19 MiB: callers bound how many run at once, and never run one
-//! on a thread that serves others. Nothing here may ever log what it is given.
+//! Each call costs tens of milliseconds of one core and 19 MiB: callers bound the number of concurrent calls and run
+//! them outside the threads of the async runtime. Passwords are never logged.
 
 use argon2::password_hash::{PasswordHash, SaltString};
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
@@ -14,8 +14,8 @@ const PASSES: u32 = 2;
 const LANES: u32 = 1;
 const SALT_BYTES: usize = 16;
 
-/// Of no password: what a log-in is checked against whose address is unknown, so that it costs what every other does.
-const OF_NOBODY: &str =
+/// Hash of no password. A log-in with an unknown address is verified against it, so that it takes as long as any other.
+const UNKNOWN_ACCOUNT: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$c2FsdCBvZiBub2JvZHkuLg$nGtEuYdmcxRoyEdPyqGzi4Xqx6oTo4dfc1sRdXYBlcE";
 
 /// A stored hash, or parameters, that cannot be used.
@@ -34,10 +34,10 @@ fn argon2id() -> Result<Argon2<'static>, HashError> {
     Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
 }
 
-/// The hash of a password under a salt of its own.
+/// The hash of a password, with a random salt.
 ///
 /// # Errors
-/// Never for a password of a bounded length; the library's type says otherwise.
+/// Never for a password of bounded length; the library's signature requires it.
 pub fn hash(password: &str) -> Result<String, HashError> {
     let mut salt = [0; SALT_BYTES];
     rand::rng().fill_bytes(&mut salt);
@@ -45,23 +45,22 @@ pub fn hash(password: &str) -> Result<String, HashError> {
     Ok(argon2id()?.hash_password(password.as_bytes(), &salt).map_err(HashError::of)?.to_string())
 }
 
-/// Whether this is the password that was hashed. `None` stands for an account that does not exist: the same work, and
-/// never the right password.
+/// Whether this is the password that was hashed. `None` stands for an unknown account: the same work, and never `true`.
 ///
 /// # Errors
-/// When what is stored is not a hash.
+/// When the stored value is not a hash.
 pub fn verify(password: &str, hash: Option<&str>) -> Result<bool, HashError> {
-    let stored = PasswordHash::new(hash.unwrap_or(OF_NOBODY)).map_err(HashError::of)?;
+    let stored = PasswordHash::new(hash.unwrap_or(UNKNOWN_ACCOUNT)).map_err(HashError::of)?;
     let same = argon2id()?.verify_password(password.as_bytes(), &stored).is_ok();
     Ok(same && hash.is_some())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{OF_NOBODY, hash, verify};
+    use super::{UNKNOWN_ACCOUNT, hash, verify};
 
     #[test]
-    fn a_hash_verifies_its_own_password_only() {
+    fn hash_verifies_only_its_own_password() {
         let stored = hash("correct horse battery").unwrap();
         assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{stored}");
         assert_ne!(stored, hash("correct horse battery").unwrap(), "every hash has its own salt");
@@ -71,9 +70,9 @@ mod tests {
     }
 
     #[test]
-    fn nobodys_hash_costs_the_same_and_opens_nothing() {
+    fn unknown_account_costs_the_same_and_never_verifies() {
         let parameters = |text: &str| text.split('$').take(4).map(str::to_owned).collect::<Vec<_>>();
-        assert_eq!(parameters(OF_NOBODY), parameters(&hash("correct horse battery").unwrap()));
+        assert_eq!(parameters(UNKNOWN_ACCOUNT), parameters(&hash("correct horse battery").unwrap()));
         assert_eq!(verify("", None), Ok(false));
     }
 }
