@@ -75,8 +75,8 @@ impl Mart {
         Ok(())
     }
 
-    /// Creates and updates the tables; several processes may do so at once. Needs a session of its own, not a transaction
-    /// pooler.
+    /// Creates and updates the tables; several processes may do so at once. Needs a session of its own: not through a
+    /// transaction pooler.
     ///
     /// # Errors
     /// [`StoreError`] when the server refuses, or has a migration that this build does not know.

@@ -24,6 +24,7 @@ pub mod users;
 use crate::StoreError;
 use futures_util::TryStreamExt as _;
 use mongodb::bson::{Document, doc};
+use mongodb::error::ErrorKind;
 use mongodb::options::{Acknowledgment, ClientOptions, IndexOptions, ReadConcern, SelectionCriteria, WriteConcern};
 use mongodb::{Client, Collection, Database, IndexModel};
 use serde::de::DeserializeOwned;
@@ -125,10 +126,12 @@ impl Mongo {
 
     async fn create_collection(&self, name: &str) -> Result<(), StoreError> {
         const NAMESPACE_EXISTS: i32 = 48;
+        let exists = |error: &mongodb::error::Error| match &*error.kind {
+            ErrorKind::Command(command) => command.code == NAMESPACE_EXISTS,
+            _ => false,
+        };
         match self.database.create_collection(name).await {
-            Err(error) if matches!(&*error.kind, mongodb::error::ErrorKind::Command(command) if command.code == NAMESPACE_EXISTS) => {
-                Ok(())
-            }
+            Err(error) if exists(&error) => Ok(()),
             other => Ok(other?),
         }
     }

@@ -94,8 +94,7 @@ impl Inventories<'_> {
 
     /// Replaces a property if it still has revision `rev` and all these blocks are still active; else `false`.
     ///
-    /// The blocks are written as well, so that a transaction that lifts one of them at the same time conflicts with this
-    /// one.
+    /// The blocks are written as well, so that a concurrent transaction that lifts one of them conflicts with this one.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.

@@ -1,7 +1,7 @@
 //! Price calendars: one document a room type and rate plan, read by property.
 //!
-//! A change of calendars is a change of the property: it raises the revision of the property in the same transaction, so
-//! that caches of prices notice it. No other module writes calendars.
+//! A change of calendars is a change of the property: it raises the revision of the property in the same transaction,
+//! so that caches of prices notice it. No other module writes calendars.
 
 use super::Mongo;
 use super::audit::AuditEntry;

@@ -1,8 +1,8 @@
 //! Sessions: families of refresh tokens, of which only the newest is valid.
 //!
-//! A family is one document, so rotation is one atomic update: of two concurrent uses of a token, one succeeds. Use of a
-//! rotated token means that the token was stolen, by this caller or from it: the whole family is revoked, and both must
-//! log in again. Only hashes are stored.
+//! A family is one document, so rotation is one atomic update: of two concurrent uses of a token, one succeeds. Use of
+//! a rotated token means that the token was stolen, by this caller or from it: the whole family is revoked, and both
+//! must log in again. Only hashes are stored.
 
 use super::api_keys::{hash_api_secret, random_hex};
 use super::{Index, Mongo};

@@ -66,7 +66,8 @@ impl From<Row> for ScheduleState {
 pub struct Schedules<'a>(pub(super) &'a Mongo);
 
 impl Schedules<'_> {
-    /// Takes or renews the lease for `holder`; `None` while another process holds it. An expired lease gets a new token.
+    /// Takes or renews the lease for `holder`; `None` while another process holds it. An expired lease gets a new
+    /// token.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails; then the lease may have been taken or renewed.
