@@ -5,6 +5,7 @@
 
 pub(crate) mod asyncapi;
 mod document;
+pub(crate) mod groups;
 mod operation;
 pub(crate) mod schema;
 pub(crate) mod schemas;

@@ -4,7 +4,6 @@ pub(crate) mod accounts;
 pub(crate) mod audit;
 pub(crate) mod availability;
 pub(crate) mod bookings;
-pub(crate) mod described;
 pub(crate) mod front_desk;
 pub(crate) mod notifications;
 pub(crate) mod payments;

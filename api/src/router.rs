@@ -46,7 +46,7 @@ pub(crate) fn table() -> Vec<Route> {
     resources().into_iter().flat_map(|resource| resource.routes).chain(without_description()).collect()
 }
 
-/// Routes whose handlers are described in `resources::described`.
+/// Routes whose handlers are described in `openapi::groups`.
 fn without_description() -> Vec<Route> {
     vec![
         at("/api/bookings", [post(BOOKING_REQUEST, bookings::create::create), get(BOOKING_LIST, bookings::list::list)]),

@@ -65,7 +65,7 @@ macro_rules! methods {
             }
         )*
 
-        /// Registration of handlers that are described in `resources::described`.
+        /// Registration of handlers that are described in `openapi::groups`.
         pub(crate) mod without_description {
             use super::*;
 

@@ -3,8 +3,8 @@
 mod access;
 mod accounts;
 mod bookings;
-mod described;
 mod limits;
+mod openapi;
 mod payments;
 mod webhook;
 

@@ -69,8 +69,8 @@ impl PropertyChange {
         Err(problem::PROPERTY_BUSY.into())
     }
 
-    /// As [`PropertyChange::apply`], on the inventory as it was read and while these blocks hold their beds; `None` when
-    /// one or the other is over.
+    /// As [`PropertyChange::apply`], on the inventory as it was read and while these blocks hold their beds; `None`
+    /// when one or the other is over.
     ///
     /// # Errors
     /// As [`PropertyChange::apply`].

@@ -11,7 +11,10 @@ use pvt_service::Config;
 use sha2::Sha256;
 
 const SECRET: &str = "whsec_of_the_tests";
-const EVENT: &str = r#"{"id":"evt_1","type":"checkout.session.completed","created":1800000000,"livemode":false,"data":{"object":{"id":"cs_1"}}}"#;
+const EVENT: &str = concat!(
+    r#"{"id":"evt_1","type":"checkout.session.completed","created":1800000000,"livemode":false,"#,
+    r#""data":{"object":{"id":"cs_1"}}}"#,
+);
 
 /// What Stripe would send with this secret, at this time.
 fn signed(secret: &str, time: i64, body: &str) -> String {

@@ -1,9 +1,9 @@
 //! Agreement of answers with the OpenAPI document: every route, sent invalid requests of many kinds.
 
 use super::{Answer, Api};
+use crate::openapi::groups::document;
 use crate::openapi::tests::conform::faults;
 use crate::resources::bookings::view::{BookingView, Links};
-use crate::resources::described::document;
 use crate::router::table;
 use axum::body::{Body, to_bytes};
 use axum::http::{Method, Request, header};
