@@ -308,12 +308,15 @@ pub(crate) fn list<T: FieldType>(item: T, most: usize) -> List<T> {
     List { item, most, count: None, least: 0 }
 }
 
+/// The code of the violation of a count, and its message.
+type CountRefusal = (&'static str, fn() -> String);
+
 /// See [`list`].
 pub(crate) struct List<T> {
     item: T,
     most: usize,
     /// The violation of an empty or too long list.
-    count: Option<(&'static str, fn() -> String)>,
+    count: Option<CountRefusal>,
     /// Fewest items, as documented.
     least: usize,
 }

@@ -320,13 +320,13 @@ impl Operation {
         self.problems([problem::BROKER_UNAVAILABLE])
     }
 
-    /// A name of the path that is not described is a text.
+    /// A parameter of the path that no extractor describes is a text.
     pub(super) fn with_path_parameters(mut self) -> Self {
         let names = self.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
-        let described =
+        let is_listed =
             |parameters: &[Value], name: &str| parameters.iter().any(|one| one["in"] == "path" && one["name"] == name);
         for name in names {
-            if !described(&self.parameters, name) {
+            if !is_listed(&self.parameters, name) {
                 self = self.part(name, schema::text_of(1, 255), "Which.");
             }
             self = self.problems([problem::NOT_FOUND]);

@@ -72,11 +72,6 @@ pub(crate) fn list(items: Value) -> Value {
     json!({ "type": "array", "items": items })
 }
 
-/// A list of so many.
-pub(crate) fn list_of(items: Value, least: usize, most: usize) -> Value {
-    json!({ "type": "array", "items": items, "minItems": least, "maxItems": most })
-}
-
 /// An object whose keys are names of something.
 pub(crate) fn map(values: Value) -> Value {
     json!({ "type": "object", "additionalProperties": values })
@@ -105,15 +100,6 @@ pub(crate) fn object<const N: usize>(fields: [(&str, Value); N]) -> Value {
     of_fields(fields, |optional| optional)
 }
 
-/// An object of a request: it has no other fields, and those that may be missing may also be `null`.
-pub(crate) fn form<const N: usize>(fields: [(&str, Value); N]) -> Value {
-    let mut closed = of_fields(fields, nullable);
-    if let Value::Object(members) = &mut closed {
-        members.insert("additionalProperties".to_owned(), false.into());
-    }
-    closed
-}
-
 /// The schema of a form, as it is declared.
 pub(crate) fn form_of<T: RequestForm>() -> Value {
     let mut schema = T::json_schema(&mut SchemaGenerator::default());
@@ -125,18 +111,6 @@ pub(crate) fn form_of<T: RequestForm>() -> Value {
 pub(crate) fn example_of<T: RequestForm>() -> Value {
     let schema = T::json_schema(&mut SchemaGenerator::default());
     schema.get("examples").map(|examples| examples[0].clone()).unwrap_or_default()
-}
-
-/// As [`form`], of fields given as (name, schema, whether it must be there).
-pub(crate) fn form_with<'a>(fields: impl IntoIterator<Item = (&'a str, Value, bool)>) -> Value {
-    let (mut properties, mut required) = (Map::new(), Vec::new());
-    for (name, schema, must) in fields {
-        if must {
-            required.push(name.to_owned());
-        }
-        properties.insert(name.to_owned(), if must { schema } else { nullable(schema) });
-    }
-    json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false })
 }
 
 /// One object with the fields of several; each must be one of [`object`].

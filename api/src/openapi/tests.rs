@@ -32,13 +32,6 @@ fn every_route_is_documented_once() {
 }
 
 #[test]
-fn dump() {
-    if let Ok(path) = std::env::var("PVT_DUMP_OPENAPI") {
-        std::fs::write(path, document().to_string()).unwrap();
-    }
-}
-
-#[test]
 fn documented_refusals_match_the_rule() {
     let document = document();
     let mut wrong = Vec::new();
