@@ -56,8 +56,8 @@ pub(crate) fn required_if<T: FieldType>(condition: bool, inner: T) -> RequiredIf
     RequiredIf { inner, condition }
 }
 
-/// A field that must be there if `condition` holds, as the schema says then, too; [`Presence::after_missing`] of a field
-/// above has reported its absence.
+/// A field that must be there if `condition` holds, as the schema says then, too; [`Presence::after_missing`] of a
+/// field above has reported its absence.
 pub(crate) fn reported_if<T: FieldType>(condition: bool, inner: T) -> ReportedIf<T> {
     ReportedIf { inner, condition }
 }

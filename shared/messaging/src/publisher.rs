@@ -64,8 +64,8 @@ impl OpenChannels for ConfirmChannels {
 }
 
 impl Publisher {
-    /// Starts connecting and returns at once; an unreachable broker is retried for ever. The broker lists the connection
-    /// as `name`. Must be called within a tokio runtime.
+    /// Starts connecting and returns at once; an unreachable broker is retried for ever. The broker lists the
+    /// connection as `name`. Must be called within a tokio runtime.
     pub fn start(amqp_url: &str, topology: Topology, name: &str) -> Self {
         let exchanges = ExchangeNames::of(&topology);
         let link = Link::start(amqp_url, topology, &format!("{name} publisher"), ConfirmChannels);
@@ -73,8 +73,8 @@ impl Publisher {
         Self { shared: Arc::new(Shared { link, exchanges, next_channel: AtomicUsize::new(0), confirm_seconds }) }
     }
 
-    /// Publishes and waits for the broker's confirm, at most [`CONFIRM_TIMEOUT`]. Dropping the future does not cancel the
-    /// publish.
+    /// Publishes and waits for the broker's confirm, at most [`CONFIRM_TIMEOUT`]. Dropping the future does not cancel
+    /// the publish.
     ///
     /// # Errors
     /// When the broker did not confirm; see [`PublishError`].

@@ -215,7 +215,8 @@ impl Topology {
         let unroutable = self.unroutable_exchange();
         let routed = |name: String, kind| ExchangeSpec { name, kind, alternate: Some(unroutable.clone()) };
         let plain = |name: String, kind| ExchangeSpec { name, kind, alternate: None };
-        // A command has one receiver, named by its key. Pattern matching would make each publish a fifth more expensive.
+        // A command has one receiver, named by its key. Pattern matching would make each publish a fifth more
+        // expensive.
         let (commands, events, dead) = (self.commands_exchange(), self.events_exchange(), self.dead_exchange());
         let mut all = vec![
             plain(unroutable.clone(), "fanout"),

@@ -1,7 +1,7 @@
-//! Whether the parts that a process depends on answer.
+//! Health of a process: whether its dependencies answer.
 //!
-//! Each check has a bound, all run at once, and a report is kept for a moment: whoever asks often does not ask the
-//! stores often.
+//! Each check has a timeout, all run at once, and a report is cached briefly, so that frequent probes do not load the
+//! stores.
 
 use futures_util::future::{BoxFuture, join_all};
 use serde::Serialize;

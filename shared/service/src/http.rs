@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_pages_answer_until_told_to_stop() {
+    async fn pages_answer_until_shutdown() {
         let health = Health::new().with("broker", Need::Required, || async { Err("away".to_owned()) });
         let pages = Pages {
             about: About::new("pvt-test"),

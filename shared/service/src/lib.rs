@@ -1,8 +1,8 @@
-//! What every process needs to start and to be operated: configuration, telemetry, shutdown, health, TLS, and the
-//! tokens that both the API and mails know.
+//! Basics of every process: configuration, telemetry, shutdown, health, TLS, and the booking tokens that the API and
+//! mails share.
 //!
-//! It knows of a booking no more than its id, no store and no broker. It must never print a secret, and never let a
-//! process start on a setting that is wrong.
+//! It knows of a booking no more than its id, and neither a store nor the broker. It must never print a secret, and
+//! never let a process start with an invalid setting.
 
 pub mod config;
 pub mod health;

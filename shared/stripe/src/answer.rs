@@ -44,7 +44,7 @@ impl Head {
     }
 
     /// The words with what the call is found by.
-    fn told(&self, message: &str) -> String {
+    fn describe(&self, message: &str) -> String {
         let request = self.request_id.as_deref().unwrap_or("unnamed");
         format!("{} (status {}, request {request})", redacted(message), self.status.as_u16())
     }
@@ -72,7 +72,7 @@ struct Reason {
 /// The object that was asked for.
 pub(crate) fn read<T: DeserializeOwned>(head: &Head, body: &[u8]) -> Result<T, StripeError> {
     if head.status.is_success() {
-        parse(body).map_err(|reason| StripeError::Unreadable(head.told(&reason)))
+        parse(body).map_err(|reason| StripeError::Unreadable(head.describe(&reason)))
     } else {
         Err(failure(head, body))
     }
@@ -89,7 +89,8 @@ pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
 
 fn failure(head: &Head, body: &[u8]) -> StripeError {
     let reason = parse::<Envelope>(body).ok().map(|envelope| envelope.error);
-    let message = head.told(reason.as_ref().and_then(|reason| reason.message.as_deref()).unwrap_or("no reason given"));
+    let message =
+        head.describe(reason.as_ref().and_then(|reason| reason.message.as_deref()).unwrap_or("no reason given"));
     let code = reason.as_ref().and_then(|reason| reason.code.as_deref());
     match head.status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => StripeError::Unauthorized(message),

@@ -103,10 +103,10 @@ impl StripeClient {
             StripeMethod::Delete => Method::DELETE,
         };
         let body = (method == Method::POST).then(|| canonical(body.as_deref().unwrap_or_default()));
-        self.ask(Call { operation, method, url, body, key }).await
+        self.execute(Call { operation, method, url, body, key }).await
     }
 
-    async fn ask<T: DeserializeOwned>(&self, call: Call) -> Result<T, StripeError> {
+    async fn execute<T: DeserializeOwned>(&self, call: Call) -> Result<T, StripeError> {
         let mut attempts = Attempts::new(self.config.call_timeout);
         loop {
             let limit = attempts.timeout();
@@ -158,8 +158,8 @@ impl StripeClient {
     }
 }
 
-/// The same fields in the order of their names: the builders keep metadata in hash maps, and a repeated request under the
-/// same idempotency key must be the same request.
+/// The same fields in the order of their names: the builders keep metadata in hash maps, and a repeated request under
+/// the same idempotency key must be the same request.
 fn canonical(form: &str) -> String {
     let mut fields: Vec<_> = form_urlencoded::parse(form.as_bytes()).collect();
     fields.sort();

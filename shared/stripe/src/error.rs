@@ -1,4 +1,4 @@
-//! How a call of Stripe fails, and what that means for the message being handled.
+//! Failures of requests to Stripe, and what each means for the message being handled.
 
 use pvt_domain::failure::{Cause, Failure};
 use std::time::Duration;
@@ -106,7 +106,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn only_what_concerns_everybody_pauses_the_worker() {
+    fn only_general_failures_pause_the_worker() {
         let word = String::from;
         assert!(matches!(Failure::from(StripeError::Unavailable(word("down"))), Failure::Unavailable(_)));
         assert!(matches!(Failure::from(StripeError::Unauthorized(word("key"))), Failure::Unavailable(_)));

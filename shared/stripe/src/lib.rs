@@ -1,9 +1,9 @@
 //! Client of Stripe's API.
 //!
 //! Requests are built by async-stripe's typed builders and sent by a transport of our own (decision 41). A call returns
-//! the object that Stripe documents or a [`StripeError`] that says how to handle the failure. Every request that creates
-//! something carries an idempotency key, so that a retry never creates it twice. The client decides nothing about
-//! bookings, stores nothing and never shows its key; pausing while Stripe is down is up to its caller.
+//! the object that Stripe documents or a [`StripeError`] that says how to handle the failure. Every request that
+//! creates something carries an idempotency key, so that a retry never creates it twice. The client decides nothing
+//! about bookings, stores nothing and never shows its key; pausing while Stripe is down is up to its caller.
 
 mod answer;
 mod calls;

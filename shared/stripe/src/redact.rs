@@ -1,5 +1,4 @@
-//! What may be shown of words that came from elsewhere: no keys, no card numbers, no mail addresses, and not without
-//! end.
+//! Redaction of texts from outside: no keys, card numbers or e-mail addresses, and a bounded length.
 
 /// Longest message, in characters.
 const MAX_CHARS: usize = 300;

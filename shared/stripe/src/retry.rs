@@ -11,8 +11,8 @@ use tokio::time::Instant;
 pub(crate) const MAX_ATTEMPTS: usize = 3;
 /// How much longer than one attempt all of them together may take.
 pub(crate) const EXTRA_BUDGET: Duration = Duration::from_secs(2);
-/// Waits of 100–200 ms at first, doubling. The jitter adds up to the delay itself, so that requests that failed together
-/// are not repeated together.
+/// Waits of 100–200 ms at first, doubling. The jitter adds up to the delay itself, so that requests that failed
+/// together are not repeated together.
 const DELAYS: ExponentialBuilder =
     ExponentialBuilder::new().with_min_delay(Duration::from_millis(100)).with_max_times(MAX_ATTEMPTS - 1).with_jitter();
 

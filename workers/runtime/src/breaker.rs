@@ -1,7 +1,7 @@
 //! Circuit breaker of one worker: while a dependency is unavailable no message is handled, and none loses an attempt.
 //!
-//! Closed: all batches pass. Open: none passes until the pause is over. Half-open: one batch passes as a probe while the
-//! others wait, and its outcome closes or opens the breaker.
+//! Closed: all batches pass. Open: none passes until the pause is over. Half-open: one batch passes as a probe while
+//! the others wait, and its outcome closes or opens the breaker.
 
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -21,7 +21,8 @@ use tracing::{Instrument as _, Span, info_span, warn};
 
 /// Batches of one queue that may wait for publisher confirms while the next one is handled.
 const BATCHES_CONFIRMING: usize = 2;
-/// After this many timeouts of single messages, the rest of a failed batch is not attempted: the cause is not a message.
+/// After this many timeouts of single messages, the rest of a failed batch is not attempted: the cause is not a
+/// message.
 const ISOLATED_TIMEOUTS_MAX: u32 = 2;
 
 /// A registered worker and what it shares with its sessions.

@@ -1,7 +1,7 @@
 //! Fail points: named places at which a test aborts the process, to prove that nothing is lost there.
 //!
-//! `PVT_FAULT="name"` aborts at the first hit, `"name:3"` at the third. They exist only in builds with debug assertions:
-//! in a release build a fail point compiles to nothing and the variable is never read.
+//! `PVT_FAULT="name"` aborts at the first hit, `"name:3"` at the third. They exist only in builds with debug
+//! assertions: in a release build a fail point compiles to nothing and the variable is never read.
 
 /// After the handler returned, before its messages are published.
 pub const AFTER_HANDLE_BEFORE_PUBLISH: &str = "after_handle_before_publish";

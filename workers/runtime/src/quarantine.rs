@@ -1,5 +1,5 @@
-//! Quarantine of suspects in a crash loop: after a crash, every message that the process had fetched has one more failed
-//! delivery, not only the one that caused it.
+//! Quarantine of suspects in a crash loop: after a crash, every message that the process had fetched has one more
+//! failed delivery, not only the one that caused it.
 //!
 //! A message that was delivered several times without an outcome is handled alone. All others that this consumer holds
 //! are first returned to the queue with a delivery count of zero, so that a further crash counts against the suspect.

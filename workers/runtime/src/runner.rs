@@ -175,7 +175,8 @@ impl Runner {
         let Some(suspect) = quarantine::take_suspect(&mut held) else { return End::Quarantined };
         warn!(
             worker = self.context.worker.spec.name, queue = %self.queue.name, message_id = %suspect.envelope.id,
-            deliveries = suspect.delivery_count, bystanders = held.len(), "possible crash loop, handling the message alone"
+            deliveries = suspect.delivery_count, bystanders = held.len(), "possible crash loop, handling the message \
+                alone"
         );
         session.republish(held).await;
         session.clone().process(vec![suspect], slot).await;

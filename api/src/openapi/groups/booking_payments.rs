@@ -12,7 +12,8 @@ pub(super) fn operations() -> Vec<Operation> {
     vec![
         booking_operation(get("/api/bookings/{id}/pay", "pay_booking", "Redirect a guest to the payment page"))
             .about(
-                "For browsers: the address that mails link to. It redirects to Stripe's page for the amount due, the same \
+                "For browsers: the address that mails link to. It redirects to Stripe's page for the amount due, the \
+                    same \
                     page while that is open, and to the receipt once nothing is due. An expired hold, a payment in \
                     process, and an outage (503) are answered with a page that says so.",
             )
@@ -22,23 +23,20 @@ pub(super) fn operations() -> Vec<Operation> {
             .answers_page(StatusCode::SERVICE_UNAVAILABLE, "A page that asks to open the link again in a minute.")
             .header("Retry-After")
             .problems([problem::STILL_PROCESSING]),
-        booking_operation(get(
-            "/api/bookings/{id}/receipt",
-            "booking_receipt",
-            "Show the receipt, for printing",
-        ))
-        .about(
-            "In French or English, as the booking's mails are. Stripe redirects guests here after payment, often before \
+        booking_operation(get("/api/bookings/{id}/receipt", "booking_receipt", "Show the receipt, for printing"))
+            .about(
+                "In French or English, as the booking's mails are. Stripe redirects guests here after payment, often \
+                before \
                 its webhook arrives: then the page waits, and says so if the payment is still unconfirmed.",
-        )
-        .query(
-            "wait",
-            json!({ "type": "string", "pattern": "^[0-9]{1,6}(ms|s)?$" }),
-            "Waits for the payment of a held booking to be confirmed, at most 10 s: `10s`, `10` or `500ms`.",
-        )
-        .answers_text("A page.", "text/html; charset=utf-8")
-        .problems([problem::STILL_PROCESSING, problem::NOT_READY])
-        .stored(),
+            )
+            .query(
+                "wait",
+                json!({ "type": "string", "pattern": "^[0-9]{1,6}(ms|s)?$" }),
+                "Waits for the payment of a held booking to be confirmed, at most 10 s: `10s`, `10` or `500ms`.",
+            )
+            .answers_text("A page.", "text/html; charset=utf-8")
+            .problems([problem::STILL_PROCESSING, problem::NOT_READY])
+            .stored(),
     ]
 }
 

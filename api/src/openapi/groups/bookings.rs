@@ -83,7 +83,8 @@ pub(super) fn booking_operation(operation: Operation) -> Operation {
 fn create() -> Operation {
     post("/api/bookings", "create_booking", "Request a booking")
         .about(
-            "202 means that the request is stored durably and will be decided. The same key and body always give the same \
+            "202 means that the request is stored durably and will be decided. The same key and body always give the \
+                same \
             booking.",
         )
         .body(named("NewBooking"), example_of::<NewBookingForm>())
@@ -155,7 +156,8 @@ fn list_bookings() -> Operation {
 fn cancel(operation: Operation) -> Operation {
     booking_changes::decided(operation)
         .about(
-            "Releases the beds. Repeated cancellations have no further effect. `dry_run` returns the fee and changes nothing.",
+            "Releases the beds. Repeated cancellations have no further effect. `dry_run` returns the fee and changes \
+                nothing.",
         )
         .query("dry_run", flag(), "Only return the fee.")
         .optional_body(form_of::<CancelForm>(), example_of::<CancelForm>())

@@ -54,11 +54,12 @@ fn money_example(amount: i64) -> Value {
 /// The command takes longer than the caller waits.
 const LATER: &str = "Accepted, but not done within the time that the caller waits. `Location` shows it.";
 /// As [`LATER`], for a secret that no address shows.
-const SECRET_LATER: &str = "Accepted, but not done within the time that the caller waits. Repeat the request with the same key: \
+const SECRET_LATER: &str = "Accepted, but not done within the time that the caller waits. Repeat the request with \
+    the same key: \
     only its answer has the secret.";
 
 /// Waits for a worker. Goes after the answer.
-fn asked(operation: Operation, later: &'static str) -> Operation {
+fn requested(operation: Operation, later: &'static str) -> Operation {
     operation
         .answers(StatusCode::ACCEPTED, later, named("PendingPayment"))
         .header("Location")
@@ -69,16 +70,17 @@ fn asked(operation: Operation, later: &'static str) -> Operation {
         .queued()
 }
 
-/// As [`asked`], where the worker calls Stripe.
-fn asked_of_stripe(operation: Operation, later: &'static str) -> Operation {
-    asked(operation, later).problems([problem::PROVIDER_REFUSED, problem::PROVIDER_UNAVAILABLE])
+/// As [`requested`], where the worker calls Stripe.
+fn requested_of_stripe(operation: Operation, later: &'static str) -> Operation {
+    requested(operation, later).problems([problem::PROVIDER_REFUSED, problem::PROVIDER_UNAVAILABLE])
 }
 
 /// Opens a payment of the amount due.
 fn opening(operation: Operation, (about_answer, later): (&'static str, &'static str), example: Value) -> Operation {
     let operation = operation
         .about(
-            "The amount due is what confirms a held booking, otherwise its balance. The answer is awaited for 10 s, or as \
+            "The amount due is what confirms a held booking, otherwise its balance. The answer is awaited for 10 s, \
+                or as \
             `Prefer: wait=N` says.",
         )
         .with_token()
@@ -86,7 +88,7 @@ fn opening(operation: Operation, (about_answer, later): (&'static str, &'static 
         .answers(StatusCode::CREATED, about_answer, named("OpenedPayment"))
         .header("Location")
         .example(example);
-    asked_of_stripe(operation, later).problems([
+    requested_of_stripe(operation, later).problems([
         problem::NOT_FOUND,
         problem::STILL_PROCESSING,
         problem::NOTHING_DUE,
@@ -128,7 +130,8 @@ fn create_intent() -> Operation {
 fn list_payments() -> Operation {
     get("/api/payments", "list_payments", "List payments, last changed bookings first")
         .about(
-            "Staff see the payments of their properties, other callers those of their own bookings. A page may be short, or \
+            "Staff see the payments of their properties, other callers those of their own bookings. A page may be \
+                short, or \
             empty, and still have a next one.",
         )
         .query("property_id", text(), "Only of this property.")
@@ -158,7 +161,7 @@ fn refund() -> Operation {
         .body(form_of::<RefundForm>(), example_of::<RefundForm>())
         .answers(StatusCode::OK, "The payment, with the refund.", named("Payment"))
         .example(payment_example());
-    asked_of_stripe(operation, LATER).problems([problem::TOO_MUCH, problem::DISPUTED, problem::NOT_REFUNDABLE])
+    requested_of_stripe(operation, LATER).problems([problem::TOO_MUCH, problem::DISPUTED, problem::NOT_REFUNDABLE])
 }
 
 fn record() -> Operation {
@@ -167,12 +170,15 @@ fn record() -> Operation {
         .answers(StatusCode::CREATED, "The payment.", named("Payment"))
         .header("Location")
         .example(record_example());
-    asked(operation, LATER).problems([problem::TOO_MUCH])
+    requested(operation, LATER).problems([problem::TOO_MUCH])
 }
 
 fn analytics() -> Operation {
     get("/api/payments/analytics", "payment_analytics", "Show payment totals of a property by day")
-        .about("Days are the property's. Stripe's fees are known once its balance transactions were read, within the hour.")
+        .about(
+            "Days are the property's. Stripe's fees are known once its balance transactions were read, within the \
+            hour.",
+        )
         .required_query("property_id", text(), "Which property.")
         .required_query("from", date(), "First day.")
         .required_query("until", date(), "The first day that is not included, at most 366 days later.")
@@ -196,7 +202,8 @@ fn disputes() -> Operation {
 fn webhook() -> Operation {
     post("/api/payments/webhook", "stripe_webhook", "Receive an event from Stripe")
         .about(
-            "The signature is verified over the raw body, within 300 s. Each event is processed once. Anything but a complete \
+            "The signature is verified over the raw body, within 300 s. Each event is processed once. Anything but a \
+                complete \
             event of this account is 400.",
         )
         .raw_body(
@@ -241,7 +248,8 @@ fn payment() -> Value {
             "actor",
             about(
                 text(),
-                "`stripe` for a refund from Stripe's dashboard; `staff` alone for callers who do not act for the property.",
+                "`stripe` for a refund from Stripe's dashboard; `staff` alone for callers who do not act for the \
+                    property.",
             ),
         ),
         ("at", instant()),

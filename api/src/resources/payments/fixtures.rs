@@ -55,7 +55,8 @@ pub(crate) fn recorded(ledger: &mut Ledger, id: u128, amount: i64, at: Timestamp
 
 /// Applies an event of Stripe's.
 pub(crate) fn observe(ledger: &mut Ledger, number: i64, kind: &str, object: Value) {
-    let event = json!({ "id": format!("evt_{number}"), "type": kind, "created": STARTED + number, "data": { "object": object } });
+    let event = json!({ "id": format!("evt_{number}"), "type": kind, "created": STARTED + number,
+        "data": { "object": object } });
     ledger.apply(&Event::read(&event).unwrap());
 }
 
@@ -70,7 +71,8 @@ pub(crate) fn session(status: &str, payment_status: &str, intent: Option<&str>) 
 
 /// A payment intent.
 pub(crate) fn intent(id: &str, status: &str, received: i64, demand: Option<&str>) -> Value {
-    let mut intent = json!({ "id": id, "status": status, "amount": BALANCE, "amount_received": received, "currency": "cad",
+    let mut intent = json!({ "id": id, "status": status, "amount": BALANCE, "amount_received": received,
+        "currency": "cad",
         "created": STARTED,
                              "metadata": { "booking_id": booking_id().to_string() } });
     if let Some(demand) = demand {

@@ -1,6 +1,6 @@
-//! What makes one value usable, and what production demands of it.
+//! Checks of single settings, and the stricter ones of production.
 //!
-//! A message never repeats the value: it may hold a password.
+//! An error message never contains the value: it may hold a password.
 
 use std::net::{IpAddr, SocketAddr};
 use url::Url;

@@ -1,4 +1,4 @@
-//! Where a value comes from: the variable itself, a file that `NAME_FILE` names, or a secret store behind `op://`.
+//! Sources of settings: the variable itself, the file named by `NAME_FILE`, or a secret store behind `op://`.
 
 use super::variables::Variable;
 use std::collections::BTreeMap;
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_fixed_wins_and_defaults_give_way() {
+    fn fixed_settings_override_the_environment() {
         let mut source =
             Source::new(pairs([("PUBLIC_URL", "https://ours"), ("MONGODB_URI_FILE", "/a"), ("PVT_ENV", " ")]));
         source.replace(pairs([("MONGODB_URI", "mongodb://engine")]));

@@ -39,7 +39,7 @@ fn nothing_set_is_development() {
 }
 
 #[test]
-fn every_fault_is_told_at_once() {
+fn all_invalid_settings_are_reported_at_once() {
     let faults = faulty(&[
         ("AMQP_URL", "http://x"),
         ("PVT_HTTP_ADDR", "8080"),

@@ -256,7 +256,8 @@ pub fn env_example() -> String {
             file.\n\
          # Generated from shared/service/src/config/variables.rs; a test keeps both equal.\n\
          #\n\
-         # Variables marked (secret) may also be given as NAME_FILE=/path/of/a/file, or as op://vault/item/field, which \
+         # Variables marked (secret) may also be given as NAME_FILE=/path/of/a/file, or as op://vault/item/field, \
+         which \
          the\n\
          # 1Password CLI `op` resolves at start.\n",
     );

@@ -55,7 +55,8 @@ mod tests {
             shown.strip_prefix(exposition),
             Some(
                 "# TYPE pvt_claims_conflicts_total counter\npvt_claims_conflicts_total 3\n\
-                # HELP pvt_stripe_call_seconds Calls.\npvt_stripe_call_seconds_bucket{operation=\"refund\",le=\"1\"} 2\n"
+                # HELP pvt_stripe_call_seconds \
+                Calls.\npvt_stripe_call_seconds_bucket{operation=\"refund\",le=\"1\"} 2\n"
             )
         );
     }

@@ -1,4 +1,4 @@
-//! What is sent is what Stripe documents.
+//! Requests are sent as Stripe documents them.
 
 use crate::scripted::{KEY, Server, VERSION, intent, refund, says, session};
 use axum::http::Method;
@@ -31,7 +31,7 @@ fn new_session() -> NewSession {
 }
 
 #[tokio::test]
-async fn a_session_is_asked_for_as_documented() {
+async fn session_request_is_as_documented() {
     let server = Server::new([says(200, session("open"))]).await;
     let made = server.client.create_session(&new_session(), "session:b-1:1").await.unwrap();
     assert_eq!((made.id.as_str(), made.amount_total), ("cs_1", 4_410));
@@ -71,12 +71,12 @@ async fn repeated_request_has_the_same_body() {
     for _ in 0..2 {
         server.client.create_session(&request, "session:b-1:1").await.unwrap();
     }
-    let [first, second] = server.asked().try_into().unwrap();
+    let [first, second] = server.received().try_into().unwrap();
     assert_eq!(first.body, second.body);
 }
 
 #[tokio::test]
-async fn what_is_not_known_is_not_sent() {
+async fn absent_values_are_not_sent() {
     let server = Server::new([says(200, session("open"))]).await;
     let bare = NewSession { email: None, expires_at: None, metadata: BTreeMap::new(), ..new_session() };
     server.client.create_session(&bare, "k").await.unwrap();
@@ -87,7 +87,7 @@ async fn what_is_not_known_is_not_sent() {
 }
 
 #[tokio::test]
-async fn a_payment_and_a_refund_are_asked_for_as_documented() {
+async fn payment_and_refund_requests_are_as_documented() {
     let server = Server::new([says(200, intent("requires_payment_method")), says(200, refund("re_1"))]).await;
     let payment = NewIntent { amount: 9_000, currency: Currency::JPY, title: "Bed".into(), metadata: metadata() };
     assert_eq!(
@@ -108,7 +108,7 @@ async fn a_payment_and_a_refund_are_asked_for_as_documented() {
         metadata: metadata(),
     };
     assert_eq!(server.client.create_refund(&back, "refund:b-1:3").await.unwrap().id, "re_1");
-    let [intent, refund] = server.asked().try_into().unwrap();
+    let [intent, refund] = server.received().try_into().unwrap();
     assert_eq!((intent.path.as_str(), intent.header("idempotency-key")), ("/v1/payment_intents", Some("intent:1")));
     let expected = [
         ("amount", "9000"),
@@ -144,17 +144,17 @@ async fn objects_are_read_by_their_ids() {
     server.client.intent("pi_1").await.unwrap();
     server.client.refund("re_1").await.unwrap();
     server.client.charge("../ch_1?x=1").await.unwrap();
-    let paths: Vec<_> = server.asked().into_iter().map(|asked| asked.path).collect();
+    let paths: Vec<_> = server.received().into_iter().map(|asked| asked.path).collect();
     let expected =
         ["/v1/checkout/sessions/cs_1", "/v1/payment_intents/pi_1", "/v1/refunds/re_1", "/v1/charges/..%2Fch_1%3Fx=1"];
     assert_eq!(paths, expected, "an id is one segment, whatever is in it");
-    assert!(server.asked().iter().all(|asked| asked.method == Method::GET
+    assert!(server.received().iter().all(|asked| asked.method == Method::GET
         && asked.body.is_empty()
         && asked.header("idempotency-key").is_none()));
 }
 
 #[tokio::test]
-async fn lists_are_asked_for_by_time_and_place() {
+async fn list_requests_carry_time_range_and_cursor() {
     let events = json!({ "object": "list", "has_more": true,
         "data": [{ "id": "evt_2", "type": "invoice.paid" }, { "id": "evt_1" }] });
     let lines = json!({ "object": "list", "has_more": false,
@@ -170,7 +170,7 @@ async fn lists_are_asked_for_by_time_and_place() {
         .await
         .unwrap();
     assert_eq!((page.items[0].fee, page.next), (158, None));
-    let [events, lines] = server.asked().try_into().unwrap();
+    let [events, lines] = server.received().try_into().unwrap();
     assert_eq!(events.path, "/v1/events");
     assert_eq!(
         events.query,
@@ -187,5 +187,5 @@ async fn a_key_that_stripe_would_not_take_is_not_sent() {
         let refused = server.client.create_session(&new_session(), key).await;
         assert!(matches!(refused, Err(StripeError::Idempotency(_))), "{refused:?}");
     }
-    assert!(server.asked().is_empty());
+    assert!(server.received().is_empty());
 }

@@ -1,4 +1,4 @@
-//! What each answer means.
+//! Meanings of Stripe's answers.
 
 use crate::scripted::{Answer, KEY, Server, client, error, intent, refund, says, says_with};
 use pvt_domain::money::Currency;
@@ -19,7 +19,7 @@ async fn final_meaning(status: u16, body: serde_json::Value) -> StripeError {
 }
 
 #[tokio::test]
-async fn a_refusal_tells_all_that_stripe_does() {
+async fn refusal_carries_everything_stripe_reports() {
     let declined = json!({ "error": { "type": "card_error", "code": "card_declined",
         "decline_code": "insufficient_funds", "param": "payment_method",
         "message": "Your card 4242 4242 4242 4242 was declined." } });
@@ -34,7 +34,7 @@ async fn a_refusal_tells_all_that_stripe_does() {
 }
 
 #[tokio::test]
-async fn what_is_missing_or_wrong_is_refused() {
+async fn missing_or_invalid_parameters_are_refused() {
     let missing =
         meaning(says(404, error("invalid_request_error", Some("resource_missing"), "No such payment_intent: 'pi_1'")))
             .await;
@@ -70,7 +70,7 @@ async fn a_key_used_for_something_else_is_a_defect() {
 }
 
 #[tokio::test]
-async fn stripe_s_own_troubles_are_told_apart() {
+async fn failures_of_stripe_are_distinguished() {
     let in_use =
         final_meaning(409, error("invalid_request_error", Some("idempotency_key_in_use"), "in progress")).await;
     assert!(matches!(in_use, StripeError::Transient(_)), "{in_use}");
@@ -95,7 +95,7 @@ async fn too_many_calls_say_how_long_to_wait() {
 }
 
 #[tokio::test]
-async fn what_is_not_documented_is_unreadable() {
+async fn undocumented_answers_are_unreadable() {
     for answer in [
         Answer::Says(200, Vec::new(), "{\"id\":\"pi_1\",\"status".into()),
         says(200, json!({ "id": "pi_1", "object": "payment_intent" })),
@@ -126,7 +126,7 @@ async fn a_list_has_an_end() {
     let server = Server::new([says(200, page(1)), says(200, last)]).await;
     let ids: Vec<_> = server.client.refunds_of("pi_1").await.unwrap().into_iter().map(|refund| refund.id).collect();
     assert_eq!(ids, ["re_1", "re_2", "re_9"]);
-    let asked = server.asked();
+    let asked = server.received();
     assert_eq!(
         (asked[0].query.get("payment_intent").map(String::as_str), asked[0].query.get("starting_after")),
         (Some("pi_1"), None)
@@ -135,7 +135,7 @@ async fn a_list_has_an_end() {
 
     let endless = Server::new((0..50).map(|n| says(200, page(2 * n)))).await;
     assert!(matches!(endless.client.refunds_of("pi_1").await, Err(StripeError::Unreadable(_))));
-    assert_eq!(endless.asked().len(), 10);
+    assert_eq!(endless.received().len(), 10);
     let stuck = Server::new([says(200, json!({ "has_more": true, "data": [] }))]).await;
     assert!(matches!(stuck.client.disputes_of("pi_1").await, Err(StripeError::Unreadable(_))));
 }
@@ -146,5 +146,5 @@ async fn amounts_that_stripe_would_misread_are_not_sent() {
     let payment =
         NewIntent { amount: 5_000, currency: Currency::ISK, title: String::new(), metadata: Default::default() };
     assert_eq!(server.client.create_intent(&payment, "k").await.unwrap_err().code(), Some("currency_units"));
-    assert!(server.asked().is_empty());
+    assert!(server.received().is_empty());
 }

@@ -15,7 +15,7 @@ pub(crate) const VERSION: &str = "2025-09-30.clover";
 
 /// What a request looked like.
 #[derive(Debug, Clone)]
-pub(crate) struct Asked {
+pub(crate) struct ReceivedRequest {
     pub(crate) method: Method,
     pub(crate) path: String,
     pub(crate) query: BTreeMap<String, String>,
@@ -24,7 +24,7 @@ pub(crate) struct Asked {
     headers: HeaderMap,
 }
 
-impl Asked {
+impl ReceivedRequest {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
@@ -55,7 +55,7 @@ pub(crate) fn error(kind: &str, code: Option<&str>, message: &str) -> Value {
 #[derive(Clone, Default)]
 struct Script {
     answers: Arc<Mutex<VecDeque<Answer>>>,
-    asked: Arc<Mutex<Vec<Asked>>>,
+    asked: Arc<Mutex<Vec<ReceivedRequest>>>,
 }
 
 pub(crate) struct Server {
@@ -80,13 +80,13 @@ impl Server {
         Self { client: client(&base, call_timeout), base, script }
     }
 
-    pub(crate) fn asked(&self) -> Vec<Asked> {
-        self.script.asked.lock().unwrap().clone()
+    pub(crate) fn received(&self) -> Vec<ReceivedRequest> {
+        self.script.received.lock().unwrap().clone()
     }
 
     /// The only request.
-    pub(crate) fn only(&self) -> Asked {
-        let asked = self.asked();
+    pub(crate) fn only(&self) -> ReceivedRequest {
+        let asked = self.received();
         assert_eq!(asked.len(), 1, "{asked:?}");
         asked.into_iter().next().unwrap()
     }
@@ -111,7 +111,7 @@ async fn answer(
 ) -> Response<Body> {
     let pairs = |text: &[u8]| url::form_urlencoded::parse(text).into_owned().collect();
     let body = String::from_utf8(body.to_vec()).unwrap();
-    let asked = Asked {
+    let asked = ReceivedRequest {
         method,
         path: uri.path().to_owned(),
         query: pairs(uri.query().unwrap_or_default().as_bytes()),
@@ -119,7 +119,7 @@ async fn answer(
         body,
         headers,
     };
-    script.asked.lock().unwrap().push(asked);
+    script.received.lock().unwrap().push(asked);
     let next = script.answers.lock().unwrap().pop_front();
     match next.unwrap_or_else(|| says(500, error("api_error", None, "the script has ended"))) {
         Answer::Says(status, headers, text) => {

@@ -32,7 +32,7 @@ async fn an_open_session_is_ended() {
 async fn a_session_that_is_not_open_is_given_as_it_is() {
     let paid = Server::new([not_open("complete"), says(200, session("complete"))]).await;
     assert!(matches!(paid.client.expire_session("cs_1").await, Ok(Expiry::NotOpen(_))));
-    assert_eq!(paid.asked()[1].path, "/v1/checkout/sessions/cs_1");
+    assert_eq!(paid.received()[1].path, "/v1/checkout/sessions/cs_1");
     let ended = Server::new([not_open("expired"), says(200, session("expired"))]).await;
     assert!(matches!(ended.client.expire_session("cs_1").await, Ok(Expiry::Expired(_))));
 }

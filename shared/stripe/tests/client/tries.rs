@@ -1,4 +1,4 @@
-//! How often one call is tried.
+//! Attempts of one request.
 
 use crate::scripted::{Answer, Server, client, error, intent, refund, says, says_with};
 use pvt_stripe::{NewRefund, StripeError};
@@ -21,7 +21,7 @@ fn back() -> NewRefund {
 async fn another_try_has_the_same_key_and_form() {
     let server = Server::patient([Answer::Hangs, Answer::Cuts, says(200, refund("re_1"))], SHORT).await;
     assert_eq!(server.client.create_refund(&back(), "refund:b-1:3").await.unwrap().id, "re_1");
-    let asked = server.asked();
+    let asked = server.received();
     assert_eq!(asked.len(), 3);
     assert!(asked.iter().all(|one| one.header("idempotency-key") == Some("refund:b-1:3") && one.body == asked[0].body));
 }
@@ -32,7 +32,7 @@ async fn tries_end() {
     let begun = Instant::now();
     let failed = server.client.create_refund(&back(), "k").await.unwrap_err();
     assert!(matches!(failed, StripeError::Unavailable(_)), "{failed}");
-    assert_eq!(server.asked().len(), 3);
+    assert_eq!(server.received().len(), 3);
     assert!(begun.elapsed() < LONGEST);
 }
 
@@ -48,7 +48,7 @@ async fn reading_is_tried_again_too() {
 }
 
 #[tokio::test]
-async fn what_stripe_calls_final_is() {
+async fn final_answers_are_not_retried() {
     let server =
         Server::new([says_with(500, &[("stripe-should-retry", "false")], error("api_error", None, "oops")), down()])
             .await;
@@ -66,15 +66,15 @@ async fn a_server_that_never_answers_is_unavailable() {
 }
 
 #[tokio::test]
-async fn the_key_is_not_sent_to_who_speaks_no_tls_when_they_should() {
+async fn key_is_not_sent_without_tls() {
     let server = Server::patient([], SHORT).await;
     let failed = client(&server.base.replace("http:", "https:"), SHORT).intent("pi_1").await.unwrap_err();
     assert!(matches!(failed, StripeError::Unavailable(_)), "{failed}");
-    assert!(server.asked().is_empty());
+    assert!(server.received().is_empty());
 }
 
 #[tokio::test]
-async fn a_port_that_nobody_listens_on_is_unavailable() {
+async fn closed_port_is_unavailable() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);

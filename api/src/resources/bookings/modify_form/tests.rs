@@ -1,4 +1,4 @@
-//! What may be sent, by whom, and what it comes to upon a booking.
+//! Modification forms: accepted fields by caller, and the resulting command.
 
 use super::{Modification, ModificationForm};
 use crate::form::RequestForm as _;

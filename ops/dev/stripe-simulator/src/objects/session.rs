@@ -30,7 +30,7 @@ impl SessionStatus {
 
 /// A line item.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Line {
+pub(crate) struct LineItem {
     pub(crate) id: String,
     pub(crate) name: String,
     pub(crate) description: Option<String>,
@@ -48,7 +48,7 @@ pub(crate) struct Session {
     pub(crate) paid: bool,
     pub(crate) currency: String,
     pub(crate) amount_total: i64,
-    pub(crate) lines: Vec<Line>,
+    pub(crate) lines: Vec<LineItem>,
     pub(crate) metadata: Metadata,
     pub(crate) intent_metadata: Metadata,
     pub(crate) intent_description: Option<String>,
@@ -122,7 +122,7 @@ impl Session {
 
     /// The line items as Stripe lists them.
     pub(crate) fn line_items(&self) -> Vec<Value> {
-        let item = |line: &Line| {
+        let item = |line: &LineItem| {
             let amount = line.unit_amount.saturating_mul(line.quantity);
             json!({
                 "id": line.id, "object": "item", "amount_discount": 0, "amount_subtotal": amount, "amount_tax": 0,
