@@ -1,9 +1,11 @@
-//! The rules of the repository that no compiler checks: who may use whom, documentation, sizes, words that must not
-//! land.
+//! Rules of the repository that no compiler checks: dependencies between crates, documentation, sizes, and words.
 //!
-//! Each failure lists everything that is wrong, so that one run is enough to mend it.
+//! Each failure lists everything that is wrong, so that one run is enough to fix it.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[path = "tidy/words.rs"]
+mod words;
 
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,10 +15,10 @@ use std::process::Command;
 
 /// Longest file, in lines.
 const MAX_LINES: usize = 600;
+/// Longest line of source, in columns.
+const MAX_COLUMNS: usize = 120;
 
-/// Who may use whom in the product (docs/architecture.md). The test kit is for tests: nobody is listed as its user.
-///
-/// What tests may need beyond that is [`FOR_TESTS`].
+/// Which of our crates each crate may use (docs/architecture.md). [`FOR_TESTS`] lists those that tests may use besides.
 const EDGES: [(&str, &[&str]); 16] = [
     ("pvt-domain", &[]),
     ("pvt-local-engines", &[]),
@@ -79,10 +81,10 @@ const EDGES: [(&str, &[&str]); 16] = [
 const DEVELOPMENT: [&str; 6] =
     ["pvt-bench", "pvt-local-engines", "pvt-mail-sink", "pvt-stripe-simulator", "pvt-supervisor", "pvt-testkit"];
 
-/// What any crate's tests may use.
+/// Crates that the tests of any crate may use.
 const FOR_TESTS: [&str; 3] = ["pvt-local-engines", "pvt-stripe-simulator", "pvt-testkit"];
 
-/// Libraries that give a crate an ability it must not have.
+/// Libraries that a crate must not use.
 const FORBIDDEN: [(&str, &[&str]); 6] = [
     ("pvt-domain", &["axum", "lapin", "mongodb", "rand", "reqwest", "sqlx", "tokio", "tracing"]),
     ("pvt-messaging", &["axum", "mongodb", "sqlx"]),
@@ -142,13 +144,13 @@ fn product() -> Vec<(String, String)> {
     sources
 }
 
-/// The string literals of a text. Good enough for names, which hold no escapes.
+/// The string literals of a source. Sufficient for names, which contain no escapes.
 fn literals(text: &str) -> impl Iterator<Item = &str> {
     let comment = |line: &&str| !line.trim_start().starts_with("//");
     text.lines().filter(comment).flat_map(|line| line.split('"').skip(1).step_by(2))
 }
 
-/// Everything that people read.
+/// All pages of documentation, as one text.
 fn docs() -> String {
     files()
         .into_iter()
@@ -172,7 +174,7 @@ fn packages() -> Vec<Value> {
     metadata["packages"].as_array().unwrap().clone()
 }
 
-/// Names of what a package depends on: (for the product, for its tests only).
+/// Names of a package's dependencies: (of the product, of its tests only).
 fn dependencies(package: &Value) -> (BTreeSet<String>, BTreeSet<String>) {
     let all = package["dependencies"].as_array().unwrap();
     let names = |dev: bool| {
@@ -269,11 +271,41 @@ fn every_dependency_is_inherited_from_the_workspace() {
 
 #[test]
 fn every_module_has_documentation() {
-    let silent = |text: &str| !text.trim_start().starts_with("//!");
+    let undocumented = |text: &str| !text.trim_start().starts_with("//!");
     assert_none(
-        "the first line is `//! …`",
-        sources().into_iter().filter(|(_, text)| silent(text)).map(|(path, _)| path).collect(),
+        "modules without documentation; the first line is `//! …`",
+        sources().into_iter().filter(|(_, text)| undocumented(text)).map(|(path, _)| path).collect(),
     );
+}
+
+#[test]
+fn module_documentation_opens_with_a_noun_phrase() {
+    let openers = sources()
+        .into_iter()
+        .filter_map(|(path, text)| words::clause_opener(&text).map(|opener| format!("{path}: opens with `{opener}`")));
+    assert_none("module documentation that does not name its subject", openers.collect());
+}
+
+#[test]
+fn names_use_the_words_of_the_glossary() {
+    let mut wrong = Vec::new();
+    for (path, text) in sources() {
+        for (number, name) in words::declared_names(&text) {
+            wrong.extend(words::refusal(&path, &name).map(|refusal| format!("{path}:{number}: {name}: {refusal}")));
+        }
+    }
+    assert_none("names with private words; docs/glossary.md has the field's", wrong);
+}
+
+#[test]
+fn no_line_exceeds_the_column_limit() {
+    let mut wrong = Vec::new();
+    for (path, text) in sources() {
+        let columns = (1..).zip(text.lines()).map(|(number, line)| (number, line.chars().count()));
+        let long = columns.filter(|(_, columns)| *columns > MAX_COLUMNS);
+        wrong.extend(long.map(|(number, columns)| format!("{path}:{number}: {columns} columns")));
+    }
+    assert_none(&format!("lines of more than {MAX_COLUMNS} columns"), wrong);
 }
 
 #[test]
@@ -281,7 +313,7 @@ fn no_file_exceeds_the_line_limit() {
     let long =
         sources().into_iter().map(|(path, text)| (path, text.lines().count())).filter(|(_, lines)| *lines > MAX_LINES);
     assert_none(
-        "one file, one idea",
+        "files that are too long",
         long.map(|(path, lines)| format!("{path}: {lines} lines, more than {MAX_LINES}")).collect(),
     );
 }
@@ -316,12 +348,12 @@ fn file_names_are_specific() {
     let vague = ["utils", "util", "helpers", "helper", "common", "manager", "misc"];
     let stem = |path: &str| Path::new(path).file_stem().and_then(|stem| stem.to_str()).unwrap_or_default().to_owned();
     assert_none(
-        "names that say nothing",
+        "vague file names",
         sources().into_iter().map(|(path, _)| path).filter(|path| vague.contains(&stem(path).as_str())).collect(),
     );
 }
 
-/// Fails with those of the names that no page mentions.
+/// Fails with the names that no page mentions.
 fn assert_documented(what: &str, names: BTreeSet<String>) {
     assert!(!names.is_empty(), "no {what} found: this test looks in the wrong place");
     let docs = docs();
@@ -385,7 +417,7 @@ fn every_metric_is_documented() {
     let names = product()
         .into_iter()
         .flat_map(|(_, text)| literals(&text).filter(|text| is_metric(text)).map(str::to_owned).collect::<Vec<_>>());
-    // The benchmark labels its own traffic; crates' names are log targets.
+    // The benchmark labels its own traffic; names of crates are log targets.
     assert_documented(
         "metrics",
         names.filter(|name| !name.starts_with("pvt_worker_runtime") && !name.starts_with("pvt_bench")).collect(),
@@ -425,5 +457,5 @@ fn links_between_pages_resolve() {
             }
         }
     }
-    assert_none("links to nothing", wrong);
+    assert_none("links that do not resolve", wrong);
 }

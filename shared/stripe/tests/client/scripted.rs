@@ -1,4 +1,4 @@
-//! A server that answers as it is told and keeps what it was asked, and a client of it.
+//! Scripted Stripe server that records its requests, and a client of it.
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -55,7 +55,7 @@ pub(crate) fn error(kind: &str, code: Option<&str>, message: &str) -> Value {
 #[derive(Clone, Default)]
 struct Script {
     answers: Arc<Mutex<VecDeque<Answer>>>,
-    asked: Arc<Mutex<Vec<ReceivedRequest>>>,
+    requests: Arc<Mutex<Vec<ReceivedRequest>>>,
 }
 
 pub(crate) struct Server {
@@ -81,7 +81,7 @@ impl Server {
     }
 
     pub(crate) fn received(&self) -> Vec<ReceivedRequest> {
-        self.script.received.lock().unwrap().clone()
+        self.script.requests.lock().unwrap().clone()
     }
 
     /// The only request.
@@ -119,7 +119,7 @@ async fn answer(
         body,
         headers,
     };
-    script.received.lock().unwrap().push(asked);
+    script.requests.lock().unwrap().push(asked);
     let next = script.answers.lock().unwrap().pop_front();
     match next.unwrap_or_else(|| says(500, error("api_error", None, "the script has ended"))) {
         Answer::Says(status, headers, text) => {

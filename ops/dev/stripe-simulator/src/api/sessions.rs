@@ -5,7 +5,7 @@ use super::{check_amount, currency};
 use crate::error::ApiError;
 use crate::ids;
 use crate::objects::intent::CaptureMethod;
-use crate::objects::session::{Line, Session, SessionStatus};
+use crate::objects::session::{LineItem, Session, SessionStatus};
 use crate::params::Params;
 use crate::state::{Cause, State};
 use serde_json::{Value, json};
@@ -104,7 +104,7 @@ fn expiry(now: i64, params: &Params) -> Result<i64, ApiError> {
     Ok(at)
 }
 
-fn lines(params: &Params) -> Result<(String, Vec<Line>), ApiError> {
+fn lines(params: &Params) -> Result<(String, Vec<LineItem>), ApiError> {
     let given = params.children("line_items")?;
     if given.is_empty() {
         return Err(ApiError::required("line_items"));
@@ -132,7 +132,7 @@ fn lines(params: &Params) -> Result<(String, Vec<Line>), ApiError> {
                 .param(&price.name("unit_amount")));
         }
         let quantity = line.positive("quantity")?.ok_or_else(|| ApiError::required(&line.name("quantity")))?;
-        lines.push(Line {
+        lines.push(LineItem {
             id: ids::short("li"),
             name: product.required("name")?,
             description: product.text("description")?,

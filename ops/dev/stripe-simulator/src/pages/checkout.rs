@@ -68,7 +68,7 @@ pub(super) async fn show(State(simulation): State<Arc<Simulation>>, Path(id): Pa
         }
     }
     let intent = session.payment_intent.as_deref().and_then(|intent| state.intents.get(intent));
-    let row = |line: &crate::objects::session::Line| Row {
+    let row = |line: &crate::objects::session::LineItem| Row {
         name: line.name.clone(),
         description: line.description.clone(),
         quantity: line.quantity,
