@@ -304,10 +304,10 @@ mod tests {
         let document: Value = serde_json::from_slice(&problem.document("r-1")).unwrap();
         let expected = json!({
             "type": "urn:pvt:problem:validation_failed",
-            "title": "Some fields cannot be accepted",
+            "title": "Some fields are not valid",
             "status": 422,
             "code": "validation_failed",
-            "detail": "1 field cannot be accepted; see errors, correct it and send the request again.",
+            "detail": "1 field is not valid; see errors, correct it and send the request again.",
             "errors": [{ "pointer": "/stays/0/guests", "code": "no_guests", "message": "a stay needs at least one \
                 guest" }],
             "request_id": "r-1",
