@@ -52,13 +52,13 @@ async fn password_reset_requires_the_mailed_token() -> Result<()> {
     let welcome = mail(&stack, "marie@example.com", "Bienvenue").await?;
     assert!(welcome.text.contains("Bonjour Ada,") && welcome.html.contains("lang=\"fr\""), "{welcome:?}");
     mail(&stack, "ada@example.com", "Welcome").await?;
-    mail(&stack, "ada@example.com", "You have an account already").await?;
+    mail(&stack, "ada@example.com", "You already have an account").await?;
 
     for email in ["ada@example.com", "nobody@example.com"] {
         let answer = post(&stack, "/api/auth/forgot-password", &json!({ "email": email })).await?;
         assert_eq!((answer.status, &answer.body), (StatusCode::ACCEPTED, &json!({ "status": "accepted" })));
     }
-    let reset = mail(&stack, "ada@example.com", "Choose a new password").await?;
+    let reset = mail(&stack, "ada@example.com", "Reset your password").await?;
     let token = reset
         .text
         .lines()

@@ -104,13 +104,13 @@ async fn payments_are_listed_refunded_and_recorded() -> Result<()> {
         .to_owned();
     let back = back.get(back.find("/api/").context("a path")?..).context("a path")?.to_owned();
     let pending_page = page(&stack, &back.replace("wait=10s", "wait=1ms")).await?.text().await?;
-    assert!(pending_page.contains("nouvelles de votre paiement"), "{pending_page}");
+    assert!(pending_page.contains("pas encore confirmé"), "{pending_page}");
     let waiting = page(&stack, &back);
     let paying = async { stack.stripe()?.pay(&session, PayOutcome::Success).map_err(anyhow::Error::from) };
     let (receipt_page, paid) = tokio::join!(waiting, paying);
     paid?;
     let html = receipt_page?.text().await?;
-    assert!(html.contains("Paiement (carte)") && !html.contains("nouvelles de votre paiement"), "{html}");
+    assert!(html.contains("Paiement (carte)") && !html.contains("pas encore confirmé"), "{html}");
     eventually("it is paid", SHORT_TIMEOUT, || async {
         Ok((stack.client.wait_for_decision(&booked).await?["payment"]["status"] == "paid").then_some(()))
     })
