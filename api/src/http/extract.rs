@@ -1,5 +1,6 @@
 //! Typed parts of requests: what a handler reads stands in its signature, and so in the description of its operation.
 
+use crate::auth::booking_access::BookingAccess;
 use crate::auth::credentials::Credentials;
 use crate::auth::policy::Caller;
 use crate::form::declare::RequestForm;
@@ -14,8 +15,8 @@ use crate::openapi::schemas::Schemas;
 use crate::openapi::{DescribeInput, Operation};
 use crate::state::SharedApp;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request, State};
-use axum::http::Uri;
 use axum::http::request::Parts;
+use axum::http::{HeaderValue, Uri};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use pvt_domain::accounts::UserId;
@@ -24,6 +25,7 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use std::marker::PhantomData;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// Arguments that are no part of what a client sends, or that the rule of the route describes.
 macro_rules! no_description {
@@ -278,6 +280,70 @@ impl<S: Send + Sync> FromRequestParts<S> for CommandWait {
 impl DescribeInput for CommandWait {
     fn describe(operation: Operation, _: &mut Schemas) -> Operation {
         operation.waits()
+    }
+}
+
+/// `Idempotency-Key`, which may be sent.
+pub(crate) struct OptionalIdempotencyKey(pub(crate) Option<String>);
+
+impl<S: Send + Sync> FromRequestParts<S> for OptionalIdempotencyKey {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        headers::optional_idempotency_key(&parts.headers).map(|key| Self(key.map(str::to_owned)))
+    }
+}
+
+impl DescribeInput for OptionalIdempotencyKey {
+    fn describe(operation: Operation, _: &mut Schemas) -> Operation {
+        operation.repeatable()
+    }
+}
+
+/// What `Prefer` says about waiting for a decision.
+pub(crate) struct PreferredWait {
+    /// The time that `wait=N` gives.
+    pub(crate) named: Option<Duration>,
+    /// The time for a command about something stored: as named, none with `respond-async`, else the default.
+    pub(crate) command: Duration,
+    /// The start of both.
+    pub(crate) since: Instant,
+}
+
+impl PreferredWait {
+    /// The value of `Preference-Applied`, if a time was named.
+    pub(crate) fn applied(&self) -> Option<HeaderValue> {
+        HeaderValue::try_from(format!("wait={}", self.named?.as_secs())).ok()
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for PreferredWait {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        let (named, command) = (headers::preferred_wait(&parts.headers), headers::command_wait(&parts.headers));
+        Ok(Self { named, command, since: Instant::now() })
+    }
+}
+
+impl DescribeInput for PreferredWait {
+    fn describe(operation: Operation, _: &mut Schemas) -> Operation {
+        operation.waits()
+    }
+}
+
+impl FromRequestParts<SharedApp> for BookingAccess {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, app: &SharedApp) -> Result<Self, Response> {
+        let Path(id) = Path::<String>::from_request_parts(parts, app).await.map_err(|it| it.into_response())?;
+        Self::of(app, &id, parts).map_err(|problem| problem.into_response())
+    }
+}
+
+impl DescribeInput for BookingAccess {
+    fn describe(operation: Operation, _: &mut Schemas) -> Operation {
+        <BookingId as PathParameter>::describe(operation).with_token().problems([problem::NOT_FOUND])
     }
 }
 
