@@ -118,7 +118,7 @@ pub(crate) fn one_of<T>(choices: &[(&'static str, T)]) -> Schema {
 }
 
 /// What Rust says of a number's width is no promise to clients, and a default is the reader's affair.
-fn normalize(schema: &mut Value) {
+pub(super) fn normalize(schema: &mut Value) {
     match schema {
         Value::Object(members) => {
             members.remove("default");

@@ -1,5 +1,6 @@
 //! Actors: who requested or caused a change.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::fmt;
@@ -9,8 +10,9 @@ const STAFF: &str = "staff:";
 /// An actor, as it is stored and sent: `guest`, `client:<id>`, `user:<id>`, `staff:<id>`, `system`, `stripe`,
 /// `schedule:<name>`.
 /// Any other text, of an older version or of a test, is kept as it is.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
+#[schemars(inline, with = "String")]
 pub struct Actor(Cow<'static, str>);
 
 impl Actor {

@@ -26,6 +26,7 @@ use crate::stripe::IntentStatus;
 use crate::timestamp::Timestamp;
 use crate::wire_enum;
 use facts::{ChargeFact, DisputeFact, Facts, IntentFact, RefundFact, SessionFact};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -92,10 +93,11 @@ wire_enum! {
 }
 
 /// Payment or refund made outside Stripe.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Record {
     /// A function of the caller and their idempotency key: a retry is the same record.
     #[serde(with = "uuid_text")]
+    #[schemars(with = "Uuid")]
     pub id: Uuid,
     /// Method.
     pub method: RecordMethod,

@@ -4,6 +4,7 @@ use crate::ids::BookingId;
 use crate::values::refusal::RefusalDetail;
 use crate::wire::{DecodeError, MessageType, decode_body, message_family};
 use crate::wire_enum;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 message_family! {
@@ -21,7 +22,7 @@ message_family! {
 }
 
 /// Reply to a waiting API instance.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Reply {
     /// Booking or block: their ids never collide.
     pub booking_id: BookingId,
@@ -74,7 +75,7 @@ wire_enum! {
 }
 
 /// Reply to an API instance that waits for a payment command.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PaymentReply {
     /// Booking.
     pub booking_id: BookingId,

@@ -27,3 +27,21 @@ fn members_of(variant: Value) -> Option<Map<String, Value>> {
         _ => None,
     }
 }
+
+/// Keeps those names of an enumeration that `fits` accepts; `None` is `null`. A member that can no longer be `null` is
+/// required.
+pub(crate) fn retain_names(schema: &mut Schema, member: &str, fits: impl Fn(Option<&str>) -> bool) {
+    let property = schema.get_mut("properties").and_then(|properties| properties.get_mut(member));
+    let Some(Value::Object(property)) = property else { return };
+    let Some(Value::Array(names)) = property.get_mut("enum") else { return };
+    names.retain(|name| fits(name.as_str()));
+    if names.iter().any(Value::is_null) {
+        return;
+    }
+    property.insert("type".to_owned(), "string".into());
+    if let Some(Value::Array(required)) = schema.get_mut("required")
+        && !required.iter().any(|name| name == member)
+    {
+        required.push(member.into());
+    }
+}

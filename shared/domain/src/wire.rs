@@ -8,6 +8,7 @@ mod entry;
 pub mod queues;
 
 pub(crate) use declare::{impl_kind, inbox, message_family, payload};
+pub(crate) use entry::any_body;
 pub use entry::{CatalogEntry, Decoded, MessageClass};
 
 use serde::{Deserialize, Serialize};

@@ -4,10 +4,11 @@ use crate::ledger::Summary;
 use crate::money::is_zero;
 use crate::timestamp::Timestamp;
 use crate::wire_enum;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Payment of a booking, as the booking knows it. Amounts are minor units of its price's currency.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Payment {
     /// Amount that must be paid before the booking is confirmed; zero when it is paid on arrival.
     #[serde(default, skip_serializing_if = "is_zero")]

@@ -9,6 +9,7 @@ use crate::rates::quote::Quote;
 use crate::timestamp::Timestamp;
 use crate::wire::{inbox, queues};
 use chrono::NaiveDate;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -52,7 +53,7 @@ fn is_false(value: &bool) -> bool {
 }
 
 /// Request for beds.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RequestBooking {
     /// Derived at intake; the same for every retry.
     pub booking_id: BookingId,
@@ -82,7 +83,7 @@ pub struct RequestBooking {
 }
 
 /// Header of every command about a stored booking.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CommandHeader {
     /// Booking.
     pub booking_id: BookingId,
@@ -104,7 +105,7 @@ pub struct CommandHeader {
 }
 
 /// A stay after a modification.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StayModification {
     /// The stay.
     #[serde(flatten)]
@@ -118,7 +119,7 @@ pub struct StayModification {
 }
 
 /// Modification of dates, guests, room types, beds, rate plan or guest data: all of it or nothing.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ModifyBooking {
     /// Booking and caller.
     #[serde(flatten)]
@@ -144,7 +145,7 @@ pub struct ModifyBooking {
 }
 
 /// Cancellation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CancelBooking {
     /// Booking and caller.
     #[serde(flatten)]
@@ -155,7 +156,7 @@ pub struct CancelBooking {
 }
 
 /// Confirmation of a held booking by staff.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ConfirmBooking {
     /// Booking and caller.
     #[serde(flatten)]
@@ -163,7 +164,7 @@ pub struct ConfirmBooking {
 }
 
 /// Check-in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CheckInBooking {
     /// Booking and caller.
     #[serde(flatten)]
@@ -171,7 +172,7 @@ pub struct CheckInBooking {
 }
 
 /// Check-out. Unused nights are released.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CheckOutBooking {
     /// Booking and caller. `reason` is the note required by an open balance.
     #[serde(flatten)]
@@ -185,7 +186,7 @@ pub struct CheckOutBooking {
 }
 
 /// No-show.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MarkNoShow {
     /// Booking and caller.
     #[serde(flatten)]
@@ -193,7 +194,7 @@ pub struct MarkNoShow {
 }
 
 /// Reversal of a check-in or a no-show.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReinstateBooking {
     /// Booking and caller.
     #[serde(flatten)]
@@ -201,7 +202,7 @@ pub struct ReinstateBooking {
 }
 
 /// Bed assignment of one stay.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Assignment {
     /// Index of the stay.
     pub stay: usize,
@@ -214,7 +215,7 @@ pub struct Assignment {
 }
 
 /// Bed assignment by staff.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AssignBeds {
     /// Booking and caller.
     #[serde(flatten)]
@@ -224,7 +225,7 @@ pub struct AssignBeds {
 }
 
 /// Expiry of a hold that can no longer be paid.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ExpireHold {
     /// Booking and caller.
     #[serde(flatten)]
@@ -232,7 +233,7 @@ pub struct ExpireHold {
 }
 
 /// New totals of a booking's ledger.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SettlePayment {
     /// Booking and caller.
     #[serde(flatten)]
@@ -242,7 +243,7 @@ pub struct SettlePayment {
 }
 
 /// Block of beds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BlockBeds {
     /// Derived at intake; the same for every retry.
     pub block_id: BlockId,
@@ -266,7 +267,7 @@ pub struct BlockBeds {
 }
 
 /// Lifting of a block.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct UnblockBeds {
     /// Block.
     pub block_id: BlockId,

@@ -9,6 +9,7 @@ use crate::ids::{BookingId, PropertyId, UserId, uuid_text};
 use crate::ledger::Attention;
 use crate::timestamp::Timestamp;
 use crate::wire::{inbox, queues};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -33,10 +34,11 @@ inbox! {
 }
 
 /// Mail about a booking, requested by staff or by a schedule.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SendNotification {
     /// Idempotency key: the same id is one mail.
     #[serde(with = "uuid_text")]
+    #[schemars(with = "Uuid")]
     pub notification_id: Uuid,
     /// Booking.
     pub booking_id: BookingId,
@@ -49,10 +51,11 @@ pub struct SendNotification {
 }
 
 /// Mail about an account.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AccountMail {
     /// Idempotency key: the same id is one mail.
     #[serde(with = "uuid_text")]
+    #[schemars(with = "Uuid")]
     pub mail_id: Uuid,
     /// Account. It may not exist: a reset for an unknown address is answered like any other.
     pub user_id: UserId,
@@ -66,7 +69,7 @@ pub struct AccountMail {
 }
 
 /// A booking whose payment needs the attention of staff. Names no guest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StaffAlert {
     /// Booking.
     pub booking_id: BookingId,

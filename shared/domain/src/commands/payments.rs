@@ -8,6 +8,7 @@ use crate::ids::{BookingId, PropertyId, uuid_text};
 use crate::ledger::{PaymentChannel, Record};
 use crate::timestamp::Timestamp;
 use crate::wire::{MessageType, inbox, queues};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -55,7 +56,7 @@ impl MessageType for OpenPayment {
 }
 
 /// An event pushed by Stripe, verified at intake, or read from its list of events.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StripeEvent {
     /// Stripe's `evt_…`.
     pub event_id: String,
@@ -76,10 +77,11 @@ pub fn stripe_event_message_id(event_id: &str) -> Uuid {
 }
 
 /// Opening of a payment attempt for the payable amount of a booking.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OpenPayment {
     /// Derived at intake; the same for every retry.
     #[serde(with = "uuid_text")]
+    #[schemars(with = "Uuid")]
     pub payment_id: Uuid,
     /// Booking.
     pub booking_id: BookingId,
@@ -98,7 +100,7 @@ pub struct OpenPayment {
 }
 
 /// Expiry of a booking's checkout sessions.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ExpireCheckout {
     /// Booking.
     pub booking_id: BookingId,
@@ -113,10 +115,11 @@ pub struct ExpireCheckout {
 }
 
 /// Refund requested by staff.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RefundRequest {
     /// Derived at intake; the same for every retry.
     #[serde(with = "uuid_text")]
+    #[schemars(with = "Uuid")]
     pub refund_id: Uuid,
     /// Payment to refund: its id here, or Stripe's `pi_…`.
     pub payment_id: String,
@@ -128,7 +131,7 @@ pub struct RefundRequest {
 }
 
 /// Refund of an overpayment, or one requested by staff.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Refund {
     /// Booking.
     pub booking_id: BookingId,
@@ -144,7 +147,7 @@ pub struct Refund {
 }
 
 /// Payment or refund made outside Stripe.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RecordPayment {
     /// Booking.
     pub booking_id: BookingId,
@@ -155,7 +158,7 @@ pub struct RecordPayment {
 }
 
 /// Reading of a payment from Stripe, because an event lacked something.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RefreshPayment {
     /// `pi_…`.
     pub intent: String,
@@ -169,10 +172,11 @@ pub struct RefreshPayment {
 }
 
 /// Reconciliation of Stripe's events and balance transactions with the ledgers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReconcilePayments {
     /// Id of the run and of its report.
     #[serde(with = "uuid_text")]
+    #[schemars(with = "Uuid")]
     pub run_id: Uuid,
     /// Report only.
     pub dry_run: bool,

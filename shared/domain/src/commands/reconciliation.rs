@@ -4,6 +4,7 @@ use crate::actor::Actor;
 use crate::ids::{PropertyId, uuid_text};
 use crate::timestamp::Timestamp;
 use crate::wire::{inbox, queues};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -20,10 +21,11 @@ inbox! {
 }
 
 /// Reconciliation of one property; what can be repaired without loss is repaired.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReconcileProperty {
     /// Id of the run and of its report.
     #[serde(with = "uuid_text")]
+    #[schemars(with = "Uuid")]
     pub run_id: Uuid,
     /// Property.
     pub property_id: PropertyId,

@@ -2,14 +2,16 @@
 
 use crate::booking::{Action, Booking, HistoryEntry, Payment, Rejection, Source, Status, Stay};
 use crate::ids::{BookingId, PropertyId, RatePlanId, uuid_text};
+use crate::schema::retain_names;
 use crate::timestamp::Timestamp;
 use crate::values::price::Price;
 use crate::wire::{DecodeError, MessageType, decode_body, message_family, queues};
+use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 message_family! {
-    Event BookingEvent {
+    Event BookingEvent restricted by bodies_of {
         /// Beds are held until payment; `payment` has the amount and the deadline.
         BOOKING_HELD = "booking.held.v1" => queues::EMAILS;
         /// Beds are claimed.
@@ -69,11 +71,26 @@ impl HistoryEntry {
     }
 }
 
+/// The schema of the bodies that this wire name may have: status and action are those of which [`kind_of`] makes it.
+fn bodies_of(kind: &str, mut schema: Schema) -> Schema {
+    let fits = |action: Option<Action>, status: Status| status != Status::Requested && kind_of(action, status) == kind;
+    let actions = || std::iter::once(None).chain(Action::ALL.into_iter().map(|(_, action)| Some(action)));
+    retain_names(&mut schema, "status", |name| {
+        name.and_then(Status::parse).is_some_and(|status| actions().any(|action| fits(action, status)))
+    });
+    retain_names(&mut schema, "action", |name| {
+        let action = name.and_then(Action::parse);
+        Status::ALL.into_iter().any(|(_, status)| fits(action, status))
+    });
+    schema
+}
+
 /// A new revision of a booking: its state right after.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BookingEvent {
     /// Also the message id; a function of booking, revision and kind.
     #[serde(with = "uuid_text")]
+    #[schemars(with = "Uuid")]
     pub event_id: Uuid,
     /// Booking.
     pub booking_id: BookingId,

@@ -5,6 +5,7 @@ use crate::ids::{BedId, BlockId, PropertyId, inventory_event_id, uuid_text};
 use crate::timestamp::Timestamp;
 use crate::wire::{DecodeError, MessageType, decode_body, message_family};
 use chrono::NaiveDate;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -16,7 +17,7 @@ message_family! {
 }
 
 /// A change of what a property sells.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "what", rename_all = "snake_case")]
 pub enum InventoryChange {
     /// Property, room types, rooms, beds, plans or policies: the inventory must be read again.
@@ -55,10 +56,11 @@ pub enum InventoryChange {
 }
 
 /// A change of what a property sells. Carries no prices; consumers read them from the store.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct InventoryChanged {
     /// Also the message id.
     #[serde(with = "uuid_text")]
+    #[schemars(with = "Uuid")]
     pub event_id: Uuid,
     /// Property.
     pub property_id: PropertyId,

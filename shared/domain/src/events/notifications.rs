@@ -4,6 +4,7 @@ use crate::ids::{BookingId, PropertyId, uuid_text};
 use crate::timestamp::Timestamp;
 use crate::values::notification::NotificationKind;
 use crate::wire::{DecodeError, MessageType, decode_body, message_family};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -17,10 +18,11 @@ message_family! {
 }
 
 /// A mail was accepted by the mail server, or permanently refused. Carries no address.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NotificationEvent {
     /// Also the message id.
     #[serde(with = "uuid_text")]
+    #[schemars(with = "Uuid")]
     pub event_id: Uuid,
     /// Booking.
     pub booking_id: BookingId,

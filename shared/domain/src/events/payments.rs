@@ -4,15 +4,17 @@
 use crate::ids::{BookingId, PropertyId, uuid_text};
 use crate::ledger::{EntryKind, Ledger, LedgerChange};
 use crate::money::Currency;
+use crate::schema::retain_names;
 use crate::timestamp::Timestamp;
 use crate::wire::{DecodeError, MessageType, decode_body, message_family, queues};
+use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use crate::ledger::PaymentEventKind;
 
 message_family! {
-    Event PaymentEvent {
+    Event PaymentEvent restricted by bodies_of {
         /// A payment attempt was opened.
         PAYMENT_OPENED = "payment.opened.v1";
         /// A payment was captured.
@@ -27,7 +29,7 @@ message_family! {
 }
 
 /// Snapshot of a ledger entry. One that was reversed, because a refund failed, has the amount 0.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EntrySnapshot {
     /// Stripe object or record.
     pub id: String,
@@ -42,10 +44,11 @@ pub struct EntrySnapshot {
 }
 
 /// A change of a booking's payments.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PaymentEvent {
     /// Also the message id; a function of the booking and the change.
     #[serde(with = "uuid_text")]
+    #[schemars(with = "Uuid")]
     pub event_id: Uuid,
     /// Booking.
     pub booking_id: BookingId,
@@ -62,6 +65,7 @@ pub struct PaymentEvent {
     /// Amount of the payment, refund or dispute, in minor units.
     pub amount: i64,
     /// Currency of every amount.
+    #[schemars(with = "String", extend("pattern" = "^[A-Z]{3}$"))]
     pub currency: Currency,
     /// Revision of the ledger; of two events about one entry the one with the greater revision counts.
     pub ledger_rev: u64,
@@ -118,6 +122,14 @@ fn wire_name(kind: PaymentEventKind) -> &'static str {
         PaymentEventKind::Refunded => PAYMENT_REFUNDED,
         PaymentEventKind::Disputed => PAYMENT_DISPUTED,
     }
+}
+
+/// The schema of the bodies that this wire name may have: of one kind of change.
+fn bodies_of(kind: &str, mut schema: Schema) -> Schema {
+    retain_names(&mut schema, "what", |name| {
+        name.and_then(PaymentEventKind::parse).is_some_and(|change| wire_name(change) == kind)
+    });
+    schema
 }
 
 impl MessageType for PaymentEvent {

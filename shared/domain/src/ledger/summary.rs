@@ -5,11 +5,12 @@ use super::{InstructionState, Ledger};
 use crate::money::is_zero;
 use crate::stripe::IntentStatus;
 use crate::wire_enum;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 /// Totals of a ledger, as its booking knows them. Amounts are minor units of its currency and never negative.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Summary {
     /// Revision of the ledger at which the totals last changed: later totals replace earlier ones.
     pub ledger_rev: u64,

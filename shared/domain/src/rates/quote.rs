@@ -6,6 +6,7 @@ use crate::timestamp::Timestamp;
 use crate::values::price::Price;
 use crate::values::stay::StayRequest;
 use chrono::TimeDelta;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Validity of a quote, in minutes.
@@ -15,7 +16,7 @@ pub const QUOTE_MINUTES: i64 = 15;
 const DOMAIN: &[u8] = b"pvt quote 1\n";
 
 /// A price for exactly these stays.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Quote {
     /// Property.
     pub property_id: PropertyId,

@@ -3,14 +3,16 @@
 use super::stay::Stay;
 use crate::money::Currency;
 use chrono::NaiveDate;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A price with its parts, in minor units of one currency: `total = Σ nights + Σ taxes`.
 ///
 /// Compact on purpose: the longest booking that is accepted has thousands of nights, and its event must fit a message.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Price {
     /// Of every amount here.
+    #[schemars(with = "String", extend("pattern" = "^[A-Z]{3}$"))]
     pub currency: Currency,
     /// For each stay, in the booking's order: the amount of each of its nights, from arrival on, for all its guests,
     /// before tax.
@@ -53,7 +55,7 @@ pub struct NightPrice {
 }
 
 /// One tax of a booking.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TaxLine {
     /// The rule's code.
     pub code: String,

@@ -3,6 +3,7 @@
 use super::stay::StayRequest;
 use crate::ids::BookingId;
 use crate::wire_enum;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Declares [`Rejection`] and [`RefusalCode`] from one list: every reason to reject a request may also refuse a change.
@@ -84,7 +85,7 @@ refusals! {
 }
 
 /// Refusal of a command, with what the caller can do about it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RefusalDetail {
     /// The reason.
     pub code: RefusalCode,
@@ -97,7 +98,7 @@ pub struct RefusalDetail {
 }
 
 /// An offer to a guest whose request was rejected.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Alternative {
     /// All stays of the booking, with other dates or another room type.
     pub stays: Vec<StayRequest>,

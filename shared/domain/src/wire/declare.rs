@@ -1,4 +1,4 @@
-//! Declarations of messages: one place gives a wire name its constant, decoding, description and example.
+//! Declarations of messages: one place gives a wire name its constant, decoding, schema, description and example.
 //!
 //! The example of `payment.refund.v1` is the file `messages/payment.refund.v1.json` of this crate; without it the crate
 //! does not compile. The doc comment of a wire name is its description in the catalog.
@@ -42,6 +42,7 @@ macro_rules! inbox {
                     queues: &[$queue],
                     description: concat!($($doc),+).trim_ascii(),
                     example: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/messages/", $kind, ".json")),
+                    schema: <$crate::wire::payload!($payload) as ::schemars::JsonSchema>::json_schema,
                     decode: |body| {
                         let message = <$inbox as $crate::wire::Inbox>::decode($kind, body)?;
                         $crate::wire::Decoded::of(&message)
@@ -83,10 +84,14 @@ macro_rules! inbox {
 }
 
 /// Declares the wire names of a family of events or replies, all of one type. The type decodes itself by
-/// `decode(kind, body)`.
+/// `decode(kind, body)`. When that depends on the wire name, `restricted by` names the function that narrows the schema
+/// of the type to the bodies of a wire name.
 macro_rules! message_family {
+    ($class:ident $family:ident { $($names:tt)+ }) => {
+        $crate::wire::message_family! { $class $family restricted by $crate::wire::any_body { $($names)+ } }
+    };
     (
-        $class:ident $family:ident {
+        $class:ident $family:ident restricted by $restrict:path {
             $( $(#[doc = $doc:literal])+ $constant:ident = $kind:literal $(=> $queue:path)?; )+
         }
     ) => {
@@ -105,6 +110,10 @@ macro_rules! message_family {
                     queues: &[$($queue)?],
                     description: concat!($($doc),+).trim_ascii(),
                     example: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/messages/", $kind, ".json")),
+                    schema: |generator| {
+                        let schema = <$family as ::schemars::JsonSchema>::json_schema(generator);
+                        $restrict($kind, schema)
+                    },
                     decode: |body| $crate::wire::Decoded::of(&<$family>::decode($kind, body)?),
                 },
             )+];

@@ -1,6 +1,7 @@
 //! Catalog entries: one per wire name.
 
 use super::{DecodeError, MessageType};
+use schemars::{Schema, SchemaGenerator};
 use serde_json::Value;
 
 /// How a message travels.
@@ -28,6 +29,7 @@ pub struct CatalogEntry {
     pub description: &'static str,
     /// A complete body, as JSON. The tests decode it forever.
     pub example: &'static str,
+    pub(crate) schema: fn(&mut SchemaGenerator) -> Schema,
     pub(crate) decode: fn(&[u8]) -> Result<Decoded, DecodeError>,
 }
 
@@ -47,6 +49,11 @@ impl Decoded {
     }
 }
 
+/// The schema of a family whose bodies are the same for each of its wire names.
+pub(crate) fn any_body(_kind: &str, schema: Schema) -> Schema {
+    schema
+}
+
 impl CatalogEntry {
     /// Decodes a body as a consumer of this message does.
     ///
@@ -54,6 +61,11 @@ impl CatalogEntry {
     /// See [`DecodeError`].
     pub fn decode(&self, body: &[u8]) -> Result<Decoded, DecodeError> {
         (self.decode)(body)
+    }
+
+    /// The JSON schema of its body, as a consumer of this message requires it.
+    pub fn schema(&self, generator: &mut SchemaGenerator) -> Schema {
+        (self.schema)(generator)
     }
 
     /// Whether a consumer of this message accepts this body.
