@@ -3,8 +3,7 @@
 use crate::auth::guard::without_description::{delete, get, patch, post, put};
 use crate::auth::guard::{Resource, Route, assemble, at};
 use crate::auth::rules::{
-    BOOKING_LIST, BOOKING_READ, BOOKING_REQUEST, BOOKING_WRITE, DISPUTES_ADMIN, FRONT_DESK_READ, FRONT_DESK_WRITE,
-    OPEN_UNLIMITED, PAYER, PAYMENT_LIST, PAYMENT_READ, PAYMENTS_REPORT, PAYMENTS_STAFF,
+    BOOKING_LIST, BOOKING_READ, BOOKING_REQUEST, BOOKING_WRITE, FRONT_DESK_READ, FRONT_DESK_WRITE, PAYER,
 };
 use crate::http::cors::Cors;
 use crate::http::metrics::HttpMetrics;
@@ -37,6 +36,7 @@ pub(crate) fn resources() -> Vec<Resource> {
         front_desk::resource(),
         notifications::resource(),
         audit::resource(),
+        payments::resource(),
         system::docs::resource(),
     ]
 }
@@ -71,15 +71,6 @@ fn without_description() -> Vec<Route> {
         at("/api/bookings/{id}/calendar.ics", [get(BOOKING_READ, bookings::calendar::calendar)]),
         at("/api/bookings/{id}/pay", [get(PAYER, bookings::pay::pay)]),
         at("/api/bookings/{id}/receipt", [get(BOOKING_READ, bookings::receipt::receipt)]),
-        at("/api/payments", [get(PAYMENT_LIST, payments::list::list)]),
-        at("/api/payments/checkout", [post(PAYER, payments::checkout::checkout)]),
-        at("/api/payments/create-intent", [post(PAYER, payments::checkout::create_intent)]),
-        at("/api/payments/record", [post(PAYMENTS_STAFF, payments::record::record)]),
-        at("/api/payments/analytics", [get(PAYMENTS_REPORT, payments::analytics::analytics)]),
-        at("/api/payments/webhook", [post(OPEN_UNLIMITED, payments::webhook::webhook)]),
-        at("/api/payments/{id}", [get(PAYMENT_READ, payments::show::show)]),
-        at("/api/payments/{id}/refund", [post(PAYMENTS_STAFF, payments::refund::refund)]),
-        at("/api/disputes", [get(DISPUTES_ADMIN, payments::disputes::list)]),
     ]
 }
 

@@ -4,14 +4,18 @@ use crate::auth::credentials::Credentials;
 use crate::auth::policy::Caller;
 use crate::http::headers;
 use crate::http::problem::{self, Problem};
+use crate::openapi::schemas::Schemas;
+use crate::openapi::{DescribeInput, Operation};
 use crate::resources::bookings::view::Links;
 use crate::state::App;
 use crate::store_call;
+use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use pvt_domain::actor::Actor;
 use pvt_domain::booking::Booking;
 use pvt_domain::ids::BookingId;
 use serde::Deserialize;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// When to poll again for a booking that is not decided, in seconds.
@@ -34,39 +38,71 @@ pub(crate) struct BookingAccess {
     pub(crate) wait: Option<Duration>,
 }
 
+/// The credentials of a request for a booking: the booking's token, in the query or as a bearer credential, and the
+/// caller.
+pub(crate) struct BookingCredentials {
+    pub(crate) caller: Caller,
+    bearer: Option<Arc<str>>,
+    query: BookingQuery,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for BookingCredentials {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        Self::of(parts)
+    }
+}
+
+impl DescribeInput for BookingCredentials {
+    fn describe(operation: Operation, _: &mut Schemas) -> Operation {
+        operation.with_token()
+    }
+}
+
+impl BookingCredentials {
+    /// Those of a request.
+    ///
+    /// # Errors
+    /// 400 for a query that cannot be read.
+    pub(crate) fn of(parts: &Parts) -> Result<Self, Problem> {
+        let query = headers::query(&parts.uri)?;
+        let Credentials { caller, token: bearer } = Credentials::of(parts);
+        Ok(Self { caller, bearer, query })
+    }
+
+    /// Access to this booking; a `token` in the body comes first. `None` for a known caller who names no booking.
+    ///
+    /// # Errors
+    /// 404 for a caller with neither token nor credential, before any store is read.
+    pub(crate) fn access(
+        &self,
+        app: &App,
+        id: Option<BookingId>,
+        token: Option<&str>,
+    ) -> Result<Option<BookingAccess>, Problem> {
+        let is_anonymous = matches!(self.caller, Caller::Anonymous);
+        let Some(id) = id else {
+            return if is_anonymous { Err(problem::NOT_FOUND.into()) } else { Ok(None) };
+        };
+        let given = token.or(self.query.token.as_deref()).or(self.bearer.as_deref());
+        let token = given.filter(|token| app.booking_tokens.verify(id, token)).map(str::to_owned);
+        if token.is_none() && is_anonymous {
+            return Err(problem::NOT_FOUND.into());
+        }
+        let wait = self.query.wait.as_deref().map(headers::query_wait).transpose()?;
+        Ok(Some(BookingAccess { id, caller: self.caller.clone(), token, wait }))
+    }
+}
+
 impl BookingAccess {
     /// Reads address, query and credentials. A caller with neither token nor credential is refused before any
     /// store is read.
     pub(crate) fn of(app: &App, id: &str, parts: &Parts) -> Result<Self, Problem> {
-        let query: BookingQuery = headers::query(&parts.uri)?;
-        let id: BookingId = id.parse().map_err(|_| Problem::from(problem::NOT_FOUND))?;
-        Self::new(app, id, query, None, parts)
-    }
-
-    /// As [`Self::of`], where booking and token may stand in the body. `None` for a known caller who names no booking.
-    pub(crate) fn at(
-        app: &App,
-        id: Option<BookingId>,
-        token: Option<&str>,
-        parts: &Parts,
-    ) -> Result<Option<Self>, Problem> {
-        let query: BookingQuery = headers::query(&parts.uri)?;
-        match id {
-            Some(id) => Self::new(app, id, query, token, parts).map(Some),
-            None if matches!(Credentials::of(parts).caller, Caller::Anonymous) => Err(problem::NOT_FOUND.into()),
-            None => Ok(None),
-        }
-    }
-
-    fn new(app: &App, id: BookingId, query: BookingQuery, token: Option<&str>, parts: &Parts) -> Result<Self, Problem> {
-        let Credentials { caller, token: bearer } = Credentials::of(parts);
-        let given = token.or(query.token.as_deref()).or(bearer.as_deref());
-        let token = given.filter(|token| app.booking_tokens.verify(id, token)).map(str::to_owned);
-        if token.is_none() && matches!(caller, Caller::Anonymous) {
-            return Err(problem::NOT_FOUND.into());
-        }
-        let wait = query.wait.as_deref().map(headers::query_wait).transpose()?;
-        Ok(Self { id, caller, token, wait })
+        let credentials = BookingCredentials::of(parts)?;
+        let not_found = || Problem::from(problem::NOT_FOUND);
+        let id: BookingId = id.parse().map_err(|_| not_found())?;
+        credentials.access(app, Some(id), None)?.ok_or_else(not_found)
     }
 
     /// The stored booking, if there is one and the caller may see it.

@@ -19,6 +19,7 @@ use axum::http::{Method, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{self, MethodRouter};
+use serde_json::Value;
 
 /// A handler of one method, with its rule and its description.
 pub(crate) struct Endpoint {
@@ -34,6 +35,7 @@ struct Description {
     summary: &'static str,
     about: Option<&'static str>,
     answers: Vec<(StatusCode, &'static str)>,
+    examples: Vec<(StatusCode, Value)>,
     problems: Vec<&'static ProblemKind>,
     signature: fn(Operation, &mut Schemas) -> Operation,
 }
@@ -53,6 +55,7 @@ macro_rules! methods {
                     summary: "",
                     about: None,
                     answers: Vec::new(),
+                    examples: Vec::new(),
                     problems: Vec::new(),
                     signature: <H as Signature<A>>::describe,
                 };
@@ -120,6 +123,11 @@ impl Endpoint {
         self.describe(|description| description.answers.push((status, words)))
     }
 
+    /// An example of the answer of this status, where that of its view does not fit.
+    pub(crate) fn example(self, status: StatusCode, example: Value) -> Self {
+        self.describe(|description| description.examples.push((status, example)))
+    }
+
     /// Problems that the handler itself answers with.
     pub(crate) fn problems<const N: usize>(self, kinds: [&'static ProblemKind; N]) -> Self {
         self.describe(|description| description.problems.extend(kinds))
@@ -142,6 +150,9 @@ impl Endpoint {
         let mut operation = (description.signature)(operation, schemas).all_problems(&description.problems);
         for (status, words) in &description.answers {
             operation = operation.says(*status, words);
+        }
+        for (status, example) in &description.examples {
+            operation = operation.shows(*status, example);
         }
         Some(match description.about {
             Some(words) => operation.about(words),

@@ -1,9 +1,8 @@
-//! Operations of bookings and payments, whose handlers do not describe themselves yet.
+//! Operations of bookings, whose handlers do not describe themselves yet.
 
 mod booking_changes;
 mod booking_payments;
 mod bookings;
-mod payments;
 
 use super::{Group, document as assemble};
 use crate::router::{resources, table};
@@ -11,7 +10,7 @@ use serde_json::Value;
 
 /// Every group, in the order of the document.
 pub(crate) fn groups() -> Vec<Group> {
-    vec![bookings::group(), payments::group()]
+    vec![bookings::group()]
 }
 
 /// The OpenAPI document of this API.

@@ -101,11 +101,6 @@ impl Operation {
         self.parameter("query", name, schema, false, words).problems([problem::INVALID_QUERY])
     }
 
-    /// A parameter of the query that must be there.
-    pub(crate) fn required_query(self, name: &str, schema: Value, words: &str) -> Self {
-        self.parameter("query", name, schema, true, words).problems([problem::INVALID_QUERY])
-    }
-
     /// Takes the parameters of a query of this type.
     pub(crate) fn query_of<T: JsonSchema>(mut self, schemas: &mut Schemas) -> Self {
         for Parameter { name, schema, description, required } in schemas.parameters::<T>() {
@@ -134,6 +129,14 @@ impl Operation {
     pub(crate) fn says(mut self, status: StatusCode, words: &str) -> Self {
         if let Some(answer) = self.answers.iter_mut().find(|answer| answer.status == status) {
             words.clone_into(&mut answer.about);
+        }
+        self
+    }
+
+    /// An example of the answer of this status.
+    pub(crate) fn shows(mut self, status: StatusCode, example: &Value) -> Self {
+        if let Some(answer) = self.answers.iter_mut().find(|answer| answer.status == status) {
+            answer.example = Some(example.clone());
         }
         self
     }

@@ -113,18 +113,6 @@ pub(crate) fn example_of<T: RequestForm>() -> Value {
     schema.get("examples").map(|examples| examples[0].clone()).unwrap_or_default()
 }
 
-/// One object with the fields of several; each must be one of [`object`].
-pub(crate) fn joined<const N: usize>(objects: [Value; N]) -> Value {
-    let (mut properties, mut required) = (Map::new(), Vec::new());
-    for object in objects {
-        if let Some(Value::Object(more)) = object.get("properties").cloned() {
-            properties.extend(more);
-        }
-        required.extend(object.get("required").and_then(Value::as_array).cloned().unwrap_or_default());
-    }
-    json!({ "type": "object", "properties": properties, "required": required })
-}
-
 /// A page of a list of these.
 pub(crate) fn page(items: Value) -> Value {
     object([("items", list(items)), ("next_cursor?", about(text(), "Leads to the next page; missing on the last."))])

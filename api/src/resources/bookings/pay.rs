@@ -6,7 +6,9 @@ use super::receipt::STYLE;
 use crate::auth::booking_access::BookingAccess;
 use crate::form::fingerprint::Fingerprint;
 use crate::form::json::Node;
+use crate::http::headers;
 use crate::http::html_page;
+use crate::http::middleware::RequestContext;
 use crate::http::problem::{self, HandlerResult, Problem, ProblemKind};
 use crate::resources::bookings::receipt_view::Phrases;
 use crate::resources::payments::checkout;
@@ -99,10 +101,10 @@ async fn page(
         CommandKey::named(booking.id, &format!("pay\n{last}\n{}", booking.payable()), Fingerprint::of(&Node::Null));
     let open_command =
         checkout::open_command(app, access, booking, &command_key, (PaymentChannel::Checkout, None, None));
-    let asked =
-        submit::submit(app, parts, &access.caller, (booking.id, &booking.property_id), &command_key, &open_command)
-            .await?;
-    if let Some(url) = asked.reply.and_then(|reply| reply.url) {
+    let request = (&RequestContext::of_request(parts), headers::preferred_wait(&parts.headers));
+    let target = (booking.id, &booking.property_id);
+    let submitted = submit::submit(app, request, &access.caller, target, &command_key, &open_command).await?;
+    if let Some(url) = submitted.reply.and_then(|reply| reply.url) {
         return Ok(Some(url));
     }
     // The reply may be lost: an open session serves as well.

@@ -1,10 +1,14 @@
 //! Totals by day, from the entries of ledgers. Days are the property's.
 
+use super::view::example_money;
 use chrono::NaiveDate;
+use pvt_domain::ids::PropertyId;
 use pvt_domain::inventory::Property;
 use pvt_domain::ledger::{Entry, EntryKind, Ledger, PaymentChannel};
 use pvt_domain::money::{Currency, Money};
+use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -19,8 +23,9 @@ struct Totals {
     by_method: BTreeMap<&'static str, i64>,
 }
 
-/// The totals of a day, or of all days.
-#[derive(Debug, Serialize)]
+/// Totals of a day, or of all days.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "PaymentSums")]
 pub(crate) struct TotalsView {
     captured: Money,
     refunded: Money,
@@ -36,11 +41,36 @@ pub(crate) struct TotalsView {
     by_method: BTreeMap<&'static str, Money>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(inline)]
 pub(crate) struct DayView {
     date: NaiveDate,
     #[serde(flatten)]
-    sums: TotalsView,
+    totals: TotalsView,
+}
+
+/// The totals.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "PaymentAnalytics", example = example())]
+pub(crate) struct AnalyticsView {
+    property_id: PropertyId,
+    from: NaiveDate,
+    until: NaiveDate,
+    total: TotalsView,
+    /// Days with entries.
+    days: Vec<DayView>,
+}
+
+fn example() -> Value {
+    let totals = json!({
+        "captured": example_money(28_560), "refunded": example_money(2_000), "charged_back": example_money(0),
+        "fees": example_money(858), "net": example_money(25_702), "count": 1,
+        "by_method": { "checkout": example_money(26_560) },
+    });
+    let mut day = totals.clone();
+    day["date"] = json!("2027-01-10");
+    json!({ "property_id": "pvt-montreal", "from": "2027-01-01", "until": "2027-02-01", "total": totals,
+        "days": [day] })
 }
 
 /// All days with entries.
@@ -58,14 +88,19 @@ impl Days {
         }
     }
 
-    /// The totals of all days, and of each.
-    pub(crate) fn views(&self, currency: Currency) -> (TotalsView, Vec<DayView>) {
+    /// The totals of all days, and of each, in the property's currency.
+    pub(crate) fn view(&self, property: &Property, dates: Range<NaiveDate>) -> AnalyticsView {
         let mut all = Totals::default();
         self.0.values().for_each(|day| all.merge(day));
-        (
-            all.view(currency),
-            self.0.iter().map(|(date, sums)| DayView { date: *date, sums: sums.view(currency) }).collect(),
-        )
+        let currency = property.currency;
+        let day = |(date, totals): (&NaiveDate, &Totals)| DayView { date: *date, totals: totals.view(currency) };
+        AnalyticsView {
+            property_id: property.id.clone(),
+            from: dates.start,
+            until: dates.end,
+            total: all.view(currency),
+            days: self.0.iter().map(day).collect(),
+        }
     }
 }
 
@@ -125,8 +160,7 @@ mod tests {
     use super::Days;
     use crate::resources::payments::fixtures::{BALANCE, at, paid, recorded};
     use pvt_domain::demo;
-    use pvt_domain::money::Currency;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     #[test]
     fn days_follow_the_property_time_zone() {
@@ -137,12 +171,12 @@ mod tests {
         ledger.fees.insert("pi_1".to_owned(), 320);
         let mut days = Days::default();
         let dates = "2027-01-01".parse().unwrap().."2027-02-01".parse().unwrap();
-        days.add(&ledger, &demo::inventory().property, &dates);
-        let (all, each) = days.views(Currency::CAD);
-        let each: Value = serde_json::to_value(each).unwrap();
+        let property = demo::inventory().property;
+        days.add(&ledger, &property, &dates);
+        let view = serde_json::to_value(days.view(&property, dates)).unwrap();
+        let (all, each) = (&view["total"], &view["days"]);
         let money = |amount: i64| json!({ "amount": amount, "currency": "CAD" });
         assert_eq!((&each[0]["date"], &each[0]["captured"]), (&json!("2027-01-14"), &money(2_000)));
-        let all = serde_json::to_value(all).unwrap();
         assert_eq!(
             (&all["captured"], &all["refunded"], &all["fees"], &all["count"]),
             (&money(BALANCE + 2_000), &money(500), &money(320), &json!(2))

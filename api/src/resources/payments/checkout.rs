@@ -1,7 +1,7 @@
 //! Checkout: on Stripe's page, or in an app with Stripe's card fields.
 
-use super::submit::{self, CommandKey, Submitted};
-use crate::auth::booking_access::BookingAccess;
+use super::submit::{self, CommandKey, Pending, Submitted};
+use crate::auth::booking_access::{BookingAccess, BookingCredentials};
 use crate::form::card_numbers::contains_card_number;
 use crate::form::fingerprint::Fingerprint;
 use crate::form::json::Node;
@@ -10,14 +10,19 @@ use crate::form::reader::{Pointer, Reader};
 use crate::form::types::{booking_id, text};
 use crate::form::{RequestForm as _, form};
 use crate::http::body::{read_json, read_node, refuse_card_numbers};
+use crate::http::extract::{Form, IdempotencyKey, PreferredWait};
 use crate::http::headers;
-use crate::http::problem::{self, HandlerResult, Problem};
+use crate::http::middleware::RequestContext;
+use crate::http::problem::{self, Problem};
+use crate::http::response::{Either, JsonResponse, Location};
+use crate::openapi::schemas::Schemas;
+use crate::openapi::{DescribeInput, Operation};
 use crate::resources::payments::return_urls::{MAX_URL_BYTES, ReturnUrls};
-use crate::resources::payments::view::{PaymentView, payment_of};
+use crate::resources::payments::view::{
+    EXAMPLE_BOOKING, EXAMPLE_ID, PaymentState, PaymentView, example_money, payment_of,
+};
 use crate::state::SharedApp;
-use axum::extract::{Request, State};
-use axum::http::StatusCode;
-use axum::http::request::Parts;
+use axum::extract::{FromRequest, Request, State};
 use chrono::Utc;
 use pvt_domain::booking::{Booking, Status};
 use pvt_domain::ids::BookingId;
@@ -26,8 +31,10 @@ use pvt_domain::ledger::PaymentChannel;
 use pvt_domain::messages::{OpenPayment, PAYMENT_CREATE_INTENT, PAYMENT_OPEN_CHECKOUT};
 use pvt_domain::money::Money;
 use pvt_domain::timestamp::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
+use std::time::Duration;
 
 form! {
     /// A request to pay what a booking owes.
@@ -47,16 +54,18 @@ form! {
 }
 
 /// An opened payment.
-#[derive(Serialize)]
-struct CheckoutView<'a> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "OpenedPayment", example = example("url", "https://checkout.stripe.com/c/pay/cs_test_1"))]
+pub(super) struct CheckoutView<'a> {
+    /// The payment's id; that of the open page for the same amount, if there is one.
     id: &'a str,
     booking_id: BookingId,
-    status: &'static str,
+    status: PaymentState,
     amount: Money,
     /// Stripe's page.
     #[serde(skip_serializing_if = "Option::is_none")]
     url: Option<&'a str>,
-    /// The client secret for Stripe's card fields in an app.
+    /// For Stripe's card fields in an app. Keep it secret.
     #[serde(skip_serializing_if = "Option::is_none")]
     client_secret: Option<&'a str>,
     /// When the page expires, or the beds are released.
@@ -65,45 +74,100 @@ struct CheckoutView<'a> {
     links: CheckoutLinks<'a>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
 struct CheckoutLinks<'a> {
     #[serde(rename = "self")]
     this: &'a str,
     booking: &'a str,
 }
 
+/// The example of an opened payment with this field.
+pub(super) fn example(name: &str, value: &str) -> Value {
+    json!({
+        "id": EXAMPLE_ID, "booking_id": EXAMPLE_BOOKING, "status": "open", "amount": example_money(28_560),
+        name: value, "expires_at": "2026-12-01T12:30:00.000Z",
+        "links": { "self": format!("/api/payments/{EXAMPLE_ID}?booking_id={EXAMPLE_BOOKING}&token=…"),
+            "booking": format!("/api/bookings/{EXAMPLE_BOOKING}?token=…") },
+    })
+}
+
+type Opened = Either<JsonResponse<201, CheckoutView<'static>, Location>, Pending>;
+
+/// A request to pay for a booking that the caller may see.
+pub(super) struct PaymentRequest {
+    access: BookingAccess,
+    form: CheckoutForm,
+    key: String,
+    fingerprint: Fingerprint,
+}
+
+impl FromRequest<SharedApp> for PaymentRequest {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &SharedApp) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        let body = read_json(&parts.headers, body).await?;
+        let node = read_node(&body)?;
+        let (form, violations) = read(&node, &app.return_urls);
+        // Without access to the booking, nothing is revealed, not even violations of the form.
+        let access = BookingCredentials::of(&parts)?.access(app, form.booking_id, form.token.as_deref())?;
+        let key = headers::idempotency_key(&parts.headers)?.to_owned();
+        refuse_cards(&node, &form)?;
+        match access {
+            Some(access) if violations.is_empty() => {
+                Ok(Self { access, form, key, fingerprint: Fingerprint::of(&node) })
+            }
+            _ => Err(Problem::fields(violations)),
+        }
+    }
+}
+
+impl DescribeInput for PaymentRequest {
+    fn describe(operation: Operation, schemas: &mut Schemas) -> Operation {
+        let operation = BookingCredentials::describe(operation, schemas);
+        let operation = Form::<CheckoutForm>::describe(operation, schemas);
+        IdempotencyKey::describe(operation, schemas)
+    }
+}
+
 /// `POST /api/payments/checkout`: 201 with the address of Stripe's page.
-pub(crate) async fn checkout(State(app): State<SharedApp>, request: Request) -> HandlerResult {
-    open_payment(&app, request, PaymentChannel::Checkout).await
+pub(super) async fn checkout(
+    State(app): State<SharedApp>,
+    context: RequestContext,
+    wait: PreferredWait,
+    request: PaymentRequest,
+) -> Result<Opened, Problem> {
+    open_payment(&app, (&context, wait.named), request, PaymentChannel::Checkout).await
 }
 
 /// `POST /api/payments/create-intent`: 201 with the client secret.
-pub(crate) async fn create_intent(State(app): State<SharedApp>, request: Request) -> HandlerResult {
-    open_payment(&app, request, PaymentChannel::App).await
+pub(super) async fn create_intent(
+    State(app): State<SharedApp>,
+    context: RequestContext,
+    wait: PreferredWait,
+    request: PaymentRequest,
+) -> Result<Opened, Problem> {
+    open_payment(&app, (&context, wait.named), request, PaymentChannel::App).await
 }
 
-async fn open_payment(app: &SharedApp, request: Request, channel: PaymentChannel) -> HandlerResult {
-    let (parts, body) = request.into_parts();
-    let body = read_json(&parts.headers, body).await?;
-    let node = read_node(&body)?;
-    let (form, violations) = read(&node, &app.return_urls);
-    // Without access to the booking, nothing is revealed, not even violations of the form.
-    let access = BookingAccess::at(app, form.booking_id, form.token.as_deref(), &parts)?;
-    let key = headers::idempotency_key(&parts.headers)?;
-    refuse_cards(&node, &form)?;
-    let (Some(access), true) = (access, violations.is_empty()) else { return Err(Problem::fields(violations)) };
+async fn open_payment(
+    app: &SharedApp,
+    context: (&RequestContext, Option<Duration>),
+    PaymentRequest { access, form, key, fingerprint }: PaymentRequest,
+    channel: PaymentChannel,
+) -> Result<Opened, Problem> {
     let booking = access.decided_booking(app).await?;
-    payable(&booking)?;
+    check_payable(&booking)?;
     let kind = match channel {
         PaymentChannel::Checkout => PAYMENT_OPEN_CHECKOUT,
         PaymentChannel::App => PAYMENT_CREATE_INTENT,
     };
-    let command_key = CommandKey::new(kind, booking.id, &access.caller, key, Fingerprint::of(&node));
-    let open_command = open_command(app, &access, &booking, &command_key, (channel, form.success_url, form.cancel_url));
-    let submitted =
-        submit::submit(app, &parts, &access.caller, (booking.id, &booking.property_id), &command_key, &open_command)
-            .await?;
-    answer(app, &parts, &access, &booking, &command_key, &submitted).await
+    let command_key = CommandKey::new(kind, booking.id, &access.caller, &key, fingerprint);
+    let command = open_command(app, &access, &booking, &command_key, (channel, form.success_url, form.cancel_url));
+    let target = (booking.id, &booking.property_id);
+    let submitted = submit::submit(app, context, &access.caller, target, &command_key, &command).await?;
+    respond(app, &access, &booking, &command_key, &submitted).await
 }
 
 /// The command that opens a payment; by default guests return to our own pages.
@@ -129,7 +193,7 @@ pub(crate) fn open_command(
 }
 
 /// An early refusal; the worker decides.
-fn payable(booking: &Booking) -> Result<(), Problem> {
+fn check_payable(booking: &Booking) -> Result<(), Problem> {
     match booking.payable() {
         _ if !booking.status.holds_beds() => Err(problem::NOT_PAYABLE.into()),
         ..=0 => Err(problem::NOTHING_DUE.into()),
@@ -137,14 +201,13 @@ fn payable(booking: &Booking) -> Result<(), Problem> {
     }
 }
 
-async fn answer(
+async fn respond(
     app: &SharedApp,
-    parts: &Parts,
     access: &BookingAccess,
     booking: &Booking,
     command_key: &CommandKey,
     submitted: &Submitted,
-) -> HandlerResult {
+) -> Result<Opened, Problem> {
     let reply = submitted.reply.as_ref();
     let id = reply.and_then(|reply| reply.payment_id.clone()).unwrap_or_else(|| command_key.id.to_string());
     let location = access.payment_path(&id);
@@ -156,7 +219,7 @@ async fn answer(
         .or(payment.as_ref().and_then(|payment| payment.checkout_url.as_deref()));
     let client_secret = reply.and_then(|reply| reply.client_secret.as_deref());
     if url.is_none() && client_secret.is_none() {
-        return submitted.pending(&id, booking.id, &location);
+        return Ok(Either::That(submitted.pending(&id, booking.id, &location)?));
     }
     let currency =
         booking.price.as_ref().map(|price| price.currency).ok_or_else(|| Problem::from(problem::NOT_PAYABLE))?;
@@ -164,14 +227,14 @@ async fn answer(
     let view = CheckoutView {
         id: &id,
         booking_id: booking.id,
-        status: payment.as_ref().map_or("open", |payment| payment.status),
+        status: payment.as_ref().map_or(PaymentState::Open, |payment| payment.status),
         amount: payment.as_ref().map_or(Money::new(booking.payable(), currency), |payment| payment.amount),
         url,
         client_secret,
         expires_at: expires_at(booking, payment.as_ref()),
         links: CheckoutLinks { this: &location, booking: links.this() },
     };
-    submitted.response(parts, StatusCode::CREATED, &location, view)
+    Ok(Either::This(submitted.created(&location, &view)?))
 }
 
 fn expires_at(booking: &Booking, payment: Option<&PaymentView>) -> Option<Timestamp> {

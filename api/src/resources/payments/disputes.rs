@@ -1,26 +1,28 @@
 //! List of disputes, for administrators.
 
-use crate::http::problem::HandlerResult;
+use crate::http::problem::Problem;
+use crate::http::response::Shown;
 use crate::resources::payments::disputes_view::{DisputeView, disputes_of, sort_open_first};
 use crate::state::SharedApp;
 use crate::store_call;
-use axum::Json;
 use axum::extract::State;
-use axum::response::IntoResponse;
 use pvt_domain::ids::BookingId;
 use pvt_stores::mongo::ledgers::LedgerFilter;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Most ledgers whose disputes are listed: those that changed last. Stripe closes accounts with nearly as many.
 const MAX_LEDGERS: i64 = 500;
 
-#[derive(Serialize)]
-struct Disputes {
+/// All disputes.
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
+pub(super) struct DisputesView {
     items: Vec<DisputeView>,
 }
 
 /// `GET /api/disputes`: open ones first, then the newest.
-pub(crate) async fn list(State(app): State<SharedApp>) -> HandlerResult {
+pub(super) async fn list(State(app): State<SharedApp>) -> Result<Shown<DisputesView>, Problem> {
     let mongo = app.mongo.clone();
     let filter = LedgerFilter { disputed: true, ..LedgerFilter::default() };
     let ledgers = store_call::read(async move { mongo.ledgers().list(&filter, MAX_LEDGERS).await }).await?;
@@ -29,5 +31,5 @@ pub(crate) async fn list(State(app): State<SharedApp>) -> HandlerResult {
     let mut items: Vec<DisputeView> =
         ledgers.iter().flat_map(|ledger| disputes_of(ledger, bookings.get(&ledger.booking_id))).collect();
     sort_open_first(&mut items);
-    Ok(Json(Disputes { items }).into_response())
+    Ok(Shown::new(&DisputesView { items }))
 }

@@ -1,6 +1,6 @@
-//! Disputes and their evidence: what was booked, on which terms, and whether the guests arrived.
+//! Disputes and their evidence: what was booked, under which policy, and whether the guests arrived.
 
-use super::view::{currency_of, instant};
+use super::view::{EXAMPLE_BOOKING, currency_of, example_money, instant};
 use pvt_domain::booking::{Booking, Status, Stay};
 use pvt_domain::ids::{BookingId, PropertyId};
 use pvt_domain::ledger::Ledger;
@@ -8,14 +8,14 @@ use pvt_domain::ledger::facts::{DisputeFact, DisputeStage};
 use pvt_domain::money::Money;
 use pvt_domain::rates::cancellation::CancellationPolicy;
 use pvt_domain::timestamp::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::{Value, json};
 use std::cmp::Reverse;
 
-/// Stages of a dispute, in order.
-pub(crate) const STAGES: [&str; 3] = ["open", "under_review", "closed"];
-
-/// One dispute.
-#[derive(Debug, Serialize)]
+/// A dispute.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Dispute", example = example())]
 pub(crate) struct DisputeView {
     id: String,
     booking_id: BookingId,
@@ -34,7 +34,8 @@ pub(crate) struct DisputeView {
     evidence: Option<Evidence>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(inline)]
 struct MovementView {
     id: String,
     /// Negative for a withdrawal by the bank.
@@ -44,14 +45,15 @@ struct MovementView {
 }
 
 /// Evidence from the booking that was paid.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(inline)]
 struct Evidence {
     reference: String,
     status: Status,
     booked_at: Timestamp,
-    /// The client that requested it.
+    /// The client that requested it, or `anonymous`.
     booked_by: String,
-    /// The policy as it was when it was booked.
+    /// As it was when it was booked.
     #[serde(skip_serializing_if = "Option::is_none")]
     cancellation_policy: Option<CancellationPolicy>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -59,6 +61,23 @@ struct Evidence {
     #[serde(skip_serializing_if = "Option::is_none")]
     checked_out_at: Option<Timestamp>,
     stays: Vec<Stay>,
+}
+
+fn example() -> Value {
+    json!({
+        "id": "dp_1", "booking_id": EXAMPLE_BOOKING, "property_id": "pvt-montreal", "payment": "pi_1",
+        "amount": example_money(28_560), "reason": "fraudulent", "stage": "open", "status": "needs_response",
+        "opened_at": "2027-02-01T09:00:00.000Z",
+        "movements": [{ "id": "txn_1", "amount": example_money(-28_560), "fee": example_money(1_500),
+            "at": "2027-02-01T09:00:00.000Z" }],
+        "evidence": {
+            "reference": "PVT-0000000000", "status": "checked_out", "booked_at": "2026-12-01T12:00:00.000Z",
+            "booked_by": "anonymous", "checked_in_at": "2027-01-10T20:10:00.000Z",
+            "checked_out_at": "2027-01-13T15:30:00.000Z",
+            "stays": [{ "room_type_id": "dorm-6-mixed", "arrival": "2027-01-10", "departure": "2027-01-13",
+                "guests": 2, "assigned_beds": ["d6a-1", "d6a-2"] }],
+        },
+    })
 }
 
 /// The disputes of a ledger.
@@ -125,16 +144,15 @@ mod tests {
     fn dispute_view_lists_evidence() {
         let mut ledger = paid();
         observe(&mut ledger, 5, "charge.dispute.created", dispute("needs_response"));
-        let came = json!({ "rev": 2, "at": "2027-01-10T21:00:00.000Z", "action": "check_in", "from": "confirmed",
-            "to": "checked_in",
-                           "command_id": "11111111-2222-5333-8444-555555555556",
-                           "event_id": "11111111-2222-5333-8444-555555555557", "actor": "staff:1" });
+        let check_in = json!({ "rev": 2, "at": "2027-01-10T21:00:00.000Z", "action": "check_in",
+            "from": "confirmed", "to": "checked_in", "command_id": "11111111-2222-5333-8444-555555555556",
+            "event_id": "11111111-2222-5333-8444-555555555557", "actor": "staff:1" });
         let booking: Booking = serde_json::from_value(json!({
             "_id": ledger.booking_id, "reference": "PVT-0000000000", "status": "checked_in", "rev": 2,
             "property_id": "pvt-montreal", "rate_plan_id": "prepaid", "source": "direct", "stays": [],
             "guest": { "first_name": "Ada", "last_name": "Lovelace", "email": "ada@example.com" },
             "fingerprint": "f", "created_at": "2026-12-01T12:00:00.000Z", "updated_at": "2027-01-10T21:00:00.000Z",
-            "history": [came],
+            "history": [check_in],
         }))
         .unwrap();
         let mut disputes = disputes_of(&ledger, Some(&booking));
@@ -149,7 +167,7 @@ mod tests {
             (&shown["evidence"]["booked_by"], shown["evidence"].get("checked_out_at")),
             (&json!("anonymous"), None)
         );
-        assert!(!shown.to_string().contains("Lovelace"), "who it is stands in the booking");
+        assert!(!shown.to_string().contains("Lovelace"), "the guest is named in the booking only");
     }
 
     #[test]

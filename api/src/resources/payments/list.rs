@@ -2,24 +2,25 @@
 //!
 //! Payments are listed by ledger, the last changed first. A short page may still have a next one.
 
-use crate::auth::credentials::Credentials;
 use crate::auth::policy::Caller;
-use crate::http::headers;
-use crate::http::pagination::{Page, PageQuery};
-use crate::http::problem::{self, HandlerResult, Problem};
+use crate::http::extract::QueryParams;
+use crate::http::pagination::{Page, PageQuery, Paged};
+use crate::http::problem::{self, Problem};
 use crate::resources::payments::view::{PaymentView, payments_of};
 use crate::state::SharedApp;
 use crate::store_call;
-use axum::extract::{Request, State};
-use axum::response::IntoResponse;
+use axum::extract::State;
+use axum::http::Uri;
 use chrono::{DateTime, TimeDelta, Utc};
 use pvt_domain::ids::{BookingId, PropertyId};
 use pvt_domain::ledger::Ledger;
 use pvt_domain::timestamp::Timestamp;
 use pvt_stores::mongo::bookings::{BookingFilter, BookingScope};
 use pvt_stores::mongo::ledgers::LedgerFilter;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use std::cmp::Reverse;
+use uuid::Uuid;
 
 /// Most bookings of a caller whose payments are listed: the newest.
 const MAX_OWN_BOOKINGS: i64 = 500;
@@ -29,10 +30,14 @@ const OVERREAD: i64 = 50;
 /// Between the parts of a cursor.
 const SEPARATOR: char = '|';
 
-#[derive(Deserialize)]
-struct ListQuery {
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct ListQuery {
+    /// Only of this property.
     property_id: Option<String>,
+    /// Only of this booking.
+    #[schemars(with = "Option<Uuid>")]
     booking_id: Option<String>,
+    /// `true`: only of bookings with findings that need staff.
     attention: Option<bool>,
 }
 
@@ -45,48 +50,45 @@ struct Position {
 }
 
 /// `GET /api/payments`, filtered by `property_id`, `booking_id`, `attention`.
-pub(crate) async fn list(State(app): State<SharedApp>, request: Request) -> HandlerResult {
-    let (parts, _) = request.into_parts();
-    let caller = Credentials::of(&parts).caller;
-    let query = PageQuery::read(&parts.uri)?;
-    let asked: ListQuery = headers::query(&parts.uri)?;
-    let after = query.after.as_deref().map(parse_cursor).transpose()?;
-    let filter = filter(&app, &caller, asked, after).await?;
-    let wanted = query.fetch_limit() + OVERREAD;
+pub(super) async fn list(
+    State(app): State<SharedApp>,
+    uri: Uri,
+    caller: Caller,
+    page: PageQuery,
+    QueryParams(query): QueryParams<ListQuery>,
+) -> Result<Paged<PaymentView>, Problem> {
+    let after = page.after.as_deref().map(parse_cursor).transpose()?;
+    let filter = filter(&app, &caller, query, after).await?;
+    let limit = page.fetch_limit() + OVERREAD;
     let mongo = app.mongo.clone();
-    let ledgers = store_call::read(async move { mongo.ledgers().list(&filter, wanted).await }).await?;
-    let may_be_more = i64::try_from(ledgers.len()).is_ok_and(|count| count >= wanted);
-    let (items, next) = page_of(ledgers, after, query.limit(), may_be_more, Utc::now().into());
-    let items = shown_to_caller(&caller, items);
-    Page::with_cursor(
-        items,
-        next.map(|next| format!("{}{SEPARATOR}{}{SEPARATOR}{}", next.at, next.booking, next.shown)),
-    )
-    .respond_at(&parts.uri, &query, |view| view)
-    .map(IntoResponse::into_response)
+    let ledgers = store_call::read(async move { mongo.ledgers().list(&filter, limit).await }).await?;
+    let may_be_more = i64::try_from(ledgers.len()).is_ok_and(|count| count >= limit);
+    let (payments, next) = page_of(ledgers, after, page.limit(), may_be_more, Utc::now().into());
+    let next = next.map(|next| format!("{}{SEPARATOR}{}{SEPARATOR}{}", next.at, next.booking, next.shown));
+    Page::with_cursor(shown_to_caller(&caller, payments), next).respond_at(&uri, &page, |view| view)
 }
 
 async fn filter(
     app: &SharedApp,
     caller: &Caller,
-    asked: ListQuery,
+    query: ListQuery,
     after: Option<Position>,
 ) -> Result<LedgerFilter, Problem> {
-    let booking = asked.booking_id.map(|text| text.parse::<BookingId>());
+    let booking = query.booking_id.map(|text| text.parse::<BookingId>());
     let booking = booking
         .transpose()
         .map_err(|_| Problem::new(problem::INVALID_QUERY, "`booking_id` takes a booking's id, a UUID."))?;
     let properties: Vec<PropertyId> =
         app.inventory_cache.all().keys().filter(|property| caller.is_staff_of(property)).cloned().collect();
-    let wanted: Option<PropertyId> = asked.property_id.map(|id| id.as_str().into());
+    let requested: Option<PropertyId> = query.property_id.map(PropertyId::new);
     // The store returns what changed at this instant or before; what is not after the position is skipped later.
     let until = after.map(|after| (after.at.as_datetime() + TimeDelta::milliseconds(1)).into());
-    let attention = asked.attention.unwrap_or_default();
+    let attention = query.attention.unwrap_or_default();
     let filter = LedgerFilter { bookings: booking.map(|id| vec![id]), attention, until, ..LedgerFilter::default() };
     if !properties.is_empty() {
-        return match wanted {
-            Some(wanted) if properties.contains(&wanted) => {
-                Ok(LedgerFilter { properties: Some(vec![wanted]), ..filter })
+        return match requested {
+            Some(requested) if properties.contains(&requested) => {
+                Ok(LedgerFilter { properties: Some(vec![requested]), ..filter })
             }
             Some(_) => Err(problem::NOT_FOUND.into()),
             None => Ok(LedgerFilter { properties: Some(properties), ..filter }),
@@ -94,7 +96,7 @@ async fn filter(
     }
     let client = caller.client().ok_or_else(|| Problem::from(problem::UNAUTHENTICATED))?;
     let own = own_bookings(app, client, booking).await?;
-    Ok(LedgerFilter { properties: wanted.map(|wanted| vec![wanted]), bookings: Some(own), ..filter })
+    Ok(LedgerFilter { properties: requested.map(|requested| vec![requested]), bookings: Some(own), ..filter })
 }
 
 async fn own_bookings(app: &SharedApp, client: &str, only: Option<BookingId>) -> Result<Vec<BookingId>, Problem> {

@@ -1,18 +1,19 @@
 //! Recorded payments: cash, the property's own terminal, bank transfers. Stripe does not see them; staff record them.
 
-use super::submit::{self, CommandKey};
-use crate::auth::credentials::Credentials;
+use super::submit::{self, CommandKey, Pending};
+use crate::auth::policy::Caller;
+use crate::form::form;
 use crate::form::presence::{optional, required};
 use crate::form::types::{FieldType as _, Refusal, booking_id, free_text, integer, money_of, one_of, refusal};
-use crate::form::{form, read_form};
-use crate::http::headers;
-use crate::http::problem::{HandlerResult, Problem};
+use crate::http::extract::{Form, IdempotencyKey, PreferredWait};
+use crate::http::middleware::RequestContext;
+use crate::http::problem::Problem;
+use crate::http::response::{Either, JsonResponse, Location};
 use crate::resources::bookings::refusal::currency_of;
-use crate::resources::payments::view::payment_of;
+use crate::resources::payments::view::{EXAMPLE_BOOKING, EXAMPLE_ID, PaymentView, example_money, payment_of};
 use crate::state::SharedApp;
 use crate::store_call;
-use axum::extract::{Request, State};
-use axum::http::StatusCode;
+use axum::extract::State;
 use chrono::Utc;
 use pvt_domain::booking::Booking;
 use pvt_domain::ids::BookingId;
@@ -20,13 +21,13 @@ use pvt_domain::intake::FieldError;
 use pvt_domain::ledger::{Record, RecordMethod};
 use pvt_domain::messages::{PAYMENT_RECORD, RecordPayment};
 use pvt_domain::money::Money;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Largest amount of a record, either way, in minor units.
 pub(crate) const MAX_AMOUNT: i64 = 1_000_000_000;
 
 form! {
-    /// A payment that staff took, or, negative, gave back.
+    /// A payment that staff took, or, negative, refunded.
     pub(crate) struct RecordForm {
         booking_id: BookingId = required(booking_id()),
         method: RecordMethod = required(one_of(&RecordMethod::ALL)),
@@ -39,16 +40,31 @@ form! {
         "amount": { "amount": 4_410, "currency": "CAD" } });
 }
 
+/// The example of a recorded payment.
+pub(super) fn example() -> Value {
+    let (amount, none, at) = (example_money(4_410), example_money(0), "2027-01-10T20:05:00.000Z");
+    json!({
+        "id": EXAMPLE_ID, "booking_id": EXAMPLE_BOOKING, "property_id": "pvt-montreal", "channel": "cash",
+        "status": "succeeded", "amount": amount, "refunded": none, "fee": none, "created_at": at,
+        "entries": [{ "id": EXAMPLE_ID, "kind": "payment", "amount": amount, "fee": none, "balance": amount,
+            "at": at }],
+        "refunds": [], "attention": [],
+    })
+}
+
 fn is_not_zero(amount: &i64) -> Result<(), Refusal> {
     if *amount == 0 { refusal("out_of_range", "must not be 0") } else { Ok(()) }
 }
 
 /// `POST /api/payments/record`: 201 with the payment.
-pub(crate) async fn record(State(app): State<SharedApp>, request: Request) -> HandlerResult {
-    let (parts, body) = request.into_parts();
-    let caller = Credentials::of(&parts).caller;
-    let key = headers::idempotency_key(&parts.headers)?;
-    let (form, fingerprint): (RecordForm, _) = read_form(&parts.headers, body).await?;
+pub(super) async fn record(
+    State(app): State<SharedApp>,
+    caller: Caller,
+    context: RequestContext,
+    IdempotencyKey(key): IdempotencyKey,
+    wait: PreferredWait,
+    Form { value: form, fingerprint }: Form<RecordForm>,
+) -> Result<Either<JsonResponse<201, PaymentView, Location>, Pending>, Problem> {
     let (mongo, id) = (app.mongo.clone(), form.booking_id);
     let booking = store_call::read(async move { mongo.bookings().find(id).await })
         .await?
@@ -67,7 +83,7 @@ pub(crate) async fn record(State(app): State<SharedApp>, request: Request) -> Ha
             format!("the booking is priced in {}", currency.map_or("no currency", |currency| currency.code()));
         return Err(Problem::fields(vec![FieldError::new("/amount/currency", "wrong_currency", message)]));
     }
-    let command_key = CommandKey::new(PAYMENT_RECORD, booking.id, &caller, key, fingerprint);
+    let command_key = CommandKey::new(PAYMENT_RECORD, booking.id, &caller, &key, fingerprint);
     let record = Record {
         id: command_key.id,
         method: form.method,
@@ -77,16 +93,23 @@ pub(crate) async fn record(State(app): State<SharedApp>, request: Request) -> Ha
         at: Utc::now().into(),
     };
     let command = RecordPayment { booking_id: booking.id, property_id: booking.property_id.clone(), record };
-    let submitted =
-        submit::submit(&app, &parts, &caller, (booking.id, &booking.property_id), &command_key, &command).await?;
+    let submitted = submit::submit(
+        &app,
+        (&context, wait.named),
+        &caller,
+        (booking.id, &booking.property_id),
+        &command_key,
+        &command,
+    )
+    .await?;
     let id = command_key.id.to_string();
     let location = format!("/api/payments/{id}");
     // The reply may be lost: what is stored is done.
     let stored = submit::ledger(&app, booking.id).await?.and_then(|ledger| payment_of(&ledger, &id, Utc::now().into()));
-    match stored {
-        Some(payment) => submitted.response(&parts, StatusCode::CREATED, &location, payment),
-        None => submitted.pending(&id, booking.id, &location),
-    }
+    Ok(match stored {
+        Some(payment) => Either::This(submitted.created(&location, &payment)?),
+        None => Either::That(submitted.pending(&id, booking.id, &location)?),
+    })
 }
 
 #[cfg(test)]

@@ -1,18 +1,19 @@
 //! Refunds through Stripe, by staff.
 
 use super::record::MAX_AMOUNT;
-use super::show::{checked_id, ledger_of};
-use super::submit::{self, CommandKey};
-use crate::auth::credentials::Credentials;
+use super::show::{PaymentId, ledger_of};
+use super::submit::{self, CommandKey, Pending};
+use crate::auth::policy::Caller;
+use crate::form::form;
 use crate::form::presence::{optional, required};
 use crate::form::types::{FieldType, Refusal, free_text, integer, money_of, refusal};
-use crate::form::{form, read_form};
-use crate::http::headers;
-use crate::http::problem::{self, HandlerResult, Problem};
+use crate::http::extract::{Form, IdempotencyKey, PathId, PreferredWait};
+use crate::http::middleware::RequestContext;
+use crate::http::problem::{self, Problem};
+use crate::http::response::{Either, Shown};
 use crate::resources::payments::view::{PaymentView, payment_of};
 use crate::state::SharedApp;
-use axum::extract::{Path, Request, State};
-use axum::http::StatusCode;
+use axum::extract::State;
 use chrono::Utc;
 use pvt_domain::intake::FieldError;
 use pvt_domain::inventory::check::MAX_NIGHTLY;
@@ -43,38 +44,44 @@ fn is_not_zero(money: &Money) -> Result<(), Refusal> {
 }
 
 /// `POST /api/payments/{id}/refund`: 200 with the payment.
-pub(crate) async fn refund(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> HandlerResult {
-    let (parts, body) = request.into_parts();
-    let caller = Credentials::of(&parts).caller;
-    let key = headers::idempotency_key(&parts.headers)?;
-    let (RefundForm { amount, reason: note }, fingerprint) = read_form(&parts.headers, body).await?;
-    let id = checked_id(&id)?;
-    let ledger = ledger_of(&app, id)
+pub(super) async fn refund(
+    State(app): State<SharedApp>,
+    caller: Caller,
+    context: RequestContext,
+    IdempotencyKey(key): IdempotencyKey,
+    PathId(PaymentId(id)): PathId<PaymentId>,
+    wait: PreferredWait,
+    Form { value: RefundForm { amount, reason: note }, fingerprint }: Form<RefundForm>,
+) -> Result<Either<Shown<PaymentView>, Pending>, Problem> {
+    let ledger = ledger_of(&app, &id)
         .await?
         .filter(|ledger| caller.is_staff_of(&ledger.property_id))
         .ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
-    let payment = payment_of(&ledger, id, Utc::now().into()).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
+    let payment = payment_of(&ledger, &id, Utc::now().into()).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
     if !payment.is_stripe_payment() {
         return Err(problem::NOT_REFUNDABLE.into());
     }
     let amount = amount.map(|money| amount_in_payment_currency(money, &payment)).transpose()?;
     let (booking, property) = (ledger.booking_id, ledger.property_id);
-    let wish = CommandKey::new(&format!("{PAYMENT_REFUND}\n{}", payment.id), booking, &caller, key, fingerprint);
+    let kind = format!("{PAYMENT_REFUND}\n{}", payment.id);
+    let command_key = CommandKey::new(&kind, booking, &caller, &key, fingerprint);
     let command = Refund {
         booking_id: booking,
         property_id: property.clone(),
-        request: Some(RefundRequest { refund_id: wish.id, payment_id: payment.id.clone(), amount, note }),
+        request: Some(RefundRequest { refund_id: command_key.id, payment_id: payment.id.clone(), amount, note }),
         actor: caller.actor(),
         requested_at: Utc::now().into(),
     };
-    let submitted = submit::submit(&app, &parts, &caller, (booking, &property), &wish, &command).await?;
+    let submitted =
+        submit::submit(&app, (&context, wait.named), &caller, (booking, &property), &command_key, &command).await?;
     let location = format!("/api/payments/{}", payment.id);
     if submitted.reply.is_none() {
-        return submitted.pending(&payment.id, booking, &location);
+        return Ok(Either::That(submitted.pending(&payment.id, booking, &location)?));
     }
     let now =
         submit::ledger(&app, booking).await?.and_then(|ledger| payment_of(&ledger, &payment.id, Utc::now().into()));
-    submitted.response(&parts, StatusCode::OK, &location, now.ok_or_else(|| Problem::from(problem::NOT_FOUND))?)
+    let payment = now.ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
+    Ok(Either::This(submitted.done(&payment)))
 }
 
 /// The refunded amount. A refund is in the currency of the payment, whatever the booking is priced in.

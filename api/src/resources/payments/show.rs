@@ -1,55 +1,67 @@
 //! One payment, for callers who may see its booking.
 
 use super::submit;
-use crate::auth::booking_access::BookingAccess;
-use crate::auth::credentials::Credentials;
+use crate::auth::booking_access::BookingCredentials;
 use crate::auth::policy::Caller;
-use crate::http::headers;
-use crate::http::problem::{self, HandlerResult, Problem};
+use crate::http::extract::{PathId, PathParameter, QueryParams};
+use crate::http::problem::{self, Problem};
+use crate::http::response::Shown;
+use crate::openapi::{Operation, schema};
 use crate::resources::payments::view::{PaymentView, payment_of};
 use crate::state::SharedApp;
 use crate::store_call;
-use axum::Json;
-use axum::extract::{Path, Request, State};
-use axum::response::IntoResponse;
+use axum::extract::State;
 use chrono::Utc;
 use pvt_domain::ids::BookingId;
 use pvt_domain::ledger::Ledger;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use uuid::Uuid;
 
 /// Longest id of a payment, in bytes: Stripe promises 255.
 const MAX_ID_BYTES: usize = 255;
 
-#[derive(Deserialize)]
-struct ShowQuery {
+/// The id of a payment: ours, or Stripe's `pi_…`.
+pub(super) struct PaymentId(pub(super) String);
+
+impl PathParameter for PaymentId {
+    fn read(text: String) -> Option<Self> {
+        let is_stripes = text.starts_with("pi_")
+            && text.len() <= MAX_ID_BYTES
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        (is_stripes || Uuid::try_parse(&text).is_ok()).then_some(Self(text))
+    }
+
+    fn describe(operation: Operation) -> Operation {
+        operation.part("id", schema::text_of(1, MAX_ID_BYTES), "Our id, or Stripe's `pi_…`.")
+    }
+}
+
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct ShowQuery {
+    /// Its booking; needed with the booking's token.
+    #[schemars(with = "Option<Uuid>")]
     booking_id: Option<String>,
 }
 
 /// `GET /api/payments/{id}`; a caller with the booking's token names the booking, too: `?booking_id=…&token=…`.
-pub(crate) async fn show(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> HandlerResult {
-    let (parts, _) = request.into_parts();
-    let asked: ShowQuery = headers::query(&parts.uri)?;
-    let booking_id: Option<BookingId> = asked.booking_id.and_then(|text| text.parse().ok());
-    let access = BookingAccess::at(&app, booking_id, None, &parts)?;
-    let id = checked_id(&id)?;
-    let caller = Credentials::of(&parts).caller;
+pub(super) async fn show(
+    State(app): State<SharedApp>,
+    QueryParams(query): QueryParams<ShowQuery>,
+    credentials: BookingCredentials,
+    PathId(PaymentId(id)): PathId<PaymentId>,
+) -> Result<Shown<PaymentView>, Problem> {
+    let booking_id: Option<BookingId> = query.booking_id.and_then(|text| text.parse().ok());
+    let access = credentials.access(&app, booking_id, None)?;
+    let caller = &credentials.caller;
     let view = match access.filter(|access| access.token.is_some()) {
         Some(access) => {
             let ledger = submit::ledger(&app, access.id).await?;
-            ledger.and_then(|ledger| payment_of(&ledger, id, Utc::now().into()))
+            ledger.and_then(|ledger| payment_of(&ledger, &id, Utc::now().into()))
         }
-        None => visible_payment(&app, &caller, id).await?,
+        None => visible_payment(&app, caller, &id).await?,
     };
-    view.map(|view| Json(view.visible_to(&caller)).into_response()).ok_or_else(|| problem::NOT_FOUND.into())
-}
-
-/// The id, if it can be that of a payment.
-pub(crate) fn checked_id(id: &str) -> Result<&str, Problem> {
-    let stripes = id.starts_with("pi_")
-        && id.len() <= MAX_ID_BYTES
-        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    if stripes || Uuid::try_parse(id).is_ok() { Ok(id) } else { Err(problem::NOT_FOUND.into()) }
+    view.map(|view| Shown::new(&view.visible_to(caller))).ok_or_else(|| problem::NOT_FOUND.into())
 }
 
 /// The ledger of a payment, as it is stored.

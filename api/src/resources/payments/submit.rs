@@ -6,19 +6,18 @@
 use crate::auth::policy::Caller;
 use crate::commands::idempotency_cache::KeyState;
 use crate::form::fingerprint::Fingerprint;
-use crate::http::headers::{self, IDEMPOTENCY_REPLAYED, PREFERENCE_APPLIED};
+use crate::http::headers::{IDEMPOTENCY_REPLAYED, PREFERENCE_APPLIED};
 use crate::http::middleware::RequestContext;
 use crate::http::problem::{self, Problem};
+use crate::http::response::{JsonResponse, Location, RetryAfter};
 use crate::state::SharedApp;
 use crate::store_call;
-use axum::Json;
-use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderValue, header};
 use pvt_domain::ids::{BookingId, PropertyId};
 use pvt_domain::ledger::Ledger;
 use pvt_domain::messages::{MessageType, PaymentRefusal, PaymentReply};
 use pvt_messaging::Outgoing;
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -66,7 +65,9 @@ pub(crate) struct Submitted {
     /// The worker's reply; `None` after a timeout.
     pub(crate) reply: Option<PaymentReply>,
     /// Whether this instance had accepted the same command before.
-    repeated: bool,
+    replayed: bool,
+    /// The preference that was applied.
+    wait: Option<Duration>,
 }
 
 /// Sends the command and waits for the reply: as preferred, otherwise 10 s.
@@ -75,45 +76,45 @@ pub(crate) struct Submitted {
 /// 422 for a key that was used for something else, 503 when the broker did not take it, and the worker's refusal.
 pub(crate) async fn submit<M: MessageType>(
     app: &SharedApp,
-    parts: &Parts,
+    (context, wait): (&RequestContext, Option<Duration>),
     caller: &Caller,
     (booking, property): (BookingId, &PropertyId),
     command_key: &CommandKey,
     command: &M,
 ) -> Result<Submitted, Problem> {
-    let deadline = Instant::now() + headers::preferred_wait(&parts.headers).unwrap_or(WAIT);
-    let (slot, fingerprint) = (command_key.slot, command_key.fingerprint);
-    let known = app.idempotency.reserve(slot, fingerprint);
+    let deadline = Instant::now() + wait.unwrap_or(WAIT);
+    let (record, fingerprint) = (command_key.slot, command_key.fingerprint);
+    let known = app.idempotency.reserve(record, fingerprint);
     if known == KeyState::Reused {
         return Err(problem::IDEMPOTENCY_KEY_REUSED.into());
     }
-    let reserved = app.idempotency.hold_reservation(slot);
+    let reserved = app.idempotency.hold_reservation(record);
     // The reply slot is taken before the command is sent, so that no reply is missed.
-    let mut place = app.payment_replies.wait_for(command_key.id);
-    let reply_to = place.as_ref().and_then(|_| app.reply_queue.queue());
+    let mut reply_slot = app.payment_replies.wait_for(command_key.id);
+    let reply_to = reply_slot.as_ref().and_then(|_| app.reply_queue.queue());
     let key = app.topology.command_key(command.kind(), property.as_str());
     let message = Outgoing::command(key, command_key.id, command).map(|message| {
         let message = message
             .with_correlation_id(booking.as_uuid())
-            .with_traceparent(RequestContext::traceparent(parts))
+            .with_traceparent(context.child_traceparent())
             .with_actor(caller.actor());
         message.with_reply_to(reply_to)
     });
     let remember = app.clone();
     let ended = move |confirmed: bool| match confirmed {
-        true => remember.idempotency.confirm(slot, fingerprint),
-        false => remember.idempotency.release(slot),
+        true => remember.idempotency.confirm(record, fingerprint),
+        false => remember.idempotency.release(record),
     };
     reserved.keep();
     app.publish(message, ended).await?;
-    let reply = match &mut place {
-        Some(place) => timeout_at(deadline, &mut place.told).await.ok().and_then(Result::ok),
+    let reply = match &mut reply_slot {
+        Some(slot) => timeout_at(deadline, &mut slot.told).await.ok().and_then(Result::ok),
         None => None,
     };
     if let Some(refusal) = reply.as_ref().and_then(|reply| reply.refusal) {
         return Err(refusal_problem(refusal));
     }
-    Ok(Submitted { reply, repeated: known == KeyState::Replayed })
+    Ok(Submitted { reply, replayed: known == KeyState::Replayed, wait })
 }
 
 /// The problem of a refusal.
@@ -141,58 +142,71 @@ pub(crate) async fn ledger(app: &SharedApp, booking: BookingId) -> Result<Option
     store_call::read(async move { mongo.ledgers().find(booking).await }).await
 }
 
-#[derive(Serialize)]
-struct Pending<'a> {
+/// Accepted, but not done yet.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "PendingPayment")]
+pub(super) struct PendingView<'a> {
     id: &'a str,
     booking_id: BookingId,
+    #[schemars(extend("enum" = ["queued"]))]
     status: &'static str,
     links: PendingLinks<'a>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
 struct PendingLinks<'a> {
     #[serde(rename = "self")]
     this: &'a str,
 }
 
+/// Answer to a command that takes longer than the caller waits.
+pub(super) type Pending = JsonResponse<202, PendingView<'static>, (Location, RetryAfter)>;
+
 impl Submitted {
     /// The answer with what is stored.
-    pub(crate) fn response(
+    pub(super) fn done<const STATUS: u16, View: Serialize, Headers>(
         &self,
-        parts: &Parts,
-        status: StatusCode,
+        view: &View,
+    ) -> JsonResponse<STATUS, View, Headers> {
+        let answer = self.mark_replay(JsonResponse::new(view));
+        let applied = self.wait.and_then(|wait| HeaderValue::try_from(format!("wait={}", wait.as_secs())).ok());
+        match applied {
+            Some(applied) => answer.with(PREFERENCE_APPLIED, applied),
+            None => answer,
+        }
+    }
+
+    /// As [`Submitted::done`], of something that stands at this location.
+    ///
+    /// # Errors
+    /// 500 for an address that cannot be a header.
+    pub(super) fn created<View: Serialize>(
+        &self,
         location: &str,
-        view: impl Serialize,
-    ) -> Result<Response, Problem> {
+        view: &View,
+    ) -> Result<JsonResponse<201, View, Location>, Problem> {
         let location = HeaderValue::try_from(location).map_err(Problem::internal)?;
-        let mut answer = (status, Json(view)).into_response();
-        self.set_headers(parts, answer.headers_mut());
-        if status == StatusCode::CREATED {
-            answer.headers_mut().insert(header::LOCATION, location);
-        }
-        Ok(answer)
+        Ok(self.done(view).with(header::LOCATION, location))
     }
 
-    /// 202: it will be done, and `location` shows when it is.
-    pub(crate) fn pending(&self, id: &str, booking_id: BookingId, location: &str) -> Result<Response, Problem> {
-        let view = Pending { id, booking_id, status: "queued", links: PendingLinks { this: location } };
+    /// It will be done; `location` shows when it is.
+    ///
+    /// # Errors
+    /// 500 for an address that cannot be a header.
+    pub(super) fn pending(&self, id: &str, booking_id: BookingId, location: &str) -> Result<Pending, Problem> {
+        let view = PendingView { id, booking_id, status: "queued", links: PendingLinks { this: location } };
         let location = HeaderValue::try_from(location).map_err(Problem::internal)?;
-        let headers = [(header::LOCATION, location), (header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECS))];
-        let mut answer = (StatusCode::ACCEPTED, headers, Json(view)).into_response();
-        if self.repeated {
-            answer.headers_mut().insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
-        }
-        Ok(answer)
+        Ok(self
+            .mark_replay(JsonResponse::new(&view))
+            .with(header::LOCATION, location)
+            .with(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECS)))
     }
 
-    fn set_headers(&self, parts: &Parts, headers: &mut HeaderMap) {
-        if self.repeated {
-            headers.insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
-        }
-        if let Some(wait) = headers::preferred_wait(&parts.headers)
-            && let Ok(applied) = HeaderValue::try_from(format!("wait={}", wait.as_secs()))
-        {
-            headers.insert(PREFERENCE_APPLIED, applied);
-        }
+    fn mark_replay<const STATUS: u16, View: Serialize, Headers>(
+        &self,
+        answer: JsonResponse<STATUS, View, Headers>,
+    ) -> JsonResponse<STATUS, View, Headers> {
+        if self.replayed { answer.with(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true")) } else { answer }
     }
 }

@@ -1,19 +1,22 @@
-//! Stripe's webhook: verified over the raw bytes, handed to the broker, answered 200. Workers interpret
-//! the events.
+//! Stripe's webhook: verified over the raw bytes, published, answered 200. Workers interpret the events.
 
 use crate::http::body;
 use crate::http::metrics::WEBHOOKS;
 use crate::http::middleware::RequestContext;
-use crate::http::problem::{self, HandlerResult, Problem};
+use crate::http::problem::{self, Problem};
+use crate::http::response::Shown;
+use crate::openapi::schemas::Schemas;
+use crate::openapi::{DescribeInput, Operation};
 use crate::resources::payments::webhook_signature::SignatureError;
-use crate::state::SharedApp;
-use axum::Json;
-use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
-use axum::response::IntoResponse;
+use crate::state::{App, SharedApp};
+use axum::extract::{FromRequest, Request, State};
+use axum::http::{HeaderName, HeaderValue, header};
+use bytes::Bytes;
 use chrono::Utc;
 use pvt_domain::messages::{STRIPE_EVENT, StripeEvent, stripe_event_message_id};
 use pvt_messaging::Outgoing;
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::{Value, json};
 use tracing::debug;
 
@@ -25,23 +28,62 @@ const STRIPE_SIGNATURE: HeaderName = HeaderName::from_static("stripe-signature")
 /// The actor, as histories show it.
 const ACTOR: &str = "stripe";
 
+/// A request of Stripe's as it arrived: the signature is of the bytes.
+pub(super) struct SignedBody {
+    bytes: Bytes,
+    signature: Option<HeaderValue>,
+}
+
+impl<S: Send + Sync> FromRequest<S> for SignedBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        let bytes = body::read(&parts.headers, body, MAX_EVENT_BYTES)
+            .await
+            .map_err(too_large)
+            .inspect_err(|_| count("refused"))?;
+        Ok(Self { bytes, signature: parts.headers.get(STRIPE_SIGNATURE).cloned() })
+    }
+}
+
+impl DescribeInput for SignedBody {
+    fn describe(operation: Operation, _: &mut Schemas) -> Operation {
+        let name = json!({ "type": "string", "minLength": 1, "maxLength": MAX_NAME_BYTES });
+        let event = json!({ "type": "object", "properties": { "id": name, "type": name }, "required": ["id", "type"] });
+        let header = "`t=…,v1=…`, as Stripe signs it; without a valid one the answer is 400.";
+        operation
+            .raw_body(event, json!({ "id": "evt_1", "type": "checkout.session.completed" }))
+            .takes_header("Stripe-Signature", json!({ "type": "string" }), header)
+            .problems([problem::INVALID_SIGNATURE, problem::EVENT_REFUSED])
+    }
+}
+
+/// The event is accepted.
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline, example = json!({ "received": true }))]
+pub(super) struct ReceivedView {
+    received: bool,
+}
+
 /// `POST /api/payments/webhook`: 200 once the broker has the event, 400 for what Stripe did not sign.
-pub(crate) async fn webhook(State(app): State<SharedApp>, request: Request) -> HandlerResult {
-    let (parts, body) = request.into_parts();
-    let raw =
-        body::read(&parts.headers, body, MAX_EVENT_BYTES).await.map_err(too_large).inspect_err(|_| count("refused"))?;
+pub(super) async fn webhook(
+    State(app): State<SharedApp>,
+    context: RequestContext,
+    body: SignedBody,
+) -> Result<Shown<ReceivedView>, Problem> {
     let now = Utc::now();
-    verify(&app, &parts.headers, &raw, now.timestamp()).inspect_err(|_| count("refused"))?;
-    let (event_id, event_type, payload) = read_event(&raw).inspect_err(|_| count("refused"))?;
+    verify(&app, &body, now.timestamp()).inspect_err(|_| count("refused"))?;
+    let (event_id, event_type, payload) = read_event(&body.bytes).inspect_err(|_| count("refused"))?;
     let message_id = stripe_event_message_id(&event_id);
     let event = StripeEvent { event_id, event_type, payload, received_at: now.into() };
     let key = app.topology.command_key(STRIPE_EVENT, "");
     let message = Outgoing::command(key, message_id, &event)
-        .map(|message| message.with_traceparent(RequestContext::traceparent(&parts)).with_actor(ACTOR));
+        .map(|message| message.with_traceparent(context.child_traceparent()).with_actor(ACTOR));
     app.publish(message, |confirmed| count(if confirmed { "accepted" } else { "unavailable" }))
         .await
         .map_err(too_large)?;
-    Ok(Json(json!({ "received": true })).into_response())
+    Ok(Shown::new(&ReceivedView { received: true }))
 }
 
 /// Stripe sends nothing so large: it is refused as any other foreign event, without asking the client to send less.
@@ -56,13 +98,11 @@ fn count(outcome: &'static str) {
     metrics::counter!(WEBHOOKS, "outcome" => outcome).increment(1);
 }
 
-fn verify(app: &crate::state::App, headers: &HeaderMap, raw: &[u8], now: i64) -> Result<(), Problem> {
-    let header = headers.get(STRIPE_SIGNATURE).and_then(|value| value.to_str().ok());
-    let verified =
-        header.ok_or(SignatureError::Malformed).and_then(|header| app.webhook_secrets.verify(header, raw, now));
-    verified.map_err(|fault| {
-        debug!(reason = fault.as_str(), "webhook call refused");
-        Problem::new(problem::INVALID_SIGNATURE, fault.as_str())
+fn verify(app: &App, body: &SignedBody, now: i64) -> Result<(), Problem> {
+    let header = body.signature.as_ref().and_then(|value| value.to_str().ok()).ok_or(SignatureError::Malformed);
+    header.and_then(|header| app.webhook_secrets.verify(header, &body.bytes, now)).map_err(|error| {
+        debug!(reason = error.as_str(), "webhook call refused");
+        Problem::new(problem::INVALID_SIGNATURE, error.as_str())
     })
 }
 
@@ -76,7 +116,7 @@ fn read_event(raw: &[u8]) -> Result<(String, String, Value), Problem> {
             "The event is another account's: let the endpoint listen to events of this account only.",
         ));
     }
-    let is_whole = payload["created"].is_i64() && payload["data"]["object"].is_object();
+    let is_complete = payload["created"].is_i64() && payload["data"]["object"].is_object();
     let name = |field: &str| {
         payload
             .get(field)
@@ -85,11 +125,11 @@ fn read_event(raw: &[u8]) -> Result<(String, String, Value), Problem> {
             .map(str::to_owned)
     };
     match (name("id"), name("type")) {
-        (Some(id), Some(kind)) if is_whole => Ok((id, kind, payload)),
+        (Some(id), Some(kind)) if is_complete => Ok((id, kind, payload)),
         _ => Err(Problem::new(
             problem::EVENT_REFUSED,
-            "The signature is valid, but the body is not a whole Stripe event: it lacks id, type, created or \
-                data.object.",
+            "The signature is valid, but the body is not a complete Stripe event: it lacks id, type, created or \
+            data.object.",
         )),
     }
 }

@@ -1,6 +1,6 @@
 //! Views of a ledger, case by case.
 
-use super::{CHANNELS, REFUND_STATUSES, STATUSES, payment_of, payments_of};
+use super::{payment_of, payments_of};
 use crate::auth::policy::{Caller, SignedInUser};
 use crate::resources::payments::fixtures::{
     BALANCE, at, dispute, intent, observe, opened, paid, recorded, refund, session,
@@ -30,10 +30,6 @@ fn shown(ledger: &Ledger, now: Timestamp) -> Vec<Value> {
 fn only(ledger: &Ledger) -> Value {
     let payments = shown(ledger, soon());
     assert_eq!(payments.len(), 1, "{payments:?}");
-    assert!(
-        STATUSES.contains(&payments[0]["status"].as_str().unwrap())
-            && CHANNELS.contains(&payments[0]["channel"].as_str().unwrap())
-    );
     payments[0].clone()
 }
 
@@ -47,7 +43,7 @@ fn checkout_url_is_shown_until_it_expires() {
     assert_eq!(
         (&late["status"], late.get("checkout_url")),
         (&json!("expired"), None),
-        "nobody is sent to a page that has ended"
+        "no guest is sent to an expired page"
     );
     assert!(payments_of(&ledger, soon()).remove(0).without_checkout_url().checkout_url.is_none());
 }
@@ -91,10 +87,10 @@ fn every_attempt_outcome_has_a_status() {
         ("expired", Some(["expired", "unpaid", "checkout.session.expired"]), None),
         ("open", None, Some(["requires_payment_method", "payment_intent.payment_failed"])),
     ];
-    for (status, told, of_intent) in stories {
+    for (status, of_session, of_intent) in stories {
         let mut ledger = opened();
         observe(&mut ledger, 2, "checkout.session.updated", session("open", "unpaid", of_intent.map(|_| "pi_1")));
-        if let Some([state, money, kind]) = told {
+        if let Some([state, money, kind]) = of_session {
             observe(&mut ledger, 3, kind, session(state, money, of_intent.map(|_| "pi_1")));
         }
         if let Some([state, kind]) = of_intent {
@@ -131,8 +127,6 @@ fn refunds_show_actor_and_status() {
     observe(&mut ledger, 7, "refund.failed", refund("re_1", "failed", 2_000, Some(&key)));
     let failed = only(&ledger);
     assert_eq!((&failed["status"], &failed["attention"]), (&json!("partially_refunded"), &json!(["refund_failed"])));
-    let known = |refund: &Value| REFUND_STATUSES.contains(&refund["status"].as_str().unwrap());
-    assert!(failed["refunds"].as_array().unwrap().iter().all(known));
 }
 
 fn staff_of(property: &str) -> Caller {
@@ -170,7 +164,7 @@ fn staff_notes_are_hidden_from_guests() {
     ledger.instruct_requested_refund(Uuid::from_u128(6), "pi_1", 500, "guest", "plans changed", soon());
     let seen_by =
         |caller: &Caller| serde_json::to_value(payments_of(&ledger, soon()).remove(0).visible_to(caller)).unwrap();
-    assert_eq!(seen_by(&staff_of("pvt-montreal")), only(&ledger), "who acts for the property sees all of it");
+    assert_eq!(seen_by(&staff_of("pvt-montreal")), only(&ledger), "callers who act for the property see all of it");
     for other in [Caller::Anonymous, staff_of("another-house")] {
         let seen = seen_by(&other);
         assert_eq!((seen.get("fee"), seen.get("attention"), seen["entries"][0].get("fee")), (None, None, None));
