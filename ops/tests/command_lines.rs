@@ -1,5 +1,6 @@
 //! Every command line that people copy is one that the programs understand: those of the compose file, the Dockerfile,
-//! the pages of `docs/`, the README, the examples of `--help`, and the hints that the programs print.
+//! the pages of `docs/`, the README, the examples of `--help`, and the hints that the programs print. The command that
+//! docs/development.md shows is one of ours.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
@@ -262,6 +263,13 @@ fn documented_command_lines_are_understood() {
         .filter_map(|line| Some(format!("{}: `{}`: {}", line.place, line.words.join(" "), trouble(line)?)))
         .collect();
     assert!(wrong.is_empty(), "not understood:\n  {}", wrong.join("\n  "));
+}
+
+#[test]
+fn page_quotes_a_command() {
+    let source = read("ops/src/commands/seed.rs");
+    let quoted = &source[source.find("\n///").unwrap()..];
+    assert!(read("docs/development.md").contains(quoted), "docs/development.md differs from ops/src/commands/seed.rs");
 }
 
 #[test]

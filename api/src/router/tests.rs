@@ -3,6 +3,7 @@
 mod access;
 mod accounts;
 mod bookings;
+mod example_route;
 mod limits;
 mod openapi;
 mod payments;

@@ -356,11 +356,19 @@ static PAYMENT_RETURNED: Kind = Kind {
 
 #[cfg(test)]
 mod tests {
-    //! Each kind says something of its own, in well-set French.
+    //! Each kind says something of its own, in well-set French, and docs/development.md quotes one as it is.
     use super::of;
     use crate::mail::language::Language;
     use pvt_domain::messages::NotificationKind;
     use std::collections::BTreeSet;
+
+    #[test]
+    fn page_quotes_a_declaration() {
+        let (_, rest) = include_str!("kinds.rs").split_once("\nstatic HOLD_EXPIRED").unwrap();
+        let (declaration, _) = rest.split_once("\n};\n").unwrap();
+        let page = include_str!("../../../docs/development.md");
+        assert!(page.contains(&format!("static HOLD_EXPIRED{declaration}\n}};\n")), "docs/development.md differs");
+    }
 
     #[test]
     fn every_kind_has_its_own_title_in_each_language() {
