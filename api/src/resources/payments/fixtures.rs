@@ -41,7 +41,7 @@ pub(crate) fn paid() -> Ledger {
     ledger
 }
 
-/// Records cash that staff took or, negative, gave back.
+/// Records cash that staff took or, negative, refunded.
 pub(crate) fn recorded(ledger: &mut Ledger, id: u128, amount: i64, at: Timestamp) {
     ledger.record(Record {
         id: Uuid::from_u128(id),
@@ -64,17 +64,14 @@ pub(crate) fn observe(ledger: &mut Ledger, number: i64, kind: &str, object: Valu
 pub(crate) fn session(status: &str, payment_status: &str, intent: Option<&str>) -> Value {
     let url = (status == "open").then_some("https://pay.example.com/cs_1");
     json!({ "id": "cs_1", "status": status, "payment_status": payment_status, "payment_intent": intent,
-        "amount_total": BALANCE, "currency": "cad",
-            "created": STARTED, "expires_at": STARTED + 1_800, "url": url,
-            "metadata": { "booking_id": booking_id().to_string(), "demand": "1" } })
+        "amount_total": BALANCE, "currency": "cad", "created": STARTED, "expires_at": STARTED + 1_800, "url": url,
+        "metadata": { "booking_id": booking_id().to_string(), "demand": "1" } })
 }
 
 /// A payment intent.
 pub(crate) fn intent(id: &str, status: &str, received: i64, demand: Option<&str>) -> Value {
     let mut intent = json!({ "id": id, "status": status, "amount": BALANCE, "amount_received": received,
-        "currency": "cad",
-        "created": STARTED,
-                             "metadata": { "booking_id": booking_id().to_string() } });
+        "currency": "cad", "created": STARTED, "metadata": { "booking_id": booking_id().to_string() } });
     if let Some(demand) = demand {
         intent["metadata"]["demand"] = demand.into();
     }
@@ -84,14 +81,13 @@ pub(crate) fn intent(id: &str, status: &str, received: i64, demand: Option<&str>
 /// A refund.
 pub(crate) fn refund(id: &str, status: &str, amount: i64, key: Option<&str>) -> Value {
     json!({ "id": id, "status": status, "payment_intent": "pi_1", "amount": amount, "currency": "cad",
-        "created": STARTED + 100,
-            "metadata": key.map(|key| json!({ "refund_key": key })) })
+        "created": STARTED + 100, "metadata": key.map(|key| json!({ "refund_key": key })) })
 }
 
 /// A dispute.
 pub(crate) fn dispute(status: &str) -> Value {
     json!({ "id": "dp_1", "status": status, "payment_intent": "pi_1", "amount": BALANCE, "currency": "cad",
         "reason": "fraudulent", "created": STARTED + 200,
-            "balance_transactions": [{ "id": "txn_1", "amount": -BALANCE, "fee": 1_500, "currency": "cad",
+        "balance_transactions": [{ "id": "txn_1", "amount": -BALANCE, "fee": 1_500, "currency": "cad",
             "created": STARTED + 201 }] })
 }

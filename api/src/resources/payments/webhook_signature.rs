@@ -36,7 +36,7 @@ impl SignatureError {
             Self::Stale => "The signature's time is more than five minutes off: check the clocks.",
             Self::Mismatch => {
                 "No signature matches: check that STRIPE_WEBHOOK_SECRETS lists this endpoint's secret and that no \
-                    proxy alters the body."
+                proxy alters the body."
             }
         }
     }

@@ -165,7 +165,7 @@ fn staff_notes_are_hidden_from_guests() {
     let seen_by =
         |caller: &Caller| serde_json::to_value(payments_of(&ledger, soon()).remove(0).visible_to(caller)).unwrap();
     assert_eq!(seen_by(&staff_of("pvt-montreal")), only(&ledger), "callers who act for the property see all of it");
-    for other in [Caller::Anonymous, staff_of("another-house")] {
+    for other in [Caller::Anonymous, staff_of("another-property")] {
         let seen = seen_by(&other);
         assert_eq!((seen.get("fee"), seen.get("attention"), seen["entries"][0].get("fee")), (None, None, None));
         let refunds = seen["refunds"].as_array().unwrap();
