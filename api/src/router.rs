@@ -1,10 +1,6 @@
 //! The router: every resource with its routes, behind the middleware.
 
-use crate::auth::guard::without_description::{delete, get, patch, post, put};
-use crate::auth::guard::{Resource, Route, assemble, at};
-use crate::auth::rules::{
-    BOOKING_LIST, BOOKING_READ, BOOKING_REQUEST, BOOKING_WRITE, FRONT_DESK_READ, FRONT_DESK_WRITE, PAYER,
-};
+use crate::auth::guard::{Resource, Route, assemble};
 use crate::http::cors::Cors;
 use crate::http::metrics::HttpMetrics;
 use crate::http::middleware::{Edge, edge};
@@ -33,6 +29,7 @@ pub(crate) fn resources() -> Vec<Resource> {
         properties::rates(),
         quotes::resource(),
         availability::resource(),
+        bookings::resource(),
         front_desk::resource(),
         notifications::resource(),
         audit::resource(),
@@ -43,35 +40,7 @@ pub(crate) fn resources() -> Vec<Resource> {
 
 /// Every route with its rule.
 pub(crate) fn table() -> Vec<Route> {
-    resources().into_iter().flat_map(|resource| resource.routes).chain(without_description()).collect()
-}
-
-/// Routes whose handlers are described in `openapi::groups`.
-fn without_description() -> Vec<Route> {
-    vec![
-        at("/api/bookings", [post(BOOKING_REQUEST, bookings::create::create), get(BOOKING_LIST, bookings::list::list)]),
-        at(
-            "/api/bookings/{id}",
-            [
-                get(BOOKING_READ, bookings::show::show),
-                patch(BOOKING_WRITE, bookings::modify::patch),
-                put(BOOKING_WRITE, bookings::modify::put),
-                delete(BOOKING_WRITE, bookings::cancel::cancel),
-            ],
-        ),
-        at("/api/bookings/{id}/cancel", [post(BOOKING_WRITE, bookings::cancel::cancel)]),
-        at("/api/bookings/{id}/checkin", [post(FRONT_DESK_WRITE, bookings::staff_actions::check_in)]),
-        at("/api/bookings/{id}/checkout", [post(FRONT_DESK_WRITE, bookings::staff_actions::check_out)]),
-        at("/api/bookings/{id}/no-show", [post(FRONT_DESK_WRITE, bookings::staff_actions::no_show)]),
-        at("/api/bookings/{id}/reinstate", [post(FRONT_DESK_WRITE, bookings::staff_actions::reinstate)]),
-        at("/api/bookings/{id}/assign", [post(FRONT_DESK_WRITE, bookings::staff_actions::assign)]),
-        at("/api/bookings/{id}/confirm", [post(FRONT_DESK_WRITE, bookings::staff_actions::confirm)]),
-        at("/api/bookings/{id}/history", [get(FRONT_DESK_READ, bookings::history::history)]),
-        at("/api/bookings/{id}/events", [get(BOOKING_READ, bookings::events::events)]),
-        at("/api/bookings/{id}/calendar.ics", [get(BOOKING_READ, bookings::calendar::calendar)]),
-        at("/api/bookings/{id}/pay", [get(PAYER, bookings::pay::pay)]),
-        at("/api/bookings/{id}/receipt", [get(BOOKING_READ, bookings::receipt::receipt)]),
-    ]
+    resources().into_iter().flat_map(|resource| resource.routes).collect()
 }
 
 /// Why beds could not be blocked, for staff: with the bookings in the way.

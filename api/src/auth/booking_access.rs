@@ -16,7 +16,6 @@ use pvt_domain::booking::Booking;
 use pvt_domain::ids::BookingId;
 use serde::Deserialize;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// When to poll again for a booking that is not decided, in seconds.
 const RETRY_AFTER_SECS: u32 = 1;
@@ -34,8 +33,6 @@ pub(crate) struct BookingAccess {
     pub(crate) caller: Caller,
     /// The booking's valid token, if the caller has it.
     pub(crate) token: Option<String>,
-    /// How long the caller wants to wait.
-    pub(crate) wait: Option<Duration>,
 }
 
 /// The credentials of a request for a booking: the booking's token, in the query or as a bearer credential, and the
@@ -90,8 +87,9 @@ impl BookingCredentials {
         if token.is_none() && is_anonymous {
             return Err(problem::NOT_FOUND.into());
         }
-        let wait = self.query.wait.as_deref().map(headers::query_wait).transpose()?;
-        Ok(Some(BookingAccess { id, caller: self.caller.clone(), token, wait }))
+        // Refused at every address of a booking, also where nothing is waited for.
+        self.query.wait.as_deref().map(headers::query_wait).transpose()?;
+        Ok(Some(BookingAccess { id, caller: self.caller.clone(), token }))
     }
 }
 

@@ -26,7 +26,7 @@ pub(crate) struct Endpoint {
     pub(crate) method: Method,
     pub(crate) rule: Rule,
     handler: MethodRouter<SharedApp>,
-    description: Option<Description>,
+    description: Description,
 }
 
 /// The description of an operation: what its signature says, and what only its author can.
@@ -63,27 +63,10 @@ macro_rules! methods {
                     method: Method::$method,
                     rule,
                     handler: routing::$name(handler),
-                    description: Some(description),
+                    description,
                 }
             }
         )*
-
-        /// Registration of handlers that are described in `openapi::groups`.
-        pub(crate) mod without_description {
-            use super::*;
-
-            $(
-                #[doc = $doc]
-                pub(crate) fn $name<H: Handler<T, SharedApp>, T: 'static>(rule: Rule, handler: H) -> Endpoint {
-                    Endpoint {
-                        method: Method::$method,
-                        rule,
-                        handler: routing::$name(handler),
-                        description: None,
-                    }
-                }
-            )*
-        }
     };
 }
 
@@ -97,15 +80,8 @@ methods! {
 
 impl Endpoint {
     fn describe(mut self, add: impl FnOnce(&mut Description)) -> Self {
-        if let Some(description) = &mut self.description {
-            add(description);
-        }
+        add(&mut self.description);
         self
-    }
-
-    /// Whether its signature describes it.
-    pub(crate) fn has_description(&self) -> bool {
-        self.description.is_some()
     }
 
     /// What it does, in a few words.
@@ -144,9 +120,9 @@ impl Endpoint {
     }
 
     /// The operation at this path.
-    pub(crate) fn operation(&self, path: &'static str, schemas: &mut Schemas) -> Option<Operation> {
-        let description = self.description.as_ref()?;
-        let operation = Operation::new(self.method.clone(), path, description.id, description.summary);
+    pub(crate) fn operation(&self, path: &'static str, schemas: &mut Schemas) -> Operation {
+        let description = &self.description;
+        let operation = Operation::new(path, description.id, description.summary);
         let mut operation = (description.signature)(operation, schemas).all_problems(&description.problems);
         for (status, words) in &description.answers {
             operation = operation.says(*status, words);
@@ -154,10 +130,10 @@ impl Endpoint {
         for (status, example) in &description.examples {
             operation = operation.shows(*status, example);
         }
-        Some(match description.about {
+        match description.about {
             Some(words) => operation.about(words),
             None => operation,
-        })
+        }
     }
 }
 

@@ -17,6 +17,8 @@ pub(crate) trait RequestForm: Sized + JsonSchema {
     const CARD_CHECK_EXEMPT: &'static [&'static str] = &[];
     /// Whether a request without a body means an empty object.
     const OPTIONAL: bool = false;
+    /// Whether the description says so, too. It does not where an empty object is always refused.
+    const DESCRIBED_AS_OPTIONAL: bool = false;
 
     /// Reads the object at `at`; `None` only after a violation was reported.
     fn read(node: &Node<'_>, at: &Pointer<'_>, reader: &mut Reader) -> Option<Self>;
@@ -34,7 +36,7 @@ pub(crate) trait RequestForm: Sized + JsonSchema {
 ///     }
 ///     named "Login";                      // a schema of its own instead of an inline one
 ///     exempt &["/email"];                 // see `RequestForm::CARD_CHECK_EXEMPT`
-///     body optional;                      // see `RequestForm::OPTIONAL`
+///     body optional;                      // see `RequestForm::OPTIONAL`; `body assumed` is described as required
 ///     example json!({ "email": "ada@example.com" });
 ///     check(at, reader) { … }             // rules across fields, which are `Option`s here
 /// }
@@ -61,7 +63,10 @@ macro_rules! form {
         impl $(<const $flag: bool>)? $crate::form::RequestForm for $form $(<$flag>)? {
             const FIELDS: &'static [&'static str] = &[$( stringify!($field) ),+];
             $( const CARD_CHECK_EXEMPT: &'static [&'static str] = $exempt; )?
-            $( const OPTIONAL: bool = matches!(stringify!($optional).as_bytes(), b"optional"); )?
+            $(
+                const OPTIONAL: bool = matches!(stringify!($optional).as_bytes(), b"optional" | b"assumed");
+                const DESCRIBED_AS_OPTIONAL: bool = matches!(stringify!($optional).as_bytes(), b"optional");
+            )?
 
             fn read(
                 node: &$crate::form::json::Node<'_>,

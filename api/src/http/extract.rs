@@ -16,13 +16,15 @@ use crate::openapi::{DescribeInput, Operation};
 use crate::state::SharedApp;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, Uri};
+use axum::http::{HeaderValue, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use pvt_domain::accounts::UserId;
 use pvt_domain::ids::{BedId, BlockId, BookingId, PropertyId, RatePlanId, RoomId, RoomTypeId};
-use schemars::JsonSchema;
-use serde::de::DeserializeOwned;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer};
+use std::borrow::Cow;
 use std::marker::PhantomData;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -160,7 +162,7 @@ impl<S: Send + Sync> FromRequestParts<S> for RequestContext {
     }
 }
 
-#[derive(serde::Deserialize, JsonSchema)]
+#[derive(Deserialize, JsonSchema)]
 struct PropertyParameter {
     /// The property.
     #[schemars(with = "String")]
@@ -332,6 +334,56 @@ impl DescribeInput for PreferredWait {
     }
 }
 
+/// The tags in `If-None-Match`.
+pub(crate) struct IfNoneMatch(Vec<HeaderValue>);
+
+impl IfNoneMatch {
+    /// Whether the caller has what this tag stands for.
+    pub(crate) fn holds(&self, etag: &HeaderValue) -> bool {
+        let tags = self.0.iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+        let mut tags = tags.map(|tag| tag.trim().trim_start_matches("W/"));
+        tags.any(|tag| tag == "*" || tag.as_bytes() == etag.as_bytes())
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for IfNoneMatch {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        Ok(Self(parts.headers.get_all(header::IF_NONE_MATCH).iter().cloned().collect()))
+    }
+}
+
+impl DescribeInput for IfNoneMatch {
+    fn describe(operation: Operation, _: &mut Schemas) -> Operation {
+        operation.takes_header("If-None-Match", crate::openapi::schema::text(), "The ETag of the known revision.")
+    }
+}
+
+/// A time to wait in a query: `20s`, `20` or `500ms`, at most [`headers::MAX_WAIT`].
+pub(crate) struct QueryWait(pub(crate) Duration);
+
+impl<'de> Deserialize<'de> for QueryWait {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        headers::query_wait(&text).map(Self).map_err(|problem| D::Error::custom(problem.code()))
+    }
+}
+
+impl JsonSchema for QueryWait {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "QueryWait".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "pattern": "^[0-9]{1,6}(ms|s)?$" })
+    }
+}
+
 impl FromRequestParts<SharedApp> for BookingAccess {
     type Rejection = Response;
 
@@ -367,7 +419,11 @@ impl<T: RequestForm> DescribeInput for Form<T> {
     fn describe(operation: Operation, schemas: &mut Schemas) -> Operation {
         let form = schemas.form::<T>();
         let example = form.example.unwrap_or_default();
-        if T::OPTIONAL { operation.optional_body(form.schema, example) } else { operation.body(form.schema, example) }
+        if T::DESCRIBED_AS_OPTIONAL {
+            operation.optional_body(form.schema, example)
+        } else {
+            operation.body(form.schema, example)
+        }
     }
 }
 

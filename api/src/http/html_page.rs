@@ -1,6 +1,6 @@
 //! HTML pages with one style of our own, which work without scripts and load nothing from other places.
 
-use crate::http::problem::{HandlerResult, Problem};
+use crate::http::problem::Problem;
 use crate::openapi::schemas::Schemas;
 use crate::openapi::{DescribeOutput, Operation};
 use askama::Template;
@@ -42,7 +42,7 @@ pub(crate) fn answer(
     status: StatusCode,
     template: &impl Template,
     (style, language): (&str, &'static str),
-) -> HandlerResult {
+) -> Result<Response, Problem> {
     let html = template.render().map_err(Problem::internal)?;
     let mut answer =
         (status, [(header::CONTENT_LANGUAGE, HeaderValue::from_static(language))], Html(html)).into_response();

@@ -56,11 +56,6 @@ impl RequestContext {
     pub(crate) fn child_traceparent(&self) -> Option<String> {
         Some(self.trace.child().to_string())
     }
-
-    /// The `traceparent` of a message that this request sends.
-    pub(crate) fn traceparent(parts: &Parts) -> Option<String> {
-        parts.extensions.get::<Self>().map(|context| context.trace.child().to_string())
-    }
 }
 
 fn is_request_id(id: &[u8]) -> bool {

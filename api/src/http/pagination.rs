@@ -1,10 +1,9 @@
 //! Pagination of lists: an opaque cursor, a bounded number of items, and a `Link` to the next page.
 
 use crate::http::headers;
-use crate::http::problem::{self, HandlerResult, Problem};
+use crate::http::problem::{self, Problem};
 use crate::http::response::{JsonResponse, Link};
 use axum::http::{HeaderValue, Uri, header};
-use axum::response::IntoResponse;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use schemars::JsonSchema;
@@ -120,6 +119,11 @@ impl<T> Page<T> {
         Self { items, next_cursor: last.map(|last| URL_SAFE_NO_PAD.encode(last)) }
     }
 
+    /// The same page of references, for views that borrow.
+    pub(crate) fn as_ref(&self) -> Page<&T> {
+        Page { items: self.items.iter().collect(), next_cursor: self.next_cursor.clone() }
+    }
+
     /// The answer of the list at `uri`, whatever else that asks for.
     ///
     /// # Errors
@@ -151,19 +155,11 @@ impl<T> Page<T> {
             None => page,
         })
     }
-
-    /// As [`Page::respond`], for handlers that answer with any response.
-    ///
-    /// # Errors
-    /// As [`Page::respond_at`].
-    pub(crate) fn answer<V: Serialize>(self, path: &str, query: &PageQuery, view: impl Fn(T) -> V) -> HandlerResult {
-        self.respond(path, query, view).map(IntoResponse::into_response)
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Page, PageQuery};
+    use super::{Page, PageQuery, unpaged};
 
     fn query(text: &str) -> Result<PageQuery, &'static str> {
         PageQuery::read(&format!("/list{text}").parse().unwrap()).map_err(|problem| problem.code())
@@ -180,6 +176,16 @@ mod tests {
             (vec!["a", "b"], Some("b"))
         );
         assert!(Page::of(vec!["c"], &first, |item| (*item).to_owned()).next_cursor.is_none());
+    }
+
+    #[test]
+    fn next_link_keeps_filters() {
+        let kept = |uri: &str| unpaged(&uri.parse().unwrap());
+        assert_eq!(kept("/api/bookings"), "/api/bookings");
+        assert_eq!(
+            kept("/api/bookings?limit=2&status=confirmed&cursor=abc&email=a%40b.example"),
+            "/api/bookings?status=confirmed&email=a%40b.example"
+        );
     }
 
     #[test]

@@ -152,9 +152,6 @@ pub(crate) struct Problem {
     members: Vec<(&'static str, Value)>,
 }
 
-/// Handlers answer with either.
-pub(crate) type HandlerResult = Result<Response, Problem>;
-
 impl From<&'static ProblemKind> for Problem {
     fn from(kind: &'static ProblemKind) -> Self {
         Self { kind, detail: Cow::Borrowed(kind.advice), errors: Vec::new(), headers: Vec::new(), members: Vec::new() }

@@ -1,6 +1,6 @@
 //! Typed answers: status, view and headers stand in a handler's signature, and so in the description of its operation.
 
-use crate::http::headers::IDEMPOTENCY_REPLAYED;
+use crate::http::headers::{IDEMPOTENCY_REPLAYED, PREFERENCE_APPLIED};
 use crate::http::problem::Problem;
 use crate::openapi::schemas::Schemas;
 use crate::openapi::{DescribeOutput, Operation, schema};
@@ -82,6 +82,26 @@ impl<const STATUS: u16, View: Serialize, Headers> JsonResponse<STATUS, View, Hea
     }
 }
 
+impl<const STATUS: u16, View, Headers> JsonResponse<STATUS, View, Headers> {
+    /// The same, marked as the answer to a repeated request if it is one.
+    #[must_use]
+    pub(crate) fn replayed(mut self, replayed: bool) -> Self {
+        if replayed {
+            self.response.headers_mut().insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
+        }
+        self
+    }
+
+    /// The same, with the preference that was honoured.
+    #[must_use]
+    pub(crate) fn applied(mut self, preference: Option<HeaderValue>) -> Self {
+        if let Some(preference) = preference {
+            self.response.headers_mut().insert(PREFERENCE_APPLIED, preference);
+        }
+        self
+    }
+}
+
 impl<View: Serialize> Tagged<View> {
     /// A view of this revision.
     pub(crate) fn at(rev: impl Into<u64>, view: &View) -> Self {
@@ -97,7 +117,7 @@ impl<View: Serialize> Created<View> {
     pub(crate) fn at(rev: impl Into<u64>, is_new: bool, location: &str, view: &View) -> Result<Self, Problem> {
         let location = HeaderValue::try_from(location).map_err(Problem::internal)?;
         let created = Self::new(view).with(header::ETAG, etag(rev)).with(header::LOCATION, location);
-        Ok(if is_new { created } else { created.with(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true")) })
+        Ok(created.replayed(!is_new))
     }
 }
 
@@ -133,6 +153,21 @@ impl IntoResponse for NoContent {
 impl DescribeOutput for NoContent {
     fn describe(operation: Operation, _: &mut Schemas) -> Operation {
         operation.answers_nothing(StatusCode::NO_CONTENT, "Done.")
+    }
+}
+
+/// 304 with the revision that the caller has.
+pub(crate) struct NotModified(pub(crate) HeaderValue);
+
+impl IntoResponse for NotModified {
+    fn into_response(self) -> Response {
+        (StatusCode::NOT_MODIFIED, [(header::ETAG, self.0)]).into_response()
+    }
+}
+
+impl DescribeOutput for NotModified {
+    fn describe(operation: Operation, _: &mut Schemas) -> Operation {
+        operation.answers_nothing(StatusCode::NOT_MODIFIED, "Not modified.").header("ETag")
     }
 }
 

@@ -1,15 +1,14 @@
 //! Assembly of the document: what the signatures say, what the rules add, and what every answer has.
 
+use super::Operation;
 use super::schema::{about, list, named, object, text, uuid, whole_of};
 use super::schemas::Schemas;
-use super::{Group, Operation};
-use crate::auth::guard::{Resource, Route};
 use crate::auth::policy::{Access, Bucket, Rule};
 use crate::http::problem::{self, CONTENT_TYPE, PROBLEMS, ProblemKind};
+use crate::router::resources;
 use crate::state::ABOUT;
-use axum::http::Method;
 #[cfg(test)]
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -17,16 +16,11 @@ const INFO: &str = "Bookings of beds in hostels. Errors are problem details (RFC
     are in minor units. A `POST` that creates needs an `Idempotency-Key`, which makes retries safe. Resources that the \
     caller may not see answer 404.";
 
-/// The document of these routes. What a route's rule does not say comes from `groups`; a route that none of them
-/// describes is left out.
-pub(crate) fn document(resources: &[Resource], routes: &[Route], groups: Vec<Group>) -> Value {
-    let rule_of = |path: &str, method: &Method| {
-        let mut guarded = routes.iter().filter(|route| route.path == path).flat_map(|route| &route.methods);
-        guarded.find(|one| one.method == *method && !one.has_description()).map(|one| one.rule)
-    };
+/// The OpenAPI document of this API.
+pub(crate) fn document() -> Value {
     let (mut paths, mut components, mut tags) = (Map::new(), shared_schemas(), Vec::new());
     let mut schemas = Schemas::new();
-    for resource in resources {
+    for resource in resources() {
         let tag = json!({ "name": resource.name, "description": resource.about });
         if !tags.contains(&tag) {
             tags.push(tag);
@@ -34,27 +28,13 @@ pub(crate) fn document(resources: &[Resource], routes: &[Route], groups: Vec<Gro
         for (route, endpoint) in
             resource.routes.iter().flat_map(|route| route.methods.iter().map(move |method| (route, method)))
         {
-            let Some(operation) = endpoint.operation(route.path, &mut schemas) else { continue };
-            let operation = operation.with_path_parameters();
+            let operation = endpoint.operation(route.path, &mut schemas).with_path_parameters();
             let at_path = paths.entry(route.path).or_insert_with(|| json!({}));
             at_path[endpoint.method.as_str().to_lowercase()] =
                 operation_object(operation, endpoint.rule, resource.name);
         }
     }
     components.extend(schemas.into_components());
-    for group in groups {
-        tags.push(json!({ "name": group.name, "description": group.about }));
-        for (name, schema) in group.schemas {
-            components.entry(name).or_insert(schema);
-        }
-        for operation in group.operations {
-            let operation = operation.with_path_parameters();
-            let Some(rule) = rule_of(operation.path, &operation.method) else { continue };
-            let method = operation.method.as_str().to_lowercase();
-            let at_path = paths.entry(operation.path).or_insert_with(|| json!({}));
-            at_path[method] = operation_object(operation, rule, group.name);
-        }
-    }
     json!({
         "openapi": "3.1.0",
         "jsonSchemaDialect": "https://json-schema.org/draft/2020-12/schema",

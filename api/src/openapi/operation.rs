@@ -7,7 +7,7 @@ use super::schema::{self, about, text, whole_of};
 use super::schemas::{BodySchema, Parameter, Schemas};
 use crate::http::headers::MAX_WAIT;
 use crate::http::problem::{self, ProblemKind};
-use axum::http::{Method, StatusCode};
+use axum::http::StatusCode;
 use pvt_domain::ids::MAX_IDEMPOTENCY_KEY_CHARS;
 use schemars::JsonSchema;
 use serde_json::{Value, json};
@@ -23,7 +23,6 @@ fn key_schema() -> Value {
 
 /// One method at one path.
 pub(crate) struct Operation {
-    pub(super) method: Method,
     pub(super) path: &'static str,
     /// Names it in clients that are generated.
     pub(super) id: &'static str,
@@ -44,29 +43,9 @@ pub(super) struct Success {
     pub(super) headers: Vec<&'static str>,
 }
 
-macro_rules! methods {
-    ($($name:ident $method:ident;)*) => {
-        $(
-            #[doc = concat!("Describes `", stringify!($method), "` at `path`.")]
-            pub(crate) fn $name(path: &'static str, id: &'static str, summary: &'static str) -> Operation {
-                Operation::new(Method::$method, path, id, summary)
-            }
-        )*
-    };
-}
-
-methods! {
-    get GET;
-    post POST;
-    put PUT;
-    patch PATCH;
-    delete DELETE;
-}
-
 impl Operation {
-    pub(crate) fn new(method: Method, path: &'static str, id: &'static str, summary: &'static str) -> Self {
+    pub(crate) fn new(path: &'static str, id: &'static str, summary: &'static str) -> Self {
         Self {
-            method,
             path,
             id,
             summary,
@@ -139,11 +118,6 @@ impl Operation {
             answer.example = Some(example.clone());
         }
         self
-    }
-
-    /// Lists a page at a time. Goes after the answer.
-    pub(crate) fn paged(self) -> Self {
-        self.header("Link").page_parameters()
     }
 
     /// Takes which page is asked for.
@@ -250,14 +224,6 @@ impl Operation {
         self.success(status, about, Some((JSON, schema)))
     }
 
-    /// The answer of this status may also look like this.
-    pub(crate) fn or_answers(mut self, status: StatusCode, schema: Value) -> Self {
-        for answer in self.answers.iter_mut().filter(|answer| answer.status == status) {
-            answer.media = answer.media.take().map(|(media, first)| (media, json!({ "anyOf": [first, schema] })));
-        }
-        self
-    }
-
     /// Answers without a body.
     pub(crate) fn answers_nothing(self, status: StatusCode, about: &'static str) -> Self {
         self.success(status, about, None)
@@ -285,14 +251,6 @@ impl Operation {
         self
     }
 
-    /// An example of the last answer.
-    pub(crate) fn example(mut self, example: Value) -> Self {
-        if let Some(answer) = self.answers.last_mut() {
-            answer.example = Some(example);
-        }
-        self
-    }
-
     /// The last answer may carry this header, one of the document's.
     pub(crate) fn header(mut self, name: &'static str) -> Self {
         if let Some(answer) = self.answers.last_mut() {
@@ -311,16 +269,6 @@ impl Operation {
     pub(crate) fn all_problems(mut self, kinds: &[&'static ProblemKind]) -> Self {
         self.problems.extend(kinds);
         self
-    }
-
-    /// Asks the store: 503 while it is away.
-    pub(crate) fn stored(self) -> Self {
-        self.problems([problem::STORE_UNAVAILABLE])
-    }
-
-    /// Publishes: 503 while the broker is away.
-    pub(crate) fn queued(self) -> Self {
-        self.problems([problem::BROKER_UNAVAILABLE])
     }
 
     /// A parameter of the path that no extractor describes is a text.

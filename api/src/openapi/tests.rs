@@ -6,7 +6,7 @@ use super::document::{operations, speaks_of};
 use crate::auth::guard::Endpoint;
 use crate::auth::policy::{Access, Bucket};
 use crate::http::problem::PROBLEMS;
-use crate::openapi::groups::document;
+use crate::openapi::document;
 use crate::router::table;
 use axum::http::{Method, StatusCode};
 use conform::faults;

@@ -1,27 +1,204 @@
 //! Bookings: requests, changes, cancellations, and everything the front desk does with them.
 
-pub(crate) mod calendar;
-pub(crate) mod cancel;
-pub(crate) mod command_forms;
-pub(crate) mod create;
-pub(crate) mod events;
+mod calendar;
+mod cancel;
+mod command_forms;
+mod create;
+mod events;
 pub(crate) mod form;
-pub(crate) mod history;
-pub(crate) mod list;
-pub(crate) mod modify;
-pub(crate) mod modify_form;
-pub(crate) mod pay;
-pub(crate) mod receipt;
-pub(crate) mod receipt_view;
+mod history;
+mod list;
+mod modify;
+mod modify_form;
+mod pay;
+mod receipt;
+mod receipt_view;
 pub(crate) mod refusal;
-pub(crate) mod show;
-pub(crate) mod staff_actions;
+mod show;
+mod staff_actions;
 mod submit;
 pub(crate) mod view;
 
-use axum::http::HeaderValue;
+use crate::auth::guard::{Endpoint, Resource, at, delete, get, patch, post, put};
+use crate::auth::rules::{
+    BOOKING_LIST, BOOKING_READ, BOOKING_REQUEST, BOOKING_WRITE, FRONT_DESK_READ, FRONT_DESK_WRITE, PAYER,
+};
+use crate::http::problem;
+use axum::http::StatusCode;
 
-/// The revision as an entity tag.
-fn etag(rev: u32) -> HeaderValue {
-    HeaderValue::try_from(format!("\"{rev}\"")).unwrap_or_else(|_| HeaderValue::from_static("\"0\""))
+pub(crate) fn resource() -> Resource {
+    Resource {
+        name: "Bookings",
+        about: "Booking requests, modifications, cancellations and front-desk actions.",
+        routes: vec![
+            at("/api/bookings", [request(), list()]),
+            at(
+                "/api/bookings/{id}",
+                [
+                    show(),
+                    modification(patch(BOOKING_WRITE, "modify_booking", modify::modify::<false>))
+                        .summary("Modify a booking: only what is sent"),
+                    modification(put(BOOKING_WRITE, "replace_booking", modify::modify::<true>))
+                        .summary("Replace the stays and the guest of a booking"),
+                    cancellation(delete(BOOKING_WRITE, "delete_booking", cancel::cancel)).summary("Cancel a booking"),
+                ],
+            ),
+            at(
+                "/api/bookings/{id}/cancel",
+                [cancellation(post(BOOKING_WRITE, "cancel_booking", cancel::cancel))
+                    .summary("Cancel a booking, as DELETE does")],
+            ),
+            at(
+                "/api/bookings/{id}/checkin",
+                [staff_action(post(FRONT_DESK_WRITE, "check_in", staff_actions::check_in)).summary("Check in")],
+            ),
+            at(
+                "/api/bookings/{id}/checkout",
+                [staff_action(post(FRONT_DESK_WRITE, "check_out", staff_actions::check_out))
+                    .summary("Check out, releasing unused nights")
+                    .about(
+                        "`allow_open_balance` needs a `reason`; `reprice` deducts the released nights from the price.",
+                    )],
+            ),
+            at(
+                "/api/bookings/{id}/no-show",
+                [staff_action(post(FRONT_DESK_WRITE, "mark_no_show", staff_actions::no_show))
+                    .summary("Mark as no-show, releasing the beds")],
+            ),
+            at(
+                "/api/bookings/{id}/reinstate",
+                [staff_action(post(FRONT_DESK_WRITE, "reinstate", staff_actions::reinstate))
+                    .summary("Undo a check-in or a no-show")],
+            ),
+            at(
+                "/api/bookings/{id}/assign",
+                [staff_action(post(FRONT_DESK_WRITE, "assign_beds", staff_actions::assign))
+                    .summary("Assign beds, or pin them")],
+            ),
+            at(
+                "/api/bookings/{id}/confirm",
+                [staff_action(post(FRONT_DESK_WRITE, "confirm_booking", staff_actions::confirm))
+                    .summary("Confirm a held booking")],
+            ),
+            at(
+                "/api/bookings/{id}/history",
+                [get(FRONT_DESK_READ, "booking_history", history::history)
+                    .summary("Show the history of a booking")
+                    .answers(StatusCode::OK, "Oldest first.")
+                    .problems([problem::STILL_PROCESSING])
+                    .stored()],
+            ),
+            at(
+                "/api/bookings/{id}/events",
+                [get(BOOKING_READ, "booking_events", events::events)
+                    .summary("Stream the events of a booking: one server-sent event per revision")
+                    .answers(StatusCode::NO_CONTENT, "No event can follow.")
+                    .problems([problem::OVERLOADED])
+                    .stored()],
+            ),
+            at(
+                "/api/bookings/{id}/calendar.ics",
+                [get(BOOKING_READ, "booking_calendar", calendar::calendar)
+                    .summary("Get the stays as a calendar file")
+                    .problems([problem::STILL_PROCESSING, problem::NOT_READY])
+                    .stored()],
+            ),
+            at("/api/bookings/{id}/pay", [payment_link()]),
+            at("/api/bookings/{id}/receipt", [receipt_page()]),
+        ],
+    }
+}
+
+fn request() -> Endpoint {
+    post(BOOKING_REQUEST, "create_booking", create::create)
+        .summary("Request a booking")
+        .about(
+            "202 means that the request is stored durably and will be decided. The same key and body always give the \
+            same booking.",
+        )
+        .answers(StatusCode::ACCEPTED, "The request is accepted and pending.")
+        .answers(StatusCode::CREATED, "The booking, confirmed or held for payment; only with `Prefer: wait=N`.")
+        .problems([
+            problem::NO_AVAILABILITY,
+            problem::INVALID_DATES,
+            problem::OVER_CAPACITY,
+            problem::CLOSED,
+            problem::RESTRICTION,
+            problem::PRICE_CHANGED,
+            problem::GENDER,
+            problem::AGE,
+            problem::NOT_READY,
+        ])
+        .queued()
+}
+
+fn list() -> Endpoint {
+    get(BOOKING_LIST, "list_bookings", list::list)
+        .summary("List bookings, newest requests first")
+        .about("Staff see the bookings of their properties, other callers their own.")
+        .answers(StatusCode::OK, "A page of bookings.")
+        .problems([problem::NOT_FOUND])
+        .stored()
+}
+
+fn show() -> Endpoint {
+    get(BOOKING_READ, "show_booking", show::show)
+        .summary("Show a booking")
+        .answers(StatusCode::OK, "The booking, or the pending request.")
+        .stored()
+}
+
+/// A command about a stored booking.
+fn command(endpoint: Endpoint) -> Endpoint {
+    endpoint
+        .answers(StatusCode::OK, "The current booking.")
+        .answers(StatusCode::ACCEPTED, "The command is accepted and pending.")
+        .problems(refusal::problems())
+        .problems([problem::STILL_PROCESSING])
+        .stored()
+        .queued()
+}
+
+fn staff_action(endpoint: Endpoint) -> Endpoint {
+    command(endpoint).problems([problem::STATE_CONFLICT])
+}
+
+fn modification(endpoint: Endpoint) -> Endpoint {
+    command(endpoint)
+        .about(
+            "Stays that are left out of `stays` are cancelled. Beds, old prices and overrides of restrictions are for \
+            staff.",
+        )
+        .problems([problem::STATE_CONFLICT, problem::NOT_READY])
+}
+
+fn cancellation(endpoint: Endpoint) -> Endpoint {
+    command(endpoint)
+        .about(
+            "Releases the beds. Repeated cancellations have no further effect. `dry_run` returns the fee and changes \
+            nothing.",
+        )
+        .problems([problem::NOT_CANCELLABLE, problem::NOT_READY])
+}
+
+fn payment_link() -> Endpoint {
+    get(PAYER, "pay_booking", pay::pay)
+        .summary("Redirect a guest to the payment page")
+        .about(
+            "For browsers: the address that mails link to. It redirects to Stripe's page for the amount due, the same \
+            page while that is open, and to the receipt once nothing is due. An expired hold, a payment in process, \
+            and an outage (503) are answered with a page that says so.",
+        )
+        .problems([problem::STILL_PROCESSING])
+}
+
+fn receipt_page() -> Endpoint {
+    get(BOOKING_READ, "booking_receipt", receipt::receipt)
+        .summary("Show the receipt, for printing")
+        .about(
+            "In French or English, as the booking's mails are. Stripe redirects guests here after payment, often \
+            before its webhook arrives: then the page waits, and says so if the payment is still unconfirmed.",
+        )
+        .problems([problem::STILL_PROCESSING, problem::NOT_READY])
+        .stored()
 }

@@ -2,12 +2,14 @@
 //! both shows one stay.
 
 use crate::auth::booking_access::BookingAccess;
-use crate::http::problem::{self, HandlerResult, Problem};
+use crate::http::problem::{self, Problem};
+use crate::openapi::schemas::Schemas;
+use crate::openapi::{DescribeOutput, Operation};
 use crate::read_models::inventory::Lookup;
 use crate::state::SharedApp;
-use axum::extract::{Path, Request, State};
+use axum::extract::State;
 use axum::http::{HeaderValue, header};
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use chrono::NaiveDate;
 use icalendar::{Calendar, Component, Event, EventLike, EventStatus, Property as Line};
 use pvt_domain::booking::{Booking, Status};
@@ -18,17 +20,34 @@ const CONTENT_TYPE: &str = "text/calendar; charset=utf-8";
 /// When to try again while the property is not cached yet, in seconds.
 const RETRY_AFTER_SECS: u32 = 2;
 
+/// The file, to be saved under this name.
+pub(super) struct CalendarFile {
+    disposition: HeaderValue,
+    text: String,
+}
+
+impl IntoResponse for CalendarFile {
+    fn into_response(self) -> Response {
+        let kind = HeaderValue::from_static(CONTENT_TYPE);
+        ([(header::CONTENT_TYPE, kind), (header::CONTENT_DISPOSITION, self.disposition)], self.text).into_response()
+    }
+}
+
+impl DescribeOutput for CalendarFile {
+    fn describe(operation: Operation, _: &mut Schemas) -> Operation {
+        operation.answers_text("An iCalendar file.", CONTENT_TYPE)
+    }
+}
+
 /// `GET /api/bookings/{id}/calendar.ics`.
-pub(crate) async fn calendar(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> HandlerResult {
-    let (parts, _) = request.into_parts();
-    let booking = BookingAccess::of(&app, &id, &parts)?.decided_booking(&app).await?;
+pub(super) async fn calendar(State(app): State<SharedApp>, access: BookingAccess) -> Result<CalendarFile, Problem> {
+    let booking = access.decided_booking(&app).await?;
     let Lookup::Found(inventory) = app.inventory_cache.find(booking.property_id.as_str()).await else {
         return Err(Problem::from(problem::NOT_READY).retry_after(RETRY_AFTER_SECS));
     };
-    let name = HeaderValue::try_from(format!("attachment; filename=\"{}.ics\"", booking.reference))
+    let disposition = HeaderValue::try_from(format!("attachment; filename=\"{}.ics\"", booking.reference))
         .map_err(Problem::internal)?;
-    let headers = [(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE)), (header::CONTENT_DISPOSITION, name)];
-    Ok((headers, file(&booking, &inventory.property)).into_response())
+    Ok(CalendarFile { disposition, text: file(&booking, &inventory.property) })
 }
 
 /// Stays with the same dates are one event. Times are UTC, so that no client needs our definition of a time zone.
@@ -110,13 +129,10 @@ mod tests {
         }
         assert!(
             !confirmed.contains("Lovelace") && !confirmed.contains("ada@"),
-            "a file that is passed on names nobody"
+            "a file that is passed on names no guest"
         );
         booking.status = Status::Held;
-        assert!(
-            file(&booking, &hostel.property).contains("STATUS:TENTATIVE"),
-            "nobody counts on beds that are not paid"
-        );
+        assert!(file(&booking, &hostel.property).contains("STATUS:TENTATIVE"), "beds that are not paid are tentative");
         booking.status = Status::Cancelled;
         assert!(file(&booking, &hostel.property).contains("STATUS:CANCELLED"));
     }

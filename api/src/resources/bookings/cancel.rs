@@ -1,18 +1,14 @@
 //! Cancellation of a booking: `DELETE` and `POST …/cancel` are the same. `dry_run` returns the fee and changes nothing.
 
 use super::command_forms::CancelForm;
-use super::submit::{BookingCommand, CommandSpec};
-use crate::auth::booking_access::BookingAccess;
-use crate::form::read_form;
-use crate::http::headers;
-use crate::http::problem::{self, HandlerResult, Problem};
+use super::form::staff_only;
+use super::submit::{BookingCommand, CommandSpec, Submitted};
+use crate::http::extract::{Form, OptionalIfMatch, QueryParams};
+use crate::http::problem::{self, Problem};
+use crate::http::response::{Either, Tagged};
 use crate::read_models::inventory::Lookup;
-use crate::resources::bookings::form::staff_only;
 use crate::state::{App, SharedApp};
-use axum::Json;
-use axum::extract::{Path, Request, State};
-use axum::http::header;
-use axum::response::IntoResponse;
+use axum::extract::State;
 use chrono::Utc;
 use pvt_domain::booking::{Booking, Status};
 use pvt_domain::ids::BookingId;
@@ -20,23 +16,26 @@ use pvt_domain::messages::{BOOKING_CANCEL, CancelBooking};
 use pvt_domain::money::Money;
 use pvt_domain::rates::cancellation::cancellation_fee;
 use pvt_domain::timestamp::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
 
 /// States from which a booking can be cancelled.
 const CANCELLABLE: &[Status] = &[Status::Held, Status::Confirmed];
 
-#[derive(Debug, Deserialize)]
-struct CancelQuery {
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct CancelQuery {
+    /// Only return the fee.
     dry_run: Option<bool>,
 }
 
 /// The fee of a cancellation.
-#[derive(Serialize)]
-struct FeeView<'a> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "CancellationFee")]
+pub(super) struct FeeView<'a> {
     id: BookingId,
     reference: &'a str,
     status: Status,
+    #[schemars(range(min = 1))]
     rev: u32,
     dry_run: bool,
     /// The instant of the quote; the fee grows towards arrival.
@@ -52,28 +51,25 @@ struct FeeView<'a> {
 }
 
 /// 200 with the cancelled booking, or 202 when it takes longer than the caller waits; with `dry_run` 200 with the fee.
-pub(crate) async fn cancel(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> HandlerResult {
-    let started = Instant::now();
-    let (parts, body) = request.into_parts();
-    let access = BookingAccess::of(&app, &id, &parts)?;
-    let query: CancelQuery = headers::query(&parts.uri)?;
-    let (CancelForm { reason, dry_run, waive_fee }, fingerprint) = read_form(&parts.headers, body).await?;
-    let expected_rev = headers::optional_if_match(&parts.headers)?;
-    // Checked even where it is not used: a malformed key is the client's mistake.
-    headers::optional_idempotency_key(&parts.headers)?;
-    let booking = access.decided_booking(&app).await?;
-    if waive_fee && !access.is_staff_of(&booking) {
+pub(super) async fn cancel(
+    State(app): State<SharedApp>,
+    request: BookingCommand,
+    QueryParams(query): QueryParams<CancelQuery>,
+    OptionalIfMatch(expected_rev): OptionalIfMatch,
+    Form { value: CancelForm { reason, dry_run, waive_fee }, fingerprint }: Form<CancelForm>,
+) -> Result<Either<Submitted, Tagged<FeeView<'static>>>, Problem> {
+    let booking = request.access.decided_booking(&app).await?;
+    if waive_fee && !request.access.is_staff_of(&booking) {
         return Err(Problem::fields(vec![staff_only("/waive_fee")]));
     }
-    let command = BookingCommand { app: &app, access: &access, parts: &parts, started };
     if dry_run || query.dry_run.unwrap_or_default() {
         if !CANCELLABLE.contains(&booking.status) {
-            return Err(command.conflict(problem::NOT_CANCELLABLE, &booking));
+            return Err(request.conflict(problem::NOT_CANCELLABLE, &booking));
         }
-        return quote(&app, &booking, waive_fee).await;
+        return quote(&app, &booking, waive_fee).await.map(Either::That);
     }
     if booking.status == Status::Cancelled {
-        return Ok(command.booking_response(&booking, None));
+        return Ok(Either::This(Either::This(request.current(&booking))));
     }
     let spec = CommandSpec {
         name: "cancel",
@@ -84,10 +80,10 @@ pub(crate) async fn cancel(State(app): State<SharedApp>, Path(id): Path<String>,
         from: CANCELLABLE,
         conflict_problem: problem::NOT_CANCELLABLE,
     };
-    command.submit(booking, spec, |order| CancelBooking { header: order, waive_fee }).await
+    request.submit(&app, booking, spec, |header| CancelBooking { header, waive_fee }).await.map(Either::This)
 }
 
-async fn quote(app: &App, booking: &Booking, waived: bool) -> HandlerResult {
+async fn quote(app: &App, booking: &Booking, waived: bool) -> Result<Tagged<FeeView<'static>>, Problem> {
     let Lookup::Found(inventory) = app.inventory_cache.find(booking.property_id.as_str()).await else {
         return Err(problem::NOT_READY.into());
     };
@@ -111,5 +107,5 @@ async fn quote(app: &App, booking: &Booking, waived: bool) -> HandlerResult {
         fee: money(fee),
         refund: money((booking.payment.ledger().kept() - fee).max(0)),
     };
-    Ok(([(header::ETAG, super::etag(booking.rev))], Json(view)).into_response())
+    Ok(Tagged::at(booking.rev, &view))
 }

@@ -1,24 +1,21 @@
 //! Booking requests: validated, handed to the broker, answered.
 
-use super::{etag, refusal};
-use crate::auth::credentials::Credentials;
+use super::form::{self, BookingRequest, NewBookingForm};
+use super::refusal;
+use super::view::{BookingView, Links, RequestedView};
 use crate::auth::policy::Caller;
-use crate::commands::booking_watch::{Awaited, PendingDecision};
+use crate::commands::booking_watch::Awaited;
 use crate::commands::idempotency_cache::KeyState;
 use crate::form::fingerprint::Fingerprint;
-use crate::http::body::{read_json, read_node, refuse_card_numbers};
-use crate::http::headers::{self, IDEMPOTENCY_REPLAYED, PREFERENCE_APPLIED};
+use crate::http::body::{read_node, refuse_card_numbers};
+use crate::http::extract::{IdempotencyKey, JsonBody, PreferredWait};
 use crate::http::middleware::RequestContext;
-use crate::http::problem::{self, HandlerResult, Problem};
+use crate::http::problem::{self, Problem};
+use crate::http::response::{Created, Either, JsonResponse, Location, RetryAfter};
 use crate::read_models::inventory::Lookup;
-use crate::resources::bookings::form::{self, BookingRequest};
-use crate::resources::bookings::view::{BookingView, Links, RequestedView};
 use crate::state::{App, SharedApp};
-use axum::Json;
-use axum::extract::{Request, State};
-use axum::http::request::Parts;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::IntoResponse;
+use axum::extract::State;
+use axum::http::{HeaderValue, header};
 use chrono::{DateTime, Days, Utc};
 use pvt_domain::actor::Actor;
 use pvt_domain::ids::BookingId;
@@ -29,7 +26,7 @@ use pvt_domain::timestamp::Timestamp;
 use pvt_messaging::Outgoing;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 /// When to look for the result of an accepted request, in seconds.
 const RETRY_AFTER_SECS: u16 = 1;
@@ -37,6 +34,9 @@ const RETRY_AFTER_SECS: u16 = 1;
 const NOT_READY_RETRY_AFTER_SECS: u32 = 2;
 /// How long intake waits for the lookup of a stored booking; without it, the worker notices a reused key.
 const STORED_LOOKUP_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// 202 with where the result will be.
+type Accepted = JsonResponse<202, RequestedView<'static>, (Location, RetryAfter)>;
 
 /// A request that can be published.
 struct ValidRequest {
@@ -51,14 +51,15 @@ struct ValidRequest {
 
 /// `POST /api/bookings`: 202 once the broker has the request; with `Prefer: wait=N` the result itself, if it is
 /// decided in time.
-pub(crate) async fn create(State(app): State<SharedApp>, request: Request) -> HandlerResult {
-    let started = Instant::now();
-    let (parts, body) = request.into_parts();
-    let caller = Credentials::of(&parts).caller;
-    let key = headers::idempotency_key(&parts.headers)?;
-    let wait = headers::preferred_wait(&parts.headers);
-    let body = read_json(&parts.headers, body).await?;
-    let valid = validate(&app, &caller, key, &body).await.inspect_err(|problem| {
+pub(super) async fn create(
+    State(app): State<SharedApp>,
+    caller: Caller,
+    context: RequestContext,
+    IdempotencyKey(key): IdempotencyKey,
+    wait: PreferredWait,
+    body: JsonBody<NewBookingForm>,
+) -> Result<Either<Accepted, Created<BookingView<'static>>>, Problem> {
+    let valid = validate(&app, &caller, &key, &body.bytes).await.inspect_err(|problem| {
         let outcome = if problem.is_client_error() { &app.intake.invalid } else { &app.intake.unavailable };
         outcome.increment(1);
     })?;
@@ -69,26 +70,40 @@ pub(crate) async fn create(State(app): State<SharedApp>, request: Request) -> Ha
         return Err(problem::IDEMPOTENCY_KEY_REUSED.into());
     }
     // The reply slot is taken before the request is sent, so that no reply is missed.
-    let queue = wait.and_then(|_| app.reply_queue.queue()).filter(|_| known == KeyState::New);
-    let waiting =
-        wait.and_then(|_| app.booking_watch.wait_for(Awaited { id, rev: 1, reply_expected: queue.is_some() }));
+    let queue = wait.named.and_then(|_| app.reply_queue.queue()).filter(|_| known == KeyState::New);
+    let awaited = Awaited { id, rev: 1, reply_expected: queue.is_some() };
+    let waiting = wait.named.and_then(|_| app.booking_watch.wait_for(awaited));
     if known == KeyState::New {
-        publish_request(&app, valid, &parts, queue).await?;
+        publish_request(&app, valid, &context, queue).await?;
         app.intake.accepted.increment(1);
     } else {
         app.intake.replayed.increment(1);
     }
-    let deadline = started + wait.unwrap_or_default();
-    let mut answer = result(&app, id, fingerprint, waiting, deadline).await?;
-    if known == KeyState::Replayed {
-        answer.headers_mut().insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
+    let replayed = known == KeyState::Replayed;
+    let token = app.booking_tokens.token(id);
+    let links = Links::new(id, Some(&token));
+    let location = HeaderValue::try_from(links.this()).map_err(Problem::internal)?;
+    let decided = match waiting {
+        Some(waiting) => waiting.until(wait.since + wait.named.unwrap_or_default()).await,
+        None => None,
+    };
+    let Some(booking) = decided else {
+        let accepted = JsonResponse::new(&RequestedView::new(id, Some(&token), links))
+            .with(header::LOCATION, location)
+            .with(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECS));
+        return Ok(Either::This(accepted.replayed(replayed)));
+    };
+    if booking.fingerprint != fingerprint.to_string() {
+        app.idempotency.forget(id.as_uuid());
+        return Err(problem::IDEMPOTENCY_KEY_REUSED.into());
     }
-    if let Some(wait) = wait.filter(|_| answer.status() != StatusCode::ACCEPTED)
-        && let Ok(applied) = HeaderValue::try_from(format!("wait={}", wait.as_secs()))
-    {
-        answer.headers_mut().insert(PREFERENCE_APPLIED, applied);
+    if let Some(rejection) = booking.rejection {
+        return Err(refusal::rejection_problem(&app, &booking, rejection).with_header(header::LOCATION, location));
     }
-    Ok(answer)
+    let address = links.this().to_owned();
+    let view = BookingView::new(&booking, links, Some(&token));
+    let created = Created::at(booking.rev, !replayed, &address, &view)?;
+    Ok(Either::That(created.applied(wait.applied())))
 }
 
 /// Validates the body; nothing is sent unless all of it is valid.
@@ -137,8 +152,8 @@ fn yesterday(now: DateTime<Utc>) -> chrono::NaiveDate {
 fn not_ready() -> Problem {
     Problem::new(
         problem::NOT_READY,
-        "The properties are not loaded yet. Send the same request with the same \
-        Idempotency-Key after the time in Retry-After.",
+        "The properties are not loaded yet. Send the same request with the same Idempotency-Key after the time in \
+        Retry-After.",
     )
     .retry_after(NOT_READY_RETRY_AFTER_SECS)
 }
@@ -183,7 +198,7 @@ async fn known(app: &App, valid: &ValidRequest) -> KeyState {
 async fn publish_request(
     app: &SharedApp,
     valid: ValidRequest,
-    parts: &Parts,
+    context: &RequestContext,
     reply_to: Option<String>,
 ) -> Result<(), Problem> {
     let ValidRequest { id, client, actor, fingerprint, inventory, request, quote } = valid;
@@ -204,10 +219,8 @@ async fn publish_request(
         override_restrictions,
     };
     let message = Outgoing::command(key, id.request_command_id(), &command).map(|message| {
-        let message = message
-            .with_correlation_id(id.as_uuid())
-            .with_traceparent(RequestContext::traceparent(parts))
-            .with_actor(actor);
+        let message =
+            message.with_correlation_id(id.as_uuid()).with_traceparent(context.child_traceparent()).with_actor(actor);
         message.with_reply_to(reply_to)
     });
     let remember = app.clone();
@@ -216,42 +229,4 @@ async fn publish_request(
         false => remember.idempotency.release(id.as_uuid()),
     };
     app.publish(message, ended).await.inspect_err(|_| app.intake.unavailable.increment(1))
-}
-
-/// The booking if it is decided before `deadline`, otherwise where to find it.
-async fn result(
-    app: &App,
-    id: BookingId,
-    fingerprint: Fingerprint,
-    waiting: Option<PendingDecision>,
-    deadline: Instant,
-) -> HandlerResult {
-    let token = app.booking_tokens.token(id);
-    let links = Links::new(id, Some(&token));
-    let decided = match waiting {
-        Some(waiting) => waiting.until(deadline).await,
-        None => None,
-    };
-    let Some(booking) = decided else { return accepted(id, &token, links) };
-    if booking.fingerprint != fingerprint.to_string() {
-        app.idempotency.forget(id.as_uuid());
-        return Err(problem::IDEMPOTENCY_KEY_REUSED.into());
-    }
-    if let Some(rejection) = booking.rejection {
-        let problem = refusal::rejection_problem(app, &booking, rejection);
-        return Err(problem.with_header(header::LOCATION, location(&links)?));
-    }
-    let location = location(&links)?;
-    let view = BookingView::new(&booking, links, Some(&token));
-    Ok((StatusCode::CREATED, [(header::LOCATION, location), (header::ETAG, etag(booking.rev))], Json(view))
-        .into_response())
-}
-
-fn accepted(id: BookingId, token: &str, links: Links) -> HandlerResult {
-    let headers = [(header::LOCATION, location(&links)?), (header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECS))];
-    Ok((StatusCode::ACCEPTED, headers, Json(RequestedView::new(id, Some(token), links))).into_response())
-}
-
-fn location(links: &Links) -> Result<HeaderValue, Problem> {
-    HeaderValue::try_from(links.this()).map_err(Problem::internal)
 }

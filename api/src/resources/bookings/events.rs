@@ -5,13 +5,16 @@
 
 use crate::auth::booking_access::BookingAccess;
 use crate::commands::booking_watch::Awaited;
-use crate::http::problem::{self, HandlerResult, Problem};
+use crate::http::problem::{self, Problem};
+use crate::http::response::{Either, NoContent};
+use crate::openapi::schemas::Schemas;
+use crate::openapi::{DescribeInput, DescribeOutput, Operation, schema};
 use crate::state::SharedApp;
 use axum::body::Body;
-use axum::extract::{Path, Request, State};
+use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
-use axum::response::IntoResponse;
+use axum::http::{HeaderName, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream;
 use pvt_domain::booking::{Action, Booking, HistoryEntry, Status};
@@ -45,12 +48,53 @@ struct Event {
     at: Timestamp,
 }
 
+/// The last revision that the client has seen.
+pub(super) struct LastEventId(Option<u32>);
+
+impl<S: Send + Sync> FromRequestParts<S> for LastEventId {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let Some(value) = parts.headers.get(LAST_EVENT_ID) else { return Ok(Self(None)) };
+        let rev = value.to_str().ok().and_then(|text| text.parse().ok());
+        rev.map(|rev| Self(Some(rev))).ok_or_else(|| {
+            Problem::new(problem::INVALID_QUERY, "Last-Event-ID takes the id of an earlier event, a number.")
+        })
+    }
+}
+
+impl DescribeInput for LastEventId {
+    fn describe(operation: Operation, _: &mut Schemas) -> Operation {
+        operation.takes_header("Last-Event-ID", schema::text(), "The last revision that the client has seen.")
+    }
+}
+
+/// Server-sent events.
+pub(super) struct Events(Body);
+
+impl IntoResponse for Events {
+    fn into_response(self) -> Response {
+        let headers = [
+            (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
+            (X_ACCEL_BUFFERING, HeaderValue::from_static("no")),
+        ];
+        (headers, self.0).into_response()
+    }
+}
+
+impl DescribeOutput for Events {
+    fn describe(operation: Operation, _: &mut Schemas) -> Operation {
+        operation.answers_events("Events, until a final state or for 15 minutes.")
+    }
+}
+
 /// `GET /api/bookings/{id}/events`. `Last-Event-ID` is the last revision that the client has seen; 204 when none can
 /// follow.
-pub(crate) async fn events(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> HandlerResult {
-    let (parts, _) = request.into_parts();
-    let access = BookingAccess::of(&app, &id, &parts)?;
-    let known = last_event_id(&parts)?;
+pub(super) async fn events(
+    State(app): State<SharedApp>,
+    access: BookingAccess,
+    LastEventId(known): LastEventId,
+) -> Result<Either<Events, NoContent>, Problem> {
     let booking = access.booking(&app).await?;
     let overloaded = |_| Problem::from(problem::OVERLOADED).retry_after(OVERLOADED_RETRY_AFTER_SECS);
     let permit = app.event_streams.clone().try_acquire_owned().map_err(overloaded)?;
@@ -67,26 +111,14 @@ pub(crate) async fn events(State(app): State<SharedApp>, Path(id): Path<String>,
         stream.last_rev = known.unwrap_or_else(|| booking.rev.saturating_sub(1));
         if is_final(booking.status) && booking.rev <= stream.last_rev {
             // Makes an EventSource stop reconnecting.
-            return Ok(StatusCode::NO_CONTENT.into_response());
+            return Ok(Either::That(NoContent));
         }
         stream.enqueue(&booking);
     }
     let body = Body::from_stream(stream::unfold(stream, async |mut stream| {
         stream.next().await.map(|bytes| (Ok::<_, Infallible>(bytes), stream))
     }));
-    let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
-        (X_ACCEL_BUFFERING, HeaderValue::from_static("no")),
-    ];
-    Ok((headers, body).into_response())
-}
-
-fn last_event_id(parts: &Parts) -> Result<Option<u32>, Problem> {
-    let Some(value) = parts.headers.get(LAST_EVENT_ID) else { return Ok(None) };
-    let rev = value.to_str().ok().and_then(|text| text.parse().ok());
-    rev.map(Some).ok_or_else(|| {
-        Problem::new(problem::INVALID_QUERY, "Last-Event-ID takes the id of an earlier event, a number.")
-    })
+    Ok(Either::This(Events(body)))
 }
 
 fn is_final(status: Status) -> bool {

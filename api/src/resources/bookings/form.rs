@@ -130,7 +130,7 @@ pub(crate) struct BookingDraft {
     guest: Guest,
     override_restrictions: bool,
     quote: Option<String>,
-    /// Only a price is asked for: there is no guest yet.
+    /// Only a price is requested: there is no guest yet.
     price_only: bool,
     violations: Vec<FieldError>,
 }

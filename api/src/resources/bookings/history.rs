@@ -1,13 +1,10 @@
 //! History of a booking for staff: one entry per revision, with actor, reason, and the values before and after.
 
-use super::etag;
 use crate::auth::booking_access::BookingAccess;
-use crate::http::problem::HandlerResult;
+use crate::http::problem::Problem;
+use crate::http::response::Tagged;
 use crate::state::SharedApp;
-use axum::Json;
-use axum::extract::{Path, Request, State};
-use axum::http::header;
-use axum::response::IntoResponse;
+use axum::extract::State;
 use pvt_domain::actor::Actor;
 use pvt_domain::booking::history::{PriceChange, RatePlanChange, StayChange};
 use pvt_domain::booking::{Action, Changes, HistoryEntry, Status};
@@ -15,24 +12,31 @@ use pvt_domain::ids::BookingId;
 use pvt_domain::money::Money;
 use pvt_domain::pricing::Price;
 use pvt_domain::timestamp::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 
-#[derive(Serialize)]
-struct HistoryView<'a> {
+/// The history of a booking.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "BookingHistory")]
+pub(super) struct HistoryView<'a> {
     id: BookingId,
     reference: &'a str,
+    #[schemars(range(min = 1))]
     rev: u32,
     /// Oldest first.
     items: Vec<EntryView<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
 struct EntryView<'a> {
+    #[schemars(range(min = 1))]
     rev: u32,
     at: Timestamp,
     action: Action,
     from: Status,
     to: Status,
+    #[schemars(with = "String")]
     actor: &'a Actor,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
@@ -43,7 +47,8 @@ struct EntryView<'a> {
     moved: &'a [BookingId],
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
 struct ChangesView<'a> {
     #[serde(skip_serializing_if = "<[StayChange]>::is_empty")]
     stays: &'a [StayChange],
@@ -56,7 +61,8 @@ struct ChangesView<'a> {
     guest: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
 struct TotalView {
     before: Option<Money>,
     after: Option<Money>,
@@ -92,10 +98,12 @@ impl<'a> From<&'a Changes> for ChangesView<'a> {
 }
 
 /// `GET /api/bookings/{id}/history`.
-pub(crate) async fn history(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> HandlerResult {
-    let (parts, _) = request.into_parts();
-    let booking = BookingAccess::of(&app, &id, &parts)?.booking_for_staff(&app).await?;
+pub(super) async fn history(
+    State(app): State<SharedApp>,
+    access: BookingAccess,
+) -> Result<Tagged<HistoryView<'static>>, Problem> {
+    let booking = access.booking_for_staff(&app).await?;
     let items = booking.history.iter().map(EntryView::from).collect();
     let view = HistoryView { id: booking.id, reference: &booking.reference, rev: booking.rev, items };
-    Ok(([(header::ETAG, etag(booking.rev))], Json(view)).into_response())
+    Ok(Tagged::at(booking.rev, &view))
 }

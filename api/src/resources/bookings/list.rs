@@ -1,44 +1,57 @@
 //! List of bookings: staff see those of their properties, other callers their own. The newest requests are first.
 
-use crate::auth::credentials::Credentials;
-use crate::http::headers;
-use crate::http::pagination::{Page, PageQuery};
-use crate::http::problem::{self, HandlerResult, Problem};
-use crate::resources::bookings::view::{BookingView, Links};
+use super::view::{BookingView, Links};
+use crate::auth::policy::Caller;
+use crate::http::extract::QueryParams;
+use crate::http::pagination::{Page, PageQuery, Paged};
+use crate::http::problem::{self, Problem};
 use crate::state::SharedApp;
 use crate::store_call;
-use axum::extract::{Request, State};
+use axum::extract::State;
+use axum::http::Uri;
 use chrono::NaiveDate;
 use pvt_domain::booking::{Booking, Status};
 use pvt_domain::ids::{BookingId, PropertyId};
+use pvt_domain::intake::MAX_EMAIL_BYTES;
 use pvt_stores::mongo::bookings::{BookingFilter, BookingScope};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// Longest text of a filter, in bytes.
-const MAX_TEXT_BYTES: usize = 254;
 /// Between the parts of a cursor.
 const SEPARATOR: char = '|';
 
-#[derive(Debug, Deserialize)]
-struct ListQuery {
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct ListQuery {
+    /// Only of this property.
     property_id: Option<String>,
+    /// Only in this state.
+    #[schemars(with = "Option<Status>")]
     status: Option<String>,
+    /// Only arriving on this day or later.
+    #[schemars(with = "Option<NaiveDate>")]
     arrival_from: Option<String>,
+    /// Only arriving on this day or earlier.
+    #[schemars(with = "Option<NaiveDate>")]
     arrival_until: Option<String>,
+    /// Only of the guest with this address.
+    #[schemars(length(max = MAX_EMAIL_BYTES))]
     email: Option<String>,
+    /// Only with this code, for example PVT-0123456789.
     reference: Option<String>,
 }
 
 /// `GET /api/bookings`, filtered by `property_id`, `status`, `arrival_from` and `arrival_until` (both included),
 /// `email`, `reference`.
-pub(crate) async fn list(State(app): State<SharedApp>, request: Request) -> HandlerResult {
-    let (parts, _) = request.into_parts();
-    let caller = Credentials::of(&parts).caller;
-    let query = PageQuery::read(&parts.uri)?;
-    let asked: ListQuery = headers::query(&parts.uri)?;
+pub(super) async fn list(
+    State(app): State<SharedApp>,
+    caller: Caller,
+    uri: Uri,
+    query: PageQuery,
+    QueryParams(requested): QueryParams<ListQuery>,
+) -> Result<Paged<BookingView<'static>>, Problem> {
     let properties: Vec<PropertyId> =
         app.inventory_cache.all().keys().filter(|property| caller.is_staff_of(property)).cloned().collect();
-    let whose = match (&asked.property_id, caller.client()) {
+    let whose = match (&requested.property_id, caller.client()) {
         // Neither the bookings of another property are shown, nor whether there are any.
         (Some(wanted), _) if properties.iter().any(|property| property.as_str() == wanted) => {
             BookingScope::Properties(vec![wanted.as_str().into()])
@@ -48,18 +61,15 @@ pub(crate) async fn list(State(app): State<SharedApp>, request: Request) -> Hand
         (_, Some(client)) => BookingScope::Client(client.to_owned()),
         (_, None) => return Err(problem::UNAUTHENTICATED.into()),
     };
-    let filter = read(asked, whose)?;
+    let filter = read(requested, whose)?;
     let after = query.after.as_deref().map(position).transpose()?;
     let (mongo, wanted) = (app.mongo.clone(), query.fetch_limit());
     let found = store_call::read(async move { mongo.bookings().list(&filter, after.as_ref(), wanted).await }).await?;
     let page = Page::of(found, &query, |booking: &Booking| format!("{}{SEPARATOR}{}", booking.created_at, booking.id));
-    page.answer(&path_of(parts.uri.query()), &query, |booking| {
-        // A view of texts and numbers always serializes.
-        serde_json::to_value(BookingView::new(&booking, Links::new(booking.id, None), None)).unwrap_or_default()
-    })
+    page.as_ref().respond_at(&uri, &query, |booking| BookingView::new(booking, Links::new(booking.id, None), None))
 }
 
-fn read(asked: ListQuery, scope: BookingScope) -> Result<BookingFilter, Problem> {
+fn read(requested: ListQuery, scope: BookingScope) -> Result<BookingFilter, Problem> {
     let invalid = |what: &'static str| Problem::new(problem::INVALID_QUERY, what);
     let date = |text: Option<String>| match text {
         Some(text) => text
@@ -68,22 +78,22 @@ fn read(asked: ListQuery, scope: BookingScope) -> Result<BookingFilter, Problem>
             .map_err(|_| invalid("`arrival_from` and `arrival_until` take dates such as 2027-01-10.")),
         None => Ok(None),
     };
-    let status = asked.status.map(|text| {
+    let status = requested.status.map(|text| {
         Status::parse(&text).ok_or_else(|| invalid("`status` takes the name of a state, such as confirmed."))
     });
-    let ids = asked.reference.map(|text| {
+    let ids = requested.reference.map(|text| {
         BookingId::range_of_reference(&text).ok_or_else(|| invalid("`reference` takes a code such as PVT-0123456789."))
     });
-    if asked.email.as_ref().is_some_and(|email| email.len() > MAX_TEXT_BYTES) {
+    if requested.email.as_ref().is_some_and(|email| email.len() > MAX_EMAIL_BYTES) {
         return Err(invalid("`email` takes an address."));
     }
     Ok(BookingFilter {
         scope,
-        property_id: asked.property_id.map(|id| id.as_str().into()),
+        property_id: requested.property_id.map(|id| id.as_str().into()),
         status: status.transpose()?,
-        arrival_from: date(asked.arrival_from)?,
-        arrival_until: date(asked.arrival_until)?,
-        email: asked.email,
+        arrival_from: date(requested.arrival_from)?,
+        arrival_until: date(requested.arrival_until)?,
+        email: requested.email,
         ids: ids.transpose()?,
     })
 }
@@ -95,26 +105,9 @@ fn position(cursor: &str) -> Result<(String, BookingId), Problem> {
         .ok_or_else(|| Problem::new(problem::INVALID_QUERY, "`cursor` takes what an earlier page gave as next_cursor."))
 }
 
-/// The list's address with its filters, for the link to the next page.
-fn path_of(query: Option<&str>) -> String {
-    let paging = |pair: &&str| !["limit=", "cursor="].iter().any(|name| pair.starts_with(name));
-    let filters: Vec<&str> =
-        query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()).filter(paging).collect();
-    if filters.is_empty() { "/api/bookings".to_owned() } else { format!("/api/bookings?{}", filters.join("&")) }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{path_of, position};
-
-    #[test]
-    fn next_link_keeps_filters() {
-        assert_eq!(path_of(None), "/api/bookings");
-        assert_eq!(
-            path_of(Some("limit=2&status=confirmed&cursor=abc&email=a%40b.example")),
-            "/api/bookings?status=confirmed&email=a%40b.example"
-        );
-    }
+    use super::position;
 
     #[test]
     fn malformed_cursors_are_refused() {

@@ -5,50 +5,37 @@
 //! staff.
 
 use super::modify_form::{Modification, ModificationForm};
-use super::submit::{BookingCommand, CommandSpec};
-use crate::auth::booking_access::BookingAccess;
-use crate::form::read_form;
-use crate::http::headers;
-use crate::http::problem::{self, HandlerResult, Problem};
+use super::submit::{BookingCommand, CommandResult, CommandSpec};
+use crate::http::extract::{Form, IfMatch};
+use crate::http::problem::{self, Problem};
 use crate::read_models::inventory::Lookup;
 use crate::state::{App, SharedApp};
-use axum::extract::{Path, Request, State};
+use axum::extract::State;
 use chrono::Utc;
 use pvt_domain::booking::{Booking, Status, Stay, StayRequest};
 use pvt_domain::messages::{BOOKING_MODIFY, ModifyBooking};
 use pvt_domain::rates::quote::Quote;
 use pvt_domain::timestamp::Timestamp;
-use tokio::time::Instant;
 
 /// When to try again while the property is not cached yet, in seconds.
 const NOT_READY_RETRY_AFTER_SECS: u32 = 2;
 
-/// `PATCH /api/bookings/{id}`: what is missing stays as it is.
-pub(crate) async fn patch(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> HandlerResult {
-    modify::<false>(app, id, request).await
-}
-
-/// `PUT /api/bookings/{id}`: stays and guest are what is sent.
-pub(crate) async fn put(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> HandlerResult {
-    modify::<true>(app, id, request).await
-}
-
-async fn modify<const WHOLE: bool>(app: SharedApp, id: String, request: Request) -> HandlerResult {
-    let started = Instant::now();
-    let (parts, body) = request.into_parts();
-    let access = BookingAccess::of(&app, &id, &parts)?;
-    let rev = headers::if_match(&parts.headers)?;
-    let (form, fingerprint): (ModificationForm<WHOLE>, _) = read_form(&parts.headers, body).await?;
-    let booking = access.decided_booking(&app).await?;
-    let by_staff = access.is_staff_of(&booking);
+/// `PATCH /api/bookings/{id}`: what is missing stays as it is. `PUT`, with `WHOLE`: stays and guest are what is sent.
+pub(super) async fn modify<const WHOLE: bool>(
+    State(app): State<SharedApp>,
+    request: BookingCommand,
+    IfMatch(rev): IfMatch,
+    Form { value: form, fingerprint }: Form<ModificationForm<WHOLE>>,
+) -> CommandResult {
+    let booking = request.access.decided_booking(&app).await?;
+    let by_staff = request.access.is_staff_of(&booking);
     let Lookup::Found(inventory) = app.inventory_cache.find(booking.property_id.as_str()).await else {
         return Err(Problem::from(problem::NOT_READY).retry_after(NOT_READY_RETRY_AFTER_SECS));
     };
-    let command = BookingCommand { app: &app, access: &access, parts: &parts, started };
     let from: &'static [Status] = if by_staff { &[Status::Confirmed, Status::CheckedIn] } else { &[Status::Confirmed] };
     // A request against an old revision is outdated as a whole; its other violations do not matter.
-    if rev != booking.rev && headers::optional_idempotency_key(&parts.headers)?.is_none() {
-        return Err(command.conflict(problem::PRECONDITION_FAILED, &booking));
+    if rev != booking.rev && request.key.is_none() {
+        return Err(request.conflict(problem::PRECONDITION_FAILED, &booking));
     }
     let today = Timestamp::new(Utc::now()).local_date(inventory.property.time_zone);
     let modification = form.validate(&booking, &inventory, today, by_staff).map_err(Problem::fields)?;
@@ -63,8 +50,8 @@ async fn modify<const WHOLE: bool>(app: SharedApp, id: String, request: Request)
         from,
         conflict_problem: problem::STATE_CONFLICT,
     };
-    command
-        .submit(booking, spec, |header| ModifyBooking {
+    request
+        .submit(&app, booking, spec, |header| ModifyBooking {
             header,
             stays,
             rate_plan_id,

@@ -33,7 +33,7 @@ form! {
     }
     named if WHOLE { "WholeBookingChange" } else { "BookingChange" };
     exempt crate::resources::bookings::form::CARD_CHECK_EXEMPT;
-    body optional;
+    body assumed;
     example json!({
         "stays": [{ "continues": 0, "room_type_id": "dorm-6-mixed", "arrival": "2027-01-10", "departure": "2027-01-12",
             "guests": 2 }],
@@ -108,10 +108,10 @@ impl<const WHOLE: bool> GuestChangeForm<WHOLE> {
 }
 
 impl<const WHOLE: bool> ModificationForm<WHOLE> {
-    /// Puts it upon the booking and checks it against what the property sells; `today` is the date there.
+    /// Applies it to the booking and checks it against what the property sells; `today` is the date there.
     ///
     /// # Errors
-    /// Every fault, each place once.
+    /// Every violation, each place once.
     pub(crate) fn validate(
         self,
         booking: &Booking,

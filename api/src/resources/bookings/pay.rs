@@ -9,17 +9,19 @@ use crate::form::json::Node;
 use crate::http::headers;
 use crate::http::html_page;
 use crate::http::middleware::RequestContext;
-use crate::http::problem::{self, HandlerResult, Problem, ProblemKind};
+use crate::http::problem::{self, Problem, ProblemKind};
+use crate::openapi::schemas::Schemas;
+use crate::openapi::{DescribeOutput, Operation};
 use crate::resources::bookings::receipt_view::Phrases;
 use crate::resources::payments::checkout;
 use crate::resources::payments::submit::{self, CommandKey};
 use crate::resources::payments::view::{payment_of, payments_of};
 use crate::state::{App, SharedApp};
 use askama::Template;
-use axum::extract::{Path, Request, State};
+use axum::extract::State;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use chrono::{TimeDelta, Utc};
 use pvt_domain::booking::Booking;
 use pvt_domain::ledger::{Ledger, PaymentChannel};
@@ -50,10 +52,30 @@ struct Notice<'a> {
     text: &'static str,
 }
 
+/// A redirect, or a notice.
+pub(super) struct PaymentPage(Response);
+
+impl IntoResponse for PaymentPage {
+    fn into_response(self) -> Response {
+        self.0
+    }
+}
+
+impl DescribeOutput for PaymentPage {
+    fn describe(operation: Operation, _: &mut Schemas) -> Operation {
+        operation
+            .answers_nothing(StatusCode::SEE_OTHER, "To Stripe's page, or to the receipt.")
+            .header("Location")
+            .answers_page(StatusCode::OK, "A page that explains why there is nothing to pay.")
+            .answers_page(StatusCode::SERVICE_UNAVAILABLE, "A page that asks to open the link again in a minute.")
+            .header("Retry-After")
+    }
+}
+
+type PageResult = Result<PaymentPage, Problem>;
+
 /// `GET /api/bookings/{id}/pay`: 303 to Stripe's page or to the receipt, otherwise a page that says why not.
-pub(crate) async fn pay(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> HandlerResult {
-    let (parts, _) = request.into_parts();
-    let access = BookingAccess::of(&app, &id, &parts)?;
+pub(super) async fn pay(State(app): State<SharedApp>, access: BookingAccess, parts: Parts) -> PageResult {
     let booking = match access.decided_booking(&app).await {
         Err(problem) if is_transient(&problem) => {
             return unavailable(phrases_from_accept_language(&parts.headers), &access.id.reference());
@@ -122,7 +144,7 @@ fn open_page(ledger: &Ledger, amount: i64, until: Timestamp) -> Option<String> {
 }
 
 /// A refusal or an outage as a page for guests; any other problem stays a problem.
-fn refused(phrases: &'static Phrases, reference: &str, receipt: &str, problem: Problem) -> HandlerResult {
+fn refused(phrases: &'static Phrases, reference: &str, receipt: &str, problem: Problem) -> PageResult {
     match problem.code() {
         "not_payable" => notice(phrases, reference, StatusCode::OK, (phrases.hold_expired, phrases.hold_expired_more)),
         "nothing_due" => redirect(receipt),
@@ -136,16 +158,16 @@ fn is_transient(problem: &Problem) -> bool {
     TRANSIENT.iter().any(|kind| kind.code == problem.code())
 }
 
-fn unavailable(phrases: &'static Phrases, reference: &str) -> HandlerResult {
-    let mut answer =
+fn unavailable(phrases: &'static Phrases, reference: &str) -> PageResult {
+    let PaymentPage(mut answer) =
         notice(phrases, reference, StatusCode::SERVICE_UNAVAILABLE, (phrases.unavailable, phrases.unavailable_more))?;
     answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(submit::RETRY_AFTER_SECS));
-    Ok(answer)
+    Ok(PaymentPage(answer))
 }
 
-fn redirect(url: &str) -> HandlerResult {
+fn redirect(url: &str) -> PageResult {
     let location = HeaderValue::try_from(url).map_err(Problem::internal)?;
-    Ok((StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response())
+    Ok(PaymentPage((StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response()))
 }
 
 fn notice(
@@ -153,15 +175,15 @@ fn notice(
     reference: &str,
     status: StatusCode,
     (title, text): (&'static str, &'static str),
-) -> HandlerResult {
+) -> PageResult {
     let page = Notice { style: STYLE, language: phrases.tag, reference, title, text };
-    html_page::answer(status, &page, (STYLE, phrases.tag))
+    html_page::answer(status, &page, (STYLE, phrases.tag)).map(PaymentPage)
 }
 
 /// The browser's language, while the booking's is unknown. The order counts, weights do not.
 fn phrases_from_accept_language(headers: &HeaderMap) -> &'static Phrases {
-    let asked = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let tags: Vec<String> = asked
+    let accepted = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let tags: Vec<String> = accepted
         .split(',')
         .take(MAX_LANGUAGES)
         .filter_map(|tag| tag.split(';').next())
@@ -172,13 +194,14 @@ fn phrases_from_accept_language(headers: &HeaderMap) -> &'static Phrases {
 
 fn phrases(app: &App, booking: &Booking) -> &'static Phrases {
     let all = app.inventory_cache.all();
-    let locales = all.get(&booking.property_id).map(|house| house.property.locales.as_slice()).unwrap_or_default();
+    let locales =
+        all.get(&booking.property_id).map(|inventory| inventory.property.locales.as_slice()).unwrap_or_default();
     Phrases::choose(booking.guest.locale.as_deref(), locales)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{open_page, refused};
+    use super::{PaymentPage, open_page, refused};
     use crate::http::problem;
     use crate::resources::bookings::receipt_view::Phrases;
     use crate::resources::payments::fixtures::{BALANCE, at, opened, paid};
@@ -200,7 +223,7 @@ mod tests {
             problem::PROVIDER_UNAVAILABLE,
             problem::PROVIDER_REFUSED,
         ] {
-            let page = ended(kind).unwrap_or_else(|_| panic!("{} is no page", kind.code));
+            let PaymentPage(page) = ended(kind).unwrap_or_else(|_| panic!("{} is no page", kind.code));
             assert_eq!(page.status(), StatusCode::SERVICE_UNAVAILABLE, "{}", kind.code);
             assert_eq!(
                 (text(&page, header::CONTENT_TYPE), text(&page, header::CONTENT_LANGUAGE)),
@@ -208,9 +231,9 @@ mod tests {
             );
             assert!(page.headers().contains_key(header::RETRY_AFTER));
         }
-        let receipt = ended(problem::NOTHING_DUE).unwrap();
+        let PaymentPage(receipt) = ended(problem::NOTHING_DUE).unwrap();
         assert_eq!((receipt.status(), text(&receipt, header::LOCATION)), (StatusCode::SEE_OTHER, "/below/receipt"));
-        assert_eq!(ended(problem::NOT_FOUND).unwrap_err().code(), "not_found");
+        assert_eq!(ended(problem::NOT_FOUND).err().map(|problem| problem.code()), Some("not_found"));
     }
 
     #[test]

@@ -2,16 +2,19 @@
 
 use crate::auth::booking_access::BookingAccess;
 use crate::commands::booking_watch::Awaited;
-use crate::http::html_page;
-use crate::http::problem::{self, HandlerResult, Problem};
+use crate::http::extract::{QueryParams, QueryWait};
+use crate::http::html_page::{self, HtmlPage};
+use crate::http::problem::{self, Problem};
 use crate::resources::bookings::receipt_view::Receipt;
 use crate::resources::payments::submit;
 use crate::resources::properties::responses::known;
 use crate::state::SharedApp;
 use askama::Template;
-use axum::extract::{Path, Request, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use pvt_domain::booking::{Booking, PaymentStatus, Status};
+use schemars::JsonSchema;
+use serde::Deserialize;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -29,14 +32,22 @@ struct ReceiptPage<'a> {
 /// Longest time that the page waits for the payment's confirmation.
 const MAX_RECEIPT_WAIT: Duration = Duration::from_secs(10);
 
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct ReceiptQuery {
+    /// Waits for the payment of a held booking to be confirmed, at most 10 s: `10s`, `10` or `500ms`.
+    wait: Option<QueryWait>,
+}
+
 /// `GET /api/bookings/{id}/receipt`; 404 for a booking without a price. Stripe redirects guests here before its
 /// webhook arrives: `?wait=10s` holds the page until then; otherwise the page asks them not to pay again.
-pub(crate) async fn receipt(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> HandlerResult {
+pub(super) async fn receipt(
+    State(app): State<SharedApp>,
+    access: BookingAccess,
+    QueryParams(ReceiptQuery { wait }): QueryParams<ReceiptQuery>,
+) -> Result<HtmlPage, Problem> {
     let started = Instant::now();
-    let (parts, _) = request.into_parts();
-    let access = BookingAccess::of(&app, &id, &parts)?;
     let mut booking = Arc::new(access.decided_booking(&app).await?);
-    let wait = access.wait.map(|wait| wait.min(MAX_RECEIPT_WAIT)).filter(|_| is_payment_unconfirmed(&booking));
+    let wait = wait.map(|QueryWait(wait)| wait.min(MAX_RECEIPT_WAIT)).filter(|_| is_payment_unconfirmed(&booking));
     if let Some(wait) = wait
         && let Some(waiting) =
             app.booking_watch.wait_for(Awaited { id: booking.id, rev: booking.rev + 1, reply_expected: false })
@@ -45,14 +56,14 @@ pub(crate) async fn receipt(State(app): State<SharedApp>, Path(id): Path<String>
         booking = newer;
     }
     let price = booking.price.as_ref().ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
-    let house = known(&app, &booking.property_id).await?;
+    let inventory = known(&app, &booking.property_id).await?;
     let ledger = submit::ledger(&app, booking.id).await?;
-    let mut receipt = Receipt::new(&booking, price, &house, ledger.as_ref());
+    let mut receipt = Receipt::new(&booking, price, &inventory, ledger.as_ref());
     if wait.is_some() && is_payment_unconfirmed(&booking) {
         receipt.notice = Some(receipt.phrases.unconfirmed);
     }
     let page = ReceiptPage { style: STYLE, receipt };
-    html_page::answer(StatusCode::OK, &page, (STYLE, page.receipt.phrases.tag))
+    html_page::answer(StatusCode::OK, &page, (STYLE, page.receipt.phrases.tag)).map(HtmlPage)
 }
 
 /// Whether beds are held for a payment of which nothing is known yet.

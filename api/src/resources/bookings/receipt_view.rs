@@ -105,8 +105,7 @@ const FRENCH: Phrases = Phrases {
     unconfirmed: "Votre paiement n’est pas encore confirmé. Si vous venez de payer, actualisez cette page dans une \
         minute ; il est inutile de payer de nouveau.",
     processing: "Votre paiement est en cours de traitement",
-    processing_more: "Votre banque peut demander quelques jours. Nous vous enverrons un courriel dès réception ; il \
-        est \
+    processing_more: "Votre banque peut demander quelques jours. Nous vous enverrons un courriel dès réception ; il est \
         inutile de payer de nouveau.",
     unavailable: "La page de paiement est momentanément indisponible",
     unavailable_more: "Veuillez rouvrir le lien dans une minute.",
@@ -169,12 +168,12 @@ pub(crate) struct Receipt<'a> {
 
 impl<'a> Receipt<'a> {
     /// The receipt of a priced booking.
-    pub(crate) fn new(booking: &'a Booking, price: &Price, house: &'a Inventory, ledger: Option<&Ledger>) -> Self {
-        let phrases = Phrases::choose(booking.guest.locale.as_deref(), &house.property.locales);
+    pub(crate) fn new(booking: &'a Booking, price: &Price, inventory: &'a Inventory, ledger: Option<&Ledger>) -> Self {
+        let phrases = Phrases::choose(booking.guest.locale.as_deref(), &inventory.property.locales);
         let money = |amount| Money::new(amount, price.currency).to_string();
         let name = |stay: usize| {
             let id = booking.stays.get(stay).map(|stay| &stay.room_type_id);
-            id.map(|id| house.room_type(id).map_or_else(|| id.to_string(), |room_type| room_type.name.clone()))
+            id.map(|id| inventory.room_type(id).map_or_else(|| id.to_string(), |room_type| room_type.name.clone()))
                 .unwrap_or_default()
         };
         let stays = booking.stays.iter().enumerate();
@@ -187,7 +186,7 @@ impl<'a> Receipt<'a> {
             .enumerate()
             .map(|(index, nights)| ReceiptRow { label: name(index), amount: money(nights.iter().sum()) });
         let taxes = price.taxes.iter().map(|tax| ReceiptRow { label: tax.name.clone(), amount: money(tax.amount) });
-        let zone = house.property.time_zone;
+        let zone = inventory.property.time_zone;
         let entries =
             ledger.into_iter().flat_map(|ledger| ledger.entries().into_iter().map(move |entry| (ledger, entry)));
         let payments = entries.map(|(ledger, entry)| ReceiptRow {
@@ -201,8 +200,8 @@ impl<'a> Receipt<'a> {
         });
         Self {
             phrases,
-            hostel: &house.property.name,
-            address: &house.property.address,
+            hostel: &inventory.property.name,
+            address: &inventory.property.address,
             reference: &booking.reference,
             guest: format!("{} {}", booking.guest.first_name, booking.guest.last_name),
             notice: (booking.payment_status() == PaymentStatus::Processing).then_some(phrases.processing_more),
@@ -243,12 +242,12 @@ mod tests {
 
     #[test]
     fn receipt_lists_prices_and_payments() {
-        let (booking, house) = (stored(Some("en-CA")), demo::inventory());
+        let (booking, inventory) = (stored(Some("en-CA")), demo::inventory());
         let mut ledger = paid();
         recorded(&mut ledger, 7, -500, at("2027-01-16T03:00:00Z"));
-        let receipt = Receipt::new(&booking, booking.price.as_ref().unwrap(), &house, Some(&ledger));
+        let receipt = Receipt::new(&booking, booking.price.as_ref().unwrap(), &inventory, Some(&ledger));
         let line = |label: &str, amount: &str| ReceiptRow { label: label.to_owned(), amount: amount.to_owned() };
-        let dorm = &house.room_types.iter().find(|one| one.id.as_str() == "dorm-6-mixed").unwrap().name;
+        let dorm = &inventory.room_types.iter().find(|one| one.id.as_str() == "dorm-6-mixed").unwrap().name;
         assert_eq!(receipt.prices, [line(dorm, "85.00 CAD"), line("GST", "4.25 CAD")]);
         assert_eq!(
             receipt.payments,
@@ -259,9 +258,9 @@ mod tests {
 
     #[test]
     fn language_falls_back_to_the_property() {
-        let house = ["fr".to_owned(), "en".to_owned()];
+        let locales = ["fr".to_owned(), "en".to_owned()];
         for (guest, expected) in [(Some("en-CA"), "en"), (Some("fr_FR"), "fr"), (Some("de"), "fr"), (None, "fr")] {
-            assert_eq!(Phrases::choose(guest, &house).tag, expected, "{guest:?}");
+            assert_eq!(Phrases::choose(guest, &locales).tag, expected, "{guest:?}");
         }
         assert_eq!(Phrases::choose(None, &[]).tag, "en");
     }

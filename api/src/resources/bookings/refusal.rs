@@ -1,7 +1,7 @@
 //! Refusals of workers as problems, with alternatives.
 
+use super::view::AlternativeView;
 use crate::http::problem::{self, Problem, ProblemKind};
-use crate::resources::bookings::view::AlternativeView;
 use crate::state::App;
 use pvt_domain::booking::{Booking, Rejection};
 use pvt_domain::ids::PropertyId;
@@ -30,6 +30,11 @@ fn kind(code: RefusalCode) -> &'static ProblemKind {
         RefusalCode::ReasonMissing => problem::REASON_MISSING,
         RefusalCode::TooManyChanges => problem::TOO_MANY_CHANGES,
     }
+}
+
+/// Every problem of a refused command about a stored booking.
+pub(super) fn problems() -> [&'static ProblemKind; RefusalCode::ALL.len()] {
+    RefusalCode::ALL.map(|(_, code)| kind(code))
 }
 
 /// The problem of a rejected request.

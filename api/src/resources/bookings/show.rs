@@ -1,64 +1,68 @@
 //! One booking, decided or still pending.
 
-use super::etag;
 use super::refusal::currency_of;
+use super::view::{BookingView, RequestedView};
 use crate::auth::booking_access::BookingAccess;
 use crate::commands::booking_watch::Awaited;
-use crate::http::problem::HandlerResult;
-use crate::resources::bookings::view::{BookingView, RequestedView};
+use crate::http::extract::{IfNoneMatch, QueryParams, QueryWait};
+use crate::http::problem::Problem;
+use crate::http::response::{Either, JsonResponse, NotModified, RetryAfter, Tagged, etag};
 use crate::state::{App, SharedApp};
-use axum::Json;
-use axum::extract::{Path, Request, State};
-use axum::http::request::Parts;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::extract::State;
+use axum::http::{HeaderValue, header};
 use pvt_domain::booking::Booking;
+use schemars::JsonSchema;
+use serde::Deserialize;
 use tokio::time::Instant;
 
 /// When to poll again for a booking that is not decided, in seconds.
 const RETRY_AFTER_SECS: u16 = 1;
 
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct ShowQuery {
+    /// Holds the answer until the booking is decided, at most 30 s: `20s`, `20` or `500ms`.
+    wait: Option<QueryWait>,
+}
+
+type Decided = Either<Tagged<BookingView<'static>>, NotModified>;
+type Pending = JsonResponse<200, RequestedView<'static>, RetryAfter>;
+
 /// `GET /api/bookings/{id}`: the booking, or that it is still being decided. `?wait=20s` holds the answer until it is
 /// decided.
-pub(crate) async fn show(State(app): State<SharedApp>, Path(id): Path<String>, request: Request) -> HandlerResult {
+pub(super) async fn show(
+    State(app): State<SharedApp>,
+    access: BookingAccess,
+    QueryParams(ShowQuery { wait }): QueryParams<ShowQuery>,
+    known: IfNoneMatch,
+) -> Result<Either<Decided, Pending>, Problem> {
     let started = Instant::now();
-    let (parts, _) = request.into_parts();
-    let access = BookingAccess::of(&app, &id, &parts)?;
     if let Some(booking) = access.booking(&app).await? {
-        return Ok(response(&app, &booking, &access, &parts));
+        return Ok(Either::This(response(&app, &booking, &access, &known)));
     }
-    let waiting =
-        access.wait.and_then(|_| app.booking_watch.wait_for(Awaited { id: access.id, rev: 1, reply_expected: false }));
-    let decided = match waiting {
-        Some(waiting) => waiting.until(started + access.wait.unwrap_or_default()).await,
+    let awaited = Awaited { id: access.id, rev: 1, reply_expected: false };
+    let decided = match wait.and_then(|QueryWait(wait)| app.booking_watch.wait_for(awaited).zip(Some(wait))) {
+        Some((waiting, wait)) => waiting.until(started + wait).await,
         None => None,
     };
-    match decided {
-        Some(booking) => Ok(response(&app, &booking, &access, &parts)),
+    Ok(match decided {
+        Some(booking) => Either::This(response(&app, &booking, &access, &known)),
         None => {
             let view = RequestedView::new(access.id, None, access.links());
-            Ok(([(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECS))], Json(view)).into_response())
+            Either::That(Pending::new(&view).with(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECS)))
         }
-    }
+    })
 }
 
 /// 200 with the booking, or 304 when the caller has this revision already.
-fn response(app: &App, booking: &Booking, access: &BookingAccess, parts: &Parts) -> Response {
+fn response(app: &App, booking: &Booking, access: &BookingAccess, known: &IfNoneMatch) -> Decided {
     let etag = etag(booking.rev);
-    let known = parts
-        .headers
-        .get_all(header::IF_NONE_MATCH)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','));
-    let mut known = known.map(|tag| tag.trim().trim_start_matches("W/"));
-    if known.any(|tag| tag == "*" || tag.as_bytes() == etag.as_bytes()) {
-        return (StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response();
+    if known.holds(&etag) {
+        return Either::That(NotModified(etag));
     }
     let view = BookingView::new(booking, access.links(), None);
     let view = match currency_of(app, &booking.property_id) {
         Some(currency) => view.with_alternatives(booking, currency),
         None => view,
     };
-    ([(header::ETAG, etag)], Json(view)).into_response()
+    Either::This(Tagged::at(booking.rev, &view))
 }

@@ -4,27 +4,28 @@
 //! A command's id is a function of booking, caller and `Idempotency-Key`, so that the worker recognises a replay.
 //! Nothing here changes a booking.
 
-use super::etag;
 use super::refusal;
+use super::view::{BookingView, PendingView};
 use crate::auth::booking_access::BookingAccess;
 use crate::commands::booking_watch::Awaited;
 use crate::commands::idempotency_cache::KeyState;
 use crate::commands::pending_replies::ReplySlot;
 use crate::form::fingerprint::Fingerprint;
-use crate::http::headers::{self, IDEMPOTENCY_REPLAYED, PREFERENCE_APPLIED};
+use crate::http::extract::{OptionalIdempotencyKey, PreferredWait};
 use crate::http::middleware::RequestContext;
-use crate::http::problem::{self, HandlerResult, Problem, ProblemKind};
-use crate::resources::bookings::view::{BookingView, PendingView};
+use crate::http::problem::{self, Problem, ProblemKind};
+use crate::http::response::{Either, JsonResponse, Location, RetryAfter, Tagged, etag};
+use crate::openapi::schemas::Schemas;
+use crate::openapi::{DescribeInput, Operation};
 use crate::state::SharedApp;
-use axum::Json;
+use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse as _, Response};
 use chrono::Utc;
 use pvt_domain::booking::{Booking, Status};
 use pvt_domain::messages::{CommandHeader, MessageType, Reply, ReplyOutcome};
 use pvt_messaging::Outgoing;
-use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
@@ -32,30 +33,58 @@ use uuid::Uuid;
 const RETRY_AFTER_SECS: u32 = 1;
 
 /// A command about a stored booking.
-pub(crate) struct CommandSpec {
+pub(super) struct CommandSpec {
     /// Its name in the answer while it is pending.
-    pub(crate) name: &'static str,
+    pub(super) name: &'static str,
     /// Wire name of its command.
-    pub(crate) kind: &'static str,
+    pub(super) kind: &'static str,
     /// Of its body, to notice a reused key.
-    pub(crate) fingerprint: Fingerprint,
+    pub(super) fingerprint: Fingerprint,
     /// The reason that the caller gives.
-    pub(crate) reason: Option<String>,
+    pub(super) reason: Option<String>,
     /// The revision that the command is meant for, if it names one.
-    pub(crate) expected_rev: Option<u32>,
+    pub(super) expected_rev: Option<u32>,
     /// The states in which it is possible.
-    pub(crate) from: &'static [Status],
+    pub(super) from: &'static [Status],
     /// The problem of any other state.
-    pub(crate) conflict_problem: &'static ProblemKind,
+    pub(super) conflict_problem: &'static ProblemKind,
 }
 
-/// One request about a stored booking.
-pub(crate) struct BookingCommand<'a> {
-    pub(crate) app: &'a SharedApp,
-    pub(crate) access: &'a BookingAccess,
-    pub(crate) parts: &'a Parts,
-    pub(crate) started: Instant,
+/// One request to change a stored booking.
+pub(super) struct BookingCommand {
+    pub(super) access: BookingAccess,
+    pub(super) key: Option<String>,
+    context: RequestContext,
+    wait: PreferredWait,
 }
+
+impl FromRequestParts<SharedApp> for BookingCommand {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, app: &SharedApp) -> Result<Self, Response> {
+        let access = BookingAccess::from_request_parts(parts, app).await?;
+        let key = OptionalIdempotencyKey::from_request_parts(parts, app).await;
+        let OptionalIdempotencyKey(key) = key.map_err(|problem| problem.into_response())?;
+        let Ok(wait) = PreferredWait::from_request_parts(parts, app).await;
+        Ok(Self { access, key, context: RequestContext::of_request(parts), wait })
+    }
+}
+
+impl DescribeInput for BookingCommand {
+    fn describe(operation: Operation, schemas: &mut Schemas) -> Operation {
+        let operation = OptionalIdempotencyKey::describe(BookingAccess::describe(operation, schemas), schemas);
+        PreferredWait::describe(operation, schemas)
+    }
+}
+
+/// 200 with the current booking.
+pub(super) type CurrentBooking = Tagged<BookingView<'static>>;
+/// 202 while the command is not decided.
+type PendingBooking = JsonResponse<202, PendingView<'static>, (Location, RetryAfter)>;
+/// The answer to a command.
+pub(super) type Submitted = Either<CurrentBooking, PendingBooking>;
+/// The same, unless it is refused.
+pub(super) type CommandResult = Result<Submitted, Problem>;
 
 /// The outcome of a command, as far as it is known in time.
 enum Outcome {
@@ -67,29 +96,27 @@ enum Outcome {
     Unknown,
 }
 
-impl BookingCommand<'_> {
+impl BookingCommand {
     /// Sends the command and answers: 200 with the booking, 202 when it takes longer than the caller waits, 409 or 412
     /// with the current booking when it was refused.
-    pub(crate) async fn submit<M: MessageType>(
+    pub(super) async fn submit<M: MessageType>(
         &self,
+        app: &SharedApp,
         booking: Booking,
         spec: CommandSpec,
         command: impl FnOnce(CommandHeader) -> M,
-    ) -> HandlerResult {
-        let key = headers::optional_idempotency_key(&self.parts.headers)?;
+    ) -> CommandResult {
         let actor = self.access.actor();
-        let command_id = match key {
+        let command_id = match &self.key {
             Some(key) => Uuid::new_v5(&booking.id.as_uuid(), format!("{}\n{actor}\n{key}", spec.kind).as_bytes()),
             None => Uuid::new_v4(),
         };
-        if key.is_some() && self.app.idempotency.reserve(command_id, spec.fingerprint) == KeyState::Reused {
+        if self.key.is_some() && app.idempotency.reserve(command_id, spec.fingerprint) == KeyState::Reused {
             return Err(problem::IDEMPOTENCY_KEY_REUSED.into());
         }
-        let reserved = self.app.idempotency.hold_reservation(command_id);
+        let reserved = app.idempotency.hold_reservation(command_id);
         if booking.entry_of(command_id).is_some() {
-            let mut answer = self.booking_response(&booking, None);
-            answer.headers_mut().insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
-            return Ok(answer);
+            return Ok(Either::This(self.current(&booking).replayed(true)));
         }
         if spec.expected_rev.is_some_and(|expected| expected != booking.rev) {
             return Err(self.conflict(problem::PRECONDITION_FAILED, &booking));
@@ -97,9 +124,9 @@ impl BookingCommand<'_> {
         if !spec.from.contains(&booking.status) {
             return Err(self.conflict(spec.conflict_problem, &booking));
         }
-        let wait = headers::command_wait(&self.parts.headers);
-        let place = self.app.booking_replies.wait_for(command_id).filter(|_| !wait.is_zero());
-        let order = CommandHeader {
+        let wait = self.wait.command;
+        let slot = app.booking_replies.wait_for(command_id).filter(|_| !wait.is_zero());
+        let header = CommandHeader {
             booking_id: booking.id,
             property_id: booking.property_id.clone(),
             expected_rev: spec.expected_rev,
@@ -108,83 +135,45 @@ impl BookingCommand<'_> {
             reason: spec.reason.clone(),
             requested_at: Utc::now().into(),
         };
-        let routing_key = self.app.topology.command_key(spec.kind, booking.property_id.as_str());
-        let reply_to = place.as_ref().and_then(|_| self.app.reply_queue.queue());
+        let routing_key = app.topology.command_key(spec.kind, booking.property_id.as_str());
+        let reply_to = slot.as_ref().and_then(|_| app.reply_queue.queue());
         let reply_expected = reply_to.is_some();
-        let message = Outgoing::command(routing_key, command_id, &command(order)).map(|message| {
+        let message = Outgoing::command(routing_key, command_id, &command(header)).map(|message| {
             let message = message
                 .with_correlation_id(booking.id.as_uuid())
-                .with_traceparent(RequestContext::traceparent(self.parts))
+                .with_traceparent(self.context.child_traceparent())
                 .with_actor(actor);
             message.with_reply_to(reply_to)
         });
-        let (remember, fingerprint, named) = (self.app.clone(), spec.fingerprint, key.is_some());
+        let (remember, fingerprint, named) = (app.clone(), spec.fingerprint, self.key.is_some());
         let ended = move |confirmed: bool| match (named, confirmed) {
             (false, _) => {}
             (true, true) => remember.idempotency.confirm(command_id, fingerprint),
             (true, false) => remember.idempotency.release(command_id),
         };
         reserved.keep();
-        self.app.publish(message, ended).await?;
-        let outcome = match place {
-            Some(place) => self.outcome(place, &booking, spec.expected_rev, reply_expected, self.started + wait).await,
+        app.publish(message, ended).await?;
+        let outcome = match slot {
+            Some(slot) => outcome(app, slot, &booking, spec.expected_rev, reply_expected, self.wait.since + wait).await,
             None => Outcome::Unknown,
         };
-        self.respond(outcome, &booking, &spec).await
+        self.respond(app, outcome, &booking, &spec).await
     }
 
-    /// Waits for the reply, and watches the stored booking in case the reply is lost.
-    async fn outcome(
-        &self,
-        mut place: ReplySlot<Reply>,
-        booking: &Booking,
-        expected_rev: Option<u32>,
-        reply_expected: bool,
-        deadline: Instant,
-    ) -> Outcome {
-        let (mut rev, mut lost) = (booking.rev, false);
-        let command_id = place.command();
-        loop {
-            let waiting = self.app.booking_watch.wait_for(Awaited { id: booking.id, rev: rev + 1, reply_expected });
-            let stored = async {
-                match waiting {
-                    Some(waiting) => waiting.until(deadline).await,
-                    None => {
-                        sleep_until(deadline).await;
-                        None
-                    }
-                }
-            };
-            tokio::select! {
-                reply = &mut place.told, if !lost => match reply {
-                    Ok(reply) => return Outcome::Replied(reply),
-                    Err(_) => lost = true,
-                },
-                stored = stored => match stored {
-                    Some(now) if now.entry_of(command_id).is_some() =>
-                        return Outcome::Stored(Box::new(now.as_ref().clone())),
-                    Some(now) if expected_rev.is_some_and(|expected| expected < now.rev) =>
-                        return Outcome::Superseded(Box::new(now.as_ref().clone())),
-                    Some(now) => rev = rev.max(now.rev),
-                    None => return Outcome::Unknown,
-                },
-            }
-        }
-    }
-
-    async fn respond(&self, outcome: Outcome, before: &Booking, spec: &CommandSpec) -> HandlerResult {
+    async fn respond(&self, app: &SharedApp, outcome: Outcome, before: &Booking, spec: &CommandSpec) -> CommandResult {
+        let decided = |booking: &Booking| Either::This(self.current(booking).applied(self.wait.applied()));
         let reply = match outcome {
-            Outcome::Unknown => return self.pending(before, spec.name),
-            Outcome::Stored(booking) => return Ok(self.booking_response(&booking, self.applied())),
+            Outcome::Unknown => return self.pending(before, spec.name).map(Either::That),
+            Outcome::Stored(booking) => return Ok(decided(&booking)),
             Outcome::Superseded(booking) => return Err(self.conflict(problem::PRECONDITION_FAILED, &booking)),
             Outcome::Replied(reply) => reply,
         };
-        let now = self.access.decided_booking(self.app).await?;
+        let now = self.access.decided_booking(app).await?;
         match (reply.outcome, reply.detail) {
-            (ReplyOutcome::Decided, _) => Ok(self.booking_response(&now, self.applied())),
+            (ReplyOutcome::Decided, _) => Ok(decided(&now)),
             (ReplyOutcome::Stale, _) => Err(self.conflict(problem::PRECONDITION_FAILED, &now)),
             (ReplyOutcome::Refused, Some(why)) => Err(self.with_current(
-                refusal::refusal_problem(self.app, &now.property_id, &why, self.access.is_staff_of(&now)),
+                refusal::refusal_problem(app, &now.property_id, &why, self.access.is_staff_of(&now)),
                 &now,
             )),
             (ReplyOutcome::KeyReused, _) => Err(problem::IDEMPOTENCY_KEY_REUSED.into()),
@@ -193,41 +182,69 @@ impl BookingCommand<'_> {
     }
 
     /// 200 with the booking.
-    pub(crate) fn booking_response(&self, booking: &Booking, applied: Option<Duration>) -> Response {
-        let mut answer =
-            ([(header::ETAG, etag(booking.rev))], Json(BookingView::new(booking, self.access.links(), None)))
-                .into_response();
-        if let Some(Ok(applied)) = applied.map(|wait| HeaderValue::try_from(format!("wait={}", wait.as_secs()))) {
-            answer.headers_mut().insert(PREFERENCE_APPLIED, applied);
-        }
-        answer
+    pub(super) fn current(&self, booking: &Booking) -> CurrentBooking {
+        Tagged::at(booking.rev, &self.view(booking))
     }
 
-    fn applied(&self) -> Option<Duration> {
-        headers::preferred_wait(&self.parts.headers)
+    fn view<'a>(&self, booking: &'a Booking) -> BookingView<'a> {
+        BookingView::new(booking, self.access.links(), None)
     }
 
     /// A conflict, with the current booking.
-    pub(crate) fn conflict(&self, kind: &'static ProblemKind, now: &Booking) -> Problem {
+    pub(super) fn conflict(&self, kind: &'static ProblemKind, now: &Booking) -> Problem {
         self.with_current(kind.into(), now)
     }
 
     fn with_current(&self, problem: Problem, now: &Booking) -> Problem {
-        problem
-            .with_header(header::ETAG, etag(now.rev))
-            .with_member("current", &BookingView::new(now, self.access.links(), None))
+        problem.with_header(header::ETAG, etag(now.rev)).with_member("current", &self.view(now))
     }
 
-    fn pending(&self, booking: &Booking, name: &'static str) -> HandlerResult {
+    fn pending(&self, booking: &Booking, name: &'static str) -> Result<PendingBooking, Problem> {
         let links = self.access.links();
         let location = HeaderValue::try_from(links.this()).map_err(Problem::internal)?;
-        let view =
-            PendingView { id: booking.id, reference: &booking.reference, status: booking.status, pending: name, links };
-        Ok((
-            StatusCode::ACCEPTED,
-            [(header::LOCATION, location), (header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECS))],
-            Json(view),
-        )
-            .into_response())
+        let Booking { id, reference, status, .. } = booking;
+        let view = PendingView { id: *id, reference, status: *status, pending: name, links };
+        Ok(JsonResponse::new(&view)
+            .with(header::LOCATION, location)
+            .with(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECS)))
+    }
+}
+
+/// Waits for the reply, and watches the stored booking in case the reply is lost.
+async fn outcome(
+    app: &SharedApp,
+    mut slot: ReplySlot<Reply>,
+    booking: &Booking,
+    expected_rev: Option<u32>,
+    reply_expected: bool,
+    deadline: Instant,
+) -> Outcome {
+    let (mut rev, mut lost) = (booking.rev, false);
+    let command_id = slot.command();
+    loop {
+        let waiting = app.booking_watch.wait_for(Awaited { id: booking.id, rev: rev + 1, reply_expected });
+        let stored = async {
+            match waiting {
+                Some(waiting) => waiting.until(deadline).await,
+                None => {
+                    sleep_until(deadline).await;
+                    None
+                }
+            }
+        };
+        tokio::select! {
+            reply = &mut slot.told, if !lost => match reply {
+                Ok(reply) => return Outcome::Replied(reply),
+                Err(_) => lost = true,
+            },
+            stored = stored => match stored {
+                Some(now) if now.entry_of(command_id).is_some() =>
+                    return Outcome::Stored(Box::new(now.as_ref().clone())),
+                Some(now) if expected_rev.is_some_and(|expected| expected < now.rev) =>
+                    return Outcome::Superseded(Box::new(now.as_ref().clone())),
+                Some(now) => rev = rev.max(now.rev),
+                None => return Outcome::Unknown,
+            },
+        }
     }
 }

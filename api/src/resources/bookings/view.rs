@@ -8,9 +8,11 @@ use pvt_domain::pricing::Price;
 use pvt_domain::timestamp::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::{Value, json};
 
 /// Links of a booking, with the token if the caller presented it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "BookingLinks")]
 pub(crate) struct Links {
     #[serde(rename = "self")]
     this: String,
@@ -61,10 +63,12 @@ impl Links {
 }
 
 /// A request that was accepted and is not decided yet.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "RequestedBooking", example = requested_example())]
 pub(crate) struct RequestedView<'a> {
     pub(crate) id: BookingId,
     pub(crate) reference: String,
+    #[schemars(extend("enum" = ["requested"]))]
     pub(crate) status: Status,
     /// Only in the answer to the request itself.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -79,7 +83,8 @@ impl<'a> RequestedView<'a> {
 }
 
 /// A change of a stored booking that was accepted and is not decided yet.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "PendingBooking")]
 pub(crate) struct PendingView<'a> {
     pub(crate) id: BookingId,
     pub(crate) reference: &'a str,
@@ -91,9 +96,11 @@ pub(crate) struct PendingView<'a> {
 }
 
 /// A stored booking.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Booking", example = booking_example())]
 pub(crate) struct BookingView<'a> {
     id: BookingId,
+    /// For people.
     reference: &'a str,
     status: Status,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -101,6 +108,7 @@ pub(crate) struct BookingView<'a> {
     /// Alternatives that are available.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     alternatives: Vec<AlternativeView<'a>>,
+    #[schemars(range(min = 1))]
     rev: u32,
     property_id: &'a str,
     rate_plan_id: &'a str,
@@ -149,7 +157,8 @@ struct TaxView<'a> {
     price: Money,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(inline)]
 struct PaymentView {
     status: PaymentStatus,
     /// Paid, less what was refunded or charged back.
@@ -205,7 +214,8 @@ impl<'a> BookingView<'a> {
 }
 
 /// An alternative to a rejected request.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Alternative")]
 pub(crate) struct AlternativeView<'a> {
     stays: &'a [StayRequest],
     total: Money,
@@ -254,6 +264,37 @@ impl PaymentView {
             refunded: money(ledger.refunded).filter(|refunded| refunded.amount > 0),
         }
     }
+}
+
+const EXAMPLE_ID: &str = "11111111-2222-5333-8444-555555555555";
+
+fn links_example() -> Value {
+    let below = |part: &str| format!("/api/bookings/{EXAMPLE_ID}{part}?token=…");
+    json!({ "self": below(""), "cancel": below("/cancel"), "events": below("/events"),
+        "calendar": below("/calendar.ics") })
+}
+
+fn requested_example() -> Value {
+    json!({ "id": EXAMPLE_ID, "reference": "PVT-0000000000", "status": "requested", "token": "…",
+        "links": links_example() })
+}
+
+fn booking_example() -> Value {
+    let money = |amount: i64| json!({ "amount": amount, "currency": "CAD" });
+    json!({
+        "id": EXAMPLE_ID, "reference": "PVT-0000000000", "status": "confirmed", "rev": 1,
+        "property_id": "pvt-montreal", "rate_plan_id": "standard", "source": "direct",
+        "stays": [{ "room_type_id": "dorm-6-mixed", "arrival": "2027-01-10", "departure": "2027-01-11", "guests": 1,
+            "assigned_beds": ["d6a-1"] }],
+        "guest": { "first_name": "Ada", "last_name": "Lovelace", "email": "ada@example.com" },
+        "price": {
+            "nights": [{ "stay": 0, "night": "2027-01-10", "price": money(4200) }],
+            "taxes": [{ "code": "gst", "name": "GST", "rate_ppm": 50_000, "price": money(210) }],
+            "total": money(4410),
+        },
+        "payment": { "status": "pay_on_arrival", "paid": money(0), "due": money(4410) },
+        "created_at": "2026-12-01T12:00:00.000Z", "updated_at": "2026-12-01T12:00:01.000Z", "links": links_example(),
+    })
 }
 
 #[cfg(test)]

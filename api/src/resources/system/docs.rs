@@ -9,8 +9,8 @@ use crate::http::html_page;
 use crate::http::html_page::HtmlPage;
 use crate::http::problem::{PROBLEMS, Problem, ProblemKind};
 use crate::http::response::JsonDocument;
+use crate::openapi;
 use crate::openapi::asyncapi;
-use crate::openapi::groups;
 use crate::openapi::operations;
 use crate::state::SharedApp;
 use askama::Template;
@@ -27,7 +27,7 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 const STYLE: &str = include_str!("../../../templates/docs.css");
 
-static OPENAPI: LazyLock<Value> = LazyLock::new(groups::document);
+static OPENAPI: LazyLock<Value> = LazyLock::new(openapi::document);
 static OPENAPI_TEXT: LazyLock<Bytes> = LazyLock::new(|| text_of(&OPENAPI));
 static ASYNCAPI_TEXT: OnceLock<Bytes> = OnceLock::new();
 

@@ -1,7 +1,7 @@
 //! Agreement of answers with the OpenAPI document: every route, sent invalid requests of many kinds.
 
 use super::{Answer, Api};
-use crate::openapi::groups::document;
+use crate::openapi::document;
 use crate::openapi::tests::conform::faults;
 use crate::resources::bookings::view::{BookingView, Links};
 use crate::router::table;

@@ -1,7 +1,7 @@
 //! Money at the API's edge: who may ask for what, and what is wrong with how they ask. No broker and no store is there.
 
 use super::{Answer, Api};
-use crate::openapi::groups::document;
+use crate::openapi::document;
 use axum::body::Body;
 use axum::http::{Request, header};
 use pvt_domain::accounts::Role;

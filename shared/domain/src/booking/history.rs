@@ -8,6 +8,7 @@ use crate::timestamp::Timestamp;
 use crate::values::price::Price;
 use crate::values::stay::Stay;
 use crate::wire_enum;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -42,7 +43,8 @@ wire_enum! {
 }
 
 /// A stay before and after; absent means that it was not there.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
 pub struct StayChange {
     /// Its index in the booking.
     pub index: usize,
@@ -66,7 +68,8 @@ pub struct PriceChange {
 }
 
 /// The rate plan before and after.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
 pub struct RatePlanChange {
     /// Before.
     pub before: RatePlanId,
