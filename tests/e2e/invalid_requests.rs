@@ -25,7 +25,7 @@ fn set(expected: &[(&str, &str)]) -> BTreeSet<(String, String)> {
 }
 
 async fn nothing_was_queued(stack: &Stack) -> Result<()> {
-    assert_eq!(stack.broker.pending().await?, 0);
+    assert!(stack.broker.pending().await?.is_empty());
     Ok(())
 }
 

@@ -83,6 +83,6 @@ async fn unsigned_events_are_refused() -> Result<()> {
     let nonsense = "not JSON";
     let answer = push(&stack, &sign(WEBHOOK_SECRET, now, nonsense), nonsense).await?;
     assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{answer:?}");
-    assert_eq!(stack.broker.pending().await?, 0, "nothing was queued");
+    assert!(stack.broker.pending().await?.is_empty(), "something was queued");
     stack.end(Expectations::clean().without_mails().without_mart()).await
 }

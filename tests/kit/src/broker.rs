@@ -69,18 +69,19 @@ impl Broker {
         Ok(depths)
     }
 
-    /// Messages that are ready in work queues or wait for a retry.
+    /// The work and retry queues with ready messages, and how many each has.
     ///
     /// # Errors
     /// As [`Broker::depths`].
-    pub async fn pending(&self) -> Result<u32> {
-        let is_parked = |name: &str| {
-            self.topology
-                .queues()
-                .iter()
-                .any(|queue| queue.name == name && matches!(queue.role, QueueRole::Dead { .. } | QueueRole::Unroutable))
-        };
-        Ok(self.depths().await?.into_iter().filter(|(name, _)| !is_parked(name)).map(|(_, depth)| depth).sum())
+    pub async fn pending(&self) -> Result<BTreeMap<String, u32>> {
+        let mut pending = self.depths().await?;
+        for queue in self.topology.queues() {
+            if matches!(queue.role, QueueRole::Dead { .. } | QueueRole::Unroutable) {
+                pending.remove(&queue.name);
+            }
+        }
+        pending.retain(|_, depth| *depth > 0);
+        Ok(pending)
     }
 
     /// Publishes an arbitrary message to one queue and waits for the confirm.
