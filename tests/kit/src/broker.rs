@@ -2,7 +2,10 @@
 
 use crate::Namespace;
 use anyhow::{Context, Result, bail};
-use lapin::options::{BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use lapin::options::{
+    BasicConsumeOptions, BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions,
+};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
 use pvt_messaging::{QueueRole, Topology};
@@ -116,6 +119,21 @@ impl Broker {
         // Closing the channel requeues everything that was not acknowledged.
         channel.close(200, "done".into()).await?;
         Ok(messages)
+    }
+
+    /// The ready messages of a queue with a single active consumer, which stay in it. No one else may consume it.
+    ///
+    /// # Errors
+    /// As [`Broker::peek`].
+    pub async fn peek_partition(&self, queue: &str) -> Result<Vec<QueuedMessage>> {
+        let name = self.topology.name(queue);
+        let ready = self.depths().await?.get(&name).copied().unwrap_or_default();
+        let channel = self.channel().await?;
+        let options = BasicConsumeOptions::default();
+        let consumer = channel.basic_consume(name.as_str().into(), "".into(), options, FieldTable::default()).await?;
+        let deliveries = consumer.take(usize::try_from(ready)?).try_collect::<Vec<_>>().await?;
+        channel.close(200, "done".into()).await?;
+        Ok(deliveries.into_iter().map(queued_message).collect())
     }
 }
 

@@ -10,6 +10,7 @@ mod mails;
 mod namespace;
 mod records;
 mod requests;
+mod slow_link;
 mod stripe;
 mod test_topology;
 
@@ -23,6 +24,7 @@ pub use namespace::Namespace;
 pub use pvt_local_engines::{EngineKind, EphemeralInstance, LocalEngine, Urls};
 pub use records::{MartBedNight, MartBooking, MartPayment, Records, Stores};
 pub use requests::{DORM, booking_body, days_from_now, dormitory};
+pub use slow_link::SlowLink;
 pub use stripe::stripe_signature;
 pub use test_topology::{BrokerUrls, TestTopology, broker_urls};
 

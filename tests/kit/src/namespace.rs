@@ -1,12 +1,13 @@
 //! Namespace of one test on the shared engines: a database, a schema and a queue prefix.
 
-use crate::engines;
+use crate::{SlowLink, engines};
 use anyhow::{Context, Result};
 use pvt_local_engines::Urls;
 use pvt_messaging::Topology;
 use pvt_messaging::management::Management;
 use pvt_stores::mongo::Mongo;
 use sqlx::{Connection, PgConnection};
+use std::time::Duration;
 use uuid::Uuid;
 
 /// Partitions in tests: enough to have several, few enough to declare quickly.
@@ -70,6 +71,20 @@ impl Namespace {
     pub fn mongodb_uri(&self) -> String {
         let (server, options) = self.urls.mongodb.split_once('?').unwrap_or((&self.urls.mongodb, ""));
         format!("{}/{}?{options}", server.trim_end_matches('/'), self.name)
+    }
+
+    /// The same database through a link that holds everything back for `delay` in each direction.
+    ///
+    /// # Errors
+    /// When MongoDB cannot be reached.
+    pub async fn slow_mongo(&self, delay: Duration) -> Result<(Mongo, SlowLink)> {
+        let uri = self.mongodb_uri();
+        let host = uri.trim_start_matches("mongodb://").split('/').next().unwrap_or_default().to_owned();
+        let link = SlowLink::start(&host, delay).await?;
+        // Discovery of the replica set would lead around the link.
+        let (base, _) = uri.split_once('?').unwrap_or((&uri, ""));
+        let slow = format!("{}?directConnection=true", base.replace(&host, link.address()));
+        Ok((Mongo::connect(&slow, "tests").await?, link))
     }
 
     /// PostgreSQL, with the namespace's schema first on the search path.

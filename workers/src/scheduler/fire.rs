@@ -52,6 +52,8 @@ pub(super) enum FireError {
     Encode(#[from] EncodeError),
     #[error("the scheduler's lease has expired")]
     LeaseLost,
+    #[error("the scheduler is stopping")]
+    Stopped,
 }
 
 /// The time that a fire covers: after the previous fire, up to its own.

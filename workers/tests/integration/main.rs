@@ -11,3 +11,4 @@ mod payments;
 mod reassignments;
 mod reconciliation;
 mod scheduler;
+mod scheduler_failures;

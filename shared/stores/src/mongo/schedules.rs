@@ -6,10 +6,11 @@
 use super::Mongo;
 use crate::StoreError;
 use futures_util::TryStreamExt;
-use mongodb::bson::{Bson, DateTime, Document, doc};
+use mongodb::bson::{Bson, DateTime, Document, doc, serialize_to_bson};
 use mongodb::options::ReturnDocument;
+use pvt_domain::ids::PropertyId;
 use pvt_domain::timestamp::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 const COLLECTION: &str = "schedules";
@@ -37,12 +38,34 @@ struct Lease {
 pub struct ScheduleState {
     /// The schedule.
     pub name: String,
-    /// Everything up to this time has fired or been skipped.
+    /// Everything up to this time has fired or been skipped, except at the properties that are `behind`.
     pub settled_until: Timestamp,
     /// When it last fired.
     pub last_fire: Option<Timestamp>,
+    /// The fire that is under way or was interrupted.
+    pub under_way: Option<FireProgress>,
+    /// Properties that failed in a fire which is settled.
+    pub behind: Vec<PropertyBehind>,
     /// Fencing token of the leader that wrote this.
     pub token: i64,
+}
+
+/// Progress of one fire: its properties are served in the order of their ids.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FireProgress {
+    /// The fire.
+    pub fire: Timestamp,
+    /// The last property whose commands were sent.
+    pub property_id: PropertyId,
+}
+
+/// A property whose commands could not be made, while those of others were.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PropertyBehind {
+    /// The property.
+    pub property_id: PropertyId,
+    /// Everything up to this time has fired for it.
+    pub settled_until: Timestamp,
 }
 
 #[derive(Debug, Deserialize)]
@@ -51,13 +74,17 @@ struct Row {
     key: String,
     settled_until: Timestamp,
     last_fire: Option<Timestamp>,
+    under_way: Option<FireProgress>,
+    #[serde(default)]
+    behind: Vec<PropertyBehind>,
     token: i64,
 }
 
 impl From<Row> for ScheduleState {
     fn from(row: Row) -> Self {
-        let name = row.key.split_once('|').map_or(row.key.as_str(), |(_, name)| name).to_owned();
-        Self { name, settled_until: row.settled_until, last_fire: row.last_fire, token: row.token }
+        let Row { key, settled_until, last_fire, under_way, behind, token } = row;
+        let name = key.split_once('|').map_or(key.as_str(), |(_, name)| name).to_owned();
+        Self { name, settled_until, last_fire, under_way, behind, token }
     }
 }
 
@@ -147,16 +174,44 @@ impl Schedules<'_> {
         if fired {
             reached.insert("last_fire", until.to_string());
         }
-        let not_newer = doc! { "_id": key(name), "token": { "$lte": token } };
-        let update = doc! { "$max": reached, "$set": { "token": token } };
-        match self
-            .0
-            .collection::<Document>(COLLECTION)
-            .update_one(not_newer, update)
-            .upsert(true)
+        self.record(name, token, doc! { "$max": reached, "$unset": { "under_way": "" } }).await
+    }
+
+    /// Records how far a fire has come.
+    ///
+    /// # Errors
+    /// As [`Schedules::record_fire`].
+    pub async fn record_progress(self, name: &str, progress: &FireProgress, token: i64) -> Result<(), StoreError> {
+        let progress = serialize_to_bson(progress).map_err(mongodb::error::Error::from)?;
+        self.record(name, token, doc! { "$set": { "under_way": progress } }).await
+    }
+
+    /// Records which properties are behind.
+    ///
+    /// # Errors
+    /// As [`Schedules::record_fire`].
+    pub async fn record_behind(self, name: &str, behind: &[PropertyBehind], token: i64) -> Result<(), StoreError> {
+        let behind = serialize_to_bson(behind).map_err(mongodb::error::Error::from)?;
+        self.record(name, token, doc! { "$set": { "behind": behind } }).await
+    }
+
+    /// Moves progress that lies in the future back to the server's time: a restored backup, or a clock that was wrong.
+    ///
+    /// # Errors
+    /// As [`Schedules::record_fire`].
+    pub async fn reset(self, name: &str, now: Timestamp, token: i64) -> Result<(), StoreError> {
+        self.record(name, token, doc! { "$set": { "settled_until": now.to_string() }, "$unset": { "under_way": "" } })
             .await
-            .map_err(StoreError::from)
-        {
+    }
+
+    async fn record(self, name: &str, token: i64, mut update: Document) -> Result<(), StoreError> {
+        let not_newer = doc! { "_id": key(name), "token": { "$lte": token } };
+        match update.get_document_mut("$set") {
+            Ok(set) => drop(set.insert("token", token)),
+            Err(_) => drop(update.insert("$set", doc! { "token": token })),
+        }
+        let updated = self.0.collection::<Document>(COLLECTION).update_one(not_newer, update).upsert(true).await;
+        match updated.map_err(StoreError::from) {
             Ok(_) => Ok(()),
             // It exists with a newer token: the update matched nothing, so the upsert tried to insert it.
             Err(StoreError::Duplicate(_)) => {

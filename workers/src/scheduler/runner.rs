@@ -1,0 +1,298 @@
+//! One schedule at work: its progress, its fires, and what it does when they fail.
+//!
+//! Every schedule runs by itself, so that one that fails or takes long delays no other. Within a fire, a property that
+//! fails is left behind and retried; the other properties get their commands.
+
+use super::fire::{self, FireError, FireWindow};
+use super::lease::Lease;
+use super::schedule::Schedule;
+use super::{Scheduler, due};
+use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::StreamExt as _;
+use pvt_domain::ids::PropertyId;
+use pvt_messaging::Outgoing;
+use pvt_stores::StoreError;
+use pvt_stores::mongo::schedules::{FireProgress, PropertyBehind};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+/// Interval between checks for due fires.
+const TICK: Duration = Duration::from_millis(500);
+/// Pause after a failed fire, which then continues where it stopped; the same for properties that are behind.
+const RETRY: ExponentialBuilder = ExponentialBuilder::new()
+    .with_min_delay(Duration::from_secs(5))
+    .with_max_delay(Duration::from_secs(300))
+    .without_max_times();
+/// Properties that are read at the same time.
+const CONCURRENT_READS: usize = 8;
+/// Properties whose commands are published together, after which the progress is recorded.
+const PROPERTIES_PER_STEP: usize = 50;
+/// Commands published between two checks of the lease.
+const CHUNK: usize = 500;
+/// Stored progress that is further ahead of the server's clock than this was written by a wrong clock, or the clock
+/// has been set back since.
+const MAX_AHEAD: TimeDelta = TimeDelta::minutes(1);
+
+/// Progress of a schedule during one leadership.
+struct Progress {
+    token: i64,
+    settled_until: DateTime<Utc>,
+    under_way: Option<FireProgress>,
+    behind: BTreeMap<PropertyId, DateTime<Utc>>,
+}
+
+/// Growing pauses after failures.
+struct Retry {
+    delays: ExponentialBackoff,
+    not_before: Option<Instant>,
+}
+
+impl Retry {
+    fn new() -> Self {
+        Self { delays: RETRY.build(), not_before: None }
+    }
+
+    fn is_due(&self) -> bool {
+        self.not_before.is_none_or(|at| Instant::now() >= at)
+    }
+
+    fn failed(&mut self) {
+        self.not_before = self.delays.next().map(|delay| Instant::now() + delay);
+    }
+
+    fn succeeded(&mut self) {
+        *self = Self::new();
+    }
+}
+
+/// One schedule of a scheduler.
+pub(super) struct Runner<'a> {
+    scheduler: &'a Scheduler,
+    schedule: &'a Schedule,
+    lease: watch::Receiver<Option<Lease>>,
+    stop: &'a CancellationToken,
+    progress: Option<Progress>,
+    fires: Retry,
+    catch_up: Retry,
+}
+
+impl<'a> Runner<'a> {
+    pub(super) fn new(
+        scheduler: &'a Scheduler,
+        schedule: &'a Schedule,
+        lease: watch::Receiver<Option<Lease>>,
+        stop: &'a CancellationToken,
+    ) -> Self {
+        Self { scheduler, schedule, lease, stop, progress: None, fires: Retry::new(), catch_up: Retry::new() }
+    }
+
+    /// Fires what is due while this process leads, until `stop`.
+    pub(super) async fn run(mut self) {
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while self.stop.run_until_cancelled(ticks.tick()).await.is_some() {
+            if !self.fires.is_due() {
+                continue;
+            }
+            let Ok(lease) = self.lease() else { continue };
+            match self.advance(lease).await {
+                Ok(()) => self.fires.succeeded(),
+                Err(FireError::Stopped) => {}
+                Err(error) => {
+                    let schedule = &self.schedule.name;
+                    metrics::counter!("pvt_schedule_failures_total", "schedule" => schedule.clone()).increment(1);
+                    tracing::warn!(schedule, %error, "schedule failed to fire, retrying");
+                    // What is stored counts: the failed step may have been recorded.
+                    self.progress = None;
+                    self.fires.failed();
+                }
+            }
+        }
+    }
+
+    fn lease(&self) -> Result<Lease, FireError> {
+        (*self.lease.borrow()).filter(Lease::holds).ok_or(FireError::LeaseLost)
+    }
+
+    /// Finishes the fire that was interrupted, then fires what is due, oldest first, each recorded before the next.
+    async fn advance(&mut self, lease: Lease) -> Result<(), FireError> {
+        let mut progress = match self.progress.take().filter(|known| known.token == lease.token) {
+            Some(known) => known,
+            None => self.load(lease).await?,
+        };
+        if let Some(FireProgress { fire, property_id }) = progress.under_way.take() {
+            self.fire(&mut progress, fire.as_datetime(), Some(property_id)).await?;
+        }
+        for fire in due(self.schedule, progress.settled_until, lease.now()) {
+            self.fire(&mut progress, fire, None).await?;
+        }
+        if !progress.behind.is_empty() && self.catch_up.is_due() {
+            self.catch_up(&mut progress).await?;
+        }
+        self.progress = Some(progress);
+        Ok(())
+    }
+
+    /// The stored progress. A new schedule starts now: nothing earlier is due.
+    async fn load(&self, lease: Lease) -> Result<Progress, FireError> {
+        let (schedules, name) = (self.scheduler.mongo.schedules(), &self.schedule.name);
+        let (now, token) = (lease.now(), lease.token);
+        let from_now = Progress { token, settled_until: now, under_way: None, behind: BTreeMap::new() };
+        let Some(stored) = schedules.find(name).await? else {
+            schedules.record_fire(name, now.into(), false, token).await?;
+            return Ok(from_now);
+        };
+        let behind = stored.behind.into_iter().map(|it| (it.property_id, it.settled_until.as_datetime().min(now)));
+        let stored = Progress {
+            token,
+            settled_until: stored.settled_until.as_datetime(),
+            under_way: stored.under_way,
+            behind: behind.collect(),
+        };
+        if stored.settled_until > now + MAX_AHEAD {
+            tracing::warn!(schedule = name, settled_until = %stored.settled_until, %now,
+                "progress of the schedule is ahead of the server's clock, it continues from now");
+            schedules.reset(name, now.into(), token).await?;
+            return Ok(Progress { settled_until: now, under_way: None, ..stored });
+        }
+        Ok(stored)
+    }
+
+    async fn fire(
+        &mut self,
+        progress: &mut Progress,
+        fire: DateTime<Utc>,
+        done: Option<PropertyId>,
+    ) -> Result<(), FireError> {
+        let window = FireWindow { after: progress.settled_until, until: fire };
+        if self.schedule.task.is_global() {
+            let Scheduler { mongo, topology, .. } = self.scheduler;
+            let commands = fire::global_commands(self.schedule, window, mongo, topology).await?;
+            self.publish(&commands).await?;
+        } else {
+            self.fire_at_properties(progress, window, done).await?;
+        }
+        let name = &self.schedule.name;
+        self.scheduler.mongo.schedules().record_fire(name, fire.into(), true, progress.token).await?;
+        progress.settled_until = fire;
+        metrics::counter!("pvt_schedule_fires_total", "schedule" => name.clone()).increment(1);
+        Ok(())
+    }
+
+    /// Sends the commands of the properties after `done`, in steps that are recorded.
+    async fn fire_at_properties(
+        &mut self,
+        progress: &mut Progress,
+        window: FireWindow,
+        done: Option<PropertyId>,
+    ) -> Result<(), FireError> {
+        let (scheduler, schedule) = (self.scheduler, self.schedule);
+        let mut properties = scheduler.mongo.inventories().property_ids().await?;
+        properties.retain(|property| done.as_ref().is_none_or(|done| property > done));
+        let name = &schedule.name;
+        tracing::info!(schedule = name, fire = %window.until, properties = properties.len(), "schedule fired");
+        for step in properties.chunks(PROPERTIES_PER_STEP) {
+            let mut commands = Vec::new();
+            let mut results = futures_util::stream::iter(step.iter().cloned())
+                .map(async |property| {
+                    let made =
+                        fire::property_commands(schedule, window, &property, &scheduler.mongo, &scheduler.topology);
+                    let made = made.await;
+                    (property, made)
+                })
+                .buffered(CONCURRENT_READS);
+            let mut newly_behind = false;
+            while let Some((property, made)) = results.next().await {
+                match made {
+                    Ok(made) => commands.extend(made),
+                    Err(error) => {
+                        self.check_store(&error).await?;
+                        self.leave_behind(&property, &error);
+                        newly_behind |= !progress.behind.contains_key(&property);
+                        progress.behind.entry(property).or_insert(window.after);
+                    }
+                }
+            }
+            drop(results);
+            self.publish(&commands).await?;
+            if newly_behind {
+                self.record_behind(progress).await?;
+            }
+            if let Some(last) = step.last().filter(|_| step.len() == PROPERTIES_PER_STEP) {
+                let reached = FireProgress { fire: window.until.into(), property_id: last.clone() };
+                scheduler.mongo.schedules().record_progress(name, &reached, progress.token).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends what properties have missed that failed in earlier fires.
+    async fn catch_up(&mut self, progress: &mut Progress) -> Result<(), FireError> {
+        let Scheduler { mongo, topology, .. } = self.scheduler;
+        let mut caught_up = false;
+        for (property, after) in progress.behind.clone() {
+            let window = FireWindow { after, until: progress.settled_until };
+            match fire::property_commands(self.schedule, window, &property, mongo, topology).await {
+                Ok(commands) => {
+                    self.publish(&commands).await?;
+                    progress.behind.remove(&property);
+                    caught_up = true;
+                }
+                Err(error) => {
+                    self.check_store(&error).await?;
+                    self.leave_behind(&property, &error);
+                }
+            }
+        }
+        if progress.behind.is_empty() {
+            self.catch_up.succeeded()
+        } else {
+            self.catch_up.failed()
+        }
+        if caught_up {
+            self.record_behind(progress).await?;
+        }
+        Ok(())
+    }
+
+    /// Tells an outage of the store, which stops the fire, from a failure of one property, which does not.
+    async fn check_store(&self, error: &FireError) -> Result<(), FireError> {
+        if let FireError::Store(StoreError::Unavailable { .. }) = error {
+            self.scheduler.mongo.ping().await?;
+        }
+        Ok(())
+    }
+
+    fn leave_behind(&self, property: &PropertyId, error: &FireError) {
+        let schedule = &self.schedule.name;
+        metrics::counter!("pvt_schedule_failures_total", "schedule" => schedule.clone()).increment(1);
+        tracing::warn!(schedule, %property, %error, "schedule failed at a property, retrying it apart");
+    }
+
+    async fn record_behind(&self, progress: &Progress) -> Result<(), FireError> {
+        let name = &self.schedule.name;
+        metrics::gauge!("pvt_schedule_properties_behind", "schedule" => name.clone())
+            .set(f64::from(u32::try_from(progress.behind.len()).unwrap_or(u32::MAX)));
+        let behind: Vec<PropertyBehind> = progress
+            .behind
+            .iter()
+            .map(|(id, until)| PropertyBehind { property_id: id.clone(), settled_until: (*until).into() })
+            .collect();
+        Ok(self.scheduler.mongo.schedules().record_behind(name, &behind, progress.token).await?)
+    }
+
+    async fn publish(&self, commands: &[Outgoing]) -> Result<(), FireError> {
+        for chunk in commands.chunks(CHUNK) {
+            if self.stop.is_cancelled() {
+                return Err(FireError::Stopped);
+            }
+            self.lease()?;
+            self.scheduler.publisher.publish_all(chunk).await?;
+        }
+        Ok(())
+    }
+}
