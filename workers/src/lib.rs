@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod clock;
 mod declaration;
+mod hold_expiry;
 pub mod jobs;
 mod ledgers;
 pub mod mail;

@@ -8,6 +8,7 @@ pub mod audit;
 pub mod blocks;
 pub mod bookings;
 pub mod commit;
+pub mod hold_expiries;
 pub mod inventory;
 pub mod ledgers;
 pub mod notifications;
@@ -97,6 +98,7 @@ impl Mongo {
             bookings::INDEXES,
             blocks::INDEXES,
             occupancy::INDEXES,
+            hold_expiries::INDEXES,
             ledgers::INDEXES,
             payment_sweeps::INDEXES,
             notifications::INDEXES,
@@ -164,6 +166,11 @@ impl Mongo {
     /// Bed-night claims, and the transaction that writes them together with bookings and blocks.
     pub fn claims(&self) -> commit::Claims<'_> {
         commit::Claims(self)
+    }
+
+    /// Requests to end expired holds.
+    pub fn hold_expiries(&self) -> hold_expiries::HoldExpiries<'_> {
+        hold_expiries::HoldExpiries(self)
     }
 
     /// Properties with what they sell, one document each.

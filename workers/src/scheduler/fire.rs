@@ -20,6 +20,7 @@ use pvt_messaging::{EncodeError, Outgoing, PublishError, Topology};
 use pvt_stores::StoreError;
 use pvt_stores::mongo::Mongo;
 use pvt_stores::mongo::bookings::ExpectedArrival;
+use pvt_stores::mongo::hold_expiries::ExpiredHold;
 use thiserror::Error;
 
 /// Local time of the reminder some days before arrival.
@@ -30,9 +31,6 @@ const ARRIVAL_TODAY_TIME: NaiveTime = clock(7);
 const MAX_DAYS_BACK: u64 = 3;
 /// How far back the audit looks for no-shows.
 const AUDIT_LOOKBACK: Days = Days::new(365);
-
-/// Most holds that one fire ends; the next one continues.
-const MAX_HOLDS: i64 = 10_000;
 
 const fn clock(hour: u32) -> NaiveTime {
     match NaiveTime::from_hms_opt(hour, 0, 0) {
@@ -78,49 +76,39 @@ impl FireWindow {
     }
 }
 
-/// The commands of one fire of a global task.
-pub(super) async fn global_commands(
+/// The command that compares Stripe with our ledgers.
+pub(super) fn reconcile_payments(
     schedule: &Schedule,
-    window: FireWindow,
-    mongo: &Mongo,
+    fire: DateTime<Utc>,
     topology: &Topology,
-) -> Result<Vec<Outgoing>, FireError> {
+) -> Result<Outgoing, EncodeError> {
     let actor = Actor::schedule(&schedule.name);
-    if schedule.task == Task::ReconcilePayments {
-        let run_id = fire_id(&schedule.name, &window.until.to_rfc3339_opts(SecondsFormat::Secs, true), "");
-        let command = ReconcilePayments {
-            run_id,
-            dry_run: schedule.dry_run,
-            actor: actor.clone(),
-            requested_at: window.until.into(),
-        };
-        return Ok(vec![
-            Outgoing::command(topology.command_key(RECONCILE_PAYMENTS, ""), run_id, &command)?.with_actor(actor),
-        ]);
-    }
-    let overdue = mongo.ledgers().overdue_holds(window.until.into(), MAX_HOLDS).await?;
-    if !overdue.is_empty() {
-        tracing::info!(
-            schedule = schedule.name,
-            holds = overdue.len(),
-            dry_run = schedule.dry_run,
-            "expiring overdue holds"
-        );
-    }
-    let expire = |(booking_id, property_id): (BookingId, PropertyId)| {
-        let id =
-            fire_id(&schedule.name, &window.until.to_rfc3339_opts(SecondsFormat::Secs, true), &booking_id.to_string());
-        let command = ExpireCheckout {
-            booking_id,
-            property_id,
-            release: true,
-            actor: actor.clone(),
-            requested_at: window.until.into(),
-        };
-        let key = topology.command_key(PAYMENT_EXPIRE_CHECKOUT, "");
-        Ok(Outgoing::command(key, id, &command)?.with_correlation_id(booking_id.as_uuid()).with_actor(actor.clone()))
+    let run_id = fire_id(&schedule.name, &fire.to_rfc3339_opts(SecondsFormat::Secs, true), "");
+    let command =
+        ReconcilePayments { run_id, dry_run: schedule.dry_run, actor: actor.clone(), requested_at: fire.into() };
+    Ok(Outgoing::command(topology.command_key(RECONCILE_PAYMENTS, ""), run_id, &command)?.with_actor(actor))
+}
+
+/// The command that ends an expired hold. Its id tells the hold and the number of the request: a request that is
+/// published again after a crash is the same one.
+pub(super) fn expire_hold(
+    schedule: &Schedule,
+    fire: DateTime<Utc>,
+    hold: &ExpiredHold,
+    topology: &Topology,
+) -> Result<Outgoing, EncodeError> {
+    let actor = Actor::schedule(&schedule.name);
+    let subject = format!("{}|{}", hold.booking_id, hold.requests);
+    let id = fire_id(&schedule.name, &hold.expires_at.to_string(), &subject);
+    let command = ExpireCheckout {
+        booking_id: hold.booking_id,
+        property_id: hold.property_id.clone(),
+        release: true,
+        actor: actor.clone(),
+        requested_at: fire.into(),
     };
-    if schedule.dry_run { Ok(Vec::new()) } else { overdue.into_iter().map(expire).collect() }
+    let key = topology.command_key(PAYMENT_EXPIRE_CHECKOUT, "");
+    Ok(Outgoing::command(key, id, &command)?.with_correlation_id(hold.booking_id.as_uuid()).with_actor(actor))
 }
 
 /// The commands of one fire at one property.

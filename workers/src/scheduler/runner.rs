@@ -5,8 +5,9 @@
 
 use super::fire::{self, FireError, FireWindow};
 use super::lease::Lease;
-use super::schedule::Schedule;
+use super::schedule::{Schedule, Task};
 use super::{Scheduler, due};
+use crate::hold_expiry;
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::StreamExt as _;
@@ -33,6 +34,10 @@ const CONCURRENT_READS: usize = 8;
 const PROPERTIES_PER_STEP: usize = 50;
 /// Commands published between two checks of the lease.
 const CHUNK: usize = 500;
+/// Most holds that one fire ends; the next one continues.
+const MAX_HOLDS: i64 = 10_000;
+/// Requests to end a hold are kept for this long after they were to be repeated.
+const KEEP_EXPIRIES: TimeDelta = TimeDelta::days(30);
 /// Stored progress that is further ahead of the server's clock than this was written by a wrong clock, or the clock
 /// has been set back since.
 const MAX_AHEAD: TimeDelta = TimeDelta::minutes(1);
@@ -169,18 +174,38 @@ impl<'a> Runner<'a> {
         done: Option<PropertyId>,
     ) -> Result<(), FireError> {
         let window = FireWindow { after: progress.settled_until, until: fire };
-        if self.schedule.task.is_global() {
-            let Scheduler { mongo, topology, .. } = self.scheduler;
-            let commands = fire::global_commands(self.schedule, window, mongo, topology).await?;
-            self.publish(&commands).await?;
-        } else {
-            self.fire_at_properties(progress, window, done).await?;
+        match self.schedule.task {
+            Task::ExpireHolds => self.expire_holds(fire).await?,
+            Task::ReconcilePayments => {
+                let command = fire::reconcile_payments(self.schedule, fire, &self.scheduler.topology)?;
+                self.publish(&[command]).await?;
+            }
+            Task::ReconcileProperties | Task::NightAudit | Task::RemindArrivalSoon | Task::RemindArrivalToday => {
+                self.fire_at_properties(progress, window, done).await?;
+            }
         }
         let name = &self.schedule.name;
         self.scheduler.mongo.schedules().record_fire(name, fire.into(), true, progress.token).await?;
         progress.settled_until = fire;
         metrics::counter!("pvt_schedule_fires_total", "schedule" => name.clone()).increment(1);
         Ok(())
+    }
+
+    /// Requests the end of expired holds, each once until it is answered.
+    async fn expire_holds(&self, fire: DateTime<Utc>) -> Result<(), FireError> {
+        let (Scheduler { mongo, topology, .. }, schedule) = (self.scheduler, self.schedule);
+        let due = mongo.hold_expiries().due(fire.into(), MAX_HOLDS).await?;
+        if !due.is_empty() {
+            let dry_run = schedule.dry_run;
+            tracing::info!(schedule = schedule.name, holds = due.len(), dry_run, "expiring overdue holds");
+        }
+        for holds in due.chunks(CHUNK).filter(|_| !schedule.dry_run) {
+            let commands = holds.iter().map(|hold| fire::expire_hold(schedule, fire, hold, topology));
+            self.publish(&commands.collect::<Result<Vec<_>, _>>()?).await?;
+            let next_at = hold_expiry::without_answer(fire, topology.retry_divisor());
+            mongo.hold_expiries().requested(holds, next_at).await?;
+        }
+        Ok(mongo.hold_expiries().remove_before((fire - KEEP_EXPIRIES).into()).await?)
     }
 
     /// Sends the commands of the properties after `done`, in steps that are recorded.

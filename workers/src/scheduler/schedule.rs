@@ -53,13 +53,6 @@ pub enum Task {
     ReconcilePayments,
 }
 
-impl Task {
-    /// Whether a fire sends its commands once for all properties, instead of for each.
-    pub(super) fn is_global(self) -> bool {
-        matches!(self, Self::ExpireHolds | Self::ReconcilePayments)
-    }
-}
-
 /// The policy for fires that were missed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -4,8 +4,9 @@ use anyhow::{Context, Result};
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use pvt_domain::demo;
-use pvt_domain::ids::PropertyId;
+use pvt_domain::ids::{BookingId, PropertyId};
 use pvt_domain::inventory::Inventory;
+use pvt_domain::timestamp::Timestamp;
 use pvt_messaging::Publisher;
 use pvt_stores::mongo::Mongo;
 use pvt_stores::mongo::schedules::ScheduleState;
@@ -186,7 +187,7 @@ async fn failing_schedule_delays_no_other() -> Result<()> {
     fixture.audited(begun).await?;
     assert_eq!(fixture.commands().await?.len(), 1);
     let failed = fixture.state("expire_holds").await?;
-    assert_eq!(failed.settled_until.to_string(), pvt_domain::timestamp::Timestamp::from(overdue).to_string());
+    assert_eq!(failed.settled_until.to_string(), Timestamp::from(overdue).to_string());
     stop.cancel();
     Ok(running.await?)
 }
@@ -203,6 +204,53 @@ async fn progress_ahead_of_the_server_clock_counts_as_now() -> Result<()> {
     })
     .await?;
     assert!(fixture.state("every_second").await?.settled_until.as_datetime() < ahead);
+    stop.cancel();
+    Ok(running.await?)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn end_of_a_hold_is_requested_once_until_it_is_answered() -> Result<()> {
+    const HOLDS: usize = 40;
+    let fixture = Fixture::with_no_shows(0).await?;
+    let ids: Vec<BookingId> = (0..HOLDS).map(|_| BookingId::from_uuid(Uuid::new_v4())).collect();
+    for id in &ids {
+        let held = doc! {
+            "_id": id.to_string(), "status": "held", "property_id": property(0).as_str(),
+            "payment": { "expires_at": "2026-01-01T00:00:00.000Z" },
+        };
+        fixture.stores.insert("bookings", held).await?;
+    }
+    fixture.stores.insert("payments", doc! { "_id": ids[1].to_string(), "rev": 7_i64 }).await?;
+    let holds = Schedule::new("expire_holds", "* * * * * *", Tz::UTC)?.with_task(Task::ExpireHolds);
+    let (stop, running) = fixture.start(&fixture.mongo, vec![holds]);
+    let requests = async || -> Result<Vec<String>> {
+        Ok(fixture.broker.peek("stripe", 10 * HOLDS).await?.into_iter().map(|message| message.id).collect())
+    };
+    let fires = async |count: i64| {
+        let begun = Utc::now() + TimeDelta::seconds(count);
+        eventually("further fires", LIMIT, async || {
+            let state = fixture.mongo.schedules().find("expire_holds").await?;
+            Ok(state.filter(|state| state.settled_until.as_datetime() > begun))
+        })
+        .await
+    };
+    fires(5).await?;
+    let before = requests().await?;
+    assert_eq!((before.len(), distinct(&before)), (HOLDS, HOLDS), "the outage of a minute per fire");
+
+    // Two were answered without ending the hold: one is due again, one has money in it.
+    let past: Timestamp = (Utc::now() - TimeDelta::minutes(1)).into();
+    fixture.mongo.hold_expiries().carried_out(ids[0], past, None).await?;
+    fixture.mongo.hold_expiries().carried_out(ids[1], past, Some(7)).await?;
+    fires(3).await?;
+    let after = requests().await?;
+    assert_eq!((after.len(), distinct(&after)), (HOLDS + 1, HOLDS + 1), "one more request, under its own id");
+    assert_eq!(fixture.mongo.hold_expiries().requests(ids[0]).await?, 2);
+
+    // Its ledger changes: a bank debit that failed, for instance.
+    fixture.stores.set("payments", &ids[1].to_string(), doc! { "rev": 8_i64 }).await?;
+    fires(3).await?;
+    assert_eq!(requests().await?.len(), HOLDS + 2);
     stop.cancel();
     Ok(running.await?)
 }

@@ -14,7 +14,7 @@ use pvt_domain::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
-const COLLECTION: &str = "payments";
+pub(crate) const COLLECTION: &str = "payments";
 
 /// The ledger of a payment, by Stripe's id and by ours; ledgers with disputes; lists by last change; ledgers that need
 /// attention.
@@ -257,17 +257,5 @@ impl Ledgers<'_> {
             .limit(limit)
             .await?;
         Ok(found.try_collect().await?)
-    }
-
-    /// Held bookings whose hold has expired at `now`, the longest overdue first, at most `limit`.
-    ///
-    /// # Errors
-    /// [`StoreError`] when MongoDB fails.
-    pub async fn overdue_holds(self, now: Timestamp, limit: i64) -> Result<Vec<(BookingId, PropertyId)>, StoreError> {
-        let filter = doc! { "status": Status::Held.as_str(), "payment.expires_at": { "$lte": now.to_string() } };
-        let fields = doc! { "status": 1, "property_id": 1 };
-        let holds = self.0.collection::<BookingHead>(super::bookings::COLLECTION);
-        let found = holds.find(filter).projection(fields).sort(doc! { "payment.expires_at": 1 }).limit(limit).await?;
-        Ok(found.map_ok(|head| (head.id, head.property_id)).try_collect().await?)
     }
 }

@@ -2,9 +2,11 @@
 //! paid, the booking gets the payment instead.
 
 use super::{NOT_YET_DELAY, StripeCalls};
+use crate::hold_expiry;
 use pvt_domain::actor::Actor;
 use pvt_domain::booking::Status;
 use pvt_domain::failure::Failure;
+use pvt_domain::ids::BookingId;
 use pvt_domain::messages::{BOOKING_EXPIRE_HOLD, CommandHeader, ExpireCheckout, ExpireHold, StripeCommand};
 use pvt_messaging::{EncodeError, Outgoing};
 use pvt_stores::mongo::ledgers::BookingHead;
@@ -32,11 +34,23 @@ impl StripeCalls {
             saved = closed.ok_or(Failure::Defer(NOT_YET_DELAY))?;
         }
         self.emit_follow_ups(job, &saved).await?;
-        let summary = saved.after.summary();
-        if command.release && summary.kept() <= 0 && !summary.processing {
-            job.emit(self.release(command, &saved.head)?);
+        if command.release {
+            let summary = saved.after.summary();
+            let has_money = summary.kept() > 0 || summary.processing;
+            if !has_money {
+                job.emit(self.release(command, &saved.head)?);
+            }
+            self.record_answer(command.booking_id, has_money.then_some(saved.after.rev)).await?;
         }
         Ok(())
+    }
+
+    /// Records that the request was carried out; with money in the hold, at which revision of its ledger.
+    async fn record_answer(&self, booking_id: BookingId, ledger_rev: Option<u64>) -> Result<(), Failure> {
+        let expiries = self.ledgers.mongo.hold_expiries();
+        let (now, divisor) = (self.ledgers.now().as_datetime(), self.ledgers.topology.retry_divisor());
+        let next_at = hold_expiry::after_answer(now, expiries.requests(booking_id).await?, divisor);
+        Ok(expiries.carried_out(booking_id, next_at, ledger_rev).await?)
     }
 
     /// The command that releases the beds; the same on every delivery for one end of a hold.
