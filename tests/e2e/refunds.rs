@@ -1,12 +1,13 @@
 //! Refunds and their failures: Stripe fails, refuses or is down, and inquiries hold refunds up.
 
-use crate::harness::{Expectations, LONG_TIMEOUT, SHORT_TIMEOUT};
-use crate::payments::{paid, start, until, wait_until_refunded};
+use crate::harness::{Expectations, LONG_TIMEOUT, SHORT_TIMEOUT, StackBuilder};
+use crate::payments::{FREQUENT_EXPIRY, checkout, expire_hold, hold, paid, start, until, wait_until_refunded};
 use crate::webhook;
 use anyhow::{Context, Result, ensure};
 use pvt_domain::booking::Status;
-use pvt_stripe_simulator::{FaultInjection, RefundOutcome, RequestFault, RequestFaultKind, WebhookFaults};
-use pvt_testkit::{days_from_now, eventually};
+use pvt_domain::ids::BookingId;
+use pvt_stripe_simulator::{FaultInjection, PayOutcome, RefundOutcome, RequestFault, RequestFaultKind, WebhookFaults};
+use pvt_testkit::{DORM, booking_body, days_from_now, dormitory, eventually};
 use reqwest::StatusCode;
 use serde_json::json;
 use std::time::Duration;
@@ -147,5 +148,72 @@ async fn failed_refund_reopens_the_balance() -> Result<()> {
     eventually("staff are notified", SHORT_TIMEOUT, || async { Ok((alerts().await? > 0).then_some(())) }).await?;
     stack.wait_until_quiet(&Expectations::clean()).await?;
     assert_eq!(alerts().await?, 1, "once");
+    stack.end(Expectations::clean()).await
+}
+
+/// Holds that run out and bookings that are cancelled while Stripe is down.
+const OVERDUE: u64 = 200;
+const CANCELLED: u64 = 50;
+/// Fires of the schedule that ends holds during the outage, one a second.
+const OUTAGE_FIRES: i64 = 20;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn long_outage_of_stripe_leaves_one_command_per_hold() -> Result<()> {
+    let large = dormitory("large", 200);
+    let stack =
+        StackBuilder::new().paid_online().with(FREQUENT_EXPIRY.0, FREQUENT_EXPIRY.1).selling([large]).start().await?;
+    let bed = |number: u64| {
+        let mut body = booking_body(DORM, days_from_now(30 + number / 100), 1, 1);
+        (body["property_id"], body["rate_plan_id"]) = (json!("large"), json!("prepaid"));
+        body
+    };
+    let (mut overdue, mut cancelled) = (Vec::new(), Vec::new());
+    for number in 0..OVERDUE + CANCELLED {
+        let booked = hold(&stack, &format!("hold {number}"), &bed(number)).await?;
+        let (session, _) = checkout(&stack, &booked, &format!("page {number}")).await?;
+        if number < OVERDUE {
+            overdue.push(booked);
+        } else {
+            stack.stripe()?.pay(&session, PayOutcome::Success)?;
+            until(&stack, &booked, Status::Confirmed).await?;
+            cancelled.push(booked);
+        }
+    }
+
+    stack.stripe()?.set_faults(FaultInjection::of_requests(RequestFault::new(RequestFaultKind::ServerError)));
+    for booked in &overdue {
+        expire_hold(&stack, booked).await?;
+    }
+    for booked in &cancelled {
+        stack.client.cancel(booked).await?;
+    }
+    let begun = chrono::Utc::now();
+    let mut fires = 0;
+    while fires < OUTAGE_FIRES {
+        let settled = stack.mongo.schedules().find("expire_holds").await?.context("the schedule has fired")?;
+        fires = (settled.settled_until.as_datetime() - begun).num_seconds();
+        let waiting: u32 = stack.broker.pending().await?.values().sum();
+        // A hold's end, a cancelled booking's refund and the end of its sessions; mails and the mart are being sent.
+        ensure!(u64::from(waiting) <= 2 * (OVERDUE + 2 * CANCELLED), "{waiting} messages wait after {fires} fires");
+        // Bookings go on meanwhile.
+        let mut other = bed(0);
+        other["rate_plan_id"] = json!("standard");
+        let other = stack.book(&format!("other {fires}"), &other).await?;
+        until(&stack, &other, Status::Confirmed).await?;
+    }
+
+    stack.stripe()?.set_faults(FaultInjection::default());
+    for booked in &cancelled {
+        wait_until_refunded(&stack, booked, LONG_TIMEOUT).await?;
+        assert_eq!(stack.stripe()?.effects_of_booking(&booked.id.to_string()).refunds, 1);
+    }
+    for booked in &overdue {
+        eventually("the hold has ended", LONG_TIMEOUT, || async {
+            let id = BookingId::from_uuid(booked.id);
+            let booking = stack.mongo.bookings().find(id).await?.context("the booking is stored")?;
+            Ok((booking.status == Status::Expired).then_some(()))
+        })
+        .await?;
+    }
     stack.end(Expectations::clean()).await
 }
