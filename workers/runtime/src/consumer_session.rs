@@ -8,7 +8,7 @@ use crate::health::Status;
 use crate::metrics::WorkerMetrics;
 use crate::quarantine::GIVE_UP_DELIVERIES;
 use chrono::Utc;
-use pvt_domain::failure::Failure;
+use pvt_domain::failure::{Cause, Failure};
 use pvt_messaging::trace_context::trace_id_of;
 use pvt_messaging::{Acker, Delivery, Publisher, UnackedDeliveries};
 use std::slice;
@@ -24,6 +24,10 @@ const BATCHES_CONFIRMING: usize = 2;
 /// After this many timeouts of single messages, the rest of a failed batch is not attempted: the cause is not a
 /// message.
 const ISOLATED_TIMEOUTS_MAX: u32 = 2;
+
+/// After this many attempts that failed as `Unavailable` although the dependency answered, the failure is the
+/// message's own.
+const ANSWERED_MAX: u32 = 3;
 
 /// A registered worker and what it shares with its sessions.
 #[derive(Clone)]
@@ -52,6 +56,15 @@ pub(crate) struct ConsumerSession {
 
 /// A delivery and its outcome.
 pub(crate) type HandledDelivery = (Delivery, Outcome);
+
+/// The result of attempting deliveries once.
+struct Round {
+    handled: Vec<HandledDelivery>,
+    /// To attempt again: a dependency was unavailable.
+    again: Vec<Delivery>,
+    /// Rounds in a row in which those failed although the dependency answered.
+    answered: u32,
+}
 
 /// Counts deliveries as in flight until dropped.
 pub(crate) struct InFlight {
@@ -96,22 +109,22 @@ impl ConsumerSession {
     /// Handles these deliveries; frees the slot for the next batch while their events are being confirmed.
     pub(crate) async fn process(self: Arc<Self>, deliveries: Vec<Delivery>, slot: OwnedSemaphorePermit) {
         let _in_flight = InFlight::of(&self.context, deliveries.len());
-        let mut todo = deliveries;
+        let (mut todo, mut answered) = (deliveries, 0);
         loop {
-            let Some((handled, again)) = self.attempt_all(todo).await else { return };
-            if again.is_empty() {
+            let Some(round) = self.attempt_all(todo, answered).await else { return };
+            if round.again.is_empty() {
                 let Ok(_confirming) = self.confirming.acquire().await else { return };
                 drop(slot);
-                return self.publish_and_acknowledge(handled).await;
+                return self.publish_and_acknowledge(round.handled).await;
             }
-            self.publish_and_acknowledge(handled).await;
-            todo = again;
+            self.publish_and_acknowledge(round.handled).await;
+            (todo, answered) = (round.again, round.answered);
         }
     }
 
-    /// Attempts all deliveries once; returns those with an outcome, and those to attempt again because a dependency is
-    /// unavailable. `None` when the session ends first.
-    async fn attempt_all(&self, deliveries: Vec<Delivery>) -> Option<(Vec<HandledDelivery>, Vec<Delivery>)> {
+    /// Attempts all deliveries once, after `answered` rounds in which they failed although their dependency answered.
+    /// `None` when the session ends first.
+    async fn attempt_all(&self, deliveries: Vec<Delivery>, answered: u32) -> Option<Round> {
         let breaker = &self.context.status.breaker;
         let pass = tokio::select! {
             biased;
@@ -119,28 +132,56 @@ impl ConsumerSession {
             () = self.lost.cancelled() => return None,
             () = self.context.drain.cancelled() => return None,
         };
-        let outcomes = self.handle(&deliveries).await;
-        let (mut handled, mut again, mut unavailable) = (Vec::with_capacity(deliveries.len()), Vec::new(), None);
+        let outcomes = if answered == 0 { self.handle(&deliveries).await } else { self.isolate(&deliveries).await };
+        let (mut handled, mut failed) = (Vec::with_capacity(deliveries.len()), Vec::new());
         for (delivery, outcome) in deliveries.into_iter().zip(outcomes) {
             match outcome {
-                Outcome::Failed(Failure::Unavailable(cause)) => {
-                    unavailable = Some(cause);
-                    again.push(delivery);
-                }
+                Outcome::Failed(Failure::Unavailable(cause)) => failed.push((delivery, cause)),
                 outcome => handled.push((delivery, outcome)),
             }
         }
-        match unavailable {
+        let round = match failed.last().map(|(_, cause)| cause.clone()) {
+            None => {
+                pass.answered();
+                Round { handled, again: Vec::new(), answered: 0 }
+            }
+            Some(cause) if self.context.worker.dependency_answers(cause.class).await => {
+                pass.answered();
+                self.blame_messages(handled, failed, answered + 1)
+            }
             Some(cause) => {
                 warn!(worker = self.context.worker.spec.name, queue = %self.queue.name, class = cause.class,
-                    message = %cause.message, waiting = again.len(), "dependency unavailable, pausing");
+                    message = %cause.message, waiting = failed.len(), "dependency unavailable, pausing");
                 self.context.status.record_error(cause.to_string());
                 pass.unavailable(cause.class);
+                Round { handled, again: failed.into_iter().map(|(delivery, _)| delivery).collect(), answered: 0 }
             }
-            None => pass.answered(),
-        }
+        };
         self.context.metrics.paused.set(if breaker.paused().is_some() { 1.0 } else { 0.0 });
-        Some((handled, again))
+        Some(round)
+    }
+
+    /// These messages failed although their dependency answers, now `answered` times in a row: they are attempted
+    /// alone, and in the end follow their retry schedule like any other poison message. At once if others of their
+    /// batch succeeded.
+    fn blame_messages(
+        &self,
+        mut handled: Vec<HandledDelivery>,
+        failed: Vec<(Delivery, Cause)>,
+        answered: u32,
+    ) -> Round {
+        let others_succeeded = handled.iter().any(|(_, outcome)| matches!(outcome, Outcome::Done(_)));
+        if answered < ANSWERED_MAX && !others_succeeded {
+            return Round { handled, again: failed.into_iter().map(|(delivery, _)| delivery).collect(), answered };
+        }
+        for (delivery, cause) in failed {
+            warn!(worker = self.context.worker.spec.name, queue = %self.queue.name, message_id = %delivery.envelope.id,
+                class = cause.class, message = %cause.message,
+                "dependency is unavailable for this message only, retrying it later");
+            self.context.status.record_error(cause.to_string());
+            handled.push((delivery, Outcome::Failed(Failure::Retry(cause))));
+        }
+        Round { handled, again: Vec::new(), answered: 0 }
     }
 
     /// One outcome per delivery. The messages of a batch that failed as a whole are handled one by one, so that only
@@ -150,17 +191,18 @@ impl ConsumerSession {
         if !batch.failed_as_a_whole {
             return batch.outcomes;
         }
-        self.isolate(deliveries, &batch.outcomes).await
+        let failure = batch
+            .outcomes
+            .iter()
+            .find_map(|outcome| if let Outcome::Failed(failure) = outcome { Some(failure) } else { None });
+        let class = failure.and_then(cause).map_or("", |cause| cause.class);
+        warn!(worker = self.context.worker.spec.name, queue = %self.queue.name, size = deliveries.len(), class,
+            "batch failed as a whole, isolating its messages");
+        self.isolate(deliveries).await
     }
 
-    /// Handles the messages of a failed batch one by one.
-    async fn isolate(&self, deliveries: &[Delivery], failed: &[Outcome]) -> Vec<Outcome> {
-        let spec = &self.context.worker.spec;
-        let failure =
-            failed.iter().find_map(|outcome| if let Outcome::Failed(failure) = outcome { Some(failure) } else { None });
-        let class = failure.and_then(cause).map_or("", |cause| cause.class);
-        warn!(worker = spec.name, queue = %self.queue.name, size = deliveries.len(), class,
-            "batch failed as a whole, isolating its messages");
+    /// Handles messages one by one.
+    async fn isolate(&self, deliveries: &[Delivery]) -> Vec<Outcome> {
         let mut outcomes = Vec::with_capacity(deliveries.len());
         let mut timeouts = 0;
         for delivery in deliveries {

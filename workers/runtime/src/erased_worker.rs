@@ -52,16 +52,26 @@ pub(crate) struct BatchOutcome {
 }
 
 type Run = Box<dyn Fn(QueueId, Vec<Delivery>) -> BoxFuture<'static, BatchOutcome> + Send + Sync>;
+type Probe = Box<dyn Fn(&'static str) -> BoxFuture<'static, Option<bool>> + Send + Sync>;
+
+/// Longest probe of a dependency; one that takes longer does not answer.
+const PROBE_LIMIT: Duration = Duration::from_secs(5);
 
 /// A worker without its type parameters.
 pub(crate) struct ErasedWorker {
     pub(crate) spec: Spec,
     run: Run,
+    probe: Probe,
 }
 
 impl ErasedWorker {
     pub(crate) fn single<W: Worker>(worker: W) -> Self {
         let worker = Arc::new(worker);
+        let probed = worker.clone();
+        let probe = move |class| -> BoxFuture<'static, Option<bool>> {
+            let worker = probed.clone();
+            Box::pin(async move { worker.probe(class).await })
+        };
         let run = move |_queue: QueueId, deliveries: Vec<Delivery>| -> BoxFuture<'static, BatchOutcome> {
             let worker = worker.clone();
             let handle = move |mut jobs: Vec<Job<W::Message>>| async move {
@@ -73,11 +83,16 @@ impl ErasedWorker {
             };
             Box::pin(attempt(W::SPEC.timeout, deliveries, handle))
         };
-        Self { spec: W::SPEC, run: Box::new(run) }
+        Self { spec: W::SPEC, run: Box::new(run), probe: Box::new(probe) }
     }
 
     pub(crate) fn batch<W: BatchWorker>(worker: W) -> Self {
         let worker = Arc::new(worker);
+        let probed = worker.clone();
+        let probe = move |class| -> BoxFuture<'static, Option<bool>> {
+            let worker = probed.clone();
+            Box::pin(async move { worker.probe(class).await })
+        };
         let run = move |queue: QueueId, deliveries: Vec<Delivery>| -> BoxFuture<'static, BatchOutcome> {
             let worker = worker.clone();
             let handle = move |jobs: Vec<Job<W::Message>>| async move {
@@ -87,12 +102,18 @@ impl ErasedWorker {
             };
             Box::pin(attempt(W::SPEC.timeout, deliveries, handle))
         };
-        Self { spec: W::SPEC, run: Box::new(run) }
+        Self { spec: W::SPEC, run: Box::new(run), probe: Box::new(probe) }
     }
 
     /// Runs the handler on these deliveries.
     pub(crate) fn attempt(&self, queue: &QueueId, deliveries: Vec<Delivery>) -> BoxFuture<'static, BatchOutcome> {
         (self.run)(queue.clone(), deliveries)
+    }
+
+    /// Whether the dependency that this failure class names answers, as far as the worker can find out.
+    pub(crate) async fn dependency_answers(&self, class: &'static str) -> bool {
+        let probe = tokio::spawn((self.probe)(class));
+        matches!(timeout(PROBE_LIMIT, probe).await, Ok(Ok(Some(true))))
     }
 }
 

@@ -17,6 +17,14 @@ pub trait Worker: Send + Sync + 'static {
 
     /// Handles one message. After `Ok` the emitted messages are published and the job's own is acknowledged.
     fn handle(&self, job: &mut Job<Self::Message>) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Whether the dependency that this failure class names answers, found out without any message; `None` when that
+    /// cannot be found out. If it answers, an `Unavailable` is a message's own failure: the message is isolated and
+    /// follows its retry schedule. Otherwise the worker waits.
+    fn probe(&self, class: &'static str) -> impl Future<Output = Option<bool>> + Send {
+        let _ = class;
+        std::future::ready(None)
+    }
 }
 
 /// Handles messages in batches, one batch of a queue at a time.
@@ -31,4 +39,10 @@ pub trait BatchWorker: Send + Sync + 'static {
 
     /// Handles a batch. After `Ok`, each item succeeds unless it [failed](crate::Job::fail) by itself.
     fn handle(&self, batch: &mut Batch<Self::Message>) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// As [`Worker::probe`].
+    fn probe(&self, class: &'static str) -> impl Future<Output = Option<bool>> + Send {
+        let _ = class;
+        std::future::ready(None)
+    }
 }

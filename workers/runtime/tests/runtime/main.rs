@@ -7,3 +7,4 @@ mod outcomes;
 mod recovery;
 mod scripted;
 mod test_broker;
+mod unavailable;

@@ -80,11 +80,17 @@ type Script<T> = Arc<dyn Fn(&T) -> Action + Send + Sync>;
 pub(crate) struct ScriptedWorker {
     pub(crate) log: Log,
     script: Script<Job<Note>>,
+    dependency_answers: Option<bool>,
 }
 
 impl ScriptedWorker {
     pub(crate) fn new(script: impl Fn(&Job<Note>) -> Action + Send + Sync + 'static) -> Self {
-        Self { log: Log::default(), script: Arc::new(script) }
+        Self { log: Log::default(), script: Arc::new(script), dependency_answers: None }
+    }
+
+    /// The same, with a probe that finds this.
+    pub(crate) fn with_probe(self, dependency_answers: bool) -> Self {
+        Self { dependency_answers: Some(dependency_answers), ..self }
     }
 }
 
@@ -102,6 +108,10 @@ impl Worker for ScriptedWorker {
         self.log.record(std::iter::once(&*job));
         let action = (self.script)(job);
         perform(action, std::slice::from_mut(job)).await
+    }
+
+    async fn probe(&self, _class: &'static str) -> Option<bool> {
+        self.dependency_answers
     }
 }
 
@@ -133,11 +143,17 @@ impl Worker for UnknownQueueWorker {
 pub(crate) struct ScriptedBatchWorker {
     pub(crate) log: Log,
     script: Script<Batch<Note>>,
+    dependency_answers: Option<bool>,
 }
 
 impl ScriptedBatchWorker {
     pub(crate) fn new(script: impl Fn(&Batch<Note>) -> Action + Send + Sync + 'static) -> Self {
-        Self { log: Log::default(), script: Arc::new(script) }
+        Self { log: Log::default(), script: Arc::new(script), dependency_answers: None }
+    }
+
+    /// The same, with a probe that finds this.
+    pub(crate) fn with_probe(self, dependency_answers: bool) -> Self {
+        Self { dependency_answers: Some(dependency_answers), ..self }
     }
 }
 
@@ -157,9 +173,16 @@ impl BatchWorker for ScriptedBatchWorker {
             if job.message.text == "fails alone" {
                 job.fail(Failure::reject("scripted", "by the test"));
             }
+            if job.message.text == "unavailable alone" {
+                job.fail(Failure::unavailable("smtp_down", "for this one"));
+            }
         }
         let action = (self.script)(batch);
         perform(action, &mut batch.items).await
+    }
+
+    async fn probe(&self, _class: &'static str) -> Option<bool> {
+        self.dependency_answers
     }
 }
 
