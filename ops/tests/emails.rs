@@ -268,6 +268,48 @@ async fn unreachable_server_fails_no_message_and_resends_nothing() {
 }
 
 #[tokio::test]
+async fn recipient_that_breaks_connections_delays_no_other_mail() {
+    for fault in [
+        r#"{"mode":"drop_at_recipient","recipient":"guest-0@"}"#,
+        r#"{"mode":"tarpit_recipient","recipient":"guest-0@","delay_ms":60000}"#,
+    ] {
+        let harness = MailHarness::open().await;
+        let mut bookings: Vec<Booking> = (0..8).map(confirmed).collect();
+        for (number, booking) in bookings.iter_mut().enumerate() {
+            booking.guest.email = format!("guest-{number}@example.com");
+        }
+        harness.store(&bookings).await;
+        harness.fault(fault).await;
+        let jobs = bookings.iter().map(|booking| job(booking_event(booking, 1), 1)).collect();
+        let done = harness.handle(jobs).await;
+        assert!(matches!(done[0].failed(), Some(Failure::Unavailable(cause)) if cause.class == "smtp_unavailable"));
+        assert!(done[1..].iter().all(|job| emitted(job).delivered), "{fault}");
+        assert_eq!(harness.mails.accepted(), 7);
+        assert_eq!(harness.worker.probe("smtp_unavailable").await, Some(true), "the server itself is fine");
+    }
+}
+
+#[tokio::test]
+async fn probe_reports_an_unreachable_server() {
+    let harness = MailHarness::open().await;
+    harness.fault(r#"{"mode":"refuse_connections"}"#).await;
+    assert_eq!(harness.worker.probe("smtp_unavailable").await, Some(false));
+}
+
+#[tokio::test]
+async fn refusal_for_the_senders_policy_is_retried() {
+    let harness = MailHarness::open().await;
+    let booking = confirmed(1);
+    harness.store(std::slice::from_ref(&booking)).await;
+    harness.fault(r#"{"mode":"550_policy","next":1}"#).await;
+    assert_eq!(class(&harness.handle(vec![job(booking_event(&booking, 1), 1)]).await[0]), "smtp_refused_for_now");
+    let row = &harness.rows(&booking).await[0];
+    assert_eq!(row.status, NotificationStatus::Waiting);
+    assert!(row.reason.as_ref().is_some_and(|reason| reason.contains("quota")), "{row:?}");
+    assert!(emitted(&harness.handle(vec![job(booking_event(&booking, 1), 2)]).await[0]).delivered);
+}
+
+#[tokio::test]
 async fn mail_left_in_flight_by_a_crash_is_deferred_then_sent() {
     let harness = MailHarness::open().await;
     let booking = confirmed(1);

@@ -7,6 +7,7 @@ mod hold_expiry;
 pub mod jobs;
 mod ledgers;
 pub mod mail;
+mod probes;
 mod process;
 pub mod scheduler;
 

@@ -75,6 +75,14 @@ impl Mart {
         Ok(())
     }
 
+    /// Whether the server answers and takes writes.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it does not answer.
+    pub async fn probe(&self) -> Result<bool, StoreError> {
+        Ok(sqlx::query_scalar::<_, bool>("SELECT NOT pg_is_in_recovery()").fetch_one(&self.pool).await?)
+    }
+
     /// Creates and updates the tables; several processes may do so at once. Needs a session of its own: not through a
     /// transaction pooler.
     ///

@@ -40,6 +40,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Connections to one server. The hot paths are batched, so few are ever needed at once.
 const MAX_POOL_SIZE: u32 = 16;
 
+/// Collection of the one document that probes write.
+const PROBES: &str = "probes";
+
 /// A connected database. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Mongo {
@@ -73,6 +76,16 @@ impl Mongo {
     /// [`StoreError`] when it does not.
     pub async fn ping(&self) -> Result<(), StoreError> {
         self.database.run_command(doc! { "ping": 1 }).await?;
+        Ok(())
+    }
+
+    /// Whether a majority of the replica set takes a write now.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it does not.
+    pub async fn probe(&self) -> Result<(), StoreError> {
+        let touch = vec![doc! { "$set": { "at": "$$NOW" } }];
+        self.collection::<Document>(PROBES).update_one(doc! { "_id": "probe" }, touch).upsert(true).await?;
         Ok(())
     }
 

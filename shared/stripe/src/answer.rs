@@ -93,7 +93,8 @@ fn failure(head: &Head, body: &[u8]) -> StripeError {
         head.describe(reason.as_ref().and_then(|reason| reason.message.as_deref()).unwrap_or("no reason given"));
     let code = reason.as_ref().and_then(|reason| reason.code.as_deref());
     match head.status {
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => StripeError::Unauthorized(message),
+        StatusCode::UNAUTHORIZED => StripeError::Unauthorized(message),
+        StatusCode::FORBIDDEN => StripeError::Forbidden(message),
         StatusCode::CONFLICT => StripeError::Transient(message),
         StatusCode::TOO_MANY_REQUESTS if code == Some(LOCK_TIMEOUT) => StripeError::Transient(message),
         StatusCode::TOO_MANY_REQUESTS => StripeError::RateLimited { retry_after: head.retry_after },

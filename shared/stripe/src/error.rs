@@ -21,9 +21,12 @@ pub enum StripeError {
         /// Why the guest's bank declined, for example `insufficient_funds`.
         decline_code: Option<String>,
     },
-    /// The key is wrong or may not do this: somebody has to change the configuration.
+    /// The key is wrong: the configuration must be changed.
     #[error("Stripe does not accept the key: {0}")]
     Unauthorized(String),
+    /// The key lacks the permission for this operation; others may succeed.
+    #[error("the key lacks a permission at Stripe: {0}; add it to the restricted key in Stripe's dashboard")]
+    Forbidden(String),
     /// Too many calls; this one had no effect.
     #[error("Stripe asks for fewer calls")]
     RateLimited {
@@ -71,6 +74,7 @@ impl StripeError {
         match self {
             Self::Refused { .. } => "refused",
             Self::Unauthorized(_) => "unauthorized",
+            Self::Forbidden(_) => "forbidden",
             Self::RateLimited { .. } => "rate_limited",
             Self::Transient(_) => "transient",
             Self::Unavailable(_) => "unavailable",
@@ -87,6 +91,8 @@ impl From<StripeError> for Failure {
             // Every message would fail alike until the key is changed: waiting costs nothing, giving up healthy
             // messages would.
             StripeError::Unauthorized(_) => Self::unavailable("stripe_unauthorized", error),
+            // Operations that the key permits go on.
+            StripeError::Forbidden(_) => Self::retry("stripe_forbidden", error),
             StripeError::RateLimited { retry_after: Some(delay) } => {
                 Self::RetryAfter(Cause::new("stripe_rate_limited", &error), *delay)
             }
@@ -110,6 +116,7 @@ mod tests {
         let word = String::from;
         assert!(matches!(Failure::from(StripeError::Unavailable(word("down"))), Failure::Unavailable(_)));
         assert!(matches!(Failure::from(StripeError::Unauthorized(word("key"))), Failure::Unavailable(_)));
+        assert!(matches!(Failure::from(StripeError::Forbidden(word("right"))), Failure::Retry(_)));
         assert!(matches!(Failure::from(StripeError::Transient(word("held"))), Failure::Retry(_)));
         assert!(matches!(Failure::from(StripeError::Unreadable(word("odd"))), Failure::Retry(_)));
         assert!(matches!(Failure::from(StripeError::Idempotency(word("defect"))), Failure::Reject(_)));

@@ -14,7 +14,7 @@ use pvt_messaging::{Acker, Delivery, Publisher, UnackedDeliveries};
 use std::slice;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span, info_span, warn};
@@ -28,6 +28,8 @@ const ISOLATED_TIMEOUTS_MAX: u32 = 2;
 /// After this many attempts that failed as `Unavailable` although the dependency answered, the failure is the
 /// message's own.
 const ANSWERED_MAX: u32 = 3;
+/// Pause between those attempts, in which an outage that has just begun shows.
+const ANSWERED_PAUSE: Duration = Duration::from_secs(1);
 
 /// A registered worker and what it shares with its sessions.
 #[derive(Clone)]
@@ -118,6 +120,13 @@ impl ConsumerSession {
                 return self.publish_and_acknowledge(round.handled).await;
             }
             self.publish_and_acknowledge(round.handled).await;
+            if round.answered > 0 {
+                tokio::select! {
+                    () = tokio::time::sleep(ANSWERED_PAUSE) => {}
+                    () = self.lost.cancelled() => return,
+                    () = self.context.drain.cancelled() => return,
+                }
+            }
             (todo, answered) = (round.again, round.answered);
         }
     }

@@ -4,6 +4,7 @@
 //! is down the runtime pauses this worker, and the events wait in its queue.
 
 use crate::declaration::{Start, WorkerDeclaration};
+use crate::probes;
 use chrono::Utc;
 use pvt_domain::failure::Failure;
 use pvt_domain::messages::AnalyticsEvent;
@@ -63,6 +64,10 @@ impl BatchWorker for Analytics {
             metrics::histogram!("pvt_mart_lag_seconds").record(lag.as_seconds_f64().max(0.0));
         }
         Ok(())
+    }
+
+    async fn probe(&self, class: &'static str) -> Option<bool> {
+        probes::postgres(class, &self.mart).await
     }
 }
 

@@ -9,6 +9,7 @@ mod group_commit;
 
 use crate::clock::{self, Clock};
 use crate::declaration::{Start, WorkerDeclaration};
+use crate::probes;
 use futures_util::FutureExt;
 use grid_cache::GridCache;
 use group_commit::{CommitQueue, PendingBatch};
@@ -289,6 +290,10 @@ impl BatchWorker for Confirmations {
             emit_outcome(job, decision)?;
         }
         Ok(())
+    }
+
+    async fn probe(&self, class: &'static str) -> Option<bool> {
+        probes::mongodb(class, &self.mongo).await
     }
 }
 

@@ -13,6 +13,7 @@ use crate::clock::{self, Clock};
 use crate::declaration::{Start, WorkerDeclaration};
 use crate::mail::smtp::{SmtpClient, SmtpLimits, SmtpUrl};
 use crate::mail::{Links, MailContext, MailError, Sender};
+use crate::probes;
 use delivery::SendResult;
 use futures_util::future::join_all;
 use pending_mails::{PendingMail, SendState};
@@ -181,6 +182,13 @@ impl BatchWorker for Emails {
             }
         }
         Ok(())
+    }
+
+    async fn probe(&self, class: &'static str) -> Option<bool> {
+        match class {
+            probes::SMTP => Some(self.smtp.accepts_mail_from(self.sender.address()).await),
+            _ => probes::mongodb(class, &self.mongo).await,
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use crate::clock::{self, Clock};
 use crate::declaration::{Dependencies, Start, WorkerDeclaration};
 use crate::jobs::stripe::StripeCalls;
 use crate::ledgers::Ledgers;
+use crate::probes;
 use pvt_domain::failure::Failure;
 use pvt_domain::ids::BookingId;
 use pvt_domain::ledger::{Ledger, Refetch};
@@ -229,5 +230,9 @@ impl BatchWorker for Payments {
         let merged = self.merge_into_ledgers(&events.by_booking, &heads).await?;
         failpoint::hit("after_ledger_before_settle");
         self.emit_follow_ups(&mut batch.items, &events, &merged, &heads).await
+    }
+
+    async fn probe(&self, class: &'static str) -> Option<bool> {
+        probes::mongodb(class, &self.ledgers.mongo).await
     }
 }

@@ -8,6 +8,7 @@ mod run;
 
 use crate::clock::{self, Clock};
 use crate::declaration::{Dependencies, Start, WorkerDeclaration};
+use crate::probes;
 use pvt_domain::failure::Failure;
 use pvt_domain::messages::ReconcileCommand;
 use pvt_messaging::{Queue, RetryDelay};
@@ -74,5 +75,12 @@ impl Worker for Reconciliation {
             job.emit(event);
         }
         Ok(())
+    }
+
+    async fn probe(&self, class: &'static str) -> Option<bool> {
+        match class {
+            probes::POSTGRES => probes::postgres(class, &self.mart).await,
+            _ => probes::mongodb(class, &self.mongo).await,
+        }
     }
 }

@@ -14,6 +14,7 @@ mod sweep;
 
 use crate::clock::Clock;
 use crate::ledgers::{Ledgers, SavedLedger};
+use crate::probes;
 use pvt_domain::failure::Failure;
 use pvt_domain::ids::BookingId;
 use pvt_domain::ledger::facts::Observation;
@@ -107,6 +108,13 @@ impl Worker for StripeCalls {
             StripeCommand::Record(command) => self.record(job, &command).await,
             StripeCommand::Refresh(command) => self.refresh(job, &command).await,
             StripeCommand::Reconcile(command) => self.sweep(job, &command).await,
+        }
+    }
+
+    async fn probe(&self, class: &'static str) -> Option<bool> {
+        match (class, &self.client) {
+            (probes::STRIPE, Some(client)) => Some(client.answers().await),
+            _ => probes::mongodb(class, &self.ledgers.mongo).await,
         }
     }
 }

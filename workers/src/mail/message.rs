@@ -27,6 +27,11 @@ impl Sender {
         &self.0
     }
 
+    /// The address that servers see.
+    pub(crate) fn address(&self) -> &Address {
+        &self.0.email
+    }
+
     /// The domain of the address, under which `Message-ID`s are made.
     pub fn domain(&self) -> &str {
         self.0.email.domain()

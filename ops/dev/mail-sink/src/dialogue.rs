@@ -42,11 +42,11 @@ pub(super) enum Step {
 
 /// A command that fault injection may interfere with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Checkpoint {
+pub(super) enum Checkpoint<'a> {
     /// `MAIL`.
     Sender,
-    /// `RCPT`.
-    Recipient,
+    /// `RCPT` of this address.
+    Recipient(&'a str),
 }
 
 #[derive(Debug)]
@@ -77,7 +77,7 @@ impl Dialogue {
     pub(super) fn step(
         &mut self,
         input: &[u8],
-        checkpoint: &mut dyn FnMut(Checkpoint) -> Option<Step>,
+        checkpoint: &mut dyn FnMut(Checkpoint<'_>) -> Option<Step>,
     ) -> (usize, Step) {
         if matches!(self.phase, Phase::Body { .. }) {
             return self.body(input);
@@ -96,7 +96,7 @@ impl Dialogue {
         (end + 1, step)
     }
 
-    fn command(&mut self, line: &str, checkpoint: &mut dyn FnMut(Checkpoint) -> Option<Step>) -> Step {
+    fn command(&mut self, line: &str, checkpoint: &mut dyn FnMut(Checkpoint<'_>) -> Option<Step>) -> Step {
         let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
         match verb.to_ascii_uppercase().as_str() {
             "EHLO" if !rest.trim().is_empty() => {
@@ -131,7 +131,7 @@ impl Dialogue {
         self.phase = Phase::Idle;
     }
 
-    fn mail(&mut self, rest: &str, checkpoint: &mut dyn FnMut(Checkpoint) -> Option<Step>) -> Step {
+    fn mail(&mut self, rest: &str, checkpoint: &mut dyn FnMut(Checkpoint<'_>) -> Option<Step>) -> Step {
         if !self.greeted || !matches!(self.phase, Phase::Idle) {
             return self.error("503 5.5.1 bad sequence of commands");
         }
@@ -155,14 +155,14 @@ impl Dialogue {
         Step::Reply("250 2.1.0 sender ok".into())
     }
 
-    fn rcpt(&mut self, rest: &str, checkpoint: &mut dyn FnMut(Checkpoint) -> Option<Step>) -> Step {
+    fn rcpt(&mut self, rest: &str, checkpoint: &mut dyn FnMut(Checkpoint<'_>) -> Option<Step>) -> Step {
         let Phase::Envelope { to, .. } = &mut self.phase else { return self.error("503 5.5.1 MAIL first") };
         let recipient = path(rest, "TO:").filter(|(address, _)| address.contains('@'));
         let Some((address, _)) = recipient else { return self.error("501 5.1.3 write RCPT TO:<address>") };
         if to.len() >= MAX_RECIPIENTS {
             return Step::Reply("452 4.5.3 too many recipients".into());
         }
-        if let Some(refusal) = checkpoint(Checkpoint::Recipient) {
+        if let Some(refusal) = checkpoint(Checkpoint::Recipient(&address)) {
             return refusal;
         }
         to.push(address);

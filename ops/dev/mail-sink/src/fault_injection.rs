@@ -17,6 +17,10 @@ pub enum FaultMode {
     RefuseConnections,
     /// The reply to `MAIL` is delayed by `delay_ms`.
     Tarpit,
+    /// The reply to `RCPT` is delayed by `delay_ms`.
+    TarpitRecipient,
+    /// The connection is closed in place of the reply to `RCPT`.
+    DropAtRecipient,
     /// `MAIL` is answered 421 and the connection closed.
     #[serde(rename = "421")]
     ServiceClosing,
@@ -26,6 +30,9 @@ pub enum FaultMode {
     /// `RCPT` is answered 550.
     #[serde(rename = "550")]
     NoSuchMailbox,
+    /// `RCPT` is answered 550 with a policy code: the sender's quota is used up.
+    #[serde(rename = "550_policy")]
+    SenderPolicy,
     /// The mail is kept, and the connection closed in place of the reply 250: the sender cannot know the outcome.
     #[serde(rename = "drop_before_250")]
     DropBefore250,
@@ -48,14 +55,18 @@ impl FaultMode {
         match self {
             Self::RefuseConnections => matches!(point, FaultPoint::Connect | FaultPoint::Mail),
             Self::Tarpit | Self::ServiceClosing => point == FaultPoint::Mail,
-            Self::TryLater | Self::NoSuchMailbox => point == FaultPoint::Recipient,
+            Self::TryLater
+            | Self::NoSuchMailbox
+            | Self::TarpitRecipient
+            | Self::DropAtRecipient
+            | Self::SenderPolicy => point == FaultPoint::Recipient,
             Self::DropBefore250 | Self::DropAfter250 => point == FaultPoint::Accepted,
         }
     }
 }
 
 /// A fault to inject.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FaultInjection {
     /// The kind of failure; `null` injects none.
@@ -66,6 +77,9 @@ pub struct FaultInjection {
     /// The delay of a tarpit.
     #[serde(default)]
     pub delay_ms: Option<u64>,
+    /// For a fault at `RCPT`: only for addresses that contain this.
+    #[serde(default)]
+    pub recipient: Option<String>,
 }
 
 /// The fault that is set, shared by all sessions.
@@ -80,13 +94,27 @@ impl FaultInjector {
     }
 
     pub(super) fn get(&self) -> FaultInjection {
-        *self.lock()
+        self.lock().clone()
     }
 
     /// The fault to inject at this point, counted down.
     pub(super) fn inject(&self, point: FaultPoint) -> Option<FaultMode> {
         let mut fault = self.lock();
         let mode = fault.mode.filter(|mode| mode.applies_at(point))?;
+        Self::count_down(&mut fault, mode)
+    }
+
+    /// The fault to inject at `RCPT` of this address, counted down.
+    pub(super) fn inject_at_recipient(&self, address: &str) -> Option<FaultMode> {
+        let mut fault = self.lock();
+        let mode = fault.mode.filter(|mode| mode.applies_at(FaultPoint::Recipient))?;
+        if fault.recipient.as_ref().is_some_and(|recipient| !address.contains(recipient.as_str())) {
+            return None;
+        }
+        Self::count_down(&mut fault, mode)
+    }
+
+    fn count_down(fault: &mut FaultInjection, mode: FaultMode) -> Option<FaultMode> {
         match &mut fault.next {
             None => {}
             Some(0) => {
@@ -115,7 +143,7 @@ mod tests {
     #[test]
     fn counted_fault_applies_n_times_at_its_point() {
         let faults = FaultInjector::default();
-        faults.set(FaultInjection { mode: Some(FaultMode::TryLater), next: Some(2), delay_ms: None });
+        faults.set(FaultInjection { mode: Some(FaultMode::TryLater), next: Some(2), ..FaultInjection::default() });
         assert_eq!(faults.inject(FaultPoint::Mail), None);
         assert_eq!(faults.inject(FaultPoint::Recipient), Some(FaultMode::TryLater));
         assert_eq!(faults.inject(FaultPoint::Recipient), Some(FaultMode::TryLater));
@@ -128,6 +156,9 @@ mod tests {
         for (name, mode) in [
             ("refuse_connections", FaultMode::RefuseConnections),
             ("tarpit", FaultMode::Tarpit),
+            ("tarpit_recipient", FaultMode::TarpitRecipient),
+            ("drop_at_recipient", FaultMode::DropAtRecipient),
+            ("550_policy", FaultMode::SenderPolicy),
             ("421", FaultMode::ServiceClosing),
             ("451", FaultMode::TryLater),
             ("550", FaultMode::NoSuchMailbox),
@@ -135,7 +166,7 @@ mod tests {
             ("drop_after_250", FaultMode::DropAfter250),
         ] {
             let read: FaultInjection = serde_json::from_str(&format!(r#"{{"mode":"{name}","next":1}}"#)).unwrap();
-            assert_eq!(read, FaultInjection { mode: Some(mode), next: Some(1), delay_ms: None });
+            assert_eq!(read, FaultInjection { mode: Some(mode), next: Some(1), ..FaultInjection::default() });
         }
         assert_eq!(serde_json::from_str::<FaultInjection>(r#"{"mode":null}"#).unwrap(), FaultInjection::default());
     }

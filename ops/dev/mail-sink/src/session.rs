@@ -163,17 +163,18 @@ impl Session {
 }
 
 /// The step that an injected fault takes in place of a command.
-fn refusal(state: &SinkState, checkpoint: Checkpoint, tarpit: &mut bool) -> Option<Step> {
-    let point = match checkpoint {
-        Checkpoint::Sender => FaultPoint::Mail,
-        Checkpoint::Recipient => FaultPoint::Recipient,
+fn refusal(state: &SinkState, checkpoint: Checkpoint<'_>, tarpit: &mut bool) -> Option<Step> {
+    let fault = match checkpoint {
+        Checkpoint::Sender => state.faults.inject(FaultPoint::Mail),
+        Checkpoint::Recipient(address) => state.faults.inject_at_recipient(address),
     };
-    match state.faults.inject(point)? {
-        FaultMode::RefuseConnections => Some(Step::Cut),
+    match fault? {
+        FaultMode::RefuseConnections | FaultMode::DropAtRecipient => Some(Step::Cut),
+        FaultMode::SenderPolicy => Some(Step::Reply("550 5.7.1 sending quota of this account exceeded".into())),
         FaultMode::ServiceClosing => Some(Step::Close("421 4.3.2 closing".into())),
         FaultMode::TryLater => Some(Step::Reply("451 4.2.0 try again later".into())),
         FaultMode::NoSuchMailbox => Some(Step::Reply("550 5.1.1 no such mailbox".into())),
-        FaultMode::Tarpit => {
+        FaultMode::Tarpit | FaultMode::TarpitRecipient => {
             *tarpit = true;
             None
         }

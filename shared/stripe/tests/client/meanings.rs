@@ -47,12 +47,15 @@ async fn missing_or_invalid_parameters_are_refused() {
 }
 
 #[tokio::test]
-async fn a_wrong_key_is_the_configuration_and_never_shown() {
+async fn wrong_key_and_missing_permission_differ_and_show_no_key() {
     for status in [401, 403] {
         let failed =
             meaning(says(status, error("invalid_request_error", None, &format!("Invalid API Key provided: {KEY}"))))
                 .await;
-        assert!(matches!(failed, StripeError::Unauthorized(_)), "{failed}");
+        match status {
+            401 => assert!(matches!(failed, StripeError::Unauthorized(_)), "{failed}"),
+            _ => assert!(matches!(failed, StripeError::Forbidden(_)), "{failed}"),
+        }
         assert!(!failed.to_string().contains("canary"), "{failed}");
     }
     let client = client("http://127.0.0.1:1", Duration::from_millis(100));

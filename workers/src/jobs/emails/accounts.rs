@@ -8,6 +8,7 @@ use super::{Emails, IN_FLIGHT_DELAY, MAILS};
 use crate::mail::account::{self, AccountDecision, AccountMailParts};
 use crate::mail::smtp::DeliveryOutcome;
 use crate::mail::{MailError, OutgoingMail};
+use crate::probes;
 use metrics::counter;
 use pvt_domain::accounts::{User, UserId};
 use pvt_domain::failure::Failure;
@@ -137,7 +138,7 @@ fn meaning(outcome: &DeliveryOutcome) -> (Option<NotificationStatus>, Option<Fai
             (Some(NotificationStatus::Waiting), Some(Failure::retry("smtp_refused_for_now", reply)))
         }
         DeliveryOutcome::Unsent(reason) => {
-            (Some(NotificationStatus::Waiting), Some(Failure::unavailable("smtp_unavailable", reason)))
+            (Some(NotificationStatus::Waiting), Some(Failure::unavailable(probes::SMTP, reason)))
         }
         DeliveryOutcome::Unknown(reason) => (None, Some(Failure::retry("smtp_outcome_unknown", reason))),
     }

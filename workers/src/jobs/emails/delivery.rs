@@ -5,6 +5,7 @@ use super::pending_mails::{PendingMail, SendState};
 use super::{MAILS, MailOutcome};
 use crate::mail::smtp::{DeliveryOutcome, SmtpClient};
 use crate::mail::{MailContext, MailError, OutgoingMail, compose};
+use crate::probes;
 use metrics::counter;
 use pvt_domain::failure::Failure;
 use pvt_domain::timestamp::Timestamp;
@@ -55,7 +56,7 @@ impl SendResult {
                 MailOutcome::Fail(Failure::retry("smtp_refused_for_now", reply))
             }
             SendAttempt::Tried(DeliveryOutcome::Unsent(reason)) => {
-                MailOutcome::Fail(Failure::unavailable("smtp_unavailable", reason))
+                MailOutcome::Fail(Failure::unavailable(probes::SMTP, reason))
             }
             SendAttempt::Tried(DeliveryOutcome::Unknown(reason)) => {
                 MailOutcome::Fail(Failure::retry("smtp_outcome_unknown", reason))

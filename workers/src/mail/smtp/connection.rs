@@ -5,6 +5,7 @@ use super::pool::SmtpLimits;
 use super::tls::TlsClient;
 use super::url::{Security, SmtpUrl};
 use crate::mail::{MailError, OutgoingMail};
+use lettre::Address;
 use lettre::transport::smtp::Error;
 use lettre::transport::smtp::authentication::DEFAULT_MECHANISMS;
 use lettre::transport::smtp::client::{AsyncSmtpConnection, TlsParameters};
@@ -157,6 +158,12 @@ impl Connection {
         dialogue
     }
 
+    /// Whether the server accepts mail from this sender now; ends the connection.
+    pub(super) async fn accepts_mail_from(&mut self, sender: &Address) -> bool {
+        let mail = Mail::new(Some(sender.clone()), Vec::new());
+        matches!(timeout(self.reply_timeout, self.smtp.command(mail)).await, Ok(Ok(_)))
+    }
+
     /// Whether an envelope was sent without its mail: nothing else can be sent here.
     pub(super) fn is_committed(&self) -> bool {
         self.opened.is_some()
@@ -232,11 +239,20 @@ impl Connection {
 /// What a negative reply means for this mail.
 fn refusal(error: &Error) -> NegativeReply {
     let Some(code) = error.status() else { return lost(describe(error)) };
+    let reply = describe(error);
     let outcome = match code.severity {
-        Severity::PermanentNegativeCompletion => DeliveryOutcome::Refused(describe(error)),
-        _ => DeliveryOutcome::Deferred(describe(error)),
+        Severity::PermanentNegativeCompletion if !is_about_the_sender(&reply) => DeliveryOutcome::Refused(reply),
+        _ => DeliveryOutcome::Deferred(reply),
     };
     NegativeReply { outcome, usable: code.to_string() != CLOSING }
+}
+
+/// Whether a permanent refusal is one of the sender's provider and not of the mail: its system, its network or its
+/// policy, a used-up quota for instance (RFC 3463 §3.4, §3.5 and §3.8: 5.3.x, 5.4.x, 5.7.x). The mail is sent again later.
+fn is_about_the_sender(reply: &str) -> bool {
+    const SUBJECTS: [&str; 3] = ["5.3.", "5.4.", "5.7."];
+    let status = reply.split_whitespace().find(|word| word.starts_with("5.") && word.matches('.').count() == 2);
+    status.is_some_and(|status| SUBJECTS.iter().any(|subject| status.starts_with(subject)))
 }
 
 /// A refused sender is not the mail's fault: every other mail would be refused too, so none may be given up for it.
@@ -318,7 +334,18 @@ impl fmt::Display for EndOfData {
 
 #[cfg(test)]
 mod tests {
-    use super::{MessageData, without_address};
+    use super::{MessageData, is_about_the_sender, without_address};
+
+    #[test]
+    fn refusal_for_the_senders_quota_or_policy_is_not_the_mails() {
+        for reply in ["permanent error (550): 5.7.1 sending quota exceeded", "5.4.5 Daily user sending quota exceeded"]
+        {
+            assert!(is_about_the_sender(reply), "{reply}");
+        }
+        for reply in ["5.1.1 no such mailbox", "5.2.2 mailbox full", "no code", "permanent error (554): 192.5.7.1"] {
+            assert!(!is_about_the_sender(reply), "{reply}");
+        }
+    }
 
     #[test]
     fn message_is_dot_stuffed_and_terminated() {

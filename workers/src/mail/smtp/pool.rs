@@ -5,13 +5,15 @@ use super::connection::{Connection, Connector, Delivery};
 use super::url::SmtpUrl;
 use crate::mail::{MailError, OutgoingMail};
 use futures_util::future::join_all;
+use lettre::Address;
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-/// Connections that a lane may lose in one batch before it gives up: one can be bad luck, two are a failing server.
+/// Connections that a lane may lose in a row before it gives up: one can be bad luck or a recipient, two are a failing
+/// server.
 const MAX_LOSSES: u32 = 1;
 /// Mails that are worth opening a further connection.
 const MAILS_PER_LANE: usize = 8;
@@ -122,6 +124,14 @@ impl SmtpClient {
             .collect()
     }
 
+    /// Whether the server takes connections and accepts mail from this sender.
+    pub async fn accepts_mail_from(&self, sender: &Address) -> bool {
+        match self.connector.open().await {
+            Ok(mut connection) => connection.accepts_mail_from(sender).await,
+            Err(_) => false,
+        }
+    }
+
     async fn lane(&self, batch: &Batch<'_>) -> Lane {
         let mut lane = Lane::default();
         // The semaphore is never closed.
@@ -134,10 +144,14 @@ impl SmtpClient {
             let following = next.and_then(|next| batch.mails.get(next));
             match self.deliver(&mut connection, &batch.mails[index], following).await {
                 Attempt::Finished(outcome) => {
-                    losses += u32::from(connection.is_none());
-                    // The server accepts nothing from us now, so the other mails would only cost time.
-                    lane.gave_up =
-                        if let DeliveryOutcome::Unsent(reason) = &outcome { Some(reason.clone()) } else { None };
+                    losses = if connection.is_none() { losses + 1 } else { 0 };
+                    // The server accepts nothing from us now, so the other mails would only cost time. A connection
+                    // that was lost may be about this recipient only.
+                    if let DeliveryOutcome::Unsent(reason) = &outcome
+                        && (connection.is_some() || losses > MAX_LOSSES)
+                    {
+                        lane.gave_up = Some(reason.clone());
+                    }
                     lane.outcomes.push((index, outcome));
                 }
                 Attempt::NotStarted(reason) => {

@@ -1,0 +1,29 @@
+//! Probes of dependencies: whether an engine answers that failed for some message.
+
+use pvt_stores::mart::Mart;
+use pvt_stores::mongo::Mongo;
+
+/// Failure class of an unavailable MongoDB.
+pub(crate) const MONGODB: &str = "mongodb_unavailable";
+/// Failure class of an unavailable PostgreSQL.
+pub(crate) const POSTGRES: &str = "postgres_unavailable";
+/// Failure class of an unavailable mail server.
+pub(crate) const SMTP: &str = "smtp_unavailable";
+/// Failure class of an unavailable Stripe.
+pub(crate) const STRIPE: &str = "stripe_unavailable";
+
+/// Whether MongoDB takes writes, if the failure class names it.
+pub(crate) async fn mongodb(class: &str, mongo: &Mongo) -> Option<bool> {
+    if class != MONGODB {
+        return None;
+    }
+    Some(mongo.probe().await.is_ok())
+}
+
+/// Whether PostgreSQL takes writes, if the failure class names it.
+pub(crate) async fn postgres(class: &str, mart: &Mart) -> Option<bool> {
+    if class != POSTGRES {
+        return None;
+    }
+    Some(mart.probe().await.unwrap_or(false))
+}
