@@ -5,3 +5,4 @@ pub(crate) mod idempotency;
 pub(crate) mod idempotency_cache;
 pub(crate) mod pending_replies;
 pub(crate) mod reply_queue;
+pub(crate) mod submit;

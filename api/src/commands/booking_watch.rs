@@ -18,12 +18,12 @@ use tracing::debug;
 
 /// Requests that may wait at once; further ones are answered with what is known now.
 const MAX_WAITERS: usize = 2_000;
-/// Bookings asked for in one query.
+/// Bookings read by one query.
 const MAX_QUERY: usize = 500;
-/// First pause between two questions about one booking; it doubles up to the longest.
+/// First pause between two queries for one booking; it doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const MAX_PAUSE: Duration = Duration::from_millis(500);
-/// First pause where a worker's reply is expected and the question is only there in case it gets lost.
+/// First pause where a worker's reply is expected and the query is only there in case it gets lost.
 const PAUSE_WITH_REPLY: Duration = Duration::from_millis(250);
 /// For one query.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(3);
@@ -32,9 +32,9 @@ const QUERY_TIMEOUT: Duration = Duration::from_secs(3);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Awaited {
     pub(crate) id: BookingId,
-    /// The revision that answers the question.
+    /// The revision that is waited for.
     pub(crate) rev: u32,
-    /// Whether a worker was asked to reply to this instance.
+    /// Whether a worker will reply to this instance.
     pub(crate) reply_expected: bool,
 }
 
@@ -43,7 +43,7 @@ struct Waiter {
     notify: oneshot::Sender<Arc<Booking>>,
 }
 
-/// All who wait for one booking.
+/// The requests that wait for one booking.
 struct Watched {
     waiters: Vec<Waiter>,
     due: Instant,
@@ -56,7 +56,7 @@ struct Watched {
 #[derive(Default)]
 struct Watches {
     bookings: HashMap<BookingId, Watched>,
-    /// When the task looks next unless it is told otherwise; `None` while it waits to be told.
+    /// The time of the next query unless one is due sooner; `None` while none is due.
     next: Option<Instant>,
 }
 
@@ -74,7 +74,7 @@ struct Shared {
     stop: CancellationToken,
 }
 
-/// A place among the waiting. Dropping it gives the place up.
+/// The slot of one waiting request, freed when it is dropped.
 pub(crate) struct PendingDecision {
     decided: oneshot::Receiver<Arc<Booking>>,
     stop: CancellationToken,
@@ -89,19 +89,19 @@ impl PendingDecision {
 }
 
 impl BookingWatch {
-    /// Starts the task that asks.
+    /// Starts the task that queries.
     pub(crate) fn start(mongo: Mongo, stop: CancellationToken) -> Self {
         let shared = Arc::new(Shared { mongo, watched: Mutex::default(), sooner: Notify::new(), stop: stop.clone() });
         tokio::spawn(stop.run_until_cancelled_owned(shared.clone().run()));
         Self { shared }
     }
 
-    /// Whether the process is stopping, so that nobody is told anything any more.
+    /// Whether the process is stopping, so that no request is notified any more.
     pub(crate) fn is_stopping(&self) -> bool {
         self.shared.stop.is_cancelled()
     }
 
-    /// Takes a place among the waiting; `None` when there is none left. Take it before sending what will be decided.
+    /// Takes a slot; `None` when there is none left. Take it before sending what will be decided.
     pub(crate) fn wait_for(&self, awaited: Awaited) -> Option<PendingDecision> {
         let (notify, decided) = oneshot::channel();
         let mut watch = self.shared.lock();
@@ -163,15 +163,15 @@ impl Shared {
             let query = tokio::spawn(async move { mongo.bookings().find_by_ids(due).await });
             match timeout(QUERY_TIMEOUT, query).await {
                 Ok(Ok(Ok(found))) => self.notify(found),
-                // The waiting go on waiting; their next question is due already.
+                // The requests go on waiting; their next query is due already.
                 Ok(Ok(Err(error))) => debug!(%error, "bookings that are waited for cannot be read"),
                 Ok(Err(_)) | Err(_) => debug!("bookings that are waited for cannot be read"),
             }
         }
     }
 
-    /// Which bookings to ask for now, with their next turn set; and when the next one is due. Forgets those nobody
-    /// waits for.
+    /// The bookings to query now, with their next turn set, and the time when the next one is due. Removes those that
+    /// no request waits for.
     fn due(&self) -> (Vec<BookingId>, Option<Instant>) {
         let now = Instant::now();
         let mut due = Vec::new();
@@ -203,7 +203,7 @@ impl Shared {
             let booking = Arc::new(booking);
             let refused = entry.refused;
             for waiter in entry.waiters.extract_if(.., |waiter| refused || waiter.rev <= booking.rev) {
-                // Who is no longer there needs no answer.
+                // A request that has ended needs no answer.
                 drop(waiter.notify.send(booking.clone()));
             }
             if entry.waiters.is_empty() {

@@ -86,7 +86,7 @@ pub(crate) struct Reservation<'a> {
 }
 
 impl Reservation<'_> {
-    /// Leaves the reservation to whoever publishes.
+    /// Leaves the reservation to the publication, which confirms or releases it.
     pub(crate) fn keep(mut self) {
         self.kept = true;
     }

@@ -1,19 +1,19 @@
 //! Pending replies: requests that wait for the reply to one command about a stored booking or its payments.
 //!
 //! Many may change one booking at once, so each waits for the reply to its own command. A reply is a hint that may get
-//! lost: the waiting request looks into the store, too, and what is answered is what is stored.
+//! lost: the waiting request reads the store, too, and what is answered is what is stored.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-/// Commands that may be waited for at once; for further ones the store alone is asked.
+/// Commands that may be waited for at once; of further ones only the store is read.
 const MAX_WAITING: usize = 4_000;
 
 type Senders<R> = HashMap<Uuid, Vec<oneshot::Sender<R>>>;
 
-/// The handle to those who wait for replies of one kind. Cheap to clone.
+/// The requests that wait for replies of one kind. Cheap to clone.
 pub(crate) struct PendingReplies<R>(Arc<Mutex<Senders<R>>>);
 
 impl<R> Clone for PendingReplies<R> {
@@ -28,31 +28,31 @@ impl<R> Default for PendingReplies<R> {
     }
 }
 
-/// A place among the waiting. Dropping it gives the place up.
+/// The slot of one waiting request, freed when it is dropped.
 pub(crate) struct ReplySlot<R> {
-    orders: PendingReplies<R>,
+    replies: PendingReplies<R>,
     command: Uuid,
     /// The reply, once it is there.
-    pub(crate) told: oneshot::Receiver<R>,
+    pub(crate) reply: oneshot::Receiver<R>,
 }
 
 impl<R: Clone> PendingReplies<R> {
-    /// Takes a place among the waiting; `None` when there is none left. Take it before sending the command.
+    /// Takes a slot; `None` when there is none left. Take it before sending the command.
     pub(crate) fn wait_for(&self, command: Uuid) -> Option<ReplySlot<R>> {
         let mut waiting = self.lock();
         if waiting.len() >= MAX_WAITING {
             return None;
         }
-        let (tell, told) = oneshot::channel();
-        waiting.entry(command).or_default().push(tell);
-        Some(ReplySlot { orders: self.clone(), command, told })
+        let (sender, reply) = oneshot::channel();
+        waiting.entry(command).or_default().push(sender);
+        Some(ReplySlot { replies: self.clone(), command, reply })
     }
 
-    /// A worker has dealt with this command. `false` when nobody waits for it here.
+    /// Delivers the reply to a command. `false` when no request of this instance waits for it.
     pub(crate) fn deliver(&self, command: Uuid, reply: &R) -> bool {
-        let Some(told) = self.lock().remove(&command) else { return false };
-        // Who is no longer there needs no answer.
-        told.into_iter().for_each(|one| drop(one.send(reply.clone())));
+        let Some(senders) = self.lock().remove(&command) else { return false };
+        // A request that has ended needs no reply.
+        senders.into_iter().for_each(|sender| drop(sender.send(reply.clone())));
         true
     }
 }
@@ -65,7 +65,7 @@ impl<R> PendingReplies<R> {
 }
 
 impl<R> ReplySlot<R> {
-    /// Which command is waited for.
+    /// The command that is waited for.
     pub(crate) fn command(&self) -> Uuid {
         self.command
     }
@@ -73,11 +73,11 @@ impl<R> ReplySlot<R> {
 
 impl<R> Drop for ReplySlot<R> {
     fn drop(&mut self) {
-        self.told.close();
-        let mut waiting = self.orders.lock();
-        if let Some(told) = waiting.get_mut(&self.command) {
-            told.retain(|one| !one.is_closed());
-            if told.is_empty() {
+        self.reply.close();
+        let mut waiting = self.replies.lock();
+        if let Some(senders) = waiting.get_mut(&self.command) {
+            senders.retain(|sender| !sender.is_closed());
+            if senders.is_empty() {
                 waiting.remove(&self.command);
             }
         }
@@ -93,20 +93,24 @@ mod tests {
 
     #[tokio::test]
     async fn each_caller_receives_its_own_reply() {
-        let (orders, reply) = (PendingReplies::default(), |outcome| Reply {
+        let (replies, reply) = (PendingReplies::default(), |outcome| Reply {
             booking_id: BookingId::from_uuid(Uuid::nil()),
             outcome,
             detail: None,
         });
         let (one, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
         let (mut first, mut again, mut second) =
-            (orders.wait_for(one).unwrap(), orders.wait_for(one).unwrap(), orders.wait_for(other).unwrap());
-        assert!(orders.deliver(one, &reply(ReplyOutcome::Stale)));
-        assert_eq!((&mut first.told).await.unwrap().outcome, ReplyOutcome::Stale);
-        assert_eq!((&mut again.told).await.unwrap().outcome, ReplyOutcome::Stale, "the same command may be sent twice");
-        assert!(second.told.try_recv().is_err(), "the other command was not dealt with");
+            (replies.wait_for(one).unwrap(), replies.wait_for(one).unwrap(), replies.wait_for(other).unwrap());
+        assert!(replies.deliver(one, &reply(ReplyOutcome::Stale)));
+        assert_eq!((&mut first.reply).await.unwrap().outcome, ReplyOutcome::Stale);
+        assert_eq!(
+            (&mut again.reply).await.unwrap().outcome,
+            ReplyOutcome::Stale,
+            "the same command may be sent twice"
+        );
+        assert!(second.reply.try_recv().is_err(), "the other command was not dealt with");
         drop(second);
-        assert!(!orders.deliver(other, &reply(ReplyOutcome::Decided)), "a place that was given up is gone");
-        assert!(orders.lock().is_empty());
+        assert!(!replies.deliver(other, &reply(ReplyOutcome::Decided)), "a slot that was dropped is free");
+        assert!(replies.lock().is_empty());
     }
 }

@@ -32,7 +32,7 @@ pub(crate) struct ReplyQueue {
     queue: Arc<ArcSwapOption<String>>,
 }
 
-/// Everybody who may be told something.
+/// The receivers of replies.
 #[derive(Clone)]
 pub(crate) struct ReplyListeners {
     pub(crate) booking_watch: BookingWatch,
@@ -105,7 +105,7 @@ impl ReplyListeners {
     fn dispatch(&self, delivery: &Delivery) -> Result<(), DecodeError> {
         let command = delivery.envelope.id;
         if delivery.envelope.kind == PAYMENT_REPLY {
-            // Nobody may wait any more: the ledger has what became of it.
+            // No request may wait for it any more: the ledger has the outcome.
             self.payment_replies.deliver(command, &decode_body::<PaymentReply>(&delivery.body)?);
             return Ok(());
         }

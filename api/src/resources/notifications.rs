@@ -4,23 +4,21 @@ use crate::auth::guard::{Resource, at, post};
 use crate::auth::policy::Caller;
 use crate::auth::rules::NOTIFICATIONS_STAFF;
 use crate::commands::idempotency_cache::KeyState;
+use crate::commands::submit::Submission;
 use crate::form::form;
 use crate::form::presence::required;
 use crate::form::types::{booking_id, one_of};
 use crate::http::extract::{Form, IdempotencyKey};
-use crate::http::headers::IDEMPOTENCY_REPLAYED;
 use crate::http::middleware::RequestContext;
 use crate::http::problem::{self, Problem};
 use crate::http::response::JsonResponse;
 use crate::state::SharedApp;
 use crate::store_call;
 use axum::extract::State;
-use axum::http::HeaderValue;
 use chrono::Utc;
 use pvt_domain::ids::BookingId;
 use pvt_domain::intake::FieldError;
-use pvt_domain::messages::{NOTIFICATION_SEND, NotificationKind, SendNotification};
-use pvt_messaging::Outgoing;
+use pvt_domain::messages::{NotificationKind, SendNotification};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
@@ -101,25 +99,20 @@ async fn create(
                 actor: caller.actor(),
                 requested_at: Utc::now().into(),
             };
-            let routing_key = app.topology.command_key(NOTIFICATION_SEND, "");
-            let message = Outgoing::command(routing_key, id, &command).map(|message| {
-                message
-                    .with_correlation_id(booking_id.as_uuid())
-                    .with_traceparent(context.child_traceparent())
-                    .with_actor(caller.actor())
-            });
-            let remember = app.clone();
-            let ended = move |confirmed: bool| {
-                if confirmed { remember.idempotency.confirm(id, fingerprint) } else { remember.idempotency.release(id) }
+            let submission = Submission {
+                command: &command,
+                id,
+                property: "",
+                subject: booking_id.as_uuid(),
+                actor: caller.actor(),
+                context: &context,
+                record: Some((id, fingerprint)),
             };
-            app.publish(message, ended).await?;
+            submission.send(&app, None).await?;
         }
     }
     let queued = JsonResponse::new(&QueuedView { id, booking_id, kind, status: "queued" });
-    Ok(match seen {
-        KeyState::Replayed => queued.with(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true")),
-        _ => queued,
-    })
+    Ok(queued.replayed(seen == KeyState::Replayed))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use super::view::{BookingView, Links, RequestedView};
 use crate::auth::policy::Caller;
 use crate::commands::booking_watch::Awaited;
 use crate::commands::idempotency_cache::KeyState;
+use crate::commands::submit::Submission;
 use crate::form::fingerprint::Fingerprint;
 use crate::http::body::{read_node, refuse_card_numbers};
 use crate::http::extract::{IdempotencyKey, JsonBody, PreferredWait};
@@ -20,10 +21,9 @@ use chrono::{DateTime, Days, Utc};
 use pvt_domain::actor::Actor;
 use pvt_domain::ids::BookingId;
 use pvt_domain::inventory::Inventory;
-use pvt_domain::messages::{BOOKING_REQUEST, RequestBooking};
+use pvt_domain::messages::RequestBooking;
 use pvt_domain::rates::quote::Quote;
 use pvt_domain::timestamp::Timestamp;
-use pvt_messaging::Outgoing;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -203,7 +203,6 @@ async fn publish_request(
 ) -> Result<(), Problem> {
     let ValidRequest { id, client, actor, fingerprint, inventory, request, quote } = valid;
     let property_id = inventory.property.id.clone();
-    let key = app.topology.command_key(BOOKING_REQUEST, property_id.as_str());
     let BookingRequest { rate_plan_id, source, stays, guest, override_restrictions, quote: _ } = request;
     let command = RequestBooking {
         booking_id: id,
@@ -218,15 +217,14 @@ async fn publish_request(
         quote,
         override_restrictions,
     };
-    let message = Outgoing::command(key, id.request_command_id(), &command).map(|message| {
-        let message =
-            message.with_correlation_id(id.as_uuid()).with_traceparent(context.child_traceparent()).with_actor(actor);
-        message.with_reply_to(reply_to)
-    });
-    let remember = app.clone();
-    let ended = move |confirmed: bool| match confirmed {
-        true => remember.idempotency.confirm(id.as_uuid(), fingerprint),
-        false => remember.idempotency.release(id.as_uuid()),
+    let submission = Submission {
+        id: id.request_command_id(),
+        property: command.property_id.as_str(),
+        command: &command,
+        subject: id.as_uuid(),
+        actor,
+        context,
+        record: Some((id.as_uuid(), fingerprint)),
     };
-    app.publish(message, ended).await.inspect_err(|_| app.intake.unavailable.increment(1))
+    submission.send(app, reply_to).await.inspect_err(|_| app.intake.unavailable.increment(1))
 }

@@ -10,6 +10,7 @@ use crate::auth::booking_access::BookingAccess;
 use crate::commands::booking_watch::Awaited;
 use crate::commands::idempotency_cache::KeyState;
 use crate::commands::pending_replies::ReplySlot;
+use crate::commands::submit::Submission;
 use crate::form::fingerprint::Fingerprint;
 use crate::http::extract::{OptionalIdempotencyKey, PreferredWait};
 use crate::http::middleware::RequestContext;
@@ -25,7 +26,6 @@ use axum::response::{IntoResponse as _, Response};
 use chrono::Utc;
 use pvt_domain::booking::{Booking, Status};
 use pvt_domain::messages::{CommandHeader, MessageType, Reply, ReplyOutcome};
-use pvt_messaging::Outgoing;
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
@@ -135,24 +135,19 @@ impl BookingCommand {
             reason: spec.reason.clone(),
             requested_at: Utc::now().into(),
         };
-        let routing_key = app.topology.command_key(spec.kind, booking.property_id.as_str());
         let reply_to = slot.as_ref().and_then(|_| app.reply_queue.queue());
         let reply_expected = reply_to.is_some();
-        let message = Outgoing::command(routing_key, command_id, &command(header)).map(|message| {
-            let message = message
-                .with_correlation_id(booking.id.as_uuid())
-                .with_traceparent(self.context.child_traceparent())
-                .with_actor(actor);
-            message.with_reply_to(reply_to)
-        });
-        let (remember, fingerprint, named) = (app.clone(), spec.fingerprint, self.key.is_some());
-        let ended = move |confirmed: bool| match (named, confirmed) {
-            (false, _) => {}
-            (true, true) => remember.idempotency.confirm(command_id, fingerprint),
-            (true, false) => remember.idempotency.release(command_id),
+        let submission = Submission {
+            command: &command(header),
+            id: command_id,
+            property: booking.property_id.as_str(),
+            subject: booking.id.as_uuid(),
+            actor,
+            context: &self.context,
+            record: self.key.as_ref().map(|_| (command_id, spec.fingerprint)),
         };
         reserved.keep();
-        app.publish(message, ended).await?;
+        submission.send(app, reply_to).await?;
         let outcome = match slot {
             Some(slot) => outcome(app, slot, &booking, spec.expected_rev, reply_expected, self.wait.since + wait).await,
             None => Outcome::Unknown,
@@ -233,7 +228,7 @@ async fn outcome(
             }
         };
         tokio::select! {
-            reply = &mut slot.told, if !lost => match reply {
+            reply = &mut slot.reply, if !lost => match reply {
                 Ok(reply) => return Outcome::Replied(reply),
                 Err(_) => lost = true,
             },

@@ -5,6 +5,7 @@
 
 use crate::auth::policy::Caller;
 use crate::commands::idempotency_cache::KeyState;
+use crate::commands::submit::{Submission, reply_until};
 use crate::form::fingerprint::Fingerprint;
 use crate::http::headers::{IDEMPOTENCY_REPLAYED, PREFERENCE_APPLIED};
 use crate::http::middleware::RequestContext;
@@ -16,11 +17,10 @@ use axum::http::{HeaderValue, header};
 use pvt_domain::ids::{BookingId, PropertyId};
 use pvt_domain::ledger::Ledger;
 use pvt_domain::messages::{MessageType, PaymentRefusal, PaymentReply};
-use pvt_messaging::Outgoing;
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::time::Duration;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 /// How long a worker is awaited by default: Stripe takes a second, or several.
@@ -89,28 +89,18 @@ pub(crate) async fn submit<M: MessageType>(
         return Err(problem::IDEMPOTENCY_KEY_REUSED.into());
     }
     let reserved = app.idempotency.hold_reservation(record);
-    // The reply slot is taken before the command is sent, so that no reply is missed.
-    let mut reply_slot = app.payment_replies.wait_for(command_key.id);
-    let reply_to = reply_slot.as_ref().and_then(|_| app.reply_queue.queue());
-    let key = app.topology.command_key(command.kind(), property.as_str());
-    let message = Outgoing::command(key, command_key.id, command).map(|message| {
-        let message = message
-            .with_correlation_id(booking.as_uuid())
-            .with_traceparent(context.child_traceparent())
-            .with_actor(caller.actor());
-        message.with_reply_to(reply_to)
-    });
-    let remember = app.clone();
-    let ended = move |confirmed: bool| match confirmed {
-        true => remember.idempotency.confirm(record, fingerprint),
-        false => remember.idempotency.release(record),
+    let submission = Submission {
+        command,
+        id: command_key.id,
+        property: property.as_str(),
+        subject: booking.as_uuid(),
+        actor: caller.actor(),
+        context,
+        record: Some((record, fingerprint)),
     };
     reserved.keep();
-    app.publish(message, ended).await?;
-    let reply = match &mut reply_slot {
-        Some(slot) => timeout_at(deadline, &mut slot.told).await.ok().and_then(Result::ok),
-        None => None,
-    };
+    let slot = submission.send_for_reply(app, &app.payment_replies).await?;
+    let reply = reply_until(slot, deadline).await;
     if let Some(refusal) = reply.as_ref().and_then(|reply| reply.refusal) {
         return Err(refusal_problem(refusal));
     }

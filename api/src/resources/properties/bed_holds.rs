@@ -3,6 +3,7 @@
 //! Beds that are removed are blocked first, for as long as any guest could hold them: only the queue can tell that they
 //! are free, and while they are blocked no booking can take them.
 
+use crate::commands::submit::{Submission, reply_until};
 use crate::http::middleware::RequestContext;
 use crate::http::problem::{self, Problem};
 use crate::resources::properties::change::{ATTEMPTS, EditOutcome, PropertyChange};
@@ -16,13 +17,10 @@ use pvt_domain::business_day::business_date;
 use pvt_domain::ids::{BedId, BlockId, PropertyId};
 use pvt_domain::intake::{MAX_DAYS_AHEAD, MAX_NIGHTS};
 use pvt_domain::inventory::Inventory;
-use pvt_domain::messages::{
-    BlockBeds, INVENTORY_BLOCK, INVENTORY_UNBLOCK, MessageType, RefusalDetail, Reply, ReplyOutcome, UnblockBeds,
-};
-use pvt_messaging::Outgoing;
+use pvt_domain::messages::{BlockBeds, MessageType, RefusalDetail, Reply, ReplyOutcome, UnblockBeds};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 /// How long a change of the house waits for its beds.
@@ -72,9 +70,8 @@ async fn request_block(
 ) -> Result<Outcome, Problem> {
     let id = asked.block_id;
     let command_id = Uuid::new_v5(&id.as_uuid(), b"block");
-    let reply =
-        command(app, context, (&asked.property_id, INVENTORY_BLOCK, asked.actor.clone()), id, command_id, &asked, wait)
-            .await?;
+    let by = (&asked.property_id, asked.actor.clone());
+    let reply = command(app, context, by, id, command_id, &asked, wait).await?;
     settled(app, id, BlockStatus::Active, reply).await
 }
 
@@ -100,40 +97,23 @@ async fn lift(
     wait: Duration,
 ) -> Result<Option<Reply>, Problem> {
     let command_id = Uuid::new_v5(&asked.block_id.as_uuid(), b"unblock");
-    command(
-        app,
-        context,
-        (&asked.property_id, INVENTORY_UNBLOCK, asked.actor.clone()),
-        asked.block_id,
-        command_id,
-        asked,
-        wait,
-    )
-    .await
+    let by = (&asked.property_id, asked.actor.clone());
+    command(app, context, by, asked.block_id, command_id, asked, wait).await
 }
 
 async fn command<M: MessageType>(
     app: &SharedApp,
     context: &RequestContext,
-    (property, kind, actor): (&PropertyId, &str, Actor),
-    id: BlockId,
-    command_id: Uuid,
+    (property, actor): (&PropertyId, Actor),
+    block: BlockId,
+    id: Uuid,
     command: &M,
     wait: Duration,
 ) -> Result<Option<Reply>, Problem> {
-    let mut place = app.booking_replies.wait_for(command_id);
-    let reply_to = place.as_ref().and_then(|_| app.reply_queue.queue());
-    let key = app.topology.command_key(kind, property.as_str());
-    let message = Outgoing::command(key, command_id, command).map(|message| {
-        let message =
-            message.with_correlation_id(id.as_uuid()).with_traceparent(context.child_traceparent()).with_actor(actor);
-        message.with_reply_to(reply_to)
-    });
-    app.publish(message, |_| {}).await?;
-    Ok(match &mut place {
-        Some(place) => timeout(wait, &mut place.told).await.ok().and_then(Result::ok),
-        None => None,
-    })
+    let (property, subject) = (property.as_str(), block.as_uuid());
+    let submission = Submission { command, id, property, subject, actor, context, record: None };
+    let slot = submission.send_for_reply(app, &app.booking_replies).await?;
+    Ok(reply_until(slot, Instant::now() + wait).await)
 }
 
 async fn settled(app: &SharedApp, id: BlockId, status: BlockStatus, reply: Option<Reply>) -> Result<Outcome, Problem> {
