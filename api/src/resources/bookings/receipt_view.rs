@@ -105,8 +105,8 @@ const FRENCH: Phrases = Phrases {
     unconfirmed: "Votre paiement n’est pas encore confirmé. Si vous venez de payer, actualisez cette page dans une \
         minute ; il est inutile de payer de nouveau.",
     processing: "Votre paiement est en cours de traitement",
-    processing_more: "Votre banque peut demander quelques jours. Nous vous enverrons un courriel dès réception ; il est \
-        inutile de payer de nouveau.",
+    processing_more: "Votre banque peut demander quelques jours. Nous vous enverrons un courriel dès réception ; il \
+        est inutile de payer de nouveau.",
     unavailable: "La page de paiement est momentanément indisponible",
     unavailable_more: "Veuillez rouvrir le lien dans une minute.",
 };
