@@ -14,9 +14,9 @@ const ALLOWED_HEADERS: HeaderValue = HeaderValue::from_static(
 );
 const EXPOSED_HEADERS: HeaderValue = HeaderValue::from_static(
     "etag, idempotency-replayed, link, location, preference-applied, ratelimit, ratelimit-policy, retry-after, \
-        traceparent, x-request-id",
+    traceparent, x-request-id",
 );
-/// For how long a browser remembers what it was told, in seconds: two hours, the most that browsers grant.
+/// How long a browser may cache a preflight answer, in seconds: two hours, the most that browsers grant.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("7200");
 
 /// The list.
@@ -44,7 +44,7 @@ impl Cors {
         Some(AllowedOrigin { origin: origin.clone(), preflight })
     }
 
-    /// Completes an answer. Without a list there is nothing to say, and caches need not tell origins apart.
+    /// Completes an answer. Without a list no header is needed, and caches need not distinguish origins.
     pub(crate) fn complete(&self, page: Option<AllowedOrigin>, headers: &mut HeaderMap) {
         if self.origins.is_empty() {
             return;

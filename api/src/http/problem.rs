@@ -42,104 +42,125 @@ macro_rules! problems {
 }
 
 problems! {
-    INVALID_JSON "invalid_json" 400 "The body is not valid JSON" "Send one JSON object.";
-    INVALID_QUERY "invalid_query" 400 "A query parameter is not valid" "Check the query string.";
+    INVALID_JSON "invalid_json" 400 "The body is not valid JSON"
+        "Send one JSON object.";
+    INVALID_QUERY "invalid_query" 400 "A query parameter is not valid"
+        "Check the query string.";
     IDEMPOTENCY_KEY_MISSING "idempotency_key_missing" 400 "Idempotency-Key is missing"
         "Send the header Idempotency-Key with a value of your own, for example a random UUID, and repeat it when you \
         retry.";
-    IDEMPOTENCY_KEY_INVALID "idempotency_key_invalid" 400 "Idempotency-Key is not valid" "Use 1 to 255 printable \
-        ASCII characters.";
-    INVALID_SIGNATURE "invalid_signature" 400 "The webhook signature is not valid" "Check the signing secret and \
-        the clocks.";
-    EVENT_REFUSED "event_refused" 400 "The event is not accepted" "Send complete events of this account only, of at \
-        most 60 KiB.";
-    UNAUTHENTICATED "unauthenticated" 401 "The credentials are not valid" "Send a valid API key or access token as \
-        `Authorization: Bearer <value>`; POST /api/auth/login issues access tokens.";
-    INVALID_LOGIN "invalid_login" 401 "The email address or password is wrong" "Check both; \
-        POST /api/auth/forgot-password resets a forgotten password.";
-    SESSION_ENDED "session_ended" 401 "The session has ended" "Log in again.";
-    FORBIDDEN "forbidden" 403 "Not allowed" "Use an account or an API key whose role allows this.";
-    NOT_FOUND "not_found" 404 "Not found" "Check the address, and that the token or key belongs to it.";
-    METHOD_NOT_ALLOWED "method_not_allowed" 405 "The method is not allowed here" "Use one of the methods in the \
-        Allow header.";
-    REQUEST_TIMEOUT "request_timeout" 408 "The body did not arrive in time" "Send the request again.";
-    STILL_PROCESSING "still_processing" 409 "The request is still being processed" "Try again after the time in \
-        Retry-After.";
-    NOT_CANCELLABLE "not_cancellable" 409 "The booking cannot be cancelled" "Only a held or confirmed booking can \
-        be cancelled.";
-    NO_AVAILABILITY "no_availability" 409 "No beds are available" "Choose other dates or another room type, and send \
-        a new request with a new Idempotency-Key.";
-    INVALID_DATES "invalid_dates" 409 "These dates cannot be booked" "Choose other dates, and send a new request \
-        with a new Idempotency-Key.";
-    OVER_CAPACITY "over_capacity" 409 "The room type does not sleep that many guests" "Reduce the guests per stay, \
-        and send a new request with a new Idempotency-Key.";
-    CLOSED "closed" 409 "The room type or rate plan is not on sale" "Look up what the property sells, and send a new \
-        request with a new Idempotency-Key.";
-    RESTRICTION "restriction" 409 "The rate plan is restricted on these dates" "Choose other dates, and send a new \
-        request with a new Idempotency-Key.";
-    PRICE_CHANGED "price_changed" 409 "The price has changed since the quote" "Request a new quote, and send a new \
-        request with a new Idempotency-Key.";
-    GENDER "gender" 409 "The dorm is for guests of another gender" "Choose another room type, and send a new request \
-        with a new Idempotency-Key.";
-    AGE "age" 409 "A guest is too young for the room type" "Choose another room type, and send a new request with a \
-        new Idempotency-Key.";
-    STATE_CONFLICT "state_conflict" 409 "The booking's state does not allow this" "Look at `current`: the booking may \
-        have changed in the meantime.";
-    TOO_EARLY "too_early" 409 "It is too early" "Check guests in from the day of arrival; mark a no-show after the \
-        business day of arrival.";
-    TOO_LATE "too_late" 409 "It is too late" "Ask an administrator to undo changes older than a business day; no \
-        guest can be checked in after departure.";
-    BALANCE_OPEN "balance_open" 409 "The booking has an open balance" "Take the payment, or send allow_open_balance \
-        with a reason.";
-    PAYMENT_UNDER_WAY "payment_under_way" 409 "A payment was made or is in progress" "Wait for the outcome of the \
-        payment, then confirm or cancel the booking.";
-    NOTHING_DUE "nothing_due" 409 "Nothing is due" "Look at the booking's payment.";
-    NOT_PAYABLE "not_payable" 409 "The booking cannot be paid" "It was cancelled or rejected, or its hold has \
-        expired: make a new booking.";
-    TOO_MUCH "too_much" 409 "The amount exceeds what can be refunded" "Refund at most the amount of the payment less \
-        earlier and pending refunds.";
-    NOT_REFUNDABLE "not_refundable" 409 "The payment cannot be refunded through Stripe" "Refund it by hand, then send \
-        POST /api/payments/record with a negative amount.";
-    DISPUTED "disputed" 409 "The payment is disputed" "Nothing can be refunded until the dispute is closed; answer it \
-        in Stripe's dashboard.";
-    BEDS_MISSING "beds_missing" 409 "A stay has too few beds" "Assign beds to every stay first.";
-    BED_NOT_CLEAN "bed_not_clean" 409 "A bed is not clean" "Have it cleaned, or assign another one.";
-    BED_TAKEN "bed_taken" 409 "A bed is taken" "Choose another bed, or move the bookings that hold it.";
-    BED_UNFIT "bed_unfit" 409 "The beds do not fit the stay" "Choose beds in service of the stay's room type: one per \
-        guest in a dorm, all beds of one room in a private room.";
-    UNKNOWN_STAY "unknown_stay" 409 "There is no such stay" "Read the booking again, and name each of its stays once.";
-    REASON_MISSING "reason_missing" 409 "A reason is required" "Send a reason.";
-    TOO_MANY_CHANGES "too_many_changes" 409 "The booking has been changed too often" "Make a new booking and cancel \
-        this one.";
-    ALREADY_EXISTS "already_exists" 409 "The id is already in use" "Choose another id, or change what has this id.";
-    PROPERTY_BUSY "house_busy" 409 "The property is being changed by others" "Send the change again.";
-    PRECONDITION_FAILED "precondition_failed" 412 "The resource has changed" "Read it again, and send the change with \
-        the new ETag in If-Match.";
-    PAYLOAD_TOO_LARGE "payload_too_large" 413 "The body is too large" "Send less.";
-    UNSUPPORTED_MEDIA_TYPE "unsupported_media_type" 415 "The body is not declared as JSON" "Send Content-Type: \
-        application/json.";
-    VALIDATION_FAILED "validation_failed" 422 "Some fields are not valid" "Correct every field listed in errors and \
-        send the request again.";
-    IDEMPOTENCY_KEY_REUSED "idempotency_key_reused" 422 "Idempotency-Key was used for another request" "Use a new key \
-        for a new request; repeat a key only with the same body.";
-    CARD_NUMBER_REFUSED "card_number_refused" 422 "The request contains what looks like a card number" "Never send \
-        card numbers here: guests enter them on Stripe's pages.";
-    PRECONDITION_REQUIRED "precondition_required" 428 "If-Match is missing" "Send the ETag of what you have read as \
-        If-Match.";
-    RATE_LIMITED "rate_limited" 429 "Too many requests" "Try again after the time in Retry-After.";
-    INTERNAL "internal_error" 500 "Internal error" "Try again; if the error persists, report the request_id.";
-    PROVIDER_REFUSED "provider_refused" 502 "Stripe refused the request" "Try again with a new Idempotency-Key; if the \
-        error persists, report the request_id.";
-    BROKER_UNAVAILABLE "broker_unavailable" 503 "Requests cannot be accepted right now" "Send the same request with \
-        the same Idempotency-Key after the time in Retry-After.";
-    STORE_UNAVAILABLE "store_unavailable" 503 "Data cannot be read right now" "Try again after the time in \
-        Retry-After.";
-    PROVIDER_UNAVAILABLE "provider_unavailable" 503 "Stripe does not respond" "Send the same request with the same \
-        Idempotency-Key after the time in Retry-After.";
-    NOT_READY "not_ready" 503 "The service is starting" "Try again after the time in Retry-After.";
-    OVERLOADED "overloaded" 503 "The service is overloaded" "Try again after the time in Retry-After.";
-    REQUEST_TOOK_TOO_LONG "took_too_long" 504 "The request timed out" "Try again; a repeated Idempotency-Key makes no \
-        second booking.";
+    IDEMPOTENCY_KEY_INVALID "idempotency_key_invalid" 400 "Idempotency-Key is not valid"
+        "Use 1 to 255 printable ASCII characters.";
+    INVALID_SIGNATURE "invalid_signature" 400 "The webhook signature is not valid"
+        "Check the signing secret and the clocks.";
+    EVENT_REFUSED "event_refused" 400 "The event is not accepted"
+        "Send complete events of this account only, of at most 60 KiB.";
+    UNAUTHENTICATED "unauthenticated" 401 "The credentials are not valid"
+        "Send a valid API key or access token as `Authorization: Bearer <value>`; POST /api/auth/login issues access \
+        tokens.";
+    INVALID_LOGIN "invalid_login" 401 "The email address or password is wrong"
+        "Check both; POST /api/auth/forgot-password resets a forgotten password.";
+    SESSION_ENDED "session_ended" 401 "The session has ended"
+        "Log in again.";
+    FORBIDDEN "forbidden" 403 "Not allowed"
+        "Use an account or an API key whose role allows this.";
+    NOT_FOUND "not_found" 404 "Not found"
+        "Check the address, and that the token or key belongs to it.";
+    METHOD_NOT_ALLOWED "method_not_allowed" 405 "The method is not allowed here"
+        "Use one of the methods in the Allow header.";
+    REQUEST_TIMEOUT "request_timeout" 408 "The body did not arrive in time"
+        "Send the request again.";
+    STILL_PROCESSING "still_processing" 409 "The request is still being processed"
+        "Try again after the time in Retry-After.";
+    NOT_CANCELLABLE "not_cancellable" 409 "The booking cannot be cancelled"
+        "Only a held or confirmed booking can be cancelled.";
+    NO_AVAILABILITY "no_availability" 409 "No beds are available"
+        "Choose other dates or another room type, and send a new request with a new Idempotency-Key.";
+    INVALID_DATES "invalid_dates" 409 "These dates cannot be booked"
+        "Choose other dates, and send a new request with a new Idempotency-Key.";
+    OVER_CAPACITY "over_capacity" 409 "The room type does not sleep that many guests"
+        "Reduce the guests per stay, and send a new request with a new Idempotency-Key.";
+    CLOSED "closed" 409 "The room type or rate plan is not on sale"
+        "Look up what the property sells, and send a new request with a new Idempotency-Key.";
+    RESTRICTION "restriction" 409 "The rate plan is restricted on these dates"
+        "Choose other dates, and send a new request with a new Idempotency-Key.";
+    PRICE_CHANGED "price_changed" 409 "The price has changed since the quote"
+        "Request a new quote, and send a new request with a new Idempotency-Key.";
+    GENDER "gender" 409 "The dorm is for guests of another gender"
+        "Choose another room type, and send a new request with a new Idempotency-Key.";
+    AGE "age" 409 "A guest is too young for the room type"
+        "Choose another room type, and send a new request with a new Idempotency-Key.";
+    STATE_CONFLICT "state_conflict" 409 "The booking's state does not allow this"
+        "Look at `current`: the booking may have changed in the meantime.";
+    TOO_EARLY "too_early" 409 "It is too early"
+        "Check guests in from the day of arrival; mark a no-show after the business day of arrival.";
+    TOO_LATE "too_late" 409 "It is too late"
+        "Ask an administrator to undo changes older than a business day; no guest can be checked in after departure.";
+    BALANCE_OPEN "balance_open" 409 "The booking has an open balance"
+        "Take the payment, or send allow_open_balance with a reason.";
+    PAYMENT_UNDER_WAY "payment_under_way" 409 "A payment was made or is in progress"
+        "Wait for the outcome of the payment, then confirm or cancel the booking.";
+    NOTHING_DUE "nothing_due" 409 "Nothing is due"
+        "Look at the booking's payment.";
+    NOT_PAYABLE "not_payable" 409 "The booking cannot be paid"
+        "It was cancelled or rejected, or its hold has expired: make a new booking.";
+    TOO_MUCH "too_much" 409 "The amount exceeds what can be refunded"
+        "Refund at most the amount of the payment less earlier and pending refunds.";
+    NOT_REFUNDABLE "not_refundable" 409 "The payment cannot be refunded through Stripe"
+        "Refund it by hand, then send POST /api/payments/record with a negative amount.";
+    DISPUTED "disputed" 409 "The payment is disputed"
+        "Nothing can be refunded until the dispute is closed; answer it in Stripe's dashboard.";
+    BEDS_MISSING "beds_missing" 409 "A stay has too few beds"
+        "Assign beds to every stay first.";
+    BED_NOT_CLEAN "bed_not_clean" 409 "A bed is not clean"
+        "Have it cleaned, or assign another one.";
+    BED_TAKEN "bed_taken" 409 "A bed is taken"
+        "Choose another bed, or move the bookings that hold it.";
+    BED_UNFIT "bed_unfit" 409 "The beds do not fit the stay"
+        "Choose beds in service of the stay's room type: one per guest in a dorm, all beds of one room in a private \
+        room.";
+    UNKNOWN_STAY "unknown_stay" 409 "There is no such stay"
+        "Read the booking again, and name each of its stays once.";
+    REASON_MISSING "reason_missing" 409 "A reason is required"
+        "Send a reason.";
+    TOO_MANY_CHANGES "too_many_changes" 409 "The booking has been changed too often"
+        "Make a new booking and cancel this one.";
+    ALREADY_EXISTS "already_exists" 409 "The id is already in use"
+        "Choose another id, or change what has this id.";
+    PROPERTY_BUSY "house_busy" 409 "The property is being changed by others"
+        "Send the change again.";
+    PRECONDITION_FAILED "precondition_failed" 412 "The resource has changed"
+        "Read it again, and send the change with the new ETag in If-Match.";
+    PAYLOAD_TOO_LARGE "payload_too_large" 413 "The body is too large"
+        "Send less.";
+    UNSUPPORTED_MEDIA_TYPE "unsupported_media_type" 415 "The body is not declared as JSON"
+        "Send Content-Type: application/json.";
+    VALIDATION_FAILED "validation_failed" 422 "Some fields are not valid"
+        "Correct every field listed in errors and send the request again.";
+    IDEMPOTENCY_KEY_REUSED "idempotency_key_reused" 422 "Idempotency-Key was used for another request"
+        "Use a new key for a new request; repeat a key only with the same body.";
+    CARD_NUMBER_REFUSED "card_number_refused" 422 "The request contains what looks like a card number"
+        "Never send card numbers here: guests enter them on Stripe's pages.";
+    PRECONDITION_REQUIRED "precondition_required" 428 "If-Match is missing"
+        "Send the ETag of what you have read as If-Match.";
+    RATE_LIMITED "rate_limited" 429 "Too many requests"
+        "Try again after the time in Retry-After.";
+    INTERNAL "internal_error" 500 "Internal error"
+        "Try again; if the error persists, report the request_id.";
+    PROVIDER_REFUSED "provider_refused" 502 "Stripe refused the request"
+        "Try again with a new Idempotency-Key; if the error persists, report the request_id.";
+    BROKER_UNAVAILABLE "broker_unavailable" 503 "Requests cannot be accepted right now"
+        "Send the same request with the same Idempotency-Key after the time in Retry-After.";
+    STORE_UNAVAILABLE "store_unavailable" 503 "Data cannot be read right now"
+        "Try again after the time in Retry-After.";
+    PROVIDER_UNAVAILABLE "provider_unavailable" 503 "Stripe does not respond"
+        "Send the same request with the same Idempotency-Key after the time in Retry-After.";
+    NOT_READY "not_ready" 503 "The service is starting"
+        "Try again after the time in Retry-After.";
+    OVERLOADED "overloaded" 503 "The service is overloaded"
+        "Try again after the time in Retry-After.";
+    REQUEST_TOOK_TOO_LONG "took_too_long" 504 "The request timed out"
+        "Try again; a repeated Idempotency-Key makes no second booking.";
 }
 
 /// One occurrence of a problem.

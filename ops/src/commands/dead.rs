@@ -125,7 +125,7 @@ impl List {
         print_groups(&found);
         terminal::note(
             "\n`pvt dead show <id>` shows one; `pvt dead replay <id>` returns it to its queue; `pvt dead discard <id> \
-                --reason …` removes it for good.",
+            --reason …` removes it for good.",
         );
         Ok(())
     }

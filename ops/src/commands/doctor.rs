@@ -139,8 +139,7 @@ async fn rabbitmq(config: &Config) -> Vec<Finding> {
             what: "unroutable messages",
             trouble: names(&|role, count| *role == QueueRole::Unroutable && count.is_some_and(|count| count.ready > 0)),
             remedy: "a publisher uses a routing key that no queue is bound to: see `pvt topology diff` and `pvt dead \
-                list \
-                --unroutable`",
+                list --unroutable`",
         },
     ]
 }

@@ -187,8 +187,8 @@ fn phrases(kind: AccountMailKind, language: Language) -> &'static Phrases {
                 been changed.",
             button: "",
             code: "",
-            hint: "If this was you and you have forgotten your password, you can reset it on the login page. If it \
-                was not you, you do not need to do anything.",
+            hint: "If this was you and you have forgotten your password, you can reset it on the login page. If it was \
+                not you, you do not need to do anything.",
         },
         (AccountMailKind::AlreadyRegistered, Language::French) => &Phrases {
             title: "Vous avez déjà un compte",
@@ -261,10 +261,10 @@ fn alert_phrases(attention: Attention, language: Language) -> &'static Phrases {
             "Relancez le remboursement, ou remboursez le client autrement et enregistrez l’opération."
         ),
         Attention::DisputeOpen => alert!(
-            "A guest’s bank disputes a payment. Nothing of it can be refunded until the dispute is closed.",
+            "A guest’s bank is disputing a payment. No part of it can be refunded until the dispute is closed.",
             "Respond in the Stripe dashboard before the deadline. GET /api/disputes lists the evidence.",
             "La banque d’un client conteste un paiement. Aucun remboursement n’est possible tant que la contestation \
-                est ouverte.",
+            est ouverte.",
             "Répondez dans le tableau de bord Stripe avant l’échéance. GET /api/disputes réunit les preuves."
         ),
         Attention::DisputeLost => alert!(

@@ -18,7 +18,7 @@ pub enum MailError {
     /// `SMTP_URL` is not one.
     #[error(
         "SMTP_URL {0}; write for example `smtp://127.0.0.1:2525`, `smtp+starttls://user:password@host:587` or \
-            `smtps://user:password@host`"
+        `smtps://user:password@host`"
     )]
     SmtpUrl(&'static str),
     /// TLS cannot be set up for the server's name.

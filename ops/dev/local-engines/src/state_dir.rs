@@ -46,7 +46,7 @@ pub(crate) fn check_enterable_by_others(home: &Path) -> Result<(), EngineError> 
         if metadata.permissions().mode() & OTHERS_MAY_ENTER == 0 {
             return Err(EngineError::StateDir(format!(
                 "{} is closed to other users, and PostgreSQL refuses to run as root; set PVT_HOME to a folder that \
-                    user `postgres` can enter",
+                user `postgres` can enter",
                 folder.display()
             )));
         }

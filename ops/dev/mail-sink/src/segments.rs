@@ -52,8 +52,8 @@ impl Segments {
             let content = fs::read(path)?;
             let whole = read_records(&content, &mut records);
             if whole < content.len() {
-                tracing::warn!(file = %path.display(), cut = content.len() - whole, "torn record at the end of a \
-                    file, truncating");
+                tracing::warn!(file = %path.display(), cut = content.len() - whole, "torn record at the end of a file, \
+                    truncating");
                 OpenOptions::new().write(true).open(path)?.set_len(whole as u64)?;
             }
         }

@@ -63,8 +63,8 @@ impl ApiError {
             "invalid_request_error",
             format!(
                 "Unrecognized request URL ({method}: {path}). If you are trying to list objects, remove the trailing \
-                    slash. If you are trying to retrieve an object, make sure you passed a valid (non-empty) \
-                    identifier in your code."
+                slash. If you are trying to retrieve an object, make sure you passed a valid (non-empty) identifier in \
+                your code."
             ),
         )
     }
@@ -80,8 +80,8 @@ impl ApiError {
             400,
             "idempotency_error",
             format!(
-                "Keys for idempotent requests can only be used with the same parameters they were first used with. \
-                    Try using a key other than '{key}' if you meant to execute a different request."
+                "Keys for idempotent requests can only be used with the same parameters they were first used with. Try \
+                using a key other than '{key}' if you meant to execute a different request."
             ),
         )
     }
@@ -92,9 +92,8 @@ impl ApiError {
             409,
             "idempotency_error",
             format!(
-                "There is currently another in-progress request using this \
-            Idempotent Key (that probably means you submitted twice, and the other request is still going through): \
-            {key}. Please try again later."
+                "There is currently another in-progress request using this Idempotent Key (that probably means you \
+                submitted twice, and the other request is still going through): {key}. Please try again later."
             ),
         )
         .code("idempotency_key_in_use")

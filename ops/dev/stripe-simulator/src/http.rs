@@ -112,7 +112,7 @@ fn authenticate(headers: &HeaderMap) -> Result<(), ApiError> {
         }
         _ => Err(ApiError::unauthorized(
             "You did not provide an API key. You need to provide your API key in the Authorization header, using \
-                Bearer auth (e.g. 'Authorization: Bearer YOUR_SECRET_KEY').",
+            Bearer auth (e.g. 'Authorization: Bearer YOUR_SECRET_KEY').",
         )),
     }
 }

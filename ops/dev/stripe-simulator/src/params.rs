@@ -130,7 +130,7 @@ impl Params {
             {
                 let limits = format!(
                     "Metadata has at most {MAX_METADATA} keys of {MAX_METADATA_KEY} characters with values of \
-                        {MAX_METADATA_VALUE}"
+                    {MAX_METADATA_VALUE}"
                 );
                 return Err(ApiError::invalid(limits).param(&given.name(key)));
             }

@@ -24,7 +24,7 @@ pub(super) fn listen(instance: &Instance) -> Result<CancellationToken> {
         wait(&mut terminate, &mut interrupt).await;
         terminal::note(
             "Second signal received: killing all processes and engines. Accepted work is kept and continues with the \
-                next `pvt up`.",
+            next `pvt up`.",
         );
         if let Err(error) = end_all(&instance).await {
             terminal::note(format_args!("  {error:#}\n  `pvt down` ends the rest"));

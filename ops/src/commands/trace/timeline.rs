@@ -170,8 +170,8 @@ impl Timeline<'_> {
         }
         if waits.is_empty() {
             vec![format!(
-                "Settled, as far as the stores know: {} bed-nights claimed, nothing waits (`pvt dead list` shows \
-                    dead letters).",
+                "Settled, as far as the stores know: {} bed-nights claimed, nothing waits (`pvt dead list` shows dead \
+                letters).",
                 self.claims
             )]
         } else {

@@ -72,7 +72,7 @@ variables! {
     PVT_ENV = Variable::new(
         "PVT_ENV",
         "`development` or `production`. Production refuses to start with development secrets, the broker's `guest` \
-            user,\nor without TLS where an address is not loopback.",
+        user,\nor without TLS where an address is not loopback.",
         "development",
         "production",
     );
@@ -127,8 +127,8 @@ variables! {
     .required();
     STRIPE_SECRET_KEY = Variable::new(
         "STRIPE_SECRET_KEY",
-        "API key for Stripe, a secret or a restricted key. Unset: guests cannot pay online. Production \
-            accepts no test key.",
+        "API key for Stripe, a secret or a restricted key. Unset: guests cannot pay online. Production accepts no test \
+        key.",
         "",
         "rk_live_KEY",
     )
@@ -148,8 +148,8 @@ variables! {
     );
     JWT_SECRET = Variable::new(
         "JWT_SECRET",
-        "At least 32 characters; the keys that sign booking tokens and access tokens are derived from it. \
-            Changing it invalidates issued tokens.",
+        "At least 32 characters; the keys that sign booking tokens and access tokens are derived from it. Changing it \
+        invalidates issued tokens.",
         "development-only-secret-never-use-it-in-production",
         "the output of `openssl rand -base64 48`",
     )
@@ -169,22 +169,21 @@ variables! {
     );
     PVT_TRUSTED_PROXIES = Variable::new(
         "PVT_TRUSTED_PROXIES",
-        "Addresses and networks of the proxies in front of the API, comma-separated. X-Forwarded-For is \
-            accepted from these alone.",
+        "Addresses and networks of the proxies in front of the API, comma-separated. X-Forwarded-For is accepted from \
+        these alone.",
         "",
         "10.0.0.0/8,fd00::/8",
     );
     PVT_CORS_ORIGINS = Variable::new(
         "PVT_CORS_ORIGINS",
-        "Origins whose pages may call the API from a browser, comma-separated, exactly as the browser \
-            sends them.",
+        "Origins whose pages may call the API from a browser, comma-separated, exactly as the browser sends them.",
         "",
         "https://app.example.com",
     );
     PVT_RATE_GENERAL = Variable::new(
         "PVT_RATE_GENERAL",
-        "Requests of one address without credentials: a number per interval in s, m or h; `off` disables \
-            the limit.\nIn development no limit applies to loopback.",
+        "Requests of one address without credentials: a number per interval in s, m or h; `off` disables the \
+        limit.\nIn development no limit applies to loopback.",
         "100/15m",
         "100/15m",
     );
@@ -220,24 +219,24 @@ variables! {
     );
     PVT_SCHEDULES = Variable::new(
         "PVT_SCHEDULES",
-        "Overrides of the built-in schedules: a JSON object by schedule, each with any of cron (second \
-            minute hour day\nmonth weekday), time_zone, catch_up (latest, skip, all), dry_run, enabled. \
-            docs/operations.md lists the schedules.\nIn a file within single quotes.",
+        "Overrides of the built-in schedules: a JSON object by schedule, each with any of cron (second minute hour \
+        day\nmonth weekday), time_zone, catch_up (latest, skip, all), dry_run, enabled. docs/operations.md lists the \
+        schedules.\nIn a file within single quotes.",
         "{}",
         r#"{"night_audit":{"enabled":false},"reconcile_properties":{"cron":"0 30 * * * *"}}"#,
     );
     PVT_LOG = Variable::new("PVT_LOG", "Log level, or levels by module.", "info", "info,pvt_api=debug");
     PVT_QUEUE_PREFIX = Variable::new(
         "PVT_QUEUE_PREFIX",
-        "Prefix of the names of all exchanges and queues, so that several systems can share a broker. The \
-            same for every process.",
+        "Prefix of the names of all exchanges and queues, so that several systems can share a broker. The same for \
+        every process.",
         "",
         "staging.",
     );
     PVT_PARTITIONS = Variable::new(
         "PVT_PARTITIONS",
         "Partitions of the booking queue, 1 to 256. The same for every process; change it only while the booking \
-            queues are empty.",
+        queues are empty.",
         "4",
         "16",
     );
@@ -253,13 +252,12 @@ variables! {
 pub fn env_example() -> String {
     let mut text = String::from(
         "# Settings of PVT Booking. Copy to `.env` and uncomment what differs; the process environment wins over the \
-            file.\n\
-         # Generated from shared/service/src/config/variables.rs; a test keeps both equal.\n\
-         #\n\
-         # Variables marked (secret) may also be given as NAME_FILE=/path/of/a/file, or as op://vault/item/field, \
-         which \
-         the\n\
-         # 1Password CLI `op` resolves at start.\n",
+        file.\n\
+        # Generated from shared/service/src/config/variables.rs; a test keeps both equal.\n\
+        #\n\
+        # Variables marked (secret) may also be given as NAME_FILE=/path/of/a/file, or as op://vault/item/field, \
+        which the\n\
+        # 1Password CLI `op` resolves at start.\n",
     );
     for variable in VARIABLES {
         text.push('\n');

@@ -114,8 +114,8 @@ impl State {
         if session.status != SessionStatus::Open {
             let status = session.status.as_str();
             return Err(ApiError::refused(format!(
-                "Only Checkout Sessions with a status in [\"open\"] can be expired. This Checkout Session has a \
-                    status of `{status}`."
+                "Only Checkout Sessions with a status in [\"open\"] can be expired. This Checkout Session has a status \
+                of `{status}`."
             )));
         }
         let (expires_at, intent) = (session.expires_at, session.payment_intent.clone());
