@@ -33,7 +33,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, error, warn};
 
-/// What callers are told to wait while the broker is away, in seconds.
+/// `Retry-After` while the broker is unreachable, in seconds.
 const RETRY_AFTER_SECS: u32 = 2;
 /// Who may follow a booking's events at once; each is a connection and a question to the store now and then.
 const MAX_EVENT_STREAMS: usize = 1_000;

@@ -11,7 +11,7 @@ use tracing::{debug, error};
 const READ_TIMEOUT: Duration = Duration::from_secs(3);
 /// For one write: it waits for a majority of the servers.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
-/// What callers are told to wait while the store is away, in seconds.
+/// `Retry-After` while the store is unreachable, in seconds.
 const RETRY_AFTER_SECS: u32 = 5;
 
 /// Runs one read to its end, or answers that the state cannot be read.

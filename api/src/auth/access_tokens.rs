@@ -1,4 +1,4 @@
-//! Access tokens: signed statements of who somebody is, good for a quarter of an hour (RFC 9068).
+//! Access tokens: signed statements of a user's identity and role, valid for a quarter of an hour (RFC 9068).
 //!
 //! One algorithm, one key, one issuer, one audience, one type. Whatever a token's header says beyond that is a reason
 //! to refuse it, never an instruction. Nothing is stored: a token is good until it runs out, so what a role may do can

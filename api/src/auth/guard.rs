@@ -182,7 +182,7 @@ async fn guard(State(AccessLayer { app, rule }): State<AccessLayer>, mut request
     } else {
         Credentials::read(&app, request.headers()).await
     };
-    // Whoever sends a credential that is none is counted as what they are: a stranger at an address.
+    // A request with an invalid credential is counted as what it is: anonymous, from an address.
     let caller = credentials.as_ref().map_or(&Caller::Anonymous, |credentials| &credentials.caller);
     let counted = match app.rate_limits.count(rule.bucket, caller, address) {
         Ok(counted) => counted,

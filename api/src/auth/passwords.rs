@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 /// How long a request waits for its turn.
 const PERMIT_TIMEOUT: Duration = Duration::from_secs(3);
-/// What callers are told to wait when there was none, in seconds.
+/// `Retry-After` when there was none, in seconds.
 const RETRY_AFTER_SECS: u32 = 2;
 
 /// The place where passwords are hashed.

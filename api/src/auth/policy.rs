@@ -1,8 +1,8 @@
 //! Access policy: every rule of access, in one place. Whatever is not allowed here is denied.
 //!
 //! A route's [`Rule`] says which callers may use it at all and is written where the route is registered; which objects
-//! they may touch is asked of the [`Caller`] by the handler. A caller who may not touch an object must not learn that
-//! it exists.
+//! they may touch is decided by the handler with the methods of [`Caller`]. A caller who may not touch an object must
+//! not learn that it exists.
 
 use crate::http::problem::{self, Problem};
 use pvt_domain::accounts::{AccessClaims, Role, UserId};
@@ -12,25 +12,25 @@ use pvt_domain::ids::PropertyId;
 use pvt_stores::mongo::api_keys::{ApiKey, ApiRole, Scope};
 use std::sync::Arc;
 
-/// Who sends a request.
+/// The sender of a request, as authenticated.
 #[derive(Debug, Clone)]
 pub(crate) enum Caller {
-    /// Anybody.
+    /// A request without a credential.
     Anonymous,
     /// A program with a valid key.
     Key(Arc<ApiKey>),
-    /// Somebody who has logged in.
+    /// A user who has logged in.
     User(Arc<SignedInUser>),
 }
 
-/// Somebody who has logged in, as their access token says.
+/// A user who has logged in, as their access token says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SignedInUser {
-    /// Their account.
+    /// The account.
     pub(crate) id: UserId,
     role: Role,
     properties: Vec<PropertyId>,
-    /// Under which their bookings are filed. Keys' ids hold no colon.
+    /// The client id under which their bookings are filed. Ids of API keys hold no colon.
     client: String,
 }
 
@@ -45,10 +45,11 @@ impl SignedInUser {
     }
 }
 
-/// How far a caller reaches, from the least.
+/// The extent of a caller's access, from the least.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum AccessLevel {
-    Nobody,
+    /// No booking, except by its token.
+    None,
     /// Their own bookings.
     Own,
     /// Their properties.
@@ -56,27 +57,27 @@ enum AccessLevel {
     Everything,
 }
 
-/// Who may use a route at all.
+/// The callers that may use a route at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// Everybody; no credential is looked at, or the route looks at one of its own kind.
+    /// Every caller; credentials are ignored, or the route checks one of its own kind.
     Open,
-    /// Everybody; who sends a credential must send a valid one.
+    /// Every caller; a credential that is sent must be valid.
     Public,
-    /// Whoever has a booking's token, and everybody who is known; the handler shows each only their own bookings and
-    /// else answers 404.
+    /// Holders of a booking's token, and authenticated callers; the handler shows each only their own bookings and
+    /// answers 404 for others.
     Guest,
-    /// Whoever is known: people who have logged in, and keys; the handler shows each what they may see.
+    /// Authenticated callers: users who have logged in, and API keys; the handler shows each what they may see.
     Known,
-    /// People who have logged in.
+    /// Users who have logged in.
     Account,
-    /// Who works for some property; the handler asks which.
+    /// Staff of some property; the handler checks which.
     Staff,
-    /// Who works for all of them.
+    /// Staff of all properties.
     Admin,
 }
 
-/// Which of the limits counts a route's requests.
+/// The rate limit that counts a route's requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Bucket {
     /// None: probes, and callers that prove themselves by a signature.
@@ -89,22 +90,22 @@ pub(crate) enum Bucket {
     Booking,
 }
 
-/// What a route demands of its callers.
+/// The requirements of a route to its callers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Rule {
     pub(crate) access: Access,
-    /// What a key must be for. Keys without a scope at a route that names none are not refused.
+    /// The scope that a key must have. A route without one accepts keys of any scope.
     pub(crate) scope: Option<Scope>,
     pub(crate) bucket: Bucket,
 }
 
 impl Rule {
-    /// Open to these, and counted generally.
+    /// A rule for these callers, counted by the general limit.
     pub(crate) const fn new(access: Access) -> Self {
         Self { access, scope: None, bucket: Bucket::General }
     }
 
-    /// For keys with this scope only; people have all scopes of their role.
+    /// Only for keys with this scope; users have all scopes of their role.
     pub(crate) const fn scoped(mut self, scope: Scope) -> Self {
         self.scope = Some(scope);
         self
@@ -119,11 +120,11 @@ impl Rule {
     /// Whether this caller may use the route at all.
     ///
     /// # Errors
-    /// 401 for whoever might be allowed with a credential, 403 for whoever has one that is not enough.
+    /// 401 without a credential, 403 with one that does not suffice.
     pub(crate) fn authorize(self, caller: &Caller) -> Result<(), Problem> {
         let needed = match self.access {
             Access::Open => return Ok(()),
-            Access::Public | Access::Guest => AccessLevel::Nobody,
+            Access::Public | Access::Guest => AccessLevel::None,
             Access::Account if matches!(caller, Caller::Key(_)) => {
                 return Err(Problem::new(problem::FORBIDDEN, "Log in: API keys have no account of their own."));
             }
@@ -132,7 +133,7 @@ impl Rule {
             Access::Admin => AccessLevel::Everything,
         };
         match caller.access_level() {
-            reach if reach < needed && reach == AccessLevel::Nobody => Err(problem::UNAUTHENTICATED.into()),
+            reach if reach < needed && reach == AccessLevel::None => Err(problem::UNAUTHENTICATED.into()),
             reach if reach < needed => Err(problem::FORBIDDEN.into()),
             _ if self.scope.is_some_and(|scope| !caller.has_scope(scope)) => {
                 Err(Problem::new(problem::FORBIDDEN, "Use an API key whose scopes cover this."))
@@ -145,7 +146,7 @@ impl Rule {
 impl Caller {
     fn access_level(&self) -> AccessLevel {
         match self {
-            Self::Anonymous => AccessLevel::Nobody,
+            Self::Anonymous => AccessLevel::None,
             Self::Key(key) => match key.role {
                 ApiRole::Client => AccessLevel::Own,
                 ApiRole::Staff => AccessLevel::Properties,
@@ -175,10 +176,10 @@ impl Caller {
         }
     }
 
-    /// Who has logged in.
+    /// The user who has logged in.
     ///
     /// # Errors
-    /// 401 when nobody has: at a route of [`Access::Account`] that cannot happen.
+    /// 401 for any other caller, which cannot happen at a route of [`Access::Account`].
     pub(crate) fn signed_in_user(&self) -> Result<&SignedInUser, Problem> {
         match self {
             Self::User(user) => Ok(user),
@@ -186,13 +187,13 @@ impl Caller {
         }
     }
 
-    /// How the caller appears in histories and headers.
+    /// The caller as histories and headers name them.
     pub(crate) fn actor(&self) -> Actor {
         match (self, self.access_level()) {
             (Self::Anonymous, _) => Actor::GUEST,
-            (Self::Key(key), AccessLevel::Nobody | AccessLevel::Own) => Actor::client(&key.id),
+            (Self::Key(key), AccessLevel::None | AccessLevel::Own) => Actor::client(&key.id),
             (Self::Key(key), AccessLevel::Properties | AccessLevel::Everything) => Actor::staff(&key.id),
-            (Self::User(user), AccessLevel::Nobody | AccessLevel::Own) => Actor::user(user.id),
+            (Self::User(user), AccessLevel::None | AccessLevel::Own) => Actor::user(user.id),
             (Self::User(user), AccessLevel::Properties | AccessLevel::Everything) => Actor::staff(user.id),
         }
     }
@@ -220,8 +221,8 @@ impl Caller {
         if self.is_staff_of(property) { Ok(self) } else { Err(problem::NOT_FOUND.into()) }
     }
 
-    /// Whether this booking is the caller's own or of a property that the caller works for. Who may not, must not learn
-    /// that it exists.
+    /// Whether this booking is the caller's own or of a property that the caller works for. A caller who
+    /// may not see it must not learn that it exists.
     pub(crate) fn may_see(&self, booking: &Booking) -> bool {
         let own = self.client().is_some_and(|client| booking.client.as_deref() == Some(client));
         own || self.is_staff_of(&booking.property_id)

@@ -81,11 +81,11 @@ mod tests {
 
     #[test]
     fn foreign_signatures_are_refused() {
-        let house = demo::inventory();
+        let inventory = demo::inventory();
         let stays =
             vec![StayRequest::new("dorm-6-mixed", "2027-01-10".parse().unwrap(), "2027-01-13".parse().unwrap(), 2)];
-        let price = price(&house, &Rates::default(), &house.rate_plans[0], &stays).unwrap();
-        let quote = Quote::new(house.property.id, "standard".into(), stays, price, DateTime::UNIX_EPOCH.into());
+        let price = price(&inventory, &Rates::default(), &inventory.rate_plans[0], &stays).unwrap();
+        let quote = Quote::new(inventory.property.id, "standard".into(), stays, price, DateTime::UNIX_EPOCH.into());
         let key = |secret: &str| QuoteKey::derive(&SecretString::from(secret)).unwrap();
         let text = key("a").sign(&quote);
         assert_eq!(key("a").verify(&text), Some(quote.clone()));

@@ -107,7 +107,7 @@ pub(crate) struct RateLimits {
     auth: Option<RateLimit>,
     booking: Option<RateLimit>,
     client: Option<RateLimit>,
-    /// On a developer's machine, whoever is on it too may ask for as much as they like.
+    /// A developer's machine is not limited, for any of its users.
     exempt_loopback: bool,
 }
 
@@ -134,7 +134,7 @@ impl RateLimits {
         let client = caller.client().map(|client| RateLimitKey::Client(client.to_owned()));
         let (limit, key) = match (bucket, client) {
             (Bucket::Unlimited, _) => return Ok(RateLimitHeaders::UNLIMITED),
-            // Passwords are guessed from addresses, whoever is logged in there.
+            // Passwords are guessed from an address, so it is counted whether or not a user has logged in there.
             (Bucket::Auth, _) => (&self.auth, RateLimitKey::at(address)),
             (Bucket::General | Bucket::Booking, Some(client)) => (&self.client, client),
             (Bucket::General, None) => (&self.general, RateLimitKey::at(address)),
@@ -143,7 +143,7 @@ impl RateLimits {
         limit.as_ref().map_or(Ok(RateLimitHeaders::UNLIMITED), |limit| limit.count(&key))
     }
 
-    /// Forgets, until `stop`, whoever has their whole quota again: memory holds only those who called lately.
+    /// Removes, until `stop`, callers that have their whole quota again: memory holds only recent callers.
     pub(crate) async fn evict_idle(self: Arc<Self>, stop: CancellationToken) {
         let mut ticks = interval(EVICTION_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -35,9 +35,9 @@ pub(crate) const BOOKING_READ: Rule = Rule::new(Access::Guest).scoped(Scope::Boo
 pub(crate) const BOOKING_WRITE: Rule = Rule::new(Access::Guest).scoped(Scope::BookingsWrite);
 /// Known callers, who list their own bookings.
 pub(crate) const BOOKING_LIST: Rule = Rule::new(Access::Known).scoped(Scope::BookingsRead);
-/// Staff at the front desk who look.
+/// The front desk, reading.
 pub(crate) const FRONT_DESK_READ: Rule = Rule::new(Access::Staff).scoped(Scope::BookingsRead);
-/// Staff at the front desk who act.
+/// The front desk, changing bookings.
 pub(crate) const FRONT_DESK_WRITE: Rule = Rule::new(Access::Staff).scoped(Scope::BookingsWrite);
 /// A booking's guest, client and staff, to pay for it.
 pub(crate) const PAYER: Rule = Rule::new(Access::Guest).scoped(Scope::PaymentsWrite);

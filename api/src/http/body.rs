@@ -73,7 +73,7 @@ async fn collect(body: Body, limit: usize) -> Result<Option<Bytes>, Problem> {
     let mut whole = Bytes::new();
     let mut joined = BytesMut::new();
     while let Some(chunk) = chunks.next().await {
-        // The client went away: nobody will read the answer.
+        // The client has disconnected: the answer will not be read.
         let chunk = chunk.map_err(|_| Problem::from(problem::REQUEST_TIMEOUT))?;
         if whole.len() + joined.len() + chunk.len() > limit {
             return Ok(None);

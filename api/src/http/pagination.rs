@@ -19,7 +19,7 @@ struct PageParameters {
     cursor: Option<String>,
 }
 
-/// Which page is asked for.
+/// The requested page.
 #[derive(Debug)]
 pub(crate) struct PageQuery {
     limit: usize,
@@ -71,7 +71,7 @@ impl PageQuery {
     }
 }
 
-/// What is asked for, without which page of it.
+/// The parameters of a list without those of the page.
 fn unpaged(uri: &Uri) -> String {
     let pairs = uri.query().unwrap_or_default().split('&');
     let kept: Vec<&str> =

@@ -18,34 +18,34 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-/// How old knowledge may get.
+/// Interval between two refreshes.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(5);
-/// Between two readings that were asked for, however many ask.
+/// Minimum interval between two refreshes on request, however many requests there are.
 const MIN_INTERVAL: Duration = Duration::from_secs(1);
-/// Between tries while nothing is known yet.
+/// Interval between attempts while nothing is known yet.
 const FIRST_LOAD_INTERVAL: Duration = Duration::from_millis(250);
-/// For one whole reading.
+/// Time limit of one refresh.
 const REFRESH_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a request waits for a reading that may know its property.
+/// How long a request waits for a refresh that may find its property.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(4);
 /// Properties read at once.
 const CONCURRENT_READS: usize = 8;
-/// Known properties that one reading reads again; with more of them each comes round less often.
+/// Known properties that one refresh reads again; with more of them, each is read less often.
 const REREAD_PER_REFRESH: usize = 32;
 
 type Inventories = BTreeMap<PropertyId, Arc<Inventory>>;
 
-/// What is known of a property.
+/// The result of a lookup.
 pub(crate) enum Lookup {
-    /// This.
+    /// The property.
     Found(Arc<Inventory>),
-    /// There is none of that name; here is another, to check the rest of the request with.
+    /// There is no such property. Another one, against which the rest of the request can be checked.
     Unknown(Arc<Inventory>),
-    /// Nothing is known yet, or the store could not be asked about this one.
+    /// Nothing is known yet, or the store could not be read.
     Unavailable,
 }
 
-/// One reading begins with `begun` and ends with `ended` at the same number.
+/// Numbers of the last refreshes begun and ended; one refresh has the same number in both.
 #[derive(Debug, Clone, Copy, Default)]
 struct Refreshes {
     begun: u64,
@@ -62,22 +62,17 @@ pub(crate) struct InventoryCache {
 }
 
 impl InventoryCache {
-    /// Starts reading the store, now and then again and again until `stop`.
+    /// Reads the store now and at intervals until `stop`.
     pub(crate) fn start(mongo: Mongo, stop: CancellationToken) -> Self {
         let (sender, refreshes) = watch::channel(Refreshes::default());
-        let catalogue = Self { known: Arc::default(), refreshes, wanted: Arc::default() };
-        let refresher = Refresher {
-            mongo,
-            known: catalogue.known.clone(),
-            refreshes: sender,
-            wanted: catalogue.wanted.clone(),
-            cursor: 0,
-        };
+        let cache = Self { known: Arc::default(), refreshes, wanted: Arc::default() };
+        let refresher =
+            Refresher { mongo, known: cache.known.clone(), refreshes: sender, wanted: cache.wanted.clone(), cursor: 0 };
         tokio::spawn(stop.run_until_cancelled_owned(refresher.run()));
-        catalogue
+        cache
     }
 
-    /// Knows these and never reads a store.
+    /// A cache of these inventories that never reads a store.
     #[cfg(test)]
     pub(crate) fn of(inventories: impl IntoIterator<Item = Inventory>) -> Self {
         let known: Inventories =
@@ -91,7 +86,7 @@ impl InventoryCache {
         self.known.load_full()
     }
 
-    /// Knows this property as it is now, unless that or something newer is known.
+    /// Takes this inventory, unless the same or a newer revision is known.
     pub(crate) fn insert_newer(&self, inventory: &Arc<Inventory>) {
         let id = &inventory.property.id;
         let is_newer = |known: &Inventories| known.get(id).is_none_or(|old| old.rev < inventory.rev);
@@ -106,29 +101,28 @@ impl InventoryCache {
         }
     }
 
-    /// The property of this id. One that is not known is looked for in the store, where somebody may just have added
-    /// it.
+    /// The property of this id. An unknown one is looked up in the store, where it may just have been created.
     pub(crate) async fn find(&self, id: &str) -> Lookup {
         if let Some(inventory) = self.known.load().get(id) {
             return Lookup::Found(inventory.clone());
         }
-        let asked = timeout(LOOKUP_TIMEOUT, self.refresh_now()).await.unwrap_or(false);
+        let refreshed = timeout(LOOKUP_TIMEOUT, self.refresh_now()).await.unwrap_or(false);
         let known = self.known.load();
         match (known.get(id), known.values().next()) {
             (Some(inventory), _) => Lookup::Found(inventory.clone()),
-            (None, Some(any)) if asked => Lookup::Unknown(any.clone()),
+            (None, Some(any)) if refreshed => Lookup::Unknown(any.clone()),
             _ => Lookup::Unavailable,
         }
     }
 
-    /// Waits for a reading that begins after now. `false` when it failed.
+    /// Waits for a refresh that begins after now. `false` when it failed.
     async fn refresh_now(&self) -> bool {
         let mut refreshes = self.refreshes.clone();
         let next = refreshes.borrow().begun + 1;
         self.wanted.notify_one();
         match refreshes.wait_for(|refreshes| refreshes.ended >= next).await {
             Ok(refreshes) => !refreshes.failed,
-            // Nobody reads any more: the process is stopping, and what is known is all there is.
+            // The refresher is gone: the process is stopping, and what is known is all there is.
             Err(_) => true,
         }
     }
@@ -139,7 +133,7 @@ struct Refresher {
     known: Arc<ArcSwap<Inventories>>,
     refreshes: watch::Sender<Refreshes>,
     wanted: Arc<Notify>,
-    /// Where the next reading goes on among the known properties.
+    /// Position among the known properties at which the next refresh continues.
     cursor: usize,
 }
 
@@ -153,8 +147,8 @@ impl Refresher {
             let failed = !matches!(result, Ok(Ok(())));
             match result {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => warn!(%error, "the properties could not be read; what is known stays in use"),
-                Err(_) => warn!("the properties could not be read in time; what is known stays in use"),
+                Ok(Err(error)) => warn!(%error, "properties could not be read, keeping the known ones"),
+                Err(_) => warn!("properties could not be read in time, keeping the known ones"),
             }
             let count = self.known.load().len();
             properties.set(u32::try_from(count).map_or(f64::MAX, f64::from));
@@ -192,7 +186,7 @@ impl Refresher {
                 (id, Ok(found)) => (id, found),
                 // One property that cannot be read must not hide the others.
                 (id, Err(StoreError::Broken { message, .. })) => {
-                    warn!(property = %id, %message, "a property cannot be read; what is known of it stays in use");
+                    warn!(property = %id, %message, "property cannot be read, keeping what is known of it");
                     continue;
                 }
                 (_, Err(error)) => return Err(error),
@@ -208,13 +202,13 @@ impl Refresher {
         if before.is_empty() && !after.is_empty() {
             info!(properties = after.len(), "ready to take bookings");
         }
-        debug!(properties = after.len(), new = new.len(), "read the properties");
+        debug!(properties = after.len(), new = new.len(), "properties read");
         self.known.rcu(|now| merge_inserted(&after, &before, now));
         Ok(())
     }
 }
 
-/// What was read, with what was learnt while it was being read, where that is newer.
+/// The inventories that were read, or newer ones that were inserted meanwhile.
 fn merge_inserted(read: &Inventories, before: &Inventories, now: &Inventories) -> Inventories {
     let mut known = read.clone();
     for (id, inventory) in now {

@@ -30,19 +30,19 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-/// How old a reading may get while events are observed, for what changes without one.
+/// Maximum age of a snapshot while events are observed; some changes have no event.
 const MAX_AGE: Duration = Duration::from_secs(120);
-/// How old while none are observed.
+/// Maximum age while no events are observed.
 const MAX_AGE_UNSUBSCRIBED: Duration = Duration::from_secs(1);
-/// At this age a reading is renewed before anybody has to wait for that.
+/// Age at which a snapshot is renewed ahead of need, so that no request waits for it.
 const RENEWAL_AGE: Duration = Duration::from_secs(60);
-/// What nobody has looked at for so long is forgotten.
+/// A property that no request has used for this long is evicted.
 const IDLE_EVICTION_AGE: Duration = Duration::from_secs(600);
-/// Between two looks for what is to be renewed, and for houses that have another revision.
+/// Interval between two checks for old snapshots and for properties with another revision.
 const RENEWAL_INTERVAL: Duration = Duration::from_secs(1);
 /// Properties read at once for one request.
 const CONCURRENT_READS: usize = 8;
-/// Nights before today that are still known: a property's today is not everybody's.
+/// Nights before today that are still known: today differs between time zones.
 const NIGHTS_BACK: u64 = 2;
 
 /// The handle to what is known. Cheap to clone.
@@ -53,31 +53,31 @@ pub(crate) struct OccupancyCache {
 
 struct Shared {
     mongo: Mongo,
-    /// Learns of houses that changed, which are seen here first.
-    catalogue: InventoryCache,
+    /// Receives inventories that are newer here than there.
+    inventory_cache: InventoryCache,
     slots: RwLock<HashMap<PropertyId, Arc<Slot>>>,
-    /// Whether somebody looks at anything.
+    /// Whether any property is in use.
     wanted: watch::Sender<bool>,
     /// Whether events arrive.
-    hearing: AtomicBool,
+    subscribed: AtomicBool,
 }
 
-/// One property's place.
+/// The entry of one property.
 #[derive(Default)]
 struct Slot {
     state: Mutex<State>,
-    /// Held by whoever reads, so that one reads for all.
+    /// Held by the request that reads, so that one reads for all.
     reading: Arc<tokio::sync::Mutex<()>>,
 }
 
 #[derive(Default)]
 struct State {
     known: Option<Known>,
-    /// When somebody last looked.
+    /// Time of the last use.
     last_used_at: Option<Instant>,
-    /// Something changed that events do not tell in full: read again.
+    /// Something changed that events do not describe in full: read again.
     stale: bool,
-    /// What was observed since a reading began; it may or may not have seen it.
+    /// Events observed since a read began, which may or may not have seen their effects.
     observed: Option<Vec<BookingEvent>>,
 }
 
@@ -92,7 +92,7 @@ impl Slot {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is known, unless it is to be read again.
+    /// The snapshot, unless it must be read again.
     fn fresh(&self, max_age: Duration) -> Option<Arc<Occupancy>> {
         let state = self.lock();
         let known = state.known.as_ref().filter(|known| !state.stale && known.read_at.elapsed() < max_age)?;
@@ -101,17 +101,22 @@ impl Slot {
 }
 
 impl OccupancyCache {
-    /// Starts hearing events and renewing what is known, until `stop`.
+    /// Subscribes to events and renews what is known, until `stop`.
     pub(crate) fn start(
         mongo: Mongo,
-        catalogue: InventoryCache,
+        inventory_cache: InventoryCache,
         amqp_url: &str,
         topology: Topology,
         stop: &CancellationToken,
     ) -> Self {
         let (wanted, _) = watch::channel(false);
-        let shared =
-            Arc::new(Shared { mongo, catalogue, slots: RwLock::default(), wanted, hearing: AtomicBool::new(false) });
+        let shared = Arc::new(Shared {
+            mongo,
+            inventory_cache,
+            slots: RwLock::default(),
+            wanted,
+            subscribed: AtomicBool::new(false),
+        });
         let occupancies = Self { shared };
         let subscriber = Subscriber::start(amqp_url, topology, "pvt-api occupancy");
         tokio::spawn(event_feed::run(subscriber, occupancies.clone(), stop.clone()));
@@ -119,14 +124,14 @@ impl OccupancyCache {
         occupancies
     }
 
-    /// One property; `None` when there is none of that name.
+    /// The occupancy of one property; `None` when there is no such property.
     ///
     /// # Errors
     /// 503 when nothing is known and the store cannot be read.
     pub(crate) async fn of(&self, property: &PropertyId) -> Result<Option<Arc<Occupancy>>, Problem> {
         self.slot(property).lock().last_used_at = Some(Instant::now());
         self.shared.wanted.send_if_modified(|wanted| !std::mem::replace(wanted, true));
-        let max_age = if self.shared.hearing.load(Ordering::Acquire) { MAX_AGE } else { MAX_AGE_UNSUBSCRIBED };
+        let max_age = if self.shared.subscribed.load(Ordering::Acquire) { MAX_AGE } else { MAX_AGE_UNSUBSCRIBED };
         self.no_older(property, max_age).await
     }
 
@@ -156,7 +161,7 @@ impl OccupancyCache {
             found
         });
         match read.await {
-            // While the store is away, what was read last is the best there is: nothing changes without it.
+            // While the store is unreachable the last snapshot is right: nothing changes without the store.
             Err(problem) => slot.lock().known.as_ref().map(|known| Some(known.occupancy.clone())).ok_or(problem),
             found => found,
         }
@@ -190,13 +195,13 @@ impl OccupancyCache {
         }
     }
 
-    /// From here on events arrive; what was said before was not observed.
-    fn hearing(&self, hearing: bool) {
-        if hearing {
+    /// Records whether events arrive. Those before the subscription were not observed, so all is read again.
+    fn set_subscribed(&self, subscribed: bool) {
+        if subscribed {
             let slots = self.shared.slots.read().unwrap_or_else(PoisonError::into_inner);
             slots.values().for_each(|slot| slot.lock().stale = true);
         }
-        self.shared.hearing.store(hearing, Ordering::Release);
+        self.shared.subscribed.store(subscribed, Ordering::Release);
     }
 
     async fn renew(self) {
@@ -218,7 +223,7 @@ impl OccupancyCache {
         }
     }
 
-    /// Forgets what nobody has looked at for long; gives what is left.
+    /// Evicts properties that were not used for long; returns those that are left.
     fn evict_idle(&self) -> Vec<PropertyId> {
         let mut slots = self.shared.slots.write().unwrap_or_else(PoisonError::into_inner);
         slots.retain(|_, slot| {
@@ -229,13 +234,13 @@ impl OccupancyCache {
         left
     }
 
-    /// Waits until somebody looks at something, or nobody does any more.
+    /// Waits until some property is in use, or none is any more.
     async fn until_wanted(&self, is: bool) {
         // The sender lives as long as we do.
         drop(self.shared.wanted.subscribe().wait_for(|wanted| *wanted == is).await);
     }
 
-    /// Finds houses that were changed, prices and restrictions among them, also where the event of it was lost.
+    /// Marks properties whose inventory, prices or restrictions have changed, also where the event was lost.
     async fn compare_revisions(&self, properties: Vec<PropertyId>) {
         let mongo = self.shared.mongo.clone();
         let Ok(stored) = store_call::read(async move { mongo.inventories().revisions(&properties).await }).await else {
@@ -252,7 +257,7 @@ impl OccupancyCache {
 }
 
 impl Shared {
-    /// Reads one property anew; events that come meanwhile are applied afterwards.
+    /// Reads one property anew; events that arrive meanwhile are applied afterwards.
     async fn read(&self, slot: &Slot, property: &PropertyId) -> Result<Option<Arc<Occupancy>>, StoreError> {
         let read_at = Instant::now();
         {
@@ -268,7 +273,7 @@ impl Shared {
             return Ok(None);
         };
         observed.iter().for_each(|event| occupancy.hold(Holding::from(event)));
-        self.catalogue.insert_newer(occupancy.grid().inventory());
+        self.inventory_cache.insert_newer(occupancy.grid().inventory());
         let occupancy = Arc::new(occupancy);
         state.known = Some(Known { occupancy: occupancy.clone(), read_at });
         Ok(Some(occupancy))
@@ -279,7 +284,7 @@ async fn occupancy(mongo: &Mongo, property: &PropertyId) -> Result<Option<Occupa
     let Some(inventory) = mongo.inventories().find(property).await? else { return Ok(None) };
     let today = Timestamp::from(Utc::now()).local_date(inventory.property.time_zone);
     let origin = today.checked_sub_days(Days::new(NIGHTS_BACK)).unwrap_or(today);
-    // After the house: prices that are newer than its revision are read again when that is seen to have changed.
+    // After the inventory: prices newer than its revision are read again once a changed revision is noticed.
     let rates = mongo.rates().of_property(property).await?;
     let mut occupancy = Occupancy::new(OccupancyGrid::new(Arc::new(inventory), origin).with_rates(Arc::new(rates)));
     let end = origin.checked_add_days(Days::new(u64::try_from(HORIZON_NIGHTS).unwrap_or(u64::MAX))).unwrap_or(origin);

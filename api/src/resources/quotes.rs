@@ -67,7 +67,7 @@ async fn create(
     refuse_card_numbers(&node, &[])?;
     let draft = form::read_quote(&node);
     let property = match app.inventory_cache.find(draft.property_id.as_deref().unwrap_or_default()).await {
-        Lookup::Found(house) => house.property.id.clone(),
+        Lookup::Found(inventory) => inventory.property.id.clone(),
         Lookup::Unavailable => return Err(problem::NOT_READY.into()),
         Lookup::Unknown(any) => {
             let today = Utc::now().date_naive();
@@ -77,20 +77,20 @@ async fn create(
         }
     };
     // From the store, not from the cache: a guaranteed price must be current.
-    let house = change::read(&app, &property).await?;
+    let inventory = change::read(&app, &property).await?;
     let (mongo, of) = (app.mongo.clone(), property.clone());
     let rates = store_call::read(async move { mongo.rates().of_property(&of).await }).await?;
     let now = Timestamp::from(Utc::now());
-    let today = now.local_date(house.property.time_zone);
-    let asked = draft.validate(&house, today, caller.is_staff_of(&property)).map_err(Problem::fields)?;
-    if !restrictions::check(&rates, &asked.rate_plan_id, &asked.stays, today).is_empty() {
+    let today = now.local_date(inventory.property.time_zone);
+    let request = draft.validate(&inventory, today, caller.is_staff_of(&property)).map_err(Problem::fields)?;
+    if !restrictions::check(&rates, &request.rate_plan_id, &request.stays, today).is_empty() {
         return Err(problem::RESTRICTION.into());
     }
-    let plan = house.rate_plan(&asked.rate_plan_id).ok_or_else(|| Problem::from(problem::CLOSED))?;
-    let price = price(&house, &rates, plan, &asked.stays).ok_or_else(|| Problem::from(problem::CLOSED))?;
+    let plan = inventory.rate_plan(&request.rate_plan_id).ok_or_else(|| Problem::from(problem::CLOSED))?;
+    let price = price(&inventory, &rates, plan, &request.stays).ok_or_else(|| Problem::from(problem::CLOSED))?;
     let due_now = Money::new(plan.deposit.map_or(0, |deposit| deposit.amount(&price)), price.currency);
-    let quote = Quote::new(property, asked.rate_plan_id, asked.stays, price, now);
-    let stays: Vec<Stay> = quote.stays.iter().map(|asked| Stay::of(asked, Vec::new())).collect();
+    let quote = Quote::new(property, request.rate_plan_id, request.stays, price, now);
+    let stays: Vec<Stay> = quote.stays.iter().map(|stay| Stay::of(stay, Vec::new())).collect();
     let view = QuoteView {
         quote: app.quote_key.sign(&quote),
         expires_at: quote.expires_at,

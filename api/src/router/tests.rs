@@ -1,4 +1,4 @@
-//! The API as clients meet it, without broker or store: everything that must be settled before either is used.
+//! The API as clients meet it, without broker or store: everything that is decided before either is used.
 
 mod access;
 mod accounts;

@@ -53,15 +53,15 @@ fn all_callers() -> [Caller; 7] {
 
 #[test]
 fn rules_admit_callers_as_tabulated() {
-    let (ok, who, no) = ("", "unauthenticated", "forbidden");
+    let (ok, anonymous, no) = ("", "unauthenticated", "forbidden");
     let table = [
         (Access::Open, [ok, ok, ok, ok, ok, ok, ok]),
         (Access::Public, [ok, ok, ok, ok, ok, ok, ok]),
-        (Access::Known, [who, ok, ok, ok, ok, ok, ok]),
+        (Access::Known, [anonymous, ok, ok, ok, ok, ok, ok]),
         (Access::Guest, [ok, ok, ok, ok, ok, ok, ok]),
-        (Access::Account, [who, no, no, no, ok, ok, ok]),
-        (Access::Staff, [who, no, ok, ok, no, ok, ok]),
-        (Access::Admin, [who, no, no, ok, no, no, ok]),
+        (Access::Account, [anonymous, no, no, no, ok, ok, ok]),
+        (Access::Staff, [anonymous, no, ok, ok, no, ok, ok]),
+        (Access::Admin, [anonymous, no, no, ok, no, no, ok]),
     ];
     for (access, expected) in table {
         let answers = all_callers()
@@ -96,15 +96,15 @@ fn staff_are_limited_to_their_properties() {
 
 #[test]
 fn actor_names_the_kind_of_caller() {
-    let nobody = Uuid::nil();
+    let nil_id = Uuid::nil();
     let expected = [
         "guest",
         "client:k1",
         "staff:k1",
         "staff:k1",
-        &format!("user:{nobody}"),
-        &format!("staff:{nobody}"),
-        &format!("staff:{nobody}"),
+        &format!("user:{nil_id}"),
+        &format!("staff:{nil_id}"),
+        &format!("staff:{nil_id}"),
     ]
     .map(Actor::from);
     assert_eq!(all_callers().map(|caller| caller.actor()), expected);

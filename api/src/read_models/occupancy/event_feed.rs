@@ -13,7 +13,7 @@ use tracing::{debug, warn};
 
 const BOOKINGS: &str = "booking.*";
 const PROPERTIES: &str = "inventory.*";
-/// Events on their way to us at once; they are acknowledged by being sent, so this bounds nothing but memory.
+/// Unprocessed events in memory. They are acknowledged by being sent, so this bounds nothing but memory.
 const PREFETCH: u16 = 500;
 const RESUBSCRIBE_MAX_DELAY: Duration = Duration::from_secs(5);
 /// 100–200 ms, doubling to 5–10 s with jitter.
@@ -24,29 +24,29 @@ const RESUBSCRIBE: ExponentialBuilder = ExponentialBuilder::new()
     .without_max_times();
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
-/// Hears events until `stop`.
+/// Applies events to the cache until `stop`.
 pub(crate) async fn run(subscriber: Subscriber, occupancies: OccupancyCache, stop: CancellationToken) {
     let mut delays = RESUBSCRIBE.build();
-    let hearing = async {
+    let subscribing = async {
         loop {
             occupancies.until_wanted(true).await;
             let ended = session(&subscriber, &occupancies, &mut delays).await;
-            occupancies.hearing(false);
+            occupancies.set_subscribed(false);
             if let Err(error) = ended {
                 debug!(%error, "no events of occupancy");
                 sleep(delays.next().unwrap_or(RESUBSCRIBE_MAX_DELAY)).await;
             }
         }
     };
-    let stopped: Option<std::convert::Infallible> = stop.run_until_cancelled(hearing).await;
+    let stopped: Option<std::convert::Infallible> = stop.run_until_cancelled(subscribing).await;
     debug_assert!(stopped.is_none());
     subscriber.close(CLOSE_LIMIT).await;
 }
 
-/// Both subscriptions, until nobody looks at anything any more, or one ends.
+/// Both subscriptions, until no property is in use any more, or one of them ends.
 ///
 /// # Errors
-/// When a subscription cannot be made, or ended.
+/// When a subscription cannot be made, or has ended.
 async fn session(
     subscriber: &Subscriber,
     occupancies: &OccupancyCache,
@@ -57,7 +57,7 @@ async fn session(
         subscriber.subscribe_events(PROPERTIES, PREFETCH)
     );
     let (mut bookings, mut properties) = subscribed?;
-    occupancies.hearing(true);
+    occupancies.set_subscribed(true);
     *delays = RESUBSCRIBE.build();
     let unwanted = occupancies.until_wanted(false);
     tokio::pin!(unwanted);

@@ -34,7 +34,7 @@ form! {
 }
 
 form! {
-    /// A sign-in. Only the shape is checked: a malformed address must not be told apart from a wrong password.
+    /// A sign-in. Only the shape is checked: a malformed address must be answered as a wrong password is.
     pub(crate) struct LoginForm {
         email: Option<Email> = required(parsed(|text| Ok(Email::parse(text)))),
         password: SecretString = required(text()),

@@ -127,14 +127,14 @@ impl SearchQuery {
         fields.finish(read)
     }
 
-    /// Whether this property is one of those that are asked for.
+    /// Whether this property is one of the requested ones.
     pub(super) fn wants_property(&self, inventory: &Inventory) -> bool {
         let property = &inventory.property;
         (self.properties.is_empty() || self.properties.contains(&property.id))
             && self.city.as_ref().is_none_or(|city| property.address.to_lowercase().contains(city.as_str()))
     }
 
-    /// Whether this room type is one of those that are asked for.
+    /// Whether this room type is one of the requested ones.
     pub(super) fn wants_type(&self, room_type: &RoomType) -> bool {
         self.kind.is_none_or(|kind| room_type.kind == kind)
             && self.room_type.as_ref().is_none_or(|id| room_type.id == *id)

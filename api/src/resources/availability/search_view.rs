@@ -81,7 +81,7 @@ struct BrokenRestriction {
 }
 
 impl<'a> PropertyView<'a> {
-    /// What one property has; `None` when it has nothing of what is asked for.
+    /// The results of one property; `None` when it has nothing that was requested.
     pub(super) fn of(occupancy: &'a Occupancy, query: &SearchQuery) -> Option<Self> {
         let inventory = occupancy.grid().inventory();
         let property = &inventory.property;

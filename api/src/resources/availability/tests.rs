@@ -28,10 +28,11 @@ fn occupancy() -> Occupancy {
     let night = DateSet { range: Nights::new(day(21), day(22)), weekdays: Vec::new() };
     calendar.set_prices(&night, Some(9_900));
     calendar.set_restrictions(&night, &Restriction { min_stay_through: Some(3), ..Restriction::default() });
-    let mut house = demo::inventory();
-    let prepaid = RatePlan { id: "prepaid".into(), ..house.rate_plans[0].clone() };
-    house.rate_plans.push(prepaid);
-    let view = OccupancyGrid::new(Arc::new(house), day(0) - Days::new(2)).with_rates(Arc::new(Rates::new([calendar])));
+    let mut inventory = demo::inventory();
+    let prepaid = RatePlan { id: "prepaid".into(), ..inventory.rate_plans[0].clone() };
+    inventory.rate_plans.push(prepaid);
+    let view =
+        OccupancyGrid::new(Arc::new(inventory), day(0) - Days::new(2)).with_rates(Arc::new(Rates::new([calendar])));
     let mut occupancy = Occupancy::new(view);
     occupancy.block(&["d6a-1".into()], Nights::new(day(20), day(24)));
     occupancy

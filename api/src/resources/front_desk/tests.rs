@@ -22,12 +22,12 @@ fn date(text: &str) -> NaiveDate {
 
 /// The demonstration hostel with a bed that is not made and one that cannot be sold.
 fn inventory() -> Inventory {
-    let mut house = demo::inventory();
-    let room = house.rooms.iter_mut().find(|room| room.beds.contains(&"d6a-1".into())).unwrap();
+    let mut inventory = demo::inventory();
+    let room = inventory.rooms.iter_mut().find(|room| room.beds.contains(&"d6a-1".into())).unwrap();
     room.bed_states.insert("d6a-2".into(), BedState { service: BedService::Active, cleanliness: Cleanliness::Dirty });
     room.bed_states
         .insert("d6a-6".into(), BedState { service: BedService::OutOfService, cleanliness: Cleanliness::Clean });
-    house
+    inventory
 }
 
 /// Two stays: one of two guests who changed beds after their first night, one that begins later.
@@ -83,10 +83,10 @@ async fn arrivals_are_sorted_by_name_with_stays_and_bed_status() {
 
 #[test]
 fn calendar_shows_every_bed_per_night() {
-    let (house, booking, blocks) =
+    let (inventory, booking, blocks) =
         (inventory(), booking("11111111-2222-5333-8444-555555555555", "Lovelace"), [block()]);
     let plan = serde_json::to_value(BedCalendar::of(
-        &house,
+        &inventory,
         &[&booking],
         &blocks,
         Nights::new(date("2027-01-11"), date("2027-01-14")),
@@ -108,8 +108,9 @@ fn calendar_shows_every_bed_per_night() {
 
 #[test]
 fn each_bed_is_counted_once_a_night() {
-    let (house, booking, block) = (inventory(), booking("11111111-2222-5333-8444-555555555555", "Lovelace"), block());
-    let mut occupancy = Occupancy::new(OccupancyGrid::new(Arc::new(house), date("2027-01-01")));
+    let (inventory, booking, block) =
+        (inventory(), booking("11111111-2222-5333-8444-555555555555", "Lovelace"), block());
+    let mut occupancy = Occupancy::new(OccupancyGrid::new(Arc::new(inventory), date("2027-01-01")));
     occupancy.block(&block.bed_ids, block.nights());
     occupancy.hold(Holding { booking_id: booking.id, rev: booking.rev, status: booking.status, stays: &booking.stays });
     let stats = serde_json::to_value(property_stats(&occupancy, Some(date("2027-01-12")))).unwrap();
@@ -121,6 +122,6 @@ fn each_bed_is_counted_once_a_night() {
     let sum =
         |name: &str| stats["room_types"].as_array().unwrap().iter().map(|one| one[name].as_u64().unwrap()).sum::<u64>();
     for name in ["rooms", "beds", "occupied", "blocked", "out_of_service", "dirty", "free"] {
-        assert_eq!(stats[name], json!(sum(name)), "{name}: the house is the sum of its types");
+        assert_eq!(stats[name], json!(sum(name)), "{name}: the property is the sum of its room types");
     }
 }

@@ -23,7 +23,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-/// How long a change of the house waits for its beds.
+/// How long a change of an inventory waits for its beds.
 const HOLD_WAIT: Duration = Duration::from_secs(10);
 /// How often, and after what pause, a block is lifted while the broker is away.
 const RELEASE_ATTEMPTS: u32 = 5;
@@ -48,57 +48,57 @@ impl Outcome {
     }
 }
 
-/// Has beds blocked, and gives the block; `None` when that is not known in time.
+/// Blocks beds and returns the block; `None` when the reply does not arrive in time.
 ///
 /// # Errors
 /// 409 with the bookings in the way, 422 for a key that named another block.
 pub(crate) async fn block(
     app: &SharedApp,
     context: &RequestContext,
-    asked: BlockBeds,
+    request: BlockBeds,
     wait: Duration,
 ) -> Result<Option<Block>, Problem> {
-    let property = asked.property_id.clone();
-    request_block(app, context, asked, wait).await?.decided(app, &property)
+    let property = request.property_id.clone();
+    request_block(app, context, request, wait).await?.decided(app, &property)
 }
 
 async fn request_block(
     app: &SharedApp,
     context: &RequestContext,
-    asked: BlockBeds,
+    request: BlockBeds,
     wait: Duration,
 ) -> Result<Outcome, Problem> {
-    let id = asked.block_id;
+    let id = request.block_id;
     let command_id = Uuid::new_v5(&id.as_uuid(), b"block");
-    let by = (&asked.property_id, asked.actor.clone());
-    let reply = command(app, context, by, id, command_id, &asked, wait).await?;
+    let by = (&request.property_id, request.actor.clone());
+    let reply = command(app, context, by, id, command_id, &request, wait).await?;
     settled(app, id, BlockStatus::Active, reply).await
 }
 
-/// Has a block lifted, and gives it; `None` when that is not known in time.
+/// Lifts a block and returns it; `None` when the reply does not arrive in time.
 ///
 /// # Errors
-/// When it cannot be asked for.
+/// When the command cannot be published.
 pub(crate) async fn unblock(
     app: &SharedApp,
     context: &RequestContext,
-    asked: UnblockBeds,
+    request: UnblockBeds,
     wait: Duration,
 ) -> Result<Option<Block>, Problem> {
-    let (id, property) = (asked.block_id, asked.property_id.clone());
-    let reply = lift(app, context, &asked, wait).await?;
+    let (id, property) = (request.block_id, request.property_id.clone());
+    let reply = lift(app, context, &request, wait).await?;
     settled(app, id, BlockStatus::Lifted, reply).await?.decided(app, &property)
 }
 
 async fn lift(
     app: &SharedApp,
     context: &RequestContext,
-    asked: &UnblockBeds,
+    request: &UnblockBeds,
     wait: Duration,
 ) -> Result<Option<Reply>, Problem> {
-    let command_id = Uuid::new_v5(&asked.block_id.as_uuid(), b"unblock");
-    let by = (&asked.property_id, asked.actor.clone());
-    command(app, context, by, asked.block_id, command_id, asked, wait).await
+    let command_id = Uuid::new_v5(&request.block_id.as_uuid(), b"unblock");
+    let by = (&request.property_id, request.actor.clone());
+    command(app, context, by, request.block_id, command_id, request, wait).await
 }
 
 async fn command<M: MessageType>(
@@ -134,8 +134,7 @@ pub(crate) async fn stored(app: &SharedApp, id: BlockId) -> Result<Option<Block>
     Ok(store_call::read(async move { mongo.blocks().find_by_ids([id]).await }).await?.remove(&id))
 }
 
-/// Changes a house by an edit that makes beds leave, those that `leaving` names: for as long as it takes they are kept
-/// from everybody.
+/// Changes an inventory by an edit that removes the beds that `leaving` names; they are blocked while it lasts.
 ///
 /// # Errors
 /// 409 with the bookings that hold one of them, and what [`PropertyChange::apply`] refuses; then nothing is changed.
@@ -151,16 +150,15 @@ pub(crate) async fn change_removing_beds(
     // Not by the request itself: a caller who hangs up would leave the beds blocked.
     let changing = tasks.spawn(async move {
         for _ in 0..ATTEMPTS {
-            let house = change.read(&app).await?;
-            let beds = leaving(&house)?;
-            let held = hold(&app, &context, &house, &beds, &change.actor).await?;
-            // Upon the house by which it was judged which beds leave: another one may have others. And only while they
-            // are held: whoever lifts one of the blocks, and be it the release below, makes a change fail that has not
-            // ended yet.
-            let changed = change.apply_to(&app, house, &held.blocks, &edit).await;
+            let inventory = change.read(&app).await?;
+            let beds = leaving(&inventory)?;
+            let held = hold(&app, &context, &inventory, &beds, &change.actor).await?;
+            // On the revision from which `leaving` named the beds, and only while their blocks are active: if one is
+            // lifted, even by the release below, a change that has not ended fails.
+            let changed = change.apply_to(&app, inventory, &held.blocks, &edit).await;
             held.release(&app, &context).await;
-            if let Some((house, _)) = changed? {
-                return Ok(house);
+            if let Some((inventory, _)) = changed? {
+                return Ok(inventory);
             }
         }
         Err(problem::PROPERTY_BUSY.into())
@@ -168,49 +166,49 @@ pub(crate) async fn change_removing_beds(
     changing.await.map_err(Problem::internal)?
 }
 
-/// Beds that are kept from everybody while the house is changed.
+/// Beds that are blocked while the inventory is changed.
 struct HeldBeds {
     property: PropertyId,
     blocks: Vec<BlockId>,
     actor: Actor,
 }
 
-/// Keeps these beds from everybody, from today to the last night that can be booked.
+/// Blocks these beds from today to the last night that can be booked.
 ///
 /// # Errors
-/// 409 with the bookings that hold one of them; then none is kept.
+/// 409 with the bookings that hold one of them; then none is blocked.
 async fn hold(
     app: &SharedApp,
     context: &RequestContext,
-    house: &Inventory,
+    inventory: &Inventory,
     beds: &[BedId],
     actor: &Actor,
 ) -> Result<HeldBeds, Problem> {
-    let today = business_date(&house.property, Utc::now().into());
-    let mut held = HeldBeds { property: house.property.id.clone(), blocks: Vec::new(), actor: actor.clone() };
+    let today = business_date(&inventory.property, Utc::now().into());
+    let mut held = HeldBeds { property: inventory.property.id.clone(), blocks: Vec::new(), actor: actor.clone() };
     let mut conflicts: Option<RefusalDetail> = None;
     // One bed a block: a block of several would be too large for one transaction.
     for bed in beds {
         let block_id = BlockId::from_uuid(Uuid::new_v4());
         held.blocks.push(block_id);
-        let asked = BlockBeds {
+        let request = BlockBeds {
             block_id,
-            property_id: house.property.id.clone(),
+            property_id: inventory.property.id.clone(),
             kind: BlockKind::InternalUse,
             bed_ids: vec![bed.clone()],
             from: today,
             until: booking_horizon(today),
             actor: actor.clone(),
-            reason: Some("the bed is to leave the house".to_owned()),
+            reason: Some("the bed is being removed from sale".to_owned()),
             requested_at: Utc::now().into(),
         };
-        // Anything but a refusal may be a block by now, or later, and is released.
-        let outcome = match request_block(app, context, asked, HOLD_WAIT).await {
+        // Anything but a refusal may have become a block, now or later, and is released.
+        let outcome = match request_block(app, context, request, HOLD_WAIT).await {
             Ok(Outcome::Decided(Some(_))) => continue,
             Ok(Outcome::Decided(None)) => Problem::from(problem::STILL_PROCESSING).retry_after(RETRY_AFTER_SECS),
             Ok(Outcome::Refused(why)) => {
                 held.blocks.pop();
-                // Whatever else is in the way of the other beds is told at once.
+                // What is in the way of the other beds is reported in the same answer.
                 let all = conflicts.get_or_insert(RefusalDetail { bookings: Vec::new(), ..why.clone() });
                 all.bookings.extend(why.bookings);
                 continue;
@@ -224,20 +222,20 @@ async fn hold(
     held.release(app, context).await;
     why.bookings.sort_unstable();
     why.bookings.dedup();
-    Err(refused_beds(app, &house.property.id, &why))
+    Err(refused_beds(app, &inventory.property.id, &why))
 }
 
-/// The first date on which nobody can hold a bed yet.
+/// The first date that no booking can reach yet.
 fn booking_horizon(today: NaiveDate) -> NaiveDate {
     let reach = MAX_DAYS_AHEAD.saturating_add(MAX_NIGHTS.unsigned_abs());
     today.checked_add_days(Days::new(reach)).unwrap_or(today)
 }
 
 impl HeldBeds {
-    /// Gives the beds back. A block that could not be lifted stays, and staff see it among the property's blocks.
+    /// Lifts the blocks. A block that could not be lifted stays, and staff see it among the property's blocks.
     async fn release(self, app: &SharedApp, context: &RequestContext) {
         for block_id in self.blocks {
-            let asked = UnblockBeds {
+            let request = UnblockBeds {
                 block_id,
                 property_id: self.property.clone(),
                 actor: self.actor.clone(),
@@ -245,12 +243,15 @@ impl HeldBeds {
                 requested_at: Utc::now().into(),
             };
             for attempt in 1..=RELEASE_ATTEMPTS {
-                match lift(app, context, &asked, Duration::ZERO).await {
+                match lift(app, context, &request, Duration::ZERO).await {
                     Ok(_) => break,
                     Err(_) if attempt < RELEASE_ATTEMPTS => tokio::time::sleep(RELEASE_PAUSE).await,
                     Err(_) => {
-                        tracing::warn!(%block_id, property = %asked.property_id, "a block of beds that were to leave \
-                            could not be lifted")
+                        tracing::warn!(
+                            %block_id,
+                            property = %request.property_id,
+                            "block of beds to be removed could not be lifted",
+                        );
                     }
                 }
             }

@@ -140,7 +140,7 @@ pub(super) async fn create(
     let block_id = BlockId::derive(caller.client().unwrap_or_default(), &key);
     let once = IdempotentRequest::take(&app, &caller, &key, fingerprint)?;
     let BlockForm { property_id, kind, bed_ids, from, until, reason } = form;
-    let asked = BlockBeds {
+    let request = BlockBeds {
         block_id,
         property_id,
         kind,
@@ -151,7 +151,7 @@ pub(super) async fn create(
         reason,
         requested_at: Utc::now().into(),
     };
-    let block = bed_holds::block(&app, &context, asked, wait).await?;
+    let block = bed_holds::block(&app, &context, request, wait).await?;
     once.done();
     Ok(match block {
         Some(block) => Either::This(JsonResponse::new(&BlockView::from(block))),
@@ -169,14 +169,14 @@ pub(super) async fn lift(
 ) -> Result<Either<Shown<BlockView>, PendingBlock>, Problem> {
     let block = bed_holds::stored(&app, block_id).await?.filter(|block| caller.is_staff_of(&block.property_id));
     let block = block.ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
-    let asked = UnblockBeds {
+    let request = UnblockBeds {
         block_id,
         property_id: block.property_id,
         actor: caller.actor(),
         reason: None,
         requested_at: Utc::now().into(),
     };
-    Ok(match bed_holds::unblock(&app, &context, asked, wait).await? {
+    Ok(match bed_holds::unblock(&app, &context, request, wait).await? {
         Some(block) => Either::This(Shown::new(&BlockView::from(block))),
         None => Either::That(pending(block_id)),
     })

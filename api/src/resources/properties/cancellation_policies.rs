@@ -68,15 +68,15 @@ pub(super) async fn create(
         action: "cancellation_policy.create",
         subject,
         expected: None,
-        wish: Some(once.id()),
+        audit_id: Some(once.id()),
     };
-    let (house, is_new) = change
-        .apply(&app, |house| {
-            add(&mut house.cancellation_policies, &new, &once, |one| one.id == new.id, "/cancellation_policies")
+    let (inventory, is_new) = change
+        .apply(&app, |inventory| {
+            add(&mut inventory.cancellation_policies, &new, &once, |one| one.id == new.id, "/cancellation_policies")
         })
         .await?;
     once.done();
-    Created::at(house.rev, is_new, &format!("/api/cancellation-policies?property_id={property}"), &new)
+    Created::at(inventory.rev, is_new, &format!("/api/cancellation-policies?property_id={property}"), &new)
 }
 
 form! {

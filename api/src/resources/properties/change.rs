@@ -27,34 +27,34 @@ pub(crate) const ATTEMPTS: usize = 20;
 /// Longest description of what was changed, in characters.
 const MAX_DETAIL_CHARS: usize = 2_000;
 
-/// Who changes a house, and what is written down about it.
+/// A change of a property: the actor, what is recorded about it, and the revision it applies to.
 pub(crate) struct PropertyChange {
     pub(crate) property: PropertyId,
     pub(crate) actor: Actor,
-    /// For the audit, for example `room.create`.
+    /// Action in the audit, for example `room.create`.
     pub(crate) action: &'static str,
-    /// Of what within the property.
+    /// The changed part of the property, as the audit names it.
     pub(crate) subject: String,
-    /// The revision that it is meant for; absent: whatever it is now.
+    /// The revision it applies to; absent: the current one.
     pub(crate) expected: Option<u32>,
-    /// The wish that it fulfils, if that has a name; see [`crate::commands::idempotency`].
-    pub(crate) wish: Option<Uuid>,
+    /// Id of its audit entry: that of the idempotent request, if there is one; see [`crate::commands::idempotency`].
+    pub(crate) audit_id: Option<Uuid>,
 }
 
 /// What an edit did.
 pub(crate) enum EditOutcome {
-    /// Nothing: the house was so already.
+    /// Nothing: the inventory was so already.
     Unchanged,
-    /// Something whose faults stand at this pointer of the inventory; what follows it is the pointer in the body.
+    /// The part of the inventory at this pointer. Pointers of violations below it are pointers in the body.
     ChangedAt(String),
 }
 
 impl PropertyChange {
-    /// Applies the edit. Gives the house as it is now, and whether it changed.
+    /// Applies the edit. Returns the inventory as it is now, and whether it changed.
     ///
     /// # Errors
-    /// 404 without such a property, 412 when it has another revision, 422 for what makes no sense in the house, and
-    /// those of the edit.
+    /// 404 without such a property, 412 when it has another revision, 422 for what makes no sense in the inventory,
+    /// and those of the edit.
     pub(crate) async fn apply(
         &self,
         app: &SharedApp,
@@ -69,8 +69,8 @@ impl PropertyChange {
         Err(problem::PROPERTY_BUSY.into())
     }
 
-    /// As [`PropertyChange::apply`], on the inventory as it was read and while these blocks hold their beds; `None`
-    /// when one or the other is over.
+    /// As [`PropertyChange::apply`], but only on the inventory as it was read and while these blocks are active; `None`
+    /// when the one has changed or one of the others was lifted.
     ///
     /// # Errors
     /// As [`PropertyChange::apply`].
@@ -81,23 +81,22 @@ impl PropertyChange {
         holds: &[BlockId],
         edit: impl Fn(&mut Inventory) -> Result<EditOutcome, Problem>,
     ) -> Result<Option<(Arc<Inventory>, bool)>, Problem> {
-        let mut house = before.clone();
-        let EditOutcome::ChangedAt(place) = edit(&mut house)? else { return Ok(Some((Arc::new(before), false))) };
-        if house == before {
+        let mut inventory = before.clone();
+        let EditOutcome::ChangedAt(place) = edit(&mut inventory)? else { return Ok(Some((Arc::new(before), false))) };
+        if inventory == before {
             return Ok(Some((Arc::new(before), false)));
         }
-        check_changed_inventory(&before, &house, &place)?;
-        house.rev = before.rev + 1;
-        let entry = self.entry(&difference(&before, &house, &place));
-        let (mongo, stored, holds) = (app.mongo.clone(), house.clone(), holds.to_vec());
+        check_changed_inventory(&before, &inventory, &place)?;
+        inventory.rev = before.rev + 1;
+        let entry = self.entry(&difference(&before, &inventory, &place));
+        let (mongo, stored, holds) = (app.mongo.clone(), inventory.clone(), holds.to_vec());
         let is_stored =
             store_call::write(async move { mongo.inventories().replace(&stored, before.rev, &entry, &holds).await })
                 .await?;
-        Ok(if is_stored { Some((publish_change(app, house, false).await, true)) } else { None })
+        Ok(if is_stored { Some((publish_change(app, inventory, false).await, true)) } else { None })
     }
 
-    /// Changes price calendars by the edit, which gives those that are to be stored; `detail` says in the audit what
-    /// was set.
+    /// Changes rate calendars by the edit, which returns those to store; `detail` is what the audit says was set.
     ///
     /// # Errors
     /// As [`PropertyChange::apply`].
@@ -108,47 +107,48 @@ impl PropertyChange {
         edit: impl Fn(&Inventory, &pvt_domain::rates::Rates) -> Result<Vec<RateCalendar>, Problem>,
     ) -> Result<Arc<Inventory>, Problem> {
         for _ in 0..ATTEMPTS {
-            let mut house = self.read(app).await?;
+            let mut inventory = self.read(app).await?;
             let (mongo, property) = (app.mongo.clone(), self.property.clone());
             let rates = store_call::read(async move { mongo.rates().of_property(&property).await }).await?;
-            let calendars = edit(&house, &rates)?;
+            let calendars = edit(&inventory, &rates)?;
             let (mongo, property, rev, entry) =
-                (app.mongo.clone(), self.property.clone(), house.rev, self.entry(detail));
+                (app.mongo.clone(), self.property.clone(), inventory.rev, self.entry(detail));
             if store_call::write(async move { mongo.rates().save(&property, rev, &calendars, &entry).await }).await? {
-                house.rev += 1;
-                return Ok(publish_change(app, house, true).await);
+                inventory.rev += 1;
+                return Ok(publish_change(app, inventory, true).await);
             }
         }
         Err(problem::PROPERTY_BUSY.into())
     }
 
-    /// Whether it is meant for this house.
+    /// Checks the expected revision.
     ///
     /// # Errors
-    /// 412 with the revision that the house has.
-    fn check(&self, house: &Inventory) -> Result<(), Problem> {
+    /// 412 with the current revision.
+    fn check(&self, inventory: &Inventory) -> Result<(), Problem> {
         match self.expected {
-            Some(expected) if u64::from(expected) != house.rev => {
-                Err(Problem::from(problem::PRECONDITION_FAILED).with_header(axum::http::header::ETAG, etag(house.rev)))
+            Some(expected) if u64::from(expected) != inventory.rev => {
+                Err(Problem::from(problem::PRECONDITION_FAILED)
+                    .with_header(axum::http::header::ETAG, etag(inventory.rev)))
             }
             _ => Ok(()),
         }
     }
 
-    /// The house that it is meant for.
+    /// The inventory that it applies to.
     ///
     /// # Errors
-    /// 404 without it, 412 when it has another revision.
+    /// 404 without one, 412 when it has another revision.
     pub(crate) async fn read(&self, app: &App) -> Result<Inventory, Problem> {
-        let house = read(app, &self.property).await?;
-        self.check(&house)?;
-        Ok(house)
+        let inventory = read(app, &self.property).await?;
+        self.check(&inventory)?;
+        Ok(inventory)
     }
 
     fn entry(&self, detail: &str) -> AuditEntry {
         let subject = subject(&self.property, &self.subject);
         AuditEntry::new(
-            self.wish.unwrap_or_else(Uuid::new_v4),
+            self.audit_id.unwrap_or_else(Uuid::new_v4),
             Utc::now().into(),
             &self.actor,
             self.action.to_owned(),
@@ -158,11 +158,11 @@ impl PropertyChange {
     }
 }
 
-/// What an edit made of the part at `place`, for people.
+/// The difference that an edit made at `place`, for people.
 fn difference(before: &Inventory, after: &Inventory, place: &str) -> String {
-    let part = |house: &Inventory| {
-        let house = serde_json::to_value(house).unwrap_or_default();
-        house.pointer(place).map_or_else(|| "nothing".to_owned(), ToString::to_string)
+    let part = |inventory: &Inventory| {
+        let inventory = serde_json::to_value(inventory).unwrap_or_default();
+        inventory.pointer(place).map_or_else(|| "nothing".to_owned(), ToString::to_string)
     };
     format!(
         "{} became {}",
@@ -175,12 +175,12 @@ fn truncated(text: &str, most: usize) -> String {
     if text.chars().count() <= most { text.to_owned() } else { text.chars().take(most).chain(['…']).collect() }
 }
 
-/// How a part of a house is named in the audit; the house itself is the empty part.
+/// The name of a part of a property in the audit; the property itself is the empty part.
 pub(crate) fn subject(property: &PropertyId, part: &str) -> String {
     if part.is_empty() { property.to_string() } else { format!("{property}|{part}") }
 }
 
-/// The house as it is stored.
+/// The inventory as it is stored.
 ///
 /// # Errors
 /// 404 when there is none.
@@ -189,7 +189,7 @@ pub(crate) async fn read(app: &App, property: &PropertyId) -> Result<Inventory, 
     store_call::read(async move { mongo.inventories().find(&id).await }).await?.ok_or_else(|| problem::NOT_FOUND.into())
 }
 
-/// Stores a new house, which is empty. `None` when there is one of its id.
+/// Stores a new property with an empty inventory. `None` when its id is taken.
 ///
 /// # Errors
 /// 422 for what makes no sense.
@@ -197,9 +197,9 @@ pub(crate) async fn create_property(
     app: &SharedApp,
     property: &Property,
     actor: &Actor,
-    wish: Uuid,
+    audit_id: Uuid,
 ) -> Result<Option<Arc<Inventory>>, Problem> {
-    let house = Inventory {
+    let inventory = Inventory {
         property: property.clone(),
         room_types: vec![],
         rooms: vec![],
@@ -207,33 +207,33 @@ pub(crate) async fn create_property(
         cancellation_policies: vec![],
         rev: 0,
     };
-    let violations = check_inventory(&house)
+    let violations = check_inventory(&inventory)
         .into_iter()
         .map(|violation| within("/property", violation))
         .map(|violation| renamed(violation, "/_id", "/id"))
         .collect();
     reject_if_any(violations)?;
     let id = property.id.to_string();
-    let entry = AuditEntry::new(wish, Utc::now().into(), actor, "property.create".to_owned(), &id, "");
-    let (mongo, stored) = (app.mongo.clone(), house.clone());
+    let entry = AuditEntry::new(audit_id, Utc::now().into(), actor, "property.create".to_owned(), &id, "");
+    let (mongo, stored) = (app.mongo.clone(), inventory.clone());
     let created = store_call::write(async move { mongo.inventories().create(&stored, &entry).await }).await?;
-    Ok(if created { Some(publish_change(app, house, false).await) } else { None })
+    Ok(if created { Some(publish_change(app, inventory, false).await) } else { None })
 }
 
-/// This instance knows it at once; the others and whoever listens are told. What is stored is followed without that,
-/// only later.
-async fn publish_change(app: &SharedApp, house: Inventory, rates: bool) -> Arc<Inventory> {
-    let house = Arc::new(house);
-    app.inventory_cache.insert_newer(&house);
-    app.occupancy.invalidate(&house.property.id);
-    let event = InventoryChanged::of_property(house.property.id.clone(), house.rev, rates, Utc::now().into());
+/// Updates this instance at once and notifies the others by an event. If that is lost they find the change in the
+/// store, only later.
+async fn publish_change(app: &SharedApp, inventory: Inventory, rates: bool) -> Arc<Inventory> {
+    let inventory = Arc::new(inventory);
+    app.inventory_cache.insert_newer(&inventory);
+    app.occupancy.invalidate(&inventory.property.id);
+    let event = InventoryChanged::of_property(inventory.property.id.clone(), inventory.rev, rates, Utc::now().into());
     if app.publish(Outgoing::event(event.event_id, &event), |_| {}).await.is_err() {
-        warn!(property = %house.property.id, rev = house.rev, "a change of a property could not be announced");
+        warn!(property = %inventory.property.id, rev = inventory.rev, "a change of a property could not be announced");
     }
-    house
+    inventory
 }
 
-/// Refuses the faults that an edit brought.
+/// Refuses the violations that an edit introduced.
 fn check_changed_inventory(before: &Inventory, after: &Inventory, place: &str) -> Result<(), Problem> {
     let known = check_inventory(before);
     reject_if_any(
@@ -249,7 +249,7 @@ fn reject_if_any(violations: Vec<FieldError>) -> Result<(), Problem> {
     if violations.is_empty() { Ok(()) } else { Err(Problem::fields(violations)) }
 }
 
-/// The fault as the caller's body has it.
+/// The violation with its pointer in the caller's body.
 fn within(place: &str, violation: FieldError) -> FieldError {
     let pointer = violation.pointer.strip_prefix(place).unwrap_or_default().to_owned();
     FieldError { pointer, ..violation }

@@ -174,15 +174,15 @@ pub(super) async fn create(
     let caller = caller.staff_of(&property.id)?;
     let once =
         IdempotentRequest::begin_audited(&app, &caller, &key, fingerprint, &change::subject(&property.id, "")).await?;
-    let (house, is_new) = match change::create_property(&app, &property, &caller.actor(), once.id()).await? {
-        Some(house) => (house, true),
+    let (inventory, is_new) = match change::create_property(&app, &property, &caller.actor(), once.id()).await? {
+        Some(inventory) => (inventory, true),
         None => (change::read(&app, &property.id).await?.into(), false),
     };
-    if house.property != property && !once.is_replay() {
+    if inventory.property != property && !once.is_replay() {
         return Err(problem::ALREADY_EXISTS.into());
     }
     once.done();
-    Created::at(house.rev, is_new, &format!("/api/properties/{}", property.id), &PropertyView::new(&house))
+    Created::at(inventory.rev, is_new, &format!("/api/properties/{}", property.id), &PropertyView::new(&inventory))
 }
 
 /// `PATCH /api/properties/{id}`: what is not sent stays.
@@ -200,20 +200,20 @@ pub(super) async fn change(
         action: "property.change",
         subject: String::new(),
         expected: Some(expected),
-        wish: None,
+        audit_id: None,
     };
-    let (house, _) = change
-        .apply(&app, |house| {
-            let before = house.property.clone();
-            house.property = form.apply_to(before.clone());
-            Ok(if house.property == before {
+    let (inventory, _) = change
+        .apply(&app, |inventory| {
+            let before = inventory.property.clone();
+            inventory.property = form.apply_to(before.clone());
+            Ok(if inventory.property == before {
                 EditOutcome::Unchanged
             } else {
                 EditOutcome::ChangedAt("/property".to_owned())
             })
         })
         .await?;
-    Ok(Tagged::at(house.rev, &PropertyView::new(&house)))
+    Ok(Tagged::at(inventory.rev, &PropertyView::new(&inventory)))
 }
 
 impl PropertyChangeForm {

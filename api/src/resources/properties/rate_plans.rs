@@ -57,8 +57,8 @@ pub(super) struct Plans<'a> {
 }
 
 impl<'a> PlanView<'a> {
-    pub(super) fn new(house: &Inventory, plan: &'a RatePlan) -> Self {
-        let money = |amount| Money::new(amount, house.property.currency);
+    pub(super) fn new(inventory: &Inventory, plan: &'a RatePlan) -> Self {
+        let money = |amount| Money::new(amount, inventory.property.currency);
         Self {
             id: plan.id.as_str(),
             name: &plan.name,
@@ -169,7 +169,7 @@ pub(super) async fn create(
         action: "rate_plan.create",
         subject,
         expected: None,
-        wish: Some(once.id()),
+        audit_id: Some(once.id()),
     };
     let empty = || RatePlan {
         id: id.clone(),
@@ -178,16 +178,16 @@ pub(super) async fn create(
         cancellation_policy_id: None,
         deposit: None,
     };
-    let (house, is_new) = change
-        .apply(&app, |house| {
-            let new = form.apply_to(empty(), house)?;
-            add(&mut house.rate_plans, &new, &once, |one| one.id == id, "/rate_plans")
+    let (inventory, is_new) = change
+        .apply(&app, |inventory| {
+            let new = form.apply_to(empty(), inventory)?;
+            add(&mut inventory.rate_plans, &new, &once, |one| one.id == id, "/rate_plans")
         })
         .await?;
     once.done();
-    let plan = house.rate_plan(&id).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
+    let plan = inventory.rate_plan(&id).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
     let location = format!("/api/rate-plans?property_id={property}");
-    Created::at(house.rev, is_new, &location, &PlanView::new(&house, plan))
+    Created::at(inventory.rev, is_new, &location, &PlanView::new(&inventory, plan))
 }
 
 /// `PATCH /api/rate-plans/{id}?property_id=…`: what is not sent stays; `nightly` replaces all prices of the plan.
@@ -204,21 +204,21 @@ pub(super) async fn change(
         action: "rate_plan.change",
         subject: format!("rate_plan:{id}"),
         expected: Some(expected),
-        wish: None,
+        audit_id: None,
     };
-    let (house, _) = change
-        .apply(&app, |house| {
-            let index = house
+    let (inventory, _) = change
+        .apply(&app, |inventory| {
+            let index = inventory
                 .rate_plans
                 .iter()
                 .position(|one| one.id == id)
                 .ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
-            house.rate_plans[index] = form.apply_to(house.rate_plans[index].clone(), house)?;
+            inventory.rate_plans[index] = form.apply_to(inventory.rate_plans[index].clone(), inventory)?;
             Ok(EditOutcome::ChangedAt(format!("/rate_plans/{index}")))
         })
         .await?;
-    let plan = house.rate_plan(&id).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
-    Ok(Tagged::at(house.rev, &PlanView::new(&house, plan)))
+    let plan = inventory.rate_plan(&id).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
+    Ok(Tagged::at(inventory.rev, &PlanView::new(&inventory, plan)))
 }
 
 impl NewRatePlanForm {
@@ -235,10 +235,10 @@ impl NewRatePlanForm {
 }
 
 impl RatePlanChangeForm {
-    fn apply_to(&self, before: RatePlan, house: &Inventory) -> Result<RatePlan, Problem> {
+    fn apply_to(&self, before: RatePlan, inventory: &Inventory) -> Result<RatePlan, Problem> {
         let nightly = self.nightly.as_ref().map(|nightly| {
             let amount = |(room_type, money): (&RoomTypeId, &Money)| {
-                Ok((room_type.clone(), amount_in_currency(*money, house, || format!("/nightly/{room_type}"))?))
+                Ok((room_type.clone(), amount_in_currency(*money, inventory, || format!("/nightly/{room_type}"))?))
             };
             nightly.iter().map(amount).collect::<Result<_, Problem>>()
         });

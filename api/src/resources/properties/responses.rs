@@ -12,7 +12,7 @@ use std::sync::Arc;
 /// The inventory as this instance knows it, or as another instance has just created it.
 pub(crate) async fn known(app: &App, property: &PropertyId) -> Result<Arc<Inventory>, Problem> {
     match app.inventory_cache.find(property.as_str()).await {
-        Lookup::Found(house) => Ok(house),
+        Lookup::Found(inventory) => Ok(inventory),
         Lookup::Unknown(_) => Err(problem::NOT_FOUND.into()),
         Lookup::Unavailable => Err(problem::NOT_READY.into()),
     }

@@ -59,14 +59,14 @@ pub(super) async fn create(
         action: "room_type.create",
         subject,
         expected: None,
-        wish: Some(once.id()),
+        audit_id: Some(once.id()),
     };
-    let (house, is_new) = change
-        .apply(&app, |house| add(&mut house.room_types, &new, &once, |one| one.id == new.id, "/room_types"))
+    let (inventory, is_new) = change
+        .apply(&app, |inventory| add(&mut inventory.room_types, &new, &once, |one| one.id == new.id, "/room_types"))
         .await?;
     once.done();
-    let created = house.room_type(&new.id).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
-    Created::at(house.rev, is_new, &format!("/api/room-types?property_id={property}"), created)
+    let created = inventory.room_type(&new.id).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
+    Created::at(inventory.rev, is_new, &format!("/api/room-types?property_id={property}"), created)
 }
 
 /// `PATCH /api/room-types/{id}?property_id=…`: what is not sent stays; `null` lifts a limit. What a type is sold by
@@ -85,21 +85,24 @@ pub(super) async fn change(
         action: "room_type.change",
         subject: format!("room_type:{id}"),
         expected: Some(expected),
-        wish: None,
+        audit_id: None,
     };
     // The gender of a dorm does not change around guests who were promised a bed in it.
     let (of, gender) = (id.clone(), form.gender);
-    let leaving = move |house: &Inventory| {
-        let stricter = house
+    let leaving = move |inventory: &Inventory| {
+        let stricter = inventory
             .room_type(&of)
             .is_some_and(|now| gender.is_some_and(|gender| gender != now.gender && gender != DormGender::Mixed));
-        Ok(if stricter { house.rooms_of(&of).flat_map(Room::active_beds).cloned().collect() } else { Vec::new() })
+        Ok(if stricter { inventory.rooms_of(&of).flat_map(Room::active_beds).cloned().collect() } else { Vec::new() })
     };
     let of = id.clone();
-    let house = change_removing_beds(&app, &context, change, leaving, move |house| {
-        let index =
-            house.room_types.iter().position(|one| one.id == of).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
-        let kind = &mut house.room_types[index];
+    let inventory = change_removing_beds(&app, &context, change, leaving, move |inventory| {
+        let index = inventory
+            .room_types
+            .iter()
+            .position(|one| one.id == of)
+            .ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
+        let kind = &mut inventory.room_types[index];
         kind.name = form.name.clone().unwrap_or_else(|| kind.name.clone());
         kind.gender = form.gender.unwrap_or(kind.gender);
         kind.minimum_age = form.minimum_age.unwrap_or(kind.minimum_age);
@@ -107,8 +110,8 @@ pub(super) async fn change(
         Ok(EditOutcome::ChangedAt(format!("/room_types/{index}")))
     })
     .await?;
-    let changed = house.room_type(&id).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
-    Ok(Tagged::at(house.rev, changed))
+    let changed = inventory.room_type(&id).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
+    Ok(Tagged::at(inventory.rev, changed))
 }
 
 form! {

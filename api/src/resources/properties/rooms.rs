@@ -55,10 +55,10 @@ impl<'a> BedView<'a> {
 }
 
 impl<'a> RoomView<'a> {
-    fn new(house: &'a Inventory, room: &'a Room) -> Self {
+    fn new(inventory: &'a Inventory, room: &'a Room) -> Self {
         let beds = room.beds.iter().map(|bed| BedView::new(room, bed)).collect();
         Self {
-            property_id: house.property.id.as_str(),
+            property_id: inventory.property.id.as_str(),
             id: room.id.as_str(),
             room_type_id: room.room_type_id.as_str(),
             beds,
@@ -66,8 +66,8 @@ impl<'a> RoomView<'a> {
     }
 }
 
-fn room_of<'a>(house: &'a Inventory, id: &RoomId) -> Result<&'a Room, Problem> {
-    house.rooms.iter().find(|room| room.id == *id).ok_or_else(|| problem::NOT_FOUND.into())
+fn room_of<'a>(inventory: &'a Inventory, id: &RoomId) -> Result<&'a Room, Problem> {
+    inventory.rooms.iter().find(|room| room.id == *id).ok_or_else(|| problem::NOT_FOUND.into())
 }
 
 /// `GET /api/rooms?property_id=…`: all rooms of a property.
@@ -110,16 +110,17 @@ pub(super) async fn create(
         action: "room.create",
         subject,
         expected: None,
-        wish: Some(once.id()),
+        audit_id: Some(once.id()),
     };
-    let (house, new) =
-        change.apply(&app, |house| add(&mut house.rooms, &room, &once, |one| one.id == room.id, "/rooms")).await?;
+    let (inventory, new) = change
+        .apply(&app, |inventory| add(&mut inventory.rooms, &room, &once, |one| one.id == room.id, "/rooms"))
+        .await?;
     once.done();
     let location = format!("/api/rooms/{}?property_id={property}", room.id);
-    Created::at(house.rev, new, &location, &RoomView::new(&house, room_of(&house, &room.id)?))
+    Created::at(inventory.rev, new, &location, &RoomView::new(&inventory, room_of(&inventory, &room.id)?))
 }
 
-/// `PUT /api/rooms/{id}?property_id=…` with `room_type_id` and `beds`: beds that are no longer listed leave the house.
+/// `PUT /api/rooms/{id}?property_id=…` with `room_type_id` and `beds`: beds that are no longer listed are removed.
 pub(super) async fn replace(
     State(app): State<SharedApp>,
     PathId(id): PathId<RoomId>,
@@ -135,21 +136,21 @@ pub(super) async fn replace(
         action: "room.change",
         subject: format!("room:{id}"),
         expected: Some(expected),
-        wish: None,
+        audit_id: None,
     };
     let (of, becomes) = (id.clone(), (room_type_id.clone(), beds.clone()));
-    let leaving = move |house: &Inventory| Ok(leaving(room_of(house, &of)?, Some(&becomes)));
+    let leaving = move |inventory: &Inventory| Ok(leaving(room_of(inventory, &of)?, Some(&becomes)));
     let of = id.clone();
-    let house = change_removing_beds(&app, &context, change, leaving, move |house| {
+    let inventory = change_removing_beds(&app, &context, change, leaving, move |inventory| {
         let index =
-            house.rooms.iter().position(|room| room.id == of).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
-        let room = &mut house.rooms[index];
+            inventory.rooms.iter().position(|room| room.id == of).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
+        let room = &mut inventory.rooms[index];
         room.bed_states.retain(|bed, _| beds.contains(bed));
         (room.room_type_id, room.beds) = (room_type_id.clone(), beds.clone());
         Ok(EditOutcome::ChangedAt(format!("/rooms/{index}")))
     })
     .await?;
-    Ok(Tagged::at(house.rev, &RoomView::new(&house, room_of(&house, &id)?)))
+    Ok(Tagged::at(inventory.rev, &RoomView::new(&inventory, room_of(&inventory, &id)?)))
 }
 
 /// `DELETE /api/rooms/{id}?property_id=…`: 204, or 409 with the bookings that hold one of its beds.
@@ -166,20 +167,20 @@ pub(super) async fn remove(
         action: "room.delete",
         subject: format!("room:{id}"),
         expected,
-        wish: None,
+        audit_id: None,
     };
     let of = id.clone();
-    let leaving = move |house: &Inventory| Ok(leaving(room_of(house, &of)?, None));
-    change_removing_beds(&app, &context, change, leaving, move |house| {
-        house.rooms.retain(|room| room.id != id);
+    let leaving = move |inventory: &Inventory| Ok(leaving(room_of(inventory, &of)?, None));
+    change_removing_beds(&app, &context, change, leaving, move |inventory| {
+        inventory.rooms.retain(|room| room.id != id);
         Ok(EditOutcome::ChangedAt("/rooms".to_owned()))
     })
     .await?;
     Ok(NoContent)
 }
 
-/// The beds that nobody may hold when the room gets this type and these beds; `None` is no room at all. Beds of another
-/// type are other beds. Beds out of service are given to nobody, and nobody had them when they went.
+/// The beds that must be free when the room gets this type and these beds; `None` deletes the room. A bed whose room
+/// changes type counts as removed. Beds out of service are free already: they had to be when they were taken out.
 fn leaving(room: &Room, becomes: Option<&(RoomTypeId, Vec<BedId>)>) -> Vec<BedId> {
     let stays =
         |bed: &BedId| becomes.is_some_and(|(room_type, beds)| *room_type == room.room_type_id && beds.contains(bed));
@@ -235,22 +236,22 @@ pub(super) async fn change_bed(
         action: "bed.change",
         subject: format!("bed:{id}"),
         expected,
-        wish: None,
+        audit_id: None,
     };
     let bed = id.clone();
-    let leaving = move |house: &Inventory| {
-        let room = house.room_of(&bed).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
+    let leaving = move |inventory: &Inventory| {
+        let room = inventory.room_of(&bed).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
         let goes = service == Some(BedService::OutOfService) && room.state_of(&bed).service == BedService::Active;
         Ok(if goes { vec![bed.clone()] } else { Vec::new() })
     };
     let bed = id.clone();
-    let house = change_removing_beds(&app, &context, change, leaving, move |house| {
-        let index = house
+    let inventory = change_removing_beds(&app, &context, change, leaving, move |inventory| {
+        let index = inventory
             .rooms
             .iter()
             .position(|room| room.beds.contains(&bed))
             .ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
-        let room = &mut house.rooms[index];
+        let room = &mut inventory.rooms[index];
         let before = room.state_of(&bed);
         let mut state = before;
         (state.service, state.cleanliness) =
@@ -263,6 +264,6 @@ pub(super) async fn change_bed(
         Ok(EditOutcome::ChangedAt(format!("/rooms/{index}")))
     })
     .await?;
-    let room = house.room_of(&id).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
-    Ok(Tagged::at(house.rev, &BedView::new(room, &id)))
+    let room = inventory.room_of(&id).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
+    Ok(Tagged::at(inventory.rev, &BedView::new(room, &id)))
 }

@@ -1,5 +1,5 @@
-//! Every route, asked by every kind of caller: the answer is the one its rule declares. No store is there, so whoever
-//! passes the guard gets as far as a fault of their own request or a 503.
+//! Every route, called by every kind of caller: the answer is the one its rule declares. There is no store, so a request
+//! that passes the guard ends with a violation of its own or a 503.
 
 use super::{Answer, Api};
 use crate::auth::policy::Access;
@@ -18,8 +18,8 @@ impl Api {
     pub(super) fn access_token(&self, role: Role) -> String {
         let user = User {
             id: UserId::from_uuid(Uuid::from_u128(7)),
-            email: Email::parse("somebody@example.com").unwrap(),
-            name: "Somebody".to_owned(),
+            email: Email::parse("user@example.com").unwrap(),
+            name: "Some User".to_owned(),
             role,
             properties: vec!["pvt-montreal".into()],
             locale: None,
@@ -52,7 +52,7 @@ async fn every_route_enforces_its_rule() {
         ("staff", Some(&tokens[1])),
         ("an admin", Some(&tokens[2])),
     ];
-    let mut asked = Vec::new();
+    let mut calls = Vec::new();
     for route in table() {
         for guarded in route.methods {
             // Refusals for the four callers; 0 stands for none.
@@ -65,7 +65,7 @@ async fn every_route_enforces_its_rule() {
             for ((who, token), expected) in callers.iter().zip(expected) {
                 let (api, method, token, rule) =
                     (&api, guarded.method.clone(), token.map(String::as_str), guarded.rule);
-                asked.push(async move {
+                calls.push(async move {
                     let answer = api.send_as(&method, route.path, token).await;
                     let status = answer.status.as_u16();
                     let refusal = if matches!(status, 401 | 403) { status } else { 0 };
@@ -78,8 +78,8 @@ async fn every_route_enforces_its_rule() {
             }
         }
     }
-    // Whoever gets as far as the store waits for it; together they wait once.
-    let wrong: Vec<String> = join_all(asked).await.into_iter().flatten().collect();
+    // A request that gets as far as the store waits for it; together they wait once.
+    let wrong: Vec<String> = join_all(calls).await.into_iter().flatten().collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 

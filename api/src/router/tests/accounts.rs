@@ -87,8 +87,8 @@ impl TestAccounts {
         let letters = self.broker.peek("emails", 20).await.unwrap();
         letters
             .iter()
-            .filter(|letter| letter.kind == "account.mail.v1")
-            .map(|letter| serde_json::from_slice(&letter.body).unwrap())
+            .filter(|message| message.kind == "account.mail.v1")
+            .map(|message| serde_json::from_slice(&message.body).unwrap())
             .collect()
     }
 }
@@ -99,13 +99,13 @@ fn text(body: &Value, name: &str) -> String {
 
 #[tokio::test]
 async fn registration_does_not_reveal_accounts() {
-    let house = TestAccounts::open().await;
-    let first = house.register("Ada@Example.com").await;
-    let again = house.register("ada@example.com").await;
+    let accounts = TestAccounts::open().await;
+    let first = accounts.register("Ada@Example.com").await;
+    let again = accounts.register("ada@example.com").await;
     assert_eq!((first.status, &first.body), (again.status, &again.body));
     assert_eq!(first.status.as_u16(), 202);
-    let mails = house.mails().await;
-    let ada = house.user("ada@example.com").await;
+    let mails = accounts.mails().await;
+    let ada = accounts.user("ada@example.com").await;
     assert_eq!(
         mails.iter().map(|mail| mail.kind).collect::<Vec<_>>(),
         [AccountMailKind::Welcome, AccountMailKind::AlreadyRegistered]
@@ -113,20 +113,20 @@ async fn registration_does_not_reveal_accounts() {
     assert!(mails.iter().all(|mail| mail.user_id == ada.id));
     assert_eq!((ada.role, ada.locale.as_deref(), ada.rev), (Role::Guest, Some("fr"), 1));
     let escalation = json!({ "email": "eve@example.com", "password": PASSWORD, "name": "Eve", "role": "admin" });
-    assert_eq!(house.call("POST", "/api/auth/register", None, &escalation).await.code(), "validation_failed");
+    assert_eq!(accounts.call("POST", "/api/auth/register", None, &escalation).await.code(), "validation_failed");
 }
 
 #[tokio::test]
 async fn failed_login_has_one_response() {
-    let house = TestAccounts::open().await;
-    house.account("ada@example.com").await;
-    let wrong = house.login("ada@example.com", "wrong horse battery").await;
+    let accounts = TestAccounts::open().await;
+    accounts.account("ada@example.com").await;
+    let wrong = accounts.login("ada@example.com", "wrong horse battery").await;
     assert_eq!((wrong.status.as_u16(), wrong.code()), (401, "invalid_login"));
-    house.mongo.users().disable(house.user("ada@example.com").await.id, Utc::now().into()).await.unwrap();
+    accounts.mongo.users().disable(accounts.user("ada@example.com").await.id, Utc::now().into()).await.unwrap();
     for (email, password) in
         [("nobody@example.com", PASSWORD), ("ada@example.com", PASSWORD), ("not an address", PASSWORD)]
     {
-        let other = house.login(email, password).await;
+        let other = accounts.login(email, password).await;
         assert_eq!(
             (other.status, other.code(), &other.body["detail"]),
             (wrong.status, "invalid_login", &wrong.body["detail"]),
@@ -137,22 +137,22 @@ async fn failed_login_has_one_response() {
 
 #[tokio::test]
 async fn reused_refresh_token_ends_the_session() {
-    let house = TestAccounts::open().await;
-    let session = house.account("ada@example.com").await;
-    let other = text(&house.login("ada@example.com", PASSWORD).await.body, "refresh_token");
+    let accounts = TestAccounts::open().await;
+    let session = accounts.account("ada@example.com").await;
+    let other = text(&accounts.login("ada@example.com", PASSWORD).await.body, "refresh_token");
     let first = text(&session, "refresh_token");
-    let second = house.refresh(&first).await;
+    let second = accounts.refresh(&first).await;
     assert_eq!(second.status.as_u16(), 200, "{}", second.body);
     let second = text(&second.body, "refresh_token");
     assert_ne!(first, second);
-    let stolen = house.refresh(&first).await;
+    let stolen = accounts.refresh(&first).await;
     assert_eq!((stolen.status.as_u16(), stolen.code()), (401, "session_ended"));
-    assert_eq!(house.refresh(&second).await.code(), "session_ended", "the thief's and the owner's alike");
-    assert_eq!(house.refresh(&other).await.status.as_u16(), 200, "another session goes on");
-    let access = house.call("GET", "/api/auth/profile", Some(&second), &Value::Null).await;
+    assert_eq!(accounts.refresh(&second).await.code(), "session_ended", "the thief's and the owner's alike");
+    assert_eq!(accounts.refresh(&other).await.status.as_u16(), 200, "another session goes on");
+    let access = accounts.call("GET", "/api/auth/profile", Some(&second), &Value::Null).await;
     assert_eq!(access.code(), "unauthenticated", "a refresh token opens nothing");
     assert_eq!(
-        house.refresh(&text(&session, "access_token")).await.code(),
+        accounts.refresh(&text(&session, "access_token")).await.code(),
         "session_ended",
         "nor does an access token refresh"
     );
@@ -160,15 +160,16 @@ async fn reused_refresh_token_ends_the_session() {
 
 #[tokio::test]
 async fn concurrent_token_rotation_has_one_winner() {
-    let house = TestAccounts::open().await;
+    let accounts = TestAccounts::open().await;
     let user = {
-        house.account("ada@example.com").await;
-        house.user("ada@example.com").await
+        accounts.account("ada@example.com").await;
+        accounts.user("ada@example.com").await
     };
-    let token = house.mongo.refresh_tokens().begin_session(user.id, Utc::now().into()).await.unwrap();
-    let rotations =
-        futures_util::future::join_all((0..8).map(|_| house.mongo.refresh_tokens().rotate(&token, Utc::now().into())))
-            .await;
+    let token = accounts.mongo.refresh_tokens().begin_session(user.id, Utc::now().into()).await.unwrap();
+    let rotations = futures_util::future::join_all(
+        (0..8).map(|_| accounts.mongo.refresh_tokens().rotate(&token, Utc::now().into())),
+    )
+    .await;
     let rotations: Vec<Rotation> = rotations.into_iter().map(Result::unwrap).collect();
     let won: Vec<&String> = rotations
         .iter()
@@ -179,7 +180,7 @@ async fn concurrent_token_rotation_has_one_winner() {
         (1, 1)
     );
     assert_eq!(
-        house.mongo.refresh_tokens().rotate(won[0], Utc::now().into()).await.unwrap(),
+        accounts.mongo.refresh_tokens().rotate(won[0], Utc::now().into()).await.unwrap(),
         Rotation::Unknown,
         "the session has ended"
     );
@@ -187,32 +188,32 @@ async fn concurrent_token_rotation_has_one_winner() {
 
 #[tokio::test]
 async fn sessions_expire_and_can_be_ended() {
-    let house = TestAccounts::open().await;
-    let session = house.account("ada@example.com").await;
-    let user = house.user("ada@example.com").await;
+    let accounts = TestAccounts::open().await;
+    let session = accounts.account("ada@example.com").await;
+    let user = accounts.user("ada@example.com").await;
     let old =
-        house.mongo.refresh_tokens().begin_session(user.id, (Utc::now() - TimeDelta::days(8)).into()).await.unwrap();
-    assert_eq!(house.refresh(&old).await.code(), "session_ended");
+        accounts.mongo.refresh_tokens().begin_session(user.id, (Utc::now() - TimeDelta::days(8)).into()).await.unwrap();
+    assert_eq!(accounts.refresh(&old).await.code(), "session_ended");
     let token = text(&session, "refresh_token");
     for body in [&token, "nonsense"] {
         assert_eq!(
-            house.call("POST", "/api/auth/logout", None, &json!({ "refresh_token": body })).await.status.as_u16(),
+            accounts.call("POST", "/api/auth/logout", None, &json!({ "refresh_token": body })).await.status.as_u16(),
             204
         );
     }
-    assert_eq!(house.refresh(&token).await.code(), "session_ended");
-    let session = text(&house.login("ada@example.com", PASSWORD).await.body, "refresh_token");
-    house.mongo.users().disable(user.id, Utc::now().into()).await.unwrap();
-    assert_eq!(house.refresh(&session).await.code(), "session_ended", "nobody goes on in a disabled account");
+    assert_eq!(accounts.refresh(&token).await.code(), "session_ended");
+    let session = text(&accounts.login("ada@example.com", PASSWORD).await.body, "refresh_token");
+    accounts.mongo.users().disable(user.id, Utc::now().into()).await.unwrap();
+    assert_eq!(accounts.refresh(&session).await.code(), "session_ended", "no session goes on in a disabled account");
 }
 
 #[tokio::test]
 async fn password_change_ends_other_sessions() {
-    let house = TestAccounts::open().await;
-    let session = house.account("ada@example.com").await;
+    let accounts = TestAccounts::open().await;
+    let session = accounts.account("ada@example.com").await;
     let (access, refresh) = (text(&session, "access_token"), text(&session, "refresh_token"));
     let change = async |current: &str, new: &str| {
-        house
+        accounts
             .call(
                 "POST",
                 "/api/auth/change-password",
@@ -225,36 +226,38 @@ async fn password_change_ends_other_sessions() {
     assert_eq!(change(PASSWORD, "ADA@example.com").await.pointers(), ["/new_password"]);
     let changed = change(PASSWORD, "another horse battery").await;
     assert_eq!(changed.status.as_u16(), 200, "{}", changed.body);
-    assert_eq!(house.refresh(&refresh).await.code(), "session_ended");
-    assert_eq!(house.refresh(&text(&changed.body, "refresh_token")).await.status.as_u16(), 200);
-    assert_eq!(house.login("ada@example.com", PASSWORD).await.code(), "invalid_login");
+    assert_eq!(accounts.refresh(&refresh).await.code(), "session_ended");
+    assert_eq!(accounts.refresh(&text(&changed.body, "refresh_token")).await.status.as_u16(), 200);
+    assert_eq!(accounts.login("ada@example.com", PASSWORD).await.code(), "invalid_login");
 }
 
 #[tokio::test]
 async fn reset_token_works_once() {
-    let house = TestAccounts::open().await;
-    let session = house.account("ada@example.com").await;
-    let user = house.user("ada@example.com").await;
+    let accounts = TestAccounts::open().await;
+    let session = accounts.account("ada@example.com").await;
+    let user = accounts.user("ada@example.com").await;
     let forgot =
-        async |email: &str| house.call("POST", "/api/auth/forgot-password", None, &json!({ "email": email })).await;
+        async |email: &str| accounts.call("POST", "/api/auth/forgot-password", None, &json!({ "email": email })).await;
     let (known, unknown) = (forgot("ada@example.com").await, forgot("nobody@example.com").await);
     assert_eq!((known.status.as_u16(), known.status, &known.body), (202, unknown.status, &unknown.body));
-    let asked: Vec<AccountMail> =
-        house.mails().await.into_iter().filter(|mail| mail.kind == AccountMailKind::PasswordReset).collect();
+    let resets: Vec<AccountMail> =
+        accounts.mails().await.into_iter().filter(|mail| mail.kind == AccountMailKind::PasswordReset).collect();
     assert_eq!(
-        (asked.len(), asked[0].user_id == user.id, asked[1].user_id == user.id),
+        (resets.len(), resets[0].user_id == user.id, resets[1].user_id == user.id),
         (2, true, false),
-        "a mail to nobody is the same work"
+        "an unknown address causes the same work"
     );
 
     let now = Utc::now();
     let reset = async |token: &str, password: &str| {
-        house.call("POST", "/api/auth/reset-password", None, &json!({ "token": token, "new_password": password })).await
+        accounts
+            .call("POST", "/api/auth/reset-password", None, &json!({ "token": token, "new_password": password }))
+            .await
     };
-    let first = house.mongo.password_resets().create(asked[0].mail_id, user.id, now.into()).await.unwrap();
-    let second_try = house.mongo.password_resets().create(asked[0].mail_id, user.id, now.into()).await.unwrap();
-    let other_mail = house.mongo.password_resets().create(Uuid::from_u128(1), user.id, now.into()).await.unwrap();
-    let late = house
+    let first = accounts.mongo.password_resets().create(resets[0].mail_id, user.id, now.into()).await.unwrap();
+    let second_try = accounts.mongo.password_resets().create(resets[0].mail_id, user.id, now.into()).await.unwrap();
+    let other_mail = accounts.mongo.password_resets().create(Uuid::from_u128(1), user.id, now.into()).await.unwrap();
+    let late = accounts
         .mongo
         .password_resets()
         .create(Uuid::from_u128(2), user.id, (now - TimeDelta::minutes(61)).into())
@@ -275,20 +278,20 @@ async fn reset_token_works_once() {
         ["/token"],
         "one reset makes the others void"
     );
-    assert_eq!(house.refresh(&text(&session, "refresh_token")).await.code(), "session_ended");
-    assert_eq!(house.login("ada@example.com", "another horse battery").await.status.as_u16(), 200);
+    assert_eq!(accounts.refresh(&text(&session, "refresh_token")).await.code(), "session_ended");
+    assert_eq!(accounts.login("ada@example.com", "another horse battery").await.status.as_u16(), 200);
 }
 
 #[tokio::test]
 async fn profile_update_requires_current_revision() {
-    let house = TestAccounts::open().await;
-    let session = house.account("ada@example.com").await;
+    let accounts = TestAccounts::open().await;
+    let session = accounts.account("ada@example.com").await;
     let access = text(&session, "access_token");
-    let shown = house.call("GET", "/api/auth/profile", Some(&access), &Value::Null).await;
+    let shown = accounts.call("GET", "/api/auth/profile", Some(&access), &Value::Null).await;
     assert_eq!((shown.headers[header::ETAG].to_str().unwrap(), &shown.body), ("\"1\"", &session["user"]));
     assert!(!shown.body.to_string().contains("argon2"), "{}", shown.body);
     let change = async |etag: Option<&str>, body: Value| {
-        house.call_if("PUT", "/api/auth/profile", Some(&access), etag, &body).await
+        accounts.call_if("PUT", "/api/auth/profile", Some(&access), etag, &body).await
     };
     assert_eq!(change(None, json!({ "name": "Ada" })).await.code(), "precondition_required");
     let changed = change(Some("\"1\""), json!({ "name": "Countess" })).await;
@@ -302,9 +305,9 @@ async fn profile_update_requires_current_revision() {
 
 #[tokio::test]
 async fn admins_list_accounts_and_assign_roles() {
-    let house = TestAccounts::open().await;
-    let (ada, admin) = (house.account("ada@example.com").await, house.admin().await);
-    let page = house.call("GET", "/api/auth/users?limit=1", Some(&admin), &Value::Null).await;
+    let accounts = TestAccounts::open().await;
+    let (ada, admin) = (accounts.account("ada@example.com").await, accounts.admin().await);
+    let page = accounts.call("GET", "/api/auth/users?limit=1", Some(&admin), &Value::Null).await;
     assert_eq!(
         (page.body["items"][0]["email"].as_str(), page.headers.contains_key(header::LINK)),
         (Some("ada@example.com"), true),
@@ -312,7 +315,7 @@ async fn admins_list_accounts_and_assign_roles() {
         page.body
     );
     let next = format!("/api/auth/users?limit=1&cursor={}", text(&page.body, "next_cursor"));
-    let next = house.call("GET", &next, Some(&admin), &Value::Null).await;
+    let next = accounts.call("GET", &next, Some(&admin), &Value::Null).await;
     assert_eq!(
         (next.body["items"][0]["email"].as_str(), next.body.get("next_cursor")),
         (Some("admin@example.com"), None)
@@ -320,7 +323,7 @@ async fn admins_list_accounts_and_assign_roles() {
 
     let of = |user: &Value| format!("/api/auth/users/{}/role", text(user, "id"));
     let staff = json!({ "role": "staff", "properties": ["pvt-montreal"] });
-    let changed = house.call_if("PATCH", &of(&ada["user"]), Some(&admin), Some("\"1\""), &staff).await;
+    let changed = accounts.call_if("PATCH", &of(&ada["user"]), Some(&admin), Some("\"1\""), &staff).await;
     assert_eq!(
         (changed.body["role"].as_str(), changed.body["rev"].as_u64()),
         (Some("staff"), Some(2)),
@@ -328,17 +331,17 @@ async fn admins_list_accounts_and_assign_roles() {
         changed.body
     );
     assert_eq!(
-        house.call_if("PATCH", &of(&ada["user"]), Some(&admin), Some("\"1\""), &staff).await.code(),
+        accounts.call_if("PATCH", &of(&ada["user"]), Some(&admin), Some("\"1\""), &staff).await.code(),
         "precondition_failed"
     );
     assert_eq!(
-        house.call_if("PATCH", &of(&next.body["items"][0]), Some(&admin), Some("\"2\""), &staff).await.code(),
+        accounts.call_if("PATCH", &of(&next.body["items"][0]), Some(&admin), Some("\"2\""), &staff).await.code(),
         "forbidden"
     );
-    let nobody = format!("/api/auth/users/{}/role", Uuid::nil());
-    assert_eq!(house.call_if("PATCH", &nobody, Some(&admin), Some("\"1\""), &staff).await.code(), "not_found");
-    let refreshed = house.refresh(&text(&ada, "refresh_token")).await;
-    let claims = house.api.app.access_tokens.verify(&text(&refreshed.body, "access_token")).unwrap();
+    let unknown = format!("/api/auth/users/{}/role", Uuid::nil());
+    assert_eq!(accounts.call_if("PATCH", &unknown, Some(&admin), Some("\"1\""), &staff).await.code(), "not_found");
+    let refreshed = accounts.refresh(&text(&ada, "refresh_token")).await;
+    let claims = accounts.api.app.access_tokens.verify(&text(&refreshed.body, "access_token")).unwrap();
     assert_eq!(
         (claims.role, claims.properties),
         (Role::Staff, vec!["pvt-montreal".into()]),
@@ -348,13 +351,13 @@ async fn admins_list_accounts_and_assign_roles() {
 
 #[tokio::test]
 async fn api_key_is_shown_once_and_revocable() {
-    let house = TestAccounts::open().await;
-    let admin = house.admin().await;
+    let accounts = TestAccounts::open().await;
+    let admin = accounts.admin().await;
     let new = json!({ "role": "admin", "name": "app", "scopes": ["accounts:write"] });
-    let made = house.call("POST", "/api/auth/api-keys", Some(&admin), &new).await;
+    let made = accounts.call("POST", "/api/auth/api-keys", Some(&admin), &new).await;
     assert_eq!(made.status.as_u16(), 201, "{}", made.body);
     let (id, key) = (text(&made.body, "id"), text(&made.body, "key"));
-    let listed = house.call("GET", "/api/auth/api-keys", Some(&key), &Value::Null).await;
+    let listed = accounts.call("GET", "/api/auth/api-keys", Some(&key), &Value::Null).await;
     assert_eq!(
         (listed.body["items"][0]["scopes"].clone(), listed.body["items"][0].get("key")),
         (json!(["accounts:write"]), None),
@@ -362,7 +365,7 @@ async fn api_key_is_shown_once_and_revocable() {
         listed.body
     );
     assert!(!listed.body.to_string().contains("hash"));
-    let narrow = house
+    let narrow = accounts
         .call(
             "POST",
             "/api/auth/api-keys",
@@ -371,16 +374,16 @@ async fn api_key_is_shown_once_and_revocable() {
         )
         .await;
     assert_eq!(
-        house.call("GET", "/api/auth/users", Some(&text(&narrow.body, "key")), &Value::Null).await.code(),
+        accounts.call("GET", "/api/auth/users", Some(&text(&narrow.body, "key")), &Value::Null).await.code(),
         "forbidden"
     );
     assert_eq!(
-        house.call("GET", "/api/auth/profile", Some(&key), &Value::Null).await.code(),
+        accounts.call("GET", "/api/auth/profile", Some(&key), &Value::Null).await.code(),
         "forbidden",
         "a key has no profile"
     );
     let revoke = format!("/api/auth/api-keys/{}", text(&narrow.body, "id"));
-    assert_eq!(house.call("DELETE", &revoke, Some(&admin), &Value::Null).await.status.as_u16(), 204);
-    assert_eq!(house.call("DELETE", &revoke, Some(&admin), &Value::Null).await.code(), "not_found");
-    assert!(house.mongo.api_keys().find(&id).await.unwrap().unwrap().revoked_at.is_none());
+    assert_eq!(accounts.call("DELETE", &revoke, Some(&admin), &Value::Null).await.status.as_u16(), 204);
+    assert_eq!(accounts.call("DELETE", &revoke, Some(&admin), &Value::Null).await.code(), "not_found");
+    assert!(accounts.mongo.api_keys().find(&id).await.unwrap().unwrap().revoked_at.is_none());
 }

@@ -1,4 +1,4 @@
-//! Commands about bookings: what is wrong with a request is said before any store or queue is asked.
+//! Commands about bookings: violations of a request are reported before any store or queue is used.
 
 use super::{Answer, Api, Request};
 use axum::body::Body;

@@ -46,7 +46,7 @@ async fn sixth_login_attempt_is_rate_limited() {
     assert_eq!(
         send_as(&api, "POST", "/api/auth/login", "203.0.113.8", None).await.status.as_u16(),
         422,
-        "somebody else's count is another"
+        "another caller has another count"
     );
     assert_eq!(
         send_as(&api, "GET", "/api/properties", "203.0.113.7", None).await.status.as_u16(),

@@ -97,7 +97,7 @@ async fn required_headers_are_enforced() {
         let answer =
             send_as(&api, method.clone(), path, (Some("application/json"), "", "{}"), Some(&admin), false).await.answer;
         for (name, code) in [("Idempotency-Key", "idempotency_key_missing"), ("If-Match", "precondition_required")] {
-            // Whoever asks the store first finds none here.
+            // A handler that reads the store first finds none here.
             if parameters.iter().any(|parameter| parameter["name"] == name && parameter["required"] == true)
                 && answer.status != 503
             {
@@ -120,7 +120,7 @@ async fn decided_fields_are_refused() {
     {
         let content =
             &document["paths"][path][method.as_str().to_lowercase()]["requestBody"]["content"]["application/json"];
-        // Bodies that are somebody else's, such as Stripe's, are not read here.
+        // Bodies defined elsewhere, such as Stripe's, are not read here.
         let Some(schema) = content.get("schema").filter(|_| path != "/api/payments/webhook") else { continue };
         let answer = send_as(
             &api,
@@ -134,7 +134,7 @@ async fn decided_fields_are_refused() {
         .answer;
         assert!(answer.status.is_client_error() || answer.status == 503, "{method} {path}: {}", answer.status);
         let own = |field: &&str| schema["properties"].get(*field).is_none();
-        // Whoever asks the store for the thing first finds none here.
+        // A handler that looks the thing up first finds no store here.
         if answer.status == 422 {
             looked_at += 1;
             let refused = |field: &str| {

@@ -117,20 +117,20 @@ pub(crate) async fn show(
         ));
     }
     let occupancy = occupancy(&app, &property).await?;
-    let (house, rates) = (occupancy.grid().inventory(), occupancy.grid().rates());
-    let plan = house.rate_plan(&plan_id).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
+    let (inventory, rates) = (occupancy.grid().inventory(), occupancy.grid().rates());
+    let plan = inventory.rate_plan(&plan_id).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
     let base = *plan.nightly.get(&room_type).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
     let calendar = rates.calendar(&plan_id, &room_type);
     let day = |date| DayView {
         date,
         price: Money::new(
             calendar.and_then(|calendar| calendar.prices.get(&date)).copied().unwrap_or(base),
-            house.property.currency,
+            inventory.property.currency,
         ),
         restriction: calendar.and_then(|calendar| calendar.restrictions.get(&date)),
     };
     let days = nights.iter().map(day).collect();
-    Ok(Tagged::at(house.rev, &CalendarView { rate_plan_id: &plan_id, room_type_id: &room_type, days }))
+    Ok(Tagged::at(inventory.rev, &CalendarView { rate_plan_id: &plan_id, room_type_id: &room_type, days }))
 }
 
 form! {
@@ -267,10 +267,10 @@ pub(crate) async fn set_prices(
 ) -> Result<Tagged<Changed>, Problem> {
     let changes: Vec<_> =
         form.changes.into_iter().enumerate().map(|(at, one)| DatesChange::of_price(at, one)).collect();
-    set(&app, (id, expected, staff), "rate_plan.set_prices", &changes, |house, calendar, change| {
+    set(&app, (id, expected, staff), "rate_plan.set_prices", &changes, |inventory, calendar, change| {
         let amount = change
             .becomes
-            .map(|money| amount_in_currency(money, house, || format!("{}/price", change.place)))
+            .map(|money| amount_in_currency(money, inventory, || format!("{}/price", change.place)))
             .transpose()?;
         calendar.set_prices(&change.dates, amount);
         Ok(())
@@ -311,10 +311,12 @@ async fn set<T: Debug>(
         action,
         subject: format!("rate_plan:{plan}"),
         expected: Some(expected),
-        wish: None,
+        audit_id: None,
     };
-    let house = change
-        .apply_rates(app, &describe_changes(changes), |house, rates| put_all(house, rates, &plan, changes, &put))
+    let inventory = change
+        .apply_rates(app, &describe_changes(changes), |inventory, rates| {
+            put_all(inventory, rates, &plan, changes, &put)
+        })
         .await?;
     let mut dates = BTreeMap::new();
     for change in changes {
@@ -322,7 +324,7 @@ async fn set<T: Debug>(
             *dates.entry(room_type.clone()).or_default() += change.dates.iter().count();
         }
     }
-    Ok(Tagged::at(house.rev, &Changed { rate_plan_id: plan, dates }))
+    Ok(Tagged::at(inventory.rev, &Changed { rate_plan_id: plan, dates }))
 }
 
 /// What is set, for the audit.
@@ -337,14 +339,14 @@ fn describe_changes<T: Debug>(changes: &[DatesChange<T>]) -> String {
 }
 
 fn put_all<T>(
-    house: &Inventory,
+    inventory: &Inventory,
     rates: &Rates,
     plan_id: &RatePlanId,
     changes: &[DatesChange<T>],
     put: impl Fn(&Inventory, &mut RateCalendar, &DatesChange<T>) -> Result<(), Problem>,
 ) -> Result<Vec<RateCalendar>, Problem> {
-    let plan = house.rate_plan(plan_id).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
-    let today = Timestamp::from(Utc::now()).local_date(house.property.time_zone);
+    let plan = inventory.rate_plan(plan_id).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
+    let today = Timestamp::from(Utc::now()).local_date(inventory.property.time_zone);
     check_reach(today, changes)?;
     let mut calendars: BTreeMap<&RoomTypeId, RateCalendar> = BTreeMap::new();
     for change in changes {
@@ -358,9 +360,9 @@ fn put_all<T>(
                 )]));
             }
             let stored = || rates.calendar(plan_id, room_type).cloned();
-            let empty = || RateCalendar::new(house.property.id.clone(), plan_id.clone(), room_type.clone());
+            let empty = || RateCalendar::new(inventory.property.id.clone(), plan_id.clone(), room_type.clone());
             let calendar = calendars.entry(room_type).or_insert_with(|| stored().unwrap_or_else(empty));
-            put(house, calendar, change)?;
+            put(inventory, calendar, change)?;
         }
     }
     let oldest = today.checked_sub_days(Days::new(DAYS_KEPT)).unwrap_or(today);
