@@ -139,7 +139,7 @@ async fn search_follows_rates_restrictions_and_inventory() -> Result<()> {
     let calendars: Vec<RateCalendar> = house.rate_plans.iter().map(|plan| special_rates(&plan.id)).collect();
     ensure!(
         stack.mongo.rates().save(&PROPERTY.into(), house.rev, &calendars, &entry("rates.set")).await?,
-        "nobody else changes the house"
+        "no other test changes the property"
     );
     eventually("too short a stay", REFRESH_DELAY, || async {
         Ok((search(&stack, 20, 2, 1).await?["bookable"] == false).then_some(()))
@@ -171,7 +171,7 @@ async fn search_follows_rates_restrictions_and_inventory() -> Result<()> {
         .insert("r-2".into(), BedState { service: BedService::OutOfService, cleanliness: Cleanliness::Dirty });
     ensure!(
         stack.mongo.inventories().replace(&changed, house.rev + 1, &entry("bed.set"), &[]).await?,
-        "nobody else changes the house"
+        "no other test changes the property"
     );
     eventually("a bed less", REFRESH_DELAY, || async {
         Ok((search(&stack, 20, 3, 2).await?["units_left"] == 1).then_some(()))

@@ -44,7 +44,7 @@ async fn help_shows_every_command_and_examples() -> Result<()> {
     }
     assert!(shown.contains("pvt dead replay"), "no examples in\n{shown}");
     let wrong = pvt(&["quueues"], &Vec::new(), folder).await?;
-    assert_eq!(wrong.status.code(), Some(2), "usage errors are told apart: {}", text(&wrong));
+    assert_eq!(wrong.status.code(), Some(2), "usage errors have their own exit code: {}", text(&wrong));
     Ok(())
 }
 
@@ -142,8 +142,8 @@ async fn api_keys_grant_the_access_of_their_role() -> Result<()> {
     assert!(revoked.status.success(), "{}", text(&revoked));
     let listed = stack.pvt(&["keys", "list"]).await?;
     assert!(text(&listed).lines().any(|line| line.contains(id) && line.contains("revoked")), "{}", text(&listed));
-    let nobody = stack.pvt(&["keys", "revoke", "0123456789ab"]).await?;
-    assert_eq!(nobody.status.code(), Some(3), "{}", text(&nobody));
+    let unknown = stack.pvt(&["keys", "revoke", "0123456789ab"]).await?;
+    assert_eq!(unknown.status.code(), Some(3), "{}", text(&unknown));
     stack.end(Expectations::clean()).await
 }
 
@@ -164,11 +164,11 @@ async fn missing_objects_have_their_own_exit_code() -> Result<()> {
 #[tokio::test]
 async fn unreachable_services_are_reported_in_one_line() -> Result<()> {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    let unused = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     let environment = vec![
-        ("AMQP_URL".to_owned(), format!("amqp://guest:secret@{nobody}/%2f")),
-        ("MONGODB_URI".to_owned(), format!("mongodb://{nobody}/pvt")),
-        ("DATABASE_URL".to_owned(), format!("postgres://pvt@{nobody}/pvt")),
+        ("AMQP_URL".to_owned(), format!("amqp://guest:secret@{unused}/%2f")),
+        ("MONGODB_URI".to_owned(), format!("mongodb://{unused}/pvt")),
+        ("DATABASE_URL".to_owned(), format!("postgres://pvt@{unused}/pvt")),
     ];
     for arguments in
         [["queues", "list"].as_slice(), &["dead", "list"], &["users", "list"], &["migrate"], &["topology", "diff"]]
@@ -209,7 +209,7 @@ async fn discard_requires_reason() -> Result<()> {
     assert_eq!(stack.pvt_json(&["dead", "show", one]).await?["id"], **one);
     let dry = stack.pvt(&["dead", "discard", one, "--reason", "test", "--dry-run"]).await?;
     assert!(dry.status.success() && text(&dry).contains("1 would be"), "{}", text(&dry));
-    let discarded = stack.pvt(&["dead", "discard", one, "--reason", "nobody knows who sent it"]).await?;
+    let discarded = stack.pvt(&["dead", "discard", one, "--reason", "unknown sender"]).await?;
     assert!(discarded.status.success() && text(&discarded).contains("1 thrown away"), "{}", text(&discarded));
     let rest = stack.pvt(&["dead", "discard", "--all", "--class", "invalid_envelope", "--reason", "the same"]).await?;
     assert!(rest.status.success() && text(&rest).contains("1 thrown away"), "{}", text(&rest));

@@ -138,7 +138,7 @@ async fn malformed_requests_are_refused() -> Result<()> {
         ("70 KiB", vec![json_type, key], format!("{good}{}", " ".repeat(70 * 1024)), 413, "payload_too_large"),
         ("a card number", vec![json_type, key], card.to_string(), 422, "card_number_refused"),
         (
-            "a key of nobody",
+            "a key of another client",
             vec![json_type, key, ("authorization", "Bearer pvt_000000000000_x")],
             good.clone(),
             401,

@@ -219,11 +219,11 @@ async fn booking_lifecycle_from_request_to_check_out() -> Result<()> {
         "unauthenticated"
     );
 
-    let told = followed.await??;
-    let text = told.body.as_str().unwrap_or_default();
+    let received = followed.await??;
+    let text = received.body.as_str().unwrap_or_default();
     let events: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("event: ")).collect();
     assert_eq!(
-        (told.header("content-type"), &events[events.len() - 2..]),
+        (received.header("content-type"), &events[events.len() - 2..]),
         ("text/event-stream", &["modify", "check_out"][..]),
         "{text}"
     );
@@ -465,8 +465,8 @@ async fn reassignment_makes_room_for_a_stay_and_is_recorded_in_history() -> Resu
         .collect();
     assert_eq!(moved.len(), 1, "and only one");
     assert_eq!(through.history[0].moved, [moved[0].id]);
-    let told = staff.read(&format!("/{}/history", moved[0].id)).await?;
-    let last = told.body["items"].as_array().and_then(|items| items.last()).context("an entry")?;
+    let history = staff.read(&format!("/{}/history", moved[0].id)).await?;
+    let last = history.body["items"].as_array().and_then(|items| items.last()).context("an entry")?;
     assert_eq!(
         (&last["action"], last["changes"]["stays"].as_array().map(Vec::len)),
         (&json!("move"), Some(1)),

@@ -102,7 +102,7 @@ async fn payment_confirms_a_held_booking() -> Result<()> {
     assert_eq!(
         checkout(&stack, &booked, "pay").await?,
         (session.clone(), payment.clone()),
-        "the same wish again is the same page"
+        "the same request again opens the same page"
     );
     assert_eq!(checkout(&stack, &booked, "another try").await?.0, session, "a page that is open is used again");
     stack.stripe()?.pay(&session, PayOutcome::Declined)?;
@@ -113,9 +113,9 @@ async fn payment_confirms_a_held_booking() -> Result<()> {
     let effects = stack.stripe()?.effects_of_booking(&booked.id.to_string());
     assert_eq!((effects.sessions, effects.charges, Some(effects.captured_amount), effects.refunds), (1, 1, total, 0));
     stack.wait_until_quiet(&Expectations::clean()).await?;
-    let told = mails(&stack, &booked).await?;
-    assert_eq!(told.iter().filter(|kind| *kind == "booking_confirmed").count(), 1, "{told:?}");
-    assert!(told.contains(&"payment_link".to_owned()), "{told:?}");
+    let mailed = mails(&stack, &booked).await?;
+    assert_eq!(mailed.iter().filter(|kind| *kind == "booking_confirmed").count(), 1, "{mailed:?}");
+    assert!(mailed.contains(&"payment_link".to_owned()), "{mailed:?}");
     stack.end(Expectations::clean()).await
 }
 
@@ -175,8 +175,8 @@ async fn cancellation_refunds_by_policy() -> Result<()> {
     let fee = (total + 5) / 10;
     assert_eq!((effects.refunds, effects.refunded_amount), (1, total - fee));
     stack.wait_until_quiet(&Expectations::clean()).await?;
-    let told = mails(&stack, &booked).await?;
-    assert!(told.ends_with(&["payment_refunded".to_owned()]), "{told:?}");
+    let mailed = mails(&stack, &booked).await?;
+    assert!(mailed.ends_with(&["payment_refunded".to_owned()]), "{mailed:?}");
     stack.end(Expectations::clean()).await
 }
 
@@ -224,8 +224,8 @@ async fn late_payment_is_confirmed_or_refunded() -> Result<()> {
         "in full, once"
     );
     stack.wait_until_quiet(&Expectations::clean()).await?;
-    let told = mails(&stack, &unlucky).await?;
-    assert!(told.contains(&"payment_returned".to_owned()), "{told:?}");
+    let mailed = mails(&stack, &unlucky).await?;
+    assert!(mailed.contains(&"payment_returned".to_owned()), "{mailed:?}");
     stack.end(Expectations::clean()).await
 }
 

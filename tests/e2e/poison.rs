@@ -111,7 +111,7 @@ impl BatchWorker for Trapped {
 
     async fn handle(&self, batch: &mut Batch<EmailCommand>) -> Result<(), Failure> {
         let about = |message: &EmailCommand| match message {
-            EmailCommand::Send(wish) => Some(wish.booking_id),
+            EmailCommand::Send(request) => Some(request.booking_id),
             EmailCommand::Happened(event) => Some(event.booking_id),
             EmailCommand::Paid(event) => Some(event.booking_id),
             EmailCommand::Account(_) => None,

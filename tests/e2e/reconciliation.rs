@@ -111,7 +111,7 @@ async fn findings_that_need_staff_are_not_repaired() -> Result<()> {
     let report = run(&stack, &[]).await?;
     let (kinds, repaired) = tally(&report);
     assert_eq!((kinds.get("conflict"), kinds.get("orphan_claim")), (Some(&1), Some(&1)), "{report}");
-    assert_eq!(repaired, 1, "only the claim that nobody owns is let go: {report}");
+    assert_eq!(repaired, 1, "only the claim without a booking is released: {report}");
     assert_eq!(report["findings"][0]["severity"], "critical", "the worst comes first: {report}");
     let again = run(&stack, &[]).await?;
     assert_eq!(tally(&again), (expected(&[("conflict", 1)]), 0), "{again}");

@@ -64,7 +64,7 @@ async fn health_reports_stripe_outage() -> Result<()> {
     stack.end(Expectations::clean()).await
 }
 
-/// A caller that missed the response repeats the request, and must not be told that the refund was made.
+/// A caller that missed the response repeats the request, and must not read that the refund was made.
 #[tokio::test]
 async fn refused_refund_is_refused_on_replay() -> Result<()> {
     let stack = start().await?;

@@ -84,7 +84,7 @@ fn security(rule: Rule) -> Value {
     match rule.access {
         Access::Open => json!([]),
         Access::Public => json!([{}, { "bearer": [] }]),
-        // Without either it is 404, as for any booking that somebody may not see.
+        // Without either it is 404, as for any booking that the caller may not see.
         Access::Guest => json!([{}, { "booking_token": [] }, { "bearer": [] }]),
         Access::Known | Access::Account | Access::Staff | Access::Admin => json!([{ "bearer": [] }]),
     }
@@ -184,7 +184,7 @@ fn shared_schemas() -> Map<String, Value> {
         ("code", super::schema::one_of(codes)),
         ("detail", text()),
         ("errors?", list(field)),
-        ("current?", about(named("Booking"), "The booking as it is now, for whoever was too late.")),
+        ("current?", about(named("Booking"), "The booking as it is now, when another change came first.")),
         ("alternatives?", about(list(named("Alternative")), "What could be had instead.")),
         ("bookings?", about(list(uuid()), "Bookings in the way, for staff.")),
         ("request_id", text()),

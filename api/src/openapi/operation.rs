@@ -148,7 +148,7 @@ impl Operation {
         ])
     }
 
-    /// Takes JSON whose fields are somebody else's, and refuses what is too large as it refuses any other fault.
+    /// Takes JSON whose fields another system defines, and refuses what is too large as it refuses any other error.
     pub(crate) fn raw_body(self, schema: Value, example: Value) -> Self {
         self.takes(JSON, schema, example, true)
     }

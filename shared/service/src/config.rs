@@ -1,6 +1,6 @@
 //! The configuration of a process: environment variables over compiled-in defaults, checked as a whole.
 //!
-//! Reading never stops at the first fault: whoever deploys gets the whole list. Secrets are wrapped, so that printing a
+//! Reading never stops at the first error: the operator gets the whole list. Secrets are wrapped, so that printing a
 //! [`Config`] shows none of them.
 
 mod checks;
@@ -62,7 +62,7 @@ pub struct Setting {
     pub origin: Origin,
 }
 
-/// Everything that processes are told. Each field is the variable of the same name, described in [`VARIABLES`].
+/// The configuration of the processes. Each field is the variable of the same name, described in [`VARIABLES`].
 #[derive(Debug, Clone)]
 pub struct Config {
     /// `PVT_ENV`.

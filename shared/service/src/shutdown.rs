@@ -1,10 +1,10 @@
-//! The wish to stop, as a token that everything long-running watches.
+//! Shutdown on a signal, as a token that everything long-running watches.
 
 use tokio::signal::unix::{Signal, SignalKind, signal as listen};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-/// Exit status of a process that was told twice: what shells report for a process ended by SIGINT.
+/// Exit status after a second signal: what shells report for a process ended by SIGINT.
 const STATUS_FORCED: i32 = 130;
 
 /// A token that is cancelled by SIGTERM or SIGINT; a second signal ends the process at once. Must be called within a
@@ -15,13 +15,13 @@ const STATUS_FORCED: i32 = 130;
 pub fn signal() -> std::io::Result<CancellationToken> {
     let token = CancellationToken::new();
     let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
-    let told = token.clone();
+    let cancelled = token.clone();
     tokio::spawn(async move {
         let name = first(&mut terminate, &mut interrupt).await;
         info!(signal = name, "stopping: what has begun is finished first");
-        told.cancel();
+        cancelled.cancel();
         let name = first(&mut terminate, &mut interrupt).await;
-        warn!(signal = name, "told twice: stopping at once");
+        warn!(signal = name, "second signal received, exiting immediately");
         std::process::exit(STATUS_FORCED);
     });
     Ok(token)

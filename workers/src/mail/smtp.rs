@@ -2,7 +2,7 @@
 //!
 //! It reports exactly what is known of each mail afterwards, because one that may have been accepted must be treated
 //! differently from one that certainly was not. It never decides what follows. Why it is not the library's pool:
-//! decision 46.
+//! decision 49.
 
 mod connection;
 mod pool;

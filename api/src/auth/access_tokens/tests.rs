@@ -147,7 +147,7 @@ fn expiry_issuer_and_audience_are_checked() {
         ("exp", json!("tomorrow")),
         ("aud", json!("another-api")),
         ("iss", json!("https://evil.example.com")),
-        ("sub", json!("nobody")),
+        ("sub", json!("unknown")),
         ("role", json!("god")),
     ];
     for (name, value) in wrong {

@@ -130,7 +130,7 @@ pub(super) fn stripe_key(text: &str, production: bool) -> Check<()> {
         return Err("must be a secret key (sk_…) or a restricted one (rk_…)".to_owned());
     }
     if production && ["sk_test_", "rk_test_"].iter().any(|kind| text.starts_with(kind)) {
-        return Err("is a test key: nobody would pay".to_owned());
+        return Err("is a test key: no guest could pay".to_owned());
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Everything that is wrong with a configuration, told at once.
+//! Errors of a configuration, all reported at once.
 
 use std::fmt;
 

@@ -1,7 +1,7 @@
 //! The one place where bookings and claims are written: a batch of decisions in one transaction.
 //!
 //! A claim is a document whose `_id` is `property|bed|night`. Its uniqueness is what makes a double booking impossible,
-//! whoever writes and however late; so claims are never written outside a transaction with the bookings that own them.
+//! by any writer and however late; so claims are never written outside a transaction with the bookings that own them.
 
 use super::{Mongo, blocks, bookings};
 use crate::StoreError;

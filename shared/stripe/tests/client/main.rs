@@ -1,4 +1,4 @@
-//! The client against a server that answers as it is told: what is sent, what each answer means, and how often a call
+//! The client against a scripted server: what is sent, what each answer means, and how often a call
 //! is tried.
 
 #![allow(clippy::unwrap_used, reason = "tests")]

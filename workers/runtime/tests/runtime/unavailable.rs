@@ -43,7 +43,7 @@ async fn batch_that_one_message_makes_unavailable_is_isolated() {
         bad = bad.or((n == 4).then_some(id));
     }
     let worker = ScriptedBatchWorker::new(|batch| match batch.items.iter().any(|job| job.message.text == "bad") {
-        true => Action::Fail(Failure::unavailable("db_down", "a code of this server that nobody listed")),
+        true => Action::Fail(Failure::unavailable("db_down", "an unlisted server code")),
         false => Action::Emit,
     })
     .with_probe(true);

@@ -376,7 +376,7 @@ fn put_all<T>(
         .collect())
 }
 
-/// Dates that nobody can book any more, or not for years, would only make calendars grow.
+/// Dates that cannot be booked any more, or not for years, would only make calendars grow.
 fn check_reach<T>(today: NaiveDate, changes: &[DatesChange<T>]) -> Result<(), Problem> {
     let last = today.checked_add_days(Days::new(MAX_DAYS_AHEAD + MAX_NIGHTS.unsigned_abs() + 1)).unwrap_or(today);
     let first = today.checked_sub_days(Days::new(DAYS_KEPT)).unwrap_or(today);

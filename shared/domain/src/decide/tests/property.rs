@@ -120,7 +120,7 @@ impl TestProperty {
     /// differ.
     pub(super) fn apply(&mut self, outcome: &BatchOutcome) {
         for claim in &outcome.released {
-            assert!(self.claims.remove(claim), "released what nobody owned: {claim:?}");
+            assert!(self.claims.remove(claim), "released a claim without an owner: {claim:?}");
         }
         for claim in &outcome.claimed {
             let taken = self.claims.iter().any(|own| (&own.bed_id, own.night) == (&claim.bed_id, claim.night));
