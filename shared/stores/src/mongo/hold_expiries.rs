@@ -104,8 +104,8 @@ impl HoldExpiries<'_> {
         Ok(row.map_or(0, |row| row.requests))
     }
 
-    /// Records that a request was carried out. If the hold is still there at `next_at`, its end is requested again; with
-    /// money in it, when its ledger is no longer at `ledger_rev`.
+    /// Records that a request was carried out. If the hold is still there at `next_at`, its end is requested again;
+    /// with money in it, when its ledger is no longer at `ledger_rev`.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.

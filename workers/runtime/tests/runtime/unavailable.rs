@@ -8,7 +8,7 @@ use pvt_domain::failure::Failure;
 const DEAD: &str = "bookings.0.dead";
 
 #[tokio::test]
-async fn message_whose_dependency_answers_follows_its_retry_schedule() {
+async fn message_follows_its_retry_schedule_while_its_dependency_answers() {
     let broker = TestBroker::new().await;
     // As many bad messages as slots: if they held them, nothing else would be handled.
     let worker = ScriptedWorker::new(|job| match job.message.text.as_str() {

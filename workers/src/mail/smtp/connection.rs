@@ -248,7 +248,8 @@ fn refusal(error: &Error) -> NegativeReply {
 }
 
 /// Whether a permanent refusal is one of the sender's provider and not of the mail: its system, its network or its
-/// policy, a used-up quota for instance (RFC 3463 §3.4, §3.5 and §3.8: 5.3.x, 5.4.x, 5.7.x). The mail is sent again later.
+/// policy, a used-up quota for instance (RFC 3463 §3.4, §3.5 and §3.8: 5.3.x, 5.4.x, 5.7.x). The mail is sent again
+/// later.
 fn is_about_the_sender(reply: &str) -> bool {
     const SUBJECTS: [&str; 3] = ["5.3.", "5.4.", "5.7."];
     let status = reply.split_whitespace().find(|word| word.starts_with("5.") && word.matches('.').count() == 2);
